@@ -1,0 +1,8 @@
+//! The pure heart of Zonemesh: names, keys, prefixes, signed records, the registry state machine.
+//!
+//! Promises: no socket, file, clock, thread or async runtime; `now` and bytes come in as arguments
+//! and decisions go out as values. Refuses to know how records travel (`zonemesh-api`), where they
+//! are kept (`zonemeshd`) and how packets move (`zonemesh-tunnel`).
+
+pub mod key;
+pub mod name;

@@ -1,0 +1,277 @@
+//! The settings of a gateway, valid by construction.
+//!
+//! Owns the typed sections of the file and their defaults (`impl Default`; where a section has a
+//! value that must be given, its default is empty and never leaves this crate). Units are in the
+//! types: durations, socket addresses, prefixes. Which texts become these values: `read`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use ipnet::IpNet;
+use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
+use zonemesh_core::name::{FederationName, ZoneName};
+
+use crate::endpoint::Endpoint;
+
+/// A valid configuration of one gateway.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[zone]`: the zone this gateway speaks for.
+    pub zone: Zone,
+    /// `[gateway]`: this machine.
+    pub gateway: Gateway,
+    /// `[tunnel]`: the WireGuard side.
+    pub tunnel: Tunnel,
+    /// `[keepalive]`: what keeps quiet paths open.
+    pub keepalive: Keepalive,
+    /// `[registry]`: the exchange of zone records inside the tunnels.
+    pub registry: Registry,
+    /// `[local_api]`: what the zone's own VMs talk to; absent if the section is.
+    pub local_api: Option<LocalApi>,
+    /// `[[federation]]`: the federations whose CA this gateway holds.
+    pub federations: Vec<Federation>,
+    /// `[[peer]]`: the other zones.
+    pub peers: Vec<Peer>,
+    /// `[log]`: what is written to standard error.
+    pub log: Log,
+}
+
+/// `[zone]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone {
+    /// `name`: unique in the mesh.
+    pub name: ZoneName,
+    /// `prefixes`: the zone's subnets, at least one, without host bits.
+    pub prefixes: Vec<IpNet>,
+}
+
+/// `[gateway]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gateway {
+    /// `name`: a DNS label; `<zone>-gw1` unless given.
+    pub name: String,
+    /// `state_dir`: keys, records and certificates.
+    pub state_dir: PathBuf,
+    /// `admin_socket`: the unix socket of `zonemesh`.
+    pub admin_socket: PathBuf,
+    /// `endpoints`: how other zones reach this gateway; empty behind a NAT.
+    pub endpoints: Vec<Endpoint>,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            state_dir: PathBuf::from("/var/lib/zonemesh"),
+            admin_socket: PathBuf::from("/run/zonemesh/admin.sock"),
+            endpoints: Vec::new(),
+        }
+    }
+}
+
+/// `[tunnel]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tunnel {
+    /// `interface`: the name of the TUN device.
+    pub interface: String,
+    /// `addresses`: this gateway's tunnel IPs, at least one.
+    pub addresses: Vec<IpAddr>,
+    /// `mtu`: of the TUN device, in bytes.
+    pub mtu: u16,
+    /// `listen_port`: UDP, on all addresses.
+    pub listen_port: u16,
+    /// `private_key_file`: base64; made on first start if it is not there.
+    pub private_key_file: PathBuf,
+}
+
+impl Default for Tunnel {
+    fn default() -> Self {
+        Self {
+            interface: "zm0".to_owned(),
+            addresses: Vec::new(),
+            mtu: 1420,
+            listen_port: 51820,
+            private_key_file: Gateway::default().state_dir.join("wireguard.key"),
+        }
+    }
+}
+
+/// `[keepalive]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keepalive {
+    /// `wireguard`: an authenticated empty packet after this much silence.
+    pub wireguard: Duration,
+    /// `grpc_interval`: an HTTP/2 PING on registry streams after this much silence.
+    pub grpc_interval: Duration,
+    /// `grpc_timeout`: how long such a PING may stay unanswered.
+    pub grpc_timeout: Duration,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self {
+            wireguard: Duration::from_secs(25),
+            grpc_interval: Duration::from_secs(60),
+            grpc_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// `[registry]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registry {
+    /// `port`: TCP, on the tunnel IPs only.
+    pub port: u16,
+    /// `identity_key_file`: base64 of the zone's Ed25519 seed; made on first start.
+    pub identity_key_file: PathBuf,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            port: 51821,
+            identity_key_file: Gateway::default().state_dir.join("zone.key"),
+        }
+    }
+}
+
+/// `[local_api]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalApi {
+    /// `listen`: an address of this gateway on the zone's LAN, or loopback.
+    pub listen: SocketAddr,
+    /// `[[local_api.token]]`: who may register a SuperLink.
+    pub tokens: Vec<Token>,
+}
+
+impl Default for LocalApi {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 51822)),
+            tokens: Vec::new(),
+        }
+    }
+}
+
+/// `[[local_api.token]]`: a bootstrap token, of which only the hash is known here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// `name`: for logs, unique.
+    pub name: String,
+    /// `sha256`: of the token's text.
+    pub sha256: [u8; 32],
+    /// `federation`: the one whose SuperLink may be registered with it.
+    pub federation: FederationName,
+    /// `expires`: the token is refused from then on. May already be past.
+    pub expires: SystemTime,
+}
+
+/// `[[federation]]`: a federation whose SuperLink lives in this zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Federation {
+    /// `name`: unique in the mesh.
+    pub name: FederationName,
+    /// `extra_sans`: names and addresses its SuperLink's certificate carries besides the usual ones.
+    pub extra_sans: Vec<SubjectName>,
+}
+
+/// A name that a certificate may carry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SubjectName {
+    /// A DNS name, in lower case.
+    Dns(String),
+    /// An IP address.
+    Ip(IpAddr),
+}
+
+/// `[[peer]]`: another zone and its gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// `zone`: its name.
+    pub zone: ZoneName,
+    /// `wireguard_key`: its gateway's public key.
+    pub wireguard_key: WireGuardPublicKey,
+    /// `zone_key`: what its records are signed with.
+    pub zone_key: ZonePublicKey,
+    /// `endpoints`: how its gateway is reached, in order of preference; empty if it calls us.
+    pub endpoints: Vec<Endpoint>,
+    /// `prefixes`: its subnets, at least one, without host bits.
+    pub prefixes: Vec<IpNet>,
+    /// `tunnel_addresses`: its gateway's tunnel IPs, at least one.
+    pub tunnel_addresses: Vec<IpAddr>,
+    /// `preshared_key_file`: base64 of a WireGuard preshared key.
+    pub preshared_key_file: Option<PathBuf>,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Log {
+    /// `level`: the least important messages that are still written.
+    pub level: LogLevel,
+    /// `format`: for people or for machines.
+    pub format: LogFormat,
+}
+
+/// `log.level`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum LogLevel {
+    /// The daemon stops.
+    Error,
+    /// Worth waking someone.
+    Warn,
+    /// Few, and for users.
+    #[default]
+    Info,
+    /// For finding out why.
+    Debug,
+    /// Also per packet.
+    Trace,
+}
+
+impl LogLevel {
+    /// All levels, the quietest first.
+    pub const ALL: [Self; 5] = [
+        Self::Error,
+        Self::Warn,
+        Self::Info,
+        Self::Debug,
+        Self::Trace,
+    ];
+
+    /// The text in the file, which is also what `tracing` calls it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// `log.format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// One line of text per message.
+    #[default]
+    Text,
+    /// One JSON object per message.
+    Json,
+}
+
+impl LogFormat {
+    /// Both formats.
+    pub const ALL: [Self; 2] = [Self::Text, Self::Json];
+
+    /// The text in the file.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}

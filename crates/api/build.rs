@@ -1,0 +1,13 @@
+//! Generates Rust from the protobuf files, without a system protoc.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let files = ["registry.proto", "local.proto", "admin.proto"];
+    let descriptors = protox::compile(files, ["proto"])?;
+    println!("cargo::rerun-if-changed=proto");
+    println!("cargo::rerun-if-changed=build.rs");
+    tonic_prost_build::configure()
+        .bytes(".zonemesh.v1.SignedItem.payload")
+        .skip_debug([".zonemesh.v1.RegisterRequest", ".zonemesh.v1.ReportRequest"])
+        .compile_fds(descriptors)?;
+    Ok(())
+}

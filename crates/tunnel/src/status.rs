@@ -1,0 +1,55 @@
+//! What a tunnel tells: its status, and events for the daemon.
+//!
+//! Snapshots by value; reading them never holds up a packet for longer than one peer's lock.
+
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use ipnet::IpNet;
+use zonemesh_core::key::WireGuardPublicKey;
+
+/// A tunnel at one moment.
+#[derive(Debug, Clone)]
+pub struct TunnelStatus {
+    /// Name of the TUN device.
+    pub interface: String,
+    /// MTU in bytes, as configured.
+    pub mtu: u16,
+    /// The UDP port that is bound.
+    pub listen_port: u16,
+    /// This gateway's WireGuard key.
+    pub public_key: WireGuardPublicKey,
+    /// The peers, ordered by key.
+    pub peers: Vec<PeerStatus>,
+    /// Name and count of each reason for which packets were dropped (`Dropped`).
+    pub dropped: Vec<(&'static str, u64)>,
+}
+
+/// A peer at one moment.
+#[derive(Debug, Clone)]
+pub struct PeerStatus {
+    /// The peer's key.
+    pub public_key: WireGuardPublicKey,
+    /// The zone's name.
+    pub name: String,
+    /// Where datagrams to it go now: configured, or learnt from its last authentic datagram.
+    pub endpoint: Option<SocketAddr>,
+    /// When the last handshake was completed.
+    pub latest_handshake: Option<SystemTime>,
+    /// Authentic bytes received, as on the wire (UDP payload).
+    pub rx_bytes: u64,
+    /// Bytes sent, as on the wire (UDP payload).
+    pub tx_bytes: u64,
+    /// The peer's allowed IPs.
+    pub allowed_ips: Vec<IpNet>,
+    /// Handshake initiations sent since the last completed handshake.
+    pub handshake_attempts_unanswered: u64,
+}
+
+/// Something the daemon may want to act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A session with this peer is up: packets can flow both ways.
+    HandshakeCompleted(WireGuardPublicKey),
+}

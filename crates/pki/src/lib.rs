@@ -1,1 +1,29 @@
-//! Skeleton.
+//! Certificates and TLS configurations of Zonemesh: bytes and PEM in, bytes and PEM out.
+//!
+//! Three kinds of trust live here and never mix: zones among themselves ([`zone`], [`trust`]), the
+//! pinned key of a gateway's local API ([`local`]), and Flower's federation CA ([`federation`],
+//! [`request`]). [`probe`] and [`describe`] put certificates and failed handshakes into words.
+//! The crate reads no file, opens no socket and asks no clock: `now` is an argument. Only rustls
+//! itself looks at the system's clock, at each handshake.
+//! Specification: docs/ARCHITECTURE.md, RFC 5280, RFC 8446.
+
+mod crypto;
+pub mod describe;
+pub mod federation;
+pub mod local;
+pub mod probe;
+pub mod request;
+pub mod san;
+pub mod trust;
+mod validity;
+pub mod zone;
+
+pub use describe::{CertificateSummary, describe, describe_all};
+pub use federation::{FederationCa, FederationError};
+pub use local::{Fingerprint, LocalApiKey, LocalError, local_server_config, pinned_client_config};
+pub use probe::{Probe, ProbeFailure};
+pub use request::{CertificateRequest, RequestError};
+pub use san::San;
+pub use trust::{TrustError, ZoneTrust, zone_client_config, zone_server_config};
+pub use validity::rfc3339;
+pub use zone::{CurrentLeaf, ZoneAuthority, ZoneError, ZoneLeaf};

@@ -47,11 +47,7 @@ impl FromStr for Endpoint {
     fn from_str(text: &str) -> Result<Self, EndpointError> {
         if text.parse::<std::net::IpAddr>().is_ok() {
             let v6 = text.contains(':');
-            return Err(if v6 {
-                EndpointError::Brackets
-            } else {
-                EndpointError::NoPort
-            });
+            return Err(if v6 { EndpointError::Brackets } else { EndpointError::NoPort });
         }
         let (host, port_text) = text.rsplit_once(':').ok_or(EndpointError::NoPort)?;
         if port_text.ends_with(']') {
@@ -74,10 +70,7 @@ impl FromStr for Endpoint {
         if !is_dns_name(host) {
             return Err(EndpointError::Host(host.to_owned()));
         }
-        Ok(Self::Name {
-            host: host.to_ascii_lowercase(),
-            port,
-        })
+        Ok(Self::Name { host: host.to_ascii_lowercase(), port })
     }
 }
 
@@ -96,14 +89,10 @@ pub(crate) fn is_dns_name(text: &str) -> bool {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
-    let last_is_a_number = text
-        .rsplit('.')
-        .next()
-        .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    let last_is_a_number =
+        text.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
     text.len() <= 253 && !last_is_a_number && text.split('.').all(label)
 }
 
@@ -113,11 +102,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_endpoint_prints_as_it_is_written() {
-        for text in [
-            "203.0.113.1:51820",
-            "[2001:db8::1]:1",
-            "gw.madrid.example.org:65535",
-        ] {
+        for text in ["203.0.113.1:51820", "[2001:db8::1]:1", "gw.madrid.example.org:65535"] {
             assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
         }
     }
@@ -135,16 +120,10 @@ mod tests {
         assert_eq!(reason("gw.example.org"), EndpointError::NoPort);
         assert_eq!(reason("[2001:db8::1]"), EndpointError::NoPort);
         assert_eq!(reason("2001:db8::1"), EndpointError::Brackets);
-        assert_eq!(
-            reason("2001:db8:0:0:0:0:0:0:1:51820"),
-            EndpointError::Brackets
-        );
+        assert_eq!(reason("2001:db8:0:0:0:0:0:0:1:51820"), EndpointError::Brackets);
         assert_eq!(reason("gw:0"), EndpointError::Port("0".to_owned()));
         assert_eq!(reason("gw:70000"), EndpointError::Port("70000".to_owned()));
-        assert_eq!(
-            reason("1.2.3.999:1"),
-            EndpointError::Host("1.2.3.999".to_owned())
-        );
+        assert_eq!(reason("1.2.3.999:1"), EndpointError::Host("1.2.3.999".to_owned()));
         assert_eq!(reason("a_b:1"), EndpointError::Host("a_b".to_owned()));
         assert_eq!(reason(":1"), EndpointError::Host(String::new()));
         let any = std::net::Ipv4Addr::UNSPECIFIED.into();

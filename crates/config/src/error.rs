@@ -30,6 +30,18 @@ pub struct ConfigError {
 pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
+    /// `Ok` with `value` if there is no error.
+    pub(crate) fn unless_empty<T>(
+        value: Option<T>,
+        mut errors: Vec<ConfigError>,
+    ) -> Result<T, Self> {
+        errors.sort_by_key(|error| (error.line, error.column));
+        match value {
+            Some(value) if errors.is_empty() => Ok(value),
+            _ => Err(Self(errors)),
+        }
+    }
+
     /// The mistakes, in the order of the file; at least one.
     pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
         self.0.iter()

@@ -6,9 +6,17 @@
 //! resolves no name and knows no private key: the caller does. The annotated schema is
 //! `configs/zonemesh.example.toml`.
 
+mod checks;
+mod draft;
 mod endpoint;
 mod error;
+mod origin;
+mod parse;
+mod reader;
+pub mod schema;
 mod settings;
+mod source;
+mod value;
 
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{ConfigError, ConfigErrors};
@@ -16,3 +24,4 @@ pub use settings::{
     Config, Federation, Gateway, Keepalive, LocalApi, Log, LogFormat, LogLevel, Peer, Registry,
     SubjectName, Token, Tunnel, Zone,
 };
+pub use source::Place;

@@ -13,6 +13,7 @@ use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
 use zonemesh_core::name::{FederationName, ZoneName};
 
 use crate::endpoint::Endpoint;
+use crate::origin::Origin;
 
 /// A valid configuration of one gateway.
 #[derive(Debug, Clone)]
@@ -35,6 +36,8 @@ pub struct Config {
     pub peers: Vec<Peer>,
     /// `[log]`: what is written to standard error.
     pub log: Log,
+    /// Where every value stands in the file.
+    pub(crate) origin: Origin,
 }
 
 /// `[zone]`.
@@ -129,10 +132,7 @@ pub struct Registry {
 
 impl Default for Registry {
     fn default() -> Self {
-        Self {
-            port: 51821,
-            identity_key_file: Gateway::default().state_dir.join("zone.key"),
-        }
+        Self { port: 51821, identity_key_file: Gateway::default().state_dir.join("zone.key") }
     }
 }
 
@@ -147,10 +147,7 @@ pub struct LocalApi {
 
 impl Default for LocalApi {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 51822)),
-            tokens: Vec::new(),
-        }
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 51822)), tokens: Vec::new() }
     }
 }
 
@@ -231,13 +228,7 @@ pub enum LogLevel {
 
 impl LogLevel {
     /// All levels, the quietest first.
-    pub const ALL: [Self; 5] = [
-        Self::Error,
-        Self::Warn,
-        Self::Info,
-        Self::Debug,
-        Self::Trace,
-    ];
+    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
 
     /// The text in the file, which is also what `tracing` calls it.
     #[must_use]

@@ -1,0 +1,90 @@
+//! Names, keys and tokens: every peer is somebody else, every name is used once.
+
+use super::report_twins;
+use crate::draft::Draft;
+use crate::reader::{Complaint, Findings};
+
+pub(super) fn peers(draft: &Draft, findings: &mut Findings<'_>) {
+    let peers = || draft.peers.iter();
+    report_twins(
+        findings,
+        peers().filter_map(|peer| peer.zone.as_ref()),
+        "each zone once",
+        "merge the two [[peer]] sections, or correct the name",
+    );
+    report_twins(
+        findings,
+        peers().filter_map(|peer| peer.wireguard_key.as_ref()),
+        "a WireGuard key of its own for each peer",
+        "ask the peer for its public key",
+    );
+    report_twins(
+        findings,
+        peers().filter_map(|peer| peer.zone_key.as_ref()),
+        "a zone key of its own for each peer",
+        "ask the peer for its public key",
+    );
+    let Some(own) = &draft.zone.name else {
+        return;
+    };
+    for zone in peers().filter_map(|peer| peer.zone.as_ref()) {
+        if zone.value == own.value {
+            let line = findings.line_of(own);
+            let complaint = Complaint::new(
+                format!("{:?} is this zone itself (line {line})", zone.value.as_str()),
+                "the name of another zone",
+                "remove this [[peer]], or correct one of the names",
+            );
+            findings.report_at(zone, complaint);
+        }
+    }
+}
+
+pub(super) fn federations(draft: &Draft, findings: &mut Findings<'_>) {
+    let names = draft.federations.iter().filter_map(|federation| federation.name.as_ref());
+    report_twins(findings, names, "each federation once", "merge the two [[federation]] sections");
+    for federation in &draft.federations {
+        report_twins(findings, &federation.extra_sans, "each name once", "remove one of the two");
+    }
+}
+
+pub(super) fn tokens(draft: &Draft, findings: &mut Findings<'_>) {
+    let Some(api) = &draft.local_api else {
+        return;
+    };
+    let tokens = || api.tokens.iter();
+    report_twins(
+        findings,
+        tokens().filter_map(|token| token.name.as_ref()),
+        "a name of its own for each token",
+        "rename one of the two: logs tell tokens apart by their names",
+    );
+    report_twins(
+        findings,
+        tokens().filter_map(|token| token.sha256.as_ref()),
+        "each token once",
+        "make another with `zonemesh key generate token`",
+    );
+    let held: Vec<&str> = draft
+        .federations
+        .iter()
+        .filter_map(|federation| federation.name.as_ref())
+        .map(|name| name.value.as_str())
+        .collect();
+    for federation in tokens().filter_map(|token| token.federation.as_ref()) {
+        let name = federation.value.as_str();
+        if held.contains(&name) {
+            continue;
+        }
+        let expected = match held.as_slice() {
+            [] => "a federation of this zone, which has none".to_owned(),
+            held => format!("one of this zone's federations: {}", held.join(", ")),
+        };
+        let fix = match crate::reader::nearest(name, &held) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => format!("add [[federation]] with name = {name:?}"),
+        };
+        let complaint = Complaint::new(format!("found {name:?}"), expected, fix);
+        findings.report_at(federation, complaint);
+    }
+}

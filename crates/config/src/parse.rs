@@ -1,0 +1,173 @@
+//! The way from text to [`Config`]: syntax, values, checks, defaults, in this order.
+//!
+//! Each stage reports all its mistakes. Only a text that is no TOML ends before the next stage,
+//! because what can be recovered of it would give mistakes that nobody made.
+
+use std::path::Path;
+
+use toml::de::DeTable;
+use zonemesh_core::name::ZoneName;
+
+use crate::checks;
+use crate::draft::{
+    Draft, FederationDraft, GatewayDraft, KeepaliveDraft, LocalApiDraft, LogDraft, PeerDraft,
+    RegistryDraft, TokenDraft, TunnelDraft, ZoneDraft,
+};
+use crate::error::ConfigErrors;
+use crate::origin::Origin;
+use crate::reader::{Complaint, Findings, Placed};
+use crate::settings::{
+    Config, Federation, Gateway, Keepalive, LocalApi, Log, Peer, Registry, Token, Tunnel, Zone,
+};
+
+impl Config {
+    /// Reads the text of a configuration file; `file_name` only stands in messages.
+    ///
+    /// # Errors
+    /// All mistakes of the file, each with its place, what was expected and the way out.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
+        let mut findings = Findings::new(text, file_name);
+        let (file, syntax_errors) = DeTable::parse_recoverable(text);
+        if !syntax_errors.is_empty() {
+            for error in &syntax_errors {
+                report_syntax(&mut findings, error);
+            }
+            return ConfigErrors::unless_empty(None, findings.into_parts().0);
+        }
+        let draft = Draft::read(&mut findings, file.get_ref());
+        checks::run(&draft, &mut findings);
+        let (errors, places) = findings.into_parts();
+        let file = file_name.to_owned();
+        let config = finish(draft, Origin { file, places });
+        ConfigErrors::unless_empty(config, errors)
+    }
+}
+
+fn report_syntax(findings: &mut Findings<'_>, error: &toml::de::Error) {
+    let offset = error.span().map_or(0, |span| span.start);
+    let (found, expected) = match error.message().split_once(", expected ") {
+        Some((found, expected)) => (found, expected),
+        None => (error.message(), "valid TOML"),
+    };
+    let fix = format!("correct the line: {}", findings.source.line(offset));
+    let complaint = Complaint::new(found, expected, fix);
+    findings.report("(syntax)", offset, complaint);
+}
+
+/// The typed configuration, or `None` if a value is missing, which has been reported.
+fn finish(draft: Draft, origin: Origin) -> Option<Config> {
+    let zone = zone(draft.zone)?;
+    let gateway = gateway(draft.gateway, &zone.name);
+    Some(Config {
+        tunnel: tunnel(draft.tunnel, &gateway.state_dir),
+        keepalive: keepalive(&draft.keepalive),
+        registry: registry(draft.registry, &gateway.state_dir),
+        local_api: match draft.local_api {
+            Some(draft) => Some(local_api(draft)?),
+            None => None,
+        },
+        federations: draft.federations.into_iter().filter_map(federation).collect(),
+        peers: draft.peers.into_iter().filter_map(peer).collect(),
+        log: log(&draft.log),
+        gateway,
+        zone,
+        origin,
+    })
+}
+
+fn value<T>(placed: Option<Placed<T>>) -> Option<T> {
+    placed.map(|placed| placed.value)
+}
+
+fn values<T>(placed: Vec<Placed<T>>) -> Vec<T> {
+    placed.into_iter().map(|placed| placed.value).collect()
+}
+
+fn zone(draft: ZoneDraft) -> Option<Zone> {
+    Some(Zone { name: value(draft.name)?, prefixes: values(draft.prefixes) })
+}
+
+/// The name of a gateway that was not named.
+pub(crate) fn default_gateway_name(zone: &ZoneName) -> String {
+    format!("{zone}-gw1")
+}
+
+fn gateway(draft: GatewayDraft, zone: &ZoneName) -> Gateway {
+    let default = Gateway::default();
+    Gateway {
+        name: value(draft.name).unwrap_or_else(|| default_gateway_name(zone)),
+        state_dir: value(draft.state_dir).unwrap_or(default.state_dir),
+        admin_socket: value(draft.admin_socket).unwrap_or(default.admin_socket),
+        endpoints: values(draft.endpoints),
+    }
+}
+
+fn tunnel(draft: TunnelDraft, state_dir: &Path) -> Tunnel {
+    let default = Tunnel::default();
+    Tunnel {
+        interface: value(draft.interface).unwrap_or(default.interface),
+        addresses: values(draft.addresses),
+        mtu: value(draft.mtu).unwrap_or(default.mtu),
+        listen_port: value(draft.listen_port).unwrap_or(default.listen_port),
+        private_key_file: value(draft.private_key_file)
+            .unwrap_or_else(|| state_dir.join("wireguard.key")),
+    }
+}
+
+pub(crate) fn keepalive(draft: &KeepaliveDraft) -> Keepalive {
+    let default = Keepalive::default();
+    let or = |given: &Option<Placed<_>>, default| given.as_ref().map_or(default, |g| g.value);
+    Keepalive {
+        wireguard: or(&draft.wireguard, default.wireguard),
+        grpc_interval: or(&draft.grpc_interval, default.grpc_interval),
+        grpc_timeout: or(&draft.grpc_timeout, default.grpc_timeout),
+    }
+}
+
+fn registry(draft: RegistryDraft, state_dir: &Path) -> Registry {
+    Registry {
+        port: value(draft.port).unwrap_or(Registry::default().port),
+        identity_key_file: value(draft.identity_key_file)
+            .unwrap_or_else(|| state_dir.join("zone.key")),
+    }
+}
+
+fn local_api(draft: LocalApiDraft) -> Option<LocalApi> {
+    Some(LocalApi {
+        listen: value(draft.listen)?,
+        tokens: draft.tokens.into_iter().filter_map(token).collect(),
+    })
+}
+
+fn token(draft: TokenDraft) -> Option<Token> {
+    Some(Token {
+        name: value(draft.name)?,
+        sha256: value(draft.sha256)?,
+        federation: value(draft.federation)?,
+        expires: value(draft.expires)?,
+    })
+}
+
+fn federation(draft: FederationDraft) -> Option<Federation> {
+    Some(Federation { name: value(draft.name)?, extra_sans: values(draft.extra_sans) })
+}
+
+fn peer(draft: PeerDraft) -> Option<Peer> {
+    Some(Peer {
+        zone: value(draft.zone)?,
+        wireguard_key: value(draft.wireguard_key)?,
+        zone_key: value(draft.zone_key)?,
+        endpoints: values(draft.endpoints),
+        prefixes: values(draft.prefixes),
+        tunnel_addresses: values(draft.tunnel_addresses),
+        preshared_key_file: value(draft.preshared_key_file),
+    })
+}
+
+fn log(draft: &LogDraft) -> Log {
+    let default = Log::default();
+    Log {
+        level: draft.level.as_ref().map_or(default.level, |level| level.value),
+        format: draft.format.as_ref().map_or(default.format, |format| format.value),
+    }
+}

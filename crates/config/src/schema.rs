@@ -1,0 +1,69 @@
+//! The keys of the configuration file, by section.
+//!
+//! The one list that the reader checks unknown keys against and the annotated example is tested
+//! against. What a key means and which values it takes: `settings` and `value`.
+
+/// One section of the file and its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Section {
+    /// The dotted name, for example `local_api.token`.
+    pub name: &'static str,
+    /// True for `[[name]]`, which may stand many times.
+    pub repeated: bool,
+    /// The keys, in the order of the example.
+    pub keys: &'static [&'static str],
+}
+
+const fn once(name: &'static str, keys: &'static [&'static str]) -> Section {
+    Section { name, repeated: false, keys }
+}
+
+const fn many(name: &'static str, keys: &'static [&'static str]) -> Section {
+    Section { name, repeated: true, keys }
+}
+
+pub(crate) const ZONE: Section = once("zone", &["name", "prefixes"]);
+pub(crate) const GATEWAY: Section =
+    once("gateway", &["name", "state_dir", "admin_socket", "endpoints"]);
+pub(crate) const TUNNEL: Section =
+    once("tunnel", &["interface", "addresses", "mtu", "listen_port", "private_key_file"]);
+pub(crate) const KEEPALIVE: Section =
+    once("keepalive", &["wireguard", "grpc_interval", "grpc_timeout"]);
+pub(crate) const REGISTRY: Section = once("registry", &["port", "identity_key_file"]);
+pub(crate) const LOCAL_API: Section = once("local_api", &["listen", "token"]);
+pub(crate) const TOKEN: Section =
+    many("local_api.token", &["name", "sha256", "federation", "expires"]);
+pub(crate) const FEDERATION: Section = many("federation", &["name", "extra_sans"]);
+pub(crate) const PEER: Section = many(
+    "peer",
+    &[
+        "zone",
+        "wireguard_key",
+        "zone_key",
+        "endpoints",
+        "prefixes",
+        "tunnel_addresses",
+        "preshared_key_file",
+    ],
+);
+pub(crate) const LOG: Section = once("log", &["level", "format"]);
+
+/// The file itself: its keys are the sections.
+pub(crate) const ROOT: Section = once(
+    "",
+    &[
+        "zone",
+        "gateway",
+        "tunnel",
+        "keepalive",
+        "registry",
+        "local_api",
+        "federation",
+        "peer",
+        "log",
+    ],
+);
+
+/// All sections, in the order of the example.
+pub const SCHEMA: [Section; 10] =
+    [ZONE, GATEWAY, TUNNEL, KEEPALIVE, REGISTRY, LOCAL_API, TOKEN, FEDERATION, PEER, LOG];

@@ -1,0 +1,66 @@
+//! The text of a file, by line and column.
+//!
+//! Turns the parser's byte offsets into places that an editor jumps to. Any offset is safe: one past
+//! the end, or inside a character, gives the nearest place before it.
+
+/// A place in a file: line and column in characters, both from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+}
+
+/// A text that knows where its lines begin.
+pub(crate) struct Source<'t> {
+    text: &'t str,
+    line_starts: Vec<usize>,
+}
+
+impl<'t> Source<'t> {
+    pub(crate) fn new(text: &'t str) -> Self {
+        let after_newline = text.match_indices('\n').map(|(offset, _)| offset + 1);
+        Self { text, line_starts: std::iter::once(0).chain(after_newline).collect() }
+    }
+
+    pub(crate) fn place(&self, offset: usize) -> Place {
+        let line = self.line_starts.partition_point(|start| *start <= offset);
+        let start = self.line_starts[line - 1];
+        let column =
+            self.text[start..].char_indices().take_while(|(at, _)| start + at < offset).count();
+        Place { line, column: column + 1 }
+    }
+
+    /// The line that holds `offset`, without white space around it.
+    pub(crate) fn line(&self, offset: usize) -> &'t str {
+        let start = self.line_starts[self.place(offset).line - 1];
+        self.text[start..].lines().next().unwrap_or("").trim()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_count_characters_and_lines_begin_after_newlines() {
+        let source = Source::new("a = \"ü\"x\n\nb");
+        assert_eq!(source.place(0), Place { line: 1, column: 1 });
+        assert_eq!(source.place(8), Place { line: 1, column: 8 });
+        assert_eq!(source.place(10), Place { line: 2, column: 1 });
+        assert_eq!(source.place(11), Place { line: 3, column: 1 });
+        assert_eq!(source.line(3), "a = \"ü\"x");
+        assert_eq!(source.line(11), "b");
+    }
+
+    #[test]
+    fn every_offset_has_a_place() {
+        let text = "ü\r\nü";
+        for offset in 0..20 {
+            assert!(Source::new(text).place(offset).line <= 2);
+            Source::new(text).line(offset);
+        }
+        assert_eq!(Source::new("").place(9), Place { line: 1, column: 1 });
+    }
+}

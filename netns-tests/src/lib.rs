@@ -1,1 +1,16 @@
-//! Skeleton.
+//! The Lab: OpenNebula zones made of network namespaces, and what a scenario does to them.
+//!
+//! Owns namespaces, links, faults, captures, and the processes it starts in them. Promises that the
+//! host's own network is never changed and that nothing outlives the Lab, whatever ends it.
+//! Refuses to know anything inside the binaries: it sees their files, their output and the wire.
+//! Errors are `anyhow` here: the only callers are tests and binaries that print the chain once.
+
+pub mod binaries;
+pub mod capture;
+pub mod faults;
+pub mod lab;
+pub mod namespace;
+pub mod privilege;
+pub mod process;
+pub mod relay;
+pub mod wait;

@@ -26,7 +26,7 @@ pub struct CertificateRequest {
     /// PKCS#8 PEM, secret: a file of mode 0600.
     pub key_pem: Zeroizing<String>,
     /// PKCS#10 PEM, for the gateway.
-    pub request_pem: String,
+    pub csr_pem: String,
 }
 
 impl CertificateRequest {
@@ -56,7 +56,7 @@ impl CertificateRequest {
         params.subject_alt_names = names?;
         Ok(Self {
             key_pem: Zeroizing::new(key.serialize_pem()),
-            request_pem: params.serialize_request(key)?.pem()?,
+            csr_pem: params.serialize_request(key)?.pem()?,
         })
     }
 }

@@ -93,9 +93,7 @@ impl FromStr for ZonePublicKey {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        let base64 = text
-            .strip_prefix(ZONE_KEY_PREFIX)
-            .ok_or(KeyError::NoZonePrefix)?;
+        let base64 = text.strip_prefix(ZONE_KEY_PREFIX).ok_or(KeyError::NoZonePrefix)?;
         Self::from_bytes(decode(base64)?)
     }
 }
@@ -259,10 +257,7 @@ mod tests {
 
     #[test]
     fn a_signature_holds_for_its_message_and_key_only() {
-        let (alice, bob) = (
-            ZoneIdentity::from_seed(&[1; 32]),
-            ZoneIdentity::from_seed(&[2; 32]),
-        );
+        let (alice, bob) = (ZoneIdentity::from_seed(&[1; 32]), ZoneIdentity::from_seed(&[2; 32]));
         let signature = alice.sign(b"record");
         assert!(alice.public_key().verify_strict(b"record", &signature));
         assert!(!alice.public_key().verify_strict(b"recorD", &signature));
@@ -272,27 +267,15 @@ mod tests {
     #[test]
     fn the_two_kinds_of_keys_are_not_mistaken_for_each_other() {
         let zone = ZoneIdentity::from_seed(&[7; 32]).public_key().to_string();
-        assert_eq!(
-            zone.parse::<WireGuardPublicKey>(),
-            Err(KeyError::ZonePrefix)
-        );
-        assert_eq!(
-            zone["ed25519:".len()..].parse::<ZonePublicKey>(),
-            Err(KeyError::NoZonePrefix)
-        );
+        assert_eq!(zone.parse::<WireGuardPublicKey>(), Err(KeyError::ZonePrefix));
+        assert_eq!(zone["ed25519:".len()..].parse::<ZonePublicKey>(), Err(KeyError::NoZonePrefix));
         assert_eq!(zone.parse::<ZonePublicKey>().unwrap().to_string(), zone);
     }
 
     #[test]
     fn a_key_of_wrong_length_says_how_long_it_is() {
-        assert_eq!(
-            "AAAA".parse::<WireGuardPublicKey>(),
-            Err(KeyError::Length(3))
-        );
-        assert!(matches!(
-            "kein Schlüssel".parse::<WireGuardPublicKey>(),
-            Err(KeyError::Base64(_))
-        ));
+        assert_eq!("AAAA".parse::<WireGuardPublicKey>(), Err(KeyError::Length(3)));
+        assert!(matches!("kein Schlüssel".parse::<WireGuardPublicKey>(), Err(KeyError::Base64(_))));
     }
 
     #[test]

@@ -4,5 +4,12 @@
 //! and decisions go out as values. Refuses to know how records travel (`zonemesh-api`), where they
 //! are kept (`zonemeshd`) and how packets move (`zonemesh-tunnel`).
 
+pub mod keepalive;
 pub mod key;
 pub mod name;
+pub mod pace;
+pub mod prefix;
+pub mod record;
+pub mod registry;
+pub mod replication;
+pub mod time;

@@ -112,10 +112,7 @@ mod tests {
     #[test]
     fn anything_else_is_refused_with_its_reason() {
         assert_eq!(ZoneName::from_str(""), Err(NameError::Length(0)));
-        assert_eq!(
-            ZoneName::from_str(&"x".repeat(64)),
-            Err(NameError::Length(64))
-        );
+        assert_eq!(ZoneName::from_str(&"x".repeat(64)), Err(NameError::Length(64)));
         assert_eq!(ZoneName::from_str("Berlin"), Err(NameError::Character('B')));
         assert_eq!(ZoneName::from_str("a.b"), Err(NameError::Character('.')));
         assert_eq!(ZoneName::from_str("../etc"), Err(NameError::Character('.')));
@@ -125,9 +122,6 @@ mod tests {
     #[test]
     fn the_superlink_has_a_mesh_dns_name() {
         let federation = FederationName::from_str("health-eu").unwrap();
-        assert_eq!(
-            federation.superlink_tls_name(),
-            "superlink.health-eu.zonemesh.internal"
-        );
+        assert_eq!(federation.superlink_tls_name(), "superlink.health-eu.zonemesh.internal");
     }
 }

@@ -1,0 +1,135 @@
+//! The law for the three keepalives of Zonemesh: WireGuard, gRPC's clients, gRPC's servers.
+//!
+//! One place holds the values and says how they must relate; configuration, connections, servers
+//! and the companions' Flower settings take them from here. Why: a NAT forgets an idle UDP mapping
+//! after 30 s (RFC 4787, REQ-5, allows 120 s, many keep 30); a gRPC server that is pinged more often
+//! than it accepts answers `GOAWAY ENHANCE_YOUR_CALM "too_many_pings"` and cuts the connection
+//! (gRPC proposal A8).
+
+use std::time::Duration;
+
+/// The values. [`Keepalive::default`] is what all of Zonemesh uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keepalive {
+    /// An empty WireGuard packet after this much silence towards a peer.
+    pub wireguard: Duration,
+    /// A client of gRPC pings this often, also while no call is open.
+    pub grpc_interval: Duration,
+    /// A connection whose ping is not answered within this is dead.
+    pub grpc_timeout: Duration,
+    /// Shortest interval between a client's pings that a server of gRPC accepts.
+    pub server_min_interval: Duration,
+}
+
+impl Keepalive {
+    /// The values of Zonemesh: 25 s; 60 s and 20 s; servers accept a ping each 30 s.
+    pub const DEFAULT: Self = Self {
+        wireguard: Duration::from_secs(25),
+        grpc_interval: Duration::from_secs(60),
+        grpc_timeout: Duration::from_secs(20),
+        server_min_interval: Duration::from_secs(30),
+    };
+
+    /// Longest silence that keeps a usual NAT's UDP mapping.
+    pub const NAT_UDP_TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// Checks that the values can live with each other.
+    ///
+    /// # Errors
+    /// The first [`KeepaliveError`].
+    pub fn check(&self) -> Result<(), KeepaliveError> {
+        let second = Duration::from_secs(1);
+        if self.wireguard < second || self.wireguard >= Self::NAT_UDP_TIMEOUT {
+            return Err(KeepaliveError::WireGuard(self.wireguard));
+        }
+        if self.grpc_timeout < second {
+            return Err(KeepaliveError::TimeoutTooShort(self.grpc_timeout));
+        }
+        if self.grpc_timeout >= self.grpc_interval {
+            return Err(KeepaliveError::TimeoutAboveInterval {
+                timeout: self.grpc_timeout,
+                interval: self.grpc_interval,
+            });
+        }
+        if self.grpc_interval < self.server_min_interval {
+            return Err(KeepaliveError::BelowServerMinimum {
+                interval: self.grpc_interval,
+                minimum: self.server_min_interval,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// Why keepalives cannot live with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeepaliveError {
+    /// A NAT would forget the mapping, or the link would be flooded.
+    #[error(
+        "a WireGuard keepalive of {0:?} is outside 1s to 29s: a NAT forgets an idle mapping after 30s"
+    )]
+    WireGuard(Duration),
+    /// No answer can be that fast everywhere.
+    #[error("a gRPC keepalive timeout of {0:?} is below 1s")]
+    TimeoutTooShort(Duration),
+    /// The next ping would leave before the last one is given up.
+    #[error("a gRPC keepalive timeout of {timeout:?} is not below the interval of {interval:?}")]
+    TimeoutAboveInterval {
+        /// The timeout.
+        timeout: Duration,
+        /// The interval.
+        interval: Duration,
+    },
+    /// The server would cut the connection.
+    #[error(
+        "a gRPC keepalive interval of {interval:?} is below the server's minimum of {minimum:?}: it would answer too_many_pings and cut the connection"
+    )]
+    BelowServerMinimum {
+        /// The interval.
+        interval: Duration,
+        /// The server's minimum.
+        minimum: Duration,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(change: impl Fn(&mut Keepalive)) -> Result<(), KeepaliveError> {
+        let mut keepalive = Keepalive::default();
+        change(&mut keepalive);
+        keepalive.check()
+    }
+
+    #[test]
+    fn the_values_of_zonemesh_obey_the_law() {
+        assert_eq!(Keepalive::DEFAULT.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_client_that_pings_more_often_than_the_server_accepts_is_refused() {
+        let error = with(|k| k.grpc_interval = Duration::from_secs(29)).unwrap_err();
+        assert!(matches!(error, KeepaliveError::BelowServerMinimum { .. }));
+        assert!(error.to_string().contains("29s is below the server's minimum of 30s"));
+    }
+
+    #[test]
+    fn a_wireguard_keepalive_that_outlives_a_nat_mapping_is_refused() {
+        assert!(with(|k| k.wireguard = Duration::from_secs(30)).is_err());
+        assert!(with(|k| k.wireguard = Duration::ZERO).is_err());
+        assert!(with(|k| k.wireguard = Duration::from_secs(29)).is_ok());
+    }
+
+    #[test]
+    fn a_timeout_as_long_as_the_interval_is_refused() {
+        assert!(with(|k| k.grpc_timeout = k.grpc_interval).is_err());
+        assert!(with(|k| k.grpc_timeout = Duration::ZERO).is_err());
+    }
+}

@@ -1,0 +1,227 @@
+//! The zone record: what a zone says about itself to all others.
+//!
+//! Valid by construction: a record that was decoded has checked names, addresses and texts, so
+//! that what stands in it may go into a certificate, a file or a command line. It refuses to know
+//! whether the zone was entitled to say it (`registry`). Encoding is in `wire`, signing in `signed`.
+
+mod signed;
+mod text;
+mod wire;
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::key::WireGuardPublicKey;
+use crate::name::{FederationName, ZoneName};
+use crate::time::UnixMillis;
+
+pub use signed::{MAX_RECORD_BYTES, SIGNATURE_BYTES, SignedRecord, SignedRecordError};
+pub use wire::{DecodeError, Problem};
+
+/// Version of a zone record, compared in order of its fields. No clock takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Version {
+    /// Counts losses of the writer's memory.
+    pub incarnation: u64,
+    /// Counts the writer's records within an incarnation.
+    pub seq: u64,
+}
+
+impl Version {
+    /// The next version above this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        match self.seq.checked_add(1) {
+            Some(seq) => Self { seq, ..self },
+            None => Self { incarnation: self.incarnation.saturating_add(1), seq: 0 },
+        }
+    }
+}
+
+/// Protocol versions that a gateway speaks, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProtocolRange {
+    /// Lowest.
+    pub min: u32,
+    /// Highest.
+    pub max: u32,
+}
+
+impl ProtocolRange {
+    /// What this build speaks.
+    pub const CURRENT: Self = Self { min: 1, max: 1 };
+
+    /// The highest version that both speak.
+    #[must_use]
+    pub fn common(self, other: Self) -> Option<u32> {
+        let highest = self.max.min(other.max);
+        (highest >= self.min.max(other.min)).then_some(highest)
+    }
+}
+
+/// A gateway of a zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gateway {
+    /// Name, unique in its zone.
+    pub name: String,
+    /// WireGuard key.
+    pub wireguard_key: WireGuardPublicKey,
+    /// How others reach it from outside: `IP:port`, `[v6]:port` or `name:port`.
+    pub endpoints: Vec<String>,
+    /// Its addresses inside the tunnels.
+    pub tunnel_ips: Vec<IpAddr>,
+    /// TCP port of its registry on those addresses.
+    pub registry_port: u16,
+}
+
+/// How SuperNodes talk to a SuperLink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FlowerTransport {
+    /// gRPC (Flower up to 1.39).
+    Grpc,
+    /// HTTP (Flower from 1.40).
+    Http,
+}
+
+impl FlowerTransport {
+    /// The stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// Whether SuperNodes may connect to a SuperLink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Readiness {
+    /// Registered, not serving yet.
+    Starting,
+    /// Serving.
+    Ready,
+    /// Stopped on purpose, or withdrawn by its gateway.
+    Stopped,
+}
+
+impl Readiness {
+    /// The stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// A SuperLink that runs in the zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuperLink {
+    /// Its federation.
+    pub federation: FederationName,
+    /// Its addresses, best first.
+    pub addresses: Vec<IpAddr>,
+    /// TCP port for SuperNodes.
+    pub fleet_port: u16,
+    /// TCP port for `flwr run`.
+    pub control_port: u16,
+    /// Flower's version, for example `1.25.0`.
+    pub flower_version: String,
+    /// How SuperNodes talk to it.
+    pub transport: FlowerTransport,
+    /// Whether SuperNodes may connect.
+    pub readiness: Readiness,
+    /// The mesh DNS name in its certificate; never looked up.
+    pub tls_name: String,
+    /// The SuperLink VM's clock minus its gateway's, in milliseconds.
+    pub clock_offset_ms: i64,
+}
+
+/// Place of a CA certificate in the rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CaState {
+    /// To be trusted already, signs nothing yet.
+    Next,
+    /// Signs.
+    Active,
+    /// Signs nothing any more, still trusted.
+    Retiring,
+}
+
+impl CaState {
+    /// The stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Next => "next",
+            Self::Active => "active",
+            Self::Retiring => "retiring",
+        }
+    }
+}
+
+/// A CA certificate of a federation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaCertificate {
+    /// The certificate in PEM; never a key.
+    pub pem: String,
+    /// Its place in the rotation.
+    pub state: CaState,
+}
+
+/// The CA certificates of one federation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaSet {
+    /// The federation.
+    pub federation: FederationName,
+    /// Its certificates.
+    pub certificates: Vec<CaCertificate>,
+}
+
+/// What a zone says about itself, before it has a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneDraft {
+    /// Its gateways.
+    pub gateways: Vec<Gateway>,
+    /// The prefixes it announces.
+    pub prefixes: Vec<IpNet>,
+    /// SuperLinks that run in it.
+    pub superlinks: Vec<SuperLink>,
+    /// CA certificates of the federations that it holds.
+    pub ca_sets: Vec<CaSet>,
+    /// Protocol versions that its gateways speak.
+    pub protocol: ProtocolRange,
+}
+
+/// A zone's record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneRecord {
+    /// The zone, its only writer.
+    pub zone: ZoneName,
+    /// Its version.
+    pub version: Version,
+    /// When it was written, by the writer's clock. For people; orders nothing.
+    pub issued_at: UnixMillis,
+    /// What the zone says.
+    pub content: ZoneDraft,
+}
+
+impl ZoneRecord {
+    /// The SuperLink of `federation` in this zone.
+    #[must_use]
+    pub fn superlink(&self, federation: &FederationName) -> Option<&SuperLink> {
+        let mut superlinks = self.content.superlinks.iter();
+        superlinks.find(|superlink| superlink.federation == *federation)
+    }
+
+    /// The CA certificates that this zone holds for `federation`.
+    #[must_use]
+    pub fn ca_set(&self, federation: &FederationName) -> Option<&CaSet> {
+        let mut sets = self.content.ca_sets.iter();
+        sets.find(|set| set.federation == *federation)
+    }
+}

@@ -1,0 +1,177 @@
+//! From the protobuf form to a valid record, field by field.
+//!
+//! Promises: an error names the field by its path; nothing panics on any bytes. Refuses to know
+//! signatures and bounds.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use super::super::text::{self, TextProblem};
+use super::{
+    CaCertificate, CaSet, CaState, DecodeError, FlowerTransport, Gateway, Problem, ProtocolRange,
+    Readiness, Record, SuperLink, UnixMillis, Version, WireCaCertificate, WireCaSet, WireGateway,
+    WirePrefix, WireSuperLink, ZoneDraft, ZoneRecord,
+};
+use crate::key::{KeyError, WireGuardPublicKey};
+
+type Result<T> = std::result::Result<T, DecodeError>;
+
+fn bad(field: &str, problem: Problem) -> DecodeError {
+    let field = field.to_owned();
+    DecodeError { field, problem }
+}
+
+/// Decodes each element of a repeated field; an error gets the element's place.
+fn each<W, T>(field: &str, wire: Vec<W>, decode: impl Fn(W) -> Result<T>) -> Result<Vec<T>> {
+    let place = |(index, element): (usize, W)| {
+        decode(element).map_err(|error| DecodeError {
+            field: match error.field.as_str() {
+                "" => format!("{field}[{index}]"),
+                inner => format!("{field}[{index}].{inner}"),
+            },
+            ..error
+        })
+    };
+    wire.into_iter().enumerate().map(place).collect()
+}
+
+fn name<T: std::str::FromStr<Err = crate::name::NameError>>(field: &str, text: &str) -> Result<T> {
+    text.parse().map_err(|source| bad(field, Problem::Name(source)))
+}
+
+fn port(field: &str, port: u32) -> Result<u16> {
+    let fits = u16::try_from(port).ok().filter(|port| *port != 0);
+    fits.ok_or_else(|| bad(field, Problem::Port(port)))
+}
+
+fn address(octets: Vec<u8>) -> Result<IpAddr> {
+    let length = octets.len();
+    let v4 = |octets: [u8; 4]| IpAddr::V4(Ipv4Addr::from(octets));
+    let v6 = |octets: [u8; 16]| IpAddr::V6(Ipv6Addr::from(octets));
+    let four = <[u8; 4]>::try_from(octets.as_slice()).ok().map(v4);
+    let address = four.or_else(|| <[u8; 16]>::try_from(octets.as_slice()).ok().map(v6));
+    address.ok_or_else(|| bad("", Problem::AddressLength(length)))
+}
+
+fn prefix(wire: WirePrefix) -> Result<IpNet> {
+    let address = address(wire.address)?;
+    let too_long = || bad("", Problem::PrefixLength(wire.length));
+    let length = u8::try_from(wire.length).ok();
+    let net = length.and_then(|length| IpNet::new(address, length).ok());
+    let net = net.ok_or_else(too_long)?;
+    if net.trunc() != net {
+        return Err(bad("", Problem::HostBits));
+    }
+    Ok(net)
+}
+
+fn checked(
+    field: &str,
+    text: String,
+    check: fn(&str) -> std::result::Result<(), TextProblem>,
+) -> Result<String> {
+    match check(&text) {
+        Ok(()) => Ok(text),
+        Err(source) => Err(bad(field, Problem::Text(source))),
+    }
+}
+
+fn unique<'a, T: Ord + 'a>(field: &str, keys: impl Iterator<Item = &'a T>) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for (index, key) in keys.enumerate() {
+        if !seen.insert(key) {
+            return Err(bad(&format!("{field}[{index}]"), Problem::Duplicate));
+        }
+    }
+    Ok(())
+}
+
+fn gateway(wire: WireGateway) -> Result<Gateway> {
+    let length = wire.wireguard_key.len();
+    let key = <[u8; 32]>::try_from(wire.wireguard_key.as_slice());
+    let wrong_length = |_: std::array::TryFromSliceError| {
+        bad("wireguard_key", Problem::Key(KeyError::Length(length)))
+    };
+    Ok(Gateway {
+        name: checked("name", wire.name, text::dns_name)?,
+        wireguard_key: WireGuardPublicKey(key.map_err(wrong_length)?),
+        endpoints: each("endpoints", wire.endpoints, |endpoint| {
+            checked("", endpoint, text::endpoint)
+        })?,
+        tunnel_ips: each("tunnel_ips", wire.tunnel_ips, address)?,
+        registry_port: port("registry_port", wire.registry_port)?,
+    })
+}
+
+fn superlink(wire: WireSuperLink) -> Result<SuperLink> {
+    if wire.addresses.is_empty() {
+        return Err(bad("addresses", Problem::Missing));
+    }
+    Ok(SuperLink {
+        federation: name("federation", &wire.federation)?,
+        addresses: each("addresses", wire.addresses, address)?,
+        fleet_port: port("fleet_port", wire.fleet_port)?,
+        control_port: port("control_port", wire.control_port)?,
+        flower_version: checked("flower_version", wire.flower_version, text::version)?,
+        transport: match wire.transport {
+            1 => FlowerTransport::Grpc,
+            2 => FlowerTransport::Http,
+            other => return Err(bad("transport", Problem::UnknownValue(other))),
+        },
+        readiness: match wire.readiness {
+            1 => Readiness::Starting,
+            2 => Readiness::Ready,
+            3 => Readiness::Stopped,
+            other => return Err(bad("readiness", Problem::UnknownValue(other))),
+        },
+        tls_name: checked("tls_name", wire.tls_name, text::dns_name)?,
+        clock_offset_ms: wire.clock_offset_ms,
+    })
+}
+
+fn ca_certificate(wire: WireCaCertificate) -> Result<CaCertificate> {
+    Ok(CaCertificate {
+        pem: checked("pem", wire.pem, text::certificate)?,
+        state: match wire.state {
+            1 => CaState::Next,
+            2 => CaState::Active,
+            3 => CaState::Retiring,
+            other => return Err(bad("state", Problem::UnknownValue(other))),
+        },
+    })
+}
+
+fn ca_set(wire: WireCaSet) -> Result<CaSet> {
+    Ok(CaSet {
+        federation: name("federation", &wire.federation)?,
+        certificates: each("certificates", wire.certificates, ca_certificate)?,
+    })
+}
+
+impl TryFrom<Record> for ZoneRecord {
+    type Error = DecodeError;
+
+    fn try_from(wire: Record) -> Result<Self> {
+        let content = ZoneDraft {
+            gateways: each("gateways", wire.gateways, gateway)?,
+            prefixes: each("prefixes", wire.prefixes, prefix)?,
+            superlinks: each("superlinks", wire.superlinks, superlink)?,
+            ca_sets: each("ca_sets", wire.ca_sets, ca_set)?,
+            protocol: ProtocolRange { min: wire.protocol_min, max: wire.protocol_max },
+        };
+        if content.protocol.min > content.protocol.max {
+            return Err(bad("protocol", Problem::EmptyRange));
+        }
+        unique("gateways", content.gateways.iter().map(|g| &g.name))?;
+        unique("superlinks", content.superlinks.iter().map(|s| &s.federation))?;
+        unique("ca_sets", content.ca_sets.iter().map(|s| &s.federation))?;
+        Ok(Self {
+            zone: name("zone", &wire.zone)?,
+            version: Version { incarnation: wire.incarnation, seq: wire.seq },
+            issued_at: UnixMillis(wire.issued_at_unix_ms),
+            content,
+        })
+    }
+}

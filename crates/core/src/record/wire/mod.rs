@@ -1,0 +1,245 @@
+//! The protobuf form of a zone record, and the way from it to a valid record.
+//!
+//! Field numbers are for ever: signed records of older builds are kept and read. A field that this
+//! build does not know is passed over and stays in the signed bytes; an unknown value of a closed
+//! list refuses the record, so that a new one needs a new protocol version. Specification: the
+//! `prost` tags below.
+
+use prost::Message as _;
+
+use super::text::TextProblem;
+use super::{
+    CaCertificate, CaSet, CaState, FlowerTransport, Gateway, ProtocolRange, Readiness, SuperLink,
+    Version, ZoneDraft, ZoneRecord,
+};
+use crate::key::KeyError;
+use crate::name::NameError;
+use crate::time::UnixMillis;
+
+mod decode;
+
+/// A field of a record that is not valid.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("zone record, {field}")]
+pub struct DecodeError {
+    /// The field, for example `superlinks[0].addresses[1]`.
+    pub field: String,
+    /// What is wrong with it.
+    #[source]
+    pub problem: Problem,
+}
+
+/// What can be wrong with a field.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Problem {
+    /// The bytes are no protobuf of the expected form.
+    #[error("not a protobuf message of the expected form")]
+    Protobuf(#[source] prost::DecodeError),
+    /// A name that is none.
+    #[error("not a valid name")]
+    Name(#[source] NameError),
+    /// A key that is none.
+    #[error("not a valid key")]
+    Key(#[source] KeyError),
+    /// A text of another form.
+    #[error("not a valid text")]
+    Text(#[source] TextProblem),
+    /// An address of neither family.
+    #[error("an IP address has 4 or 16 bytes, this one has {0}")]
+    AddressLength(usize),
+    /// A prefix length beyond the family's.
+    #[error("a prefix length of {0} is too long")]
+    PrefixLength(u32),
+    /// A prefix that is an address with a length.
+    #[error("the prefix has bits set behind its length")]
+    HostBits,
+    /// Not a port.
+    #[error("a port is 1 to 65535, this one is {0}")]
+    Port(u32),
+    /// A value of a closed list that this build does not know.
+    #[error("unknown value {0}")]
+    UnknownValue(i32),
+    /// Required and absent.
+    #[error("missing")]
+    Missing,
+    /// Stands twice where it may stand once.
+    #[error("stands twice")]
+    Duplicate,
+    /// `min` above `max`.
+    #[error("the lowest version is above the highest")]
+    EmptyRange,
+}
+
+/// Reads a payload.
+pub(super) fn decode(payload: &[u8]) -> Result<ZoneRecord, DecodeError> {
+    let record = Record::decode(payload).map_err(|source| DecodeError {
+        field: "payload".to_owned(),
+        problem: Problem::Protobuf(source),
+    })?;
+    ZoneRecord::try_from(record)
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Record {
+    #[prost(string, tag = "1")]
+    zone: String,
+    #[prost(uint64, tag = "2")]
+    incarnation: u64,
+    #[prost(uint64, tag = "3")]
+    seq: u64,
+    #[prost(uint64, tag = "4")]
+    issued_at_unix_ms: u64,
+    #[prost(uint32, tag = "5")]
+    protocol_min: u32,
+    #[prost(uint32, tag = "6")]
+    protocol_max: u32,
+    #[prost(message, repeated, tag = "7")]
+    gateways: Vec<WireGateway>,
+    #[prost(message, repeated, tag = "8")]
+    prefixes: Vec<WirePrefix>,
+    #[prost(message, repeated, tag = "9")]
+    superlinks: Vec<WireSuperLink>,
+    #[prost(message, repeated, tag = "10")]
+    ca_sets: Vec<WireCaSet>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct WireGateway {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(bytes = "vec", tag = "2")]
+    wireguard_key: Vec<u8>,
+    #[prost(string, repeated, tag = "3")]
+    endpoints: Vec<String>,
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    tunnel_ips: Vec<Vec<u8>>,
+    #[prost(uint32, tag = "5")]
+    registry_port: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct WirePrefix {
+    #[prost(bytes = "vec", tag = "1")]
+    address: Vec<u8>,
+    #[prost(uint32, tag = "2")]
+    length: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct WireSuperLink {
+    #[prost(string, tag = "1")]
+    federation: String,
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    addresses: Vec<Vec<u8>>,
+    #[prost(uint32, tag = "3")]
+    fleet_port: u32,
+    #[prost(uint32, tag = "4")]
+    control_port: u32,
+    #[prost(string, tag = "5")]
+    flower_version: String,
+    #[prost(int32, tag = "6")]
+    transport: i32,
+    #[prost(int32, tag = "7")]
+    readiness: i32,
+    #[prost(string, tag = "8")]
+    tls_name: String,
+    #[prost(sint64, tag = "9")]
+    clock_offset_ms: i64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct WireCaSet {
+    #[prost(string, tag = "1")]
+    federation: String,
+    #[prost(message, repeated, tag = "2")]
+    certificates: Vec<WireCaCertificate>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct WireCaCertificate {
+    #[prost(string, tag = "1")]
+    pem: String,
+    #[prost(int32, tag = "2")]
+    state: i32,
+}
+
+fn octets(address: std::net::IpAddr) -> Vec<u8> {
+    match address {
+        std::net::IpAddr::V4(v4) => v4.octets().to_vec(),
+        std::net::IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+impl From<&ZoneRecord> for Record {
+    fn from(record: &ZoneRecord) -> Self {
+        let ZoneDraft { gateways, prefixes, superlinks, ca_sets, protocol } = &record.content;
+        let prefix = |net: &ipnet::IpNet| WirePrefix {
+            address: octets(net.addr()),
+            length: u32::from(net.prefix_len()),
+        };
+        Self {
+            zone: record.zone.to_string(),
+            incarnation: record.version.incarnation,
+            seq: record.version.seq,
+            issued_at_unix_ms: record.issued_at.0,
+            protocol_min: protocol.min,
+            protocol_max: protocol.max,
+            gateways: gateways.iter().map(WireGateway::from).collect(),
+            prefixes: prefixes.iter().map(prefix).collect(),
+            superlinks: superlinks.iter().map(WireSuperLink::from).collect(),
+            ca_sets: ca_sets.iter().map(WireCaSet::from).collect(),
+        }
+    }
+}
+
+impl From<&Gateway> for WireGateway {
+    fn from(gateway: &Gateway) -> Self {
+        Self {
+            name: gateway.name.clone(),
+            wireguard_key: gateway.wireguard_key.0.to_vec(),
+            endpoints: gateway.endpoints.clone(),
+            tunnel_ips: gateway.tunnel_ips.iter().copied().map(octets).collect(),
+            registry_port: u32::from(gateway.registry_port),
+        }
+    }
+}
+
+impl From<&SuperLink> for WireSuperLink {
+    fn from(superlink: &SuperLink) -> Self {
+        Self {
+            federation: superlink.federation.to_string(),
+            addresses: superlink.addresses.iter().copied().map(octets).collect(),
+            fleet_port: u32::from(superlink.fleet_port),
+            control_port: u32::from(superlink.control_port),
+            flower_version: superlink.flower_version.clone(),
+            transport: match superlink.transport {
+                FlowerTransport::Grpc => 1,
+                FlowerTransport::Http => 2,
+            },
+            readiness: match superlink.readiness {
+                Readiness::Starting => 1,
+                Readiness::Ready => 2,
+                Readiness::Stopped => 3,
+            },
+            tls_name: superlink.tls_name.clone(),
+            clock_offset_ms: superlink.clock_offset_ms,
+        }
+    }
+}
+
+impl From<&CaSet> for WireCaSet {
+    fn from(set: &CaSet) -> Self {
+        let certificate = |certificate: &CaCertificate| WireCaCertificate {
+            pem: certificate.pem.clone(),
+            state: match certificate.state {
+                CaState::Next => 1,
+                CaState::Active => 2,
+                CaState::Retiring => 3,
+            },
+        };
+        Self {
+            federation: set.federation.to_string(),
+            certificates: set.certificates.iter().map(certificate).collect(),
+        }
+    }
+}

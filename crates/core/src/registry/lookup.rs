@@ -1,0 +1,93 @@
+//! Questions to the registry: what is held, what another one lacks, where a SuperLink is.
+
+use std::collections::BTreeSet;
+
+use crate::name::{FederationName, ZoneName};
+use crate::record::{CaSet, SignedRecord, SuperLink};
+
+use super::vector::{self, RootHash, VersionVector};
+use super::{Held, Registry};
+
+/// A federation's SuperLink.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'a> {
+    /// The zone that it runs in.
+    pub zone: &'a ZoneName,
+    /// The SuperLink.
+    pub superlink: &'a SuperLink,
+    /// The federation's CA certificates, from the same zone.
+    pub ca_set: Option<&'a CaSet>,
+    /// True if more than one zone claims the federation; this is the one with the lowest name.
+    pub conflict: bool,
+}
+
+impl Registry {
+    /// The record of a zone.
+    #[must_use]
+    pub fn get(&self, zone: &ZoneName) -> Option<&Held> {
+        self.held.get(zone)
+    }
+
+    /// All records, in the order of their zones.
+    pub fn records(&self) -> impl Iterator<Item = &Held> {
+        self.held.values()
+    }
+
+    /// Where the SuperLink of `federation` is. If two zones claim the federation, all gateways
+    /// that hold both records choose the same: the one with the lowest name.
+    #[must_use]
+    pub fn find_superlink(&self, federation: &FederationName) -> Option<Found<'_>> {
+        let mut claims = self.held.iter().filter_map(|(zone, held)| {
+            let superlink = held.record.superlink(federation)?;
+            Some((zone, superlink, held.record.ca_set(federation)))
+        });
+        let (zone, superlink, ca_set) = claims.next()?;
+        Some(Found { zone, superlink, ca_set, conflict: claims.next().is_some() })
+    }
+
+    /// The federations that some zone has a SuperLink or a CA for.
+    #[must_use]
+    pub fn federations(&self) -> BTreeSet<&FederationName> {
+        let contents = self.held.values().map(|held| &held.record.content);
+        let named = contents.flat_map(|content| {
+            let superlinks = content.superlinks.iter().map(|s| &s.federation);
+            superlinks.chain(content.ca_sets.iter().map(|set| &set.federation))
+        });
+        named.collect()
+    }
+
+    /// What is held, in brief.
+    #[must_use]
+    pub fn version_vector(&self) -> VersionVector {
+        let heads = self.held.iter();
+        heads.map(|(zone, held)| (zone.clone(), held.head())).collect()
+    }
+
+    /// What is held, in one hash.
+    #[must_use]
+    pub fn root_hash(&self) -> RootHash {
+        vector::root_hash(self.held.iter().map(|(zone, held)| (zone, held.head())))
+    }
+
+    /// The records that a registry with the heads `theirs` lacks.
+    #[must_use]
+    pub fn items_newer_than(&self, theirs: &VersionVector) -> Vec<SignedRecord> {
+        let lacks = |held: &&Held| {
+            let present = theirs.get(&held.record.zone);
+            present.is_none_or(|present| held.head().supersedes(present))
+        };
+        let lacking = self.held.values().filter(lacks);
+        lacking.map(|held| held.signed.clone()).collect()
+    }
+
+    /// True if a registry with the heads `theirs` holds something that this one lacks and would
+    /// take: only zones that are members count.
+    #[must_use]
+    pub fn lacks_any_of(&self, theirs: &VersionVector) -> bool {
+        theirs.iter().any(|(zone, head)| {
+            let present = self.held.get(zone).map(Held::head);
+            self.members.contains_key(zone)
+                && present.is_none_or(|present| head.supersedes(&present))
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! The registry of one gateway: the newest valid record of each zone.
+//!
+//! A pure state machine. Every record has exactly one writer, its zone, so that there is no leader,
+//! no quorum and no clock in any order: the newest version that its zone signed within its bounds
+//! wins, everywhere. Nothing is ever deleted; silence changes nothing.
+//!
+//! It owns the zone's identity and is the only one to write the zone's own record (`own`). It
+//! refuses to know who the neighbours are and how records travel (`crate::replication`).
+
+mod lookup;
+mod member;
+mod outcome;
+mod own;
+mod vector;
+
+use std::collections::BTreeMap;
+
+use crate::key::ZoneIdentity;
+use crate::name::ZoneName;
+use crate::record::{MAX_RECORD_BYTES, SignedRecord, ZoneRecord};
+use crate::time::UnixMillis;
+
+pub use lookup::Found;
+pub use member::{Member, MembershipError, OutOfBounds};
+pub use outcome::{Accepted, Counters, Rejected};
+pub use own::{PublishError, Published};
+pub use vector::{Head, RootHash, VersionVector};
+
+/// A record that is held: verified, within its zone's bounds.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The record.
+    pub record: ZoneRecord,
+    /// The same as it was signed.
+    pub signed: SignedRecord,
+    /// When it arrived, by this gateway's clock.
+    pub received_at: UnixMillis,
+    digest: u64,
+}
+
+impl Held {
+    /// Version and content in brief.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        Head { version: self.record.version, digest: self.digest }
+    }
+}
+
+/// The newest valid record of each zone.
+pub struct Registry {
+    members: BTreeMap<ZoneName, Member>,
+    held: BTreeMap<ZoneName, Held>,
+    own: own::Own,
+    counters: Counters,
+}
+
+impl Registry {
+    /// An empty registry of the gateway whose zone is `zone`.
+    ///
+    /// `incarnation` starts the own record's version if no earlier record of this zone is restored:
+    /// pass something larger each time the store was lost, for example milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`MembershipError`] if the members contradict each other or do not know this zone's key.
+    pub fn new(
+        zone: ZoneName,
+        identity: ZoneIdentity,
+        members: Vec<Member>,
+        incarnation: u64,
+    ) -> Result<Self, MembershipError> {
+        let members = member::check(members)?;
+        match members.get(&zone) {
+            None => return Err(MembershipError::OwnZoneMissing(zone)),
+            Some(own) if own.key != identity.public_key() => {
+                return Err(MembershipError::OtherIdentity(zone));
+            }
+            Some(_) => {}
+        }
+        Ok(Self {
+            members,
+            held: BTreeMap::new(),
+            own: own::Own::new(zone, identity, incarnation),
+            counters: Counters::default(),
+        })
+    }
+
+    /// Takes back a record from this gateway's own store. Everything is checked anew; refused
+    /// records are not counted, the caller sets their files aside.
+    ///
+    /// # Errors
+    /// [`Rejected`] for the same reasons as [`Registry::accept`].
+    pub fn restore(
+        &mut self,
+        signed: SignedRecord,
+        received_at: UnixMillis,
+    ) -> Result<ZoneName, Rejected> {
+        let record = self.authenticate(&signed)?;
+        let zone = record.zone.clone();
+        let candidate = held(record, signed, received_at);
+        if zone == *self.zone() {
+            self.own.note_version(candidate.record.version);
+        }
+        self.check_bounds(&candidate)?;
+        match self.held.get(&zone) {
+            Some(present) if !candidate.head().supersedes(&present.head()) => {
+                return Err(Rejected::Outdated);
+            }
+            _ => self.held.insert(zone.clone(), candidate),
+        };
+        Ok(zone)
+    }
+
+    /// Offers a record that came from elsewhere.
+    ///
+    /// # Errors
+    /// [`Rejected`]: the first check that failed. Each is counted.
+    pub fn accept(&mut self, signed: SignedRecord, now: UnixMillis) -> Result<Accepted, Rejected> {
+        let outcome = self.judge(signed, now);
+        self.counters.count(&outcome);
+        outcome
+    }
+
+    fn judge(&mut self, signed: SignedRecord, now: UnixMillis) -> Result<Accepted, Rejected> {
+        let record = self.authenticate(&signed)?;
+        let zone = record.zone.clone();
+        let present = self.held.get(&zone).map(Held::head);
+        let candidate = held(record, signed, now);
+        let head = candidate.head();
+        if present == Some(head) {
+            return Ok(Accepted::Known);
+        }
+        let cloned = present.is_some_and(|present| present.version == head.version);
+        if cloned {
+            self.counters.alarm_clone();
+        }
+        let newer = present.is_none_or(|present| head.supersedes(&present));
+        if zone == *self.zone() {
+            return self.own.judge_foreign(head.version, (newer, cloned), now);
+        }
+        self.check_bounds(&candidate)?;
+        match (newer, cloned) {
+            (true, _) => {
+                self.held.insert(zone.clone(), candidate);
+                Ok(Accepted::Stored(zone))
+            }
+            (false, true) => Err(Rejected::CloneRefused),
+            (false, false) => Err(Rejected::Outdated),
+        }
+    }
+
+    /// The checks that need no state: size, form, member, signature.
+    fn authenticate(&self, signed: &SignedRecord) -> Result<ZoneRecord, Rejected> {
+        if signed.payload().len() > MAX_RECORD_BYTES {
+            return Err(Rejected::TooLarge);
+        }
+        let Ok(record) = signed.decode() else {
+            return Err(Rejected::Malformed);
+        };
+        let member = self.members.get(&record.zone);
+        let member = member.ok_or(Rejected::UnknownZone)?;
+        let present = self.held.get(&record.zone);
+        let verified = present.is_some_and(|held| held.signed == *signed);
+        if !verified && !signed.verify(&member.key) {
+            return Err(Rejected::BadSignature);
+        }
+        Ok(record)
+    }
+
+    fn check_bounds(&self, candidate: &Held) -> Result<(), Rejected> {
+        let member = self.members.get(&candidate.record.zone);
+        let member = member.ok_or(Rejected::UnknownZone)?;
+        Ok(member.check_bounds(&candidate.record)?)
+    }
+
+    /// This gateway's zone.
+    #[must_use]
+    pub fn zone(&self) -> &ZoneName {
+        self.own.zone()
+    }
+
+    /// The members of the mesh, in the order of their names; this zone is one of them.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
+    }
+
+    /// How often each outcome has happened.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+fn held(record: ZoneRecord, signed: SignedRecord, received_at: UnixMillis) -> Held {
+    Held { digest: signed.digest(), record, signed, received_at }
+}

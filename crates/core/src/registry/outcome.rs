@@ -1,0 +1,172 @@
+//! What can become of a record that is offered to the registry: closed lists, each counted.
+//!
+//! Names are stable: they stand in metrics, in `zonemesh registry list` and in logs.
+
+use super::member::OutOfBounds;
+use crate::name::ZoneName;
+
+/// A record that changed nothing bad, and what it changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is held from now on.
+    Stored(ZoneName),
+    /// It was held already.
+    Known,
+    /// It is this zone's own, of a version that this gateway does not remember: ask
+    /// [`super::Registry::poll_republish`].
+    OwnSurpassed,
+}
+
+impl Accepted {
+    pub(super) const NAMES: [&'static str; 3] = ["stored", "known", "own_surpassed"];
+
+    /// The stable name.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        Self::NAMES[self.index()]
+    }
+
+    pub(super) fn index(&self) -> usize {
+        match self {
+            Self::Stored(_) => 0,
+            Self::Known => 1,
+            Self::OwnSurpassed => 2,
+        }
+    }
+}
+
+/// Why a record is refused. In the order of the checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Rejected {
+    /// More than 64 KiB.
+    #[error("larger than 65536 bytes")]
+    TooLarge,
+    /// Not a valid record; [`crate::record::SignedRecord::decode`] says why.
+    #[error("not a valid zone record")]
+    Malformed,
+    /// Of a zone that is no member.
+    #[error("its zone is no member of this mesh")]
+    UnknownZone,
+    /// Not signed by its zone's key.
+    #[error("not signed by its zone's key")]
+    BadSignature,
+    /// Announces a prefix that its zone may not announce.
+    #[error("announces a prefix outside its zone's")]
+    ForeignPrefix,
+    /// Uses a tunnel IP that its zone may not use.
+    #[error("uses a tunnel IP outside its zone's")]
+    ForeignTunnelIp,
+    /// Names a SuperLink address that is not its zone's.
+    #[error("names a SuperLink address outside its zone's")]
+    ForeignSuperLinkAddress,
+    /// Older than what is held.
+    #[error("older than the record that is held")]
+    Outdated,
+    /// Same version as what is held, other bytes, higher hash: its writer was cloned.
+    #[error("same version as the record that is held but other bytes: a cloned gateway")]
+    CloneRefused,
+}
+
+impl Rejected {
+    /// All reasons, in the order of the checks.
+    pub const ALL: [Self; 9] = [
+        Self::TooLarge,
+        Self::Malformed,
+        Self::UnknownZone,
+        Self::BadSignature,
+        Self::ForeignPrefix,
+        Self::ForeignTunnelIp,
+        Self::ForeignSuperLinkAddress,
+        Self::Outdated,
+        Self::CloneRefused,
+    ];
+
+    /// The stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::Malformed => "malformed",
+            Self::UnknownZone => "unknown_zone",
+            Self::BadSignature => "bad_signature",
+            Self::ForeignPrefix => "foreign_prefix",
+            Self::ForeignTunnelIp => "foreign_tunnel_ip",
+            Self::ForeignSuperLinkAddress => "foreign_superlink_address",
+            Self::Outdated => "outdated",
+            Self::CloneRefused => "clone_refused",
+        }
+    }
+
+    /// True if an honest zone and an honest neighbour never cause it: worth a warning.
+    #[must_use]
+    pub fn is_suspicious(self) -> bool {
+        self != Self::Outdated
+    }
+}
+
+impl From<OutOfBounds> for Rejected {
+    fn from(claim: OutOfBounds) -> Self {
+        match claim {
+            OutOfBounds::Prefix(_) => Self::ForeignPrefix,
+            OutOfBounds::TunnelIp(_) => Self::ForeignTunnelIp,
+            OutOfBounds::SuperLinkAddress(_) => Self::ForeignSuperLinkAddress,
+        }
+    }
+}
+
+/// How often each outcome has happened.
+#[derive(Debug, Clone, Default)]
+pub struct Counters {
+    accepted: [u64; Accepted::NAMES.len()],
+    rejected: [u64; Rejected::ALL.len()],
+    clone_alarms: u64,
+}
+
+impl Counters {
+    pub(super) fn count(&mut self, outcome: &Result<Accepted, Rejected>) {
+        match outcome {
+            Ok(accepted) => self.accepted[accepted.index()] += 1,
+            Err(reason) => self.rejected[*reason as usize] += 1,
+        }
+    }
+
+    pub(super) fn alarm_clone(&mut self) {
+        self.clone_alarms += 1;
+    }
+
+    /// Records taken, by outcome.
+    pub fn accepted(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Accepted::NAMES.into_iter().zip(self.accepted)
+    }
+
+    /// Records refused, by reason.
+    pub fn rejected(&self) -> impl Iterator<Item = (Rejected, u64)> {
+        Rejected::ALL.into_iter().zip(self.rejected)
+    }
+
+    /// How often two different records of one zone had the same version: a cloned gateway.
+    #[must_use]
+    pub fn clone_alarms(&self) -> u64 {
+        self.clone_alarms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_is_counted_under_its_own_name() {
+        let mut counters = Counters::default();
+        for (index, reason) in Rejected::ALL.into_iter().enumerate() {
+            for _ in 0..=index {
+                counters.count(&Err(reason));
+            }
+        }
+        for (index, (reason, count)) in counters.rejected().enumerate() {
+            assert_eq!((reason, count), (Rejected::ALL[index], index as u64 + 1));
+        }
+        let names: std::collections::BTreeSet<_> = Rejected::ALL.map(Rejected::as_str).into();
+        assert_eq!(names.len(), Rejected::ALL.len());
+    }
+}

@@ -1,0 +1,90 @@
+//! Replication between two gateways: one session for each stream.
+//!
+//! Both ends say [`Hello`]; whose hashes differ exchange version vectors, then what the other lacks;
+//! changes are pushed as they come, and every [`DIGEST_INTERVAL_MS`] a digest finds what was lost.
+//! Both ends follow the same rules; there is no client and no server in it.
+//!
+//! Pure: messages and `now` in, messages and changed zones out. It refuses to know streams and TLS;
+//! the caller says whose certificate the neighbour has shown.
+
+mod clock;
+mod session;
+
+use std::fmt;
+
+use crate::name::ZoneName;
+use crate::record::{ProtocolRange, SignedRecord};
+use crate::registry::{RootHash, VersionVector};
+
+pub use clock::{Clock, ClockOffset, Echo};
+pub use session::{Output, Refused, Session};
+
+/// Time between two digests on a stream.
+pub const DIGEST_INTERVAL_MS: u64 = 30_000;
+/// Most bytes of records in one message; gRPC refuses messages above 4 MiB.
+pub const ITEMS_BYTES: usize = 1024 * 1024;
+
+/// The name of a mesh. Gateways of different meshes refuse each other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MeshId(String);
+
+impl MeshId {
+    /// The mesh of gateways whose peers are written by hand.
+    #[must_use]
+    pub fn static_peers() -> Self {
+        Self("static".to_owned())
+    }
+
+    /// A mesh as a neighbour names it.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for MeshId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// First message of both ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// The sender's mesh.
+    pub mesh: MeshId,
+    /// The sender's zone.
+    pub zone: ZoneName,
+    /// What the sender speaks.
+    pub protocol: ProtocolRange,
+    /// What the sender holds.
+    pub root_hash: RootHash,
+}
+
+/// What a message says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// Who I am and what I hold.
+    Hello(Hello),
+    /// Which version of each zone's record I hold.
+    Versions(VersionVector),
+    /// Records that you do not hold yet.
+    Items(Vec<SignedRecord>),
+    /// What I hold, in one hash.
+    Digest(RootHash),
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The sender's clock.
+    pub clock: Clock,
+    /// What is said.
+    pub body: Body,
+}

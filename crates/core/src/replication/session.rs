@@ -1,0 +1,308 @@
+//! One end of a stream between two gateways.
+//!
+//! Promises: two sessions whose messages arrive leave both registries with the same records; lost
+//! messages delay that until the next digest, never prevent it. A record is not sent back to where
+//! it came from. Nothing a neighbour says can panic; what it may not say ends the stream
+//! ([`Refused`]).
+
+use crate::name::ZoneName;
+use crate::record::{ProtocolRange, SignedRecord};
+use crate::registry::{Accepted, Registry, Rejected, RootHash, VersionVector};
+use crate::time::UnixMillis;
+
+use super::clock::{ClockOffset, Estimator};
+use super::{Body, DIGEST_INTERVAL_MS, Hello, ITEMS_BYTES, MeshId, Message};
+
+/// Why a stream must be closed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The neighbour belongs to another mesh.
+    #[error("the neighbour belongs to mesh {theirs}, this gateway to mesh {ours}")]
+    Mesh {
+        /// This gateway's mesh.
+        ours: MeshId,
+        /// The neighbour's.
+        theirs: MeshId,
+    },
+    /// The neighbour says that it is another zone than its certificate does.
+    #[error("the neighbour says that it is zone {said}, its certificate is of zone {certified}")]
+    Zone {
+        /// The zone of its certificate.
+        certified: ZoneName,
+        /// The zone that it says.
+        said: ZoneName,
+    },
+    /// No protocol version that both speak.
+    #[error(
+        "the neighbour speaks protocol {}-{}, this gateway {}-{}: update the older one",
+        theirs.min, theirs.max, ours.min, ours.max
+    )]
+    Protocol {
+        /// What this gateway speaks.
+        ours: ProtocolRange,
+        /// What the neighbour speaks.
+        theirs: ProtocolRange,
+    },
+    /// Something else came before Hello.
+    #[error("the neighbour did not say hello first")]
+    NoHello,
+    /// Hello came again.
+    #[error("the neighbour said hello twice")]
+    SecondHello,
+}
+
+/// What is to be done after a message.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// To be sent to the neighbour, in this order.
+    pub messages: Vec<Message>,
+    /// Zones whose record has changed: store it, then call [`Session::handle_change`] of every
+    /// session, this one included, and wake those who watch.
+    pub changed: Vec<ZoneName>,
+    /// Records that were refused, for the log; they are counted already.
+    pub rejected: Vec<Rejected>,
+}
+
+/// One end of a stream between two gateways.
+pub struct Session {
+    mesh: MeshId,
+    protocol: ProtocolRange,
+    neighbour: ZoneName,
+    agreed: Option<u32>,
+    clock: Estimator,
+    /// What the neighbour is known to hold.
+    theirs: VersionVector,
+    /// What was held when the version vector was last sent, since the last digest.
+    asked: Option<RootHash>,
+    digest_at: UnixMillis,
+}
+
+impl Session {
+    /// A session with the gateway of zone `neighbour`, as its certificate says.
+    #[must_use]
+    pub fn new(mesh: MeshId, neighbour: ZoneName) -> Self {
+        Self {
+            mesh,
+            protocol: ProtocolRange::CURRENT,
+            neighbour,
+            agreed: None,
+            clock: Estimator::default(),
+            theirs: VersionVector::new(),
+            asked: None,
+            digest_at: UnixMillis::default(),
+        }
+    }
+
+    /// The neighbour's zone.
+    #[must_use]
+    pub fn neighbour(&self) -> &ZoneName {
+        &self.neighbour
+    }
+
+    /// The protocol version in use, once the neighbour has said hello.
+    #[must_use]
+    pub fn protocol(&self) -> Option<u32> {
+        self.agreed
+    }
+
+    /// The neighbour's clock minus ours, once it has said something.
+    #[must_use]
+    pub fn clock_offset(&self) -> Option<ClockOffset> {
+        self.clock.offset()
+    }
+
+    /// The first message, to be sent when the stream opens.
+    pub fn open(&mut self, registry: &Registry, now: UnixMillis) -> Message {
+        self.digest_at = now.plus(DIGEST_INTERVAL_MS);
+        let hello = Hello {
+            mesh: self.mesh.clone(),
+            zone: registry.zone().clone(),
+            protocol: self.protocol,
+            root_hash: registry.root_hash(),
+        };
+        self.message(Body::Hello(hello), now)
+    }
+
+    /// Takes a message of the neighbour.
+    ///
+    /// # Errors
+    /// [`Refused`]: close the stream.
+    pub fn handle(
+        &mut self,
+        message: Message,
+        registry: &mut Registry,
+        now: UnixMillis,
+    ) -> Result<Output, Refused> {
+        self.clock.handle(message.clock, now);
+        let mut output = Output::default();
+        match (message.body, self.agreed) {
+            (Body::Hello(hello), None) => {
+                self.agreed = Some(self.check(&hello)?);
+                let ours = registry.root_hash();
+                let answer = match ours == hello.root_hash {
+                    true => Some(self.message(Body::Digest(ours), now)),
+                    false => self.ask(registry, now),
+                };
+                output.messages.extend(answer);
+            }
+            (Body::Hello(_), Some(_)) => return Err(Refused::SecondHello),
+            (_, None) => return Err(Refused::NoHello),
+            (Body::Digest(theirs), Some(_)) => {
+                if theirs != registry.root_hash() {
+                    output.messages.extend(self.ask(registry, now));
+                }
+            }
+            (Body::Versions(theirs), Some(_)) => {
+                output.messages = self.answer(theirs, registry, now);
+            }
+            (Body::Items(items), Some(_)) => self.take(items, registry, now, &mut output),
+        }
+        Ok(output)
+    }
+
+    /// The record of `zone` has changed: what to send, unless the neighbour has it already.
+    pub fn handle_change(
+        &mut self,
+        zone: &ZoneName,
+        registry: &Registry,
+        now: UnixMillis,
+    ) -> Option<Message> {
+        self.agreed?;
+        let held = registry.get(zone)?;
+        let present = self.theirs.get(zone);
+        if present.is_some_and(|present| !held.head().supersedes(present)) {
+            return None;
+        }
+        self.theirs.insert(zone.clone(), held.head());
+        Some(self.message(Body::Items(vec![held.signed.clone()]), now))
+    }
+
+    /// When [`Session::handle_timeout`] is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> UnixMillis {
+        self.digest_at
+    }
+
+    /// The digest, if it is due.
+    pub fn handle_timeout(&mut self, registry: &Registry, now: UnixMillis) -> Option<Message> {
+        // More than an interval ahead: the clock has gone back.
+        let ahead = self.digest_at.since(now);
+        if ahead > 0 && ahead <= DIGEST_INTERVAL_MS {
+            return None;
+        }
+        Some(self.digest(registry, now))
+    }
+
+    /// Messages to the neighbour were lost, as its queue was full. Send the digest that this
+    /// returns as soon as there is room: it replaces all of them.
+    pub fn handle_loss(&mut self, registry: &Registry, now: UnixMillis) -> Message {
+        self.theirs.clear();
+        self.digest(registry, now)
+    }
+
+    fn digest(&mut self, registry: &Registry, now: UnixMillis) -> Message {
+        self.asked = None;
+        self.digest_at = now.plus(DIGEST_INTERVAL_MS);
+        self.message(Body::Digest(registry.root_hash()), now)
+    }
+
+    fn message(&self, body: Body, now: UnixMillis) -> Message {
+        let clock = self.clock.stamp(now);
+        Message { clock, body }
+    }
+
+    fn check(&self, hello: &Hello) -> Result<u32, Refused> {
+        if hello.mesh != self.mesh {
+            return Err(Refused::Mesh { ours: self.mesh.clone(), theirs: hello.mesh.clone() });
+        }
+        if hello.zone != self.neighbour {
+            return Err(Refused::Zone {
+                certified: self.neighbour.clone(),
+                said: hello.zone.clone(),
+            });
+        }
+        let (ours, theirs) = (self.protocol, hello.protocol);
+        let refused = Refused::Protocol { ours, theirs };
+        ours.common(theirs).ok_or(refused)
+    }
+
+    /// Asks for what the neighbour holds and we lack, once for each state of ours and digest.
+    fn ask(&mut self, registry: &Registry, now: UnixMillis) -> Option<Message> {
+        let ours = registry.root_hash();
+        if self.asked == Some(ours) {
+            return None;
+        }
+        self.asked = Some(ours);
+        Some(self.message(Body::Versions(registry.version_vector()), now))
+    }
+
+    /// Sends what the neighbour lacks, and asks if it holds what we lack.
+    fn answer(
+        &mut self,
+        theirs: VersionVector,
+        registry: &Registry,
+        now: UnixMillis,
+    ) -> Vec<Message> {
+        let lacking = registry.items_newer_than(&theirs);
+        let asks = registry.lacks_any_of(&theirs);
+        self.theirs = theirs;
+        // It will hold them: a change of the same record need not be sent twice.
+        for (zone, head) in registry.version_vector() {
+            let present = self.theirs.get(&zone);
+            if present.is_none_or(|present| head.supersedes(present)) {
+                self.theirs.insert(zone, head);
+            }
+        }
+        let batches = batches(lacking).into_iter();
+        let mut messages: Vec<Message> =
+            batches.map(|items| self.message(Body::Items(items), now)).collect();
+        if asks {
+            messages.extend(self.ask(registry, now));
+        }
+        messages
+    }
+
+    fn take(
+        &mut self,
+        items: Vec<SignedRecord>,
+        registry: &mut Registry,
+        now: UnixMillis,
+        output: &mut Output,
+    ) {
+        for signed in items {
+            match registry.accept(signed, now) {
+                Ok(Accepted::Stored(zone)) => {
+                    if let Some(held) = registry.get(&zone) {
+                        self.theirs.insert(zone.clone(), held.head());
+                    }
+                    output.changed.push(zone);
+                }
+                Ok(Accepted::Known | Accepted::OwnSurpassed) => {}
+                Err(reason) => output.rejected.push(reason),
+            }
+        }
+        if registry.poll_republish(now).is_some() {
+            output.changed.push(registry.zone().clone());
+        }
+    }
+}
+
+/// Splits records into messages of about [`ITEMS_BYTES`] at most.
+fn batches(items: Vec<SignedRecord>) -> Vec<Vec<SignedRecord>> {
+    let mut batches: Vec<Vec<SignedRecord>> = Vec::new();
+    let mut room = 0;
+    for item in items {
+        let size = item.size();
+        match batches.last_mut() {
+            Some(batch) if size <= room => {
+                batch.push(item);
+                room -= size;
+            }
+            _ => {
+                batches.push(vec![item]);
+                room = ITEMS_BYTES.saturating_sub(size);
+            }
+        }
+    }
+    batches
+}

@@ -2,7 +2,7 @@
 //!
 //! Three kinds of trust live here and never mix: zones among themselves ([`zone`], [`trust`]), the
 //! pinned key of a gateway's local API ([`local`]), and Flower's federation CA ([`federation`],
-//! [`request`]). [`probe`] and [`describe`] put certificates and failed handshakes into words.
+//! [`request`]). [`mod@probe`] and [`mod@describe`] put certificates and failed handshakes into words.
 //! The crate reads no file, opens no socket and asks no clock: `now` is an argument. Only rustls
 //! itself looks at the system's clock, at each handshake.
 //! Specification: docs/ARCHITECTURE.md, RFC 5280, RFC 8446.

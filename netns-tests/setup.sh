@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Installs what the lab, the demo and the tests need, and only what is missing.
+#
+#   setup.sh [tools|runner|flower]...     default: all three
+#     tools    programs of the system, with apt on Debian and Ubuntu (sudo unless root)
+#     runner   cargo-nextest, with cargo install
+#     flower   Python environment with Flower 1.25.0 under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
+#
+# Running it again costs a second. It changes nothing else on the machine.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+requirements=$here/flower/requirements.txt
+PATH=$PATH:/usr/sbin:/sbin
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif has sudo; then
+        sudo "$@"
+    else
+        fail "needs root for: $* -> run it as root, or install sudo"
+    fi
+}
+
+# command:package, for every program that the lab starts or the build needs.
+programs=(
+    ip:iproute2 tc:iproute2 nft:nftables nsenter:util-linux unshare:util-linux mount:mount
+    sysctl:procps ping:iputils-ping tcpdump:tcpdump iperf3:iperf3 conntrack:conntrack
+    wg:wireguard-tools openssl:openssl cc:build-essential python3:python3 packer:packer
+)
+
+missing_packages() {
+    local entry
+    for entry in "${programs[@]}"; do
+        has "${entry%%:*}" || printf '%s\n' "${entry#*:}"
+    done
+    python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || printf 'python3-venv\n'
+}
+
+install_tools() {
+    local packages
+    mapfile -t packages < <(missing_packages | sort -u)
+    if [ "${#packages[@]}" = 0 ]; then
+        say "tools: all there"
+        return
+    fi
+    has apt-get || fail "missing and not installable without apt: ${packages[*]} -> install them by hand"
+    say "tools: installing ${packages[*]}"
+    as_root apt-get -qq update
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -qq -y install --no-install-recommends "${packages[@]}" >/dev/null
+    mapfile -t packages < <(missing_packages | sort -u)
+    [ "${#packages[@]}" = 0 ] || fail "still missing after apt: ${packages[*]}"
+}
+
+install_runner() {
+    has cargo || fail "cargo is missing -> install Rust 1.95 or newer (rustup)"
+    if cargo nextest --version >/dev/null 2>&1; then
+        say "runner: $(cargo nextest --version | head -n 1)"
+        return
+    fi
+    say "runner: cargo install cargo-nextest (some minutes)"
+    cargo install --locked cargo-nextest
+}
+
+install_flower() {
+    local folder=${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/flower-1.25.0
+    local wanted
+    wanted=$(sha256sum "$requirements" | cut -d ' ' -f 1)
+    if [ "$(cat "$folder/stamp" 2>/dev/null)" = "$wanted" ]; then
+        say "flower: 1.25.0 in $folder"
+        return
+    fi
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "flower: $(python3 --version) is too old -> install Python 3.11 or newer"
+    say "flower: installing 1.25.0 into $folder (a minute)"
+    rm -rf "$folder"
+    mkdir -p "$(dirname "$folder")"
+    python3 -m venv "$folder"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
+    # Compiled once here: a SuperNode starts in seconds also where this folder is read-only.
+    "$folder/bin/python" -m compileall -q "$folder/lib" >/dev/null || true
+    "$folder/bin/python" -c 'import flwr; assert flwr.__version__ == "1.25.0", flwr.__version__'
+    printf '%s\n' "$wanted" >"$folder/stamp"
+}
+
+[ $# -gt 0 ] || set -- tools runner flower
+for step in "$@"; do
+    case $step in
+        tools) install_tools ;;
+        runner) install_runner ;;
+        flower) install_flower ;;
+        *) fail "unknown step $step: tools, runner or flower" ;;
+    esac
+done

@@ -1,7 +1,7 @@
 //! Why a tunnel cannot start, or a set of peers cannot be taken.
 //!
 //! Each message says what is wrong, where, and what to do about it. Nothing that a running tunnel
-//! meets on the wire is an error of this kind: that is counted in `Dropped`.
+//! meets on the wire is an error of this kind: that is counted in [`crate::Dropped`].
 
 use std::io;
 

@@ -1,16 +1,27 @@
 //! The data plane of a Zonemesh gateway: WireGuard tunnels to the other zones.
 //!
 //! Owns the TUN device, the UDP sockets, the peers with their sessions, and the threads that move
-//! packets between them. This first part holds the values of its interface; `Tunnel` itself, with
-//! `start(TunnelConfig, Vec<Peer>) -> Result<Tunnel, StartError>`,
-//! `set_peers(&self, Vec<Peer>) -> Result<(), PeersError>`,
-//! `set_endpoint(&self, &WireGuardPublicKey, SocketAddr) -> bool`, `status(&self) -> TunnelStatus`,
-//! `events(&self) -> Option<Receiver<Event>>`, `if_index(&self) -> u32` and `stop(self)`, follows.
+//! packets between them. Promises: nothing a datagram or a packet contains can end it, whatever it
+//! drops is counted under a closed list of reasons ([`Dropped`]), and a peer with keepalive comes
+//! back by itself after an outage of any length. Refuses to know zones, records, addresses, routes
+//! and any async runtime. Protocol: the WireGuard paper (<https://www.wireguard.com/papers/wireguard.pdf>).
 
+mod allowed_ips;
 mod config;
+mod dropped;
+mod edge;
+mod engine;
 mod error;
+mod linux;
+mod packet;
+mod peer;
+mod roster;
+mod schedule;
 mod status;
+mod tunnel;
 
 pub use config::{Peer, TunnelConfig};
+pub use dropped::Dropped;
 pub use error::{PeersError, StartError};
 pub use status::{Event, PeerStatus, TunnelStatus};
+pub use tunnel::Tunnel;

@@ -1,0 +1,68 @@
+//! The two edges of the data plane, as the engine sees them: packets on one side, datagrams on the
+//! other.
+//!
+//! The engine moves bytes between these traits and knows nothing below them: in production they
+//! are the Linux TUN device and UDP sockets (`linux/`), in tests they are queues in memory.
+//! Neither blocks; waiting is the business of the threads.
+
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+
+/// The size of the header before each packet of a TUN device: `struct virtio_net_hdr`
+/// (virtio 1.2, section 5.1.6).
+pub(crate) const VNET_HEADER: usize = 10;
+
+/// The largest IP packet, and the largest run of datagrams that one receive can return.
+pub(crate) const MAX_PACKET: usize = 65_535;
+
+/// Which of the two sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+/// Where datagrams go, and from which of our addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Path {
+    pub(crate) remote: SocketAddr,
+    /// The address the peer spoke to: answers come from it. `None` leaves the choice to the routes.
+    pub(crate) local: Option<IpAddr>,
+}
+
+/// What one receive returned: one datagram, or several of `stride` bytes (the last may be shorter)
+/// from one sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Received {
+    pub(crate) path: Path,
+    pub(crate) len: usize,
+    pub(crate) stride: usize,
+    /// The outer ECN field (RFC 3168).
+    pub(crate) ecn: u8,
+}
+
+/// A run of datagrams to one peer: each of `stride` bytes, the last may be shorter.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Transmit<'a> {
+    pub(crate) path: Path,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) stride: usize,
+    /// The outer ECN field (RFC 3168).
+    pub(crate) ecn: u8,
+}
+
+/// The side of the local network.
+pub(crate) trait TunEdge: Send + Sync {
+    /// Reads one packet behind its [`VNET_HEADER`]; `WouldBlock` when there is none.
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
+    /// Writes one packet; the parts begin with its [`VNET_HEADER`].
+    fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<()>;
+}
+
+/// The side of the Internet.
+pub(crate) trait UdpEdge: Send + Sync {
+    /// Receives one run; `WouldBlock` when there is none.
+    fn receive(&self, family: Family, buffer: &mut [u8]) -> io::Result<Received>;
+    /// Sends one run.
+    fn send(&self, transmit: Transmit<'_>) -> io::Result<()>;
+}

@@ -1,0 +1,115 @@
+//! The engine: what its three threads share, and how a run of datagrams is sent.
+//!
+//! Outward ([`outbound`]), inward ([`inbound`]), and the slow path ([`slow_path`]) with handshakes
+//! and timers. No lock is held across a system call; no packet can end a thread. Refuses to know
+//! what the edges are made of.
+
+pub(crate) mod inbound;
+pub(crate) mod outbound;
+pub(crate) mod slow_path;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use boringtun::noise::rate_limiter::RateLimiter;
+
+use crate::config::Peer;
+use crate::dropped::{DropCounters, Dropped};
+use crate::edge::{Path, Transmit, TunEdge, UdpEdge};
+use crate::error::PeersError;
+use crate::peer::{ActivePeer, Identity};
+use crate::roster::Roster;
+use crate::status::Event;
+
+/// Events that nobody has fetched yet; more are let go.
+const EVENTS: usize = 256;
+
+/// Handshakes in a second, from all sides together, beyond which a sender has to prove its
+/// address with a cookie.
+const HANDSHAKES_PER_SECOND: u64 = 100;
+
+/// What the threads of a tunnel share.
+pub(crate) struct Engine {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) roster: ArcSwap<Roster>,
+    pub(crate) dropped: DropCounters,
+    pub(crate) tun: Arc<dyn TunEdge>,
+    pub(crate) udp: Arc<dyn UdpEdge>,
+    pub(crate) limiter: RateLimiter,
+    mtu: AtomicUsize,
+    events: SyncSender<Event>,
+    /// Serialises changes of the roster; readers never take it.
+    change: Mutex<()>,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        identity: Identity,
+        mtu: u16,
+        tun: Arc<dyn TunEdge>,
+        udp: Arc<dyn UdpEdge>,
+    ) -> (Self, Receiver<Event>) {
+        let (events, receiver) = sync_channel(EVENTS);
+        let engine = Self {
+            limiter: RateLimiter::new(&identity.public, HANDSHAKES_PER_SECOND),
+            identity: Arc::new(identity),
+            roster: ArcSwap::from_pointee(Roster::empty()),
+            dropped: DropCounters::new(),
+            tun,
+            udp,
+            mtu: AtomicUsize::new(usize::from(mtu)),
+            events,
+            change: Mutex::new(()),
+        };
+        (engine, receiver)
+    }
+
+    pub(crate) fn mtu(&self) -> usize {
+        self.mtu.load(Ordering::Relaxed)
+    }
+
+    /// Puts exactly these peers into service.
+    pub(crate) fn set_peers(&self, peers: Vec<Peer>) -> Result<(), PeersError> {
+        let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = self.roster.load().replace(&self.identity, peers)?;
+        self.roster.store(Arc::new(next));
+        Ok(())
+    }
+
+    /// Sends one message to a peer and counts its bytes.
+    pub(crate) fn send(&self, peer: &ActivePeer, path: Option<Path>, bytes: &[u8]) {
+        let Some(path) = path else {
+            return self.dropped.count(Dropped::NoEndpoint);
+        };
+        let stride = bytes.len();
+        self.transmit(peer, Transmit { path, bytes, stride, ecn: 0 });
+    }
+
+    /// Sends a run of datagrams to a peer and counts their bytes.
+    pub(crate) fn transmit(&self, peer: &ActivePeer, transmit: Transmit<'_>) {
+        match self.udp.send(transmit) {
+            Ok(()) => {
+                let bytes = transmit.bytes.len() as u64;
+                peer.tx_bytes.fetch_add(bytes, Ordering::Relaxed);
+            }
+            Err(error) => {
+                tracing::trace!(peer = ?peer.key, %error, "send failed");
+                let datagrams = transmit.bytes.len().div_ceil(transmit.stride.max(1));
+                self.dropped.add(Dropped::SendFailed, datagrams as u64);
+            }
+        }
+    }
+
+    /// Tells the daemon that a session with `peer` is up.
+    pub(crate) fn announce(&self, peer: &ActivePeer) {
+        tracing::debug!(peer = ?peer.key, "handshake completed");
+        if self.events.try_send(Event::HandshakeCompleted(peer.key)).is_err() {
+            tracing::trace!("an event was let go: nobody fetches them");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

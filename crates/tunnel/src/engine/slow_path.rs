@@ -1,0 +1,145 @@
+//! The slow path: handshakes and timers, in one thread of their own.
+//!
+//! A handshake message is let in by its MACs first (cheap), under load only with a cookie for its
+//! source address, and costs a curve operation only then. Timers visit every peer about ten times
+//! a second. Specification: WireGuard paper, sections 5.3 (cookies), 5.4 and 6.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use boringtun::noise::errors::WireGuardError;
+use boringtun::noise::handshake::parse_handshake_anon;
+use boringtun::noise::{Packet, TunnResult};
+use zonemesh_core::key::WireGuardPublicKey;
+
+use super::Engine;
+use super::inbound::send_waiting;
+use crate::dropped::Dropped;
+use crate::edge::{MAX_PACKET, Path};
+use crate::peer::{ActivePeer, DATA_OVERHEAD, INITIATION, Moment};
+
+/// How often [`SlowPath::tick`] is to be called.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+/// Handshake messages that wait for the slow path; more are dropped.
+pub(crate) const QUEUE: usize = 512;
+/// How often the count of handshakes starts anew.
+const LIMIT_PERIOD: Duration = Duration::from_secs(1);
+
+/// A handshake message on its way to the slow path.
+pub(crate) struct HandshakeMessage {
+    bytes: [u8; INITIATION],
+    len: usize,
+    path: Path,
+}
+
+impl HandshakeMessage {
+    /// `None` if it has no length that a handshake message can have.
+    pub(crate) fn new(message: &[u8], path: Path) -> Option<Self> {
+        let mut bytes = [0; INITIATION];
+        bytes.get_mut(..message.len())?.copy_from_slice(message);
+        let len = message.len();
+        (len >= 4).then_some(Self { bytes, len, path })
+    }
+}
+
+/// The slow path and its buffer.
+pub(crate) struct SlowPath {
+    engine: Arc<Engine>,
+    buffer: Box<[u8]>,
+    counting_since: Option<Instant>,
+}
+
+impl SlowPath {
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+        Self {
+            engine,
+            // A packet that waited may be as long as packets get.
+            buffer: vec![0; MAX_PACKET + 16 + DATA_OVERHEAD + INITIATION].into(),
+            counting_since: None,
+        }
+    }
+
+    /// Lets one handshake message in, or counts why not.
+    pub(crate) fn handle(&mut self, message: &HandshakeMessage, now: Moment) {
+        if let Err(reason) = self.admit(message, now) {
+            self.engine.dropped.count(reason);
+        }
+    }
+
+    fn admit(&mut self, message: &HandshakeMessage, now: Moment) -> Result<(), Dropped> {
+        let engine = Arc::clone(&self.engine);
+        let (bytes, path) = (&message.bytes[..message.len], message.path);
+        let from = Some(path.remote.ip());
+        let mut cookie = [0; INITIATION];
+        let packet = match engine.limiter.verify_packet(from, bytes, &mut cookie) {
+            Ok(packet) => packet,
+            Err(TunnResult::WriteToNetwork(cookie)) => return Err(reply(&engine, path, cookie)),
+            Err(TunnResult::Err(WireGuardError::InvalidMac)) => return Err(Dropped::HandshakeMac),
+            Err(_) => return Err(Dropped::NotWireGuard),
+        };
+        let peer = self.peer_of(&packet)?;
+        let mut core = peer.lock();
+        let len = core.handshake(bytes, &mut self.buffer, path, now)?;
+        let completed = core.take_completed();
+        drop(core);
+        let received = bytes.len() as u64;
+        peer.rx_bytes.fetch_add(received, Ordering::Relaxed);
+        if len > 0 {
+            engine.send(&peer, Some(path), &self.buffer[..len]);
+        }
+        if completed {
+            engine.announce(&peer);
+            send_waiting(&engine, &peer, &mut self.buffer, now);
+        }
+        Ok(())
+    }
+
+    fn peer_of(&self, packet: &Packet<'_>) -> Result<Arc<ActivePeer>, Dropped> {
+        let (identity, roster) = (&self.engine.identity, self.engine.roster.load());
+        let peer = match packet {
+            Packet::HandshakeInit(initiation) => {
+                let half = parse_handshake_anon(&identity.secret, &identity.public, initiation)
+                    .map_err(|_wrong_key| Dropped::HandshakeInvalid)?;
+                roster.by_key(&WireGuardPublicKey(half.peer_static_public))
+            }
+            Packet::HandshakeResponse(response) => roster.by_session(response.receiver_idx),
+            Packet::PacketCookieReply(cookie) => roster.by_session(cookie.receiver_idx),
+            Packet::PacketData(_) => return Err(Dropped::NotWireGuard),
+        };
+        peer.map(Arc::clone).ok_or(Dropped::HandshakeUnknownPeer)
+    }
+
+    /// Does what time demands.
+    pub(crate) fn tick(&mut self, now: Moment) {
+        let period_is_over = |since| now.instant.duration_since(since) >= LIMIT_PERIOD;
+        if self.counting_since.is_none_or(period_is_over) {
+            self.engine.limiter.reset_count();
+            self.counting_since = Some(now.instant);
+        }
+        for peer in self.engine.roster.load().peers() {
+            self.tick_peer(peer, now);
+        }
+    }
+
+    fn tick_peer(&mut self, peer: &ActivePeer, now: Moment) {
+        loop {
+            let mut core = peer.lock();
+            let (due, path) = (core.poll(&mut self.buffer, now), core.path());
+            drop(core);
+            match due {
+                Some(len) => self.engine.send(peer, path, &self.buffer[..len]),
+                None => return,
+            }
+        }
+    }
+}
+
+/// Answers with a cookie: the sender is to prove that it is where it says.
+fn reply(engine: &Engine, path: Path, cookie: &[u8]) -> Dropped {
+    let transmit = crate::edge::Transmit { path, bytes: cookie, stride: cookie.len(), ecn: 0 };
+    match engine.udp.send(transmit) {
+        Ok(()) => Dropped::HandshakeCookie,
+        Err(_refused) => Dropped::SendFailed,
+    }
+}

@@ -1,0 +1,8 @@
+//! Stories of two gateways over edges in memory, observed on the wire.
+//!
+//! Time is ours: each step takes the `now` of the pair. Only the noise layer reads the real clock,
+//! and no story lasts long enough for it to act on that.
+
+mod malformed;
+mod pair;
+mod stories;

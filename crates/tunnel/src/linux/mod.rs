@@ -1,0 +1,12 @@
+//! The Linux edge: TUN device, UDP sockets, waiting.
+//!
+//! The only module with `unsafe`: each block calls one libc function whose arguments live on this
+//! side of the call. Promises that no descriptor leaks into child processes and that nothing here
+//! blocks except [`wake::Poller::wait`]. Refuses to know WireGuard.
+#![allow(unsafe_code)]
+
+pub(crate) mod control;
+pub(crate) mod sys;
+pub(crate) mod tun;
+pub(crate) mod udp;
+pub(crate) mod wake;

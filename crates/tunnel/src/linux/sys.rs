@@ -1,0 +1,80 @@
+//! Thin safe wrappers round the libc calls that both edges use.
+//!
+//! Turns -1 into [`io::Error`] and sizes into the types of the C interface; decides nothing.
+
+use std::io;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+
+/// The result of a libc call that says -1 for "see errno".
+pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(result)
+}
+
+/// The result of a libc call that returns a length, or -1 for "see errno".
+pub(crate) fn check_len(result: libc::ssize_t) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_negative| io::Error::last_os_error())
+}
+
+/// Takes ownership of the descriptor that a libc call returned.
+pub(crate) fn own(result: libc::c_int) -> io::Result<OwnedFd> {
+    let fd = check(result)?;
+    // SAFETY: the kernel has just handed out this descriptor, nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A socket that does not block and is closed on exec.
+pub(crate) fn socket(
+    family: libc::c_int,
+    kind: libc::c_int,
+    protocol: libc::c_int,
+) -> io::Result<OwnedFd> {
+    let kind = kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: no pointers are passed.
+    own(unsafe { libc::socket(family, kind, protocol) })
+}
+
+/// Sets a socket option of type `int`.
+pub(crate) fn set_option(
+    fd: &OwnedFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    let size = size_of::<libc::c_int>() as libc::socklen_t;
+    let pointer = (&raw const value).cast();
+    // SAFETY: `pointer` leads to `size` bytes that live until the call returns.
+    check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, pointer, size) }).map(drop)
+}
+
+/// The index of an interface in this network namespace, 0 if there is none of that name.
+pub(crate) fn interface_index(name: &str) -> u32 {
+    let Ok(name) = std::ffi::CString::new(name) else {
+        return 0;
+    };
+    // SAFETY: `name` is a C string that lives until the call returns.
+    unsafe { libc::if_nametoindex(name.as_ptr()) }
+}
+
+/// An `ifreq` that carries `name`, which has at most 15 bytes.
+pub(crate) fn interface_request(name: &str) -> libc::ifreq {
+    // SAFETY: `ifreq` is a C struct of integers and unions of integers, for which zeros are valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    let room = request.ifr_name.len() - 1;
+    for (to, from) in request.ifr_name[..room].iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request
+}
+
+/// An ioctl whose argument is an `ifreq`.
+pub(crate) fn interface_ioctl(
+    fd: RawFd,
+    request: libc::Ioctl,
+    argument: &mut libc::ifreq,
+) -> io::Result<()> {
+    // SAFETY: all ioctls used with this function read and write one `ifreq` and nothing else.
+    check(unsafe { libc::ioctl(fd, request, std::ptr::from_mut(argument)) }).map(drop)
+}

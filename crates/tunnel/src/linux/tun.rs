@@ -1,0 +1,118 @@
+//! The TUN device: packets of the local network, each behind a virtio-net header.
+//!
+//! Creates the device, reads and writes it without blocking; it vanishes with the last descriptor.
+//! Addresses, routes, MTU and link state belong to the owner of the tunnel.
+//! Interface: Documentation/networking/tuntap.rst of the Linux kernel.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use super::sys;
+use crate::edge::TunEdge;
+use crate::error::StartError;
+
+const DEVICE: &str = "/dev/net/tun";
+
+/// An open TUN device.
+pub(crate) struct Tun {
+    file: File,
+    index: u32,
+}
+
+impl Tun {
+    /// Creates the device `name`, or takes over a persistent one that nobody holds.
+    pub(crate) fn open(name: &str) -> Result<Self, StartError> {
+        check_name(name)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        options.custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC);
+        let file = options.open(DEVICE).map_err(|source| match source.raw_os_error() {
+            Some(libc::EACCES | libc::EPERM) => not_permitted(name, source),
+            _ => StartError::NoTunDevice(source),
+        })?;
+        let mut request = sys::interface_request(name);
+        request.ifr_ifru.ifru_flags =
+            (libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short;
+        sys::interface_ioctl(file.as_raw_fd(), libc::TUNSETIFF, &mut request)
+            .map_err(|source| refused(name, source))?;
+        let tun = Self { file, index: sys::interface_index(name) };
+        // A persistent device keeps the offloads of its last owner.
+        tun.set_offloads(0).map_err(|source| StartError::System {
+            action: "reset the offloads of the TUN device",
+            source,
+        })?;
+        Ok(tun)
+    }
+
+    /// The interface index in the namespace in which the device was created.
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
+
+    fn set_offloads(&self, mask: libc::c_uint) -> io::Result<()> {
+        let mask = libc::c_ulong::from(mask);
+        // SAFETY: this ioctl takes its argument by value.
+        sys::check(unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETOFFLOAD, mask) })
+            .map(drop)
+    }
+}
+
+impl AsRawFd for Tun {
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+}
+
+impl TunEdge for Tun {
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&self.file).read(buffer)
+    }
+
+    fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        (&self.file).write_vectored(parts).map(drop)
+    }
+}
+
+fn check_name(name: &str) -> Result<(), StartError> {
+    let bad = |b: u8| b == b'/' || b == b':' || b == b'%' || b.is_ascii_whitespace() || b == 0;
+    let reserved = matches!(name, "." | "..");
+    if name.is_empty() || name.len() > 15 || name.bytes().any(bad) || reserved {
+        return Err(StartError::InterfaceName { name: name.to_owned() });
+    }
+    Ok(())
+}
+
+fn not_permitted(name: &str, source: io::Error) -> StartError {
+    StartError::NotPermitted { name: name.to_owned(), source }
+}
+
+/// What a refused TUNSETIFF means: EBUSY is a TUN that another process holds, EINVAL an interface
+/// of another kind.
+fn refused(name: &str, source: io::Error) -> StartError {
+    let taken = sys::interface_index(name) != 0;
+    match source.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => not_permitted(name, source),
+        Some(libc::EBUSY) => StartError::InterfaceExists { name: name.to_owned(), source },
+        Some(libc::EINVAL) if taken => {
+            StartError::InterfaceExists { name: name.to_owned(), source }
+        }
+        _ => StartError::System { action: "create the TUN device", source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_no_interface_can_have_is_refused_before_anything_is_opened() {
+        for name in ["", "a-name-of-16-bytes", "a/b", "a b", "..", "zm0:1", "zm%d"] {
+            let refused = Tun::open(name).err();
+            assert!(matches!(refused, Some(StartError::InterfaceName { .. })), "{name:?}");
+        }
+        assert!(check_name("zm0").is_ok());
+        assert!(check_name("fifteen-bytes-x").is_ok());
+    }
+}

@@ -1,0 +1,320 @@
+//! The UDP sockets: one for IPv4 and one for IPv6 on the same port.
+//!
+//! Never connected, so that ICMP errors of one peer are not reported to another. Answers leave
+//! from the address that was spoken to; an address that has gone is given up at once. A host
+//! without IPv6 gets IPv4 alone.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+
+use super::control::{AddressBuffer, ControlBuffer};
+use super::sys;
+use crate::edge::{Family, Path, Received, Transmit, UdpEdge};
+use crate::error::StartError;
+
+/// Socket buffers: one merged receive counts its true size, and a handshake may hold up the reader.
+const SOCKET_BUFFER: libc::c_int = 8 << 20;
+
+/// How often a free port is sought for both families when the kernel chooses it.
+const PORT_TRIES: u32 = 16;
+
+/// The sockets of a tunnel.
+pub(crate) struct Udp {
+    v4: OwnedFd,
+    v6: Option<OwnedFd>,
+    port: u16,
+}
+
+impl Udp {
+    /// Binds `port` for both families; 0 lets the kernel choose.
+    pub(crate) fn bind(port: u16, mark: Option<u32>) -> Result<Self, StartError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match Self::bind_once(port, mark) {
+                Err(StartError::PortInUse { .. }) if port == 0 && tries < PORT_TRIES => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn bind_once(port: u16, mark: Option<u32>) -> Result<Self, StartError> {
+        let v4 = open(libc::AF_INET, mark)?;
+        bind(&v4, (Ipv4Addr::UNSPECIFIED, port).into())?;
+        let port = local_port(&v4)?;
+        let v6 = match open(libc::AF_INET6, mark) {
+            Err(StartError::System { source, .. })
+                if source.raw_os_error() == Some(libc::EAFNOSUPPORT) =>
+            {
+                None
+            }
+            socket => Some(socket?),
+        };
+        // With disable_ipv6=1 the family exists, but its addresses do not.
+        let v6 = match v6.map(|v6| bind(&v6, (Ipv6Addr::UNSPECIFIED, port).into()).map(|()| v6)) {
+            Some(Err(StartError::System { source, .. }))
+                if source.raw_os_error() == Some(libc::EADDRNOTAVAIL) =>
+            {
+                None
+            }
+            socket => socket.transpose()?,
+        };
+        if v6.is_none() {
+            tracing::info!(port, "this host has no IPv6: tunnels use IPv4 only");
+        }
+        Ok(Self { v4, v6, port })
+    }
+
+    /// The port that is bound.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The descriptors to wait for, with their families.
+    pub(crate) fn readable(&self) -> Vec<(Family, RawFd)> {
+        let v6 = self.v6.as_ref().map(|fd| (Family::V6, fd.as_raw_fd()));
+        [(Family::V4, self.v4.as_raw_fd())].into_iter().chain(v6).collect()
+    }
+
+    fn socket(&self, family: Family) -> io::Result<&OwnedFd> {
+        match family {
+            Family::V4 => Ok(&self.v4),
+            Family::V6 => {
+                self.v6.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))
+            }
+        }
+    }
+
+    fn send_from(
+        &self,
+        transmit: &Transmit<'_>,
+        local: Option<std::net::IpAddr>,
+    ) -> io::Result<()> {
+        let remote = transmit.path.remote;
+        let family = if remote.is_ipv4() { Family::V4 } else { Family::V6 };
+        let fd = self.socket(family)?;
+        let mut control = ControlBuffer::new();
+        if let Some(local) = local {
+            control.push_source(local);
+        }
+        if transmit.ecn != 0 {
+            control.push_traffic_class(&remote, transmit.ecn);
+        }
+        if transmit.bytes.len() > transmit.stride {
+            let stride = u16::try_from(transmit.stride).map_err(io::Error::other)?;
+            control.push_segment(stride);
+        }
+        let mut address = AddressBuffer::pack(&remote);
+        send_message(fd, transmit.bytes, &mut address, &mut control)
+    }
+}
+
+/// Errors of a send that name the source address: it was removed, or the route to it went.
+fn source_is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EINVAL | libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EADDRNOTAVAIL)
+    )
+}
+
+impl UdpEdge for Udp {
+    fn receive(&self, family: Family, buffer: &mut [u8]) -> io::Result<Received> {
+        let fd = self.socket(family)?;
+        let mut address = AddressBuffer::new();
+        let mut control = ControlBuffer::new();
+        let len = receive_message(fd, buffer, &mut address, &mut control)?;
+        let remote = address.parse().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+        let control = control.parse();
+        Ok(Received {
+            path: Path { remote, local: control.local },
+            len,
+            stride: control.segment.filter(|size| *size > 0).unwrap_or(len),
+            ecn: control.traffic_class & 0b11,
+        })
+    }
+
+    fn send(&self, transmit: Transmit<'_>) -> io::Result<()> {
+        match self.send_from(&transmit, transmit.path.local) {
+            Err(error) if transmit.path.local.is_some() && source_is_gone(&error) => {
+                self.send_from(&transmit, None)
+            }
+            result => result,
+        }
+    }
+}
+
+fn open(family: libc::c_int, mark: Option<u32>) -> Result<OwnedFd, StartError> {
+    let system = |action| move |source| StartError::System { action, source };
+    let fd = sys::socket(family, libc::SOCK_DGRAM, 0).map_err(system("open a UDP socket"))?;
+    if let Some(mark) = mark {
+        sys::set_option(&fd, libc::SOL_SOCKET, libc::SO_MARK, mark.cast_signed())
+            .map_err(|source| StartError::FirewallMark { mark, source })?;
+    }
+    let option = |level, name, value| {
+        sys::set_option(&fd, level, name, value).map_err(system("set an option of a UDP socket"))
+    };
+    if family == libc::AF_INET {
+        option(libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
+        option(libc::IPPROTO_IP, libc::IP_RECVTOS, 1)?;
+        // As kernel WireGuard does: a smaller MTU on the way means fragments, not a black hole.
+        option(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)?;
+    } else {
+        option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+        option(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+        option(libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)?;
+        option(libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)?;
+    }
+    enlarge_buffers(&fd).map_err(system("enlarge the buffers of a UDP socket"))?;
+    Ok(fd)
+}
+
+/// Beyond the system's limit where that is allowed, up to it elsewhere.
+fn enlarge_buffers(fd: &OwnedFd) -> io::Result<()> {
+    for (force, plain) in
+        [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)]
+    {
+        sys::set_option(fd, libc::SOL_SOCKET, force, SOCKET_BUFFER).or_else(|_no_capability| {
+            sys::set_option(fd, libc::SOL_SOCKET, plain, SOCKET_BUFFER)
+        })?;
+    }
+    Ok(())
+}
+
+fn bind(fd: &OwnedFd, address: SocketAddr) -> Result<(), StartError> {
+    let packed = AddressBuffer::pack(&address);
+    // SAFETY: pointer and length describe `packed`, which lives until the call returns.
+    let result = sys::check(unsafe {
+        let pointer = packed.bytes.as_ptr().cast();
+        libc::bind(fd.as_raw_fd(), pointer, packed.used as libc::socklen_t)
+    });
+    result.map(drop).map_err(|source| match source.raw_os_error() {
+        Some(libc::EADDRINUSE) => StartError::PortInUse { port: address.port(), source },
+        _ => StartError::System { action: "bind the UDP port", source },
+    })
+}
+
+fn local_port(fd: &OwnedFd) -> Result<u16, StartError> {
+    let mut address = AddressBuffer::new();
+    let mut len = address.used as libc::socklen_t;
+    // SAFETY: both pointers lead to values that live until the call returns; `len` is the room.
+    let result = sys::check(unsafe {
+        let pointer = address.bytes.as_mut_ptr().cast();
+        libc::getsockname(fd.as_raw_fd(), pointer, &raw mut len)
+    });
+    address.used = len as usize;
+    let named = result.and_then(|_zero| {
+        let parsed = address.parse();
+        parsed.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+    });
+    named
+        .map(|address| address.port())
+        .map_err(|source| StartError::System { action: "read the bound UDP port", source })
+}
+
+fn send_message(
+    fd: &OwnedFd,
+    bytes: &[u8],
+    address: &mut AddressBuffer,
+    control: &mut ControlBuffer,
+) -> io::Result<()> {
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let message = message(&mut part, address, control);
+    loop {
+        // SAFETY: all that `message` points to lives until the call returns; sendmsg only reads.
+        let result =
+            sys::check_len(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const message, 0) });
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result.map(drop),
+        }
+    }
+}
+
+fn receive_message(
+    fd: &OwnedFd,
+    buffer: &mut [u8],
+    address: &mut AddressBuffer,
+    control: &mut ControlBuffer,
+) -> io::Result<usize> {
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    control.used = control.bytes.len();
+    let mut message = message(&mut part, address, control);
+    // SAFETY: all that `message` points to is writable, as long as it says, and lives until the
+    // call returns.
+    let len = sys::check_len(unsafe { libc::recvmsg(fd.as_raw_fd(), &raw mut message, 0) })?;
+    address.used = (message.msg_namelen as usize).min(address.bytes.len());
+    control.used = message.msg_controllen.min(control.bytes.len());
+    Ok(len)
+}
+
+fn message(
+    part: &mut libc::iovec,
+    address: &mut AddressBuffer,
+    control: &mut ControlBuffer,
+) -> libc::msghdr {
+    // SAFETY: `msghdr` is a C struct of pointers and integers, for which zeros are valid.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_name = address.bytes.as_mut_ptr().cast();
+    message.msg_namelen = address.used as libc::socklen_t;
+    message.msg_iov = part;
+    message.msg_iovlen = 1;
+    if control.used > 0 {
+        message.msg_control = control.bytes.as_mut_ptr().cast();
+        message.msg_controllen = control.used;
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receive_now(udp: &Udp, family: Family, buffer: &mut [u8]) -> Received {
+        for _ in 0..1000 {
+            match udp.receive(family, buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::yield_now(),
+                result => return result.unwrap(),
+            }
+        }
+        panic!("nothing arrived on the loopback interface");
+    }
+
+    #[test]
+    fn a_datagram_arrives_with_both_addresses_and_its_ecn_field() {
+        let (a, b) = (Udp::bind(0, None).unwrap(), Udp::bind(0, None).unwrap());
+        let path = Path {
+            remote: (Ipv4Addr::LOCALHOST, b.port()).into(),
+            local: Some("127.0.0.9".parse().unwrap()),
+        };
+        let bytes = b"hello";
+        let transmit = Transmit { path, bytes, stride: bytes.len(), ecn: 0b10 };
+        a.send(transmit).unwrap();
+        let mut buffer = [0; 100];
+        let received = receive_now(&b, Family::V4, &mut buffer);
+        assert_eq!(&buffer[..received.len], bytes);
+        assert_eq!(received.path.remote, ([127, 0, 0, 9], a.port()).into());
+        assert_eq!(received.path.local, "127.0.0.1".parse().ok());
+        assert_eq!((received.stride, received.ecn), (5, 0b10));
+    }
+
+    #[test]
+    fn a_source_address_that_is_gone_is_given_up() {
+        let (a, b) = (Udp::bind(0, None).unwrap(), Udp::bind(0, None).unwrap());
+        let path = Path {
+            remote: (Ipv4Addr::LOCALHOST, b.port()).into(),
+            local: Some("192.0.2.200".parse().unwrap()),
+        };
+        let transmit = Transmit { path, bytes: b"x", stride: 1, ecn: 0 };
+        a.send(transmit).unwrap();
+        let received = receive_now(&b, Family::V4, &mut [0; 10]);
+        assert_eq!(received.path.remote.ip(), Ipv4Addr::LOCALHOST);
+    }
+
+    #[test]
+    fn a_port_in_use_is_named() {
+        let first = Udp::bind(0, None).unwrap();
+        let second = Udp::bind(first.port(), None).err();
+        assert!(matches!(second, Some(StartError::PortInUse { port, .. }) if port == first.port()));
+    }
+}

@@ -1,0 +1,110 @@
+//! Waiting: poll over descriptors together with a stop signal.
+//!
+//! A [`StopSignal`] stays raised once raised, so that every thread sees it however late it looks.
+
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::sys;
+
+/// An eventfd that tells threads to end. Clones are the same signal.
+#[derive(Clone)]
+pub(crate) struct StopSignal(Arc<OwnedFd>);
+
+impl StopSignal {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: no pointers are passed.
+        let fd = sys::own(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+        Ok(Self(Arc::new(fd)))
+    }
+
+    /// Raises the signal for good. A full counter means that it is raised already.
+    pub(crate) fn raise(&self) {
+        // SAFETY: no pointers are passed, the descriptor is open as long as `self`.
+        unsafe { libc::eventfd_write(self.0.as_raw_fd(), 1) };
+    }
+
+    /// Waits until the signal is raised (true) or the time is over (false).
+    pub(crate) fn wait_timeout(&self, timeout: Duration) -> io::Result<bool> {
+        let mut fds = [poll_in(self.0.as_raw_fd())];
+        poll(&mut fds, timeout.as_millis().try_into().unwrap_or(libc::c_int::MAX))?;
+        Ok(fds[0].revents != 0)
+    }
+}
+
+/// Why a [`Poller`] woke up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// Bit n: descriptor n has something to read, or an error to report.
+    Ready(u8),
+    /// The stop signal is raised.
+    Stop,
+}
+
+/// Waits for up to seven descriptors and a stop signal. Whoever makes one keeps them open.
+pub(crate) struct Poller {
+    fds: Vec<libc::pollfd>,
+    _stop: StopSignal,
+}
+
+impl Poller {
+    pub(crate) fn new(readable: &[RawFd], stop: StopSignal) -> Self {
+        let mut fds = vec![poll_in(stop.0.as_raw_fd())];
+        fds.extend(readable.iter().take(7).map(|fd| poll_in(*fd)));
+        Self { fds, _stop: stop }
+    }
+
+    /// Blocks until there is something to do.
+    pub(crate) fn wait(&mut self) -> io::Result<Wake> {
+        poll(&mut self.fds, -1)?;
+        if self.fds[0].revents != 0 {
+            return Ok(Wake::Stop);
+        }
+        let ready = |(bit, fd): (usize, &libc::pollfd)| u8::from(fd.revents != 0) << bit;
+        Ok(Wake::Ready(self.fds[1..].iter().enumerate().map(ready).sum()))
+    }
+}
+
+fn poll_in(fd: RawFd) -> libc::pollfd {
+    libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
+}
+
+fn poll(fds: &mut [libc::pollfd], timeout_ms: libc::c_int) -> io::Result<()> {
+    for fd in fds.iter_mut() {
+        fd.revents = 0;
+    }
+    // SAFETY: pointer and length describe `fds`, which lives until the call returns.
+    match sys::check(unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout_ms) })
+    {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raised_signal_stays_raised_for_everyone() {
+        let signal = StopSignal::new().unwrap();
+        assert!(!signal.wait_timeout(Duration::ZERO).unwrap());
+        signal.raise();
+        for _ in 0..2 {
+            assert!(signal.wait_timeout(Duration::ZERO).unwrap());
+            let mut poller = Poller::new(&[], signal.clone());
+            assert_eq!(poller.wait().unwrap(), Wake::Stop);
+        }
+    }
+
+    #[test]
+    fn a_readable_descriptor_is_named_by_its_bit() {
+        let (idle, ready) = (StopSignal::new().unwrap(), StopSignal::new().unwrap());
+        ready.raise();
+        let fds = [idle.0.as_raw_fd(), ready.0.as_raw_fd()];
+        let mut poller = Poller::new(&fds, StopSignal::new().unwrap());
+        assert_eq!(poller.wait().unwrap(), Wake::Ready(0b10));
+    }
+}

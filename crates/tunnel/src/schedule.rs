@@ -1,0 +1,165 @@
+//! When a peer is to hear from us without having been asked: handshakes and keepalives.
+//!
+//! Pure: `now` comes in, a [`Duty`] goes out. Promises that a peer with keepalive is sought for
+//! ever, about every five seconds with jitter, while no session is up, and that one side is elected
+//! to renew a session before it ends. boringtun's own persistent keepalive stays off: it gives up
+//! after 90 seconds. Refuses to know sessions and sockets.
+//! Numbers: WireGuard paper, section 6.1; data handshakes and passive keepalives stay boringtun's.
+
+use std::time::{Duration, Instant};
+
+/// A session is renewed at this age by the elected side (Rekey-After-Time).
+const REKEY_AFTER: Duration = Duration::from_secs(120);
+/// The other side steps in at this age, should the elected one not have renewed it.
+const REKEY_AFTER_UNELECTED: Duration = Duration::from_secs(135);
+/// An unanswered initiation is repeated after this time at the latest. boringtun would repeat it
+/// after five seconds sharp: staying below leaves the jitter to us.
+const RETRY_LATEST: Duration = Duration::from_millis(4900);
+/// How much earlier it may be repeated, so that two sides do not stay in step.
+const RETRY_JITTER: Duration = Duration::from_millis(400);
+/// How long beyond two keepalive intervals a peer may be silent before it is asked for a sign.
+const SILENCE_GRACE: Duration = Duration::from_secs(10);
+
+/// What is to be sent now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Duty {
+    Nothing,
+    /// A handshake initiation.
+    Initiate,
+    /// An empty data packet in the present session.
+    Keepalive,
+}
+
+/// The timers of one peer.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    keepalive: Option<Duration>,
+    elected: bool,
+    wanted: bool,
+    retry_at: Option<Instant>,
+    session_since: Option<Instant>,
+    last_sent: Option<Instant>,
+    last_received: Option<Instant>,
+    unanswered: u64,
+    jitter: u32,
+}
+
+impl Schedule {
+    /// `elected` says which of the two sides renews sessions; `seed` makes jitters differ.
+    pub(crate) fn new(elected: bool, seed: u32) -> Self {
+        Self {
+            keepalive: None,
+            elected,
+            wanted: false,
+            retry_at: None,
+            session_since: None,
+            last_sent: None,
+            last_received: None,
+            unanswered: 0,
+            jitter: seed | 1,
+        }
+    }
+
+    pub(crate) fn set_keepalive(&mut self, interval: Option<Duration>) {
+        self.keepalive = interval.filter(|interval| !interval.is_zero());
+    }
+
+    /// A handshake is wanted at once, whatever else is known.
+    pub(crate) fn want_handshake(&mut self) {
+        self.wanted = true;
+    }
+
+    /// The peer should hear from us at once, so that it learns our address.
+    pub(crate) fn want_keepalive(&mut self) {
+        self.last_sent = None;
+    }
+
+    /// An authenticated packet was sent.
+    pub(crate) fn sent(&mut self, now: Instant) {
+        self.last_sent = Some(now);
+    }
+
+    /// An authentic packet came from the peer.
+    pub(crate) fn received(&mut self, now: Instant) {
+        self.last_received = Some(now);
+    }
+
+    /// A handshake initiation was sent, by whoever's wish.
+    pub(crate) fn initiated(&mut self, now: Instant) {
+        self.wanted = false;
+        self.unanswered += 1;
+        let early = RETRY_JITTER.mul_f64(self.next_random());
+        self.retry_at = Some(now + RETRY_LATEST - early);
+    }
+
+    /// The peer's initiation was answered; it is for the peer to prove that it got the answer.
+    pub(crate) fn answered(&mut self, now: Instant) {
+        self.retry_at.get_or_insert(now + RETRY_LATEST);
+    }
+
+    /// A session is up: both sides have proved that they hold its keys.
+    pub(crate) fn established(&mut self, now: Instant) {
+        self.wanted = false;
+        self.retry_at = None;
+        self.unanswered = 0;
+        self.session_since = Some(now);
+        self.last_received = Some(now);
+    }
+
+    /// The noise layer has given up its handshake and forgotten its sessions.
+    pub(crate) fn expired(&mut self) {
+        self.retry_at = None;
+        self.session_since = None;
+    }
+
+    /// Initiations sent since the last session came up.
+    pub(crate) fn unanswered(&self) -> u64 {
+        self.unanswered
+    }
+
+    /// What is due. The caller reports what it then sends with [`Self::initiated`] or
+    /// [`Self::sent`].
+    pub(crate) fn poll(&self, now: Instant, session_is_up: bool) -> Duty {
+        if self.wanted {
+            return Duty::Initiate;
+        }
+        if let Some(at) = self.retry_at {
+            if now >= at {
+                return Duty::Initiate;
+            }
+        } else if self.renewal_is_due(now, session_is_up) {
+            return Duty::Initiate;
+        }
+        let interval_is_over = |interval| older_than(self.last_sent, interval, now);
+        if session_is_up && self.keepalive.is_some_and(interval_is_over) {
+            return Duty::Keepalive;
+        }
+        Duty::Nothing
+    }
+
+    fn renewal_is_due(&self, now: Instant, session_is_up: bool) -> bool {
+        let Some(interval) = self.keepalive else {
+            return false;
+        };
+        let most = if self.elected { REKEY_AFTER } else { REKEY_AFTER_UNELECTED };
+        !session_is_up
+            || older_than(self.session_since, most, now)
+            || older_than(self.last_received, interval * 2 + SILENCE_GRACE, now)
+    }
+
+    /// Uniform in 0..1 (xorshift32: jitter needs no secrecy).
+    fn next_random(&mut self) -> f64 {
+        self.jitter ^= self.jitter << 13;
+        self.jitter ^= self.jitter >> 17;
+        self.jitter ^= self.jitter << 5;
+        f64::from(self.jitter) / (f64::from(u32::MAX) + 1.0)
+    }
+}
+
+/// True if `event` never happened or is at least `age` ago.
+fn older_than(event: Option<Instant>, age: Duration, now: Instant) -> bool {
+    event.is_none_or(|at| now.saturating_duration_since(at) >= age)
+}
+
+#[cfg(test)]
+mod tests;

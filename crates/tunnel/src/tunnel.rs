@@ -1,0 +1,221 @@
+//! A tunnel in service: the engine on its Linux edges, and the threads that drive it.
+//!
+//! Starting either gives a tunnel that carries packets or leaves nothing behind. A lane that
+//! panics starts again and says so; a lane whose descriptor fails ends and says so. Dropping a
+//! tunnel stops it.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::{io, thread};
+
+use zonemesh_core::key::WireGuardPublicKey;
+
+use crate::config::{Peer, TunnelConfig};
+use crate::edge::Family;
+use crate::engine::Engine;
+use crate::engine::inbound::Inbound;
+use crate::engine::outbound::Outbound;
+use crate::engine::slow_path::{HandshakeMessage, QUEUE, SlowPath, TICK};
+use crate::error::{PeersError, StartError};
+use crate::linux::tun::Tun;
+use crate::linux::udp::Udp;
+use crate::linux::wake::{Poller, StopSignal, Wake};
+use crate::peer::{Identity, Moment};
+use crate::status::{Event, TunnelStatus};
+
+/// The bounds of an MTU: the least that IPv4 demands, the most that a datagram can carry.
+const MTU_BOUNDS: std::ops::RangeInclusive<u16> = 576..=65_456;
+
+/// A tunnel in service. It ends when it is dropped.
+pub struct Tunnel {
+    engine: Arc<Engine>,
+    tun: Arc<Tun>,
+    udp: Arc<Udp>,
+    interface: String,
+    mtu: u16,
+    events: Mutex<Option<Receiver<Event>>>,
+    stop: StopSignal,
+    lanes: Vec<JoinHandle<()>>,
+}
+
+impl Tunnel {
+    /// Creates the TUN device, binds the port, takes the peers and starts to carry packets.
+    /// Handshakes with all peers that have an endpoint start at once.
+    ///
+    /// # Errors
+    /// [`StartError`], with nothing left behind.
+    pub fn start(config: TunnelConfig, peers: Vec<Peer>) -> Result<Self, StartError> {
+        if !MTU_BOUNDS.contains(&config.mtu) {
+            return Err(StartError::Mtu { mtu: config.mtu });
+        }
+        let tun = Arc::new(Tun::open(&config.interface)?);
+        let udp = Arc::new(Udp::bind(config.listen_port, config.fwmark)?);
+        let system = |action| move |source| StartError::System { action, source };
+        let stop = StopSignal::new().map_err(system("create an eventfd"))?;
+        let identity = Identity::new(&config.private_key);
+        let (engine, events) =
+            Engine::new(identity, config.mtu, Arc::clone(&tun) as _, Arc::clone(&udp) as _);
+        engine.set_peers(peers)?;
+        let mut tunnel = Self {
+            engine: Arc::new(engine),
+            tun,
+            udp,
+            interface: config.interface,
+            mtu: config.mtu,
+            events: Mutex::new(Some(events)),
+            stop,
+            lanes: Vec::new(),
+        };
+        tunnel.start_lanes().map_err(system("start a thread"))?;
+        Ok(tunnel)
+    }
+
+    fn start_lanes(&mut self) -> io::Result<()> {
+        let (queue, handshakes) = sync_channel(QUEUE);
+        let (engine, stop) = (Arc::clone(&self.engine), self.stop.clone());
+        self.lanes.push(spawn("zm-slow", move || slow_lane(&engine, &handshakes, &stop))?);
+        let (engine, udp, stop) =
+            (Arc::clone(&self.engine), Arc::clone(&self.udp), self.stop.clone());
+        self.lanes.push(spawn("zm-in", move || {
+            inward_lane(Inbound::new(Arc::clone(&engine), queue.clone()), &udp, &stop)
+        })?);
+        let (engine, tun, stop) =
+            (Arc::clone(&self.engine), Arc::clone(&self.tun), self.stop.clone());
+        self.lanes.push(spawn("zm-out", move || {
+            outward_lane(Outbound::new(Arc::clone(&engine)), &tun, &stop)
+        })?);
+        Ok(())
+    }
+
+    /// Puts exactly these peers into service. Peers that were there keep their sessions, and the
+    /// endpoints they roamed to unless another one is configured now.
+    ///
+    /// # Errors
+    /// [`PeersError`]; the peers that were there stay.
+    pub fn set_peers(&self, peers: Vec<Peer>) -> Result<(), PeersError> {
+        self.engine.set_peers(peers)
+    }
+
+    /// Sends to `endpoint` from now on, beginning at once. False if there is no such peer.
+    pub fn set_endpoint(&self, peer: &WireGuardPublicKey, endpoint: SocketAddr) -> bool {
+        let roster = self.engine.roster.load();
+        let known = roster.by_key(peer);
+        if let Some(peer) = known {
+            peer.lock().set_endpoint(endpoint);
+        }
+        known.is_some()
+    }
+
+    /// The tunnel as it is now.
+    #[must_use]
+    pub fn status(&self) -> TunnelStatus {
+        let roster = self.engine.roster.load();
+        let mut peers: Vec<_> = roster.peers().map(|peer| peer.status()).collect();
+        peers.sort_by_key(|peer| peer.public_key);
+        TunnelStatus {
+            interface: self.interface.clone(),
+            mtu: self.mtu,
+            listen_port: self.udp.port(),
+            public_key: self.engine.identity.key,
+            peers,
+            dropped: self.engine.dropped.snapshot(),
+        }
+    }
+
+    /// The events of this tunnel, handed out once. What is not fetched in time is let go.
+    pub fn events(&self) -> Option<Receiver<Event>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The index of the TUN device, for netlink.
+    #[must_use]
+    pub fn if_index(&self) -> u32 {
+        self.tun.index()
+    }
+
+    /// Stops carrying packets and removes the TUN device.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.stop.raise();
+        for lane in self.lanes.drain(..) {
+            if lane.join().is_err() {
+                tracing::error!("a lane of the tunnel ended in a panic");
+            }
+        }
+    }
+}
+
+/// Starts a lane. A panic in it is a defect: it is logged, and the lane starts again.
+fn spawn(
+    name: &'static str,
+    run: impl Fn() -> io::Result<()> + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.to_owned()).spawn(move || {
+        loop {
+            match std::panic::catch_unwind(std::panic::AssertUnwindSafe(&run)) {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => {
+                    tracing::error!(lane = name, %error, "the lane has ended");
+                    return;
+                }
+                Err(_panic) => tracing::error!(lane = name, "the lane panicked and starts again"),
+            }
+        }
+    })
+}
+
+fn outward_lane(mut outbound: Outbound, tun: &Tun, stop: &StopSignal) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    let mut poller = Poller::new(&[tun.as_raw_fd()], stop.clone());
+    while poller.wait()? != Wake::Stop {
+        outbound.drain(Moment::now())?;
+    }
+    Ok(())
+}
+
+fn inward_lane(mut inbound: Inbound, udp: &Udp, stop: &StopSignal) -> io::Result<()> {
+    let (families, fds): (Vec<Family>, Vec<_>) = udp.readable().into_iter().unzip();
+    let mut poller = Poller::new(&fds, stop.clone());
+    while let Wake::Ready(ready) = poller.wait()? {
+        for (bit, family) in families.iter().enumerate() {
+            if ready & (1 << bit) != 0 {
+                inbound.drain(*family, Moment::now())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn slow_lane(
+    engine: &Arc<Engine>,
+    handshakes: &Receiver<HandshakeMessage>,
+    stop: &StopSignal,
+) -> io::Result<()> {
+    let mut slow_path = SlowPath::new(Arc::clone(engine));
+    let mut next_tick = Moment::now().instant;
+    while !stop.wait_timeout(std::time::Duration::ZERO)? {
+        let now = Moment::now();
+        if now.instant >= next_tick {
+            slow_path.tick(now);
+            next_tick = now.instant + TICK;
+        }
+        match handshakes.recv_timeout(next_tick.saturating_duration_since(now.instant)) {
+            Ok(message) => slow_path.handle(&message, Moment::now()),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                // The inward lane has ended; timers go on until the tunnel stops.
+                if stop.wait_timeout(TICK)? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,1 +1,25 @@
-//! Skeleton.
+//! What the two companions share: the VM's context and settings, Flower's version profiles, atomic
+//! files, the supervised child, the gateway client, the checks before Flower starts, OneGate and
+//! the status file.
+//!
+//! It promises that nothing here evaluates a context, logs a secret or leaves a process behind. It
+//! refuses to know in which order these things are done: that is each companion's `run`.
+//! Specification: docs/ARCHITECTURE.md.
+
+pub mod backoff;
+pub mod child;
+pub mod context;
+pub mod files;
+pub mod flower;
+pub mod guard;
+pub mod installed;
+pub mod onegate;
+pub mod output;
+pub mod plan;
+pub mod preflight;
+pub mod progress;
+pub mod reason;
+pub mod settings;
+pub mod startup;
+pub mod variables;
+pub mod view;

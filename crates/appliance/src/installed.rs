@@ -1,0 +1,63 @@
+//! The Flower that is installed on this machine.
+//!
+//! It promises a version that a program of the configured folder has told, with everything that may
+//! be wrong with that folder put into words. It refuses to install anything.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::files::Owner;
+use crate::flower::{FlowerVersion, Home, Profile, VERSION_PROGRAM};
+use crate::reason::Reason;
+
+/// Python starts slowly on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Asks `flwr --version` and finds the profile of that version.
+///
+/// # Errors
+/// The program is missing or fails, the version is not `wanted`, or it has no profile.
+pub async fn version(
+    home: &Home,
+    owner: Option<Owner>,
+    wanted: Option<FlowerVersion>,
+) -> Result<(FlowerVersion, &'static Profile), Reason> {
+    let version = ask(&home.programs.join(VERSION_PROGRAM), home, owner).await?;
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != version) {
+        let problem = format!(
+            "Flower {version} is in {}, and ONEAPP_ZONEMESH_FLOWER_VERSION={wanted}",
+            home.programs.display()
+        );
+        return Err(Reason::FlowerPrograms { problem });
+    }
+    match Profile::of(version) {
+        Some(profile) => Ok((version, profile)),
+        None => Err(Reason::FlowerUnsupported { version: version.to_string() }),
+    }
+}
+
+async fn ask(program: &Path, home: &Home, owner: Option<Owner>) -> Result<FlowerVersion, Reason> {
+    let wrong = |what: String| {
+        let problem = format!("{} --version {what}", program.display());
+        Reason::FlowerPrograms { problem }
+    };
+    let mut command = tokio::process::Command::new(program);
+    command.arg("--version").env_clear().envs(home.environment());
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    if let Some(owner) = owner {
+        command.gid(owner.gid).uid(owner.uid);
+    }
+    let output = match tokio::time::timeout(TIMEOUT, command.output()).await {
+        Ok(Ok(output)) => output,
+        Ok(Err(error)) => return Err(wrong(format!("cannot be run: {error}"))),
+        Err(_elapsed) => return Err(wrong(format!("took longer than {} s", TIMEOUT.as_secs()))),
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let last = errors.trim().lines().last().unwrap_or_default();
+        return Err(wrong(format!("ended with {}: {last}", output.status)));
+    }
+    FlowerVersion::from_program_output(&text).map_err(|error| wrong(format!("answered {error}")))
+}

@@ -1,0 +1,246 @@
+//! What a companion says about itself: its log lines and its status file.
+//!
+//! It promises that a new reason is said at once, the same one at most once a minute, and that
+//! `status.json` is always whole and as new as the last line. It refuses to decide anything.
+//! Shape of the file: [`Status`], `"schema": "zonemesh/companion/v1"`.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::Serialize;
+
+use crate::files::write_atomic;
+use crate::reason::Reason;
+
+const SAME_REASON_EVERY: Duration = Duration::from_secs(60);
+const OTHER_WORDS_EVERY: Duration = Duration::from_secs(10);
+
+/// Where a companion is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Flower does not run; the reason says why.
+    Waiting,
+    /// Flower was started and is not known to work yet.
+    Starting,
+    /// Flower works, as far as can be seen from here.
+    Ready,
+    /// The companion was told to stop.
+    Stopped,
+}
+
+/// A [`Reason`] as it stands in the status file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StatusReason {
+    /// Stable code.
+    pub code: &'static str,
+    /// Evidence in one line.
+    pub text: String,
+    /// What to do next.
+    pub fix: String,
+}
+
+/// The status file, for scripts, tests and people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// `zonemesh/companion/v1`.
+    pub schema: &'static str,
+    /// `superlink` or `supernode`.
+    pub role: &'static str,
+    /// The federation.
+    pub federation: String,
+    /// Where the companion is.
+    pub state: State,
+    /// When it came there, in RFC 3339.
+    pub since: String,
+    /// Why it is not ready, or what is wrong although it is.
+    pub reason: Option<StatusReason>,
+    /// The SuperLink's Fleet address as Flower dials or serves it.
+    pub endpoint: Option<String>,
+    /// Flower's version here.
+    pub flower_version: Option<String>,
+    /// The process group in which Flower runs.
+    pub flower_group: Option<i32>,
+    /// How often Flower was started by this companion.
+    pub flower_starts: u64,
+}
+
+/// The owner of the status file, and the only one who logs reasons.
+#[derive(Debug)]
+pub struct Progress {
+    path: PathBuf,
+    status: Status,
+    said: Option<(Reason, Instant)>,
+}
+
+impl Progress {
+    /// A companion that has just begun. `folder` exists.
+    #[must_use]
+    pub fn begin(folder: &Path, role: &'static str, federation: &str) -> Self {
+        let status = Status {
+            schema: "zonemesh/companion/v1",
+            role,
+            federation: federation.to_owned(),
+            state: State::Waiting,
+            since: now_text(),
+            reason: None,
+            endpoint: None,
+            flower_version: None,
+            flower_group: None,
+            flower_starts: 0,
+        };
+        let progress = Self { path: folder.join("status.json"), status, said: None };
+        progress.write();
+        progress
+    }
+
+    /// What the file says.
+    #[must_use]
+    pub const fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// Flower's version is known.
+    pub fn flower_version(&mut self, version: &str) {
+        if self.status.flower_version.as_deref() != Some(version) {
+            self.status.flower_version = Some(version.to_owned());
+            self.write();
+        }
+    }
+
+    /// Flower was started in this process group, for or towards this endpoint.
+    pub fn started(&mut self, group: i32, endpoint: &str) {
+        self.status.endpoint = Some(endpoint.to_owned());
+        self.status.flower_group = Some(group);
+        self.status.flower_starts += 1;
+        tracing::info!(endpoint, group, starts = self.status.flower_starts, "flower started");
+        self.enter(State::Starting);
+    }
+
+    /// A new state; whatever was wrong before is over.
+    pub fn enter(&mut self, state: State) {
+        if matches!(state, State::Waiting | State::Stopped) {
+            self.status.flower_group = None;
+        }
+        if self.status.state != state {
+            self.status.state = state;
+            self.status.since = now_text();
+            let federation = &self.status.federation;
+            tracing::info!(state = ?state, federation, endpoint = self.status.endpoint, "state");
+        }
+        self.status.reason = None;
+        self.said = None;
+        self.write();
+    }
+
+    /// What is wrong was put right, without a new state.
+    pub fn cleared(&mut self) {
+        if let Some(reason) = self.status.reason.take() {
+            tracing::info!(code = reason.code, "over");
+            self.said = None;
+            self.write();
+        }
+    }
+
+    /// Something is wrong. Said at once when it is new, then at most once a minute.
+    pub fn blocked(&mut self, reason: &Reason) {
+        let entry =
+            StatusReason { code: reason.code(), text: reason.to_string(), fix: reason.fix() };
+        if self.worth_saying(reason, Instant::now()) {
+            tracing::warn!(code = entry.code, reason = entry.text, fix = entry.fix, "not ready");
+        }
+        if self.status.reason.as_ref() != Some(&entry) {
+            self.status.reason = Some(entry);
+            self.write();
+        }
+    }
+
+    fn worth_saying(&mut self, reason: &Reason, now: Instant) -> bool {
+        let due = self.said.as_ref().is_none_or(|(last, at)| {
+            let age = now.saturating_duration_since(*at);
+            match last {
+                last if last == reason => age >= SAME_REASON_EVERY,
+                last if last.code() == reason.code() => age >= OTHER_WORDS_EVERY,
+                _ => true,
+            }
+        });
+        if due {
+            self.said = Some((reason.clone(), now));
+        }
+        due
+    }
+
+    fn write(&self) {
+        let written = serde_json::to_vec_pretty(&self.status)
+            .map_err(anyhow::Error::from)
+            .and_then(|json| Ok(write_atomic(&self.path, &json, 0o644, None)?));
+        if let Err(error) = written {
+            tracing::warn!(error = format!("{error:#}"), "the status file was not written");
+        }
+    }
+}
+
+fn now_text() -> String {
+    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn skew(ahead_seconds: i64) -> Reason {
+        Reason::ClockSkew { ahead_seconds }
+    }
+
+    #[test]
+    fn a_reason_is_said_on_change_and_once_a_minute() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut progress = Progress::begin(folder.path(), "supernode", "health-eu");
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let other = Reason::NoSuperLink { federation: "health-eu".into() };
+        let script = [
+            (0, skew(20), true),
+            (5, skew(20), false),
+            (6, skew(21), false),
+            (11, skew(21), true),
+            (12, other.clone(), true),
+            (71, other.clone(), false),
+            (72, other, true),
+        ];
+        for (second, reason, said) in script {
+            assert_eq!(
+                progress.worth_saying(&reason, at(second)),
+                said,
+                "second {second}: {reason}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_file_says_what_the_companion_said_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = || -> serde_json::Value {
+            serde_json::from_slice(&std::fs::read(folder.path().join("status.json")).unwrap())
+                .unwrap()
+        };
+        let mut progress = Progress::begin(folder.path(), "supernode", "health-eu");
+        assert_eq!(read()["state"], "waiting");
+        progress.blocked(&skew(20));
+        assert_eq!(read()["reason"]["code"], "T404");
+        progress.started(4711, "10.10.10.5:9092");
+        progress.enter(State::Ready);
+        let status = read();
+        assert_eq!(status["schema"], "zonemesh/companion/v1");
+        assert_eq!(status["state"], "ready");
+        assert_eq!(status["reason"], serde_json::Value::Null);
+        assert_eq!(status["endpoint"], "10.10.10.5:9092");
+        assert_eq!(status["flower_group"], 4711);
+        assert_eq!(status["flower_starts"], 1);
+        progress.blocked(&skew(20));
+        progress.cleared();
+        assert_eq!(read()["reason"], serde_json::Value::Null);
+        progress.enter(State::Waiting);
+        assert_eq!(read()["flower_group"], serde_json::Value::Null);
+    }
+}

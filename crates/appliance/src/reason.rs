@@ -1,0 +1,294 @@
+//! Why a companion is not where it should be: a closed list with stable codes.
+//!
+//! Each reason is one line of evidence and one thing to do next; the codes are the ones of the
+//! whole product (C context, N network, P policy, T trust, F Flower) and never change their
+//! meaning. It refuses to know who prints it or how often: that is `progress.rs`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use zonemesh_pki::ProbeFailure;
+
+/// Why Flower is not started, or why what runs is in danger.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// The gateway found a field of the request wrong.
+    #[error("the gateway refuses the request: {message}")]
+    RequestRefused {
+        /// The gateway's own words.
+        message: String,
+    },
+    /// A file of the companion's cannot be written or read.
+    #[error("{problem}")]
+    Files {
+        /// Which, and what the system said.
+        problem: String,
+    },
+    /// The local gateway does not answer.
+    #[error("the gateway {gateway} does not answer: {problem}")]
+    GatewayUnreachable {
+        /// Its local API.
+        gateway: SocketAddr,
+        /// What happened instead.
+        problem: String,
+    },
+    /// Nothing accepts connections at the SuperLink's Fleet port.
+    #[error("the SuperLink {endpoint} does not answer: {problem}")]
+    SuperLinkUnreachable {
+        /// What was dialled.
+        endpoint: SocketAddr,
+        /// What happened instead.
+        problem: String,
+    },
+    /// As before, and the gateway says that it does not reach that zone at all.
+    #[error(
+        "the SuperLink {endpoint} does not answer, and the gateway does not reach its zone {zone}"
+    )]
+    ZoneUnreachable {
+        /// The SuperLink's zone.
+        zone: String,
+        /// What was dialled.
+        endpoint: SocketAddr,
+    },
+    /// The gateway will not let this VM register.
+    #[error("the gateway refuses the registration: {message}")]
+    RegistrationRefused {
+        /// The gateway's own words.
+        message: String,
+    },
+    /// Flower would not accept the certificate that the SuperLink shows.
+    #[error("the SuperLink {endpoint}: {failure}")]
+    Certificate {
+        /// What was dialled.
+        endpoint: SocketAddr,
+        /// The one thing to repair first.
+        failure: ProbeFailure,
+    },
+    /// The CA certificates that came from the gateway cannot be used.
+    #[error("this federation's CA certificates are not usable: {problem}")]
+    CaSet {
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// This machine's clock is outside the window that Flower accepts.
+    #[error("{}", clock(*ahead_seconds))]
+    ClockSkew {
+        /// This clock minus the SuperLink's, in seconds.
+        ahead_seconds: i64,
+    },
+    /// The gateway has another key than the one this VM was told.
+    #[error("the gateway {gateway} has not the key this VM was told: {problem}")]
+    GatewayKey {
+        /// Its local API.
+        gateway: SocketAddr,
+        /// What the TLS library said.
+        problem: String,
+    },
+    /// The gateway does not accept the bootstrap token.
+    #[error("the gateway refuses the token: {message}")]
+    TokenRefused {
+        /// The gateway's own words.
+        message: String,
+    },
+    /// Something at the Fleet port does not speak TLS with HTTP/2.
+    #[error("{endpoint} does not speak TLS with HTTP/2: {problem}")]
+    NotTls {
+        /// What was dialled.
+        endpoint: SocketAddr,
+        /// What happened instead.
+        problem: String,
+    },
+    /// The two Flowers cannot work together.
+    #[error("Flower is {ours} here and {superlinks} in the SuperLink: they cannot connect")]
+    VersionMismatch {
+        /// Flower on this machine.
+        ours: String,
+        /// Flower of the SuperLink.
+        superlinks: String,
+    },
+    /// Flower's programs are missing, do not run, or are not the ones asked for.
+    #[error("{problem}")]
+    FlowerPrograms {
+        /// What was found instead.
+        problem: String,
+    },
+    /// Flower ended by itself.
+    #[error("Flower ended: {exit}")]
+    FlowerEnded {
+        /// How.
+        exit: String,
+    },
+    /// This companion does not know how to run this Flower.
+    #[error("Flower {version} is installed here, and this companion runs 1.25 only")]
+    FlowerUnsupported {
+        /// Flower on this machine.
+        version: String,
+    },
+    /// The SuperLink was started and does not serve yet.
+    #[error("the SuperLink does not serve on {endpoint} yet: {problem}")]
+    NotServing {
+        /// What is probed.
+        endpoint: SocketAddr,
+        /// What the probe saw.
+        problem: String,
+    },
+    /// No zone has registered a SuperLink for this federation.
+    #[error("no zone has registered a SuperLink for the federation {federation} yet")]
+    NoSuperLink {
+        /// The federation.
+        federation: String,
+    },
+    /// A SuperLink is registered and says that it is not ready.
+    #[error("the SuperLink in zone {zone} is {readiness}")]
+    SuperLinkNotReady {
+        /// Its zone.
+        zone: String,
+        /// What it says.
+        readiness: &'static str,
+    },
+}
+
+impl Reason {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::RequestRefused { .. } => "C101",
+            Self::Files { .. } => "C102",
+            Self::GatewayUnreachable { .. } => "N201",
+            Self::SuperLinkUnreachable { .. } => "N202",
+            Self::ZoneUnreachable { .. } => "N203",
+            Self::RegistrationRefused { .. } => "P301",
+            Self::Certificate { failure, .. } => certificate_code(failure),
+            Self::CaSet { .. } => "T401",
+            Self::ClockSkew { .. } => "T404",
+            Self::GatewayKey { .. } => "T405",
+            Self::TokenRefused { .. } => "T406",
+            Self::NotTls { .. } => "T407",
+            Self::VersionMismatch { .. } => "F501",
+            Self::FlowerPrograms { .. } => "F502",
+            Self::FlowerEnded { .. } => "F503",
+            Self::FlowerUnsupported { .. } => "F504",
+            Self::NotServing { .. } => "F505",
+            Self::NoSuperLink { .. } => "F510",
+            Self::SuperLinkNotReady { .. } => "F511",
+        }
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn fix(&self) -> String {
+        match self {
+            Self::RequestRefused { .. } => "correct the setting that the gateway names".into(),
+            Self::Files { .. } => "check the folder ONEAPP_ZONEMESH_STATE_DIR, its owner and its free space".into(),
+            Self::GatewayUnreachable { gateway, .. } => {
+                format!("on the gateway: `zonemesh status`; here: check ONEAPP_ZONEMESH_GATEWAY={gateway} and the route to it")
+            }
+            Self::SuperLinkUnreachable { endpoint, .. } => {
+                format!("in the SuperLink's VM: is flower-superlink listening on {endpoint}? between: `zonemesh peers`, firewalls")
+            }
+            Self::ZoneUnreachable { .. } => "on this zone's gateway: `zonemesh peers`".into(),
+            Self::RegistrationRefused { .. } => {
+                "check ONEAPP_ZONEMESH_FEDERATION and ONEAPP_ZONEMESH_ADDRESS here, [[federation]] and prefixes on the gateway".into()
+            }
+            Self::Certificate { endpoint, failure } => certificate_fix(endpoint.ip(), failure),
+            Self::CaSet { .. } => "on the gateway of the SuperLink's zone: `zonemesh cert show`".into(),
+            Self::ClockSkew { .. } => "run NTP (chrony) here and in the SuperLink's VM; `chronyc tracking` shows the offset".into(),
+            Self::GatewayKey { .. } => {
+                "set ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT to the one that `zonemesh status` shows on the gateway".into()
+            }
+            Self::TokenRefused { .. } => {
+                "`zonemesh key generate token` makes a new one: its sha256 into [[local_api.token]] of the gateway, the token into ONEAPP_ZONEMESH_TOKEN".into()
+            }
+            Self::NotTls { endpoint, .. } => format!("find out which program listens on {endpoint}: only the SuperLink's companion should start it"),
+            Self::VersionMismatch { superlinks, .. } => format!("install flwr=={superlinks} here, or the same version in the SuperLink's VM"),
+            Self::FlowerPrograms { .. } => "check ONEAPP_ZONEMESH_FLOWER_BIN and ONEAPP_ZONEMESH_FLOWER_VERSION; `flwr --version` must work there".into(),
+            Self::FlowerEnded { .. } => "the last lines of Flower's log in ONEAPP_ZONEMESH_STATE_DIR/log say why".into(),
+            Self::FlowerUnsupported { .. } => "install flwr==1.25.0".into(),
+            Self::NotServing { .. } => "wait; if it lasts longer than two minutes, read Flower's log in ONEAPP_ZONEMESH_STATE_DIR/log".into(),
+            Self::NoSuperLink { .. } => "nothing to do if its VM is still to come; else `zonemesh superlink list` on its gateway".into(),
+            Self::SuperLinkNotReady { .. } => "wait; if it lasts, read the log of zonemesh-superlink in that VM".into(),
+        }
+    }
+}
+
+fn clock(ahead_seconds: i64) -> String {
+    if ahead_seconds > 0 {
+        return format!(
+            "this clock is {ahead_seconds} s ahead of the SuperLink's; Flower accepts at most 5 s"
+        );
+    }
+    format!(
+        "this clock is {} s behind the SuperLink's; Flower accepts at most 300 s",
+        -ahead_seconds
+    )
+}
+
+const fn certificate_code(failure: &ProbeFailure) -> &'static str {
+    match failure {
+        ProbeFailure::WrongCa { .. } => "T401",
+        ProbeFailure::SanMismatch { .. } => "T402",
+        ProbeFailure::Expired { .. } | ProbeFailure::NotYetValid { .. } => "T403",
+        ProbeFailure::NoCertificate => "T407",
+        ProbeFailure::Other(_) => "T408",
+    }
+}
+
+fn certificate_fix(dialled: IpAddr, failure: &ProbeFailure) -> String {
+    match failure {
+        ProbeFailure::WrongCa { .. } => {
+            "restart zonemesh-superlink in the SuperLink's VM so that it takes a certificate of this federation's CA".into()
+        }
+        ProbeFailure::SanMismatch { .. } => format!(
+            "set ONEAPP_ZONEMESH_ADDRESS={dialled} in the SuperLink's VM, or add {dialled} to extra_sans of the federation on its gateway"
+        ),
+        ProbeFailure::Expired { .. } | ProbeFailure::NotYetValid { .. } => {
+            "check both clocks (`timedatectl`); restart zonemesh-superlink in the SuperLink's VM to renew its certificate".into()
+        }
+        ProbeFailure::NoCertificate | ProbeFailure::Other(_) => {
+            "find out which program listens there: only zonemesh-superlink should start it".into()
+        }
+    }
+}
+
+/// The clock window of Flower (its `node_auth_server_interceptor.py`): a signed request may be from
+/// 5 s in the future and up to 305 s old; the last 5 s are left for the way.
+///
+/// # Errors
+/// [`Reason::ClockSkew`] outside the window. `ahead_ms` is this clock minus the SuperLink's.
+pub const fn check_clock(ahead_ms: i64) -> Result<(), Reason> {
+    if ahead_ms > 5_000 || ahead_ms < -300_000 {
+        return Err(Reason::ClockSkew { ahead_seconds: ahead_ms / 1000 });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_window_is_flowers() {
+        for within in [0, 5_000, -5_000, -300_000] {
+            assert_eq!(check_clock(within), Ok(()), "{within} ms");
+        }
+        assert_eq!(check_clock(20_400), Err(Reason::ClockSkew { ahead_seconds: 20 }));
+        assert_eq!(check_clock(-400_000), Err(Reason::ClockSkew { ahead_seconds: -400 }));
+        assert_eq!(check_clock(5_001).unwrap_err().code(), "T404");
+    }
+
+    #[test]
+    fn a_san_mismatch_names_what_was_dialled_and_what_the_certificate_is_for() {
+        let reason = Reason::Certificate {
+            endpoint: "10.10.10.5:9092".parse().unwrap(),
+            failure: ProbeFailure::SanMismatch {
+                dialled: "IP:10.10.10.5".into(),
+                sans: "IP:10.10.10.6, IP:127.0.0.1".into(),
+            },
+        };
+        let text = reason.to_string();
+        for part in ["10.10.10.5:9092", "dialled IP:10.10.10.5", "IP:10.10.10.6, IP:127.0.0.1"] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(reason.fix().contains("ONEAPP_ZONEMESH_ADDRESS=10.10.10.5"));
+    }
+}

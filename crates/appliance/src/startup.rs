@@ -1,0 +1,75 @@
+//! The first and the last steps of a companion's process: logging, the context, the stop signal.
+//!
+//! It promises logs on standard error only (standard output is for answers) and one exit code per
+//! kind of failure, the same in all of Zonemesh's programs. It refuses to know the settings.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::context::{Context, ContextError};
+use crate::variables::{SettingsErrors, Variables};
+
+/// Exit code for wrong settings.
+pub const CONFIGURATION: u8 = 7;
+
+/// Writes logs to standard error: `ZONEMESH_LOG` (default `info`) says how much,
+/// `ZONEMESH_LOG_FORMAT=json` in which form.
+///
+/// # Errors
+/// `ZONEMESH_LOG` is no filter, or logging was set up before.
+pub fn logging() -> anyhow::Result<()> {
+    let wanted = std::env::var("ZONEMESH_LOG").unwrap_or_else(|_unset| "info".to_owned());
+    let filter = EnvFilter::try_new(&wanted)
+        .map_err(|error| anyhow::anyhow!("ZONEMESH_LOG={wanted}: {error}"))?;
+    let json = std::env::var("ZONEMESH_LOG_FORMAT").is_ok_and(|format| format == "json");
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started =
+        if json { builder.json().try_init() } else { builder.with_ansi(false).try_init() };
+    started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
+}
+
+/// Makes ring the process's crypto provider: reqwest takes the default one.
+pub fn crypto() {
+    // An error says that a provider was installed before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// Reads the context file, if one was named.
+///
+/// # Errors
+/// It cannot be read, with its line.
+pub fn context(file: Option<&Path>) -> Result<Option<Context>, ContextError> {
+    file.map(Context::read).transpose()
+}
+
+/// The process's environment and the context together.
+#[must_use]
+pub fn variables<'a>(file: Option<&Path>, context: Option<&'a Context>) -> Variables<'a> {
+    let named = file.map(|file| file.display().to_string()).unwrap_or_default();
+    let environment = |key: &str| std::env::var(key).ok();
+    Variables::new(environment, context.map(|context| (context, named)))
+}
+
+/// Ends when the process is told to stop (SIGTERM or SIGINT).
+///
+/// # Errors
+/// The signals cannot be received.
+pub async fn stop_signal() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// The exit code of a failure: settings and context 7, all else 1.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let settings = error.is::<SettingsErrors>() || error.is::<ContextError>();
+    ExitCode::from(if settings { CONFIGURATION } else { 1 })
+}

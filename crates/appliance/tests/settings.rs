@@ -1,0 +1,145 @@
+//! Settings from an environment and a context: what is taken, and what each problem says.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use zonemesh_appliance::context::Context;
+use zonemesh_appliance::settings::{self, SuperLinkSettings, SuperNodeSettings};
+use zonemesh_appliance::variables::{SettingsErrors, Variables};
+
+const FINGERPRINT: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+fn good() -> BTreeMap<String, String> {
+    [
+        ("ONEAPP_ZONEMESH_FEDERATION", "health-eu"),
+        ("ONEAPP_ZONEMESH_GATEWAY", "10.10.10.1:51822"),
+        ("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", FINGERPRINT),
+        ("ONEAPP_ZONEMESH_TOKEN", "hunter2"),
+        ("ETH0_IP", "10.10.10.5"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .into()
+}
+
+fn with(changes: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let mut all = good();
+    all.extend(changes.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    all
+}
+
+fn superlink(environment: &BTreeMap<String, String>) -> Result<SuperLinkSettings, SettingsErrors> {
+    settings::superlink(Variables::new(|key| environment.get(key).cloned(), None))
+}
+
+fn supernode(environment: &BTreeMap<String, String>) -> Result<SuperNodeSettings, SettingsErrors> {
+    settings::supernode(Variables::new(|key| environment.get(key).cloned(), None))
+}
+
+fn message(result: Result<SuperLinkSettings, SettingsErrors>) -> String {
+    result.err().map(|errors| errors.to_string()).expect("the settings are wrong")
+}
+
+#[test]
+fn the_least_that_is_needed_gives_settings_with_defaults() {
+    let settings = superlink(&good()).expect("the settings are right");
+    assert_eq!(settings.address.to_string(), "10.10.10.5");
+    assert_eq!(settings.token.reveal(), "hunter2");
+    assert_eq!((settings.fleet_port, settings.control_port), (9092, 9093));
+    assert_eq!((settings.serverappio_port, settings.health_port), (9091, 9099));
+    assert_eq!(settings.common.state_dir, Path::new("/var/lib/zonemesh-superlink"));
+    assert_eq!(settings.common.flower_bin, Path::new("/opt/flower/bin"));
+    assert!(settings.common.onegate.is_none());
+    let node = supernode(&good()).unwrap();
+    assert_eq!(node.common.state_dir, Path::new("/var/lib/zonemesh-supernode"));
+    assert_eq!((node.clientappio_port, node.node_config), (9094, None));
+}
+
+#[test]
+fn a_gateway_without_a_port_gets_the_usual_one() {
+    for (text, gateway) in [("10.10.10.1", "10.10.10.1:51822"), ("fd00::1", "[fd00::1]:51822")] {
+        let settings = supernode(&with(&[("ONEAPP_ZONEMESH_GATEWAY", text)])).unwrap();
+        assert_eq!(settings.common.gateway.to_string(), gateway);
+    }
+}
+
+#[test]
+fn each_wrong_key_is_named_with_what_was_expected_and_an_example() {
+    let cases = [
+        (
+            "ONEAPP_ZONEMESH_FEDERATION",
+            "Health EU",
+            "for example ONEAPP_ZONEMESH_FEDERATION=health-eu",
+        ),
+        ("ONEAPP_ZONEMESH_GATEWAY", "gateway.example", "IP:PORT"),
+        ("ONEAPP_ZONEMESH_GATEWAY", "10.10.10.1:0", "IP:PORT"),
+        ("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", "9f86", "64 hexadecimal digits"),
+        ("ONEAPP_ZONEMESH_ADDRESS", "10.10.10", "the IP address of this VM"),
+        ("ONEAPP_ZONEMESH_ADDRESS", "0.0.0.0", "SuperNodes cannot connect"),
+        ("ONEAPP_ZONEMESH_FLOWER_BIN", "bin", "an absolute path"),
+        ("ONEAPP_ZONEMESH_STATE_DIR", "state", "an absolute path"),
+        (
+            "ONEAPP_ZONEMESH_FLOWER_VERSION",
+            "1.25",
+            "for example ONEAPP_ZONEMESH_FLOWER_VERSION=1.25.0",
+        ),
+        ("ONEAPP_ZONEMESH_FLOWER_USER", "a b", "the name of a user"),
+        ("ONEAPP_ZONEMESH_FLEET_PORT", "0", "a TCP port from 1 to 65535"),
+        ("ONEAPP_ZONEMESH_CONTROL_PORT", "70000", "a TCP port from 1 to 65535"),
+    ];
+    for (key, value, part) in cases {
+        let message = message(superlink(&with(&[(key, value)])));
+        assert!(message.starts_with(&format!("{key} (environment): ")), "{message}");
+        assert!(message.contains(part) && message.contains(value), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+    let error = supernode(&with(&[("ONEAPP_ZONEMESH_NODE_CONFIG", "partition")])).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("for example ONEAPP_ZONEMESH_NODE_CONFIG=partition-id=0 num-partitions=2")
+    );
+}
+
+#[test]
+fn all_problems_are_told_together() {
+    let message = message(superlink(&BTreeMap::new()));
+    for key in ["FEDERATION", "GATEWAY", "GATEWAY_FINGERPRINT", "TOKEN", "ADDRESS"] {
+        assert!(
+            message.contains(&format!("ONEAPP_ZONEMESH_{key}: is not set; expected")),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_token_is_not_repeated() {
+    let message = message(superlink(&with(&[("ONEAPP_ZONEMESH_TOKEN", "hunter2 hunter3")])));
+    assert!(message.starts_with("ONEAPP_ZONEMESH_TOKEN"), "{message}");
+    assert!(!message.contains("hunter"), "{message}");
+}
+
+#[test]
+fn the_context_is_read_after_the_environment_and_named_with_its_line() {
+    let text = format!(
+        "ETH0_IP='10.10.10.5'\nONEAPP_ZONEMESH_FEDERATION='research'\nONEAPP_ZONEMESH_GATEWAY='10.10.10.1'\n\
+         ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT='{FINGERPRINT}'\nONEAPP_ZONEMESH_TOKEN='t'\nONEAPP_ZONEMESH_FLEET_PORT='x'\n\
+         ONEGATE_ENDPOINT='http://169.254.16.9:5030/'\nVMID='7'\nTOKENTXT='abc='\nONEAPP_ZONEMESH_FLOWER_USER=''\n"
+    );
+    let context = Context::parse(text.as_bytes(), Path::new("context.sh")).unwrap();
+    let read = |environment: &[(&str, &str)]| {
+        let environment: BTreeMap<_, _> = environment.iter().copied().collect();
+        let lookup = |key: &str| environment.get(key).map(|value| (*value).to_owned());
+        settings::superlink(Variables::new(lookup, Some((&context, "context.sh".to_owned()))))
+    };
+    let message = message(read(&[]));
+    assert!(message.starts_with("ONEAPP_ZONEMESH_FLEET_PORT (context.sh:6): \"x\""), "{message}");
+    let fixed =
+        [("ONEAPP_ZONEMESH_FLEET_PORT", "19092"), ("ONEAPP_ZONEMESH_FEDERATION", "health-eu")];
+    let settings = read(&fixed).expect("the environment repairs the port");
+    assert_eq!(settings.common.federation, "health-eu");
+    assert_eq!(settings.fleet_port, 19092);
+    assert_eq!(settings.common.flower_user, None);
+    let onegate = settings.common.onegate.expect("all three values are there");
+    assert_eq!((onegate.endpoint.as_str(), onegate.vm.as_str()), ("http://169.254.16.9:5030", "7"));
+    assert!(!format!("{onegate:?}").contains("abc="));
+}

@@ -6,19 +6,11 @@
 
 mod addresses;
 mod identity;
-
-use std::time::Duration;
+mod keepalive;
 
 use crate::draft::{Draft, PeerDraft};
-use crate::parse::{default_gateway_name, keepalive};
+use crate::parse::default_gateway_name;
 use crate::reader::{Complaint, Findings, Placed};
-
-/// Silence after which WireGuard itself forgets the session (`REJECT_AFTER_TIME`).
-const WIREGUARD_MAX: Duration = Duration::from_secs(180);
-/// The shortest interval that gRPC implementations allow a caller.
-const GRPC_INTERVAL_MIN: Duration = Duration::from_secs(10);
-/// Beyond this a dead stream would go unnoticed for too long to be of use.
-const GRPC_INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
 pub(crate) fn run(draft: &Draft, findings: &mut Findings<'_>) {
     gateway_name(draft, findings);
@@ -29,7 +21,7 @@ pub(crate) fn run(draft: &Draft, findings: &mut Findings<'_>) {
     identity::peers(draft, findings);
     identity::federations(draft, findings);
     identity::tokens(draft, findings);
-    keepalives(draft, findings);
+    keepalive::obeys_the_law(&draft.keepalive, findings);
 }
 
 /// How messages call this zone.
@@ -79,44 +71,6 @@ fn report_twins<'d, T: PartialEq + 'd>(
                 findings.report_at(placed, Complaint::new(found, expected, fix));
             }
             None => earlier.push(placed),
-        }
-    }
-}
-
-fn keepalives(draft: &Draft, findings: &mut Findings<'_>) {
-    let given = &draft.keepalive;
-    let all = keepalive(given);
-    let second = Duration::from_secs(1);
-    let ranges = [
-        (
-            &given.wireguard,
-            second,
-            WIREGUARD_MAX,
-            "NATs forget a quiet path after 30 s: \"25s\" is usual",
-        ),
-        (
-            &given.grpc_interval,
-            GRPC_INTERVAL_MIN,
-            GRPC_INTERVAL_MAX,
-            "servers close streams that ping oftener: \"60s\" is usual",
-        ),
-        (
-            &given.grpc_timeout,
-            second,
-            all.grpc_interval,
-            "a PING has to be given up before the next is due: \"20s\" is usual",
-        ),
-    ];
-    for (placed, least, most, fix) in ranges {
-        let Some(placed) = placed else { continue };
-        if !(least..=most).contains(&placed.value) {
-            let found = format!("found {}", humantime::format_duration(placed.value));
-            let expected = format!(
-                "{} to {}",
-                humantime::format_duration(least),
-                humantime::format_duration(most)
-            );
-            findings.report_at(placed, Complaint::new(found, expected, fix));
         }
     }
 }

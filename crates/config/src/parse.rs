@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use toml::de::DeTable;
+use zonemesh_core::keepalive::Keepalive;
 use zonemesh_core::name::ZoneName;
 
 use crate::checks;
@@ -17,7 +18,7 @@ use crate::error::ConfigErrors;
 use crate::origin::Origin;
 use crate::reader::{Complaint, Findings, Placed};
 use crate::settings::{
-    Config, Federation, Gateway, Keepalive, LocalApi, Log, Peer, Registry, Token, Tunnel, Zone,
+    Config, Federation, Gateway, LocalApi, Log, Peer, Registry, Token, Tunnel, Zone,
 };
 
 impl Config {
@@ -49,8 +50,8 @@ fn report_syntax(findings: &mut Findings<'_>, error: &toml::de::Error) {
         Some((found, expected)) => (found, expected),
         None => (error.message(), "valid TOML"),
     };
-    let fix = format!("correct the line: {}", findings.source.line(offset));
-    let complaint = Complaint::new(found, expected, fix);
+    // The line itself is not repeated: the file may be a key file that was named by mistake.
+    let complaint = Complaint::new(found, expected, "correct this line");
     findings.report("(syntax)", offset, complaint);
 }
 
@@ -115,12 +116,13 @@ fn tunnel(draft: TunnelDraft, state_dir: &Path) -> Tunnel {
 }
 
 pub(crate) fn keepalive(draft: &KeepaliveDraft) -> Keepalive {
-    let default = Keepalive::default();
+    let default = Keepalive::DEFAULT;
     let or = |given: &Option<Placed<_>>, default| given.as_ref().map_or(default, |g| g.value);
     Keepalive {
         wireguard: or(&draft.wireguard, default.wireguard),
         grpc_interval: or(&draft.grpc_interval, default.grpc_interval),
         grpc_timeout: or(&draft.grpc_timeout, default.grpc_timeout),
+        ..default
     }
 }
 

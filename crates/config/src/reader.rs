@@ -227,7 +227,7 @@ impl<'f, 't> Section<'f, 't> {
             Some((path, value)) if value.get_ref().as_array().is_some_and(|a| a.is_empty()) => {
                 let complaint = Complaint::new(
                     "found an empty list",
-                    "at least one",
+                    "at least one item",
                     format!("write for example {example}"),
                 );
                 self.findings.report(&path, value.span().start, complaint);
@@ -261,13 +261,9 @@ impl<'f, 't> Section<'f, 't> {
     }
 
     fn report_missing(&mut self, key: &str, example: &str) {
-        let section = match self.schema.repeated {
-            true => format!("[[{}]]", self.schema.name),
-            false => format!("[{}]", self.schema.name),
-        };
         let complaint = Complaint::new(
             "the key is missing",
-            format!("{key} in {section}"),
+            format!("{key} in {}", self.schema.heading()),
             format!("add a line such as {example}"),
         );
         self.findings.report(&self.path_of(key), self.offset, complaint);
@@ -283,13 +279,25 @@ impl<'f, 't> Section<'f, 't> {
             let complaint = Complaint::new(
                 format!("unknown {what} {name:?}"),
                 format!("one of {}", self.schema.keys.join(", ")),
-                match nearest(name, self.schema.keys) {
-                    Some(near) => format!("did you mean {near:?}?"),
-                    None => "remove it".to_owned(),
-                },
+                what_was_meant(name, self.schema.keys),
             );
-            self.findings.report(&self.path_of(name), key.span().start, complaint);
+            let path = self.path_of(&name.escape_debug().to_string());
+            self.findings.report(&path, key.span().start, complaint);
         }
+    }
+}
+
+/// The way out for a key that does not belong where it stands.
+fn what_was_meant(name: &str, keys: &[&str]) -> String {
+    if let Some(near) = nearest(name, keys) {
+        return format!("did you mean {near:?}?");
+    }
+    let holders = schema::SCHEMA.iter().filter(|section| section.keys.contains(&name));
+    let homes: Vec<String> = holders.map(|section| section.heading()).collect();
+    if homes.is_empty() {
+        "remove it".to_owned()
+    } else {
+        format!("move it to {}", homes.join(" or "))
     }
 }
 

@@ -14,6 +14,15 @@ pub struct Section {
     pub keys: &'static [&'static str],
 }
 
+impl Section {
+    /// The line that opens it: `[tunnel]`, `[[peer]]`.
+    #[must_use]
+    pub fn heading(&self) -> String {
+        let name = self.name;
+        if self.repeated { format!("[[{name}]]") } else { format!("[{name}]") }
+    }
+}
+
 const fn once(name: &'static str, keys: &'static [&'static str]) -> Section {
     Section { name, repeated: false, keys }
 }

@@ -6,9 +6,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use ipnet::IpNet;
+use zonemesh_core::keepalive::Keepalive;
 use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
 use zonemesh_core::name::{FederationName, ZoneName};
 
@@ -24,7 +25,7 @@ pub struct Config {
     pub gateway: Gateway,
     /// `[tunnel]`: the WireGuard side.
     pub tunnel: Tunnel,
-    /// `[keepalive]`: what keeps quiet paths open.
+    /// `[keepalive]`: what keeps quiet paths open; obeys the law of `zonemesh_core::keepalive`.
     pub keepalive: Keepalive,
     /// `[registry]`: the exchange of zone records inside the tunnels.
     pub registry: Registry,
@@ -96,27 +97,6 @@ impl Default for Tunnel {
             mtu: 1420,
             listen_port: 51820,
             private_key_file: Gateway::default().state_dir.join("wireguard.key"),
-        }
-    }
-}
-
-/// `[keepalive]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keepalive {
-    /// `wireguard`: an authenticated empty packet after this much silence.
-    pub wireguard: Duration,
-    /// `grpc_interval`: an HTTP/2 PING on registry streams after this much silence.
-    pub grpc_interval: Duration,
-    /// `grpc_timeout`: how long such a PING may stay unanswered.
-    pub grpc_timeout: Duration,
-}
-
-impl Default for Keepalive {
-    fn default() -> Self {
-        Self {
-            wireguard: Duration::from_secs(25),
-            grpc_interval: Duration::from_secs(60),
-            grpc_timeout: Duration::from_secs(20),
         }
     }
 }

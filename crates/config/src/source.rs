@@ -31,12 +31,6 @@ impl<'t> Source<'t> {
             self.text[start..].char_indices().take_while(|(at, _)| start + at < offset).count();
         Place { line, column: column + 1 }
     }
-
-    /// The line that holds `offset`, without white space around it.
-    pub(crate) fn line(&self, offset: usize) -> &'t str {
-        let start = self.line_starts[self.place(offset).line - 1];
-        self.text[start..].lines().next().unwrap_or("").trim()
-    }
 }
 
 #[cfg(test)]
@@ -50,8 +44,6 @@ mod tests {
         assert_eq!(source.place(8), Place { line: 1, column: 8 });
         assert_eq!(source.place(10), Place { line: 2, column: 1 });
         assert_eq!(source.place(11), Place { line: 3, column: 1 });
-        assert_eq!(source.line(3), "a = \"ü\"x");
-        assert_eq!(source.line(11), "b");
     }
 
     #[test]
@@ -59,7 +51,6 @@ mod tests {
         let text = "ü\r\nü";
         for offset in 0..20 {
             assert!(Source::new(text).place(offset).line <= 2);
-            Source::new(text).line(offset);
         }
         assert_eq!(Source::new("").place(9), Place { line: 1, column: 1 });
     }

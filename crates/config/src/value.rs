@@ -79,7 +79,10 @@ pub(crate) fn prefix(value: &DeValue<'_>) -> Result<IpNet, Complaint> {
     let net = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
         (Ok(net), _) => net,
         (Err(_), Ok(_)) => return Err(complaint("add the length after a '/'".to_owned())),
-        (Err(error), Err(_)) => return Err(complaint(error.to_string())),
+        (Err(_), Err(_)) => {
+            let fix = "write the address, a '/' and a length of at most 32 (IPv4) or 128 (IPv6)";
+            return Err(complaint(fix.to_owned()));
+        }
     };
     if net.prefix_len() == 0 {
         let fix = "name the zone's own subnets: this would take every packet";
@@ -148,15 +151,12 @@ pub(crate) fn listen_address(value: &DeValue<'_>) -> Result<SocketAddr, Complain
 }
 
 pub(crate) fn port(value: &DeValue<'_>) -> Result<u16, Complaint> {
-    let expected = "a port from 1 to 65535";
-    match integer(value) {
-        Some(port @ 1..) => Ok(port),
-        _ => Err(Complaint::new(
-            format!("found {}", kind(value)),
-            expected,
-            "write a number without quotes",
-        )),
-    }
+    let fix = match integer(value) {
+        Some(port @ 1..) => return Ok(port),
+        _ if value.is_str() => "write a number without quotes",
+        _ => "leave it out for the default",
+    };
+    Err(Complaint::new(format!("found {}", kind(value)), "a port from 1 to 65535", fix))
 }
 
 pub(crate) fn mtu(value: &DeValue<'_>) -> Result<u16, Complaint> {

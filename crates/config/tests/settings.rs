@@ -1,0 +1,71 @@
+//! What a valid file becomes: values, defaults and derived values.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use zonemesh_config::{Config, Endpoint, LogFormat, LogLevel, SubjectName};
+
+const SMALLEST: &str = "[zone]\nname = \"berlin\"\nprefixes = [\"10.10.10.0/24\", \"fd00:10::/64\"]\n\
+                        [tunnel]\naddresses = [\"10.255.0.1\", \"fd00:ff::1\"]\n";
+
+fn parse(text: &str) -> Config {
+    Config::parse(text, "zm.toml").expect("the file is valid")
+}
+
+#[test]
+fn the_smallest_file_has_every_default() {
+    let config = parse(SMALLEST);
+    assert_eq!(config.gateway.name, "berlin-gw1");
+    assert_eq!(config.gateway.state_dir, Path::new("/var/lib/zonemesh"));
+    assert_eq!(config.gateway.admin_socket, Path::new("/run/zonemesh/admin.sock"));
+    assert_eq!(config.gateway.endpoints, []);
+    assert_eq!((config.tunnel.interface.as_str(), config.tunnel.mtu), ("zm0", 1420));
+    assert_eq!((config.tunnel.listen_port, config.registry.port), (51820, 51821));
+    assert_eq!(config.tunnel.private_key_file, Path::new("/var/lib/zonemesh/wireguard.key"));
+    assert_eq!(config.registry.identity_key_file, Path::new("/var/lib/zonemesh/zone.key"));
+    assert_eq!(config.keepalive.wireguard, Duration::from_secs(25));
+    assert_eq!(config.keepalive.grpc_interval, Duration::from_secs(60));
+    assert_eq!(config.keepalive.grpc_timeout, Duration::from_secs(20));
+    assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Text));
+    assert!(config.local_api.is_none() && config.peers.is_empty() && config.federations.is_empty());
+}
+
+#[test]
+fn key_files_follow_the_state_folder() {
+    let config = parse(&format!("{SMALLEST}[gateway]\nstate_dir = \"/srv/zm\"\n"));
+    assert_eq!(config.tunnel.private_key_file, Path::new("/srv/zm/wireguard.key"));
+    assert_eq!(config.registry.identity_key_file, Path::new("/srv/zm/zone.key"));
+}
+
+#[test]
+fn every_value_of_the_example_arrives() {
+    let config = parse(include_str!("../../../configs/zonemesh.example.toml"));
+    let api = config.local_api.as_ref().unwrap();
+    assert_eq!(api.listen.to_string(), "10.10.10.1:51822");
+    assert_eq!(api.tokens[0].sha256[..2], [0x14, 0x80]);
+    assert_eq!(api.tokens[0].expires, SystemTime::UNIX_EPOCH + Duration::from_secs(1_798_761_600));
+    let sans = &config.federations[0].extra_sans;
+    assert_eq!(sans[0], SubjectName::Dns("superlink.example.org".to_owned()));
+    assert_eq!(sans[1], SubjectName::Ip("198.51.100.20".parse().unwrap()));
+    let peer = &config.peers[0];
+    assert_eq!(peer.endpoints[0], Endpoint::Address("203.0.113.50:51820".parse().unwrap()));
+    let name = Endpoint::Name { host: "gw.madrid.example.org".to_owned(), port: 51820 };
+    assert_eq!(peer.endpoints[1], name);
+    assert_eq!(peer.preshared_key_file.as_deref(), Some(Path::new("/etc/zonemesh/madrid.psk")));
+}
+
+#[test]
+fn a_number_may_be_written_in_every_way_that_toml_has() {
+    for number in ["0xca6c", "51_820", "+51820"] {
+        let config = parse(&format!("{SMALLEST}listen_port = {number}\n"));
+        assert_eq!(config.tunnel.listen_port, 51820, "{number}");
+    }
+}
+
+#[test]
+fn every_value_knows_its_place_and_a_default_says_so() {
+    let config = parse(SMALLEST);
+    assert_eq!(config.describe_place("tunnel.addresses[1]"), "zm.toml:5:28: tunnel.addresses[1]");
+    let default = config.describe_place("tunnel.private_key_file");
+    assert_eq!(default, "zm.toml: tunnel.private_key_file (its default)");
+}

@@ -1,0 +1,148 @@
+//! Every file in `configs/` is read: settings by the reader itself, units by a small parser.
+//!
+//! A key of the schema that the annotated example does not show, or shows without its default, fails
+//! here; so does a unit that starts a program which is not ours.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use zonemesh_config::Config;
+use zonemesh_config::schema::SCHEMA;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs")
+}
+
+fn files(extension: &str) -> BTreeMap<String, String> {
+    let entries = std::fs::read_dir(folder())
+        .expect("configs/ is there")
+        .map(|entry| entry.expect("it can be listed").path());
+    let wanted = entries.filter(|path| path.extension().is_some_and(|found| found == extension));
+    wanted
+        .map(|path| {
+            let name = path.file_name().expect("a file has a name").to_string_lossy().into_owned();
+            (name, std::fs::read_to_string(path).expect("it can be read"))
+        })
+        .collect()
+}
+
+#[test]
+fn every_settings_file_is_valid() {
+    let files = files("toml");
+    assert_eq!(
+        files.keys().collect::<Vec<_>>(),
+        ["berlin.toml", "madrid.toml", "paris.toml", "zonemesh.example.toml"]
+    );
+    for (name, text) in files {
+        Config::parse(&text, &name).unwrap_or_else(|errors| panic!("{errors}"));
+    }
+}
+
+#[test]
+fn the_quick_start_zones_know_each_other() {
+    let files = files("toml");
+    let zones = ["berlin", "madrid", "paris"]
+        .map(|zone| Config::parse(&files[&format!("{zone}.toml")], zone).unwrap());
+    for own in &zones {
+        for other in zones.iter().filter(|other| other.zone.name != own.zone.name) {
+            let seen = own.peers.iter().find(|peer| peer.zone == other.zone.name).unwrap();
+            assert_eq!(seen.prefixes, other.zone.prefixes);
+            assert_eq!(seen.tunnel_addresses, other.tunnel.addresses);
+            assert_eq!(seen.endpoints, other.gateway.endpoints);
+        }
+    }
+    let key_of_paris = |own: &Config| own.peers.last().unwrap().zone_key;
+    assert_eq!(key_of_paris(&zones[0]), key_of_paris(&zones[1]));
+}
+
+#[test]
+fn every_key_of_the_schema_stands_in_the_example_with_its_default_and_is_read() {
+    let text = &files("toml")["zonemesh.example.toml"];
+    let config = Config::parse(text, "zonemesh.example.toml").unwrap();
+    for section in SCHEMA {
+        let heading = section.heading();
+        assert!(text.lines().any(|line| line == heading), "{heading} is missing");
+        let path =
+            if section.repeated { format!("{}[0]", section.name) } else { section.name.into() };
+        for key in section.keys.iter().filter(|key| **key != "token") {
+            let place = config.place(&format!("{path}.{key}"));
+            let place = place.unwrap_or_else(|| panic!("{path}.{key} is not in the example"));
+            let above: Vec<&str> = text.lines().take(place.line - 1).collect();
+            let comment: Vec<&str> =
+                above.iter().rev().take_while(|line| line.starts_with("# ")).copied().collect();
+            let comment = comment.join("\n");
+            assert!(
+                comment.contains("Default: ") || comment.contains("Required"),
+                "the comment of {path}.{key} says neither its default nor that it is required"
+            );
+        }
+    }
+}
+
+/// The sections of a systemd unit and their `Key=value` lines.
+fn unit(text: &str) -> BTreeMap<&str, Vec<(&str, &str)>> {
+    let mut sections: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
+    let mut current = None;
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            current = Some(name);
+            sections.entry(name).or_default();
+        } else {
+            let entry = line.split_once('=').expect("a line of a unit is Key=value");
+            let section = current.expect("a unit begins with a section");
+            sections.entry(section).or_default().push(entry);
+        }
+    }
+    sections
+}
+
+fn values<'u>(unit: &'u BTreeMap<&str, Vec<(&str, &'u str)>>, key: &str) -> Vec<&'u str> {
+    let all = unit.values().flatten();
+    all.filter(|(found, _)| *found == key).map(|(_, value)| *value).collect()
+}
+
+#[test]
+fn every_unit_starts_a_program_of_ours_and_is_started_again() {
+    let units = files("service");
+    assert_eq!(
+        units.keys().collect::<Vec<_>>(),
+        ["zonemesh-superlink.service", "zonemesh-supernode.service", "zonemeshd.service"]
+    );
+    for (name, text) in &units {
+        let unit = unit(text);
+        assert_eq!(unit.keys().collect::<Vec<_>>(), [&"Install", &"Service", &"Unit"], "{name}");
+        let program = name.trim_end_matches(".service");
+        let flag = if program == "zonemeshd" { "--config" } else { "--context" };
+        let start = values(&unit, "ExecStart");
+        let words: Vec<&str> = start[0].split(' ').collect();
+        assert_eq!(words[..3], [&format!("/usr/local/bin/{program}"), "run", flag], "{name}");
+        assert!(words[3].starts_with("/etc/zonemesh/") && words.len() == 4, "{name}");
+        assert_eq!(values(&unit, "Restart"), ["always"], "{name}");
+        assert_eq!(values(&unit, "StartLimitIntervalSec"), ["0"], "{name}");
+        assert_eq!(values(&unit, "NoNewPrivileges"), ["yes"], "{name}");
+        assert_eq!(values(&unit, "WantedBy"), ["multi-user.target"], "{name}");
+    }
+}
+
+#[test]
+fn no_unit_is_ordered_behind_the_contextualisation() {
+    for (name, text) in files("service") {
+        let unit = unit(&text);
+        for key in ["After", "Requires", "Requisite", "BindsTo", "Wants"] {
+            for value in values(&unit, key) {
+                assert!(!value.contains("one-context"), "{name}: {key}={value}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_gateway_keeps_only_the_capabilities_it_needs() {
+    let text = &files("service")["zonemeshd.service"];
+    let unit = unit(text);
+    assert_eq!(values(&unit, "CapabilityBoundingSet"), ["CAP_NET_ADMIN CAP_CHOWN"]);
+    assert_eq!(values(&unit, "DeviceAllow"), ["/dev/net/tun rw"]);
+    assert_eq!(values(&unit, "ProtectSystem"), ["strict"]);
+    assert_eq!(values(&unit, "StateDirectory"), ["zonemesh"]);
+    assert_eq!(values(&unit, "RuntimeDirectory"), ["zonemesh"]);
+}

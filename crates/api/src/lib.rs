@@ -1,9 +1,13 @@
 //! How Zonemesh's processes speak with each other: protobuf files, generated code, conversions
-//! between wire and core, and client connections.
+//! between wire and core, client connections, and the accept loop of TLS servers.
 //!
 //! Promises: one place converts ([`wire`]), with errors that name the field; every connection has
 //! the keepalive of `zonemesh_core::keepalive`. Refuses to know what the answers are: services are
 //! the daemon's. Specification: `proto/*.proto`.
+
+pub mod clients;
+pub mod serve;
+pub mod wire;
 
 /// Generated from `proto/*.proto`: messages, clients and servers of `zonemesh.v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::too_many_lines)]

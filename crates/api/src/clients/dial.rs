@@ -1,0 +1,85 @@
+//! Dialling: TCP and TLS, or a unix socket, below an HTTP/2 channel.
+//!
+//! The first connection is made before the channel, so that its error is typed; later ones are
+//! made by the channel when it needs them.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::transport::Channel;
+use tower::service_fn;
+use zonemesh_core::keepalive::Keepalive;
+
+use super::{CONNECT_TIMEOUT, ConnectError, endpoint};
+
+pub(super) async fn tls_channel(
+    address: SocketAddr,
+    tls: Arc<rustls::ClientConfig>,
+    keepalive: &Keepalive,
+) -> Result<Channel, ConnectError> {
+    let mut first = Some(tls_stream(address, tls.clone()).await?);
+    let connector = service_fn(move |_| {
+        let (first, tls) = (first.take(), tls.clone());
+        async move {
+            let stream = match first {
+                Some(stream) => stream,
+                None => tls_stream(address, tls).await?,
+            };
+            Ok::<_, ConnectError>(TokioIo::new(stream))
+        }
+    });
+    // TLS is below the connector: to the channel this is plain HTTP/2.
+    let endpoint = endpoint(format!("http://{address}"), keepalive)?;
+    let channel = endpoint.connect_with_connector(connector).await;
+    channel.map_err(ConnectError::Http2)
+}
+
+async fn tls_stream(
+    address: SocketAddr,
+    tls: Arc<rustls::ClientConfig>,
+) -> Result<TlsStream<TcpStream>, ConnectError> {
+    let Ok(connected) = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await else {
+        let step = "TCP connection";
+        return Err(ConnectError::Timeout { address, step });
+    };
+    let stream = connected.map_err(|source| ConnectError::Tcp { address, source })?;
+    let nodelay = stream.set_nodelay(true);
+    nodelay.map_err(|source| ConnectError::Tcp { address, source })?;
+    let name = ServerName::IpAddress(address.ip().into());
+    let handshake = TlsConnector::from(tls).connect(name, stream);
+    let Ok(secured) = timeout(CONNECT_TIMEOUT, handshake).await else {
+        let step = "TLS handshake";
+        return Err(ConnectError::Timeout { address, step });
+    };
+    secured.map_err(|source| ConnectError::Tls { address, source })
+}
+
+pub(super) async fn unix_channel(path: &Path) -> Result<Channel, ConnectError> {
+    let path = path.to_owned();
+    let mut first = Some(unix_stream(path.clone()).await?);
+    let connector = service_fn(move |_| {
+        let (first, path) = (first.take(), path.clone());
+        async move {
+            let stream = match first {
+                Some(stream) => stream,
+                None => unix_stream(path).await?,
+            };
+            Ok::<_, ConnectError>(TokioIo::new(stream))
+        }
+    });
+    let endpoint = endpoint("http://zonemeshd".to_owned(), &Keepalive::DEFAULT)?;
+    let channel = endpoint.connect_with_connector(connector).await;
+    channel.map_err(ConnectError::Http2)
+}
+
+async fn unix_stream(path: PathBuf) -> Result<UnixStream, ConnectError> {
+    let stream = UnixStream::connect(&path).await;
+    stream.map_err(|source| ConnectError::Socket { path, source })
+}

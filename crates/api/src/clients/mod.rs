@@ -1,0 +1,138 @@
+//! Connections to gateways: dial, TLS, HTTP/2 with the keepalive of `zonemesh_core::keepalive`.
+//!
+//! Promises: an error says which step failed and keeps its cause; a connection that went silent is
+//! found within interval + timeout, also while no call is open. A channel dials again by itself
+//! when it is used after its connection was lost. Trust is in the `rustls::ClientConfig` that the
+//! caller brings.
+//!
+//! With TLS 1.3 a server that refuses the client's certificate says so after the handshake: such a
+//! refusal comes with the first call, not from `connect`.
+
+mod dial;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+use zonemesh_core::keepalive::Keepalive;
+
+/// Longest time for a TCP connection, and again for the TLS handshake.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a connection failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No TCP connection.
+    #[error("cannot connect to {address}")]
+    Tcp {
+        /// Where to.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// No TLS session: see [`ConnectError::tls_error`].
+    #[error("the TLS handshake with {address} failed")]
+    Tls {
+        /// Where to.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// No answer in time.
+    #[error("no answer from {address} within {} s ({step})", CONNECT_TIMEOUT.as_secs())]
+    Timeout {
+        /// Where to.
+        address: SocketAddr,
+        /// What was not answered.
+        step: &'static str,
+    },
+    /// No connection to the unix socket.
+    #[error("cannot connect to {}: is zonemeshd running?", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Connected, but the other end does not speak HTTP/2.
+    #[error("no HTTP/2 connection")]
+    Http2(#[source] tonic::transport::Error),
+}
+
+impl ConnectError {
+    /// What rustls says, if the TLS handshake failed.
+    #[must_use]
+    pub fn tls_error(&self) -> Option<&rustls::Error> {
+        match self {
+            Self::Tls { source, .. } => source.get_ref()?.downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
+fn endpoint(uri: String, keepalive: &Keepalive) -> Result<Endpoint, ConnectError> {
+    let endpoint = Endpoint::from_shared(uri).map_err(ConnectError::Http2)?;
+    Ok(endpoint
+        .http2_keep_alive_interval(keepalive.grpc_interval)
+        .keep_alive_timeout(keepalive.grpc_timeout)
+        .keep_alive_while_idle(true)
+        .connect_timeout(CONNECT_TIMEOUT * 2))
+}
+
+/// From a VM to its zone's gateway.
+pub mod local {
+    use super::{Arc, Channel, ConnectError, Keepalive, SocketAddr, dial};
+    use crate::v1::local_client::LocalClient;
+
+    /// Connects; `tls` pins the gateway's key.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn connect(
+        address: SocketAddr,
+        tls: Arc<rustls::ClientConfig>,
+    ) -> Result<LocalClient<Channel>, ConnectError> {
+        let channel = dial::tls_channel(address, tls, &Keepalive::DEFAULT).await?;
+        Ok(LocalClient::new(channel))
+    }
+}
+
+/// From a gateway to another zone's gateway.
+pub mod registry {
+    use super::{Arc, Channel, ConnectError, Keepalive, SocketAddr, dial};
+    use crate::v1::registry_client::RegistryClient;
+
+    /// Connects to a tunnel IP, which is also the name that the certificate must carry.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn connect(
+        address: SocketAddr,
+        tls: Arc<rustls::ClientConfig>,
+        keepalive: &Keepalive,
+    ) -> Result<RegistryClient<Channel>, ConnectError> {
+        let channel = dial::tls_channel(address, tls, keepalive).await?;
+        Ok(RegistryClient::new(channel))
+    }
+}
+
+/// From the engineers' tool to the daemon on the same machine.
+pub mod admin {
+    use super::{Channel, ConnectError, dial};
+    use crate::v1::admin_client::AdminClient;
+    use std::path::Path;
+
+    /// Connects to the daemon's unix socket.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn connect(path: &Path) -> Result<AdminClient<Channel>, ConnectError> {
+        Ok(AdminClient::new(dial::unix_channel(path).await?))
+    }
+}

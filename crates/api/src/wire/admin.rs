@@ -1,0 +1,123 @@
+//! The registry as engineers see it.
+
+use std::net::IpAddr;
+
+use zonemesh_core::record::{CaCertificate, CaSet, SuperLink};
+use zonemesh_core::registry::{Held, Registry};
+
+use crate::v1;
+
+/// All records that a registry holds, and the members that it holds none of.
+#[must_use]
+pub fn records(registry: &Registry) -> v1::RecordsReply {
+    let own = registry.zone();
+    let records = registry.records();
+    let missing = registry.members().filter(|m| registry.get(&m.zone).is_none());
+    v1::RecordsReply {
+        records: records.map(|held| record(held, held.record.zone == *own)).collect(),
+        missing: missing.map(|member| member.zone.to_string()).collect(),
+    }
+}
+
+fn record(held: &Held, own: bool) -> v1::RecordView {
+    v1::RecordView {
+        zone: held.record.zone.to_string(),
+        incarnation: held.record.version.incarnation,
+        seq: held.record.version.seq,
+        issued_at_unix_ms: held.record.issued_at.0,
+        received_at_unix_ms: held.received_at.0,
+        size: u32::try_from(held.signed.size()).unwrap_or(u32::MAX),
+        // The registry holds nothing else.
+        verified: true,
+        own,
+    }
+}
+
+/// A registry in numbers; `streams` are open now.
+#[must_use]
+pub fn registry(registry: &Registry, streams: u32) -> v1::RegistryView {
+    let counters = registry.counters();
+    let sizes = registry.records().map(|held| held.signed.size() as u64);
+    let rejected = counters.rejected();
+    v1::RegistryView {
+        records: u32::try_from(registry.records().count()).unwrap_or(u32::MAX),
+        bytes: sizes.sum(),
+        streams,
+        root_hash: registry.root_hash().to_vec(),
+        accepted: counters.accepted().map(counter).collect(),
+        rejected: rejected.map(|(reason, count)| counter((reason.as_str(), count))).collect(),
+        clone_alarms: counters.clone_alarms(),
+    }
+}
+
+/// A counter with its stable name.
+#[must_use]
+pub fn counter((name, count): (&'static str, u64)) -> v1::Counter {
+    let name = name.to_owned();
+    v1::Counter { name, count }
+}
+
+/// The federations that a registry knows; `held_here` says whose CA this gateway holds.
+#[must_use]
+pub fn federations(
+    registry: &Registry,
+    held_here: impl Fn(&str) -> bool,
+) -> Vec<v1::FederationSummary> {
+    let names = registry.federations().into_iter();
+    let summary = |name: &zonemesh_core::name::FederationName| {
+        let found = registry.find_superlink(name);
+        let readiness = found.map_or(v1::Readiness::Unspecified, |f| f.superlink.readiness.into());
+        v1::FederationSummary {
+            name: name.to_string(),
+            zone: found.map(|f| f.zone.to_string()).unwrap_or_default(),
+            readiness: readiness.into(),
+            held_here: held_here(name.as_str()),
+            conflict: found.is_some_and(|f| f.conflict),
+        }
+    };
+    names.map(summary).collect()
+}
+
+/// All SuperLinks that a registry knows, in the order of federation and zone. `fingerprint` gives
+/// the SHA-256 of a CA certificate in PEM as `sha256:<hex>`.
+#[must_use]
+pub fn superlinks(
+    registry: &Registry,
+    fingerprint: impl Fn(&str) -> String,
+) -> v1::SuperLinksReply {
+    let ca = |ca: &CaCertificate| v1::CaView {
+        pem: ca.pem.clone(),
+        fingerprint: fingerprint(&ca.pem),
+        state: ca.state.as_str().to_owned(),
+    };
+    let mut views = Vec::new();
+    for held in registry.records() {
+        for superlink in &held.record.content.superlinks {
+            let in_use = registry.find_superlink(&superlink.federation);
+            let set = held.record.ca_set(&superlink.federation);
+            let set = set.map_or(&[][..], |set: &CaSet| &set.certificates);
+            views.push(v1::SuperLinkView {
+                zone: held.record.zone.to_string(),
+                cas: set.iter().map(ca).collect(),
+                shadowed: in_use.is_some_and(|found| *found.zone != held.record.zone),
+                ..superlink_view(superlink)
+            });
+        }
+    }
+    views.sort_by(|a, b| (&a.federation, &a.zone).cmp(&(&b.federation, &b.zone)));
+    v1::SuperLinksReply { superlinks: views }
+}
+
+fn superlink_view(superlink: &SuperLink) -> v1::SuperLinkView {
+    v1::SuperLinkView {
+        federation: superlink.federation.to_string(),
+        addresses: superlink.addresses.iter().map(IpAddr::to_string).collect(),
+        fleet_port: u32::from(superlink.fleet_port),
+        control_port: u32::from(superlink.control_port),
+        flower_version: superlink.flower_version.clone(),
+        transport: v1::FlowerTransport::from(superlink.transport).into(),
+        readiness: v1::Readiness::from(superlink.readiness).into(),
+        tls_name: superlink.tls_name.clone(),
+        ..v1::SuperLinkView::default()
+    }
+}

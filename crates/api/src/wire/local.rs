@@ -1,0 +1,265 @@
+//! What VMs ask their gateway, and what it answers.
+//!
+//! [`Registration`] and [`Report`] are requests as the daemon needs them; [`Federation`] is the
+//! answer as the companions need it.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use zeroize::Zeroizing;
+use zonemesh_core::name::{FederationName, ZoneName};
+use zonemesh_core::record::{CaSet, CaState, FlowerTransport, Readiness};
+use zonemesh_core::registry::Found;
+use zonemesh_core::time::UnixMillis;
+
+use super::{WireError, WireProblem, addresses, name, port, readiness, transport};
+use crate::v1;
+
+/// A SuperLink that asks to be registered and certified. Nothing is believed yet but its form.
+pub struct Registration {
+    /// Its federation.
+    pub federation: FederationName,
+    /// The bootstrap token.
+    pub token: Zeroizing<String>,
+    /// Its addresses, best first; at least one.
+    pub addresses: Vec<IpAddr>,
+    /// TCP port for SuperNodes.
+    pub fleet_port: u16,
+    /// TCP port for `flwr run`.
+    pub control_port: u16,
+    /// Flower's version.
+    pub flower_version: String,
+    /// How SuperNodes talk to it.
+    pub transport: FlowerTransport,
+    /// Certificate signing request (PEM).
+    pub csr_pem: String,
+    /// The VM's clock.
+    pub clock: UnixMillis,
+}
+
+/// A SuperLink's report of its readiness.
+pub struct Report {
+    /// Its federation.
+    pub federation: FederationName,
+    /// The bootstrap token.
+    pub token: Zeroizing<String>,
+    /// Its state.
+    pub readiness: Readiness,
+    /// The VM's clock, if it was told.
+    pub clock: Option<UnixMillis>,
+}
+
+impl TryFrom<v1::RegisterRequest> for Registration {
+    type Error = WireError;
+
+    fn try_from(wire: v1::RegisterRequest) -> Result<Self, WireError> {
+        let token = Zeroizing::new(wire.token);
+        required("token", &token)?;
+        required("flower_version", &wire.flower_version)?;
+        required("csr_pem", &wire.csr_pem)?;
+        let addresses = addresses("addresses", &wire.addresses)?;
+        if addresses.is_empty() {
+            return Err(WireError::new("addresses", WireProblem::Missing));
+        }
+        Ok(Self {
+            federation: name("federation", &wire.federation)?,
+            token,
+            addresses,
+            fleet_port: port("fleet_port", wire.fleet_port)?,
+            control_port: port("control_port", wire.control_port)?,
+            flower_version: wire.flower_version,
+            transport: transport("transport", wire.transport)?,
+            csr_pem: wire.csr_pem,
+            clock: UnixMillis(wire.clock_unix_ms),
+        })
+    }
+}
+
+impl TryFrom<v1::ReportRequest> for Report {
+    type Error = WireError;
+
+    fn try_from(wire: v1::ReportRequest) -> Result<Self, WireError> {
+        let token = Zeroizing::new(wire.token);
+        required("token", &token)?;
+        Ok(Self {
+            federation: name("federation", &wire.federation)?,
+            token,
+            readiness: readiness("readiness", wire.readiness)?,
+            clock: Some(wire.clock_unix_ms).filter(|clock| *clock != 0).map(UnixMillis),
+        })
+    }
+}
+
+/// The federation that is asked for.
+///
+/// # Errors
+/// [`WireError`] if it is no valid name.
+pub fn federation_name(text: &str) -> Result<FederationName, WireError> {
+    name("federation", text)
+}
+
+fn required(field: &str, text: &str) -> Result<(), WireError> {
+    match text.is_empty() {
+        true => Err(WireError::new(field, WireProblem::Missing)),
+        false => Ok(()),
+    }
+}
+
+/// What a gateway adds to the registry's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Its clock.
+    pub now: UnixMillis,
+    /// Grows with each change that it sees.
+    pub revision: u64,
+    /// True if it can reach the SuperLink's zone.
+    pub zone_reachable: bool,
+    /// The clock of the SuperLink's gateway minus its own, if known; 0 if that gateway is itself.
+    pub gateway_offset_ms: Option<i64>,
+}
+
+/// Writes what a gateway knows about a federation.
+#[must_use]
+pub fn federation_view(
+    federation: &FederationName,
+    found: Option<Found<'_>>,
+    seen: Seen,
+) -> v1::FederationView {
+    let mut view = v1::FederationView {
+        federation: federation.to_string(),
+        gateway_time_unix_ms: seen.now.0,
+        revision: seen.revision,
+        ..v1::FederationView::default()
+    };
+    let Some(found) = found else { return view };
+    let superlink = found.superlink;
+    let offset =
+        seen.gateway_offset_ms.map(|offset| offset.saturating_add(superlink.clock_offset_ms));
+    view.found = true;
+    view.zone = found.zone.to_string();
+    view.addresses = superlink.addresses.iter().map(IpAddr::to_string).collect();
+    view.fleet_port = u32::from(superlink.fleet_port);
+    view.control_port = u32::from(superlink.control_port);
+    view.flower_version.clone_from(&superlink.flower_version);
+    view.transport = v1::FlowerTransport::from(superlink.transport).into();
+    view.readiness = v1::Readiness::from(superlink.readiness).into();
+    view.tls_name.clone_from(&superlink.tls_name);
+    view.ca_pems = found.ca_set.map(ca_pems).unwrap_or_default();
+    view.superlink_clock_offset_ms = offset;
+    view.zone_reachable = seen.zone_reachable;
+    view.conflict = found.conflict;
+    view
+}
+
+/// The certificates to trust: ACTIVE, then NEXT, then RETIRING.
+#[must_use]
+pub fn ca_pems(set: &CaSet) -> Vec<String> {
+    let order = [CaState::Active, CaState::Next, CaState::Retiring];
+    let in_state = |state| set.certificates.iter().filter(move |ca| ca.state == state);
+    let pems = order.into_iter().flat_map(in_state);
+    pems.map(|ca| ca.pem.clone()).collect()
+}
+
+/// What a companion learns about its federation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Federation {
+    /// The federation.
+    pub name: FederationName,
+    /// Its SuperLink, if one is registered in some zone.
+    pub superlink: Option<RemoteSuperLink>,
+    /// The gateway's clock when it answered.
+    pub gateway_time: UnixMillis,
+    /// Grows with each change; starts anew with the daemon.
+    pub revision: u64,
+}
+
+/// A SuperLink as a companion sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteSuperLink {
+    /// Its zone.
+    pub zone: ZoneName,
+    /// Its addresses, best first; at least one.
+    pub addresses: Vec<IpAddr>,
+    /// TCP port for SuperNodes.
+    pub fleet_port: u16,
+    /// TCP port for `flwr run`.
+    pub control_port: u16,
+    /// Flower's version.
+    pub flower_version: String,
+    /// How SuperNodes talk to it.
+    pub transport: FlowerTransport,
+    /// Whether SuperNodes may connect.
+    pub readiness: Readiness,
+    /// The mesh DNS name in its certificate.
+    pub tls_name: String,
+    /// CA certificates (PEM) to trust.
+    pub ca_pems: Vec<String>,
+    /// Its clock minus the gateway's, if known.
+    pub clock_offset_ms: Option<i64>,
+    /// True if the gateway can reach its zone.
+    pub zone_reachable: bool,
+    /// True if more than one zone claims the federation.
+    pub conflict: bool,
+}
+
+impl TryFrom<v1::FederationView> for Federation {
+    type Error = WireError;
+
+    fn try_from(wire: v1::FederationView) -> Result<Self, WireError> {
+        Ok(Self {
+            name: name("federation", &wire.federation)?,
+            gateway_time: UnixMillis(wire.gateway_time_unix_ms),
+            revision: wire.revision,
+            superlink: match wire.found {
+                true => Some(wire.try_into()?),
+                false => None,
+            },
+        })
+    }
+}
+
+impl TryFrom<v1::FederationView> for RemoteSuperLink {
+    type Error = WireError;
+
+    fn try_from(wire: v1::FederationView) -> Result<Self, WireError> {
+        let addresses = addresses("addresses", &wire.addresses)?;
+        if addresses.is_empty() {
+            return Err(WireError::new("addresses", WireProblem::Missing));
+        }
+        Ok(Self {
+            zone: name("zone", &wire.zone)?,
+            addresses,
+            fleet_port: port("fleet_port", wire.fleet_port)?,
+            control_port: port("control_port", wire.control_port)?,
+            flower_version: wire.flower_version,
+            transport: transport("transport", wire.transport)?,
+            readiness: readiness("readiness", wire.readiness)?,
+            tls_name: wire.tls_name,
+            ca_pems: wire.ca_pems,
+            clock_offset_ms: wire.superlink_clock_offset_ms,
+            zone_reachable: wire.zone_reachable,
+            conflict: wire.conflict,
+        })
+    }
+}
+
+// Written by hand: the token must not reach a log.
+
+impl fmt::Debug for v1::RegisterRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegisterRequest")
+            .field("federation", &self.federation)
+            .field("addresses", &self.addresses)
+            .field("flower_version", &self.flower_version)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for v1::ReportRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReportRequest")
+            .field("federation", &self.federation)
+            .field("readiness", &self.readiness)
+            .finish_non_exhaustive()
+    }
+}

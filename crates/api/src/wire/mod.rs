@@ -1,0 +1,140 @@
+//! From wire to core and back: the one place.
+//!
+//! Promises: what comes out of `TryFrom` is valid; an error names the field as the protobuf file
+//! does, and is safe to send back to who wrote it. Refuses to know who may say what.
+
+pub mod admin;
+pub mod local;
+pub mod registry;
+
+use std::net::{AddrParseError, IpAddr};
+
+use zonemesh_core::name::NameError;
+use zonemesh_core::record::{FlowerTransport, Readiness, SignedRecordError};
+
+use crate::v1;
+
+/// A field that is not valid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("field {field}")]
+pub struct WireError {
+    /// The field, for example `addresses[1]`.
+    pub field: String,
+    /// What is wrong with it.
+    #[source]
+    pub problem: WireProblem,
+}
+
+/// What can be wrong with a field.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireProblem {
+    /// Required and absent.
+    #[error("missing")]
+    Missing,
+    /// A name that is none.
+    #[error("not a valid name")]
+    Name(#[source] NameError),
+    /// An IP address that is none.
+    #[error("{0:?} is no IP address")]
+    Address(String, #[source] AddrParseError),
+    /// Not a port.
+    #[error("a port is 1 to 65535, this one is {0}")]
+    Port(u32),
+    /// A value of a closed list that this build does not know.
+    #[error("unknown value {0}")]
+    UnknownValue(i32),
+    /// A hash of wrong length.
+    #[error("a hash has 32 bytes, this one has {0}")]
+    HashLength(usize),
+    /// A record that is none.
+    #[error("not a signed zone record")]
+    Record(#[source] SignedRecordError),
+    /// Stands twice where it may stand once.
+    #[error("stands twice")]
+    Duplicate,
+}
+
+impl WireError {
+    fn new(field: impl Into<String>, problem: WireProblem) -> Self {
+        let field = field.into();
+        Self { field, problem }
+    }
+
+    /// The error and its causes in one line.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause: Option<&dyn std::error::Error> = Some(&self.problem);
+        while let Some(error) = cause {
+            line.push_str(": ");
+            line.push_str(&error.to_string());
+            cause = error.source();
+        }
+        line
+    }
+}
+
+impl From<WireError> for tonic::Status {
+    /// `INVALID_ARGUMENT` with the error in one line.
+    fn from(error: WireError) -> Self {
+        Self::invalid_argument(error.to_line())
+    }
+}
+
+fn name<T: std::str::FromStr<Err = NameError>>(field: &str, text: &str) -> Result<T, WireError> {
+    let invalid = |source| WireError::new(field, WireProblem::Name(source));
+    text.parse().map_err(invalid)
+}
+
+fn port(field: &str, port: u32) -> Result<u16, WireError> {
+    let fits = u16::try_from(port).ok().filter(|port| *port != 0);
+    fits.ok_or_else(|| WireError::new(field, WireProblem::Port(port)))
+}
+
+fn addresses(field: &str, texts: &[String]) -> Result<Vec<IpAddr>, WireError> {
+    let address = |(index, text): (usize, &String)| {
+        text.parse().map_err(|source| {
+            let shortened = text.chars().take(64).collect();
+            WireError::new(format!("{field}[{index}]"), WireProblem::Address(shortened, source))
+        })
+    };
+    texts.iter().enumerate().map(address).collect()
+}
+
+impl From<Readiness> for v1::Readiness {
+    fn from(readiness: Readiness) -> Self {
+        match readiness {
+            Readiness::Starting => Self::Starting,
+            Readiness::Ready => Self::Ready,
+            Readiness::Stopped => Self::Stopped,
+        }
+    }
+}
+
+impl From<FlowerTransport> for v1::FlowerTransport {
+    fn from(transport: FlowerTransport) -> Self {
+        match transport {
+            FlowerTransport::Grpc => Self::Grpc,
+            FlowerTransport::Http => Self::Http,
+        }
+    }
+}
+
+fn readiness(field: &str, value: i32) -> Result<Readiness, WireError> {
+    match v1::Readiness::try_from(value) {
+        Ok(v1::Readiness::Starting) => Ok(Readiness::Starting),
+        Ok(v1::Readiness::Ready) => Ok(Readiness::Ready),
+        Ok(v1::Readiness::Stopped) => Ok(Readiness::Stopped),
+        Ok(v1::Readiness::Unspecified) => Err(WireError::new(field, WireProblem::Missing)),
+        Err(_) => Err(WireError::new(field, WireProblem::UnknownValue(value))),
+    }
+}
+
+fn transport(field: &str, value: i32) -> Result<FlowerTransport, WireError> {
+    match v1::FlowerTransport::try_from(value) {
+        Ok(v1::FlowerTransport::Grpc) => Ok(FlowerTransport::Grpc),
+        Ok(v1::FlowerTransport::Http) => Ok(FlowerTransport::Http),
+        Ok(v1::FlowerTransport::Unspecified) => Err(WireError::new(field, WireProblem::Missing)),
+        Err(_) => Err(WireError::new(field, WireProblem::UnknownValue(value))),
+    }
+}

@@ -1,0 +1,125 @@
+//! Messages of replication between gateways.
+
+use zonemesh_core::record::{ProtocolRange, SignedRecord, Version};
+use zonemesh_core::registry::{Head, RootHash, VersionVector};
+use zonemesh_core::replication::{Body, Clock, Echo, Hello, MeshId, Message};
+use zonemesh_core::time::UnixMillis;
+
+use super::{WireError, WireProblem, name};
+use crate::v1;
+use crate::v1::registry_message::Kind;
+
+impl From<Message> for v1::RegistryMessage {
+    fn from(message: Message) -> Self {
+        let echo = message.clock.echo.map(|echo| v1::ClockEcho {
+            sent_at_unix_ms: echo.sent_at.0,
+            received_at_unix_ms: echo.received_at.0,
+        });
+        let clock = v1::Clock { sent_at_unix_ms: message.clock.sent_at.0, echo };
+        Self { clock: Some(clock), kind: Some(message.body.into()) }
+    }
+}
+
+impl From<Body> for Kind {
+    fn from(body: Body) -> Self {
+        match body {
+            Body::Hello(hello) => Self::Hello(v1::Hello {
+                mesh: hello.mesh.as_str().to_owned(),
+                zone: hello.zone.into(),
+                protocol_min: hello.protocol.min,
+                protocol_max: hello.protocol.max,
+                root_hash: hello.root_hash.to_vec(),
+            }),
+            Body::Versions(versions) => Self::Versions(v1::Versions {
+                items: versions.into_iter().map(item_version).collect(),
+            }),
+            Body::Items(items) => {
+                Self::Items(v1::Items { items: items.iter().map(signed_item).collect() })
+            }
+            Body::Digest(hash) => Self::Digest(v1::Digest { root_hash: hash.to_vec() }),
+        }
+    }
+}
+
+fn item_version((zone, head): (zonemesh_core::name::ZoneName, Head)) -> v1::ItemVersion {
+    v1::ItemVersion {
+        zone: zone.into(),
+        incarnation: head.version.incarnation,
+        seq: head.version.seq,
+        digest: head.digest,
+    }
+}
+
+fn signed_item(record: &SignedRecord) -> v1::SignedItem {
+    v1::SignedItem { payload: record.payload().clone(), signature: record.signature().to_vec() }
+}
+
+impl TryFrom<v1::RegistryMessage> for Message {
+    type Error = WireError;
+
+    fn try_from(wire: v1::RegistryMessage) -> Result<Self, WireError> {
+        let missing = |field: &str| WireError::new(field, WireProblem::Missing);
+        let clock = wire.clock.ok_or_else(|| missing("clock"))?;
+        let kind = wire.kind.ok_or_else(|| missing("kind"))?;
+        Ok(Self {
+            clock: Clock {
+                sent_at: UnixMillis(clock.sent_at_unix_ms),
+                echo: clock.echo.map(|echo| Echo {
+                    sent_at: UnixMillis(echo.sent_at_unix_ms),
+                    received_at: UnixMillis(echo.received_at_unix_ms),
+                }),
+            },
+            body: kind.try_into()?,
+        })
+    }
+}
+
+impl TryFrom<Kind> for Body {
+    type Error = WireError;
+
+    fn try_from(kind: Kind) -> Result<Self, WireError> {
+        Ok(match kind {
+            Kind::Hello(hello) => Self::Hello(Hello {
+                mesh: MeshId::new(hello.mesh),
+                zone: name("hello.zone", &hello.zone)?,
+                protocol: ProtocolRange { min: hello.protocol_min, max: hello.protocol_max },
+                root_hash: root_hash("hello.root_hash", &hello.root_hash)?,
+            }),
+            Kind::Versions(versions) => Self::Versions(version_vector(versions)?),
+            Kind::Items(items) => Self::Items(signed_records(items)?),
+            Kind::Digest(digest) => Self::Digest(root_hash("digest.root_hash", &digest.root_hash)?),
+        })
+    }
+}
+
+fn root_hash(field: &str, bytes: &[u8]) -> Result<RootHash, WireError> {
+    let wrong_length = |_: std::array::TryFromSliceError| {
+        WireError::new(field, WireProblem::HashLength(bytes.len()))
+    };
+    bytes.try_into().map_err(wrong_length)
+}
+
+fn version_vector(versions: v1::Versions) -> Result<VersionVector, WireError> {
+    let mut vector = VersionVector::new();
+    for (index, item) in versions.items.into_iter().enumerate() {
+        let field = format!("versions.items[{index}].zone");
+        let head = Head {
+            version: Version { incarnation: item.incarnation, seq: item.seq },
+            digest: item.digest,
+        };
+        if vector.insert(name(&field, &item.zone)?, head).is_some() {
+            return Err(WireError::new(field, WireProblem::Duplicate));
+        }
+    }
+    Ok(vector)
+}
+
+fn signed_records(items: v1::Items) -> Result<Vec<SignedRecord>, WireError> {
+    let record = |(index, item): (usize, v1::SignedItem)| {
+        SignedRecord::from_parts(item.payload, &item.signature).map_err(|source| {
+            let field = format!("items.items[{index}].signature");
+            WireError::new(field, WireProblem::Record(source))
+        })
+    };
+    items.items.into_iter().enumerate().map(record).collect()
+}

@@ -1,0 +1,168 @@
+//! What goes over the wire comes back the same; what is not valid comes back with a field's name.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use prost::Message as _;
+use zonemesh_api::v1;
+use zonemesh_api::wire::local::{Federation, Report, Seen, federation_view};
+use zonemesh_api::wire::{WireProblem, admin};
+use zonemesh_core::key::ZoneIdentity;
+use zonemesh_core::name::{FederationName, ZoneName};
+use zonemesh_core::record::{
+    CaCertificate, CaSet, CaState, FlowerTransport, ProtocolRange, Readiness, SuperLink, ZoneDraft,
+};
+use zonemesh_core::registry::{Member, Registry};
+use zonemesh_core::replication::{Body, MeshId, Message, Session};
+use zonemesh_core::time::UnixMillis;
+
+const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
+
+fn pem(letter: &str) -> String {
+    let body = letter.repeat(4);
+    format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+}
+
+fn federation() -> FederationName {
+    "health-eu".parse().unwrap()
+}
+
+fn draft() -> ZoneDraft {
+    let certificate = |letter, state| CaCertificate { pem: pem(letter), state };
+    ZoneDraft {
+        gateways: Vec::new(),
+        prefixes: vec!["10.10.10.0/24".parse().unwrap()],
+        superlinks: vec![SuperLink {
+            federation: federation(),
+            addresses: vec!["10.10.10.5".parse().unwrap()],
+            fleet_port: 9092,
+            control_port: 9093,
+            flower_version: "1.25.0".to_owned(),
+            transport: FlowerTransport::Grpc,
+            readiness: Readiness::Ready,
+            tls_name: federation().superlink_tls_name(),
+            clock_offset_ms: -20,
+        }],
+        ca_sets: vec![CaSet {
+            federation: federation(),
+            certificates: vec![
+                certificate("R", CaState::Retiring),
+                certificate("N", CaState::Next),
+                certificate("A", CaState::Active),
+            ],
+        }],
+        protocol: ProtocolRange::CURRENT,
+    }
+}
+
+fn registry() -> Registry {
+    let berlin: ZoneName = "berlin".parse().unwrap();
+    let identity = ZoneIdentity::from_seed(&[1; 32]);
+    let member = Member {
+        zone: berlin.clone(),
+        key: identity.public_key(),
+        prefixes: vec!["10.10.10.0/24".parse().unwrap()],
+        tunnel_ips: Vec::new(),
+    };
+    let mut registry = Registry::new(berlin, identity, vec![member], 7).unwrap();
+    registry.publish(draft(), NOW).unwrap();
+    registry
+}
+
+/// All kinds of messages that a session sends.
+fn messages() -> Vec<Message> {
+    let registry = registry();
+    let held = registry.records().next().unwrap();
+    let madrid = "madrid".parse().unwrap();
+    let mut session = Session::new(MeshId::static_peers(), madrid);
+    let hello = session.open(&registry, NOW);
+    let clock = hello.clock;
+    let say = |body| Message { clock, body };
+    vec![
+        hello,
+        say(Body::Versions(registry.version_vector())),
+        say(Body::Items(vec![held.signed.clone()])),
+        say(Body::Digest(registry.root_hash())),
+    ]
+}
+
+#[test]
+fn each_registry_message_comes_back_as_it_was_sent() {
+    for message in messages() {
+        let bytes = v1::RegistryMessage::from(message.clone()).encode_to_vec();
+        let wire = v1::RegistryMessage::decode(bytes.as_slice()).unwrap();
+        assert_eq!(Message::try_from(wire).unwrap(), message);
+    }
+}
+
+#[test]
+fn a_cut_hash_a_bad_zone_and_a_missing_kind_are_named() {
+    let clock = Some(v1::Clock::default());
+    let say = |kind| v1::RegistryMessage { clock, kind };
+    let field = |kind| Message::try_from(say(kind)).unwrap_err().field;
+    use v1::registry_message::Kind;
+    assert_eq!(field(None), "kind");
+    let root_hash = vec![0; 31];
+    assert_eq!(field(Some(Kind::Digest(v1::Digest { root_hash }))), "digest.root_hash");
+    let item = |zone: &str| v1::ItemVersion { zone: zone.to_owned(), ..Default::default() };
+    let items = vec![item("berlin"), item("../etc")];
+    assert_eq!(field(Some(Kind::Versions(v1::Versions { items }))), "versions.items[1].zone");
+    let items = vec![item("berlin"), item("berlin")];
+    assert_eq!(field(Some(Kind::Versions(v1::Versions { items }))), "versions.items[1].zone");
+    let items = vec![v1::SignedItem::default()];
+    assert_eq!(field(Some(Kind::Items(v1::Items { items }))), "items.items[0].signature");
+    let without_clock = v1::RegistryMessage::default();
+    assert_eq!(Message::try_from(without_clock).unwrap_err().field, "clock");
+}
+
+#[test]
+fn a_companion_reads_what_the_registry_knows() {
+    let registry = registry();
+    let seen = Seen { now: NOW, revision: 3, zone_reachable: true, gateway_offset_ms: Some(120) };
+    let view = federation_view(&federation(), registry.find_superlink(&federation()), seen);
+    let superlink = Federation::try_from(view).unwrap().superlink.unwrap();
+    assert_eq!(superlink.zone.as_str(), "berlin");
+    assert_eq!((superlink.fleet_port, superlink.control_port), (9092, 9093));
+    assert_eq!(superlink.ca_pems, ["A", "N", "R"].map(pem), "active, next, retiring");
+    assert_eq!(superlink.clock_offset_ms, Some(100));
+    let unknown = "other".parse().unwrap();
+    let view = federation_view(&unknown, registry.find_superlink(&unknown), seen);
+    assert_eq!(Federation::try_from(view).unwrap().superlink, None);
+}
+
+#[test]
+fn an_unspecified_or_unknown_readiness_is_refused() {
+    let report = |readiness| v1::ReportRequest {
+        federation: "health-eu".to_owned(),
+        token: "secret".to_owned(),
+        readiness,
+        clock_unix_ms: 0,
+    };
+    let problem = |readiness| Report::try_from(report(readiness)).err().unwrap().problem;
+    assert_eq!(problem(0), WireProblem::Missing);
+    assert_eq!(problem(9), WireProblem::UnknownValue(9));
+    assert_eq!(Report::try_from(report(2)).unwrap().readiness, Readiness::Ready);
+}
+
+#[test]
+fn a_token_does_not_reach_the_log() {
+    let request = v1::RegisterRequest { token: "hunter2".to_owned(), ..Default::default() };
+    assert!(!format!("{request:?}").contains("hunter2"));
+}
+
+#[test]
+fn engineers_see_records_counters_and_superlinks() {
+    let registry = registry();
+    let records = admin::records(&registry);
+    let record = &records.records[0];
+    assert_eq!((record.incarnation, record.seq, record.own), (7, 1, true));
+    assert!(records.missing.is_empty());
+    let numbers = admin::registry(&registry, 2);
+    assert_eq!((numbers.records, numbers.bytes), (1, u64::from(record.size)));
+    assert!(numbers.rejected.iter().any(|c| c.name == "bad_signature" && c.count == 0));
+    let superlinks = admin::superlinks(&registry, |_pem| "sha256:00".to_owned()).superlinks;
+    assert_eq!(superlinks[0].federation, "health-eu");
+    assert_eq!(superlinks[0].cas[2].state, "active");
+    assert!(!superlinks[0].shadowed);
+    let federations = admin::federations(&registry, |name| name == "health-eu");
+    assert!(federations[0].held_here);
+}

@@ -38,7 +38,7 @@ pub struct Peer {
     pub allowed_ips: Vec<IpNet>,
     /// Where to reach the peer. Without one, the peer has to speak first.
     pub endpoint: Option<SocketAddr>,
-    /// Persistent keepalive. While set, a session is kept up, and after an outage it is sought
-    /// again for ever.
+    /// Persistent keepalive. With it, a session is sought at once, kept up, and after an outage
+    /// sought again for ever; without, only when there is a packet for the peer.
     pub keepalive: Option<Duration>,
 }

@@ -19,6 +19,7 @@ mod roster;
 mod schedule;
 mod status;
 mod tunnel;
+pub mod uapi;
 
 pub use config::{Peer, TunnelConfig};
 pub use dropped::Dropped;

@@ -80,7 +80,7 @@ impl ActivePeer {
         let key = config.public_key;
         let mut schedule = Schedule::new(identity.key < key, index);
         schedule.set_keepalive(config.keepalive);
-        if config.endpoint.is_some() {
+        if config.endpoint.is_some() && config.keepalive.is_some() {
             schedule.want_handshake();
         }
         let core = PeerCore {

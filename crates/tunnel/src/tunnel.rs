@@ -13,7 +13,7 @@ use std::{io, thread};
 use zonemesh_core::key::WireGuardPublicKey;
 
 use crate::config::{Peer, TunnelConfig};
-use crate::edge::Family;
+use crate::edge::{Family, TunEdge, UdpEdge};
 use crate::engine::Engine;
 use crate::engine::inbound::Inbound;
 use crate::engine::outbound::Outbound;
@@ -23,6 +23,7 @@ use crate::linux::tun::Tun;
 use crate::linux::udp::Udp;
 use crate::linux::wake::{Poller, StopSignal, Wake};
 use crate::peer::{Identity, Moment};
+use crate::roster::Roster;
 use crate::status::{Event, TunnelStatus};
 
 /// The bounds of an MTU: the least that IPv4 demands, the most that a datagram can carry.
@@ -42,21 +43,18 @@ pub struct Tunnel {
 
 impl Tunnel {
     /// Creates the TUN device, binds the port, takes the peers and starts to carry packets.
-    /// Handshakes with all peers that have an endpoint start at once.
+    /// Handshakes with all peers that have an endpoint and keepalive start at once.
     ///
     /// # Errors
     /// [`StartError`], with nothing left behind.
     pub fn start(config: TunnelConfig, peers: Vec<Peer>) -> Result<Self, StartError> {
-        if !MTU_BOUNDS.contains(&config.mtu) {
-            return Err(StartError::Mtu { mtu: config.mtu });
-        }
+        check_mtu(config.mtu)?;
         let tun = Arc::new(Tun::open(&config.interface)?);
         let udp = Arc::new(Udp::bind(config.listen_port, config.fwmark)?);
-        let system = |action| move |source| StartError::System { action, source };
-        let stop = StopSignal::new().map_err(system("create an eventfd"))?;
-        let identity = Identity::new(&config.private_key);
-        let (engine, events) =
-            Engine::new(identity, config.mtu, Arc::clone(&tun) as _, Arc::clone(&udp) as _);
+        let identity = Arc::new(Identity::new(&config.private_key));
+        let roster = Arc::new(Roster::empty());
+        let edges: (Arc<dyn TunEdge>, Arc<dyn UdpEdge>) = (tun.clone(), udp.clone());
+        let (engine, events) = Engine::new(identity, roster, config.mtu, edges);
         engine.set_peers(peers)?;
         let mut tunnel = Self {
             engine: Arc::new(engine),
@@ -65,11 +63,52 @@ impl Tunnel {
             interface: config.interface,
             mtu: config.mtu,
             events: Mutex::new(Some(events)),
-            stop,
+            stop: StopSignal::new().map_err(system("create an eventfd"))?,
             lanes: Vec::new(),
         };
         tunnel.start_lanes().map_err(system("start a thread"))?;
         Ok(tunnel)
+    }
+
+    /// Changes key, port, mark, MTU and peers under the same TUN device; its name stays. Sessions
+    /// survive unless the private key changes. Events are handed out anew.
+    ///
+    /// # Errors
+    /// [`StartError`]; the tunnel goes on as it was.
+    pub fn reconfigure(
+        &mut self,
+        config: TunnelConfig,
+        peers: Vec<Peer>,
+    ) -> Result<(), StartError> {
+        check_mtu(config.mtu)?;
+        let udp = if [0, self.udp.port()].contains(&config.listen_port) {
+            self.udp.set_mark(config.fwmark)?;
+            Arc::clone(&self.udp)
+        } else {
+            Arc::new(Udp::bind(config.listen_port, config.fwmark)?)
+        };
+        let old = &self.engine;
+        let (identity, roster) = if config.private_key.public_key() == old.identity.key {
+            (Arc::clone(&old.identity), old.roster.load_full())
+        } else {
+            let identity = Identity::new(&config.private_key);
+            (Arc::new(identity), Arc::new(Roster::empty()))
+        };
+        let edges: (Arc<dyn TunEdge>, Arc<dyn UdpEdge>) = (self.tun.clone(), udp.clone());
+        let (engine, events) = Engine::new(identity, roster, config.mtu, edges);
+        engine.set_peers(peers)?;
+        let stop = StopSignal::new().map_err(system("create an eventfd"))?;
+        self.halt();
+        self.engine = Arc::new(engine);
+        (self.udp, self.stop, self.mtu) = (udp, stop, config.mtu);
+        self.events = Mutex::new(Some(events));
+        self.start_lanes().map_err(system("start a thread"))
+    }
+
+    /// False once a thread has ended because its device or socket is gone for good.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.lanes.iter().any(JoinHandle::is_finished)
     }
 
     fn start_lanes(&mut self) -> io::Result<()> {
@@ -139,10 +178,8 @@ impl Tunnel {
     pub fn stop(self) {
         drop(self);
     }
-}
 
-impl Drop for Tunnel {
-    fn drop(&mut self) {
+    fn halt(&mut self) {
         self.stop.raise();
         for lane in self.lanes.drain(..) {
             if lane.join().is_err() {
@@ -150,6 +187,20 @@ impl Drop for Tunnel {
             }
         }
     }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+fn check_mtu(mtu: u16) -> Result<(), StartError> {
+    if MTU_BOUNDS.contains(&mtu) { Ok(()) } else { Err(StartError::Mtu { mtu }) }
+}
+
+fn system(action: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |source| StartError::System { action, source }
 }
 
 /// Starts a lane. A panic in it is a defect: it is logged, and the lane starts again.

@@ -46,16 +46,16 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(
-        identity: Identity,
+        identity: Arc<Identity>,
+        roster: Arc<Roster>,
         mtu: u16,
-        tun: Arc<dyn TunEdge>,
-        udp: Arc<dyn UdpEdge>,
+        (tun, udp): (Arc<dyn TunEdge>, Arc<dyn UdpEdge>),
     ) -> (Self, Receiver<Event>) {
         let (events, receiver) = sync_channel(EVENTS);
         let engine = Self {
             limiter: RateLimiter::new(&identity.public, HANDSHAKES_PER_SECOND),
-            identity: Arc::new(identity),
-            roster: ArcSwap::from_pointee(Roster::empty()),
+            identity,
+            roster: ArcSwap::new(roster),
             dropped: DropCounters::new(),
             tun,
             udp,

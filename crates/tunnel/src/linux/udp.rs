@@ -66,6 +66,14 @@ impl Udp {
         Ok(Self { v4, v6, port })
     }
 
+    /// Marks what is sent from now on; `None` takes a mark away.
+    pub(crate) fn set_mark(&self, mark: Option<u32>) -> Result<(), StartError> {
+        [Some(&self.v4), self.v6.as_ref()]
+            .into_iter()
+            .flatten()
+            .try_for_each(|fd| set_mark(fd, mark))
+    }
+
     /// The port that is bound.
     pub(crate) fn port(&self) -> u16 {
         self.port
@@ -147,9 +155,8 @@ impl UdpEdge for Udp {
 fn open(family: libc::c_int, mark: Option<u32>) -> Result<OwnedFd, StartError> {
     let system = |action| move |source| StartError::System { action, source };
     let fd = sys::socket(family, libc::SOCK_DGRAM, 0).map_err(system("open a UDP socket"))?;
-    if let Some(mark) = mark {
-        sys::set_option(&fd, libc::SOL_SOCKET, libc::SO_MARK, mark.cast_signed())
-            .map_err(|source| StartError::FirewallMark { mark, source })?;
+    if mark.is_some() {
+        set_mark(&fd, mark)?;
     }
     let option = |level, name, value| {
         sys::set_option(&fd, level, name, value).map_err(system("set an option of a UDP socket"))
@@ -167,6 +174,16 @@ fn open(family: libc::c_int, mark: Option<u32>) -> Result<OwnedFd, StartError> {
     }
     enlarge_buffers(&fd).map_err(system("enlarge the buffers of a UDP socket"))?;
     Ok(fd)
+}
+
+/// Without a mark there was none to need a capability for: a refusal to set 0 is no failure.
+fn set_mark(fd: &OwnedFd, mark: Option<u32>) -> Result<(), StartError> {
+    let value = mark.unwrap_or(0);
+    let result = sys::set_option(fd, libc::SOL_SOCKET, libc::SO_MARK, value.cast_signed());
+    match (result, mark) {
+        (Err(source), Some(mark)) => Err(StartError::FirewallMark { mark, source }),
+        _ => Ok(()),
+    }
 }
 
 /// Beyond the system's limit where that is allowed, up to it elsewhere.

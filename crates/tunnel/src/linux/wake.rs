@@ -58,12 +58,46 @@ impl Poller {
 
     /// Blocks until there is something to do.
     pub(crate) fn wait(&mut self) -> io::Result<Wake> {
-        poll(&mut self.fds, -1)?;
+        self.wait_for(-1)
+    }
+
+    /// Blocks until there is something to do or the time is over (nothing is ready then).
+    pub(crate) fn wait_timeout(&mut self, timeout: Duration) -> io::Result<Wake> {
+        self.wait_for(timeout.as_millis().try_into().unwrap_or(libc::c_int::MAX))
+    }
+
+    fn wait_for(&mut self, timeout_ms: libc::c_int) -> io::Result<Wake> {
+        poll(&mut self.fds, timeout_ms)?;
         if self.fds[0].revents != 0 {
             return Ok(Wake::Stop);
         }
         let ready = |(bit, fd): (usize, &libc::pollfd)| u8::from(fd.revents != 0) << bit;
         Ok(Wake::Ready(self.fds[1..].iter().enumerate().map(ready).sum()))
+    }
+}
+
+/// SIGTERM and SIGINT as something to wait for. For good: the process does not end by them any
+/// more, and child processes would inherit that.
+pub(crate) struct Termination(OwnedFd);
+
+impl Termination {
+    /// Call it before the first thread starts, so that no thread is left to be ended by them.
+    pub(crate) fn block() -> io::Result<Self> {
+        // SAFETY: `sigset_t` is a C struct of integers; `signals` is initialised by sigemptyset
+        // and lives until the calls return.
+        let fd = unsafe {
+            let mut signals: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut signals);
+            libc::sigaddset(&raw mut signals, libc::SIGTERM);
+            libc::sigaddset(&raw mut signals, libc::SIGINT);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &raw const signals, std::ptr::null_mut());
+            libc::signalfd(-1, &raw const signals, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+        };
+        sys::own(fd).map(Self)
+    }
+
+    pub(crate) fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }
 

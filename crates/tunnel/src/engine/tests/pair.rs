@@ -18,6 +18,7 @@ use crate::engine::outbound::Outbound;
 use crate::engine::slow_path::{HandshakeMessage, SlowPath};
 use crate::packet::samples::ip_packet;
 use crate::peer::{ActivePeer, Identity, Moment};
+use crate::roster::Roster;
 use crate::status::Event;
 
 /// A datagram on the wire.
@@ -119,9 +120,9 @@ impl Side {
             address: Mutex::new(address.parse().unwrap()),
             wire: Arc::clone(wire),
         });
-        let identity = Identity::new(&private_key);
-        let edges = (Arc::clone(&tun) as _, Arc::clone(&udp) as _);
-        let (engine, events) = Engine::new(identity, 1420, edges.0, edges.1);
+        let identity = Arc::new(Identity::new(&private_key));
+        let edges: (Arc<dyn TunEdge>, Arc<dyn UdpEdge>) = (tun.clone(), udp.clone());
+        let (engine, events) = Engine::new(identity, Arc::new(Roster::empty()), 1420, edges);
         let engine = Arc::new(engine);
         let (queue, handshakes) = sync_channel(16);
         Self {

@@ -1,0 +1,241 @@
+//! A tunnel as the WireGuard UAPI sees it: settings that are changed and shown piece by piece.
+//!
+//! Keeps what was asked for and puts it into the tunnel as a whole. A change that is refused leaves
+//! everything as it was. Allowed IPs that are given to one peer leave the other.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ipnet::IpNet;
+use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
+
+use super::request::{Errno, INVALID, PeerChange, SetRequest};
+use crate::config::{Peer, TunnelConfig};
+use crate::error::StartError;
+use crate::status::PeerStatus;
+use crate::tunnel::Tunnel;
+
+type Peers = BTreeMap<WireGuardPublicKey, Peer>;
+
+/// A tunnel whose settings come by UAPI.
+pub(crate) struct Interface {
+    tunnel: Tunnel,
+    config: TunnelConfig,
+    /// Without one, the tunnel runs under a random key that nobody knows.
+    has_private_key: bool,
+    peers: Peers,
+}
+
+impl Interface {
+    /// Creates the device `name` with a random key, a free port and no peers.
+    pub(crate) fn create(name: &str, mtu: u16) -> Result<Self, StartError> {
+        let config = TunnelConfig {
+            interface: name.to_owned(),
+            mtu,
+            listen_port: 0,
+            private_key: random_key()?,
+            fwmark: None,
+        };
+        Ok(Self {
+            tunnel: Tunnel::start(config.clone(), Vec::new())?,
+            config,
+            has_private_key: false,
+            peers: Peers::new(),
+        })
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.tunnel.is_running()
+    }
+
+    /// Carries out a `set` as a whole.
+    pub(crate) fn set(&mut self, request: SetRequest) -> Result<(), Errno> {
+        let mut config = self.config.clone();
+        let mut has_private_key = self.has_private_key;
+        if let Some(key) = request.private_key {
+            has_private_key = *key.to_bytes() != [0; 32];
+            config.private_key =
+                if has_private_key { key } else { random_key().map_err(|e| errno(&e))? };
+        }
+        config.listen_port = request.listen_port.unwrap_or(config.listen_port);
+        config.fwmark = request.fwmark.map_or(config.fwmark, |mark| (mark != 0).then_some(mark));
+        let mut peers = if request.replace_peers { Peers::new() } else { self.peers.clone() };
+        let mut owners = owners(&peers);
+        for change in request.peers {
+            apply(change, &mut peers, &mut owners);
+        }
+        let list = peers.values().cloned().collect();
+        self.tunnel.reconfigure(config.clone(), list).map_err(|error| {
+            tracing::warn!(%error, "a setting was refused");
+            errno(&error)
+        })?;
+        (self.config, self.has_private_key, self.peers) = (config, has_private_key, peers);
+        Ok(())
+    }
+
+    /// The answer to a `get`, without its closing errno.
+    pub(crate) fn get(&self) -> String {
+        let status = self.tunnel.status();
+        let mut text = String::new();
+        if self.has_private_key {
+            line(&mut text, "private_key", &hex(&self.config.private_key.to_bytes()));
+        }
+        line(&mut text, "listen_port", &status.listen_port);
+        if let Some(mark) = self.config.fwmark {
+            line(&mut text, "fwmark", &mark);
+        }
+        for peer in &status.peers {
+            if let Some(config) = self.peers.get(&peer.public_key) {
+                show_peer(&mut text, peer, config);
+            }
+        }
+        text
+    }
+}
+
+fn show_peer(text: &mut String, peer: &PeerStatus, config: &Peer) {
+    line(text, "public_key", &hex(&peer.public_key.0));
+    let preshared_key = config.preshared_key.as_ref().map(|key| *key.to_bytes());
+    line(text, "preshared_key", &hex(&preshared_key.unwrap_or_default()));
+    line(text, "protocol_version", &1);
+    if let Some(endpoint) = peer.endpoint {
+        line(text, "endpoint", &endpoint);
+    }
+    let since_1970 = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let handshake = peer.latest_handshake.map(since_1970).unwrap_or_default();
+    line(text, "last_handshake_time_sec", &handshake.as_secs());
+    line(text, "last_handshake_time_nsec", &handshake.subsec_nanos());
+    line(text, "tx_bytes", &peer.tx_bytes);
+    line(text, "rx_bytes", &peer.rx_bytes);
+    let keepalive = config.keepalive.unwrap_or_default().as_secs();
+    line(text, "persistent_keepalive_interval", &keepalive);
+    for prefix in &peer.allowed_ips {
+        line(text, "allowed_ip", prefix);
+    }
+}
+
+fn line(text: &mut String, key: &str, value: &dyn std::fmt::Display) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{key}={value}");
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn owners(peers: &Peers) -> BTreeMap<IpNet, WireGuardPublicKey> {
+    let all = |peer: &Peer| {
+        let key = peer.public_key;
+        peer.allowed_ips.clone().into_iter().map(move |prefix| (prefix, key))
+    };
+    peers.values().flat_map(all).collect()
+}
+
+fn apply(change: PeerChange, peers: &mut Peers, owners: &mut BTreeMap<IpNet, WireGuardPublicKey>) {
+    let key = change.public_key;
+    if change.remove || (change.update_only && !peers.contains_key(&key)) {
+        peers.remove(&key);
+        owners.retain(|_, owner| *owner != key);
+        return;
+    }
+    let peer = peers.entry(key).or_insert_with(|| new_peer(key));
+    if let Some(preshared_key) = change.preshared_key {
+        peer.preshared_key = preshared_key;
+    }
+    if change.endpoint.is_some() {
+        peer.endpoint = change.endpoint;
+    }
+    if let Some(keepalive) = change.keepalive {
+        peer.keepalive = keepalive;
+    }
+    if change.replace_allowed_ips {
+        peer.allowed_ips.clear();
+        owners.retain(|_, owner| *owner != key);
+    }
+    for (prefix, add) in change.allowed_ips {
+        let prefix = prefix.trunc();
+        let owner = if add { owners.insert(prefix, key) } else { owners.remove(&prefix) };
+        if let Some(loser) = owner.and_then(|owner| peers.get_mut(&owner)) {
+            loser.allowed_ips.retain(|held| *held != prefix);
+        }
+        if add && let Some(peer) = peers.get_mut(&key) {
+            peer.allowed_ips.push(prefix);
+        }
+    }
+}
+
+fn new_peer(key: WireGuardPublicKey) -> Peer {
+    Peer {
+        name: format!("{key:?}"),
+        public_key: key,
+        preshared_key: None,
+        allowed_ips: Vec::new(),
+        endpoint: None,
+        keepalive: None,
+    }
+}
+
+fn random_key() -> Result<WireGuardPrivateKey, StartError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|source| StartError::System {
+        action: "draw a random key",
+        source: source.into(),
+    })?;
+    Ok(WireGuardPrivateKey::from_bytes(bytes))
+}
+
+fn errno(error: &StartError) -> Errno {
+    match error {
+        StartError::PortInUse { .. } => Errno(libc::EADDRINUSE),
+        StartError::NotPermitted { .. } | StartError::FirewallMark { .. } => Errno(libc::EPERM),
+        StartError::System { source, .. } => Errno(source.raw_os_error().unwrap_or(libc::EIO)),
+        _ => INVALID,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: u8) -> WireGuardPublicKey {
+        WireGuardPublicKey([n; 32])
+    }
+
+    fn change(peers: &mut Peers, lines: &[&str]) {
+        let mut request = SetRequest::default();
+        for line in lines {
+            request.take_line(line).map_err(|errno| errno.0).unwrap();
+        }
+        let mut owners = owners(peers);
+        for change in request.peers {
+            apply(change, peers, &mut owners);
+        }
+    }
+
+    #[test]
+    fn an_allowed_ip_given_to_another_peer_leaves_the_first() {
+        let (a, b) =
+            (format!("public_key={}", hex(&[1; 32])), format!("public_key={}", hex(&[2; 32])));
+        let mut peers = Peers::new();
+        change(&mut peers, &[&a, "allowed_ip=10.1.0.0/16", "allowed_ip=10.2.0.0/16"]);
+        change(&mut peers, &[&b, "allowed_ip=10.2.3.4/16"]);
+        let of = |n| peers[&key(n)].allowed_ips.iter().map(IpNet::to_string).collect::<Vec<_>>();
+        assert_eq!((of(1), of(2)), (vec!["10.1.0.0/16".into()], vec!["10.2.0.0/16".into()]));
+    }
+
+    #[test]
+    fn update_only_makes_no_peer_and_remove_takes_one_away() {
+        let a = format!("public_key={}", hex(&[1; 32]));
+        let mut peers = Peers::new();
+        change(&mut peers, &[&a, "update_only=true", "allowed_ip=10.1.0.0/16"]);
+        assert!(peers.is_empty());
+        change(&mut peers, &[&a, "allowed_ip=10.1.0.0/16", "allowed_ip=10.1.0.0/16"]);
+        assert_eq!(peers[&key(1)].allowed_ips.len(), 1, "a prefix is held once");
+        change(&mut peers, &[&a, "remove=true"]);
+        assert!(peers.is_empty());
+    }
+}

@@ -1,2 +1,80 @@
-//! Skeleton.
-fn main() {}
+//! `zonemeshd`, the gateway agent of a zone.
+//!
+//! A checklist only: arguments, logging, configuration, run, exit code. What happens in between
+//! stands in `agent.rs`; exit codes in `failure.rs`.
+
+mod admin;
+mod agent;
+mod announcement;
+mod certificates;
+mod endpoints;
+mod failure;
+mod local_api;
+mod logging;
+mod network;
+mod observer;
+mod registry;
+mod resolver;
+mod state;
+mod supervisor;
+mod tunnels;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use zonemesh_config::Config;
+
+use crate::failure::{Exit, Failure, OrExit as _};
+
+/// The gateway agent of a zone: tunnels, registry, local API.
+#[derive(Parser)]
+#[command(name = "zonemeshd", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run in the foreground until SIGTERM or SIGINT.
+    Run {
+        /// The configuration file.
+        #[arg(long, default_value = "/etc/zonemesh/zonemesh.toml", env = "ZONEMESH_CONFIG")]
+        config: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let Command::Run { config } = Arguments::parse().command;
+    match run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report();
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(file: &Path) -> Result<(), Failure> {
+    let config = read_config(file)?;
+    logging::start(&config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .or_exit(Exit::Failed, || "cannot start the async runtime".to_owned())?;
+    let result = runtime.block_on(agent::run(config));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    result
+}
+
+fn read_config(file: &Path) -> Result<Config, Failure> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).or_exit(Exit::Configuration, || {
+        format!("cannot read the configuration {name}; name another with --config FILE")
+    })?;
+    Config::parse(&text, &name).or_exit(Exit::Configuration, || {
+        format!("the configuration is not valid; after the fix run: zonemesh config check {name}")
+    })
+}

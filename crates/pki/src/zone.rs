@@ -117,6 +117,7 @@ impl ZoneAuthority {
         let certificate = params.signed_by(&*key, &issuer)?;
         Ok(ZoneLeaf {
             certificate: certificate.der().clone(),
+            certificate_pem: certificate.pem(),
             key,
             renew_at: now + DAY / 3,
             not_after,
@@ -134,6 +135,7 @@ fn name_of(common_name: &str, organisation: &str) -> DistinguishedName {
 /// A certificate of a gateway with its key, for about a day.
 pub struct ZoneLeaf {
     certificate: CertificateDer<'static>,
+    certificate_pem: String,
     key: Zeroizing<KeyPair>,
     renew_at: SystemTime,
     not_after: SystemTime,
@@ -144,6 +146,12 @@ impl ZoneLeaf {
     #[must_use]
     pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
+    }
+
+    /// The certificate in PEM, for people.
+    #[must_use]
+    pub fn certificate_pem(&self) -> String {
+        self.certificate_pem.clone()
     }
 
     /// When the next leaf should take over: after a third of the time that is left.

@@ -1,0 +1,175 @@
+//! Answers `zonemesh`: collects what the parts of the gateway know. Rendering is the tool's.
+
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use tonic::{Request, Response, Status};
+use zonemesh_api::v1::admin_server::Admin;
+use zonemesh_api::v1::{
+    CertificatesReply, CertificatesRequest, PeerState, PeerView, PeersReply, PeersRequest,
+    RecordsReply, RecordsRequest, StatusReply, StatusRequest, StreamState, SuperLinksReply,
+    SuperLinksRequest, TunnelView,
+};
+use zonemesh_api::wire::admin as wire;
+use zonemesh_config::Peer;
+use zonemesh_core::time::UnixMillis;
+use zonemesh_pki::Fingerprint;
+use zonemesh_tunnel::PeerStatus;
+
+use super::certificates;
+use crate::observer::{Observer, is_up};
+
+pub(super) struct Service {
+    pub(super) observer: Observer,
+    pub(super) local_api: Option<Fingerprint>,
+}
+
+#[tonic::async_trait]
+impl Admin for Service {
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
+        Ok(Response::new(self.status_reply()))
+    }
+
+    async fn peers(&self, _: Request<PeersRequest>) -> Result<Response<PeersReply>, Status> {
+        let dropped = self.observer.tunnel.status().dropped;
+        let dropped = dropped.into_iter().map(wire::counter).collect();
+        Ok(Response::new(PeersReply { peers: self.peer_views(), dropped }))
+    }
+
+    async fn super_links(
+        &self,
+        _: Request<SuperLinksRequest>,
+    ) -> Result<Response<SuperLinksReply>, Status> {
+        let ledger = &self.observer.ledger;
+        let reply = ledger.read(|registry| wire::superlinks(registry, certificates::fingerprint));
+        Ok(Response::new(reply))
+    }
+
+    async fn records(&self, _: Request<RecordsRequest>) -> Result<Response<RecordsReply>, Status> {
+        Ok(Response::new(self.observer.ledger.read(wire::records)))
+    }
+
+    async fn certificates(
+        &self,
+        _: Request<CertificatesRequest>,
+    ) -> Result<Response<CertificatesReply>, Status> {
+        let certificates = certificates::all(&self.observer, self.local_api);
+        Ok(Response::new(CertificatesReply { certificates }))
+    }
+}
+
+impl Service {
+    fn status_reply(&self) -> StatusReply {
+        let observer = &self.observer;
+        let config = &observer.config;
+        let peers = self.peer_views();
+        let up = peers.iter().filter(|peer| peer.state() == PeerState::Up).count();
+        let holds = |name: &str| config.federations.iter().any(|held| held.name.as_str() == name);
+        let (registry, federations, zone_key) = observer.ledger.read(|registry| {
+            let own = registry.members().find(|member| member.zone == *registry.zone());
+            (
+                wire::registry(registry, observer.board.open_streams()),
+                wire::federations(registry, holds),
+                own.map(|own| own.key.to_string()).unwrap_or_default(),
+            )
+        });
+        StatusReply {
+            zone: config.zone.name.to_string(),
+            gateway: config.gateway.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at_unix_ms: UnixMillis::from(observer.started_at).0,
+            now_unix_ms: observer.now().0,
+            tunnel: Some(self.tunnel_view()),
+            peers_total: count(peers.len()),
+            peers_up: count(up),
+            warnings: self.warnings(&peers, registry.clone_alarms),
+            registry: Some(registry),
+            federations,
+            prefixes: config.zone.prefixes.iter().map(ToString::to_string).collect(),
+            zone_key,
+        }
+    }
+
+    fn tunnel_view(&self) -> TunnelView {
+        let status = self.observer.tunnel.status();
+        let addresses = self.observer.config.tunnel.addresses.iter();
+        TunnelView {
+            interface: status.interface,
+            mtu: u32::from(status.mtu),
+            listen_port: u32::from(status.listen_port),
+            public_key: status.public_key.to_string(),
+            addresses: addresses.map(ToString::to_string).collect(),
+        }
+    }
+
+    /// One view for each configured peer, in the order of their zones.
+    fn peer_views(&self) -> Vec<PeerView> {
+        let status = self.observer.tunnel.status();
+        let mut peers: Vec<&Peer> = self.observer.config.peers.iter().collect();
+        peers.sort_by(|a, b| a.zone.cmp(&b.zone));
+        let of = |peer: &&Peer| {
+            let tunnel = status.peers.iter().find(|known| known.public_key == peer.wireguard_key);
+            self.peer_view(peer, tunnel)
+        };
+        peers.iter().map(of).collect()
+    }
+
+    fn peer_view(&self, peer: &Peer, tunnel: Option<&PeerStatus>) -> PeerView {
+        let entry = self.observer.board.entry(&peer.zone);
+        let stream = match (entry.open > 0, entry.refused) {
+            (true, _) => StreamState::Up,
+            (false, true) => StreamState::Refused,
+            (false, false) => StreamState::Connecting,
+        };
+        let open = entry.open > 0;
+        let handshake = tunnel.and_then(|tunnel| tunnel.latest_handshake);
+        let endpoint = tunnel.and_then(|tunnel| tunnel.endpoint);
+        PeerView {
+            zone: peer.zone.to_string(),
+            state: tunnel.map_or(PeerState::Never, state_of).into(),
+            endpoint: endpoint.as_ref().map(SocketAddr::to_string).unwrap_or_default(),
+            latest_handshake_unix_ms: handshake.map_or(0, |at| UnixMillis::from(at).0),
+            rx_bytes: tunnel.map_or(0, |tunnel| tunnel.rx_bytes),
+            tx_bytes: tunnel.map_or(0, |tunnel| tunnel.tx_bytes),
+            prefixes: peer.prefixes.iter().map(ToString::to_string).collect(),
+            tunnel_addresses: peer.tunnel_addresses.iter().map(ToString::to_string).collect(),
+            unanswered_initiations: tunnel.map_or(0, |t| t.handshake_attempts_unanswered),
+            stream: stream.into(),
+            clock_offset_ms: self.observer.clock_offset(&peer.zone),
+            public_key: peer.wireguard_key.to_string(),
+            stream_error: if open { String::new() } else { entry.error },
+        }
+    }
+
+    /// What an engineer should look at, one sentence each.
+    fn warnings(&self, peers: &[PeerView], clone_alarms: u64) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for peer in peers.iter().filter(|peer| peer.state() != PeerState::Up) {
+            warnings.push(match peer.endpoint.as_str() {
+                "" => format!("{}: no endpoint is known and it has not called", peer.zone),
+                endpoint => format!(
+                    "{}: {} handshake initiations to {endpoint} unanswered",
+                    peer.zone, peer.unanswered_initiations
+                ),
+            });
+        }
+        if clone_alarms > 0 {
+            warnings.push(format!(
+                "{clone_alarms} records of one version but other bytes: a gateway was cloned with its keys"
+            ));
+        }
+        warnings
+    }
+}
+
+fn state_of(peer: &PeerStatus) -> PeerState {
+    match (peer.latest_handshake, is_up(peer, SystemTime::now())) {
+        (None, _) => PeerState::Never,
+        (Some(_), true) => PeerState::Up,
+        (Some(_), false) => PeerState::Down,
+    }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}

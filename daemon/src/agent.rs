@@ -1,0 +1,184 @@
+//! The life of a gateway: what starts after what, and how it ends.
+//!
+//! Tunnels come up with what configuration and disk say, before any network answer is awaited.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, SystemTime};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use zonemesh_config::Config;
+use zonemesh_core::key::WireGuardPublicKey;
+use zonemesh_pki::{ZoneTrust, zone_client_config, zone_server_config};
+use zonemesh_tunnel::Event;
+
+use crate::certificates::{FederationCas, OwnLeaf};
+use crate::failure::{Exit, Failure, OrExit as _};
+use crate::observer::Observer;
+use crate::registry::{Ledger, Neighbour, Service, StreamBoard};
+use crate::supervisor::Supervisor;
+use crate::tunnels::Tunnels;
+use crate::{admin, announcement, local_api, registry, resolver, state, tunnels};
+
+/// Runs the gateway until a signal asks it to end, or something it needs has ended.
+pub(crate) async fn run(config: Config) -> Result<(), Failure> {
+    let config = Arc::new(config);
+    let mut supervisor = Supervisor::new();
+    let tunnels = start(&config, &mut supervisor).await?;
+    tracing::info!(zone = %config.zone.name, gateway = config.gateway.name, "ready");
+    let ended = tokio::select! {
+        ended = supervisor.first_end() => Err(ended),
+        asked = asked_to_end() => asked,
+    };
+    tracing::info!("stopping");
+    tunnels.remove_routes().await;
+    supervisor.stop().await;
+    ended
+}
+
+async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Tunnels, Failure> {
+    let started_at = SystemTime::now();
+    let folder = &config.gateway.state_dir;
+    state::open_folder(folder)?;
+    let private_key = state::keys::wireguard(&config.tunnel.private_key_file)?;
+    let identity = state::keys::zone_identity(&config.registry.identity_key_file)?;
+    config
+        .check_keys(private_key.public_key(), identity.public_key())
+        .or_exit(Exit::Configuration, || {
+            "the configuration does not fit this gateway".to_owned()
+        })?;
+    let leaf = OwnLeaf::issue(&config.zone.name, &identity, &config.tunnel.addresses)?;
+    let cas = FederationCas::open(folder, &config.federations);
+    let members = announcement::members(config, identity.public_key());
+    let ledger = Ledger::open(&config.zone.name, identity, members, folder)?;
+    announcement::publish(config, private_key.public_key(), &cas, &ledger)?;
+
+    let admin_socket = admin::bind(&config.gateway.admin_socket).await?;
+    let netlink = netlink(supervisor)?;
+    let tunnels = Tunnels::start(config, private_key, netlink).await?;
+    let observer = Observer {
+        config: config.clone(),
+        tunnel: tunnels.tunnel.clone(),
+        ledger: Arc::new(ledger),
+        board: Arc::new(StreamBoard::default()),
+        cas: Arc::new(cas),
+        leaf: Arc::new(leaf),
+        started_at,
+    };
+    supervisor.spawn("endpoints", resolver::run(tunnels::watched(config), tunnels.tunnel.clone()));
+    start_registry(&observer, supervisor).await?;
+    let fingerprint = start_local_api(&observer, supervisor).await?;
+    supervisor.spawn("admin socket", admin::run(admin_socket, observer, fingerprint));
+    Ok(tunnels)
+}
+
+async fn start_registry(observer: &Observer, supervisor: &mut Supervisor) -> Result<(), Failure> {
+    let (config, ledger, board) = (&observer.config, &observer.ledger, &observer.board);
+    let no_tls = || "cannot set up TLS between the gateways".to_owned();
+    let zones: Vec<_> =
+        config.peers.iter().map(|p| (p.zone.to_string(), *p.zone_key.as_bytes())).collect();
+    let trust = ZoneTrust::new(&zones).or_exit(Exit::Configuration, no_tls)?;
+    let server =
+        zone_server_config(&trust, observer.leaf.current()).or_exit(Exit::Trust, no_tls)?;
+    let service = Service::new(trust.clone(), ledger.clone(), board.clone());
+    let keepalive = announcement::keepalive(config);
+    for listener in registry::bind(&config.tunnel.addresses, config.registry.port).await? {
+        let served = registry::serve(listener, server.clone(), service.clone(), keepalive);
+        supervisor.spawn("registry server", served);
+    }
+    let mut reachable = Vec::new();
+    for peer in &config.peers {
+        let tls = zone_client_config(&trust, observer.leaf.current(), peer.zone.as_str())
+            .or_exit(Exit::Trust, no_tls)?;
+        let handshake = Arc::new(Notify::new());
+        reachable.push((peer.wireguard_key, handshake.clone()));
+        let neighbour = Neighbour {
+            zone: peer.zone.clone(),
+            tunnel_ips: peer.tunnel_addresses.clone(),
+            port: config.registry.port,
+            tls,
+            keepalive,
+            reachable: handshake,
+        };
+        let dialled = registry::dial(neighbour, ledger.clone(), board.clone());
+        supervisor.spawn("registry dialler", dialled);
+    }
+    watch_tunnel(observer, reachable, supervisor);
+    supervisor.spawn("registry", ledger.clone().run());
+    let leaf = observer.leaf.clone();
+    supervisor.spawn("certificate renewal", async move { leaf.keep_fresh().await });
+    Ok(())
+}
+
+async fn start_local_api(
+    observer: &Observer,
+    supervisor: &mut Supervisor,
+) -> Result<Option<zonemesh_pki::Fingerprint>, Failure> {
+    let Some(settings) = &observer.config.local_api else { return Ok(None) };
+    let identity = local_api::Identity::open(&observer.config.gateway.state_dir)?;
+    let bound = local_api::bind(settings, &identity, observer.clone()).await?;
+    supervisor.spawn("local API", local_api::run(bound));
+    Ok(Some(identity.fingerprint))
+}
+
+fn netlink(supervisor: &mut Supervisor) -> Result<rtnetlink::Handle, Failure> {
+    let (connection, handle, _) = rtnetlink::new_connection()
+        .or_exit(Exit::Network, || "cannot open a netlink socket".to_owned())?;
+    supervisor.spawn("netlink", async move {
+        connection.await;
+        Ok(())
+    });
+    Ok(handle)
+}
+
+/// Wakes the dialler of each peer whose handshake completes; ends if the data plane does.
+fn watch_tunnel(
+    observer: &Observer,
+    reachable: Vec<(WireGuardPublicKey, Arc<Notify>)>,
+    supervisor: &mut Supervisor,
+) {
+    if let Some(events) = observer.tunnel.events() {
+        let stop = supervisor.stop_token();
+        supervisor.spawn("tunnel events", async move {
+            let forward = move || {
+                while !stop.is_cancelled() && forward_event(&events, &reachable) {}
+            };
+            Ok(tokio::task::spawn_blocking(forward).await?)
+        });
+    }
+    let tunnel = observer.tunnel.clone();
+    supervisor.spawn("data plane", async move {
+        while tunnel.is_running() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        anyhow::bail!("the tunnel device or socket is gone")
+    });
+}
+
+/// False when no event can come any more.
+fn forward_event(
+    events: &Receiver<Event>,
+    reachable: &[(WireGuardPublicKey, Arc<Notify>)],
+) -> bool {
+    match events.recv_timeout(Duration::from_millis(250)) {
+        Ok(Event::HandshakeCompleted(key)) => {
+            let woken = reachable.iter().filter(|(peer, _)| *peer == key);
+            woken.for_each(|(_, dialler)| dialler.notify_one());
+            true
+        }
+        Ok(_) | Err(RecvTimeoutError::Timeout) => true,
+        Err(RecvTimeoutError::Disconnected) => false,
+    }
+}
+
+async fn asked_to_end() -> Result<(), Failure> {
+    let no_signals = || "cannot wait for signals".to_owned();
+    let mut terminate = signal(SignalKind::terminate()).or_exit(Exit::Failed, no_signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).or_exit(Exit::Failed, no_signals)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

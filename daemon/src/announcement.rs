@@ -1,0 +1,82 @@
+//! What configuration and disk make this zone say about itself, and whom it believes.
+
+use zonemesh_config::{Config, Endpoint, Peer};
+use zonemesh_core::keepalive::Keepalive;
+use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
+use zonemesh_core::pace::Change;
+use zonemesh_core::prefix;
+use zonemesh_core::record::{CaSet, Gateway, ProtocolRange, SuperLink, ZoneDraft};
+use zonemesh_core::registry::Member;
+
+use crate::certificates::FederationCas;
+use crate::failure::{Exit, Failure, OrExit as _};
+use crate::registry::Ledger;
+
+/// The zones of the mesh with their bounds: this one and its peers.
+pub(crate) fn members(config: &Config, own_key: ZonePublicKey) -> Vec<Member> {
+    let own = Member {
+        zone: config.zone.name.clone(),
+        key: own_key,
+        prefixes: config.zone.prefixes.clone(),
+        tunnel_ips: config.tunnel.addresses.clone(),
+    };
+    let of = |peer: &Peer| Member {
+        zone: peer.zone.clone(),
+        key: peer.zone_key,
+        prefixes: peer.prefixes.clone(),
+        tunnel_ips: peer.tunnel_addresses.clone(),
+    };
+    std::iter::once(own).chain(config.peers.iter().map(of)).collect()
+}
+
+/// The keepalive that the configuration asks for.
+pub(crate) fn keepalive(config: &Config) -> Keepalive {
+    Keepalive {
+        wireguard: config.keepalive.wireguard,
+        grpc_interval: config.keepalive.grpc_interval,
+        grpc_timeout: config.keepalive.grpc_timeout,
+        ..Keepalive::DEFAULT
+    }
+}
+
+/// Publishes this zone's record as configuration and disk say. SuperLinks that registered before
+/// the restart stay, if their federation and address are still this zone's.
+pub(crate) fn publish(
+    config: &Config,
+    key: WireGuardPublicKey,
+    cas: &FederationCas,
+    ledger: &Ledger,
+) -> Result<(), Failure> {
+    let edit = |draft: &mut ZoneDraft| {
+        draft.gateways = vec![gateway(config, key)];
+        draft.prefixes.clone_from(&config.zone.prefixes);
+        draft.protocol = ProtocolRange::CURRENT;
+        draft.superlinks.retain(|superlink| belongs(config, superlink));
+        // A CA whose files cannot be read stays announced as it was.
+        draft.ca_sets.retain(|set| {
+            cas.get(&set.federation).is_none()
+                && config.federations.iter().any(|held| held.name == set.federation)
+        });
+        draft.ca_sets.extend(cas.ca_sets());
+        draft.ca_sets.sort_by(|a: &CaSet, b: &CaSet| a.federation.cmp(&b.federation));
+    };
+    ledger
+        .edit(Change::Urgent, edit)
+        .or_exit(Exit::Configuration, || "cannot publish this zone's record".to_owned())
+}
+
+fn gateway(config: &Config, key: WireGuardPublicKey) -> Gateway {
+    Gateway {
+        name: config.gateway.name.clone(),
+        wireguard_key: key,
+        endpoints: config.gateway.endpoints.iter().map(Endpoint::to_string).collect(),
+        tunnel_ips: config.tunnel.addresses.clone(),
+        registry_port: config.registry.port,
+    }
+}
+
+fn belongs(config: &Config, superlink: &SuperLink) -> bool {
+    let held = config.federations.iter().any(|held| held.name == superlink.federation);
+    let inside = |ip| prefix::contains(&config.zone.prefixes, ip);
+    held && superlink.addresses.iter().all(inside)
+}

@@ -1,0 +1,66 @@
+//! Why the agent ended, and the exit code that says so.
+//!
+//! The codes are the documented ones of all Zonemesh programs (docs/REFERENCE.md). A failure is
+//! reported once, on standard error, with its causes.
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// The documented exit codes that the agent can end with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Something else failed.
+    Failed = 1,
+    /// A certificate or stored item cannot be trusted.
+    Trust = 4,
+    /// A socket, device or route cannot be had.
+    Network = 5,
+    /// A permission is missing.
+    Policy = 6,
+    /// The configuration or a file it names is not valid.
+    Configuration = 7,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// A failure with its exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    /// A failure without a cause of another kind.
+    pub(crate) fn new(exit: Exit, message: impl Display) -> Self {
+        Self { exit, error: anyhow::anyhow!("{message}") }
+    }
+
+    /// A failure with a cause; `message` says what failed.
+    pub(crate) fn caused(exit: Exit, cause: impl Into<anyhow::Error>, message: &str) -> Self {
+        Self { exit, error: cause.into().context(message.to_owned()) }
+    }
+
+    /// Writes the message and its causes to standard error.
+    pub(crate) fn report(&self) {
+        // Nothing is left to do when standard error is closed.
+        let _ = writeln!(std::io::stderr(), "zonemeshd: {:#}", self.error);
+    }
+}
+
+/// Gives an error its context and exit code.
+pub(crate) trait OrExit<T> {
+    /// `message` says what failed and what to do; the cause is kept.
+    fn or_exit(self, exit: Exit, message: impl FnOnce() -> String) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
+    fn or_exit(self, exit: Exit, message: impl FnOnce() -> String) -> Result<T, Failure> {
+        self.map_err(|error| Failure { exit, error: error.into().context(message()) })
+    }
+}

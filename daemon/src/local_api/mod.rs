@@ -1,0 +1,91 @@
+//! The local API: what this gateway does for the VMs of its own zone.
+
+mod authority;
+mod service;
+mod view;
+mod watch;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use zonemesh_api::serve::{self, Incoming};
+use zonemesh_api::v1::local_server::LocalServer;
+use zonemesh_config::LocalApi;
+use zonemesh_core::keepalive::Keepalive;
+use zonemesh_pki::{Fingerprint, LocalApiKey, local_server_config};
+
+use crate::failure::{Exit, Failure, OrExit as _};
+use crate::observer::Observer;
+use crate::state;
+
+use authority::Authority;
+use service::Service;
+
+/// The local API, bound and ready to be served.
+pub(crate) struct Bound {
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    service: Service,
+}
+
+/// What VMs pin, and the certificate that shows it.
+pub(crate) struct Identity {
+    key: LocalApiKey,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+impl Identity {
+    /// The key in the state folder; a new one on first start.
+    pub(crate) fn open(state_folder: &Path) -> Result<Self, Failure> {
+        let file = state_folder.join("local-api.key");
+        let message = || format!("cannot use the key of the local API, {}", file.display());
+        let key = match std::fs::read_to_string(&file) {
+            Ok(pem) => LocalApiKey::from_pem(&zeroize::Zeroizing::new(pem))
+                .or_exit(Exit::Configuration, message)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let key = LocalApiKey::generate().or_exit(Exit::Trust, message)?;
+                let stored = state::replace(&file, key.key_pem().as_bytes());
+                stored.or_exit(Exit::Configuration, message)?;
+                key
+            }
+            Err(error) => return Err(error).or_exit(Exit::Configuration, message),
+        };
+        let fingerprint = key.fingerprint();
+        Ok(Self { key, fingerprint })
+    }
+}
+
+/// Binds the local API.
+pub(crate) async fn bind(
+    settings: &LocalApi,
+    identity: &Identity,
+    observer: Observer,
+) -> Result<Bound, Failure> {
+    let address = settings.listen;
+    let listener = TcpListener::bind(address).await.or_exit(Exit::Network, || {
+        format!(
+            "the local API cannot listen on {address} (local_api.listen): it must be an address of this gateway, and free; see: ss -ltnp 'sport = :{}'",
+            address.port()
+        )
+    })?;
+    let tls = local_server_config(&identity.key)
+        .or_exit(Exit::Trust, || "cannot use the key of the local API".to_owned())?;
+    let config = &observer.config;
+    let authority = Authority::new(
+        config.zone.prefixes.clone(),
+        settings.tokens.clone(),
+        config.federations.clone(),
+    );
+    tracing::info!(%address, fingerprint = %identity.fingerprint, "local API");
+    Ok(Bound { listener, tls, service: Service { authority, observer } })
+}
+
+/// Serves the zone's VMs until it is dropped.
+pub(crate) async fn run(bound: Bound) -> anyhow::Result<()> {
+    serve::server(&Keepalive::DEFAULT)
+        .add_service(LocalServer::new(bound.service))
+        .serve_with_incoming(Incoming::new(bound.listener, bound.tls))
+        .await?;
+    Ok(())
+}

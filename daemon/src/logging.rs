@@ -1,0 +1,16 @@
+//! Logs to standard error: text for people, JSON for machines; never a secret.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt;
+use zonemesh_config::{Log, LogFormat};
+
+/// Starts logging. `RUST_LOG`, if set and valid, wins over the configured level.
+pub(crate) fn start(log: &Log) {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(log.level.as_str()));
+    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match log.format {
+        LogFormat::Text => builder.with_target(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}

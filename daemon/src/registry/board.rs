@@ -1,0 +1,84 @@
+//! What is known of the streams to the neighbours, for status and reachability.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::replication::ClockOffset;
+
+/// The streams to one neighbour.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Streams over which both ends have said hello: none, ours, theirs or both.
+    pub(crate) open: u32,
+    /// Why the last attempt failed; empty if none did since a stream was open.
+    pub(crate) error: String,
+    /// True if the neighbour was reached and refused.
+    pub(crate) refused: bool,
+    /// The neighbour's clock minus ours, last known.
+    pub(crate) clock_offset: Option<ClockOffset>,
+}
+
+/// The streams to all neighbours.
+#[derive(Default)]
+pub(crate) struct StreamBoard(Mutex<BTreeMap<ZoneName, Entry>>);
+
+impl StreamBoard {
+    /// What is known of `zone` now.
+    pub(crate) fn entry(&self, zone: &ZoneName) -> Entry {
+        self.lock().get(zone).cloned().unwrap_or_default()
+    }
+
+    /// Streams that are open, over all neighbours.
+    pub(crate) fn open_streams(&self) -> u32 {
+        self.lock().values().map(|entry| entry.open).sum()
+    }
+
+    pub(super) fn opened(&self, zone: &ZoneName) {
+        let mut board = self.lock();
+        let entry = board.entry(zone.clone()).or_default();
+        entry.open += 1;
+        entry.error.clear();
+        entry.refused = false;
+    }
+
+    pub(super) fn closed(&self, zone: &ZoneName) {
+        let mut board = self.lock();
+        let entry = board.entry(zone.clone()).or_default();
+        entry.open = entry.open.saturating_sub(1);
+    }
+
+    pub(super) fn failed(&self, zone: &ZoneName, error: String, refused: bool) {
+        let mut board = self.lock();
+        let entry = board.entry(zone.clone()).or_default();
+        entry.error = error;
+        entry.refused = refused;
+    }
+
+    pub(super) fn set_clock_offset(&self, zone: &ZoneName, offset: Option<ClockOffset>) {
+        let mut board = self.lock();
+        let entry = board.entry(zone.clone()).or_default();
+        entry.clock_offset = offset.or(entry.clock_offset);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ZoneName, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_of_either_end_counts_as_open() {
+        let (board, zone) = (StreamBoard::default(), "madrid".parse().unwrap());
+        board.failed(&zone, "connection refused".to_owned(), false);
+        board.opened(&zone);
+        board.opened(&zone);
+        board.closed(&zone);
+        let entry = board.entry(&zone);
+        assert_eq!((entry.open, entry.error.as_str()), (1, ""));
+        assert_eq!(board.open_streams(), 1);
+    }
+}

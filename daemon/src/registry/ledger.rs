@@ -1,0 +1,309 @@
+//! The registry with its files: the only place where records enter and leave the core.
+//!
+//! Promises: a record is on disk before it leaves this gateway; whoever watches is woken after
+//! each change; the lock is held for one decision and never across an await.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{Notify, broadcast, watch};
+use zonemesh_core::key::ZoneIdentity;
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::pace::{Change, Pace};
+use zonemesh_core::record::{SignedRecord, ZoneDraft};
+use zonemesh_core::registry::{Member, PublishError, Registry};
+use zonemesh_core::replication::{Message, Output, Refused, Session};
+use zonemesh_core::time::UnixMillis;
+
+use crate::failure::{Exit, Failure, OrExit as _};
+use crate::state::records::RecordFiles;
+use crate::state::set_aside;
+
+/// Changed zones that a slow stream may lag behind before it falls back to a digest.
+const QUEUE: usize = 256;
+/// How long the ledger sleeps when nothing is due.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// The registry, its files and those who wait for changes.
+pub(crate) struct Ledger {
+    state: Mutex<State>,
+    files: RecordFiles,
+    changed: broadcast::Sender<ZoneName>,
+    revision: watch::Sender<u64>,
+    due: Notify,
+}
+
+struct State {
+    registry: Registry,
+    draft: ZoneDraft,
+    pace: Pace,
+}
+
+impl Ledger {
+    /// Opens the ledger with what the disk still knows.
+    pub(crate) fn open(
+        zone: &ZoneName,
+        identity: ZoneIdentity,
+        members: Vec<Member>,
+        state_folder: &Path,
+    ) -> Result<Self, Failure> {
+        let now = now();
+        let registry = Registry::new(zone.clone(), identity, members, now.0)
+            .or_exit(Exit::Configuration, || "the peers contradict each other".to_owned())?;
+        let message = || format!("cannot use the records in {}", state_folder.display());
+        let files = RecordFiles::open(state_folder).or_exit(Exit::Configuration, message)?;
+        let mut state = State { registry, draft: empty_draft(), pace: Pace::default() };
+        for (path, record) in files.read_all().or_exit(Exit::Configuration, message)? {
+            if let Err(reason) = state.registry.restore(record, now) {
+                set_aside(&path, &reason);
+            }
+        }
+        if let Some(own) = state.registry.get(zone) {
+            state.draft = own.record.content.clone();
+        }
+        Ok(Self {
+            state: Mutex::new(state),
+            files,
+            changed: broadcast::Sender::new(QUEUE),
+            revision: watch::Sender::new(1),
+            due: Notify::new(),
+        })
+    }
+
+    /// Reads the registry.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Registry) -> T) -> T {
+        read(&self.lock().registry)
+    }
+
+    /// What this zone says, or will say as soon as readiness may be published again.
+    pub(crate) fn draft(&self) -> ZoneDraft {
+        self.lock().draft.clone()
+    }
+
+    /// Counts the changes that watchers have to look at.
+    pub(crate) fn revision(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// Zones whose record has changed, from now on.
+    pub(crate) fn changes(&self) -> broadcast::Receiver<ZoneName> {
+        self.changed.subscribe()
+    }
+
+    /// Changes what this zone says and publishes it, at once or when its pace allows.
+    pub(crate) fn edit(
+        &self,
+        change: Change,
+        edit: impl FnOnce(&mut ZoneDraft),
+    ) -> Result<(), PublishError> {
+        let mut state = self.lock();
+        let before = state.draft.clone();
+        edit(&mut state.draft);
+        if state.draft == before && state.is_published() {
+            return Ok(());
+        }
+        state.pace.handle_change(change, now());
+        let published = self.publish_if_due(&mut state);
+        if published.is_err() {
+            state.draft = before;
+        }
+        drop(state);
+        self.due.notify_one();
+        published
+    }
+
+    /// Publishes what waited for its time, until it is dropped.
+    pub(crate) async fn run(self: Arc<Self>) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.next_due()) => {}
+                () = self.due.notified() => continue,
+            }
+            let mut state = self.lock();
+            self.publish_if_due(&mut state)?;
+            if let Some(published) = state.registry.poll_republish(now()) {
+                let zone = state.registry.zone().clone();
+                self.store(&zone, &published.record);
+                self.announce(&[zone]);
+            }
+        }
+    }
+
+    /// The first message of a stream.
+    pub(crate) fn open_session(&self, session: &mut Session) -> Message {
+        session.open(&self.lock().registry, now())
+    }
+
+    /// Takes a neighbour's message: stores what changed, wakes everyone, returns the answers.
+    pub(crate) fn exchange(
+        &self,
+        session: &mut Session,
+        message: Message,
+    ) -> Result<Vec<Message>, Refused> {
+        let mut state = self.lock();
+        let Output { messages, changed, rejected } =
+            session.handle(message, &mut state.registry, now())?;
+        for zone in &changed {
+            if let Some(held) = state.registry.get(zone) {
+                self.store(zone, &held.signed);
+            }
+        }
+        drop(state);
+        for reason in rejected.iter().filter(|reason| reason.is_suspicious()) {
+            tracing::warn!(
+                neighbour = %session.neighbour(), reason = reason.as_str(),
+                "refused a zone record"
+            );
+        }
+        self.announce(&changed);
+        self.due.notify_one();
+        Ok(messages)
+    }
+
+    /// Asks a session what to send, at a time or after a change.
+    pub(crate) fn ask<T>(
+        &self,
+        session: &mut Session,
+        ask: impl FnOnce(&mut Session, &Registry, UnixMillis) -> T,
+    ) -> T {
+        ask(session, &self.lock().registry, now())
+    }
+
+    fn publish_if_due(&self, state: &mut State) -> Result<(), PublishError> {
+        if !state.pace.poll(now()) {
+            return Ok(());
+        }
+        let published = state.registry.publish(state.draft.clone(), now())?;
+        if published.changed {
+            let zone = state.registry.zone().clone();
+            self.store(&zone, &published.record);
+            tracing::debug!(version = ?published.version, "published this zone's record");
+            self.announce(&[zone]);
+        }
+        Ok(())
+    }
+
+    fn next_due(&self) -> Duration {
+        let state = self.lock();
+        let due = [state.pace.poll_timeout(), state.registry.poll_timeout()];
+        let first = due.into_iter().flatten().min();
+        first.map_or(IDLE, |due| Duration::from_millis(due.since(now())).min(IDLE))
+    }
+
+    fn store(&self, zone: &ZoneName, record: &SignedRecord) {
+        if let Err(error) = self.files.store(zone, record) {
+            tracing::error!(%zone, %error, "cannot store a zone record; is the disk full?");
+        }
+    }
+
+    fn announce(&self, zones: &[ZoneName]) {
+        for zone in zones {
+            // Nobody listens while no stream is open.
+            let _ = self.changed.send(zone.clone());
+        }
+        if !zones.is_empty() {
+            self.revision.send_modify(|revision| *revision += 1);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Each decision leaves the state whole, so that a panic elsewhere does not spoil it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_published(&self) -> bool {
+        let own = self.registry.get(self.registry.zone());
+        own.is_some_and(|own| own.record.content == self.draft)
+    }
+}
+
+/// This gateway's clock.
+pub(super) fn now() -> UnixMillis {
+    UnixMillis::from(SystemTime::now())
+}
+
+fn empty_draft() -> ZoneDraft {
+    ZoneDraft {
+        gateways: Vec::new(),
+        prefixes: Vec::new(),
+        superlinks: Vec::new(),
+        ca_sets: Vec::new(),
+        protocol: zonemesh_core::record::ProtocolRange::CURRENT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(folder: &Path) -> Ledger {
+        let identity = ZoneIdentity::from_seed(&[1; 32]);
+        let zone: ZoneName = "berlin".parse().unwrap();
+        let member = Member {
+            zone: zone.clone(),
+            key: identity.public_key(),
+            prefixes: vec!["10.10.10.0/24".parse().unwrap()],
+            tunnel_ips: vec!["10.255.0.1".parse().unwrap()],
+        };
+        Ledger::open(&zone, identity, vec![member], folder).unwrap()
+    }
+
+    fn announce(ledger: &Ledger, prefix: &str) -> Result<(), PublishError> {
+        ledger.edit(Change::Urgent, |draft| draft.prefixes = vec![prefix.parse().unwrap()])
+    }
+
+    fn version(ledger: &Ledger) -> zonemesh_core::record::Version {
+        ledger.read(|registry| registry.get(registry.zone()).unwrap().record.version)
+    }
+
+    #[test]
+    fn a_restart_goes_on_with_the_stored_counter() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = ledger(folder.path());
+        announce(&first, "10.10.10.0/24").unwrap();
+        let before = version(&first);
+        let second = ledger(folder.path());
+        assert_eq!(version(&second), before);
+        announce(&second, "10.10.10.0/25").unwrap();
+        assert!(version(&second) > before);
+        assert_eq!(version(&second).incarnation, before.incarnation);
+    }
+
+    #[test]
+    fn a_corrupted_record_is_set_aside_and_a_new_incarnation_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        announce(&ledger(folder.path()), "10.10.10.0/24").unwrap();
+        let file = folder.path().join("records/berlin.record");
+        std::fs::write(&file, "garbage").unwrap();
+        let ledger = ledger(folder.path());
+        assert!(ledger.read(|registry| registry.get(registry.zone()).is_none()));
+        assert!(folder.path().join("records/berlin.record.bad1").exists());
+        announce(&ledger, "10.10.10.0/24").unwrap();
+        assert!(file.exists());
+    }
+
+    #[test]
+    fn what_the_zone_may_not_say_is_refused_and_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = ledger(folder.path());
+        announce(&ledger, "10.10.10.0/24").unwrap();
+        let refused = announce(&ledger, "10.10.11.0/24");
+        assert!(matches!(refused, Err(PublishError::OutOfBounds(_))));
+        assert_eq!(ledger.draft().prefixes, ["10.10.10.0/24".parse().unwrap()]);
+    }
+
+    #[test]
+    fn watchers_are_woken_by_a_change_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = ledger(folder.path());
+        let mut revision = ledger.revision();
+        announce(&ledger, "10.10.10.0/24").unwrap();
+        assert!(revision.has_changed().unwrap());
+        revision.mark_unchanged();
+        announce(&ledger, "10.10.10.0/24").unwrap();
+        assert!(!revision.has_changed().unwrap());
+    }
+}

@@ -1,0 +1,12 @@
+//! The mesh registry of this gateway: its ledger, and the streams that keep it equal to others.
+
+mod board;
+mod dialler;
+mod ledger;
+mod server;
+mod stream;
+
+pub(crate) use board::StreamBoard;
+pub(crate) use dialler::{Neighbour, run as dial};
+pub(crate) use ledger::Ledger;
+pub(crate) use server::{Service, bind, run as serve};

@@ -1,0 +1,105 @@
+//! Accepts the neighbours' streams on the tunnel IPs, with mutual TLS.
+//!
+//! The zone of a stream is the one whose key signed the certificate that was shown; nothing a
+//! neighbour says about itself is believed.
+
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt as _, stream as streams};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use zonemesh_api::serve::{self, Incoming};
+use zonemesh_api::v1::RegistryMessage;
+use zonemesh_api::v1::registry_server::{Registry, RegistryServer};
+use zonemesh_core::keepalive::Keepalive;
+use zonemesh_core::name::ZoneName;
+use zonemesh_pki::ZoneTrust;
+
+use super::board::StreamBoard;
+use super::ledger::Ledger;
+use super::stream::{self, Context, OUTBOX, Wires};
+use crate::failure::{Exit, Failure, OrExit as _};
+
+/// Listens on every tunnel IP.
+pub(crate) async fn bind(ips: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, Failure> {
+    let mut listeners = Vec::new();
+    for ip in ips {
+        let address = SocketAddr::new(*ip, port);
+        let listener = TcpListener::bind(address).await.or_exit(Exit::Network, || {
+            format!(
+                "the registry cannot listen on {address}; find who does with: ss -ltnp 'sport = :{port}', or set registry.port"
+            )
+        })?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// What serves the neighbours.
+#[derive(Clone)]
+pub(crate) struct Service {
+    trust: ZoneTrust,
+    context: Context,
+}
+
+impl Service {
+    pub(crate) fn new(trust: ZoneTrust, ledger: Arc<Ledger>, board: Arc<StreamBoard>) -> Self {
+        Self { trust, context: Context { ledger, board } }
+    }
+
+    /// The zone whose key signed the caller's certificate.
+    fn neighbour<T>(&self, request: &Request<T>) -> Result<ZoneName, Status> {
+        let caller = serve::caller(request);
+        let zone = caller.and_then(|caller| self.trust.zone_of(&caller.certificates));
+        let zone = zone.and_then(|zone| zone.parse().ok());
+        zone.ok_or_else(|| Status::unauthenticated("your certificate is not of a known zone"))
+    }
+}
+
+/// Serves the neighbours that connect to `listener` until it is dropped.
+pub(crate) async fn run(
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    service: Service,
+    keepalive: Keepalive,
+) -> anyhow::Result<()> {
+    serve::server(&keepalive)
+        .add_service(RegistryServer::new(service))
+        .serve_with_incoming(Incoming::new(listener, tls))
+        .await?;
+    Ok(())
+}
+
+type Outgoing = Pin<Box<dyn Stream<Item = Result<RegistryMessage, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Registry for Service {
+    type ExchangeStream = Outgoing;
+
+    async fn exchange(
+        &self,
+        request: Request<Streaming<RegistryMessage>>,
+    ) -> Result<Response<Outgoing>, Status> {
+        let neighbour = self.neighbour(&request)?;
+        let (outbound, queue) = mpsc::channel(OUTBOX);
+        let wires = Wires { inbound: request.into_inner(), outbound };
+        let context = self.context.clone();
+        let session = async move {
+            match stream::run(&context, &neighbour, wires, &Notify::new()).await {
+                Ok(()) => None,
+                Err(error) => {
+                    tracing::info!(zone = %neighbour, error = format!("{error:#}"), "ended a registry stream");
+                    Some(Err(Status::failed_precondition(format!("{error:#}"))))
+                }
+            }
+        };
+        // The session lives in the answer: tonic drops both when the neighbour goes away.
+        let end = streams::once(session).filter_map(std::future::ready);
+        let messages = ReceiverStream::new(queue).map(Ok);
+        Ok(Response::new(Box::pin(streams::select(messages, end))))
+    }
+}

@@ -1,0 +1,146 @@
+//! One open stream to a neighbour: moves messages between the wire and its session.
+//!
+//! The same code serves both ends, whoever dialled. A neighbour that reads too slowly gets a
+//! digest in place of what did not fit; one that says what it may not is disconnected.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Notify, mpsc};
+use tonic::Streaming;
+use zonemesh_api::v1::RegistryMessage;
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::replication::{MeshId, Message, Session};
+
+use super::board::StreamBoard;
+use super::ledger::{Ledger, now};
+
+/// Messages that may wait for a slow neighbour.
+pub(super) const OUTBOX: usize = 64;
+
+/// Both directions of a stream.
+pub(super) struct Wires {
+    pub(super) inbound: Streaming<RegistryMessage>,
+    pub(super) outbound: mpsc::Sender<RegistryMessage>,
+}
+
+/// What every stream needs of the gateway.
+#[derive(Clone)]
+pub(super) struct Context {
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) board: Arc<StreamBoard>,
+}
+
+/// Runs a stream to `neighbour`, as its certificate says, until it ends. `probe` asks for a sign
+/// of life now: the path has just changed.
+pub(super) async fn run(
+    context: &Context,
+    neighbour: &ZoneName,
+    wires: Wires,
+    probe: &Notify,
+) -> anyhow::Result<()> {
+    let mut session = Session::new(MeshId::static_peers(), neighbour.clone());
+    let mut open = OpenMark { board: &context.board, zone: neighbour, marked: false };
+    let result = exchange(context, &mut session, &mut open, wires, probe).await;
+    context.board.set_clock_offset(neighbour, session.clock_offset());
+    result
+}
+
+/// Marks the stream open on the board for as long as it lives.
+struct OpenMark<'a> {
+    board: &'a StreamBoard,
+    zone: &'a ZoneName,
+    marked: bool,
+}
+
+impl OpenMark<'_> {
+    fn set(&mut self) {
+        if !self.marked {
+            self.marked = true;
+            self.board.opened(self.zone);
+            tracing::info!(zone = %self.zone, "registry stream open");
+        }
+    }
+}
+
+impl Drop for OpenMark<'_> {
+    fn drop(&mut self) {
+        if self.marked {
+            self.board.closed(self.zone);
+            tracing::info!(zone = %self.zone, "registry stream closed");
+        }
+    }
+}
+
+/// The way out: full means lost, and lost is made good by a digest.
+struct Outbox {
+    queue: mpsc::Sender<RegistryMessage>,
+    lost: bool,
+}
+
+impl Outbox {
+    fn send(&mut self, message: Message) -> anyhow::Result<()> {
+        match self.queue.try_send(message.into()) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(_)) => {
+                self.lost = true;
+                Ok(())
+            }
+            Err(TrySendError::Closed(_)) => anyhow::bail!("the neighbour closed the stream"),
+        }
+    }
+
+    fn must_catch_up(&self) -> bool {
+        self.lost && self.queue.capacity() > 0
+    }
+}
+
+async fn exchange(
+    context: &Context,
+    session: &mut Session,
+    open: &mut OpenMark<'_>,
+    wires: Wires,
+    probe: &Notify,
+) -> anyhow::Result<()> {
+    let ledger = &context.ledger;
+    let mut inbound = wires.inbound;
+    let mut outbox = Outbox { queue: wires.outbound, lost: false };
+    let mut changes = ledger.changes();
+    outbox.send(ledger.open_session(session))?;
+    loop {
+        if outbox.must_catch_up() {
+            outbox.lost = false;
+            outbox.send(ledger.ask(session, Session::handle_loss))?;
+        }
+        let digest_in = Duration::from_millis(session.poll_timeout().since(now()));
+        tokio::select! {
+            message = inbound.message() => {
+                let Some(message) = message.context("the stream broke")? else { return Ok(()) };
+                let message = Message::try_from(message).context("a malformed message")?;
+                for answer in ledger.exchange(session, message)? {
+                    outbox.send(answer)?;
+                }
+                open.set();
+                context.board.set_clock_offset(session.neighbour(), session.clock_offset());
+            }
+            change = changes.recv() => match change {
+                Ok(zone) => {
+                    let push = ledger.ask(session, |session, registry, now| {
+                        session.handle_change(&zone, registry, now)
+                    });
+                    push.map_or(Ok(()), |push| outbox.send(push))?;
+                }
+                Err(RecvError::Lagged(_)) => outbox.lost = true,
+                Err(RecvError::Closed) => return Ok(()),
+            },
+            () = tokio::time::sleep(digest_in) => {
+                let digest = ledger.ask(session, Session::handle_timeout);
+                digest.map_or(Ok(()), |digest| outbox.send(digest))?;
+            }
+            () = probe.notified() => outbox.lost = true,
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The gateway's own keys: read from their files, made on first start, never printed.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey, ZoneIdentity};
+
+use crate::failure::{Exit, Failure, OrExit as _};
+
+/// The WireGuard private key in `file`; a new one on first start.
+pub(crate) fn wireguard(file: &Path) -> Result<WireGuardPrivateKey, Failure> {
+    let text = read_or_create(file, || Ok(WireGuardPrivateKey::from_bytes(random()?).to_base64()))?;
+    WireGuardPrivateKey::from_base64(&text).or_exit(Exit::Configuration, || bad_key(file))
+}
+
+/// The zone identity in `file`; a new one on first start.
+pub(crate) fn zone_identity(file: &Path) -> Result<ZoneIdentity, Failure> {
+    let text = read_or_create(file, || {
+        let seed = Zeroizing::new(random()?);
+        Ok(ZoneIdentity::from_seed(&seed).to_base64())
+    })?;
+    ZoneIdentity::from_base64(&text).or_exit(Exit::Configuration, || bad_key(file))
+}
+
+/// The preshared key in `file`, which must exist.
+pub(crate) fn preshared(file: &Path) -> Result<PresharedKey, Failure> {
+    let text = read(file).or_exit(Exit::Configuration, || {
+        format!("cannot read the preshared key file {}", file.display())
+    })?;
+    PresharedKey::from_base64(&text)
+        .or_exit(Exit::Configuration, || format!("{} holds no key", file.display()))
+}
+
+fn bad_key(file: &Path) -> String {
+    format!(
+        "{} holds no key; put the right one back, or move the file away to have a new key made (every peer must then learn the new public key)",
+        file.display()
+    )
+}
+
+fn random() -> Result<[u8; 32], getrandom::Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn read(file: &Path) -> std::io::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::with_capacity(64));
+    std::fs::File::open(file)?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn read_or_create(
+    file: &Path,
+    make: impl FnOnce() -> Result<Zeroizing<String>, getrandom::Error>,
+) -> Result<Zeroizing<String>, Failure> {
+    match read(file) {
+        Ok(text) => {
+            warn_if_others_can_read(file);
+            Ok(text)
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let text =
+                make().or_exit(Exit::Failed, || "no randomness from the kernel".to_owned())?;
+            create(file, &text).or_exit(Exit::Configuration, || {
+                format!("cannot create the key file {}", file.display())
+            })?;
+            tracing::info!(file = %file.display(), "made a new key");
+            Ok(text)
+        }
+        Err(error) => Err(error).or_exit(Exit::Configuration, || {
+            format!(
+                "cannot read the key file {}; it must be readable by the user that runs zonemeshd",
+                file.display()
+            )
+        }),
+    }
+}
+
+fn create(file: &Path, text: &str) -> std::io::Result<()> {
+    let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    new.write_all(text.as_bytes())?;
+    new.write_all(b"\n")?;
+    new.sync_all()
+}
+
+fn warn_if_others_can_read(file: &Path) {
+    let open = std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0);
+    if open {
+        tracing::warn!(
+            file = %file.display(),
+            "others can read this key file; run: chmod 600 {}", file.display()
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_with_mode_0600() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("wireguard.key");
+        let first = wireguard(&file).unwrap().public_key();
+        assert_eq!(wireguard(&file).unwrap().public_key(), first);
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_damaged_key_file_is_kept_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("zone.key");
+        std::fs::write(&file, "not a key").unwrap();
+        let failure = zone_identity(&file).err().unwrap();
+        assert_eq!(failure.exit, Exit::Configuration);
+        assert!(format!("{failure:?}").contains("zone.key holds no key"));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "not a key");
+    }
+}

@@ -1,0 +1,91 @@
+//! What the gateway keeps on disk: its keys, signed records, its CAs.
+//!
+//! Promises: a file is replaced whole or not at all, also over a power cut; secrets are 0600 in
+//! a folder that is 0700; a file that cannot be read back is set aside, never deleted.
+
+pub(crate) mod keys;
+pub(crate) mod records;
+
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Exit, Failure, OrExit as _};
+
+/// Makes the state folder if it is missing and keeps others out of it.
+pub(crate) fn open_folder(folder: &Path) -> Result<(), Failure> {
+    let message = || {
+        format!(
+            "cannot use the state folder {} (gateway.state_dir): it must be a folder that zonemeshd may write",
+            folder.display()
+        )
+    };
+    std::fs::create_dir_all(folder).or_exit(Exit::Configuration, message)?;
+    let private = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(folder, private).or_exit(Exit::Configuration, message)
+}
+
+/// Replaces `path` with `content` (mode 0600): temporary file, fsync, rename, fsync of the folder.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    std::fs::File::open(folder)?.sync_all()
+}
+
+/// Moves a file that cannot be used out of the way and says where to.
+pub(crate) fn set_aside(path: &Path, reason: &dyn std::fmt::Display) {
+    let aside = aside_name(path);
+    match std::fs::rename(path, &aside) {
+        Ok(()) => tracing::warn!(
+            file = %path.display(), kept_as = %aside.display(), %reason,
+            "a stored file could not be used and was set aside"
+        ),
+        Err(error) => tracing::error!(
+            file = %path.display(), %reason, %error,
+            "a stored file can be neither used nor set aside"
+        ),
+    }
+}
+
+fn aside_name(path: &Path) -> PathBuf {
+    let numbered = |n: u32| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".bad{n}"));
+        PathBuf::from(name)
+    };
+    let free = (1..1000).map(numbered).find(|name| !name.exists());
+    free.unwrap_or_else(|| numbered(1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_file_is_private_and_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("berlin.record");
+        replace(&path, b"one").unwrap();
+        replace(&path, b"two").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary is left");
+    }
+
+    #[test]
+    fn a_bad_file_is_set_aside_and_never_overwrites_an_earlier_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("berlin.record");
+        for text in ["first", "second"] {
+            std::fs::write(&path, text).unwrap();
+            set_aside(&path, &"not a record");
+        }
+        assert!(!path.exists());
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(read("berlin.record.bad1"), "first");
+        assert_eq!(read("berlin.record.bad2"), "second");
+    }
+}

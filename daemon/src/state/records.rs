@@ -1,0 +1,50 @@
+//! Signed records on disk: one file per zone, `records/<zone>.record`.
+//!
+//! Payload and signature are kept as they were received; whether they hold is decided anew each
+//! time they are read. A file that cannot be used is set aside and fetched again from others.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::record::SignedRecord;
+
+use super::{replace, set_aside};
+
+const SUFFIX: &str = "record";
+
+/// The folder of records.
+pub(crate) struct RecordFiles {
+    folder: PathBuf,
+}
+
+impl RecordFiles {
+    /// Opens (and makes) the folder below the state folder.
+    pub(crate) fn open(state_folder: &Path) -> io::Result<Self> {
+        let folder = state_folder.join("records");
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self { folder })
+    }
+
+    /// Everything that can be read; what cannot is set aside.
+    pub(crate) fn read_all(&self) -> io::Result<Vec<(PathBuf, SignedRecord)>> {
+        let mut records = Vec::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if path.extension().is_none_or(|suffix| suffix != SUFFIX) {
+                continue;
+            }
+            match SignedRecord::from_file_bytes(&std::fs::read(&path)?) {
+                Ok(record) => records.push((path, record)),
+                Err(error) => set_aside(&path, &error),
+            }
+        }
+        records.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(records)
+    }
+
+    /// Replaces the record of `zone`.
+    pub(crate) fn store(&self, zone: &ZoneName, record: &SignedRecord) -> io::Result<()> {
+        replace(&self.folder.join(format!("{zone}.{SUFFIX}")), &record.to_file_bytes())
+    }
+}

@@ -1,0 +1,103 @@
+//! From configuration to running tunnels: device, peers, addresses, routes.
+//!
+//! Needs no network answer: tunnels come up with what the configuration and the disk say.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use zonemesh_config::{Config, Peer as PeerConfig};
+use zonemesh_core::key::WireGuardPrivateKey;
+use zonemesh_tunnel::{Peer, StartError, Tunnel, TunnelConfig};
+
+use crate::endpoints::Candidates;
+use crate::failure::{Exit, Failure, OrExit as _};
+use crate::network::{self, Interface};
+use crate::resolver::Watched;
+use crate::state::keys;
+
+/// The running data plane and what it changed in the kernel.
+pub(crate) struct Tunnels {
+    pub(crate) tunnel: Arc<Tunnel>,
+    interface: Interface,
+}
+
+impl Tunnels {
+    /// Starts the data plane, then sets addresses and routes.
+    pub(crate) async fn start(
+        config: &Config,
+        private_key: WireGuardPrivateKey,
+        netlink: rtnetlink::Handle,
+    ) -> Result<Self, Failure> {
+        network::warn_if_off(&config.zone.prefixes);
+        let peers = config.peers.iter().map(|peer| peer_of(config, peer));
+        let peers = peers.collect::<Result<Vec<_>, _>>()?;
+        let settings = TunnelConfig {
+            interface: config.tunnel.interface.clone(),
+            mtu: config.tunnel.mtu,
+            listen_port: config.tunnel.listen_port,
+            private_key,
+            fwmark: None,
+        };
+        let tunnel = start(settings, peers)?;
+        let index = tunnel.if_index();
+        let (mtu, addresses) = (config.tunnel.mtu, &config.tunnel.addresses);
+        let interface = Interface::configure(netlink, index, mtu, addresses).await;
+        let name = &config.tunnel.interface;
+        let mut interface = interface
+            .or_exit(Exit::Network, || format!("cannot configure the interface {name}"))?;
+        for prefix in config.peers.iter().flat_map(allowed_ips) {
+            interface
+                .add_route(prefix)
+                .await
+                .or_exit(Exit::Network, || format!("cannot route {prefix} through {name}"))?;
+        }
+        Ok(Self { tunnel: Arc::new(tunnel), interface })
+    }
+
+    /// Removes the routes; the device goes with the last handle to the data plane.
+    pub(crate) async fn remove_routes(&self) {
+        self.interface.remove_routes().await;
+    }
+}
+
+/// What the resolver looks after: each peer that has configured endpoints.
+pub(crate) fn watched(config: &Config) -> Vec<Watched> {
+    let of = |peer: &PeerConfig| Watched {
+        zone: peer.zone.clone(),
+        key: peer.wireguard_key,
+        candidates: Candidates::new(peer.endpoints.clone()),
+    };
+    config.peers.iter().filter(|peer| !peer.endpoints.is_empty()).map(of).collect()
+}
+
+fn peer_of(config: &Config, peer: &PeerConfig) -> Result<Peer, Failure> {
+    let preshared_key = peer.preshared_key_file.as_deref().map(keys::preshared).transpose()?;
+    Ok(Peer {
+        name: peer.zone.to_string(),
+        public_key: peer.wireguard_key,
+        preshared_key,
+        allowed_ips: allowed_ips(peer).collect(),
+        endpoint: Candidates::new(peer.endpoints.clone()).first_address(),
+        keepalive: Some(config.keepalive.wireguard),
+    })
+}
+
+/// The peer's tunnel IPs and prefixes.
+fn allowed_ips(peer: &PeerConfig) -> impl Iterator<Item = IpNet> {
+    let addresses = peer.tunnel_addresses.iter().copied().map(<IpNet as From<IpAddr>>::from);
+    addresses.chain(peer.prefixes.iter().copied())
+}
+
+fn start(settings: TunnelConfig, peers: Vec<Peer>) -> Result<Tunnel, Failure> {
+    Tunnel::start(settings, peers).map_err(|error| {
+        let exit = match &error {
+            StartError::NotPermitted { .. } | StartError::FirewallMark { .. } => Exit::Policy,
+            StartError::InterfaceName { .. } | StartError::Mtu { .. } | StartError::Peers(_) => {
+                Exit::Configuration
+            }
+            _ => Exit::Network,
+        };
+        Failure::caused(exit, error, "cannot start the tunnels")
+    })
+}

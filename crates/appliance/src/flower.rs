@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::plan::Layout;
+
 /// The shim that gives gRPC of an unmodified Flower its keepalive.
 pub const SHIM: &str = include_str!("shim/sitecustomize.py");
 
@@ -177,6 +179,9 @@ pub struct SuperNodeArguments {
     pub node_config: Option<String>,
 }
 
+/// Seconds between gRPC pings and to wait for an answer: `zonemesh_core::keepalive` says why.
+const KEEPALIVE: (u64, u64) = (60, 20);
+
 /// Where one Flower process lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
@@ -191,6 +196,17 @@ pub struct Home {
 }
 
 impl Home {
+    /// The home of a companion's Flower, with the keepalive of all of Zonemesh.
+    #[must_use]
+    pub fn new(programs: &Path, layout: &Layout) -> Self {
+        Self {
+            programs: programs.to_owned(),
+            folder: layout.flower(),
+            shim: layout.shim(),
+            keepalive: KEEPALIVE,
+        }
+    }
+
     /// The whole environment of a Flower process.
     #[must_use]
     pub fn environment(&self) -> BTreeMap<String, String> {

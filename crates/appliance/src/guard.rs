@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitCode, ExitStatus};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
@@ -43,6 +43,23 @@ pub fn run(guarded: &Guarded) -> std::io::Result<u8> {
     // The thread that reads standard input is still blocked in its read.
     runtime.shutdown_background();
     ended.map(exit_code)
+}
+
+/// As [`run`], with an exit code for every end: a program that cannot be started gives 127.
+#[must_use]
+pub fn exit(guarded: &Guarded) -> ExitCode {
+    use std::io::Write;
+
+    match run(guarded) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let program = guarded.command.first().map(|name| name.to_string_lossy());
+            let program = program.unwrap_or_default();
+            // Standard error is the companion's log of this program; it may be gone.
+            let _ = writeln!(std::io::stderr(), "cannot run {program}: {error}");
+            ExitCode::from(CANNOT_START)
+        }
+    }
 }
 
 async fn watch(guarded: &Guarded) -> std::io::Result<ExitStatus> {

@@ -8,9 +8,11 @@
 
 pub mod backoff;
 pub mod child;
+pub mod companion;
 pub mod context;
 pub mod files;
 pub mod flower;
+pub mod gateway;
 pub mod guard;
 pub mod installed;
 pub mod onegate;
@@ -23,3 +25,5 @@ pub mod settings;
 pub mod startup;
 pub mod variables;
 pub mod view;
+
+pub use zonemesh_pki as pki;

@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::context::{Context, ContextError};
+use crate::files::FileError;
 use crate::variables::{SettingsErrors, Variables};
 
 /// Exit code for wrong settings.
@@ -67,9 +68,35 @@ pub async fn stop_signal() -> std::io::Result<()> {
     Ok(())
 }
 
-/// The exit code of a failure: settings and context 7, all else 1.
+/// The exit code of a failure: settings, context, user and state folder 7, all else 1.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let settings = error.is::<SettingsErrors>() || error.is::<ContextError>();
+    let settings =
+        error.is::<SettingsErrors>() || error.is::<ContextError>() || error.is::<FileError>();
     ExitCode::from(if settings { CONFIGURATION } else { 1 })
+}
+
+/// Runs a companion on a small runtime: it has little to do.
+///
+/// # Errors
+/// The future's own, or no runtime.
+pub fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(future)
+}
+
+/// Says once what went wrong, and gives the exit code.
+#[must_use]
+pub fn finish(ended: anyhow::Result<ExitCode>) -> ExitCode {
+    use std::io::Write;
+
+    match ended {
+        Ok(code) => code,
+        Err(error) => {
+            // Nobody is left to tell if standard error is closed.
+            let _ = writeln!(std::io::stderr(), "{error:#}");
+            exit_code(&error)
+        }
+    }
 }

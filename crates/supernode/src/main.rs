@@ -1,2 +1,75 @@
-//! Skeleton.
-fn main() {}
+//! `zonemesh-supernode`: the companion in a SuperNode's VM. It finds the SuperLink of its federation
+//! through the zone's gateway, checks what Flower would not say, and keeps Flower running.
+//!
+//! It promises exit code 7 for settings that cannot work and none for anything that may pass: that
+//! is tried again. Specification: docs/ARCHITECTURE.md.
+
+mod decision;
+mod plan;
+mod run;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use zonemesh_appliance::files::Owner;
+use zonemesh_appliance::settings::{self, SuperNodeSettings};
+use zonemesh_appliance::{guard, startup};
+
+/// `plan` says that Flower would not be started now.
+const NOT_NOW: ExitCode = ExitCode::FAILURE;
+
+/// Finds, checks and runs a Flower SuperNode for a federation.
+#[derive(Parser)]
+#[command(version, after_help = "Settings: ONEAPP_ZONEMESH_* in the environment or the context.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs until it is told to stop.
+    Run {
+        /// An OpenNebula context.sh; it is parsed and never sourced.
+        #[arg(long, value_name = "FILE")]
+        context: Option<PathBuf>,
+    },
+    /// Prints what `run` would do, as JSON without secrets.
+    Plan {
+        /// An OpenNebula context.sh; it is parsed and never sourced.
+        #[arg(long, value_name = "FILE")]
+        context: Option<PathBuf>,
+    },
+    /// Runs a program until standard input ends; used by `run`.
+    #[command(hide = true)]
+    Guard {
+        #[arg(long, value_name = "UID:GID")]
+        owner: Option<Owner>,
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+fn main() -> ExitCode {
+    let ended = match Arguments::parse().command {
+        Command::Guard { owner, command } => {
+            return guard::exit(&guard::Guarded { owner, command });
+        }
+        Command::Run { context } => {
+            let settings = read(context.as_deref());
+            settings.and_then(|settings| startup::block_on(run::run(settings))).map(|()| true)
+        }
+        Command::Plan { context } => read(context.as_deref())
+            .and_then(|settings| startup::block_on(run::print_plan(settings))),
+    };
+    startup::finish(ended.map(|well| if well { ExitCode::SUCCESS } else { NOT_NOW }))
+}
+
+fn read(file: Option<&Path>) -> anyhow::Result<SuperNodeSettings> {
+    startup::logging()?;
+    startup::crypto();
+    let context = startup::context(file)?;
+    Ok(settings::supernode(startup::variables(file, context.as_ref()))?)
+}

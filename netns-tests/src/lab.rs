@@ -69,6 +69,12 @@ impl Zone {
         format!("{a}.{b}.{c}.0/24")
     }
 
+    /// All its VMs.
+    #[must_use]
+    pub fn vms(&self) -> &[Vm] {
+        &self.vms
+    }
+
     /// A VM by name.
     ///
     /// # Errors
@@ -257,20 +263,32 @@ impl Lab {
         Ok(())
     }
 
-    /// Says that all went well: without it, dropping the Lab prints every log.
-    pub fn succeeded(&mut self) {
+    /// Ends a scenario that went well: without this, dropping the Lab prints every log.
+    ///
+    /// # Errors
+    /// When something panicked on the way: no scenario is good then.
+    pub fn succeeded(&mut self) -> Result<()> {
+        for path in self.logs()? {
+            let log = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
+            anyhow::ensure!(!log.contains("panicked at"), "{} has a panic", path.display());
+        }
         self.succeeded = true;
+        Ok(())
     }
 
-    fn print_logs(&self) -> Result<()> {
-        use std::io::Write;
-        let mut err = std::io::stderr().lock();
+    fn logs(&self) -> Result<Vec<PathBuf>> {
         let mut logs: Vec<PathBuf> = std::fs::read_dir(&self.folder)?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| path.extension().is_some_and(|kind| kind == "log"))
             .collect();
         logs.sort();
-        for path in logs {
+        Ok(logs)
+    }
+
+    fn print_logs(&self) -> Result<()> {
+        use std::io::Write;
+        let mut err = std::io::stderr().lock();
+        for path in self.logs()? {
             let bytes = std::fs::read(&path)?;
             let text = process::without_colours(&String::from_utf8_lossy(&bytes));
             writeln!(err, "---- {} ----\n{}", path.display(), process::tail(&text))?;

@@ -8,7 +8,10 @@
 pub mod binaries;
 pub mod capture;
 pub mod faults;
+pub mod federation;
+pub mod flower;
 pub mod lab;
+pub mod mesh;
 pub mod namespace;
 pub mod privilege;
 pub mod process;

@@ -44,8 +44,7 @@ fn zones_reach_each_other_only_when_the_wan_routes_their_lans() -> Result<()> {
     ensure!(replies(&lab, 3, 56)? == 0, "the WAN must not know the LANs");
     lab.route_lans_over_wan()?;
     ensure!(replies(&lab, 3, 56)? == 3, "routed, they must reach each other");
-    lab.succeeded();
-    Ok(())
+    lab.succeeded()
 }
 
 #[test]
@@ -66,8 +65,7 @@ fn a_cut_is_total_and_heals_and_leaves_other_faults_alone() -> Result<()> {
     // A link that goes down takes the router's routes over it along.
     lab.route_lans_over_wan()?;
     ensure!(replies(&lab, 5, 56)? == 5);
-    lab.succeeded();
-    Ok(())
+    lab.succeeded()
 }
 
 #[test]
@@ -78,8 +76,7 @@ fn loss_is_about_what_was_asked_for_each_way() -> Result<()> {
     // 0.8 of the requests, 0.8 of their replies: 256 of 400, standard deviation below 10.
     let back = replies(&lab, 400, 56)?;
     ensure!((205..=305).contains(&back), "{back} of 400 came back");
-    lab.succeeded();
-    Ok(())
+    lab.succeeded()
 }
 
 #[test]
@@ -94,8 +91,7 @@ fn a_limited_link_takes_its_time() -> Result<()> {
     ensure!(limited > Duration::from_millis(1_300), "168 kB took only {limited:?}");
     lab.limit("berlin", None)?;
     ensure!(replies(&lab, 10, 1400)? == 10);
-    lab.succeeded();
-    Ok(())
+    lab.succeeded()
 }
 
 /// Sends numbered datagrams from berlin's gateway through a relay; returns what madrid's received.
@@ -151,8 +147,7 @@ fn the_relay_delays_and_reorders_and_loses_the_same_datagrams_for_the_same_seed(
     ensure!(first.windows(2).any(|pair| pair[0].0 > pair[1].0), "some must overtake");
     let late = first.iter().filter(|(_, took)| *took >= Duration::from_millis(28)).count();
     ensure!(late * 100 > first.len() * 85, "only {late} of {} were delayed", first.len());
-    lab.succeeded();
-    Ok(())
+    lab.succeeded()
 }
 
 #[test]
@@ -180,8 +175,7 @@ fn a_capture_tells_wireguard_from_everything_else() -> Result<()> {
     // Both links see the datagram, its bounce, and two pings with their replies.
     ensure!(report.violations.frames == 12, "{report}");
     ensure!(report.examples.iter().any(|text| text.contains("not WireGuard")), "{report}");
-    lab.succeeded();
-    Ok(())
+    lab.succeeded()
 }
 
 #[test]
@@ -193,7 +187,7 @@ fn a_dropped_lab_leaves_no_namespace_no_process_and_no_file() -> Result<()> {
     let (pid, folder) = (sleeper.pid(), lab.folder().to_owned());
     sleeper.left();
     let names = [lab.router().name().to_owned(), lab.zone("madrid")?.gateway.name().to_owned()];
-    lab.succeeded();
+    lab.succeeded()?;
     drop(lab);
     let listed = namespace::run(Command::new("ip").args(["netns", "list"]))?;
     ensure!(!names.iter().any(|name| listed.contains(name.as_str())), "{listed}");
@@ -210,7 +204,7 @@ fn what_a_killed_lab_left_is_reaped_and_a_kept_one_is_not() -> Result<()> {
         namespace::run(Command::new("ip").args(["netns", "add", name]))?;
     }
     let mut lab = Lab::new(&[])?;
-    lab.succeeded();
+    lab.succeeded()?;
     let listed = namespace::run(Command::new("ip").args(["netns", "list"]))?;
     namespace::run(Command::new("ip").args(["netns", "del", dead[1]]))?;
     ensure!(!listed.contains(dead[0]) && listed.contains(dead[1]), "{listed}");

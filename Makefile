@@ -1,0 +1,50 @@
+# Zonemesh: what a person types. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+# Users that are not root have no sbin in their path on Debian; the lab needs ip, nft and tc.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+LAB := $(CARGO) run --quiet --package netns-tests --bin
+SCRIPTS = $(shell git ls-files '*.sh') .ci/run
+
+.PHONY: help setup build demo test lint bench-mesh clean-lab
+
+help: ## List the targets.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+setup: ## Install what the demo and the tests need, if it is missing.
+	@netns-tests/setup.sh
+
+build: ## Build the release binaries.
+	$(CARGO) build --release --workspace --bins
+
+demo: ## Three zones, one federation, on this machine; KEEP=1 leaves the zones up.
+	@netns-tests/setup.sh tools flower
+	@$(MAKE) --no-print-directory build
+	@$(LAB) zonemesh-demo --release -- $(if $(KEEP),--keep)
+
+test: setup ## Unit tests, then the scenarios over the real binaries.
+	$(CARGO) build --workspace --bins
+	$(CARGO) nextest run --workspace
+	$(CARGO) nextest run --package netns-tests --test lab --test scenarios --no-run
+	$(LAB) zonemesh-lab -- enter -- \
+	  $(CARGO) nextest run --package netns-tests --test lab --test scenarios --profile scenarios
+
+lint: ## Format, clippy, documentation, layering, scripts.
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --package netns-tests --test lab --test scenarios -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	$(CARGO) test --quiet --package netns-tests --test layering
+	for script in $(SCRIPTS); do bash -n "$$script"; done
+
+bench-mesh: ## Discovery time, first handshake, memory.
+	@netns-tests/setup.sh tools
+	@$(MAKE) --no-print-directory build
+	@$(LAB) zonemesh-bench-mesh --release
+
+clean-lab: ## Remove what killed or kept labs left behind.
+	@$(LAB) zonemesh-lab -- clean

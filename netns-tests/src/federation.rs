@@ -1,0 +1,325 @@
+//! The stage of most scenarios: three zones, a SuperLink in the first, a SuperNode in each other.
+//!
+//! ```text
+//!   berlin                      WAN                       madrid                  paris
+//!   superlink 10.10.10.5 - gw [ router ] gw - supernode 10.10.11.5    gw - supernode 10.10.12.5
+//! ```
+//!
+//! Owns the companions and their settings. Promises that they learn everything from their gateway:
+//! a SuperNode is told a federation's name, never an address of the SuperLink.
+//! Refuses to start Flower itself.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::binaries;
+use crate::flower::{Flower, Plan, Run, Submission};
+use crate::lab::{Lab, Zone, ZonePlan};
+use crate::mesh::{FEDERATION, LOCAL_API_PORT, Mesh};
+use crate::process::Process;
+use crate::wait::{Look, until};
+
+/// The zone of the SuperLink.
+pub const HOME: &str = "berlin";
+/// The zones that train, in the order of their partitions.
+pub const TRAINING: [&str; 2] = ["madrid", "paris"];
+
+/// The SuperLink's VM.
+pub const SUPERLINK: &str = "superlink";
+/// The VM of a zone's SuperNode.
+pub const SUPERNODE: &str = "supernode";
+/// Flower itself takes seconds to start, and up to a minute on a starved machine.
+const FLOWER_PATIENCE: Duration = Duration::from_secs(180);
+
+/// The three zones.
+pub const ZONES: [ZonePlan<'static>; 3] = [
+    ZonePlan { name: HOME, vms: &[SUPERLINK] },
+    ZonePlan { name: TRAINING[0], vms: &[SUPERNODE] },
+    ZonePlan { name: TRAINING[1], vms: &[SUPERNODE] },
+];
+
+/// Zones, gateways and companions.
+#[derive(Debug)]
+pub struct Federation {
+    /// The companions by zone. Declared first: they end before their zones go.
+    companions: BTreeMap<String, Process>,
+    /// The gateways.
+    pub mesh: Mesh,
+    /// The zones.
+    pub lab: Lab,
+    /// Flower.
+    pub flower: Flower,
+    runs: u32,
+}
+
+impl Federation {
+    /// Prepares gateways and companions on a Lab made of [`ZONES`]; starts nothing.
+    ///
+    /// # Errors
+    /// When Flower is not installed or keys cannot be made.
+    pub fn prepare(lab: Lab) -> Result<Self> {
+        let flower = Flower::find()?;
+        let mesh = Mesh::prepare(&lab)?;
+        Ok(Self { companions: BTreeMap::new(), mesh, lab, flower, runs: 0 })
+    }
+
+    /// Starts the gateways and waits until all tunnels and registry streams are up.
+    ///
+    /// # Errors
+    /// When they do not come up in 30 s.
+    pub fn connect(&mut self) -> Result<Duration> {
+        self.mesh.start(&self.lab)?;
+        self.mesh.wait_until_connected(crate::mesh::patience())
+    }
+
+    /// Everything up: gateways, SuperLink, both SuperNodes.
+    ///
+    /// # Errors
+    /// When a part does not come up.
+    pub fn start(lab: Lab) -> Result<Self> {
+        let mut federation = Self::prepare(lab)?;
+        federation.connect()?;
+        federation.start_superlink()?;
+        federation.wait_until_ready()?;
+        for zone in TRAINING {
+            federation.start_supernode(zone)?;
+        }
+        Ok(federation)
+    }
+
+    /// Starts the SuperLink's companion in its VM.
+    ///
+    /// # Errors
+    /// When it cannot start.
+    pub fn start_superlink(&mut self) -> Result<()> {
+        let settings = self.superlink_settings(SUPERLINK)?;
+        self.start_superlink_with(SUPERLINK, settings)
+    }
+
+    /// As [`Federation::start_superlink`], in another VM or with settings changed by the scenario.
+    ///
+    /// # Errors
+    /// When it cannot start.
+    pub fn start_superlink_with(&mut self, vm: &str, settings: Settings) -> Result<()> {
+        self.start_companion(Place { zone: HOME, vm, role: SUPERLINK }, settings)
+    }
+
+    /// What the SuperLink's companion in this VM is told.
+    ///
+    /// # Errors
+    /// When the gateway does not answer.
+    pub fn superlink_settings(&mut self, vm: &str) -> Result<Settings> {
+        let mut settings = self.common_settings(HOME, vm)?;
+        let address = self.lab.zone(HOME)?.vm(vm)?.address;
+        settings.insert("ONEAPP_ZONEMESH_TOKEN", self.mesh.token().to_owned());
+        settings.insert("ONEAPP_ZONEMESH_ADDRESS", address.to_string());
+        Ok(settings)
+    }
+
+    /// Starts the companion of a training zone's SuperNode.
+    ///
+    /// # Errors
+    /// When it cannot start.
+    pub fn start_supernode(&mut self, zone: &str) -> Result<()> {
+        let settings = self.supernode_settings(zone)?;
+        self.start_supernode_with(zone, settings)
+    }
+
+    /// As [`Federation::start_supernode`], with settings changed by the scenario.
+    ///
+    /// # Errors
+    /// When it cannot start.
+    pub fn start_supernode_with(&mut self, zone: &str, settings: Settings) -> Result<()> {
+        self.start_companion(Place { zone, vm: SUPERNODE, role: SUPERNODE }, settings)
+    }
+
+    /// What a SuperNode's companion of this zone is told.
+    ///
+    /// # Errors
+    /// When the gateway of the zone does not answer.
+    pub fn supernode_settings(&mut self, zone: &str) -> Result<Settings> {
+        let mut settings = self.common_settings(zone, SUPERNODE)?;
+        let partition = TRAINING.iter().position(|name| *name == zone).unwrap_or_default();
+        let config = format!("partition-id={partition} num-partitions={}", TRAINING.len());
+        settings.insert("ONEAPP_ZONEMESH_NODE_CONFIG", config);
+        Ok(settings)
+    }
+
+    /// The folder that a VM's companion keeps its state in.
+    #[must_use]
+    pub fn companion_folder(&self, zone: &str, vm: &str) -> PathBuf {
+        self.lab.folder().join(format!("{zone}-{vm}-state"))
+    }
+
+    fn common_settings(&mut self, zone: &str, vm: &str) -> Result<Settings> {
+        let gateway = self.mesh.gateway(zone)?;
+        gateway.wait_until_ready(crate::mesh::patience())?;
+        let fingerprint = gateway.local_api_fingerprint()?;
+        let state = self.companion_folder(zone, vm);
+        let address = self.lab.zone(zone)?.lan_address;
+        Ok(BTreeMap::from([
+            ("ONEAPP_ZONEMESH_FEDERATION", FEDERATION.to_owned()),
+            ("ONEAPP_ZONEMESH_GATEWAY", format!("{address}:{LOCAL_API_PORT}")),
+            ("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", fingerprint),
+            ("ONEAPP_ZONEMESH_FLOWER_BIN", self.flower.bin().display().to_string()),
+            ("ONEAPP_ZONEMESH_STATE_DIR", state.display().to_string()),
+        ]))
+    }
+
+    fn start_companion(&mut self, place: Place<'_>, settings: Settings) -> Result<()> {
+        let Place { zone, vm, role } = place;
+        let program = binaries::find(&format!("zonemesh-{role}"))?;
+        let mut command = self.lab.zone(zone)?.vm(vm)?.namespace.command(program);
+        command.arg("run").envs(settings);
+        let process = Process::spawn(&format!("{zone}-{vm}"), command, self.lab.folder())?;
+        self.companions.insert(zone.to_owned(), process);
+        Ok(())
+    }
+
+    /// The companion of a zone.
+    ///
+    /// # Errors
+    /// When it was never started.
+    pub fn companion(&mut self, zone: &str) -> Result<&mut Process> {
+        let found = self.companions.get_mut(zone);
+        found.with_context(|| format!("no companion was started in {zone}"))
+    }
+
+    /// Ends a zone's companion and all that runs in its VM, as a power cut would.
+    ///
+    /// # Errors
+    /// When there is no such VM.
+    pub fn cut_power(&mut self, zone: &str, vm: &str) -> Result<()> {
+        self.lab.zone(zone)?.vm(vm)?.namespace.kill_all()?;
+        drop(self.companions.remove(zone));
+        Ok(())
+    }
+
+    /// Waits until the SuperLink is announced as ready in every zone.
+    ///
+    /// # Errors
+    /// After three minutes, with what the last zone knew.
+    pub fn wait_until_ready(&mut self) -> Result<Duration> {
+        let start = std::time::Instant::now();
+        let zones: Vec<String> = self.lab.zones().iter().map(|zone| zone.name.clone()).collect();
+        for zone in zones {
+            self.wait_for_superlink(&zone, "ready", FLOWER_PATIENCE)?;
+        }
+        Ok(start.elapsed())
+    }
+
+    /// Waits until a zone's gateway knows the SuperLink with this readiness.
+    ///
+    /// # Errors
+    /// After `timeout`, or when the SuperLink's companion ends.
+    pub fn wait_for_superlink(
+        &mut self,
+        zone: &str,
+        readiness: &str,
+        timeout: Duration,
+    ) -> Result<Duration> {
+        let what = format!("the SuperLink to be {readiness} in {zone}");
+        let (_, took) = until(&what, timeout, || {
+            if let Some(status) = self.companion(HOME)?.ended()? {
+                let output = self.companion(HOME)?.output()?;
+                anyhow::bail!("the SuperLink's companion ended with {status}:\n{output}");
+            }
+            let known = match self.mesh.gateway(zone)?.ask(&["superlink", "list"]) {
+                Ok(known) => known,
+                Err(error) => return Ok(Look::Not(format!("{error:#}"))),
+            };
+            let mut all = known["superlinks"].as_array().into_iter().flatten();
+            Ok(Look::<()>::when(all.any(|one| one["readiness"] == readiness), &known))
+        })?;
+        Ok(took)
+    }
+
+    /// Writes the federation's CA certificate to a file, as the registry has it.
+    ///
+    /// # Errors
+    /// When no CA is announced.
+    pub fn ca_file(&mut self) -> Result<PathBuf> {
+        let known = self.mesh.gateway(HOME)?.ask(&["superlink", "list"])?;
+        let pem = known["superlinks"][0]["cas"][0]["pem"].as_str();
+        let file = self.lab.folder().join("federation-ca.pem");
+        std::fs::write(&file, pem.with_context(|| format!("no CA in {known}"))?)?;
+        Ok(file)
+    }
+
+    /// Submits the app next to the SuperLink, as its operator would.
+    ///
+    /// # Errors
+    /// When `flwr run` cannot start.
+    pub fn submit(&mut self, plan: Plan) -> Result<Run> {
+        self.runs += 1;
+        let ca = self.ca_file()?;
+        let vm = self.lab.zone(HOME)?.vm(SUPERLINK)?;
+        let place = Submission {
+            name: &format!("flwr-run-{}", self.runs),
+            namespace: &vm.namespace,
+            folder: self.lab.folder(),
+            address: vm.address,
+            ca: &ca,
+        };
+        self.flower.submit(&place, plan)
+    }
+
+    /// Runs the app to its end and holds its result against plain FedAvg.
+    ///
+    /// # Errors
+    /// When the run fails, a round is missing, or the digest is another.
+    pub fn train(&mut self, plan: Plan) -> Result<()> {
+        let run = self.submit(plan)?;
+        self.check(run, plan)
+    }
+
+    /// Waits for a run's end and holds its result against plain FedAvg.
+    ///
+    /// # Errors
+    /// When the run fails, a round is missing, or the digest is another.
+    pub fn check(&self, run: Run, plan: Plan) -> Result<()> {
+        let outcome = run.finish(Duration::from_secs(300))?;
+        let expected = self.flower.expected(plan)?;
+        anyhow::ensure!(
+            outcome.digest == expected.digest && outcome.rounds_done == plan.rounds,
+            "plain FedAvg gives {expected:?}, the federation gave {outcome:?}"
+        );
+        Ok(())
+    }
+
+    /// Leaves all processes running when this value goes (`KEEP=1`).
+    pub fn left(&mut self) {
+        self.mesh.left();
+        self.companions.values_mut().for_each(Process::left);
+    }
+
+    /// Ends a scenario that went well.
+    ///
+    /// # Errors
+    /// As [`Lab::succeeded`].
+    pub fn succeeded(&mut self) -> Result<()> {
+        self.lab.succeeded()
+    }
+
+    /// A zone of the Lab.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub fn zone(&self, name: &str) -> Result<&Zone> {
+        self.lab.zone(name)
+    }
+}
+
+/// Which companion runs where.
+#[derive(Debug, Clone, Copy)]
+struct Place<'a> {
+    zone: &'a str,
+    vm: &'a str,
+    role: &'a str,
+}
+
+/// Environment variables of a companion.
+pub type Settings = BTreeMap<&'static str, String>;

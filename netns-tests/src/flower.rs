@@ -1,0 +1,232 @@
+//! The real Flower 1.25.0 and the numpy app that the scenarios train.
+//!
+//! Owns the Python environment's place, a copy of the app per run, and the reading of its result.
+//! Promises that "right" means the digest of plain FedAvg, computed without Flower by the same
+//! numpy code. Refuses to call a run good because it completed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use crate::namespace::{Namespace, run};
+use crate::process::{Process, without_colours};
+
+const VERSION: &str = "1.25.0";
+/// Flower's default port for `flwr run`.
+pub const CONTROL_PORT: u16 = 9093;
+const RESULT: &str = "FLMINI_RESULT ";
+
+/// What the app printed at its end.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Outcome {
+    /// Rounds whose evaluation came back.
+    pub rounds_done: u32,
+    /// Rounds that were asked for.
+    pub rounds_asked: u32,
+    /// Hash of the weights at six decimals.
+    pub digest: String,
+    /// Mean loss after each round.
+    pub loss: Vec<f64>,
+    /// How long the training took.
+    pub seconds: f64,
+}
+
+/// The same training without Flower.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expected {
+    /// Hash of the weights at six decimals.
+    pub digest: String,
+    /// Mean loss at the end.
+    pub loss: f64,
+}
+
+/// What a run is to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Rounds of FedAvg.
+    pub rounds: u32,
+    /// SuperNodes that take part in each.
+    pub nodes: u32,
+    /// How long each SuperNode holds each training message: keeps a round open for a fault.
+    pub train_sleep: Duration,
+}
+
+/// The Python environment.
+#[derive(Debug, Clone)]
+pub struct Flower {
+    bin: PathBuf,
+    app: PathBuf,
+}
+
+impl Flower {
+    /// The environment that `netns-tests/setup.sh flower` makes.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn find() -> Result<Self> {
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+        let cache = cache.or_else(home).context("neither XDG_CACHE_HOME nor HOME is set")?;
+        let folder = cache.join(format!("zonemesh/flower-{VERSION}"));
+        let there = folder.join("stamp").is_file();
+        ensure!(there, "{} is missing -> netns-tests/setup.sh flower", folder.display());
+        let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("flower/flapp");
+        Ok(Self { bin: folder.join("bin"), app })
+    }
+
+    /// The folder with `flower-superlink`, `flower-supernode`, `flwr` and `python`.
+    #[must_use]
+    pub fn bin(&self) -> &Path {
+        &self.bin
+    }
+
+    /// Plain FedAvg over the partitions 0..nodes.
+    ///
+    /// # Errors
+    /// When Python fails.
+    pub fn expected(&self, plan: Plan) -> Result<Expected> {
+        let Plan { rounds, nodes, .. } = plan;
+        let code = format!(
+            "from flmini.task import expected; print(*expected({rounds}, 20, 0.1, range({nodes})))"
+        );
+        let mut python = Command::new(self.bin.join("python"));
+        let text = run(python.args(["-c", &code]).env("PYTHONPATH", &self.app))?;
+        let (digest, loss) = text.trim().split_once(' ').context("expected() printed one word")?;
+        Ok(Expected { digest: digest.to_owned(), loss: loss.parse()? })
+    }
+
+    /// Starts `flwr run` in the SuperLink's VM.
+    ///
+    /// # Errors
+    /// When the app cannot be copied or the command not started.
+    pub fn submit(&self, place: &Submission<'_>, plan: Plan) -> Result<Run> {
+        let home = place.folder.join(place.name);
+        let app = self.copy_app(&home, place)?;
+        let settings: BTreeMap<&str, String> = BTreeMap::from([
+            ("num-server-rounds", plan.rounds.to_string()),
+            ("min-nodes", plan.nodes.to_string()),
+            ("train-sleep-s", format!("{:.1}", plan.train_sleep.as_secs_f64())),
+        ]);
+        let settings: Vec<String> =
+            settings.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mut command = place.namespace.command(self.bin.join("flwr"));
+        command
+            .arg("run")
+            .arg(&app)
+            .args(["mesh", "--stream", "--run-config", &settings.join(" ")])
+            .current_dir(&app)
+            .envs(quiet_environment(&self.bin, &home));
+        Ok(Run { process: Process::spawn(place.name, command, place.folder)? })
+    }
+
+    /// A private copy of the app; Flower 1.25 reads the connection from its pyproject.toml.
+    fn copy_app(&self, home: &Path, place: &Submission<'_>) -> Result<PathBuf> {
+        std::fs::create_dir_all(home)?;
+        let app = home.join("app");
+        run(Command::new("cp").arg("-r").arg(&self.app).arg(&app))?;
+        let project = app.join("pyproject.toml");
+        let mut text = std::fs::read_to_string(&project)?;
+        text.push_str(&format!(
+            "\n[tool.flwr.federations]\ndefault = \"mesh\"\n\n[tool.flwr.federations.mesh]\n\
+             address = \"{}:{CONTROL_PORT}\"\nroot-certificates = \"{}\"\n",
+            place.address,
+            place.ca.display()
+        ));
+        std::fs::write(&project, text)?;
+        Ok(app)
+    }
+}
+
+/// Where a run is submitted.
+#[derive(Debug, Clone, Copy)]
+pub struct Submission<'a> {
+    /// Name of the run: of its log and its folder.
+    pub name: &'a str,
+    /// The SuperLink's VM.
+    pub namespace: &'a Namespace,
+    /// Where the run's files go.
+    pub folder: &'a Path,
+    /// The SuperLink's address.
+    pub address: std::net::Ipv4Addr,
+    /// The federation's CA certificate.
+    pub ca: &'a Path,
+}
+
+/// A `flwr run --stream` under way.
+#[derive(Debug)]
+pub struct Run {
+    process: Process,
+}
+
+impl Run {
+    /// Waits for a text in the streamed log, such as `[ROUND 2/`.
+    ///
+    /// # Errors
+    /// When it does not come in time or the run ends first.
+    pub fn wait_for(&mut self, text: &str, timeout: Duration) -> Result<Duration> {
+        self.process.wait_for(text, timeout).map(|(_, took)| took)
+    }
+
+    /// The streamed log so far.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn output(&self) -> Result<String> {
+        self.process.output()
+    }
+
+    /// Waits for the end and reads the result.
+    ///
+    /// # Errors
+    /// After `timeout`, or when the run printed no result.
+    pub fn finish(mut self, timeout: Duration) -> Result<Outcome> {
+        let (code, output) = self.process.wait_for_end(timeout)?;
+        parse(&output).with_context(|| format!("flwr run ended with {code}:\n{output}"))
+    }
+}
+
+fn parse(output: &str) -> Result<Outcome> {
+    let plain = without_colours(output);
+    let (_, rest) = plain.split_once(RESULT).context("no FLMINI_RESULT in the log")?;
+    let line = rest.lines().next().unwrap_or_default();
+    serde_json::from_str(line).with_context(|| format!("FLMINI_RESULT is not readable: {line}"))
+}
+
+/// No telemetry, no update check, no home of its own: zones have no Internet.
+fn quiet_environment(bin: &Path, home: &Path) -> Vec<(&'static str, String)> {
+    vec![
+        ("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display())),
+        ("HOME", home.display().to_string()),
+        ("FLWR_HOME", home.join(".flwr").display().to_string()),
+        ("PYTHONUNBUFFERED", "1".to_owned()),
+        ("LANG", "C.UTF-8".to_owned()),
+        // Rich wraps long lines at the width it assumes, which would cut the result in two.
+        ("COLUMNS", "4000".to_owned()),
+        ("FLWR_TELEMETRY_ENABLED", "0".to_owned()),
+        ("FLWR_DISABLE_UPDATE_CHECK", "1".to_owned()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_is_read_from_a_coloured_log() {
+        let line = r#"FLMINI_RESULT {"rounds_done": 3, "rounds_asked": 3, "digest": "ab", "loss": [0.5, 0.1], "seconds": 1.5}"#;
+        let log = format!("\x1b[32mINFO\x1b[0m :      x\n{line}\nINFO: end\n");
+        let outcome = parse(&log).expect("a result");
+        assert_eq!((outcome.rounds_done, outcome.digest.as_str()), (3, "ab"));
+        assert_eq!(outcome.loss, [0.5, 0.1]);
+    }
+
+    #[test]
+    fn a_log_without_a_result_is_an_error() {
+        assert!(parse("Run finished").is_err());
+        assert!(parse("FLMINI_RESULT {\"rounds_done\": ").is_err());
+    }
+}

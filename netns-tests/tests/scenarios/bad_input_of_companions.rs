@@ -1,0 +1,77 @@
+//! Companions with wrong settings: the reason has a stable code, and they keep trying.
+//!
+//! ```text
+//!   berlin
+//!   superlink 10.10.10.5 - gw       (no other zone is needed)
+//!   other     10.10.10.6 -/
+//! ```
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use netns_tests::federation::{Federation, HOME, SUPERLINK, Settings};
+use netns_tests::lab::{Lab, ZonePlan};
+
+const ZONES: [ZonePlan<'_>; 1] = [ZonePlan { name: "berlin", vms: &[SUPERLINK, "other"] }];
+const TOLD_WITHIN: Duration = Duration::from_secs(15);
+
+fn tells(code: &str, spoil: impl FnOnce(&mut Settings)) -> Result<()> {
+    let mut federation = Federation::prepare(Lab::new(&ZONES)?)?;
+    federation.mesh.start(&federation.lab)?;
+    let mut settings = federation.superlink_settings(SUPERLINK)?;
+    spoil(&mut settings);
+    federation.start_superlink_with(SUPERLINK, settings)?;
+    let companion = federation.companion(HOME)?;
+    companion.wait_for(code, TOLD_WITHIN)?;
+    ensure!(companion.ended()?.is_none(), "it must keep trying");
+    let known = federation.mesh.gateway(HOME)?.ask(&["superlink", "list"])?;
+    let none = known["superlinks"].as_array().is_some_and(Vec::is_empty);
+    ensure!(none, "nothing may be registered: {known}");
+    federation.succeeded()
+}
+
+#[test]
+fn a_wrong_fingerprint_of_the_gateway_is_told() -> Result<()> {
+    tells("T405", |settings| {
+        let other = format!("sha256:{}", "ab".repeat(32));
+        settings.insert("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", other);
+    })
+}
+
+#[test]
+fn a_wrong_token_is_told() -> Result<()> {
+    tells("T406", |settings| {
+        if let Some(token) = settings.get_mut("ONEAPP_ZONEMESH_TOKEN") {
+            let last = if token.ends_with('A') { 'B' } else { 'A' };
+            token.pop();
+            token.push(last);
+        }
+    })
+}
+
+#[test]
+fn a_certificate_for_another_vms_address_is_refused() -> Result<()> {
+    tells("P301", |settings| {
+        settings.insert("ONEAPP_ZONEMESH_ADDRESS", "10.10.10.6".to_owned());
+    })
+}
+
+#[test]
+fn a_federation_that_is_not_held_here_is_refused() -> Result<()> {
+    tells("P301", |settings| {
+        settings.insert("ONEAPP_ZONEMESH_FEDERATION", "weather-eu".to_owned());
+    })
+}
+
+#[test]
+fn missing_settings_end_with_7_and_are_all_named() -> Result<()> {
+    let mut federation = Federation::prepare(Lab::new(&ZONES)?)?;
+    federation.start_superlink_with(SUPERLINK, Settings::new())?;
+    let (code, output) = federation.companion(HOME)?.wait_for_end(TOLD_WITHIN)?;
+    ensure!(code == 7, "ended with {code}: {output}");
+    for key in ["FEDERATION", "GATEWAY", "GATEWAY_FINGERPRINT", "TOKEN"] {
+        let name = format!("ONEAPP_ZONEMESH_{key}");
+        ensure!(output.contains(&name), "{name} is not in:\n{output}");
+    }
+    federation.succeeded()
+}

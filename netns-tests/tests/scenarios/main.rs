@@ -1,0 +1,16 @@
+//! Scenarios over the real binaries, one file each, its topology drawn on top.
+//!
+//! Not part of plain `cargo test` (`test = false` in Cargo.toml): they need namespaces, the built
+//! binaries and Flower. `make test` brings all three and runs them with nextest's `scenarios` profile.
+
+mod bad_certificate_of_a_superlink;
+mod bad_input;
+mod bad_input_of_companions;
+mod federation_across_three_zones;
+mod forged_zone_record;
+mod gateway_killed_and_restarted;
+mod idle_outage_of_5_minutes;
+mod inner_source_of_another_zone;
+mod superlink_restart_with_database;
+mod supernode_boots_before_superlink;
+mod wan_cut_of_30_s_mid_round;

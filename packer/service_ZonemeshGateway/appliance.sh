@@ -1,0 +1,102 @@
+# shellcheck shell=bash disable=SC2034
+# The gateway of a zone: zonemeshd from the image, its configuration from CONTEXT.
+# Run by one-apps' /etc/one-appliance/service, which reads the ONE_SERVICE_* variables.
+# shellcheck source=packer/base/zonemesh.sh
+. "${ZONEMESH_LIB:-/etc/one-appliance/lib/zonemesh.sh}"
+
+ONE_SERVICE_NAME='Zonemesh gateway'
+ONE_SERVICE_VERSION='0.1.0'
+ONE_SERVICE_BUILD="$(date +%s)"
+ONE_SERVICE_SHORT_DESCRIPTION='Zonemesh gateway'
+ONE_SERVICE_DESCRIPTION='Joins the network of this zone to other OpenNebula zones: WireGuard tunnels and the mesh registry.'
+ONE_SERVICE_RECONFIGURABLE=true
+
+# name, stage, description, user input
+ONE_SERVICE_PARAMS=(
+    'ONEAPP_ZONEMESH_CONFIG' 'configure' 'Configuration of zonemeshd: zonemesh.toml in base64' 'M|text64'
+)
+
+ZONEMESH_TOML="$ZONEMESH_ETC/zonemesh.toml"
+
+service_install() {
+    zonemesh_install_packages ca-certificates iproute2 openssl
+    groupadd --system --force zonemesh
+    printf 'net.ipv4.ip_forward = 1\nnet.ipv6.conf.all.forwarding = 1\n' \
+        >/etc/sysctl.d/60-zonemesh.conf
+}
+
+# A wrong configuration never replaces a good one.
+service_configure() {
+    sysctl --load /etc/sysctl.d/60-zonemesh.conf
+    install -d -m 0755 "$ZONEMESH_ETC"
+    if [ -z "${ONEAPP_ZONEMESH_CONFIG:-}" ] && [ -s "$ZONEMESH_TOML" ]; then
+        msg info "CONTEXT has no ONEAPP_ZONEMESH_CONFIG: $ZONEMESH_TOML stays"
+        return 0
+    fi
+    if ! base64 -d <<<"${ONEAPP_ZONEMESH_CONFIG:-}" >"$ZONEMESH_TOML.new"; then
+        msg error "ONEAPP_ZONEMESH_CONFIG is not base64: encode zonemesh.toml with base64 -w0"
+        rm -f "$ZONEMESH_TOML.new"
+        return 1
+    fi
+    if ! zonemesh config check "$ZONEMESH_TOML.new"; then
+        msg error "zonemeshd refuses ONEAPP_ZONEMESH_CONFIG: the configuration before it stays"
+        rm -f "$ZONEMESH_TOML.new"
+        return 1
+    fi
+    mv "$ZONEMESH_TOML.new" "$ZONEMESH_TOML"
+}
+
+service_bootstrap() {
+    zonemesh_start zonemeshd.service
+    zonemesh_wait 120 "zonemeshd answers" gateway_answers
+    local listen fingerprint=""
+    listen="$(gateway_listen)"
+    if [ -n "$listen" ]; then
+        fingerprint="$(gateway_fingerprint "$listen")"
+        gateway_publish "$listen" "$fingerprint"
+    fi
+    zonemesh_report 'Zonemesh gateway' "local_api=$listen" "fingerprint=$fingerprint" \
+        'status=zonemesh status' 'log=journalctl -u zonemeshd'
+}
+
+service_cleanup() {
+    :
+}
+
+# Exit code 1 means degraded: peers that are not up yet are none of this VM's faults.
+gateway_answers() {
+    local code=0
+    zonemesh status || code=$?
+    [ "$code" -le 1 ]
+}
+
+# The local API's address as VMs reach it; empty if the configuration has none.
+gateway_listen() {
+    local listen
+    listen="$(sed -n '/^\[local_api\]/,/^\[/s/^listen *= *"\([^"]*\)".*/\1/p' "$ZONEMESH_TOML")"
+    case "$listen" in
+    0.0.0.0:* | '[::]:'*) printf '%s:%s\n' "${ETH0_IP:?}" "${listen##*:}" ;;
+    *) printf '%s\n' "$listen" ;;
+    esac
+}
+
+# gateway_fingerprint ADDRESS: SHA-256 of the key that the local API shows, as VMs pin it.
+gateway_fingerprint() {
+    local certificate digest
+    certificate="$(openssl s_client -connect "$1" </dev/null 2>/dev/null | openssl x509 2>/dev/null)" || {
+        msg error "the local API at $1 shows no certificate"
+        return 1
+    }
+    digest="$(openssl x509 -noout -pubkey <<<"$certificate" |
+        openssl pkey -pubin -outform DER | sha256sum)"
+    printf 'sha256:%s\n' "${digest%% *}"
+}
+
+# gateway_publish ADDRESS FINGERPRINT: for the other roles of this OneFlow service. Not secret.
+gateway_publish() {
+    if [ -z "${ONEGATE_ENDPOINT:-}" ]; then
+        msg info "this VM has no OneGate (TOKEN=YES): give $1 and $2 to the other VMs by hand"
+        return 0
+    fi
+    onegate vm update --data "$ZONEMESH_PUBLISHED=$(printf '%s %s' "$1" "$2" | base64 -w0)"
+}

@@ -1,0 +1,202 @@
+//! One stream: greeting, refusals, the messages that two ends exchange.
+
+use zonemesh_core::record::ProtocolRange;
+use zonemesh_core::registry::Registry;
+use zonemesh_core::replication::{Body, DIGEST_INTERVAL_MS, MeshId, Message, Refused, Session};
+use zonemesh_core::time::UnixMillis;
+
+use crate::zones::{NOW, draft, name, registry, signed};
+
+fn session(neighbour: u8) -> Session {
+    Session::new(MeshId::static_peers(), name(neighbour))
+}
+
+/// Two gateways and their ends of one stream, without delay.
+struct Pair {
+    registries: [Registry; 2],
+    ends: [Session; 2],
+    /// Kinds of messages in the order in which they arrived.
+    seen: Vec<&'static str>,
+}
+
+impl Pair {
+    fn new(registries: [Registry; 2]) -> Self {
+        Self { registries, ends: [session(1), session(0)], seen: Vec::new() }
+    }
+
+    fn open(&mut self, now: UnixMillis) {
+        let [a, b] = &mut self.ends;
+        let first = [a.open(&self.registries[0], now), b.open(&self.registries[1], now)];
+        let [from_a, from_b] = first;
+        self.exchange(vec![(1, from_a), (0, from_b)], now);
+    }
+
+    /// Delivers messages and their answers until both are silent.
+    fn exchange(&mut self, mut queue: Vec<(usize, Message)>, now: UnixMillis) {
+        while !queue.is_empty() {
+            let (to, message) = queue.remove(0);
+            self.seen.push(match &message.body {
+                Body::Hello(_) => "hello",
+                Body::Versions(_) => "versions",
+                Body::Items(_) => "items",
+                Body::Digest(_) => "digest",
+            });
+            assert!(self.seen.len() < 50, "they do not come to rest: {:?}", self.seen);
+            let registry = &mut self.registries[to];
+            let output = self.ends[to].handle(message, registry, now).unwrap();
+            let mut answers = output.messages;
+            for zone in &output.changed {
+                answers.extend(self.ends[to].handle_change(zone, registry, now));
+            }
+            queue.extend(answers.into_iter().map(|answer| (1 - to, answer)));
+        }
+    }
+
+    fn agree(&self) -> bool {
+        self.registries[0].root_hash() == self.registries[1].root_hash()
+    }
+}
+
+fn published(zone: u8) -> Registry {
+    let mut registry = registry(zone, 3);
+    registry.publish(draft(zone, 1), NOW).unwrap();
+    registry
+}
+
+#[test]
+fn two_gateways_that_meet_exchange_what_the_other_lacks() {
+    let mut pair = Pair::new([published(0), published(1)]);
+    pair.open(NOW);
+    assert!(pair.agree());
+    assert_eq!(pair.seen, ["hello", "hello", "versions", "versions", "items", "items"]);
+}
+
+#[test]
+fn two_gateways_that_agree_exchange_hashes_only() {
+    let mut pair = Pair::new([published(0), published(1)]);
+    pair.open(NOW);
+    pair.seen.clear();
+    pair.ends = [session(1), session(0)];
+    pair.open(NOW.plus(1_000));
+    assert_eq!(pair.seen, ["hello", "hello", "digest", "digest"]);
+}
+
+#[test]
+fn a_change_is_pushed_once_and_not_sent_back() {
+    let mut pair = Pair::new([published(0), published(1)]);
+    pair.open(NOW);
+    pair.seen.clear();
+    pair.registries[0].publish(draft(0, 2), NOW).unwrap();
+    let push = |pair: &mut Pair| pair.ends[0].handle_change(&name(0), &pair.registries[0], NOW);
+    let message = push(&mut pair).unwrap();
+    assert!(push(&mut pair).is_none(), "it was sent already");
+    pair.exchange(vec![(1, message)], NOW);
+    assert!(pair.agree());
+    assert_eq!(pair.seen, ["items"]);
+}
+
+#[test]
+fn what_was_lost_is_found_by_the_next_digest() {
+    let mut pair = Pair::new([published(0), published(1)]);
+    pair.open(NOW);
+    pair.registries[0].publish(draft(0, 2), NOW).unwrap();
+    pair.ends[0].handle_change(&name(0), &pair.registries[0], NOW).unwrap();
+    assert!(!pair.agree(), "the push was lost");
+    let early = NOW.plus(DIGEST_INTERVAL_MS - 1);
+    assert!(pair.ends[0].handle_timeout(&pair.registries[0], early).is_none());
+    let due = pair.ends[0].poll_timeout();
+    assert_eq!(due, NOW.plus(DIGEST_INTERVAL_MS));
+    let digest = pair.ends[0].handle_timeout(&pair.registries[0], due).unwrap();
+    pair.exchange(vec![(1, digest)], due);
+    assert!(pair.agree());
+}
+
+#[test]
+fn a_full_queue_is_replaced_by_one_digest() {
+    let mut pair = Pair::new([published(0), published(1)]);
+    pair.open(NOW);
+    pair.registries[0].publish(draft(0, 2), NOW).unwrap();
+    pair.ends[0].handle_change(&name(0), &pair.registries[0], NOW).unwrap();
+    let digest = pair.ends[0].handle_loss(&pair.registries[0], NOW);
+    pair.exchange(vec![(1, digest)], NOW);
+    assert!(pair.agree());
+}
+
+#[test]
+fn a_wiped_gateway_is_told_its_own_record_and_jumps_above_it() {
+    let mut pair = Pair::new([published(0), published(1)]);
+    pair.registries[1].accept(signed(0, 41, 9), NOW).unwrap();
+    pair.open(NOW);
+    assert!(pair.agree());
+    let own = pair.registries[1].get(&name(0)).unwrap();
+    assert_eq!(own.record.version.seq, 42);
+    assert_eq!(own.record.content, draft(0, 1));
+}
+
+#[test]
+fn forged_items_are_told_and_do_not_end_the_stream() {
+    let mut pair = Pair::new([published(0), published(1)]);
+    pair.open(NOW);
+    let clock = pair.ends[1].open(&pair.registries[1], NOW).clock;
+    let body = Body::Items(vec![signed(7, 1, 1)]);
+    let output =
+        pair.ends[0].handle(Message { clock, body }, &mut pair.registries[0], NOW).unwrap();
+    assert_eq!(output.rejected.len(), 1);
+    assert!(output.changed.is_empty() && output.messages.is_empty());
+}
+
+/// What zone 0 answers to zone 1's hello after `change`.
+fn greet(change: impl Fn(&mut zonemesh_core::replication::Hello)) -> Option<Refused> {
+    let (mut ours, theirs) = (registry(0, 3), registry(1, 3));
+    let mut message = session(0).open(&theirs, NOW);
+    if let Body::Hello(hello) = &mut message.body {
+        change(hello);
+    }
+    session(1).handle(message, &mut ours, NOW).err()
+}
+
+#[test]
+fn other_meshes_other_zones_and_other_protocols_are_refused() {
+    assert_eq!(greet(|_| {}), None);
+    let mesh = greet(|hello| hello.mesh = MeshId::new("other"));
+    assert!(matches!(mesh, Some(Refused::Mesh { .. })));
+    let zone = greet(|hello| hello.zone = name(2));
+    assert!(matches!(zone, Some(Refused::Zone { .. })));
+    let newer = greet(|hello| hello.protocol = ProtocolRange { min: 2, max: 3 });
+    let text = newer.unwrap().to_string();
+    assert_eq!(text, "the neighbour speaks protocol 2-3, this gateway 1-1: update the older one");
+    assert_eq!(greet(|hello| hello.protocol.max = 9), None, "1 is common to both");
+}
+
+#[test]
+fn hello_comes_first_and_once() {
+    let mut registry = registry(0, 2);
+    let clock = session(1).open(&registry, NOW).clock;
+    let digest = Body::Digest([0; 32]);
+    let message = Message { clock, body: digest };
+    let refused = session(1).handle(message, &mut registry, NOW);
+    assert_eq!(refused, Err(Refused::NoHello));
+    let mut pair = Pair::new([published(0), published(1)]);
+    pair.open(NOW);
+    let again = pair.ends[1].open(&pair.registries[1], NOW);
+    let refused = pair.ends[0].handle(again, &mut pair.registries[0], NOW);
+    assert_eq!(refused, Err(Refused::SecondHello));
+}
+
+#[test]
+fn the_offset_of_the_neighbours_clock_is_known_after_the_greeting() {
+    let (mut ours, mut theirs) = (registry(0, 2), registry(1, 2));
+    let (mut a, mut b) = (session(1), session(0));
+    let (one_way, ahead) = (60, 7_000);
+    let hello = a.open(&ours, NOW);
+    b.open(&theirs, NOW.plus(ahead));
+    let arrived = NOW.plus(one_way + ahead);
+    let answer = b.handle(hello, &mut theirs, arrived).unwrap().messages.remove(0);
+    assert_eq!(b.clock_offset().unwrap().millis, -7_060, "one way, too low by the delay");
+    let hello = b.open(&theirs, arrived);
+    for message in [hello, answer] {
+        a.handle(message, &mut ours, NOW.plus(2 * one_way)).unwrap();
+    }
+    let offset = a.clock_offset().unwrap();
+    assert_eq!((offset.millis, offset.round_trip_ms), (7_000, Some(120)));
+}

@@ -1,0 +1,95 @@
+//! Zones to test with: zone `i` is named `z<i>`, has prefix 10.10.<i>.0/24 and tunnel IP
+//! 10.255.0.<i>.
+
+use std::net::IpAddr;
+
+use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
+use zonemesh_core::name::{FederationName, ZoneName};
+use zonemesh_core::record::{
+    FlowerTransport, Gateway, ProtocolRange, Readiness, SignedRecord, SuperLink, Version,
+    ZoneDraft, ZoneRecord,
+};
+use zonemesh_core::registry::{Member, Registry};
+use zonemesh_core::time::UnixMillis;
+
+pub(crate) const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
+
+pub(crate) fn name(zone: u8) -> ZoneName {
+    format!("z{zone}").parse().unwrap()
+}
+
+pub(crate) fn identity(zone: u8) -> ZoneIdentity {
+    ZoneIdentity::from_seed(&[zone + 1; 32])
+}
+
+pub(crate) fn member(zone: u8) -> Member {
+    Member {
+        zone: name(zone),
+        key: identity(zone).public_key(),
+        prefixes: vec![format!("10.10.{zone}.0/24").parse().unwrap()],
+        tunnel_ips: vec![IpAddr::from([10, 255, 0, zone])],
+    }
+}
+
+pub(crate) fn members(count: u8) -> Vec<Member> {
+    (0..count).map(member).collect()
+}
+
+/// The empty registry of zone `own` in a mesh of `count` zones.
+pub(crate) fn registry(own: u8, count: u8) -> Registry {
+    Registry::new(name(own), identity(own), members(count), 1).unwrap()
+}
+
+pub(crate) fn federation() -> FederationName {
+    "health-eu".parse().unwrap()
+}
+
+pub(crate) fn superlink(zone: u8) -> SuperLink {
+    SuperLink {
+        federation: federation(),
+        addresses: vec![IpAddr::from([10, 10, zone, 5])],
+        fleet_port: 9092,
+        control_port: 9093,
+        flower_version: "1.25.0".to_owned(),
+        transport: FlowerTransport::Grpc,
+        readiness: Readiness::Ready,
+        tls_name: federation().superlink_tls_name(),
+        clock_offset_ms: -3,
+    }
+}
+
+/// What zone `zone` may say; `port` tells apart one content from another.
+pub(crate) fn draft(zone: u8, port: u16) -> ZoneDraft {
+    ZoneDraft {
+        gateways: vec![Gateway {
+            name: format!("z{zone}-gw1"),
+            wireguard_key: WireGuardPublicKey([zone; 32]),
+            endpoints: vec![format!("203.0.113.{zone}:51820"), "[2001:db8::1]:1".to_owned()],
+            tunnel_ips: vec![IpAddr::from([10, 255, 0, zone])],
+            registry_port: port,
+        }],
+        prefixes: vec![format!("10.10.{zone}.0/24").parse().unwrap()],
+        superlinks: Vec::new(),
+        ca_sets: Vec::new(),
+        protocol: ProtocolRange::CURRENT,
+    }
+}
+
+pub(crate) fn record(zone: u8, seq: u64, content: ZoneDraft) -> ZoneRecord {
+    ZoneRecord {
+        zone: name(zone),
+        version: Version { incarnation: 1, seq },
+        issued_at: NOW,
+        content,
+    }
+}
+
+/// A record that zone `zone` has rightly signed.
+pub(crate) fn signed(zone: u8, seq: u64, port: u16) -> SignedRecord {
+    SignedRecord::sign(&record(zone, seq, draft(zone, port)), &identity(zone))
+}
+
+pub(crate) fn count(registry: &Registry, reason: zonemesh_core::registry::Rejected) -> u64 {
+    let mut counts = registry.counters().rejected();
+    counts.find(|(other, _)| *other == reason).unwrap().1
+}

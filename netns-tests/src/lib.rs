@@ -16,4 +16,5 @@ pub mod namespace;
 pub mod privilege;
 pub mod process;
 pub mod relay;
+pub mod vm;
 pub mod wait;

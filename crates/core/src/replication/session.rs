@@ -196,7 +196,6 @@ impl Session {
     /// Messages to the neighbour were lost, as its queue was full. Send the digest that this
     /// returns as soon as there is room: it replaces all of them.
     pub fn handle_loss(&mut self, registry: &Registry, now: UnixMillis) -> Message {
-        self.theirs.clear();
         self.digest(registry, now)
     }
 

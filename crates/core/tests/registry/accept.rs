@@ -52,6 +52,15 @@ fn a_signature_over_other_bytes_does_not_hold() {
 }
 
 #[test]
+fn a_signature_made_for_another_purpose_does_not_hold() {
+    let mut registry = registry(0, 2);
+    let payload = signed(1, 1, 1).payload().clone();
+    let bare = identity(1).sign(&payload);
+    let bare = SignedRecord::from_parts(payload, &bare).unwrap();
+    assert_eq!(registry.accept(bare, NOW), Err(Rejected::BadSignature));
+}
+
+#[test]
 fn prefixes_and_addresses_of_other_zones_are_refused() {
     let foreign_prefix = offer(|c| c.prefixes.push("10.10.2.0/24".parse().unwrap()));
     assert_eq!(foreign_prefix, Err(Rejected::ForeignPrefix));

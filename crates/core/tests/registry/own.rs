@@ -70,6 +70,16 @@ fn an_own_record_with_prefixes_that_are_no_longer_ours_is_surpassed_too() {
 }
 
 #[test]
+fn the_same_content_is_published_again_if_it_was_surpassed() {
+    let mut registry = registry(0, 2);
+    registry.publish(draft(0, 1), NOW).unwrap();
+    registry.accept(signed(0, 41, 9), NOW).unwrap();
+    let again = registry.publish(draft(0, 1), NOW).unwrap();
+    assert_eq!((again.version, again.changed), (version(1, 42), true));
+    assert!(registry.poll_republish(NOW).is_none(), "the jump is done");
+}
+
+#[test]
 fn a_forged_own_record_moves_nothing() {
     let mut registry = registry(0, 2);
     registry.publish(draft(0, 1), NOW).unwrap();
@@ -87,7 +97,7 @@ fn two_live_clones_do_not_storm_the_mesh() {
     for (clone, draft) in clones.iter_mut().zip(&mut latest) {
         clone.publish(draft.clone(), NOW).unwrap();
     }
-    for millis in (0..hour).step_by(100) {
+    for millis in (0..hour).step_by(1_000) {
         let now = NOW.plus(millis);
         let [a, b] = clones.each_ref().map(|c| c.get(&name(0)).unwrap().signed.clone());
         let _known_or_not = clones[0].accept(b, now);

@@ -112,6 +112,36 @@ fn what_was_lost_is_found_by_the_next_digest() {
 }
 
 #[test]
+fn a_digest_of_one_end_heals_both_directions() {
+    let mut pair = Pair::new([published(0), published(1)]);
+    pair.open(NOW);
+    for (registry, zone) in pair.registries.iter_mut().zip(0..) {
+        registry.publish(draft(zone, 2), NOW).unwrap();
+    }
+    let due = pair.ends[0].poll_timeout();
+    let digest = pair.ends[0].handle_timeout(&pair.registries[0], due).unwrap();
+    pair.exchange(vec![(1, digest)], due);
+    assert!(pair.agree());
+}
+
+#[test]
+fn lost_version_vectors_are_asked_for_again_by_the_next_digest() {
+    let mut pair = Pair::new([published(0), published(1)]);
+    let hellos = [0, 1].map(|end| pair.ends[end].open(&pair.registries[end], NOW));
+    for (hello, to) in hellos.into_iter().zip([1, 0]) {
+        let registry = &mut pair.registries[to];
+        let answer = pair.ends[to].handle(hello, registry, NOW).unwrap();
+        assert!(matches!(answer.messages[0].body, Body::Versions(_)), "lost");
+    }
+    let due = pair.ends[0].poll_timeout();
+    for end in [0, 1] {
+        let digest = pair.ends[end].handle_timeout(&pair.registries[end], due);
+        pair.exchange(vec![(1 - end, digest.unwrap())], due);
+    }
+    assert!(pair.agree());
+}
+
+#[test]
 fn a_full_queue_is_replaced_by_one_digest() {
     let mut pair = Pair::new([published(0), published(1)]);
     pair.open(NOW);

@@ -1,0 +1,148 @@
+//! The command line, as clap reads it. Wrong usage ends here, with exit code 2.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Look at a Zonemesh gateway: its tunnels, its registry, its certificates.
+///
+/// Exit codes: 0 ok, 1 degraded or negative answer, 2 usage, 3 daemon unreachable, 4 trust, 5 network,
+/// 6 policy, 7 configuration, 8 version skew, 9 timeout.
+#[derive(Debug, Parser)]
+#[command(name = "zonemesh", version, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// How to print the answer.
+    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
+    pub(crate) output: Format,
+
+    /// Leave out the lines above the columns.
+    #[arg(long, global = true)]
+    pub(crate) no_header: bool,
+
+    /// The daemon's admin socket.
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "ZONEMESH_SOCKET",
+        default_value = "/run/zonemesh/admin.sock"
+    )]
+    pub(crate) socket: PathBuf,
+}
+
+/// For people or for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Columns; relative times.
+    Table,
+    /// One JSON object, whose first key names its schema; times in RFC 3339.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// One screen about this gateway. Exits with 1 if something is not as it should be.
+    Status,
+    /// The tunnels to the other zones.
+    Peers,
+    /// The SuperLinks of all zones.
+    Superlink {
+        #[command(subcommand)]
+        verb: ListVerb,
+    },
+    /// The zone records that this gateway holds.
+    Registry {
+        #[command(subcommand)]
+        verb: ListVerb,
+    },
+    /// Certificates.
+    Cert {
+        #[command(subcommand)]
+        verb: CertVerb,
+    },
+    /// Keys and tokens.
+    Key {
+        #[command(subcommand)]
+        verb: KeyVerb,
+    },
+    /// Configuration files.
+    Config {
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum ListVerb {
+    /// List them.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CertVerb {
+    /// Describe the certificates of this gateway, or those in a PEM file.
+    Show {
+        /// A PEM file, or - for standard input. Without it the daemon is asked.
+        file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyVerb {
+    /// Make a new key or token.
+    Generate {
+        #[command(subcommand)]
+        what: Generate,
+    },
+    /// Print the public key that belongs to a key file.
+    Public {
+        /// The key file.
+        file: PathBuf,
+        /// What the file holds. Without it the file's name tells: wireguard*, wg*, zone*.
+        #[arg(long)]
+        kind: Option<KeyKind>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Generate {
+    /// A WireGuard key (X25519) for a gateway. Prints its public key only.
+    Wireguard {
+        /// The new file for the private key. It must not be there yet.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// A zone's identity (Ed25519). Prints its public key only.
+    Zone {
+        /// The new file for the private key. It must not be there yet.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// A bootstrap token for a SuperLink's VM, and its SHA-256 for the gateway's configuration.
+    Token {
+        /// A new file for the token, which is then not printed. It must not be there yet.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// The kinds of key files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyKind {
+    /// A gateway's key for its tunnels.
+    Wireguard,
+    /// A zone's identity.
+    Zone,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigVerb {
+    /// Find every mistake in a configuration file. Exits with 7 if there is one.
+    Check {
+        /// The file, or - for standard input.
+        file: PathBuf,
+    },
+}

@@ -1,0 +1,118 @@
+//! What each command does: ask or read, make a view of it, show it.
+
+use std::io::{self, Read as _, Write};
+use std::path::Path;
+use std::time::SystemTime;
+
+use zonemesh_api::v1::{
+    CertificatesRequest, PeersRequest, RecordsRequest, StatusRequest, SuperLinksRequest,
+};
+use zonemesh_core::time::UnixMillis;
+
+use crate::arguments::{Arguments, CertVerb, Command, ConfigVerb, KeyVerb, ListVerb};
+use crate::certificate;
+use crate::config_check;
+use crate::daemon::{ask, body};
+use crate::failure::{Exit, Failure, OrExit as _};
+use crate::keys::{self, Made};
+use crate::output::{Output, Page};
+use crate::view::certificates::CertificatesView;
+use crate::view::peers::PeersView;
+use crate::view::records::RecordsView;
+use crate::view::status::{StatusParts, StatusView};
+use crate::view::superlinks::SuperLinksView;
+
+/// A PEM file larger than this was named by mistake.
+const PEM_MAX: u64 = 1 << 20;
+
+pub(crate) fn run(arguments: Arguments, out: &mut impl Write) -> Result<Exit, Failure> {
+    let now = UnixMillis::from(SystemTime::now());
+    let page = Page { header: !arguments.no_header, now };
+    let output = Output { format: arguments.output, page };
+    let socket = arguments.socket.as_path();
+    match arguments.command {
+        Command::Status => status(socket, output, out),
+        Command::Peers => peers(socket, output, out),
+        Command::Superlink { verb: ListVerb::List } => superlinks(socket, output, out),
+        Command::Registry { verb: ListVerb::List } => records(socket, output, out),
+        Command::Cert { verb: CertVerb::Show { file: None } } => certificates(socket, output, out),
+        Command::Cert { verb: CertVerb::Show { file: Some(file) } } => {
+            output.show(&pem_file(&file)?, out)?;
+            Ok(Exit::Ok)
+        }
+        Command::Key { verb } => key(&verb, output, out),
+        Command::Config { verb: ConfigVerb::Check { file } } => {
+            let view = config_check::check(&file)?;
+            output.show(&view, out)?;
+            Ok(if view.is_valid() { Exit::Ok } else { Exit::Configuration })
+        }
+    }
+}
+
+fn status(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+    let parts = ask(socket, async |mut client| {
+        Ok(StatusParts {
+            status: client.status(StatusRequest {}).await.map(body)?,
+            peers: client.peers(PeersRequest {}).await.map(body)?,
+            superlinks: client.super_links(SuperLinksRequest {}).await.map(body)?,
+            records: client.records(RecordsRequest {}).await.map(body)?,
+            certificates: client.certificates(CertificatesRequest {}).await.map(body)?,
+        })
+    })?;
+    let view = StatusView::from(parts);
+    output.show(&view, out)?;
+    Ok(if view.is_degraded() { Exit::Negative } else { Exit::Ok })
+}
+
+fn peers(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+    let reply = ask(socket, async |mut client| client.peers(PeersRequest {}).await.map(body))?;
+    output.show(&PeersView::from(reply), out)?;
+    Ok(Exit::Ok)
+}
+
+fn superlinks(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+    let question = SuperLinksRequest {};
+    let reply = ask(socket, async |mut client| client.super_links(question).await.map(body))?;
+    output.show(&SuperLinksView::from(reply), out)?;
+    Ok(Exit::Ok)
+}
+
+fn records(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+    let reply = ask(socket, async |mut client| client.records(RecordsRequest {}).await.map(body))?;
+    output.show(&RecordsView::from(reply), out)?;
+    Ok(Exit::Ok)
+}
+
+fn certificates(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+    let question = CertificatesRequest {};
+    let reply = ask(socket, async |mut client| client.certificates(question).await.map(body))?;
+    let view = CertificatesView::of_daemon(reply)
+        .or_exit(Exit::Trust, || "the daemon holds a certificate that cannot be read".to_owned())?;
+    output.show(&view, out)?;
+    Ok(Exit::Ok)
+}
+
+fn pem_file(file: &Path) -> Result<CertificatesView, Failure> {
+    let mut text = Vec::new();
+    let (name, read) = if file == Path::new("-") {
+        ("standard input".to_owned(), io::stdin().lock().take(PEM_MAX).read_to_end(&mut text))
+    } else {
+        let opened = std::fs::File::open(file);
+        let read = opened.and_then(|file| file.take(PEM_MAX).read_to_end(&mut text));
+        (file.display().to_string(), read)
+    };
+    read.or_exit(Exit::Configuration, || format!("cannot read {name}"))?;
+    let summaries = certificate::describe(&text).or_exit(Exit::Trust, || name)?;
+    Ok(CertificatesView::of_file(summaries))
+}
+
+fn key(verb: &KeyVerb, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+    match verb {
+        KeyVerb::Generate { what } => match keys::generate(what)? {
+            Made::Key(view) => output.show(&view, out)?,
+            Made::Token(view) => output.show(&view, out)?,
+        },
+        KeyVerb::Public { file, kind } => output.show(&keys::public(file, *kind)?, out)?,
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,76 @@
+//! The connection to the daemon, and what its refusals mean.
+//!
+//! Every question has a time limit: the daemon is on this machine, so that silence is an answer too.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tonic::transport::Channel;
+use tonic::{Code, Response, Status};
+use zonemesh_api::clients::{ConnectError, admin};
+use zonemesh_api::v1::admin_client::AdminClient;
+
+use crate::failure::{Exit, Failure};
+
+/// Longest time for the connection, and for each answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Asks the daemon at `socket` with `question`.
+pub(crate) fn ask<T>(
+    socket: &Path,
+    question: impl AsyncFnOnce(AdminClient<Channel>) -> Result<T, Status>,
+) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")
+        .map_err(|error| Failure::new(Exit::Negative, error))?;
+    runtime.block_on(async {
+        let client = tokio::time::timeout(PATIENCE, admin::connect(socket))
+            .await
+            .map_err(|elapsed| silent(socket, elapsed))?
+            .map_err(|error| no_connection(socket, error))?;
+        tokio::time::timeout(PATIENCE, question(client))
+            .await
+            .map_err(|elapsed| silent(socket, elapsed))?
+            .map_err(refused)
+    })
+}
+
+/// The message without its envelope.
+pub(crate) fn body<T>(response: Response<T>) -> T {
+    response.into_inner()
+}
+
+fn silent(socket: &Path, elapsed: tokio::time::error::Elapsed) -> Failure {
+    let message =
+        format!("the daemon at {} did not answer in {} s", socket.display(), PATIENCE.as_secs());
+    Failure::new(Exit::Timeout, anyhow::Error::new(elapsed).context(message))
+        .next("journalctl -u zonemeshd -n 50")
+}
+
+fn no_connection(socket: &Path, error: ConnectError) -> Failure {
+    let denied = matches!(
+        &error,
+        ConnectError::Socket { source, .. } if source.kind() == io::ErrorKind::PermissionDenied
+    );
+    if denied {
+        let message = format!("this user may not open {}", socket.display());
+        return Failure::new(Exit::Policy, anyhow::Error::new(error).context(message))
+            .next("sudo usermod -aG zonemesh \"$USER\", then log in again");
+    }
+    Failure::new(Exit::Unreachable, error).next("systemctl status zonemeshd")
+}
+
+fn refused(status: Status) -> Failure {
+    let (exit, next) = match status.code() {
+        Code::Unimplemented => (Exit::VersionSkew, "zonemesh --version; zonemeshd --version"),
+        Code::DeadlineExceeded => (Exit::Timeout, "journalctl -u zonemeshd -n 50"),
+        Code::PermissionDenied | Code::Unauthenticated => (Exit::Policy, "id"),
+        _ => (Exit::Unreachable, "systemctl status zonemeshd"),
+    };
+    let message = format!("the daemon refused the question: {}", status.message());
+    Failure::new(exit, anyhow::Error::new(status).context(message)).next(next)
+}

@@ -1,0 +1,48 @@
+//! One answer, two forms: columns for people, JSON for programs.
+//!
+//! A [`View`] is built from a reply without a clock, a terminal or a daemon. Its JSON form is its
+//! serde form; the first key of every view is `schema`, and a schema's shape never changes under
+//! the same name.
+
+use std::io::Write;
+
+use serde::Serialize;
+use zonemesh_core::time::UnixMillis;
+
+use crate::arguments::Format;
+use crate::failure::{Exit, Failure, OrExit as _};
+
+/// What the text form depends on besides the answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Page {
+    pub(crate) header: bool,
+    pub(crate) now: UnixMillis,
+}
+
+/// An answer that can be shown.
+pub(crate) trait View: Serialize {
+    /// The text for people: whole lines.
+    fn text(&self, page: Page) -> String;
+}
+
+/// The chosen form and what it depends on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    pub(crate) format: Format,
+    pub(crate) page: Page,
+}
+
+impl Output {
+    pub(crate) fn show(self, view: &impl View, out: &mut impl Write) -> Result<(), Failure> {
+        let text = match self.format {
+            Format::Table => view.text(self.page),
+            Format::Json => {
+                let json = serde_json::to_string_pretty(view);
+                let json = json.or_exit(Exit::Negative, || "cannot write JSON".to_owned())?;
+                format!("{json}\n")
+            }
+        };
+        out.write_all(text.as_bytes())?;
+        Ok(out.flush()?)
+    }
+}

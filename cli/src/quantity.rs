@@ -1,0 +1,122 @@
+//! Times and sizes as people and programs read them.
+//!
+//! The daemon's 0 means "never": it is never shown as a time.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use zonemesh_core::time::UnixMillis;
+
+/// RFC 3339 in UTC, or `None` for never.
+pub(crate) fn rfc3339(time: UnixMillis) -> Option<String> {
+    if time.0 == 0 {
+        return None;
+    }
+    let date = OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.0) * 1_000_000);
+    let text = date.ok().and_then(|date| date.format(&Rfc3339).ok());
+    Some(text.unwrap_or_else(|| format!("{time} ms after 1970")))
+}
+
+/// `41s ago`, or `never`.
+pub(crate) fn ago(time: UnixMillis, now: UnixMillis) -> String {
+    match time.0 {
+        0 => "never".to_owned(),
+        _ => format!("{} ago", span(Duration::from_millis(now.since(time)))),
+    }
+}
+
+/// The two largest units: `41s`, `5m 3s`, `3h 5m`, `12d 4h`.
+pub(crate) fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let first = units.iter().position(|(_, size)| seconds >= *size).unwrap_or(3);
+    let shown = units[first..].iter().take(2).scan(seconds, |rest, (unit, size)| {
+        let count = *rest / size;
+        *rest %= size;
+        Some((count, unit))
+    });
+    let words: Vec<String> = shown
+        .enumerate()
+        .filter(|(place, (count, _))| *place == 0 || *count > 0)
+        .map(|(_, (count, unit))| format!("{count}{unit}"))
+        .collect();
+    words.join(" ")
+}
+
+/// `999 B`, `1.2 KiB`, `88 MiB`.
+pub(crate) fn bytes(count: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    // Tenths of the unit below the one that is shown keep the sum in integers.
+    let mut tenths = u128::from(count) * 10 / 1024;
+    let mut unit = 0;
+    while tenths >= 10_240 && unit + 1 < units.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    match tenths {
+        0..100 => format!("{}.{} {}", tenths / 10, tenths % 10, units[unit]),
+        _ => format!("{} {}", tenths / 10, units[unit]),
+    }
+}
+
+/// Milliseconds with their sign: `+12ms`, `-3.4s`.
+pub(crate) fn offset(millis: i64) -> String {
+    let sign = if millis < 0 { '-' } else { '+' };
+    match millis.unsigned_abs() {
+        millis @ 0..1000 => format!("{sign}{millis}ms"),
+        millis => format!("{sign}{}.{}s", millis / 1000, millis % 1000 / 100),
+    }
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_is_never() {
+        assert_eq!(ago(UnixMillis(0), UnixMillis(5)), "never");
+        assert_eq!(rfc3339(UnixMillis(0)), None);
+    }
+
+    #[test]
+    fn times_are_relative_for_people_and_absolute_for_programs() {
+        let now = UnixMillis(1_800_000_000_000);
+        assert_eq!(ago(UnixMillis(now.0 - 41_900), now), "41s ago");
+        assert_eq!(ago(UnixMillis(now.0 + 9_000), now), "0s ago");
+        assert_eq!(rfc3339(now).unwrap(), "2027-01-15T08:00:00Z");
+        assert_eq!(rfc3339(UnixMillis(now.0 + 5)).unwrap(), "2027-01-15T08:00:00.005Z");
+        assert_eq!(rfc3339(UnixMillis(u64::MAX)).unwrap(), "18446744073709551615 ms after 1970");
+    }
+
+    #[test]
+    fn a_span_shows_its_two_largest_units() {
+        let texts = [0, 59, 60, 61, 3_600, 3_661, 90_061, 1_000_000_000]
+            .map(|seconds| span(Duration::from_secs(seconds)));
+        assert_eq!(texts, ["0s", "59s", "1m", "1m 1s", "1h", "1h 1m", "1d 1h", "11574d 1h"]);
+    }
+
+    #[test]
+    fn sizes_have_two_or_more_digits_and_never_overflow() {
+        let texts = [0, 1023, 1024, 1229, 10_240, 92_274_688, 1 << 30, u64::MAX].map(bytes);
+        let expected =
+            ["0 B", "1023 B", "1.0 KiB", "1.2 KiB", "10 KiB", "88 MiB", "1.0 GiB", "15 EiB"];
+        assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn clock_offsets_keep_their_sign() {
+        assert_eq!(
+            [12, -999, -3_450, i64::MIN].map(offset),
+            ["+12ms", "-999ms", "-3.4s", "-9223372036854775.8s"]
+        );
+    }
+}

@@ -1,0 +1,66 @@
+//! Files with secrets: written once, for their owner only, and wiped from memory.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::failure::{Exit, Failure, OrExit as _};
+
+/// A key file has 45 bytes; more than this was named by mistake.
+const KEY_FILE_MAX: u64 = 4096;
+
+/// Writes a new file with mode 0600 and one line of text; an existing file is never touched.
+pub(crate) fn create(path: &Path, line: &str) -> Result<(), Failure> {
+    let mut options = OpenOptions::new();
+    let opened = options.write(true).create_new(true).mode(0o600).open(path);
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let message = format!("{} is there already and is not overwritten", path.display());
+            return Err(Failure::message(Exit::Policy, message)
+                .next(format!("zonemesh key public {}, or name another file", path.display())));
+        }
+        Err(error) => {
+            return Err(error)
+                .or_exit(Exit::Configuration, || format!("cannot make {}", path.display()));
+        }
+    };
+    let text = Zeroizing::new(format!("{line}\n"));
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    written.or_exit(Exit::Configuration, || format!("cannot write {}", path.display()))
+}
+
+/// Reads a small text file.
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let mut text = Zeroizing::new(String::new());
+    let opened = File::open(path);
+    let read = opened.and_then(|file| file.take(KEY_FILE_MAX).read_to_string(&mut text));
+    read.or_exit(Exit::Configuration, || format!("cannot read {}", path.display()))?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_for_its_owner_and_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("zone.key");
+        create(&path, "first").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(create(&path, "second").unwrap_err().exit, Exit::Policy);
+        assert_eq!(*read(&path).unwrap(), "first\n");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_a_failure_with_a_name() {
+        let failure = create(Path::new("/nowhere/at/all"), "x").unwrap_err();
+        assert_eq!(failure.exit, Exit::Configuration);
+    }
+}

@@ -1,0 +1,77 @@
+//! Columns of text, two spaces apart, as `ps` and `onevm list` print them.
+//!
+//! Cells come from other zones too: control characters are replaced, so that nobody writes escape
+//! sequences to an engineer's terminal.
+
+/// A table that is filled row by row.
+pub(crate) struct Table {
+    header: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) fn new(header: &[&'static str]) -> Self {
+        Self { header: header.to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row with a cell for each column; an empty cell is shown as `-`.
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
+        debug_assert_eq!(N, self.header.len(), "a cell for each column");
+        let shown = cells.map(|cell| if cell.is_empty() { "-".to_owned() } else { plain(&cell) });
+        self.rows.push(shown.into());
+    }
+
+    /// The lines, each with its newline; nothing at all without rows.
+    pub(crate) fn text(&self, with_header: bool) -> String {
+        let header: Vec<String> = self.header.iter().map(|word| (*word).to_owned()).collect();
+        let above = (with_header && !self.rows.is_empty()).then_some(&header);
+        let lines: Vec<&Vec<String>> = above.into_iter().chain(&self.rows).collect();
+        let width = |column: usize| {
+            lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.header.len()).map(width).collect();
+        lines.iter().map(|line| one_line(line, &widths)).collect()
+    }
+}
+
+fn one_line(cells: &[String], widths: &[usize]) -> String {
+    let padded: Vec<String> =
+        cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+    format!("{}\n", padded.join("  ").trim_end())
+}
+
+/// `text` without anything that a terminal would obey.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(&["ZONE", "VIA"]);
+        table.row(["madrid".to_owned(), "203.0.113.50:51820".to_owned()]);
+        table.row(["aü".to_owned(), String::new()]);
+        table
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let text = "ZONE    VIA\nmadrid  203.0.113.50:51820\naü      -\n";
+        assert_eq!(table().text(true), text);
+    }
+
+    #[test]
+    fn without_a_header_only_the_rows_count() {
+        assert_eq!(table().text(false), "madrid  203.0.113.50:51820\naü      -\n");
+        assert_eq!(Table::new(&["ZONE"]).text(true), "");
+    }
+
+    #[test]
+    fn escape_sequences_do_not_reach_the_terminal() {
+        let mut table = Table::new(&["ZONE"]);
+        table.row(["\u{1b}[2Jx\n".to_owned()]);
+        assert_eq!(table.text(false), "\u{fffd}[2Jx\u{fffd}\n");
+    }
+}

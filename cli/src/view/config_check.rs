@@ -1,0 +1,115 @@
+//! `zonemesh config check`: valid, or every mistake with its place.
+
+use serde::Serialize;
+use zonemesh_config::{Config, ConfigError};
+
+use crate::output::{Page, View};
+use crate::table::plain;
+
+/// The answer about one file.
+#[derive(Debug, Serialize)]
+pub(crate) struct CheckView {
+    schema: &'static str,
+    file: String,
+    valid: bool,
+    zone: Option<String>,
+    peers: Vec<String>,
+    errors: Vec<Mistake>,
+    notes: Vec<String>,
+}
+
+/// One mistake.
+#[derive(Debug, Serialize)]
+pub(crate) struct Mistake {
+    line: Option<usize>,
+    column: Option<usize>,
+    key: String,
+    found: String,
+    expected: String,
+    fix: String,
+}
+
+impl From<&ConfigError> for Mistake {
+    fn from(error: &ConfigError) -> Self {
+        Self {
+            line: Some(error.line),
+            column: Some(error.column),
+            key: error.key.clone(),
+            found: error.found.clone(),
+            expected: error.expected.clone(),
+            fix: error.fix.clone(),
+        }
+    }
+}
+
+impl Mistake {
+    /// A mistake in the value of `key`, which may be a default and so have no place.
+    pub(crate) fn at(config: &Config, key: &str, [found, expected, fix]: [String; 3]) -> Self {
+        let place = config.place(key);
+        Self {
+            line: place.map(|place| place.line),
+            column: place.map(|place| place.column),
+            key: key.to_owned(),
+            found,
+            expected,
+            fix,
+        }
+    }
+}
+
+impl CheckView {
+    pub(crate) fn valid(file: &str, config: &Config) -> Self {
+        let zone = Some(config.zone.name.to_string());
+        let peers = config.peers.iter().map(|peer| peer.zone.to_string()).collect();
+        Self { valid: true, zone, peers, ..Self::invalid(file, Vec::new()) }
+    }
+
+    pub(crate) fn invalid(file: &str, errors: Vec<Mistake>) -> Self {
+        Self {
+            schema: "zonemesh/config-check/v1",
+            file: file.to_owned(),
+            valid: false,
+            zone: None,
+            peers: Vec::new(),
+            errors,
+            notes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, errors: Vec<Mistake>) {
+        self.valid = false;
+        self.errors.extend(errors);
+    }
+
+    pub(crate) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    pub(crate) fn is_valid(&self) -> bool {
+        self.valid
+    }
+
+    fn line(&self, mistake: &Mistake) -> String {
+        let place = match (mistake.line, mistake.column) {
+            (Some(line), Some(column)) => format!("{}:{line}:{column}", self.file),
+            _ => format!("{} (default)", self.file),
+        };
+        let Mistake { key, found, expected, fix, .. } = mistake;
+        format!("{place}: {key}: {found}; expected {expected}; {fix}")
+    }
+}
+
+impl View for CheckView {
+    fn text(&self, _page: Page) -> String {
+        let mut lines: Vec<String> = self.errors.iter().map(|error| self.line(error)).collect();
+        if let Some(zone) = self.zone.as_ref().filter(|_| self.valid) {
+            let peers = match self.peers.as_slice() {
+                [] => "no peers".to_owned(),
+                peers => format!("peers {}", peers.join(", ")),
+            };
+            lines.push(format!("{}: valid (zone {zone}, {peers})", self.file));
+        }
+        lines.extend(self.notes.iter().map(|note| format!("note: {note}")));
+        lines.iter().map(|line| format!("{}\n", plain(line))).collect()
+    }
+}

@@ -1,0 +1,81 @@
+//! `zonemesh key`: public keys, and tokens with their hashes. Private keys have no view.
+
+use std::path::Path;
+
+use serde::{Serialize, Serializer};
+use zeroize::Zeroizing;
+
+use crate::arguments::KeyKind;
+use crate::output::{Page, View};
+
+/// A public key and the file of its private half.
+#[derive(Debug, Serialize)]
+pub(crate) struct KeyView {
+    schema: &'static str,
+    kind: &'static str,
+    public_key: String,
+    file: String,
+}
+
+impl KeyView {
+    pub(crate) fn new(kind: KeyKind, public_key: String, file: &Path) -> Self {
+        let kind = match kind {
+            KeyKind::Wireguard => "wireguard",
+            KeyKind::Zone => "zone",
+        };
+        Self { schema: "zonemesh/key/v1", kind, public_key, file: file.display().to_string() }
+    }
+}
+
+impl View for KeyView {
+    fn text(&self, _page: Page) -> String {
+        format!("{}\n", self.public_key)
+    }
+}
+
+/// A new token: shown once, unless it went into a file.
+#[derive(Serialize)]
+pub(crate) struct TokenView {
+    schema: &'static str,
+    #[serde(serialize_with = "token_text")]
+    token: Option<Zeroizing<String>>,
+    sha256: String,
+    file: Option<String>,
+}
+
+impl TokenView {
+    pub(crate) fn new(token: Zeroizing<String>, sha256: String, file: Option<&Path>) -> Self {
+        let file = file.map(|file| file.display().to_string());
+        let token = file.is_none().then_some(token);
+        Self { schema: "zonemesh/token/v1", token, sha256, file }
+    }
+}
+
+fn token_text<S: Serializer>(
+    token: &Option<Zeroizing<String>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    token.as_ref().map(|token| token.as_str()).serialize(serializer)
+}
+
+impl View for TokenView {
+    fn text(&self, _page: Page) -> String {
+        let token = match (&self.token, &self.file) {
+            (Some(token), _) => token.as_str(),
+            (None, Some(file)) => &format!("in {file}"),
+            (None, None) => "not shown",
+        };
+        format!("token   {token}\nsha256  {}\n", self.sha256)
+    }
+}
+
+#[cfg(test)]
+impl TokenView {
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_ref().map(|token| token.as_str())
+    }
+
+    pub(crate) fn sha256(&self) -> &str {
+        &self.sha256
+    }
+}

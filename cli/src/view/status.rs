@@ -1,0 +1,218 @@
+//! `zonemesh status`: one screen about a gateway, and whether anything needs a look.
+//!
+//! Made of five replies, so that one screen answers the usual questions: are the tunnels up, is the
+//! registry complete, where is the SuperLink, what do VMs pin.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use zonemesh_api::v1::{
+    CertificatesReply, FederationSummary, PeersReply, RecordsReply, RegistryView, StatusReply,
+    SuperLinksReply, TunnelView,
+};
+
+use super::peers::Peer;
+use super::superlinks::SuperLink;
+use super::{Moment, counted, counters, known, readiness};
+use crate::output::{Page, View};
+use crate::quantity::{hex, span};
+use crate::table::plain;
+
+/// What the daemon was asked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StatusParts {
+    pub(crate) status: StatusReply,
+    pub(crate) peers: PeersReply,
+    pub(crate) superlinks: SuperLinksReply,
+    pub(crate) records: RecordsReply,
+    pub(crate) certificates: CertificatesReply,
+}
+
+/// One screen.
+#[derive(Debug, Serialize)]
+pub(crate) struct StatusView {
+    schema: &'static str,
+    state: &'static str,
+    zone: String,
+    gateway: String,
+    version: String,
+    started_at: Moment,
+    now: Moment,
+    prefixes: Vec<String>,
+    zone_key: String,
+    local_api_fingerprint: Option<String>,
+    tunnel: Tunnel,
+    registry: Registry,
+    peers: Vec<Peer>,
+    superlinks: Vec<SuperLink>,
+    federations: Vec<Federation>,
+    dropped: BTreeMap<String, u64>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Tunnel {
+    interface: String,
+    mtu: u32,
+    listen_port: u32,
+    public_key: String,
+    addresses: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Registry {
+    records: u32,
+    missing: Vec<String>,
+    bytes: u64,
+    streams: u32,
+    root_hash: String,
+    accepted: BTreeMap<String, u64>,
+    rejected: BTreeMap<String, u64>,
+    clone_alarms: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Federation {
+    name: String,
+    zone: Option<String>,
+    readiness: &'static str,
+    held_here: bool,
+    conflict: bool,
+}
+
+impl From<StatusParts> for StatusView {
+    fn from(parts: StatusParts) -> Self {
+        let status = parts.status;
+        let pins = parts.certificates.certificates.into_iter();
+        let mut view = Self {
+            schema: "zonemesh/status/v1",
+            state: "ok",
+            zone: status.zone,
+            gateway: status.gateway,
+            version: status.version,
+            started_at: status.started_at_unix_ms.into(),
+            now: status.now_unix_ms.into(),
+            prefixes: status.prefixes,
+            zone_key: status.zone_key,
+            local_api_fingerprint: pins.map(|one| one.pin).find(|pin| !pin.is_empty()),
+            tunnel: status.tunnel.unwrap_or_default().into(),
+            registry: Registry::new(status.registry.unwrap_or_default(), parts.records),
+            peers: parts.peers.peers.into_iter().map(Peer::from).collect(),
+            superlinks: parts.superlinks.superlinks.into_iter().map(SuperLink::from).collect(),
+            federations: status.federations.into_iter().map(Federation::from).collect(),
+            dropped: counters(parts.peers.dropped),
+            warnings: status.warnings,
+        };
+        if !view.peers.iter().all(Peer::is_up) || !view.warnings.is_empty() {
+            view.state = "degraded";
+        }
+        view
+    }
+}
+
+impl From<TunnelView> for Tunnel {
+    fn from(reply: TunnelView) -> Self {
+        Self {
+            interface: reply.interface,
+            mtu: reply.mtu,
+            listen_port: reply.listen_port,
+            public_key: reply.public_key,
+            addresses: reply.addresses,
+        }
+    }
+}
+
+impl Registry {
+    fn new(reply: RegistryView, records: RecordsReply) -> Self {
+        Self {
+            records: reply.records,
+            missing: records.missing,
+            bytes: reply.bytes,
+            streams: reply.streams,
+            root_hash: hex(&reply.root_hash),
+            accepted: counters(reply.accepted),
+            rejected: counters(reply.rejected),
+            clone_alarms: reply.clone_alarms,
+        }
+    }
+
+    fn line(&self) -> String {
+        let missing = u32::try_from(self.missing.len()).unwrap_or(u32::MAX);
+        let zones = self.records.saturating_add(missing);
+        let hash = self.root_hash.get(..8).unwrap_or("-");
+        format!("registry {}/{zones} zones, hash {hash}, streams {}", self.records, self.streams)
+    }
+}
+
+impl From<FederationSummary> for Federation {
+    fn from(reply: FederationSummary) -> Self {
+        Self {
+            readiness: readiness(reply.readiness()),
+            name: reply.name,
+            zone: known(reply.zone),
+            held_here: reply.held_here,
+            conflict: reply.conflict,
+        }
+    }
+}
+
+impl StatusView {
+    /// True if a tunnel is not up, or the daemon warns of something.
+    pub(crate) fn is_degraded(&self) -> bool {
+        self.state != "ok"
+    }
+
+    fn heading(&self) -> String {
+        let up = Duration::from_millis(self.now.0.since(self.started_at.0));
+        let lines = [
+            format!(
+                "ZONE {} (local)   gateway {}   {}   up {}",
+                self.zone,
+                self.gateway,
+                self.registry.line(),
+                span(up)
+            ),
+            format!(
+                "TUNNEL {} {}   port {}   MTU {}   key {}",
+                self.tunnel.interface,
+                self.tunnel.addresses.join(", "),
+                self.tunnel.listen_port,
+                self.tunnel.mtu,
+                self.tunnel.public_key
+            ),
+        ];
+        let pin = self.local_api_fingerprint.iter().map(|pin| format!("LOCAL API {pin}"));
+        lines.into_iter().chain(pin).map(|line| format!("{}\n", plain(&line))).collect()
+    }
+
+    /// What needs a look, one line each.
+    fn troubles(&self) -> Vec<String> {
+        let mut troubles: Vec<String> = self.peers.iter().flat_map(Peer::troubles).collect();
+        troubles.extend(self.warnings.iter().map(|warning| plain(warning)));
+        for federation in self.federations.iter().filter(|federation| federation.conflict) {
+            troubles.push(plain(&format!("{}: claimed by two zones", federation.name)));
+        }
+        let rejected = counted(&self.registry.rejected);
+        if !rejected.is_empty() {
+            troubles.push(format!("records refused since the start: {rejected}"));
+        }
+        if self.registry.clone_alarms > 0 {
+            let count = self.registry.clone_alarms;
+            troubles.push(format!("clone alarms: {count}; two gateways write with one zone key"));
+        }
+        troubles
+    }
+}
+
+impl View for StatusView {
+    fn text(&self, page: Page) -> String {
+        let mut text = if page.header { self.heading() } else { String::new() };
+        text.push_str(&Peer::table(&self.peers, page));
+        text.push_str(&SuperLink::table(&self.superlinks, page));
+        for trouble in self.troubles() {
+            text.push_str(&format!("! {trouble}\n"));
+        }
+        text
+    }
+}

@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use serde::Serialize;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
+use tokio::process::ChildStdin;
 use tokio::task::JoinSet;
 
 use crate::files::Owner;
@@ -67,6 +68,8 @@ pub struct Program {
 pub struct Child {
     guard: tokio::process::Child,
     group: Pid,
+    /// Its end tells the guard that the companion is gone; `Child::wait` of tokio would close it.
+    lifeline: Option<ChildStdin>,
     output: JoinSet<()>,
 }
 
@@ -93,16 +96,17 @@ impl Child {
             .stdout(writer)
             .stderr(errors)
             .process_group(0);
-        let guard = command.spawn().map_err(failed("start the guard of"))?;
+        let mut guard = command.spawn().map_err(failed("start the guard of"))?;
         // The pipe ends when the group's ends are closed: this copy must not stay open.
         drop(command);
+        let lifeline = guard.stdin.take();
         let group = guard.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
         let group =
             group.ok_or_else(|| failed("follow")(std::io::Error::other("it is gone already")))?;
         let reader = pipe::Receiver::from_owned_fd(reader.into()).map_err(failed("read from"))?;
         let mut output = JoinSet::new();
         output.spawn(copy_lines(program.name.clone(), reader, log));
-        Ok(Self { guard, group, output })
+        Ok(Self { guard, group, lifeline, output })
     }
 
     /// The process group, which is also the guard's process.
@@ -117,6 +121,7 @@ impl Child {
     /// The system lost the process. Cancelling this future loses nothing.
     pub async fn wait(&mut self) -> std::io::Result<ExitStatus> {
         let status = self.guard.wait().await?;
+        self.lifeline = None;
         self.signal(Signal::SIGKILL);
         // A process that left the group may hold the pipe open for ever.
         let drained = async { while self.output.join_next().await.is_some() {} };
@@ -140,6 +145,11 @@ impl Child {
         self.wait().await
     }
 
+    /// True until the guard has been waited for.
+    const fn is_held(&self) -> bool {
+        self.lifeline.is_some()
+    }
+
     fn signal(&self, signal: Signal) {
         // No such group means that all of it is gone, which is what was wanted.
         let _ = killpg(self.group, signal);
@@ -148,7 +158,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if self.guard.id().is_some() {
+        if self.is_held() {
             self.signal(Signal::SIGKILL);
         }
     }

@@ -26,4 +26,5 @@ pub mod startup;
 pub mod variables;
 pub mod view;
 
+pub use zonemesh_api as api;
 pub use zonemesh_pki as pki;

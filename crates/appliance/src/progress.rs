@@ -147,7 +147,8 @@ impl Progress {
         let entry =
             StatusReason { code: reason.code(), text: reason.to_string(), fix: reason.fix() };
         if self.worth_saying(reason, Instant::now()) {
-            tracing::warn!(code = entry.code, reason = entry.text, fix = entry.fix, "not ready");
+            let what = if self.status.state == State::Ready { "degraded" } else { "not ready" };
+            tracing::warn!(code = entry.code, reason = entry.text, fix = entry.fix, "{what}");
         }
         if self.status.reason.as_ref() != Some(&entry) {
             self.status.reason = Some(entry);

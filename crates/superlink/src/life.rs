@@ -84,10 +84,11 @@ impl<'a> Life<'a> {
 
     pub(crate) async fn follow(mut self, superlink: &mut SuperLink) -> anyhow::Result<Ended> {
         loop {
+            self.say_what_is_wrong_with_the_gateway(superlink);
             match self.wake(superlink).await? {
                 Wake::Exited(exit) => return Ok(Ended::Exited(exit)),
                 Wake::Probe => self.probe_port(superlink).await,
-                Wake::Seen => self.say_what_is_wrong_with_the_gateway(superlink),
+                Wake::Seen => {}
                 Wake::Renew if SystemTime::now() < self.identity.renew_at => {
                     self.next_renewal = self.look_at_the_clock();
                 }
@@ -144,9 +145,12 @@ impl<'a> Life<'a> {
     fn say_what_is_wrong_with_the_gateway(&self, superlink: &mut SuperLink) {
         let companion = &mut superlink.companion;
         let seen = companion.seen.borrow().clone();
+        let serving = self.truth.readiness == Readiness::Ready;
         match &seen.lost {
             Some(reason) => companion.progress.blocked(reason),
-            None if duty(&seen, &self.truth) == Duty::Nothing => companion.progress.cleared(),
+            None if serving && duty(&seen, &self.truth) == Duty::Nothing => {
+                companion.progress.cleared();
+            }
             None => {}
         }
     }

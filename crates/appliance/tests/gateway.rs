@@ -1,0 +1,110 @@
+//! The gateway client against a real local API on loopback: answers, refusals, the watch that lasts.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use support::{FEDERATION, LOOPBACK, TestGateway, free_port};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use zonemesh_appliance::flower::Transport;
+use zonemesh_appliance::gateway::{Gateway, Registration, Seen};
+use zonemesh_appliance::pki::{CertificateRequest, San};
+use zonemesh_appliance::settings::{self, SuperLinkSettings};
+use zonemesh_appliance::variables::Variables;
+use zonemesh_appliance::view::Readiness;
+
+fn settings(gateway: &TestGateway, changes: &[(&str, &str)]) -> SuperLinkSettings {
+    let variables = gateway.variables();
+    let lookup = |key: &str| {
+        let changed =
+            changes.iter().find(|(name, _)| *name == key).map(|(_, value)| (*value).into());
+        let given = variables.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+        changed.or(given)
+    };
+    settings::superlink(Variables::new(lookup, None)).expect("the settings are right")
+}
+
+fn registration() -> Registration {
+    let request = CertificateRequest::generate("superlink", &[San::Ip(LOOPBACK)]).unwrap();
+    Registration {
+        address: LOOPBACK,
+        fleet_port: 9092,
+        control_port: 9093,
+        flower_version: "1.25.0".into(),
+        transport: Transport::Grpc,
+        request_pem: request.csr_pem,
+    }
+}
+
+async fn until(seen: &mut watch::Receiver<Seen>, wanted: impl FnMut(&Seen) -> bool) -> Seen {
+    let found = tokio::time::timeout(Duration::from_secs(20), seen.wait_for(wanted)).await;
+    found.expect("the watch shows it in time").unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_registered_superlink_is_resolved_with_both_clocks() {
+    let gateway = TestGateway::start();
+    let settings = settings(&gateway, &[]);
+    let client = Gateway::new(&settings.common).unwrap();
+    assert_eq!(client.resolve().await.unwrap().view, None);
+    let issued = client.register(&settings.token, &registration()).await.unwrap();
+    assert_eq!(issued.ca_pem, gateway.ca.certificate_pem());
+    client.report(&settings.token, Readiness::Ready).await.unwrap();
+    let resolved = client.resolve().await.unwrap();
+    let view = resolved.view.expect("it is registered");
+    assert_eq!((view.readiness, view.target.fleet_port), (Readiness::Ready, 9092));
+    assert!(resolved.ahead_of_gateway_ms.abs() < 1000, "{} ms", resolved.ahead_of_gateway_ms);
+}
+
+#[tokio::test]
+async fn each_refusal_has_its_code() {
+    let gateway = TestGateway::start();
+    let other_key = format!("sha256:{}", "0".repeat(64));
+    let closed = format!("127.0.0.1:{}", free_port());
+    let cases = [
+        ([("ONEAPP_ZONEMESH_TOKEN", "wrong")], LOOPBACK, "T406"),
+        ([("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", other_key.as_str())], LOOPBACK, "T405"),
+        ([("ONEAPP_ZONEMESH_GATEWAY", closed.as_str())], LOOPBACK, "N201"),
+        ([("ONEAPP_ZONEMESH_ADDRESS", "10.9.9.9")], [10, 9, 9, 9].into(), "P301"),
+    ];
+    for (changes, address, code) in cases {
+        let settings = settings(&gateway, &changes);
+        let client = Gateway::new(&settings.common).unwrap();
+        let registration = Registration { address, ..registration() };
+        let refused = client.register(&settings.token, &registration).await.unwrap_err();
+        assert_eq!(refused.code(), code, "{refused}");
+        let said = format!("{refused} {}", refused.fix());
+        assert!(!said.contains("a-good-token"), "{said}");
+    }
+    let broken = Registration { request_pem: "no PEM".into(), ..registration() };
+    let settings = settings(&gateway, &[]);
+    let client = Gateway::new(&settings.common).unwrap();
+    assert_eq!(client.register(&settings.token, &broken).await.unwrap_err().code(), "C101");
+}
+
+#[tokio::test]
+async fn the_watch_shows_a_snapshot_then_changes_and_survives_the_gateway() {
+    let mut gateway = TestGateway::start();
+    let client = Gateway::new(&settings(&gateway, &[]).common).unwrap();
+    let (sender, mut seen) = watch::channel(Seen::default());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { client.follow(sender).await });
+
+    until(&mut seen, |seen| seen.connected && seen.view == Some(None)).await;
+    gateway.show_ready("127.0.0.1:9092".parse().unwrap());
+    until(&mut seen, |seen| matches!(&seen.view, Some(Some(_)))).await;
+
+    gateway.stop();
+    let away = until(&mut seen, |seen| seen.lost.is_some()).await;
+    assert!(!away.connected);
+    assert!(matches!(&away.view, Some(Some(_))), "what was seen is not forgotten");
+    assert_eq!(away.lost.map(|reason| reason.code()), Some("N201"));
+
+    gateway.start_again(false);
+    let back = until(&mut seen, |seen| seen.connected).await;
+    assert_eq!(back.view, Some(None), "the gateway's new snapshot counts");
+    assert_eq!(back.lost, None);
+    assert_eq!(gateway.view().federation, FEDERATION);
+}

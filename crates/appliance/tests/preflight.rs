@@ -1,0 +1,152 @@
+//! The checks before Flower starts, against real TLS servers on loopback: one reason for each fault.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime};
+
+use support::{FEDERATION, LOOPBACK, TlsServer, free_port, leaf, ready};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use zonemesh_appliance::flower::FlowerVersion;
+use zonemesh_appliance::pki::{FederationCa, San};
+use zonemesh_appliance::preflight::check;
+use zonemesh_appliance::reason::Reason;
+use zonemesh_appliance::view::View;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+const OURS: FlowerVersion = FlowerVersion { major: 1, minor: 25, patch: 0 };
+const IN_SYNC: Option<i64> = Some(0);
+
+fn ca() -> FederationCa {
+    FederationCa::generate(FEDERATION, SystemTime::now()).unwrap()
+}
+
+fn view(endpoint: SocketAddr, ca: &FederationCa) -> View {
+    View::read(ready(endpoint, ca.certificate_pem().to_owned())).unwrap().unwrap()
+}
+
+async fn server(ca: &FederationCa, san: &str, now: SystemTime) -> TlsServer {
+    TlsServer::start(0, leaf(ca, &[san.parse().unwrap()], now), &["h2"]).await
+}
+
+/// The reason, which must come within the 10 s that a person is promised.
+async fn reason(view: &View) -> Reason {
+    let begun = Instant::now();
+    let reason = check(view, OURS, IN_SYNC).await.unwrap_err();
+    assert!(begun.elapsed() < Duration::from_secs(10), "{reason} took {:?}", begun.elapsed());
+    reason
+}
+
+#[tokio::test]
+async fn a_superlink_that_flower_could_use_passes() {
+    let ca = ca();
+    let server = server(&ca, "127.0.0.1", SystemTime::now()).await;
+    assert_eq!(check(&view(server.address, &ca), OURS, IN_SYNC).await, Ok(server.address));
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_ca_is_t401() {
+    let server = server(&ca(), "127.0.0.1", SystemTime::now()).await;
+    let reason = reason(&view(server.address, &ca())).await;
+    assert_eq!(reason.code(), "T401");
+    assert!(reason.to_string().contains("wrong CA"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_certificate_without_the_dialled_address_is_t402() {
+    let ca = ca();
+    for san in ["10.10.10.5", "superlink.example.org"] {
+        let server = server(&ca, san, SystemTime::now()).await;
+        let reason = reason(&view(server.address, &ca)).await;
+        assert_eq!(reason.code(), "T402");
+        let text = reason.to_string();
+        assert!(text.contains("IP:127.0.0.1") && text.contains(san), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_old_and_a_future_certificate_are_t403() {
+    let ca = FederationCa::generate(FEDERATION, SystemTime::now() - 400 * DAY).unwrap();
+    for (issued, word) in
+        [(SystemTime::now() - 200 * DAY, "expired"), (SystemTime::now() + 2 * DAY, "not yet valid")]
+    {
+        let server = server(&ca, "127.0.0.1", issued).await;
+        let reason = reason(&view(server.address, &ca)).await;
+        assert_eq!(reason.code(), "T403");
+        assert!(reason.to_string().contains(word), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_without_tls_or_without_http2_is_t407() {
+    let ca = ca();
+    let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+    let plain = listener.local_addr().unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+    });
+    assert_eq!(reason(&view(plain, &ca)).await.code(), "T407");
+    let http1 = leaf(&ca, &[San::Ip(LOOPBACK)], SystemTime::now());
+    let http1 = TlsServer::start(0, http1, &["http/1.1"]).await;
+    assert_eq!(reason(&view(http1.address, &ca)).await.code(), "T407");
+}
+
+#[tokio::test]
+async fn a_port_that_accepts_and_says_nothing_is_t407_in_time() {
+    let silent = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+    let reason = reason(&view(silent.local_addr().unwrap(), &ca())).await;
+    assert_eq!(reason.code(), "T407");
+    assert!(reason.to_string().contains("no answer over TLS"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_closed_port_is_n202_and_n203_if_the_zone_is_cut_off() {
+    let mut view = view(SocketAddr::new(LOOPBACK, free_port()), &ca());
+    assert_eq!(reason(&view).await.code(), "N202");
+    view.zone_reachable = false;
+    let cut_off = reason(&view).await;
+    assert_eq!(cut_off.code(), "N203");
+    assert!(cut_off.to_string().contains("zone berlin"), "{cut_off}");
+}
+
+#[tokio::test]
+async fn versions_and_clocks_are_compared_before_the_network() {
+    let closed = view(SocketAddr::new(LOOPBACK, free_port()), &ca());
+    let mut other = closed.clone();
+    other.target.flower_version = "1.42.0".into();
+    let mismatch = check(&other, OURS, Some(20_000)).await.unwrap_err();
+    assert_eq!(mismatch.code(), "F501");
+    assert!(mismatch.to_string().contains("1.25.0 here and 1.42.0"), "{mismatch}");
+    for (node, superlink, code) in
+        [(20_000, 0, "T404"), (0, -6_000, "T404"), (-400_000, 0, "T404"), (20_000, 18_000, "N202")]
+    {
+        let mut skewed = closed.clone();
+        skewed.superlink_clock_offset_ms = Some(superlink);
+        let found = check(&skewed, OURS, Some(node)).await.unwrap_err();
+        assert_eq!(found.code(), code, "node {node} ms, SuperLink {superlink} ms: {found}");
+    }
+    assert_eq!(check(&closed, OURS, None).await.unwrap_err().code(), "N202");
+}
+
+#[tokio::test]
+async fn a_second_address_is_tried() {
+    let ca = ca();
+    let server = server(&ca, "127.0.0.1", SystemTime::now()).await;
+    let mut view = view(server.address, &ca);
+    view.target.addresses.insert(0, [127, 0, 0, 2].into());
+    assert_eq!(check(&view, OURS, IN_SYNC).await, Ok(server.address));
+}
+
+#[tokio::test]
+async fn a_ca_set_that_is_none_is_t401() {
+    let mut view = view(SocketAddr::new(LOOPBACK, free_port()), &ca());
+    for pems in [vec![], vec!["no PEM".to_owned()]] {
+        view.target.ca_pems = pems;
+        assert_eq!(reason(&view).await.code(), "T401");
+    }
+}

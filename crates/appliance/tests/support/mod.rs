@@ -1,0 +1,290 @@
+//! A gateway's local API and TLS servers on loopback, for tests of what talks to them.
+//!
+//! The gateway is a real tonic server with the real pinned TLS and a real federation CA; it knows one
+//! federation and one token, and refuses with the daemon's status codes.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::WatchStream;
+use tonic::{Request, Response, Status};
+use zonemesh_appliance::api::serve::Incoming;
+use zonemesh_appliance::api::v1;
+use zonemesh_appliance::api::v1::local_server::{Local, LocalServer};
+use zonemesh_appliance::pki::{
+    CertificateRequest, FederationCa, LocalApiKey, San, local_server_config,
+};
+
+pub const FEDERATION: &str = "health-eu";
+pub const TOKEN: &str = "a-good-token";
+pub const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+/// A gateway that can be stopped, started again at the same address, and made to forget.
+pub struct TestGateway {
+    pub address: SocketAddr,
+    pub fingerprint: String,
+    pub ca: Arc<FederationCa>,
+    key: LocalApiKey,
+    view: watch::Sender<v1::FederationView>,
+    pub seen: Arc<Mutex<Vec<String>>>,
+    serving: Option<Runtime>,
+}
+
+impl Drop for TestGateway {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl TestGateway {
+    pub fn start() -> Self {
+        let key = LocalApiKey::generate().unwrap();
+        let listener = std::net::TcpListener::bind((LOOPBACK, 0)).unwrap();
+        let mut gateway = Self {
+            address: listener.local_addr().unwrap(),
+            fingerprint: key.fingerprint().to_string(),
+            ca: Arc::new(FederationCa::generate(FEDERATION, SystemTime::now()).unwrap()),
+            key,
+            view: watch::channel(unknown()).0,
+            seen: Arc::default(),
+            serving: None,
+        };
+        gateway.serve(listener);
+        gateway
+    }
+
+    /// Its own runtime ends with all its connections, as a process does.
+    fn serve(&mut self, listener: std::net::TcpListener) {
+        let service = Service {
+            ca: Arc::clone(&self.ca),
+            view: self.view.clone(),
+            seen: Arc::clone(&self.seen),
+        };
+        let tls = local_server_config(&self.key).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let runtime = Runtime::new().unwrap();
+        let inside = runtime.enter();
+        let incoming = Incoming::new(TcpListener::from_std(listener).unwrap(), tls);
+        let server = tonic::transport::Server::builder().add_service(LocalServer::new(service));
+        drop(runtime.handle().spawn(async move { server.serve_with_incoming(incoming).await }));
+        drop(inside);
+        self.serving = Some(runtime);
+    }
+
+    pub fn stop(&mut self) {
+        if let Some(runtime) = self.serving.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// With a new CA it has lost its state folder, without it only its memory of this SuperLink.
+    pub fn start_again(&mut self, with_new_ca: bool) {
+        if with_new_ca {
+            self.ca = Arc::new(FederationCa::generate(FEDERATION, SystemTime::now()).unwrap());
+        }
+        self.view = watch::channel(unknown()).0;
+        let begun = Instant::now();
+        let listener = loop {
+            match std::net::TcpListener::bind(self.address) {
+                Ok(listener) => break listener,
+                // The stopped runtime closes its sockets a moment later.
+                Err(error) => assert!(begun.elapsed() < Duration::from_secs(10), "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        self.serve(listener);
+    }
+
+    /// What it shows.
+    pub fn view(&self) -> v1::FederationView {
+        self.view.borrow().clone()
+    }
+
+    pub fn show(&self, change: impl FnOnce(&mut v1::FederationView)) {
+        self.view.send_modify(change);
+    }
+
+    /// Shows a SuperLink that is ready at this address.
+    pub fn show_ready(&self, endpoint: SocketAddr) {
+        let ca_pem = self.ca.certificate_pem().to_owned();
+        self.show(|view| *view = ready(endpoint, ca_pem));
+    }
+
+    pub fn calls(&self, name: &str) -> usize {
+        self.seen.lock().unwrap().iter().filter(|call| call.as_str() == name).count()
+    }
+
+    /// The settings of a companion of this gateway.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        [
+            ("ONEAPP_ZONEMESH_FEDERATION", FEDERATION.to_owned()),
+            ("ONEAPP_ZONEMESH_GATEWAY", self.address.to_string()),
+            ("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", self.fingerprint.clone()),
+            ("ONEAPP_ZONEMESH_TOKEN", TOKEN.to_owned()),
+            ("ONEAPP_ZONEMESH_ADDRESS", LOOPBACK.to_string()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into()
+    }
+}
+
+fn unknown() -> v1::FederationView {
+    v1::FederationView { federation: FEDERATION.into(), ..Default::default() }
+}
+
+pub fn ready(endpoint: SocketAddr, ca_pem: String) -> v1::FederationView {
+    v1::FederationView {
+        federation: FEDERATION.into(),
+        found: true,
+        zone: "berlin".into(),
+        addresses: vec![endpoint.ip().to_string()],
+        fleet_port: endpoint.port().into(),
+        control_port: 9093,
+        flower_version: "1.25.0".into(),
+        transport: v1::FlowerTransport::Grpc.into(),
+        readiness: v1::Readiness::Ready.into(),
+        ca_pems: vec![ca_pem],
+        superlink_clock_offset_ms: Some(0),
+        zone_reachable: true,
+        ..Default::default()
+    }
+}
+
+struct Service {
+    ca: Arc<FederationCa>,
+    view: watch::Sender<v1::FederationView>,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+impl Service {
+    fn note(&self, call: &str) {
+        self.seen.lock().unwrap().push(call.to_owned());
+    }
+
+    fn check(&self, token: &str) -> Result<(), Status> {
+        if token == TOKEN { Ok(()) } else { Err(Status::unauthenticated("no such token")) }
+    }
+}
+
+fn stamped(mut view: v1::FederationView) -> v1::FederationView {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    view.gateway_time_unix_ms = since.as_millis().try_into().unwrap();
+    view
+}
+
+#[tonic::async_trait]
+impl Local for Service {
+    async fn resolve(
+        &self,
+        _request: Request<v1::ResolveRequest>,
+    ) -> Result<Response<v1::FederationView>, Status> {
+        Ok(Response::new(stamped(self.view.borrow().clone())))
+    }
+
+    type WatchStream = std::pin::Pin<
+        Box<dyn tokio_stream::Stream<Item = Result<v1::FederationView, Status>> + Send>,
+    >;
+
+    async fn watch(
+        &self,
+        _request: Request<v1::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        self.note("watch");
+        let views = WatchStream::new(self.view.subscribe()).map(|view| Ok(stamped(view)));
+        Ok(Response::new(Box::pin(views)))
+    }
+
+    async fn register(
+        &self,
+        request: Request<v1::RegisterRequest>,
+    ) -> Result<Response<v1::RegisterReply>, Status> {
+        self.note("register");
+        let request = request.into_inner();
+        self.check(&request.token)?;
+        if request.addresses != [LOOPBACK.to_string()] {
+            return Err(Status::permission_denied("10.9.9.9 is not this VM's address"));
+        }
+        let certificate_pem = self
+            .ca
+            .sign(&request.csr_pem, &[San::Ip(LOOPBACK)], SystemTime::now())
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let ca_pem = self.ca.certificate_pem().to_owned();
+        let endpoint = SocketAddr::new(LOOPBACK, request.fleet_port.try_into().unwrap());
+        let mut view = ready(endpoint, ca_pem.clone());
+        view.readiness = v1::Readiness::Starting.into();
+        view.flower_version = request.flower_version;
+        self.view.send_replace(view.clone());
+        Ok(Response::new(v1::RegisterReply { certificate_pem, ca_pem, view: Some(view) }))
+    }
+
+    async fn report(
+        &self,
+        request: Request<v1::ReportRequest>,
+    ) -> Result<Response<v1::ReportReply>, Status> {
+        let request = request.into_inner();
+        self.note(request.readiness().as_str_name());
+        self.check(&request.token)?;
+        self.view.send_modify(|view| view.readiness = request.readiness);
+        Ok(Response::new(v1::ReportReply { revision: 1 }))
+    }
+}
+
+/// A certificate and its key for these names, issued at `now`.
+pub fn leaf(ca: &FederationCa, sans: &[San], now: SystemTime) -> (String, String) {
+    let request = CertificateRequest::generate("superlink", sans).unwrap();
+    let certificate = ca.sign(&request.csr_pem, sans, now).unwrap();
+    (certificate, request.key_pem.to_string())
+}
+
+/// A TLS server that does nothing after the handshake, as a port of Flower's looks to a probe.
+pub struct TlsServer {
+    pub address: SocketAddr,
+    accepting: JoinSet<()>,
+}
+
+impl TlsServer {
+    pub async fn start(port: u16, (certificate, key): (String, String), alpn: &[&str]) -> Self {
+        let chain = CertificateDer::pem_slice_iter(certificate.as_bytes()).map(Result::unwrap);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                chain.collect(),
+                PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+            )
+            .unwrap();
+        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind((LOOPBACK, port)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut accepting = JoinSet::new();
+        accepting.spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let _ = acceptor.accept(stream).await;
+            }
+        });
+        Self { address, accepting }
+    }
+
+    pub async fn stop(mut self) {
+        self.accepting.shutdown().await;
+    }
+}
+
+/// A port of loopback that was free a moment ago.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap().port()
+}

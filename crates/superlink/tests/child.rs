@@ -1,0 +1,127 @@
+//! Supervised programs behind the real guard: environment, output, ends of whole groups.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../appliance/tests/support/process.rs"]
+mod process;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use process::{group, until_gone};
+use zonemesh_appliance::child::{Child, ChildError, Program, describe};
+use zonemesh_appliance::output::LogFile;
+
+const GUARD: &str = env!("CARGO_BIN_EXE_zonemesh-superlink");
+
+fn shell(folder: &Path, script: &str) -> Program {
+    Program {
+        name: "sh".into(),
+        path: "/bin/sh".into(),
+        arguments: vec!["-c".into(), script.into()],
+        environment: BTreeMap::from([
+            ("LISTED".into(), "yes".into()),
+            ("PATH".into(), "/usr/bin:/bin".into()),
+        ]),
+        folder: folder.to_owned(),
+        owner: None,
+    }
+}
+
+fn start(folder: &Path, script: &str) -> Child {
+    let log = LogFile::open(&folder.join("log")).unwrap();
+    Child::start(Path::new(GUARD), &shell(folder, script), log).unwrap()
+}
+
+fn log(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("log")).unwrap()
+}
+
+async fn until_log(folder: &Path, part: &str) {
+    let begun = Instant::now();
+    while !log(folder).contains(part) {
+        assert!(
+            begun.elapsed() < Duration::from_secs(15),
+            "the log has no {part}: {}",
+            log(folder)
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn output_and_exit_code_arrive_and_only_listed_variables_are_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let script =
+        "echo out $LISTED; echo errors >&2; env | cut -d= -f1 | sort | tr '\\n' ' '; pwd; exit 7";
+    let mut child = start(folder.path(), script);
+    let status = child.wait().await.unwrap();
+    assert_eq!((status.code(), describe(status).as_str()), (Some(7), "with exit code 7"));
+    let log = log(folder.path());
+    assert!(log.starts_with("out yes\nerrors\n"), "{log}");
+    let foreign = ["HOME", "USER", "CARGO", "NEXTEST"];
+    assert!(foreign.iter().all(|name| !log.contains(name)), "{log}");
+    assert!(log.trim_end().ends_with(&folder.path().display().to_string()), "{log}");
+}
+
+#[tokio::test]
+async fn a_signal_that_ends_the_program_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = start(folder.path(), "kill -9 $$");
+    assert_eq!(describe(child.wait().await.unwrap()), "by signal 9");
+}
+
+#[tokio::test]
+async fn what_the_program_leaves_running_ends_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = start(folder.path(), "sleep 600 & echo begun; exit 0");
+    let id = child.group().into();
+    assert_eq!(child.wait().await.unwrap().code(), Some(0));
+    until_gone(id).await;
+}
+
+#[tokio::test]
+async fn stop_asks_the_whole_group_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "trap 'echo parent ends; exit 3' TERM; (trap 'echo child ends; exit' TERM; echo begun; while :; do sleep 0.1; done) & while :; do sleep 0.1; done";
+    let child = start(folder.path(), script);
+    until_log(folder.path(), "begun").await;
+    let id = child.group().into();
+    let status = child.stop(Duration::from_secs(10)).await.unwrap();
+    assert_eq!(status.code(), Some(3));
+    assert_eq!(group(id), "");
+    assert!(log(folder.path()).contains("parent ends"), "{}", log(folder.path()));
+}
+
+#[tokio::test]
+async fn stop_kills_what_does_not_listen() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = start(folder.path(), "trap '' TERM; echo begun; while :; do sleep 0.1; done");
+    until_log(folder.path(), "begun").await;
+    let (id, begun) = (child.group().into(), Instant::now());
+    child.stop(Duration::from_millis(300)).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    until_gone(id).await;
+}
+
+#[tokio::test]
+async fn dropping_a_child_ends_its_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = start(folder.path(), "sleep 600 & echo begun; sleep 600");
+    until_log(folder.path(), "begun").await;
+    let id = child.group().into();
+    drop(child);
+    until_gone(id).await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_missing_is_named_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    for path in ["/nonexistent/flower-superlink", "/etc/passwd", "/tmp"] {
+        let program = Program { path: PathBuf::from(path), ..shell(folder.path(), "") };
+        let log = LogFile::open(&folder.path().join("log")).unwrap();
+        let error = Child::start(Path::new(GUARD), &program, log).unwrap_err();
+        assert!(matches!(error, ChildError::NoProgram { .. }), "{error}");
+        assert!(error.to_string().starts_with(path), "{error}");
+    }
+}

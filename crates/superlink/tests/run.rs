@@ -1,0 +1,207 @@
+//! `zonemesh-superlink` as a process: a real local API on loopback, a stand-in for Flower's program,
+//! and the test itself as Flower's TLS port, with the files that the companion wrote.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../appliance/tests/support/process.rs"]
+mod process;
+#[path = "../../appliance/tests/support/mod.rs"]
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+
+use nix::sys::signal::Signal;
+use process::{LIVES, Process, group, until_gone};
+use support::{TestGateway, TlsServer, free_port};
+use zonemesh_appliance::api::v1::Readiness;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_zonemesh-superlink");
+
+fn companion(gateway: &TestGateway, port: u16, flower: &str) -> Process {
+    let mut process = Process::new(PROGRAM, &gateway.variables(), ("flower-superlink", flower));
+    process.set("ONEAPP_ZONEMESH_FLEET_PORT", &port.to_string());
+    process
+}
+
+/// Flower's port, with the certificate that Flower was given.
+async fn serve(process: &Process, port: u16) -> TlsServer {
+    let read =
+        |name: &str| std::fs::read_to_string(process.state().join("tls").join(name)).unwrap();
+    TlsServer::start(port, (read("server.pem"), read("server.key")), &["h2"]).await
+}
+
+#[tokio::test]
+async fn it_registers_starts_flower_and_reports_ready_once_the_port_serves() {
+    let (gateway, port) = (TestGateway::start(), free_port());
+    let mut process = companion(&gateway, port, LIVES);
+    process.run();
+    process.until_state("starting").await;
+    assert_eq!(gateway.view().readiness(), Readiness::Starting, "nothing serves yet");
+    let _flower = serve(&process, port).await;
+    let status = process.until_state("ready").await;
+    assert_eq!(status["endpoint"], format!("127.0.0.1:{port}"));
+    assert_eq!(status["flower_version"], "1.25.0");
+    process.until(|_| gateway.view().readiness() == Readiness::Ready).await;
+
+    let key = std::fs::metadata(process.state().join("tls/server.key")).unwrap();
+    assert_eq!(key.permissions().mode() & 0o777, 0o600);
+    let start = process.starts().remove(0);
+    for part in [
+        format!("--fleet-api-address 127.0.0.1:{port}"),
+        "--serverappio-api-address 127.0.0.1:9091".to_owned(),
+        format!("--database {}/flower/superlink.db", process.state().display()),
+        format!("--ssl-keyfile {}/tls/server.key", process.state().display()),
+    ] {
+        assert!(start.contains(&part), "{start}");
+    }
+    let log = process.log();
+    assert!(!log.contains(support::TOKEN) && !log.contains("PRIVATE KEY"), "{log}");
+
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.wait(), Some(0));
+    assert_eq!(gateway.view().readiness(), Readiness::Stopped);
+    assert_eq!(process.status()["state"], "stopped");
+    assert_eq!(group(status["flower_group"].as_i64().unwrap()), "");
+}
+
+#[tokio::test]
+async fn a_flower_that_ends_is_started_again_also_after_exit_code_0() {
+    let (gateway, port) = (TestGateway::start(), free_port());
+    let ends = "echo \"$@\" >> \"$HOME/starts\"; test $(wc -l < \"$HOME/starts\") -lt 3 && exit 0\nsleep 600";
+    let mut process = companion(&gateway, port, ends);
+    process.run();
+    process.until(|status| status["flower_starts"] == 3).await;
+    assert!(process.log().contains("F503"), "{}", process.log());
+    assert!(process.log().contains("with exit code 0"), "{}", process.log());
+    assert_eq!(gateway.view().readiness(), Readiness::Starting);
+    assert_eq!(gateway.calls("register"), 1, "the certificate is kept");
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_lost_stops_nothing_and_is_told_again_when_it_is_back() {
+    let (mut gateway, port) = (TestGateway::start(), free_port());
+    let mut process = companion(&gateway, port, LIVES);
+    process.run();
+    process.until_state("starting").await;
+    let _flower = serve(&process, port).await;
+    process.until_state("ready").await;
+
+    gateway.stop();
+    let status = process.until_reason("N201").await;
+    assert_eq!(status["state"], "ready");
+    gateway.start_again(false);
+    process.until(|_| gateway.view().readiness() == Readiness::Ready).await;
+    let status = process.until(|status| status["reason"].is_null()).await;
+    assert_eq!((&status["state"], &status["flower_starts"]), (&"ready".into(), &1.into()));
+    assert_eq!(gateway.calls("register"), 2);
+}
+
+#[tokio::test]
+async fn a_gateway_with_a_new_ca_makes_flower_serve_with_it() {
+    let (mut gateway, port) = (TestGateway::start(), free_port());
+    let mut process = companion(&gateway, port, LIVES);
+    process.run();
+    process.until_state("starting").await;
+    let flower = serve(&process, port).await;
+    process.until_state("ready").await;
+    gateway.stop();
+    gateway.start_again(true);
+    process.until(|status| status["flower_starts"] == 2).await;
+    flower.stop().await;
+    let ca = std::fs::read_to_string(process.state().join("tls/ca.pem")).unwrap();
+    assert_eq!(ca.trim(), gateway.ca.certificate_pem().trim());
+    let _flower = serve(&process, port).await;
+    process.until_state("ready").await;
+}
+
+#[tokio::test]
+async fn with_the_gateway_away_it_starts_with_the_kept_certificate() {
+    let (mut gateway, port) = (TestGateway::start(), free_port());
+    let mut process = companion(&gateway, port, LIVES);
+    process.run();
+    process.until_state("starting").await;
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.wait(), Some(0));
+    gateway.stop();
+    process.run();
+    process.until(|status| status["state"] == "starting" && status["flower_group"].is_i64()).await;
+    let _flower = serve(&process, port).await;
+    process.until_state("ready").await;
+    gateway.start_again(false);
+    process.until(|_| gateway.view().readiness() == Readiness::Ready).await;
+}
+
+#[tokio::test]
+async fn refusals_are_said_with_their_code_and_it_joins_once_they_are_repaired() {
+    let (gateway, port) = (TestGateway::start(), free_port());
+    for (key, value, code) in [
+        ("ONEAPP_ZONEMESH_TOKEN", "wrong", "T406"),
+        ("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", &format!("sha256:{}", "1".repeat(64)), "T405"),
+        ("ONEAPP_ZONEMESH_ADDRESS", "10.9.9.9", "P301"),
+        ("ONEAPP_ZONEMESH_FLOWER_VERSION", "1.42.0", "F502"),
+    ] {
+        let mut process = companion(&gateway, port, LIVES);
+        process.set(key, value);
+        process.run();
+        let status = process.until_reason(code).await;
+        assert_eq!(status["state"], "waiting");
+        assert!(process.log().contains(code), "{}", process.log());
+        assert!(process.starts().is_empty());
+    }
+    let bin_missing = "ONEAPP_ZONEMESH_FLOWER_BIN";
+    let mut process = companion(&gateway, port, LIVES);
+    let bin = process.folder.path().join("later");
+    process.set(bin_missing, &bin.display().to_string());
+    process.run();
+    process.until_reason("F502").await;
+    std::fs::rename(process.folder.path().join("bin"), &bin).unwrap();
+    process.until_state("starting").await;
+}
+
+#[tokio::test]
+async fn nothing_is_left_when_the_companion_is_killed() {
+    let (gateway, port) = (TestGateway::start(), free_port());
+    let stubborn = "trap '' TERM\necho \"$@\" >> \"$HOME/starts\"\nsh -c 'trap \"\" TERM; sleep 600; :' &\nsleep 600\nsleep 600";
+    let mut process = companion(&gateway, port, stubborn);
+    process.run();
+    let status = process.until_state("starting").await;
+    let id = status["flower_group"].as_i64().unwrap();
+    process.until(|_| group(id).lines().count() >= 3).await;
+    process.signal(Signal::SIGKILL);
+    process.wait();
+    until_gone(id).await;
+}
+
+#[test]
+fn wrong_settings_end_it_with_exit_code_7_and_a_line_each() {
+    let mut process = Process::new(PROGRAM, &[], ("flower-superlink", LIVES));
+    process.set("ONEAPP_ZONEMESH_GATEWAY", "gateway.example");
+    let (code, _, errors) = process.output(&["run"]);
+    assert_eq!(code, 7, "{errors}");
+    for key in ["FEDERATION", "GATEWAY", "GATEWAY_FINGERPRINT", "TOKEN", "ADDRESS"] {
+        assert!(errors.contains(&format!("ONEAPP_ZONEMESH_{key}")), "{errors}");
+    }
+    let (code, _, errors) = process.output(&["run", "--context", "/nonexistent/context.sh"]);
+    assert_eq!(code, 7);
+    assert!(errors.starts_with("/nonexistent/context.sh: cannot read the context"), "{errors}");
+    let (code, _, _) = process.output(&["walk"]);
+    assert_eq!(code, 2);
+}
+
+#[tokio::test]
+async fn the_plan_is_printed_without_secrets() {
+    let gateway = TestGateway::start();
+    let mut process = companion(&gateway, 19092, LIVES);
+    process.set("ONEAPP_ZONEMESH_FLOWER_USER", "root");
+    let (code, out, errors) = process.output(&["plan"]);
+    assert_eq!(code, 0, "{errors}");
+    assert!(!out.contains(support::TOKEN), "{out}");
+    let plan: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(plan["schema"], "zonemesh/plan/v1");
+    assert_eq!(plan["register"]["fleet_port"], 19092);
+    let files = plan["files"].as_array().unwrap();
+    let key = files.iter().find(|file| file["purpose"] == "key").unwrap();
+    assert_eq!((&key["mode"], &key["owner"]["uid"]), (&"0600".into(), &0.into()));
+    assert!(files.iter().all(|file| file.get("contents").is_none()));
+    assert_eq!(plan["program"]["environment"]["FLWR_TELEMETRY_ENABLED"], "0");
+    assert_eq!(gateway.calls("register"), 0, "a plan changes nothing");
+}

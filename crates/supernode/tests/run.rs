@@ -1,0 +1,207 @@
+//! `zonemesh-supernode` as a process: a real local API on loopback, a stand-in for Flower's program,
+//! and the test itself as the SuperLink's TLS port.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../appliance/tests/support/process.rs"]
+mod process;
+#[path = "../../appliance/tests/support/mod.rs"]
+mod support;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::sys::signal::Signal;
+use process::{LIVES, Process, group, until_gone};
+use support::{FEDERATION, LOOPBACK, TestGateway, TlsServer, leaf};
+use zonemesh_appliance::api::v1::Readiness;
+use zonemesh_appliance::pki::{FederationCa, San};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_zonemesh-supernode");
+
+fn companion(gateway: &TestGateway, flower: &str) -> Process {
+    let mut process = Process::new(PROGRAM, &gateway.variables(), ("flower-supernode", flower));
+    process.set("ONEAPP_ZONEMESH_NODE_CONFIG", "partition-id=0 num-partitions=2");
+    process
+}
+
+async fn superlink(ca: &FederationCa, san: &str) -> TlsServer {
+    TlsServer::start(0, leaf(ca, &[san.parse().unwrap()], SystemTime::now()), &["h2"]).await
+}
+
+#[tokio::test]
+async fn it_waits_for_the_superlink_and_joins_by_itself() {
+    let gateway = TestGateway::start();
+    let mut process = companion(&gateway, LIVES);
+    process.run();
+    process.until_reason("F510").await;
+    let server = superlink(&gateway.ca, "127.0.0.1").await;
+    gateway.show_ready(server.address);
+    gateway.show(|view| view.readiness = Readiness::Starting.into());
+    process.until_reason("F511").await;
+    assert!(process.starts().is_empty(), "a SuperLink that is not ready is left alone");
+    gateway.show_ready(server.address);
+    let status = process.until_state("ready").await;
+    assert_eq!(status["endpoint"], server.address.to_string());
+    assert_eq!(status["reason"], serde_json::Value::Null);
+    let start = process.starts().remove(0);
+    for part in [
+        format!("--superlink {}", server.address),
+        format!("--root-certificates {}/tls/ca.pem", process.state().display()),
+        "--clientappio-api-address 127.0.0.1:9094".to_owned(),
+        "--node-config partition-id=0 num-partitions=2".to_owned(),
+    ] {
+        assert!(start.contains(&part), "{start}");
+    }
+    let ca = std::fs::read_to_string(process.state().join("tls/ca.pem")).unwrap();
+    assert_eq!(ca.trim(), gateway.ca.certificate_pem().trim());
+    assert!(process.state().join("shim/sitecustomize.py").is_file());
+
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.wait(), Some(0));
+    assert_eq!(process.status()["state"], "stopped");
+    until_gone(status["flower_group"].as_i64().unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_wrong_ca_or_san_is_said_within_10_seconds_and_flower_starts_once_it_is_repaired() {
+    let gateway = TestGateway::start();
+    let other = FederationCa::generate(FEDERATION, SystemTime::now()).unwrap();
+    let wrong_ca = superlink(&other, "127.0.0.1").await;
+    gateway.show_ready(wrong_ca.address);
+    let mut process = companion(&gateway, LIVES);
+    let begun = Instant::now();
+    process.run();
+    process.until_reason("T401").await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(process.log().contains("T401"), "{}", process.log());
+
+    let wrong_san = superlink(&gateway.ca, "10.10.10.5").await;
+    let begun = Instant::now();
+    gateway.show_ready(wrong_san.address);
+    process.until_reason("T402").await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(process.log().contains("IP:10.10.10.5"), "{}", process.log());
+    assert!(process.starts().is_empty());
+
+    let right = superlink(&gateway.ca, "127.0.0.1").await;
+    gateway.show_ready(right.address);
+    process.until_state("ready").await;
+    assert_eq!(process.starts().len(), 1);
+}
+
+#[tokio::test]
+async fn other_versions_and_clocks_are_refused_with_their_code() {
+    let gateway = TestGateway::start();
+    let server = superlink(&gateway.ca, "127.0.0.1").await;
+    gateway.show_ready(server.address);
+    gateway.show(|view| view.flower_version = "1.42.0".into());
+    let mut process = companion(&gateway, LIVES);
+    process.run();
+    process.until_reason("F501").await;
+    gateway.show_ready(server.address);
+    gateway.show(|view| view.superlink_clock_offset_ms = Some(-20_000));
+    let status = process.until_reason("T404").await;
+    assert!(status["reason"]["text"].as_str().unwrap().contains("ahead of the SuperLink's"));
+    gateway.show_ready(server.address);
+    process.until_state("ready").await;
+}
+
+#[tokio::test]
+async fn neither_a_lost_gateway_nor_a_restarting_superlink_touches_a_flower_that_runs() {
+    let mut gateway = TestGateway::start();
+    let server = superlink(&gateway.ca, "127.0.0.1").await;
+    gateway.show_ready(server.address);
+    let mut process = companion(&gateway, LIVES);
+    process.run();
+    let first = process.until_state("ready").await;
+    gateway.show(|view| view.readiness = Readiness::Starting.into());
+    gateway.show(|view| view.zone_reachable = false);
+    gateway.stop();
+    let away = process.until_reason("N201").await;
+    assert_eq!(away["state"], "ready");
+    gateway.start_again(false);
+    process.until(|status| status["reason"].is_null()).await;
+    gateway.show_ready(server.address);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let last = process.status();
+    assert_eq!(last["flower_group"], first["flower_group"]);
+    assert_eq!(process.starts().len(), 1);
+}
+
+#[tokio::test]
+async fn another_address_or_ca_set_restarts_flower_after_the_checks_passed() {
+    let gateway = TestGateway::start();
+    let first = superlink(&gateway.ca, "127.0.0.1").await;
+    gateway.show_ready(first.address);
+    let mut process = companion(&gateway, LIVES);
+    process.run();
+    let old = process.until_state("ready").await["flower_group"].as_i64().unwrap();
+
+    let closed = SocketAddr::new(LOOPBACK, support::free_port());
+    gateway.show_ready(closed);
+    process.until_reason("N202").await;
+    assert_ne!(group(old), "", "the old Flower runs until the new SuperLink passes");
+    let second = superlink(&gateway.ca, "127.0.0.1").await;
+    gateway.show_ready(second.address);
+    process.until(|status| status["endpoint"] == second.address.to_string()).await;
+    until_gone(old).await;
+
+    let next = FederationCa::generate(FEDERATION, SystemTime::now()).unwrap();
+    gateway.show(|view| view.ca_pems.push(next.certificate_pem().to_owned()));
+    process.until(|status| status["flower_starts"] == 3).await;
+    let ca = std::fs::read_to_string(process.state().join("tls/ca.pem")).unwrap();
+    assert_eq!(ca.matches("BEGIN CERTIFICATE").count(), 2);
+}
+
+#[tokio::test]
+async fn a_flower_that_ends_with_exit_code_0_is_started_again() {
+    let gateway = TestGateway::start();
+    let server = superlink(&gateway.ca, "127.0.0.1").await;
+    gateway.show_ready(server.address);
+    let mut process = companion(&gateway, "echo \"$@\" >> \"$HOME/starts\"\nsleep 0.2");
+    process.run();
+    process.until(|status| status["flower_starts"] == 3).await;
+    assert!(process.log().contains("F503"), "{}", process.log());
+}
+
+#[tokio::test]
+async fn nothing_is_left_when_the_companion_is_killed() {
+    let gateway = TestGateway::start();
+    let server = superlink(&gateway.ca, "127.0.0.1").await;
+    gateway.show_ready(server.address);
+    let mut process = companion(&gateway, LIVES);
+    process.run();
+    let id = process.until_state("ready").await["flower_group"].as_i64().unwrap();
+    process.signal(Signal::SIGKILL);
+    process.wait();
+    until_gone(id).await;
+}
+
+#[tokio::test]
+async fn the_plan_says_what_would_be_done_now_or_why_nothing() {
+    let gateway = TestGateway::start();
+    let process = companion(&gateway, LIVES);
+    let (code, out, errors) = process.output(&["plan"]);
+    assert_eq!(code, 1, "{errors}");
+    let plan: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&plan["waiting"]["code"], &plan["flower_version"]),
+        (&"F510".into(), &"1.25.0".into())
+    );
+
+    let server =
+        TlsServer::start(0, leaf(&gateway.ca, &[San::Ip(LOOPBACK)], SystemTime::now()), &["h2"])
+            .await;
+    gateway.show_ready(server.address);
+    let (process, (code, out, errors)) = tokio::task::spawn_blocking(move || {
+        let output = process.output(&["plan"]);
+        (process, output)
+    })
+    .await
+    .unwrap();
+    assert_eq!(code, 0, "{errors}");
+    let plan: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let arguments = plan["program"]["arguments"].as_array().unwrap();
+    assert!(arguments.contains(&server.address.to_string().into()), "{out}");
+    assert!(!process.state().exists(), "a plan changes nothing");
+}

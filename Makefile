@@ -10,7 +10,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 LAB := $(CARGO) run --quiet --package netns-tests --bin
 SCRIPTS = $(shell git ls-files '*.sh') .ci/run
 
-.PHONY: help setup build demo test lint bench-mesh clean-lab
+.PHONY: help setup build demo test lint bench-mesh clean-lab bench bench-quick
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -45,6 +45,16 @@ bench-mesh: ## Discovery time, first handshake, memory.
 	@netns-tests/setup.sh tools
 	@$(MAKE) --no-print-directory build
 	@$(LAB) zonemesh-bench-mesh --release
+
+BENCH = netns-tests/bench/setup.sh && \
+  $(CARGO) build --release --quiet --package zonemesh-tunnel --bin zonemesh-wg && \
+  netns-tests/bench/bench.py
+
+bench: ## The data plane beside its peers, every mode (an hour); ARGS="--rounds 3" and more.
+	@$(BENCH) full $(ARGS)
+
+bench-quick: ## The main figures of `make bench` in less than 3 minutes.
+	@$(BENCH) quick $(ARGS)
 
 clean-lab: ## Remove what killed or kept labs left behind.
 	@$(LAB) zonemesh-lab -- clean

@@ -10,6 +10,7 @@ pub mod capture;
 pub mod faults;
 pub mod federation;
 pub mod flower;
+pub mod frame;
 pub mod lab;
 pub mod mesh;
 pub mod namespace;

@@ -287,13 +287,11 @@ impl Gateway {
     ///
     /// # Errors
     /// When the daemon has none.
-    pub fn local_api_fingerprint(&self) -> Result<String> {
-        let certificates = self.ask(&["cert", "show"])?;
-        let pins = certificates["certificates"].as_array().into_iter().flatten();
-        let pin =
-            pins.filter_map(|certificate| certificate["pin"].as_str()).find(|p| !p.is_empty());
-        pin.map(str::to_owned)
-            .with_context(|| format!("no local API certificate in {certificates}"))
+    pub fn local_api_fingerprint(&mut self) -> Result<String> {
+        let log = self.daemon()?.output()?;
+        let line = log.lines().find_map(|line| line.split_once("fingerprint="));
+        let pin = line.and_then(|(_, rest)| rest.split_whitespace().next());
+        pin.map(str::to_owned).with_context(|| format!("no fingerprint in the log:\n{log}"))
     }
 
     /// Keeps `kill -9` and a new start together: what a crash and its supervisor do.

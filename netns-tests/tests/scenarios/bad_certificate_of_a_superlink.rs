@@ -45,9 +45,10 @@ fn announce_and_vanish(federation: &mut Federation, vm: &str) -> Result<()> {
 /// Something else that listens where SuperNodes connect.
 fn impostor(federation: &Federation, vm: &str, certificate: &Path, key: &Path) -> Result<Process> {
     let vm = federation.zone(HOME)?.vm(vm)?;
+    // -www: without it openssl ends with its standard input, which is empty here.
     let mut command = vm.namespace.command("openssl");
     command
-        .args(["s_server", "-alpn", "h2", "-accept", &format!("{}:9092", vm.address)])
+        .args(["s_server", "-www", "-alpn", "h2", "-accept", &format!("{}:9092", vm.address)])
         .arg("-cert")
         .arg(certificate)
         .arg("-key")

@@ -11,6 +11,7 @@ mod forged_zone_record;
 mod gateway_killed_and_restarted;
 mod idle_outage_of_5_minutes;
 mod inner_source_of_another_zone;
+mod nothing_leaves_in_the_clear;
 mod superlink_restart_with_database;
 mod supernode_boots_before_superlink;
 mod wan_cut_of_30_s_mid_round;

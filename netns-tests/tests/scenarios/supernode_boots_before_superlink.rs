@@ -30,6 +30,7 @@ fn a_supernode_that_boots_before_the_superlink_joins_by_itself() -> Result<()> {
     })?;
     let before = TRAINING.map(|zone| federation.companion(zone).map(|one| one.pid()).ok());
     federation.start_superlink()?;
+    federation.wait_until_ready()?;
     federation.train(Plan { rounds: 2, nodes: 2, train_sleep: Duration::ZERO })?;
     let after = TRAINING.map(|zone| federation.companion(zone).map(|one| one.pid()).ok());
     ensure!(before == after, "no companion may have been started again");

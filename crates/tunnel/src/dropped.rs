@@ -49,6 +49,8 @@ reasons! {
     InnerMalformed => "inner_malformed",
     /// Inward: the inner source address does not belong to the peer that sent it.
     InnerSource => "inner_source",
+    /// Inward: congestion on the way that the packet cannot tell its receiver of (RFC 6040).
+    Congested => "congested",
     /// Inward: the TUN device did not take the packet.
     TunRefused => "tun_refused",
     /// Handshake: the queue to the slow path is full.

@@ -8,6 +8,8 @@
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 
+use crate::merge::Allowed;
+
 /// The size of the header before each packet of a TUN device: `struct virtio_net_hdr`
 /// (virtio 1.2, section 5.1.6).
 pub(crate) const VNET_HEADER: usize = 10;
@@ -57,6 +59,8 @@ pub(crate) trait TunEdge: Send + Sync {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
     /// Writes one packet; the parts begin with its [`VNET_HEADER`].
     fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<()>;
+    /// Which packets it takes merged.
+    fn takes_merged(&self) -> Allowed;
 }
 
 /// The side of the Internet.
@@ -65,4 +69,6 @@ pub(crate) trait UdpEdge: Send + Sync {
     fn receive(&self, family: Family, buffer: &mut [u8]) -> io::Result<Received>;
     /// Sends one run.
     fn send(&self, transmit: Transmit<'_>) -> io::Result<()>;
+    /// True if it sends many datagrams at once.
+    fn takes_runs(&self) -> bool;
 }

@@ -7,19 +7,27 @@
 //! and any async runtime. Protocol: the WireGuard paper (<https://www.wireguard.com/papers/wireguard.pdf>).
 
 mod allowed_ips;
+mod checksum;
+mod clamp;
 mod config;
 mod dropped;
+mod ecn;
 mod edge;
 mod engine;
 mod error;
 mod linux;
+mod merge;
+mod offload;
 mod packet;
 mod peer;
 mod roster;
 mod schedule;
+mod split;
 mod status;
+mod transport;
 mod tunnel;
 pub mod uapi;
+mod vnet;
 
 pub use config::{Peer, TunnelConfig};
 pub use dropped::Dropped;

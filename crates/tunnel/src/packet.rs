@@ -85,6 +85,60 @@ pub(crate) mod samples {
         packet.extend(payload);
         packet
     }
+
+    /// Addresses of two hosts.
+    pub(crate) fn hosts(v6: bool) -> (IpAddr, IpAddr) {
+        let (source, destination) =
+            if v6 { ("2001:db8:1::7", "2001:db8:2::7") } else { ("10.1.0.7", "10.2.0.7") };
+        (source.parse().unwrap(), destination.parse().unwrap())
+    }
+
+    /// A TCP segment with a right checksum; options are a multiple of four.
+    pub(crate) fn tcp_packet(
+        v6: bool,
+        flags: u8,
+        sequence: u32,
+        options: &[u8],
+        payload: &[u8],
+    ) -> Vec<u8> {
+        let offset = (20 + options.len()) as u8 / 4;
+        let mut tcp = vec![0x12, 0x34, 0, 80];
+        tcp.extend(sequence.to_be_bytes());
+        tcp.extend([0, 0, 0, 9, offset << 4, flags, 1, 0, 0, 0, 0, 0]);
+        tcp.extend(options);
+        tcp.extend(payload);
+        with_checksum(v6, 6, 16, &tcp)
+    }
+
+    /// A UDP datagram with a right checksum.
+    pub(crate) fn udp_packet(v6: bool, port: u8, payload: &[u8]) -> Vec<u8> {
+        let mut udp = vec![0x12, 0x34, 0, port];
+        udp.extend((8 + payload.len() as u16).to_be_bytes());
+        udp.extend([0, 0]);
+        udp.extend(payload);
+        with_checksum(v6, 17, 6, &udp)
+    }
+
+    fn with_checksum(v6: bool, protocol: u8, at: usize, transport: &[u8]) -> Vec<u8> {
+        let (source, destination) = hosts(v6);
+        let mut packet = ip_packet(source, destination, transport);
+        let start = packet.len() - transport.len();
+        if v6 {
+            packet[6] = protocol;
+        } else {
+            packet[9] = protocol;
+            packet[6] = 0x40;
+            crate::transport::refresh_ipv4_checksum(&mut packet[..20]);
+        }
+        let sum = crate::checksum::sum(transport)
+            + crate::checksum::pseudo_header(
+                crate::transport::addresses(&packet),
+                protocol,
+                transport.len(),
+            );
+        packet[start + at..start + at + 2].copy_from_slice(&crate::checksum::finish(sum));
+        packet
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 use crate::config::Peer;
 use crate::dropped::Dropped;
 use crate::edge::Path;
+use crate::offload::Pause;
 use crate::schedule::{Duty, Schedule};
 use crate::status::PeerStatus;
 
@@ -72,6 +73,8 @@ pub(crate) struct ActivePeer {
     pub(crate) index: u32,
     pub(crate) rx_bytes: AtomicU64,
     pub(crate) tx_bytes: AtomicU64,
+    /// Sends of many datagrams at once, which the path to this peer may not take.
+    pub(crate) segmentation: Pause,
     core: Mutex<PeerCore>,
 }
 
@@ -99,8 +102,14 @@ impl ActivePeer {
             index,
             rx_bytes: AtomicU64::new(0),
             tx_bytes: AtomicU64::new(0),
+            segmentation: Pause::new(Instant::now()),
             core: Mutex::new(core),
         }
+    }
+
+    /// True if the session of this index, as a data message names it, is one of this peer.
+    pub(crate) fn has_session(&self, session_index: Option<u32>) -> bool {
+        session_index.is_some_and(|session| session >> 8 == self.index)
     }
 
     /// The peer's state. A thread that panicked under the lock leaves a session that can only
@@ -120,6 +129,7 @@ impl ActivePeer {
             tx_bytes: self.tx_bytes.load(Ordering::Relaxed),
             allowed_ips: core.config.allowed_ips.clone(),
             handshake_attempts_unanswered: core.schedule.unanswered(),
+            segmentation_refused: self.segmentation.refusals(),
         }
     }
 }
@@ -129,8 +139,8 @@ impl ActivePeer {
 pub(crate) enum Sealed {
     /// A data message of this length is in the buffer.
     Data(usize),
-    /// The packet waits for a session; the handshake initiation in the buffer has this length.
-    Initiation(usize),
+    /// The packet waits for a session; a handshake [`INITIATION`] is in the buffer.
+    Initiation,
     /// The packet waits for a session that is being sought already.
     Waiting,
 }
@@ -223,7 +233,7 @@ impl PeerCore {
             TunnResult::WriteToNetwork(message) => {
                 let (kind, len) = (message[0], message.len());
                 self.note_sent(kind, now);
-                if kind == TYPE_DATA { Sealed::Data(len) } else { Sealed::Initiation(len) }
+                if kind == TYPE_DATA { Sealed::Data(len) } else { Sealed::Initiation }
             }
             _ => Sealed::Waiting,
         }

@@ -23,6 +23,8 @@ pub struct TunnelStatus {
     pub peers: Vec<PeerStatus>,
     /// Name and count of each reason for which packets were dropped (`Dropped`).
     pub dropped: Vec<(&'static str, u64)>,
+    /// How often the TUN device refused a merged packet and got its parts instead.
+    pub merging_refused: u64,
 }
 
 /// A peer at one moment.
@@ -44,6 +46,8 @@ pub struct PeerStatus {
     pub allowed_ips: Vec<IpNet>,
     /// Handshake initiations sent since the last completed handshake.
     pub handshake_attempts_unanswered: u64,
+    /// How often a send of many datagrams at once was refused and done one by one instead.
+    pub segmentation_refused: u64,
 }
 
 /// Something the daemon may want to act on.

@@ -22,6 +22,7 @@ use crate::error::{PeersError, StartError};
 use crate::linux::tun::Tun;
 use crate::linux::udp::Udp;
 use crate::linux::wake::{Poller, StopSignal, Wake};
+use crate::offload::Wanted;
 use crate::peer::{Identity, Moment};
 use crate::roster::Roster;
 use crate::status::{Event, TunnelStatus};
@@ -49,8 +50,9 @@ impl Tunnel {
     /// [`StartError`], with nothing left behind.
     pub fn start(config: TunnelConfig, peers: Vec<Peer>) -> Result<Self, StartError> {
         check_mtu(config.mtu)?;
-        let tun = Arc::new(Tun::open(&config.interface)?);
-        let udp = Arc::new(Udp::bind(config.listen_port, config.fwmark)?);
+        let wanted = Wanted::from_environment();
+        let tun = Arc::new(Tun::open(&config.interface, wanted)?);
+        let udp = Arc::new(Udp::bind(config.listen_port, config.fwmark, wanted)?);
         let identity = Arc::new(Identity::new(&config.private_key));
         let roster = Arc::new(Roster::empty());
         let edges: (Arc<dyn TunEdge>, Arc<dyn UdpEdge>) = (tun.clone(), udp.clone());
@@ -85,7 +87,7 @@ impl Tunnel {
             self.udp.set_mark(config.fwmark)?;
             Arc::clone(&self.udp)
         } else {
-            Arc::new(Udp::bind(config.listen_port, config.fwmark)?)
+            Arc::new(Udp::bind(config.listen_port, config.fwmark, Wanted::from_environment())?)
         };
         let old = &self.engine;
         let (identity, roster) = if config.private_key.public_key() == old.identity.key {
@@ -160,6 +162,7 @@ impl Tunnel {
             public_key: self.engine.identity.key,
             peers,
             dropped: self.engine.dropped.snapshot(),
+            merging_refused: self.engine.merging.refusals(),
         }
     }
 

@@ -1,105 +1,239 @@
 //! Inward: datagrams of the Internet, opened, checked and given to the local network.
 //!
-//! Data goes from the socket to the TUN here; handshakes go to the slow path by a bounded queue,
-//! so that a flood of them holds up nothing. A packet is only carried if its inner source address
-//! belongs to the peer that sealed it.
+//! Data goes from the socket to the TUN here: opened one behind the other in an arena, the inner
+//! source checked against the peer that sealed it, merged by flow and written. Handshakes go to
+//! the slow path by a bounded queue, so that a flood of them holds up nothing.
 
-use std::io::{self, IoSlice};
+use std::io;
+use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 
 use super::Engine;
 use super::slow_path::HandshakeMessage;
+use crate::clamp::clamp_mss;
 use crate::dropped::Dropped;
-use crate::edge::{Family, MAX_PACKET, Path, VNET_HEADER};
+use crate::ecn;
+use crate::edge::{Family, MAX_PACKET, Path, Received};
+use crate::merge::{Allowed, Merger};
 use crate::packet::Inner;
 use crate::peer::{ActivePeer, DATA_OVERHEAD, INITIATION, Moment, TYPE_DATA, receiver_index};
+use crate::roster::Roster;
 
 /// Receives between two looks at the clock and at the other socket.
-const BATCH: usize = 32;
+const BATCH: usize = 64;
+/// With this many bytes in the arena it is written out: enough for the largest merged packet,
+/// little enough to stay in the cache.
+const ARENA_FULL: usize = 1 << 16;
+/// Behind a full arena there is room for the largest receive.
+const ARENA: usize = ARENA_FULL + MAX_PACKET + DATA_OVERHEAD;
 
 /// The inward direction and its buffers.
 pub(crate) struct Inbound {
     engine: Arc<Engine>,
     handshakes: SyncSender<HandshakeMessage>,
     received: Box<[u8]>,
-    opened: Box<[u8]>,
+    opened: Opened,
     waiting: Box<[u8]>,
+}
+
+/// Packets that were opened and not written yet.
+struct Opened {
+    arena: Box<[u8]>,
+    used: usize,
+    merger: Merger,
 }
 
 impl Inbound {
     pub(crate) fn new(engine: Arc<Engine>, handshakes: SyncSender<HandshakeMessage>) -> Self {
-        let room = MAX_PACKET + 16 + DATA_OVERHEAD + INITIATION;
-        let buffer = || vec![0; room].into();
-        Self { engine, handshakes, received: buffer(), opened: buffer(), waiting: buffer() }
+        Self {
+            engine,
+            handshakes,
+            received: vec![0; MAX_PACKET].into(),
+            opened: Opened { arena: vec![0; ARENA].into(), used: 0, merger: Merger::new() },
+            waiting: vec![0; MAX_PACKET + 16 + DATA_OVERHEAD + INITIATION].into(),
+        }
     }
 
     /// Carries what one socket has. Returns false once it is empty.
     pub(crate) fn drain(&mut self, family: Family, now: Moment) -> io::Result<bool> {
+        let mut more = true;
         for _ in 0..BATCH {
-            let received = match self.engine.udp.receive(family, &mut self.received) {
-                Ok(received) => received,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            match self.engine.udp.receive(family, &mut self.received) {
+                Ok(received) => self.carry_all(received, now),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    more = false;
+                    break;
+                }
                 // Errors of a datagram socket are those of single datagrams: ICMP, memory.
-                Err(_passing) => {
-                    self.engine.dropped.count(Dropped::SocketError);
-                    continue;
-                }
-            };
-            let mut at = 0;
-            while at < received.len {
-                let end = received.len.min(at + received.stride.max(1));
-                if let Err(reason) = self.carry(at..end, received.path, now) {
-                    self.engine.dropped.count(reason);
-                }
-                at = end;
+                Err(_passing) => self.engine.dropped.count(Dropped::SocketError),
+            }
+            if self.opened.used >= ARENA_FULL {
+                self.opened.write(&self.engine, now);
             }
         }
-        Ok(true)
+        self.opened.write(&self.engine, now);
+        Ok(more)
     }
 
-    fn carry(
-        &mut self,
-        at: std::ops::Range<usize>,
-        path: Path,
-        now: Moment,
-    ) -> Result<(), Dropped> {
-        let message = &self.received[at];
-        match message {
-            [TYPE_DATA, 0, 0, 0, ..] if message.len() >= DATA_OVERHEAD => {}
-            [TYPE_DATA, ..] => return Err(Dropped::NotWireGuard),
-            _ => {
-                let message = HandshakeMessage::new(message, path).ok_or(Dropped::NotWireGuard)?;
-                let queued = self.handshakes.try_send(message);
-                return queued.map_err(|_full| Dropped::HandshakeQueue);
+    /// Carries the datagrams of one receive, with each peer locked once per run of its datagrams.
+    fn carry_all(&mut self, received: Received, now: Moment) {
+        let engine = Arc::clone(&self.engine);
+        let roster = engine.roster.load();
+        let mut rest = 0..received.len;
+        while !rest.is_empty() {
+            let message = rest.start..rest.end.min(rest.start + received.stride.max(1));
+            match self.peer_of(&message, received.path, &roster) {
+                Ok(peer) => rest.start = self.carry_run(peer, rest.clone(), received, now),
+                Err(reason) => {
+                    if let Some(reason) = reason {
+                        engine.dropped.count(reason);
+                    }
+                    rest.start = message.end;
+                }
             }
         }
-        let session = receiver_index(message).ok_or(Dropped::NotWireGuard)?;
+    }
+
+    /// The peer whose session a data message is for. Other messages are dealt with here: they
+    /// went to the slow path, or nowhere for a reason.
+    fn peer_of<'r>(
+        &self,
+        message: &Range<usize>,
+        path: Path,
+        roster: &'r Roster,
+    ) -> Result<&'r Arc<ActivePeer>, Option<Dropped>> {
+        let message = &self.received[message.clone()];
+        if is_data(message) {
+            let peer = receiver_index(message).and_then(|session| roster.by_session(session));
+            return peer.ok_or(Some(Dropped::UnknownSession));
+        }
+        if message.first() == Some(&TYPE_DATA) {
+            return Err(Some(Dropped::NotWireGuard));
+        }
+        let message = HandshakeMessage::new(message, path).ok_or(Some(Dropped::NotWireGuard))?;
+        let queued = self.handshakes.try_send(message);
+        Err(queued.err().map(|_full| Dropped::HandshakeQueue))
+    }
+
+    /// Opens data messages as long as they are for one peer. Returns where the rest begins.
+    fn carry_run(
+        &mut self,
+        peer: &Arc<ActivePeer>,
+        mut rest: Range<usize>,
+        received: Received,
+        now: Moment,
+    ) -> usize {
         let roster = self.engine.roster.load();
-        let peer = roster.by_session(session).ok_or(Dropped::UnknownSession)?;
+        let mut run = RunOfPeer::new(peer, &roster, self.engine.mtu(), received.ecn);
+        let allowed = self.allowed(now);
         let mut core = peer.lock();
-        let len = core.open(message, &mut self.opened, path, now)?;
+        let mut bytes = 0;
+        while !rest.is_empty() {
+            let message = rest.start..rest.end.min(rest.start + received.stride);
+            let message = &self.received[message];
+            if !is_data(message) || !peer.has_session(receiver_index(message)) {
+                break;
+            }
+            rest.start += message.len();
+            let room = &mut self.opened.arena[self.opened.used..];
+            let packet = core.open(message, room, received.path, now).and_then(|len| {
+                bytes += message.len() as u64;
+                run.check(&mut room[..len])
+            });
+            match packet {
+                Ok(len) => self.opened.push(len, allowed),
+                Err(reason) => self.engine.dropped.count(reason),
+            }
+        }
         let completed = core.take_completed();
         drop(core);
-        let bytes = message.len() as u64;
-        peer.rx_bytes.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+        peer.rx_bytes.fetch_add(bytes, Ordering::Relaxed);
         if completed {
             self.engine.announce(peer);
             send_waiting(&self.engine, peer, &mut self.waiting, now);
         }
-        if len == 0 {
-            return Ok(());
+        rest.start
+    }
+
+    fn allowed(&self, now: Moment) -> Allowed {
+        if self.engine.merging.is_on(now.instant) {
+            return Allowed { tcp: false, udp: false };
         }
-        let packet = &self.opened[..len];
+        self.engine.tun.takes_merged()
+    }
+}
+
+fn is_data(message: &[u8]) -> bool {
+    matches!(message, [TYPE_DATA, 0, 0, 0, ..]) && message.len() >= DATA_OVERHEAD
+}
+
+/// What the packets of one run have in common.
+struct RunOfPeer<'a> {
+    peer: &'a Arc<ActivePeer>,
+    roster: &'a Roster,
+    mtu: usize,
+    ecn: u8,
+    /// The last inner source that was found to belong to the peer.
+    known_source: Option<IpAddr>,
+}
+
+impl<'a> RunOfPeer<'a> {
+    fn new(peer: &'a Arc<ActivePeer>, roster: &'a Roster, mtu: usize, ecn: u8) -> Self {
+        Self { peer, roster, mtu, ecn, known_source: None }
+    }
+
+    /// Checks what was inside a message and readies it for the local network. Returns its length,
+    /// 0 for a keepalive.
+    fn check(&mut self, packet: &mut [u8]) -> Result<usize, Dropped> {
+        if packet.is_empty() {
+            return Ok(0);
+        }
         let inner = Inner::parse(packet).ok_or(Dropped::InnerMalformed)?;
-        let owner = roster.owner_of(inner.source).ok_or(Dropped::InnerSource)?;
-        if !Arc::ptr_eq(owner, peer) {
-            return Err(Dropped::InnerSource);
+        if self.known_source != Some(inner.source) {
+            let owner = self.roster.owner_of(inner.source).ok_or(Dropped::InnerSource)?;
+            if !Arc::ptr_eq(owner, self.peer) {
+                return Err(Dropped::InnerSource);
+            }
+            self.known_source = Some(inner.source);
         }
-        let parts = [IoSlice::new(&[0; VNET_HEADER]), IoSlice::new(&packet[..inner.len])];
-        // EIO while the link is down, EINVAL for what the kernel finds malformed.
-        let written = self.engine.tun.write(&parts);
-        written.map_err(|_refused| Dropped::TunRefused)
+        let packet = &mut packet[..inner.len];
+        if self.ecn != 0 && !ecn::combine(self.ecn, packet) {
+            return Err(Dropped::Congested);
+        }
+        clamp_mss(packet, self.mtu, false);
+        Ok(inner.len)
+    }
+}
+
+impl Opened {
+    /// Takes the packet of `len` bytes at the end of the arena.
+    fn push(&mut self, len: usize, allowed: Allowed) {
+        if len > 0 {
+            let range = self.used..self.used + len;
+            self.merger.push(&self.arena, range.clone(), allowed);
+            self.used = range.end;
+        }
+    }
+
+    /// Writes all packets to the TUN.
+    fn write(&mut self, engine: &Engine, now: Moment) {
+        if self.used == 0 {
+            return;
+        }
+        let written = self.merger.write(&mut self.arena, |parts| engine.tun.write(parts));
+        if written.refused > 0 {
+            // EIO while the link is down, EINVAL for what the kernel finds malformed.
+            engine.dropped.add(Dropped::TunRefused, written.refused);
+        }
+        if written.merging_refused {
+            tracing::debug!("the TUN device refuses merged packets");
+            engine.merging.start(now.instant);
+        }
+        self.merger.clear();
+        self.used = 0;
     }
 }
 

@@ -6,11 +6,14 @@
 
 pub(crate) mod inbound;
 pub(crate) mod outbound;
+mod run;
 pub(crate) mod slow_path;
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use boringtun::noise::rate_limiter::RateLimiter;
@@ -19,7 +22,8 @@ use crate::config::Peer;
 use crate::dropped::{DropCounters, Dropped};
 use crate::edge::{Path, Transmit, TunEdge, UdpEdge};
 use crate::error::PeersError;
-use crate::peer::{ActivePeer, Identity};
+use crate::offload::Pause;
+use crate::peer::{ActivePeer, Identity, Moment};
 use crate::roster::Roster;
 use crate::status::Event;
 
@@ -38,6 +42,8 @@ pub(crate) struct Engine {
     pub(crate) tun: Arc<dyn TunEdge>,
     pub(crate) udp: Arc<dyn UdpEdge>,
     pub(crate) limiter: RateLimiter,
+    /// Writes of merged packets, which some kernels do not take.
+    pub(crate) merging: Pause,
     mtu: AtomicUsize,
     events: SyncSender<Event>,
     /// Serialises changes of the roster; readers never take it.
@@ -59,6 +65,7 @@ impl Engine {
             dropped: DropCounters::new(),
             tun,
             udp,
+            merging: Pause::new(Instant::now()),
             mtu: AtomicUsize::new(usize::from(mtu)),
             events,
             change: Mutex::new(()),
@@ -84,20 +91,39 @@ impl Engine {
             return self.dropped.count(Dropped::NoEndpoint);
         };
         let stride = bytes.len();
-        self.transmit(peer, Transmit { path, bytes, stride, ecn: 0 });
+        let result = self.udp.send(Transmit { path, bytes, stride, ecn: 0 });
+        self.account(peer, bytes.len(), result);
     }
 
-    /// Sends a run of datagrams to a peer and counts their bytes.
-    pub(crate) fn transmit(&self, peer: &ActivePeer, transmit: Transmit<'_>) {
-        match self.udp.send(transmit) {
+    /// Sends a run of datagrams to a peer, in one piece where the path takes that, and counts
+    /// their bytes.
+    pub(crate) fn transmit(&self, peer: &ActivePeer, transmit: Transmit<'_>, now: Moment) {
+        let is_run = transmit.bytes.len() > transmit.stride;
+        if !is_run {
+            return self.account(peer, transmit.bytes.len(), self.udp.send(transmit));
+        }
+        if self.udp.takes_runs() && !peer.segmentation.is_on(now.instant) {
+            match self.udp.send(transmit) {
+                Err(error) if is_about_segmentation(&error) => {
+                    tracing::debug!(peer = ?peer.key, %error, "many datagrams at once are refused");
+                    peer.segmentation.start(now.instant);
+                }
+                result => return self.account(peer, transmit.bytes.len(), result),
+            }
+        }
+        for bytes in transmit.bytes.chunks(transmit.stride) {
+            self.account(peer, bytes.len(), self.udp.send(Transmit { bytes, ..transmit }));
+        }
+    }
+
+    fn account(&self, peer: &ActivePeer, bytes: usize, result: io::Result<()>) {
+        match result {
             Ok(()) => {
-                let bytes = transmit.bytes.len() as u64;
-                peer.tx_bytes.fetch_add(bytes, Ordering::Relaxed);
+                peer.tx_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
             }
             Err(error) => {
                 tracing::trace!(peer = ?peer.key, %error, "send failed");
-                let datagrams = transmit.bytes.len().div_ceil(transmit.stride.max(1));
-                self.dropped.add(Dropped::SendFailed, datagrams as u64);
+                self.dropped.count(Dropped::SendFailed);
             }
         }
     }
@@ -109,6 +135,12 @@ impl Engine {
             tracing::trace!("an event was let go: nobody fetches them");
         }
     }
+}
+
+/// True unless the refusal would be the same for a single datagram.
+fn is_about_segmentation(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    matches!(code, Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE | libc::EOPNOTSUPP))
 }
 
 #[cfg(test)]

@@ -1,44 +1,57 @@
 //! Outward: packets of the local network, sealed and sent to the peer they belong to.
 //!
-//! Drains the TUN until it is empty. Each packet ends in a datagram, in a peer's queue for its
-//! next session, or in a counter.
+//! Drains the TUN until it is empty. A super-packet is looked up once, its peer locked once per
+//! run, and each of its pieces sealed straight into the run that leaves in one send. Each packet
+//! ends in a datagram, in a peer's queue for its next session, or in a counter.
 
 use std::io;
 use std::sync::Arc;
 
 use super::Engine;
+use super::run::Run;
+use crate::clamp::clamp_mss;
 use crate::dropped::Dropped;
-use crate::edge::{MAX_PACKET, VNET_HEADER};
+use crate::ecn;
+use crate::edge::{MAX_PACKET, Path, VNET_HEADER};
 use crate::packet::{Inner, padded_len};
-use crate::peer::{DATA_OVERHEAD, INITIATION, Moment, Sealed};
+use crate::peer::{ActivePeer, DATA_OVERHEAD, INITIATION, Moment, Sealed};
+use crate::split::Split;
+use crate::vnet::{Gso, Vnet};
 
-/// Packets between two looks at the clock.
+/// Reads between two looks at the clock.
 const BATCH: usize = 64;
+/// What padding adds to a packet at most.
+const MAX_PADDING: usize = 15;
 
 /// The outward direction and its buffers.
 pub(crate) struct Outbound {
     engine: Arc<Engine>,
     /// Header and packet as read, with room for padding.
     packet: Box<[u8]>,
-    sealed: Box<[u8]>,
+    run: Run,
 }
 
 impl Outbound {
     pub(crate) fn new(engine: Arc<Engine>) -> Self {
-        let room = MAX_PACKET + 16;
         Self {
             engine,
-            packet: vec![0; VNET_HEADER + room].into(),
-            sealed: vec![0; INITIATION + room + DATA_OVERHEAD].into(),
+            packet: vec![0; VNET_HEADER + MAX_PACKET + MAX_PADDING].into(),
+            run: Run::new(),
         }
     }
 
     /// Carries what the TUN has. Returns false once it is empty.
     pub(crate) fn drain(&mut self, now: Moment) -> io::Result<bool> {
+        let result = self.read_batch(now);
+        self.run.flush(&self.engine, now);
+        result
+    }
+
+    fn read_batch(&mut self, now: Moment) -> io::Result<bool> {
         for _ in 0..BATCH {
             match self.engine.tun.read(&mut self.packet[..VNET_HEADER + MAX_PACKET]) {
                 Ok(len) => {
-                    if let Err(reason) = self.carry(len.saturating_sub(VNET_HEADER), now) {
+                    if let Err(reason) = self.carry(len, now) {
                         self.engine.dropped.count(reason);
                     }
                 }
@@ -51,19 +64,88 @@ impl Outbound {
     }
 
     fn carry(&mut self, len: usize, now: Moment) -> Result<(), Dropped> {
-        let packet = &mut self.packet[VNET_HEADER..];
+        let (header, packet) = self.packet.split_first_chunk_mut().ok_or(Dropped::NotIp)?;
+        let vnet = Vnet::parse(header).ok_or(Dropped::NotIp)?;
+        let len = len.saturating_sub(VNET_HEADER);
         let inner = Inner::parse(&packet[..len]).ok_or(Dropped::NotIp)?;
         let roster = self.engine.roster.load();
         let peer = roster.owner_of(inner.destination).ok_or(Dropped::NoPeer)?;
-        let padded = padded_len(inner.len, self.engine.mtu());
-        packet[inner.len..padded].fill(0);
-        let mut core = peer.lock();
-        let path = core.path().ok_or(Dropped::NoEndpoint)?;
-        let sealed = core.seal(&packet[..padded], &mut self.sealed, now);
-        drop(core);
-        if let Sealed::Data(len) | Sealed::Initiation(len) = sealed {
-            self.engine.send(peer, Some(path), &self.sealed[..len]);
+        let mtu = self.engine.mtu();
+        if vnet.gso == Gso::None {
+            clamp_mss(&mut packet[..inner.len], mtu, vnet.needs_checksum);
+        }
+        let mut sealing = Sealing {
+            engine: &self.engine,
+            peer,
+            ecn: ecn::of(packet),
+            split: Split::new(vnet, &mut packet[..inner.len])?,
+            packet,
+            run: &mut self.run,
+            mtu,
+        };
+        sealing.seal_all(now)
+    }
+}
+
+/// One packet of the TUN on its way into runs.
+struct Sealing<'a> {
+    engine: &'a Engine,
+    peer: &'a Arc<ActivePeer>,
+    ecn: u8,
+    split: Split,
+    packet: &'a mut [u8],
+    run: &'a mut Run,
+    mtu: usize,
+}
+
+impl Sealing<'_> {
+    /// Seals all pieces, with the peer locked once per run and never while sending.
+    fn seal_all(&mut self, now: Moment) -> Result<(), Dropped> {
+        while self.split.next_len().is_some() {
+            let initiation = self.seal_run(now)?;
+            if let Some((path, bytes)) = initiation {
+                self.run.flush(self.engine, now);
+                self.engine.send(self.peer, Some(path), &bytes);
+            } else if self.split.next_len().is_some() {
+                self.run.flush(self.engine, now);
+            }
         }
         Ok(())
     }
+
+    /// Seals pieces until the run is full, or until one asks for a session.
+    fn seal_run(&mut self, now: Moment) -> Result<Option<(Path, [u8; INITIATION])>, Dropped> {
+        let mut core = self.peer.lock();
+        let path = core.path().ok_or(Dropped::NoEndpoint)?;
+        while let Some(len) = self.split.next_len() {
+            let sealed_len = padded_len(len, self.mtu) + DATA_OVERHEAD;
+            if !self.run.takes(self.peer, path, self.ecn, sealed_len) {
+                break;
+            }
+            let Some(piece) = self.split.next(self.packet) else {
+                break;
+            };
+            let padded = piece.start..piece.start + sealed_len - DATA_OVERHEAD;
+            let behind = take_padding(self.packet, piece.end, padded.end);
+            let sealed = core.seal(&self.packet[padded.clone()], self.run.slot(), now);
+            self.packet[piece.end..padded.end].copy_from_slice(&behind[..padded.end - piece.end]);
+            match sealed {
+                Sealed::Data(len) => self.run.push(self.peer, path, self.ecn, len),
+                Sealed::Waiting => {}
+                Sealed::Initiation => {
+                    let initiation = self.run.slot().first_chunk().copied();
+                    return Ok(initiation.map(|bytes| (path, bytes)));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Fills `from..to` with zeros and returns what was there: the next piece begins in it.
+fn take_padding(packet: &mut [u8], from: usize, to: usize) -> [u8; MAX_PADDING] {
+    let mut behind = [0; MAX_PADDING];
+    behind[..to - from].copy_from_slice(&packet[from..to]);
+    packet[from..to].fill(0);
+    behind
 }

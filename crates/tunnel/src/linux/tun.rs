@@ -12,6 +12,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use super::sys;
 use crate::edge::TunEdge;
 use crate::error::StartError;
+use crate::merge::Allowed;
+use crate::offload::Wanted;
 
 const DEVICE: &str = "/dev/net/tun";
 
@@ -19,11 +21,12 @@ const DEVICE: &str = "/dev/net/tun";
 pub(crate) struct Tun {
     file: File,
     index: u32,
+    takes_merged: Allowed,
 }
 
 impl Tun {
     /// Creates the device `name`, or takes over a persistent one that nobody holds.
-    pub(crate) fn open(name: &str) -> Result<Self, StartError> {
+    pub(crate) fn open(name: &str, wanted: Wanted) -> Result<Self, StartError> {
         check_name(name)?;
         let mut options = OpenOptions::new();
         options.read(true).write(true);
@@ -37,26 +40,53 @@ impl Tun {
             (libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short;
         sys::interface_ioctl(file.as_raw_fd(), libc::TUNSETIFF, &mut request)
             .map_err(|source| refused(name, source))?;
-        let tun = Self { file, index: sys::interface_index(name) };
-        // A persistent device keeps the offloads of its last owner.
-        tun.set_offloads(0).map_err(|source| StartError::System {
-            action: "reset the offloads of the TUN device",
-            source,
-        })?;
-        Ok(tun)
+        let index = sys::interface_index(name);
+        let offloads = ask_for_offloads(&file, wanted);
+        let none = Allowed { tcp: false, udp: false };
+        let udp = offloads & libc::TUN_F_USO4 != 0;
+        let takes_merged = if wanted.merge { Allowed { tcp: true, udp } } else { none };
+        tracing::info!(
+            interface = name,
+            tso4 = offloads & libc::TUN_F_TSO4 != 0,
+            tso6 = offloads & libc::TUN_F_TSO6 != 0,
+            uso = udp,
+            "TUN device is open"
+        );
+        Ok(Self { file, index, takes_merged })
     }
 
     /// The interface index in the namespace in which the device was created.
     pub(crate) fn index(&self) -> u32 {
         self.index
     }
+}
 
-    fn set_offloads(&self, mask: libc::c_uint) -> io::Result<()> {
-        let mask = libc::c_ulong::from(mask);
-        // SAFETY: this ioctl takes its argument by value.
-        sys::check(unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETOFFLOAD, mask) })
-            .map(drop)
+/// Asks for each kind of super-packet by itself and does without what the kernel refuses. A
+/// persistent device has had the offloads of its last owner until then.
+fn ask_for_offloads(file: &File, wanted: Wanted) -> libc::c_uint {
+    let kinds = [
+        (true, 0),
+        (true, libc::TUN_F_CSUM),
+        (wanted.tso, libc::TUN_F_TSO4),
+        (wanted.tso, libc::TUN_F_TSO6),
+        (wanted.tso, libc::TUN_F_TSO_ECN),
+        // The kernel knows these two together only.
+        (wanted.uso, libc::TUN_F_USO4 | libc::TUN_F_USO6),
+    ];
+    let mut granted = 0;
+    for (_, kind) in kinds.into_iter().filter(|(wanted, _)| *wanted) {
+        match set_offloads(file, granted | kind) {
+            Ok(()) => granted |= kind,
+            Err(error) => tracing::info!(kind, %error, "the kernel refuses a TUN offload"),
+        }
     }
+    granted
+}
+
+fn set_offloads(file: &File, mask: libc::c_uint) -> io::Result<()> {
+    let mask = libc::c_ulong::from(mask);
+    // SAFETY: this ioctl takes its argument by value.
+    sys::check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD, mask) }).map(drop)
 }
 
 impl AsRawFd for Tun {
@@ -72,6 +102,10 @@ impl TunEdge for Tun {
 
     fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<()> {
         (&self.file).write_vectored(parts).map(drop)
+    }
+
+    fn takes_merged(&self) -> Allowed {
+        self.takes_merged
     }
 }
 
@@ -109,7 +143,7 @@ mod tests {
     #[test]
     fn a_name_that_no_interface_can_have_is_refused_before_anything_is_opened() {
         for name in ["", "a-name-of-16-bytes", "a/b", "a b", "..", "zm0:1", "zm%d"] {
-            let refused = Tun::open(name).err();
+            let refused = Tun::open(name, Wanted::ALL).err();
             assert!(matches!(refused, Some(StartError::InterfaceName { .. })), "{name:?}");
         }
         assert!(check_name("zm0").is_ok());

@@ -12,6 +12,7 @@ use super::control::{AddressBuffer, ControlBuffer};
 use super::sys;
 use crate::edge::{Family, Path, Received, Transmit, UdpEdge};
 use crate::error::StartError;
+use crate::offload::Wanted;
 
 /// Socket buffers: one merged receive counts its true size, and a handshake may hold up the reader.
 const SOCKET_BUFFER: libc::c_int = 8 << 20;
@@ -24,26 +25,27 @@ pub(crate) struct Udp {
     v4: OwnedFd,
     v6: Option<OwnedFd>,
     port: u16,
+    takes_runs: bool,
 }
 
 impl Udp {
     /// Binds `port` for both families; 0 lets the kernel choose.
-    pub(crate) fn bind(port: u16, mark: Option<u32>) -> Result<Self, StartError> {
+    pub(crate) fn bind(port: u16, mark: Option<u32>, wanted: Wanted) -> Result<Self, StartError> {
         let mut tries = 0;
         loop {
             tries += 1;
-            match Self::bind_once(port, mark) {
+            match Self::bind_once(port, mark, wanted) {
                 Err(StartError::PortInUse { .. }) if port == 0 && tries < PORT_TRIES => {}
                 result => return result,
             }
         }
     }
 
-    fn bind_once(port: u16, mark: Option<u32>) -> Result<Self, StartError> {
-        let v4 = open(libc::AF_INET, mark)?;
+    fn bind_once(port: u16, mark: Option<u32>, wanted: Wanted) -> Result<Self, StartError> {
+        let v4 = open(libc::AF_INET, mark, wanted)?;
         bind(&v4, (Ipv4Addr::UNSPECIFIED, port).into())?;
         let port = local_port(&v4)?;
-        let v6 = match open(libc::AF_INET6, mark) {
+        let v6 = match open(libc::AF_INET6, mark, wanted) {
             Err(StartError::System { source, .. })
                 if source.raw_os_error() == Some(libc::EAFNOSUPPORT) =>
             {
@@ -63,7 +65,7 @@ impl Udp {
         if v6.is_none() {
             tracing::info!(port, "this host has no IPv6: tunnels use IPv4 only");
         }
-        Ok(Self { v4, v6, port })
+        Ok(Self { v4, v6, port, takes_runs: wanted.gso })
     }
 
     /// Marks what is sent from now on; `None` takes a mark away.
@@ -150,9 +152,13 @@ impl UdpEdge for Udp {
             result => result,
         }
     }
+
+    fn takes_runs(&self) -> bool {
+        self.takes_runs
+    }
 }
 
-fn open(family: libc::c_int, mark: Option<u32>) -> Result<OwnedFd, StartError> {
+fn open(family: libc::c_int, mark: Option<u32>, wanted: Wanted) -> Result<OwnedFd, StartError> {
     let system = |action| move |source| StartError::System { action, source };
     let fd = sys::socket(family, libc::SOCK_DGRAM, 0).map_err(system("open a UDP socket"))?;
     if mark.is_some() {
@@ -171,6 +177,11 @@ fn open(family: libc::c_int, mark: Option<u32>) -> Result<OwnedFd, StartError> {
         option(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
         option(libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)?;
         option(libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)?;
+    }
+    if wanted.gro
+        && let Err(error) = sys::set_option(&fd, libc::SOL_UDP, libc::UDP_GRO, 1)
+    {
+        tracing::info!(%error, "the kernel refuses UDP GRO");
     }
     enlarge_buffers(&fd).map_err(system("enlarge the buffers of a UDP socket"))?;
     Ok(fd)
@@ -299,7 +310,8 @@ mod tests {
 
     #[test]
     fn a_datagram_arrives_with_both_addresses_and_its_ecn_field() {
-        let (a, b) = (Udp::bind(0, None).unwrap(), Udp::bind(0, None).unwrap());
+        let (a, b) =
+            (Udp::bind(0, None, Wanted::ALL).unwrap(), Udp::bind(0, None, Wanted::ALL).unwrap());
         let path = Path {
             remote: (Ipv4Addr::LOCALHOST, b.port()).into(),
             local: Some("127.0.0.9".parse().unwrap()),
@@ -317,7 +329,8 @@ mod tests {
 
     #[test]
     fn a_source_address_that_is_gone_is_given_up() {
-        let (a, b) = (Udp::bind(0, None).unwrap(), Udp::bind(0, None).unwrap());
+        let (a, b) =
+            (Udp::bind(0, None, Wanted::ALL).unwrap(), Udp::bind(0, None, Wanted::ALL).unwrap());
         let path = Path {
             remote: (Ipv4Addr::LOCALHOST, b.port()).into(),
             local: Some("192.0.2.200".parse().unwrap()),
@@ -330,8 +343,8 @@ mod tests {
 
     #[test]
     fn a_port_in_use_is_named() {
-        let first = Udp::bind(0, None).unwrap();
-        let second = Udp::bind(first.port(), None).err();
+        let first = Udp::bind(0, None, Wanted::ALL).unwrap();
+        let second = Udp::bind(first.port(), None, Wanted::ALL).err();
         assert!(matches!(second, Some(StartError::PortInUse { port, .. }) if port == first.port()));
     }
 }

@@ -47,7 +47,7 @@ proptest! {
         let genuine = pair.wire.seen.lock().unwrap().clone();
         let (from, to) = ("203.0.113.66:666".parse().unwrap(), pair.madrid.address());
         for bytes in datagrams {
-            pair.wire.deliver(Datagram { from, to, bytes });
+            pair.wire.deliver(Datagram { from, to, bytes, ecn: 0 });
         }
         for Damage { which, at, flip, cut } in damages {
             let mut bytes = genuine[which % genuine.len()].bytes.clone();
@@ -56,7 +56,7 @@ proptest! {
             if cut {
                 bytes.truncate(at);
             }
-            pair.wire.deliver(Datagram { from, to, bytes });
+            pair.wire.deliver(Datagram { from, to, bytes, ecn: 0 });
         }
         for packet in packets {
             pair.berlin.give(packet);

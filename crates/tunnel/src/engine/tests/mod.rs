@@ -3,6 +3,7 @@
 //! Time is ours: each step takes the `now` of the pair. Only the noise layer reads the real clock,
 //! and no story lasts long enough for it to act on that.
 
+mod bulk;
 mod malformed;
 mod pair;
 mod stories;

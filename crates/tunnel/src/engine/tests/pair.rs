@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,10 +17,13 @@ use crate::engine::Engine;
 use crate::engine::inbound::Inbound;
 use crate::engine::outbound::Outbound;
 use crate::engine::slow_path::{HandshakeMessage, SlowPath};
+use crate::merge::Allowed;
 use crate::packet::samples::ip_packet;
 use crate::peer::{ActivePeer, Identity, Moment};
 use crate::roster::Roster;
+use crate::split::Split;
 use crate::status::Event;
+use crate::vnet::Vnet;
 
 /// A datagram on the wire.
 #[derive(Clone, Debug)]
@@ -27,6 +31,7 @@ pub(super) struct Datagram {
     pub(super) from: SocketAddr,
     pub(super) to: SocketAddr,
     pub(super) bytes: Vec<u8>,
+    pub(super) ecn: u8,
 }
 
 #[derive(Default)]
@@ -35,6 +40,7 @@ pub(super) struct Wire {
     /// Everything that was sent, delivered or not.
     pub(super) seen: Mutex<Vec<Datagram>>,
     cut: Mutex<bool>,
+    congested: Mutex<bool>,
 }
 
 impl Wire {
@@ -47,6 +53,8 @@ impl Wire {
 struct MemoryUdp {
     address: Mutex<SocketAddr>,
     wire: Arc<Wire>,
+    refuses_runs: Mutex<bool>,
+    sends: AtomicUsize,
 }
 
 impl UdpEdge for MemoryUdp {
@@ -55,18 +63,34 @@ impl UdpEdge for MemoryUdp {
         let mut queues = self.wire.queues.lock().unwrap();
         let datagram = queues.entry(address).or_default().pop_front();
         let datagram = datagram.ok_or_else(|| io::Error::from(io::ErrorKind::WouldBlock))?;
-        let len = datagram.bytes.len();
+        let stride = datagram.bytes.len();
+        let mut len = stride;
         buffer[..len].copy_from_slice(&datagram.bytes);
+        // As GRO does: what follows from the same sender comes along.
+        let queue = queues.entry(address).or_default();
+        while let Some(next) = queue.pop_front_if(|next| {
+            let same = next.from == datagram.from && next.ecn == datagram.ecn;
+            let fits = next.bytes.len() <= stride && len % stride == 0 && len + stride < 65_000;
+            same && fits && stride > 0
+        }) {
+            buffer[len..len + next.bytes.len()].copy_from_slice(&next.bytes);
+            len += next.bytes.len();
+        }
         let path = Path { remote: datagram.from, local: Some(address.ip()) };
-        Ok(Received { path, len, stride: len, ecn: 0 })
+        Ok(Received { path, len, stride, ecn: datagram.ecn })
     }
 
     fn send(&self, transmit: Transmit<'_>) -> io::Result<()> {
+        if *self.refuses_runs.lock().unwrap() && transmit.bytes.len() > transmit.stride {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        self.sends.fetch_add(1, Ordering::Relaxed);
         for bytes in transmit.bytes.chunks(transmit.stride) {
             let datagram = Datagram {
                 from: *self.address.lock().unwrap(),
                 to: transmit.path.remote,
                 bytes: bytes.to_vec(),
+                ecn: if *self.wire.congested.lock().unwrap() { 0b11 } else { transmit.ecn },
             };
             self.wire.seen.lock().unwrap().push(datagram.clone());
             if !*self.wire.cut.lock().unwrap() {
@@ -75,27 +99,43 @@ impl UdpEdge for MemoryUdp {
         }
         Ok(())
     }
+
+    fn takes_runs(&self) -> bool {
+        true
+    }
 }
 
 #[derive(Default)]
 struct MemoryTun {
-    to_engine: Mutex<VecDeque<Vec<u8>>>,
+    to_engine: Mutex<VecDeque<(Vnet, Vec<u8>)>>,
     from_engine: Mutex<Vec<Vec<u8>>>,
+    writes: Mutex<usize>,
 }
 
 impl TunEdge for MemoryTun {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let packet = self.to_engine.lock().unwrap().pop_front();
-        let packet = packet.ok_or_else(|| io::Error::from(io::ErrorKind::WouldBlock))?;
-        buffer[..VNET_HEADER].fill(0);
+        let (vnet, packet) = packet.ok_or_else(|| io::Error::from(io::ErrorKind::WouldBlock))?;
+        buffer[..VNET_HEADER].copy_from_slice(&vnet.to_bytes());
         buffer[VNET_HEADER..VNET_HEADER + packet.len()].copy_from_slice(&packet);
         Ok(VNET_HEADER + packet.len())
     }
 
+    /// Splits what is merged, as the kernel would.
     fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
-        self.from_engine.lock().unwrap().push(bytes[VNET_HEADER..].to_vec());
+        let (vnet, packet) = bytes.split_first_chunk().unwrap();
+        let mut packet = packet.to_vec();
+        let mut split = Split::new(Vnet::parse(vnet).unwrap(), &mut packet).unwrap();
+        while let Some(range) = split.next(&mut packet) {
+            self.from_engine.lock().unwrap().push(packet[range].to_vec());
+        }
+        *self.writes.lock().unwrap() += 1;
         Ok(())
+    }
+
+    fn takes_merged(&self) -> Allowed {
+        Allowed { tcp: true, udp: true }
     }
 }
 
@@ -119,6 +159,8 @@ impl Side {
         let udp = Arc::new(MemoryUdp {
             address: Mutex::new(address.parse().unwrap()),
             wire: Arc::clone(wire),
+            refuses_runs: Mutex::new(false),
+            sends: AtomicUsize::new(0),
         });
         let identity = Arc::new(Identity::new(&private_key));
         let edges: (Arc<dyn TunEdge>, Arc<dyn UdpEdge>) = (tun.clone(), udp.clone());
@@ -146,9 +188,28 @@ impl Side {
         *self.udp.address.lock().unwrap() = address.parse().unwrap();
     }
 
+    /// How many sends there were since the last call.
+    pub(super) fn take_sends(&self) -> usize {
+        self.udp.sends.swap(0, Ordering::Relaxed)
+    }
+
+    pub(super) fn refuse_runs(&self, refuse: bool) {
+        *self.udp.refuses_runs.lock().unwrap() = refuse;
+    }
+
     /// A packet of the local network.
     pub(super) fn give(&self, packet: Vec<u8>) {
-        self.tun.to_engine.lock().unwrap().push_back(packet);
+        self.give_with(Vnet::PLAIN, packet);
+    }
+
+    /// A packet of the local network with work still to be done to it.
+    pub(super) fn give_with(&self, vnet: Vnet, packet: Vec<u8>) {
+        self.tun.to_engine.lock().unwrap().push_back((vnet, packet));
+    }
+
+    /// How many writes the local network got since the last call.
+    pub(super) fn take_writes(&self) -> usize {
+        std::mem::take(&mut self.tun.writes.lock().unwrap())
     }
 
     /// The packets that the local network got since the last call.
@@ -237,6 +298,11 @@ impl Pair {
 
     pub(super) fn cut(&self, cut: bool) {
         *self.wire.cut.lock().unwrap() = cut;
+    }
+
+    /// Lets a router on the way mark every datagram.
+    pub(super) fn mark_congestion(&self, mark: bool) {
+        *self.wire.congested.lock().unwrap() = mark;
     }
 
     pub(super) fn forget_wire(&self) {

@@ -1,0 +1,78 @@
+//! A run: datagrams to one peer that leave in one system call.
+//!
+//! Packets are sealed straight into its buffer, each behind the one before it. All have the same
+//! size except for the last, which may be shorter; one that does not fit begins the next run.
+
+use std::sync::Arc;
+
+use super::Engine;
+use crate::edge::{Path, Transmit};
+use crate::peer::{ActivePeer, DATA_OVERHEAD, INITIATION, Moment};
+
+/// What the kernel takes in one send: 64 datagrams, and one UDP datagram's worth of bytes.
+const MOST: usize = 64;
+const MOST_BYTES: usize = 65_507;
+
+/// The datagrams that wait to be sent. One buffer serves all peers in turn.
+pub(crate) struct Run {
+    bytes: Box<[u8]>,
+    used: usize,
+    count: usize,
+    stride: usize,
+    ecn: u8,
+    to: Option<(Arc<ActivePeer>, Path)>,
+}
+
+impl Run {
+    pub(crate) fn new() -> Self {
+        Self {
+            // Behind a full run there is still room to write an initiation.
+            bytes: vec![0; (1 << 16) + INITIATION + DATA_OVERHEAD + 16].into(),
+            used: 0,
+            count: 0,
+            stride: 0,
+            ecn: 0,
+            to: None,
+        }
+    }
+
+    /// True if a message of `len` bytes to `peer` can join what is there.
+    pub(crate) fn takes(&self, peer: &Arc<ActivePeer>, path: Path, ecn: u8, len: usize) -> bool {
+        let Some((own_peer, own_path)) = &self.to else {
+            return true;
+        };
+        let is_last = self.used != self.count * self.stride;
+        let room = self.count < MOST && self.used + len <= MOST_BYTES && len <= self.stride;
+        let same = Arc::ptr_eq(own_peer, peer) && *own_path == path && self.ecn == ecn;
+        same && room && !is_last
+    }
+
+    /// Where the next message is to be written, if [`Self::takes`] said so.
+    pub(crate) fn slot(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.used..]
+    }
+
+    /// The message of `len` bytes that was written into the slot belongs to the run.
+    pub(crate) fn push(&mut self, peer: &Arc<ActivePeer>, path: Path, ecn: u8, len: usize) {
+        if self.to.is_none() {
+            self.to = Some((Arc::clone(peer), path));
+            (self.stride, self.ecn) = (len, ecn);
+        }
+        self.used += len;
+        self.count += 1;
+    }
+
+    /// Sends what is there.
+    pub(crate) fn flush(&mut self, engine: &Engine, now: Moment) {
+        if let Some((peer, path)) = self.to.take() {
+            let transmit = Transmit {
+                path,
+                bytes: &self.bytes[..self.used],
+                stride: self.stride,
+                ecn: self.ecn,
+            };
+            engine.transmit(&peer, transmit, now);
+        }
+        (self.used, self.count, self.stride) = (0, 0, 0);
+    }
+}

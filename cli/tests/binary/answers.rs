@@ -1,0 +1,284 @@
+//! The shape of every answer: the lines for people, the keys for programs.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::daemon::{Daemon, PEM, Paris};
+use crate::{ask, run, stdout};
+
+/// Keys in alphabetical order, with the kinds of their values; of a list only its first element.
+fn shape(value: &Value, indent: usize, lines: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            let sorted: BTreeMap<&String, &Value> = map.iter().collect();
+            for (key, value) in sorted {
+                let kind = match value {
+                    Value::Null => "null",
+                    Value::Bool(_) => "bool",
+                    Value::Number(_) => "number",
+                    Value::String(_) => "string",
+                    Value::Array(_) => "list",
+                    Value::Object(_) => "object",
+                };
+                lines.push(format!("{}{key}: {kind}", "  ".repeat(indent)));
+                shape(value, indent + 1, lines);
+            }
+        }
+        Value::Array(list) => list.iter().take(1).for_each(|first| shape(first, indent, lines)),
+        _ => {}
+    }
+}
+
+#[track_caller]
+fn has_shape(json: &str, schema: &str, expected: &str) {
+    let first = format!("{{\n  \"schema\": \"{schema}\",\n");
+    assert!(json.starts_with(&first), "the first key names the schema: {json}");
+    let mut lines = Vec::new();
+    shape(&serde_json::from_str(json).expect("the answer is JSON"), 0, &mut lines);
+    assert_eq!(lines.join("\n"), expected.trim());
+}
+
+fn json(args: &[&str]) -> String {
+    let daemon = Daemon::start(Paris::Up);
+    stdout(&ask(&daemon.socket(), &[args, &["-o", "json"]].concat()))
+}
+
+fn text(args: &[&str]) -> String {
+    let daemon = Daemon::start(Paris::Down);
+    stdout(&ask(&daemon.socket(), args))
+}
+
+#[test]
+fn the_status_is_one_screen() {
+    let text = text(&["status"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines[0],
+        "ZONE berlin (local)   gateway berlin-gw1   registry 2/3 zones, hash abababab, streams 1   up 2h 5m"
+    );
+    assert_eq!(
+        lines[1],
+        "TUNNEL zm0 10.255.0.1   port 51820   MTU 1420   key 1JC3l+xQ0AmXB05r4mQGXPfKfLjad8ZEZLyftnFmkDw="
+    );
+    assert_eq!(lines[2], "LOCAL API sha256:cd");
+    assert!(lines[3].starts_with("ZONE    STATE  VIA                 HANDSHAKE"), "{text}");
+    assert!(lines[5].starts_with("paris   never  198.51.100.7:51820  never"), "{text}");
+    assert_eq!(lines[6].split_whitespace().next(), Some("SUPERLINK"));
+    assert_eq!(
+        lines[8],
+        "! paris: tunnel never, 12 handshake initiations unanswered (198.51.100.7:51820); check the peer's endpoint, its UDP port and both public keys"
+    );
+    assert_eq!(lines.len(), 9, "{text}");
+}
+
+#[test]
+fn lists_are_columns_and_may_go_without_a_header() {
+    let peers = text(&["peers"]);
+    assert!(peers.starts_with("ZONE    STATE  VIA "), "{peers}");
+    assert!(
+        peers.contains("  88 MiB  12 MiB  up          -12ms  10.255.0.2  10.10.11.0/24\n"),
+        "{peers}"
+    );
+    assert!(peers.ends_with("dropped packets: foreign-source 3\n"), "{peers}");
+    assert!(text(&["peers", "--no-header"]).starts_with("madrid  up "));
+    assert_eq!(
+        text(&["superlink", "list", "--no-header"]),
+        "health-eu  berlin  10.10.10.5:9092, [fd00::5]:9092  1.25.0  grpc  ready  active\n"
+    );
+    let records = text(&["registry", "list"]);
+    assert!(records.contains("berlin (local)  2.41 "), "{records}");
+    assert!(records.contains("paris           -  "), "{records}");
+    assert!(
+        text(&["cert", "show"])
+            .starts_with("local API of berlin\n  subject  CN=superlink, O=health-eu\n")
+    );
+}
+
+#[test]
+fn a_pem_file_is_described_also_from_standard_input() {
+    use std::io::Write as _;
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/superlink.pem");
+    let from_file = run(&["cert", "show", file]);
+    assert_eq!(from_file.status.code(), Some(0));
+    assert!(stdout(&from_file).contains(
+        "  names    DNS:superlink.health-eu.zonemesh.internal, IP:10.10.10.5, IP:fd00::5\n"
+    ));
+    let mut command = crate::zonemesh();
+    command.args(["cert", "show", "-"]);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(PEM.as_bytes()).unwrap();
+    assert_eq!(child.wait_with_output().unwrap().stdout, from_file.stdout);
+}
+
+#[test]
+fn peers_keep_their_shape() {
+    has_shape(&json(&["peers"]), "zonemesh/peers/v1", PEERS);
+}
+
+#[test]
+fn the_status_keeps_its_shape() {
+    has_shape(&json(&["status"]), "zonemesh/status/v1", STATUS);
+}
+
+#[test]
+fn superlinks_keep_their_shape() {
+    has_shape(&json(&["superlink", "list"]), "zonemesh/superlinks/v1", SUPERLINKS);
+}
+
+#[test]
+fn records_keep_their_shape() {
+    has_shape(&json(&["registry", "list"]), "zonemesh/records/v1", RECORDS);
+}
+
+#[test]
+fn certificates_keep_their_shape() {
+    has_shape(&json(&["cert", "show"]), "zonemesh/certificates/v1", CERTIFICATES);
+}
+
+#[test]
+fn times_are_absolute_in_json_and_never_is_null() {
+    let daemon = Daemon::start(Paris::Down);
+    let peers = stdout(&ask(&daemon.socket(), &["peers", "-o", "json"]));
+    let peers: Value = serde_json::from_str(&peers).unwrap();
+    assert_eq!(peers["peers"][0]["latest_handshake"], "2027-01-15T08:00:00Z");
+    assert_eq!(peers["peers"][1]["latest_handshake"], Value::Null);
+    assert_eq!(peers["peers"][1]["state"], "never");
+    assert_eq!(peers["dropped"]["foreign-source"], 3);
+}
+
+const PEERS: &str = "
+dropped: object
+  foreign-source: number
+  no-session: number
+peers: list
+  clock_offset_ms: number
+  endpoint: string
+  latest_handshake: string
+  prefixes: list
+  public_key: string
+  rx_bytes: number
+  state: string
+  stream: string
+  stream_error: null
+  tunnel_addresses: list
+  tx_bytes: number
+  unanswered_initiations: number
+  zone: string
+schema: string
+";
+const STATUS: &str = "
+dropped: object
+  foreign-source: number
+  no-session: number
+federations: list
+  conflict: bool
+  held_here: bool
+  name: string
+  readiness: string
+  zone: string
+gateway: string
+local_api_fingerprint: string
+now: string
+peers: list
+  clock_offset_ms: number
+  endpoint: string
+  latest_handshake: string
+  prefixes: list
+  public_key: string
+  rx_bytes: number
+  state: string
+  stream: string
+  stream_error: null
+  tunnel_addresses: list
+  tx_bytes: number
+  unanswered_initiations: number
+  zone: string
+prefixes: list
+registry: object
+  accepted: object
+    newer: number
+  bytes: number
+  clone_alarms: number
+  missing: list
+  records: number
+  rejected: object
+    bad-signature: number
+  root_hash: string
+  streams: number
+schema: string
+started_at: string
+state: string
+superlinks: list
+  addresses: list
+  cas: list
+    fingerprint: string
+    pem: string
+    state: string
+  control_port: number
+  federation: string
+  fleet_port: number
+  flower_version: string
+  readiness: string
+  shadowed: bool
+  tls_name: string
+  transport: string
+  zone: string
+tunnel: object
+  addresses: list
+  interface: string
+  listen_port: number
+  mtu: number
+  public_key: string
+version: string
+warnings: list
+zone: string
+zone_key: string
+";
+const SUPERLINKS: &str = "
+schema: string
+superlinks: list
+  addresses: list
+  cas: list
+    fingerprint: string
+    pem: string
+    state: string
+  control_port: number
+  federation: string
+  fleet_port: number
+  flower_version: string
+  readiness: string
+  shadowed: bool
+  tls_name: string
+  transport: string
+  zone: string
+";
+const RECORDS: &str = "
+missing: list
+records: list
+  incarnation: number
+  issued_at: string
+  own: bool
+  received_at: null
+  seq: number
+  size: number
+  verified: bool
+  zone: string
+schema: string
+";
+const CERTIFICATES: &str = "
+certificates: list
+  is_ca: bool
+  issuer: string
+  key_algorithm: string
+  kind: string
+  name: string
+  not_after: string
+  not_before: string
+  pin: string
+  sans: list
+  sha256: string
+  subject: string
+schema: string
+";

@@ -1,0 +1,201 @@
+//! A daemon that answers with the same replies for ever, on a socket of its own.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Server;
+use tonic::{Request, Response, Status};
+use zonemesh_api::v1::admin_server::{Admin, AdminServer};
+use zonemesh_api::v1::{
+    CaView, CertificateKind, CertificateView, CertificatesReply, CertificatesRequest, Counter,
+    FederationSummary, FlowerTransport, PeerState, PeerView, PeersReply, PeersRequest, Readiness,
+    RecordView, RecordsReply, RecordsRequest, RegistryView, StatusReply, StatusRequest,
+    StreamState, SuperLinkView, SuperLinksReply, SuperLinksRequest, TunnelView,
+};
+
+pub(crate) const PEM: &str = include_str!("../superlink.pem");
+/// 2027-01-15T08:00:00Z.
+const NOW: u64 = 1_800_000_000_000;
+
+/// What the daemon says about the peer `paris`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Paris {
+    Up,
+    Down,
+}
+
+/// A running daemon; its socket goes with it.
+pub(crate) struct Daemon {
+    folder: TempDir,
+    _tasks: JoinSet<Result<(), tonic::transport::Error>>,
+    _runtime: Runtime,
+}
+
+impl Daemon {
+    pub(crate) fn start(paris: Paris) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let runtime = Runtime::new().expect("a runtime can be made");
+        let listener = {
+            let _inside = runtime.enter();
+            UnixListener::bind(folder.path().join("admin.sock")).expect("the socket is free")
+        };
+        let service = AdminServer::new(Replies { paris });
+        let mut tasks = JoinSet::new();
+        tasks.spawn_on(
+            Server::builder()
+                .add_service(service)
+                .serve_with_incoming(UnixListenerStream::new(listener)),
+            runtime.handle(),
+        );
+        Self { folder, _tasks: tasks, _runtime: runtime }
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("admin.sock")
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+struct Replies {
+    paris: Paris,
+}
+
+fn texts(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn count(name: &str, count: u64) -> Counter {
+    Counter { name: name.to_owned(), count }
+}
+
+#[tonic::async_trait]
+impl Admin for Replies {
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
+        Ok(Response::new(StatusReply {
+            zone: "berlin".into(),
+            gateway: "berlin-gw1".into(),
+            version: "0.1.0".into(),
+            started_at_unix_ms: NOW - 7_500_000,
+            now_unix_ms: NOW,
+            tunnel: Some(TunnelView {
+                interface: "zm0".into(),
+                mtu: 1420,
+                listen_port: 51820,
+                public_key: "1JC3l+xQ0AmXB05r4mQGXPfKfLjad8ZEZLyftnFmkDw=".into(),
+                addresses: texts(&["10.255.0.1"]),
+            }),
+            peers_total: 2,
+            peers_up: 1,
+            registry: Some(RegistryView {
+                records: 2,
+                bytes: 3300,
+                streams: 1,
+                root_hash: vec![0xab; 32],
+                accepted: vec![count("newer", 4)],
+                rejected: vec![count("bad-signature", 0)],
+                clone_alarms: 0,
+            }),
+            federations: vec![FederationSummary {
+                name: "health-eu".into(),
+                zone: "berlin".into(),
+                readiness: Readiness::Ready.into(),
+                held_here: true,
+                conflict: false,
+            }],
+            prefixes: texts(&["10.10.10.0/24"]),
+            zone_key: "ed25519:guYSczKt7MsP7YCaVvhvSIJeKvzJ+ocK652ukz99+zc=".into(),
+            warnings: Vec::new(),
+        }))
+    }
+
+    async fn peers(&self, _: Request<PeersRequest>) -> Result<Response<PeersReply>, Status> {
+        let madrid = PeerView {
+            zone: "madrid".into(),
+            state: PeerState::Up.into(),
+            endpoint: "203.0.113.50:51820".into(),
+            latest_handshake_unix_ms: NOW,
+            rx_bytes: 92_274_688,
+            tx_bytes: 12_582_912,
+            prefixes: texts(&["10.10.11.0/24"]),
+            tunnel_addresses: texts(&["10.255.0.2"]),
+            unanswered_initiations: 0,
+            stream: StreamState::Up.into(),
+            clock_offset_ms: Some(-12),
+            public_key: "wN48+pIXgLBaVbxwAJ4kDZcvVbgYUf1cPwD6wyVEmzY=".into(),
+            stream_error: String::new(),
+        };
+        let mut paris = PeerView { zone: "paris".into(), ..madrid.clone() };
+        if let Paris::Down = self.paris {
+            paris.state = PeerState::Never.into();
+            paris.endpoint = "198.51.100.7:51820".into();
+            paris.latest_handshake_unix_ms = 0;
+            paris.unanswered_initiations = 12;
+            paris.stream = StreamState::Connecting.into();
+            paris.clock_offset_ms = None;
+        }
+        let dropped = vec![count("foreign-source", 3), count("no-session", 0)];
+        Ok(Response::new(PeersReply { peers: vec![madrid, paris], dropped }))
+    }
+
+    async fn super_links(
+        &self,
+        _: Request<SuperLinksRequest>,
+    ) -> Result<Response<SuperLinksReply>, Status> {
+        Ok(Response::new(SuperLinksReply {
+            superlinks: vec![SuperLinkView {
+                federation: "health-eu".into(),
+                zone: "berlin".into(),
+                addresses: texts(&["10.10.10.5", "fd00::5"]),
+                fleet_port: 9092,
+                control_port: 9093,
+                flower_version: "1.25.0".into(),
+                transport: FlowerTransport::Grpc.into(),
+                readiness: Readiness::Ready.into(),
+                tls_name: "superlink.health-eu.zonemesh.internal".into(),
+                cas: vec![CaView {
+                    pem: PEM.into(),
+                    fingerprint: "sha256:ab".into(),
+                    state: "active".into(),
+                }],
+                shadowed: false,
+            }],
+        }))
+    }
+
+    async fn records(&self, _: Request<RecordsRequest>) -> Result<Response<RecordsReply>, Status> {
+        Ok(Response::new(RecordsReply {
+            records: vec![RecordView {
+                zone: "berlin".into(),
+                incarnation: 2,
+                seq: 41,
+                issued_at_unix_ms: NOW,
+                received_at_unix_ms: 0,
+                size: 1600,
+                verified: true,
+                own: true,
+            }],
+            missing: texts(&["paris"]),
+        }))
+    }
+
+    async fn certificates(
+        &self,
+        _: Request<CertificatesRequest>,
+    ) -> Result<Response<CertificatesReply>, Status> {
+        Ok(Response::new(CertificatesReply {
+            certificates: vec![CertificateView {
+                kind: CertificateKind::LocalApi.into(),
+                name: "berlin".into(),
+                pem: PEM.into(),
+                pin: "sha256:cd".into(),
+            }],
+        }))
+    }
+}

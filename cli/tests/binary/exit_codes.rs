@@ -1,0 +1,137 @@
+//! Exit codes and the words that go with them.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
+
+use crate::daemon::{Daemon, Paris};
+use crate::{ask, run, stderr, stdout, zonemesh};
+
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/berlin.toml");
+
+#[test]
+fn a_missing_socket_is_3_and_names_the_next_command() {
+    let output = run(&["--socket", "/nowhere/admin.sock", "status"]);
+    assert_eq!(output.status.code(), Some(3));
+    let said = stderr(&output);
+    assert!(said.contains("/nowhere/admin.sock"), "{said}");
+    assert!(said.ends_with("next: systemctl status zonemeshd\n"), "{said}");
+}
+
+#[test]
+fn wrong_usage_is_2() {
+    for args in [
+        &["statuss"][..],
+        &[],
+        &["-o", "xml", "status"],
+        &["key", "generate", "zone"],
+        &["superlink"],
+    ] {
+        assert_eq!(run(args).status.code(), Some(2), "{args:?}");
+    }
+    let output = run(&["key", "public", "/tmp/private.key"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--kind wireguard"));
+}
+
+#[test]
+fn help_and_version_are_0() {
+    assert_eq!(stdout(&run(&["--version"])), concat!("zonemesh ", env!("CARGO_PKG_VERSION"), "\n"));
+    let help = run(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    assert!(stdout(&help).contains("3 daemon unreachable"));
+}
+
+#[test]
+fn a_degraded_mesh_is_1_and_a_sound_one_0() {
+    let sound = Daemon::start(Paris::Up);
+    assert_eq!(ask(&sound.socket(), &["status"]).status.code(), Some(0));
+    let degraded = Daemon::start(Paris::Down);
+    for args in [&["status"][..], &["status", "-o", "json"]] {
+        assert_eq!(ask(&degraded.socket(), args).status.code(), Some(1), "{args:?}");
+    }
+    assert_eq!(ask(&degraded.socket(), &["peers"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_daemon_that_does_not_answer_is_9() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("admin.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let output = ask(&socket, &["peers"]);
+    assert_eq!(output.status.code(), Some(9), "{}", stderr(&output));
+    assert!(stderr(&output).contains("did not answer in 5 s"));
+}
+
+#[test]
+fn a_valid_configuration_is_0_and_a_bad_one_7_with_every_mistake() {
+    let output = run(&["config", "check", EXAMPLE]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    assert!(stdout(&output).contains("berlin.toml: valid (zone berlin, peers madrid, paris)\n"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bad.toml");
+    std::fs::write(&file, "[zone]\nnam = \"berlin\"\nprefixes = []\n").unwrap();
+    let output = run(&["config", "check", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(7));
+    let lines: Vec<String> = stdout(&output).lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), 4, "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("bad.toml:2:1: zone.nam: unknown key")));
+    let output = run(&["config", "check", "-o", "json", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(7));
+    assert!(stdout(&output).starts_with("{\n  \"schema\": \"zonemesh/config-check/v1\",\n"));
+    assert_eq!(run(&["config", "check", "/nowhere.toml"]).status.code(), Some(7));
+}
+
+#[test]
+fn a_peer_that_is_oneself_is_found_with_the_key_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("wireguard.key");
+    let zone = folder.path().join("zone.key");
+    let generate = |kind, file: &std::path::Path| {
+        let output = run(&["key", "generate", kind, "--out", file.to_str().unwrap()]);
+        stdout(&output).trim().to_owned()
+    };
+    let (own, _) = (generate("wireguard", &key), generate("zone", &zone));
+    let text = std::fs::read_to_string(EXAMPLE).unwrap();
+    let text = text
+        .replace("wN48+pIXgLBaVbxwAJ4kDZcvVbgYUf1cPwD6wyVEmzY=", &own)
+        .replace("[gateway]", &format!("[gateway]\nstate_dir = \"{}\"", folder.path().display()));
+    let file = folder.path().join("zm.toml");
+    std::fs::write(&file, text).unwrap();
+    let output = run(&["config", "check", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(7));
+    let said = stdout(&output);
+    assert!(
+        said.contains("peer[0].wireguard_key: found this gateway's own WireGuard key"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_no_certificate_is_4() {
+    let output = run(&["cert", "show", EXAMPLE]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(stderr(&output).contains("berlin.toml: no certificate found"), "{}", stderr(&output));
+    assert_eq!(run(&["cert", "show", "/nowhere.pem"]).status.code(), Some(7));
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let daemon = Daemon::start(Paris::Up);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = zonemesh();
+    command.arg("--socket").arg(daemon.socket()).arg("peers").stdout(writer);
+    let output = command.stderr(Stdio::piped()).output().unwrap();
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_socket_without_permission_is_6_for_a_user() {
+    let daemon = Daemon::start(Paris::Up);
+    let closed = std::fs::Permissions::from_mode(0o000);
+    std::fs::set_permissions(daemon.folder(), closed).unwrap();
+    let code = ask(&daemon.socket(), &["peers"]).status.code();
+    std::fs::set_permissions(daemon.folder(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    // Root passes every mode: then the daemon answers.
+    assert!(matches!(code, Some(6) | Some(0)), "{code:?}");
+}

@@ -11,6 +11,7 @@ pub mod faults;
 pub mod federation;
 pub mod flower;
 pub mod frame;
+pub mod gateway;
 pub mod lab;
 pub mod mesh;
 pub mod namespace;

@@ -60,9 +60,8 @@ fn an_unknown_key_ends_with_7_and_names_file_line_and_key() -> Result<()> {
 #[test]
 fn a_key_of_the_wrong_length_ends_with_7_and_names_its_place() -> Result<()> {
     refuses(CONFIGURATION, &["zonemesh.toml:", "wireguard_key"], |_, mesh| {
-        let peers = mesh.gateway("berlin")?.config.get_mut("peer");
-        let peer = peers.and_then(|peers| peers.get_mut(0)).and_then(toml::Value::as_table_mut);
-        peer.context("no peer")?.insert("wireguard_key".to_owned(), "AAAA".into());
+        let peer = mesh.gateway("berlin")?.peer("madrid")?;
+        peer.insert("wireguard_key".to_owned(), "AAAA".into());
         Ok(())
     })
 }
@@ -82,9 +81,7 @@ fn ones_own_key_as_a_peer_ends_with_7() -> Result<()> {
     refuses(CONFIGURATION, &["madrid", "own"], |_, mesh| {
         let gateway = mesh.gateway("berlin")?;
         let own = gateway.keys.wireguard.clone();
-        let peers = gateway.config.get_mut("peer");
-        let peer = peers.and_then(|peers| peers.get_mut(0)).and_then(toml::Value::as_table_mut);
-        peer.context("no peer")?.insert("wireguard_key".to_owned(), own.into());
+        gateway.peer("madrid")?.insert("wireguard_key".to_owned(), own.into());
         Ok(())
     })
 }
@@ -185,10 +182,8 @@ fn a_corrupted_record_is_set_aside_and_fetched_again_and_keys_survive() -> Resul
 fn an_endpoint_name_that_cannot_be_resolved_leaves_the_daemon_running() -> Result<()> {
     let mut lab = Lab::new(&ZONES)?;
     let mut mesh = Mesh::prepare(&lab)?;
-    let peers = mesh.gateway("berlin")?.config.get_mut("peer");
-    let peer = peers.and_then(|peers| peers.get_mut(0)).and_then(toml::Value::as_table_mut);
     let endpoints: toml::Value = vec![toml::Value::from("gw.madrid.invalid:51820")].into();
-    peer.context("no peer")?.insert("endpoints".to_owned(), endpoints);
+    mesh.gateway("berlin")?.peer("madrid")?.insert("endpoints".to_owned(), endpoints);
     mesh.start(&lab)?;
     // Madrid knows where berlin is, so the tunnel comes up all the same.
     mesh.wait_until_connected(Duration::from_secs(60))?;

@@ -1,0 +1,217 @@
+//! One gateway of a mesh: its configuration, its daemon, and what `zonemesh` says of it.
+//!
+//! Owns the folder with everything that gateway keeps. Promises that it is ready or connected when
+//! the `zonemesh` tool says so, never because time passed. Refuses to look into the daemon's files.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use toml::Table;
+
+use crate::binaries;
+use crate::lab::Lab;
+use crate::mesh::{FEDERATION, PublicKeys};
+use crate::process::Process;
+use crate::wait::{Look, until};
+
+/// One gateway: its files, and its daemon if it runs.
+#[derive(Debug)]
+pub struct Gateway {
+    pub(crate) zone: String,
+    pub(crate) folder: PathBuf,
+    /// The configuration; a change counts from the next start.
+    pub config: Table,
+    /// The public keys, made before the first start.
+    pub keys: PublicKeys,
+    pub(crate) daemon: Option<Process>,
+}
+
+impl Gateway {
+    /// The admin socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("admin.sock")
+    }
+
+    /// The folder of everything this gateway keeps.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The file that `zonemeshd run --config` reads.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.join("zonemesh.toml")
+    }
+
+    /// Replaces the peers of the configuration.
+    pub fn set_peers(&mut self, peers: Vec<Table>) {
+        let peers = peers.into_iter().map(toml::Value::Table).collect();
+        self.config.insert("peer".to_owned(), toml::Value::Array(peers));
+    }
+
+    /// The `[[peer]]` section about another zone, to change it.
+    ///
+    /// # Errors
+    /// When the configuration has none.
+    pub fn peer(&mut self, zone: &str) -> Result<&mut Table> {
+        let peers = self.config.get_mut("peer").and_then(toml::Value::as_array_mut);
+        let mut peers = peers.into_iter().flatten().filter_map(toml::Value::as_table_mut);
+        let found =
+            peers.find(|peer| peer.get("zone").and_then(|name| name.as_str()) == Some(zone));
+        found.with_context(|| format!("no [[peer]] for zone {zone}"))
+    }
+
+    /// One section of the configuration, to change it.
+    ///
+    /// # Errors
+    /// When the configuration has no such section.
+    pub fn section(&mut self, name: &str) -> Result<&mut Table> {
+        let section = self.config.get_mut(name).and_then(toml::Value::as_table_mut);
+        section.with_context(|| format!("no section [{name}]"))
+    }
+
+    pub(crate) fn hold_federation(&mut self, token_hash: &str) -> Result<()> {
+        let token = toml::toml! {
+            name = "superlink-vm"
+            sha256 = ""
+            federation = ""
+            expires = "2099-01-01T00:00:00Z"
+        };
+        let mut token = token;
+        token.insert("sha256".to_owned(), token_hash.into());
+        token.insert("federation".to_owned(), FEDERATION.into());
+        let tokens = toml::Value::Array(vec![toml::Value::Table(token)]);
+        self.section("local_api")?.insert("token".to_owned(), tokens);
+        let federation = Table::from_iter([("name".to_owned(), FEDERATION.into())]);
+        let federations = toml::Value::Array(vec![toml::Value::Table(federation)]);
+        self.config.insert("federation".to_owned(), federations);
+        Ok(())
+    }
+
+    /// Writes the configuration and starts the daemon; does not wait until it is ready.
+    ///
+    /// # Errors
+    /// When it runs already or cannot start.
+    pub fn start(&mut self, lab: &Lab) -> Result<()> {
+        if let Some(daemon) = &mut self.daemon {
+            ensure!(daemon.ended()?.is_some(), "the gateway of {} runs already", self.zone);
+        }
+        std::fs::write(self.config_file(), self.config.to_string())?;
+        let mut command = lab.zone(&self.zone)?.gateway.command(binaries::find("zonemeshd")?);
+        command.args(["run", "--config"]).arg(self.config_file());
+        let name = format!("{}-zonemeshd", self.zone);
+        self.daemon = Some(Process::spawn(&name, command, lab.folder())?);
+        Ok(())
+    }
+
+    /// The daemon's process.
+    ///
+    /// # Errors
+    /// When it was never started.
+    pub fn daemon(&mut self) -> Result<&mut Process> {
+        let zone = &self.zone;
+        self.daemon.as_mut().with_context(|| format!("the gateway of {zone} was never started"))
+    }
+
+    /// What `zonemesh ARGS -o json` prints about this gateway. Exit code 1 (degraded) is an answer.
+    ///
+    /// # Errors
+    /// Any other exit code, with the tool's message; or output that is no JSON.
+    pub fn ask(&self, args: &[&str]) -> Result<Value> {
+        let mut command = self.zonemesh()?;
+        let output = command.args(args).args(["-o", "json"]).output()?;
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        if !matches!(output.status.code(), Some(0 | 1)) {
+            bail!("zonemesh {} ended with {}: {said}", args.join(" "), output.status);
+        }
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("zonemesh {} printed no JSON ({said})", args.join(" ")))
+    }
+
+    /// What `zonemesh ARGS` prints for people.
+    ///
+    /// # Errors
+    /// When it cannot be started, or exits with 3 or more.
+    pub fn show(&self, args: &[&str]) -> Result<String> {
+        let mut command = self.zonemesh()?;
+        let output = command.args(args).output()?;
+        if !matches!(output.status.code(), Some(0 | 1)) {
+            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn zonemesh(&self) -> Result<std::process::Command> {
+        let mut command = std::process::Command::new(binaries::find("zonemesh")?);
+        command.arg("--socket").arg(self.socket()).stdin(std::process::Stdio::null());
+        Ok(command)
+    }
+
+    /// Waits until the daemon answers on its admin socket.
+    ///
+    /// # Errors
+    /// When it ends or does not answer in time.
+    pub fn wait_until_ready(&mut self, timeout: Duration) -> Result<()> {
+        let what = format!("the gateway of {} to answer", self.zone);
+        until(&what, timeout, || {
+            self.fail_if_ended()?;
+            Ok(Look::retry(self.ask(&["status"])))
+        })?;
+        Ok(())
+    }
+
+    /// Waits until all its tunnels and registry streams are up.
+    ///
+    /// # Errors
+    /// When the daemon ends, or after `timeout` with the peers' states.
+    pub fn wait_until_connected(&mut self, timeout: Duration) -> Result<Duration> {
+        let what = format!("all tunnels and streams of {}", self.zone);
+        let (_, took) = until(&what, timeout, || {
+            self.fail_if_ended()?;
+            Ok(match self.ask(&["peers"]) {
+                Ok(peers) => Look::<()>::when(all_connected(&peers), &peers),
+                Err(error) => Look::Not(format!("{error:#}")),
+            })
+        })?;
+        Ok(took)
+    }
+
+    fn fail_if_ended(&mut self) -> Result<()> {
+        let zone = self.zone.clone();
+        let daemon = self.daemon()?;
+        if let Some(status) = daemon.ended()? {
+            bail!("the gateway of {zone} ended with {status}:\n{}", daemon.output()?);
+        }
+        Ok(())
+    }
+
+    /// The fingerprint that VMs pin for the local API.
+    ///
+    /// # Errors
+    /// When the daemon has none.
+    pub fn local_api_fingerprint(&mut self) -> Result<String> {
+        let log = self.daemon()?.output()?;
+        let line = log.lines().find_map(|line| line.split_once("fingerprint="));
+        let pin = line.and_then(|(_, rest)| rest.split_whitespace().next());
+        pin.map(str::to_owned).with_context(|| format!("no fingerprint in the log:\n{log}"))
+    }
+
+    /// Keeps `kill -9` and a new start together: what a crash and its supervisor do.
+    ///
+    /// # Errors
+    /// When it had already ended or does not start.
+    pub fn kill_9_and_start(&mut self, lab: &Lab) -> Result<()> {
+        self.daemon()?.kill_9()?;
+        self.start(lab)
+    }
+}
+
+/// True when there are peers, and every tunnel and every stream is up.
+fn all_connected(peers: &Value) -> bool {
+    let peers = peers["peers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    !peers.is_empty() && peers.iter().all(|peer| peer["state"] == "up" && peer["stream"] == "up")
+}

@@ -124,6 +124,36 @@ fn every_unit_starts_a_program_of_ours_and_is_started_again() {
     }
 }
 
+/// The part of a program's clap definition that declares its subcommand `run`.
+fn arguments_of_run(program: &str) -> String {
+    let source = match program {
+        "zonemeshd" => "daemon/src/main.rs".to_owned(),
+        companion => format!("crates/{}/src/main.rs", companion.trim_start_matches("zonemesh-")),
+    };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(source);
+    let text = std::fs::read_to_string(path).expect("every program has a main.rs");
+    let (_, after) = text.split_once("    Run {\n").expect("every program has a subcommand `run`");
+    let (arguments, _) = after.split_once("\n    },").expect("it ends");
+    arguments.to_owned()
+}
+
+#[test]
+fn every_flag_of_a_unit_is_one_that_its_program_knows() {
+    for (name, text) in files("service") {
+        let unit = unit(&text);
+        let start = values(&unit, "ExecStart")[0];
+        let arguments = arguments_of_run(name.trim_end_matches(".service"));
+        for flag in start.split(' ').filter_map(|word| word.strip_prefix("--")) {
+            let field = format!("\n        {flag}: ");
+            let (above, _) = arguments.split_once(&field).unwrap_or_else(|| {
+                panic!("{name}: --{flag} is not declared in:\n{arguments}");
+            });
+            let attribute = above.lines().last().unwrap_or("");
+            assert!(attribute.contains("#[arg(long"), "{name}: {flag} is no long option");
+        }
+    }
+}
+
 #[test]
 fn no_unit_is_ordered_behind_the_contextualisation() {
     for (name, text) in files("service") {

@@ -1,7 +1,7 @@
 //! `config check`: every mistake of a configuration file, and of the key files it names.
 //!
-//! Key files that are not there yet are no mistake, because the daemon makes them on first start.
-//! Those that this user may not read are left out, and the answer says so.
+//! Key files that are not there, or that this user may not read, are no mistake: files are also
+//! checked before they go to their gateway. The answer says what was left out.
 
 use std::io;
 use std::path::Path;
@@ -12,6 +12,9 @@ use zonemesh_core::key::{KeyError, PresharedKey, WireGuardPrivateKey, ZoneIdenti
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::secret_file;
 use crate::view::config_check::{CheckView, Mistake};
+
+const MADE: &str = "the daemon makes it on first start";
+const NEEDED: &str = "the daemon does not start without it";
 
 /// Reads and checks `file`; `-` is standard input.
 pub(crate) fn check(file: &Path) -> Result<CheckView, Failure> {
@@ -36,11 +39,11 @@ fn mistakes(errors: &ConfigErrors) -> Vec<Mistake> {
 }
 
 fn check_key_files(config: &Config, view: &mut CheckView) {
-    let wireguard = KeyFile { config, key: "tunnel.private_key_file", made_on_start: true };
+    let wireguard = KeyFile { config, key: "tunnel.private_key_file", if_absent: MADE };
     let own_wireguard = wireguard.read(&config.tunnel.private_key_file, view, |text| {
         WireGuardPrivateKey::from_base64(text).map(|key| key.public_key())
     });
-    let zone = KeyFile { config, key: "registry.identity_key_file", made_on_start: true };
+    let zone = KeyFile { config, key: "registry.identity_key_file", if_absent: MADE };
     let own_zone = zone.read(&config.registry.identity_key_file, view, |text| {
         ZoneIdentity::from_base64(text).map(|key| key.public_key())
     });
@@ -52,7 +55,7 @@ fn check_key_files(config: &Config, view: &mut CheckView) {
     for (index, peer) in config.peers.iter().enumerate() {
         if let Some(path) = &peer.preshared_key_file {
             let key = format!("peer[{index}].preshared_key_file");
-            KeyFile { config, key: &key, made_on_start: false }.read(
+            KeyFile { config, key: &key, if_absent: NEEDED }.read(
                 path,
                 view,
                 PresharedKey::from_base64,
@@ -65,7 +68,8 @@ fn check_key_files(config: &Config, view: &mut CheckView) {
 struct KeyFile<'c> {
     config: &'c Config,
     key: &'c str,
-    made_on_start: bool,
+    /// What becomes of it where it is not there yet.
+    if_absent: &'c str,
 }
 
 impl KeyFile<'_> {
@@ -76,33 +80,29 @@ impl KeyFile<'_> {
         parse: impl FnOnce(&str) -> Result<K, KeyError>,
     ) -> Option<K> {
         let shown = path.display();
-        if !path.exists() && self.made_on_start {
+        if !path.exists() {
             // Also so below a folder that this user may not look into.
-            view.note(format!("{}: {shown} is not there, or not for this user", self.key));
+            let Self { key, if_absent, .. } = self;
+            view.note(format!("{key}: {shown} is not there, or not for this user; {if_absent}"));
             return None;
         }
-        match secret_file::read(path) {
-            Ok(text) => match parse(&text) {
-                Ok(key) => return Some(key),
-                Err(error) => view.add(vec![self.mistake(
+        let Ok(text) = secret_file::read(path) else {
+            view.note(format!("{}: {shown} was not checked: this user may not read it", self.key));
+            return None;
+        };
+        match parse(&text) {
+            Ok(key) => Some(key),
+            Err(error) => {
+                let expected = "base64 of 32 bytes in one line";
+                let fix = "write the file again, or name another";
+                view.add(vec![self.mistake(
                     format!("{shown} holds no key: {error}"),
-                    "base64 of 32 bytes in one line",
-                    "write the file again, or name another",
-                )]),
-            },
-            Err(_) if self.made_on_start => {
-                view.note(format!(
-                    "{}: {shown} was not checked: this user may not read it",
-                    self.key
-                ));
+                    expected,
+                    fix,
+                )]);
+                None
             }
-            Err(_) => view.add(vec![self.mistake(
-                format!("{shown} cannot be read"),
-                "a file that is there on start",
-                "make it with `wg genpsk`, with mode 0600, or run this check as root",
-            )]),
         }
-        None
     }
 
     fn mistake(&self, found: String, expected: &str, fix: &str) -> Mistake {

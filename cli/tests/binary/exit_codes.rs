@@ -107,6 +107,23 @@ fn a_peer_that_is_oneself_is_found_with_the_key_files() {
 }
 
 #[test]
+fn a_key_file_without_a_key_is_a_mistake_and_a_missing_one_a_note() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, psk) = (folder.path().join("zm.toml"), folder.path().join("madrid.psk"));
+    let text = include_str!("../../../configs/zonemesh.example.toml");
+    std::fs::write(&file, text.replace("/etc/zonemesh/madrid.psk", psk.to_str().unwrap())).unwrap();
+    let check = || run(&["config", "check", file.to_str().unwrap()]);
+    let output = check();
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    assert!(stdout(&output).contains("the daemon does not start without it"));
+    std::fs::write(&psk, "secret, but no key").unwrap();
+    let output = check();
+    assert_eq!(output.status.code(), Some(7));
+    assert!(stdout(&output).contains("peer[0].preshared_key_file: "), "{}", stdout(&output));
+    assert!(!stdout(&output).contains("secret, but"));
+}
+
+#[test]
 fn what_is_no_certificate_is_4() {
     let output = run(&["cert", "show", EXAMPLE]);
     assert_eq!(output.status.code(), Some(4));

@@ -201,12 +201,12 @@ async fn copy_lines(name: String, mut reader: pipe::Receiver, mut log: LogFile) 
             }
         };
         for line in splitter.push(&buffer[..read]) {
-            tracing::info!(target: "flower", program = name, "{line}");
+            tracing::debug!(target: "flower", program = name, "{line}");
             log.append(&line);
         }
     }
     if let Some(line) = splitter.finish() {
-        tracing::info!(target: "flower", program = name, "{line}");
+        tracing::debug!(target: "flower", program = name, "{line}");
         log.append(&line);
     }
 }

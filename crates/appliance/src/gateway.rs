@@ -245,7 +245,9 @@ fn last_cause(error: &(dyn StdError + 'static)) -> String {
     while let Some(cause) = last.source() {
         last = cause;
     }
-    last.to_string()
+    // rustls ends some of its messages with a link to its manual.
+    let text = last.to_string();
+    text.split(": https://").next().unwrap_or_default().to_owned()
 }
 
 fn now_unix_ms() -> i64 {

@@ -142,3 +142,41 @@ pub(crate) fn home(settings: &SuperLinkSettings) -> Home {
     let layout = Layout { root: settings.common.state_dir.clone() };
     Home::new(&settings.common.flower_bin, &layout)
 }
+
+#[cfg(test)]
+mod tests {
+    use zonemesh_appliance::flower::GRPC;
+    use zonemesh_appliance::settings;
+    use zonemesh_appliance::variables::Variables;
+
+    use super::*;
+
+    fn settings() -> SuperLinkSettings {
+        let lookup = |key: &str| {
+            let value = match key {
+                "ONEAPP_ZONEMESH_FEDERATION" => "health-eu",
+                "ONEAPP_ZONEMESH_GATEWAY" => "10.10.10.1:51822",
+                "ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT" => {
+                    "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                }
+                "ONEAPP_ZONEMESH_TOKEN" => "hunter2",
+                "ONEAPP_ZONEMESH_ADDRESS" => "10.10.10.5",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        };
+        settings::superlink(Variables::new(lookup, None)).unwrap()
+    }
+
+    #[test]
+    fn the_plan_is_the_golden_one() {
+        let settings = settings();
+        let version = "1.25.0".parse().unwrap();
+        let owner = Some(Owner { uid: 990, gid: 991 });
+        let inputs = Inputs { settings: &settings, owner, version, profile: &GRPC };
+        let printed = serde_json::to_string_pretty(&inputs.printed()).unwrap();
+        let golden = include_str!("../tests/golden/plan.json").trim();
+        assert_eq!(printed, golden, "if the change is meant, this is the new plan:\n{printed}");
+        assert!(!printed.contains("hunter2"));
+    }
+}

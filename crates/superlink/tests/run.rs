@@ -183,6 +183,13 @@ fn wrong_settings_end_it_with_exit_code_7_and_a_line_each() {
     let (code, _, errors) = process.output(&["run", "--context", "/nonexistent/context.sh"]);
     assert_eq!(code, 7);
     assert!(errors.starts_with("/nonexistent/context.sh: cannot read the context"), "{errors}");
+    let context = process.folder.path().join("context.sh");
+    std::fs::write(&context, "ETH0_IP='10.10.10.5'\nONEAPP_ZONEMESH_FEDERATION='Health'\n")
+        .unwrap();
+    let (code, _, errors) = process.output(&["plan", "--context", context.to_str().unwrap()]);
+    assert_eq!(code, 7, "{errors}");
+    assert!(errors.contains("context.sh:2): \"Health\" is not usable"), "{errors}");
+    assert!(!errors.contains("ETH0_IP"), "{errors}");
     let (code, _, _) = process.output(&["walk"]);
     assert_eq!(code, 2);
 }

@@ -109,3 +109,55 @@ fn layout(settings: &SuperNodeSettings) -> Layout {
 pub(crate) fn home(settings: &SuperNodeSettings) -> Home {
     Home::new(&settings.common.flower_bin, &layout(settings))
 }
+
+#[cfg(test)]
+mod tests {
+    use zonemesh_appliance::flower::GRPC;
+    use zonemesh_appliance::reason::Reason;
+    use zonemesh_appliance::settings;
+    use zonemesh_appliance::variables::Variables;
+
+    use super::*;
+
+    fn settings() -> SuperNodeSettings {
+        let lookup = |key: &str| {
+            let value = match key {
+                "ONEAPP_ZONEMESH_FEDERATION" => "health-eu",
+                "ONEAPP_ZONEMESH_GATEWAY" => "10.10.11.1:51822",
+                "ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT" => {
+                    "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                }
+                "ONEAPP_ZONEMESH_NODE_CONFIG" => "partition-id=0 num-partitions=2",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        };
+        settings::supernode(Variables::new(lookup, None)).unwrap()
+    }
+
+    fn printed(plan: Result<Plan, Reason>, settings: &SuperNodeSettings) -> String {
+        serde_json::to_string_pretty(&Printed::new(settings, Some("1.25.0".into()), plan)).unwrap()
+    }
+
+    #[test]
+    fn the_plan_is_the_golden_one() {
+        let settings = settings();
+        let owner = Some(Owner { uid: 990, gid: 991 });
+        let inputs = Inputs { settings: &settings, owner, profile: &GRPC };
+        let superlink = "[fd00:10::5]:9092".parse().unwrap();
+        let plan = inputs.plan(superlink, &["FIRST\n".into(), "SECOND".into()]);
+        let ca = plan.files.iter().find(|file| file.path.ends_with("ca.pem")).unwrap();
+        assert_eq!(ca.contents.as_slice(), b"FIRST\nSECOND\n");
+        let printed = printed(Ok(plan), &settings);
+        let golden = include_str!("../tests/golden/plan.json").trim();
+        assert_eq!(printed, golden, "if the change is meant, this is the new plan:\n{printed}");
+    }
+
+    #[test]
+    fn without_a_superlink_the_plan_says_why() {
+        let none = Err(Reason::NoSuperLink { federation: "health-eu".into() });
+        let plan: serde_json::Value = serde_json::from_str(&printed(none, &settings())).unwrap();
+        assert_eq!(plan["waiting"]["code"], "F510");
+        assert_eq!(plan.get("program"), None);
+    }
+}

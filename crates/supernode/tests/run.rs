@@ -35,8 +35,7 @@ async fn it_waits_for_the_superlink_and_joins_by_itself() {
     process.run();
     process.until_reason("F510").await;
     let server = superlink(&gateway.ca, "127.0.0.1").await;
-    gateway.show_ready(server.address);
-    gateway.show(|view| view.readiness = Readiness::Starting.into());
+    gateway.show_but(server.address, |view| view.readiness = Readiness::Starting.into());
     process.until_reason("F511").await;
     assert!(process.starts().is_empty(), "a SuperLink that is not ready is left alone");
     gateway.show_ready(server.address);
@@ -93,13 +92,11 @@ async fn a_wrong_ca_or_san_is_said_within_10_seconds_and_flower_starts_once_it_i
 async fn other_versions_and_clocks_are_refused_with_their_code() {
     let gateway = TestGateway::start();
     let server = superlink(&gateway.ca, "127.0.0.1").await;
-    gateway.show_ready(server.address);
-    gateway.show(|view| view.flower_version = "1.42.0".into());
+    gateway.show_but(server.address, |view| view.flower_version = "1.42.0".into());
     let mut process = companion(&gateway, LIVES);
     process.run();
     process.until_reason("F501").await;
-    gateway.show_ready(server.address);
-    gateway.show(|view| view.superlink_clock_offset_ms = Some(-20_000));
+    gateway.show_but(server.address, |view| view.superlink_clock_offset_ms = Some(-20_000));
     let status = process.until_reason("T404").await;
     assert!(status["reason"]["text"].as_str().unwrap().contains("ahead of the SuperLink's"));
     gateway.show_ready(server.address);

@@ -116,8 +116,14 @@ impl TestGateway {
 
     /// Shows a SuperLink that is ready at this address.
     pub fn show_ready(&self, endpoint: SocketAddr) {
-        let ca_pem = self.ca.certificate_pem().to_owned();
-        self.show(|view| *view = ready(endpoint, ca_pem));
+        self.show_but(endpoint, |_| {});
+    }
+
+    /// Shows a SuperLink at this address that differs from a good one, in one step.
+    pub fn show_but(&self, endpoint: SocketAddr, change: impl FnOnce(&mut v1::FederationView)) {
+        let mut shown = ready(endpoint, self.ca.certificate_pem().to_owned());
+        change(&mut shown);
+        self.show(|view| *view = shown);
     }
 
     pub fn calls(&self, name: &str) -> usize {

@@ -1,0 +1,65 @@
+//! The keepalive shim in a real Python, with a stand-in for grpc that shows what it is called with.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::Command;
+
+use zonemesh_appliance::flower::{Home, SHIM};
+use zonemesh_appliance::plan::Layout;
+
+const GRPC: &str = "
+def insecure_channel(target, options=None, compression=None): return dict(options or ())
+def secure_channel(target, credentials, options=None, compression=None): return dict(options or ())
+def server(pool, handlers=None, interceptors=None, options=None): return dict(options or ())
+";
+
+/// What a program sees that imports grpc, as JSON.
+fn seen(changes: &[(&str, &str)]) -> serde_json::Value {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout { root: folder.path().to_owned() };
+    std::fs::create_dir_all(layout.shim()).unwrap();
+    std::fs::write(layout.shim().join("sitecustomize.py"), SHIM).unwrap();
+    std::fs::write(layout.shim().join("grpc.py"), GRPC).unwrap();
+    let program = "import json, sys; early = 'grpc' in sys.modules; import grpc; print(json.dumps({
+        'early': early,
+        'secure': grpc.secure_channel('t', None, options=[('grpc.keepalive_time_ms', 1), ('own', 2)]),
+        'positional': grpc.insecure_channel('t', [('own', 2)]),
+        'server': grpc.server(None, None, None, [('grpc.max_concurrent_streams', 9)]),
+        'name': grpc.secure_channel.__name__}))";
+    let mut environment = Home::new(Path::new("/opt/flower/bin"), &layout).environment();
+    environment.extend(changes.iter().map(|(key, value)| ((*key).into(), (*value).into())));
+    let output =
+        Command::new("python3").args(["-c", program]).env_clear().envs(environment).output();
+    let output = output.expect("python3 is installed: Flower needs it, and so does this test");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn clients_and_servers_get_the_keepalive_of_zonemesh() {
+    let seen = seen(&[]);
+    assert_eq!(seen["early"], false, "grpc is imported by the program, not by the shim");
+    for side in ["secure", "positional", "server"] {
+        assert_eq!(seen[side]["grpc.keepalive_time_ms"], 60_000, "{side}: {seen:#}");
+        assert_eq!(seen[side]["grpc.keepalive_timeout_ms"], 20_000);
+        assert_eq!(seen[side]["grpc.keepalive_permit_without_calls"], 1);
+        assert_eq!(seen[side]["grpc.http2.max_pings_without_data"], 0);
+    }
+    assert_eq!(seen["server"]["grpc.http2.min_recv_ping_interval_without_data_ms"], 30_000);
+    assert_eq!(seen["server"]["grpc.http2.max_ping_strikes"], 0);
+}
+
+#[test]
+fn options_of_the_program_stay() {
+    let seen = seen(&[]);
+    assert_eq!((&seen["secure"]["own"], &seen["positional"]["own"]), (&2.into(), &2.into()));
+    assert_eq!(seen["server"]["grpc.max_concurrent_streams"], 9);
+    assert_eq!(seen["name"], "secure_channel");
+}
+
+#[test]
+fn zero_turns_it_off() {
+    let seen = seen(&[("ZONEMESH_GRPC_KEEPALIVE_TIME", "0")]);
+    assert_eq!(seen["positional"], serde_json::json!({"own": 2}));
+    assert_eq!(seen["server"], serde_json::json!({"grpc.max_concurrent_streams": 9}));
+}

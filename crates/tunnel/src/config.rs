@@ -14,8 +14,8 @@ use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey, WireGuardPublicKey};
 pub struct TunnelConfig {
     /// Name of the TUN device, at most 15 bytes, such as `zm0`.
     pub interface: String,
-    /// MTU of the TUN device in bytes. The owner of the routes sets it on the device; here it
-    /// bounds the padding of packets.
+    /// MTU of the TUN device in bytes, which the owner of the routes sets on it. Bounds the padding
+    /// of packets and the segments of TCP connections until it is read from the device.
     pub mtu: u16,
     /// UDP port for IPv4 and IPv6; 0 lets the kernel choose one.
     pub listen_port: u16,

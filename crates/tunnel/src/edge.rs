@@ -59,6 +59,8 @@ pub(crate) trait TunEdge: Send + Sync {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize>;
     /// Writes one packet; the parts begin with its [`VNET_HEADER`].
     fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<()>;
+    /// The MTU that is set now, in bytes.
+    fn mtu(&self) -> io::Result<usize>;
     /// Which packets it takes merged.
     fn takes_merged(&self) -> Allowed;
 }

@@ -13,7 +13,7 @@ use zonemesh_core::key::WireGuardPublicKey;
 pub struct TunnelStatus {
     /// Name of the TUN device.
     pub interface: String,
-    /// MTU in bytes, as configured.
+    /// MTU of the TUN device in bytes, read from it every second.
     pub mtu: u16,
     /// The UDP port that is bound.
     pub listen_port: u16,

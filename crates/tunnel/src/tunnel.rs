@@ -36,7 +36,6 @@ pub struct Tunnel {
     tun: Arc<Tun>,
     udp: Arc<Udp>,
     interface: String,
-    mtu: u16,
     events: Mutex<Option<Receiver<Event>>>,
     stop: StopSignal,
     lanes: Vec<JoinHandle<()>>,
@@ -63,7 +62,6 @@ impl Tunnel {
             tun,
             udp,
             interface: config.interface,
-            mtu: config.mtu,
             events: Mutex::new(Some(events)),
             stop: StopSignal::new().map_err(system("create an eventfd"))?,
             lanes: Vec::new(),
@@ -98,11 +96,12 @@ impl Tunnel {
         };
         let edges: (Arc<dyn TunEdge>, Arc<dyn UdpEdge>) = (self.tun.clone(), udp.clone());
         let (engine, events) = Engine::new(identity, roster, config.mtu, edges);
+        engine.follow_mtu();
         engine.set_peers(peers)?;
         let stop = StopSignal::new().map_err(system("create an eventfd"))?;
         self.halt();
         self.engine = Arc::new(engine);
-        (self.udp, self.stop, self.mtu) = (udp, stop, config.mtu);
+        (self.udp, self.stop) = (udp, stop);
         self.events = Mutex::new(Some(events));
         self.start_lanes().map_err(system("start a thread"))
     }
@@ -157,7 +156,7 @@ impl Tunnel {
         peers.sort_by_key(|peer| peer.public_key);
         TunnelStatus {
             interface: self.interface.clone(),
-            mtu: self.mtu,
+            mtu: self.engine.mtu() as u16,
             listen_port: self.udp.port(),
             public_key: self.engine.identity.key,
             peers,

@@ -73,8 +73,21 @@ impl Engine {
         (engine, receiver)
     }
 
+    /// The MTU of the tunnel, which bounds padding and TCP segments.
     pub(crate) fn mtu(&self) -> usize {
         self.mtu.load(Ordering::Relaxed)
+    }
+
+    /// Takes over the MTU that the device has now.
+    pub(crate) fn follow_mtu(&self) {
+        match self.tun.mtu() {
+            Ok(mtu) if mtu != self.mtu() => {
+                tracing::info!(mtu, "the MTU of the tunnel is now this");
+                self.mtu.store(mtu, Ordering::Relaxed);
+            }
+            Ok(_same) => {}
+            Err(error) => tracing::trace!(%error, "the MTU of the device cannot be read"),
+        }
     }
 
     /// Puts exactly these peers into service.

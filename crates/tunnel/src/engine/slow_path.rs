@@ -23,8 +23,8 @@ use crate::peer::{ActivePeer, DATA_OVERHEAD, INITIATION, Moment};
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 /// Handshake messages that wait for the slow path; more are dropped.
 pub(crate) const QUEUE: usize = 512;
-/// How often the count of handshakes starts anew.
-const LIMIT_PERIOD: Duration = Duration::from_secs(1);
+/// How often the count of handshakes starts anew, and the MTU is looked at.
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// A handshake message on its way to the slow path.
 pub(crate) struct HandshakeMessage {
@@ -47,7 +47,7 @@ impl HandshakeMessage {
 pub(crate) struct SlowPath {
     engine: Arc<Engine>,
     buffer: Box<[u8]>,
-    counting_since: Option<Instant>,
+    period_since: Option<Instant>,
 }
 
 impl SlowPath {
@@ -56,7 +56,7 @@ impl SlowPath {
             engine,
             // A packet that waited may be as long as packets get.
             buffer: vec![0; MAX_PACKET + 16 + DATA_OVERHEAD + INITIATION].into(),
-            counting_since: None,
+            period_since: None,
         }
     }
 
@@ -112,10 +112,14 @@ impl SlowPath {
 
     /// Does what time demands.
     pub(crate) fn tick(&mut self, now: Moment) {
-        let period_is_over = |since| now.instant.duration_since(since) >= LIMIT_PERIOD;
-        if self.counting_since.is_none_or(period_is_over) {
+        let period_is_over = |since| now.instant.duration_since(since) >= PERIOD;
+        if self.period_since.is_none_or(period_is_over) {
             self.engine.limiter.reset_count();
-            self.counting_since = Some(now.instant);
+            // Not at the start: whoever made the tunnel is about to set it.
+            if self.period_since.is_some() {
+                self.engine.follow_mtu();
+            }
+            self.period_since = Some(now.instant);
         }
         for peer in self.engine.roster.load().peers() {
             self.tick_peer(peer, now);

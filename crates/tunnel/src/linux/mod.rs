@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod control;
+pub(crate) mod link;
 pub(crate) mod sys;
 pub(crate) mod tun;
 pub(crate) mod udp;

@@ -78,3 +78,9 @@ pub(crate) fn interface_ioctl(
     // SAFETY: all ioctls used with this function read and write one `ifreq` and nothing else.
     check(unsafe { libc::ioctl(fd, request, std::ptr::from_mut(argument)) }).map(drop)
 }
+
+/// The answer to SIOCGIFMTU.
+pub(crate) fn requested_mtu(request: &libc::ifreq) -> libc::c_int {
+    // SAFETY: every bit pattern is an integer, and the union is initialised as a whole.
+    unsafe { request.ifr_ifru.ifru_mtu }
+}

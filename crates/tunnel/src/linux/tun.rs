@@ -9,6 +9,7 @@ use std::io::{self, IoSlice, Read as _, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 
+use super::link::Link;
 use super::sys;
 use crate::edge::TunEdge;
 use crate::error::StartError;
@@ -22,6 +23,7 @@ pub(crate) struct Tun {
     file: File,
     index: u32,
     takes_merged: Allowed,
+    link: Link,
 }
 
 impl Tun {
@@ -52,7 +54,7 @@ impl Tun {
             uso = udp,
             "TUN device is open"
         );
-        Ok(Self { file, index, takes_merged })
+        Ok(Self { file, index, takes_merged, link: Link::new() })
     }
 
     /// The interface index in the namespace in which the device was created.
@@ -102,6 +104,10 @@ impl TunEdge for Tun {
 
     fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<()> {
         (&self.file).write_vectored(parts).map(drop)
+    }
+
+    fn mtu(&self) -> io::Result<usize> {
+        self.link.mtu(&self.file)
     }
 
     fn takes_merged(&self) -> Allowed {

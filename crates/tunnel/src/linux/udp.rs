@@ -7,15 +7,19 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::time::Duration;
 
 use super::control::{AddressBuffer, ControlBuffer};
-use super::sys;
+use super::{sys, wake};
 use crate::edge::{Family, Path, Received, Transmit, UdpEdge};
 use crate::error::StartError;
 use crate::offload::Wanted;
 
 /// Socket buffers: one merged receive counts its true size, and a handshake may hold up the reader.
 const SOCKET_BUFFER: libc::c_int = 8 << 20;
+
+/// How long a send waits for room in a full socket buffer before it tries again.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// How often a free port is sought for both families when the kernel chooses it.
 const PORT_TRIES: u32 = 16;
@@ -248,12 +252,17 @@ fn send_message(
 ) -> io::Result<()> {
     let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     let message = message(&mut part, address, control);
+    let mut patience = 3;
     loop {
         // SAFETY: all that `message` points to lives until the call returns; sendmsg only reads.
         let result =
             sys::check_len(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const message, 0) });
         match result {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && patience > 0 => {
+                patience -= 1;
+                wake::wait_writable(fd, PATIENCE)?;
+            }
             result => return result.map(drop),
         }
     }

@@ -101,6 +101,13 @@ impl Termination {
     }
 }
 
+/// Waits until `fd` takes data again, or the time is over.
+pub(crate) fn wait_writable(fd: &OwnedFd, timeout: Duration) -> io::Result<()> {
+    let events = libc::POLLOUT;
+    let mut fds = [libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 }];
+    poll(&mut fds, timeout.as_millis().try_into().unwrap_or(libc::c_int::MAX))
+}
+
 fn poll_in(fd: RawFd) -> libc::pollfd {
     libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
 }

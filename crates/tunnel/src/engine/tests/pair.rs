@@ -134,6 +134,10 @@ impl TunEdge for MemoryTun {
         Ok(())
     }
 
+    fn mtu(&self) -> io::Result<usize> {
+        Ok(1420)
+    }
+
     fn takes_merged(&self) -> Allowed {
         Allowed { tcp: true, udp: true }
     }

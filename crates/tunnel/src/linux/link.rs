@@ -11,9 +11,6 @@ use std::sync::{Mutex, PoisonError};
 
 use super::sys;
 
-/// Returns a descriptor of the network namespace of a socket or TUN (linux/sockios.h).
-const SIOCGSKNS: libc::Ioctl = 0x894c;
-
 /// Answers for the device of a TUN descriptor.
 pub(crate) struct Link(Mutex<Option<Remembered>>);
 
@@ -45,7 +42,7 @@ impl Link {
         remembered: &'a mut Option<Remembered>,
     ) -> io::Result<&'a OwnedFd> {
         // SAFETY: this ioctl takes no argument.
-        let found = sys::own(unsafe { libc::ioctl(tun.as_raw_fd(), SIOCGSKNS, 0) })?;
+        let found = sys::own(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNGETDEVNETNS, 0) })?;
         let namespace = File::from(found);
         let inode = namespace.metadata()?.ino();
         let known = remembered.take().filter(|known| known.namespace == inode);

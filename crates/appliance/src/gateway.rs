@@ -45,6 +45,18 @@ pub struct Seen {
     pub connected: bool,
 }
 
+impl Seen {
+    /// What is wrong although Flower may run: the gateway is lost, or the federation has two homes.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Reason> {
+        let conflict = || {
+            let view = self.view.as_ref()?.as_ref().filter(|view| view.conflict)?;
+            Some(Reason::Conflict { zone: view.zone.clone() })
+        };
+        self.lost.clone().or_else(conflict)
+    }
+}
+
 /// One answer, with the clocks compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {

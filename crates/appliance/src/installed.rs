@@ -13,17 +13,27 @@ use crate::reason::Reason;
 
 /// Python starts slowly on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// What `flwr --version` does itself (its `supercore/version.py`), in its words.
+const FROM_METADATA: &str =
+    "from importlib.metadata import version; print('Flower version:', version('flwr'))";
 
-/// Asks `flwr --version` and finds the profile of that version.
+/// Asks Flower's Python, or else `flwr --version`, and finds the profile of that version.
 ///
 /// # Errors
-/// The program is missing or fails, the version is not `wanted`, or it has no profile.
+/// The programs are missing or fail, the version is not `wanted`, or it has no profile.
 pub async fn version(
     home: &Home,
     owner: Option<Owner>,
     wanted: Option<FlowerVersion>,
 ) -> Result<(FlowerVersion, &'static Profile), Reason> {
-    let version = ask(&home.programs.join(VERSION_PROGRAM), home, owner).await?;
+    // The same number as `flwr --version`, without the seconds that the whole of flwr takes to load.
+    let quick = ask(&home.programs.join("python"), &["-c", FROM_METADATA], home, owner).await;
+    let version = match quick {
+        Ok(version) => version,
+        Err(_no_such_python) => {
+            ask(&home.programs.join(VERSION_PROGRAM), &["--version"], home, owner).await?
+        }
+    };
     if let Some(wanted) = wanted.filter(|wanted| *wanted != version) {
         let problem = format!(
             "Flower {version} is in {}, and ONEAPP_ZONEMESH_FLOWER_VERSION={wanted}",
@@ -37,13 +47,18 @@ pub async fn version(
     }
 }
 
-async fn ask(program: &Path, home: &Home, owner: Option<Owner>) -> Result<FlowerVersion, Reason> {
+async fn ask(
+    program: &Path,
+    arguments: &[&str],
+    home: &Home,
+    owner: Option<Owner>,
+) -> Result<FlowerVersion, Reason> {
     let wrong = |what: String| {
-        let problem = format!("{} --version {what}", program.display());
+        let problem = format!("{} {} {what}", program.display(), arguments.join(" "));
         Reason::FlowerPrograms { problem }
     };
     let mut command = tokio::process::Command::new(program);
-    command.arg("--version").env_clear().envs(home.environment());
+    command.args(arguments).env_clear().envs(home.environment());
     command.stdin(Stdio::null()).kill_on_drop(true);
     if let Some(owner) = owner {
         command.gid(owner.gid).uid(owner.uid);

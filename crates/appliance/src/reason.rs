@@ -55,6 +55,12 @@ pub enum Reason {
         /// The gateway's own words.
         message: String,
     },
+    /// More than one zone has registered a SuperLink for this federation.
+    #[error("more than one zone has registered a SuperLink for this federation; {zone}'s is used")]
+    Conflict {
+        /// The zone whose SuperLink is used.
+        zone: String,
+    },
     /// Flower would not accept the certificate that the SuperLink shows.
     #[error("the SuperLink {endpoint}: {failure}")]
     Certificate {
@@ -158,6 +164,7 @@ impl Reason {
             Self::SuperLinkUnreachable { .. } => "N202",
             Self::ZoneUnreachable { .. } => "N203",
             Self::RegistrationRefused { .. } => "P301",
+            Self::Conflict { .. } => "P302",
             Self::Certificate { failure, .. } => certificate_code(failure),
             Self::CaSet { .. } => "T401",
             Self::ClockSkew { .. } => "T404",
@@ -190,6 +197,7 @@ impl Reason {
             Self::RegistrationRefused { .. } => {
                 "check ONEAPP_ZONEMESH_FEDERATION and ONEAPP_ZONEMESH_ADDRESS here, [[federation]] and prefixes on the gateway".into()
             }
+            Self::Conflict { .. } => "stop zonemesh-superlink in all zones but one; `zonemesh superlink list`".into(),
             Self::Certificate { endpoint, failure } => certificate_fix(endpoint.ip(), failure),
             Self::CaSet { .. } => "on the gateway of the SuperLink's zone: `zonemesh cert show`".into(),
             Self::ClockSkew { .. } => "run NTP (chrony) here and in the SuperLink's VM; `chronyc tracking` shows the offset".into(),

@@ -146,7 +146,7 @@ impl<'a> Life<'a> {
         let companion = &mut superlink.companion;
         let seen = companion.seen.borrow().clone();
         let serving = self.truth.readiness == Readiness::Ready;
-        match &seen.lost {
+        match &seen.trouble() {
             Some(reason) => companion.progress.blocked(reason),
             None if serving && duty(&seen, &self.truth) == Duty::Nothing => {
                 companion.progress.cleared();

@@ -72,7 +72,7 @@ impl SuperNode {
         loop {
             let seen = self.companion.seen.borrow_and_update().clone();
             let decision = decide(&seen, self.running.as_ref(), federation);
-            match (&decision, &seen.lost) {
+            match (&decision, &seen.trouble()) {
                 (Decision::Wait(reason), _) | (Decision::Keep, Some(reason)) => {
                     self.companion.progress.blocked(reason);
                 }

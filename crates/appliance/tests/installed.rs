@@ -1,0 +1,53 @@
+//! Finding out which Flower is installed, with scripts in the place of its programs.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/process.rs"]
+mod process;
+
+use std::path::Path;
+
+use process::script;
+use zonemesh_appliance::flower::Home;
+use zonemesh_appliance::installed::version;
+use zonemesh_appliance::plan::Layout;
+
+fn home(folder: &Path) -> Home {
+    Home::new(folder, &Layout { root: folder.to_owned() })
+}
+
+#[tokio::test]
+async fn the_version_comes_from_python_or_from_flwr() {
+    let folder = tempfile::tempdir().unwrap();
+    script(&folder.path().join("flwr"), "echo 'Flower version: 1.25.1'");
+    let (found, _) = version(&home(folder.path()), None, None).await.unwrap();
+    assert_eq!(found.to_string(), "1.25.1");
+    script(&folder.path().join("python"), "echo 'no module named flwr' >&2; exit 1");
+    let (found, _) = version(&home(folder.path()), None, None).await.unwrap();
+    assert_eq!(found.to_string(), "1.25.1");
+    script(&folder.path().join("python"), "echo 'Flower version: 1.25.0'");
+    let (found, _) = version(&home(folder.path()), None, None).await.unwrap();
+    assert_eq!(found.to_string(), "1.25.0");
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_programs_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = async |wanted: Option<&str>| {
+        let wanted = wanted.map(|text| text.parse().unwrap());
+        let reason = version(&home(folder.path()), None, wanted).await.unwrap_err();
+        (reason.code(), reason.to_string())
+    };
+    let (code, text) = wrong(None).await;
+    assert_eq!(code, "F502");
+    assert!(text.contains("flwr --version cannot be run: No such file"), "{text}");
+    let flwr = folder.path().join("flwr");
+    script(&flwr, "echo trace >&2; echo 'ModuleNotFoundError: flwr' >&2; exit 1");
+    let (code, text) = wrong(None).await;
+    assert_eq!(code, "F502");
+    assert!(text.contains("ModuleNotFoundError: flwr"), "{text}");
+    script(&flwr, "echo 'Flower version: 1.42.0'");
+    assert_eq!(wrong(None).await.0, "F504");
+    let (code, text) = wrong(Some("1.25.0")).await;
+    assert_eq!(code, "F502");
+    assert!(text.contains("Flower 1.42.0 is in") && text.contains("=1.25.0"), "{text}");
+}

@@ -35,6 +35,8 @@ reasons! {
     NoPeer => "no_peer",
     /// Outward: the peer's endpoint is not known yet.
     NoEndpoint => "no_endpoint",
+    /// Outward: a datagram of this tunnel that the routes led back into it.
+    Loop => "loop",
     /// Outward: the socket refused the datagram.
     SendFailed => "send_failed",
     /// Inward: not a WireGuard message.

@@ -71,6 +71,8 @@ pub(crate) trait UdpEdge: Send + Sync {
     fn receive(&self, family: Family, buffer: &mut [u8]) -> io::Result<Received>;
     /// Sends one run.
     fn send(&self, transmit: Transmit<'_>) -> io::Result<()>;
+    /// The port that is bound.
+    fn port(&self) -> u16;
     /// True if it sends many datagrams at once.
     fn takes_runs(&self) -> bool;
 }

@@ -228,7 +228,17 @@ fn outward_lane(mut outbound: Outbound, tun: &Tun, stop: &StopSignal) -> io::Res
     use std::os::fd::AsRawFd as _;
     let mut poller = Poller::new(&[tun.as_raw_fd()], stop.clone());
     while poller.wait()? != Wake::Stop {
-        outbound.drain(Moment::now())?;
+        match outbound.drain(Moment::now()) {
+            Ok(_) => {}
+            // The device was deleted.
+            Err(error) if error.raw_os_error() == Some(libc::EBADFD) => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "reading the TUN device failed, trying again");
+                if stop.wait_timeout(TICK)? {
+                    return Ok(());
+                }
+            }
+        }
     }
     Ok(())
 }
@@ -271,4 +281,31 @@ fn slow_lane(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn a_lane_that_panics_starts_again() {
+        let starts = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&starts);
+        let lane = spawn("zm-test", move || match counted.fetch_add(1, Ordering::Relaxed) {
+            0 => panic!("a defect"),
+            _ => Ok(()),
+        });
+        lane.unwrap().join().unwrap();
+        assert_eq!(starts.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn an_mtu_out_of_range_is_refused_before_anything_is_opened() {
+        for (mtu, fits) in
+            [(575, false), (576, true), (1420, true), (65_456, true), (65_457, false)]
+        {
+            assert_eq!(check_mtu(mtu).is_ok(), fits, "{mtu}");
+        }
+    }
 }

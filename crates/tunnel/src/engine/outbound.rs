@@ -16,6 +16,7 @@ use crate::edge::{MAX_PACKET, Path, VNET_HEADER};
 use crate::packet::{Inner, padded_len};
 use crate::peer::{ActivePeer, DATA_OVERHEAD, INITIATION, Moment, Sealed};
 use crate::split::Split;
+use crate::transport::{IPV6_HEADER, UDP, is_v6};
 use crate::vnet::{Gso, Vnet};
 
 /// Reads between two looks at the clock.
@@ -70,6 +71,12 @@ impl Outbound {
         let inner = Inner::parse(&packet[..len]).ok_or(Dropped::NotIp)?;
         let roster = self.engine.roster.load();
         let peer = roster.owner_of(inner.destination).ok_or(Dropped::NoPeer)?;
+        if is_own_datagram(&packet[..inner.len], self.engine.udp.port()) {
+            let path = peer.lock().path();
+            if path.is_some_and(|path| path.remote.ip() == inner.destination) {
+                return Err(Dropped::Loop);
+            }
+        }
         let mtu = self.engine.mtu();
         if vnet.gso == Gso::None {
             clamp_mss(&mut packet[..inner.len], mtu, vnet.needs_checksum);
@@ -140,6 +147,18 @@ impl Sealing<'_> {
         }
         Ok(None)
     }
+}
+
+/// True if `packet` could be a datagram that this tunnel sent from `port`. The first fragment of
+/// one is enough: without it the others come to nothing.
+fn is_own_datagram(packet: &[u8], port: u16) -> bool {
+    let (protocol, transport) = if is_v6(packet) {
+        (packet[6], IPV6_HEADER)
+    } else {
+        (packet[9], usize::from(packet[0] & 0xf) * 4)
+    };
+    let source_port = packet.get(transport..transport + 2);
+    protocol == UDP && source_port == Some(&port.to_be_bytes())
 }
 
 /// Fills `from..to` with zeros and returns what was there: the next piece begins in it.

@@ -80,11 +80,6 @@ impl Udp {
             .try_for_each(|fd| set_mark(fd, mark))
     }
 
-    /// The port that is bound.
-    pub(crate) fn port(&self) -> u16 {
-        self.port
-    }
-
     /// The descriptors to wait for, with their families.
     pub(crate) fn readable(&self) -> Vec<(Family, RawFd)> {
         let v6 = self.v6.as_ref().map(|fd| (Family::V6, fd.as_raw_fd()));
@@ -155,6 +150,10 @@ impl UdpEdge for Udp {
             }
             result => result,
         }
+    }
+
+    fn port(&self) -> u16 {
+        self.port
     }
 
     fn takes_runs(&self) -> bool {

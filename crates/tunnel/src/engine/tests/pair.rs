@@ -100,6 +100,10 @@ impl UdpEdge for MemoryUdp {
         Ok(())
     }
 
+    fn port(&self) -> u16 {
+        self.address.lock().unwrap().port()
+    }
+
     fn takes_runs(&self) -> bool {
         true
     }

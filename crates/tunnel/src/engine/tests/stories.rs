@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::pair::{Datagram, Pair, Setting, berlin_to_madrid, packet};
 use crate::dropped::Dropped;
+use crate::packet::samples::udp_packet;
 use crate::peer::{DATA_OVERHEAD, TYPE_DATA, TYPE_INITIATION};
 use crate::status::Event;
 
@@ -169,6 +170,21 @@ fn a_destination_of_no_peer_is_dropped_and_counted() {
     pair.settle();
     assert_eq!(pair.berlin.dropped(Dropped::NoPeer), 1);
     assert_eq!(pair.berlin.dropped(Dropped::NotIp), 1);
+}
+
+#[test]
+fn a_datagram_of_the_tunnel_that_is_routed_into_it_ends_there() {
+    let mut pair = Pair::established(&Setting::default());
+    // The endpoint of madrid is one of the inner addresses of its hosts (10.2.0.7).
+    pair.madrid.move_to("10.2.0.7:53");
+    pair.berlin.peer().lock().set_endpoint(pair.madrid.address());
+    let mut looped = udp_packet(false, 53, b"sealed once already");
+    looped[20..22].copy_from_slice(&51820u16.to_be_bytes());
+    pair.berlin.give(looped);
+    pair.berlin.give(udp_packet(false, 53, b"from another port"));
+    pair.settle();
+    assert_eq!(pair.berlin.dropped(Dropped::Loop), 1);
+    assert_eq!(pair.madrid.take().len(), 1);
 }
 
 #[test]

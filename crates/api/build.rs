@@ -7,6 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     tonic_prost_build::configure()
         .bytes(".zonemesh.v1.SignedItem.payload")
+        .bytes(".zonemesh.v1.TrustItem.payload")
         .skip_debug([".zonemesh.v1.RegisterRequest", ".zonemesh.v1.ReportRequest"])
         .compile_fds(descriptors)?;
     Ok(())

@@ -12,7 +12,7 @@ use zonemesh_core::record::{
     CaCertificate, CaSet, CaState, FlowerTransport, ProtocolRange, Readiness, SuperLink, ZoneDraft,
 };
 use zonemesh_core::registry::{Member, Registry};
-use zonemesh_core::replication::{Body, MeshId, Message, Session};
+use zonemesh_core::replication::{Body, MeshId, Message, Session, Summary, Versions};
 use zonemesh_core::time::UnixMillis;
 
 const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
@@ -77,11 +77,12 @@ fn messages() -> Vec<Message> {
     let hello = session.open(&registry, NOW);
     let clock = hello.clock;
     let say = |body| Message { clock, body };
+    let versions = Versions { records: registry.version_vector(), trust: None };
     vec![
         hello,
-        say(Body::Versions(registry.version_vector())),
+        say(Body::Versions(versions)),
         say(Body::Items(vec![held.signed.clone()])),
-        say(Body::Digest(registry.root_hash())),
+        say(Body::Digest(Summary { root_hash: registry.root_hash(), trust_hash: None })),
     ]
 }
 
@@ -102,12 +103,21 @@ fn a_cut_hash_a_bad_zone_and_a_missing_kind_are_named() {
     use v1::registry_message::Kind;
     assert_eq!(field(None), "kind");
     let root_hash = vec![0; 31];
-    assert_eq!(field(Some(Kind::Digest(v1::Digest { root_hash }))), "digest.root_hash");
+    assert_eq!(
+        field(Some(Kind::Digest(v1::Digest { root_hash, ..Default::default() }))),
+        "digest.root_hash"
+    );
     let item = |zone: &str| v1::ItemVersion { zone: zone.to_owned(), ..Default::default() };
     let items = vec![item("berlin"), item("../etc")];
-    assert_eq!(field(Some(Kind::Versions(v1::Versions { items }))), "versions.items[1].zone");
+    assert_eq!(
+        field(Some(Kind::Versions(v1::Versions { items, trust: None }))),
+        "versions.items[1].zone"
+    );
     let items = vec![item("berlin"), item("berlin")];
-    assert_eq!(field(Some(Kind::Versions(v1::Versions { items }))), "versions.items[1].zone");
+    assert_eq!(
+        field(Some(Kind::Versions(v1::Versions { items, trust: None }))),
+        "versions.items[1].zone"
+    );
     let items = vec![v1::SignedItem::default()];
     assert_eq!(field(Some(Kind::Items(v1::Items { items }))), "items.items[0].signature");
     let without_clock = v1::RegistryMessage::default();

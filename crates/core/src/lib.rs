@@ -6,6 +6,7 @@
 
 pub mod keepalive;
 pub mod key;
+pub mod membership;
 pub mod name;
 pub mod pace;
 pub mod prefix;

@@ -3,6 +3,7 @@
 //! Two zones with overlapping prefixes would silently steal each other's packets: WireGuard's
 //! allowed IPs belong to the last peer that was set. So the overlap is an error that names both.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -45,6 +46,60 @@ pub fn host(address: IpAddr) -> IpNet {
     IpNet::from(address)
 }
 
+/// Disjoint claims to addresses, each with its owner.
+#[derive(Debug, Clone)]
+pub struct Claims<O> {
+    /// By family and first address; disjoint, so that the last one that begins before the end of
+    /// another is the only one to look at.
+    taken: BTreeMap<(bool, u128), (u128, IpNet, O)>,
+}
+
+impl<O> Default for Claims<O> {
+    fn default() -> Self {
+        Self { taken: BTreeMap::new() }
+    }
+}
+
+impl<O: Clone + ToString> Claims<O> {
+    /// Who holds an address of `net`, if someone does.
+    fn holder(&self, net: &IpNet) -> Option<(&O, IpNet)> {
+        let (family, first, last) = bounds(net);
+        let (_, (end, held, owner)) = self.taken.range((family, 0)..=(family, last)).next_back()?;
+        (*end >= first).then_some((owner, *held))
+    }
+
+    /// Claims `nets`, which are disjoint, all or none.
+    ///
+    /// # Errors
+    /// The first [`Overlap`] with an earlier claim.
+    pub fn claim_all(&mut self, owner: &O, nets: &[IpNet]) -> Result<(), Overlap> {
+        let held = |net: &IpNet| self.holder(net).map(|(first, held)| (first, held, *net));
+        if let Some((first_owner, first, second)) = nets.iter().find_map(held) {
+            return Err(Overlap {
+                first_owner: first_owner.to_string(),
+                first,
+                second_owner: owner.to_string(),
+                second,
+            });
+        }
+        for net in nets {
+            let (family, first, last) = bounds(net);
+            self.taken.insert((family, first), (last, *net, owner.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// Family, first and last address.
+fn bounds(net: &IpNet) -> (bool, u128, u128) {
+    match net {
+        IpNet::V4(net) => {
+            (false, u32::from(net.network()).into(), u32::from(net.broadcast()).into())
+        }
+        IpNet::V6(net) => (true, net.network().into(), net.broadcast().into()),
+    }
+}
+
 /// Checks that no two of `claims` (owner, prefix) overlap.
 ///
 /// # Errors
@@ -52,19 +107,8 @@ pub fn host(address: IpAddr) -> IpNet {
 pub fn check_disjoint<'a>(
     claims: impl IntoIterator<Item = (&'a str, IpNet)>,
 ) -> Result<(), Overlap> {
-    let mut seen: Vec<(&str, IpNet)> = Vec::new();
-    for (owner, net) in claims {
-        if let Some((first_owner, first)) = seen.iter().find(|(_, other)| overlaps(other, &net)) {
-            return Err(Overlap {
-                first_owner: (*first_owner).to_owned(),
-                first: *first,
-                second_owner: owner.to_owned(),
-                second: net,
-            });
-        }
-        seen.push((owner, net));
-    }
-    Ok(())
+    let mut taken = Claims::default();
+    claims.into_iter().try_for_each(|(owner, net)| taken.claim_all(&owner, &[net]))
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@
 pub mod admin;
 pub mod local;
 pub mod registry;
+mod trust;
 
 use std::net::{AddrParseError, IpAddr};
 
+use zonemesh_core::key::KeyError;
 use zonemesh_core::name::NameError;
 use zonemesh_core::record::{FlowerTransport, Readiness, SignedRecordError};
 
@@ -46,6 +48,12 @@ pub enum WireProblem {
     /// A hash of wrong length.
     #[error("a hash has 32 bytes, this one has {0}")]
     HashLength(usize),
+    /// A signature of wrong length.
+    #[error("a signature has 64 bytes, this one has {0}")]
+    SignatureLength(usize),
+    /// A key that is none.
+    #[error("not a valid key")]
+    Key(#[source] KeyError),
     /// A record that is none.
     #[error("not a signed zone record")]
     Record(#[source] SignedRecordError),
@@ -89,6 +97,13 @@ fn name<T: std::str::FromStr<Err = NameError>>(field: &str, text: &str) -> Resul
 fn port(field: &str, port: u32) -> Result<u16, WireError> {
     let fits = u16::try_from(port).ok().filter(|port| *port != 0);
     fits.ok_or_else(|| WireError::new(field, WireProblem::Port(port)))
+}
+
+fn hash(field: &str, bytes: &[u8]) -> Result<[u8; 32], WireError> {
+    let wrong_length = |_: std::array::TryFromSliceError| {
+        WireError::new(field, WireProblem::HashLength(bytes.len()))
+    };
+    bytes.try_into().map_err(wrong_length)
 }
 
 fn addresses(field: &str, texts: &[String]) -> Result<Vec<IpAddr>, WireError> {

@@ -1,11 +1,12 @@
 //! Messages of replication between gateways.
 
 use zonemesh_core::record::{ProtocolRange, SignedRecord, Version};
-use zonemesh_core::registry::{Head, RootHash, VersionVector};
-use zonemesh_core::replication::{Body, Clock, Echo, Hello, MeshId, Message};
+use zonemesh_core::registry::{Head, VersionVector};
+use zonemesh_core::replication::{Body, Clock, Echo, Hello, MeshId, Message, Summary, Versions};
 use zonemesh_core::time::UnixMillis;
 
-use super::{WireError, WireProblem, name};
+use super::trust::{trust_hash, trust_ids, trust_items};
+use super::{WireError, WireProblem, hash, name};
 use crate::v1;
 use crate::v1::registry_message::Kind;
 
@@ -28,15 +29,25 @@ impl From<Body> for Kind {
                 zone: hello.zone.into(),
                 protocol_min: hello.protocol.min,
                 protocol_max: hello.protocol.max,
-                root_hash: hello.root_hash.to_vec(),
+                root_hash: hello.holds.root_hash.to_vec(),
+                trust_hash: hello.holds.trust_hash.map(Vec::from).unwrap_or_default(),
             }),
             Body::Versions(versions) => Self::Versions(v1::Versions {
-                items: versions.into_iter().map(item_version).collect(),
+                items: versions.records.into_iter().map(item_version).collect(),
+                trust: versions.trust.map(|ids| v1::TrustIds {
+                    ids: ids.into_iter().map(|id| id.0.to_vec()).collect(),
+                }),
             }),
             Body::Items(items) => {
                 Self::Items(v1::Items { items: items.iter().map(signed_item).collect() })
             }
-            Body::Digest(hash) => Self::Digest(v1::Digest { root_hash: hash.to_vec() }),
+            Body::Trust(items) => Self::Trust(v1::TrustItems {
+                items: items.iter().map(v1::TrustItem::from).collect(),
+            }),
+            Body::Digest(holds) => Self::Digest(v1::Digest {
+                root_hash: holds.root_hash.to_vec(),
+                trust_hash: holds.trust_hash.map(Vec::from).unwrap_or_default(),
+            }),
         }
     }
 }
@@ -83,25 +94,28 @@ impl TryFrom<Kind> for Body {
                 mesh: MeshId::new(hello.mesh),
                 zone: name("hello.zone", &hello.zone)?,
                 protocol: ProtocolRange { min: hello.protocol_min, max: hello.protocol_max },
-                root_hash: root_hash("hello.root_hash", &hello.root_hash)?,
+                holds: Summary {
+                    root_hash: hash("hello.root_hash", &hello.root_hash)?,
+                    trust_hash: trust_hash("hello.trust_hash", &hello.trust_hash)?,
+                },
             }),
-            Kind::Versions(versions) => Self::Versions(version_vector(versions)?),
+            Kind::Versions(versions) => Self::Versions(Versions {
+                trust: trust_ids(versions.trust)?,
+                records: version_vector(versions.items)?,
+            }),
             Kind::Items(items) => Self::Items(signed_records(items)?),
-            Kind::Digest(digest) => Self::Digest(root_hash("digest.root_hash", &digest.root_hash)?),
+            Kind::Trust(items) => Self::Trust(trust_items("trust.items", items.items)?),
+            Kind::Digest(digest) => Self::Digest(Summary {
+                root_hash: hash("digest.root_hash", &digest.root_hash)?,
+                trust_hash: trust_hash("digest.trust_hash", &digest.trust_hash)?,
+            }),
         })
     }
 }
 
-fn root_hash(field: &str, bytes: &[u8]) -> Result<RootHash, WireError> {
-    let wrong_length = |_: std::array::TryFromSliceError| {
-        WireError::new(field, WireProblem::HashLength(bytes.len()))
-    };
-    bytes.try_into().map_err(wrong_length)
-}
-
-fn version_vector(versions: v1::Versions) -> Result<VersionVector, WireError> {
+fn version_vector(items: Vec<v1::ItemVersion>) -> Result<VersionVector, WireError> {
     let mut vector = VersionVector::new();
-    for (index, item) in versions.items.into_iter().enumerate() {
+    for (index, item) in items.into_iter().enumerate() {
         let field = format!("versions.items[{index}].zone");
         let head = Head {
             version: Version { incarnation: item.incarnation, seq: item.seq },

@@ -6,7 +6,7 @@
 
 mod signed;
 mod text;
-mod wire;
+pub(crate) mod wire;
 
 use std::net::IpAddr;
 

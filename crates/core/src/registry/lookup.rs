@@ -37,7 +37,8 @@ impl Registry {
     /// that hold both records choose the same: the one with the lowest name.
     #[must_use]
     pub fn find_superlink(&self, federation: &FederationName) -> Option<Found<'_>> {
-        let mut claims = self.held.iter().filter_map(|(zone, held)| {
+        let unblocked = self.held.iter().filter(|(zone, _)| !self.trust.is_blocked(zone));
+        let mut claims = unblocked.filter_map(|(zone, held)| {
             let superlink = held.record.superlink(federation)?;
             Some((zone, superlink, held.record.ca_set(federation)))
         });
@@ -48,7 +49,8 @@ impl Registry {
     /// The federations that some zone has a SuperLink or a CA for.
     #[must_use]
     pub fn federations(&self) -> BTreeSet<&FederationName> {
-        let contents = self.held.values().map(|held| &held.record.content);
+        let unblocked = self.held.values().filter(|h| !self.trust.is_blocked(&h.record.zone));
+        let contents = unblocked.map(|held| &held.record.content);
         let named = contents.flat_map(|content| {
             let superlinks = content.superlinks.iter().map(|s| &s.federation);
             superlinks.chain(content.ca_sets.iter().map(|set| &set.federation))
@@ -59,25 +61,28 @@ impl Registry {
     /// What is held, in brief.
     #[must_use]
     pub fn version_vector(&self) -> VersionVector {
-        let heads = self.held.iter();
-        heads.map(|(zone, held)| (zone.clone(), held.head())).collect()
+        self.present_records().map(|(zone, held)| (zone.clone(), held.head())).collect()
     }
 
     /// What is held, in one hash.
     #[must_use]
     pub fn root_hash(&self) -> RootHash {
-        vector::root_hash(self.held.iter().map(|(zone, held)| (zone, held.head())))
+        vector::root_hash(self.present_records().map(|(zone, held)| (zone, held.head())))
+    }
+
+    fn present_records(&self) -> impl Iterator<Item = (&ZoneName, &Held)> {
+        self.held.iter().filter(|(_, held)| !held.former)
     }
 
     /// The records that a registry with the heads `theirs` lacks.
     #[must_use]
     pub fn items_newer_than(&self, theirs: &VersionVector) -> Vec<SignedRecord> {
-        let lacks = |held: &&Held| {
-            let present = theirs.get(&held.record.zone);
+        let lacks = |(zone, held): &(&ZoneName, &Held)| {
+            let present = theirs.get(*zone);
             present.is_none_or(|present| held.head().supersedes(present))
         };
-        let lacking = self.held.values().filter(lacks);
-        lacking.map(|held| held.signed.clone()).collect()
+        let lacking = self.present_records().filter(lacks);
+        lacking.map(|(_, held)| held.signed.clone()).collect()
     }
 
     /// True if a registry with the heads `theirs` holds something that this one lacks and would
@@ -85,7 +90,7 @@ impl Registry {
     #[must_use]
     pub fn lacks_any_of(&self, theirs: &VersionVector) -> bool {
         theirs.iter().any(|(zone, head)| {
-            let present = self.held.get(zone).map(Held::head);
+            let present = self.present(zone).map(Held::head);
             self.members.contains_key(zone)
                 && present.is_none_or(|present| head.supersedes(&present))
         })

@@ -93,6 +93,15 @@ impl Member {
     }
 }
 
+/// All that a zone claims: its prefixes, and the tunnel IPs outside them.
+pub(crate) fn claims<'a>(
+    prefixes: &'a [IpNet],
+    tunnel_ips: &'a [IpAddr],
+) -> impl Iterator<Item = IpNet> + 'a {
+    let outside = tunnel_ips.iter().filter(|ip| !prefix::contains(prefixes, ip));
+    prefixes.iter().copied().chain(outside.map(|ip| prefix::host(*ip)))
+}
+
 /// Checks a set of members as a whole and sorts it by zone.
 pub(super) fn check(members: Vec<Member>) -> Result<BTreeMap<ZoneName, Member>, MembershipError> {
     let mut keys: BTreeMap<ZonePublicKey, &ZoneName> = BTreeMap::new();
@@ -109,10 +118,7 @@ pub(super) fn check(members: Vec<Member>) -> Result<BTreeMap<ZoneName, Member>, 
         }
     }
     let claims = members.iter().flat_map(|member| {
-        let outside = |ip: &&IpAddr| !prefix::contains(&member.prefixes, ip);
-        let tunnel_ips = member.tunnel_ips.iter().filter(outside);
-        let tunnel_ips = tunnel_ips.map(|ip| prefix::host(*ip));
-        let nets = member.prefixes.iter().copied().chain(tunnel_ips);
+        let nets = claims(&member.prefixes, &member.tunnel_ips);
         nets.map(|net| (member.zone.as_str(), net))
     });
     prefix::check_disjoint(claims).map_err(MembershipError::Overlap)?;

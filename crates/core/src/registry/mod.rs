@@ -11,19 +11,23 @@ mod lookup;
 mod member;
 mod outcome;
 mod own;
+mod trust;
 mod vector;
 
 use std::collections::BTreeMap;
 
-use crate::key::ZoneIdentity;
+use crate::key::{ZoneIdentity, ZonePublicKey};
+use crate::membership::Membership;
 use crate::name::ZoneName;
 use crate::record::{MAX_RECORD_BYTES, SignedRecord, ZoneRecord};
 use crate::time::UnixMillis;
 
 pub use lookup::Found;
+pub(crate) use member::claims;
 pub use member::{Member, MembershipError, OutOfBounds};
 pub use outcome::{Accepted, Counters, Rejected};
 pub use own::{PublishError, Published};
+pub use trust::{MembershipChange, Standing, TrustNews};
 pub use vector::{Head, RootHash, VersionVector};
 
 /// A record that is held: verified, within its zone's bounds.
@@ -36,6 +40,9 @@ pub struct Held {
     /// When it arrived, by this gateway's clock.
     pub received_at: UnixMillis,
     digest: u64,
+    key: ZonePublicKey,
+    /// Signed by a key that its zone has left: still true, replaced by whatever the new key signs.
+    former: bool,
 }
 
 impl Held {
@@ -48,14 +55,18 @@ impl Held {
 
 /// The newest valid record of each zone.
 pub struct Registry {
+    /// Who may write: granted or configured, blocked ones included, so that their records are
+    /// passed on.
     members: BTreeMap<ZoneName, Member>,
+    trust: trust::Trust,
     held: BTreeMap<ZoneName, Held>,
     own: own::Own,
     counters: Counters,
 }
 
 impl Registry {
-    /// An empty registry of the gateway whose zone is `zone`.
+    /// An empty registry of the gateway whose zone is `zone`, in a mesh whose members are written
+    /// by hand.
     ///
     /// `incarnation` starts the own record's version if no earlier record of this zone is restored:
     /// pass something larger each time the store was lost, for example milliseconds since 1970.
@@ -77,11 +88,35 @@ impl Registry {
             Some(_) => {}
         }
         Ok(Self {
+            trust: trust::Trust::configured(members.clone()),
             members,
             held: BTreeMap::new(),
             own: own::Own::new(zone, identity, incarnation),
             counters: Counters::default(),
         })
+    }
+
+    /// An empty registry of the gateway whose zone is `zone`, in a managed mesh. `configured` are
+    /// members written by hand; each counts until its zone is granted. Whether this zone is a
+    /// member is [`Registry::standing`].
+    ///
+    /// # Errors
+    /// [`MembershipError`] if the configured members contradict each other.
+    pub fn managed(
+        (zone, identity): (ZoneName, ZoneIdentity),
+        configured: Vec<Member>,
+        membership: Membership,
+        incarnation: u64,
+    ) -> Result<Self, MembershipError> {
+        let mut registry = Self {
+            trust: trust::Trust::configured(member::check(configured)?),
+            members: BTreeMap::new(),
+            held: BTreeMap::new(),
+            own: own::Own::new(zone, identity, incarnation),
+            counters: Counters::default(),
+        };
+        registry.manage(membership);
+        Ok(registry)
     }
 
     /// Takes back a record from this gateway's own store. Everything is checked anew; refused
@@ -96,12 +131,12 @@ impl Registry {
     ) -> Result<ZoneName, Rejected> {
         let record = self.authenticate(&signed)?;
         let zone = record.zone.clone();
-        let candidate = held(record, signed, received_at);
+        let candidate = self.candidate(record, signed, received_at)?;
         if zone == *self.zone() {
             self.own.note_version(candidate.record.version);
         }
         self.check_bounds(&candidate)?;
-        match self.held.get(&zone) {
+        match self.present(&zone) {
             Some(present) if !candidate.head().supersedes(&present.head()) => {
                 return Err(Rejected::Outdated);
             }
@@ -123,8 +158,8 @@ impl Registry {
     fn judge(&mut self, signed: SignedRecord, now: UnixMillis) -> Result<Accepted, Rejected> {
         let record = self.authenticate(&signed)?;
         let zone = record.zone.clone();
-        let present = self.held.get(&zone).map(Held::head);
-        let candidate = held(record, signed, now);
+        let present = self.present(&zone).map(Held::head);
+        let candidate = self.candidate(record, signed, now)?;
         let head = candidate.head();
         if present == Some(head) {
             return Ok(Accepted::Known);
@@ -156,14 +191,25 @@ impl Registry {
         let Ok(record) = signed.decode() else {
             return Err(Rejected::Malformed);
         };
-        let member = self.members.get(&record.zone);
-        let member = member.ok_or(Rejected::UnknownZone)?;
-        let present = self.held.get(&record.zone);
+        let Some(member) = self.members.get(&record.zone) else {
+            return Err(self.trust.stranger(&record.zone));
+        };
+        let present = self.present(&record.zone);
         let verified = present.is_some_and(|held| held.signed == *signed);
         if !verified && !signed.verify(&member.key) {
             return Err(Rejected::BadSignature);
         }
         Ok(record)
+    }
+
+    fn candidate(
+        &self,
+        record: ZoneRecord,
+        signed: SignedRecord,
+        received_at: UnixMillis,
+    ) -> Result<Held, Rejected> {
+        let member = self.members.get(&record.zone).ok_or(Rejected::UnknownZone)?;
+        Ok(held((record, signed), member.key, received_at))
     }
 
     fn check_bounds(&self, candidate: &Held) -> Result<(), Rejected> {
@@ -178,9 +224,15 @@ impl Registry {
         self.own.zone()
     }
 
-    /// The members of the mesh, in the order of their names; this zone is one of them.
+    /// The members of the mesh, in the order of their names; this zone is one of them, zones that
+    /// this gateway has blocked are not.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
-        self.members.values()
+        self.members.values().filter(|member| !self.trust.is_blocked(&member.zone))
+    }
+
+    /// The record of a zone that counts for versions and hashes.
+    fn present(&self, zone: &ZoneName) -> Option<&Held> {
+        self.held.get(zone).filter(|held| !held.former)
     }
 
     /// How often each outcome has happened.
@@ -190,6 +242,10 @@ impl Registry {
     }
 }
 
-fn held(record: ZoneRecord, signed: SignedRecord, received_at: UnixMillis) -> Held {
-    Held { digest: signed.digest(), record, signed, received_at }
+fn held(
+    (record, signed): (ZoneRecord, SignedRecord),
+    key: ZonePublicKey,
+    received_at: UnixMillis,
+) -> Held {
+    Held { digest: signed.digest(), record, signed, received_at, key, former: false }
 }

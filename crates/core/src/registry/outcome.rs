@@ -47,6 +47,9 @@ pub enum Rejected {
     /// Of a zone that is no member.
     #[error("its zone is no member of this mesh")]
     UnknownZone,
+    /// Of a zone whose key was revoked.
+    #[error("its zone's key was revoked")]
+    RevokedZone,
     /// Not signed by its zone's key.
     #[error("not signed by its zone's key")]
     BadSignature,
@@ -69,10 +72,11 @@ pub enum Rejected {
 
 impl Rejected {
     /// All reasons, in the order of the checks.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::TooLarge,
         Self::Malformed,
         Self::UnknownZone,
+        Self::RevokedZone,
         Self::BadSignature,
         Self::ForeignPrefix,
         Self::ForeignTunnelIp,
@@ -88,6 +92,7 @@ impl Rejected {
             Self::TooLarge => "too_large",
             Self::Malformed => "malformed",
             Self::UnknownZone => "unknown_zone",
+            Self::RevokedZone => "revoked_zone",
             Self::BadSignature => "bad_signature",
             Self::ForeignPrefix => "foreign_prefix",
             Self::ForeignTunnelIp => "foreign_tunnel_ip",
@@ -100,7 +105,7 @@ impl Rejected {
     /// True if an honest zone and an honest neighbour never cause it: worth a warning.
     #[must_use]
     pub fn is_suspicious(self) -> bool {
-        self != Self::Outdated
+        !matches!(self, Self::Outdated | Self::RevokedZone)
     }
 }
 

@@ -5,7 +5,7 @@
 //! jumped above and the content published again. Two live clones would jump above each other for
 //! ever, so that jumps are spaced, each wait twice the last.
 
-use crate::key::ZoneIdentity;
+use crate::key::{ZoneIdentity, ZonePublicKey};
 use crate::name::ZoneName;
 use crate::record::{DecodeError, MAX_RECORD_BYTES, SignedRecord, Version, ZoneDraft, ZoneRecord};
 use crate::time::UnixMillis;
@@ -68,6 +68,10 @@ impl Own {
 }
 
 impl Own {
+    pub(super) fn key(&self) -> ZonePublicKey {
+        self.identity.public_key()
+    }
+
     pub(super) fn zone(&self) -> &ZoneName {
         &self.zone
     }
@@ -137,7 +141,7 @@ impl Registry {
         draft: ZoneDraft,
         now: UnixMillis,
     ) -> Result<Published, PublishError> {
-        if let Some(present) = self.held.get(&self.own.zone) {
+        if let Some(present) = self.present(&self.own.zone) {
             let current = Some(present.record.version) >= self.own.highest;
             if current && present.record.content == draft {
                 let published = Published {
@@ -190,7 +194,7 @@ impl Registry {
         self.own.note_version(version);
         self.own.jump.due_at = None;
         self.own.draft = Some(record.content.clone());
-        let held = super::held(record, signed.clone(), now);
+        let held = super::held((record, signed.clone()), self.own.key(), now);
         self.held.insert(self.own.zone.clone(), held);
         Ok(Published { record: signed, version, changed: true })
     }

@@ -2,16 +2,21 @@
 //!
 //! Both ends say [`Hello`]; whose hashes differ exchange version vectors, then what the other lacks;
 //! changes are pushed as they come, and every [`DIGEST_INTERVAL_MS`] a digest finds what was lost.
+//! In a managed mesh trust items travel the same way, before the records that need them.
 //! Both ends follow the same rules; there is no client and no server in it.
 //!
 //! Pure: messages and `now` in, messages and changed zones out. It refuses to know streams and TLS;
 //! the caller says whose certificate the neighbour has shown.
 
+mod batch;
 mod clock;
 mod session;
+mod trust;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::membership::{ItemId, SignedTrustItem};
 use crate::name::ZoneName;
 use crate::record::{ProtocolRange, SignedRecord};
 use crate::registry::{RootHash, VersionVector};
@@ -21,7 +26,7 @@ pub use session::{Output, Refused, Session};
 
 /// Time between two digests on a stream.
 pub const DIGEST_INTERVAL_MS: u64 = 30_000;
-/// Most bytes of records in one message; gRPC refuses messages above 4 MiB.
+/// Most bytes of items in one message; gRPC refuses messages above 4 MiB.
 pub const ITEMS_BYTES: usize = 1024 * 1024;
 
 /// The name of a mesh. Gateways of different meshes refuse each other.
@@ -33,6 +38,19 @@ impl MeshId {
     #[must_use]
     pub fn static_peers() -> Self {
         Self("static".to_owned())
+    }
+
+    /// True if the members of this mesh are written by hand.
+    #[must_use]
+    pub fn is_static(&self) -> bool {
+        *self == Self::static_peers()
+    }
+
+    /// True if this may name a managed mesh: 64 hexadecimal digits.
+    #[must_use]
+    pub fn is_managed(&self) -> bool {
+        let digit = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
+        self.0.len() == 64 && self.0.bytes().all(digit)
     }
 
     /// A mesh as a neighbour names it.
@@ -54,6 +72,15 @@ impl fmt::Display for MeshId {
     }
 }
 
+/// All that a gateway holds, in brief.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// The records.
+    pub root_hash: RootHash,
+    /// The trust items, in a managed mesh.
+    pub trust_hash: Option<RootHash>,
+}
+
 /// First message of both ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
@@ -64,7 +91,16 @@ pub struct Hello {
     /// What the sender speaks.
     pub protocol: ProtocolRange,
     /// What the sender holds.
-    pub root_hash: RootHash,
+    pub holds: Summary,
+}
+
+/// What the sender holds, item by item.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Versions {
+    /// Which version of each zone's record.
+    pub records: VersionVector,
+    /// Which trust items, if the two ends differ in them.
+    pub trust: Option<BTreeSet<ItemId>>,
 }
 
 /// What a message says.
@@ -72,12 +108,14 @@ pub struct Hello {
 pub enum Body {
     /// Who I am and what I hold.
     Hello(Hello),
-    /// Which version of each zone's record I hold.
-    Versions(VersionVector),
+    /// What I hold, item by item.
+    Versions(Versions),
     /// Records that you do not hold yet.
     Items(Vec<SignedRecord>),
-    /// What I hold, in one hash.
-    Digest(RootHash),
+    /// Trust items that you do not hold yet.
+    Trust(Vec<SignedTrustItem>),
+    /// What I hold, in brief.
+    Digest(Summary),
 }
 
 /// One message.

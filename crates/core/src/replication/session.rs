@@ -7,11 +7,13 @@
 
 use crate::name::ZoneName;
 use crate::record::{ProtocolRange, SignedRecord};
-use crate::registry::{Accepted, Registry, Rejected, RootHash, VersionVector};
+use crate::registry::{Accepted, Registry, Rejected, VersionVector};
 use crate::time::UnixMillis;
 
+use super::batch::batches;
 use super::clock::{ClockOffset, Estimator};
-use super::{Body, DIGEST_INTERVAL_MS, Hello, ITEMS_BYTES, MeshId, Message};
+use super::trust::{self, TrustState};
+use super::{Body, DIGEST_INTERVAL_MS, Hello, MeshId, Message, Summary, Versions};
 
 /// Why a stream must be closed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +58,7 @@ pub enum Refused {
 pub struct Output {
     /// To be sent to the neighbour, in this order.
     pub messages: Vec<Message>,
-    /// Zones whose record has changed: store it, then call [`Session::handle_change`] of every
+    /// Zones whose record has changed (after what [`Registry::poll_trust`] tells): store it, then call [`Session::handle_change`] of every
     /// session, this one included, and wake those who watch.
     pub changed: Vec<ZoneName>,
     /// Records that were refused, for the log; they are counted already.
@@ -72,8 +74,10 @@ pub struct Session {
     clock: Estimator,
     /// What the neighbour is known to hold.
     theirs: VersionVector,
-    /// What was held when the version vector was last sent, since the last digest.
-    asked: Option<RootHash>,
+    pub(super) trust: TrustState,
+    /// What was held when the versions were last sent, since the last digest, and whether those of
+    /// the trust items were among them.
+    asked: Option<(Summary, bool)>,
     digest_at: UnixMillis,
 }
 
@@ -88,6 +92,7 @@ impl Session {
             agreed: None,
             clock: Estimator::default(),
             theirs: VersionVector::new(),
+            trust: TrustState::default(),
             asked: None,
             digest_at: UnixMillis::default(),
         }
@@ -118,7 +123,7 @@ impl Session {
             mesh: self.mesh.clone(),
             zone: registry.zone().clone(),
             protocol: self.protocol,
-            root_hash: registry.root_hash(),
+            holds: summary(registry),
         };
         self.message(Body::Hello(hello), now)
     }
@@ -138,23 +143,22 @@ impl Session {
         match (message.body, self.agreed) {
             (Body::Hello(hello), None) => {
                 self.agreed = Some(self.check(&hello)?);
-                let ours = registry.root_hash();
-                let answer = match ours == hello.root_hash {
+                let ours = summary(registry);
+                let answer = match self.same(&ours, &hello.holds) {
                     true => Some(self.message(Body::Digest(ours), now)),
-                    false => self.ask(registry, now),
+                    false => self.compare(&hello.holds, registry, now),
                 };
                 output.messages.extend(answer);
             }
             (Body::Hello(_), Some(_)) => return Err(Refused::SecondHello),
             (_, None) => return Err(Refused::NoHello),
             (Body::Digest(theirs), Some(_)) => {
-                if theirs != registry.root_hash() {
-                    output.messages.extend(self.ask(registry, now));
-                }
+                output.messages.extend(self.compare(&theirs, registry, now));
             }
             (Body::Versions(theirs), Some(_)) => {
                 output.messages = self.answer(theirs, registry, now);
             }
+            (Body::Trust(items), Some(_)) => self.trust.take(items, registry),
             (Body::Items(items), Some(_)) => self.take(items, registry, now, &mut output),
         }
         Ok(output)
@@ -202,16 +206,16 @@ impl Session {
     fn digest(&mut self, registry: &Registry, now: UnixMillis) -> Message {
         self.asked = None;
         self.digest_at = now.plus(DIGEST_INTERVAL_MS);
-        self.message(Body::Digest(registry.root_hash()), now)
+        self.message(Body::Digest(summary(registry)), now)
     }
 
-    fn message(&self, body: Body, now: UnixMillis) -> Message {
+    pub(super) fn message(&self, body: Body, now: UnixMillis) -> Message {
         let clock = self.clock.stamp(now);
         Message { clock, body }
     }
 
-    fn check(&self, hello: &Hello) -> Result<u32, Refused> {
-        if hello.mesh != self.mesh {
+    fn check(&mut self, hello: &Hello) -> Result<u32, Refused> {
+        if !self.trust.agree(&self.mesh, &hello.mesh) {
             return Err(Refused::Mesh { ours: self.mesh.clone(), theirs: hello.mesh.clone() });
         }
         if hello.zone != self.neighbour {
@@ -225,40 +229,77 @@ impl Session {
         ours.common(theirs).ok_or(refused)
     }
 
-    /// Asks for what the neighbour holds and we lack, once for each state of ours and digest.
-    fn ask(&mut self, registry: &Registry, now: UnixMillis) -> Option<Message> {
-        let ours = registry.root_hash();
-        if self.asked == Some(ours) {
+    fn same(&self, ours: &Summary, theirs: &Summary) -> bool {
+        ours.root_hash == theirs.root_hash && !self.trust_differs(ours, theirs)
+    }
+
+    fn trust_differs(&self, ours: &Summary, theirs: &Summary) -> bool {
+        self.trust.shared && ours.trust_hash != theirs.trust_hash
+    }
+
+    /// Asks for what the neighbour holds and we lack, if we hold something else.
+    fn compare(
+        &mut self,
+        theirs: &Summary,
+        registry: &Registry,
+        now: UnixMillis,
+    ) -> Option<Message> {
+        let ours = summary(registry);
+        match self.same(&ours, theirs) {
+            true => None,
+            false => self.ask(self.trust_differs(&ours, theirs), registry, now),
+        }
+    }
+
+    /// Sends our versions, once for each state of ours and digest.
+    fn ask(&mut self, trust: bool, registry: &Registry, now: UnixMillis) -> Option<Message> {
+        let ours = summary(registry);
+        let told = |(before, with_trust): (Summary, bool)| before == ours && (with_trust || !trust);
+        if self.asked.is_some_and(told) {
             return None;
         }
-        self.asked = Some(ours);
-        Some(self.message(Body::Versions(registry.version_vector()), now))
+        self.asked = Some((ours, trust));
+        let membership = registry.membership().filter(|_| trust);
+        let versions = Versions {
+            records: registry.version_vector(),
+            trust: membership.map(crate::membership::Membership::ids),
+        };
+        Some(self.message(Body::Versions(versions), now))
     }
 
     /// Sends what the neighbour lacks, and asks if it holds what we lack.
-    fn answer(
-        &mut self,
-        theirs: VersionVector,
-        registry: &Registry,
-        now: UnixMillis,
-    ) -> Vec<Message> {
-        let lacking = registry.items_newer_than(&theirs);
-        let asks = registry.lacks_any_of(&theirs);
-        self.theirs = theirs;
-        // It will hold them: a change of the same record need not be sent twice.
-        for (zone, head) in registry.version_vector() {
-            let present = self.theirs.get(&zone);
-            if present.is_none_or(|present| head.supersedes(present)) {
-                self.theirs.insert(zone, head);
-            }
+    fn answer(&mut self, theirs: Versions, registry: &Registry, now: UnixMillis) -> Vec<Message> {
+        let Versions { records, trust } = theirs;
+        let mut messages = Vec::new();
+        let mut asks_trust = false;
+        if let Some(ids) = trust.filter(|_| self.trust.shared) {
+            let lacking = self.trust.lacking(&ids, registry);
+            messages = self.trust_messages(lacking, now);
+            asks_trust = trust::lacks_any_of(&ids, registry);
         }
-        let batches = batches(lacking).into_iter();
-        let mut messages: Vec<Message> =
-            batches.map(|items| self.message(Body::Items(items), now)).collect();
+        let asks = asks_trust || registry.lacks_any_of(&records);
+        let lacking = registry.items_newer_than(&records);
+        self.theirs = records;
+        self.note_sent(registry);
+        let batches = batches(lacking, SignedRecord::size).into_iter();
+        messages.extend(batches.map(|items| self.message(Body::Items(items), now)));
         if asks {
-            messages.extend(self.ask(registry, now));
+            messages.extend(self.ask(asks_trust, registry, now));
         }
         messages
+    }
+
+    /// The neighbour will hold what is held here: a change need not be sent twice. Of other zones
+    /// nothing is remembered, whatever it says.
+    fn note_sent(&mut self, registry: &Registry) {
+        let mut held = registry.version_vector();
+        for (zone, head) in &mut held {
+            match self.theirs.get(zone) {
+                Some(present) if !head.supersedes(present) => *head = *present,
+                _ => {}
+            }
+        }
+        self.theirs = held;
     }
 
     fn take(
@@ -286,22 +327,6 @@ impl Session {
     }
 }
 
-/// Splits records into messages of about [`ITEMS_BYTES`] at most.
-fn batches(items: Vec<SignedRecord>) -> Vec<Vec<SignedRecord>> {
-    let mut batches: Vec<Vec<SignedRecord>> = Vec::new();
-    let mut room = 0;
-    for item in items {
-        let size = item.size();
-        match batches.last_mut() {
-            Some(batch) if size <= room => {
-                batch.push(item);
-                room -= size;
-            }
-            _ => {
-                batches.push(vec![item]);
-                room = ITEMS_BYTES.saturating_sub(size);
-            }
-        }
-    }
-    batches
+fn summary(registry: &Registry) -> Summary {
+    Summary { root_hash: registry.root_hash(), trust_hash: registry.trust_hash() }
 }

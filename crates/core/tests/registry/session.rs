@@ -2,7 +2,9 @@
 
 use zonemesh_core::record::ProtocolRange;
 use zonemesh_core::registry::Registry;
-use zonemesh_core::replication::{Body, DIGEST_INTERVAL_MS, MeshId, Message, Refused, Session};
+use zonemesh_core::replication::{
+    Body, DIGEST_INTERVAL_MS, MeshId, Message, Refused, Session, Summary,
+};
 use zonemesh_core::time::UnixMillis;
 
 use crate::zones::{NOW, draft, name, registry, signed};
@@ -39,6 +41,7 @@ impl Pair {
                 Body::Hello(_) => "hello",
                 Body::Versions(_) => "versions",
                 Body::Items(_) => "items",
+                Body::Trust(_) => "trust",
                 Body::Digest(_) => "digest",
             });
             assert!(self.seen.len() < 50, "they do not come to rest: {:?}", self.seen);
@@ -202,7 +205,7 @@ fn other_meshes_other_zones_and_other_protocols_are_refused() {
 fn hello_comes_first_and_once() {
     let mut registry = registry(0, 2);
     let clock = session(1).open(&registry, NOW).clock;
-    let digest = Body::Digest([0; 32]);
+    let digest = Body::Digest(Summary { root_hash: [0; 32], trust_hash: None });
     let message = Message { clock, body: digest };
     let refused = session(1).handle(message, &mut registry, NOW);
     assert_eq!(refused, Err(Refused::NoHello));

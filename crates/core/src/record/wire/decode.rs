@@ -16,15 +16,19 @@ use super::{
 };
 use crate::key::{KeyError, WireGuardPublicKey};
 
-type Result<T> = std::result::Result<T, DecodeError>;
+pub(crate) type Result<T> = std::result::Result<T, DecodeError>;
 
-fn bad(field: &str, problem: Problem) -> DecodeError {
+pub(crate) fn bad(field: &str, problem: Problem) -> DecodeError {
     let field = field.to_owned();
     DecodeError { field, problem }
 }
 
 /// Decodes each element of a repeated field; an error gets the element's place.
-fn each<W, T>(field: &str, wire: Vec<W>, decode: impl Fn(W) -> Result<T>) -> Result<Vec<T>> {
+pub(crate) fn each<W, T>(
+    field: &str,
+    wire: Vec<W>,
+    decode: impl Fn(W) -> Result<T>,
+) -> Result<Vec<T>> {
     let place = |(index, element): (usize, W)| {
         decode(element).map_err(|error| DecodeError {
             field: match error.field.as_str() {
@@ -37,16 +41,19 @@ fn each<W, T>(field: &str, wire: Vec<W>, decode: impl Fn(W) -> Result<T>) -> Res
     wire.into_iter().enumerate().map(place).collect()
 }
 
-fn name<T: std::str::FromStr<Err = crate::name::NameError>>(field: &str, text: &str) -> Result<T> {
+pub(crate) fn name<T: std::str::FromStr<Err = crate::name::NameError>>(
+    field: &str,
+    text: &str,
+) -> Result<T> {
     text.parse().map_err(|source| bad(field, Problem::Name(source)))
 }
 
-fn port(field: &str, port: u32) -> Result<u16> {
+pub(crate) fn port(field: &str, port: u32) -> Result<u16> {
     let fits = u16::try_from(port).ok().filter(|port| *port != 0);
     fits.ok_or_else(|| bad(field, Problem::Port(port)))
 }
 
-fn address(octets: Vec<u8>) -> Result<IpAddr> {
+pub(crate) fn address(octets: Vec<u8>) -> Result<IpAddr> {
     let length = octets.len();
     let v4 = |octets: [u8; 4]| IpAddr::V4(Ipv4Addr::from(octets));
     let v6 = |octets: [u8; 16]| IpAddr::V6(Ipv6Addr::from(octets));
@@ -55,7 +62,7 @@ fn address(octets: Vec<u8>) -> Result<IpAddr> {
     address.ok_or_else(|| bad("", Problem::AddressLength(length)))
 }
 
-fn prefix(wire: WirePrefix) -> Result<IpNet> {
+pub(crate) fn prefix(wire: WirePrefix) -> Result<IpNet> {
     let address = address(wire.address)?;
     let too_long = || bad("", Problem::PrefixLength(wire.length));
     let length = u8::try_from(wire.length).ok();
@@ -67,7 +74,7 @@ fn prefix(wire: WirePrefix) -> Result<IpNet> {
     Ok(net)
 }
 
-fn checked(
+pub(crate) fn checked(
     field: &str,
     text: String,
     check: fn(&str) -> std::result::Result<(), TextProblem>,
@@ -78,7 +85,10 @@ fn checked(
     }
 }
 
-fn unique<'a, T: Ord + 'a>(field: &str, keys: impl Iterator<Item = &'a T>) -> Result<()> {
+pub(crate) fn unique<'a, T: Ord + 'a>(
+    field: &str,
+    keys: impl Iterator<Item = &'a T>,
+) -> Result<()> {
     let mut seen = BTreeSet::new();
     for (index, key) in keys.enumerate() {
         if !seen.insert(key) {

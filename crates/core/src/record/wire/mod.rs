@@ -16,7 +16,7 @@ use crate::key::KeyError;
 use crate::name::NameError;
 use crate::time::UnixMillis;
 
-mod decode;
+pub(crate) mod decode;
 
 /// A field of a record that is not valid.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -118,7 +118,7 @@ struct WireGateway {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct WirePrefix {
+pub(crate) struct WirePrefix {
     #[prost(bytes = "vec", tag = "1")]
     address: Vec<u8>,
     #[prost(uint32, tag = "2")]
@@ -163,7 +163,7 @@ struct WireCaCertificate {
     state: i32,
 }
 
-fn octets(address: std::net::IpAddr) -> Vec<u8> {
+pub(crate) fn octets(address: std::net::IpAddr) -> Vec<u8> {
     match address {
         std::net::IpAddr::V4(v4) => v4.octets().to_vec(),
         std::net::IpAddr::V6(v6) => v6.octets().to_vec(),
@@ -173,10 +173,6 @@ fn octets(address: std::net::IpAddr) -> Vec<u8> {
 impl From<&ZoneRecord> for Record {
     fn from(record: &ZoneRecord) -> Self {
         let ZoneDraft { gateways, prefixes, superlinks, ca_sets, protocol } = &record.content;
-        let prefix = |net: &ipnet::IpNet| WirePrefix {
-            address: octets(net.addr()),
-            length: u32::from(net.prefix_len()),
-        };
         Self {
             zone: record.zone.to_string(),
             incarnation: record.version.incarnation,
@@ -185,10 +181,16 @@ impl From<&ZoneRecord> for Record {
             protocol_min: protocol.min,
             protocol_max: protocol.max,
             gateways: gateways.iter().map(WireGateway::from).collect(),
-            prefixes: prefixes.iter().map(prefix).collect(),
+            prefixes: prefixes.iter().map(WirePrefix::from).collect(),
             superlinks: superlinks.iter().map(WireSuperLink::from).collect(),
             ca_sets: ca_sets.iter().map(WireCaSet::from).collect(),
         }
+    }
+}
+
+impl From<&ipnet::IpNet> for WirePrefix {
+    fn from(net: &ipnet::IpNet) -> Self {
+        Self { address: octets(net.addr()), length: u32::from(net.prefix_len()) }
     }
 }
 

@@ -1,0 +1,91 @@
+//! Trust items: grants, revocations, authority sets.
+
+use std::collections::BTreeSet;
+
+use zonemesh_core::membership::{
+    AuthorityPublicKey, AuthoritySignature, ItemId, SignedTrustItem, TrustKind,
+};
+use zonemesh_core::registry::RootHash;
+
+use super::{WireError, WireProblem, hash};
+use crate::v1;
+
+impl From<&SignedTrustItem> for v1::TrustItem {
+    fn from(item: &SignedTrustItem) -> Self {
+        let kind = match item.kind() {
+            TrustKind::AuthoritySet => v1::TrustKind::AuthoritySet,
+            TrustKind::Grant => v1::TrustKind::Grant,
+            TrustKind::Revocation => v1::TrustKind::Revocation,
+        };
+        let signature = |s: &AuthoritySignature| v1::TrustSignature {
+            key: s.key.as_bytes().to_vec(),
+            signature: s.signature.to_vec(),
+        };
+        Self {
+            kind: kind.into(),
+            payload: item.payload().clone(),
+            signatures: item.signatures().iter().map(signature).collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::TrustItem> for SignedTrustItem {
+    type Error = WireError;
+
+    fn try_from(wire: v1::TrustItem) -> Result<Self, WireError> {
+        let kind = match v1::TrustKind::try_from(wire.kind) {
+            Ok(v1::TrustKind::AuthoritySet) => TrustKind::AuthoritySet,
+            Ok(v1::TrustKind::Grant) => TrustKind::Grant,
+            Ok(v1::TrustKind::Revocation) => TrustKind::Revocation,
+            Ok(v1::TrustKind::Unspecified) => {
+                return Err(WireError::new("kind", WireProblem::Missing));
+            }
+            Err(_) => return Err(WireError::new("kind", WireProblem::UnknownValue(wire.kind))),
+        };
+        let signatures = wire.signatures.iter().enumerate().map(signature);
+        let signatures = signatures.collect::<Result<_, _>>()?;
+        Ok(Self::from_parts(kind, wire.payload, signatures))
+    }
+}
+
+fn signature((index, wire): (usize, &v1::TrustSignature)) -> Result<AuthoritySignature, WireError> {
+    let field = |name: &str| format!("signatures[{index}].{name}");
+    let key = hash(&field("key"), &wire.key)?;
+    let not_a_key = |source| WireError::new(field("key"), WireProblem::Key(source));
+    let wrong_length = |_: std::array::TryFromSliceError| {
+        WireError::new(field("signature"), WireProblem::SignatureLength(wire.signature.len()))
+    };
+    Ok(AuthoritySignature {
+        key: AuthorityPublicKey::from_bytes(key).map_err(not_a_key)?,
+        signature: wire.signature.as_slice().try_into().map_err(wrong_length)?,
+    })
+}
+
+/// A list of trust items; an error names the element.
+pub(super) fn trust_items(
+    field: &str,
+    items: Vec<v1::TrustItem>,
+) -> Result<Vec<SignedTrustItem>, WireError> {
+    let item = |(index, wire): (usize, v1::TrustItem)| {
+        SignedTrustItem::try_from(wire).map_err(|error: WireError| WireError {
+            field: format!("{field}[{index}].{}", error.field),
+            ..error
+        })
+    };
+    items.into_iter().enumerate().map(item).collect()
+}
+
+pub(super) fn trust_ids(wire: Option<v1::TrustIds>) -> Result<Option<BTreeSet<ItemId>>, WireError> {
+    let id = |(index, bytes): (usize, Vec<u8>)| {
+        hash(&format!("versions.trust.ids[{index}]"), &bytes).map(ItemId)
+    };
+    wire.map(|wire| wire.ids.into_iter().enumerate().map(id).collect()).transpose()
+}
+
+/// Empty in a mesh whose members are written by hand.
+pub(super) fn trust_hash(field: &str, bytes: &[u8]) -> Result<Option<RootHash>, WireError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    hash(field, bytes).map(Some)
+}

@@ -1,0 +1,113 @@
+//! What follows from the grants that hold: the members, and alarms where two contradict each other.
+//!
+//! Promises: the same members from the same grants, whatever their order; no two members share a
+//! key or an address. Of two zones that overlap the one whose claim has the lower serial keeps it;
+//! a zone that is granted anew keeps the rank of its earlier grants for what they covered, so that
+//! a rotation of keys opens nobody a gap.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+
+use super::item::{Grant, SetHash};
+use crate::key::ZonePublicKey;
+use crate::name::ZoneName;
+use crate::prefix::{Claims, Overlap};
+use crate::registry::{Member, claims};
+
+/// Two grants that contradict each other. The second is held and not applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Alarm {
+    /// Two zones were granted the same addresses.
+    #[error("zone {refused} is not admitted, as its grant overlaps zone {kept}'s")]
+    Overlap {
+        /// Who keeps them.
+        kept: ZoneName,
+        /// Who is not admitted.
+        refused: ZoneName,
+        /// What overlaps.
+        #[source]
+        overlap: Overlap,
+    },
+    /// Two zones were granted with the same key.
+    #[error("zone {refused} is not admitted, as it was granted with zone {kept}'s key")]
+    SameKey {
+        /// Who keeps it.
+        kept: ZoneName,
+        /// Who is not admitted.
+        refused: ZoneName,
+    },
+}
+
+/// Members and alarms.
+#[derive(Default)]
+pub(super) struct Applied {
+    pub(super) members: BTreeMap<ZoneName, Member>,
+    pub(super) alarms: Vec<Alarm>,
+}
+
+/// Of each zone the newest grant, best rank first; none of a zone whose newest grant is revoked.
+/// Grants are those that hold, by the hash of their payload.
+pub(super) fn newest<'a>(
+    grants: impl Iterator<Item = (SetHash, &'a Grant)>,
+    revoked: &BTreeSet<ZonePublicKey>,
+) -> Vec<&'a Grant> {
+    let mut by_zone: BTreeMap<&ZoneName, Vec<(SetHash, &Grant)>> = BTreeMap::new();
+    for (hash, grant) in grants {
+        by_zone.entry(&grant.zone).or_default().push((hash, grant));
+    }
+    let best = |grants: &Vec<(SetHash, &'a Grant)>| {
+        let newest = grants.iter().max_by_key(|(hash, g)| (g.serial, std::cmp::Reverse(*hash)));
+        let (hash, newest) = newest.filter(|(_, grant)| !revoked.contains(&grant.zone_key))?;
+        let unrevoked = grants.iter().filter(|(_, grant)| !revoked.contains(&grant.zone_key));
+        Some((rank(newest, unrevoked.map(|(_, grant)| *grant)), *hash, *newest))
+    };
+    let mut newest: Vec<_> = by_zone.values().filter_map(best).collect();
+    newest.sort_by_key(|(rank, hash, _)| (*rank, *hash));
+    newest.into_iter().map(|(.., grant)| grant).collect()
+}
+
+/// The serial since which this zone has claimed all that the grant claims.
+fn rank<'a>(grant: &Grant, earlier: impl Iterator<Item = &'a Grant> + Clone) -> u64 {
+    let since = |net: IpNet| {
+        let covers =
+            |g: &&Grant| claims(&g.prefixes, &g.tunnel_ips).any(|earlier| earlier.contains(&net));
+        earlier.clone().filter(covers).map(|g| g.serial).min().unwrap_or(grant.serial)
+    };
+    let claimed = claims(&grant.prefixes, &grant.tunnel_ips);
+    claimed.map(since).max().unwrap_or(grant.serial)
+}
+
+pub(super) fn apply<'a>(
+    grants: impl Iterator<Item = (SetHash, &'a Grant)>,
+    revoked: &BTreeSet<ZonePublicKey>,
+) -> Applied {
+    let mut applied = Applied::default();
+    let mut taken = Claims::default();
+    let mut keys: BTreeMap<ZonePublicKey, &ZoneName> = BTreeMap::new();
+    for grant in newest(grants, revoked) {
+        let refused = grant.zone.clone();
+        if let Some(kept) = keys.get(&grant.zone_key) {
+            applied.alarms.push(Alarm::SameKey { kept: (*kept).clone(), refused });
+            continue;
+        }
+        let nets: Vec<_> = claims(&grant.prefixes, &grant.tunnel_ips).collect();
+        if let Err(overlap) = taken.claim_all(&grant.zone, &nets) {
+            let kept = overlap.first_owner.parse().unwrap_or_else(|_| refused.clone());
+            applied.alarms.push(Alarm::Overlap { kept, refused, overlap });
+            continue;
+        }
+        keys.insert(grant.zone_key, &grant.zone);
+        applied.members.insert(refused, member(grant));
+    }
+    applied
+}
+
+fn member(grant: &Grant) -> Member {
+    Member {
+        zone: grant.zone.clone(),
+        key: grant.zone_key,
+        prefixes: grant.prefixes.clone(),
+        tunnel_ips: grant.tunnel_ips.clone(),
+    }
+}

@@ -1,0 +1,313 @@
+//! Who belongs to a managed mesh: a pure state machine over signed trust items.
+//!
+//! The items that are held only grow; who is a member follows from them alone, so that any two
+//! gateways that hold the same items know the same members, in whatever order the items came. A
+//! revoked key never comes back. An item is held if the authorities of any set of this mesh signed
+//! it; a grant holds as long as enough of its signers are in force, a revocation for ever.
+//!
+//! It refuses to know which zones this gateway has blocked for itself (`crate::registry`), how
+//! items travel (`crate::replication`) and where keys lie.
+
+mod applied;
+mod authority;
+mod draft;
+mod item;
+mod key;
+mod outcome;
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::key::ZonePublicKey;
+use crate::name::ZoneName;
+use crate::registry::{Member, RootHash};
+use crate::replication::MeshId;
+
+pub use applied::Alarm;
+pub use draft::{DraftError, GrantRequest, add_signatures, sign, signatures_missing};
+pub use item::{
+    AuthoritySet, AuthoritySignature, Grant, ItemId, MAX_AUTHORITIES, MAX_ITEM_BYTES, Revocation,
+    SetHash, SignedTrustItem, TrustItem, TrustKind,
+};
+pub use key::{AuthorityIdentity, AuthorityKeyError, AuthorityPublicKey};
+pub use outcome::{Accepted, Counters, Rejected};
+pub use wire::ItemError;
+
+/// Most items that are held; items of authorities that are no more in force get half of it.
+pub const MAX_ITEMS: usize = 16_384;
+/// Most bytes of items that are held.
+pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// An item that is held.
+struct Held {
+    signed: SignedTrustItem,
+    item: TrustItem,
+    signers: BTreeSet<AuthorityPublicKey>,
+    hash: SetHash,
+}
+
+/// Who belongs to a managed mesh.
+pub struct Membership {
+    mesh: MeshId,
+    authorities: authority::Authorities,
+    items: BTreeMap<ItemId, Held>,
+    bytes: usize,
+    revoked: BTreeSet<ZonePublicKey>,
+    applied: applied::Applied,
+    counters: Counters,
+}
+
+impl Membership {
+    /// A mesh whose first authority set is `first`; that set's hash is the mesh id.
+    ///
+    /// # Errors
+    /// [`Rejected`] if it is no first set, or not signed by as many of its keys as it asks for.
+    pub fn new(first: SignedTrustItem) -> Result<Self, Rejected> {
+        let (item, signers) = examine(&first)?;
+        let TrustItem::AuthoritySet(set) = item.clone() else {
+            return Err(Rejected::UnknownPredecessor);
+        };
+        let hash = first.payload_hash();
+        let mut new = Self {
+            mesh: mesh_id(&hash),
+            authorities: authority::Authorities::new(hash, set, &signers)?,
+            items: BTreeMap::new(),
+            bytes: 0,
+            revoked: BTreeSet::new(),
+            applied: applied::Applied::default(),
+            counters: Counters::default(),
+        };
+        new.hold(Held { signed: first, item, signers, hash });
+        Ok(new)
+    }
+
+    /// A mesh from items in any order: what a gateway has stored, or what an inviter answered.
+    /// Items that are refused are left out and counted.
+    ///
+    /// # Errors
+    /// [`Rejected::UnknownPredecessor`] if the first authority set of `mesh` is not among them.
+    pub fn from_items(mesh: &MeshId, items: Vec<SignedTrustItem>) -> Result<Self, Rejected> {
+        let is_first = |item: &&SignedTrustItem| {
+            item.kind() == TrustKind::AuthoritySet && mesh_id(&item.payload_hash()) == *mesh
+        };
+        let first = items.iter().find(is_first).ok_or(Rejected::UnknownPredecessor)?;
+        let mut new = Self::new(first.clone())?;
+        new.accept_all(items);
+        Ok(new)
+    }
+
+    /// The mesh: 64 hexadecimal digits.
+    #[must_use]
+    pub fn mesh(&self) -> &MeshId {
+        &self.mesh
+    }
+
+    /// Offers an item that came from elsewhere.
+    ///
+    /// # Errors
+    /// [`Rejected`]: the first check that failed. Each is counted.
+    pub fn accept(&mut self, item: SignedTrustItem) -> Result<Accepted, Rejected> {
+        let outcomes = self.accept_all(vec![item]);
+        outcomes.into_iter().next().unwrap_or(Err(Rejected::Malformed))
+    }
+
+    /// Offers items and then looks once at what follows from them: a new authority set and the
+    /// grants that were signed anew for it take effect together. Authority sets are looked at first;
+    /// the outcomes are in the order of the items.
+    pub fn accept_all(&mut self, items: Vec<SignedTrustItem>) -> Vec<Result<Accepted, Rejected>> {
+        let mut order: Vec<_> = items.into_iter().enumerate().collect();
+        order.sort_by_key(|(index, item)| (epoch(item), *index));
+        let mut outcomes: Vec<_> = order
+            .into_iter()
+            .map(|(index, item)| {
+                let outcome = self.judge(item);
+                self.counters.count(&outcome);
+                (index, outcome)
+            })
+            .collect();
+        if outcomes.iter().any(|(_, outcome)| matches!(outcome, Ok(Accepted::Stored(_)))) {
+            self.apply();
+        }
+        outcomes.sort_by_key(|(index, _)| *index);
+        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+    }
+
+    fn judge(&mut self, signed: SignedTrustItem) -> Result<Accepted, Rejected> {
+        let id = signed.id();
+        if self.items.contains_key(&id) {
+            return Ok(Accepted::Known);
+        }
+        let (item, signers) = examine(&signed)?;
+        let hash = signed.payload_hash();
+        match &item {
+            TrustItem::AuthoritySet(set) => self.authorities.check(hash, set, &signers)?,
+            TrustItem::Grant(Grant { mesh, .. })
+            | TrustItem::Revocation(Revocation { mesh, .. }) => {
+                if *mesh != self.mesh {
+                    return Err(Rejected::OtherMesh);
+                }
+                if !self.authorities.ever_entitled(&signers) {
+                    return Err(Rejected::NotAuthorised);
+                }
+            }
+        }
+        if !self.has_room(&signed, &signers) {
+            return Err(Rejected::Full);
+        }
+        self.hold(Held { signed, item, signers, hash });
+        Ok(Accepted::Stored(id))
+    }
+
+    /// A key that is no more in force must not fill the room of those that are.
+    fn has_room(&self, item: &SignedTrustItem, signers: &BTreeSet<AuthorityPublicKey>) -> bool {
+        let share = if self.authorities.entitled(signers) { 1 } else { 2 };
+        self.items.len() < MAX_ITEMS / share && self.bytes + item.size() <= MAX_BYTES / share
+    }
+
+    fn hold(&mut self, held: Held) {
+        match &held.item {
+            TrustItem::AuthoritySet(set) => self.authorities.insert(held.hash, set.clone()),
+            TrustItem::Revocation(revocation) => {
+                self.revoked.insert(revocation.zone_key);
+            }
+            TrustItem::Grant(_) => {}
+        }
+        self.bytes += held.signed.size();
+        self.items.insert(held.signed.id(), held);
+    }
+
+    fn apply(&mut self) {
+        self.applied = applied::apply(self.grants_in_force(), &self.revoked);
+    }
+
+    fn grants_in_force(&self) -> impl Iterator<Item = (SetHash, &Grant)> {
+        let in_force = |held: &&Held| self.authorities.entitled(&held.signers);
+        self.items.values().filter(in_force).filter_map(|held| match &held.item {
+            TrustItem::Grant(grant) => Some((held.hash, grant)),
+            _ => None,
+        })
+    }
+
+    /// The members, in the order of their names.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.applied.members.values()
+    }
+
+    /// The member `zone`.
+    #[must_use]
+    pub fn member(&self, zone: &ZoneName) -> Option<&Member> {
+        self.applied.members.get(zone)
+    }
+
+    /// True if `key` was revoked.
+    #[must_use]
+    pub fn is_revoked(&self, key: &ZonePublicKey) -> bool {
+        self.revoked.contains(key)
+    }
+
+    /// Grants that contradict each other.
+    #[must_use]
+    pub fn alarms(&self) -> &[Alarm] {
+        &self.applied.alarms
+    }
+
+    /// The revocations, in no order.
+    pub fn revocations(&self) -> impl Iterator<Item = &Revocation> {
+        self.items.values().filter_map(|held| match &held.item {
+            TrustItem::Revocation(revocation) => Some(revocation),
+            _ => None,
+        })
+    }
+
+    /// The newest grant of `zone` that holds and is not revoked, applied or not.
+    #[must_use]
+    pub fn grant(&self, zone: &ZoneName) -> Option<&Grant> {
+        let mut newest = applied::newest(self.grants_in_force(), &self.revoked).into_iter();
+        newest.find(|grant| grant.zone == *zone)
+    }
+
+    /// The authority set in force, and its hash.
+    #[must_use]
+    pub fn authority_set(&self) -> (SetHash, &AuthoritySet) {
+        self.authorities.current()
+    }
+
+    /// Items that a gateway needs to know this mesh, authority sets first, then revocations.
+    #[must_use]
+    pub fn items(&self) -> Vec<SignedTrustItem> {
+        self.items_except(&BTreeSet::new())
+    }
+
+    /// The items that a gateway which holds `theirs` lacks, in the same order.
+    #[must_use]
+    pub fn items_except(&self, theirs: &BTreeSet<ItemId>) -> Vec<SignedTrustItem> {
+        let lacking = self.items.iter().filter(|(id, _)| !theirs.contains(id));
+        let mut lacking: Vec<_> = lacking.map(|(_, held)| held).collect();
+        lacking.sort_by_key(|held| match &held.item {
+            TrustItem::AuthoritySet(set) => (0, set.epoch),
+            TrustItem::Revocation(_) => (1, 0),
+            TrustItem::Grant(_) => (2, 0),
+        });
+        lacking.into_iter().map(|held| held.signed.clone()).collect()
+    }
+
+    /// The item `id`.
+    #[must_use]
+    pub fn get(&self, id: &ItemId) -> Option<&SignedTrustItem> {
+        self.items.get(id).map(|held| &held.signed)
+    }
+
+    /// The names of all items.
+    #[must_use]
+    pub fn ids(&self) -> BTreeSet<ItemId> {
+        self.items.keys().copied().collect()
+    }
+
+    /// All items in one hash.
+    #[must_use]
+    pub fn root_hash(&self) -> RootHash {
+        let mut hash = Sha256::new_with_prefix(b"zonemesh trust items v1\0");
+        self.items.keys().for_each(|id| hash.update(id.0));
+        hash.finalize().into()
+    }
+
+    /// Bytes of all items.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.bytes
+    }
+
+    /// How often each outcome has happened.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+/// The checks that need no state: size, form, every signature.
+fn examine(
+    signed: &SignedTrustItem,
+) -> Result<(TrustItem, BTreeSet<AuthorityPublicKey>), Rejected> {
+    if signed.payload().len() > MAX_ITEM_BYTES || signed.signatures().len() > MAX_AUTHORITIES {
+        return Err(Rejected::TooLarge);
+    }
+    let Ok(item) = signed.decode() else {
+        return Err(Rejected::Malformed);
+    };
+    let signers = signed.signers().ok_or(Rejected::NotAuthorised)?;
+    Ok((item, signers))
+}
+
+/// Sets in the order of their epochs, then the rest.
+fn epoch(item: &SignedTrustItem) -> u64 {
+    match (item.kind(), item.decode()) {
+        (TrustKind::AuthoritySet, Ok(TrustItem::AuthoritySet(set))) => set.epoch,
+        _ => u64::MAX,
+    }
+}
+
+fn mesh_id(first: &SetHash) -> MeshId {
+    MeshId::new(first.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}

@@ -1,0 +1,101 @@
+//! What can become of a trust item that is offered: closed lists, each counted.
+//!
+//! Names are stable: they stand in metrics and in logs.
+
+use super::item::ItemId;
+
+/// An item that is held from now on, or was held already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is held from now on.
+    Stored(ItemId),
+    /// It was held already.
+    Known,
+}
+
+/// Why a trust item is refused. In the order of the checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Rejected {
+    /// This mesh has no authorities: its members are written by hand.
+    #[error("this mesh has no authorities, its members are written by hand")]
+    Unmanaged,
+    /// More than 8 KiB, or more than 16 signatures.
+    #[error("larger than 8192 bytes or more than 16 signatures")]
+    TooLarge,
+    /// Not a valid item; [`super::SignedTrustItem::decode`] says why.
+    #[error("not a valid trust item")]
+    Malformed,
+    /// Of another mesh.
+    #[error("of another mesh")]
+    OtherMesh,
+    /// An authority set whose predecessor is not held (yet).
+    #[error("the authority set before it is not known")]
+    UnknownPredecessor,
+    /// Not signed by as many authorities as it takes.
+    #[error("not signed by the mesh's authorities")]
+    NotAuthorised,
+    /// No room: a mesh never has that many items, unless an authority key was stolen.
+    #[error("no room for more trust items")]
+    Full,
+}
+
+impl Rejected {
+    /// All reasons, in the order of the checks.
+    pub const ALL: [Self; 7] = [
+        Self::Unmanaged,
+        Self::TooLarge,
+        Self::Malformed,
+        Self::OtherMesh,
+        Self::UnknownPredecessor,
+        Self::NotAuthorised,
+        Self::Full,
+    ];
+
+    /// The stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unmanaged => "unmanaged",
+            Self::TooLarge => "too_large",
+            Self::Malformed => "malformed",
+            Self::OtherMesh => "other_mesh",
+            Self::UnknownPredecessor => "unknown_predecessor",
+            Self::NotAuthorised => "not_authorised",
+            Self::Full => "full",
+        }
+    }
+
+    /// True if an honest neighbour never causes it: worth a warning.
+    #[must_use]
+    pub fn is_suspicious(self) -> bool {
+        self != Self::UnknownPredecessor
+    }
+}
+
+/// How often each outcome has happened.
+#[derive(Debug, Clone, Default)]
+pub struct Counters {
+    stored: u64,
+    known: u64,
+    rejected: [u64; Rejected::ALL.len()],
+}
+
+impl Counters {
+    pub(super) fn count(&mut self, outcome: &Result<Accepted, Rejected>) {
+        match outcome {
+            Ok(Accepted::Stored(_)) => self.stored += 1,
+            Ok(Accepted::Known) => self.known += 1,
+            Err(reason) => self.rejected[*reason as usize] += 1,
+        }
+    }
+
+    /// Items taken, by outcome.
+    pub fn accepted(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        [("stored", self.stored), ("known", self.known)].into_iter()
+    }
+
+    /// Items refused, by reason.
+    pub fn rejected(&self) -> impl Iterator<Item = (Rejected, u64)> {
+        Rejected::ALL.into_iter().zip(self.rejected)
+    }
+}

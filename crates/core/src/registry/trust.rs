@@ -1,0 +1,271 @@
+//! Which zones this gateway deals with: granted, written by hand, or blocked here.
+//!
+//! Promises: who is a member follows from the trust items, the configuration and the block list
+//! alone; a zone that is revoked is gone at once, with its record. A zone that is blocked here is no
+//! member here, yet its record is passed on: others decide for themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::membership::{self, ItemId, Membership, SignedTrustItem};
+use crate::name::ZoneName;
+use crate::prefix::Claims;
+use crate::replication::MeshId;
+
+use super::member::{self, claims};
+use super::vector::RootHash;
+use super::{Member, MembershipError, Registry, Rejected};
+
+/// Refusals that wait to be logged; further ones are only counted.
+const MAX_NEWS: usize = 64;
+
+/// How the members have changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MembershipChange {
+    /// Zones that are members now: set up their tunnels.
+    pub added: BTreeSet<ZoneName>,
+    /// Zones that are no members any more: close their streams, remove peers and routes.
+    pub removed: BTreeSet<ZoneName>,
+    /// Members with another key, other prefixes or other tunnel IPs.
+    pub changed: BTreeSet<ZoneName>,
+}
+
+impl MembershipChange {
+    /// True if nothing has changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
+    }
+
+    /// Adds what changed after this.
+    fn then(&mut self, later: Self) {
+        for zone in later.added {
+            match self.removed.remove(&zone) {
+                true => self.changed.insert(zone),
+                false => self.added.insert(zone),
+            };
+        }
+        for zone in later.removed {
+            self.changed.remove(&zone);
+            if !self.added.remove(&zone) {
+                self.removed.insert(zone);
+            }
+        }
+        let known = |zone: &ZoneName| !self.added.contains(zone);
+        let changed: Vec<_> = later.changed.into_iter().filter(known).collect();
+        self.changed.extend(changed);
+    }
+}
+
+/// What trust items have brought since the last time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustNews {
+    /// Items to be stored, then to be sent on by `Session::handle_trust` of every session.
+    pub stored: Vec<ItemId>,
+    /// How the members have changed.
+    pub members: MembershipChange,
+    /// Items that were refused, for the log; they are counted already.
+    pub rejected: Vec<membership::Rejected>,
+}
+
+/// What this gateway's own zone is in its mesh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// A member, with this gateway's key.
+    Member,
+    /// Not granted, or not any more.
+    Stranger,
+    /// This gateway's key was revoked: make a new one and join again.
+    Revoked,
+    /// Granted with another key than this gateway's.
+    OtherKey,
+}
+
+pub(super) struct Trust {
+    configured: BTreeMap<ZoneName, Member>,
+    membership: Option<Membership>,
+    blocked: BTreeSet<ZoneName>,
+    news: TrustNews,
+}
+
+impl Trust {
+    pub(super) fn configured(configured: BTreeMap<ZoneName, Member>) -> Self {
+        let (membership, blocked) = (None, BTreeSet::new());
+        Self { configured, membership, blocked, news: TrustNews::default() }
+    }
+
+    pub(super) fn is_blocked(&self, zone: &ZoneName) -> bool {
+        self.blocked.contains(zone)
+    }
+
+    /// Why a zone that is no member is refused.
+    pub(super) fn stranger(&self, zone: &ZoneName) -> Rejected {
+        let mut revocations = self.membership.iter().flat_map(Membership::revocations);
+        match revocations.any(|revocation| revocation.zone == *zone) {
+            true => Rejected::RevokedZone,
+            false => Rejected::UnknownZone,
+        }
+    }
+
+    /// Granted zones first; a configured one counts if its zone has no grant, its key was not
+    /// revoked and nothing of it is another's.
+    fn members(&self) -> BTreeMap<ZoneName, Member> {
+        let Some(membership) = &self.membership else {
+            return self.configured.clone();
+        };
+        let mut members: BTreeMap<_, _> =
+            membership.members().map(|member| (member.zone.clone(), member.clone())).collect();
+        let mut keys: BTreeSet<_> = members.values().map(|member| member.key).collect();
+        let mut taken = Claims::default();
+        let nets =
+            |member: &Member| claims(&member.prefixes, &member.tunnel_ips).collect::<Vec<_>>();
+        for member in members.values() {
+            // Granted members are disjoint.
+            let _claimed = taken.claim_all(&member.zone, &nets(member));
+        }
+        for member in self.configured.values() {
+            let open =
+                !membership.is_revoked(&member.key) && membership.grant(&member.zone).is_none();
+            let free = open
+                && keys.insert(member.key)
+                && taken.claim_all(&member.zone, &nets(member)).is_ok();
+            if free {
+                members.insert(member.zone.clone(), member.clone());
+            }
+        }
+        members
+    }
+}
+
+impl Registry {
+    /// Turns this registry into one of a managed mesh: granted zones take the place of configured
+    /// ones, one by one.
+    pub fn manage(&mut self, membership: Membership) -> MembershipChange {
+        self.change(|trust| trust.membership = Some(membership))
+    }
+
+    /// Takes the members that are written by hand anew.
+    ///
+    /// # Errors
+    /// [`MembershipError`] if they contradict each other, or in a mesh without grants if this
+    /// zone's key is not among them; nothing has changed then.
+    pub fn set_members(
+        &mut self,
+        configured: Vec<Member>,
+    ) -> Result<MembershipChange, MembershipError> {
+        let configured = member::check(configured)?;
+        if self.trust.membership.is_none() {
+            let own = configured.get(self.zone());
+            let own = own.ok_or_else(|| MembershipError::OwnZoneMissing(self.zone().clone()))?;
+            if own.key != self.own.key() {
+                return Err(MembershipError::OtherIdentity(self.zone().clone()));
+            }
+        }
+        Ok(self.change(|trust| trust.configured = configured))
+    }
+
+    /// Blocks a zone, or lets it in again: here only, at once.
+    pub fn set_blocked(&mut self, zone: &ZoneName, blocked: bool) -> MembershipChange {
+        self.change(|trust| match blocked {
+            true => drop(trust.blocked.insert(zone.clone())),
+            false => drop(trust.blocked.remove(zone)),
+        })
+    }
+
+    /// The zones that this gateway has blocked.
+    #[must_use]
+    pub fn blocked(&self) -> &BTreeSet<ZoneName> {
+        &self.trust.blocked
+    }
+
+    /// Offers trust items that came from elsewhere, or were signed here. What they bring waits for
+    /// [`Registry::poll_trust`].
+    pub fn accept_trust(
+        &mut self,
+        items: Vec<SignedTrustItem>,
+    ) -> Vec<Result<membership::Accepted, membership::Rejected>> {
+        let mut outcomes = Vec::new();
+        let change = self.change(|trust| {
+            outcomes = match &mut trust.membership {
+                Some(membership) => membership.accept_all(items),
+                None => items.iter().map(|_| Err(membership::Rejected::Unmanaged)).collect(),
+            };
+        });
+        let news = &mut self.trust.news;
+        news.members.then(change);
+        for outcome in &outcomes {
+            match outcome {
+                Ok(membership::Accepted::Stored(id)) => news.stored.push(*id),
+                Ok(membership::Accepted::Known) => {}
+                Err(reason) if news.rejected.len() < MAX_NEWS => news.rejected.push(*reason),
+                Err(_) => {}
+            }
+        }
+        outcomes
+    }
+
+    /// What trust items have brought since this was last asked. Ask after each message of a
+    /// neighbour and after [`Registry::accept_trust`].
+    pub fn poll_trust(&mut self) -> Option<TrustNews> {
+        let news = std::mem::take(&mut self.trust.news);
+        (news != TrustNews::default()).then_some(news)
+    }
+
+    /// Who belongs to the mesh, if it is a managed one.
+    #[must_use]
+    pub fn membership(&self) -> Option<&Membership> {
+        self.trust.membership.as_ref()
+    }
+
+    /// The mesh that this gateway belongs to.
+    #[must_use]
+    pub fn mesh(&self) -> MeshId {
+        self.membership().map_or_else(MeshId::static_peers, |m| m.mesh().clone())
+    }
+
+    /// All trust items in one hash, in a managed mesh.
+    #[must_use]
+    pub fn trust_hash(&self) -> Option<RootHash> {
+        self.membership().map(Membership::root_hash)
+    }
+
+    /// What this gateway's own zone is in its mesh.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let key = self.own.key();
+        match self.members.get(self.zone()) {
+            Some(member) if member.key == key => Standing::Member,
+            _ if self.membership().is_some_and(|m| m.is_revoked(&key)) => Standing::Revoked,
+            Some(_) => Standing::OtherKey,
+            None => Standing::Stranger,
+        }
+    }
+
+    /// Changes who is a member, and lets go of what no member may say any more.
+    fn change(&mut self, change: impl FnOnce(&mut Trust)) -> MembershipChange {
+        let before: BTreeMap<_, _> = self.members().map(|m| (m.zone.clone(), m.clone())).collect();
+        change(&mut self.trust);
+        self.members = self.trust.members();
+        self.review_records();
+        let after: BTreeMap<_, _> = self.members().map(|m| (&m.zone, m)).collect();
+        let added = after.keys().filter(|zone| !before.contains_key(**zone));
+        let removed = before.keys().filter(|zone| !after.contains_key(zone));
+        let other = |zone: &&ZoneName| before.get(*zone).is_some_and(|m| m != after[*zone]);
+        MembershipChange {
+            added: added.map(|zone| (*zone).clone()).collect(),
+            removed: removed.cloned().collect(),
+            changed: after.keys().copied().filter(other).cloned().collect(),
+        }
+    }
+
+    fn review_records(&mut self) {
+        let membership = self.trust.membership.as_ref();
+        self.held.retain(|zone, held| {
+            let Some(member) = self.members.get(zone) else { return false };
+            // Its zone has changed its key: what the old one said stays until the new one speaks,
+            // unless the old one was revoked.
+            held.former = held.key != member.key;
+            let revoked = membership.is_some_and(|m| m.is_revoked(&held.key));
+            !revoked && member.check_bounds(&held.record).is_ok()
+        });
+    }
+}

@@ -1,0 +1,88 @@
+//! The part of a session that is about trust items.
+//!
+//! Promises: items travel in a managed mesh only, between gateways of the same one; none is sent
+//! back to where it came from. A gateway that still calls its mesh static takes part with its
+//! records, so that a mesh can become a managed one gateway by gateway.
+
+use std::collections::BTreeSet;
+
+use super::batch::batches;
+use super::{Body, MeshId, Message, Session};
+use crate::membership::{Accepted, ItemId, SignedTrustItem};
+use crate::registry::Registry;
+use crate::time::UnixMillis;
+
+/// What is known of the neighbour's trust items.
+#[derive(Debug, Default)]
+pub(super) struct TrustState {
+    /// Both ends belong to the same managed mesh.
+    pub(super) shared: bool,
+    /// What the neighbour is known to hold, of what is held here.
+    theirs: BTreeSet<ItemId>,
+}
+
+impl TrustState {
+    /// False if the two meshes are different ones.
+    pub(super) fn agree(&mut self, ours: &MeshId, theirs: &MeshId) -> bool {
+        self.shared = ours == theirs && ours.is_managed();
+        let becomes_managed = |one: &MeshId, other: &MeshId| one.is_static() && other.is_managed();
+        ours == theirs || becomes_managed(ours, theirs) || becomes_managed(theirs, ours)
+    }
+
+    /// What a neighbour that holds `ids` lacks; it is taken to hold it from now on.
+    pub(super) fn lacking(
+        &mut self,
+        ids: &BTreeSet<ItemId>,
+        registry: &Registry,
+    ) -> Vec<SignedTrustItem> {
+        let Some(membership) = registry.membership().filter(|_| self.shared) else {
+            return Vec::new();
+        };
+        self.theirs = membership.ids();
+        membership.items_except(ids)
+    }
+
+    pub(super) fn take(&mut self, items: Vec<SignedTrustItem>, registry: &mut Registry) {
+        let ids: Vec<_> = items.iter().map(SignedTrustItem::id).collect();
+        let outcomes = registry.accept_trust(items);
+        for (id, outcome) in ids.into_iter().zip(outcomes) {
+            if let Ok(Accepted::Stored(_) | Accepted::Known) = outcome {
+                self.theirs.insert(id);
+            }
+        }
+    }
+}
+
+/// True if `theirs` names an item that this registry lacks.
+pub(super) fn lacks_any_of(theirs: &BTreeSet<ItemId>, registry: &Registry) -> bool {
+    let membership = registry.membership();
+    membership.is_some_and(|m| theirs.iter().any(|id| m.get(id).is_none()))
+}
+
+impl Session {
+    /// Trust items are held since now: what to send, unless the neighbour has them already. Call
+    /// this before [`Session::handle_change`], with all items of one
+    /// [`crate::registry::TrustNews`]: they take effect together.
+    pub fn handle_trust(
+        &mut self,
+        stored: &[ItemId],
+        registry: &Registry,
+        now: UnixMillis,
+    ) -> Vec<Message> {
+        let Some(membership) = registry.membership().filter(|_| self.trust.shared) else {
+            return Vec::new();
+        };
+        let fresh = stored.iter().filter(|id| self.trust.theirs.insert(**id));
+        let items = fresh.filter_map(|id| membership.get(id).cloned()).collect();
+        self.trust_messages(items, now)
+    }
+
+    pub(super) fn trust_messages(
+        &self,
+        items: Vec<SignedTrustItem>,
+        now: UnixMillis,
+    ) -> Vec<Message> {
+        let batches = batches(items, SignedTrustItem::size).into_iter();
+        batches.map(|items| self.message(Body::Trust(items), now)).collect()
+    }
+}

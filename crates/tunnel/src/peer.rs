@@ -195,17 +195,14 @@ impl PeerCore {
         self.config = config;
     }
 
-    /// Sends to `endpoint` from now on, beginning at once.
+    /// Sends to `endpoint` from now on, beginning with a handshake: it tells the peer our address,
+    /// and us whether the peer is there.
     pub(crate) fn set_endpoint(&mut self, endpoint: SocketAddr) {
         if self.path.is_some_and(|path| path.remote == endpoint) {
             return;
         }
         self.path = Some(unbound_path(endpoint));
-        if self.session_is_up() {
-            self.schedule.want_keepalive();
-        } else {
-            self.schedule.want_handshake();
-        }
+        self.schedule.want_handshake();
     }
 
     fn tunn(&mut self) -> &mut Tunn {

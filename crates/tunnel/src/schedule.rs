@@ -69,11 +69,6 @@ impl Schedule {
         self.wanted = true;
     }
 
-    /// The peer should hear from us at once, so that it learns our address.
-    pub(crate) fn want_keepalive(&mut self) {
-        self.last_sent = None;
-    }
-
     /// An authenticated packet was sent.
     pub(crate) fn sent(&mut self, now: Instant) {
         self.last_sent = Some(now);
@@ -94,7 +89,9 @@ impl Schedule {
 
     /// The peer's initiation was answered; it is for the peer to prove that it got the answer.
     pub(crate) fn answered(&mut self, now: Instant) {
-        self.retry_at.get_or_insert(now + RETRY_LATEST);
+        if self.keepalive.is_some() {
+            self.retry_at.get_or_insert(now + RETRY_LATEST);
+        }
     }
 
     /// A session is up: both sides have proved that they hold its keys.

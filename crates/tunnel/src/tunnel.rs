@@ -70,8 +70,9 @@ impl Tunnel {
         Ok(tunnel)
     }
 
-    /// Changes key, port, mark, MTU and peers under the same TUN device; its name stays. Sessions
-    /// survive unless the private key changes. Events are handed out anew.
+    /// Changes key, port, mark and peers under the same TUN device; its name stays. Sessions
+    /// survive unless the private key changes. Under a new key or port, counters start again and
+    /// events are handed out anew.
     ///
     /// # Errors
     /// [`StartError`]; the tunnel goes on as it was.
@@ -88,7 +89,11 @@ impl Tunnel {
             Arc::new(Udp::bind(config.listen_port, config.fwmark, Wanted::from_environment())?)
         };
         let old = &self.engine;
-        let (identity, roster) = if config.private_key.public_key() == old.identity.key {
+        let same_key = config.private_key.public_key() == old.identity.key;
+        if same_key && Arc::ptr_eq(&udp, &self.udp) {
+            return Ok(old.set_peers(peers)?);
+        }
+        let (identity, roster) = if same_key {
             (Arc::clone(&old.identity), old.roster.load_full())
         } else {
             let identity = Identity::new(&config.private_key);
@@ -138,7 +143,7 @@ impl Tunnel {
         self.engine.set_peers(peers)
     }
 
-    /// Sends to `endpoint` from now on, beginning at once. False if there is no such peer.
+    /// Sends to `endpoint` from now on, beginning with a handshake at once. False if there is no such peer.
     pub fn set_endpoint(&self, peer: &WireGuardPublicKey, endpoint: SocketAddr) -> bool {
         let roster = self.engine.roster.load();
         let known = roster.by_key(peer);

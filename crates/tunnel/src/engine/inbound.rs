@@ -83,6 +83,9 @@ impl Inbound {
         let engine = Arc::clone(&self.engine);
         let roster = engine.roster.load();
         let mut rest = 0..received.len;
+        if rest.is_empty() {
+            engine.dropped.count(Dropped::NotWireGuard);
+        }
         while !rest.is_empty() {
             let message = rest.start..rest.end.min(rest.start + received.stride.max(1));
             match self.peer_of(&message, received.path, &roster) {

@@ -138,8 +138,8 @@ fn owners(peers: &Peers) -> BTreeMap<IpNet, WireGuardPublicKey> {
 fn apply(change: PeerChange, peers: &mut Peers, owners: &mut BTreeMap<IpNet, WireGuardPublicKey>) {
     let key = change.public_key;
     if change.remove || (change.update_only && !peers.contains_key(&key)) {
-        peers.remove(&key);
-        owners.retain(|_, owner| *owner != key);
+        let removed = peers.remove(&key).map(|peer| peer.allowed_ips);
+        removed.unwrap_or_default().iter().for_each(|prefix| drop(owners.remove(prefix)));
         return;
     }
     let peer = peers.entry(key).or_insert_with(|| new_peer(key));
@@ -153,18 +153,31 @@ fn apply(change: PeerChange, peers: &mut Peers, owners: &mut BTreeMap<IpNet, Wir
         peer.keepalive = keepalive;
     }
     if change.replace_allowed_ips {
-        peer.allowed_ips.clear();
-        owners.retain(|_, owner| *owner != key);
+        peer.allowed_ips.drain(..).for_each(|prefix| drop(owners.remove(&prefix)));
     }
     for (prefix, add) in change.allowed_ips {
-        let prefix = prefix.trunc();
-        let owner = if add { owners.insert(prefix, key) } else { owners.remove(&prefix) };
-        if let Some(loser) = owner.and_then(|owner| peers.get_mut(&owner)) {
-            loser.allowed_ips.retain(|held| *held != prefix);
-        }
-        if add && let Some(peer) = peers.get_mut(&key) {
-            peer.allowed_ips.push(prefix);
-        }
+        move_prefix(prefix.trunc(), add.then_some(key), peers, owners);
+    }
+}
+
+/// Takes `prefix` from its owner and gives it to another peer, or to none.
+fn move_prefix(
+    prefix: IpNet,
+    to: Option<WireGuardPublicKey>,
+    peers: &mut Peers,
+    owners: &mut BTreeMap<IpNet, WireGuardPublicKey>,
+) {
+    let from = owners.get(&prefix).copied();
+    if from == to {
+        return;
+    }
+    owners.remove(&prefix);
+    if let Some(loser) = from.and_then(|from| peers.get_mut(&from)) {
+        loser.allowed_ips.retain(|held| *held != prefix);
+    }
+    if let Some((key, winner)) = to.and_then(|to| Some((to, peers.get_mut(&to)?))) {
+        winner.allowed_ips.push(prefix);
+        owners.insert(prefix, key);
     }
 }
 

@@ -188,6 +188,15 @@ fn a_datagram_of_the_tunnel_that_is_routed_into_it_ends_there() {
 }
 
 #[test]
+fn an_empty_datagram_is_counted() {
+    let mut pair = Pair::established(&Setting::default());
+    let (from, to) = (pair.berlin.address(), pair.madrid.address());
+    pair.wire.deliver(Datagram { from, to, bytes: Vec::new(), ecn: 0 });
+    pair.settle();
+    assert_eq!(pair.madrid.dropped(Dropped::NotWireGuard), 1);
+}
+
+#[test]
 fn the_same_preshared_key_on_both_sides_is_a_session() {
     let setting = Setting { preshared: [Some(9), Some(9)], ..Setting::default() };
     let mut pair = Pair::established(&setting);

@@ -28,6 +28,7 @@ import wan
 
 CORE = ("tcp1_h2h_fwd", "tcp1_h2h_rev", "tcp4_h2h_fwd", "tcp4_h2h_rev")
 SHORT = (*CORE, "udp64", "ping_idle", "ping_load")
+QUICK = ("tcp1_h2h_fwd", "tcp1_h2h_rev", "tcp4_h2h_fwd", "udp64", "ping_idle", "ping_load")
 QUICK_PEERS = "zonemesh,gotatun,boringtun,relay-gso-chacha"
 
 
@@ -79,7 +80,7 @@ def _full(arguments):
 
 def _quick(arguments):
     chosen = peers.load(arguments.peers_file, _names(arguments.peers or QUICK_PEERS))
-    tests = tuple(_names(arguments.tests) or SHORT)
+    tests = tuple(_names(arguments.tests) or QUICK)
     plan = campaign.Plan("seg", chosen, tests, arguments.rounds, 1, memory_rounds=1)
     return _measure([plan], _settings(arguments, [plan]))
 

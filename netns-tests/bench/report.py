@@ -16,6 +16,7 @@ TCP4_V6 = ("tcp4_h2h_fwd_v6", "tcp4_h2h_rev_v6")
 TCP1_G2G = ("tcp1_g2g_fwd", "tcp1_g2g_rev")
 TCP4_G2G = ("tcp4_g2g_fwd", "tcp4_g2g_rev")
 TCP1_G2G_V6 = ("tcp1_g2g_fwd_v6", "tcp1_g2g_rev_v6")
+TCP4_G2G_V6 = ("tcp4_g2g_fwd_v6", "tcp4_g2g_rev_v6")
 
 #: Title, tests whose samples are pooled, metric.
 ROWS = [
@@ -26,6 +27,7 @@ ROWS = [
     ("TCP 1 stream gateway to gateway, Mbit/s", TCP1_G2G, "mbps"),
     ("TCP 4 streams gateway to gateway, Mbit/s", TCP4_G2G, "mbps"),
     ("TCP 1 stream gateway to gateway IPv6, Mbit/s", TCP1_G2G_V6, "mbps"),
+    ("TCP 4 streams gateway to gateway IPv6, Mbit/s", TCP4_G2G_V6, "mbps"),
     ("CPU of both daemons, 1 stream, s/GB", goals.TCP1, "cpu_s_per_gb"),
     ("CPU of both daemons, 4 streams, s/GB", goals.TCP4, "cpu_s_per_gb"),
     ("TCP retransmits, 1 stream", goals.TCP1, "retransmits"),

@@ -139,7 +139,9 @@ fn apply(change: PeerChange, peers: &mut Peers, owners: &mut BTreeMap<IpNet, Wir
     let key = change.public_key;
     if change.remove || (change.update_only && !peers.contains_key(&key)) {
         let removed = peers.remove(&key).map(|peer| peer.allowed_ips);
-        removed.unwrap_or_default().iter().for_each(|prefix| drop(owners.remove(prefix)));
+        for prefix in removed.unwrap_or_default() {
+            owners.remove(&prefix);
+        }
         return;
     }
     let peer = peers.entry(key).or_insert_with(|| new_peer(key));
@@ -153,10 +155,16 @@ fn apply(change: PeerChange, peers: &mut Peers, owners: &mut BTreeMap<IpNet, Wir
         peer.keepalive = keepalive;
     }
     if change.replace_allowed_ips {
-        peer.allowed_ips.drain(..).for_each(|prefix| drop(owners.remove(&prefix)));
+        for prefix in peer.allowed_ips.drain(..) {
+            owners.remove(&prefix);
+        }
     }
     for (prefix, add) in change.allowed_ips {
-        move_prefix(prefix.trunc(), add.then_some(key), peers, owners);
+        let prefix = prefix.trunc();
+        // Only its owner gives a prefix away for nothing.
+        if add || owners.get(&prefix) == Some(&key) {
+            move_prefix(prefix, add.then_some(key), peers, owners);
+        }
     }
 }
 
@@ -238,6 +246,9 @@ mod tests {
         change(&mut peers, &[&b, "allowed_ip=10.2.3.4/16"]);
         let of = |n| peers[&key(n)].allowed_ips.iter().map(IpNet::to_string).collect::<Vec<_>>();
         assert_eq!((of(1), of(2)), (vec!["10.1.0.0/16".into()], vec!["10.2.0.0/16".into()]));
+        change(&mut peers, &[&a, "allowed_ip=-10.1.0.0/16", "allowed_ip=-10.2.0.0/16"]);
+        let of = |n| peers[&key(n)].allowed_ips.len();
+        assert_eq!((of(1), of(2)), (0, 1), "nobody takes away what another has");
     }
 
     #[test]

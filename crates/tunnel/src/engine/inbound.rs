@@ -80,6 +80,7 @@ impl Inbound {
 
     /// Carries the datagrams of one receive, with each peer locked once per run of its datagrams.
     fn carry_all(&mut self, received: Received, now: Moment) {
+        let received = Received { stride: received.stride.max(1), ..received };
         let engine = Arc::clone(&self.engine);
         let roster = engine.roster.load();
         let mut rest = 0..received.len;
@@ -87,7 +88,7 @@ impl Inbound {
             engine.dropped.count(Dropped::NotWireGuard);
         }
         while !rest.is_empty() {
-            let message = rest.start..rest.end.min(rest.start + received.stride.max(1));
+            let message = rest.start..rest.end.min(rest.start + received.stride);
             match self.peer_of(&message, received.path, &roster) {
                 Ok(peer) => rest.start = self.carry_run(peer, rest.clone(), received, now),
                 Err(reason) => {

@@ -10,13 +10,14 @@
 //! Refuses to start Flower itself.
 
 use std::collections::BTreeMap;
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::binaries;
-use crate::flower::{Flower, Plan, Run, Submission};
+use crate::flower::{CONTROL_PORT, Flower, Plan, Run, Submission};
 use crate::lab::{Lab, Zone, ZonePlan};
 use crate::mesh::{FEDERATION, LOCAL_API_PORT, Mesh};
 use crate::process::Process;
@@ -198,12 +199,18 @@ impl Federation {
         Ok(())
     }
 
-    /// Waits until the SuperLink is announced as ready in every zone.
+    /// Waits until the SuperLink answers and is announced as ready in every zone.
     ///
     /// # Errors
     /// After three minutes, with what the last zone knew.
     pub fn wait_until_ready(&mut self) -> Result<Duration> {
         let start = std::time::Instant::now();
+        // The registry still says "ready" of a SuperLink that lost its power: silence deletes nothing.
+        let vm = self.lab.zone(HOME)?.vm(SUPERLINK)?;
+        until("the SuperLink's port for flwr run", FLOWER_PATIENCE, || {
+            let dial = || Ok(TcpStream::connect((vm.address, CONTROL_PORT))?);
+            Ok(Look::retry(vm.namespace.inside(dial)))
+        })?;
         let zones: Vec<String> = self.lab.zones().iter().map(|zone| zone.name.clone()).collect();
         for zone in zones {
             self.wait_for_superlink(&zone, "ready", FLOWER_PATIENCE)?;

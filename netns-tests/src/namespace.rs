@@ -9,10 +9,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Once;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+use crate::wait::{Look, until};
 
 const PREFIX: &str = "zm";
 const KEPT: &str = "kept";
@@ -121,12 +124,17 @@ impl Namespace {
         })
     }
 
-    /// Ends every process in this namespace at once, as a power cut would.
+    /// Ends every process in this namespace, as a power cut would; returns when all are gone.
     ///
     /// # Errors
-    /// When the processes cannot be listed.
+    /// When the processes cannot be listed, or one does not die.
     pub fn kill_all(&self) -> Result<()> {
-        kill_all_in(&self.name)
+        let what = format!("the end of all processes in {}", self.name);
+        until(&what, Duration::from_secs(20), || {
+            let killed = kill_all_in(&self.name)?;
+            Ok(Look::<()>::when(killed == 0, format!("{killed} live")))
+        })?;
+        Ok(())
     }
 }
 
@@ -237,13 +245,14 @@ fn remove(name: &str) {
     drop(run(Command::new("ip").args(["netns", "del", name])));
 }
 
-fn kill_all_in(name: &str) -> Result<()> {
+/// Returns how many processes it found.
+fn kill_all_in(name: &str) -> Result<usize> {
     let pids = run(Command::new("ip").args(["netns", "pids", name]))?;
     for pid in pids.split_whitespace() {
         let pid: i32 = pid.parse().context("ip netns pids printed no number")?;
         let _ended_meanwhile = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
-    Ok(())
+    Ok(pids.split_whitespace().count())
 }
 
 fn process_lives(pid: u32) -> bool {

@@ -74,6 +74,7 @@ fn foreign_certificate(folder: &Path, address: &str) -> Result<(PathBuf, PathBuf
     openssl
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
         .args(["-days", "1", "-subj", "/CN=superlink"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .args(["-addext", &format!("subjectAltName=IP:{address}")])
         .arg("-out")
         .arg(&certificate)

@@ -139,6 +139,29 @@ fn datagrams_that_prove_nothing_do_not_move_a_peer() {
 }
 
 #[test]
+fn a_cookie_does_not_move_a_peer() {
+    let mut pair = Pair::new(&Setting::default());
+    pair.cut(true);
+    pair.pass(Duration::from_millis(100));
+    let initiations = pair.seen(TYPE_INITIATION);
+    let to_madrid = initiations.into_iter().find(|d| d.to == pair.madrid.address()).unwrap();
+    pair.cut(false);
+    // Beyond the limit madrid answers with a cookie; another sender hands that on to berlin.
+    for _ in 0..101 {
+        pair.wire
+            .deliver(Datagram { from: "203.0.113.66:666".parse().unwrap(), ..to_madrid.clone() });
+        pair.settle();
+    }
+    let cookie = pair.seen(3).remove(0);
+    let invalid = pair.berlin.dropped(Dropped::HandshakeInvalid);
+    let (from, to) = (cookie.to, pair.berlin.address());
+    pair.wire.deliver(Datagram { from, to, ..cookie });
+    pair.settle();
+    assert_eq!(pair.berlin.dropped(Dropped::HandshakeInvalid), invalid, "the cookie was taken");
+    assert_eq!(pair.berlin.peer().status().endpoint, Some(pair.madrid.address()));
+}
+
+#[test]
 fn a_replayed_initiation_is_refused() {
     let mut pair = Pair::established(&Setting::default());
     let initiations = pair.seen(TYPE_INITIATION);
@@ -155,11 +178,19 @@ fn a_replayed_initiation_is_refused() {
 #[test]
 fn an_inner_source_of_another_zone_is_dropped_and_counted() {
     let mut pair = Pair::established(&Setting::default());
-    pair.berlin.give(packet("10.3.0.7", "10.2.0.7", b"not mine"));
+    let berlin = pair.madrid.peer().lock().config().clone();
+    let mut paris = berlin.clone();
+    paris.public_key.0[0] ^= 1;
+    paris.allowed_ips = vec!["10.3.0.0/16".parse().unwrap()];
+    pair.madrid.engine.set_peers(vec![berlin, paris]).unwrap();
+    pair.berlin.give(packet("10.3.0.7", "10.2.0.7", b"of paris"));
+    pair.berlin.give(packet("10.4.0.7", "10.2.0.7", b"of nobody"));
     pair.berlin.give(packet("10.2.0.9", "10.2.0.7", b"pretending to be local"));
+    let genuine = berlin_to_madrid(b"of berlin");
+    pair.berlin.give(genuine.clone());
     pair.settle();
-    assert!(pair.madrid.take().is_empty());
-    assert_eq!(pair.madrid.dropped(Dropped::InnerSource), 2);
+    assert_eq!(pair.madrid.take(), [genuine]);
+    assert_eq!(pair.madrid.dropped(Dropped::InnerSource), 3);
 }
 
 #[test]

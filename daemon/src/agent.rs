@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use zonemesh_config::Config;
 use zonemesh_core::key::WireGuardPublicKey;
-use zonemesh_pki::{ZoneTrust, zone_client_config, zone_server_config};
+use zonemesh_pki::{LocalApiKey, ZoneTrust, zone_client_config, zone_server_config};
 use zonemesh_tunnel::Event;
 
 use crate::certificates::{FederationCas, OwnLeaf};
@@ -18,26 +18,24 @@ use crate::failure::{Exit, Failure, OrExit as _};
 use crate::observer::Observer;
 use crate::registry::{Ledger, Neighbour, Service, StreamBoard};
 use crate::supervisor::Supervisor;
-use crate::tunnels::Tunnels;
 use crate::{admin, announcement, local_api, registry, resolver, state, tunnels};
 
 /// Runs the gateway until a signal asks it to end, or something it needs has ended.
 pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let config = Arc::new(config);
     let mut supervisor = Supervisor::new();
-    let tunnels = start(&config, &mut supervisor).await?;
+    start(&config, &mut supervisor).await?;
     tracing::info!(zone = %config.zone.name, gateway = config.gateway.name, "ready");
     let ended = tokio::select! {
         ended = supervisor.first_end() => Err(ended),
         asked = asked_to_end() => asked,
     };
     tracing::info!("stopping");
-    tunnels.remove_routes().await;
     supervisor.stop().await;
     ended
 }
 
-async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Tunnels, Failure> {
+async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<(), Failure> {
     let started_at = SystemTime::now();
     let folder = &config.gateway.state_dir;
     state::open_folder(folder)?;
@@ -55,22 +53,22 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Tunn
     announcement::publish(config, private_key.public_key(), &cas, &ledger)?;
 
     let admin_socket = admin::bind(&config.gateway.admin_socket).await?;
-    let netlink = netlink(supervisor)?;
-    let tunnels = Tunnels::start(config, private_key, netlink).await?;
+    let tunnel = tunnels::start(config, private_key).await?;
     let observer = Observer {
         config: config.clone(),
-        tunnel: tunnels.tunnel.clone(),
+        tunnel,
         ledger: Arc::new(ledger),
         board: Arc::new(StreamBoard::default()),
         cas: Arc::new(cas),
         leaf: Arc::new(leaf),
         started_at,
     };
-    supervisor.spawn("endpoints", resolver::run(tunnels::watched(config), tunnels.tunnel.clone()));
+    let endpoints = resolver::run(tunnels::watched(config), observer.tunnel.clone());
+    supervisor.spawn("endpoints", endpoints);
     start_registry(&observer, supervisor).await?;
-    let fingerprint = start_local_api(&observer, supervisor).await?;
-    supervisor.spawn("admin socket", admin::run(admin_socket, observer, fingerprint));
-    Ok(tunnels)
+    let local_api_key = start_local_api(&observer, supervisor).await?;
+    supervisor.spawn("admin socket", admin::run(admin_socket, observer, local_api_key));
+    Ok(())
 }
 
 async fn start_registry(observer: &Observer, supervisor: &mut Supervisor) -> Result<(), Failure> {
@@ -114,22 +112,12 @@ async fn start_registry(observer: &Observer, supervisor: &mut Supervisor) -> Res
 async fn start_local_api(
     observer: &Observer,
     supervisor: &mut Supervisor,
-) -> Result<Option<zonemesh_pki::Fingerprint>, Failure> {
+) -> Result<Option<LocalApiKey>, Failure> {
     let Some(settings) = &observer.config.local_api else { return Ok(None) };
-    let identity = local_api::Identity::open(&observer.config.gateway.state_dir)?;
-    let bound = local_api::bind(settings, &identity, observer.clone()).await?;
+    let key = local_api::key(&observer.config.gateway.state_dir)?;
+    let bound = local_api::bind(settings, &key, observer.clone()).await?;
     supervisor.spawn("local API", local_api::run(bound));
-    Ok(Some(identity.fingerprint))
-}
-
-fn netlink(supervisor: &mut Supervisor) -> Result<rtnetlink::Handle, Failure> {
-    let (connection, handle, _) = rtnetlink::new_connection()
-        .or_exit(Exit::Network, || "cannot open a netlink socket".to_owned())?;
-    supervisor.spawn("netlink", async move {
-        connection.await;
-        Ok(())
-    });
-    Ok(handle)
+    Ok(Some(key))
 }
 
 /// Wakes the dialler of each peer whose handshake completes; ends if the data plane does.

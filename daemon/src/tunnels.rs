@@ -12,53 +12,51 @@ use zonemesh_tunnel::{Peer, StartError, Tunnel, TunnelConfig};
 
 use crate::endpoints::Candidates;
 use crate::failure::{Exit, Failure, OrExit as _};
-use crate::network::{self, Interface};
+use crate::network::{self, Backstops};
 use crate::resolver::Watched;
 use crate::state::keys;
 
-/// The running data plane and what it changed in the kernel.
-pub(crate) struct Tunnels {
-    pub(crate) tunnel: Arc<Tunnel>,
-    interface: Interface,
+/// Starts the data plane, then sets addresses and routes. The device and its routes go with the
+/// last handle.
+pub(crate) async fn start(
+    config: &Config,
+    private_key: WireGuardPrivateKey,
+) -> Result<Arc<Tunnel>, Failure> {
+    network::warn_if_off(&config.zone.prefixes);
+    let (connection, netlink, _) = rtnetlink::new_connection()
+        .or_exit(Exit::Network, || "cannot open a netlink socket".to_owned())?;
+    tokio::select! {
+        tunnel = bring_up(config, private_key, netlink) => tunnel.map(Arc::new),
+        () = connection => Err(Failure::new(Exit::Network, "the kernel closed the netlink socket")),
+    }
 }
 
-impl Tunnels {
-    /// Starts the data plane, then sets addresses and routes.
-    pub(crate) async fn start(
-        config: &Config,
-        private_key: WireGuardPrivateKey,
-        netlink: rtnetlink::Handle,
-    ) -> Result<Self, Failure> {
-        network::warn_if_off(&config.zone.prefixes);
-        let peers = config.peers.iter().map(|peer| peer_of(config, peer));
-        let peers = peers.collect::<Result<Vec<_>, _>>()?;
-        let settings = TunnelConfig {
-            interface: config.tunnel.interface.clone(),
-            mtu: config.tunnel.mtu,
-            listen_port: config.tunnel.listen_port,
-            private_key,
-            fwmark: None,
-        };
-        let tunnel = start(settings, peers)?;
-        let index = tunnel.if_index();
-        let (mtu, addresses) = (config.tunnel.mtu, &config.tunnel.addresses);
-        let interface = Interface::configure(netlink, index, mtu, addresses).await;
-        let name = &config.tunnel.interface;
-        let mut interface = interface
-            .or_exit(Exit::Network, || format!("cannot configure the interface {name}"))?;
-        for prefix in config.peers.iter().flat_map(allowed_ips) {
-            interface
-                .add_route(prefix)
-                .await
-                .or_exit(Exit::Network, || format!("cannot route {prefix} through {name}"))?;
-        }
-        Ok(Self { tunnel: Arc::new(tunnel), interface })
-    }
-
-    /// Removes the routes; the device goes with the last handle to the data plane.
-    pub(crate) async fn remove_routes(&self) {
-        self.interface.remove_routes().await;
-    }
+async fn bring_up(
+    config: &Config,
+    private_key: WireGuardPrivateKey,
+    netlink: rtnetlink::Handle,
+) -> Result<Tunnel, Failure> {
+    let prefixes = config.peers.iter().flat_map(allowed_ips).collect();
+    let backstops = Backstops::set(netlink, prefixes)
+        .await
+        .or_exit(Exit::Network, || "cannot prepare the routes".to_owned())?;
+    let peers = config.peers.iter().map(|peer| peer_of(config, peer));
+    let peers = peers.collect::<Result<Vec<_>, _>>()?;
+    let settings = TunnelConfig {
+        interface: config.tunnel.interface.clone(),
+        mtu: config.tunnel.mtu,
+        listen_port: config.tunnel.listen_port,
+        private_key,
+        fwmark: None,
+    };
+    let tunnel = open(settings, peers)?;
+    let (mtu, addresses) = (config.tunnel.mtu, &config.tunnel.addresses);
+    network::configure(&backstops, tunnel.if_index(), mtu, addresses)
+        .await
+        .or_exit(Exit::Network, || {
+            format!("cannot configure the interface {}", config.tunnel.interface)
+        })?;
+    Ok(tunnel)
 }
 
 /// What the resolver looks after: each peer that has configured endpoints.
@@ -89,7 +87,7 @@ fn allowed_ips(peer: &PeerConfig) -> impl Iterator<Item = IpNet> {
     addresses.chain(peer.prefixes.iter().copied())
 }
 
-fn start(settings: TunnelConfig, peers: Vec<Peer>) -> Result<Tunnel, Failure> {
+fn open(settings: TunnelConfig, peers: Vec<Peer>) -> Result<Tunnel, Failure> {
     Tunnel::start(settings, peers).map_err(|error| {
         let exit = match &error {
             StartError::NotPermitted { .. } | StartError::FirewallMark { .. } => Exit::Policy,

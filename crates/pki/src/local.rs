@@ -12,8 +12,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use rcgen::{
-    CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
-    PublicKeyData, date_time_ymd,
+    Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, PublicKeyData, date_time_ymd,
 };
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -116,8 +116,11 @@ pub fn pin_mismatch<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a PinMi
     None
 }
 
-/// The key of a gateway's local API.
-pub struct LocalApiKey(Zeroizing<KeyPair>);
+/// The key of a gateway's local API, in the certificate that TLS needs around it.
+pub struct LocalApiKey {
+    key: Zeroizing<KeyPair>,
+    certificate: Certificate,
+}
 
 impl LocalApiKey {
     /// A new ECDSA P-256 key.
@@ -125,7 +128,7 @@ impl LocalApiKey {
     /// # Errors
     /// [`LocalError::Certificate`] if the system has no randomness.
     pub fn generate() -> Result<Self, LocalError> {
-        Ok(Self(crypto::new_p256_key()?))
+        Self::certified(crypto::new_p256_key()?)
     }
 
     /// The key from the PEM that [`LocalApiKey::key_pem`] gave.
@@ -133,24 +136,29 @@ impl LocalApiKey {
     /// # Errors
     /// [`LocalError::Key`] for anything else.
     pub fn from_pem(pem: &str) -> Result<Self, LocalError> {
-        let key = crypto::p256_key_from_pem(pem).map_err(LocalError::Key)?;
-        Ok(Self(key))
+        Self::certified(crypto::p256_key_from_pem(pem).map_err(LocalError::Key)?)
     }
 
     /// The secret key in PKCS#8 PEM, for a file of mode 0600.
     #[must_use]
     pub fn key_pem(&self) -> Zeroizing<String> {
-        Zeroizing::new(self.0.serialize_pem())
+        Zeroizing::new(self.key.serialize_pem())
+    }
+
+    /// The certificate that VMs are shown, in PEM. It differs after each start; its key does not.
+    #[must_use]
+    pub fn certificate_pem(&self) -> String {
+        self.certificate.pem()
     }
 
     /// What VMs pin.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of_spki(&self.0.subject_public_key_info())
+        Fingerprint::of_spki(&self.key.subject_public_key_info())
     }
 
-    /// Self-signed, without meaning beyond its key: TLS needs a certificate around it.
-    fn certificate(&self) -> Result<CertificateDer<'static>, rcgen::Error> {
+    /// Self-signed, without meaning beyond its key.
+    fn certified(key: Zeroizing<KeyPair>) -> Result<Self, LocalError> {
         let mut params = CertificateParams::default();
         params.not_before = date_time_ymd(2000, 1, 1);
         // RFC 5280 section 4.1.2.5: a certificate without a well-defined end.
@@ -162,20 +170,21 @@ impl LocalApiKey {
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        Ok(params.self_signed(&*self.0)?.der().clone())
+        let certificate = params.self_signed(&*key)?;
+        Ok(Self { key, certificate })
     }
 }
 
 /// TLS of the local API's server: TLS 1.3, HTTP/2, no client certificate.
 ///
 /// # Errors
-/// [`LocalError`] if the certificate or the configuration cannot be made.
+/// [`LocalError`] if the configuration cannot be made.
 pub fn local_server_config(key: &LocalApiKey) -> Result<Arc<ServerConfig>, LocalError> {
-    let secret = PrivatePkcs8KeyDer::from(key.0.serialize_der());
+    let secret = PrivatePkcs8KeyDer::from(key.key.serialize_der());
     let mut config = ServerConfig::builder_with_provider(crypto::provider())
         .with_protocol_versions(&[&TLS13])?
         .with_no_client_auth()
-        .with_single_cert(vec![key.certificate()?], secret.into())?;
+        .with_single_cert(vec![key.certificate.der().clone()], secret.into())?;
     config.alpn_protocols = vec![crypto::ALPN_H2.to_vec()];
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});

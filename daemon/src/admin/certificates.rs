@@ -1,12 +1,12 @@
 //! The certificates that this gateway holds or has issued, for `zonemesh cert show`.
 
 use zonemesh_api::v1::{CertificateKind, CertificateView};
-use zonemesh_pki::{Fingerprint, describe};
+use zonemesh_pki::{LocalApiKey, describe};
 
 use crate::observer::Observer;
 
 /// All of them, the gateway's own first.
-pub(super) fn all(observer: &Observer, local_api: Option<Fingerprint>) -> Vec<CertificateView> {
+pub(super) fn all(observer: &Observer, local_api: Option<&LocalApiKey>) -> Vec<CertificateView> {
     let zone = observer.config.zone.name.to_string();
     let view = |kind: CertificateKind, name: &str, pem: String, pin: String| CertificateView {
         kind: kind.into(),
@@ -20,9 +20,9 @@ pub(super) fn all(observer: &Observer, local_api: Option<Fingerprint>) -> Vec<Ce
         observer.leaf.certificate_pem(),
         String::new(),
     )];
-    if let Some(fingerprint) = local_api {
-        let pin = fingerprint.to_string();
-        views.push(view(CertificateKind::LocalApi, &zone, String::new(), pin));
+    if let Some(key) = local_api {
+        let pin = key.fingerprint().to_string();
+        views.push(view(CertificateKind::LocalApi, &zone, key.certificate_pem(), pin));
     }
     for (federation, ca) in observer.cas.iter() {
         let (name, pem) = (federation.as_str(), ca.certificate_pem().to_owned());

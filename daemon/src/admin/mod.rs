@@ -14,7 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 use zonemesh_api::v1::admin_server::AdminServer;
-use zonemesh_pki::Fingerprint;
+use zonemesh_pki::LocalApiKey;
 
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::observer::Observer;
@@ -74,7 +74,7 @@ fn open(path: &Path) -> anyhow::Result<UnixListener> {
 pub(crate) async fn run(
     socket: Socket,
     observer: Observer,
-    local_api: Option<Fingerprint>,
+    local_api: Option<LocalApiKey>,
 ) -> anyhow::Result<()> {
     let Socket { listener, _file } = socket;
     Server::builder()

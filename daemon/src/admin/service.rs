@@ -13,7 +13,7 @@ use zonemesh_api::v1::{
 use zonemesh_api::wire::admin as wire;
 use zonemesh_config::Peer;
 use zonemesh_core::time::UnixMillis;
-use zonemesh_pki::Fingerprint;
+use zonemesh_pki::LocalApiKey;
 use zonemesh_tunnel::PeerStatus;
 
 use super::certificates;
@@ -21,7 +21,7 @@ use crate::observer::{Observer, is_up};
 
 pub(super) struct Service {
     pub(super) observer: Observer,
-    pub(super) local_api: Option<Fingerprint>,
+    pub(super) local_api: Option<LocalApiKey>,
 }
 
 #[tonic::async_trait]
@@ -53,7 +53,7 @@ impl Admin for Service {
         &self,
         _: Request<CertificatesRequest>,
     ) -> Result<Response<CertificatesReply>, Status> {
-        let certificates = certificates::all(&self.observer, self.local_api);
+        let certificates = certificates::all(&self.observer, self.local_api.as_ref());
         Ok(Response::new(CertificatesReply { certificates }))
     }
 }

@@ -13,7 +13,7 @@ use zonemesh_api::serve::{self, Incoming};
 use zonemesh_api::v1::local_server::LocalServer;
 use zonemesh_config::LocalApi;
 use zonemesh_core::keepalive::Keepalive;
-use zonemesh_pki::{Fingerprint, LocalApiKey, local_server_config};
+use zonemesh_pki::{LocalApiKey, local_server_config};
 
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::observer::Observer;
@@ -29,37 +29,27 @@ pub(crate) struct Bound {
     service: Service,
 }
 
-/// What VMs pin, and the certificate that shows it.
-pub(crate) struct Identity {
-    key: LocalApiKey,
-    pub(crate) fingerprint: Fingerprint,
-}
-
-impl Identity {
-    /// The key in the state folder; a new one on first start.
-    pub(crate) fn open(state_folder: &Path) -> Result<Self, Failure> {
-        let file = state_folder.join("local-api.key");
-        let message = || format!("cannot use the key of the local API, {}", file.display());
-        let key = match std::fs::read_to_string(&file) {
-            Ok(pem) => LocalApiKey::from_pem(&zeroize::Zeroizing::new(pem))
-                .or_exit(Exit::Configuration, message)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let key = LocalApiKey::generate().or_exit(Exit::Trust, message)?;
-                let stored = state::replace(&file, key.key_pem().as_bytes());
-                stored.or_exit(Exit::Configuration, message)?;
-                key
-            }
-            Err(error) => return Err(error).or_exit(Exit::Configuration, message),
-        };
-        let fingerprint = key.fingerprint();
-        Ok(Self { key, fingerprint })
+/// The key in the state folder; a new one on first start.
+pub(crate) fn key(state_folder: &Path) -> Result<LocalApiKey, Failure> {
+    let file = state_folder.join("local-api.key");
+    let message = || format!("cannot use the key of the local API, {}", file.display());
+    match std::fs::read_to_string(&file) {
+        Ok(pem) => LocalApiKey::from_pem(&zeroize::Zeroizing::new(pem))
+            .or_exit(Exit::Configuration, message),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let key = LocalApiKey::generate().or_exit(Exit::Trust, message)?;
+            let stored = state::replace(&file, key.key_pem().as_bytes());
+            stored.or_exit(Exit::Configuration, message)?;
+            Ok(key)
+        }
+        Err(error) => Err(error).or_exit(Exit::Configuration, message),
     }
 }
 
 /// Binds the local API.
 pub(crate) async fn bind(
     settings: &LocalApi,
-    identity: &Identity,
+    key: &LocalApiKey,
     observer: Observer,
 ) -> Result<Bound, Failure> {
     let address = settings.listen;
@@ -69,7 +59,7 @@ pub(crate) async fn bind(
             address.port()
         )
     })?;
-    let tls = local_server_config(&identity.key)
+    let tls = local_server_config(key)
         .or_exit(Exit::Trust, || "cannot use the key of the local API".to_owned())?;
     let config = &observer.config;
     let authority = Authority::new(
@@ -77,7 +67,7 @@ pub(crate) async fn bind(
         settings.tokens.clone(),
         config.federations.clone(),
     );
-    tracing::info!(%address, fingerprint = %identity.fingerprint, "local API");
+    tracing::info!(%address, fingerprint = %key.fingerprint(), "local API");
     Ok(Bound { listener, tls, service: Service { authority, observer } })
 }
 

@@ -5,8 +5,12 @@
 use prost::Message as _;
 use zonemesh_api::v1;
 use zonemesh_api::wire::local::{Federation, Report, Seen, federation_view};
-use zonemesh_api::wire::{WireProblem, admin};
-use zonemesh_core::key::ZoneIdentity;
+use zonemesh_api::wire::{WireProblem, admin, join, mesh};
+use zonemesh_core::invitation::{Invitation, InvitationId, InvitationSecret, Inviter, Joiner};
+use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
+use zonemesh_core::membership::{
+    AuthorityIdentity, AuthoritySet, Membership, SignedTrustItem, TrustItem, sign,
+};
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::{
     CaCertificate, CaSet, CaState, FlowerTransport, ProtocolRange, Readiness, SuperLink, ZoneDraft,
@@ -68,6 +72,20 @@ fn registry() -> Registry {
     registry
 }
 
+fn first_set() -> AuthoritySet {
+    let keys = [authority().public_key()].into();
+    Membership::draft_first(keys, 1, NOW).unwrap()
+}
+
+fn authority() -> AuthorityIdentity {
+    AuthorityIdentity::from_seed(&[3; 32])
+}
+
+fn trust_item() -> SignedTrustItem {
+    let set = first_set();
+    sign(&set, &TrustItem::AuthoritySet(set.clone()), &[&authority()])
+}
+
 /// All kinds of messages that a session sends.
 fn messages() -> Vec<Message> {
     let registry = registry();
@@ -80,8 +98,14 @@ fn messages() -> Vec<Message> {
     let versions = Versions { records: registry.version_vector(), trust: None };
     vec![
         hello,
-        say(Body::Versions(versions)),
+        say(Body::Versions(versions.clone())),
         say(Body::Items(vec![held.signed.clone()])),
+        say(Body::Versions(Versions {
+            trust: Some([trust_item().id()].into()),
+            ..versions.clone()
+        })),
+        say(Body::Trust(vec![trust_item()])),
+        say(Body::Digest(Summary { root_hash: [1; 32], trust_hash: Some([2; 32]) })),
         say(Body::Digest(Summary { root_hash: registry.root_hash(), trust_hash: None })),
     ]
 }
@@ -175,4 +199,63 @@ fn engineers_see_records_counters_and_superlinks() {
     assert!(!superlinks[0].shadowed);
     let federations = admin::federations(&registry, |name| name == "health-eu");
     assert!(federations[0].held_here);
+}
+
+#[test]
+fn a_trust_item_without_a_kind_or_with_a_cut_signature_is_named() {
+    let mut item = v1::TrustItem::from(&trust_item());
+    assert_eq!(SignedTrustItem::try_from(item.clone()).unwrap(), trust_item());
+    item.signatures[0].signature.pop();
+    let error = SignedTrustItem::try_from(item.clone()).unwrap_err();
+    assert_eq!(error.field, "signatures[0].signature");
+    item.kind = 0;
+    assert_eq!(SignedTrustItem::try_from(item).unwrap_err().field, "kind");
+}
+
+#[test]
+fn a_request_to_redeem_comes_back_as_it_was_sent() {
+    let joiner = Joiner {
+        zone_key: ZoneIdentity::from_seed(&[5; 32]).public_key(),
+        wireguard_key: WireGuardPublicKey([7; 32]),
+    };
+    let invitation = Invitation {
+        id: InvitationId([1; 16]),
+        mesh: Membership::new(trust_item()).unwrap().mesh().clone(),
+        authority_set: [0; 32],
+        inviter: Inviter {
+            zone: "berlin".parse().unwrap(),
+            zone_key: ZoneIdentity::from_seed(&[1; 32]).public_key(),
+            join_endpoints: Vec::new(),
+            gateways: Vec::new(),
+            prefixes: Vec::new(),
+        },
+        zone: "madrid".parse().unwrap(),
+        prefixes: Vec::new(),
+        tunnel_ips: Vec::new(),
+        expires_at: NOW,
+        secret: InvitationSecret::from_bytes([2; 16]),
+    };
+    let endpoints = vec!["198.51.100.3:51820".to_owned()];
+    let mut request = join::redeem_request(&invitation, &joiner, endpoints.clone());
+    let redeem = join::Redeem::try_from(request.clone()).unwrap();
+    assert_eq!((redeem.joiner, redeem.endpoints), (joiner, endpoints));
+    assert_eq!(redeem.proof, invitation.prove(&joiner));
+    request.proof.pop();
+    assert_eq!(join::Redeem::try_from(request.clone()).unwrap_err().field, "proof");
+    request.endpoints = vec!["x:1".to_owned(); 17];
+    assert_eq!(join::Redeem::try_from(request).unwrap_err().field, "endpoints");
+}
+
+#[test]
+fn engineers_see_zones_authorities_and_counters() {
+    let mut registry = registry();
+    assert_eq!(mesh::zones(&registry).mesh, "static");
+    registry.manage(Membership::new(trust_item()).unwrap());
+    registry.accept_trust(vec![trust_item()]);
+    registry.set_blocked(&"berlin".parse().unwrap(), true);
+    let reply = mesh::zones(&registry);
+    assert_eq!(reply.authority_keys, [authority().public_key().to_string()]);
+    assert_eq!(reply.zones[0].state(), v1::ZoneState::Blocked);
+    assert!(reply.zones[0].own);
+    assert!(reply.accepted.iter().any(|c| c.name == "known" && c.count == 1));
 }

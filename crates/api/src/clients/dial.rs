@@ -3,7 +3,7 @@
 //! The first connection is made before the channel, so that its error is typed; later ones are
 //! made by the channel when it needs them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,18 +19,19 @@ use zonemesh_core::keepalive::Keepalive;
 
 use super::{CONNECT_TIMEOUT, ConnectError, endpoint};
 
+/// `name` is the address that the server's certificate must carry.
 pub(super) async fn tls_channel(
-    address: SocketAddr,
+    (address, name): (SocketAddr, IpAddr),
     tls: Arc<rustls::ClientConfig>,
     keepalive: &Keepalive,
 ) -> Result<Channel, ConnectError> {
-    let mut first = Some(tls_stream(address, tls.clone()).await?);
+    let mut first = Some(tls_stream(address, name, tls.clone()).await?);
     let connector = service_fn(move |_| {
         let (first, tls) = (first.take(), tls.clone());
         async move {
             let stream = match first {
                 Some(stream) => stream,
-                None => tls_stream(address, tls).await?,
+                None => tls_stream(address, name, tls).await?,
             };
             Ok::<_, ConnectError>(TokioIo::new(stream))
         }
@@ -43,6 +44,7 @@ pub(super) async fn tls_channel(
 
 async fn tls_stream(
     address: SocketAddr,
+    name: IpAddr,
     tls: Arc<rustls::ClientConfig>,
 ) -> Result<TlsStream<TcpStream>, ConnectError> {
     let Ok(connected) = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await else {
@@ -52,7 +54,7 @@ async fn tls_stream(
     let stream = connected.map_err(|source| ConnectError::Tcp { address, source })?;
     let nodelay = stream.set_nodelay(true);
     nodelay.map_err(|source| ConnectError::Tcp { address, source })?;
-    let name = ServerName::IpAddress(address.ip().into());
+    let name = ServerName::IpAddress(name.into());
     let handshake = TlsConnector::from(tls).connect(name, stream);
     let Ok(secured) = timeout(CONNECT_TIMEOUT, handshake).await else {
         let step = "TLS handshake";

@@ -98,7 +98,7 @@ pub mod local {
         address: SocketAddr,
         tls: Arc<rustls::ClientConfig>,
     ) -> Result<LocalClient<Channel>, ConnectError> {
-        let channel = dial::tls_channel(address, tls, &Keepalive::DEFAULT).await?;
+        let channel = dial::tls_channel((address, address.ip()), tls, &Keepalive::DEFAULT).await?;
         Ok(LocalClient::new(channel))
     }
 }
@@ -117,8 +117,29 @@ pub mod registry {
         tls: Arc<rustls::ClientConfig>,
         keepalive: &Keepalive,
     ) -> Result<RegistryClient<Channel>, ConnectError> {
-        let channel = dial::tls_channel(address, tls, keepalive).await?;
+        let channel = dial::tls_channel((address, address.ip()), tls, keepalive).await?;
         Ok(RegistryClient::new(channel))
+    }
+}
+
+/// From a zone that joins to the gateway that has invited it.
+pub mod join {
+    use super::{Arc, Channel, ConnectError, Keepalive, SocketAddr, dial};
+    use crate::v1::join_client::JoinClient;
+    use std::net::IpAddr;
+
+    /// Connects to the inviter's outer address; `tls` pins its zone, `tunnel_ip` is the address
+    /// that its certificate carries.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn connect(
+        address: SocketAddr,
+        tunnel_ip: IpAddr,
+        tls: Arc<rustls::ClientConfig>,
+    ) -> Result<JoinClient<Channel>, ConnectError> {
+        let channel = dial::tls_channel((address, tunnel_ip), tls, &Keepalive::DEFAULT).await?;
+        Ok(JoinClient::new(channel))
     }
 }
 
@@ -126,6 +147,7 @@ pub mod registry {
 pub mod admin {
     use super::{Channel, ConnectError, dial};
     use crate::v1::admin_client::AdminClient;
+    use crate::v1::mesh_client::MeshClient;
     use std::path::Path;
 
     /// Connects to the daemon's unix socket.
@@ -134,5 +156,13 @@ pub mod admin {
     /// [`ConnectError`].
     pub async fn connect(path: &Path) -> Result<AdminClient<Channel>, ConnectError> {
         Ok(AdminClient::new(dial::unix_channel(path).await?))
+    }
+
+    /// Connects to the daemon's unix socket, for what changes the mesh.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn connect_mesh(path: &Path) -> Result<MeshClient<Channel>, ConnectError> {
+        Ok(MeshClient::new(dial::unix_channel(path).await?))
     }
 }

@@ -4,7 +4,9 @@
 //! does, and is safe to send back to who wrote it. Refuses to know who may say what.
 
 pub mod admin;
+pub mod join;
 pub mod local;
+pub mod mesh;
 pub mod registry;
 mod trust;
 
@@ -51,6 +53,12 @@ pub enum WireProblem {
     /// A signature of wrong length.
     #[error("a signature has 64 bytes, this one has {0}")]
     SignatureLength(usize),
+    /// An invitation's name of wrong length.
+    #[error("an invitation's name has 16 bytes, this one has {0}")]
+    IdLength(usize),
+    /// Far more than anyone needs.
+    #[error("too many, or too long")]
+    TooMany,
     /// A key that is none.
     #[error("not a valid key")]
     Key(#[source] KeyError),

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use super::item::{Grant, SetHash};
+use super::item::{Grant, ItemId};
 use crate::key::ZonePublicKey;
 use crate::name::ZoneName;
 use crate::prefix::{Claims, Overlap};
@@ -44,27 +44,29 @@ pub enum Alarm {
 pub(super) struct Applied {
     pub(super) members: BTreeMap<ZoneName, Member>,
     pub(super) alarms: Vec<Alarm>,
+    /// The newest grant of each zone that is not revoked, applied or not.
+    pub(super) newest: BTreeMap<ZoneName, ItemId>,
 }
 
 /// Of each zone the newest grant, best rank first; none of a zone whose newest grant is revoked.
-/// Grants are those that hold, by the hash of their payload.
+/// Grants are those that hold, by the name of their item.
 pub(super) fn newest<'a>(
-    grants: impl Iterator<Item = (SetHash, &'a Grant)>,
+    grants: impl Iterator<Item = (ItemId, &'a Grant)>,
     revoked: &BTreeSet<ZonePublicKey>,
-) -> Vec<&'a Grant> {
-    let mut by_zone: BTreeMap<&ZoneName, Vec<(SetHash, &Grant)>> = BTreeMap::new();
-    for (hash, grant) in grants {
-        by_zone.entry(&grant.zone).or_default().push((hash, grant));
+) -> Vec<(ItemId, &'a Grant)> {
+    let mut by_zone: BTreeMap<&ZoneName, Vec<(ItemId, &Grant)>> = BTreeMap::new();
+    for (id, grant) in grants {
+        by_zone.entry(&grant.zone).or_default().push((id, grant));
     }
-    let best = |grants: &Vec<(SetHash, &'a Grant)>| {
-        let newest = grants.iter().max_by_key(|(hash, g)| (g.serial, std::cmp::Reverse(*hash)));
-        let (hash, newest) = newest.filter(|(_, grant)| !revoked.contains(&grant.zone_key))?;
+    let best = |grants: &Vec<(ItemId, &'a Grant)>| {
+        let newest = grants.iter().max_by_key(|(id, g)| (g.serial, std::cmp::Reverse(*id)));
+        let (id, newest) = newest.filter(|(_, grant)| !revoked.contains(&grant.zone_key))?;
         let unrevoked = grants.iter().filter(|(_, grant)| !revoked.contains(&grant.zone_key));
-        Some((rank(newest, unrevoked.map(|(_, grant)| *grant)), *hash, *newest))
+        Some((rank(newest, unrevoked.map(|(_, grant)| *grant)), *id, *newest))
     };
     let mut newest: Vec<_> = by_zone.values().filter_map(best).collect();
-    newest.sort_by_key(|(rank, hash, _)| (*rank, *hash));
-    newest.into_iter().map(|(.., grant)| grant).collect()
+    newest.sort_by_key(|(rank, id, _)| (*rank, *id));
+    newest.into_iter().map(|(_, id, grant)| (id, grant)).collect()
 }
 
 /// The serial since which this zone has claimed all that the grant claims.
@@ -79,13 +81,14 @@ fn rank<'a>(grant: &Grant, earlier: impl Iterator<Item = &'a Grant> + Clone) -> 
 }
 
 pub(super) fn apply<'a>(
-    grants: impl Iterator<Item = (SetHash, &'a Grant)>,
+    grants: impl Iterator<Item = (ItemId, &'a Grant)>,
     revoked: &BTreeSet<ZonePublicKey>,
 ) -> Applied {
     let mut applied = Applied::default();
     let mut taken = Claims::default();
     let mut keys: BTreeMap<ZonePublicKey, &ZoneName> = BTreeMap::new();
-    for grant in newest(grants, revoked) {
+    for (id, grant) in newest(grants, revoked) {
+        applied.newest.insert(grant.zone.clone(), id);
         let refused = grant.zone.clone();
         if let Some(kept) = keys.get(&grant.zone_key) {
             applied.alarms.push(Alarm::SameKey { kept: (*kept).clone(), refused });

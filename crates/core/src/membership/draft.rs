@@ -93,7 +93,8 @@ impl Membership {
             return Err(DraftError::RevokedKey(zone));
         }
         let holders = applied::newest(self.grants_in_force(), &self.revoked);
-        let mut others = holders.into_iter().filter(|grant| grant.zone != zone);
+        let mut others =
+            holders.into_iter().map(|(_, grant)| grant).filter(|grant| grant.zone != zone);
         self.check_free(&zone, &prefixes, &tunnel_ips)?;
         if let Some(other) = others.find(|other| other.zone_key == zone_key) {
             return Err(DraftError::KeyOfOther(other.zone.clone()));
@@ -123,7 +124,7 @@ impl Membership {
         tunnel_ips: &[IpAddr],
     ) -> Result<(), DraftError> {
         let mut taken = Claims::default();
-        for grant in applied::newest(self.grants_in_force(), &self.revoked) {
+        for (_, grant) in applied::newest(self.grants_in_force(), &self.revoked) {
             let nets: Vec<_> = claims(&grant.prefixes, &grant.tunnel_ips).collect();
             if grant.zone != *zone {
                 // Two that overlap already have raised their own alarm.
@@ -163,6 +164,7 @@ impl Membership {
     #[must_use]
     pub fn draft_regrants(&self, now: UnixMillis) -> Vec<Grant> {
         let newest = applied::newest(self.grants_in_force(), &self.revoked).into_iter();
+        let newest = newest.map(|(_, grant)| grant);
         let serials = self.next_serial()..;
         let again =
             |(grant, serial): (&Grant, u64)| Grant { serial, issued_at: now, ..grant.clone() };

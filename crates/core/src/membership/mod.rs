@@ -45,7 +45,6 @@ struct Held {
     signed: SignedTrustItem,
     item: TrustItem,
     signers: BTreeSet<AuthorityPublicKey>,
-    hash: SetHash,
 }
 
 /// Who belongs to a managed mesh.
@@ -79,7 +78,7 @@ impl Membership {
             applied: applied::Applied::default(),
             counters: Counters::default(),
         };
-        new.hold(Held { signed: first, item, signers, hash });
+        new.hold(Held { signed: first, item, signers });
         Ok(new)
     }
 
@@ -140,9 +139,10 @@ impl Membership {
             return Ok(Accepted::Known);
         }
         let (item, signers) = examine(&signed)?;
-        let hash = signed.payload_hash();
         match &item {
-            TrustItem::AuthoritySet(set) => self.authorities.check(hash, set, &signers)?,
+            TrustItem::AuthoritySet(set) => {
+                self.authorities.check(signed.payload_hash(), set, &signers)?;
+            }
             TrustItem::Grant(Grant { mesh, .. })
             | TrustItem::Revocation(Revocation { mesh, .. }) => {
                 if *mesh != self.mesh {
@@ -156,7 +156,7 @@ impl Membership {
         if !self.has_room(&signed, &signers) {
             return Err(Rejected::Full);
         }
-        self.hold(Held { signed, item, signers, hash });
+        self.hold(Held { signed, item, signers });
         Ok(Accepted::Stored(id))
     }
 
@@ -168,7 +168,9 @@ impl Membership {
 
     fn hold(&mut self, held: Held) {
         match &held.item {
-            TrustItem::AuthoritySet(set) => self.authorities.insert(held.hash, set.clone()),
+            TrustItem::AuthoritySet(set) => {
+                self.authorities.insert(held.signed.payload_hash(), set.clone());
+            }
             TrustItem::Revocation(revocation) => {
                 self.revoked.insert(revocation.zone_key);
             }
@@ -182,10 +184,10 @@ impl Membership {
         self.applied = applied::apply(self.grants_in_force(), &self.revoked);
     }
 
-    fn grants_in_force(&self) -> impl Iterator<Item = (SetHash, &Grant)> {
-        let in_force = |held: &&Held| self.authorities.entitled(&held.signers);
-        self.items.values().filter(in_force).filter_map(|held| match &held.item {
-            TrustItem::Grant(grant) => Some((held.hash, grant)),
+    fn grants_in_force(&self) -> impl Iterator<Item = (ItemId, &Grant)> {
+        let in_force = |(_, held): &(&ItemId, &Held)| self.authorities.entitled(&held.signers);
+        self.items.iter().filter(in_force).filter_map(|(id, held)| match &held.item {
+            TrustItem::Grant(grant) => Some((*id, grant)),
             _ => None,
         })
     }
@@ -224,8 +226,11 @@ impl Membership {
     /// The newest grant of `zone` that holds and is not revoked, applied or not.
     #[must_use]
     pub fn grant(&self, zone: &ZoneName) -> Option<&Grant> {
-        let mut newest = applied::newest(self.grants_in_force(), &self.revoked).into_iter();
-        newest.find(|grant| grant.zone == *zone)
+        let held = self.applied.newest.get(zone).and_then(|id| self.items.get(id))?;
+        match &held.item {
+            TrustItem::Grant(grant) => Some(grant),
+            _ => None,
+        }
     }
 
     /// The authority set in force, and its hash.
@@ -302,8 +307,11 @@ fn examine(
 
 /// Sets in the order of their epochs, then the rest.
 fn epoch(item: &SignedTrustItem) -> u64 {
-    match (item.kind(), item.decode()) {
-        (TrustKind::AuthoritySet, Ok(TrustItem::AuthoritySet(set))) => set.epoch,
+    if item.kind() != TrustKind::AuthoritySet {
+        return u64::MAX;
+    }
+    match item.decode() {
+        Ok(TrustItem::AuthoritySet(set)) => set.epoch,
         _ => u64::MAX,
     }
 }

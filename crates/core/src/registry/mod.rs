@@ -230,6 +230,11 @@ impl Registry {
         self.members.values().filter(|member| !self.trust.is_blocked(&member.zone))
     }
 
+    /// The members, zones that this gateway has blocked included.
+    pub fn all_members(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
+    }
+
     /// The record of a zone that counts for versions and hashes.
     fn present(&self, zone: &ZoneName) -> Option<&Held> {
         self.held.get(zone).filter(|held| !held.former)

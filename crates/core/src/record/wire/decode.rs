@@ -48,7 +48,7 @@ pub(crate) fn name<T: std::str::FromStr<Err = crate::name::NameError>>(
     text.parse().map_err(|source| bad(field, Problem::Name(source)))
 }
 
-pub(crate) fn port(field: &str, port: u32) -> Result<u16> {
+fn port(field: &str, port: u32) -> Result<u16> {
     let fits = u16::try_from(port).ok().filter(|port| *port != 0);
     fits.ok_or_else(|| bad(field, Problem::Port(port)))
 }
@@ -74,7 +74,7 @@ pub(crate) fn prefix(wire: WirePrefix) -> Result<IpNet> {
     Ok(net)
 }
 
-pub(crate) fn checked(
+fn checked(
     field: &str,
     text: String,
     check: fn(&str) -> std::result::Result<(), TextProblem>,
@@ -85,10 +85,7 @@ pub(crate) fn checked(
     }
 }
 
-pub(crate) fn unique<'a, T: Ord + 'a>(
-    field: &str,
-    keys: impl Iterator<Item = &'a T>,
-) -> Result<()> {
+fn unique<'a, T: Ord + 'a>(field: &str, keys: impl Iterator<Item = &'a T>) -> Result<()> {
     let mut seen = BTreeSet::new();
     for (index, key) in keys.enumerate() {
         if !seen.insert(key) {
@@ -98,7 +95,12 @@ pub(crate) fn unique<'a, T: Ord + 'a>(
     Ok(())
 }
 
-fn gateway(wire: WireGateway) -> Result<Gateway> {
+/// `IP:port` or `name:port`.
+pub(crate) fn endpoint(text: String) -> Result<String> {
+    checked("", text, super::super::text::endpoint)
+}
+
+pub(crate) fn gateway(wire: WireGateway) -> Result<Gateway> {
     let length = wire.wireguard_key.len();
     let key = <[u8; 32]>::try_from(wire.wireguard_key.as_slice());
     let wrong_length = |_: std::array::TryFromSliceError| {
@@ -107,9 +109,7 @@ fn gateway(wire: WireGateway) -> Result<Gateway> {
     Ok(Gateway {
         name: checked("name", wire.name, text::dns_name)?,
         wireguard_key: WireGuardPublicKey(key.map_err(wrong_length)?),
-        endpoints: each("endpoints", wire.endpoints, |endpoint| {
-            checked("", endpoint, text::endpoint)
-        })?,
+        endpoints: each("endpoints", wire.endpoints, endpoint)?,
         tunnel_ips: each("tunnel_ips", wire.tunnel_ips, address)?,
         registry_port: port("registry_port", wire.registry_port)?,
     })

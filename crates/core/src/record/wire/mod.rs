@@ -104,7 +104,7 @@ pub(super) struct Record {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct WireGateway {
+pub(crate) struct WireGateway {
     #[prost(string, tag = "1")]
     name: String,
     #[prost(bytes = "vec", tag = "2")]

@@ -1,0 +1,245 @@
+//! The inviter's book: which invitations were issued, and which key has used which.
+//!
+//! Promises: an invitation is used by one key; the same key may ask again and gets the same answer,
+//! also after the expiry; nothing else about it is ever changed. Bounded; each refusal is counted. A
+//! caller that cannot prove the secret learns nothing, not even if the invitation exists.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::proof::Transcript;
+use super::{Invitation, InvitationId, Joiner, Proof, RedeemKey};
+use crate::key::ZonePublicKey;
+use crate::membership::{GrantRequest, SignedTrustItem};
+use crate::name::ZoneName;
+use crate::replication::MeshId;
+use crate::time::UnixMillis;
+
+pub use super::wire::IssuedError;
+
+/// Most invitations in the book.
+pub const MAX_ISSUED: usize = 4096;
+/// An invitation that expired unused this long ago leaves the book.
+const KEEP_EXPIRED_MS: u64 = 7 * 24 * 3600 * 1000;
+
+/// An invitation as its issuer keeps it: without the secret.
+#[derive(Clone)]
+pub struct Issued {
+    /// Its name.
+    pub id: InvitationId,
+    /// [`Invitation::hash`].
+    pub hash: [u8; 32],
+    /// The key of its proofs.
+    pub(super) key: RedeemKey,
+    /// The zone that is invited.
+    pub zone: ZoneName,
+    /// The prefixes that it will be granted.
+    pub prefixes: Vec<IpNet>,
+    /// The tunnel IPs that it will be granted.
+    pub tunnel_ips: Vec<IpAddr>,
+    /// When it expires.
+    pub expires_at: UnixMillis,
+    /// Who has used it.
+    pub used_by: Option<Joiner>,
+    /// Where its gateway is reached from outside, as the joiner said.
+    pub endpoints: Vec<String>,
+}
+
+impl Issued {
+    /// What the issuer keeps of an invitation.
+    #[must_use]
+    pub fn new(invitation: &Invitation) -> Self {
+        Self {
+            id: invitation.id,
+            hash: invitation.hash(),
+            key: invitation.redeem_key(),
+            zone: invitation.zone.clone(),
+            prefixes: invitation.prefixes.clone(),
+            tunnel_ips: invitation.tunnel_ips.clone(),
+            expires_at: invitation.expires_at,
+            used_by: None,
+            endpoints: Vec::new(),
+        }
+    }
+
+    /// What is to be granted to who has used it.
+    #[must_use]
+    pub fn grant_request(&self) -> Option<GrantRequest> {
+        self.used_by.map(|joiner| GrantRequest {
+            zone: self.zone.clone(),
+            zone_key: joiner.zone_key,
+            prefixes: self.prefixes.clone(),
+            tunnel_ips: self.tunnel_ips.clone(),
+        })
+    }
+
+    /// The form in which it is kept on disk, mode 0600.
+    #[must_use]
+    pub fn to_file_bytes(&self) -> zeroize::Zeroizing<Vec<u8>> {
+        super::wire::issued_to_bytes(self)
+    }
+
+    /// Reads the form in which it is kept on disk.
+    ///
+    /// # Errors
+    /// [`IssuedError`] if the bytes are something else, cut off or damaged.
+    pub fn from_file_bytes(bytes: &[u8]) -> Result<Self, IssuedError> {
+        super::wire::issued_from_bytes(bytes)
+    }
+}
+
+/// Why a redemption is refused. Tell the caller no more than the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum RedeemError {
+    /// No such invitation, or a proof that does not hold: the invitation was damaged or changed,
+    /// or is of another gateway.
+    #[error("this invitation is not valid here: ask for a new one")]
+    Invalid,
+    /// Expired.
+    #[error("this invitation has expired: ask for a new one")]
+    Expired,
+    /// Used by another key.
+    #[error("this invitation was used by another gateway: ask for a new one")]
+    Used,
+}
+
+impl RedeemError {
+    /// All reasons, in the order of the checks.
+    pub const ALL: [Self; 3] = [Self::Invalid, Self::Expired, Self::Used];
+
+    /// The stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Expired => "expired",
+            Self::Used => "used",
+        }
+    }
+}
+
+/// How often each outcome has happened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Redeemed for the first time.
+    pub redeemed: u64,
+    /// Redeemed again by the same key.
+    pub repeated: u64,
+    refused: [u64; RedeemError::ALL.len()],
+}
+
+impl Counters {
+    /// Refusals, by reason.
+    pub fn refused(&self) -> impl Iterator<Item = (RedeemError, u64)> {
+        RedeemError::ALL.into_iter().zip(self.refused)
+    }
+}
+
+/// A redemption that holds.
+#[derive(Clone)]
+pub struct Redeemed {
+    /// The invitation, used by the joiner now: store it, then sign what it asks for.
+    pub invitation: Issued,
+    /// False if the same key had used it before: the grant exists already, or waits for approval.
+    pub first: bool,
+    transcript: std::sync::Arc<Transcript>,
+}
+
+impl Redeemed {
+    /// The proof that goes with the answer.
+    #[must_use]
+    pub fn answer(&self, items: &[SignedTrustItem]) -> Proof {
+        self.invitation.key.inviter_proof(&self.transcript, items)
+    }
+}
+
+/// The inviter's book.
+pub struct Redemptions {
+    mesh: MeshId,
+    inviter: ZonePublicKey,
+    issued: BTreeMap<InvitationId, Issued>,
+    counters: Counters,
+}
+
+impl Redemptions {
+    /// The book of a gateway whose zone has the key `inviter`, with what it has stored.
+    #[must_use]
+    pub fn new(mesh: MeshId, inviter: ZonePublicKey, stored: Vec<Issued>) -> Self {
+        let issued = stored.into_iter().map(|issued| (issued.id, issued)).collect();
+        Self { mesh, inviter, issued, counters: Counters::default() }
+    }
+
+    /// Enters an invitation. Unused ones that expired long ago leave the book: remove the files of
+    /// those that are returned. False if the book is full.
+    pub fn issue(&mut self, invitation: &Invitation, now: UnixMillis) -> (bool, Vec<InvitationId>) {
+        let stale = |issued: &&Issued| {
+            issued.used_by.is_none() && now.since(issued.expires_at) > KEEP_EXPIRED_MS
+        };
+        let stale: Vec<_> = self.issued.values().filter(stale).map(|issued| issued.id).collect();
+        self.issued.retain(|id, _| !stale.contains(id));
+        let room = self.issued.len() < MAX_ISSUED;
+        if room {
+            self.issued.insert(invitation.id, Issued::new(invitation));
+        }
+        (room, stale)
+    }
+
+    /// All invitations, in the order of their names.
+    pub fn issued(&self) -> impl Iterator<Item = &Issued> {
+        self.issued.values()
+    }
+
+    /// How often each outcome has happened.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Redeems an invitation for a joiner. It is burned by this: store what is returned before the
+    /// answer leaves.
+    ///
+    /// # Errors
+    /// [`RedeemError`]; each is counted.
+    pub fn redeem(
+        &mut self,
+        id: InvitationId,
+        (joiner, endpoints): (Joiner, Vec<String>),
+        proof: &Proof,
+        now: UnixMillis,
+    ) -> Result<Redeemed, RedeemError> {
+        let outcome = self.judge(id, (joiner, endpoints), proof, now);
+        match &outcome {
+            Ok(redeemed) if redeemed.first => self.counters.redeemed += 1,
+            Ok(_) => self.counters.repeated += 1,
+            Err(reason) => self.counters.refused[*reason as usize] += 1,
+        }
+        outcome
+    }
+
+    fn judge(
+        &mut self,
+        id: InvitationId,
+        (joiner, endpoints): (Joiner, Vec<String>),
+        proof: &Proof,
+        now: UnixMillis,
+    ) -> Result<Redeemed, RedeemError> {
+        let issued = self.issued.get_mut(&id).ok_or(RedeemError::Invalid)?;
+        let transcript = Transcript::new(&self.mesh, (id, issued.hash), &joiner, &self.inviter);
+        if !issued.key.joiner_proof(&transcript).matches(proof) {
+            return Err(RedeemError::Invalid);
+        }
+        let first = match issued.used_by {
+            Some(used) if used.zone_key == joiner.zone_key => false,
+            Some(_) => return Err(RedeemError::Used),
+            None if issued.expires_at <= now => return Err(RedeemError::Expired),
+            None => true,
+        };
+        // The same zone with a new WireGuard key: the gateway was set up again.
+        issued.used_by = Some(joiner);
+        issued.endpoints = endpoints;
+        let transcript = std::sync::Arc::new(transcript);
+        Ok(Redeemed { invitation: issued.clone(), first, transcript })
+    }
+}

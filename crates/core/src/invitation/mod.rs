@@ -1,0 +1,159 @@
+//! How a new zone joins a managed mesh: an invitation, redeemed once.
+//!
+//! An invitation is one base64 value: who invites, where to call, what the zone will be granted,
+//! and a one-time secret. Redeeming proves the secret to both ends over both ends' keys ([`proof`]);
+//! it is burned by the first key that uses it ([`Redemptions`]) and never looked at again: from then
+//! on the grant counts. Secrets have no `Debug` and are wiped on drop.
+
+mod book;
+mod proof;
+mod wire;
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use crate::key::ZonePublicKey;
+use crate::membership::SetHash;
+use crate::name::ZoneName;
+use crate::record::Gateway;
+use crate::replication::MeshId;
+use crate::time::UnixMillis;
+
+pub use book::{Counters, Issued, IssuedError, MAX_ISSUED, RedeemError, Redeemed, Redemptions};
+pub use proof::{Joiner, Proof, RedeemKey};
+pub use wire::InvitationError;
+
+/// How long an invitation holds unless its issuer says otherwise: 24 h.
+pub const DEFAULT_LIFETIME_MS: u64 = 24 * 3600 * 1000;
+
+/// Names an invitation; random, not secret.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InvitationId(pub [u8; 16]);
+
+impl fmt::Display for InvitationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for InvitationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The one-time secret of an invitation: 128 random bits. Wiped on drop.
+#[derive(Clone)]
+pub struct InvitationSecret(Zeroizing<[u8; 16]>);
+
+impl InvitationSecret {
+    /// Takes 16 random bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+}
+
+/// Who invites.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inviter {
+    /// Its zone.
+    pub zone: ZoneName,
+    /// Its zone's key: the joiner believes no other certificate.
+    pub zone_key: ZonePublicKey,
+    /// Its join service, `IP:port` or `name:port`, best first.
+    pub join_endpoints: Vec<String>,
+    /// Its gateways, for the first tunnel.
+    pub gateways: Vec<Gateway>,
+    /// Its prefixes.
+    pub prefixes: Vec<IpNet>,
+}
+
+/// An invitation into a mesh.
+#[derive(Clone)]
+pub struct Invitation {
+    /// Its name.
+    pub id: InvitationId,
+    /// The mesh.
+    pub mesh: MeshId,
+    /// Hash of the authority set in force when it was written.
+    pub authority_set: SetHash,
+    /// Who invites.
+    pub inviter: Inviter,
+    /// The new zone's name.
+    pub zone: ZoneName,
+    /// The prefixes that it will be granted.
+    pub prefixes: Vec<IpNet>,
+    /// The tunnel IPs that it will be granted.
+    pub tunnel_ips: Vec<IpAddr>,
+    /// When it expires, by the inviter's clock.
+    pub expires_at: UnixMillis,
+    /// The one-time secret.
+    pub secret: InvitationSecret,
+}
+
+impl Invitation {
+    /// One line of base64: a file's content, or a CONTEXT value. It holds the secret.
+    #[must_use]
+    pub fn to_text(&self) -> Zeroizing<String> {
+        wire::to_text(self)
+    }
+
+    /// Reads it back; white space around it and line breaks in it do no harm.
+    ///
+    /// # Errors
+    /// [`InvitationError`] says whether it is something else, cut off, damaged, or of a newer form.
+    pub fn from_text(text: &str) -> Result<Self, InvitationError> {
+        wire::from_text(text)
+    }
+
+    /// SHA-256 over all of it but the secret. It takes part in the proof, so that an invitation in
+    /// which anything was changed redeems nothing.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(wire::public_bytes(self)).into()
+    }
+
+    /// The key of the proofs.
+    #[must_use]
+    pub fn redeem_key(&self) -> RedeemKey {
+        RedeemKey::new(&self.secret)
+    }
+
+    /// The proof of a joiner that holds this invitation.
+    #[must_use]
+    pub fn prove(&self, joiner: &Joiner) -> Proof {
+        self.redeem_key().joiner_proof(&self.transcript(joiner))
+    }
+
+    /// True if the inviter that answered with `items` knows the secret too.
+    #[must_use]
+    pub fn verify_answer(
+        &self,
+        joiner: &Joiner,
+        items: &[crate::membership::SignedTrustItem],
+        proof: &Proof,
+    ) -> bool {
+        let expected = self.redeem_key().inviter_proof(&self.transcript(joiner), items);
+        expected.matches(proof)
+    }
+
+    fn transcript(&self, joiner: &Joiner) -> proof::Transcript {
+        proof::Transcript::new(&self.mesh, (self.id, self.hash()), joiner, &self.inviter.zone_key)
+    }
+}
+
+impl fmt::Debug for Invitation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invitation")
+            .field("id", &self.id)
+            .field("zone", &self.zone)
+            .field("inviter", &self.inviter.zone)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}

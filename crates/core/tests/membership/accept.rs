@@ -1,0 +1,213 @@
+//! Which trust items are held, why others are refused, and who is a member then.
+
+use bytes::Bytes;
+use zonemesh_core::membership::{
+    Accepted, Alarm, DraftError, ItemError, Membership, Rejected, SignedTrustItem, TrustItem,
+    TrustKind,
+};
+use zonemesh_core::replication::MeshId;
+
+use crate::mesh::{
+    NOW, authority, by, careless, first_set, grant, granted, identity, mesh, mesh_of, name, names,
+    request, revocation, set_of,
+};
+
+#[test]
+fn a_granted_zone_is_a_member_with_what_it_was_granted() {
+    let membership = granted(0..2);
+    let member = membership.member(&name(1)).unwrap();
+    assert_eq!(member.key, identity(1).public_key());
+    assert_eq!(member.prefixes, request(1).prefixes);
+    assert_eq!(membership.grant(&name(1)).unwrap().serial, 2);
+}
+
+#[test]
+fn a_mesh_is_named_by_its_first_authority_set() {
+    let membership = mesh();
+    let first = membership.items().remove(0);
+    assert!(membership.mesh().is_managed());
+    let again = Membership::from_items(membership.mesh(), vec![first.clone()]).unwrap();
+    assert_eq!(again.mesh(), membership.mesh());
+    let other = MeshId::new("0".repeat(64));
+    let refused = Membership::from_items(&other, vec![first]).err();
+    assert_eq!(refused, Some(Rejected::UnknownPredecessor));
+}
+
+#[test]
+fn items_of_strangers_of_other_meshes_and_nonsense_are_refused_and_counted() {
+    let mut membership = mesh();
+    let item = careless(membership.mesh(), request(1), 1);
+    let mut forged = SignedTrustItem::unsigned(&item);
+    forged.sign(&authority(9));
+    let unsigned = SignedTrustItem::unsigned(&item);
+    let set = first_set(1, 1);
+    let other = by(&set, &careless(&MeshId::new("other"), request(1), 1), &[0]);
+    let parts = |payload| SignedTrustItem::from_parts(TrustKind::Grant, payload, Vec::new());
+    let nonsense = parts(Bytes::from(vec![0xff; 40]));
+    let large = parts(Bytes::from(vec![0; 9000]));
+    let cases = [
+        (forged, Rejected::NotAuthorised),
+        (unsigned, Rejected::NotAuthorised),
+        (other, Rejected::OtherMesh),
+        (nonsense, Rejected::Malformed),
+        (large, Rejected::TooLarge),
+    ];
+    for (item, reason) in cases {
+        assert_eq!(membership.accept(item), Err(reason));
+        let counted =
+            membership.counters().rejected().find(|(r, count)| (*r, *count > 0) == (reason, true));
+        assert!(counted.is_some(), "{reason:?}");
+    }
+    assert_eq!(membership.members().count(), 0);
+}
+
+#[test]
+fn a_signature_for_another_kind_of_item_does_not_hold() {
+    let mut membership = mesh();
+    let good = grant(&membership, 1);
+    let (payload, signatures) = (good.payload().clone(), good.signatures().to_vec());
+    let moved = SignedTrustItem::from_parts(TrustKind::Revocation, payload, signatures);
+    assert!(membership.accept(moved).is_err());
+    assert!(!membership.is_revoked(&identity(1).public_key()));
+}
+
+#[test]
+fn two_of_three_must_sign_and_a_third_signature_or_a_repeated_one_helps_nobody() {
+    let mut membership = mesh_of(3, 2);
+    let item = careless(membership.mesh(), request(1), 1);
+    let set = membership.authority_set().1.clone();
+    assert_eq!(membership.accept(by(&set, &item, &[0])), Err(Rejected::NotAuthorised));
+    let one = by(&set, &item, &[0]);
+    let twice = [one.signatures(), one.signatures()].concat();
+    let twice = SignedTrustItem::from_parts(TrustKind::Grant, one.payload().clone(), twice);
+    assert_eq!(membership.accept(twice), Err(Rejected::NotAuthorised));
+    let mut three = by(&set, &item, &[0, 1]);
+    three.sign(&authority(2));
+    assert_eq!(membership.accept(three), Err(Rejected::NotAuthorised));
+    assert!(matches!(membership.accept(by(&set, &item, &[0, 2])), Ok(Accepted::Stored(_))));
+    assert_eq!(names(&membership), set_of(&["z1"]));
+}
+
+#[test]
+fn a_revoked_key_never_comes_back_and_a_new_one_does() {
+    let mut membership = granted(0..2);
+    let revoked = revocation(&membership, 1, 1, 10);
+    membership.accept(revoked).unwrap();
+    assert_eq!(names(&membership), set_of(&["z0"]));
+    let refused = membership.draft_grant(request(1), NOW);
+    assert_eq!(refused, Err(DraftError::RevokedKey(name(1))));
+    let careless_grant = careless(membership.mesh(), request(1), 99);
+    let set = membership.authority_set().1.clone();
+    membership.accept(by(&set, &careless_grant, &[0])).unwrap();
+    assert_eq!(names(&membership), set_of(&["z0"]), "signed all the same, and still out");
+    let mut again = request(1);
+    again.zone_key = identity(7).public_key();
+    let item = TrustItem::Grant(membership.draft_grant(again, NOW).unwrap());
+    membership.accept(by(&set, &item, &[0])).unwrap();
+    assert_eq!(membership.member(&name(1)).unwrap().key, identity(7).public_key());
+}
+
+#[test]
+fn a_zone_does_not_fall_back_to_an_older_key_when_its_new_one_is_revoked() {
+    let mut membership = granted(0..2);
+    let mut rotated = request(1);
+    rotated.zone_key = identity(7).public_key();
+    let set = membership.authority_set().1.clone();
+    let item = TrustItem::Grant(membership.draft_grant(rotated, NOW).unwrap());
+    membership.accept(by(&set, &item, &[0])).unwrap();
+    let revoked = revocation(&membership, 1, 7, 10);
+    membership.accept(revoked).unwrap();
+    assert_eq!(names(&membership), set_of(&["z0"]));
+}
+
+#[test]
+fn an_overlap_is_refused_at_signing_with_both_owners_named() {
+    let membership = granted(0..2);
+    let mut thief = request(5);
+    thief.prefixes = vec!["10.10.0.0/16".parse().unwrap()];
+    let error = membership.draft_grant(thief, NOW).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(
+        cause.contains("z5's prefix 10.10.0.0/16 overlaps z1's prefix 10.10.1.0/24"),
+        "{cause}"
+    );
+    let mut tunnel_ip = request(5);
+    tunnel_ip.tunnel_ips = request(1).tunnel_ips;
+    assert!(matches!(membership.draft_grant(tunnel_ip, NOW), Err(DraftError::Overlap(..))));
+    let mut key = request(5);
+    key.zone_key = identity(1).public_key();
+    assert_eq!(membership.draft_grant(key, NOW), Err(DraftError::KeyOfOther(name(1))));
+}
+
+#[test]
+fn of_two_grants_that_overlap_the_lowest_serial_keeps_and_an_alarm_names_both() {
+    let mut thief = request(5);
+    thief.prefixes = request(1).prefixes;
+    let set = first_set(1, 1);
+    let mesh_id = mesh().mesh().clone();
+    let items = [
+        by(&set, &careless(&mesh_id, request(1), 3), &[0]),
+        by(&set, &careless(&mesh_id, thief, 4), &[0]),
+    ];
+    for order in [[0, 1], [1, 0]] {
+        let mut membership = mesh();
+        for index in order {
+            membership.accept(items[index].clone()).unwrap();
+        }
+        assert_eq!(names(&membership), set_of(&["z1"]));
+        let [Alarm::Overlap { kept, refused, .. }] = membership.alarms() else {
+            panic!("{:?}", membership.alarms());
+        };
+        assert_eq!((kept, refused), (&name(1), &name(5)));
+    }
+}
+
+#[test]
+fn a_rotation_of_keys_opens_a_waiting_thief_no_gap() {
+    let mut membership = granted(0..2);
+    let set = membership.authority_set().1.clone();
+    let mut thief = request(5);
+    thief.prefixes = request(1).prefixes;
+    let theft = careless(membership.mesh(), thief, 50);
+    membership.accept(by(&set, &theft, &[0])).unwrap();
+    let mut rotated = request(1);
+    rotated.zone_key = identity(7).public_key();
+    let rotation = careless(membership.mesh(), rotated, 60);
+    membership.accept(by(&set, &rotation, &[0])).unwrap();
+    assert_eq!(names(&membership), set_of(&["z0", "z1"]));
+    assert_eq!(membership.member(&name(1)).unwrap().key, identity(7).public_key());
+}
+
+#[test]
+fn a_zone_cannot_grow_into_what_another_was_granted_before() {
+    let mut membership = granted(0..2);
+    let set = membership.authority_set().1.clone();
+    let mut greedy = request(0);
+    greedy.prefixes.extend(request(1).prefixes);
+    let item = careless(membership.mesh(), greedy, 50);
+    membership.accept(by(&set, &item, &[0])).unwrap();
+    assert_eq!(names(&membership), set_of(&["z1"]), "z0's new grant is held and not applied");
+    assert_eq!(membership.alarms().len(), 1);
+}
+
+#[test]
+fn an_item_survives_its_file_and_a_damaged_file_does_not_count() {
+    let mut membership = mesh();
+    let item = grant(&membership, 1);
+    let bytes = item.to_file_bytes();
+    assert_eq!(SignedTrustItem::from_file_bytes(&bytes), Ok(item));
+    assert_eq!(SignedTrustItem::from_file_bytes(b"junk"), Err(ItemError::Magic));
+    for cut in 0..bytes.len() {
+        if let Ok(cut) = SignedTrustItem::from_file_bytes(&bytes[..cut]) {
+            assert!(membership.accept(cut).is_err());
+        }
+    }
+    for at in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1;
+        if let Ok(damaged) = SignedTrustItem::from_file_bytes(&damaged) {
+            assert!(membership.accept(damaged).is_err(), "byte {at}");
+        }
+    }
+    assert_eq!(membership.members().count(), 0);
+}

@@ -1,0 +1,144 @@
+//! The authority set in force: linked, signed by the one before it, removal wins.
+
+use std::collections::BTreeSet;
+
+use zonemesh_core::membership::{
+    AuthoritySet, DraftError, Membership, Rejected, SignedTrustItem, TrustItem, TrustKind,
+};
+
+use crate::mesh::{
+    NOW, authority, by, careless, first_set, grant, mesh, mesh_of, name, names, request,
+    revocation, set_of,
+};
+
+fn keys(numbers: &[u8]) -> BTreeSet<zonemesh_core::membership::AuthorityPublicKey> {
+    numbers.iter().map(|number| authority(*number).public_key()).collect()
+}
+
+fn next(
+    membership: &Membership,
+    numbers: &[u8],
+    threshold: u32,
+    signers: &[u8],
+) -> SignedTrustItem {
+    let set = membership.draft_authorities(keys(numbers), threshold, NOW).unwrap();
+    by(membership.authority_set().1, &TrustItem::AuthoritySet(set), signers)
+}
+
+fn in_force(membership: &Membership) -> BTreeSet<zonemesh_core::membership::AuthorityPublicKey> {
+    membership.authority_set().1.keys.clone()
+}
+
+#[test]
+fn a_set_takes_the_place_of_the_one_that_signed_it() {
+    let mut membership = mesh();
+    let set = next(&membership, &[0, 1], 2, &[0]);
+    membership.accept(set).unwrap();
+    let (_, set) = membership.authority_set();
+    assert_eq!((set.epoch, set.threshold), (1, 2));
+    let stranger = next(&membership, &[5], 1, &[0]);
+    assert_eq!(
+        membership.accept(stranger),
+        Err(Rejected::NotAuthorised),
+        "one of two is not enough"
+    );
+}
+
+#[test]
+fn what_only_a_removed_key_signed_no_longer_holds_unless_signed_anew() {
+    let mut membership = mesh_of(2, 1);
+    for (zone, signer) in [(1, 0), (2, 1)] {
+        let item = TrustItem::Grant(membership.draft_grant(request(zone), NOW).unwrap());
+        let item = by(membership.authority_set().1, &item, &[signer]);
+        membership.accept(item).unwrap();
+    }
+    let regrants = membership.draft_regrants(NOW);
+    let change = next(&membership, &[1], 1, &[1]);
+    let mut other = Membership::from_items(membership.mesh(), membership.items()).unwrap();
+    membership.accept(change.clone()).unwrap();
+    assert_eq!(names(&membership), set_of(&["z2"]));
+    let new_set = membership.authority_set().1.clone();
+    let mut batch: Vec<_> =
+        regrants.into_iter().map(|grant| by(&new_set, &TrustItem::Grant(grant), &[1])).collect();
+    batch.push(change);
+    assert!(other.accept_all(batch).iter().all(Result::is_ok), "the set is looked at first");
+    assert_eq!(names(&other), set_of(&["z1", "z2"]));
+}
+
+#[test]
+fn a_revocation_by_a_key_that_was_removed_later_stays() {
+    let mut membership = mesh_of(2, 1);
+    let item = TrustItem::Grant(membership.draft_grant(request(1), NOW).unwrap());
+    let item = by(membership.authority_set().1, &item, &[1]);
+    membership.accept(item).unwrap();
+    let revoked = revocation(&membership, 1, 1, 5);
+    membership.accept(revoked).unwrap();
+    let change = next(&membership, &[1], 1, &[1]);
+    membership.accept(change).unwrap();
+    assert_eq!(names(&membership), set_of(&[]));
+}
+
+#[test]
+fn of_two_sets_after_the_same_one_the_one_that_removes_a_key_wins_in_any_order() {
+    let base = mesh_of(3, 1);
+    // Authority 2 was stolen: the thief adds a key of its own, the others remove the stolen one.
+    let thief = next(&base, &[0, 1, 2, 9], 1, &[2]);
+    let owners = next(&base, &[0, 1], 1, &[0]);
+    let mut longer = mesh_of(3, 1);
+    longer.accept(thief.clone()).unwrap();
+    let further = next(&longer, &[0, 1, 2, 9, 10], 1, &[9]);
+    let items = [thief, owners, further];
+    for order in [[0, 1, 2], [1, 0, 2], [0, 2, 1]] {
+        let mut membership = mesh_of(3, 1);
+        for index in order {
+            membership.accept(items[index].clone()).unwrap();
+        }
+        assert_eq!(in_force(&membership), keys(&[0, 1]), "{order:?}");
+    }
+}
+
+#[test]
+fn a_set_whose_predecessor_is_unknown_waits_for_it() {
+    let mut ahead = mesh();
+    let first = next(&ahead, &[0, 1], 1, &[0]);
+    ahead.accept(first.clone()).unwrap();
+    let second = next(&ahead, &[1], 1, &[1]);
+    let mut membership = mesh();
+    assert_eq!(membership.accept(second.clone()), Err(Rejected::UnknownPredecessor));
+    let both = membership.accept_all(vec![second, first]);
+    assert!(both.iter().all(Result::is_ok));
+    assert_eq!(in_force(&membership), keys(&[1]));
+}
+
+#[test]
+fn a_threshold_that_nobody_can_meet_is_refused() {
+    let refused = Membership::draft_first(keys(&[0]), 2, NOW);
+    assert_eq!(refused, Err(DraftError::Authorities(2, 1)));
+    let impossible = AuthoritySet { threshold: 0, ..first_set(1, 1) };
+    let item = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(impossible));
+    assert_eq!(Membership::new(item).err(), Some(Rejected::Malformed));
+}
+
+#[test]
+fn a_removed_key_cannot_fill_the_room_of_those_in_force() {
+    let mut membership = mesh_of(2, 1);
+    let old = membership.authority_set().1.clone();
+    let change = next(&membership, &[1], 1, &[1]);
+    membership.accept(change).unwrap();
+    let plain = by(&old, &careless(membership.mesh(), request(1), 1), &[0]);
+    let large = |number: u32| {
+        // Field 15 of type bytes, which no build knows: 7 kB in front of what counts.
+        let padding = [&[0x7a, 0xd8, 0x36][..], &number.to_be_bytes().repeat(1750)].concat();
+        let payload = [padding, plain.payload().to_vec()].concat();
+        let mut item = SignedTrustItem::from_parts(TrustKind::Grant, payload.into(), Vec::new());
+        item.sign(&authority(0));
+        item
+    };
+    let outcomes = membership.accept_all((0..1_300).map(large).collect());
+    assert!(outcomes[0].is_ok());
+    assert_eq!(outcomes.last(), Some(&Err(Rejected::Full)));
+    assert!(membership.size() <= zonemesh_core::membership::MAX_BYTES / 2);
+    let honest = grant(&membership, 3);
+    membership.accept(honest).unwrap();
+    assert!(membership.member(&name(3)).is_some());
+}

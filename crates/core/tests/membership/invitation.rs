@@ -1,0 +1,196 @@
+//! An invitation: its text, its proofs, and that one key uses it once.
+
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+use zonemesh_core::invitation::{
+    Invitation, InvitationError, InvitationId, InvitationSecret, Inviter, Issued, Joiner,
+    RedeemError, Redemptions,
+};
+use zonemesh_core::key::WireGuardPublicKey;
+use zonemesh_core::record::Gateway;
+use zonemesh_core::time::UnixMillis;
+
+use crate::mesh::{NOW, grant, identity, mesh, name, request};
+
+const LATER: UnixMillis = UnixMillis(NOW.0 + 24 * 3_600_000);
+
+fn invitation(number: u8) -> Invitation {
+    let membership = mesh();
+    let request = request(3);
+    Invitation {
+        id: InvitationId([number; 16]),
+        mesh: membership.mesh().clone(),
+        authority_set: membership.authority_set().0,
+        inviter: Inviter {
+            zone: name(0),
+            zone_key: identity(0).public_key(),
+            join_endpoints: vec!["203.0.113.1:51823".to_owned()],
+            gateways: vec![Gateway {
+                name: "z0-gw1".to_owned(),
+                wireguard_key: WireGuardPublicKey([5; 32]),
+                endpoints: vec!["203.0.113.1:51820".to_owned()],
+                tunnel_ips: vec![IpAddr::from([10, 255, 0, 0])],
+                registry_port: 51821,
+            }],
+            prefixes: vec!["10.10.0.0/24".parse().unwrap()],
+        },
+        zone: request.zone,
+        prefixes: request.prefixes,
+        tunnel_ips: request.tunnel_ips,
+        expires_at: LATER,
+        secret: InvitationSecret::from_bytes([number ^ 0x5a; 16]),
+    }
+}
+
+fn joiner(zone: u8) -> Joiner {
+    Joiner { zone_key: identity(zone).public_key(), wireguard_key: WireGuardPublicKey([zone; 32]) }
+}
+
+fn book(invitation: &Invitation) -> Redemptions {
+    let inviter = identity(0).public_key();
+    let mut book = Redemptions::new(invitation.mesh.clone(), inviter, Vec::new());
+    assert!(book.issue(invitation, NOW).0);
+    book
+}
+
+fn redeem(
+    book: &mut Redemptions,
+    invitation: &Invitation,
+    zone: u8,
+    now: UnixMillis,
+) -> Result<bool, RedeemError> {
+    let proof = invitation.prove(&joiner(zone));
+    let who = (joiner(zone), vec!["198.51.100.3:51820".to_owned()]);
+    book.redeem(invitation.id, who, &proof, now).map(|redeemed| redeemed.first)
+}
+
+#[test]
+fn an_invitation_is_one_base64_value_and_comes_back_whole() {
+    let invitation = invitation(1);
+    let text = invitation.to_text();
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+    assert!(text.chars().all(allowed) && text.len() < 2_000, "{}", text.len());
+    let wrapped = format!("\n  {}\n{}  \n", &text[..80], &text[80..]);
+    let back = Invitation::from_text(&wrapped).unwrap();
+    assert_eq!(back.hash(), invitation.hash());
+    assert_eq!(back.inviter, invitation.inviter);
+    assert_eq!(back.prove(&joiner(3)), invitation.prove(&joiner(3)), "the secret too");
+    assert!(!format!("{invitation:?}").contains("90, 90"), "and it does not reach a log");
+}
+
+#[test]
+fn what_is_no_invitation_is_told_apart() {
+    let text = invitation(1).to_text();
+    let error = |text: &str| Invitation::from_text(text).unwrap_err();
+    assert!(matches!(error("not base64!"), InvitationError::Base64(_)));
+    assert_eq!(error("AAAA"), InvitationError::Magic);
+    assert_eq!(error(&text[..400]), InvitationError::Damaged);
+    assert_eq!(error(&"A".repeat(40_000)), InvitationError::TooLarge(40_000));
+    assert_eq!(error("em9uZW1lc2gtaW52aXRhdGlvbi0yCg=="), InvitationError::Newer);
+}
+
+#[test]
+fn the_first_key_burns_it_and_may_ask_again_also_after_its_expiry() {
+    let invitation = invitation(1);
+    let mut book = book(&invitation);
+    assert_eq!(redeem(&mut book, &invitation, 3, NOW), Ok(true));
+    assert_eq!(redeem(&mut book, &invitation, 3, LATER.plus(1)), Ok(false));
+    assert_eq!(redeem(&mut book, &invitation, 4, NOW), Err(RedeemError::Used));
+    let counters = book.counters();
+    assert_eq!((counters.redeemed, counters.repeated), (1, 1));
+    assert!(counters.refused().any(|counted| counted == (RedeemError::Used, 1)));
+}
+
+#[test]
+fn what_expired_is_refused() {
+    let invitation = invitation(1);
+    let mut book = book(&invitation);
+    assert_eq!(redeem(&mut book, &invitation, 3, LATER), Err(RedeemError::Expired));
+    assert_eq!(redeem(&mut book, &invitation, 3, NOW), Ok(true), "the clock was wrong");
+}
+
+#[test]
+fn a_changed_invitation_redeems_nothing() {
+    let issued = invitation(1);
+    let mut book = book(&issued);
+    let changes: [fn(&mut Invitation); 6] = [
+        |i| i.prefixes = vec!["10.0.0.0/8".parse().unwrap()],
+        |i| i.inviter.zone_key = identity(9).public_key(),
+        |i| i.expires_at = LATER.plus(1),
+        |i| i.authority_set = [0; 32],
+        |i| i.secret = InvitationSecret::from_bytes([0; 16]),
+        |i| i.id = InvitationId([9; 16]),
+    ];
+    for change in changes {
+        let mut changed = invitation(1);
+        change(&mut changed);
+        assert_eq!(redeem(&mut book, &changed, 3, NOW), Err(RedeemError::Invalid));
+    }
+    assert_eq!(redeem(&mut book, &issued, 3, NOW), Ok(true), "and did not burn it");
+}
+
+#[test]
+fn a_proof_holds_for_its_keys_only() {
+    let invitation = invitation(1);
+    let mut book = book(&invitation);
+    let proof = invitation.prove(&joiner(3));
+    let other_tunnel = Joiner { wireguard_key: WireGuardPublicKey([9; 32]), ..joiner(3) };
+    let refused = book.redeem(invitation.id, (other_tunnel, Vec::new()), &proof, NOW);
+    assert_eq!(refused.err(), Some(RedeemError::Invalid));
+}
+
+#[test]
+fn the_joiner_believes_only_an_inviter_that_knows_the_secret_and_only_its_answer() {
+    let invitation = invitation(1);
+    let mut book = book(&invitation);
+    let proof = invitation.prove(&joiner(3));
+    let redeemed = book.redeem(invitation.id, (joiner(3), Vec::new()), &proof, NOW).unwrap();
+    let items = vec![grant(&mesh(), 3)];
+    let answer = redeemed.answer(&items);
+    assert!(invitation.verify_answer(&joiner(3), &items, &answer));
+    assert!(!invitation.verify_answer(&joiner(3), &[], &answer));
+    assert!(!invitation.verify_answer(&joiner(4), &items, &answer));
+    assert!(!invitation.verify_answer(&joiner(3), &items, &proof), "not the joiner's own");
+}
+
+#[test]
+fn the_book_survives_its_files() {
+    let invitation = invitation(1);
+    let mut first = book(&invitation);
+    redeem(&mut first, &invitation, 3, NOW).unwrap();
+    let files: Vec<_> = first.issued().map(Issued::to_file_bytes).collect();
+    let stored = files.iter().map(|bytes| Issued::from_file_bytes(bytes).unwrap()).collect();
+    let inviter = identity(0).public_key();
+    let mut second = Redemptions::new(invitation.mesh.clone(), inviter, stored);
+    assert_eq!(redeem(&mut second, &invitation, 4, NOW), Err(RedeemError::Used));
+    assert_eq!(redeem(&mut second, &invitation, 3, NOW), Ok(false));
+    let request = second.issued().next().unwrap().grant_request().unwrap();
+    assert_eq!(request.zone_key, identity(3).public_key());
+    assert!(Issued::from_file_bytes(&files[0][..20]).is_err());
+}
+
+#[test]
+fn what_expired_long_ago_leaves_the_book() {
+    let old = invitation(1);
+    let mut book = book(&old);
+    let month = LATER.plus(31 * 24 * 3_600_000);
+    let (entered, gone) = book.issue(&invitation(2), month);
+    assert!(entered);
+    assert_eq!(gone, [old.id]);
+    assert_eq!(book.issued().count(), 1);
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics_and_a_damaged_one_is_found(at in 0..500_usize, to in "[A-Za-z0-9+/=]", cut in 0..900_usize) {
+        let text = invitation(1).to_text();
+        let mut damaged = text.to_string();
+        let at = at % damaged.len();
+        damaged.replace_range(at..=at, &to);
+        if *damaged != **text {
+            prop_assert!(Invitation::from_text(&damaged).is_err());
+        }
+        prop_assert!(Invitation::from_text(&text[..cut.min(text.len() - 1)]).is_err());
+    }
+}

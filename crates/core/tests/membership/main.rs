@@ -1,0 +1,10 @@
+//! Members of a managed mesh: which items count, what follows from them, how a zone joins.
+
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod accept;
+mod authorities;
+mod invitation;
+mod mesh;
+mod model;
+mod registry;

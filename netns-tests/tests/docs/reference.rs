@@ -1,0 +1,191 @@
+//! The tables of REFERENCE.md name what the sources name, no more and no less.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use zonemesh_config::schema::SCHEMA;
+
+use crate::markdown::{read, rows, section};
+use crate::sources::{between, literals, source, sources, words};
+
+fn reference() -> String {
+    read("docs/REFERENCE.md")
+}
+
+/// The first cells of the rows under a heading.
+fn names(heading: &str) -> BTreeSet<String> {
+    rows(section(&reference(), heading)).into_iter().map(|row| row[0].clone()).collect()
+}
+
+#[test]
+fn every_configuration_key_stands_in_its_section_in_order() {
+    let text = reference();
+    let all = section(&text, "## Configuration");
+    let headings: Vec<&str> = all.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let expected: Vec<String> =
+        SCHEMA.iter().map(|section| format!("`{}`", section.heading())).collect();
+    assert_eq!(headings, expected);
+    for schema in SCHEMA {
+        let heading = format!("### `{}`", schema.heading());
+        let listed: Vec<String> =
+            rows(section(&text, &heading)).into_iter().map(|row| row[0].clone()).collect();
+        assert_eq!(listed, schema.keys, "{heading}");
+    }
+}
+
+/// What the annotated example says of a key: `required`, or its default.
+fn default_in_example(example: &str, heading: &str, key: &str) -> Option<String> {
+    let (_, inside) = example.split_once(&format!("\n{heading}\n"))?;
+    let assignment = format!("\n{key} = ");
+    let above = &inside[..inside.find(&assignment)?];
+    let lines = above.lines().rev().take_while(|line| line.starts_with('#'));
+    let comment: Vec<&str> = lines.map(|line| line.trim_start_matches(['#', ' '])).collect();
+    let comment = comment.into_iter().rev().collect::<Vec<_>>().join(" ");
+    match comment.split_once("Default: ") {
+        Some((_, default)) => Some(default.trim_end_matches('.').to_owned()),
+        None => comment.contains("Required").then(|| "required".to_owned()),
+    }
+}
+
+#[test]
+fn every_default_is_the_one_of_the_annotated_example() {
+    let (text, example) = (reference(), read("configs/zonemesh.example.toml"));
+    for schema in SCHEMA {
+        for row in rows(section(&text, &format!("### `{}`", schema.heading()))) {
+            if (schema.name, row[0].as_str()) == ("local_api", "token") {
+                continue;
+            }
+            let expected = default_in_example(&example, &schema.heading(), &row[0]);
+            assert_eq!(Some(&row[1]), expected.as_ref(), "{} of {}", row[0], schema.heading());
+        }
+    }
+}
+
+#[test]
+fn every_context_key_is_listed() {
+    let settings = source("crates/appliance/src/settings.rs");
+    let known = |word: &str| {
+        word.starts_with("ONEAPP_ZONEMESH_")
+            || ["ETH0_IP", "ONEGATE_ENDPOINT", "VMID", "TOKENTXT"].contains(&word)
+    };
+    let mut read_by_programs = words(&settings, known);
+    let appliance = read("packer/service_ZonemeshGateway/appliance.sh");
+    let params = between(&appliance, "ONE_SERVICE_PARAMS=(", "\n)");
+    let asked = params.split('\'').filter(|word| word.starts_with("ONEAPP_"));
+    read_by_programs.extend(asked.map(str::to_owned));
+    assert_eq!(names("## CONTEXT keys"), read_by_programs);
+}
+
+#[test]
+fn the_default_ports_of_flower_are_the_profiles() {
+    let flower = source("crates/appliance/src/flower.rs");
+    let profile = between(&flower, "pub const GRPC: Profile", "};");
+    let text = reference();
+    for row in rows(section(&text, "## CONTEXT keys")) {
+        let Some(port) =
+            row[0].strip_prefix("ONEAPP_ZONEMESH_").and_then(|key| key.strip_suffix("_PORT"))
+        else {
+            continue;
+        };
+        let field = format!("{}_port: {},", port.to_ascii_lowercase(), row[2]);
+        assert!(profile.contains(&field), "{field} is not in the profile");
+        assert!(section(&text, "## Ports").contains(&row[2]), "port {} is not listed", row[2]);
+    }
+}
+
+#[test]
+fn every_environment_variable_is_listed() {
+    let mut found = BTreeSet::new();
+    for folder in [
+        "cli/src",
+        "daemon/src",
+        "crates/appliance/src",
+        "crates/superlink/src",
+        "crates/supernode/src",
+        "crates/tunnel/src",
+    ] {
+        let source = sources(folder);
+        for line in source.lines().filter(|line| line.contains("env")) {
+            let marks = ["env = \"", "env::var(\"", "env::var_os(\"", "try_from_env(\""];
+            let names = marks.iter().filter_map(|mark| line.split_once(mark)?.1.split('"').next());
+            found.extend(names.map(str::to_owned));
+            found.extend(line.contains("try_from_default_env").then(|| "RUST_LOG".to_owned()));
+        }
+        // Read by the shim inside Flower's processes.
+        found.extend(words(&source, |word| word.starts_with("ZONEMESH_GRPC_")));
+    }
+    assert_eq!(names("## Environment variables"), found);
+}
+
+/// `Name = 7,` of an enum of exit codes.
+fn exit_codes(path: &str) -> BTreeSet<u8> {
+    let text = source(path);
+    let body = between(&text, "enum Exit {", "\n}");
+    let number = |line: &str| line.split_once(" = ")?.1.trim_end_matches(',').parse().ok();
+    body.lines().filter_map(number).collect()
+}
+
+#[test]
+fn every_exit_code_is_listed_for_the_programs_that_end_with_it() {
+    // clap ends with 0 and 2 in every program.
+    let clap = BTreeSet::from([0, 2]);
+    let startup = source("crates/appliance/src/startup.rs");
+    assert!(startup.contains("pub const CONFIGURATION: u8 = 7;") && startup.contains("else { 1 }"));
+    let expected = [
+        &exit_codes("cli/src/failure.rs") | &clap,
+        &exit_codes("daemon/src/failure.rs") | &clap,
+        &BTreeSet::from([1, 7]) | &clap,
+    ];
+    let rows = rows(section(&reference(), "## Exit codes"));
+    let codes: Vec<u8> = rows.iter().map(|row| row[0].parse().expect("a number")).collect();
+    assert_eq!(codes, (0..=9).collect::<Vec<u8>>());
+    for (column, expected) in (2..).zip(expected) {
+        let listed: BTreeSet<u8> = rows
+            .iter()
+            .filter(|row| row[column] == "yes")
+            .map(|row| row[0].parse().expect("a number"))
+            .collect();
+        assert_eq!(listed, expected, "column {column}");
+    }
+}
+
+#[test]
+fn every_drop_reason_is_listed_in_order() {
+    let text = source("crates/tunnel/src/dropped.rs");
+    let list = between(&text, "\nreasons! {\n", "\n}");
+    let reasons: Vec<&str> = literals(list).collect();
+    let listed: Vec<String> = rows(section(&reference(), "## Dropped packets"))
+        .into_iter()
+        .map(|row| row[0].clone())
+        .collect();
+    assert_eq!(listed, reasons);
+}
+
+#[test]
+fn every_outcome_of_a_record_is_listed() {
+    let text = source("crates/core/src/registry/outcome.rs");
+    let accepted = between(&text, "const NAMES: [&'static str; 3] = [", "]");
+    let names: BTreeSet<String> = literals(&text)
+        .filter(|word| text.contains(&format!("=> \"{word}\"")))
+        .map(str::to_owned)
+        .collect();
+    let expected: BTreeSet<String> = literals(accepted).map(str::to_owned).chain(names).collect();
+    assert!(expected.len() >= 13, "the outcomes were not found: {expected:?}");
+    assert_eq!(self::names("## Records taken and refused"), expected);
+}
+
+#[test]
+fn every_port_of_the_configuration_stands_in_the_list_of_ports() {
+    let text = reference();
+    let ports = section(&text, "## Ports");
+    let defaults: BTreeMap<String, String> = SCHEMA
+        .iter()
+        .flat_map(|schema| rows(section(&text, &format!("### `{}`", schema.heading()))))
+        .map(|row| (row[0].clone(), row[1].clone()))
+        .collect();
+    for key in ["listen_port", "port"] {
+        assert!(ports.contains(&defaults[key]), "{key} = {} is not listed", defaults[key]);
+    }
+    let local = source("crates/appliance/src/settings.rs");
+    let port = between(&local, "LOCAL_API_PORT: u16 = ", ";");
+    assert!(ports.contains(&format!("TCP {port}")), "the local API's port {port} is not listed");
+}

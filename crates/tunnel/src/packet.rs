@@ -136,7 +136,12 @@ pub(crate) mod samples {
                 protocol,
                 transport.len(),
             );
-        packet[start + at..start + at + 2].copy_from_slice(&crate::checksum::finish(sum));
+        let mut checksum = crate::checksum::finish(sum);
+        // RFC 768: a UDP checksum of zero is sent as all ones.
+        if protocol == 17 && checksum == [0, 0] {
+            checksum = [0xff, 0xff];
+        }
+        packet[start + at..start + at + 2].copy_from_slice(&checksum);
         packet
     }
 }

@@ -233,7 +233,7 @@ impl Opened {
             engine.dropped.add(Dropped::TunRefused, written.refused);
         }
         if written.merging_refused {
-            tracing::debug!("the TUN device refuses merged packets");
+            tracing::warn!("slow receiving for a minute: the TUN device refuses merged packets");
             engine.merging.start(now.instant);
         }
         self.merger.clear();

@@ -118,7 +118,7 @@ impl Engine {
         if self.udp.takes_runs() && !peer.segmentation.is_on(now.instant) {
             match self.udp.send(transmit) {
                 Err(error) if is_about_segmentation(&error) => {
-                    tracing::debug!(peer = ?peer.key, %error, "many datagrams at once are refused");
+                    tracing::warn!(peer = ?peer.key, %error, "slow sending for a minute: no batches on this path");
                     peer.segmentation.start(now.instant);
                 }
                 result => return self.account(peer, transmit.bytes.len(), result),

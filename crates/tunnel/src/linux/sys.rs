@@ -2,6 +2,7 @@
 //!
 //! Turns -1 into [`io::Error`] and sizes into the types of the C interface; decides nothing.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 
@@ -77,6 +78,14 @@ pub(crate) fn interface_ioctl(
 ) -> io::Result<()> {
     // SAFETY: all ioctls used with this function read and write one `ifreq` and nothing else.
     check(unsafe { libc::ioctl(fd, request, std::ptr::from_mut(argument)) }).map(drop)
+}
+
+/// Sets how long the header before each packet of a TUN is: a persistent device keeps the size
+/// that its last owner wanted.
+pub(crate) fn set_vnet_header_size(tun: &File, size: usize) -> io::Result<()> {
+    let size = libc::c_int::try_from(size).map_err(io::Error::other)?;
+    // SAFETY: this ioctl reads one int, which lives until the call returns.
+    check(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const size) }).map(drop)
 }
 
 /// The answer to SIOCGIFMTU.

@@ -45,6 +45,9 @@ impl Tun {
             (libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short;
         sys::interface_ioctl(file.as_raw_fd(), libc::TUNSETIFF, &mut request)
             .map_err(|source| refused(name, source))?;
+        sys::set_vnet_header_size(&file, crate::edge::VNET_HEADER).map_err(|source| {
+            StartError::System { action: "set the header size of the TUN device", source }
+        })?;
         let index = sys::interface_index(name);
         let offloads = ask_for_offloads(&file, wanted);
         let none = Allowed { tcp: false, udp: false };

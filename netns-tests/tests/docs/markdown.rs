@@ -50,6 +50,14 @@ pub(crate) fn documents(folder: &str) -> Vec<String> {
     found
 }
 
+/// The documents of the project; what the build leaves behind is not looked at.
+pub(crate) fn all_documents() -> Vec<String> {
+    let folders = ["docs", "packer", "oneflow", "configs", "netns-tests", "crates"];
+    let mut all: Vec<String> = folders.iter().flat_map(|folder| documents(folder)).collect();
+    all.extend(root().join("README.md").is_file().then(|| "README.md".to_owned()));
+    all
+}
+
 /// The fenced blocks of a document, in order.
 pub(crate) fn blocks(document: &str) -> Vec<Block> {
     let mut blocks = Vec::new();

@@ -6,12 +6,18 @@
 mod bad_certificate_of_a_superlink;
 mod bad_input;
 mod bad_input_of_companions;
+#[path = "../docs/documented_commands.rs"]
+mod documented_commands;
 mod federation_across_three_zones;
 mod forged_zone_record;
 mod gateway_killed_and_restarted;
 mod idle_outage_of_5_minutes;
 mod inner_source_of_another_zone;
+#[path = "../docs/markdown.rs"]
+mod markdown;
 mod nothing_leaves_in_the_clear;
+#[path = "../docs/quick_start.rs"]
+mod quick_start;
 mod superlink_restart_with_database;
 mod supernode_boots_before_superlink;
 mod wan_cut_of_30_s_mid_round;

@@ -193,11 +193,10 @@ impl Gateway {
     ///
     /// # Errors
     /// When the daemon has none.
-    pub fn local_api_fingerprint(&mut self) -> Result<String> {
-        let log = self.daemon()?.output()?;
-        let line = log.lines().find_map(|line| line.split_once("fingerprint="));
-        let pin = line.and_then(|(_, rest)| rest.split_whitespace().next());
-        pin.map(str::to_owned).with_context(|| format!("no fingerprint in the log:\n{log}"))
+    pub fn local_api_fingerprint(&self) -> Result<String> {
+        let status = self.ask(&["status"])?;
+        let pin = status["local_api_fingerprint"].as_str().map(str::to_owned);
+        pin.with_context(|| format!("no fingerprint of the local API in {status}"))
     }
 
     /// Keeps `kill -9` and a new start together: what a crash and its supervisor do.

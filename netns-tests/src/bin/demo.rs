@@ -126,7 +126,7 @@ fn train(story: &Story, federation: &mut Federation) -> Result<Outcome> {
 }
 
 fn rounds(outcome: &Outcome) -> String {
-    let lines = (1..).zip(&outcome.loss).map(|(round, loss)| format!("{round}   loss {loss:.9}"));
+    let lines = (1..).zip(&outcome.loss).map(|(round, loss)| format!("{round}   loss {loss:.3e}"));
     lines.collect::<Vec<_>>().join("\n")
 }
 

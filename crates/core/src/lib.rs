@@ -9,6 +9,7 @@ pub mod keepalive;
 pub mod key;
 pub mod membership;
 pub mod name;
+pub mod neighbours;
 pub mod pace;
 pub mod prefix;
 pub mod record;

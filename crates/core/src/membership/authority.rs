@@ -18,6 +18,7 @@ const MAX_SETS: usize = 256;
 
 type Signers = BTreeSet<AuthorityPublicKey>;
 
+#[derive(Clone)]
 pub(super) struct Authorities {
     first: SetHash,
     sets: BTreeMap<SetHash, AuthoritySet>,

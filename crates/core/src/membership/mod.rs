@@ -41,6 +41,7 @@ pub const MAX_ITEMS: usize = 16_384;
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// An item that is held.
+#[derive(Clone)]
 struct Held {
     signed: SignedTrustItem,
     item: TrustItem,
@@ -48,11 +49,13 @@ struct Held {
 }
 
 /// Who belongs to a managed mesh.
+#[derive(Clone)]
 pub struct Membership {
     mesh: MeshId,
     authorities: authority::Authorities,
     items: BTreeMap<ItemId, Held>,
     bytes: usize,
+    root: RootHash,
     revoked: BTreeSet<ZonePublicKey>,
     applied: applied::Applied,
     counters: Counters,
@@ -74,11 +77,13 @@ impl Membership {
             authorities: authority::Authorities::new(hash, set, &signers)?,
             items: BTreeMap::new(),
             bytes: 0,
+            root: RootHash::default(),
             revoked: BTreeSet::new(),
             applied: applied::Applied::default(),
             counters: Counters::default(),
         };
         new.hold(Held { signed: first, item, signers });
+        new.apply();
         Ok(new)
     }
 
@@ -182,6 +187,9 @@ impl Membership {
 
     fn apply(&mut self) {
         self.applied = applied::apply(self.grants_in_force(), &self.revoked);
+        let mut hash = Sha256::new_with_prefix(b"zonemesh trust items v1\0");
+        self.items.keys().for_each(|id| hash.update(id.0));
+        self.root = hash.finalize().into();
     }
 
     fn grants_in_force(&self) -> impl Iterator<Item = (ItemId, &Grant)> {
@@ -273,9 +281,7 @@ impl Membership {
     /// All items in one hash.
     #[must_use]
     pub fn root_hash(&self) -> RootHash {
-        let mut hash = Sha256::new_with_prefix(b"zonemesh trust items v1\0");
-        self.items.keys().for_each(|id| hash.update(id.0));
-        hash.finalize().into()
+        self.root
     }
 
     /// Bytes of all items.

@@ -67,7 +67,8 @@ impl Registry {
     /// What is held, in one hash.
     #[must_use]
     pub fn root_hash(&self) -> RootHash {
-        vector::root_hash(self.present_records().map(|(zone, held)| (zone, held.head())))
+        let heads = || self.present_records().map(|(zone, held)| (zone, held.head()));
+        *self.root.get_or_init(|| vector::root_hash(heads()))
     }
 
     fn present_records(&self) -> impl Iterator<Item = (&ZoneName, &Held)> {

@@ -15,6 +15,7 @@ mod trust;
 mod vector;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use crate::key::{ZoneIdentity, ZonePublicKey};
 use crate::membership::Membership;
@@ -60,6 +61,8 @@ pub struct Registry {
     members: BTreeMap<ZoneName, Member>,
     trust: trust::Trust,
     held: BTreeMap<ZoneName, Held>,
+    /// The hash over `held`, until that changes.
+    root: OnceLock<RootHash>,
     own: own::Own,
     counters: Counters,
 }
@@ -91,6 +94,7 @@ impl Registry {
             trust: trust::Trust::configured(members.clone()),
             members,
             held: BTreeMap::new(),
+            root: OnceLock::new(),
             own: own::Own::new(zone, identity, incarnation),
             counters: Counters::default(),
         })
@@ -112,6 +116,7 @@ impl Registry {
             trust: trust::Trust::configured(member::check(configured)?),
             members: BTreeMap::new(),
             held: BTreeMap::new(),
+            root: OnceLock::new(),
             own: own::Own::new(zone, identity, incarnation),
             counters: Counters::default(),
         };
@@ -140,8 +145,8 @@ impl Registry {
             Some(present) if !candidate.head().supersedes(&present.head()) => {
                 return Err(Rejected::Outdated);
             }
-            _ => self.held.insert(zone.clone(), candidate),
-        };
+            _ => self.hold(candidate),
+        }
         Ok(zone)
     }
 
@@ -175,7 +180,7 @@ impl Registry {
         self.check_bounds(&candidate)?;
         match (newer, cloned) {
             (true, _) => {
-                self.held.insert(zone.clone(), candidate);
+                self.hold(candidate);
                 Ok(Accepted::Stored(zone))
             }
             (false, true) => Err(Rejected::CloneRefused),
@@ -210,6 +215,11 @@ impl Registry {
     ) -> Result<Held, Rejected> {
         let member = self.members.get(&record.zone).ok_or(Rejected::UnknownZone)?;
         Ok(held((record, signed), member.key, received_at))
+    }
+
+    fn hold(&mut self, candidate: Held) {
+        self.root.take();
+        self.held.insert(candidate.record.zone.clone(), candidate);
     }
 
     fn check_bounds(&self, candidate: &Held) -> Result<(), Rejected> {

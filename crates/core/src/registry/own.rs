@@ -195,7 +195,7 @@ impl Registry {
         self.own.jump.due_at = None;
         self.own.draft = Some(record.content.clone());
         let held = super::held((record, signed.clone()), self.own.key(), now);
-        self.held.insert(self.own.zone.clone(), held);
+        self.hold(held);
         Ok(Published { record: signed, version, changed: true })
     }
 }

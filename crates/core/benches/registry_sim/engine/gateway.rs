@@ -1,0 +1,131 @@
+//! Gateways of the simulator: names, keys, grants, records of 1.6 kB, and what can befall a disk.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
+use zonemesh_core::membership::{
+    AuthorityIdentity, GrantRequest, Membership, SignedTrustItem, TrustItem, sign,
+};
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::record::{
+    CaCertificate, CaSet, CaState, Gateway, ProtocolRange, SignedRecord, ZoneDraft,
+};
+use zonemesh_core::registry::Registry;
+use zonemesh_core::time::UnixMillis;
+
+use super::{START, Sim};
+
+pub(crate) fn name(zone: u32) -> ZoneName {
+    format!("zone-{zone:04}").parse().unwrap()
+}
+
+pub(crate) fn identity(zone: u32) -> ZoneIdentity {
+    let mut seed = [7; 32];
+    seed[..4].copy_from_slice(&zone.to_be_bytes());
+    ZoneIdentity::from_seed(&seed)
+}
+
+fn authority() -> AuthorityIdentity {
+    AuthorityIdentity::from_seed(&[1; 32])
+}
+
+fn tunnel_ip(zone: u32) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from(0x0aff_0000 + zone + 1))
+}
+
+/// What a zone is granted.
+pub(crate) fn request(zone: u32) -> GrantRequest {
+    let prefix = Ipv4Addr::from(0x6440_0000 + (zone << 8));
+    GrantRequest {
+        zone: name(zone),
+        zone_key: identity(zone).public_key(),
+        prefixes: vec![format!("{prefix}/24").parse().unwrap()],
+        tunnel_ips: vec![tunnel_ip(zone)],
+    }
+}
+
+/// A mesh of one authority and `zones` members.
+pub(crate) fn membership(zones: u32) -> Membership {
+    let keys = [authority().public_key()].into();
+    let set = Membership::draft_first(keys, 1, START).unwrap();
+    let first = sign(&set, &TrustItem::AuthoritySet(set.clone()), &[&authority()]);
+    let mut membership = Membership::new(first).unwrap();
+    let base = membership.clone();
+    let grants = (0..zones).map(|zone| {
+        let mut grant = base.draft_grant(request(zone), START).unwrap();
+        grant.serial = u64::from(zone) + 1;
+        sign(&set, &TrustItem::Grant(grant), &[&authority()])
+    });
+    let outcomes = membership.accept_all(grants.collect());
+    assert!(outcomes.iter().all(Result::is_ok));
+    membership
+}
+
+/// A zone's revocation, as the authority signs it.
+pub(crate) fn revocation(membership: &Membership, zone: u32) -> SignedTrustItem {
+    let revocation = membership.draft_revocation(&name(zone), "simulated", START).unwrap();
+    sign(membership.authority_set().1, &TrustItem::Revocation(revocation), &[&authority()])
+}
+
+pub(crate) fn registry(zone: u32, trust: Membership, now: UnixMillis) -> Registry {
+    Registry::managed((name(zone), identity(zone)), Vec::new(), trust, now.0).unwrap()
+}
+
+/// What a zone says; `port` tells apart one content from another.
+pub(crate) fn draft(zone: u32, port: u16) -> ZoneDraft {
+    let body = "MIIB".repeat(330);
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+    ZoneDraft {
+        gateways: vec![Gateway {
+            name: format!("{}-gw1", name(zone)),
+            wireguard_key: WireGuardPublicKey([9; 32]),
+            endpoints: vec!["203.0.113.1:51820".to_owned()],
+            tunnel_ips: vec![tunnel_ip(zone)],
+            registry_port: port,
+        }],
+        prefixes: request(zone).prefixes,
+        superlinks: Vec::new(),
+        ca_sets: vec![CaSet {
+            federation: "health-eu".parse().unwrap(),
+            certificates: vec![CaCertificate { pem, state: CaState::Active }],
+        }],
+        protocol: ProtocolRange::CURRENT,
+    }
+}
+
+/// What is left of a disk.
+pub(crate) enum Disk {
+    /// All of it.
+    Kept,
+    /// Keys and trust items only, as after `zonemesh state restore`.
+    Wiped,
+    /// An old snapshot.
+    Old(Vec<SignedRecord>),
+}
+
+impl Sim {
+    /// The records on a gateway's disk now.
+    pub(crate) fn snapshot(&self, node: usize) -> Vec<SignedRecord> {
+        self.nodes[node].registry.records().map(|held| held.signed.clone()).collect()
+    }
+
+    /// A gateway starts anew with what its disk still holds, and says `port` again. Its clock may
+    /// be `behind`, so that a lost counter starts below what the zone has said before.
+    pub(crate) fn restart(&mut self, node: usize, disk: Disk, port: u16, behind: u64) {
+        let records = match disk {
+            Disk::Kept => self.snapshot(node),
+            Disk::Wiped => Vec::new(),
+            Disk::Old(records) => records,
+        };
+        self.drop_streams(node);
+        let zone = self.nodes[node].zone;
+        let trust = self.nodes[node].registry.membership().unwrap().clone();
+        let mut new = registry(zone, trust, UnixMillis(self.now.0 - behind));
+        for record in records {
+            // A record of a zone that was revoked since is rightly left out.
+            let _restored_or_not = new.restore(record, self.now);
+        }
+        self.nodes[node].registry = new;
+        self.publish(node, port);
+    }
+}

@@ -1,0 +1,31 @@
+//! Bytes on the wire: the protobuf form, and what carries it.
+
+use zonemesh_core::replication::Body;
+
+/// gRPC 5, HTTP/2 9, TLS 22, TCP and IP 52, WireGuard, UDP and IP 60.
+const PACKET_BYTES: u64 = 148;
+/// TCP's acknowledgement.
+const ACK_BYTES: u64 = 112;
+/// TCP, mutual TLS 1.3 with small certificates, HTTP/2 settings; both ends.
+pub(crate) const HANDSHAKE_BYTES: u64 = 6_000;
+/// A ping of HTTP/2 and its answer, from both ends, each 60 s.
+pub(crate) const PINGS_BYTES_PER_S: f64 = 4.0 * 170.0 / 60.0;
+
+/// The clock of a message.
+const CLOCK_BYTES: usize = 26;
+
+pub(crate) fn wire_bytes(body: &Body) -> u64 {
+    let payload = match body {
+        Body::Hello(hello) => 160 + hello.zone.as_str().len(),
+        Body::Versions(versions) => {
+            let heads = versions.records.keys().map(|zone| zone.as_str().len() + 26);
+            let ids = versions.trust.as_ref().map_or(0, |ids| ids.len() * 34);
+            heads.sum::<usize>() + ids
+        }
+        Body::Items(items) => items.iter().map(|item| item.size() + 8).sum(),
+        Body::Trust(items) => items.iter().map(|item| item.size() + 16).sum(),
+        Body::Digest(_) => 70,
+    };
+    let payload = (payload + CLOCK_BYTES) as u64;
+    payload + payload.div_ceil(1300) * PACKET_BYTES + ACK_BYTES
+}

@@ -1,8 +1,61 @@
-//! The `make` targets that documents name exist.
+//! Links lead somewhere, and the `make` targets that documents name exist.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
-use crate::markdown::{all_documents, read};
+use crate::markdown::{all_documents, read, root};
+
+/// The targets of `[text](target)` outside code.
+fn targets(document: &str) -> Vec<String> {
+    let mut fenced = false;
+    let mut found = Vec::new();
+    for line in document.lines() {
+        fenced ^= line.starts_with("```");
+        if fenced || line.starts_with("    ") {
+            continue;
+        }
+        let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join("`");
+        let targets = prose.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+        found.extend(targets.map(|(target, _)| target.to_owned()));
+    }
+    found
+}
+
+/// The anchor that a heading gets: lower case, spaces to dashes, no punctuation.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().chars().filter_map(|c| match c {
+        ' ' => Some('-'),
+        '-' | '_' => Some(c),
+        c if c.is_alphanumeric() => Some(c.to_ascii_lowercase()),
+        _ => None,
+    });
+    kept.collect()
+}
+
+#[test]
+fn every_relative_link_leads_to_a_file_and_a_heading() {
+    let mut seen = 0;
+    // The front page is written last, with links to pages that are still to come.
+    for document in all_documents().into_iter().filter(|path| path != "README.md") {
+        let text = read(&document);
+        let folder = Path::new(&document).parent().expect("a file lies in a folder");
+        for target in targets(&text).iter().filter(|target| !target.contains("://")) {
+            seen += 1;
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let path = if file.is_empty() { document.clone() } else { inside(folder, file) };
+            assert!(root().join(&path).exists(), "{document}: {target} leads nowhere");
+            if !heading.is_empty() {
+                let known = read(&path).lines().any(|l| l.starts_with('#') && anchor(l) == heading);
+                assert!(known, "{document}: {path} has no heading for #{heading}");
+            }
+        }
+    }
+    assert!(seen > 100, "only {seen} links were found");
+}
+
+fn inside(folder: &Path, file: &str) -> String {
+    folder.join(file).to_str().expect("a name in UTF-8").to_owned()
+}
 
 /// What follows `make` in code: `make demo`, `make demo KEEP=1`.
 fn make_targets(document: &str) -> BTreeSet<String> {
@@ -46,7 +99,9 @@ fn every_make_target_that_is_named_exists() {
 }
 
 #[test]
-fn targets_are_found_in_code_only() {
+fn code_and_links_are_told_apart() {
+    assert_eq!(targets("a [b](c.md) `[d](e)`\n```\n[f](g)\n```\n[h](i#j)"), ["c.md", "i#j"]);
+    assert_eq!(anchor("## State of a companion"), "state-of-a-companion");
     let named = make_targets(&code("make sure\n`make demo KEEP=1`\n\n    make test  # x\n"));
     assert_eq!(named.into_iter().collect::<Vec<_>>(), ["demo", "test"]);
 }

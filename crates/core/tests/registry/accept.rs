@@ -95,6 +95,17 @@ fn only_a_newer_version_replaces_what_is_held() {
 }
 
 #[test]
+fn a_record_dated_far_ahead_orders_nothing() {
+    let mut registry = registry(0, 2);
+    let mut ahead = record(1, 1, draft(1, 1));
+    ahead.issued_at = NOW.plus(u64::MAX);
+    registry.accept(SignedRecord::sign(&ahead, &identity(1)), NOW).unwrap();
+    assert_eq!(registry.accept(signed(1, 2, 2), NOW), Ok(Accepted::Stored(name(1))));
+    let replayed = SignedRecord::sign(&ahead, &identity(1));
+    assert_eq!(registry.accept(replayed, NOW), Err(Rejected::Outdated));
+}
+
+#[test]
 fn two_records_of_one_version_raise_an_alarm_and_the_lower_hash_stays_everywhere() {
     let (a, b) = (signed(1, 1, 1), signed(1, 1, 2));
     let (mut first, mut second) = (registry(0, 2), registry(0, 2));

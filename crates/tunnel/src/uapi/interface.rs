@@ -49,14 +49,24 @@ impl Interface {
         self.tunnel.is_running()
     }
 
+    /// Why packets went nowhere so far, as `reason=count` with spaces between.
+    pub(crate) fn dropped(&self) -> String {
+        let dropped = self.tunnel.status().dropped.into_iter();
+        let counted = dropped.filter(|(_, count)| *count > 0);
+        counted.map(|(reason, count)| format!("{reason}={count}")).collect::<Vec<_>>().join(" ")
+    }
+
     /// Carries out a `set` as a whole.
     pub(crate) fn set(&mut self, request: SetRequest) -> Result<(), Errno> {
         let mut config = self.config.clone();
         let mut has_private_key = self.has_private_key;
         if let Some(key) = request.private_key {
             has_private_key = *key.to_bytes() != [0; 32];
-            config.private_key =
-                if has_private_key { key } else { random_key().map_err(|e| errno(&e))? };
+            config.private_key = if has_private_key {
+                clamped(&key)
+            } else {
+                random_key().map_err(|e| errno(&e))?
+            };
         }
         config.listen_port = request.listen_port.unwrap_or(config.listen_port);
         config.fwmark = request.fwmark.map_or(config.fwmark, |mark| (mark != 0).then_some(mark));
@@ -206,7 +216,15 @@ fn random_key() -> Result<WireGuardPrivateKey, StartError> {
         action: "draw a random key",
         source: source.into(),
     })?;
-    Ok(WireGuardPrivateKey::from_bytes(bytes))
+    Ok(clamped(&WireGuardPrivateKey::from_bytes(bytes)))
+}
+
+/// The key as it is used: what `wg show` prints is what was put to work (RFC 7748, section 5).
+fn clamped(key: &WireGuardPrivateKey) -> WireGuardPrivateKey {
+    let mut bytes = key.to_bytes();
+    bytes[0] &= 248;
+    bytes[31] = bytes[31] & 127 | 64;
+    WireGuardPrivateKey::from_bytes(*bytes)
 }
 
 fn errno(error: &StartError) -> Errno {

@@ -1,7 +1,7 @@
 //! The WireGuard UAPI on a unix socket: what `wg show`, `wg set` and `wg setconf` speak.
 //!
-//! One connection at a time, each with a deadline and a limit, so that none can hold up the next
-//! for long. The socket is for root alone, because an answer contains the private key.
+//! Each connection has a thread, a deadline and a limit, so that none can hold up another. The
+//! socket is for root alone, because an answer contains the private key.
 //! Specification: <https://www.wireguard.com/xplatform/>.
 
 mod interface;
@@ -13,6 +13,8 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use self::interface::Interface;
@@ -26,6 +28,8 @@ const FOLDER: &str = "/var/run/wireguard";
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest request: 130 000 allowed IPs in their longest form fit.
 const LONGEST: u64 = 16 << 20;
+/// Connections at once; more are closed unheard.
+const CLIENTS: usize = 16;
 
 /// Why an interface cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -55,26 +59,55 @@ pub enum ServeError {
 pub fn serve(name: &str, mtu: u16) -> Result<(), ServeError> {
     // Before any thread starts: they are to inherit the blocked signals.
     let termination = Termination::block().map_err(ServeError::Wait)?;
-    let mut interface = Interface::create(name, mtu)?;
+    let interface = Arc::new(Mutex::new(Interface::create(name, mtu)?));
     let socket = Socket::bind(name)?;
     let never = StopSignal::new().map_err(ServeError::Wait)?;
     let fds = [socket.listener.as_raw_fd(), termination.as_raw_fd()];
     let mut poller = Poller::new(&fds, never);
+    let mut clients = Clients::default();
     tracing::info!(interface = name, "ready");
-    while interface.is_running() {
+    while lock(&interface).is_running() {
         match poller.wait_timeout(Duration::from_secs(1)).map_err(ServeError::Wait)? {
             Wake::Ready(0) => {}
-            Wake::Ready(0b01) => {
-                if let Ok((stream, _)) = socket.listener.accept()
-                    && let Err(error) = converse(&stream, &mut interface)
-                {
-                    tracing::debug!(%error, "a client left");
-                }
-            }
+            Wake::Ready(0b01) => clients.admit(&socket.listener, &interface),
             _ => break,
         }
     }
+    tracing::info!(interface = name, dropped = lock(&interface).dropped(), "stopping");
     Ok(())
+}
+
+/// A request that panicked has changed nothing that another could not: the lock stays usable.
+fn lock(interface: &Mutex<Interface>) -> MutexGuard<'_, Interface> {
+    interface.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The threads of those who are connected. What they still wait for ends with the process.
+#[derive(Default)]
+struct Clients(Vec<JoinHandle<()>>);
+
+impl Clients {
+    fn admit(&mut self, listener: &UnixListener, interface: &Arc<Mutex<Interface>>) {
+        // Whoever connected may be gone again.
+        let Ok((stream, _)) = listener.accept() else {
+            return;
+        };
+        self.0.retain(|client| !client.is_finished());
+        if self.0.len() >= CLIENTS {
+            tracing::warn!(clients = CLIENTS, "a connection was closed: too many at once");
+            return;
+        }
+        let interface = Arc::clone(interface);
+        let spawned = thread::Builder::new().name("zm-uapi".to_owned()).spawn(move || {
+            if let Err(error) = converse(&stream, &interface) {
+                tracing::debug!(%error, "a client left");
+            }
+        });
+        match spawned {
+            Ok(client) => self.0.push(client),
+            Err(error) => tracing::warn!(%error, "a connection was closed: no thread for it"),
+        }
+    }
 }
 
 /// The socket, which is removed with its owner.
@@ -114,7 +147,7 @@ impl Drop for Socket {
 }
 
 /// Answers the requests of one client.
-fn converse(mut stream: &UnixStream, interface: &mut Interface) -> io::Result<()> {
+fn converse(mut stream: &UnixStream, interface: &Mutex<Interface>) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -124,15 +157,17 @@ fn converse(mut stream: &UnixStream, interface: &mut Interface) -> io::Result<()
         let (mut answer, result) = match first.trim_end() {
             "get=1" => {
                 read_blank_line(&mut reader)?;
-                (interface.get(), Ok(()))
+                (lock(interface).get(), Ok(()))
             }
-            "set=1" => (String::new(), read_set(&mut reader)?.and_then(|set| interface.set(set))),
-            _ => (String::new(), Err(INVALID)),
+            "set=1" => {
+                let request = read_set(&mut reader)?;
+                (String::new(), request.and_then(|request| lock(interface).set(request)))
+            }
+            _ => return stream.write_all(closing(Err(INVALID)).as_bytes()),
         };
-        let errno = result.err().map_or(0, |Errno(errno)| -errno);
-        answer.push_str(&format!("errno={errno}\n\n"));
+        answer.push_str(&closing(result));
         stream.write_all(answer.as_bytes())?;
-        if result.is_err() {
+        if result == Err(TOO_LONG) {
             return Ok(());
         }
         first.clear();
@@ -141,14 +176,21 @@ fn converse(mut stream: &UnixStream, interface: &mut Interface) -> io::Result<()
     Ok(())
 }
 
+/// The lines that end every answer.
+fn closing(result: Result<(), Errno>) -> String {
+    let errno = result.err().map_or(0, |Errno(errno)| -errno);
+    format!("errno={errno}\n\n")
+}
+
 fn read_blank_line(reader: &mut impl io::BufRead) -> io::Result<()> {
     let mut blank = String::new();
     reader.read_line(&mut blank).map(drop)
 }
 
-/// Reads up to the blank line that ends a request, or its limit.
+/// Reads up to the blank line that ends a request, or its limit; also behind a mistake, as whoever
+/// is still writing would not read the answer.
 fn read_set(reader: &mut impl io::BufRead) -> io::Result<Result<SetRequest, Errno>> {
-    let mut request = SetRequest::default();
+    let mut request = Ok(SetRequest::default());
     let mut text = zeroize::Zeroizing::new(String::new());
     loop {
         text.clear();
@@ -157,10 +199,11 @@ fn read_set(reader: &mut impl io::BufRead) -> io::Result<Result<SetRequest, Errn
         }
         let line = text.trim_end_matches('\n');
         if line.is_empty() {
-            return Ok(Ok(request));
+            return Ok(request);
         }
-        if let Err(errno) = request.take_line(line) {
-            return Ok(Err(errno));
+        let taken = request.as_mut().map_or(Ok(()), |request| request.take_line(line));
+        if let Err(errno) = taken {
+            request = Err(errno);
         }
     }
 }

@@ -61,6 +61,8 @@ reasons! {
     HandshakeMac => "handshake_mac",
     /// Handshake: too many at once, answered with a cookie.
     HandshakeCookie => "handshake_cookie",
+    /// Handshake: under load, more from one source than its share.
+    HandshakeSource => "handshake_source",
     /// Handshake: from a public key that is no peer.
     HandshakeUnknownPeer => "handshake_unknown_peer",
     /// Handshake: replayed, with a wrong preshared key, or answering nothing.

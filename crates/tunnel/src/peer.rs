@@ -92,6 +92,8 @@ impl ActivePeer {
             index,
             config,
             tunn: None,
+            former: None,
+            former_seals: false,
             schedule,
             unconfirmed: None,
             latest_handshake: None,
@@ -153,6 +155,11 @@ pub(crate) struct PeerCore {
     path: Option<Path>,
     /// Made when first needed: a thousand idle peers cost nothing.
     tunn: Option<Box<Tunn>>,
+    /// The sessions from before a new preshared key. They carry packets until the first session
+    /// under the new key is up, and are understood until they end.
+    former: Option<Box<Tunn>>,
+    /// No session under the present preshared key is up yet.
+    former_seals: bool,
     schedule: Schedule,
     /// Index of the session that we answered and the peer has not used yet.
     unconfirmed: Option<u32>,
@@ -176,14 +183,17 @@ impl PeerCore {
         std::mem::take(&mut self.completed)
     }
 
-    /// Takes new settings. The session stays, except under a new preshared key; the path stays,
-    /// except if the configured endpoint changed.
+    /// Takes new settings. The session stays, under a new preshared key until the next one is up;
+    /// the path stays, except if the configured endpoint changed.
     pub(crate) fn reconfigure(&mut self, config: Peer) {
         let secret = |peer: &Peer| peer.preshared_key.as_ref().map(|key| key.to_bytes());
         if secret(&self.config) != secret(&config) {
-            self.tunn = None;
+            let present = self.tunn.take();
+            if !self.former_seals {
+                self.former = present.filter(|tunn| has_session(tunn));
+                self.former_seals = self.former.is_some();
+            }
             self.unconfirmed = None;
-            self.schedule.expired();
             self.schedule.want_handshake();
         }
         self.schedule.set_keepalive(config.keepalive);
@@ -206,27 +216,29 @@ impl PeerCore {
     }
 
     fn tunn(&mut self) -> &mut Tunn {
-        self.tunn.get_or_insert_with(|| {
-            Box::new(Tunn::new(
-                self.identity.secret.clone(),
-                PublicKey::from(self.config.public_key.0),
-                self.config.preshared_key.as_ref().map(|key| *key.to_bytes()),
-                None,
-                self.index,
-                Some(Arc::clone(&self.identity.unlimited)),
-            ))
-        })
+        let Self { identity, config, tunn, .. } = self;
+        tunn.get_or_insert_with(|| new_tunn(identity, self.index, config))
+    }
+
+    /// The sessions to seal with.
+    fn sealing(&mut self) -> &mut Tunn {
+        let Self { identity, config, tunn, former, .. } = self;
+        match former {
+            Some(former) if self.former_seals => former,
+            _ => tunn.get_or_insert_with(|| new_tunn(identity, self.index, config)),
+        }
     }
 
     fn session_is_up(&self) -> bool {
-        self.tunn.as_ref().is_some_and(|tunn| tunn.time_since_last_handshake().is_some())
+        let sealing = if self.former_seals { &self.former } else { &self.tunn };
+        sealing.as_ref().is_some_and(|tunn| has_session(tunn))
     }
 
     /// Seals `packet`, which is padded already, into `out`, which must have room for it and
     /// [`DATA_OVERHEAD`] and for an [`INITIATION`].
     pub(crate) fn seal(&mut self, packet: &[u8], out: &mut [u8], now: Moment) -> Sealed {
         assert!(has_room(packet.len(), out), "callers size their buffers");
-        match self.tunn().encapsulate(packet, out) {
+        match self.sealing().encapsulate(packet, out) {
             TunnResult::WriteToNetwork(message) => {
                 let (kind, len) = (message[0], message.len());
                 self.note_sent(kind, now);
@@ -246,17 +258,16 @@ impl PeerCore {
         now: Moment,
     ) -> Result<usize, Dropped> {
         assert!(out.len() >= message.len(), "callers size their buffers");
-        let len = match self.tunn().decapsulate(None, message, out) {
-            TunnResult::Done => 0,
-            TunnResult::WriteToTunnelV4(packet, _) | TunnResult::WriteToTunnelV6(packet, _) => {
-                packet.len()
-            }
-            TunnResult::Err(error) => return Err(reason_for_data(&error)),
-            TunnResult::WriteToNetwork(_) => return Err(Dropped::NotWireGuard),
-        };
+        let mut result = opened(self.tunn().decapsulate(None, message, out));
+        let by_present = result.is_ok();
+        if let (Err(_), Some(former)) = (&result, &mut self.former) {
+            result = opened(former.decapsulate(None, message, out));
+        }
+        let len = result?;
         self.path = Some(path);
         self.schedule.received(now.instant);
-        if self.unconfirmed.is_some() && self.unconfirmed == receiver_index(message) {
+        let confirms = self.unconfirmed.is_some() && self.unconfirmed == receiver_index(message);
+        if by_present && confirms {
             self.established(now);
         }
         Ok(len)
@@ -276,7 +287,10 @@ impl PeerCore {
         let len = match self.tunn().decapsulate(from, message, out) {
             TunnResult::WriteToNetwork(answer) => answer.len(),
             // A cookie was taken. It proves nothing about the path.
-            TunnResult::Done => return Ok(0),
+            TunnResult::Done => {
+                self.schedule.cookie_taken(now.instant);
+                return Ok(0);
+            }
             _ => return Err(Dropped::HandshakeInvalid),
         };
         self.path = Some(path);
@@ -294,10 +308,8 @@ impl PeerCore {
     /// The next packet that waited for a session, sealed into `out`, which must have room for the
     /// largest packet.
     pub(crate) fn next_waiting(&mut self, out: &mut [u8], now: Moment) -> Option<usize> {
-        if !self.session_is_up() {
-            return None;
-        }
-        match self.tunn.as_mut()?.decapsulate(None, &[], out) {
+        let tunn = self.tunn.as_mut().filter(|tunn| has_session(tunn))?;
+        match tunn.decapsulate(None, &[], out) {
             TunnResult::WriteToNetwork(message) => {
                 let (kind, len) = (message[0], message.len());
                 self.note_sent(kind, now);
@@ -311,6 +323,7 @@ impl PeerCore {
     /// time until it returns `None`.
     pub(crate) fn poll(&mut self, out: &mut [u8], now: Moment) -> Option<usize> {
         assert!(has_room(0, out), "callers size their buffers");
+        self.end_former(out);
         let message = match self.tunn.as_mut().map(|tunn| tunn.update_timers(out)) {
             Some(TunnResult::WriteToNetwork(message)) => Some((message[0], message.len())),
             Some(TunnResult::Err(_expired)) => {
@@ -325,12 +338,24 @@ impl PeerCore {
         Some(len)
     }
 
+    /// Lets time pass for the former sessions. What they would send by themselves is for a key
+    /// that is no longer wanted.
+    fn end_former(&mut self, out: &mut [u8]) {
+        if let Some(former) = &mut self.former {
+            former.update_timers(out);
+            if !has_session(former) {
+                self.former = None;
+                self.former_seals = false;
+            }
+        }
+    }
+
     fn poll_schedule(&mut self, out: &mut [u8], now: Moment) -> Option<(u8, usize)> {
         let session_is_up = self.session_is_up();
         let result = match self.schedule.poll(now.instant, session_is_up) {
             Duty::Nothing => return None,
             Duty::Initiate => self.tunn().format_handshake_initiation(out, true),
-            Duty::Keepalive => self.tunn().encapsulate(&[], out),
+            Duty::Keepalive => self.sealing().encapsulate(&[], out),
         };
         match result {
             TunnResult::WriteToNetwork(message) => Some((message[0], message.len())),
@@ -347,10 +372,38 @@ impl PeerCore {
     }
 
     fn established(&mut self, now: Moment) {
+        self.former_seals = false;
         self.unconfirmed = None;
         self.latest_handshake = Some(now.wall);
         self.completed = true;
         self.schedule.established(now.instant);
+    }
+}
+
+fn new_tunn(identity: &Identity, index: u32, config: &Peer) -> Box<Tunn> {
+    Box::new(Tunn::new(
+        identity.secret.clone(),
+        PublicKey::from(config.public_key.0),
+        config.preshared_key.as_ref().map(|key| *key.to_bytes()),
+        None,
+        index,
+        Some(Arc::clone(&identity.unlimited)),
+    ))
+}
+
+fn has_session(tunn: &Tunn) -> bool {
+    tunn.time_since_last_handshake().is_some()
+}
+
+/// The length of what a data message held.
+fn opened(result: TunnResult<'_>) -> Result<usize, Dropped> {
+    match result {
+        TunnResult::Done => Ok(0),
+        TunnResult::WriteToTunnelV4(packet, _) | TunnResult::WriteToTunnelV6(packet, _) => {
+            Ok(packet.len())
+        }
+        TunnResult::Err(error) => Err(reason_for_data(&error)),
+        TunnResult::WriteToNetwork(_) => Err(Dropped::NotWireGuard),
     }
 }
 

@@ -17,6 +17,8 @@ const REKEY_AFTER_UNELECTED: Duration = Duration::from_secs(135);
 const RETRY_LATEST: Duration = Duration::from_millis(4900);
 /// How much earlier it may be repeated, so that two sides do not stay in step.
 const RETRY_JITTER: Duration = Duration::from_millis(400);
+/// A cookie is put to use after this time: the peer is under load, but lets us in now.
+const COOKIE_PAUSE: Duration = Duration::from_millis(50);
 /// How long beyond two keepalive intervals a peer may be silent before it is asked for a sign.
 const SILENCE_GRACE: Duration = Duration::from_secs(10);
 
@@ -37,6 +39,8 @@ pub(crate) struct Schedule {
     elected: bool,
     wanted: bool,
     retry_at: Option<Instant>,
+    /// When a cookie last brought a retry forward.
+    hastened: Option<Instant>,
     session_since: Option<Instant>,
     last_sent: Option<Instant>,
     last_received: Option<Instant>,
@@ -52,6 +56,7 @@ impl Schedule {
             elected,
             wanted: false,
             retry_at: None,
+            hastened: None,
             session_since: None,
             last_sent: None,
             last_received: None,
@@ -85,6 +90,15 @@ impl Schedule {
         self.unanswered += 1;
         let early = RETRY_JITTER.mul_f64(self.next_random());
         self.retry_at = Some(now + RETRY_LATEST - early);
+    }
+
+    /// The peer answered with a cookie: the next initiation is let in, and need not wait for its
+    /// turn. Once per turn, so that a peer that sends nothing but cookies is not asked more often.
+    pub(crate) fn cookie_taken(&mut self, now: Instant) {
+        if self.retry_at.is_some() && older_than(self.hastened, RETRY_LATEST, now) {
+            self.hastened = Some(now);
+            self.retry_at = Some(now + COOKIE_PAUSE);
+        }
     }
 
     /// The peer's initiation was answered; it is for the peer to prove that it got the answer.

@@ -4,6 +4,7 @@
 //! and timers. No lock is held across a system call; no packet can end a thread. Refuses to know
 //! what the edges are made of.
 
+mod gate;
 pub(crate) mod inbound;
 pub(crate) mod outbound;
 mod run;
@@ -16,7 +17,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use boringtun::noise::rate_limiter::RateLimiter;
 
 use crate::config::Peer;
 use crate::dropped::{DropCounters, Dropped};
@@ -30,10 +30,6 @@ use crate::status::Event;
 /// Events that nobody has fetched yet; more are let go.
 const EVENTS: usize = 256;
 
-/// Handshakes in a second, from all sides together, beyond which a sender has to prove its
-/// address with a cookie.
-const HANDSHAKES_PER_SECOND: u64 = 100;
-
 /// What the threads of a tunnel share.
 pub(crate) struct Engine {
     pub(crate) identity: Arc<Identity>,
@@ -41,7 +37,6 @@ pub(crate) struct Engine {
     pub(crate) dropped: DropCounters,
     pub(crate) tun: Arc<dyn TunEdge>,
     pub(crate) udp: Arc<dyn UdpEdge>,
-    pub(crate) limiter: RateLimiter,
     /// Writes of merged packets, which some kernels do not take.
     pub(crate) merging: Pause,
     mtu: AtomicUsize,
@@ -59,7 +54,6 @@ impl Engine {
     ) -> (Self, Receiver<Event>) {
         let (events, receiver) = sync_channel(EVENTS);
         let engine = Self {
-            limiter: RateLimiter::new(&identity.public, HANDSHAKES_PER_SECOND),
             identity,
             roster: ArcSwap::new(roster),
             dropped: DropCounters::new(),

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use boringtun::noise::errors::WireGuardError;
+use boringtun::noise::Packet;
 use boringtun::noise::handshake::parse_handshake_anon;
-use boringtun::noise::{Packet, TunnResult};
 use zonemesh_core::key::WireGuardPublicKey;
 
 use super::Engine;
+use super::gate::{Gate, Refused};
 use super::inbound::send_waiting;
 use crate::dropped::Dropped;
 use crate::edge::{MAX_PACKET, Path};
@@ -25,6 +25,10 @@ pub(crate) const TICK: Duration = Duration::from_millis(100);
 pub(crate) const QUEUE: usize = 512;
 /// How often the count of handshakes starts anew, and the MTU is looked at.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// Handshakes in a second, from all sides together, beyond which a sender has to prove its
+/// address with a cookie.
+const HANDSHAKES_PER_SECOND: u64 = 100;
 
 /// A handshake message on its way to the slow path.
 pub(crate) struct HandshakeMessage {
@@ -48,11 +52,13 @@ pub(crate) struct SlowPath {
     engine: Arc<Engine>,
     buffer: Box<[u8]>,
     period_since: Option<Instant>,
+    gate: Gate,
 }
 
 impl SlowPath {
     pub(crate) fn new(engine: Arc<Engine>) -> Self {
         Self {
+            gate: Gate::new(&engine.identity.public, HANDSHAKES_PER_SECOND),
             engine,
             // A packet that waited may be as long as packets get.
             buffer: vec![0; MAX_PACKET + 16 + DATA_OVERHEAD + INITIATION].into(),
@@ -70,13 +76,11 @@ impl SlowPath {
     fn admit(&mut self, message: &HandshakeMessage, now: Moment) -> Result<(), Dropped> {
         let engine = Arc::clone(&self.engine);
         let (bytes, path) = (&message.bytes[..message.len], message.path);
-        let from = Some(path.remote.ip());
         let mut cookie = [0; INITIATION];
-        let packet = match engine.limiter.verify_packet(from, bytes, &mut cookie) {
+        let packet = match self.gate.admit(path.remote, bytes, &mut cookie) {
             Ok(packet) => packet,
-            Err(TunnResult::WriteToNetwork(cookie)) => return Err(reply(&engine, path, cookie)),
-            Err(TunnResult::Err(WireGuardError::InvalidMac)) => return Err(Dropped::HandshakeMac),
-            Err(_) => return Err(Dropped::NotWireGuard),
+            Err(Refused::Cookie(cookie)) => return Err(reply(&engine, path, cookie)),
+            Err(Refused::Dropped(reason)) => return Err(reason),
         };
         let peer = self.peer_of(&packet)?;
         let mut core = peer.lock();
@@ -114,7 +118,7 @@ impl SlowPath {
     pub(crate) fn tick(&mut self, now: Moment) {
         let period_is_over = |since| now.instant.duration_since(since) >= PERIOD;
         if self.period_since.is_none_or(period_is_over) {
-            self.engine.limiter.reset_count();
+            self.gate.reset();
             // Not at the start: whoever made the tunnel is about to set it.
             if self.period_since.is_some() {
                 self.engine.follow_mtu();

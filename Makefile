@@ -10,7 +10,12 @@ export PATH := $(PATH):/usr/sbin:/sbin
 LAB := $(CARGO) run --quiet --package netns-tests --bin
 SCRIPTS = $(shell git ls-files '*.sh') .ci/run
 
-.PHONY: help setup build demo test lint bench-mesh clean-lab bench bench-quick
+WIREGUARD = ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(LAB) zonemesh-lab -- enter -- \
+  $(CARGO) nextest run --package netns-tests --test wireguard --profile wireguard
+RELIABILITY = ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(LAB) zonemesh-reliability --release --
+
+.PHONY: help setup build demo test lint bench-mesh clean-lab
+.PHONY: test-wireguard interop flood soak blackout release-tools bench bench-quick
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -33,10 +38,39 @@ test: setup ## Unit tests, then the scenarios over the real binaries.
 	$(LAB) zonemesh-lab -- enter -- \
 	  $(CARGO) nextest run --package netns-tests --test lab --test scenarios --profile scenarios
 
+	@$(MAKE) --no-print-directory test-wireguard
+
+test-wireguard: ## WireGuard's behaviours over the real binary, beside wireguard-go.
+	@netns-tests/setup.sh tools runner
+	$(CARGO) build --release --package zonemesh-tunnel --bin zonemesh-wg
+	$(WIREGUARD)
+
+interop: ## The interop matrix with every peer, those that have to be built first too.
+	@netns-tests/setup.sh tools runner
+	@netns-tests/bench/setup.sh
+	$(CARGO) build --release --package zonemesh-tunnel --bin zonemesh-wg
+	ZONEMESH_ALL_PEERS=1 $(WIREGUARD) --no-capture interop::
+
+flood: ## 10 000 spoofed handshakes a second: figures of both implementations.
+	@netns-tests/setup.sh tools runner
+	$(CARGO) build --release --package zonemesh-tunnel --bin zonemesh-wg
+	$(WIREGUARD) --no-capture attack::
+
+soak: release-tools ## 30 minutes of loss, jitter, cuts and forced handshakes (MINUTES=n).
+	$(RELIABILITY) soak --minutes $(or $(MINUTES),30)
+
+blackout: release-tools ## 10 minutes without a path, keepalives only (MINUTES=n).
+	$(RELIABILITY) blackout --minutes $(or $(MINUTES),10)
+
+release-tools:
+	@netns-tests/setup.sh tools
+	$(CARGO) build --release --package zonemesh-tunnel --bin zonemesh-wg
+	$(CARGO) build --release --package netns-tests --bin zonemesh-lab --bin zonemesh-reliability
+
 lint: ## Format, clippy, documentation, layering, scripts.
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --package netns-tests --test lab --test scenarios -- -D warnings
+	$(CARGO) clippy --package netns-tests --test lab --test scenarios --test wireguard -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	$(CARGO) test --quiet --package netns-tests --test layering
 	for script in $(SCRIPTS); do bash -n "$$script"; done

@@ -1,0 +1,97 @@
+//! Datagrams through the tunnel and back, each one timed.
+//!
+//! Owns two threads in two namespaces: one returns what it gets, one sends every 50 ms. Promises
+//! for every moment the time of the next answer. Refuses to judge.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use netns_tests::namespace::Namespace;
+
+const PORT: u16 = 7007;
+const INTERVAL: Duration = Duration::from_millis(50);
+const PAYLOAD: usize = 1000;
+
+/// A running exchange; it ends when dropped.
+pub(crate) struct Echo {
+    state: Arc<State>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct State {
+    stop: AtomicBool,
+    sent: AtomicU64,
+    received: AtomicU64,
+    last: Mutex<Option<Instant>>,
+}
+
+impl Echo {
+    /// Starts both threads.
+    pub(crate) fn start(
+        (from, local): (&Namespace, IpAddr),
+        (to, remote): (&Namespace, IpAddr),
+    ) -> Result<Self> {
+        let socket = |namespace: &Namespace, address: IpAddr, port: u16| {
+            namespace.inside(|| {
+                let socket = UdpSocket::bind((address, port))?;
+                socket.set_read_timeout(Some(INTERVAL))?;
+                Ok(socket)
+            })
+        };
+        let (sender, server) = (socket(from, local, 0)?, socket(to, remote, PORT)?);
+        let state = Arc::new(State::default());
+        let (near, far) = (Arc::clone(&state), Arc::clone(&state));
+        let server = std::thread::spawn(move || serve(&server, &far));
+        let client = std::thread::spawn(move || send(&sender, (remote, PORT).into(), &near));
+        Ok(Self { state, threads: vec![server, client] })
+    }
+
+    /// When the last answer came.
+    pub(crate) fn last(&self) -> Option<Instant> {
+        *self.state.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Datagrams sent and answers received so far.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.state.sent.load(Ordering::Relaxed), self.state.received.load(Ordering::Relaxed))
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.state.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            drop(thread.join());
+        }
+    }
+}
+
+fn serve(socket: &UdpSocket, state: &State) {
+    let mut buffer = [0; 2 * PAYLOAD];
+    while !state.stop.load(Ordering::Relaxed) {
+        if let Ok((len, from)) = socket.recv_from(&mut buffer) {
+            drop(socket.send_to(&buffer[..len], from));
+        }
+    }
+}
+
+fn send(socket: &UdpSocket, to: SocketAddr, state: &State) {
+    let mut buffer = [0; 2 * PAYLOAD];
+    let mut next = Instant::now();
+    while !state.stop.load(Ordering::Relaxed) {
+        if Instant::now() >= next {
+            next += INTERVAL;
+            state.sent.fetch_add(1, Ordering::Relaxed);
+            drop(socket.send_to(&[0x5a; PAYLOAD], to));
+        }
+        if socket.recv_from(&mut buffer).is_ok() {
+            state.received.fetch_add(1, Ordering::Relaxed);
+            *state.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+    }
+}

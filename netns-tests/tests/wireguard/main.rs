@@ -1,0 +1,130 @@
+//! The behaviour suite of WireGuard: what a gateway has to do, over the real binary, configured by
+//! the real `wg`.
+//!
+//! Every behaviour runs twice: against `zonemesh-wg`, which has to show all of them, and against
+//! Debian's `wireguard-go`, which checks the suite itself: what it is known to lack is listed by
+//! name in [`WIREGUARD_GO_LACKS`], and anything else it fails is a mistake of the suite. Not part of plain
+//! `cargo test` (`test = false` in Cargo.toml): needs namespaces; `make test-wireguard` runs it.
+
+mod attack;
+mod interop;
+mod keepalive;
+mod lifecycle;
+mod paths;
+mod replay;
+mod sessions;
+mod settings;
+mod tools;
+
+use anyhow::{Result, bail};
+use netns_tests::wireguard::implementation::Implementation;
+
+/// What an implementation is known to lack, and why.
+type Lacks = [(&'static str, &'static str)];
+
+/// wireguard-go 0.0.20220316.
+const WIREGUARD_GO_LACKS: &Lacks = &[
+    ("a_port_in_use_is_refused_and_the_old_one_stays", "the old socket is closed first"),
+    ("a_replaced_source_address_is_given_up_v4", "the removed source is used for ever"),
+    (
+        "an_idle_pair_is_back_10_s_after_an_outage_of_100_s",
+        "after 90 s only the next keepalive tries",
+    ),
+    ("an_endpoint_inside_its_own_tunnel_stays_bounded", "its own datagrams are sealed again"),
+    ("socket_is_for_its_owner_alone", "the folder is open to all (0755)"),
+];
+
+/// Ours: to be empty.
+const ZONEMESH_LACKS: &Lacks = &[];
+
+/// Turns the outcome of a behaviour round if it is known to be lacking.
+fn as_known(lacks: &Lacks, name: &str, outcome: Result<()>) -> Result<()> {
+    let known = lacks.iter().find(|(lacking, _)| *lacking == name);
+    match (known, outcome) {
+        (None, outcome) => outcome,
+        (Some((_, why)), Ok(())) => {
+            bail!("{name} is listed as lacking ({why}), but it passed: take it off the list")
+        }
+        (Some((_, why)), Err(error)) => {
+            use std::io::Write as _;
+            writeln!(std::io::stderr(), "lacking, as known: {why}\n{error:#}")?;
+            Ok(())
+        }
+    }
+}
+
+/// One test per behaviour and implementation: nextest runs, times and repeats each by its name.
+macro_rules! behaviours {
+    ($($file:ident: $($name:ident),+;)+) => {
+        mod zonemesh {
+            $($(
+                #[test]
+                fn $name() -> anyhow::Result<()> {
+                    let outcome = crate::$file::$name(crate::Implementation::Zonemesh);
+                    crate::as_known(crate::ZONEMESH_LACKS, stringify!($name), outcome)
+                }
+            )+)+
+        }
+
+        mod wireguard_go {
+            $($(
+                #[test]
+                fn $name() -> anyhow::Result<()> {
+                    let outcome = crate::$file::$name(crate::Implementation::WireguardGo);
+                    crate::as_known(crate::WIREGUARD_GO_LACKS, stringify!($name), outcome)
+                }
+            )+)+
+        }
+    };
+}
+
+behaviours! {
+    settings:
+        get_shows_every_setting,
+        bad_requests_get_their_errno_and_change_nothing,
+        zero_takes_a_setting_away,
+        update_only_and_remove_touch_no_other_peer,
+        allowed_ips_that_move_leave_the_old_peer,
+        ones_own_key_is_no_peer,
+        keys_are_clamped,
+        allowed_ips_by_the_hundred_thousand_load_within_a_second,
+        requests_share_a_connection,
+        a_silent_client_holds_up_nobody,
+        a_port_in_use_is_refused_and_the_old_one_stays;
+    tools:
+        showconf_and_setconf_are_each_others_inverse,
+        addconf_adds_and_syncconf_takes_away;
+    lifecycle:
+        socket_is_for_its_owner_alone,
+        sigterm_ends_the_process_and_removes_socket_and_interface,
+        deleting_the_interface_ends_the_process,
+        kill_9_to_first_packet_takes_at_most_3_s,
+        planned_restart_on_a_persistent_tun_keeps_connections;
+    sessions:
+        latest_handshake_is_a_unix_time,
+        changing_a_setting_disturbs_no_session,
+        changing_the_preshared_key_keeps_the_session,
+        preshared_keys_must_match,
+        both_ips_inside_and_outside,
+        sessions_are_renewed_without_loss;
+    paths:
+        answers_leave_from_the_address_spoken_to_v4,
+        answers_leave_from_the_address_spoken_to_v6,
+        a_replaced_source_address_is_given_up_v4,
+        a_replaced_source_address_is_given_up_v6,
+        only_authentic_datagrams_move_an_endpoint,
+        fwmark_keeps_the_tunnel_out_of_itself,
+        an_endpoint_inside_its_own_tunnel_stays_bounded;
+    keepalive:
+        an_idle_pair_is_back_10_s_after_an_outage_of_100_s;
+    replay:
+        replayed_data_is_dropped_and_reordered_data_is_not,
+        a_replayed_initiation_is_not_answered,
+        a_forged_cookie_changes_nothing,
+        bad_inner_packets_reach_nobody,
+        malformed_datagrams_disturb_nothing;
+    attack:
+        a_flood_of_initiations_disturbs_nobody,
+        cookies_are_for_one_address_and_port,
+        one_source_cannot_spend_the_time_of_all;
+}

@@ -1,0 +1,187 @@
+//! Paths: which address answers leave from, when an endpoint moves, and loops.
+//!
+//! ```text
+//!   left .1 (and .9) ---- router ---- .1 right
+//! ```
+
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use netns_tests::wait::{Look, holds_for, until};
+use netns_tests::wireguard::gateway::{Gateway, PORT, inner, key};
+use netns_tests::wireguard::implementation::Implementation;
+use netns_tests::wireguard::pair::{Pair, Plan};
+use netns_tests::wireguard::puppet::{Puppet, echo_request};
+use netns_tests::wireguard::traffic::ping;
+use netns_tests::wireguard::wan::{Family, Side, Wan};
+
+const SOON: Duration = Duration::from_secs(10);
+
+pub(crate) fn answers_leave_from_the_address_spoken_to_v4(by: Implementation) -> Result<()> {
+    answers_leave_from_the_address_spoken_to(by, Family::V4)
+}
+
+pub(crate) fn answers_leave_from_the_address_spoken_to_v6(by: Implementation) -> Result<()> {
+    answers_leave_from_the_address_spoken_to(by, Family::V6)
+}
+
+/// Right is a gateway with two addresses; left knows the one that the routes would not choose.
+fn answers_leave_from_the_address_spoken_to(by: Implementation, outer: Family) -> Result<()> {
+    let wan = Wan::new()?;
+    let plan = Plan { outer, right_knows_left: false, ..Plan::default() };
+    let second = SocketAddr::new(wan.add_host(Side::Right, outer, 9)?, PORT);
+    if outer == Family::V6 {
+        // Of two addresses on one interface, the later one is preferred as a source in IPv6.
+        wan.remove_host(Side::Right, outer, 1)?;
+        wan.add_host(Side::Right, outer, 1)?;
+    }
+    let pair = Pair::start(&wan, [by, by], plan)?;
+    let peer = pair.left.peer()?.public_key;
+    pair.left.set(&["peer", &peer, "endpoint", &second.to_string()])?;
+    pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
+    pair.wait_for_ping(Side::Right, Family::V4, SOON)?;
+    let endpoint = pair.left.peer()?.endpoint;
+    ensure!(endpoint == second.to_string(), "{endpoint} answered for {second}");
+    wan.succeeded()
+}
+
+pub(crate) fn a_replaced_source_address_is_given_up_v4(by: Implementation) -> Result<()> {
+    a_replaced_source_address_is_given_up(by, Family::V4)
+}
+
+pub(crate) fn a_replaced_source_address_is_given_up_v6(by: Implementation) -> Result<()> {
+    a_replaced_source_address_is_given_up(by, Family::V6)
+}
+
+/// Left loses the address that it speaks from, with its routes, and gets another.
+fn a_replaced_source_address_is_given_up(by: Implementation, outer: Family) -> Result<()> {
+    let wan = Wan::new()?;
+    let plan = Plan { outer, right_knows_left: false, ..Plan::default() };
+    let pair = Pair::start(&wan, [by, by], plan)?;
+    pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
+    let handshake = pair.left.peer()?.latest_handshake;
+    for (old, new) in [(1, 7), (7, 8)] {
+        wan.remove_host(Side::Left, outer, old)?;
+        let address = wan.add_host(Side::Left, outer, new)?;
+        wan.add_default_routes(Side::Left)?;
+        let took = pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
+        writeln!(std::io::stderr(), "{by}: {outer:?} source replaced, back after {took:.2?}")?;
+        ensure!(took < Duration::from_secs(2), "back after {took:.2?}");
+        let endpoint = pair.right.peer()?.endpoint;
+        let expected = SocketAddr::new(address, PORT).to_string();
+        ensure!(endpoint == expected, "right sends to {endpoint}, left is at {expected}");
+    }
+    ensure!(pair.left.peer()?.latest_handshake == handshake, "roaming cost a handshake");
+    wan.succeeded()
+}
+
+pub(crate) fn only_authentic_datagrams_move_an_endpoint(by: Implementation) -> Result<()> {
+    let wan = Wan::new()?;
+    let (gateway, mut puppet) = gateway_and_puppet(by, &wan)?;
+    let (source, target) = (Ipv4Addr::new(10, 99, 0, 1), Ipv4Addr::new(10, 99, 0, 2));
+    let old_initiation = puppet.initiation()?;
+    puppet.connect()?;
+    ensure!(puppet.ping(source, target)?, "no answer to a ping");
+    let home = puppet.local()?.to_string();
+    ensure!(gateway.peer()?.endpoint == home, "{:?}", gateway.peer()?);
+
+    let old = puppet.seal(&echo_request(source, target, 1)?)?;
+    puppet.send(&old)?;
+    let mut damaged = puppet.seal(&echo_request(source, target, 2)?)?;
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    let mut cookie = vec![3, 0, 0, 0];
+    cookie.extend_from_slice(&old[4..8]);
+    cookie.extend_from_slice(&[0x99; 56]);
+    let elsewhere: IpAddr = wan.add_host(Side::Left, Family::V4, 66)?;
+    let thief = Puppet::new(
+        wan.namespace(Side::Left),
+        elsewhere,
+        SocketAddr::new(wan.address(Side::Right, Family::V4), PORT),
+        (&key(Side::Left), key(Side::Right).public()),
+    )?;
+    for datagram in [&old, &damaged, &cookie, &old_initiation] {
+        thief.send(datagram)?;
+    }
+    holds_for("the endpoint", Duration::from_secs(1), || {
+        let endpoint = gateway.peer()?.endpoint;
+        Ok(Look::<()>::when(endpoint == home, endpoint))
+    })?;
+    puppet.move_to(wan.namespace(Side::Left), elsewhere)?;
+    ensure!(puppet.ping(source, target)?, "no answer after moving");
+    let moved = puppet.local()?.to_string();
+    ensure!(gateway.peer()?.endpoint == moved, "{:?} is not {moved}", gateway.peer()?);
+    wan.succeeded()
+}
+
+/// A gateway on the right whose only peer is a puppet on the left.
+pub(crate) fn gateway_and_puppet(by: Implementation, wan: &Wan) -> Result<(Gateway<'_>, Puppet)> {
+    let gateway = Gateway::start(by, wan, Side::Right)?;
+    let plan = Plan { right_knows_left: false, ..Plan::default() };
+    let text = netns_tests::wireguard::pair::configuration(wan, Side::Right, plan);
+    gateway.load("setconf", &text)?;
+    gateway.bring_up()?;
+    let puppet = Puppet::new(
+        wan.namespace(Side::Left),
+        wan.address(Side::Left, Family::V4),
+        SocketAddr::new(wan.address(Side::Right, Family::V4), PORT),
+        (&key(Side::Left), key(Side::Right).public()),
+    )?;
+    Ok((gateway, puppet))
+}
+
+/// As `wg-quick` does it: everything without the mark goes into the tunnel, the outer packets too
+/// if they had none.
+pub(crate) fn fwmark_keeps_the_tunnel_out_of_itself(by: Implementation) -> Result<()> {
+    for outer in [Family::V4, Family::V6] {
+        let wan = Wan::new()?;
+        let pair = Pair::start(&wan, [by, by], Plan { outer, ..Plan::default() })?;
+        let peer = pair.left.peer()?.public_key;
+        pair.left.set(&["fwmark", "0x5a4d", "peer", &peer, "allowed-ips", "0.0.0.0/0,::/0"])?;
+        ensure!(pair.left.show()?.fwmark == "0x5a4d", "{:?}", pair.left.show()?);
+        let left = wan.namespace(Side::Left);
+        for version in ["-4", "-6"] {
+            let name = pair.left.interface();
+            left.ip(&[version, "route", "add", "default", "dev", name, "table", "100"])?;
+            left.ip(&[version, "rule", "add", "not", "fwmark", "0x5a4d", "table", "100"])?;
+        }
+        for family in [Family::V4, Family::V6] {
+            let took = pair.wait_for_ping(Side::Left, family, SOON)?;
+            ensure!(took < Duration::from_secs(3), "{outer:?} {family:?}: {took:?}");
+        }
+        // What is outside the tunnel elsewhere is inside it now: right answers as itself.
+        let outside = ping(left, wan.address(Side::Right, outer), 3, 0.2)?;
+        ensure!(outside.received == 0 || pair.left.peer()?.tx_bytes < 100_000, "a loop");
+        ensure!(pair.left.peer()?.tx_bytes < 100_000, "{:?}", pair.left.peer()?);
+        wan.succeeded()?;
+    }
+    Ok(())
+}
+
+/// The mistake that makes other implementations seal their own packets again and again.
+pub(crate) fn an_endpoint_inside_its_own_tunnel_stays_bounded(by: Implementation) -> Result<()> {
+    let wan = Wan::new()?;
+    let pair = Pair::start(&wan, [by, by], Plan::default())?;
+    pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
+    let peer = pair.left.peer()?;
+    let inside = SocketAddr::new(inner(Side::Right, Family::V4), PORT).to_string();
+    pair.left.set(&["peer", &peer.public_key, "endpoint", &inside])?;
+    let (cpu, start) = (pair.left.cpu()?, Instant::now());
+    ping(wan.namespace(Side::Left), inner(Side::Right, Family::V4), 3, 0.2)?;
+    holds_for("the process", Duration::from_secs(3), || {
+        Ok(Look::Done(pair.left.show().map(drop)?))
+    })?;
+    let (spent, took) = (pair.left.cpu()?.saturating_sub(cpu), start.elapsed());
+    let sent = pair.left.peer()?.tx_bytes.saturating_sub(peer.tx_bytes);
+    writeln!(std::io::stderr(), "{by}: endpoint inside: {sent} bytes, {spent:?} in {took:.1?}")?;
+    ensure!(sent < 1_000_000 && spent < Duration::from_secs(1), "{sent} bytes, {spent:?}");
+    // And back, once the mistake is undone.
+    pair.left.set(&["peer", &peer.public_key, "endpoint", &peer.endpoint])?;
+    until("an answer", SOON, || {
+        let pinged = ping(wan.namespace(Side::Left), inner(Side::Right, Family::V4), 1, 0.1)?;
+        Ok(Look::<()>::when(pinged.received == 1, "no answer"))
+    })?;
+    wan.succeeded()
+}

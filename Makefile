@@ -15,7 +15,7 @@ WIREGUARD = ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(LAB) zonemesh-lab -- ent
 RELIABILITY = ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(LAB) zonemesh-reliability --release --
 
 .PHONY: help setup build demo test lint bench-mesh clean-lab
-.PHONY: test-wireguard interop flood soak blackout release-tools bench bench-quick
+.PHONY: test-wireguard interop flood soak blackout fuzz release-tools bench bench-quick
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -61,6 +61,9 @@ soak: release-tools ## 30 minutes of loss, jitter, cuts and forced handshakes (M
 
 blackout: release-tools ## 10 minutes without a path, keepalives only (MINUTES=n).
 	$(RELIABILITY) blackout --minutes $(or $(MINUTES),10)
+
+fuzz: ## The data plane's property tests on 20 000 inputs each (CASES=n).
+	PROPTEST_CASES=$(or $(CASES),20000) $(CARGO) test --package zonemesh-tunnel --lib
 
 release-tools:
 	@netns-tests/setup.sh tools

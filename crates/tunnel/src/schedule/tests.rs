@@ -183,3 +183,18 @@ fn keepalives_go_on_while_a_handshake_is_in_flight() {
     schedule.initiated(start);
     assert_eq!(schedule.poll(start + Duration::from_secs(1), true), Duty::Keepalive);
 }
+
+#[test]
+fn a_cookie_brings_the_next_initiation_forward_once_per_turn() {
+    let now = Instant::now();
+    let mut schedule = Schedule::new(true, 7);
+    schedule.cookie_taken(now);
+    assert_eq!(schedule.poll(now + TICK, true), Duty::Nothing, "nothing was asked");
+    schedule.initiated(now);
+    schedule.cookie_taken(now);
+    assert_eq!(schedule.poll(now + TICK, false), Duty::Initiate);
+    schedule.initiated(now + TICK);
+    schedule.cookie_taken(now + TICK);
+    assert_eq!(schedule.poll(now + TICK * 10, false), Duty::Nothing, "a second cookie at once");
+    assert_eq!(schedule.poll(now + Duration::from_secs(6), false), Duty::Initiate);
+}

@@ -137,6 +137,7 @@ fn hex(text: &str) -> Result<[u8; 32], Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn request(lines: &[&str]) -> Result<SetRequest, Errno> {
         let mut request = SetRequest::default();
@@ -191,5 +192,58 @@ mod tests {
         let zeros = format!("preshared_key={}", "0".repeat(64));
         let request = request(&[KEY, &zeros]).map_err(|errno| errno.0).unwrap();
         assert!(matches!(request.peers[0].preshared_key, Some(None)));
+    }
+
+    /// Lines that are nearly right reach further than noise does.
+    fn line() -> impl Strategy<Value = String> {
+        let key = prop::sample::select(vec![
+            "private_key",
+            "listen_port",
+            "fwmark",
+            "replace_peers",
+            "public_key",
+            "preshared_key",
+            "endpoint",
+            "persistent_keepalive_interval",
+            "allowed_ip",
+            "replace_allowed_ips",
+            "protocol_version",
+        ]);
+        let value = prop_oneof!["[0-9a-f]{64}", "[-+]?[0-9.:/a-f\\[\\]%]{0,24}", "true|1", ".*"];
+        prop_oneof![(key, value).prop_map(|(key, value)| format!("{key}={value}")), ".*"]
+    }
+
+    proptest! {
+        #[test]
+        fn any_lines_are_taken_or_refused_and_never_a_panic(lines in prop::collection::vec(line(), 0..12)) {
+            let mut request = SetRequest::default();
+            for line in &lines {
+                let taken = request.take_line(line);
+                prop_assert!(matches!(taken, Ok(()) | Err(INVALID)), "{line:?}");
+            }
+        }
+
+        #[test]
+        fn whatever_is_taken_stands_in_the_request(port: u16, mark: u32, keepalive: u16, key: [u8; 32], ip: std::net::IpAddr) {
+            let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+            let length = if ip.is_ipv4() { 32 } else { 128 };
+            let lines = [
+                format!("listen_port={port}"),
+                format!("fwmark={mark}"),
+                format!("public_key={hex}"),
+                format!("persistent_keepalive_interval={keepalive}"),
+                format!("endpoint={}", SocketAddr::new(ip, port)),
+                format!("allowed_ip={ip}/{length}"),
+            ];
+            let lines = lines.each_ref().map(String::as_str);
+            let request = request(&lines).map_err(|errno| TestCaseError::fail(errno.0.to_string()))?;
+            let peer = &request.peers[0];
+            prop_assert_eq!((request.listen_port, request.fwmark), (Some(port), Some(mark)));
+            prop_assert_eq!(peer.public_key.0, key);
+            let interval = Duration::from_secs(keepalive.into());
+            prop_assert_eq!(peer.keepalive, Some((keepalive > 0).then_some(interval)));
+            prop_assert_eq!(peer.endpoint, Some(SocketAddr::new(ip, port)));
+            prop_assert_eq!(&peer.allowed_ips, &[(IpNet::from(ip), true)]);
+        }
     }
 }

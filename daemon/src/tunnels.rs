@@ -37,9 +37,7 @@ async fn bring_up(
     netlink: rtnetlink::Handle,
 ) -> Result<Tunnel, Failure> {
     let prefixes = config.peers.iter().flat_map(allowed_ips).collect();
-    let backstops = Backstops::set(netlink, prefixes)
-        .await
-        .or_exit(Exit::Network, || "cannot prepare the routes".to_owned())?;
+    let backstops = Backstops::set(netlink, prefixes).await.map_err(cannot_route)?;
     let peers = config.peers.iter().map(|peer| peer_of(config, peer));
     let peers = peers.collect::<Result<Vec<_>, _>>()?;
     let settings = TunnelConfig {
@@ -85,6 +83,17 @@ fn peer_of(config: &Config, peer: &PeerConfig) -> Result<Peer, Failure> {
 fn allowed_ips(peer: &PeerConfig) -> impl Iterator<Item = IpNet> {
     let addresses = peer.tunnel_addresses.iter().copied().map(<IpNet as From<IpAddr>>::from);
     addresses.chain(peer.prefixes.iter().copied())
+}
+
+fn cannot_route(error: anyhow::Error) -> Failure {
+    match network::is_not_permitted(&error) {
+        true => Failure::caused(
+            Exit::Policy,
+            error,
+            "setting routes needs CAP_NET_ADMIN: run as root, or set AmbientCapabilities=CAP_NET_ADMIN in the systemd unit",
+        ),
+        false => Failure::caused(Exit::Network, error, "cannot prepare the routes"),
+    }
 }
 
 fn open(settings: TunnelConfig, peers: Vec<Peer>) -> Result<Tunnel, Failure> {

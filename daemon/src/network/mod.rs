@@ -15,11 +15,13 @@ use rtnetlink::{LinkUnspec, RouteMessageBuilder};
 pub(crate) use backstop::Backstops;
 pub(crate) use forwarding::warn_if_off;
 
-/// EEXIST of Linux.
+/// EPERM and EEXIST of Linux, as netlink answers them.
+const NOT_PERMITTED: i32 = -1;
 const EXISTS: i32 = -17;
 
 /// Sets MTU and addresses (as /32 and /128) of the tunnel interface, brings it up and routes
-/// into it what has a backstop.
+/// into it what has a backstop. In this order: what a peer sends to an address that is not yet
+/// here would be forwarded by the default route.
 pub(crate) async fn configure(
     backstops: &Backstops,
     index: u32,
@@ -27,17 +29,19 @@ pub(crate) async fn configure(
     addresses: &[IpAddr],
 ) -> anyhow::Result<()> {
     let netlink = &backstops.netlink;
-    let link = LinkUnspec::new_with_index(index).mtu(u32::from(mtu)).up().build();
-    netlink.link().set(link).execute().await.context("cannot set MTU and bring it up")?;
+    let link = LinkUnspec::new_with_index(index).mtu(u32::from(mtu)).build();
+    netlink.link().set(link).execute().await.context("cannot set the MTU")?;
     for address in addresses {
         let net = IpNet::from(*address);
         let added = netlink.address().add(index, *address, net.prefix_len()).execute().await;
         added.with_context(|| format!("cannot set the tunnel address {address}"))?;
     }
+    let link = LinkUnspec::new_with_index(index).up().build();
+    netlink.link().set(link).execute().await.context("cannot bring it up")?;
     for prefix in &backstops.prefixes {
         let route = to(*prefix).output_interface(index).build();
         match netlink.route().add(route).execute().await {
-            Err(error) if is_exists(&error) => anyhow::bail!(
+            Err(error) if answers(&error, EXISTS) => anyhow::bail!(
                 "another route to {prefix} exists on this gateway; see it with: ip route show {prefix}"
             ),
             added => added.with_context(|| format!("cannot route {prefix}"))?,
@@ -53,6 +57,11 @@ fn to(prefix: IpNet) -> RouteMessageBuilder<IpAddr> {
         .expect("an IpNet has a prefix length of its family")
 }
 
-fn is_exists(error: &rtnetlink::Error) -> bool {
-    matches!(error, rtnetlink::Error::NetlinkError(message) if message.raw_code() == EXISTS)
+/// True if the kernel refused because a capability is missing.
+pub(crate) fn is_not_permitted(error: &anyhow::Error) -> bool {
+    error.downcast_ref().is_some_and(|error| answers(error, NOT_PERMITTED))
+}
+
+fn answers(error: &rtnetlink::Error, code: i32) -> bool {
+    matches!(error, rtnetlink::Error::NetlinkError(message) if message.raw_code() == code)
 }

@@ -20,6 +20,9 @@ use crate::merge::Allowed;
 use crate::offload::Wanted;
 
 const DEVICE: &str = "/dev/net/tun";
+/// Packets that wait in the kernel while the reader waits for the CPU. With the default of 500 all
+/// loss of a burst of small packets is here; more than this only adds delay.
+const QUEUE_LENGTH: libc::c_int = 2000;
 
 /// An open TUN device.
 pub(crate) struct Tun {
@@ -49,6 +52,9 @@ impl Tun {
             StartError::System { action: "set the header size of the TUN device", source }
         })?;
         let index = sys::interface_index(name);
+        if let Err(error) = set_queue_length(name) {
+            tracing::info!(interface = name, %error, "the TUN device keeps its short queue");
+        }
         let offloads = ask_for_offloads(&file, wanted);
         let none = Allowed { tcp: false, udp: false };
         let udp = offloads & libc::TUN_F_USO4 != 0;
@@ -89,6 +95,13 @@ fn ask_for_offloads(file: &File, wanted: Wanted) -> libc::c_uint {
         }
     }
     granted
+}
+
+fn set_queue_length(name: &str) -> io::Result<()> {
+    let socket = sys::socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?;
+    let mut request = sys::interface_request(name);
+    request.ifr_ifru.ifru_metric = QUEUE_LENGTH;
+    sys::interface_ioctl(socket.as_raw_fd(), libc::SIOCSIFTXQLEN, &mut request)
 }
 
 fn set_offloads(file: &File, mask: libc::c_uint) -> io::Result<()> {

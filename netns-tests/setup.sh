@@ -31,7 +31,8 @@ as_root() {
 programs=(
     ip:iproute2 tc:iproute2 nft:nftables nsenter:util-linux unshare:util-linux mount:mount
     sysctl:procps ping:iputils-ping tcpdump:tcpdump iperf3:iperf3 conntrack:conntrack
-    wg:wireguard-tools wireguard-go:wireguard-go openssl:openssl cc:build-essential python3:python3 packer:packer
+    wg:wireguard-tools wireguard-go:wireguard-go openssl:openssl cc:build-essential python3:python3
+    packer:packer jq:jq
 )
 
 missing_packages() {

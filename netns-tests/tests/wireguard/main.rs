@@ -34,6 +34,9 @@ const WIREGUARD_GO_LACKS: &Lacks = &[
     ("socket_is_for_its_owner_alone", "the folder is open to all (0755)"),
 ];
 
+/// What wireguard-go shows on an idle machine and not on a busy one: printed, either way good.
+const WIREGUARD_GO_UNSTEADY: &[&str] = &["a_flood_of_initiations_disturbs_nobody"];
+
 /// Ours: to be empty.
 const ZONEMESH_LACKS: &Lacks = &[];
 
@@ -51,6 +54,15 @@ fn as_known(lacks: &Lacks, name: &str, outcome: Result<()>) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// Prints why a behaviour was not shown, for those whose outcome decides nothing.
+fn printed(outcome: Result<()>) -> Result<()> {
+    if let Err(error) = outcome {
+        use std::io::Write as _;
+        writeln!(std::io::stderr(), "not shown here: {error:#}")?;
+    }
+    Ok(())
 }
 
 /// One test per behaviour and implementation: nextest runs, times and repeats each by its name.
@@ -71,6 +83,9 @@ macro_rules! behaviours {
                 #[test]
                 fn $name() -> anyhow::Result<()> {
                     let outcome = crate::$file::$name(crate::Implementation::WireguardGo);
+                    if crate::WIREGUARD_GO_UNSTEADY.contains(&stringify!($name)) {
+                        return crate::printed(outcome);
+                    }
                     crate::as_known(crate::WIREGUARD_GO_LACKS, stringify!($name), outcome)
                 }
             )+)+

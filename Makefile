@@ -37,7 +37,6 @@ test: setup ## Unit tests, then the scenarios over the real binaries.
 	$(CARGO) nextest run --package netns-tests --test lab --test scenarios --no-run
 	$(LAB) zonemesh-lab -- enter -- \
 	  $(CARGO) nextest run --package netns-tests --test lab --test scenarios --profile scenarios
-
 	@$(MAKE) --no-print-directory test-wireguard
 
 test-wireguard: ## WireGuard's behaviours over the real binary, beside wireguard-go.

@@ -80,7 +80,7 @@ async fn start_registry(observer: &Observer, supervisor: &mut Supervisor) -> Res
     let server =
         zone_server_config(&trust, observer.leaf.current()).or_exit(Exit::Trust, no_tls)?;
     let service = Service::new(trust.clone(), ledger.clone(), board.clone());
-    let keepalive = announcement::keepalive(config);
+    let keepalive = config.keepalive;
     for listener in registry::bind(&config.tunnel.addresses, config.registry.port).await? {
         let served = registry::serve(listener, server.clone(), service.clone(), keepalive);
         supervisor.spawn("registry server", served);

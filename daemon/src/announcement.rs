@@ -1,7 +1,6 @@
 //! What configuration and disk make this zone say about itself, and whom it believes.
 
 use zonemesh_config::{Config, Endpoint, Peer};
-use zonemesh_core::keepalive::Keepalive;
 use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
 use zonemesh_core::pace::Change;
 use zonemesh_core::prefix;
@@ -27,16 +26,6 @@ pub(crate) fn members(config: &Config, own_key: ZonePublicKey) -> Vec<Member> {
         tunnel_ips: peer.tunnel_addresses.clone(),
     };
     std::iter::once(own).chain(config.peers.iter().map(of)).collect()
-}
-
-/// The keepalive that the configuration asks for.
-pub(crate) fn keepalive(config: &Config) -> Keepalive {
-    Keepalive {
-        wireguard: config.keepalive.wireguard,
-        grpc_interval: config.keepalive.grpc_interval,
-        grpc_timeout: config.keepalive.grpc_timeout,
-        ..Keepalive::DEFAULT
-    }
 }
 
 /// Publishes this zone's record as configuration and disk say. SuperLinks that registered before

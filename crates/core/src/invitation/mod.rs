@@ -1,7 +1,7 @@
 //! How a new zone joins a managed mesh: an invitation, redeemed once.
 //!
 //! An invitation is one base64 value: who invites, where to call, what the zone will be granted,
-//! and a one-time secret. Redeeming proves the secret to both ends over both ends' keys ([`proof`]);
+//! and a one-time secret. Redeeming proves the secret to both ends over both ends' keys (`proof`);
 //! it is burned by the first key that uses it ([`Redemptions`]) and never looked at again: from then
 //! on the grant counts. Secrets have no `Debug` and are wiped on drop.
 

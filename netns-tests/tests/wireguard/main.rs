@@ -34,8 +34,13 @@ const WIREGUARD_GO_LACKS: &Lacks = &[
     ("socket_is_for_its_owner_alone", "the folder is open to all (0755)"),
 ];
 
-/// What wireguard-go shows on an idle machine and not on a busy one: printed, either way good.
-const WIREGUARD_GO_UNSTEADY: &[&str] = &["a_flood_of_initiations_disturbs_nobody"];
+/// What wireguard-go shows only at some speeds of the machine (it asks for cookies once its queue
+/// is long, and a fast machine keeps that short): printed, either way good.
+const WIREGUARD_GO_UNSTEADY: &[&str] = &[
+    "a_flood_of_initiations_disturbs_nobody",
+    "cookies_are_for_one_address_and_port",
+    "one_source_cannot_spend_the_time_of_all",
+];
 
 /// Ours: to be empty.
 const ZONEMESH_LACKS: &Lacks = &[];

@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::pair::{Datagram, Pair, Setting, berlin_to_madrid, packet};
 use crate::dropped::Dropped;
 use crate::packet::samples::udp_packet;
-use crate::peer::{DATA_OVERHEAD, TYPE_DATA, TYPE_INITIATION};
+use crate::peer::{DATA_OVERHEAD, TYPE_DATA};
 use crate::status::Event;
 
+const TYPE_INITIATION: u8 = 1;
 const TYPE_RESPONSE: u8 = 2;
 
 fn seconds(n: u64) -> Duration {

@@ -1,92 +1,65 @@
-//! One peer: its session (boringtun), its schedule, its present path.
+//! The state of a peer under its lock: sessions, schedule, present path.
 //!
-//! Pure: takes datagrams, packets and `now`, writes into the caller's buffer and says how many
-//! bytes are to be sent; owns no socket and no thread. Promises that the path changes only for
-//! datagrams that prove to come from the peer, and that no input can make boringtun panic over a
-//! short buffer. Protocol: WireGuard paper, sections 5 and 6.
+//! Takes datagrams, packets and `now`, writes into the caller's buffer and says how many bytes are
+//! to be sent. Promises that the path changes only for datagrams that prove to come from the peer,
+//! and that no input can make boringtun panic over a short buffer.
+//! Protocol: WireGuard paper, sections 5 and 6.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::sync::Arc;
+use std::time::SystemTime;
 
-use boringtun::noise::errors::WireGuardError;
-use boringtun::noise::rate_limiter::RateLimiter;
 use boringtun::noise::{Tunn, TunnResult};
-use x25519_dalek::{PublicKey, StaticSecret};
-use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 
+use super::Moment;
+use super::noise::{
+    Identity, TYPE_DATA, TYPE_INITIATION, has_room, has_session, new_tunn, opened, receiver_index,
+    sender_index,
+};
 use crate::config::Peer;
 use crate::dropped::Dropped;
 use crate::edge::Path;
-use crate::offload::Pause;
 use crate::schedule::{Duty, Schedule};
-use crate::status::PeerStatus;
 
-/// What sealing adds to a packet: header and authentication tag.
-pub(crate) const DATA_OVERHEAD: usize = 32;
-/// The longest message that is not data. Every buffer to write into has at least this room.
-pub(crate) const INITIATION: usize = 148;
-/// Message types (WireGuard paper, section 5.4).
-pub(crate) const TYPE_INITIATION: u8 = 1;
-pub(crate) const TYPE_DATA: u8 = 4;
-
-/// One moment on both clocks.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment {
-    pub(crate) instant: Instant,
-    pub(crate) wall: SystemTime,
+/// What became of a packet that was to be sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sealed {
+    /// A data message of this length is in the buffer.
+    Data(usize),
+    /// The packet waits for a session; a handshake [`super::INITIATION`] is in the buffer.
+    Initiation,
+    /// The packet waits for a session that is being sought already.
+    Waiting,
 }
 
-impl Moment {
-    pub(crate) fn now() -> Self {
-        Self { instant: Instant::now(), wall: SystemTime::now() }
-    }
+/// The state of a peer, under its lock.
+pub(crate) struct PeerCore {
+    identity: Arc<Identity>,
+    index: u32,
+    pub(super) config: Peer,
+    pub(super) path: Option<Path>,
+    /// Made when first needed: a thousand idle peers cost nothing.
+    tunn: Option<Box<Tunn>>,
+    /// The sessions from before a new preshared key. They carry packets until the first session
+    /// under the new key is up, and are understood until they end.
+    former: Option<Box<Tunn>>,
+    /// No session under the present preshared key is up yet.
+    former_seals: bool,
+    pub(super) schedule: Schedule,
+    /// Index of the session that we answered and the peer has not used yet.
+    unconfirmed: Option<u32>,
+    pub(super) latest_handshake: Option<SystemTime>,
+    completed: bool,
 }
 
-/// This gateway's keys, as the noise layer wants them.
-pub(crate) struct Identity {
-    pub(crate) secret: StaticSecret,
-    pub(crate) public: PublicKey,
-    pub(crate) key: WireGuardPublicKey,
-    /// Handshakes are limited where they arrive; inside a session they would be counted twice.
-    unlimited: Arc<RateLimiter>,
-}
-
-impl Identity {
-    pub(crate) fn new(private: &WireGuardPrivateKey) -> Self {
-        let secret = StaticSecret::from(*private.to_bytes());
-        let public = PublicKey::from(&secret);
-        Self {
-            secret,
-            public,
-            key: private.public_key(),
-            unlimited: Arc::new(RateLimiter::new(&public, u64::MAX)),
-        }
-    }
-}
-
-/// A peer in service.
-pub(crate) struct ActivePeer {
-    pub(crate) key: WireGuardPublicKey,
-    /// 24 bits; sessions of this peer have it in the upper bits of their index.
-    pub(crate) index: u32,
-    pub(crate) rx_bytes: AtomicU64,
-    pub(crate) tx_bytes: AtomicU64,
-    /// Sends of many datagrams at once, which the path to this peer may not take.
-    pub(crate) segmentation: Pause,
-    core: Mutex<PeerCore>,
-}
-
-impl ActivePeer {
-    pub(crate) fn new(identity: Arc<Identity>, config: Peer, index: u32) -> Self {
-        let key = config.public_key;
-        let mut schedule = Schedule::new(identity.key < key, index);
+impl PeerCore {
+    pub(super) fn new(identity: Arc<Identity>, config: Peer, index: u32) -> Self {
+        let mut schedule = Schedule::new(identity.key < config.public_key, index);
         schedule.set_keepalive(config.keepalive);
         if config.endpoint.is_some() && config.keepalive.is_some() {
             schedule.want_handshake();
         }
-        let core = PeerCore {
+        Self {
             path: config.endpoint.map(unbound_path),
             identity,
             index,
@@ -98,76 +71,9 @@ impl ActivePeer {
             unconfirmed: None,
             latest_handshake: None,
             completed: false,
-        };
-        Self {
-            key,
-            index,
-            rx_bytes: AtomicU64::new(0),
-            tx_bytes: AtomicU64::new(0),
-            segmentation: Pause::new(Instant::now()),
-            core: Mutex::new(core),
         }
     }
 
-    /// True if the session of this index, as a data message names it, is one of this peer.
-    pub(crate) fn has_session(&self, session_index: Option<u32>) -> bool {
-        session_index.is_some_and(|session| session >> 8 == self.index)
-    }
-
-    /// The peer's state. A thread that panicked under the lock leaves a session that can only
-    /// fail to open packets, so the lock stays usable.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, PeerCore> {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn status(&self) -> PeerStatus {
-        let core = self.lock();
-        PeerStatus {
-            public_key: self.key,
-            name: core.config.name.clone(),
-            endpoint: core.path.map(|path| path.remote),
-            latest_handshake: core.latest_handshake,
-            rx_bytes: self.rx_bytes.load(Ordering::Relaxed),
-            tx_bytes: self.tx_bytes.load(Ordering::Relaxed),
-            allowed_ips: core.config.allowed_ips.clone(),
-            handshake_attempts_unanswered: core.schedule.unanswered(),
-            segmentation_refused: self.segmentation.refusals(),
-        }
-    }
-}
-
-/// What became of a packet that was to be sealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sealed {
-    /// A data message of this length is in the buffer.
-    Data(usize),
-    /// The packet waits for a session; a handshake [`INITIATION`] is in the buffer.
-    Initiation,
-    /// The packet waits for a session that is being sought already.
-    Waiting,
-}
-
-/// The state of a peer, under its lock.
-pub(crate) struct PeerCore {
-    identity: Arc<Identity>,
-    index: u32,
-    config: Peer,
-    path: Option<Path>,
-    /// Made when first needed: a thousand idle peers cost nothing.
-    tunn: Option<Box<Tunn>>,
-    /// The sessions from before a new preshared key. They carry packets until the first session
-    /// under the new key is up, and are understood until they end.
-    former: Option<Box<Tunn>>,
-    /// No session under the present preshared key is up yet.
-    former_seals: bool,
-    schedule: Schedule,
-    /// Index of the session that we answered and the peer has not used yet.
-    unconfirmed: Option<u32>,
-    latest_handshake: Option<SystemTime>,
-    completed: bool,
-}
-
-impl PeerCore {
     /// Where datagrams to the peer go now.
     pub(crate) fn path(&self) -> Option<Path> {
         self.path
@@ -235,7 +141,7 @@ impl PeerCore {
     }
 
     /// Seals `packet`, which is padded already, into `out`, which must have room for it and
-    /// [`DATA_OVERHEAD`] and for an [`INITIATION`].
+    /// [`super::DATA_OVERHEAD`] and for an [`super::INITIATION`].
     pub(crate) fn seal(&mut self, packet: &[u8], out: &mut [u8], now: Moment) -> Sealed {
         assert!(has_room(packet.len(), out), "callers size their buffers");
         match self.sealing().encapsulate(packet, out) {
@@ -380,56 +286,6 @@ impl PeerCore {
     }
 }
 
-fn new_tunn(identity: &Identity, index: u32, config: &Peer) -> Box<Tunn> {
-    Box::new(Tunn::new(
-        identity.secret.clone(),
-        PublicKey::from(config.public_key.0),
-        config.preshared_key.as_ref().map(|key| *key.to_bytes()),
-        None,
-        index,
-        Some(Arc::clone(&identity.unlimited)),
-    ))
-}
-
-fn has_session(tunn: &Tunn) -> bool {
-    tunn.time_since_last_handshake().is_some()
-}
-
-/// The length of what a data message held.
-fn opened(result: TunnResult<'_>) -> Result<usize, Dropped> {
-    match result {
-        TunnResult::Done => Ok(0),
-        TunnResult::WriteToTunnelV4(packet, _) | TunnResult::WriteToTunnelV6(packet, _) => {
-            Ok(packet.len())
-        }
-        TunnResult::Err(error) => Err(reason_for_data(&error)),
-        TunnResult::WriteToNetwork(_) => Err(Dropped::NotWireGuard),
-    }
-}
-
 fn unbound_path(remote: SocketAddr) -> Path {
     Path { remote, local: None }
-}
-
-fn has_room(packet: usize, out: &[u8]) -> bool {
-    out.len() >= INITIATION.max(packet + DATA_OVERHEAD)
-}
-
-/// The index by which the sender of a handshake message calls its session.
-fn sender_index(message: &[u8]) -> Option<u32> {
-    message.get(4..8)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
-}
-
-/// The index of ours that a data message is for.
-pub(crate) fn receiver_index(message: &[u8]) -> Option<u32> {
-    sender_index(message)
-}
-
-fn reason_for_data(error: &WireGuardError) -> Dropped {
-    match error {
-        WireGuardError::InvalidPacket => Dropped::InnerMalformed,
-        WireGuardError::InvalidCounter | WireGuardError::DuplicateCounter => Dropped::Replayed,
-        WireGuardError::NoCurrentSession | WireGuardError::WrongIndex => Dropped::UnknownSession,
-        _ => Dropped::Unauthentic,
-    }
 }

@@ -1,0 +1,85 @@
+//! One peer: what the lanes share of it, and its state behind a lock.
+//!
+//! Pure: owns no socket and no thread. The state itself ([`PeerCore`]) stands in `core`, what the
+//! noise layer says in `noise`.
+
+mod core;
+mod noise;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use zonemesh_core::key::WireGuardPublicKey;
+
+pub(crate) use self::core::{PeerCore, Sealed};
+pub(crate) use self::noise::{DATA_OVERHEAD, INITIATION, Identity, TYPE_DATA, receiver_index};
+use crate::config::Peer;
+use crate::offload::Pause;
+use crate::status::PeerStatus;
+
+/// One moment on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) instant: Instant,
+    pub(crate) wall: SystemTime,
+}
+
+impl Moment {
+    pub(crate) fn now() -> Self {
+        Self { instant: Instant::now(), wall: SystemTime::now() }
+    }
+}
+
+/// A peer in service.
+pub(crate) struct ActivePeer {
+    pub(crate) key: WireGuardPublicKey,
+    /// 24 bits; sessions of this peer have it in the upper bits of their index.
+    pub(crate) index: u32,
+    pub(crate) rx_bytes: AtomicU64,
+    pub(crate) tx_bytes: AtomicU64,
+    /// Sends of many datagrams at once, which the path to this peer may not take.
+    pub(crate) segmentation: Pause,
+    core: Mutex<PeerCore>,
+}
+
+impl ActivePeer {
+    pub(crate) fn new(identity: Arc<Identity>, config: Peer, index: u32) -> Self {
+        let key = config.public_key;
+        let core = PeerCore::new(identity, config, index);
+        Self {
+            key,
+            index,
+            rx_bytes: AtomicU64::new(0),
+            tx_bytes: AtomicU64::new(0),
+            segmentation: Pause::new(Instant::now()),
+            core: Mutex::new(core),
+        }
+    }
+
+    /// True if the session of this index, as a data message names it, is one of this peer.
+    pub(crate) fn has_session(&self, session_index: Option<u32>) -> bool {
+        session_index.is_some_and(|session| session >> 8 == self.index)
+    }
+
+    /// The peer's state. A thread that panicked under the lock leaves a session that can only
+    /// fail to open packets, so the lock stays usable.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, PeerCore> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn status(&self) -> PeerStatus {
+        let core = self.lock();
+        PeerStatus {
+            public_key: self.key,
+            name: core.config.name.clone(),
+            endpoint: core.path.map(|path| path.remote),
+            latest_handshake: core.latest_handshake,
+            rx_bytes: self.rx_bytes.load(Ordering::Relaxed),
+            tx_bytes: self.tx_bytes.load(Ordering::Relaxed),
+            allowed_ips: core.config.allowed_ips.clone(),
+            handshake_attempts_unanswered: core.schedule.unanswered(),
+            segmentation_refused: self.segmentation.refusals(),
+        }
+    }
+}

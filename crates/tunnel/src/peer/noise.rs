@@ -1,0 +1,95 @@
+//! The noise layer (boringtun) as a peer uses it: identities, messages, verdicts.
+//!
+//! Pure. Says what a message is and what became of it in the words of this crate; holds no state
+//! of a peer. Protocol: WireGuard paper, section 5.4.
+
+use std::sync::Arc;
+
+use boringtun::noise::errors::WireGuardError;
+use boringtun::noise::rate_limiter::RateLimiter;
+use boringtun::noise::{Tunn, TunnResult};
+use x25519_dalek::{PublicKey, StaticSecret};
+use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
+
+use crate::config::Peer;
+use crate::dropped::Dropped;
+
+/// What sealing adds to a packet: header and authentication tag.
+pub(crate) const DATA_OVERHEAD: usize = 32;
+/// The longest message that is not data. Every buffer to write into has at least this room.
+pub(crate) const INITIATION: usize = 148;
+/// Message types (WireGuard paper, section 5.4).
+pub(super) const TYPE_INITIATION: u8 = 1;
+pub(crate) const TYPE_DATA: u8 = 4;
+
+/// This gateway's keys, as the noise layer wants them.
+pub(crate) struct Identity {
+    pub(crate) secret: StaticSecret,
+    pub(crate) public: PublicKey,
+    pub(crate) key: WireGuardPublicKey,
+    /// Handshakes are limited where they arrive; inside a session they would be counted twice.
+    unlimited: Arc<RateLimiter>,
+}
+
+impl Identity {
+    pub(crate) fn new(private: &WireGuardPrivateKey) -> Self {
+        let secret = StaticSecret::from(*private.to_bytes());
+        let public = PublicKey::from(&secret);
+        Self {
+            secret,
+            public,
+            key: private.public_key(),
+            unlimited: Arc::new(RateLimiter::new(&public, u64::MAX)),
+        }
+    }
+}
+
+pub(super) fn new_tunn(identity: &Identity, index: u32, config: &Peer) -> Box<Tunn> {
+    Box::new(Tunn::new(
+        identity.secret.clone(),
+        PublicKey::from(config.public_key.0),
+        config.preshared_key.as_ref().map(|key| *key.to_bytes()),
+        None,
+        index,
+        Some(Arc::clone(&identity.unlimited)),
+    ))
+}
+
+pub(super) fn has_session(tunn: &Tunn) -> bool {
+    tunn.time_since_last_handshake().is_some()
+}
+
+/// The length of what a data message held.
+pub(super) fn opened(result: TunnResult<'_>) -> Result<usize, Dropped> {
+    match result {
+        TunnResult::Done => Ok(0),
+        TunnResult::WriteToTunnelV4(packet, _) | TunnResult::WriteToTunnelV6(packet, _) => {
+            Ok(packet.len())
+        }
+        TunnResult::Err(error) => Err(reason_for_data(&error)),
+        TunnResult::WriteToNetwork(_) => Err(Dropped::NotWireGuard),
+    }
+}
+
+pub(super) fn has_room(packet: usize, out: &[u8]) -> bool {
+    out.len() >= INITIATION.max(packet + DATA_OVERHEAD)
+}
+
+/// The index by which the sender of a handshake message calls its session.
+pub(super) fn sender_index(message: &[u8]) -> Option<u32> {
+    message.get(4..8)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+/// The index of ours that a data message is for.
+pub(crate) fn receiver_index(message: &[u8]) -> Option<u32> {
+    sender_index(message)
+}
+
+fn reason_for_data(error: &WireGuardError) -> Dropped {
+    match error {
+        WireGuardError::InvalidPacket => Dropped::InnerMalformed,
+        WireGuardError::InvalidCounter | WireGuardError::DuplicateCounter => Dropped::Replayed,
+        WireGuardError::NoCurrentSession | WireGuardError::WrongIndex => Dropped::UnknownSession,
+        _ => Dropped::Unauthentic,
+    }
+}

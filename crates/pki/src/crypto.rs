@@ -7,12 +7,7 @@
 use std::sync::Arc;
 
 use rcgen::{KeyPair, SerialNumber};
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
-};
-use rustls::pki_types::CertificateDer;
-use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use zeroize::Zeroizing;
 
 /// HTTP/2 in ALPN: everything that speaks TLS here is gRPC.
@@ -51,26 +46,35 @@ impl HandshakeSignatures {
     pub(crate) fn of(provider: &CryptoProvider) -> Self {
         Self(provider.signature_verification_algorithms)
     }
-
-    pub(crate) fn tls12(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    pub(crate) fn tls13(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    pub(crate) fn schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
 }
+
+/// The methods about signatures of a rustls verifier that has a field
+/// `signatures: HandshakeSignatures`; both verifier traits ask for the same three.
+macro_rules! verifies_handshake_signatures {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &rustls::pki_types::CertificateDer<'_>,
+            signature: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            let algorithms = &self.signatures.0;
+            rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &rustls::pki_types::CertificateDer<'_>,
+            signature: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            let algorithms = &self.signatures.0;
+            rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+            self.signatures.0.supported_schemes()
+        }
+    };
+}
+pub(crate) use verifies_handshake_signatures;

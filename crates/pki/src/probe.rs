@@ -8,19 +8,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::danger::{ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
     Resumption, VerifierBuilderError, WebPkiServerVerifier,
     verify_server_cert_signed_by_trust_anchor, verify_server_name,
 };
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore,
-    SignatureScheme,
-};
+use rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
 
-use crate::crypto;
+use crate::crypto::{self, HandshakeSignatures};
 use crate::describe::{self, CertificateSummary, DescribeError};
 use crate::san::{San, listed};
 use crate::validity::rfc3339;
@@ -149,6 +146,7 @@ impl Probe {
             webpki: WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
                 .build()?,
             shown: shown.clone(),
+            signatures: HandshakeSignatures::of(&provider),
         };
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -261,6 +259,7 @@ fn check_dates(certificate: &CertificateSummary, now: SystemTime) -> Result<(), 
 struct Recording {
     webpki: Arc<WebPkiServerVerifier>,
     shown: ShownChain,
+    signatures: HandshakeSignatures,
 }
 
 impl ServerCertVerifier for Recording {
@@ -278,25 +277,5 @@ impl ServerCertVerifier for Recording {
         self.webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.webpki.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.webpki.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
-    }
+    crypto::verifies_handshake_signatures!();
 }

@@ -8,6 +8,7 @@
 
 pub mod backoff;
 pub mod child;
+pub mod command;
 pub mod companion;
 pub mod context;
 pub mod files;

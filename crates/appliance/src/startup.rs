@@ -18,10 +18,7 @@ pub const CONFIGURATION: u8 = 7;
 
 /// Writes logs to standard error: `ZONEMESH_LOG` (default `info`) says how much,
 /// `ZONEMESH_LOG_FORMAT=json` in which form.
-///
-/// # Errors
-/// `ZONEMESH_LOG` is no filter, or logging was set up before.
-pub fn logging() -> anyhow::Result<()> {
+fn logging() -> anyhow::Result<()> {
     let wanted = std::env::var("ZONEMESH_LOG").unwrap_or_else(|_unset| "info".to_owned());
     let filter = EnvFilter::try_new(&wanted)
         .map_err(|error| anyhow::anyhow!("ZONEMESH_LOG={wanted}: {error}"))?;
@@ -38,17 +35,23 @@ pub fn crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// Reads the context file, if one was named.
+/// What comes before everything else: logging, the crypto provider, the context and, by `read`,
+/// the settings from it and the environment.
 ///
 /// # Errors
-/// It cannot be read, with its line.
-pub fn context(file: Option<&Path>) -> Result<Option<Context>, ContextError> {
-    file.map(Context::read).transpose()
+/// Logging cannot start, the context file cannot be read (with its line), or a setting is wrong.
+pub fn settings<S>(
+    file: Option<&Path>,
+    read: impl FnOnce(Variables<'_>) -> Result<S, SettingsErrors>,
+) -> anyhow::Result<S> {
+    logging()?;
+    crypto();
+    let context = file.map(Context::read).transpose()?;
+    Ok(read(variables(file, context.as_ref()))?)
 }
 
 /// The process's environment and the context together.
-#[must_use]
-pub fn variables<'a>(file: Option<&Path>, context: Option<&'a Context>) -> Variables<'a> {
+fn variables<'a>(file: Option<&Path>, context: Option<&'a Context>) -> Variables<'a> {
     let named = file.map(|file| file.display().to_string()).unwrap_or_default();
     let environment = |key: &str| std::env::var(key).ok();
     Variables::new(environment, context.map(|context| (context, named)))

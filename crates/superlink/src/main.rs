@@ -10,12 +10,11 @@ mod life;
 mod plan;
 mod run;
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use zonemesh_appliance::files::Owner;
+use clap::Parser;
+use zonemesh_appliance::command::Command;
 use zonemesh_appliance::settings::{self, SuperLinkSettings};
 use zonemesh_appliance::{guard, startup};
 
@@ -25,30 +24,6 @@ use zonemesh_appliance::{guard, startup};
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Runs until it is told to stop.
-    Run {
-        /// An OpenNebula context.sh; it is parsed and never sourced.
-        #[arg(long, value_name = "FILE")]
-        context: Option<PathBuf>,
-    },
-    /// Prints what `run` would do, as JSON without secrets.
-    Plan {
-        /// An OpenNebula context.sh; it is parsed and never sourced.
-        #[arg(long, value_name = "FILE")]
-        context: Option<PathBuf>,
-    },
-    /// Runs a program until standard input ends; used by `run`.
-    #[command(hide = true)]
-    Guard {
-        #[arg(long, value_name = "UID:GID")]
-        owner: Option<Owner>,
-        #[arg(last = true, required = true)]
-        command: Vec<OsString>,
-    },
 }
 
 fn main() -> ExitCode {
@@ -66,8 +41,5 @@ fn main() -> ExitCode {
 }
 
 fn read(file: Option<&Path>) -> anyhow::Result<SuperLinkSettings> {
-    startup::logging()?;
-    startup::crypto();
-    let context = startup::context(file)?;
-    Ok(settings::superlink(startup::variables(file, context.as_ref()))?)
+    startup::settings(file, settings::superlink)
 }

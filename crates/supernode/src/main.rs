@@ -8,12 +8,11 @@ mod decision;
 mod plan;
 mod run;
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use zonemesh_appliance::files::Owner;
+use clap::Parser;
+use zonemesh_appliance::command::Command;
 use zonemesh_appliance::settings::{self, SuperNodeSettings};
 use zonemesh_appliance::{guard, startup};
 
@@ -26,30 +25,6 @@ const NOT_NOW: ExitCode = ExitCode::FAILURE;
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Runs until it is told to stop.
-    Run {
-        /// An OpenNebula context.sh; it is parsed and never sourced.
-        #[arg(long, value_name = "FILE")]
-        context: Option<PathBuf>,
-    },
-    /// Prints what `run` would do, as JSON without secrets.
-    Plan {
-        /// An OpenNebula context.sh; it is parsed and never sourced.
-        #[arg(long, value_name = "FILE")]
-        context: Option<PathBuf>,
-    },
-    /// Runs a program until standard input ends; used by `run`.
-    #[command(hide = true)]
-    Guard {
-        #[arg(long, value_name = "UID:GID")]
-        owner: Option<Owner>,
-        #[arg(last = true, required = true)]
-        command: Vec<OsString>,
-    },
 }
 
 fn main() -> ExitCode {
@@ -68,8 +43,5 @@ fn main() -> ExitCode {
 }
 
 fn read(file: Option<&Path>) -> anyhow::Result<SuperNodeSettings> {
-    startup::logging()?;
-    startup::crypto();
-    let context = startup::context(file)?;
-    Ok(settings::supernode(startup::variables(file, context.as_ref()))?)
+    startup::settings(file, settings::supernode)
 }

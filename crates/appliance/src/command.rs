@@ -1,0 +1,37 @@
+//! The command line that both companions have: `run`, `plan` and the hidden `guard`.
+//!
+//! It promises that both take the same words. It refuses to know what a companion does with them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use crate::files::Owner;
+
+/// What a companion is asked to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs until it is told to stop.
+    Run {
+        /// An OpenNebula context.sh; it is parsed and never sourced.
+        #[arg(long, value_name = "FILE")]
+        context: Option<PathBuf>,
+    },
+    /// Prints what `run` would do, as JSON without secrets.
+    Plan {
+        /// An OpenNebula context.sh; it is parsed and never sourced.
+        #[arg(long, value_name = "FILE")]
+        context: Option<PathBuf>,
+    },
+    /// Runs a program until standard input ends; used by `run`.
+    #[command(hide = true)]
+    Guard {
+        /// As whom the program runs.
+        #[arg(long, value_name = "UID:GID")]
+        owner: Option<Owner>,
+        /// The program, then its arguments.
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+}

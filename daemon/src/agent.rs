@@ -65,6 +65,7 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<(), 
     };
     let endpoints = resolver::run(tunnels::watched(config), observer.tunnel.clone());
     supervisor.spawn("endpoints", endpoints);
+    supervisor.spawn("UAPI socket", tunnels::serve_wg(observer.tunnel.clone()));
     start_registry(&observer, supervisor).await?;
     let local_api_key = start_local_api(&observer, supervisor).await?;
     supervisor.spawn("admin socket", admin::run(admin_socket, observer, local_api_key));

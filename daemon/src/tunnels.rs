@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use zonemesh_config::{Config, Peer as PeerConfig};
 use zonemesh_core::key::WireGuardPrivateKey;
-use zonemesh_tunnel::{Peer, StartError, Tunnel, TunnelConfig};
+use zonemesh_tunnel::{Peer, StartError, Tunnel, TunnelConfig, uapi};
 
 use crate::endpoints::Candidates;
 use crate::failure::{Exit, Failure, OrExit as _};
@@ -55,6 +55,20 @@ async fn bring_up(
             format!("cannot configure the interface {}", config.tunnel.interface)
         })?;
     Ok(tunnel)
+}
+
+/// Serves `wg` until it is dropped. A gateway without is as good for its zone: it goes on.
+pub(crate) async fn serve_wg(tunnel: Arc<Tunnel>) -> anyhow::Result<()> {
+    const INSTEAD: &str = "change zonemesh.toml and restart zonemeshd instead";
+    let _attached = match uapi::attach(&tunnel, INSTEAD) {
+        Ok(attached) => Some(attached),
+        Err(error) => {
+            let error = format!("{:#}", anyhow::Error::from(error));
+            tracing::info!(error, "`wg` cannot show this interface; everything else works");
+            None
+        }
+    };
+    std::future::pending().await
 }
 
 /// What the resolver looks after: each peer that has configured endpoints.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::{io, thread};
 
+use zeroize::Zeroizing;
 use zonemesh_core::key::WireGuardPublicKey;
 
 use crate::config::{Peer, TunnelConfig};
@@ -25,7 +26,7 @@ use crate::linux::wake::{Poller, StopSignal, Wake};
 use crate::offload::Wanted;
 use crate::peer::{Identity, Moment};
 use crate::roster::Roster;
-use crate::status::{Event, TunnelStatus};
+use crate::status::{Event, PeerStatus, TunnelStatus};
 
 /// The bounds of an MTU: the least that IPv4 demands, the most that a datagram can carry.
 const MTU_BOUNDS: std::ops::RangeInclusive<u16> = 576..=65_456;
@@ -36,6 +37,7 @@ pub struct Tunnel {
     tun: Arc<Tun>,
     udp: Arc<Udp>,
     interface: String,
+    fwmark: Option<u32>,
     events: Mutex<Option<Receiver<Event>>>,
     stop: StopSignal,
     lanes: Vec<JoinHandle<()>>,
@@ -62,6 +64,7 @@ impl Tunnel {
             tun,
             udp,
             interface: config.interface,
+            fwmark: config.fwmark,
             events: Mutex::new(Some(events)),
             stop: StopSignal::new().map_err(system("create an eventfd"))?,
             lanes: Vec::new(),
@@ -91,7 +94,9 @@ impl Tunnel {
         let old = &self.engine;
         let same_key = config.private_key.public_key() == old.identity.key;
         if same_key && Arc::ptr_eq(&udp, &self.udp) {
-            return Ok(old.set_peers(peers)?);
+            old.set_peers(peers)?;
+            self.fwmark = config.fwmark;
+            return Ok(());
         }
         let (identity, roster) = if same_key {
             (Arc::clone(&old.identity), old.roster.load_full())
@@ -106,7 +111,7 @@ impl Tunnel {
         let stop = StopSignal::new().map_err(system("create an eventfd"))?;
         self.halt();
         self.engine = Arc::new(engine);
-        (self.udp, self.stop) = (udp, stop);
+        (self.udp, self.stop, self.fwmark) = (udp, stop, config.fwmark);
         self.events = Mutex::new(Some(events));
         self.start_lanes().map_err(system("start a thread"))
     }
@@ -168,6 +173,31 @@ impl Tunnel {
             dropped: self.engine.dropped.snapshot(),
             merging_refused: self.engine.merging.refusals(),
         }
+    }
+
+    /// True if there is such a peer.
+    pub(crate) fn knows(&self, peer: &WireGuardPublicKey) -> bool {
+        self.engine.roster.load().by_key(peer).is_some()
+    }
+
+    /// The peers with all their settings, ordered by key.
+    pub(crate) fn peers(&self) -> Vec<(Peer, PeerStatus)> {
+        let roster = self.engine.roster.load();
+        let mut peers: Vec<_> = roster.peers().map(|peer| peer.in_full()).collect();
+        peers.sort_by_key(|(peer, _)| peer.public_key);
+        peers
+    }
+
+    pub(crate) fn private_key(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.engine.identity.secret.to_bytes())
+    }
+
+    pub(crate) fn listen_port(&self) -> u16 {
+        self.udp.port()
+    }
+
+    pub(crate) fn fwmark(&self) -> Option<u32> {
+        self.fwmark
     }
 
     /// The events of this tunnel, handed out once. What is not fetched in time is let go.

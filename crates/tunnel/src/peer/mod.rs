@@ -69,7 +69,16 @@ impl ActivePeer {
     }
 
     pub(crate) fn status(&self) -> PeerStatus {
+        self.status_of(&self.lock())
+    }
+
+    /// Its settings, and its status at the same moment.
+    pub(crate) fn in_full(&self) -> (Peer, PeerStatus) {
         let core = self.lock();
+        (core.config.clone(), self.status_of(&core))
+    }
+
+    fn status_of(&self, core: &PeerCore) -> PeerStatus {
         PeerStatus {
             public_key: self.key,
             name: core.config.name.clone(),

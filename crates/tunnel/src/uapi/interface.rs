@@ -4,16 +4,15 @@
 //! everything as it was. Allowed IPs that are given to one peer leave the other.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ipnet::IpNet;
 use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 
+use super::answer;
+use super::clients::Device;
 use super::request::{Errno, INVALID, PeerChange, SetRequest};
 use crate::config::{Peer, TunnelConfig};
 use crate::error::StartError;
-use crate::status::PeerStatus;
 use crate::tunnel::Tunnel;
 
 type Peers = BTreeMap<WireGuardPublicKey, Peer>;
@@ -55,9 +54,14 @@ impl Interface {
         let counted = dropped.filter(|(_, count)| *count > 0);
         counted.map(|(reason, count)| format!("{reason}={count}")).collect::<Vec<_>>().join(" ")
     }
+}
 
-    /// Carries out a `set` as a whole.
-    pub(crate) fn set(&mut self, request: SetRequest) -> Result<(), Errno> {
+impl Device for Interface {
+    fn get(&self) -> Result<String, Errno> {
+        Ok(answer::of(&self.tunnel, self.has_private_key))
+    }
+
+    fn set(&mut self, request: SetRequest) -> Result<(), Errno> {
         let mut config = self.config.clone();
         let mut has_private_key = self.has_private_key;
         if let Some(key) = request.private_key {
@@ -83,58 +87,6 @@ impl Interface {
         (self.config, self.has_private_key, self.peers) = (config, has_private_key, peers);
         Ok(())
     }
-
-    /// The answer to a `get`, without its closing errno.
-    pub(crate) fn get(&self) -> String {
-        let status = self.tunnel.status();
-        let mut text = String::new();
-        if self.has_private_key {
-            line(&mut text, "private_key", &hex(&self.config.private_key.to_bytes()));
-        }
-        line(&mut text, "listen_port", &status.listen_port);
-        if let Some(mark) = self.config.fwmark {
-            line(&mut text, "fwmark", &mark);
-        }
-        for peer in &status.peers {
-            if let Some(config) = self.peers.get(&peer.public_key) {
-                show_peer(&mut text, peer, config);
-            }
-        }
-        text
-    }
-}
-
-fn show_peer(text: &mut String, peer: &PeerStatus, config: &Peer) {
-    line(text, "public_key", &hex(&peer.public_key.0));
-    let preshared_key = config.preshared_key.as_ref().map(|key| *key.to_bytes());
-    line(text, "preshared_key", &hex(&preshared_key.unwrap_or_default()));
-    line(text, "protocol_version", &1);
-    if let Some(endpoint) = peer.endpoint {
-        line(text, "endpoint", &endpoint);
-    }
-    let since_1970 = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let handshake = peer.latest_handshake.map(since_1970).unwrap_or_default();
-    line(text, "last_handshake_time_sec", &handshake.as_secs());
-    line(text, "last_handshake_time_nsec", &handshake.subsec_nanos());
-    line(text, "tx_bytes", &peer.tx_bytes);
-    line(text, "rx_bytes", &peer.rx_bytes);
-    let keepalive = config.keepalive.unwrap_or_default().as_secs();
-    line(text, "persistent_keepalive_interval", &keepalive);
-    for prefix in &peer.allowed_ips {
-        line(text, "allowed_ip", prefix);
-    }
-}
-
-fn line(text: &mut String, key: &str, value: &dyn std::fmt::Display) {
-    // Writing to a String cannot fail.
-    let _ = writeln!(text, "{key}={value}");
-}
-
-fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn owners(peers: &Peers) -> BTreeMap<IpNet, WireGuardPublicKey> {
@@ -238,6 +190,7 @@ fn errno(error: &StartError) -> Errno {
 
 #[cfg(test)]
 mod tests {
+    use super::super::answer::hex;
     use super::*;
 
     fn key(n: u8) -> WireGuardPublicKey {

@@ -17,6 +17,8 @@ use crate::namespace::Namespace;
 pub enum Implementation {
     /// `zonemesh-wg`, the data plane of this repository.
     Zonemesh,
+    /// The same with one kind of bulk work turned off: `TSO`, `USO`, `GSO`, `GRO` or `MERGE`.
+    ZonemeshWithout(&'static str),
     /// `wireguard-go`, as Debian packages it.
     WireguardGo,
     /// `boringtun-cli`, Cloudflare's.
@@ -30,7 +32,7 @@ impl Implementation {
     #[must_use]
     pub fn program(self) -> &'static str {
         match self {
-            Self::Zonemesh => "zonemesh-wg",
+            Self::Zonemesh | Self::ZonemeshWithout(_) => "zonemesh-wg",
             Self::WireguardGo => "wireguard-go",
             Self::Boringtun => "boringtun-cli",
             Self::Gotatun => "gotatun",
@@ -44,7 +46,7 @@ impl Implementation {
     pub fn find(self) -> Result<PathBuf> {
         let name = self.program();
         match self {
-            Self::Zonemesh => binaries::find(name),
+            Self::Zonemesh | Self::ZonemeshWithout(_) => binaries::find(name),
             Self::WireguardGo => {
                 let path = std::env::var_os("PATH").context("PATH is not set")?;
                 let found = std::env::split_paths(&path).map(|dir| dir.join(name));
@@ -69,6 +71,9 @@ impl Implementation {
         let mut command = namespace.command(self.find()?);
         match self {
             Self::Zonemesh => {}
+            Self::ZonemeshWithout(kind) => {
+                command.env(format!("ZONEMESH_DEBUG_NO_{kind}"), "1");
+            }
             Self::WireguardGo => {
                 command.arg("-f").env("LOG_LEVEL", "error");
             }

@@ -4,12 +4,14 @@
 //! be a benchmark: `netns-tests/bench` is.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::UdpGsoSegment;
 
 use crate::namespace::Namespace;
 use crate::process::Process;
@@ -17,6 +19,8 @@ use crate::process::Process;
 const STALL: Duration = Duration::from_secs(60);
 /// Prime, so that no shift by a packet's or a buffer's size looks like the original.
 const PATTERN: usize = 1_048_573;
+/// Payload of each datagram of a UDP super-packet.
+const DATAGRAM: usize = 1200;
 
 /// What `ping` counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +149,37 @@ fn receive(listener: &TcpListener, bytes: u64) -> Result<()> {
         at += len as u64;
     }
     Ok(stream.write_all(b"+")?)
+}
+
+/// Sends `count` UDP super-packets of ten datagrams each, waits for each to be received, and compares
+/// every byte and the order.
+///
+/// # Errors
+/// When one does not arrive within a second, or a byte differs.
+pub fn transfer_datagrams(
+    from: &Namespace,
+    to: &Namespace,
+    address: SocketAddr,
+    count: u32,
+) -> Result<()> {
+    let receiver = to.inside(|| Ok(UdpSocket::bind(address)?))?;
+    receiver.set_read_timeout(Some(Duration::from_secs(1)))?;
+    let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let sender = from.inside(|| Ok(UdpSocket::bind(any)?))?;
+    setsockopt(&sender, UdpGsoSegment, &(DATAGRAM as i32)).context("no UDP_SEGMENT")?;
+    sender.connect(address)?;
+    let pattern = pattern();
+    for turn in 0..u64::from(count) {
+        let start = (turn * 7919) as usize % (PATTERN - 10 * DATAGRAM);
+        let sent = &pattern[start..start + 10 * DATAGRAM];
+        sender.send(sent)?;
+        for expected in sent.chunks(DATAGRAM) {
+            let mut buffer = [0; 2 * DATAGRAM];
+            let len = receiver.recv(&mut buffer).with_context(|| format!("in turn {turn}"))?;
+            ensure!(buffer[..len] == *expected, "a datagram of turn {turn} is not what was sent");
+        }
+    }
+    Ok(())
 }
 
 fn accept(listener: &TcpListener) -> Result<TcpStream> {

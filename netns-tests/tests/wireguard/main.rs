@@ -10,6 +10,7 @@ mod attack;
 mod interop;
 mod keepalive;
 mod lifecycle;
+mod offload;
 mod paths;
 mod replay;
 mod sessions;

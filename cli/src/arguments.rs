@@ -73,6 +73,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         verb: ConfigVerb,
     },
+    /// A gateway's state folder as one file, and back. Needs no daemon.
+    State {
+        #[command(subcommand)]
+        verb: StateVerb,
+    },
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]
@@ -145,4 +150,29 @@ pub(crate) enum ConfigVerb {
         /// The file, or - for standard input.
         file: PathBuf,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateVerb {
+    /// Save the state folder: keys, own counter, CAs, trust items, records. The daemon may run.
+    Backup {
+        /// The new file, for its owner only. It must not be there yet.
+        file: PathBuf,
+        #[command(flatten)]
+        folder: StateFolder,
+    },
+    /// Write a saved state into a state folder that is missing or empty, before the daemon starts.
+    Restore {
+        /// The file that `backup` has made.
+        file: PathBuf,
+        #[command(flatten)]
+        folder: StateFolder,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StateFolder {
+    /// The state folder, as gateway.state_dir names it.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/zonemesh")]
+    pub(crate) state_dir: PathBuf,
 }

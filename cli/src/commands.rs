@@ -9,13 +9,14 @@ use zonemesh_api::v1::{
 };
 use zonemesh_core::time::UnixMillis;
 
-use crate::arguments::{Arguments, CertVerb, Command, ConfigVerb, KeyVerb, ListVerb};
+use crate::arguments::{Arguments, CertVerb, Command, ConfigVerb, KeyVerb, ListVerb, StateVerb};
 use crate::certificate;
 use crate::config_check;
 use crate::daemon::{ask, body};
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::keys::{self, Made};
 use crate::output::{Output, Page};
+use crate::state;
 use crate::view::certificates::CertificatesView;
 use crate::view::peers::PeersView;
 use crate::view::records::RecordsView;
@@ -45,6 +46,14 @@ pub(crate) fn run(arguments: Arguments, out: &mut impl Write) -> Result<Exit, Fa
             let view = config_check::check(&file)?;
             output.show(&view, out)?;
             Ok(if view.is_valid() { Exit::Ok } else { Exit::Configuration })
+        }
+        Command::State { verb } => {
+            let view = match &verb {
+                StateVerb::Backup { file, folder } => state::backup(&folder.state_dir, file)?,
+                StateVerb::Restore { file, folder } => state::restore(file, &folder.state_dir)?,
+            };
+            output.show(&view, out)?;
+            Ok(Exit::Ok)
         }
     }
 }

@@ -13,6 +13,7 @@ mod keys;
 mod output;
 mod quantity;
 mod secret_file;
+mod state;
 mod table;
 mod view;
 

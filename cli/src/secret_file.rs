@@ -20,8 +20,7 @@ pub(crate) fn create(path: &Path, line: &str) -> Result<(), Failure> {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let message = format!("{} is there already and is not overwritten", path.display());
-            return Err(Failure::message(Exit::Policy, message)
-                .next(format!("zonemesh key public {}, or name another file", path.display())));
+            return Err(Failure::message(Exit::Policy, message).next("name another file"));
         }
         Err(error) => {
             return Err(error)
@@ -35,9 +34,14 @@ pub(crate) fn create(path: &Path, line: &str) -> Result<(), Failure> {
 
 /// Reads a small text file.
 pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    read_up_to(path, KEY_FILE_MAX)
+}
+
+/// Reads a text file, `most` bytes of it.
+pub(crate) fn read_up_to(path: &Path, most: u64) -> Result<Zeroizing<String>, Failure> {
     let mut text = Zeroizing::new(String::new());
     let opened = File::open(path);
-    let read = opened.and_then(|file| file.take(KEY_FILE_MAX).read_to_string(&mut text));
+    let read = opened.and_then(|file| file.take(most).read_to_string(&mut text));
     read.or_exit(Exit::Configuration, || format!("cannot read {}", path.display()))?;
     Ok(text)
 }

@@ -8,6 +8,7 @@ pub(crate) mod config_check;
 pub(crate) mod key;
 pub(crate) mod peers;
 pub(crate) mod records;
+pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod superlinks;
 

@@ -31,7 +31,7 @@ fn shape(value: &Value, indent: usize, lines: &mut Vec<String>) {
 }
 
 #[track_caller]
-fn has_shape(json: &str, schema: &str, expected: &str) {
+pub(crate) fn has_shape(json: &str, schema: &str, expected: &str) {
     let first = format!("{{\n  \"schema\": \"{schema}\",\n");
     assert!(json.starts_with(&first), "the first key names the schema: {json}");
     let mut lines = Vec::new();

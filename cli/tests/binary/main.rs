@@ -4,6 +4,7 @@ mod answers;
 mod daemon;
 mod exit_codes;
 mod keys;
+mod state;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -87,9 +87,11 @@ fn fields(source: &str, name: &str) -> Vec<String> {
 fn shapes_without_a_golden_form_are_their_structs() {
     let key = source("cli/src/view/key.rs");
     let check = source("cli/src/view/config_check.rs");
+    let state = source("cli/src/view/state.rs");
     for (schema, source, name) in [
         ("zonemesh/key/v1", &key, "KeyView"),
         ("zonemesh/token/v1", &key, "TokenView"),
+        ("zonemesh/state/v1", &state, "StateView"),
         ("zonemesh/config-check/v1", &check, "CheckView"),
     ] {
         let shown = documented(schema);

@@ -1,0 +1,142 @@
+//! The state folder on disk, read and written file by file.
+//!
+//! What it holds is described in docs/REFERENCE.md (*State of a gateway*). New files and folders
+//! belong to the owner of the state folder and to nobody else.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::document::{MAX_BYTES, Saved};
+
+/// Deepest folder below the state folder.
+const MAX_DEPTH: usize = 8;
+
+/// What went wrong, and at which path.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FolderError {
+    #[error("{}", path.display())]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} is neither a file nor a folder, or lies too deep", .0.display())]
+    Unexpected(PathBuf),
+    #[error("it holds more than {} MiB", MAX_BYTES >> 20)]
+    TooLarge,
+}
+
+impl FolderError {
+    pub(super) fn kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Io { source, .. } => Some(source.kind()),
+            _ => None,
+        }
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> FolderError + '_ {
+    |source| FolderError::Io { path: path.to_owned(), source }
+}
+
+/// All files that belong into a backup, in the order of their paths.
+pub(super) fn read(dir: &Path) -> Result<Vec<Saved>, FolderError> {
+    let mut files = Vec::new();
+    collect(dir, Path::new(""), &mut files)?;
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+fn collect(dir: &Path, below: &Path, files: &mut Vec<Saved>) -> Result<(), FolderError> {
+    let folder = dir.join(below);
+    for entry in fs::read_dir(&folder).map_err(at(&folder))? {
+        let entry = entry.map_err(at(&folder))?;
+        let path = below.join(entry.file_name());
+        if is_left_out(&path) {
+            continue;
+        }
+        let kind = entry.file_type().map_err(at(&entry.path()))?;
+        if kind.is_dir() && path.components().count() < MAX_DEPTH {
+            collect(dir, &path, files)?;
+        } else if kind.is_file() {
+            let mut content = Zeroizing::new(Vec::new());
+            let opened = File::open(entry.path());
+            let read = opened.and_then(|f| f.take(MAX_BYTES).read_to_end(&mut content));
+            let so_far: usize = files.iter().map(|saved| saved.content.len()).sum();
+            let size = so_far + read.map_err(at(&entry.path()))?;
+            if size as u64 >= MAX_BYTES {
+                return Err(FolderError::TooLarge);
+            }
+            files.push(Saved { path, content });
+        } else {
+            return Err(FolderError::Unexpected(entry.path()));
+        }
+    }
+    Ok(())
+}
+
+/// Invitations, what the daemon set aside, what it is just writing.
+fn is_left_out(path: &Path) -> bool {
+    let set_aside = path.extension().and_then(|suffix| suffix.to_str()).is_some_and(|suffix| {
+        let number = suffix.strip_prefix("bad");
+        number.is_some_and(|n| !n.is_empty() && n.bytes().all(|c| c.is_ascii_digit()))
+    });
+    let name = path.file_name().and_then(|name| name.to_str());
+    set_aside || path == Path::new("invitations") || name.is_some_and(|n| n.starts_with(".tmp"))
+}
+
+/// True if there is no such folder, or nothing in it.
+pub(super) fn is_empty(dir: &Path) -> Result<bool, FolderError> {
+    match fs::read_dir(dir) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(at(dir)(error)),
+    }
+}
+
+/// Writes the files into an empty folder; the keys come last, so that a folder that was cut off is
+/// not taken for a whole one.
+pub(super) fn write(dir: &Path, files: &[Saved]) -> Result<(), FolderError> {
+    make_folder(dir)?;
+    let owner = fs::metadata(dir).map_err(at(dir))?;
+    let is_key = |saved: &&Saved| saved.path.components().count() == 1;
+    for saved in files.iter().filter(|s| !is_key(s)).chain(files.iter().filter(is_key)) {
+        let path = dir.join(&saved.path);
+        for folder in folders(&saved.path) {
+            let folder = dir.join(folder);
+            make_folder(&folder)?;
+            give(&folder, &owner)?;
+        }
+        let mut options = OpenOptions::new();
+        let opened = options.write(true).create_new(true).mode(0o600).open(&path);
+        let mut file = opened.map_err(at(&path))?;
+        file.write_all(&saved.content).and_then(|()| file.sync_all()).map_err(at(&path))?;
+        give(&path, &owner)?;
+    }
+    File::open(dir).and_then(|folder| folder.sync_all()).map_err(at(dir))
+}
+
+/// The folders above a file, the highest first.
+fn folders(path: &Path) -> Vec<&Path> {
+    let above = path.ancestors().skip(1).filter(|folder| *folder != Path::new(""));
+    let mut above: Vec<_> = above.collect();
+    above.reverse();
+    above
+}
+
+fn make_folder(path: &Path) -> Result<(), FolderError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at(path))
+}
+
+/// The daemon may run as another user than who restores.
+fn give(path: &Path, owner: &fs::Metadata) -> Result<(), FolderError> {
+    let mine = fs::metadata(path).map_err(at(path))?;
+    if (mine.uid(), mine.gid()) == (owner.uid(), owner.gid()) {
+        return Ok(());
+    }
+    chown(path, Some(owner.uid()), Some(owner.gid())).map_err(at(path))
+}

@@ -15,7 +15,7 @@ WIREGUARD = ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(LAB) zonemesh-lab -- ent
 RELIABILITY = ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(LAB) zonemesh-reliability --release --
 
 .PHONY: help setup build demo test lint bench-mesh clean-lab
-.PHONY: test-wireguard interop flood soak blackout fuzz release-tools bench bench-quick
+.PHONY: bench-registry test-wireguard interop flood soak blackout fuzz release-tools bench bench-quick
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -81,6 +81,9 @@ bench-mesh: ## Discovery time, first handshake, memory.
 	@netns-tests/setup.sh tools
 	@$(MAKE) --no-print-directory build
 	@$(LAB) zonemesh-bench-mesh --release
+
+bench-registry: ## The registry at 3, 100 and 1000 simulated zones, in virtual time (SIZES="3 100").
+	$(CARGO) bench --quiet --package zonemesh-core --bench registry_sim -- $(SIZES)
 
 BENCH = netns-tests/bench/setup.sh && \
   $(CARGO) build --release --quiet --package zonemesh-tunnel --bin zonemesh-wg && \

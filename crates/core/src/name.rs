@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,12 +40,12 @@ fn check_label(text: &str) -> Result<(), NameError> {
 /// The name of a zone, unique in its mesh.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ZoneName(String);
+pub struct ZoneName(Arc<str>);
 
 /// The name of a Flower federation, unique in its mesh.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct FederationName(String);
+pub struct FederationName(Arc<str>);
 
 impl FederationName {
     /// The name in the certificate of this federation's SuperLink; it is never looked up in DNS.
@@ -68,8 +69,7 @@ macro_rules! label {
             type Error = NameError;
 
             fn try_from(text: String) -> Result<Self, NameError> {
-                check_label(&text)?;
-                Ok(Self(text))
+                text.parse()
             }
         }
 
@@ -77,13 +77,14 @@ macro_rules! label {
             type Err = NameError;
 
             fn from_str(text: &str) -> Result<Self, NameError> {
-                Self::try_from(text.to_owned())
+                check_label(text)?;
+                Ok(Self(text.into()))
             }
         }
 
         impl From<$name> for String {
             fn from(name: $name) -> Self {
-                name.0
+                name.0.as_ref().to_owned()
             }
         }
 

@@ -31,6 +31,8 @@ pub(crate) struct Figures {
     pub(crate) heal_ms: u64,
     pub(crate) heal_bytes: u64,
     pub(crate) revocation_ms: u64,
+    /// Gateways that have noticed the clone, each time that they did.
+    pub(crate) clone_alarms: u64,
 }
 
 /// A mesh in which all gateways have just started, until all agree.
@@ -134,8 +136,9 @@ pub(crate) fn revoke(sim: &mut Sim, zone: u32) -> u64 {
 }
 
 /// Everything at once: restarts, a wiped disk with a clock that went back, a restored old disk, a
-/// cloned gateway, a cut. Afterwards all agree on what each zone last said.
-pub(crate) fn troubles(sim: &mut Sim) {
+/// cloned gateway, a cut. Afterwards all agree on what each zone last said. Returns the alarms that
+/// the clone has raised.
+pub(crate) fn troubles(sim: &mut Sim) -> u64 {
     let zones = sim.setup.zones as usize;
     let (wiped, old, cloned) = (0, 1 % zones, 2 % zones);
     let snapshot = sim.snapshot(old);
@@ -149,7 +152,11 @@ pub(crate) fn troubles(sim: &mut Sim) {
     sim.restart(zones - 1, Disk::Kept, 504, 0);
     sim.heal();
     let clone = sim.clone_of(cloned, 505);
+    // The same version, other bytes: that is how a clone is found out.
+    sim.publish(cloned, 507);
     sim.run(120_000);
+    let alarms = sim.clone_alarms();
+    assert!(alarms > 0, "nobody has noticed the clone");
     sim.remove(clone);
     sim.nodes.truncate(zones);
     // Two that jumped above each other wait up to 320 s in between.
@@ -161,6 +168,7 @@ pub(crate) fn troubles(sim: &mut Sim) {
         let expected = if zone == cloned { 506 } else { port };
         assert_eq!(said.gateways[0].registry_port, expected, "zone {zone}");
     }
+    alarms
 }
 
 /// All scenarios on one mesh.
@@ -172,7 +180,7 @@ pub(crate) fn run(setup: Setup, count: usize, cut_ms: u64) -> Figures {
     let (heal_ms, heal_bytes) = half_cut(&mut sim, cut_ms, cut_updates);
     sim.run(120_000);
     let streams = sim.open_streams();
-    troubles(&mut sim);
+    let clone_alarms = troubles(&mut sim);
     let last = setup.zones - 1;
     let revocation_ms = revoke(&mut sim, last);
     Figures {
@@ -186,5 +194,6 @@ pub(crate) fn run(setup: Setup, count: usize, cut_ms: u64) -> Figures {
         heal_ms,
         heal_bytes,
         revocation_ms,
+        clone_alarms,
     }
 }

@@ -40,7 +40,7 @@ pub enum Alarm {
 }
 
 /// Members and alarms.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct Applied {
     pub(super) members: BTreeMap<ZoneName, Member>,
     pub(super) alarms: Vec<Alarm>,

@@ -17,6 +17,7 @@ mod outcome;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
@@ -41,23 +42,22 @@ pub const MAX_ITEMS: usize = 16_384;
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// An item that is held.
-#[derive(Clone)]
 struct Held {
     signed: SignedTrustItem,
     item: TrustItem,
     signers: BTreeSet<AuthorityPublicKey>,
 }
 
-/// Who belongs to a managed mesh.
+/// Who belongs to a managed mesh. Clones share what they hold.
 #[derive(Clone)]
 pub struct Membership {
     mesh: MeshId,
     authorities: authority::Authorities,
-    items: BTreeMap<ItemId, Held>,
+    items: BTreeMap<ItemId, Arc<Held>>,
     bytes: usize,
     root: RootHash,
     revoked: BTreeSet<ZonePublicKey>,
-    applied: applied::Applied,
+    applied: Arc<applied::Applied>,
     counters: Counters,
 }
 
@@ -79,7 +79,7 @@ impl Membership {
             bytes: 0,
             root: RootHash::default(),
             revoked: BTreeSet::new(),
-            applied: applied::Applied::default(),
+            applied: Arc::default(),
             counters: Counters::default(),
         };
         new.hold(Held { signed: first, item, signers });
@@ -182,18 +182,18 @@ impl Membership {
             TrustItem::Grant(_) => {}
         }
         self.bytes += held.signed.size();
-        self.items.insert(held.signed.id(), held);
+        self.items.insert(held.signed.id(), Arc::new(held));
     }
 
     fn apply(&mut self) {
-        self.applied = applied::apply(self.grants_in_force(), &self.revoked);
+        self.applied = Arc::new(applied::apply(self.grants_in_force(), &self.revoked));
         let mut hash = Sha256::new_with_prefix(b"zonemesh trust items v1\0");
         self.items.keys().for_each(|id| hash.update(id.0));
         self.root = hash.finalize().into();
     }
 
     fn grants_in_force(&self) -> impl Iterator<Item = (ItemId, &Grant)> {
-        let in_force = |(_, held): &(&ItemId, &Held)| self.authorities.entitled(&held.signers);
+        let in_force = |(_, held): &(&ItemId, &Arc<Held>)| self.authorities.entitled(&held.signers);
         self.items.iter().filter(in_force).filter_map(|(id, held)| match &held.item {
             TrustItem::Grant(grant) => Some((*id, grant)),
             _ => None,

@@ -100,9 +100,13 @@ impl Sim {
         sim
     }
 
-    fn add_node(&mut self, zone: u32, trust: &Membership) -> usize {
+    fn add_node(&mut self, zone: u32, trust: &Membership) {
         let mut registry = gateway::registry(zone, trust.clone(), self.now);
         registry.publish(draft(zone, 1), self.now).unwrap();
+        self.push(zone, registry);
+    }
+
+    fn push(&mut self, zone: u32, registry: Registry) -> usize {
         self.nodes.push(Node { zone, registry, streams: BTreeSet::new(), sent_bytes: 0 });
         self.nodes.len() - 1
     }
@@ -113,10 +117,15 @@ impl Sim {
         self.schedule(wait, Event::Dial(a, b, 500));
     }
 
-    /// A second gateway with zone `zone`'s keys, linked like the first one.
+    /// A second gateway with a copy of zone `zone`'s disk, linked like the first one.
     pub(crate) fn clone_of(&mut self, zone: usize, port: u16) -> usize {
         let trust = self.nodes[zone].registry.membership().unwrap().clone();
-        let clone = self.add_node(self.nodes[zone].zone, &trust);
+        let disk = self.snapshot(zone);
+        let mut registry = gateway::registry(self.nodes[zone].zone, trust, self.now);
+        for record in disk {
+            registry.restore(record, self.now).unwrap();
+        }
+        let clone = self.push(self.nodes[zone].zone, registry);
         let pairs: Vec<_> =
             self.pairs.iter().filter(|(a, b)| *a == zone || *b == zone).copied().collect();
         for (a, b) in pairs {
@@ -180,8 +189,10 @@ impl Sim {
             Event::Dial(a, b, wait) => self.dial(a, b, wait),
             Event::Death(id) => self.die(id),
             Event::Republish(node) => {
-                if self.nodes[node].registry.poll_republish(self.now).is_some() {
-                    let zone = self.nodes[node].registry.zone().clone();
+                // A gateway that was removed has nothing to say any more.
+                let Some(Node { registry, .. }) = self.nodes.get_mut(node) else { return };
+                if registry.poll_republish(self.now).is_some() {
+                    let zone = registry.zone().clone();
                     self.spread(node, &[], &[zone]);
                 }
             }
@@ -274,6 +285,11 @@ impl Sim {
     /// Streams that are open now.
     pub(crate) fn open_streams(&self) -> usize {
         self.streams.len()
+    }
+
+    /// Alarms about cloned gateways so far.
+    pub(crate) fn clone_alarms(&self) -> u64 {
+        self.nodes.iter().map(|node| node.registry.counters().clone_alarms()).sum()
     }
 
     /// Bytes that all gateways have sent so far.

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use zonemesh_config::Config;
 use zonemesh_core::key::WireGuardPublicKey;
 use zonemesh_pki::{LocalApiKey, ZoneTrust, zone_client_config, zone_server_config};
-use zonemesh_tunnel::Event;
+use zonemesh_tunnel::{Event, Tunnel};
 
 use crate::certificates::{FederationCas, OwnLeaf};
 use crate::failure::{Exit, Failure, OrExit as _};
@@ -24,7 +24,7 @@ use crate::{admin, announcement, local_api, registry, resolver, state, tunnels};
 pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     let config = Arc::new(config);
     let mut supervisor = Supervisor::new();
-    start(&config, &mut supervisor).await?;
+    let tunnel = start(&config, &mut supervisor).await?;
     tracing::info!(zone = %config.zone.name, gateway = config.gateway.name, "ready");
     let ended = tokio::select! {
         ended = supervisor.first_end() => Err(ended),
@@ -32,10 +32,16 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
     };
     tracing::info!("stopping");
     supervisor.stop().await;
-    ended
+    if matches!(ended, Ok(Wish::Restart)) {
+        match tunnel.leave_device() {
+            Ok(()) => tracing::info!("interface and routes stay for the next start"),
+            Err(error) => tracing::warn!(%error, "interface and routes cannot stay"),
+        }
+    }
+    ended.map(drop)
 }
 
-async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<(), Failure> {
+async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<Tunnel>, Failure> {
     let started_at = SystemTime::now();
     let folder = &config.gateway.state_dir;
     state::open_folder(folder)?;
@@ -56,7 +62,7 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<(), 
     let tunnel = tunnels::start(config, private_key).await?;
     let observer = Observer {
         config: config.clone(),
-        tunnel,
+        tunnel: tunnel.clone(),
         ledger: Arc::new(ledger),
         board: Arc::new(StreamBoard::default()),
         cas: Arc::new(cas),
@@ -69,7 +75,7 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<(), 
     start_registry(&observer, supervisor).await?;
     let local_api_key = start_local_api(&observer, supervisor).await?;
     supervisor.spawn("admin socket", admin::run(admin_socket, observer, local_api_key));
-    Ok(())
+    Ok(tunnel)
 }
 
 async fn start_registry(observer: &Observer, supervisor: &mut Supervisor) -> Result<(), Failure> {
@@ -161,13 +167,22 @@ fn forward_event(
     }
 }
 
-async fn asked_to_end() -> Result<(), Failure> {
-    let no_signals = || "cannot wait for signals".to_owned();
-    let mut terminate = signal(SignalKind::terminate()).or_exit(Exit::Failed, no_signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).or_exit(Exit::Failed, no_signals)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+/// What a signal asks for.
+enum Wish {
+    /// To end and leave nothing but the routes of last resort.
+    Stop,
+    /// To end and leave the interface to the next start.
+    Restart,
+}
+
+async fn asked_to_end() -> Result<Wish, Failure> {
+    let on = |kind| signal(kind).or_exit(Exit::Failed, || "cannot wait for signals".to_owned());
+    let mut terminate = on(SignalKind::terminate())?;
+    let mut interrupt = on(SignalKind::interrupt())?;
+    let mut restart = on(SignalKind::user_defined1())?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => Wish::Stop,
+        _ = interrupt.recv() => Wish::Stop,
+        _ = restart.recv() => Wish::Restart,
+    })
 }

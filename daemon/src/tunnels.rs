@@ -54,6 +54,9 @@ async fn bring_up(
         .or_exit(Exit::Network, || {
             format!("cannot configure the interface {}", config.tunnel.interface)
         })?;
+    tunnel.own_device().or_exit(Exit::Network, || {
+        format!("cannot take over the interface {}", config.tunnel.interface)
+    })?;
     Ok(tunnel)
 }
 

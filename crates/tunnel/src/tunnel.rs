@@ -44,7 +44,8 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    /// Creates the TUN device, binds the port, takes the peers and starts to carry packets.
+    /// Creates the TUN device or takes over one that was left ([`Self::leave_device`]), binds the
+    /// port, takes the peers and starts to carry packets.
     /// Handshakes with all peers that have an endpoint and keepalive start at once.
     ///
     /// # Errors
@@ -211,7 +212,24 @@ impl Tunnel {
         self.tun.index()
     }
 
-    /// Stops carrying packets and removes the TUN device.
+    /// The TUN device is to stay when this tunnel ends, with its addresses and routes: packets into
+    /// it are lost until the next tunnel of this name takes it over, and no connection is.
+    ///
+    /// # Errors
+    /// When the kernel refuses; the device then goes with the tunnel.
+    pub fn leave_device(&self) -> io::Result<()> {
+        self.tun.set_persistent(true)
+    }
+
+    /// The TUN device is to go with this tunnel, also if it was left by an earlier one.
+    ///
+    /// # Errors
+    /// When the kernel refuses; the device stays as it was.
+    pub fn own_device(&self) -> io::Result<()> {
+        self.tun.set_persistent(false)
+    }
+
+    /// Stops carrying packets and removes the TUN device, unless it is to stay.
     pub fn stop(self) {
         drop(self);
     }

@@ -63,7 +63,8 @@ async fn left_over(netlink: &Handle, wanted: &[IpNet]) -> anyhow::Result<Vec<Rou
     Ok(left)
 }
 
-fn destination(route: &RouteMessage) -> Option<IpNet> {
+/// Where a route leads to.
+pub(super) fn destination(route: &RouteMessage) -> Option<IpNet> {
     let address = route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Destination(RouteAddress::Inet(ip)) => Some(IpAddr::from(*ip)),
         RouteAttribute::Destination(RouteAddress::Inet6(ip)) => Some(IpAddr::from(*ip)),

@@ -1,10 +1,12 @@
 //! The kernel's view of the tunnel: addresses, MTU, routes and the forwarding switch.
 //!
 //! Touches nothing but the tunnel interface and the routes of the peers' prefixes. The routes into
-//! the tunnel go with its device; below them lie `backstop`s that stay.
+//! the tunnel go with its device, or wait on it for the next start (`inherit`); below them lie
+//! `backstop`s that stay.
 
 mod backstop;
 mod forwarding;
+mod inherit;
 
 use std::net::IpAddr;
 
@@ -31,14 +33,22 @@ pub(crate) async fn configure(
     let netlink = &backstops.netlink;
     let link = LinkUnspec::new_with_index(index).mtu(u32::from(mtu)).build();
     netlink.link().set(link).execute().await.context("cannot set the MTU")?;
+    inherit::addresses(netlink, index, addresses).await?;
     for address in addresses {
         let net = IpNet::from(*address);
-        let added = netlink.address().add(index, *address, net.prefix_len()).execute().await;
+        let add = netlink.address().add(index, *address, net.prefix_len()).replace();
+        let added = add.execute().await;
         added.with_context(|| format!("cannot set the tunnel address {address}"))?;
     }
     let link = LinkUnspec::new_with_index(index).up().build();
     netlink.link().set(link).execute().await.context("cannot bring it up")?;
-    for prefix in &backstops.prefixes {
+    let inherited = inherit::routes(netlink, index).await?;
+    for prefix in inherited.iter().filter(|prefix| !backstops.prefixes.contains(prefix)) {
+        let route = to(*prefix).output_interface(index).build();
+        let removed = netlink.route().del(route).execute().await;
+        removed.with_context(|| format!("cannot remove the old route to {prefix}"))?;
+    }
+    for prefix in backstops.prefixes.iter().filter(|prefix| !inherited.contains(prefix)) {
         let route = to(*prefix).output_interface(index).build();
         match netlink.route().add(route).execute().await {
             Err(error) if answers(&error, EXISTS) => anyhow::bail!(

@@ -16,6 +16,7 @@ mod inner_source_of_another_zone;
 #[path = "../docs/markdown.rs"]
 mod markdown;
 mod nothing_leaves_in_the_clear;
+mod planned_restart;
 #[path = "../docs/quick_start.rs"]
 mod quick_start;
 mod superlink_restart_with_database;

@@ -3,7 +3,8 @@
 //! `gso_max_size` stays as it is: lowered to what one UDP send takes, it gains 10 % for connections
 //! of the gateway itself, but the kernel cuts every larger super-packet that it forwards, and
 //! connections of other hosts lose 25 %.
-//! Creates the device, reads and writes it without blocking; it vanishes with the last descriptor.
+//! Creates the device, reads and writes it without blocking; it vanishes with the last descriptor,
+//! unless it is to wait for the next one.
 //! Addresses, routes, MTU and link state belong to the owner of the tunnel.
 //! Interface: Documentation/networking/tuntap.rst of the Linux kernel.
 
@@ -72,6 +73,14 @@ impl Tun {
     /// The interface index in the namespace in which the device was created.
     pub(crate) fn index(&self) -> u32 {
         self.index
+    }
+
+    /// Whether the device, with its addresses and routes, stays when nobody holds it.
+    pub(crate) fn set_persistent(&self, persistent: bool) -> io::Result<()> {
+        let value = libc::c_ulong::from(persistent);
+        // SAFETY: this ioctl takes its argument by value.
+        sys::check(unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETPERSIST, value) })
+            .map(drop)
     }
 }
 

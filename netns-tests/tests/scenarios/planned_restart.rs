@@ -1,0 +1,117 @@
+//! Restarts of a gateway: a planned one keeps interface, routes and connections; `kill -9` costs 3 s
+//! at most; SIGTERM leaves nothing but the routes of last resort.
+//!
+//! ```text
+//!   berlin              WAN              madrid
+//!   client -- zm0 -- [ router ] -- zm0 -- server        one TCP connection, through the tunnel
+//! ```
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use netns_tests::lab::{Lab, ZonePlan};
+use netns_tests::mesh::{Mesh, patience};
+use netns_tests::process::Process;
+use netns_tests::wait::{Look, until};
+use netns_tests::wireguard::traffic::ping;
+use nix::sys::signal::Signal;
+
+const ZONES: [ZonePlan<'_>; 2] =
+    [ZonePlan { name: "berlin", vms: &[] }, ZonePlan { name: "madrid", vms: &[] }];
+const SOON: Duration = Duration::from_secs(10);
+
+fn connected_mesh() -> Result<(Lab, Mesh)> {
+    let lab = Lab::new(&ZONES)?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    Ok((lab, mesh))
+}
+
+#[test]
+fn a_tcp_connection_and_every_route_survive_a_planned_restart() -> Result<()> {
+    let (mut lab, mut mesh) = connected_mesh()?;
+    let gateway = &lab.zone("berlin")?.gateway;
+    let mut streams = connect(&lab)?;
+    exchange(&mut streams, b"before")?;
+    let mut watch = gateway.command("ip");
+    watch.args(["monitor", "route", "address"]);
+    let mut monitor = Process::spawn("berlin-monitor", watch, lab.folder())?;
+
+    let start = Instant::now();
+    let berlin = mesh.gateway("berlin")?;
+    berlin.daemon()?.signal(Signal::SIGUSR1)?;
+    let (code, _) = berlin.daemon()?.wait_for_end(SOON)?;
+    ensure!(code == 0, "exit code {code}");
+    let prefix = lab.zone("madrid")?.prefix();
+    let routes = gateway.ip(&["route"])?;
+    ensure!(routes.contains(&format!("{prefix} dev zm0")), "the route went:\n{routes}");
+    // What the next start does not want.
+    gateway.ip(&["addr", "add", "10.255.9.9/32", "dev", "zm0"])?;
+    let stale = ["10.99.0.0/16", "dev", "zm0", "proto", "static", "scope", "global"];
+    gateway.ip(&[&["route", "add"][..], &stale].concat())?;
+    berlin.start(&lab)?;
+    exchange(&mut streams, b"after").context(berlin.daemon()?.output()?)?;
+    writeln!(std::io::stderr(), "planned restart to first byte {:.2?}", start.elapsed())?;
+    berlin.wait_until_connected(patience())?;
+
+    let changes = monitor.output()?;
+    monitor.kill_9()?;
+    ensure!(changes.contains("10.255.9.9"), "the monitor saw nothing:\n{changes}");
+    let tunnel = lab.zone("berlin")?.tunnel_address.to_string();
+    for line in changes.lines().filter(|line| line.contains("Deleted")) {
+        ensure!(!line.contains(&prefix) && !line.contains(&tunnel), "a gap: {line}");
+    }
+    let link = gateway.ip(&["-d", "link", "show", "zm0"])?;
+    ensure!(link.contains("persist off"), "{link}");
+    let left = gateway.ip(&["route"])? + &gateway.ip(&["addr"])?;
+    ensure!(!left.contains("10.99.0.0/16") && !left.contains("10.255.9.9"), "{left}");
+
+    berlin.daemon()?.terminate(SOON)?;
+    let links = gateway.ip(&["-o", "link"])?;
+    ensure!(!links.contains("zm0"), "the interface outlived SIGTERM:\n{links}");
+    let routes = gateway.ip(&["route"])?;
+    ensure!(routes.contains(&format!("unreachable {prefix}")), "{routes}");
+    lab.succeeded()
+}
+
+#[test]
+fn kill_9_to_the_first_packet_takes_3_s_at_most() -> Result<()> {
+    let (mut lab, mut mesh) = connected_mesh()?;
+    let target = IpAddr::from(lab.zone("madrid")?.tunnel_address);
+    let start = Instant::now();
+    mesh.gateway("berlin")?.kill_9_and_start(&lab)?;
+    until("an answer through the tunnel", SOON, || {
+        // Until the interface is back, ping itself fails.
+        let pinged = ping(&lab.zone("berlin")?.gateway, target, 1, 0.1);
+        Ok(Look::<()>::when(pinged.is_ok_and(|pinged| pinged.received == 1), "no answer"))
+    })?;
+    let took = start.elapsed();
+    writeln!(std::io::stderr(), "kill -9 of a gateway to the first packet {took:.2?}")?;
+    ensure!(took <= Duration::from_secs(3), "{took:.2?}");
+    lab.succeeded()
+}
+
+fn connect(lab: &Lab) -> Result<[TcpStream; 2]> {
+    let (berlin, madrid) = (lab.zone("berlin")?, lab.zone("madrid")?);
+    let address = SocketAddr::new(madrid.tunnel_address.into(), 7000);
+    let listener = madrid.gateway.inside(|| Ok(TcpListener::bind(address)?))?;
+    let connect = || TcpStream::connect_timeout(&address, SOON).context("cannot connect");
+    let client = berlin.gateway.inside(connect)?;
+    let (server, _) = listener.accept()?;
+    Ok([client, server])
+}
+
+/// One message there and one back.
+fn exchange(streams: &mut [TcpStream; 2], message: &[u8]) -> Result<()> {
+    for (from, to) in [(0, 1), (1, 0)] {
+        streams[from].write_all(message)?;
+        let mut received = vec![0; message.len()];
+        streams[to].set_read_timeout(Some(Duration::from_secs(20)))?;
+        streams[to].read_exact(&mut received).context("the connection carries nothing")?;
+        ensure!(received == message, "{received:?}");
+    }
+    Ok(())
+}

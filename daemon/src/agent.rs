@@ -7,18 +7,19 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use zonemesh_config::Config;
-use zonemesh_core::key::WireGuardPublicKey;
-use zonemesh_pki::{LocalApiKey, ZoneTrust, zone_client_config, zone_server_config};
+use zonemesh_core::key::WireGuardPrivateKey;
+use zonemesh_pki::{LocalApiKey, ZoneTrust, join_server_config, zone_server_config};
 use zonemesh_tunnel::{Event, Tunnel};
 
 use crate::certificates::{FederationCas, OwnLeaf};
 use crate::failure::{Exit, Failure, OrExit as _};
+use crate::mesh::{Ground, Identity, Office, Plan, Plane, Wakers};
 use crate::observer::Observer;
-use crate::registry::{Ledger, Neighbour, Service, StreamBoard};
+use crate::registry::{Ledger, Service, StreamBoard};
 use crate::supervisor::Supervisor;
-use crate::{admin, announcement, local_api, registry, resolver, state, tunnels};
+use crate::{admin, announcement, join, local_api, registry, resolver, state, tunnels};
 
 /// Runs the gateway until a signal asks it to end, or something it needs has ended.
 pub(crate) async fn run(config: Config) -> Result<(), Failure> {
@@ -55,35 +56,91 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<
     let leaf = OwnLeaf::issue(&config.zone.name, &identity, &config.tunnel.addresses)?;
     let cas = FederationCas::open(folder, &config.federations);
     let members = announcement::members(config, identity.public_key());
-    let ledger = Ledger::open(&config.zone.name, identity, members, folder)?;
-    announcement::publish(config, private_key.public_key(), &cas, &ledger)?;
+    let own = Identity { zone_key: identity.public_key(), wireguard_key: private_key.public_key() };
+    let ledger = Arc::new(Ledger::open(&config.zone.name, identity, members, folder)?);
+    announce(config, &own, &cas, &ledger)?;
+    let office = Office::open(config.clone(), ledger.clone(), own)
+        .or_exit(Exit::Configuration, || format!("cannot use the state in {}", folder.display()))?;
+    let office = Arc::new(office);
 
     let admin_socket = admin::bind(&config.gateway.admin_socket).await?;
-    let tunnel = tunnels::start(config, private_key).await?;
+    let (tunnel, ground) = bring_up(config, private_key, &office).await?;
     let observer = Observer {
         config: config.clone(),
         tunnel: tunnel.clone(),
-        ledger: Arc::new(ledger),
+        peers: ground.table.subscribe(),
+        ledger,
         board: Arc::new(StreamBoard::default()),
         cas: Arc::new(cas),
         leaf: Arc::new(leaf),
         started_at,
     };
-    let endpoints = resolver::run(tunnels::watched(config), observer.tunnel.clone());
+    let endpoints = resolver::run(observer.peers.clone(), observer.tunnel.clone());
     supervisor.spawn("endpoints", endpoints);
     supervisor.spawn("UAPI socket", tunnels::serve_wg(observer.tunnel.clone()));
-    start_registry(&observer, supervisor).await?;
+    start_registry(&observer, (&office, ground), supervisor).await?;
+    start_joining(&observer, office.clone(), supervisor)?;
     let local_api_key = start_local_api(&observer, supervisor).await?;
-    supervisor.spawn("admin socket", admin::run(admin_socket, observer, local_api_key));
+    let admin = admin::run(admin_socket, (observer, office), local_api_key);
+    supervisor.spawn("admin socket", admin);
     Ok(tunnel)
 }
 
-async fn start_registry(observer: &Observer, supervisor: &mut Supervisor) -> Result<(), Failure> {
+/// Publishes what this zone says. In a managed mesh the grant bounds it: a gateway whose settings
+/// go beyond runs on with what it said before.
+fn announce(
+    config: &Config,
+    own: &Identity,
+    cas: &FederationCas,
+    ledger: &Ledger,
+) -> Result<(), Failure> {
+    match announcement::publish(config, own.wireguard_key, cas, ledger) {
+        Err(failure) if ledger.read(|registry| registry.membership().is_some()) => {
+            let error = format!("{:#}", failure.into_error());
+            tracing::error!(error, "this zone's record stays as it was");
+            Ok(())
+        }
+        published => published,
+    }
+}
+
+/// Tunnels and routes, from what is on disk.
+async fn bring_up(
+    config: &Config,
+    private_key: WireGuardPrivateKey,
+    office: &Office,
+) -> Result<(Arc<Tunnel>, Ground), Failure> {
+    let own_key = private_key.public_key();
+    let (plan, strict) = office.ledger().read(|registry| {
+        let plan = Plan::of(registry, config, own_key, &office.hints().all());
+        (plan, registry.membership().is_none())
+    });
+    let preshared = tunnels::preshared_keys(config)?;
+    let (tunnel, routes) = tunnels::start(config, private_key, (&plan, &preshared), strict).await?;
+    let table = watch::Sender::new(Arc::new(plan.peers.clone()));
+    Ok((tunnel, Ground { plan, preshared, routes, table }))
+}
+
+/// The join service waits until somebody is invited.
+fn start_joining(
+    observer: &Observer,
+    office: Arc<Office>,
+    supervisor: &mut Supervisor,
+) -> Result<(), Failure> {
+    let tls = join_server_config(observer.leaf.current())
+        .or_exit(Exit::Trust, || "cannot set up TLS of the join service".to_owned())?;
+    supervisor.spawn("join service", join::serve(office, tls));
+    Ok(())
+}
+
+async fn start_registry(
+    observer: &Observer,
+    (office, ground): (&Office, Ground),
+    supervisor: &mut Supervisor,
+) -> Result<(), Failure> {
     let (config, ledger, board) = (&observer.config, &observer.ledger, &observer.board);
     let no_tls = || "cannot set up TLS between the gateways".to_owned();
-    let zones: Vec<_> =
-        config.peers.iter().map(|p| (p.zone.to_string(), *p.zone_key.as_bytes())).collect();
-    let trust = ZoneTrust::new(&zones).or_exit(Exit::Configuration, no_tls)?;
+    let trust = ZoneTrust::new(&ground.plan.trusted).or_exit(Exit::Configuration, no_tls)?;
     let server =
         zone_server_config(&trust, observer.leaf.current()).or_exit(Exit::Trust, no_tls)?;
     let service = Service::new(trust.clone(), ledger.clone(), board.clone());
@@ -92,24 +149,9 @@ async fn start_registry(observer: &Observer, supervisor: &mut Supervisor) -> Res
         let served = registry::serve(listener, server.clone(), service.clone(), keepalive);
         supervisor.spawn("registry server", served);
     }
-    let mut reachable = Vec::new();
-    for peer in &config.peers {
-        let tls = zone_client_config(&trust, observer.leaf.current(), peer.zone.as_str())
-            .or_exit(Exit::Trust, no_tls)?;
-        let handshake = Arc::new(Notify::new());
-        reachable.push((peer.wireguard_key, handshake.clone()));
-        let neighbour = Neighbour {
-            zone: peer.zone.clone(),
-            tunnel_ips: peer.tunnel_addresses.clone(),
-            port: config.registry.port,
-            tls,
-            keepalive,
-            reachable: handshake,
-        };
-        let dialled = registry::dial(neighbour, ledger.clone(), board.clone());
-        supervisor.spawn("registry dialler", dialled);
-    }
-    watch_tunnel(observer, reachable, supervisor);
+    let plane = Plane::new(observer.clone(), trust, office.hints(), ground);
+    watch_tunnel(observer, plane.wakers(), supervisor);
+    supervisor.spawn("mesh", plane.run());
     supervisor.spawn("registry", ledger.clone().run());
     let leaf = observer.leaf.clone();
     supervisor.spawn("certificate renewal", async move { leaf.keep_fresh().await });
@@ -128,16 +170,12 @@ async fn start_local_api(
 }
 
 /// Wakes the dialler of each peer whose handshake completes; ends if the data plane does.
-fn watch_tunnel(
-    observer: &Observer,
-    reachable: Vec<(WireGuardPublicKey, Arc<Notify>)>,
-    supervisor: &mut Supervisor,
-) {
+fn watch_tunnel(observer: &Observer, wakers: Wakers, supervisor: &mut Supervisor) {
     if let Some(events) = observer.tunnel.events() {
         let stop = supervisor.stop_token();
         supervisor.spawn("tunnel events", async move {
             let forward = move || {
-                while !stop.is_cancelled() && forward_event(&events, &reachable) {}
+                while !stop.is_cancelled() && forward_event(&events, &wakers) {}
             };
             Ok(tokio::task::spawn_blocking(forward).await?)
         });
@@ -152,14 +190,10 @@ fn watch_tunnel(
 }
 
 /// False when no event can come any more.
-fn forward_event(
-    events: &Receiver<Event>,
-    reachable: &[(WireGuardPublicKey, Arc<Notify>)],
-) -> bool {
+fn forward_event(events: &Receiver<Event>, wakers: &Wakers) -> bool {
     match events.recv_timeout(Duration::from_millis(250)) {
         Ok(Event::HandshakeCompleted(key)) => {
-            let woken = reachable.iter().filter(|(peer, _)| *peer == key);
-            woken.for_each(|(_, dialler)| dialler.notify_one());
+            wakers.wake(&key);
             true
         }
         Ok(_) | Err(RecvTimeoutError::Timeout) => true,

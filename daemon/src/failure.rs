@@ -46,6 +46,11 @@ impl Failure {
         Self { exit, error: cause.into().context(message.to_owned()) }
     }
 
+    /// The error without its exit code: for one that does not end the agent.
+    pub(crate) fn into_error(self) -> anyhow::Error {
+        self.error
+    }
+
     /// Writes the message and its causes to standard error.
     pub(crate) fn report(&self) {
         // Nothing is left to do when standard error is closed.

@@ -10,6 +10,7 @@ use zonemesh_core::time::UnixMillis;
 use zonemesh_tunnel::{PeerStatus, Tunnel};
 
 use crate::certificates::{FederationCas, OwnLeaf};
+use crate::mesh::{Hints, PeerTable, Plan};
 use crate::registry::{Ledger, StreamBoard};
 
 /// A tunnel is up if its last handshake is younger: WireGuard's REJECT_AFTER_TIME.
@@ -20,6 +21,7 @@ pub(crate) const SESSION_LIFE: Duration = Duration::from_secs(180);
 pub(crate) struct Observer {
     pub(crate) config: Arc<Config>,
     pub(crate) tunnel: Arc<Tunnel>,
+    pub(crate) peers: PeerTable,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) board: Arc<StreamBoard>,
     pub(crate) cas: Arc<FederationCas>,
@@ -28,6 +30,12 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
+    /// What follows from who belongs to the mesh now.
+    pub(crate) fn plan(&self, hints: &Hints) -> Plan {
+        let own_key = self.tunnel.status().public_key;
+        self.ledger.read(|registry| Plan::of(registry, &self.config, own_key, &hints.all()))
+    }
+
     /// The tunnel's view of a peer.
     pub(crate) fn tunnel_peer(&self, key: &WireGuardPublicKey) -> Option<PeerStatus> {
         self.tunnel.status().peers.into_iter().find(|peer| peer.public_key == *key)
@@ -38,8 +46,8 @@ impl Observer {
         if *zone == self.config.zone.name || self.board.entry(zone).open > 0 {
             return true;
         }
-        let peer = self.config.peers.iter().find(|peer| peer.zone == *zone);
-        let status = peer.and_then(|peer| self.tunnel_peer(&peer.wireguard_key));
+        let key = self.peers.borrow().iter().find(|p| p.zone == *zone).map(|p| p.wireguard_key);
+        let status = key.and_then(|key| self.tunnel_peer(&key));
         status.is_some_and(|status| is_up(&status, SystemTime::now()))
     }
 

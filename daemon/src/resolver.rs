@@ -3,18 +3,20 @@
 //! Promises: never blocks the data path; DNS trouble never takes a working endpoint away; what a
 //! name resolves to is asked for again when its TTL ends, and soon while its peer is silent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hickory_resolver::TokioResolver;
 use tokio::task::JoinSet;
+use zonemesh_config::Endpoint;
 use zonemesh_core::key::WireGuardPublicKey;
 use zonemesh_core::name::ZoneName;
 use zonemesh_tunnel::Tunnel;
 
 use crate::endpoints::{Candidates, Seen};
+use crate::mesh::{PeerPlan, PeerTable};
 
 const TICK: Duration = Duration::from_secs(1);
 /// Bounds of the time between two look-ups of a name.
@@ -22,10 +24,11 @@ const SOONEST: Duration = Duration::from_secs(5);
 const LATEST: Duration = Duration::from_secs(300);
 
 /// A peer whose endpoints are looked after.
-pub(crate) struct Watched {
-    pub(crate) zone: ZoneName,
-    pub(crate) key: WireGuardPublicKey,
-    pub(crate) candidates: Candidates,
+struct Watched {
+    zone: ZoneName,
+    key: WireGuardPublicKey,
+    endpoints: Vec<Endpoint>,
+    candidates: Candidates,
 }
 
 /// A name and when to ask for it again.
@@ -36,12 +39,11 @@ struct Name {
 
 type Answer = anyhow::Result<(Vec<IpAddr>, Instant)>;
 
-/// Looks after the endpoints of `peers` until it is dropped.
-pub(crate) async fn run(mut peers: Vec<Watched>, tunnel: Arc<Tunnel>) -> anyhow::Result<()> {
+/// Looks after the endpoints of the peers in `table` until it is dropped.
+pub(crate) async fn run(mut table: PeerTable, tunnel: Arc<Tunnel>) -> anyhow::Result<()> {
     let mut names: BTreeMap<String, Name> = BTreeMap::new();
-    for name in peers.iter().flat_map(|peer| peer.candidates.names()) {
-        names.insert(name.to_owned(), Name { next: Instant::now(), failures: 0 });
-    }
+    let mut peers = Vec::new();
+    follow(&table.borrow_and_update(), &mut peers, &mut names);
     let mut lookups: JoinSet<(String, Answer)> = JoinSet::new();
     let mut tick = tokio::time::interval(TICK);
     loop {
@@ -50,11 +52,40 @@ pub(crate) async fn run(mut peers: Vec<Watched>, tunnel: Arc<Tunnel>) -> anyhow:
                 let silent = switch_endpoints(&mut peers, &tunnel);
                 start_due(&mut names, &silent, &mut lookups);
             }
+            changed = table.changed() => {
+                changed?;
+                follow(&table.borrow_and_update(), &mut peers, &mut names);
+            }
             Some(done) = lookups.join_next() => {
                 let (name, answer) = done?;
                 take_answer(&name, answer, &mut names, &mut peers);
             }
         }
+    }
+}
+
+/// Takes the peers as they are now; what is known of unchanged ones stays known.
+fn follow(table: &[PeerPlan], peers: &mut Vec<Watched>, names: &mut BTreeMap<String, Name>) {
+    let mut known = std::mem::take(peers);
+    for peer in table.iter().filter(|peer| !peer.endpoints.is_empty()) {
+        let same = known
+            .iter()
+            .position(|old| old.key == peer.wireguard_key && old.endpoints == peer.endpoints);
+        peers.push(match same {
+            Some(index) => known.swap_remove(index),
+            None => Watched {
+                zone: peer.zone.clone(),
+                key: peer.wireguard_key,
+                endpoints: peer.endpoints.clone(),
+                candidates: Candidates::new(peer.endpoints.clone()),
+            },
+        });
+    }
+    let in_use: BTreeSet<_> = peers.iter().flat_map(|peer| peer.candidates.names()).collect();
+    names.retain(|name, _| in_use.contains(name.as_str()));
+    for name in in_use {
+        let now = || Name { next: Instant::now(), failures: 0 };
+        names.entry(name.to_owned()).or_insert_with(now);
     }
 }
 

@@ -1,45 +1,32 @@
-//! From configuration to running tunnels: device, peers, addresses, routes.
+//! From the plan to running tunnels: device, peers, addresses, routes.
 //!
 //! Needs no network answer: tunnels come up with what the configuration and the disk say.
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use ipnet::IpNet;
-use zonemesh_config::{Config, Peer as PeerConfig};
-use zonemesh_core::key::WireGuardPrivateKey;
+use zonemesh_config::Config;
+use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey};
+use zonemesh_core::name::ZoneName;
 use zonemesh_tunnel::{Peer, StartError, Tunnel, TunnelConfig, uapi};
 
 use crate::endpoints::Candidates;
 use crate::failure::{Exit, Failure, OrExit as _};
-use crate::network::{self, Backstops};
-use crate::resolver::Watched;
+use crate::mesh::Plan;
+use crate::network::{self, Routes};
 use crate::state::keys;
 
 /// Starts the data plane, then sets addresses and routes. The device and its routes go with the
-/// last handle.
+/// last handle. A route that cannot be set ends the start in a mesh that is written by hand
+/// (`strict`); in a managed one it is tried again later, for the sake of all others.
 pub(crate) async fn start(
     config: &Config,
     private_key: WireGuardPrivateKey,
-) -> Result<Arc<Tunnel>, Failure> {
+    (plan, preshared): (&Plan, &BTreeMap<ZoneName, PresharedKey>),
+    strict: bool,
+) -> Result<(Arc<Tunnel>, Routes), Failure> {
     network::warn_if_off(&config.zone.prefixes);
-    let (connection, netlink, _) = rtnetlink::new_connection()
-        .or_exit(Exit::Network, || "cannot open a netlink socket".to_owned())?;
-    tokio::select! {
-        tunnel = bring_up(config, private_key, netlink) => tunnel.map(Arc::new),
-        () = connection => Err(Failure::new(Exit::Network, "the kernel closed the netlink socket")),
-    }
-}
-
-async fn bring_up(
-    config: &Config,
-    private_key: WireGuardPrivateKey,
-    netlink: rtnetlink::Handle,
-) -> Result<Tunnel, Failure> {
-    let prefixes = config.peers.iter().flat_map(allowed_ips).collect();
-    let backstops = Backstops::set(netlink, prefixes).await.map_err(cannot_route)?;
-    let peers = config.peers.iter().map(|peer| peer_of(config, peer));
-    let peers = peers.collect::<Result<Vec<_>, _>>()?;
     let settings = TunnelConfig {
         interface: config.tunnel.interface.clone(),
         mtu: config.tunnel.mtu,
@@ -47,17 +34,20 @@ async fn bring_up(
         private_key,
         fwmark: None,
     };
-    let tunnel = open(settings, peers)?;
-    let (mtu, addresses) = (config.tunnel.mtu, &config.tunnel.addresses);
-    network::configure(&backstops, tunnel.if_index(), mtu, addresses)
-        .await
-        .or_exit(Exit::Network, || {
+    let peers = peers(plan, preshared, config.keepalive.wireguard);
+    let started = network::with_netlink(async |netlink| {
+        network::set_backstops(&netlink, &plan.backstops).await.map_err(cannot_route)?;
+        let tunnel = open(settings, peers)?;
+        let routes = configure(config, plan, (&netlink, &tunnel), strict).await;
+        let routes = routes.or_exit(Exit::Network, || {
             format!("cannot configure the interface {}", config.tunnel.interface)
         })?;
-    tunnel.own_device().or_exit(Exit::Network, || {
-        format!("cannot take over the interface {}", config.tunnel.interface)
-    })?;
-    Ok(tunnel)
+        tunnel.own_device().or_exit(Exit::Network, || {
+            format!("cannot take over the interface {}", config.tunnel.interface)
+        })?;
+        Ok((Arc::new(tunnel), routes))
+    });
+    started.await.or_exit(Exit::Network, || "cannot prepare the routes".to_owned())?
 }
 
 /// Serves `wg` until it is dropped. A gateway without is as good for its zone: it goes on.
@@ -74,32 +64,48 @@ pub(crate) async fn serve_wg(tunnel: Arc<Tunnel>) -> anyhow::Result<()> {
     std::future::pending().await
 }
 
-/// What the resolver looks after: each peer that has configured endpoints.
-pub(crate) fn watched(config: &Config) -> Vec<Watched> {
-    let of = |peer: &PeerConfig| Watched {
-        zone: peer.zone.clone(),
-        key: peer.wireguard_key,
-        candidates: Candidates::new(peer.endpoints.clone()),
-    };
-    config.peers.iter().filter(|peer| !peer.endpoints.is_empty()).map(of).collect()
+async fn configure(
+    config: &Config,
+    plan: &Plan,
+    (netlink, tunnel): (&rtnetlink::Handle, &Tunnel),
+    strict: bool,
+) -> anyhow::Result<Routes> {
+    let (mtu, addresses) = (config.tunnel.mtu, &config.tunnel.addresses);
+    network::configure(netlink, tunnel.if_index(), mtu, addresses).await?;
+    let mut routes = Routes::of(netlink, tunnel.if_index(), plan.backstops.clone()).await?;
+    for error in routes.open(netlink, &plan.routed()).await {
+        if strict {
+            return Err(error);
+        }
+        tracing::error!(error = format!("{error:#}"), "a route could not be set, trying again");
+    }
+    Ok(routes)
 }
 
-fn peer_of(config: &Config, peer: &PeerConfig) -> Result<Peer, Failure> {
-    let preshared_key = peer.preshared_key_file.as_deref().map(keys::preshared).transpose()?;
-    Ok(Peer {
+/// The peers of the tunnel.
+pub(crate) fn peers(
+    plan: &Plan,
+    preshared: &BTreeMap<ZoneName, PresharedKey>,
+    keepalive: Duration,
+) -> Vec<Peer> {
+    let of = |peer: &crate::mesh::PeerPlan| Peer {
         name: peer.zone.to_string(),
         public_key: peer.wireguard_key,
-        preshared_key,
-        allowed_ips: allowed_ips(peer).collect(),
+        preshared_key: preshared.get(&peer.zone).cloned(),
+        allowed_ips: peer.allowed_ips().collect(),
         endpoint: Candidates::new(peer.endpoints.clone()).first_address(),
-        keepalive: Some(config.keepalive.wireguard),
-    })
+        keepalive: peer.keeps_alive.then_some(keepalive),
+    };
+    plan.peers.iter().map(of).collect()
 }
 
-/// The peer's tunnel IPs and prefixes.
-fn allowed_ips(peer: &PeerConfig) -> impl Iterator<Item = IpNet> {
-    let addresses = peer.tunnel_addresses.iter().copied().map(<IpNet as From<IpAddr>>::from);
-    addresses.chain(peer.prefixes.iter().copied())
+/// The preshared keys of the configured peers.
+pub(crate) fn preshared_keys(config: &Config) -> Result<BTreeMap<ZoneName, PresharedKey>, Failure> {
+    let files = config.peers.iter().filter_map(|peer| {
+        let file = peer.preshared_key_file.as_deref()?;
+        Some(keys::preshared(file).map(|key| (peer.zone.clone(), key)))
+    });
+    files.collect()
 }
 
 fn cannot_route(error: anyhow::Error) -> Failure {

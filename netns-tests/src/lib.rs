@@ -13,6 +13,7 @@ pub mod flower;
 pub mod frame;
 pub mod gateway;
 pub mod lab;
+pub mod managed;
 pub mod mesh;
 pub mod namespace;
 pub mod privilege;

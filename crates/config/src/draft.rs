@@ -24,6 +24,8 @@ pub(crate) struct Draft {
     pub(crate) tunnel: TunnelDraft,
     pub(crate) keepalive: KeepaliveDraft,
     pub(crate) registry: RegistryDraft,
+    pub(crate) mesh: MeshDraft,
+    pub(crate) join: JoinDraft,
     pub(crate) local_api: Option<LocalApiDraft>,
     pub(crate) federations: Vec<FederationDraft>,
     pub(crate) peers: Vec<PeerDraft>,
@@ -64,6 +66,16 @@ pub(crate) struct KeepaliveDraft {
 pub(crate) struct RegistryDraft {
     pub(crate) port: Option<Placed<u16>>,
     pub(crate) identity_key_file: Option<Placed<PathBuf>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct MeshDraft {
+    pub(crate) neighbours: Option<Placed<u16>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct JoinDraft {
+    pub(crate) listen: Option<Placed<SocketAddr>>,
 }
 
 #[derive(Debug)]
@@ -112,6 +124,8 @@ impl Draft {
             tunnel: TunnelDraft::read(&mut root),
             keepalive: root.table(schema::KEEPALIVE).map(KeepaliveDraft::read).unwrap_or_default(),
             registry: root.table(schema::REGISTRY).map(RegistryDraft::read).unwrap_or_default(),
+            mesh: root.table(schema::MESH).map(MeshDraft::read).unwrap_or_default(),
+            join: root.table(schema::JOIN).map(JoinDraft::read).unwrap_or_default(),
             local_api: root.table(schema::LOCAL_API).map(LocalApiDraft::read),
             federations: root.tables(schema::FEDERATION, FederationDraft::read),
             peers: root.tables(schema::PEER, PeerDraft::read),
@@ -177,6 +191,18 @@ impl RegistryDraft {
             port: section.optional("port", value::port),
             identity_key_file: section.optional("identity_key_file", value::file),
         }
+    }
+}
+
+impl MeshDraft {
+    fn read(mut section: Section<'_, '_>) -> Self {
+        Self { neighbours: section.optional("neighbours", value::neighbours) }
+    }
+}
+
+impl JoinDraft {
+    fn read(mut section: Section<'_, '_>) -> Self {
+        Self { listen: section.optional("listen", value::listen_address) }
     }
 }
 

@@ -11,14 +11,14 @@ use zonemesh_core::name::ZoneName;
 
 use crate::checks;
 use crate::draft::{
-    Draft, FederationDraft, GatewayDraft, KeepaliveDraft, LocalApiDraft, LogDraft, PeerDraft,
-    RegistryDraft, TokenDraft, TunnelDraft, ZoneDraft,
+    Draft, FederationDraft, GatewayDraft, JoinDraft, KeepaliveDraft, LocalApiDraft, LogDraft,
+    MeshDraft, PeerDraft, RegistryDraft, TokenDraft, TunnelDraft, ZoneDraft,
 };
 use crate::error::ConfigErrors;
 use crate::origin::Origin;
 use crate::reader::{Complaint, Findings, Placed};
 use crate::settings::{
-    Config, Federation, Gateway, LocalApi, Log, Peer, Registry, Token, Tunnel, Zone,
+    Config, Federation, Gateway, Join, LocalApi, Log, Mesh, Peer, Registry, Token, Tunnel, Zone,
 };
 
 impl Config {
@@ -63,6 +63,8 @@ fn finish(draft: Draft, origin: Origin) -> Option<Config> {
         tunnel: tunnel(draft.tunnel, &gateway.state_dir),
         keepalive: keepalive(&draft.keepalive),
         registry: registry(draft.registry, &gateway.state_dir),
+        mesh: mesh(&draft.mesh),
+        join: join(&draft.join),
         local_api: match draft.local_api {
             Some(draft) => Some(local_api(draft)?),
             None => None,
@@ -132,6 +134,16 @@ fn registry(draft: RegistryDraft, state_dir: &Path) -> Registry {
         identity_key_file: value(draft.identity_key_file)
             .unwrap_or_else(|| state_dir.join("zone.key")),
     }
+}
+
+fn mesh(draft: &MeshDraft) -> Mesh {
+    let default = Mesh::default();
+    Mesh { neighbours: draft.neighbours.as_ref().map_or(default.neighbours, |given| given.value) }
+}
+
+fn join(draft: &JoinDraft) -> Join {
+    let default = Join::default();
+    Join { listen: draft.listen.as_ref().map_or(default.listen, |given| given.value) }
 }
 
 fn local_api(draft: LocalApiDraft) -> Option<LocalApi> {

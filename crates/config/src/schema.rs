@@ -39,6 +39,8 @@ pub(crate) const TUNNEL: Section =
 pub(crate) const KEEPALIVE: Section =
     once("keepalive", &["wireguard", "grpc_interval", "grpc_timeout"]);
 pub(crate) const REGISTRY: Section = once("registry", &["port", "identity_key_file"]);
+pub(crate) const MESH: Section = once("mesh", &["neighbours"]);
+pub(crate) const JOIN: Section = once("join", &["listen"]);
 pub(crate) const LOCAL_API: Section = once("local_api", &["listen", "token"]);
 pub(crate) const TOKEN: Section =
     many("local_api.token", &["name", "sha256", "federation", "expires"]);
@@ -66,6 +68,8 @@ pub(crate) const ROOT: Section = once(
         "tunnel",
         "keepalive",
         "registry",
+        "mesh",
+        "join",
         "local_api",
         "federation",
         "peer",
@@ -74,5 +78,6 @@ pub(crate) const ROOT: Section = once(
 );
 
 /// All sections, in the order of the example.
-pub const SCHEMA: [Section; 10] =
-    [ZONE, GATEWAY, TUNNEL, KEEPALIVE, REGISTRY, LOCAL_API, TOKEN, FEDERATION, PEER, LOG];
+pub const SCHEMA: [Section; 12] = [
+    ZONE, GATEWAY, TUNNEL, KEEPALIVE, REGISTRY, MESH, JOIN, LOCAL_API, TOKEN, FEDERATION, PEER, LOG,
+];

@@ -29,6 +29,10 @@ pub struct Config {
     pub keepalive: Keepalive,
     /// `[registry]`: the exchange of zone records inside the tunnels.
     pub registry: Registry,
+    /// `[mesh]`: how a managed mesh spreads its registry.
+    pub mesh: Mesh,
+    /// `[join]`: where zones that this gateway has invited call.
+    pub join: Join,
     /// `[local_api]`: what the zone's own VMs talk to; absent if the section is.
     pub local_api: Option<LocalApi>,
     /// `[[federation]]`: the federations whose CA this gateway holds.
@@ -113,6 +117,32 @@ pub struct Registry {
 impl Default for Registry {
     fn default() -> Self {
         Self { port: 51821, identity_key_file: Gateway::default().state_dir.join("zone.key") }
+    }
+}
+
+/// `[mesh]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mesh {
+    /// `neighbours`: registry streams that a gateway of a large managed mesh keeps, about.
+    pub neighbours: u16,
+}
+
+impl Default for Mesh {
+    fn default() -> Self {
+        Self { neighbours: 6 }
+    }
+}
+
+/// `[join]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Join {
+    /// `listen`: an outer address of this gateway and a TCP port, in use while it has invitations.
+    pub listen: SocketAddr,
+}
+
+impl Default for Join {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 51823)) }
     }
 }
 

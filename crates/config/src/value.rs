@@ -159,6 +159,17 @@ pub(crate) fn port(value: &DeValue<'_>) -> Result<u16, Complaint> {
     Err(Complaint::new(format!("found {}", kind(value)), "a port from 1 to 65535", fix))
 }
 
+pub(crate) fn neighbours(value: &DeValue<'_>) -> Result<u16, Complaint> {
+    match integer(value) {
+        Some(count @ 2..=64) => Ok(count),
+        _ => Err(Complaint::new(
+            format!("found {}", kind(value)),
+            "2 to 64 neighbours",
+            "6 is usual: fewer make changes slow to arrive, more cost traffic",
+        )),
+    }
+}
+
 pub(crate) fn mtu(value: &DeValue<'_>) -> Result<u16, Complaint> {
     match integer(value) {
         Some(mtu @ MTU_MIN..=MTU_MAX) => Ok(mtu),

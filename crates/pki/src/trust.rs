@@ -213,6 +213,22 @@ pub fn zone_server_config(
     Ok(Arc::new(config))
 }
 
+/// TLS of the join service: this zone's certificate is shown, none is asked for. TLS 1.3, HTTP/2, no
+/// resumption. The caller pins the zone with [`zone_client_config`] and proves itself inside.
+///
+/// # Errors
+/// [`TrustError::Tls`] if rustls refuses the combination.
+pub fn join_server_config(leaf: &CurrentLeaf) -> Result<Arc<ServerConfig>, TrustError> {
+    let mut config = ServerConfig::builder_with_provider(crypto::provider())
+        .with_protocol_versions(&[&TLS13])?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(leaf.clone()));
+    config.alpn_protocols = vec![crypto::ALPN_H2.to_vec()];
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(Arc::new(config))
+}
+
 /// TLS of a registry client that dials a gateway of `server_zone` and accepts no other zone.
 ///
 /// # Errors

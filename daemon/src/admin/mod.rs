@@ -1,25 +1,29 @@
-//! The admin socket: what engineers see of this gateway. Read only.
+//! The admin socket: what engineers see of this gateway and change in its mesh.
 //!
 //! A unix socket of mode 0660 that belongs to group `zonemesh` where that group exists, so that
-//! reading needs no sudo.
+//! neither needs sudo.
 
 mod certificates;
+mod mesh;
 mod service;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 use zonemesh_api::v1::admin_server::AdminServer;
+use zonemesh_api::v1::mesh_server::MeshServer;
 use zonemesh_pki::LocalApiKey;
 
 use crate::failure::{Exit, Failure, OrExit as _};
+use crate::mesh::Office;
 use crate::observer::Observer;
 
-/// The group whose members may read.
+/// The group whose members may use it.
 const GROUP: &str = "zonemesh";
 
 /// The socket, removed when the agent ends.
@@ -73,11 +77,13 @@ fn open(path: &Path) -> anyhow::Result<UnixListener> {
 /// Serves engineers until it is dropped.
 pub(crate) async fn run(
     socket: Socket,
-    observer: Observer,
+    (observer, office): (Observer, Arc<Office>),
     local_api: Option<LocalApiKey>,
 ) -> anyhow::Result<()> {
     let Socket { listener, _file } = socket;
+    let mesh = mesh::Service { office, observer: observer.clone() };
     Server::builder()
+        .add_service(MeshServer::new(mesh))
         .add_service(AdminServer::new(service::Service { observer, local_api }))
         .serve_with_incoming(UnixListenerStream::new(listener))
         .await?;

@@ -11,12 +11,12 @@ use zonemesh_api::v1::{
     SuperLinksRequest, TunnelView,
 };
 use zonemesh_api::wire::admin as wire;
-use zonemesh_config::Peer;
 use zonemesh_core::time::UnixMillis;
 use zonemesh_pki::LocalApiKey;
 use zonemesh_tunnel::PeerStatus;
 
 use super::certificates;
+use crate::mesh::PeerPlan;
 use crate::observer::{Observer, is_up};
 
 pub(super) struct Service {
@@ -102,19 +102,18 @@ impl Service {
         }
     }
 
-    /// One view for each configured peer, in the order of their zones.
+    /// One view for each peer, in the order of their zones.
     fn peer_views(&self) -> Vec<PeerView> {
         let status = self.observer.tunnel.status();
-        let mut peers: Vec<&Peer> = self.observer.config.peers.iter().collect();
-        peers.sort_by(|a, b| a.zone.cmp(&b.zone));
-        let of = |peer: &&Peer| {
+        let peers = self.observer.peers.borrow().clone();
+        let of = |peer: &PeerPlan| {
             let tunnel = status.peers.iter().find(|known| known.public_key == peer.wireguard_key);
             self.peer_view(peer, tunnel)
         };
         peers.iter().map(of).collect()
     }
 
-    fn peer_view(&self, peer: &Peer, tunnel: Option<&PeerStatus>) -> PeerView {
+    fn peer_view(&self, peer: &PeerPlan, tunnel: Option<&PeerStatus>) -> PeerView {
         let entry = self.observer.board.entry(&peer.zone);
         let stream = match (entry.open > 0, entry.refused) {
             (true, _) => StreamState::Up,
@@ -132,7 +131,7 @@ impl Service {
             rx_bytes: tunnel.map_or(0, |tunnel| tunnel.rx_bytes),
             tx_bytes: tunnel.map_or(0, |tunnel| tunnel.tx_bytes),
             prefixes: peer.prefixes.iter().map(ToString::to_string).collect(),
-            tunnel_addresses: peer.tunnel_addresses.iter().map(ToString::to_string).collect(),
+            tunnel_addresses: peer.tunnel_ips.iter().map(ToString::to_string).collect(),
             unanswered_initiations: tunnel.map_or(0, |t| t.handshake_attempts_unanswered),
             stream: stream.into(),
             clock_offset_ms: self.observer.clock_offset(&peer.zone),

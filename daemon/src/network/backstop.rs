@@ -6,6 +6,7 @@
 //! their own, so that the next start finds those of prefixes that are no longer configured, and an
 //! administrator can remove them: `ip route flush proto 90`.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::Context as _;
@@ -16,30 +17,38 @@ use rtnetlink::packet_route::route::{
 };
 use rtnetlink::{Handle, RouteMessageBuilder};
 
-use super::to;
+use super::{MISSING, answers, to};
 
 /// Worse than any route an administrator sets.
 const METRIC: u32 = 4_278_198_272;
 /// A number that no routing daemon of rt_protos has.
 const PROTOCOL: RouteProtocol = RouteProtocol::Other(90);
 
-/// The backstops that are set, and with them all that may be routed into the tunnel.
-pub(crate) struct Backstops {
-    pub(super) netlink: Handle,
-    pub(super) prefixes: Vec<IpNet>,
+/// Sets one under each of `prefixes` and removes all others that an earlier agent has left.
+pub(crate) async fn set(netlink: &Handle, prefixes: &BTreeSet<IpNet>) -> anyhow::Result<()> {
+    for prefix in prefixes {
+        add(netlink, *prefix).await?;
+    }
+    for route in left_over(netlink, prefixes).await.context("cannot list the routes")? {
+        netlink.route().del(route).execute().await.context("cannot remove an old route")?;
+    }
+    Ok(())
 }
 
-impl Backstops {
-    /// Sets one under each of `prefixes` and removes all others that an earlier agent has left.
-    pub(crate) async fn set(netlink: Handle, prefixes: Vec<IpNet>) -> anyhow::Result<Self> {
-        for prefix in &prefixes {
-            let set = netlink.route().add(backstop(*prefix)).replace().execute().await;
-            set.with_context(|| format!("cannot set the unreachable route under {prefix}"))?;
+/// Sets the backstop under `prefix`, if it is not there.
+pub(super) async fn add(netlink: &Handle, prefix: IpNet) -> anyhow::Result<()> {
+    let set = netlink.route().add(backstop(prefix)).replace().execute().await;
+    set.with_context(|| format!("cannot set the unreachable route under {prefix}"))
+}
+
+/// Removes the backstop under `prefix`.
+pub(super) async fn remove(netlink: &Handle, prefix: IpNet) -> anyhow::Result<()> {
+    match netlink.route().del(backstop(prefix)).execute().await {
+        // Somebody else has removed it.
+        Err(error) if answers(&error, MISSING) => Ok(()),
+        removed => {
+            removed.with_context(|| format!("cannot remove the unreachable route under {prefix}"))
         }
-        for route in left_over(&netlink, &prefixes).await.context("cannot list the routes")? {
-            netlink.route().del(route).execute().await.context("cannot remove an old route")?;
-        }
-        Ok(Self { netlink, prefixes })
     }
 }
 
@@ -47,7 +56,10 @@ fn backstop(prefix: IpNet) -> RouteMessage {
     to(prefix).kind(RouteType::Unreachable).protocol(PROTOCOL).priority(METRIC).build()
 }
 
-async fn left_over(netlink: &Handle, wanted: &[IpNet]) -> anyhow::Result<Vec<RouteMessage>> {
+async fn left_over(
+    netlink: &Handle,
+    wanted: &BTreeSet<IpNet>,
+) -> anyhow::Result<Vec<RouteMessage>> {
     let v4 = RouteMessageBuilder::<Ipv4Addr>::new().build();
     let v6 = RouteMessageBuilder::<Ipv6Addr>::new().build();
     let mut left = Vec::new();

@@ -7,6 +7,7 @@
 mod backstop;
 mod forwarding;
 mod inherit;
+mod routes;
 
 use std::net::IpAddr;
 
@@ -14,23 +15,36 @@ use anyhow::Context as _;
 use ipnet::IpNet;
 use rtnetlink::{LinkUnspec, RouteMessageBuilder};
 
-pub(crate) use backstop::Backstops;
+pub(crate) use backstop::set as set_backstops;
 pub(crate) use forwarding::warn_if_off;
+pub(crate) use routes::Routes;
 
-/// EPERM and EEXIST of Linux, as netlink answers them.
+/// EPERM, ESRCH and EEXIST of Linux, as netlink answers them.
 const NOT_PERMITTED: i32 = -1;
+const MISSING: i32 = -3;
 const EXISTS: i32 = -17;
 
-/// Sets MTU and addresses (as /32 and /128) of the tunnel interface, brings it up and routes
-/// into it what has a backstop. In this order: what a peer sends to an address that is not yet
-/// here would be forwarded by the default route.
+/// Runs `work` with a netlink socket of its own.
+pub(crate) async fn with_netlink<T>(
+    work: impl AsyncFnOnce(rtnetlink::Handle) -> T,
+) -> anyhow::Result<T> {
+    let (connection, netlink, _) =
+        rtnetlink::new_connection().context("cannot open a netlink socket")?;
+    tokio::select! {
+        done = work(netlink) => Ok(done),
+        () = connection => anyhow::bail!("the kernel closed the netlink socket"),
+    }
+}
+
+/// Sets MTU and addresses (as /32 and /128) of the tunnel interface and brings it up. Routes come
+/// after it: what a peer sends to an address that is not yet here would be forwarded by the default
+/// route.
 pub(crate) async fn configure(
-    backstops: &Backstops,
+    netlink: &rtnetlink::Handle,
     index: u32,
     mtu: u16,
     addresses: &[IpAddr],
 ) -> anyhow::Result<()> {
-    let netlink = &backstops.netlink;
     let link = LinkUnspec::new_with_index(index).mtu(u32::from(mtu)).build();
     netlink.link().set(link).execute().await.context("cannot set the MTU")?;
     inherit::addresses(netlink, index, addresses).await?;
@@ -42,21 +56,6 @@ pub(crate) async fn configure(
     }
     let link = LinkUnspec::new_with_index(index).up().build();
     netlink.link().set(link).execute().await.context("cannot bring it up")?;
-    let inherited = inherit::routes(netlink, index).await?;
-    for prefix in inherited.iter().filter(|prefix| !backstops.prefixes.contains(prefix)) {
-        let route = to(*prefix).output_interface(index).build();
-        let removed = netlink.route().del(route).execute().await;
-        removed.with_context(|| format!("cannot remove the old route to {prefix}"))?;
-    }
-    for prefix in backstops.prefixes.iter().filter(|prefix| !inherited.contains(prefix)) {
-        let route = to(*prefix).output_interface(index).build();
-        match netlink.route().add(route).execute().await {
-            Err(error) if answers(&error, EXISTS) => anyhow::bail!(
-                "another route to {prefix} exists on this gateway; see it with: ip route show {prefix}"
-            ),
-            added => added.with_context(|| format!("cannot route {prefix}"))?,
-        }
-    }
     Ok(())
 }
 

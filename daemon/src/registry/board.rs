@@ -34,6 +34,14 @@ impl StreamBoard {
         self.lock().values().map(|entry| entry.open).sum()
     }
 
+    /// Forgets a neighbour to which no stream is kept any more, but for streams of its own.
+    pub(crate) fn forget(&self, zone: &ZoneName) {
+        let mut board = self.lock();
+        if board.get(zone).is_some_and(|entry| entry.open == 0) {
+            board.remove(zone);
+        }
+    }
+
     pub(super) fn opened(&self, zone: &ZoneName) {
         let mut board = self.lock();
         let entry = board.entry(zone.clone()).or_default();

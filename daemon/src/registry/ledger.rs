@@ -1,6 +1,6 @@
 //! The registry with its files: the only place where records enter and leave the core.
 //!
-//! Promises: a record is on disk before it leaves this gateway; whoever watches is woken after
+//! Promises: a record or trust item is on disk before it leaves this gateway; whoever watches is woken after
 //! each change; the lock is held for one decision and never across an await.
 
 use std::path::Path;
@@ -9,33 +9,48 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, broadcast, watch};
 use zonemesh_core::key::ZoneIdentity;
+use zonemesh_core::membership::{ItemId, Membership};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::pace::{Change, Pace};
 use zonemesh_core::record::{SignedRecord, ZoneDraft};
-use zonemesh_core::registry::{Member, PublishError, Registry};
+use zonemesh_core::registry::{Member, MembershipError, PublishError, Registry};
 use zonemesh_core::replication::{Message, Output, Refused, Session};
 use zonemesh_core::time::UnixMillis;
 
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::state::records::RecordFiles;
 use crate::state::set_aside;
+use crate::state::trust::TrustFiles;
+
+use super::trust::Admitted;
 
 /// Changed zones that a slow stream may lag behind before it falls back to a digest.
 const QUEUE: usize = 256;
 /// How long the ledger sleeps when nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
 
+/// What streams have to pass on.
+#[derive(Debug, Clone)]
+pub(crate) enum News {
+    /// Trust items that are held since now; they go before the records that need them.
+    Trust(Arc<[ItemId]>),
+    /// A zone whose record has changed.
+    Record(ZoneName),
+}
+
 /// The registry, its files and those who wait for changes.
 pub(crate) struct Ledger {
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     files: RecordFiles,
-    changed: broadcast::Sender<ZoneName>,
+    pub(super) trust: TrustFiles,
+    changed: broadcast::Sender<News>,
     revision: watch::Sender<u64>,
+    pub(super) admitted: watch::Sender<Arc<Admitted>>,
     due: Notify,
 }
 
-struct State {
-    registry: Registry,
+pub(super) struct State {
+    pub(super) registry: Registry,
     draft: ZoneDraft,
     pace: Pace,
 }
@@ -49,9 +64,13 @@ impl Ledger {
         state_folder: &Path,
     ) -> Result<Self, Failure> {
         let now = now();
-        let registry = Registry::new(zone.clone(), identity, members, now.0)
-            .or_exit(Exit::Configuration, || "the peers contradict each other".to_owned())?;
         let message = || format!("cannot use the records in {}", state_folder.display());
+        let trust = TrustFiles::open(state_folder).or_exit(Exit::Configuration, message)?;
+        let membership = trust.read().or_exit(Exit::Trust, || {
+            "cannot read which mesh this gateway belongs to; restore the state folder, or move the file away and join again".to_owned()
+        })?;
+        let registry = open_registry((zone.clone(), identity), members, membership, now)
+            .or_exit(Exit::Configuration, || "the peers contradict each other".to_owned())?;
         let files = RecordFiles::open(state_folder).or_exit(Exit::Configuration, message)?;
         let mut state = State { registry, draft: empty_draft(), pace: Pace::default() };
         for (path, record) in files.read_all().or_exit(Exit::Configuration, message)? {
@@ -62,9 +81,12 @@ impl Ledger {
         if let Some(own) = state.registry.get(zone) {
             state.draft = own.record.content.clone();
         }
+        let admitted = watch::Sender::new(Arc::new(Admitted::of(&state.registry)));
         Ok(Self {
             state: Mutex::new(state),
             files,
+            trust,
+            admitted,
             changed: broadcast::Sender::new(QUEUE),
             revision: watch::Sender::new(1),
             due: Notify::new(),
@@ -86,8 +108,8 @@ impl Ledger {
         self.revision.subscribe()
     }
 
-    /// Zones whose record has changed, from now on.
-    pub(crate) fn changes(&self) -> broadcast::Receiver<ZoneName> {
+    /// What has changed, from now on.
+    pub(crate) fn changes(&self) -> broadcast::Receiver<News> {
         self.changed.subscribe()
     }
 
@@ -142,8 +164,9 @@ impl Ledger {
         message: Message,
     ) -> Result<Vec<Message>, Refused> {
         let mut state = self.lock();
-        let Output { messages, changed, rejected } =
-            session.handle(message, &mut state.registry, now())?;
+        let handled = session.handle(message, &mut state.registry, now());
+        let trust = self.settle_trust(&mut state);
+        let Output { messages, changed, rejected } = handled?;
         for zone in &changed {
             if let Some(held) = state.registry.get(zone) {
                 self.store(zone, &held.signed);
@@ -154,6 +177,12 @@ impl Ledger {
             tracing::warn!(
                 neighbour = %session.neighbour(), reason = reason.as_str(),
                 "refused a zone record"
+            );
+        }
+        for reason in trust.rejected.iter().filter(|reason| reason.is_suspicious()) {
+            tracing::warn!(
+                neighbour = %session.neighbour(), reason = reason.as_str(),
+                "refused a trust item"
             );
         }
         self.announce(&changed);
@@ -200,14 +229,27 @@ impl Ledger {
     fn announce(&self, zones: &[ZoneName]) {
         for zone in zones {
             // Nobody listens while no stream is open.
-            let _ = self.changed.send(zone.clone());
+            let _ = self.changed.send(News::Record(zone.clone()));
         }
         if !zones.is_empty() {
-            self.revision.send_modify(|revision| *revision += 1);
+            self.wake_watchers();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    /// Passes on trust items that are held since now.
+    pub(super) fn announce_trust(&self, stored: Vec<ItemId>) {
+        if !stored.is_empty() {
+            // Nobody listens while no stream is open.
+            let _ = self.changed.send(News::Trust(stored.into()));
+        }
+    }
+
+    /// Wakes everyone who looks at the registry.
+    pub(super) fn wake_watchers(&self) {
+        self.revision.send_modify(|revision| *revision += 1);
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // Each decision leaves the state whole, so that a panic elsewhere does not spoil it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -220,8 +262,20 @@ impl State {
     }
 }
 
+fn open_registry(
+    own: (ZoneName, ZoneIdentity),
+    configured: Vec<Member>,
+    membership: Option<Membership>,
+    now: UnixMillis,
+) -> Result<Registry, MembershipError> {
+    match membership {
+        Some(membership) => Registry::managed(own, configured, membership, now.0),
+        None => Registry::new(own.0, own.1, configured, now.0),
+    }
+}
+
 /// This gateway's clock.
-pub(super) fn now() -> UnixMillis {
+pub(crate) fn now() -> UnixMillis {
     UnixMillis::from(SystemTime::now())
 }
 

@@ -5,8 +5,10 @@ mod dialler;
 mod ledger;
 mod server;
 mod stream;
+mod trust;
 
 pub(crate) use board::StreamBoard;
 pub(crate) use dialler::{Neighbour, run as dial};
-pub(crate) use ledger::Ledger;
+pub(crate) use ledger::{Ledger, now};
 pub(crate) use server::{Service, bind, run as serve};
+pub(crate) use trust::Outcome;

@@ -13,10 +13,10 @@ use tokio::sync::{Notify, mpsc};
 use tonic::Streaming;
 use zonemesh_api::v1::RegistryMessage;
 use zonemesh_core::name::ZoneName;
-use zonemesh_core::replication::{MeshId, Message, Session};
+use zonemesh_core::replication::{Message, Session};
 
 use super::board::StreamBoard;
-use super::ledger::{Ledger, now};
+use super::ledger::{Ledger, News, now};
 
 /// Messages that may wait for a slow neighbour.
 pub(super) const OUTBOX: usize = 64;
@@ -42,9 +42,21 @@ pub(super) async fn run(
     wires: Wires,
     probe: &Notify,
 ) -> anyhow::Result<()> {
-    let mut session = Session::new(MeshId::static_peers(), neighbour.clone());
+    let mut admitted = context.ledger.admitted();
+    let (mesh, key) = {
+        let now = admitted.borrow_and_update();
+        (now.mesh.clone(), now.zones.get(neighbour).copied())
+    };
+    anyhow::ensure!(key.is_some(), "zone {neighbour} does not belong to this mesh");
+    let mut session = Session::new(mesh.clone(), neighbour.clone());
     let mut open = OpenMark { board: &context.board, zone: neighbour, marked: false };
-    let result = exchange(context, &mut session, &mut open, wires, probe).await;
+    let result = tokio::select! {
+        result = exchange(context, &mut session, &mut open, wires, probe) => result,
+        changed = admitted.wait_for(|now| now.mesh != mesh || now.zones.get(neighbour).copied() != key) => {
+            changed.context("the gateway stops")?;
+            Err(anyhow::anyhow!("the members of the mesh have changed"))
+        }
+    };
     context.board.set_clock_offset(neighbour, session.clock_offset());
     result
 }
@@ -127,7 +139,13 @@ async fn exchange(
                 context.board.set_clock_offset(session.neighbour(), session.clock_offset());
             }
             change = changes.recv() => match change {
-                Ok(zone) => {
+                Ok(News::Trust(stored)) => {
+                    let pushes = ledger.ask(session, |session, registry, now| {
+                        session.handle_trust(&stored, registry, now)
+                    });
+                    pushes.into_iter().try_for_each(|push| outbox.send(push))?;
+                }
+                Ok(News::Record(zone)) => {
                     let push = ledger.ask(session, |session, registry, now| {
                         session.handle_change(&zone, registry, now)
                     });

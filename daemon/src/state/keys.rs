@@ -7,6 +7,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey, ZoneIdentity};
+use zonemesh_core::membership::AuthorityIdentity;
 
 use crate::failure::{Exit, Failure, OrExit as _};
 
@@ -23,6 +24,15 @@ pub(crate) fn zone_identity(file: &Path) -> Result<ZoneIdentity, Failure> {
         Ok(ZoneIdentity::from_seed(&seed).to_base64())
     })?;
     ZoneIdentity::from_base64(&text).or_exit(Exit::Configuration, || bad_key(file))
+}
+
+/// The authority key in `file`; a new one if there is none.
+pub(crate) fn authority(file: &Path) -> Result<AuthorityIdentity, Failure> {
+    let text = read_or_create(file, || {
+        let seed = Zeroizing::new(random()?);
+        Ok(AuthorityIdentity::from_seed(&seed).to_base64())
+    })?;
+    AuthorityIdentity::from_base64(&text).or_exit(Exit::Configuration, || bad_key(file))
 }
 
 /// The preshared key in `file`, which must exist.

@@ -1,10 +1,13 @@
-//! What the gateway keeps on disk: its keys, signed records, its CAs.
+//! What the gateway keeps on disk: its keys, signed records, trust items, invitations, its CAs.
 //!
 //! Promises: a file is replaced whole or not at all, also over a power cut; secrets are 0600 in
 //! a folder that is 0700; a file that cannot be read back is set aside, never deleted.
 
+pub(crate) mod blocked;
+pub(crate) mod invitations;
 pub(crate) mod keys;
 pub(crate) mod records;
+pub(crate) mod trust;
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,0 +1,94 @@
+//! Why something about the mesh was not done, and what to do next.
+
+use ipnet::IpNet;
+use tonic::{Code, Status};
+use zonemesh_core::membership::{self, DraftError};
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::replication::MeshId;
+
+/// Why a change of the mesh was refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("the members of this mesh are written by hand; to manage it: zonemesh mesh init")]
+    Unmanaged,
+    #[error("this gateway belongs to the managed mesh {0} already")]
+    Managed(MeshId),
+    #[error("that is this gateway's own zone")]
+    OwnZone,
+    #[error("name at least one prefix that the zone will be granted")]
+    NoPrefix,
+    #[error("no tunnel address is free beside this gateway's: name one")]
+    NoTunnelIp,
+    #[error(
+        "this gateway has no gateway.endpoints, so that nobody could call it: set them and restart"
+    )]
+    NoEndpoint,
+    #[error("zone {zone} cannot be granted {net}: it overlaps zone {owner}'s {theirs}")]
+    Overlap { zone: ZoneName, net: IpNet, owner: ZoneName, theirs: IpNet },
+    #[error("there are too many open invitations: wait until some have expired")]
+    BookFull,
+    #[error("zone {0} is not known in this mesh; see: zonemesh zone list")]
+    UnknownZone(ZoneName),
+    #[error("zone {0} does not wait for approval; see: zonemesh zone list")]
+    NotPending(ZoneName),
+    #[error(transparent)]
+    Draft(#[from] DraftError),
+    #[error("the trust item was refused")]
+    Rejected(#[from] membership::Rejected),
+    #[error("the items are of no mesh that has granted this zone's key")]
+    NotGranted,
+    #[error("item {0} is no trust item")]
+    Item(usize, #[source] membership::ItemError),
+    #[error("cannot write to the state folder")]
+    Disk(#[source] anyhow::Error),
+    #[error("no randomness from the kernel")]
+    Randomness(#[source] getrandom::Error),
+    #[error("{0}")]
+    Join(String),
+    #[error("the join service cannot listen: {0}")]
+    Listen(String),
+}
+
+impl Refusal {
+    fn code(&self) -> Code {
+        match self {
+            Self::Unmanaged
+            | Self::NoEndpoint
+            | Self::NotPending(_)
+            | Self::NotGranted
+            | Self::Join(_)
+            | Self::Listen(_) => Code::FailedPrecondition,
+            Self::Managed(_) | Self::Overlap { .. } => Code::AlreadyExists,
+            Self::Draft(error) => match error {
+                DraftError::Overlap(..) | DraftError::KeyOfOther(_) => Code::AlreadyExists,
+                DraftError::UnknownZone(_) => Code::NotFound,
+                DraftError::RevokedKey(_) => Code::FailedPrecondition,
+                DraftError::Item(_) | DraftError::Authorities(..) => Code::InvalidArgument,
+            },
+            Self::UnknownZone(_) => Code::NotFound,
+            Self::BookFull | Self::NoTunnelIp => Code::ResourceExhausted,
+            Self::OwnZone | Self::NoPrefix | Self::Item(..) | Self::Rejected(_) => {
+                Code::InvalidArgument
+            }
+            Self::Disk(_) | Self::Randomness(_) => Code::Internal,
+        }
+    }
+
+    /// The refusal and its causes in one line.
+    pub(crate) fn to_line(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            line.push_str(": ");
+            line.push_str(&error.to_string());
+            cause = error.source();
+        }
+        line
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.code(), refusal.to_line())
+    }
+}

@@ -1,0 +1,57 @@
+//! The zones that this gateway has blocked: one name in each line of `blocked`.
+
+use std::collections::BTreeSet;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use zonemesh_core::name::ZoneName;
+
+use super::replace;
+
+/// The file of blocked zones.
+pub(crate) struct BlockedFile(PathBuf);
+
+impl BlockedFile {
+    pub(crate) fn new(state_folder: &Path) -> Self {
+        Self(state_folder.join("blocked"))
+    }
+
+    /// The zones; a line that is no name blocks nobody and is said.
+    pub(crate) fn read(&self) -> io::Result<BTreeSet<ZoneName>> {
+        let text = match std::fs::read_to_string(&self.0) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
+            text => text?,
+        };
+        let mut zones = BTreeSet::new();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            match line.parse() {
+                Ok(zone) => drop(zones.insert(zone)),
+                Err(error) => tracing::warn!(
+                    file = %self.0.display(), line, %error, "this line blocks nobody"
+                ),
+            }
+        }
+        Ok(zones)
+    }
+
+    /// Replaces the list.
+    pub(crate) fn store(&self, zones: &BTreeSet<ZoneName>) -> io::Result<()> {
+        let lines: String = zones.iter().map(|zone| format!("{zone}\n")).collect();
+        replace(&self.0, lines.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_outlives_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = BlockedFile::new(folder.path());
+        assert!(file.read().unwrap().is_empty());
+        let zones = BTreeSet::from(["madrid".parse().unwrap(), "paris".parse().unwrap()]);
+        file.store(&zones).unwrap();
+        assert_eq!(file.read().unwrap(), zones);
+    }
+}

@@ -1,0 +1,89 @@
+//! Invitations on disk: those that were issued here, and the one that this gateway has used.
+//!
+//! `invitations/<id>.issued` holds what the issuer keeps of each (mode 0600: the key of its proofs).
+//! `inviter` holds the used one without its secret: it only says how the inviter's gateway is
+//! reached until that zone's record has arrived.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use zonemesh_core::invitation::{Invitation, InvitationId, InvitationSecret, Issued};
+
+use super::{replace, set_aside};
+
+const SUFFIX: &str = "issued";
+
+/// The invitations of this gateway.
+pub(crate) struct InvitationFiles {
+    folder: PathBuf,
+    inviter: PathBuf,
+}
+
+impl InvitationFiles {
+    /// Opens (and makes) the folder below the state folder.
+    pub(crate) fn open(state_folder: &Path) -> io::Result<Self> {
+        let folder = state_folder.join("invitations");
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self { folder, inviter: state_folder.join("inviter") })
+    }
+
+    /// Everything that was issued here and can be read; what cannot is set aside.
+    pub(crate) fn read_all(&self) -> io::Result<Vec<Issued>> {
+        let mut issued = Vec::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if path.extension().is_none_or(|suffix| suffix != SUFFIX) {
+                continue;
+            }
+            let bytes = zeroize::Zeroizing::new(std::fs::read(&path)?);
+            match Issued::from_file_bytes(&bytes) {
+                Ok(one) => issued.push(one),
+                Err(error) => set_aside(&path, &error),
+            }
+        }
+        Ok(issued)
+    }
+
+    /// Stores an invitation as its issuer keeps it.
+    pub(crate) fn store(&self, issued: &Issued) -> io::Result<()> {
+        replace(&self.path(&issued.id), &issued.to_file_bytes())
+    }
+
+    /// Forgets an invitation that expired long ago.
+    pub(crate) fn remove(&self, id: &InvitationId) {
+        if let Err(error) = std::fs::remove_file(self.path(id)) {
+            tracing::debug!(invitation = %id, %error, "cannot remove an old invitation");
+        }
+    }
+
+    /// Remembers how the inviter is reached.
+    pub(crate) fn store_inviter(&self, invitation: &Invitation) -> io::Result<()> {
+        let secret = InvitationSecret::from_bytes([0; 16]);
+        let without = Invitation { secret, ..invitation.clone() };
+        replace(&self.inviter, without.to_text().as_bytes())
+    }
+
+    /// The invitation that this gateway has used, if it has.
+    pub(crate) fn inviter(&self) -> Option<Invitation> {
+        let text = match std::fs::read_to_string(&self.inviter) {
+            Ok(text) => text,
+            Err(error) => {
+                if error.kind() != ErrorKind::NotFound {
+                    tracing::warn!(file = %self.inviter.display(), %error, "cannot read how the inviter is reached");
+                }
+                return None;
+            }
+        };
+        match Invitation::from_text(&text) {
+            Ok(invitation) => Some(invitation),
+            Err(error) => {
+                set_aside(&self.inviter, &error);
+                None
+            }
+        }
+    }
+
+    fn path(&self, id: &InvitationId) -> PathBuf {
+        self.folder.join(format!("{id}.{SUFFIX}"))
+    }
+}

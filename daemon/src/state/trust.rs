@@ -1,0 +1,131 @@
+//! Trust items on disk: one file per item, `trust/<id>.item`, and the mesh's first item in `mesh`.
+//!
+//! Nothing here is secret and nothing is believed because it lies here: signatures are checked anew
+//! at each start. The file `mesh` says that this gateway belongs to a managed mesh, and to which.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use zonemesh_core::membership::{Membership, SignedTrustItem};
+
+use super::{replace, set_aside};
+
+const SUFFIX: &str = "item";
+
+/// The folder of trust items and the name of the mesh.
+pub(crate) struct TrustFiles {
+    mesh: PathBuf,
+    folder: PathBuf,
+}
+
+impl TrustFiles {
+    /// Opens (and makes) the folder below the state folder.
+    pub(crate) fn open(state_folder: &Path) -> io::Result<Self> {
+        let folder = state_folder.join("trust");
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self { mesh: state_folder.join("mesh"), folder })
+    }
+
+    /// The managed mesh that this gateway belongs to, if it does. Items that cannot be used are set
+    /// aside; others still have them.
+    pub(crate) fn read(&self) -> anyhow::Result<Option<Membership>> {
+        let first = match std::fs::read(&self.mesh) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).context(self.mesh.display().to_string()),
+        };
+        let first = SignedTrustItem::from_file_bytes(&first)
+            .with_context(|| format!("{} is damaged", self.mesh.display()))?;
+        let mut membership = Membership::new(first)
+            .with_context(|| format!("{} names no mesh", self.mesh.display()))?;
+        let (paths, items): (Vec<_>, Vec<_>) = self.read_all()?.into_iter().unzip();
+        for (path, outcome) in paths.iter().zip(membership.accept_all(items)) {
+            if let Err(reason) = outcome {
+                set_aside(path, &reason);
+            }
+        }
+        Ok(Some(membership))
+    }
+
+    fn read_all(&self) -> io::Result<Vec<(PathBuf, SignedTrustItem)>> {
+        let mut items = Vec::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if path.extension().is_none_or(|suffix| suffix != SUFFIX) {
+                continue;
+            }
+            match SignedTrustItem::from_file_bytes(&std::fs::read(&path)?) {
+                Ok(item) => items.push((path, item)),
+                Err(error) => set_aside(&path, &error),
+            }
+        }
+        Ok(items)
+    }
+
+    /// Stores an item.
+    pub(crate) fn store(&self, item: &SignedTrustItem) -> io::Result<()> {
+        let path = self.folder.join(format!("{}.{SUFFIX}", item.id()));
+        replace(&path, &item.to_file_bytes())
+    }
+
+    /// Stores a whole mesh; the file that says so comes last.
+    pub(crate) fn adopt(&self, membership: &Membership) -> io::Result<()> {
+        let items = membership.items();
+        for item in &items {
+            self.store(item)?;
+        }
+        // `Membership::items` begins with the first authority set.
+        items.first().map_or(Ok(()), |first| replace(&self.mesh, &first.to_file_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use zonemesh_core::membership::{AuthorityIdentity, TrustItem, sign};
+    use zonemesh_core::time::UnixMillis;
+
+    use super::*;
+
+    fn membership() -> Membership {
+        let authority = AuthorityIdentity::from_seed(&[3; 32]);
+        let keys = BTreeSet::from([authority.public_key()]);
+        let set = Membership::draft_first(keys, 1, UnixMillis(1)).unwrap();
+        let signed = sign(&set, &TrustItem::AuthoritySet(set.clone()), &[&authority]);
+        Membership::new(signed).unwrap()
+    }
+
+    #[test]
+    fn a_mesh_is_read_back_and_a_bad_item_is_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = TrustFiles::open(folder.path()).unwrap();
+        assert!(files.read().unwrap().is_none());
+        let mesh = membership();
+        files.adopt(&mesh).unwrap();
+        std::fs::write(folder.path().join("trust/garbage.item"), "garbage").unwrap();
+        let read = files.read().unwrap().unwrap();
+        assert_eq!(read.ids(), mesh.ids());
+        assert!(folder.path().join("trust/garbage.item.bad1").exists());
+    }
+
+    #[test]
+    fn a_mesh_whose_copy_among_the_items_is_lost_is_still_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = TrustFiles::open(folder.path()).unwrap();
+        files.adopt(&membership()).unwrap();
+        std::fs::remove_dir_all(folder.path().join("trust")).unwrap();
+        let files = TrustFiles::open(folder.path()).unwrap();
+        assert!(files.read().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_damaged_name_of_the_mesh_is_an_error_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = TrustFiles::open(folder.path()).unwrap();
+        std::fs::write(folder.path().join("mesh"), "garbage").unwrap();
+        let error = files.read().err().unwrap();
+        assert!(format!("{error:#}").contains("mesh is damaged"));
+    }
+}

@@ -1,0 +1,104 @@
+//! What changes a managed mesh, asked of a gateway's admin socket.
+//!
+//! Owns the way from a scenario to the service `Mesh`; what the tool prints about it is tested with the
+//! tool. Promises that a step ends within a minute, with the daemon's own message if it is refused.
+
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tonic::transport::Channel;
+use zonemesh_api::clients::admin;
+use zonemesh_api::v1::mesh_client::MeshClient;
+use zonemesh_api::v1::{
+    MeshInitReply, MeshInitRequest, TrustReply, ZoneBlockRequest, ZoneInviteRequest,
+    ZoneJoinRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
+};
+
+use crate::gateway::Gateway;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Gateway {
+    /// Makes a managed mesh of this zone; with `grant_configured` of its peers too.
+    ///
+    /// # Errors
+    /// What the daemon refuses.
+    pub fn init_mesh(&self, grant_configured: bool) -> Result<MeshInitReply> {
+        let request = MeshInitRequest { grant_configured, ..MeshInitRequest::default() };
+        self.change(async |mut mesh| Ok(mesh.mesh_init(request).await?.into_inner()))
+    }
+
+    /// Invites a zone with these prefixes and tunnel IPs; the invitation is one line of text.
+    ///
+    /// # Errors
+    /// What the daemon refuses.
+    pub fn invite(&self, zone: &str, prefix: &str, tunnel_ip: &str) -> Result<String> {
+        let request = ZoneInviteRequest {
+            zone: zone.to_owned(),
+            prefixes: vec![prefix.to_owned()],
+            tunnel_ips: vec![tunnel_ip.to_owned()],
+            valid_for_ms: 0,
+        };
+        self.change(async |mut mesh| Ok(mesh.zone_invite(request).await?.into_inner().invitation))
+    }
+
+    /// Joins the mesh that an invitation is for; returns the steps that it was told.
+    ///
+    /// # Errors
+    /// What the daemon or the inviter refuses.
+    pub fn join(&self, invitation: &str) -> Result<Vec<String>> {
+        let request = ZoneJoinRequest { invitation: invitation.to_owned() };
+        self.change(async |mut mesh| {
+            let mut steps = mesh.zone_join(request).await?.into_inner();
+            let mut said = Vec::new();
+            while let Some(progress) = steps.message().await? {
+                said.push(progress.step);
+                if progress.done {
+                    return Ok(said);
+                }
+            }
+            anyhow::bail!("joining ended without a word after {said:?}")
+        })
+    }
+
+    /// The zones as this gateway knows them.
+    ///
+    /// # Errors
+    /// When the daemon does not answer.
+    pub fn zones(&self) -> Result<ZoneListReply> {
+        self.change(async |mut mesh| Ok(mesh.zone_list(ZoneListRequest {}).await?.into_inner()))
+    }
+
+    /// Revokes a zone in the whole mesh.
+    ///
+    /// # Errors
+    /// What the daemon refuses.
+    pub fn revoke(&self, zone: &str) -> Result<TrustReply> {
+        let request = ZoneRevokeRequest { zone: zone.to_owned(), reason: "scenario".to_owned() };
+        self.change(async |mut mesh| Ok(mesh.zone_revoke(request).await?.into_inner()))
+    }
+
+    /// Blocks a zone here, or lets it in again.
+    ///
+    /// # Errors
+    /// What the daemon refuses.
+    pub fn block(&self, zone: &str, blocked: bool) -> Result<Vec<String>> {
+        let request = ZoneBlockRequest { zone: zone.to_owned(), blocked };
+        self.change(async |mut mesh| Ok(mesh.zone_block(request).await?.into_inner().blocked))
+    }
+
+    fn change<T, F>(&self, ask: impl FnOnce(MeshClient<Channel>) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let socket = self.socket();
+        let asked = async {
+            let mesh = admin::connect_mesh(&socket).await?;
+            ask(mesh).await
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await });
+        answer.with_context(|| format!("zone {} did not answer in time", self.zone))?
+    }
+}

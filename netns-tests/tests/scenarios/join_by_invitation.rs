@@ -1,0 +1,141 @@
+//! Three gateways that know nobody become a mesh by invitation, and find it again after a restart.
+//!
+//! ```text
+//!   berlin (founds, invites) <--- join, TCP 51823, outside ---- madrid
+//!            ^------------------- join ------------------------ paris
+//!   madrid ---- tunnel, from what the registry says ---- paris
+//! ```
+
+use anyhow::{Result, ensure};
+use netns_tests::lab::{Lab, ZonePlan};
+use netns_tests::mesh::{Mesh, patience};
+use netns_tests::wait::{Look, until};
+
+const ZONES: [ZonePlan<'_>; 3] = [
+    ZonePlan { name: "berlin", vms: &[] },
+    ZonePlan { name: "madrid", vms: &[] },
+    ZonePlan { name: "paris", vms: &[] },
+];
+
+/// Starts the three gateways without any peer.
+fn strangers(lab: &Lab) -> Result<Mesh> {
+    let mut mesh = Mesh::prepare(lab)?;
+    for zone in ["berlin", "madrid", "paris"] {
+        mesh.gateway(zone)?.set_peers(Vec::new());
+    }
+    mesh.start(lab)?;
+    for zone in ["berlin", "madrid", "paris"] {
+        mesh.gateway(zone)?.wait_until_ready(patience())?;
+    }
+    Ok(mesh)
+}
+
+fn invite_and_join(lab: &Lab, mesh: &mut Mesh, zone: &str) -> Result<String> {
+    let place = lab.zone(zone)?;
+    let (prefix, ip) = (place.prefix(), place.tunnel_address.to_string());
+    let invitation = mesh.gateway("berlin")?.invite(zone, &prefix, &ip)?;
+    let steps = mesh.gateway(zone)?.join(&invitation)?;
+    ensure!(steps.iter().any(|step| step.contains("the tunnel to zone berlin is up")), "{steps:?}");
+    Ok(invitation)
+}
+
+#[test]
+fn zones_join_by_invitation_and_meet_each_other() -> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    let mut mesh = strangers(&lab)?;
+    let founded = mesh.gateway("berlin")?.init_mesh(false)?;
+    ensure!(founded.zones == ["berlin"] && founded.mesh.len() == 64, "{founded:?}");
+    let used = invite_and_join(&lab, &mut mesh, "madrid")?;
+    invite_and_join(&lab, &mut mesh, "paris")?;
+    // Madrid and paris have never heard of each other but through berlin.
+    mesh.wait_until_connected(patience())?;
+    for zone in ["berlin", "madrid", "paris"] {
+        let gateway = mesh.gateway(zone)?;
+        let zones = gateway.zones()?;
+        ensure!(zones.mesh == founded.mesh && zones.zones.len() == 3, "{zone}: {zones:?}");
+        until("the records of all zones", patience(), || {
+            let records = gateway.ask(&["registry", "list"])?;
+            let count = records["records"].as_array().map_or(0, Vec::len);
+            Ok(Look::<()>::when(count == 3, &records))
+        })?;
+    }
+    // Used once: the same gateway may ask again, another one may not.
+    mesh.gateway("madrid")?.join(&used)?;
+    let refused = mesh.gateway("paris")?.join(&used);
+    ensure!(refused.is_err_and(|error| format!("{error:#}").contains("for zone madrid")));
+    // All at once from their files.
+    for zone in ["berlin", "madrid", "paris"] {
+        mesh.gateway(zone)?.daemon()?.kill_9()?;
+    }
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    lab.succeeded()
+}
+
+#[test]
+fn revoked_zone_is_cut_off_at_once_and_stays_out() -> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    let mut mesh = strangers(&lab)?;
+    mesh.gateway("berlin")?.init_mesh(false)?;
+    invite_and_join(&lab, &mut mesh, "madrid")?;
+    invite_and_join(&lab, &mut mesh, "paris")?;
+    mesh.wait_until_connected(patience())?;
+    let reply = mesh.gateway("berlin")?.revoke("paris")?;
+    ensure!(reply.removed == ["paris"], "{reply:?}");
+    for zone in ["berlin", "madrid"] {
+        let gateway = mesh.gateway(zone)?;
+        until("paris to be no peer any more", patience(), || {
+            let peers = gateway.ask(&["peers"])?;
+            let gone = peers["peers"]
+                .as_array()
+                .is_some_and(|peers| peers.iter().all(|peer| peer["zone"] != "paris"));
+            Ok(Look::<()>::when(gone, &peers))
+        })?;
+        let mut ip = lab.zone(zone)?.gateway.command("ip");
+        let routes = ip.args(["route", "show", &lab.zone("paris")?.prefix()]).output()?;
+        let routes = String::from_utf8_lossy(&routes.stdout).into_owned();
+        ensure!(routes.trim().is_empty(), "{zone} still routes to paris: {routes}");
+    }
+    mesh.gateway("paris")?.kill_9_and_start(&lab)?;
+    for zone in ["berlin", "madrid"] {
+        mesh.gateway(zone)?.wait_until_connected(patience())?;
+        let status = mesh.gateway(zone)?.ask(&["registry", "list"])?;
+        ensure!(status["records"].as_array().is_some_and(|records| records.len() == 2), "{status}");
+    }
+    lab.succeeded()
+}
+
+#[test]
+fn static_mesh_becomes_a_managed_one_without_a_cut() -> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    let before = handshakes(&mut mesh)?;
+    let founded = mesh.gateway("berlin")?.init_mesh(true)?;
+    ensure!(founded.zones == ["berlin", "madrid", "paris"], "{founded:?}");
+    for zone in ["madrid", "paris"] {
+        invite_and_join(&lab, &mut mesh, zone)?;
+    }
+    mesh.wait_until_connected(patience())?;
+    ensure!(handshakes(&mut mesh)? == before, "a tunnel was set up anew");
+    // Nothing of it is in the configuration any more.
+    for zone in ["berlin", "madrid", "paris"] {
+        let gateway = mesh.gateway(zone)?;
+        gateway.set_peers(Vec::new());
+        gateway.daemon()?.kill_9()?;
+    }
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    lab.succeeded()
+}
+
+fn handshakes(mesh: &mut Mesh) -> Result<Vec<serde_json::Value>> {
+    let mut all = Vec::new();
+    for zone in ["berlin", "madrid", "paris"] {
+        let peers = mesh.gateway(zone)?.ask(&["peers"])?;
+        let peers = peers["peers"].as_array().cloned().unwrap_or_default();
+        all.extend(peers.into_iter().map(|peer| peer["latest_handshake"].clone()));
+    }
+    Ok(all)
+}

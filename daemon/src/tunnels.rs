@@ -37,7 +37,10 @@ pub(crate) async fn start(
     let peers = peers(plan, preshared, config.keepalive.wireguard);
     let started = network::with_netlink(async |netlink| {
         network::set_backstops(&netlink, &plan.backstops).await.map_err(cannot_route)?;
-        let tunnel = open(settings, peers)?;
+        let mut tunnel = open(settings, peers)?;
+        tunnel
+            .keep_clock(&config.gateway.state_dir.join("clock"))
+            .or_exit(Exit::Failed, || "cannot start a thread".to_owned())?;
         let routes = configure(config, plan, (&netlink, &tunnel), strict).await;
         let routes = routes.or_exit(Exit::Network, || {
             format!("cannot configure the interface {}", config.tunnel.interface)

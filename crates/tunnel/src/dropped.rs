@@ -39,6 +39,8 @@ reasons! {
     Loop => "loop",
     /// Outward: the socket refused the datagram.
     SendFailed => "send_failed",
+    /// Either way: no session can be made while the clock stands before 1970.
+    ClockUnset => "clock_unset",
     /// Inward: not a WireGuard message.
     NotWireGuard => "not_wireguard",
     /// Inward: data for a session index that is not in use.

@@ -61,6 +61,8 @@ pub(crate) trait TunEdge: Send + Sync {
     fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<()>;
     /// The MTU that is set now, in bytes.
     fn mtu(&self) -> io::Result<usize>;
+    /// True if the device is up: packets can come from it and go to it.
+    fn is_up(&self) -> io::Result<bool>;
     /// Which packets it takes merged.
     fn takes_merged(&self) -> Allowed;
 }
@@ -71,6 +73,8 @@ pub(crate) trait UdpEdge: Send + Sync {
     fn receive(&self, family: Family, buffer: &mut [u8]) -> io::Result<Received>;
     /// Sends one run.
     fn send(&self, transmit: Transmit<'_>) -> io::Result<()>;
+    /// Our address towards `remote`, as the routes choose it now; `None` without a route.
+    fn source_towards(&self, remote: SocketAddr) -> Option<IpAddr>;
     /// The port that is bound.
     fn port(&self) -> u16;
     /// True if it sends many datagrams at once.

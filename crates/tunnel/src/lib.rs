@@ -9,6 +9,7 @@
 mod allowed_ips;
 mod checksum;
 mod clamp;
+mod clock;
 mod config;
 mod dropped;
 mod ecn;

@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 const REKEY_AFTER: Duration = Duration::from_secs(120);
 /// The other side steps in at this age, should the elected one not have renewed it.
 const REKEY_AFTER_UNELECTED: Duration = Duration::from_secs(135);
+/// At this age a gateway whose own initiations are likely to be refused tries all the same.
+const REKEY_AFTER_YIELDING: Duration = Duration::from_secs(150);
+/// A peer that is heard with an old initiation and was silent for so long is called back.
+const LOST_TOUCH: Duration = Duration::from_secs(2);
 /// An unanswered initiation is repeated after this time at the latest. boringtun would repeat it
 /// after five seconds sharp: staying below leaves the jitter to us.
 const RETRY_LATEST: Duration = Duration::from_millis(4900);
@@ -37,6 +41,8 @@ pub(crate) enum Duty {
 pub(crate) struct Schedule {
     keepalive: Option<Duration>,
     elected: bool,
+    /// Our clock went back: renewals are left to the other side.
+    yielding: bool,
     wanted: bool,
     retry_at: Option<Instant>,
     /// When a cookie last brought a retry forward.
@@ -54,6 +60,7 @@ impl Schedule {
         Self {
             keepalive: None,
             elected,
+            yielding: false,
             wanted: false,
             retry_at: None,
             hastened: None,
@@ -72,6 +79,25 @@ impl Schedule {
     /// A handshake is wanted at once, whatever else is known.
     pub(crate) fn want_handshake(&mut self) {
         self.wanted = true;
+    }
+
+    /// While set, the other side is left to renew sessions.
+    pub(crate) fn set_yielding(&mut self, yielding: bool) {
+        self.yielding = yielding;
+    }
+
+    /// True while an initiation waits for its answer.
+    pub(crate) fn is_trying(&self) -> bool {
+        self.retry_at.is_some()
+    }
+
+    /// An authentic initiation came that is older than one before it. If the peer says nothing else
+    /// it may have lost its sessions and its clock, and can only be called. A replay costs one
+    /// handshake at most, for the peer is heard then.
+    pub(crate) fn heard_of_old(&mut self, now: Instant) {
+        if self.retry_at.is_none() && older_than(self.last_received, LOST_TOUCH, now) {
+            self.wanted = true;
+        }
     }
 
     /// An authenticated packet was sent.
@@ -152,7 +178,11 @@ impl Schedule {
         let Some(interval) = self.keepalive else {
             return false;
         };
-        let most = if self.elected { REKEY_AFTER } else { REKEY_AFTER_UNELECTED };
+        let most = match (self.yielding, self.elected) {
+            (true, _) => REKEY_AFTER_YIELDING,
+            (false, true) => REKEY_AFTER,
+            (false, false) => REKEY_AFTER_UNELECTED,
+        };
         !session_is_up
             || older_than(self.session_since, most, now)
             || older_than(self.last_received, interval * 2 + SILENCE_GRACE, now)

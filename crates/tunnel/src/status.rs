@@ -3,7 +3,7 @@
 //! Snapshots by value; reading them never holds up a packet for longer than one peer's lock.
 
 use std::net::SocketAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 use zonemesh_core::key::WireGuardPublicKey;
@@ -23,6 +23,9 @@ pub struct TunnelStatus {
     pub peers: Vec<PeerStatus>,
     /// Name and count of each reason for which packets were dropped (`Dropped`).
     pub dropped: Vec<(&'static str, u64)>,
+    /// How far the clock is behind the latest time that this gateway has known, if it is: peers are
+    /// likely to refuse handshakes that it begins until then.
+    pub clock_behind: Option<Duration>,
     /// How often the TUN device refused a merged packet and got its parts instead.
     pub merging_refused: u64,
 }

@@ -5,14 +5,17 @@
 //! tunnel stops it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 use std::{io, thread};
 
 use zeroize::Zeroizing;
 use zonemesh_core::key::WireGuardPublicKey;
 
+use crate::clock::ClockKeeper;
 use crate::config::{Peer, TunnelConfig};
 use crate::edge::{Family, TunEdge, UdpEdge};
 use crate::engine::Engine;
@@ -39,6 +42,7 @@ pub struct Tunnel {
     interface: String,
     fwmark: Option<u32>,
     events: Mutex<Option<Receiver<Event>>>,
+    clock: Option<ClockKeeper>,
     stop: StopSignal,
     lanes: Vec<JoinHandle<()>>,
 }
@@ -67,6 +71,7 @@ impl Tunnel {
             interface: config.interface,
             fwmark: config.fwmark,
             events: Mutex::new(Some(events)),
+            clock: None,
             stop: StopSignal::new().map_err(system("create an eventfd"))?,
             lanes: Vec::new(),
         };
@@ -102,7 +107,8 @@ impl Tunnel {
         let (identity, roster) = if same_key {
             (Arc::clone(&old.identity), old.roster.load_full())
         } else {
-            let identity = Identity::new(&config.private_key);
+            let clock = Arc::clone(&old.identity.clock);
+            let identity = Identity::with_clock(&config.private_key, clock);
             (Arc::new(identity), Arc::new(Roster::empty()))
         };
         let edges: (Arc<dyn TunEdge>, Arc<dyn UdpEdge>) = (self.tun.clone(), udp.clone());
@@ -115,6 +121,17 @@ impl Tunnel {
         (self.udp, self.stop, self.fwmark) = (udp, stop, config.fwmark);
         self.events = Mutex::new(Some(events));
         self.start_lanes().map_err(system("start a thread"))
+    }
+
+    /// Keeps the time of the last handshakes in `file` from now on, and takes over what stands there:
+    /// a clock that went back since then is reported in the log and in [`TunnelStatus`].
+    ///
+    /// # Errors
+    /// When no thread can be started. A file that cannot be used is a warning in the log.
+    pub fn keep_clock(&mut self, file: &Path) -> io::Result<()> {
+        let clock = Arc::clone(&self.engine.identity.clock);
+        self.clock = Some(ClockKeeper::start(file, clock)?);
+        Ok(())
     }
 
     /// False once a thread has ended because its device or socket is gone for good.
@@ -172,6 +189,7 @@ impl Tunnel {
             public_key: self.engine.identity.key,
             peers,
             dropped: self.engine.dropped.snapshot(),
+            clock_behind: self.engine.identity.clock.behind(SystemTime::now()),
             merging_refused: self.engine.merging.refusals(),
         }
     }

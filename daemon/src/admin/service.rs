@@ -143,6 +143,12 @@ impl Service {
     /// What an engineer should look at, one sentence each.
     fn warnings(&self, peers: &[PeerView], clone_alarms: u64) -> Vec<String> {
         let mut warnings = Vec::new();
+        if let Some(behind) = self.observer.tunnel.status().clock_behind {
+            warnings.push(format!(
+                "the clock is {} s behind where it was before: peers may refuse handshakes from here until it is right",
+                behind.as_secs()
+            ));
+        }
         for peer in peers.iter().filter(|peer| peer.state() != PeerState::Up) {
             warnings.push(match peer.endpoint.as_str() {
                 "" => format!("{}: no endpoint is known and it has not called", peer.zone),

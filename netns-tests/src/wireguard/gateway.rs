@@ -102,7 +102,19 @@ impl<'a> Gateway<'a> {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_again(&mut self) -> Result<()> {
-        self.process = spawn(self.implementation, self.wan, self.side, &self.interface)?;
+        self.start_again_with(|_| {})
+    }
+
+    /// As [`Self::start_again`], with another environment or further arguments.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_again_with(&mut self, alter: impl FnOnce(&mut Command)) -> Result<()> {
+        let namespace = self.wan.namespace(self.side);
+        let mut command = self.implementation.command(namespace, &self.interface)?;
+        alter(&mut command);
+        let name = format!("{}-{}-{}", self.side.name(), self.implementation, self.interface);
+        self.process = Process::spawn(&name, command, self.wan.folder())?;
         self.wait_until_served()
     }
 

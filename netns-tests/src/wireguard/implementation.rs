@@ -70,9 +70,11 @@ impl Implementation {
     pub fn command(self, namespace: &Namespace, interface: &str) -> Result<Command> {
         let mut command = namespace.command(self.find()?);
         match self {
-            Self::Zonemesh => {}
+            Self::Zonemesh => {
+                command.arg("-f");
+            }
             Self::ZonemeshWithout(kind) => {
-                command.env(format!("ZONEMESH_DEBUG_NO_{kind}"), "1");
+                command.arg("-f").env(format!("ZONEMESH_DEBUG_NO_{kind}"), "1");
             }
             Self::WireguardGo => {
                 command.arg("-f").env("LOG_LEVEL", "error");

@@ -27,10 +27,7 @@ pub(crate) fn socket_is_for_its_owner_alone(by: Implementation) -> Result<()> {
     let mut command = wan.namespace(Side::Left).command("unshare");
     let prepare = "mount -t tmpfs -o mode=755 private /run && umask 0 && exec \"$@\"";
     command.args(["--mount", "sh", "-c", prepare, "sh"]).arg(program);
-    if by == Implementation::WireguardGo {
-        command.arg("-f");
-    }
-    command.arg("wgmodes");
+    command.args(["-f", "wgmodes"]);
     let process = Process::spawn("private", command, wan.folder())?;
     let folder = PathBuf::from(format!("/proc/{}/root/run/wireguard", process.pid()));
     let socket = folder.join("wgmodes.sock");

@@ -7,6 +7,8 @@
 //! `cargo test` (`test = false` in Cargo.toml): needs namespaces; `make test-wireguard` runs it.
 
 mod attack;
+mod clock;
+mod handshakes;
 mod interop;
 mod keepalive;
 mod lifecycle;
@@ -25,6 +27,11 @@ type Lacks = [(&'static str, &'static str)];
 
 /// wireguard-go 0.0.20220316.
 const WIREGUARD_GO_LACKS: &Lacks = &[
+    ("a_clock_that_went_back_is_reported_and_put_right_again", "it keeps no time over restarts"),
+    (
+        "a_gateway_whose_clock_went_back_is_called_back",
+        "an initiation with an old time is ignored and nothing else is done",
+    ),
     ("a_port_in_use_is_refused_and_the_old_one_stays", "the old socket is closed first"),
     ("a_replaced_source_address_is_given_up_v4", "the removed source is used for ever"),
     (
@@ -32,6 +39,7 @@ const WIREGUARD_GO_LACKS: &Lacks = &[
         "after 90 s only the next keepalive tries",
     ),
     ("an_endpoint_inside_its_own_tunnel_stays_bounded", "its own datagrams are sealed again"),
+    ("the_first_handshake_waits_for_the_interface", "endpoint and keepalive are enough for it"),
     ("socket_is_for_its_owner_alone", "the folder is open to all (0755)"),
 ];
 
@@ -114,7 +122,8 @@ behaviours! {
         a_port_in_use_is_refused_and_the_old_one_stays;
     tools:
         showconf_and_setconf_are_each_others_inverse,
-        addconf_adds_and_syncconf_takes_away;
+        addconf_adds_and_syncconf_takes_away,
+        it_goes_into_the_background_for_wg_quick;
     lifecycle:
         socket_is_for_its_owner_alone,
         sigterm_ends_the_process_and_removes_socket_and_interface,
@@ -128,11 +137,21 @@ behaviours! {
         preshared_keys_must_match,
         both_ips_inside_and_outside,
         sessions_are_renewed_without_loss;
+    handshakes:
+        the_first_handshake_waits_for_the_interface,
+        two_that_begin_at_once_agree_on_one_session,
+        handshakes_that_come_to_nothing_cost_no_session;
+    clock:
+        a_gateway_whose_clock_went_back_is_called_back,
+        a_clock_that_went_back_is_reported_and_put_right_again,
+        a_clock_before_1970_ends_nothing;
     paths:
         answers_leave_from_the_address_spoken_to_v4,
         answers_leave_from_the_address_spoken_to_v6,
         a_replaced_source_address_is_given_up_v4,
         a_replaced_source_address_is_given_up_v6,
+        routes_that_lead_elsewhere_change_the_source_v4,
+        routes_that_lead_elsewhere_change_the_source_v6,
         only_authentic_datagrams_move_an_endpoint,
         fwmark_keeps_the_tunnel_out_of_itself,
         an_endpoint_inside_its_own_tunnel_stays_bounded;

@@ -185,3 +185,45 @@ pub(crate) fn an_endpoint_inside_its_own_tunnel_stays_bounded(by: Implementation
     })?;
     wan.succeeded()
 }
+
+pub(crate) fn routes_that_lead_elsewhere_change_the_source_v4(by: Implementation) -> Result<()> {
+    routes_that_lead_elsewhere_change_the_source(by, Family::V4)
+}
+
+pub(crate) fn routes_that_lead_elsewhere_change_the_source_v6(by: Implementation) -> Result<()> {
+    routes_that_lead_elsewhere_change_the_source(by, Family::V6)
+}
+
+/// Left has a second way out. The first goes down: its address stays (IPv4), its routes do not.
+fn routes_that_lead_elsewhere_change_the_source(by: Implementation, outer: Family) -> Result<()> {
+    let wan = Wan::new()?;
+    let (left, router) = (wan.namespace(Side::Left), wan.router());
+    let second = ["type", "veth", "peer", "name", "wan1", "netns", left.name()];
+    router.ip(&[&["link", "add", "second"][..], &second].concat())?;
+    for (near, far) in
+        [("192.0.2.1/24", "192.0.2.254/24"), ("2001:db8:c::1/64", "2001:db8:c::fe/64")]
+    {
+        let nodad: &[&str] = if near.contains("::") { &["nodad"] } else { &[] };
+        left.ip(&[&["addr", "add", near, "dev", "wan1"][..], nodad].concat())?;
+        router.ip(&[&["addr", "add", far, "dev", "second"][..], nodad].concat())?;
+    }
+    router.ip(&["link", "set", "second", "up"])?;
+    left.ip(&["link", "set", "wan1", "up"])?;
+    let plan = Plan { outer, right_knows_left: false, ..Plan::default() };
+    let pair = Pair::start(&wan, [by, by], plan)?;
+    pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
+    // Long enough for whoever looks at the routes now and then to know this one.
+    holds_for("the first way", Duration::from_secs(2), || {
+        Ok(Look::<()>::when(pair.left.peer()?.latest_handshake > 0, "no session"))
+    })?;
+    left.ip(&["link", "set", "wan0", "down"])?;
+    left.ip(&["route", "replace", "default", "via", "192.0.2.254"])?;
+    left.ip(&["-6", "route", "replace", "default", "via", "2001:db8:c::fe"])?;
+    let took = pair.wait_for_ping(Side::Left, Family::V4, Duration::from_secs(20))?;
+    writeln!(std::io::stderr(), "{by}: {outer:?} by another way after {took:.2?}")?;
+    ensure!(took < Duration::from_secs(3), "back after {took:.2?}");
+    let endpoint = pair.right.peer()?.endpoint;
+    let expected = if outer == Family::V4 { "192.0.2.1:51820" } else { "[2001:db8:c::1]:51820" };
+    ensure!(endpoint == expected, "right sends to {endpoint}");
+    wan.succeeded()
+}

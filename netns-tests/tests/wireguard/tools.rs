@@ -4,7 +4,13 @@
 //!   wg -- /var/run/wireguard/IFACE.sock -- left
 //! ```
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
+use netns_tests::wait::{Look, until};
 use netns_tests::wireguard::gateway::Gateway;
 use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::key::Key;
@@ -47,6 +53,44 @@ pub(crate) fn addconf_adds_and_syncconf_takes_away(by: Implementation) -> Result
     gateway.load("syncconf", &usual)?;
     let after = gateway.show()?;
     ensure!(after == before, "{after:?}\n{before:?}");
+    wan.succeeded()
+}
+
+/// What `wg-quick` expects of its userspace implementation: it returns when it can be configured,
+/// serves in the background, and ends with the interface.
+pub(crate) fn it_goes_into_the_background_for_wg_quick(by: Implementation) -> Result<()> {
+    let wan = Wan::new()?;
+    let name = wan.interface('q');
+    let namespace = wan.namespace(Side::Left);
+    let text = configuration(&wan, Side::Left, Plan::default());
+    let text = text.replacen("[Interface]", "[Interface]\nAddress = 10.99.0.1/32", 1);
+    let file = wan.folder().join(format!("{name}.conf"));
+    std::fs::write(&file, text)?;
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))?;
+    let quick = |verb: &str| -> Result<String> {
+        let mut command = namespace.command("wg-quick");
+        command.env("WG_QUICK_USERSPACE_IMPLEMENTATION", by.find()?);
+        netns_tests::namespace::run(command.arg(verb).arg(&file))
+    };
+    if Path::new("/sys/module/wireguard").exists() {
+        // wg-quick would take the kernel's: the same, without it.
+        netns_tests::namespace::run(namespace.command(by.find()?).arg(&name))?;
+    } else {
+        quick("up")?;
+        let routes = namespace.ip(&["route"])?;
+        ensure!(routes.contains(&format!("10.99.0.2 dev {name}")), "{routes}");
+    }
+    let shown = netns_tests::namespace::run(Command::new("wg").args(["show", &name]))?;
+    ensure!(shown.contains(&name), "{shown}");
+    if Path::new("/sys/module/wireguard").exists() {
+        namespace.ip(&["link", "del", &name])?;
+    } else {
+        quick("down")?;
+    }
+    let socket = Path::new("/var/run/wireguard").join(format!("{name}.sock"));
+    until("its end", Duration::from_secs(10), || {
+        Ok(Look::<()>::when(!socket.exists(), "the socket is there"))
+    })?;
     wan.succeeded()
 }
 

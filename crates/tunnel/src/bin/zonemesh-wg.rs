@@ -1,14 +1,21 @@
 //! `zonemesh-wg IFACE`: the data plane as a plain WireGuard interface, configured by `wg`.
 //!
-//! Stays in the foreground. Creates the TUN in the namespace it is started in, opens its UDP
-//! sockets there, and goes on when the TUN is moved to another. Meant for measurements beside
-//! other implementations and as `WG_QUICK_USERSPACE_IMPLEMENTATION`.
+//! Returns once `wg` can configure the interface and serves it in the background, as wg-quick expects
+//! of its `WG_QUICK_USERSPACE_IMPLEMENTATION`; with `-f` it stays. Creates the TUN in the namespace it
+//! is started in, opens its UDP sockets there, and goes on when the TUN is moved to another.
 
+use std::fs::OpenOptions;
 use std::io::IsTerminal as _;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+use std::time::Duration;
 
+use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
+use zonemesh_tunnel::uapi;
 
 const ENVIRONMENT: &str = "Environment:
   ZONEMESH_LOG             log filter, such as debug (default: info,boringtun=off)
@@ -23,12 +30,18 @@ The bytes carried are the same with each of these switches.";
 #[derive(Parser)]
 #[command(version, after_help = ENVIRONMENT)]
 struct Arguments {
-    /// Stay in the foreground; this is what happens in any case.
+    /// Stay in the foreground and log to standard error.
     #[arg(short, long)]
     foreground: bool,
+    /// Where to log in the background; nowhere without.
+    #[arg(long, value_name = "FILE", conflicts_with = "foreground")]
+    log_file: Option<PathBuf>,
     /// MTU up to which packets are padded; set the MTU itself with `ip link`.
     #[arg(long, default_value_t = 1420)]
     mtu: u16,
+    /// Where the time of the last handshakes is kept over restarts, to tell a clock that went back.
+    #[arg(long, value_name = "FILE")]
+    clock_file: Option<PathBuf>,
     /// The interface to create, such as wg0.
     interface: String,
 }
@@ -42,7 +55,8 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    match run(&arguments) {
+    let done = if arguments.foreground { serve(&arguments) } else { go_behind(&arguments) };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -51,7 +65,36 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    zonemesh_tunnel::uapi::serve(&arguments.interface, arguments.mtu)?;
+fn serve(arguments: &Arguments) -> anyhow::Result<()> {
+    let clock_file = arguments.clock_file.as_deref();
+    uapi::serve(&arguments.interface, arguments.mtu, clock_file)?;
+    Ok(())
+}
+
+/// Starts this program in the foreground of its own process group, and waits until it is served.
+fn go_behind(arguments: &Arguments) -> anyhow::Result<()> {
+    let name = &arguments.interface;
+    ensure!(!uapi::is_served(name), "{name} is served by another process already");
+    let log = match &arguments.log_file {
+        Some(file) => {
+            let log = OpenOptions::new().create(true).append(true).open(file);
+            log.with_context(|| format!("cannot open the log file {}", file.display()))?.into()
+        }
+        None => Stdio::null(),
+    };
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["--foreground", "--mtu"]).arg(arguments.mtu.to_string());
+    if let Some(file) = &arguments.clock_file {
+        command.arg("--clock-file").arg(file);
+    }
+    command.arg("--").arg(name);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
+    let mut server = command.spawn().context("cannot start in the background")?;
+    while !uapi::is_served(name) {
+        if let Some(status) = server.try_wait()? {
+            bail!("it ended with {status}; zonemesh-wg -f {name} says why");
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
     Ok(())
 }

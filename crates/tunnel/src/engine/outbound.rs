@@ -136,7 +136,7 @@ impl Sealing<'_> {
             let behind = take_padding(self.packet, piece.end, padded.end);
             let sealed = core.seal(&self.packet[padded.clone()], self.run.slot(), now);
             self.packet[piece.end..padded.end].copy_from_slice(&behind[..padded.end - piece.end]);
-            match sealed {
+            match sealed? {
                 Sealed::Data(len) => self.run.push(self.peer, path, self.ecn, len),
                 Sealed::Waiting => {}
                 Sealed::Initiation => {

@@ -52,6 +52,7 @@ pub(crate) struct SlowPath {
     engine: Arc<Engine>,
     buffer: Box<[u8]>,
     period_since: Option<Instant>,
+    has_been_up: bool,
     gate: Gate,
 }
 
@@ -63,6 +64,7 @@ impl SlowPath {
             // A packet that waited may be as long as packets get.
             buffer: vec![0; MAX_PACKET + 16 + DATA_OVERHEAD + INITIATION].into(),
             period_since: None,
+            has_been_up: false,
         }
     }
 
@@ -124,9 +126,26 @@ impl SlowPath {
                 self.engine.follow_mtu();
             }
             self.period_since = Some(now.instant);
+            self.follow_routes();
+        }
+        // Whoever asks a peer for an answer wants to be able to hear it.
+        self.has_been_up = self.has_been_up || self.engine.tun.is_up().unwrap_or(true);
+        if !self.has_been_up {
+            return;
         }
         for peer in self.engine.roster.load().peers() {
             self.tick_peer(peer, now);
+        }
+    }
+
+    /// Lets peers know what the routes choose as our address towards them now.
+    fn follow_routes(&self) {
+        for peer in self.engine.roster.load().peers() {
+            let bound = peer.lock().path().filter(|path| path.local.is_some());
+            let Some(remote) = bound.map(|path| path.remote) else { continue };
+            if let Some(chosen) = self.engine.udp.source_towards(remote) {
+                peer.lock().follow_route(remote, chosen);
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! The MTU of the TUN device, wherever the device is.
+//! MTU and state of the TUN device, wherever the device is.
 //!
 //! A TUN can be moved to another network namespace while this process stays behind. Its descriptor
 //! leads there: a socket opened in that namespace by a short-lived thread answers for it.
@@ -34,6 +34,16 @@ impl Link {
         sys::interface_ioctl(tun.as_raw_fd(), libc::TUNGETIFF, &mut request)?;
         sys::interface_ioctl(socket.as_raw_fd(), libc::SIOCGIFMTU, &mut request)?;
         usize::try_from(sys::requested_mtu(&request)).map_err(io::Error::other)
+    }
+
+    /// True if the device is up.
+    pub(crate) fn is_up(&self, tun: &File) -> io::Result<bool> {
+        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let socket = self.socket_beside(tun, &mut remembered)?;
+        let mut request = sys::interface_request("");
+        sys::interface_ioctl(tun.as_raw_fd(), libc::TUNGETIFF, &mut request)?;
+        sys::interface_ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &mut request)?;
+        Ok(sys::requested_flags(&request) & libc::IFF_UP != 0)
     }
 
     fn socket_beside<'a>(

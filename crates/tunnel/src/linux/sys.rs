@@ -93,3 +93,9 @@ pub(crate) fn requested_mtu(request: &libc::ifreq) -> libc::c_int {
     // SAFETY: every bit pattern is an integer, and the union is initialised as a whole.
     unsafe { request.ifr_ifru.ifru_mtu }
 }
+
+/// The answer to SIOCGIFFLAGS.
+pub(crate) fn requested_flags(request: &libc::ifreq) -> libc::c_int {
+    // SAFETY: every bit pattern is an integer, and the union is initialised as a whole.
+    libc::c_int::from(unsafe { request.ifr_ifru.ifru_flags })
+}

@@ -138,6 +138,10 @@ impl TunEdge for Tun {
         self.link.mtu(&self.file)
     }
 
+    fn is_up(&self) -> io::Result<bool> {
+        self.link.is_up(&self.file)
+    }
+
     fn takes_merged(&self) -> Allowed {
         self.takes_merged
     }

@@ -5,8 +5,9 @@
 //! without IPv6 gets IPv4 alone.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::control::{AddressBuffer, ControlBuffer};
@@ -30,6 +31,8 @@ pub(crate) struct Udp {
     v6: Option<OwnedFd>,
     port: u16,
     takes_runs: bool,
+    /// The mark of the sockets, 0 for none: routes depend on it.
+    mark: AtomicU32,
 }
 
 impl Udp {
@@ -69,11 +72,13 @@ impl Udp {
         if v6.is_none() {
             tracing::info!(port, "this host has no IPv6: tunnels use IPv4 only");
         }
-        Ok(Self { v4, v6, port, takes_runs: wanted.gso })
+        let mark = AtomicU32::new(mark.unwrap_or(0));
+        Ok(Self { v4, v6, port, takes_runs: wanted.gso, mark })
     }
 
     /// Marks what is sent from now on; `None` takes a mark away.
     pub(crate) fn set_mark(&self, mark: Option<u32>) -> Result<(), StartError> {
+        self.mark.store(mark.unwrap_or(0), Ordering::Relaxed);
         [Some(&self.v4), self.v6.as_ref()]
             .into_iter()
             .flatten()
@@ -95,11 +100,7 @@ impl Udp {
         }
     }
 
-    fn send_from(
-        &self,
-        transmit: &Transmit<'_>,
-        local: Option<std::net::IpAddr>,
-    ) -> io::Result<()> {
+    fn send_from(&self, transmit: &Transmit<'_>, local: Option<IpAddr>) -> io::Result<()> {
         let remote = transmit.path.remote;
         let family = if remote.is_ipv4() { Family::V4 } else { Family::V6 };
         let fd = self.socket(family)?;
@@ -150,6 +151,16 @@ impl UdpEdge for Udp {
             }
             result => result,
         }
+    }
+
+    /// Connecting a UDP socket sends nothing; it looks the route up.
+    fn source_towards(&self, remote: SocketAddr) -> Option<IpAddr> {
+        let family = if remote.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+        let probe = sys::socket(family, libc::SOCK_DGRAM, 0).ok()?;
+        let mark = self.mark.load(Ordering::Relaxed);
+        set_mark(&probe, (mark != 0).then_some(mark)).ok()?;
+        connect(&probe, remote).ok()?;
+        local_address(&probe).ok().map(|local| local.ip())
     }
 
     fn port(&self) -> u16 {
@@ -225,22 +236,32 @@ fn bind(fd: &OwnedFd, address: SocketAddr) -> Result<(), StartError> {
     })
 }
 
+fn connect(fd: &OwnedFd, address: SocketAddr) -> io::Result<()> {
+    let packed = AddressBuffer::pack(&address);
+    // SAFETY: pointer and length describe `packed`, which lives until the call returns.
+    let result = sys::check(unsafe {
+        let pointer = packed.bytes.as_ptr().cast();
+        libc::connect(fd.as_raw_fd(), pointer, packed.used as libc::socklen_t)
+    });
+    result.map(drop)
+}
+
 fn local_port(fd: &OwnedFd) -> Result<u16, StartError> {
+    local_address(fd)
+        .map(|address| address.port())
+        .map_err(|source| StartError::System { action: "read the bound UDP port", source })
+}
+
+fn local_address(fd: &OwnedFd) -> io::Result<SocketAddr> {
     let mut address = AddressBuffer::new();
     let mut len = address.used as libc::socklen_t;
     // SAFETY: both pointers lead to values that live until the call returns; `len` is the room.
-    let result = sys::check(unsafe {
+    sys::check(unsafe {
         let pointer = address.bytes.as_mut_ptr().cast();
         libc::getsockname(fd.as_raw_fd(), pointer, &raw mut len)
-    });
+    })?;
     address.used = len as usize;
-    let named = result.and_then(|_zero| {
-        let parsed = address.parse();
-        parsed.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
-    });
-    named
-        .map(|address| address.port())
-        .map_err(|source| StartError::System { action: "read the bound UDP port", source })
+    address.parse().ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 fn send_message(

@@ -7,8 +7,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use boringtun::noise::errors::WireGuardError;
 use boringtun::noise::{Tunn, TunnResult};
 
 use super::Moment;
@@ -20,6 +21,13 @@ use crate::config::Peer;
 use crate::dropped::Dropped;
 use crate::edge::Path;
 use crate::schedule::{Duty, Schedule};
+
+/// A clock that is this far ahead of the stamps of our initiations was put forward. Less is what
+/// time servers correct bit by bit.
+const CLOCK_JUMP: Duration = Duration::from_secs(5);
+/// Handshakes answered and not used before the session in use is brought to safety: the ring has
+/// eight places, and the one before the session in use may be needed too.
+const MOST_UNUSED: u32 = 5;
 
 /// What became of a packet that was to be sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,16 +48,23 @@ pub(crate) struct PeerCore {
     pub(super) path: Option<Path>,
     /// Made when first needed: a thousand idle peers cost nothing.
     tunn: Option<Box<Tunn>>,
-    /// The sessions from before a new preshared key. They carry packets until the first session
-    /// under the new key is up, and are understood until they end.
+    /// When that was: its initiations bear the wall time of then, plus what has passed since.
+    made_at: Option<Moment>,
+    /// The sessions from before a new preshared key, a clock that was put forward, or a row of
+    /// handshakes that came to nothing. They carry packets until the first session of the present
+    /// noise state is up, and are understood until they end.
     former: Option<Box<Tunn>>,
-    /// No session under the present preshared key is up yet.
+    /// No session of the present noise state is up yet.
     former_seals: bool,
+    /// Handshakes answered in a row of which the peer has used none.
+    answered: u32,
     pub(super) schedule: Schedule,
     /// Index of the session that we answered and the peer has not used yet.
     unconfirmed: Option<u32>,
     pub(super) latest_handshake: Option<SystemTime>,
     completed: bool,
+    /// What the routes chose as our address towards this endpoint when last asked.
+    route: Option<(SocketAddr, IpAddr)>,
 }
 
 impl PeerCore {
@@ -65,8 +80,11 @@ impl PeerCore {
             index,
             config,
             tunn: None,
+            made_at: None,
             former: None,
             former_seals: false,
+            answered: 0,
+            route: None,
             schedule,
             unconfirmed: None,
             latest_handshake: None,
@@ -94,12 +112,7 @@ impl PeerCore {
     pub(crate) fn reconfigure(&mut self, config: Peer) {
         let secret = |peer: &Peer| peer.preshared_key.as_ref().map(|key| key.to_bytes());
         if secret(&self.config) != secret(&config) {
-            let present = self.tunn.take();
-            if !self.former_seals {
-                self.former = present.filter(|tunn| has_session(tunn));
-                self.former_seals = self.former.is_some();
-            }
-            self.unconfirmed = None;
+            self.set_aside();
             self.schedule.want_handshake();
         }
         self.schedule.set_keepalive(config.keepalive);
@@ -121,17 +134,60 @@ impl PeerCore {
         self.schedule.want_handshake();
     }
 
-    fn tunn(&mut self) -> &mut Tunn {
-        let Self { identity, config, tunn, .. } = self;
-        tunn.get_or_insert_with(|| new_tunn(identity, self.index, config))
+    /// Takes what the routes choose as our address towards `remote` now. Another choice than before
+    /// means that they lead elsewhere: the address that the peer spoke to is given up for it.
+    pub(crate) fn follow_route(&mut self, remote: SocketAddr, chosen: IpAddr) {
+        let before = self.route.replace((remote, chosen));
+        let changed = before.is_some_and(|(to, source)| to == remote && source != chosen);
+        if let Some(path) = self.path.as_mut().filter(|path| changed && path.remote == remote) {
+            path.local = None;
+        }
+    }
+
+    fn tunn(&mut self, now: Moment) -> Result<&mut Tunn, Dropped> {
+        let Self { identity, config, tunn, made_at, .. } = self;
+        if tunn.is_none() {
+            *tunn = Some(new_tunn(identity, self.index, config)?);
+            *made_at = Some(now);
+        }
+        tunn.as_deref_mut().ok_or(Dropped::ClockUnset)
     }
 
     /// The sessions to seal with.
-    fn sealing(&mut self) -> &mut Tunn {
-        let Self { identity, config, tunn, former, .. } = self;
-        match former {
-            Some(former) if self.former_seals => former,
-            _ => tunn.get_or_insert_with(|| new_tunn(identity, self.index, config)),
+    fn sealing(&mut self, now: Moment) -> Result<&mut Tunn, Dropped> {
+        if self.former_seals && self.former.is_some() {
+            return self.former.as_deref_mut().ok_or(Dropped::ClockUnset);
+        }
+        self.tunn(now)
+    }
+
+    /// Begins anew with handshakes, while packets go on in the sessions that are there.
+    fn set_aside(&mut self) {
+        let present = self.tunn.take();
+        if !self.former_seals {
+            self.former = present.filter(|tunn| has_session(tunn));
+            self.former_seals = self.former.is_some();
+        }
+        (self.unconfirmed, self.answered) = (None, 0);
+    }
+
+    /// The time that an initiation of now would bear.
+    fn stamp(&self, now: Moment) -> Option<SystemTime> {
+        let made_at = self.made_at.filter(|_| self.tunn.is_some())?;
+        Some(made_at.wall + now.instant.saturating_duration_since(made_at.instant))
+    }
+
+    /// A clock that was put forward has left the stamps of our initiations behind: a peer that
+    /// knows later ones from before would refuse them for ever.
+    fn follow_clock(&mut self, now: Moment) {
+        let lag = self.stamp(now).and_then(|stamp| now.wall.duration_since(stamp).ok());
+        if lag.is_some_and(|lag| lag >= CLOCK_JUMP) {
+            tracing::debug!(peer = ?self.config.public_key, ?lag, "handshakes get the new time");
+            let is_in_use = self.session_is_up() || self.schedule.is_trying();
+            self.set_aside();
+            if is_in_use {
+                self.schedule.want_handshake();
+            }
         }
     }
 
@@ -142,15 +198,20 @@ impl PeerCore {
 
     /// Seals `packet`, which is padded already, into `out`, which must have room for it and
     /// [`super::DATA_OVERHEAD`] and for an [`super::INITIATION`].
-    pub(crate) fn seal(&mut self, packet: &[u8], out: &mut [u8], now: Moment) -> Sealed {
+    pub(crate) fn seal(
+        &mut self,
+        packet: &[u8],
+        out: &mut [u8],
+        now: Moment,
+    ) -> Result<Sealed, Dropped> {
         assert!(has_room(packet.len(), out), "callers size their buffers");
-        match self.sealing().encapsulate(packet, out) {
+        match self.sealing(now)?.encapsulate(packet, out) {
             TunnResult::WriteToNetwork(message) => {
                 let (kind, len) = (message[0], message.len());
                 self.note_sent(kind, now);
-                if kind == TYPE_DATA { Sealed::Data(len) } else { Sealed::Initiation }
+                Ok(if kind == TYPE_DATA { Sealed::Data(len) } else { Sealed::Initiation })
             }
-            _ => Sealed::Waiting,
+            _ => Ok(Sealed::Waiting),
         }
     }
 
@@ -164,7 +225,7 @@ impl PeerCore {
         now: Moment,
     ) -> Result<usize, Dropped> {
         assert!(out.len() >= message.len(), "callers size their buffers");
-        let mut result = opened(self.tunn().decapsulate(None, message, out));
+        let mut result = opened(self.tunn(now)?.decapsulate(None, message, out));
         let by_present = result.is_ok();
         if let (Err(_), Some(former)) = (&result, &mut self.former) {
             result = opened(former.decapsulate(None, message, out));
@@ -190,12 +251,21 @@ impl PeerCore {
     ) -> Result<usize, Dropped> {
         assert!(has_room(0, out), "callers size their buffers");
         let from: Option<IpAddr> = Some(path.remote.ip());
-        let len = match self.tunn().decapsulate(from, message, out) {
+        if message[0] == TYPE_INITIATION {
+            self.spare_session_in_use(now);
+        }
+        let len = match self.tunn(now)?.decapsulate(from, message, out) {
             TunnResult::WriteToNetwork(answer) => answer.len(),
             // A cookie was taken. It proves nothing about the path.
             TunnResult::Done => {
                 self.schedule.cookie_taken(now.instant);
                 return Ok(0);
+            }
+            // Authentic but old: a replay, or a peer whose clock went back. It takes no answer from
+            // us, but it takes our own initiation.
+            TunnResult::Err(WireGuardError::WrongTai64nTimestamp) => {
+                self.schedule.heard_of_old(now.instant);
+                return Err(Dropped::HandshakeInvalid);
             }
             _ => return Err(Dropped::HandshakeInvalid),
         };
@@ -204,11 +274,21 @@ impl PeerCore {
         self.schedule.sent(now.instant);
         if message[0] == TYPE_INITIATION {
             self.unconfirmed = sender_index(out);
+            self.answered += 1;
             self.schedule.answered(now.instant);
         } else {
             self.established(now);
         }
         Ok(len)
+    }
+
+    /// boringtun holds eight sessions in a ring, and each initiation that is answered takes a place,
+    /// whether the answer arrives or not. The session in use is taken out before it is its turn.
+    fn spare_session_in_use(&mut self, now: Moment) {
+        let is_behind = self.identity.clock.behind(now.wall).is_some();
+        if self.answered >= MOST_UNUSED && !self.former_seals && !is_behind {
+            self.set_aside();
+        }
     }
 
     /// The next packet that waited for a session, sealed into `out`, which must have room for the
@@ -230,6 +310,7 @@ impl PeerCore {
     pub(crate) fn poll(&mut self, out: &mut [u8], now: Moment) -> Option<usize> {
         assert!(has_room(0, out), "callers size their buffers");
         self.end_former(out);
+        self.follow_clock(now);
         let message = match self.tunn.as_mut().map(|tunn| tunn.update_timers(out)) {
             Some(TunnResult::WriteToNetwork(message)) => Some((message[0], message.len())),
             Some(TunnResult::Err(_expired)) => {
@@ -258,10 +339,11 @@ impl PeerCore {
 
     fn poll_schedule(&mut self, out: &mut [u8], now: Moment) -> Option<(u8, usize)> {
         let session_is_up = self.session_is_up();
+        self.schedule.set_yielding(self.identity.clock.behind(now.wall).is_some());
         let result = match self.schedule.poll(now.instant, session_is_up) {
             Duty::Nothing => return None,
-            Duty::Initiate => self.tunn().format_handshake_initiation(out, true),
-            Duty::Keepalive => self.sealing().encapsulate(&[], out),
+            Duty::Initiate => self.tunn(now).ok()?.format_handshake_initiation(out, true),
+            Duty::Keepalive => self.sealing(now).ok()?.encapsulate(&[], out),
         };
         match result {
             TunnResult::WriteToNetwork(message) => Some((message[0], message.len())),
@@ -272,6 +354,9 @@ impl PeerCore {
     fn note_sent(&mut self, kind: u8, now: Moment) {
         if kind == TYPE_INITIATION {
             self.schedule.initiated(now.instant);
+            if let Some(stamp) = self.stamp(now) {
+                self.identity.clock.note(stamp);
+            }
         } else {
             self.schedule.sent(now.instant);
         }
@@ -279,7 +364,7 @@ impl PeerCore {
 
     fn established(&mut self, now: Moment) {
         self.former_seals = false;
-        self.unconfirmed = None;
+        (self.unconfirmed, self.answered) = (None, 0);
         self.latest_handshake = Some(now.wall);
         self.completed = true;
         self.schedule.established(now.instant);

@@ -4,6 +4,7 @@
 //! of a peer. Protocol: WireGuard paper, section 5.4.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use boringtun::noise::errors::WireGuardError;
 use boringtun::noise::rate_limiter::RateLimiter;
@@ -11,6 +12,7 @@ use boringtun::noise::{Tunn, TunnResult};
 use x25519_dalek::{PublicKey, StaticSecret};
 use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 
+use crate::clock::Clock;
 use crate::config::Peer;
 use crate::dropped::Dropped;
 
@@ -27,32 +29,48 @@ pub(crate) struct Identity {
     pub(crate) secret: StaticSecret,
     pub(crate) public: PublicKey,
     pub(crate) key: WireGuardPublicKey,
+    /// What is known of the times of its own handshakes.
+    pub(crate) clock: Arc<Clock>,
     /// Handshakes are limited where they arrive; inside a session they would be counted twice.
     unlimited: Arc<RateLimiter>,
 }
 
 impl Identity {
     pub(crate) fn new(private: &WireGuardPrivateKey) -> Self {
+        Self::with_clock(private, Arc::default())
+    }
+
+    /// An identity that goes on where another one's clock was.
+    pub(crate) fn with_clock(private: &WireGuardPrivateKey, clock: Arc<Clock>) -> Self {
         let secret = StaticSecret::from(*private.to_bytes());
         let public = PublicKey::from(&secret);
         Self {
             secret,
             public,
             key: private.public_key(),
+            clock,
             unlimited: Arc::new(RateLimiter::new(&public, u64::MAX)),
         }
     }
 }
 
-pub(super) fn new_tunn(identity: &Identity, index: u32, config: &Peer) -> Box<Tunn> {
-    Box::new(Tunn::new(
+/// A noise state with a peer. boringtun reads the wall clock here, once, and panics before 1970.
+pub(super) fn new_tunn(
+    identity: &Identity,
+    index: u32,
+    config: &Peer,
+) -> Result<Box<Tunn>, Dropped> {
+    if SystemTime::now() < SystemTime::UNIX_EPOCH {
+        return Err(Dropped::ClockUnset);
+    }
+    Ok(Box::new(Tunn::new(
         identity.secret.clone(),
         PublicKey::from(config.public_key.0),
         config.preshared_key.as_ref().map(|key| *key.to_bytes()),
         None,
         index,
         Some(Arc::clone(&identity.unlimited)),
-    ))
+    )))
 }
 
 pub(super) fn has_session(tunn: &Tunn) -> bool {

@@ -198,3 +198,32 @@ fn a_cookie_brings_the_next_initiation_forward_once_per_turn() {
     assert_eq!(schedule.poll(now + TICK * 10, false), Duty::Nothing, "a second cookie at once");
     assert_eq!(schedule.poll(now + Duration::from_secs(6), false), Duty::Initiate);
 }
+
+#[test]
+fn a_silent_peer_with_an_old_initiation_is_called_back_and_a_replay_beside_it_is_not() {
+    let now = Instant::now();
+    let mut schedule = Schedule::new(false, 7);
+    schedule.established(now);
+    schedule.heard_of_old(now + TICK);
+    assert_eq!(schedule.poll(now + TICK, true), Duty::Nothing, "the peer was heard just now");
+    schedule.heard_of_old(now + LOST_TOUCH);
+    assert_eq!(schedule.poll(now + LOST_TOUCH, true), Duty::Initiate);
+    schedule.initiated(now + LOST_TOUCH);
+    schedule.heard_of_old(now + LOST_TOUCH * 2);
+    assert_eq!(schedule.poll(now + LOST_TOUCH * 2, true), Duty::Nothing, "it was called already");
+}
+
+#[test]
+fn a_side_whose_clock_went_back_leaves_renewals_to_the_other() {
+    let start = Instant::now();
+    let mut schedule = Schedule::new(true, 7);
+    schedule.set_keepalive(Some(Duration::from_secs(25)));
+    schedule.established(start);
+    schedule.set_yielding(true);
+    let at = |seconds| start + Duration::from_secs(seconds);
+    for (seconds, due) in [(121, Duty::Nothing), (136, Duty::Nothing), (150, Duty::Initiate)] {
+        schedule.received(at(seconds));
+        schedule.sent(at(seconds));
+        assert_eq!(schedule.poll(at(seconds), true), due, "{seconds}");
+    }
+}

@@ -4,6 +4,7 @@
 //! everything as it was. Allowed IPs that are given to one peer leave the other.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use ipnet::IpNet;
 use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
@@ -28,7 +29,11 @@ pub(crate) struct Interface {
 
 impl Interface {
     /// Creates the device `name` with a random key, a free port and no peers.
-    pub(crate) fn create(name: &str, mtu: u16) -> Result<Self, StartError> {
+    pub(crate) fn create(
+        name: &str,
+        mtu: u16,
+        clock_file: Option<&Path>,
+    ) -> Result<Self, StartError> {
         let config = TunnelConfig {
             interface: name.to_owned(),
             mtu,
@@ -36,12 +41,12 @@ impl Interface {
             private_key: random_key()?,
             fwmark: None,
         };
-        Ok(Self {
-            tunnel: Tunnel::start(config.clone(), Vec::new())?,
-            config,
-            has_private_key: false,
-            peers: Peers::new(),
-        })
+        let mut tunnel = Tunnel::start(config.clone(), Vec::new())?;
+        if let Some(file) = clock_file {
+            let no_thread = |source| StartError::System { action: "start a thread", source };
+            tunnel.keep_clock(file).map_err(no_thread)?;
+        }
+        Ok(Self { tunnel, config, has_private_key: false, peers: Peers::new() })
     }
 
     pub(crate) fn is_running(&self) -> bool {

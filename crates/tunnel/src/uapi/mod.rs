@@ -12,7 +12,7 @@ mod request;
 mod socket;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -45,15 +45,22 @@ pub enum ServeError {
     Wait(#[source] io::Error),
 }
 
+/// True if somebody answers on the socket of interface `name`.
+#[must_use]
+pub fn is_served(name: &str) -> bool {
+    socket::is_served(name)
+}
+
 /// Creates the interface `name` and serves its socket until SIGTERM, SIGINT, or the deletion of
-/// the interface. Nothing is left behind.
+/// the interface. Nothing is left behind but `clock_file`, in which the time of the last handshakes
+/// is kept.
 ///
 /// # Errors
 /// [`ServeError`].
-pub fn serve(name: &str, mtu: u16) -> Result<(), ServeError> {
+pub fn serve(name: &str, mtu: u16, clock_file: Option<&Path>) -> Result<(), ServeError> {
     // Before any thread starts: they are to inherit the blocked signals.
     let termination = Termination::block().map_err(ServeError::Wait)?;
-    let interface = Arc::new(Mutex::new(Interface::create(name, mtu)?));
+    let interface = Arc::new(Mutex::new(Interface::create(name, mtu, clock_file)?));
     let socket = Socket::bind(name)?;
     let never = StopSignal::new().map_err(ServeError::Wait)?;
     let fds = [socket.as_raw_fd(), termination.as_raw_fd()];

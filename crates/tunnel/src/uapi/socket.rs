@@ -26,7 +26,7 @@ pub(super) struct Socket {
 impl Socket {
     /// Makes the socket of interface `name`.
     pub(super) fn bind(name: &str) -> Result<Self, ServeError> {
-        let path = Path::new(FOLDER).join(format!("{name}.sock"));
+        let path = path_of(name);
         match bind_path(&path) {
             Ok((listener, inode)) => Ok(Self { listener, path, inode }),
             Err(source) => Err(ServeError::Socket { path, source }),
@@ -36,6 +36,15 @@ impl Socket {
     pub(super) fn as_raw_fd(&self) -> RawFd {
         self.listener.as_raw_fd()
     }
+}
+
+/// True if somebody answers there.
+pub(super) fn is_served(name: &str) -> bool {
+    UnixStream::connect(path_of(name)).is_ok()
+}
+
+fn path_of(name: &str) -> PathBuf {
+    Path::new(FOLDER).join(format!("{name}.sock"))
 }
 
 fn bind_path(path: &Path) -> io::Result<(UnixListener, u64)> {

@@ -100,6 +100,10 @@ impl UdpEdge for MemoryUdp {
         Ok(())
     }
 
+    fn source_towards(&self, _: SocketAddr) -> Option<IpAddr> {
+        Some(self.address.lock().unwrap().ip())
+    }
+
     fn port(&self) -> u16 {
         self.address.lock().unwrap().port()
     }
@@ -136,6 +140,10 @@ impl TunEdge for MemoryTun {
         }
         *self.writes.lock().unwrap() += 1;
         Ok(())
+    }
+
+    fn is_up(&self) -> io::Result<bool> {
+        Ok(true)
     }
 
     fn mtu(&self) -> io::Result<usize> {

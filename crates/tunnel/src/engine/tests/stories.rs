@@ -311,3 +311,38 @@ fn a_flood_of_handshakes_is_answered_with_cookies_and_an_honest_peer_gets_throug
     pair.pass(seconds(10));
     assert!(pair.berlin.peer().status().latest_handshake.is_some());
 }
+
+#[test]
+fn a_clock_put_forward_costs_one_handshake_and_no_packet() {
+    let mut pair = Pair::established(&Setting::default());
+    pair.forget_wire();
+    pair.now.wall += seconds(3600);
+    pair.cut(true);
+    pair.pass(Duration::from_millis(100));
+    assert_eq!(pair.seen(TYPE_INITIATION).len(), 2, "each with the new time");
+    // The session is there until the next one is.
+    pair.berlin.give(berlin_to_madrid(b"meanwhile"));
+    pair.settle();
+    assert_eq!(pair.seen(TYPE_DATA).len(), 1);
+    pair.cut(false);
+    pair.pass(seconds(5));
+    pair.berlin.give(berlin_to_madrid(b"after"));
+    pair.settle();
+    assert_eq!(pair.madrid.take().len(), 1);
+    pair.forget_wire();
+    pair.pass(seconds(10));
+    assert!(pair.seen(TYPE_INITIATION).is_empty(), "once is enough");
+}
+
+#[test]
+fn routes_that_lead_elsewhere_take_the_bound_source_away() {
+    let mut pair = Pair::established(&Setting::default());
+    pair.pass(seconds(2));
+    let local = |pair: &Pair| pair.berlin.peer().lock().path().unwrap().local;
+    assert_eq!(local(&pair), Some("192.0.2.1".parse().unwrap()));
+    let remote = pair.madrid.address();
+    pair.berlin.peer().lock().follow_route(remote, "192.0.2.1".parse().unwrap());
+    assert!(local(&pair).is_some(), "the same routes");
+    pair.berlin.peer().lock().follow_route(remote, "192.0.2.77".parse().unwrap());
+    assert_eq!(local(&pair), None);
+}

@@ -1,0 +1,224 @@
+//! The times of our own handshakes, over restarts of the process and of the machine.
+//!
+//! A peer refuses initiations that are not later than those it knows from us. The noise layer stamps
+//! them with the wall clock and takes no other time, so that a clock that went back cannot be made up
+//! for: it is found out, reported, and initiating is left to the peer as far as that is possible.
+//! The latest time is kept in a file: written at the start, every few minutes and at the end. A file that cannot be used is no reason not to start. Stamps: WireGuard paper, section 5.1.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::linux::wake::StopSignal;
+
+/// A clock that is less behind is not: peers count in smaller steps, but people do not.
+const TOLERANCE: Duration = Duration::from_secs(1);
+/// How often the clock is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+/// Looks between two writes.
+const LOOKS_PER_WRITE: u32 = 60;
+
+/// The latest time that our initiations have borne, or could have.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
+    /// Milliseconds since 1970; 0 if there was none yet.
+    latest: AtomicU64,
+}
+
+impl Clock {
+    /// An initiation bore this time.
+    pub(crate) fn note(&self, stamp: SystemTime) {
+        self.latest.fetch_max(millis(stamp), Ordering::Relaxed);
+    }
+
+    /// How far `now` is behind the latest time.
+    pub(crate) fn behind(&self, now: SystemTime) -> Option<Duration> {
+        let latest = UNIX_EPOCH + Duration::from_millis(self.latest.load(Ordering::Relaxed));
+        latest.duration_since(now).ok().filter(|behind| *behind >= TOLERANCE)
+    }
+
+    fn latest(&self) -> u64 {
+        self.latest.load(Ordering::Relaxed)
+    }
+}
+
+/// Keeps a clock in its file until it is dropped.
+pub(crate) struct ClockKeeper {
+    stop: StopSignal,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl ClockKeeper {
+    /// Takes the time in `file` over and begins to keep it.
+    pub(crate) fn start(file: &Path, clock: Arc<Clock>) -> io::Result<Self> {
+        match read(file) {
+            Ok(stored) => clock.note(UNIX_EPOCH + Duration::from_millis(stored)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(file = %file.display(), %error, "the time of the last handshakes cannot be read");
+            }
+        }
+        let stop = StopSignal::new()?;
+        let mut watch = Watch { file: file.to_owned(), clock, written: 0, was_behind: false };
+        // At once, so that it stands in the log beside the start.
+        watch.look();
+        watch.write();
+        let until = stop.clone();
+        let keep = move || {
+            let mut looks = 0_u32;
+            while matches!(until.wait_timeout(LOOK), Ok(false)) {
+                watch.look();
+                looks = looks.wrapping_add(1);
+                if looks.is_multiple_of(LOOKS_PER_WRITE) {
+                    watch.write();
+                }
+            }
+            watch.write();
+        };
+        let thread = thread::Builder::new().name("zm-clock".to_owned()).spawn(keep)?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for ClockKeeper {
+    fn drop(&mut self) {
+        self.stop.raise();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the keeper of the clock ended in a panic");
+        }
+    }
+}
+
+struct Watch {
+    file: PathBuf,
+    clock: Arc<Clock>,
+    written: u64,
+    was_behind: bool,
+}
+
+impl Watch {
+    fn look(&mut self) {
+        let now = SystemTime::now();
+        let behind = self.clock.behind(now);
+        match (behind, self.was_behind) {
+            (Some(behind), false) => tracing::warn!(
+                now = text(now),
+                before = text(UNIX_EPOCH + Duration::from_millis(self.clock.latest())),
+                behind_s = behind.as_secs(),
+                "the clock went back: peers refuse handshakes from here until it is right, so they have to begin; if it is right now, stop, remove {}, start",
+                self.file.display()
+            ),
+            (None, true) => tracing::info!(now = text(now), "the clock is right again"),
+            _ => {}
+        }
+        self.was_behind = behind.is_some();
+    }
+
+    fn write(&mut self) {
+        self.clock.note(SystemTime::now());
+        let latest = self.clock.latest();
+        if latest == self.written {
+            return;
+        }
+        match replace(&self.file, latest) {
+            Ok(()) => self.written = latest,
+            Err(error) => {
+                tracing::warn!(file = %self.file.display(), %error, "the time of the last handshakes cannot be kept");
+            }
+        }
+    }
+}
+
+fn read(file: &Path) -> io::Result<u64> {
+    let text = std::fs::read_to_string(file)?;
+    text.trim().parse().map_err(io::Error::other)
+}
+
+/// Replaces the file whole or not at all.
+fn replace(file: &Path, millis: u64) -> io::Result<()> {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    let mut options = OpenOptions::new();
+    let mut out = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    writeln!(out, "{millis}")?;
+    out.sync_all()?;
+    std::fs::rename(&new, file)?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// For people; `humantime` knows no times before 1970.
+fn text(time: SystemTime) -> String {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(_) => humantime::format_rfc3339_seconds(time).to_string(),
+        Err(_) => "before 1970".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_clock_before_its_latest_stamp_is_behind() {
+        let clock = Clock::default();
+        assert_eq!(clock.behind(at(5)), None);
+        clock.note(at(1000));
+        clock.note(at(900));
+        assert_eq!(clock.behind(at(400)), Some(Duration::from_secs(600)));
+        assert_eq!(clock.behind(at(1000)), None);
+        assert!(clock.behind(UNIX_EPOCH - Duration::from_secs(1)).is_some());
+    }
+
+    fn folder(name: &str) -> PathBuf {
+        let folder =
+            std::env::temp_dir().join(format!("zonemesh-clock-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn the_latest_stamp_is_there_for_the_next_start_and_never_goes_back() {
+        let folder = folder("kept");
+        let file = folder.join("clock");
+        for (stamp, kept) in [(2_000_000_000, 2_000_000_000), (1_000_000_000, 2_000_000_000)] {
+            let clock = Arc::new(Clock::default());
+            let keeper = ClockKeeper::start(&file, Arc::clone(&clock)).unwrap();
+            clock.note(at(stamp));
+            drop(keeper);
+            assert_eq!(read(&file).unwrap(), kept * 1000);
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_file_is_no_reason_not_to_start() {
+        let folder = folder("damaged");
+        let file = folder.join("clock");
+        std::fs::write(&file, "yesterday").unwrap();
+        drop(ClockKeeper::start(&file, Arc::default()).unwrap());
+        assert!(read(&file).unwrap() > 1_700_000_000_000);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn no_time_is_too_odd_to_be_written_down() {
+        assert_eq!(text(at(1_790_000_000)), "2026-09-21T14:13:20Z");
+        assert_eq!(text(UNIX_EPOCH - Duration::from_secs(9)), "before 1970");
+    }
+}

@@ -9,6 +9,7 @@ mod announcement;
 mod certificates;
 mod endpoints;
 mod failure;
+mod flood;
 mod join;
 mod local_api;
 mod logging;

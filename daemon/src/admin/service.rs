@@ -11,6 +11,7 @@ use zonemesh_api::v1::{
     SuperLinksRequest, TunnelView,
 };
 use zonemesh_api::wire::admin as wire;
+use zonemesh_core::registry::{Registry, Standing};
 use zonemesh_core::time::UnixMillis;
 use zonemesh_pki::LocalApiKey;
 use zonemesh_tunnel::PeerStatus;
@@ -18,6 +19,9 @@ use zonemesh_tunnel::PeerStatus;
 use super::certificates;
 use crate::mesh::PeerPlan;
 use crate::observer::{Observer, is_up};
+
+/// A clock that is further off than this is worth a line: Flower bears 5 s.
+const CLOCK_OFF_MS: i64 = 5_000;
 
 pub(super) struct Service {
     pub(super) observer: Observer,
@@ -140,6 +144,24 @@ impl Service {
         }
     }
 
+    /// True for a tunnel that should be up and is not; one that rests is missed by nobody.
+    fn is_missed(&self, peer: &PeerView) -> bool {
+        let plan = self.observer.peers.borrow();
+        let rests = plan.iter().any(|p| p.zone.as_str() == peer.zone && !p.keeps_alive);
+        peer.state() != PeerState::Up && !(rests && peer.unanswered_initiations == 0)
+    }
+
+    fn clock_warnings(&self, peers: &[PeerView]) -> Vec<String> {
+        let off = |peer: &PeerView| {
+            let millis = peer.clock_offset_ms?;
+            let side = if millis > 0 { "ahead of" } else { "behind" };
+            let seconds = millis.unsigned_abs() / 1000;
+            (millis.abs() >= CLOCK_OFF_MS)
+                .then(|| format!("{}: its clock is {seconds} s {side} this gateway's", peer.zone))
+        };
+        peers.iter().filter_map(off).collect()
+    }
+
     /// What an engineer should look at, one sentence each.
     fn warnings(&self, peers: &[PeerView], clone_alarms: u64) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -149,7 +171,7 @@ impl Service {
                 behind.as_secs()
             ));
         }
-        for peer in peers.iter().filter(|peer| peer.state() != PeerState::Up) {
+        for peer in peers.iter().filter(|peer| self.is_missed(peer)) {
             warnings.push(match peer.endpoint.as_str() {
                 "" => format!("{}: no endpoint is known and it has not called", peer.zone),
                 endpoint => format!(
@@ -158,6 +180,8 @@ impl Service {
                 ),
             });
         }
+        warnings.extend(self.clock_warnings(peers));
+        warnings.extend(self.observer.ledger.read(mesh_warnings));
         if clone_alarms > 0 {
             warnings.push(format!(
                 "{clone_alarms} records of one version but other bytes: a gateway was cloned with its keys"
@@ -165,6 +189,24 @@ impl Service {
         }
         warnings
     }
+}
+
+/// What is wrong with this gateway's place in a managed mesh.
+fn mesh_warnings(registry: &Registry) -> Vec<String> {
+    let Some(membership) = registry.membership() else { return Vec::new() };
+    let standing = match registry.standing() {
+        Standing::Member => None,
+        Standing::Stranger => Some("this zone is not granted in its mesh: zonemesh zone list"),
+        Standing::Revoked => {
+            Some("this zone's key was revoked: make a new one and join again with a new invitation")
+        }
+        Standing::OtherKey => Some("this zone is granted with another key than this gateway's"),
+    };
+    let alarms = membership.alarms().iter().map(|alarm| match std::error::Error::source(alarm) {
+        Some(cause) => format!("{alarm}: {cause}"),
+        None => alarm.to_string(),
+    });
+    standing.map(str::to_owned).into_iter().chain(alarms).collect()
 }
 
 fn state_of(peer: &PeerStatus) -> PeerState {

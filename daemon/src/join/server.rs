@@ -4,7 +4,8 @@
 //! caller that cannot prove an invitation's secret learns nothing. It shows the zone's certificate;
 //! the caller has none that anybody knows yet.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
@@ -15,13 +16,14 @@ use zonemesh_api::v1::{RedeemReply, RedeemRequest};
 use zonemesh_api::wire::join::Redeem;
 use zonemesh_core::keepalive::Keepalive;
 
+use crate::flood::{Limits, Rate};
 use crate::mesh::Office;
 
 /// Largest request: far above any real one.
 const MAX_REQUEST: usize = 16 * 1024;
-/// Requests at once, and how many more each second.
-const BURST: f64 = 20.0;
-const PER_SECOND: f64 = 5.0;
+/// Requests of one address, and of all.
+const EACH: Rate = Rate { burst: 10.0, per_second: 1.0 };
+const ALL: Rate = Rate { burst: 50.0, per_second: 10.0 };
 /// Pause before a port that was taken is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -58,7 +60,11 @@ pub(crate) async fn run(office: Arc<Office>, tls: Arc<rustls::ServerConfig>) -> 
     };
     tracing::info!(%address, "join service");
     office.listening.send_replace(Listening::On);
-    let service = Service { office, limit: Mutex::new(Limit::new(Instant::now())) };
+    let service = Service {
+        office,
+        each: Limits::new("join requests", EACH),
+        all: Limits::new("join requests", ALL),
+    };
     let service = JoinServer::new(service).max_decoding_message_size(MAX_REQUEST);
     serve::server(&Keepalive::DEFAULT)
         .timeout(Duration::from_secs(10))
@@ -71,7 +77,8 @@ pub(crate) async fn run(office: Arc<Office>, tls: Arc<rustls::ServerConfig>) -> 
 
 struct Service {
     office: Arc<Office>,
-    limit: Mutex<Limit>,
+    each: Limits<Option<IpAddr>>,
+    all: Limits<()>,
 }
 
 #[tonic::async_trait]
@@ -81,11 +88,10 @@ impl Join for Service {
         request: Request<RedeemRequest>,
     ) -> Result<Response<RedeemReply>, Status> {
         let caller = serve::caller(&request).map(|caller| caller.address);
-        let allowed = {
-            let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
-            limit.take(Instant::now())
-        };
-        if !allowed {
+        let now = Instant::now();
+        let from = caller.map(|caller| caller.ip());
+        // From one address, and from all: addresses are cheap outside.
+        if !self.each.allow(&from, now) || !self.all.allow(&(), now) {
             return Err(Status::resource_exhausted(
                 "too many requests: try again in a few seconds",
             ));
@@ -96,43 +102,5 @@ impl Join for Service {
             tracing::warn!(caller = ?caller, reason = refused.message(), "refused to redeem an invitation");
         }
         reply.map(Response::new)
-    }
-}
-
-/// A bucket of requests.
-struct Limit {
-    left: f64,
-    at: Instant,
-}
-
-impl Limit {
-    fn new(now: Instant) -> Self {
-        Self { left: BURST, at: now }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.left = (self.left + passed * PER_SECOND).min(BURST);
-        self.at = now;
-        let allowed = self.left >= 1.0;
-        if allowed {
-            self.left -= 1.0;
-        }
-        allowed
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_is_cut_to_the_rate_and_ends_with_the_flood() {
-        let start = Instant::now();
-        let mut limit = Limit::new(start);
-        let allowed = (0..1000).filter(|_| limit.take(start)).count();
-        assert_eq!(allowed, 20);
-        let later = start + Duration::from_secs(2);
-        assert_eq!((0..1000).filter(|_| limit.take(later)).count(), 10);
     }
 }

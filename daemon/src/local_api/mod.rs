@@ -68,7 +68,7 @@ pub(crate) async fn bind(
         config.federations.clone(),
     );
     tracing::info!(%address, fingerprint = %key.fingerprint(), "local API");
-    Ok(Bound { listener, tls, service: Service { authority, observer } })
+    Ok(Bound { listener, tls, service: Service::new(authority, observer) })
 }
 
 /// Serves the zone's VMs until it is dropped.

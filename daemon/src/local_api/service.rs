@@ -1,7 +1,7 @@
 //! Answers the VMs of the zone. Who may do what is `authority`'s; what is seen is `view`'s.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use tonic::{Request, Response, Status};
 use zonemesh_api::serve;
@@ -20,11 +20,18 @@ use zonemesh_core::registry::PublishError;
 use super::authority::{Authority, Denied};
 use super::{view, watch};
 use crate::certificates::superlink_sans;
+use crate::flood::{Limits, Rate};
 use crate::observer::Observer;
 
+/// What one VM may ask for: companions ask once in some seconds.
+const WRITES: Rate = Rate { burst: 30.0, per_second: 2.0 };
+const READS: Rate = Rate { burst: 100.0, per_second: 20.0 };
+
 pub(super) struct Service {
-    pub(super) authority: Authority,
-    pub(super) observer: Observer,
+    authority: Authority,
+    observer: Observer,
+    writes: Limits<IpAddr>,
+    reads: Limits<IpAddr>,
 }
 
 #[tonic::async_trait]
@@ -33,6 +40,7 @@ impl Local for Service {
         &self,
         request: Request<ResolveRequest>,
     ) -> Result<Response<FederationView>, Status> {
+        within(&self.reads, caller(&request)?)?;
         self.authority.may_read(caller(&request)?).map_err(refused)?;
         let federation = federation_name(&request.get_ref().federation)?;
         Ok(Response::new(view::of(&self.observer, &federation)))
@@ -44,6 +52,7 @@ impl Local for Service {
         &self,
         request: Request<WatchRequest>,
     ) -> Result<Response<watch::Views>, Status> {
+        within(&self.reads, caller(&request)?)?;
         self.authority.may_read(caller(&request)?).map_err(refused)?;
         let federation = federation_name(&request.get_ref().federation)?;
         Ok(Response::new(watch::views(self.observer.clone(), federation)))
@@ -54,6 +63,7 @@ impl Local for Service {
         request: Request<RegisterRequest>,
     ) -> Result<Response<RegisterReply>, Status> {
         let caller = caller(&request)?;
+        within(&self.writes, caller)?;
         let wanted = Registration::try_from(request.into_inner())?;
         let federation = wanted.federation.clone();
         let held = self
@@ -74,6 +84,7 @@ impl Local for Service {
         request: Request<ReportRequest>,
     ) -> Result<Response<ReportReply>, Status> {
         let caller = caller(&request)?;
+        within(&self.writes, caller)?;
         let report = Report::try_from(request.into_inner())?;
         let federation = &report.federation;
         self.authority
@@ -97,6 +108,11 @@ impl Local for Service {
 }
 
 impl Service {
+    pub(super) fn new(authority: Authority, observer: Observer) -> Self {
+        let writes = Limits::new("registrations and reports", WRITES);
+        Self { authority, observer, writes, reads: Limits::new("questions", READS) }
+    }
+
     /// The SuperLink that a registration describes. A renewal keeps the readiness it had.
     fn superlink(&self, wanted: Registration) -> SuperLink {
         let before = self.registered(&wanted.federation);
@@ -156,6 +172,14 @@ fn caller<T>(request: &Request<T>) -> Result<SocketAddr, Status> {
     let caller = serve::caller(request);
     let caller = caller.ok_or_else(|| Status::internal("a connection without a peer address"))?;
     Ok(caller.address)
+}
+
+/// Others are served meanwhile: whoever asks too often waits.
+fn within(limits: &Limits<IpAddr>, caller: SocketAddr) -> Result<(), Status> {
+    match limits.allow(&caller.ip().to_canonical(), Instant::now()) {
+        true => Ok(()),
+        false => Err(Status::resource_exhausted("this VM asks too often: try again in a second")),
+    }
 }
 
 fn refused(denied: Denied) -> Status {

@@ -241,6 +241,14 @@ impl Membership {
         }
     }
 
+    /// The lowest serial of the grants of `zone` that hold: since when it belongs to the mesh, under
+    /// whatever key.
+    #[must_use]
+    pub fn first_serial(&self, zone: &ZoneName) -> Option<u64> {
+        let of_zone = self.grants_in_force().filter(|(_, grant)| grant.zone == *zone);
+        of_zone.map(|(_, grant)| grant.serial).min()
+    }
+
     /// The authority set in force, and its hash.
     #[must_use]
     pub fn authority_set(&self) -> (SetHash, &AuthoritySet) {

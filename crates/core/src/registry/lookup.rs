@@ -17,7 +17,8 @@ pub struct Found<'a> {
     pub superlink: &'a SuperLink,
     /// The federation's CA certificates, from the same zone.
     pub ca_set: Option<&'a CaSet>,
-    /// True if more than one zone claims the federation; this is the one with the lowest name.
+    /// True if more than one zone claims the federation; this is the one that belongs to the mesh
+    /// longest.
     pub conflict: bool,
 }
 
@@ -34,7 +35,8 @@ impl Registry {
     }
 
     /// Where the SuperLink of `federation` is. If two zones claim the federation, all gateways
-    /// that hold both records choose the same: the one with the lowest name.
+    /// that hold both records choose the same: the zone that was granted first, so that no newcomer
+    /// takes a federation over; among zones that are written by hand the one with the lowest name.
     #[must_use]
     pub fn find_superlink(&self, federation: &FederationName) -> Option<Found<'_>> {
         let unblocked = self.held.iter().filter(|(zone, _)| !self.trust.is_blocked(zone));
@@ -42,8 +44,24 @@ impl Registry {
             let superlink = held.record.superlink(federation)?;
             Some((zone, superlink, held.record.ca_set(federation)))
         });
-        let (zone, superlink, ca_set) = claims.next()?;
-        Some(Found { zone, superlink, ca_set, conflict: claims.next().is_some() })
+        let first = claims.next()?;
+        let others: Vec<_> = claims.collect();
+        let conflict = !others.is_empty();
+        let rank = |claim: &(&ZoneName, &SuperLink, Option<&CaSet>)| {
+            (self.first_serial(claim.0), claim.0.clone())
+        };
+        let mut all = std::iter::once(first).chain(others);
+        let (zone, superlink, ca_set) = match conflict {
+            true => all.min_by_key(rank)?,
+            false => all.next()?,
+        };
+        Some(Found { zone, superlink, ca_set, conflict })
+    }
+
+    /// Since when a zone belongs to the mesh; zones that are written by hand come after the others.
+    fn first_serial(&self, zone: &ZoneName) -> u64 {
+        let serial = self.membership().and_then(|membership| membership.first_serial(zone));
+        serial.unwrap_or(u64::MAX)
     }
 
     /// The federations that some zone has a SuperLink or a CA for.

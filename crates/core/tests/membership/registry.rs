@@ -1,7 +1,11 @@
 //! A registry in a managed mesh: members come and go with trust items, records with them.
 
 use zonemesh_core::membership::{self, TrustItem};
-use zonemesh_core::record::{ProtocolRange, SignedRecord, Version, ZoneDraft, ZoneRecord};
+use zonemesh_core::name::FederationName;
+use zonemesh_core::record::{
+    FlowerTransport, ProtocolRange, Readiness, SignedRecord, SuperLink, Version, ZoneDraft,
+    ZoneRecord,
+};
 use zonemesh_core::registry::{Accepted, Member, Registry, Rejected, Standing};
 use zonemesh_core::replication::{Body, MeshId, Message, Session};
 
@@ -256,4 +260,39 @@ fn a_mesh_without_authorities_takes_no_trust_items() {
     let forged = by(&crate::mesh::first_set(2, 1), &foreign, &[1]);
     registry.accept_trust(vec![forged]);
     assert_eq!(members(&registry), ["z0"]);
+}
+
+#[test]
+fn a_newcomer_cannot_take_a_federation_over_whatever_its_name() {
+    let federation: FederationName = "health-eu".parse().unwrap();
+    let claim = |zone: u8, registry: &mut Registry| {
+        let mut content = draft(zone);
+        content.superlinks = vec![SuperLink {
+            tls_name: federation.superlink_tls_name(),
+            federation: federation.clone(),
+            addresses: vec![content.prefixes[0].hosts().next().unwrap()],
+            fleet_port: 9092,
+            control_port: 9093,
+            flower_version: "1.25.0".to_owned(),
+            transport: FlowerTransport::Grpc,
+            readiness: Readiness::Ready,
+            clock_offset_ms: 0,
+        }];
+        let version = Version { incarnation: 1, seq: 1 };
+        let record = ZoneRecord { zone: name(zone), version, issued_at: NOW, content };
+        registry.accept(SignedRecord::sign(&record, &identity(zone)), NOW).unwrap();
+    };
+    // Zone 1 was granted after zone 2, though its name comes first.
+    let mut membership = granted(2..3);
+    let set = membership.authority_set().1.clone();
+    let late = careless(membership.mesh(), request(1), 50);
+    membership.accept(by(&set, &late, &[0])).unwrap();
+    let own = careless(membership.mesh(), request(0), 60);
+    membership.accept(by(&set, &own, &[0])).unwrap();
+    let who = (name(0), identity(0));
+    let mut registry = Registry::managed(who, Vec::new(), membership, 1).unwrap();
+    claim(1, &mut registry);
+    claim(2, &mut registry);
+    let found = registry.find_superlink(&federation).unwrap();
+    assert_eq!((found.zone, found.conflict), (&name(2), true));
 }

@@ -73,7 +73,7 @@ impl Split {
             Kind::Udp if transport.len() >= UDP_HEADER => (UDP, UDP_HEADER),
             _ => return Err(Dropped::NotIp),
         };
-        let ip_header = if is_v6(packet) { IPV6_HEADER } else { usize::from(packet[0] & 0xf) * 4 };
+        let ip_header = ip_header_len(packet);
         let header_len = self.transport + own_header;
         let fits = header_len < packet.len() && header_len <= MAX_HEADERS && vnet.segment > 0;
         let complete = own_header >= if kind == Kind::Tcp { TCP_HEADER } else { UDP_HEADER };
@@ -162,9 +162,18 @@ impl Split {
     }
 }
 
+fn ip_header_len(packet: &[u8]) -> usize {
+    if is_v6(packet) { IPV6_HEADER } else { usize::from(packet[0] & 0xf) * 4 }
+}
+
 /// Adds the rest to a checksum field that holds the sum of the pseudo header.
 fn complete_checksum(vnet: Vnet, packet: &mut [u8]) -> Result<(), Dropped> {
-    let transport = packet.get_mut(usize::from(vnet.checksum_start)..).ok_or(Dropped::NotIp)?;
+    let start = usize::from(vnet.checksum_start);
+    // Inside the IP header there is no checksum of what is above it, only what routes the packet.
+    if start < ip_header_len(packet) {
+        return Err(Dropped::NotIp);
+    }
+    let transport = packet.get_mut(start..).ok_or(Dropped::NotIp)?;
     let at = usize::from(vnet.checksum_offset);
     if transport.len() < at + 2 {
         return Err(Dropped::NotIp);

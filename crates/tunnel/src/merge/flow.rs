@@ -135,9 +135,12 @@ impl Segment {
             && first[18..] == packet[18..]
     }
 
-    /// Checks the checksum of TCP or UDP.
+    /// Checks the checksums of IP (version 6 has none) and of TCP or UDP.
     pub(super) fn checksum_is_right(&self, packet: &[u8]) -> bool {
-        let transport = &packet[self.transport..];
+        let (ip, transport) = packet.split_at(self.transport);
+        if !is_v6(packet) && checksum::fold(checksum::sum(ip)) != 0xffff {
+            return false;
+        }
         let pseudo = checksum::pseudo_header(addresses(packet), self.protocol, transport.len());
         checksum::fold(pseudo + checksum::sum(transport)) == 0xffff
     }

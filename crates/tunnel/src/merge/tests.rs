@@ -72,6 +72,16 @@ fn udp_flow(v6: bool, port: u8, sizes: &[usize]) -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn a_wrong_checksum_of_an_ipv4_header_is_not_repaired() {
+    for wrong in 0..3 {
+        let mut packets = tcp_flow(false, &[100, 100, 100], ACK);
+        packets[wrong][10] ^= 1;
+        let outcome = through(&packets, BOTH, false);
+        assert_eq!(outcome.packets, packets, "packet {wrong}");
+    }
+}
+
+#[test]
 fn a_flow_in_order_is_one_write() {
     for v6 in [false, true] {
         let packets = tcp_flow(v6, &[1000, 1000, 1000, 400], ACK | PSH);

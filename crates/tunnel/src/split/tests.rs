@@ -46,6 +46,15 @@ fn with_id(mut packet: Vec<u8>, id: usize) -> Vec<u8> {
     packet
 }
 
+#[test]
+fn a_checksum_inside_the_ip_header_is_refused() {
+    for v6 in [false, true] {
+        let packet = udp_packet(v6, 53, b"payload");
+        let vnet = Vnet { needs_checksum: true, checksum_start: 2, ..Vnet::PLAIN };
+        assert_eq!(Split::new(vnet, &mut packet.clone()).err(), Some(Dropped::NotIp));
+    }
+}
+
 proptest! {
     #[test]
     fn tcp_is_split_as_the_sender_would_have_sent_it(

@@ -90,7 +90,7 @@ impl DropCounters {
         self.0[reason as usize].fetch_add(packets, Ordering::Relaxed);
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn get(&self, reason: Dropped) -> u64 {
         self.0[reason as usize].load(Ordering::Relaxed)
     }

@@ -16,6 +16,9 @@ mod ecn;
 mod edge;
 mod engine;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[allow(clippy::missing_panics_doc)]
+pub mod fuzzing;
 mod linux;
 mod merge;
 mod offload;

@@ -56,7 +56,8 @@ pub(crate) fn padded_len(len: usize, mtu: usize) -> usize {
     len.next_multiple_of(16).min(mtu).max(len)
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[allow(clippy::unwrap_used, clippy::panic, dead_code)]
 pub(crate) mod samples {
     //! Small valid packets for tests.
 

@@ -150,5 +150,8 @@ fn is_about_segmentation(error: &io::Error) -> bool {
     matches!(code, Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE | libc::EOPNOTSUPP))
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+pub(crate) use tests::fuzzed;
+
+#[cfg(any(test, fuzzing))]
 mod tests;

@@ -106,7 +106,7 @@ fn read_blank_line(reader: &mut impl io::BufRead) -> io::Result<()> {
 
 /// Reads up to the blank line that ends a request, or its limit; also behind a mistake, as whoever
 /// is still writing would not read the answer.
-fn read_set(reader: &mut impl io::BufRead) -> io::Result<Result<SetRequest, Errno>> {
+pub(super) fn read_set(reader: &mut impl io::BufRead) -> io::Result<Result<SetRequest, Errno>> {
     let mut request = Ok(SetRequest::default());
     let mut text = zeroize::Zeroizing::new(String::new());
     loop {

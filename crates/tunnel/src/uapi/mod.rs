@@ -6,6 +6,8 @@
 
 mod answer;
 mod clients;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed;
 mod interface;
 mod managed;
 mod request;

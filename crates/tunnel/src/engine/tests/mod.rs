@@ -3,7 +3,12 @@
 //! Time is ours: each step takes the `now` of the pair. Only the noise layer reads the real clock,
 //! and no story lasts long enough for it to act on that.
 
+#[cfg(test)]
 mod bulk;
+pub(crate) mod fuzzed;
+#[cfg(test)]
 mod malformed;
+#[allow(clippy::unwrap_used, clippy::panic, dead_code)]
 mod pair;
+#[cfg(test)]
 mod stories;

@@ -70,8 +70,8 @@ impl UdpEdge for MemoryUdp {
         let queue = queues.entry(address).or_default();
         while let Some(next) = queue.pop_front_if(|next| {
             let same = next.from == datagram.from && next.ecn == datagram.ecn;
-            let fits = next.bytes.len() <= stride && len % stride == 0 && len + stride < 65_000;
-            same && fits && stride > 0
+            let whole = stride > 0 && len % stride == 0;
+            same && whole && next.bytes.len() <= stride && len + stride < 65_000
         }) {
             buffer[len..len + next.bytes.len()].copy_from_slice(&next.bytes);
             len += next.bytes.len();

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Builds the fuzz targets and runs each for some time.
+#
+#   run.sh SECONDS [TARGET]...      default: every target
+#
+# Begins with the inputs kept in `seeds/` and those that earlier runs found interesting (`corpus/`, not
+# kept). What breaks a target is left in `artifacts/TARGET/`; `cargo fuzz run --sanitizer none TARGET FILE`
+# shows it again. SANITIZER=address also watches memory, and takes the compiler's unstable option for
+# that. Ends with 1 if a target was broken.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+seconds=${1:?run.sh SECONDS [TARGET]...}
+shift
+sanitizer=${SANITIZER:-none}
+folder=$PWD/target/fuzz
+triple=$(rustc -vV | sed -n 's/^host: //p')
+[ "$sanitizer" = none ] || export RUSTC_BOOTSTRAP=1
+
+say() { printf 'fuzz: %s\n' "$*"; }
+
+# Slower than this for one input, or larger than this, is a finding.
+limits=(-timeout=10 -rss_limit_mb=2048 -max_len=16384)
+
+mapfile -t targets < <(cargo fuzz list)
+if [ $# -gt 0 ]; then
+    targets=("$@")
+fi
+
+cargo fuzz build --sanitizer "$sanitizer" --target-dir "$folder"
+broken=()
+for target in "${targets[@]}"; do
+    mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
+    log=$folder/$target.log
+    if "$folder/$triple/release/$target" "${limits[@]}" -max_total_time="$seconds" \
+        -artifact_prefix="fuzz/artifacts/$target/" -print_final_stats=1 \
+        "fuzz/corpus/$target" "fuzz/seeds/$target" >"$log" 2>&1; then
+        runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+        edges=$(grep -o 'cov: [0-9]*' "$log" | tail -n 1)
+        say "$target: $runs inputs, ${edges:-cov: 0}"
+    else
+        broken+=("$target")
+        say "$target: BROKEN"
+        tail -n 30 "$log"
+    fi
+done
+say "${#targets[@]} targets ran for $seconds s each, ${#broken[@]} broken${broken[*]:+: ${broken[*]}}"
+[ "${#broken[@]}" = 0 ]

@@ -1,0 +1,53 @@
+//! What people and OpenNebula write: configuration, endpoints, contexts.
+
+use std::path::Path;
+
+use zonemesh_config::{Config, Endpoint};
+
+use crate::context::{Context, ContextError};
+
+/// The bytes as a configuration file.
+///
+/// # Panics
+/// If a mistake has no place in the text, or a message shows more than a person can read.
+pub fn config(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    match Config::parse(text, "fuzzed.toml") {
+        Ok(config) => assert!(!config.zone.name.to_string().is_empty()),
+        Err(errors) => assert!(errors.to_string().contains("fuzzed.toml")),
+    }
+}
+
+/// The bytes as an endpoint.
+///
+/// # Panics
+/// If an endpoint that was read is another one after being written.
+pub fn endpoint(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    match text.parse::<Endpoint>() {
+        Ok(endpoint) => assert_eq!(endpoint.to_string().parse(), Ok(endpoint)),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+/// The bytes as the context of a VM.
+///
+/// # Panics
+/// If a key that was read has no value or no line, or a mistake no line.
+pub fn context(bytes: &[u8]) {
+    let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
+    match Context::parse(bytes, Path::new("context.sh")) {
+        Ok(context) => {
+            for key in context.keys() {
+                assert!(context.get(key).is_some());
+                assert!(context.line_of(key).is_some_and(|line| (1..=lines).contains(&line)));
+            }
+        }
+        Err(ContextError::Malformed { line, .. }) => assert!((1..=lines).contains(&line)),
+        Err(ContextError::Unreadable { .. }) => unreachable!("there is no file"),
+    }
+}

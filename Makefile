@@ -15,7 +15,8 @@ WIREGUARD = ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(LAB) zonemesh-lab -- ent
 RELIABILITY = ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(LAB) zonemesh-reliability --release --
 
 .PHONY: help setup build demo test lint bench-mesh clean-lab
-.PHONY: bench-registry test-wireguard interop flood soak blackout fuzz release-tools bench bench-quick
+.PHONY: bench-registry test-wireguard interop interop-kernel flood soak blackout properties fuzz
+.PHONY: fuzz-smoke release-tools bench bench-quick
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -38,6 +39,7 @@ test: setup ## Unit tests, then the scenarios over the real binaries.
 	$(LAB) zonemesh-lab -- enter -- \
 	  $(CARGO) nextest run --package netns-tests --test lab --test scenarios --profile scenarios
 	@$(MAKE) --no-print-directory test-wireguard
+	@$(MAKE) --no-print-directory fuzz-smoke
 
 test-wireguard: ## WireGuard's behaviours over the real binary, beside wireguard-go.
 	@netns-tests/setup.sh tools runner
@@ -50,6 +52,12 @@ interop: ## The interop matrix with every peer, those that have to be built firs
 	$(CARGO) build --release --package zonemesh-tunnel --bin zonemesh-wg
 	ZONEMESH_ALL_PEERS=1 $(WIREGUARD) --no-capture interop::
 
+interop-kernel: ## Interop with the kernel's WireGuard, in a virtual machine that this boots.
+	@netns-tests/setup.sh tools runner kernel
+	$(CARGO) build --release --package zonemesh-tunnel --bin zonemesh-wg
+	ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(LAB) zonemesh-lab -- enter -- \
+	  $(CARGO) nextest run --package netns-tests --test kernel --profile kernel --no-capture
+
 flood: ## 10 000 spoofed handshakes a second: figures of both implementations.
 	@netns-tests/setup.sh tools runner
 	$(CARGO) build --release --package zonemesh-tunnel --bin zonemesh-wg
@@ -61,7 +69,15 @@ soak: release-tools ## 30 minutes of loss, jitter, cuts and forced handshakes (M
 blackout: release-tools ## 10 minutes without a path, keepalives only (MINUTES=n).
 	$(RELIABILITY) blackout --minutes $(or $(MINUTES),10)
 
-fuzz: ## The data plane's property tests on 20 000 inputs each (CASES=n).
+fuzz: ## Every parser under fuzz for 5 minutes (SECONDS=n, TARGETS="name ...").
+	@netns-tests/setup.sh fuzzer
+	@fuzz/run.sh $(or $(SECONDS),300) $(TARGETS)
+
+fuzz-smoke: ## Every parser under fuzz for 3 seconds; part of `make test`.
+	@netns-tests/setup.sh fuzzer
+	@fuzz/run.sh 3
+
+properties: ## The data plane's property tests on 20 000 inputs each (CASES=n).
 	PROPTEST_CASES=$(or $(CASES),20000) $(CARGO) test --package zonemesh-tunnel --lib
 
 release-tools:
@@ -71,8 +87,9 @@ release-tools:
 
 lint: ## Format, clippy, documentation, layering, scripts.
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --package netns-tests --test lab --test scenarios --test wireguard -- -D warnings
+	$(CARGO) clippy --package netns-tests --test lab --test scenarios --test wireguard --test kernel -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	$(CARGO) test --quiet --package netns-tests --test layering
 	for script in $(SCRIPTS); do bash -n "$$script"; done

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Installs what the lab, the demo and the tests need, and only what is missing.
 #
-#   setup.sh [tools|runner|flower]...     default: all three
+#   setup.sh [tools|runner|flower|fuzzer|kernel]...     default: the first three
 #     tools    programs of the system, with apt on Debian and Ubuntu (sudo unless root)
 #     runner   cargo-nextest, with cargo install
+#     fuzzer   cargo-fuzz, with cargo install
+#     kernel   qemu, and a kernel with its WireGuard under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
 #     flower   Python environment with Flower 1.25.0 under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
 #
 # Running it again costs a second. It changes nothing else on the machine.
@@ -35,27 +37,32 @@ programs=(
     packer:packer jq:jq faketime:faketime
 )
 
+# What the machine of `make interop-kernel` needs besides.
+kernel_programs=(qemu-system-x86_64:qemu-system-x86 cpio:cpio modprobe:kmod)
+
 missing_packages() {
     local entry
-    for entry in "${programs[@]}"; do
+    for entry in "$@"; do
         has "${entry%%:*}" || printf '%s\n' "${entry#*:}"
     done
     python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || printf 'python3-venv\n'
 }
 
-install_tools() {
-    local packages
-    mapfile -t packages < <(missing_packages | sort -u)
+# install_programs NAME command:package...
+install_programs() {
+    local packages name=$1
+    shift
+    mapfile -t packages < <(missing_packages "$@" | sort -u)
     if [ "${#packages[@]}" = 0 ]; then
-        say "tools: all there"
+        say "$name: all there"
         return
     fi
     has apt-get || fail "missing and not installable without apt: ${packages[*]} -> install them by hand"
-    say "tools: installing ${packages[*]}"
+    say "$name: installing ${packages[*]}"
     as_root apt-get -qq update
     as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get -qq -y install --no-install-recommends "${packages[@]}" >/dev/null
-    mapfile -t packages < <(missing_packages | sort -u)
+    mapfile -t packages < <(missing_packages "$@" | sort -u)
     [ "${#packages[@]}" = 0 ] || fail "still missing after apt: ${packages[*]}"
 }
 
@@ -67,6 +74,16 @@ install_runner() {
     fi
     say "runner: cargo install cargo-nextest (some minutes)"
     cargo install --locked cargo-nextest
+}
+
+install_fuzzer() {
+    has cargo || fail "cargo is missing -> install Rust 1.95 or newer (rustup)"
+    if cargo fuzz --version >/dev/null 2>&1; then
+        say "fuzzer: $(cargo fuzz --version)"
+        return
+    fi
+    say "fuzzer: cargo install cargo-fuzz (a minute)"
+    cargo install --locked cargo-fuzz
 }
 
 install_flower() {
@@ -93,9 +110,14 @@ install_flower() {
 [ $# -gt 0 ] || set -- tools runner flower
 for step in "$@"; do
     case $step in
-        tools) install_tools ;;
+        tools) install_programs tools "${programs[@]}" ;;
         runner) install_runner ;;
         flower) install_flower ;;
-        *) fail "unknown step $step: tools, runner or flower" ;;
+        fuzzer) install_fuzzer ;;
+        kernel)
+            install_programs kernel "${programs[@]}" "${kernel_programs[@]}"
+            "$here/kernel/build.sh"
+            ;;
+        *) fail "unknown step $step: tools, runner, flower, fuzzer or kernel" ;;
     esac
 done

@@ -10,6 +10,7 @@ pub mod flood;
 pub mod gateway;
 pub mod implementation;
 pub mod key;
+pub mod machine;
 pub mod pair;
 pub mod puppet;
 pub mod storm;

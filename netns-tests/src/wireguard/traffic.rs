@@ -82,8 +82,12 @@ impl Pinger {
     }
 }
 
+/// Reads the last lines of a `ping`, also of busybox:
 /// `12 packets transmitted, 11 received, 8.33333% packet loss, time 11012ms`
-fn parse_summary(output: &str) -> Result<Pinged> {
+///
+/// # Errors
+/// When there is no such line.
+pub fn parse_summary(output: &str) -> Result<Pinged> {
     let line = output.lines().find(|line| line.contains("packets transmitted"));
     let line = line.with_context(|| format!("ping did not count:\n{output}"))?;
     let number = |part: &str| -> Result<u64> {

@@ -1,10 +1,14 @@
 //! The command line, as clap reads it. Wrong usage ends here, with exit code 2.
 
+mod mesh;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-/// Look at a Zonemesh gateway: its tunnels, its registry, its certificates.
+pub(crate) use mesh::{Init, Invite, MeshVerb, TrustVerb, ZoneVerb};
+
+/// Look at a Zonemesh gateway: its tunnels, its registry, its certificates; say who belongs to its mesh.
 ///
 /// Exit codes: 0 ok, 1 degraded or negative answer, 2 usage, 3 daemon unreachable, 4 trust, 5 network,
 /// 6 policy, 7 configuration, 8 version skew, 9 timeout.
@@ -58,6 +62,21 @@ pub(crate) enum Command {
         #[command(subcommand)]
         verb: ListVerb,
     },
+    /// A managed mesh: one whose zones are invited.
+    Mesh {
+        #[command(subcommand)]
+        verb: MeshVerb,
+    },
+    /// The zones of the mesh: invite, join, list, revoke, block.
+    Zone {
+        #[command(subcommand)]
+        verb: ZoneVerb,
+    },
+    /// Grants and revocations as files, for authorities that are offline.
+    Trust {
+        #[command(subcommand)]
+        verb: TrustVerb,
+    },
     /// Certificates.
     Cert {
         #[command(subcommand)]
@@ -106,7 +125,7 @@ pub(crate) enum KeyVerb {
     Public {
         /// The key file.
         file: PathBuf,
-        /// What the file holds. Without it the file's name tells: wireguard*, wg*, zone*.
+        /// What the file holds. Without it the file's name tells: wireguard*, wg*, zone*, authority*.
         #[arg(long)]
         kind: Option<KeyKind>,
     },
@@ -126,6 +145,12 @@ pub(crate) enum Generate {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// A key of a mesh authority (Ed25519), to be kept offline. Prints its public key only.
+    Authority {
+        /// The new file for the private key. It must not be there yet.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// A bootstrap token for a SuperLink's VM, and its SHA-256 for the gateway's configuration.
     Token {
         /// A new file for the token, which is then not printed. It must not be there yet.
@@ -141,6 +166,8 @@ pub(crate) enum KeyKind {
     Wireguard,
     /// A zone's identity.
     Zone,
+    /// A mesh authority.
+    Authority,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,8 @@
 //! What each command does: ask or read, make a view of it, show it.
 
+mod mesh;
+mod trust;
+
 use std::io::{self, Read as _, Write};
 use std::path::Path;
 use std::time::SystemTime;
@@ -36,6 +39,9 @@ pub(crate) fn run(arguments: Arguments, out: &mut impl Write) -> Result<Exit, Fa
         Command::Peers => peers(socket, output, out),
         Command::Superlink { verb: ListVerb::List } => superlinks(socket, output, out),
         Command::Registry { verb: ListVerb::List } => records(socket, output, out),
+        Command::Mesh { verb } => mesh::mesh(socket, verb, output, out),
+        Command::Zone { verb } => mesh::zone(socket, verb, output, out),
+        Command::Trust { verb } => trust::trust(socket, verb, output, out),
         Command::Cert { verb: CertVerb::Show { file: None } } => certificates(socket, output, out),
         Command::Cert { verb: CertVerb::Show { file: Some(file) } } => {
             output.show(&pem_file(&file)?, out)?;

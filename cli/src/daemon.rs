@@ -11,6 +11,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 use zonemesh_api::clients::{ConnectError, admin};
 use zonemesh_api::v1::admin_client::AdminClient;
+use zonemesh_api::v1::mesh_client::MeshClient;
 
 use crate::failure::{Exit, Failure};
 
@@ -22,21 +23,75 @@ pub(crate) fn ask<T>(
     socket: &Path,
     question: impl AsyncFnOnce(AdminClient<Channel>) -> Result<T, Status>,
 ) -> Result<T, Failure> {
+    run(async {
+        let client = connected(socket, admin::connect(socket)).await?;
+        let answer = tokio::time::timeout(PATIENCE, question(client)).await;
+        answer.map_err(|elapsed| silent(socket, elapsed))?.map_err(refused)
+    })
+}
+
+/// Has the daemon at `socket` change the mesh.
+pub(crate) fn change<T>(
+    socket: &Path,
+    question: impl AsyncFnOnce(MeshClient<Channel>) -> Result<T, Status>,
+) -> Result<T, Failure> {
+    run(async {
+        let client = connected(socket, admin::connect_mesh(socket)).await?;
+        let answer = tokio::time::timeout(PATIENCE, question(client)).await;
+        answer.map_err(|elapsed| silent(socket, elapsed))?.map_err(unchanged)
+    })
+}
+
+/// Has the daemon at `socket` change the mesh, for as long as it takes.
+pub(crate) fn follow<T>(
+    socket: &Path,
+    question: impl AsyncFnOnce(MeshClient<Channel>) -> Result<T, Followed>,
+) -> Result<T, Failure> {
+    run(async {
+        let client = connected(socket, admin::connect_mesh(socket)).await?;
+        question(client).await.map_err(|end| match end {
+            Followed::Refused(status) => unchanged(status),
+            Followed::Output(error) => Failure::from(error),
+        })
+    })
+}
+
+/// What ends a conversation with the daemon.
+pub(crate) enum Followed {
+    /// The daemon says no.
+    Refused(Status),
+    /// Nobody reads what is printed.
+    Output(io::Error),
+}
+
+impl From<Status> for Followed {
+    fn from(status: Status) -> Self {
+        Self::Refused(status)
+    }
+}
+
+impl From<io::Error> for Followed {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the async runtime")
         .map_err(|error| Failure::new(Exit::Negative, error))?;
-    runtime.block_on(async {
-        let client = tokio::time::timeout(PATIENCE, admin::connect(socket))
-            .await
-            .map_err(|elapsed| silent(socket, elapsed))?
-            .map_err(|error| no_connection(socket, error))?;
-        tokio::time::timeout(PATIENCE, question(client))
-            .await
-            .map_err(|elapsed| silent(socket, elapsed))?
-            .map_err(refused)
-    })
+    runtime.block_on(work)
+}
+
+async fn connected<C>(
+    socket: &Path,
+    connection: impl Future<Output = Result<C, ConnectError>>,
+) -> Result<C, Failure> {
+    let connection = tokio::time::timeout(PATIENCE, connection).await;
+    let connection = connection.map_err(|elapsed| silent(socket, elapsed))?;
+    connection.map_err(|error| no_connection(socket, error))
 }
 
 /// The message without its envelope.
@@ -73,4 +128,22 @@ fn refused(status: Status) -> Failure {
     };
     let message = format!("the daemon refused the question: {}", status.message());
     Failure::new(exit, anyhow::Error::new(status).context(message)).next(next)
+}
+
+/// Of a change the daemon says itself what is wrong and what to do.
+fn unchanged(status: Status) -> Failure {
+    let exit = match status.code() {
+        Code::InvalidArgument => Exit::Usage,
+        Code::NotFound => Exit::Negative,
+        Code::AlreadyExists | Code::FailedPrecondition => Exit::Policy,
+        Code::Unauthenticated => Exit::Trust,
+        Code::Unavailable | Code::ResourceExhausted => Exit::Network,
+        _ => return refused(status),
+    };
+    let next = match status.code() {
+        Code::Unauthenticated => "ask who has invited this zone for a new invitation",
+        Code::Unavailable | Code::ResourceExhausted => "zonemesh status, then try again",
+        _ => "zonemesh zone list",
+    };
+    Failure::message(exit, status.message().to_owned()).next(next)
 }

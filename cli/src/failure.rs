@@ -17,8 +17,10 @@ pub(crate) enum Exit {
     Usage = 2,
     /// No daemon at the socket.
     Unreachable = 3,
-    /// A certificate cannot be used.
+    /// A certificate, an invitation or a trust item cannot be used.
     Trust = 4,
+    /// Another gateway cannot be reached.
+    Network = 5,
     /// A permission is missing, or something is not overwritten.
     Policy = 6,
     /// A configuration or key file is not valid.

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 use zonemesh_core::key::{WireGuardPrivateKey, ZoneIdentity};
+use zonemesh_core::membership::AuthorityIdentity;
 
 use crate::arguments::{Generate, KeyKind};
 use crate::failure::{Exit, Failure, OrExit as _};
@@ -34,6 +35,12 @@ pub(crate) fn generate(what: &Generate) -> Result<Made, Failure> {
             let public_key = identity.public_key().to_string();
             Ok(Made::Key(KeyView::new(KeyKind::Zone, public_key, out)))
         }
+        Generate::Authority { out } => {
+            let identity = AuthorityIdentity::from_seed(&*random()?);
+            secret_file::create(out, &identity.to_base64())?;
+            let public_key = identity.public_key().to_string();
+            Ok(Made::Key(KeyView::new(KeyKind::Authority, public_key, out)))
+        }
         Generate::Token { out } => {
             // Base64url and not hexadecimal: so a token is never taken for its SHA-256.
             let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(*random()?));
@@ -53,8 +60,10 @@ pub(crate) fn public(file: &Path, kind: Option<KeyKind>) -> Result<KeyView, Fail
         None => {
             let message =
                 format!("the name of {} does not tell what kind of key it holds", file.display());
-            let next =
-                format!("zonemesh key public {} --kind wireguard, or --kind zone", file.display());
+            let next = format!(
+                "zonemesh key public {} --kind wireguard, or --kind zone, or --kind authority",
+                file.display()
+            );
             return Err(Failure::message(Exit::Usage, message).next(next));
         }
     };
@@ -64,6 +73,9 @@ pub(crate) fn public(file: &Path, kind: Option<KeyKind>) -> Result<KeyView, Fail
             WireGuardPrivateKey::from_base64(&text).map(|key| key.public_key().to_string())
         }
         KeyKind::Zone => ZoneIdentity::from_base64(&text).map(|key| key.public_key().to_string()),
+        KeyKind::Authority => {
+            AuthorityIdentity::from_base64(&text).map(|key| key.public_key().to_string())
+        }
     };
     let public_key =
         public_key.or_exit(Exit::Configuration, || format!("{} holds no key", file.display()))?;
@@ -76,7 +88,8 @@ fn kind_by_name(file: &Path) -> Option<KeyKind> {
     if begins(&["wireguard", "wg"]) {
         Some(KeyKind::Wireguard)
     } else {
-        begins(&["zone"]).then_some(KeyKind::Zone)
+        let authority = begins(&["authority"]).then_some(KeyKind::Authority);
+        begins(&["zone"]).then_some(KeyKind::Zone).or(authority)
     }
 }
 
@@ -97,6 +110,7 @@ mod tests {
         assert_eq!(kind("/var/lib/zonemesh/wireguard.key"), Some(KeyKind::Wireguard));
         assert_eq!(kind("wg0.key"), Some(KeyKind::Wireguard));
         assert_eq!(kind("/x/Zone.key"), Some(KeyKind::Zone));
+        assert_eq!(kind("authority-2.key"), Some(KeyKind::Authority));
         assert_eq!(kind("/zone/private.key"), None);
         assert_eq!(kind("/"), None);
     }

@@ -44,6 +44,29 @@ pub(crate) fn span(duration: Duration) -> String {
     words.join(" ")
 }
 
+/// `90s`, `30m`, `24h`, `7d`.
+pub(crate) fn duration(text: &str) -> Result<Duration, DurationError> {
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3_600,
+        Some('d') => 86_400,
+        _ => return Err(DurationError),
+    };
+    let digits = &text[..text.len() - 1];
+    let plain = !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit());
+    let count: u32 = digits.parse().ok().filter(|_| plain).ok_or(DurationError)?;
+    match count {
+        0 => Err(DurationError),
+        _ => Ok(Duration::from_secs(u64::from(count) * unit)),
+    }
+}
+
+/// A text is no length of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a time is a number and s, m, h or d, like 24h")]
+pub(crate) struct DurationError;
+
 /// `999 B`, `1.2 KiB`, `88 MiB`.
 pub(crate) fn bytes(count: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -102,6 +125,15 @@ mod tests {
         let texts = [0, 59, 60, 61, 3_600, 3_661, 90_061, 1_000_000_000]
             .map(|seconds| span(Duration::from_secs(seconds)));
         assert_eq!(texts, ["0s", "59s", "1m", "1m 1s", "1h", "1h 1m", "1d 1h", "11574d 1h"]);
+    }
+
+    #[test]
+    fn a_duration_has_a_unit_and_is_never_nothing() {
+        let seconds = |text| duration(text).map(|time| time.as_secs());
+        assert_eq!(["90s", "30m", "24h", "7d"].map(seconds), [90, 1_800, 86_400, 604_800].map(Ok));
+        for text in ["", "24", "h", "0s", "-1h", "+1h", "1.5h", "1 h", "99999999999h", "1é"] {
+            assert_eq!(seconds(text), Err(DurationError), "{text:?}");
+        }
     }
 
     #[test]

@@ -14,22 +14,50 @@ const KEY_FILE_MAX: u64 = 4096;
 
 /// Writes a new file with mode 0600 and one line of text; an existing file is never touched.
 pub(crate) fn create(path: &Path, line: &str) -> Result<(), Failure> {
-    let mut options = OpenOptions::new();
-    let opened = options.write(true).create_new(true).mode(0o600).open(path);
-    let mut file = match opened {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let message = format!("{} is there already and is not overwritten", path.display());
-            return Err(Failure::message(Exit::Policy, message).next("name another file"));
+    Reserved::new(path)?.write(line)
+}
+
+/// A new, empty file, made before the secret that it will hold: so that no secret is made in vain.
+/// It goes away again unless it is written.
+pub(crate) struct Reserved<'a> {
+    path: &'a Path,
+    file: File,
+    written: bool,
+}
+
+impl<'a> Reserved<'a> {
+    /// Makes the file; an existing one is never touched.
+    pub(crate) fn new(path: &'a Path) -> Result<Self, Failure> {
+        let mut options = OpenOptions::new();
+        let opened = options.write(true).create_new(true).mode(0o600).open(path);
+        match opened {
+            Ok(file) => Ok(Self { path, file, written: false }),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let message = format!("{} is there already and is not overwritten", path.display());
+                Err(Failure::message(Exit::Policy, message).next("name another file"))
+            }
+            Err(error) => Err(error)
+                .or_exit(Exit::Configuration, || format!("cannot make {}", path.display())),
         }
-        Err(error) => {
-            return Err(error)
-                .or_exit(Exit::Configuration, || format!("cannot make {}", path.display()));
+    }
+
+    /// Writes one line of text.
+    pub(crate) fn write(mut self, line: &str) -> Result<(), Failure> {
+        let text = Zeroizing::new(format!("{line}\n"));
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_all());
+        written.or_exit(Exit::Configuration, || format!("cannot write {}", self.path.display()))?;
+        self.written = true;
+        Ok(())
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if !self.written {
+            // What is left behind then is an empty file.
+            let _removed_or_not = std::fs::remove_file(self.path);
         }
-    };
-    let text = Zeroizing::new(format!("{line}\n"));
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-    written.or_exit(Exit::Configuration, || format!("cannot write {}", path.display()))
+    }
 }
 
 /// Reads a small text file.
@@ -60,6 +88,14 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(create(&path, "second").unwrap_err().exit, Exit::Policy);
         assert_eq!(*read(&path).unwrap(), "first\n");
+    }
+
+    #[test]
+    fn a_file_that_was_reserved_in_vain_is_not_left_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("invitation");
+        drop(Reserved::new(&path).unwrap());
+        assert!(!path.exists());
     }
 
     #[test]

@@ -22,6 +22,7 @@ impl KeyView {
         let kind = match kind {
             KeyKind::Wireguard => "wireguard",
             KeyKind::Zone => "zone",
+            KeyKind::Authority => "authority",
         };
         Self { schema: "zonemesh/key/v1", kind, public_key, file: file.display().to_string() }
     }

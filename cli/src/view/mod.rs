@@ -5,12 +5,15 @@
 
 pub(crate) mod certificates;
 pub(crate) mod config_check;
+pub(crate) mod items;
 pub(crate) mod key;
+pub(crate) mod mesh;
 pub(crate) mod peers;
 pub(crate) mod records;
 pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod superlinks;
+pub(crate) mod zones;
 
 use std::collections::BTreeMap;
 

@@ -10,12 +10,15 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 use zonemesh_api::v1::admin_server::{Admin, AdminServer};
+use zonemesh_api::v1::mesh_server::MeshServer;
 use zonemesh_api::v1::{
     CaView, CertificateKind, CertificateView, CertificatesReply, CertificatesRequest, Counter,
     FederationSummary, FlowerTransport, PeerState, PeerView, PeersReply, PeersRequest, Readiness,
     RecordView, RecordsReply, RecordsRequest, RegistryView, StatusReply, StatusRequest,
     StreamState, SuperLinkView, SuperLinksReply, SuperLinksRequest, TunnelView,
 };
+
+use crate::mesh_service::Members;
 
 pub(crate) const PEM: &str = include_str!("../superlink.pem");
 /// 2027-01-15T08:00:00Z.
@@ -48,6 +51,7 @@ impl Daemon {
         tasks.spawn_on(
             Server::builder()
                 .add_service(service)
+                .add_service(MeshServer::new(Members))
                 .serve_with_incoming(UnixListenerStream::new(listener)),
             runtime.handle(),
         );

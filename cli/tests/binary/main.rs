@@ -4,6 +4,8 @@ mod answers;
 mod daemon;
 mod exit_codes;
 mod keys;
+mod mesh;
+mod mesh_service;
 mod state;
 
 use std::path::Path;

@@ -174,6 +174,16 @@ fn every_outcome_of_a_record_is_listed() {
 }
 
 #[test]
+fn every_outcome_of_a_trust_item_is_listed() {
+    let text = source("crates/core/src/membership/outcome.rs");
+    let refused = literals(&text).filter(|word| text.contains(&format!("=> \"{word}\"")));
+    let mut expected: BTreeSet<String> = refused.map(str::to_owned).collect();
+    assert_eq!(expected.len(), 7, "the outcomes were not found: {expected:?}");
+    expected.extend(["stored".to_owned(), "known".to_owned()]);
+    assert_eq!(names("## Trust items taken and refused"), expected);
+}
+
+#[test]
 fn every_port_of_the_configuration_stands_in_the_list_of_ports() {
     let text = reference();
     let ports = section(&text, "## Ports");

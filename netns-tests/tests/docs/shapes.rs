@@ -37,7 +37,7 @@ fn documented(schema: &str) -> BTreeMap<String, String> {
 }
 
 fn golden(name: &str) -> BTreeMap<String, String> {
-    let text = read("cli/tests/binary/answers.rs");
+    let text = read("cli/tests/binary/answers.rs") + &read("cli/tests/binary/mesh.rs");
     keys(between(&text, &format!("const {name}: &str = \"\n"), "\";"))
 }
 
@@ -56,6 +56,13 @@ fn the_documented_shapes_are_the_golden_ones() {
         ("zonemesh/superlinks/v1", "SUPERLINKS"),
         ("zonemesh/records/v1", "RECORDS"),
         ("zonemesh/certificates/v1", "CERTIFICATES"),
+        ("zonemesh/mesh/v1", "MESH"),
+        ("zonemesh/zones/v1", "ZONES"),
+        ("zonemesh/invitation/v1", "INVITED"),
+        ("zonemesh/join/v1", "JOINED"),
+        ("zonemesh/blocked/v1", "BLOCKED"),
+        ("zonemesh/trust/v1", "TRUST"),
+        ("zonemesh/trust-items/v1", "TRUST_ITEMS"),
     ] {
         agree(schema, &documented(schema), &golden(name));
     }

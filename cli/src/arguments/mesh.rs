@@ -1,0 +1,126 @@
+//! The commands about who belongs to a mesh.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use crate::quantity;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MeshVerb {
+    /// Make a managed mesh of this gateway's zone, with an authority key of its own.
+    Init(Init),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// A further authority's public key, as `zonemesh key generate authority` prints it.
+    #[arg(long = "authority", value_name = "KEY")]
+    pub(crate) authorities: Vec<String>,
+    /// How many authorities must sign a grant or a revocation, the first grants too.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub(crate) threshold: u32,
+    /// Grant the zones that are written in this gateway's configuration too.
+    #[arg(long)]
+    pub(crate) grant_configured: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ZoneVerb {
+    /// The zones of the mesh. Exits with 1 if grants contradict each other.
+    List,
+    /// Invite a zone: writes one line, to be given to its engineer or into its CONTEXT. It is secret.
+    Invite(Invite),
+    /// Join the mesh that an invitation is for.
+    Join {
+        /// The invitation, or - for standard input.
+        file: PathBuf,
+    },
+    /// Sign the grant of a zone that has redeemed its invitation and waits.
+    Approve {
+        /// The zone's exact name.
+        name: String,
+        /// A new file for the grant, if other authorities must sign it too.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Put a zone's key out of the whole mesh, for ever. Its tunnels end at once, everywhere.
+    Revoke {
+        /// The zone's exact name.
+        name: String,
+        /// The name again, instead of typing it when asked.
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
+        /// Why, for people.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+        /// A new file for the revocation, if other authorities must sign it too.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Have nothing to do with a zone, at this gateway only, at once.
+    Block {
+        /// The zone's exact name.
+        name: String,
+    },
+    /// Let a blocked zone in again.
+    Unblock {
+        /// The zone's exact name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Invite {
+    /// The new zone's name.
+    pub(crate) name: String,
+    /// A subnet of that zone. Again for each.
+    #[arg(long = "prefix", value_name = "PREFIX", required = true)]
+    pub(crate) prefixes: Vec<ipnet::IpNet>,
+    /// Its gateway's address inside the tunnels; without it the next free one.
+    #[arg(long = "tunnel-ip", value_name = "IP")]
+    pub(crate) tunnel_ips: Vec<IpAddr>,
+    /// How long the invitation holds: 90s, 30m, 24h, 7d.
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = quantity::duration)]
+    pub(crate) valid_for: Duration,
+    /// The new file, for its owner only. It must not be there yet.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrustVerb {
+    /// Write trust items into a file: all that are held, or the grant that a zone waits for.
+    Export {
+        /// Only the grant of this zone, which has redeemed its invitation.
+        #[arg(long, value_name = "ZONE")]
+        pending: Option<String>,
+        /// The new file. It must not be there yet.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Say what is in a file of trust items. Needs no daemon.
+    Show {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Sign the grants and revocations of a file with an authority key. Needs no daemon. Look at them
+    /// first.
+    Sign {
+        /// The file.
+        file: PathBuf,
+        /// The authority's key file.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The new file for the signed items. It must not be there yet.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Give the items of a file to this gateway, which passes on what is valid.
+    Import {
+        /// The file.
+        file: PathBuf,
+    },
+}

@@ -1,0 +1,180 @@
+//! What the commands about the mesh's members do.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+use zonemesh_api::v1::{
+    MeshInitRequest, TrustReply, ZoneApproveRequest, ZoneBlockRequest, ZoneInviteRequest,
+    ZoneJoinRequest, ZoneListRequest, ZoneRevokeRequest,
+};
+
+use super::trust;
+use crate::arguments::{Format, Init, Invite, MeshVerb, ZoneVerb};
+use crate::daemon::{Followed, body, change, follow};
+use crate::failure::{Exit, Failure, OrExit as _};
+use crate::output::Output;
+use crate::secret_file::{self, Reserved};
+use crate::table::plain;
+use crate::view::mesh::{BlockView, InvitationView, JoinView, MeshView, TrustView};
+use crate::view::zones::ZonesView;
+
+/// An invitation has a few kilobytes.
+const INVITATION_MAX: u64 = 64 << 10;
+
+pub(super) fn mesh(
+    socket: &Path,
+    verb: MeshVerb,
+    output: Output,
+    out: &mut impl Write,
+) -> Result<Exit, Failure> {
+    let MeshVerb::Init(Init { authorities, threshold, grant_configured }) = verb;
+    let request = MeshInitRequest { authority_keys: authorities, threshold, grant_configured };
+    let reply = change(socket, async |mut mesh| mesh.mesh_init(request).await.map(body))?;
+    output.show(&MeshView::from(reply), out)?;
+    Ok(Exit::Ok)
+}
+
+pub(super) fn zone(
+    socket: &Path,
+    verb: ZoneVerb,
+    output: Output,
+    out: &mut impl Write,
+) -> Result<Exit, Failure> {
+    match verb {
+        ZoneVerb::List => list(socket, output, out),
+        ZoneVerb::Invite(invite) => {
+            output.show(&invitation(socket, &invite)?, out)?;
+            Ok(Exit::Ok)
+        }
+        ZoneVerb::Join { file } => join(socket, &file, output, out),
+        ZoneVerb::Approve { name, out: file } => {
+            let request = ZoneApproveRequest { zone: name };
+            trusted(file.as_deref(), output, out, || {
+                change(socket, async |mut mesh| mesh.zone_approve(request).await.map(body))
+            })
+        }
+        ZoneVerb::Revoke { name, confirm, reason, out: file } => {
+            confirmed(&name, confirm)?;
+            let request = ZoneRevokeRequest { zone: name, reason };
+            trusted(file.as_deref(), output, out, || {
+                change(socket, async |mut mesh| mesh.zone_revoke(request).await.map(body))
+            })
+        }
+        ZoneVerb::Block { name } => block(socket, (name, true), output, out),
+        ZoneVerb::Unblock { name } => block(socket, (name, false), output, out),
+    }
+}
+
+fn list(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+    let question = ZoneListRequest {};
+    let reply = change(socket, async |mut mesh| mesh.zone_list(question).await.map(body))?;
+    let view = ZonesView::from(reply);
+    output.show(&view, out)?;
+    Ok(if view.is_contradictory() { Exit::Negative } else { Exit::Ok })
+}
+
+fn invitation(socket: &Path, invite: &Invite) -> Result<InvitationView, Failure> {
+    let file = Reserved::new(&invite.out)?;
+    let request = ZoneInviteRequest {
+        zone: invite.name.clone(),
+        prefixes: invite.prefixes.iter().map(ToString::to_string).collect(),
+        tunnel_ips: invite.tunnel_ips.iter().map(ToString::to_string).collect(),
+        valid_for_ms: u64::try_from(invite.valid_for.as_millis()).unwrap_or(u64::MAX),
+    };
+    let reply = change(socket, async |mut mesh| mesh.zone_invite(request).await.map(body))?;
+    let secret = Zeroizing::new(reply.invitation);
+    file.write(&secret)?;
+    let granted = (reply.tunnel_ips, reply.expires_at_unix_ms);
+    Ok(InvitationView::new(&invite.name, granted, &invite.out))
+}
+
+fn join(socket: &Path, file: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+    let invitation = one_line(file)?.trim().to_owned();
+    let shown = output.format == Format::Table;
+    let steps = follow(socket, async |mut mesh| {
+        let mut progress = mesh.zone_join(ZoneJoinRequest { invitation }).await?.into_inner();
+        let mut steps = JoinView::default();
+        while let Some(step) = progress.message().await.map_err(Followed::Refused)? {
+            if shown {
+                writeln!(out, "{}", plain(&step.step))?;
+                out.flush()?;
+            }
+            steps.take(step);
+        }
+        Ok(steps)
+    })?;
+    if !shown {
+        output.show(&steps, out)?;
+    }
+    if steps.is_done() {
+        return Ok(Exit::Ok);
+    }
+    let message = "the daemon stopped before this zone was a member".to_owned();
+    Err(Failure::message(Exit::Negative, message).next("journalctl -u zonemeshd -n 50"))
+}
+
+fn one_line(file: &Path) -> Result<Zeroizing<String>, Failure> {
+    if file != Path::new("-") {
+        return secret_file::read_up_to(file, INVITATION_MAX);
+    }
+    let mut text = Zeroizing::new(String::new());
+    let read = io::stdin().lock().take(INVITATION_MAX).read_to_string(&mut text);
+    read.or_exit(Exit::Configuration, || "cannot read standard input".to_owned())?;
+    Ok(text)
+}
+
+/// A change of trust. What still lacks signatures goes into `file`, or is shown.
+fn trusted(
+    file: Option<&Path>,
+    output: Output,
+    out: &mut impl Write,
+    change: impl FnOnce() -> Result<TrustReply, Failure>,
+) -> Result<Exit, Failure> {
+    let reserved = file.map(Reserved::new).transpose()?;
+    let reply = change()?;
+    let unfinished = (!reply.unfinished.is_empty()).then(|| trust::line(&reply.unfinished));
+    if let (Some(reserved), Some(line)) = (reserved, &unfinished) {
+        reserved.write(line)?;
+    }
+    let view = TrustView::new(reply, unfinished.map(|line| (line, file)));
+    output.show(&view, out)?;
+    Ok(if view.is_complete() { Exit::Ok } else { Exit::Negative })
+}
+
+/// To revoke is for ever: the name has to be written twice.
+fn confirmed(name: &str, confirm: Option<String>) -> Result<(), Failure> {
+    let typed = match confirm {
+        Some(typed) => typed,
+        None if io::stdin().is_terminal() => {
+            let mut err = io::stderr().lock();
+            write!(err, "This puts {name} out of the mesh for ever. Type its name to go on: ")?;
+            err.flush()?;
+            let mut line = String::new();
+            io::stdin().lock().read_line(&mut line)?;
+            line.trim().to_owned()
+        }
+        None => {
+            let message = format!("to revoke {name} is for ever and must be confirmed");
+            let next = format!("zonemesh zone revoke {name} --confirm {name}");
+            return Err(Failure::message(Exit::Usage, message).next(next));
+        }
+    };
+    if typed == name {
+        return Ok(());
+    }
+    let message = format!("{typed:?} is not {name:?}: nothing was revoked");
+    Err(Failure::message(Exit::Usage, message).next("zonemesh zone list"))
+}
+
+fn block(
+    socket: &Path,
+    (zone, blocked): (String, bool),
+    output: Output,
+    out: &mut impl Write,
+) -> Result<Exit, Failure> {
+    let request = ZoneBlockRequest { zone, blocked };
+    let reply = change(socket, async |mut mesh| mesh.zone_block(request).await.map(body))?;
+    output.show(&BlockView::from(reply), out)?;
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,119 @@
+//! Trust items as files: for authorities whose keys lie offline.
+//!
+//! A file has one line of base64 for each item. Nothing in it is secret, and nothing is believed
+//! because it stands there: every gateway checks the signatures itself.
+
+use std::io::Write;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zonemesh_api::v1::{TrustExportRequest, TrustImportRequest};
+use zonemesh_core::membership::{AuthorityIdentity, ItemError, SignedTrustItem, TrustKind};
+
+use crate::arguments::TrustVerb;
+use crate::daemon::{body, change};
+use crate::failure::{Exit, Failure, OrExit as _};
+use crate::output::Output;
+use crate::secret_file::{self, Reserved};
+use crate::view::items::ItemsView;
+use crate::view::mesh::TrustView;
+
+/// As much as a gateway holds, in base64.
+const FILE_MAX: u64 = 32 << 20;
+
+/// Why a line is no trust item.
+#[derive(Debug, thiserror::Error)]
+enum LineError {
+    #[error("line {0} is not base64")]
+    Base64(usize, #[source] base64::DecodeError),
+    #[error("line {0} is no trust item")]
+    Item(usize, #[source] ItemError),
+    #[error("there is no trust item in it")]
+    Nothing,
+}
+
+pub(super) fn trust(
+    socket: &Path,
+    verb: TrustVerb,
+    output: Output,
+    out: &mut impl Write,
+) -> Result<Exit, Failure> {
+    match verb {
+        TrustVerb::Export { pending, out: file } => {
+            output.show(&export(socket, pending, &file)?, out)?;
+        }
+        TrustVerb::Show { file } => output.show(&ItemsView::new(&read(&file)?, None)?, out)?,
+        TrustVerb::Sign { file, key, out: signed } => {
+            output.show(&sign(&file, &key, &signed)?, out)?;
+        }
+        TrustVerb::Import { file } => return import(socket, &file, output, out),
+    }
+    Ok(Exit::Ok)
+}
+
+fn export(socket: &Path, pending: Option<String>, file: &Path) -> Result<ItemsView, Failure> {
+    let reserved = Reserved::new(file)?;
+    let request = TrustExportRequest { pending_zone: pending.unwrap_or_default() };
+    let reply = change(socket, async |mut mesh| mesh.trust_export(request).await.map(body))?;
+    let items = reply.items.iter().map(|item| SignedTrustItem::from_file_bytes(item));
+    let items: Vec<_> = items
+        .collect::<Result<_, _>>()
+        .or_exit(Exit::VersionSkew, || "the daemon answered with no trust item".to_owned())?;
+    reserved.write(&lines(&items))?;
+    ItemsView::new(&items, Some(file))
+}
+
+fn sign(file: &Path, key: &Path, out: &Path) -> Result<ItemsView, Failure> {
+    let mut items = read(file)?;
+    let identity = AuthorityIdentity::from_base64(&secret_file::read(key)?)
+        .or_exit(Exit::Configuration, || format!("{} holds no key", key.display()))?;
+    let reserved = Reserved::new(out)?;
+    // Who may sign is not changed by the way.
+    let signable = items.iter_mut().filter(|item| item.kind() != TrustKind::AuthoritySet);
+    signable.for_each(|item| item.sign(&identity));
+    // An item that cannot be read is not signed: `ItemsView` has decoded each.
+    let view = ItemsView::new(&items, Some(out))?;
+    reserved.write(&lines(&items))?;
+    Ok(view)
+}
+
+fn import(
+    socket: &Path,
+    file: &Path,
+    output: Output,
+    out: &mut impl Write,
+) -> Result<Exit, Failure> {
+    let items = read(file)?.iter().map(SignedTrustItem::to_file_bytes).collect();
+    let request = TrustImportRequest { items };
+    let reply = change(socket, async |mut mesh| mesh.trust_import(request).await.map(body))?;
+    let view = TrustView::new(reply, None);
+    output.show(&view, out)?;
+    Ok(if view.has_refusals() { Exit::Trust } else { Exit::Ok })
+}
+
+/// The line of an item in its stored form.
+pub(super) fn line(stored: &[u8]) -> String {
+    STANDARD.encode(stored)
+}
+
+fn lines(items: &[SignedTrustItem]) -> String {
+    let lines: Vec<String> = items.iter().map(|item| line(&item.to_file_bytes())).collect();
+    lines.join("\n")
+}
+
+fn read(file: &Path) -> Result<Vec<SignedTrustItem>, Failure> {
+    let text = secret_file::read_up_to(file, FILE_MAX)?;
+    items(&text).or_exit(Exit::Trust, || file.display().to_string())
+}
+
+fn items(text: &str) -> Result<Vec<SignedTrustItem>, LineError> {
+    let filled = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let item = |(number, line): (usize, &str)| {
+        let bytes = STANDARD.decode(line.trim());
+        let bytes = bytes.map_err(|error| LineError::Base64(number, error))?;
+        SignedTrustItem::from_file_bytes(&bytes).map_err(|error| LineError::Item(number, error))
+    };
+    let items: Vec<_> = filled.map(item).collect::<Result<_, _>>()?;
+    if items.is_empty() { Err(LineError::Nothing) } else { Ok(items) }
+}

@@ -1,0 +1,123 @@
+//! `zonemesh trust show`: what a file of trust items says, for those who sign it.
+
+use std::path::Path;
+
+use serde::Serialize;
+use zonemesh_core::membership::{SignedTrustItem, TrustItem};
+
+use super::Moment;
+use crate::failure::{Exit, Failure, OrExit as _};
+use crate::output::{Page, View};
+use crate::table::Table;
+
+/// The items of a file.
+#[derive(Debug, Serialize)]
+pub(crate) struct ItemsView {
+    schema: &'static str,
+    file: Option<String>,
+    items: Vec<Item>,
+}
+
+/// One item.
+#[derive(Debug, Serialize)]
+struct Item {
+    kind: &'static str,
+    zone: Option<String>,
+    zone_key: Option<String>,
+    prefixes: Vec<String>,
+    tunnel_addresses: Vec<String>,
+    authority_keys: Vec<String>,
+    threshold: Option<u32>,
+    number: u64,
+    issued_at: Moment,
+    reason: Option<String>,
+    signed_by: Vec<String>,
+    signatures_hold: bool,
+}
+
+impl ItemsView {
+    /// Describes the items; `file` is the one that they were written into.
+    pub(crate) fn new(items: &[SignedTrustItem], file: Option<&Path>) -> Result<Self, Failure> {
+        let items: Result<Vec<_>, _> = items.iter().map(item).collect();
+        let items = items.or_exit(Exit::Trust, || "a trust item cannot be read".to_owned())?;
+        let file = file.map(|file| file.display().to_string());
+        Ok(Self { schema: "zonemesh/trust-items/v1", file, items })
+    }
+}
+
+fn texts<T: ToString>(of: impl IntoIterator<Item = T>) -> Vec<String> {
+    of.into_iter().map(|one| one.to_string()).collect()
+}
+
+fn item(signed: &SignedTrustItem) -> Result<Item, zonemesh_core::membership::ItemError> {
+    let empty = Item {
+        kind: signed.kind().as_str(),
+        zone: None,
+        zone_key: None,
+        prefixes: Vec::new(),
+        tunnel_addresses: Vec::new(),
+        authority_keys: Vec::new(),
+        threshold: None,
+        number: 0,
+        issued_at: Moment::from(0),
+        reason: None,
+        signed_by: texts(signed.signatures().iter().map(|signature| signature.key)),
+        signatures_hold: signed.signers().is_some(),
+    };
+    Ok(match signed.decode()? {
+        TrustItem::Grant(grant) => Item {
+            zone: Some(grant.zone.to_string()),
+            zone_key: Some(grant.zone_key.to_string()),
+            prefixes: texts(&grant.prefixes),
+            tunnel_addresses: texts(&grant.tunnel_ips),
+            number: grant.serial,
+            issued_at: Moment(grant.issued_at),
+            ..empty
+        },
+        TrustItem::Revocation(revocation) => Item {
+            zone: Some(revocation.zone.to_string()),
+            zone_key: Some(revocation.zone_key.to_string()),
+            number: revocation.serial,
+            issued_at: Moment(revocation.issued_at),
+            reason: super::known(revocation.reason),
+            ..empty
+        },
+        TrustItem::AuthoritySet(set) => Item {
+            authority_keys: texts(&set.keys),
+            threshold: Some(set.threshold),
+            number: set.epoch,
+            issued_at: Moment(set.issued_at),
+            ..empty
+        },
+    })
+}
+
+impl View for ItemsView {
+    fn text(&self, page: Page) -> String {
+        let mut table = Table::new(&["KIND", "NUMBER", "ZONE", "SAYS", "SIGNATURES"]);
+        for item in &self.items {
+            let says = [
+                item.zone_key.iter().cloned().collect::<Vec<_>>(),
+                item.prefixes.clone(),
+                item.tunnel_addresses.clone(),
+                item.threshold.iter().map(|least| format!("{least} must sign of")).collect(),
+                item.authority_keys.clone(),
+                item.reason.iter().cloned().collect(),
+            ];
+            let signatures = match (item.signed_by.len(), item.signatures_hold) {
+                (0, _) => "none".to_owned(),
+                (count, true) => count.to_string(),
+                (count, false) => format!("{count}, NOT VALID"),
+            };
+            table.row([
+                item.kind.to_owned(),
+                item.number.to_string(),
+                item.zone.clone().unwrap_or_default(),
+                says.concat().join(" "),
+                signatures,
+            ]);
+        }
+        let written = self.file.as_ref().map(|file| format!("written: {file}\n"));
+        table.text(page.header) + &written.unwrap_or_default()
+    }
+}

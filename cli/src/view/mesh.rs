@@ -1,0 +1,207 @@
+//! What changed in the mesh: `zonemesh mesh init`, `zone invite|join|approve|revoke|block`,
+//! `trust import`. An invitation's secret has no view.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+use zonemesh_api::v1::{MeshInitReply, TrustReply, ZoneBlockReply, ZoneJoinProgress};
+
+use super::{Moment, counted, counters};
+use crate::output::{Page, View};
+use crate::quantity;
+use crate::table::plain;
+
+/// A new managed mesh.
+#[derive(Debug, Serialize)]
+pub(crate) struct MeshView {
+    schema: &'static str,
+    mesh: String,
+    authority_key: String,
+    zones: Vec<String>,
+}
+
+impl From<MeshInitReply> for MeshView {
+    fn from(reply: MeshInitReply) -> Self {
+        let MeshInitReply { mesh, authority_key, zones } = reply;
+        Self { schema: "zonemesh/mesh/v1", mesh, authority_key, zones }
+    }
+}
+
+impl View for MeshView {
+    fn text(&self, _page: Page) -> String {
+        let zones = plain(&self.zones.join(", "));
+        let (zones, next) = match self.zones.is_empty() {
+            true => (
+                "none yet: other authorities must sign the first grants",
+                "zonemesh trust export --out FILE; then trust sign, trust import",
+            ),
+            false => (
+                zones.as_str(),
+                "zonemesh zone invite NAME --prefix PREFIX --out FILE; and keep a copy: zonemesh state backup FILE",
+            ),
+        };
+        let (mesh, key) = (plain(&self.mesh), plain(&self.authority_key));
+        format!("mesh       {mesh}\nauthority  {key}\nzones      {zones}\nnext: {next}\n")
+    }
+}
+
+/// An invitation that was written into a file.
+#[derive(Debug, Serialize)]
+pub(crate) struct InvitationView {
+    schema: &'static str,
+    zone: String,
+    tunnel_addresses: Vec<String>,
+    expires_at: Moment,
+    file: String,
+}
+
+impl InvitationView {
+    pub(crate) fn new(
+        zone: &str,
+        (tunnel_addresses, expires): (Vec<String>, u64),
+        file: &Path,
+    ) -> Self {
+        Self {
+            schema: "zonemesh/invitation/v1",
+            zone: zone.to_owned(),
+            tunnel_addresses,
+            expires_at: Moment::from(expires),
+            file: file.display().to_string(),
+        }
+    }
+}
+
+impl View for InvitationView {
+    fn text(&self, page: Page) -> String {
+        let left = self.expires_at.0.since(page.now);
+        format!(
+            "invited {} as {}: {}, good once and for {}\nnext: take it to the gateway of {0} by a way that nobody else reads, then there: zonemesh zone join FILE\n",
+            self.zone,
+            self.tunnel_addresses.join(", "),
+            self.file,
+            quantity::span(std::time::Duration::from_millis(left))
+        )
+    }
+}
+
+/// How a zone has joined.
+#[derive(Debug, Serialize)]
+pub(crate) struct JoinView {
+    schema: &'static str,
+    steps: Vec<String>,
+    done: bool,
+}
+
+impl Default for JoinView {
+    fn default() -> Self {
+        Self { schema: "zonemesh/join/v1", steps: Vec::new(), done: false }
+    }
+}
+
+impl JoinView {
+    pub(crate) fn take(&mut self, progress: ZoneJoinProgress) {
+        self.steps.push(progress.step);
+        self.done = progress.done;
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
+    }
+}
+
+impl View for JoinView {
+    fn text(&self, _page: Page) -> String {
+        self.steps.iter().map(|step| format!("{}\n", plain(step))).collect()
+    }
+}
+
+/// The zones that are blocked here.
+#[derive(Debug, Serialize)]
+pub(crate) struct BlockView {
+    schema: &'static str,
+    blocked: Vec<String>,
+}
+
+impl From<ZoneBlockReply> for BlockView {
+    fn from(reply: ZoneBlockReply) -> Self {
+        Self { schema: "zonemesh/blocked/v1", blocked: reply.blocked }
+    }
+}
+
+impl View for BlockView {
+    fn text(&self, _page: Page) -> String {
+        match self.blocked.is_empty() {
+            true => "no zone is blocked here\n".to_owned(),
+            false => format!("blocked here: {}\n", plain(&self.blocked.join(", "))),
+        }
+    }
+}
+
+/// What a change of trust has brought.
+#[derive(Debug, Serialize)]
+pub(crate) struct TrustView {
+    schema: &'static str,
+    stored: u32,
+    rejected: BTreeMap<String, u64>,
+    added: Vec<String>,
+    removed: Vec<String>,
+    signatures_missing: u32,
+    unfinished: Option<String>,
+    file: Option<String>,
+}
+
+impl TrustView {
+    /// `unfinished` is the line of an item that others must sign, and the file that it went into.
+    pub(crate) fn new(reply: TrustReply, unfinished: Option<(String, Option<&Path>)>) -> Self {
+        let (unfinished, file) = unfinished.unzip();
+        Self {
+            schema: "zonemesh/trust/v1",
+            stored: reply.stored,
+            rejected: counters(reply.rejected),
+            added: reply.added,
+            removed: reply.removed,
+            signatures_missing: reply.signatures_missing,
+            unfinished,
+            file: file.flatten().map(|file| file.display().to_string()),
+        }
+    }
+
+    /// True if nobody else has to sign.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.unfinished.is_none()
+    }
+
+    /// True if an item was refused.
+    pub(crate) fn has_refusals(&self) -> bool {
+        self.rejected.values().any(|count| *count > 0)
+    }
+}
+
+impl View for TrustView {
+    fn text(&self, _page: Page) -> String {
+        let mut lines = Vec::new();
+        let zones = |zones: &[String]| plain(&zones.join(", "));
+        if !self.added.is_empty() {
+            lines.push(format!("members now: {}", zones(&self.added)));
+        }
+        if !self.removed.is_empty() {
+            lines.push(format!("members no more: {}", zones(&self.removed)));
+        }
+        match (&self.unfinished, &self.file) {
+            (Some(_), Some(file)) => lines.push(format!(
+                "{} more signatures are needed, nothing has changed yet: {file}\nnext: zonemesh trust sign {file} --key KEY --out SIGNED, then zonemesh trust import SIGNED",
+                self.signatures_missing
+            )),
+            (Some(line), None) => lines.push(format!(
+                "{} more signatures are needed, nothing has changed yet; sign this line as a file (zonemesh trust sign):\n{line}",
+                self.signatures_missing
+            )),
+            (None, _) => lines.push(format!("new trust items: {}", self.stored)),
+        }
+        if self.has_refusals() {
+            lines.push(format!("refused: {}", counted(&self.rejected)));
+        }
+        lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+}

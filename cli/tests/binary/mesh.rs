@@ -1,0 +1,257 @@
+//! The commands about who belongs to a mesh: what they ask for, print, write and refuse.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use crate::answers::has_shape;
+use crate::daemon::{Daemon, Paris};
+use crate::mesh_service::INVITATION;
+use crate::{ask, stderr, stdout, zonemesh};
+
+fn tell(args: &[&str]) -> Output {
+    let daemon = Daemon::start(Paris::Up);
+    ask(&daemon.socket(), args)
+}
+
+fn code(args: &[&str]) -> Option<i32> {
+    tell(args).status.code()
+}
+
+fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).display().to_string()
+}
+
+#[test]
+fn a_founded_mesh_names_its_authority_and_what_to_do_next() {
+    let text = stdout(&tell(&["mesh", "init", "--grant-configured"]));
+    assert!(text.contains("zones      berlin, madrid, paris\n"), "{text}");
+    assert!(text.contains("authority  authority:guYS") && text.contains("next: zonemesh zone"));
+    assert_eq!(code(&["mesh", "init", "--threshold", "0"]), Some(2));
+}
+
+#[test]
+fn an_invitation_goes_into_a_private_file_and_is_never_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "rome.invitation");
+    let invite = ["zone", "invite", "rome", "--prefix", "10.10.13.0/24", "--out", &file];
+    let output = tell(&invite);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{INVITATION}\n"));
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(stdout(&output).starts_with("invited rome as 10.255.0.4: "), "{}", stdout(&output));
+    assert!(!stdout(&output).contains(INVITATION));
+    let again = tell(&invite);
+    assert_eq!(again.status.code(), Some(6));
+    assert!(stderr(&again).contains("is not overwritten"), "{}", stderr(&again));
+}
+
+#[test]
+fn a_refused_invitation_names_both_owners_and_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "greedy");
+    let output = tell(&["zone", "invite", "greedy", "--prefix", "10.10.10.0/24", "--out", &file]);
+    assert_eq!(output.status.code(), Some(6));
+    let said = stderr(&output);
+    assert!(said.contains("zone greedy") && said.contains("zone berlin's 10.10.10.0/24"), "{said}");
+    assert!(said.ends_with("next: zonemesh zone list\n"), "{said}");
+    assert!(!Path::new(&file).exists());
+    for wrong in [&["--prefix", "10.10.10.0"][..], &["--prefix", "x/1"], &["--valid-for", "1y"]] {
+        let args = [&["zone", "invite", "a", "--out", file.as_str()], wrong].concat();
+        assert_eq!(code(&args), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn joining_shows_each_step_also_from_standard_input() {
+    use std::io::Write as _;
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "invitation");
+    std::fs::write(&file, format!("{INVITATION}\n")).unwrap();
+    let output = tell(&["zone", "join", &file]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "redeemed\nthis zone is a member\n");
+    let daemon = Daemon::start(Paris::Up);
+    let mut command = zonemesh();
+    command.args(["zone", "join", "-"]).env("ZONEMESH_SOCKET", daemon.socket());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(INVITATION.as_bytes()).unwrap();
+    assert_eq!(child.wait_with_output().unwrap().stdout, output.stdout);
+    std::fs::write(&file, "something else").unwrap();
+    let refused = tell(&["zone", "join", &file]);
+    assert_eq!(refused.status.code(), Some(6));
+    assert!(stderr(&refused).contains("this is no invitation"), "{}", stderr(&refused));
+    assert!(!stderr(&refused).contains("something else"));
+}
+
+#[test]
+fn a_zone_is_revoked_only_when_its_name_is_written_twice() {
+    let unconfirmed = tell(&["zone", "revoke", "paris"]);
+    assert_eq!(unconfirmed.status.code(), Some(2));
+    assert!(stderr(&unconfirmed).contains("next: zonemesh zone revoke paris --confirm paris"));
+    assert_eq!(code(&["zone", "revoke", "paris", "--confirm", "pari"]), Some(2));
+    let output = tell(&["zone", "revoke", "paris", "--confirm", "paris", "--reason", "stolen"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "members no more: paris\nnew trust items: 1\n");
+    assert_eq!(code(&["zone", "revoke", "nowhere", "--confirm", "nowhere"]), Some(1));
+    assert_eq!(code(&["zone", "approve", "static"]), Some(6));
+}
+
+#[test]
+fn an_item_goes_to_an_offline_authority_and_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let [draft, key, signed] =
+        ["draft", "authority.key", "signed"].map(|name| path(folder.path(), name));
+    let revoked = tell(&["zone", "revoke", "offline", "--confirm", "offline", "--out", &draft]);
+    assert_eq!(revoked.status.code(), Some(1), "nothing has changed yet");
+    assert!(stdout(&revoked).contains("1 more signatures are needed"), "{}", stdout(&revoked));
+    let shown = stdout(&tell(&["trust", "show", &draft]));
+    assert!(shown.contains("revocation  7       paris  ed25519:guYS"), "{shown}");
+    assert!(shown.contains("stolen  none\n"), "{shown}");
+    let unsigned = tell(&["trust", "import", &draft]);
+    assert_eq!(unsigned.status.code(), Some(4));
+    assert!(stdout(&unsigned).contains("refused: not_authorised 1"));
+    let made = tell(&["key", "generate", "authority", "--out", &key]);
+    assert!(stdout(&made).starts_with("authority:"), "{}", stderr(&made));
+    let output = tell(&["trust", "sign", &draft, "--key", &key, "--out", &signed]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("stolen  1\n"), "{}", stdout(&output));
+    let imported = tell(&["trust", "import", &signed]);
+    assert_eq!(imported.status.code(), Some(0), "{}", stderr(&imported));
+    assert_eq!(code(&["trust", "export", "--out", &path(folder.path(), "all")]), Some(0));
+    assert_eq!(code(&["trust", "export", "--out", &signed]), Some(6));
+    std::fs::write(&draft, "bm8gaXRlbQ==\n").unwrap();
+    let output = tell(&["trust", "show", &draft]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(stderr(&output).contains("line 1 is no trust item"), "{}", stderr(&output));
+}
+
+#[test]
+fn without_a_file_an_unfinished_item_is_printed_and_not_lost() {
+    let text = stdout(&tell(&["zone", "approve", "offline"]));
+    let line = text.lines().last().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "draft");
+    std::fs::write(&file, line).unwrap();
+    assert_eq!(code(&["trust", "show", &file]), Some(0), "{text}");
+}
+
+#[test]
+fn a_block_is_told() {
+    assert_eq!(stdout(&tell(&["zone", "block", "paris"])), "blocked here: paris\n");
+    assert_eq!(stdout(&tell(&["zone", "unblock", "paris"])), "no zone is blocked here\n");
+}
+
+#[test]
+fn the_list_of_zones_shows_who_waits_and_what_contradicts() {
+    let output = tell(&["zone", "list"]);
+    assert_eq!(output.status.code(), Some(1), "grants contradict each other");
+    let text = stdout(&output);
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].ends_with("   2 of 2 authorities must sign"), "{text}");
+    assert!(lines[1].starts_with("ZONE            STATE    SINCE"), "{text}");
+    assert!(lines[2].starts_with("berlin (local)  member  "), "{text}");
+    assert!(lines[3].starts_with("paris           revoked"), "{text}");
+    assert!(lines[4].starts_with("rome            waits"), "{text}");
+    assert!(lines[5].starts_with("invited: oslo (for "), "{text}");
+    assert_eq!(lines[6], "! rome waits for approval   -> zonemesh zone approve rome");
+    assert!(lines[7].starts_with("! zone x is not admitted"), "{text}");
+}
+
+#[test]
+fn the_answers_keep_their_shapes() {
+    let folder = tempfile::tempdir().unwrap();
+    let [file, draft] = ["invitation", "draft"].map(|name| path(folder.path(), name));
+    let invite = ["zone", "invite", "rome", "--prefix", "10.10.13.0/24", "--out", &file];
+    for (args, schema, shape) in [
+        (&["mesh", "init"][..], "zonemesh/mesh/v1", MESH),
+        (&["zone", "list"], "zonemesh/zones/v1", ZONES),
+        (&invite, "zonemesh/invitation/v1", INVITED),
+        (&["zone", "join", &file], "zonemesh/join/v1", JOINED),
+        (&["zone", "block", "paris"], "zonemesh/blocked/v1", BLOCKED),
+        (&["zone", "approve", "offline"], "zonemesh/trust/v1", TRUST),
+        (&["trust", "export", "--out", &draft], "zonemesh/trust-items/v1", TRUST_ITEMS),
+    ] {
+        has_shape(&stdout(&tell(&[args, &["-o", "json"]].concat())), schema, shape);
+    }
+}
+
+const MESH: &str = "
+authority_key: string
+mesh: string
+schema: string
+zones: list
+";
+const ZONES: &str = "
+accepted: object
+  stored: number
+alarms: list
+authority_keys: list
+invitations: list
+  expires_at: string
+  zone: string
+mesh: string
+pending: list
+  prefixes: list
+  tunnel_addresses: list
+  zone: string
+  zone_key: string
+rejected: object
+  not_authorised: number
+schema: string
+threshold: number
+zones: list
+  issued_at: string
+  own: bool
+  prefixes: list
+  reason: null
+  serial: number
+  state: string
+  tunnel_addresses: list
+  zone: string
+  zone_key: string
+";
+const INVITED: &str = "
+expires_at: string
+file: string
+schema: string
+tunnel_addresses: list
+zone: string
+";
+const JOINED: &str = "
+done: bool
+schema: string
+steps: list
+";
+const BLOCKED: &str = "
+blocked: list
+schema: string
+";
+const TRUST: &str = "
+added: list
+file: null
+rejected: object
+removed: list
+schema: string
+signatures_missing: number
+stored: number
+unfinished: string
+";
+const TRUST_ITEMS: &str = "
+file: string
+items: list
+  authority_keys: list
+  issued_at: string
+  kind: string
+  number: number
+  prefixes: list
+  reason: string
+  signatures_hold: bool
+  signed_by: list
+  threshold: null
+  tunnel_addresses: list
+  zone: string
+  zone_key: string
+schema: string
+";

@@ -1,0 +1,190 @@
+//! The daemon's answers about its mesh's members: the same for ever, refusals by the zone's name.
+
+use std::pin::Pin;
+
+use tokio_stream::{Stream, iter};
+use tonic::{Request, Response, Status};
+use zonemesh_api::v1::mesh_server::Mesh;
+use zonemesh_api::v1::{
+    Counter, MeshInitReply, MeshInitRequest, OpenInvitation, PendingZone, TrustExportReply,
+    TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest, ZoneBlockReply,
+    ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest,
+    ZoneListReply, ZoneListRequest, ZoneRevokeRequest, ZoneState, ZoneView,
+};
+use zonemesh_core::membership::{Revocation, SignedTrustItem, TrustItem};
+use zonemesh_core::replication::MeshId;
+use zonemesh_core::time::UnixMillis;
+
+/// 2027-01-15T08:00:00Z.
+const NOW: u64 = 1_800_000_000_000;
+pub(crate) const INVITATION: &str = "c2VjcmV0IGludml0YXRpb24=";
+const ZONE_KEY: &str = "ed25519:guYSczKt7MsP7YCaVvhvSIJeKvzJ+ocK652ukz99+zc=";
+
+pub(crate) struct Members;
+
+/// A revocation that nobody has signed.
+pub(crate) fn draft() -> SignedTrustItem {
+    SignedTrustItem::unsigned(&TrustItem::Revocation(Revocation {
+        mesh: MeshId::new("ab".repeat(32)),
+        zone: "paris".parse().expect("a name"),
+        zone_key: ZONE_KEY.parse().expect("a key"),
+        serial: 7,
+        reason: "stolen".to_owned(),
+        issued_at: UnixMillis(NOW),
+    }))
+}
+
+fn texts(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn check(zone: &str) -> Result<(), Status> {
+    match zone {
+        "nowhere" => Err(Status::not_found("zone nowhere is not known in this mesh")),
+        "greedy" => Err(Status::already_exists(
+            "zone greedy cannot be granted 10.10.10.0/24: it overlaps zone berlin's 10.10.10.0/24",
+        )),
+        "static" => Err(Status::failed_precondition("the members are written by hand")),
+        _ => Ok(()),
+    }
+}
+
+fn changed(zone: &str) -> TrustReply {
+    let unfinished = if zone == "offline" { draft().to_file_bytes() } else { Vec::new() };
+    TrustReply {
+        stored: u32::from(unfinished.is_empty()),
+        removed: if unfinished.is_empty() { texts(&[zone]) } else { Vec::new() },
+        signatures_missing: u32::from(!unfinished.is_empty()),
+        unfinished,
+        ..TrustReply::default()
+    }
+}
+
+#[tonic::async_trait]
+impl Mesh for Members {
+    async fn mesh_init(
+        &self,
+        request: Request<MeshInitRequest>,
+    ) -> Result<Response<MeshInitReply>, Status> {
+        let zones = if request.into_inner().grant_configured { 3 } else { 1 };
+        Ok(Response::new(MeshInitReply {
+            mesh: "ab".repeat(32),
+            authority_key: "authority:guYSczKt7MsP7YCaVvhvSIJeKvzJ+ocK652ukz99+zc=".into(),
+            zones: texts(&["berlin", "madrid", "paris"][..zones]),
+        }))
+    }
+
+    async fn zone_invite(
+        &self,
+        request: Request<ZoneInviteRequest>,
+    ) -> Result<Response<ZoneInviteReply>, Status> {
+        let request = request.into_inner();
+        check(&request.zone)?;
+        Ok(Response::new(ZoneInviteReply {
+            invitation: INVITATION.into(),
+            expires_at_unix_ms: NOW + request.valid_for_ms,
+            tunnel_ips: texts(&["10.255.0.4"]),
+        }))
+    }
+
+    type ZoneJoinStream = Pin<Box<dyn Stream<Item = Result<ZoneJoinProgress, Status>> + Send>>;
+
+    async fn zone_join(
+        &self,
+        request: Request<ZoneJoinRequest>,
+    ) -> Result<Response<Self::ZoneJoinStream>, Status> {
+        if request.into_inner().invitation != INVITATION {
+            return Err(Status::failed_precondition("this is no invitation"));
+        }
+        let step = |step: &str, done| Ok(ZoneJoinProgress { step: step.into(), done });
+        let steps = [step("redeemed", false), step("this zone is a member", true)];
+        Ok(Response::new(Box::pin(iter(steps))))
+    }
+
+    async fn zone_list(
+        &self,
+        _: Request<ZoneListRequest>,
+    ) -> Result<Response<ZoneListReply>, Status> {
+        let berlin = ZoneView {
+            zone: "berlin".into(),
+            state: ZoneState::Member.into(),
+            zone_key: ZONE_KEY.into(),
+            prefixes: texts(&["10.10.10.0/24"]),
+            tunnel_ips: texts(&["10.255.0.1"]),
+            serial: 1,
+            issued_at_unix_ms: NOW,
+            reason: String::new(),
+            own: true,
+        };
+        let paris = ZoneView {
+            zone: "paris".into(),
+            state: ZoneState::Revoked.into(),
+            reason: "stolen".into(),
+            own: false,
+            ..berlin.clone()
+        };
+        Ok(Response::new(ZoneListReply {
+            mesh: "ab".repeat(32),
+            zones: vec![berlin, paris],
+            pending: vec![PendingZone {
+                zone: "rome".into(),
+                zone_key: ZONE_KEY.into(),
+                prefixes: texts(&["10.10.13.0/24"]),
+                tunnel_ips: texts(&["10.255.0.4"]),
+            }],
+            invitations: vec![OpenInvitation { zone: "oslo".into(), expires_at_unix_ms: NOW }],
+            alarms: texts(&["zone x is not admitted, as its grant overlaps zone y's"]),
+            authority_keys: texts(&["authority:a", "authority:b"]),
+            threshold: 2,
+            accepted: vec![Counter { name: "stored".into(), count: 3 }],
+            rejected: vec![Counter { name: "not_authorised".into(), count: 0 }],
+        }))
+    }
+
+    async fn zone_revoke(
+        &self,
+        request: Request<ZoneRevokeRequest>,
+    ) -> Result<Response<TrustReply>, Status> {
+        let zone = request.into_inner().zone;
+        check(&zone)?;
+        Ok(Response::new(changed(&zone)))
+    }
+
+    async fn zone_block(
+        &self,
+        request: Request<ZoneBlockRequest>,
+    ) -> Result<Response<ZoneBlockReply>, Status> {
+        let ZoneBlockRequest { zone, blocked } = request.into_inner();
+        check(&zone)?;
+        let blocked = if blocked { vec![zone] } else { Vec::new() };
+        Ok(Response::new(ZoneBlockReply { blocked }))
+    }
+
+    async fn zone_approve(
+        &self,
+        request: Request<ZoneApproveRequest>,
+    ) -> Result<Response<TrustReply>, Status> {
+        let zone = request.into_inner().zone;
+        check(&zone)?;
+        Ok(Response::new(changed(&zone)))
+    }
+
+    async fn trust_export(
+        &self,
+        _: Request<TrustExportRequest>,
+    ) -> Result<Response<TrustExportReply>, Status> {
+        Ok(Response::new(TrustExportReply { items: vec![draft().to_file_bytes()] }))
+    }
+
+    async fn trust_import(
+        &self,
+        request: Request<TrustImportRequest>,
+    ) -> Result<Response<TrustReply>, Status> {
+        let items = request.into_inner().items;
+        let items = items.iter().filter_map(|item| SignedTrustItem::from_file_bytes(item).ok());
+        let signed = items.filter(|item| item.signers().is_some_and(|keys| !keys.is_empty()));
+        let stored = u32::try_from(signed.count()).unwrap_or(u32::MAX);
+        let rejected = Counter { name: "not_authorised".into(), count: u64::from(stored == 0) };
+        Ok(Response::new(TrustReply { stored, rejected: vec![rejected], ..TrustReply::default() }))
+    }
+}

@@ -58,6 +58,7 @@ struct Tunnel {
     listen_port: u32,
     public_key: String,
     addresses: Vec<String>,
+    offloads: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -119,7 +120,18 @@ impl From<TunnelView> for Tunnel {
             listen_port: reply.listen_port,
             public_key: reply.public_key,
             addresses: reply.addresses,
+            offloads: reply.offloads.into_iter().map(|one| (one.kind, one.state)).collect(),
         }
+    }
+}
+
+impl Tunnel {
+    /// What the kernel does not do in bulk, if anything.
+    fn trouble(&self) -> Option<String> {
+        let missing = self.offloads.iter().filter(|(_, state)| *state != "in_use");
+        let missing: Vec<_> = missing.map(|(kind, state)| format!("{kind} {state}")).collect();
+        let text = format!("{}: more CPU for each packet: {}", self.interface, missing.join(", "));
+        (!missing.is_empty()).then(|| plain(&text))
     }
 }
 
@@ -189,6 +201,7 @@ impl StatusView {
     /// What needs a look, one line each.
     fn troubles(&self) -> Vec<String> {
         let mut troubles: Vec<String> = self.peers.iter().flat_map(Peer::troubles).collect();
+        troubles.extend(self.tunnel.trouble());
         troubles.extend(self.warnings.iter().map(|warning| plain(warning)));
         for federation in self.federations.iter().filter(|federation| federation.conflict) {
             troubles.push(plain(&format!("{}: claimed by two zones", federation.name)));

@@ -69,7 +69,8 @@ fn the_status_is_one_screen() {
         lines[8],
         "! paris: tunnel never, 12 handshake initiations unanswered (198.51.100.7:51820); check the peer's endpoint, its UDP port and both public keys"
     );
-    assert_eq!(lines.len(), 9, "{text}");
+    assert_eq!(lines[9], "! zm0: more CPU for each packet: uso refused");
+    assert_eq!(lines.len(), 10, "{text}");
 }
 
 #[test]
@@ -230,6 +231,12 @@ tunnel: object
   interface: string
   listen_port: number
   mtu: number
+  offloads: object
+    gro: string
+    gso: string
+    merge: string
+    tso: string
+    uso: string
   public_key: string
 version: string
 warnings: list

@@ -13,8 +13,8 @@ use zonemesh_api::v1::admin_server::{Admin, AdminServer};
 use zonemesh_api::v1::mesh_server::MeshServer;
 use zonemesh_api::v1::{
     CaView, CertificateKind, CertificateView, CertificatesReply, CertificatesRequest, Counter,
-    FederationSummary, FlowerTransport, PeerState, PeerView, PeersReply, PeersRequest, Readiness,
-    RecordView, RecordsReply, RecordsRequest, RegistryView, StatusReply, StatusRequest,
+    FederationSummary, FlowerTransport, OffloadView, PeerState, PeerView, PeersReply, PeersRequest,
+    Readiness, RecordView, RecordsReply, RecordsRequest, RegistryView, StatusReply, StatusRequest,
     StreamState, SuperLinkView, SuperLinksReply, SuperLinksRequest, TunnelView,
 };
 
@@ -94,6 +94,10 @@ impl Admin for Replies {
                 listen_port: 51820,
                 public_key: "1JC3l+xQ0AmXB05r4mQGXPfKfLjad8ZEZLyftnFmkDw=".into(),
                 addresses: texts(&["10.255.0.1"]),
+                offloads: ["gro", "gso", "merge", "tso", "uso"]
+                    .map(|kind| (kind, if kind == "uso" { "refused" } else { "in_use" }))
+                    .map(|(kind, state)| OffloadView { kind: kind.into(), state: state.into() })
+                    .to_vec(),
             }),
             peers_total: 2,
             peers_up: 1,

@@ -36,5 +36,6 @@ mod vnet;
 pub use config::{Peer, TunnelConfig};
 pub use dropped::Dropped;
 pub use error::{PeersError, StartError};
+pub use offload::Offload;
 pub use status::{Event, PeerStatus, TunnelStatus};
 pub use tunnel::Tunnel;

@@ -50,6 +50,41 @@ impl Wanted {
     }
 }
 
+/// Whether a kind of bulk work is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Offload {
+    /// It is done.
+    InUse,
+    /// The environment turned it off.
+    Off,
+    /// The kernel does not do it.
+    Refused,
+    /// The kernel refused it just now; it is tried again within a minute.
+    Paused,
+}
+
+impl Offload {
+    pub(crate) fn of(wanted: bool, granted: bool) -> Self {
+        match (wanted, granted) {
+            (false, _) => Self::Off,
+            (true, true) => Self::InUse,
+            (true, false) => Self::Refused,
+        }
+    }
+
+    /// Its stable name, as `zonemesh status` shows it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InUse => "in_use",
+            Self::Off => "off",
+            Self::Refused => "refused",
+            Self::Paused => "paused",
+        }
+    }
+}
+
 /// A kind of bulk work that is paused after it was refused.
 #[derive(Debug)]
 pub(crate) struct Pause {

@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 use ipnet::IpNet;
 use zonemesh_core::key::WireGuardPublicKey;
 
+use crate::offload::Offload;
+
 /// A tunnel at one moment.
 #[derive(Debug, Clone)]
 pub struct TunnelStatus {
@@ -26,6 +28,9 @@ pub struct TunnelStatus {
     /// How far the clock is behind the latest time that this gateway has known, if it is: peers are
     /// likely to refuse handshakes that it begins until then.
     pub clock_behind: Option<Duration>,
+    /// Each kind of bulk work and whether it is done: `tso`, `uso` and `merge` at the TUN device, `gso`
+    /// and `gro` at the sockets.
+    pub offloads: Vec<(&'static str, Offload)>,
     /// How often the TUN device refused a merged packet and got its parts instead.
     pub merging_refused: u64,
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 use std::{io, thread};
 
 use zeroize::Zeroizing;
@@ -26,7 +26,7 @@ use crate::error::{PeersError, StartError};
 use crate::linux::tun::Tun;
 use crate::linux::udp::Udp;
 use crate::linux::wake::{Poller, StopSignal, Wake};
-use crate::offload::Wanted;
+use crate::offload::{Offload, Wanted};
 use crate::peer::{Identity, Moment};
 use crate::roster::Roster;
 use crate::status::{Event, PeerStatus, TunnelStatus};
@@ -190,8 +190,19 @@ impl Tunnel {
             peers,
             dropped: self.engine.dropped.snapshot(),
             clock_behind: self.engine.identity.clock.behind(SystemTime::now()),
+            offloads: self.offloads(),
             merging_refused: self.engine.merging.refusals(),
         }
+    }
+
+    fn offloads(&self) -> Vec<(&'static str, Offload)> {
+        let mut all = [&self.tun.offloads()[..], &self.udp.offloads()].concat();
+        let merge =
+            all.iter_mut().find(|(kind, state)| *kind == "merge" && *state == Offload::InUse);
+        if let Some((_, state)) = merge.filter(|_| self.engine.merging.is_on(Instant::now())) {
+            *state = Offload::Paused;
+        }
+        all
     }
 
     /// True if there is such a peer.

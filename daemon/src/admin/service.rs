@@ -6,15 +6,15 @@ use std::time::SystemTime;
 use tonic::{Request, Response, Status};
 use zonemesh_api::v1::admin_server::Admin;
 use zonemesh_api::v1::{
-    CertificatesReply, CertificatesRequest, PeerState, PeerView, PeersReply, PeersRequest,
-    RecordsReply, RecordsRequest, StatusReply, StatusRequest, StreamState, SuperLinksReply,
-    SuperLinksRequest, TunnelView,
+    CertificatesReply, CertificatesRequest, OffloadView, PeerState, PeerView, PeersReply,
+    PeersRequest, RecordsReply, RecordsRequest, StatusReply, StatusRequest, StreamState,
+    SuperLinksReply, SuperLinksRequest, TunnelView,
 };
 use zonemesh_api::wire::admin as wire;
 use zonemesh_core::registry::{Registry, Standing};
 use zonemesh_core::time::UnixMillis;
 use zonemesh_pki::LocalApiKey;
-use zonemesh_tunnel::PeerStatus;
+use zonemesh_tunnel::{Offload, PeerStatus};
 
 use super::certificates;
 use crate::mesh::PeerPlan;
@@ -103,6 +103,7 @@ impl Service {
             listen_port: u32::from(status.listen_port),
             public_key: status.public_key.to_string(),
             addresses: addresses.map(ToString::to_string).collect(),
+            offloads: status.offloads.into_iter().map(offload_view).collect(),
         }
     }
 
@@ -207,6 +208,10 @@ fn mesh_warnings(registry: &Registry) -> Vec<String> {
         None => alarm.to_string(),
     });
     standing.map(str::to_owned).into_iter().chain(alarms).collect()
+}
+
+fn offload_view((kind, state): (&'static str, Offload)) -> OffloadView {
+    OffloadView { kind: kind.to_owned(), state: state.as_str().to_owned() }
 }
 
 fn state_of(peer: &PeerStatus) -> PeerState {

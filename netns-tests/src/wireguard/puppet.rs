@@ -118,6 +118,7 @@ impl Puppet {
                         error.kind(),
                         std::io::ErrorKind::WouldBlock
                             | std::io::ErrorKind::TimedOut
+                            | std::io::ErrorKind::Interrupted
                             | std::io::ErrorKind::ConnectionRefused
                     ) => {}
                 Err(error) => return Err(error).context("the puppet cannot receive"),

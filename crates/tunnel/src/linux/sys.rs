@@ -50,6 +50,20 @@ pub(crate) fn set_option(
     check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, pointer, size) }).map(drop)
 }
 
+/// Reads a socket option of type `int`.
+pub(crate) fn option(
+    fd: &OwnedFd,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut size = size_of::<libc::c_int>() as libc::socklen_t;
+    let pointer = (&raw mut value).cast();
+    // SAFETY: `pointer` leads to `size` writable bytes, and both live until the call returns.
+    check(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, pointer, &raw mut size) })?;
+    Ok(value)
+}
+
 /// The index of an interface in this network namespace, 0 if there is none of that name.
 pub(crate) fn interface_index(name: &str) -> u32 {
     let Ok(name) = std::ffi::CString::new(name) else {

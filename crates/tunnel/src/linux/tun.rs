@@ -18,7 +18,7 @@ use super::sys;
 use crate::edge::TunEdge;
 use crate::error::StartError;
 use crate::merge::Allowed;
-use crate::offload::Wanted;
+use crate::offload::{Offload, Wanted};
 
 const DEVICE: &str = "/dev/net/tun";
 /// Packets that wait in the kernel while the reader waits for the CPU. With the default of 500 all
@@ -30,6 +30,8 @@ pub(crate) struct Tun {
     file: File,
     index: u32,
     takes_merged: Allowed,
+    wanted: Wanted,
+    granted: libc::c_uint,
     link: Link,
 }
 
@@ -67,12 +69,23 @@ impl Tun {
             uso = udp,
             "TUN device is open"
         );
-        Ok(Self { file, index, takes_merged, link: Link::new() })
+        Ok(Self { file, index, takes_merged, wanted, granted: offloads, link: Link::new() })
     }
 
     /// The interface index in the namespace in which the device was created.
     pub(crate) fn index(&self) -> u32 {
         self.index
+    }
+
+    /// What the kernel does of the bulk work at this edge, by kind.
+    pub(crate) fn offloads(&self) -> [(&'static str, Offload); 3] {
+        let tso = libc::TUN_F_TSO4 | libc::TUN_F_TSO6;
+        let all = |kinds| self.granted & kinds == kinds;
+        [
+            ("tso", Offload::of(self.wanted.tso, all(tso))),
+            ("uso", Offload::of(self.wanted.uso, all(libc::TUN_F_USO4 | libc::TUN_F_USO6))),
+            ("merge", Offload::of(self.wanted.merge, true)),
+        ]
     }
 
     /// Whether the device, with its addresses and routes, stays when nobody holds it.

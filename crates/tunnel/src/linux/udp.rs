@@ -14,7 +14,7 @@ use super::control::{AddressBuffer, ControlBuffer};
 use super::{sys, wake};
 use crate::edge::{Family, Path, Received, Transmit, UdpEdge};
 use crate::error::StartError;
-use crate::offload::Wanted;
+use crate::offload::{Offload, Wanted};
 
 /// Socket buffers: one merged receive counts its true size, and a handshake may hold up the reader.
 const SOCKET_BUFFER: libc::c_int = 8 << 20;
@@ -31,6 +31,7 @@ pub(crate) struct Udp {
     v6: Option<OwnedFd>,
     port: u16,
     takes_runs: bool,
+    offloads: [(&'static str, Offload); 2],
     /// The mark of the sockets, 0 for none: routes depend on it.
     mark: AtomicU32,
 }
@@ -73,7 +74,9 @@ impl Udp {
             tracing::info!(port, "this host has no IPv6: tunnels use IPv4 only");
         }
         let mark = AtomicU32::new(mark.unwrap_or(0));
-        Ok(Self { v4, v6, port, takes_runs: wanted.gso, mark })
+        let gro = Offload::of(wanted.gro, merges_receives(&v4));
+        let offloads = [("gso", Offload::of(wanted.gso, true)), ("gro", gro)];
+        Ok(Self { v4, v6, port, takes_runs: wanted.gso, offloads, mark })
     }
 
     /// Marks what is sent from now on; `None` takes a mark away.
@@ -83,6 +86,11 @@ impl Udp {
             .into_iter()
             .flatten()
             .try_for_each(|fd| set_mark(fd, mark))
+    }
+
+    /// What the kernel does of the bulk work at this edge, by kind.
+    pub(crate) fn offloads(&self) -> [(&'static str, Offload); 2] {
+        self.offloads
     }
 
     /// The descriptors to wait for, with their families.
@@ -199,6 +207,11 @@ fn open(family: libc::c_int, mark: Option<u32>, wanted: Wanted) -> Result<OwnedF
     }
     enlarge_buffers(&fd).map_err(system("enlarge the buffers of a UDP socket"))?;
     Ok(fd)
+}
+
+/// True if the socket returns datagrams that follow each other in one receive.
+fn merges_receives(fd: &OwnedFd) -> bool {
+    sys::option(fd, libc::SOL_UDP, libc::UDP_GRO).is_ok_and(|value| value != 0)
 }
 
 /// Without a mark there was none to need a capability for: a refusal to set 0 is no failure.

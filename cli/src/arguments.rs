@@ -52,6 +52,11 @@ pub(crate) enum Command {
     Status,
     /// The tunnels to the other zones.
     Peers,
+    /// The tunnel to one zone, with everything that is known of it. Exits with 1 if it is not up.
+    Show {
+        /// The zone's name.
+        zone: String,
+    },
     /// The SuperLinks of all zones.
     Superlink {
         #[command(subcommand)]

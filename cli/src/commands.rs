@@ -21,6 +21,7 @@ use crate::keys::{self, Made};
 use crate::output::{Output, Page};
 use crate::state;
 use crate::view::certificates::CertificatesView;
+use crate::view::peer::PeerView;
 use crate::view::peers::PeersView;
 use crate::view::records::RecordsView;
 use crate::view::status::{StatusParts, StatusView};
@@ -37,6 +38,7 @@ pub(crate) fn run(arguments: Arguments, out: &mut impl Write) -> Result<Exit, Fa
     match arguments.command {
         Command::Status => status(socket, output, out),
         Command::Peers => peers(socket, output, out),
+        Command::Show { zone } => show(socket, &zone, output, out),
         Command::Superlink { verb: ListVerb::List } => superlinks(socket, output, out),
         Command::Registry { verb: ListVerb::List } => records(socket, output, out),
         Command::Mesh { verb } => mesh::mesh(socket, verb, output, out),
@@ -83,6 +85,18 @@ fn peers(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Fa
     let reply = ask(socket, async |mut client| client.peers(PeersRequest {}).await.map(body))?;
     output.show(&PeersView::from(reply), out)?;
     Ok(Exit::Ok)
+}
+
+fn show(socket: &Path, zone: &str, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+    let reply = ask(socket, async |mut client| client.peers(PeersRequest {}).await.map(body))?;
+    let Some(view) = PeerView::find(reply, zone) else {
+        return Err(Failure::message(
+            Exit::Negative,
+            format!("no peer is called {zone:?}; see those that are with: zonemesh peers"),
+        ));
+    };
+    output.show(&view, out)?;
+    Ok(if view.is_up() { Exit::Ok } else { Exit::Negative })
 }
 
 fn superlinks(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {

@@ -95,6 +95,16 @@ pub(crate) fn offset(millis: i64) -> String {
     }
 }
 
+/// Milliseconds as one reads them: `0.4ms`, `31ms`.
+pub(crate) fn delay(millis: f64) -> String {
+    if millis < 10.0 { format!("{millis:.1}ms") } else { format!("{millis:.0}ms") }
+}
+
+/// `0.0%`, `12.5%`.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{share:.1}%")
+}
+
 /// Bytes as hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -142,6 +152,15 @@ mod tests {
         let expected =
             ["0 B", "1023 B", "1.0 KiB", "1.2 KiB", "10 KiB", "88 MiB", "1.0 GiB", "15 EiB"];
         assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn delays_have_two_digits_or_more_and_shares_one_behind_the_point() {
+        assert_eq!(
+            [0.04, 0.42, 9.94, 31.4, 1200.0].map(delay),
+            ["0.0ms", "0.4ms", "9.9ms", "31ms", "1200ms"]
+        );
+        assert_eq!([0.0, 0.4, 12.5, 100.0].map(percent), ["0.0%", "0.4%", "12.5%", "100.0%"]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::certificates::{FederationCas, OwnLeaf};
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::mesh::{Ground, Identity, Office, Plan, Plane, Wakers};
 use crate::observer::Observer;
+use crate::path::{self, PathBoard};
 use crate::registry::{Ledger, Service, StreamBoard};
 use crate::supervisor::Supervisor;
 use crate::{admin, announcement, join, local_api, registry, resolver, state, tunnels};
@@ -71,13 +72,17 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<
         peers: ground.table.subscribe(),
         ledger,
         board: Arc::new(StreamBoard::default()),
+        paths: Arc::new(PathBoard::default()),
         cas: Arc::new(cas),
         leaf: Arc::new(leaf),
         started_at,
     };
-    let endpoints = resolver::run(observer.peers.clone(), observer.tunnel.clone());
+    let endpoints =
+        resolver::run(observer.peers.clone(), observer.tunnel.clone(), observer.paths.clone());
     supervisor.spawn("endpoints", endpoints);
     supervisor.spawn("UAPI socket", tunnels::serve_wg(observer.tunnel.clone()));
+    let watched = (&observer.tunnel, observer.peers.clone(), observer.paths.clone());
+    path::start(config, watched, supervisor).await?;
     start_registry(&observer, (&office, ground), supervisor).await?;
     start_joining(&observer, office.clone(), supervisor)?;
     let local_api_key = start_local_api(&observer, supervisor).await?;

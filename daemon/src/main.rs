@@ -16,6 +16,7 @@ mod logging;
 mod mesh;
 mod network;
 mod observer;
+mod path;
 mod registry;
 mod resolver;
 mod state;

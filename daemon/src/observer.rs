@@ -11,6 +11,7 @@ use zonemesh_tunnel::{PeerStatus, Tunnel};
 
 use crate::certificates::{FederationCas, OwnLeaf};
 use crate::mesh::{Hints, PeerTable, Plan};
+use crate::path::PathBoard;
 use crate::registry::{Ledger, StreamBoard};
 
 /// A tunnel is up if its last handshake is younger: WireGuard's REJECT_AFTER_TIME.
@@ -24,6 +25,7 @@ pub(crate) struct Observer {
     pub(crate) peers: PeerTable,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) board: Arc<StreamBoard>,
+    pub(crate) paths: Arc<PathBoard>,
     pub(crate) cas: Arc<FederationCas>,
     pub(crate) leaf: Arc<OwnLeaf>,
     pub(crate) started_at: SystemTime,

@@ -15,6 +15,7 @@ use crate::endpoints::Candidates;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::mesh::Plan;
 use crate::network::{self, Routes};
+use crate::path;
 use crate::state::keys;
 
 /// Starts the data plane, then sets addresses and routes. The device and its routes go with the
@@ -29,7 +30,7 @@ pub(crate) async fn start(
     network::warn_if_off(&config.zone.prefixes);
     let settings = TunnelConfig {
         interface: config.tunnel.interface.clone(),
-        mtu: config.tunnel.mtu,
+        mtu: mtu(config),
         listen_port: config.tunnel.listen_port,
         private_key,
         fwmark: None,
@@ -67,14 +68,20 @@ pub(crate) async fn serve_wg(tunnel: Arc<Tunnel>) -> anyhow::Result<()> {
     std::future::pending().await
 }
 
+/// The MTU to begin with. The paths are not known yet; their watcher lowers it where they are
+/// narrow.
+fn mtu(config: &Config) -> u16 {
+    path::of_device(config.tunnel.mtu, std::iter::empty())
+}
+
 async fn configure(
     config: &Config,
     plan: &Plan,
     (netlink, tunnel): (&rtnetlink::Handle, &Tunnel),
     strict: bool,
 ) -> anyhow::Result<Routes> {
-    let (mtu, addresses) = (config.tunnel.mtu, &config.tunnel.addresses);
-    network::configure(netlink, tunnel.if_index(), mtu, addresses).await?;
+    let index = tunnel.if_index();
+    network::configure(netlink, index, mtu(config), &config.tunnel.addresses).await?;
     let mut routes = Routes::of(netlink, tunnel.if_index(), plan.backstops.clone()).await?;
     for error in routes.open(netlink, &plan.routed()).await {
         if strict {

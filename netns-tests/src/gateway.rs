@@ -25,6 +25,8 @@ pub struct Gateway {
     pub config: Table,
     /// The public keys, made before the first start.
     pub keys: PublicKeys,
+    /// Stands in for /etc/resolv.conf from the next start on.
+    pub resolv_conf: Option<PathBuf>,
     pub(crate) daemon: Option<Process>,
 }
 
@@ -101,7 +103,16 @@ impl Gateway {
             ensure!(daemon.ended()?.is_some(), "the gateway of {} runs already", self.zone);
         }
         std::fs::write(self.config_file(), self.config.to_string())?;
-        let mut command = lab.zone(&self.zone)?.gateway.command(binaries::find("zonemeshd")?);
+        let (gateway, program) = (&lab.zone(&self.zone)?.gateway, binaries::find("zonemeshd")?);
+        let mut command = match &self.resolv_conf {
+            None => gateway.command(program),
+            Some(file) => {
+                let mut command = gateway.command("unshare");
+                let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+                command.args(["--mount", "sh", "-c", script]).arg(file).arg(program);
+                command
+            }
+        };
         command.args(["run", "--config"]).arg(self.config_file());
         let name = format!("{}-zonemeshd", self.zone);
         self.daemon = Some(Process::spawn(&name, command, lab.folder())?);

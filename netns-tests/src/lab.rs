@@ -234,11 +234,16 @@ impl Lab {
         self.faults.set_loss(&self.router, zone, percent)
     }
 
-    /// Drops a zone's WAN packets longer than this, without telling anyone.
+    /// Drops a zone's WAN packets longer than this, without telling anyone. From then on the
+    /// gateways cut their bulk themselves: what the router gets in one piece it would take for one
+    /// long packet.
     ///
     /// # Errors
-    /// When nft refuses.
+    /// When nft or `ip` refuses.
     pub fn mtu_hole(&mut self, zone: &str, largest: Option<u16>) -> Result<()> {
+        for zone in &self.zones {
+            zone.gateway.ip(&["link", "set", "wan0", "gso_max_segs", "1"])?;
+        }
         self.faults.set_mtu_hole(&self.router, zone, largest)
     }
 

@@ -57,7 +57,14 @@ impl Mesh {
             std::fs::create_dir(&folder)?;
             let keys = make_keys(&zonemesh, &folder)?;
             let config = config_of(zone, &folder);
-            gateways.push(Gateway { zone: zone.name.clone(), folder, config, keys, daemon: None });
+            gateways.push(Gateway {
+                zone: zone.name.clone(),
+                folder,
+                config,
+                keys,
+                resolv_conf: None,
+                daemon: None,
+            });
         }
         let peers: Vec<Table> = lab
             .zones()

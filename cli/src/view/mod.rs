@@ -8,6 +8,7 @@ pub(crate) mod config_check;
 pub(crate) mod items;
 pub(crate) mod key;
 pub(crate) mod mesh;
+pub(crate) mod peer;
 pub(crate) mod peers;
 pub(crate) mod records;
 pub(crate) mod state;

@@ -7,7 +7,7 @@ use zonemesh_api::v1::{PeerState, PeerView as Reply, PeersReply, StreamState};
 
 use super::{Moment, counted, counters, known};
 use crate::output::{Page, View};
-use crate::quantity::{ago, bytes, offset};
+use crate::quantity::{ago, bytes, delay, offset, percent};
 use crate::table::{Table, plain};
 
 /// All tunnels.
@@ -16,6 +16,7 @@ pub(crate) struct PeersView {
     schema: &'static str,
     peers: Vec<Peer>,
     dropped: BTreeMap<String, u64>,
+    events: BTreeMap<String, u64>,
 }
 
 /// One tunnel.
@@ -23,6 +24,14 @@ pub(crate) struct PeersView {
 pub(crate) struct Peer {
     pub(super) zone: String,
     pub(super) state: &'static str,
+    pub(super) reason: Option<String>,
+    pub(super) since: Moment,
+    pub(super) rtt_ms: Option<f64>,
+    pub(super) jitter_ms: Option<f64>,
+    pub(super) loss_percent: Option<f64>,
+    pub(super) mtu: Option<u32>,
+    pub(super) black_hole: bool,
+    pub(super) underlay_mtu: Option<u32>,
     pub(super) endpoint: Option<String>,
     pub(super) latest_handshake: Moment,
     pub(super) rx_bytes: u64,
@@ -42,6 +51,7 @@ impl From<PeersReply> for PeersView {
             schema: "zonemesh/peers/v1",
             peers: reply.peers.into_iter().map(Peer::from).collect(),
             dropped: counters(reply.dropped),
+            events: counters(reply.events),
         }
     }
 }
@@ -53,6 +63,7 @@ impl From<Reply> for Peer {
             PeerState::Up => "up",
             PeerState::Down => "down",
             PeerState::Never => "never",
+            PeerState::Degraded => "degraded",
         };
         let stream = match reply.stream() {
             StreamState::Unspecified => "unknown",
@@ -63,6 +74,14 @@ impl From<Reply> for Peer {
         Self {
             zone: reply.zone,
             state,
+            reason: known(reply.reason),
+            since: reply.since_unix_ms.into(),
+            rtt_ms: reply.rtt_us.map(milliseconds),
+            jitter_ms: reply.jitter_us.map(milliseconds),
+            loss_percent: reply.loss_permille.map(|permille| f64::from(permille) / 10.0),
+            mtu: (reply.mtu > 0).then_some(reply.mtu),
+            black_hole: reply.black_hole,
+            underlay_mtu: (reply.underlay_mtu > 0).then_some(reply.underlay_mtu),
             endpoint: known(reply.endpoint),
             latest_handshake: reply.latest_handshake_unix_ms.into(),
             rx_bytes: reply.rx_bytes,
@@ -78,6 +97,11 @@ impl From<Reply> for Peer {
     }
 }
 
+/// Milliseconds to three digits: microseconds are what was measured.
+fn milliseconds(micros: u64) -> f64 {
+    micros as f64 / 1000.0
+}
+
 impl Peer {
     pub(super) fn is_up(&self) -> bool {
         self.state == "up"
@@ -87,9 +111,20 @@ impl Peer {
     pub(super) fn troubles(&self) -> Vec<String> {
         let mut troubles = Vec::new();
         let via = self.endpoint.as_deref().unwrap_or("no known endpoint");
-        if !self.is_up() {
+        if self.black_hole
+            && let Some(mtu) = self.mtu
+        {
+            troubles.push(format!(
+                "{zone}: nothing above {mtu} bytes passes; packets are kept below it, look for a link or firewall that drops longer ones",
+                zone = self.zone
+            ));
+        }
+        if self.state == "degraded" {
+            let reason = self.reason.as_deref().unwrap_or("unknown");
+            troubles.push(format!("{}: tunnel degraded, {reason} ({via})", self.zone));
+        } else if !self.is_up() {
             let asked = match self.unanswered_initiations {
-                0 => "no handshake was tried".to_owned(),
+                0 => self.reason.clone().unwrap_or_else(|| "no handshake was tried".to_owned()),
                 count => format!("{count} handshake initiations unanswered"),
             };
             troubles.push(format!(
@@ -104,13 +139,27 @@ impl Peer {
 
     /// The lines about all `peers`, the narrow form of `zonemesh status` without the last columns.
     pub(super) fn table(peers: &[Self], page: Page) -> String {
-        let mut table =
-            Table::new(&["ZONE", "STATE", "VIA", "HANDSHAKE", "RX", "TX", "STREAM", "PREFIXES"]);
+        let mut table = Table::new(&[
+            "ZONE",
+            "STATE",
+            "VIA",
+            "RTT",
+            "LOSS",
+            "MTU",
+            "HANDSHAKE",
+            "RX",
+            "TX",
+            "STREAM",
+            "PREFIXES",
+        ]);
         for peer in peers {
             table.row([
                 peer.zone.clone(),
                 peer.state.to_owned(),
                 peer.endpoint.clone().unwrap_or_default(),
+                peer.rtt_ms.map(delay).unwrap_or_default(),
+                peer.loss_percent.map(percent).unwrap_or_default(),
+                peer.mtu.map(|mtu| mtu.to_string()).unwrap_or_default(),
                 ago(peer.latest_handshake.0, page.now),
                 bytes(peer.rx_bytes),
                 bytes(peer.tx_bytes),
@@ -128,6 +177,10 @@ impl View for PeersView {
             "ZONE",
             "STATE",
             "VIA",
+            "RTT",
+            "LOSS",
+            "JITTER",
+            "MTU",
             "HANDSHAKE",
             "RX",
             "TX",
@@ -141,6 +194,10 @@ impl View for PeersView {
                 peer.zone.clone(),
                 peer.state.to_owned(),
                 peer.endpoint.clone().unwrap_or_default(),
+                peer.rtt_ms.map(delay).unwrap_or_default(),
+                peer.loss_percent.map(percent).unwrap_or_default(),
+                peer.jitter_ms.map(delay).unwrap_or_default(),
+                peer.mtu.map(|mtu| mtu.to_string()).unwrap_or_default(),
                 ago(peer.latest_handshake.0, page.now),
                 bytes(peer.rx_bytes),
                 bytes(peer.tx_bytes),
@@ -153,6 +210,10 @@ impl View for PeersView {
         let mut text = table.text(page.header);
         for trouble in self.peers.iter().flat_map(Peer::troubles) {
             text.push_str(&format!("! {trouble}\n"));
+        }
+        let events = counted(&self.events);
+        if page.header && !events.is_empty() {
+            text.push_str(&format!("events: {events}\n"));
         }
         let dropped = counted(&self.dropped);
         if page.header && !dropped.is_empty() {

@@ -62,15 +62,29 @@ fn the_status_is_one_screen() {
         "TUNNEL zm0 10.255.0.1   port 51820   MTU 1420   key 1JC3l+xQ0AmXB05r4mQGXPfKfLjad8ZEZLyftnFmkDw="
     );
     assert_eq!(lines[2], "LOCAL API sha256:cd");
-    assert!(lines[3].starts_with("ZONE    STATE  VIA                 HANDSHAKE"), "{text}");
-    assert!(lines[5].starts_with("paris   never  198.51.100.7:51820  never"), "{text}");
+    assert!(
+        lines[3].starts_with("ZONE    STATE  VIA                 RTT   LOSS  MTU   HANDSHAKE"),
+        "{text}"
+    );
+    assert!(
+        lines[4].starts_with("madrid  up     203.0.113.50:51820  31ms  0.4%  1420  "),
+        "{text}"
+    );
+    assert!(
+        lines[5].starts_with("paris   never  198.51.100.7:51820  -     -     1240  never"),
+        "{text}"
+    );
     assert_eq!(lines[6].split_whitespace().next(), Some("SUPERLINK"));
     assert_eq!(
         lines[8],
+        "! paris: nothing above 1240 bytes passes; packets are kept below it, look for a link or firewall that drops longer ones"
+    );
+    assert_eq!(
+        lines[9],
         "! paris: tunnel never, 12 handshake initiations unanswered (198.51.100.7:51820); check the peer's endpoint, its UDP port and both public keys"
     );
-    assert_eq!(lines[9], "! zm0: more CPU for each packet: uso refused");
-    assert_eq!(lines.len(), 10, "{text}");
+    assert_eq!(lines[10], "! zm0: more CPU for each packet: uso refused");
+    assert_eq!(lines.len(), 11, "{text}");
 }
 
 #[test]
@@ -81,7 +95,7 @@ fn lists_are_columns_and_may_go_without_a_header() {
         peers.contains("  88 MiB  12 MiB  up          -12ms  10.255.0.2  10.10.11.0/24\n"),
         "{peers}"
     );
-    assert!(peers.ends_with("dropped packets: foreign-source 3\n"), "{peers}");
+    assert!(peers.ends_with("events: tunnel_up 2\ndropped packets: foreign-source 3\n"), "{peers}");
     assert!(text(&["peers", "--no-header"]).starts_with("madrid  up "));
     assert_eq!(
         text(&["superlink", "list", "--no-header"]),
@@ -119,6 +133,34 @@ fn peers_keep_their_shape() {
 }
 
 #[test]
+fn one_peer_keeps_its_shape() {
+    has_shape(&json(&["show", "madrid"]), "zonemesh/peer/v1", PEER);
+}
+
+#[test]
+fn a_tunnel_is_shown_with_its_quality_or_with_what_is_wrong() {
+    let daemon = Daemon::start(Paris::Down);
+    let madrid = ask(&daemon.socket(), &["show", "madrid"]);
+    assert_eq!(madrid.status.code(), Some(0));
+    let text = stdout(&madrid);
+    assert!(text.contains("state      up (probes are answered, "), "{text}");
+    assert!(text.contains("quality    RTT 31ms, jitter 0.2ms, loss 0.4%\n"), "{text}");
+    assert!(text.contains("mtu        1420 bytes (underlay 1500)\n"), "{text}");
+    let paris = ask(&daemon.socket(), &["show", "paris"]);
+    assert_eq!(paris.status.code(), Some(1));
+    let text = stdout(&paris);
+    assert!(text.contains("mtu        nothing above 1240 bytes passes, though"), "{text}");
+    assert!(text.contains("quality    unknown: "), "{text}");
+    let nobody = ask(&daemon.socket(), &["show", "atlantis"]);
+    assert_eq!(nobody.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
+    assert!(
+        said.contains("no peer is called \"atlantis\"; see those that are with: zonemesh peers"),
+        "{said}"
+    );
+}
+
+#[test]
 fn the_status_keeps_its_shape() {
     has_shape(&json(&["status"]), "zonemesh/status/v1", STATUS);
 }
@@ -153,19 +195,55 @@ const PEERS: &str = "
 dropped: object
   foreign-source: number
   no-session: number
+events: object
+  tunnel_down: number
+  tunnel_up: number
 peers: list
+  black_hole: bool
   clock_offset_ms: number
   endpoint: string
+  jitter_ms: number
   latest_handshake: string
+  loss_percent: number
+  mtu: number
   prefixes: list
   public_key: string
+  reason: string
+  rtt_ms: number
   rx_bytes: number
+  since: string
   state: string
   stream: string
   stream_error: null
   tunnel_addresses: list
   tx_bytes: number
   unanswered_initiations: number
+  underlay_mtu: number
+  zone: string
+schema: string
+";
+const PEER: &str = "
+peer: object
+  black_hole: bool
+  clock_offset_ms: number
+  endpoint: string
+  jitter_ms: number
+  latest_handshake: string
+  loss_percent: number
+  mtu: number
+  prefixes: list
+  public_key: string
+  reason: string
+  rtt_ms: number
+  rx_bytes: number
+  since: string
+  state: string
+  stream: string
+  stream_error: null
+  tunnel_addresses: list
+  tx_bytes: number
+  unanswered_initiations: number
+  underlay_mtu: number
   zone: string
 schema: string
 ";
@@ -183,18 +261,26 @@ gateway: string
 local_api_fingerprint: string
 now: string
 peers: list
+  black_hole: bool
   clock_offset_ms: number
   endpoint: string
+  jitter_ms: number
   latest_handshake: string
+  loss_percent: number
+  mtu: number
   prefixes: list
   public_key: string
+  reason: string
+  rtt_ms: number
   rx_bytes: number
+  since: string
   state: string
   stream: string
   stream_error: null
   tunnel_addresses: list
   tx_bytes: number
   unanswered_initiations: number
+  underlay_mtu: number
   zone: string
 prefixes: list
 registry: object

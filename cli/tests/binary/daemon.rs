@@ -138,6 +138,14 @@ impl Admin for Replies {
             clock_offset_ms: Some(-12),
             public_key: "wN48+pIXgLBaVbxwAJ4kDZcvVbgYUf1cPwD6wyVEmzY=".into(),
             stream_error: String::new(),
+            reason: "probes are answered".into(),
+            since_unix_ms: NOW - 60_000,
+            rtt_us: Some(31_400),
+            jitter_us: Some(250),
+            loss_permille: Some(4),
+            mtu: 1420,
+            black_hole: false,
+            underlay_mtu: 1500,
         };
         let mut paris = PeerView { zone: "paris".into(), ..madrid.clone() };
         if let Paris::Down = self.paris {
@@ -147,9 +155,15 @@ impl Admin for Replies {
             paris.unanswered_initiations = 12;
             paris.stream = StreamState::Connecting.into();
             paris.clock_offset_ms = None;
+            paris.reason = String::new();
+            paris.since_unix_ms = 0;
+            (paris.rtt_us, paris.jitter_us, paris.loss_permille) = (None, None, None);
+            (paris.mtu, paris.underlay_mtu) = (1240, 1500);
+            paris.black_hole = true;
         }
         let dropped = vec![count("foreign-source", 3), count("no-session", 0)];
-        Ok(Response::new(PeersReply { peers: vec![madrid, paris], dropped }))
+        let events = vec![count("tunnel_up", 2), count("tunnel_down", 0)];
+        Ok(Response::new(PeersReply { peers: vec![madrid, paris], dropped, events }))
     }
 
     async fn super_links(

@@ -23,6 +23,7 @@ pub(crate) struct Draft {
     pub(crate) gateway: GatewayDraft,
     pub(crate) tunnel: TunnelDraft,
     pub(crate) keepalive: KeepaliveDraft,
+    pub(crate) probes: ProbesDraft,
     pub(crate) registry: RegistryDraft,
     pub(crate) mesh: MeshDraft,
     pub(crate) join: JoinDraft,
@@ -60,6 +61,11 @@ pub(crate) struct KeepaliveDraft {
     pub(crate) wireguard: Option<Placed<Duration>>,
     pub(crate) grpc_interval: Option<Placed<Duration>>,
     pub(crate) grpc_timeout: Option<Placed<Duration>>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct ProbesDraft {
+    pub(crate) interval: Option<Placed<Duration>>,
 }
 
 #[derive(Debug, Default)]
@@ -123,6 +129,7 @@ impl Draft {
             gateway: root.table(schema::GATEWAY).map(GatewayDraft::read).unwrap_or_default(),
             tunnel: TunnelDraft::read(&mut root),
             keepalive: root.table(schema::KEEPALIVE).map(KeepaliveDraft::read).unwrap_or_default(),
+            probes: root.table(schema::PROBES).map(ProbesDraft::read).unwrap_or_default(),
             registry: root.table(schema::REGISTRY).map(RegistryDraft::read).unwrap_or_default(),
             mesh: root.table(schema::MESH).map(MeshDraft::read).unwrap_or_default(),
             join: root.table(schema::JOIN).map(JoinDraft::read).unwrap_or_default(),
@@ -182,6 +189,12 @@ impl KeepaliveDraft {
             grpc_interval: section.optional("grpc_interval", value::duration),
             grpc_timeout: section.optional("grpc_timeout", value::duration),
         }
+    }
+}
+
+impl ProbesDraft {
+    fn read(mut section: Section<'_, '_>) -> Self {
+        Self { interval: section.optional("interval", value::probe_interval) }
     }
 }
 

@@ -12,13 +12,14 @@ use zonemesh_core::name::ZoneName;
 use crate::checks;
 use crate::draft::{
     Draft, FederationDraft, GatewayDraft, JoinDraft, KeepaliveDraft, LocalApiDraft, LogDraft,
-    MeshDraft, PeerDraft, RegistryDraft, TokenDraft, TunnelDraft, ZoneDraft,
+    MeshDraft, PeerDraft, ProbesDraft, RegistryDraft, TokenDraft, TunnelDraft, ZoneDraft,
 };
 use crate::error::ConfigErrors;
 use crate::origin::Origin;
 use crate::reader::{Complaint, Findings, Placed};
 use crate::settings::{
-    Config, Federation, Gateway, Join, LocalApi, Log, Mesh, Peer, Registry, Token, Tunnel, Zone,
+    Config, Federation, Gateway, Join, LocalApi, Log, Mesh, Peer, Probes, Registry, Token, Tunnel,
+    Zone,
 };
 
 impl Config {
@@ -62,6 +63,7 @@ fn finish(draft: Draft, origin: Origin) -> Option<Config> {
     Some(Config {
         tunnel: tunnel(draft.tunnel, &gateway.state_dir),
         keepalive: keepalive(&draft.keepalive),
+        probes: probes(draft.probes),
         registry: registry(draft.registry, &gateway.state_dir),
         mesh: mesh(&draft.mesh),
         join: join(&draft.join),
@@ -110,7 +112,7 @@ fn tunnel(draft: TunnelDraft, state_dir: &Path) -> Tunnel {
     Tunnel {
         interface: value(draft.interface).unwrap_or(default.interface),
         addresses: values(draft.addresses),
-        mtu: value(draft.mtu).unwrap_or(default.mtu),
+        mtu: value(draft.mtu).or(default.mtu),
         listen_port: value(draft.listen_port).unwrap_or(default.listen_port),
         private_key_file: value(draft.private_key_file)
             .unwrap_or_else(|| state_dir.join("wireguard.key")),
@@ -126,6 +128,10 @@ pub(crate) fn keepalive(draft: &KeepaliveDraft) -> Keepalive {
         grpc_timeout: or(&draft.grpc_timeout, default.grpc_timeout),
         ..default
     }
+}
+
+fn probes(draft: ProbesDraft) -> Probes {
+    Probes { interval: value(draft.interval).unwrap_or(Probes::default().interval) }
 }
 
 fn registry(draft: RegistryDraft, state_dir: &Path) -> Registry {

@@ -38,6 +38,7 @@ pub(crate) const TUNNEL: Section =
     once("tunnel", &["interface", "addresses", "mtu", "listen_port", "private_key_file"]);
 pub(crate) const KEEPALIVE: Section =
     once("keepalive", &["wireguard", "grpc_interval", "grpc_timeout"]);
+pub(crate) const PROBES: Section = once("probes", &["interval"]);
 pub(crate) const REGISTRY: Section = once("registry", &["port", "identity_key_file"]);
 pub(crate) const MESH: Section = once("mesh", &["neighbours"]);
 pub(crate) const JOIN: Section = once("join", &["listen"]);
@@ -67,6 +68,7 @@ pub(crate) const ROOT: Section = once(
         "gateway",
         "tunnel",
         "keepalive",
+        "probes",
         "registry",
         "mesh",
         "join",
@@ -78,6 +80,7 @@ pub(crate) const ROOT: Section = once(
 );
 
 /// All sections, in the order of the example.
-pub const SCHEMA: [Section; 12] = [
-    ZONE, GATEWAY, TUNNEL, KEEPALIVE, REGISTRY, MESH, JOIN, LOCAL_API, TOKEN, FEDERATION, PEER, LOG,
+pub const SCHEMA: [Section; 13] = [
+    ZONE, GATEWAY, TUNNEL, KEEPALIVE, PROBES, REGISTRY, MESH, JOIN, LOCAL_API, TOKEN, FEDERATION,
+    PEER, LOG,
 ];

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 use zonemesh_core::keepalive::Keepalive;
@@ -27,6 +27,8 @@ pub struct Config {
     pub tunnel: Tunnel,
     /// `[keepalive]`: what keeps quiet paths open; obeys the law of `zonemesh_core::keepalive`.
     pub keepalive: Keepalive,
+    /// `[probes]`: how the paths to the peers are watched.
+    pub probes: Probes,
     /// `[registry]`: the exchange of zone records inside the tunnels.
     pub registry: Registry,
     /// `[mesh]`: how a managed mesh spreads its registry.
@@ -85,8 +87,8 @@ pub struct Tunnel {
     pub interface: String,
     /// `addresses`: this gateway's tunnel IPs, at least one.
     pub addresses: Vec<IpAddr>,
-    /// `mtu`: of the TUN device, in bytes.
-    pub mtu: u16,
+    /// `mtu`: of the TUN device, in bytes; without it what the underlay allows, at most 1420.
+    pub mtu: Option<u16>,
     /// `listen_port`: UDP, on all addresses.
     pub listen_port: u16,
     /// `private_key_file`: base64; made on first start if it is not there.
@@ -98,10 +100,23 @@ impl Default for Tunnel {
         Self {
             interface: "zm0".to_owned(),
             addresses: Vec::new(),
-            mtu: 1420,
+            mtu: None,
             listen_port: 51820,
             private_key_file: Gateway::default().state_dir.join("wireguard.key"),
         }
+    }
+}
+
+/// `[probes]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probes {
+    /// `interval`: distance of two small probes to a peer.
+    pub interval: Duration,
+}
+
+impl Default for Probes {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(1) }
     }
 }
 

@@ -26,6 +26,9 @@ const INTERFACE_NAME_MAX: usize = 15;
 const MTU_MIN: u16 = 1280;
 /// An IPv6 header, a UDP header and WireGuard's 32 bytes have to fit round a packet of this size.
 const MTU_MAX: u16 = 65535 - 80;
+/// Seldom enough to weigh nothing, often enough to see a cut within seconds.
+const PROBE_INTERVALS: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(5);
 
 fn text<'v>(value: &'v DeValue<'_>, expected: &str) -> Result<&'v str, Complaint> {
     value.as_str().ok_or_else(|| {
@@ -176,7 +179,7 @@ pub(crate) fn mtu(value: &DeValue<'_>) -> Result<u16, Complaint> {
         _ => Err(Complaint::new(
             format!("found {}", kind(value)),
             format!("{MTU_MIN} to {MTU_MAX} bytes"),
-            "take the path's MTU less 80 (1420 on Ethernet); IPv6 needs at least 1280",
+            "leave it out, or take the path's MTU less 80 (1420 on Ethernet); IPv6 needs at least 1280",
         )),
     }
 }
@@ -230,6 +233,16 @@ pub(crate) fn duration(value: &DeValue<'_>) -> Result<Duration, Complaint> {
     let text = text(value, expected)?;
     humantime::parse_duration(text)
         .map_err(|error| Complaint::new(format!("found {text:?}"), expected, error.to_string()))
+}
+
+pub(crate) fn probe_interval(value: &DeValue<'_>) -> Result<Duration, Complaint> {
+    let interval = duration(value)?;
+    if PROBE_INTERVALS.contains(&interval) {
+        return Ok(interval);
+    }
+    let found = format!("found {}", humantime::format_duration(interval));
+    let fix = "\"1s\" is usual: a cut is then seen after 6s";
+    Err(Complaint::new(found, "100ms to 5s", fix))
 }
 
 pub(crate) fn expiry(value: &DeValue<'_>) -> Result<SystemTime, Complaint> {

@@ -19,7 +19,8 @@ fn the_smallest_file_has_every_default() {
     assert_eq!(config.gateway.state_dir, Path::new("/var/lib/zonemesh"));
     assert_eq!(config.gateway.admin_socket, Path::new("/run/zonemesh/admin.sock"));
     assert_eq!(config.gateway.endpoints, []);
-    assert_eq!((config.tunnel.interface.as_str(), config.tunnel.mtu), ("zm0", 1420));
+    assert_eq!((config.tunnel.interface.as_str(), config.tunnel.mtu), ("zm0", None));
+    assert_eq!(config.probes.interval, Duration::from_secs(1));
     assert_eq!((config.tunnel.listen_port, config.registry.port), (51820, 51821));
     assert_eq!(config.tunnel.private_key_file, Path::new("/var/lib/zonemesh/wireguard.key"));
     assert_eq!(config.registry.identity_key_file, Path::new("/var/lib/zonemesh/zone.key"));

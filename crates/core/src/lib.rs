@@ -11,6 +11,7 @@ pub mod membership;
 pub mod name;
 pub mod neighbours;
 pub mod pace;
+pub mod path;
 pub mod prefix;
 pub mod record;
 pub mod registry;

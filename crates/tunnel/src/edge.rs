@@ -73,6 +73,9 @@ pub(crate) trait UdpEdge: Send + Sync {
     fn receive(&self, family: Family, buffer: &mut [u8]) -> io::Result<Received>;
     /// Sends one run.
     fn send(&self, transmit: Transmit<'_>) -> io::Result<()>;
+    /// Sends one datagram that nobody on the way may cut into fragments; `EMSGSIZE` if it does not
+    /// even fit the first link.
+    fn send_whole(&self, transmit: Transmit<'_>) -> io::Result<()>;
     /// Our address towards `remote`, as the routes choose it now; `None` without a route.
     fn source_towards(&self, remote: SocketAddr) -> Option<IpAddr>;
     /// The port that is bound.

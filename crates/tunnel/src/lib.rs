@@ -35,6 +35,7 @@ mod vnet;
 
 pub use config::{Peer, TunnelConfig};
 pub use dropped::Dropped;
+pub use engine::ProbeError;
 pub use error::{PeersError, StartError};
 pub use offload::Offload;
 pub use status::{Event, PeerStatus, TunnelStatus};

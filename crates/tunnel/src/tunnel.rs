@@ -18,10 +18,10 @@ use zonemesh_core::key::WireGuardPublicKey;
 use crate::clock::ClockKeeper;
 use crate::config::{Peer, TunnelConfig};
 use crate::edge::{Family, TunEdge, UdpEdge};
-use crate::engine::Engine;
 use crate::engine::inbound::Inbound;
 use crate::engine::outbound::Outbound;
 use crate::engine::slow_path::{HandshakeMessage, QUEUE, SlowPath, TICK};
+use crate::engine::{Engine, ProbeError};
 use crate::error::{PeersError, StartError};
 use crate::linux::tun::Tun;
 use crate::linux::udp::Udp;
@@ -172,6 +172,27 @@ impl Tunnel {
         let known = roster.by_key(peer);
         if let Some(peer) = known {
             peer.lock().set_endpoint(endpoint);
+        }
+        known.is_some()
+    }
+
+    /// Sends `packet`, a whole IP packet, to `peer` in one datagram that nobody on the way may cut
+    /// into fragments, whatever MTU the device has.
+    ///
+    /// # Errors
+    /// [`ProbeError`]; nothing waits for a session.
+    pub fn probe(&self, peer: &WireGuardPublicKey, packet: &[u8]) -> Result<(), ProbeError> {
+        self.engine.probe(peer, packet, Moment::now())
+    }
+
+    /// Bounds TCP segments and padding towards `peer` below what the device's MTU leaves; `None`
+    /// takes the bound away. Longer packets are the routes' to refuse. False if there is no such
+    /// peer.
+    pub fn set_peer_mtu(&self, peer: &WireGuardPublicKey, mtu: Option<u16>) -> bool {
+        let roster = self.engine.roster.load();
+        let known = roster.by_key(peer);
+        if let Some(peer) = known {
+            peer.set_mtu(mtu);
         }
         known.is_some()
     }

@@ -1,7 +1,7 @@
 //! Answers `zonemesh`: collects what the parts of the gateway know. Rendering is the tool's.
 
 use std::net::SocketAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tonic::{Request, Response, Status};
 use zonemesh_api::v1::admin_server::Admin;
@@ -11,6 +11,7 @@ use zonemesh_api::v1::{
     SuperLinksReply, SuperLinksRequest, TunnelView,
 };
 use zonemesh_api::wire::admin as wire;
+use zonemesh_core::path::State;
 use zonemesh_core::registry::{Registry, Standing};
 use zonemesh_core::time::UnixMillis;
 use zonemesh_pki::LocalApiKey;
@@ -19,6 +20,7 @@ use zonemesh_tunnel::{Offload, PeerStatus};
 use super::certificates;
 use crate::mesh::PeerPlan;
 use crate::observer::{Observer, is_up};
+use crate::path::PathView;
 
 /// A clock that is further off than this is worth a line: Flower bears 5 s.
 const CLOCK_OFF_MS: i64 = 5_000;
@@ -37,7 +39,8 @@ impl Admin for Service {
     async fn peers(&self, _: Request<PeersRequest>) -> Result<Response<PeersReply>, Status> {
         let dropped = self.observer.tunnel.status().dropped;
         let dropped = dropped.into_iter().map(wire::counter).collect();
-        Ok(Response::new(PeersReply { peers: self.peer_views(), dropped }))
+        let events = self.observer.paths.counters().into_iter().map(wire::counter).collect();
+        Ok(Response::new(PeersReply { peers: self.peer_views(), dropped, events }))
     }
 
     async fn super_links(
@@ -67,7 +70,7 @@ impl Service {
         let observer = &self.observer;
         let config = &observer.config;
         let peers = self.peer_views();
-        let up = peers.iter().filter(|peer| peer.state() == PeerState::Up).count();
+        let up = peers.iter().filter(|peer| passes(peer.state())).count();
         let holds = |name: &str| config.federations.iter().any(|held| held.name.as_str() == name);
         let (registry, federations, zone_key) = observer.ledger.read(|registry| {
             let own = registry.members().find(|member| member.zone == *registry.zone());
@@ -128,9 +131,15 @@ impl Service {
         let open = entry.open > 0;
         let handshake = tunnel.and_then(|tunnel| tunnel.latest_handshake);
         let endpoint = tunnel.and_then(|tunnel| tunnel.endpoint);
+        let path = self.observer.paths.path(&peer.wireguard_key);
+        let summary = path.map(|path| path.summary).filter(|summary| summary.answers);
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let reason = path.and_then(|path| path.summary.reason);
+        let since = path.and_then(|path| path.since);
+        let underlay = path.and_then(|path| path.underlay_mtu);
         PeerView {
             zone: peer.zone.to_string(),
-            state: tunnel.map_or(PeerState::Never, state_of).into(),
+            state: state_of(path, tunnel).into(),
             endpoint: endpoint.as_ref().map(SocketAddr::to_string).unwrap_or_default(),
             latest_handshake_unix_ms: handshake.map_or(0, |at| UnixMillis::from(at).0),
             rx_bytes: tunnel.map_or(0, |tunnel| tunnel.rx_bytes),
@@ -142,6 +151,14 @@ impl Service {
             clock_offset_ms: self.observer.clock_offset(&peer.zone),
             public_key: peer.wireguard_key.to_string(),
             stream_error: if open { String::new() } else { entry.error },
+            reason: reason.map(|reason| reason.to_string()).unwrap_or_default(),
+            since_unix_ms: since.map_or(0, |at| UnixMillis::from(at).0),
+            rtt_us: summary.and_then(|summary| summary.delay).map(micros),
+            jitter_us: summary.and_then(|summary| summary.jitter).map(micros),
+            loss_permille: summary.and_then(|summary| summary.loss.permille()),
+            mtu: path.map_or(0, |path| u32::from(path.summary.mtu)),
+            black_hole: path.is_some_and(|path| path.summary.black_hole),
+            underlay_mtu: underlay.map_or(0, u32::from),
         }
     }
 
@@ -173,12 +190,13 @@ impl Service {
             ));
         }
         for peer in peers.iter().filter(|peer| self.is_missed(peer)) {
-            warnings.push(match peer.endpoint.as_str() {
-                "" => format!("{}: no endpoint is known and it has not called", peer.zone),
-                endpoint => format!(
-                    "{}: {} handshake initiations to {endpoint} unanswered",
-                    peer.zone, peer.unanswered_initiations
-                ),
+            let zone = &peer.zone;
+            warnings.push(match (peer.endpoint.as_str(), peer.unanswered_initiations) {
+                ("", _) => format!("{zone}: no endpoint is known and it has not called"),
+                (endpoint, 0) => format!("{zone}: {} ({endpoint})", peer.reason),
+                (endpoint, count) => {
+                    format!("{zone}: {count} handshake initiations to {endpoint} unanswered")
+                }
             });
         }
         warnings.extend(self.clock_warnings(peers));
@@ -214,12 +232,23 @@ fn offload_view((kind, state): (&'static str, Offload)) -> OffloadView {
     OffloadView { kind: kind.to_owned(), state: state.as_str().to_owned() }
 }
 
-fn state_of(peer: &PeerStatus) -> PeerState {
-    match (peer.latest_handshake, is_up(peer, SystemTime::now())) {
-        (None, _) => PeerState::Never,
-        (Some(_), true) => PeerState::Up,
-        (Some(_), false) => PeerState::Down,
+/// As the watch over its path has it. Of a tunnel that is not watched the handshake tells.
+fn state_of(path: Option<PathView>, tunnel: Option<&PeerStatus>) -> PeerState {
+    match path.map(|path| path.summary.state) {
+        Some(State::Up) => return PeerState::Up,
+        Some(State::Degraded) => return PeerState::Degraded,
+        Some(State::Down) => return PeerState::Down,
+        Some(State::Never) | None => {}
     }
+    match tunnel {
+        Some(tunnel) if is_up(tunnel, SystemTime::now()) => PeerState::Up,
+        Some(tunnel) if tunnel.latest_handshake.is_some() => PeerState::Down,
+        _ => PeerState::Never,
+    }
+}
+
+fn passes(state: PeerState) -> bool {
+    matches!(state, PeerState::Up | PeerState::Degraded)
 }
 
 fn count(n: usize) -> u32 {

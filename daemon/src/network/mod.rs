@@ -7,6 +7,7 @@
 mod backstop;
 mod forwarding;
 mod inherit;
+mod paths;
 mod routes;
 
 use std::net::IpAddr;
@@ -17,6 +18,7 @@ use rtnetlink::{LinkUnspec, RouteMessageBuilder};
 
 pub(crate) use backstop::set as set_backstops;
 pub(crate) use forwarding::warn_if_off;
+pub(crate) use paths::{set_device_mtu, set_route_mtu, underlay_mtu};
 pub(crate) use routes::Routes;
 
 /// EPERM, ESRCH and EEXIST of Linux, as netlink answers them.

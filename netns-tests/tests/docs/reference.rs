@@ -161,6 +161,16 @@ fn every_drop_reason_is_listed_in_order() {
 }
 
 #[test]
+fn every_event_is_listed_in_order() {
+    let text = source("daemon/src/path/board.rs");
+    let list = between(&text, "const fn as_str(self)", "\n    }\n}");
+    let events: Vec<&str> = literals(list).collect();
+    let listed: Vec<String> =
+        rows(section(&reference(), "## Events")).into_iter().map(|row| row[0].clone()).collect();
+    assert_eq!(listed, events);
+}
+
+#[test]
 fn every_outcome_of_a_record_is_listed() {
     let text = source("crates/core/src/registry/outcome.rs");
     let accepted = between(&text, "const NAMES: [&'static str; 3] = [", "]");

@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_input_of_companions;
 #[path = "../docs/documented_commands.rs"]
 mod documented_commands;
+mod endpoint_names;
 mod federation_across_three_zones;
 mod forged_zone_record;
 mod gateway_killed_and_restarted;
@@ -17,6 +18,8 @@ mod join_by_invitation;
 #[path = "../docs/markdown.rs"]
 mod markdown;
 mod nothing_leaves_in_the_clear;
+mod path_liveness;
+mod path_mtu;
 mod planned_restart;
 #[path = "../docs/quick_start.rs"]
 mod quick_start;

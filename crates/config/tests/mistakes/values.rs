@@ -95,12 +95,12 @@ fn numbers_have_their_ranges() {
     mistake(
         "[tunnel]",
         "[tunnel]\nmtu = 1279",
-        "zm.toml:7:7: tunnel.mtu: found the number 1279; expected 1280 to 65455 bytes; take the path's MTU less 80 (1420 on Ethernet); IPv6 needs at least 1280",
+        "zm.toml:7:7: tunnel.mtu: found the number 1279; expected 1280 to 65455 bytes; leave it out, or take the path's MTU less 80 (1420 on Ethernet); IPv6 needs at least 1280",
     );
     mistake(
         "[tunnel]",
         "[tunnel]\nmtu = 65456",
-        "zm.toml:7:7: tunnel.mtu: found the number 65456; expected 1280 to 65455 bytes; take the path's MTU less 80 (1420 on Ethernet); IPv6 needs at least 1280",
+        "zm.toml:7:7: tunnel.mtu: found the number 65456; expected 1280 to 65455 bytes; leave it out, or take the path's MTU less 80 (1420 on Ethernet); IPv6 needs at least 1280",
     );
     mistake(
         "[tunnel]",
@@ -112,6 +112,17 @@ fn numbers_have_their_ranges() {
         "10.10.10.1:0",
         "zm.toml:13:10: local_api.listen: found \"10.10.10.1:0\"; expected an IP address with a port, such as \"10.10.10.1:51822\"; give a port from 1 to 65535: VMs must know it beforehand",
     );
+}
+
+#[test]
+fn probes_are_neither_a_flood_nor_too_rare_to_tell() {
+    for (interval, found) in [("99ms", "99ms"), ("6s", "6s")] {
+        let expected = format!(
+            "zm.toml:7:12: probes.interval: found {found}; expected 100ms to 5s; \"1s\" is usual: a cut is then seen after 6s"
+        );
+        let section = format!("[probes]\ninterval = \"{interval}\"\n[tunnel]");
+        mistake("[tunnel]", &section, &expected);
+    }
 }
 
 #[test]

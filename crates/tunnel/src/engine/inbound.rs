@@ -131,7 +131,7 @@ impl Inbound {
         now: Moment,
     ) -> usize {
         let roster = self.engine.roster.load();
-        let mut run = RunOfPeer::new(peer, &roster, self.engine.mtu(), received.ecn);
+        let mut run = RunOfPeer::new(peer, &roster, peer.mtu(self.engine.mtu()), received.ecn);
         let allowed = self.allowed(now);
         let mut core = peer.lock();
         let mut bytes = 0;

@@ -7,6 +7,7 @@
 mod gate;
 pub(crate) mod inbound;
 pub(crate) mod outbound;
+mod probe;
 mod run;
 pub(crate) mod slow_path;
 
@@ -26,6 +27,8 @@ use crate::offload::Pause;
 use crate::peer::{ActivePeer, Identity, Moment};
 use crate::roster::Roster;
 use crate::status::Event;
+
+pub use probe::ProbeError;
 
 /// Events that nobody has fetched yet; more are let go.
 const EVENTS: usize = 256;
@@ -125,9 +128,7 @@ impl Engine {
 
     fn account(&self, peer: &ActivePeer, bytes: usize, result: io::Result<()>) {
         match result {
-            Ok(()) => {
-                peer.tx_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-            }
+            Ok(()) => peer.count_sent(bytes),
             Err(error) => {
                 tracing::trace!(peer = ?peer.key, %error, "send failed");
                 self.dropped.count(Dropped::SendFailed);

@@ -77,7 +77,7 @@ impl Outbound {
                 return Err(Dropped::Loop);
             }
         }
-        let mtu = self.engine.mtu();
+        let mtu = peer.mtu(self.engine.mtu());
         if vnet.gso == Gso::None {
             clamp_mss(&mut packet[..inner.len], mtu, vnet.needs_checksum);
         }

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::control::{AddressBuffer, ControlBuffer};
@@ -34,6 +35,8 @@ pub(crate) struct Udp {
     offloads: [(&'static str, Offload); 2],
     /// The mark of the sockets, 0 for none: routes depend on it.
     mark: AtomicU32,
+    /// Held while a socket forbids fragments.
+    whole: Mutex<()>,
 }
 
 impl Udp {
@@ -76,7 +79,7 @@ impl Udp {
         let mark = AtomicU32::new(mark.unwrap_or(0));
         let gro = Offload::of(wanted.gro, merges_receives(&v4));
         let offloads = [("gso", Offload::of(wanted.gso, true)), ("gro", gro)];
-        Ok(Self { v4, v6, port, takes_runs: wanted.gso, offloads, mark })
+        Ok(Self { v4, v6, port, takes_runs: wanted.gso, offloads, mark, whole: Mutex::new(()) })
     }
 
     /// Marks what is sent from now on; `None` takes a mark away.
@@ -171,6 +174,17 @@ impl UdpEdge for Udp {
         local_address(&probe).ok().map(|local| local.ip())
     }
 
+    /// Linux has no such flag for a single IPv4 datagram, only for a socket: it is set for the
+    /// moment of this send. What the other threads send in that moment is not cut either; it fits
+    /// the first link all the same.
+    fn send_whole(&self, transmit: Transmit<'_>) -> io::Result<()> {
+        let family = if transmit.path.remote.is_ipv4() { Family::V4 } else { Family::V6 };
+        let fd = self.socket(family)?;
+        let _one_at_a_time = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = fragments(fd, family, false).and_then(|()| self.send(transmit));
+        fragments(fd, family, true).and(result)
+    }
+
     fn port(&self) -> u16 {
         self.port
     }
@@ -189,17 +203,18 @@ fn open(family: libc::c_int, mark: Option<u32>, wanted: Wanted) -> Result<OwnedF
     let option = |level, name, value| {
         sys::set_option(&fd, level, name, value).map_err(system("set an option of a UDP socket"))
     };
-    if family == libc::AF_INET {
+    let kind = if family == libc::AF_INET {
         option(libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
         option(libc::IPPROTO_IP, libc::IP_RECVTOS, 1)?;
-        // As kernel WireGuard does: a smaller MTU on the way means fragments, not a black hole.
-        option(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)?;
+        Family::V4
     } else {
         option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
         option(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
         option(libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)?;
-        option(libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)?;
-    }
+        Family::V6
+    };
+    // As kernel WireGuard does: a smaller MTU on the way means fragments, not a black hole.
+    fragments(&fd, kind, true).map_err(system("set an option of a UDP socket"))?;
     if wanted.gro
         && let Err(error) = sys::set_option(&fd, libc::SOL_UDP, libc::UDP_GRO, 1)
     {
@@ -212,6 +227,23 @@ fn open(family: libc::c_int, mark: Option<u32>, wanted: Wanted) -> Result<OwnedF
 /// True if the socket returns datagrams that follow each other in one receive.
 fn merges_receives(fd: &OwnedFd) -> bool {
     sys::option(fd, libc::SOL_UDP, libc::UDP_GRO).is_ok_and(|value| value != 0)
+}
+
+/// Allows or forbids that datagrams of this socket are cut into fragments, here or on the way.
+/// Forbidding takes no heed of what the kernel knows of the path: it is probed by us.
+fn fragments(fd: &OwnedFd, family: Family, allowed: bool) -> io::Result<()> {
+    match family {
+        Family::V4 => {
+            let mode = if allowed { libc::IP_PMTUDISC_DONT } else { libc::IP_PMTUDISC_PROBE };
+            sys::set_option(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
+        }
+        Family::V6 => {
+            let mode = if allowed { libc::IPV6_PMTUDISC_DONT } else { libc::IPV6_PMTUDISC_PROBE };
+            let whole = libc::c_int::from(!allowed);
+            sys::set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)?;
+            sys::set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, whole)
+        }
+    }
 }
 
 /// Without a mark there was none to need a capability for: a refusal to set 0 is no failure.
@@ -381,6 +413,26 @@ mod tests {
         a.send(transmit).unwrap();
         let received = receive_now(&b, Family::V4, &mut [0; 10]);
         assert_eq!(received.path.remote.ip(), Ipv4Addr::LOCALHOST);
+    }
+
+    #[test]
+    fn a_whole_datagram_arrives_and_data_may_be_cut_again_after_it() {
+        let (a, b) =
+            (Udp::bind(0, None, Wanted::ALL).unwrap(), Udp::bind(0, None, Wanted::ALL).unwrap());
+        let path = Path { remote: (Ipv4Addr::LOCALHOST, b.port()).into(), local: None };
+        let bytes = vec![7; 1400];
+        a.send_whole(Transmit { path, bytes: &bytes, stride: 1400, ecn: 0 }).unwrap();
+        let mut buffer = [0; 1500];
+        assert_eq!(receive_now(&b, Family::V4, &mut buffer).len, 1400);
+        let mut mode: libc::c_int = -1;
+        let mut len = size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: both pointers lead to values that live until the call returns.
+        let result = unsafe {
+            let (level, name) = (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER);
+            let value = (&raw mut mode).cast();
+            libc::getsockopt(a.v4.as_raw_fd(), level, name, value, &raw mut len)
+        };
+        assert_eq!((result, mode), (0, libc::IP_PMTUDISC_DONT));
     }
 
     #[test]

@@ -191,7 +191,8 @@ impl PeerCore {
         }
     }
 
-    fn session_is_up(&self) -> bool {
+    /// True if a packet would be sealed at once.
+    pub(crate) fn session_is_up(&self) -> bool {
         let sealing = if self.former_seals { &self.former } else { &self.tunn };
         sealing.as_ref().is_some_and(|tunn| has_session(tunn))
     }

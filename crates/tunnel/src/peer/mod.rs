@@ -6,7 +6,7 @@
 mod core;
 mod noise;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -40,6 +40,8 @@ pub(crate) struct ActivePeer {
     pub(crate) tx_bytes: AtomicU64,
     /// Sends of many datagrams at once, which the path to this peer may not take.
     pub(crate) segmentation: Pause,
+    /// The largest packet that passes to this peer, if less than the tunnel's MTU does.
+    largest: AtomicUsize,
     core: Mutex<PeerCore>,
 }
 
@@ -53,8 +55,24 @@ impl ActivePeer {
             rx_bytes: AtomicU64::new(0),
             tx_bytes: AtomicU64::new(0),
             segmentation: Pause::new(Instant::now()),
+            largest: AtomicUsize::new(usize::MAX),
             core: Mutex::new(core),
         }
+    }
+
+    /// What bounds padding and TCP segments towards this peer in a tunnel of this MTU.
+    pub(crate) fn mtu(&self, of_tunnel: usize) -> usize {
+        of_tunnel.min(self.largest.load(Ordering::Relaxed))
+    }
+
+    /// Bounds packets to this peer beyond the tunnel's MTU; `None` takes the bound away.
+    pub(crate) fn set_mtu(&self, largest: Option<u16>) {
+        self.largest.store(largest.map_or(usize::MAX, usize::from), Ordering::Relaxed);
+    }
+
+    /// Counts what was sent, as on the wire.
+    pub(crate) fn count_sent(&self, bytes: usize) {
+        self.tx_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// True if the session of this index, as a data message names it, is one of this peer.

@@ -11,4 +11,6 @@ mod malformed;
 #[allow(clippy::unwrap_used, clippy::panic, dead_code)]
 mod pair;
 #[cfg(test)]
+mod probes;
+#[cfg(test)]
 mod stories;

@@ -25,6 +25,9 @@ use crate::split::Split;
 use crate::status::Event;
 use crate::vnet::Vnet;
 
+/// The longest datagram that may not be cut and still fits the first link.
+pub(super) const FIRST_LINK: usize = 1472;
+
 /// A datagram on the wire.
 #[derive(Clone, Debug)]
 pub(super) struct Datagram {
@@ -78,6 +81,13 @@ impl UdpEdge for MemoryUdp {
         }
         let path = Path { remote: datagram.from, local: Some(address.ip()) };
         Ok(Received { path, len, stride, ecn: datagram.ecn })
+    }
+
+    fn send_whole(&self, transmit: Transmit<'_>) -> io::Result<()> {
+        if transmit.bytes.len() > FIRST_LINK {
+            return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+        }
+        self.send(transmit)
     }
 
     fn send(&self, transmit: Transmit<'_>) -> io::Result<()> {

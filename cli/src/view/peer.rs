@@ -1,0 +1,78 @@
+//! `zonemesh show ZONE`: one tunnel, everything that is known of it.
+
+use serde::Serialize;
+use zonemesh_api::v1::PeersReply;
+
+use super::peers::Peer;
+use crate::output::{Page, View};
+use crate::quantity::{ago, bytes, delay, offset, percent};
+use crate::table::plain;
+
+/// One tunnel.
+#[derive(Debug, Serialize)]
+pub(crate) struct PeerView {
+    schema: &'static str,
+    peer: Peer,
+}
+
+impl PeerView {
+    /// The tunnel to `zone`, if it is among them.
+    pub(crate) fn find(reply: PeersReply, zone: &str) -> Option<Self> {
+        let found = reply.peers.into_iter().find(|peer| peer.zone == zone)?;
+        Some(Self { schema: "zonemesh/peer/v1", peer: found.into() })
+    }
+
+    /// True if it is up and not degraded.
+    pub(crate) fn is_up(&self) -> bool {
+        self.peer.is_up()
+    }
+}
+
+impl View for PeerView {
+    fn text(&self, page: Page) -> String {
+        let peer = &self.peer;
+        let reason = peer.reason.as_deref().unwrap_or("nothing was heard of it yet");
+        let quality = match (peer.rtt_ms, peer.jitter_ms, peer.loss_percent) {
+            (Some(rtt), jitter, Some(loss)) => format!(
+                "RTT {}, jitter {}, loss {}",
+                delay(rtt),
+                jitter.map_or_else(|| "-".to_owned(), delay),
+                percent(loss)
+            ),
+            _ => "unknown: the peer does not answer probes, its handshakes tell".to_owned(),
+        };
+        let mtu = match (peer.mtu, peer.black_hole, peer.underlay_mtu) {
+            (Some(mtu), true, Some(below)) => {
+                format!("nothing above {mtu} bytes passes, though the underlay has {below}")
+            }
+            (Some(mtu), true, None) => format!("nothing above {mtu} bytes passes"),
+            (Some(mtu), false, Some(below)) => format!("{mtu} bytes (underlay {below})"),
+            (Some(mtu), false, None) => format!("{mtu} bytes"),
+            (None, ..) => "unknown".to_owned(),
+        };
+        let clock = peer.clock_offset_ms.map_or_else(|| "unknown".to_owned(), offset);
+        let lines = [
+            ("zone", peer.zone.clone()),
+            ("state", format!("{} ({reason}, {})", peer.state, ago(peer.since.0, page.now))),
+            ("via", peer.endpoint.clone().unwrap_or_else(|| "no known endpoint".to_owned())),
+            ("quality", quality),
+            ("mtu", mtu),
+            ("handshake", ago(peer.latest_handshake.0, page.now)),
+            (
+                "traffic",
+                format!("{} received, {} sent", bytes(peer.rx_bytes), bytes(peer.tx_bytes)),
+            ),
+            ("stream", peer.stream.to_owned()),
+            ("clock", clock),
+            ("tunnel", peer.tunnel_addresses.join(", ")),
+            ("prefixes", peer.prefixes.join(", ")),
+            ("key", peer.public_key.clone()),
+        ];
+        let line = |(name, value): (&str, String)| format!("{name:<10} {}\n", plain(&value));
+        let mut text: String = lines.into_iter().map(line).collect();
+        for trouble in peer.troubles() {
+            text.push_str(&format!("! {trouble}\n"));
+        }
+        text
+    }
+}

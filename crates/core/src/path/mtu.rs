@@ -1,0 +1,379 @@
+//! The largest packet that passes to a peer: searched with padded probes, watched, raised again.
+//!
+//! The ceiling is what the underlay's MTU leaves. It is used until probes of that size vanish while
+//! small ones are answered: a black hole. Then eight sizes at a time are tried until the border is
+//! known to the byte, some four seconds, and used from the first round on. Loss of single probes decides
+//! nothing. Later probes raise the size again. After RFC 8899 (DPLPMTUD), with several sizes at once.
+
+use std::time::Duration;
+
+/// No path is taken to be smaller: every IPv4 host takes so much (RFC 791).
+pub const SMALLEST: u16 = 576;
+/// How often the size in use is checked; every second time a larger one is tried, if there is one.
+pub const CHECK_EVERY: Duration = Duration::from_secs(10);
+/// How soon a check is tried again if nothing at all was answered meanwhile.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Copies of each probe before its size is taken not to pass.
+const COPIES: u32 = 3;
+/// Sizes that are tried at once.
+const SIZES: u16 = 8;
+/// Bounds of the wait between copies.
+const WAIT_LEAST: Duration = Duration::from_millis(200);
+const WAIT_MOST: Duration = Duration::from_secs(2);
+
+/// The size in use was settled anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MtuChange {
+    /// What was in use before.
+    pub from: u16,
+    /// The largest packet that passes.
+    pub to: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Does the size in use pass?
+    Check,
+    /// Does a larger one?
+    Raise,
+    /// Where is the border?
+    Search,
+}
+
+#[derive(Debug, Clone)]
+struct Round {
+    kind: Kind,
+    began: Duration,
+    sizes: Vec<u16>,
+    /// The largest that is known to pass, and the smallest that is known not to.
+    low: u16,
+    high: u16,
+    copies: u32,
+    next: Duration,
+}
+
+/// The search for the MTU of one path.
+#[derive(Debug, Clone)]
+pub struct MtuSearch {
+    ceiling: u16,
+    mtu: u16,
+    settled: u16,
+    confirmed: bool,
+    round: Option<Round>,
+    next: Duration,
+    raise_next: bool,
+}
+
+impl MtuSearch {
+    /// Begins with `ceiling`, unconfirmed.
+    #[must_use]
+    pub fn new(ceiling: u16) -> Self {
+        let ceiling = ceiling.max(SMALLEST);
+        Self {
+            ceiling,
+            mtu: ceiling,
+            settled: ceiling,
+            confirmed: false,
+            round: None,
+            next: Duration::ZERO,
+            raise_next: false,
+        }
+    }
+
+    /// The largest packet to be sent now.
+    #[must_use]
+    pub fn mtu(&self) -> u16 {
+        self.mtu
+    }
+
+    /// What the underlay would allow.
+    #[must_use]
+    pub fn ceiling(&self) -> u16 {
+        self.ceiling
+    }
+
+    /// True once a probe of the size in use was answered.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        self.confirmed
+    }
+
+    /// True if less passes than the underlay would allow.
+    #[must_use]
+    pub fn is_black_hole(&self) -> bool {
+        self.mtu < self.ceiling
+    }
+
+    /// Takes another ceiling; what was found below it stays until it is raised.
+    pub fn set_ceiling(&mut self, ceiling: u16, now: Duration) {
+        let ceiling = ceiling.max(SMALLEST);
+        if ceiling == self.ceiling {
+            return;
+        }
+        if !self.is_black_hole() || self.mtu > ceiling {
+            (self.mtu, self.settled, self.confirmed) = (ceiling, ceiling, false);
+        }
+        self.ceiling = ceiling;
+        self.restart(now);
+    }
+
+    /// Checks at once: the path may be another one.
+    pub fn restart(&mut self, now: Duration) {
+        self.round = None;
+        self.next = now;
+        self.raise_next = self.is_black_hole();
+    }
+
+    /// A packet of this size has passed.
+    pub fn handle_answer(&mut self, size: u16) {
+        if let Some(round) = &mut self.round {
+            round.low = round.low.max(size.min(self.ceiling));
+        }
+    }
+
+    /// The sizes to probe now, and what was settled. `delay` is the path's usual delay, `alive_at`
+    /// the time of the last answer to a small probe.
+    pub fn poll(
+        &mut self,
+        now: Duration,
+        delay: Duration,
+        alive_at: Duration,
+    ) -> (Vec<u16>, Option<MtuChange>) {
+        let mut settled = None;
+        if self.round.as_ref().is_some_and(|round| round.is_over(now)) {
+            settled = self.end_round(now, alive_at);
+        }
+        if self.round.is_none() && now >= self.next {
+            self.begin(now);
+        }
+        let due = self.round.as_mut().filter(|round| round.copies > 0 && now >= round.next);
+        let Some(round) = due else {
+            return (Vec::new(), settled);
+        };
+        round.copies -= 1;
+        round.next = now + (delay * 3).clamp(WAIT_LEAST, WAIT_MOST);
+        let wanted = round.sizes.iter().copied().filter(|size| *size > round.low);
+        (wanted.collect(), settled)
+    }
+
+    fn begin(&mut self, now: Duration) {
+        let raises = self.raise_next && self.is_black_hole();
+        self.raise_next = !raises;
+        self.round = Some(if raises {
+            let (low, high) = (self.mtu, self.ceiling + 1);
+            Round::new(Kind::Raise, (low, high), now)
+        } else {
+            let sizes = vec![self.mtu];
+            Round { sizes, ..Round::new(Kind::Check, (SMALLEST - 1, self.mtu + 1), now) }
+        });
+    }
+
+    fn end_round(&mut self, now: Duration, alive_at: Duration) -> Option<MtuChange> {
+        let round = self.round.take()?;
+        let (low, high) = (round.low, round.high());
+        let passed = low >= SMALLEST && round.sizes.contains(&low);
+        self.next = now + CHECK_EVERY;
+        match round.kind {
+            Kind::Check if passed => return self.settle(self.mtu),
+            Kind::Raise if !passed => return None,
+            // Nothing at all is answered: that is no matter of size.
+            _ if !passed && alive_at <= round.began => {
+                self.next = now + AGAIN;
+                return None;
+            }
+            Kind::Check => {
+                // The size in use is asked for once more, now among others.
+                let border = (SMALLEST - 1, self.mtu + 1);
+                self.round = Some(Round::new(Kind::Search, border, now));
+                return None;
+            }
+            Kind::Raise | Kind::Search => {}
+        }
+        if high - low <= 1 {
+            return self.settle(low.max(SMALLEST));
+        }
+        // Less than the truth, and enough for packets to pass meanwhile.
+        self.mtu = low.max(SMALLEST);
+        self.round = Some(Round::new(Kind::Search, (low, high), now));
+        None
+    }
+
+    fn settle(&mut self, mtu: u16) -> Option<MtuChange> {
+        let from = std::mem::replace(&mut self.settled, mtu);
+        self.mtu = mtu;
+        self.confirmed = true;
+        (from != mtu).then_some(MtuChange { from, to: mtu })
+    }
+}
+
+impl Round {
+    fn new(kind: Kind, (low, high): (u16, u16), now: Duration) -> Self {
+        let copies = if kind == Kind::Raise { 1 } else { COPIES };
+        let sizes = spread(low, high);
+        Self { kind, began: now, sizes, low, high, copies, next: now }
+    }
+
+    /// The smallest size that is known not to pass.
+    fn high(&self) -> u16 {
+        self.sizes.iter().copied().find(|size| *size > self.low).unwrap_or(self.high)
+    }
+
+    fn is_over(&self, now: Duration) -> bool {
+        let largest_passed = self.sizes.last().is_some_and(|size| *size <= self.low);
+        largest_passed || (self.copies == 0 && now >= self.next)
+    }
+}
+
+/// Up to [`SIZES`] sizes above `low` and below `high`, evenly, the largest of them included.
+fn spread(low: u16, high: u16) -> Vec<u16> {
+    let room = u32::from(high - low - 1);
+    let mut sizes: Vec<u16> = (1..=u32::from(SIZES))
+        .map(|part| low + u16::try_from(room * part / u32::from(SIZES)).unwrap_or(0))
+        .filter(|size| *size > low)
+        .collect();
+    sizes.dedup();
+    sizes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DELAY: Duration = Duration::from_millis(20);
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    /// A path that lets packets up to `border` pass, except for every `loses`th.
+    struct Path {
+        search: MtuSearch,
+        border: u16,
+        loses: u32,
+        alive: bool,
+        sent: u32,
+        now: Duration,
+        changes: Vec<MtuChange>,
+    }
+
+    impl Path {
+        fn new(ceiling: u16, border: u16) -> Self {
+            let search = MtuSearch::new(ceiling);
+            let (now, changes) = (ms(1), Vec::new());
+            Self { search, border, loses: 0, alive: true, sent: 0, now, changes }
+        }
+
+        fn run(&mut self, time: Duration) {
+            let end = self.now + time;
+            while self.now < end {
+                let alive_at = if self.alive { self.now } else { Duration::ZERO };
+                let (sizes, change) = self.search.poll(self.now, DELAY, alive_at);
+                self.changes.extend(change);
+                for size in sizes {
+                    self.sent += 1;
+                    let lost = self.loses > 0 && self.sent.is_multiple_of(self.loses);
+                    if self.alive && size <= self.border && !lost {
+                        self.search.handle_answer(size);
+                    }
+                }
+                self.now += ms(50);
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_without_a_hole_is_confirmed_by_one_probe() {
+        let mut path = Path::new(1420, 9000);
+        path.run(ms(9_000));
+        assert_eq!((path.search.mtu(), path.sent), (1420, 1));
+        assert!(path.search.is_confirmed() && !path.search.is_black_hole());
+        assert_eq!(path.changes, []);
+    }
+
+    #[test]
+    fn every_border_is_found_to_the_byte() {
+        for border in [576, 577, 600, 1000, 1239, 1240, 1241, 1280, 1418, 1419] {
+            let mut path = Path::new(1420, border);
+            path.run(ms(5_000));
+            assert_eq!(path.search.mtu(), border, "{border}");
+            assert_eq!(path.changes, [MtuChange { from: 1420, to: border }], "{border}");
+            assert!(path.search.is_black_hole());
+        }
+    }
+
+    #[test]
+    fn less_than_the_least_is_not_believed() {
+        let mut path = Path::new(1420, 300);
+        path.run(ms(9_000));
+        assert_eq!(path.search.mtu(), SMALLEST);
+    }
+
+    #[test]
+    fn packets_pass_long_before_the_border_is_known() {
+        let mut path = Path::new(1420, 1240);
+        path.run(ms(1_700));
+        assert!(path.search.mtu() <= 1240, "{}", path.search.mtu());
+        assert!(path.search.mtu() > 1100);
+    }
+
+    #[test]
+    fn a_hole_that_opens_later_is_found_and_one_that_closes_is_left() {
+        let mut path = Path::new(1420, 1420);
+        path.run(ms(60_000));
+        path.border = 1300;
+        path.run(ms(16_000));
+        assert_eq!(path.search.mtu(), 1300);
+        path.border = 1420;
+        path.run(ms(21_000));
+        assert_eq!(path.search.mtu(), 1420);
+        let (down, up) = (MtuChange { from: 1420, to: 1300 }, MtuChange { from: 1300, to: 1420 });
+        assert_eq!(path.changes, [down, up]);
+    }
+
+    #[test]
+    fn a_hole_that_moves_is_followed_both_ways() {
+        let mut path = Path::new(1420, 1240);
+        path.run(ms(5_000));
+        for border in [1100, 1350, 900] {
+            path.border = border;
+            path.run(ms(30_000));
+            assert_eq!(path.search.mtu(), border);
+        }
+    }
+
+    #[test]
+    fn loss_is_no_hole() {
+        for loses in [2, 3, 5] {
+            let mut path = Path::new(1420, 1420);
+            path.loses = loses;
+            path.run(ms(300_000));
+            assert_eq!(path.search.mtu(), 1420, "every {loses}th lost");
+            assert_eq!(path.changes, []);
+        }
+    }
+
+    #[test]
+    fn a_dead_path_is_no_hole() {
+        let mut path = Path::new(1420, 1420);
+        path.run(ms(1_000));
+        path.alive = false;
+        path.run(ms(120_000));
+        assert_eq!((path.search.mtu(), path.changes.len()), (1420, 0));
+    }
+
+    #[test]
+    fn the_ceiling_moves_what_was_not_lowered() {
+        let mut path = Path::new(1420, 9000);
+        path.search.set_ceiling(1390, path.now);
+        assert_eq!(path.search.mtu(), 1390);
+        path.search.set_ceiling(1420, path.now);
+        assert_eq!(path.search.mtu(), 1420);
+        path.border = 1240;
+        path.run(ms(5_000));
+        path.search.set_ceiling(1390, path.now);
+        assert_eq!(path.search.mtu(), 1240);
+        path.border = 9000;
+        path.run(ms(1_000));
+        assert_eq!(path.search.mtu(), 1390, "another path is tried at once");
+    }
+}

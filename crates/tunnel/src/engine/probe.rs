@@ -1,0 +1,67 @@
+//! Probes: single packets to a peer that leave in one piece or not at all.
+//!
+//! They go round the TUN device, so that neither its MTU nor a route bounds them, and never ask for
+//! a session: when one is sought is the schedule's. What they say, and who answers, is the caller's.
+
+use std::io;
+
+use zonemesh_core::key::WireGuardPublicKey;
+
+use super::Engine;
+use crate::edge::Transmit;
+use crate::peer::{DATA_OVERHEAD, INITIATION, Moment, Sealed};
+
+/// Why a probe was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// There is no such peer.
+    #[error("there is no such peer")]
+    NoPeer,
+    /// There is no session with the peer now.
+    #[error("there is no session with the peer")]
+    NoSession,
+    /// Nobody knows where the peer is.
+    #[error("the peer's endpoint is not known")]
+    NoEndpoint,
+    /// The first link on the way is too narrow for it.
+    #[error("the packet is too long for the first link")]
+    TooLong,
+    /// The kernel refused it for another reason.
+    #[error("the datagram was refused")]
+    Refused(#[source] io::Error),
+}
+
+impl Engine {
+    /// Seals `packet` for `peer` as it is and sends it unfragmented.
+    pub(crate) fn probe(
+        &self,
+        peer: &WireGuardPublicKey,
+        packet: &[u8],
+        now: Moment,
+    ) -> Result<(), ProbeError> {
+        let roster = self.roster.load();
+        let peer = roster.by_key(peer).ok_or(ProbeError::NoPeer)?;
+        let mut datagram = vec![0; INITIATION.max(packet.len() + DATA_OVERHEAD)];
+        let mut core = peer.lock();
+        let path = core.path().ok_or(ProbeError::NoEndpoint)?;
+        if !core.session_is_up() {
+            return Err(ProbeError::NoSession);
+        }
+        let sealed = core.seal(packet, &mut datagram, now);
+        drop(core);
+        let Ok(Sealed::Data(len)) = sealed else {
+            return Err(ProbeError::NoSession);
+        };
+        let bytes = &datagram[..len];
+        let result = self.udp.send_whole(Transmit { path, bytes, stride: len, ecn: 0 });
+        match &result {
+            Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
+                return Err(ProbeError::TooLong);
+            }
+            _ => {}
+        }
+        result.map_err(ProbeError::Refused)?;
+        peer.count_sent(len);
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! A link that swallows long packets without a word: found, reported, lived with, and left again.
+//!
+//! ```text
+//!   berlin                       WAN                           madrid
+//!   vm 10.10.10.5 - gw ---- [ router: nothing above 1300 ] ---- gw - vm 10.10.11.5
+//! ```
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use netns_tests::lab::{Lab, Vm, ZonePlan};
+use netns_tests::mesh::{Mesh, patience};
+use netns_tests::wait::{Look, until};
+use netns_tests::wireguard::traffic::transfer;
+
+const ZONES: [ZonePlan<'_>; 2] =
+    [ZonePlan { name: "berlin", vms: &["vm"] }, ZonePlan { name: "madrid", vms: &["vm"] }];
+const HOLE: u16 = 1300;
+/// What an IPv4 header, UDP and WireGuard leave of it.
+const INSIDE: u64 = 1240;
+const BULK: u64 = 4_000_000;
+
+fn wait_for_mtu(mesh: &mut Mesh, zone: &str, mtu: u64, timeout: Duration) -> Result<Duration> {
+    let (_, took) = until(&format!("an MTU of {mtu} in {zone}"), timeout, || {
+        let peers = mesh.gateway(zone)?.ask(&["peers"])?;
+        Ok(Look::<()>::when(peers["peers"][0]["mtu"] == mtu, &peers))
+    })?;
+    Ok(took)
+}
+
+fn bulk(from: &Vm, to: &Vm) -> Result<Duration> {
+    transfer(&from.namespace, &to.namespace, SocketAddr::new(IpAddr::V4(to.address), 7000), BULK)
+}
+
+/// What `ping` says of one packet of `len` bytes that must not be cut.
+fn whole(from: &Vm, to: &Vm, len: u64) -> Result<String> {
+    let (payload, to) = ((len - 28).to_string(), to.address.to_string());
+    let args = ["-n", "-M", "do", "-c", "1", "-W", "2", "-s", &payload, &to];
+    let output = from.namespace.command("ping").args(args).output()?;
+    Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+#[test]
+fn bulk_tcp_passes_a_hole_from_the_start_and_long_packets_pass_again_after_it() -> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    lab.mtu_hole("madrid", Some(HOLE))?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    let took = bulk(lab.zone("berlin")?.vm("vm")?, lab.zone("madrid")?.vm("vm")?)?;
+    ensure!(took < Duration::from_secs(10), "4 MB took {took:?}");
+    for zone in ["berlin", "madrid"] {
+        wait_for_mtu(&mut mesh, zone, INSIDE, Duration::from_secs(10))?;
+    }
+    let shown = mesh.gateway("berlin")?.show(&["show", "madrid"])?;
+    ensure!(shown.contains("nothing above 1240 bytes passes"), "{shown}");
+    let log = mesh.gateway("berlin")?.daemon()?.output()?;
+    ensure!(log.contains("black hole: nothing above 1240 bytes passes to madrid"), "no event");
+    let (berlin, madrid) = (lab.zone("berlin")?.vm("vm")?, lab.zone("madrid")?.vm("vm")?);
+    // The VM has been told during the transfer; it is to be told again.
+    berlin.namespace.ip(&["route", "flush", "cache"])?;
+    let told = whole(berlin, madrid, 1400)?;
+    ensure!(told.contains("mtu = 1240"), "no ICMP \"too big\" reached the VM: {told}");
+    let fits = whole(berlin, madrid, INSIDE)?;
+    ensure!(fits.contains(" 1 received"), "{fits}");
+    bulk(madrid, berlin)?;
+
+    lab.mtu_hole("madrid", None)?;
+    for zone in ["berlin", "madrid"] {
+        wait_for_mtu(&mut mesh, zone, 1420, Duration::from_secs(30))?;
+    }
+    let (berlin, madrid) = (lab.zone("berlin")?.vm("vm")?, lab.zone("madrid")?.vm("vm")?);
+    berlin.namespace.ip(&["route", "flush", "cache"])?;
+    let passes = whole(berlin, madrid, 1420)?;
+    ensure!(passes.contains(" 1 received"), "{passes}");
+    let events = mesh.gateway("berlin")?.ask(&["peers"])?["events"].clone();
+    ensure!(events["mtu_lowered"] == 1 && events["mtu_raised"] == 1, "{events}");
+    lab.succeeded()
+}
+
+#[test]
+fn a_hole_that_opens_under_a_connection_is_found_and_the_connection_goes_on() -> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    lab.mtu_hole("madrid", None)?;
+    // 4 MB at 4 Mbit/s: the flow lives for eight seconds and more.
+    lab.limit("madrid", Some(4))?;
+    let (from, to) = (lab.zone("berlin")?.vm("vm")?, lab.zone("madrid")?.vm("vm")?);
+    std::thread::scope(|scope| {
+        let flow = scope.spawn(|| bulk(from, to));
+        std::thread::sleep(Duration::from_secs(3));
+        let rules = "table ip hole { chain hole { type filter hook forward priority 1; meta length > 1300 drop; }; }";
+        lab.router().run(&["nft", rules])?;
+        wait_for_mtu(&mut mesh, "berlin", INSIDE, Duration::from_secs(25))?;
+        match flow.join() {
+            Ok(took) => took.map(drop),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })?;
+    lab.succeeded()
+}
+
+#[test]
+fn the_tunnel_follows_the_mtu_of_the_links_below() -> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    lab.zone("berlin")?.gateway.ip(&["link", "set", "wan0", "mtu", "1450"])?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    wait_for_mtu(&mut mesh, "berlin", 1390, patience())?;
+    let link = lab.zone("berlin")?.gateway.ip(&["link", "show", "zm0"])?;
+    ensure!(link.contains("mtu 1390"), "{link}");
+    lab.zone("berlin")?.gateway.ip(&["link", "set", "wan0", "mtu", "1500"])?;
+    wait_for_mtu(&mut mesh, "berlin", 1420, patience())?;
+    let link = lab.zone("berlin")?.gateway.ip(&["link", "show", "zm0"])?;
+    ensure!(link.contains("mtu 1420"), "{link}");
+    lab.succeeded()
+}

@@ -139,3 +139,59 @@ fn handshakes(mesh: &mut Mesh) -> Result<Vec<serde_json::Value>> {
     }
     Ok(all)
 }
+
+#[test]
+fn blocked_zone_is_out_here_only_and_comes_back() -> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    let mut mesh = strangers(&lab)?;
+    mesh.gateway("berlin")?.init_mesh(false)?;
+    invite_and_join(&lab, &mut mesh, "madrid")?;
+    invite_and_join(&lab, &mut mesh, "paris")?;
+    mesh.wait_until_connected(patience())?;
+    let blocked = mesh.gateway("berlin")?.block("madrid", true)?;
+    ensure!(blocked == ["madrid"], "{blocked:?}");
+    until("madrid to be barred in berlin", patience(), || {
+        let mut ip = lab.zone("berlin")?.gateway.command("ip");
+        let routes = ip.args(["route", "show", &lab.zone("madrid")?.prefix()]).output()?;
+        let routes = String::from_utf8_lossy(&routes.stdout).into_owned();
+        let barred = routes.lines().count() == 1 && routes.starts_with("unreachable");
+        Ok(Look::<()>::when(barred, &routes))
+    })?;
+    // Also over a restart; and others go on as they were.
+    mesh.gateway("berlin")?.kill_9_and_start(&lab)?;
+    mesh.gateway("berlin")?.wait_until_connected(patience())?;
+    let peers = mesh.gateway("berlin")?.ask(&["peers"])?;
+    ensure!(peers["peers"].as_array().is_some_and(|peers| peers.len() == 1), "{peers}");
+    ensure!(mesh.gateway("berlin")?.block("madrid", false)?.is_empty());
+    until("all tunnels again", patience(), || {
+        let peers = mesh.gateway("berlin")?.ask(&["peers"])?;
+        let count = peers["peers"].as_array().map_or(0, Vec::len);
+        Ok(Look::<()>::when(count == 2, &peers))
+    })?;
+    mesh.wait_until_connected(patience())?;
+    lab.succeeded()
+}
+
+#[test]
+fn zone_with_a_new_identity_is_granted_anew_and_keeps_its_place() -> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    let mut mesh = strangers(&lab)?;
+    mesh.gateway("berlin")?.init_mesh(false)?;
+    invite_and_join(&lab, &mut mesh, "madrid")?;
+    invite_and_join(&lab, &mut mesh, "paris")?;
+    mesh.wait_until_connected(patience())?;
+    let madrid = mesh.gateway("madrid")?;
+    madrid.daemon()?.kill_9()?;
+    std::fs::remove_file(madrid.folder().join("zone.key"))?;
+    madrid.start(&lab)?;
+    until("madrid to say that it is granted with another key", patience(), || {
+        let status = mesh.gateway("madrid")?.ask(&["status"]);
+        let said = status.as_ref().is_ok_and(|s| s["warnings"].to_string().contains("another key"));
+        Ok(Look::<()>::when(said, format!("{status:?}")))
+    })?;
+    invite_and_join(&lab, &mut mesh, "madrid")?;
+    mesh.wait_until_connected(patience())?;
+    let zones = mesh.gateway("paris")?.zones()?;
+    ensure!(zones.zones.len() == 3 && zones.alarms.is_empty(), "{zones:?}");
+    lab.succeeded()
+}

@@ -4,6 +4,7 @@
 //! documents are run by `documented_commands.rs` and `quick_start.rs`, which are scenarios.
 
 mod codes;
+mod fuzz;
 mod links;
 mod markdown;
 mod reference;

@@ -47,3 +47,24 @@ fn every_reading_command_answers_and_no_secret_is_shown_or_readable_by_others() 
     ensure!(!shown.contains("PRIVATE KEY"), "a private key is shown");
     lab.succeeded()
 }
+
+#[test]
+fn a_clock_that_went_back_is_said_and_stops_nothing() -> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    let state = mesh.gateway("berlin")?.folder().join("state");
+    std::fs::create_dir(&state)?;
+    // 2100-01-01: where the clock stood, as far as the last run knew.
+    std::fs::write(state.join("clock"), "4102444800000\n")?;
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    let berlin = mesh.gateway("berlin")?;
+    let warnings = berlin.ask(&["status"])?["warnings"].to_string();
+    ensure!(warnings.contains("the clock is"), "{warnings}");
+    let said = berlin.daemon()?.output()?;
+    ensure!(
+        said.contains("the clock went back") && said.contains("2100-01-01T00:00:00Z"),
+        "{said}"
+    );
+    lab.succeeded()
+}

@@ -109,7 +109,8 @@ impl Watcher {
 
     async fn work(&mut self) {
         let now = self.now();
-        if self.looked_at.is_none_or(|at| now.saturating_sub(at) >= LOOK) {
+        let looks = self.looked_at.is_none_or(|at| now.saturating_sub(at) >= LOOK);
+        if looks {
             self.looked_at = Some(now);
             self.look(now).await;
         }
@@ -124,10 +125,14 @@ impl Watcher {
                     peer.send(&self.tunnel, request, &packet, self.started);
                 }
             }
+            // Figures of a second ago are as good; a change is not to wait.
+            let is_news = looks || !events.is_empty();
             for event in events {
                 peer.tell(event, &self.board);
             }
-            peer.show(&self.board);
+            if is_news {
+                peer.show(&self.board);
+            }
         }
         self.apply(now).await;
     }
@@ -199,7 +204,7 @@ impl Watcher {
     /// Tells tunnel and kernel how large packets to each peer may be.
     async fn apply(&mut self, now: Duration) {
         for peer in self.peers.values_mut() {
-            let mtu = peer.monitor.summary().mtu;
+            let mtu = peer.monitor.mtu();
             let wanted = ((mtu < self.device_mtu).then_some(mtu), peer.allowed_ips.clone());
             if peer.applied.as_ref() == Some(&wanted) || now < peer.apply_again_at {
                 continue;

@@ -178,6 +178,12 @@ impl Monitor {
         self.next_at = self.next_at.min(now + self.distance(now));
     }
 
+    /// The largest packet to be sent now.
+    #[must_use]
+    pub fn mtu(&self) -> u16 {
+        self.mtu.mtu()
+    }
+
     /// What is known now.
     #[must_use]
     pub fn summary(&self) -> Summary {

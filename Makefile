@@ -15,7 +15,7 @@ WIREGUARD = ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(LAB) zonemesh-lab -- ent
 RELIABILITY = ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(LAB) zonemesh-reliability --release --
 
 .PHONY: help setup build demo test lint bench-mesh clean-lab
-.PHONY: bench-registry test-wireguard interop interop-kernel flood soak blackout properties fuzz
+.PHONY: bench-registry partition test-wireguard interop interop-kernel flood soak blackout properties fuzz
 .PHONY: fuzz-smoke release-tools bench bench-quick
 
 help: ## List the targets.
@@ -68,6 +68,11 @@ soak: release-tools ## 30 minutes of loss, jitter, cuts and forced handshakes (M
 
 blackout: release-tools ## 10 minutes without a path, keepalives only (MINUTES=n).
 	$(RELIABILITY) blackout --minutes $(or $(MINUTES),10)
+
+partition: setup ## A partition of 10 minutes with changes on both sides (MINUTES=n).
+	$(CARGO) build --workspace --bins
+	ZONEMESH_PARTITION_S=$$(( 60 * $(or $(MINUTES),10) )) $(LAB) zonemesh-lab -- enter -- \
+	  $(CARGO) test --package netns-tests --test scenarios -- --nocapture changes_on_both_sides
 
 fuzz: ## Every parser under fuzz for 5 minutes (SECONDS=n, TARGETS="name ...").
 	@netns-tests/setup.sh fuzzer

@@ -13,6 +13,7 @@ use toml::Table;
 use crate::binaries;
 use crate::lab::Lab;
 use crate::mesh::{FEDERATION, PublicKeys};
+use crate::namespace;
 use crate::process::Process;
 use crate::wait::{Look, until};
 
@@ -28,6 +29,8 @@ pub struct Gateway {
     /// Stands in for /etc/resolv.conf from the next start on.
     pub resolv_conf: Option<PathBuf>,
     pub(crate) daemon: Option<Process>,
+    /// How wrong its clock is from the next start, as `faketime -f` takes it.
+    pub clock: Option<String>,
 }
 
 impl Gateway {
@@ -113,6 +116,9 @@ impl Gateway {
                 command
             }
         };
+        if let Some(offset) = &self.clock {
+            command.envs(wrong_clock(offset)?);
+        }
         command.args(["run", "--config"]).arg(self.config_file());
         let name = format!("{}-zonemeshd", self.zone);
         self.daemon = Some(Process::spawn(&name, command, lab.folder())?);
@@ -218,6 +224,18 @@ impl Gateway {
         self.daemon()?.kill_9()?;
         self.start(lab)
     }
+}
+
+/// What Debian's `faketime` puts into the environment; timers go on as they are.
+fn wrong_clock(offset: &str) -> Result<Vec<(String, String)>> {
+    let mut command = std::process::Command::new("faketime");
+    let library = namespace::run(command.args(["-f", offset, "printenv", "LD_PRELOAD"]))?;
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    Ok(vec![
+        pair("LD_PRELOAD", library.trim()),
+        pair("FAKETIME", offset),
+        pair("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ])
 }
 
 /// True when there are peers, and every tunnel and every stream is up.

@@ -64,6 +64,7 @@ impl Mesh {
                 keys,
                 resolv_conf: None,
                 daemon: None,
+                clock: None,
             });
         }
         let peers: Vec<Table> = lab
@@ -104,6 +105,16 @@ impl Mesh {
     /// When one does not start.
     pub fn start(&mut self, lab: &Lab) -> Result<()> {
         self.gateways.iter_mut().try_for_each(|gateway| gateway.start(lab))
+    }
+
+    /// Starts one daemon and waits until it answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn start_one(&mut self, lab: &Lab, zone: &str) -> Result<()> {
+        let gateway = self.gateway(zone)?;
+        gateway.start(lab)?;
+        gateway.wait_until_ready(PATIENCE)
     }
 
     /// Waits until every gateway has all its tunnels and registry streams up.

@@ -1,0 +1,83 @@
+//! An invitation is good once, for its zone, whole, and in time; each refusal says why.
+
+use anyhow::{Result, ensure};
+use netns_tests::lab::Lab;
+
+use super::{ZONES, invite, joined, refused, run, say, strangers};
+
+#[test]
+fn a_used_expired_damaged_or_foreign_invitation_joins_nobody() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..3])?;
+    let mut mesh = strangers(&lab)?;
+    say(&mut mesh, "berlin", &["mesh", "init"])?;
+    let madrid = lab.zone("madrid")?;
+
+    let late = invite(&lab, &mut mesh, madrid, &["--valid-for", "1s"])?;
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    let said = refused(&mut mesh, "madrid", &["zone", "join", &late], 6)?;
+    ensure!(said.contains("has expired: ask for a new one"), "{said}");
+
+    let good = invite(&lab, &mut mesh, madrid, &[])?;
+    let line = std::fs::read_to_string(&good)?;
+    let damaged = lab.folder().join("damaged").display().to_string();
+    let middle = line.len() / 2;
+    let other = if line.as_bytes()[middle] == b'A' { "B" } else { "A" };
+    let changed = format!("{}{other}{}", &line[..middle], &line[middle + 1..]);
+    for text in [&changed, &line[..middle], "", "c29tZXRoaW5nIGVsc2U="] {
+        std::fs::write(&damaged, text)?;
+        let said = refused(&mut mesh, "madrid", &["zone", "join", &damaged], 6)?;
+        ensure!(said.contains("invitation"), "{said}");
+    }
+    let said = refused(&mut mesh, "paris", &["zone", "join", &good], 6)?;
+    ensure!(said.contains("the invitation is for zone madrid, this is zone paris"), "{said}");
+
+    let steps = say(&mut mesh, "madrid", &["zone", "join", &good])?;
+    ensure!(steps.ends_with("this zone is a member\n"), "{steps}");
+    ensure!(say(&mut mesh, "madrid", &["zone", "join", &good])?.ends_with("member\n"));
+
+    // Somebody else with a copy of the invitation, and with all of madrid's names.
+    let thief = mesh.gateway("paris")?;
+    thief.section("zone")?.insert("name".to_owned(), "madrid".into());
+    let prefixes = toml::Value::Array(vec![madrid.prefix().into()]);
+    thief.section("zone")?.insert("prefixes".to_owned(), prefixes);
+    let ips = toml::Value::Array(vec![madrid.tunnel_address.to_string().into()]);
+    thief.section("tunnel")?.insert("addresses".to_owned(), ips);
+    thief.config.remove("local_api");
+    thief.kill_9_and_start(&lab)?;
+    thief.wait_until_ready(netns_tests::mesh::patience())?;
+    let said = refused(&mut mesh, "paris", &["zone", "join", &good], 6)?;
+    ensure!(said.contains("was used by another gateway"), "{said}");
+    let zones = mesh.gateway("berlin")?.ask(&["zone", "list"])?;
+    ensure!(zones["zones"].as_array().is_some_and(|zones| zones.len() == 2), "{zones}");
+    lab.succeeded()
+}
+
+#[test]
+fn a_prefix_that_another_zone_has_is_granted_to_nobody() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..3])?;
+    let mut mesh = joined(&lab)?;
+    let file = lab.folder().join("thief").display().to_string();
+    let stolen = lab.zone("madrid")?.prefix();
+    let half = stolen.replace("/24", "/25");
+    for prefix in [&stolen, &half] {
+        let args = ["zone", "invite", "thief", "--prefix", prefix, "--out", &file];
+        let said = refused(&mut mesh, "berlin", &args, 6)?;
+        ensure!(said.contains("thief") && said.contains("madrid"), "one owner is missing: {said}");
+    }
+    // A member that announces it all the same: its own gateway does not sign it.
+    let paris = mesh.gateway("paris")?;
+    let prefixes = toml::Value::Array(vec![stolen.clone().into()]);
+    paris.section("zone")?.insert("prefixes".to_owned(), prefixes);
+    paris.config.remove("local_api");
+    paris.kill_9_and_start(&lab)?;
+    paris.daemon()?.wait_for("this zone may not claim that", netns_tests::mesh::patience())?;
+    mesh.wait_until_connected(netns_tests::mesh::patience())?;
+    let output = run(&mut mesh, "berlin", &["peers", "-o", "json"])?;
+    let peers = String::from_utf8_lossy(&output.stdout).into_owned();
+    let peers: serde_json::Value = serde_json::from_str(&peers)?;
+    let owners = peers["peers"].as_array().into_iter().flatten();
+    let owners: Vec<_> =
+        owners.filter(|peer| peer["prefixes"].to_string().contains(&stolen)).collect();
+    ensure!(owners.len() == 1 && owners[0]["zone"] == "madrid", "{peers}");
+    lab.succeeded()
+}

@@ -1,0 +1,160 @@
+//! What a managed mesh has to survive, all of it driven by the tool that engineers type.
+//!
+//! ```text
+//!   berlin (founds, invites) ==== madrid, paris, rome (invited)      each with all others
+//! ```
+
+mod authorities;
+mod disks;
+mod invitations;
+mod partitions;
+mod wrong_clock;
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use netns_tests::binaries;
+use netns_tests::lab::{Lab, Zone, ZonePlan};
+use netns_tests::mesh::{Mesh, patience};
+use netns_tests::wait::{Look, until};
+use serde_json::Value;
+
+const ZONES: [ZonePlan<'_>; 4] = [
+    ZonePlan { name: "berlin", vms: &[] },
+    ZonePlan { name: "madrid", vms: &[] },
+    ZonePlan { name: "paris", vms: &[] },
+    ZonePlan { name: "rome", vms: &[] },
+];
+
+/// Gateways that run and know nobody.
+fn strangers(lab: &Lab) -> Result<Mesh> {
+    let mut mesh = Mesh::prepare(lab)?;
+    for zone in lab.zones() {
+        mesh.gateway(&zone.name)?.set_peers(Vec::new());
+    }
+    mesh.start(lab)?;
+    for zone in lab.zones() {
+        mesh.gateway(&zone.name)?.wait_until_ready(patience())?;
+    }
+    Ok(mesh)
+}
+
+/// Berlin's mesh, which the other zones of the Lab have joined.
+fn joined(lab: &Lab) -> Result<Mesh> {
+    let mut mesh = strangers(lab)?;
+    say(&mut mesh, "berlin", &["mesh", "init"])?;
+    for zone in &lab.zones()[1..] {
+        let invitation = invite(lab, &mut mesh, zone, &[])?;
+        say(&mut mesh, &zone.name, &["zone", "join", &invitation])?;
+    }
+    mesh.wait_until_connected(patience())?;
+    in_step(lab, &mut mesh, patience())?;
+    Ok(mesh)
+}
+
+/// Has berlin invite a zone; returns the invitation's file.
+fn invite(lab: &Lab, mesh: &mut Mesh, zone: &Zone, more: &[&str]) -> Result<String> {
+    let file = lab.folder().join(format!("{}.invitation", zone.name)).display().to_string();
+    // A zone is invited anew after an invitation was of no use.
+    drop(std::fs::remove_file(&file));
+    let (prefix, ip) = (zone.prefix(), zone.tunnel_address.to_string());
+    let args = ["zone", "invite", &zone.name, "--prefix", &prefix, "--tunnel-ip", &ip];
+    say(mesh, "berlin", &[&args[..], &["--out", &file], more].concat())?;
+    Ok(file)
+}
+
+fn command(mesh: &mut Mesh, zone: &str, args: &[&str]) -> Result<Command> {
+    let mut command = Command::new(binaries::find("zonemesh")?);
+    command.arg("--socket").arg(mesh.gateway(zone)?.socket()).args(args);
+    command.stdin(std::process::Stdio::null());
+    Ok(command)
+}
+
+fn run(mesh: &mut Mesh, zone: &str, args: &[&str]) -> Result<Output> {
+    Ok(command(mesh, zone, args)?.output()?)
+}
+
+/// What `zonemesh ARGS` prints at a gateway; it must succeed.
+fn say(mesh: &mut Mesh, zone: &str, args: &[&str]) -> Result<String> {
+    let output = run(mesh, zone, args)?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "{zone}: zonemesh {}: {said}", args.join(" "));
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The message with which `zonemesh ARGS` fails, and nothing else.
+fn refused(mesh: &mut Mesh, zone: &str, args: &[&str], code: i32) -> Result<String> {
+    let output = run(mesh, zone, args)?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let ended = output.status.code();
+    ensure!(ended == Some(code), "zonemesh {} ended with {ended:?}: {said}", args.join(" "));
+    Ok(said)
+}
+
+/// Waits until all gateways of the Lab hold the same records, one of each zone.
+fn in_step(lab: &Lab, mesh: &mut Mesh, timeout: Duration) -> Result<Duration> {
+    let names: Vec<&str> = lab.zones().iter().map(|zone| zone.name.as_str()).collect();
+    same_records(mesh, &names, names.len(), timeout)
+}
+
+/// Waits until these gateways hold the same records, `count` of them.
+fn same_records(
+    mesh: &mut Mesh,
+    zones: &[&str],
+    count: usize,
+    timeout: Duration,
+) -> Result<Duration> {
+    let (_, took) = until("the same records at all gateways", timeout, || {
+        let mut seen = Vec::new();
+        for zone in zones {
+            let status = mesh.gateway(zone)?.ask(&["status"])?;
+            let registry = &status["registry"];
+            seen.push((registry["root_hash"].to_string(), registry["records"].as_u64()));
+        }
+        let same = seen.windows(2).all(|pair| pair[0] == pair[1]);
+        let full = seen.first().is_some_and(|first| first.1 == Some(count as u64));
+        Ok(Look::<()>::when(same && full, format!("{seen:?}")))
+    })?;
+    Ok(took)
+}
+
+/// Incarnation and sequence of a zone's record as a gateway holds it.
+fn version(mesh: &mut Mesh, at: &str, zone: &str) -> Result<(u64, u64)> {
+    let records = mesh.gateway(at)?.ask(&["registry", "list"])?;
+    let record =
+        records["records"].as_array().and_then(|all| all.iter().find(|r| r["zone"] == zone));
+    let record = record.with_context(|| format!("{at} holds no record of {zone}: {records}"))?;
+    let number = |key: &str| record[key].as_u64().with_context(|| format!("{key} in {record}"));
+    Ok((number("incarnation")?, number("seq")?))
+}
+
+/// Makes a zone's record another one from its next start: a second endpoint of its gateway.
+fn change_record(mesh: &mut Mesh, zone: &str, endpoint: &str) -> Result<()> {
+    let gateway = mesh.gateway(zone)?.section("gateway")?;
+    let endpoints = gateway.get_mut("endpoints").and_then(toml::Value::as_array_mut);
+    let endpoints = endpoints.context("it has endpoints")?;
+    endpoints.truncate(1);
+    endpoints.push(endpoint.into());
+    Ok(())
+}
+
+/// A zone's peers as its gateway shows them.
+fn peers(mesh: &mut Mesh, zone: &str) -> Result<Vec<Value>> {
+    let peers = mesh.gateway(zone)?.ask(&["peers"])?;
+    Ok(peers["peers"].as_array().cloned().unwrap_or_default())
+}
+
+/// Waits until a gateway has no peer of this name any more.
+fn without_peer(mesh: &mut Mesh, at: &str, gone: &str, timeout: Duration) -> Result<Duration> {
+    let (_, took) = until(&format!("{at} to let go of {gone}"), timeout, || {
+        let peers = peers(mesh, at)?;
+        Ok(Look::<()>::when(peers.iter().all(|peer| peer["zone"] != gone), format!("{peers:?}")))
+    })?;
+    Ok(took)
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().context("the path is text")
+}

@@ -173,7 +173,7 @@ fn blocked_zone_is_out_here_only_and_comes_back() -> Result<()> {
 }
 
 #[test]
-fn zone_with_a_new_identity_is_granted_anew_and_keeps_its_place() -> Result<()> {
+fn zone_with_new_keys_is_granted_anew_and_keeps_its_place() -> Result<()> {
     let mut lab = Lab::new(&ZONES)?;
     let mut mesh = strangers(&lab)?;
     mesh.gateway("berlin")?.init_mesh(false)?;
@@ -183,6 +183,7 @@ fn zone_with_a_new_identity_is_granted_anew_and_keeps_its_place() -> Result<()> 
     let madrid = mesh.gateway("madrid")?;
     madrid.daemon()?.kill_9()?;
     std::fs::remove_file(madrid.folder().join("zone.key"))?;
+    std::fs::remove_file(madrid.folder().join("wireguard.key"))?;
     madrid.start(&lab)?;
     until("madrid to say that it is granted with another key", patience(), || {
         let status = mesh.gateway("madrid")?.ask(&["status"]);

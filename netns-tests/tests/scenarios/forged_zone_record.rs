@@ -47,7 +47,12 @@ fn record_of_paris_cannot_be_published_by_madrid() -> Result<()> {
     forger
         .section("tunnel")?
         .insert("addresses".to_owned(), toml::Value::Array(vec![stolen_tunnel_address.into()]));
-    mesh.start(&lab)?;
+    // The forger comes last, so that its record is the newer one and worth passing on.
+    for zone in ["berlin", "madrid", "paris"] {
+        mesh.gateway(zone)?.start(&lab)?;
+    }
+    mesh.gateway("paris")?.wait_until_ready(patience())?;
+    mesh.gateway("forger")?.start(&lab)?;
     mesh.wait_until_connected(patience())?;
 
     let true_key = mesh.gateway("paris")?.keys.zone.clone();

@@ -130,14 +130,15 @@ fn shape(text: &str) -> Vec<String> {
         let units = ["B", "KiB", "MiB"];
         word.len() > 40 || units.contains(&word) || word.parse::<f64>().is_ok()
     };
-    let time = |word: &str| {
-        word.len() <= 3 && word.ends_with('s') && word.starts_with(|c: char| c.is_ascii_digit())
+    let measured = |word: &str| {
+        let number = |unit| word.strip_suffix(unit).is_some_and(|text| text.parse::<f64>().is_ok());
+        ["s", "ms", "%"].into_iter().any(number)
     };
     let hash = |word: &str| word.len() == 9 && word.ends_with(',');
     let line = |line: &str| {
         let words = line
             .split_whitespace()
-            .map(|word| if changes(word) || time(word) || hash(word) { "#" } else { word });
+            .map(|word| if changes(word) || measured(word) || hash(word) { "#" } else { word });
         words.collect::<Vec<_>>().join(" ")
     };
     text.lines().map(line).collect()
@@ -269,8 +270,8 @@ fn files_are_documented(desk: &Desk<'_>) -> Result<()> {
 
 #[test]
 fn shapes_keep_words_and_lose_what_changes() {
-    let line = "madrid  up  203.0.113.1:51820  4s ago  6.2 KiB  up  10.10.11.0/24";
-    assert_eq!(shape(line), ["madrid up 203.0.113.1:51820 # ago # # up 10.10.11.0/24"]);
+    let line = "madrid  up  203.0.113.1:51820  0.5ms  0.0%  4s ago  6.2 KiB  up  10.10.11.0/24";
+    assert_eq!(shape(line), ["madrid up 203.0.113.1:51820 # # # ago # # up 10.10.11.0/24"]);
     let long = format!("key {}", "a".repeat(44));
     assert_eq!(shape(&long), ["key #"]);
 }

@@ -19,6 +19,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 #[allow(clippy::missing_panics_doc)]
 pub mod fuzzing;
+mod lanes;
 mod linux;
 mod merge;
 mod offload;

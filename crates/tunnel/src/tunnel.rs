@@ -1,31 +1,31 @@
-//! A tunnel in service: the engine on its Linux edges, and the threads that drive it.
+//! A tunnel in service: the engine on its Linux edges, driven by its lanes.
 //!
-//! Starting either gives a tunnel that carries packets or leaves nothing behind. A lane that
-//! panics starts again and says so; a lane whose descriptor fails ends and says so. Dropping a
-//! tunnel stops it.
+//! Starting either gives a tunnel that carries packets or leaves nothing behind. Dropping a tunnel
+//! stops it.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
-use std::{io, thread};
 
 use zeroize::Zeroizing;
 use zonemesh_core::key::WireGuardPublicKey;
 
 use crate::clock::ClockKeeper;
 use crate::config::{Peer, TunnelConfig};
-use crate::edge::{Family, TunEdge, UdpEdge};
+use crate::edge::{TunEdge, UdpEdge};
 use crate::engine::inbound::Inbound;
 use crate::engine::outbound::Outbound;
-use crate::engine::slow_path::{HandshakeMessage, QUEUE, SlowPath, TICK};
+use crate::engine::slow_path::QUEUE;
 use crate::engine::{Engine, ProbeError};
 use crate::error::{PeersError, StartError};
+use crate::lanes::{inward_lane, outward_lane, slow_lane, spawn};
 use crate::linux::tun::Tun;
 use crate::linux::udp::Udp;
-use crate::linux::wake::{Poller, StopSignal, Wake};
+use crate::linux::wake::StopSignal;
 use crate::offload::{Offload, Wanted};
 use crate::peer::{Identity, Moment};
 use crate::roster::Roster;
@@ -308,100 +308,9 @@ fn system(action: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |source| StartError::System { action, source }
 }
 
-/// Starts a lane. A panic in it is a defect: it is logged, and the lane starts again.
-fn spawn(
-    name: &'static str,
-    run: impl Fn() -> io::Result<()> + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(name.to_owned()).spawn(move || {
-        loop {
-            match std::panic::catch_unwind(std::panic::AssertUnwindSafe(&run)) {
-                Ok(Ok(())) => return,
-                Ok(Err(error)) => {
-                    tracing::error!(lane = name, %error, "the lane has ended");
-                    return;
-                }
-                Err(_panic) => tracing::error!(lane = name, "the lane panicked and starts again"),
-            }
-        }
-    })
-}
-
-fn outward_lane(mut outbound: Outbound, tun: &Tun, stop: &StopSignal) -> io::Result<()> {
-    use std::os::fd::AsRawFd as _;
-    let mut poller = Poller::new(&[tun.as_raw_fd()], stop.clone());
-    while poller.wait()? != Wake::Stop {
-        match outbound.drain(Moment::now()) {
-            Ok(_) => {}
-            // The device was deleted.
-            Err(error) if error.raw_os_error() == Some(libc::EBADFD) => return Err(error),
-            Err(error) => {
-                tracing::warn!(%error, "reading the TUN device failed, trying again");
-                if stop.wait_timeout(TICK)? {
-                    return Ok(());
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn inward_lane(mut inbound: Inbound, udp: &Udp, stop: &StopSignal) -> io::Result<()> {
-    let (families, fds): (Vec<Family>, Vec<_>) = udp.readable().into_iter().unzip();
-    let mut poller = Poller::new(&fds, stop.clone());
-    while let Wake::Ready(ready) = poller.wait()? {
-        for (bit, family) in families.iter().enumerate() {
-            if ready & (1 << bit) != 0 {
-                inbound.drain(*family, Moment::now())?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn slow_lane(
-    engine: &Arc<Engine>,
-    handshakes: &Receiver<HandshakeMessage>,
-    stop: &StopSignal,
-) -> io::Result<()> {
-    let mut slow_path = SlowPath::new(Arc::clone(engine));
-    let mut next_tick = Moment::now().instant;
-    while !stop.wait_timeout(std::time::Duration::ZERO)? {
-        let now = Moment::now();
-        if now.instant >= next_tick {
-            slow_path.tick(now);
-            next_tick = now.instant + TICK;
-        }
-        match handshakes.recv_timeout(next_tick.saturating_duration_since(now.instant)) {
-            Ok(message) => slow_path.handle(&message, Moment::now()),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                // The inward lane has ended; timers go on until the tunnel stops.
-                if stop.wait_timeout(TICK)? {
-                    return Ok(());
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    #[test]
-    fn a_lane_that_panics_starts_again() {
-        let starts = Arc::new(AtomicU32::new(0));
-        let counted = Arc::clone(&starts);
-        let lane = spawn("zm-test", move || match counted.fetch_add(1, Ordering::Relaxed) {
-            0 => panic!("a defect"),
-            _ => Ok(()),
-        });
-        lane.unwrap().join().unwrap();
-        assert_eq!(starts.load(Ordering::Relaxed), 2);
-    }
 
     #[test]
     fn an_mtu_out_of_range_is_refused_before_anything_is_opened() {

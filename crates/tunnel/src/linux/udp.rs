@@ -12,13 +12,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::control::{AddressBuffer, ControlBuffer};
+use super::socket::{
+    bind, connect, fragments, local_address, local_port, merges_receives, open, set_mark,
+};
 use super::{sys, wake};
 use crate::edge::{Family, Path, Received, Transmit, UdpEdge};
 use crate::error::StartError;
 use crate::offload::{Offload, Wanted};
-
-/// Socket buffers: one merged receive counts its true size, and a handshake may hold up the reader.
-const SOCKET_BUFFER: libc::c_int = 8 << 20;
 
 /// How long a send waits for room in a full socket buffer before it tries again.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -192,121 +192,6 @@ impl UdpEdge for Udp {
     fn takes_runs(&self) -> bool {
         self.takes_runs
     }
-}
-
-fn open(family: libc::c_int, mark: Option<u32>, wanted: Wanted) -> Result<OwnedFd, StartError> {
-    let system = |action| move |source| StartError::System { action, source };
-    let fd = sys::socket(family, libc::SOCK_DGRAM, 0).map_err(system("open a UDP socket"))?;
-    if mark.is_some() {
-        set_mark(&fd, mark)?;
-    }
-    let option = |level, name, value| {
-        sys::set_option(&fd, level, name, value).map_err(system("set an option of a UDP socket"))
-    };
-    let kind = if family == libc::AF_INET {
-        option(libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
-        option(libc::IPPROTO_IP, libc::IP_RECVTOS, 1)?;
-        Family::V4
-    } else {
-        option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
-        option(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
-        option(libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)?;
-        Family::V6
-    };
-    // As kernel WireGuard does: a smaller MTU on the way means fragments, not a black hole.
-    fragments(&fd, kind, true).map_err(system("set an option of a UDP socket"))?;
-    if wanted.gro
-        && let Err(error) = sys::set_option(&fd, libc::SOL_UDP, libc::UDP_GRO, 1)
-    {
-        tracing::info!(%error, "the kernel refuses UDP GRO");
-    }
-    enlarge_buffers(&fd).map_err(system("enlarge the buffers of a UDP socket"))?;
-    Ok(fd)
-}
-
-/// True if the socket returns datagrams that follow each other in one receive.
-fn merges_receives(fd: &OwnedFd) -> bool {
-    sys::option(fd, libc::SOL_UDP, libc::UDP_GRO).is_ok_and(|value| value != 0)
-}
-
-/// Allows or forbids that datagrams of this socket are cut into fragments, here or on the way.
-/// Forbidding takes no heed of what the kernel knows of the path: it is probed by us.
-fn fragments(fd: &OwnedFd, family: Family, allowed: bool) -> io::Result<()> {
-    match family {
-        Family::V4 => {
-            let mode = if allowed { libc::IP_PMTUDISC_DONT } else { libc::IP_PMTUDISC_PROBE };
-            sys::set_option(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
-        }
-        Family::V6 => {
-            let mode = if allowed { libc::IPV6_PMTUDISC_DONT } else { libc::IPV6_PMTUDISC_PROBE };
-            let whole = libc::c_int::from(!allowed);
-            sys::set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)?;
-            sys::set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, whole)
-        }
-    }
-}
-
-/// Without a mark there was none to need a capability for: a refusal to set 0 is no failure.
-fn set_mark(fd: &OwnedFd, mark: Option<u32>) -> Result<(), StartError> {
-    let value = mark.unwrap_or(0);
-    let result = sys::set_option(fd, libc::SOL_SOCKET, libc::SO_MARK, value.cast_signed());
-    match (result, mark) {
-        (Err(source), Some(mark)) => Err(StartError::FirewallMark { mark, source }),
-        _ => Ok(()),
-    }
-}
-
-/// Beyond the system's limit where that is allowed, up to it elsewhere.
-fn enlarge_buffers(fd: &OwnedFd) -> io::Result<()> {
-    for (force, plain) in
-        [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)]
-    {
-        sys::set_option(fd, libc::SOL_SOCKET, force, SOCKET_BUFFER).or_else(|_no_capability| {
-            sys::set_option(fd, libc::SOL_SOCKET, plain, SOCKET_BUFFER)
-        })?;
-    }
-    Ok(())
-}
-
-fn bind(fd: &OwnedFd, address: SocketAddr) -> Result<(), StartError> {
-    let packed = AddressBuffer::pack(&address);
-    // SAFETY: pointer and length describe `packed`, which lives until the call returns.
-    let result = sys::check(unsafe {
-        let pointer = packed.bytes.as_ptr().cast();
-        libc::bind(fd.as_raw_fd(), pointer, packed.used as libc::socklen_t)
-    });
-    result.map(drop).map_err(|source| match source.raw_os_error() {
-        Some(libc::EADDRINUSE) => StartError::PortInUse { port: address.port(), source },
-        _ => StartError::System { action: "bind the UDP port", source },
-    })
-}
-
-fn connect(fd: &OwnedFd, address: SocketAddr) -> io::Result<()> {
-    let packed = AddressBuffer::pack(&address);
-    // SAFETY: pointer and length describe `packed`, which lives until the call returns.
-    let result = sys::check(unsafe {
-        let pointer = packed.bytes.as_ptr().cast();
-        libc::connect(fd.as_raw_fd(), pointer, packed.used as libc::socklen_t)
-    });
-    result.map(drop)
-}
-
-fn local_port(fd: &OwnedFd) -> Result<u16, StartError> {
-    local_address(fd)
-        .map(|address| address.port())
-        .map_err(|source| StartError::System { action: "read the bound UDP port", source })
-}
-
-fn local_address(fd: &OwnedFd) -> io::Result<SocketAddr> {
-    let mut address = AddressBuffer::new();
-    let mut len = address.used as libc::socklen_t;
-    // SAFETY: both pointers lead to values that live until the call returns; `len` is the room.
-    sys::check(unsafe {
-        let pointer = address.bytes.as_mut_ptr().cast();
-        libc::getsockname(fd.as_raw_fd(), pointer, &raw mut len)
-    })?;
-    address.used = len as usize;
-    address.parse().ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 fn send_message(

@@ -1,0 +1,116 @@
+//! The threads of a tunnel: outward from the TUN device, inward from the sockets, and the slow path
+//! of handshakes and timers.
+//!
+//! Promises: a lane ends when it is told to, or when its device or socket is gone for good; a panic
+//! in one is logged and it starts again. Refuses to know packets: that is the engine's.
+
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+
+use crate::edge::Family;
+use crate::engine::Engine;
+use crate::engine::inbound::Inbound;
+use crate::engine::outbound::Outbound;
+use crate::engine::slow_path::{HandshakeMessage, SlowPath, TICK};
+use crate::linux::tun::Tun;
+use crate::linux::udp::Udp;
+use crate::linux::wake::{Poller, StopSignal, Wake};
+use crate::peer::Moment;
+
+/// Starts a lane. A panic in it is a defect: it is logged, and the lane starts again.
+pub(crate) fn spawn(
+    name: &'static str,
+    run: impl Fn() -> io::Result<()> + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.to_owned()).spawn(move || {
+        loop {
+            match std::panic::catch_unwind(std::panic::AssertUnwindSafe(&run)) {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => {
+                    tracing::error!(lane = name, %error, "the lane has ended");
+                    return;
+                }
+                Err(_panic) => tracing::error!(lane = name, "the lane panicked and starts again"),
+            }
+        }
+    })
+}
+
+pub(crate) fn outward_lane(mut outbound: Outbound, tun: &Tun, stop: &StopSignal) -> io::Result<()> {
+    let mut poller = Poller::new(&[tun.as_raw_fd()], stop.clone());
+    while poller.wait()? != Wake::Stop {
+        match outbound.drain(Moment::now()) {
+            Ok(_) => {}
+            // The device was deleted.
+            Err(error) if error.raw_os_error() == Some(libc::EBADFD) => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "reading the TUN device failed, trying again");
+                if stop.wait_timeout(TICK)? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn inward_lane(mut inbound: Inbound, udp: &Udp, stop: &StopSignal) -> io::Result<()> {
+    let (families, fds): (Vec<Family>, Vec<_>) = udp.readable().into_iter().unzip();
+    let mut poller = Poller::new(&fds, stop.clone());
+    while let Wake::Ready(ready) = poller.wait()? {
+        for (bit, family) in families.iter().enumerate() {
+            if ready & (1 << bit) != 0 {
+                inbound.drain(*family, Moment::now())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn slow_lane(
+    engine: &Arc<Engine>,
+    handshakes: &Receiver<HandshakeMessage>,
+    stop: &StopSignal,
+) -> io::Result<()> {
+    let mut slow_path = SlowPath::new(Arc::clone(engine));
+    let mut next_tick = Moment::now().instant;
+    while !stop.wait_timeout(std::time::Duration::ZERO)? {
+        let now = Moment::now();
+        if now.instant >= next_tick {
+            slow_path.tick(now);
+            next_tick = now.instant + TICK;
+        }
+        match handshakes.recv_timeout(next_tick.saturating_duration_since(now.instant)) {
+            Ok(message) => slow_path.handle(&message, Moment::now()),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                // The inward lane has ended; timers go on until the tunnel stops.
+                if stop.wait_timeout(TICK)? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn a_lane_that_panics_starts_again() {
+        let starts = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&starts);
+        let lane = spawn("zm-test", move || match counted.fetch_add(1, Ordering::Relaxed) {
+            0 => panic!("a defect"),
+            _ => Ok(()),
+        });
+        lane.unwrap().join().unwrap();
+        assert_eq!(starts.load(Ordering::Relaxed), 2);
+    }
+}

@@ -57,6 +57,16 @@ impl Ledger {
         (outcomes, news.members)
     }
 
+    /// Keeps items that lack signatures.
+    pub(crate) fn store_drafts(&self, drafts: &[SignedTrustItem]) -> std::io::Result<()> {
+        self.trust.store_drafts(drafts)
+    }
+
+    /// Items that lacked signatures when they were kept.
+    pub(crate) fn drafts(&self) -> std::io::Result<Vec<SignedTrustItem>> {
+        self.trust.read_drafts()
+    }
+
     /// Blocks zones, or lets them in again: exactly `blocked` from now on.
     pub(crate) fn set_blocked(&self, blocked: &BTreeSet<ZoneName>) {
         let mut state = self.lock();

@@ -1,4 +1,5 @@
 //! Trust items on disk: one file per item, `trust/<id>.item`, and the mesh's first item in `mesh`.
+//! Those that others must sign too before anyone believes them lie in `trust/drafts`.
 //!
 //! Nothing here is secret and nothing is believed because it lies here: signatures are checked anew
 //! at each start. The file `mesh` says that this gateway belongs to a managed mesh, and to which.
@@ -17,6 +18,7 @@ const SUFFIX: &str = "item";
 pub(crate) struct TrustFiles {
     mesh: PathBuf,
     folder: PathBuf,
+    drafts: PathBuf,
 }
 
 impl TrustFiles {
@@ -24,7 +26,7 @@ impl TrustFiles {
     pub(crate) fn open(state_folder: &Path) -> io::Result<Self> {
         let folder = state_folder.join("trust");
         std::fs::create_dir_all(&folder)?;
-        Ok(Self { mesh: state_folder.join("mesh"), folder })
+        Ok(Self { mesh: state_folder.join("mesh"), drafts: folder.join("drafts"), folder })
     }
 
     /// The managed mesh that this gateway belongs to, if it does. Items that cannot be used are set
@@ -39,7 +41,7 @@ impl TrustFiles {
             .with_context(|| format!("{} is damaged", self.mesh.display()))?;
         let mut membership = Membership::new(first)
             .with_context(|| format!("{} names no mesh", self.mesh.display()))?;
-        let (paths, items): (Vec<_>, Vec<_>) = self.read_all()?.into_iter().unzip();
+        let (paths, items): (Vec<_>, Vec<_>) = read_folder(&self.folder)?.into_iter().unzip();
         for (path, outcome) in paths.iter().zip(membership.accept_all(items)) {
             if let Err(reason) = outcome {
                 set_aside(path, &reason);
@@ -48,25 +50,25 @@ impl TrustFiles {
         Ok(Some(membership))
     }
 
-    fn read_all(&self) -> io::Result<Vec<(PathBuf, SignedTrustItem)>> {
-        let mut items = Vec::new();
-        for entry in std::fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            if path.extension().is_none_or(|suffix| suffix != SUFFIX) {
-                continue;
-            }
-            match SignedTrustItem::from_file_bytes(&std::fs::read(&path)?) {
-                Ok(item) => items.push((path, item)),
-                Err(error) => set_aside(&path, &error),
-            }
+    /// Items that lack signatures, to be handed out.
+    pub(crate) fn read_drafts(&self) -> io::Result<Vec<SignedTrustItem>> {
+        match read_folder(&self.drafts) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            read => Ok(read?.into_iter().map(|(_, item)| item).collect()),
         }
-        Ok(items)
+    }
+
+    /// Keeps items that lack signatures.
+    pub(crate) fn store_drafts(&self, drafts: &[SignedTrustItem]) -> io::Result<()> {
+        if !drafts.is_empty() {
+            std::fs::create_dir_all(&self.drafts)?;
+        }
+        drafts.iter().try_for_each(|draft| store_in(&self.drafts, draft))
     }
 
     /// Stores an item.
     pub(crate) fn store(&self, item: &SignedTrustItem) -> io::Result<()> {
-        let path = self.folder.join(format!("{}.{SUFFIX}", item.id()));
-        replace(&path, &item.to_file_bytes())
+        store_in(&self.folder, item)
     }
 
     /// Stores a whole mesh; the file that says so comes last.
@@ -78,6 +80,25 @@ impl TrustFiles {
         // `Membership::items` begins with the first authority set.
         items.first().map_or(Ok(()), |first| replace(&self.mesh, &first.to_file_bytes()))
     }
+}
+
+fn store_in(folder: &Path, item: &SignedTrustItem) -> io::Result<()> {
+    replace(&folder.join(format!("{}.{SUFFIX}", item.id())), &item.to_file_bytes())
+}
+
+fn read_folder(folder: &Path) -> io::Result<Vec<(PathBuf, SignedTrustItem)>> {
+    let mut items = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|suffix| suffix != SUFFIX) {
+            continue;
+        }
+        match SignedTrustItem::from_file_bytes(&std::fs::read(&path)?) {
+            Ok(item) => items.push((path, item)),
+            Err(error) => set_aside(&path, &error),
+        }
+    }
+    Ok(items)
 }
 
 #[cfg(test)]
@@ -108,6 +129,20 @@ mod tests {
         let read = files.read().unwrap().unwrap();
         assert_eq!(read.ids(), mesh.ids());
         assert!(folder.path().join("trust/garbage.item.bad1").exists());
+    }
+
+    #[test]
+    fn a_draft_is_kept_over_a_restart_and_believed_by_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = TrustFiles::open(folder.path()).unwrap();
+        assert_eq!(files.read_drafts().unwrap(), []);
+        let mesh = membership();
+        files.adopt(&mesh).unwrap();
+        let drafts = mesh.items();
+        files.store_drafts(&drafts).unwrap();
+        let again = TrustFiles::open(folder.path()).unwrap();
+        assert_eq!(again.read_drafts().unwrap(), drafts);
+        assert_eq!(again.read().unwrap().unwrap().ids(), mesh.ids());
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Who may sign: the authority sets of a mesh and the one that is in force.
 //!
-//! Sets form a tree: each is linked to the one before it and signed by that one's keys. Where two
-//! follow the same one, the one that removes a key wins over the one that removes none, then the
-//! longer chain, then the lower hash: the same on every gateway that holds the same sets, in
-//! whatever order they came. With a threshold of 1 a stolen key can still fork the mesh; with
-//! m-of-n fewer than m stolen keys cannot.
+//! Sets form a tree. Its root is the set whose hash names the mesh, so that there is one and no key
+//! can make another; each further set is linked to the one before it and signed by as many of that
+//! one's keys as that one asks for. Where two follow the same one, the one that removes a key wins
+//! over the one that removes none, then the longer chain, then the lower hash: the same on every
+//! gateway that holds the same sets, in whatever order they came. With a threshold of 1 a stolen key
+//! can still fork the mesh; with m-of-n fewer than m stolen keys cannot, from the first set on.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,18 +27,16 @@ pub(super) struct Authorities {
 }
 
 impl Authorities {
-    pub(super) fn new(
-        hash: SetHash,
-        set: AuthoritySet,
-        signers: &Signers,
-    ) -> Result<Self, Rejected> {
+    pub(super) fn new(hash: SetHash, set: AuthoritySet) -> Result<Self, Rejected> {
         if set.previous.is_some() {
             return Err(Rejected::UnknownPredecessor);
         }
-        if !meets(&set, signers) {
-            return Err(Rejected::NotAuthorised);
-        }
         Ok(Self { first: hash, sets: BTreeMap::from([(hash, set)]), in_force: hash })
+    }
+
+    /// True for the hash that names the mesh.
+    pub(super) fn is_first(&self, hash: &SetHash) -> bool {
+        self.first == *hash
     }
 
     /// The set in force, and its hash.
@@ -63,17 +62,10 @@ impl Authorities {
         set: &AuthoritySet,
         signers: &Signers,
     ) -> Result<(), Rejected> {
-        let before = match set.previous {
-            // The first set again, with other signatures.
-            None if hash == self.first => set,
-            None => return Err(Rejected::OtherMesh),
-            Some(previous) => {
-                let before = self.sets.get(&previous);
-                before.ok_or(Rejected::UnknownPredecessor)?
-            }
-        };
-        let follows = set.previous.is_none() || before.epoch.checked_add(1) == Some(set.epoch);
-        if !follows {
+        // A first set that is not this mesh's own.
+        let previous = set.previous.ok_or(Rejected::OtherMesh)?;
+        let before = self.sets.get(&previous).ok_or(Rejected::UnknownPredecessor)?;
+        if before.epoch.checked_add(1) != Some(set.epoch) {
             return Err(Rejected::Malformed);
         }
         if !meets(before, signers) {

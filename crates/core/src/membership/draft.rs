@@ -55,7 +55,7 @@ pub enum DraftError {
 }
 
 impl Membership {
-    /// The first authority set of a mesh. Its hash, once signed, is the mesh id.
+    /// The first authority set of a mesh. Its hash is the mesh id.
     ///
     /// # Errors
     /// [`DraftError::Authorities`].
@@ -191,7 +191,7 @@ fn checked(set: AuthoritySet) -> Result<AuthoritySet, DraftError> {
 }
 
 /// How many signatures an item still needs under `set`: the one in force, for an authority set the
-/// one before it, for the first one itself.
+/// one before it. The first set needs none.
 #[must_use]
 pub fn signatures_missing(set: &AuthoritySet, item: &SignedTrustItem) -> u32 {
     let signers = item.signers().unwrap_or_default();

@@ -58,8 +58,8 @@ impl TrustKind {
     }
 }
 
-/// Who may sign for a mesh. The first set names the mesh by its hash; each further one is linked to
-/// the one before it and signed by that one's keys.
+/// Who may sign for a mesh. The first set names the mesh by its hash and needs no signature; each
+/// further one is linked to the one before it and signed by that one's keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthoritySet {
     /// 0 for the first set, then one more each time.

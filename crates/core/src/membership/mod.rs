@@ -62,11 +62,14 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// A mesh whose first authority set is `first`; that set's hash is the mesh id.
+    /// A mesh whose first authority set is `first`; that set's hash is the mesh id. Nobody has to
+    /// sign it: who trusts the mesh id trusts these keys and this threshold and no others.
     ///
     /// # Errors
-    /// [`Rejected`] if it is no first set, or not signed by as many of its keys as it asks for.
+    /// [`Rejected`] if it is no first set.
     pub fn new(first: SignedTrustItem) -> Result<Self, Rejected> {
+        // Signatures would add nothing, and make many items of one.
+        let first = SignedTrustItem::from_parts(first.kind(), first.payload().clone(), Vec::new());
         let (item, signers) = examine(&first)?;
         let TrustItem::AuthoritySet(set) = item.clone() else {
             return Err(Rejected::UnknownPredecessor);
@@ -74,7 +77,7 @@ impl Membership {
         let hash = first.payload_hash();
         let mut new = Self {
             mesh: mesh_id(&hash),
-            authorities: authority::Authorities::new(hash, set, &signers)?,
+            authorities: authority::Authorities::new(hash, set)?,
             items: BTreeMap::new(),
             bytes: 0,
             root: RootHash::default(),
@@ -143,6 +146,9 @@ impl Membership {
         if self.items.contains_key(&id) {
             return Ok(Accepted::Known);
         }
+        if self.is_first_set(&signed) {
+            return Ok(Accepted::Known);
+        }
         let (item, signers) = examine(&signed)?;
         match &item {
             TrustItem::AuthoritySet(set) => {
@@ -163,6 +169,11 @@ impl Membership {
         }
         self.hold(Held { signed, item, signers });
         Ok(Accepted::Stored(id))
+    }
+
+    /// True for the set that names the mesh, whoever has signed it.
+    fn is_first_set(&self, item: &SignedTrustItem) -> bool {
+        item.kind() == TrustKind::AuthoritySet && self.authorities.is_first(&item.payload_hash())
     }
 
     /// A key that is no more in force must not fill the room of those that are.

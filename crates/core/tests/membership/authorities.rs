@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use proptest::prelude::*;
 use zonemesh_core::membership::{
     AuthoritySet, DraftError, Membership, Rejected, SignedTrustItem, TrustItem, TrustKind,
 };
@@ -117,6 +118,77 @@ fn a_threshold_that_nobody_can_meet_is_refused() {
     let impossible = AuthoritySet { threshold: 0, ..first_set(1, 1) };
     let item = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(impossible));
     assert_eq!(Membership::new(item).err(), Some(Rejected::Malformed));
+}
+
+/// A set that says it follows `previous`, with authorities that a thief likes.
+fn forged(previous: Option<[u8; 32]>, epoch: u64, numbers: &[u8], threshold: u32) -> TrustItem {
+    let keys = keys(numbers);
+    TrustItem::AuthoritySet(AuthoritySet { epoch, previous, keys, threshold, issued_at: NOW })
+}
+
+fn signed_by(item: &TrustItem, numbers: &[u8]) -> SignedTrustItem {
+    let mut signed = SignedTrustItem::unsigned(item);
+    numbers.iter().for_each(|number| signed.sign(&authority(*number)));
+    signed
+}
+
+#[test]
+fn the_founding_key_alone_cannot_fork_a_mesh_that_was_founded_with_a_threshold() {
+    let mut membership = mesh_of(2, 2);
+    let (first, _) = membership.authority_set();
+    let forks = [
+        (forged(None, 0, &[0], 1), Rejected::OtherMesh),
+        (forged(Some(first), 0, &[0], 1), Rejected::Malformed),
+        (forged(Some(first), 1, &[0], 1), Rejected::NotAuthorised),
+        (forged(Some(first), 1, &[0, 9], 1), Rejected::NotAuthorised),
+    ];
+    for (fork, reason) in forks {
+        assert_eq!(membership.accept(signed_by(&fork, &[0])), Err(reason));
+    }
+    assert_eq!(in_force(&membership), keys(&[0, 1]));
+    membership.accept(signed_by(&forged(Some(first), 1, &[1, 2], 2), &[0, 1])).unwrap();
+    assert_eq!(in_force(&membership), keys(&[1, 2]));
+}
+
+#[test]
+fn the_first_set_is_one_item_whoever_signed_it() {
+    let item = TrustItem::AuthoritySet(first_set(2, 2));
+    let plain = Membership::new(SignedTrustItem::unsigned(&item)).unwrap();
+    for signers in [&[0][..], &[0, 1], &[9]] {
+        let signed = signed_by(&item, signers);
+        let mut other = Membership::new(signed.clone()).unwrap();
+        assert_eq!((other.mesh(), other.root_hash()), (plain.mesh(), plain.root_hash()));
+        assert_eq!(other.accept(signed), Ok(zonemesh_core::membership::Accepted::Known));
+        assert_eq!(other.items(), plain.items());
+    }
+}
+
+proptest! {
+    #[test]
+    fn fewer_stolen_keys_than_the_threshold_never_change_who_may_sign(
+        count in 2_u8..5,
+        spare in 0_u8..4,
+        which in prop::sample::subsequence(vec![0_u8, 1, 2, 3], 0..4),
+        forks in prop::collection::vec(
+            (any::<bool>(), 0_u64..3, prop::sample::subsequence(vec![0_u8, 1, 2, 3, 8, 9], 1..5), any::<prop::sample::Index>()),
+            1..8,
+        ),
+    ) {
+        let threshold = count - spare.min(count - 2);
+        let stolen: Vec<u8> = which.into_iter().filter(|n| *n < count).take(usize::from(threshold) - 1).collect();
+        let mut membership = mesh_of(count, threshold.into());
+        let before = (in_force(&membership), membership.root_hash());
+        let mut hashes = vec![membership.authority_set().0];
+        for (linked, epoch, numbers, index) in forks {
+            let previous = linked.then(|| hashes[index.index(hashes.len())]);
+            let item = forged(previous, epoch, &numbers, 1);
+            let fork = signed_by(&item, &[&stolen[..], &[8, 9]].concat());
+            hashes.push(fork.payload_hash());
+            let only_stolen = signed_by(&item, &stolen);
+            prop_assert!(membership.accept_all(vec![fork, only_stolen]).iter().all(Result::is_err));
+        }
+        prop_assert_eq!((in_force(&membership), membership.root_hash()), before);
+    }
 }
 
 #[test]

@@ -126,7 +126,8 @@ impl Office {
     }
 
     /// Founds a mesh with an authority key of its own and this zone as the first member;
-    /// `grant_configured` makes members of the configured peers too.
+    /// `grant_configured` makes members of the configured peers too. Under a threshold the first
+    /// grants wait for the other authorities, among what [`Self::export`] hands out.
     pub(crate) fn found(
         &self,
         mut authorities: BTreeSet<AuthorityPublicKey>,
@@ -140,39 +141,41 @@ impl Office {
         let key = authority.public_key();
         authorities.insert(key);
         let now = now();
-        // The first set is this gateway's alone, so that it can be signed here; a further one that
-        // asks for more takes force at once.
-        let first = Membership::draft_first(BTreeSet::from([key]), 1, now)?;
-        let signed = sign(&first, &TrustItem::AuthoritySet(first.clone()), &[&authority]);
-        let mut membership = Membership::new(signed)?;
-        self.grant_known(&mut membership, &authority, grant_configured, now)?;
-        if authorities.len() > 1 || threshold > 1 {
-            let set = membership.draft_authorities(authorities, threshold.max(1), now)?;
-            let set = sign(&first, &TrustItem::AuthoritySet(set), &[&authority]);
-            membership.accept(set)?;
-        }
+        // All keys and the threshold stand in the set that names the mesh: no fewer can make another.
+        let first = Membership::draft_first(authorities, threshold.max(1), now)?;
+        let first = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(first));
+        let mut membership = Membership::new(first)?;
+        let drafts = self.grant_known(&mut membership, &authority, grant_configured, now)?;
+        self.ledger.store_drafts(&drafts).map_err(|error| Refusal::Disk(error.into()))?;
         let zones = membership.members().map(|member| member.zone.clone()).collect();
         self.adopt(&mut state, membership)?;
         state.authority = Some(authority);
         Ok((key, zones))
     }
 
+    /// Grants what is known now. Returns the grants that others have to sign too.
     fn grant_known(
         &self,
         membership: &mut Membership,
         authority: &AuthorityIdentity,
         grant_configured: bool,
         now: UnixMillis,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Vec<SignedTrustItem>, Refusal> {
+        let mut drafts = Vec::new();
         let known = crate::announcement::members(&self.config, self.identity.zone_key);
         let count = if grant_configured { known.len() } else { 1 };
         for member in known.into_iter().take(count) {
-            let grant = membership.draft_grant(request_of(member), now)?;
+            let mut grant = membership.draft_grant(request_of(member), now)?;
+            grant.serial += drafts.len() as u64;
             let (_, set) = membership.authority_set();
             let grant = sign(set, &TrustItem::Grant(grant), &[authority]);
-            membership.accept(grant)?;
+            if signatures_missing(set, &grant) > 0 {
+                drafts.push(grant);
+            } else {
+                membership.accept(grant)?;
+            }
         }
-        Ok(())
+        Ok(drafts)
     }
 
     /// Takes a mesh as this gateway's own: on disk, then in force.

@@ -116,10 +116,15 @@ impl Office {
         self.sign(&state, &grant).map(|(signed, _)| signed)
     }
 
-    /// All trust items that are held.
+    /// All trust items that are held, and the first grants while they lack signatures.
     pub(crate) fn export(&self) -> Result<Vec<SignedTrustItem>, Refusal> {
         let items = self.ledger.read(|registry| registry.membership().map(Membership::items));
-        items.ok_or(Refusal::Unmanaged)
+        let mut items = items.ok_or(Refusal::Unmanaged)?;
+        let drafts = self.ledger.drafts().map_err(|error| Refusal::Disk(error.into()))?;
+        let says = |item: &SignedTrustItem| (item.kind(), item.payload().clone());
+        let held: Vec<_> = items.iter().map(says).collect();
+        items.extend(drafts.into_iter().filter(|draft| !held.contains(&says(draft))));
+        Ok(items)
     }
 
     /// Takes items that were signed elsewhere. A gateway whose mesh is written by hand becomes part

@@ -101,6 +101,7 @@ pub(crate) fn peers(
     let of = |peer: &crate::mesh::PeerPlan| Peer {
         name: peer.zone.to_string(),
         public_key: peer.wireguard_key,
+        next_key: None,
         preshared_key: preshared.get(&peer.zone).cloned(),
         allowed_ips: peer.allowed_ips().collect(),
         endpoint: Candidates::new(peer.endpoints.clone()).first_address(),

@@ -32,6 +32,9 @@ pub struct Peer {
     pub name: String,
     /// The peer's WireGuard key; it identifies the peer.
     pub public_key: WireGuardPublicKey,
+    /// The key that the peer is changing to, if it is. Handshakes are begun with it at once; the
+    /// other one is understood as long as it stands here.
+    pub next_key: Option<WireGuardPublicKey>,
     /// Optional symmetric secret that is mixed into the handshake.
     pub preshared_key: Option<PresharedKey>,
     /// Inner addresses: packets to them go to this peer, packets from it must come from them.

@@ -1,4 +1,4 @@
-//! The peers in service, by key, by session index and by allowed IP.
+//! The peers in service, by key, by session index and by allowed IP, with all their links.
 //!
 //! Never changed, only replaced: threads read one roster for a whole batch. A new roster keeps the
 //! peers that were there, with their sessions and the endpoints they roamed to.
@@ -13,48 +13,79 @@ use zonemesh_core::key::WireGuardPublicKey;
 use crate::allowed_ips::AllowedIps;
 use crate::config::Peer;
 use crate::error::PeersError;
-use crate::peer::{ActivePeer, Identity};
+use crate::peer::{ActivePeer, Identities, Links, Shared};
 
 /// The peers in service.
 pub(crate) struct Roster {
-    by_key: HashMap<WireGuardPublicKey, Arc<ActivePeer>>,
+    /// In the order in which they were given.
+    all: Vec<Arc<Links>>,
+    by_key: HashMap<WireGuardPublicKey, Arc<Links>>,
     by_index: HashMap<u32, Arc<ActivePeer>>,
-    routes: AllowedIps<Arc<ActivePeer>>,
+    routes: AllowedIps<Arc<Links>>,
 }
 
 impl Roster {
     pub(crate) fn empty() -> Self {
-        Self { by_key: HashMap::new(), by_index: HashMap::new(), routes: AllowedIps::new() }
+        Self {
+            all: Vec::new(),
+            by_key: HashMap::new(),
+            by_index: HashMap::new(),
+            routes: AllowedIps::new(),
+        }
     }
 
-    /// The roster that follows this one: exactly `peers`, known ones with all they have.
+    /// The roster that follows this one: exactly `peers`, known ones with all they have. A peer is
+    /// known by any of its keys.
     pub(crate) fn replace(
         &self,
-        identity: &Arc<Identity>,
+        identities: &Identities,
         peers: Vec<Peer>,
     ) -> Result<Self, PeersError> {
-        check(identity, &peers)?;
+        check(identities, &peers)?;
         let mut next = Self::empty();
         for config in peers {
-            let known = self.by_key.get(&config.public_key).map(Arc::clone);
-            let allowed_ips = config.allowed_ips.clone();
-            let peer = match known {
-                Some(peer) => {
-                    peer.lock().reconfigure(config);
-                    peer
-                }
-                None => {
-                    let index = self.free_index(&next);
-                    Arc::new(ActivePeer::new(Arc::clone(identity), config, index))
-                }
-            };
-            for prefix in allowed_ips {
-                next.routes.insert(prefix, Arc::clone(&peer));
+            let links = Arc::new(self.links(identities, config, &mut next));
+            for prefix in &links.config().allowed_ips {
+                next.routes.insert(*prefix, Arc::clone(&links));
             }
-            next.by_index.insert(peer.index, Arc::clone(&peer));
-            next.by_key.insert(peer.key, peer);
+            for link in links.iter() {
+                next.by_key.insert(link.key, Arc::clone(&links));
+            }
+            next.all.push(links);
         }
         Ok(next)
+    }
+
+    /// The links to a peer: those that were there, and new ones for new keys.
+    fn links(&self, identities: &Identities, config: Peer, next: &mut Self) -> Links {
+        let keys = || keys(&config);
+        let known = keys().find_map(|key| self.by_key.get(&key));
+        let shared = known.map_or_else(|| Arc::new(Shared::new()), |links| links.shared().clone());
+        let is_only = identities.next.is_none() && keys().count() == 1;
+        let mut all = Vec::new();
+        for identity in identities.iter() {
+            for key in keys() {
+                let mut config = Peer { public_key: key, ..config.clone() };
+                let link = match known.and_then(|links| links.of(&identity.key, &key)) {
+                    Some(link) => {
+                        link.lock().reconfigure(config);
+                        Arc::clone(link)
+                    }
+                    None => {
+                        // Which of several is to seek a session is decided when all are there.
+                        config.keepalive = config.keepalive.filter(|_| is_only);
+                        let index = self.free_index(next);
+                        let identity = Arc::clone(identity);
+                        Arc::new(ActivePeer::new(identity, config, index, Arc::clone(&shared)))
+                    }
+                };
+                next.by_index.insert(link.index, Arc::clone(&link));
+                all.push(link);
+            }
+        }
+        let links = Links::new(config, all, shared);
+        links.settle(identities);
+        links
     }
 
     /// Starts at random, so that data for a session of an earlier start is not taken for ours.
@@ -67,37 +98,45 @@ impl Roster {
         candidates.find(|index| !taken(index)).unwrap_or(first)
     }
 
-    pub(crate) fn by_key(&self, key: &WireGuardPublicKey) -> Option<&Arc<ActivePeer>> {
+    /// The peer that has this key, its next one included.
+    pub(crate) fn by_key(&self, key: &WireGuardPublicKey) -> Option<&Arc<Links>> {
         self.by_key.get(key)
     }
 
-    /// The peer of a session.
+    /// The link of a session.
     pub(crate) fn by_session(&self, session_index: u32) -> Option<&Arc<ActivePeer>> {
         self.by_index.get(&(session_index >> 8))
     }
 
     /// The peer that an inner address belongs to.
-    pub(crate) fn owner_of(&self, address: IpAddr) -> Option<&Arc<ActivePeer>> {
+    pub(crate) fn owner_of(&self, address: IpAddr) -> Option<&Arc<Links>> {
         self.routes.find(address)
     }
 
-    pub(crate) fn peers(&self) -> impl Iterator<Item = &Arc<ActivePeer>> {
-        self.by_key.values()
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &Arc<Links>> {
+        self.all.iter()
     }
 }
 
-fn check(identity: &Identity, peers: &[Peer]) -> Result<(), PeersError> {
-    let mut keys = HashMap::new();
+/// The keys of a peer, the next one last.
+fn keys(peer: &Peer) -> impl Iterator<Item = WireGuardPublicKey> {
+    let next = peer.next_key.filter(|next| *next != peer.public_key);
+    std::iter::once(peer.public_key).chain(next)
+}
+
+fn check(identities: &Identities, peers: &[Peer]) -> Result<(), PeersError> {
+    let mut owners: HashMap<WireGuardPublicKey, &Peer> = HashMap::new();
     let mut prefixes: HashMap<IpNet, &Peer> = HashMap::new();
     for peer in peers {
         let name = || peer.name.clone();
-        if peer.public_key == identity.key {
-            return Err(PeersError::OwnKey { name: name() });
-        }
-        if let Some(first) = keys.insert(peer.public_key, peer) {
-            let (key, first) = (peer.public_key, first.name.clone());
-            let second = name();
-            return Err(PeersError::SameKey { key, first, second });
+        for key in keys(peer) {
+            if identities.iter().any(|identity| identity.key == key) {
+                return Err(PeersError::OwnKey { name: name() });
+            }
+            if let Some(first) = owners.insert(key, peer) {
+                let (first, second) = (first.name.clone(), name());
+                return Err(PeersError::SameKey { key, first, second });
+            }
         }
         for prefix in peer.allowed_ips.iter().map(IpNet::trunc) {
             match prefixes.insert(prefix, peer) {
@@ -115,16 +154,18 @@ fn check(identity: &Identity, peers: &[Peer]) -> Result<(), PeersError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peer::Identity;
     use zonemesh_core::key::WireGuardPrivateKey;
 
-    fn identity() -> Arc<Identity> {
-        Arc::new(Identity::new(&WireGuardPrivateKey::from_bytes([1; 32])))
+    fn identity() -> Identities {
+        Identities::one(Arc::new(Identity::new(&WireGuardPrivateKey::from_bytes([1; 32]))))
     }
 
     fn peer(name: &str, seed: u8, allowed_ips: &[&str]) -> Peer {
         Peer {
             name: name.to_owned(),
             public_key: WireGuardPrivateKey::from_bytes([seed; 32]).public_key(),
+            next_key: None,
             preshared_key: None,
             allowed_ips: allowed_ips.iter().map(|text| text.parse().unwrap()).collect(),
             endpoint: None,
@@ -162,12 +203,40 @@ mod tests {
         let second = vec![peer("a", 2, &["10.1.0.0/16"]), peer("b", 3, &["10.2.0.0/16"])];
         let second = first.replace(&identity, second).unwrap();
         for known in first.peers() {
-            assert!(Arc::ptr_eq(known, second.by_key(&known.key).unwrap()));
-            let session = known.index << 8 | 3;
-            assert!(Arc::ptr_eq(known, second.by_session(session).unwrap()));
+            let link = known.carrier();
+            assert!(Arc::ptr_eq(link, second.by_key(&known.key).unwrap().carrier()));
+            let session = link.index << 8 | 3;
+            assert!(Arc::ptr_eq(link, second.by_session(session).unwrap()));
         }
         let owner = second.owner_of("10.2.0.1".parse().unwrap()).unwrap();
-        assert_eq!(owner.status().name, "b");
+        assert_eq!(owner.config().name, "b");
+    }
+
+    #[test]
+    fn a_peer_between_two_keys_is_one_peer_with_the_links_it_had() {
+        let identity = identity();
+        let before =
+            Roster::empty().replace(&identity, vec![peer("a", 2, &["10.1.0.0/16"])]).unwrap();
+        let old = Arc::clone(before.peers().next().unwrap().carrier());
+        let next_key = Some(peer("a", 3, &[]).public_key);
+        let both = vec![Peer { next_key, ..peer("a", 2, &["10.1.0.0/16"]) }];
+        let between = before.replace(&identity, both).unwrap();
+        assert_eq!(between.peers().count(), 1);
+        let links = between.by_key(&next_key.unwrap()).unwrap();
+        assert!(Arc::ptr_eq(links.of(&old.own, &old.key).unwrap(), &old));
+        let new = Arc::clone(links.of(&old.own, &next_key.unwrap()).unwrap());
+        let after = between.replace(&identity, vec![peer("a", 3, &["10.1.0.0/16"])]).unwrap();
+        assert!(Arc::ptr_eq(after.owner_of("10.1.0.1".parse().unwrap()).unwrap().carrier(), &new));
+        assert!(after.by_key(&old.key).is_none());
+        assert!(after.by_session(old.index << 8).is_none());
+    }
+
+    #[test]
+    fn a_next_key_that_is_another_peers_is_refused() {
+        let next_key = Some(peer("b", 3, &[]).public_key);
+        let peers = vec![Peer { next_key, ..peer("a", 2, &[]) }, peer("b", 3, &[])];
+        let refused = Roster::empty().replace(&identity(), peers).err();
+        assert!(matches!(refused, Some(PeersError::SameKey { .. })));
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct TunnelStatus {
     pub listen_port: u16,
     /// This gateway's WireGuard key.
     pub public_key: WireGuardPublicKey,
+    /// The key that it is changing to, if it is.
+    pub next_key: Option<WireGuardPublicKey>,
     /// The peers, ordered by key.
     pub peers: Vec<PeerStatus>,
     /// Name and count of each reason for which packets were dropped (`Dropped`).
@@ -54,6 +56,10 @@ pub struct PeerStatus {
     pub allowed_ips: Vec<IpNet>,
     /// Handshake initiations sent since the last completed handshake.
     pub handshake_attempts_unanswered: u64,
+    /// True once the peer has completed a handshake with this gateway's next key.
+    pub knows_next_key: bool,
+    /// True while there is a session that was made with this gateway's present key.
+    pub uses_current_key: bool,
     /// How often a send of many datagrams at once was refused and done one by one instead.
     pub segmentation_refused: u64,
 }

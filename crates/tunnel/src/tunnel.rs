@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime};
 
 use zeroize::Zeroizing;
-use zonemesh_core::key::WireGuardPublicKey;
+use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 
 use crate::clock::ClockKeeper;
 use crate::config::{Peer, TunnelConfig};
@@ -27,7 +27,7 @@ use crate::linux::tun::Tun;
 use crate::linux::udp::Udp;
 use crate::linux::wake::StopSignal;
 use crate::offload::{Offload, Wanted};
-use crate::peer::{Identity, Moment};
+use crate::peer::{Identity, Links, Moment};
 use crate::roster::Roster;
 use crate::status::{Event, PeerStatus, TunnelStatus};
 
@@ -98,16 +98,17 @@ impl Tunnel {
             Arc::new(Udp::bind(config.listen_port, config.fwmark, Wanted::from_environment())?)
         };
         let old = &self.engine;
-        let same_key = config.private_key.public_key() == old.identity.key;
+        let present = Arc::clone(&old.identities.load().current);
+        let same_key = config.private_key.public_key() == present.key;
         if same_key && Arc::ptr_eq(&udp, &self.udp) {
             old.set_peers(peers)?;
             self.fwmark = config.fwmark;
             return Ok(());
         }
         let (identity, roster) = if same_key {
-            (Arc::clone(&old.identity), old.roster.load_full())
+            (present, old.roster.load_full())
         } else {
-            let clock = Arc::clone(&old.identity.clock);
+            let clock = Arc::clone(&present.clock);
             let identity = Identity::with_clock(&config.private_key, clock);
             (Arc::new(identity), Arc::new(Roster::empty()))
         };
@@ -129,7 +130,7 @@ impl Tunnel {
     /// # Errors
     /// When no thread can be started. A file that cannot be used is a warning in the log.
     pub fn keep_clock(&mut self, file: &Path) -> io::Result<()> {
-        let clock = Arc::clone(&self.engine.identity.clock);
+        let clock = Arc::clone(&self.engine.identities.load().current.clock);
         self.clock = Some(ClockKeeper::start(file, clock)?);
         Ok(())
     }
@@ -166,12 +167,29 @@ impl Tunnel {
         self.engine.set_peers(peers)
     }
 
+    /// Answers to `next` too from now on. Each peer is spoken to with it as soon as the peer has used
+    /// it; sessions and packets are not touched ([`PeerStatus::knows_next_key`]).
+    ///
+    /// # Errors
+    /// [`PeersError`] if it is a peer's key; everything stays as it was.
+    pub fn begin_rotation(&self, next: &WireGuardPrivateKey) -> Result<(), PeersError> {
+        self.engine.begin_rotation(next)
+    }
+
+    /// Answers to the next key alone from now on. Sessions that were made with the old one end.
+    ///
+    /// # Errors
+    /// [`PeersError`]; everything stays as it was.
+    pub fn finish_rotation(&self) -> Result<(), PeersError> {
+        self.engine.finish_rotation()
+    }
+
     /// Sends to `endpoint` from now on, beginning with a handshake at once. False if there is no such peer.
     pub fn set_endpoint(&self, peer: &WireGuardPublicKey, endpoint: SocketAddr) -> bool {
         let roster = self.engine.roster.load();
         let known = roster.by_key(peer);
-        if let Some(peer) = known {
-            peer.lock().set_endpoint(endpoint);
+        for link in known.into_iter().flat_map(|links| links.iter()) {
+            link.lock().set_endpoint(endpoint);
         }
         known.is_some()
     }
@@ -191,8 +209,8 @@ impl Tunnel {
     pub fn set_peer_mtu(&self, peer: &WireGuardPublicKey, mtu: Option<u16>) -> bool {
         let roster = self.engine.roster.load();
         let known = roster.by_key(peer);
-        if let Some(peer) = known {
-            peer.set_mtu(mtu);
+        if let Some(links) = known {
+            links.shared().set_mtu(mtu);
         }
         known.is_some()
     }
@@ -201,16 +219,18 @@ impl Tunnel {
     #[must_use]
     pub fn status(&self) -> TunnelStatus {
         let roster = self.engine.roster.load();
-        let mut peers: Vec<_> = roster.peers().map(|peer| peer.status()).collect();
+        let identities = self.engine.identities.load();
+        let mut peers: Vec<_> = roster.peers().map(|links| links.status(&identities)).collect();
         peers.sort_by_key(|peer| peer.public_key);
         TunnelStatus {
             interface: self.interface.clone(),
             mtu: self.engine.mtu() as u16,
             listen_port: self.udp.port(),
-            public_key: self.engine.identity.key,
+            public_key: identities.current.key,
+            next_key: identities.next.as_ref().map(|next| next.key),
             peers,
             dropped: self.engine.dropped.snapshot(),
-            clock_behind: self.engine.identity.clock.behind(SystemTime::now()),
+            clock_behind: identities.current.clock.behind(SystemTime::now()),
             offloads: self.offloads(),
             merging_refused: self.engine.merging.refusals(),
         }
@@ -234,13 +254,15 @@ impl Tunnel {
     /// The peers with all their settings, ordered by key.
     pub(crate) fn peers(&self) -> Vec<(Peer, PeerStatus)> {
         let roster = self.engine.roster.load();
-        let mut peers: Vec<_> = roster.peers().map(|peer| peer.in_full()).collect();
+        let identities = self.engine.identities.load();
+        let in_full = |links: &Arc<Links>| (links.config().clone(), links.status(&identities));
+        let mut peers: Vec<_> = roster.peers().map(in_full).collect();
         peers.sort_by_key(|(peer, _)| peer.public_key);
         peers
     }
 
     pub(crate) fn private_key(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(self.engine.identity.secret.to_bytes())
+        Zeroizing::new(self.engine.identities.load().current.secret.to_bytes())
     }
 
     pub(crate) fn listen_port(&self) -> u16 {

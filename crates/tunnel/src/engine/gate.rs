@@ -21,16 +21,17 @@ const SHARE: u32 = 20;
 const SOURCES: usize = 4096;
 
 /// Why a message stays outside.
-pub(crate) enum Refused<'a> {
-    /// It is to be answered with this cookie.
-    Cookie(&'a [u8]),
+pub(crate) enum Refused {
+    /// It is to be answered with the cookie of this length.
+    Cookie(usize),
     /// It is dropped.
     Dropped(Dropped),
 }
 
 /// The counts of the present second.
 pub(crate) struct Gate {
-    limiter: RateLimiter,
+    /// One for each key that this gateway answers to: the MACs of a message are made with it.
+    doors: Vec<(PublicKey, RateLimiter)>,
     /// Turns address and port into the one address that boringtun's cookies cover.
     names: RandomState,
     limit: u64,
@@ -39,44 +40,62 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// The gate of the gateway with this key; the load begins beyond `limit` messages a second.
-    pub(crate) fn new(key: &PublicKey, limit: u64) -> Self {
-        let limiter = RateLimiter::new(key, limit);
-        Self { limiter, names: RandomState::new(), limit, counted: 0, sources: HashMap::new() }
+    /// A gate without keys; the load begins beyond `limit` messages a second.
+    pub(crate) fn new(limit: u64) -> Self {
+        let names = RandomState::new();
+        Self { doors: Vec::new(), names, limit, counted: 0, sources: HashMap::new() }
+    }
+
+    /// Answers to exactly these keys from now on.
+    pub(crate) fn serve(&mut self, keys: impl Iterator<Item = PublicKey> + Clone) {
+        self.doors.retain(|(served, _)| keys.clone().any(|key| key == *served));
+        for key in keys {
+            if !self.doors.iter().any(|(served, _)| *served == key) {
+                self.doors.push((key, RateLimiter::new(&key, self.limit)));
+            }
+        }
     }
 
     /// A new second begins.
     pub(crate) fn reset(&mut self) {
-        self.limiter.reset_count();
+        self.doors.iter().for_each(|(_, limiter)| limiter.reset_count());
         self.counted = 0;
         self.sources.clear();
     }
 
-    /// Lets a message of `remote` in, or says why not. `cookie` is room for one.
-    pub(crate) fn admit<'m, 'c>(
+    /// Lets a message of `remote` in and says for which key, or why not. `cookie` is room for one.
+    pub(crate) fn admit<'m>(
         &mut self,
         remote: SocketAddr,
         message: &'m [u8],
-        cookie: &'c mut [u8],
-    ) -> Result<Packet<'m>, Refused<'c>> {
-        let packet = match self.limiter.verify_packet(Some(self.name_of(remote)), message, cookie) {
-            Ok(packet) => packet,
-            Err(TunnResult::WriteToNetwork(cookie)) => {
-                self.counted += 1;
-                return Err(Refused::Cookie(cookie));
+        cookie: &mut [u8],
+    ) -> Result<(Packet<'m>, PublicKey), Refused> {
+        let name = self.name_of(remote);
+        let mut refused = Dropped::HandshakeMac;
+        let mut admitted = None;
+        for (key, limiter) in &self.doors {
+            match limiter.verify_packet(Some(name), message, cookie) {
+                Ok(packet) => {
+                    admitted = Some((packet, *key));
+                    break;
+                }
+                Err(TunnResult::WriteToNetwork(cookie)) => {
+                    self.counted += 1;
+                    return Err(Refused::Cookie(cookie.len()));
+                }
+                // For another key, or for none of ours.
+                Err(TunnResult::Err(WireGuardError::InvalidMac)) => {}
+                Err(_) => refused = Dropped::NotWireGuard,
             }
-            Err(TunnResult::Err(WireGuardError::InvalidMac)) => {
-                return Err(Refused::Dropped(Dropped::HandshakeMac));
-            }
-            Err(_) => return Err(Refused::Dropped(Dropped::NotWireGuard)),
-        };
+        }
+        let Some((packet, key)) = admitted else { return Err(Refused::Dropped(refused)) };
         if matches!(packet, Packet::HandshakeInit(_) | Packet::HandshakeResponse(_)) {
             self.counted += 1;
             if self.counted > self.limit && !self.has_share_left(remote.ip()) {
                 return Err(Refused::Dropped(Dropped::HandshakeSource));
             }
         }
-        Ok(packet)
+        Ok((packet, key))
     }
 
     fn has_share_left(&mut self, source: IpAddr) -> bool {
@@ -132,7 +151,9 @@ mod tests {
 
     fn gateway() -> (Gate, PublicKey) {
         let key = PublicKey::from(&StaticSecret::from([1; 32]));
-        (Gate::new(&key, LIMIT), key)
+        let mut gate = Gate::new(LIMIT);
+        gate.serve(std::iter::once(key));
+        (gate, key)
     }
 
     fn under_load(gate: &mut Gate, visitor: &mut Visitor) {
@@ -152,11 +173,10 @@ mod tests {
         let mut visitor = Visitor::new(&key);
         under_load(&mut gate, &mut visitor);
         let (mut room, message) = ([0; 148], visitor.initiation());
-        let Err(Refused::Cookie(cookie)) = gate.admit(from("192.0.2.1:1"), &message, &mut room)
-        else {
+        let Err(Refused::Cookie(len)) = gate.admit(from("192.0.2.1:1"), &message, &mut room) else {
             panic!("no cookie under load");
         };
-        visitor.take(cookie);
+        visitor.take(&room[..len]);
         let message = visitor.initiation();
         for elsewhere in ["192.0.2.1:2", "192.0.2.2:1", "[::ffff:192.0.2.1]:1"] {
             let mut room = [0; 148];
@@ -164,6 +184,22 @@ mod tests {
             assert!(matches!(refused, Some(Refused::Cookie(_))), "{elsewhere}");
         }
         assert!(gate.admit(from("192.0.2.1:1"), &message, &mut [0; 148]).is_ok());
+    }
+
+    #[test]
+    fn each_key_that_is_served_is_answered_to_and_no_other() {
+        let (mut gate, old) = gateway();
+        let new = PublicKey::from(&StaticSecret::from([2; 32]));
+        let [to_old, to_new] = [old, new].map(|key| Visitor::new(&key).initiation());
+        let for_whom = |gate: &mut Gate, message: &[u8]| {
+            gate.admit(from("192.0.2.1:1"), message, &mut [0; 148]).ok().map(|(_, key)| key)
+        };
+        gate.serve([old, new].into_iter());
+        assert_eq!(for_whom(&mut gate, &to_old), Some(old));
+        assert_eq!(for_whom(&mut gate, &to_new), Some(new));
+        gate.serve(std::iter::once(new));
+        assert_eq!(for_whom(&mut gate, &to_old), None);
+        assert_eq!(for_whom(&mut gate, &to_new), Some(new));
     }
 
     #[test]

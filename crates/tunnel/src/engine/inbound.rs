@@ -154,7 +154,7 @@ impl Inbound {
         }
         let completed = core.take_completed();
         drop(core);
-        peer.rx_bytes.fetch_add(bytes, Ordering::Relaxed);
+        peer.shared.rx_bytes.fetch_add(bytes, Ordering::Relaxed);
         if completed {
             self.engine.announce(peer);
             send_waiting(&self.engine, peer, &mut self.waiting, now);
@@ -198,7 +198,7 @@ impl<'a> RunOfPeer<'a> {
         let inner = Inner::parse(packet).ok_or(Dropped::InnerMalformed)?;
         if self.known_source != Some(inner.source) {
             let owner = self.roster.owner_of(inner.source).ok_or(Dropped::InnerSource)?;
-            if !Arc::ptr_eq(owner, self.peer) {
+            if !owner.has(self.peer) {
                 return Err(Dropped::InnerSource);
             }
             self.known_source = Some(inner.source);

@@ -19,12 +19,14 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
+use zonemesh_core::key::WireGuardPrivateKey;
+
 use crate::config::Peer;
 use crate::dropped::{DropCounters, Dropped};
 use crate::edge::{Path, Transmit, TunEdge, UdpEdge};
 use crate::error::PeersError;
 use crate::offload::Pause;
-use crate::peer::{ActivePeer, Identity, Moment};
+use crate::peer::{ActivePeer, Identities, Identity, Moment};
 use crate::roster::Roster;
 use crate::status::Event;
 
@@ -35,7 +37,7 @@ const EVENTS: usize = 256;
 
 /// What the threads of a tunnel share.
 pub(crate) struct Engine {
-    pub(crate) identity: Arc<Identity>,
+    pub(crate) identities: ArcSwap<Identities>,
     pub(crate) roster: ArcSwap<Roster>,
     pub(crate) dropped: DropCounters,
     pub(crate) tun: Arc<dyn TunEdge>,
@@ -57,7 +59,7 @@ impl Engine {
     ) -> (Self, Receiver<Event>) {
         let (events, receiver) = sync_channel(EVENTS);
         let engine = Self {
-            identity,
+            identities: ArcSwap::from_pointee(Identities::one(identity)),
             roster: ArcSwap::new(roster),
             dropped: DropCounters::new(),
             tun,
@@ -90,8 +92,34 @@ impl Engine {
     /// Puts exactly these peers into service.
     pub(crate) fn set_peers(&self, peers: Vec<Peer>) -> Result<(), PeersError> {
         let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = self.roster.load().replace(&self.identity, peers)?;
+        let next = self.roster.load().replace(&self.identities.load(), peers)?;
         self.roster.store(Arc::new(next));
+        Ok(())
+    }
+
+    /// Answers to `next` too, and changes to it peer by peer.
+    pub(crate) fn begin_rotation(&self, next: &WireGuardPrivateKey) -> Result<(), PeersError> {
+        let current = Arc::clone(&self.identities.load().current);
+        let next = Identity::with_clock(next, Arc::clone(&current.clock));
+        let next = (next.key != current.key).then(|| Arc::new(next));
+        self.set_identities(Identities { current, next })
+    }
+
+    /// Answers to the next key alone.
+    pub(crate) fn finish_rotation(&self) -> Result<(), PeersError> {
+        let current = Arc::clone(self.identities.load().newest());
+        self.set_identities(Identities::one(current))
+    }
+
+    /// Answers to exactly these keys from now on. The peers stay as they are.
+    fn set_identities(&self, identities: Identities) -> Result<(), PeersError> {
+        let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        let roster = self.roster.load();
+        let peers = roster.peers().map(|links| links.config().clone()).collect();
+        let next = roster.replace(&identities, peers)?;
+        // Whoever finds a key among the identities finds its links in the roster.
+        self.roster.store(Arc::new(next));
+        self.identities.store(Arc::new(identities));
         Ok(())
     }
 
@@ -112,11 +140,11 @@ impl Engine {
         if !is_run {
             return self.account(peer, transmit.bytes.len(), self.udp.send(transmit));
         }
-        if self.udp.takes_runs() && !peer.segmentation.is_on(now.instant) {
+        if self.udp.takes_runs() && !peer.shared.segmentation.is_on(now.instant) {
             match self.udp.send(transmit) {
                 Err(error) if is_about_segmentation(&error) => {
                     tracing::warn!(peer = ?peer.key, %error, "slow sending for a minute: no batches on this path");
-                    peer.segmentation.start(now.instant);
+                    peer.shared.segmentation.start(now.instant);
                 }
                 result => return self.account(peer, transmit.bytes.len(), result),
             }
@@ -136,10 +164,12 @@ impl Engine {
         }
     }
 
-    /// Tells the daemon that a session with `peer` is up.
+    /// A session with `peer` is up: packets leave by it from now on, and the daemon is told.
     pub(crate) fn announce(&self, peer: &ActivePeer) {
-        tracing::debug!(peer = ?peer.key, "handshake completed");
-        if self.events.try_send(Event::HandshakeCompleted(peer.key)).is_err() {
+        peer.carry();
+        tracing::debug!(peer = ?peer.key, own = ?peer.own, "handshake completed");
+        let name = self.roster.load().by_key(&peer.key).map_or(peer.key, |links| links.key);
+        if self.events.try_send(Event::HandshakeCompleted(name)).is_err() {
             tracing::trace!("an event was let go: nobody fetches them");
         }
     }

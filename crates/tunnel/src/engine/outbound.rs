@@ -70,7 +70,7 @@ impl Outbound {
         let len = len.saturating_sub(VNET_HEADER);
         let inner = Inner::parse(&packet[..len]).ok_or(Dropped::NotIp)?;
         let roster = self.engine.roster.load();
-        let peer = roster.owner_of(inner.destination).ok_or(Dropped::NoPeer)?;
+        let peer = roster.owner_of(inner.destination).ok_or(Dropped::NoPeer)?.carrier();
         if is_own_datagram(&packet[..inner.len], self.engine.udp.port()) {
             let path = peer.lock().path();
             if path.is_some_and(|path| path.remote.ip() == inner.destination) {

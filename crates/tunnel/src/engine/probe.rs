@@ -40,7 +40,7 @@ impl Engine {
         now: Moment,
     ) -> Result<(), ProbeError> {
         let roster = self.roster.load();
-        let peer = roster.by_key(peer).ok_or(ProbeError::NoPeer)?;
+        let peer = roster.by_key(peer).ok_or(ProbeError::NoPeer)?.carrier();
         let mut datagram = vec![0; INITIATION.max(packet.len() + DATA_OVERHEAD)];
         let mut core = peer.lock();
         let path = core.path().ok_or(ProbeError::NoEndpoint)?;

@@ -17,7 +17,7 @@ use super::gate::{Gate, Refused};
 use super::inbound::send_waiting;
 use crate::dropped::Dropped;
 use crate::edge::{MAX_PACKET, Path};
-use crate::peer::{ActivePeer, DATA_OVERHEAD, INITIATION, Moment};
+use crate::peer::{ActivePeer, DATA_OVERHEAD, INITIATION, Identity, Moment};
 
 /// How often [`SlowPath::tick`] is to be called.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
@@ -59,7 +59,7 @@ pub(crate) struct SlowPath {
 impl SlowPath {
     pub(crate) fn new(engine: Arc<Engine>) -> Self {
         Self {
-            gate: Gate::new(&engine.identity.public, HANDSHAKES_PER_SECOND),
+            gate: Gate::new(HANDSHAKES_PER_SECOND),
             engine,
             // A packet that waited may be as long as packets get.
             buffer: vec![0; MAX_PACKET + 16 + DATA_OVERHEAD + INITIATION].into(),
@@ -79,18 +79,22 @@ impl SlowPath {
         let engine = Arc::clone(&self.engine);
         let (bytes, path) = (&message.bytes[..message.len], message.path);
         let mut cookie = [0; INITIATION];
-        let packet = match self.gate.admit(path.remote, bytes, &mut cookie) {
-            Ok(packet) => packet,
-            Err(Refused::Cookie(cookie)) => return Err(reply(&engine, path, cookie)),
+        let identities = engine.identities.load();
+        self.gate.serve(identities.iter().map(|identity| identity.public));
+        let (packet, key) = match self.gate.admit(path.remote, bytes, &mut cookie) {
+            Ok(admitted) => admitted,
+            Err(Refused::Cookie(len)) => return Err(reply(&engine, path, &cookie[..len])),
             Err(Refused::Dropped(reason)) => return Err(reason),
         };
-        let peer = self.peer_of(&packet)?;
+        let identity = identities.iter().find(|identity| identity.public == key);
+        let identity = identity.ok_or(Dropped::HandshakeMac)?;
+        let peer = self.peer_of(&packet, identity)?;
         let mut core = peer.lock();
         let len = core.handshake(bytes, &mut self.buffer, path, now)?;
         let completed = core.take_completed();
         drop(core);
         let received = bytes.len() as u64;
-        peer.rx_bytes.fetch_add(received, Ordering::Relaxed);
+        peer.shared.rx_bytes.fetch_add(received, Ordering::Relaxed);
         if len > 0 {
             engine.send(&peer, Some(path), &self.buffer[..len]);
         }
@@ -101,13 +105,19 @@ impl SlowPath {
         Ok(())
     }
 
-    fn peer_of(&self, packet: &Packet<'_>) -> Result<Arc<ActivePeer>, Dropped> {
-        let (identity, roster) = (&self.engine.identity, self.engine.roster.load());
+    /// The link that a message is for; `identity` is whom it was addressed to.
+    fn peer_of(
+        &self,
+        packet: &Packet<'_>,
+        identity: &Identity,
+    ) -> Result<Arc<ActivePeer>, Dropped> {
+        let roster = self.engine.roster.load();
         let peer = match packet {
             Packet::HandshakeInit(initiation) => {
                 let half = parse_handshake_anon(&identity.secret, &identity.public, initiation)
                     .map_err(|_wrong_key| Dropped::HandshakeInvalid)?;
-                roster.by_key(&WireGuardPublicKey(half.peer_static_public))
+                let key = WireGuardPublicKey(half.peer_static_public);
+                roster.by_key(&key).and_then(|links| links.of(&identity.key, &key))
             }
             Packet::HandshakeResponse(response) => roster.by_session(response.receiver_idx),
             Packet::PacketCookieReply(cookie) => roster.by_session(cookie.receiver_idx),
@@ -133,14 +143,19 @@ impl SlowPath {
         if !self.has_been_up {
             return;
         }
-        for peer in self.engine.roster.load().peers() {
-            self.tick_peer(peer, now);
+        for links in self.engine.roster.load().peers() {
+            if links.are_several() {
+                links.settle(&self.engine.identities.load());
+            }
+            for link in links.iter() {
+                self.tick_peer(link, now);
+            }
         }
     }
 
     /// Lets peers know what the routes choose as our address towards them now.
     fn follow_routes(&self) {
-        for peer in self.engine.roster.load().peers() {
+        for peer in self.engine.roster.load().peers().flat_map(|links| links.iter()) {
             let bound = peer.lock().path().filter(|path| path.local.is_some());
             let Some(remote) = bound.map(|path| path.remote) else { continue };
             if let Some(chosen) = self.engine.udp.source_towards(remote) {

@@ -63,6 +63,8 @@ pub(crate) struct PeerCore {
     unconfirmed: Option<u32>,
     pub(super) latest_handshake: Option<SystemTime>,
     completed: bool,
+    /// Another link to the same peer is sought and used: this one answers and never asks.
+    resting: bool,
     /// What the routes chose as our address towards this endpoint when last asked.
     route: Option<(SocketAddr, IpAddr)>,
 }
@@ -89,6 +91,7 @@ impl PeerCore {
             unconfirmed: None,
             latest_handshake: None,
             completed: false,
+            resting: false,
         }
     }
 
@@ -132,6 +135,22 @@ impl PeerCore {
         }
         self.path = Some(unbound_path(endpoint));
         self.schedule.want_handshake();
+    }
+
+    /// Lets this link rest, or take part again with the peer's keepalive.
+    pub(super) fn rest(&mut self, resting: bool, keepalive: Option<Duration>) {
+        self.resting = resting;
+        self.schedule.set_keepalive(keepalive.filter(|_| !resting));
+    }
+
+    /// A handshake is wanted at once.
+    pub(super) fn want_handshake(&mut self) {
+        self.schedule.want_handshake();
+    }
+
+    /// Goes where another link to the same peer goes.
+    pub(super) fn follow_path(&mut self, path: Option<Path>) {
+        self.path = path.or(self.path);
     }
 
     /// Takes what the routes choose as our address towards `remote` now. Another choice than before
@@ -321,7 +340,12 @@ impl PeerCore {
             _ => None,
         };
         self.path?;
-        let (kind, len) = message.or_else(|| self.poll_schedule(out, now))?;
+        let resting = self.resting;
+        let message = message.filter(|(kind, _)| !resting || *kind != TYPE_INITIATION);
+        let (kind, len) = match resting {
+            true => message?,
+            false => message.or_else(|| self.poll_schedule(out, now))?,
+        };
         self.note_sent(kind, now);
         Some(len)
     }

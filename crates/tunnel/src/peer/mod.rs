@@ -1,9 +1,10 @@
-//! One peer: what the lanes share of it, and its state behind a lock.
+//! One link to a peer: what the lanes share of it, and its state behind a lock.
 //!
 //! Pure: owns no socket and no thread. The state itself ([`PeerCore`]) stands in `core`, what the
-//! noise layer says in `noise`.
+//! noise layer says in `noise`, and which links there are to one peer in `links`.
 
 mod core;
+mod links;
 mod noise;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,7 +14,10 @@ use std::time::{Instant, SystemTime};
 use zonemesh_core::key::WireGuardPublicKey;
 
 pub(crate) use self::core::{PeerCore, Sealed};
-pub(crate) use self::noise::{DATA_OVERHEAD, INITIATION, Identity, TYPE_DATA, receiver_index};
+pub(crate) use self::links::Links;
+pub(crate) use self::noise::{
+    DATA_OVERHEAD, INITIATION, Identities, Identity, TYPE_DATA, receiver_index,
+};
 use crate::config::Peer;
 use crate::offload::Pause;
 use crate::status::PeerStatus;
@@ -31,48 +35,64 @@ impl Moment {
     }
 }
 
-/// A peer in service.
-pub(crate) struct ActivePeer {
-    pub(crate) key: WireGuardPublicKey,
-    /// 24 bits; sessions of this peer have it in the upper bits of their index.
-    pub(crate) index: u32,
+/// What all links to one peer share.
+pub(crate) struct Shared {
     pub(crate) rx_bytes: AtomicU64,
     pub(crate) tx_bytes: AtomicU64,
     /// Sends of many datagrams at once, which the path to this peer may not take.
     pub(crate) segmentation: Pause,
     /// The largest packet that passes to this peer, if less than the tunnel's MTU does.
     largest: AtomicUsize,
-    core: Mutex<PeerCore>,
+    roles: links::Roles,
 }
 
-impl ActivePeer {
-    pub(crate) fn new(identity: Arc<Identity>, config: Peer, index: u32) -> Self {
-        let key = config.public_key;
-        let core = PeerCore::new(identity, config, index);
+impl Shared {
+    pub(crate) fn new() -> Self {
         Self {
-            key,
-            index,
             rx_bytes: AtomicU64::new(0),
             tx_bytes: AtomicU64::new(0),
             segmentation: Pause::new(Instant::now()),
             largest: AtomicUsize::new(usize::MAX),
-            core: Mutex::new(core),
+            roles: links::Roles::new(),
         }
-    }
-
-    /// What bounds padding and TCP segments towards this peer in a tunnel of this MTU.
-    pub(crate) fn mtu(&self, of_tunnel: usize) -> usize {
-        of_tunnel.min(self.largest.load(Ordering::Relaxed))
     }
 
     /// Bounds packets to this peer beyond the tunnel's MTU; `None` takes the bound away.
     pub(crate) fn set_mtu(&self, largest: Option<u16>) {
         self.largest.store(largest.map_or(usize::MAX, usize::from), Ordering::Relaxed);
     }
+}
+
+/// A link in service: one own key, one key of the peer's.
+pub(crate) struct ActivePeer {
+    pub(crate) own: WireGuardPublicKey,
+    pub(crate) key: WireGuardPublicKey,
+    /// 24 bits; sessions of this link have it in the upper bits of their index.
+    pub(crate) index: u32,
+    pub(crate) shared: Arc<Shared>,
+    core: Mutex<PeerCore>,
+}
+
+impl ActivePeer {
+    pub(crate) fn new(
+        identity: Arc<Identity>,
+        config: Peer,
+        index: u32,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let (own, key) = (identity.key, config.public_key);
+        let core = PeerCore::new(identity, config, index);
+        Self { own, key, index, shared, core: Mutex::new(core) }
+    }
+
+    /// What bounds padding and TCP segments towards this peer in a tunnel of this MTU.
+    pub(crate) fn mtu(&self, of_tunnel: usize) -> usize {
+        of_tunnel.min(self.shared.largest.load(Ordering::Relaxed))
+    }
 
     /// Counts what was sent, as on the wire.
     pub(crate) fn count_sent(&self, bytes: usize) {
-        self.tx_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.shared.tx_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// True if the session of this index, as a data message names it, is one of this peer.
@@ -87,26 +107,19 @@ impl ActivePeer {
     }
 
     pub(crate) fn status(&self) -> PeerStatus {
-        self.status_of(&self.lock())
-    }
-
-    /// Its settings, and its status at the same moment.
-    pub(crate) fn in_full(&self) -> (Peer, PeerStatus) {
         let core = self.lock();
-        (core.config.clone(), self.status_of(&core))
-    }
-
-    fn status_of(&self, core: &PeerCore) -> PeerStatus {
         PeerStatus {
             public_key: self.key,
             name: core.config.name.clone(),
             endpoint: core.path.map(|path| path.remote),
             latest_handshake: core.latest_handshake,
-            rx_bytes: self.rx_bytes.load(Ordering::Relaxed),
-            tx_bytes: self.tx_bytes.load(Ordering::Relaxed),
+            rx_bytes: self.shared.rx_bytes.load(Ordering::Relaxed),
+            tx_bytes: self.shared.tx_bytes.load(Ordering::Relaxed),
             allowed_ips: core.config.allowed_ips.clone(),
             handshake_attempts_unanswered: core.schedule.unanswered(),
-            segmentation_refused: self.segmentation.refusals(),
+            knows_next_key: false,
+            uses_current_key: core.session_is_up(),
+            segmentation_refused: self.shared.segmentation.refusals(),
         }
     }
 }

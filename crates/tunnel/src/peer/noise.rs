@@ -54,6 +54,27 @@ impl Identity {
     }
 }
 
+/// The keys that this gateway answers to.
+pub(crate) struct Identities {
+    pub(crate) current: Arc<Identity>,
+    /// The one that it is changing to.
+    pub(crate) next: Option<Arc<Identity>>,
+}
+
+impl Identities {
+    pub(crate) fn one(current: Arc<Identity>) -> Self {
+        Self { current, next: None }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Identity>> + Clone {
+        std::iter::once(&self.current).chain(&self.next)
+    }
+
+    pub(crate) fn newest(&self) -> &Arc<Identity> {
+        self.next.as_ref().unwrap_or(&self.current)
+    }
+}
+
 /// A noise state with a peer. boringtun reads the wall clock here, once, and panics before 1970.
 pub(super) fn new_tunn(
     identity: &Identity,

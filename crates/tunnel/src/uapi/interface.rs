@@ -160,6 +160,7 @@ fn new_peer(key: WireGuardPublicKey) -> Peer {
     Peer {
         name: format!("{key:?}"),
         public_key: key,
+        next_key: None,
         preshared_key: None,
         allowed_ips: Vec::new(),
         endpoint: None,

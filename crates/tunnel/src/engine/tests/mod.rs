@@ -13,4 +13,6 @@ mod pair;
 #[cfg(test)]
 mod probes;
 #[cfg(test)]
+mod rotation;
+#[cfg(test)]
 mod stories;

@@ -249,7 +249,7 @@ impl Side {
 
     /// Its only peer.
     pub(super) fn peer(&self) -> Arc<ActivePeer> {
-        Arc::clone(self.engine.roster.load().peers().next().unwrap())
+        Arc::clone(self.engine.roster.load().peers().next().unwrap().carrier())
     }
 
     fn step(&mut self, now: Moment) {
@@ -267,6 +267,8 @@ pub(super) struct Pair {
     pub(super) berlin: Side,
     pub(super) madrid: Side,
     pub(super) now: Moment,
+    /// What berlin was told of madrid.
+    pub(super) to_madrid: Peer,
 }
 
 /// What a story may change about the usual pair.
@@ -286,10 +288,10 @@ impl Pair {
         let wire = Arc::new(Wire::default());
         let berlin = Side::new(1, "192.0.2.1:51820", &wire);
         let madrid = Side::new(2, "198.51.100.2:51820", &wire);
-        let pair = Self { wire, berlin, madrid, now: Moment::now() };
-        let to_madrid = peer("madrid", &pair.madrid, 2, setting.preshared[0], setting);
-        let to_berlin = peer("berlin", &pair.berlin, 1, setting.preshared[1], setting);
-        pair.berlin.engine.set_peers(vec![to_madrid]).unwrap();
+        let to_madrid = peer("madrid", &madrid, 2, setting.preshared[0], setting);
+        let to_berlin = peer("berlin", &berlin, 1, setting.preshared[1], setting);
+        let pair = Self { wire, berlin, madrid, now: Moment::now(), to_madrid };
+        pair.berlin.engine.set_peers(vec![pair.to_madrid.clone()]).unwrap();
         pair.madrid.engine.set_peers(vec![to_berlin]).unwrap();
         pair
     }
@@ -349,6 +351,7 @@ fn peer(name: &str, side: &Side, net: u8, preshared: Option<u8>, setting: &Setti
     Peer {
         name: name.to_owned(),
         public_key: side.private_key.public_key(),
+        next_key: None,
         preshared_key: preshared.map(|seed| key(seed).unwrap()),
         allowed_ips: vec![
             format!("10.{net}.0.0/16").parse().unwrap(),

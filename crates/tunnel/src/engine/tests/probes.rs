@@ -14,7 +14,8 @@ const TYPE_INITIATION: u8 = 1;
 fn a_probe_arrives_with_its_exact_length_on_the_wire() {
     let mut pair = Pair::established(&Setting::default());
     pair.forget_wire();
-    let (key, packet) = (pair.madrid.engine.identity.key, berlin_to_madrid(&[7; 1301]));
+    let (key, packet) =
+        (pair.madrid.engine.identities.load().current.key, berlin_to_madrid(&[7; 1301]));
     pair.berlin.engine.probe(&key, &packet, pair.now).unwrap();
     pair.settle();
     let lengths: Vec<_> = pair.seen(TYPE_DATA).iter().map(|data| data.bytes.len()).collect();
@@ -25,12 +26,12 @@ fn a_probe_arrives_with_its_exact_length_on_the_wire() {
 #[test]
 fn a_probe_never_asks_for_a_session_and_never_waits_for_one() {
     let mut pair = Pair::new(&Setting { keepalive: None, ..Setting::default() });
-    let key = pair.madrid.engine.identity.key;
+    let key = pair.madrid.engine.identities.load().current.key;
     let refused = pair.berlin.engine.probe(&key, &berlin_to_madrid(b"?"), pair.now);
     assert!(matches!(refused, Err(ProbeError::NoSession)));
     pair.pass(Duration::from_secs(10));
     assert_eq!(pair.seen(TYPE_INITIATION).len(), 0);
-    let own = pair.berlin.engine.identity.key;
+    let own = pair.berlin.engine.identities.load().current.key;
     let nobody = pair.berlin.engine.probe(&own, b"", pair.now);
     assert!(matches!(nobody, Err(ProbeError::NoPeer)));
 }
@@ -38,7 +39,7 @@ fn a_probe_never_asks_for_a_session_and_never_waits_for_one() {
 #[test]
 fn a_probe_too_long_for_the_first_link_is_refused() {
     let pair = Pair::established(&Setting::default());
-    let key = pair.madrid.engine.identity.key;
+    let key = pair.madrid.engine.identities.load().current.key;
     let packet = vec![0x45; FIRST_LINK + 1 - DATA_OVERHEAD];
     let refused = pair.berlin.engine.probe(&key, &packet, pair.now);
     assert!(matches!(refused, Err(ProbeError::TooLong)));
@@ -47,7 +48,7 @@ fn a_probe_too_long_for_the_first_link_is_refused() {
 #[test]
 fn the_bound_of_a_peer_lowers_segments_and_padding_to_it_both_ways() {
     let mut pair = Pair::established(&Setting::default());
-    pair.berlin.peer().set_mtu(Some(1236));
+    pair.berlin.peer().shared.set_mtu(Some(1236));
     let syn = tcp_packet(false, SYN, 1, &[2, 4, 5, 180], b"");
     let [mut out, mut back] = [syn.clone(), syn];
     for (packet, from, to) in [(&mut out, 1, 2), (&mut back, 2, 1)] {
@@ -65,6 +66,6 @@ fn the_bound_of_a_peer_lowers_segments_and_padding_to_it_both_ways() {
     pair.berlin.give(berlin_to_madrid(&[7; 1234 - 20]));
     pair.settle();
     assert_eq!(pair.seen(TYPE_DATA)[0].bytes.len(), 1236 + DATA_OVERHEAD);
-    pair.berlin.peer().set_mtu(None);
+    pair.berlin.peer().shared.set_mtu(None);
     assert_eq!(pair.berlin.peer().mtu(1420), 1420);
 }

@@ -1,0 +1,167 @@
+//! The links to one peer: one for each pair of an own key and a key of the peer's.
+//!
+//! There is one, except while one of the two gateways changes its key. Each link is a whole WireGuard
+//! peer with its own sessions, timers and memory of handshakes, so that nothing of one key leaks into
+//! another. All have the same allowed IPs: packets are taken from any, and leave by the one whose
+//! handshake was completed last. Handshakes are begun on the newest pair that the peer is known to
+//! take; the other links rest, they answer and never ask. docs/ARCHITECTURE.md, "A new WireGuard key".
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use zonemesh_core::key::WireGuardPublicKey;
+
+use super::{ActivePeer, Identities, Shared};
+use crate::config::Peer;
+use crate::status::PeerStatus;
+
+/// No link has this index: they have 24 bits.
+const NONE: u32 = u32::MAX;
+
+/// Which of the links to a peer does what.
+pub(super) struct Roles {
+    /// Index of the link that packets leave by.
+    carrier: AtomicU32,
+    /// Index of the link on which handshakes are begun.
+    sought: AtomicU32,
+}
+
+impl Roles {
+    pub(super) fn new() -> Self {
+        Self { carrier: AtomicU32::new(NONE), sought: AtomicU32::new(NONE) }
+    }
+}
+
+/// The links to one peer, at least one.
+pub(crate) struct Links {
+    /// The key by which the peer is named.
+    pub(crate) key: WireGuardPublicKey,
+    config: Peer,
+    all: Vec<Arc<ActivePeer>>,
+    shared: Arc<Shared>,
+}
+
+impl Links {
+    /// `all` share `shared` and stand in the order of their keys, own and then the peer's, next ones
+    /// last.
+    pub(crate) fn new(config: Peer, all: Vec<Arc<ActivePeer>>, shared: Arc<Shared>) -> Self {
+        assert!(!all.is_empty(), "each peer has a key");
+        Self { key: config.public_key, config, all, shared }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<ActivePeer>> {
+        self.all.iter()
+    }
+
+    pub(crate) fn config(&self) -> &Peer {
+        &self.config
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The link of a pair of keys.
+    pub(crate) fn of(
+        &self,
+        own: &WireGuardPublicKey,
+        peers: &WireGuardPublicKey,
+    ) -> Option<&Arc<ActivePeer>> {
+        self.all.iter().find(|link| link.own == *own && link.key == *peers)
+    }
+
+    /// True if `link` is one to this peer.
+    pub(crate) fn has(&self, link: &ActivePeer) -> bool {
+        Arc::ptr_eq(&self.shared, &link.shared)
+    }
+
+    /// The link that packets leave by.
+    pub(crate) fn carrier(&self) -> &Arc<ActivePeer> {
+        match &self.all[..] {
+            [only] => only,
+            all => {
+                let index = self.shared.roles.carrier.load(Ordering::Relaxed);
+                all.iter().find(|link| link.index == index).unwrap_or(&all[0])
+            }
+        }
+    }
+
+    /// The newest pair that the peer is known to take: its own newest key, as it has announced that,
+    /// and ours as soon as it has used it.
+    fn sought(&self, identities: &Identities) -> &Arc<ActivePeer> {
+        let newest = identities.newest().key;
+        let own = if self.has_used(&newest) { newest } else { identities.current.key };
+        let newest_of_peer = self.all.iter().rev().find(|link| link.own == own);
+        newest_of_peer.unwrap_or(&self.all[0])
+    }
+
+    /// True once a handshake with this own key was completed.
+    fn has_used(&self, own: &WireGuardPublicKey) -> bool {
+        let links = self.all.iter().filter(|link| link.own == *own);
+        links.into_iter().any(|link| link.lock().latest_handshake.is_some())
+    }
+
+    /// Gives each link its role. Call after a change of keys, and at each tick while there are
+    /// several.
+    pub(crate) fn settle(&self, identities: &Identities) {
+        let sought = self.sought(identities);
+        let carrier = self.carrier_with_session(sought);
+        let (path, is_up) = {
+            let core = carrier.lock();
+            (core.path(), core.session_is_up())
+        };
+        for link in &self.all {
+            let serves = Arc::ptr_eq(link, sought) || Arc::ptr_eq(link, carrier);
+            let mut core = link.lock();
+            core.rest(!serves, self.config.keepalive);
+            if !Arc::ptr_eq(link, carrier) && !core.session_is_up() {
+                core.follow_path(path);
+            }
+        }
+        let before = self.shared.roles.sought.swap(sought.index, Ordering::Relaxed);
+        if before != sought.index && self.all.len() > 1 {
+            let mut core = sought.lock();
+            let is_wanted = is_up || self.config.keepalive.is_some();
+            if is_wanted && !core.session_is_up() && core.path().is_some() {
+                core.want_handshake();
+            }
+        }
+    }
+
+    /// True if roles change by themselves.
+    pub(crate) fn are_several(&self) -> bool {
+        self.all.len() > 1
+    }
+
+    /// The carrier if it has a session, else whichever has one, else the one that is sought.
+    fn carrier_with_session<'a>(&'a self, sought: &'a Arc<ActivePeer>) -> &'a Arc<ActivePeer> {
+        let present = self.carrier();
+        if present.lock().session_is_up() {
+            return present;
+        }
+        let is_up = |link: &&Arc<ActivePeer>| link.lock().session_is_up();
+        let carrier = self.all.iter().rev().find(is_up).unwrap_or(sought);
+        self.shared.roles.carrier.store(carrier.index, Ordering::Relaxed);
+        carrier
+    }
+
+    /// Its status; `identities` says which own keys there are.
+    pub(crate) fn status(&self, identities: &Identities) -> PeerStatus {
+        let current = identities.current.key;
+        let on_current = self.all.iter().filter(|link| link.own == current);
+        PeerStatus {
+            public_key: self.key,
+            latest_handshake: self.all.iter().filter_map(|link| link.lock().latest_handshake).max(),
+            knows_next_key: identities.next.as_ref().is_some_and(|next| self.has_used(&next.key)),
+            uses_current_key: on_current.into_iter().any(|link| link.lock().session_is_up()),
+            ..self.carrier().status()
+        }
+    }
+}
+
+impl ActivePeer {
+    /// A handshake on this link is complete: packets leave by it from now on.
+    pub(crate) fn carry(&self) {
+        self.shared.roles.carrier.store(self.index, Ordering::Relaxed);
+    }
+}

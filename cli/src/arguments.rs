@@ -4,7 +4,7 @@ mod mesh;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use mesh::{Init, Invite, MeshVerb, TrustVerb, ZoneVerb};
 
@@ -134,6 +134,20 @@ pub(crate) enum KeyVerb {
         #[arg(long)]
         kind: Option<KeyKind>,
     },
+    /// Change this gateway's WireGuard key without cutting a connection. Exits with 1 while it is
+    /// under way.
+    Rotate(Rotate),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rotate {
+    /// Say how far it is and change nothing.
+    #[arg(long)]
+    pub(crate) show: bool,
+    /// Give the old key up now. Zones that have not used the new one are cut off until they hear of
+    /// it from others.
+    #[arg(long, conflicts_with = "show")]
+    pub(crate) finish: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,19 +8,23 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use zonemesh_api::v1::{
-    CertificatesRequest, PeersRequest, RecordsRequest, StatusRequest, SuperLinksRequest,
+    CertificatesRequest, KeyRotateRequest, KeyRotation, PeersRequest, RecordsRequest,
+    StatusRequest, SuperLinksRequest,
 };
 use zonemesh_core::time::UnixMillis;
 
-use crate::arguments::{Arguments, CertVerb, Command, ConfigVerb, KeyVerb, ListVerb, StateVerb};
+use crate::arguments::{
+    Arguments, CertVerb, Command, ConfigVerb, KeyVerb, ListVerb, Rotate, StateVerb,
+};
 use crate::certificate;
 use crate::config_check;
-use crate::daemon::{ask, body};
+use crate::daemon::{ask, body, change};
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::keys::{self, Made};
 use crate::output::{Output, Page};
 use crate::state;
 use crate::view::certificates::CertificatesView;
+use crate::view::key::RotationView;
 use crate::view::peer::PeerView;
 use crate::view::peers::PeersView;
 use crate::view::records::RecordsView;
@@ -49,7 +53,7 @@ pub(crate) fn run(arguments: Arguments, out: &mut impl Write) -> Result<Exit, Fa
             output.show(&pem_file(&file)?, out)?;
             Ok(Exit::Ok)
         }
-        Command::Key { verb } => key(&verb, output, out),
+        Command::Key { verb } => key(socket, &verb, output, out),
         Command::Config { verb: ConfigVerb::Check { file } } => {
             let view = config_check::check(&file)?;
             output.show(&view, out)?;
@@ -135,13 +139,37 @@ fn pem_file(file: &Path) -> Result<CertificatesView, Failure> {
     Ok(CertificatesView::of_file(summaries))
 }
 
-fn key(verb: &KeyVerb, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+fn key(
+    socket: &Path,
+    verb: &KeyVerb,
+    output: Output,
+    out: &mut impl Write,
+) -> Result<Exit, Failure> {
     match verb {
         KeyVerb::Generate { what } => match keys::generate(what)? {
             Made::Key(view) => output.show(&view, out)?,
             Made::Token(view) => output.show(&view, out)?,
         },
         KeyVerb::Public { file, kind } => output.show(&keys::public(file, *kind)?, out)?,
+        KeyVerb::Rotate(wanted) => return rotate(socket, wanted, output, out),
     }
     Ok(Exit::Ok)
+}
+
+fn rotate(
+    socket: &Path,
+    wanted: &Rotate,
+    output: Output,
+    out: &mut impl Write,
+) -> Result<Exit, Failure> {
+    let action = match wanted {
+        Rotate { show: true, .. } => KeyRotation::Show,
+        Rotate { finish: true, .. } => KeyRotation::Finish,
+        Rotate { .. } => KeyRotation::Begin,
+    };
+    let request = KeyRotateRequest { action: action.into() };
+    let reply = change(socket, async |mut mesh| mesh.key_rotate(request).await.map(body))?;
+    let view = RotationView::from(reply);
+    output.show(&view, out)?;
+    Ok(if view.is_under_way() { Exit::Negative } else { Exit::Ok })
 }

@@ -13,12 +13,14 @@ use zonemesh_core::key::WireGuardPrivateKey;
 use zonemesh_pki::{LocalApiKey, ZoneTrust, join_server_config, zone_server_config};
 use zonemesh_tunnel::{Event, Tunnel};
 
+use crate::announcement::WireGuardKeys;
 use crate::certificates::{FederationCas, OwnLeaf};
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::mesh::{Ground, Identity, Office, Plan, Plane, Wakers};
 use crate::observer::Observer;
 use crate::path::{self, PathBoard};
 use crate::registry::{Ledger, Service, StreamBoard};
+use crate::rotation::Rotation;
 use crate::supervisor::Supervisor;
 use crate::{admin, announcement, join, local_api, registry, resolver, state, tunnels};
 
@@ -48,6 +50,7 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<
     let folder = &config.gateway.state_dir;
     state::open_folder(folder)?;
     let private_key = state::keys::wireguard(&config.tunnel.private_key_file)?;
+    let next_key = state::keys::next_wireguard(&config.tunnel.private_key_file)?;
     let identity = state::keys::zone_identity(&config.registry.identity_key_file)?;
     config
         .check_keys(private_key.public_key(), identity.public_key())
@@ -57,7 +60,11 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<
     let leaf = OwnLeaf::issue(&config.zone.name, &identity, &config.tunnel.addresses)?;
     let cas = FederationCas::open(folder, &config.federations);
     let members = announcement::members(config, identity.public_key());
-    let own = Identity { zone_key: identity.public_key(), wireguard_key: private_key.public_key() };
+    let own_keys = WireGuardKeys {
+        current: private_key.public_key(),
+        next: next_key.as_ref().map(WireGuardPrivateKey::public_key),
+    };
+    let own = Identity::new(identity.public_key(), own_keys);
     let ledger = Arc::new(Ledger::open(&config.zone.name, identity, members, folder)?);
     announce(config, &own, &cas, &ledger)?;
     let office = Office::open(config.clone(), ledger.clone(), own)
@@ -65,7 +72,7 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<
     let office = Arc::new(office);
 
     let admin_socket = admin::bind(&config.gateway.admin_socket).await?;
-    let (tunnel, ground) = bring_up(config, private_key, &office).await?;
+    let (tunnel, ground) = bring_up(config, (private_key, next_key), &office).await?;
     let observer = Observer {
         config: config.clone(),
         tunnel: tunnel.clone(),
@@ -86,7 +93,9 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<
     start_registry(&observer, (&office, ground), supervisor).await?;
     start_joining(&observer, office.clone(), supervisor)?;
     let local_api_key = start_local_api(&observer, supervisor).await?;
-    let admin = admin::run(admin_socket, (observer, office), local_api_key);
+    let rotation = Arc::new(Rotation::new(observer.clone(), office.clone()));
+    supervisor.spawn("key rotation", rotation.clone().run());
+    let admin = admin::run(admin_socket, (observer, office, rotation), local_api_key);
     supervisor.spawn("admin socket", admin);
     Ok(tunnel)
 }
@@ -99,7 +108,7 @@ fn announce(
     cas: &FederationCas,
     ledger: &Ledger,
 ) -> Result<(), Failure> {
-    match announcement::publish(config, own.wireguard_key, cas, ledger) {
+    match announcement::publish(config, own.wireguard(), cas, ledger) {
         Err(failure) if ledger.read(|registry| registry.membership().is_some()) => {
             let error = format!("{:#}", failure.into_error());
             tracing::error!(error, "this zone's record stays as it was");
@@ -112,16 +121,17 @@ fn announce(
 /// Tunnels and routes, from what is on disk.
 async fn bring_up(
     config: &Config,
-    private_key: WireGuardPrivateKey,
+    (private_key, next_key): (WireGuardPrivateKey, Option<WireGuardPrivateKey>),
     office: &Office,
 ) -> Result<(Arc<Tunnel>, Ground), Failure> {
-    let own_key = private_key.public_key();
+    let own: Vec<_> = office.identity().wireguard().iter().collect();
     let (plan, strict) = office.ledger().read(|registry| {
-        let plan = Plan::of(registry, config, own_key, &office.hints().all());
+        let plan = Plan::of(registry, config, &own, &office.hints().all());
         (plan, registry.membership().is_none())
     });
     let preshared = tunnels::preshared_keys(config)?;
-    let (tunnel, routes) = tunnels::start(config, private_key, (&plan, &preshared), strict).await?;
+    let (tunnel, routes) =
+        tunnels::start(config, (private_key, next_key), (&plan, &preshared), strict).await?;
     let table = watch::Sender::new(Arc::new(plan.peers.clone()));
     Ok((tunnel, Ground { plan, preshared, routes, table }))
 }

@@ -11,6 +11,25 @@ use crate::certificates::FederationCas;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::registry::Ledger;
 
+/// The public WireGuard keys of this gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WireGuardKeys {
+    pub(crate) current: WireGuardPublicKey,
+    /// The one that it is changing to, and answers to already.
+    pub(crate) next: Option<WireGuardPublicKey>,
+}
+
+impl WireGuardKeys {
+    pub(crate) fn iter(self) -> impl Iterator<Item = WireGuardPublicKey> {
+        std::iter::once(self.current).chain(self.next)
+    }
+
+    /// The one that somebody who hears of this gateway now should use.
+    pub(crate) fn newest(self) -> WireGuardPublicKey {
+        self.next.unwrap_or(self.current)
+    }
+}
+
 /// The zones of the mesh with their bounds: this one and its peers.
 pub(crate) fn members(config: &Config, own_key: ZonePublicKey) -> Vec<Member> {
     let own = Member {
@@ -32,12 +51,12 @@ pub(crate) fn members(config: &Config, own_key: ZonePublicKey) -> Vec<Member> {
 /// the restart stay, if their federation and address are still this zone's.
 pub(crate) fn publish(
     config: &Config,
-    key: WireGuardPublicKey,
+    keys: WireGuardKeys,
     cas: &FederationCas,
     ledger: &Ledger,
 ) -> Result<(), Failure> {
     let edit = |draft: &mut ZoneDraft| {
-        draft.gateways = vec![gateway(config, key)];
+        draft.gateways = vec![gateway(config, keys)];
         draft.prefixes.clone_from(&config.zone.prefixes);
         draft.protocol = ProtocolRange::CURRENT;
         draft.superlinks.retain(|superlink| belongs(config, superlink));
@@ -54,10 +73,11 @@ pub(crate) fn publish(
         .or_exit(Exit::Configuration, || "cannot publish this zone's record".to_owned())
 }
 
-fn gateway(config: &Config, key: WireGuardPublicKey) -> Gateway {
+fn gateway(config: &Config, keys: WireGuardKeys) -> Gateway {
     Gateway {
         name: config.gateway.name.clone(),
-        wireguard_key: key,
+        wireguard_key: keys.current,
+        next_wireguard_key: keys.next,
         endpoints: config.gateway.endpoints.iter().map(Endpoint::to_string).collect(),
         tunnel_ips: config.tunnel.addresses.clone(),
         registry_port: config.registry.port,

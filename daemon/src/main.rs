@@ -19,6 +19,7 @@ mod observer;
 mod path;
 mod registry;
 mod resolver;
+mod rotation;
 mod state;
 mod supervisor;
 mod tunnels;

@@ -9,6 +9,7 @@ use zonemesh_core::name::ZoneName;
 use zonemesh_core::time::UnixMillis;
 use zonemesh_tunnel::{PeerStatus, Tunnel};
 
+use crate::announcement::WireGuardKeys;
 use crate::certificates::{FederationCas, OwnLeaf};
 use crate::mesh::{Hints, PeerTable, Plan};
 use crate::path::PathBoard;
@@ -34,8 +35,14 @@ pub(crate) struct Observer {
 impl Observer {
     /// What follows from who belongs to the mesh now.
     pub(crate) fn plan(&self, hints: &Hints) -> Plan {
-        let own_key = self.tunnel.status().public_key;
-        self.ledger.read(|registry| Plan::of(registry, &self.config, own_key, &hints.all()))
+        let own: Vec<_> = self.wireguard_keys().iter().collect();
+        self.ledger.read(|registry| Plan::of(registry, &self.config, &own, &hints.all()))
+    }
+
+    /// This gateway's WireGuard keys.
+    pub(crate) fn wireguard_keys(&self) -> WireGuardKeys {
+        let status = self.tunnel.status();
+        WireGuardKeys { current: status.public_key, next: status.next_key }
     }
 
     /// The tunnel's view of a peer.

@@ -23,7 +23,7 @@ use crate::state::keys;
 /// (`strict`); in a managed one it is tried again later, for the sake of all others.
 pub(crate) async fn start(
     config: &Config,
-    private_key: WireGuardPrivateKey,
+    (private_key, next_key): (WireGuardPrivateKey, Option<WireGuardPrivateKey>),
     (plan, preshared): (&Plan, &BTreeMap<ZoneName, PresharedKey>),
     strict: bool,
 ) -> Result<(Arc<Tunnel>, Routes), Failure> {
@@ -39,6 +39,11 @@ pub(crate) async fn start(
     let started = network::with_netlink(async |netlink| {
         network::set_backstops(&netlink, &plan.backstops).await.map_err(cannot_route)?;
         let mut tunnel = open(settings, peers)?;
+        if let Some(next) = &next_key {
+            tunnel.begin_rotation(next).or_exit(Exit::Configuration, || {
+                "the next WireGuard key is a peer's; move its file away".to_owned()
+            })?;
+        }
         tunnel
             .keep_clock(&config.gateway.state_dir.join("clock"))
             .or_exit(Exit::Failed, || "cannot start a thread".to_owned())?;
@@ -101,7 +106,7 @@ pub(crate) fn peers(
     let of = |peer: &crate::mesh::PeerPlan| Peer {
         name: peer.zone.to_string(),
         public_key: peer.wireguard_key,
-        next_key: None,
+        next_key: peer.next_key,
         preshared_key: preshared.get(&peer.zone).cloned(),
         allowed_ips: peer.allowed_ips().collect(),
         endpoint: Candidates::new(peer.endpoints.clone()).first_address(),

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use serde::{Serialize, Serializer};
 use zeroize::Zeroizing;
+use zonemesh_api::v1::KeyRotateReply;
 
 use crate::arguments::KeyKind;
 use crate::output::{Page, View};
+use crate::table::plain;
 
 /// A public key and the file of its private half.
 #[derive(Debug, Serialize)]
@@ -31,6 +33,54 @@ impl KeyView {
 impl View for KeyView {
     fn text(&self, _page: Page) -> String {
         format!("{}\n", self.public_key)
+    }
+}
+
+/// How far the change of the WireGuard key is.
+#[derive(Debug, Serialize)]
+pub(crate) struct RotationView {
+    schema: &'static str,
+    public_key: String,
+    next_key: Option<String>,
+    waiting_for: Vec<String>,
+    old_sessions: Vec<String>,
+}
+
+impl RotationView {
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.next_key.is_some()
+    }
+}
+
+impl From<KeyRotateReply> for RotationView {
+    fn from(reply: KeyRotateReply) -> Self {
+        let KeyRotateReply { public_key, next_key, waiting_for, old_sessions } = reply;
+        Self {
+            schema: "zonemesh/key-rotation/v1",
+            public_key,
+            next_key: Some(next_key).filter(|key| !key.is_empty()),
+            waiting_for,
+            old_sessions,
+        }
+    }
+}
+
+impl View for RotationView {
+    fn text(&self, _page: Page) -> String {
+        let key = plain(&self.public_key);
+        let Some(next) = &self.next_key else {
+            return format!("key   {key}\nnext  none is on its way\n");
+        };
+        let none = |zones: &[String]| match zones {
+            [] => "nobody".to_owned(),
+            zones => plain(&zones.join(", ")),
+        };
+        format!(
+            "key           {key}\nnext          {}\nnot used by   {}\nold sessions  {}\nnext: zonemesh key rotate --show; it ends by itself when nobody is left\n",
+            plain(next),
+            none(&self.waiting_for),
+            none(&self.old_sessions),
+        )
     }
 }
 

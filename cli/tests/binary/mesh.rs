@@ -31,6 +31,18 @@ fn a_founded_mesh_names_its_authority_and_what_to_do_next() {
 }
 
 #[test]
+fn a_change_of_key_is_under_way_until_everyone_has_used_the_new_one() {
+    let begun = tell(&["key", "rotate"]);
+    assert_eq!(begun.status.code(), Some(1));
+    let text = stdout(&begun);
+    assert!(text.contains("next          next\nnot used by   paris\n"), "{text}");
+    let shown = tell(&["key", "rotate", "--show"]);
+    assert_eq!(shown.status.code(), Some(0));
+    assert_eq!(stdout(&shown), "key   present\nnext  none is on its way\n");
+    assert_eq!(code(&["key", "rotate", "--show", "--finish"]), Some(2));
+}
+
+#[test]
 fn an_invitation_goes_into_a_private_file_and_is_never_printed() {
     let folder = tempfile::tempdir().unwrap();
     let file = path(folder.path(), "rome.invitation");

@@ -6,10 +6,11 @@ use tokio_stream::{Stream, iter};
 use tonic::{Request, Response, Status};
 use zonemesh_api::v1::mesh_server::Mesh;
 use zonemesh_api::v1::{
-    Counter, MeshInitReply, MeshInitRequest, OpenInvitation, PendingZone, TrustExportReply,
-    TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest, ZoneBlockReply,
-    ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest,
-    ZoneListReply, ZoneListRequest, ZoneRevokeRequest, ZoneState, ZoneView,
+    Counter, KeyRotateReply, KeyRotateRequest, KeyRotation, MeshInitReply, MeshInitRequest,
+    OpenInvitation, PendingZone, TrustExportReply, TrustExportRequest, TrustImportRequest,
+    TrustReply, ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneInviteReply,
+    ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest, ZoneListReply, ZoneListRequest,
+    ZoneRevokeRequest, ZoneState, ZoneView,
 };
 use zonemesh_core::membership::{Revocation, SignedTrustItem, TrustItem};
 use zonemesh_core::replication::MeshId;
@@ -186,5 +187,18 @@ impl Mesh for Members {
         let stored = u32::try_from(signed.count()).unwrap_or(u32::MAX);
         let rejected = Counter { name: "not_authorised".into(), count: u64::from(stored == 0) };
         Ok(Response::new(TrustReply { stored, rejected: vec![rejected], ..TrustReply::default() }))
+    }
+
+    async fn key_rotate(
+        &self,
+        request: Request<KeyRotateRequest>,
+    ) -> Result<Response<KeyRotateReply>, Status> {
+        let begins = request.into_inner().action() == KeyRotation::Begin;
+        Ok(Response::new(KeyRotateReply {
+            public_key: "present".into(),
+            next_key: if begins { "next".into() } else { String::new() },
+            waiting_for: if begins { texts(&["paris"]) } else { Vec::new() },
+            old_sessions: Vec::new(),
+        }))
     }
 }

@@ -12,10 +12,10 @@ use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Response, Status};
 use zonemesh_api::v1::mesh_server::Mesh;
 use zonemesh_api::v1::{
-    MeshInitReply, MeshInitRequest, TrustExportReply, TrustExportRequest, TrustImportRequest,
-    TrustReply, ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneInviteReply,
-    ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest, ZoneListReply, ZoneListRequest,
-    ZoneRevokeRequest,
+    KeyRotateReply, KeyRotateRequest, KeyRotation, MeshInitReply, MeshInitRequest,
+    TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest,
+    ZoneBlockReply, ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress,
+    ZoneJoinRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
 };
 use zonemesh_api::wire::mesh::trust_reply;
 use zonemesh_core::membership::SignedTrustItem;
@@ -24,6 +24,7 @@ use zonemesh_core::name::ZoneName;
 use crate::join::{Joiner, Listening, Progress};
 use crate::mesh::{Office, Refusal, Signed, Wanted};
 use crate::observer::Observer;
+use crate::rotation::Rotation;
 
 /// Steps that may wait for a slow terminal.
 const STEPS: usize = 16;
@@ -33,6 +34,7 @@ const LISTEN: Duration = Duration::from_secs(2);
 pub(super) struct Service {
     pub(super) office: Arc<Office>,
     pub(super) observer: Observer,
+    pub(super) rotation: Arc<Rotation>,
 }
 
 type Steps = Pin<Box<dyn Stream<Item = Result<ZoneJoinProgress, Status>> + Send>>;
@@ -73,6 +75,24 @@ impl Mesh for Service {
             invitation: invitation.to_text().to_string(),
             expires_at_unix_ms: invitation.expires_at.0,
             tunnel_ips: texts(&invitation.tunnel_ips),
+        }))
+    }
+
+    async fn key_rotate(
+        &self,
+        request: Request<KeyRotateRequest>,
+    ) -> Result<Response<KeyRotateReply>, Status> {
+        allowed(&request)?;
+        let progress = match request.into_inner().action() {
+            KeyRotation::Show => self.rotation.progress(),
+            KeyRotation::Begin => self.rotation.begin()?,
+            KeyRotation::Finish => self.rotation.finish()?,
+        };
+        Ok(Response::new(KeyRotateReply {
+            public_key: progress.keys.current.to_string(),
+            next_key: progress.keys.next.map(|key| key.to_string()).unwrap_or_default(),
+            waiting_for: progress.waiting_for,
+            old_sessions: progress.old_sessions,
         }))
     }
 

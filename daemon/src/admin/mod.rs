@@ -22,6 +22,7 @@ use zonemesh_pki::LocalApiKey;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::mesh::Office;
 use crate::observer::Observer;
+use crate::rotation::Rotation;
 
 /// The group whose members may use it.
 const GROUP: &str = "zonemesh";
@@ -77,11 +78,11 @@ fn open(path: &Path) -> anyhow::Result<UnixListener> {
 /// Serves engineers until it is dropped.
 pub(crate) async fn run(
     socket: Socket,
-    (observer, office): (Observer, Arc<Office>),
+    (observer, office, rotation): (Observer, Arc<Office>, Arc<Rotation>),
     local_api: Option<LocalApiKey>,
 ) -> anyhow::Result<()> {
     let Socket { listener, _file } = socket;
-    let mesh = mesh::Service { office, observer: observer.clone() };
+    let mesh = mesh::Service { office, observer: observer.clone(), rotation };
     Server::builder()
         .add_service(MeshServer::new(mesh))
         .add_service(AdminServer::new(service::Service { observer, local_api }))

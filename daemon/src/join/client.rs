@@ -143,7 +143,7 @@ impl Joiner {
     async fn try_redeem(&self, invitation: &Invitation) -> Result<Answer, Attempt> {
         let own = &self.office.identity();
         let joiner =
-            invitation::Joiner { zone_key: own.zone_key, wireguard_key: own.wireguard_key };
+            invitation::Joiner { zone_key: own.zone_key, wireguard_key: own.wireguard().newest() };
         let inviter = &invitation.inviter;
         let tunnel_ip = inviter.gateways.first().and_then(|gateway| gateway.tunnel_ips.first());
         let tunnel_ip = *tunnel_ip
@@ -203,8 +203,8 @@ impl Joiner {
     /// Says about this zone what it says now that it is a member.
     fn announce(&self) -> Result<(), Refusal> {
         let Observer { config, ledger, cas, .. } = &self.observer;
-        let key = self.office.identity().wireguard_key;
-        announcement::publish(config, key, cas, ledger)
+        let keys = self.office.identity().wireguard();
+        announcement::publish(config, keys, cas, ledger)
             .map_err(|failure| Refusal::Join(format!("{:#}", failure.into_error())))
     }
 

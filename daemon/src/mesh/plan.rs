@@ -23,6 +23,8 @@ use super::hints::{self, Hint};
 pub(crate) struct PeerPlan {
     pub(crate) zone: ZoneName,
     pub(crate) wireguard_key: WireGuardPublicKey,
+    /// The key that it is changing to.
+    pub(crate) next_key: Option<WireGuardPublicKey>,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) prefixes: Vec<IpNet>,
     pub(crate) tunnel_ips: Vec<IpAddr>,
@@ -53,16 +55,16 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// What follows from what is known now. `own_key` is this gateway's WireGuard key.
+    /// What follows from what is known now. `own_keys` are this gateway's WireGuard keys.
     pub(crate) fn of(
         registry: &Registry,
         config: &Config,
-        own_key: WireGuardPublicKey,
+        own_keys: &[WireGuardPublicKey],
         hints: &BTreeMap<ZonePublicKey, Hint>,
     ) -> Self {
         let sources = Sources { registry, config, hints };
         let others = || registry.members().filter(|member| member.zone != *registry.zone());
-        let mut peers = sources.peers(own_key, others());
+        let mut peers = sources.peers(own_keys, others());
         sources.choose_neighbours(&mut peers);
         let is_foreign = |net: &IpNet| {
             !config.zone.prefixes.iter().any(|own| prefix::overlaps(own, net))
@@ -99,6 +101,7 @@ struct Sources<'a> {
 /// How a gateway is reached, from wherever that is known.
 struct Reached {
     wireguard_key: WireGuardPublicKey,
+    next_key: Option<WireGuardPublicKey>,
     endpoints: Vec<Endpoint>,
     registry_port: u16,
 }
@@ -108,12 +111,12 @@ impl Sources<'_> {
     /// zone that was granted first keeps it; nobody gets this gateway's own.
     fn peers<'m>(
         &self,
-        own_key: WireGuardPublicKey,
+        own_keys: &[WireGuardPublicKey],
         members: impl Iterator<Item = &'m Member>,
     ) -> Vec<PeerPlan> {
         let mut members: Vec<_> = members.collect();
         members.sort_by_key(|member| (self.serial(&member.zone), &member.zone));
-        let mut keys = BTreeSet::from([own_key]);
+        let mut keys: BTreeSet<_> = own_keys.iter().copied().collect();
         let mut peers = Vec::new();
         for member in members {
             let configured = self.configured(member);
@@ -125,6 +128,7 @@ impl Sources<'_> {
             peers.push(PeerPlan {
                 zone: member.zone.clone(),
                 wireguard_key: reached.wireguard_key,
+                next_key: reached.next_key,
                 endpoints: reached.endpoints,
                 prefixes: member.prefixes.clone(),
                 tunnel_ips: member.tunnel_ips.clone(),
@@ -132,6 +136,13 @@ impl Sources<'_> {
                 is_neighbour: true,
                 keeps_alive: true,
             });
+        }
+        // After all present keys, so that nobody's is taken away by another's next one.
+        for peer in &mut peers {
+            if peer.next_key.is_some_and(|key| !keys.insert(key)) {
+                tracing::warn!(zone = %peer.zone, "this zone's next WireGuard key is another's");
+                peer.next_key = None;
+            }
         }
         peers.sort_by(|a, b| a.zone.cmp(&b.zone));
         peers
@@ -150,6 +161,7 @@ impl Sources<'_> {
     fn reached(&self, member: &Member, configured: Option<&Configured>) -> Option<Reached> {
         let by_hand = configured.map(|peer| Reached {
             wireguard_key: peer.wireguard_key,
+            next_key: self.announced_beside(member, peer.wireguard_key),
             endpoints: peer.endpoints.clone(),
             registry_port: self.config.registry.port,
         });
@@ -167,6 +179,18 @@ impl Sources<'_> {
         Some(reached)
     }
 
+    /// The newest key that the zone says it has beside the one that is written here by hand.
+    fn announced_beside(
+        &self,
+        member: &Member,
+        by_hand: WireGuardPublicKey,
+    ) -> Option<WireGuardPublicKey> {
+        let record = &self.registry.get(&member.zone)?.record;
+        let gateway = record.content.gateways.first()?;
+        let newest = gateway.next_wireguard_key.unwrap_or(gateway.wireguard_key);
+        (newest != by_hand).then_some(newest)
+    }
+
     /// What the zone's record says, or its invitation while there is no record.
     fn announced(&self, member: &Member) -> Option<Reached> {
         let record = self.registry.get(&member.zone).map(|held| &held.record);
@@ -178,11 +202,13 @@ impl Sources<'_> {
         match (gateway, hint) {
             (Some(gateway), _) if !is_older => Some(Reached {
                 wireguard_key: gateway.wireguard_key,
+                next_key: gateway.next_wireguard_key.filter(|next| *next != gateway.wireguard_key),
                 endpoints: hints::endpoints(&gateway.endpoints),
                 registry_port: gateway.registry_port,
             }),
             (_, Some(hint)) => Some(Reached {
                 wireguard_key: hint.wireguard_key,
+                next_key: None,
                 endpoints: hint.endpoints.clone(),
                 registry_port: self.config.registry.port,
             }),

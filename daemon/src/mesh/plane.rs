@@ -46,7 +46,6 @@ impl Wakers {
 
 /// A dialler that runs, and what it was told.
 struct Dialler {
-    wireguard_key: WireGuardPublicKey,
     tunnel_ips: Vec<IpAddr>,
     port: u16,
     reachable: Arc<Notify>,
@@ -172,9 +171,7 @@ impl Plane {
             self.plan.peers.iter().filter(|p| p.is_neighbour).map(|p| (&p.zone, p)).collect();
         let stays = |zone: &ZoneName, dialler: &Dialler| {
             wanted.get(zone).is_some_and(|peer| {
-                peer.wireguard_key == dialler.wireguard_key
-                    && peer.tunnel_ips == dialler.tunnel_ips
-                    && peer.registry_port == dialler.port
+                peer.tunnel_ips == dialler.tunnel_ips && peer.registry_port == dialler.port
             })
         };
         let board = &self.observer.board;
@@ -202,7 +199,6 @@ impl Plane {
             let (ledger, board) = (self.observer.ledger.clone(), self.observer.board.clone());
             let task = self.diallers.spawn(registry::dial(neighbour, ledger, board));
             let dialler = Dialler {
-                wireguard_key: peer.wireguard_key,
                 tunnel_ips: peer.tunnel_ips.clone(),
                 port: peer.registry_port,
                 reachable,
@@ -210,8 +206,12 @@ impl Plane {
             };
             self.running.insert(zone.clone(), dialler);
         }
-        let wakers = self.running.values().map(|d| (d.wireguard_key, d.reachable.clone()));
-        *self.wakers.lock() = wakers.collect();
+        // A stream outlives its peer's WireGuard key.
+        let waker = |peer: &PeerPlan| {
+            let dialler = self.running.get(&peer.zone)?;
+            Some((peer.wireguard_key, dialler.reachable.clone()))
+        };
+        *self.wakers.lock() = self.plan.peers.iter().filter_map(waker).collect();
         Ok(())
     }
 }

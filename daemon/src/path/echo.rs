@@ -117,6 +117,7 @@ mod tests {
         let peer = PeerPlan {
             zone: "madrid".parse().unwrap(),
             wireguard_key: WireGuardPublicKey([7; 32]),
+            next_key: None,
             endpoints: Vec::new(),
             prefixes: Vec::new(),
             tunnel_ips: peers.iter().map(|text| text.parse().unwrap()).collect(),

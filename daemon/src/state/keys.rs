@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey, ZoneIdentity};
@@ -15,6 +15,26 @@ use crate::failure::{Exit, Failure, OrExit as _};
 pub(crate) fn wireguard(file: &Path) -> Result<WireGuardPrivateKey, Failure> {
     let text = read_or_create(file, || Ok(WireGuardPrivateKey::from_bytes(random()?).to_base64()))?;
     WireGuardPrivateKey::from_base64(&text).or_exit(Exit::Configuration, || bad_key(file))
+}
+
+/// Where the key lies that the one in `file` is being changed for.
+pub(crate) fn next_file(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".next");
+    PathBuf::from(name)
+}
+
+/// The WireGuard key that the one in `file` is being changed for, if it is.
+pub(crate) fn next_wireguard(file: &Path) -> Result<Option<WireGuardPrivateKey>, Failure> {
+    let next = next_file(file);
+    next.exists().then(|| wireguard(&next)).transpose()
+}
+
+/// Puts the next key in the place of the one in `file`.
+pub(crate) fn promote_next(file: &Path) -> std::io::Result<()> {
+    std::fs::rename(next_file(file), file)?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// The zone identity in `file`; a new one on first start.
@@ -118,6 +138,20 @@ mod tests {
         let first = wireguard(&file).unwrap().public_key();
         assert_eq!(wireguard(&file).unwrap().public_key(), first);
         assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_next_key_lies_beside_the_present_one_until_it_takes_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("wireguard.key");
+        let first = wireguard(&file).unwrap().public_key();
+        assert!(next_wireguard(&file).unwrap().is_none());
+        let next = wireguard(&next_file(&file)).unwrap().public_key();
+        assert_eq!(next_wireguard(&file).unwrap().map(|key| key.public_key()), Some(next));
+        assert_eq!(wireguard(&file).unwrap().public_key(), first);
+        promote_next(&file).unwrap();
+        assert_eq!(wireguard(&file).unwrap().public_key(), next);
+        assert!(next_wireguard(&file).unwrap().is_none());
     }
 
     #[test]

@@ -98,6 +98,7 @@ fn shapes_without_a_golden_form_are_their_structs() {
     let state = source("cli/src/view/state.rs");
     for (schema, source, name) in [
         ("zonemesh/key/v1", &key, "KeyView"),
+        ("zonemesh/key-rotation/v1", &key, "RotationView"),
         ("zonemesh/token/v1", &key, "TokenView"),
         ("zonemesh/state/v1", &state, "StateView"),
         ("zonemesh/config-check/v1", &check, "CheckView"),

@@ -67,6 +67,8 @@ pub struct Gateway {
     pub name: String,
     /// WireGuard key.
     pub wireguard_key: WireGuardPublicKey,
+    /// The WireGuard key that it is changing to and answers to already, if it is.
+    pub next_wireguard_key: Option<WireGuardPublicKey>,
     /// How others reach it from outside: `IP:port`, `[v6]:port` or `name:port`.
     pub endpoints: Vec<String>,
     /// Its addresses inside the tunnels.

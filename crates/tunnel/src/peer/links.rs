@@ -4,7 +4,8 @@
 //! peer with its own sessions, timers and memory of handshakes, so that nothing of one key leaks into
 //! another. All have the same allowed IPs: packets are taken from any, and leave by the one whose
 //! handshake was completed last. Handshakes are begun on the newest pair that the peer is known to
-//! take; the other links rest, they answer and never ask. docs/ARCHITECTURE.md, "A new WireGuard key".
+//! take, and on every one while no session is up; else the other links rest, they answer and never
+//! ask. docs/ARCHITECTURE.md, "A new WireGuard key".
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -111,7 +112,9 @@ impl Links {
             (core.path(), core.session_is_up())
         };
         for link in &self.all {
-            let serves = Arc::ptr_eq(link, sought) || Arc::ptr_eq(link, carrier);
+            // With no session at all, what was known may be wrong: a gateway set up from a backup
+            // has lost its next key.
+            let serves = !is_up || Arc::ptr_eq(link, sought) || Arc::ptr_eq(link, carrier);
             let mut core = link.lock();
             core.rest(!serves, self.config.keepalive);
             if !Arc::ptr_eq(link, carrier) && !core.session_is_up() {

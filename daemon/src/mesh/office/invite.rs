@@ -112,7 +112,8 @@ impl Office {
             join_endpoints: config.gateway.endpoints.iter().map(join).collect(),
             gateways: vec![Gateway {
                 name: config.gateway.name.clone(),
-                wireguard_key: self.identity.wireguard_key,
+                wireguard_key: self.identity.wireguard().newest(),
+                next_wireguard_key: None,
                 endpoints: config.gateway.endpoints.iter().map(Endpoint::to_string).collect(),
                 tunnel_ips: config.tunnel.addresses.clone(),
                 registry_port: config.registry.port,

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use zonemesh_config::Config;
 use zonemesh_core::invitation::{Invitation, Redemptions};
-use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
+use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::membership::{
     AuthorityIdentity, AuthorityPublicKey, Grant, GrantRequest, Membership, SignedTrustItem,
     TrustItem, sign, signatures_missing,
@@ -26,6 +26,7 @@ use zonemesh_core::registry::Member;
 use zonemesh_core::time::UnixMillis;
 
 use super::hints::Hints;
+use crate::announcement::WireGuardKeys;
 use crate::join::Listening;
 use crate::registry::{Ledger, Outcome, now};
 use crate::state::blocked::BlockedFile;
@@ -41,7 +42,22 @@ const AUTHORITY_KEY: &str = "authority.key";
 /// Who this gateway is in its mesh.
 pub(crate) struct Identity {
     pub(crate) zone_key: ZonePublicKey,
-    pub(crate) wireguard_key: WireGuardPublicKey,
+    wireguard: Mutex<WireGuardKeys>,
+}
+
+impl Identity {
+    pub(crate) fn new(zone_key: ZonePublicKey, wireguard: WireGuardKeys) -> Self {
+        Self { zone_key, wireguard: Mutex::new(wireguard) }
+    }
+
+    /// The WireGuard keys, as they are now.
+    pub(crate) fn wireguard(&self) -> WireGuardKeys {
+        *self.wireguard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_wireguard(&self, keys: WireGuardKeys) {
+        *self.wireguard.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
 }
 
 /// What changes the mesh.

@@ -41,6 +41,8 @@ pub(crate) enum Refusal {
     Item(usize, #[source] membership::ItemError),
     #[error("cannot write to the state folder")]
     Disk(#[source] anyhow::Error),
+    #[error("the WireGuard key cannot be changed: {0}")]
+    Key(String),
     #[error("no randomness from the kernel")]
     Randomness(#[source] getrandom::Error),
     #[error("{0}")]
@@ -57,6 +59,7 @@ impl Refusal {
             | Self::NotPending(_)
             | Self::NotGranted
             | Self::Join(_)
+            | Self::Key(_)
             | Self::Listen(_) => Code::FailedPrecondition,
             Self::Managed(_) | Self::Overlap { .. } => Code::AlreadyExists,
             Self::Draft(error) => match error {

@@ -68,9 +68,19 @@ fn managed(zones: u8, config: &Config) -> Registry {
 }
 
 fn announce(registry: &mut Registry, zone: u8, key: WireGuardPublicKey, endpoint: &str) {
+    announce_keys(registry, zone, (key, None), endpoint);
+}
+
+fn announce_keys(
+    registry: &mut Registry,
+    zone: u8,
+    (key, next): (WireGuardPublicKey, Option<WireGuardPublicKey>),
+    endpoint: &str,
+) {
     let gateway = Gateway {
         name: format!("z{zone}-gw1"),
         wireguard_key: key,
+        next_wireguard_key: next,
         endpoints: vec![endpoint.to_owned()],
         tunnel_ips: vec![tunnel_ip(zone)],
         registry_port: 51_821,
@@ -91,7 +101,7 @@ fn announce(registry: &mut Registry, zone: u8, key: WireGuardPublicKey, endpoint
 }
 
 fn plan(registry: &Registry, config: &Config) -> Plan {
-    Plan::of(registry, config, OWN_KEY, &BTreeMap::new())
+    Plan::of(registry, config, &[OWN_KEY], &BTreeMap::new())
 }
 
 fn zones(plan: &Plan) -> Vec<&str> {
@@ -124,7 +134,7 @@ fn a_granted_zone_is_reached_as_its_record_says_and_before_that_as_the_hint_does
         newer_than: None,
     };
     let hints = BTreeMap::from([(identity(2).public_key(), hint)]);
-    let with_hint = |registry: &Registry| Plan::of(registry, &config, OWN_KEY, &hints);
+    let with_hint = |registry: &Registry| Plan::of(registry, &config, &[OWN_KEY], &hints);
     assert_eq!(with_hint(&registry).peers[0].wireguard_key, WireGuardPublicKey([7; 32]));
     announce(&mut registry, 2, WireGuardPublicKey([2; 32]), "203.0.113.2:51820");
     let plan = with_hint(&registry);
@@ -183,4 +193,31 @@ fn of_many_zones_some_are_neighbours_and_the_others_tunnels_rest() {
     let neighbours = plan.peers.iter().filter(|peer| peer.is_neighbour).count();
     assert!((3..=15).contains(&neighbours), "{neighbours}");
     assert!(plan.peers.iter().all(|peer| peer.keeps_alive == peer.is_neighbour));
+}
+
+#[test]
+fn a_next_key_is_taken_from_the_record_unless_it_is_anothers() {
+    let config = config("");
+    let mut registry = managed(4, &config);
+    let key = |byte| WireGuardPublicKey([byte; 32]);
+    announce_keys(&mut registry, 2, (key(2), Some(key(22))), "203.0.113.2:51820");
+    announce_keys(&mut registry, 3, (key(3), Some(key(4))), "203.0.113.3:51820");
+    announce_keys(&mut registry, 4, (key(4), Some(OWN_KEY)), "203.0.113.4:51820");
+    let plan = plan(&registry, &config);
+    let keys: Vec<_> = plan.peers.iter().map(|p| (p.wireguard_key, p.next_key)).collect();
+    assert_eq!(keys, [(key(2), Some(key(22))), (key(3), None), (key(4), None)]);
+}
+
+#[test]
+fn a_key_that_is_written_by_hand_stays_and_the_one_that_its_zone_announces_is_taken_too() {
+    let config = config(&peer(2, 2));
+    let members = crate::announcement::members(&config, identity(1).public_key());
+    let hand = WireGuardPublicKey([2; 32]);
+    let next = WireGuardPublicKey([22; 32]);
+    for announced in [(hand, Some(next)), (next, None)] {
+        let mut registry = Registry::new(name(1), identity(1), members.clone(), 1).unwrap();
+        announce_keys(&mut registry, 2, announced, "203.0.113.2:51820");
+        let plan = plan(&registry, &config);
+        assert_eq!((plan.peers[0].wireguard_key, plan.peers[0].next_key), (hand, Some(next)));
+    }
 }

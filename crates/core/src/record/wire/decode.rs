@@ -100,15 +100,19 @@ pub(crate) fn endpoint(text: String) -> Result<String> {
     checked("", text, super::super::text::endpoint)
 }
 
+fn wireguard_key(field: &str, bytes: &[u8]) -> Result<WireGuardPublicKey> {
+    match <[u8; 32]>::try_from(bytes) {
+        Ok(key) => Ok(WireGuardPublicKey(key)),
+        Err(_wrong) => Err(bad(field, Problem::Key(KeyError::Length(bytes.len())))),
+    }
+}
+
 pub(crate) fn gateway(wire: WireGateway) -> Result<Gateway> {
-    let length = wire.wireguard_key.len();
-    let key = <[u8; 32]>::try_from(wire.wireguard_key.as_slice());
-    let wrong_length = |_: std::array::TryFromSliceError| {
-        bad("wireguard_key", Problem::Key(KeyError::Length(length)))
-    };
+    let next = Some(&wire.next_wireguard_key[..]).filter(|key| !key.is_empty());
     Ok(Gateway {
         name: checked("name", wire.name, text::dns_name)?,
-        wireguard_key: WireGuardPublicKey(key.map_err(wrong_length)?),
+        wireguard_key: wireguard_key("wireguard_key", &wire.wireguard_key)?,
+        next_wireguard_key: next.map(|key| wireguard_key("next_wireguard_key", key)).transpose()?,
         endpoints: each("endpoints", wire.endpoints, endpoint)?,
         tunnel_ips: each("tunnel_ips", wire.tunnel_ips, address)?,
         registry_port: port("registry_port", wire.registry_port)?,

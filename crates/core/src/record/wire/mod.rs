@@ -115,6 +115,9 @@ pub(crate) struct WireGateway {
     tunnel_ips: Vec<Vec<u8>>,
     #[prost(uint32, tag = "5")]
     registry_port: u32,
+    /// Empty if there is none.
+    #[prost(bytes = "vec", tag = "6")]
+    next_wireguard_key: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -202,6 +205,7 @@ impl From<&Gateway> for WireGateway {
             endpoints: gateway.endpoints.clone(),
             tunnel_ips: gateway.tunnel_ips.iter().copied().map(octets).collect(),
             registry_port: u32::from(gateway.registry_port),
+            next_wireguard_key: gateway.next_wireguard_key.map_or(Vec::new(), |key| key.0.to_vec()),
         }
     }
 }

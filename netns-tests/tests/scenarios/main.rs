@@ -15,6 +15,7 @@ mod gateway_killed_and_restarted;
 mod idle_outage_of_5_minutes;
 mod inner_source_of_another_zone;
 mod join_by_invitation;
+mod key_rotation;
 mod managed;
 #[path = "../docs/markdown.rs"]
 mod markdown;

@@ -92,10 +92,12 @@ impl Rotation {
         loop {
             tokio::time::sleep(LOOK).await;
             let Progress { keys, waiting_for, old_sessions } = self.progress();
-            if keys.next.is_some() && waiting_for.is_empty() && old_sessions.is_empty() {
-                if let Err(refusal) = self.finish() {
-                    tracing::error!(error = refusal.to_line(), "the old WireGuard key stays");
-                }
+            let is_over = waiting_for.is_empty() && old_sessions.is_empty();
+            if keys.next.is_some()
+                && is_over
+                && let Err(refusal) = self.finish()
+            {
+                tracing::error!(error = refusal.to_line(), "the old WireGuard key stays");
             }
         }
     }

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 const REKEY_AFTER: Duration = Duration::from_secs(120);
 /// The other side steps in at this age, should the elected one not have renewed it.
 const REKEY_AFTER_UNELECTED: Duration = Duration::from_secs(135);
+/// At this age a session is used no more, by nobody (Reject-After-Time).
+const REJECT_AFTER: Duration = Duration::from_secs(180);
 /// At this age a gateway whose own initiations are likely to be refused tries all the same.
 const REKEY_AFTER_YIELDING: Duration = Duration::from_secs(150);
 /// A peer that is heard with an old initiation and was silent for so long is called back.
@@ -147,6 +149,11 @@ impl Schedule {
     pub(crate) fn expired(&mut self) {
         self.retry_at = None;
         self.session_since = None;
+    }
+
+    /// True while the last session may still be in use, at either end.
+    pub(crate) fn session_lives(&self, now: Instant) -> bool {
+        !older_than(self.session_since, REJECT_AFTER, now)
     }
 
     /// Initiations sent since the last session came up.

@@ -27,7 +27,7 @@ use crate::linux::tun::Tun;
 use crate::linux::udp::Udp;
 use crate::linux::wake::StopSignal;
 use crate::offload::{Offload, Wanted};
-use crate::peer::{Identity, Links, Moment};
+use crate::peer::{Identities, Identity, Links, Moment};
 use crate::roster::Roster;
 use crate::status::{Event, PeerStatus, TunnelStatus};
 
@@ -60,9 +60,10 @@ impl Tunnel {
         let tun = Arc::new(Tun::open(&config.interface, wanted)?);
         let udp = Arc::new(Udp::bind(config.listen_port, config.fwmark, wanted)?);
         let identity = Arc::new(Identity::new(&config.private_key));
+        let identities = Arc::new(Identities::one(identity));
         let roster = Arc::new(Roster::empty());
         let edges: (Arc<dyn TunEdge>, Arc<dyn UdpEdge>) = (tun.clone(), udp.clone());
-        let (engine, events) = Engine::new(identity, roster, config.mtu, edges);
+        let (engine, events) = Engine::new(identities, roster, config.mtu, edges);
         engine.set_peers(peers)?;
         let mut tunnel = Self {
             engine: Arc::new(engine),
@@ -105,15 +106,15 @@ impl Tunnel {
             self.fwmark = config.fwmark;
             return Ok(());
         }
-        let (identity, roster) = if same_key {
-            (present, old.roster.load_full())
+        let (identities, roster) = if same_key {
+            (old.identities.load_full(), old.roster.load_full())
         } else {
             let clock = Arc::clone(&present.clock);
-            let identity = Identity::with_clock(&config.private_key, clock);
-            (Arc::new(identity), Arc::new(Roster::empty()))
+            let identity = Arc::new(Identity::with_clock(&config.private_key, clock));
+            (Arc::new(Identities::one(identity)), Arc::new(Roster::empty()))
         };
         let edges: (Arc<dyn TunEdge>, Arc<dyn UdpEdge>) = (self.tun.clone(), udp.clone());
-        let (engine, events) = Engine::new(identity, roster, config.mtu, edges);
+        let (engine, events) = Engine::new(identities, roster, config.mtu, edges);
         engine.follow_mtu();
         engine.set_peers(peers)?;
         let stop = StopSignal::new().map_err(system("create an eventfd"))?;
@@ -220,7 +221,9 @@ impl Tunnel {
     pub fn status(&self) -> TunnelStatus {
         let roster = self.engine.roster.load();
         let identities = self.engine.identities.load();
-        let mut peers: Vec<_> = roster.peers().map(|links| links.status(&identities)).collect();
+        let now = Instant::now();
+        let status = |links: &Arc<Links>| links.status(&identities, now);
+        let mut peers: Vec<_> = roster.peers().map(status).collect();
         peers.sort_by_key(|peer| peer.public_key);
         TunnelStatus {
             interface: self.interface.clone(),
@@ -255,7 +258,8 @@ impl Tunnel {
     pub(crate) fn peers(&self) -> Vec<(Peer, PeerStatus)> {
         let roster = self.engine.roster.load();
         let identities = self.engine.identities.load();
-        let in_full = |links: &Arc<Links>| (links.config().clone(), links.status(&identities));
+        let now = Instant::now();
+        let in_full = |links: &Arc<Links>| (links.config().clone(), links.status(&identities, now));
         let mut peers: Vec<_> = roster.peers().map(in_full).collect();
         peers.sort_by_key(|(peer, _)| peer.public_key);
         peers

@@ -1,8 +1,7 @@
 //! The gateway's own keys: read from their files, made on first start, never printed.
 
-use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -33,8 +32,7 @@ pub(crate) fn next_wireguard(file: &Path) -> Result<Option<WireGuardPrivateKey>,
 /// Puts the next key in the place of the one in `file`.
 pub(crate) fn promote_next(file: &Path) -> std::io::Result<()> {
     std::fs::rename(next_file(file), file)?;
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    sync_folder_of(file)
 }
 
 /// The zone identity in `file`; a new one on first start.
@@ -110,11 +108,24 @@ fn read_or_create(
     }
 }
 
+/// The whole file or none, mode 0600: half a key would keep the gateway from starting. Overwrites
+/// nothing.
 fn create(file: &Path, text: &str) -> std::io::Result<()> {
-    let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    let mut new = tempfile::NamedTempFile::new_in(folder_of(file))?;
     new.write_all(text.as_bytes())?;
     new.write_all(b"\n")?;
-    new.sync_all()
+    new.as_file().sync_all()?;
+    new.persist_noclobber(file)?;
+    sync_folder_of(file)
+}
+
+fn folder_of(file: &Path) -> &Path {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+fn sync_folder_of(file: &Path) -> std::io::Result<()> {
+    std::fs::File::open(folder_of(file))?.sync_all()
 }
 
 fn warn_if_others_can_read(file: &Path) {
@@ -152,6 +163,16 @@ mod tests {
         promote_next(&file).unwrap();
         assert_eq!(wireguard(&file).unwrap().public_key(), next);
         assert!(next_wireguard(&file).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_new_key_file_is_there_whole_and_overwrites_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("wireguard.key");
+        create(&file, "first").unwrap();
+        assert_eq!(create(&file, "second").unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "first\n");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary is left");
     }
 
     #[test]

@@ -52,14 +52,14 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(
-        identity: Arc<Identity>,
+        identities: Arc<Identities>,
         roster: Arc<Roster>,
         mtu: u16,
         (tun, udp): (Arc<dyn TunEdge>, Arc<dyn UdpEdge>),
     ) -> (Self, Receiver<Event>) {
         let (events, receiver) = sync_channel(EVENTS);
         let engine = Self {
-            identities: ArcSwap::from_pointee(Identities::one(identity)),
+            identities: ArcSwap::new(identities),
             roster: ArcSwap::new(roster),
             dropped: DropCounters::new(),
             tun,

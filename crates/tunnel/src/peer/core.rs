@@ -7,7 +7,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use boringtun::noise::errors::WireGuardError;
 use boringtun::noise::{Tunn, TunnResult};
@@ -143,9 +143,16 @@ impl PeerCore {
         self.schedule.set_keepalive(keepalive.filter(|_| !resting));
     }
 
-    /// A handshake is wanted at once.
-    pub(super) fn want_handshake(&mut self) {
-        self.schedule.want_handshake();
+    /// A handshake is wanted, if none is on its way.
+    pub(super) fn seek(&mut self) {
+        if !self.schedule.is_trying() {
+            self.schedule.want_handshake();
+        }
+    }
+
+    /// True while a session that was made on this link may still carry packets, ours or the peer's.
+    pub(super) fn has_living_session(&self, now: Instant) -> bool {
+        self.schedule.session_lives(now)
     }
 
     /// Goes where another link to the same peer goes.

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use zonemesh_core::key::WireGuardPublicKey;
 
@@ -19,17 +20,12 @@ use crate::status::PeerStatus;
 /// No link has this index: they have 24 bits.
 const NONE: u32 = u32::MAX;
 
-/// Which of the links to a peer does what.
-pub(super) struct Roles {
-    /// Index of the link that packets leave by.
-    carrier: AtomicU32,
-    /// Index of the link on which handshakes are begun.
-    sought: AtomicU32,
-}
+/// Index of the link that packets leave by.
+pub(super) struct Carrier(AtomicU32);
 
-impl Roles {
-    pub(super) fn new() -> Self {
-        Self { carrier: AtomicU32::new(NONE), sought: AtomicU32::new(NONE) }
+impl Carrier {
+    pub(super) fn nobody() -> Self {
+        Self(AtomicU32::new(NONE))
     }
 }
 
@@ -81,7 +77,7 @@ impl Links {
         match &self.all[..] {
             [only] => only,
             all => {
-                let index = self.shared.roles.carrier.load(Ordering::Relaxed);
+                let index = self.shared.carrier.0.load(Ordering::Relaxed);
                 all.iter().find(|link| link.index == index).unwrap_or(&all[0])
             }
         }
@@ -121,12 +117,12 @@ impl Links {
                 core.follow_path(path);
             }
         }
-        let before = self.shared.roles.sought.swap(sought.index, Ordering::Relaxed);
-        if before != sought.index && self.all.len() > 1 {
+        // Whatever made packets leave by another link, a lost answer or a race after a restart: only
+        // a handshake on the newest pair proves that the peer still has it.
+        if is_up && !Arc::ptr_eq(sought, carrier) {
             let mut core = sought.lock();
-            let is_wanted = is_up || self.config.keepalive.is_some();
-            if is_wanted && !core.session_is_up() && core.path().is_some() {
-                core.want_handshake();
+            if core.path().is_some() {
+                core.seek();
             }
         }
     }
@@ -144,19 +140,21 @@ impl Links {
         }
         let is_up = |link: &&Arc<ActivePeer>| link.lock().session_is_up();
         let carrier = self.all.iter().rev().find(is_up).unwrap_or(sought);
-        self.shared.roles.carrier.store(carrier.index, Ordering::Relaxed);
+        self.shared.carrier.0.store(carrier.index, Ordering::Relaxed);
         carrier
     }
 
     /// Its status; `identities` says which own keys there are.
-    pub(crate) fn status(&self, identities: &Identities) -> PeerStatus {
+    pub(crate) fn status(&self, identities: &Identities, now: Instant) -> PeerStatus {
         let current = identities.current.key;
         let on_current = self.all.iter().filter(|link| link.own == current);
         PeerStatus {
             public_key: self.key,
             latest_handshake: self.all.iter().filter_map(|link| link.lock().latest_handshake).max(),
             knows_next_key: identities.next.as_ref().is_some_and(|next| self.has_used(&next.key)),
-            uses_current_key: on_current.into_iter().any(|link| link.lock().session_is_up()),
+            uses_current_key: on_current
+                .into_iter()
+                .any(|link| link.lock().has_living_session(now)),
             ..self.carrier().status()
         }
     }
@@ -165,6 +163,6 @@ impl Links {
 impl ActivePeer {
     /// A handshake on this link is complete: packets leave by it from now on.
     pub(crate) fn carry(&self) {
-        self.shared.roles.carrier.store(self.index, Ordering::Relaxed);
+        self.shared.carrier.0.store(self.index, Ordering::Relaxed);
     }
 }

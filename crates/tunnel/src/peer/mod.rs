@@ -43,7 +43,7 @@ pub(crate) struct Shared {
     pub(crate) segmentation: Pause,
     /// The largest packet that passes to this peer, if less than the tunnel's MTU does.
     largest: AtomicUsize,
-    roles: links::Roles,
+    carrier: links::Carrier,
 }
 
 impl Shared {
@@ -53,7 +53,7 @@ impl Shared {
             tx_bytes: AtomicU64::new(0),
             segmentation: Pause::new(Instant::now()),
             largest: AtomicUsize::new(usize::MAX),
-            roles: links::Roles::new(),
+            carrier: links::Carrier::nobody(),
         }
     }
 

@@ -85,9 +85,10 @@ fn announce_keys(
         tunnel_ips: vec![tunnel_ip(zone)],
         registry_port: 51_821,
     };
+    let seq = registry.get(&name(zone)).map_or(0, |held| held.record.version.seq);
     let record = ZoneRecord {
         zone: name(zone),
-        version: Version { incarnation: 1, seq: 1 },
+        version: Version { incarnation: 1, seq: seq + 1 },
         issued_at: NOW,
         content: ZoneDraft {
             gateways: vec![gateway],
@@ -220,4 +221,19 @@ fn a_key_that_is_written_by_hand_stays_and_the_one_that_its_zone_announces_is_ta
         let plan = plan(&registry, &config);
         assert_eq!((plan.peers[0].wireguard_key, plan.peers[0].next_key), (hand, Some(next)));
     }
+}
+
+#[test]
+fn a_key_that_its_zone_has_given_up_is_nobodys_in_a_managed_mesh() {
+    let config = config(&peer(2, 2));
+    let mut registry = managed(2, &config);
+    let [old, new] = [2, 22].map(|byte| WireGuardPublicKey([byte; 32]));
+    announce_keys(&mut registry, 2, (old, Some(new)), "203.0.113.2:51820");
+    let keys = |registry: &Registry| {
+        let plan = plan(registry, &config);
+        plan.peers.iter().flat_map(|p| [Some(p.wireguard_key), p.next_key]).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(&registry), [Some(old), Some(new)]);
+    announce_keys(&mut registry, 2, (new, None), "203.0.113.2:51820");
+    assert_eq!(keys(&registry), [Some(new), None]);
 }

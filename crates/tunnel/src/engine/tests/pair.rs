@@ -19,7 +19,7 @@ use crate::engine::outbound::Outbound;
 use crate::engine::slow_path::{HandshakeMessage, SlowPath};
 use crate::merge::Allowed;
 use crate::packet::samples::ip_packet;
-use crate::peer::{ActivePeer, Identity, Moment};
+use crate::peer::{ActivePeer, Identities, Identity, Moment};
 use crate::roster::Roster;
 use crate::split::Split;
 use crate::status::Event;
@@ -179,7 +179,7 @@ pub(super) struct Side {
 }
 
 impl Side {
-    fn new(seed: u8, address: &str, wire: &Arc<Wire>) -> Self {
+    pub(super) fn new(seed: u8, address: &str, wire: &Arc<Wire>) -> Self {
         let private_key = WireGuardPrivateKey::from_bytes([seed; 32]);
         let tun = Arc::new(MemoryTun::default());
         let udp = Arc::new(MemoryUdp {
@@ -188,9 +188,10 @@ impl Side {
             refuses_runs: Mutex::new(false),
             sends: AtomicUsize::new(0),
         });
-        let identity = Arc::new(Identity::new(&private_key));
+        let identities = Identities::one(Arc::new(Identity::new(&private_key)));
         let edges: (Arc<dyn TunEdge>, Arc<dyn UdpEdge>) = (tun.clone(), udp.clone());
-        let (engine, events) = Engine::new(identity, Arc::new(Roster::empty()), 1420, edges);
+        let (engine, events) =
+            Engine::new(Arc::new(identities), Arc::new(Roster::empty()), 1420, edges);
         let engine = Arc::new(engine);
         let (queue, handshakes) = sync_channel(16);
         Self {
@@ -250,6 +251,12 @@ impl Side {
     /// Its only peer.
     pub(super) fn peer(&self) -> Arc<ActivePeer> {
         Arc::clone(self.engine.roster.load().peers().next().unwrap().carrier())
+    }
+
+    /// Does what time demands and moves what is there.
+    pub(super) fn tick(&mut self, now: Moment) {
+        self.slow_path.tick(now);
+        self.step(now);
     }
 
     fn step(&mut self, now: Moment) {

@@ -1,5 +1,6 @@
 //! A gateway changes its key while packets flow: none is lost, and nobody is left behind.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
@@ -7,7 +8,7 @@ use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 use super::pair::{Pair, Setting, Side, berlin_to_madrid, packet};
 use crate::config::Peer;
 use crate::dropped::Dropped;
-use crate::peer::TYPE_DATA;
+use crate::peer::{ActivePeer, Moment, TYPE_DATA};
 use crate::status::PeerStatus;
 
 fn key(seed: u8) -> WireGuardPrivateKey {
@@ -26,9 +27,9 @@ fn learn(side: &Side, public_key: u8, next_key: Option<u8>) {
     side.engine.set_peers(vec![config]).unwrap();
 }
 
-fn status(side: &Side) -> PeerStatus {
+fn status(side: &Side, now: Moment) -> PeerStatus {
     let identities = side.engine.identities.load();
-    side.engine.roster.load().peers().next().unwrap().status(&identities)
+    side.engine.roster.load().peers().next().unwrap().status(&identities, now.instant)
 }
 
 /// The keys of the link that packets leave by, own and the peer's.
@@ -57,18 +58,18 @@ fn a_new_key_takes_over_without_a_lost_packet() {
     pair.berlin.engine.begin_rotation(&key(11)).unwrap();
     talk(&mut pair, 20);
     assert_eq!(carrier(&pair.berlin), (public(1), public(2)), "madrid has not heard of it");
-    assert!(!status(&pair.berlin).knows_next_key);
+    assert!(!status(&pair.berlin, pair.now).knows_next_key);
     learn(&pair.madrid, 1, Some(11));
     talk(&mut pair, 20);
     assert_eq!(carrier(&pair.madrid), (public(2), public(11)));
     assert_eq!(carrier(&pair.berlin), (public(11), public(2)));
-    assert!(status(&pair.berlin).knows_next_key);
-    assert!(status(&pair.berlin).uses_current_key, "the old session is still understood");
+    assert!(status(&pair.berlin, pair.now).knows_next_key);
+    assert!(status(&pair.berlin, pair.now).uses_current_key, "the old session is still understood");
     pair.berlin.engine.finish_rotation().unwrap();
     talk(&mut pair, 5);
     learn(&pair.madrid, 11, None);
     talk(&mut pair, 5);
-    assert_eq!(status(&pair.madrid).public_key, public(11));
+    assert_eq!(status(&pair.madrid, pair.now).public_key, public(11));
     for side in [&pair.berlin, &pair.madrid] {
         assert_eq!(side.engine.dropped.snapshot().iter().map(|(_, n)| n).sum::<u64>(), 0);
     }
@@ -118,12 +119,12 @@ fn a_peer_whose_configuration_is_not_edited_goes_on_with_the_old_key() {
     pair.berlin.engine.begin_rotation(&key(11)).unwrap();
     pair.pass(Duration::from_secs(300));
     talk(&mut pair, 5);
-    assert!(!status(&pair.berlin).knows_next_key);
+    assert!(!status(&pair.berlin, pair.now).knows_next_key);
     // Edited by hand and restarted: the old key stands there no more.
     learn(&pair.madrid, 11, None);
     pair.pass(Duration::from_secs(10));
     talk(&mut pair, 5);
-    assert!(status(&pair.berlin).knows_next_key);
+    assert!(status(&pair.berlin, pair.now).knows_next_key);
 }
 
 #[test]
@@ -151,6 +152,86 @@ fn links_that_are_not_used_begin_no_handshakes_and_send_no_keepalives() {
     assert_eq!(pair.seen(1).len(), 0);
     let keepalives = pair.seen(TYPE_DATA).len();
     assert!((6..=10).contains(&keepalives), "{keepalives}");
+}
+
+/// The link of a pair of keys.
+fn link(side: &Side, own: u8, peers: u8) -> Arc<ActivePeer> {
+    let roster = side.engine.roster.load();
+    let links = roster.peers().next().unwrap();
+    Arc::clone(links.of(&public(own), &public(peers)).unwrap())
+}
+
+#[test]
+fn the_old_key_has_had_its_time_180_s_after_the_last_session_whatever_flows() {
+    let mut pair = Pair::established(&Setting::default());
+    pair.berlin.engine.begin_rotation(&key(11)).unwrap();
+    // madrid hears late: the old session is renewed until then.
+    pair.pass(Duration::from_secs(400));
+    learn(&pair.madrid, 1, Some(11));
+    talk(&mut pair, 10);
+    let mut waited = 0;
+    while status(&pair.berlin, pair.now).uses_current_key {
+        pair.pass(Duration::from_secs(1));
+        talk(&mut pair, 1);
+        waited += 1;
+        assert!(waited < 180, "a session of the old key was renewed");
+    }
+    assert!(waited > 60, "the last session was made 120 s before at the most: {waited}");
+    assert!(status(&pair.berlin, pair.now).knows_next_key);
+    pair.berlin.engine.finish_rotation().unwrap();
+    talk(&mut pair, 10);
+    assert_eq!(carrier(&pair.berlin), (public(11), public(2)));
+}
+
+#[test]
+fn packets_come_back_to_the_new_key_after_a_late_handshake_of_the_old_one() {
+    let mut pair = Pair::established(&Setting::default());
+    pair.berlin.engine.begin_rotation(&key(11)).unwrap();
+    learn(&pair.madrid, 1, Some(11));
+    talk(&mut pair, 10);
+    // As after a restart in the middle: both pairs of keys shake hands, the old one last.
+    link(&pair.berlin, 1, 2).carry();
+    link(&pair.madrid, 2, 1).carry();
+    talk(&mut pair, 5);
+    assert_eq!(carrier(&pair.berlin), (public(11), public(2)));
+    assert_eq!(carrier(&pair.madrid), (public(2), public(11)));
+    pair.pass(Duration::from_secs(181));
+    assert!(!status(&pair.berlin, pair.now).uses_current_key, "nobody renews the old one");
+}
+
+#[test]
+fn a_gateway_that_has_lost_its_next_key_is_spoken_to_with_the_old_one_at_once() {
+    let mut pair = Pair::established(&Setting::default());
+    pair.berlin.engine.begin_rotation(&key(11)).unwrap();
+    learn(&pair.madrid, 1, Some(11));
+    talk(&mut pair, 10);
+    // berlin is set up from a backup of before; madrid still has a session with the lost key.
+    pair.berlin = Side::new(1, "192.0.2.1:51820", &pair.wire);
+    pair.berlin.engine.set_peers(vec![pair.to_madrid.clone()]).unwrap();
+    pair.pass(Duration::from_millis(200));
+    talk(&mut pair, 50);
+    assert_eq!(carrier(&pair.madrid), (public(2), public(1)));
+}
+
+#[test]
+fn a_thief_with_the_retired_key_is_nobody_to_the_peers() {
+    let mut pair = Pair::established(&Setting::default());
+    pair.berlin.engine.begin_rotation(&key(11)).unwrap();
+    learn(&pair.madrid, 1, Some(11));
+    talk(&mut pair, 10);
+    pair.berlin.engine.finish_rotation().unwrap();
+    learn(&pair.madrid, 11, None);
+    let mut thief = Side::new(1, "203.0.113.66:51820", &pair.wire);
+    thief.engine.set_peers(vec![pair.to_madrid.clone()]).unwrap();
+    for _ in 0..100 {
+        pair.pass(Duration::from_millis(100));
+        thief.tick(pair.now);
+        thief.give(berlin_to_madrid(b"let me in"));
+    }
+    assert_eq!(status(&thief, pair.now).latest_handshake, None);
+    assert!(pair.madrid.dropped(Dropped::HandshakeUnknownPeer) > 0);
+    assert_eq!(pair.madrid.take(), Vec::<Vec<u8>>::new());
+    talk(&mut pair, 5);
 }
 
 #[test]

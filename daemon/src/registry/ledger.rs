@@ -13,14 +13,14 @@ use zonemesh_core::membership::{ItemId, Membership};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::pace::{Change, Pace};
 use zonemesh_core::record::{SignedRecord, ZoneDraft};
-use zonemesh_core::registry::{Member, MembershipError, PublishError, Registry};
+use zonemesh_core::registry::{Member, MembershipError, PublishError, Registry, Rejected};
 use zonemesh_core::replication::{Message, Output, Refused, Session};
 use zonemesh_core::time::UnixMillis;
 
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::state::records::RecordFiles;
-use crate::state::set_aside;
 use crate::state::trust::TrustFiles;
+use crate::state::{remove, set_aside};
 
 use super::trust::Admitted;
 
@@ -74,8 +74,11 @@ impl Ledger {
         let files = RecordFiles::open(state_folder).or_exit(Exit::Configuration, message)?;
         let mut state = State { registry, draft: empty_draft(), pace: Pace::default() };
         for (path, record) in files.read_all().or_exit(Exit::Configuration, message)? {
-            if let Err(reason) = state.registry.restore(record, now) {
-                set_aside(&path, &reason);
+            match state.registry.restore(record, now) {
+                Ok(_) => {}
+                // It was in order until its zone was revoked.
+                Err(Rejected::RevokedZone) => remove(&path),
+                Err(reason) => set_aside(&path, &reason),
             }
         }
         if let Some(own) = state.registry.get(zone) {

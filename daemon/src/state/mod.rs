@@ -53,6 +53,14 @@ pub(crate) fn set_aside(path: &Path, reason: &dyn std::fmt::Display) {
     }
 }
 
+/// Removes a file that is of no use any more.
+pub(crate) fn remove(path: &Path) {
+    match std::fs::remove_file(path) {
+        Ok(()) => tracing::info!(file = %path.display(), "removed a file of no more use"),
+        Err(error) => tracing::warn!(file = %path.display(), %error, "cannot remove a file"),
+    }
+}
+
 fn aside_name(path: &Path) -> PathBuf {
     let numbered = |n: u32| {
         let mut name = path.as_os_str().to_owned();

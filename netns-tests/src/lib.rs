@@ -7,6 +7,7 @@
 
 pub mod binaries;
 pub mod capture;
+pub mod conversation;
 pub mod faults;
 pub mod federation;
 pub mod flower;

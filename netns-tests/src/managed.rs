@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tonic::transport::Channel;
 use zonemesh_api::clients::admin;
 use zonemesh_api::v1::mesh_client::MeshClient;
@@ -16,8 +16,57 @@ use zonemesh_api::v1::{
 };
 
 use crate::gateway::Gateway;
+use crate::lab::Lab;
+use crate::mesh::{Mesh, patience};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Mesh {
+    /// Gateways that run and know nobody.
+    ///
+    /// # Errors
+    /// When one does not start.
+    pub fn strangers(lab: &Lab) -> Result<Self> {
+        let mut mesh = Self::prepare(lab)?;
+        for zone in lab.zones() {
+            mesh.gateway(&zone.name)?.set_peers(Vec::new());
+        }
+        mesh.start(lab)?;
+        for zone in lab.zones() {
+            mesh.gateway(&zone.name)?.wait_until_ready(patience())?;
+        }
+        Ok(mesh)
+    }
+
+    /// The first zone's managed mesh, which the other zones of the Lab have joined.
+    ///
+    /// # Errors
+    /// When founding or joining is refused, or they do not all meet.
+    pub fn joined(lab: &Lab) -> Result<Self> {
+        let mut mesh = Self::strangers(lab)?;
+        let (first, others) = lab.zones().split_first().context("a Lab without a zone")?;
+        mesh.gateway(&first.name)?.init_mesh(false)?;
+        for zone in others {
+            mesh.invite_and_join(lab, &zone.name)?;
+        }
+        mesh.wait_until_connected(patience())?;
+        Ok(mesh)
+    }
+
+    /// Has the first zone invite another one, which joins; returns the invitation.
+    ///
+    /// # Errors
+    /// When one of them refuses.
+    pub fn invite_and_join(&mut self, lab: &Lab, zone: &str) -> Result<String> {
+        let (first, place) = (lab.zones().first().context("no zone")?, lab.zone(zone)?);
+        let (prefix, ip) = (place.prefix(), place.tunnel_address.to_string());
+        let invitation = self.gateway(&first.name)?.invite(zone, &prefix, &ip)?;
+        let steps = self.gateway(zone)?.join(&invitation)?;
+        let up = format!("the tunnel to zone {} is up", first.name);
+        ensure!(steps.iter().any(|step| step.contains(&up)), "{steps:?}");
+        Ok(invitation)
+    }
+}
 
 impl Gateway {
     /// Makes a managed mesh of this zone; with `grant_configured` of its peers too.

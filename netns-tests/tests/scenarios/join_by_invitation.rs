@@ -17,36 +17,14 @@ const ZONES: [ZonePlan<'_>; 3] = [
     ZonePlan { name: "paris", vms: &[] },
 ];
 
-/// Starts the three gateways without any peer.
-fn strangers(lab: &Lab) -> Result<Mesh> {
-    let mut mesh = Mesh::prepare(lab)?;
-    for zone in ["berlin", "madrid", "paris"] {
-        mesh.gateway(zone)?.set_peers(Vec::new());
-    }
-    mesh.start(lab)?;
-    for zone in ["berlin", "madrid", "paris"] {
-        mesh.gateway(zone)?.wait_until_ready(patience())?;
-    }
-    Ok(mesh)
-}
-
-fn invite_and_join(lab: &Lab, mesh: &mut Mesh, zone: &str) -> Result<String> {
-    let place = lab.zone(zone)?;
-    let (prefix, ip) = (place.prefix(), place.tunnel_address.to_string());
-    let invitation = mesh.gateway("berlin")?.invite(zone, &prefix, &ip)?;
-    let steps = mesh.gateway(zone)?.join(&invitation)?;
-    ensure!(steps.iter().any(|step| step.contains("the tunnel to zone berlin is up")), "{steps:?}");
-    Ok(invitation)
-}
-
 #[test]
 fn zones_join_by_invitation_and_meet_each_other() -> Result<()> {
     let mut lab = Lab::new(&ZONES)?;
-    let mut mesh = strangers(&lab)?;
+    let mut mesh = Mesh::strangers(&lab)?;
     let founded = mesh.gateway("berlin")?.init_mesh(false)?;
     ensure!(founded.zones == ["berlin"] && founded.mesh.len() == 64, "{founded:?}");
-    let used = invite_and_join(&lab, &mut mesh, "madrid")?;
-    invite_and_join(&lab, &mut mesh, "paris")?;
+    let used = mesh.invite_and_join(&lab, "madrid")?;
+    mesh.invite_and_join(&lab, "paris")?;
     // Madrid and paris have never heard of each other but through berlin.
     mesh.wait_until_connected(patience())?;
     for zone in ["berlin", "madrid", "paris"] {
@@ -75,11 +53,7 @@ fn zones_join_by_invitation_and_meet_each_other() -> Result<()> {
 #[test]
 fn revoked_zone_is_cut_off_at_once_and_stays_out() -> Result<()> {
     let mut lab = Lab::new(&ZONES)?;
-    let mut mesh = strangers(&lab)?;
-    mesh.gateway("berlin")?.init_mesh(false)?;
-    invite_and_join(&lab, &mut mesh, "madrid")?;
-    invite_and_join(&lab, &mut mesh, "paris")?;
-    mesh.wait_until_connected(patience())?;
+    let mut mesh = Mesh::joined(&lab)?;
     let reply = mesh.gateway("berlin")?.revoke("paris")?;
     ensure!(reply.removed == ["paris"], "{reply:?}");
     for zone in ["berlin", "madrid"] {
@@ -96,7 +70,16 @@ fn revoked_zone_is_cut_off_at_once_and_stays_out() -> Result<()> {
         let routes = String::from_utf8_lossy(&routes.stdout).into_owned();
         ensure!(routes.trim().is_empty(), "{zone} still routes to paris: {routes}");
     }
+    // Also over a restart; and its record goes without an alarm.
     mesh.gateway("paris")?.kill_9_and_start(&lab)?;
+    mesh.gateway("berlin")?.kill_9_and_start(&lab)?;
+    mesh.gateway("berlin")?.wait_until_ready(patience())?;
+    let mut kept = Vec::new();
+    for entry in std::fs::read_dir(mesh.gateway("berlin")?.folder().join("state/records"))? {
+        kept.push(entry?.file_name().into_string().unwrap_or_default());
+    }
+    kept.sort();
+    ensure!(kept == ["berlin.record", "madrid.record"], "{kept:?}");
     for zone in ["berlin", "madrid"] {
         mesh.gateway(zone)?.wait_until_connected(patience())?;
         let status = mesh.gateway(zone)?.ask(&["registry", "list"])?;
@@ -115,7 +98,7 @@ fn static_mesh_becomes_a_managed_one_without_a_cut() -> Result<()> {
     let founded = mesh.gateway("berlin")?.init_mesh(true)?;
     ensure!(founded.zones == ["berlin", "madrid", "paris"], "{founded:?}");
     for zone in ["madrid", "paris"] {
-        invite_and_join(&lab, &mut mesh, zone)?;
+        mesh.invite_and_join(&lab, zone)?;
     }
     mesh.wait_until_connected(patience())?;
     ensure!(handshakes(&mut mesh)? == before, "a tunnel was set up anew");
@@ -143,11 +126,7 @@ fn handshakes(mesh: &mut Mesh) -> Result<Vec<serde_json::Value>> {
 #[test]
 fn blocked_zone_is_out_here_only_and_comes_back() -> Result<()> {
     let mut lab = Lab::new(&ZONES)?;
-    let mut mesh = strangers(&lab)?;
-    mesh.gateway("berlin")?.init_mesh(false)?;
-    invite_and_join(&lab, &mut mesh, "madrid")?;
-    invite_and_join(&lab, &mut mesh, "paris")?;
-    mesh.wait_until_connected(patience())?;
+    let mut mesh = Mesh::joined(&lab)?;
     let blocked = mesh.gateway("berlin")?.block("madrid", true)?;
     ensure!(blocked == ["madrid"], "{blocked:?}");
     until("madrid to be barred in berlin", patience(), || {
@@ -175,11 +154,7 @@ fn blocked_zone_is_out_here_only_and_comes_back() -> Result<()> {
 #[test]
 fn zone_with_new_keys_is_granted_anew_and_keeps_its_place() -> Result<()> {
     let mut lab = Lab::new(&ZONES)?;
-    let mut mesh = strangers(&lab)?;
-    mesh.gateway("berlin")?.init_mesh(false)?;
-    invite_and_join(&lab, &mut mesh, "madrid")?;
-    invite_and_join(&lab, &mut mesh, "paris")?;
-    mesh.wait_until_connected(patience())?;
+    let mut mesh = Mesh::joined(&lab)?;
     let madrid = mesh.gateway("madrid")?;
     madrid.daemon()?.kill_9()?;
     std::fs::remove_file(madrid.folder().join("zone.key"))?;
@@ -190,7 +165,7 @@ fn zone_with_new_keys_is_granted_anew_and_keeps_its_place() -> Result<()> {
         let said = status.as_ref().is_ok_and(|s| s["warnings"].to_string().contains("another key"));
         Ok(Look::<()>::when(said, format!("{status:?}")))
     })?;
-    invite_and_join(&lab, &mut mesh, "madrid")?;
+    mesh.invite_and_join(&lab, "madrid")?;
     mesh.wait_until_connected(patience())?;
     let zones = mesh.gateway("paris")?.zones()?;
     ensure!(zones.zones.len() == 3 && zones.alarms.is_empty(), "{zones:?}");

@@ -6,11 +6,12 @@
 //!   client -- zm0 -- [ router ] -- zm0 -- server        one TCP connection, through the tunnel
 //! ```
 
-use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use netns_tests::conversation::Conversation;
 use netns_tests::lab::{Lab, ZonePlan};
 use netns_tests::mesh::{Mesh, patience};
 use netns_tests::process::Process;
@@ -34,8 +35,8 @@ fn connected_mesh() -> Result<(Lab, Mesh)> {
 fn a_tcp_connection_and_every_route_survive_a_planned_restart() -> Result<()> {
     let (mut lab, mut mesh) = connected_mesh()?;
     let gateway = &lab.zone("berlin")?.gateway;
-    let mut streams = connect(&lab)?;
-    exchange(&mut streams, b"before")?;
+    let mut conversation = connect(&lab)?;
+    conversation.exchange(b"before")?;
     let mut watch = gateway.command("ip");
     watch.args(["monitor", "route", "address"]);
     let mut monitor = Process::spawn("berlin-monitor", watch, lab.folder())?;
@@ -53,7 +54,7 @@ fn a_tcp_connection_and_every_route_survive_a_planned_restart() -> Result<()> {
     let stale = ["10.99.0.0/16", "dev", "zm0", "proto", "static", "scope", "global"];
     gateway.ip(&[&["route", "add"][..], &stale].concat())?;
     berlin.start(&lab)?;
-    exchange(&mut streams, b"after").context(berlin.daemon()?.output()?)?;
+    conversation.exchange(b"after").context(berlin.daemon()?.output()?)?;
     writeln!(std::io::stderr(), "planned restart to first byte {:.2?}", start.elapsed())?;
     berlin.wait_until_connected(patience())?;
 
@@ -94,24 +95,8 @@ fn kill_9_to_the_first_packet_takes_3_s_at_most() -> Result<()> {
     lab.succeeded()
 }
 
-fn connect(lab: &Lab) -> Result<[TcpStream; 2]> {
+fn connect(lab: &Lab) -> Result<Conversation> {
     let (berlin, madrid) = (lab.zone("berlin")?, lab.zone("madrid")?);
     let address = SocketAddr::new(madrid.tunnel_address.into(), 7000);
-    let listener = madrid.gateway.inside(|| Ok(TcpListener::bind(address)?))?;
-    let connect = || TcpStream::connect_timeout(&address, SOON).context("cannot connect");
-    let client = berlin.gateway.inside(connect)?;
-    let (server, _) = listener.accept()?;
-    Ok([client, server])
-}
-
-/// One message there and one back.
-fn exchange(streams: &mut [TcpStream; 2], message: &[u8]) -> Result<()> {
-    for (from, to) in [(0, 1), (1, 0)] {
-        streams[from].write_all(message)?;
-        let mut received = vec![0; message.len()];
-        streams[to].set_read_timeout(Some(Duration::from_secs(20)))?;
-        streams[to].read_exact(&mut received).context("the connection carries nothing")?;
-        ensure!(received == message, "{received:?}");
-    }
-    Ok(())
+    Conversation::begin(&berlin.gateway, &madrid.gateway, address)
 }

@@ -4,13 +4,14 @@
 //!   left  ==== tunnel ====  right
 //! ```
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::Write as _;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use netns_tests::conversation::Conversation;
 use netns_tests::process::Process;
 use netns_tests::wait::{Look, until};
 use netns_tests::wireguard::gateway::{Gateway, inner, letter};
@@ -104,15 +105,15 @@ pub(crate) fn planned_restart_on_a_persistent_tun_keeps_connections(
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     let left = wan.namespace(Side::Left);
     left.ip(&["route", "add", "10.77.0.0/16", "dev", &name])?;
-    let mut streams = connected(&wan)?;
-    exchange(&mut streams, b"before")?;
+    let mut conversation = connected(&wan)?;
+    conversation.exchange(b"before")?;
 
     let start = Instant::now();
     let code = pair.left.process().terminate(SOON)?;
     ensure!(code == 0, "exit code {code}");
     pair.left.start_again()?;
     pair.left.load("setconf", &configuration(&wan, Side::Left, plan))?;
-    exchange(&mut streams, b"after")?;
+    conversation.exchange(b"after")?;
     let took = start.elapsed();
     let routes = left.ip(&["route"])?;
     ensure!(routes.contains("10.77.0.0/16"), "the route went:\n{routes}");
@@ -120,24 +121,7 @@ pub(crate) fn planned_restart_on_a_persistent_tun_keeps_connections(
     wan.succeeded()
 }
 
-fn connected(wan: &Wan) -> Result<[TcpStream; 2]> {
+fn connected(wan: &Wan) -> Result<Conversation> {
     let address = SocketAddr::new(inner(Side::Right, Family::V4), 7000);
-    let listener = wan.namespace(Side::Right).inside(|| Ok(TcpListener::bind(address)?))?;
-    let client = wan
-        .namespace(Side::Left)
-        .inside(|| TcpStream::connect_timeout(&address, SOON).context("cannot connect"))?;
-    let (server, _) = listener.accept()?;
-    Ok([client, server])
-}
-
-/// One message there and one back.
-fn exchange(streams: &mut [TcpStream; 2], message: &[u8]) -> Result<()> {
-    for (from, to) in [(0, 1), (1, 0)] {
-        streams[from].write_all(message)?;
-        let mut received = vec![0; message.len()];
-        streams[to].set_read_timeout(Some(Duration::from_secs(20)))?;
-        streams[to].read_exact(&mut received).context("the connection carries nothing")?;
-        ensure!(received == message, "{received:?}");
-    }
-    Ok(())
+    Conversation::begin(wan.namespace(Side::Left), wan.namespace(Side::Right), address)
 }

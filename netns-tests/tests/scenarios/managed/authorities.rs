@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use netns_tests::lab::Lab;
-use netns_tests::mesh::patience;
+use netns_tests::mesh::{Mesh, patience};
 use netns_tests::process::Process;
 use netns_tests::wait::{Look, until};
 
-use super::{ZONES, command, invite, refused, run, say, strangers, without_peer};
+use super::{ZONES, command, invite, refused, run, say, without_peer};
 
 #[test]
 fn a_zone_joins_when_the_offline_authority_has_signed_and_not_before() -> Result<()> {
     let mut lab = Lab::new(&ZONES[..2])?;
-    let mut mesh = strangers(&lab)?;
+    let mut mesh = Mesh::strangers(&lab)?;
     let file = |name: &str| lab.folder().join(name).display().to_string();
     let [key, draft, signed] = ["authority.key", "draft", "signed"].map(file);
     let public = say(&mut mesh, "berlin", &["key", "generate", "authority", "--out", &key])?;

@@ -10,8 +10,7 @@ use netns_tests::namespace;
 use netns_tests::wait::{Look, until};
 
 use super::{
-    ZONES, change_record, in_step, invite, joined, peers, same_records, say, strangers, text,
-    version,
+    ZONES, change_record, in_step, invite, joined, peers, same_records, say, text, version,
 };
 
 /// Keeps a gateway's keys where a gateway keeps them unless it is told otherwise.
@@ -82,7 +81,7 @@ fn a_wiped_gateway_restored_from_an_old_backup_speaks_above_what_it_had_said() -
 #[test]
 fn a_gateway_that_has_lost_all_but_its_keys_joins_again_with_the_same_invitation() -> Result<()> {
     let mut lab = Lab::new(&ZONES[..2])?;
-    let mut mesh = strangers(&lab)?;
+    let mut mesh = Mesh::strangers(&lab)?;
     say(&mut mesh, "berlin", &["mesh", "init"])?;
     let invitation = invite(&lab, &mut mesh, lab.zone("madrid")?, &[])?;
     say(&mut mesh, "madrid", &["zone", "join", &invitation])?;
@@ -132,7 +131,7 @@ fn all_start_from_their_disks_and_one_stays_away() -> Result<()> {
 #[test]
 fn a_cloned_gateway_raises_an_alarm() -> Result<()> {
     let mut lab = Lab::new(&ZONES)?;
-    let mut mesh = strangers(&lab)?;
+    let mut mesh = Mesh::strangers(&lab)?;
     say(&mut mesh, "berlin", &["mesh", "init"])?;
     for zone in ["madrid", "paris"] {
         let invitation = invite(&lab, &mut mesh, lab.zone(zone)?, &[])?;

@@ -2,13 +2,14 @@
 
 use anyhow::{Result, ensure};
 use netns_tests::lab::Lab;
+use netns_tests::mesh::Mesh;
 
-use super::{ZONES, invite, joined, refused, run, say, strangers};
+use super::{ZONES, invite, joined, refused, run, say};
 
 #[test]
 fn a_used_expired_damaged_or_foreign_invitation_joins_nobody() -> Result<()> {
     let mut lab = Lab::new(&ZONES[..3])?;
-    let mut mesh = strangers(&lab)?;
+    let mut mesh = Mesh::strangers(&lab)?;
     say(&mut mesh, "berlin", &["mesh", "init"])?;
     let madrid = lab.zone("madrid")?;
 

@@ -28,22 +28,9 @@ const ZONES: [ZonePlan<'_>; 4] = [
     ZonePlan { name: "rome", vms: &[] },
 ];
 
-/// Gateways that run and know nobody.
-fn strangers(lab: &Lab) -> Result<Mesh> {
-    let mut mesh = Mesh::prepare(lab)?;
-    for zone in lab.zones() {
-        mesh.gateway(&zone.name)?.set_peers(Vec::new());
-    }
-    mesh.start(lab)?;
-    for zone in lab.zones() {
-        mesh.gateway(&zone.name)?.wait_until_ready(patience())?;
-    }
-    Ok(mesh)
-}
-
 /// Berlin's mesh, which the other zones of the Lab have joined.
 fn joined(lab: &Lab) -> Result<Mesh> {
-    let mut mesh = strangers(lab)?;
+    let mut mesh = Mesh::strangers(lab)?;
     say(&mut mesh, "berlin", &["mesh", "init"])?;
     for zone in &lab.zones()[1..] {
         let invitation = invite(lab, &mut mesh, zone, &[])?;

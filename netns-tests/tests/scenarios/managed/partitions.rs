@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use netns_tests::lab::Lab;
-use netns_tests::mesh::patience;
+use netns_tests::mesh::{Mesh, patience};
 
 use super::{
     ZONES, change_record, in_step, invite, joined, same_records, say, version, without_peer,
@@ -25,7 +25,7 @@ fn seconds() -> Result<u64> {
 #[test]
 fn changes_on_both_sides_of_a_partition_are_everywhere_after_it() -> Result<()> {
     let mut lab = Lab::new(&ZONES)?;
-    let mut mesh = super::strangers(&lab)?;
+    let mut mesh = Mesh::strangers(&lab)?;
     say(&mut mesh, "berlin", &["mesh", "init"])?;
     for zone in ["madrid", "paris"] {
         let invitation = invite(&lab, &mut mesh, lab.zone(zone)?, &[])?;

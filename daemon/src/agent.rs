@@ -73,15 +73,17 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<
 
     let admin_socket = admin::bind(&config.gateway.admin_socket).await?;
     let (tunnel, ground) = bring_up(config, (private_key, next_key), &office).await?;
+    let refusals = Arc::default();
     let observer = Observer {
         config: config.clone(),
         tunnel: tunnel.clone(),
         peers: ground.table.subscribe(),
         ledger,
-        board: Arc::new(StreamBoard::default()),
+        board: Arc::new(StreamBoard::new(Arc::clone(&refusals))),
         paths: Arc::new(PathBoard::default()),
         cas: Arc::new(cas),
         leaf: Arc::new(leaf),
+        refusals,
         started_at,
     };
     let endpoints =
@@ -144,7 +146,7 @@ fn start_joining(
 ) -> Result<(), Failure> {
     let tls = join_server_config(observer.leaf.current())
         .or_exit(Exit::Trust, || "cannot set up TLS of the join service".to_owned())?;
-    supervisor.spawn("join service", join::serve(office, tls));
+    supervisor.spawn("join service", join::serve(office, tls, observer.refusals.clone()));
     Ok(())
 }
 
@@ -159,9 +161,9 @@ async fn start_registry(
     let server =
         zone_server_config(&trust, observer.leaf.current()).or_exit(Exit::Trust, no_tls)?;
     let service = Service::new(trust.clone(), ledger.clone(), board.clone());
-    let keepalive = config.keepalive;
+    let terms = (config.keepalive, observer.refusals.clone());
     for listener in registry::bind(&config.tunnel.addresses, config.registry.port).await? {
-        let served = registry::serve(listener, server.clone(), service.clone(), keepalive);
+        let served = registry::serve(listener, server.clone(), service.clone(), terms.clone());
         supervisor.spawn("registry server", served);
     }
     let plane = Plane::new(observer.clone(), trust, office.hints(), ground);

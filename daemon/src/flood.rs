@@ -1,16 +1,88 @@
 //! How much one caller may ask for, so that a flood of one is nobody else's.
 //!
-//! A bucket for each caller; memory is bounded, whoever calls: when there are too many callers the
-//! one that has been quiet longest is forgotten. What is refused is counted, and said once in a while.
+//! Rates ([`Limits`]) and numbers at one time ([`Places`]) for each caller. Memory is bounded, whoever
+//! calls: when there are too many callers, the rate of the one that has been quiet longest is forgotten.
+//! What is refused is counted by its name, and said once in a while ([`Refusals`]).
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Most callers that are remembered.
+use zonemesh_api::serve::Door;
+
+/// Most callers whose rate is remembered.
 const MAX_CALLERS: usize = 1024;
-/// Time between two log lines about refusals.
+/// Time between two log lines about the same thing.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// What is refused when there is too much of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Flood {
+    VmConnections,
+    VmReads,
+    VmWrites,
+    VmWatches,
+    StuckWatches,
+    ZoneConnections,
+    ZoneStreams,
+    ZoneMessages,
+    JoinConnections,
+    JoinRequests,
+}
+
+impl Flood {
+    /// The name in `zonemesh status`, and what the log says.
+    const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::VmConnections => ("vm_connections", "too many connections of one VM"),
+            Self::VmReads => ("vm_reads", "too many questions of one VM"),
+            Self::VmWrites => ("vm_writes", "too many registrations and reports of one VM"),
+            Self::VmWatches => ("vm_watches", "too many watchers of one VM"),
+            Self::StuckWatches => ("stuck_watches", "a watcher does not read, it was cut off"),
+            Self::ZoneConnections => ("zone_connections", "too many connections of one zone"),
+            Self::ZoneStreams => ("zone_streams", "too many registry streams of one zone"),
+            Self::ZoneMessages => {
+                ("zone_messages", "too many messages of one zone, it is slowed down")
+            }
+            Self::JoinConnections => ("join_connections", "too many connections to the join port"),
+            Self::JoinRequests => ("join_requests", "too many requests to join"),
+        }
+    }
+}
+
+/// Counts what was refused.
+#[derive(Default)]
+pub(crate) struct Refusals(Mutex<BTreeMap<Flood, Tally>>);
+
+#[derive(Default)]
+struct Tally {
+    count: u64,
+    said_at: Option<Instant>,
+}
+
+impl Refusals {
+    /// Counts one more, and says so unless it was said a short while ago.
+    pub(crate) fn count(&self, flood: Flood, caller: &dyn Display) {
+        let now = Instant::now();
+        let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = tallies.entry(flood).or_default();
+        tally.count += 1;
+        let due = |said: Instant| now.saturating_duration_since(said) >= SAY_AGAIN;
+        if tally.said_at.is_none_or(due) {
+            tally.said_at = Some(now);
+            let (name, text) = flood.names();
+            tracing::warn!(%caller, refused = tally.count, counted_as = name, "{text}");
+        }
+    }
+
+    /// All counts that are not zero.
+    pub(crate) fn counters(&self) -> Vec<(&'static str, u64)> {
+        let tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tallies.iter().map(|(flood, tally)| (flood.names().0, tally.count)).collect()
+    }
+}
 
 /// Calls at once, and how many more each second.
 #[derive(Debug, Clone, Copy)]
@@ -19,79 +91,130 @@ pub(crate) struct Rate {
     pub(crate) per_second: f64,
 }
 
+impl Rate {
+    /// What is worth a log line: once in a while.
+    pub(crate) const LOG: Self = Self { burst: 1.0, per_second: 1.0 / 60.0 };
+}
+
 struct Bucket {
     left: f64,
     at: Instant,
 }
 
-struct State<K> {
-    callers: BTreeMap<K, Bucket>,
-    refused: u64,
-    said_at: Option<Instant>,
-}
-
-/// Buckets by caller.
+/// A rate for each caller.
 pub(crate) struct Limits<K> {
-    what: &'static str,
     rate: Rate,
-    state: Mutex<State<K>>,
+    callers: Mutex<BTreeMap<K, Bucket>>,
 }
 
-impl<K: Ord + Clone + std::fmt::Debug> Limits<K> {
-    /// Limits for `what`, as the log calls it.
-    pub(crate) fn new(what: &'static str, rate: Rate) -> Self {
-        let state = State { callers: BTreeMap::new(), refused: 0, said_at: None };
-        Self { what, rate, state: Mutex::new(state) }
+impl<K: Ord + Clone> Limits<K> {
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self { rate, callers: Mutex::new(BTreeMap::new()) }
     }
 
     /// True if `caller` may ask now.
     pub(crate) fn allow(&self, caller: &K, now: Instant) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.callers.contains_key(caller) {
-            state.make_room();
-            state.callers.insert(caller.clone(), Bucket { left: self.rate.burst, at: now });
+        let mut callers = self.lock();
+        let left = bucket(&mut callers, caller, self.rate, now);
+        let allowed = *left >= 1.0;
+        if allowed {
+            *left -= 1.0;
         }
-        let allowed =
-            state.callers.get_mut(caller).is_none_or(|bucket| bucket.take(self.rate, now));
-        if !allowed {
-            state.refused += 1;
-            let due = |said: Instant| now.saturating_duration_since(said) >= SAY_AGAIN;
-            if state.said_at.is_none_or(due) {
-                state.said_at = Some(now);
-                tracing::warn!(
-                    ?caller,
-                    refused = state.refused,
-                    "too many {}, some are refused",
-                    self.what
-                );
+        allowed
+    }
+
+    /// Takes `cost` in any case; `caller` should be heard again only after the time that is returned.
+    pub(crate) fn charge(&self, caller: &K, cost: usize, now: Instant) -> Duration {
+        let mut callers = self.lock();
+        let left = bucket(&mut callers, caller, self.rate, now);
+        *left -= cost as f64;
+        Duration::from_secs_f64((-*left).max(0.0) / self.rate.per_second)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<K, Bucket>> {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What `caller` has left now.
+fn bucket<'a, K: Ord + Clone>(
+    callers: &'a mut BTreeMap<K, Bucket>,
+    caller: &K,
+    rate: Rate,
+    now: Instant,
+) -> &'a mut f64 {
+    if !callers.contains_key(caller) && callers.len() >= MAX_CALLERS {
+        let quiet = callers.iter().min_by_key(|(_, bucket)| bucket.at);
+        if let Some(quiet) = quiet.map(|(caller, _)| caller.clone()) {
+            callers.remove(&quiet);
+        }
+    }
+    let bucket = callers.entry(caller.clone()).or_insert(Bucket { left: rate.burst, at: now });
+    let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
+    bucket.left = (bucket.left + passed * rate.per_second).min(rate.burst);
+    bucket.at = now;
+    &mut bucket.left
+}
+
+/// At most so many at one time: of one caller, and of all.
+pub(crate) struct Places<K> {
+    each: usize,
+    all: usize,
+    taken: Arc<Mutex<BTreeMap<K, usize>>>,
+}
+
+impl<K: Ord + Clone> Places<K> {
+    pub(crate) fn new(each: usize, all: usize) -> Self {
+        Self { each, all, taken: Arc::default() }
+    }
+
+    /// A place for `caller`, given back when it is dropped; `None` if there is none.
+    pub(crate) fn enter(&self, caller: &K) -> Option<Place<K>> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = taken.get(caller).copied().unwrap_or_default();
+        if own >= self.each || taken.values().sum::<usize>() >= self.all {
+            return None;
+        }
+        taken.insert(caller.clone(), own + 1);
+        Some(Place { taken: self.taken.clone(), caller: caller.clone() })
+    }
+}
+
+/// One of the [`Places`].
+pub(crate) struct Place<K: Ord> {
+    taken: Arc<Mutex<BTreeMap<K, usize>>>,
+    caller: K,
+}
+
+impl<K: Ord> Drop for Place<K> {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.caller) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.caller);
             }
         }
-        allowed
     }
 }
 
-impl<K: Ord + Clone> State<K> {
-    fn make_room(&mut self) {
-        if self.callers.len() < MAX_CALLERS {
-            return;
-        }
-        let quiet = self.callers.iter().min_by_key(|(_, bucket)| bucket.at);
-        if let Some(quiet) = quiet.map(|(caller, _)| caller.clone()) {
-            self.callers.remove(&quiet);
-        }
-    }
+/// Lets callers in by their address.
+pub(crate) struct Doorkeeper {
+    pub(crate) rate: Limits<IpAddr>,
+    pub(crate) places: Places<IpAddr>,
+    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) counted_as: Flood,
 }
 
-impl Bucket {
-    fn take(&mut self, rate: Rate, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.left = (self.left + passed * rate.per_second).min(rate.burst);
-        self.at = now;
-        let allowed = self.left >= 1.0;
-        if allowed {
-            self.left -= 1.0;
+impl Door for Doorkeeper {
+    fn enter(&self, caller: IpAddr) -> Option<Box<dyn Send>> {
+        let caller = caller.to_canonical();
+        let place = self.places.enter(&caller);
+        let place = place.filter(|_| self.rate.allow(&caller, Instant::now()));
+        if place.is_none() {
+            self.refusals.count(self.counted_as, &caller);
         }
-        allowed
+        place.map(|place| Box::new(place) as Box<dyn Send>)
     }
 }
 
@@ -104,7 +227,7 @@ mod tests {
     #[test]
     fn a_flood_is_cut_to_the_rate_and_is_nobody_elses() {
         let start = Instant::now();
-        let limits = Limits::new("registrations", RATE);
+        let limits = Limits::new(RATE);
         assert_eq!((0..10_000).filter(|_| limits.allow(&1, start)).count(), 20);
         assert!(limits.allow(&2, start));
         let later = start + Duration::from_secs(2);
@@ -114,9 +237,41 @@ mod tests {
     #[test]
     fn many_callers_do_not_fill_the_memory() {
         let now = Instant::now();
-        let limits = Limits::new("registrations", RATE);
+        let limits = Limits::new(RATE);
         assert!((0..10_000).all(|caller| limits.allow(&caller, now)));
-        let state = limits.state.lock().unwrap();
-        assert_eq!((state.callers.len(), state.refused), (MAX_CALLERS, 0));
+        assert_eq!(limits.lock().len(), MAX_CALLERS);
+    }
+
+    #[test]
+    fn who_says_much_waits_for_as_long_as_it_costs() {
+        let start = Instant::now();
+        let limits = Limits::new(RATE);
+        assert_eq!(limits.charge(&1, 20, start), Duration::ZERO);
+        assert_eq!(limits.charge(&1, 10, start), Duration::from_secs(2));
+        assert_eq!(limits.charge(&2, 1, start), Duration::ZERO);
+        assert_eq!(limits.charge(&1, 0, start + Duration::from_secs(2)), Duration::ZERO);
+    }
+
+    #[test]
+    fn places_are_few_for_one_and_are_given_back() {
+        let places = Places::new(16, 20);
+        let taken: Vec<_> = (0..10_000).filter_map(|_| places.enter(&"madrid")).collect();
+        assert_eq!(taken.len(), 16);
+        let others: Vec<_> = (0..10_000).filter_map(|_| places.enter(&"paris")).collect();
+        assert_eq!(others.len(), 4);
+        drop((taken, others));
+        assert!(places.enter(&"madrid").is_some());
+        assert!(places.taken.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn refusals_are_counted_by_name() {
+        let refusals = Refusals::default();
+        assert!(refusals.counters().is_empty());
+        for _ in 0..3 {
+            refusals.count(Flood::VmWrites, &"10.10.10.5");
+        }
+        refusals.count(Flood::ZoneStreams, &"madrid");
+        assert_eq!(refusals.counters(), [("vm_writes", 3), ("zone_streams", 1)]);
     }
 }

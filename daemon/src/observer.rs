@@ -11,6 +11,7 @@ use zonemesh_tunnel::{PeerStatus, Tunnel};
 
 use crate::announcement::WireGuardKeys;
 use crate::certificates::{FederationCas, OwnLeaf};
+use crate::flood::Refusals;
 use crate::mesh::{Hints, PeerTable, Plan};
 use crate::path::PathBoard;
 use crate::registry::{Ledger, StreamBoard};
@@ -29,6 +30,7 @@ pub(crate) struct Observer {
     pub(crate) paths: Arc<PathBoard>,
     pub(crate) cas: Arc<FederationCas>,
     pub(crate) leaf: Arc<OwnLeaf>,
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) started_at: SystemTime,
 }
 

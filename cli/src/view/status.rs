@@ -48,6 +48,7 @@ pub(crate) struct StatusView {
     superlinks: Vec<SuperLink>,
     federations: Vec<Federation>,
     dropped: BTreeMap<String, u64>,
+    refused: BTreeMap<String, u64>,
     warnings: Vec<String>,
 }
 
@@ -103,6 +104,7 @@ impl From<StatusParts> for StatusView {
             superlinks: parts.superlinks.superlinks.into_iter().map(SuperLink::from).collect(),
             federations: status.federations.into_iter().map(Federation::from).collect(),
             dropped: counters(parts.peers.dropped),
+            refused: counters(status.refused),
             warnings: status.warnings,
         };
         if !view.peers.iter().all(Peer::is_up) || !view.warnings.is_empty() {
@@ -209,6 +211,10 @@ impl StatusView {
         let rejected = counted(&self.registry.rejected);
         if !rejected.is_empty() {
             troubles.push(format!("records refused since the start: {rejected}"));
+        }
+        let refused = counted(&self.refused);
+        if !refused.is_empty() {
+            troubles.push(format!("refused as too much since the start: {refused}"));
         }
         if self.registry.clone_alarms > 0 {
             let count = self.registry.clone_alarms;

@@ -283,6 +283,8 @@ peers: list
   underlay_mtu: number
   zone: string
 prefixes: list
+refused: object
+  vm_writes: number
 registry: object
   accepted: object
     newer: number

@@ -120,6 +120,7 @@ impl Admin for Replies {
             prefixes: texts(&["10.10.10.0/24"]),
             zone_key: "ed25519:guYSczKt7MsP7YCaVvhvSIJeKvzJ+ocK652ukz99+zc=".into(),
             warnings: Vec::new(),
+            refused: vec![count("vm_writes", 0)],
         }))
     }
 

@@ -2,17 +2,19 @@
 //!
 //! Promises: handshakes run beside each other, each within [`HANDSHAKE_TIMEOUT`] and at most
 //! [`MAX_HANDSHAKES`] at once, so that a silent or hostile caller holds up nobody; a failed
-//! handshake never ends the loop. tonic's own TLS has no swappable verifier and no reload, hence
+//! handshake never ends the loop. Who may connect how often is said by a [`Door`]; a connection can
+//! be ended from outside ([`HangUp`]). tonic's own TLS has no swappable verifier and no reload, hence
 //! this one. Trust is in the `rustls::ServerConfig` that the caller brings.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, timeout};
@@ -20,13 +22,15 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
 use tonic::transport::Server;
-use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use tonic::transport::server::Connected;
 use zonemesh_core::keepalive::Keepalive;
 
 /// Longest time for a TLS handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most handshakes at once; further connections wait in the kernel's queue.
-pub const MAX_HANDSHAKES: usize = 64;
+pub const MAX_HANDSHAKES: usize = 256;
+/// Most requests at once on one connection; further ones wait.
+const MAX_STREAMS: u32 = 64;
 /// Pause after an error of `accept`, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -37,6 +41,55 @@ pub fn server(keepalive: &Keepalive) -> Server {
     Server::builder()
         .http2_keepalive_interval(Some(keepalive.grpc_interval))
         .http2_keepalive_timeout(Some(keepalive.grpc_timeout))
+        .max_concurrent_streams(MAX_STREAMS)
+}
+
+/// Decides who may connect, before anything is read.
+pub trait Door: Send + Sync {
+    /// `None` closes the connection at once. What is returned is dropped when the connection ends.
+    fn enter(&self, caller: IpAddr) -> Option<Box<dyn Send>>;
+}
+
+/// Everyone may connect.
+struct OpenDoor;
+
+impl Door for OpenDoor {
+    fn enter(&self, _caller: IpAddr) -> Option<Box<dyn Send>> {
+        Some(Box::new(()))
+    }
+}
+
+/// Ends a connection from outside, with all that is open on it.
+#[derive(Debug, Clone, Default)]
+pub struct HangUp(Arc<Mutex<Line>>);
+
+#[derive(Debug, Default)]
+struct Line {
+    ended: bool,
+    connection: Option<Waker>,
+}
+
+impl HangUp {
+    /// Ends it now.
+    pub fn hang_up(&self) {
+        let mut line = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        line.ended = true;
+        if let Some(connection) = line.connection.take() {
+            connection.wake();
+        }
+    }
+
+    fn poll(&self, cx: &mut Context<'_>) -> io::Result<()> {
+        let mut line = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if line.ended {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        match &mut line.connection {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Ok(())
+    }
 }
 
 /// Who calls, as TCP and TLS know it.
@@ -46,34 +99,90 @@ pub struct Caller {
     pub address: SocketAddr,
     /// The certificates that it has shown and that the verifier has accepted; empty if none.
     pub certificates: Arc<Vec<CertificateDer<'static>>>,
+    /// Ends its connection.
+    pub line: HangUp,
 }
 
 /// Who made a request that came through [`Incoming`]; `None` if it came another way.
 #[must_use]
 pub fn caller<T>(request: &tonic::Request<T>) -> Option<Caller> {
-    let extensions = request.extensions();
-    let info = extensions.get::<TlsConnectInfo<TcpConnectInfo>>()?;
-    Some(Caller {
-        address: info.get_ref().remote_addr()?,
-        certificates: info.peer_certs().unwrap_or_default(),
-    })
+    request.extensions().get::<Caller>().cloned()
 }
 
-type Handshake = (SocketAddr, io::Result<TlsStream<TcpStream>>);
+/// A connection whose TLS session stands.
+pub struct Connection {
+    stream: TlsStream<TcpStream>,
+    caller: Caller,
+    _place: Box<dyn Send>,
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Caller;
+
+    fn connect_info(&self) -> Caller {
+        self.caller.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.caller.line.poll(cx)?;
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.caller.line.poll(cx)?;
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.caller.line.poll(cx)?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.caller.line.poll(cx)?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+type Handshake = (SocketAddr, io::Result<Connection>);
 
 /// TLS connections to a listener, for `serve_with_incoming`. It never ends by itself.
 pub struct Incoming {
     listener: TcpListener,
     acceptor: TlsAcceptor,
+    door: Arc<dyn Door>,
     handshakes: JoinSet<Handshake>,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Incoming {
-    /// Accepts from `listener` with `tls`.
+    /// Accepts everyone from `listener` with `tls`.
     #[must_use]
     pub fn new(listener: TcpListener, tls: Arc<rustls::ServerConfig>) -> Self {
-        Self { listener, acceptor: TlsAcceptor::from(tls), handshakes: JoinSet::new(), pause: None }
+        Self::through(Arc::new(OpenDoor), listener, tls)
+    }
+
+    /// Accepts whom `door` lets in from `listener` with `tls`.
+    #[must_use]
+    pub fn through(
+        door: Arc<dyn Door>,
+        listener: TcpListener,
+        tls: Arc<rustls::ServerConfig>,
+    ) -> Self {
+        let acceptor = TlsAcceptor::from(tls);
+        Self { listener, acceptor, door, handshakes: JoinSet::new(), pause: None }
     }
 
     /// Starts handshakes for all connections that wait, while there is room.
@@ -85,8 +194,10 @@ impl Incoming {
             }
             match ready!(self.listener.poll_accept(cx)) {
                 Ok((stream, address)) => {
-                    let acceptor = self.acceptor.clone();
-                    self.handshakes.spawn(handshake(acceptor, stream, address));
+                    if let Some(place) = self.door.enter(address.ip()) {
+                        let acceptor = self.acceptor.clone();
+                        self.handshakes.spawn(handshake(acceptor, stream, (address, place)));
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -98,17 +209,25 @@ impl Incoming {
     }
 }
 
-async fn handshake(acceptor: TlsAcceptor, stream: TcpStream, address: SocketAddr) -> Handshake {
+async fn handshake(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    (address, place): (SocketAddr, Box<dyn Send>),
+) -> Handshake {
     let secured = async {
         stream.set_nodelay(true)?;
-        acceptor.accept(stream).await
+        let stream = acceptor.accept(stream).await?;
+        let shown = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+        let line = HangUp::default();
+        let caller = Caller { address, certificates: Arc::new(shown), line };
+        Ok(Connection { stream, caller, _place: place })
     };
     let secured = timeout(HANDSHAKE_TIMEOUT, secured).await;
     (address, secured.unwrap_or_else(|late| Err(late.into())))
 }
 
 impl Stream for Incoming {
-    type Item = io::Result<TlsStream<TcpStream>>;
+    type Item = io::Result<Connection>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {

@@ -16,7 +16,7 @@ use zonemesh_api::v1::{RedeemReply, RedeemRequest};
 use zonemesh_api::wire::join::Redeem;
 use zonemesh_core::keepalive::Keepalive;
 
-use crate::flood::{Limits, Rate};
+use crate::flood::{Doorkeeper, Flood, Limits, Places, Rate, Refusals};
 use crate::mesh::Office;
 
 /// Largest request: far above any real one.
@@ -24,6 +24,9 @@ const MAX_REQUEST: usize = 16 * 1024;
 /// Requests of one address, and of all.
 const EACH: Rate = Rate { burst: 10.0, per_second: 1.0 };
 const ALL: Rate = Rate { burst: 50.0, per_second: 10.0 };
+/// Most connections of one address, and of all; and new ones of one address.
+const CONNECTIONS: (usize, usize) = (8, 128);
+const NEW_CONNECTIONS: Rate = Rate { burst: 20.0, per_second: 2.0 };
 /// Pause before a port that was taken is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
@@ -42,7 +45,11 @@ pub(crate) enum Listening {
 
 /// Serves as soon as somebody was invited, until it is dropped. A port that cannot be had is said
 /// and tried again: it stops nothing else.
-pub(crate) async fn run(office: Arc<Office>, tls: Arc<rustls::ServerConfig>) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    office: Arc<Office>,
+    tls: Arc<rustls::ServerConfig>,
+    refusals: Arc<Refusals>,
+) -> anyhow::Result<()> {
     let mut listening = office.listening.subscribe();
     listening.wait_for(|state| *state != Listening::Off).await?;
     let address = office.config().join.listen;
@@ -60,17 +67,25 @@ pub(crate) async fn run(office: Arc<Office>, tls: Arc<rustls::ServerConfig>) -> 
     };
     tracing::info!(%address, "join service");
     office.listening.send_replace(Listening::On);
+    let door = Doorkeeper {
+        rate: Limits::new(NEW_CONNECTIONS),
+        places: Places::new(CONNECTIONS.0, CONNECTIONS.1),
+        refusals: refusals.clone(),
+        counted_as: Flood::JoinConnections,
+    };
     let service = Service {
         office,
-        each: Limits::new("join requests", EACH),
-        all: Limits::new("join requests", ALL),
+        each: Limits::new(EACH),
+        all: Limits::new(ALL),
+        log: Limits::new(Rate::LOG),
+        refusals,
     };
     let service = JoinServer::new(service).max_decoding_message_size(MAX_REQUEST);
     serve::server(&Keepalive::DEFAULT)
         .timeout(Duration::from_secs(10))
         .concurrency_limit_per_connection(4)
         .add_service(service)
-        .serve_with_incoming(Incoming::new(listener, tls))
+        .serve_with_incoming(Incoming::through(Arc::new(door), listener, tls))
         .await?;
     Ok(())
 }
@@ -79,6 +94,8 @@ struct Service {
     office: Arc<Office>,
     each: Limits<Option<IpAddr>>,
     all: Limits<()>,
+    log: Limits<Option<IpAddr>>,
+    refusals: Arc<Refusals>,
 }
 
 #[tonic::async_trait]
@@ -92,13 +109,17 @@ impl Join for Service {
         let from = caller.map(|caller| caller.ip());
         // From one address, and from all: addresses are cheap outside.
         if !self.each.allow(&from, now) || !self.all.allow(&(), now) {
+            let from = from.map(|from| from.to_string()).unwrap_or_default();
+            self.refusals.count(Flood::JoinRequests, &from);
             return Err(Status::resource_exhausted(
                 "too many requests: try again in a few seconds",
             ));
         }
         let redeem = Redeem::try_from(request.into_inner())?;
         let reply = self.office.redeem(redeem);
-        if let Err(refused) = &reply {
+        if let Err(refused) = &reply
+            && self.log.allow(&from, now)
+        {
             tracing::warn!(caller = ?caller, reason = refused.message(), "refused to redeem an invitation");
         }
         reply.map(Response::new)

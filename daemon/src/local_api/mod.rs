@@ -9,23 +9,33 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use zonemesh_api::serve::{self, Incoming};
+use zonemesh_api::serve::{self, Door, Incoming};
 use zonemesh_api::v1::local_server::LocalServer;
 use zonemesh_config::LocalApi;
 use zonemesh_core::keepalive::Keepalive;
 use zonemesh_pki::{LocalApiKey, local_server_config};
 
 use crate::failure::{Exit, Failure, OrExit as _};
+use crate::flood::{Doorkeeper, Flood, Limits, Places, Rate};
 use crate::observer::Observer;
 use crate::state;
 
 use authority::Authority;
 use service::Service;
+use watch::Watchers;
+
+/// Largest request: far above any real one.
+const MAX_REQUEST: usize = 64 * 1024;
+/// Most connections of one VM, and of all; and new ones of one VM.
+const CONNECTIONS: (usize, usize) = (32, 4096);
+const NEW_CONNECTIONS: Rate = Rate { burst: 60.0, per_second: 5.0 };
 
 /// The local API, bound and ready to be served.
 pub(crate) struct Bound {
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
+    door: Arc<dyn Door>,
+    watchers: Arc<Watchers>,
     service: Service,
 }
 
@@ -68,14 +78,26 @@ pub(crate) async fn bind(
         config.federations.clone(),
     );
     tracing::info!(%address, fingerprint = %key.fingerprint(), "local API");
-    Ok(Bound { listener, tls, service: Service::new(authority, observer) })
+    let refusals = observer.refusals.clone();
+    let door = Arc::new(Doorkeeper {
+        rate: Limits::new(NEW_CONNECTIONS),
+        places: Places::new(CONNECTIONS.0, CONNECTIONS.1),
+        refusals: refusals.clone(),
+        counted_as: Flood::VmConnections,
+    });
+    let watchers = Arc::new(Watchers::new(refusals));
+    let service = Service::new(authority, observer, watchers.clone());
+    Ok(Bound { listener, tls, door, watchers, service })
 }
 
 /// Serves the zone's VMs until it is dropped.
 pub(crate) async fn run(bound: Bound) -> anyhow::Result<()> {
-    serve::server(&Keepalive::DEFAULT)
-        .add_service(LocalServer::new(bound.service))
-        .serve_with_incoming(Incoming::new(bound.listener, bound.tls))
-        .await?;
-    Ok(())
+    let incoming = Incoming::through(bound.door, bound.listener, bound.tls);
+    let service = LocalServer::new(bound.service).max_decoding_message_size(MAX_REQUEST);
+    let served =
+        serve::server(&Keepalive::DEFAULT).add_service(service).serve_with_incoming(incoming);
+    tokio::select! {
+        served = served => Ok(served?),
+        () = bound.watchers.mind() => Ok(()),
+    }
 }

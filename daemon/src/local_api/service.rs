@@ -1,10 +1,11 @@
 //! Answers the VMs of the zone. Who may do what is `authority`'s; what is seen is `view`'s.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use tonic::{Request, Response, Status};
-use zonemesh_api::serve;
+use zonemesh_api::serve::{self, Caller};
 use zonemesh_api::v1::local_server::Local;
 use zonemesh_api::v1::{
     FederationView, RegisterReply, RegisterRequest, ReportReply, ReportRequest, ResolveRequest,
@@ -18,9 +19,10 @@ use zonemesh_core::record::{Readiness, SuperLink};
 use zonemesh_core::registry::PublishError;
 
 use super::authority::{Authority, Denied};
-use super::{view, watch};
+use super::view;
+use super::watch::{self, Watchers};
 use crate::certificates::superlink_sans;
-use crate::flood::{Limits, Rate};
+use crate::flood::{Flood, Limits, Rate};
 use crate::observer::Observer;
 
 /// What one VM may ask for: companions ask once in some seconds.
@@ -32,6 +34,9 @@ pub(super) struct Service {
     observer: Observer,
     writes: Limits<IpAddr>,
     reads: Limits<IpAddr>,
+    watchers: Arc<Watchers>,
+    registered_log: Limits<IpAddr>,
+    refused_log: Limits<IpAddr>,
 }
 
 #[tonic::async_trait]
@@ -40,8 +45,7 @@ impl Local for Service {
         &self,
         request: Request<ResolveRequest>,
     ) -> Result<Response<FederationView>, Status> {
-        within(&self.reads, caller(&request)?)?;
-        self.authority.may_read(caller(&request)?).map_err(refused)?;
+        self.may_read(caller(&request)?.address)?;
         let federation = federation_name(&request.get_ref().federation)?;
         Ok(Response::new(view::of(&self.observer, &federation)))
     }
@@ -52,29 +56,35 @@ impl Local for Service {
         &self,
         request: Request<WatchRequest>,
     ) -> Result<Response<watch::Views>, Status> {
-        within(&self.reads, caller(&request)?)?;
-        self.authority.may_read(caller(&request)?).map_err(refused)?;
+        let caller = caller(&request)?;
+        self.may_read(caller.address)?;
         let federation = federation_name(&request.get_ref().federation)?;
-        Ok(Response::new(watch::views(self.observer.clone(), federation)))
+        let seat = self.watchers.sit(&caller).ok_or_else(|| {
+            Status::resource_exhausted("this VM has too many watchers: end one of them")
+        })?;
+        Ok(Response::new(watch::views(self.observer.clone(), federation, seat)))
     }
 
     async fn register(
         &self,
         request: Request<RegisterRequest>,
     ) -> Result<Response<RegisterReply>, Status> {
-        let caller = caller(&request)?;
-        within(&self.writes, caller)?;
+        let caller = caller(&request)?.address;
+        self.within(&self.writes, (caller, Flood::VmWrites))?;
         let wanted = Registration::try_from(request.into_inner())?;
         let federation = wanted.federation.clone();
         let held = self
             .authority
             .may_write(caller, &wanted.token, &federation, SystemTime::now())
-            .map_err(refused)?;
-        Authority::may_certify(caller, &wanted.addresses).map_err(refused)?;
+            .map_err(|denied| self.refused(caller, denied))?;
+        Authority::may_certify(caller, &wanted.addresses)
+            .map_err(|denied| self.refused(caller, denied))?;
         let (certificate_pem, ca_pem) = self.certify(held, &wanted.addresses, &wanted.csr_pem)?;
         self.publish(Change::Urgent, self.superlink(wanted))?;
         self.observer.cas.remember_issued(&federation, &certificate_pem);
-        tracing::info!(%federation, vm = %caller.ip(), "registered a SuperLink");
+        if self.registered_log.allow(&caller.ip(), Instant::now()) {
+            tracing::info!(%federation, vm = %caller.ip(), "registered a SuperLink");
+        }
         let view = Some(view::of(&self.observer, &federation));
         Ok(Response::new(RegisterReply { certificate_pem, ca_pem, view }))
     }
@@ -83,20 +93,24 @@ impl Local for Service {
         &self,
         request: Request<ReportRequest>,
     ) -> Result<Response<ReportReply>, Status> {
-        let caller = caller(&request)?;
-        within(&self.writes, caller)?;
+        let caller = caller(&request)?.address;
+        self.within(&self.writes, (caller, Flood::VmWrites))?;
         let report = Report::try_from(request.into_inner())?;
         let federation = &report.federation;
         self.authority
             .may_write(caller, &report.token, federation, SystemTime::now())
-            .map_err(refused)?;
+            .map_err(|denied| self.refused(caller, denied))?;
         let mut superlink = self.registered(federation).ok_or_else(|| {
             Status::failed_precondition(format!(
                 "no SuperLink of the federation {federation} is registered here: register first"
             ))
         })?;
-        Authority::may_certify(caller, &superlink.addresses).map_err(refused)?;
-        tracing::info!(%federation, readiness = report.readiness.as_str(), "SuperLink reported");
+        Authority::may_certify(caller, &superlink.addresses)
+            .map_err(|denied| self.refused(caller, denied))?;
+        if superlink.readiness != report.readiness {
+            let readiness = report.readiness.as_str();
+            tracing::info!(%federation, readiness, "SuperLink reported");
+        }
         superlink.readiness = report.readiness;
         if let Some(clock) = report.clock {
             superlink.clock_offset_ms = clock.offset_from(self.observer.now());
@@ -108,9 +122,47 @@ impl Local for Service {
 }
 
 impl Service {
-    pub(super) fn new(authority: Authority, observer: Observer) -> Self {
-        let writes = Limits::new("registrations and reports", WRITES);
-        Self { authority, observer, writes, reads: Limits::new("questions", READS) }
+    pub(super) fn new(authority: Authority, observer: Observer, watchers: Arc<Watchers>) -> Self {
+        Self {
+            authority,
+            observer,
+            writes: Limits::new(WRITES),
+            reads: Limits::new(READS),
+            watchers,
+            registered_log: Limits::new(Rate::LOG),
+            refused_log: Limits::new(Rate::LOG),
+        }
+    }
+
+    fn may_read(&self, caller: SocketAddr) -> Result<(), Status> {
+        self.within(&self.reads, (caller, Flood::VmReads))?;
+        self.authority.may_read(caller).map_err(|denied| self.refused(caller, denied))
+    }
+
+    /// Others are served meanwhile: whoever asks too often waits.
+    fn within(
+        &self,
+        limits: &Limits<IpAddr>,
+        (caller, counted_as): (SocketAddr, Flood),
+    ) -> Result<(), Status> {
+        let vm = caller.ip().to_canonical();
+        if limits.allow(&vm, Instant::now()) {
+            return Ok(());
+        }
+        self.observer.refusals.count(counted_as, &vm);
+        Err(Status::resource_exhausted("this VM asks too often: try again in a second"))
+    }
+
+    fn refused(&self, caller: SocketAddr, denied: Denied) -> Status {
+        let vm = caller.ip().to_canonical();
+        if self.refused_log.allow(&vm, Instant::now()) {
+            tracing::info!(%vm, reason = %denied, "refused a VM");
+        }
+        if denied.is_about_identity() {
+            Status::unauthenticated(denied.to_string())
+        } else {
+            Status::permission_denied(denied.to_string())
+        }
     }
 
     /// The SuperLink that a registration describes. A renewal keeps the readiness it had.
@@ -168,27 +220,9 @@ impl Service {
     }
 }
 
-fn caller<T>(request: &Request<T>) -> Result<SocketAddr, Status> {
+fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
     let caller = serve::caller(request);
-    let caller = caller.ok_or_else(|| Status::internal("a connection without a peer address"))?;
-    Ok(caller.address)
-}
-
-/// Others are served meanwhile: whoever asks too often waits.
-fn within(limits: &Limits<IpAddr>, caller: SocketAddr) -> Result<(), Status> {
-    match limits.allow(&caller.ip().to_canonical(), Instant::now()) {
-        true => Ok(()),
-        false => Err(Status::resource_exhausted("this VM asks too often: try again in a second")),
-    }
-}
-
-fn refused(denied: Denied) -> Status {
-    tracing::info!(reason = %denied, "refused a VM");
-    if denied.is_about_identity() {
-        Status::unauthenticated(denied.to_string())
-    } else {
-        Status::permission_denied(denied.to_string())
-    }
+    caller.ok_or_else(|| Status::internal("a connection without a peer address"))
 }
 
 /// An error with its causes on one line.

@@ -1,10 +1,17 @@
-//! What is known of the streams to the neighbours, for status and reachability.
+//! What is known of the streams to the neighbours, for status and reachability, and how much each
+//! neighbour may say over all of them.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::ClockOffset;
+
+use crate::flood::{Flood, Limits, Rate, Refusals};
+
+/// Messages and items of one neighbour: a thousand zones in step after a cut are one burst.
+const SAYS: Rate = Rate { burst: 4000.0, per_second: 400.0 };
 
 /// The streams to one neighbour.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,10 +27,31 @@ pub(crate) struct Entry {
 }
 
 /// The streams to all neighbours.
-#[derive(Default)]
-pub(crate) struct StreamBoard(Mutex<BTreeMap<ZoneName, Entry>>);
+pub(crate) struct StreamBoard {
+    entries: Mutex<BTreeMap<ZoneName, Entry>>,
+    says: Limits<ZoneName>,
+    refusals: Arc<Refusals>,
+}
 
 impl StreamBoard {
+    pub(crate) fn new(refusals: Arc<Refusals>) -> Self {
+        Self { entries: Mutex::default(), says: Limits::new(SAYS), refusals }
+    }
+
+    /// How long not to listen to `zone`, which has just said something with `items` in it.
+    pub(super) fn pause(&self, zone: &ZoneName, items: usize) -> Duration {
+        let pause = self.says.charge(zone, 1 + items, Instant::now());
+        if !pause.is_zero() {
+            self.refuse(Flood::ZoneMessages, zone);
+        }
+        pause
+    }
+
+    /// Counts what was refused.
+    pub(super) fn refuse(&self, flood: Flood, zone: &ZoneName) {
+        self.refusals.count(flood, zone);
+    }
+
     /// What is known of `zone` now.
     pub(crate) fn entry(&self, zone: &ZoneName) -> Entry {
         self.lock().get(zone).cloned().unwrap_or_default()
@@ -42,18 +70,22 @@ impl StreamBoard {
         }
     }
 
-    pub(super) fn opened(&self, zone: &ZoneName) {
+    /// True if it is the only one.
+    pub(super) fn opened(&self, zone: &ZoneName) -> bool {
         let mut board = self.lock();
         let entry = board.entry(zone.clone()).or_default();
         entry.open += 1;
         entry.error.clear();
         entry.refused = false;
+        entry.open == 1
     }
 
-    pub(super) fn closed(&self, zone: &ZoneName) {
+    /// True if it was the last one.
+    pub(super) fn closed(&self, zone: &ZoneName) -> bool {
         let mut board = self.lock();
         let entry = board.entry(zone.clone()).or_default();
         entry.open = entry.open.saturating_sub(1);
+        entry.open == 0
     }
 
     pub(super) fn failed(&self, zone: &ZoneName, error: String, refused: bool) {
@@ -70,7 +102,7 @@ impl StreamBoard {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ZoneName, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -80,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_stream_of_either_end_counts_as_open() {
-        let (board, zone) = (StreamBoard::default(), "madrid".parse().unwrap());
+        let (board, zone) = (StreamBoard::new(Arc::default()), "madrid".parse().unwrap());
         board.failed(&zone, "connection refused".to_owned(), false);
         board.opened(&zone);
         board.opened(&zone);

@@ -3,10 +3,10 @@
 //! The zone of a stream is the one whose key signed the certificate that was shown; nothing a
 //! neighbour says about itself is believed.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::{Stream, StreamExt as _, stream as streams};
 use tokio::net::TcpListener;
@@ -24,9 +24,15 @@ use super::board::StreamBoard;
 use super::ledger::Ledger;
 use super::stream::{self, Context, OUTBOX, Wires};
 use crate::failure::{Exit, Failure, OrExit as _};
+use crate::flood::{Doorkeeper, Flood, Limits, Place, Places, Rate, Refusals};
 
-/// Most streams of one neighbour: one is enough; others may still be dying.
-const MAX_STREAMS: usize = 16;
+/// Most streams of one neighbour, and of all: one is enough; others may still be dying.
+const STREAMS: (usize, usize) = (8, 4096);
+/// New streams of one neighbour: the path may come and go.
+const NEW_STREAMS: Rate = Rate { burst: 20.0, per_second: 0.5 };
+/// Most connections of one tunnel address, and of all.
+const CONNECTIONS: (usize, usize) = (16, 4096);
+const NEW_CONNECTIONS: Rate = Rate { burst: 30.0, per_second: 1.0 };
 
 /// Listens on every tunnel IP.
 pub(crate) async fn bind(ips: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, Failure> {
@@ -48,12 +54,34 @@ pub(crate) async fn bind(ips: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, 
 pub(crate) struct Service {
     trust: ZoneTrust,
     context: Context,
-    accepted: Accepted,
+    gate: Arc<Gate>,
+}
+
+/// How much of one neighbour is accepted.
+struct Gate {
+    streams: Limits<ZoneName>,
+    places: Places<ZoneName>,
+    log: Limits<ZoneName>,
 }
 
 impl Service {
     pub(crate) fn new(trust: ZoneTrust, ledger: Arc<Ledger>, board: Arc<StreamBoard>) -> Self {
-        Self { trust, context: Context { ledger, board }, accepted: Accepted::default() }
+        let gate = Gate {
+            streams: Limits::new(NEW_STREAMS),
+            places: Places::new(STREAMS.0, STREAMS.1),
+            log: Limits::new(Rate::LOG),
+        };
+        Self { trust, context: Context { ledger, board }, gate: Arc::new(gate) }
+    }
+
+    /// Room for one more stream of `zone`.
+    fn enter(&self, zone: &ZoneName) -> Result<Place<ZoneName>, Status> {
+        let place = self.gate.places.enter(zone);
+        let place = place.filter(|_| self.gate.streams.allow(zone, Instant::now()));
+        place.ok_or_else(|| {
+            self.context.board.refuse(Flood::ZoneStreams, zone);
+            Status::resource_exhausted("your zone opens too many streams here: try again later")
+        })
     }
 
     /// The zone whose key signed the caller's certificate.
@@ -65,50 +93,22 @@ impl Service {
     }
 }
 
-/// Streams of each neighbour that were accepted and have not ended.
-#[derive(Clone, Default)]
-struct Accepted(Arc<Mutex<BTreeMap<ZoneName, usize>>>);
-
-impl Accepted {
-    /// A place for one more stream of `zone`, given back when it is dropped.
-    fn enter(&self, zone: &ZoneName) -> Result<Place, Status> {
-        let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = streams.entry(zone.clone()).or_default();
-        if *count >= MAX_STREAMS {
-            return Err(Status::resource_exhausted("your zone has too many streams open here"));
-        }
-        *count += 1;
-        Ok(Place { accepted: self.clone(), zone: zone.clone() })
-    }
-}
-
-struct Place {
-    accepted: Accepted,
-    zone: ZoneName,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut streams = self.accepted.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = streams.get_mut(&self.zone) {
-            *count -= 1;
-            if *count == 0 {
-                streams.remove(&self.zone);
-            }
-        }
-    }
-}
-
 /// Serves the neighbours that connect to `listener` until it is dropped.
 pub(crate) async fn run(
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
     service: Service,
-    keepalive: Keepalive,
+    (keepalive, refusals): (Keepalive, Arc<Refusals>),
 ) -> anyhow::Result<()> {
+    let door = Doorkeeper {
+        rate: Limits::new(NEW_CONNECTIONS),
+        places: Places::new(CONNECTIONS.0, CONNECTIONS.1),
+        refusals,
+        counted_as: Flood::ZoneConnections,
+    };
     serve::server(&keepalive)
         .add_service(RegistryServer::new(service))
-        .serve_with_incoming(Incoming::new(listener, tls))
+        .serve_with_incoming(Incoming::through(Arc::new(door), listener, tls))
         .await?;
     Ok(())
 }
@@ -124,16 +124,18 @@ impl Registry for Service {
         request: Request<Streaming<RegistryMessage>>,
     ) -> Result<Response<Outgoing>, Status> {
         let neighbour = self.neighbour(&request)?;
-        let place = self.accepted.enter(&neighbour)?;
+        let place = self.enter(&neighbour)?;
         let (outbound, queue) = mpsc::channel(OUTBOX);
         let wires = Wires { inbound: request.into_inner(), outbound };
-        let context = self.context.clone();
+        let (context, gate) = (self.context.clone(), self.gate.clone());
         let session = async move {
             let _place = place;
             match stream::run(&context, &neighbour, wires, &Notify::new()).await {
                 Ok(()) => None,
                 Err(error) => {
-                    tracing::info!(zone = %neighbour, error = format!("{error:#}"), "ended a registry stream");
+                    if gate.log.allow(&neighbour, Instant::now()) {
+                        tracing::info!(zone = %neighbour, error = format!("{error:#}"), "ended a registry stream");
+                    }
                     Some(Err(Status::failed_precondition(format!("{error:#}"))))
                 }
             }
@@ -142,23 +144,5 @@ impl Registry for Service {
         let end = streams::once(session).filter_map(std::future::ready);
         let messages = ReceiverStream::new(queue).map(Ok);
         Ok(Response::new(Box::pin(streams::select(messages, end))))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flood_of_streams_of_one_zone_is_bounded_and_leaves_room_for_others() {
-        let accepted = Accepted::default();
-        let zone = |name: &str| name.parse::<ZoneName>().unwrap();
-        let places: Vec<_> =
-            (0..10_000).filter_map(|_| accepted.enter(&zone("madrid")).ok()).collect();
-        assert_eq!(places.len(), MAX_STREAMS);
-        assert!(accepted.enter(&zone("paris")).is_ok());
-        drop(places);
-        assert!(accepted.enter(&zone("madrid")).is_ok());
-        assert!(accepted.0.lock().unwrap().is_empty());
     }
 }

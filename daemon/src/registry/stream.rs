@@ -1,7 +1,8 @@
 //! One open stream to a neighbour: moves messages between the wire and its session.
 //!
 //! The same code serves both ends, whoever dialled. A neighbour that reads too slowly gets a
-//! digest in place of what did not fit; one that says what it may not is disconnected.
+//! digest in place of what did not fit; one that says too much is heard later; one that says what it
+//! may not is disconnected.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use anyhow::Context as _;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tonic::Streaming;
 use zonemesh_api::v1::RegistryMessage;
 use zonemesh_core::name::ZoneName;
@@ -20,6 +22,10 @@ use super::ledger::{Ledger, News, now};
 
 /// Messages that may wait for a slow neighbour.
 pub(super) const OUTBOX: usize = 64;
+/// Items that are checked in one go: their signatures cost time, and others wait for the ledger.
+const ITEMS_AT_ONCE: usize = 64;
+/// Pause between them.
+const BREATH: Duration = Duration::from_millis(1);
 
 /// Both directions of a stream.
 pub(super) struct Wires {
@@ -72,18 +78,32 @@ impl OpenMark<'_> {
     fn set(&mut self) {
         if !self.marked {
             self.marked = true;
-            self.board.opened(self.zone);
-            tracing::info!(zone = %self.zone, "registry stream open");
+            if self.board.opened(self.zone) {
+                tracing::info!(zone = %self.zone, "registry stream open");
+            }
         }
     }
 }
 
 impl Drop for OpenMark<'_> {
     fn drop(&mut self) {
-        if self.marked {
-            self.board.closed(self.zone);
+        if self.marked && self.board.closed(self.zone) {
             tracing::info!(zone = %self.zone, "registry stream closed");
         }
+    }
+}
+
+/// The way in: nothing is read while a neighbour that has said too much has to wait.
+struct Inbox {
+    queue: Streaming<RegistryMessage>,
+    hear_at: Instant,
+}
+
+impl Inbox {
+    async fn next(&mut self) -> anyhow::Result<Option<Message>> {
+        tokio::time::sleep_until(self.hear_at).await;
+        let message = self.queue.message().await.context("the stream broke")?;
+        message.map(Message::try_from).transpose().context("a malformed message")
     }
 }
 
@@ -118,7 +138,7 @@ async fn exchange(
     probe: &Notify,
 ) -> anyhow::Result<()> {
     let ledger = &context.ledger;
-    let mut inbound = wires.inbound;
+    let mut inbound = Inbox { queue: wires.inbound, hear_at: Instant::now() };
     let mut outbox = Outbox { queue: wires.outbound, lost: false };
     let mut changes = ledger.changes();
     outbox.send(ledger.open_session(session))?;
@@ -129,11 +149,18 @@ async fn exchange(
         }
         let digest_in = Duration::from_millis(session.poll_timeout().since(now()));
         tokio::select! {
-            message = inbound.message() => {
-                let Some(message) = message.context("the stream broke")? else { return Ok(()) };
-                let message = Message::try_from(message).context("a malformed message")?;
-                for answer in ledger.exchange(session, message)? {
-                    outbox.send(answer)?;
+            message = inbound.next() => {
+                let Some(message) = message? else { return Ok(()) };
+                let pause = context.board.pause(session.neighbour(), message.items());
+                inbound.hear_at = Instant::now() + pause;
+                let mut parts = message.split(ITEMS_AT_ONCE).into_iter().peekable();
+                while let Some(part) = parts.next() {
+                    for answer in ledger.exchange(session, part)? {
+                        outbox.send(answer)?;
+                    }
+                    if parts.peek().is_some() {
+                        tokio::time::sleep(BREATH).await;
+                    }
                 }
                 open.set();
                 context.board.set_clock_offset(session.neighbour(), session.clock_offset());

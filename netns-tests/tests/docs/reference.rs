@@ -183,6 +183,16 @@ fn every_outcome_of_a_record_is_listed() {
 }
 
 #[test]
+fn every_flood_is_listed_in_order() {
+    let text = source("daemon/src/flood.rs");
+    let list = between(&text, "const fn names(self)", "\n    }\n}");
+    let names: Vec<&str> = list.lines().filter_map(|line| literals(line).next()).collect();
+    assert_eq!(names.len(), 10, "the names were not found: {names:?}");
+    let rows = rows(section(&reference(), "## Refused as too much"));
+    assert_eq!(rows.into_iter().map(|row| row[0].clone()).collect::<Vec<_>>(), names);
+}
+
+#[test]
 fn every_outcome_of_a_trust_item_is_listed() {
     let text = source("crates/core/src/membership/outcome.rs");
     let refused = literals(&text).filter(|word| text.contains(&format!("=> \"{word}\"")));

@@ -20,7 +20,10 @@ fn keys(shape: &str) -> BTreeMap<String, String> {
         let depth = (line.len() - line.trim_start().len()) / 2;
         let (key, kind) = line.trim().split_once(": ").unwrap_or_else(|| panic!("{line:?}"));
         above.truncate(depth);
-        if !above.iter().any(|key| ["dropped", "events", "accepted", "rejected"].contains(key)) {
+        if !above
+            .iter()
+            .any(|key| ["dropped", "events", "accepted", "rejected", "refused"].contains(key))
+        {
             let path = [&above[..], &[key]].concat().join(".");
             keys.insert(path, kind.to_owned());
         }

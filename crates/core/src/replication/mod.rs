@@ -126,3 +126,31 @@ pub struct Message {
     /// What is said.
     pub body: Body,
 }
+
+impl Message {
+    /// How many items it brings, each of which has a signature to be checked.
+    #[must_use]
+    pub fn items(&self) -> usize {
+        match &self.body {
+            Body::Items(items) => items.len(),
+            Body::Trust(items) => items.len(),
+            _ => 0,
+        }
+    }
+
+    /// The same in parts of at most `most` records; trust items stay together, as they may need
+    /// each other.
+    #[must_use]
+    pub fn split(self, most: usize) -> Vec<Self> {
+        let clock = self.clock;
+        let Body::Items(mut rest) = self.body else { return vec![self] };
+        let mut parts = Vec::new();
+        while rest.len() > most.max(1) {
+            let later = rest.split_off(most.max(1));
+            parts.push(Self { clock, body: Body::Items(rest) });
+            rest = later;
+        }
+        parts.push(Self { clock, body: Body::Items(rest) });
+        parts
+    }
+}

@@ -179,6 +179,21 @@ fn forged_items_are_told_and_do_not_end_the_stream() {
 }
 
 /// What zone 0 answers to zone 1's hello after `change`.
+#[test]
+fn many_items_come_in_parts_and_none_is_lost() {
+    let items: Vec<_> = (1..=10).map(|seq| signed(1, seq, 1)).collect();
+    let clock = session(1).open(&published(0), NOW).clock;
+    let message = Message { clock, body: Body::Items(items.clone()) };
+    assert_eq!(message.items(), 10);
+    let parts = message.split(4);
+    assert_eq!(parts.iter().map(Message::items).collect::<Vec<_>>(), [4, 4, 2]);
+    let joined = parts.into_iter().flat_map(|part| match part.body {
+        Body::Items(items) => items,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(joined.collect::<Vec<_>>(), items);
+}
+
 fn greet(change: impl Fn(&mut zonemesh_core::replication::Hello)) -> Option<Refused> {
     let (mut ours, theirs) = (registry(0, 3), registry(1, 3));
     let mut message = session(0).open(&theirs, NOW);

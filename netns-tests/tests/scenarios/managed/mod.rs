@@ -6,6 +6,7 @@
 
 mod authorities;
 mod disks;
+mod floods;
 mod invitations;
 mod partitions;
 mod wrong_clock;

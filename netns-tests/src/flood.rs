@@ -1,0 +1,256 @@
+//! Floods: a member, or a VM, that asks a gateway for more than it should get.
+//!
+//! Owns callers with real keys over real TLS that never wait for luck: each sends as fast as it is let.
+//! Promises an end at a set time or number, and tells what was sent. Refuses to judge: what the
+//! others must not feel is the scenario's matter.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use tonic::Code;
+use tonic::transport::{Channel, Endpoint};
+use tower::service_fn;
+use zonemesh_api::clients::{local, registry};
+use zonemesh_api::v1::local_client::LocalClient;
+use zonemesh_api::v1::registry_message::Kind;
+use zonemesh_api::v1::{Clock, Hello, RegisterRequest, RegistryMessage, WatchRequest};
+use zonemesh_core::keepalive::Keepalive;
+use zonemesh_pki::{CurrentLeaf, ZoneAuthority, ZoneTrust, zone_client_config};
+
+use crate::lab::Lab;
+use crate::mesh::{FEDERATION, Mesh, REGISTRY_PORT};
+use crate::namespace::Namespace;
+use crate::updates::Post;
+
+/// Callers at once.
+const CALLERS: usize = 16;
+
+/// A member of the mesh with its real identity, and the gateway that it floods.
+#[derive(Clone)]
+pub struct Member {
+    tls: Arc<rustls::ClientConfig>,
+    server: SocketAddr,
+    hello: RegistryMessage,
+}
+
+/// What a flood of hellos came to.
+#[derive(Debug, Default)]
+pub struct Hellos {
+    /// TLS sessions that stood.
+    pub connections: AtomicU64,
+    /// Streams that were asked for.
+    pub streams: AtomicU64,
+    /// Hellos that were handed to the streams.
+    pub hellos: AtomicU64,
+    /// Connections and streams that were refused or ended.
+    pub refused: AtomicU64,
+}
+
+impl Member {
+    /// The member `zone` with the identity of its gateway, as towards the gateway of `victim`.
+    ///
+    /// # Errors
+    /// When the keys cannot be read or the gateway does not say which mesh it is in.
+    pub fn of(lab: &Lab, mesh: &mut Mesh, zone: &str, victim: &str) -> Result<Self> {
+        let gateway = mesh.gateway(zone)?;
+        let id = gateway.zones()?.mesh;
+        let text = std::fs::read_to_string(gateway.folder().join("zone.key"))?;
+        let authority = ZoneAuthority::from_seed(zone, &key(text.trim())?)?;
+        let own_ip = IpAddr::V4(lab.zone(zone)?.tunnel_address);
+        let leaf = authority.issue_leaf(&[own_ip], SystemTime::now())?;
+        let public = mesh.gateway(victim)?.keys.zone.clone();
+        let public = public.strip_prefix("ed25519:").context("a zone key")?;
+        let trust = ZoneTrust::new(&[(victim.to_owned(), key(public)?)])?;
+        let tls = zone_client_config(&trust, &CurrentLeaf::new(&leaf)?, victim)?;
+        let hello = Hello {
+            mesh: id,
+            zone: zone.to_owned(),
+            protocol_min: 1,
+            protocol_max: u32::MAX,
+            root_hash: vec![7; 32],
+            trust_hash: vec![7; 32],
+        };
+        let message =
+            RegistryMessage { clock: Some(Clock::default()), kind: Some(Kind::Hello(hello)) };
+        let server = SocketAddr::from((lab.zone(victim)?.tunnel_address, REGISTRY_PORT));
+        Ok(Self { tls, server, hello: message })
+    }
+
+    /// Opens connections and streams from `place` and says hello on them, for `period`.
+    ///
+    /// # Errors
+    /// When the namespace cannot be entered.
+    pub fn flood(&self, place: &Namespace, period: Duration) -> Result<Hellos> {
+        let sent = Arc::new(Hellos::default());
+        let counted = sent.clone();
+        place.inside(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let deadline = Instant::now() + period;
+                let mut callers = JoinSet::new();
+                for caller in 0..CALLERS {
+                    // Half of them open a connection for each stream.
+                    let streams = if caller % 2 == 0 { 1 } else { 100 };
+                    let call = call(self.clone(), streams, counted.clone());
+                    callers.spawn(async move { timeout_at(deadline, call).await.is_ok() });
+                }
+                while callers.join_next().await.is_some() {}
+            });
+            Ok(())
+        })?;
+        Ok(Arc::try_unwrap(sent).unwrap_or_default())
+    }
+}
+
+fn key(base64: &str) -> Result<[u8; 32]> {
+    let bytes = STANDARD.decode(base64).context("a key in base64")?;
+    bytes.try_into().ok().context("a key of 32 bytes")
+}
+
+/// One caller; it never ends by itself.
+async fn call(member: Member, streams: u32, sent: Arc<Hellos>) {
+    let Member { tls, server, hello } = member;
+    let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
+    let keepalive = Keepalive::DEFAULT;
+    loop {
+        let Ok(mut client) = registry::connect(server, tls.clone(), &keepalive).await else {
+            count(&sent.refused);
+            tokio::task::yield_now().await;
+            continue;
+        };
+        count(&sent.connections);
+        // A connection that was ended shows in the first call after it.
+        for _ in 0..streams {
+            count(&sent.streams);
+            let (hello, counted) = (hello.clone(), sent.clone());
+            let hellos = std::iter::repeat_with(move || {
+                counted.hellos.fetch_add(1, Ordering::Relaxed);
+                hello.clone()
+            });
+            match client.exchange(tokio_stream::iter(hellos)).await {
+                Ok(answers) => {
+                    let mut answers = answers.into_inner();
+                    while let Ok(Some(_)) = answers.message().await {}
+                    count(&sent.refused);
+                }
+                Err(status) => {
+                    count(&sent.refused);
+                    if status.code() != Code::ResourceExhausted {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a flood of registrations came to.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Registrations {
+    /// Those that were served.
+    pub served: u64,
+    /// Those for which the token was not good.
+    pub unauthenticated: u64,
+    /// Those that were too many.
+    pub too_many: u64,
+    /// Those that ended in another way.
+    pub other: u64,
+}
+
+/// Sends `count` registrations from a VM, over a few connections.
+///
+/// # Errors
+/// When the namespace cannot be entered, or the gateway lets nobody in.
+pub fn flood_with_registrations(
+    from: &Post<'_>,
+    request: &RegisterRequest,
+    count: u64,
+) -> Result<Registrations> {
+    const CONNECTIONS: u64 = 8;
+    from.place.inside(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut callers = JoinSet::new();
+            for _ in 0..CONNECTIONS {
+                let client = local::connect(from.api, from.tls.clone()).await?;
+                callers.spawn(register(client, request.clone(), count / CONNECTIONS));
+            }
+            let mut all = Registrations::default();
+            while let Some(one) = callers.join_next().await {
+                let one = one?;
+                all.served += one.served;
+                all.unauthenticated += one.unauthenticated;
+                all.too_many += one.too_many;
+                all.other += one.other;
+            }
+            Ok(all)
+        })
+    })
+}
+
+async fn register(
+    mut client: LocalClient<Channel>,
+    request: RegisterRequest,
+    count: u64,
+) -> Registrations {
+    let mut seen = Registrations::default();
+    for _ in 0..count {
+        match client.register(request.clone()).await.map_err(|status| status.code()) {
+            Ok(_) => seen.served += 1,
+            Err(Code::Unauthenticated) => seen.unauthenticated += 1,
+            Err(Code::ResourceExhausted) => seen.too_many += 1,
+            Err(_) => seen.other += 1,
+        }
+    }
+    seen
+}
+
+/// Opens `count` watches from a VM and reads none of them, for `period`; returns how many the gateway
+/// has let in.
+///
+/// # Errors
+/// When the namespace cannot be entered, or the gateway lets nobody in.
+pub fn watch_without_reading(from: &Post<'_>, count: u32, period: Duration) -> Result<usize> {
+    const CONNECTIONS: u32 = 4;
+    from.place.inside(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut unread = Vec::new();
+            for _ in 0..CONNECTIONS {
+                let mut client = LocalClient::new(narrow(from).await?);
+                for _ in 0..count / CONNECTIONS {
+                    let request = WatchRequest { federation: FEDERATION.to_owned() };
+                    unread.extend(client.watch(request).await.ok());
+                }
+            }
+            tokio::time::sleep(period).await;
+            Ok(unread.len())
+        })
+    })
+}
+
+/// A connection on which the other end may send one byte of each answer until it is read.
+async fn narrow(from: &Post<'_>) -> Result<Channel> {
+    let stream = TcpStream::connect(from.api).await?;
+    let name = ServerName::IpAddress(from.api.ip().into());
+    let stream = TlsConnector::from(from.tls.clone()).connect(name, stream).await?;
+    let mut once = Some(TokioIo::new(stream));
+    let connector = service_fn(move |_| {
+        let stream = once.take().ok_or_else(|| std::io::Error::other("it was used already"));
+        std::future::ready(stream)
+    });
+    let endpoint = Endpoint::from_shared(format!("http://{}", from.api))?;
+    let endpoint = endpoint.initial_stream_window_size(1);
+    Ok(endpoint.connect_with_connector(connector).await?)
+}

@@ -1,0 +1,178 @@
+//! How long a change of one zone takes to reach the VMs of the others.
+//!
+//! Owns a SuperLink's VM that registers, as its companion does, and VMs of other zones that watch.
+//! Promises times by one clock, from before the call until the view has arrived. Refuses to run Flower.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, bail};
+use tokio::sync::watch::Receiver;
+use zonemesh_api::clients::local;
+use zonemesh_api::v1::{FlowerTransport, RegisterRequest, WatchRequest};
+
+use crate::lab::Lab;
+use crate::mesh::{FEDERATION, LOCAL_API_PORT, Mesh, patience};
+use crate::namespace::{Namespace, run};
+use crate::vm;
+
+/// A VM, and the local API of its gateway.
+pub struct Post<'a> {
+    /// Where it runs.
+    pub place: &'a Namespace,
+    /// Its gateway.
+    pub api: SocketAddr,
+    /// The TLS that pins its gateway's key.
+    pub tls: Arc<rustls::ClientConfig>,
+}
+
+impl<'a> Post<'a> {
+    /// A VM of a zone.
+    ///
+    /// # Errors
+    /// When there is none of that name, or its gateway does not answer.
+    pub fn at(lab: &'a Lab, mesh: &mut Mesh, zone: &str, vm: &str) -> Result<Self> {
+        let tls = vm::pinned(&mesh.gateway(zone)?.local_api_fingerprint()?)?;
+        let zone = lab.zone(zone)?;
+        let api = SocketAddr::from((zone.lan_address, LOCAL_API_PORT));
+        Ok(Self { place: &zone.vm(vm)?.namespace, api, tls })
+    }
+}
+
+/// The registration of a SuperLink in a VM of the first zone.
+///
+/// # Errors
+/// When there is no such VM, or openssl makes no certificate request.
+pub fn registration(lab: &Lab, mesh: &Mesh, vm: &str) -> Result<RegisterRequest> {
+    let zone = lab.zones().first().context("a Lab without a zone")?;
+    Ok(RegisterRequest {
+        federation: FEDERATION.to_owned(),
+        token: mesh.token().to_owned(),
+        addresses: vec![zone.vm(vm)?.address.to_string()],
+        fleet_port: 9092,
+        control_port: 9093,
+        flower_version: "1.25.0".to_owned(),
+        transport: FlowerTransport::Grpc.into(),
+        csr_pem: certificate_request(lab, vm)?,
+        clock_unix_ms: unix_ms(),
+    })
+}
+
+/// Milliseconds since 1970.
+#[must_use]
+pub fn unix_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn certificate_request(lab: &Lab, vm: &str) -> Result<String> {
+    let mut openssl = Command::new("openssl");
+    openssl
+        .args(["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-subj", "/CN=superlink", "-keyout"])
+        .arg(lab.folder().join(format!("{vm}.key")));
+    run(&mut openssl).context("openssl made no certificate request")
+}
+
+/// Which ports a watcher was told, and when.
+type Seen = Arc<Mutex<BTreeMap<u32, Instant>>>;
+
+/// Registers from `home` again and again with another port, `pause` apart, and returns how long each
+/// took until all `posts` were told it.
+///
+/// # Errors
+/// When one of them is never told.
+pub fn measure(
+    home: &Post<'_>,
+    posts: &[Post<'_>],
+    request: &RegisterRequest,
+    (ports, pause): (std::ops::Range<u32>, Duration),
+) -> Result<Vec<Duration>> {
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    std::thread::scope(|scope| {
+        let mut all = Vec::new();
+        let mut threads = Vec::new();
+        for post in posts {
+            let (seen, stopped) = (Seen::default(), stopped.clone());
+            all.push(seen.clone());
+            threads.push(scope.spawn(move || post.place.inside(|| watch(post, &seen, stopped))));
+        }
+        let times = home.place.inside(|| register(home, &all, request, (ports, pause)));
+        stop.send_replace(true);
+        for thread in threads {
+            match thread.join() {
+                Ok(watched) => watched?,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        times
+    })
+}
+
+fn watch(post: &Post<'_>, seen: &Seen, mut stopped: Receiver<bool>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut gateway = local::connect(post.api, post.tls.clone()).await?;
+        let request = WatchRequest { federation: FEDERATION.to_owned() };
+        let mut views = gateway.watch(request).await?.into_inner();
+        loop {
+            tokio::select! {
+                view = views.message() => {
+                    let view = view?.context("the gateway ended a watch")?;
+                    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                    seen.entry(view.fleet_port).or_insert_with(Instant::now);
+                }
+                _ = stopped.wait_for(|stopped| *stopped) => return Ok(()),
+            }
+        }
+    })
+}
+
+fn register(
+    home: &Post<'_>,
+    watchers: &[Seen],
+    request: &RegisterRequest,
+    (ports, pause): (std::ops::Range<u32>, Duration),
+) -> Result<Vec<Duration>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut gateway = local::connect(home.api, home.tls.clone()).await?;
+        until_all_watch(watchers).await?;
+        let mut times = Vec::new();
+        for port in ports {
+            let clock_unix_ms = unix_ms();
+            let start = Instant::now();
+            let request = RegisterRequest { fleet_port: port, clock_unix_ms, ..request.clone() };
+            gateway.register(request).await?;
+            let last = loop {
+                let told = watchers.iter().map(|seen| {
+                    seen.lock().unwrap_or_else(PoisonError::into_inner).get(&port).copied()
+                });
+                if let Some(told) = told.collect::<Option<Vec<_>>>() {
+                    break told.into_iter().max().unwrap_or_else(Instant::now);
+                }
+                if start.elapsed() > patience() {
+                    bail!("port {port} was never told to all watchers");
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            };
+            times.push(last.saturating_duration_since(start));
+            tokio::time::sleep(pause).await;
+        }
+        Ok(times)
+    })
+}
+
+/// Each watcher is told something as soon as it watches.
+async fn until_all_watch(watchers: &[Seen]) -> Result<()> {
+    let begin = Instant::now();
+    let watches = |seen: &Seen| !seen.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
+    while !watchers.iter().all(watches) {
+        anyhow::ensure!(begin.elapsed() < patience(), "a gateway tells a watcher nothing");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
+}

@@ -99,7 +99,7 @@ lint: ## Format, clippy, documentation, layering, scripts.
 	$(CARGO) test --quiet --package netns-tests --test layering
 	for script in $(SCRIPTS); do bash -n "$$script"; done
 
-bench-mesh: ## Discovery time, first handshake, memory.
+bench-mesh: ## A managed mesh of three zones: updates, starts, idle streams, healing, memory (5 minutes).
 	@netns-tests/setup.sh tools
 	@$(MAKE) --no-print-directory build
 	@$(LAB) zonemesh-bench-mesh --release

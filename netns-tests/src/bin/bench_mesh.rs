@@ -1,58 +1,60 @@
-//! `make bench-mesh`: how fast the mesh knows, how fast it starts, how little memory it takes.
+//! `make bench-mesh`: how fast a managed mesh knows, starts and heals, and what it costs.
 //!
-//! Owns three measurements on the demo's three zones, with their goals. Promises exit code 0 only if
-//! every goal is met; prints a table, then one line of JSON. Refuses to run Flower: it registers a
-//! SuperLink through the local API itself, as the companion does.
+//! Owns the measurements on three zones that have joined by invitation, with their goals. Promises exit
+//! code 0 only if every goal is met; prints a table, then one line of JSON. Refuses to run Flower: it
+//! registers a SuperLink and watches through the local APIs itself, as the companions do.
 
 use std::io::Write;
-use std::path::Path;
-use std::process::{Command, ExitCode};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use netns_tests::federation::ZONES;
+use netns_tests::federation::{HOME, SUPERLINK, SUPERNODE, TRAINING, ZONES};
 use netns_tests::lab::Lab;
-use netns_tests::mesh::{FEDERATION, LOCAL_API_PORT, Mesh, patience};
-use netns_tests::namespace::run;
-use netns_tests::{privilege, vm};
+use netns_tests::mesh::{Mesh, REGISTRY_PORT, patience};
+use netns_tests::privilege;
+use netns_tests::updates::{Post, measure, registration, unix_ms};
+use netns_tests::wait::{Look, until};
 use serde::Serialize;
-use zonemesh_api::clients::{admin, local};
-use zonemesh_api::v1::{FlowerTransport, PeersRequest, RegisterRequest, SuperLinksRequest};
+use zonemesh_api::clients::admin;
+use zonemesh_api::v1::PeersRequest;
 
-const RUNS: u32 = 20;
+const UPDATES: u32 = 40;
+/// A VM may register twice a second for long.
+const PAUSE: Duration = Duration::from_millis(550);
 const STARTS: u32 = 10;
-const DISCOVERY_GOAL: Duration = Duration::from_secs(1);
-const HANDSHAKE_GOAL: Duration = Duration::from_secs(1);
-const MEMORY_GOAL_KIB: u64 = 25 * 1024;
+const IDLE: Duration = Duration::from_secs(120);
+/// Longer than a stream lives without an answer.
+const CUT: Duration = Duration::from_secs(100);
 const FIRST_PORT: u32 = 20_000;
 
-/// What was measured; times in milliseconds.
+/// One figure: what was measured, and what it has to stay below.
 #[derive(Debug, Serialize)]
-struct Measured {
-    schema: &'static str,
-    discovery_ms: Percentiles,
-    first_handshake_ms: Percentiles,
-    resident_kib: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct Percentiles {
-    runs: usize,
+struct Figure {
+    what: &'static str,
+    unit: &'static str,
+    samples: usize,
     p50: f64,
     p99: f64,
+    goal: f64,
 }
 
-impl Percentiles {
-    /// By nearest rank: with 20 runs p99 is the slowest.
-    fn of(mut times: Vec<Duration>) -> Self {
-        times.sort_unstable();
-        let rank = |percent: usize| (times.len() * percent).div_ceil(100).max(1) - 1;
-        let at = |percent| times.get(rank(percent)).map_or(f64::NAN, |t| t.as_secs_f64() * 1e3);
-        Self { runs: times.len(), p50: at(50), p99: at(99) }
+impl Figure {
+    /// Percentiles by nearest rank: with less than a hundred samples p99 is the largest.
+    fn of(what: &'static str, unit: &'static str, mut values: Vec<f64>, goal: f64) -> Self {
+        values.sort_unstable_by(f64::total_cmp);
+        let rank = |percent: usize| (values.len() * percent).div_ceil(100).max(1) - 1;
+        let at = |percent| values.get(rank(percent)).copied().unwrap_or(f64::NAN);
+        Self { what, unit, samples: values.len(), p50: at(50), p99: at(99), goal }
     }
 
-    fn within(&self, goal: Duration) -> bool {
-        self.p99 <= goal.as_secs_f64() * 1e3
+    fn of_times(what: &'static str, times: &[Duration], goal: Duration) -> Self {
+        let ms = |time: &Duration| time.as_secs_f64() * 1e3;
+        Self::of(what, "ms", times.iter().map(ms).collect(), ms(&goal))
+    }
+
+    fn met(&self) -> bool {
+        self.p99 < self.goal
     }
 }
 
@@ -60,140 +62,141 @@ fn main() -> Result<ExitCode> {
     let mut out = std::io::stdout();
     writeln!(out, "using {}", privilege::enter()?)?;
     let mut lab = Lab::new(&ZONES)?;
-    let mut mesh = Mesh::prepare(&lab)?;
-    mesh.start(&lab)?;
-    mesh.wait_until_connected(patience())?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut mesh = Mesh::joined(&lab)?;
+    let second = Duration::from_secs(1);
+    writeln!(out, "{UPDATES} updates in {HOME}, watched in the other zones ...")?;
+    let updates = updates(&lab, &mut mesh)?;
     writeln!(out, "{STARTS} starts of madrid's gateway ...")?;
-    let starts = (0..STARTS).map(|_| first_handshake(&lab, &mut mesh, &runtime));
-    let first_handshake_ms = Percentiles::of(starts.collect::<Result<_>>()?);
+    let starts = (0..STARTS).map(|_| start(&lab, &mut mesh)).collect::<Result<Vec<_>>>()?;
+    let (first, all): (Vec<_>, Vec<_>) = starts.into_iter().unzip();
     mesh.wait_until_connected(patience())?;
-    writeln!(out, "{RUNS} registrations in berlin, seen from paris ...")?;
-    let discovery_ms = Percentiles::of(discovery(&lab, &mut mesh)?);
-    let mut resident_kib = 0;
+    writeln!(out, "{} s without a change ...", IDLE.as_secs())?;
+    let idle = idle(&lab)?;
+    writeln!(out, "{} s without paris ...", CUT.as_secs())?;
+    let healed = heal(&mut lab, &mut mesh)?;
+    let mut memory: f64 = 0.0;
     for zone in ZONES {
-        resident_kib = resident_kib.max(mesh.gateway(zone.name)?.daemon()?.resident_kib()?);
+        let kib = mesh.gateway(zone.name)?.daemon()?.resident_kib()?;
+        memory = memory.max(kib as f64 / 1024.0);
     }
-    let schema = "zonemesh/bench-mesh/v1";
-    let measured = Measured { schema, discovery_ms, first_handshake_ms, resident_kib };
     lab.succeeded()?;
-    print(&measured)
+    print(&[
+        Figure::of_times("an update of one zone -> watchers in all others", &updates, second),
+        Figure::of_times("gateway start -> first handshake", &first, second),
+        Figure::of_times("gateway start -> all tunnels up", &all, second),
+        Figure::of("idle registry stream, both ways", "B/s", idle, 100.0),
+        Figure::of_times("end of a partition -> same records", &[healed], 35 * second),
+        Figure::of("memory of zonemeshd with two peers", "MiB", vec![memory], 25.0),
+    ])
 }
 
-fn print(measured: &Measured) -> Result<ExitCode> {
+fn print(figures: &[Figure]) -> Result<ExitCode> {
     let mut out = std::io::stdout().lock();
-    let mut all_met = true;
-    writeln!(out, "\n{:<46} {:>10} {:>10} {:>10}", "", "p50", "p99", "goal p99")?;
-    for (name, times, goal) in [
-        ("SuperLink registered -> known in another zone", &measured.discovery_ms, DISCOVERY_GOAL),
-        ("gateway start -> first handshake", &measured.first_handshake_ms, HANDSHAKE_GOAL),
-    ] {
-        let met = times.within(goal);
-        all_met &= met;
-        let verdict = if met { "met" } else { "MISSED" };
-        let (p50, p99, goal) = (times.p50, times.p99, goal.as_millis());
-        writeln!(out, "{name:<46} {p50:>7.1} ms {p99:>7.1} ms {goal:>7} ms  {verdict}")?;
+    writeln!(out, "\n{:<48} {:>10} {:>10} {:>10}", "", "p50", "p99", "goal")?;
+    for figure in figures {
+        let Figure { what, unit, p50, p99, goal, .. } = figure;
+        let verdict = if figure.met() { "met" } else { "MISSED" };
+        writeln!(out, "{what:<48} {p50:>10.1} {p99:>10.1} {goal:>10.0} {unit:<4} {verdict}")?;
     }
-    let met = measured.resident_kib <= MEMORY_GOAL_KIB;
-    let mib = |kib: u64| kib as f64 / 1024.0;
-    writeln!(
-        out,
-        "{:<46} {:>21.1} MiB {:>6.0} MiB  {}",
-        "memory of zonemeshd with two peers",
-        mib(measured.resident_kib),
-        mib(MEMORY_GOAL_KIB),
-        if met { "met" } else { "MISSED" }
-    )?;
-    writeln!(out, "\n{}", serde_json::to_string(measured)?)?;
-    Ok(if all_met && met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let all = serde_json::json!({ "schema": "zonemesh/bench-mesh/v2", "figures": figures });
+    writeln!(out, "\n{all}")?;
+    let met = figures.iter().all(Figure::met);
+    Ok(if met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn unix_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+fn updates(lab: &Lab, mesh: &mut Mesh) -> Result<Vec<Duration>> {
+    let home = Post::at(lab, mesh, HOME, SUPERLINK)?;
+    let mut watchers = Vec::new();
+    for zone in TRAINING {
+        watchers.push(Post::at(lab, mesh, zone, SUPERNODE)?);
+    }
+    let request = registration(lab, mesh, SUPERLINK)?;
+    measure(&home, &watchers, &request, (FIRST_PORT..FIRST_PORT + UPDATES, PAUSE))
 }
 
-/// From the start of madrid's daemon to its first completed handshake, as the daemon dates it.
-fn first_handshake(
-    lab: &Lab,
-    mesh: &mut Mesh,
-    runtime: &tokio::runtime::Runtime,
-) -> Result<Duration> {
+/// From the start of madrid's daemon, with all it knows on its disk, to its first completed handshake
+/// and to the one that made all tunnels complete, as the daemon dates them.
+fn start(lab: &Lab, mesh: &mut Mesh) -> Result<(Duration, Duration)> {
     let gateway = mesh.gateway("madrid")?;
     gateway.daemon()?.kill_9()?;
     let start = unix_ms();
     gateway.start(lab)?;
     let socket = gateway.socket();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let deadline = Instant::now() + patience();
     while Instant::now() < deadline {
-        let first = runtime.block_on(async {
+        let peers = runtime.block_on(async {
             let mut client = admin::connect(&socket).await.ok()?;
-            let reply = client.peers(PeersRequest {}).await.ok()?.into_inner();
-            reply.peers.iter().map(|peer| peer.latest_handshake_unix_ms).filter(|at| *at > 0).min()
+            Some(client.peers(PeersRequest {}).await.ok()?.into_inner().peers)
         });
-        if let Some(at) = first {
-            return Ok(Duration::from_millis(at.saturating_sub(start)));
+        let at: Vec<u64> =
+            peers.into_iter().flatten().map(|peer| peer.latest_handshake_unix_ms).collect();
+        if let (Some(first), Some(last)) = (at.iter().min(), at.iter().max())
+            && *first > 0
+        {
+            let since = |at: &u64| Duration::from_millis(at.saturating_sub(start));
+            return Ok((since(first), since(last)));
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    bail!("no handshake after the start of madrid's gateway:\n{}", gateway.daemon()?.output()?)
+    bail!("no handshakes after the start of madrid's gateway:\n{}", gateway.daemon()?.output()?)
 }
 
-/// Registers again and again with another port, and waits until paris's gateway tells that port.
-fn discovery(lab: &Lab, mesh: &mut Mesh) -> Result<Vec<Duration>> {
-    let berlin = lab.zone("berlin")?;
-    let place = berlin.vm("superlink")?;
-    let csr_pem = certificate_request(lab.folder())?;
-    let socket = mesh.gateway("paris")?.socket();
-    let api = std::net::SocketAddr::from((berlin.lan_address, LOCAL_API_PORT));
-    let request = RegisterRequest {
-        federation: FEDERATION.to_owned(),
-        token: mesh.token().to_owned(),
-        addresses: vec![place.address.to_string()],
-        fleet_port: 0,
-        control_port: 9093,
-        flower_version: "1.25.0".to_owned(),
-        transport: FlowerTransport::Grpc.into(),
-        csr_pem,
-        clock_unix_ms: 0,
+/// Bytes that TCP has carried both ways on each registry stream that ends in madrid, each second: all of
+/// TLS and HTTP/2, without the headers of TCP, IP and WireGuard.
+fn idle(lab: &Lab) -> Result<Vec<f64>> {
+    let before = carried(lab)?;
+    let begin = Instant::now();
+    std::thread::sleep(IDLE);
+    let after = carried(lab)?;
+    let seconds = begin.elapsed().as_secs_f64();
+    let rate = |(stream, bytes): (String, u64)| {
+        let before = before.iter().find(|(other, _)| *other == stream);
+        before.map(|(_, before)| bytes.saturating_sub(*before) as f64 / seconds)
     };
-    let tls = vm::pinned(&mesh.gateway("berlin")?.local_api_fingerprint()?)?;
-    // The whole runtime lives inside the VM's namespace; unix sockets do not mind.
-    place.namespace.inside(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let mut gateway = local::connect(api, tls).await?;
-            let mut paris = admin::connect(&socket).await?;
-            let mut times = Vec::new();
-            for port in (FIRST_PORT..).take(RUNS as usize) {
-                let request = RegisterRequest {
-                    fleet_port: port,
-                    clock_unix_ms: unix_ms(),
-                    ..request.clone()
-                };
-                let start = Instant::now();
-                gateway.register(request).await?;
-                loop {
-                    let reply = paris.super_links(SuperLinksRequest {}).await?.into_inner();
-                    if reply.superlinks.iter().any(|one| one.fleet_port == port) {
-                        break times.push(start.elapsed());
-                    }
-                    if start.elapsed() > patience() {
-                        bail!("paris never learnt port {port}: {reply:?}");
-                    }
-                    tokio::time::sleep(Duration::from_millis(2)).await;
-                }
-            }
-            Ok(times)
-        })
-    })
+    let rates: Vec<f64> = after.into_iter().filter_map(rate).collect();
+    anyhow::ensure!(!rates.is_empty(), "no registry stream was open all the time");
+    Ok(rates)
 }
 
-fn certificate_request(folder: &Path) -> Result<String> {
-    let mut openssl = Command::new("openssl");
-    openssl
-        .args(["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
-        .args(["-subj", "/CN=superlink", "-keyout"])
-        .arg(folder.join("bench.key"));
-    run(&mut openssl).context("openssl made no certificate request")
+/// Both addresses of each registry connection in madrid, and the bytes that went over it.
+fn carried(lab: &Lab) -> Result<Vec<(String, u64)>> {
+    let filter = format!("( sport = :{REGISTRY_PORT} or dport = :{REGISTRY_PORT} )");
+    let text =
+        lab.zone("madrid")?.gateway.run(&["ss", "-HOtin", "state", "established", &filter])?;
+    let stream = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let number =
+            |key: &str| words.iter().find_map(|word| word.strip_prefix(key)?.parse::<u64>().ok());
+        let addresses = words.get(2..4).context("two addresses")?.join(" ");
+        let bytes = number("bytes_acked:").unwrap_or(0) + number("bytes_received:").unwrap_or(0);
+        Ok((addresses, bytes))
+    };
+    text.lines().map(stream).collect()
+}
+
+/// From the end of a partition, in which one side has said something new, until all gateways hold the
+/// same records.
+fn heal(lab: &mut Lab, mesh: &mut Mesh) -> Result<Duration> {
+    lab.cut("paris")?;
+    let cut = Instant::now();
+    let home = Post::at(lab, mesh, HOME, SUPERLINK)?;
+    let here = [Post::at(lab, mesh, "madrid", SUPERNODE)?];
+    let request = registration(lab, mesh, SUPERLINK)?;
+    measure(&home, &here, &request, (FIRST_PORT + UPDATES..FIRST_PORT + UPDATES + 2, PAUSE))?;
+    anyhow::ensure!(hashes(mesh)?.windows(2).any(|two| two[0] != two[1]), "the cut has no effect");
+    std::thread::sleep(CUT.saturating_sub(cut.elapsed()));
+    lab.heal("paris")?;
+    let (_, took) = until("the same records at all gateways", patience() * 4, || {
+        let hashes = hashes(mesh)?;
+        let same = hashes.windows(2).all(|two| two[0] == two[1]);
+        Ok(Look::<()>::when(same, format!("{hashes:?}")))
+    })?;
+    Ok(took)
+}
+
+fn hashes(mesh: &mut Mesh) -> Result<Vec<String>> {
+    let mut hash =
+        |zone: &str| Ok(mesh.gateway(zone)?.ask(&["status"])?["registry"]["root_hash"].to_string());
+    ZONES.iter().map(|zone| hash(zone.name)).collect()
 }

@@ -15,10 +15,11 @@ impl Table {
     }
 
     /// Adds a row with a cell for each column; an empty cell is shown as `-`.
-    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        debug_assert_eq!(N, self.header.len(), "a cell for each column");
-        let shown = cells.map(|cell| if cell.is_empty() { "-".to_owned() } else { plain(&cell) });
-        self.rows.push(shown.into());
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let shown = |cell: String| if cell.is_empty() { "-".to_owned() } else { plain(&cell) };
+        let cells: Vec<String> = cells.into_iter().map(shown).collect();
+        debug_assert_eq!(cells.len(), self.header.len(), "a cell for each column");
+        self.rows.push(cells);
     }
 
     /// The lines, each with its newline; nothing at all without rows.

@@ -137,77 +137,49 @@ impl Peer {
         troubles.iter().map(|trouble| plain(trouble)).collect()
     }
 
-    /// The lines about all `peers`, the narrow form of `zonemesh status` without the last columns.
-    pub(super) fn table(peers: &[Self], page: Page) -> String {
-        let mut table = Table::new(&[
-            "ZONE",
-            "STATE",
-            "VIA",
-            "RTT",
-            "LOSS",
-            "MTU",
-            "HANDSHAKE",
-            "RX",
-            "TX",
-            "STREAM",
-            "PREFIXES",
-        ]);
+    /// The lines about all `peers`: every column, or those of `zonemesh status`.
+    pub(super) fn table(peers: &[Self], form: Form, page: Page) -> String {
+        let columns = || COLUMNS.iter().filter(|column| form == Form::Wide || !column.1);
+        let mut table = Table::new(&columns().map(|column| column.0).collect::<Vec<_>>());
         for peer in peers {
-            table.row([
-                peer.zone.clone(),
-                peer.state.to_owned(),
-                peer.endpoint.clone().unwrap_or_default(),
-                peer.rtt_ms.map(delay).unwrap_or_default(),
-                peer.loss_percent.map(percent).unwrap_or_default(),
-                peer.mtu.map(|mtu| mtu.to_string()).unwrap_or_default(),
-                ago(peer.latest_handshake.0, page.now),
-                bytes(peer.rx_bytes),
-                bytes(peer.tx_bytes),
-                peer.stream.to_owned(),
-                peer.prefixes.join(", "),
-            ]);
+            table.row(columns().map(|column| (column.2)(peer, page)));
         }
         table.text(page.header)
     }
 }
 
+/// How much a table shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As one part of a screen.
+    Narrow,
+    /// All that is known in a line.
+    Wide,
+}
+
+/// Header, whether only the wide form has it, and the cell of a peer.
+type Column = (&'static str, bool, fn(&Peer, Page) -> String);
+
+const COLUMNS: [Column; 14] = [
+    ("ZONE", false, |peer, _| peer.zone.clone()),
+    ("STATE", false, |peer, _| peer.state.to_owned()),
+    ("VIA", false, |peer, _| peer.endpoint.clone().unwrap_or_default()),
+    ("RTT", false, |peer, _| peer.rtt_ms.map(delay).unwrap_or_default()),
+    ("LOSS", false, |peer, _| peer.loss_percent.map(percent).unwrap_or_default()),
+    ("JITTER", true, |peer, _| peer.jitter_ms.map(delay).unwrap_or_default()),
+    ("MTU", false, |peer, _| peer.mtu.map(|mtu| mtu.to_string()).unwrap_or_default()),
+    ("HANDSHAKE", false, |peer, page| ago(peer.latest_handshake.0, page.now)),
+    ("RX", false, |peer, _| bytes(peer.rx_bytes)),
+    ("TX", false, |peer, _| bytes(peer.tx_bytes)),
+    ("STREAM", false, |peer, _| peer.stream.to_owned()),
+    ("CLOCK", true, |peer, _| peer.clock_offset_ms.map(offset).unwrap_or_default()),
+    ("TUNNEL", true, |peer, _| peer.tunnel_addresses.join(", ")),
+    ("PREFIXES", false, |peer, _| peer.prefixes.join(", ")),
+];
+
 impl View for PeersView {
     fn text(&self, page: Page) -> String {
-        let mut table = Table::new(&[
-            "ZONE",
-            "STATE",
-            "VIA",
-            "RTT",
-            "LOSS",
-            "JITTER",
-            "MTU",
-            "HANDSHAKE",
-            "RX",
-            "TX",
-            "STREAM",
-            "CLOCK",
-            "TUNNEL",
-            "PREFIXES",
-        ]);
-        for peer in &self.peers {
-            table.row([
-                peer.zone.clone(),
-                peer.state.to_owned(),
-                peer.endpoint.clone().unwrap_or_default(),
-                peer.rtt_ms.map(delay).unwrap_or_default(),
-                peer.loss_percent.map(percent).unwrap_or_default(),
-                peer.jitter_ms.map(delay).unwrap_or_default(),
-                peer.mtu.map(|mtu| mtu.to_string()).unwrap_or_default(),
-                ago(peer.latest_handshake.0, page.now),
-                bytes(peer.rx_bytes),
-                bytes(peer.tx_bytes),
-                peer.stream.to_owned(),
-                peer.clock_offset_ms.map(offset).unwrap_or_default(),
-                peer.tunnel_addresses.join(", "),
-                peer.prefixes.join(", "),
-            ]);
-        }
-        let mut text = table.text(page.header);
+        let mut text = Peer::table(&self.peers, Form::Wide, page);
         for trouble in self.peers.iter().flat_map(Peer::troubles) {
             text.push_str(&format!("! {trouble}\n"));
         }

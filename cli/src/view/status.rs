@@ -12,7 +12,7 @@ use zonemesh_api::v1::{
     SuperLinksReply, TunnelView,
 };
 
-use super::peers::Peer;
+use super::peers::{Form, Peer};
 use super::superlinks::SuperLink;
 use super::{Moment, counted, counters, known, readiness};
 use crate::output::{Page, View};
@@ -227,7 +227,7 @@ impl StatusView {
 impl View for StatusView {
     fn text(&self, page: Page) -> String {
         let mut text = if page.header { self.heading() } else { String::new() };
-        text.push_str(&Peer::table(&self.peers, page));
+        text.push_str(&Peer::table(&self.peers, Form::Narrow, page));
         text.push_str(&SuperLink::table(&self.superlinks, page));
         for trouble in self.troubles() {
             text.push_str(&format!("! {trouble}\n"));

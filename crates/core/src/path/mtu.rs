@@ -13,6 +13,9 @@ pub const SMALLEST: u16 = 576;
 pub const CHECK_EVERY: Duration = Duration::from_secs(10);
 /// How soon a check is tried again if nothing at all was answered meanwhile.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long a round without any answer waits for a small one, which tells a hole from a dead path:
+/// longer than small probes are apart.
+const PROOF: Duration = Duration::from_secs(6);
 /// Copies of each probe before its size is taken not to pass.
 const COPIES: u32 = 3;
 /// Sizes that are tried at once.
@@ -140,7 +143,7 @@ impl MtuSearch {
         alive_at: Duration,
     ) -> (Vec<u16>, Option<MtuChange>) {
         let mut settled = None;
-        if self.round.as_ref().is_some_and(|round| round.is_over(now)) {
+        if self.round.as_ref().is_some_and(|round| round.is_decided(now, alive_at)) {
             settled = self.end_round(now, alive_at);
         }
         if self.round.is_none() && now >= self.next {
@@ -171,13 +174,15 @@ impl MtuSearch {
     fn end_round(&mut self, now: Duration, alive_at: Duration) -> Option<MtuChange> {
         let round = self.round.take()?;
         let (low, high) = (round.low, round.high());
-        let passed = low >= SMALLEST && round.sizes.contains(&low);
+        let passed = round.has_passed();
         self.next = now + CHECK_EVERY;
         match round.kind {
             Kind::Check if passed => return self.settle(self.mtu),
             Kind::Raise if !passed => return None,
-            // Nothing at all is answered: that is no matter of size.
+            // Nothing at all is answered: that is no matter of size. A search begins anew, not from
+            // where it was cut off: less than the truth would stay in use.
             _ if !passed && alive_at <= round.began => {
+                self.mtu = self.settled;
                 self.next = now + AGAIN;
                 return None;
             }
@@ -218,9 +223,20 @@ impl Round {
         self.sizes.iter().copied().find(|size| *size > self.low).unwrap_or(self.high)
     }
 
+    /// True if one of its own sizes is the largest that is known to pass.
+    fn has_passed(&self) -> bool {
+        self.low >= SMALLEST && self.sizes.contains(&self.low)
+    }
+
     fn is_over(&self, now: Duration) -> bool {
         let largest_passed = self.sizes.last().is_some_and(|size| *size <= self.low);
         largest_passed || (self.copies == 0 && now >= self.next)
+    }
+
+    /// True if it is over and what it says is clear, or will not become clear any more.
+    fn is_decided(&self, now: Duration, alive_at: Duration) -> bool {
+        let is_clear = self.has_passed() || alive_at > self.began;
+        self.is_over(now) && (is_clear || now >= self.next + PROOF)
     }
 }
 
@@ -251,6 +267,8 @@ mod tests {
         border: u16,
         loses: u32,
         alive: bool,
+        /// Small probes are answered once a second.
+        alive_at: Duration,
         sent: u32,
         now: Duration,
         changes: Vec<MtuChange>,
@@ -260,14 +278,17 @@ mod tests {
         fn new(ceiling: u16, border: u16) -> Self {
             let search = MtuSearch::new(ceiling);
             let (now, changes) = (ms(1), Vec::new());
-            Self { search, border, loses: 0, alive: true, sent: 0, now, changes }
+            let alive_at = Duration::ZERO;
+            Self { search, border, loses: 0, alive: true, alive_at, sent: 0, now, changes }
         }
 
         fn run(&mut self, time: Duration) {
             let end = self.now + time;
             while self.now < end {
-                let alive_at = if self.alive { self.now } else { Duration::ZERO };
-                let (sizes, change) = self.search.poll(self.now, DELAY, alive_at);
+                if self.alive && self.now >= self.alive_at + ms(1_000) {
+                    self.alive_at = self.now;
+                }
+                let (sizes, change) = self.search.poll(self.now, DELAY, self.alive_at);
                 self.changes.extend(change);
                 for size in sizes {
                     self.sent += 1;
@@ -292,9 +313,9 @@ mod tests {
 
     #[test]
     fn every_border_is_found_to_the_byte() {
-        for border in [576, 577, 600, 1000, 1239, 1240, 1241, 1280, 1418, 1419] {
+        for border in [576, 577, 600, 1000, 1239, 1240, 1241, 1280, 1320, 1418, 1419] {
             let mut path = Path::new(1420, border);
-            path.run(ms(5_000));
+            path.run(ms(7_000));
             assert_eq!(path.search.mtu(), border, "{border}");
             assert_eq!(path.changes, [MtuChange { from: 1420, to: border }], "{border}");
             assert!(path.search.is_black_hole());
@@ -311,7 +332,7 @@ mod tests {
     #[test]
     fn packets_pass_long_before_the_border_is_known() {
         let mut path = Path::new(1420, 1240);
-        path.run(ms(1_700));
+        path.run(ms(2_600));
         assert!(path.search.mtu() <= 1240, "{}", path.search.mtu());
         assert!(path.search.mtu() > 1100);
     }
@@ -333,7 +354,7 @@ mod tests {
     #[test]
     fn a_hole_that_moves_is_followed_both_ways() {
         let mut path = Path::new(1420, 1240);
-        path.run(ms(5_000));
+        path.run(ms(7_000));
         for border in [1100, 1350, 900] {
             path.border = border;
             path.run(ms(30_000));
@@ -362,6 +383,19 @@ mod tests {
     }
 
     #[test]
+    fn a_search_that_an_outage_cuts_off_leaves_nothing_half_known() {
+        for cut_at in [700, 1_500, 2_200, 3_000, 4_000] {
+            let mut path = Path::new(1420, 1320);
+            path.run(ms(cut_at));
+            path.alive = false;
+            path.run(ms(20_000));
+            path.alive = true;
+            path.run(ms(15_000));
+            assert_eq!(path.search.mtu(), 1320, "cut at {cut_at} ms");
+        }
+    }
+
+    #[test]
     fn the_ceiling_moves_what_was_not_lowered() {
         let mut path = Path::new(1420, 9000);
         path.search.set_ceiling(1390, path.now);
@@ -369,7 +403,7 @@ mod tests {
         path.search.set_ceiling(1420, path.now);
         assert_eq!(path.search.mtu(), 1420);
         path.border = 1240;
-        path.run(ms(5_000));
+        path.run(ms(7_000));
         path.search.set_ceiling(1390, path.now);
         assert_eq!(path.search.mtu(), 1240);
         path.border = 9000;

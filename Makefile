@@ -54,7 +54,7 @@ interop: ## The interop matrix with every peer, those that have to be built firs
 
 interop-kernel: ## Interop with the kernel's WireGuard, in a virtual machine that this boots.
 	@netns-tests/setup.sh tools runner kernel
-	$(CARGO) build --release --package zonemesh-tunnel --bin zonemesh-wg
+	$(CARGO) build --release --package zonemesh-tunnel --bin zonemesh-wg --package zonemeshd --bin zonemeshd
 	ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(LAB) zonemesh-lab -- enter -- \
 	  $(CARGO) nextest run --package netns-tests --test kernel --profile kernel --no-capture
 

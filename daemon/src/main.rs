@@ -7,6 +7,7 @@ mod admin;
 mod agent;
 mod announcement;
 mod certificates;
+mod clock;
 mod endpoints;
 mod failure;
 mod flood;
@@ -48,11 +49,21 @@ enum Command {
         #[arg(long, default_value = "/etc/zonemesh/zonemesh.toml", env = "ZONEMESH_CONFIG")]
         config: PathBuf,
     },
+    /// Raise the machine's clock to that of the last handshakes, if it is behind and nothing has set
+    /// it; before `run`, with the right to set clocks.
+    RaiseClock {
+        /// The configuration file.
+        #[arg(long, default_value = "/etc/zonemesh/zonemesh.toml", env = "ZONEMESH_CONFIG")]
+        config: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
-    let Command::Run { config } = Arguments::parse().command;
-    match run(&config) {
+    let done = match Arguments::parse().command {
+        Command::Run { config } => run(&config),
+        Command::RaiseClock { config } => read_config(&config).and_then(|c| clock::raise(&c)),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.report();

@@ -11,6 +11,7 @@ use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey};
 use zonemesh_core::name::ZoneName;
 use zonemesh_tunnel::{Peer, StartError, Tunnel, TunnelConfig, uapi};
 
+use crate::clock;
 use crate::endpoints::Candidates;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::mesh::Plan;
@@ -45,7 +46,7 @@ pub(crate) async fn start(
             })?;
         }
         tunnel
-            .keep_clock(&config.gateway.state_dir.join("clock"))
+            .keep_clock(&clock::file(config))
             .or_exit(Exit::Failed, || "cannot start a thread".to_owned())?;
         let routes = configure(config, plan, (&netlink, &tunnel), strict).await;
         let routes = routes.or_exit(Exit::Network, || {

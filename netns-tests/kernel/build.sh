@@ -13,7 +13,7 @@ folder=${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/kernel
 PATH=$PATH:/usr/sbin:/sbin
 
 # By its package, the modules that the machine needs; what they need comes along.
-modules=(virtio_pci virtio_net wireguard)
+modules=(virtio_pci virtio_net wireguard tun)
 programs=(wg ip)
 
 say() { printf 'kernel: %s\n' "$*"; }

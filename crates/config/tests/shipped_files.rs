@@ -124,8 +124,8 @@ fn every_unit_starts_a_program_of_ours_and_is_started_again() {
     }
 }
 
-/// The part of a program's clap definition that declares its subcommand `run`.
-fn arguments_of_run(program: &str) -> String {
+/// The part of a program's clap definition that declares a subcommand such as `RaiseClock`.
+fn arguments_of(program: &str, command: &str) -> String {
     let source = match program {
         "zonemeshd" => "daemon/src/main.rs".to_owned(),
         // Both companions have one command line.
@@ -133,7 +133,8 @@ fn arguments_of_run(program: &str) -> String {
     };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(source);
     let text = std::fs::read_to_string(path).expect("every program has a command line");
-    let (_, after) = text.split_once("    Run {\n").expect("every program has a subcommand `run`");
+    let (_, after) =
+        text.split_once(&format!("    {command} {{\n")).expect("the program has the subcommand");
     let (arguments, _) = after.split_once("\n    },").expect("it ends");
     arguments.to_owned()
 }
@@ -142,17 +143,31 @@ fn arguments_of_run(program: &str) -> String {
 fn every_flag_of_a_unit_is_one_that_its_program_knows() {
     for (name, text) in files("service") {
         let unit = unit(&text);
-        let start = values(&unit, "ExecStart")[0];
-        let arguments = arguments_of_run(name.trim_end_matches(".service"));
-        for flag in start.split(' ').filter_map(|word| word.strip_prefix("--")) {
-            let field = format!("\n        {flag}: ");
-            let (above, _) = arguments.split_once(&field).unwrap_or_else(|| {
-                panic!("{name}: --{flag} is not declared in:\n{arguments}");
-            });
-            let attribute = above.lines().last().unwrap_or("");
-            assert!(attribute.contains("#[arg(long"), "{name}: {flag} is no long option");
+        let program = name.trim_end_matches(".service");
+        let before = values(&unit, "ExecStartPre");
+        let ours = before.into_iter().filter(|line| line.contains("/usr/local/bin/"));
+        for line in values(&unit, "ExecStart").into_iter().chain(ours) {
+            let word = line.split(' ').nth(1).expect("a subcommand");
+            let command = match word {
+                "run" => "Run",
+                "raise-clock" => "RaiseClock",
+                _ => panic!("{name}: {word}"),
+            };
+            let arguments = arguments_of(program, command);
+            for flag in line.split(' ').filter_map(|word| word.strip_prefix("--")) {
+                is_a_long_option(flag, &arguments);
+            }
         }
     }
+}
+
+fn is_a_long_option(flag: &str, arguments: &str) {
+    let field = format!("\n        {flag}: ");
+    let declared = arguments.split_once(&field);
+    assert!(declared.is_some(), "--{flag} is not declared in:\n{arguments}");
+    let above = declared.map_or("", |(above, _)| above);
+    let attribute = above.lines().last().unwrap_or("");
+    assert!(attribute.contains("#[arg(long"), "{flag} is no long option");
 }
 
 #[test]
@@ -172,6 +187,10 @@ fn the_gateway_keeps_only_the_capabilities_it_needs() {
     let text = &files("service")["zonemeshd.service"];
     let unit = unit(text);
     assert_eq!(values(&unit, "CapabilityBoundingSet"), ["CAP_NET_ADMIN CAP_CHOWN"]);
+    // Only a step before the start may set the clock; `-`: that it fails stops nothing.
+    let set_clock = "-+/usr/local/bin/zonemeshd raise-clock --config /etc/zonemesh/zonemesh.toml";
+    assert!(values(&unit, "ExecStartPre").contains(&set_clock));
+    assert_eq!(values(&unit, "ProtectClock"), ["yes"]);
     assert_eq!(values(&unit, "DeviceAllow"), ["/dev/net/tun rw"]);
     assert_eq!(values(&unit, "ProtectSystem"), ["strict"]);
     assert_eq!(values(&unit, "StateDirectory"), ["zonemesh"]);

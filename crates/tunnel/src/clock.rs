@@ -1,9 +1,13 @@
 //! The times of our own handshakes, over restarts of the process and of the machine.
 //!
 //! A peer refuses initiations that are not later than those it knows from us. The noise layer stamps
-//! them with the wall clock and takes no other time, so that a clock that went back cannot be made up
-//! for: it is found out, reported, and initiating is left to the peer as far as that is possible.
-//! The latest time is kept in a file: written at the start, every few minutes and at the end. A file that cannot be used is no reason not to start. Stamps: WireGuard paper, section 5.1.
+//! them with the wall clock and takes no other time: a clock that went back is raised before the start
+//! ([`raise`]), by those who may; else it is found out, reported, and initiating is left to the peer as
+//! far as that is possible. The latest time is kept in a file: written at the start, within seconds of
+//! a handshake, every few minutes and at the end. A file that cannot be used is no reason not to
+//! start. Stamps: WireGuard paper, section 5.1.
+
+pub(crate) mod raise;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -14,13 +18,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::linux::time;
 use crate::linux::wake::StopSignal;
 
 /// A clock that is less behind is not: peers count in smaller steps, but people do not.
 const TOLERANCE: Duration = Duration::from_secs(1);
 /// How often the clock is looked at.
 const LOOK: Duration = Duration::from_secs(5);
-/// Looks between two writes.
+/// Looks between two writes without a handshake.
 const LOOKS_PER_WRITE: u32 = 60;
 
 /// The latest time that our initiations have borne, or could have.
@@ -74,7 +79,7 @@ impl ClockKeeper {
             while matches!(until.wait_timeout(LOOK), Ok(false)) {
                 watch.look();
                 looks = looks.wrapping_add(1);
-                if looks.is_multiple_of(LOOKS_PER_WRITE) {
+                if watch.is_pending() || looks.is_multiple_of(LOOKS_PER_WRITE) {
                     watch.write();
                 }
             }
@@ -110,6 +115,7 @@ impl Watch {
                 now = text(now),
                 before = text(UNIX_EPOCH + Duration::from_millis(self.clock.latest())),
                 behind_s = behind.as_secs(),
+                synchronised = time::is_synchronised().unwrap_or_default(),
                 "the clock went back: peers refuse handshakes from here until it is right, so they have to begin; if it is right now, stop, remove {}, start",
                 self.file.display()
             ),
@@ -117,6 +123,11 @@ impl Watch {
             _ => {}
         }
         self.was_behind = behind.is_some();
+    }
+
+    /// True if a handshake has borne a time that is not written down yet.
+    fn is_pending(&self) -> bool {
+        self.clock.latest() > self.written
     }
 
     fn write(&mut self) {

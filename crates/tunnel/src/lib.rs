@@ -34,6 +34,7 @@ mod tunnel;
 pub mod uapi;
 mod vnet;
 
+pub use clock::raise::{ClockVerdict, raise_clock};
 pub use config::{Peer, TunnelConfig};
 pub use dropped::Dropped;
 pub use engine::ProbeError;

@@ -9,12 +9,14 @@
 //! with what it printed. Needs no KVM: the processor is emulated. `netns-tests/kernel/build.sh`
 //! makes kernel and initial file system. Refuses to know what is tested.
 
+use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::gateway::{PORT, inner};
 use super::pair::{Plan, configuration};
@@ -24,6 +26,8 @@ use crate::process::Process;
 use crate::wait::{Look, until};
 
 const SHELL: &str = "192.0.2.2:23";
+/// Where it fetches files.
+const FILES: (&str, u16) = ("192.0.2.1", 7100);
 /// An emulated processor boots in ten seconds on an idle machine.
 const BOOT: Duration = Duration::from_secs(120);
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -88,6 +92,42 @@ impl<'a> Machine<'a> {
             bail!("{script}: ended with {}: {printed}", status.trim());
         }
         Ok(printed.to_owned())
+    }
+
+    /// Puts a program of this machine, with the libraries that it needs, into the machine's `/bin`.
+    ///
+    /// # Errors
+    /// When it cannot be read here or does not arrive there as it is.
+    pub fn install(&self, program: &Path) -> Result<()> {
+        let name = program.file_name().and_then(OsStr::to_str).context("a program has a name")?;
+        self.put(program, &format!("/bin/{name}"))?;
+        let listed = Command::new("ldd").arg(program).output().context("ldd does not run")?;
+        let listed = String::from_utf8(listed.stdout)?;
+        for library in listed.split_whitespace().filter(|word| word.starts_with('/')) {
+            if self.run(&format!("test -e {library}")).is_err() {
+                self.put(Path::new(library), library)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&self, from: &Path, to: &str) -> Result<()> {
+        let data = std::fs::read(from).with_context(|| format!("{}", from.display()))?;
+        let right = self.wan.namespace(Side::Right);
+        let listener = right.inside(|| Ok(TcpListener::bind(FILES)?))?;
+        let folder = to.rsplit_once('/').map_or("/", |(folder, _)| folder);
+        let (ip, port) = FILES;
+        let receive = format!("nc {ip} {port} </dev/null >{to} 2>/dev/null; chmod 755 {to}");
+        self.run(&format!("mkdir -p {folder} && ({receive}; touch {to}.here) >/dev/null 2>&1 &"))?;
+        let (mut stream, _) = listener.accept().context("the machine did not connect")?;
+        stream.write_all(&data)?;
+        stream.shutdown(Shutdown::Write)?;
+        let ((), _) = until("a file to arrive", PATIENCE, || {
+            Ok(Look::retry(self.run(&format!("rm {to}.here")).map(drop)))
+        })?;
+        let arrived = self.run(&format!("stat -c %s {to}"))?;
+        ensure!(arrived.trim() == data.len().to_string(), "{to}: {arrived} bytes arrived");
+        Ok(())
     }
 
     /// Makes its tunnel anew: configuration, inner addresses, an MTU of 1420.

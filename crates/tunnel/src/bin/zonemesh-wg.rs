@@ -7,7 +7,7 @@
 use std::fs::OpenOptions;
 use std::io::IsTerminal as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
-use zonemesh_tunnel::uapi;
+use zonemesh_tunnel::{ClockVerdict, uapi};
 
 const ENVIRONMENT: &str = "Environment:
   ZONEMESH_LOG             log filter, such as debug (default: info,boringtun=off)
@@ -42,8 +42,13 @@ struct Arguments {
     /// Where the time of the last handshakes is kept over restarts, to tell a clock that went back.
     #[arg(long, value_name = "FILE")]
     clock_file: Option<PathBuf>,
+    /// Instead of an interface: raise the machine's clock to the time in the clock file, if it is behind
+    /// and nothing has set it. For a start before the time is known, as PreUp of wg-quick.
+    #[arg(long, requires = "clock_file", conflicts_with = "interface")]
+    raise_clock: bool,
     /// The interface to create, such as wg0.
-    interface: String,
+    #[arg(required_unless_present = "raise_clock")]
+    interface: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -55,7 +60,11 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    let done = if arguments.foreground { serve(&arguments) } else { go_behind(&arguments) };
+    let done = match (&arguments.interface, &arguments.clock_file) {
+        (Some(name), _) if arguments.foreground => serve(name, &arguments),
+        (Some(name), _) => go_behind(name, &arguments),
+        (None, file) => raise_clock(file.as_deref()),
+    };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -65,15 +74,24 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(arguments: &Arguments) -> anyhow::Result<()> {
-    let clock_file = arguments.clock_file.as_deref();
-    uapi::serve(&arguments.interface, arguments.mtu, clock_file)?;
+fn serve(name: &str, arguments: &Arguments) -> anyhow::Result<()> {
+    uapi::serve(name, arguments.mtu, arguments.clock_file.as_deref())?;
+    Ok(())
+}
+
+fn raise_clock(file: Option<&Path>) -> anyhow::Result<()> {
+    let file = file.context("--raise-clock needs --clock-file")?;
+    let verdict = zonemesh_tunnel::raise_clock(file)
+        .with_context(|| format!("the clock is not raised to the time in {}", file.display()))?;
+    match verdict {
+        ClockVerdict::NotBehind => tracing::debug!("{verdict}"),
+        _ => tracing::warn!("{verdict}"),
+    }
     Ok(())
 }
 
 /// Starts this program in the foreground of its own process group, and waits until it is served.
-fn go_behind(arguments: &Arguments) -> anyhow::Result<()> {
-    let name = &arguments.interface;
+fn go_behind(name: &str, arguments: &Arguments) -> anyhow::Result<()> {
     ensure!(!uapi::is_served(name), "{name} is served by another process already");
     let log = match &arguments.log_file {
         Some(file) => {

@@ -9,6 +9,7 @@ pub(crate) mod control;
 pub(crate) mod link;
 mod socket;
 pub(crate) mod sys;
+pub(crate) mod time;
 pub(crate) mod tun;
 pub(crate) mod udp;
 pub(crate) mod wake;

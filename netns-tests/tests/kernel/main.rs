@@ -8,6 +8,8 @@
 //! Not part of plain `cargo test` (`test = false` in Cargo.toml) nor of `make test`: needs
 //! namespaces, qemu and a kernel package. `make interop-kernel` runs it.
 
+mod clock;
+
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};

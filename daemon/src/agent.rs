@@ -16,6 +16,7 @@ use zonemesh_tunnel::{Event, Tunnel};
 use crate::announcement::WireGuardKeys;
 use crate::certificates::{FederationCas, OwnLeaf};
 use crate::failure::{Exit, Failure, OrExit as _};
+use crate::keepalives::Keepalives;
 use crate::mesh::{Ground, Identity, Office, Plan, Plane, Wakers};
 use crate::observer::Observer;
 use crate::path::{self, PathBoard};
@@ -74,13 +75,15 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<
     let admin_socket = admin::bind(&config.gateway.admin_socket).await?;
     let (tunnel, ground) = bring_up(config, (private_key, next_key), &office).await?;
     let refusals = Arc::default();
+    let paths = Arc::new(PathBoard::default());
     let observer = Observer {
+        keepalives: Keepalives::new(config.keepalive, paths.clone()),
         config: config.clone(),
         tunnel: tunnel.clone(),
         peers: ground.table.subscribe(),
         ledger,
         board: Arc::new(StreamBoard::new(Arc::clone(&refusals))),
-        paths: Arc::new(PathBoard::default()),
+        paths,
         cas: Arc::new(cas),
         leaf: Arc::new(leaf),
         refusals,
@@ -155,12 +158,12 @@ async fn start_registry(
     (office, ground): (&Office, Ground),
     supervisor: &mut Supervisor,
 ) -> Result<(), Failure> {
-    let (config, ledger, board) = (&observer.config, &observer.ledger, &observer.board);
+    let (config, ledger) = (&observer.config, &observer.ledger);
     let no_tls = || "cannot set up TLS between the gateways".to_owned();
     let trust = ZoneTrust::new(&ground.plan.trusted).or_exit(Exit::Configuration, no_tls)?;
     let server =
         zone_server_config(&trust, observer.leaf.current()).or_exit(Exit::Trust, no_tls)?;
-    let service = Service::new(trust.clone(), ledger.clone(), board.clone());
+    let service = Service::new(trust.clone(), observer.streams());
     let terms = (config.keepalive, observer.refusals.clone());
     for listener in registry::bind(&config.tunnel.addresses, config.registry.port).await? {
         let served = registry::serve(listener, server.clone(), service.clone(), terms.clone());

@@ -12,6 +12,7 @@ mod endpoints;
 mod failure;
 mod flood;
 mod join;
+mod keepalives;
 mod local_api;
 mod logging;
 mod mesh;

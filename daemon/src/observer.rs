@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use zonemesh_api::v1::PeerState;
 use zonemesh_config::Config;
 use zonemesh_core::key::WireGuardPublicKey;
 use zonemesh_core::name::ZoneName;
+use zonemesh_core::path::State;
 use zonemesh_core::time::UnixMillis;
 use zonemesh_tunnel::{PeerStatus, Tunnel};
 
 use crate::announcement::WireGuardKeys;
 use crate::certificates::{FederationCas, OwnLeaf};
 use crate::flood::Refusals;
+use crate::keepalives::Keepalives;
 use crate::mesh::{Hints, PeerTable, Plan};
-use crate::path::PathBoard;
-use crate::registry::{Ledger, StreamBoard};
+use crate::path::{PathBoard, PathView};
+use crate::registry::{Ledger, StreamBoard, StreamContext};
 
 /// A tunnel is up if its last handshake is younger: WireGuard's REJECT_AFTER_TIME.
 pub(crate) const SESSION_LIFE: Duration = Duration::from_secs(180);
@@ -28,6 +31,7 @@ pub(crate) struct Observer {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) board: Arc<StreamBoard>,
     pub(crate) paths: Arc<PathBoard>,
+    pub(crate) keepalives: Arc<Keepalives>,
     pub(crate) cas: Arc<FederationCas>,
     pub(crate) leaf: Arc<OwnLeaf>,
     pub(crate) refusals: Arc<Refusals>,
@@ -47,19 +51,31 @@ impl Observer {
         WireGuardKeys { current: status.public_key, next: status.next_key }
     }
 
+    /// What every registry stream needs.
+    pub(crate) fn streams(&self) -> StreamContext {
+        StreamContext {
+            ledger: self.ledger.clone(),
+            board: self.board.clone(),
+            keepalives: self.keepalives.clone(),
+        }
+    }
+
     /// The tunnel's view of a peer.
     pub(crate) fn tunnel_peer(&self, key: &WireGuardPublicKey) -> Option<PeerStatus> {
         self.tunnel.status().peers.into_iter().find(|peer| peer.public_key == *key)
     }
 
-    /// True if packets and records reach `zone` as far as this gateway can tell.
+    /// True if packets reach `zone` as far as this gateway can tell: the probes of its path say so. Of
+    /// a tunnel that is not watched, or whose peer answers no probes, the handshake and the registry
+    /// stream do.
     pub(crate) fn reaches(&self, zone: &ZoneName) -> bool {
-        if *zone == self.config.zone.name || self.board.entry(zone).open > 0 {
+        if *zone == self.config.zone.name {
             return true;
         }
         let key = self.peers.borrow().iter().find(|p| p.zone == *zone).map(|p| p.wireguard_key);
-        let status = key.and_then(|key| self.tunnel_peer(&key));
-        status.is_some_and(|status| is_up(&status, SystemTime::now()))
+        let path = key.and_then(|key| self.paths.path(&key));
+        let tunnel = key.and_then(|key| self.tunnel_peer(&key));
+        is_reached(path, tunnel.as_ref(), self.board.entry(zone).open > 0)
     }
 
     /// The clock of `zone`'s gateway minus this one's, in milliseconds, if known.
@@ -76,9 +92,73 @@ impl Observer {
     }
 }
 
+/// The state of a tunnel: its path's, if that is watched, else its handshake's.
+pub(crate) fn state_of(path: Option<PathView>, tunnel: Option<&PeerStatus>) -> PeerState {
+    match path.map(|path| path.summary.state) {
+        Some(State::Up) => return PeerState::Up,
+        Some(State::Degraded) => return PeerState::Degraded,
+        Some(State::Down) => return PeerState::Down,
+        Some(State::Never) | None => {}
+    }
+    match tunnel {
+        Some(tunnel) if is_up(tunnel, SystemTime::now()) => PeerState::Up,
+        Some(tunnel) if tunnel.latest_handshake.is_some() => PeerState::Down,
+        _ => PeerState::Never,
+    }
+}
+
+/// What the probes say outranks a stream, which outlives its path by a minute.
+fn is_reached(path: Option<PathView>, tunnel: Option<&PeerStatus>, has_stream: bool) -> bool {
+    let answers = path.is_some_and(|path| path.summary.answers);
+    passes(state_of(path, tunnel)) || (has_stream && !answers)
+}
+
+/// True if packets get through, if not all of them.
+pub(crate) fn passes(state: PeerState) -> bool {
+    matches!(state, PeerState::Up | PeerState::Degraded)
+}
+
 /// True if the peer has a session.
 pub(crate) fn is_up(peer: &PeerStatus, now: SystemTime) -> bool {
     // A handshake "in the future" means that the clock went back, not that the tunnel is down.
     let age = peer.latest_handshake.map(|at| now.duration_since(at).unwrap_or_default());
     age.is_some_and(|age| age < SESSION_LIFE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zonemesh_core::path::{Loss, Summary};
+
+    fn path(state: State, answers: bool) -> Option<PathView> {
+        let summary = Summary {
+            state,
+            reason: None,
+            delay: None,
+            jitter: None,
+            loss: Loss::default(),
+            mtu: 1420,
+            black_hole: false,
+            mtu_confirmed: false,
+            answers,
+        };
+        Some(PathView { summary, since: None, underlay_mtu: None })
+    }
+
+    #[test]
+    fn a_zone_is_reached_as_its_path_is_and_not_as_a_stream_still_hopes() {
+        for has_stream in [false, true] {
+            assert!(is_reached(path(State::Up, true), None, has_stream));
+            assert!(is_reached(path(State::Degraded, true), None, has_stream));
+            assert!(!is_reached(path(State::Down, true), None, has_stream));
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_probed_a_stream_tells() {
+        for unknown in [None, path(State::Never, false), path(State::Down, false)] {
+            assert!(is_reached(unknown, None, true));
+            assert!(!is_reached(unknown, None, false));
+        }
+    }
 }

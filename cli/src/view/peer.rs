@@ -3,6 +3,7 @@
 use serde::Serialize;
 use zonemesh_api::v1::PeersReply;
 
+use super::counted;
 use super::peers::Peer;
 use crate::output::{Page, View};
 use crate::quantity::{ago, bytes, delay, offset, percent};
@@ -25,6 +26,18 @@ impl PeerView {
     /// True if it is up and not degraded.
     pub(crate) fn is_up(&self) -> bool {
         self.peer.is_up()
+    }
+}
+
+/// What the kernel does in bulk for this peer, and what it has refused so far.
+fn bulk_work(peer: &Peer) -> String {
+    let states: Vec<_> =
+        peer.offloads.iter().map(|(kind, state)| format!("{kind} {state}")).collect();
+    let fallbacks = counted(&peer.fallbacks);
+    match (states.is_empty(), fallbacks.is_empty()) {
+        (true, _) => "unknown".to_owned(),
+        (false, true) => states.join(", "),
+        (false, false) => format!("{}; fell back: {fallbacks}", states.join(", ")),
     }
 }
 
@@ -67,6 +80,7 @@ impl View for PeerView {
             ("tunnel", peer.tunnel_addresses.join(", ")),
             ("prefixes", peer.prefixes.join(", ")),
             ("key", peer.public_key.clone()),
+            ("bulk work", bulk_work(peer)),
         ];
         let line = |(name, value): (&str, String)| format!("{name:<10} {}\n", plain(&value));
         let mut text: String = lines.into_iter().map(line).collect();

@@ -43,6 +43,8 @@ pub(crate) struct Peer {
     pub(super) prefixes: Vec<String>,
     pub(super) tunnel_addresses: Vec<String>,
     pub(super) public_key: String,
+    pub(super) offloads: BTreeMap<String, String>,
+    pub(super) fallbacks: BTreeMap<String, u64>,
 }
 
 impl From<PeersReply> for PeersView {
@@ -93,6 +95,8 @@ impl From<Reply> for Peer {
             prefixes: reply.prefixes,
             tunnel_addresses: reply.tunnel_addresses,
             public_key: reply.public_key,
+            offloads: reply.offloads.into_iter().map(|one| (one.kind, one.state)).collect(),
+            fallbacks: counters(reply.fallbacks),
         }
     }
 }

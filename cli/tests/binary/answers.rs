@@ -146,11 +146,14 @@ fn a_tunnel_is_shown_with_its_quality_or_with_what_is_wrong() {
     assert!(text.contains("state      up (probes are answered, "), "{text}");
     assert!(text.contains("quality    RTT 31ms, jitter 0.2ms, loss 0.4%\n"), "{text}");
     assert!(text.contains("mtu        1420 bytes (underlay 1500)\n"), "{text}");
+    let bulk = "bulk work  gro in_use, gso paused, merge in_use, tso in_use, uso in_use; fell back: gso_refused 2\n";
+    assert!(text.contains(bulk), "{text}");
     let paris = ask(&daemon.socket(), &["show", "paris"]);
     assert_eq!(paris.status.code(), Some(1));
     let text = stdout(&paris);
     assert!(text.contains("mtu        nothing above 1240 bytes passes, though"), "{text}");
     assert!(text.contains("quality    unknown: "), "{text}");
+    assert!(text.contains("uso in_use\n"), "{text}");
     let nobody = ask(&daemon.socket(), &["show", "atlantis"]);
     assert_eq!(nobody.status.code(), Some(1));
     let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
@@ -202,10 +205,19 @@ peers: list
   black_hole: bool
   clock_offset_ms: number
   endpoint: string
+  fallbacks: object
+    gso_refused: number
+    merge_refused: number
   jitter_ms: number
   latest_handshake: string
   loss_percent: number
   mtu: number
+  offloads: object
+    gro: string
+    gso: string
+    merge: string
+    tso: string
+    uso: string
   prefixes: list
   public_key: string
   reason: string
@@ -227,10 +239,19 @@ peer: object
   black_hole: bool
   clock_offset_ms: number
   endpoint: string
+  fallbacks: object
+    gso_refused: number
+    merge_refused: number
   jitter_ms: number
   latest_handshake: string
   loss_percent: number
   mtu: number
+  offloads: object
+    gro: string
+    gso: string
+    merge: string
+    tso: string
+    uso: string
   prefixes: list
   public_key: string
   reason: string
@@ -264,10 +285,19 @@ peers: list
   black_hole: bool
   clock_offset_ms: number
   endpoint: string
+  fallbacks: object
+    gso_refused: number
+    merge_refused: number
   jitter_ms: number
   latest_handshake: string
   loss_percent: number
   mtu: number
+  offloads: object
+    gro: string
+    gso: string
+    merge: string
+    tso: string
+    uso: string
   prefixes: list
   public_key: string
   reason: string

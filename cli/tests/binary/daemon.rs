@@ -79,6 +79,15 @@ fn count(name: &str, count: u64) -> Counter {
     Counter { name: name.to_owned(), count }
 }
 
+/// Every kind in use but one.
+fn offloads(other: &str, state: &str) -> Vec<OffloadView> {
+    let of = |kind: &str| OffloadView {
+        kind: kind.into(),
+        state: if kind == other { state } else { "in_use" }.into(),
+    };
+    ["gro", "gso", "merge", "tso", "uso"].map(of).to_vec()
+}
+
 #[tonic::async_trait]
 impl Admin for Replies {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
@@ -94,10 +103,7 @@ impl Admin for Replies {
                 listen_port: 51820,
                 public_key: "1JC3l+xQ0AmXB05r4mQGXPfKfLjad8ZEZLyftnFmkDw=".into(),
                 addresses: texts(&["10.255.0.1"]),
-                offloads: ["gro", "gso", "merge", "tso", "uso"]
-                    .map(|kind| (kind, if kind == "uso" { "refused" } else { "in_use" }))
-                    .map(|(kind, state)| OffloadView { kind: kind.into(), state: state.into() })
-                    .to_vec(),
+                offloads: offloads("uso", "refused"),
             }),
             peers_total: 2,
             peers_up: 1,
@@ -147,8 +153,11 @@ impl Admin for Replies {
             mtu: 1420,
             black_hole: false,
             underlay_mtu: 1500,
+            offloads: offloads("gso", "paused"),
+            fallbacks: vec![count("gso_refused", 2), count("merge_refused", 0)],
         };
         let mut paris = PeerView { zone: "paris".into(), ..madrid.clone() };
+        (paris.offloads, paris.fallbacks) = (offloads("none", ""), Vec::new());
         if let Paris::Down = self.paris {
             paris.state = PeerState::Never.into();
             paris.endpoint = "198.51.100.7:51820".into();

@@ -11,6 +11,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use zonemesh_api::keepalive::Keepalive;
+
 use crate::plan::Layout;
 
 /// The shim that gives gRPC of an unmodified Flower its keepalive.
@@ -179,8 +181,9 @@ pub struct SuperNodeArguments {
     pub node_config: Option<String>,
 }
 
-/// Seconds between gRPC pings and to wait for an answer: `zonemesh_core::keepalive` says why.
-const KEEPALIVE: (u64, u64) = (60, 20);
+/// What the shim makes Flower's gRPC do: `zonemesh_core::keepalive` says why. Its servers accept a ping
+/// each half interval.
+pub const KEEPALIVE: Keepalive = Keepalive::DEFAULT;
 
 /// Where one Flower process lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,7 +206,7 @@ impl Home {
             programs: programs.to_owned(),
             folder: layout.flower(),
             shim: layout.shim(),
-            keepalive: KEEPALIVE,
+            keepalive: (KEEPALIVE.grpc_interval.as_secs(), KEEPALIVE.grpc_timeout.as_secs()),
         }
     }
 

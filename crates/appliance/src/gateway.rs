@@ -10,14 +10,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
+use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
+use zonemesh_api::keepalive::{self, Keepalive, Mismatch, Whose};
 use zonemesh_api::v1;
 use zonemesh_api::v1::local_client::LocalClient;
 use zonemesh_pki::{LocalError, pinned_client_config};
 
 use crate::backoff::Backoff;
-use crate::flower::Transport;
+use crate::flower::{KEEPALIVE, Transport};
 use crate::reason::Reason;
 use crate::settings::{Common, Token};
 use crate::view::{Readiness, View};
@@ -34,6 +36,12 @@ pub struct Gateway {
     tls: Arc<rustls::ClientConfig>,
 }
 
+/// An answer, and why the keepalives of this VM do not fit those in force at the gateway.
+struct Answer<T> {
+    message: T,
+    misfit: Option<Reason>,
+}
+
 /// What the watch has seen so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
@@ -43,17 +51,20 @@ pub struct Seen {
     pub lost: Option<Reason>,
     /// The watch is connected and has delivered its snapshot.
     pub connected: bool,
+    /// Why the keepalives of this VM do not fit those in force at the gateway.
+    pub misfit: Option<Reason>,
 }
 
 impl Seen {
-    /// What is wrong although Flower may run: the gateway is lost, or the federation has two homes.
+    /// What is wrong although Flower may run: the gateway is lost, the federation has two homes, or
+    /// keepalives do not fit.
     #[must_use]
     pub fn trouble(&self) -> Option<Reason> {
         let conflict = || {
             let view = self.view.as_ref()?.as_ref().filter(|view| view.conflict)?;
             Some(Reason::Conflict { zone: view.zone.clone() })
         };
-        self.lost.clone().or_else(conflict)
+        self.lost.clone().or_else(conflict).or_else(|| self.misfit.clone())
     }
 }
 
@@ -110,7 +121,7 @@ impl Gateway {
         let mut client = self.connect().await?;
         let request = v1::ResolveRequest { federation: self.federation.clone() };
         let before = now_unix_ms();
-        let view = self.call(client.resolve(request)).await?;
+        let view = self.call(client.resolve(telling(request))).await?.message;
         let halfway = before.midpoint(now_unix_ms());
         let ahead_of_gateway_ms = halfway.saturating_sub(signed(view.gateway_time_unix_ms));
         let view = View::read(view).map_err(|error| self.unreachable(error.to_string()))?;
@@ -142,7 +153,7 @@ impl Gateway {
             csr_pem: registration.request_pem.clone(),
             clock_unix_ms: unsigned(now_unix_ms()),
         };
-        let reply = self.call(client.register(request)).await?;
+        let reply = self.call(client.register(telling(request))).await?.message;
         Ok(Issued { certificate_pem: reply.certificate_pem, ca_pem: reply.ca_pem })
     }
 
@@ -158,7 +169,7 @@ impl Gateway {
             readiness: readiness.wire().into(),
             clock_unix_ms: unsigned(now_unix_ms()),
         };
-        self.call(client.report(request)).await.map(|_| ())
+        self.call(client.report(telling(request))).await.map(|_| ())
     }
 
     /// Watches the federation for ever. Nothing that was seen is forgotten when the gateway is lost.
@@ -178,10 +189,10 @@ impl Gateway {
         let request = v1::WatchRequest { federation: self.federation.clone() };
         let stream = async {
             let mut client = self.connect().await?;
-            self.call(client.watch(request)).await
+            self.call(client.watch(telling(request))).await
         };
-        let mut stream = match stream.await {
-            Ok(stream) => stream,
+        let (mut stream, misfit) = match stream.await {
+            Ok(answer) => (answer.message, answer.misfit),
             Err(reason) => return reason,
         };
         loop {
@@ -196,7 +207,8 @@ impl Gateway {
             };
             backoff.reset();
             seen.send_modify(|seen| {
-                *seen = Seen { view: Some(view), lost: None, connected: true };
+                let misfit = misfit.clone();
+                *seen = Seen { view: Some(view), lost: None, connected: true, misfit };
             });
         }
     }
@@ -213,9 +225,12 @@ impl Gateway {
     async fn call<T>(
         &self,
         call: impl Future<Output = Result<tonic::Response<T>, Status>>,
-    ) -> Result<T, Reason> {
+    ) -> Result<Answer<T>, Reason> {
         match tokio::time::timeout(CALL_TIMEOUT, call).await {
-            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Ok(answer)) => {
+                let misfit = misfit(answer.metadata());
+                Ok(Answer { message: answer.into_inner(), misfit })
+            }
             Ok(Err(status)) => Err(self.refused(&status)),
             Err(_elapsed) => Err(self.silent()),
         }
@@ -249,6 +264,23 @@ impl Gateway {
     const fn unreachable(&self, problem: String) -> Reason {
         Reason::GatewayUnreachable { gateway: self.address, problem }
     }
+}
+
+/// A request that tells the keepalives of this companion and of its Flower.
+fn telling<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    keepalive::tell(request.metadata_mut(), Whose::Own, &Keepalive::DEFAULT);
+    keepalive::tell(request.metadata_mut(), Whose::Flowers, &KEEPALIVE);
+    request
+}
+
+/// Holds both against what is in force at the gateway.
+fn misfit(answer: &MetadataMap) -> Option<Reason> {
+    let theirs = keepalive::told(answer, Whose::Own)?;
+    let fits = |ours: &Keepalive| ours.check_against(&theirs).err();
+    let of = |whose, mismatch: Mismatch| Reason::Keepalive { whose, mismatch };
+    let own = fits(&Keepalive::DEFAULT).map(|mismatch| of("the companion", mismatch));
+    own.or_else(|| fits(&KEEPALIVE).map(|mismatch| of("Flower", mismatch)))
 }
 
 /// The innermost cause is the one that a person can act on; the outer ones name libraries.

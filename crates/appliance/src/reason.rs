@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use zonemesh_api::keepalive::Mismatch;
 use zonemesh_pki::ProbeFailure;
 
 /// Why Flower is not started, or why what runs is in danger.
@@ -48,6 +49,14 @@ pub enum Reason {
         zone: String,
         /// What was dialled.
         endpoint: SocketAddr,
+    },
+    /// The keepalives of this VM do not fit those in force at the gateway.
+    #[error("keepalives of {whose} do not fit the gateway's: {mismatch}")]
+    Keepalive {
+        /// Whose they are here.
+        whose: &'static str,
+        /// What does not fit.
+        mismatch: Mismatch,
     },
     /// The gateway will not let this VM register.
     #[error("the gateway refuses the registration: {message}")]
@@ -163,6 +172,7 @@ impl Reason {
             Self::GatewayUnreachable { .. } => "N201",
             Self::SuperLinkUnreachable { .. } => "N202",
             Self::ZoneUnreachable { .. } => "N203",
+            Self::Keepalive { .. } => "N204",
             Self::RegistrationRefused { .. } => "P301",
             Self::Conflict { .. } => "P302",
             Self::Certificate { failure, .. } => certificate_code(failure),
@@ -194,6 +204,7 @@ impl Reason {
                 format!("in the SuperLink's VM: is flower-superlink listening on {endpoint}? between: `zonemesh peers`, firewalls")
             }
             Self::ZoneUnreachable { .. } => "on this zone's gateway: `zonemesh peers`".into(),
+            Self::Keepalive { .. } => "install the same Zonemesh here and on the gateway; `zonemesh status` there shows both figures".into(),
             Self::RegistrationRefused { .. } => {
                 "check ONEAPP_ZONEMESH_FEDERATION and ONEAPP_ZONEMESH_ADDRESS here, [[federation]] and prefixes on the gateway".into()
             }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use support::{FEDERATION, LOOPBACK, TestGateway, free_port};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use zonemesh_appliance::api::keepalive::Keepalive;
 use zonemesh_appliance::flower::Transport;
 use zonemesh_appliance::gateway::{Gateway, Registration, Seen};
 use zonemesh_appliance::pki::{CertificateRequest, San};
@@ -107,4 +108,29 @@ async fn the_watch_shows_a_snapshot_then_changes_and_survives_the_gateway() {
     assert_eq!(back.view, Some(None), "the gateway's new snapshot counts");
     assert_eq!(back.lost, None);
     assert_eq!(gateway.view().federation, FEDERATION);
+}
+
+#[tokio::test]
+async fn keepalives_that_do_not_fit_are_told_by_both_ends_and_stop_nothing() {
+    let mut gateway = TestGateway::start();
+    let client = Gateway::new(&settings(&gateway, &[]).common).unwrap();
+    let (sender, mut seen) = watch::channel(Seen::default());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { client.follow(sender).await });
+    let older = until(&mut seen, |seen| seen.connected).await;
+    assert_eq!(older.trouble(), None, "an older gateway tells nothing");
+    let ours = Some(Keepalive::DEFAULT);
+    assert_eq!(*gateway.told.lock().unwrap(), [ours, ours]);
+
+    gateway.stop();
+    until(&mut seen, |seen| seen.lost.is_some()).await;
+    let strict = Keepalive { server_min_interval: Duration::from_secs(120), ..Keepalive::DEFAULT };
+    *gateway.keepalive.lock().unwrap() = Some(strict);
+    gateway.start_again(false);
+    let back = until(&mut seen, |seen| seen.connected).await;
+    let trouble = back.trouble().expect("it is said");
+    let text = trouble.to_string();
+    assert_eq!(trouble.code(), "N204");
+    assert!(text.contains("120s") && text.contains("60s"), "{text}");
+    assert_eq!(back.view, Some(None), "what is seen counts all the same");
 }

@@ -3,8 +3,9 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use zonemesh_appliance::flower::{Home, SHIM};
+use zonemesh_appliance::flower::{Home, KEEPALIVE, SHIM};
 use zonemesh_appliance::plan::Layout;
 
 const GRPC: &str = "
@@ -39,6 +40,13 @@ fn seen(changes: &[(&str, &str)]) -> serde_json::Value {
 fn clients_and_servers_get_the_keepalive_of_zonemesh() {
     let seen = seen(&[]);
     assert_eq!(seen["early"], false, "grpc is imported by the program, not by the shim");
+    let figure = |side: &str, key: &str| seen[side][key].as_u64().map(Duration::from_millis);
+    let told = |key| figure("server", key).unwrap();
+    // What the gateway is told is what Flower does.
+    assert_eq!(KEEPALIVE.grpc_interval, told("grpc.keepalive_time_ms"));
+    assert_eq!(KEEPALIVE.grpc_timeout, told("grpc.keepalive_timeout_ms"));
+    let minimum = "grpc.http2.min_recv_ping_interval_without_data_ms";
+    assert_eq!(KEEPALIVE.server_min_interval, told(minimum));
     for side in ["secure", "positional", "server"] {
         assert_eq!(seen[side]["grpc.keepalive_time_ms"], 60_000, "{side}: {seen:#}");
         assert_eq!(seen[side]["grpc.keepalive_timeout_ms"], 20_000);

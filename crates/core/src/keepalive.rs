@@ -61,6 +61,28 @@ impl Keepalive {
     }
 }
 
+impl Keepalive {
+    /// Checks that these values of one end can live with those that the other end has told.
+    ///
+    /// # Errors
+    /// The first [`Mismatch`]: the connection goes on, an engineer should know.
+    pub fn check_against(&self, theirs: &Self) -> Result<(), Mismatch> {
+        if theirs.grpc_interval < self.server_min_interval {
+            return Err(Mismatch::TheyPingTooOften {
+                interval: theirs.grpc_interval,
+                minimum: self.server_min_interval,
+            });
+        }
+        if self.grpc_interval < theirs.server_min_interval {
+            return Err(Mismatch::WePingTooOften {
+                interval: self.grpc_interval,
+                minimum: theirs.server_min_interval,
+            });
+        }
+        theirs.check().map_err(Mismatch::Theirs)
+    }
+}
+
 impl Default for Keepalive {
     fn default() -> Self {
         Self::DEFAULT
@@ -98,6 +120,34 @@ pub enum KeepaliveError {
     },
 }
 
+/// Why the keepalives of the two ends of a connection cannot live with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// The other end pings more often than this end accepts.
+    #[error(
+        "it pings after {interval:?} and here one each {minimum:?} is accepted: raise its keepalive.grpc_interval to at least {minimum:?}, or bring both ends to the same release"
+    )]
+    TheyPingTooOften {
+        /// The other end's interval.
+        interval: Duration,
+        /// What this end accepts.
+        minimum: Duration,
+    },
+    /// This end pings more often than the other one accepts.
+    #[error(
+        "it accepts a ping each {minimum:?} and here one goes out after {interval:?}: raise keepalive.grpc_interval here to at least {minimum:?}, or bring both ends to the same release"
+    )]
+    WePingTooOften {
+        /// This end's interval.
+        interval: Duration,
+        /// What the other end accepts.
+        minimum: Duration,
+    },
+    /// The other end's own values break the law.
+    #[error("{0}: correct its [keepalive]")]
+    Theirs(#[source] KeepaliveError),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,5 +181,35 @@ mod tests {
     fn a_timeout_as_long_as_the_interval_is_refused() {
         assert!(with(|k| k.grpc_timeout = k.grpc_interval).is_err());
         assert!(with(|k| k.grpc_timeout = Duration::ZERO).is_err());
+    }
+
+    #[test]
+    fn two_ends_that_keep_the_law_alone_can_break_it_together() {
+        let usual = Keepalive::DEFAULT;
+        assert_eq!(usual.check_against(&usual), Ok(()));
+        let second = Duration::from_secs;
+        let eager = Keepalive {
+            grpc_interval: second(10),
+            grpc_timeout: second(5),
+            server_min_interval: second(5),
+            ..usual
+        };
+        assert_eq!(eager.check(), Ok(()));
+        let (interval, minimum) = (second(10), second(30));
+        let they = usual.check_against(&eager).unwrap_err();
+        assert_eq!(they, Mismatch::TheyPingTooOften { interval, minimum });
+        let we = eager.check_against(&usual).unwrap_err();
+        assert_eq!(we, Mismatch::WePingTooOften { interval, minimum });
+        for mismatch in [they, we] {
+            let text = mismatch.to_string();
+            assert!(text.contains("10s") && text.contains("at least 30s"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_end_whose_own_values_break_the_law_is_named_for_it() {
+        let broken = Keepalive { wireguard: Duration::from_secs(300), ..Keepalive::DEFAULT };
+        let mismatch = Keepalive::DEFAULT.check_against(&broken).unwrap_err();
+        assert!(mismatch.to_string().contains("a NAT forgets"), "{mismatch}");
     }
 }

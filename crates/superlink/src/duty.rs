@@ -85,7 +85,7 @@ mod tests {
             conflict: false,
         };
         change(&mut view);
-        Seen { view: Some(Some(view)), lost: None, connected: true }
+        Seen { view: Some(Some(view)), lost: None, connected: true, misfit: None }
     }
 
     #[test]
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_gateway_that_forgot_or_shows_something_else_gets_a_registration() {
-        let forgot = Seen { view: Some(None), lost: None, connected: true };
+        let forgot = Seen { view: Some(None), lost: None, connected: true, misfit: None };
         assert_eq!(duty(&forgot, &truth()), Duty::Register);
         let others: [fn(&mut View); 4] = [
             |view| view.target.addresses = vec![[10, 10, 10, 6].into()],

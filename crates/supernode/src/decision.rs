@@ -71,7 +71,7 @@ mod tests {
     }
 
     fn shown(view: Option<View>) -> Seen {
-        Seen { view: Some(view), lost: None, connected: true }
+        Seen { view: Some(view), lost: None, connected: true, misfit: None }
     }
 
     fn lost() -> Reason {

@@ -198,6 +198,7 @@ async fn plan_now(
         view: Some(resolved.view),
         lost: None,
         connected: true,
+        misfit: None,
     };
     match decide(&seen, None, &inputs.settings.common.federation) {
         Decision::Start(view) => {

@@ -62,6 +62,8 @@ pub struct PeerStatus {
     pub uses_current_key: bool,
     /// How often a send of many datagrams at once was refused and done one by one instead.
     pub segmentation_refused: u64,
+    /// Datagrams to it go one by one now, as sending many at once was refused within a minute.
+    pub segmentation_paused: bool,
 }
 
 /// Something the daemon may want to act on.

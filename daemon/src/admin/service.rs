@@ -1,26 +1,24 @@
 //! Answers `zonemesh`: collects what the parts of the gateway know. Rendering is the tool's.
 
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 use zonemesh_api::v1::admin_server::Admin;
 use zonemesh_api::v1::{
-    CertificatesReply, CertificatesRequest, OffloadView, PeerState, PeerView, PeersReply,
+    CertificatesReply, CertificatesRequest, Counter, OffloadView, PeerState, PeerView, PeersReply,
     PeersRequest, RecordsReply, RecordsRequest, StatusReply, StatusRequest, StreamState,
     SuperLinksReply, SuperLinksRequest, TunnelView,
 };
 use zonemesh_api::wire::admin as wire;
-use zonemesh_core::path::State;
 use zonemesh_core::registry::{Registry, Standing};
 use zonemesh_core::time::UnixMillis;
 use zonemesh_pki::LocalApiKey;
-use zonemesh_tunnel::{Offload, PeerStatus};
+use zonemesh_tunnel::{Offload, PeerStatus, TunnelStatus};
 
 use super::certificates;
 use crate::mesh::PeerPlan;
-use crate::observer::{Observer, is_up};
-use crate::path::PathView;
+use crate::observer::{Observer, passes, state_of};
 
 /// A clock that is further off than this is worth a line: Flower bears 5 s.
 const CLOCK_OFF_MS: i64 = 5_000;
@@ -117,7 +115,9 @@ impl Service {
         let peers = self.observer.peers.borrow().clone();
         let of = |peer: &PeerPlan| {
             let tunnel = status.peers.iter().find(|known| known.public_key == peer.wireguard_key);
-            self.peer_view(peer, tunnel)
+            let mut view = self.peer_view(peer, tunnel);
+            (view.offloads, view.fallbacks) = bulk_work(&status, tunnel);
+            view
         };
         peers.iter().map(of).collect()
     }
@@ -160,6 +160,8 @@ impl Service {
             mtu: path.map_or(0, |path| u32::from(path.summary.mtu)),
             black_hole: path.is_some_and(|path| path.summary.black_hole),
             underlay_mtu: underlay.map_or(0, u32::from),
+            offloads: Vec::new(),
+            fallbacks: Vec::new(),
         }
     }
 
@@ -201,6 +203,7 @@ impl Service {
             });
         }
         warnings.extend(self.clock_warnings(peers));
+        warnings.extend(self.observer.keepalives.warnings());
         warnings.extend(self.observer.ledger.read(mesh_warnings));
         if clone_alarms > 0 {
             warnings.push(format!(
@@ -229,27 +232,21 @@ fn mesh_warnings(registry: &Registry) -> Vec<String> {
     standing.map(str::to_owned).into_iter().chain(alarms).collect()
 }
 
+/// Bulk work as it is done for one peer, and how often it was refused: sends to this peer, writes of
+/// merged packets to the device.
+fn bulk_work(status: &TunnelStatus, peer: Option<&PeerStatus>) -> (Vec<OffloadView>, Vec<Counter>) {
+    let is_paused = peer.is_some_and(|peer| peer.segmentation_paused);
+    let of = |(kind, state): &(&'static str, Offload)| match (*kind, *state) {
+        ("gso", Offload::InUse) if is_paused => offload_view(("gso", Offload::Paused)),
+        as_it_is => offload_view(as_it_is),
+    };
+    let refused = peer.map_or(0, |peer| peer.segmentation_refused);
+    let counts = [("gso_refused", refused), ("merge_refused", status.merging_refused)];
+    (status.offloads.iter().map(of).collect(), counts.into_iter().map(wire::counter).collect())
+}
+
 fn offload_view((kind, state): (&'static str, Offload)) -> OffloadView {
     OffloadView { kind: kind.to_owned(), state: state.as_str().to_owned() }
-}
-
-/// As the watch over its path has it. Of a tunnel that is not watched the handshake tells.
-fn state_of(path: Option<PathView>, tunnel: Option<&PeerStatus>) -> PeerState {
-    match path.map(|path| path.summary.state) {
-        Some(State::Up) => return PeerState::Up,
-        Some(State::Degraded) => return PeerState::Degraded,
-        Some(State::Down) => return PeerState::Down,
-        Some(State::Never) | None => {}
-    }
-    match tunnel {
-        Some(tunnel) if is_up(tunnel, SystemTime::now()) => PeerState::Up,
-        Some(tunnel) if tunnel.latest_handshake.is_some() => PeerState::Down,
-        _ => PeerState::Never,
-    }
-}
-
-fn passes(state: PeerState) -> bool {
-    matches!(state, PeerState::Up | PeerState::Degraded)
 }
 
 fn count(n: usize) -> u32 {

@@ -37,6 +37,7 @@ pub(crate) struct Bound {
     door: Arc<dyn Door>,
     watchers: Arc<Watchers>,
     service: Service,
+    keepalive: Keepalive,
 }
 
 /// The key in the state folder; a new one on first start.
@@ -86,16 +87,16 @@ pub(crate) async fn bind(
         counted_as: Flood::VmConnections,
     });
     let watchers = Arc::new(Watchers::new(refusals));
+    let keepalive = config.keepalive;
     let service = Service::new(authority, observer, watchers.clone());
-    Ok(Bound { listener, tls, door, watchers, service })
+    Ok(Bound { listener, tls, door, watchers, service, keepalive })
 }
 
 /// Serves the zone's VMs until it is dropped.
 pub(crate) async fn run(bound: Bound) -> anyhow::Result<()> {
     let incoming = Incoming::through(bound.door, bound.listener, bound.tls);
     let service = LocalServer::new(bound.service).max_decoding_message_size(MAX_REQUEST);
-    let served =
-        serve::server(&Keepalive::DEFAULT).add_service(service).serve_with_incoming(incoming);
+    let served = serve::server(&bound.keepalive).add_service(service).serve_with_incoming(incoming);
     tokio::select! {
         served = served => Ok(served?),
         () = bound.watchers.mind() => Ok(()),

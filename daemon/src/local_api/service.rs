@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use tonic::{Request, Response, Status};
+use zonemesh_api::keepalive::{self, Whose};
 use zonemesh_api::serve::{self, Caller};
 use zonemesh_api::v1::local_server::Local;
 use zonemesh_api::v1::{
@@ -23,6 +24,7 @@ use super::view;
 use super::watch::{self, Watchers};
 use crate::certificates::superlink_sans;
 use crate::flood::{Flood, Limits, Rate};
+use crate::keepalives::Heard;
 use crate::observer::Observer;
 
 /// What one VM may ask for: companions ask once in some seconds.
@@ -46,8 +48,9 @@ impl Local for Service {
         request: Request<ResolveRequest>,
     ) -> Result<Response<FederationView>, Status> {
         self.may_read(caller(&request)?.address)?;
+        drop(self.hear_keepalives(&request)?);
         let federation = federation_name(&request.get_ref().federation)?;
-        Ok(Response::new(view::of(&self.observer, &federation)))
+        Ok(self.telling(view::of(&self.observer, &federation)))
     }
 
     type WatchStream = watch::Views;
@@ -58,11 +61,12 @@ impl Local for Service {
     ) -> Result<Response<watch::Views>, Status> {
         let caller = caller(&request)?;
         self.may_read(caller.address)?;
+        let heard = self.hear_keepalives(&request)?;
         let federation = federation_name(&request.get_ref().federation)?;
         let seat = self.watchers.sit(&caller).ok_or_else(|| {
             Status::resource_exhausted("this VM has too many watchers: end one of them")
         })?;
-        Ok(Response::new(watch::views(self.observer.clone(), federation, seat)))
+        Ok(self.telling(watch::views(self.observer.clone(), federation, (seat, heard))))
     }
 
     async fn register(
@@ -71,6 +75,7 @@ impl Local for Service {
     ) -> Result<Response<RegisterReply>, Status> {
         let caller = caller(&request)?.address;
         self.within(&self.writes, (caller, Flood::VmWrites))?;
+        let heard = self.hear_keepalives(&request)?;
         let wanted = Registration::try_from(request.into_inner())?;
         let federation = wanted.federation.clone();
         let held = self
@@ -86,7 +91,8 @@ impl Local for Service {
             tracing::info!(%federation, vm = %caller.ip(), "registered a SuperLink");
         }
         let view = Some(view::of(&self.observer, &federation));
-        Ok(Response::new(RegisterReply { certificate_pem, ca_pem, view }))
+        drop(heard);
+        Ok(self.telling(RegisterReply { certificate_pem, ca_pem, view }))
     }
 
     async fn report(
@@ -122,6 +128,26 @@ impl Local for Service {
 }
 
 impl Service {
+    /// What the companion that calls has told of its own keepalives and of its Flower's.
+    fn hear_keepalives<T>(&self, request: &Request<T>) -> Result<[Heard; 2], Status> {
+        let vm = caller(request)?.address.ip().to_canonical();
+        let heard = |end: String, whose| {
+            let theirs = keepalive::told(request.metadata(), whose);
+            self.observer.keepalives.heard(&end, theirs)
+        };
+        Ok([
+            heard(format!("VM {vm}"), Whose::Own),
+            heard(format!("Flower in VM {vm}"), Whose::Flowers),
+        ])
+    }
+
+    /// An answer that tells the keepalives in force here.
+    fn telling<T>(&self, answer: T) -> Response<T> {
+        let mut response = Response::new(answer);
+        keepalive::tell(response.metadata_mut(), Whose::Own, self.observer.keepalives.ours());
+        response
+    }
+
     pub(super) fn new(authority: Authority, observer: Observer, watchers: Arc<Watchers>) -> Self {
         Self {
             authority,

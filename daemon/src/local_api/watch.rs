@@ -17,6 +17,7 @@ use zonemesh_core::name::FederationName;
 
 use super::view;
 use crate::flood::{Flood, Place, Places, Refusals};
+use crate::keepalives::Heard;
 use crate::observer::Observer;
 
 /// How often reachability, which is no record, is looked at.
@@ -100,11 +101,17 @@ struct Watcher {
     revision: Receiver<u64>,
     sent: Option<FederationView>,
     seat: Arc<Seat>,
+    /// What the companion has told of its keepalives, for as long as it watches.
+    _heard: [Heard; 2],
 }
 
-pub(super) fn views(observer: Observer, federation: FederationName, seat: Arc<Seat>) -> Views {
+pub(super) fn views(
+    observer: Observer,
+    federation: FederationName,
+    (seat, heard): (Arc<Seat>, [Heard; 2]),
+) -> Views {
     let revision = observer.ledger.revision();
-    let watcher = Watcher { observer, federation, revision, sent: None, seat };
+    let watcher = Watcher { observer, federation, revision, sent: None, seat, _heard: heard };
     Box::pin(stream::unfold(watcher, |mut watcher| async move {
         let view = watcher.next().await?;
         Some((Ok(view), watcher))

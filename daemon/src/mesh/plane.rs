@@ -193,11 +193,9 @@ impl Plane {
                 tunnel_ips: peer.tunnel_ips.clone(),
                 port: peer.registry_port,
                 tls,
-                keepalive: self.observer.config.keepalive,
                 reachable: reachable.clone(),
             };
-            let (ledger, board) = (self.observer.ledger.clone(), self.observer.board.clone());
-            let task = self.diallers.spawn(registry::dial(neighbour, ledger, board));
+            let task = self.diallers.spawn(registry::dial(neighbour, self.observer.streams()));
             let dialler = Dialler {
                 tunnel_ips: peer.tunnel_ips.clone(),
                 port: peer.registry_port,

@@ -16,16 +16,18 @@ pub(super) enum Happening {
     MtuLowered,
     MtuRaised,
     KeepaliveLate,
+    KeepaliveMismatch,
 }
 
 impl Happening {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Up,
         Self::Degraded,
         Self::Down,
         Self::MtuLowered,
         Self::MtuRaised,
         Self::KeepaliveLate,
+        Self::KeepaliveMismatch,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -36,6 +38,7 @@ impl Happening {
             Self::MtuLowered => "mtu_lowered",
             Self::MtuRaised => "mtu_raised",
             Self::KeepaliveLate => "keepalive_late",
+            Self::KeepaliveMismatch => "keepalive_mismatch",
         }
     }
 }
@@ -68,6 +71,11 @@ impl PathBoard {
     pub(crate) fn counters(&self) -> Vec<(&'static str, u64)> {
         let counts = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         Happening::ALL.iter().map(|what| (what.as_str(), counts[*what as usize])).collect()
+    }
+
+    /// The other end of a connection has told keepalives that do not fit.
+    pub(crate) fn count_keepalive_mismatch(&self) {
+        self.count(Happening::KeepaliveMismatch);
     }
 
     pub(super) fn count(&self, what: Happening) {
@@ -105,6 +113,7 @@ mod tests {
             ("mtu_lowered", 3),
             ("mtu_raised", 4),
             ("keepalive_late", 5),
+            ("keepalive_mismatch", 6),
         ];
         assert_eq!(names, expected);
     }

@@ -10,13 +10,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Request;
 use zonemesh_api::clients::registry;
-use zonemesh_core::keepalive::Keepalive;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::Refused;
 
-use super::board::StreamBoard;
-use super::ledger::Ledger;
 use super::stream::{self, Context, OUTBOX, Wires};
 
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -28,18 +26,12 @@ pub(crate) struct Neighbour {
     pub(crate) tunnel_ips: Vec<IpAddr>,
     pub(crate) port: u16,
     pub(crate) tls: Arc<rustls::ClientConfig>,
-    pub(crate) keepalive: Keepalive,
     /// Wakes the dialler: a handshake with this neighbour has completed.
     pub(crate) reachable: Arc<Notify>,
 }
 
 /// Keeps the stream until it is dropped.
-pub(crate) async fn run(
-    neighbour: Neighbour,
-    ledger: Arc<Ledger>,
-    board: Arc<StreamBoard>,
-) -> anyhow::Result<()> {
-    let context = Context { ledger, board };
+pub(crate) async fn run(neighbour: Neighbour, context: Context) -> anyhow::Result<()> {
     let mut wait = FIRST_WAIT;
     loop {
         let was_open = context.board.entry(&neighbour.zone).open > 0;
@@ -72,7 +64,7 @@ async fn try_all(neighbour: &Neighbour, context: &Context) -> anyhow::Result<()>
     let mut last = anyhow::anyhow!("the neighbour has no tunnel address");
     for ip in &neighbour.tunnel_ips {
         let address = SocketAddr::new(*ip, neighbour.port);
-        match open(neighbour, address).await {
+        match open(neighbour, context, address).await {
             Ok(wires) => {
                 return stream::run(context, &neighbour.zone, wires, &neighbour.reachable).await;
             }
@@ -82,13 +74,19 @@ async fn try_all(neighbour: &Neighbour, context: &Context) -> anyhow::Result<()>
     Err(last)
 }
 
-async fn open(neighbour: &Neighbour, address: SocketAddr) -> anyhow::Result<Wires> {
+async fn open(
+    neighbour: &Neighbour,
+    context: &Context,
+    address: SocketAddr,
+) -> anyhow::Result<Wires> {
     let tls = neighbour.tls.clone();
-    let mut client = registry::connect(address, tls, &neighbour.keepalive).await?;
+    let mut client = registry::connect(address, tls, context.keepalives.ours()).await?;
     let (outbound, queue) = mpsc::channel(OUTBOX);
-    let reply = client.exchange(ReceiverStream::new(queue)).await;
-    let inbound = reply.context("the neighbour refused the stream")?.into_inner();
-    Ok(Wires { inbound, outbound })
+    let mut request = Request::new(ReceiverStream::new(queue));
+    context.tell_keepalive(request.metadata_mut());
+    let reply = client.exchange(request).await.context("the neighbour refused the stream")?;
+    let heard = context.hear_keepalive(&neighbour.zone, reply.metadata());
+    Ok(Wires { inbound: reply.into_inner(), outbound, heard })
 }
 
 /// Between half and the whole of `wait`.

@@ -11,4 +11,5 @@ pub(crate) use board::StreamBoard;
 pub(crate) use dialler::{Neighbour, run as dial};
 pub(crate) use ledger::{Ledger, now};
 pub(crate) use server::{Service, bind, run as serve};
+pub(crate) use stream::Context as StreamContext;
 pub(crate) use trust::Outcome;

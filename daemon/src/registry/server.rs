@@ -20,8 +20,6 @@ use zonemesh_core::keepalive::Keepalive;
 use zonemesh_core::name::ZoneName;
 use zonemesh_pki::ZoneTrust;
 
-use super::board::StreamBoard;
-use super::ledger::Ledger;
 use super::stream::{self, Context, OUTBOX, Wires};
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::flood::{Doorkeeper, Flood, Limits, Place, Places, Rate, Refusals};
@@ -65,13 +63,13 @@ struct Gate {
 }
 
 impl Service {
-    pub(crate) fn new(trust: ZoneTrust, ledger: Arc<Ledger>, board: Arc<StreamBoard>) -> Self {
+    pub(crate) fn new(trust: ZoneTrust, context: Context) -> Self {
         let gate = Gate {
             streams: Limits::new(NEW_STREAMS),
             places: Places::new(STREAMS.0, STREAMS.1),
             log: Limits::new(Rate::LOG),
         };
-        Self { trust, context: Context { ledger, board }, gate: Arc::new(gate) }
+        Self { trust, context, gate: Arc::new(gate) }
     }
 
     /// Room for one more stream of `zone`.
@@ -126,7 +124,8 @@ impl Registry for Service {
         let neighbour = self.neighbour(&request)?;
         let place = self.enter(&neighbour)?;
         let (outbound, queue) = mpsc::channel(OUTBOX);
-        let wires = Wires { inbound: request.into_inner(), outbound };
+        let heard = self.context.hear_keepalive(&neighbour, request.metadata());
+        let wires = Wires { inbound: request.into_inner(), outbound, heard };
         let (context, gate) = (self.context.clone(), self.gate.clone());
         let session = async move {
             let _place = place;
@@ -143,6 +142,9 @@ impl Registry for Service {
         // The session lives in the answer: tonic drops both when the neighbour goes away.
         let end = streams::once(session).filter_map(std::future::ready);
         let messages = ReceiverStream::new(queue).map(Ok);
-        Ok(Response::new(Box::pin(streams::select(messages, end))))
+        let mut response: Response<Outgoing> =
+            Response::new(Box::pin(streams::select(messages, end)));
+        self.context.tell_keepalive(response.metadata_mut());
+        Ok(response)
     }
 }

@@ -13,12 +13,15 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tonic::Streaming;
+use tonic::metadata::MetadataMap;
+use zonemesh_api::keepalive::{self, Whose};
 use zonemesh_api::v1::RegistryMessage;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::{Message, Session};
 
 use super::board::StreamBoard;
 use super::ledger::{Ledger, News, now};
+use crate::keepalives::{Heard, Keepalives};
 
 /// Messages that may wait for a slow neighbour.
 pub(super) const OUTBOX: usize = 64;
@@ -31,13 +34,29 @@ const BREATH: Duration = Duration::from_millis(1);
 pub(super) struct Wires {
     pub(super) inbound: Streaming<RegistryMessage>,
     pub(super) outbound: mpsc::Sender<RegistryMessage>,
+    /// What the other end has told of its keepalives, for as long as the stream lives.
+    pub(super) heard: Heard,
 }
 
 /// What every stream needs of the gateway.
 #[derive(Clone)]
-pub(super) struct Context {
-    pub(super) ledger: Arc<Ledger>,
-    pub(super) board: Arc<StreamBoard>,
+pub(crate) struct Context {
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) board: Arc<StreamBoard>,
+    pub(crate) keepalives: Arc<Keepalives>,
+}
+
+impl Context {
+    /// What this end tells of its keepalives.
+    pub(super) fn tell_keepalive(&self, metadata: &mut MetadataMap) {
+        keepalive::tell(metadata, Whose::Own, self.keepalives.ours());
+    }
+
+    /// Takes what the gateway of `zone` has told.
+    pub(super) fn hear_keepalive(&self, zone: &ZoneName, metadata: &MetadataMap) -> Heard {
+        let theirs = keepalive::told(metadata, Whose::Own);
+        self.keepalives.heard(&format!("zone {zone}"), theirs)
+    }
 }
 
 /// Runs a stream to `neighbour`, as its certificate says, until it ends. `probe` asks for a sign
@@ -138,6 +157,7 @@ async fn exchange(
     probe: &Notify,
 ) -> anyhow::Result<()> {
     let ledger = &context.ledger;
+    let _heard = wires.heard;
     let mut inbound = Inbox { queue: wires.inbound, hear_at: Instant::now() };
     let mut outbox = Outbox { queue: wires.outbound, lost: false };
     let mut changes = ledger.changes();

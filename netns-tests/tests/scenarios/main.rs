@@ -14,8 +14,10 @@ mod forged_zone_record;
 mod gateway_killed_and_restarted;
 mod idle_outage_of_5_minutes;
 mod inner_source_of_another_zone;
+mod ipv6_underlay;
 mod join_by_invitation;
 mod key_rotation;
+mod local_api;
 mod managed;
 #[path = "../docs/markdown.rs"]
 mod markdown;

@@ -121,7 +121,7 @@ fn the_tunnel_follows_the_mtu_of_the_links_below() -> Result<()> {
 }
 
 /// Gives both zones IPv6 inside: `fd00:10::/64` in berlin, `fd00:11::/64` in madrid.
-fn with_ipv6_inside(lab: &Lab, mesh: &mut Mesh) -> Result<()> {
+pub(crate) fn with_ipv6_inside(lab: &Lab, mesh: &mut Mesh) -> Result<()> {
     for (zone, other, net, other_net) in
         [("berlin", "madrid", "fd00:10:", "fd00:11:"), ("madrid", "berlin", "fd00:11:", "fd00:10:")]
     {

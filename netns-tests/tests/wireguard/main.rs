@@ -38,7 +38,8 @@ const WIREGUARD_GO_LACKS: &Lacks = &[
         "an_idle_pair_is_back_10_s_after_an_outage_of_100_s",
         "after 90 s only the next keepalive tries",
     ),
-    ("an_endpoint_inside_its_own_tunnel_stays_bounded", "its own datagrams are sealed again"),
+    ("an_endpoint_inside_its_own_tunnel_stays_bounded_v4", "its own datagrams are sealed again"),
+    ("an_endpoint_inside_its_own_tunnel_stays_bounded_v6", "its own datagrams are sealed again"),
     ("the_first_handshake_waits_for_the_interface", "endpoint and keepalive are enough for it"),
     ("socket_is_for_its_owner_alone", "the folder is open to all (0755)"),
 ];
@@ -152,9 +153,11 @@ behaviours! {
         a_replaced_source_address_is_given_up_v6,
         routes_that_lead_elsewhere_change_the_source_v4,
         routes_that_lead_elsewhere_change_the_source_v6,
-        only_authentic_datagrams_move_an_endpoint,
+        only_authentic_datagrams_move_an_endpoint_v4,
+        only_authentic_datagrams_move_an_endpoint_v6,
         fwmark_keeps_the_tunnel_out_of_itself,
-        an_endpoint_inside_its_own_tunnel_stays_bounded;
+        an_endpoint_inside_its_own_tunnel_stays_bounded_v4,
+        an_endpoint_inside_its_own_tunnel_stays_bounded_v6;
     keepalive:
         an_idle_pair_is_back_10_s_after_an_outage_of_100_s;
     replay:

@@ -18,6 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
+use zonemesh_appliance::api::keepalive::{self, Keepalive, Whose};
 use zonemesh_appliance::api::serve::Incoming;
 use zonemesh_appliance::api::v1;
 use zonemesh_appliance::api::v1::local_server::{Local, LocalServer};
@@ -37,6 +38,10 @@ pub struct TestGateway {
     key: LocalApiKey,
     view: watch::Sender<v1::FederationView>,
     pub seen: Arc<Mutex<Vec<String>>>,
+    /// The keepalives that it tells; none, as an older one does.
+    pub keepalive: Arc<Mutex<Option<Keepalive>>>,
+    /// What a watching companion has told of its own and of its Flower's.
+    pub told: Arc<Mutex<[Option<Keepalive>; 2]>>,
     serving: Option<Runtime>,
 }
 
@@ -57,6 +62,8 @@ impl TestGateway {
             key,
             view: watch::channel(unknown()).0,
             seen: Arc::default(),
+            keepalive: Arc::default(),
+            told: Arc::default(),
             serving: None,
         };
         gateway.serve(listener);
@@ -69,6 +76,8 @@ impl TestGateway {
             ca: Arc::clone(&self.ca),
             view: self.view.clone(),
             seen: Arc::clone(&self.seen),
+            keepalive: Arc::clone(&self.keepalive),
+            told: Arc::clone(&self.told),
         };
         let tls = local_server_config(&self.key).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -170,6 +179,8 @@ struct Service {
     ca: Arc<FederationCa>,
     view: watch::Sender<v1::FederationView>,
     seen: Arc<Mutex<Vec<String>>>,
+    keepalive: Arc<Mutex<Option<Keepalive>>>,
+    told: Arc<Mutex<[Option<Keepalive>; 2]>>,
 }
 
 impl Service {
@@ -203,11 +214,17 @@ impl Local for Service {
 
     async fn watch(
         &self,
-        _request: Request<v1::WatchRequest>,
+        request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         self.note("watch");
+        let told = |whose| keepalive::told(request.metadata(), whose);
+        *self.told.lock().unwrap() = [told(Whose::Own), told(Whose::Flowers)];
         let views = WatchStream::new(self.view.subscribe()).map(|view| Ok(stamped(view)));
-        Ok(Response::new(Box::pin(views)))
+        let mut response: Response<Self::WatchStream> = Response::new(Box::pin(views));
+        if let Some(figures) = &*self.keepalive.lock().unwrap() {
+            keepalive::tell(response.metadata_mut(), Whose::Own, figures);
+        }
+        Ok(response)
     }
 
     async fn register(

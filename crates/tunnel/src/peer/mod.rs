@@ -120,6 +120,7 @@ impl ActivePeer {
             knows_next_key: false,
             uses_current_key: core.session_is_up(),
             segmentation_refused: self.shared.segmentation.refusals(),
+            segmentation_paused: self.shared.segmentation.is_on(Instant::now()),
         }
     }
 }

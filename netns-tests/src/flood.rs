@@ -26,6 +26,11 @@ use zonemesh_api::v1::local_client::LocalClient;
 use zonemesh_api::v1::registry_message::Kind;
 use zonemesh_api::v1::{Clock, Hello, RegisterRequest, RegistryMessage, WatchRequest};
 use zonemesh_core::keepalive::Keepalive;
+use zonemesh_core::key::ZoneIdentity;
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::record::{ProtocolRange, SignedRecord, Version, ZoneDraft, ZoneRecord};
+use zonemesh_core::replication::{Body, Clock as CoreClock, Message};
+use zonemesh_core::time::UnixMillis;
 use zonemesh_pki::{CurrentLeaf, ZoneAuthority, ZoneTrust, zone_client_config};
 
 use crate::lab::Lab;
@@ -42,17 +47,18 @@ pub struct Member {
     tls: Arc<rustls::ClientConfig>,
     server: SocketAddr,
     hello: RegistryMessage,
+    identity: Arc<ZoneIdentity>,
 }
 
-/// What a flood of hellos came to.
+/// What a flood of messages came to.
 #[derive(Debug, Default)]
-pub struct Hellos {
+pub struct Sent {
     /// TLS sessions that stood.
     pub connections: AtomicU64,
     /// Streams that were asked for.
     pub streams: AtomicU64,
-    /// Hellos that were handed to the streams.
-    pub hellos: AtomicU64,
+    /// Messages that were handed to the streams.
+    pub messages: AtomicU64,
     /// Connections and streams that were refused or ended.
     pub refused: AtomicU64,
 }
@@ -66,7 +72,9 @@ impl Member {
         let gateway = mesh.gateway(zone)?;
         let id = gateway.zones()?.mesh;
         let text = std::fs::read_to_string(gateway.folder().join("zone.key"))?;
-        let authority = ZoneAuthority::from_seed(zone, &key(text.trim())?)?;
+        let seed = key(text.trim())?;
+        let identity = Arc::new(ZoneIdentity::from_seed(&seed));
+        let authority = ZoneAuthority::from_seed(zone, &seed)?;
         let own_ip = IpAddr::V4(lab.zone(zone)?.tunnel_address);
         let leaf = authority.issue_leaf(&[own_ip], SystemTime::now())?;
         let public = mesh.gateway(victim)?.keys.zone.clone();
@@ -84,15 +92,51 @@ impl Member {
         let message =
             RegistryMessage { clock: Some(Clock::default()), kind: Some(Kind::Hello(hello)) };
         let server = SocketAddr::from((lab.zone(victim)?.tunnel_address, REGISTRY_PORT));
-        Ok(Self { tls, server, hello: message })
+        Ok(Self { tls, server, hello: message, identity })
     }
 
-    /// Opens connections and streams from `place` and says hello on them, for `period`.
+    /// The hello that is said again and again, although once is enough.
+    #[must_use]
+    pub fn hello(&self) -> RegistryMessage {
+        self.hello.clone()
+    }
+
+    /// A message with `count` records of another zone, newer than its own, signed by this member.
+    ///
+    /// # Errors
+    /// When `zone` is no name.
+    pub fn forgeries(&self, zone: &str, count: u64) -> Result<RegistryMessage> {
+        let zone: ZoneName = zone.parse()?;
+        let content = ZoneDraft {
+            gateways: Vec::new(),
+            prefixes: Vec::new(),
+            superlinks: Vec::new(),
+            ca_sets: Vec::new(),
+            protocol: ProtocolRange::CURRENT,
+        };
+        let record = |seq| ZoneRecord {
+            zone: zone.clone(),
+            version: Version { incarnation: u64::MAX, seq },
+            issued_at: UnixMillis(seq),
+            content: content.clone(),
+        };
+        let forged = (0..count).map(|seq| SignedRecord::sign(&record(seq), &self.identity));
+        let clock = CoreClock { sent_at: UnixMillis(0), echo: None };
+        Ok(Message { clock, body: Body::Items(forged.collect()) }.into())
+    }
+
+    /// Opens connections and streams from `place`, says hello on each, and then `message` without end,
+    /// for `period`.
     ///
     /// # Errors
     /// When the namespace cannot be entered.
-    pub fn flood(&self, place: &Namespace, period: Duration) -> Result<Hellos> {
-        let sent = Arc::new(Hellos::default());
+    pub fn flood(
+        &self,
+        place: &Namespace,
+        message: &RegistryMessage,
+        period: Duration,
+    ) -> Result<Sent> {
+        let sent = Arc::new(Sent::default());
         let counted = sent.clone();
         place.inside(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -102,7 +146,7 @@ impl Member {
                 for caller in 0..CALLERS {
                     // Half of them open a connection for each stream.
                     let streams = if caller % 2 == 0 { 1 } else { 100 };
-                    let call = call(self.clone(), streams, counted.clone());
+                    let call = call(self.clone(), message.clone(), streams, counted.clone());
                     callers.spawn(async move { timeout_at(deadline, call).await.is_ok() });
                 }
                 while callers.join_next().await.is_some() {}
@@ -119,8 +163,8 @@ fn key(base64: &str) -> Result<[u8; 32]> {
 }
 
 /// One caller; it never ends by itself.
-async fn call(member: Member, streams: u32, sent: Arc<Hellos>) {
-    let Member { tls, server, hello } = member;
+async fn call(member: Member, message: RegistryMessage, streams: u32, sent: Arc<Sent>) {
+    let Member { tls, server, hello, .. } = member;
     let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
     let keepalive = Keepalive::DEFAULT;
     loop {
@@ -133,12 +177,13 @@ async fn call(member: Member, streams: u32, sent: Arc<Hellos>) {
         // A connection that was ended shows in the first call after it.
         for _ in 0..streams {
             count(&sent.streams);
-            let (hello, counted) = (hello.clone(), sent.clone());
-            let hellos = std::iter::repeat_with(move || {
-                counted.hellos.fetch_add(1, Ordering::Relaxed);
-                hello.clone()
+            let (again, counted) = (message.clone(), sent.clone());
+            let again = std::iter::repeat_with(move || {
+                counted.messages.fetch_add(1, Ordering::Relaxed);
+                again.clone()
             });
-            match client.exchange(tokio_stream::iter(hellos)).await {
+            let messages = std::iter::once(hello.clone()).chain(again);
+            match client.exchange(tokio_stream::iter(messages)).await {
                 Ok(answers) => {
                     let mut answers = answers.into_inner();
                     while let Ok(Some(_)) = answers.message().await {}

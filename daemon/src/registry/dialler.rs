@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
 use zonemesh_api::clients::registry;
 use zonemesh_core::name::ZoneName;
-use zonemesh_core::replication::Refused;
+use zonemesh_core::replication::{MESSAGE_BYTES, Refused};
 
 use super::stream::{self, Context, OUTBOX, Wires};
 
@@ -80,7 +80,8 @@ async fn open(
     address: SocketAddr,
 ) -> anyhow::Result<Wires> {
     let tls = neighbour.tls.clone();
-    let mut client = registry::connect(address, tls, context.keepalives.ours()).await?;
+    let client = registry::connect(address, tls, context.keepalives.ours()).await?;
+    let mut client = client.max_decoding_message_size(MESSAGE_BYTES);
     let (outbound, queue) = mpsc::channel(OUTBOX);
     let mut request = Request::new(ReceiverStream::new(queue));
     context.tell_keepalive(request.metadata_mut());

@@ -18,6 +18,7 @@ use zonemesh_api::v1::RegistryMessage;
 use zonemesh_api::v1::registry_server::{Registry, RegistryServer};
 use zonemesh_core::keepalive::Keepalive;
 use zonemesh_core::name::ZoneName;
+use zonemesh_core::replication::MESSAGE_BYTES;
 use zonemesh_pki::ZoneTrust;
 
 use super::stream::{self, Context, OUTBOX, Wires};
@@ -105,7 +106,7 @@ pub(crate) async fn run(
         counted_as: Flood::ZoneConnections,
     };
     serve::server(&keepalive)
-        .add_service(RegistryServer::new(service))
+        .add_service(RegistryServer::new(service).max_decoding_message_size(MESSAGE_BYTES))
         .serve_with_incoming(Incoming::through(Arc::new(door), listener, tls))
         .await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Items split into messages: gRPC refuses messages above 4 MiB.
+//! Items split into messages: long ones are refused.
 
 use super::ITEMS_BYTES;
 

@@ -26,8 +26,11 @@ pub use session::{Output, Refused, Session};
 
 /// Time between two digests on a stream.
 pub const DIGEST_INTERVAL_MS: u64 = 30_000;
-/// Most bytes of items in one message; gRPC refuses messages above 4 MiB.
-pub const ITEMS_BYTES: usize = 1024 * 1024;
+/// Most bytes of items in one message, but for a single larger item.
+pub const ITEMS_BYTES: usize = 256 * 1024;
+/// Most bytes of a message that is read: room for items with their frames, and for the versions of
+/// some thousand zones. What a hostile neighbour can have in memory is a few of these.
+pub const MESSAGE_BYTES: usize = 512 * 1024;
 
 /// The name of a mesh. Gateways of different meshes refuse each other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

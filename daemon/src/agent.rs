@@ -9,9 +9,10 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use zonemesh_config::Config;
-use zonemesh_core::key::WireGuardPrivateKey;
+use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
+use zonemesh_core::record::Lane;
 use zonemesh_pki::{LocalApiKey, ZoneTrust, join_server_config, zone_server_config};
-use zonemesh_tunnel::{Event, Tunnel};
+use zonemesh_tunnel::{Event, MOST_LANES, Tunnel};
 
 use crate::announcement::WireGuardKeys;
 use crate::certificates::{FederationCas, OwnLeaf};
@@ -67,7 +68,7 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<
     };
     let own = Identity::new(identity.public_key(), own_keys);
     let ledger = Arc::new(Ledger::open(&config.zone.name, identity, members, folder)?);
-    announce(config, &own, &cas, &ledger)?;
+    announce(config, &own, None, (&cas, &ledger))?;
     let office = Office::open(config.clone(), ledger.clone(), own)
         .or_exit(Exit::Configuration, || format!("cannot use the state in {}", folder.display()))?;
     let office = Arc::new(office);
@@ -89,6 +90,8 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<
         refusals,
         started_at,
     };
+    let lanes = Some(observer.lanes());
+    announce(config, office.identity(), lanes, (&observer.cas, &observer.ledger))?;
     let endpoints =
         resolver::run(observer.peers.clone(), observer.tunnel.clone(), observer.paths.clone());
     supervisor.spawn("endpoints", endpoints);
@@ -110,10 +113,10 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<
 fn announce(
     config: &Config,
     own: &Identity,
-    cas: &FederationCas,
-    ledger: &Ledger,
+    lanes: Option<Vec<Lane>>,
+    (cas, ledger): (&FederationCas, &Ledger),
 ) -> Result<(), Failure> {
-    match announcement::publish(config, own.wireguard(), cas, ledger) {
+    match announcement::publish(config, own.wireguard(), lanes, cas, ledger) {
         Err(failure) if ledger.read(|registry| registry.membership().is_some()) => {
             let error = format!("{:#}", failure.into_error());
             tracing::error!(error, "this zone's record stays as it was");
@@ -129,7 +132,8 @@ async fn bring_up(
     (private_key, next_key): (WireGuardPrivateKey, Option<WireGuardPrivateKey>),
     office: &Office,
 ) -> Result<(Arc<Tunnel>, Ground), Failure> {
-    let own: Vec<_> = office.identity().wireguard().iter().collect();
+    let own: Vec<_> =
+        [Some(&private_key), next_key.as_ref()].into_iter().flatten().flat_map(all_keys).collect();
     let (plan, strict) = office.ledger().read(|registry| {
         let plan = Plan::of(registry, config, &own, &office.hints().all());
         (plan, registry.membership().is_none())
@@ -139,6 +143,12 @@ async fn bring_up(
         tunnels::start(config, (private_key, next_key), (&plan, &preshared), strict).await?;
     let table = watch::Sender::new(Arc::new(plan.peers.clone()));
     Ok((tunnel, Ground { plan, preshared, routes, table }))
+}
+
+/// The keys by which a gateway with this one is known, on all lanes that it may have.
+fn all_keys(private_key: &WireGuardPrivateKey) -> Vec<WireGuardPublicKey> {
+    let further = (1..MOST_LANES).map(|lane| private_key.of_lane(lane).public_key());
+    std::iter::once(private_key.public_key()).chain(further).collect()
 }
 
 /// The join service waits until somebody is invited.

@@ -4,7 +4,7 @@ use zonemesh_config::{Config, Endpoint, Peer};
 use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
 use zonemesh_core::pace::Change;
 use zonemesh_core::prefix;
-use zonemesh_core::record::{CaSet, Gateway, ProtocolRange, SuperLink, ZoneDraft};
+use zonemesh_core::record::{CaSet, Gateway, Lane, ProtocolRange, SuperLink, ZoneDraft};
 use zonemesh_core::registry::Member;
 
 use crate::certificates::FederationCas;
@@ -48,15 +48,19 @@ pub(crate) fn members(config: &Config, own_key: ZonePublicKey) -> Vec<Member> {
 }
 
 /// Publishes this zone's record as configuration and disk say. SuperLinks that registered before
-/// the restart stay, if their federation and address are still this zone's.
+/// the restart stay, if their federation and address are still this zone's. Before the tunnel is there,
+/// its lanes are what they were.
 pub(crate) fn publish(
     config: &Config,
     keys: WireGuardKeys,
+    lanes: Option<Vec<Lane>>,
     cas: &FederationCas,
     ledger: &Ledger,
 ) -> Result<(), Failure> {
     let edit = |draft: &mut ZoneDraft| {
-        draft.gateways = vec![gateway(config, keys)];
+        let before = draft.gateways.first().map(|gateway| gateway.lanes.clone());
+        let lanes = lanes.or(before).unwrap_or_default();
+        draft.gateways = vec![Gateway { lanes, ..gateway(config, keys) }];
         draft.prefixes.clone_from(&config.zone.prefixes);
         draft.protocol = ProtocolRange::CURRENT;
         draft.superlinks.retain(|superlink| belongs(config, superlink));
@@ -78,6 +82,7 @@ fn gateway(config: &Config, keys: WireGuardKeys) -> Gateway {
         name: config.gateway.name.clone(),
         wireguard_key: keys.current,
         next_wireguard_key: keys.next,
+        lanes: Vec::new(),
         endpoints: config.gateway.endpoints.iter().map(Endpoint::to_string).collect(),
         tunnel_ips: config.tunnel.addresses.clone(),
         registry_port: config.registry.port,

@@ -8,8 +8,9 @@ use zonemesh_config::Config;
 use zonemesh_core::key::WireGuardPublicKey;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::path::State;
+use zonemesh_core::record::Lane;
 use zonemesh_core::time::UnixMillis;
-use zonemesh_tunnel::{PeerStatus, Tunnel};
+use zonemesh_tunnel::{PeerLane, PeerStatus, Tunnel};
 
 use crate::announcement::WireGuardKeys;
 use crate::certificates::{FederationCas, OwnLeaf};
@@ -41,7 +42,11 @@ pub(crate) struct Observer {
 impl Observer {
     /// What follows from who belongs to the mesh now.
     pub(crate) fn plan(&self, hints: &Hints) -> Plan {
-        let own: Vec<_> = self.wireguard_keys().iter().collect();
+        let lanes = self.lanes();
+        let of_lanes = lanes
+            .iter()
+            .flat_map(|lane| std::iter::once(lane.wireguard_key).chain(lane.next_wireguard_key));
+        let own: Vec<_> = self.wireguard_keys().iter().chain(of_lanes).collect();
         self.ledger.read(|registry| Plan::of(registry, &self.config, &own, &hints.all()))
     }
 
@@ -58,6 +63,16 @@ impl Observer {
             board: self.board.clone(),
             keepalives: self.keepalives.clone(),
         }
+    }
+
+    /// This gateway's lanes beside the first, as its zone's record is to name them.
+    pub(crate) fn lanes(&self) -> Vec<Lane> {
+        let of = |lane: PeerLane| Lane {
+            wireguard_key: lane.public_key,
+            next_wireguard_key: lane.next_key,
+            port_offset: lane.port_offset,
+        };
+        self.tunnel.status().further_lanes.into_iter().map(of).collect()
     }
 
     /// The tunnel's view of a peer.

@@ -106,8 +106,9 @@ impl Rotation {
     fn publish(&self) {
         let keys = self.observer.wireguard_keys();
         self.office.identity().set_wireguard(keys);
+        let lanes = self.observer.lanes();
         let Observer { config, cas, ledger, .. } = &self.observer;
-        if let Err(failure) = announcement::publish(config, keys, cas, ledger) {
+        if let Err(failure) = announcement::publish(config, keys, Some(lanes), cas, ledger) {
             let error = format!("{:#}", failure.into_error());
             tracing::error!(error, "this zone's record stays as it was");
         }

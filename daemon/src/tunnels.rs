@@ -9,7 +9,8 @@ use std::time::Duration;
 use zonemesh_config::Config;
 use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey};
 use zonemesh_core::name::ZoneName;
-use zonemesh_tunnel::{Peer, StartError, Tunnel, TunnelConfig, uapi};
+use zonemesh_core::record::Lane;
+use zonemesh_tunnel::{Peer, PeerLane, StartError, Tunnel, TunnelConfig, uapi};
 
 use crate::clock;
 use crate::endpoints::Candidates;
@@ -33,6 +34,7 @@ pub(crate) async fn start(
         interface: config.tunnel.interface.clone(),
         mtu: mtu(config),
         listen_port: config.tunnel.listen_port,
+        lanes: config.tunnel.lanes.count(cores()),
         private_key,
         fwmark: None,
     };
@@ -108,12 +110,26 @@ pub(crate) fn peers(
         name: peer.zone.to_string(),
         public_key: peer.wireguard_key,
         next_key: peer.next_key,
+        lanes: peer.lanes.iter().map(lane).collect(),
         preshared_key: preshared.get(&peer.zone).cloned(),
         allowed_ips: peer.allowed_ips().collect(),
         endpoint: Candidates::new(peer.endpoints.clone()).first_address(),
         keepalive: peer.keeps_alive.then_some(keepalive),
     };
     plan.peers.iter().map(of).collect()
+}
+
+fn lane(lane: &Lane) -> PeerLane {
+    PeerLane {
+        public_key: lane.wireguard_key,
+        next_key: lane.next_wireguard_key,
+        port_offset: lane.port_offset,
+    }
+}
+
+/// The cores that this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// The preshared keys of the configured peers.

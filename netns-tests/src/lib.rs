@@ -12,6 +12,7 @@ pub mod faults;
 pub mod federation;
 pub mod flood;
 pub mod flower;
+pub mod flows;
 pub mod frame;
 pub mod gateway;
 pub mod lab;

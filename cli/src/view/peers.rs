@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use zonemesh_api::v1::{PeerState, PeerView as Reply, PeersReply, StreamState};
+use zonemesh_api::v1::{LaneView, PeerState, PeerView as Reply, PeersReply, StreamState};
 
 use super::{Moment, counted, counters, known};
 use crate::output::{Page, View};
 use crate::quantity::{ago, bytes, delay, offset, percent};
 use crate::table::{Table, plain};
+
+/// Unanswered handshakes after which a lane is in trouble.
+const SILENT: u64 = 3;
 
 /// All tunnels.
 #[derive(Debug, Serialize)]
@@ -45,6 +48,31 @@ pub(crate) struct Peer {
     pub(super) public_key: String,
     pub(super) offloads: BTreeMap<String, String>,
     pub(super) fallbacks: BTreeMap<String, u64>,
+    pub(super) lanes: Vec<Lane>,
+}
+
+/// One of the lanes of a tunnel, the first included.
+#[derive(Debug, Serialize)]
+pub(crate) struct Lane {
+    endpoint: Option<String>,
+    latest_handshake: Moment,
+    rx_bytes: u64,
+    tx_bytes: u64,
+    usable: bool,
+    unanswered_initiations: u64,
+}
+
+impl From<LaneView> for Lane {
+    fn from(reply: LaneView) -> Self {
+        Self {
+            endpoint: known(reply.endpoint),
+            latest_handshake: reply.latest_handshake_unix_ms.into(),
+            rx_bytes: reply.rx_bytes,
+            tx_bytes: reply.tx_bytes,
+            usable: reply.usable,
+            unanswered_initiations: reply.unanswered_initiations,
+        }
+    }
 }
 
 impl From<PeersReply> for PeersView {
@@ -97,6 +125,7 @@ impl From<Reply> for Peer {
             public_key: reply.public_key,
             offloads: reply.offloads.into_iter().map(|one| (one.kind, one.state)).collect(),
             fallbacks: counters(reply.fallbacks),
+            lanes: reply.lanes.into_iter().map(Lane::from).collect(),
         }
     }
 }
@@ -137,6 +166,15 @@ impl Peer {
             ));
         } else if let Some(error) = &self.stream_error {
             troubles.push(format!("{}: registry stream {}: {error}", self.zone, self.stream));
+        }
+        for (number, lane) in self.lanes.iter().enumerate().skip(1) {
+            if self.is_up() && lane.unanswered_initiations >= SILENT {
+                let via = lane.endpoint.as_deref().unwrap_or("no known endpoint");
+                troubles.push(format!(
+                    "{}: lane {number} is not answered ({via}), the first carries its flows; open its UDP port on both ends",
+                    self.zone
+                ));
+            }
         }
         troubles.iter().map(|trouble| plain(trouble)).collect()
     }

@@ -209,6 +209,13 @@ peers: list
     gso_refused: number
     merge_refused: number
   jitter_ms: number
+  lanes: list
+    endpoint: string
+    latest_handshake: string
+    rx_bytes: number
+    tx_bytes: number
+    unanswered_initiations: number
+    usable: bool
   latest_handshake: string
   loss_percent: number
   mtu: number
@@ -243,6 +250,13 @@ peer: object
     gso_refused: number
     merge_refused: number
   jitter_ms: number
+  lanes: list
+    endpoint: string
+    latest_handshake: string
+    rx_bytes: number
+    tx_bytes: number
+    unanswered_initiations: number
+    usable: bool
   latest_handshake: string
   loss_percent: number
   mtu: number
@@ -289,6 +303,13 @@ peers: list
     gso_refused: number
     merge_refused: number
   jitter_ms: number
+  lanes: list
+    endpoint: string
+    latest_handshake: string
+    rx_bytes: number
+    tx_bytes: number
+    unanswered_initiations: number
+    usable: bool
   latest_handshake: string
   loss_percent: number
   mtu: number

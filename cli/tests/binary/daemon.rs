@@ -13,9 +13,9 @@ use zonemesh_api::v1::admin_server::{Admin, AdminServer};
 use zonemesh_api::v1::mesh_server::MeshServer;
 use zonemesh_api::v1::{
     CaView, CertificateKind, CertificateView, CertificatesReply, CertificatesRequest, Counter,
-    FederationSummary, FlowerTransport, OffloadView, PeerState, PeerView, PeersReply, PeersRequest,
-    Readiness, RecordView, RecordsReply, RecordsRequest, RegistryView, StatusReply, StatusRequest,
-    StreamState, SuperLinkView, SuperLinksReply, SuperLinksRequest, TunnelView,
+    FederationSummary, FlowerTransport, LaneView, OffloadView, PeerState, PeerView, PeersReply,
+    PeersRequest, Readiness, RecordView, RecordsReply, RecordsRequest, RegistryView, StatusReply,
+    StatusRequest, StreamState, SuperLinkView, SuperLinksReply, SuperLinksRequest, TunnelView,
 };
 
 use crate::mesh_service::Members;
@@ -155,6 +155,14 @@ impl Admin for Replies {
             underlay_mtu: 1500,
             offloads: offloads("gso", "paused"),
             fallbacks: vec![count("gso_refused", 2), count("merge_refused", 0)],
+            lanes: vec![LaneView {
+                endpoint: "203.0.113.50:51820".into(),
+                latest_handshake_unix_ms: NOW,
+                rx_bytes: 92_274_688,
+                tx_bytes: 12_582_912,
+                usable: true,
+                unanswered_initiations: 0,
+            }],
         };
         let mut paris = PeerView { zone: "paris".into(), ..madrid.clone() };
         (paris.offloads, paris.fallbacks) = (offloads("none", ""), Vec::new());

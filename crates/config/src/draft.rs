@@ -14,7 +14,7 @@ use zonemesh_core::name::{FederationName, ZoneName};
 
 use crate::endpoint::Endpoint;
 use crate::reader::{Findings, Placed, Section};
-use crate::settings::{LogFormat, LogLevel, SubjectName};
+use crate::settings::{Lanes, LogFormat, LogLevel, SubjectName};
 use crate::{schema, value};
 
 #[derive(Debug, Default)]
@@ -53,6 +53,7 @@ pub(crate) struct TunnelDraft {
     pub(crate) addresses: Vec<Placed<IpAddr>>,
     pub(crate) mtu: Option<Placed<u16>>,
     pub(crate) listen_port: Option<Placed<u16>>,
+    pub(crate) lanes: Option<Placed<Lanes>>,
     pub(crate) private_key_file: Option<Placed<PathBuf>>,
 }
 
@@ -177,6 +178,7 @@ impl TunnelDraft {
             addresses: section.required_list("addresses", value::tunnel_address, addresses),
             mtu: section.optional("mtu", value::mtu),
             listen_port: section.optional("listen_port", value::port),
+            lanes: section.optional("lanes", value::lanes),
             private_key_file: section.optional("private_key_file", value::file),
         }
     }

@@ -80,6 +80,28 @@ impl Default for Gateway {
     }
 }
 
+/// How many lanes the tunnels have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lanes {
+    /// What the number of cores says ([`Lanes::count`]).
+    Auto,
+    /// 1 to 8.
+    Count(u8),
+}
+
+impl Lanes {
+    /// The number on a machine with so many cores: below four a second lane has no core to itself, and
+    /// beyond four lanes the network is usually the limit.
+    #[must_use]
+    pub fn count(self, cores: usize) -> u8 {
+        match self {
+            Self::Count(count) => count,
+            Self::Auto if cores < 4 => 1,
+            Self::Auto => (cores / 2).min(4) as u8,
+        }
+    }
+}
+
 /// `[tunnel]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tunnel {
@@ -91,6 +113,8 @@ pub struct Tunnel {
     pub mtu: Option<u16>,
     /// `listen_port`: UDP, on all addresses.
     pub listen_port: u16,
+    /// `lanes`: how many cores may work for one other gateway.
+    pub lanes: Lanes,
     /// `private_key_file`: base64; made on first start if it is not there.
     pub private_key_file: PathBuf,
 }
@@ -102,6 +126,7 @@ impl Default for Tunnel {
             addresses: Vec::new(),
             mtu: None,
             listen_port: 51820,
+            lanes: Lanes::Auto,
             private_key_file: Gateway::default().state_dir.join("wireguard.key"),
         }
     }

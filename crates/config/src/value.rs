@@ -16,7 +16,7 @@ use zonemesh_core::name::{FederationName, NameError, ZoneName};
 
 use crate::endpoint::{Endpoint, EndpointError, is_dns_name};
 use crate::reader::{Complaint, kind, nearest};
-use crate::settings::{LogFormat, LogLevel, SubjectName};
+use crate::settings::{Lanes, LogFormat, LogLevel, SubjectName};
 
 /// The longest path of a unix socket (`sun_path` of 108 bytes, with its final zero).
 const SOCKET_PATH_MAX: usize = 107;
@@ -160,6 +160,18 @@ pub(crate) fn port(value: &DeValue<'_>) -> Result<u16, Complaint> {
         _ => "leave it out for the default",
     };
     Err(Complaint::new(format!("found {}", kind(value)), "a port from 1 to 65535", fix))
+}
+
+pub(crate) fn lanes(value: &DeValue<'_>) -> Result<Lanes, Complaint> {
+    match integer(value) {
+        Some(count @ 1..=8) => Ok(Lanes::Count(count as u8)),
+        _ if value.as_str() == Some("auto") => Ok(Lanes::Auto),
+        _ => Err(Complaint::new(
+            format!("found {}", kind(value)),
+            "\"auto\" or 1 to 8 lanes",
+            "leave it out: each lane needs a core of its own on both gateways",
+        )),
+    }
 }
 
 pub(crate) fn neighbours(value: &DeValue<'_>) -> Result<u16, Complaint> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use zonemesh_config::{Config, Endpoint, LogFormat, LogLevel, SubjectName};
+use zonemesh_config::{Config, Endpoint, Lanes, LogFormat, LogLevel, SubjectName};
 
 const SMALLEST: &str = "[zone]\nname = \"berlin\"\nprefixes = [\"10.10.10.0/24\", \"fd00:10::/64\"]\n\
                         [tunnel]\naddresses = [\"10.255.0.1\", \"fd00:ff::1\"]\n";
@@ -61,6 +61,15 @@ fn a_number_may_be_written_in_every_way_that_toml_has() {
         let config = parse(&format!("{SMALLEST}listen_port = {number}\n"));
         assert_eq!(config.tunnel.listen_port, 51820, "{number}");
     }
+}
+
+#[test]
+fn lanes_are_one_below_four_cores_and_then_half_the_cores_up_to_four() {
+    let auto = |cores| parse(&format!("{SMALLEST}lanes = \"auto\"\n")).tunnel.lanes.count(cores);
+    let counts: Vec<_> = [1, 2, 3, 4, 5, 6, 8, 64].map(auto).to_vec();
+    assert_eq!(counts, [1, 1, 1, 2, 2, 3, 4, 4]);
+    assert_eq!(parse(&format!("{SMALLEST}lanes = 8\n")).tunnel.lanes.count(2), 8);
+    assert_eq!(parse(SMALLEST).tunnel.lanes, Lanes::Auto);
 }
 
 #[test]

@@ -10,7 +10,9 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
+use hmac::{Hmac, Mac as _};
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 /// Marks a zone key in its text form.
@@ -162,6 +164,18 @@ impl WireGuardPrivateKey {
         self.0.clone()
     }
 
+    /// The key of a further lane of the same gateway: it follows from this one, so that no other secret
+    /// has to be kept, and tells nothing about it (HKDF-Expand with SHA-256, RFC 5869).
+    #[must_use]
+    pub fn of_lane(&self, lane: u8) -> Self {
+        const LABEL: &[u8] = b"zonemesh wireguard lane v1\0";
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&*self.0).expect("HMAC takes keys of any length");
+        mac.update(LABEL);
+        mac.update(&[lane, 1]);
+        Self::from_bytes(mac.finalize().into_bytes().into())
+    }
+
     /// The base64 text of a key file, as `wg genkey` writes it.
     #[must_use]
     pub fn to_base64(&self) -> Zeroizing<String> {
@@ -283,6 +297,16 @@ mod tests {
         let mut bytes = [0u8; 32];
         bytes[0] = 1;
         assert_eq!(ZonePublicKey::from_bytes(bytes), Err(KeyError::NotAPoint));
+    }
+
+    /// `printf 'zonemesh wireguard lane v1\0\1\1' | openssl dgst -sha256 -mac HMAC -macopt hexkey:07…07`
+    #[test]
+    fn the_keys_of_lanes_follow_from_the_gateways() {
+        let key = WireGuardPrivateKey::from_bytes([7; 32]);
+        let first: String = key.of_lane(1).to_bytes().iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(first, "4184fca91af4f751bd442b1cd58bde571d7c9c8ef7bdfc8da0a98dbbd119df2d");
+        assert_ne!(key.of_lane(1).public_key(), key.of_lane(2).public_key());
+        assert_ne!(key.of_lane(1).public_key(), key.public_key());
     }
 
     #[test]

@@ -9,6 +9,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey, WireGuardPublicKey};
 
+/// The most lanes that a tunnel can have.
+pub const MOST_LANES: u8 = 8;
+/// The port of lane 1 is so far and one above the tunnel's port; the others follow. The ports between
+/// belong to the gateway's other services.
+pub const LANE_PORTS: u16 = 10;
+
 /// Settings of the local end of a tunnel.
 #[derive(Clone)]
 pub struct TunnelConfig {
@@ -19,6 +25,9 @@ pub struct TunnelConfig {
     pub mtu: u16,
     /// UDP port for IPv4 and IPv6; 0 lets the kernel choose one.
     pub listen_port: u16,
+    /// How many cores may work for one peer, 1 to [`MOST_LANES`]: each lane has its own threads, key, port
+    /// ([`LANE_PORTS`]) and queue of the TUN device. A host that cannot do so many gets fewer.
+    pub lanes: u8,
     /// This gateway's WireGuard key.
     pub private_key: WireGuardPrivateKey,
     /// Mark of outgoing datagrams (`SO_MARK`), for policy routing.
@@ -35,6 +44,8 @@ pub struct Peer {
     /// The key that the peer is changing to, if it is. Handshakes are begun with it at once; the
     /// other one is understood as long as it stands here.
     pub next_key: Option<WireGuardPublicKey>,
+    /// The peer's further lanes, in order; as many are used as both ends have. Any other WireGuard has none.
+    pub lanes: Vec<PeerLane>,
     /// Optional symmetric secret that is mixed into the handshake.
     pub preshared_key: Option<PresharedKey>,
     /// Inner addresses: packets to them go to this peer, packets from it must come from them.
@@ -44,4 +55,33 @@ pub struct Peer {
     /// Persistent keepalive. With it, a session is sought at once, kept up, and after an outage
     /// sought again for ever; without, only when there is a packet for the peer.
     pub keepalive: Option<Duration>,
+}
+
+/// A further lane of a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerLane {
+    /// Its key.
+    pub public_key: WireGuardPublicKey,
+    /// The key that it is changing to, if the peer is changing keys.
+    pub next_key: Option<WireGuardPublicKey>,
+    /// How far its port is above that of the peer's endpoint.
+    pub port_offset: u16,
+}
+
+impl Peer {
+    /// The peer as its lane of this number sees it; `None` if it has no such lane.
+    pub(crate) fn of_lane(&self, lane: usize) -> Option<Self> {
+        let Some(further) = lane.checked_sub(1) else {
+            return Some(Self { lanes: Vec::new(), ..self.clone() });
+        };
+        let PeerLane { public_key, next_key, port_offset } = *self.lanes.get(further)?;
+        let endpoint = self.endpoint.and_then(|endpoint| shifted(endpoint, port_offset));
+        Some(Self { public_key, next_key, endpoint, lanes: Vec::new(), ..self.clone() })
+    }
+}
+
+/// The endpoint that is so many ports above.
+pub(crate) fn shifted(mut endpoint: SocketAddr, offset: u16) -> Option<SocketAddr> {
+    endpoint.set_port(endpoint.port().checked_add(offset)?);
+    Some(endpoint)
 }

@@ -22,18 +22,19 @@ use crate::peer::Moment;
 
 /// Starts a lane. A panic in it is a defect: it is logged, and the lane starts again.
 pub(crate) fn spawn(
-    name: &'static str,
+    name: &str,
     run: impl Fn() -> io::Result<()> + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(name.to_owned()).spawn(move || {
+    let name = name.to_owned();
+    thread::Builder::new().name(name.clone()).spawn(move || {
         loop {
             match std::panic::catch_unwind(std::panic::AssertUnwindSafe(&run)) {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => {
-                    tracing::error!(lane = name, %error, "the lane has ended");
+                    tracing::error!(lane = %name, %error, "the lane has ended");
                     return;
                 }
-                Err(_panic) => tracing::error!(lane = name, "the lane panicked and starts again"),
+                Err(_panic) => tracing::error!(lane = %name, "the lane panicked and starts again"),
             }
         }
     })

@@ -35,10 +35,10 @@ pub mod uapi;
 mod vnet;
 
 pub use clock::raise::{ClockVerdict, raise_clock};
-pub use config::{Peer, TunnelConfig};
+pub use config::{LANE_PORTS, MOST_LANES, Peer, PeerLane, TunnelConfig};
 pub use dropped::Dropped;
 pub use engine::ProbeError;
 pub use error::{PeersError, StartError};
 pub use offload::Offload;
-pub use status::{Event, PeerStatus, TunnelStatus};
+pub use status::{Event, LaneStatus, PeerStatus, TunnelStatus};
 pub use tunnel::Tunnel;

@@ -1,4 +1,4 @@
-//! The peers in service, by key, by session index and by allowed IP, with all their links.
+//! The peers in service, by key, by session index and by allowed IP, with all their lanes and links.
 //!
 //! Never changed, only replaced: threads read one roster for a whole batch. A new roster keeps the
 //! peers that were there, with their sessions and the endpoints they roamed to.
@@ -13,15 +13,15 @@ use zonemesh_core::key::WireGuardPublicKey;
 use crate::allowed_ips::AllowedIps;
 use crate::config::Peer;
 use crate::error::PeersError;
-use crate::peer::{ActivePeer, Identities, Links, Shared};
+use crate::peer::{ActivePeer, Identities, Links, PeerLanes, Shared};
 
 /// The peers in service.
 pub(crate) struct Roster {
     /// In the order in which they were given.
-    all: Vec<Arc<Links>>,
-    by_key: HashMap<WireGuardPublicKey, Arc<Links>>,
+    all: Vec<Arc<PeerLanes>>,
+    by_key: HashMap<WireGuardPublicKey, Arc<PeerLanes>>,
     by_index: HashMap<u32, Arc<ActivePeer>>,
-    routes: AllowedIps<Arc<Links>>,
+    routes: AllowedIps<Arc<PeerLanes>>,
 }
 
 impl Roster {
@@ -44,22 +44,41 @@ impl Roster {
         check(identities, &peers)?;
         let mut next = Self::empty();
         for config in peers {
-            let links = Arc::new(self.links(identities, config, &mut next));
-            for prefix in &links.config().allowed_ips {
-                next.routes.insert(*prefix, Arc::clone(&links));
+            let peer = Arc::new(self.peer(identities, config, &mut next));
+            for prefix in &peer.config().allowed_ips {
+                next.routes.insert(*prefix, Arc::clone(&peer));
             }
-            for link in links.iter() {
-                next.by_key.insert(link.key, Arc::clone(&links));
+            for link in peer.iter() {
+                next.by_key.insert(link.key, Arc::clone(&peer));
             }
-            next.all.push(links);
+            next.all.push(peer);
         }
         Ok(next)
     }
 
-    /// The links to a peer: those that were there, and new ones for new keys.
-    fn links(&self, identities: &Identities, config: Peer, next: &mut Self) -> Links {
+    /// A peer with as many lanes as both ends have.
+    fn peer(&self, identities: &Identities, config: Peer, next: &mut Self) -> PeerLanes {
+        let mut lanes = Vec::new();
+        for (lane, own) in identities.each_lane().enumerate() {
+            let Some(config) = config.of_lane(lane) else { break };
+            lanes.push(self.links((lane, &own), config, next));
+        }
+        let before = keys(&config).find_map(|key| self.by_key.get(&key));
+        PeerLanes::new(config, lanes, identities.lanes(), before)
+    }
+
+    /// The links of a lane to a peer: those that were there, and new ones for new keys.
+    fn links(
+        &self,
+        (lane, identities): (usize, &Identities),
+        config: Peer,
+        next: &mut Self,
+    ) -> Links {
         let keys = || keys(&config);
-        let known = keys().find_map(|key| self.by_key.get(&key));
+        let known = keys().find_map(|key| {
+            let links = self.by_key.get(&key)?.lanes().get(lane)?;
+            links.iter().any(|link| link.key == key).then_some(links)
+        });
         let shared = known.map_or_else(|| Arc::new(Shared::new()), |links| links.shared().clone());
         let is_only = identities.next.is_none() && keys().count() == 1;
         let mut all = Vec::new();
@@ -74,9 +93,9 @@ impl Roster {
                     None => {
                         // Which of several is to seek a session is decided when all are there.
                         config.keepalive = config.keepalive.filter(|_| is_only);
-                        let index = self.free_index(next);
                         let identity = Arc::clone(identity);
-                        Arc::new(ActivePeer::new(identity, config, index, Arc::clone(&shared)))
+                        let place = (lane, self.free_index(next));
+                        Arc::new(ActivePeer::new(identity, config, place, Arc::clone(&shared)))
                     }
                 };
                 next.by_index.insert(link.index, Arc::clone(&link));
@@ -98,8 +117,8 @@ impl Roster {
         candidates.find(|index| !taken(index)).unwrap_or(first)
     }
 
-    /// The peer that has this key, its next one included.
-    pub(crate) fn by_key(&self, key: &WireGuardPublicKey) -> Option<&Arc<Links>> {
+    /// The peer that has this key, on any lane, its next one included.
+    pub(crate) fn by_key(&self, key: &WireGuardPublicKey) -> Option<&Arc<PeerLanes>> {
         self.by_key.get(key)
     }
 
@@ -109,28 +128,37 @@ impl Roster {
     }
 
     /// The peer that an inner address belongs to.
-    pub(crate) fn owner_of(&self, address: IpAddr) -> Option<&Arc<Links>> {
+    pub(crate) fn owner_of(&self, address: IpAddr) -> Option<&Arc<PeerLanes>> {
         self.routes.find(address)
     }
 
-    pub(crate) fn peers(&self) -> impl Iterator<Item = &Arc<Links>> {
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &Arc<PeerLanes>> {
         self.all.iter()
     }
 }
 
-/// The keys of a peer, the next one last.
+/// The keys of a peer on its first lane, the next one last.
 fn keys(peer: &Peer) -> impl Iterator<Item = WireGuardPublicKey> {
     let next = peer.next_key.filter(|next| *next != peer.public_key);
     std::iter::once(peer.public_key).chain(next)
 }
 
+fn all_keys(peer: Peer) -> Vec<WireGuardPublicKey> {
+    keys(&peer).collect()
+}
+
 fn check(identities: &Identities, peers: &[Peer]) -> Result<(), PeersError> {
+    let own_lanes = 0..identities.lanes();
+    let own: Vec<_> = identities
+        .each_lane()
+        .flat_map(|own| own.iter().map(|i| i.key).collect::<Vec<_>>())
+        .collect();
     let mut owners: HashMap<WireGuardPublicKey, &Peer> = HashMap::new();
     let mut prefixes: HashMap<IpNet, &Peer> = HashMap::new();
     for peer in peers {
         let name = || peer.name.clone();
-        for key in keys(peer) {
-            if identities.iter().any(|identity| identity.key == key) {
+        for key in own_lanes.clone().filter_map(|lane| peer.of_lane(lane)).flat_map(all_keys) {
+            if own.contains(&key) {
                 return Err(PeersError::OwnKey { name: name() });
             }
             if let Some(first) = owners.insert(key, peer) {
@@ -158,7 +186,7 @@ mod tests {
     use zonemesh_core::key::WireGuardPrivateKey;
 
     fn identity() -> Identities {
-        Identities::one(Arc::new(Identity::new(&WireGuardPrivateKey::from_bytes([1; 32]))))
+        Identities::one(Arc::new(Identity::new(&WireGuardPrivateKey::from_bytes([1; 32]), 1)))
     }
 
     fn peer(name: &str, seed: u8, allowed_ips: &[&str]) -> Peer {
@@ -166,6 +194,7 @@ mod tests {
             name: name.to_owned(),
             public_key: WireGuardPrivateKey::from_bytes([seed; 32]).public_key(),
             next_key: None,
+            lanes: Vec::new(),
             preshared_key: None,
             allowed_ips: allowed_ips.iter().map(|text| text.parse().unwrap()).collect(),
             endpoint: None,
@@ -203,8 +232,8 @@ mod tests {
         let second = vec![peer("a", 2, &["10.1.0.0/16"]), peer("b", 3, &["10.2.0.0/16"])];
         let second = first.replace(&identity, second).unwrap();
         for known in first.peers() {
-            let link = known.carrier();
-            assert!(Arc::ptr_eq(link, second.by_key(&known.key).unwrap().carrier()));
+            let link = known.first();
+            assert!(Arc::ptr_eq(link, second.by_key(&known.key).unwrap().first()));
             let session = link.index << 8 | 3;
             assert!(Arc::ptr_eq(link, second.by_session(session).unwrap()));
         }
@@ -217,16 +246,16 @@ mod tests {
         let identity = identity();
         let before =
             Roster::empty().replace(&identity, vec![peer("a", 2, &["10.1.0.0/16"])]).unwrap();
-        let old = Arc::clone(before.peers().next().unwrap().carrier());
-        let next_key = Some(peer("a", 3, &[]).public_key);
-        let both = vec![Peer { next_key, ..peer("a", 2, &["10.1.0.0/16"]) }];
+        let old = Arc::clone(before.peers().next().unwrap().first());
+        let next = peer("a", 3, &[]).public_key;
+        let both = vec![Peer { next_key: Some(next), ..peer("a", 2, &["10.1.0.0/16"]) }];
         let between = before.replace(&identity, both).unwrap();
         assert_eq!(between.peers().count(), 1);
-        let links = between.by_key(&next_key.unwrap()).unwrap();
+        let links = between.by_key(&next).unwrap();
         assert!(Arc::ptr_eq(links.of(&old.own, &old.key).unwrap(), &old));
-        let new = Arc::clone(links.of(&old.own, &next_key.unwrap()).unwrap());
+        let new = Arc::clone(links.of(&old.own, &next).unwrap());
         let after = between.replace(&identity, vec![peer("a", 3, &["10.1.0.0/16"])]).unwrap();
-        assert!(Arc::ptr_eq(after.owner_of("10.1.0.1".parse().unwrap()).unwrap().carrier(), &new));
+        assert!(Arc::ptr_eq(after.owner_of("10.1.0.1".parse().unwrap()).unwrap().first(), &new));
         assert!(after.by_key(&old.key).is_none());
         assert!(after.by_session(old.index << 8).is_none());
     }

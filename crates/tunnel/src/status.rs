@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use ipnet::IpNet;
 use zonemesh_core::key::WireGuardPublicKey;
 
+use crate::config::PeerLane;
 use crate::offload::Offload;
 
 /// A tunnel at one moment.
@@ -23,6 +24,8 @@ pub struct TunnelStatus {
     pub public_key: WireGuardPublicKey,
     /// The key that it is changing to, if it is.
     pub next_key: Option<WireGuardPublicKey>,
+    /// This gateway's lanes from the second on, as peers are to be told of them.
+    pub further_lanes: Vec<PeerLane>,
     /// The peers, ordered by key.
     pub peers: Vec<PeerStatus>,
     /// Name and count of each reason for which packets were dropped (`Dropped`).
@@ -64,6 +67,25 @@ pub struct PeerStatus {
     pub segmentation_refused: u64,
     /// Datagrams to it go one by one now, as sending many at once was refused within a minute.
     pub segmentation_paused: bool,
+    /// Its lanes, in order; what stands above is of the first, bytes are sums.
+    pub lanes: Vec<LaneStatus>,
+}
+
+/// A lane to a peer at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaneStatus {
+    /// Where datagrams on it go now.
+    pub endpoint: Option<SocketAddr>,
+    /// When its last handshake was completed.
+    pub latest_handshake: Option<SystemTime>,
+    /// Authentic bytes received on it.
+    pub rx_bytes: u64,
+    /// Bytes sent on it.
+    pub tx_bytes: u64,
+    /// True if flows leave by it; those of a lane that is not answered leave by the first.
+    pub is_usable: bool,
+    /// Handshake initiations sent on it since the last completed one.
+    pub handshake_attempts_unanswered: u64,
 }
 
 /// Something the daemon may want to act on.

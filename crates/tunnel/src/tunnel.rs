@@ -15,19 +15,19 @@ use zeroize::Zeroizing;
 use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 
 use crate::clock::ClockKeeper;
-use crate::config::{Peer, TunnelConfig};
-use crate::edge::{TunEdge, UdpEdge};
+use crate::config::{LANE_PORTS, MOST_LANES, Peer, PeerLane, TunnelConfig};
+use crate::edge::UdpEdge as _;
 use crate::engine::inbound::Inbound;
 use crate::engine::outbound::Outbound;
 use crate::engine::slow_path::QUEUE;
-use crate::engine::{Engine, ProbeError};
+use crate::engine::{Edges, Engine, ProbeError};
 use crate::error::{PeersError, StartError};
 use crate::lanes::{inward_lane, outward_lane, slow_lane, spawn};
 use crate::linux::tun::Tun;
 use crate::linux::udp::Udp;
 use crate::linux::wake::StopSignal;
 use crate::offload::{Offload, Wanted};
-use crate::peer::{Identities, Identity, Links, Moment};
+use crate::peer::{Identities, Identity, Moment, PeerLanes};
 use crate::roster::Roster;
 use crate::status::{Event, PeerStatus, TunnelStatus};
 
@@ -37,14 +37,15 @@ const MTU_BOUNDS: std::ops::RangeInclusive<u16> = 576..=65_456;
 /// A tunnel in service. It ends when it is dropped.
 pub struct Tunnel {
     engine: Arc<Engine>,
-    tun: Arc<Tun>,
-    udp: Arc<Udp>,
+    /// The queues of the TUN device and the sockets, one of each for each lane.
+    tuns: Vec<Arc<Tun>>,
+    udps: Vec<Arc<Udp>>,
     interface: String,
     fwmark: Option<u32>,
     events: Mutex<Option<Receiver<Event>>>,
     clock: Option<ClockKeeper>,
     stop: StopSignal,
-    lanes: Vec<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Tunnel {
@@ -57,26 +58,27 @@ impl Tunnel {
     pub fn start(config: TunnelConfig, peers: Vec<Peer>) -> Result<Self, StartError> {
         check_mtu(config.mtu)?;
         let wanted = Wanted::from_environment();
-        let tun = Arc::new(Tun::open(&config.interface, wanted)?);
-        let udp = Arc::new(Udp::bind(config.listen_port, config.fwmark, wanted)?);
-        let identity = Arc::new(Identity::new(&config.private_key));
+        let lanes = usize::from(config.lanes.clamp(1, MOST_LANES));
+        let tuns: Vec<_> =
+            Tun::open(&config.interface, wanted, lanes)?.into_iter().map(Arc::new).collect();
+        let udps = bind(&config, tuns.len(), wanted)?;
+        let identity = Arc::new(Identity::new(&config.private_key, udps.len() as u8));
         let identities = Arc::new(Identities::one(identity));
         let roster = Arc::new(Roster::empty());
-        let edges: (Arc<dyn TunEdge>, Arc<dyn UdpEdge>) = (tun.clone(), udp.clone());
-        let (engine, events) = Engine::new(identities, roster, config.mtu, edges);
+        let (engine, events) = Engine::new(identities, roster, config.mtu, edges(&tuns, &udps));
         engine.set_peers(peers)?;
         let mut tunnel = Self {
             engine: Arc::new(engine),
-            tun,
-            udp,
+            tuns,
+            udps,
             interface: config.interface,
             fwmark: config.fwmark,
             events: Mutex::new(Some(events)),
             clock: None,
             stop: StopSignal::new().map_err(system("create an eventfd"))?,
-            lanes: Vec::new(),
+            threads: Vec::new(),
         };
-        tunnel.start_lanes().map_err(system("start a thread"))?;
+        tunnel.start_threads().map_err(system("start a thread"))?;
         Ok(tunnel)
     }
 
@@ -92,37 +94,38 @@ impl Tunnel {
         peers: Vec<Peer>,
     ) -> Result<(), StartError> {
         check_mtu(config.mtu)?;
-        let udp = if [0, self.udp.port()].contains(&config.listen_port) {
-            self.udp.set_mark(config.fwmark)?;
-            Arc::clone(&self.udp)
+        let same_port = [0, self.listen_port()].contains(&config.listen_port);
+        let udps = if same_port {
+            self.udps.iter().try_for_each(|udp| udp.set_mark(config.fwmark))?;
+            self.udps.clone()
         } else {
-            Arc::new(Udp::bind(config.listen_port, config.fwmark, Wanted::from_environment())?)
+            bind(&config, self.udps.len(), Wanted::from_environment())?
         };
         let old = &self.engine;
         let present = Arc::clone(&old.identities.load().current);
         let same_key = config.private_key.public_key() == present.key;
-        if same_key && Arc::ptr_eq(&udp, &self.udp) {
+        if same_key && same_port {
             old.set_peers(peers)?;
             self.fwmark = config.fwmark;
             return Ok(());
         }
-        let (identities, roster) = if same_key {
+        let (identities, roster) = if same_key && udps.len() == self.udps.len() {
             (old.identities.load_full(), old.roster.load_full())
         } else {
-            let clock = Arc::clone(&present.clock);
-            let identity = Arc::new(Identity::with_clock(&config.private_key, clock));
-            (Arc::new(Identities::one(identity)), Arc::new(Roster::empty()))
+            let lanes = udps.len() as u8;
+            let identity = Identity::with_clock(&config.private_key, lanes, &present.clock);
+            (Arc::new(Identities::one(Arc::new(identity))), Arc::new(Roster::empty()))
         };
-        let edges: (Arc<dyn TunEdge>, Arc<dyn UdpEdge>) = (self.tun.clone(), udp.clone());
-        let (engine, events) = Engine::new(identities, roster, config.mtu, edges);
+        let lanes = edges(&self.tuns, &udps);
+        let (engine, events) = Engine::new(identities, roster, config.mtu, lanes);
         engine.follow_mtu();
         engine.set_peers(peers)?;
         let stop = StopSignal::new().map_err(system("create an eventfd"))?;
         self.halt();
         self.engine = Arc::new(engine);
-        (self.udp, self.stop, self.fwmark) = (udp, stop, config.fwmark);
+        (self.udps, self.stop, self.fwmark) = (udps, stop, config.fwmark);
         self.events = Mutex::new(Some(events));
-        self.start_lanes().map_err(system("start a thread"))
+        self.start_threads().map_err(system("start a thread"))
     }
 
     /// Keeps the time of the last handshakes in `file` from now on, and takes over what stands there:
@@ -139,23 +142,30 @@ impl Tunnel {
     /// False once a thread has ended because its device or socket is gone for good.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        !self.lanes.iter().any(JoinHandle::is_finished)
+        !self.threads.iter().any(JoinHandle::is_finished)
     }
 
-    fn start_lanes(&mut self) -> io::Result<()> {
+    fn start_threads(&mut self) -> io::Result<()> {
         let (queue, handshakes) = sync_channel(QUEUE);
         let (engine, stop) = (Arc::clone(&self.engine), self.stop.clone());
-        self.lanes.push(spawn("zm-slow", move || slow_lane(&engine, &handshakes, &stop))?);
-        let (engine, udp, stop) =
-            (Arc::clone(&self.engine), Arc::clone(&self.udp), self.stop.clone());
-        self.lanes.push(spawn("zm-in", move || {
-            inward_lane(Inbound::new(Arc::clone(&engine), queue.clone()), &udp, &stop)
-        })?);
-        let (engine, tun, stop) =
-            (Arc::clone(&self.engine), Arc::clone(&self.tun), self.stop.clone());
-        self.lanes.push(spawn("zm-out", move || {
-            outward_lane(Outbound::new(Arc::clone(&engine)), &tun, &stop)
-        })?);
+        self.threads.push(spawn("zm-slow", move || slow_lane(&engine, &handshakes, &stop))?);
+        for (lane, (tun, udp)) in self.tuns.iter().zip(&self.udps).enumerate() {
+            let name = |kind: &str| match lane {
+                0 => format!("zm-{kind}"),
+                _ => format!("zm-{kind}-{lane}"),
+            };
+            let (engine, udp, stop) =
+                (Arc::clone(&self.engine), Arc::clone(udp), self.stop.clone());
+            let queue = queue.clone();
+            self.threads.push(spawn(&name("in"), move || {
+                inward_lane(Inbound::new(Arc::clone(&engine), lane, queue.clone()), &udp, &stop)
+            })?);
+            let (engine, tun, stop) =
+                (Arc::clone(&self.engine), Arc::clone(tun), self.stop.clone());
+            self.threads.push(spawn(&name("out"), move || {
+                outward_lane(Outbound::new(Arc::clone(&engine), lane), &tun, &stop)
+            })?);
+        }
         Ok(())
     }
 
@@ -189,8 +199,8 @@ impl Tunnel {
     pub fn set_endpoint(&self, peer: &WireGuardPublicKey, endpoint: SocketAddr) -> bool {
         let roster = self.engine.roster.load();
         let known = roster.by_key(peer);
-        for link in known.into_iter().flat_map(|links| links.iter()) {
-            link.lock().set_endpoint(endpoint);
+        if let Some(known) = known {
+            known.set_endpoint(endpoint);
         }
         known.is_some()
     }
@@ -210,8 +220,8 @@ impl Tunnel {
     pub fn set_peer_mtu(&self, peer: &WireGuardPublicKey, mtu: Option<u16>) -> bool {
         let roster = self.engine.roster.load();
         let known = roster.by_key(peer);
-        if let Some(links) = known {
-            links.shared().set_mtu(mtu);
+        if let Some(known) = known {
+            known.set_mtu(mtu);
         }
         known.is_some()
     }
@@ -222,15 +232,16 @@ impl Tunnel {
         let roster = self.engine.roster.load();
         let identities = self.engine.identities.load();
         let now = Instant::now();
-        let status = |links: &Arc<Links>| links.status(&identities, now);
+        let status = |peer: &Arc<PeerLanes>| peer.status(&identities, now);
         let mut peers: Vec<_> = roster.peers().map(status).collect();
         peers.sort_by_key(|peer| peer.public_key);
         TunnelStatus {
             interface: self.interface.clone(),
             mtu: self.engine.mtu() as u16,
-            listen_port: self.udp.port(),
+            listen_port: self.listen_port(),
             public_key: identities.current.key,
             next_key: identities.next.as_ref().map(|next| next.key),
+            further_lanes: self.further_lanes(&identities),
             peers,
             dropped: self.engine.dropped.snapshot(),
             clock_behind: identities.current.clock.behind(SystemTime::now()),
@@ -239,8 +250,17 @@ impl Tunnel {
         }
     }
 
+    fn further_lanes(&self, identities: &Identities) -> Vec<PeerLane> {
+        let of = |(own, udp): (Identities, &Arc<Udp>)| PeerLane {
+            public_key: own.current.key,
+            next_key: own.next.as_ref().map(|next| next.key),
+            port_offset: udp.port() - self.listen_port(),
+        };
+        identities.each_lane().zip(&self.udps).skip(1).map(of).collect()
+    }
+
     fn offloads(&self) -> Vec<(&'static str, Offload)> {
-        let mut all = [&self.tun.offloads()[..], &self.udp.offloads()].concat();
+        let mut all = [&self.tuns[0].offloads()[..], &self.udps[0].offloads()].concat();
         let merge =
             all.iter_mut().find(|(kind, state)| *kind == "merge" && *state == Offload::InUse);
         if let Some((_, state)) = merge.filter(|_| self.engine.merging.is_on(Instant::now())) {
@@ -259,7 +279,8 @@ impl Tunnel {
         let roster = self.engine.roster.load();
         let identities = self.engine.identities.load();
         let now = Instant::now();
-        let in_full = |links: &Arc<Links>| (links.config().clone(), links.status(&identities, now));
+        let in_full =
+            |peer: &Arc<PeerLanes>| (peer.config().clone(), peer.status(&identities, now));
         let mut peers: Vec<_> = roster.peers().map(in_full).collect();
         peers.sort_by_key(|(peer, _)| peer.public_key);
         peers
@@ -270,7 +291,7 @@ impl Tunnel {
     }
 
     pub(crate) fn listen_port(&self) -> u16 {
-        self.udp.port()
+        self.udps[0].port()
     }
 
     pub(crate) fn fwmark(&self) -> Option<u32> {
@@ -285,7 +306,7 @@ impl Tunnel {
     /// The index of the TUN device, for netlink.
     #[must_use]
     pub fn if_index(&self) -> u32 {
-        self.tun.index()
+        self.tuns[0].index()
     }
 
     /// The TUN device is to stay when this tunnel ends, with its addresses and routes: packets into
@@ -294,7 +315,7 @@ impl Tunnel {
     /// # Errors
     /// When the kernel refuses; the device then goes with the tunnel.
     pub fn leave_device(&self) -> io::Result<()> {
-        self.tun.set_persistent(true)
+        self.tuns[0].set_persistent(true)
     }
 
     /// The TUN device is to go with this tunnel, also if it was left by an earlier one.
@@ -302,7 +323,7 @@ impl Tunnel {
     /// # Errors
     /// When the kernel refuses; the device stays as it was.
     pub fn own_device(&self) -> io::Result<()> {
-        self.tun.set_persistent(false)
+        self.tuns[0].set_persistent(false)
     }
 
     /// Stops carrying packets and removes the TUN device, unless it is to stay.
@@ -312,8 +333,8 @@ impl Tunnel {
 
     fn halt(&mut self) {
         self.stop.raise();
-        for lane in self.lanes.drain(..) {
-            if lane.join().is_err() {
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
                 tracing::error!("a lane of the tunnel ended in a panic");
             }
         }
@@ -324,6 +345,29 @@ impl Drop for Tunnel {
     fn drop(&mut self) {
         self.halt();
     }
+}
+
+/// The sockets of all lanes. A lane whose port is taken is done without, and those behind it.
+fn bind(config: &TunnelConfig, lanes: usize, wanted: Wanted) -> Result<Vec<Arc<Udp>>, StartError> {
+    let mut udps = vec![Arc::new(Udp::bind(config.listen_port, config.fwmark, wanted)?)];
+    let first = udps[0].port();
+    for lane in 1..lanes {
+        let port = first.checked_add(LANE_PORTS + lane as u16);
+        match port.map(|port| Udp::bind(port, config.fwmark, wanted)) {
+            Some(Ok(udp)) => udps.push(Arc::new(udp)),
+            Some(Err(error)) => {
+                tracing::warn!(lane, %error, "no more lanes than these: a port cannot be bound");
+                break;
+            }
+            None => break,
+        }
+    }
+    Ok(udps)
+}
+
+fn edges(tuns: &[Arc<Tun>], udps: &[Arc<Udp>]) -> Vec<Edges> {
+    let of = |(tun, udp): (&Arc<Tun>, &Arc<Udp>)| Edges { tun: tun.clone(), udp: udp.clone() };
+    tuns.iter().zip(udps).map(of).collect()
 }
 
 fn check_mtu(mtu: u16) -> Result<(), StartError> {

@@ -6,15 +6,15 @@ use std::time::Duration;
 use tonic::{Request, Response, Status};
 use zonemesh_api::v1::admin_server::Admin;
 use zonemesh_api::v1::{
-    CertificatesReply, CertificatesRequest, Counter, OffloadView, PeerState, PeerView, PeersReply,
-    PeersRequest, RecordsReply, RecordsRequest, StatusReply, StatusRequest, StreamState,
-    SuperLinksReply, SuperLinksRequest, TunnelView,
+    CertificatesReply, CertificatesRequest, Counter, LaneView, OffloadView, PeerState, PeerView,
+    PeersReply, PeersRequest, RecordsReply, RecordsRequest, StatusReply, StatusRequest,
+    StreamState, SuperLinksReply, SuperLinksRequest, TunnelView,
 };
 use zonemesh_api::wire::admin as wire;
 use zonemesh_core::registry::{Registry, Standing};
 use zonemesh_core::time::UnixMillis;
 use zonemesh_pki::LocalApiKey;
-use zonemesh_tunnel::{Offload, PeerStatus, TunnelStatus};
+use zonemesh_tunnel::{LaneStatus, Offload, PeerStatus, TunnelStatus};
 
 use super::certificates;
 use crate::mesh::PeerPlan;
@@ -162,6 +162,7 @@ impl Service {
             underlay_mtu: underlay.map_or(0, u32::from),
             offloads: Vec::new(),
             fallbacks: Vec::new(),
+            lanes: tunnel.iter().flat_map(|tunnel| &tunnel.lanes).map(lane_view).collect(),
         }
     }
 
@@ -251,4 +252,15 @@ fn offload_view((kind, state): (&'static str, Offload)) -> OffloadView {
 
 fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn lane_view(lane: &LaneStatus) -> LaneView {
+    LaneView {
+        endpoint: lane.endpoint.map(|endpoint| endpoint.to_string()).unwrap_or_default(),
+        latest_handshake_unix_ms: lane.latest_handshake.map_or(0, |at| UnixMillis::from(at).0),
+        rx_bytes: lane.rx_bytes,
+        tx_bytes: lane.tx_bytes,
+        usable: lane.is_usable,
+        unanswered_initiations: lane.handshake_attempts_unanswered,
+    }
 }

@@ -204,7 +204,7 @@ impl Joiner {
     fn announce(&self) -> Result<(), Refusal> {
         let Observer { config, ledger, cas, .. } = &self.observer;
         let keys = self.office.identity().wireguard();
-        announcement::publish(config, keys, cas, ledger)
+        announcement::publish(config, keys, Some(self.observer.lanes()), cas, ledger)
             .map_err(|failure| Refusal::Join(format!("{:#}", failure.into_error())))
     }
 

@@ -14,7 +14,9 @@ use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::neighbours::{self, Zones};
 use zonemesh_core::prefix;
+use zonemesh_core::record::Lane;
 use zonemesh_core::registry::{Member, Registry};
+use zonemesh_tunnel::MOST_LANES;
 
 use super::hints::{self, Hint};
 
@@ -25,6 +27,8 @@ pub(crate) struct PeerPlan {
     pub(crate) wireguard_key: WireGuardPublicKey,
     /// The key that it is changing to.
     pub(crate) next_key: Option<WireGuardPublicKey>,
+    /// Its lanes beside the first.
+    pub(crate) lanes: Vec<Lane>,
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) prefixes: Vec<IpNet>,
     pub(crate) tunnel_ips: Vec<IpAddr>,
@@ -102,6 +106,7 @@ struct Sources<'a> {
 struct Reached {
     wireguard_key: WireGuardPublicKey,
     next_key: Option<WireGuardPublicKey>,
+    lanes: Vec<Lane>,
     endpoints: Vec<Endpoint>,
     registry_port: u16,
 }
@@ -129,6 +134,7 @@ impl Sources<'_> {
                 zone: member.zone.clone(),
                 wireguard_key: reached.wireguard_key,
                 next_key: reached.next_key,
+                lanes: reached.lanes,
                 endpoints: reached.endpoints,
                 prefixes: member.prefixes.clone(),
                 tunnel_ips: member.tunnel_ips.clone(),
@@ -142,6 +148,14 @@ impl Sources<'_> {
             if peer.next_key.is_some_and(|key| !keys.insert(key)) {
                 tracing::warn!(zone = %peer.zone, "this zone's next WireGuard key is another's");
                 peer.next_key = None;
+            }
+        }
+        for peer in &mut peers {
+            let of_lane = |l: &Lane| std::iter::once(l.wireguard_key).chain(l.next_wireguard_key);
+            let of_lanes: Vec<_> = peer.lanes.iter().flat_map(of_lane).collect();
+            if !of_lanes.into_iter().all(|key| keys.insert(key)) {
+                tracing::warn!(zone = %peer.zone, "a lane of this zone has a WireGuard key that is another's");
+                peer.lanes.clear();
             }
         }
         peers.sort_by(|a, b| a.zone.cmp(&b.zone));
@@ -162,6 +176,7 @@ impl Sources<'_> {
         let by_hand = configured.map(|peer| Reached {
             wireguard_key: peer.wireguard_key,
             next_key: self.announced_beside(member, peer.wireguard_key),
+            lanes: self.lanes(member),
             endpoints: peer.endpoints.clone(),
             registry_port: self.config.registry.port,
         });
@@ -177,6 +192,14 @@ impl Sources<'_> {
         }
         reached.endpoints.retain(|endpoint| self.is_outside(endpoint));
         Some(reached)
+    }
+
+    /// The lanes that the zone's record names.
+    fn lanes(&self, member: &Member) -> Vec<Lane> {
+        let record = self.registry.get(&member.zone).map(|held| &held.record);
+        let gateway = record.and_then(|record| record.content.gateways.first());
+        let further = usize::from(MOST_LANES) - 1;
+        gateway.map_or(Vec::new(), |gateway| gateway.lanes.iter().take(further).copied().collect())
     }
 
     /// The newest key that the zone says it has beside the one that is written here by hand.
@@ -203,12 +226,14 @@ impl Sources<'_> {
             (Some(gateway), _) if !is_older => Some(Reached {
                 wireguard_key: gateway.wireguard_key,
                 next_key: gateway.next_wireguard_key.filter(|next| *next != gateway.wireguard_key),
+                lanes: self.lanes(member),
                 endpoints: hints::endpoints(&gateway.endpoints),
                 registry_port: gateway.registry_port,
             }),
             (_, Some(hint)) => Some(Reached {
                 wireguard_key: hint.wireguard_key,
                 next_key: None,
+                lanes: Vec::new(),
                 endpoints: hint.endpoints.clone(),
                 registry_port: self.config.registry.port,
             }),

@@ -118,6 +118,7 @@ mod tests {
             zone: "madrid".parse().unwrap(),
             wireguard_key: WireGuardPublicKey([7; 32]),
             next_key: None,
+            lanes: Vec::new(),
             endpoints: Vec::new(),
             prefixes: Vec::new(),
             tunnel_ips: peers.iter().map(|text| text.parse().unwrap()).collect(),

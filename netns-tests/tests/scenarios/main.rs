@@ -17,6 +17,7 @@ mod inner_source_of_another_zone;
 mod ipv6_underlay;
 mod join_by_invitation;
 mod key_rotation;
+mod lanes;
 mod local_api;
 mod managed;
 #[path = "../docs/markdown.rs"]

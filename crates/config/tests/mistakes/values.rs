@@ -107,6 +107,12 @@ fn numbers_have_their_ranges() {
         "[tunnel]\nlisten_port = -1",
         "zm.toml:7:15: tunnel.listen_port: found the number -1; expected a port from 1 to 65535; leave it out for the default",
     );
+    for (lanes, found) in [("0", "the number 0"), ("9", "the number 9"), ("\"all\"", "a text")] {
+        let expected = format!(
+            "zm.toml:7:9: tunnel.lanes: found {found}; expected \"auto\" or 1 to 8 lanes; leave it out: each lane needs a core of its own on both gateways"
+        );
+        mistake("[tunnel]", &format!("[tunnel]\nlanes = {lanes}"), &expected);
+    }
     mistake(
         "10.10.10.1:51822",
         "10.10.10.1:0",

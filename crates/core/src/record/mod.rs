@@ -69,12 +69,25 @@ pub struct Gateway {
     pub wireguard_key: WireGuardPublicKey,
     /// The WireGuard key that it is changing to and answers to already, if it is.
     pub next_wireguard_key: Option<WireGuardPublicKey>,
+    /// Its lanes beside the one of `wireguard_key`: in order, from the second on.
+    pub lanes: Vec<Lane>,
     /// How others reach it from outside: `IP:port`, `[v6]:port` or `name:port`.
     pub endpoints: Vec<String>,
     /// Its addresses inside the tunnels.
     pub tunnel_ips: Vec<IpAddr>,
     /// TCP port of its registry on those addresses.
     pub registry_port: u16,
+}
+
+/// A further lane of a gateway's tunnels: sessions of its own, for another core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lane {
+    /// Its WireGuard key.
+    pub wireguard_key: WireGuardPublicKey,
+    /// The key that it is changing to, if the gateway is changing keys.
+    pub next_wireguard_key: Option<WireGuardPublicKey>,
+    /// How far its UDP port is above the port of the gateway's endpoints.
+    pub port_offset: u16,
 }
 
 /// How SuperNodes talk to a SuperLink.

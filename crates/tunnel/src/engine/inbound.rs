@@ -33,6 +33,8 @@ const ARENA: usize = ARENA_FULL + MAX_PACKET + DATA_OVERHEAD;
 /// The inward direction and its buffers.
 pub(crate) struct Inbound {
     engine: Arc<Engine>,
+    /// The number of the lane: whose sockets it reads and by which queue it writes.
+    lane: usize,
     handshakes: SyncSender<HandshakeMessage>,
     received: Box<[u8]>,
     opened: Opened,
@@ -47,9 +49,14 @@ struct Opened {
 }
 
 impl Inbound {
-    pub(crate) fn new(engine: Arc<Engine>, handshakes: SyncSender<HandshakeMessage>) -> Self {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        lane: usize,
+        handshakes: SyncSender<HandshakeMessage>,
+    ) -> Self {
         Self {
             engine,
+            lane,
             handshakes,
             received: vec![0; MAX_PACKET].into(),
             opened: Opened { arena: vec![0; ARENA].into(), used: 0, merger: Merger::new() },
@@ -61,7 +68,7 @@ impl Inbound {
     pub(crate) fn drain(&mut self, family: Family, now: Moment) -> io::Result<bool> {
         let mut more = true;
         for _ in 0..BATCH {
-            match self.engine.udp.receive(family, &mut self.received) {
+            match self.engine.lanes[self.lane].udp.receive(family, &mut self.received) {
                 Ok(received) => self.carry_all(received, now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     more = false;
@@ -71,10 +78,10 @@ impl Inbound {
                 Err(_passing) => self.engine.dropped.count(Dropped::SocketError),
             }
             if self.opened.used >= ARENA_FULL {
-                self.opened.write(&self.engine, now);
+                self.opened.write(&self.engine, self.lane, now);
             }
         }
-        self.opened.write(&self.engine, now);
+        self.opened.write(&self.engine, self.lane, now);
         Ok(more)
     }
 
@@ -117,7 +124,8 @@ impl Inbound {
         if message.first() == Some(&TYPE_DATA) {
             return Err(Some(Dropped::NotWireGuard));
         }
-        let message = HandshakeMessage::new(message, path).ok_or(Some(Dropped::NotWireGuard))?;
+        let message = HandshakeMessage::new(message, path, self.lane);
+        let message = message.ok_or(Some(Dropped::NotWireGuard))?;
         let queued = self.handshakes.try_send(message);
         Err(queued.err().map(|_full| Dropped::HandshakeQueue))
     }
@@ -166,7 +174,7 @@ impl Inbound {
         if self.engine.merging.is_on(now.instant) {
             return Allowed { tcp: false, udp: false };
         }
-        self.engine.tun.takes_merged()
+        self.engine.first().tun.takes_merged()
     }
 }
 
@@ -223,11 +231,12 @@ impl Opened {
     }
 
     /// Writes all packets to the TUN.
-    fn write(&mut self, engine: &Engine, now: Moment) {
+    fn write(&mut self, engine: &Engine, lane: usize, now: Moment) {
         if self.used == 0 {
             return;
         }
-        let written = self.merger.write(&mut self.arena, |parts| engine.tun.write(parts));
+        let tun = &engine.lanes[lane].tun;
+        let written = self.merger.write(&mut self.arena, |parts| tun.write(parts));
         if written.refused > 0 {
             // EIO while the link is down, EINVAL for what the kernel finds malformed.
             engine.dropped.add(Dropped::TunRefused, written.refused);

@@ -35,13 +35,20 @@ pub use probe::ProbeError;
 /// Events that nobody has fetched yet; more are let go.
 const EVENTS: usize = 256;
 
+/// What one lane reads from and writes to: a queue of the TUN device and sockets.
+#[derive(Clone)]
+pub(crate) struct Edges {
+    pub(crate) tun: Arc<dyn TunEdge>,
+    pub(crate) udp: Arc<dyn UdpEdge>,
+}
+
 /// What the threads of a tunnel share.
 pub(crate) struct Engine {
     pub(crate) identities: ArcSwap<Identities>,
     pub(crate) roster: ArcSwap<Roster>,
     pub(crate) dropped: DropCounters,
-    pub(crate) tun: Arc<dyn TunEdge>,
-    pub(crate) udp: Arc<dyn UdpEdge>,
+    /// The edges of each lane, at least of one.
+    pub(crate) lanes: Vec<Edges>,
     /// Writes of merged packets, which some kernels do not take.
     pub(crate) merging: Pause,
     mtu: AtomicUsize,
@@ -51,19 +58,20 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
+    /// There are edges for each lane of the identities.
     pub(crate) fn new(
         identities: Arc<Identities>,
         roster: Arc<Roster>,
         mtu: u16,
-        (tun, udp): (Arc<dyn TunEdge>, Arc<dyn UdpEdge>),
+        lanes: Vec<Edges>,
     ) -> (Self, Receiver<Event>) {
+        assert_eq!(identities.lanes(), lanes.len(), "each lane has a key and edges");
         let (events, receiver) = sync_channel(EVENTS);
         let engine = Self {
             identities: ArcSwap::new(identities),
             roster: ArcSwap::new(roster),
             dropped: DropCounters::new(),
-            tun,
-            udp,
+            lanes,
             merging: Pause::new(Instant::now()),
             mtu: AtomicUsize::new(usize::from(mtu)),
             events,
@@ -77,9 +85,19 @@ impl Engine {
         self.mtu.load(Ordering::Relaxed)
     }
 
+    /// The edges of the first lane, for what is the same on all.
+    pub(crate) fn first(&self) -> &Edges {
+        &self.lanes[0]
+    }
+
+    /// The sockets of a peer's lane.
+    pub(crate) fn udp_of(&self, peer: &ActivePeer) -> &dyn UdpEdge {
+        &*self.lanes[peer.lane].udp
+    }
+
     /// Takes over the MTU that the device has now.
     pub(crate) fn follow_mtu(&self) {
-        match self.tun.mtu() {
+        match self.first().tun.mtu() {
             Ok(mtu) if mtu != self.mtu() => {
                 tracing::info!(mtu, "the MTU of the tunnel is now this");
                 self.mtu.store(mtu, Ordering::Relaxed);
@@ -100,7 +118,8 @@ impl Engine {
     /// Answers to `next` too, and changes to it peer by peer.
     pub(crate) fn begin_rotation(&self, next: &WireGuardPrivateKey) -> Result<(), PeersError> {
         let current = Arc::clone(&self.identities.load().current);
-        let next = Identity::with_clock(next, Arc::clone(&current.clock));
+        let lanes = self.lanes.len() as u8;
+        let next = Identity::with_clock(next, lanes, &current.clock);
         let next = (next.key != current.key).then(|| Arc::new(next));
         self.set_identities(Identities { current, next })
     }
@@ -129,7 +148,7 @@ impl Engine {
             return self.dropped.count(Dropped::NoEndpoint);
         };
         let stride = bytes.len();
-        let result = self.udp.send(Transmit { path, bytes, stride, ecn: 0 });
+        let result = self.udp_of(peer).send(Transmit { path, bytes, stride, ecn: 0 });
         self.account(peer, bytes.len(), result);
     }
 
@@ -138,10 +157,10 @@ impl Engine {
     pub(crate) fn transmit(&self, peer: &ActivePeer, transmit: Transmit<'_>, now: Moment) {
         let is_run = transmit.bytes.len() > transmit.stride;
         if !is_run {
-            return self.account(peer, transmit.bytes.len(), self.udp.send(transmit));
+            return self.account(peer, transmit.bytes.len(), self.udp_of(peer).send(transmit));
         }
-        if self.udp.takes_runs() && !peer.shared.segmentation.is_on(now.instant) {
-            match self.udp.send(transmit) {
+        if self.udp_of(peer).takes_runs() && !peer.shared.segmentation.is_on(now.instant) {
+            match self.udp_of(peer).send(transmit) {
                 Err(error) if is_about_segmentation(&error) => {
                     tracing::warn!(peer = ?peer.key, %error, "slow sending for a minute: no batches on this path");
                     peer.shared.segmentation.start(now.instant);
@@ -150,7 +169,7 @@ impl Engine {
             }
         }
         for bytes in transmit.bytes.chunks(transmit.stride) {
-            self.account(peer, bytes.len(), self.udp.send(Transmit { bytes, ..transmit }));
+            self.account(peer, bytes.len(), self.udp_of(peer).send(Transmit { bytes, ..transmit }));
         }
     }
 
@@ -167,8 +186,11 @@ impl Engine {
     /// A session with `peer` is up: packets leave by it from now on, and the daemon is told.
     pub(crate) fn announce(&self, peer: &ActivePeer) {
         peer.carry();
-        tracing::debug!(peer = ?peer.key, own = ?peer.own, "handshake completed");
-        let name = self.roster.load().by_key(&peer.key).map_or(peer.key, |links| links.key);
+        tracing::debug!(peer = ?peer.key, own = ?peer.own, lane = peer.lane, "handshake completed");
+        if peer.lane != 0 {
+            return;
+        }
+        let name = self.roster.load().by_key(&peer.key).map_or(peer.key, |known| known.key);
         if self.events.try_send(Event::HandshakeCompleted(name)).is_err() {
             tracing::trace!("an event was let go: nobody fetches them");
         }

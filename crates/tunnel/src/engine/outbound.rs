@@ -14,7 +14,7 @@ use crate::dropped::Dropped;
 use crate::ecn;
 use crate::edge::{MAX_PACKET, Path, VNET_HEADER};
 use crate::packet::{Inner, padded_len};
-use crate::peer::{ActivePeer, DATA_OVERHEAD, INITIATION, Moment, Sealed};
+use crate::peer::{ActivePeer, DATA_OVERHEAD, INITIATION, Leaves, Moment, QUIET, Sealed};
 use crate::split::Split;
 use crate::transport::{IPV6_HEADER, UDP, is_v6};
 use crate::vnet::{Gso, Vnet};
@@ -27,15 +27,18 @@ const MAX_PADDING: usize = 15;
 /// The outward direction and its buffers.
 pub(crate) struct Outbound {
     engine: Arc<Engine>,
+    /// The number of the lane, and of the queue that it reads.
+    lane: usize,
     /// Header and packet as read, with room for padding.
     packet: Box<[u8]>,
     run: Run,
 }
 
 impl Outbound {
-    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>, lane: usize) -> Self {
         Self {
             engine,
+            lane,
             packet: vec![0; VNET_HEADER + MAX_PACKET + MAX_PADDING].into(),
             run: Run::new(),
         }
@@ -50,7 +53,10 @@ impl Outbound {
 
     fn read_batch(&mut self, now: Moment) -> io::Result<bool> {
         for _ in 0..BATCH {
-            match self.engine.tun.read(&mut self.packet[..VNET_HEADER + MAX_PACKET]) {
+            match self.engine.lanes[self.lane]
+                .tun
+                .read(&mut self.packet[..VNET_HEADER + MAX_PACKET])
+            {
                 Ok(len) => {
                     if let Err(reason) = self.carry(len, now) {
                         self.engine.dropped.count(reason);
@@ -70,8 +76,14 @@ impl Outbound {
         let len = len.saturating_sub(VNET_HEADER);
         let inner = Inner::parse(&packet[..len]).ok_or(Dropped::NotIp)?;
         let roster = self.engine.roster.load();
-        let peer = roster.owner_of(inner.destination).ok_or(Dropped::NoPeer)?.carrier();
-        if is_own_datagram(&packet[..inner.len], self.engine.udp.port()) {
+        let owner = roster.owner_of(inner.destination).ok_or(Dropped::NoPeer)?;
+        let Leaves { by: peer, after_pause } = owner.carrier(self.lane, now.instant);
+        if after_pause {
+            self.run.flush(&self.engine, now);
+            std::thread::sleep(QUIET);
+        }
+        let is_own_port = |port| self.engine.lanes.iter().any(|lane| lane.udp.port() == port);
+        if source_port(&packet[..inner.len]).is_some_and(is_own_port) {
             let path = peer.lock().path();
             if path.is_some_and(|path| path.remote.ip() == inner.destination) {
                 return Err(Dropped::Loop);
@@ -122,6 +134,9 @@ impl Sealing<'_> {
 
     /// Seals pieces until the run is full, or until one asks for a session.
     fn seal_run(&mut self, now: Moment) -> Result<Option<(Path, [u8; INITIATION])>, Dropped> {
+        if self.engine.lanes.len() > 1 {
+            self.run.take_turn(self.peer);
+        }
         let mut core = self.peer.lock();
         let path = core.path().ok_or(Dropped::NoEndpoint)?;
         while let Some(len) = self.split.next_len() {
@@ -149,16 +164,16 @@ impl Sealing<'_> {
     }
 }
 
-/// True if `packet` could be a datagram that this tunnel sent from `port`. The first fragment of
+/// The port that `packet` comes from, if it could be a datagram of this tunnel. The first fragment of
 /// one is enough: without it the others come to nothing.
-fn is_own_datagram(packet: &[u8], port: u16) -> bool {
+fn source_port(packet: &[u8]) -> Option<u16> {
     let (protocol, transport) = if is_v6(packet) {
         (packet[6], IPV6_HEADER)
     } else {
         (packet[9], usize::from(packet[0] & 0xf) * 4)
     };
-    let source_port = packet.get(transport..transport + 2);
-    protocol == UDP && source_port == Some(&port.to_be_bytes())
+    let port = packet.get(transport..transport + 2).filter(|_| protocol == UDP)?;
+    Some(u16::from_be_bytes([port[0], port[1]]))
 }
 
 /// Fills `from..to` with zeros and returns what was there: the next piece begins in it.

@@ -40,7 +40,7 @@ impl Engine {
         now: Moment,
     ) -> Result<(), ProbeError> {
         let roster = self.roster.load();
-        let peer = roster.by_key(peer).ok_or(ProbeError::NoPeer)?.carrier();
+        let peer = roster.by_key(peer).ok_or(ProbeError::NoPeer)?.first();
         let mut datagram = vec![0; INITIATION.max(packet.len() + DATA_OVERHEAD)];
         let mut core = peer.lock();
         let path = core.path().ok_or(ProbeError::NoEndpoint)?;
@@ -53,7 +53,7 @@ impl Engine {
             return Err(ProbeError::NoSession);
         };
         let bytes = &datagram[..len];
-        let result = self.udp.send_whole(Transmit { path, bytes, stride: len, ecn: 0 });
+        let result = self.udp_of(peer).send_whole(Transmit { path, bytes, stride: len, ecn: 0 });
         match &result {
             Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
                 return Err(ProbeError::TooLong);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use crate::edge::{Path, Transmit};
-use crate::peer::{ActivePeer, DATA_OVERHEAD, INITIATION, Moment};
+use crate::peer::{ActivePeer, DATA_OVERHEAD, HeldTurn, INITIATION, Moment};
 
 /// What the kernel takes in one send: 64 datagrams, and one UDP datagram's worth of bytes.
 const MOST: usize = 64;
@@ -21,6 +21,8 @@ pub(crate) struct Run {
     stride: usize,
     ecn: u8,
     to: Option<(Arc<ActivePeer>, Path)>,
+    /// Where several threads seal for one link.
+    turn: Option<HeldTurn>,
 }
 
 impl Run {
@@ -33,6 +35,18 @@ impl Run {
             stride: 0,
             ecn: 0,
             to: None,
+            turn: None,
+        }
+    }
+
+    /// Makes sure that what is pushed for `peer` is sent before another thread seals for it. A run to
+    /// another peer keeps its own turn: it has to be flushed first.
+    pub(crate) fn take_turn(&mut self, peer: &Arc<ActivePeer>) {
+        let is_held = self.turn.as_ref().is_some_and(|turn| turn.is_for(peer));
+        if self.to.is_none() && !is_held {
+            // Given back before the next one is waited for.
+            self.turn = None;
+            self.turn = Some(HeldTurn::take(peer));
         }
     }
 
@@ -74,5 +88,6 @@ impl Run {
             engine.transmit(&peer, transmit, now);
         }
         (self.used, self.count, self.stride) = (0, 0, 0);
+        self.turn = None;
     }
 }

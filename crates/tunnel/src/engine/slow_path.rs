@@ -16,7 +16,7 @@ use super::Engine;
 use super::gate::{Gate, Refused};
 use super::inbound::send_waiting;
 use crate::dropped::Dropped;
-use crate::edge::{MAX_PACKET, Path};
+use crate::edge::{MAX_PACKET, Path, Transmit, UdpEdge};
 use crate::peer::{ActivePeer, DATA_OVERHEAD, INITIATION, Identity, Moment};
 
 /// How often [`SlowPath::tick`] is to be called.
@@ -35,15 +35,17 @@ pub(crate) struct HandshakeMessage {
     bytes: [u8; INITIATION],
     len: usize,
     path: Path,
+    /// The lane that it came on.
+    lane: usize,
 }
 
 impl HandshakeMessage {
     /// `None` if it has no length that a handshake message can have.
-    pub(crate) fn new(message: &[u8], path: Path) -> Option<Self> {
+    pub(crate) fn new(message: &[u8], path: Path, lane: usize) -> Option<Self> {
         let mut bytes = [0; INITIATION];
         bytes.get_mut(..message.len())?.copy_from_slice(message);
         let len = message.len();
-        (len >= 4).then_some(Self { bytes, len, path })
+        (len >= 4).then_some(Self { bytes, len, path, lane })
     }
 }
 
@@ -53,13 +55,14 @@ pub(crate) struct SlowPath {
     buffer: Box<[u8]>,
     period_since: Option<Instant>,
     has_been_up: bool,
-    gate: Gate,
+    /// One for each lane: a handshake is for a key of the lane it comes on.
+    gates: Vec<Gate>,
 }
 
 impl SlowPath {
     pub(crate) fn new(engine: Arc<Engine>) -> Self {
         Self {
-            gate: Gate::new(HANDSHAKES_PER_SECOND),
+            gates: engine.lanes.iter().map(|_| Gate::new(HANDSHAKES_PER_SECOND)).collect(),
             engine,
             // A packet that waited may be as long as packets get.
             buffer: vec![0; MAX_PACKET + 16 + DATA_OVERHEAD + INITIATION].into(),
@@ -80,10 +83,14 @@ impl SlowPath {
         let (bytes, path) = (&message.bytes[..message.len], message.path);
         let mut cookie = [0; INITIATION];
         let identities = engine.identities.load();
-        self.gate.serve(identities.iter().map(|identity| identity.public));
-        let (packet, key) = match self.gate.admit(path.remote, bytes, &mut cookie) {
+        let identities = identities.of_lane(message.lane).ok_or(Dropped::HandshakeMac)?;
+        let gate = &mut self.gates[message.lane];
+        gate.serve(identities.iter().map(|identity| identity.public));
+        let (packet, key) = match gate.admit(path.remote, bytes, &mut cookie) {
             Ok(admitted) => admitted,
-            Err(Refused::Cookie(len)) => return Err(reply(&engine, path, &cookie[..len])),
+            Err(Refused::Cookie(len)) => {
+                return Err(reply(&*engine.lanes[message.lane].udp, path, &cookie[..len]));
+            }
             Err(Refused::Dropped(reason)) => return Err(reason),
         };
         let identity = identities.iter().find(|identity| identity.public == key);
@@ -117,7 +124,7 @@ impl SlowPath {
                 let half = parse_handshake_anon(&identity.secret, &identity.public, initiation)
                     .map_err(|_wrong_key| Dropped::HandshakeInvalid)?;
                 let key = WireGuardPublicKey(half.peer_static_public);
-                roster.by_key(&key).and_then(|links| links.of(&identity.key, &key))
+                roster.by_key(&key).and_then(|peer| peer.of(&identity.key, &key))
             }
             Packet::HandshakeResponse(response) => roster.by_session(response.receiver_idx),
             Packet::PacketCookieReply(cookie) => roster.by_session(cookie.receiver_idx),
@@ -130,7 +137,7 @@ impl SlowPath {
     pub(crate) fn tick(&mut self, now: Moment) {
         let period_is_over = |since| now.instant.duration_since(since) >= PERIOD;
         if self.period_since.is_none_or(period_is_over) {
-            self.gate.reset();
+            self.gates.iter_mut().for_each(Gate::reset);
             // Not at the start: whoever made the tunnel is about to set it.
             if self.period_since.is_some() {
                 self.engine.follow_mtu();
@@ -139,17 +146,21 @@ impl SlowPath {
             self.follow_routes();
         }
         // Whoever asks a peer for an answer wants to be able to hear it.
-        self.has_been_up = self.has_been_up || self.engine.tun.is_up().unwrap_or(true);
+        self.has_been_up = self.has_been_up || self.engine.first().tun.is_up().unwrap_or(true);
         if !self.has_been_up {
             return;
         }
-        for links in self.engine.roster.load().peers() {
-            if links.are_several() {
-                links.settle(&self.engine.identities.load());
+        let identities = self.engine.identities.load_full();
+        for peer in self.engine.roster.load().peers() {
+            for (lane, links) in peer.lanes().iter().enumerate().filter(|(_, l)| l.are_several()) {
+                if let Some(identities) = identities.of_lane(lane) {
+                    links.settle(&identities);
+                }
             }
-            for link in links.iter() {
+            for link in peer.iter() {
                 self.tick_peer(link, now);
             }
+            peer.look();
         }
     }
 
@@ -158,7 +169,7 @@ impl SlowPath {
         for peer in self.engine.roster.load().peers().flat_map(|links| links.iter()) {
             let bound = peer.lock().path().filter(|path| path.local.is_some());
             let Some(remote) = bound.map(|path| path.remote) else { continue };
-            if let Some(chosen) = self.engine.udp.source_towards(remote) {
+            if let Some(chosen) = self.engine.first().udp.source_towards(remote) {
                 peer.lock().follow_route(remote, chosen);
             }
         }
@@ -178,9 +189,9 @@ impl SlowPath {
 }
 
 /// Answers with a cookie: the sender is to prove that it is where it says.
-fn reply(engine: &Engine, path: Path, cookie: &[u8]) -> Dropped {
-    let transmit = crate::edge::Transmit { path, bytes: cookie, stride: cookie.len(), ecn: 0 };
-    match engine.udp.send(transmit) {
+fn reply(udp: &dyn UdpEdge, path: Path, cookie: &[u8]) -> Dropped {
+    let transmit = Transmit { path, bytes: cookie, stride: cookie.len(), ecn: 0 };
+    match udp.send(transmit) {
         Ok(()) => Dropped::HandshakeCookie,
         Err(_refused) => Dropped::SendFailed,
     }

@@ -7,6 +7,7 @@
 
 pub(crate) mod control;
 pub(crate) mod link;
+mod queues;
 mod socket;
 pub(crate) mod sys;
 pub(crate) mod time;

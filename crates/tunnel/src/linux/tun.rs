@@ -8,26 +8,25 @@
 //! Addresses, routes, MTU and link state belong to the owner of the tunnel.
 //! Interface: Documentation/networking/tuntap.rst of the Linux kernel.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt as _;
 
 use super::link::Link;
+use super::queues::{self, Queue};
 use super::sys;
 use crate::edge::TunEdge;
 use crate::error::StartError;
 use crate::merge::Allowed;
 use crate::offload::{Offload, Wanted};
 
-const DEVICE: &str = "/dev/net/tun";
 /// Packets that wait in the kernel while the reader waits for the CPU. With the default of 500 all
 /// loss of a burst of small packets is here; more than this only adds delay.
 const QUEUE_LENGTH: libc::c_int = 2000;
 
-/// An open TUN device.
+/// A queue of an open TUN device.
 pub(crate) struct Tun {
-    file: File,
+    queue: Queue,
     index: u32,
     takes_merged: Allowed,
     wanted: Wanted,
@@ -36,40 +35,39 @@ pub(crate) struct Tun {
 }
 
 impl Tun {
-    /// Creates the device `name`, or takes over a persistent one that nobody holds.
-    pub(crate) fn open(name: &str, wanted: Wanted) -> Result<Self, StartError> {
+    /// Creates the device `name`, or takes over a persistent one that nobody holds, with a queue for
+    /// each of so many lanes. One that was left with a single queue keeps it.
+    pub(crate) fn open(name: &str, wanted: Wanted, lanes: usize) -> Result<Vec<Self>, StartError> {
         check_name(name)?;
-        let mut options = OpenOptions::new();
-        options.read(true).write(true);
-        options.custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC);
-        let file = options.open(DEVICE).map_err(|source| match source.raw_os_error() {
-            Some(libc::EACCES | libc::EPERM) => not_permitted(name, source),
-            _ => StartError::NoTunDevice(source),
+        let queues = queues::open(name, lanes).map_err(|error| match error {
+            queues::OpenError::Device(source) => match source.raw_os_error() {
+                Some(libc::EACCES | libc::EPERM) => not_permitted(name, source),
+                _ => StartError::NoTunDevice(source),
+            },
+            queues::OpenError::Interface(source) => refused(name, source),
         })?;
-        let mut request = sys::interface_request(name);
-        request.ifr_ifru.ifru_flags =
-            (libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short;
-        sys::interface_ioctl(file.as_raw_fd(), libc::TUNSETIFF, &mut request)
-            .map_err(|source| refused(name, source))?;
-        sys::set_vnet_header_size(&file, crate::edge::VNET_HEADER).map_err(|source| {
+        let file = &queues[0].reader;
+        sys::set_vnet_header_size(file, crate::edge::VNET_HEADER).map_err(|source| {
             StartError::System { action: "set the header size of the TUN device", source }
         })?;
         let index = sys::interface_index(name);
         if let Err(error) = set_queue_length(name) {
             tracing::info!(interface = name, %error, "the TUN device keeps its short queue");
         }
-        let offloads = ask_for_offloads(&file, wanted);
+        let granted = ask_for_offloads(file, wanted);
         let none = Allowed { tcp: false, udp: false };
-        let udp = offloads & libc::TUN_F_USO4 != 0;
+        let udp = granted & libc::TUN_F_USO4 != 0;
         let takes_merged = if wanted.merge { Allowed { tcp: true, udp } } else { none };
         tracing::info!(
             interface = name,
-            tso4 = offloads & libc::TUN_F_TSO4 != 0,
-            tso6 = offloads & libc::TUN_F_TSO6 != 0,
+            queues = queues.len(),
+            tso4 = granted & libc::TUN_F_TSO4 != 0,
+            tso6 = granted & libc::TUN_F_TSO6 != 0,
             uso = udp,
             "TUN device is open"
         );
-        Ok(Self { file, index, takes_merged, wanted, granted: offloads, link: Link::new() })
+        let of = |queue| Self { queue, index, takes_merged, wanted, granted, link: Link::new() };
+        Ok(queues.into_iter().map(of).collect())
     }
 
     /// The interface index in the namespace in which the device was created.
@@ -92,8 +90,10 @@ impl Tun {
     pub(crate) fn set_persistent(&self, persistent: bool) -> io::Result<()> {
         let value = libc::c_ulong::from(persistent);
         // SAFETY: this ioctl takes its argument by value.
-        sys::check(unsafe { libc::ioctl(self.file.as_raw_fd(), libc::TUNSETPERSIST, value) })
-            .map(drop)
+        sys::check(unsafe {
+            libc::ioctl(self.queue.reader.as_raw_fd(), libc::TUNSETPERSIST, value)
+        })
+        .map(drop)
     }
 }
 
@@ -134,25 +134,25 @@ fn set_offloads(file: &File, mask: libc::c_uint) -> io::Result<()> {
 
 impl AsRawFd for Tun {
     fn as_raw_fd(&self) -> RawFd {
-        self.file.as_raw_fd()
+        self.queue.reader.as_raw_fd()
     }
 }
 
 impl TunEdge for Tun {
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&self.file).read(buffer)
+        (&self.queue.reader).read(buffer)
     }
 
     fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        (&self.file).write_vectored(parts).map(drop)
+        self.queue.writer().write_vectored(parts).map(drop)
     }
 
     fn mtu(&self) -> io::Result<usize> {
-        self.link.mtu(&self.file)
+        self.link.mtu(&self.queue.reader)
     }
 
     fn is_up(&self) -> io::Result<bool> {
-        self.link.is_up(&self.file)
+        self.link.is_up(&self.queue.reader)
     }
 
     fn takes_merged(&self) -> Allowed {
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_name_that_no_interface_can_have_is_refused_before_anything_is_opened() {
         for name in ["", "a-name-of-16-bytes", "a/b", "a b", "..", "zm0:1", "zm%d"] {
-            let refused = Tun::open(name, Wanted::ALL).err();
+            let refused = Tun::open(name, Wanted::ALL, 1).err();
             assert!(matches!(refused, Some(StartError::InterfaceName { .. })), "{name:?}");
         }
         assert!(check_name("zm0").is_ok());

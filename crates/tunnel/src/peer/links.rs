@@ -50,10 +50,6 @@ impl Links {
         self.all.iter()
     }
 
-    pub(crate) fn config(&self) -> &Peer {
-        &self.config
-    }
-
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
@@ -164,5 +160,6 @@ impl ActivePeer {
     /// A handshake on this link is complete: packets leave by it from now on.
     pub(crate) fn carry(&self) {
         self.shared.carrier.0.store(self.index, Ordering::Relaxed);
+        self.shared.usable.store(true, Ordering::Relaxed);
     }
 }

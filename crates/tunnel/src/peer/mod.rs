@@ -3,21 +3,27 @@
 //! Pure: owns no socket and no thread. The state itself ([`PeerCore`]) stands in `core`, what the
 //! noise layer says in `noise`, and which links there are to one peer in `links`.
 
+mod choice;
 mod core;
+mod lanes;
 mod links;
 mod noise;
+mod turn;
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use zonemesh_core::key::WireGuardPublicKey;
 
+pub(crate) use self::choice::QUIET;
 pub(crate) use self::core::{PeerCore, Sealed};
+pub(crate) use self::lanes::{Leaves, PeerLanes};
 pub(crate) use self::links::Links;
 pub(crate) use self::noise::{
     DATA_OVERHEAD, INITIATION, Identities, Identity, TYPE_DATA, receiver_index,
 };
+pub(crate) use self::turn::{HeldTurn, Turn};
 use crate::config::Peer;
 use crate::offload::Pause;
 use crate::status::PeerStatus;
@@ -35,7 +41,7 @@ impl Moment {
     }
 }
 
-/// What all links to one peer share.
+/// What all links of one lane to a peer share.
 pub(crate) struct Shared {
     pub(crate) rx_bytes: AtomicU64,
     pub(crate) tx_bytes: AtomicU64,
@@ -44,6 +50,12 @@ pub(crate) struct Shared {
     /// The largest packet that passes to this peer, if less than the tunnel's MTU does.
     largest: AtomicUsize,
     carrier: links::Carrier,
+    /// Packets may leave by this lane: it has a session and gets answers.
+    usable: AtomicBool,
+    /// There are packets for this lane, which has no session.
+    asked: AtomicBool,
+    /// It was said that nobody answers on this lane.
+    reported: AtomicBool,
 }
 
 impl Shared {
@@ -54,6 +66,9 @@ impl Shared {
             segmentation: Pause::new(Instant::now()),
             largest: AtomicUsize::new(usize::MAX),
             carrier: links::Carrier::nobody(),
+            usable: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
+            reported: AtomicBool::new(false),
         }
     }
 
@@ -67,6 +82,10 @@ impl Shared {
 pub(crate) struct ActivePeer {
     pub(crate) own: WireGuardPublicKey,
     pub(crate) key: WireGuardPublicKey,
+    /// Which lane it is of, 0 for the first: whose socket it uses.
+    pub(crate) lane: usize,
+    /// Whose thread may send the datagrams that it has sealed, if several do.
+    pub(crate) turn: Turn,
     /// 24 bits; sessions of this link have it in the upper bits of their index.
     pub(crate) index: u32,
     pub(crate) shared: Arc<Shared>,
@@ -77,12 +96,12 @@ impl ActivePeer {
     pub(crate) fn new(
         identity: Arc<Identity>,
         config: Peer,
-        index: u32,
+        (lane, index): (usize, u32),
         shared: Arc<Shared>,
     ) -> Self {
         let (own, key) = (identity.key, config.public_key);
         let core = PeerCore::new(identity, config, index);
-        Self { own, key, index, shared, core: Mutex::new(core) }
+        Self { own, key, lane, turn: Turn::new(), index, shared, core: Mutex::new(core) }
     }
 
     /// What bounds padding and TCP segments towards this peer in a tunnel of this MTU.
@@ -121,6 +140,7 @@ impl ActivePeer {
             uses_current_key: core.session_is_up(),
             segmentation_refused: self.shared.segmentation.refusals(),
             segmentation_paused: self.shared.segmentation.is_on(Instant::now()),
+            lanes: Vec::new(),
         }
     }
 }

@@ -33,24 +33,37 @@ pub(crate) struct Identity {
     pub(crate) clock: Arc<Clock>,
     /// Handshakes are limited where they arrive; inside a session they would be counted twice.
     unlimited: Arc<RateLimiter>,
+    /// Those of the lanes from the second on.
+    further: Vec<Arc<Identity>>,
 }
 
 impl Identity {
-    pub(crate) fn new(private: &WireGuardPrivateKey) -> Self {
-        Self::with_clock(private, Arc::default())
+    /// The identity of a gateway with so many lanes.
+    pub(crate) fn new(private: &WireGuardPrivateKey, lanes: u8) -> Self {
+        Self::with_clock(private, lanes, &Arc::default())
     }
 
     /// An identity that goes on where another one's clock was.
-    pub(crate) fn with_clock(private: &WireGuardPrivateKey, clock: Arc<Clock>) -> Self {
+    pub(crate) fn with_clock(private: &WireGuardPrivateKey, lanes: u8, clock: &Arc<Clock>) -> Self {
+        let of_lane = |lane| Arc::new(Self::of_one(&private.of_lane(lane), clock));
+        Self { further: (1..lanes).map(of_lane).collect(), ..Self::of_one(private, clock) }
+    }
+
+    fn of_one(private: &WireGuardPrivateKey, clock: &Arc<Clock>) -> Self {
         let secret = StaticSecret::from(*private.to_bytes());
         let public = PublicKey::from(&secret);
         Self {
             secret,
             public,
             key: private.public_key(),
-            clock,
+            clock: Arc::clone(clock),
             unlimited: Arc::new(RateLimiter::new(&public, u64::MAX)),
+            further: Vec::new(),
         }
+    }
+
+    fn of_lane(self: &Arc<Self>, lane: usize) -> Option<Arc<Self>> {
+        if lane == 0 { Some(Arc::clone(self)) } else { self.further.get(lane - 1).cloned() }
     }
 }
 
@@ -64,6 +77,22 @@ pub(crate) struct Identities {
 impl Identities {
     pub(crate) fn one(current: Arc<Identity>) -> Self {
         Self { current, next: None }
+    }
+
+    /// How many lanes there are.
+    pub(crate) fn lanes(&self) -> usize {
+        1 + self.current.further.len()
+    }
+
+    /// The keys of one lane, as long as there are so many.
+    pub(crate) fn of_lane(&self, lane: usize) -> Option<Self> {
+        let current = self.current.of_lane(lane)?;
+        Some(Self { current, next: self.next.as_ref().and_then(|next| next.of_lane(lane)) })
+    }
+
+    /// The keys of all lanes, in order.
+    pub(crate) fn each_lane(&self) -> impl Iterator<Item = Self> + '_ {
+        (0..self.lanes()).filter_map(|lane| self.of_lane(lane))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Identity>> + Clone {

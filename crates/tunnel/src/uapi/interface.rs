@@ -38,6 +38,7 @@ impl Interface {
             interface: name.to_owned(),
             mtu,
             listen_port: 0,
+            lanes: 1,
             private_key: random_key()?,
             fwmark: None,
         };
@@ -161,6 +162,7 @@ fn new_peer(key: WireGuardPublicKey) -> Peer {
         name: format!("{key:?}"),
         public_key: key,
         next_key: None,
+        lanes: Vec::new(),
         preshared_key: None,
         allowed_ips: Vec::new(),
         endpoint: None,

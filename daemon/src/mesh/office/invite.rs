@@ -114,6 +114,7 @@ impl Office {
                 name: config.gateway.name.clone(),
                 wireguard_key: self.identity.wireguard().newest(),
                 next_wireguard_key: None,
+                lanes: Vec::new(),
                 endpoints: config.gateway.endpoints.iter().map(Endpoint::to_string).collect(),
                 tunnel_ips: config.tunnel.addresses.clone(),
                 registry_port: config.registry.port,

@@ -77,14 +77,27 @@ fn announce_keys(
     (key, next): (WireGuardPublicKey, Option<WireGuardPublicKey>),
     endpoint: &str,
 ) {
-    let gateway = Gateway {
+    announce_gateway(registry, zone, endpoint, |gateway| {
+        (gateway.wireguard_key, gateway.next_wireguard_key) = (key, next);
+    });
+}
+
+fn announce_gateway(
+    registry: &mut Registry,
+    zone: u8,
+    endpoint: &str,
+    change: impl FnOnce(&mut Gateway),
+) {
+    let mut gateway = Gateway {
         name: format!("z{zone}-gw1"),
-        wireguard_key: key,
-        next_wireguard_key: next,
+        wireguard_key: WireGuardPublicKey([zone; 32]),
+        next_wireguard_key: None,
+        lanes: Vec::new(),
         endpoints: vec![endpoint.to_owned()],
         tunnel_ips: vec![tunnel_ip(zone)],
         registry_port: 51_821,
     };
+    change(&mut gateway);
     let seq = registry.get(&name(zone)).map_or(0, |held| held.record.version.seq);
     let record = ZoneRecord {
         zone: name(zone),
@@ -236,4 +249,27 @@ fn a_key_that_its_zone_has_given_up_is_nobodys_in_a_managed_mesh() {
     assert_eq!(keys(&registry), [Some(old), Some(new)]);
     announce_keys(&mut registry, 2, (new, None), "203.0.113.2:51820");
     assert_eq!(keys(&registry), [Some(new), None]);
+}
+
+#[test]
+fn lanes_are_taken_from_the_record_unless_a_key_of_theirs_is_anothers() {
+    let config = config(&peer(2, 2));
+    let members = crate::announcement::members(&config, identity(1).public_key());
+    let lane = |byte| Lane {
+        wireguard_key: WireGuardPublicKey([byte; 32]),
+        next_wireguard_key: Some(WireGuardPublicKey([byte + 1; 32])),
+        port_offset: 11,
+    };
+    for (announced, expected) in [
+        (vec![lane(30)], vec![lane(30)]),
+        (vec![lane(30), lane(31)], Vec::new()),
+        (vec![lane(30), lane(1)], Vec::new()),
+        ((0..20).map(|n| lane(30 + 2 * n)).collect(), (0..7).map(|n| lane(30 + 2 * n)).collect()),
+    ] {
+        let mut registry = Registry::new(name(1), identity(1), members.clone(), 1).unwrap();
+        announce_gateway(&mut registry, 2, "203.0.113.2:51820", |gateway| {
+            gateway.lanes = announced;
+        });
+        assert_eq!(plan(&registry, &config).peers[0].lanes, expected);
+    }
 }

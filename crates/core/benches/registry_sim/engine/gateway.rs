@@ -80,6 +80,7 @@ pub(crate) fn draft(zone: u32, port: u16) -> ZoneDraft {
             name: format!("{}-gw1", name(zone)),
             wireguard_key: WireGuardPublicKey([9; 32]),
             next_wireguard_key: None,
+            lanes: Vec::new(),
             endpoints: vec!["203.0.113.1:51820".to_owned()],
             tunnel_ips: vec![tunnel_ip(zone)],
             registry_port: port,

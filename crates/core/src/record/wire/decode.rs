@@ -10,9 +10,9 @@ use ipnet::IpNet;
 
 use super::super::text::{self, TextProblem};
 use super::{
-    CaCertificate, CaSet, CaState, DecodeError, FlowerTransport, Gateway, Problem, ProtocolRange,
-    Readiness, Record, SuperLink, UnixMillis, Version, WireCaCertificate, WireCaSet, WireGateway,
-    WirePrefix, WireSuperLink, ZoneDraft, ZoneRecord,
+    CaCertificate, CaSet, CaState, DecodeError, FlowerTransport, Gateway, Lane, Problem,
+    ProtocolRange, Readiness, Record, SuperLink, UnixMillis, Version, WireCaCertificate, WireCaSet,
+    WireGateway, WireLane, WirePrefix, WireSuperLink, ZoneDraft, ZoneRecord,
 };
 use crate::key::{KeyError, WireGuardPublicKey};
 
@@ -100,6 +100,19 @@ pub(crate) fn endpoint(text: String) -> Result<String> {
     checked("", text, super::super::text::endpoint)
 }
 
+fn next_key(bytes: &[u8]) -> Result<Option<WireGuardPublicKey>> {
+    let given = (!bytes.is_empty()).then_some(bytes);
+    given.map(|key| wireguard_key("next_wireguard_key", key)).transpose()
+}
+
+fn lane(wire: WireLane) -> Result<Lane> {
+    Ok(Lane {
+        wireguard_key: wireguard_key("wireguard_key", &wire.wireguard_key)?,
+        next_wireguard_key: next_key(&wire.next_wireguard_key)?,
+        port_offset: port("port_offset", wire.port_offset)?,
+    })
+}
+
 fn wireguard_key(field: &str, bytes: &[u8]) -> Result<WireGuardPublicKey> {
     match <[u8; 32]>::try_from(bytes) {
         Ok(key) => Ok(WireGuardPublicKey(key)),
@@ -108,11 +121,11 @@ fn wireguard_key(field: &str, bytes: &[u8]) -> Result<WireGuardPublicKey> {
 }
 
 pub(crate) fn gateway(wire: WireGateway) -> Result<Gateway> {
-    let next = Some(&wire.next_wireguard_key[..]).filter(|key| !key.is_empty());
     Ok(Gateway {
         name: checked("name", wire.name, text::dns_name)?,
         wireguard_key: wireguard_key("wireguard_key", &wire.wireguard_key)?,
-        next_wireguard_key: next.map(|key| wireguard_key("next_wireguard_key", key)).transpose()?,
+        next_wireguard_key: next_key(&wire.next_wireguard_key)?,
+        lanes: each("lanes", wire.lanes, lane)?,
         endpoints: each("endpoints", wire.endpoints, endpoint)?,
         tunnel_ips: each("tunnel_ips", wire.tunnel_ips, address)?,
         registry_port: port("registry_port", wire.registry_port)?,

@@ -9,10 +9,10 @@ use prost::Message as _;
 
 use super::text::TextProblem;
 use super::{
-    CaCertificate, CaSet, CaState, FlowerTransport, Gateway, ProtocolRange, Readiness, SuperLink,
-    Version, ZoneDraft, ZoneRecord,
+    CaCertificate, CaSet, CaState, FlowerTransport, Gateway, Lane, ProtocolRange, Readiness,
+    SuperLink, Version, ZoneDraft, ZoneRecord,
 };
-use crate::key::KeyError;
+use crate::key::{KeyError, WireGuardPublicKey};
 use crate::name::NameError;
 use crate::time::UnixMillis;
 
@@ -118,6 +118,19 @@ pub(crate) struct WireGateway {
     /// Empty if there is none.
     #[prost(bytes = "vec", tag = "6")]
     next_wireguard_key: Vec<u8>,
+    #[prost(message, repeated, tag = "7")]
+    lanes: Vec<WireLane>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct WireLane {
+    #[prost(bytes = "vec", tag = "1")]
+    wireguard_key: Vec<u8>,
+    /// Empty if there is none.
+    #[prost(bytes = "vec", tag = "2")]
+    next_wireguard_key: Vec<u8>,
+    #[prost(uint32, tag = "3")]
+    port_offset: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -205,9 +218,24 @@ impl From<&Gateway> for WireGateway {
             endpoints: gateway.endpoints.clone(),
             tunnel_ips: gateway.tunnel_ips.iter().copied().map(octets).collect(),
             registry_port: u32::from(gateway.registry_port),
-            next_wireguard_key: gateway.next_wireguard_key.map_or(Vec::new(), |key| key.0.to_vec()),
+            next_wireguard_key: octets_of(gateway.next_wireguard_key),
+            lanes: gateway.lanes.iter().map(WireLane::from).collect(),
         }
     }
+}
+
+impl From<&Lane> for WireLane {
+    fn from(lane: &Lane) -> Self {
+        Self {
+            wireguard_key: lane.wireguard_key.0.to_vec(),
+            next_wireguard_key: octets_of(lane.next_wireguard_key),
+            port_offset: u32::from(lane.port_offset),
+        }
+    }
+}
+
+fn octets_of(key: Option<WireGuardPublicKey>) -> Vec<u8> {
+    key.map_or(Vec::new(), |key| key.0.to_vec())
 }
 
 impl From<&SuperLink> for WireSuperLink {

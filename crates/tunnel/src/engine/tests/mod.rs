@@ -7,7 +7,11 @@
 mod bulk;
 pub(crate) mod fuzzed;
 #[cfg(test)]
+mod lanes;
+#[cfg(test)]
 mod malformed;
+#[allow(clippy::unwrap_used, clippy::panic, dead_code)]
+mod memory;
 #[allow(clippy::unwrap_used, clippy::panic, dead_code)]
 mod pair;
 #[cfg(test)]

@@ -1,168 +1,34 @@
 //! Two engines over a wire in memory that can be cut, tapped and forged.
 
-use std::collections::{HashMap, VecDeque};
-use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey};
 
-use crate::config::Peer;
+pub(super) use super::memory::{Datagram, FIRST_LINK, Wire};
+use super::memory::{MemoryTun, MemoryUdp};
+use crate::config::{Peer, PeerLane};
 use crate::dropped::Dropped;
-use crate::edge::{Family, Path, Received, Transmit, TunEdge, UdpEdge, VNET_HEADER};
-use crate::engine::Engine;
+use crate::edge::Family;
 use crate::engine::inbound::Inbound;
 use crate::engine::outbound::Outbound;
 use crate::engine::slow_path::{HandshakeMessage, SlowPath};
-use crate::merge::Allowed;
+use crate::engine::{Edges, Engine};
 use crate::packet::samples::ip_packet;
 use crate::peer::{ActivePeer, Identities, Identity, Moment};
 use crate::roster::Roster;
-use crate::split::Split;
-use crate::status::Event;
+use crate::status::{Event, PeerStatus};
 use crate::vnet::Vnet;
 
-/// The longest datagram that may not be cut and still fits the first link.
-pub(super) const FIRST_LINK: usize = 1472;
-
-/// A datagram on the wire.
-#[derive(Clone, Debug)]
-pub(super) struct Datagram {
-    pub(super) from: SocketAddr,
-    pub(super) to: SocketAddr,
-    pub(super) bytes: Vec<u8>,
-    pub(super) ecn: u8,
-}
-
-#[derive(Default)]
-pub(super) struct Wire {
-    queues: Mutex<HashMap<SocketAddr, VecDeque<Datagram>>>,
-    /// Everything that was sent, delivered or not.
-    pub(super) seen: Mutex<Vec<Datagram>>,
-    cut: Mutex<bool>,
-    congested: Mutex<bool>,
-}
-
-impl Wire {
-    pub(super) fn deliver(&self, datagram: Datagram) {
-        let mut queues = self.queues.lock().unwrap();
-        queues.entry(datagram.to).or_default().push_back(datagram);
-    }
-}
-
-struct MemoryUdp {
-    address: Mutex<SocketAddr>,
-    wire: Arc<Wire>,
-    refuses_runs: Mutex<bool>,
-    sends: AtomicUsize,
-}
-
-impl UdpEdge for MemoryUdp {
-    fn receive(&self, _: Family, buffer: &mut [u8]) -> io::Result<Received> {
-        let address = *self.address.lock().unwrap();
-        let mut queues = self.wire.queues.lock().unwrap();
-        let datagram = queues.entry(address).or_default().pop_front();
-        let datagram = datagram.ok_or_else(|| io::Error::from(io::ErrorKind::WouldBlock))?;
-        let stride = datagram.bytes.len();
-        let mut len = stride;
-        buffer[..len].copy_from_slice(&datagram.bytes);
-        // As GRO does: what follows from the same sender comes along.
-        let queue = queues.entry(address).or_default();
-        while let Some(next) = queue.pop_front_if(|next| {
-            let same = next.from == datagram.from && next.ecn == datagram.ecn;
-            let whole = stride > 0 && len % stride == 0;
-            same && whole && next.bytes.len() <= stride && len + stride < 65_000
-        }) {
-            buffer[len..len + next.bytes.len()].copy_from_slice(&next.bytes);
-            len += next.bytes.len();
-        }
-        let path = Path { remote: datagram.from, local: Some(address.ip()) };
-        Ok(Received { path, len, stride, ecn: datagram.ecn })
-    }
-
-    fn send_whole(&self, transmit: Transmit<'_>) -> io::Result<()> {
-        if transmit.bytes.len() > FIRST_LINK {
-            return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
-        }
-        self.send(transmit)
-    }
-
-    fn send(&self, transmit: Transmit<'_>) -> io::Result<()> {
-        if *self.refuses_runs.lock().unwrap() && transmit.bytes.len() > transmit.stride {
-            return Err(io::Error::from_raw_os_error(libc::EIO));
-        }
-        self.sends.fetch_add(1, Ordering::Relaxed);
-        for bytes in transmit.bytes.chunks(transmit.stride) {
-            let datagram = Datagram {
-                from: *self.address.lock().unwrap(),
-                to: transmit.path.remote,
-                bytes: bytes.to_vec(),
-                ecn: if *self.wire.congested.lock().unwrap() { 0b11 } else { transmit.ecn },
-            };
-            self.wire.seen.lock().unwrap().push(datagram.clone());
-            if !*self.wire.cut.lock().unwrap() {
-                self.wire.deliver(datagram);
-            }
-        }
-        Ok(())
-    }
-
-    fn source_towards(&self, _: SocketAddr) -> Option<IpAddr> {
-        Some(self.address.lock().unwrap().ip())
-    }
-
-    fn port(&self) -> u16 {
-        self.address.lock().unwrap().port()
-    }
-
-    fn takes_runs(&self) -> bool {
-        true
-    }
-}
-
-#[derive(Default)]
-struct MemoryTun {
-    to_engine: Mutex<VecDeque<(Vnet, Vec<u8>)>>,
-    from_engine: Mutex<Vec<Vec<u8>>>,
-    writes: Mutex<usize>,
-}
-
-impl TunEdge for MemoryTun {
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let packet = self.to_engine.lock().unwrap().pop_front();
-        let (vnet, packet) = packet.ok_or_else(|| io::Error::from(io::ErrorKind::WouldBlock))?;
-        buffer[..VNET_HEADER].copy_from_slice(&vnet.to_bytes());
-        buffer[VNET_HEADER..VNET_HEADER + packet.len()].copy_from_slice(&packet);
-        Ok(VNET_HEADER + packet.len())
-    }
-
-    /// Splits what is merged, as the kernel would.
-    fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
-        let (vnet, packet) = bytes.split_first_chunk().unwrap();
-        let mut packet = packet.to_vec();
-        let mut split = Split::new(Vnet::parse(vnet).unwrap(), &mut packet).unwrap();
-        while let Some(range) = split.next(&mut packet) {
-            self.from_engine.lock().unwrap().push(packet[range].to_vec());
-        }
-        *self.writes.lock().unwrap() += 1;
-        Ok(())
-    }
-
-    fn is_up(&self) -> io::Result<bool> {
-        Ok(true)
-    }
-
-    fn mtu(&self) -> io::Result<usize> {
-        Ok(1420)
-    }
-
-    fn takes_merged(&self) -> Allowed {
-        Allowed { tcp: true, udp: true }
-    }
+/// One lane of a gateway beside the first.
+struct Lane {
+    tun: Arc<MemoryTun>,
+    udp: Arc<MemoryUdp>,
+    outbound: Outbound,
+    inbound: Inbound,
 }
 
 /// One gateway.
@@ -171,40 +37,83 @@ pub(super) struct Side {
     pub(super) private_key: WireGuardPrivateKey,
     tun: Arc<MemoryTun>,
     udp: Arc<MemoryUdp>,
-    outbound: Outbound,
-    inbound: Inbound,
+    lanes: Vec<Lane>,
     slow_path: SlowPath,
     handshakes: Receiver<HandshakeMessage>,
     pub(super) events: Receiver<Event>,
 }
 
 impl Side {
-    pub(super) fn new(seed: u8, address: &str, wire: &Arc<Wire>) -> Self {
+    pub(super) fn new(seed: u8, address: &str, wire: &Arc<Wire>, lanes: u8) -> Self {
         let private_key = WireGuardPrivateKey::from_bytes([seed; 32]);
-        let tun = Arc::new(MemoryTun::default());
-        let udp = Arc::new(MemoryUdp {
-            address: Mutex::new(address.parse().unwrap()),
-            wire: Arc::clone(wire),
-            refuses_runs: Mutex::new(false),
-            sends: AtomicUsize::new(0),
-        });
-        let identities = Identities::one(Arc::new(Identity::new(&private_key)));
-        let edges: (Arc<dyn TunEdge>, Arc<dyn UdpEdge>) = (tun.clone(), udp.clone());
-        let (engine, events) =
-            Engine::new(Arc::new(identities), Arc::new(Roster::empty()), 1420, edges);
+        let address: SocketAddr = address.parse().unwrap();
+        let udp_of = |lane: u8| {
+            let mut address = address;
+            address.set_port(address.port() + if lane == 0 { 0 } else { 10 + u16::from(lane) });
+            Arc::new(MemoryUdp {
+                address: Mutex::new(address),
+                wire: Arc::clone(wire),
+                refuses_runs: Mutex::new(false),
+                sends: AtomicUsize::new(0),
+            })
+        };
+        let memory: Vec<_> =
+            (0..lanes).map(|lane| (Arc::new(MemoryTun::default()), udp_of(lane))).collect();
+        let identities = Identities::one(Arc::new(Identity::new(&private_key, lanes)));
+        let edges = memory.iter().map(|(tun, udp)| Edges { tun: tun.clone(), udp: udp.clone() });
+        let roster = Arc::new(Roster::empty());
+        let (engine, events) = Engine::new(Arc::new(identities), roster, 1420, edges.collect());
         let engine = Arc::new(engine);
         let (queue, handshakes) = sync_channel(16);
-        Self {
-            outbound: Outbound::new(Arc::clone(&engine)),
-            inbound: Inbound::new(Arc::clone(&engine), queue),
-            slow_path: SlowPath::new(Arc::clone(&engine)),
-            engine,
-            private_key,
+        let (tun, udp) = memory[0].clone();
+        let lane = |(lane, (tun, udp))| Lane {
             tun,
             udp,
-            handshakes,
-            events,
-        }
+            outbound: Outbound::new(Arc::clone(&engine), lane),
+            inbound: Inbound::new(Arc::clone(&engine), lane, queue.clone()),
+        };
+        let lanes = memory.into_iter().enumerate().map(lane).collect();
+        let slow_path = SlowPath::new(Arc::clone(&engine));
+        Self { lanes, slow_path, engine, private_key, tun, udp, handshakes, events }
+    }
+
+    /// A packet of the local network that the kernel puts into this queue.
+    pub(super) fn give_to(&self, queue: usize, packet: Vec<u8>) {
+        self.lanes[queue].tun.to_engine.lock().unwrap().push_back((Vnet::PLAIN, packet));
+    }
+
+    /// The packets that the local network got from this lane since the last call.
+    pub(super) fn take_from(&self, lane: usize) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.lanes[lane].tun.from_engine.lock().unwrap())
+    }
+
+    /// Lets nothing come in on this lane's port, or everything again.
+    pub(super) fn close_port(&self, lane: usize, close: bool) {
+        let udp = &self.lanes[lane].udp;
+        let address = *udp.address.lock().unwrap();
+        let mut closed = udp.wire.closed.lock().unwrap();
+        if close {
+            closed.insert(address)
+        } else {
+            closed.remove(&address)
+        };
+    }
+
+    /// Its only peer, with all lanes.
+    pub(super) fn status(&self) -> PeerStatus {
+        let identities = self.engine.identities.load();
+        self.engine.roster.load().peers().next().unwrap().status(&identities, Instant::now())
+    }
+
+    /// What it tells others of its lanes.
+    pub(super) fn further_lanes(&self) -> Vec<PeerLane> {
+        let identities = self.engine.identities.load();
+        let lane = |(lane, own): (u16, Identities)| PeerLane {
+            public_key: own.current.key,
+            next_key: own.next.map(|next| next.key),
+            port_offset: 10 + lane,
+        };
+        (0..).zip(identities.each_lane()).skip(1).map(lane).collect()
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -250,7 +159,7 @@ impl Side {
 
     /// Its only peer.
     pub(super) fn peer(&self) -> Arc<ActivePeer> {
-        Arc::clone(self.engine.roster.load().peers().next().unwrap().carrier())
+        Arc::clone(self.engine.roster.load().peers().next().unwrap().first())
     }
 
     /// Does what time demands and moves what is there.
@@ -260,8 +169,10 @@ impl Side {
     }
 
     fn step(&mut self, now: Moment) {
-        self.outbound.drain(now).unwrap();
-        self.inbound.drain(Family::V4, now).unwrap();
+        for lane in &mut self.lanes {
+            lane.outbound.drain(now).unwrap();
+            lane.inbound.drain(Family::V4, now).unwrap();
+        }
         while let Ok(message) = self.handshakes.try_recv() {
             self.slow_path.handle(&message, now);
         }
@@ -282,19 +193,20 @@ pub(super) struct Pair {
 pub(super) struct Setting {
     pub(super) preshared: [Option<u8>; 2],
     pub(super) keepalive: Option<Duration>,
+    pub(super) lanes: [u8; 2],
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { preshared: [None, None], keepalive: Some(Duration::from_secs(25)) }
+        Self { preshared: [None, None], keepalive: Some(Duration::from_secs(25)), lanes: [1, 1] }
     }
 }
 
 impl Pair {
     pub(super) fn new(setting: &Setting) -> Self {
         let wire = Arc::new(Wire::default());
-        let berlin = Side::new(1, "192.0.2.1:51820", &wire);
-        let madrid = Side::new(2, "198.51.100.2:51820", &wire);
+        let berlin = Side::new(1, "192.0.2.1:51820", &wire, setting.lanes[0]);
+        let madrid = Side::new(2, "198.51.100.2:51820", &wire, setting.lanes[1]);
         let to_madrid = peer("madrid", &madrid, 2, setting.preshared[0], setting);
         let to_berlin = peer("berlin", &berlin, 1, setting.preshared[1], setting);
         let pair = Self { wire, berlin, madrid, now: Moment::now(), to_madrid };
@@ -359,6 +271,7 @@ fn peer(name: &str, side: &Side, net: u8, preshared: Option<u8>, setting: &Setti
         name: name.to_owned(),
         public_key: side.private_key.public_key(),
         next_key: None,
+        lanes: side.further_lanes(),
         preshared_key: preshared.map(|seed| key(seed).unwrap()),
         allowed_ips: vec![
             format!("10.{net}.0.0/16").parse().unwrap(),

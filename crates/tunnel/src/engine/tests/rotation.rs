@@ -206,7 +206,7 @@ fn a_gateway_that_has_lost_its_next_key_is_spoken_to_with_the_old_one_at_once() 
     learn(&pair.madrid, 1, Some(11));
     talk(&mut pair, 10);
     // berlin is set up from a backup of before; madrid still has a session with the lost key.
-    pair.berlin = Side::new(1, "192.0.2.1:51820", &pair.wire);
+    pair.berlin = Side::new(1, "192.0.2.1:51820", &pair.wire, 1);
     pair.berlin.engine.set_peers(vec![pair.to_madrid.clone()]).unwrap();
     pair.pass(Duration::from_millis(200));
     talk(&mut pair, 50);
@@ -221,7 +221,7 @@ fn a_thief_with_the_retired_key_is_nobody_to_the_peers() {
     talk(&mut pair, 10);
     pair.berlin.engine.finish_rotation().unwrap();
     learn(&pair.madrid, 11, None);
-    let mut thief = Side::new(1, "203.0.113.66:51820", &pair.wire);
+    let mut thief = Side::new(1, "203.0.113.66:51820", &pair.wire, 1);
     thief.engine.set_peers(vec![pair.to_madrid.clone()]).unwrap();
     for _ in 0..100 {
         pair.pass(Duration::from_millis(100));

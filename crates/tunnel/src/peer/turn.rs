@@ -1,0 +1,52 @@
+//! Taking turns: one thread at a time seals for a link and sends what it sealed.
+//!
+//! Needed where several queues share a link. Without it a thread that loses the CPU between sealing
+//! and sending comes back with counters that the peer's replay window (1024) has left behind.
+//! A thread holds one turn at most and waits for none while it holds another's.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::ActivePeer;
+
+/// Whether a thread is at it.
+pub(crate) struct Turn {
+    taken: Mutex<bool>,
+    free: Condvar,
+}
+
+impl Turn {
+    pub(super) fn new() -> Self {
+        Self { taken: Mutex::new(false), free: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The turn of this thread, until it is dropped.
+pub(crate) struct HeldTurn(Arc<ActivePeer>);
+
+impl HeldTurn {
+    /// Waits until it is this thread's turn.
+    pub(crate) fn take(peer: &Arc<ActivePeer>) -> Self {
+        let mut taken = peer.turn.lock();
+        while *taken {
+            taken = peer.turn.free.wait(taken).unwrap_or_else(PoisonError::into_inner);
+        }
+        *taken = true;
+        drop(taken);
+        Self(Arc::clone(peer))
+    }
+
+    pub(crate) fn is_for(&self, peer: &Arc<ActivePeer>) -> bool {
+        Arc::ptr_eq(&self.0, peer)
+    }
+}
+
+impl Drop for HeldTurn {
+    fn drop(&mut self) {
+        *self.0.turn.lock() = false;
+        self.0.turn.free.notify_one();
+    }
+}

@@ -61,7 +61,7 @@ interop-kernel: ## Interop with the kernel's WireGuard, in a virtual machine tha
 flood: ## 10 000 spoofed handshakes a second: figures of both implementations.
 	@netns-tests/setup.sh tools runner
 	$(CARGO) build --release --package zonemesh-tunnel --bin zonemesh-wg
-	$(WIREGUARD) --no-capture attack::
+	$(WIREGUARD) --no-capture flood_of cookies_are_for one_source_cannot
 
 soak: release-tools ## 30 minutes of loss, jitter, cuts and forced handshakes (MINUTES=n).
 	$(RELIABILITY) soak --minutes $(or $(MINUTES),30)

@@ -16,5 +16,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ".zonemesh.v1.ZoneJoinRequest",
         ])
         .compile_fds(descriptors)?;
+    let etcd = protox::compile(["etcd.proto"], ["proto"])?;
+    tonic_prost_build::configure()
+        .build_server(false)
+        .skip_debug([".etcdserverpb.AuthenticateRequest", ".etcdserverpb.AuthenticateResponse"])
+        .compile_fds(etcd)?;
     Ok(())
 }

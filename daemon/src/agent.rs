@@ -179,6 +179,9 @@ async fn start_registry(
         let served = registry::serve(listener, server.clone(), service.clone(), terms.clone());
         supervisor.spawn("registry server", served);
     }
+    if let Some(etcd) = config.registry.etcd.clone() {
+        supervisor.spawn("etcd", registry::follow_etcd(etcd, ledger.clone()));
+    }
     let plane = Plane::new(observer.clone(), trust, office.hints(), ground);
     watch_tunnel(observer, plane.wakers(), supervisor);
     supervisor.spawn("mesh", plane.run());

@@ -15,3 +15,9 @@ pub mod wire;
 pub mod v1 {
     tonic::include_proto!("zonemesh.v1");
 }
+
+/// Generated from `proto/etcd.proto`: the part of etcd's v3 API that is used.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::too_many_lines)]
+pub(crate) mod etcd {
+    tonic::include_proto!("etcdserverpb");
+}

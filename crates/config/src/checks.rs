@@ -5,6 +5,7 @@
 //! prefixes to the peer that was set last, without a word.
 
 mod addresses;
+mod etcd;
 mod identity;
 mod keepalive;
 
@@ -18,6 +19,7 @@ pub(crate) fn run(draft: &Draft, findings: &mut Findings<'_>) {
     addresses::tunnel_addresses(draft, findings);
     addresses::endpoints(draft, findings);
     addresses::local_api(draft, findings);
+    etcd::is_complete(draft, findings);
     identity::peers(draft, findings);
     identity::federations(draft, findings);
     identity::tokens(draft, findings);

@@ -73,6 +73,19 @@ pub(crate) struct ProbesDraft {
 pub(crate) struct RegistryDraft {
     pub(crate) port: Option<Placed<u16>>,
     pub(crate) identity_key_file: Option<Placed<PathBuf>>,
+    pub(crate) etcd: Option<EtcdDraft>,
+}
+
+#[derive(Debug)]
+pub(crate) struct EtcdDraft {
+    pub(crate) endpoints: Vec<Placed<String>>,
+    pub(crate) prefix: Option<Placed<String>>,
+    pub(crate) streams: Option<Placed<bool>>,
+    pub(crate) ca_file: Option<Placed<PathBuf>>,
+    pub(crate) certificate_file: Option<Placed<PathBuf>>,
+    pub(crate) key_file: Option<Placed<PathBuf>>,
+    pub(crate) user: Option<Placed<String>>,
+    pub(crate) password_file: Option<Placed<PathBuf>>,
 }
 
 #[derive(Debug, Default)]
@@ -205,6 +218,23 @@ impl RegistryDraft {
         Self {
             port: section.optional("port", value::port),
             identity_key_file: section.optional("identity_key_file", value::file),
+            etcd: section.table(schema::ETCD).map(EtcdDraft::read),
+        }
+    }
+}
+
+impl EtcdDraft {
+    fn read(mut section: Section<'_, '_>) -> Self {
+        let endpoints = "endpoints = [\"https://10.10.10.9:2379\"]";
+        Self {
+            endpoints: section.required_list("endpoints", value::url, endpoints),
+            prefix: section.optional("prefix", value::key_prefix),
+            streams: section.optional("streams", value::truth),
+            ca_file: section.optional("ca_file", value::file),
+            certificate_file: section.optional("certificate_file", value::file),
+            key_file: section.optional("key_file", value::file),
+            user: section.optional("user", value::user),
+            password_file: section.optional("password_file", value::file),
         }
     }
 }

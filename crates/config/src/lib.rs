@@ -21,7 +21,7 @@ mod value;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{ConfigError, ConfigErrors};
 pub use settings::{
-    Config, Federation, Gateway, Join, Lanes, LocalApi, Log, LogFormat, LogLevel, Mesh, Peer,
+    Config, Etcd, Federation, Gateway, Join, Lanes, LocalApi, Log, LogFormat, LogLevel, Mesh, Peer,
     Probes, Registry, SubjectName, Token, Tunnel, Zone,
 };
 pub use source::Place;

@@ -11,15 +11,15 @@ use zonemesh_core::name::ZoneName;
 
 use crate::checks;
 use crate::draft::{
-    Draft, FederationDraft, GatewayDraft, JoinDraft, KeepaliveDraft, LocalApiDraft, LogDraft,
-    MeshDraft, PeerDraft, ProbesDraft, RegistryDraft, TokenDraft, TunnelDraft, ZoneDraft,
+    Draft, EtcdDraft, FederationDraft, GatewayDraft, JoinDraft, KeepaliveDraft, LocalApiDraft,
+    LogDraft, MeshDraft, PeerDraft, ProbesDraft, RegistryDraft, TokenDraft, TunnelDraft, ZoneDraft,
 };
 use crate::error::ConfigErrors;
 use crate::origin::Origin;
 use crate::reader::{Complaint, Findings, Placed};
 use crate::settings::{
-    Config, Federation, Gateway, Join, LocalApi, Log, Mesh, Peer, Probes, Registry, Token, Tunnel,
-    Zone,
+    Config, Etcd, Federation, Gateway, Join, LocalApi, Log, Mesh, Peer, Probes, Registry, Token,
+    Tunnel, Zone,
 };
 
 impl Config {
@@ -140,6 +140,19 @@ fn registry(draft: RegistryDraft, state_dir: &Path) -> Registry {
         port: value(draft.port).unwrap_or(Registry::default().port),
         identity_key_file: value(draft.identity_key_file)
             .unwrap_or_else(|| state_dir.join("zone.key")),
+        etcd: draft.etcd.map(etcd),
+    }
+}
+
+fn etcd(draft: EtcdDraft) -> Etcd {
+    let default = Etcd::default();
+    Etcd {
+        endpoints: values(draft.endpoints),
+        prefix: value(draft.prefix).unwrap_or(default.prefix),
+        streams: value(draft.streams).unwrap_or(default.streams),
+        ca_file: value(draft.ca_file),
+        identity_files: value(draft.certificate_file).zip(value(draft.key_file)),
+        login: value(draft.user).zip(value(draft.password_file)),
     }
 }
 

@@ -39,7 +39,20 @@ pub(crate) const TUNNEL: Section =
 pub(crate) const KEEPALIVE: Section =
     once("keepalive", &["wireguard", "grpc_interval", "grpc_timeout"]);
 pub(crate) const PROBES: Section = once("probes", &["interval"]);
-pub(crate) const REGISTRY: Section = once("registry", &["port", "identity_key_file"]);
+pub(crate) const REGISTRY: Section = once("registry", &["port", "identity_key_file", "etcd"]);
+pub(crate) const ETCD: Section = once(
+    "registry.etcd",
+    &[
+        "endpoints",
+        "prefix",
+        "streams",
+        "ca_file",
+        "certificate_file",
+        "key_file",
+        "user",
+        "password_file",
+    ],
+);
 pub(crate) const MESH: Section = once("mesh", &["neighbours"]);
 pub(crate) const JOIN: Section = once("join", &["listen"]);
 pub(crate) const LOCAL_API: Section = once("local_api", &["listen", "token"]);
@@ -80,7 +93,7 @@ pub(crate) const ROOT: Section = once(
 );
 
 /// All sections, in the order of the example.
-pub const SCHEMA: [Section; 13] = [
-    ZONE, GATEWAY, TUNNEL, KEEPALIVE, PROBES, REGISTRY, MESH, JOIN, LOCAL_API, TOKEN, FEDERATION,
-    PEER, LOG,
+pub const SCHEMA: [Section; 14] = [
+    ZONE, GATEWAY, TUNNEL, KEEPALIVE, PROBES, REGISTRY, ETCD, MESH, JOIN, LOCAL_API, TOKEN,
+    FEDERATION, PEER, LOG,
 ];

@@ -152,11 +152,44 @@ pub struct Registry {
     pub port: u16,
     /// `identity_key_file`: base64 of the zone's Ed25519 seed; made on first start.
     pub identity_key_file: PathBuf,
+    /// `[registry.etcd]`: absent if the section is.
+    pub etcd: Option<Etcd>,
+}
+
+/// `[registry.etcd]`: an etcd cluster that the signed items go through as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Etcd {
+    /// `endpoints`: `http://host:port` or `https://host:port`, at least one.
+    pub endpoints: Vec<String>,
+    /// `prefix`: where the mesh's keys begin, without a slash at its end.
+    pub prefix: String,
+    /// `streams`: whether this gateway keeps its registry streams besides.
+    pub streams: bool,
+    /// `ca_file`: PEM; etcd's certificate must chain to it. There if an endpoint is `https`.
+    pub ca_file: Option<PathBuf>,
+    /// `certificate_file` and `key_file`: PEM; both or none.
+    pub identity_files: Option<(PathBuf, PathBuf)>,
+    /// `user` and `password_file`: both or none.
+    pub login: Option<(String, PathBuf)>,
+}
+
+impl Default for Etcd {
+    fn default() -> Self {
+        Self {
+            endpoints: Vec::new(),
+            prefix: "/zonemesh".to_owned(),
+            streams: true,
+            ca_file: None,
+            identity_files: None,
+            login: None,
+        }
+    }
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { port: 51821, identity_key_file: Gateway::default().state_dir.join("zone.key") }
+        let identity_key_file = Gateway::default().state_dir.join("zone.key");
+        Self { port: 51821, identity_key_file, etcd: None }
     }
 }
 

@@ -135,6 +135,52 @@ pub(crate) fn endpoint(value: &DeValue<'_>) -> Result<Endpoint, Complaint> {
     })
 }
 
+/// `http://host:port` or `https://host:port`, in lower case.
+pub(crate) fn url(value: &DeValue<'_>) -> Result<String, Complaint> {
+    let expected = "a URL with a port, such as \"https://10.10.10.9:2379\"";
+    let text = text(value, expected)?;
+    let complaint = |fix: String| Complaint::new(format!("found {text:?}"), expected, fix);
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return Err(complaint("begin it with https:// or http://".to_owned()));
+    };
+    if !matches!(scheme, "http" | "https") {
+        return Err(complaint("begin it with https:// or http://".to_owned()));
+    }
+    let endpoint = rest.trim_end_matches('/').parse::<Endpoint>();
+    let endpoint = endpoint.map_err(|error| complaint(format!("after {scheme}:// {error}")))?;
+    Ok(format!("{scheme}://{endpoint}"))
+}
+
+/// The beginning of etcd keys.
+pub(crate) fn key_prefix(value: &DeValue<'_>) -> Result<String, Complaint> {
+    let expected =
+        "a prefix of 2 to 200 printable characters that begins with '/' and does not end with one";
+    let text = text(value, expected)?;
+    let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
+    let fits = (2..=200).contains(&text.len()) && printable;
+    if fits && text.starts_with('/') && !text.ends_with('/') {
+        return Ok(text.to_owned());
+    }
+    Err(Complaint::new(format!("found {text:?}"), expected, "\"/zonemesh\" is usual"))
+}
+
+/// A user of etcd.
+pub(crate) fn user(value: &DeValue<'_>) -> Result<String, Complaint> {
+    let expected = "a user of etcd, 1 to 64 printable characters";
+    let name = text(value, expected)?;
+    if (1..=64).contains(&name.chars().count()) && !name.chars().any(char::is_control) {
+        return Ok(name.to_owned());
+    }
+    Err(Complaint::new(format!("found {name:?}"), expected, "ask whoever runs etcd"))
+}
+
+pub(crate) fn truth(value: &DeValue<'_>) -> Result<bool, Complaint> {
+    value.as_bool().ok_or_else(|| {
+        let found = format!("found {}", kind(value));
+        Complaint::new(found, "true or false", "write it without quotes")
+    })
+}
+
 pub(crate) fn listen_address(value: &DeValue<'_>) -> Result<SocketAddr, Complaint> {
     let expected = "an IP address with a port, such as \"10.10.10.1:51822\"";
     let text = text(value, expected)?;

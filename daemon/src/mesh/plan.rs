@@ -247,9 +247,17 @@ impl Sources<'_> {
         !self.registry.all_members().flat_map(nets).any(|net| net.contains(&address.ip()))
     }
 
+    /// Streams only where they are wanted beside etcd.
+    fn choose_neighbours(&self, peers: &mut [PeerPlan]) {
+        self.choose_tunnels(peers);
+        if self.config.registry.etcd.as_ref().is_some_and(|etcd| !etcd.streams) {
+            peers.iter_mut().for_each(|peer| peer.is_neighbour = false);
+        }
+    }
+
     /// In a managed mesh only some are neighbours, the same on both ends; the others' tunnels rest
     /// until somebody uses them.
-    fn choose_neighbours(&self, peers: &mut [PeerPlan]) {
+    fn choose_tunnels(&self, peers: &mut [PeerPlan]) {
         let Some(membership) = self.registry.membership() else { return };
         let own = self.registry.zone();
         let is_open = !self.config.gateway.endpoints.is_empty();

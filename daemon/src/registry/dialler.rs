@@ -17,8 +17,8 @@ use zonemesh_core::replication::{MESSAGE_BYTES, Refused};
 
 use super::stream::{self, Context, OUTBOX, Wires};
 
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(500);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// A neighbour and how to reach its registry.
 pub(crate) struct Neighbour {
@@ -91,7 +91,7 @@ async fn open(
 }
 
 /// Between half and the whole of `wait`.
-fn jittered(wait: Duration) -> Duration {
+pub(super) fn jittered(wait: Duration) -> Duration {
     let mut byte = [0; 1];
     // Without randomness the waits are merely even.
     let _ = getrandom::fill(&mut byte);

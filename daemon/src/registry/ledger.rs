@@ -46,7 +46,7 @@ pub(crate) struct Ledger {
     changed: broadcast::Sender<News>,
     revision: watch::Sender<u64>,
     pub(super) admitted: watch::Sender<Arc<Admitted>>,
-    due: Notify,
+    pub(super) due: Notify,
 }
 
 pub(super) struct State {
@@ -223,13 +223,13 @@ impl Ledger {
         first.map_or(IDLE, |due| Duration::from_millis(due.since(now())).min(IDLE))
     }
 
-    fn store(&self, zone: &ZoneName, record: &SignedRecord) {
+    pub(super) fn store(&self, zone: &ZoneName, record: &SignedRecord) {
         if let Err(error) = self.files.store(zone, record) {
             tracing::error!(%zone, %error, "cannot store a zone record; is the disk full?");
         }
     }
 
-    fn announce(&self, zones: &[ZoneName]) {
+    pub(super) fn announce(&self, zones: &[ZoneName]) {
         for zone in zones {
             // Nobody listens while no stream is open.
             let _ = self.changed.send(News::Record(zone.clone()));

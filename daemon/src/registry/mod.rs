@@ -2,13 +2,16 @@
 
 mod board;
 mod dialler;
+mod etcd;
 mod ledger;
+mod offers;
 mod server;
 mod stream;
 mod trust;
 
 pub(crate) use board::StreamBoard;
 pub(crate) use dialler::{Neighbour, run as dial};
+pub(crate) use etcd::run as follow_etcd;
 pub(crate) use ledger::{Ledger, now};
 pub(crate) use server::{Service, bind, run as serve};
 pub(crate) use stream::Context as StreamContext;

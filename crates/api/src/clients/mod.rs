@@ -9,6 +9,7 @@
 //! refusal comes with the first call, not from `connect`.
 
 mod dial;
+pub mod etcd;
 
 use std::io;
 use std::net::SocketAddr;

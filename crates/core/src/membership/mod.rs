@@ -141,6 +141,11 @@ impl Membership {
         outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
 
+    /// Counts what was offered as an item and could not be read as one.
+    pub fn refuse(&mut self, reason: Rejected) {
+        self.counters.count(&Err(reason));
+    }
+
     fn judge(&mut self, signed: SignedTrustItem) -> Result<Accepted, Rejected> {
         let id = signed.id();
         if self.items.contains_key(&id) {

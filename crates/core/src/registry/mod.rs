@@ -160,6 +160,11 @@ impl Registry {
         outcome
     }
 
+    /// Counts what was offered as a record and could not be read as one.
+    pub fn refuse(&mut self, reason: Rejected) {
+        self.counters.count(&Err(reason));
+    }
+
     fn judge(&mut self, signed: SignedRecord, now: UnixMillis) -> Result<Accepted, Rejected> {
         let record = self.authenticate(&signed)?;
         let zone = record.zone.clone();

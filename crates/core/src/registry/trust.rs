@@ -203,6 +203,16 @@ impl Registry {
         outcomes
     }
 
+    /// Counts what was offered as a trust item and could not be read as one.
+    pub fn refuse_trust(&mut self, reason: membership::Rejected) {
+        if let Some(membership) = &mut self.trust.membership {
+            membership.refuse(reason);
+        }
+        if self.trust.news.rejected.len() < MAX_NEWS {
+            self.trust.news.rejected.push(reason);
+        }
+    }
+
     /// What trust items have brought since this was last asked. Ask after each message of a
     /// neighbour and after [`Registry::accept_trust`].
     pub fn poll_trust(&mut self) -> Option<TrustNews> {

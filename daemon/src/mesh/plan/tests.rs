@@ -273,3 +273,16 @@ fn lanes_are_taken_from_the_record_unless_a_key_of_theirs_is_anothers() {
         assert_eq!(plan(&registry, &config).peers[0].lanes, expected);
     }
 }
+
+#[test]
+fn without_streams_beside_etcd_nobody_is_a_neighbour_and_the_tunnels_are_kept_up() {
+    let etcd = "[registry.etcd]\nendpoints = [\"http://192.0.2.9:2379\"]\n";
+    for (streams, kept) in [("", 2), ("streams = false\n", 0)] {
+        let config = config(&format!("{}{}{etcd}{streams}", peer(2, 2), peer(3, 3)));
+        let members = crate::announcement::members(&config, identity(1).public_key());
+        let registry = Registry::new(name(1), identity(1), members, 1).unwrap();
+        let plan = plan(&registry, &config);
+        assert_eq!(plan.peers.iter().filter(|peer| peer.is_neighbour).count(), kept);
+        assert!(plan.peers.len() == 2 && plan.peers.iter().all(|peer| peer.keeps_alive));
+    }
+}

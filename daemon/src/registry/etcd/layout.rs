@@ -1,0 +1,180 @@
+//! Where signed items lie in etcd and what their values are: pure.
+//!
+//! `<prefix>/<mesh>/records/<zone>` and `<prefix>/<mesh>/trust/<id>`; a value is the item as it is kept
+//! on disk. What an item says counts, not its key. Values that are too long are not even looked into.
+
+use zonemesh_core::membership::{
+    self, ItemError, ItemId, MAX_AUTHORITIES, MAX_ITEM_BYTES, SignedTrustItem,
+};
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::record::{MAX_RECORD_BYTES, SignedRecord, SignedRecordError};
+use zonemesh_core::registry;
+use zonemesh_core::replication::MeshId;
+
+/// Most bytes that the form on disk adds to a record, and more.
+const FRAME: usize = 1024;
+/// Longest value of a record.
+const MAX_RECORD_VALUE: usize = MAX_RECORD_BYTES + FRAME;
+/// Longest value of a trust item: a key and a signature take less than 128 bytes.
+const MAX_TRUST_VALUE: usize = MAX_ITEM_BYTES + MAX_AUTHORITIES * 128 + FRAME;
+
+/// What a key is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    Record(ZoneName),
+    Trust(ItemId),
+}
+
+/// The keys of one mesh.
+pub(super) struct Layout {
+    root: String,
+    records: String,
+    trust: String,
+}
+
+impl Layout {
+    pub(super) fn new(prefix: &str, mesh: &MeshId) -> Self {
+        let root = format!("{prefix}/{mesh}/");
+        Self { records: format!("{root}records/"), trust: format!("{root}trust/"), root }
+    }
+
+    /// What all keys begin with.
+    pub(super) fn root(&self) -> &[u8] {
+        self.root.as_bytes()
+    }
+
+    /// What the keys of records begin with.
+    pub(super) fn records(&self) -> &[u8] {
+        self.records.as_bytes()
+    }
+
+    /// What the keys of trust items begin with.
+    pub(super) fn trust(&self) -> &[u8] {
+        self.trust.as_bytes()
+    }
+
+    pub(super) fn key(&self, place: &Place) -> Vec<u8> {
+        let key = match place {
+            Place::Record(zone) => format!("{}{zone}", self.records),
+            Place::Trust(id) => format!("{}{id}", self.trust),
+        };
+        key.into_bytes()
+    }
+
+    /// `None` for a key that no gateway writes.
+    pub(super) fn place(&self, key: &[u8]) -> Option<Place> {
+        let key = std::str::from_utf8(key).ok()?;
+        if let Some(zone) = key.strip_prefix(&self.records) {
+            return zone.parse().ok().map(Place::Record);
+        }
+        item_id(key.strip_prefix(&self.trust)?).map(Place::Trust)
+    }
+}
+
+fn item_id(text: &str) -> Option<ItemId> {
+    let digit = |byte: &u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let digits: Vec<u8> = text.as_bytes().iter().map(digit).collect::<Option<_>>()?;
+    let bytes: Vec<u8> =
+        digits.chunks(2).map(|pair| pair.iter().fold(0, |n, d| n << 4 | d)).collect();
+    let whole = digits.len() == 64;
+    bytes.try_into().ok().filter(|_| whole).map(ItemId)
+}
+
+/// The record that a value holds.
+pub(super) fn record(value: &[u8]) -> Result<SignedRecord, registry::Rejected> {
+    if value.len() > MAX_RECORD_VALUE {
+        return Err(registry::Rejected::TooLarge);
+    }
+    match SignedRecord::from_file_bytes(value) {
+        Ok(record) => Ok(record),
+        Err(SignedRecordError::TooLarge(_)) => Err(registry::Rejected::TooLarge),
+        Err(_) => Err(registry::Rejected::Malformed),
+    }
+}
+
+/// The trust item that a value holds.
+pub(super) fn trust_item(value: &[u8]) -> Result<SignedTrustItem, membership::Rejected> {
+    if value.len() > MAX_TRUST_VALUE {
+        return Err(membership::Rejected::TooLarge);
+    }
+    match SignedTrustItem::from_file_bytes(value) {
+        Ok(item) => Ok(item),
+        Err(ItemError::TooLarge(_)) => Err(membership::Rejected::TooLarge),
+        Err(_) => Err(membership::Rejected::Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zonemesh_core::membership::{AuthoritySignature, TrustKind};
+
+    fn layout() -> Layout {
+        Layout::new("/zonemesh", &MeshId::new("5a".repeat(32)))
+    }
+
+    #[test]
+    fn each_place_has_a_key_of_its_own_and_is_found_by_it() {
+        let id = ItemId(std::array::from_fn(|i| u8::try_from(i * 8).unwrap()));
+        for place in [Place::Record("berlin".parse().unwrap()), Place::Trust(id)] {
+            let key = layout().key(&place);
+            assert!(key.starts_with(layout().root()));
+            assert_eq!(layout().place(&key), Some(place));
+        }
+        let key = layout().key(&Place::Record("berlin".parse().unwrap()));
+        let expected = format!("/zonemesh/{}/records/berlin", "5a".repeat(32));
+        assert_eq!(String::from_utf8(key).unwrap(), expected);
+    }
+
+    #[test]
+    fn keys_that_no_gateway_writes_are_nothing() {
+        let root = format!("/zonemesh/{}/", "5a".repeat(32));
+        let long = "ab".repeat(33);
+        let upper = "AB".repeat(32);
+        for tail in
+            ["", "records/", "records/Berlin", "records/a/b", "trust/", "trust/ab", "other/x"]
+        {
+            assert_eq!(layout().place(format!("{root}{tail}").as_bytes()), None, "{tail}");
+        }
+        for id in [&long, &upper, &"ab".repeat(31), &"g0".repeat(32), &"a".repeat(63)] {
+            assert_eq!(layout().place(format!("{root}trust/{id}").as_bytes()), None, "{id}");
+        }
+        assert_eq!(layout().place(b"/zonemesh/other/records/berlin"), None);
+        assert_eq!(layout().place(&[0xff, 0xfe]), None);
+    }
+
+    #[test]
+    fn a_value_is_the_item_as_it_is_kept_on_disk() {
+        let signed = SignedRecord::from_parts(vec![7; 100].into(), &[1; 64]).unwrap();
+        assert_eq!(record(&signed.to_file_bytes()), Ok(signed));
+        let payload = vec![7; MAX_ITEM_BYTES].into();
+        let identity = membership::AuthorityIdentity::from_seed(&[1; 32]);
+        let signature = AuthoritySignature { key: identity.public_key(), signature: [3; 64] };
+        let signatures = vec![signature; MAX_AUTHORITIES];
+        let item = SignedTrustItem::from_parts(TrustKind::Grant, payload, signatures);
+        assert_eq!(trust_item(&item.to_file_bytes()), Ok(item));
+    }
+
+    #[test]
+    fn garbage_and_oversized_values_are_refused_by_their_reason() {
+        use membership::Rejected as Trust;
+        use registry::Rejected as Record;
+        for garbage in
+            [&b""[..], b"nonsense", b"zonemesh-record-1\ncut", b"zonemesh-trust-1\n\xff\xff"]
+        {
+            assert_eq!(record(garbage), Err(Record::Malformed));
+            assert_eq!(trust_item(garbage), Err(Trust::Malformed));
+        }
+        assert_eq!(record(&vec![0; 1_500_000]), Err(Record::TooLarge));
+        assert_eq!(trust_item(&vec![0; 1_500_000]), Err(Trust::TooLarge));
+        let large = SignedRecord::from_parts(vec![7; MAX_RECORD_BYTES + 1].into(), &[1; 64]);
+        assert_eq!(record(&large.unwrap().to_file_bytes()), Err(Record::TooLarge));
+        let payload = vec![7; MAX_ITEM_BYTES + 1].into();
+        let item = SignedTrustItem::from_parts(TrustKind::Grant, payload, Vec::new());
+        assert_eq!(trust_item(&item.to_file_bytes()), Err(Trust::TooLarge));
+    }
+}

@@ -6,6 +6,7 @@
 
 mod authorities;
 mod disks;
+mod etcd;
 mod floods;
 mod invitations;
 mod partitions;

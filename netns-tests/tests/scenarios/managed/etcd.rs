@@ -1,0 +1,191 @@
+//! Signed items through etcd instead of registry streams; etcd away, and etcd full of lies.
+//!
+//! ```text
+//!   berlin, madrid, paris ==== tunnels, no registry streams
+//!        \      |      /
+//!         etcd (on the WAN's router, without TLS: it is believed in nothing)
+//! ```
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use netns_tests::lab::Lab;
+use netns_tests::mesh::{Mesh, patience};
+use netns_tests::process::Process;
+use netns_tests::wait::{Look, until};
+use zonemesh_api::clients::etcd::{Access, Etcd};
+
+use super::{ZONES, change_record, in_step, invite, peers, say, version};
+
+/// The router's side of berlin's WAN; every gateway has a route to it.
+const URL: &str = "http://198.51.100.254:2379";
+/// An outage in the middle of the back-off, and a look through everything.
+const CAUGHT_UP: Duration = Duration::from_secs(35);
+
+fn start_etcd(lab: &Lab) -> Result<Process> {
+    let mut command = lab.router().command("etcd");
+    let peer = "http://127.0.0.1:2380";
+    command.args(["--listen-client-urls", "http://0.0.0.0:2379", "--advertise-client-urls", URL]);
+    command.args(["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]);
+    command.args(["--initial-cluster", &format!("default={peer}")]);
+    command.arg("--data-dir").arg(lab.folder().join("etcd"));
+    let process = Process::spawn("etcd", command, lab.folder())?;
+    until("etcd to answer", patience(), || {
+        let listed = with_etcd(lab, async |mut etcd| Ok(etcd.list(b"/", 1, |_| Some(())).await?));
+        Ok(Look::retry(listed))
+    })?;
+    Ok(process)
+}
+
+/// Asks etcd, as anyone could who reaches it.
+fn with_etcd<T: Send>(lab: &Lab, ask: impl AsyncFnOnce(Etcd) -> Result<T> + Send) -> Result<T> {
+    lab.router().inside(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let etcd = Etcd::connect("http://127.0.0.1:2379", &Access::default()).await?;
+            ask(etcd).await
+        })
+    })
+}
+
+/// The key of paris's record in the managed mesh, and what lies there.
+fn record_of_paris(lab: &Lab) -> Result<(Vec<u8>, Vec<u8>)> {
+    let keys = keys(lab)?;
+    let key = keys.iter().find(|key| key.ends_with("/records/paris"));
+    let key = key.with_context(|| format!("only {keys:?}"))?.clone().into_bytes();
+    let get = async |mut etcd: Etcd| Ok(etcd.get(&key).await?.context("it was deleted")?.0);
+    let value = with_etcd(lab, get)?;
+    Ok((key, value))
+}
+
+/// The keys of the managed mesh.
+fn keys(lab: &Lab) -> Result<Vec<String>> {
+    let text = |key: &[u8]| Some(String::from_utf8_lossy(key).into_owned());
+    let list = async |mut etcd: Etcd| Ok(etcd.list(b"/zonemesh/", 1000, text).await?.0);
+    let keys = with_etcd(lab, list)?.into_iter().map(|(key, _)| key);
+    Ok(keys.filter(|key| !key.starts_with("/zonemesh/static/")).collect())
+}
+
+/// Zones whose gateways gave their items to etcd, and have no stream to each other.
+fn joined_through_etcd(lab: &Lab) -> Result<Mesh> {
+    let mut mesh = Mesh::prepare(lab)?;
+    for zone in lab.zones() {
+        let gateway = mesh.gateway(&zone.name)?;
+        gateway.set_peers(Vec::new());
+        let etcd = toml::toml! {
+            endpoints = ["http://198.51.100.254:2379"]
+            streams = false
+        };
+        gateway.section("registry")?.insert("etcd".to_owned(), toml::Value::Table(etcd));
+    }
+    mesh.start(lab)?;
+    for zone in lab.zones() {
+        mesh.gateway(&zone.name)?.wait_until_ready(patience())?;
+    }
+    say(&mut mesh, "berlin", &["mesh", "init"])?;
+    for zone in &lab.zones()[1..] {
+        let invitation = invite(lab, &mut mesh, zone, &[])?;
+        say(&mut mesh, &zone.name, &["zone", "join", &invitation])?;
+    }
+    let took = in_step(lab, &mut mesh, patience())?;
+    eprintln!("in step through etcd after {:.1} s", took.as_secs_f64());
+    for zone in lab.zones() {
+        wait_for_tunnels(&mut mesh, &zone.name)?;
+        let peers = peers(&mut mesh, &zone.name)?;
+        ensure!(peers.iter().all(|peer| peer["stream"] != "up"), "there are streams: {peers:?}");
+    }
+    Ok(mesh)
+}
+
+fn wait_for_tunnels(mesh: &mut Mesh, zone: &str) -> Result<()> {
+    until(&format!("both tunnels of {zone}"), patience(), || {
+        let peers = peers(mesh, zone)?;
+        let up = peers.len() == 2 && peers.iter().all(|peer| peer["state"] == "up");
+        Ok(Look::<()>::when(up, format!("{peers:?}")))
+    })?;
+    Ok(())
+}
+
+fn refusals(mesh: &mut Mesh, zone: &str, reason: &str) -> Result<u64> {
+    let status = mesh.gateway(zone)?.ask(&["status"])?;
+    Ok(status["registry"]["rejected"][reason].as_u64().unwrap_or(0))
+}
+
+#[test]
+fn records_travel_through_etcd_and_its_outage_stops_no_zone() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..3])?;
+    let mut etcd = start_etcd(&lab)?;
+    let mut mesh = joined_through_etcd(&lab)?;
+    let before = version(&mut mesh, "berlin", "paris")?;
+
+    etcd.terminate(patience())?;
+    change_record(&mut mesh, "paris", "192.0.2.77:51820")?;
+    mesh.gateway("paris")?.kill_9_and_start(&lab)?;
+    mesh.gateway("paris")?.wait_until_ready(patience())?;
+    wait_for_tunnels(&mut mesh, "paris")?;
+    mesh.gateway("madrid")?.daemon()?.wait_for("etcd is out of reach", patience())?;
+    ensure!(version(&mut mesh, "paris", "paris")? > before, "paris has nothing new to say");
+    ensure!(version(&mut mesh, "berlin", "paris")? == before, "there is another way than etcd");
+
+    let mut etcd = start_etcd(&lab)?;
+    let took = in_step(&lab, &mut mesh, CAUGHT_UP)?;
+    eprintln!("in step {:.1} s after etcd was back", took.as_secs_f64());
+    ensure!(version(&mut mesh, "berlin", "paris")? > before);
+    let said = mesh.gateway("madrid")?.daemon()?.output()?;
+    ensure!(said.matches("etcd is out of reach").count() == 1, "the outage is told once: {said}");
+    let before = keys(&lab)?;
+    ensure!(before.len() == 7, "three records, three grants, one authority set: {before:?}");
+
+    // It comes back with nothing: whatever it held is put there again.
+    etcd.terminate(patience())?;
+    std::fs::remove_dir_all(lab.folder().join("etcd"))?;
+    let _etcd = start_etcd(&lab)?;
+    until("all items in the new etcd", CAUGHT_UP, || {
+        let now = keys(&lab)?;
+        Ok(Look::<()>::when(now == before, format!("{now:?}")))
+    })?;
+    lab.succeeded()
+}
+
+#[test]
+fn what_anyone_writes_into_etcd_is_refused_counted_and_changes_nothing() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..3])?;
+    let _etcd = start_etcd(&lab)?;
+    let mut mesh = joined_through_etcd(&lab)?;
+    let before = version(&mut mesh, "berlin", "paris")?;
+    let (key, value) = record_of_paris(&lab)?;
+
+    let mut forged = value.clone();
+    // The signature begins behind the line that says what this is.
+    *forged.get_mut("zonemesh-record-1\n".len()).context("a record has a signature")? ^= 1;
+    let oversized = vec![0; 1_000_000];
+    let (root, id) = (&key[..key.len() - "records/paris".len()], "ab".repeat(32));
+    let trust = [root, b"trust/", id.as_bytes()].concat();
+    let other_zone = [root, b"records/berlin"].concat();
+    let lies = [
+        (key.clone(), forged),
+        (key.clone(), oversized.clone()),
+        (key, b"nonsense".to_vec()),
+        (trust, oversized),
+        // Rightly signed, in the wrong place.
+        (other_zone, value),
+    ];
+    with_etcd(&lab, async |mut etcd| {
+        for (key, value) in lies {
+            etcd.put(key, value).await?;
+        }
+        Ok(())
+    })?;
+    for reason in ["bad_signature", "too_large", "malformed"] {
+        until(&format!("madrid to count {reason}"), patience(), || {
+            let count = refusals(&mut mesh, "madrid", reason)?;
+            Ok(Look::<()>::when(count > 0, count))
+        })?;
+    }
+    ensure!(version(&mut mesh, "berlin", "paris")? == before);
+    in_step(&lab, &mut mesh, patience())?;
+    for zone in lab.zones() {
+        wait_for_tunnels(&mut mesh, &zone.name)?;
+    }
+    lab.succeeded()
+}

@@ -34,7 +34,7 @@ programs=(
     ip:iproute2 tc:iproute2 nft:nftables nsenter:util-linux unshare:util-linux mount:mount
     sysctl:procps ping:iputils-ping tcpdump:tcpdump iperf3:iperf3 conntrack:conntrack
     wg:wireguard-tools wireguard-go:wireguard-go openssl:openssl cc:build-essential python3:python3
-    packer:packer jq:jq faketime:faketime dnsmasq:dnsmasq-base etcd:etcd-server
+    packer:packer jq:jq faketime:faketime dnsmasq:dnsmasq-base etcd:etcd-server curl:curl
 )
 
 # What the machine of `make interop-kernel` needs besides.

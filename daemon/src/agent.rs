@@ -21,7 +21,7 @@ use crate::keepalives::Keepalives;
 use crate::mesh::{Ground, Identity, Office, Plan, Plane, Wakers};
 use crate::observer::Observer;
 use crate::path::{self, PathBoard};
-use crate::registry::{Ledger, Service, StreamBoard};
+use crate::registry::{EtcdBoard, Ledger, Service, StreamBoard};
 use crate::rotation::Rotation;
 use crate::supervisor::Supervisor;
 use crate::{admin, announcement, join, local_api, registry, resolver, state, tunnels};
@@ -85,6 +85,7 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<
         ledger,
         board: Arc::new(StreamBoard::new(Arc::clone(&refusals))),
         paths,
+        etcd: etcd_board(config),
         cas: Arc::new(cas),
         leaf: Arc::new(leaf),
         refusals,
@@ -179,8 +180,8 @@ async fn start_registry(
         let served = registry::serve(listener, server.clone(), service.clone(), terms.clone());
         supervisor.spawn("registry server", served);
     }
-    if let Some(etcd) = config.registry.etcd.clone() {
-        supervisor.spawn("etcd", registry::follow_etcd(etcd, ledger.clone()));
+    if let Some((settings, board)) = config.registry.etcd.clone().zip(observer.etcd.clone()) {
+        supervisor.spawn("etcd", registry::follow_etcd(settings, ledger.clone(), board));
     }
     let plane = Plane::new(observer.clone(), trust, office.hints(), ground);
     watch_tunnel(observer, plane.wakers(), supervisor);
@@ -189,6 +190,11 @@ async fn start_registry(
     let leaf = observer.leaf.clone();
     supervisor.spawn("certificate renewal", async move { leaf.keep_fresh().await });
     Ok(())
+}
+
+fn etcd_board(config: &Config) -> Option<Arc<EtcdBoard>> {
+    let first = config.registry.etcd.as_ref()?.endpoints.first()?;
+    Some(Arc::new(EtcdBoard::new(first)))
 }
 
 async fn start_local_api(

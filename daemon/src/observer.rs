@@ -18,7 +18,7 @@ use crate::flood::Refusals;
 use crate::keepalives::Keepalives;
 use crate::mesh::{Hints, PeerTable, Plan};
 use crate::path::{PathBoard, PathView};
-use crate::registry::{Ledger, StreamBoard, StreamContext};
+use crate::registry::{EtcdBoard, Ledger, StreamBoard, StreamContext};
 
 /// A tunnel is up if its last handshake is younger: WireGuard's REJECT_AFTER_TIME.
 pub(crate) const SESSION_LIFE: Duration = Duration::from_secs(180);
@@ -31,6 +31,8 @@ pub(crate) struct Observer {
     pub(crate) peers: PeerTable,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) board: Arc<StreamBoard>,
+    /// There if the registry goes through etcd as well.
+    pub(crate) etcd: Option<Arc<EtcdBoard>>,
     pub(crate) paths: Arc<PathBoard>,
     pub(crate) keepalives: Arc<Keepalives>,
     pub(crate) cas: Arc<FederationCas>,

@@ -100,6 +100,7 @@ impl From<Reply> for Peer {
             StreamState::Up => "up",
             StreamState::Connecting => "connecting",
             StreamState::Refused => "refused",
+            StreamState::None => "none",
         };
         Self {
             zone: reply.zone,

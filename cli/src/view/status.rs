@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 use zonemesh_api::v1::{
-    CertificatesReply, FederationSummary, PeersReply, RecordsReply, RegistryView, StatusReply,
-    SuperLinksReply, TunnelView,
+    CertificatesReply, EtcdView, FederationSummary, PeersReply, RecordsReply, RegistryView,
+    StatusReply, SuperLinksReply, TunnelView,
 };
 
 use super::peers::{Form, Peer};
 use super::superlinks::SuperLink;
 use super::{Moment, counted, counters, known, readiness};
 use crate::output::{Page, View};
-use crate::quantity::{hex, span};
+use crate::quantity::{ago, hex, span};
 use crate::table::plain;
 
 /// What the daemon was asked.
@@ -72,6 +72,16 @@ struct Registry {
     accepted: BTreeMap<String, u64>,
     rejected: BTreeMap<String, u64>,
     clone_alarms: u64,
+    etcd: Option<Etcd>,
+}
+
+#[derive(Debug, Serialize)]
+struct Etcd {
+    url: Option<String>,
+    state: &'static str,
+    since: Moment,
+    error: Option<String>,
+    refused: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -148,6 +158,7 @@ impl Registry {
             accepted: counters(reply.accepted),
             rejected: counters(reply.rejected),
             clone_alarms: reply.clone_alarms,
+            etcd: reply.etcd.map(Etcd::from),
         }
     }
 
@@ -156,6 +167,27 @@ impl Registry {
         let zones = self.records.saturating_add(missing);
         let hash = self.root_hash.get(..8).unwrap_or("-");
         format!("registry {}/{zones} zones, hash {hash}, streams {}", self.records, self.streams)
+    }
+}
+
+impl From<EtcdView> for Etcd {
+    fn from(reply: EtcdView) -> Self {
+        Self {
+            url: known(reply.url),
+            state: if reply.reached { "in_step" } else { "out_of_reach" },
+            since: reply.since_unix_ms.into(),
+            error: known(reply.error),
+            refused: reply.refused,
+        }
+    }
+}
+
+impl Etcd {
+    fn line(&self, now: Moment) -> String {
+        let url = self.url.as_deref().unwrap_or("not tried yet");
+        let state = self.state.replace('_', " ");
+        let since = ago(self.since.0, now.0);
+        format!("ETCD {url}   {state} (since {since})   refused {}", self.refused)
     }
 }
 
@@ -196,8 +228,9 @@ impl StatusView {
                 self.tunnel.public_key
             ),
         ];
+        let etcd = self.registry.etcd.iter().map(|etcd| etcd.line(self.now));
         let pin = self.local_api_fingerprint.iter().map(|pin| format!("LOCAL API {pin}"));
-        lines.into_iter().chain(pin).map(|line| format!("{}\n", plain(&line))).collect()
+        lines.into_iter().chain(etcd).chain(pin).map(|line| format!("{}\n", plain(&line))).collect()
     }
 
     /// What needs a look, one line each.

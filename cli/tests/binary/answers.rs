@@ -61,30 +61,31 @@ fn the_status_is_one_screen() {
         lines[1],
         "TUNNEL zm0 10.255.0.1   port 51820   MTU 1420   key 1JC3l+xQ0AmXB05r4mQGXPfKfLjad8ZEZLyftnFmkDw="
     );
-    assert_eq!(lines[2], "LOCAL API sha256:cd");
+    assert_eq!(lines[2], "ETCD https://10.10.10.9:2379   in step (since 2m 5s ago)   refused 2");
+    assert_eq!(lines[3], "LOCAL API sha256:cd");
     assert!(
-        lines[3].starts_with("ZONE    STATE  VIA                 RTT   LOSS  MTU   HANDSHAKE"),
+        lines[4].starts_with("ZONE    STATE  VIA                 RTT   LOSS  MTU   HANDSHAKE"),
         "{text}"
     );
     assert!(
-        lines[4].starts_with("madrid  up     203.0.113.50:51820  31ms  0.4%  1420  "),
+        lines[5].starts_with("madrid  up     203.0.113.50:51820  31ms  0.4%  1420  "),
         "{text}"
     );
     assert!(
-        lines[5].starts_with("paris   never  198.51.100.7:51820  -     -     1240  never"),
+        lines[6].starts_with("paris   never  198.51.100.7:51820  -     -     1240  never"),
         "{text}"
     );
-    assert_eq!(lines[6].split_whitespace().next(), Some("SUPERLINK"));
+    assert_eq!(lines[7].split_whitespace().next(), Some("SUPERLINK"));
     assert_eq!(
-        lines[8],
+        lines[9],
         "! paris: nothing above 1240 bytes passes; packets are kept below it, look for a link or firewall that drops longer ones"
     );
     assert_eq!(
-        lines[9],
+        lines[10],
         "! paris: tunnel never, 12 handshake initiations unanswered (198.51.100.7:51820); check the peer's endpoint, its UDP port and both public keys"
     );
-    assert_eq!(lines[10], "! zm0: more CPU for each packet: uso refused");
-    assert_eq!(lines.len(), 11, "{text}");
+    assert_eq!(lines[11], "! zm0: more CPU for each packet: uso refused");
+    assert_eq!(lines.len(), 12, "{text}");
 }
 
 #[test]
@@ -341,6 +342,12 @@ registry: object
     newer: number
   bytes: number
   clone_alarms: number
+  etcd: object
+    error: null
+    refused: number
+    since: string
+    state: string
+    url: string
   missing: list
   records: number
   rejected: object

@@ -13,9 +13,10 @@ use zonemesh_api::v1::admin_server::{Admin, AdminServer};
 use zonemesh_api::v1::mesh_server::MeshServer;
 use zonemesh_api::v1::{
     CaView, CertificateKind, CertificateView, CertificatesReply, CertificatesRequest, Counter,
-    FederationSummary, FlowerTransport, LaneView, OffloadView, PeerState, PeerView, PeersReply,
-    PeersRequest, Readiness, RecordView, RecordsReply, RecordsRequest, RegistryView, StatusReply,
-    StatusRequest, StreamState, SuperLinkView, SuperLinksReply, SuperLinksRequest, TunnelView,
+    EtcdView, FederationSummary, FlowerTransport, LaneView, OffloadView, PeerState, PeerView,
+    PeersReply, PeersRequest, Readiness, RecordView, RecordsReply, RecordsRequest, RegistryView,
+    StatusReply, StatusRequest, StreamState, SuperLinkView, SuperLinksReply, SuperLinksRequest,
+    TunnelView,
 };
 
 use crate::mesh_service::Members;
@@ -115,6 +116,13 @@ impl Admin for Replies {
                 accepted: vec![count("newer", 4)],
                 rejected: vec![count("bad-signature", 0)],
                 clone_alarms: 0,
+                etcd: Some(EtcdView {
+                    url: "https://10.10.10.9:2379".into(),
+                    reached: true,
+                    since_unix_ms: NOW - 125_000,
+                    error: String::new(),
+                    refused: 2,
+                }),
             }),
             federations: vec![FederationSummary {
                 name: "health-eu".into(),

@@ -190,7 +190,7 @@ fn engineers_see_records_counters_and_superlinks() {
     let record = &records.records[0];
     assert_eq!((record.incarnation, record.seq, record.own), (7, 1, true));
     assert!(records.missing.is_empty());
-    let numbers = admin::registry(&registry, 2);
+    let numbers = admin::registry(&registry, 2, None);
     assert_eq!((numbers.records, numbers.bytes), (1, u64::from(record.size)));
     assert!(numbers.rejected.iter().any(|c| c.name == "bad_signature" && c.count == 0));
     let superlinks = admin::superlinks(&registry, |_pem| "sha256:00".to_owned()).superlinks;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tonic::{Request, Response, Status};
 use zonemesh_api::v1::admin_server::Admin;
 use zonemesh_api::v1::{
-    CertificatesReply, CertificatesRequest, Counter, LaneView, OffloadView, PeerState, PeerView,
-    PeersReply, PeersRequest, RecordsReply, RecordsRequest, StatusReply, StatusRequest,
+    CertificatesReply, CertificatesRequest, Counter, EtcdView, LaneView, OffloadView, PeerState,
+    PeerView, PeersReply, PeersRequest, RecordsReply, RecordsRequest, StatusReply, StatusRequest,
     StreamState, SuperLinksReply, SuperLinksRequest, TunnelView,
 };
 use zonemesh_api::wire::admin as wire;
@@ -73,7 +73,7 @@ impl Service {
         let (registry, federations, zone_key) = observer.ledger.read(|registry| {
             let own = registry.members().find(|member| member.zone == *registry.zone());
             (
-                wire::registry(registry, observer.board.open_streams()),
+                wire::registry(registry, observer.board.open_streams(), self.etcd_view()),
                 wire::federations(registry, holds),
                 own.map(|own| own.key.to_string()).unwrap_or_default(),
             )
@@ -109,6 +109,17 @@ impl Service {
         }
     }
 
+    fn etcd_view(&self) -> Option<EtcdView> {
+        let state = self.observer.etcd.as_ref()?.state();
+        Some(EtcdView {
+            url: state.url,
+            reached: state.reached,
+            since_unix_ms: state.since.0,
+            error: state.error,
+            refused: state.refused,
+        })
+    }
+
     /// One view for each peer, in the order of their zones.
     fn peer_views(&self) -> Vec<PeerView> {
         let status = self.observer.tunnel.status();
@@ -126,6 +137,7 @@ impl Service {
         let entry = self.observer.board.entry(&peer.zone);
         let stream = match (entry.open > 0, entry.refused) {
             (true, _) => StreamState::Up,
+            (false, _) if !peer.is_neighbour => StreamState::None,
             (false, true) => StreamState::Refused,
             (false, false) => StreamState::Connecting,
         };
@@ -193,6 +205,7 @@ impl Service {
                 behind.as_secs()
             ));
         }
+        warnings.extend(self.etcd_view().and_then(etcd_warning));
         for peer in peers.iter().filter(|peer| self.is_missed(peer)) {
             let zone = &peer.zone;
             warnings.push(match (peer.endpoint.as_str(), peer.unanswered_initiations) {
@@ -213,6 +226,12 @@ impl Service {
         }
         warnings
     }
+}
+
+fn etcd_warning(etcd: EtcdView) -> Option<String> {
+    let (url, error) = (etcd.url, etcd.error);
+    (!etcd.reached)
+        .then(|| format!("etcd is out of reach at {url}: {error}; this zone works on without it"))
 }
 
 /// What is wrong with this gateway's place in a managed mesh.

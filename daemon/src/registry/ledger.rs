@@ -22,6 +22,7 @@ use crate::state::records::RecordFiles;
 use crate::state::trust::TrustFiles;
 use crate::state::{remove, set_aside};
 
+use super::complaints::Complaints;
 use super::trust::Admitted;
 
 /// Changed zones that a slow stream may lag behind before it falls back to a digest.
@@ -47,6 +48,7 @@ pub(crate) struct Ledger {
     revision: watch::Sender<u64>,
     pub(super) admitted: watch::Sender<Arc<Admitted>>,
     pub(super) due: Notify,
+    pub(super) complaints: Complaints,
 }
 
 pub(super) struct State {
@@ -93,6 +95,7 @@ impl Ledger {
             changed: broadcast::Sender::new(QUEUE),
             revision: watch::Sender::new(1),
             due: Notify::new(),
+            complaints: Complaints::default(),
         })
     }
 
@@ -176,21 +179,20 @@ impl Ledger {
             }
         }
         drop(state);
-        for reason in rejected.iter().filter(|reason| reason.is_suspicious()) {
-            tracing::warn!(
-                neighbour = %session.neighbour(), reason = reason.as_str(),
-                "refused a zone record"
-            );
-        }
-        for reason in trust.rejected.iter().filter(|reason| reason.is_suspicious()) {
-            tracing::warn!(
-                neighbour = %session.neighbour(), reason = reason.as_str(),
-                "refused a trust item"
-            );
-        }
+        let neighbour = session.neighbour().as_str();
+        let records = rejected.iter().filter(|reason| reason.is_suspicious());
+        self.complaints.tell(neighbour, "zone record", records.map(|reason| reason.as_str()));
+        self.complain_of_trust(neighbour, &trust.rejected);
         self.announce(&changed);
         self.due.notify_one();
         Ok(messages)
+    }
+
+    /// Counts a neighbour's message that could not be read.
+    pub(super) fn refuse_unreadable(&self, neighbour: &ZoneName) {
+        self.lock().registry.refuse(Rejected::Malformed);
+        let reason = std::iter::once(Rejected::Malformed.as_str());
+        self.complaints.tell(neighbour.as_str(), "message", reason);
     }
 
     /// Asks a session what to send, at a time or after a change.

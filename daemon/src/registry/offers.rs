@@ -30,7 +30,7 @@ impl Ledger {
         match &outcome {
             Ok(Accepted::Stored(zone)) => self.announce(std::slice::from_ref(zone)),
             Err(reason) if reason.is_suspicious() => {
-                tracing::warn!(from = "etcd", reason = reason.as_str(), "refused a zone record");
+                self.complaints.tell("etcd", "zone record", std::iter::once(reason.as_str()));
             }
             _ => {}
         }
@@ -62,9 +62,7 @@ impl Ledger {
         let mut judged = state.registry.accept_trust(readable).into_iter();
         let news = self.settle_trust(&mut state);
         drop(state);
-        for reason in news.rejected.iter().filter(|reason| reason.is_suspicious()) {
-            tracing::warn!(from = "etcd", reason = reason.as_str(), "refused a trust item");
-        }
+        self.complain_of_trust("etcd", &news.rejected);
         self.due.notify_one();
         let outcome = |reason: Option<membership::Rejected>| match reason {
             Some(reason) => Some(Err(reason)),

@@ -119,10 +119,11 @@ struct Inbox {
 }
 
 impl Inbox {
-    async fn next(&mut self) -> anyhow::Result<Option<Message>> {
+    async fn next(&mut self, ledger: &Ledger, from: &ZoneName) -> anyhow::Result<Option<Message>> {
         tokio::time::sleep_until(self.hear_at).await;
         let message = self.queue.message().await.context("the stream broke")?;
-        message.map(Message::try_from).transpose().context("a malformed message")
+        let message = message.map(Message::try_from).transpose();
+        message.inspect_err(|_| ledger.refuse_unreadable(from)).context("a malformed message")
     }
 }
 
@@ -158,6 +159,7 @@ async fn exchange(
 ) -> anyhow::Result<()> {
     let ledger = &context.ledger;
     let _heard = wires.heard;
+    let neighbour = session.neighbour().clone();
     let mut inbound = Inbox { queue: wires.inbound, hear_at: Instant::now() };
     let mut outbox = Outbox { queue: wires.outbound, lost: false };
     let mut changes = ledger.changes();
@@ -169,9 +171,9 @@ async fn exchange(
         }
         let digest_in = Duration::from_millis(session.poll_timeout().since(now()));
         tokio::select! {
-            message = inbound.next() => {
+            message = inbound.next(ledger, &neighbour) => {
                 let Some(message) = message? else { return Ok(()) };
-                let pause = context.board.pause(session.neighbour(), message.items());
+                let pause = context.board.pause(&neighbour, message.items());
                 inbound.hear_at = Instant::now() + pause;
                 let mut parts = message.split(ITEMS_AT_ONCE).into_iter().peekable();
                 while let Some(part) = parts.next() {
@@ -183,7 +185,7 @@ async fn exchange(
                     }
                 }
                 open.set();
-                context.board.set_clock_offset(session.neighbour(), session.clock_offset());
+                context.board.set_clock_offset(&neighbour, session.clock_offset());
             }
             change = changes.recv() => match change {
                 Ok(News::Trust(stored)) => {

@@ -103,6 +103,11 @@ impl Ledger {
         news
     }
 
+    pub(super) fn complain_of_trust(&self, from: &str, rejected: &[Rejected]) {
+        let suspicious = rejected.iter().filter(|reason| reason.is_suspicious());
+        self.complaints.tell(from, "trust item", suspicious.map(|reason| reason.as_str()));
+    }
+
     fn readmit(&self, state: &State) {
         let now = Admitted::of(&state.registry);
         self.admitted.send_if_modified(|before| {

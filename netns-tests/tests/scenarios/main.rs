@@ -9,6 +9,7 @@ mod bad_input_of_companions;
 #[path = "../docs/documented_commands.rs"]
 mod documented_commands;
 mod endpoint_names;
+mod etcd_with_tls;
 mod federation_across_three_zones;
 mod forged_zone_record;
 mod gateway_killed_and_restarted;

@@ -63,6 +63,9 @@ pub enum EtcdError {
     /// An answer larger than [`MAX_ANSWER`].
     #[error("an answer of more than 4 MiB ({0})")]
     TooLarge(&'static str),
+    /// The login is not valid any more: etcd lets tokens expire.
+    #[error("etcd wants a new login ({0})")]
+    LoggedOut(&'static str),
     /// etcd refuses.
     #[error("etcd refuses ({call}): {message}")]
     Refused {
@@ -161,16 +164,24 @@ impl Etcd {
     ) -> Result<(Vec<(T, i64)>, bool), EtcdError> {
         let range_end = after(prefix);
         let (mut key, mut listed, mut looked_at) = (prefix.to_vec(), Vec::new(), 0);
+        let mut limit = PAGE;
         loop {
-            let range_end = range_end.clone();
-            let request = RangeRequest { key, range_end, limit: PAGE, keys_only: true };
-            let page = call("list", self.keys.range(request)).await?;
+            let (from, range_end) = (key.clone(), range_end.clone());
+            let request = RangeRequest { key: from, range_end, limit, keys_only: true };
+            let page = match call("list", self.keys.range(request)).await {
+                // Somebody has put long keys there: fewer of them at once.
+                Err(EtcdError::TooLarge(_)) if limit > 1 => {
+                    limit /= 8;
+                    continue;
+                }
+                page => page?,
+            };
             looked_at += page.kvs.len();
             let known = |pair: &KeyValue| Some((read(&pair.key)?, pair.mod_revision));
             listed.extend(page.kvs.iter().filter_map(known));
-            // A page that brings nothing would be asked for for ever.
             match page.kvs.into_iter().next_back() {
-                Some(last) if page.more && looked_at < most => {
+                // A page that leads nowhere would be asked for for ever.
+                Some(last) if page.more && looked_at < most && last.key >= key => {
                     key = last.key;
                     key.push(0);
                 }
@@ -276,6 +287,9 @@ async fn call<T>(
     match timeout(CALL_TIMEOUT, answer).await {
         Ok(Ok(answer)) => Ok(answer.into_inner()),
         Ok(Err(status)) if status.code() == Code::OutOfRange => Err(EtcdError::TooLarge(what)),
+        Ok(Err(status)) if status.code() == Code::Unauthenticated => {
+            Err(EtcdError::LoggedOut(what))
+        }
         Ok(Err(status)) => {
             Err(EtcdError::Refused { call: what, message: status.message().to_owned() })
         }

@@ -33,9 +33,9 @@ fn record(held: &Held, own: bool) -> v1::RecordView {
     }
 }
 
-/// A registry in numbers; `streams` are open now.
+/// A registry in numbers; `streams` are open now, `etcd` is there if one is configured.
 #[must_use]
-pub fn registry(registry: &Registry, streams: u32) -> v1::RegistryView {
+pub fn registry(registry: &Registry, streams: u32, etcd: Option<v1::EtcdView>) -> v1::RegistryView {
     let counters = registry.counters();
     let sizes = registry.records().map(|held| held.signed.size() as u64);
     let rejected = counters.rejected();
@@ -47,6 +47,7 @@ pub fn registry(registry: &Registry, streams: u32) -> v1::RegistryView {
         accepted: counters.accepted().map(counter).collect(),
         rejected: rejected.map(|(reason, count)| counter((reason.as_str(), count))).collect(),
         clone_alarms: counters.clone_alarms(),
+        etcd,
     }
 }
 

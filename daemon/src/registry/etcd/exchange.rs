@@ -14,6 +14,7 @@ use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::SignedRecord;
 use zonemesh_core::registry::{self, Accepted, Registry, Standing};
 
+use super::board::EtcdBoard;
 use super::layout::{self, Layout, Place};
 use crate::registry::Ledger;
 
@@ -38,6 +39,7 @@ struct Seen {
 pub(super) struct Exchange<'a> {
     etcd: Etcd,
     ledger: &'a Ledger,
+    board: &'a EtcdBoard,
     layout: Layout,
     own: ZoneName,
     /// Revisions of the values that were judged.
@@ -49,10 +51,15 @@ pub(super) struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    pub(super) fn new(etcd: Etcd, ledger: &'a Ledger, layout: Layout) -> Self {
+    pub(super) fn new(
+        etcd: Etcd,
+        (ledger, board): (&'a Ledger, &'a EtcdBoard),
+        layout: Layout,
+    ) -> Self {
         Self {
             etcd,
             ledger,
+            board,
             layout,
             own: ledger.read(|registry| registry.zone().clone()),
             records: BTreeMap::new(),
@@ -146,6 +153,8 @@ impl<'a> Exchange<'a> {
         let keys: Vec<_> =
             batch.iter().map(|f| (f.id, Seen { revision: f.revision, right: right(f) })).collect();
         let outcomes = self.ledger.offer_trust(batch.into_iter().map(|f| f.item).collect());
+        let refused = outcomes.iter().filter(|o| o.as_ref().is_err_and(|r| r.is_suspicious()));
+        self.board.refused(refused.count() as u64);
         for ((id, seen), outcome) in keys.into_iter().zip(outcomes) {
             // Its predecessor may come with a later batch: it is asked for again.
             let is_early = outcome == Err(Rejected::UnknownPredecessor);
@@ -205,10 +214,14 @@ impl<'a> Exchange<'a> {
         revision: i64,
         record: Result<SignedRecord, registry::Rejected>,
     ) {
+        let is_ours = record.is_ok() && record.as_ref().ok() == self.own_record().as_ref();
         let outcome = self.ledger.offer_record(record);
+        if outcome.as_ref().is_err_and(|reason| reason.is_suspicious()) {
+            self.board.refused(1);
+        }
         if zone == self.own {
             // Surpassed: the ledger publishes above it, and that is then put.
-            let nothing_to_put = matches!(outcome, Ok(Accepted::Known | Accepted::OwnSurpassed));
+            let nothing_to_put = is_ours || outcome == Ok(Accepted::OwnSurpassed);
             self.settled = if nothing_to_put { self.own_record() } else { None };
         }
         self.records.insert(zone, revision);

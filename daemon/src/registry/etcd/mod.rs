@@ -3,8 +3,9 @@
 //! Promises: etcd is believed in nothing, what it holds passes the same checks as what a neighbour says;
 //! a zone needs it for nothing, as everything lies in its own files; an outage is told once and tried
 //! again for ever. No leases: nothing is ever deleted. Which keys and values: `layout`; what is read and
-//! put when: `exchange`.
+//! put when: `exchange`; how it goes, for those who ask: `board`.
 
+mod board;
 mod exchange;
 mod layout;
 
@@ -16,11 +17,12 @@ use anyhow::Context as _;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep, sleep_until};
 use zeroize::Zeroizing;
-use zonemesh_api::clients::etcd::{Access, Etcd};
+use zonemesh_api::clients::etcd::{Access, Etcd, EtcdError};
 use zonemesh_config::Etcd as Settings;
 
 use super::dialler::{FIRST_WAIT, LONGEST_WAIT, jittered};
 use super::ledger::{Ledger, News};
+pub(crate) use board::EtcdBoard;
 use exchange::Exchange;
 use layout::Layout;
 
@@ -30,96 +32,93 @@ const LOOK_THROUGH: Duration = Duration::from_secs(60);
 const SETTLED: Duration = Duration::from_secs(30);
 
 /// Keeps the registry and etcd in step until it is dropped.
-pub(crate) async fn run(settings: Settings, ledger: Arc<Ledger>) -> anyhow::Result<()> {
-    let mut outage = Outage { told: false, wait: FIRST_WAIT };
-    for url in settings.endpoints.iter().cycle() {
+pub(crate) async fn run(
+    settings: Settings,
+    ledger: Arc<Ledger>,
+    board: Arc<EtcdBoard>,
+) -> anyhow::Result<()> {
+    let link = Link { settings, ledger, board };
+    let (mut wait, mut told) = (FIRST_WAIT, false);
+    for url in link.settings.endpoints.iter().cycle() {
         let begun = Instant::now();
-        let ended = follow(url, &settings, &ledger, &mut outage).await;
-        if begun.elapsed() > SETTLED {
-            outage.wait = FIRST_WAIT;
+        let ended = link.follow(url).await;
+        let settled = link.board.state().reached && begun.elapsed() > SETTLED;
+        let Err(error) = ended else { continue };
+        if settled {
+            (wait, told) = (FIRST_WAIT, false);
+            if is_logged_out(&error) {
+                continue;
+            }
         }
-        if let Err(error) = ended {
-            outage.tell(&error);
-            sleep(jittered(outage.wait)).await;
-            outage.wait = (outage.wait * 2).min(LONGEST_WAIT);
+        let error = format!("{error:#}");
+        link.board.lost(url, &error);
+        if told {
+            tracing::debug!(url, error, "etcd is still out of reach");
+        } else {
+            tracing::warn!(url, error, "etcd is out of reach: this zone works on without it");
         }
+        told = true;
+        sleep(jittered(wait)).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
     }
     anyhow::bail!("no endpoint of etcd is configured")
 }
 
-/// That etcd is away, which is said once.
-struct Outage {
-    told: bool,
-    wait: Duration,
+/// Tokens expire while all is well: a new login is no outage.
+fn is_logged_out(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(EtcdError::LoggedOut(_)))
 }
 
-impl Outage {
-    fn tell(&mut self, error: &anyhow::Error) {
-        let error = format!("{error:#}");
-        if self.told {
-            tracing::debug!(error, "etcd is still out of reach");
-        } else {
-            tracing::warn!(
-                error,
-                "etcd is out of reach: this zone works on with what it holds, and tries again"
-            );
-        }
-        self.told = true;
-    }
-
-    fn over(&mut self, url: &str) {
-        tracing::info!(url, "etcd reached, in step with it");
-        self.told = false;
-    }
+/// What a connection to etcd needs of the gateway.
+struct Link {
+    settings: Settings,
+    ledger: Arc<Ledger>,
+    board: Arc<EtcdBoard>,
 }
 
-/// Stays in step with one member of the cluster, until it fails or this gateway's mesh is another one.
-async fn follow(
-    url: &str,
-    settings: &Settings,
-    ledger: &Ledger,
-    outage: &mut Outage,
-) -> anyhow::Result<()> {
-    let mut admitted = ledger.admitted();
-    let mesh = admitted.borrow_and_update().mesh.clone();
-    let layout = Layout::new(&settings.prefix, &mesh);
-    tokio::select! {
-        ended = keep_in_step(url, settings, (ledger, layout), outage) => ended,
-        changed = admitted.wait_for(|now| now.mesh != mesh) => {
-            changed.context("the gateway stops")?;
-            Ok(())
-        }
-    }
-}
-
-async fn keep_in_step(
-    url: &str,
-    settings: &Settings,
-    (ledger, layout): (&Ledger, Layout),
-    outage: &mut Outage,
-) -> anyhow::Result<()> {
-    let mut news = ledger.changes();
-    let mut etcd = Etcd::connect(url, &access(settings).await?).await?;
-    let mut watch = etcd.watch(layout.root()).await?;
-    let mut exchange = Exchange::new(etcd, ledger, layout);
-    exchange.look_through().await?;
-    outage.over(url);
-    let mut due = Instant::now() + jittered(LOOK_THROUGH);
-    loop {
+impl Link {
+    /// Stays in step with one member of the cluster, until it fails or this gateway's mesh is
+    /// another one.
+    async fn follow(&self, url: &str) -> anyhow::Result<()> {
+        let mut admitted = self.ledger.admitted();
+        let mesh = admitted.borrow_and_update().mesh.clone();
+        let layout = Layout::new(&self.settings.prefix, &mesh);
         tokio::select! {
-            changes = watch.next() => exchange.take(changes?),
-            what = news.recv() => match what {
-                Ok(News::Record(zone)) => exchange.announce(&zone).await?,
-                Ok(News::Trust(_)) => {
-                    exchange.forget_records();
+            ended = self.keep_in_step(url, layout) => ended,
+            changed = admitted.wait_for(|now| now.mesh != mesh) => {
+                changed.context("the gateway stops")?;
+                Ok(())
+            }
+        }
+    }
+
+    async fn keep_in_step(&self, url: &str, layout: Layout) -> anyhow::Result<()> {
+        let mut news = self.ledger.changes();
+        let mut etcd = Etcd::connect(url, &access(&self.settings).await?).await?;
+        let mut watch = etcd.watch(layout.root()).await?;
+        let mut exchange = Exchange::new(etcd, (&self.ledger, &self.board), layout);
+        exchange.look_through().await?;
+        if self.board.reached(url) {
+            tracing::info!(url, "etcd reached, in step with it");
+        }
+        let mut due = Instant::now() + jittered(LOOK_THROUGH);
+        loop {
+            tokio::select! {
+                changes = watch.next() => exchange.take(changes?),
+                what = news.recv() => match what {
+                    Ok(News::Record(zone)) => exchange.announce(&zone).await?,
+                    Ok(News::Trust(_)) | Err(RecvError::Lagged(_)) => {
+                        // One look through is for all that has come until now.
+                        news = news.resubscribe();
+                        exchange.forget_records();
+                        exchange.look_through().await?;
+                    }
+                    Err(RecvError::Closed) => anyhow::bail!("the gateway stops"),
+                },
+                () = sleep_until(due) => {
                     exchange.look_through().await?;
+                    due = Instant::now() + jittered(LOOK_THROUGH);
                 }
-                Err(RecvError::Lagged(_)) => exchange.look_through().await?,
-                Err(RecvError::Closed) => anyhow::bail!("the gateway stops"),
-            },
-            () = sleep_until(due) => {
-                exchange.look_through().await?;
-                due = Instant::now() + jittered(LOOK_THROUGH);
             }
         }
     }

@@ -124,6 +124,10 @@ fn records_travel_through_etcd_and_its_outage_stops_no_zone() -> Result<()> {
     mesh.gateway("paris")?.wait_until_ready(patience())?;
     wait_for_tunnels(&mut mesh, "paris")?;
     mesh.gateway("madrid")?.daemon()?.wait_for("etcd is out of reach", patience())?;
+    let shown = mesh.gateway("madrid")?.ask(&["status"])?;
+    let etcd_shown = &shown["registry"]["etcd"];
+    ensure!(shown["state"] == "degraded" && etcd_shown["state"] == "out_of_reach", "{shown}");
+    ensure!(etcd_shown["url"] == URL && etcd_shown["error"].is_string(), "{shown}");
     ensure!(version(&mut mesh, "paris", "paris")? > before, "paris has nothing new to say");
     ensure!(version(&mut mesh, "berlin", "paris")? == before, "there is another way than etcd");
 
@@ -133,6 +137,10 @@ fn records_travel_through_etcd_and_its_outage_stops_no_zone() -> Result<()> {
     ensure!(version(&mut mesh, "berlin", "paris")? > before);
     let said = mesh.gateway("madrid")?.daemon()?.output()?;
     ensure!(said.matches("etcd is out of reach").count() == 1, "the outage is told once: {said}");
+    let shown = mesh.gateway("madrid")?.ask(&["status"])?;
+    let etcd_shown = &shown["registry"]["etcd"];
+    ensure!(etcd_shown["state"] == "in_step" && etcd_shown["error"].is_null(), "{shown}");
+    ensure!(etcd_shown["refused"] == 0 && shown["state"] == "ok", "{shown}");
     let before = keys(&lab)?;
     ensure!(before.len() == 7, "three records, three grants, one authority set: {before:?}");
 
@@ -147,14 +155,25 @@ fn records_travel_through_etcd_and_its_outage_stops_no_zone() -> Result<()> {
     lab.succeeded()
 }
 
-#[test]
-fn what_anyone_writes_into_etcd_is_refused_counted_and_changes_nothing() -> Result<()> {
-    let mut lab = Lab::new(&ZONES[..3])?;
-    let _etcd = start_etcd(&lab)?;
-    let mut mesh = joined_through_etcd(&lab)?;
-    let before = version(&mut mesh, "berlin", "paris")?;
-    let (key, value) = record_of_paris(&lab)?;
+/// Has paris say something new; returns what it had said before, as it lay in etcd.
+fn change_of_paris(lab: &Lab, mesh: &mut Mesh) -> Result<Vec<u8>> {
+    let (_, earlier) = record_of_paris(lab)?;
+    change_record(mesh, "paris", "192.0.2.77:51820")?;
+    mesh.gateway("paris")?.kill_9_and_start(lab)?;
+    mesh.gateway("paris")?.wait_until_ready(patience())?;
+    let (_, told) = until("paris to say something new", patience(), || {
+        let own = version(mesh, "paris", "paris")?;
+        let seen = version(mesh, "madrid", "paris")?;
+        let new = record_of_paris(lab)?.1 != earlier && own == seen;
+        Ok(Look::<()>::when(new, format!("{own:?} {seen:?}")))
+    })?;
+    eprintln!("told through etcd after {:.1} s", told.as_secs_f64());
+    Ok(earlier)
+}
 
+/// What somebody puts under paris's key, under another zone's, and under one that no item has.
+fn lies(lab: &Lab, earlier: Vec<u8>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let (key, value) = record_of_paris(lab)?;
     let mut forged = value.clone();
     // The signature begins behind the line that says what this is.
     *forged.get_mut("zonemesh-record-1\n".len()).context("a record has a signature")? ^= 1;
@@ -162,30 +181,52 @@ fn what_anyone_writes_into_etcd_is_refused_counted_and_changes_nothing() -> Resu
     let (root, id) = (&key[..key.len() - "records/paris".len()], "ab".repeat(32));
     let trust = [root, b"trust/", id.as_bytes()].concat();
     let other_zone = [root, b"records/berlin"].concat();
-    let lies = [
-        (key.clone(), forged),
-        (key.clone(), oversized.clone()),
-        (key, b"nonsense".to_vec()),
-        (trust, oversized),
+    Ok(vec![
         // Rightly signed, in the wrong place.
         (other_zone, value),
-    ];
+        (trust, oversized.clone()),
+        (key.clone(), forged),
+        (key.clone(), oversized),
+        (key.clone(), b"nonsense".to_vec()),
+        (key, earlier),
+    ])
+}
+
+#[test]
+fn what_anyone_writes_into_etcd_is_refused_counted_and_changes_nothing() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..3])?;
+    let _etcd = start_etcd(&lab)?;
+    let mut mesh = joined_through_etcd(&lab)?;
+    let earlier = change_of_paris(&lab, &mut mesh)?;
+    let before = version(&mut mesh, "berlin", "paris")?;
+    let lies = lies(&lab, earlier)?;
+    let (misplaced, value) = lies[0].clone();
     with_etcd(&lab, async |mut etcd| {
         for (key, value) in lies {
             etcd.put(key, value).await?;
         }
         Ok(())
     })?;
-    for reason in ["bad_signature", "too_large", "malformed"] {
+    for reason in ["bad_signature", "too_large", "malformed", "outdated"] {
         until(&format!("madrid to count {reason}"), patience(), || {
             let count = refusals(&mut mesh, "madrid", reason)?;
             Ok(Look::<()>::when(count > 0, count))
         })?;
     }
+    let etcd = mesh.gateway("madrid")?.ask(&["status"])?["registry"]["etcd"].clone();
+    // Three at paris's key, one at none that any item has; an old record is no crime.
+    ensure!(etcd["state"] == "in_step" && etcd["refused"] == 4, "{etcd}");
     ensure!(version(&mut mesh, "berlin", "paris")? == before);
     in_step(&lab, &mut mesh, patience())?;
     for zone in lab.zones() {
         wait_for_tunnels(&mut mesh, &zone.name)?;
     }
+    // What was put over a record is put right when everything is looked through.
+    mesh.gateway("berlin")?.kill_9_and_start(&lab)?;
+    until("berlin's own record in its place", patience(), || {
+        let get = async |mut etcd: Etcd| Ok(etcd.get(&misplaced).await?.context("deleted")?.0);
+        let lie_is_gone = with_etcd(&lab, get)? != value;
+        Ok(Look::<()>::when(lie_is_gone, "paris's record lies there"))
+    })?;
     lab.succeeded()
 }

@@ -5,9 +5,11 @@
 //! ```
 
 mod authorities;
+mod caller;
 mod disks;
 mod etcd;
 mod floods;
+mod forgeries;
 mod invitations;
 mod partitions;
 mod wrong_clock;

@@ -12,6 +12,7 @@ mod floods;
 mod forgeries;
 mod invitations;
 mod partitions;
+mod resumption;
 mod wrong_clock;
 
 use std::path::Path;

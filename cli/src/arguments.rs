@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use mesh::{Init, Invite, MeshVerb, TrustVerb, ZoneVerb};
+pub(crate) use mesh::{
+    AuthorityChange, AuthorityVerb, Init, Invite, MeshVerb, TrustVerb, ZoneVerb,
+};
 
 /// Look at a Zonemesh gateway: its tunnels, its registry, its certificates; say who belongs to its mesh.
 ///
@@ -76,6 +78,11 @@ pub(crate) enum Command {
     Zone {
         #[command(subcommand)]
         verb: ZoneVerb,
+    },
+    /// Who may sign for the mesh: list, add, remove.
+    Authority {
+        #[command(subcommand)]
+        verb: AuthorityVerb,
     },
     /// Grants and revocations as files, for authorities that are offline.
     Trust {

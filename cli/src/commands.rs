@@ -1,6 +1,8 @@
 //! What each command does: ask or read, make a view of it, show it.
 
+mod authority;
 mod mesh;
+mod signing;
 mod trust;
 
 use std::io::{self, Read as _, Write};
@@ -47,6 +49,7 @@ pub(crate) fn run(arguments: Arguments, out: &mut impl Write) -> Result<Exit, Fa
         Command::Registry { verb: ListVerb::List } => records(socket, output, out),
         Command::Mesh { verb } => mesh::mesh(socket, verb, output, out),
         Command::Zone { verb } => mesh::zone(socket, verb, output, out),
+        Command::Authority { verb } => authority::authority(socket, verb, output, out),
         Command::Trust { verb } => trust::trust(socket, verb, output, out),
         Command::Cert { verb: CertVerb::Show { file: None } } => certificates(socket, output, out),
         Command::Cert { verb: CertVerb::Show { file: Some(file) } } => {

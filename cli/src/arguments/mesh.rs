@@ -91,6 +91,48 @@ pub(crate) struct Invite {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum AuthorityVerb {
+    /// The authorities in force, and how many of them must sign.
+    List,
+    /// Let a further key sign.
+    Add {
+        /// Its public key, as `zonemesh key generate authority` prints it.
+        key: String,
+        #[command(flatten)]
+        how: AuthorityChange,
+    },
+    /// Take a key's right to sign. What it has granted is signed anew, what it has revoked stays.
+    Remove {
+        /// Its public key.
+        key: String,
+        /// The key again, instead of typing it when asked.
+        #[arg(long, value_name = "KEY")]
+        confirm: Option<String>,
+        #[command(flatten)]
+        how: AuthorityChange,
+    },
+    /// Change how many authorities must sign.
+    Threshold {
+        /// How many.
+        #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+        least: u32,
+        /// A new file for the change, if other authorities must sign it too.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuthorityChange {
+    /// How many authorities must sign from then on; without it as many as before.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub(crate) threshold: Option<u32>,
+    /// A new file for the change, if other authorities must sign it too.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum TrustVerb {
     /// Write trust items into a file: all that are held, or the grant that a zone waits for.
     Export {
@@ -106,19 +148,22 @@ pub(crate) enum TrustVerb {
         /// The file.
         file: PathBuf,
     },
-    /// Sign the grants and revocations of a file with an authority key. Needs no daemon. Look at them
-    /// first.
+    /// Sign what lacks signatures in a file with an authority key. Needs no daemon. Look at it first.
     Sign {
         /// The file.
         file: PathBuf,
         /// The authority's key file.
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
+        /// Sign a change of the authorities too.
+        #[arg(long)]
+        authorities: bool,
         /// The new file for the signed items. It must not be there yet.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Give the items of a file to this gateway, which passes on what is valid.
+    /// Give the items of a file to this gateway, which passes on what is valid. Exits with 1 if some
+    /// still lack signatures.
     Import {
         /// The file.
         file: PathBuf,

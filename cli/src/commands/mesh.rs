@@ -55,7 +55,8 @@ pub(super) fn zone(
             })
         }
         ZoneVerb::Revoke { name, confirm, reason, out: file } => {
-            confirmed(&name, confirm)?;
+            let what = format!("puts {name} out of the mesh for ever. Type its name");
+            confirmed((&name, &what), confirm, &format!("zone revoke {name}"))?;
             let request = ZoneRevokeRequest { zone: name, reason };
             trusted(file.as_deref(), output, out, || {
                 change(socket, async |mut mesh| mesh.zone_revoke(request).await.map(body))
@@ -125,7 +126,7 @@ fn one_line(file: &Path) -> Result<Zeroizing<String>, Failure> {
 }
 
 /// A change of trust. What still lacks signatures goes into `file`, or is shown.
-fn trusted(
+pub(super) fn trusted(
     file: Option<&Path>,
     output: Output,
     out: &mut impl Write,
@@ -133,7 +134,7 @@ fn trusted(
 ) -> Result<Exit, Failure> {
     let reserved = file.map(Reserved::new).transpose()?;
     let reply = change()?;
-    let unfinished = (!reply.unfinished.is_empty()).then(|| trust::line(&reply.unfinished));
+    let unfinished = (!reply.unfinished.is_empty()).then(|| trust::stored_lines(&reply.unfinished));
     if let (Some(reserved), Some(line)) = (reserved, &unfinished) {
         reserved.write(line)?;
     }
@@ -142,29 +143,33 @@ fn trusted(
     Ok(if view.is_complete() { Exit::Ok } else { Exit::Negative })
 }
 
-/// To revoke is for ever: the name has to be written twice.
-fn confirmed(name: &str, confirm: Option<String>) -> Result<(), Failure> {
+/// What cannot be taken back has to be written twice. `what` says what happens and what to type.
+pub(super) fn confirmed(
+    (name, what): (&str, &str),
+    confirm: Option<String>,
+    command: &str,
+) -> Result<(), Failure> {
     let typed = match confirm {
         Some(typed) => typed,
         None if io::stdin().is_terminal() => {
             let mut err = io::stderr().lock();
-            write!(err, "This puts {name} out of the mesh for ever. Type its name to go on: ")?;
+            write!(err, "This {what} to go on: ")?;
             err.flush()?;
             let mut line = String::new();
             io::stdin().lock().read_line(&mut line)?;
             line.trim().to_owned()
         }
         None => {
-            let message = format!("to revoke {name} is for ever and must be confirmed");
-            let next = format!("zonemesh zone revoke {name} --confirm {name}");
+            let message = format!("this must be confirmed: it {what}");
+            let next = format!("zonemesh {command} --confirm {name}");
             return Err(Failure::message(Exit::Usage, message).next(next));
         }
     };
     if typed == name {
         return Ok(());
     }
-    let message = format!("{typed:?} is not {name:?}: nothing was revoked");
-    Err(Failure::message(Exit::Usage, message).next("zonemesh zone list"))
+    let message = format!("{typed:?} is not {name:?}: nothing was changed");
+    Err(Failure::message(Exit::Usage, message).next(format!("zonemesh {command}")))
 }
 
 fn block(

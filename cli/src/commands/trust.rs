@@ -9,8 +9,9 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zonemesh_api::v1::{TrustExportRequest, TrustImportRequest};
-use zonemesh_core::membership::{AuthorityIdentity, ItemError, SignedTrustItem, TrustKind};
+use zonemesh_core::membership::{AuthorityIdentity, ItemError, SignedTrustItem};
 
+use super::signing::Sets;
 use crate::arguments::TrustVerb;
 use crate::daemon::{body, change};
 use crate::failure::{Exit, Failure, OrExit as _};
@@ -44,8 +45,8 @@ pub(super) fn trust(
             output.show(&export(socket, pending, &file)?, out)?;
         }
         TrustVerb::Show { file } => output.show(&ItemsView::new(&read(&file)?, None)?, out)?,
-        TrustVerb::Sign { file, key, out: signed } => {
-            output.show(&sign(&file, &key, &signed)?, out)?;
+        TrustVerb::Sign { file, key, authorities, out: signed } => {
+            output.show(&sign(&file, &key, authorities, &signed)?, out)?;
         }
         TrustVerb::Import { file } => return import(socket, &file, output, out),
     }
@@ -64,14 +65,27 @@ fn export(socket: &Path, pending: Option<String>, file: &Path) -> Result<ItemsVi
     ItemsView::new(&items, Some(file))
 }
 
-fn sign(file: &Path, key: &Path, out: &Path) -> Result<ItemsView, Failure> {
+fn sign(file: &Path, key: &Path, authorities: bool, out: &Path) -> Result<ItemsView, Failure> {
     let mut items = read(file)?;
     let identity = AuthorityIdentity::from_base64(&secret_file::read(key)?)
         .or_exit(Exit::Configuration, || format!("{} holds no key", key.display()))?;
+    let sets = Sets::of(&items);
+    if !authorities && items.iter().any(|item| sets.awaits(item)) {
+        let message = format!("{} changes who may sign for the mesh", file.display());
+        let next = format!(
+            "zonemesh trust show {}; if that is wanted, sign with --authorities",
+            file.display()
+        );
+        return Err(Failure::message(Exit::Policy, message).next(next));
+    }
+    let before: Vec<_> = items.iter().map(SignedTrustItem::id).collect();
+    items.iter_mut().for_each(|item| sets.sign(item, &identity));
+    if items.iter().map(SignedTrustItem::id).eq(before) {
+        let message = format!("nothing in {} lacks a signature of this key", file.display());
+        return Err(Failure::message(Exit::Negative, message)
+            .next(format!("zonemesh trust show {}", file.display())));
+    }
     let reserved = Reserved::new(out)?;
-    // Who may sign is not changed by the way.
-    let signable = items.iter_mut().filter(|item| item.kind() != TrustKind::AuthoritySet);
-    signable.for_each(|item| item.sign(&identity));
     // An item that cannot be read is not signed: `ItemsView` has decoded each.
     let view = ItemsView::new(&items, Some(out))?;
     reserved.write(&lines(&items))?;
@@ -89,17 +103,20 @@ fn import(
     let reply = change(socket, async |mut mesh| mesh.trust_import(request).await.map(body))?;
     let view = TrustView::new(reply, None);
     output.show(&view, out)?;
-    Ok(if view.has_refusals() { Exit::Trust } else { Exit::Ok })
+    Ok(match (view.has_refusals(), view.is_complete()) {
+        (true, _) => Exit::Trust,
+        (false, false) => Exit::Negative,
+        (false, true) => Exit::Ok,
+    })
 }
 
-/// The line of an item in its stored form.
-pub(super) fn line(stored: &[u8]) -> String {
-    STANDARD.encode(stored)
+/// The lines of items in their stored form.
+pub(super) fn stored_lines(stored: &[Vec<u8>]) -> String {
+    stored.iter().map(|item| STANDARD.encode(item)).collect::<Vec<_>>().join("\n")
 }
 
 fn lines(items: &[SignedTrustItem]) -> String {
-    let lines: Vec<String> = items.iter().map(|item| line(&item.to_file_bytes())).collect();
-    lines.join("\n")
+    stored_lines(&items.iter().map(SignedTrustItem::to_file_bytes).collect::<Vec<_>>())
 }
 
 fn read(file: &Path) -> Result<Vec<SignedTrustItem>, Failure> {

@@ -147,12 +147,13 @@ pub(crate) struct TrustView {
     added: Vec<String>,
     removed: Vec<String>,
     signatures_missing: u32,
+    lacking: Vec<String>,
     unfinished: Option<String>,
     file: Option<String>,
 }
 
 impl TrustView {
-    /// `unfinished` is the line of an item that others must sign, and the file that it went into.
+    /// `unfinished` are the lines of what others must sign, and the file that they went into.
     pub(crate) fn new(reply: TrustReply, unfinished: Option<(String, Option<&Path>)>) -> Self {
         let (unfinished, file) = unfinished.unzip();
         Self {
@@ -162,19 +163,22 @@ impl TrustView {
             added: reply.added,
             removed: reply.removed,
             signatures_missing: reply.signatures_missing,
+            lacking: reply.lacking,
             unfinished,
             file: file.flatten().map(|file| file.display().to_string()),
         }
     }
 
-    /// True if nobody else has to sign.
+    /// True if nobody else has to sign and all that was offered has its effect.
     pub(crate) fn is_complete(&self) -> bool {
-        self.unfinished.is_none()
+        self.unfinished.is_none() && self.lacking.is_empty()
     }
 
-    /// True if an item was refused.
+    /// True if an item was refused for more than signatures that it may still get.
     pub(crate) fn has_refusals(&self) -> bool {
-        self.rejected.values().any(|count| *count > 0)
+        let unsigned = self.lacking.len() as u64;
+        let expected = |reason: &str| if reason == "not_authorised" { unsigned } else { 0 };
+        self.rejected.iter().any(|(reason, count)| *count > expected(reason))
     }
 }
 
@@ -194,10 +198,17 @@ impl View for TrustView {
                 self.signatures_missing
             )),
             (Some(line), None) => lines.push(format!(
-                "{} more signatures are needed, nothing has changed yet; sign this line as a file (zonemesh trust sign):\n{line}",
+                "{} more signatures are needed, nothing has changed yet; sign what follows as a file (zonemesh trust sign):\n{line}",
                 self.signatures_missing
             )),
             (None, _) => lines.push(format!("new trust items: {}", self.stored)),
+        }
+        lines.extend(self.lacking.iter().map(|sentence| plain(sentence)));
+        if !self.lacking.is_empty() {
+            lines.push(
+                "next: zonemesh trust sign FILE --key KEY --out SIGNED, then zonemesh trust import SIGNED"
+                    .to_owned(),
+            );
         }
         if self.has_refusals() {
             lines.push(format!("refused: {}", counted(&self.rejected)));

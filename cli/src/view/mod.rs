@@ -3,6 +3,7 @@
 //! Pure: a reply and `now` in, text or JSON out. JSON keys are the names of these fields; a change
 //! of shape takes a new number at the end of the schema's name.
 
+pub(crate) mod authorities;
 pub(crate) mod certificates;
 pub(crate) mod config_check;
 pub(crate) mod items;

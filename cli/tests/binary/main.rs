@@ -1,6 +1,7 @@
 //! The real binary: what it prints, and the exit codes it promises.
 
 mod answers;
+mod authorities;
 mod daemon;
 mod exit_codes;
 mod keys;

@@ -6,11 +6,12 @@ use tokio_stream::{Stream, iter};
 use tonic::{Request, Response, Status};
 use zonemesh_api::v1::mesh_server::Mesh;
 use zonemesh_api::v1::{
-    Counter, KeyRotateReply, KeyRotateRequest, KeyRotation, MeshInitReply, MeshInitRequest,
-    OpenInvitation, PendingZone, TrustExportReply, TrustExportRequest, TrustImportRequest,
-    TrustReply, ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneInviteReply,
-    ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest, ZoneListReply, ZoneListRequest,
-    ZoneRevokeRequest, ZoneState, ZoneView,
+    Authority, AuthorityChangeRequest, AuthorityListReply, AuthorityListRequest, Counter,
+    KeyRotateReply, KeyRotateRequest, KeyRotation, MeshInitReply, MeshInitRequest, OpenInvitation,
+    PendingZone, TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply,
+    ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest,
+    ZoneJoinProgress, ZoneJoinRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
+    ZoneState, ZoneView,
 };
 use zonemesh_core::membership::{Revocation, SignedTrustItem, TrustItem};
 use zonemesh_core::replication::MeshId;
@@ -51,7 +52,7 @@ fn check(zone: &str) -> Result<(), Status> {
 }
 
 fn changed(zone: &str) -> TrustReply {
-    let unfinished = if zone == "offline" { draft().to_file_bytes() } else { Vec::new() };
+    let unfinished = if zone == "offline" { vec![draft().to_file_bytes()] } else { Vec::new() };
     TrustReply {
         stored: u32::from(unfinished.is_empty()),
         removed: if unfinished.is_empty() { texts(&[zone]) } else { Vec::new() },
@@ -186,7 +187,51 @@ impl Mesh for Members {
         let signed = items.filter(|item| item.signers().is_some_and(|keys| !keys.is_empty()));
         let stored = u32::try_from(signed.count()).unwrap_or(u32::MAX);
         let rejected = Counter { name: "not_authorised".into(), count: u64::from(stored == 0) };
-        Ok(Response::new(TrustReply { stored, rejected: vec![rejected], ..TrustReply::default() }))
+        let lacking = match stored {
+            0 => texts(&["the revocation of paris lacks 1 of 1 signatures"]),
+            _ => Vec::new(),
+        };
+        Ok(Response::new(TrustReply {
+            stored,
+            rejected: vec![rejected],
+            lacking,
+            ..TrustReply::default()
+        }))
+    }
+
+    async fn authority_list(
+        &self,
+        _: Request<AuthorityListRequest>,
+    ) -> Result<Response<AuthorityListReply>, Status> {
+        let authority = |key: &str, here| Authority { key: key.into(), here };
+        Ok(Response::new(AuthorityListReply {
+            mesh: "ab".repeat(32),
+            authorities: vec![authority("authority:a", true), authority("authority:b", false)],
+            threshold: 1,
+            epoch: 3,
+            issued_at_unix_ms: NOW,
+            lost_changes: 1,
+        }))
+    }
+
+    async fn authority_change(
+        &self,
+        request: Request<AuthorityChangeRequest>,
+    ) -> Result<Response<TrustReply>, Status> {
+        let AuthorityChangeRequest { add, remove, threshold } = request.into_inner();
+        match (add.len(), remove.as_slice(), threshold) {
+            (0, [last], 0) if last == "authority:last" => Err(Status::failed_precondition(
+                "that is the last authority: add another one before it is removed",
+            )),
+            (0, [_], 0) | (1, [], 0) => {
+                Ok(Response::new(TrustReply { stored: 2, ..TrustReply::default() }))
+            }
+            _ => Ok(Response::new(TrustReply {
+                unfinished: vec![draft().to_file_bytes(), draft().to_file_bytes()],
+                signatures_missing: 1,
+                ..TrustReply::default()
+            })),
+        }
     }
 
     async fn key_rotate(

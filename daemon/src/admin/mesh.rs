@@ -12,13 +12,14 @@ use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Response, Status};
 use zonemesh_api::v1::mesh_server::Mesh;
 use zonemesh_api::v1::{
-    KeyRotateReply, KeyRotateRequest, KeyRotation, MeshInitReply, MeshInitRequest,
-    TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest,
-    ZoneBlockReply, ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress,
-    ZoneJoinRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
+    AuthorityChangeRequest, AuthorityListReply, AuthorityListRequest, KeyRotateReply,
+    KeyRotateRequest, KeyRotation, MeshInitReply, MeshInitRequest, TrustExportReply,
+    TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest, ZoneBlockReply,
+    ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest,
+    ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
 };
 use zonemesh_api::wire::mesh::trust_reply;
-use zonemesh_core::membership::SignedTrustItem;
+use zonemesh_core::membership::{AuthorityEdit, SignedTrustItem};
 use zonemesh_core::name::ZoneName;
 
 use crate::join::{Joiner, Listening, Progress};
@@ -76,6 +77,27 @@ impl Mesh for Service {
             expires_at_unix_ms: invitation.expires_at.0,
             tunnel_ips: texts(&invitation.tunnel_ips),
         }))
+    }
+
+    async fn authority_list(
+        &self,
+        _: Request<AuthorityListRequest>,
+    ) -> Result<Response<AuthorityListReply>, Status> {
+        Ok(Response::new(self.office.authorities()?))
+    }
+
+    async fn authority_change(
+        &self,
+        request: Request<AuthorityChangeRequest>,
+    ) -> Result<Response<TrustReply>, Status> {
+        allowed(&request)?;
+        let AuthorityChangeRequest { add, remove, threshold } = request.into_inner();
+        let signed = self.office.change_authorities(&AuthorityEdit {
+            add: each("add", &add)?.into_iter().collect(),
+            remove: each("remove", &remove)?.into_iter().collect(),
+            threshold: (threshold > 0).then_some(threshold),
+        })?;
+        Ok(Response::new(reply(signed)))
     }
 
     async fn key_rotate(
@@ -216,10 +238,10 @@ impl Service {
 
 fn reply(signed: Signed) -> TrustReply {
     let (outcomes, change) = signed.outcome;
-    let unfinished = signed.unfinished.first().map(SignedTrustItem::to_file_bytes);
     TrustReply {
-        unfinished: unfinished.unwrap_or_default(),
+        unfinished: signed.unfinished.iter().map(SignedTrustItem::to_file_bytes).collect(),
         signatures_missing: signed.missing,
+        lacking: signed.lacking,
         ..trust_reply(&outcomes, &change)
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use zonemesh_core::key::ZonePublicKey;
-use zonemesh_core::membership::{Accepted, Membership, Rejected, SignedTrustItem};
+use zonemesh_core::membership::{Accepted, Membership, Rejected, SignedTrustItem, TrustKind};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::registry::{MembershipChange, Registry, TrustNews};
 use zonemesh_core::replication::MeshId;
@@ -57,6 +57,19 @@ impl Ledger {
         (outcomes, news.members)
     }
 
+    /// Offers trust items unless `check` has something against what they would do.
+    pub(crate) fn accept_trust_unless<E>(
+        &self,
+        items: Vec<SignedTrustItem>,
+        check: impl FnOnce(&Membership, &[SignedTrustItem]) -> Result<(), E>,
+    ) -> Result<Outcome, E> {
+        let mut state = self.lock();
+        state.registry.membership().map_or(Ok(()), |membership| check(membership, &items))?;
+        let outcomes = state.registry.accept_trust(items);
+        let news = self.settle_trust(&mut state);
+        Ok((outcomes, news.members))
+    }
+
     /// Keeps items that lack signatures.
     pub(crate) fn store_drafts(&self, drafts: &[SignedTrustItem]) -> std::io::Result<()> {
         self.trust.store_drafts(drafts)
@@ -85,6 +98,10 @@ impl Ledger {
         let membership = state.registry.membership();
         let items =
             membership.into_iter().flat_map(|m| news.stored.iter().filter_map(|id| m.get(id)));
+        // Authority sets last: one that is on disk without the grants that were signed anew for it
+        // would put zones out at the next start.
+        let mut items: Vec<_> = items.collect();
+        items.sort_by_key(|item| item.kind() == TrustKind::AuthoritySet);
         for item in items {
             if let Err(error) = self.trust.store(item) {
                 tracing::error!(id = %item.id(), %error, "cannot store a trust item; is the disk full?");

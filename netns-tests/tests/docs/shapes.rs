@@ -66,6 +66,7 @@ fn the_documented_shapes_are_the_golden_ones() {
         ("zonemesh/join/v1", "JOINED"),
         ("zonemesh/blocked/v1", "BLOCKED"),
         ("zonemesh/trust/v1", "TRUST"),
+        ("zonemesh/authorities/v1", "AUTHORITIES"),
         ("zonemesh/trust-items/v1", "TRUST_ITEMS"),
     ] {
         agree(schema, &documented(schema), &golden(name));

@@ -45,6 +45,21 @@ impl Authorities {
         (self.in_force, &self.sets[&self.in_force])
     }
 
+    /// A set that is held.
+    pub(super) fn get(&self, hash: &SetHash) -> Option<&AuthoritySet> {
+        self.sets.get(hash)
+    }
+
+    /// How many sets are held.
+    pub(super) fn count(&self) -> usize {
+        self.sets.len()
+    }
+
+    /// The set in force and those before it, the newest first.
+    pub(super) fn chain(&self) -> impl Iterator<Item = SetHash> {
+        std::iter::successors(Some(self.in_force), |hash| self.sets.get(hash)?.previous)
+    }
+
     /// True if some set of this mesh lets these keys sign, be it in force or not.
     pub(super) fn ever_entitled(&self, signers: &Signers) -> bool {
         self.sets.values().any(|set| meets(set, signers))
@@ -110,6 +125,6 @@ impl Authorities {
 }
 
 /// Exactly as many as it takes: so that nobody can make new items by leaving signatures out.
-fn meets(set: &AuthoritySet, signers: &Signers) -> bool {
+pub(super) fn meets(set: &AuthoritySet, signers: &Signers) -> bool {
     signers.is_subset(&set.keys) && signers.len() as u64 == u64::from(set.threshold)
 }

@@ -52,6 +52,26 @@ pub enum DraftError {
     /// Too few, too many, or too high a threshold.
     #[error("a mesh has 1 to 16 authority keys and a threshold of 1 to as many, not {0} of {1}")]
     Authorities(u32, usize),
+    /// To be removed, and no authority.
+    #[error("{0} is no authority of this mesh")]
+    UnknownAuthority(AuthorityPublicKey),
+    /// To be added, and one already.
+    #[error("{0} is an authority already")]
+    KnownAuthority(AuthorityPublicKey),
+    /// Nobody would be left.
+    #[error("that is the last authority: add another one before it is removed")]
+    LastAuthority,
+    /// Fewer would be left than must sign.
+    #[error("{left} would be left and {threshold} must sign: lower the threshold too")]
+    TooFewLeft {
+        /// Keys that would be left.
+        left: usize,
+        /// How many must sign.
+        threshold: u32,
+    },
+    /// Nothing would change.
+    #[error("that is what is in force already")]
+    SameAuthorities,
 }
 
 impl Membership {
@@ -157,18 +177,6 @@ impl Membership {
         let item = SignedTrustItem::unsigned(&TrustItem::Revocation(revocation.clone()));
         item.decode().map_err(DraftError::Item)?;
         Ok(revocation)
-    }
-
-    /// All grants that hold, to be signed anew by the keys of a set that removes a key: without
-    /// that, what only the removed key had signed no longer holds. Offer them together with the set.
-    #[must_use]
-    pub fn draft_regrants(&self, now: UnixMillis) -> Vec<Grant> {
-        let newest = applied::newest(self.grants_in_force(), &self.revoked).into_iter();
-        let newest = newest.map(|(_, grant)| grant);
-        let serials = self.next_serial()..;
-        let again =
-            |(grant, serial): (&Grant, u64)| Grant { serial, issued_at: now, ..grant.clone() };
-        newest.zip(serials).map(again).collect()
     }
 
     fn next_serial(&self) -> u64 {

@@ -14,6 +14,7 @@ mod draft;
 mod item;
 mod key;
 mod outcome;
+mod succession;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,7 @@ pub use item::{
 };
 pub use key::{AuthorityIdentity, AuthorityKeyError, AuthorityPublicKey};
 pub use outcome::{Accepted, Counters, Rejected};
+pub use succession::{AuthorityEdit, Lacking};
 pub use wire::ItemError;
 
 /// Most items that are held; items of authorities that are no more in force get half of it.

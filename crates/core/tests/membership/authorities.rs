@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use zonemesh_core::membership::{
-    AuthoritySet, DraftError, Membership, Rejected, SignedTrustItem, TrustItem, TrustKind,
+    AuthorityEdit, AuthoritySet, DraftError, Lacking, Membership, Rejected, SignedTrustItem,
+    TrustItem, TrustKind, add_signatures,
 };
 
 use crate::mesh::{
@@ -53,17 +54,103 @@ fn what_only_a_removed_key_signed_no_longer_holds_unless_signed_anew() {
         let item = by(membership.authority_set().1, &item, &[signer]);
         membership.accept(item).unwrap();
     }
-    let regrants = membership.draft_regrants(NOW);
     let change = next(&membership, &[1], 1, &[1]);
+    let regrants = match change.decode() {
+        Ok(TrustItem::AuthoritySet(set)) => membership.draft_regrants(&set),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(membership.put_out_by(std::slice::from_ref(&change)), [name(1)]);
     let mut other = Membership::from_items(membership.mesh(), membership.items()).unwrap();
     membership.accept(change.clone()).unwrap();
     assert_eq!(names(&membership), set_of(&["z2"]));
     let new_set = membership.authority_set().1.clone();
-    let mut batch: Vec<_> =
-        regrants.into_iter().map(|grant| by(&new_set, &TrustItem::Grant(grant), &[1])).collect();
+    let mut batch = regrants;
+    batch.iter_mut().for_each(|item| add_signatures(&new_set, item, &[&authority(1)]));
     batch.push(change);
+    assert_eq!(other.put_out_by(&batch), []);
     assert!(other.accept_all(batch).iter().all(Result::is_ok), "the set is looked at first");
     assert_eq!(names(&other), set_of(&["z1", "z2"]));
+}
+
+fn edit(add: &[u8], remove: &[u8], threshold: Option<u32>) -> AuthorityEdit {
+    AuthorityEdit { add: keys(add), remove: keys(remove), threshold }
+}
+
+#[test]
+fn a_change_that_leaves_too_few_or_names_the_wrong_keys_is_refused() {
+    let membership = mesh_of(2, 2);
+    let refused = |edit| membership.draft_change(&edit, NOW).unwrap_err();
+    let key = |number| authority(number).public_key();
+    assert_eq!(refused(edit(&[], &[7], None)), DraftError::UnknownAuthority(key(7)));
+    assert_eq!(refused(edit(&[1], &[], None)), DraftError::KnownAuthority(key(1)));
+    assert_eq!(refused(edit(&[], &[1], None)), DraftError::TooFewLeft { left: 1, threshold: 2 });
+    assert_eq!(refused(edit(&[], &[0, 1], Some(1))), DraftError::LastAuthority);
+    assert_eq!(refused(edit(&[], &[], Some(2))), DraftError::SameAuthorities);
+    assert_eq!(refused(edit(&[], &[], Some(3))), DraftError::Authorities(3, 2));
+    let set = membership.draft_change(&edit(&[2], &[0], None), NOW).unwrap();
+    assert_eq!((set.keys, set.threshold, set.epoch), (keys(&[1, 2]), 2, 1));
+}
+
+#[test]
+fn grants_that_are_signed_anew_say_what_they_said_and_keep_who_came_first() {
+    let mut membership = mesh_of(2, 1);
+    for (zone, signer) in [(1, 0), (2, 1), (3, 0)] {
+        let item = TrustItem::Grant(membership.draft_grant(request(zone), NOW).unwrap());
+        let item = by(membership.authority_set().1, &item, &[signer]);
+        membership.accept(item).unwrap();
+    }
+    let first =
+        |membership: &Membership| [1, 2, 3].map(|zone| membership.first_serial(&name(zone)));
+    let before = first(&membership);
+    let set = membership.draft_change(&edit(&[], &[0], None), NOW).unwrap();
+    let mut batch = membership.draft_regrants(&set);
+    assert_eq!(batch.len(), 2, "what the one that stays has signed holds");
+    batch.iter_mut().for_each(|item| add_signatures(&set, item, &[&authority(1)]));
+    batch.push(by(membership.authority_set().1, &TrustItem::AuthoritySet(set), &[1]));
+    assert!(membership.accept_all(batch).iter().all(Result::is_ok));
+    assert_eq!(names(&membership), set_of(&["z1", "z2", "z3"]));
+    assert_eq!(first(&membership), before);
+}
+
+#[test]
+fn more_signatures_are_asked_for_only_together_with_grants_that_have_them() {
+    let mut membership = mesh_of(2, 1);
+    let old = grant(&membership, 1);
+    membership.accept(old).unwrap();
+    let set = membership.draft_change(&edit(&[], &[], Some(2)), NOW).unwrap();
+    let change = by(membership.authority_set().1, &TrustItem::AuthoritySet(set.clone()), &[0]);
+    let mut batch = membership.draft_regrants(&set);
+    assert_eq!(batch[0].signatures().len(), 1, "the signature that it has still counts");
+    batch.push(change);
+    assert_eq!(membership.put_out_by(&batch), [name(1)]);
+    add_signatures(&set, &mut batch[0], &[&authority(0), &authority(1)]);
+    assert_eq!(membership.put_out_by(&batch), []);
+    membership.accept_all(batch);
+    assert_eq!(names(&membership), set_of(&["z1"]));
+    // What one key signs from now on lacks the other's signature; an old grant is replaced, not lacking.
+    let item = TrustItem::Grant(membership.draft_grant(request(2), NOW).unwrap());
+    let half = by(&set, &item, &[0]);
+    assert_eq!(membership.lacking(&half), Some(Lacking { missing: 1, needed: 2 }));
+    assert_eq!(membership.lacking(&by(&set, &item, &[0, 1])), None);
+    assert_eq!(
+        membership.lacking(&signed_by(&item, &[9])),
+        None,
+        "a stranger's is refused, not lacking"
+    );
+    assert!(membership.items().iter().all(|item| membership.lacking(item).is_none()));
+}
+
+#[test]
+fn a_change_that_lost_is_counted_and_not_followed() {
+    let mut membership = mesh_of(2, 1);
+    let adds = next(&membership, &[0, 1, 2], 1, &[0]);
+    let removes = next(&membership, &[1], 1, &[1]);
+    membership.accept(adds.clone()).unwrap();
+    assert!(membership.follows(&adds.payload_hash()));
+    membership.accept(removes.clone()).unwrap();
+    assert!(membership.follows(&removes.payload_hash()));
+    assert!(!membership.follows(&adds.payload_hash()));
+    assert_eq!(membership.lost_changes(), 1);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! here only with the key in this gateway's state folder, or handed out to be signed elsewhere. A
 //! refusal says what to do next. Refuses to know who may ask: that is the admin socket's.
 
+mod authorities;
 mod invite;
 mod redeem;
 mod refusal;
@@ -75,7 +76,6 @@ pub(crate) struct Office {
 }
 
 struct State {
-    authority: Option<AuthorityIdentity>,
     /// The book of invitations, in a managed mesh.
     book: Option<Redemptions>,
 }
@@ -84,9 +84,11 @@ struct State {
 #[derive(Default)]
 pub(crate) struct Signed {
     pub(crate) outcome: Outcome,
-    /// Items with too few signatures, and how many the first of them lacks.
+    /// Items with too few signatures, and how many are missing at most.
     pub(crate) unfinished: Vec<SignedTrustItem>,
     pub(crate) missing: u32,
+    /// What was offered and has no effect, one sentence each.
+    pub(crate) lacking: Vec<String>,
 }
 
 impl Office {
@@ -100,8 +102,10 @@ impl Office {
         let invitations = InvitationFiles::open(folder)?;
         let blocked = BlockedFile::new(folder);
         let authority_file = folder.join(AUTHORITY_KEY);
-        let authority = authority_file.exists().then(|| keys::authority(&authority_file));
-        let authority = authority.transpose().map_err(crate::failure::Failure::into_error)?;
+        if authority_file.exists() {
+            // A damaged one is told now and not when it is needed.
+            drop(keys::authority(&authority_file).map_err(crate::failure::Failure::into_error)?);
+        }
         ledger.set_blocked(&blocked.read()?);
         let issued = invitations.read_all()?;
         let hints = Hints::new(&issued, invitations.inviter().as_ref());
@@ -116,7 +120,7 @@ impl Office {
             invitations,
             blocked,
             authority_file,
-            state: Mutex::new(State { authority, book }),
+            state: Mutex::new(State { book }),
             listening: watch::Sender::new(if wanted { Listening::Wanted } else { Listening::Off }),
         })
     }
@@ -165,7 +169,6 @@ impl Office {
         self.ledger.store_drafts(&drafts).map_err(|error| Refusal::Disk(error.into()))?;
         let zones = membership.members().map(|member| member.zone.clone()).collect();
         self.adopt(&mut state, membership)?;
-        state.authority = Some(authority);
         Ok((key, zones))
     }
 
@@ -220,11 +223,12 @@ impl Office {
     }
 
     /// Signs an item as far as this gateway can.
-    fn sign(&self, state: &State, item: &TrustItem) -> Result<(SignedTrustItem, u32), Refusal> {
+    fn sign(&self, item: &TrustItem) -> Result<(SignedTrustItem, u32), Refusal> {
+        let own = self.authority()?;
         self.ledger.read(|registry| {
             let membership = registry.membership().ok_or(Refusal::Unmanaged)?;
             let (_, set) = membership.authority_set();
-            let keys: Vec<_> = state.authority.iter().collect();
+            let keys: Vec<_> = own.iter().collect();
             let signed = sign(set, item, &keys);
             let missing = signatures_missing(set, &signed);
             Ok((signed, missing))
@@ -232,8 +236,8 @@ impl Office {
     }
 
     /// Signs and applies an item, or hands it out to be signed elsewhere.
-    fn sign_and_apply(&self, state: &State, item: &TrustItem) -> Result<Signed, Refusal> {
-        let (signed, missing) = self.sign(state, item)?;
+    fn sign_and_apply(&self, item: &TrustItem) -> Result<Signed, Refusal> {
+        let (signed, missing) = self.sign(item)?;
         if missing > 0 {
             return Ok(Signed { unfinished: vec![signed], missing, ..Signed::default() });
         }

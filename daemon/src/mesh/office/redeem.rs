@@ -7,7 +7,7 @@ use zonemesh_core::invitation::{Issued, Redeemed};
 use zonemesh_core::membership::{Membership, TrustItem};
 use zonemesh_core::record::ProtocolRange;
 
-use super::{Office, Refusal, State};
+use super::{Office, Refusal};
 use crate::registry::now;
 
 impl Office {
@@ -35,7 +35,7 @@ impl Office {
         })?;
         self.learn(issued);
         tracing::info!(zone = %issued.zone, first = redeemed.first, "an invitation was redeemed");
-        let pending = self.grant(&state, issued).map_err(|refusal| {
+        let pending = self.grant(issued).map_err(|refusal| {
             tracing::warn!(zone = %issued.zone, reason = refusal.to_line(), "cannot grant a zone that was invited");
             Status::from(refusal)
         })?;
@@ -53,7 +53,7 @@ impl Office {
     }
 
     /// True if an authority elsewhere must still sign.
-    fn grant(&self, state: &State, issued: &Issued) -> Result<bool, Refusal> {
+    fn grant(&self, issued: &Issued) -> Result<bool, Refusal> {
         let Some(request) = issued.grant_request() else { return Ok(true) };
         let granted = self.ledger.read(|registry| {
             let grant = registry.membership().and_then(|m| m.grant(&request.zone));
@@ -67,7 +67,7 @@ impl Office {
             return Ok(false);
         }
         let grant = self.draft_grant(request)?;
-        let signed = self.sign_and_apply(state, &TrustItem::Grant(grant))?;
+        let signed = self.sign_and_apply(&TrustItem::Grant(grant))?;
         Ok(signed.missing > 0)
     }
 

@@ -37,6 +37,8 @@ pub(crate) enum Refusal {
     Rejected(#[from] membership::Rejected),
     #[error("the items are of no mesh that has granted this zone's key")]
     NotGranted,
+    #[error("this would put out {}: their grants are not signed by the new authorities; draft the change anew: zonemesh authority", names(.0))]
+    PutsOut(Vec<ZoneName>),
     #[error("item {0} is no trust item")]
     Item(usize, #[source] membership::ItemError),
     #[error("cannot write to the state folder")]
@@ -58,14 +60,18 @@ impl Refusal {
             | Self::NoEndpoint
             | Self::NotPending(_)
             | Self::NotGranted
+            | Self::PutsOut(_)
             | Self::Join(_)
             | Self::Key(_)
             | Self::Listen(_) => Code::FailedPrecondition,
             Self::Managed(_) | Self::Overlap { .. } => Code::AlreadyExists,
             Self::Draft(error) => match error {
                 DraftError::Overlap(..) | DraftError::KeyOfOther(_) => Code::AlreadyExists,
-                DraftError::UnknownZone(_) => Code::NotFound,
-                DraftError::RevokedKey(_) => Code::FailedPrecondition,
+                DraftError::UnknownZone(_) | DraftError::UnknownAuthority(_) => Code::NotFound,
+                DraftError::KnownAuthority(_) | DraftError::SameAuthorities => Code::AlreadyExists,
+                DraftError::RevokedKey(_)
+                | DraftError::LastAuthority
+                | DraftError::TooFewLeft { .. } => Code::FailedPrecondition,
                 DraftError::Item(_) | DraftError::Authorities(..) => Code::InvalidArgument,
             },
             Self::UnknownZone(_) => Code::NotFound,
@@ -88,6 +94,10 @@ impl Refusal {
         }
         line
     }
+}
+
+fn names(zones: &[ZoneName]) -> String {
+    zones.iter().map(ZoneName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 impl From<Refusal> for Status {

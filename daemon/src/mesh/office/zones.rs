@@ -54,7 +54,7 @@ impl Office {
 
     /// Revokes the present key of a zone, for ever.
     pub(crate) fn revoke(&self, zone: &ZoneName, reason: &str) -> Result<Signed, Refusal> {
-        let state = self.lock();
+        let _one_at_a_time = self.lock();
         if *zone == self.config.zone.name {
             return Err(Refusal::OwnZone);
         }
@@ -62,7 +62,7 @@ impl Office {
             let membership = registry.membership().ok_or(Refusal::Unmanaged)?;
             Ok::<_, Refusal>(membership.draft_revocation(zone, reason, now())?)
         })?;
-        self.sign_and_apply(&state, &TrustItem::Revocation(revocation))
+        self.sign_and_apply(&TrustItem::Revocation(revocation))
     }
 
     /// Blocks a zone here, or lets it in again; returns all that are blocked now.
@@ -96,7 +96,7 @@ impl Office {
     pub(crate) fn approve(&self, zone: &ZoneName) -> Result<Signed, Refusal> {
         let state = self.lock();
         let grant = self.draft_pending(&state, zone)?;
-        self.sign_and_apply(&state, &grant)
+        self.sign_and_apply(&grant)
     }
 
     fn draft_pending(&self, state: &State, zone: &ZoneName) -> Result<TrustItem, Refusal> {
@@ -113,7 +113,7 @@ impl Office {
     pub(crate) fn export_pending(&self, zone: &ZoneName) -> Result<SignedTrustItem, Refusal> {
         let state = self.lock();
         let grant = self.draft_pending(&state, zone)?;
-        self.sign(&state, &grant).map(|(signed, _)| signed)
+        self.sign(&grant).map(|(signed, _)| signed)
     }
 
     /// All trust items that are held, and the first grants while they lack signatures.
@@ -132,7 +132,7 @@ impl Office {
     pub(crate) fn import(&self, items: Vec<SignedTrustItem>) -> Result<Signed, Refusal> {
         let mut state = self.lock();
         if state.book.is_some() {
-            return Ok(Signed { outcome: self.ledger.accept_trust(items), ..Signed::default() });
+            return self.apply(items);
         }
         let before = self.ledger.read(|registry| {
             registry.members().map(|member| member.zone.clone()).collect::<BTreeSet<_>>()

@@ -1,6 +1,8 @@
-//! Two authorities must sign, one of them offline: a zone joins, and is revoked, by files carried by
-//! hand.
+//! Who may sign. Two authorities must sign, one of them offline: zones, and the authorities themselves,
+//! come and go by files carried by hand. An authority takes another one's place in a running mesh, and
+//! two contradicting changes end the same everywhere.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -8,8 +10,13 @@ use netns_tests::lab::Lab;
 use netns_tests::mesh::{Mesh, patience};
 use netns_tests::process::Process;
 use netns_tests::wait::{Look, until};
+use netns_tests::wireguard::traffic::Pinger;
+use serde_json::Value;
 
-use super::{ZONES, command, invite, refused, run, say, without_peer};
+use super::{ZONES, command, invite, joined, refused, run, say, without_peer};
+
+/// The longest pause between two dials after a partition, and a digest.
+const AGREED: Duration = Duration::from_secs(40);
 
 #[test]
 fn a_zone_joins_when_the_offline_authority_has_signed_and_not_before() -> Result<()> {
@@ -43,7 +50,10 @@ fn a_zone_joins_when_the_offline_authority_has_signed_and_not_before() -> Result
     let said = say(&mut mesh, "berlin", &["trust", "show", &draft])?;
     ensure!(said.contains("grant") && said.contains("madrid"), "{said}");
     // One signature is not enough: the item may be held, nobody is a member by it.
-    run(&mut mesh, "berlin", &["trust", "import", &draft])?;
+    let half = run(&mut mesh, "berlin", &["trust", "import", &draft])?;
+    let said = String::from_utf8_lossy(&half.stdout);
+    ensure!(half.status.code() == Some(1), "{half:?}");
+    ensure!(said.contains("the grant of madrid lacks 1 of 2 signatures"), "{said}");
     let zones = mesh.gateway("berlin")?.ask(&["zone", "list"])?;
     ensure!(zones["zones"].as_array().is_some_and(|zones| zones.len() == 1), "{zones}");
     ensure!(zones["pending"][0]["zone"] == "madrid", "{zones}");
@@ -52,6 +62,18 @@ fn a_zone_joins_when_the_offline_authority_has_signed_and_not_before() -> Result
     let (code, said) = joining.wait_for_end(patience())?;
     ensure!(code == 0 && said.ends_with("this zone is a member\n"), "{code}: {said}");
     mesh.wait_until_connected(patience())?;
+
+    // A third authority, by the two that there are.
+    let [third, draft, signed] = ["third.key", "change", "change.signed"].map(file);
+    let public = say(&mut mesh, "berlin", &["key", "generate", "authority", "--out", &third])?;
+    let add = ["authority", "add", public.trim(), "--out", &draft];
+    ensure!(run(&mut mesh, "berlin", &add)?.status.code() == Some(1), "one was enough");
+    let sign = ["trust", "sign", &draft, "--key", &key, "--out", &signed];
+    let said = refused(&mut mesh, "berlin", &sign, 6)?;
+    ensure!(said.contains("changes who may sign"), "{said}");
+    say(&mut mesh, "berlin", &[&sign[..], &["--authorities"]].concat())?;
+    say(&mut mesh, "berlin", &["trust", "import", &signed])?;
+    agree(&mut mesh, &["berlin", "madrid"], 3)?;
 
     // And out again, the same way.
     let [draft, signed] = ["revocation", "revocation.signed"].map(file);
@@ -62,5 +84,123 @@ fn a_zone_joins_when_the_offline_authority_has_signed_and_not_before() -> Result
     without_peer(&mut mesh, "berlin", "madrid", Duration::from_secs(5))?;
     let said = refused(&mut mesh, "berlin", &["zone", "invite", "madrid"], 2)?;
     ensure!(said.contains("--prefix"), "{said}");
+    lab.succeeded()
+}
+
+/// Waits until these gateways name the same authorities, `count` of them; returns what they say.
+fn agree(mesh: &mut Mesh, zones: &[&str], count: usize) -> Result<Value> {
+    let (said, took) = until("the same authorities everywhere", AGREED, || {
+        let mut seen = Vec::new();
+        for zone in zones {
+            let list = mesh.gateway(zone)?.ask(&["authority", "list"])?;
+            let keys: Vec<Value> = list["authorities"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|one| one["key"].clone())
+                .collect();
+            seen.push((keys, list));
+        }
+        let same = seen.windows(2).all(|pair| pair[0].0 == pair[1].0);
+        match seen.iter().all(|(keys, _)| keys.len() == count) && same {
+            true => Ok(Look::Done(seen.remove(0).1)),
+            false => Ok(Look::Not(format!("{seen:?}"))),
+        }
+    })?;
+    writeln!(std::io::stderr(), "the same authorities everywhere after {took:.2?}")?;
+    Ok(said)
+}
+
+fn key_file(mesh: &mut Mesh, zone: &str) -> Result<String> {
+    Ok(mesh.gateway(zone)?.folder().join("state/authority.key").display().to_string())
+}
+
+/// Makes an authority key in a gateway's state folder; returns its public key.
+fn authority_of(mesh: &mut Mesh, zone: &str) -> Result<String> {
+    let file = key_file(mesh, zone)?;
+    let public = say(mesh, zone, &["key", "generate", "authority", "--out", &file])?;
+    Ok(public.trim().to_owned())
+}
+
+#[test]
+fn an_authority_takes_the_place_of_the_first_one_without_a_cut() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..3])?;
+    let mut mesh = Mesh::strangers(&lab)?;
+    say(&mut mesh, "berlin", &["mesh", "init"])?;
+    let invitation = invite(&lab, &mut mesh, lab.zone("madrid")?, &[])?;
+    say(&mut mesh, "madrid", &["zone", "join", &invitation])?;
+    let target = std::net::IpAddr::from(lab.zone("madrid")?.tunnel_address);
+    let pinger = Pinger::start(&lab.zone("berlin")?.gateway, target, 0.02, lab.folder())?;
+
+    let listed = mesh.gateway("berlin")?.ask(&["authority", "list"])?;
+    let first = listed["authorities"][0]["key"].as_str().unwrap_or_default().to_owned();
+    let remove = ["authority", "remove", &first, "--confirm", &first];
+    let said = refused(&mut mesh, "berlin", &remove, 6)?;
+    ensure!(said.contains("the last authority"), "{said}");
+    let second = authority_of(&mut mesh, "madrid")?;
+    say(&mut mesh, "berlin", &["authority", "add", &second])?;
+    agree(&mut mesh, &["berlin", "madrid"], 2)?;
+    let said = say(&mut mesh, "madrid", &remove)?;
+    ensure!(!said.contains("members no more"), "{said}");
+    let listed = agree(&mut mesh, &["berlin", "madrid"], 1)?;
+    ensure!(listed["authorities"][0]["key"] == second.as_str(), "{listed}");
+
+    // The first key admits nobody any more, neither by its gateway nor by a file.
+    let invitation = invite(&lab, &mut mesh, lab.zone("paris")?, &[])?;
+    let joining = command(&mut mesh, "paris", &["zone", "join", &invitation])?;
+    let mut joining = Process::spawn("paris-join", joining, lab.folder())?;
+    joining.wait_for("waiting until an authority approves", patience())?;
+    let file = |name: &str| lab.folder().join(name).display().to_string();
+    let [draft, by_first, by_second] = ["grant", "grant.first", "grant.second"].map(file);
+    let approve = ["zone", "approve", "paris", "--out", &draft];
+    ensure!(run(&mut mesh, "berlin", &approve)?.status.code() == Some(1), "berlin may still sign");
+    for (zone, signed) in [("berlin", &by_first), ("madrid", &by_second)] {
+        let key = key_file(&mut mesh, zone)?;
+        say(&mut mesh, zone, &["trust", "sign", &draft, "--key", &key, "--out", signed])?;
+    }
+    let refused = run(&mut mesh, "madrid", &["trust", "import", &by_first])?;
+    let said = String::from_utf8_lossy(&refused.stdout);
+    ensure!(refused.status.code() == Some(1), "{refused:?}");
+    ensure!(said.contains("the grant of paris lacks 1 of 1 signatures"), "{said}");
+    let zones = mesh.gateway("madrid")?.ask(&["zone", "list"])?;
+    ensure!(zones["zones"].as_array().is_some_and(|zones| zones.len() == 2), "{zones}");
+    say(&mut mesh, "madrid", &["trust", "import", &by_second])?;
+    let (code, said) = joining.wait_for_end(patience())?;
+    ensure!(code == 0, "{code}: {said}");
+
+    let pinged = pinger.finish()?;
+    eprintln!("{pinged:?}");
+    ensure!(pinged.sent > 50 && pinged.lost() == 0, "{pinged:?}");
+
+    // All of it again from the disk.
+    mesh.gateway("madrid")?.kill_9_and_start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    agree(&mut mesh, &["berlin", "madrid", "paris"], 1)?;
+    lab.succeeded()
+}
+
+#[test]
+fn of_two_contradicting_changes_the_removal_wins_everywhere() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..3])?;
+    let mut mesh = joined(&lab)?;
+    let second = authority_of(&mut mesh, "madrid")?;
+    let third = authority_of(&mut mesh, "paris")?;
+    let listed = mesh.gateway("berlin")?.ask(&["authority", "list"])?;
+    let first = listed["authorities"][0]["key"].as_str().unwrap_or_default().to_owned();
+    say(&mut mesh, "berlin", &["authority", "add", &second])?;
+    agree(&mut mesh, &["berlin", "madrid", "paris"], 2)?;
+
+    lab.cut("madrid")?;
+    say(&mut mesh, "berlin", &["authority", "add", &third])?;
+    agree(&mut mesh, &["berlin", "paris"], 3)?;
+    say(&mut mesh, "madrid", &["authority", "remove", &first, "--confirm", &first])?;
+    agree(&mut mesh, &["madrid"], 1)?;
+    lab.heal("madrid")?;
+    let listed = agree(&mut mesh, &["berlin", "madrid", "paris"], 1)?;
+    ensure!(listed["authorities"][0]["key"] == second.as_str(), "{listed}");
+    ensure!(listed["lost_changes"] == 1, "{listed}");
+    mesh.wait_until_connected(patience())?;
+    let zones = mesh.gateway("paris")?.ask(&["zone", "list"])?;
+    ensure!(zones["zones"].as_array().is_some_and(|zones| zones.len() == 3), "{zones}");
     lab.succeeded()
 }

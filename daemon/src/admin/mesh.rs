@@ -188,7 +188,7 @@ impl Mesh for Service {
     ) -> Result<Response<TrustExportReply>, Status> {
         let items = match request.get_ref().pending_zone.as_str() {
             "" => self.office.export()?,
-            pending => vec![self.office.export_pending(&zone(pending)?)?],
+            pending => self.office.export_pending(&zone(pending)?)?,
         };
         let items = items.iter().map(SignedTrustItem::to_file_bytes).collect();
         Ok(Response::new(TrustExportReply { items }))

@@ -19,8 +19,8 @@ use zonemesh_config::Config;
 use zonemesh_core::invitation::{Invitation, Redemptions};
 use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::membership::{
-    AuthorityIdentity, AuthorityPublicKey, Grant, GrantRequest, Membership, SignedTrustItem,
-    TrustItem, sign, signatures_missing,
+    AuthorityIdentity, AuthorityPublicKey, GrantRequest, Membership, SignedTrustItem, TrustItem,
+    sign, signatures_missing,
 };
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::registry::Member;
@@ -222,33 +222,45 @@ impl Office {
         self.adopt(&mut state, membership)
     }
 
-    /// Signs an item as far as this gateway can.
-    fn sign(&self, item: &TrustItem) -> Result<(SignedTrustItem, u32), Refusal> {
+    /// Signs items as far as this gateway can. Says how many signatures are missing, at most.
+    fn sign(&self, items: &[TrustItem]) -> Result<(Vec<SignedTrustItem>, u32), Refusal> {
         let own = self.authority()?;
         self.ledger.read(|registry| {
             let membership = registry.membership().ok_or(Refusal::Unmanaged)?;
             let (_, set) = membership.authority_set();
             let keys: Vec<_> = own.iter().collect();
-            let signed = sign(set, item, &keys);
-            let missing = signatures_missing(set, &signed);
-            Ok((signed, missing))
+            let signed: Vec<_> = items.iter().map(|item| sign(set, item, &keys)).collect();
+            let missing = signed.iter().map(|item| signatures_missing(set, item)).max();
+            Ok((signed, missing.unwrap_or_default()))
         })
     }
 
-    /// Signs and applies an item, or hands it out to be signed elsewhere.
-    fn sign_and_apply(&self, item: &TrustItem) -> Result<Signed, Refusal> {
-        let (signed, missing) = self.sign(item)?;
+    /// Signs and applies items, or hands them out to be signed elsewhere.
+    fn sign_and_apply(&self, items: &[TrustItem]) -> Result<Signed, Refusal> {
+        let (signed, missing) = self.sign(items)?;
         if missing > 0 {
-            return Ok(Signed { unfinished: vec![signed], missing, ..Signed::default() });
+            return Ok(Signed { unfinished: signed, missing, ..Signed::default() });
         }
-        let outcome = self.ledger.accept_trust(vec![signed]);
+        let outcome = self.ledger.accept_trust(signed);
         Ok(Signed { outcome, ..Signed::default() })
     }
 
-    fn draft_grant(&self, request: GrantRequest) -> Result<Grant, Refusal> {
+    /// A grant. A zone that was granted with another key changes its identity: that key is revoked,
+    /// in the same step.
+    fn draft_grant(&self, request: GrantRequest) -> Result<Vec<TrustItem>, Refusal> {
         self.ledger.read(|registry| {
             let membership = registry.membership().ok_or(Refusal::Unmanaged)?;
-            Ok(membership.draft_grant(request, now())?)
+            let former = membership.grant(&request.zone).map(|grant| grant.zone_key);
+            let mut grant = membership.draft_grant(request, now())?;
+            let mut items = Vec::new();
+            if former.is_some_and(|former| former != grant.zone_key) {
+                let reason = "the zone has a new key";
+                let revocation = membership.draft_revocation(&grant.zone, reason, now())?;
+                grant.serial = revocation.serial.saturating_add(1);
+                items.push(TrustItem::Revocation(revocation));
+            }
+            items.push(TrustItem::Grant(grant));
+            Ok(items)
         })
     }
 

@@ -4,7 +4,7 @@ use tonic::Status;
 use zonemesh_api::v1::RedeemReply;
 use zonemesh_api::wire::join::{Redeem, redeem_reply};
 use zonemesh_core::invitation::{Issued, Redeemed};
-use zonemesh_core::membership::{Membership, TrustItem};
+use zonemesh_core::membership::Membership;
 use zonemesh_core::record::ProtocolRange;
 
 use super::{Office, Refusal};
@@ -66,8 +66,8 @@ impl Office {
         if granted {
             return Ok(false);
         }
-        let grant = self.draft_grant(request)?;
-        let signed = self.sign_and_apply(&TrustItem::Grant(grant))?;
+        let items = self.draft_grant(request)?;
+        let signed = self.sign_and_apply(&items)?;
         Ok(signed.missing > 0)
     }
 

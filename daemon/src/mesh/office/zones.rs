@@ -62,7 +62,7 @@ impl Office {
             let membership = registry.membership().ok_or(Refusal::Unmanaged)?;
             Ok::<_, Refusal>(membership.draft_revocation(zone, reason, now())?)
         })?;
-        self.sign_and_apply(&TrustItem::Revocation(revocation))
+        self.sign_and_apply(&[TrustItem::Revocation(revocation)])
     }
 
     /// Blocks a zone here, or lets it in again; returns all that are blocked now.
@@ -95,25 +95,25 @@ impl Office {
     /// Signs the grant of a zone that has redeemed its invitation.
     pub(crate) fn approve(&self, zone: &ZoneName) -> Result<Signed, Refusal> {
         let state = self.lock();
-        let grant = self.draft_pending(&state, zone)?;
-        self.sign_and_apply(&grant)
+        let items = self.draft_pending(&state, zone)?;
+        self.sign_and_apply(&items)
     }
 
-    fn draft_pending(&self, state: &State, zone: &ZoneName) -> Result<TrustItem, Refusal> {
+    fn draft_pending(&self, state: &State, zone: &ZoneName) -> Result<Vec<TrustItem>, Refusal> {
         if state.book.is_none() {
             return Err(Refusal::Unmanaged);
         }
         let pending = self.pending(state).into_iter().find(|issued| issued.zone == *zone);
         let request = pending.and_then(|issued| issued.grant_request());
         let request = request.ok_or_else(|| Refusal::NotPending(zone.clone()))?;
-        self.draft_grant(request).map(TrustItem::Grant)
+        self.draft_grant(request)
     }
 
     /// The grant that a zone waits for, signed as far as this gateway can.
-    pub(crate) fn export_pending(&self, zone: &ZoneName) -> Result<SignedTrustItem, Refusal> {
+    pub(crate) fn export_pending(&self, zone: &ZoneName) -> Result<Vec<SignedTrustItem>, Refusal> {
         let state = self.lock();
-        let grant = self.draft_pending(&state, zone)?;
-        self.sign(&grant).map(|(signed, _)| signed)
+        let items = self.draft_pending(&state, zone)?;
+        self.sign(&items).map(|(signed, _)| signed)
     }
 
     /// All trust items that are held, and the first grants while they lack signatures.

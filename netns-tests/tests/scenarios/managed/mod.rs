@@ -10,6 +10,7 @@ mod disks;
 mod etcd;
 mod floods;
 mod forgeries;
+mod identity;
 mod invitations;
 mod partitions;
 mod resumption;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the fuzz targets and runs each for some time.
+# Builds the fuzz targets and runs each for some time, as many at once as there are processors.
 #
-#   run.sh SECONDS [TARGET]...      default: every target
+#   run.sh SECONDS [TARGET]...      default: every target; JOBS=n at once
 #
 # Begins with the inputs kept in `seeds/` and those that earlier runs found interesting (`corpus/`, not
 # kept). What breaks a target is left in `artifacts/TARGET/`; `cargo fuzz run --sanitizer none TARGET FILE`
@@ -12,6 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 seconds=${1:?run.sh SECONDS [TARGET]...}
 shift
+jobs=${JOBS:-$(nproc)}
 folder=$PWD/target/fuzz
 triple=$(rustc -vV | sed -n 's/^host: //p')
 
@@ -20,16 +21,10 @@ say() { printf 'fuzz: %s\n' "$*"; }
 # Slower than this for one input, or larger than this, is a finding.
 limits=(-timeout=10 -rss_limit_mb=2048 -max_len=16384)
 
-mapfile -t targets < <(cargo fuzz list)
-if [ $# -gt 0 ]; then
-    targets=("$@")
-fi
-
-cargo fuzz build --sanitizer none --target-dir "$folder"
-broken=()
-for target in "${targets[@]}"; do
+# Runs one target and tells what came of it; 1 if it broke.
+run() {
+    local target=$1 log=$folder/$1.log runs edges
     mkdir -p "fuzz/corpus/$target" "fuzz/artifacts/$target"
-    log=$folder/$target.log
     if "$folder/$triple/release/$target" "${limits[@]}" -max_total_time="$seconds" \
         -artifact_prefix="fuzz/artifacts/$target/" -print_final_stats=1 \
         "fuzz/corpus/$target" "fuzz/seeds/$target" >"$log" 2>&1; then
@@ -37,10 +32,29 @@ for target in "${targets[@]}"; do
         edges=$(grep -o 'cov: [0-9]*' "$log" | tail -n 1)
         say "$target: $runs inputs, ${edges:-cov: 0}"
     else
-        broken+=("$target")
         say "$target: BROKEN"
         tail -n 30 "$log"
+        return 1
     fi
+}
+
+mapfile -t targets < <(cargo fuzz list)
+if [ $# -gt 0 ]; then
+    targets=("$@")
+fi
+
+cargo fuzz build --sanitizer none --target-dir "$folder"
+broken=0 running=0
+for target in "${targets[@]}"; do
+    if [ "$running" -ge "$jobs" ]; then
+        wait -n || broken=$((broken + 1))
+        running=$((running - 1))
+    fi
+    run "$target" &
+    running=$((running + 1))
 done
-say "${#targets[@]} targets ran for $seconds s each, ${#broken[@]} broken${broken[*]:+: ${broken[*]}}"
-[ "${#broken[@]}" = 0 ]
+for _ in $(seq "$running"); do
+    wait -n || broken=$((broken + 1))
+done
+say "${#targets[@]} targets ran for $seconds s each, $broken broken"
+[ "$broken" = 0 ]

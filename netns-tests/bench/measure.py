@@ -33,22 +33,28 @@ TOLERATED_LOSS = 0.01
 CROWDS = (100, 1000)
 
 
-def tcp(site, place, streams, family, reverse, seconds):
-    """iperf3 from the same place of side a to `place` of side b; reverse: from b to a."""
+#: What iperf3 is told for each direction: from side a to b, from b to a, and both at once.
+DIRECTIONS = {"fwd": [], "rev": ["-R"], "both": ["--bidir"]}
+
+
+def tcp(site, place, streams, family, direction, seconds):
+    """iperf3 between the same places of side a and b, in one of DIRECTIONS; rates of both are added."""
     command = [
         *site.enter({"hb": "ha", "gb": "ga"}[place]),
         *("iperf3", "-J", "-c", site.target(place, family)),
         *("-t", str(seconds), "-P", str(streams)),
-        *(["-R"] if reverse else []),
+        *DIRECTIONS[direction],
     ]
     busy, cpu, start = machine.busy_seconds(), site.cpu_seconds(), time.monotonic()
     end = _iperf(command)
     wall = time.monotonic() - start
     busy, cpu = machine.busy_seconds() - busy, site.cpu_seconds() - cpu
-    gigabytes = end["sum_received"]["bytes"] / 1e9
+    sent = [end[key] for key in end if key.startswith("sum_sent")]
+    received = [end[key] for key in end if key.startswith("sum_received")]
+    gigabytes = sum(way["bytes"] for way in received) / 1e9
     found = {
-        "mbps": end["sum_received"]["bits_per_second"] / 1e6,
-        "retransmits": end["sum_sent"].get("retransmits", 0),
+        "mbps": sum(way["bits_per_second"] for way in received) / 1e6,
+        "retransmits": sum(way.get("retransmits", 0) for way in sent),
         "daemon_cores": cpu / wall,
         "machine_cores": busy / wall,
     }
@@ -178,15 +184,16 @@ def memory_after_load(site):
 
 
 def tests(seconds):
-    """Every test by name: tcp<streams>_<from>2<to>_<fwd|rev>[_v6], udp<size>, ping_*."""
+    """Every test by name: tcp<streams>_<from>2<to>_<fwd|rev>[_v6], tcp1_h2h_both, udp<size>, ping_*."""
     found = {}
     for family, suffix in ((4, ""), (6, "_v6")):
         for way, place in (("h2h", "hb"), ("g2g", "gb")):
             for streams in (1, 4):
                 for direction in ("fwd", "rev"):
                     name = f"tcp{streams}_{way}_{direction}{suffix}"
-                    words = (place, streams, family, direction == "rev", seconds)
+                    words = (place, streams, family, direction, seconds)
                     found[name] = lambda site, words=words: tcp(site, *words)
+    found["tcp1_h2h_both"] = lambda site: tcp(site, "hb", 1, 4, "both", seconds)
     found["udp64"] = lambda site: udp(site, 64)
     found["udp512"] = lambda site: udp(site, 512)
     found["ping_idle"] = lambda site: ping(site, 1000, 0.001)

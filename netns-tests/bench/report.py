@@ -28,6 +28,7 @@ ROWS = [
     ("TCP 4 streams gateway to gateway, Mbit/s", TCP4_G2G, "mbps"),
     ("TCP 1 stream gateway to gateway IPv6, Mbit/s", TCP1_G2G_V6, "mbps"),
     ("TCP 4 streams gateway to gateway IPv6, Mbit/s", TCP4_G2G_V6, "mbps"),
+    ("TCP 1 stream each way at once, Mbit/s in all", ("tcp1_h2h_both",), "mbps"),
     ("CPU of both daemons, 1 stream, s/GB", goals.TCP1, "cpu_s_per_gb"),
     ("CPU of both daemons, 4 streams, s/GB", goals.TCP4, "cpu_s_per_gb"),
     ("TCP retransmits, 1 stream", goals.TCP1, "retransmits"),

@@ -22,7 +22,7 @@ def check(site):
     """Measures one second; returns {metric: number}, or raises WrongMode."""
     before, received_before = _link(site, "ga", "tx"), _received(site)
     arrived_before = _link(site, "gb", "rx")
-    measure.tcp(site, "hb", 1, 4, False, 1)
+    measure.tcp(site, "hb", 1, 4, "fwd", 1)
     after, received_after = _link(site, "ga", "tx"), _received(site)
     arrived_after = _link(site, "gb", "rx")
     packets = max(1, after[0] - before[0])

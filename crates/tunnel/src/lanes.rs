@@ -1,23 +1,16 @@
-//! The threads of a tunnel: outward from the TUN device, inward from the sockets, and the slow path
-//! of handshakes and timers.
+//! The threads of a tunnel: those that carry packets, and the slow path of handshakes and timers.
 //!
 //! Promises: a lane ends when it is told to, or when its device or socket is gone for good; a panic
 //! in one is logged and it starts again. Refuses to know packets: that is the engine's.
 
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 
-use crate::edge::Family;
 use crate::engine::Engine;
-use crate::engine::inbound::Inbound;
-use crate::engine::outbound::Outbound;
 use crate::engine::slow_path::{HandshakeMessage, SlowPath, TICK};
-use crate::linux::tun::Tun;
-use crate::linux::udp::Udp;
-use crate::linux::wake::{Poller, StopSignal, Wake};
+use crate::linux::wake::StopSignal;
 use crate::peer::Moment;
 
 /// Starts a lane. A panic in it is a defect: it is logged, and the lane starts again.
@@ -38,37 +31,6 @@ pub(crate) fn spawn(
             }
         }
     })
-}
-
-pub(crate) fn outward_lane(mut outbound: Outbound, tun: &Tun, stop: &StopSignal) -> io::Result<()> {
-    let mut poller = Poller::new(&[tun.as_raw_fd()], stop.clone());
-    while poller.wait()? != Wake::Stop {
-        match outbound.drain(Moment::now()) {
-            Ok(_) => {}
-            // The device was deleted.
-            Err(error) if error.raw_os_error() == Some(libc::EBADFD) => return Err(error),
-            Err(error) => {
-                tracing::warn!(%error, "reading the TUN device failed, trying again");
-                if stop.wait_timeout(TICK)? {
-                    return Ok(());
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-pub(crate) fn inward_lane(mut inbound: Inbound, udp: &Udp, stop: &StopSignal) -> io::Result<()> {
-    let (families, fds): (Vec<Family>, Vec<_>) = udp.readable().into_iter().unzip();
-    let mut poller = Poller::new(&fds, stop.clone());
-    while let Wake::Ready(ready) = poller.wait()? {
-        for (bit, family) in families.iter().enumerate() {
-            if ready & (1 << bit) != 0 {
-                inbound.drain(*family, Moment::now())?;
-            }
-        }
-    }
-    Ok(())
 }
 
 pub(crate) fn slow_lane(

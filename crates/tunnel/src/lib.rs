@@ -7,6 +7,7 @@
 //! and any async runtime. Protocol: the WireGuard paper (<https://www.wireguard.com/papers/wireguard.pdf>).
 
 mod allowed_ips;
+mod carrier;
 mod checksum;
 mod clamp;
 mod clock;

@@ -14,15 +14,14 @@ use std::time::{Instant, SystemTime};
 use zeroize::Zeroizing;
 use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 
+use crate::carrier::Carrier;
 use crate::clock::ClockKeeper;
 use crate::config::{LANE_PORTS, MOST_LANES, Peer, PeerLane, TunnelConfig};
 use crate::edge::UdpEdge as _;
-use crate::engine::inbound::Inbound;
-use crate::engine::outbound::Outbound;
 use crate::engine::slow_path::QUEUE;
 use crate::engine::{Edges, Engine, ProbeError};
 use crate::error::{PeersError, StartError};
-use crate::lanes::{inward_lane, outward_lane, slow_lane, spawn};
+use crate::lanes::{slow_lane, spawn};
 use crate::linux::tun::Tun;
 use crate::linux::udp::Udp;
 use crate::linux::wake::StopSignal;
@@ -149,22 +148,16 @@ impl Tunnel {
         let (queue, handshakes) = sync_channel(QUEUE);
         let (engine, stop) = (Arc::clone(&self.engine), self.stop.clone());
         self.threads.push(spawn("zm-slow", move || slow_lane(&engine, &handshakes, &stop))?);
-        for (lane, (tun, udp)) in self.tuns.iter().zip(&self.udps).enumerate() {
+        for (lane, edges) in self.tuns.iter().zip(&self.udps).enumerate() {
             let name = |kind: &str| match lane {
                 0 => format!("zm-{kind}"),
                 _ => format!("zm-{kind}-{lane}"),
             };
-            let (engine, udp, stop) =
-                (Arc::clone(&self.engine), Arc::clone(udp), self.stop.clone());
-            let queue = queue.clone();
-            self.threads.push(spawn(&name("in"), move || {
-                inward_lane(Inbound::new(Arc::clone(&engine), lane, queue.clone()), &udp, &stop)
-            })?);
-            let (engine, tun, stop) =
-                (Arc::clone(&self.engine), Arc::clone(tun), self.stop.clone());
-            self.threads.push(spawn(&name("out"), move || {
-                outward_lane(Outbound::new(Arc::clone(&engine), lane), &tun, &stop)
-            })?);
+            let carrier = Carrier::new(&self.engine, lane, edges, queue.clone(), &self.stop)?;
+            let carrier = Arc::new(carrier);
+            let second = Arc::clone(&carrier);
+            self.threads.push(spawn(&name("in"), move || second.carry_inward())?);
+            self.threads.push(spawn(&name("both"), move || carrier.carry_both())?);
         }
         Ok(())
     }

@@ -22,8 +22,8 @@ use crate::packet::Inner;
 use crate::peer::{ActivePeer, DATA_OVERHEAD, INITIATION, Moment, TYPE_DATA, receiver_index};
 use crate::roster::Roster;
 
-/// Receives between two looks at the clock and at the other socket.
-const BATCH: usize = 64;
+/// Receives between two looks at the clock, the other socket and the other direction.
+const BATCH: usize = 8;
 /// With this many bytes in the arena it is written out: enough for the largest merged packet,
 /// little enough to stay in the cache.
 const ARENA_FULL: usize = 1 << 16;

@@ -1,4 +1,4 @@
-//! The engine: what its three threads share, and how a run of datagrams is sent.
+//! The engine: what its threads share, and how a run of datagrams is sent.
 //!
 //! Outward ([`outbound`]), inward ([`inbound`]), and the slow path ([`slow_path`]) with handshakes
 //! and timers. No lock is held across a system call; no packet can end a thread. Refuses to know

@@ -19,8 +19,8 @@ use crate::split::Split;
 use crate::transport::{IPV6_HEADER, UDP, is_v6};
 use crate::vnet::{Gso, Vnet};
 
-/// Reads between two looks at the clock.
-const BATCH: usize = 64;
+/// Reads between two looks at the clock and the other direction.
+const BATCH: usize = 8;
 /// What padding adds to a packet at most.
 const MAX_PADDING: usize = 15;
 

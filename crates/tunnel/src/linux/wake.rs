@@ -34,6 +34,33 @@ impl StopSignal {
     }
 }
 
+/// An eventfd that wakes a thread once for each time it is rung, or once for several.
+pub(crate) struct Bell(OwnedFd);
+
+impl Bell {
+    pub(crate) fn new() -> io::Result<Self> {
+        // SAFETY: no pointers are passed.
+        sys::own(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }).map(Self)
+    }
+
+    /// Wakes who waits. A full counter means that it has been rung already.
+    pub(crate) fn ring(&self) {
+        // SAFETY: no pointers are passed, the descriptor is open as long as `self`.
+        unsafe { libc::eventfd_write(self.0.as_raw_fd(), 1) };
+    }
+
+    /// Was heard. It may not have been rung.
+    pub(crate) fn clear(&self) {
+        let mut count = 0;
+        // SAFETY: `count` lives until the call returns, the descriptor is open as long as `self`.
+        unsafe { libc::eventfd_read(self.0.as_raw_fd(), &raw mut count) };
+    }
+
+    pub(crate) fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
 /// Why a [`Poller`] woke up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wake {
@@ -54,6 +81,15 @@ impl Poller {
         let mut fds = vec![poll_in(stop.0.as_raw_fd())];
         fds.extend(readable.iter().take(7).map(|fd| poll_in(*fd)));
         Self { fds, _stop: stop }
+    }
+
+    /// Whether descriptor `bit` is waited for.
+    pub(crate) fn set_watched(&mut self, bit: usize, is_watched: bool) {
+        // poll(2) passes over negative descriptors; the complement is its own inverse.
+        let entry = &mut self.fds[1 + bit];
+        if (entry.fd >= 0) != is_watched {
+            entry.fd = !entry.fd;
+        }
     }
 
     /// Blocks until there is something to do.
@@ -138,6 +174,24 @@ mod tests {
             let mut poller = Poller::new(&[], signal.clone());
             assert_eq!(poller.wait().unwrap(), Wake::Stop);
         }
+    }
+
+    #[test]
+    fn a_bell_wakes_once_and_only_who_watches_it() {
+        let bell = Bell::new().unwrap();
+        let mut poller = Poller::new(&[bell.as_raw_fd()], StopSignal::new().unwrap());
+        let mut look = || poller.wait_timeout(Duration::ZERO).unwrap();
+        assert_eq!(look(), Wake::Ready(0));
+        bell.ring();
+        bell.ring();
+        assert_eq!(look(), Wake::Ready(1));
+        bell.clear();
+        assert_eq!(look(), Wake::Ready(0));
+        bell.ring();
+        poller.set_watched(0, false);
+        assert_eq!(poller.wait_timeout(Duration::ZERO).unwrap(), Wake::Ready(0));
+        poller.set_watched(0, true);
+        assert_eq!(poller.wait_timeout(Duration::ZERO).unwrap(), Wake::Ready(1));
     }
 
     #[test]

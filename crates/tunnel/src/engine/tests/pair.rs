@@ -170,8 +170,8 @@ impl Side {
 
     fn step(&mut self, now: Moment) {
         for lane in &mut self.lanes {
-            lane.outbound.drain(now).unwrap();
-            lane.inbound.drain(Family::V4, now).unwrap();
+            while lane.outbound.drain(now).unwrap() {}
+            while lane.inbound.drain(Family::V4, now).unwrap() {}
         }
         while let Ok(message) = self.handshakes.try_recv() {
             self.slow_path.handle(&message, now);

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::{
-    FlowerTransport, Gateway, ProtocolRange, Readiness, SignedRecord, SuperLink, Version,
+    FlowerTransport, Gateway, Lane, ProtocolRange, Readiness, SignedRecord, SuperLink, Version,
     ZoneDraft, ZoneRecord,
 };
 use zonemesh_core::registry::{Member, Registry};
@@ -65,7 +65,11 @@ pub(crate) fn draft(zone: u8, port: u16) -> ZoneDraft {
             name: format!("z{zone}-gw1"),
             wireguard_key: WireGuardPublicKey([zone; 32]),
             next_wireguard_key: None,
-            lanes: Vec::new(),
+            lanes: vec![Lane {
+                wireguard_key: WireGuardPublicKey([zone ^ 0x80; 32]),
+                next_wireguard_key: None,
+                port_offset: 11,
+            }],
             endpoints: vec![format!("203.0.113.{zone}:51820"), "[2001:db8::1]:1".to_owned()],
             tunnel_ips: vec![IpAddr::from([10, 255, 0, zone])],
             registry_port: port,

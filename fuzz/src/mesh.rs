@@ -58,7 +58,9 @@ pub fn draft(zone: u8) -> ZoneDraft {
     ZoneDraft {
         gateways: vec![Gateway {
             name: format!("z{zone}-gw1"),
-            wireguard_key: WireGuardPublicKey([zone; 32]), next_wireguard_key: None, lanes: Vec::new(),
+            wireguard_key: WireGuardPublicKey([zone; 32]),
+            next_wireguard_key: None,
+            lanes: Vec::new(),
             endpoints: vec![format!("203.0.113.{zone}:51820"), "[2001:db8::1]:1".to_owned()],
             tunnel_ips: vec![IpAddr::from([10, 255, 0, zone])],
             registry_port: 51_821,

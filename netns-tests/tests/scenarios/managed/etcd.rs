@@ -87,8 +87,7 @@ fn joined_through_etcd(lab: &Lab) -> Result<Mesh> {
         let invitation = invite(lab, &mut mesh, zone, &[])?;
         say(&mut mesh, &zone.name, &["zone", "join", &invitation])?;
     }
-    let took = in_step(lab, &mut mesh, patience())?;
-    eprintln!("in step through etcd after {:.1} s", took.as_secs_f64());
+    in_step(lab, &mut mesh, patience())?;
     for zone in lab.zones() {
         wait_for_tunnels(&mut mesh, &zone.name)?;
         let peers = peers(&mut mesh, &zone.name)?;
@@ -161,13 +160,12 @@ fn change_of_paris(lab: &Lab, mesh: &mut Mesh) -> Result<Vec<u8>> {
     change_record(mesh, "paris", "192.0.2.77:51820")?;
     mesh.gateway("paris")?.kill_9_and_start(lab)?;
     mesh.gateway("paris")?.wait_until_ready(patience())?;
-    let (_, told) = until("paris to say something new", patience(), || {
+    until("paris to say something new", patience(), || {
         let own = version(mesh, "paris", "paris")?;
         let seen = version(mesh, "madrid", "paris")?;
         let new = record_of_paris(lab)?.1 != earlier && own == seen;
         Ok(Look::<()>::when(new, format!("{own:?} {seen:?}")))
     })?;
-    eprintln!("told through etcd after {:.1} s", told.as_secs_f64());
     Ok(earlier)
 }
 

@@ -4,14 +4,11 @@
 //! Promises an end at a set time or number, and tells what was sent. Refuses to judge: what the
 //! others must not feel is the scenario's matter.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use anyhow::Result;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -21,34 +18,26 @@ use tokio_rustls::TlsConnector;
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
-use zonemesh_api::clients::{local, registry};
+use zonemesh_api::clients::local;
 use zonemesh_api::v1::local_client::LocalClient;
-use zonemesh_api::v1::registry_message::Kind;
-use zonemesh_api::v1::{Clock, Hello, RegisterRequest, RegistryMessage, WatchRequest};
-use zonemesh_core::keepalive::Keepalive;
-use zonemesh_core::key::ZoneIdentity;
+use zonemesh_api::v1::{RegisterRequest, RegistryMessage, WatchRequest};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::{ProtocolRange, SignedRecord, Version, ZoneDraft, ZoneRecord};
-use zonemesh_core::replication::{Body, Clock as CoreClock, Message};
+use zonemesh_core::replication::{Body, Clock, Message};
 use zonemesh_core::time::UnixMillis;
-use zonemesh_pki::{CurrentLeaf, ZoneAuthority, ZoneTrust, zone_client_config};
 
+use crate::key_holder::KeyHolder;
 use crate::lab::Lab;
-use crate::mesh::{FEDERATION, Mesh, REGISTRY_PORT};
+use crate::mesh::{FEDERATION, Mesh};
 use crate::namespace::Namespace;
 use crate::updates::Post;
 
 /// Callers at once.
 const CALLERS: usize = 16;
 
-/// A member of the mesh with its real identity, and the gateway that it floods.
+/// A member of the mesh with its real key, and the gateway that it floods.
 #[derive(Clone)]
-pub struct Member {
-    tls: Arc<rustls::ClientConfig>,
-    server: SocketAddr,
-    hello: RegistryMessage,
-    identity: Arc<ZoneIdentity>,
-}
+pub struct Member(Arc<KeyHolder>);
 
 /// What a flood of messages came to.
 #[derive(Debug, Default)]
@@ -64,41 +53,18 @@ pub struct Sent {
 }
 
 impl Member {
-    /// The member `zone` with the identity of its gateway, as towards the gateway of `victim`.
+    /// The member `zone` with the key of its gateway, as towards the gateway of `victim`.
     ///
     /// # Errors
-    /// When the keys cannot be read or the gateway does not say which mesh it is in.
+    /// As [`KeyHolder::of`].
     pub fn of(lab: &Lab, mesh: &mut Mesh, zone: &str, victim: &str) -> Result<Self> {
-        let gateway = mesh.gateway(zone)?;
-        let id = gateway.zones()?.mesh;
-        let text = std::fs::read_to_string(gateway.folder().join("zone.key"))?;
-        let seed = key(text.trim())?;
-        let identity = Arc::new(ZoneIdentity::from_seed(&seed));
-        let authority = ZoneAuthority::from_seed(zone, &seed)?;
-        let own_ip = IpAddr::V4(lab.zone(zone)?.tunnel_address);
-        let leaf = authority.issue_leaf(&[own_ip], SystemTime::now())?;
-        let public = mesh.gateway(victim)?.keys.zone.clone();
-        let public = public.strip_prefix("ed25519:").context("a zone key")?;
-        let trust = ZoneTrust::new(&[(victim.to_owned(), key(public)?)])?;
-        let tls = zone_client_config(&trust, &CurrentLeaf::new(&leaf)?, victim)?;
-        let hello = Hello {
-            mesh: id,
-            zone: zone.to_owned(),
-            protocol_min: 1,
-            protocol_max: u32::MAX,
-            root_hash: vec![7; 32],
-            trust_hash: vec![7; 32],
-        };
-        let message =
-            RegistryMessage { clock: Some(Clock::default()), kind: Some(Kind::Hello(hello)) };
-        let server = SocketAddr::from((lab.zone(victim)?.tunnel_address, REGISTRY_PORT));
-        Ok(Self { tls, server, hello: message, identity })
+        Ok(Self(Arc::new(KeyHolder::of(lab, mesh, zone, victim)?)))
     }
 
     /// The hello that is said again and again, although once is enough.
     #[must_use]
     pub fn hello(&self) -> RegistryMessage {
-        self.hello.clone()
+        message(Body::Hello(self.0.hello()))
     }
 
     /// A message with `count` records of another zone, newer than its own, signed by this member.
@@ -120,9 +86,8 @@ impl Member {
             issued_at: UnixMillis(seq),
             content: content.clone(),
         };
-        let forged = (0..count).map(|seq| SignedRecord::sign(&record(seq), &self.identity));
-        let clock = CoreClock { sent_at: UnixMillis(0), echo: None };
-        Ok(Message { clock, body: Body::Items(forged.collect()) }.into())
+        let forged = (0..count).map(|seq| SignedRecord::sign(&record(seq), &self.0.identity));
+        Ok(message(Body::Items(forged.collect())))
     }
 
     /// Opens connections and streams from `place`, says hello on each, and then `message` without end,
@@ -157,18 +122,16 @@ impl Member {
     }
 }
 
-fn key(base64: &str) -> Result<[u8; 32]> {
-    let bytes = STANDARD.decode(base64).context("a key in base64")?;
-    bytes.try_into().ok().context("a key of 32 bytes")
+fn message(body: Body) -> RegistryMessage {
+    Message { clock: Clock { sent_at: UnixMillis(0), echo: None }, body }.into()
 }
 
 /// One caller; it never ends by itself.
 async fn call(member: Member, message: RegistryMessage, streams: u32, sent: Arc<Sent>) {
-    let Member { tls, server, hello, .. } = member;
+    let hello = member.hello();
     let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
-    let keepalive = Keepalive::DEFAULT;
     loop {
-        let Ok(mut client) = registry::connect(server, tls.clone(), &keepalive).await else {
+        let Ok(mut client) = member.0.connect().await else {
             count(&sent.refused);
             tokio::task::yield_now().await;
             continue;

@@ -15,6 +15,7 @@ pub mod flower;
 pub mod flows;
 pub mod frame;
 pub mod gateway;
+pub mod key_holder;
 pub mod lab;
 pub mod managed;
 pub mod mesh;

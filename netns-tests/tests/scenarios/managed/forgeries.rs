@@ -6,6 +6,7 @@
 //! ```
 
 use anyhow::{Context as _, Result, ensure};
+use netns_tests::key_holder::KeyHolder;
 use netns_tests::lab::Lab;
 use netns_tests::mesh::{Mesh, patience};
 use netns_tests::wait::{Look, until};
@@ -19,7 +20,7 @@ use zonemesh_core::record::{
 use zonemesh_core::replication::{Body, Hello, MeshId};
 use zonemesh_core::time::UnixMillis;
 
-use super::caller::{Caller, Stream, block_on, now};
+use super::stream::{Stream, block_on, now};
 use super::{ZONES, change_record, in_step, joined, version};
 
 /// How often each lie is told, and how many in one message: the endless ones must fit into it.
@@ -39,7 +40,7 @@ fn record_of(records: &[SignedRecord], zone: &str) -> Result<(SignedRecord, Zone
 
 /// Records that berlin must refuse, each with the reason. `earlier` is a true one of paris, and old.
 fn forgeries(
-    liar: &Caller,
+    liar: &KeyHolder,
     held: &[SignedRecord],
     earlier: &SignedRecord,
 ) -> Result<Vec<(&'static str, SignedRecord)>> {
@@ -93,7 +94,7 @@ fn forgeries(
 }
 
 /// Trust items that no authority has signed.
-fn false_trust(liar: &Caller) -> Result<Vec<SignedTrustItem>> {
+fn false_trust(liar: &KeyHolder) -> Result<Vec<SignedTrustItem>> {
     let grant = |mesh: &MeshId| {
         Ok::<_, anyhow::Error>(TrustItem::Grant(Grant {
             mesh: mesh.clone(),
@@ -125,7 +126,7 @@ fn false_trust(liar: &Caller) -> Result<Vec<SignedTrustItem>> {
 
 /// Everything at once over one stream, which goes on afterwards. Returns the seq of a record that
 /// madrid may well publish, though its clock is ten years ahead.
-async fn lie(liar: &Caller, earlier: &SignedRecord) -> Result<u64> {
+async fn lie(liar: &KeyHolder, earlier: &SignedRecord) -> Result<u64> {
     let mut client = liar.connect().await?;
     let mut stream = Stream::open(&mut client, liar.hello()).await?;
     let held = stream.records(3).await?;
@@ -228,7 +229,7 @@ fn counted_and_told_once(mesh: &mut Mesh, before: &Refusals) -> Result<()> {
 fn what_a_member_forges_is_refused_by_its_reason_and_harms_nobody() -> Result<()> {
     let mut lab = Lab::new(&ZONES[..3])?;
     let mut mesh = joined(&lab)?;
-    let liar = Caller::with_key_of(&lab, &mut mesh, "madrid")?;
+    let liar = KeyHolder::of(&lab, &mut mesh, "madrid", "berlin")?;
     let madrid = &lab.zone("madrid")?.gateway;
     let earlier = madrid.inside(|| {
         block_on(async {

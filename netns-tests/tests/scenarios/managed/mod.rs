@@ -5,7 +5,6 @@
 //! ```
 
 mod authorities;
-mod caller;
 mod disks;
 mod etcd;
 mod floods;
@@ -14,6 +13,7 @@ mod identity;
 mod invitations;
 mod partitions;
 mod resumption;
+mod stream;
 mod wrong_clock;
 
 use std::path::Path;

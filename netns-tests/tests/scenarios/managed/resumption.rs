@@ -14,6 +14,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use netns_tests::key_holder::KeyHolder;
 use netns_tests::lab::Lab;
 use netns_tests::mesh::{Mesh, REGISTRY_PORT, patience};
 use netns_tests::namespace::{self, Namespace};
@@ -21,7 +22,7 @@ use netns_tests::process::Process;
 use netns_tests::wait::{Look, until};
 use tonic::Code;
 
-use super::caller::{Caller, Stream, block_on};
+use super::stream::{Stream, block_on};
 use super::{ZONES, invite, joined, peers, refused, say, without_peer};
 
 /// A leaf of paris, made by openssl from nothing but paris's key. RFC 8410: the beginning of a
@@ -105,7 +106,7 @@ fn text(path: &Path) -> Result<&str> {
 
 /// Revokes paris while somebody with its key has a stream and its connection open: both are of no
 /// use any more.
-fn revoke_under_an_open_stream(lab: &Lab, mesh: &mut Mesh, thief: &Caller) -> Result<()> {
+fn revoke_under_an_open_stream(lab: &Lab, mesh: &mut Mesh, thief: &KeyHolder) -> Result<()> {
     lab.zone("berlin")?.gateway.inside(|| {
         block_on(async {
             let mut client = thief.connect().await?;
@@ -170,7 +171,7 @@ fn a_revoked_zone_comes_back_with_old_keys_and_an_old_session_in_vain() -> Resul
     let seen = probe.run(berlin, &probe.address, &["-tls1_2", "-sess_out", keep[1]])?;
     ensure!(!seen.served && seen.said.contains("alert protocol version"), "{seen:?}");
 
-    let thief = Caller::with_key_of(&lab, &mut mesh, "paris")?;
+    let thief = KeyHolder::of(&lab, &mut mesh, "paris", "berlin")?;
     // It is away while it is revoked, so that it does not hear of it.
     mesh.gateway("paris")?.daemon()?.kill_9()?;
     revoke_under_an_open_stream(&lab, &mut mesh, &thief)?;

@@ -67,18 +67,30 @@ impl Pinger {
     /// When `ping` cannot be started.
     pub fn start(from: &Namespace, to: IpAddr, interval: f64, folder: &Path) -> Result<Self> {
         let mut command = from.command("ping");
-        command.args(["-n", "-q", "-i", &interval.to_string(), &to.to_string()]);
+        command.args(["-n", "-i", &interval.to_string(), &to.to_string()]);
         Ok(Self { process: Process::spawn(&format!("ping-{to}"), command, folder)? })
     }
 
-    /// Ends it and returns what it counted.
+    /// Ends it and returns what it counted; the request that is on its way then does not count.
     ///
     /// # Errors
     /// When it ended before, or says nothing that can be counted.
     pub fn finish(mut self) -> Result<Pinged> {
         self.process.signal(Signal::SIGINT)?;
         let (_, output) = self.process.wait_for_end(Duration::from_secs(10))?;
-        parse_summary(&output)
+        Ok(without_the_last(parse_summary(&output)?, &output))
+    }
+}
+
+/// Takes the last request out of the count if the one before it is the latest that was answered: whoever
+/// ends `ping` may do so between a request and its answer.
+fn without_the_last(pinged: Pinged, output: &str) -> Pinged {
+    let number =
+        |line: &str| line.split("icmp_seq=").nth(1)?.split_whitespace().next()?.parse().ok();
+    let latest: Option<u64> = output.lines().filter_map(number).max();
+    match latest {
+        Some(latest) if latest + 1 == pinged.sent => Pinged { sent: latest, ..pinged },
+        _ => pinged,
     }
 }
 
@@ -250,6 +262,24 @@ mod tests {
         assert_eq!((pinged.sent, pinged.received, pinged.lost()), (12, 11, 1));
         let errors = "3 packets transmitted, 0 received, +3 errors, 100% packet loss, time 2ms\n";
         assert_eq!(parse_summary(errors).expect("a summary").received, 0);
+    }
+
+    #[test]
+    fn a_request_that_was_on_its_way_is_no_loss_and_an_earlier_one_is() {
+        let answered = |numbers: &[u64]| {
+            let line =
+                |number| format!("64 bytes from 10.0.0.1: icmp_seq={number} ttl=64 time=0.1 ms\n");
+            numbers.iter().map(line).collect::<String>()
+        };
+        let lost = |sent, numbers: &[u64]| {
+            let pinged = Pinged { sent, received: numbers.len() as u64 };
+            without_the_last(pinged, &answered(numbers)).lost()
+        };
+        assert_eq!(lost(3, &[1, 2, 3]), 0);
+        assert_eq!(lost(3, &[1, 2]), 0);
+        assert_eq!(lost(3, &[1, 3]), 1);
+        assert_eq!(lost(4, &[1, 2]), 2);
+        assert_eq!(lost(2, &[]), 2);
     }
 
     #[test]

@@ -17,6 +17,8 @@ use crate::namespace::Namespace;
 use crate::process::Process;
 
 const STALL: Duration = Duration::from_secs(60);
+/// How long a `ping` goes on for an answer that closes its account.
+const ONE_MORE_ANSWER: Duration = Duration::from_secs(5);
 /// Prime, so that no shift by a packet's or a buffer's size looks like the original.
 const PATTERN: usize = 1_048_573;
 /// Payload of each datagram of a UDP super-packet.
@@ -71,27 +73,40 @@ impl Pinger {
         Ok(Self { process: Process::spawn(&format!("ping-{to}"), command, folder)? })
     }
 
-    /// Ends it and returns what it counted; the request that is on its way then does not count.
+    /// Ends it after one more answer and returns what it counted. All requests up to now are counted as
+    /// they ended; only one sent after that answer, and still on its way, is not.
     ///
     /// # Errors
     /// When it ended before, or says nothing that can be counted.
     pub fn finish(mut self) -> Result<Pinged> {
+        let before = latest_answer(&self.process.output()?);
+        let deadline = Instant::now() + ONE_MORE_ANSWER;
+        // Nobody may be there to answer any more: then that is what is counted.
+        while latest_answer(&self.process.output()?) == before && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         self.process.signal(Signal::SIGINT)?;
         let (_, output) = self.process.wait_for_end(Duration::from_secs(10))?;
-        Ok(without_the_last(parse_summary(&output)?, &output))
+        Ok(without_what_came_after(before, parse_summary(&output)?, latest_answer(&output)))
     }
 }
 
-/// Takes the last request out of the count if the one before it is the latest that was answered: whoever
-/// ends `ping` may do so between a request and its answer.
-fn without_the_last(pinged: Pinged, output: &str) -> Pinged {
-    let number =
-        |line: &str| line.split("icmp_seq=").nth(1)?.split_whitespace().next()?.parse().ok();
-    let latest: Option<u64> = output.lines().filter_map(number).max();
-    match latest {
-        Some(latest) if latest + 1 == pinged.sent => Pinged { sent: latest, ..pinged },
+/// Takes a last request out of the count that was sent after an answer `later` than `before`: whoever ends
+/// `ping` may do so between a request and its answer.
+fn without_what_came_after(before: Option<u64>, pinged: Pinged, later: Option<u64>) -> Pinged {
+    match later {
+        Some(latest) if later > before && latest + 1 == pinged.sent => {
+            Pinged { sent: latest, ..pinged }
+        }
         _ => pinged,
     }
+}
+
+/// The highest number of a request that was answered.
+fn latest_answer(output: &str) -> Option<u64> {
+    let number =
+        |line: &str| line.split("icmp_seq=").nth(1)?.split_whitespace().next()?.parse().ok();
+    output.lines().filter_map(number).max()
 }
 
 /// Reads the last lines of a `ping`, also of busybox:
@@ -265,21 +280,23 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_was_on_its_way_is_no_loss_and_an_earlier_one_is() {
+    fn a_request_sent_after_the_end_is_no_loss_and_any_before_it_is() {
         let answered = |numbers: &[u64]| {
             let line =
                 |number| format!("64 bytes from 10.0.0.1: icmp_seq={number} ttl=64 time=0.1 ms\n");
             numbers.iter().map(line).collect::<String>()
         };
-        let lost = |sent, numbers: &[u64]| {
+        let lost = |before: &[u64], sent, numbers: &[u64]| {
             let pinged = Pinged { sent, received: numbers.len() as u64 };
-            without_the_last(pinged, &answered(numbers)).lost()
+            let [before, later] = [before, numbers].map(|all| latest_answer(&answered(all)));
+            without_what_came_after(before, pinged, later).lost()
         };
-        assert_eq!(lost(3, &[1, 2, 3]), 0);
-        assert_eq!(lost(3, &[1, 2]), 0);
-        assert_eq!(lost(3, &[1, 3]), 1);
-        assert_eq!(lost(4, &[1, 2]), 2);
-        assert_eq!(lost(2, &[]), 2);
+        assert_eq!(lost(&[1, 2], 3, &[1, 2, 3]), 0);
+        assert_eq!(lost(&[1], 3, &[1, 2]), 0);
+        assert_eq!(lost(&[1, 2], 3, &[1, 2]), 1, "nothing came after it: it is lost");
+        assert_eq!(lost(&[1], 3, &[1, 3]), 1);
+        assert_eq!(lost(&[1], 4, &[1, 2]), 2);
+        assert_eq!(lost(&[], 2, &[]), 2);
     }
 
     #[test]

@@ -96,25 +96,25 @@ impl Federation {
     /// # Errors
     /// When it cannot start.
     pub fn start_superlink(&mut self) -> Result<()> {
-        let settings = self.superlink_settings(SUPERLINK)?;
-        self.start_superlink_with(SUPERLINK, settings)
+        let settings = self.superlink_settings(HOME, SUPERLINK)?;
+        self.start_superlink_with(HOME, SUPERLINK, settings)
     }
 
     /// As [`Federation::start_superlink`], in another VM or with settings changed by the scenario.
     ///
     /// # Errors
     /// When it cannot start.
-    pub fn start_superlink_with(&mut self, vm: &str, settings: Settings) -> Result<()> {
-        self.start_companion(Place { zone: HOME, vm, role: SUPERLINK }, settings)
+    pub fn start_superlink_with(&mut self, zone: &str, vm: &str, settings: Settings) -> Result<()> {
+        self.start_companion(Place { zone, vm, role: SUPERLINK }, settings)
     }
 
-    /// What the SuperLink's companion in this VM is told.
+    /// What a SuperLink's companion in this VM is told.
     ///
     /// # Errors
     /// When the gateway does not answer.
-    pub fn superlink_settings(&mut self, vm: &str) -> Result<Settings> {
-        let mut settings = self.common_settings(HOME, vm)?;
-        let address = self.lab.zone(HOME)?.vm(vm)?.address;
+    pub fn superlink_settings(&mut self, zone: &str, vm: &str) -> Result<Settings> {
+        let mut settings = self.common_settings(zone, vm)?;
+        let address = self.lab.zone(zone)?.vm(vm)?.address;
         settings.insert("ONEAPP_ZONEMESH_TOKEN", self.mesh.token().to_owned());
         settings.insert("ONEAPP_ZONEMESH_ADDRESS", address.to_string());
         Ok(settings)

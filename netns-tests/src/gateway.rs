@@ -3,6 +3,7 @@
 //! Owns the folder with everything that gateway keeps. Promises that it is ready or connected when
 //! the `zonemesh` tool says so, never because time passed. Refuses to look into the daemon's files.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +18,10 @@ use crate::namespace;
 use crate::process::Process;
 use crate::wait::{Look, until};
 
+/// Takes pairs of a file and its place up to `--`, then a program and its arguments.
+const WITH_STAND_INS: &str =
+    "while [ \"$1\" != -- ]; do mount --bind \"$1\" \"$2\"; shift 2; done; shift; exec \"$@\"";
+
 /// One gateway: its files, and its daemon if it runs.
 #[derive(Debug)]
 pub struct Gateway {
@@ -26,8 +31,9 @@ pub struct Gateway {
     pub config: Table,
     /// The public keys, made before the first start.
     pub keys: PublicKeys,
-    /// Stands in for /etc/resolv.conf from the next start on.
-    pub resolv_conf: Option<PathBuf>,
+    /// Files that the daemon sees in the place of the machine's own (`/etc/resolv.conf`), from the next
+    /// start on.
+    pub stand_ins: BTreeMap<&'static str, PathBuf>,
     pub(crate) daemon: Option<Process>,
     /// How wrong its clock is from the next start, as `faketime -f` takes it.
     pub clock: Option<String>,
@@ -107,14 +113,16 @@ impl Gateway {
         }
         std::fs::write(self.config_file(), self.config.to_string())?;
         let (gateway, program) = (&lab.zone(&self.zone)?.gateway, binaries::find("zonemeshd")?);
-        let mut command = match &self.resolv_conf {
-            None => gateway.command(program),
-            Some(file) => {
-                let mut command = gateway.command("unshare");
-                let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
-                command.args(["--mount", "sh", "-c", script]).arg(file).arg(program);
-                command
+        let mut command = if self.stand_ins.is_empty() {
+            gateway.command(program)
+        } else {
+            let mut command = gateway.command("unshare");
+            command.args(["--mount", "sh", "-ec", WITH_STAND_INS, "sh"]);
+            for (place, file) in &self.stand_ins {
+                command.arg(file).arg(place);
             }
+            command.arg("--").arg(program);
+            command
         };
         if let Some(offset) = &self.clock {
             command.envs(wrong_clock(offset)?);

@@ -3,6 +3,7 @@
 //! Owns who knows whom and which zone holds the federation. Promises keys made by the tool that
 //! engineers use. Refuses to start anything on its own; [`Gateway`] is one of them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ impl Mesh {
                 folder,
                 config,
                 keys,
-                resolv_conf: None,
+                stand_ins: BTreeMap::new(),
                 daemon: None,
                 clock: None,
             });
@@ -97,6 +98,34 @@ impl Mesh {
     #[must_use]
     pub fn token(&self) -> &str {
         &self.token
+    }
+
+    /// Gives the gateway of `thief` a copy of all that of `victim` keeps: keys, state, and what its
+    /// configuration says about zone, tunnel and registry. It has no local API then, and keeps its own peers.
+    ///
+    /// # Errors
+    /// When there is no such gateway, or a file cannot be copied.
+    pub fn copy_disk(&mut self, victim: &str, thief: &str) -> Result<()> {
+        let from = self.gateway(victim)?;
+        let (config, folder) = (from.config.clone(), from.folder().to_owned());
+        let to = self.gateway(thief)?;
+        let state = to.folder().join("state");
+        if state.exists() {
+            std::fs::remove_dir_all(&state)?;
+        }
+        run(std::process::Command::new("cp").arg("-a").arg(folder.join("state")).arg(state))?;
+        for (section, key, file) in [
+            ("tunnel", "private_key_file", "wireguard.key"),
+            ("registry", "identity_key_file", "zone.key"),
+        ] {
+            std::fs::copy(folder.join(file), to.folder().join(file))?;
+            let own = to.folder().join(file).display().to_string();
+            to.config.insert(section.to_owned(), config[section].clone());
+            to.section(section)?.insert(key.to_owned(), own.into());
+        }
+        to.config.insert("zone".to_owned(), config["zone"].clone());
+        to.config.remove("local_api");
+        Ok(())
     }
 
     /// Starts every daemon.

@@ -29,8 +29,8 @@ const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
 /// A registered and ready SuperLink in this VM, which then loses its power.
 fn announce_and_vanish(federation: &mut Federation, vm: &str) -> Result<()> {
-    let settings = federation.superlink_settings(vm)?;
-    federation.start_superlink_with(vm, settings)?;
+    let settings = federation.superlink_settings(HOME, vm)?;
+    federation.start_superlink_with(HOME, vm, settings)?;
     let address = federation.zone(HOME)?.vm(vm)?.address.to_string();
     for zone in ["berlin", "madrid"] {
         federation.wait_for_superlink(zone, "ready", Duration::from_secs(180))?;

@@ -18,9 +18,9 @@ const TOLD_WITHIN: Duration = Duration::from_secs(15);
 fn tells(code: &str, spoil: impl FnOnce(&mut Settings)) -> Result<()> {
     let mut federation = Federation::prepare(Lab::new(&ZONES)?)?;
     federation.mesh.start(&federation.lab)?;
-    let mut settings = federation.superlink_settings(SUPERLINK)?;
+    let mut settings = federation.superlink_settings(HOME, SUPERLINK)?;
     spoil(&mut settings);
-    federation.start_superlink_with(SUPERLINK, settings)?;
+    federation.start_superlink_with(HOME, SUPERLINK, settings)?;
     let companion = federation.companion(HOME)?;
     companion.wait_for(code, TOLD_WITHIN)?;
     ensure!(companion.ended()?.is_none(), "it must keep trying");
@@ -66,7 +66,7 @@ fn a_federation_that_is_not_held_here_is_refused() -> Result<()> {
 #[test]
 fn missing_settings_end_with_7_and_are_all_named() -> Result<()> {
     let mut federation = Federation::prepare(Lab::new(&ZONES)?)?;
-    federation.start_superlink_with(SUPERLINK, Settings::new())?;
+    federation.start_superlink_with(HOME, SUPERLINK, Settings::new())?;
     let (code, output) = federation.companion(HOME)?.wait_for_end(TOLD_WITHIN)?;
     ensure!(code == 7, "ended with {code}: {output}");
     for key in ["FEDERATION", "GATEWAY", "GATEWAY_FINGERPRINT", "TOKEN"] {

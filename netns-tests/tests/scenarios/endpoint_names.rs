@@ -60,7 +60,7 @@ fn every_address_of_a_name_is_tried_and_a_change_followed_while_dns_may_be_away(
     let mut mesh = Mesh::prepare(lab)?;
     let list = |items: Vec<toml::Value>| toml::Value::Array(items);
     let berlin = mesh.gateway("berlin")?;
-    berlin.resolv_conf = Some(resolv_conf(lab.folder(), server)?);
+    berlin.stand_ins.insert("/etc/resolv.conf", resolv_conf(lab.folder(), server)?);
     let name = format!("{NAME}:51820");
     berlin.peer("madrid")?.insert("endpoints".to_owned(), list(vec![name.into()]));
     mesh.gateway("madrid")?.peer("berlin")?.insert("endpoints".to_owned(), list(Vec::new()));

@@ -31,6 +31,7 @@ mod planned_restart;
 mod quick_start;
 mod superlink_restart_with_database;
 mod supernode_boots_before_superlink;
+mod threats;
 mod wan_cut_of_30_s_mid_round;
 mod wg_shows_a_gateway;
 mod zonemesh_shows_a_gateway;

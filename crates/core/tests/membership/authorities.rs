@@ -186,6 +186,23 @@ fn of_two_sets_after_the_same_one_the_one_that_removes_a_key_wins_in_any_order()
 }
 
 #[test]
+fn where_one_signature_is_enough_a_stolen_key_can_remove_the_others_and_one_removal_wins() {
+    let base = mesh_of(2, 1);
+    let thief = next(&base, &[1], 1, &[1]);
+    let owner = next(&base, &[0], 1, &[0]);
+    let mut robbed = mesh_of(2, 1);
+    robbed.accept(thief.clone()).unwrap();
+    assert_eq!(in_force(&robbed), keys(&[1]));
+    robbed.accept(owner.clone()).unwrap();
+    let mut warned = mesh_of(2, 1);
+    warned.accept(owner).unwrap();
+    assert_eq!(in_force(&warned), keys(&[0]));
+    warned.accept(thief).unwrap();
+    // Whichever it is, neither the owner nor the thief chose it, and all agree.
+    assert_eq!(in_force(&robbed), in_force(&warned));
+}
+
+#[test]
 fn a_set_whose_predecessor_is_unknown_waits_for_it() {
     let mut ahead = mesh();
     let first = next(&ahead, &[0, 1], 1, &[0]);

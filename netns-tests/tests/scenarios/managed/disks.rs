@@ -1,12 +1,10 @@
 //! Disks that are lost, old or copied, and a start from what they hold.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use netns_tests::lab::Lab;
 use netns_tests::mesh::{Mesh, patience};
-use netns_tests::namespace;
 use netns_tests::wait::{Look, until};
 
 use super::{
@@ -26,11 +24,6 @@ fn keys_in_state_folder(mesh: &mut Mesh, zone: &str) -> Result<()> {
         gateway.section(section)?.remove(key);
     }
     Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    let mut command = std::process::Command::new("cp");
-    namespace::run(command.args(["-a", text(from)?, text(to)?])).map(drop)
 }
 
 #[test]
@@ -142,22 +135,7 @@ fn a_cloned_gateway_raises_an_alarm() -> Result<()> {
     for zone in ["paris", "rome"] {
         mesh.gateway(zone)?.daemon()?.kill_9()?;
     }
-    let paris = mesh.gateway("paris")?.folder().to_owned();
-    let config = mesh.gateway("paris")?.config.clone();
-    let clone = mesh.gateway("rome")?;
-    let clone_folder = clone.folder().to_owned();
-    std::fs::remove_dir_all(clone_folder.join("state"))?;
-    copy(&paris.join("state"), &clone_folder.join("state"))?;
-    for file in ["wireguard.key", "zone.key"] {
-        std::fs::remove_file(clone_folder.join(file))?;
-        copy(&paris.join(file), &clone_folder.join(file))?;
-    }
-    for section in ["zone", "tunnel"] {
-        clone.config.insert(section.to_owned(), config[section].clone());
-    }
-    let key_file = clone_folder.join("wireguard.key").display().to_string();
-    clone.section("tunnel")?.insert("private_key_file".to_owned(), key_file.into());
-    clone.config.remove("local_api");
+    mesh.copy_disk("paris", "rome")?;
     change_record(&mut mesh, "paris", "192.0.2.77:51820")?;
     change_record(&mut mesh, "rome", "192.0.2.78:51820")?;
     for zone in ["paris", "rome"] {

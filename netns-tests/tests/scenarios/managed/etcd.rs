@@ -66,16 +66,21 @@ fn keys(lab: &Lab) -> Result<Vec<String>> {
     Ok(keys.filter(|key| !key.starts_with("/zonemesh/static/")).collect())
 }
 
-/// Zones whose gateways gave their items to etcd, and have no stream to each other.
-fn joined_through_etcd(lab: &Lab) -> Result<Mesh> {
+/// How items get from zone to zone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ways {
+    Etcd,
+    EtcdAndStreams,
+}
+
+/// Zones whose gateways gave their items to etcd.
+fn joined_through_etcd(lab: &Lab, ways: Ways) -> Result<Mesh> {
     let mut mesh = Mesh::prepare(lab)?;
     for zone in lab.zones() {
         let gateway = mesh.gateway(&zone.name)?;
         gateway.set_peers(Vec::new());
-        let etcd = toml::toml! {
-            endpoints = ["http://198.51.100.254:2379"]
-            streams = false
-        };
+        let mut etcd = toml::toml! { endpoints = ["http://198.51.100.254:2379"] };
+        etcd.insert("streams".to_owned(), (ways == Ways::EtcdAndStreams).into());
         gateway.section("registry")?.insert("etcd".to_owned(), toml::Value::Table(etcd));
     }
     mesh.start(lab)?;
@@ -90,8 +95,16 @@ fn joined_through_etcd(lab: &Lab) -> Result<Mesh> {
     in_step(lab, &mut mesh, patience())?;
     for zone in lab.zones() {
         wait_for_tunnels(&mut mesh, &zone.name)?;
-        let peers = peers(&mut mesh, &zone.name)?;
-        ensure!(peers.iter().all(|peer| peer["stream"] != "up"), "there are streams: {peers:?}");
+        if ways == Ways::Etcd {
+            let peers = peers(&mut mesh, &zone.name)?;
+            ensure!(
+                peers.iter().all(|peer| peer["stream"] != "up"),
+                "there are streams: {peers:?}"
+            );
+        }
+    }
+    if ways == Ways::EtcdAndStreams {
+        mesh.wait_until_connected(patience())?;
     }
     Ok(mesh)
 }
@@ -114,7 +127,7 @@ fn refusals(mesh: &mut Mesh, zone: &str, reason: &str) -> Result<u64> {
 fn records_travel_through_etcd_and_its_outage_stops_no_zone() -> Result<()> {
     let mut lab = Lab::new(&ZONES[..3])?;
     let mut etcd = start_etcd(&lab)?;
-    let mut mesh = joined_through_etcd(&lab)?;
+    let mut mesh = joined_through_etcd(&lab, Ways::Etcd)?;
     let before = version(&mut mesh, "berlin", "paris")?;
 
     etcd.terminate(patience())?;
@@ -143,6 +156,18 @@ fn records_travel_through_etcd_and_its_outage_stops_no_zone() -> Result<()> {
     let before = keys(&lab)?;
     ensure!(before.len() == 7, "three records, three grants, one authority set: {before:?}");
 
+    // Who may sign travels the same way.
+    let key = lab.folder().join("second.key").display().to_string();
+    let second = say(&mut mesh, "berlin", &["key", "generate", "authority", "--out", &key])?;
+    say(&mut mesh, "berlin", &["authority", "add", second.trim()])?;
+    until("paris to know the second authority", patience(), || {
+        let list = mesh.gateway("paris")?.ask(&["authority", "list"])?;
+        let known = list["authorities"].to_string().contains(second.trim());
+        Ok(Look::<()>::when(known && list["lost_changes"] == 0, &list))
+    })?;
+    let before = keys(&lab)?;
+    ensure!(before.len() > 7, "no further item: {before:?}");
+
     // It comes back with nothing: whatever it held is put there again.
     etcd.terminate(patience())?;
     std::fs::remove_dir_all(lab.folder().join("etcd"))?;
@@ -151,6 +176,22 @@ fn records_travel_through_etcd_and_its_outage_stops_no_zone() -> Result<()> {
         let now = keys(&lab)?;
         Ok(Look::<()>::when(now == before, format!("{now:?}")))
     })?;
+    lab.succeeded()
+}
+
+#[test]
+fn what_etcd_holds_back_comes_by_the_streams() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..3])?;
+    let mut etcd = start_etcd(&lab)?;
+    let mut mesh = joined_through_etcd(&lab, Ways::EtcdAndStreams)?;
+    etcd.signal(nix::sys::signal::Signal::SIGSTOP)?;
+    let before = version(&mut mesh, "berlin", "paris")?;
+    change_record(&mut mesh, "paris", "192.0.2.77:51820")?;
+    mesh.gateway("paris")?.kill_9_and_start(&lab)?;
+    mesh.gateway("paris")?.wait_until_ready(patience())?;
+    in_step(&lab, &mut mesh, patience())?;
+    ensure!(version(&mut mesh, "berlin", "paris")? > before, "paris has nothing new to say");
+    etcd.signal(nix::sys::signal::Signal::SIGCONT)?;
     lab.succeeded()
 }
 
@@ -194,7 +235,7 @@ fn lies(lab: &Lab, earlier: Vec<u8>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
 fn what_anyone_writes_into_etcd_is_refused_counted_and_changes_nothing() -> Result<()> {
     let mut lab = Lab::new(&ZONES[..3])?;
     let _etcd = start_etcd(&lab)?;
-    let mut mesh = joined_through_etcd(&lab)?;
+    let mut mesh = joined_through_etcd(&lab, Ways::Etcd)?;
     let earlier = change_of_paris(&lab, &mut mesh)?;
     let before = version(&mut mesh, "berlin", "paris")?;
     let lies = lies(&lab, earlier)?;

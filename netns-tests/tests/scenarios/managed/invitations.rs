@@ -1,10 +1,23 @@
 //! An invitation is good once, for its zone, whole, and in time; each refusal says why.
 
 use anyhow::{Result, ensure};
-use netns_tests::lab::Lab;
-use netns_tests::mesh::Mesh;
+use netns_tests::lab::{Lab, Zone};
+use netns_tests::mesh::{Mesh, patience};
 
 use super::{ZONES, invite, joined, refused, run, say};
+
+/// Starts a gateway anew with another zone's name, prefix and tunnel IP.
+fn call_itself(lab: &Lab, mesh: &mut Mesh, gateway: &str, zone: &Zone) -> Result<()> {
+    let list = |text: String| toml::Value::Array(vec![text.into()]);
+    let thief = mesh.gateway(gateway)?;
+    thief.section("zone")?.insert("name".to_owned(), zone.name.clone().into());
+    thief.section("zone")?.insert("prefixes".to_owned(), list(zone.prefix()));
+    let ip = zone.tunnel_address.to_string();
+    thief.section("tunnel")?.insert("addresses".to_owned(), list(ip));
+    thief.config.remove("local_api");
+    thief.kill_9_and_start(lab)?;
+    thief.wait_until_ready(patience())
+}
 
 #[test]
 fn a_used_expired_damaged_or_foreign_invitation_joins_nobody() -> Result<()> {
@@ -37,19 +50,27 @@ fn a_used_expired_damaged_or_foreign_invitation_joins_nobody() -> Result<()> {
     ensure!(say(&mut mesh, "madrid", &["zone", "join", &good])?.ends_with("member\n"));
 
     // Somebody else with a copy of the invitation, and with all of madrid's names.
-    let thief = mesh.gateway("paris")?;
-    thief.section("zone")?.insert("name".to_owned(), "madrid".into());
-    let prefixes = toml::Value::Array(vec![madrid.prefix().into()]);
-    thief.section("zone")?.insert("prefixes".to_owned(), prefixes);
-    let ips = toml::Value::Array(vec![madrid.tunnel_address.to_string().into()]);
-    thief.section("tunnel")?.insert("addresses".to_owned(), ips);
-    thief.config.remove("local_api");
-    thief.kill_9_and_start(&lab)?;
-    thief.wait_until_ready(netns_tests::mesh::patience())?;
+    call_itself(&lab, &mut mesh, "paris", madrid)?;
     let said = refused(&mut mesh, "paris", &["zone", "join", &good], 6)?;
     ensure!(said.contains("was used by another gateway"), "{said}");
     let zones = mesh.gateway("berlin")?.ask(&["zone", "list"])?;
     ensure!(zones["zones"].as_array().is_some_and(|zones| zones.len() == 2), "{zones}");
+    lab.succeeded()
+}
+
+#[test]
+fn whoever_has_an_unused_invitation_joins_in_its_zones_place() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..3])?;
+    let mut mesh = Mesh::strangers(&lab)?;
+    say(&mut mesh, "berlin", &["mesh", "init"])?;
+    let madrid = lab.zone("madrid")?;
+    let stolen = invite(&lab, &mut mesh, madrid, &[])?;
+    call_itself(&lab, &mut mesh, "paris", madrid)?;
+    say(&mut mesh, "paris", &["zone", "join", &stolen])?;
+    mesh.gateway("paris")?.wait_until_connected(patience())?;
+    // The zone that it was meant for finds out.
+    let said = refused(&mut mesh, "madrid", &["zone", "join", &stolen], 6)?;
+    ensure!(said.contains("was used by another gateway"), "{said}");
     lab.succeeded()
 }
 
@@ -71,8 +92,8 @@ fn a_prefix_that_another_zone_has_is_granted_to_nobody() -> Result<()> {
     paris.section("zone")?.insert("prefixes".to_owned(), prefixes);
     paris.config.remove("local_api");
     paris.kill_9_and_start(&lab)?;
-    paris.daemon()?.wait_for("this zone may not claim that", netns_tests::mesh::patience())?;
-    mesh.wait_until_connected(netns_tests::mesh::patience())?;
+    paris.daemon()?.wait_for("this zone may not claim that", patience())?;
+    mesh.wait_until_connected(patience())?;
     let output = run(&mut mesh, "berlin", &["peers", "-o", "json"])?;
     let peers = String::from_utf8_lossy(&output.stdout).into_owned();
     let peers: serde_json::Value = serde_json::from_str(&peers)?;

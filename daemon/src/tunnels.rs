@@ -35,6 +35,7 @@ pub(crate) async fn start(
         mtu: mtu(config),
         listen_port: config.tunnel.listen_port,
         lanes: config.tunnel.lanes.count(cores()),
+        realtime: config.tunnel.realtime,
         private_key,
         fwmark: None,
     };

@@ -20,6 +20,7 @@ pub mod lab;
 pub mod managed;
 pub mod mesh;
 pub mod namespace;
+pub mod priority;
 pub mod privilege;
 pub mod process;
 pub mod relay;

@@ -54,6 +54,7 @@ pub(crate) struct TunnelDraft {
     pub(crate) mtu: Option<Placed<u16>>,
     pub(crate) listen_port: Option<Placed<u16>>,
     pub(crate) lanes: Option<Placed<Lanes>>,
+    pub(crate) realtime: Option<Placed<bool>>,
     pub(crate) private_key_file: Option<Placed<PathBuf>>,
 }
 
@@ -192,6 +193,7 @@ impl TunnelDraft {
             mtu: section.optional("mtu", value::mtu),
             listen_port: section.optional("listen_port", value::port),
             lanes: section.optional("lanes", value::lanes),
+            realtime: section.optional("realtime", value::truth),
             private_key_file: section.optional("private_key_file", value::file),
         }
     }

@@ -115,6 +115,7 @@ fn tunnel(draft: TunnelDraft, state_dir: &Path) -> Tunnel {
         mtu: value(draft.mtu).or(default.mtu),
         listen_port: value(draft.listen_port).unwrap_or(default.listen_port),
         lanes: value(draft.lanes).unwrap_or(default.lanes),
+        realtime: value(draft.realtime).unwrap_or(default.realtime),
         private_key_file: value(draft.private_key_file)
             .unwrap_or_else(|| state_dir.join("wireguard.key")),
     }

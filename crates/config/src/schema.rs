@@ -34,8 +34,10 @@ const fn many(name: &'static str, keys: &'static [&'static str]) -> Section {
 pub(crate) const ZONE: Section = once("zone", &["name", "prefixes"]);
 pub(crate) const GATEWAY: Section =
     once("gateway", &["name", "state_dir", "admin_socket", "endpoints"]);
-pub(crate) const TUNNEL: Section =
-    once("tunnel", &["interface", "addresses", "mtu", "listen_port", "lanes", "private_key_file"]);
+pub(crate) const TUNNEL: Section = once(
+    "tunnel",
+    &["interface", "addresses", "mtu", "listen_port", "lanes", "realtime", "private_key_file"],
+);
 pub(crate) const KEEPALIVE: Section =
     once("keepalive", &["wireguard", "grpc_interval", "grpc_timeout"]);
 pub(crate) const PROBES: Section = once("probes", &["interval"]);

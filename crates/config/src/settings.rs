@@ -115,6 +115,8 @@ pub struct Tunnel {
     pub listen_port: u16,
     /// `lanes`: how many cores may work for one other gateway.
     pub lanes: Lanes,
+    /// `realtime`: busy tunnel threads run before all that are not real-time.
+    pub realtime: bool,
     /// `private_key_file`: base64; made on first start if it is not there.
     pub private_key_file: PathBuf,
 }
@@ -127,6 +129,7 @@ impl Default for Tunnel {
             mtu: None,
             listen_port: 51820,
             lanes: Lanes::Auto,
+            realtime: true,
             private_key_file: Gateway::default().state_dir.join("wireguard.key"),
         }
     }

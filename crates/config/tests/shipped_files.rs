@@ -187,6 +187,8 @@ fn the_gateway_keeps_only_the_capabilities_it_needs() {
     let text = &files("service")["zonemeshd.service"];
     let unit = unit(text);
     assert_eq!(values(&unit, "CapabilityBoundingSet"), ["CAP_NET_ADMIN CAP_CHOWN"]);
+    // The right to the lowest real-time priority, without the capability to rank other processes.
+    assert_eq!(values(&unit, "LimitRTPRIO"), ["1"]);
     // Only a step before the start may set the clock; `-`: that it fails stops nothing.
     let set_clock = "-+/usr/local/bin/zonemeshd raise-clock --config /etc/zonemesh/zonemesh.toml";
     assert!(values(&unit, "ExecStartPre").contains(&set_clock));

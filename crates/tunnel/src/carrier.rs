@@ -21,6 +21,7 @@ use crate::engine::slow_path::{HandshakeMessage, TICK};
 use crate::linux::tun::Tun;
 use crate::linux::udp::Udp;
 use crate::linux::wake::{Bell, Poller, StopSignal, Wake};
+use crate::pace::{Load, Pace, Way};
 use crate::peer::Moment;
 
 /// Turns of both directions between two looks at what else is to be waited for.
@@ -37,6 +38,7 @@ pub(crate) struct Carrier {
     tun: Arc<Tun>,
     udp: Arc<Udp>,
     stop: StopSignal,
+    realtime: bool,
     inward: Mutex<Inbound>,
     /// The second thread carries the inward direction. Set by the first, taken back by the second.
     lent: AtomicBool,
@@ -50,7 +52,7 @@ impl Carrier {
         lane: usize,
         (tun, udp): (&Arc<Tun>, &Arc<Udp>),
         handshakes: SyncSender<HandshakeMessage>,
-        stop: &StopSignal,
+        (realtime, stop): (bool, &StopSignal),
     ) -> io::Result<Self> {
         Ok(Self {
             engine: Arc::clone(engine),
@@ -58,6 +60,7 @@ impl Carrier {
             tun: Arc::clone(tun),
             udp: Arc::clone(udp),
             stop: stop.clone(),
+            realtime,
             inward: Mutex::new(Inbound::new(Arc::clone(engine), lane, handshakes)),
             lent: AtomicBool::new(false),
             lend: Bell::new()?,
@@ -72,7 +75,7 @@ impl Carrier {
         let mut fds = vec![self.tun.as_raw_fd(), self.returned.as_raw_fd()];
         fds.extend(families.iter().map(|(_, fd)| *fd));
         let mut poller = Poller::new(&fds, self.stop.clone());
-        let mut load = Load::new(Instant::now());
+        let (mut load, mut pace) = (Load::new(Instant::now()), Pace::new(self.realtime));
         loop {
             let lent = self.lent.load(Ordering::Acquire);
             for bit in 0..families.len() {
@@ -81,25 +84,34 @@ impl Carrier {
             let Wake::Ready(ready) = poller.wait()? else {
                 return Ok(());
             };
-            load.woke(Instant::now());
+            pace.waited(load.woke(Instant::now()));
             if ready & 2 != 0 {
                 self.returned.clear();
             }
             let mut inward = (!lent).then(|| Inward::new(self.inbound(), &families, ready >> 2));
+            let mut emptied = false;
             for _ in 0..TURNS {
                 let more = match &mut inward {
                     Some(inward) => load.time(Way::In, || inward.turn())?,
                     None => false,
                 };
                 let outward = load.time(Way::Out, || self.outward(&mut outbound))?;
-                if !more && !outward {
+                emptied = !more && !outward;
+                if emptied {
                     break;
                 }
             }
             drop(inward);
-            if load.is_over(LEND_AFTER) && load.take().is_too_much() && !lent {
-                self.lent.store(true, Ordering::Release);
-                self.lend.ring();
+            if load.is_over(LEND_AFTER) {
+                let load = load.take();
+                pace.judge(&load);
+                if load.is_too_much() && !lent {
+                    self.lent.store(true, Ordering::Release);
+                    self.lend.ring();
+                }
+            }
+            if emptied {
+                pace.rest();
             }
         }
     }
@@ -110,6 +122,8 @@ impl Carrier {
         let fds: Vec<_> = families.iter().map(|(_, fd)| *fd).collect();
         let mut idle = Poller::new(&[self.lend.as_raw_fd()], self.stop.clone());
         let mut poller = Poller::new(&fds, self.stop.clone());
+        // It ranks as any other, so that the lanes never take more than half of the cores for themselves.
+        let mut pace = Pace::new(false);
         loop {
             while !self.lent.load(Ordering::Acquire) {
                 if idle.wait()? == Wake::Stop {
@@ -118,14 +132,20 @@ impl Carrier {
                 self.lend.clear();
             }
             let mut load = Load::new(Instant::now());
+            pace.set_busy(true);
             while !load.is_over(RETURN_AFTER) || load.take().is_worth_a_thread() {
                 let Wake::Ready(ready) = poller.wait_timeout(RETURN_AFTER)? else {
                     return Ok(());
                 };
-                load.woke(Instant::now());
+                pace.waited(load.woke(Instant::now()));
                 let mut inward = Inward::new(self.inbound(), &families, ready);
-                load.time(Way::In, || inward.turn())?;
+                let more = load.time(Way::In, || inward.turn())?;
+                drop(inward);
+                if !more {
+                    pace.rest();
+                }
             }
+            pace.set_busy(false);
             self.lent.store(false, Ordering::Release);
             self.returned.ring();
         }
@@ -175,122 +195,5 @@ impl<'a> Inward<'a> {
             }
         }
         Ok(self.ready != 0)
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Way {
-    Out,
-    In,
-}
-
-/// How a thread has spent its time since it was last asked.
-#[derive(Debug)]
-struct Load {
-    since: Instant,
-    /// When it went to sleep, if it does nothing else.
-    last: Instant,
-    slept: Duration,
-    outward: Duration,
-    inward: Duration,
-}
-
-impl Load {
-    fn new(now: Instant) -> Self {
-        let zero = Duration::ZERO;
-        Self { since: now, last: now, slept: zero, outward: zero, inward: zero }
-    }
-
-    fn woke(&mut self, now: Instant) {
-        self.slept += now.saturating_duration_since(self.last);
-        self.last = now;
-    }
-
-    /// Does `work` and books its time.
-    fn time<T>(&mut self, way: Way, work: impl FnOnce() -> T) -> T {
-        let result = work();
-        self.worked(way, Instant::now());
-        result
-    }
-
-    fn worked(&mut self, way: Way, now: Instant) {
-        let spent = now.saturating_duration_since(self.last);
-        match way {
-            Way::Out => self.outward += spent,
-            Way::In => self.inward += spent,
-        }
-        self.last = now;
-    }
-
-    fn is_over(&self, window: Duration) -> bool {
-        self.last.saturating_duration_since(self.since) >= window
-    }
-
-    /// What was booked; begins anew.
-    fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::new(self.last))
-    }
-
-    fn total(&self) -> Duration {
-        self.slept + self.outward + self.inward
-    }
-
-    /// True if there was next to no sleep, and either direction took its part.
-    fn is_too_much(&self) -> bool {
-        self.slept * 10 < self.total() && self.outward.min(self.inward) * 4 > self.total()
-    }
-
-    /// True if the inward direction would leave little to another one on the same thread.
-    fn is_worth_a_thread(&self) -> bool {
-        self.inward * 4 > self.total()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(slept: u64, outward: u64, inward: u64) -> Load {
-        let start = Instant::now();
-        let ms = Duration::from_millis;
-        let mut load = Load::new(start);
-        load.woke(start + ms(slept));
-        load.worked(Way::Out, start + ms(slept + outward));
-        load.worked(Way::In, start + ms(slept + outward + inward));
-        load
-    }
-
-    #[test]
-    fn a_second_thread_is_for_two_busy_directions() {
-        for (slept, outward, inward, is_too_much) in [
-            (0, 6, 4, true),
-            (0, 3, 7, true),
-            // One direction and its acknowledgements.
-            (0, 9, 1, false),
-            (0, 1, 9, false),
-            // Both, and time left.
-            (4, 3, 3, false),
-            (10, 0, 0, false),
-        ] {
-            let load = load(slept, outward, inward);
-            assert_eq!(load.is_too_much(), is_too_much, "{load:?}");
-        }
-    }
-
-    #[test]
-    fn the_second_thread_gives_back_what_one_can_carry() {
-        assert!(load(60, 0, 40).is_worth_a_thread());
-        assert!(!load(80, 0, 20).is_worth_a_thread());
-        assert!(!load(100, 0, 0).is_worth_a_thread());
-    }
-
-    #[test]
-    fn what_was_booked_is_judged_once() {
-        let mut load = load(1, 5, 5);
-        assert!(
-            load.is_over(Duration::from_millis(11)) && !load.is_over(Duration::from_millis(12))
-        );
-        assert_eq!(load.take().total(), Duration::from_millis(11));
-        assert_eq!(load.total(), Duration::ZERO);
     }
 }

@@ -28,6 +28,8 @@ pub struct TunnelConfig {
     /// How many cores may work for one peer, 1 to [`MOST_LANES`]: each lane has its own threads, key, port
     /// ([`LANE_PORTS`]) and queue of the TUN device. A host that cannot do so many gets fewer.
     pub lanes: u8,
+    /// Busy threads run before all that are not real-time (`SCHED_RR`), if this process may have that.
+    pub realtime: bool,
     /// This gateway's WireGuard key.
     pub private_key: WireGuardPrivateKey,
     /// Mark of outgoing datagrams (`SO_MARK`), for policy routing.

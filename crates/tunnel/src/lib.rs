@@ -24,6 +24,7 @@ mod lanes;
 mod linux;
 mod merge;
 mod offload;
+mod pace;
 mod packet;
 mod peer;
 mod roster;

@@ -41,6 +41,7 @@ pub struct Tunnel {
     udps: Vec<Arc<Udp>>,
     interface: String,
     fwmark: Option<u32>,
+    realtime: bool,
     events: Mutex<Option<Receiver<Event>>>,
     clock: Option<ClockKeeper>,
     stop: StopSignal,
@@ -72,6 +73,7 @@ impl Tunnel {
             udps,
             interface: config.interface,
             fwmark: config.fwmark,
+            realtime: config.realtime,
             events: Mutex::new(Some(events)),
             clock: None,
             stop: StopSignal::new().map_err(system("create an eventfd"))?,
@@ -153,7 +155,13 @@ impl Tunnel {
                 0 => format!("zm-{kind}"),
                 _ => format!("zm-{kind}-{lane}"),
             };
-            let carrier = Carrier::new(&self.engine, lane, edges, queue.clone(), &self.stop)?;
+            let carrier = Carrier::new(
+                &self.engine,
+                lane,
+                edges,
+                queue.clone(),
+                (self.realtime, &self.stop),
+            )?;
             let carrier = Arc::new(carrier);
             let second = Arc::clone(&carrier);
             self.threads.push(spawn(&name("in"), move || second.carry_inward())?);

@@ -6,6 +6,7 @@
 mod bad_certificate_of_a_superlink;
 mod bad_input;
 mod bad_input_of_companions;
+mod busy_threads;
 #[path = "../docs/documented_commands.rs"]
 mod documented_commands;
 mod endpoint_names;

@@ -14,6 +14,7 @@ mod keepalive;
 mod lifecycle;
 mod offload;
 mod paths;
+mod priority;
 mod replay;
 mod sessions;
 mod settings;

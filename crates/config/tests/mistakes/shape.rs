@@ -27,12 +27,12 @@ fn an_unknown_key_gets_a_suggestion() {
     mistake(
         "[tunnel]",
         "[tunnel]\nadresses = []",
-        "zm.toml:7:1: tunnel.adresses: unknown key \"adresses\"; expected one of interface, addresses, mtu, listen_port, lanes, private_key_file; did you mean \"addresses\"?",
+        "zm.toml:7:1: tunnel.adresses: unknown key \"adresses\"; expected one of interface, addresses, mtu, listen_port, lanes, realtime, private_key_file; did you mean \"addresses\"?",
     );
     mistake(
         "[tunnel]",
         "[tunnel]\nlisten-port = 1",
-        "zm.toml:7:1: tunnel.listen-port: unknown key \"listen-port\"; expected one of interface, addresses, mtu, listen_port, lanes, private_key_file; did you mean \"listen_port\"?",
+        "zm.toml:7:1: tunnel.listen-port: unknown key \"listen-port\"; expected one of interface, addresses, mtu, listen_port, lanes, realtime, private_key_file; did you mean \"listen_port\"?",
     );
     mistake(
         "[gateway]",
@@ -42,7 +42,7 @@ fn an_unknown_key_gets_a_suggestion() {
     mistake(
         "[tunnel]",
         "[tunnel]\nqqq = 1",
-        "zm.toml:7:1: tunnel.qqq: unknown key \"qqq\"; expected one of interface, addresses, mtu, listen_port, lanes, private_key_file; remove it",
+        "zm.toml:7:1: tunnel.qqq: unknown key \"qqq\"; expected one of interface, addresses, mtu, listen_port, lanes, realtime, private_key_file; remove it",
     );
     mistake(
         "[log]",
@@ -81,7 +81,7 @@ fn what_is_missing_is_named() {
     mistake(
         "[tunnel]\naddresses = [\"10.255.0.1\"]\n",
         "",
-        "zm.toml:1:1: tunnel: the section is missing; expected [tunnel] with interface, addresses, mtu, listen_port, lanes, private_key_file; add a line [tunnel] and below it addresses = [\"10.255.0.1\"]",
+        "zm.toml:1:1: tunnel: the section is missing; expected [tunnel] with interface, addresses, mtu, listen_port, lanes, realtime, private_key_file; add a line [tunnel] and below it addresses = [\"10.255.0.1\"]",
     );
     mistake(
         "listen = \"10.10.10.1:51822\"\n",

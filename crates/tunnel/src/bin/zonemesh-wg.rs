@@ -18,12 +18,13 @@ use tracing_subscriber::EnvFilter;
 use zonemesh_tunnel::{ClockVerdict, uapi};
 
 const ENVIRONMENT: &str = "Environment:
-  ZONEMESH_LOG             log filter, such as debug (default: info,boringtun=off)
-  ZONEMESH_DEBUG_NO_TSO    no TCP super-packets from the TUN
-  ZONEMESH_DEBUG_NO_USO    no UDP super-packets from or to the TUN
-  ZONEMESH_DEBUG_NO_GSO    one datagram in each send
-  ZONEMESH_DEBUG_NO_GRO    one datagram in each receive
-  ZONEMESH_DEBUG_NO_MERGE  one packet in each write to the TUN
+  ZONEMESH_LOG                log filter, such as debug (default: info,boringtun=off)
+  ZONEMESH_DEBUG_NO_TSO       no TCP super-packets from the TUN
+  ZONEMESH_DEBUG_NO_USO       no UDP super-packets from or to the TUN
+  ZONEMESH_DEBUG_NO_GSO       one datagram in each send
+  ZONEMESH_DEBUG_NO_GRO       one datagram in each receive
+  ZONEMESH_DEBUG_NO_MERGE     one packet in each write to the TUN
+  ZONEMESH_DEBUG_NO_REALTIME  busy threads rank as any other
 The bytes carried are the same with each of these switches.";
 
 /// A userspace WireGuard interface, configured by `wg`.

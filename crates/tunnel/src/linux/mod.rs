@@ -7,6 +7,7 @@
 
 pub(crate) mod control;
 pub(crate) mod link;
+pub(crate) mod priority;
 mod queues;
 mod socket;
 pub(crate) mod sys;

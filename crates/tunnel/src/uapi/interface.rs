@@ -14,6 +14,7 @@ use super::clients::Device;
 use super::request::{Errno, INVALID, PeerChange, SetRequest};
 use crate::config::{Peer, TunnelConfig};
 use crate::error::StartError;
+use crate::pace;
 use crate::tunnel::Tunnel;
 
 type Peers = BTreeMap<WireGuardPublicKey, Peer>;
@@ -39,6 +40,7 @@ impl Interface {
             mtu,
             listen_port: 0,
             lanes: 1,
+            realtime: pace::may_be_realtime(),
             private_key: random_key()?,
             fwmark: None,
         };

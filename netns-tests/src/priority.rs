@@ -1,0 +1,66 @@
+//! Whether a thread of a program under test runs before ordinary ones.
+//!
+//! Owns the look into the kernel's account of it. Refuses to change anybody's priority.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::process::Process;
+
+/// `SCHED_RR`, as the kernel counts it.
+const ROUND_ROBIN: u32 = 2;
+
+/// Whether this machine lets anybody here run first.
+///
+/// # Errors
+/// When `chrt` cannot be started.
+pub fn is_allowed() -> Result<bool> {
+    Ok(Command::new("chrt").args(["--rr", "1", "true"]).output()?.status.success())
+}
+
+/// Whether the process's thread of this name runs first now.
+///
+/// # Errors
+/// When it has no such thread, or has ended.
+pub fn is_first(process: &Process, thread: &str) -> Result<bool> {
+    for task in std::fs::read_dir(format!("/proc/{}/task", process.pid()))? {
+        let stat = std::fs::read_to_string(task?.path().join("stat"))?;
+        let (name, fields) = stat.rsplit_once(") ").context("no name in stat")?;
+        if name.ends_with(&format!("({thread}")) {
+            // The 41st of proc_pid_stat(5); `fields` begins with the third.
+            let policy: u32 = fields.split(' ').nth(38).context("too short")?.parse()?;
+            return Ok(policy == ROUND_ROBIN);
+        }
+    }
+    anyhow::bail!("process {} has no thread {thread}", process.pid())
+}
+
+/// Whether it ever did while `work` was done.
+///
+/// # Errors
+/// As [`is_first`], or when the work fails.
+pub fn was_first_during(
+    process: &Process,
+    thread: &str,
+    work: impl FnOnce() -> Result<()>,
+) -> Result<bool> {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watched = scope.spawn(|| -> Result<bool> {
+            let mut seen = false;
+            while !over.load(Ordering::Relaxed) {
+                seen |= is_first(process, thread)?;
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            Ok(seen)
+        });
+        let done = work();
+        over.store(true, Ordering::Relaxed);
+        let seen = watched.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        done?;
+        seen
+    })
+}

@@ -1,0 +1,36 @@
+//! A gateway that has much to carry runs first, unless its configuration says otherwise.
+//!
+//! ```text
+//!   berlin ==== 400 MB ==== madrid (realtime = false)
+//! ```
+
+use std::net::SocketAddr;
+
+use anyhow::{Result, ensure};
+use netns_tests::lab::{Lab, ZonePlan};
+use netns_tests::mesh::{Mesh, patience};
+use netns_tests::priority::{is_allowed, was_first_during};
+use netns_tests::wireguard::traffic::transfer;
+
+const ZONES: [ZonePlan<'_>; 2] =
+    [ZonePlan { name: "berlin", vms: &[] }, ZonePlan { name: "madrid", vms: &[] }];
+const BYTES: u64 = 400_000_000;
+
+#[test]
+fn a_busy_gateway_runs_first_unless_it_is_told_not_to() -> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    mesh.gateway("madrid")?.section("tunnel")?.insert("realtime".to_owned(), false.into());
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    let (berlin, madrid) = (lab.zone("berlin")?, lab.zone("madrid")?);
+    let address = SocketAddr::from((madrid.tunnel_address, 7000));
+    for (zone, wanted) in [("berlin", is_allowed()?), ("madrid", false)] {
+        let daemon = mesh.gateway(zone)?.daemon()?;
+        let first = was_first_during(daemon, "zm-both", || {
+            transfer(&berlin.gateway, &madrid.gateway, address, BYTES).map(drop)
+        })?;
+        ensure!(first == wanted, "{zone} ran first: {first}");
+    }
+    lab.succeeded()
+}

@@ -1,0 +1,88 @@
+//! Threads that are busy carrying run first, where they may; the bytes are the same either way.
+//!
+//! ```text
+//!   left (watched) ==== tunnel ====  right
+//! ```
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use netns_tests::priority::{is_allowed, is_first, was_first_during};
+use netns_tests::wait::{Look, until};
+use netns_tests::wireguard::gateway::inner;
+use netns_tests::wireguard::implementation::Implementation;
+use netns_tests::wireguard::pair::{Pair, Plan};
+use netns_tests::wireguard::traffic::{ping, transfer};
+use netns_tests::wireguard::wan::{Family, Side, Wan};
+
+const SOON: Duration = Duration::from_secs(10);
+const BYTES: u64 = 400_000_000;
+/// Carries both directions.
+const THREAD: &str = "zm-both";
+const TOLD: &str = "busy tunnel threads rank as any other";
+
+/// Sends from the left to the right; returns whether the left one's thread ever ran first meanwhile.
+fn ran_first(wan: &Wan, pair: &mut Pair<'_>) -> Result<bool> {
+    let [from, to] = [Side::Left, Side::Right].map(|side| wan.namespace(side));
+    let address = SocketAddr::new(inner(Side::Right, Family::V4), 7000);
+    was_first_during(pair.left.process(), THREAD, || transfer(from, to, address, BYTES).map(drop))
+}
+
+/// Little traffic: the thread is as any other.
+fn comes_to_rest(wan: &Wan, pair: &mut Pair<'_>) -> Result<()> {
+    until("the thread to rank as any other", SOON, || {
+        ping(wan.namespace(Side::Left), inner(Side::Right, Family::V4), 2, 0.1)?;
+        Ok(Look::<()>::when(!is_first(pair.left.process(), THREAD)?, "it runs first"))
+    })?;
+    Ok(())
+}
+
+#[test]
+fn busy_threads_run_first_and_idle_ones_rank_as_any_other() -> Result<()> {
+    let wan = Wan::new()?;
+    let mut pair = Pair::start(&wan, [Implementation::Zonemesh; 2], Plan::default())?;
+    pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
+    comes_to_rest(&wan, &mut pair)?;
+    let (allowed, first) = (is_allowed()?, ran_first(&wan, &mut pair)?);
+    let told = pair.left.process().output()?.contains(TOLD);
+    ensure!(first == allowed && told != allowed, "allowed {allowed}, first {first}, told {told}");
+    comes_to_rest(&wan, &mut pair)?;
+    wan.succeeded()
+}
+
+#[test]
+fn threads_that_may_not_run_first_say_so_once_and_carry_all_the_same() -> Result<()> {
+    let wan = Wan::new()?;
+    let mut pair = Pair::start(&wan, [Implementation::Zonemesh; 2], Plan::default())?;
+    pair.left.process().terminate(SOON)?;
+    pair.left.start_again_with(|command| {
+        let program = [command.get_program().to_owned()].into_iter();
+        let argv: Vec<OsString> = program.chain(command.get_args().map(OsString::from)).collect();
+        *command = Command::new("setpriv");
+        command.args(["--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice"]).args(argv);
+    })?;
+    pair.configure(Side::Left, Plan::default())?;
+    pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
+    for _ in 0..2 {
+        ensure!(!ran_first(&wan, &mut pair)?, "it ran first without the right to");
+        comes_to_rest(&wan, &mut pair)?;
+    }
+    let said = pair.left.process().output()?;
+    ensure!(said.matches(TOLD).count() == 1, "{said}");
+    wan.succeeded()
+}
+
+#[test]
+fn the_switch_leaves_all_threads_as_any_other() -> Result<()> {
+    let wan = Wan::new()?;
+    let without = Implementation::ZonemeshWithout("REALTIME");
+    let mut pair = Pair::start(&wan, [without, Implementation::Zonemesh], Plan::default())?;
+    pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
+    ensure!(!ran_first(&wan, &mut pair)?, "it ran first although it was told not to");
+    let said = pair.left.process().output()?;
+    ensure!(!said.contains(TOLD), "{said}");
+    wan.succeeded()
+}

@@ -243,7 +243,7 @@ impl StatusView {
         }
         let rejected = counted(&self.registry.rejected);
         if !rejected.is_empty() {
-            troubles.push(format!("records refused since the start: {rejected}"));
+            troubles.push(format!("records and streams refused since the start: {rejected}"));
         }
         let refused = counted(&self.refused);
         if !refused.is_empty() {

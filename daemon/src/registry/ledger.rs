@@ -172,7 +172,11 @@ impl Ledger {
         let mut state = self.lock();
         let handled = session.handle(message, &mut state.registry, now());
         let trust = self.settle_trust(&mut state);
-        let Output { messages, changed, rejected } = handled?;
+        let Output { messages, changed, rejected } = handled.inspect_err(|refused| {
+            let reason = Some(refused.reason()).filter(|reason| reason.is_suspicious());
+            let reason = reason.into_iter().map(Rejected::as_str);
+            self.complaints.tell(session.neighbour().as_str(), "registry stream", reason);
+        })?;
         for zone in &changed {
             if let Some(held) = state.registry.get(zone) {
                 self.store(zone, &held.signed);

@@ -160,7 +160,7 @@ impl Registry {
         outcome
     }
 
-    /// Counts what was offered as a record and could not be read as one.
+    /// Counts what was refused before it was a record: what cannot be read as one, or a whole stream.
     pub fn refuse(&mut self, reason: Rejected) {
         self.counters.count(&Err(reason));
     }

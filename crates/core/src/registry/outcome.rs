@@ -35,9 +35,21 @@ impl Accepted {
     }
 }
 
-/// Why a record is refused. In the order of the checks.
+/// Why a record, or a stream of records, is refused. In the order of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Rejected {
+    /// A stream of a neighbour that belongs to another mesh.
+    #[error("a stream of another mesh")]
+    OtherMesh,
+    /// A stream of a neighbour that says it is another zone than its certificate does.
+    #[error("a stream in another zone's name")]
+    OtherZone,
+    /// A stream of a neighbour that shares no version of the protocol.
+    #[error("a stream without a common version of the protocol")]
+    NoCommonProtocol,
+    /// A stream that does not begin with a hello, or has two.
+    #[error("a stream whose hello is out of turn")]
+    OutOfTurn,
     /// More than 64 KiB.
     #[error("larger than 65536 bytes")]
     TooLarge,
@@ -72,7 +84,11 @@ pub enum Rejected {
 
 impl Rejected {
     /// All reasons, in the order of the checks.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
+        Self::OtherMesh,
+        Self::OtherZone,
+        Self::NoCommonProtocol,
+        Self::OutOfTurn,
         Self::TooLarge,
         Self::Malformed,
         Self::UnknownZone,
@@ -89,6 +105,10 @@ impl Rejected {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::OtherMesh => "other_mesh",
+            Self::OtherZone => "other_zone",
+            Self::NoCommonProtocol => "no_common_protocol",
+            Self::OutOfTurn => "out_of_turn",
             Self::TooLarge => "too_large",
             Self::Malformed => "malformed",
             Self::UnknownZone => "unknown_zone",
@@ -105,7 +125,7 @@ impl Rejected {
     /// True if an honest zone and an honest neighbour never cause it: worth a warning.
     #[must_use]
     pub fn is_suspicious(self) -> bool {
-        !matches!(self, Self::Outdated | Self::RevokedZone)
+        !matches!(self, Self::Outdated | Self::RevokedZone | Self::NoCommonProtocol)
     }
 }
 
@@ -144,7 +164,7 @@ impl Counters {
         Accepted::NAMES.into_iter().zip(self.accepted)
     }
 
-    /// Records refused, by reason.
+    /// Records and streams refused, by reason.
     pub fn rejected(&self) -> impl Iterator<Item = (Rejected, u64)> {
         Rejected::ALL.into_iter().zip(self.rejected)
     }

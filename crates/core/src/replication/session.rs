@@ -53,6 +53,19 @@ pub enum Refused {
     SecondHello,
 }
 
+impl Refused {
+    /// The name under which it is counted.
+    #[must_use]
+    pub fn reason(&self) -> Rejected {
+        match self {
+            Self::Mesh { .. } => Rejected::OtherMesh,
+            Self::Zone { .. } => Rejected::OtherZone,
+            Self::Protocol { .. } => Rejected::NoCommonProtocol,
+            Self::NoHello | Self::SecondHello => Rejected::OutOfTurn,
+        }
+    }
+}
+
 /// What is to be done after a message.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Output {
@@ -131,8 +144,17 @@ impl Session {
     /// Takes a message of the neighbour.
     ///
     /// # Errors
-    /// [`Refused`]: close the stream.
+    /// [`Refused`], which is counted: close the stream.
     pub fn handle(
+        &mut self,
+        message: Message,
+        registry: &mut Registry,
+        now: UnixMillis,
+    ) -> Result<Output, Refused> {
+        self.follow(message, registry, now).inspect_err(|refused| registry.refuse(refused.reason()))
+    }
+
+    fn follow(
         &mut self,
         message: Message,
         registry: &mut Registry,

@@ -1,7 +1,7 @@
 //! One stream: greeting, refusals, the messages that two ends exchange.
 
 use zonemesh_core::record::ProtocolRange;
-use zonemesh_core::registry::Registry;
+use zonemesh_core::registry::{Registry, Rejected};
 use zonemesh_core::replication::{
     Body, DIGEST_INTERVAL_MS, MeshId, Message, Refused, Session, Summary,
 };
@@ -200,7 +200,11 @@ fn greet(change: impl Fn(&mut zonemesh_core::replication::Hello)) -> Option<Refu
     if let Body::Hello(hello) = &mut message.body {
         change(hello);
     }
-    session(1).handle(message, &mut ours, NOW).err()
+    let refused = session(1).handle(message, &mut ours, NOW).err();
+    let counted: Vec<_> = ours.counters().rejected().filter(|(_, count)| *count > 0).collect();
+    let wanted: Vec<_> = refused.iter().map(|refused| (refused.reason(), 1)).collect();
+    assert_eq!(counted, wanted);
+    refused
 }
 
 #[test]
@@ -229,6 +233,11 @@ fn hello_comes_first_and_once() {
     let again = pair.ends[1].open(&pair.registries[1], NOW);
     let refused = pair.ends[0].handle(again, &mut pair.registries[0], NOW);
     assert_eq!(refused, Err(Refused::SecondHello));
+    let out_of_turn = |registry: &Registry| {
+        registry.counters().rejected().find(|(reason, _)| *reason == Rejected::OutOfTurn)
+    };
+    assert_eq!(out_of_turn(&registry), Some((Rejected::OutOfTurn, 1)));
+    assert_eq!(out_of_turn(&pair.registries[0]), Some((Rejected::OutOfTurn, 1)));
 }
 
 #[test]

@@ -25,6 +25,8 @@ use super::{ZONES, change_record, in_step, joined, version};
 
 /// How often each lie is told, and how many in one message: the endless ones must fit into it.
 const TIMES: usize = 100;
+/// How often a stream is opened that must not be.
+const TIMES_OF_STREAMS: u64 = 5;
 const AT_ONCE: usize = 5;
 const TEN_YEARS_MS: u64 = 10 * 365 * 86_400_000;
 
@@ -151,11 +153,13 @@ async fn lie(liar: &KeyHolder, earlier: &SignedRecord) -> Result<u64> {
 
     // Streams on which something worse is said end, and only those.
     let other_mesh = Hello { mesh: MeshId::new("ab".repeat(32)), ..liar.hello() };
-    let end = Stream::open(&mut client, other_mesh).await?.end().await?;
-    ensure!(end.contains("the neighbour belongs to mesh abab"), "{end}");
     let other_zone = Hello { zone: "paris".parse()?, ..liar.hello() };
-    let end = Stream::open(&mut client, other_zone).await?.end().await?;
-    ensure!(end.contains("it is zone paris, its certificate is of zone madrid"), "{end}");
+    for _ in 0..TIMES_OF_STREAMS {
+        let end = Stream::open(&mut client, other_mesh.clone()).await?.end().await?;
+        ensure!(end.contains("the neighbour belongs to mesh abab"), "{end}");
+        let end = Stream::open(&mut client, other_zone.clone()).await?.end().await?;
+        ensure!(end.contains("it is zone paris, its certificate is of zone madrid"), "{end}");
+    }
     let mut third = Stream::open(&mut client, liar.hello()).await?;
     third.say_raw(half_a_signature()).await?;
     let end = third.end().await?;
@@ -215,6 +219,15 @@ fn counted_and_told_once(mesh: &mut Mesh, before: &Refusals) -> Result<()> {
         let lines = lines.filter(|line| line.contains(reason)).count();
         ensure!(lines == 1, "{lines} lines about {reason}: {said}");
         ensure!(screen.contains(&format!("{reason} {}", more(reason))), "{screen}");
+    }
+    for reason in ["other_mesh", "other_zone"] {
+        let lines = said.lines().filter(|line| line.contains("refused a registry stream"));
+        let lines = lines.filter(|line| line.contains(reason)).count();
+        ensure!(
+            (more(reason), lines) == (TIMES_OF_STREAMS, 1),
+            "{reason}: {}, {said}",
+            more(reason)
+        );
     }
     // An old one is what honest neighbours send too, now and then: counted, no line.
     ensure!(more("outdated") >= TIMES as u64 && !said.contains("outdated"), "{said}");

@@ -129,6 +129,27 @@ fn a_stolen_wireguard_key_opens_the_tunnels_and_no_more_until_it_is_given_up() -
     lab.succeeded()
 }
 
+#[test]
+fn a_stolen_authority_key_does_everything_to_its_mesh() -> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    let mut mesh = Mesh::joined(&lab)?;
+    let draft = mesh.gateway("madrid")?.revoke("rome")?;
+    ensure!(draft.signatures_missing == 1 && draft.removed.is_empty(), "no key was needed");
+    let [from, to] = ["berlin", "madrid"]
+        .map(|zone| -> Result<_> { Ok(mesh.gateway(zone)?.folder().join("state/authority.key")) });
+    std::fs::copy(from?, to?)?;
+    mesh.gateway("madrid")?.kill_9_and_start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    let signed = mesh.gateway("madrid")?.revoke("rome")?;
+    ensure!(signed.removed == ["rome"], "{signed:?}");
+    until("berlin to let go of rome", patience(), || {
+        let peers = mesh.gateway("berlin")?.ask(&["peers"])?;
+        let gone = peers["peers"].as_array().is_some_and(|all| all.len() == 1);
+        Ok(Look::<()>::when(gone, &peers))
+    })?;
+    lab.succeeded()
+}
+
 /// Registers from the SuperLink's VM; returns its certificate.
 fn register(from: &Post<'_>, request: &RegisterRequest) -> Result<String> {
     from.place.inside(|| {

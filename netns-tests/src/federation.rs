@@ -261,14 +261,21 @@ impl Federation {
     /// # Errors
     /// When `flwr run` cannot start.
     pub fn submit(&mut self, plan: Plan) -> Result<Run> {
+        self.submit_from(HOME, SUPERLINK, plan)
+    }
+
+    /// Submits the app from any VM that reaches the SuperLink.
+    ///
+    /// # Errors
+    /// When `flwr run` cannot start, or there is no such VM.
+    pub fn submit_from(&mut self, zone: &str, vm: &str, plan: Plan) -> Result<Run> {
         self.runs += 1;
         let ca = self.ca_file()?;
-        let vm = self.lab.zone(HOME)?.vm(SUPERLINK)?;
         let place = Submission {
             name: &format!("flwr-run-{}", self.runs),
-            namespace: &vm.namespace,
+            namespace: &self.lab.zone(zone)?.vm(vm)?.namespace,
             folder: self.lab.folder(),
-            address: vm.address,
+            address: self.lab.zone(HOME)?.vm(SUPERLINK)?.address,
             ca: &ca,
         };
         self.flower.submit(&place, plan)

@@ -122,7 +122,7 @@ impl Carrier {
         let fds: Vec<_> = families.iter().map(|(_, fd)| *fd).collect();
         let mut idle = Poller::new(&[self.lend.as_raw_fd()], self.stop.clone());
         let mut poller = Poller::new(&fds, self.stop.clone());
-        // It ranks as any other, so that the lanes never take more than half of the cores for themselves.
+        // It ranks as any other, so that each lane takes one core for itself at most.
         let mut pace = Pace::new(false);
         loop {
             while !self.lent.load(Ordering::Acquire) {

@@ -31,6 +31,30 @@ fn register(from: &Post<'_>, request: &RegisterRequest) -> Result<Result<String,
 }
 
 #[test]
+fn any_vm_is_told_where_the_superlink_is_and_which_ca_to_trust() -> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    mesh.start_one(&lab, "berlin")?;
+    let [home, runaway] = [
+        Post::at(&lab, &mut mesh, "berlin", "superlink")?,
+        Post::at(&lab, &mut mesh, "berlin", "runaway")?,
+    ];
+    let request = registration(&lab, &mesh, "superlink")?;
+    ensure!(register(&home, &request)?.is_ok(), "the SuperLink itself");
+    let view = runaway.place.inside(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut gateway = local::connect(runaway.api, runaway.tls.clone()).await?;
+            let question = ResolveRequest { federation: FEDERATION.to_owned() };
+            Ok(gateway.resolve(question).await?.into_inner())
+        })
+    })?;
+    ensure!(view.addresses == request.addresses && view.ca_pems.len() == 1, "{view:?}");
+    ensure!(view.ca_pems[0].contains("BEGIN CERTIFICATE"), "{view:?}");
+    lab.succeeded()
+}
+
+#[test]
 fn a_vm_that_takes_its_neighbours_address_is_taken_for_it_but_has_no_token() -> Result<()> {
     let mut lab = Lab::new(&ZONES)?;
     let mut mesh = Mesh::prepare(&lab)?;

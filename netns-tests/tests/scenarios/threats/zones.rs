@@ -10,7 +10,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::federation::{Federation, HOME, SUPERLINK, SUPERNODE};
+use netns_tests::federation::{self, Federation, HOME, SUPERLINK, SUPERNODE};
+use netns_tests::flower::Plan;
 use netns_tests::lab::{Lab, ZonePlan};
 use netns_tests::mesh::{FEDERATION, Mesh, patience};
 use netns_tests::namespace::Namespace;
@@ -71,6 +72,16 @@ fn every_address_and_port_of_a_zone_is_in_reach_unless_a_firewall_there_says_no(
     let friend = dial(&lab.zone("madrid")?.vm(SUPERNODE)?.namespace, (victim.address, 9092))?;
     ensure!(friend == Ok(()), "{friend:?}");
     lab.succeeded()
+}
+
+#[test]
+fn whoever_reaches_the_control_port_can_submit_a_run_that_all_supernodes_carry_out() -> Result<()> {
+    let mut federation = Federation::start(Lab::new(&federation::ZONES)?)?;
+    let plan = Plan { rounds: 1, nodes: 2, train_sleep: Duration::ZERO };
+    // From another zone, with no more than the CA certificate that everybody is told.
+    let run = federation.submit_from(federation::TRAINING[0], SUPERNODE, plan)?;
+    federation.check(run, plan)?;
+    federation.succeeded()
 }
 
 /// Waits until a VM has a connection to this Fleet API and to no other.

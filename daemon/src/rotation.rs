@@ -4,7 +4,7 @@
 //! it was. It is announced only after the tunnel answers to it, and takes the present one's place when
 //! every peer whose tunnel is kept up has used it and no session of the old one is left. Nothing is
 //! given up for lack of time: who waits for a zone that is gone for good says so.
-//! docs/ARCHITECTURE.md, "A new WireGuard key".
+//! docs/design/key-rotation.md.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -3,7 +3,7 @@
 //! There is one lane towards any other WireGuard. Between two gateways of ours there are as many as both
 //! have: each is a WireGuard peer of its own, with its keys, sessions, timers and path. The packets of TUN
 //! queue n leave by lane n; while that one gets no answers, by the first. Packets are taken from any lane.
-//! docs/ARCHITECTURE.md, "Lanes".
+//! docs/design/data-plane.md, "Lanes".
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -5,7 +5,7 @@
 //! another. All have the same allowed IPs: packets are taken from any, and leave by the one whose
 //! handshake was completed last. Handshakes are begun on the newest pair that the peer is known to
 //! take, and on every one while no session is up; else the other links rest, they answer and never
-//! ask. docs/ARCHITECTURE.md, "A new WireGuard key".
+//! ask. docs/design/key-rotation.md.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -83,7 +83,7 @@ impl Default for Gateway {
 /// How many lanes the tunnels have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lanes {
-    /// What the number of cores says ([`Lanes::count`]).
+    /// What the number of cores says ([`Lanes::count`]). Unmeasured, so nobody gets it unasked.
     Auto,
     /// 1 to 8.
     Count(u8),
@@ -128,7 +128,7 @@ impl Default for Tunnel {
             addresses: Vec::new(),
             mtu: None,
             listen_port: 51820,
-            lanes: Lanes::Auto,
+            lanes: Lanes::Count(1),
             realtime: true,
             private_key_file: Gateway::default().state_dir.join("wireguard.key"),
         }

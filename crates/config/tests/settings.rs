@@ -64,12 +64,17 @@ fn a_number_may_be_written_in_every_way_that_toml_has() {
 }
 
 #[test]
-fn lanes_are_one_below_four_cores_and_then_half_the_cores_up_to_four() {
+fn automatic_lanes_are_one_below_four_cores_and_then_half_the_cores_up_to_four() {
     let auto = |cores| parse(&format!("{SMALLEST}lanes = \"auto\"\n")).tunnel.lanes.count(cores);
     let counts: Vec<_> = [1, 2, 3, 4, 5, 6, 8, 64].map(auto).to_vec();
     assert_eq!(counts, [1, 1, 1, 2, 2, 3, 4, 4]);
     assert_eq!(parse(&format!("{SMALLEST}lanes = 8\n")).tunnel.lanes.count(2), 8);
-    assert_eq!(parse(SMALLEST).tunnel.lanes, Lanes::Auto);
+}
+
+#[test]
+fn a_tunnel_has_one_lane_on_any_machine_unless_more_are_asked_for() {
+    assert_eq!(parse(SMALLEST).tunnel.lanes, Lanes::Count(1));
+    assert_eq!(parse(SMALLEST).tunnel.lanes.count(64), 1);
 }
 
 #[test]

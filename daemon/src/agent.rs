@@ -14,20 +14,29 @@ use zonemesh_core::record::Lane;
 use zonemesh_pki::{LocalApiKey, ZoneTrust, join_server_config, zone_server_config};
 use zonemesh_tunnel::{Event, MOST_LANES, Tunnel};
 
-use crate::announcement::WireGuardKeys;
-use crate::certificates::{FederationCas, OwnLeaf};
+use crate::act::paths;
+use crate::act::plane::{Ground, Plane, Wakers};
+use crate::act::{etcd, resolver, tunnel};
+use crate::administration::rotation::Rotation;
+use crate::administration::{Identity, Office};
+use crate::facts::certificates::{FederationCas, OwnLeaf};
+use crate::facts::disk;
+use crate::facts::etcd::EtcdBoard;
+use crate::facts::keepalives::Keepalives;
+use crate::facts::ledger::Ledger;
+use crate::facts::observer::Observer;
+use crate::facts::paths::PathBoard;
+use crate::facts::streams::StreamBoard;
 use crate::failure::{Exit, Failure, OrExit as _};
-use crate::keepalives::Keepalives;
-use crate::mesh::{Ground, Identity, Office, Plan, Plane, Wakers};
-use crate::observer::Observer;
-use crate::path::{self, PathBoard};
-use crate::registry::{EtcdBoard, Ledger, Service, StreamBoard};
-use crate::rotation::Rotation;
+use crate::plan::Plan;
+use crate::plan::announcement;
+use crate::plan::announcement::WireGuardKeys;
+use crate::serve::registry::Service;
+use crate::serve::{admin, join, local_api, registry};
 use crate::supervisor::Supervisor;
-use crate::{admin, announcement, join, local_api, registry, resolver, state, tunnels};
 
 /// Runs the gateway until a signal asks it to end, or something it needs has ended.
-pub(crate) async fn run(config: Config) -> Result<(), Failure> {
+pub async fn run(config: Config) -> Result<(), Failure> {
     let config = Arc::new(config);
     let mut supervisor = Supervisor::new();
     let tunnel = start(&config, &mut supervisor).await?;
@@ -50,10 +59,10 @@ pub(crate) async fn run(config: Config) -> Result<(), Failure> {
 async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<Tunnel>, Failure> {
     let started_at = SystemTime::now();
     let folder = &config.gateway.state_dir;
-    state::open_folder(folder)?;
-    let private_key = state::keys::wireguard(&config.tunnel.private_key_file)?;
-    let next_key = state::keys::next_wireguard(&config.tunnel.private_key_file)?;
-    let identity = state::keys::zone_identity(&config.registry.identity_key_file)?;
+    disk::open_folder(folder)?;
+    let private_key = disk::keys::wireguard(&config.tunnel.private_key_file)?;
+    let next_key = disk::keys::next_wireguard(&config.tunnel.private_key_file)?;
+    let identity = disk::keys::zone_identity(&config.registry.identity_key_file)?;
     config
         .check_keys(private_key.public_key(), identity.public_key())
         .or_exit(Exit::Configuration, || {
@@ -96,9 +105,9 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<
     let endpoints =
         resolver::run(observer.peers.clone(), observer.tunnel.clone(), observer.paths.clone());
     supervisor.spawn("endpoints", endpoints);
-    supervisor.spawn("UAPI socket", tunnels::serve_wg(observer.tunnel.clone()));
+    supervisor.spawn("UAPI socket", tunnel::serve_wg(observer.tunnel.clone()));
     let watched = (&observer.tunnel, observer.peers.clone(), observer.paths.clone());
-    path::start(config, watched, supervisor).await?;
+    paths::start(config, watched, supervisor).await?;
     start_registry(&observer, (&office, ground), supervisor).await?;
     start_joining(&observer, office.clone(), supervisor)?;
     let local_api_key = start_local_api(&observer, supervisor).await?;
@@ -139,9 +148,9 @@ async fn bring_up(
         let plan = Plan::of(registry, config, &own, &office.hints().all());
         (plan, registry.membership().is_none())
     });
-    let preshared = tunnels::preshared_keys(config)?;
+    let preshared = tunnel::preshared_keys(config)?;
     let (tunnel, routes) =
-        tunnels::start(config, (private_key, next_key), (&plan, &preshared), strict).await?;
+        tunnel::start(config, (private_key, next_key), (&plan, &preshared), strict).await?;
     let table = watch::Sender::new(Arc::new(plan.peers.clone()));
     Ok((tunnel, Ground { plan, preshared, routes, table }))
 }
@@ -160,7 +169,7 @@ fn start_joining(
 ) -> Result<(), Failure> {
     let tls = join_server_config(observer.leaf.current())
         .or_exit(Exit::Trust, || "cannot set up TLS of the join service".to_owned())?;
-    supervisor.spawn("join service", join::serve(office, tls, observer.refusals.clone()));
+    supervisor.spawn("join service", join::run(office, tls, observer.refusals.clone()));
     Ok(())
 }
 
@@ -177,11 +186,11 @@ async fn start_registry(
     let service = Service::new(trust.clone(), observer.streams());
     let terms = (config.keepalive, observer.refusals.clone());
     for listener in registry::bind(&config.tunnel.addresses, config.registry.port).await? {
-        let served = registry::serve(listener, server.clone(), service.clone(), terms.clone());
+        let served = registry::run(listener, server.clone(), service.clone(), terms.clone());
         supervisor.spawn("registry server", served);
     }
     if let Some((settings, board)) = config.registry.etcd.clone().zip(observer.etcd.clone()) {
-        supervisor.spawn("etcd", registry::follow_etcd(settings, ledger.clone(), board));
+        supervisor.spawn("etcd", etcd::run(settings, ledger.clone(), board));
     }
     let plane = Plane::new(observer.clone(), trust, office.hints(), ground);
     watch_tunnel(observer, plane.wakers(), supervisor);

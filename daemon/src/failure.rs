@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 /// The documented exit codes that the agent can end with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
+pub enum Exit {
     /// Something else failed.
     Failed = 1,
     /// A certificate or stored item cannot be trusted.
@@ -30,36 +30,37 @@ impl From<Exit> for ExitCode {
 
 /// A failure with its exit code.
 #[derive(Debug)]
-pub(crate) struct Failure {
-    pub(crate) exit: Exit,
+pub struct Failure {
+    /// What the program ends with.
+    pub exit: Exit,
     error: anyhow::Error,
 }
 
 impl Failure {
     /// A failure without a cause of another kind.
-    pub(crate) fn new(exit: Exit, message: impl Display) -> Self {
+    pub fn new(exit: Exit, message: impl Display) -> Self {
         Self { exit, error: anyhow::anyhow!("{message}") }
     }
 
     /// A failure with a cause; `message` says what failed.
-    pub(crate) fn caused(exit: Exit, cause: impl Into<anyhow::Error>, message: &str) -> Self {
+    pub fn caused(exit: Exit, cause: impl Into<anyhow::Error>, message: &str) -> Self {
         Self { exit, error: cause.into().context(message.to_owned()) }
     }
 
     /// The error without its exit code: for one that does not end the agent.
-    pub(crate) fn into_error(self) -> anyhow::Error {
+    pub fn into_error(self) -> anyhow::Error {
         self.error
     }
 
     /// Writes the message and its causes to standard error.
-    pub(crate) fn report(&self) {
+    pub fn report(&self) {
         // Nothing is left to do when standard error is closed.
         let _ = writeln!(std::io::stderr(), "zonemeshd: {:#}", self.error);
     }
 }
 
 /// Gives an error its context and exit code.
-pub(crate) trait OrExit<T> {
+pub trait OrExit<T> {
     /// `message` says what failed and what to do; the cause is kept.
     fn or_exit(self, exit: Exit, message: impl FnOnce() -> String) -> Result<T, Failure>;
 }

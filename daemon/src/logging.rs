@@ -7,7 +7,7 @@ use tracing_subscriber::fmt;
 use zonemesh_config::{Log, LogFormat};
 
 /// Starts logging. `ZONEMESH_LOG`, if set and valid, wins over the configured level.
-pub(crate) fn start(log: &Log) {
+pub fn start(log: &Log) {
     // boringtun calls an expired handshake an error; the tunnel retries and says so itself.
     let default = || EnvFilter::new(format!("{},boringtun=off", log.level.as_str()));
     let filter = EnvFilter::try_from_env("ZONEMESH_LOG").unwrap_or_else(|_| default());

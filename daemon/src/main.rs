@@ -3,36 +3,14 @@
 //! A checklist only: arguments, logging, configuration, run, exit code. What happens in between
 //! stands in `agent.rs`; exit codes in `failure.rs`.
 
-mod admin;
-mod agent;
-mod announcement;
-mod certificates;
-mod clock;
-mod endpoints;
-mod failure;
-mod flood;
-mod join;
-mod keepalives;
-mod local_api;
-mod logging;
-mod mesh;
-mod network;
-mod observer;
-mod path;
-mod registry;
-mod resolver;
-mod rotation;
-mod state;
-mod supervisor;
-mod tunnels;
-
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use zonemesh_config::Config;
 
-use crate::failure::{Exit, Failure, OrExit as _};
+use zonemesh_daemon::failure::{Exit, Failure, OrExit as _};
+use zonemesh_daemon::{agent, logging, raise_clock};
 
 /// The gateway agent of a zone: tunnels, registry, local API.
 #[derive(Parser)]
@@ -62,7 +40,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run { config } => run(&config),
-        Command::RaiseClock { config } => read_config(&config).and_then(|c| clock::raise(&c)),
+        Command::RaiseClock { config } => read_config(&config).and_then(|c| raise_clock(&c)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

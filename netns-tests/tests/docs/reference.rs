@@ -162,7 +162,7 @@ fn every_drop_reason_is_listed_in_order() {
 
 #[test]
 fn every_event_is_listed_in_order() {
-    let text = source("daemon/src/path/board.rs");
+    let text = source("daemon/src/facts/paths.rs");
     let list = between(&text, "const fn as_str(self)", "\n    }\n}");
     let events: Vec<&str> = literals(list).collect();
     let listed: Vec<String> =
@@ -185,7 +185,7 @@ fn every_outcome_of_a_record_is_listed() {
 
 #[test]
 fn every_flood_is_listed_in_order() {
-    let text = source("daemon/src/flood.rs");
+    let text = source("daemon/src/facts/flood.rs");
     let list = between(&text, "const fn names(self)", "\n    }\n}");
     let names: Vec<&str> = list.lines().filter_map(|line| literals(line).next()).collect();
     assert_eq!(names.len(), 10, "the names were not found: {names:?}");

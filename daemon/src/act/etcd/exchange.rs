@@ -1,0 +1,264 @@
+//! What is read from etcd and put there, over one connection.
+//!
+//! Reads before it writes, so that this zone's record is never put over a newer one. Puts this zone's
+//! own record and every trust item that etcd lacks; other zones' records are theirs to put. Promises
+//! bounded memory: one value at a time, keys of members and of at most [`MAX_ITEMS`] trust items.
+//! A value is judged once for each change of it; what somebody puts over ours is put right when
+//! everything is looked through, not at once, so that no two writers chase each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use zonemesh_api::clients::etcd::{Changed, Etcd, EtcdError};
+use zonemesh_core::membership::{ItemId, MAX_ITEMS, Membership, Rejected, SignedTrustItem};
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::record::SignedRecord;
+use zonemesh_core::registry::{self, Accepted, Registry, Standing};
+
+use super::layout::{self, Layout, Place};
+use crate::facts::etcd::EtcdBoard;
+use crate::facts::ledger::Ledger;
+
+/// Trust items that are offered together: authority sets count in their order within these.
+const BATCH: usize = 64;
+
+/// A trust item as etcd holds it.
+struct Fetched {
+    id: ItemId,
+    revision: i64,
+    item: Result<SignedTrustItem, Rejected>,
+}
+
+/// What was seen of a trust item's key.
+struct Seen {
+    revision: i64,
+    /// The right item lies there.
+    right: bool,
+}
+
+/// One connection to etcd.
+pub(super) struct Exchange<'a> {
+    etcd: Etcd,
+    ledger: &'a Ledger,
+    board: &'a EtcdBoard,
+    layout: Layout,
+    own: ZoneName,
+    /// Revisions of the values that were judged.
+    records: BTreeMap<ZoneName, i64>,
+    trust: BTreeMap<ItemId, Seen>,
+    /// The record of this zone for which nothing is left to put.
+    settled: Option<SignedRecord>,
+    crowded: bool,
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn new(
+        etcd: Etcd,
+        (ledger, board): (&'a Ledger, &'a EtcdBoard),
+        layout: Layout,
+    ) -> Self {
+        Self {
+            etcd,
+            ledger,
+            board,
+            layout,
+            own: ledger.read(|registry| registry.zone().clone()),
+            records: BTreeMap::new(),
+            trust: BTreeMap::new(),
+            settled: None,
+            crowded: false,
+        }
+    }
+
+    /// Reads what has changed since it was last read, and puts what etcd lacks.
+    pub(super) async fn look_through(&mut self) -> Result<(), EtcdError> {
+        if self.ledger.read(|registry| registry.membership().is_some()) {
+            self.read_trust().await?;
+            self.put_trust().await?;
+        }
+        self.read_records().await?;
+        self.put_own().await
+    }
+
+    /// Judges every record anew next time: what its zone may say has changed.
+    pub(super) fn forget_records(&mut self) {
+        self.records.clear();
+    }
+
+    /// A record is held anew: puts it if it is this zone's.
+    pub(super) async fn announce(&mut self, zone: &ZoneName) -> Result<(), EtcdError> {
+        match *zone == self.own {
+            true => self.put_own().await,
+            false => Ok(()),
+        }
+    }
+
+    /// Takes what has just changed in etcd.
+    pub(super) fn take(&mut self, changes: Vec<Changed>) {
+        let members = self.members();
+        let mut items = Vec::new();
+        for Changed { key, revision, value } in changes {
+            match (self.layout.place(&key), value) {
+                (Some(Place::Record(zone)), Some(value)) if members.contains(&zone) => {
+                    self.take_record(zone, revision, layout::record(&value));
+                }
+                (Some(Place::Trust(id)), Some(value)) => {
+                    items.push(Fetched { id, revision, item: layout::trust_item(&value) });
+                }
+                (Some(Place::Record(zone)), None) => drop(self.records.remove(&zone)),
+                (Some(Place::Trust(id)), None) => drop(self.trust.remove(&id)),
+                (Some(Place::Record(_)) | None, _) => {}
+            }
+        }
+        self.take_trust(items);
+    }
+
+    async fn read_trust(&mut self) -> Result<(), EtcdError> {
+        let id = |key: &[u8]| match self.layout.place(key) {
+            Some(Place::Trust(id)) => Some(id),
+            _ => None,
+        };
+        let (listed, complete) = self.etcd.list(self.layout.trust(), MAX_ITEMS, id).await?;
+        self.note_crowd(complete);
+        let listed: BTreeMap<_, _> = listed.into_iter().collect();
+        self.trust.retain(|id, _| listed.contains_key(id));
+        let mut batch = Vec::new();
+        for (id, revision) in listed {
+            if self.trust.get(&id).is_some_and(|seen| seen.revision == revision) {
+                continue;
+            }
+            let fetched = match self.etcd.get(&self.layout.key(&Place::Trust(id))).await {
+                Ok(Some((value, revision))) => {
+                    Fetched { id, revision, item: layout::trust_item(&value) }
+                }
+                Ok(None) => continue,
+                Err(EtcdError::TooLarge(_)) => {
+                    Fetched { id, revision, item: Err(Rejected::TooLarge) }
+                }
+                Err(error) => return Err(error),
+            };
+            batch.push(fetched);
+            if batch.len() == BATCH {
+                self.take_trust(std::mem::take(&mut batch));
+            }
+        }
+        self.take_trust(batch);
+        Ok(())
+    }
+
+    fn take_trust(&mut self, batch: Vec<Fetched>) {
+        if batch.is_empty() {
+            return;
+        }
+        let right = |fetched: &Fetched| fetched.item.as_ref().is_ok_and(|i| i.id() == fetched.id);
+        let keys: Vec<_> =
+            batch.iter().map(|f| (f.id, Seen { revision: f.revision, right: right(f) })).collect();
+        let outcomes = self.ledger.offer_trust(batch.into_iter().map(|f| f.item).collect());
+        let refused = outcomes.iter().filter(|o| o.as_ref().is_err_and(|r| r.is_suspicious()));
+        self.board.refused(refused.count() as u64);
+        for ((id, seen), outcome) in keys.into_iter().zip(outcomes) {
+            // Its predecessor may come with a later batch: it is asked for again.
+            let is_early = outcome == Err(Rejected::UnknownPredecessor);
+            if !is_early && (self.trust.len() < MAX_ITEMS || self.trust.contains_key(&id)) {
+                self.trust.insert(id, seen);
+            }
+        }
+    }
+
+    async fn put_trust(&mut self) -> Result<(), EtcdError> {
+        let ids = self.ledger.read(|r| r.membership().map(Membership::ids).unwrap_or_default());
+        for id in ids {
+            if self.trust.get(&id).is_some_and(|seen| seen.right) {
+                continue;
+            }
+            let item = |registry: &Registry| registry.membership()?.get(&id).cloned();
+            let Some(item) = self.ledger.read(item) else { continue };
+            let key = self.layout.key(&Place::Trust(id));
+            let revision = self.etcd.put(key, item.to_file_bytes()).await?;
+            self.trust.insert(id, Seen { revision, right: true });
+        }
+        Ok(())
+    }
+
+    async fn read_records(&mut self) -> Result<(), EtcdError> {
+        let members = self.members();
+        let zone = |key: &[u8]| match self.layout.place(key) {
+            Some(Place::Record(zone)) if members.contains(&zone) => Some(zone),
+            _ => None,
+        };
+        let (listed, complete) = self.etcd.list(self.layout.records(), MAX_ITEMS, zone).await?;
+        self.note_crowd(complete);
+        if !listed.iter().any(|(zone, _)| *zone == self.own) {
+            self.settled = None;
+        }
+        for (zone, revision) in listed {
+            if self.records.get(&zone) == Some(&revision) {
+                continue;
+            }
+            match self.etcd.get(&self.layout.key(&Place::Record(zone.clone()))).await {
+                Ok(Some((value, revision))) => {
+                    self.take_record(zone, revision, layout::record(&value));
+                }
+                Ok(None) => {}
+                Err(EtcdError::TooLarge(_)) => {
+                    self.take_record(zone, revision, Err(registry::Rejected::TooLarge));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn take_record(
+        &mut self,
+        zone: ZoneName,
+        revision: i64,
+        record: Result<SignedRecord, registry::Rejected>,
+    ) {
+        let is_ours = record.is_ok() && record.as_ref().ok() == self.own_record().as_ref();
+        let outcome = self.ledger.offer_record(record);
+        if outcome.as_ref().is_err_and(|reason| reason.is_suspicious()) {
+            self.board.refused(1);
+        }
+        if zone == self.own {
+            // Surpassed: the ledger publishes above it, and that is then put.
+            let nothing_to_put = is_ours || outcome == Ok(Accepted::OwnSurpassed);
+            self.settled = if nothing_to_put { self.own_record() } else { None };
+        }
+        self.records.insert(zone, revision);
+    }
+
+    async fn put_own(&mut self) -> Result<(), EtcdError> {
+        let Some(record) = self.own_record() else { return Ok(()) };
+        if self.settled.as_ref() == Some(&record) {
+            return Ok(());
+        }
+        let key = self.layout.key(&Place::Record(self.own.clone()));
+        let revision = self.etcd.put(key, record.to_file_bytes()).await?;
+        self.records.insert(self.own.clone(), revision);
+        self.settled = Some(record);
+        Ok(())
+    }
+
+    /// This zone's record, if others will take it.
+    fn own_record(&self) -> Option<SignedRecord> {
+        self.ledger.read(|registry| {
+            let is_member = registry.standing() == Standing::Member;
+            let held = registry.get(&self.own).filter(|_| is_member);
+            held.map(|held| held.signed.clone())
+        })
+    }
+
+    fn members(&self) -> BTreeSet<ZoneName> {
+        self.ledger.read(|registry| registry.all_members().map(|m| m.zone.clone()).collect())
+    }
+
+    fn note_crowd(&mut self, complete: bool) {
+        if !complete && !self.crowded {
+            tracing::warn!(
+                most = MAX_ITEMS,
+                "etcd holds more keys than a mesh has: the rest is not read"
+            );
+            self.crowded = true;
+        }
+    }
+}

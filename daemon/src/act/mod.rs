@@ -1,0 +1,12 @@
+//! The third floor: makes what is into what the plan says, and goes on trying.
+//!
+//! Compares the plan with what is there after each change. May use facts, plan and administration;
+//! refuses to know who asks and what is shown.
+
+pub(crate) mod etcd;
+pub(crate) mod network;
+pub(crate) mod paths;
+pub(crate) mod plane;
+pub(crate) mod resolver;
+pub(crate) mod streams;
+pub(crate) mod tunnel;

@@ -1,0 +1,185 @@
+//! The sockets of the probes: one for each of this gateway's tunnel addresses.
+//!
+//! Requests of peers are answered here, answers handed on with the moment they came. Promises that
+//! only tunnel addresses of peers are answered, never with more bytes than they sent, and not more
+//! often than a peer of ours would ask.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+
+use super::packet::Probe;
+use crate::act::plane::PeerTable;
+
+/// Requests that a peer may have answered at once, and in a second.
+const BURST: f64 = 200.0;
+const PER_SECOND: f64 = 100.0;
+
+/// An answer to one of our requests.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answer {
+    pub(super) from: IpAddr,
+    pub(super) probe: Probe,
+    pub(super) at: Instant,
+}
+
+/// How many more answers a peer may get.
+struct Bucket {
+    tokens: f64,
+    filled_at: Instant,
+}
+
+impl Bucket {
+    fn take(&mut self, now: Instant) -> bool {
+        let gained = now.saturating_duration_since(self.filled_at).as_secs_f64() * PER_SECOND;
+        self.tokens = (self.tokens + gained).min(BURST);
+        self.filled_at = now;
+        let is_allowed = self.tokens >= 1.0;
+        self.tokens -= if is_allowed { 1.0 } else { 0.0 };
+        is_allowed
+    }
+}
+
+/// One socket.
+pub(super) struct Echo {
+    socket: UdpSocket,
+    peers: PeerTable,
+    answers: mpsc::Sender<Answer>,
+    buckets: HashMap<IpAddr, Bucket>,
+}
+
+impl Echo {
+    pub(super) async fn bind(
+        address: SocketAddr,
+        peers: PeerTable,
+        answers: mpsc::Sender<Answer>,
+    ) -> io::Result<Self> {
+        let socket = UdpSocket::bind(address).await?;
+        Ok(Self { socket, peers, answers, buckets: HashMap::new() })
+    }
+
+    /// Serves until it is dropped. Errors of a datagram socket are those of single datagrams.
+    pub(super) async fn run(mut self) {
+        let mut buffer = [0; 64];
+        loop {
+            let Ok((len, from)) = self.socket.recv_from(&mut buffer).await else {
+                tokio::task::yield_now().await;
+                continue;
+            };
+            let at = Instant::now();
+            let Some(probe) = Probe::parse(&buffer[..len]).filter(|_| self.is_peer(from.ip()))
+            else {
+                continue;
+            };
+            if probe.is_answer {
+                // A watcher that does not keep up takes the answer for lost, as it is.
+                let _full = self.answers.try_send(Answer { from: from.ip(), probe, at });
+            } else if self.may_ask(from.ip(), at) {
+                let _unreachable = self.socket.try_send_to(&probe.answer().to_bytes(), from);
+            }
+        }
+    }
+
+    fn is_peer(&self, address: IpAddr) -> bool {
+        self.peers.borrow().iter().any(|peer| peer.tunnel_ips.contains(&address))
+    }
+
+    fn may_ask(&mut self, from: IpAddr, now: Instant) -> bool {
+        // Keys are tunnel addresses of peers; those of former peers go when there are too many.
+        if self.buckets.len() > 2 * self.peers.borrow().len() + 16 {
+            self.buckets.clear();
+        }
+        let full = Bucket { tokens: BURST, filled_at: now };
+        self.buckets.entry(from).or_insert(full).take(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use zonemesh_core::key::WireGuardPublicKey;
+
+    use super::*;
+    use crate::plan::PeerPlan;
+
+    const PROBE: Probe = Probe { is_answer: false, run: 9, number: 4 };
+
+    /// An echo for peers at these addresses, and a socket at `client`.
+    async fn echo(
+        peers: &[&str],
+        client: &str,
+    ) -> (SocketAddr, UdpSocket, mpsc::Receiver<Answer>, tokio::task::JoinSet<()>) {
+        let peer = PeerPlan {
+            zone: "madrid".parse().unwrap(),
+            wireguard_key: WireGuardPublicKey([7; 32]),
+            next_key: None,
+            lanes: Vec::new(),
+            endpoints: Vec::new(),
+            prefixes: Vec::new(),
+            tunnel_ips: peers.iter().map(|text| text.parse().unwrap()).collect(),
+            registry_port: 51821,
+            is_neighbour: true,
+            keeps_alive: true,
+        };
+        let (_, peers) = tokio::sync::watch::channel(std::sync::Arc::new(vec![peer]));
+        let (sender, answers) = mpsc::channel(4);
+        let echo = Echo::bind("127.0.0.1:0".parse().unwrap(), peers, sender).await.unwrap();
+        let address = echo.socket.local_addr().unwrap();
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(echo.run());
+        (address, UdpSocket::bind((client, 0)).await.unwrap(), answers, tasks)
+    }
+
+    async fn answer_to(client: &UdpSocket) -> Option<usize> {
+        let mut buffer = [0; 2048];
+        let received = client.recv_from(&mut buffer);
+        let answer = tokio::time::timeout(Duration::from_millis(200), received).await;
+        answer.ok().map(|received| received.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn a_request_of_a_peer_is_answered_with_no_more_bytes() {
+        let (echo, client, _answers, _tasks) = echo(&["127.0.0.2"], "127.0.0.2").await;
+        let mut padded = PROBE.to_bytes().to_vec();
+        for len in [20, 36, 1400] {
+            padded.resize(len, 0);
+            client.send_to(&padded, echo).await.unwrap();
+            assert_eq!(answer_to(&client).await, Some(20), "{len}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_else_and_nothing_else_is_answered() {
+        let (echo, stranger, _answers, _tasks) = echo(&["127.0.0.2"], "127.0.0.3").await;
+        stranger.send_to(&PROBE.to_bytes(), echo).await.unwrap();
+        assert_eq!(answer_to(&stranger).await, None);
+        let peer = UdpSocket::bind("127.0.0.2:0").await.unwrap();
+        peer.send_to(b"no probe at all, but long enough", echo).await.unwrap();
+        peer.send_to(&PROBE.answer().to_bytes(), echo).await.unwrap();
+        assert_eq!(answer_to(&peer).await, None);
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_handed_on_with_its_sender() {
+        let (echo, client, mut answers, _tasks) = echo(&["127.0.0.2"], "127.0.0.2").await;
+        client.send_to(&PROBE.answer().to_bytes(), echo).await.unwrap();
+        let answer = answers.recv().await.unwrap();
+        assert_eq!((answer.from, answer.probe), ("127.0.0.2".parse().unwrap(), PROBE.answer()));
+    }
+
+    #[test]
+    fn a_peer_that_asks_too_often_is_answered_at_its_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket { tokens: BURST, filled_at: start };
+        let at = |millis| start + Duration::from_millis(millis);
+        let answered = |bucket: &mut Bucket, now| (0..1000).filter(|_| bucket.take(now)).count();
+        assert_eq!(answered(&mut bucket, at(0)), 200);
+        assert_eq!(answered(&mut bucket, at(1000)), 100);
+        assert_eq!(answered(&mut bucket, at(60_000)), 200);
+    }
+}

@@ -1,0 +1,329 @@
+//! The task that watches: sends what is due, takes the answers, tells and applies what follows.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use ipnet::IpNet;
+use rtnetlink::Handle;
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+use zonemesh_config::Config;
+use zonemesh_core::key::WireGuardPublicKey;
+use zonemesh_core::path::{Change, Event, Monitor, MtuChange, Request, Session, State};
+use zonemesh_tunnel::{PeerStatus, ProbeError, Tunnel};
+
+use super::echo::Answer;
+use super::packet::{self, Probe};
+use crate::act::network;
+use crate::act::plane::PeerTable;
+use crate::facts::paths::{Happening, PathBoard, PathView};
+use crate::plan::PeerPlan;
+use crate::plan::mtu;
+use crate::plan::punctuality::Punctuality;
+
+/// How often probes that are due are looked for.
+const TICK: Duration = Duration::from_millis(50);
+/// How often the tunnel is asked for its peers, and the kernel for their paths.
+const LOOK: Duration = Duration::from_secs(1);
+const LOOK_BELOW: Duration = Duration::from_secs(5);
+
+/// A peer under watch.
+struct Watched {
+    plan: PeerPlan,
+    monitor: Monitor,
+    session: Session,
+    endpoint: Option<SocketAddr>,
+    allowed_ips: Vec<IpNet>,
+    underlay_mtu: Option<u16>,
+    looked_below_at: Option<Duration>,
+    since: Option<SystemTime>,
+    punctuality: Punctuality,
+    /// The MTU that routes and tunnel were told, and for which prefixes.
+    applied: Option<(Option<u16>, Vec<IpNet>)>,
+    apply_again_at: Duration,
+}
+
+/// All peers under watch.
+pub(super) struct Watcher {
+    config: Arc<Config>,
+    tunnel: Arc<Tunnel>,
+    table: PeerTable,
+    board: Arc<PathBoard>,
+    netlink: Handle,
+    peers: BTreeMap<WireGuardPublicKey, Watched>,
+    started: Instant,
+    run: u64,
+    device_mtu: u16,
+    looked_at: Option<Duration>,
+}
+
+impl Watcher {
+    pub(super) fn new(
+        config: Arc<Config>,
+        tunnel: Arc<Tunnel>,
+        table: PeerTable,
+        board: Arc<PathBoard>,
+        netlink: Handle,
+    ) -> Self {
+        let device_mtu = mtu::of_device(config.tunnel.mtu, std::iter::empty());
+        Self {
+            config,
+            tunnel,
+            table,
+            board,
+            netlink,
+            peers: BTreeMap::new(),
+            started: Instant::now(),
+            run: getrandom::u64().unwrap_or_default(),
+            device_mtu,
+            looked_at: None,
+        }
+    }
+
+    /// Watches until it is dropped.
+    pub(super) async fn run(mut self, mut answers: mpsc::Receiver<Answer>) -> anyhow::Result<()> {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => self.work().await,
+                Some(answer) = answers.recv() => self.take(answer),
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn take(&mut self, answer: Answer) {
+        let now = answer.at.saturating_duration_since(self.started);
+        let sender = self.peers.values_mut().find(|peer| {
+            answer.probe.run == self.run && peer.plan.tunnel_ips.contains(&answer.from)
+        });
+        if let Some(peer) = sender {
+            peer.monitor.handle_answer(answer.probe.number, now);
+        }
+    }
+
+    async fn work(&mut self) {
+        let now = self.now();
+        let looks = self.looked_at.is_none_or(|at| now.saturating_sub(at) >= LOOK);
+        if looks {
+            self.looked_at = Some(now);
+            self.look(now).await;
+        }
+        for peer in self.peers.values_mut() {
+            let (requests, events) = peer.monitor.poll(&peer.session, now);
+            for request in requests {
+                let ends = ends(&self.config.tunnel.addresses, &peer.plan.tunnel_ips);
+                let probe = Probe { is_answer: false, run: self.run, number: request.number };
+                let ports = (self.config.registry.port, peer.plan.registry_port);
+                let packet = ends.and_then(|at| packet::request(probe, at, ports, request.size));
+                if let Some(packet) = packet {
+                    peer.send(&self.tunnel, request, &packet, self.started);
+                }
+            }
+            // Figures of a second ago are as good; a change is not to wait.
+            let is_news = looks || !events.is_empty();
+            for event in events {
+                peer.tell(event, &self.board);
+            }
+            if is_news {
+                peer.show(&self.board);
+            }
+        }
+        self.apply(now).await;
+    }
+
+    /// Takes over which peers there are and what the tunnel and the kernel say of them.
+    async fn look(&mut self, now: Duration) {
+        // A tunnel that is not kept up is not kept busy either.
+        let table = Arc::clone(&self.table.borrow_and_update());
+        let watched = || table.iter().filter(|plan| plan.keeps_alive);
+        let is_watched = |key: &WireGuardPublicKey| watched().any(|p| p.wireguard_key == *key);
+        self.peers.retain(|key, _| is_watched(key));
+        self.board.keep_only(is_watched);
+        let status = self.tunnel.status();
+        let (interval, ceiling) = (self.config.probes.interval, self.device_mtu);
+        for plan in watched() {
+            let status = status.peers.iter().find(|peer| peer.public_key == plan.wireguard_key);
+            let Some(status) = status else { continue };
+            let peer = self.peers.entry(plan.wireguard_key);
+            let peer = peer.or_insert_with(|| Watched::new(plan.clone(), interval, ceiling));
+            peer.plan.clone_from(plan);
+            peer.look(status, now);
+            let sent = peer.endpoint.map(|_| status.tx_bytes);
+            let keepalive = self.config.keepalive.wireguard;
+            if peer.punctuality.observe(sent, keepalive, now) {
+                let zone = &peer.plan.zone;
+                tracing::warn!(%zone, ?keepalive, "nothing was sent for longer than the keepalive");
+                self.board.count(Happening::KeepaliveLate);
+            }
+        }
+        self.look_below(now).await;
+    }
+
+    /// Reads the MTU of the paths below, and derives those inside from it.
+    async fn look_below(&mut self, now: Duration) {
+        let own = self.tunnel.if_index();
+        for peer in self.peers.values_mut() {
+            let Some(endpoint) = peer.endpoint else { continue };
+            if peer.looked_below_at.is_some_and(|at| now.saturating_sub(at) < LOOK_BELOW) {
+                continue;
+            }
+            peer.looked_below_at = Some(now);
+            match network::underlay_mtu(&self.netlink, endpoint.ip(), own).await {
+                // Without a route the last one is as good as any.
+                Ok(mtu) => peer.underlay_mtu = mtu.or(peer.underlay_mtu),
+                Err(error) => {
+                    let zone = &peer.plan.zone;
+                    tracing::debug!(%zone, error = format!("{error:#}"), "no MTU of the underlay");
+                }
+            }
+        }
+        let configured = self.config.tunnel.mtu;
+        let device_mtu =
+            mtu::of_device(configured, self.peers.values().filter_map(Watched::inside));
+        if device_mtu != self.device_mtu {
+            match network::set_device_mtu(&self.netlink, own, device_mtu).await {
+                Ok(()) => {
+                    tracing::info!(mtu = device_mtu, "the tunnel follows the MTU of its paths");
+                    self.device_mtu = device_mtu;
+                }
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "trying again"),
+            }
+        }
+        for peer in self.peers.values_mut() {
+            let ceiling = mtu::ceiling(self.device_mtu, peer.inside());
+            peer.monitor.set_ceiling(ceiling, now);
+        }
+    }
+
+    /// Tells tunnel and kernel how large packets to each peer may be.
+    async fn apply(&mut self, now: Duration) {
+        for peer in self.peers.values_mut() {
+            let mtu = peer.monitor.mtu();
+            let wanted = ((mtu < self.device_mtu).then_some(mtu), peer.allowed_ips.clone());
+            if peer.applied.as_ref() == Some(&wanted) || now < peer.apply_again_at {
+                continue;
+            }
+            self.tunnel.set_peer_mtu(&peer.plan.wireguard_key, wanted.0);
+            match set_routes(&self.netlink, self.tunnel.if_index(), &wanted).await {
+                Ok(()) => peer.applied = Some(wanted),
+                Err(error) => {
+                    peer.apply_again_at = now + LOOK;
+                    let (zone, error) = (&peer.plan.zone, format!("{error:#}"));
+                    tracing::debug!(%zone, error, "a route has not got its MTU yet, trying again");
+                }
+            }
+        }
+    }
+}
+
+/// Also where nothing is to be bounded: routes may be those of an earlier agent.
+async fn set_routes(
+    netlink: &Handle,
+    index: u32,
+    (mtu, prefixes): &(Option<u16>, Vec<IpNet>),
+) -> anyhow::Result<()> {
+    for prefix in prefixes {
+        network::set_route_mtu(netlink, index, *prefix, *mtu).await?;
+    }
+    Ok(())
+}
+
+impl Watched {
+    fn new(plan: PeerPlan, interval: Duration, ceiling: u16) -> Self {
+        Self {
+            plan,
+            monitor: Monitor::new(interval, ceiling),
+            session: Session::default(),
+            endpoint: None,
+            allowed_ips: Vec::new(),
+            underlay_mtu: None,
+            looked_below_at: None,
+            since: None,
+            punctuality: Punctuality::default(),
+            applied: None,
+            apply_again_at: Duration::ZERO,
+        }
+    }
+
+    /// What the underlay leaves for packets to this peer.
+    fn inside(&self) -> Option<u16> {
+        self.underlay_mtu.zip(self.endpoint).map(|(mtu, at)| mtu::inside(mtu, at.ip()))
+    }
+
+    fn look(&mut self, status: &PeerStatus, now: Duration) {
+        let age = |at: SystemTime| SystemTime::now().duration_since(at).unwrap_or_default();
+        self.session = Session {
+            handshake_age: status.latest_handshake.map(age),
+            unanswered: status.handshake_attempts_unanswered,
+        };
+        if self.endpoint.map(|at| at.ip()) != status.endpoint.map(|at| at.ip()) {
+            self.looked_below_at = None;
+            self.monitor.handle_moved(now);
+        }
+        self.endpoint = status.endpoint;
+        self.allowed_ips.clone_from(&status.allowed_ips);
+    }
+
+    fn send(&mut self, tunnel: &Tunnel, request: Request, packet: &[u8], started: Instant) {
+        let sent_at = started.elapsed();
+        match tunnel.probe(&self.plan.wireguard_key, packet) {
+            Ok(()) => self.monitor.handle_sent(request, sent_at),
+            Err(ProbeError::NoSession | ProbeError::NoEndpoint) => {
+                self.monitor.handle_no_session(request);
+            }
+            Err(error) => tracing::trace!(zone = %self.plan.zone, %error, "no probe"),
+        }
+    }
+
+    fn tell(&mut self, event: Event, board: &PathBoard) {
+        let zone = &self.plan.zone;
+        match event {
+            Event::State(Change { from, to, reason }) => {
+                self.since = Some(SystemTime::now());
+                let from = from.as_str();
+                match to {
+                    State::Up => {
+                        board.count(Happening::Up);
+                        tracing::info!(%zone, %reason, from, "tunnel up");
+                    }
+                    State::Degraded => {
+                        board.count(Happening::Degraded);
+                        tracing::warn!(%zone, %reason, from, "tunnel degraded");
+                    }
+                    State::Down => {
+                        board.count(Happening::Down);
+                        tracing::warn!(%zone, %reason, from, "tunnel down");
+                    }
+                    State::Never => {}
+                }
+            }
+            Event::Mtu(MtuChange { from, to }) if to < from => {
+                board.count(Happening::MtuLowered);
+                tracing::warn!(%zone, from, "black hole: nothing above {to} bytes passes to {zone}");
+            }
+            Event::Mtu(MtuChange { from, to }) => {
+                board.count(Happening::MtuRaised);
+                tracing::info!(%zone, from, "packets of up to {to} bytes pass to {zone} again");
+            }
+        }
+    }
+
+    fn show(&self, board: &PathBoard) {
+        let summary = self.monitor.summary();
+        let view = PathView { summary, since: self.since, underlay_mtu: self.underlay_mtu };
+        board.show(self.plan.wireguard_key, view);
+    }
+}
+
+/// Tunnel addresses of one family: ours and the peer's.
+fn ends(own: &[IpAddr], peers: &[IpAddr]) -> Option<(IpAddr, IpAddr)> {
+    let of_peer = |own: &IpAddr| peers.iter().find(|peer| peer.is_ipv4() == own.is_ipv4());
+    own.iter().find_map(|own| Some((*own, *of_peer(own)?)))
+}

@@ -1,0 +1,99 @@
+//! Keeps a stream to one neighbour, for ever.
+//!
+//! Tries every tunnel IP of the neighbour; waits 0.5 to 30 s with jitter in between, or until a
+//! WireGuard handshake with it completes, whichever comes first.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::{Notify, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Request;
+use zonemesh_api::clients::registry;
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::replication::{MESSAGE_BYTES, Refused};
+
+use super::stream::{self, Context, OUTBOX, Wires};
+
+pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(500);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// A neighbour and how to reach its registry.
+pub(crate) struct Neighbour {
+    pub(crate) zone: ZoneName,
+    pub(crate) tunnel_ips: Vec<IpAddr>,
+    pub(crate) port: u16,
+    pub(crate) tls: Arc<rustls::ClientConfig>,
+    /// Wakes the dialler: a handshake with this neighbour has completed.
+    pub(crate) reachable: Arc<Notify>,
+}
+
+/// Keeps the stream until it is dropped.
+pub(crate) async fn run(neighbour: Neighbour, context: Context) -> anyhow::Result<()> {
+    let mut wait = FIRST_WAIT;
+    loop {
+        let was_open = context.board.entry(&neighbour.zone).open > 0;
+        match try_all(&neighbour, &context).await {
+            Ok(()) => wait = FIRST_WAIT,
+            Err(error) => {
+                let refused = error.downcast_ref::<Refused>().is_some();
+                report(&neighbour.zone, &error, was_open);
+                context.board.failed(&neighbour.zone, format!("{error:#}"), refused);
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(jittered(wait)) => wait = (wait * 2).min(LONGEST_WAIT),
+            () = neighbour.reachable.notified() => wait = FIRST_WAIT,
+        }
+    }
+}
+
+fn report(zone: &ZoneName, error: &anyhow::Error, was_open: bool) {
+    let error = format!("{error:#}");
+    if was_open {
+        tracing::debug!(%zone, error, "registry stream not open, trying again");
+    } else {
+        tracing::info!(%zone, error, "registry stream not open, trying again");
+    }
+}
+
+/// Runs a stream over the first address that answers, until it ends.
+async fn try_all(neighbour: &Neighbour, context: &Context) -> anyhow::Result<()> {
+    let mut last = anyhow::anyhow!("the neighbour has no tunnel address");
+    for ip in &neighbour.tunnel_ips {
+        let address = SocketAddr::new(*ip, neighbour.port);
+        match open(neighbour, context, address).await {
+            Ok(wires) => {
+                return stream::run(context, &neighbour.zone, wires, &neighbour.reachable).await;
+            }
+            Err(error) => last = error.context(format!("cannot reach the registry at {address}")),
+        }
+    }
+    Err(last)
+}
+
+async fn open(
+    neighbour: &Neighbour,
+    context: &Context,
+    address: SocketAddr,
+) -> anyhow::Result<Wires> {
+    let tls = neighbour.tls.clone();
+    let client = registry::connect(address, tls, context.keepalives.ours()).await?;
+    let mut client = client.max_decoding_message_size(MESSAGE_BYTES);
+    let (outbound, queue) = mpsc::channel(OUTBOX);
+    let mut request = Request::new(ReceiverStream::new(queue));
+    context.tell_keepalive(request.metadata_mut());
+    let reply = client.exchange(request).await.context("the neighbour refused the stream")?;
+    let heard = context.hear_keepalive(&neighbour.zone, reply.metadata());
+    Ok(Wires { inbound: reply.into_inner(), outbound, heard })
+}
+
+/// Between half and the whole of `wait`.
+pub(crate) fn jittered(wait: Duration) -> Duration {
+    let mut byte = [0; 1];
+    // Without randomness the waits are merely even.
+    let _ = getrandom::fill(&mut byte);
+    wait / 2 + (wait / 2).mul_f64(f64::from(byte[0]) / 255.0)
+}

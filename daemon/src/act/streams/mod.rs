@@ -1,0 +1,7 @@
+//! The streams that keep this gateway's registry equal to its neighbours'.
+
+pub(crate) mod dialler;
+pub(crate) mod stream;
+
+pub(crate) use dialler::{Neighbour, run as dial};
+pub(crate) use stream::Context as StreamContext;

@@ -1,0 +1,205 @@
+//! Inviting a zone: which addresses are free for it, and what its invitation says.
+//!
+//! Promises: an invitation is in the book on disk before it is handed out, and its addresses are
+//! nobody else's, neither granted nor configured nor promised. Refuses to know how it is redeemed.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use zonemesh_config::Endpoint;
+use zonemesh_core::invitation::{Invitation, InvitationId, InvitationSecret, Inviter, Redemptions};
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::prefix;
+use zonemesh_core::record::Gateway;
+use zonemesh_core::registry::Member;
+use zonemesh_core::time::UnixMillis;
+
+use super::{Office, Refusal};
+use crate::facts::ledger::now;
+use crate::serve::join::Listening;
+
+/// A zone that is to be invited.
+pub(crate) struct Wanted {
+    pub(crate) zone: ZoneName,
+    pub(crate) prefixes: Vec<IpNet>,
+    /// Empty: the next free one.
+    pub(crate) tunnel_ips: Vec<IpAddr>,
+    pub(crate) valid_for_ms: u64,
+}
+
+impl Office {
+    /// Issues an invitation.
+    pub(crate) fn invite(&self, wanted: Wanted) -> Result<Invitation, Refusal> {
+        let mut state = self.lock();
+        let now = now();
+        let book = state.book.as_mut().ok_or(Refusal::Unmanaged)?;
+        let reserved = reserved(book, &wanted.zone, now);
+        let invitation = self.draft_invitation(wanted, &reserved, now)?;
+        let (room, stale) = book.issue(&invitation, now);
+        stale.iter().for_each(|id| self.invitations.remove(id));
+        if !room {
+            return Err(Refusal::BookFull);
+        }
+        let issued = book.issued().find(|issued| issued.id == invitation.id);
+        let stored = issued.map_or(Ok(()), |issued| self.invitations.store(issued));
+        stored.map_err(|error| Refusal::Disk(error.into()))?;
+        self.listening.send_if_modified(|listening| {
+            let off = matches!(listening, Listening::Off | Listening::Failed(_));
+            if off {
+                *listening = Listening::Wanted;
+            }
+            off
+        });
+        Ok(invitation)
+    }
+
+    fn draft_invitation(
+        &self,
+        wanted: Wanted,
+        reserved: &BTreeMap<ZoneName, Vec<IpNet>>,
+        now: UnixMillis,
+    ) -> Result<Invitation, Refusal> {
+        let Wanted { zone, prefixes, mut tunnel_ips, valid_for_ms } = wanted;
+        if zone == self.config.zone.name {
+            return Err(Refusal::OwnZone);
+        }
+        if prefixes.is_empty() {
+            return Err(Refusal::NoPrefix);
+        }
+        if tunnel_ips.is_empty() {
+            tunnel_ips = vec![self.free_tunnel_ip(reserved)?];
+        }
+        self.check_free(&zone, &prefixes, &tunnel_ips, reserved)?;
+        let (mesh, authority_set) = self
+            .ledger
+            .read(|registry| registry.membership().map(|m| (m.mesh().clone(), m.authority_set().0)))
+            .ok_or(Refusal::Unmanaged)?;
+        let valid_for = match valid_for_ms {
+            0 => zonemesh_core::invitation::DEFAULT_LIFETIME_MS,
+            given => given,
+        };
+        let [id, secret] = [random()?, random()?];
+        Ok(Invitation {
+            id: InvitationId(id),
+            mesh,
+            authority_set,
+            inviter: self.inviter()?,
+            zone,
+            prefixes,
+            tunnel_ips,
+            expires_at: now.plus(valid_for),
+            secret: InvitationSecret::from_bytes(secret),
+        })
+    }
+
+    /// How the joiner reaches this gateway.
+    fn inviter(&self) -> Result<Inviter, Refusal> {
+        let config = &self.config;
+        let port = config.join.listen.port();
+        let join = |endpoint: &Endpoint| match endpoint {
+            Endpoint::Address(address) => {
+                Endpoint::Address(std::net::SocketAddr::new(address.ip(), port)).to_string()
+            }
+            Endpoint::Name { host, .. } => format!("{host}:{port}"),
+        };
+        if config.gateway.endpoints.is_empty() {
+            return Err(Refusal::NoEndpoint);
+        }
+        Ok(Inviter {
+            zone: config.zone.name.clone(),
+            zone_key: self.identity.zone_key,
+            join_endpoints: config.gateway.endpoints.iter().map(join).collect(),
+            gateways: vec![Gateway {
+                name: config.gateway.name.clone(),
+                wireguard_key: self.identity.wireguard().newest(),
+                next_wireguard_key: None,
+                lanes: Vec::new(),
+                endpoints: config.gateway.endpoints.iter().map(Endpoint::to_string).collect(),
+                tunnel_ips: config.tunnel.addresses.clone(),
+                registry_port: config.registry.port,
+            }],
+            prefixes: config.zone.prefixes.clone(),
+        })
+    }
+
+    /// Nobody else has these addresses: no grant, no configured peer, no open invitation.
+    fn check_free(
+        &self,
+        zone: &ZoneName,
+        prefixes: &[IpNet],
+        tunnel_ips: &[IpAddr],
+        reserved: &BTreeMap<ZoneName, Vec<IpNet>>,
+    ) -> Result<(), Refusal> {
+        let nets: Vec<IpNet> =
+            prefixes.iter().copied().chain(tunnel_ips.iter().copied().map(IpNet::from)).collect();
+        self.ledger.read(|registry| {
+            let membership = registry.membership().ok_or(Refusal::Unmanaged)?;
+            membership.check_free(zone, prefixes, tunnel_ips)?;
+            let configured = registry.all_members().filter(|member| member.zone != *zone);
+            let configured =
+                configured.map(|member| (&member.zone, member_nets(member).collect::<Vec<_>>()));
+            let reserved = reserved.iter().map(|(owner, nets)| (owner, nets.clone()));
+            for (owner, theirs) in configured.chain(reserved) {
+                let clash = nets.iter().find_map(|net| {
+                    theirs
+                        .iter()
+                        .find(|their| prefix::overlaps(net, their))
+                        .map(|their| (net, their))
+                });
+                if let Some((net, their)) = clash {
+                    return Err(Refusal::Overlap {
+                        zone: zone.clone(),
+                        net: *net,
+                        owner: owner.clone(),
+                        theirs: *their,
+                    });
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The next address after this gateway's that nobody has, in the same /24 or /120.
+    fn free_tunnel_ip(&self, reserved: &BTreeMap<ZoneName, Vec<IpNet>>) -> Result<IpAddr, Refusal> {
+        let own = *self.config.tunnel.addresses.first().ok_or(Refusal::NoTunnelIp)?;
+        let around = match own {
+            IpAddr::V4(_) => IpNet::new(own, 24),
+            IpAddr::V6(_) => IpNet::new(own, 120),
+        };
+        let around = around.or(Err(Refusal::NoTunnelIp))?.trunc();
+        let taken: Vec<IpNet> = self.ledger.read(|registry| {
+            let members = registry.all_members().flat_map(member_nets);
+            members.chain(reserved.values().flatten().copied()).collect()
+        });
+        let free = |ip: &IpAddr| *ip != own && !taken.iter().any(|net| net.contains(ip));
+        around.hosts().find(free).ok_or(Refusal::NoTunnelIp)
+    }
+}
+
+/// What open invitations of other zones have promised.
+fn reserved(
+    book: &Redemptions,
+    zone: &ZoneName,
+    now: UnixMillis,
+) -> BTreeMap<ZoneName, Vec<IpNet>> {
+    let open = book.issued().filter(|issued| {
+        issued.zone != *zone && (issued.used_by.is_some() || issued.expires_at > now)
+    });
+    let nets = |issued: &zonemesh_core::invitation::Issued| {
+        let ips = issued.tunnel_ips.iter().copied().map(IpNet::from);
+        issued.prefixes.iter().copied().chain(ips).collect::<Vec<_>>()
+    };
+    open.map(|issued| (issued.zone.clone(), nets(issued))).collect()
+}
+
+fn member_nets(member: &Member) -> impl Iterator<Item = IpNet> {
+    let ips = member.tunnel_ips.iter().copied().map(IpNet::from);
+    member.prefixes.iter().copied().chain(ips)
+}
+
+fn random() -> Result<[u8; 16], Refusal> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(Refusal::Randomness)?;
+    Ok(bytes)
+}

@@ -1,0 +1,300 @@
+//! The way into a mesh, from the joiner's end: one invitation, step by step.
+//!
+//! Promises: nothing is kept before both ends have proved the invitation's secret and the answer
+//! grants this zone's own key; the same invitation may be tried again at any time. Says each step.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tonic::{Code, Status};
+use zonemesh_api::clients::{ConnectError, join};
+use zonemesh_api::v1::ZoneJoinProgress;
+use zonemesh_api::wire::join::{Answer, redeem_request};
+use zonemesh_config::Endpoint;
+use zonemesh_core::invitation::{self, Invitation};
+use zonemesh_core::membership::Membership;
+use zonemesh_core::prefix;
+use zonemesh_core::registry::Standing;
+use zonemesh_pki::{ZoneTrust, zone_client_config};
+
+use crate::administration::{Office, Refusal};
+use crate::facts::observer::{Observer, is_up};
+use crate::plan::announcement;
+
+/// Pause between two tries.
+const PAUSE: Duration = Duration::from_secs(2);
+/// How long an inviter that cannot be reached is tried.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often the first tunnel and the first record are looked for.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Where the steps are told; a listener that went away stops nothing.
+pub(crate) struct Progress(pub(crate) mpsc::Sender<Result<ZoneJoinProgress, Status>>);
+
+impl Progress {
+    async fn say(&self, step: impl Into<String>) {
+        let step = step.into();
+        tracing::info!(step, "joining");
+        // The engineer has gone away: joining goes on to its end.
+        let _ = self.0.send(Ok(ZoneJoinProgress { step, done: false })).await;
+    }
+}
+
+/// A gateway that joins.
+pub(crate) struct Joiner {
+    pub(crate) office: Arc<Office>,
+    pub(crate) observer: Observer,
+}
+
+impl Joiner {
+    /// Joins the mesh that the invitation is for.
+    pub(crate) async fn join(&self, text: &str, progress: &Progress) -> Result<(), Refusal> {
+        let invitation = Invitation::from_text(text).map_err(|error| failed(&error))?;
+        self.check(&invitation)?;
+        progress
+            .say(format!(
+                "the invitation is for zone {} by zone {}",
+                invitation.zone, invitation.inviter.zone
+            ))
+            .await;
+        let answer = self.redeem(&invitation, progress).await?;
+        let membership = self.mesh(&invitation, answer)?;
+        let members = membership.members().count();
+        self.office.join(&invitation, membership)?;
+        self.announce()?;
+        progress.say(format!("member of the mesh of {members} zones, kept on disk")).await;
+        self.wait_for_inviter(&invitation, progress).await
+    }
+
+    /// The invitation is for this gateway as it is configured.
+    fn check(&self, invitation: &Invitation) -> Result<(), Refusal> {
+        let config = &self.observer.config;
+        if invitation.zone != config.zone.name {
+            return Err(Refusal::Join(format!(
+                "the invitation is for zone {}, this is zone {} (zone.name)",
+                invitation.zone, config.zone.name
+            )));
+        }
+        if let Some(net) =
+            config.zone.prefixes.iter().find(|net| !prefix::covered(net, &invitation.prefixes))
+        {
+            return Err(Refusal::Join(format!(
+                "the invitation does not cover {net} (zone.prefixes): ask for another, or set zone.prefixes to {:?}",
+                texts(&invitation.prefixes)
+            )));
+        }
+        if let Some(ip) =
+            config.tunnel.addresses.iter().find(|ip| !invitation.tunnel_ips.contains(ip))
+        {
+            return Err(Refusal::Join(format!(
+                "the invitation does not grant {ip} (tunnel.addresses): set tunnel.addresses to {:?} and restart",
+                texts(&invitation.tunnel_ips)
+            )));
+        }
+        let (mesh, standing) =
+            self.observer.ledger.read(|registry| (registry.mesh(), registry.standing()));
+        if !mesh.is_static() && mesh != invitation.mesh {
+            return Err(Refusal::Managed(mesh));
+        }
+        match standing {
+            Standing::Revoked => Err(Refusal::Join(
+                "this gateway's zone key was revoked: move zone.key away, restart, and ask for a new invitation".to_owned(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Redeems, and waits for approval if the inviter asks for it.
+    async fn redeem(
+        &self,
+        invitation: &Invitation,
+        progress: &Progress,
+    ) -> Result<Answer, Refusal> {
+        let mut silent_since = Instant::now();
+        let mut told = String::new();
+        loop {
+            let (answer, step) = match self.try_redeem(invitation).await {
+                Ok(answer) if !answer.pending => return Ok(answer),
+                Ok(_) => {
+                    silent_since = Instant::now();
+                    (None, "redeemed; waiting until an authority approves this zone".to_owned())
+                }
+                Err(Attempt::Refused(message)) => return Err(Refusal::Join(message)),
+                Err(Attempt::Unreached(message)) => {
+                    (Some(message.clone()), format!("trying again: {message}"))
+                }
+            };
+            if let Some(message) = answer.filter(|_| silent_since.elapsed() > PATIENCE) {
+                return Err(Refusal::Join(format!(
+                    "{message}; is its TCP port open? The invitation may be used again"
+                )));
+            }
+            if step != told {
+                told.clone_from(&step);
+                progress.say(step).await;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// One try at each endpoint of the inviter.
+    async fn try_redeem(&self, invitation: &Invitation) -> Result<Answer, Attempt> {
+        let own = &self.office.identity();
+        let joiner =
+            invitation::Joiner { zone_key: own.zone_key, wireguard_key: own.wireguard().newest() };
+        let inviter = &invitation.inviter;
+        let tunnel_ip = inviter.gateways.first().and_then(|gateway| gateway.tunnel_ips.first());
+        let tunnel_ip = *tunnel_ip
+            .ok_or_else(|| Attempt::Refused("the invitation names no gateway".to_owned()))?;
+        let trust = ZoneTrust::new(&[(inviter.zone.to_string(), *inviter.zone_key.as_bytes())]);
+        let trust = trust.map_err(|error| Attempt::Refused(error.to_string()))?;
+        let leaf = self.observer.leaf.current();
+        let tls = zone_client_config(&trust, leaf, inviter.zone.as_str())
+            .map_err(|error| Attempt::Refused(error.to_string()))?;
+        let endpoints =
+            self.observer.config.gateway.endpoints.iter().map(Endpoint::to_string).collect();
+        let request = redeem_request(invitation, &joiner, endpoints);
+        let mut last = Attempt::Unreached("the invitation names no join endpoint".to_owned());
+        for address in addresses(&inviter.join_endpoints).await {
+            let mut client = match join::connect(address, tunnel_ip, tls.clone()).await {
+                Ok(client) => client,
+                Err(error) => {
+                    last = not_connected(&inviter.zone, &error);
+                    continue;
+                }
+            };
+            match client.redeem(request.clone()).await {
+                Ok(reply) => return self.verify(invitation, &joiner, reply.into_inner()),
+                Err(status) if is_passing(status.code()) => {
+                    last = Attempt::Unreached(format!("{address}: {}", status.message()));
+                }
+                Err(status) => return Err(Attempt::Refused(status.message().to_owned())),
+            }
+        }
+        Err(last)
+    }
+
+    fn verify(
+        &self,
+        invitation: &Invitation,
+        joiner: &invitation::Joiner,
+        reply: zonemesh_api::v1::RedeemReply,
+    ) -> Result<Answer, Attempt> {
+        let answer = Answer::try_from(reply).map_err(|error| Attempt::Refused(error.to_line()))?;
+        match invitation.verify_answer(joiner, &answer.trust, &answer.proof) {
+            true => Ok(answer),
+            false => Err(Attempt::Refused(
+                "the answer does not prove the invitation's secret: nothing was changed".to_owned(),
+            )),
+        }
+    }
+
+    /// The mesh of the invitation, which has granted this zone's key.
+    fn mesh(&self, invitation: &Invitation, answer: Answer) -> Result<Membership, Refusal> {
+        let membership = Membership::from_items(&invitation.mesh, answer.trust)?;
+        match self.office.is_granted(&membership) {
+            true => Ok(membership),
+            false => Err(Refusal::NotGranted),
+        }
+    }
+
+    /// Says about this zone what it says now that it is a member.
+    fn announce(&self) -> Result<(), Refusal> {
+        let Observer { config, ledger, cas, .. } = &self.observer;
+        let keys = self.office.identity().wireguard();
+        announcement::publish(config, keys, Some(self.observer.lanes()), cas, ledger)
+            .map_err(|failure| Refusal::Join(format!("{:#}", failure.into_error())))
+    }
+
+    async fn wait_for_inviter(
+        &self,
+        invitation: &Invitation,
+        progress: &Progress,
+    ) -> Result<(), Refusal> {
+        let inviter = &invitation.inviter.zone;
+        let start = Instant::now();
+        let mut tunnel_told = false;
+        loop {
+            let key = {
+                let peers = self.observer.peers.borrow();
+                peers.iter().find(|peer| peer.zone == *inviter).map(|peer| peer.wireguard_key)
+            };
+            let status = key.and_then(|key| self.observer.tunnel_peer(&key));
+            let up = status.is_some_and(|status| is_up(&status, std::time::SystemTime::now()));
+            if up && !tunnel_told {
+                tunnel_told = true;
+                progress.say(format!("the tunnel to zone {inviter} is up")).await;
+            }
+            let has_record = self.observer.ledger.read(|registry| registry.get(inviter).is_some());
+            if up && has_record {
+                progress.say(format!("in step with the registry of zone {inviter}")).await;
+                return Ok(());
+            }
+            if start.elapsed() > PATIENCE {
+                return Err(Refusal::Join(format!(
+                    "this zone is a member, but its gateway cannot reach zone {inviter} yet; it goes on trying: zonemesh peers"
+                )));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// Why a try has failed.
+enum Attempt {
+    /// For good.
+    Refused(String),
+    /// For now.
+    Unreached(String),
+}
+
+fn not_connected(zone: &zonemesh_core::name::ZoneName, error: &ConnectError) -> Attempt {
+    let line = failed(error).to_line();
+    match error {
+        ConnectError::Tls { .. } => Attempt::Refused(format!(
+            "{line}: this is not the gateway of zone {zone} that has invited, or a clock is off by more than a day"
+        )),
+        _ => Attempt::Unreached(line),
+    }
+}
+
+fn is_passing(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable
+            | Code::ResourceExhausted
+            | Code::DeadlineExceeded
+            | Code::Unknown
+            | Code::Cancelled
+    )
+}
+
+/// The addresses of the endpoints, names resolved by the system, best first.
+async fn addresses(endpoints: &[String]) -> Vec<SocketAddr> {
+    let mut addresses = Vec::new();
+    for endpoint in endpoints {
+        match tokio::net::lookup_host(endpoint.as_str()).await {
+            Ok(found) => addresses.extend(found),
+            Err(error) => tracing::warn!(endpoint, %error, "cannot resolve the inviter's endpoint"),
+        }
+    }
+    addresses
+}
+
+/// An error and its causes in one line.
+fn failed(error: &dyn std::error::Error) -> Refusal {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    Refusal::Join(line)
+}
+
+fn texts(values: &[impl ToString]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}

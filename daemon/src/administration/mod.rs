@@ -1,0 +1,286 @@
+//! What changes the mesh: founding it, inviting, granting, revoking, blocking, importing.
+//!
+//! Promises: everything is on disk before anyone hears of it; what an authority must sign is signed
+//! here only with the key in this gateway's state folder, or handed out to be signed elsewhere. A
+//! refusal says what to do next. Refuses to know who may ask: that is the admin socket's.
+
+mod authorities;
+mod invite;
+pub(crate) mod join;
+mod redeem;
+mod refusal;
+pub(crate) mod rotation;
+mod zones;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use zonemesh_config::Config;
+use zonemesh_core::invitation::{Invitation, Redemptions};
+use zonemesh_core::key::ZonePublicKey;
+use zonemesh_core::membership::{
+    AuthorityIdentity, AuthorityPublicKey, GrantRequest, Membership, SignedTrustItem, TrustItem,
+    sign, signatures_missing,
+};
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::registry::Member;
+use zonemesh_core::time::UnixMillis;
+
+use crate::facts::disk::blocked::BlockedFile;
+use crate::facts::disk::invitations::InvitationFiles;
+use crate::facts::disk::keys;
+use crate::facts::hints::Hints;
+use crate::facts::ledger::{Ledger, Outcome, now};
+use crate::plan::announcement::WireGuardKeys;
+use crate::serve::join::Listening;
+
+pub(crate) use invite::Wanted;
+pub(crate) use refusal::Refusal;
+
+/// The name of the authority key's file in the state folder.
+const AUTHORITY_KEY: &str = "authority.key";
+
+/// Who this gateway is in its mesh.
+pub(crate) struct Identity {
+    pub(crate) zone_key: ZonePublicKey,
+    wireguard: Mutex<WireGuardKeys>,
+}
+
+impl Identity {
+    pub(crate) fn new(zone_key: ZonePublicKey, wireguard: WireGuardKeys) -> Self {
+        Self { zone_key, wireguard: Mutex::new(wireguard) }
+    }
+
+    /// The WireGuard keys, as they are now.
+    pub(crate) fn wireguard(&self) -> WireGuardKeys {
+        *self.wireguard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_wireguard(&self, keys: WireGuardKeys) {
+        *self.wireguard.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+}
+
+/// What changes the mesh.
+pub(crate) struct Office {
+    pub(super) config: Arc<Config>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) identity: Identity,
+    pub(super) hints: Hints,
+    invitations: InvitationFiles,
+    blocked: BlockedFile,
+    authority_file: PathBuf,
+    state: Mutex<State>,
+    /// Tells the join service whether it is wanted, and hears how it fares.
+    pub(crate) listening: watch::Sender<Listening>,
+}
+
+struct State {
+    /// The book of invitations, in a managed mesh.
+    book: Option<Redemptions>,
+}
+
+/// A change of trust: what it has brought, and what is left to be signed elsewhere.
+#[derive(Default)]
+pub(crate) struct Signed {
+    pub(crate) outcome: Outcome,
+    /// Items with too few signatures, and how many are missing at most.
+    pub(crate) unfinished: Vec<SignedTrustItem>,
+    pub(crate) missing: u32,
+    /// What was offered and has no effect, one sentence each.
+    pub(crate) lacking: Vec<String>,
+}
+
+impl Office {
+    /// Opens the office with what the disk says.
+    pub(crate) fn open(
+        config: Arc<Config>,
+        ledger: Arc<Ledger>,
+        identity: Identity,
+    ) -> anyhow::Result<Self> {
+        let folder = &config.gateway.state_dir;
+        let invitations = InvitationFiles::open(folder)?;
+        let blocked = BlockedFile::new(folder);
+        let authority_file = folder.join(AUTHORITY_KEY);
+        if authority_file.exists() {
+            // A damaged one is told now and not when it is needed.
+            drop(keys::authority(&authority_file).map_err(crate::failure::Failure::into_error)?);
+        }
+        ledger.set_blocked(&blocked.read()?);
+        let issued = invitations.read_all()?;
+        let hints = Hints::new(&issued, invitations.inviter().as_ref());
+        let managed = ledger.read(|registry| registry.membership().map(|m| m.mesh().clone()));
+        let wanted = managed.is_some() && !issued.is_empty();
+        let book = managed.map(|mesh| Redemptions::new(mesh, identity.zone_key, issued));
+        Ok(Self {
+            config,
+            ledger,
+            identity,
+            hints,
+            invitations,
+            blocked,
+            authority_file,
+            state: Mutex::new(State { book }),
+            listening: watch::Sender::new(if wanted { Listening::Wanted } else { Listening::Off }),
+        })
+    }
+
+    /// The settings of this gateway.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The registry with its files.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The public keys of this gateway.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// How gateways are reached whose record is not here yet.
+    pub(crate) fn hints(&self) -> Hints {
+        self.hints.clone()
+    }
+
+    /// Founds a mesh with an authority key of its own and this zone as the first member;
+    /// `grant_configured` makes members of the configured peers too. Under a threshold the first
+    /// grants wait for the other authorities, among what [`Self::export`] hands out.
+    pub(crate) fn found(
+        &self,
+        mut authorities: BTreeSet<AuthorityPublicKey>,
+        threshold: u32,
+        grant_configured: bool,
+    ) -> Result<(AuthorityPublicKey, Vec<ZoneName>), Refusal> {
+        let mut state = self.lock();
+        self.fail_if_managed()?;
+        let authority = keys::authority(&self.authority_file)
+            .map_err(|failure| Refusal::Disk(failure.into_error()))?;
+        let key = authority.public_key();
+        authorities.insert(key);
+        let now = now();
+        // All keys and the threshold stand in the set that names the mesh: no fewer can make another.
+        let first = Membership::draft_first(authorities, threshold.max(1), now)?;
+        let first = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(first));
+        let mut membership = Membership::new(first)?;
+        let drafts = self.grant_known(&mut membership, &authority, grant_configured, now)?;
+        self.ledger.store_drafts(&drafts).map_err(|error| Refusal::Disk(error.into()))?;
+        let zones = membership.members().map(|member| member.zone.clone()).collect();
+        self.adopt(&mut state, membership)?;
+        Ok((key, zones))
+    }
+
+    /// Grants what is known now. Returns the grants that others have to sign too.
+    fn grant_known(
+        &self,
+        membership: &mut Membership,
+        authority: &AuthorityIdentity,
+        grant_configured: bool,
+        now: UnixMillis,
+    ) -> Result<Vec<SignedTrustItem>, Refusal> {
+        let mut drafts = Vec::new();
+        let known = crate::plan::announcement::members(&self.config, self.identity.zone_key);
+        let count = if grant_configured { known.len() } else { 1 };
+        for member in known.into_iter().take(count) {
+            let mut grant = membership.draft_grant(request_of(member), now)?;
+            grant.serial += drafts.len() as u64;
+            let (_, set) = membership.authority_set();
+            let grant = sign(set, &TrustItem::Grant(grant), &[authority]);
+            if signatures_missing(set, &grant) > 0 {
+                drafts.push(grant);
+            } else {
+                membership.accept(grant)?;
+            }
+        }
+        Ok(drafts)
+    }
+
+    /// Takes a mesh as this gateway's own: on disk, then in force.
+    fn adopt(&self, state: &mut State, membership: Membership) -> Result<(), Refusal> {
+        let mesh = membership.mesh().clone();
+        self.ledger.manage(membership).map_err(|error| Refusal::Disk(error.into()))?;
+        state.book = Some(Redemptions::new(mesh.clone(), self.identity.zone_key, Vec::new()));
+        tracing::info!(%mesh, "this gateway belongs to a managed mesh");
+        Ok(())
+    }
+
+    /// Becomes a member of a mesh that has granted this zone.
+    pub(crate) fn join(
+        &self,
+        invitation: &Invitation,
+        membership: Membership,
+    ) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        self.invitations.store_inviter(invitation).map_err(|error| Refusal::Disk(error.into()))?;
+        self.hints.learn_inviter(invitation);
+        if self.ledger.read(|registry| registry.mesh() == *membership.mesh()) {
+            self.ledger.accept_trust(membership.items());
+            return Ok(());
+        }
+        self.adopt(&mut state, membership)
+    }
+
+    /// Signs items as far as this gateway can. Says how many signatures are missing, at most.
+    fn sign(&self, items: &[TrustItem]) -> Result<(Vec<SignedTrustItem>, u32), Refusal> {
+        let own = self.authority()?;
+        self.ledger.read(|registry| {
+            let membership = registry.membership().ok_or(Refusal::Unmanaged)?;
+            let (_, set) = membership.authority_set();
+            let keys: Vec<_> = own.iter().collect();
+            let signed: Vec<_> = items.iter().map(|item| sign(set, item, &keys)).collect();
+            let missing = signed.iter().map(|item| signatures_missing(set, item)).max();
+            Ok((signed, missing.unwrap_or_default()))
+        })
+    }
+
+    /// Signs and applies items, or hands them out to be signed elsewhere.
+    fn sign_and_apply(&self, items: &[TrustItem]) -> Result<Signed, Refusal> {
+        let (signed, missing) = self.sign(items)?;
+        if missing > 0 {
+            return Ok(Signed { unfinished: signed, missing, ..Signed::default() });
+        }
+        let outcome = self.ledger.accept_trust(signed);
+        Ok(Signed { outcome, ..Signed::default() })
+    }
+
+    /// A grant. A zone that was granted with another key changes its identity: that key is revoked,
+    /// in the same step.
+    fn draft_grant(&self, request: GrantRequest) -> Result<Vec<TrustItem>, Refusal> {
+        self.ledger.read(|registry| {
+            let membership = registry.membership().ok_or(Refusal::Unmanaged)?;
+            let former = membership.grant(&request.zone).map(|grant| grant.zone_key);
+            let mut grant = membership.draft_grant(request, now())?;
+            let mut items = Vec::new();
+            if former.is_some_and(|former| former != grant.zone_key) {
+                let reason = "the zone has a new key";
+                let revocation = membership.draft_revocation(&grant.zone, reason, now())?;
+                grant.serial = revocation.serial.saturating_add(1);
+                items.push(TrustItem::Revocation(revocation));
+            }
+            items.push(TrustItem::Grant(grant));
+            Ok(items)
+        })
+    }
+
+    fn fail_if_managed(&self) -> Result<(), Refusal> {
+        let mesh = self.ledger.read(|registry| registry.membership().map(|m| m.mesh().clone()));
+        mesh.map_or(Ok(()), |mesh| Err(Refusal::Managed(mesh)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn request_of(member: Member) -> GrantRequest {
+    GrantRequest {
+        zone: member.zone,
+        zone_key: member.key,
+        prefixes: member.prefixes,
+        tunnel_ips: member.tunnel_ips,
+    }
+}

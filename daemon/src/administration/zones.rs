@@ -1,0 +1,196 @@
+//! The zones of the mesh, one by one: list, revoke, block, approve, export, import.
+
+use std::collections::BTreeSet;
+
+use zonemesh_api::v1;
+use zonemesh_api::wire::mesh as wire;
+use zonemesh_core::invitation::{Counters, Issued};
+use zonemesh_core::membership::{AuthoritySet, Membership, SignedTrustItem, TrustItem, TrustKind};
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::replication::MeshId;
+
+use super::{Office, Refusal, Signed, State};
+use crate::facts::ledger::now;
+
+impl Office {
+    /// The zones, those that wait, and open invitations.
+    pub(crate) fn list(&self) -> v1::ZoneListReply {
+        let state = self.lock();
+        let mut reply = self.ledger.read(wire::zones);
+        let pending = self.pending(&state);
+        reply.pending = pending.iter().map(pending_zone).collect();
+        let now = now();
+        let issued = state.book.iter().flat_map(|book| book.issued());
+        let open = issued.filter(|issued| issued.used_by.is_none() && issued.expires_at > now);
+        reply.invitations = open
+            .map(|issued| v1::OpenInvitation {
+                zone: issued.zone.to_string(),
+                expires_at_unix_ms: issued.expires_at.0,
+            })
+            .collect();
+        reply.invitations.sort_by(|a, b| a.zone.cmp(&b.zone));
+        if let Some(book) = &state.book {
+            count_redemptions(&book.counters(), &mut reply);
+        }
+        reply
+    }
+
+    /// Invitations that were used by a key that is not granted and not revoked: the newest of each
+    /// zone.
+    fn pending(&self, state: &State) -> Vec<Issued> {
+        let used = state.book.iter().flat_map(|book| book.issued());
+        self.ledger.read(|registry| {
+            let Some(membership) = registry.membership() else { return Vec::new() };
+            let waits = |issued: &&Issued| {
+                issued.used_by.is_some_and(|joiner| {
+                    !membership.is_revoked(&joiner.zone_key)
+                        && membership.grant(&issued.zone).map(|g| g.zone_key)
+                            != Some(joiner.zone_key)
+                })
+            };
+            used.filter(waits).cloned().collect()
+        })
+    }
+
+    /// Revokes the present key of a zone, for ever.
+    pub(crate) fn revoke(&self, zone: &ZoneName, reason: &str) -> Result<Signed, Refusal> {
+        let _one_at_a_time = self.lock();
+        if *zone == self.config.zone.name {
+            return Err(Refusal::OwnZone);
+        }
+        let revocation = self.ledger.read(|registry| {
+            let membership = registry.membership().ok_or(Refusal::Unmanaged)?;
+            Ok::<_, Refusal>(membership.draft_revocation(zone, reason, now())?)
+        })?;
+        self.sign_and_apply(&[TrustItem::Revocation(revocation)])
+    }
+
+    /// Blocks a zone here, or lets it in again; returns all that are blocked now.
+    pub(crate) fn block(
+        &self,
+        zone: &ZoneName,
+        blocked: bool,
+    ) -> Result<BTreeSet<ZoneName>, Refusal> {
+        let _one_at_a_time = self.lock();
+        if *zone == self.config.zone.name {
+            return Err(Refusal::OwnZone);
+        }
+        let (mut all, known) = self.ledger.read(|registry| {
+            let known = registry.all_members().any(|member| member.zone == *zone);
+            (registry.blocked().clone(), known)
+        });
+        if !known && !all.contains(zone) {
+            return Err(Refusal::UnknownZone(zone.clone()));
+        }
+        match blocked {
+            true => drop(all.insert(zone.clone())),
+            false => drop(all.remove(zone)),
+        }
+        self.blocked.store(&all).map_err(|error| Refusal::Disk(error.into()))?;
+        self.ledger.set_blocked(&all);
+        tracing::warn!(%zone, blocked, "changed which zones this gateway blocks");
+        Ok(all)
+    }
+
+    /// Signs the grant of a zone that has redeemed its invitation.
+    pub(crate) fn approve(&self, zone: &ZoneName) -> Result<Signed, Refusal> {
+        let state = self.lock();
+        let items = self.draft_pending(&state, zone)?;
+        self.sign_and_apply(&items)
+    }
+
+    fn draft_pending(&self, state: &State, zone: &ZoneName) -> Result<Vec<TrustItem>, Refusal> {
+        if state.book.is_none() {
+            return Err(Refusal::Unmanaged);
+        }
+        let pending = self.pending(state).into_iter().find(|issued| issued.zone == *zone);
+        let request = pending.and_then(|issued| issued.grant_request());
+        let request = request.ok_or_else(|| Refusal::NotPending(zone.clone()))?;
+        self.draft_grant(request)
+    }
+
+    /// The grant that a zone waits for, signed as far as this gateway can.
+    pub(crate) fn export_pending(&self, zone: &ZoneName) -> Result<Vec<SignedTrustItem>, Refusal> {
+        let state = self.lock();
+        let items = self.draft_pending(&state, zone)?;
+        self.sign(&items).map(|(signed, _)| signed)
+    }
+
+    /// All trust items that are held, and the first grants while they lack signatures.
+    pub(crate) fn export(&self) -> Result<Vec<SignedTrustItem>, Refusal> {
+        let items = self.ledger.read(|registry| registry.membership().map(Membership::items));
+        let mut items = items.ok_or(Refusal::Unmanaged)?;
+        let drafts = self.ledger.drafts().map_err(|error| Refusal::Disk(error.into()))?;
+        let says = |item: &SignedTrustItem| (item.kind(), item.payload().clone());
+        let held: Vec<_> = items.iter().map(says).collect();
+        items.extend(drafts.into_iter().filter(|draft| !held.contains(&says(draft))));
+        Ok(items)
+    }
+
+    /// Takes items that were signed elsewhere. A gateway whose mesh is written by hand becomes part
+    /// of the managed one that the items are of, if that has granted its key.
+    pub(crate) fn import(&self, items: Vec<SignedTrustItem>) -> Result<Signed, Refusal> {
+        let mut state = self.lock();
+        if state.book.is_some() {
+            return self.apply(items);
+        }
+        let before = self.ledger.read(|registry| {
+            registry.members().map(|member| member.zone.clone()).collect::<BTreeSet<_>>()
+        });
+        let membership = self.mesh_of(items)?;
+        let stored = membership.ids();
+        self.adopt(&mut state, membership)?;
+        let mut signed = Signed::default();
+        let outcomes = stored.into_iter().map(zonemesh_core::membership::Accepted::Stored);
+        signed.outcome.0 = outcomes.map(Ok).collect();
+        signed.outcome.1.added = self.ledger.read(|registry| {
+            let now = registry.members().map(|member| member.zone.clone());
+            now.filter(|zone| !before.contains(zone)).collect()
+        });
+        Ok(signed)
+    }
+
+    /// The mesh among `items` that has granted this zone's key.
+    fn mesh_of(&self, items: Vec<SignedTrustItem>) -> Result<Membership, Refusal> {
+        let firsts = items.iter().filter(|item| item.kind() == TrustKind::AuthoritySet);
+        let meshes: Vec<MeshId> = firsts
+            .filter(|item| {
+                matches!(
+                    item.decode(),
+                    Ok(TrustItem::AuthoritySet(AuthoritySet { previous: None, .. }))
+                )
+            })
+            .filter_map(|item| Membership::new(item.clone()).ok())
+            .map(|membership| membership.mesh().clone())
+            .collect();
+        let candidates =
+            meshes.iter().filter_map(|mesh| Membership::from_items(mesh, items.clone()).ok());
+        let mut granted = candidates.filter(|membership| self.is_granted(membership));
+        granted.next().ok_or(Refusal::NotGranted)
+    }
+
+    /// True if this zone is a member there with this gateway's key.
+    pub(crate) fn is_granted(&self, membership: &Membership) -> bool {
+        let own = membership.member(&self.config.zone.name);
+        own.is_some_and(|own| own.key == self.identity.zone_key)
+    }
+}
+
+fn count_redemptions(counters: &Counters, reply: &mut v1::ZoneListReply) {
+    let counter = |name: &str, count: u64| v1::Counter { name: name.to_owned(), count };
+    reply.accepted.push(counter("invitation_redeemed", counters.redeemed));
+    reply.accepted.push(counter("invitation_repeated", counters.repeated));
+    let refused = counters.refused();
+    reply.rejected.extend(
+        refused.map(|(reason, count)| counter(&format!("invitation_{}", reason.as_str()), count)),
+    );
+}
+
+fn pending_zone(issued: &Issued) -> v1::PendingZone {
+    v1::PendingZone {
+        zone: issued.zone.to_string(),
+        zone_key: issued.used_by.map(|joiner| joiner.zone_key.to_string()).unwrap_or_default(),
+        prefixes: issued.prefixes.iter().map(ToString::to_string).collect(),
+        tunnel_ips: issued.tunnel_ips.iter().map(ToString::to_string).collect(),
+    }
+}

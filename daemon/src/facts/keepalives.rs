@@ -1,0 +1,182 @@
+//! The keepalive law between two ends, at run time: what others have told, and what breaks it.
+//!
+//! Each registry stream and each call of the local API brings the other end's figures
+//! (`zonemesh_api::keepalive`). A breach is one event, one line of the log and one of `zonemesh status`
+//! with both figures; the connection goes on. One connection is enough to keep the line, and it goes
+//! when the other end tells figures that obey.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use zonemesh_core::keepalive::{Keepalive, Mismatch};
+
+use crate::facts::flood::{Limits, Rate};
+use crate::facts::paths::PathBoard;
+
+/// Breaches that are remembered; a VM that makes up many is as good as one.
+const MAX_ENDS: usize = 64;
+/// How long the breach of an end that called once is shown.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// What the other ends have told, as far as it breaks the law.
+pub(crate) struct Keepalives {
+    ours: Keepalive,
+    breaches: Mutex<BTreeMap<String, Breach>>,
+    paths: Arc<PathBoard>,
+    log: Limits<String>,
+}
+
+struct Breach {
+    mismatch: Mismatch,
+    /// Connections over which it was told and that have not ended.
+    connections: usize,
+    heard_at: Instant,
+}
+
+impl Breach {
+    fn is_over(&self, now: Instant) -> bool {
+        self.connections == 0 && now.saturating_duration_since(self.heard_at) > REMEMBERED
+    }
+}
+
+impl Keepalives {
+    pub(crate) fn new(ours: Keepalive, paths: Arc<PathBoard>) -> Arc<Self> {
+        Arc::new(Self { ours, breaches: Mutex::default(), paths, log: Limits::new(Rate::LOG) })
+    }
+
+    /// This gateway's own figures.
+    pub(crate) const fn ours(&self) -> &Keepalive {
+        &self.ours
+    }
+
+    /// `end` has told its figures over a connection that lives as long as what is returned.
+    pub(crate) fn heard(self: &Arc<Self>, end: &str, theirs: Option<Keepalive>) -> Heard {
+        let counts = match theirs.map(|theirs| self.ours.check_against(&theirs)) {
+            None => false,
+            Some(Ok(())) => {
+                self.mended(end);
+                false
+            }
+            Some(Err(mismatch)) => {
+                self.breached(end, mismatch);
+                true
+            }
+        };
+        Heard { board: self.clone(), end: counts.then(|| end.to_owned()) }
+    }
+
+    fn mended(&self, end: &str) {
+        if self.lock().remove(end).is_some() {
+            tracing::debug!(end, "keepalives fit again");
+        }
+    }
+
+    fn breached(&self, end: &str, mismatch: Mismatch) {
+        let now = Instant::now();
+        let mut breaches = self.lock();
+        breaches.retain(|_, breach| !breach.is_over(now));
+        let known = breaches.get(end);
+        let is_new = known.is_none_or(|breach| breach.mismatch != mismatch);
+        if known.is_none() && breaches.len() >= MAX_ENDS {
+            return;
+        }
+        let entry = breaches.entry(end.to_owned());
+        let breach = entry.or_insert(Breach { mismatch, connections: 0, heard_at: now });
+        (breach.mismatch, breach.heard_at) = (mismatch, now);
+        breach.connections += 1;
+        if is_new {
+            self.paths.count_keepalive_mismatch();
+            if self.log.allow(&end.to_owned(), now) {
+                tracing::warn!(end, %mismatch, "keepalives do not fit");
+            }
+        }
+    }
+
+    fn ended(&self, end: &str) {
+        if let Some(breach) = self.lock().get_mut(end) {
+            breach.connections = breach.connections.saturating_sub(1);
+        }
+    }
+
+    /// One sentence for each breach that lasts.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let now = Instant::now();
+        let breaches = self.lock();
+        let lasting = breaches.iter().filter(|(_, breach)| !breach.is_over(now));
+        lasting.map(|(end, breach)| format!("{end}: keepalives: {}", breach.mismatch)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Breach>> {
+        self.breaches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection over which figures were told, or not.
+#[must_use]
+pub(crate) struct Heard {
+    board: Arc<Keepalives>,
+    end: Option<String>,
+}
+
+impl Drop for Heard {
+    fn drop(&mut self) {
+        if let Some(end) = &self.end {
+            self.board.ended(end);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn board() -> (Arc<Keepalives>, Arc<PathBoard>) {
+        let paths = Arc::new(PathBoard::default());
+        (Keepalives::new(Keepalive::DEFAULT, paths.clone()), paths)
+    }
+
+    fn events(paths: &PathBoard) -> u64 {
+        let counters = paths.counters().into_iter();
+        counters.filter(|(name, _)| *name == "keepalive_mismatch").map(|(_, count)| count).sum()
+    }
+
+    fn eager() -> Option<Keepalive> {
+        Some(Keepalive { grpc_interval: Duration::from_secs(10), ..Keepalive::DEFAULT })
+    }
+
+    #[test]
+    fn a_breach_is_one_event_and_one_line_with_both_figures_until_it_is_mended() {
+        let (board, paths) = board();
+        let first = board.heard("zone madrid", eager());
+        let second = board.heard("zone madrid", eager());
+        assert_eq!(events(&paths), 1);
+        let [line] = &board.warnings()[..] else { panic!("{:?}", board.warnings()) };
+        assert!(line.starts_with("zone madrid: ") && line.contains("10s") && line.contains("30s"));
+        drop(first);
+        assert_eq!(board.warnings().len(), 1);
+        drop(second);
+        drop(board.heard("zone madrid", Some(Keepalive::DEFAULT)));
+        assert!(board.warnings().is_empty());
+        drop(board.heard("zone madrid", eager()));
+        assert_eq!(events(&paths), 2);
+    }
+
+    #[test]
+    fn who_tells_nothing_is_not_judged() {
+        let (board, paths) = board();
+        drop(board.heard("VM 10.10.10.5", None));
+        assert!(board.warnings().is_empty());
+        assert_eq!(events(&paths), 0);
+    }
+
+    #[test]
+    fn a_flood_of_made_up_ends_is_bounded() {
+        let (board, paths) = board();
+        for n in 0..10_000 {
+            drop(board.heard(&format!("VM {n}"), eager()));
+        }
+        assert_eq!(board.warnings().len(), MAX_ENDS);
+        assert_eq!(events(&paths), MAX_ENDS as u64);
+    }
+}

@@ -1,0 +1,15 @@
+//! The lowest floor: what is known. Of the mesh, the disk, the tunnel, the paths, the kernel, the clock.
+//!
+//! Others read it as it is now and wait for its changes. Uses no other floor.
+
+pub(crate) mod certificates;
+pub(crate) mod clock;
+pub(crate) mod disk;
+pub(crate) mod etcd;
+pub(crate) mod flood;
+pub(crate) mod hints;
+pub(crate) mod keepalives;
+pub(crate) mod ledger;
+pub(crate) mod observer;
+pub(crate) mod paths;
+pub(crate) mod streams;

@@ -1,0 +1,120 @@
+//! What is known of the paths, for those who ask, and how often what happened.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use zonemesh_core::key::WireGuardPublicKey;
+use zonemesh_core::path::Summary;
+
+/// What happens to paths, by its stable name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Happening {
+    Up,
+    Degraded,
+    Down,
+    MtuLowered,
+    MtuRaised,
+    KeepaliveLate,
+    KeepaliveMismatch,
+}
+
+impl Happening {
+    const ALL: [Self; 7] = [
+        Self::Up,
+        Self::Degraded,
+        Self::Down,
+        Self::MtuLowered,
+        Self::MtuRaised,
+        Self::KeepaliveLate,
+        Self::KeepaliveMismatch,
+    ];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "tunnel_up",
+            Self::Degraded => "tunnel_degraded",
+            Self::Down => "tunnel_down",
+            Self::MtuLowered => "mtu_lowered",
+            Self::MtuRaised => "mtu_raised",
+            Self::KeepaliveLate => "keepalive_late",
+            Self::KeepaliveMismatch => "keepalive_mismatch",
+        }
+    }
+}
+
+/// A path as it is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PathView {
+    /// What its monitor knows.
+    pub(crate) summary: Summary,
+    /// When its state was entered.
+    pub(crate) since: Option<SystemTime>,
+    /// MTU of the underlay towards the peer's endpoint, if it is known.
+    pub(crate) underlay_mtu: Option<u16>,
+}
+
+/// All paths.
+#[derive(Default)]
+pub(crate) struct PathBoard {
+    paths: Mutex<BTreeMap<WireGuardPublicKey, PathView>>,
+    counts: Mutex<[u64; Happening::ALL.len()]>,
+}
+
+impl PathBoard {
+    /// The path to this peer; `None` before it is watched.
+    pub(crate) fn path(&self, key: &WireGuardPublicKey) -> Option<PathView> {
+        self.paths().get(key).copied()
+    }
+
+    /// Name and count of everything that can happen, zeros included.
+    pub(crate) fn counters(&self) -> Vec<(&'static str, u64)> {
+        let counts = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        Happening::ALL.iter().map(|what| (what.as_str(), counts[*what as usize])).collect()
+    }
+
+    /// The other end of a connection has told keepalives that do not fit.
+    pub(crate) fn count_keepalive_mismatch(&self) {
+        self.count(Happening::KeepaliveMismatch);
+    }
+
+    pub(crate) fn count(&self, what: Happening) {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)[what as usize] += 1;
+    }
+
+    pub(crate) fn show(&self, key: WireGuardPublicKey, view: PathView) {
+        self.paths().insert(key, view);
+    }
+
+    pub(crate) fn keep_only(&self, is_watched: impl Fn(&WireGuardPublicKey) -> bool) {
+        self.paths().retain(|key, _| is_watched(key));
+    }
+
+    fn paths(&self) -> MutexGuard<'_, BTreeMap<WireGuardPublicKey, PathView>> {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_that_happens_has_its_own_counter() {
+        let board = PathBoard::default();
+        for (times, what) in Happening::ALL.into_iter().enumerate() {
+            (0..times).for_each(|_| board.count(what));
+        }
+        let names: Vec<_> = board.counters();
+        let expected = [
+            ("tunnel_up", 0),
+            ("tunnel_degraded", 1),
+            ("tunnel_down", 2),
+            ("mtu_lowered", 3),
+            ("mtu_raised", 4),
+            ("keepalive_late", 5),
+            ("keepalive_mismatch", 6),
+        ];
+        assert_eq!(names, expected);
+    }
+}

@@ -1,0 +1,17 @@
+//! The gateway agent of a zone, as a library: the binary and the tests stand on it.
+//!
+//! Four floors, each of which uses those below it only: `facts` (what is known), `plan` (what should
+//! be), `act` (makes it so), `serve` (what others see and ask); beside them `administration`, the
+//! changes that people ask for. docs/ARCHITECTURE.md.
+
+mod act;
+mod administration;
+pub mod agent;
+mod facts;
+pub mod failure;
+pub mod logging;
+mod plan;
+mod serve;
+mod supervisor;
+
+pub use facts::clock::raise as raise_clock;

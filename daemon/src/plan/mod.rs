@@ -1,0 +1,9 @@
+//! The floor that decides: from facts to what should be. Pure: no clock, file, socket or lock.
+
+pub(crate) mod announcement;
+pub(crate) mod endpoints;
+pub(crate) mod mtu;
+pub(crate) mod peers;
+pub(crate) mod punctuality;
+
+pub(crate) use peers::{PeerPlan, Plan};

@@ -1,0 +1,268 @@
+//! Answers `zonemesh` where it changes the mesh. What is done is the office's; who may ask is
+//! decided here: root and the daemon's own user, by the socket's peer credentials.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _, stream as streams};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::UdsConnectInfo;
+use tonic::{Request, Response, Status};
+use zonemesh_api::v1::mesh_server::Mesh;
+use zonemesh_api::v1::{
+    AuthorityChangeRequest, AuthorityListReply, AuthorityListRequest, KeyRotateReply,
+    KeyRotateRequest, KeyRotation, MeshInitReply, MeshInitRequest, TrustExportReply,
+    TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest, ZoneBlockReply,
+    ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest,
+    ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
+};
+use zonemesh_api::wire::mesh::trust_reply;
+use zonemesh_core::membership::{AuthorityEdit, SignedTrustItem};
+use zonemesh_core::name::ZoneName;
+
+use crate::administration::join::{Joiner, Progress};
+use crate::administration::rotation::Rotation;
+use crate::administration::{Office, Refusal, Signed, Wanted};
+use crate::facts::observer::Observer;
+use crate::serve::join::Listening;
+
+/// Steps that may wait for a slow terminal.
+const STEPS: usize = 16;
+/// How long the join service may take to listen.
+const LISTEN: Duration = Duration::from_secs(2);
+
+pub(super) struct Service {
+    pub(super) office: Arc<Office>,
+    pub(super) observer: Observer,
+    pub(super) rotation: Arc<Rotation>,
+}
+
+type Steps = Pin<Box<dyn Stream<Item = Result<ZoneJoinProgress, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Mesh for Service {
+    async fn mesh_init(
+        &self,
+        request: Request<MeshInitRequest>,
+    ) -> Result<Response<MeshInitReply>, Status> {
+        allowed(&request)?;
+        let MeshInitRequest { authority_keys, threshold, grant_configured } = request.into_inner();
+        let keys = each("authority_keys", &authority_keys)?;
+        let keys = keys.into_iter().collect();
+        let (key, zones) = self.office.found(keys, threshold, grant_configured)?;
+        let mesh = self.observer.ledger.read(|registry| registry.mesh().to_string());
+        Ok(Response::new(MeshInitReply {
+            mesh,
+            authority_key: key.to_string(),
+            zones: texts(&zones),
+        }))
+    }
+
+    async fn zone_invite(
+        &self,
+        request: Request<ZoneInviteRequest>,
+    ) -> Result<Response<ZoneInviteReply>, Status> {
+        allowed(&request)?;
+        let request = request.into_inner();
+        let invitation = self.office.invite(Wanted {
+            zone: zone(&request.zone)?,
+            prefixes: each("prefixes", &request.prefixes)?,
+            tunnel_ips: each("tunnel_ips", &request.tunnel_ips)?,
+            valid_for_ms: request.valid_for_ms,
+        })?;
+        self.wait_until_listening().await?;
+        Ok(Response::new(ZoneInviteReply {
+            invitation: invitation.to_text().to_string(),
+            expires_at_unix_ms: invitation.expires_at.0,
+            tunnel_ips: texts(&invitation.tunnel_ips),
+        }))
+    }
+
+    async fn authority_list(
+        &self,
+        _: Request<AuthorityListRequest>,
+    ) -> Result<Response<AuthorityListReply>, Status> {
+        Ok(Response::new(self.office.authorities()?))
+    }
+
+    async fn authority_change(
+        &self,
+        request: Request<AuthorityChangeRequest>,
+    ) -> Result<Response<TrustReply>, Status> {
+        allowed(&request)?;
+        let AuthorityChangeRequest { add, remove, threshold } = request.into_inner();
+        let signed = self.office.change_authorities(&AuthorityEdit {
+            add: each("add", &add)?.into_iter().collect(),
+            remove: each("remove", &remove)?.into_iter().collect(),
+            threshold: (threshold > 0).then_some(threshold),
+        })?;
+        Ok(Response::new(reply(signed)))
+    }
+
+    async fn key_rotate(
+        &self,
+        request: Request<KeyRotateRequest>,
+    ) -> Result<Response<KeyRotateReply>, Status> {
+        allowed(&request)?;
+        let progress = match request.into_inner().action() {
+            KeyRotation::Show => self.rotation.progress(),
+            KeyRotation::Begin => self.rotation.begin()?,
+            KeyRotation::Finish => self.rotation.finish()?,
+        };
+        Ok(Response::new(KeyRotateReply {
+            public_key: progress.keys.current.to_string(),
+            next_key: progress.keys.next.map(|key| key.to_string()).unwrap_or_default(),
+            waiting_for: progress.waiting_for,
+            old_sessions: progress.old_sessions,
+        }))
+    }
+
+    type ZoneJoinStream = Steps;
+
+    async fn zone_join(
+        &self,
+        request: Request<ZoneJoinRequest>,
+    ) -> Result<Response<Steps>, Status> {
+        allowed(&request)?;
+        let (sender, steps) = mpsc::channel(STEPS);
+        let joiner = Joiner { office: self.office.clone(), observer: self.observer.clone() };
+        let text = zeroize::Zeroizing::new(request.into_inner().invitation);
+        let joining = async move {
+            let progress = Progress(sender.clone());
+            let end = match joiner.join(&text, &progress).await {
+                Ok(()) => {
+                    Ok(ZoneJoinProgress { step: "this zone is a member".to_owned(), done: true })
+                }
+                Err(refusal) => Err(refusal.into()),
+            };
+            // The engineer has gone away.
+            let _ = sender.send(end).await;
+            None
+        };
+        // Joining goes on only while somebody waits for it; it may be asked for again.
+        let joining = streams::once(joining).filter_map(std::future::ready);
+        Ok(Response::new(Box::pin(streams::select(ReceiverStream::new(steps), joining))))
+    }
+
+    async fn zone_list(
+        &self,
+        _: Request<ZoneListRequest>,
+    ) -> Result<Response<ZoneListReply>, Status> {
+        Ok(Response::new(self.office.list()))
+    }
+
+    async fn zone_revoke(
+        &self,
+        request: Request<ZoneRevokeRequest>,
+    ) -> Result<Response<TrustReply>, Status> {
+        allowed(&request)?;
+        let ZoneRevokeRequest { zone: name, reason } = request.into_inner();
+        let signed = self.office.revoke(&zone(&name)?, &reason)?;
+        Ok(Response::new(reply(signed)))
+    }
+
+    async fn zone_block(
+        &self,
+        request: Request<ZoneBlockRequest>,
+    ) -> Result<Response<ZoneBlockReply>, Status> {
+        allowed(&request)?;
+        let ZoneBlockRequest { zone: name, blocked } = request.into_inner();
+        let blocked = self.office.block(&zone(&name)?, blocked)?;
+        let blocked = blocked.iter().map(ToString::to_string).collect();
+        Ok(Response::new(ZoneBlockReply { blocked }))
+    }
+
+    async fn zone_approve(
+        &self,
+        request: Request<ZoneApproveRequest>,
+    ) -> Result<Response<TrustReply>, Status> {
+        allowed(&request)?;
+        let signed = self.office.approve(&zone(&request.get_ref().zone)?)?;
+        Ok(Response::new(reply(signed)))
+    }
+
+    async fn trust_export(
+        &self,
+        request: Request<TrustExportRequest>,
+    ) -> Result<Response<TrustExportReply>, Status> {
+        let items = match request.get_ref().pending_zone.as_str() {
+            "" => self.office.export()?,
+            pending => self.office.export_pending(&zone(pending)?)?,
+        };
+        let items = items.iter().map(SignedTrustItem::to_file_bytes).collect();
+        Ok(Response::new(TrustExportReply { items }))
+    }
+
+    async fn trust_import(
+        &self,
+        request: Request<TrustImportRequest>,
+    ) -> Result<Response<TrustReply>, Status> {
+        allowed(&request)?;
+        let items = request.into_inner().items.into_iter().enumerate().map(|(index, bytes)| {
+            SignedTrustItem::from_file_bytes(&bytes).map_err(|error| Refusal::Item(index, error))
+        });
+        let signed = self.office.import(items.collect::<Result<_, _>>()?)?;
+        Ok(Response::new(reply(signed)))
+    }
+}
+
+/// Changes are for root and for the user that runs this daemon; others in the group may look.
+fn allowed<T>(request: &Request<T>) -> Result<(), Status> {
+    let info = request.extensions().get::<UdsConnectInfo>();
+    let uid = info.and_then(|info| info.peer_cred).map(|cred| cred.uid());
+    let own = nix::unistd::geteuid().as_raw();
+    match uid {
+        Some(uid) if uid == 0 || uid == own => Ok(()),
+        _ => Err(Status::permission_denied(
+            "changing the mesh takes root: type the same with sudo in front",
+        )),
+    }
+}
+
+impl Service {
+    /// An invitation that nobody could redeem is not handed out in silence.
+    async fn wait_until_listening(&self) -> Result<(), Refusal> {
+        let mut listening = self.office.listening.subscribe();
+        let settled =
+            listening.wait_for(|state| matches!(state, Listening::On | Listening::Failed(_)));
+        match tokio::time::timeout(LISTEN, settled).await {
+            Ok(Ok(state)) => match &*state {
+                Listening::Failed(reason) => Err(Refusal::Listen(reason.clone())),
+                _ => Ok(()),
+            },
+            Ok(Err(_)) | Err(_) => Err(Refusal::Listen("it does not answer".to_owned())),
+        }
+    }
+}
+
+fn reply(signed: Signed) -> TrustReply {
+    let (outcomes, change) = signed.outcome;
+    TrustReply {
+        unfinished: signed.unfinished.iter().map(SignedTrustItem::to_file_bytes).collect(),
+        signatures_missing: signed.missing,
+        lacking: signed.lacking,
+        ..trust_reply(&outcomes, &change)
+    }
+}
+
+fn zone(text: &str) -> Result<ZoneName, Status> {
+    text.parse().map_err(|error| Status::invalid_argument(format!("zone: {error}")))
+}
+
+fn each<T>(field: &str, texts: &[String]) -> Result<Vec<T>, Status>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    let parsed = texts.iter().map(|text| {
+        let invalid = |error| Status::invalid_argument(format!("{field}: {text:?}: {error}"));
+        text.parse().map_err(invalid)
+    });
+    parsed.collect()
+}
+
+fn texts(values: &[impl ToString]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}

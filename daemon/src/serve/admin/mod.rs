@@ -1,0 +1,92 @@
+//! The admin socket: what engineers see of this gateway and change in its mesh.
+//!
+//! A unix socket of mode 0660 that belongs to group `zonemesh` where that group exists, so that
+//! neither needs sudo.
+
+mod certificates;
+mod mesh;
+mod service;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::{UnixListener, UnixStream};
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Server;
+use zonemesh_api::v1::admin_server::AdminServer;
+use zonemesh_api::v1::mesh_server::MeshServer;
+use zonemesh_pki::LocalApiKey;
+
+use crate::administration::Office;
+use crate::administration::rotation::Rotation;
+use crate::facts::observer::Observer;
+use crate::failure::{Exit, Failure, OrExit as _};
+
+/// The group whose members may use it.
+const GROUP: &str = "zonemesh";
+
+/// The socket, removed when the agent ends.
+pub(crate) struct Socket {
+    listener: UnixListener,
+    _file: SocketFile,
+}
+
+struct SocketFile(std::path::PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Gone already: nothing is left behind.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Makes the socket. One that a dead agent has left behind is replaced, a live one is not.
+pub(crate) async fn bind(path: &Path) -> Result<Socket, Failure> {
+    if UnixStream::connect(path).await.is_ok() {
+        let path = path.display();
+        return Err(Failure::new(
+            Exit::Network,
+            format!(
+                "another zonemeshd answers on {path}; stop it, or set another gateway.admin_socket"
+            ),
+        ));
+    }
+    let listener = open(path).or_exit(Exit::Network, || {
+        format!("cannot make the admin socket {} (gateway.admin_socket)", path.display())
+    })?;
+    Ok(Socket { listener, _file: SocketFile(path.to_owned()) })
+}
+
+fn open(path: &Path) -> anyhow::Result<UnixListener> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    if let Ok(Some(group)) = nix::unistd::Group::from_name(GROUP) {
+        nix::unistd::chown(path, None, Some(group.gid)).context("cannot give it to its group")?;
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
+
+/// Serves engineers until it is dropped.
+pub(crate) async fn run(
+    socket: Socket,
+    (observer, office, rotation): (Observer, Arc<Office>, Arc<Rotation>),
+    local_api: Option<LocalApiKey>,
+) -> anyhow::Result<()> {
+    let Socket { listener, _file } = socket;
+    let mesh = mesh::Service { office, observer: observer.clone(), rotation };
+    Server::builder()
+        .add_service(MeshServer::new(mesh))
+        .add_service(AdminServer::new(service::Service { observer, local_api }))
+        .serve_with_incoming(UnixListenerStream::new(listener))
+        .await?;
+    Ok(())
+}

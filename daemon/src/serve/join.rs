@@ -1,0 +1,127 @@
+//! The join service, on this gateway's outer address while it has invitations.
+//!
+//! Anyone on the outer network may call: requests are small, counted and rate limited, and a
+//! caller that cannot prove an invitation's secret learns nothing. It shows the zone's certificate;
+//! the caller has none that anybody knows yet.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tonic::{Request, Response, Status};
+use zonemesh_api::serve::{self, Incoming};
+use zonemesh_api::v1::join_server::{Join, JoinServer};
+use zonemesh_api::v1::{RedeemReply, RedeemRequest};
+use zonemesh_api::wire::join::Redeem;
+use zonemesh_core::keepalive::Keepalive;
+
+use crate::administration::Office;
+use crate::facts::flood::{Doorkeeper, Flood, Limits, Places, Rate, Refusals};
+
+/// Largest request: far above any real one.
+const MAX_REQUEST: usize = 16 * 1024;
+/// Requests of one address, and of all.
+const EACH: Rate = Rate { burst: 10.0, per_second: 1.0 };
+const ALL: Rate = Rate { burst: 50.0, per_second: 10.0 };
+/// Most connections of one address, and of all; and new ones of one address.
+const CONNECTIONS: (usize, usize) = (8, 128);
+const NEW_CONNECTIONS: Rate = Rate { burst: 20.0, per_second: 2.0 };
+/// Pause before a port that was taken is tried again.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Whether the service is wanted, and how it fares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Listening {
+    /// Nobody was invited.
+    Off,
+    /// Somebody was: it is about to listen.
+    Wanted,
+    /// It listens.
+    On,
+    /// It cannot, with the reason; it tries again.
+    Failed(String),
+}
+
+/// Serves as soon as somebody was invited, until it is dropped. A port that cannot be had is said
+/// and tried again: it stops nothing else.
+pub(crate) async fn run(
+    office: Arc<Office>,
+    tls: Arc<rustls::ServerConfig>,
+    refusals: Arc<Refusals>,
+) -> anyhow::Result<()> {
+    let mut listening = office.listening.subscribe();
+    listening.wait_for(|state| *state != Listening::Off).await?;
+    let address = office.config().join.listen;
+    let listener = loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => break listener,
+            Err(error) => {
+                tracing::error!(%address, %error, "the join service cannot listen (join.listen), trying again");
+                let reason = format!("{address} (join.listen): {error}");
+                office.listening.send_replace(Listening::Failed(reason));
+                listening.mark_unchanged();
+                let _again_or_time = tokio::time::timeout(RETRY, listening.changed()).await;
+            }
+        }
+    };
+    tracing::info!(%address, "join service");
+    office.listening.send_replace(Listening::On);
+    let door = Doorkeeper {
+        rate: Limits::new(NEW_CONNECTIONS),
+        places: Places::new(CONNECTIONS.0, CONNECTIONS.1),
+        refusals: refusals.clone(),
+        counted_as: Flood::JoinConnections,
+    };
+    let service = Service {
+        office,
+        each: Limits::new(EACH),
+        all: Limits::new(ALL),
+        log: Limits::new(Rate::LOG),
+        refusals,
+    };
+    let service = JoinServer::new(service).max_decoding_message_size(MAX_REQUEST);
+    serve::server(&Keepalive::DEFAULT)
+        .timeout(Duration::from_secs(10))
+        .concurrency_limit_per_connection(4)
+        .add_service(service)
+        .serve_with_incoming(Incoming::through(Arc::new(door), listener, tls))
+        .await?;
+    Ok(())
+}
+
+struct Service {
+    office: Arc<Office>,
+    each: Limits<Option<IpAddr>>,
+    all: Limits<()>,
+    log: Limits<Option<IpAddr>>,
+    refusals: Arc<Refusals>,
+}
+
+#[tonic::async_trait]
+impl Join for Service {
+    async fn redeem(
+        &self,
+        request: Request<RedeemRequest>,
+    ) -> Result<Response<RedeemReply>, Status> {
+        let caller = serve::caller(&request).map(|caller| caller.address);
+        let now = Instant::now();
+        let from = caller.map(|caller| caller.ip());
+        // From one address, and from all: addresses are cheap outside.
+        if !self.each.allow(&from, now) || !self.all.allow(&(), now) {
+            let from = from.map(|from| from.to_string()).unwrap_or_default();
+            self.refusals.count(Flood::JoinRequests, &from);
+            return Err(Status::resource_exhausted(
+                "too many requests: try again in a few seconds",
+            ));
+        }
+        let redeem = Redeem::try_from(request.into_inner())?;
+        let reply = self.office.redeem(redeem);
+        if let Err(refused) = &reply
+            && self.log.allow(&from, now)
+        {
+            tracing::warn!(caller = ?caller, reason = refused.message(), "refused to redeem an invitation");
+        }
+        reply.map(Response::new)
+    }
+}

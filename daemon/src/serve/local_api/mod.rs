@@ -1,0 +1,104 @@
+//! The local API: what this gateway does for the VMs of its own zone.
+
+mod authority;
+mod service;
+mod view;
+mod watch;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use zonemesh_api::serve::{self, Door, Incoming};
+use zonemesh_api::v1::local_server::LocalServer;
+use zonemesh_config::LocalApi;
+use zonemesh_core::keepalive::Keepalive;
+use zonemesh_pki::{LocalApiKey, local_server_config};
+
+use crate::facts::disk;
+use crate::facts::flood::{Doorkeeper, Flood, Limits, Places, Rate};
+use crate::facts::observer::Observer;
+use crate::failure::{Exit, Failure, OrExit as _};
+
+use authority::Authority;
+use service::Service;
+use watch::Watchers;
+
+/// Largest request: far above any real one.
+const MAX_REQUEST: usize = 64 * 1024;
+/// Most connections of one VM, and of all; and new ones of one VM.
+const CONNECTIONS: (usize, usize) = (32, 4096);
+const NEW_CONNECTIONS: Rate = Rate { burst: 60.0, per_second: 5.0 };
+
+/// The local API, bound and ready to be served.
+pub(crate) struct Bound {
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    door: Arc<dyn Door>,
+    watchers: Arc<Watchers>,
+    service: Service,
+    keepalive: Keepalive,
+}
+
+/// The key in the state folder; a new one on first start.
+pub(crate) fn key(state_folder: &Path) -> Result<LocalApiKey, Failure> {
+    let file = state_folder.join("local-api.key");
+    let message = || format!("cannot use the key of the local API, {}", file.display());
+    match std::fs::read_to_string(&file) {
+        Ok(pem) => LocalApiKey::from_pem(&zeroize::Zeroizing::new(pem))
+            .or_exit(Exit::Configuration, message),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let key = LocalApiKey::generate().or_exit(Exit::Trust, message)?;
+            let stored = disk::replace(&file, key.key_pem().as_bytes());
+            stored.or_exit(Exit::Configuration, message)?;
+            Ok(key)
+        }
+        Err(error) => Err(error).or_exit(Exit::Configuration, message),
+    }
+}
+
+/// Binds the local API.
+pub(crate) async fn bind(
+    settings: &LocalApi,
+    key: &LocalApiKey,
+    observer: Observer,
+) -> Result<Bound, Failure> {
+    let address = settings.listen;
+    let listener = TcpListener::bind(address).await.or_exit(Exit::Network, || {
+        format!(
+            "the local API cannot listen on {address} (local_api.listen): it must be an address of this gateway, and free; see: ss -ltnp 'sport = :{}'",
+            address.port()
+        )
+    })?;
+    let tls = local_server_config(key)
+        .or_exit(Exit::Trust, || "cannot use the key of the local API".to_owned())?;
+    let config = &observer.config;
+    let authority = Authority::new(
+        config.zone.prefixes.clone(),
+        settings.tokens.clone(),
+        config.federations.clone(),
+    );
+    tracing::info!(%address, fingerprint = %key.fingerprint(), "local API");
+    let refusals = observer.refusals.clone();
+    let door = Arc::new(Doorkeeper {
+        rate: Limits::new(NEW_CONNECTIONS),
+        places: Places::new(CONNECTIONS.0, CONNECTIONS.1),
+        refusals: refusals.clone(),
+        counted_as: Flood::VmConnections,
+    });
+    let watchers = Arc::new(Watchers::new(refusals));
+    let keepalive = config.keepalive;
+    let service = Service::new(authority, observer, watchers.clone());
+    Ok(Bound { listener, tls, door, watchers, service, keepalive })
+}
+
+/// Serves the zone's VMs until it is dropped.
+pub(crate) async fn run(bound: Bound) -> anyhow::Result<()> {
+    let incoming = Incoming::through(bound.door, bound.listener, bound.tls);
+    let service = LocalServer::new(bound.service).max_decoding_message_size(MAX_REQUEST);
+    let served = serve::server(&bound.keepalive).add_service(service).serve_with_incoming(incoming);
+    tokio::select! {
+        served = served => Ok(served?),
+        () = bound.watchers.mind() => Ok(()),
+    }
+}

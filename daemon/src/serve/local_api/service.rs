@@ -1,0 +1,264 @@
+//! Answers the VMs of the zone. Who may do what is `authority`'s; what is seen is `view`'s.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use tonic::{Request, Response, Status};
+use zonemesh_api::keepalive::{self, Whose};
+use zonemesh_api::serve::{self, Caller};
+use zonemesh_api::v1::local_server::Local;
+use zonemesh_api::v1::{
+    FederationView, RegisterReply, RegisterRequest, ReportReply, ReportRequest, ResolveRequest,
+    WatchRequest,
+};
+use zonemesh_api::wire::local::{Registration, Report, federation_name};
+use zonemesh_config::Federation;
+use zonemesh_core::name::FederationName;
+use zonemesh_core::pace::Change;
+use zonemesh_core::record::{Readiness, SuperLink};
+use zonemesh_core::registry::PublishError;
+
+use super::authority::{Authority, Denied};
+use super::view;
+use super::watch::{self, Watchers};
+use crate::facts::certificates::superlink_sans;
+use crate::facts::flood::{Flood, Limits, Rate};
+use crate::facts::keepalives::Heard;
+use crate::facts::observer::Observer;
+
+/// What one VM may ask for: companions ask once in some seconds.
+const WRITES: Rate = Rate { burst: 30.0, per_second: 2.0 };
+const READS: Rate = Rate { burst: 100.0, per_second: 20.0 };
+
+pub(super) struct Service {
+    authority: Authority,
+    observer: Observer,
+    writes: Limits<IpAddr>,
+    reads: Limits<IpAddr>,
+    watchers: Arc<Watchers>,
+    registered_log: Limits<IpAddr>,
+    refused_log: Limits<IpAddr>,
+}
+
+#[tonic::async_trait]
+impl Local for Service {
+    async fn resolve(
+        &self,
+        request: Request<ResolveRequest>,
+    ) -> Result<Response<FederationView>, Status> {
+        self.may_read(caller(&request)?.address)?;
+        drop(self.hear_keepalives(&request)?);
+        let federation = federation_name(&request.get_ref().federation)?;
+        Ok(self.telling(view::of(&self.observer, &federation)))
+    }
+
+    type WatchStream = watch::Views;
+
+    async fn watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<Response<watch::Views>, Status> {
+        let caller = caller(&request)?;
+        self.may_read(caller.address)?;
+        let heard = self.hear_keepalives(&request)?;
+        let federation = federation_name(&request.get_ref().federation)?;
+        let seat = self.watchers.sit(&caller).ok_or_else(|| {
+            Status::resource_exhausted("this VM has too many watchers: end one of them")
+        })?;
+        Ok(self.telling(watch::views(self.observer.clone(), federation, (seat, heard))))
+    }
+
+    async fn register(
+        &self,
+        request: Request<RegisterRequest>,
+    ) -> Result<Response<RegisterReply>, Status> {
+        let caller = caller(&request)?.address;
+        self.within(&self.writes, (caller, Flood::VmWrites))?;
+        let heard = self.hear_keepalives(&request)?;
+        let wanted = Registration::try_from(request.into_inner())?;
+        let federation = wanted.federation.clone();
+        let held = self
+            .authority
+            .may_write(caller, &wanted.token, &federation, SystemTime::now())
+            .map_err(|denied| self.refused(caller, denied))?;
+        Authority::may_certify(caller, &wanted.addresses)
+            .map_err(|denied| self.refused(caller, denied))?;
+        let (certificate_pem, ca_pem) = self.certify(held, &wanted.addresses, &wanted.csr_pem)?;
+        self.publish(Change::Urgent, self.superlink(wanted))?;
+        self.observer.cas.remember_issued(&federation, &certificate_pem);
+        if self.registered_log.allow(&caller.ip(), Instant::now()) {
+            tracing::info!(%federation, vm = %caller.ip(), "registered a SuperLink");
+        }
+        let view = Some(view::of(&self.observer, &federation));
+        drop(heard);
+        Ok(self.telling(RegisterReply { certificate_pem, ca_pem, view }))
+    }
+
+    async fn report(
+        &self,
+        request: Request<ReportRequest>,
+    ) -> Result<Response<ReportReply>, Status> {
+        let caller = caller(&request)?.address;
+        self.within(&self.writes, (caller, Flood::VmWrites))?;
+        let report = Report::try_from(request.into_inner())?;
+        let federation = &report.federation;
+        self.authority
+            .may_write(caller, &report.token, federation, SystemTime::now())
+            .map_err(|denied| self.refused(caller, denied))?;
+        let mut superlink = self.registered(federation).ok_or_else(|| {
+            Status::failed_precondition(format!(
+                "no SuperLink of the federation {federation} is registered here: register first"
+            ))
+        })?;
+        Authority::may_certify(caller, &superlink.addresses)
+            .map_err(|denied| self.refused(caller, denied))?;
+        if superlink.readiness != report.readiness {
+            let readiness = report.readiness.as_str();
+            tracing::info!(%federation, readiness, "SuperLink reported");
+        }
+        superlink.readiness = report.readiness;
+        if let Some(clock) = report.clock {
+            superlink.clock_offset_ms = clock.offset_from(self.observer.now());
+        }
+        self.publish(Change::Readiness, superlink)?;
+        let revision = *self.observer.ledger.revision().borrow();
+        Ok(Response::new(ReportReply { revision }))
+    }
+}
+
+impl Service {
+    /// What the companion that calls has told of its own keepalives and of its Flower's.
+    fn hear_keepalives<T>(&self, request: &Request<T>) -> Result<[Heard; 2], Status> {
+        let vm = caller(request)?.address.ip().to_canonical();
+        let heard = |end: String, whose| {
+            let theirs = keepalive::told(request.metadata(), whose);
+            self.observer.keepalives.heard(&end, theirs)
+        };
+        Ok([
+            heard(format!("VM {vm}"), Whose::Own),
+            heard(format!("Flower in VM {vm}"), Whose::Flowers),
+        ])
+    }
+
+    /// An answer that tells the keepalives in force here.
+    fn telling<T>(&self, answer: T) -> Response<T> {
+        let mut response = Response::new(answer);
+        keepalive::tell(response.metadata_mut(), Whose::Own, self.observer.keepalives.ours());
+        response
+    }
+
+    pub(super) fn new(authority: Authority, observer: Observer, watchers: Arc<Watchers>) -> Self {
+        Self {
+            authority,
+            observer,
+            writes: Limits::new(WRITES),
+            reads: Limits::new(READS),
+            watchers,
+            registered_log: Limits::new(Rate::LOG),
+            refused_log: Limits::new(Rate::LOG),
+        }
+    }
+
+    fn may_read(&self, caller: SocketAddr) -> Result<(), Status> {
+        self.within(&self.reads, (caller, Flood::VmReads))?;
+        self.authority.may_read(caller).map_err(|denied| self.refused(caller, denied))
+    }
+
+    /// Others are served meanwhile: whoever asks too often waits.
+    fn within(
+        &self,
+        limits: &Limits<IpAddr>,
+        (caller, counted_as): (SocketAddr, Flood),
+    ) -> Result<(), Status> {
+        let vm = caller.ip().to_canonical();
+        if limits.allow(&vm, Instant::now()) {
+            return Ok(());
+        }
+        self.observer.refusals.count(counted_as, &vm);
+        Err(Status::resource_exhausted("this VM asks too often: try again in a second"))
+    }
+
+    fn refused(&self, caller: SocketAddr, denied: Denied) -> Status {
+        let vm = caller.ip().to_canonical();
+        if self.refused_log.allow(&vm, Instant::now()) {
+            tracing::info!(%vm, reason = %denied, "refused a VM");
+        }
+        if denied.is_about_identity() {
+            Status::unauthenticated(denied.to_string())
+        } else {
+            Status::permission_denied(denied.to_string())
+        }
+    }
+
+    /// The SuperLink that a registration describes. A renewal keeps the readiness it had.
+    fn superlink(&self, wanted: Registration) -> SuperLink {
+        let before = self.registered(&wanted.federation);
+        let same = before.filter(|before| before.addresses == wanted.addresses);
+        SuperLink {
+            tls_name: wanted.federation.superlink_tls_name(),
+            federation: wanted.federation,
+            addresses: wanted.addresses,
+            fleet_port: wanted.fleet_port,
+            control_port: wanted.control_port,
+            flower_version: wanted.flower_version,
+            transport: wanted.transport,
+            readiness: same.map_or(Readiness::Starting, |before| before.readiness),
+            clock_offset_ms: wanted.clock.offset_from(self.observer.now()),
+        }
+    }
+
+    fn registered(&self, federation: &FederationName) -> Option<SuperLink> {
+        let superlinks = self.observer.ledger.draft().superlinks;
+        superlinks.into_iter().find(|superlink| superlink.federation == *federation)
+    }
+
+    fn certify(
+        &self,
+        federation: &Federation,
+        addresses: &[IpAddr],
+        request_pem: &str,
+    ) -> Result<(String, String), Status> {
+        let ca = self.observer.cas.get(&federation.name).ok_or_else(|| {
+            Status::unavailable(format!(
+                "the gateway cannot read the CA of the federation {}; see its log",
+                federation.name
+            ))
+        })?;
+        let tunnel_ips = &self.observer.config.tunnel.addresses;
+        let sans = superlink_sans(federation, addresses, tunnel_ips);
+        let certificate = ca
+            .sign(request_pem, &sans, SystemTime::now())
+            .map_err(|error| Status::invalid_argument(format!("csr_pem: {}", causes(&error))))?;
+        Ok((certificate, ca.certificate_pem().to_owned()))
+    }
+
+    fn publish(&self, change: Change, superlink: SuperLink) -> Result<(), Status> {
+        let published = self.observer.ledger.edit(change, |draft| {
+            draft.superlinks.retain(|other| other.federation != superlink.federation);
+            draft.superlinks.push(superlink);
+            draft.superlinks.sort_by(|a, b| a.federation.cmp(&b.federation));
+        });
+        published.map_err(|error| match error {
+            PublishError::TooLarge(_) => Status::resource_exhausted(causes(&error)),
+            _ => Status::invalid_argument(causes(&error)),
+        })
+    }
+}
+
+fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
+    let caller = serve::caller(request);
+    caller.ok_or_else(|| Status::internal("a connection without a peer address"))
+}
+
+/// An error with its causes on one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

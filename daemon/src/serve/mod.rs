@@ -1,0 +1,8 @@
+//! The top floor: what others see of this gateway and may ask of it.
+//!
+//! The only place that knows wire types and `tonic::Status`.
+
+pub(crate) mod admin;
+pub(crate) mod join;
+pub(crate) mod local_api;
+pub(crate) mod registry;

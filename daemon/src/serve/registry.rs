@@ -1,0 +1,151 @@
+//! Accepts the neighbours' streams on the tunnel IPs, with mutual TLS.
+//!
+//! The zone of a stream is the one whose key signed the certificate that was shown; nothing a
+//! neighbour says about itself is believed.
+
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::{Stream, StreamExt as _, stream as streams};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use zonemesh_api::serve::{self, Incoming};
+use zonemesh_api::v1::RegistryMessage;
+use zonemesh_api::v1::registry_server::{Registry, RegistryServer};
+use zonemesh_core::keepalive::Keepalive;
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::replication::MESSAGE_BYTES;
+use zonemesh_pki::ZoneTrust;
+
+use crate::act::streams::stream::{self, Context, OUTBOX, Wires};
+use crate::facts::flood::{Doorkeeper, Flood, Limits, Place, Places, Rate, Refusals};
+use crate::failure::{Exit, Failure, OrExit as _};
+
+/// Most streams of one neighbour, and of all: one is enough; others may still be dying.
+const STREAMS: (usize, usize) = (8, 4096);
+/// New streams of one neighbour: the path may come and go.
+const NEW_STREAMS: Rate = Rate { burst: 20.0, per_second: 0.5 };
+/// Most connections of one tunnel address, and of all.
+const CONNECTIONS: (usize, usize) = (16, 4096);
+const NEW_CONNECTIONS: Rate = Rate { burst: 30.0, per_second: 1.0 };
+
+/// Listens on every tunnel IP.
+pub(crate) async fn bind(ips: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, Failure> {
+    let mut listeners = Vec::new();
+    for ip in ips {
+        let address = SocketAddr::new(*ip, port);
+        let listener = TcpListener::bind(address).await.or_exit(Exit::Network, || {
+            format!(
+                "the registry cannot listen on {address}; find who does with: ss -ltnp 'sport = :{port}', or set registry.port"
+            )
+        })?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// What serves the neighbours.
+#[derive(Clone)]
+pub(crate) struct Service {
+    trust: ZoneTrust,
+    context: Context,
+    gate: Arc<Gate>,
+}
+
+/// How much of one neighbour is accepted.
+struct Gate {
+    streams: Limits<ZoneName>,
+    places: Places<ZoneName>,
+    log: Limits<ZoneName>,
+}
+
+impl Service {
+    pub(crate) fn new(trust: ZoneTrust, context: Context) -> Self {
+        let gate = Gate {
+            streams: Limits::new(NEW_STREAMS),
+            places: Places::new(STREAMS.0, STREAMS.1),
+            log: Limits::new(Rate::LOG),
+        };
+        Self { trust, context, gate: Arc::new(gate) }
+    }
+
+    /// Room for one more stream of `zone`.
+    fn enter(&self, zone: &ZoneName) -> Result<Place<ZoneName>, Status> {
+        let place = self.gate.places.enter(zone);
+        let place = place.filter(|_| self.gate.streams.allow(zone, Instant::now()));
+        place.ok_or_else(|| {
+            self.context.board.refuse(Flood::ZoneStreams, zone);
+            Status::resource_exhausted("your zone opens too many streams here: try again later")
+        })
+    }
+
+    /// The zone whose key signed the caller's certificate.
+    fn neighbour<T>(&self, request: &Request<T>) -> Result<ZoneName, Status> {
+        let caller = serve::caller(request);
+        let zone = caller.and_then(|caller| self.trust.zone_of(&caller.certificates));
+        let zone = zone.and_then(|zone| zone.parse().ok());
+        zone.ok_or_else(|| Status::unauthenticated("your certificate is not of a known zone"))
+    }
+}
+
+/// Serves the neighbours that connect to `listener` until it is dropped.
+pub(crate) async fn run(
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    service: Service,
+    (keepalive, refusals): (Keepalive, Arc<Refusals>),
+) -> anyhow::Result<()> {
+    let door = Doorkeeper {
+        rate: Limits::new(NEW_CONNECTIONS),
+        places: Places::new(CONNECTIONS.0, CONNECTIONS.1),
+        refusals,
+        counted_as: Flood::ZoneConnections,
+    };
+    serve::server(&keepalive)
+        .add_service(RegistryServer::new(service).max_decoding_message_size(MESSAGE_BYTES))
+        .serve_with_incoming(Incoming::through(Arc::new(door), listener, tls))
+        .await?;
+    Ok(())
+}
+
+type Outgoing = Pin<Box<dyn Stream<Item = Result<RegistryMessage, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Registry for Service {
+    type ExchangeStream = Outgoing;
+
+    async fn exchange(
+        &self,
+        request: Request<Streaming<RegistryMessage>>,
+    ) -> Result<Response<Outgoing>, Status> {
+        let neighbour = self.neighbour(&request)?;
+        let place = self.enter(&neighbour)?;
+        let (outbound, queue) = mpsc::channel(OUTBOX);
+        let heard = self.context.hear_keepalive(&neighbour, request.metadata());
+        let wires = Wires { inbound: request.into_inner(), outbound, heard };
+        let (context, gate) = (self.context.clone(), self.gate.clone());
+        let session = async move {
+            let _place = place;
+            match stream::run(&context, &neighbour, wires, &Notify::new()).await {
+                Ok(()) => None,
+                Err(error) => {
+                    if gate.log.allow(&neighbour, Instant::now()) {
+                        tracing::info!(zone = %neighbour, error = format!("{error:#}"), "ended a registry stream");
+                    }
+                    Some(Err(Status::failed_precondition(format!("{error:#}"))))
+                }
+            }
+        };
+        // The session lives in the answer: tonic drops both when the neighbour goes away.
+        let end = streams::once(session).filter_map(std::future::ready);
+        let messages = ReceiverStream::new(queue).map(Ok);
+        let mut response: Response<Outgoing> =
+            Response::new(Box::pin(streams::select(messages, end)));
+        self.context.tell_keepalive(response.metadata_mut());
+        Ok(response)
+    }
+}

@@ -4,10 +4,10 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
-use zonemesh_config::{Log, LogFormat};
+use zonemesh_config::{LogFormat, LogSettings};
 
 /// Starts logging. `ZONEMESH_LOG`, if set and valid, wins over the configured level.
-pub fn start(log: &Log) {
+pub fn start(log: &LogSettings) {
     // boringtun calls an expired handshake an error; the tunnel retries and says so itself.
     let default = || EnvFilter::new(format!("{},boringtun=off", log.level.as_str()));
     let filter = EnvFilter::try_from_env("ZONEMESH_LOG").unwrap_or_else(|_| default());

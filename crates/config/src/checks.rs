@@ -11,19 +11,19 @@ mod keepalive;
 
 use crate::draft::{Draft, PeerDraft};
 use crate::parse::default_gateway_name;
-use crate::reader::{Complaint, Findings, Placed};
+use crate::reader::{Complaint, Mistakes, Placed};
 
-pub(crate) fn run(draft: &Draft, findings: &mut Findings<'_>) {
-    gateway_name(draft, findings);
-    addresses::prefixes(draft, findings);
-    addresses::tunnel_addresses(draft, findings);
-    addresses::endpoints(draft, findings);
-    addresses::local_api(draft, findings);
-    etcd::is_complete(draft, findings);
-    identity::peers(draft, findings);
-    identity::federations(draft, findings);
-    identity::tokens(draft, findings);
-    keepalive::obeys_the_law(&draft.keepalive, findings);
+pub(crate) fn run(draft: &Draft, mistakes: &mut Mistakes<'_>) {
+    gateway_name(draft, mistakes);
+    addresses::prefixes(draft, mistakes);
+    addresses::tunnel_addresses(draft, mistakes);
+    addresses::endpoints(draft, mistakes);
+    addresses::local_api(draft, mistakes);
+    etcd::is_complete(draft, mistakes);
+    identity::peers(draft, mistakes);
+    identity::federations(draft, mistakes);
+    identity::tokens(draft, mistakes);
+    keepalive::obeys_the_law(&draft.keepalive, mistakes);
 }
 
 /// How messages call this zone.
@@ -42,7 +42,7 @@ fn peer_zone(peer: &PeerDraft) -> String {
     }
 }
 
-fn gateway_name(draft: &Draft, findings: &mut Findings<'_>) {
+fn gateway_name(draft: &Draft, mistakes: &mut Mistakes<'_>) {
     let Some(zone) = &draft.zone.name else {
         return;
     };
@@ -53,13 +53,13 @@ fn gateway_name(draft: &Draft, findings: &mut Findings<'_>) {
             "a gateway name of 1 to 63 characters",
             "add name = \"gw1\" to [gateway]",
         );
-        findings.report("gateway.name", zone.offset, complaint);
+        mistakes.report("gateway.name", zone.offset, complaint);
     }
 }
 
 /// Reports every value that equals an earlier one.
 fn report_twins<'d, T: PartialEq + 'd>(
-    findings: &mut Findings<'_>,
+    mistakes: &mut Mistakes<'_>,
     values: impl IntoIterator<Item = &'d Placed<T>>,
     expected: &str,
     fix: &str,
@@ -68,9 +68,9 @@ fn report_twins<'d, T: PartialEq + 'd>(
     for placed in values {
         match earlier.iter().find(|known| known.value == placed.value) {
             Some(twin) => {
-                let line = findings.line_of(twin);
+                let line = mistakes.line_of(twin);
                 let found = format!("found the same as {} in line {line}", twin.key);
-                findings.report_at(placed, Complaint::new(found, expected, fix));
+                mistakes.report_at(placed, Complaint::new(found, expected, fix));
             }
             None => earlier.push(placed),
         }

@@ -13,7 +13,7 @@ use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
 use zonemesh_core::name::{FederationName, ZoneName};
 
 use crate::endpoint::Endpoint;
-use crate::reader::{Findings, Placed, Section};
+use crate::reader::{Mistakes, Placed, SectionReader};
 use crate::settings::{Lanes, LogFormat, LogLevel, SubjectName};
 use crate::{schema, value};
 
@@ -137,8 +137,8 @@ pub(crate) struct LogDraft {
 }
 
 impl Draft {
-    pub(crate) fn read<'t>(findings: &mut Findings<'t>, file: &DeTable<'t>) -> Self {
-        let mut root = Section::root(findings, file);
+    pub(crate) fn read<'t>(mistakes: &mut Mistakes<'t>, file: &DeTable<'t>) -> Self {
+        let mut root = SectionReader::root(mistakes, file);
         Self {
             zone: ZoneDraft::read(&mut root),
             gateway: root.table(schema::GATEWAY).map(GatewayDraft::read).unwrap_or_default(),
@@ -157,7 +157,7 @@ impl Draft {
 }
 
 impl ZoneDraft {
-    fn read(root: &mut Section<'_, '_>) -> Self {
+    fn read(root: &mut SectionReader<'_, '_>) -> Self {
         let name = "name = \"berlin\"";
         let prefixes = "prefixes = [\"10.10.10.0/24\"]";
         let Some(mut section) = root.required_table(schema::ZONE, &[name, prefixes]) else {
@@ -171,7 +171,7 @@ impl ZoneDraft {
 }
 
 impl GatewayDraft {
-    fn read(mut section: Section<'_, '_>) -> Self {
+    fn read(mut section: SectionReader<'_, '_>) -> Self {
         Self {
             name: section.optional("name", value::gateway_name),
             state_dir: section.optional("state_dir", value::file),
@@ -182,7 +182,7 @@ impl GatewayDraft {
 }
 
 impl TunnelDraft {
-    fn read(root: &mut Section<'_, '_>) -> Self {
+    fn read(root: &mut SectionReader<'_, '_>) -> Self {
         let addresses = "addresses = [\"10.255.0.1\"]";
         let Some(mut section) = root.required_table(schema::TUNNEL, &[addresses]) else {
             return Self::default();
@@ -200,7 +200,7 @@ impl TunnelDraft {
 }
 
 impl KeepaliveDraft {
-    fn read(mut section: Section<'_, '_>) -> Self {
+    fn read(mut section: SectionReader<'_, '_>) -> Self {
         Self {
             wireguard: section.optional("wireguard", value::duration),
             grpc_interval: section.optional("grpc_interval", value::duration),
@@ -210,13 +210,13 @@ impl KeepaliveDraft {
 }
 
 impl ProbesDraft {
-    fn read(mut section: Section<'_, '_>) -> Self {
+    fn read(mut section: SectionReader<'_, '_>) -> Self {
         Self { interval: section.optional("interval", value::probe_interval) }
     }
 }
 
 impl RegistryDraft {
-    fn read(mut section: Section<'_, '_>) -> Self {
+    fn read(mut section: SectionReader<'_, '_>) -> Self {
         Self {
             port: section.optional("port", value::port),
             identity_key_file: section.optional("identity_key_file", value::file),
@@ -226,7 +226,7 @@ impl RegistryDraft {
 }
 
 impl EtcdDraft {
-    fn read(mut section: Section<'_, '_>) -> Self {
+    fn read(mut section: SectionReader<'_, '_>) -> Self {
         let endpoints = "endpoints = [\"https://10.10.10.9:2379\"]";
         Self {
             endpoints: section.required_list("endpoints", value::url, endpoints),
@@ -242,19 +242,19 @@ impl EtcdDraft {
 }
 
 impl MeshDraft {
-    fn read(mut section: Section<'_, '_>) -> Self {
+    fn read(mut section: SectionReader<'_, '_>) -> Self {
         Self { neighbours: section.optional("neighbours", value::neighbours) }
     }
 }
 
 impl JoinDraft {
-    fn read(mut section: Section<'_, '_>) -> Self {
+    fn read(mut section: SectionReader<'_, '_>) -> Self {
         Self { listen: section.optional("listen", value::listen_address) }
     }
 }
 
 impl LocalApiDraft {
-    fn read(mut section: Section<'_, '_>) -> Self {
+    fn read(mut section: SectionReader<'_, '_>) -> Self {
         let listen = "listen = \"10.10.10.1:51822\"";
         Self {
             listen: section.required("listen", value::listen_address, listen),
@@ -264,7 +264,7 @@ impl LocalApiDraft {
 }
 
 impl TokenDraft {
-    fn read(mut section: Section<'_, '_>) -> Self {
+    fn read(mut section: SectionReader<'_, '_>) -> Self {
         let sha256 = "sha256 = \"...\", which `zonemesh key generate token` prints";
         let expires = "expires = \"2027-01-01T00:00:00Z\"";
         Self {
@@ -281,7 +281,7 @@ impl TokenDraft {
 }
 
 impl FederationDraft {
-    fn read(mut section: Section<'_, '_>) -> Self {
+    fn read(mut section: SectionReader<'_, '_>) -> Self {
         Self {
             name: section.required("name", value::federation_name, "name = \"health-eu\""),
             extra_sans: section.list("extra_sans", value::subject_name),
@@ -290,7 +290,7 @@ impl FederationDraft {
 }
 
 impl PeerDraft {
-    fn read(mut section: Section<'_, '_>) -> Self {
+    fn read(mut section: SectionReader<'_, '_>) -> Self {
         let wireguard_key = "wireguard_key = \"...\", the public key that the peer gives you";
         let zone_key = "zone_key = \"ed25519:...\", the public key that the peer gives you";
         Self {
@@ -314,7 +314,7 @@ impl PeerDraft {
 }
 
 impl LogDraft {
-    fn read(mut section: Section<'_, '_>) -> Self {
+    fn read(mut section: SectionReader<'_, '_>) -> Self {
         Self {
             level: section.optional("level", value::log_level),
             format: section.optional("format", value::log_format),

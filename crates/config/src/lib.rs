@@ -21,7 +21,8 @@ mod value;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{ConfigError, ConfigErrors};
 pub use settings::{
-    Config, Etcd, Federation, Gateway, Join, Lanes, LocalApi, Log, LogFormat, LogLevel, Mesh, Peer,
-    Probes, Registry, SubjectName, Token, Tunnel, Zone,
+    Config, EtcdSettings, FederationSettings, GatewaySettings, JoinSettings, Lanes,
+    LocalApiSettings, LogFormat, LogLevel, LogSettings, MeshSettings, PeerSettings, ProbeSettings,
+    RegistrySettings, SubjectName, TokenSettings, TunnelSettings, ZoneSettings,
 };
-pub use source::Place;
+pub use source::FilePlace;

@@ -10,13 +10,13 @@ use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
 use crate::error::{ConfigError, ConfigErrors};
 use crate::reader::Complaint;
 use crate::settings::Config;
-use crate::source::Place;
+use crate::source::FilePlace;
 
 /// The file, and the place of each key in it.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
     pub(crate) file: String,
-    pub(crate) places: BTreeMap<String, Place>,
+    pub(crate) places: BTreeMap<String, FilePlace>,
 }
 
 impl Config {
@@ -28,7 +28,7 @@ impl Config {
     /// assert!(config.place("peer[0].zone_key").is_some());
     /// ```
     #[must_use]
-    pub fn place(&self, key: &str) -> Option<Place> {
+    pub fn place(&self, key: &str) -> Option<FilePlace> {
         self.origin.places.get(key).copied()
     }
 
@@ -69,7 +69,8 @@ impl Config {
     }
 
     fn error_at(&self, key: &str, complaint: Complaint) -> ConfigError {
-        let Place { line, column } = self.place(key).unwrap_or(Place { line: 1, column: 1 });
+        let FilePlace { line, column } =
+            self.place(key).unwrap_or(FilePlace { line: 1, column: 1 });
         ConfigError {
             file: self.origin.file.clone(),
             line,

@@ -16,10 +16,11 @@ use crate::draft::{
 };
 use crate::error::ConfigErrors;
 use crate::origin::Origin;
-use crate::reader::{Complaint, Findings, Placed};
+use crate::reader::{Complaint, Mistakes, Placed};
 use crate::settings::{
-    Config, Etcd, Federation, Gateway, Join, LocalApi, Log, Mesh, Peer, Probes, Registry, Token,
-    Tunnel, Zone,
+    Config, EtcdSettings, FederationSettings, GatewaySettings, JoinSettings, LocalApiSettings,
+    LogSettings, MeshSettings, PeerSettings, ProbeSettings, RegistrySettings, TokenSettings,
+    TunnelSettings, ZoneSettings,
 };
 
 impl Config {
@@ -28,24 +29,24 @@ impl Config {
     /// # Errors
     /// All mistakes of the file, each with its place, what was expected and the way out.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
-        let mut findings = Findings::new(text, file_name);
+        let mut mistakes = Mistakes::new(text, file_name);
         let (file, syntax_errors) = DeTable::parse_recoverable(text);
         if !syntax_errors.is_empty() {
             for error in &syntax_errors {
-                report_syntax(&mut findings, error);
+                report_syntax(&mut mistakes, error);
             }
-            return ConfigErrors::unless_empty(None, findings.into_parts().0);
+            return ConfigErrors::unless_empty(None, mistakes.into_parts().0);
         }
-        let draft = Draft::read(&mut findings, file.get_ref());
-        checks::run(&draft, &mut findings);
-        let (errors, places) = findings.into_parts();
+        let draft = Draft::read(&mut mistakes, file.get_ref());
+        checks::run(&draft, &mut mistakes);
+        let (errors, places) = mistakes.into_parts();
         let file = file_name.to_owned();
         let config = finish(draft, Origin { file, places });
         ConfigErrors::unless_empty(config, errors)
     }
 }
 
-fn report_syntax(findings: &mut Findings<'_>, error: &toml::de::Error) {
+fn report_syntax(mistakes: &mut Mistakes<'_>, error: &toml::de::Error) {
     let offset = error.span().map_or(0, |span| span.start);
     let (found, expected) = match error.message().split_once(", expected ") {
         Some((found, expected)) => (found, expected),
@@ -53,7 +54,7 @@ fn report_syntax(findings: &mut Findings<'_>, error: &toml::de::Error) {
     };
     // The line itself is not repeated: the file may be a key file that was named by mistake.
     let complaint = Complaint::new(found, expected, "correct this line");
-    findings.report("(syntax)", offset, complaint);
+    mistakes.report("(syntax)", offset, complaint);
 }
 
 /// The typed configuration, or `None` if a value is missing, which has been reported.
@@ -88,8 +89,8 @@ fn values<T>(placed: Vec<Placed<T>>) -> Vec<T> {
     placed.into_iter().map(|placed| placed.value).collect()
 }
 
-fn zone(draft: ZoneDraft) -> Option<Zone> {
-    Some(Zone { name: value(draft.name)?, prefixes: values(draft.prefixes) })
+fn zone(draft: ZoneDraft) -> Option<ZoneSettings> {
+    Some(ZoneSettings { name: value(draft.name)?, prefixes: values(draft.prefixes) })
 }
 
 /// The name of a gateway that was not named.
@@ -97,9 +98,9 @@ pub(crate) fn default_gateway_name(zone: &ZoneName) -> String {
     format!("{zone}-gw1")
 }
 
-fn gateway(draft: GatewayDraft, zone: &ZoneName) -> Gateway {
-    let default = Gateway::default();
-    Gateway {
+fn gateway(draft: GatewayDraft, zone: &ZoneName) -> GatewaySettings {
+    let default = GatewaySettings::default();
+    GatewaySettings {
         name: value(draft.name).unwrap_or_else(|| default_gateway_name(zone)),
         state_dir: value(draft.state_dir).unwrap_or(default.state_dir),
         admin_socket: value(draft.admin_socket).unwrap_or(default.admin_socket),
@@ -107,9 +108,9 @@ fn gateway(draft: GatewayDraft, zone: &ZoneName) -> Gateway {
     }
 }
 
-fn tunnel(draft: TunnelDraft, state_dir: &Path) -> Tunnel {
-    let default = Tunnel::default();
-    Tunnel {
+fn tunnel(draft: TunnelDraft, state_dir: &Path) -> TunnelSettings {
+    let default = TunnelSettings::default();
+    TunnelSettings {
         interface: value(draft.interface).unwrap_or(default.interface),
         addresses: values(draft.addresses),
         mtu: value(draft.mtu).or(default.mtu),
@@ -132,22 +133,22 @@ pub(crate) fn keepalive(draft: &KeepaliveDraft) -> Keepalive {
     }
 }
 
-fn probes(draft: ProbesDraft) -> Probes {
-    Probes { interval: value(draft.interval).unwrap_or(Probes::default().interval) }
+fn probes(draft: ProbesDraft) -> ProbeSettings {
+    ProbeSettings { interval: value(draft.interval).unwrap_or(ProbeSettings::default().interval) }
 }
 
-fn registry(draft: RegistryDraft, state_dir: &Path) -> Registry {
-    Registry {
-        port: value(draft.port).unwrap_or(Registry::default().port),
+fn registry(draft: RegistryDraft, state_dir: &Path) -> RegistrySettings {
+    RegistrySettings {
+        port: value(draft.port).unwrap_or(RegistrySettings::default().port),
         identity_key_file: value(draft.identity_key_file)
             .unwrap_or_else(|| state_dir.join("zone.key")),
         etcd: draft.etcd.map(etcd),
     }
 }
 
-fn etcd(draft: EtcdDraft) -> Etcd {
-    let default = Etcd::default();
-    Etcd {
+fn etcd(draft: EtcdDraft) -> EtcdSettings {
+    let default = EtcdSettings::default();
+    EtcdSettings {
         endpoints: values(draft.endpoints),
         prefix: value(draft.prefix).unwrap_or(default.prefix),
         streams: value(draft.streams).unwrap_or(default.streams),
@@ -157,25 +158,27 @@ fn etcd(draft: EtcdDraft) -> Etcd {
     }
 }
 
-fn mesh(draft: &MeshDraft) -> Mesh {
-    let default = Mesh::default();
-    Mesh { neighbours: draft.neighbours.as_ref().map_or(default.neighbours, |given| given.value) }
+fn mesh(draft: &MeshDraft) -> MeshSettings {
+    let default = MeshSettings::default();
+    MeshSettings {
+        neighbours: draft.neighbours.as_ref().map_or(default.neighbours, |given| given.value),
+    }
 }
 
-fn join(draft: &JoinDraft) -> Join {
-    let default = Join::default();
-    Join { listen: draft.listen.as_ref().map_or(default.listen, |given| given.value) }
+fn join(draft: &JoinDraft) -> JoinSettings {
+    let default = JoinSettings::default();
+    JoinSettings { listen: draft.listen.as_ref().map_or(default.listen, |given| given.value) }
 }
 
-fn local_api(draft: LocalApiDraft) -> Option<LocalApi> {
-    Some(LocalApi {
+fn local_api(draft: LocalApiDraft) -> Option<LocalApiSettings> {
+    Some(LocalApiSettings {
         listen: value(draft.listen)?,
         tokens: draft.tokens.into_iter().filter_map(token).collect(),
     })
 }
 
-fn token(draft: TokenDraft) -> Option<Token> {
-    Some(Token {
+fn token(draft: TokenDraft) -> Option<TokenSettings> {
+    Some(TokenSettings {
         name: value(draft.name)?,
         sha256: value(draft.sha256)?,
         federation: value(draft.federation)?,
@@ -183,12 +186,12 @@ fn token(draft: TokenDraft) -> Option<Token> {
     })
 }
 
-fn federation(draft: FederationDraft) -> Option<Federation> {
-    Some(Federation { name: value(draft.name)?, extra_sans: values(draft.extra_sans) })
+fn federation(draft: FederationDraft) -> Option<FederationSettings> {
+    Some(FederationSettings { name: value(draft.name)?, extra_sans: values(draft.extra_sans) })
 }
 
-fn peer(draft: PeerDraft) -> Option<Peer> {
-    Some(Peer {
+fn peer(draft: PeerDraft) -> Option<PeerSettings> {
+    Some(PeerSettings {
         zone: value(draft.zone)?,
         wireguard_key: value(draft.wireguard_key)?,
         zone_key: value(draft.zone_key)?,
@@ -199,9 +202,9 @@ fn peer(draft: PeerDraft) -> Option<Peer> {
     })
 }
 
-fn log(draft: &LogDraft) -> Log {
-    let default = Log::default();
-    Log {
+fn log(draft: &LogDraft) -> LogSettings {
+    let default = LogSettings::default();
+    LogSettings {
         level: draft.level.as_ref().map_or(default.level, |level| level.value),
         format: draft.format.as_ref().map_or(default.format, |format| format.value),
     }

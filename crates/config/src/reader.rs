@@ -1,6 +1,6 @@
 //! Walks the parsed file section by section and gathers every mistake.
 //!
-//! [`Findings`] holds the mistakes and the place of every value; a [`Section`] hands out its values
+//! [`Mistakes`] holds the mistakes and the place of every value; a [`SectionReader`] hands out its values
 //! through a parser of `value`. A value that cannot be read is reported and left out, so that one
 //! reading reports all mistakes. serde's `deny_unknown_fields` is as strict but stops at the first.
 
@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::ConfigError;
 use crate::schema;
-use crate::source::{Place, Source};
+use crate::source::{FilePlace, SourceText};
 
 /// What is wrong with one value, before its place is known.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,17 +40,17 @@ pub(crate) struct Placed<T> {
 }
 
 /// Everything that one reading has found.
-pub(crate) struct Findings<'t> {
-    pub(crate) source: Source<'t>,
+pub(crate) struct Mistakes<'t> {
+    pub(crate) source: SourceText<'t>,
     file: String,
     errors: Vec<ConfigError>,
-    places: BTreeMap<String, Place>,
+    places: BTreeMap<String, FilePlace>,
 }
 
-impl<'t> Findings<'t> {
+impl<'t> Mistakes<'t> {
     pub(crate) fn new(text: &'t str, file: &str) -> Self {
         Self {
-            source: Source::new(text),
+            source: SourceText::new(text),
             file: file.to_owned(),
             errors: Vec::new(),
             places: BTreeMap::new(),
@@ -58,7 +58,7 @@ impl<'t> Findings<'t> {
     }
 
     pub(crate) fn report(&mut self, key: &str, offset: usize, complaint: Complaint) {
-        let Place { line, column } = self.source.place(offset);
+        let FilePlace { line, column } = self.source.place(offset);
         self.errors.push(ConfigError {
             file: self.file.clone(),
             line,
@@ -79,7 +79,7 @@ impl<'t> Findings<'t> {
         self.source.place(at.offset).line
     }
 
-    pub(crate) fn into_parts(self) -> (Vec<ConfigError>, BTreeMap<String, Place>) {
+    pub(crate) fn into_parts(self) -> (Vec<ConfigError>, BTreeMap<String, FilePlace>) {
         (self.errors, self.places)
     }
 }
@@ -88,25 +88,25 @@ impl<'t> Findings<'t> {
 pub(crate) type Parse<T> = fn(&DeValue<'_>) -> Result<T, Complaint>;
 
 /// One table of the file that is being read.
-pub(crate) struct Section<'f, 't> {
-    findings: &'f mut Findings<'t>,
+pub(crate) struct SectionReader<'f, 't> {
+    mistakes: &'f mut Mistakes<'t>,
     schema: schema::Section,
     path: String,
     table: &'f DeTable<'t>,
     offset: usize,
 }
 
-impl<'f, 't> Section<'f, 't> {
+impl<'f, 't> SectionReader<'f, 't> {
     /// Opens the file itself; reports unknown sections.
-    pub(crate) fn root(findings: &'f mut Findings<'t>, table: &'f DeTable<'t>) -> Self {
+    pub(crate) fn root(mistakes: &'f mut Mistakes<'t>, table: &'f DeTable<'t>) -> Self {
         let mut section =
-            Self { findings, schema: schema::ROOT, path: String::new(), table, offset: 0 };
+            Self { mistakes, schema: schema::ROOT, path: String::new(), table, offset: 0 };
         section.report_unknown_keys();
         section
     }
 
     /// Opens `[name]` below this section, if it is there; reports its unknown keys.
-    pub(crate) fn table(&mut self, schema: schema::Section) -> Option<Section<'_, 't>> {
+    pub(crate) fn table(&mut self, schema: schema::Section) -> Option<SectionReader<'_, 't>> {
         let (_, entry) = self.entry(last_part(schema.name))?;
         let offset = entry.span().start;
         let path = schema.name.to_owned();
@@ -118,25 +118,25 @@ impl<'f, 't> Section<'f, 't> {
                 ("a section", format!("write [{path}] on a line of its own and its keys below"))
             };
             let complaint = Complaint::new(found, expected, fix);
-            self.findings.report(&path, offset, complaint);
+            self.mistakes.report(&path, offset, complaint);
             return None;
         };
         Some(self.open(schema, path, table, offset))
     }
 
-    /// Opens `[name]` as [`Section::table`] does; its absence is a mistake.
+    /// Opens `[name]` as [`SectionReader::table`] does; its absence is a mistake.
     pub(crate) fn required_table(
         &mut self,
         schema: schema::Section,
         example: &[&str],
-    ) -> Option<Section<'_, 't>> {
+    ) -> Option<SectionReader<'_, 't>> {
         if self.entry(schema.name).is_none() {
             let complaint = Complaint::new(
                 "the section is missing",
                 format!("[{}] with {}", schema.name, schema.keys.join(", ")),
                 format!("add a line [{}] and below it {}", schema.name, example.join(" and ")),
             );
-            self.findings.report(schema.name, 0, complaint);
+            self.mistakes.report(schema.name, 0, complaint);
         }
         self.table(schema)
     }
@@ -145,7 +145,7 @@ impl<'f, 't> Section<'f, 't> {
     pub(crate) fn tables<T>(
         &mut self,
         schema: schema::Section,
-        read: fn(Section<'_, 't>) -> T,
+        read: fn(SectionReader<'_, 't>) -> T,
     ) -> Vec<T> {
         let Some((_, entry)) = self.entry(last_part(schema.name)) else {
             return Vec::new();
@@ -155,7 +155,7 @@ impl<'f, 't> Section<'f, 't> {
             let found = format!("found {}", kind(entry.get_ref()));
             let fix = format!("write [[{}]], with two brackets, for each", schema.name);
             let complaint = Complaint::new(found, expected(), fix);
-            self.findings.report(schema.name, entry.span().start, complaint);
+            self.mistakes.report(schema.name, entry.span().start, complaint);
             return Vec::new();
         };
         let mut all = Vec::new();
@@ -168,7 +168,7 @@ impl<'f, 't> Section<'f, 't> {
                 let found = format!("found {}", kind(item.get_ref()));
                 let fix = format!("write [[{}]] and its keys below", schema.name);
                 let complaint = Complaint::new(found, expected(), fix);
-                self.findings.report(&path, offset, complaint);
+                self.mistakes.report(&path, offset, complaint);
             }
         }
         all
@@ -177,7 +177,7 @@ impl<'f, 't> Section<'f, 't> {
     /// A value that may be left out.
     pub(crate) fn optional<T>(&mut self, key: &str, parse: Parse<T>) -> Option<Placed<T>> {
         let (path, value) = self.entry(key)?;
-        self.findings.parse(path, value, parse)
+        self.mistakes.parse(path, value, parse)
     }
 
     /// A value that must be given; `example` is a line that would do.
@@ -204,13 +204,13 @@ impl<'f, 't> Section<'f, 't> {
                 "a list in brackets",
                 format!("write {key} = [\"...\"]"),
             );
-            self.findings.report(&path, value.span().start, complaint);
+            self.mistakes.report(&path, value.span().start, complaint);
             return Vec::new();
         };
-        self.findings.note(&path, value.span().start);
+        self.mistakes.note(&path, value.span().start);
         let item = |(index, item)| {
             let path = format!("{path}[{index}]");
-            self.findings.parse(path, item, parse)
+            self.mistakes.parse(path, item, parse)
         };
         items.iter().enumerate().filter_map(item).collect()
     }
@@ -230,7 +230,7 @@ impl<'f, 't> Section<'f, 't> {
                     "at least one item",
                     format!("write for example {example}"),
                 );
-                self.findings.report(&path, value.span().start, complaint);
+                self.mistakes.report(&path, value.span().start, complaint);
             }
             Some(_) => {}
         }
@@ -243,9 +243,9 @@ impl<'f, 't> Section<'f, 't> {
         path: String,
         table: &'s DeTable<'t>,
         offset: usize,
-    ) -> Section<'s, 't> {
-        self.findings.note(&path, offset);
-        let mut section = Section { findings: self.findings, schema, path, table, offset };
+    ) -> SectionReader<'s, 't> {
+        self.mistakes.note(&path, offset);
+        let mut section = SectionReader { mistakes: self.mistakes, schema, path, table, offset };
         section.report_unknown_keys();
         section
     }
@@ -266,7 +266,7 @@ impl<'f, 't> Section<'f, 't> {
             format!("{key} in {}", self.schema.heading()),
             format!("add a line such as {example}"),
         );
-        self.findings.report(&self.path_of(key), self.offset, complaint);
+        self.mistakes.report(&self.path_of(key), self.offset, complaint);
     }
 
     fn report_unknown_keys(&mut self) {
@@ -282,7 +282,7 @@ impl<'f, 't> Section<'f, 't> {
                 what_was_meant(name, self.schema.keys),
             );
             let path = self.path_of(&name.escape_debug().to_string());
-            self.findings.report(&path, key.span().start, complaint);
+            self.mistakes.report(&path, key.span().start, complaint);
         }
     }
 }
@@ -301,7 +301,7 @@ fn what_was_meant(name: &str, keys: &[&str]) -> String {
     }
 }
 
-impl Findings<'_> {
+impl Mistakes<'_> {
     fn note(&mut self, key: &str, offset: usize) {
         let place = self.source.place(offset);
         self.places.insert(key.to_owned(), place);

@@ -20,36 +20,36 @@ use crate::origin::Origin;
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `[zone]`: the zone this gateway speaks for.
-    pub zone: Zone,
+    pub zone: ZoneSettings,
     /// `[gateway]`: this machine.
-    pub gateway: Gateway,
+    pub gateway: GatewaySettings,
     /// `[tunnel]`: the WireGuard side.
-    pub tunnel: Tunnel,
+    pub tunnel: TunnelSettings,
     /// `[keepalive]`: what keeps quiet paths open; obeys the law of `zonemesh_core::keepalive`.
     pub keepalive: Keepalive,
     /// `[probes]`: how the paths to the peers are watched.
-    pub probes: Probes,
+    pub probes: ProbeSettings,
     /// `[registry]`: the exchange of zone records inside the tunnels.
-    pub registry: Registry,
+    pub registry: RegistrySettings,
     /// `[mesh]`: how a managed mesh spreads its registry.
-    pub mesh: Mesh,
+    pub mesh: MeshSettings,
     /// `[join]`: where zones that this gateway has invited call.
-    pub join: Join,
+    pub join: JoinSettings,
     /// `[local_api]`: what the zone's own VMs talk to; absent if the section is.
-    pub local_api: Option<LocalApi>,
+    pub local_api: Option<LocalApiSettings>,
     /// `[[federation]]`: the federations whose CA this gateway holds.
-    pub federations: Vec<Federation>,
+    pub federations: Vec<FederationSettings>,
     /// `[[peer]]`: the other zones.
-    pub peers: Vec<Peer>,
+    pub peers: Vec<PeerSettings>,
     /// `[log]`: what is written to standard error.
-    pub log: Log,
+    pub log: LogSettings,
     /// Where every value stands in the file.
     pub(crate) origin: Origin,
 }
 
 /// `[zone]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Zone {
+pub struct ZoneSettings {
     /// `name`: unique in the mesh.
     pub name: ZoneName,
     /// `prefixes`: the zone's subnets, at least one, without host bits.
@@ -58,7 +58,7 @@ pub struct Zone {
 
 /// `[gateway]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gateway {
+pub struct GatewaySettings {
     /// `name`: a DNS label; `<zone>-gw1` unless given.
     pub name: String,
     /// `state_dir`: keys, records and certificates.
@@ -69,7 +69,7 @@ pub struct Gateway {
     pub endpoints: Vec<Endpoint>,
 }
 
-impl Default for Gateway {
+impl Default for GatewaySettings {
     fn default() -> Self {
         Self {
             name: String::new(),
@@ -104,7 +104,7 @@ impl Lanes {
 
 /// `[tunnel]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tunnel {
+pub struct TunnelSettings {
     /// `interface`: the name of the TUN device.
     pub interface: String,
     /// `addresses`: this gateway's tunnel IPs, at least one.
@@ -121,7 +121,7 @@ pub struct Tunnel {
     pub private_key_file: PathBuf,
 }
 
-impl Default for Tunnel {
+impl Default for TunnelSettings {
     fn default() -> Self {
         Self {
             interface: "zm0".to_owned(),
@@ -130,19 +130,19 @@ impl Default for Tunnel {
             listen_port: 51820,
             lanes: Lanes::Count(1),
             realtime: true,
-            private_key_file: Gateway::default().state_dir.join("wireguard.key"),
+            private_key_file: GatewaySettings::default().state_dir.join("wireguard.key"),
         }
     }
 }
 
 /// `[probes]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Probes {
+pub struct ProbeSettings {
     /// `interval`: distance of two small probes to a peer.
     pub interval: Duration,
 }
 
-impl Default for Probes {
+impl Default for ProbeSettings {
     fn default() -> Self {
         Self { interval: Duration::from_secs(1) }
     }
@@ -150,18 +150,18 @@ impl Default for Probes {
 
 /// `[registry]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registry {
+pub struct RegistrySettings {
     /// `port`: TCP, on the tunnel IPs only.
     pub port: u16,
     /// `identity_key_file`: base64 of the zone's Ed25519 seed; made on first start.
     pub identity_key_file: PathBuf,
     /// `[registry.etcd]`: absent if the section is.
-    pub etcd: Option<Etcd>,
+    pub etcd: Option<EtcdSettings>,
 }
 
 /// `[registry.etcd]`: an etcd cluster that the signed items go through as well.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Etcd {
+pub struct EtcdSettings {
     /// `endpoints`: `http://host:port` or `https://host:port`, at least one.
     pub endpoints: Vec<String>,
     /// `prefix`: where the mesh's keys begin, without a slash at its end.
@@ -176,7 +176,7 @@ pub struct Etcd {
     pub login: Option<(String, PathBuf)>,
 }
 
-impl Default for Etcd {
+impl Default for EtcdSettings {
     fn default() -> Self {
         Self {
             endpoints: Vec::new(),
@@ -189,21 +189,21 @@ impl Default for Etcd {
     }
 }
 
-impl Default for Registry {
+impl Default for RegistrySettings {
     fn default() -> Self {
-        let identity_key_file = Gateway::default().state_dir.join("zone.key");
+        let identity_key_file = GatewaySettings::default().state_dir.join("zone.key");
         Self { port: 51821, identity_key_file, etcd: None }
     }
 }
 
 /// `[mesh]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mesh {
+pub struct MeshSettings {
     /// `neighbours`: registry streams that a gateway of a large managed mesh keeps, about.
     pub neighbours: u16,
 }
 
-impl Default for Mesh {
+impl Default for MeshSettings {
     fn default() -> Self {
         Self { neighbours: 6 }
     }
@@ -211,12 +211,12 @@ impl Default for Mesh {
 
 /// `[join]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Join {
+pub struct JoinSettings {
     /// `listen`: an outer address of this gateway and a TCP port, in use while it has invitations.
     pub listen: SocketAddr,
 }
 
-impl Default for Join {
+impl Default for JoinSettings {
     fn default() -> Self {
         Self { listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 51823)) }
     }
@@ -224,14 +224,14 @@ impl Default for Join {
 
 /// `[local_api]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LocalApi {
+pub struct LocalApiSettings {
     /// `listen`: an address of this gateway on the zone's LAN, or loopback.
     pub listen: SocketAddr,
     /// `[[local_api.token]]`: who may register a SuperLink.
-    pub tokens: Vec<Token>,
+    pub tokens: Vec<TokenSettings>,
 }
 
-impl Default for LocalApi {
+impl Default for LocalApiSettings {
     fn default() -> Self {
         Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 51822)), tokens: Vec::new() }
     }
@@ -239,7 +239,7 @@ impl Default for LocalApi {
 
 /// `[[local_api.token]]`: a bootstrap token, of which only the hash is known here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
+pub struct TokenSettings {
     /// `name`: for logs, unique.
     pub name: String,
     /// `sha256`: of the token's text.
@@ -252,7 +252,7 @@ pub struct Token {
 
 /// `[[federation]]`: a federation whose SuperLink lives in this zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Federation {
+pub struct FederationSettings {
     /// `name`: unique in the mesh.
     pub name: FederationName,
     /// `extra_sans`: names and addresses its SuperLink's certificate carries besides the usual ones.
@@ -270,7 +270,7 @@ pub enum SubjectName {
 
 /// `[[peer]]`: another zone and its gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peer {
+pub struct PeerSettings {
     /// `zone`: its name.
     pub zone: ZoneName,
     /// `wireguard_key`: its gateway's public key.
@@ -289,7 +289,7 @@ pub struct Peer {
 
 /// `[log]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Log {
+pub struct LogSettings {
     /// `level`: the least important messages that are still written.
     pub level: LogLevel,
     /// `format`: for people or for machines.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use zonemesh_config::Federation;
+use zonemesh_config::FederationSettings;
 use zonemesh_core::key::ZoneIdentity;
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::{CaCertificate, CaSet, CaState};
@@ -84,10 +84,10 @@ pub(crate) struct FederationCas {
 
 impl FederationCas {
     /// Reads the CA of each federation, or makes it.
-    pub(crate) fn open(state_folder: &Path, federations: &[Federation]) -> Self {
+    pub(crate) fn open(state_folder: &Path, federations: &[FederationSettings]) -> Self {
         let folder = state_folder.join("federations");
         let mut held = BTreeMap::new();
-        for Federation { name, .. } in federations {
+        for FederationSettings { name, .. } in federations {
             match read_or_make(&folder.join(name.as_str()), name) {
                 Ok(ca) => {
                     held.insert(name.clone(), ca);
@@ -143,7 +143,7 @@ impl FederationCas {
 /// The names in a SuperLink's certificate: where it listens, where it is reached, what it is
 /// called, loopback for its own processes, and what the configuration adds.
 pub(crate) fn superlink_sans(
-    federation: &Federation,
+    federation: &FederationSettings,
     addresses: &[IpAddr],
     tunnel_ips: &[IpAddr],
 ) -> Vec<San> {
@@ -188,9 +188,9 @@ fn read_or_make(folder: &Path, federation: &FederationName) -> anyhow::Result<Fe
 mod tests {
     use super::*;
 
-    fn federation() -> Federation {
+    fn federation() -> FederationSettings {
         let extra = zonemesh_config::SubjectName::Dns("superlink.example.org".to_owned());
-        Federation { name: "health-eu".parse().unwrap(), extra_sans: vec![extra] }
+        FederationSettings { name: "health-eu".parse().unwrap(), extra_sans: vec![extra] }
     }
 
     #[test]

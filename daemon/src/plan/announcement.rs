@@ -1,6 +1,6 @@
 //! What configuration and disk make this zone say about itself, and whom it believes.
 
-use zonemesh_config::{Config, Endpoint, Peer};
+use zonemesh_config::{Config, Endpoint, PeerSettings};
 use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
 use zonemesh_core::pace::Change;
 use zonemesh_core::prefix;
@@ -38,7 +38,7 @@ pub(crate) fn members(config: &Config, own_key: ZonePublicKey) -> Vec<Member> {
         prefixes: config.zone.prefixes.clone(),
         tunnel_ips: config.tunnel.addresses.clone(),
     };
-    let of = |peer: &Peer| Member {
+    let of = |peer: &PeerSettings| Member {
         zone: peer.zone.clone(),
         key: peer.zone_key,
         prefixes: peer.prefixes.clone(),

@@ -10,36 +10,23 @@ use ipnet::IpNet;
 use super::{own_zone, peer_zone};
 use crate::draft::Draft;
 use crate::endpoint::Endpoint;
-use crate::reader::{Complaint, Findings, Placed};
+use crate::reader::{Complaint, Mistakes, Placed};
 
 /// A value and the zone that it belongs to; `owner` 0 is this zone.
-struct Owned<'d, T> {
+struct OwnedByZone<'d, T> {
     owner: usize,
     name: String,
     placed: &'d Placed<T>,
 }
 
-fn all_prefixes(draft: &Draft) -> Vec<Owned<'_, IpNet>> {
-    let own =
-        draft.zone.prefixes.iter().map(|placed| Owned { owner: 0, name: own_zone(draft), placed });
-    let peers = draft.peers.iter().enumerate().flat_map(|(index, peer)| {
-        peer.prefixes.iter().map(move |placed| Owned {
-            owner: index + 1,
-            name: peer_zone(peer),
-            placed,
-        })
-    });
-    own.chain(peers).collect()
-}
-
-fn all_tunnel_addresses(draft: &Draft) -> Vec<Owned<'_, IpAddr>> {
-    let own = draft.tunnel.addresses.iter().map(|placed| Owned {
+fn all_prefixes(draft: &Draft) -> Vec<OwnedByZone<'_, IpNet>> {
+    let own = draft.zone.prefixes.iter().map(|placed| OwnedByZone {
         owner: 0,
         name: own_zone(draft),
         placed,
     });
     let peers = draft.peers.iter().enumerate().flat_map(|(index, peer)| {
-        peer.tunnel_addresses.iter().map(move |placed| Owned {
+        peer.prefixes.iter().map(move |placed| OwnedByZone {
             owner: index + 1,
             name: peer_zone(peer),
             placed,
@@ -48,7 +35,23 @@ fn all_tunnel_addresses(draft: &Draft) -> Vec<Owned<'_, IpAddr>> {
     own.chain(peers).collect()
 }
 
-pub(super) fn prefixes(draft: &Draft, findings: &mut Findings<'_>) {
+fn all_tunnel_addresses(draft: &Draft) -> Vec<OwnedByZone<'_, IpAddr>> {
+    let own = draft.tunnel.addresses.iter().map(|placed| OwnedByZone {
+        owner: 0,
+        name: own_zone(draft),
+        placed,
+    });
+    let peers = draft.peers.iter().enumerate().flat_map(|(index, peer)| {
+        peer.tunnel_addresses.iter().map(move |placed| OwnedByZone {
+            owner: index + 1,
+            name: peer_zone(peer),
+            placed,
+        })
+    });
+    own.chain(peers).collect()
+}
+
+pub(super) fn prefixes(draft: &Draft, mistakes: &mut Mistakes<'_>) {
     let all = all_prefixes(draft);
     for (index, later) in all.iter().enumerate() {
         let (prefix, placed) = (&later.placed.value, later.placed);
@@ -57,7 +60,7 @@ pub(super) fn prefixes(draft: &Draft, findings: &mut Findings<'_>) {
             if !(prefix.contains(other) || other.contains(prefix)) {
                 continue;
             }
-            let line = findings.line_of(earlier.placed);
+            let line = mistakes.line_of(earlier.placed);
             let found = format!(
                 "{prefix} of {} overlaps {other} of {} in line {line}",
                 later.name, earlier.name
@@ -70,32 +73,32 @@ pub(super) fn prefixes(draft: &Draft, findings: &mut Findings<'_>) {
                     "renumber one of the zones, or name only the subnets that are shared across zones",
                 )
             };
-            findings.report_at(placed, Complaint::new(found, expected, fix));
+            mistakes.report_at(placed, Complaint::new(found, expected, fix));
         }
     }
 }
 
-pub(super) fn tunnel_addresses(draft: &Draft, findings: &mut Findings<'_>) {
+pub(super) fn tunnel_addresses(draft: &Draft, mistakes: &mut Mistakes<'_>) {
     let addresses = all_tunnel_addresses(draft);
     let prefixes = all_prefixes(draft);
     for (index, later) in addresses.iter().enumerate() {
         let address = later.placed.value;
         let twin = addresses[..index].iter().find(|known| known.placed.value == address);
         if let Some(twin) = twin {
-            let line = findings.line_of(twin.placed);
+            let line = mistakes.line_of(twin.placed);
             let found = format!(
                 "{address} of {} is also the address of {} in line {line}",
                 later.name, twin.name
             );
             let fix = "give every gateway tunnel addresses of its own";
-            findings
+            mistakes
                 .report_at(later.placed, Complaint::new(found, "each tunnel address once", fix));
         }
-        let foreign = |prefix: &&Owned<'_, IpNet>| {
+        let foreign = |prefix: &&OwnedByZone<'_, IpNet>| {
             prefix.owner != later.owner && prefix.placed.value.contains(&address)
         };
         if let Some(prefix) = prefixes.iter().find(foreign) {
-            let line = findings.line_of(prefix.placed);
+            let line = mistakes.line_of(prefix.placed);
             let found = format!(
                 "{address} of {} lies in {} of {} (line {line})",
                 later.name, prefix.placed.value, prefix.name
@@ -105,43 +108,43 @@ pub(super) fn tunnel_addresses(draft: &Draft, findings: &mut Findings<'_>) {
                 "an address outside the other zones' prefixes",
                 "take tunnel addresses from a range that no zone uses, such as 10.255.0.0/24",
             );
-            findings.report_at(later.placed, complaint);
+            mistakes.report_at(later.placed, complaint);
         }
     }
 }
 
-pub(super) fn endpoints(draft: &Draft, findings: &mut Findings<'_>) {
+pub(super) fn endpoints(draft: &Draft, mistakes: &mut Mistakes<'_>) {
     super::report_twins(
-        findings,
+        mistakes,
         &draft.gateway.endpoints,
         "each endpoint once",
         "remove one of the two",
     );
     let peers = draft.peers.iter();
     super::report_twins(
-        findings,
+        mistakes,
         peers.flat_map(|peer| &peer.endpoints),
         "each endpoint once",
         "two gateways cannot be reached at one endpoint: correct one of the two",
     );
     for peer in &draft.peers {
         for placed in &peer.endpoints {
-            endpoint_is_not_oneself(draft, placed, findings);
-            endpoint_is_outside_the_tunnels(draft, placed, findings);
+            endpoint_is_not_oneself(draft, placed, mistakes);
+            endpoint_is_outside_the_tunnels(draft, placed, mistakes);
         }
     }
 }
 
-fn endpoint_is_not_oneself(draft: &Draft, placed: &Placed<Endpoint>, findings: &mut Findings<'_>) {
+fn endpoint_is_not_oneself(draft: &Draft, placed: &Placed<Endpoint>, mistakes: &mut Mistakes<'_>) {
     let own = &draft.gateway.endpoints;
     if let Some(twin) = own.iter().find(|own| own.value == placed.value) {
-        let line = findings.line_of(twin);
+        let line = mistakes.line_of(twin);
         let complaint = Complaint::new(
             format!("{} is this gateway's own endpoint (line {line})", placed.value),
             "the endpoint of the peer's gateway",
             "ask the peer for its public address and port",
         );
-        findings.report_at(placed, complaint);
+        mistakes.report_at(placed, complaint);
     }
 }
 
@@ -149,17 +152,17 @@ fn endpoint_is_not_oneself(draft: &Draft, placed: &Placed<Endpoint>, findings: &
 fn endpoint_is_outside_the_tunnels(
     draft: &Draft,
     placed: &Placed<Endpoint>,
-    findings: &mut Findings<'_>,
+    mistakes: &mut Mistakes<'_>,
 ) {
     let Endpoint::Address(address) = &placed.value else {
         return;
     };
     let routed = all_prefixes(draft);
-    let inside = |prefix: &&Owned<'_, IpNet>| {
+    let inside = |prefix: &&OwnedByZone<'_, IpNet>| {
         prefix.owner > 0 && prefix.placed.value.contains(&address.ip())
     };
     if let Some(prefix) = routed.iter().find(inside) {
-        let line = findings.line_of(prefix.placed);
+        let line = mistakes.line_of(prefix.placed);
         let complaint = Complaint::new(
             format!(
                 "{address} lies in {} of {} (line {line}), which is reached through a tunnel",
@@ -168,11 +171,11 @@ fn endpoint_is_outside_the_tunnels(
             "an address outside the peers' prefixes",
             "give the gateway's outer address, or a narrower prefix",
         );
-        findings.report_at(placed, complaint);
+        mistakes.report_at(placed, complaint);
     }
 }
 
-pub(super) fn local_api(draft: &Draft, findings: &mut Findings<'_>) {
+pub(super) fn local_api(draft: &Draft, mistakes: &mut Mistakes<'_>) {
     let listen = draft.local_api.as_ref().and_then(|api| api.listen.as_ref());
     let Some(placed) = listen else {
         return;
@@ -187,6 +190,6 @@ pub(super) fn local_api(draft: &Draft, findings: &mut Findings<'_>) {
             format!("an address in {} or loopback", prefixes.join(", ")),
             "give this gateway's LAN address: only the zone's own VMs may use the local API",
         );
-        findings.report_at(placed, complaint);
+        mistakes.report_at(placed, complaint);
     }
 }

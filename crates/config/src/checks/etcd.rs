@@ -1,36 +1,36 @@
 //! What belongs together in `[registry.etcd]`.
 
 use crate::draft::{Draft, EtcdDraft};
-use crate::reader::{Complaint, Findings, Placed};
+use crate::reader::{Complaint, Mistakes, Placed};
 
-pub(super) fn is_complete(draft: &Draft, findings: &mut Findings<'_>) {
+pub(super) fn is_complete(draft: &Draft, mistakes: &mut Mistakes<'_>) {
     let Some(etcd) = &draft.registry.etcd else { return };
     let EtcdDraft { certificate_file, key_file, user, password_file, .. } = etcd;
     pair(
-        findings,
+        mistakes,
         (certificate_file.as_ref(), "certificate_file"),
         (key_file.as_ref(), "key_file"),
     );
-    pair(findings, (user.as_ref(), "user"), (password_file.as_ref(), "password_file"));
+    pair(mistakes, (user.as_ref(), "user"), (password_file.as_ref(), "password_file"));
     for endpoint in &etcd.endpoints {
         let is_secure = endpoint.value.starts_with("https://");
         let found = format!("found {:?}", endpoint.value);
         if is_secure && etcd.ca_file.is_none() {
             let expected = "a ca_file that says whose certificates are good";
             let fix = "add ca_file = \"/etc/zonemesh/etcd-ca.pem\"";
-            findings.report_at(endpoint, Complaint::new(found, expected, fix));
+            mistakes.report_at(endpoint, Complaint::new(found, expected, fix));
         } else if !is_secure && (etcd.user.is_some() || etcd.key_file.is_some()) {
             let expected = "https where a password or a certificate is to be shown";
             let fix =
                 "write https://, or take user, password_file, certificate_file and key_file out";
-            findings.report_at(endpoint, Complaint::new(found, expected, fix));
+            mistakes.report_at(endpoint, Complaint::new(found, expected, fix));
         }
     }
 }
 
 /// Two keys of which one alone is of no use.
 fn pair<A, B>(
-    findings: &mut Findings<'_>,
+    mistakes: &mut Mistakes<'_>,
     (a, a_name): (Option<&Placed<A>>, &str),
     (b, b_name): (Option<&Placed<B>>, &str),
 ) {
@@ -39,8 +39,8 @@ fn pair<A, B>(
         Complaint::new(found, "both or neither", format!("add {missing}, or take this out"))
     };
     match (a, b) {
-        (Some(a), None) => findings.report_at(a, alone(b_name)),
-        (None, Some(b)) => findings.report_at(b, alone(a_name)),
+        (Some(a), None) => mistakes.report_at(a, alone(b_name)),
+        (None, Some(b)) => mistakes.report_at(b, alone(a_name)),
         _ => {}
     }
 }

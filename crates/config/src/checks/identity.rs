@@ -2,24 +2,24 @@
 
 use super::report_twins;
 use crate::draft::Draft;
-use crate::reader::{Complaint, Findings};
+use crate::reader::{Complaint, Mistakes};
 
-pub(super) fn peers(draft: &Draft, findings: &mut Findings<'_>) {
+pub(super) fn peers(draft: &Draft, mistakes: &mut Mistakes<'_>) {
     let peers = || draft.peers.iter();
     report_twins(
-        findings,
+        mistakes,
         peers().filter_map(|peer| peer.zone.as_ref()),
         "each zone once",
         "merge the two [[peer]] sections, or correct the name",
     );
     report_twins(
-        findings,
+        mistakes,
         peers().filter_map(|peer| peer.wireguard_key.as_ref()),
         "a WireGuard key of its own for each peer",
         "ask the peer for its public key",
     );
     report_twins(
-        findings,
+        mistakes,
         peers().filter_map(|peer| peer.zone_key.as_ref()),
         "a zone key of its own for each peer",
         "ask the peer for its public key",
@@ -29,38 +29,38 @@ pub(super) fn peers(draft: &Draft, findings: &mut Findings<'_>) {
     };
     for zone in peers().filter_map(|peer| peer.zone.as_ref()) {
         if zone.value == own.value {
-            let line = findings.line_of(own);
+            let line = mistakes.line_of(own);
             let complaint = Complaint::new(
                 format!("{:?} is this zone itself (line {line})", zone.value.as_str()),
                 "the name of another zone",
                 "remove this [[peer]], or correct one of the names",
             );
-            findings.report_at(zone, complaint);
+            mistakes.report_at(zone, complaint);
         }
     }
 }
 
-pub(super) fn federations(draft: &Draft, findings: &mut Findings<'_>) {
+pub(super) fn federations(draft: &Draft, mistakes: &mut Mistakes<'_>) {
     let names = draft.federations.iter().filter_map(|federation| federation.name.as_ref());
-    report_twins(findings, names, "each federation once", "merge the two [[federation]] sections");
+    report_twins(mistakes, names, "each federation once", "merge the two [[federation]] sections");
     for federation in &draft.federations {
-        report_twins(findings, &federation.extra_sans, "each name once", "remove one of the two");
+        report_twins(mistakes, &federation.extra_sans, "each name once", "remove one of the two");
     }
 }
 
-pub(super) fn tokens(draft: &Draft, findings: &mut Findings<'_>) {
+pub(super) fn tokens(draft: &Draft, mistakes: &mut Mistakes<'_>) {
     let Some(api) = &draft.local_api else {
         return;
     };
     let tokens = || api.tokens.iter();
     report_twins(
-        findings,
+        mistakes,
         tokens().filter_map(|token| token.name.as_ref()),
         "a name of its own for each token",
         "rename one of the two: logs tell tokens apart by their names",
     );
     report_twins(
-        findings,
+        mistakes,
         tokens().filter_map(|token| token.sha256.as_ref()),
         "each token once",
         "make another with `zonemesh key generate token`",
@@ -85,6 +85,6 @@ pub(super) fn tokens(draft: &Draft, findings: &mut Findings<'_>) {
             None => format!("add [[federation]] with name = {name:?}"),
         };
         let complaint = Complaint::new(format!("found {name:?}"), expected, fix);
-        findings.report_at(federation, complaint);
+        mistakes.report_at(federation, complaint);
     }
 }

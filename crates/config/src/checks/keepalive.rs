@@ -10,9 +10,9 @@ use zonemesh_core::keepalive::{Keepalive, KeepaliveError};
 
 use crate::draft::KeepaliveDraft;
 use crate::parse::keepalive;
-use crate::reader::{Complaint, Findings, Placed};
+use crate::reader::{Complaint, Mistakes, Placed};
 
-pub(super) fn obeys_the_law(given: &KeepaliveDraft, findings: &mut Findings<'_>) {
+pub(super) fn obeys_the_law(given: &KeepaliveDraft, mistakes: &mut Mistakes<'_>) {
     let default = Keepalive::DEFAULT;
     let mut values = keepalive(given);
     for _each_value in 0..3 {
@@ -45,7 +45,7 @@ pub(super) fn obeys_the_law(given: &KeepaliveDraft, findings: &mut Findings<'_>)
                 (&given.grpc_interval, format!("at least {minimum}"), fix)
             }
         };
-        report(placed.as_ref(), expected, fix, findings);
+        report(placed.as_ref(), expected, fix, mistakes);
     }
 }
 
@@ -54,10 +54,10 @@ fn report(
     placed: Option<&Placed<Duration>>,
     expected: String,
     fix: &str,
-    findings: &mut Findings<'_>,
+    mistakes: &mut Mistakes<'_>,
 ) {
     if let Some(placed) = placed {
         let found = format!("found {}", format_duration(placed.value));
-        findings.report_at(placed, Complaint::new(found, expected, fix));
+        mistakes.report_at(placed, Complaint::new(found, expected, fix));
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep, sleep_until};
 use zeroize::Zeroizing;
 use zonemesh_api::clients::etcd::{Access, Etcd, EtcdError};
-use zonemesh_config::Etcd as Settings;
+use zonemesh_config::EtcdSettings;
 
 use crate::act::streams::dialler::{FIRST_WAIT, LONGEST_WAIT, jittered};
 use crate::facts::etcd::EtcdBoard;
@@ -32,7 +32,7 @@ const SETTLED: Duration = Duration::from_secs(30);
 
 /// Keeps the registry and etcd in step until it is dropped.
 pub(crate) async fn run(
-    settings: Settings,
+    settings: EtcdSettings,
     ledger: Arc<Ledger>,
     board: Arc<EtcdBoard>,
 ) -> anyhow::Result<()> {
@@ -70,7 +70,7 @@ fn is_logged_out(error: &anyhow::Error) -> bool {
 
 /// What a connection to etcd needs of the gateway.
 struct Link {
-    settings: Settings,
+    settings: EtcdSettings,
     ledger: Arc<Ledger>,
     board: Arc<EtcdBoard>,
 }
@@ -124,7 +124,7 @@ impl Link {
 }
 
 /// Read anew for each connection: certificates are renewed beside us.
-async fn access(settings: &Settings) -> anyhow::Result<Access> {
+async fn access(settings: &EtcdSettings) -> anyhow::Result<Access> {
     let mut access = Access::default();
     if let Some(file) = &settings.ca_file {
         access.ca = Some(read(file).await?.to_string());

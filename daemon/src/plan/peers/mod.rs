@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use zonemesh_config::{Config, Endpoint, Peer as Configured};
+use zonemesh_config::{Config, Endpoint, PeerSettings};
 use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::neighbours::{self, Zones};
@@ -167,12 +167,12 @@ impl Sources<'_> {
         grant.map_or(0, |grant| grant.serial)
     }
 
-    fn configured(&self, member: &Member) -> Option<&Configured> {
-        let is = |peer: &&Configured| peer.zone == member.zone && peer.zone_key == member.key;
+    fn configured(&self, member: &Member) -> Option<&PeerSettings> {
+        let is = |peer: &&PeerSettings| peer.zone == member.zone && peer.zone_key == member.key;
         self.config.peers.iter().find(is)
     }
 
-    fn reached(&self, member: &Member, configured: Option<&Configured>) -> Option<Reached> {
+    fn reached(&self, member: &Member, configured: Option<&PeerSettings>) -> Option<Reached> {
         let by_hand = configured.map(|peer| Reached {
             wireguard_key: peer.wireguard_key,
             next_key: self.announced_beside(member, peer.wireguard_key),

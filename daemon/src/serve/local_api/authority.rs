@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use zonemesh_config::{Federation, Token};
+use zonemesh_config::{FederationSettings, TokenSettings};
 use zonemesh_core::name::FederationName;
 
 /// Why a VM may not do what it asked for. The texts reach the VM's log.
@@ -51,15 +51,15 @@ impl Denied {
 /// What VMs may do.
 pub(crate) struct Authority {
     prefixes: Vec<IpNet>,
-    tokens: Vec<Token>,
-    federations: Vec<Federation>,
+    tokens: Vec<TokenSettings>,
+    federations: Vec<FederationSettings>,
 }
 
 impl Authority {
     pub(crate) fn new(
         prefixes: Vec<IpNet>,
-        tokens: Vec<Token>,
-        federations: Vec<Federation>,
+        tokens: Vec<TokenSettings>,
+        federations: Vec<FederationSettings>,
     ) -> Self {
         Self { prefixes, tokens, federations }
     }
@@ -78,7 +78,7 @@ impl Authority {
         token: &str,
         federation: &FederationName,
         now: SystemTime,
-    ) -> Result<&Federation, Denied> {
+    ) -> Result<&FederationSettings, Denied> {
         self.may_read(caller)?;
         let shown: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let known = self.tokens.iter().find(|token| bool::from(token.sha256.ct_eq(&shown)));
@@ -122,13 +122,13 @@ mod tests {
 
     fn authority() -> Authority {
         let federation: FederationName = "health-eu".parse().unwrap();
-        let token = Token {
+        let token = TokenSettings {
             name: "superlink-vm".to_owned(),
             sha256: Sha256::digest(b"secret").into(),
             federation: federation.clone(),
             expires: now() + Duration::from_secs(60),
         };
-        let held = Federation { name: federation, extra_sans: Vec::new() };
+        let held = FederationSettings { name: federation, extra_sans: Vec::new() };
         Authority::new(vec!["10.10.10.0/24".parse().unwrap()], vec![token], vec![held])
     }
 

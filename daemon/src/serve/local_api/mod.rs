@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use zonemesh_api::serve::{self, Door, Incoming};
 use zonemesh_api::v1::local_server::LocalServer;
-use zonemesh_config::LocalApi;
+use zonemesh_config::LocalApiSettings;
 use zonemesh_core::keepalive::Keepalive;
 use zonemesh_pki::{LocalApiKey, local_server_config};
 
@@ -59,7 +59,7 @@ pub(crate) fn key(state_folder: &Path) -> Result<LocalApiKey, Failure> {
 
 /// Binds the local API.
 pub(crate) async fn bind(
-    settings: &LocalApi,
+    settings: &LocalApiSettings,
     key: &LocalApiKey,
     observer: Observer,
 ) -> Result<Bound, Failure> {

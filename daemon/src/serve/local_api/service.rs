@@ -13,7 +13,7 @@ use zonemesh_api::v1::{
     WatchRequest,
 };
 use zonemesh_api::wire::local::{Registration, Report, federation_name};
-use zonemesh_config::Federation;
+use zonemesh_config::FederationSettings;
 use zonemesh_core::name::FederationName;
 use zonemesh_core::pace::Change;
 use zonemesh_core::record::{Readiness, SuperLink};
@@ -215,7 +215,7 @@ impl Service {
 
     fn certify(
         &self,
-        federation: &Federation,
+        federation: &FederationSettings,
         addresses: &[IpAddr],
         request_pem: &str,
     ) -> Result<(String, String), Status> {

@@ -7,22 +7,28 @@
 //! `configs/zonemesh.example.toml`.
 
 mod checks;
+mod complaint;
+mod config;
+mod defaults;
 mod draft;
 mod endpoint;
 mod error;
-mod origin;
-mod parse;
+mod keys;
+mod mistakes;
 mod reader;
-pub mod schema;
-mod settings;
+mod schema;
 mod source;
+mod table;
 mod value;
 
+pub use config::Config;
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{ConfigError, ConfigErrors};
-pub use settings::{
-    Config, EtcdSettings, FederationSettings, GatewaySettings, JoinSettings, Lanes,
-    LocalApiSettings, LogFormat, LogLevel, LogSettings, MeshSettings, PeerSettings, ProbeSettings,
-    RegistrySettings, SubjectName, TokenSettings, TunnelSettings, ZoneSettings,
+pub use keys::{
+    EtcdSettings, FederationSettings, GatewaySettings, JoinSettings, KeepaliveSettings,
+    LocalApiSettings, LogSettings, MeshSettings, PeerSettings, ProbeSettings, RegistrySettings,
+    SECTIONS, TokenSettings, TunnelSettings, ZoneSettings,
 };
+pub use schema::{KeyNeed, KeySpec, SectionCount, SectionSpec, TakesEffect};
 pub use source::FilePlace;
+pub use value::{Lanes, LogFormat, LogLevel, SubjectName};

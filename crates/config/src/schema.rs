@@ -1,101 +1,117 @@
-//! The keys of the configuration file, by section.
+//! What the table of keys says of a section and of a key.
 //!
-//! The one list that the reader checks unknown keys against and the annotated example is tested
-//! against. What a key means and which values it takes: `settings` and `value`.
+//! Only the form of that table; its rows stand in `keys`. The reader takes unknown and missing keys
+//! from it, `defaults` the values of keys that are left out, and a test the tables of REFERENCE.md,
+//! so that a key is described once.
 
-/// One section of the file and its keys.
+/// One section of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Section {
+pub struct SectionSpec {
     /// The dotted name, for example `local_api.token`.
     pub name: &'static str,
-    /// True for `[[name]]`, which may stand many times.
-    pub repeated: bool,
-    /// The keys, in the order of the example.
-    pub keys: &'static [&'static str],
+    /// How often it may stand in the file.
+    pub count: SectionCount,
+    /// Its keys, in the order of the example.
+    pub keys: &'static [KeySpec],
 }
 
-impl Section {
+/// How often a section may stand in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SectionCount {
+    /// `[name]`, once.
+    Once,
+    /// `[[name]]`, any number of times.
+    Many,
+}
+
+/// One key of a section, or the place of a section below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeySpec {
+    /// The name, without the section's.
+    pub name: &'static str,
+    /// Whether it may be left out, and what then holds.
+    pub need: KeyNeed,
+    /// When a change of it counts.
+    pub effect: TakesEffect,
+    /// What it means, in Markdown, as in the table of REFERENCE.md.
+    pub meaning: &'static str,
+}
+
+/// Whether a key may be left out, and what then holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyNeed {
+    /// It must be given; a line that would do.
+    Required(&'static str),
+    /// The default, as TOML; `<zone>` and `<state_dir>` stand for what these two are.
+    Default(&'static str),
+    /// Nothing, in a word: `none`, or `derived` at run time.
+    Absent(&'static str),
+}
+
+/// When a change of a key counts.
+///
+/// Today every change takes a restart. This says which keys a reload will be able to take while
+/// tunnels and sockets stay as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakesEffect {
+    /// What it sets can be replaced while the gateway runs.
+    OnReload,
+    /// It names a device, a socket, a file or an identity that is opened once.
+    OnRestart,
+}
+
+impl SectionSpec {
     /// The line that opens it: `[tunnel]`, `[[peer]]`.
     #[must_use]
     pub fn heading(&self) -> String {
         let name = self.name;
-        if self.repeated { format!("[[{name}]]") } else { format!("[{name}]") }
+        match self.count {
+            SectionCount::Once => format!("[{name}]"),
+            SectionCount::Many => format!("[[{name}]]"),
+        }
+    }
+
+    /// The key of that name, if the section has it.
+    #[must_use]
+    pub fn key(&self, name: &str) -> Option<&'static KeySpec> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// The names of its keys.
+    #[must_use]
+    pub fn key_names(&self) -> Vec<&'static str> {
+        self.keys.iter().map(|key| key.name).collect()
+    }
+
+    /// Lines that would do for the keys that must be given.
+    pub(crate) fn examples(&self) -> Vec<&'static str> {
+        self.keys.iter().filter_map(KeySpec::example).collect()
     }
 }
 
-const fn once(name: &'static str, keys: &'static [&'static str]) -> Section {
-    Section { name, repeated: false, keys }
+impl KeySpec {
+    /// The default as the documents show it: `required`, TOML, or a word.
+    #[must_use]
+    pub fn shown_default(&self) -> &'static str {
+        match self.need {
+            KeyNeed::Required(_) => "required",
+            KeyNeed::Default(shown) | KeyNeed::Absent(shown) => shown,
+        }
+    }
+
+    /// A line that would do, if the key must be given.
+    pub(crate) fn example(&self) -> Option<&'static str> {
+        match self.need {
+            KeyNeed::Required(example) => Some(example),
+            KeyNeed::Default(_) | KeyNeed::Absent(_) => None,
+        }
+    }
+
+    /// The default as TOML, if the key has one.
+    pub(crate) fn default_toml(&self) -> Option<&'static str> {
+        match self.need {
+            KeyNeed::Default(toml) => Some(toml),
+            KeyNeed::Required(_) | KeyNeed::Absent(_) => None,
+        }
+    }
 }
-
-const fn many(name: &'static str, keys: &'static [&'static str]) -> Section {
-    Section { name, repeated: true, keys }
-}
-
-pub(crate) const ZONE: Section = once("zone", &["name", "prefixes"]);
-pub(crate) const GATEWAY: Section =
-    once("gateway", &["name", "state_dir", "admin_socket", "endpoints"]);
-pub(crate) const TUNNEL: Section = once(
-    "tunnel",
-    &["interface", "addresses", "mtu", "listen_port", "lanes", "realtime", "private_key_file"],
-);
-pub(crate) const KEEPALIVE: Section =
-    once("keepalive", &["wireguard", "grpc_interval", "grpc_timeout"]);
-pub(crate) const PROBES: Section = once("probes", &["interval"]);
-pub(crate) const REGISTRY: Section = once("registry", &["port", "identity_key_file", "etcd"]);
-pub(crate) const ETCD: Section = once(
-    "registry.etcd",
-    &[
-        "endpoints",
-        "prefix",
-        "streams",
-        "ca_file",
-        "certificate_file",
-        "key_file",
-        "user",
-        "password_file",
-    ],
-);
-pub(crate) const MESH: Section = once("mesh", &["neighbours"]);
-pub(crate) const JOIN: Section = once("join", &["listen"]);
-pub(crate) const LOCAL_API: Section = once("local_api", &["listen", "token"]);
-pub(crate) const TOKEN: Section =
-    many("local_api.token", &["name", "sha256", "federation", "expires"]);
-pub(crate) const FEDERATION: Section = many("federation", &["name", "extra_sans"]);
-pub(crate) const PEER: Section = many(
-    "peer",
-    &[
-        "zone",
-        "wireguard_key",
-        "zone_key",
-        "endpoints",
-        "prefixes",
-        "tunnel_addresses",
-        "preshared_key_file",
-    ],
-);
-pub(crate) const LOG: Section = once("log", &["level", "format"]);
-
-/// The file itself: its keys are the sections.
-pub(crate) const ROOT: Section = once(
-    "",
-    &[
-        "zone",
-        "gateway",
-        "tunnel",
-        "keepalive",
-        "probes",
-        "registry",
-        "mesh",
-        "join",
-        "local_api",
-        "federation",
-        "peer",
-        "log",
-    ],
-);
-
-/// All sections, in the order of the example.
-pub const SCHEMA: [Section; 14] = [
-    ZONE, GATEWAY, TUNNEL, KEEPALIVE, PROBES, REGISTRY, ETCD, MESH, JOIN, LOCAL_API, TOKEN,
-    FEDERATION, PEER, LOG,
-];

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use zonemesh_config::{Config, Endpoint, Lanes, LogFormat, LogLevel, SubjectName};
+use zonemesh_config::{
+    Config, Endpoint, Lanes, LogFormat, LogLevel, SECTIONS, SubjectName, TakesEffect,
+};
+use zonemesh_core::keepalive::Keepalive;
 
 const SMALLEST: &str = "[zone]\nname = \"berlin\"\nprefixes = [\"10.10.10.0/24\", \"fd00:10::/64\"]\n\
                         [tunnel]\naddresses = [\"10.255.0.1\", \"fd00:ff::1\"]\n";
@@ -29,6 +32,33 @@ fn the_smallest_file_has_every_default() {
     assert_eq!(config.keepalive.grpc_timeout, Duration::from_secs(20));
     assert_eq!((config.log.level, config.log.format), (LogLevel::Info, LogFormat::Text));
     assert!(config.local_api.is_none() && config.peers.is_empty() && config.federations.is_empty());
+}
+
+#[test]
+fn the_smallest_section_of_etcd_has_every_default() {
+    let text = format!("{SMALLEST}[registry.etcd]\nendpoints = [\"http://10.10.10.9:2379\"]\n");
+    let etcd = parse(&text).registry.etcd.expect("the section is there");
+    assert_eq!((etcd.prefix.as_str(), etcd.streams), ("/zonemesh", true));
+    assert!(etcd.ca_file.is_none() && etcd.key_file.is_none() && etcd.user.is_none());
+}
+
+#[test]
+fn the_default_keepalives_are_those_of_the_law() {
+    assert_eq!(parse(SMALLEST).keepalive, Keepalive::DEFAULT);
+}
+
+#[test]
+fn only_what_can_be_replaced_while_the_gateway_runs_takes_effect_on_a_reload() {
+    let effect = |section: &str, key: &str| {
+        let spec = SECTIONS.into_iter().find(|spec| spec.name == section);
+        spec.and_then(|spec| spec.key(key)).map(|key| key.effect)
+    };
+    for (section, key) in [("zone", "name"), ("tunnel", "interface"), ("registry", "port")] {
+        assert_eq!(effect(section, key), Some(TakesEffect::OnRestart), "{section}.{key}");
+    }
+    for (section, key) in [("peer", "endpoints"), ("local_api.token", "sha256"), ("log", "level")] {
+        assert_eq!(effect(section, key), Some(TakesEffect::OnReload), "{section}.{key}");
+    }
 }
 
 #[test]

@@ -8,9 +8,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::{own_zone, peer_zone};
-use crate::draft::Draft;
+use crate::complaint::Complaint;
+use crate::draft::ConfigDraft;
 use crate::endpoint::Endpoint;
-use crate::reader::{Complaint, Mistakes, Placed};
+use crate::mistakes::{Mistakes, Placed};
 
 /// A value and the zone that it belongs to; `owner` 0 is this zone.
 struct OwnedByZone<'d, T> {
@@ -19,7 +20,7 @@ struct OwnedByZone<'d, T> {
     placed: &'d Placed<T>,
 }
 
-fn all_prefixes(draft: &Draft) -> Vec<OwnedByZone<'_, IpNet>> {
+fn all_prefixes(draft: &ConfigDraft) -> Vec<OwnedByZone<'_, IpNet>> {
     let own = draft.zone.prefixes.iter().map(|placed| OwnedByZone {
         owner: 0,
         name: own_zone(draft),
@@ -35,7 +36,7 @@ fn all_prefixes(draft: &Draft) -> Vec<OwnedByZone<'_, IpNet>> {
     own.chain(peers).collect()
 }
 
-fn all_tunnel_addresses(draft: &Draft) -> Vec<OwnedByZone<'_, IpAddr>> {
+fn all_tunnel_addresses(draft: &ConfigDraft) -> Vec<OwnedByZone<'_, IpAddr>> {
     let own = draft.tunnel.addresses.iter().map(|placed| OwnedByZone {
         owner: 0,
         name: own_zone(draft),
@@ -51,7 +52,7 @@ fn all_tunnel_addresses(draft: &Draft) -> Vec<OwnedByZone<'_, IpAddr>> {
     own.chain(peers).collect()
 }
 
-pub(super) fn prefixes(draft: &Draft, mistakes: &mut Mistakes<'_>) {
+pub(super) fn prefixes(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
     let all = all_prefixes(draft);
     for (index, later) in all.iter().enumerate() {
         let (prefix, placed) = (&later.placed.value, later.placed);
@@ -78,7 +79,7 @@ pub(super) fn prefixes(draft: &Draft, mistakes: &mut Mistakes<'_>) {
     }
 }
 
-pub(super) fn tunnel_addresses(draft: &Draft, mistakes: &mut Mistakes<'_>) {
+pub(super) fn tunnel_addresses(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
     let addresses = all_tunnel_addresses(draft);
     let prefixes = all_prefixes(draft);
     for (index, later) in addresses.iter().enumerate() {
@@ -113,7 +114,7 @@ pub(super) fn tunnel_addresses(draft: &Draft, mistakes: &mut Mistakes<'_>) {
     }
 }
 
-pub(super) fn endpoints(draft: &Draft, mistakes: &mut Mistakes<'_>) {
+pub(super) fn endpoints(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
     super::report_twins(
         mistakes,
         &draft.gateway.endpoints,
@@ -135,7 +136,11 @@ pub(super) fn endpoints(draft: &Draft, mistakes: &mut Mistakes<'_>) {
     }
 }
 
-fn endpoint_is_not_oneself(draft: &Draft, placed: &Placed<Endpoint>, mistakes: &mut Mistakes<'_>) {
+fn endpoint_is_not_oneself(
+    draft: &ConfigDraft,
+    placed: &Placed<Endpoint>,
+    mistakes: &mut Mistakes<'_>,
+) {
     let own = &draft.gateway.endpoints;
     if let Some(twin) = own.iter().find(|own| own.value == placed.value) {
         let line = mistakes.line_of(twin);
@@ -150,7 +155,7 @@ fn endpoint_is_not_oneself(draft: &Draft, placed: &Placed<Endpoint>, mistakes: &
 
 /// A packet to an endpoint inside a routed prefix would go into the tunnel that has to carry it.
 fn endpoint_is_outside_the_tunnels(
-    draft: &Draft,
+    draft: &ConfigDraft,
     placed: &Placed<Endpoint>,
     mistakes: &mut Mistakes<'_>,
 ) {
@@ -175,7 +180,7 @@ fn endpoint_is_outside_the_tunnels(
     }
 }
 
-pub(super) fn local_api(draft: &Draft, mistakes: &mut Mistakes<'_>) {
+pub(super) fn local_api(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
     let listen = draft.local_api.as_ref().and_then(|api| api.listen.as_ref());
     let Some(placed) = listen else {
         return;

@@ -1,17 +1,20 @@
 //! What belongs together in `[registry.etcd]`.
 
-use crate::draft::{Draft, EtcdDraft};
-use crate::reader::{Complaint, Mistakes, Placed};
+use crate::complaint::Complaint;
+use crate::draft::ConfigDraft;
+use crate::mistakes::{Mistakes, Placed};
 
-pub(super) fn is_complete(draft: &Draft, mistakes: &mut Mistakes<'_>) {
+pub(super) fn is_complete(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
     let Some(etcd) = &draft.registry.etcd else { return };
-    let EtcdDraft { certificate_file, key_file, user, password_file, .. } = etcd;
-    pair(
-        mistakes,
-        (certificate_file.as_ref(), "certificate_file"),
-        (key_file.as_ref(), "key_file"),
-    );
-    pair(mistakes, (user.as_ref(), "user"), (password_file.as_ref(), "password_file"));
+    let certificate =
+        HalfOfPair { name: "certificate_file", given: etcd.certificate_file.as_ref() };
+    let key = HalfOfPair { name: "key_file", given: etcd.key_file.as_ref() };
+    certificate.report_without(&key, mistakes);
+    key.report_without(&certificate, mistakes);
+    let user = HalfOfPair { name: "user", given: etcd.user.as_ref() };
+    let password = HalfOfPair { name: "password_file", given: etcd.password_file.as_ref() };
+    user.report_without(&password, mistakes);
+    password.report_without(&user, mistakes);
     for endpoint in &etcd.endpoints {
         let is_secure = endpoint.value.starts_with("https://");
         let found = format!("found {:?}", endpoint.value);
@@ -28,19 +31,20 @@ pub(super) fn is_complete(draft: &Draft, mistakes: &mut Mistakes<'_>) {
     }
 }
 
-/// Two keys of which one alone is of no use.
-fn pair<A, B>(
-    mistakes: &mut Mistakes<'_>,
-    (a, a_name): (Option<&Placed<A>>, &str),
-    (b, b_name): (Option<&Placed<B>>, &str),
-) {
-    let alone = |missing: &str| {
+/// One of two keys that are of no use alone.
+struct HalfOfPair<'d, T> {
+    name: &'static str,
+    given: Option<&'d Placed<T>>,
+}
+
+impl<T> HalfOfPair<'_, T> {
+    fn report_without<U>(&self, other: &HalfOfPair<'_, U>, mistakes: &mut Mistakes<'_>) {
+        let (Some(given), None) = (self.given, other.given) else {
+            return;
+        };
+        let missing = other.name;
         let found = format!("found it without {missing}");
-        Complaint::new(found, "both or neither", format!("add {missing}, or take this out"))
-    };
-    match (a, b) {
-        (Some(a), None) => mistakes.report_at(a, alone(b_name)),
-        (None, Some(b)) => mistakes.report_at(b, alone(a_name)),
-        _ => {}
+        let fix = format!("add {missing}, or take this out");
+        mistakes.report_at(given, Complaint::new(found, "both or neither", fix));
     }
 }

@@ -1,10 +1,11 @@
 //! Names, keys and tokens: every peer is somebody else, every name is used once.
 
 use super::report_twins;
-use crate::draft::Draft;
-use crate::reader::{Complaint, Mistakes};
+use crate::complaint::{Complaint, nearest};
+use crate::draft::ConfigDraft;
+use crate::mistakes::Mistakes;
 
-pub(super) fn peers(draft: &Draft, mistakes: &mut Mistakes<'_>) {
+pub(super) fn peers(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
     let peers = || draft.peers.iter();
     report_twins(
         mistakes,
@@ -40,7 +41,7 @@ pub(super) fn peers(draft: &Draft, mistakes: &mut Mistakes<'_>) {
     }
 }
 
-pub(super) fn federations(draft: &Draft, mistakes: &mut Mistakes<'_>) {
+pub(super) fn federations(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
     let names = draft.federations.iter().filter_map(|federation| federation.name.as_ref());
     report_twins(mistakes, names, "each federation once", "merge the two [[federation]] sections");
     for federation in &draft.federations {
@@ -48,7 +49,7 @@ pub(super) fn federations(draft: &Draft, mistakes: &mut Mistakes<'_>) {
     }
 }
 
-pub(super) fn tokens(draft: &Draft, mistakes: &mut Mistakes<'_>) {
+pub(super) fn tokens(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
     let Some(api) = &draft.local_api else {
         return;
     };
@@ -80,7 +81,7 @@ pub(super) fn tokens(draft: &Draft, mistakes: &mut Mistakes<'_>) {
             [] => "a federation of this zone, which has none".to_owned(),
             held => format!("one of this zone's federations: {}", held.join(", ")),
         };
-        let fix = match crate::reader::nearest(name, &held) {
+        let fix = match nearest(name, &held) {
             Some(near) => format!("did you mean {near:?}?"),
             None => format!("add [[federation]] with name = {name:?}"),
         };

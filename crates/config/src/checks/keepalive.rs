@@ -8,13 +8,16 @@ use std::time::Duration;
 use humantime::format_duration;
 use zonemesh_core::keepalive::{Keepalive, KeepaliveError};
 
-use crate::draft::KeepaliveDraft;
-use crate::parse::keepalive;
-use crate::reader::{Complaint, Mistakes, Placed};
+use crate::complaint::Complaint;
+use crate::draft::ConfigDraft;
+use crate::mistakes::{Mistakes, Placed};
 
-pub(super) fn obeys_the_law(given: &KeepaliveDraft, mistakes: &mut Mistakes<'_>) {
-    let default = Keepalive::DEFAULT;
-    let mut values = keepalive(given);
+pub(super) fn obeys_the_law(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
+    let (given, default) = (&draft.keepalive, Keepalive::DEFAULT);
+    let Some(settings) = given.clone().settings(&draft.known()) else {
+        return;
+    };
+    let mut values = Keepalive::from(settings);
     for _each_value in 0..3 {
         let Err(breach) = values.check() else {
             return;

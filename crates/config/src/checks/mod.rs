@@ -9,11 +9,12 @@ mod etcd;
 mod identity;
 mod keepalive;
 
-use crate::draft::{Draft, PeerDraft};
-use crate::parse::default_gateway_name;
-use crate::reader::{Complaint, Mistakes, Placed};
+use crate::complaint::Complaint;
+use crate::draft::ConfigDraft;
+use crate::keys::DraftPeer;
+use crate::mistakes::{Mistakes, Placed};
 
-pub(crate) fn run(draft: &Draft, mistakes: &mut Mistakes<'_>) {
+pub(crate) fn run(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
     gateway_name(draft, mistakes);
     addresses::prefixes(draft, mistakes);
     addresses::tunnel_addresses(draft, mistakes);
@@ -23,11 +24,11 @@ pub(crate) fn run(draft: &Draft, mistakes: &mut Mistakes<'_>) {
     identity::peers(draft, mistakes);
     identity::federations(draft, mistakes);
     identity::tokens(draft, mistakes);
-    keepalive::obeys_the_law(&draft.keepalive, mistakes);
+    keepalive::obeys_the_law(draft, mistakes);
 }
 
 /// How messages call this zone.
-fn own_zone(draft: &Draft) -> String {
+fn own_zone(draft: &ConfigDraft) -> String {
     match &draft.zone.name {
         Some(name) => format!("this zone {:?}", name.value.as_str()),
         None => "this zone".to_owned(),
@@ -35,18 +36,18 @@ fn own_zone(draft: &Draft) -> String {
 }
 
 /// How messages call a peer's zone.
-fn peer_zone(peer: &PeerDraft) -> String {
+fn peer_zone(peer: &DraftPeer) -> String {
     match &peer.zone {
         Some(name) => format!("zone {:?}", name.value.as_str()),
         None => "a zone without a readable name".to_owned(),
     }
 }
 
-fn gateway_name(draft: &Draft, mistakes: &mut Mistakes<'_>) {
+fn gateway_name(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
     let Some(zone) = &draft.zone.name else {
         return;
     };
-    let name = default_gateway_name(&zone.value);
+    let name = draft.default_gateway_name();
     if draft.gateway.name.is_none() && name.len() > 63 {
         let complaint = Complaint::new(
             format!("the default {name:?} has {} characters", name.len()),

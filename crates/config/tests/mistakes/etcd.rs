@@ -21,7 +21,8 @@ fn without_the_section_there_is_no_etcd_and_streams_are_kept_beside_it() {
     let etcd = Config::parse(&text, "zm.toml").unwrap().registry.etcd.unwrap();
     assert_eq!(etcd.endpoints, ["http://etcd.example.org:2379"]);
     assert_eq!((etcd.prefix.as_str(), etcd.streams), ("/zonemesh", true));
-    assert_eq!((etcd.ca_file, etcd.identity_files, etcd.login), (None, None, None));
+    assert_eq!((etcd.ca_file, etcd.certificate_file, etcd.key_file), (None, None, None));
+    assert_eq!((etcd.user, etcd.password_file), (None, None));
 }
 
 #[test]
@@ -29,11 +30,10 @@ fn the_files_of_the_example_arrive() {
     let text = include_str!("../../../../configs/zonemesh.example.toml");
     let etcd = Config::parse(text, "zm.toml").unwrap().registry.etcd.unwrap();
     assert_eq!(etcd.ca_file.as_deref(), Some(Path::new("/etc/zonemesh/etcd-ca.pem")));
-    let (certificate, key) = etcd.identity_files.unwrap();
-    assert_eq!(certificate, Path::new("/etc/zonemesh/etcd-client.pem"));
-    assert_eq!(key, Path::new("/etc/zonemesh/etcd-client.key"));
-    let (user, password) = etcd.login.unwrap();
-    assert_eq!((user.as_str(), password), ("berlin", "/etc/zonemesh/etcd-password".into()));
+    assert_eq!(etcd.certificate_file.as_deref(), Some(Path::new("/etc/zonemesh/etcd-client.pem")));
+    assert_eq!(etcd.key_file.as_deref(), Some(Path::new("/etc/zonemesh/etcd-client.key")));
+    assert_eq!(etcd.user.as_deref(), Some("berlin"));
+    assert_eq!(etcd.password_file.as_deref(), Some(Path::new("/etc/zonemesh/etcd-password")));
 }
 
 #[test]

@@ -129,10 +129,10 @@ async fn access(settings: &EtcdSettings) -> anyhow::Result<Access> {
     if let Some(file) = &settings.ca_file {
         access.ca = Some(read(file).await?.to_string());
     }
-    if let Some((certificate, key)) = &settings.identity_files {
+    if let (Some(certificate), Some(key)) = (&settings.certificate_file, &settings.key_file) {
         access.identity = Some((read(certificate).await?.to_string(), read(key).await?));
     }
-    if let Some((user, file)) = &settings.login {
+    if let (Some(user), Some(file)) = (&settings.user, &settings.password_file) {
         let password = Zeroizing::new(read(file).await?.trim_end().to_owned());
         access.login = Some((user.clone(), password));
     }

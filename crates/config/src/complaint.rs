@@ -1,0 +1,67 @@
+//! What is wrong with one value, in words; the place comes later.
+//!
+//! Also the words that all complaints share: what kind of value stands there, and which known word
+//! was probably meant.
+
+use toml::de::DeValue;
+
+use crate::error::ConfigError;
+use crate::source::FilePlace;
+
+/// What is wrong with one value, before its place is known.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    pub(crate) found: String,
+    pub(crate) expected: String,
+    pub(crate) fix: String,
+}
+
+impl Complaint {
+    pub(crate) fn new(
+        found: impl Into<String>,
+        expected: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        Self { found: found.into(), expected: expected.into(), fix: fix.into() }
+    }
+
+    /// The mistake that it is where it stands.
+    pub(crate) fn at(self, file: &str, place: FilePlace, key: &str) -> ConfigError {
+        ConfigError {
+            file: file.to_owned(),
+            line: place.line,
+            column: place.column,
+            key: key.to_owned(),
+            found: self.found,
+            expected: self.expected,
+            fix: self.fix,
+        }
+    }
+}
+
+/// A parser of one value.
+pub(crate) type Parse<T> = fn(&DeValue<'_>) -> Result<T, Complaint>;
+
+/// What a value is, for people.
+pub(crate) fn kind(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(_) => "a text".to_owned(),
+        DeValue::Integer(number) => format!("the number {}", number.as_str()),
+        DeValue::Float(number) => format!("the number {}", number.as_str()),
+        DeValue::Boolean(truth) => format!("{truth}"),
+        DeValue::Datetime(time) => format!("the date-time {time} without quotes"),
+        DeValue::Array(_) => "a list".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
+    }
+}
+
+/// The candidate that `text` was probably meant to be.
+pub(crate) fn nearest<'c>(text: &str, candidates: &[&'c str]) -> Option<&'c str> {
+    let text = text.to_lowercase().replace('-', "_");
+    candidates
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(&text, candidate), *candidate))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,166 @@
+//! A valid configuration, and the way from a text to it.
+//!
+//! Syntax, values, checks, defaults, in this order; each stage reports all its mistakes. Only a text
+//! that is no TOML ends before the next stage, because what can be recovered of it would give
+//! mistakes that nobody made. The configuration remembers where its values stand, so that what is
+//! found out later (a peer that is oneself) is reported with the same precision.
+
+use std::collections::BTreeMap;
+
+use toml::de::DeTable;
+use zonemesh_core::keepalive::Keepalive;
+use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
+
+use crate::checks;
+use crate::complaint::Complaint;
+use crate::draft::ConfigDraft;
+use crate::error::ConfigErrors;
+use crate::keys::{
+    FederationSettings, GatewaySettings, JoinSettings, LocalApiSettings, LogSettings, MeshSettings,
+    PeerSettings, ProbeSettings, RegistrySettings, TunnelSettings, ZoneSettings,
+};
+use crate::mistakes::Mistakes;
+use crate::source::FilePlace;
+
+/// A valid configuration of one gateway.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[zone]`: the zone this gateway speaks for.
+    pub zone: ZoneSettings,
+    /// `[gateway]`: this machine.
+    pub gateway: GatewaySettings,
+    /// `[tunnel]`: the WireGuard side.
+    pub tunnel: TunnelSettings,
+    /// `[keepalive]`: what keeps quiet paths open; obeys the law of `zonemesh_core::keepalive`.
+    pub keepalive: Keepalive,
+    /// `[probes]`: how the paths to the peers are watched.
+    pub probes: ProbeSettings,
+    /// `[registry]`: the exchange of zone records inside the tunnels.
+    pub registry: RegistrySettings,
+    /// `[mesh]`: how a managed mesh spreads its registry.
+    pub mesh: MeshSettings,
+    /// `[join]`: where zones that this gateway has invited call.
+    pub join: JoinSettings,
+    /// `[local_api]`: what the zone's own VMs talk to; absent if the section is.
+    pub local_api: Option<LocalApiSettings>,
+    /// `[[federation]]`: the federations whose CA this gateway holds.
+    pub federations: Vec<FederationSettings>,
+    /// `[[peer]]`: the other zones.
+    pub peers: Vec<PeerSettings>,
+    /// `[log]`: what is written to standard error.
+    pub log: LogSettings,
+    origin: Origin,
+}
+
+/// The file, and the place of each key in it.
+#[derive(Debug, Clone)]
+struct Origin {
+    file: String,
+    places: BTreeMap<String, FilePlace>,
+}
+
+impl Config {
+    /// Reads the text of a configuration file; `file_name` only stands in messages.
+    ///
+    /// # Errors
+    /// All mistakes of the file, each with its place, what was expected and the way out.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
+        let mut mistakes = Mistakes::new(text, file_name);
+        let (file, syntax_errors) = DeTable::parse_recoverable(text);
+        if !syntax_errors.is_empty() {
+            for error in &syntax_errors {
+                report_syntax(&mut mistakes, error);
+            }
+            return ConfigErrors::unless_empty(None, mistakes.into_parts().0);
+        }
+        let draft = ConfigDraft::read(&mut mistakes, file.get_ref());
+        checks::run(&draft, &mut mistakes);
+        let (errors, places) = mistakes.into_parts();
+        let file = file_name.to_owned();
+        ConfigErrors::unless_empty(finish(draft, Origin { file, places }), errors)
+    }
+
+    /// Where the value of a dotted key stands in the file, or `None` where it is a default.
+    ///
+    /// ```
+    /// # let text = include_str!("../../../configs/zonemesh.example.toml");
+    /// # let config = zonemesh_config::Config::parse(text, "zonemesh.toml").unwrap();
+    /// assert!(config.place("peer[0].zone_key").is_some());
+    /// ```
+    #[must_use]
+    pub fn place(&self, key: &str) -> Option<FilePlace> {
+        self.origin.places.get(key).copied()
+    }
+
+    /// The file and, where the key stands in it, its line: the opening of a message about it.
+    #[must_use]
+    pub fn describe_place(&self, key: &str) -> String {
+        match self.place(key) {
+            Some(place) => format!("{}:{}:{}: {key}", self.origin.file, place.line, place.column),
+            None => format!("{}: {key} (its default)", self.origin.file),
+        }
+    }
+
+    /// Checks what needs this gateway's own keys: that no peer carries one of them.
+    ///
+    /// # Errors
+    /// One [`ConfigError`](crate::ConfigError) per peer key that is an own key.
+    pub fn check_keys(
+        &self,
+        own_wg: WireGuardPublicKey,
+        own_zone: ZonePublicKey,
+    ) -> Result<(), ConfigErrors> {
+        let mut errors = Vec::new();
+        for (index, peer) in self.peers.iter().enumerate() {
+            let clashes = [
+                ("wireguard_key", "WireGuard", peer.wireguard_key == own_wg),
+                ("zone_key", "zone", peer.zone_key == own_zone),
+            ];
+            for (key, what, _) in clashes.iter().filter(|(_, _, clash)| *clash) {
+                let complaint = Complaint::new(
+                    format!("found this gateway's own {what} key"),
+                    format!("the key of zone {:?}", peer.zone.as_str()),
+                    "put the peer's public key here, or remove the peer: a zone is not its own peer",
+                );
+                let key = format!("peer[{index}].{key}");
+                let place = self.place(&key).unwrap_or(FilePlace { line: 1, column: 1 });
+                errors.push(complaint.at(&self.origin.file, place, &key));
+            }
+        }
+        ConfigErrors::unless_empty(Some(()), errors)
+    }
+}
+
+fn report_syntax(mistakes: &mut Mistakes<'_>, error: &toml::de::Error) {
+    let offset = error.span().map_or(0, |span| span.start);
+    let (found, expected) = match error.message().split_once(", expected ") {
+        Some((found, expected)) => (found, expected),
+        None => (error.message(), "valid TOML"),
+    };
+    // The line itself is not repeated: the file may be a key file that was named by mistake.
+    let complaint = Complaint::new(found, expected, "correct this line");
+    mistakes.report("(syntax)", offset, complaint);
+}
+
+/// The typed configuration, or `None` if a value is missing, which has been reported.
+fn finish(draft: ConfigDraft, origin: Origin) -> Option<Config> {
+    let known = &draft.known();
+    Some(Config {
+        zone: draft.zone.settings(known)?,
+        gateway: draft.gateway.settings(known)?,
+        tunnel: draft.tunnel.settings(known)?,
+        keepalive: draft.keepalive.settings(known)?.into(),
+        probes: draft.probes.settings(known)?,
+        registry: draft.registry.settings(known)?,
+        mesh: draft.mesh.settings(known)?,
+        join: draft.join.settings(known)?,
+        local_api: match draft.local_api {
+            Some(draft) => Some(draft.settings(known)?),
+            None => None,
+        },
+        federations: draft.federations.into_iter().filter_map(|f| f.settings(known)).collect(),
+        peers: draft.peers.into_iter().filter_map(|peer| peer.settings(known)).collect(),
+        log: draft.log.settings(known)?,
+        origin,
+    })
+}

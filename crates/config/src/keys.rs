@@ -1,0 +1,270 @@
+//! The one table of the configuration's keys.
+//!
+//! Each row is a key: its type, the parser that checks it, whether it may be left out and what then
+//! holds, when a change counts, and above it what it means. The typed settings, the reading of the
+//! file, the defaults and the tables of REFERENCE.md follow from it. Units are in the types. The
+//! annotated example is `configs/zonemesh.example.toml`; checks between keys are in `checks`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use ipnet::IpNet;
+use zonemesh_core::keepalive::Keepalive;
+use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
+use zonemesh_core::name::{FederationName, ZoneName};
+
+use crate::defaults::{self, Known};
+use crate::endpoint::Endpoint;
+use crate::mistakes::Placed;
+use crate::reader::SectionReader;
+use crate::schema::{KeyNeed, KeySpec, SectionCount, SectionSpec, TakesEffect};
+use crate::table::section;
+use crate::value::{self, Lanes, LogFormat, LogLevel, SubjectName};
+
+/// All sections of the file and their keys, in the order of the annotated example.
+pub const SECTIONS: [SectionSpec; 14] = [
+    DraftZone::SPEC,
+    DraftGateway::SPEC,
+    DraftTunnel::SPEC,
+    DraftKeepalive::SPEC,
+    DraftProbes::SPEC,
+    DraftRegistry::SPEC,
+    DraftEtcd::SPEC,
+    DraftMesh::SPEC,
+    DraftJoin::SPEC,
+    DraftLocalApi::SPEC,
+    DraftToken::SPEC,
+    DraftFederation::SPEC,
+    DraftPeer::SPEC,
+    DraftLog::SPEC,
+];
+
+section! {
+    /// `[zone]`: the zone that this gateway speaks for.
+    ZoneSettings, DraftZone = Once "zone";
+
+    /// the zone, unique in the mesh: 1 to 63 of a-z, 0-9, `-`
+    name: ZoneName = one(value::zone_name), Required("name = \"berlin\""), OnRestart;
+    /// its subnets that other zones may reach; no two zones share an address
+    prefixes: IpNet = list(value::prefix), Required("prefixes = [\"10.10.10.0/24\"]"), OnReload;
+}
+
+section! {
+    /// `[gateway]`: this machine.
+    GatewaySettings, DraftGateway = Once "gateway";
+
+    /// in records and logs
+    name: String = one(value::gateway_name), Default("\"<zone>-gw1\""), OnRestart;
+    /// [keys, records, certificates](#state-of-a-gateway)
+    state_dir: PathBuf = one(value::file), Default("\"/var/lib/zonemesh\""), OnRestart;
+    /// socket of the `zonemesh` tool, at most 107 bytes
+    admin_socket: PathBuf
+        = one(value::socket), Default("\"/run/zonemesh/admin.sock\""), OnRestart;
+    /// how others reach this gateway, best first: `IP:port`, `[IPv6]:port`, `name:port`; empty
+    /// behind a NAT
+    endpoints: Endpoint = list(value::endpoint), Default("[]"), OnReload;
+}
+
+/// RFC 8200, section 5: every IPv6 link carries 1280 bytes. Round the largest packet an IPv6 header,
+/// a UDP header and WireGuard's 32 bytes have to fit.
+const MTUS: RangeInclusive<u16> = 1280..=65535 - 80;
+const MTU_FIX: &str =
+    "leave it out, or take the path's MTU less 80 (1420 on Ethernet); IPv6 needs at least 1280";
+
+section! {
+    /// `[tunnel]`: the WireGuard side.
+    TunnelSettings, DraftTunnel = Once "tunnel";
+
+    /// the TUN device
+    interface: String = one(value::interface), Default("\"zm0\""), OnRestart;
+    /// this gateway's addresses inside the tunnels
+    addresses: IpAddr
+        = list(value::tunnel_address), Required("addresses = [\"10.255.0.1\"]"), OnRestart;
+    /// 1280 to 65455; left out, the smallest underlay less 60 (IPv4) or 80 (IPv6), at most 1420
+    /// ([more](RELIABILITY.md#mtu))
+    mtu: u16 = one(|mtu| value::count(mtu, MTUS, "bytes", MTU_FIX)), Absent("derived"), OnRestart;
+    /// UDP port of WireGuard
+    listen_port: u16 = one(value::port), Default("51820"), OnRestart;
+    /// cores that may work for one other gateway, 1 to 8; each lane from the second on has a UDP
+    /// port, `listen_port` + 11 and up ([more](design/data-plane.md#lanes)). `"auto"`: 1 below four
+    /// cores, then half of them up to 4; [unmeasured](PERFORMANCE.md#lanes)
+    lanes: Lanes = one(value::lanes), Default("1"), OnRestart;
+    /// while there is much to carry, the tunnel's threads run before ordinary programs of this
+    /// machine ([more](design/data-plane.md#busy-threads)); it takes the right to the lowest real-time
+    /// priority (`LimitRTPRIO=1` in the unit), without which the log says so once
+    realtime: bool = one(value::truth), Default("true"), OnRestart;
+    /// made on first start
+    private_key_file: PathBuf
+        = one(value::file), Default("\"<state_dir>/wireguard.key\""), OnRestart;
+}
+
+section! {
+    /// `[keepalive]`: what keeps quiet paths open; obeys the law of `zonemesh_core::keepalive`.
+    #[derive(Copy)]
+    KeepaliveSettings, DraftKeepalive = Once "keepalive";
+
+    /// silence after which an empty packet goes to every peer; 1s to 29s
+    wireguard: Duration = one(value::duration), Default("\"25s\""), OnReload;
+    /// silence after which a registry stream is tried; at least 30s
+    grpc_interval: Duration = one(value::duration), Default("\"60s\""), OnRestart;
+    /// without an answer the stream ends and is opened again
+    grpc_timeout: Duration = one(value::duration), Default("\"20s\""), OnRestart;
+}
+
+/// Seldom enough to weigh nothing, often enough to see a cut within seconds.
+const PROBE_INTERVALS: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(5);
+const PROBE_FIX: &str = "\"1s\" is usual: a cut is then seen after 6s";
+
+section! {
+    /// `[probes]`: how the paths to the peers are watched.
+    #[derive(Copy)]
+    ProbeSettings, DraftProbes = Once "probes";
+
+    /// distance of the small probes inside each tunnel; 100ms to 5s
+    interval: Duration
+        = one(|time| value::duration_within(time, PROBE_INTERVALS, PROBE_FIX)),
+        Default("\"1s\""), OnReload;
+}
+
+section! {
+    /// `[registry]`: the exchange of zone records inside the tunnels.
+    RegistrySettings, DraftRegistry = Once "registry";
+
+    /// TCP port on the tunnel addresses; the same in all zones
+    port: u16 = one(value::port), Default("51821"), OnRestart;
+    /// signs this zone's records; made on first start; whoever has it is this zone
+    identity_key_file: PathBuf
+        = one(value::file), Default("\"<state_dir>/zone.key\""), OnRestart;
+    /// the section below
+    etcd: EtcdSettings = section(DraftEtcd), Absent("none"), OnRestart;
+}
+
+section! {
+    /// `[registry.etcd]`: an etcd cluster that the signed items go through as well.
+    EtcdSettings, DraftEtcd = Once "registry.etcd";
+
+    /// `https://host:port` or `http://host:port` of its members, tried one after another
+    endpoints: String
+        = list(value::url), Required("endpoints = [\"https://10.10.10.9:2379\"]"), OnRestart;
+    /// where the keys begin; the same in all zones
+    prefix: String = one(value::key_prefix), Default("\"/zonemesh\""), OnRestart;
+    /// `false`: this gateway opens no registry streams besides
+    streams: bool = one(value::truth), Default("true"), OnRestart;
+    /// PEM; etcd's certificate must chain to it; needed with `https`
+    ca_file: PathBuf = one(value::file), Absent("none"), OnRestart;
+    /// PEM, this gateway's; with `key_file`
+    certificate_file: PathBuf = one(value::file), Absent("none"), OnRestart;
+    /// PEM, its private key; only with `https`
+    key_file: PathBuf = one(value::file), Absent("none"), OnRestart;
+    /// with `password_file`
+    user: String = one(value::user), Absent("none"), OnRestart;
+    /// that user's password; only with `https`
+    password_file: PathBuf = one(value::file), Absent("none"), OnRestart;
+}
+
+const NEIGHBOURS_FIX: &str = "6 is usual: fewer make changes slow to arrive, more cost traffic";
+
+section! {
+    /// `[mesh]`: how a managed mesh spreads its registry.
+    #[derive(Copy)]
+    MeshSettings, DraftMesh = Once "mesh";
+
+    /// registry streams that this gateway keeps, about; 2 to 64, the same in all zones
+    neighbours: u16
+        = one(|count| value::count(count, 2..=64, "neighbours", NEIGHBOURS_FIX)),
+        Default("6"), OnReload;
+}
+
+section! {
+    /// `[join]`: where zones that this gateway has invited call.
+    #[derive(Copy)]
+    JoinSettings, DraftJoin = Once "join";
+
+    /// where zones that this gateway has invited call; open only while there are invitations
+    listen: SocketAddr = one(value::listen_address), Default("\"0.0.0.0:51823\""), OnRestart;
+}
+
+section! {
+    /// `[local_api]`: what the zone's own VMs talk to.
+    LocalApiSettings, DraftLocalApi = Once "local_api";
+
+    /// this gateway's LAN address and a TCP port
+    listen: SocketAddr
+        = one(value::listen_address), Required("listen = \"10.10.10.1:51822\""), OnRestart;
+    /// the sections below
+    tokens as "token": TokenSettings = sections(DraftToken), Absent("none"), OnReload;
+}
+
+section! {
+    /// `[[local_api.token]]`: a bootstrap token, of which only the hash is known here.
+    TokenSettings, DraftToken = Many "local_api.token";
+
+    /// for logs
+    name: String = one(value::token_name), Required("name = \"superlink-vm\""), OnReload;
+    /// hash of the token; `zonemesh key generate token` prints both
+    sha256: [u8; 32]
+        = one(value::sha256),
+        Required("sha256 = \"...\", which `zonemesh key generate token` prints"), OnReload;
+    /// the one federation it is good for
+    federation: FederationName
+        = one(value::federation_name), Required("federation = \"health-eu\""), OnReload;
+    /// RFC 3339; refused from then on
+    expires: SystemTime
+        = one(value::expiry), Required("expires = \"2027-01-01T00:00:00Z\""), OnReload;
+}
+
+section! {
+    /// `[[federation]]`: a federation whose SuperLink lives in this zone.
+    FederationSettings, DraftFederation = Many "federation";
+
+    /// the federation, unique in the mesh
+    name: FederationName = one(value::federation_name), Required("name = \"health-eu\""), OnReload;
+    /// more names and addresses in the SuperLink's certificate
+    extra_sans: SubjectName = list(value::subject_name), Default("[]"), OnReload;
+}
+
+section! {
+    /// `[[peer]]`: another zone and its gateway.
+    PeerSettings, DraftPeer = Many "peer";
+
+    /// the other zone
+    zone: ZoneName = one(value::zone_name), Required("zone = \"madrid\""), OnReload;
+    /// its gateway's WireGuard public key
+    wireguard_key: WireGuardPublicKey
+        = one(value::wireguard_key),
+        Required("wireguard_key = \"...\", the public key that the peer gives you"), OnReload;
+    /// what its records are signed with
+    zone_key: ZonePublicKey
+        = one(value::zone_key),
+        Required("zone_key = \"ed25519:...\", the public key that the peer gives you"), OnReload;
+    /// how its gateway is reached, best first; names are looked up again when the path is lost
+    endpoints: Endpoint = list(value::endpoint), Default("[]"), OnReload;
+    /// its subnets; packets and records that claim more are refused
+    prefixes: IpNet = list(value::prefix), Required("prefixes = [\"10.10.11.0/24\"]"), OnReload;
+    /// its gateway's addresses inside the tunnels
+    tunnel_addresses: IpAddr
+        = list(value::tunnel_address), Required("tunnel_addresses = [\"10.255.0.2\"]"), OnReload;
+    /// a secret that both sides share, as `wg genpsk` writes it
+    preshared_key_file: PathBuf = one(value::file), Absent("none"), OnReload;
+}
+
+section! {
+    /// `[log]`: what is written to standard error.
+    #[derive(Copy)]
+    LogSettings, DraftLog = Once "log";
+
+    /// error, warn, info, debug, trace
+    level: LogLevel = one(value::log_level), Default("\"info\""), OnReload;
+    /// or `"json"`
+    format: LogFormat = one(value::log_format), Default("\"text\""), OnRestart;
+}
+
+impl From<KeepaliveSettings> for Keepalive {
+    fn from(settings: KeepaliveSettings) -> Self {
+        let KeepaliveSettings { wireguard, grpc_interval, grpc_timeout } = settings;
+        Self { wireguard, grpc_interval, grpc_timeout, ..Self::DEFAULT }
+    }
+}

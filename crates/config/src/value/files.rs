@@ -1,0 +1,36 @@
+//! Paths of files and sockets.
+//!
+//! Absolute, because a service starts in a folder of the system's choice. Nothing is opened here.
+
+use std::path::PathBuf;
+
+use toml::de::DeValue;
+
+use super::text;
+use crate::complaint::Complaint;
+
+/// The longest path of a unix socket (`sun_path` of 108 bytes, with its final zero).
+const SOCKET_PATH_MAX: usize = 107;
+
+pub(crate) fn file(value: &DeValue<'_>) -> Result<PathBuf, Complaint> {
+    let expected = "an absolute path";
+    let path = text(value, expected)?;
+    if path.starts_with('/') && !path.contains('\0') {
+        return Ok(PathBuf::from(path));
+    }
+    let fix = "begin it with '/': a service starts in a folder of the system's choice";
+    Err(Complaint::new(format!("found {path:?}"), expected, fix))
+}
+
+pub(crate) fn socket(value: &DeValue<'_>) -> Result<PathBuf, Complaint> {
+    let path = file(value)?;
+    let length = path.as_os_str().len();
+    if length <= SOCKET_PATH_MAX {
+        return Ok(path);
+    }
+    Err(Complaint::new(
+        format!("found a path of {length} bytes"),
+        format!("at most {SOCKET_PATH_MAX} bytes, the limit of unix sockets"),
+        "choose a shorter folder, such as /run/zonemesh",
+    ))
+}

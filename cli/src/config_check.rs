@@ -95,17 +95,10 @@ impl KeyFile<'_> {
             Err(error) => {
                 let expected = "base64 of 32 bytes in one line";
                 let fix = "write the file again, or name another";
-                view.add(vec![self.mistake(
-                    format!("{shown} holds no key: {error}"),
-                    expected,
-                    fix,
-                )]);
+                let found = format!("{shown} holds no key: {error}");
+                view.add(vec![Mistake::at(self.config, self.key, found, expected, fix)]);
                 None
             }
         }
-    }
-
-    fn mistake(&self, found: String, expected: &str, fix: &str) -> Mistake {
-        Mistake::at(self.config, self.key, [found, expected.to_owned(), fix.to_owned()])
     }
 }

@@ -44,15 +44,15 @@ impl From<&ConfigError> for Mistake {
 
 impl Mistake {
     /// A mistake in the value of `key`, which may be a default and so have no place.
-    pub(crate) fn at(config: &Config, key: &str, [found, expected, fix]: [String; 3]) -> Self {
+    pub(crate) fn at(config: &Config, key: &str, found: String, expected: &str, fix: &str) -> Self {
         let place = config.place(key);
         Self {
             line: place.map(|place| place.line),
             column: place.map(|place| place.column),
             key: key.to_owned(),
             found,
-            expected,
-            fix,
+            expected: expected.to_owned(),
+            fix: fix.to_owned(),
         }
     }
 }

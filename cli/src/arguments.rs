@@ -50,11 +50,11 @@ pub(crate) enum Format {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// One screen about this gateway. Exits with 1 if something is not as it should be.
+    /// One screen about this gateway. Exits with 1 beside a line with `!`.
     Status,
     /// The tunnels to the other zones.
     Peers,
-    /// The tunnel to one zone, with everything that is known of it. Exits with 1 if it is not up.
+    /// The tunnel to one zone, with everything that is known of it. Exits with 1 if something is wrong with it.
     Show {
         /// The zone's name.
         zone: String,

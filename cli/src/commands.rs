@@ -103,7 +103,7 @@ fn show(socket: &Path, zone: &str, output: Output, out: &mut impl Write) -> Resu
         ));
     };
     output.show(&view, out)?;
-    Ok(if view.is_up() { Exit::Ok } else { Exit::Negative })
+    Ok(if view.is_well() { Exit::Ok } else { Exit::Negative })
 }
 
 fn superlinks(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {

@@ -23,9 +23,9 @@ impl PeerView {
         Some(Self { schema: "zonemesh/peer/v1", peer: found.into() })
     }
 
-    /// True if it is up and not degraded.
-    pub(crate) fn is_up(&self) -> bool {
-        self.peer.is_up()
+    /// True if no line with `!` is shown.
+    pub(crate) fn is_well(&self) -> bool {
+        self.peer.troubles().is_empty()
     }
 }
 

@@ -137,7 +137,7 @@ fn milliseconds(micros: u64) -> f64 {
 }
 
 impl Peer {
-    pub(super) fn is_up(&self) -> bool {
+    fn is_up(&self) -> bool {
         self.state == "up"
     }
 
@@ -223,9 +223,6 @@ const COLUMNS: [Column; 14] = [
 impl View for PeersView {
     fn text(&self, page: Page) -> String {
         let mut text = Peer::table(&self.peers, Form::Wide, page);
-        for trouble in self.peers.iter().flat_map(Peer::troubles) {
-            text.push_str(&format!("! {trouble}\n"));
-        }
         let events = counted(&self.events);
         if page.header && !events.is_empty() {
             text.push_str(&format!("events: {events}\n"));

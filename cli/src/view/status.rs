@@ -117,7 +117,7 @@ impl From<StatusParts> for StatusView {
             refused: counters(status.refused),
             warnings: status.warnings,
         };
-        if !view.peers.iter().all(Peer::is_up) || !view.warnings.is_empty() {
+        if !view.troubles().is_empty() {
             view.state = "degraded";
         }
         view
@@ -138,8 +138,8 @@ impl From<TunnelView> for Tunnel {
 }
 
 impl Tunnel {
-    /// What the kernel does not do in bulk, if anything.
-    fn trouble(&self) -> Option<String> {
+    /// What the kernel does not do in bulk, if anything. It costs speed and nothing else.
+    fn note(&self) -> Option<String> {
         let missing = self.offloads.iter().filter(|(_, state)| *state != "in_use");
         let missing: Vec<_> = missing.map(|(kind, state)| format!("{kind} {state}")).collect();
         let text = format!("{}: more CPU for each packet: {}", self.interface, missing.join(", "));
@@ -204,7 +204,7 @@ impl From<FederationSummary> for Federation {
 }
 
 impl StatusView {
-    /// True if a tunnel is not up, or the daemon warns of something.
+    /// True if a line with `!` is shown.
     pub(crate) fn is_degraded(&self) -> bool {
         self.state != "ok"
     }
@@ -233,10 +233,9 @@ impl StatusView {
         lines.into_iter().chain(etcd).chain(pin).map(|line| format!("{}\n", plain(&line))).collect()
     }
 
-    /// What needs a look, one line each.
+    /// What needs a look, one line each. Each of them makes the command end with 1.
     fn troubles(&self) -> Vec<String> {
         let mut troubles: Vec<String> = self.peers.iter().flat_map(Peer::troubles).collect();
-        troubles.extend(self.tunnel.trouble());
         troubles.extend(self.warnings.iter().map(|warning| plain(warning)));
         for federation in self.federations.iter().filter(|federation| federation.conflict) {
             troubles.push(plain(&format!("{}: claimed by two zones", federation.name)));
@@ -265,6 +264,7 @@ impl View for StatusView {
         for trouble in self.troubles() {
             text.push_str(&format!("! {trouble}\n"));
         }
+        text.extend(self.tunnel.note().map(|note| format!("note: {note}\n")));
         text
     }
 }

@@ -84,7 +84,7 @@ fn the_status_is_one_screen() {
         lines[10],
         "! paris: tunnel never, 12 handshake initiations unanswered (198.51.100.7:51820); check the peer's endpoint, its UDP port and both public keys"
     );
-    assert_eq!(lines[11], "! zm0: more CPU for each packet: uso refused");
+    assert_eq!(lines[11], "note: zm0: more CPU for each packet: uso refused");
     assert_eq!(lines.len(), 12, "{text}");
 }
 

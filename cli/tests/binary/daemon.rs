@@ -39,15 +39,26 @@ pub(crate) struct Daemon {
     _runtime: Runtime,
 }
 
+/// What a daemon says of its state.
+#[derive(Debug, Clone)]
+pub(crate) struct Answers {
+    pub(crate) status: StatusReply,
+    pub(crate) peers: PeersReply,
+}
+
 impl Daemon {
     pub(crate) fn start(paris: Paris) -> Self {
+        Self::saying(Answers::new(paris))
+    }
+
+    pub(crate) fn saying(answers: Answers) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let runtime = Runtime::new().expect("a runtime can be made");
         let listener = {
             let _inside = runtime.enter();
             UnixListener::bind(folder.path().join("admin.sock")).expect("the socket is free")
         };
-        let service = AdminServer::new(Replies { paris });
+        let service = AdminServer::new(answers);
         let mut tasks = JoinSet::new();
         tasks.spawn_on(
             Server::builder()
@@ -68,10 +79,6 @@ impl Daemon {
     }
 }
 
-struct Replies {
-    paris: Paris,
-}
-
 fn texts(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
@@ -89,107 +96,122 @@ fn offloads(other: &str, state: &str) -> Vec<OffloadView> {
     ["gro", "gso", "merge", "tso", "uso"].map(of).to_vec()
 }
 
-#[tonic::async_trait]
-impl Admin for Replies {
-    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
-        Ok(Response::new(StatusReply {
-            zone: "berlin".into(),
-            gateway: "berlin-gw1".into(),
-            version: "0.1.0".into(),
-            started_at_unix_ms: NOW - 7_500_000,
-            now_unix_ms: NOW,
-            tunnel: Some(TunnelView {
-                interface: "zm0".into(),
-                mtu: 1420,
-                listen_port: 51820,
-                public_key: "1JC3l+xQ0AmXB05r4mQGXPfKfLjad8ZEZLyftnFmkDw=".into(),
-                addresses: texts(&["10.255.0.1"]),
-                offloads: offloads("uso", "refused"),
-            }),
-            peers_total: 2,
-            peers_up: 1,
-            registry: Some(RegistryView {
-                records: 2,
-                bytes: 3300,
-                streams: 1,
-                root_hash: vec![0xab; 32],
-                accepted: vec![count("newer", 4)],
-                rejected: vec![count("bad-signature", 0)],
-                clone_alarms: 0,
-                etcd: Some(EtcdView {
-                    url: "https://10.10.10.9:2379".into(),
-                    reached: true,
-                    since_unix_ms: NOW - 125_000,
-                    error: String::new(),
-                    refused: 2,
-                }),
-            }),
-            federations: vec![FederationSummary {
-                name: "health-eu".into(),
-                zone: "berlin".into(),
-                readiness: Readiness::Ready.into(),
-                held_here: true,
-                conflict: false,
-            }],
-            prefixes: texts(&["10.10.10.0/24"]),
-            zone_key: "ed25519:guYSczKt7MsP7YCaVvhvSIJeKvzJ+ocK652ukz99+zc=".into(),
-            warnings: Vec::new(),
-            refused: vec![count("vm_writes", 0)],
-        }))
+impl Answers {
+    /// Of a gateway that has two peers; one of them may be in trouble.
+    pub(crate) fn new(paris: Paris) -> Self {
+        Self { status: status(), peers: peers(paris) }
     }
+}
 
-    async fn peers(&self, _: Request<PeersRequest>) -> Result<Response<PeersReply>, Status> {
-        let madrid = PeerView {
-            zone: "madrid".into(),
-            state: PeerState::Up.into(),
+fn status() -> StatusReply {
+    StatusReply {
+        zone: "berlin".into(),
+        gateway: "berlin-gw1".into(),
+        version: "0.1.0".into(),
+        started_at_unix_ms: NOW - 7_500_000,
+        now_unix_ms: NOW,
+        tunnel: Some(TunnelView {
+            interface: "zm0".into(),
+            mtu: 1420,
+            listen_port: 51820,
+            public_key: "1JC3l+xQ0AmXB05r4mQGXPfKfLjad8ZEZLyftnFmkDw=".into(),
+            addresses: texts(&["10.255.0.1"]),
+            offloads: offloads("uso", "refused"),
+        }),
+        peers_total: 2,
+        peers_up: 1,
+        registry: Some(RegistryView {
+            records: 2,
+            bytes: 3300,
+            streams: 1,
+            root_hash: vec![0xab; 32],
+            accepted: vec![count("newer", 4)],
+            rejected: vec![count("bad-signature", 0)],
+            clone_alarms: 0,
+            etcd: Some(EtcdView {
+                url: "https://10.10.10.9:2379".into(),
+                reached: true,
+                since_unix_ms: NOW - 125_000,
+                error: String::new(),
+                refused: 2,
+            }),
+        }),
+        federations: vec![FederationSummary {
+            name: "health-eu".into(),
+            zone: "berlin".into(),
+            readiness: Readiness::Ready.into(),
+            held_here: true,
+            conflict: false,
+        }],
+        prefixes: texts(&["10.10.10.0/24"]),
+        zone_key: "ed25519:guYSczKt7MsP7YCaVvhvSIJeKvzJ+ocK652ukz99+zc=".into(),
+        warnings: Vec::new(),
+        refused: vec![count("vm_writes", 0)],
+    }
+}
+
+fn peers(state: Paris) -> PeersReply {
+    let madrid = PeerView {
+        zone: "madrid".into(),
+        state: PeerState::Up.into(),
+        endpoint: "203.0.113.50:51820".into(),
+        latest_handshake_unix_ms: NOW,
+        rx_bytes: 92_274_688,
+        tx_bytes: 12_582_912,
+        prefixes: texts(&["10.10.11.0/24"]),
+        tunnel_addresses: texts(&["10.255.0.2"]),
+        unanswered_initiations: 0,
+        stream: StreamState::Up.into(),
+        clock_offset_ms: Some(-12),
+        public_key: "wN48+pIXgLBaVbxwAJ4kDZcvVbgYUf1cPwD6wyVEmzY=".into(),
+        stream_error: String::new(),
+        reason: "probes are answered".into(),
+        since_unix_ms: NOW - 60_000,
+        rtt_us: Some(31_400),
+        jitter_us: Some(250),
+        loss_permille: Some(4),
+        mtu: 1420,
+        black_hole: false,
+        underlay_mtu: 1500,
+        offloads: offloads("gso", "paused"),
+        fallbacks: vec![count("gso_refused", 2), count("merge_refused", 0)],
+        lanes: vec![LaneView {
             endpoint: "203.0.113.50:51820".into(),
             latest_handshake_unix_ms: NOW,
             rx_bytes: 92_274_688,
             tx_bytes: 12_582_912,
-            prefixes: texts(&["10.10.11.0/24"]),
-            tunnel_addresses: texts(&["10.255.0.2"]),
+            usable: true,
             unanswered_initiations: 0,
-            stream: StreamState::Up.into(),
-            clock_offset_ms: Some(-12),
-            public_key: "wN48+pIXgLBaVbxwAJ4kDZcvVbgYUf1cPwD6wyVEmzY=".into(),
-            stream_error: String::new(),
-            reason: "probes are answered".into(),
-            since_unix_ms: NOW - 60_000,
-            rtt_us: Some(31_400),
-            jitter_us: Some(250),
-            loss_permille: Some(4),
-            mtu: 1420,
-            black_hole: false,
-            underlay_mtu: 1500,
-            offloads: offloads("gso", "paused"),
-            fallbacks: vec![count("gso_refused", 2), count("merge_refused", 0)],
-            lanes: vec![LaneView {
-                endpoint: "203.0.113.50:51820".into(),
-                latest_handshake_unix_ms: NOW,
-                rx_bytes: 92_274_688,
-                tx_bytes: 12_582_912,
-                usable: true,
-                unanswered_initiations: 0,
-            }],
-        };
-        let mut paris = PeerView { zone: "paris".into(), ..madrid.clone() };
-        (paris.offloads, paris.fallbacks) = (offloads("none", ""), Vec::new());
-        if let Paris::Down = self.paris {
-            paris.state = PeerState::Never.into();
-            paris.endpoint = "198.51.100.7:51820".into();
-            paris.latest_handshake_unix_ms = 0;
-            paris.unanswered_initiations = 12;
-            paris.stream = StreamState::Connecting.into();
-            paris.clock_offset_ms = None;
-            paris.reason = String::new();
-            paris.since_unix_ms = 0;
-            (paris.rtt_us, paris.jitter_us, paris.loss_permille) = (None, None, None);
-            (paris.mtu, paris.underlay_mtu) = (1240, 1500);
-            paris.black_hole = true;
-        }
-        let dropped = vec![count("foreign-source", 3), count("no-session", 0)];
-        let events = vec![count("tunnel_up", 2), count("tunnel_down", 0)];
-        Ok(Response::new(PeersReply { peers: vec![madrid, paris], dropped, events }))
+        }],
+    };
+    let mut paris = PeerView { zone: "paris".into(), ..madrid.clone() };
+    (paris.offloads, paris.fallbacks) = (offloads("none", ""), Vec::new());
+    if let Paris::Down = state {
+        paris.state = PeerState::Never.into();
+        paris.endpoint = "198.51.100.7:51820".into();
+        paris.latest_handshake_unix_ms = 0;
+        paris.unanswered_initiations = 12;
+        paris.stream = StreamState::Connecting.into();
+        paris.clock_offset_ms = None;
+        paris.reason = String::new();
+        paris.since_unix_ms = 0;
+        (paris.rtt_us, paris.jitter_us, paris.loss_permille) = (None, None, None);
+        (paris.mtu, paris.underlay_mtu) = (1240, 1500);
+        paris.black_hole = true;
+    }
+    let dropped = vec![count("foreign-source", 3), count("no-session", 0)];
+    let events = vec![count("tunnel_up", 2), count("tunnel_down", 0)];
+    PeersReply { peers: vec![madrid, paris], dropped, events }
+}
+
+#[tonic::async_trait]
+impl Admin for Answers {
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
+        Ok(Response::new(self.status.clone()))
+    }
+
+    async fn peers(&self, _: Request<PeersRequest>) -> Result<Response<PeersReply>, Status> {
+        Ok(Response::new(self.peers.clone()))
     }
 
     async fn super_links(

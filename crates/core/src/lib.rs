@@ -4,6 +4,7 @@
 //! and decisions go out as values. Refuses to know how records travel (`zonemesh-api`), where they
 //! are kept (`zonemeshd`) and how packets move (`zonemesh-tunnel`).
 
+pub mod exit;
 pub mod invitation;
 pub mod keepalive;
 pub mod key;

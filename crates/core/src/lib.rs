@@ -5,6 +5,7 @@
 //! are kept (`zonemeshd`) and how packets move (`zonemesh-tunnel`).
 
 pub mod exit;
+pub mod finding;
 pub mod invitation;
 pub mod keepalive;
 pub mod key;

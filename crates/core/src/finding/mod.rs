@@ -3,6 +3,7 @@
 //! The parts of a finding: how bad it is, what it is about, what was seen, what to do next, all as
 //! data. Refuses to know who shows them and how the platform's settings are stored.
 
+mod code;
 mod evidence;
 mod fix;
 mod sentence;
@@ -10,6 +11,7 @@ mod subject;
 
 use std::fmt;
 
+pub use code::Code;
 pub use evidence::Evidence;
 pub use fix::{Fix, Spelling};
 pub use sentence::{placeholders, sentence};

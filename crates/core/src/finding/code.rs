@@ -1,0 +1,334 @@
+//! The one closed list of codes.
+//!
+//! A code never changes its meaning and its number is never used again; each has a page in
+//! `docs/codes` with the same title. A new one is a row here and a page there. The letter: C context,
+//! configuration and files; N network; P policy; T trust; F Flower.
+
+use std::fmt;
+
+use super::Severity;
+
+/// What the list says of a code.
+struct ListedCode {
+    code: &'static str,
+    severity: Severity,
+    title: &'static str,
+    sentence: &'static str,
+    fix: &'static str,
+}
+
+/// Makes the enum and its table from one list, so that a code stands in one place.
+macro_rules! codes {
+    ($($name:ident $code:literal $severity:ident $title:literal $sentence:literal $fix:literal;)+) => {
+        /// What can be the matter.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(
+                #[doc = concat!($code, ": ", $title, ".")]
+                $name,
+            )+
+        }
+
+        impl Code {
+            /// All of them, in the order of their letters and numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+        }
+
+        const ROWS: &[ListedCode] = &[$(ListedCode {
+            code: $code,
+            severity: Severity::$severity,
+            title: $title,
+            sentence: $sentence,
+            fix: $fix,
+        }),+];
+    };
+}
+
+codes! {
+    RequestRefused "C101" Down "the gateway finds a field wrong"
+        "the gateway refuses the request: {reason}"
+        "correct the setting that the gateway names";
+    FileUnusable "C102" Down "a file cannot be written or read"
+        "[{file}: ]{reason}"
+        "check the folder, its owner and its free space";
+    OtherVersion "C103" Down "the daemon is of another version"
+        "this is {version} and the daemon does not know the question[: {reason}]"
+        "install the same version of both; `zonemesh --version`";
+
+    GatewayUnreachable "N201" Down "the gateway does not answer"
+        "the gateway {address} does not answer: {reason}"
+        "on the gateway: `zonemesh status`; here: check {vm:gateway} and the route to it";
+    SuperLinkUnreachable "N202" Down "the SuperLink does not answer"
+        "the SuperLink {address} does not answer: {reason}"
+        "in the SuperLink's VM: is flower-superlink listening? between: `zonemesh peers`, firewalls";
+    ZoneUnreachable "N203" Down "the gateway does not reach the SuperLink's zone"
+        "the SuperLink {address} does not answer, and the gateway does not reach its zone {zone}"
+        "on this zone's gateway: `zonemesh peers`";
+    KeepaliveMismatch "N204" Degraded "keepalives do not fit the gateway's"
+        "keepalives: {reason}"
+        "install the same Zonemesh on both ends; `zonemesh status` shows both figures";
+    TunnelSilent "N205" Down "nothing comes back through a tunnel"
+        "{reason}[ ({address})]"
+        "`ping` the address from here; the path broke, or the other gateway stopped";
+    HandshakesUnanswered "N206" Down "handshakes are not answered"
+        "{count} handshake initiations unanswered[ ({address})]"
+        "check the peer's endpoint, its UDP port and both public keys";
+    NoEndpoint "N207" Down "no endpoint of a peer is known"
+        "no endpoint is known, and it has not called"
+        "set {gateway.endpoints} in that zone, or an endpoint of its peer entry here";
+    PathLoses "N208" Degraded "a path loses packets"
+        "tunnel degraded, loss of {loss_permille}[ ({address})]"
+        "`mtr` to the address shows where; a shaped or busy uplink drops first";
+    BlackHole "N209" Degraded "long packets do not pass"
+        "nothing above {bytes} passes[, though the underlay has {expected}]"
+        "packets are kept below it; look for a link or firewall that drops longer ones";
+    LaneUnanswered "N210" Degraded "a lane is not answered"
+        "lane {lane} is not answered[ ({address})], the first carries its flows"
+        "open its UDP port on both ends, or set {tunnel.lanes} to 1";
+    StreamBroken "N211" Degraded "a registry stream is not up"
+        "registry stream not up: {reason}"
+        "TCP {registry.port} must be open on the tunnel addresses of both gateways";
+    EtcdOutOfReach "N212" Degraded "etcd is out of reach"
+        "etcd is out of reach at {address}: {reason}; this zone works on without it"
+        "check the cluster and {registry.etcd.endpoints}";
+    PlanNotApplied "N213" Degraded "a route or peer cannot be set"
+        "{reason}; trying again"
+        "the kernel's words say why; another program may own the route or the address";
+    ForwardingOff "N214" Degraded "the kernel does not forward packets"
+        "{setting} is off: packets of this zone's VMs end here"
+        "`sysctl -w` it to 1, and keep that in /etc/sysctl.d";
+    NameUnresolved "N215" Degraded "an endpoint's name does not resolve"
+        "cannot resolve {address}: {reason}"
+        "check the name and this gateway's resolver; known addresses stay in use";
+    KeepaliveMissed "N216" Note "a keepalive came late"
+        "nothing was sent for longer than {seconds}"
+        "nothing to do unless it repeats: the machine was too busy or stood still";
+    BulkWorkRefused "N217" Note "the kernel does less in bulk"
+        "more CPU for each packet: {reason}"
+        "a newer kernel or another network card does more in bulk";
+    TooManyRequests "N218" Degraded "a caller asks too much"
+        "{reason}, {count} refused"
+        "find out what runs there; `journalctl -u zonemeshd` names the caller";
+    JoinNotListening "N219" Degraded "the join service cannot listen"
+        "cannot listen[ on {address}]: {reason}"
+        "free the port, or set another {join.listen}";
+    DaemonUnreachable "N220" Down "no daemon at the admin socket"
+        "no daemon answers at {address}[: {reason}]"
+        "`systemctl status zonemeshd`";
+    DaemonSilent "N221" Down "the daemon does not answer in time"
+        "no answer within {seconds}"
+        "`journalctl -u zonemeshd`";
+
+    RegistrationRefused "P301" Down "the gateway refuses this VM"
+        "the gateway refuses the registration: {reason}"
+        "check {vm:federation} and {vm:address} here, {federation} and {zone.prefixes} on the gateway";
+    FederationClaimedTwice "P302" Degraded "two zones claim the federation"
+        "more than one zone has registered a SuperLink for this federation[; {zone}'s is used]"
+        "stop zonemesh-superlink in all zones but one; `zonemesh superlink list`";
+    ForeignClaim "P303" Degraded "a zone claims what is not its own"
+        "its record was refused: {reason}[ ({prefix})][, heard from {heard_from}]"
+        "that zone's {zone.prefixes} and {tunnel.addresses} must be what it was granted";
+    GrantsContradict "P304" Degraded "grants contradict each other"
+        "{reason}"
+        "`zonemesh zone list` shows both; revoke one and invite it again with other prefixes";
+    NotAMember "P305" Down "this zone is not a member"
+        "this zone is not granted in its mesh"
+        "`zonemesh zone list`; an authority must grant it: `zonemesh zone invite`";
+    ZoneBlocked "P306" Note "a zone is blocked here"
+        "this gateway has no tunnel to it, as it was told"
+        "`zonemesh zone unblock` ends that";
+    AnnouncementRefused "P307" Degraded "this zone's record stays as it was"
+        "what this zone would say now is refused: {reason}"
+        "keep {zone.prefixes} and {tunnel.addresses} within the grant, or have it granted anew";
+    InvitedNotGranted "P308" Degraded "an invited zone cannot be granted"
+        "its invitation was redeemed, and it cannot be granted: {reason}"
+        "`zonemesh zone list`; invite it again when that is repaired";
+    ChangeRefused "P310" Degraded "the mesh refuses a change"
+        "{reason}"
+        "`zonemesh zone list` shows how the mesh stands";
+    GrantOverlaps "P311" Degraded "a grant would overlap another zone's"
+        "{reason}"
+        "grant other prefixes; `zonemesh zone list` shows those in use";
+    NotPermitted "P312" Down "a permission is missing"
+        "{reason}"
+        "type the same with sudo in front";
+
+    WrongCa "T401" Down "wrong CA"
+        "[the SuperLink {address}: ]{reason}"
+        "restart zonemesh-superlink in the SuperLink's VM so that it takes a certificate of this federation's CA";
+    OtherName "T402" Down "the certificate is not for the address that is dialled"
+        "the SuperLink {address}: {reason}"
+        "set {vm:address} in the SuperLink's VM, or add the address to extra_sans of the federation";
+    CertificateOver "T403" Down "the certificate is over, or not valid yet"
+        "the SuperLink {address}: {reason}"
+        "check both clocks (`timedatectl`); restart zonemesh-superlink in the SuperLink's VM to renew its certificate";
+    ClockSkew "T404" Down "this clock is too far from the SuperLink's"
+        "this clock is {clock_ahead_ms} the SuperLink's; Flower accepts at most 5 s ahead, 300 s behind"
+        "run NTP (chrony) here and in the SuperLink's VM; `chronyc tracking` shows the offset";
+    OtherGatewayKey "T405" Down "the gateway has another key than this VM was told"
+        "the gateway {address} has not the key this VM was told: {reason}"
+        "set {vm:gateway_fingerprint} to the one that `zonemesh status` shows on the gateway";
+    TokenRefused "T406" Down "the gateway does not know the token"
+        "the gateway refuses the token: {reason}"
+        "`zonemesh key generate token` makes a new one: its sha256 into {local_api.token} of the gateway, the token into {vm:token}";
+    NotTls "T407" Down "no TLS with HTTP/2 at the Fleet port"
+        "{address} does not speak TLS with HTTP/2: {reason}"
+        "find out which program listens there: only the SuperLink's companion should start it";
+    CertificateRefused "T408" Down "the certificate is refused for another reason"
+        "the SuperLink {address}: {reason}"
+        "find out which program listens there: only zonemesh-superlink should start it";
+    KeyRevoked "T409" Down "this zone's key was revoked"
+        "this zone's key was revoked"
+        "make a new one and join again with a new invitation: `zonemesh key generate zone`";
+    GrantedOtherKey "T410" Down "this zone is granted with another key"
+        "this zone is granted with another key than this gateway's"
+        "give this gateway its old {registry.identity_key_file} back, or join again with a new invitation";
+    ClonedGateway "T411" Degraded "two gateways write with one zone key"
+        "{count} records of one version but other bytes: a gateway was cloned with its keys"
+        "stop the clone; to be safe revoke the key and join again with a new one";
+    InvalidItem "T412" Degraded "a neighbour sends what is not valid"
+        "a {kind} of it was refused: {reason}"
+        "bring both gateways to the same release; if it lasts, `zonemesh zone block` it";
+    StreamRefused "T413" Degraded "a registry stream is refused"
+        "registry stream refused: {reason}"
+        "both ends must be of one mesh and know each other's zone key: `zonemesh zone list`";
+    WireGuardKeyTaken "T414" Degraded "a WireGuard key is another's"
+        "{kind} is another zone's or this gateway's own"
+        "each gateway has a key of its own: `zonemesh key generate wireguard` in that zone";
+    ClockWentBack "T415" Degraded "the clock went back"
+        "the clock is {seconds} behind where it was before: peers may refuse handshakes from here until it is right"
+        "run NTP (chrony); `timedatectl`";
+    PeerClockOff "T416" Degraded "a zone's clock is off"
+        "its clock is {clock_ahead_ms} this gateway's"
+        "run NTP (chrony) on both gateways; `timedatectl`";
+    FederationCaUnusable "T417" Down "a federation's CA cannot be used"
+        "its SuperLink cannot be certified: {reason}"
+        "restore its files in {gateway.state_dir}: `zonemesh state restore`";
+    RotationStuck "T418" Degraded "the old WireGuard key stays"
+        "the rotation cannot be finished: {reason}"
+        "`zonemesh key rotate --show` says who is waited for";
+    KeyFileOpen "T419" Degraded "others can read a key file"
+        "others can read {file}"
+        "`chmod 600` it, and rotate the key if somebody did";
+    Unusable "T420" Down "a certificate, invitation or trust item cannot be used"
+        "{reason}"
+        "ask for a new one";
+
+    OtherFlower "F501" Down "the two Flowers are of different versions"
+        "Flower is {version} here and {their_version} in the SuperLink: they cannot connect"
+        "install the SuperLink's version here, or this one in the SuperLink's VM";
+    FlowerPrograms "F502" Down "Flower's programs are not usable"
+        "{reason}"
+        "check {vm:flower_bin} and {vm:flower_version}; `flwr --version` must work there";
+    FlowerEnded "F503" Degraded "Flower ended by itself"
+        "Flower ended: {reason}"
+        "the last lines of Flower's log in {vm:state_dir}/log say why";
+    FlowerUnsupported "F504" Down "this Flower is not supported"
+        "Flower {version} is installed here, and this companion runs {expected} only"
+        "install a version that is supported";
+    NotServing "F505" Degraded "the SuperLink does not serve yet"
+        "the SuperLink does not serve on {address} yet: {reason}"
+        "wait; if it lasts longer than two minutes, read Flower's log in {vm:state_dir}/log";
+    NoSuperLink "F510" Degraded "no SuperLink is registered"
+        "no zone has registered a SuperLink for the federation {federation} yet"
+        "nothing to do if its VM is still to come; else `zonemesh superlink list` on its gateway";
+    SuperLinkNotReady "F511" Degraded "the SuperLink is not ready"
+        "the SuperLink in zone {zone} is {found}"
+        "wait; if it lasts, read the log of zonemesh-superlink in that VM";
+}
+
+impl Code {
+    /// The stable code: `N206`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.row().code
+    }
+
+    /// What it is about, as its page is called.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        self.row().title
+    }
+
+    /// How bad it usually is.
+    #[must_use]
+    pub const fn severity(self) -> Severity {
+        self.row().severity
+    }
+
+    /// The evidence in one sentence, with gaps: see [`super::sentence`].
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        self.row().sentence
+    }
+
+    /// What usually helps, with settings in braces: see [`super::Fix`].
+    #[must_use]
+    pub const fn fix(self) -> &'static str {
+        self.row().fix
+    }
+
+    /// The code of this text, if it is on the list.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == text)
+    }
+
+    const fn row(self) -> &'static ListedCode {
+        &ROWS[self as usize]
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::{Evidence, Fix, Spelling, placeholders, sentence};
+    use super::*;
+
+    #[test]
+    fn every_code_is_a_letter_and_three_digits_and_stands_once() {
+        for code in Code::ALL {
+            let text = code.as_str();
+            assert!(text.len() == 4 && text.starts_with(['C', 'N', 'P', 'T', 'F']), "{text}");
+            assert!(text[1..].chars().all(|digit| digit.is_ascii_digit()), "{text}");
+            assert_eq!(Code::of(text), Some(*code));
+        }
+        let texts: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(texts.len(), Code::ALL.len());
+        assert_eq!(Code::of("N999"), None);
+    }
+
+    #[test]
+    fn the_list_is_in_the_order_of_its_numbers() {
+        let place = |code: &Code| ("CNPTF".find(&code.as_str()[..1]), &code.as_str()[1..]);
+        assert!(Code::ALL.is_sorted_by_key(place));
+    }
+
+    #[test]
+    fn sentences_ask_for_evidence_that_there_is() {
+        for code in Code::ALL {
+            for name in placeholders(code.sentence()) {
+                assert!(Evidence::NAMES.contains(&name), "{code} asks for {name:?}");
+            }
+            let whole = sentence(code.sentence(), |name| Some(name.to_owned()));
+            assert!(!whole.contains(['{', '}', '[', ']']), "{code}: {whole}");
+            assert!(!whole.ends_with('.'), "{code} ends with a full stop");
+        }
+    }
+
+    #[test]
+    fn every_code_says_what_to_do() {
+        for code in Code::ALL {
+            let fix = Fix::from(code.fix()).spelled(Spelling::File);
+            assert!(!fix.is_empty() && !fix.contains(['{', '}']), "{code}: {fix}");
+            assert!(!code.title().is_empty() && !code.title().ends_with('.'), "{code}");
+        }
+    }
+}

@@ -1,12 +1,16 @@
 //! What an engineer should know: one kind of value for whatever complains, anywhere in Zonemesh.
 //!
-//! The parts of a finding: how bad it is, what it is about, what was seen, what to do next, all as
-//! data. Refuses to know who shows them and how the platform's settings are stored.
+//! A [`Finding`] is data: a [`Code`] of one closed list, how bad it is, what it is about, what was
+//! seen and what to do next. Whoever notices something makes one; surfaces (status, logs, reports)
+//! only show it. [`Findings`] keeps those that last, by code and subject: raised and cleared by
+//! whoever noticed, never by time. Refuses to know who shows them and how the platform's settings
+//! are stored; each code has a page in `docs/codes`.
 
 mod code;
 mod evidence;
 mod fix;
 mod sentence;
+mod store;
 mod subject;
 
 use std::fmt;
@@ -15,6 +19,7 @@ pub use code::Code;
 pub use evidence::Evidence;
 pub use fix::{Fix, Spelling};
 pub use sentence::{placeholders, sentence};
+pub use store::{Findings, Raised, StandingFinding};
 pub use subject::Subject;
 
 /// How bad it is. Only the last two are worth a `!` and exit code 1.
@@ -61,9 +66,99 @@ impl fmt::Display for Severity {
     }
 }
 
+/// One thing that somebody should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What is the matter, of a closed list.
+    pub code: Code,
+    /// How bad it is here; [`Code::severity`] unless the raiser knows better.
+    pub severity: Severity,
+    /// What it is about.
+    pub subject: Subject,
+    /// What was seen.
+    pub evidence: Vec<Evidence>,
+    /// What to do next.
+    pub fix: Fix,
+}
+
+impl Finding {
+    /// A finding with its code's severity and fix, and without evidence yet.
+    #[must_use]
+    pub fn new(code: Code, subject: Subject) -> Self {
+        let fix = Fix::from(code.fix());
+        Self { code, severity: code.severity(), subject, evidence: Vec::new(), fix }
+    }
+
+    /// Adds what was seen.
+    #[must_use]
+    pub fn with(mut self, evidence: Evidence) -> Self {
+        self.evidence.push(evidence);
+        self
+    }
+
+    /// Says better than the list what to do next.
+    #[must_use]
+    pub fn fix(self, fix: impl Into<Fix>) -> Self {
+        Self { fix: fix.into(), ..self }
+    }
+
+    /// Says how bad it is here.
+    #[must_use]
+    pub fn severity(self, severity: Severity) -> Self {
+        Self { severity, ..self }
+    }
+
+    /// What was seen under this name; several of one name with commas between them.
+    #[must_use]
+    pub fn seen(&self, name: &str) -> Option<String> {
+        let named = self.evidence.iter().filter(|evidence| evidence.name() == name);
+        let texts: Vec<String> = named.map(ToString::to_string).collect();
+        (!texts.is_empty()).then(|| texts.join(", "))
+    }
+
+    /// The evidence in one sentence, without the subject.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        sentence(self.code.sentence(), |name| self.seen(name))
+    }
+}
+
+/// `N206 paris: 12 handshake initiations unanswered (198.51.100.7:51820)`, for logs.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.subject {
+            Subject::Here => write!(f, "{} {}", self.code, self.sentence()),
+            _ => write!(f, "{} {}: {}", self.code, self.subject, self.sentence()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_finding_is_one_line_with_its_evidence() {
+        let paris = Subject::Zone("paris".parse().unwrap());
+        let silent = Finding::new(Code::HandshakesUnanswered, paris)
+            .with(Evidence::Count(12))
+            .with(Evidence::Address("198.51.100.7:51820".to_owned()));
+        assert_eq!(
+            silent.to_string(),
+            "N206 paris: 12 handshake initiations unanswered (198.51.100.7:51820)"
+        );
+        assert_eq!(silent.severity, Severity::Down);
+    }
+
+    #[test]
+    fn several_of_one_name_are_told_together() {
+        let madrid = Subject::Zone("madrid".parse().unwrap());
+        let lanes = Finding::new(Code::LaneUnanswered, madrid)
+            .with(Evidence::Lane(1))
+            .with(Evidence::Lane(3));
+        assert_eq!(lanes.seen("lane").as_deref(), Some("1, 3"));
+        assert_eq!(lanes.seen("count"), None);
+    }
 
     #[test]
     fn only_notes_are_not_alarming() {

@@ -1,0 +1,182 @@
+//! The findings that last, by code and subject.
+//!
+//! Promises: whoever raised a finding clears it, no time does; an outage that lasts is one finding
+//! with a beginning, and one that comes again starts anew; memory is bounded, whoever calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Code, Finding, Subject};
+use crate::time::UnixMillis;
+
+/// Most findings at one time: more would be read by nobody.
+const MOST: usize = 1024;
+
+/// A finding that lasts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandingFinding {
+    /// With the evidence that was seen last.
+    pub finding: Finding,
+    /// When it was raised first.
+    pub since: UnixMillis,
+    /// When it was seen last.
+    pub seen_at: UnixMillis,
+    /// How often it has happened since then.
+    pub count: u64,
+}
+
+/// What became of a finding that was raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Raised {
+    /// It was not there before.
+    New,
+    /// It is worse, or less bad, than it was.
+    Changed,
+    /// It lasts.
+    Again,
+    /// There is no room; it is counted.
+    Full,
+}
+
+/// The findings that last.
+#[derive(Debug, Clone, Default)]
+pub struct Findings {
+    standing: BTreeMap<(Code, Subject), StandingFinding>,
+    left_out: u64,
+}
+
+impl Findings {
+    /// It has happened, perhaps again.
+    pub fn raise(&mut self, finding: Finding, now: UnixMillis) -> Raised {
+        let raised = self.hold(finding.clone(), now);
+        if matches!(raised, Raised::Changed | Raised::Again)
+            && let Some(known) = self.standing.get_mut(&(finding.code, finding.subject))
+        {
+            known.count = known.count.saturating_add(1);
+        }
+        raised
+    }
+
+    /// It is so, perhaps still: for those who look again and again. Counts only when it is new.
+    pub fn hold(&mut self, finding: Finding, now: UnixMillis) -> Raised {
+        let key = (finding.code, finding.subject.clone());
+        if let Some(known) = self.standing.get_mut(&key) {
+            let same = known.finding.severity == finding.severity;
+            (known.finding, known.seen_at) = (finding, now);
+            return if same { Raised::Again } else { Raised::Changed };
+        }
+        if self.standing.len() >= MOST {
+            self.left_out = self.left_out.saturating_add(1);
+            return Raised::Full;
+        }
+        let new = StandingFinding { finding, since: now, seen_at: now, count: 1 };
+        self.standing.insert(key, new);
+        Raised::New
+    }
+
+    /// It is over. Returns what is gone.
+    pub fn clear(&mut self, code: Code, subject: &Subject) -> Option<StandingFinding> {
+        self.standing.remove(&(code, subject.clone()))
+    }
+
+    /// All that a raiser of these codes sees now: what it raised before and sees no more is over.
+    /// Returns what is gone.
+    pub fn settle(
+        &mut self,
+        codes: &[Code],
+        seen: impl IntoIterator<Item = Finding>,
+        now: UnixMillis,
+    ) -> Vec<StandingFinding> {
+        let mut still = BTreeSet::new();
+        for finding in seen {
+            debug_assert!(codes.contains(&finding.code), "{} is not the raiser's", finding.code);
+            still.insert((finding.code, finding.subject.clone()));
+            self.hold(finding, now);
+        }
+        let is_over = |key: &(Code, Subject)| codes.contains(&key.0) && !still.contains(key);
+        let over: Vec<_> = self.standing.keys().filter(|key| is_over(key)).cloned().collect();
+        over.iter().filter_map(|key| self.standing.remove(key)).collect()
+    }
+
+    /// The worst first, then by code and subject.
+    pub fn all(&self) -> Vec<StandingFinding> {
+        let mut all: Vec<_> = self.standing.values().cloned().collect();
+        all.sort_by_key(|one| std::cmp::Reverse(one.finding.severity));
+        all
+    }
+
+    /// How often there was no room for one.
+    #[must_use]
+    pub const fn left_out(&self) -> u64 {
+        self.left_out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Evidence, Severity};
+    use super::*;
+
+    fn silent(zone: &str, count: u64) -> Finding {
+        let subject = Subject::Zone(zone.parse().unwrap());
+        Finding::new(Code::HandshakesUnanswered, subject).with(Evidence::Count(count))
+    }
+
+    #[test]
+    fn what_lasts_keeps_its_beginning_and_shows_its_last_evidence() {
+        let mut findings = Findings::default();
+        assert_eq!(findings.hold(silent("paris", 3), UnixMillis(10)), Raised::New);
+        assert_eq!(findings.hold(silent("paris", 9), UnixMillis(70)), Raised::Again);
+        assert_eq!(findings.raise(silent("paris", 9), UnixMillis(80)), Raised::Again);
+        let [one] = &findings.all()[..] else { panic!("one is kept: {findings:?}") };
+        assert_eq!((one.since, one.seen_at, one.count), (UnixMillis(10), UnixMillis(80), 2));
+        assert_eq!(one.finding, silent("paris", 9));
+    }
+
+    #[test]
+    fn only_its_raiser_clears_it_and_it_starts_anew() {
+        let mut findings = Findings::default();
+        let paris = silent("paris", 1).subject;
+        findings.raise(silent("paris", 3), UnixMillis(10));
+        assert_eq!(findings.all()[0].since, UnixMillis(10), "a later look ends nothing");
+        assert_eq!(findings.clear(Code::LaneUnanswered, &paris), None);
+        assert!(findings.clear(Code::HandshakesUnanswered, &paris).is_some());
+        assert!(findings.all().is_empty());
+        findings.raise(silent("paris", 3), UnixMillis(90));
+        assert_eq!((findings.all()[0].since, findings.all()[0].count), (UnixMillis(90), 1));
+    }
+
+    #[test]
+    fn settling_clears_only_the_codes_of_the_one_who_settles() {
+        let mut findings = Findings::default();
+        let flood = Finding::new(Code::TooManyRequests, Subject::Here);
+        findings.raise(flood.clone(), UnixMillis(1));
+        let codes = [Code::HandshakesUnanswered];
+        findings.settle(&codes, [silent("paris", 1), silent("rome", 1)], UnixMillis(2));
+        let gone = findings.settle(&codes, [silent("rome", 2)], UnixMillis(3));
+        assert_eq!(gone.len(), 1);
+        assert_eq!(gone[0].finding.subject, Subject::Zone("paris".parse().unwrap()));
+        let left: Vec<_> = findings.all().into_iter().map(|one| one.finding).collect();
+        assert_eq!(left, [silent("rome", 2), flood]);
+    }
+
+    #[test]
+    fn a_change_of_severity_is_told_and_the_worst_comes_first() {
+        let mut findings = Findings::default();
+        findings.hold(silent("rome", 1).severity(Severity::Degraded), UnixMillis(1));
+        findings.hold(silent("paris", 1).severity(Severity::Note), UnixMillis(1));
+        let worse = silent("paris", 1);
+        assert_eq!(findings.hold(worse.clone(), UnixMillis(2)), Raised::Changed);
+        assert_eq!(findings.all()[0].finding, worse);
+    }
+
+    #[test]
+    fn made_up_subjects_do_not_fill_the_memory() {
+        let mut findings = Findings::default();
+        for n in 0..10_000_u32 {
+            let caller = Subject::Caller(std::net::Ipv4Addr::from(n).into());
+            findings.raise(Finding::new(Code::TooManyRequests, caller), UnixMillis(1));
+        }
+        assert_eq!(findings.all().len(), MOST);
+        assert_eq!(findings.left_out(), 10_000 - MOST as u64);
+    }
+}

@@ -7,6 +7,7 @@
 pub mod exit;
 pub mod finding;
 pub mod invitation;
+pub mod journal;
 pub mod keepalive;
 pub mod key;
 pub mod membership;

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use netns_tests::binaries;
+use zonemesh_core::finding::Code;
 
 use crate::markdown::{Block, all_documents, blocks, read};
 
@@ -72,6 +73,7 @@ fn every_documented_command_line_is_understood() -> Result<()> {
         lines.extend(in_backticks(&text));
     }
     lines.extend(in_backticks(&read("crates/appliance/src/reason.rs")));
+    lines.extend(Code::ALL.iter().flat_map(|code| in_backticks(code.fix())));
     ensure!(lines.len() >= 20, "only {} command lines were found: {lines:?}", lines.len());
     for line in lines {
         let arguments: Vec<&str> = line[1..].iter().map(String::as_str).chain(["--help"]).collect();

@@ -6,6 +6,7 @@
 pub(crate) mod authorities;
 pub(crate) mod certificates;
 pub(crate) mod config_check;
+pub(crate) mod findings;
 pub(crate) mod items;
 pub(crate) mod key;
 pub(crate) mod mesh;

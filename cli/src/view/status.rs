@@ -12,6 +12,7 @@ use zonemesh_api::v1::{
     StatusReply, SuperLinksReply, TunnelView,
 };
 
+use super::findings::FindingView;
 use super::peers::{Form, Peer};
 use super::superlinks::SuperLink;
 use super::{Moment, counted, counters, known, readiness};
@@ -50,6 +51,7 @@ pub(crate) struct StatusView {
     dropped: BTreeMap<String, u64>,
     refused: BTreeMap<String, u64>,
     warnings: Vec<String>,
+    findings: Vec<FindingView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -116,8 +118,9 @@ impl From<StatusParts> for StatusView {
             dropped: counters(parts.peers.dropped),
             refused: counters(status.refused),
             warnings: status.warnings,
+            findings: status.findings.into_iter().map(FindingView::from).collect(),
         };
-        if !view.troubles().is_empty() {
+        if !view.troubles().is_empty() || view.findings.iter().any(FindingView::is_alarming) {
             view.state = "degraded";
         }
         view
@@ -261,6 +264,7 @@ impl View for StatusView {
         let mut text = if page.header { self.heading() } else { String::new() };
         text.push_str(&Peer::table(&self.peers, Form::Narrow, page));
         text.push_str(&SuperLink::table(&self.superlinks, page));
+        text.extend(self.findings.iter().map(|finding| finding.text(self.now)));
         for trouble in self.troubles() {
             text.push_str(&format!("! {trouble}\n"));
         }

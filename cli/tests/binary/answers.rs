@@ -76,16 +76,18 @@ fn the_status_is_one_screen() {
         "{text}"
     );
     assert_eq!(lines[7].split_whitespace().next(), Some("SUPERLINK"));
+    assert_eq!(lines[9], "  N216 madrid: nothing was sent for longer than 25 s");
+    assert_eq!(lines[10], "  for 2m 5s  -> nothing to do unless it repeats");
     assert_eq!(
-        lines[9],
+        lines[11],
         "! paris: nothing above 1240 bytes passes; packets are kept below it, look for a link or firewall that drops longer ones"
     );
     assert_eq!(
-        lines[10],
+        lines[12],
         "! paris: tunnel never, 12 handshake initiations unanswered (198.51.100.7:51820); check the peer's endpoint, its UDP port and both public keys"
     );
-    assert_eq!(lines[11], "note: zm0: more CPU for each packet: uso refused");
-    assert_eq!(lines.len(), 12, "{text}");
+    assert_eq!(lines[13], "note: zm0: more CPU for each packet: uso refused");
+    assert_eq!(lines.len(), 14, "{text}");
 }
 
 #[test]
@@ -293,6 +295,21 @@ federations: list
   name: string
   readiness: string
   zone: string
+findings: list
+  code: string
+  count: number
+  evidence: list
+    name: string
+    value: number
+  fix: string
+  seen_at: string
+  sentence: string
+  severity: string
+  since: string
+  subject: object
+    kind: string
+    name: string
+  title: string
 gateway: string
 local_api_fingerprint: string
 now: string

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
-use zonemesh_api::v1::{Counter, LaneView, PeerState, StreamState};
+use zonemesh_api::v1::{Counter, FindingSeverity, LaneView, PeerState, StreamState};
 
 use crate::daemon::{Answers, Daemon, Paris};
 use crate::{ask, run, stderr, stdout, zonemesh};
@@ -57,7 +57,13 @@ fn a_degraded_mesh_is_1_and_a_sound_one_0() {
 /// One trouble of a mesh, and words of the line that tells it.
 type Trouble = (&'static str, fn(&mut Answers));
 
-const TROUBLES: [Trouble; 13] = [
+const TROUBLES: [Trouble; 15] = [
+    ("N216 madrid: nothing was sent", |a| {
+        a.status.findings[0].set_severity(FindingSeverity::Degraded);
+    }),
+    ("N216 madrid: nothing was sent", |a| {
+        a.status.findings[0].set_severity(FindingSeverity::Down);
+    }),
     ("paris: tunnel down", |a| a.peers.peers[1].set_state(PeerState::Down)),
     ("paris: tunnel degraded", |a| a.peers.peers[1].set_state(PeerState::Degraded)),
     ("paris: tunnel never", |a| a.peers.peers[1].set_state(PeerState::Never)),

@@ -4,6 +4,7 @@
 //! does, and is safe to send back to who wrote it. Refuses to know who may say what.
 
 pub mod admin;
+pub mod finding;
 pub mod join;
 pub mod local;
 pub mod mesh;

@@ -89,6 +89,7 @@ impl Service {
             peers_up: count(up),
             warnings: self.warnings(&peers, registry.clone_alarms),
             registry: Some(registry),
+            findings: Vec::new(),
             refused: observer.refusals.counters().into_iter().map(wire::counter).collect(),
             federations,
             prefixes: config.zone.prefixes.iter().map(ToString::to_string).collect(),

@@ -1,0 +1,69 @@
+//! Findings as engineers see them: the sentence and the fix are made here, the data goes beside them.
+
+use zonemesh_core::finding::{Evidence, Severity, Spelling, StandingFinding};
+
+use crate::v1;
+
+/// A finding that lasts, with its fix as the platform spells settings.
+#[must_use]
+pub fn finding(standing: &StandingFinding, spelling: Spelling) -> v1::Finding {
+    let finding = &standing.finding;
+    v1::Finding {
+        code: finding.code.to_string(),
+        title: finding.code.title().to_owned(),
+        severity: v1::FindingSeverity::from(finding.severity).into(),
+        subject_kind: finding.subject.kind().to_owned(),
+        subject: finding.subject.to_string(),
+        sentence: finding.sentence(),
+        evidence: finding.evidence.iter().map(evidence).collect(),
+        fix: finding.fix.spelled(spelling),
+        since_unix_ms: standing.since.0,
+        seen_at_unix_ms: standing.seen_at.0,
+        count: standing.count,
+    }
+}
+
+fn evidence(seen: &Evidence) -> v1::FindingEvidence {
+    let name = seen.name().to_owned();
+    v1::FindingEvidence { name, text: seen.bare(), figure: seen.figure() }
+}
+
+impl From<Severity> for v1::FindingSeverity {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Note => Self::Note,
+            Severity::Degraded => Self::Degraded,
+            Severity::Down => Self::Down,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zonemesh_core::finding::{Code, Finding, Findings, Subject};
+    use zonemesh_core::time::UnixMillis;
+
+    use super::*;
+
+    #[test]
+    fn a_finding_carries_its_data_beside_its_words() {
+        let mut findings = Findings::default();
+        let paris = Subject::Zone("paris".parse().unwrap());
+        let lossy = Finding::new(Code::PathLoses, paris)
+            .with(Evidence::LossPermille(43))
+            .with(Evidence::Address("198.51.100.7:51820".to_owned()))
+            .fix("raise {tunnel.mtu}");
+        findings.raise(lossy, UnixMillis(70));
+        let wire = finding(&findings.all()[0], Spelling::File);
+        assert_eq!((wire.code.as_str(), wire.severity()), ("N208", v1::FindingSeverity::Degraded));
+        assert_eq!((wire.subject_kind.as_str(), wire.subject.as_str()), ("zone", "paris"));
+        assert_eq!(wire.sentence, "tunnel degraded, loss of 4.3 % (198.51.100.7:51820)");
+        assert_eq!(
+            (wire.fix.as_str(), wire.since_unix_ms, wire.count),
+            ("raise tunnel.mtu", 70, 1)
+        );
+        let [loss, address] = &wire.evidence[..] else { panic!("{:?}", wire.evidence) };
+        assert_eq!((loss.name.as_str(), loss.text.as_str()), ("loss_permille", "43"));
+        assert_eq!((loss.figure, address.figure), (Some(43), None));
+    }
+}

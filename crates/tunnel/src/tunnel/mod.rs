@@ -1,34 +1,32 @@
 //! A tunnel in service: the engine on its Linux edges, driven by its lanes.
 //!
 //! Starting either gives a tunnel that carries packets or leaves nothing behind. Dropping a tunnel
-//! stops it.
+//! stops it. What is asked of one that runs stands in `control`, what it tells in `report`.
+
+mod control;
+mod report;
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Instant, SystemTime};
-
-use zeroize::Zeroizing;
-use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 
 use crate::carrier::Carrier;
 use crate::clock::ClockKeeper;
-use crate::config::{LANE_PORTS, MOST_LANES, Peer, PeerLane, TunnelConfig};
+use crate::config::{LANE_PORTS, MOST_LANES, Peer, TunnelConfig};
 use crate::edge::UdpEdge as _;
 use crate::engine::slow_path::QUEUE;
-use crate::engine::{Edges, Engine, ProbeError};
-use crate::error::{PeersError, StartError};
+use crate::engine::{Edges, Engine};
+use crate::error::StartError;
 use crate::lanes::{slow_lane, spawn};
 use crate::linux::tun::Tun;
 use crate::linux::udp::Udp;
 use crate::linux::wake::StopSignal;
-use crate::offload::{Offload, Wanted};
-use crate::peer::{Identities, Identity, Moment, PeerLanes};
+use crate::offload::Wanted;
+use crate::peer::{Identities, Identity};
 use crate::roster::Roster;
-use crate::status::{Event, PeerStatus, TunnelStatus};
+use crate::status::Event;
 
 /// The bounds of an MTU: the least that IPv4 demands, the most that a datagram can carry.
 const MTU_BOUNDS: std::ops::RangeInclusive<u16> = 576..=65_456;
@@ -168,135 +166,6 @@ impl Tunnel {
             self.threads.push(spawn(&name("both"), move || carrier.carry_both())?);
         }
         Ok(())
-    }
-
-    /// Puts exactly these peers into service. Peers that were there keep their sessions, and the
-    /// endpoints they roamed to unless another one is configured now.
-    ///
-    /// # Errors
-    /// [`PeersError`]; the peers that were there stay.
-    pub fn set_peers(&self, peers: Vec<Peer>) -> Result<(), PeersError> {
-        self.engine.set_peers(peers)
-    }
-
-    /// Answers to `next` too from now on. Each peer is spoken to with it as soon as the peer has used
-    /// it; sessions and packets are not touched ([`PeerStatus::knows_next_key`]).
-    ///
-    /// # Errors
-    /// [`PeersError`] if it is a peer's key; everything stays as it was.
-    pub fn begin_rotation(&self, next: &WireGuardPrivateKey) -> Result<(), PeersError> {
-        self.engine.begin_rotation(next)
-    }
-
-    /// Answers to the next key alone from now on. Sessions that were made with the old one end.
-    ///
-    /// # Errors
-    /// [`PeersError`]; everything stays as it was.
-    pub fn finish_rotation(&self) -> Result<(), PeersError> {
-        self.engine.finish_rotation()
-    }
-
-    /// Sends to `endpoint` from now on, beginning with a handshake at once. False if there is no such peer.
-    pub fn set_endpoint(&self, peer: &WireGuardPublicKey, endpoint: SocketAddr) -> bool {
-        let roster = self.engine.roster.load();
-        let known = roster.by_key(peer);
-        if let Some(known) = known {
-            known.set_endpoint(endpoint);
-        }
-        known.is_some()
-    }
-
-    /// Sends `packet`, a whole IP packet, to `peer` in one datagram that nobody on the way may cut
-    /// into fragments, whatever MTU the device has.
-    ///
-    /// # Errors
-    /// [`ProbeError`]; nothing waits for a session.
-    pub fn probe(&self, peer: &WireGuardPublicKey, packet: &[u8]) -> Result<(), ProbeError> {
-        self.engine.probe(peer, packet, Moment::now())
-    }
-
-    /// Bounds TCP segments and padding towards `peer` below what the device's MTU leaves; `None`
-    /// takes the bound away. Longer packets are the routes' to refuse. False if there is no such
-    /// peer.
-    pub fn set_peer_mtu(&self, peer: &WireGuardPublicKey, mtu: Option<u16>) -> bool {
-        let roster = self.engine.roster.load();
-        let known = roster.by_key(peer);
-        if let Some(known) = known {
-            known.set_mtu(mtu);
-        }
-        known.is_some()
-    }
-
-    /// The tunnel as it is now.
-    #[must_use]
-    pub fn status(&self) -> TunnelStatus {
-        let roster = self.engine.roster.load();
-        let identities = self.engine.identities.load();
-        let now = Instant::now();
-        let status = |peer: &Arc<PeerLanes>| peer.status(&identities, now);
-        let mut peers: Vec<_> = roster.peers().map(status).collect();
-        peers.sort_by_key(|peer| peer.public_key);
-        TunnelStatus {
-            interface: self.interface.clone(),
-            mtu: self.engine.mtu() as u16,
-            listen_port: self.listen_port(),
-            public_key: identities.current.key,
-            next_key: identities.next.as_ref().map(|next| next.key),
-            further_lanes: self.further_lanes(&identities),
-            peers,
-            dropped: self.engine.dropped.snapshot(),
-            clock_behind: identities.current.clock.behind(SystemTime::now()),
-            offloads: self.offloads(),
-            merging_refused: self.engine.merging.refusals(),
-        }
-    }
-
-    fn further_lanes(&self, identities: &Identities) -> Vec<PeerLane> {
-        let of = |(own, udp): (Identities, &Arc<Udp>)| PeerLane {
-            public_key: own.current.key,
-            next_key: own.next.as_ref().map(|next| next.key),
-            port_offset: udp.port() - self.listen_port(),
-        };
-        identities.each_lane().zip(&self.udps).skip(1).map(of).collect()
-    }
-
-    fn offloads(&self) -> Vec<(&'static str, Offload)> {
-        let mut all = [&self.tuns[0].offloads()[..], &self.udps[0].offloads()].concat();
-        let merge =
-            all.iter_mut().find(|(kind, state)| *kind == "merge" && *state == Offload::InUse);
-        if let Some((_, state)) = merge.filter(|_| self.engine.merging.is_on(Instant::now())) {
-            *state = Offload::Paused;
-        }
-        all
-    }
-
-    /// True if there is such a peer.
-    pub(crate) fn knows(&self, peer: &WireGuardPublicKey) -> bool {
-        self.engine.roster.load().by_key(peer).is_some()
-    }
-
-    /// The peers with all their settings, ordered by key.
-    pub(crate) fn peers(&self) -> Vec<(Peer, PeerStatus)> {
-        let roster = self.engine.roster.load();
-        let identities = self.engine.identities.load();
-        let now = Instant::now();
-        let in_full =
-            |peer: &Arc<PeerLanes>| (peer.config().clone(), peer.status(&identities, now));
-        let mut peers: Vec<_> = roster.peers().map(in_full).collect();
-        peers.sort_by_key(|(peer, _)| peer.public_key);
-        peers
-    }
-
-    pub(crate) fn private_key(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(self.engine.identities.load().current.secret.to_bytes())
-    }
-
-    pub(crate) fn listen_port(&self) -> u16 {
-        self.udps[0].port()
-    }
-
-    pub(crate) fn fwmark(&self) -> Option<u32> {
-        self.fwmark
     }
 
     /// The events of this tunnel, handed out once. What is not fetched in time is let go.

@@ -1,0 +1,72 @@
+//! What a running tunnel is told: peers, keys, where a peer is, what passes to it.
+//!
+//! None of it stops a packet. A peer is named by its key on the first lane, present or next.
+
+use std::net::SocketAddr;
+
+use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
+
+use super::Tunnel;
+use crate::config::Peer;
+use crate::engine::ProbeError;
+use crate::error::PeersError;
+use crate::peer::Moment;
+
+impl Tunnel {
+    /// Puts exactly these peers into service. Peers that were there keep their sessions, and the
+    /// endpoints they roamed to unless another one is configured now.
+    ///
+    /// # Errors
+    /// [`PeersError`]; the peers that were there stay.
+    pub fn set_peers(&self, peers: Vec<Peer>) -> Result<(), PeersError> {
+        self.engine.set_peers(peers)
+    }
+
+    /// Answers to `next` too from now on. Each peer is spoken to with it as soon as the peer has used
+    /// it; sessions and packets are not touched ([`PeerStatus::knows_next_key`]).
+    ///
+    /// # Errors
+    /// [`PeersError`] if it is a peer's key; everything stays as it was.
+    pub fn begin_rotation(&self, next: &WireGuardPrivateKey) -> Result<(), PeersError> {
+        self.engine.begin_rotation(next)
+    }
+
+    /// Answers to the next key alone from now on. Sessions that were made with the old one end.
+    ///
+    /// # Errors
+    /// [`PeersError`]; everything stays as it was.
+    pub fn finish_rotation(&self) -> Result<(), PeersError> {
+        self.engine.finish_rotation()
+    }
+
+    /// Sends to `endpoint` from now on, beginning with a handshake at once. False if there is no such peer.
+    pub fn set_endpoint(&self, peer: &WireGuardPublicKey, endpoint: SocketAddr) -> bool {
+        let roster = self.engine.roster.load();
+        let known = roster.by_key(peer);
+        if let Some(known) = known {
+            known.set_endpoint(endpoint);
+        }
+        known.is_some()
+    }
+
+    /// Sends `packet`, a whole IP packet, to `peer` in one datagram that nobody on the way may cut
+    /// into fragments, whatever MTU the device has.
+    ///
+    /// # Errors
+    /// [`ProbeError`]; nothing waits for a session.
+    pub fn probe(&self, peer: &WireGuardPublicKey, packet: &[u8]) -> Result<(), ProbeError> {
+        self.engine.probe(peer, packet, Moment::now())
+    }
+
+    /// Bounds TCP segments and padding towards `peer` below what the device's MTU leaves; `None`
+    /// takes the bound away. Longer packets are the routes' to refuse. False if there is no such
+    /// peer.
+    pub fn set_peer_mtu(&self, peer: &WireGuardPublicKey, mtu: Option<u16>) -> bool {
+        let roster = self.engine.roster.load();
+        let known = roster.by_key(peer);
+        if let Some(known) = known {
+            known.set_mtu(mtu);
+        }
+        known.is_some()
+    }
+}

@@ -27,7 +27,6 @@ mod offload;
 mod pace;
 mod packet;
 mod peer;
-mod roster;
 mod schedule;
 mod split;
 mod status;
@@ -35,6 +34,7 @@ mod transport;
 mod tunnel;
 pub mod uapi;
 mod vnet;
+mod zones;
 
 pub use clock::raise::{ClockVerdict, raise_clock};
 pub use config::{LANE_PORTS, MOST_LANES, Peer, PeerLane, TunnelConfig};

@@ -19,8 +19,8 @@ use crate::ecn;
 use crate::edge::{Family, MAX_PACKET, Path, Received};
 use crate::merge::{Allowed, Merger};
 use crate::packet::Inner;
-use crate::peer::{ActivePeer, DATA_OVERHEAD, INITIATION, Moment, TYPE_DATA, receiver_index};
-use crate::roster::Roster;
+use crate::peer::{DATA_OVERHEAD, INITIATION, Moment, RemoteLink, TYPE_DATA, receiver_index};
+use crate::zones::RemoteZones;
 
 /// Receives between two looks at the clock, the other socket and the other direction.
 const BATCH: usize = 8;
@@ -89,14 +89,14 @@ impl Inbound {
     fn carry_all(&mut self, received: Received, now: Moment) {
         let received = Received { stride: received.stride.max(1), ..received };
         let engine = Arc::clone(&self.engine);
-        let roster = engine.roster.load();
+        let zones = engine.zones.load();
         let mut rest = 0..received.len;
         if rest.is_empty() {
             engine.dropped.count(Dropped::NotWireGuard);
         }
         while !rest.is_empty() {
             let message = rest.start..rest.end.min(rest.start + received.stride);
-            match self.peer_of(&message, received.path, &roster) {
+            match self.peer_of(&message, received.path, &zones) {
                 Ok(peer) => rest.start = self.carry_run(peer, rest.clone(), received, now),
                 Err(reason) => {
                     if let Some(reason) = reason {
@@ -114,11 +114,11 @@ impl Inbound {
         &self,
         message: &Range<usize>,
         path: Path,
-        roster: &'r Roster,
-    ) -> Result<&'r Arc<ActivePeer>, Option<Dropped>> {
+        zones: &'r RemoteZones,
+    ) -> Result<&'r Arc<RemoteLink>, Option<Dropped>> {
         let message = &self.received[message.clone()];
         if is_data(message) {
-            let peer = receiver_index(message).and_then(|session| roster.by_session(session));
+            let peer = receiver_index(message).and_then(|session| zones.by_session(session));
             return peer.ok_or(Some(Dropped::UnknownSession));
         }
         if message.first() == Some(&TYPE_DATA) {
@@ -133,13 +133,13 @@ impl Inbound {
     /// Opens data messages as long as they are for one peer. Returns where the rest begins.
     fn carry_run(
         &mut self,
-        peer: &Arc<ActivePeer>,
+        peer: &Arc<RemoteLink>,
         mut rest: Range<usize>,
         received: Received,
         now: Moment,
     ) -> usize {
-        let roster = self.engine.roster.load();
-        let mut run = RunOfPeer::new(peer, &roster, peer.mtu(self.engine.mtu()), received.ecn);
+        let zones = self.engine.zones.load();
+        let mut run = RunOfPeer::new(peer, &zones, peer.mtu(self.engine.mtu()), received.ecn);
         let allowed = self.allowed(now);
         let mut core = peer.lock();
         let mut bytes = 0;
@@ -184,8 +184,8 @@ fn is_data(message: &[u8]) -> bool {
 
 /// What the packets of one run have in common.
 struct RunOfPeer<'a> {
-    peer: &'a Arc<ActivePeer>,
-    roster: &'a Roster,
+    peer: &'a Arc<RemoteLink>,
+    zones: &'a RemoteZones,
     mtu: usize,
     ecn: u8,
     /// The last inner source that was found to belong to the peer.
@@ -193,8 +193,8 @@ struct RunOfPeer<'a> {
 }
 
 impl<'a> RunOfPeer<'a> {
-    fn new(peer: &'a Arc<ActivePeer>, roster: &'a Roster, mtu: usize, ecn: u8) -> Self {
-        Self { peer, roster, mtu, ecn, known_source: None }
+    fn new(peer: &'a Arc<RemoteLink>, zones: &'a RemoteZones, mtu: usize, ecn: u8) -> Self {
+        Self { peer, zones, mtu, ecn, known_source: None }
     }
 
     /// Checks what was inside a message and readies it for the local network. Returns its length,
@@ -205,7 +205,7 @@ impl<'a> RunOfPeer<'a> {
         }
         let inner = Inner::parse(packet).ok_or(Dropped::InnerMalformed)?;
         if self.known_source != Some(inner.source) {
-            let owner = self.roster.owner_of(inner.source).ok_or(Dropped::InnerSource)?;
+            let owner = self.zones.owner_of(inner.source).ok_or(Dropped::InnerSource)?;
             if !owner.has(self.peer) {
                 return Err(Dropped::InnerSource);
             }
@@ -251,7 +251,7 @@ impl Opened {
 }
 
 /// Sends what waited for a session with `peer`.
-pub(crate) fn send_waiting(engine: &Engine, peer: &ActivePeer, buffer: &mut [u8], now: Moment) {
+pub(crate) fn send_waiting(engine: &Engine, peer: &RemoteLink, buffer: &mut [u8], now: Moment) {
     loop {
         let mut core = peer.lock();
         let (next, path) = (core.next_waiting(buffer, now), core.path());

@@ -26,9 +26,9 @@ use crate::dropped::{DropCounters, Dropped};
 use crate::edge::{Path, Transmit, TunEdge, UdpEdge};
 use crate::error::PeersError;
 use crate::offload::Pause;
-use crate::peer::{ActivePeer, Identities, Identity, Moment};
-use crate::roster::Roster;
+use crate::peer::{Identities, Identity, Moment, RemoteLink};
 use crate::status::Event;
+use crate::zones::RemoteZones;
 
 pub use probe::ProbeError;
 
@@ -45,7 +45,7 @@ pub(crate) struct Edges {
 /// What the threads of a tunnel share.
 pub(crate) struct Engine {
     pub(crate) identities: ArcSwap<Identities>,
-    pub(crate) roster: ArcSwap<Roster>,
+    pub(crate) zones: ArcSwap<RemoteZones>,
     pub(crate) dropped: DropCounters,
     /// The edges of each lane, at least of one.
     pub(crate) lanes: Vec<Edges>,
@@ -53,7 +53,7 @@ pub(crate) struct Engine {
     pub(crate) merging: Pause,
     mtu: AtomicUsize,
     events: SyncSender<Event>,
-    /// Serialises changes of the roster; readers never take it.
+    /// Serialises changes of the zones; readers never take it.
     change: Mutex<()>,
 }
 
@@ -61,7 +61,7 @@ impl Engine {
     /// There are edges for each lane of the identities.
     pub(crate) fn new(
         identities: Arc<Identities>,
-        roster: Arc<Roster>,
+        zones: Arc<RemoteZones>,
         mtu: u16,
         lanes: Vec<Edges>,
     ) -> (Self, Receiver<Event>) {
@@ -69,7 +69,7 @@ impl Engine {
         let (events, receiver) = sync_channel(EVENTS);
         let engine = Self {
             identities: ArcSwap::new(identities),
-            roster: ArcSwap::new(roster),
+            zones: ArcSwap::new(zones),
             dropped: DropCounters::new(),
             lanes,
             merging: Pause::new(Instant::now()),
@@ -91,7 +91,7 @@ impl Engine {
     }
 
     /// The sockets of a peer's lane.
-    pub(crate) fn udp_of(&self, peer: &ActivePeer) -> &dyn UdpEdge {
+    pub(crate) fn udp_of(&self, peer: &RemoteLink) -> &dyn UdpEdge {
         &*self.lanes[peer.lane].udp
     }
 
@@ -110,8 +110,8 @@ impl Engine {
     /// Puts exactly these peers into service.
     pub(crate) fn set_peers(&self, peers: Vec<Peer>) -> Result<(), PeersError> {
         let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = self.roster.load().replace(&self.identities.load(), peers)?;
-        self.roster.store(Arc::new(next));
+        let next = self.zones.load().replace(&self.identities.load(), peers)?;
+        self.zones.store(Arc::new(next));
         Ok(())
     }
 
@@ -133,17 +133,17 @@ impl Engine {
     /// Answers to exactly these keys from now on. The peers stay as they are.
     fn set_identities(&self, identities: Identities) -> Result<(), PeersError> {
         let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
-        let roster = self.roster.load();
-        let peers = roster.peers().map(|links| links.config().clone()).collect();
-        let next = roster.replace(&identities, peers)?;
-        // Whoever finds a key among the identities finds its links in the roster.
-        self.roster.store(Arc::new(next));
+        let zones = self.zones.load();
+        let peers = zones.peers().map(|links| links.config().clone()).collect();
+        let next = zones.replace(&identities, peers)?;
+        // Whoever finds a key among the identities finds its links in the zones.
+        self.zones.store(Arc::new(next));
         self.identities.store(Arc::new(identities));
         Ok(())
     }
 
     /// Sends one message to a peer and counts its bytes.
-    pub(crate) fn send(&self, peer: &ActivePeer, path: Option<Path>, bytes: &[u8]) {
+    pub(crate) fn send(&self, peer: &RemoteLink, path: Option<Path>, bytes: &[u8]) {
         let Some(path) = path else {
             return self.dropped.count(Dropped::NoEndpoint);
         };
@@ -154,7 +154,7 @@ impl Engine {
 
     /// Sends a run of datagrams to a peer, in one piece where the path takes that, and counts
     /// their bytes.
-    pub(crate) fn transmit(&self, peer: &ActivePeer, transmit: Transmit<'_>, now: Moment) {
+    pub(crate) fn transmit(&self, peer: &RemoteLink, transmit: Transmit<'_>, now: Moment) {
         let is_run = transmit.bytes.len() > transmit.stride;
         if !is_run {
             return self.account(peer, transmit.bytes.len(), self.udp_of(peer).send(transmit));
@@ -173,7 +173,7 @@ impl Engine {
         }
     }
 
-    fn account(&self, peer: &ActivePeer, bytes: usize, result: io::Result<()>) {
+    fn account(&self, peer: &RemoteLink, bytes: usize, result: io::Result<()>) {
         match result {
             Ok(()) => peer.count_sent(bytes),
             Err(error) => {
@@ -184,13 +184,13 @@ impl Engine {
     }
 
     /// A session with `peer` is up: packets leave by it from now on, and the daemon is told.
-    pub(crate) fn announce(&self, peer: &ActivePeer) {
+    pub(crate) fn announce(&self, peer: &RemoteLink) {
         peer.carry();
         tracing::debug!(peer = ?peer.key, own = ?peer.own, lane = peer.lane, "handshake completed");
         if peer.lane != 0 {
             return;
         }
-        let name = self.roster.load().by_key(&peer.key).map_or(peer.key, |known| known.key);
+        let name = self.zones.load().by_key(&peer.key).map_or(peer.key, |known| known.key);
         if self.events.try_send(Event::HandshakeCompleted(name)).is_err() {
             tracing::trace!("an event was let go: nobody fetches them");
         }

@@ -14,7 +14,7 @@ use crate::dropped::Dropped;
 use crate::ecn;
 use crate::edge::{MAX_PACKET, Path, VNET_HEADER};
 use crate::packet::{Inner, padded_len};
-use crate::peer::{ActivePeer, DATA_OVERHEAD, INITIATION, Leaves, Moment, QUIET, Sealed};
+use crate::peer::{DATA_OVERHEAD, INITIATION, Leaves, Moment, QUIET, RemoteLink, Sealed};
 use crate::split::Split;
 use crate::transport::{IPV6_HEADER, UDP, is_v6};
 use crate::vnet::{Gso, Vnet};
@@ -75,8 +75,8 @@ impl Outbound {
         let vnet = Vnet::parse(header).ok_or(Dropped::NotIp)?;
         let len = len.saturating_sub(VNET_HEADER);
         let inner = Inner::parse(&packet[..len]).ok_or(Dropped::NotIp)?;
-        let roster = self.engine.roster.load();
-        let owner = roster.owner_of(inner.destination).ok_or(Dropped::NoPeer)?;
+        let zones = self.engine.zones.load();
+        let owner = zones.owner_of(inner.destination).ok_or(Dropped::NoPeer)?;
         let Leaves { by: peer, after_pause } = owner.carrier(self.lane, now.instant);
         if after_pause {
             self.run.flush(&self.engine, now);
@@ -109,7 +109,7 @@ impl Outbound {
 /// One packet of the TUN on its way into runs.
 struct Sealing<'a> {
     engine: &'a Engine,
-    peer: &'a Arc<ActivePeer>,
+    peer: &'a Arc<RemoteLink>,
     ecn: u8,
     split: Split,
     packet: &'a mut [u8],

@@ -39,8 +39,8 @@ impl Engine {
         packet: &[u8],
         now: Moment,
     ) -> Result<(), ProbeError> {
-        let roster = self.roster.load();
-        let peer = roster.by_key(peer).ok_or(ProbeError::NoPeer)?.first();
+        let zones = self.zones.load();
+        let peer = zones.by_key(peer).ok_or(ProbeError::NoPeer)?.first();
         let mut datagram = vec![0; INITIATION.max(packet.len() + DATA_OVERHEAD)];
         let mut core = peer.lock();
         let path = core.path().ok_or(ProbeError::NoEndpoint)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use crate::edge::{Path, Transmit};
-use crate::peer::{ActivePeer, DATA_OVERHEAD, HeldTurn, INITIATION, Moment};
+use crate::peer::{DATA_OVERHEAD, HeldTurn, INITIATION, Moment, RemoteLink};
 
 /// What the kernel takes in one send: 64 datagrams, and one UDP datagram's worth of bytes.
 const MOST: usize = 64;
@@ -20,7 +20,7 @@ pub(crate) struct Run {
     count: usize,
     stride: usize,
     ecn: u8,
-    to: Option<(Arc<ActivePeer>, Path)>,
+    to: Option<(Arc<RemoteLink>, Path)>,
     /// Where several threads seal for one link.
     turn: Option<HeldTurn>,
 }
@@ -41,7 +41,7 @@ impl Run {
 
     /// Makes sure that what is pushed for `peer` is sent before another thread seals for it. A run to
     /// another peer keeps its own turn: it has to be flushed first.
-    pub(crate) fn take_turn(&mut self, peer: &Arc<ActivePeer>) {
+    pub(crate) fn take_turn(&mut self, peer: &Arc<RemoteLink>) {
         let is_held = self.turn.as_ref().is_some_and(|turn| turn.is_for(peer));
         if self.to.is_none() && !is_held {
             // Given back before the next one is waited for.
@@ -51,7 +51,7 @@ impl Run {
     }
 
     /// True if a message of `len` bytes to `peer` can join what is there.
-    pub(crate) fn takes(&self, peer: &Arc<ActivePeer>, path: Path, ecn: u8, len: usize) -> bool {
+    pub(crate) fn takes(&self, peer: &Arc<RemoteLink>, path: Path, ecn: u8, len: usize) -> bool {
         let Some((own_peer, own_path)) = &self.to else {
             return true;
         };
@@ -67,7 +67,7 @@ impl Run {
     }
 
     /// The message of `len` bytes that was written into the slot belongs to the run.
-    pub(crate) fn push(&mut self, peer: &Arc<ActivePeer>, path: Path, ecn: u8, len: usize) {
+    pub(crate) fn push(&mut self, peer: &Arc<RemoteLink>, path: Path, ecn: u8, len: usize) {
         if self.to.is_none() {
             self.to = Some((Arc::clone(peer), path));
             (self.stride, self.ecn) = (len, ecn);

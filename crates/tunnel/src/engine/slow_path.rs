@@ -17,7 +17,7 @@ use super::gate::{Gate, Refused};
 use super::inbound::send_waiting;
 use crate::dropped::Dropped;
 use crate::edge::{MAX_PACKET, Path, Transmit, UdpEdge};
-use crate::peer::{ActivePeer, DATA_OVERHEAD, INITIATION, Identity, Moment};
+use crate::peer::{DATA_OVERHEAD, INITIATION, Identity, Moment, RemoteLink};
 
 /// How often [`SlowPath::tick`] is to be called.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
@@ -117,17 +117,17 @@ impl SlowPath {
         &self,
         packet: &Packet<'_>,
         identity: &Identity,
-    ) -> Result<Arc<ActivePeer>, Dropped> {
-        let roster = self.engine.roster.load();
+    ) -> Result<Arc<RemoteLink>, Dropped> {
+        let zones = self.engine.zones.load();
         let peer = match packet {
             Packet::HandshakeInit(initiation) => {
                 let half = parse_handshake_anon(&identity.secret, &identity.public, initiation)
                     .map_err(|_wrong_key| Dropped::HandshakeInvalid)?;
                 let key = WireGuardPublicKey(half.peer_static_public);
-                roster.by_key(&key).and_then(|peer| peer.of(&identity.key, &key))
+                zones.by_key(&key).and_then(|peer| peer.of(&identity.key, &key))
             }
-            Packet::HandshakeResponse(response) => roster.by_session(response.receiver_idx),
-            Packet::PacketCookieReply(cookie) => roster.by_session(cookie.receiver_idx),
+            Packet::HandshakeResponse(response) => zones.by_session(response.receiver_idx),
+            Packet::PacketCookieReply(cookie) => zones.by_session(cookie.receiver_idx),
             Packet::PacketData(_) => return Err(Dropped::NotWireGuard),
         };
         peer.map(Arc::clone).ok_or(Dropped::HandshakeUnknownPeer)
@@ -151,8 +151,10 @@ impl SlowPath {
             return;
         }
         let identities = self.engine.identities.load_full();
-        for peer in self.engine.roster.load().peers() {
-            for (lane, links) in peer.lanes().iter().enumerate().filter(|(_, l)| l.are_several()) {
+        for peer in self.engine.zones.load().peers() {
+            for (lane, links) in
+                peer.lanes().iter().enumerate().filter(|(_, l)| l.has_several_links())
+            {
                 if let Some(identities) = identities.of_lane(lane) {
                     links.settle(&identities);
                 }
@@ -166,7 +168,7 @@ impl SlowPath {
 
     /// Lets peers know what the routes choose as our address towards them now.
     fn follow_routes(&self) {
-        for peer in self.engine.roster.load().peers().flat_map(|links| links.iter()) {
+        for peer in self.engine.zones.load().peers().flat_map(|links| links.iter()) {
             let bound = peer.lock().path().filter(|path| path.local.is_some());
             let Some(remote) = bound.map(|path| path.remote) else { continue };
             if let Some(chosen) = self.engine.first().udp.source_towards(remote) {
@@ -175,7 +177,7 @@ impl SlowPath {
         }
     }
 
-    fn tick_peer(&mut self, peer: &ActivePeer, now: Moment) {
+    fn tick_peer(&mut self, peer: &RemoteLink, now: Moment) {
         loop {
             let mut core = peer.lock();
             let (due, path) = (core.poll(&mut self.buffer, now), core.path());

@@ -41,8 +41,8 @@ impl Tunnel {
 
     /// Sends to `endpoint` from now on, beginning with a handshake at once. False if there is no such peer.
     pub fn set_endpoint(&self, peer: &WireGuardPublicKey, endpoint: SocketAddr) -> bool {
-        let roster = self.engine.roster.load();
-        let known = roster.by_key(peer);
+        let zones = self.engine.zones.load();
+        let known = zones.by_key(peer);
         if let Some(known) = known {
             known.set_endpoint(endpoint);
         }
@@ -62,8 +62,8 @@ impl Tunnel {
     /// takes the bound away. Longer packets are the routes' to refuse. False if there is no such
     /// peer.
     pub fn set_peer_mtu(&self, peer: &WireGuardPublicKey, mtu: Option<u16>) -> bool {
-        let roster = self.engine.roster.load();
-        let known = roster.by_key(peer);
+        let zones = self.engine.zones.load();
+        let known = zones.by_key(peer);
         if let Some(known) = known {
             known.set_mtu(mtu);
         }

@@ -25,8 +25,8 @@ use crate::linux::udp::Udp;
 use crate::linux::wake::StopSignal;
 use crate::offload::Wanted;
 use crate::peer::{Identities, Identity};
-use crate::roster::Roster;
 use crate::status::Event;
+use crate::zones::RemoteZones;
 
 /// The bounds of an MTU: the least that IPv4 demands, the most that a datagram can carry.
 const MTU_BOUNDS: std::ops::RangeInclusive<u16> = 576..=65_456;
@@ -62,8 +62,8 @@ impl Tunnel {
         let udps = bind(&config, tuns.len(), wanted)?;
         let identity = Arc::new(Identity::new(&config.private_key, udps.len() as u8));
         let identities = Arc::new(Identities::one(identity));
-        let roster = Arc::new(Roster::empty());
-        let (engine, events) = Engine::new(identities, roster, config.mtu, edges(&tuns, &udps));
+        let zones = Arc::new(RemoteZones::empty());
+        let (engine, events) = Engine::new(identities, zones, config.mtu, edges(&tuns, &udps));
         engine.set_peers(peers)?;
         let mut tunnel = Self {
             engine: Arc::new(engine),
@@ -108,15 +108,15 @@ impl Tunnel {
             self.fwmark = config.fwmark;
             return Ok(());
         }
-        let (identities, roster) = if same_key && udps.len() == self.udps.len() {
-            (old.identities.load_full(), old.roster.load_full())
+        let (identities, zones) = if same_key && udps.len() == self.udps.len() {
+            (old.identities.load_full(), old.zones.load_full())
         } else {
             let lanes = udps.len() as u8;
             let identity = Identity::with_clock(&config.private_key, lanes, &present.clock);
-            (Arc::new(Identities::one(Arc::new(identity))), Arc::new(Roster::empty()))
+            (Arc::new(Identities::one(Arc::new(identity))), Arc::new(RemoteZones::empty()))
         };
         let lanes = edges(&self.tuns, &udps);
-        let (engine, events) = Engine::new(identities, roster, config.mtu, lanes);
+        let (engine, events) = Engine::new(identities, zones, config.mtu, lanes);
         engine.follow_mtu();
         engine.set_peers(peers)?;
         let stop = StopSignal::new().map_err(system("create an eventfd"))?;

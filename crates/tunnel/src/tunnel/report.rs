@@ -11,18 +11,18 @@ use crate::config::{Peer, PeerLane};
 use crate::edge::UdpEdge as _;
 use crate::linux::udp::Udp;
 use crate::offload::Offload;
-use crate::peer::{Identities, PeerLanes};
+use crate::peer::{Identities, RemoteGateway};
 use crate::status::{PeerStatus, TunnelStatus};
 
 impl Tunnel {
     /// The tunnel as it is now.
     #[must_use]
     pub fn status(&self) -> TunnelStatus {
-        let roster = self.engine.roster.load();
+        let zones = self.engine.zones.load();
         let identities = self.engine.identities.load();
         let now = Instant::now();
-        let status = |peer: &Arc<PeerLanes>| peer.status(&identities, now);
-        let mut peers: Vec<_> = roster.peers().map(status).collect();
+        let status = |peer: &Arc<RemoteGateway>| peer.status(&identities, now);
+        let mut peers: Vec<_> = zones.peers().map(status).collect();
         peers.sort_by_key(|peer| peer.public_key);
         TunnelStatus {
             interface: self.interface.clone(),
@@ -60,17 +60,17 @@ impl Tunnel {
 
     /// True if there is such a peer.
     pub(crate) fn knows(&self, peer: &WireGuardPublicKey) -> bool {
-        self.engine.roster.load().by_key(peer).is_some()
+        self.engine.zones.load().by_key(peer).is_some()
     }
 
     /// The peers with all their settings, ordered by key.
     pub(crate) fn peers(&self) -> Vec<(Peer, PeerStatus)> {
-        let roster = self.engine.roster.load();
+        let zones = self.engine.zones.load();
         let identities = self.engine.identities.load();
         let now = Instant::now();
         let in_full =
-            |peer: &Arc<PeerLanes>| (peer.config().clone(), peer.status(&identities, now));
-        let mut peers: Vec<_> = roster.peers().map(in_full).collect();
+            |peer: &Arc<RemoteGateway>| (peer.config().clone(), peer.status(&identities, now));
+        let mut peers: Vec<_> = zones.peers().map(in_full).collect();
         peers.sort_by_key(|(peer, _)| peer.public_key);
         peers
     }

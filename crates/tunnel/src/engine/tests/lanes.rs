@@ -167,8 +167,8 @@ fn a_new_key_takes_over_on_all_lanes() {
     pair.pass(Duration::from_secs(1));
     assert_eq!(arrivals(&mut pair, 4, 1), [0, 1, 0, 1]);
     let told = |pair: &Pair, public_key, next_key| {
-        let roster = pair.madrid.engine.roster.load();
-        let config = roster.peers().next().unwrap().config().clone();
+        let zones = pair.madrid.engine.zones.load();
+        let config = zones.peers().next().unwrap().config().clone();
         let lanes = pair.berlin.further_lanes();
         pair.madrid.engine.set_peers(vec![Peer { public_key, next_key, lanes, ..config }]).unwrap();
     };

@@ -18,10 +18,10 @@ use crate::engine::outbound::Outbound;
 use crate::engine::slow_path::{HandshakeMessage, SlowPath};
 use crate::engine::{Edges, Engine};
 use crate::packet::samples::ip_packet;
-use crate::peer::{ActivePeer, Identities, Identity, Moment};
-use crate::roster::Roster;
+use crate::peer::{Identities, Identity, Moment, RemoteLink};
 use crate::status::{Event, PeerStatus};
 use crate::vnet::Vnet;
+use crate::zones::RemoteZones;
 
 /// One lane of a gateway beside the first.
 struct Lane {
@@ -61,8 +61,8 @@ impl Side {
             (0..lanes).map(|lane| (Arc::new(MemoryTun::default()), udp_of(lane))).collect();
         let identities = Identities::one(Arc::new(Identity::new(&private_key, lanes)));
         let edges = memory.iter().map(|(tun, udp)| Edges { tun: tun.clone(), udp: udp.clone() });
-        let roster = Arc::new(Roster::empty());
-        let (engine, events) = Engine::new(Arc::new(identities), roster, 1420, edges.collect());
+        let zones = Arc::new(RemoteZones::empty());
+        let (engine, events) = Engine::new(Arc::new(identities), zones, 1420, edges.collect());
         let engine = Arc::new(engine);
         let (queue, handshakes) = sync_channel(16);
         let (tun, udp) = memory[0].clone();
@@ -102,7 +102,7 @@ impl Side {
     /// Its only peer, with all lanes.
     pub(super) fn status(&self) -> PeerStatus {
         let identities = self.engine.identities.load();
-        self.engine.roster.load().peers().next().unwrap().status(&identities, Instant::now())
+        self.engine.zones.load().peers().next().unwrap().status(&identities, Instant::now())
     }
 
     /// What it tells others of its lanes.
@@ -158,8 +158,8 @@ impl Side {
     }
 
     /// Its only peer.
-    pub(super) fn peer(&self) -> Arc<ActivePeer> {
-        Arc::clone(self.engine.roster.load().peers().next().unwrap().first())
+    pub(super) fn peer(&self) -> Arc<RemoteLink> {
+        Arc::clone(self.engine.zones.load().peers().next().unwrap().first())
     }
 
     /// Does what time demands and moves what is there.

@@ -8,7 +8,7 @@ use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 use super::pair::{Pair, Setting, Side, berlin_to_madrid, packet};
 use crate::config::Peer;
 use crate::dropped::Dropped;
-use crate::peer::{ActivePeer, Moment, TYPE_DATA};
+use crate::peer::{Moment, RemoteLink, TYPE_DATA};
 use crate::status::PeerStatus;
 
 fn key(seed: u8) -> WireGuardPrivateKey {
@@ -21,7 +21,7 @@ fn public(seed: u8) -> WireGuardPublicKey {
 
 /// What `side` knows of its peer's keys now.
 fn learn(side: &Side, public_key: u8, next_key: Option<u8>) {
-    let config = side.engine.roster.load().peers().next().unwrap().config().clone();
+    let config = side.engine.zones.load().peers().next().unwrap().config().clone();
     let next_key = next_key.map(public);
     let config = Peer { public_key: public(public_key), next_key, ..config };
     side.engine.set_peers(vec![config]).unwrap();
@@ -29,7 +29,7 @@ fn learn(side: &Side, public_key: u8, next_key: Option<u8>) {
 
 fn status(side: &Side, now: Moment) -> PeerStatus {
     let identities = side.engine.identities.load();
-    side.engine.roster.load().peers().next().unwrap().status(&identities, now.instant)
+    side.engine.zones.load().peers().next().unwrap().status(&identities, now.instant)
 }
 
 /// The keys of the link that packets leave by, own and the peer's.
@@ -155,9 +155,9 @@ fn links_that_are_not_used_begin_no_handshakes_and_send_no_keepalives() {
 }
 
 /// The link of a pair of keys.
-fn link(side: &Side, own: u8, peers: u8) -> Arc<ActivePeer> {
-    let roster = side.engine.roster.load();
-    let links = roster.peers().next().unwrap();
+fn link(side: &Side, own: u8, peers: u8) -> Arc<RemoteLink> {
+    let zones = side.engine.zones.load();
+    let links = zones.peers().next().unwrap();
     Arc::clone(links.of(&public(own), &public(peers)).unwrap())
 }
 

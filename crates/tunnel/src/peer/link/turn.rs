@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::ActivePeer;
+use super::RemoteLink;
 
 /// Whether a thread is at it.
 pub(crate) struct Turn {
@@ -25,11 +25,11 @@ impl Turn {
 }
 
 /// The turn of this thread, until it is dropped.
-pub(crate) struct HeldTurn(Arc<ActivePeer>);
+pub(crate) struct HeldTurn(Arc<RemoteLink>);
 
 impl HeldTurn {
     /// Waits until it is this thread's turn.
-    pub(crate) fn take(peer: &Arc<ActivePeer>) -> Self {
+    pub(crate) fn take(peer: &Arc<RemoteLink>) -> Self {
         let mut taken = peer.turn.lock();
         while *taken {
             taken = peer.turn.free.wait(taken).unwrap_or_else(PoisonError::into_inner);
@@ -39,7 +39,7 @@ impl HeldTurn {
         Self(Arc::clone(peer))
     }
 
-    pub(crate) fn is_for(&self, peer: &Arc<ActivePeer>) -> bool {
+    pub(crate) fn is_for(&self, peer: &Arc<RemoteLink>) -> bool {
         Arc::ptr_eq(&self.0, peer)
     }
 }

@@ -8,13 +8,14 @@
 //! ask. docs/design/key-rotation.md.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use zonemesh_core::key::WireGuardPublicKey;
 
-use super::{ActivePeer, Identities, Shared};
+use super::{Identities, RemoteLink};
 use crate::config::Peer;
+use crate::offload::Pause;
 use crate::status::PeerStatus;
 
 /// No link has this index: they have 24 bits.
@@ -29,28 +30,65 @@ impl Carrier {
     }
 }
 
+/// What all links of one lane to a peer share.
+pub(crate) struct LaneState {
+    pub(crate) rx_bytes: AtomicU64,
+    pub(crate) tx_bytes: AtomicU64,
+    /// Sends of many datagrams at once, which the path to this peer may not take.
+    pub(crate) segmentation: Pause,
+    /// The largest packet that passes to this peer, if less than the tunnel's MTU does.
+    pub(super) largest: AtomicUsize,
+    carrier: Carrier,
+    /// Packets may leave by this lane: it has a session and gets answers.
+    pub(super) usable: AtomicBool,
+    /// There are packets for this lane, which has no session.
+    pub(super) asked: AtomicBool,
+    /// It was said that nobody answers on this lane.
+    pub(super) reported: AtomicBool,
+}
+
+impl LaneState {
+    pub(crate) fn new() -> Self {
+        Self {
+            rx_bytes: AtomicU64::new(0),
+            tx_bytes: AtomicU64::new(0),
+            segmentation: Pause::new(Instant::now()),
+            largest: AtomicUsize::new(usize::MAX),
+            carrier: Carrier::nobody(),
+            usable: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
+            reported: AtomicBool::new(false),
+        }
+    }
+
+    /// Bounds packets to this peer beyond the tunnel's MTU; `None` takes the bound away.
+    pub(crate) fn set_mtu(&self, largest: Option<u16>) {
+        self.largest.store(largest.map_or(usize::MAX, usize::from), Ordering::Relaxed);
+    }
+}
+
 /// The links to one peer, at least one.
-pub(crate) struct Links {
+pub(crate) struct RemoteLane {
     /// The key by which the peer is named.
     pub(crate) key: WireGuardPublicKey,
     config: Peer,
-    all: Vec<Arc<ActivePeer>>,
-    shared: Arc<Shared>,
+    all: Vec<Arc<RemoteLink>>,
+    shared: Arc<LaneState>,
 }
 
-impl Links {
+impl RemoteLane {
     /// `all` share `shared` and stand in the order of their keys, own and then the peer's, next ones
     /// last.
-    pub(crate) fn new(config: Peer, all: Vec<Arc<ActivePeer>>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(config: Peer, all: Vec<Arc<RemoteLink>>, shared: Arc<LaneState>) -> Self {
         assert!(!all.is_empty(), "each peer has a key");
         Self { key: config.public_key, config, all, shared }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<ActivePeer>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<RemoteLink>> {
         self.all.iter()
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<LaneState> {
         &self.shared
     }
 
@@ -59,17 +97,17 @@ impl Links {
         &self,
         own: &WireGuardPublicKey,
         peers: &WireGuardPublicKey,
-    ) -> Option<&Arc<ActivePeer>> {
+    ) -> Option<&Arc<RemoteLink>> {
         self.all.iter().find(|link| link.own == *own && link.key == *peers)
     }
 
     /// True if `link` is one to this peer.
-    pub(crate) fn has(&self, link: &ActivePeer) -> bool {
+    pub(crate) fn has(&self, link: &RemoteLink) -> bool {
         Arc::ptr_eq(&self.shared, &link.shared)
     }
 
     /// The link that packets leave by.
-    pub(crate) fn carrier(&self) -> &Arc<ActivePeer> {
+    pub(crate) fn carrier(&self) -> &Arc<RemoteLink> {
         match &self.all[..] {
             [only] => only,
             all => {
@@ -81,7 +119,7 @@ impl Links {
 
     /// The newest pair that the peer is known to take: its own newest key, as it has announced that,
     /// and ours as soon as it has used it.
-    fn sought(&self, identities: &Identities) -> &Arc<ActivePeer> {
+    fn sought(&self, identities: &Identities) -> &Arc<RemoteLink> {
         let newest = identities.newest().key;
         let own = if self.has_used(&newest) { newest } else { identities.current.key };
         let newest_of_peer = self.all.iter().rev().find(|link| link.own == own);
@@ -124,17 +162,17 @@ impl Links {
     }
 
     /// True if roles change by themselves.
-    pub(crate) fn are_several(&self) -> bool {
+    pub(crate) fn has_several_links(&self) -> bool {
         self.all.len() > 1
     }
 
     /// The carrier if it has a session, else whichever has one, else the one that is sought.
-    fn carrier_with_session<'a>(&'a self, sought: &'a Arc<ActivePeer>) -> &'a Arc<ActivePeer> {
+    fn carrier_with_session<'a>(&'a self, sought: &'a Arc<RemoteLink>) -> &'a Arc<RemoteLink> {
         let present = self.carrier();
         if present.lock().session_is_up() {
             return present;
         }
-        let is_up = |link: &&Arc<ActivePeer>| link.lock().session_is_up();
+        let is_up = |link: &&Arc<RemoteLink>| link.lock().session_is_up();
         let carrier = self.all.iter().rev().find(is_up).unwrap_or(sought);
         self.shared.carrier.0.store(carrier.index, Ordering::Relaxed);
         carrier
@@ -156,7 +194,7 @@ impl Links {
     }
 }
 
-impl ActivePeer {
+impl RemoteLink {
     /// A handshake on this link is complete: packets leave by it from now on.
     pub(crate) fn carry(&self) {
         self.shared.carrier.0.store(self.index, Ordering::Relaxed);

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant, SystemTime};
 use boringtun::noise::errors::WireGuardError;
 use boringtun::noise::{Tunn, TunnResult};
 
-use super::Moment;
 use super::noise::{
     Identity, TYPE_DATA, TYPE_INITIATION, has_room, has_session, new_tunn, opened, receiver_index,
     sender_index,
@@ -20,6 +19,7 @@ use super::noise::{
 use crate::config::Peer;
 use crate::dropped::Dropped;
 use crate::edge::Path;
+use crate::peer::Moment;
 use crate::schedule::{Duty, Schedule};
 
 /// A clock that is this far ahead of the stamps of our initiations was put forward. Less is what
@@ -41,11 +41,11 @@ pub(crate) enum Sealed {
 }
 
 /// The state of a peer, under its lock.
-pub(crate) struct PeerCore {
+pub(crate) struct LinkState {
     identity: Arc<Identity>,
     index: u32,
-    pub(super) config: Peer,
-    pub(super) path: Option<Path>,
+    pub(in crate::peer) config: Peer,
+    pub(in crate::peer) path: Option<Path>,
     /// Made when first needed: a thousand idle peers cost nothing.
     tunn: Option<Box<Tunn>>,
     /// When that was: its initiations bear the wall time of then, plus what has passed since.
@@ -58,10 +58,10 @@ pub(crate) struct PeerCore {
     former_seals: bool,
     /// Handshakes answered in a row of which the peer has used none.
     answered: u32,
-    pub(super) schedule: Schedule,
+    pub(in crate::peer) schedule: Schedule,
     /// Index of the session that we answered and the peer has not used yet.
     unconfirmed: Option<u32>,
-    pub(super) latest_handshake: Option<SystemTime>,
+    pub(in crate::peer) latest_handshake: Option<SystemTime>,
     completed: bool,
     /// Another link to the same peer is sought and used: this one answers and never asks.
     resting: bool,
@@ -69,8 +69,8 @@ pub(crate) struct PeerCore {
     route: Option<(SocketAddr, IpAddr)>,
 }
 
-impl PeerCore {
-    pub(super) fn new(identity: Arc<Identity>, config: Peer, index: u32) -> Self {
+impl LinkState {
+    pub(in crate::peer) fn new(identity: Arc<Identity>, config: Peer, index: u32) -> Self {
         let mut schedule = Schedule::new(identity.key < config.public_key, index);
         schedule.set_keepalive(config.keepalive);
         if config.endpoint.is_some() && config.keepalive.is_some() {
@@ -138,25 +138,25 @@ impl PeerCore {
     }
 
     /// Lets this link rest, or take part again with the peer's keepalive.
-    pub(super) fn rest(&mut self, resting: bool, keepalive: Option<Duration>) {
+    pub(in crate::peer) fn rest(&mut self, resting: bool, keepalive: Option<Duration>) {
         self.resting = resting;
         self.schedule.set_keepalive(keepalive.filter(|_| !resting));
     }
 
     /// A handshake is wanted, if none is on its way.
-    pub(super) fn seek(&mut self) {
+    pub(in crate::peer) fn seek(&mut self) {
         if !self.schedule.is_trying() {
             self.schedule.want_handshake();
         }
     }
 
     /// True while a session that was made on this link may still carry packets, ours or the peer's.
-    pub(super) fn has_living_session(&self, now: Instant) -> bool {
+    pub(in crate::peer) fn has_living_session(&self, now: Instant) -> bool {
         self.schedule.session_lives(now)
     }
 
     /// Goes where another link to the same peer goes.
-    pub(super) fn follow_path(&mut self, path: Option<Path>) {
+    pub(in crate::peer) fn follow_path(&mut self, path: Option<Path>) {
         self.path = path.or(self.path);
     }
 

@@ -13,7 +13,7 @@ use std::time::Instant;
 use zonemesh_core::key::WireGuardPublicKey;
 
 use super::choice::Choices;
-use super::{ActivePeer, Identities, Links};
+use super::{Identities, RemoteLane, RemoteLink};
 use crate::config::{Peer, shifted};
 use crate::status::{LaneStatus, PeerStatus};
 
@@ -21,26 +21,26 @@ use crate::status::{LaneStatus, PeerStatus};
 const PATIENCE: u64 = 3;
 
 /// The lanes to one peer, at least one.
-pub(crate) struct PeerLanes {
+pub(crate) struct RemoteGateway {
     /// The key by which the peer is named: that of its first lane.
     pub(crate) key: WireGuardPublicKey,
     config: Peer,
-    lanes: Vec<Links>,
+    lanes: Vec<RemoteLane>,
     choices: Arc<Choices>,
 }
 
 /// How a packet leaves.
 pub(crate) struct Leaves<'a> {
-    pub(crate) by: &'a Arc<ActivePeer>,
+    pub(crate) by: &'a Arc<RemoteLink>,
     /// After [`super::QUIET`], so that it overtakes nothing.
     pub(crate) after_pause: bool,
 }
 
-impl PeerLanes {
+impl RemoteGateway {
     /// `lanes` are in order; `before` is the peer as it was, if it was there.
     pub(crate) fn new(
         config: Peer,
-        lanes: Vec<Links>,
+        lanes: Vec<RemoteLane>,
         queues: usize,
         before: Option<&Arc<Self>>,
     ) -> Self {
@@ -55,13 +55,13 @@ impl PeerLanes {
         &self.config
     }
 
-    pub(crate) fn lanes(&self) -> &[Links] {
+    pub(crate) fn lanes(&self) -> &[RemoteLane] {
         &self.lanes
     }
 
     /// All links of all lanes.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<ActivePeer>> {
-        self.lanes.iter().flat_map(Links::iter)
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<RemoteLink>> {
+        self.lanes.iter().flat_map(RemoteLane::iter)
     }
 
     /// The link of a pair of keys.
@@ -69,17 +69,17 @@ impl PeerLanes {
         &self,
         own: &WireGuardPublicKey,
         peers: &WireGuardPublicKey,
-    ) -> Option<&Arc<ActivePeer>> {
+    ) -> Option<&Arc<RemoteLink>> {
         self.lanes.iter().find_map(|links| links.of(own, peers))
     }
 
     /// True if `link` is one to this peer.
-    pub(crate) fn has(&self, link: &ActivePeer) -> bool {
+    pub(crate) fn has(&self, link: &RemoteLink) -> bool {
         self.lanes.get(link.lane).is_some_and(|links| links.has(link))
     }
 
     /// The link that control messages leave by.
-    pub(crate) fn first(&self) -> &Arc<ActivePeer> {
+    pub(crate) fn first(&self) -> &Arc<RemoteLink> {
         self.lanes[0].carrier()
     }
 
@@ -89,8 +89,9 @@ impl PeerLanes {
             return Leaves { by: self.first(), after_pause: false };
         };
         let own = queue % self.lanes.len();
-        let is_usable =
-            |lane| self.lanes.get(lane).is_some_and(|links: &Links| links.shared().is_usable());
+        let is_usable = |lane| {
+            self.lanes.get(lane).is_some_and(|links: &RemoteLane| links.shared().is_usable())
+        };
         let wanted = if own == 0 || is_usable(own) {
             own
         } else {
@@ -130,7 +131,8 @@ impl PeerLanes {
 
     /// Its status; `identities` says which own keys there are.
     pub(crate) fn status(&self, identities: &Identities, now: Instant) -> PeerStatus {
-        let of_lane = |(links, identities): (&Links, Identities)| links.status(&identities, now);
+        let of_lane =
+            |(links, identities): (&RemoteLane, Identities)| links.status(&identities, now);
         let lanes: Vec<_> = self.lanes.iter().zip(identities.each_lane()).map(of_lane).collect();
         let Some(first) = lanes.first().cloned() else { return self.first().status() };
         let knows = |lane: &PeerStatus| lane.knows_next_key || !lane.uses_current_key;
@@ -149,7 +151,7 @@ impl PeerLanes {
     }
 }
 
-fn lane_status((links, status): (&Links, &PeerStatus)) -> LaneStatus {
+fn lane_status((links, status): (&RemoteLane, &PeerStatus)) -> LaneStatus {
     let is_first = links.carrier().lane == 0;
     LaneStatus {
         endpoint: status.endpoint,
@@ -161,7 +163,7 @@ fn lane_status((links, status): (&Links, &PeerStatus)) -> LaneStatus {
     }
 }
 
-impl Links {
+impl RemoteLane {
     /// Packets leave by this lane while it has a session and its handshakes are answered. A lane that
     /// packets wait for is sought.
     fn look(&self, lane: usize, name: &str) {
@@ -188,7 +190,7 @@ impl Links {
     }
 }
 
-impl super::Shared {
+impl super::LaneState {
     fn is_usable(&self) -> bool {
         self.usable.load(Ordering::Relaxed)
     }

@@ -170,7 +170,7 @@ impl RemoteLane {
         let shared = self.shared();
         let asked = shared.asked.swap(false, Ordering::Relaxed);
         let mut core = self.carrier().lock();
-        let unanswered = core.schedule.unanswered();
+        let unanswered = core.unanswered();
         let is_up = core.session_is_up();
         if asked && !is_up {
             core.seek();

@@ -129,7 +129,7 @@ impl RemoteLane {
     /// True once a handshake with this own key was completed.
     fn has_used(&self, own: &WireGuardPublicKey) -> bool {
         let links = self.all.iter().filter(|link| link.own == *own);
-        links.into_iter().any(|link| link.lock().latest_handshake.is_some())
+        links.into_iter().any(|link| link.lock().latest_handshake().is_some())
     }
 
     /// Gives each link its role. Call after a change of keys, and at each tick while there are
@@ -184,7 +184,11 @@ impl RemoteLane {
         let on_current = self.all.iter().filter(|link| link.own == current);
         PeerStatus {
             public_key: self.key,
-            latest_handshake: self.all.iter().filter_map(|link| link.lock().latest_handshake).max(),
+            latest_handshake: self
+                .all
+                .iter()
+                .filter_map(|link| link.lock().latest_handshake())
+                .max(),
             knows_next_key: identities.next.as_ref().is_some_and(|next| self.has_used(&next.key)),
             uses_current_key: on_current
                 .into_iter()

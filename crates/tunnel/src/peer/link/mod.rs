@@ -1,10 +1,11 @@
 //! A link in service: one own key, one key of a gateway's. A whole WireGuard peer.
 //!
 //! What must be known without waiting stands here, what changes with messages behind the lock
-//! ([`LinkState`]). What the noise layer is and says is in `noise`, and who may send what it sealed in
-//! `turn`.
+//! ([`LinkState`]). What the noise layer is and says is in `noise`, the sessions in `sessions`, and
+//! who may send what it sealed in `turn`.
 
 mod noise;
+mod sessions;
 mod state;
 mod turn;
 
@@ -74,13 +75,13 @@ impl RemoteLink {
         let core = self.lock();
         PeerStatus {
             public_key: self.key,
-            name: core.config.name.clone(),
-            endpoint: core.path.map(|path| path.remote),
-            latest_handshake: core.latest_handshake,
+            name: core.config().name.clone(),
+            endpoint: core.path().map(|path| path.remote),
+            latest_handshake: core.latest_handshake(),
             rx_bytes: self.shared.rx_bytes.load(Ordering::Relaxed),
             tx_bytes: self.shared.tx_bytes.load(Ordering::Relaxed),
-            allowed_ips: core.config.allowed_ips.clone(),
-            handshake_attempts_unanswered: core.schedule.unanswered(),
+            allowed_ips: core.config().allowed_ips.clone(),
+            handshake_attempts_unanswered: core.unanswered(),
             knows_next_key: false,
             uses_current_key: core.session_is_up(),
             segmentation_refused: self.shared.segmentation.refusals(),

@@ -10,10 +10,9 @@ use boringtun::noise::errors::WireGuardError;
 use boringtun::noise::rate_limiter::RateLimiter;
 use boringtun::noise::{Tunn, TunnResult};
 use x25519_dalek::{PublicKey, StaticSecret};
-use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
+use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey, WireGuardPublicKey};
 
 use crate::clock::Clock;
-use crate::config::Peer;
 use crate::dropped::Dropped;
 
 /// What sealing adds to a packet: header and authentication tag.
@@ -104,19 +103,25 @@ impl Identities {
     }
 }
 
+/// The other end, as a handshake needs it.
+pub(super) struct RemoteKeys {
+    pub(super) public_key: WireGuardPublicKey,
+    pub(super) preshared: Option<PresharedKey>,
+}
+
 /// A noise state with a peer. boringtun reads the wall clock here, once, and panics before 1970.
 pub(super) fn new_tunn(
     identity: &Identity,
     index: u32,
-    config: &Peer,
+    remote: &RemoteKeys,
 ) -> Result<Box<Tunn>, Dropped> {
     if SystemTime::now() < SystemTime::UNIX_EPOCH {
         return Err(Dropped::ClockUnset);
     }
     Ok(Box::new(Tunn::new(
         identity.secret.clone(),
-        PublicKey::from(config.public_key.0),
-        config.preshared_key.as_ref().map(|key| *key.to_bytes()),
+        PublicKey::from(remote.public_key.0),
+        remote.preshared.as_ref().map(|key| *key.to_bytes()),
         None,
         index,
         Some(Arc::clone(&identity.unlimited)),

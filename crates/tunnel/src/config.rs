@@ -1,4 +1,4 @@
-//! What a tunnel is told: its own settings and its peers.
+//! What a tunnel is told: its own settings, and the zones with their gateways.
 //!
 //! Plain values, made by the daemon from its configuration and the registry. Checked where they
 //! are put to use ([`crate::StartError`], [`crate::PeersError`]); no text form lives here.
@@ -36,22 +36,32 @@ pub struct TunnelConfig {
     pub fwmark: Option<u32>,
 }
 
-/// One peer: another gateway, or any WireGuard endpoint.
+/// A zone: the owner of inner addresses, behind one gateway or several.
 #[derive(Clone)]
-pub struct Peer {
-    /// The zone's name, for logs and status.
+pub struct TunnelZone {
+    /// For logs and status.
     pub name: String,
+    /// Inner addresses: packets to them go to the zone's active gateway, packets from any of its
+    /// gateways must come from them.
+    pub allowed_ips: Vec<IpNet>,
+    /// At least one. The first is the active one until another is made so
+    /// ([`crate::Tunnel::set_active`]); whichever is stays so over a change of peers.
+    pub gateways: Vec<TunnelPeer>,
+}
+
+/// A peer of the tunnel: a gateway of another zone, or any WireGuard endpoint.
+#[derive(Clone)]
+pub struct TunnelPeer {
     /// The peer's WireGuard key; it identifies the peer.
     pub public_key: WireGuardPublicKey,
     /// The key that the peer is changing to, if it is. Handshakes are begun with it at once; the
     /// other one is understood as long as it stands here.
     pub next_key: Option<WireGuardPublicKey>,
-    /// The peer's further lanes, in order; as many are used as both ends have. Any other WireGuard has none.
+    /// The peer's further lanes, in order; as many are used as both ends have. Any other WireGuard
+    /// has none.
     pub lanes: Vec<PeerLane>,
     /// Optional symmetric secret that is mixed into the handshake.
     pub preshared_key: Option<PresharedKey>,
-    /// Inner addresses: packets to them go to this peer, packets from it must come from them.
-    pub allowed_ips: Vec<IpNet>,
     /// Where to reach the peer. Without one, the peer has to speak first.
     pub endpoint: Option<SocketAddr>,
     /// Persistent keepalive. With it, a session is sought at once, kept up, and after an outage
@@ -68,18 +78,6 @@ pub struct PeerLane {
     pub next_key: Option<WireGuardPublicKey>,
     /// How far its port is above that of the peer's endpoint.
     pub port_offset: u16,
-}
-
-impl Peer {
-    /// The peer as its lane of this number sees it; `None` if it has no such lane.
-    pub(crate) fn of_lane(&self, lane: usize) -> Option<Self> {
-        let Some(further) = lane.checked_sub(1) else {
-            return Some(Self { lanes: Vec::new(), ..self.clone() });
-        };
-        let PeerLane { public_key, next_key, port_offset } = *self.lanes.get(further)?;
-        let endpoint = self.endpoint.and_then(|endpoint| shifted(endpoint, port_offset));
-        Some(Self { public_key, next_key, endpoint, lanes: Vec::new(), ..self.clone() })
-    }
 }
 
 /// The endpoint that is so many ports above.

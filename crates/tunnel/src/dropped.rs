@@ -31,7 +31,7 @@ macro_rules! reasons {
 reasons! {
     /// Outward: not an IPv4 or IPv6 packet, or its length fields are wrong.
     NotIp => "not_ip",
-    /// Outward: no peer has the destination among its allowed IPs.
+    /// Outward: no zone has the destination among its allowed IPs.
     NoPeer => "no_peer",
     /// Outward: the peer's endpoint is not known yet.
     NoEndpoint => "no_endpoint",
@@ -51,7 +51,7 @@ reasons! {
     Replayed => "replayed",
     /// Inward: authentic, but what was inside is no valid IP packet.
     InnerMalformed => "inner_malformed",
-    /// Inward: the inner source address does not belong to the peer that sent it.
+    /// Inward: the inner source address does not belong to the zone of the peer that sent it.
     InnerSource => "inner_source",
     /// Inward: congestion on the way that the packet cannot tell its receiver of (RFC 6040).
     Congested => "congested",

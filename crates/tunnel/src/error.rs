@@ -91,23 +91,29 @@ pub enum StartError {
 /// Why a set of peers cannot be taken. The peers that were there stay.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeersError {
+    /// A zone has nobody to send to.
+    #[error("zone {name:?} has no gateway")]
+    NoGateway {
+        /// The zone.
+        name: String,
+    },
     /// A peer has this gateway's own key.
     #[error("peer {name:?} has this gateway's own public key: each gateway needs its own")]
     OwnKey {
-        /// The peer.
+        /// The peer's zone.
         name: String,
     },
-    /// Two peers have one key.
+    /// Two peers have one key, of two zones or of one.
     #[error("peers {first:?} and {second:?} have the same public key {key:?}")]
     SameKey {
         /// The key.
         key: WireGuardPublicKey,
-        /// The peer that was named first.
+        /// The zone of the peer that was named first.
         first: String,
-        /// The other one.
+        /// The zone of the other one.
         second: String,
     },
-    /// One allowed IP stands on two peers.
+    /// One allowed IP stands on two zones.
     #[error(
         "{prefix} is an allowed IP of both {first:?} and {second:?}: it can lead to one peer only"
     )]

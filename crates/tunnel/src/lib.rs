@@ -3,8 +3,8 @@
 //! Owns the TUN device, the UDP sockets, the peers with their sessions, and the threads that move
 //! packets between them. Promises: nothing a datagram or a packet contains can end it, whatever it
 //! drops is counted under a closed list of reasons ([`Dropped`]), and a peer with keepalive comes
-//! back by itself after an outage of any length. Refuses to know zones, records, addresses, routes
-//! and any async runtime. Protocol: the WireGuard paper (<https://www.wireguard.com/papers/wireguard.pdf>).
+//! back by itself after an outage of any length. Of zones it knows who may send for them and who is
+//! sent to; refuses to know records, addresses, routes and any async runtime. Protocol: the WireGuard paper (<https://www.wireguard.com/papers/wireguard.pdf>).
 
 mod allowed_ips;
 mod carrier;
@@ -37,10 +37,10 @@ mod vnet;
 mod zones;
 
 pub use clock::raise::{ClockVerdict, raise_clock};
-pub use config::{LANE_PORTS, MOST_LANES, Peer, PeerLane, TunnelConfig};
+pub use config::{LANE_PORTS, MOST_LANES, PeerLane, TunnelConfig, TunnelPeer, TunnelZone};
 pub use dropped::Dropped;
 pub use engine::ProbeError;
 pub use error::{PeersError, StartError};
 pub use offload::Offload;
-pub use status::{Event, LaneStatus, PeerStatus, TunnelStatus};
+pub use status::{Event, LaneStatus, PeerStatus, TunnelStatus, ZoneStatus};
 pub use tunnel::Tunnel;

@@ -1,6 +1,7 @@
 //! What a tunnel tells: its status, and events for the daemon.
 //!
-//! Snapshots by value; reading them never holds up a packet for longer than one peer's lock.
+//! Snapshots by value, each made on its own tier: a zone of its gateways, a gateway of its lanes, a
+//! lane of its links. Reading them never holds up a packet for longer than one link's lock.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -11,7 +12,7 @@ use zonemesh_core::key::WireGuardPublicKey;
 use crate::config::PeerLane;
 use crate::offload::Offload;
 
-/// A tunnel at one moment.
+/// A tunnel at one moment, without its peers: there may be a thousand.
 #[derive(Debug, Clone)]
 pub struct TunnelStatus {
     /// Name of the TUN device.
@@ -26,8 +27,6 @@ pub struct TunnelStatus {
     pub next_key: Option<WireGuardPublicKey>,
     /// This gateway's lanes from the second on, as peers are to be told of them.
     pub further_lanes: Vec<PeerLane>,
-    /// The peers, ordered by key.
-    pub peers: Vec<PeerStatus>,
     /// Name and count of each reason for which packets were dropped (`Dropped`).
     pub dropped: Vec<(&'static str, u64)>,
     /// How far the clock is behind the latest time that this gateway has known, if it is: peers are
@@ -40,13 +39,24 @@ pub struct TunnelStatus {
     pub merging_refused: u64,
 }
 
-/// A peer at one moment.
+/// A zone at one moment.
+#[derive(Debug, Clone)]
+pub struct ZoneStatus {
+    /// As it was told ([`crate::TunnelZone`]).
+    pub name: String,
+    /// Inner addresses that all its gateways may send from.
+    pub allowed_ips: Vec<IpNet>,
+    /// The key of the gateway that packets to these addresses are sent to.
+    pub active: WireGuardPublicKey,
+    /// At least one, in the order in which they were told.
+    pub gateways: Vec<PeerStatus>,
+}
+
+/// A peer at one moment: a gateway of another zone, or any WireGuard endpoint.
 #[derive(Debug, Clone)]
 pub struct PeerStatus {
     /// The peer's key.
     pub public_key: WireGuardPublicKey,
-    /// The zone's name.
-    pub name: String,
     /// Where datagrams to it go now: configured, or learnt from its last authentic datagram.
     pub endpoint: Option<SocketAddr>,
     /// When the last handshake was completed.
@@ -55,8 +65,6 @@ pub struct PeerStatus {
     pub rx_bytes: u64,
     /// Bytes sent, as on the wire (UDP payload).
     pub tx_bytes: u64,
-    /// The peer's allowed IPs.
-    pub allowed_ips: Vec<IpNet>,
     /// Handshake initiations sent since the last completed handshake.
     pub handshake_attempts_unanswered: u64,
     /// True once the peer has completed a handshake with this gateway's next key.
@@ -86,6 +94,14 @@ pub struct LaneStatus {
     pub is_usable: bool,
     /// Handshake initiations sent on it since the last completed one.
     pub handshake_attempts_unanswered: u64,
+    /// True once the peer has completed a handshake with this lane's next key.
+    pub knows_next_key: bool,
+    /// True while there is a session that was made with this lane's present key.
+    pub uses_current_key: bool,
+    /// How often a send of many datagrams at once was refused and done one by one instead.
+    pub segmentation_refused: u64,
+    /// Datagrams go one by one now, as sending many at once was refused within a minute.
+    pub segmentation_paused: bool,
 }
 
 /// Something the daemon may want to act on.

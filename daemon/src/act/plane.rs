@@ -130,10 +130,10 @@ impl Plane {
         }
         let mut complete = true;
         let tunnel = &self.observer.tunnel;
-        let peers = tunnel::peers(&plan, &self.preshared, self.observer.config.keepalive.wireguard);
+        let zones = tunnel::zones(&plan, &self.preshared, self.observer.config.keepalive.wireguard);
         let set = async |routes: &mut Routes, netlink: &rtnetlink::Handle| {
             let mut failed = routes.bar(netlink, &plan.backstops).await;
-            if let Err(error) = tunnel.set_peers(peers) {
+            if let Err(error) = tunnel.set_zones(zones) {
                 failed.push(anyhow::Error::new(error).context("cannot set the tunnel's peers"));
             }
             failed.extend(routes.open(netlink, &plan.routed()).await);

@@ -101,12 +101,9 @@ fn follow(table: &[PeerPlan], peers: &mut Vec<Watched>, names: &mut BTreeMap<Str
 
 /// Moves silent peers to their next endpoint; returns the names that silent peers have.
 fn switch_endpoints(peers: &mut [Watched], tunnel: &Tunnel, paths: &PathBoard) -> Vec<String> {
-    let status = tunnel.status();
     let mut silent = Vec::new();
     for peer in peers {
-        let Some(now) = status.peers.iter().find(|status| status.public_key == peer.key) else {
-            continue;
-        };
+        let Some(now) = tunnel.peer_status(&peer.key) else { continue };
         // Probes tell before handshakes do: a session outlives the path that it was made over.
         let is_down = paths.path(&peer.key).is_some_and(|path| path.summary.state == State::Down);
         let unanswered = now.handshake_attempts_unanswered.max(u64::from(is_down));

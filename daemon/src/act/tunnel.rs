@@ -10,7 +10,7 @@ use zonemesh_config::Config;
 use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::Lane;
-use zonemesh_tunnel::{Peer, PeerLane, StartError, Tunnel, TunnelConfig, uapi};
+use zonemesh_tunnel::{PeerLane, StartError, Tunnel, TunnelConfig, TunnelPeer, TunnelZone, uapi};
 
 use crate::act::network::{self, Routes};
 use crate::facts::clock;
@@ -39,10 +39,10 @@ pub(crate) async fn start(
         private_key,
         fwmark: None,
     };
-    let peers = peers(plan, preshared, config.keepalive.wireguard);
+    let zones = zones(plan, preshared, config.keepalive.wireguard);
     let started = network::with_netlink(async |netlink| {
         network::set_backstops(&netlink, &plan.backstops).await.map_err(cannot_route)?;
-        let mut tunnel = open(settings, peers)?;
+        let mut tunnel = open(settings, zones)?;
         if let Some(next) = &next_key {
             tunnel.begin_rotation(next).or_exit(Exit::Configuration, || {
                 "the next WireGuard key is a peer's; move its file away".to_owned()
@@ -101,21 +101,24 @@ async fn configure(
     Ok(routes)
 }
 
-/// The peers of the tunnel.
-pub(crate) fn peers(
+/// The other zones, as the tunnel is told of them.
+pub(crate) fn zones(
     plan: &Plan,
     preshared: &BTreeMap<ZoneName, PresharedKey>,
     keepalive: Duration,
-) -> Vec<Peer> {
-    let of = |peer: &crate::plan::PeerPlan| Peer {
-        name: peer.zone.to_string(),
+) -> Vec<TunnelZone> {
+    let gateway = |peer: &crate::plan::PeerPlan| TunnelPeer {
         public_key: peer.wireguard_key,
         next_key: peer.next_key,
         lanes: peer.lanes.iter().map(lane).collect(),
         preshared_key: preshared.get(&peer.zone).cloned(),
-        allowed_ips: peer.allowed_ips().collect(),
         endpoint: Candidates::new(peer.endpoints.clone()).first_address(),
         keepalive: peer.keeps_alive.then_some(keepalive),
+    };
+    let of = |peer: &crate::plan::PeerPlan| TunnelZone {
+        name: peer.zone.to_string(),
+        allowed_ips: peer.allowed_ips().collect(),
+        gateways: vec![gateway(peer)],
     };
     plan.peers.iter().map(of).collect()
 }
@@ -153,8 +156,8 @@ fn cannot_route(error: anyhow::Error) -> Failure {
     }
 }
 
-fn open(settings: TunnelConfig, peers: Vec<Peer>) -> Result<Tunnel, Failure> {
-    Tunnel::start(settings, peers).map_err(|error| {
+fn open(settings: TunnelConfig, zones: Vec<TunnelZone>) -> Result<Tunnel, Failure> {
+    Tunnel::start(settings, zones).map_err(|error| {
         let exit = match &error {
             StartError::NotPermitted { .. } | StartError::FirewallMark { .. } => Exit::Policy,
             StartError::InterfaceName { .. } | StartError::Mtu { .. } | StartError::Peers(_) => {

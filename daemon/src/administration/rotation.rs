@@ -9,6 +9,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use zonemesh_tunnel::ZoneStatus;
+
 use crate::administration::{Office, Refusal};
 use crate::facts::disk::keys;
 use crate::facts::observer::Observer;
@@ -74,15 +76,18 @@ impl Rotation {
         let status = self.observer.tunnel.status();
         let keys = WireGuardKeys { current: status.public_key, next: status.next_key };
         let peers = self.observer.peers.borrow().clone();
-        let knows = |key| status.peers.iter().any(|p| p.public_key == key && p.knows_next_key);
-        let waiting = peers.iter().filter(|peer| peer.keeps_alive && !knows(peer.wireguard_key));
-        let old = status.peers.iter().filter(|peer| peer.uses_current_key);
+        let tunnel = &self.observer.tunnel;
+        let knows = |key| tunnel.peer_status(key).is_some_and(|peer| peer.knows_next_key);
+        let waiting = peers.iter().filter(|peer| peer.keeps_alive && !knows(&peer.wireguard_key));
+        let zones = tunnel.zones();
+        let uses_old = |zone: &&ZoneStatus| zone.gateways.iter().any(|peer| peer.uses_current_key);
+        let old = zones.iter().filter(uses_old);
         match keys.next {
             None => Progress { keys, waiting_for: Vec::new(), old_sessions: Vec::new() },
             Some(_) => Progress {
                 keys,
                 waiting_for: waiting.map(|peer| peer.zone.to_string()).collect(),
-                old_sessions: old.map(|peer| peer.name.clone()).collect(),
+                old_sessions: old.map(|zone| zone.name.clone()).collect(),
             },
         }
     }

@@ -84,7 +84,7 @@ impl Observer {
 
     /// The tunnel's view of a peer.
     pub(crate) fn tunnel_peer(&self, key: &WireGuardPublicKey) -> Option<PeerStatus> {
-        self.tunnel.status().peers.into_iter().find(|peer| peer.public_key == *key)
+        self.tunnel.peer_status(key)
     }
 
     /// True if packets reach `zone` as far as this gateway can tell: the probes of its path say so. Of

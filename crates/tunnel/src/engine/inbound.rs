@@ -20,7 +20,7 @@ use crate::edge::{Family, MAX_PACKET, Path, Received};
 use crate::merge::{Allowed, Merger};
 use crate::packet::Inner;
 use crate::peer::{DATA_OVERHEAD, INITIATION, Moment, RemoteLink, TYPE_DATA, receiver_index};
-use crate::zones::RemoteZones;
+use crate::zones::{RemoteZones, SessionOwner};
 
 /// Receives between two looks at the clock, the other socket and the other direction.
 const BATCH: usize = 8;
@@ -96,8 +96,12 @@ impl Inbound {
         }
         while !rest.is_empty() {
             let message = rest.start..rest.end.min(rest.start + received.stride);
-            match self.peer_of(&message, received.path, &zones) {
-                Ok(peer) => rest.start = self.carry_run(peer, rest.clone(), received, now),
+            match self.owner_of(&message, received.path, &zones) {
+                Ok(owner) => {
+                    let mtu = owner.link.mtu(engine.mtu());
+                    let run = InwardRun { owner, zones: &zones, received, mtu, known_source: None };
+                    rest.start = self.carry_run(run, rest.clone(), now);
+                }
                 Err(reason) => {
                     if let Some(reason) = reason {
                         engine.dropped.count(reason);
@@ -108,18 +112,18 @@ impl Inbound {
         }
     }
 
-    /// The peer whose session a data message is for. Other messages are dealt with here: they
-    /// went to the slow path, or nowhere for a reason.
-    fn peer_of<'r>(
+    /// Whose session a data message is for. Other messages are dealt with here: they went to the slow
+    /// path, or nowhere for a reason.
+    fn owner_of<'z>(
         &self,
         message: &Range<usize>,
         path: Path,
-        zones: &'r RemoteZones,
-    ) -> Result<&'r Arc<RemoteLink>, Option<Dropped>> {
+        zones: &'z RemoteZones,
+    ) -> Result<&'z SessionOwner, Option<Dropped>> {
         let message = &self.received[message.clone()];
         if is_data(message) {
-            let peer = receiver_index(message).and_then(|session| zones.by_session(session));
-            return peer.ok_or(Some(Dropped::UnknownSession));
+            let owner = receiver_index(message).and_then(|session| zones.by_session(session));
+            return owner.ok_or(Some(Dropped::UnknownSession));
         }
         if message.first() == Some(&TYPE_DATA) {
             return Err(Some(Dropped::NotWireGuard));
@@ -130,28 +134,21 @@ impl Inbound {
         Err(queued.err().map(|_full| Dropped::HandshakeQueue))
     }
 
-    /// Opens data messages as long as they are for one peer. Returns where the rest begins.
-    fn carry_run(
-        &mut self,
-        peer: &Arc<RemoteLink>,
-        mut rest: Range<usize>,
-        received: Received,
-        now: Moment,
-    ) -> usize {
-        let zones = self.engine.zones.load();
-        let mut run = RunOfPeer::new(peer, &zones, peer.mtu(self.engine.mtu()), received.ecn);
+    /// Opens data messages as long as they are for one link. Returns where the rest begins.
+    fn carry_run(&mut self, mut run: InwardRun<'_>, mut rest: Range<usize>, now: Moment) -> usize {
+        let (link, received) = (&run.owner.link, run.received);
         let allowed = self.allowed(now);
-        let mut core = peer.lock();
+        let mut state = link.lock();
         let mut bytes = 0;
         while !rest.is_empty() {
             let message = rest.start..rest.end.min(rest.start + received.stride);
             let message = &self.received[message];
-            if !is_data(message) || !peer.has_session(receiver_index(message)) {
+            if !is_data(message) || !link.has_session(receiver_index(message)) {
                 break;
             }
             rest.start += message.len();
             let room = &mut self.opened.arena[self.opened.used..];
-            let packet = core.open(message, room, received.path, now).and_then(|len| {
+            let packet = state.open(message, room, received.path, now).and_then(|len| {
                 bytes += message.len() as u64;
                 run.check(&mut room[..len])
             });
@@ -160,12 +157,12 @@ impl Inbound {
                 Err(reason) => self.engine.dropped.count(reason),
             }
         }
-        let completed = core.take_completed();
-        drop(core);
-        peer.shared.rx_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let completed = state.take_completed();
+        drop(state);
+        link.lane.rx_bytes.fetch_add(bytes, Ordering::Relaxed);
         if completed {
-            self.engine.announce(peer);
-            send_waiting(&self.engine, peer, &mut self.waiting, now);
+            self.engine.announce(link);
+            send_waiting(&self.engine, link, &mut self.waiting, now);
         }
         rest.start
     }
@@ -183,20 +180,17 @@ fn is_data(message: &[u8]) -> bool {
 }
 
 /// What the packets of one run have in common.
-struct RunOfPeer<'a> {
-    peer: &'a Arc<RemoteLink>,
+struct InwardRun<'a> {
+    owner: &'a SessionOwner,
+    /// The table that `owner` is from: zones of two tables are never the same.
     zones: &'a RemoteZones,
+    received: Received,
     mtu: usize,
-    ecn: u8,
-    /// The last inner source that was found to belong to the peer.
+    /// The last inner source that was found to belong to the zone.
     known_source: Option<IpAddr>,
 }
 
-impl<'a> RunOfPeer<'a> {
-    fn new(peer: &'a Arc<RemoteLink>, zones: &'a RemoteZones, mtu: usize, ecn: u8) -> Self {
-        Self { peer, zones, mtu, ecn, known_source: None }
-    }
-
+impl InwardRun<'_> {
     /// Checks what was inside a message and readies it for the local network. Returns its length,
     /// 0 for a keepalive.
     fn check(&mut self, packet: &mut [u8]) -> Result<usize, Dropped> {
@@ -205,14 +199,14 @@ impl<'a> RunOfPeer<'a> {
         }
         let inner = Inner::parse(packet).ok_or(Dropped::InnerMalformed)?;
         if self.known_source != Some(inner.source) {
-            let owner = self.zones.owner_of(inner.source).ok_or(Dropped::InnerSource)?;
-            if !owner.has(self.peer) {
+            let zone = self.zones.owner_of(inner.source).ok_or(Dropped::InnerSource)?;
+            if !Arc::ptr_eq(zone, &self.owner.zone) {
                 return Err(Dropped::InnerSource);
             }
             self.known_source = Some(inner.source);
         }
         let packet = &mut packet[..inner.len];
-        if self.ecn != 0 && !ecn::combine(self.ecn, packet) {
+        if self.received.ecn != 0 && !ecn::combine(self.received.ecn, packet) {
             return Err(Dropped::Congested);
         }
         clamp_mss(packet, self.mtu, false);
@@ -250,14 +244,14 @@ impl Opened {
     }
 }
 
-/// Sends what waited for a session with `peer`.
-pub(crate) fn send_waiting(engine: &Engine, peer: &RemoteLink, buffer: &mut [u8], now: Moment) {
+/// Sends what waited for a session on `link`.
+pub(crate) fn send_waiting(engine: &Engine, link: &RemoteLink, buffer: &mut [u8], now: Moment) {
     loop {
-        let mut core = peer.lock();
-        let (next, path) = (core.next_waiting(buffer, now), core.path());
-        drop(core);
+        let mut state = link.lock();
+        let (next, path) = (state.next_waiting(buffer, now), state.path());
+        drop(state);
         match next {
-            Some(len) => engine.send(peer, path, &buffer[..len]),
+            Some(len) => engine.send(link, path, &buffer[..len]),
             None => return,
         }
     }

@@ -19,9 +19,9 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
-use zonemesh_core::key::WireGuardPrivateKey;
+use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 
-use crate::config::Peer;
+use crate::config::TunnelZone;
 use crate::dropped::{DropCounters, Dropped};
 use crate::edge::{Path, Transmit, TunEdge, UdpEdge};
 use crate::error::PeersError;
@@ -90,9 +90,9 @@ impl Engine {
         &self.lanes[0]
     }
 
-    /// The sockets of a peer's lane.
-    pub(crate) fn udp_of(&self, peer: &RemoteLink) -> &dyn UdpEdge {
-        &*self.lanes[peer.lane].udp
+    /// The sockets of a link's lane.
+    pub(crate) fn udp_of(&self, link: &RemoteLink) -> &dyn UdpEdge {
+        &*self.lanes[link.lane.number].udp
     }
 
     /// Takes over the MTU that the device has now.
@@ -107,12 +107,19 @@ impl Engine {
         }
     }
 
-    /// Puts exactly these peers into service.
-    pub(crate) fn set_peers(&self, peers: Vec<Peer>) -> Result<(), PeersError> {
+    /// Puts exactly these zones into service.
+    pub(crate) fn set_zones(&self, zones: Vec<TunnelZone>) -> Result<(), PeersError> {
         let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = self.zones.load().replace(&self.identities.load(), peers)?;
+        let next = self.zones.load().replace(&self.identities.load(), zones)?;
         self.zones.store(Arc::new(next));
         Ok(())
+    }
+
+    /// Sends to this gateway what is for its zone. False if there is no such gateway.
+    pub(crate) fn set_active(&self, gateway: &WireGuardPublicKey) -> bool {
+        // A table that is being made takes the choice over, or is there already.
+        let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        self.zones.load().set_active(gateway)
     }
 
     /// Answers to `next` too, and changes to it peer by peer.
@@ -130,67 +137,68 @@ impl Engine {
         self.set_identities(Identities::one(current))
     }
 
-    /// Answers to exactly these keys from now on. The peers stay as they are.
+    /// Answers to exactly these keys from now on. The zones stay as they are.
     fn set_identities(&self, identities: Identities) -> Result<(), PeersError> {
         let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let zones = self.zones.load();
-        let peers = zones.peers().map(|links| links.config().clone()).collect();
-        let next = zones.replace(&identities, peers)?;
-        // Whoever finds a key among the identities finds its links in the zones.
+        let same = zones.iter().map(|zone| zone.settings()).collect();
+        let next = zones.replace(&identities, same)?;
+        // Whoever finds a key among the identities finds its links in the table.
         self.zones.store(Arc::new(next));
         self.identities.store(Arc::new(identities));
         Ok(())
     }
 
     /// Sends one message to a peer and counts its bytes.
-    pub(crate) fn send(&self, peer: &RemoteLink, path: Option<Path>, bytes: &[u8]) {
+    pub(crate) fn send(&self, link: &RemoteLink, path: Option<Path>, bytes: &[u8]) {
         let Some(path) = path else {
             return self.dropped.count(Dropped::NoEndpoint);
         };
         let stride = bytes.len();
-        let result = self.udp_of(peer).send(Transmit { path, bytes, stride, ecn: 0 });
-        self.account(peer, bytes.len(), result);
+        let result = self.udp_of(link).send(Transmit { path, bytes, stride, ecn: 0 });
+        self.account(link, bytes.len(), result);
     }
 
     /// Sends a run of datagrams to a peer, in one piece where the path takes that, and counts
     /// their bytes.
-    pub(crate) fn transmit(&self, peer: &RemoteLink, transmit: Transmit<'_>, now: Moment) {
+    pub(crate) fn transmit(&self, link: &RemoteLink, transmit: Transmit<'_>, now: Moment) {
         let is_run = transmit.bytes.len() > transmit.stride;
         if !is_run {
-            return self.account(peer, transmit.bytes.len(), self.udp_of(peer).send(transmit));
+            return self.account(link, transmit.bytes.len(), self.udp_of(link).send(transmit));
         }
-        if self.udp_of(peer).takes_runs() && !peer.shared.segmentation.is_on(now.instant) {
-            match self.udp_of(peer).send(transmit) {
+        if self.udp_of(link).takes_runs() && !link.lane.segmentation.is_on(now.instant) {
+            match self.udp_of(link).send(transmit) {
                 Err(error) if is_about_segmentation(&error) => {
-                    tracing::warn!(peer = ?peer.key, %error, "slow sending for a minute: no batches on this path");
-                    peer.shared.segmentation.start(now.instant);
+                    tracing::warn!(peer = ?link.key, %error, "slow sending for a minute: no batches on this path");
+                    link.lane.segmentation.start(now.instant);
                 }
-                result => return self.account(peer, transmit.bytes.len(), result),
+                result => return self.account(link, transmit.bytes.len(), result),
             }
         }
         for bytes in transmit.bytes.chunks(transmit.stride) {
-            self.account(peer, bytes.len(), self.udp_of(peer).send(Transmit { bytes, ..transmit }));
+            self.account(link, bytes.len(), self.udp_of(link).send(Transmit { bytes, ..transmit }));
         }
     }
 
-    fn account(&self, peer: &RemoteLink, bytes: usize, result: io::Result<()>) {
+    fn account(&self, link: &RemoteLink, bytes: usize, result: io::Result<()>) {
         match result {
-            Ok(()) => peer.count_sent(bytes),
+            Ok(()) => link.count_sent(bytes),
             Err(error) => {
-                tracing::trace!(peer = ?peer.key, %error, "send failed");
+                tracing::trace!(peer = ?link.key, %error, "send failed");
                 self.dropped.count(Dropped::SendFailed);
             }
         }
     }
 
-    /// A session with `peer` is up: packets leave by it from now on, and the daemon is told.
-    pub(crate) fn announce(&self, peer: &RemoteLink) {
-        peer.carry();
-        tracing::debug!(peer = ?peer.key, own = ?peer.own, lane = peer.lane, "handshake completed");
-        if peer.lane != 0 {
+    /// A session on `link` is up: packets leave by it from now on, and the daemon is told.
+    pub(crate) fn announce(&self, link: &RemoteLink) {
+        link.become_sender();
+        let lane = link.lane.number;
+        tracing::debug!(peer = ?link.key, own = ?link.own, lane, "handshake completed");
+        if lane != 0 {
             return;
         }
-        let name = self.zones.load().by_key(&peer.key).map_or(peer.key, |known| known.key);
+        let name = self.zones.load().by_key(&link.key).map_or(link.key, |known| known.key);
         if self.events.try_send(Event::HandshakeCompleted(name)).is_err() {
             tracing::trace!("an event was let go: nobody fetches them");
         }

@@ -77,25 +77,25 @@ impl Outbound {
         let inner = Inner::parse(&packet[..len]).ok_or(Dropped::NotIp)?;
         let zones = self.engine.zones.load();
         let owner = zones.owner_of(inner.destination).ok_or(Dropped::NoPeer)?;
-        let Leaves { by: peer, after_pause } = owner.carrier(self.lane, now.instant);
+        let Leaves { by: link, after_pause } = owner.active().sender(self.lane, now.instant);
         if after_pause {
             self.run.flush(&self.engine, now);
             std::thread::sleep(QUIET);
         }
         let is_own_port = |port| self.engine.lanes.iter().any(|lane| lane.udp.port() == port);
         if source_port(&packet[..inner.len]).is_some_and(is_own_port) {
-            let path = peer.lock().path();
+            let path = link.lock().path();
             if path.is_some_and(|path| path.remote.ip() == inner.destination) {
                 return Err(Dropped::Loop);
             }
         }
-        let mtu = peer.mtu(self.engine.mtu());
+        let mtu = link.mtu(self.engine.mtu());
         if vnet.gso == Gso::None {
             clamp_mss(&mut packet[..inner.len], mtu, vnet.needs_checksum);
         }
         let mut sealing = Sealing {
             engine: &self.engine,
-            peer,
+            link,
             ecn: ecn::of(packet),
             split: Split::new(vnet, &mut packet[..inner.len])?,
             packet,
@@ -109,7 +109,7 @@ impl Outbound {
 /// One packet of the TUN on its way into runs.
 struct Sealing<'a> {
     engine: &'a Engine,
-    peer: &'a Arc<RemoteLink>,
+    link: &'a Arc<RemoteLink>,
     ecn: u8,
     split: Split,
     packet: &'a mut [u8],
@@ -124,7 +124,7 @@ impl Sealing<'_> {
             let initiation = self.seal_run(now)?;
             if let Some((path, bytes)) = initiation {
                 self.run.flush(self.engine, now);
-                self.engine.send(self.peer, Some(path), &bytes);
+                self.engine.send(self.link, Some(path), &bytes);
             } else if self.split.next_len().is_some() {
                 self.run.flush(self.engine, now);
             }
@@ -135,13 +135,13 @@ impl Sealing<'_> {
     /// Seals pieces until the run is full, or until one asks for a session.
     fn seal_run(&mut self, now: Moment) -> Result<Option<(Path, [u8; INITIATION])>, Dropped> {
         if self.engine.lanes.len() > 1 {
-            self.run.take_turn(self.peer);
+            self.run.take_turn(self.link);
         }
-        let mut core = self.peer.lock();
-        let path = core.path().ok_or(Dropped::NoEndpoint)?;
+        let mut state = self.link.lock();
+        let path = state.path().ok_or(Dropped::NoEndpoint)?;
         while let Some(len) = self.split.next_len() {
             let sealed_len = padded_len(len, self.mtu) + DATA_OVERHEAD;
-            if !self.run.takes(self.peer, path, self.ecn, sealed_len) {
+            if !self.run.takes(self.link, path, self.ecn, sealed_len) {
                 break;
             }
             let Some(piece) = self.split.next(self.packet) else {
@@ -149,10 +149,10 @@ impl Sealing<'_> {
             };
             let padded = piece.start..piece.start + sealed_len - DATA_OVERHEAD;
             let behind = take_padding(self.packet, piece.end, padded.end);
-            let sealed = core.seal(&self.packet[padded.clone()], self.run.slot(), now);
+            let sealed = state.seal(&self.packet[padded.clone()], self.run.slot(), now);
             self.packet[piece.end..padded.end].copy_from_slice(&behind[..padded.end - piece.end]);
             match sealed? {
-                Sealed::Data(len) => self.run.push(self.peer, path, self.ecn, len),
+                Sealed::Data(len) => self.run.push(self.link, path, self.ecn, len),
                 Sealed::Waiting => {}
                 Sealed::Initiation => {
                     let initiation = self.run.slot().first_chunk().copied();

@@ -40,20 +40,20 @@ impl Engine {
         now: Moment,
     ) -> Result<(), ProbeError> {
         let zones = self.zones.load();
-        let peer = zones.by_key(peer).ok_or(ProbeError::NoPeer)?.first();
+        let link = zones.by_key(peer).ok_or(ProbeError::NoPeer)?.first();
         let mut datagram = vec![0; INITIATION.max(packet.len() + DATA_OVERHEAD)];
-        let mut core = peer.lock();
-        let path = core.path().ok_or(ProbeError::NoEndpoint)?;
-        if !core.session_is_up() {
+        let mut state = link.lock();
+        let path = state.path().ok_or(ProbeError::NoEndpoint)?;
+        if !state.session_is_up() {
             return Err(ProbeError::NoSession);
         }
-        let sealed = core.seal(packet, &mut datagram, now);
-        drop(core);
+        let sealed = state.seal(packet, &mut datagram, now);
+        drop(state);
         let Ok(Sealed::Data(len)) = sealed else {
             return Err(ProbeError::NoSession);
         };
         let bytes = &datagram[..len];
-        let result = self.udp_of(peer).send_whole(Transmit { path, bytes, stride: len, ecn: 0 });
+        let result = self.udp_of(link).send_whole(Transmit { path, bytes, stride: len, ecn: 0 });
         match &result {
             Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
                 return Err(ProbeError::TooLong);
@@ -61,7 +61,7 @@ impl Engine {
             _ => {}
         }
         result.map_err(ProbeError::Refused)?;
-        peer.count_sent(len);
+        link.count_sent(len);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! A run: datagrams to one peer that leave in one system call.
+//! A run: datagrams on one link that leave in one system call.
 //!
 //! Packets are sealed straight into its buffer, each behind the one before it. All have the same
 //! size except for the last, which may be shorter; one that does not fit begins the next run.
@@ -39,25 +39,25 @@ impl Run {
         }
     }
 
-    /// Makes sure that what is pushed for `peer` is sent before another thread seals for it. A run to
+    /// Makes sure that what is pushed for `link` is sent before another thread seals for it. A run to
     /// another peer keeps its own turn: it has to be flushed first.
-    pub(crate) fn take_turn(&mut self, peer: &Arc<RemoteLink>) {
-        let is_held = self.turn.as_ref().is_some_and(|turn| turn.is_for(peer));
+    pub(crate) fn take_turn(&mut self, link: &Arc<RemoteLink>) {
+        let is_held = self.turn.as_ref().is_some_and(|turn| turn.is_for(link));
         if self.to.is_none() && !is_held {
             // Given back before the next one is waited for.
             self.turn = None;
-            self.turn = Some(HeldTurn::take(peer));
+            self.turn = Some(HeldTurn::take(link));
         }
     }
 
-    /// True if a message of `len` bytes to `peer` can join what is there.
-    pub(crate) fn takes(&self, peer: &Arc<RemoteLink>, path: Path, ecn: u8, len: usize) -> bool {
-        let Some((own_peer, own_path)) = &self.to else {
+    /// True if a message of `len` bytes to `link` can join what is there.
+    pub(crate) fn takes(&self, link: &Arc<RemoteLink>, path: Path, ecn: u8, len: usize) -> bool {
+        let Some((own_link, own_path)) = &self.to else {
             return true;
         };
         let is_last = self.used != self.count * self.stride;
         let room = self.count < MOST && self.used + len <= MOST_BYTES && len <= self.stride;
-        let same = Arc::ptr_eq(own_peer, peer) && *own_path == path && self.ecn == ecn;
+        let same = Arc::ptr_eq(own_link, link) && *own_path == path && self.ecn == ecn;
         same && room && !is_last
     }
 
@@ -67,9 +67,9 @@ impl Run {
     }
 
     /// The message of `len` bytes that was written into the slot belongs to the run.
-    pub(crate) fn push(&mut self, peer: &Arc<RemoteLink>, path: Path, ecn: u8, len: usize) {
+    pub(crate) fn push(&mut self, link: &Arc<RemoteLink>, path: Path, ecn: u8, len: usize) {
         if self.to.is_none() {
-            self.to = Some((Arc::clone(peer), path));
+            self.to = Some((Arc::clone(link), path));
             (self.stride, self.ecn) = (len, ecn);
         }
         self.used += len;
@@ -78,14 +78,14 @@ impl Run {
 
     /// Sends what is there.
     pub(crate) fn flush(&mut self, engine: &Engine, now: Moment) {
-        if let Some((peer, path)) = self.to.take() {
+        if let Some((link, path)) = self.to.take() {
             let transmit = Transmit {
                 path,
                 bytes: &self.bytes[..self.used],
                 stride: self.stride,
                 ecn: self.ecn,
             };
-            engine.transmit(&peer, transmit, now);
+            engine.transmit(&link, transmit, now);
         }
         (self.used, self.count, self.stride) = (0, 0, 0);
         self.turn = None;

@@ -17,7 +17,9 @@ use super::gate::{Gate, Refused};
 use super::inbound::send_waiting;
 use crate::dropped::Dropped;
 use crate::edge::{MAX_PACKET, Path, Transmit, UdpEdge};
-use crate::peer::{DATA_OVERHEAD, INITIATION, Identity, Moment, RemoteLink};
+use crate::peer::{
+    DATA_OVERHEAD, INITIATION, Identities, Identity, Moment, RemoteGateway, RemoteLink,
+};
 
 /// How often [`SlowPath::tick`] is to be called.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
@@ -95,42 +97,43 @@ impl SlowPath {
         };
         let identity = identities.iter().find(|identity| identity.public == key);
         let identity = identity.ok_or(Dropped::HandshakeMac)?;
-        let peer = self.peer_of(&packet, identity)?;
-        let mut core = peer.lock();
-        let len = core.handshake(bytes, &mut self.buffer, path, now)?;
-        let completed = core.take_completed();
-        drop(core);
+        let link = self.link_of(&packet, identity)?;
+        let mut state = link.lock();
+        let len = state.handshake(bytes, &mut self.buffer, path, now)?;
+        let completed = state.take_completed();
+        drop(state);
         let received = bytes.len() as u64;
-        peer.shared.rx_bytes.fetch_add(received, Ordering::Relaxed);
+        link.lane.rx_bytes.fetch_add(received, Ordering::Relaxed);
         if len > 0 {
-            engine.send(&peer, Some(path), &self.buffer[..len]);
+            engine.send(&link, Some(path), &self.buffer[..len]);
         }
         if completed {
-            engine.announce(&peer);
-            send_waiting(&engine, &peer, &mut self.buffer, now);
+            engine.announce(&link);
+            send_waiting(&engine, &link, &mut self.buffer, now);
         }
         Ok(())
     }
 
     /// The link that a message is for; `identity` is whom it was addressed to.
-    fn peer_of(
+    fn link_of(
         &self,
         packet: &Packet<'_>,
         identity: &Identity,
     ) -> Result<Arc<RemoteLink>, Dropped> {
         let zones = self.engine.zones.load();
-        let peer = match packet {
+        let of_session = |index| zones.by_session(index).map(|owner| &owner.link);
+        let link = match packet {
             Packet::HandshakeInit(initiation) => {
                 let half = parse_handshake_anon(&identity.secret, &identity.public, initiation)
                     .map_err(|_wrong_key| Dropped::HandshakeInvalid)?;
                 let key = WireGuardPublicKey(half.peer_static_public);
-                zones.by_key(&key).and_then(|peer| peer.of(&identity.key, &key))
+                zones.by_key(&key).and_then(|gateway| gateway.link_of(&identity.key, &key))
             }
-            Packet::HandshakeResponse(response) => zones.by_session(response.receiver_idx),
-            Packet::PacketCookieReply(cookie) => zones.by_session(cookie.receiver_idx),
+            Packet::HandshakeResponse(response) => of_session(response.receiver_idx),
+            Packet::PacketCookieReply(cookie) => of_session(cookie.receiver_idx),
             Packet::PacketData(_) => return Err(Dropped::NotWireGuard),
         };
-        peer.map(Arc::clone).ok_or(Dropped::HandshakeUnknownPeer)
+        link.map(Arc::clone).ok_or(Dropped::HandshakeUnknownPeer)
     }
 
     /// Does what time demands.
@@ -151,39 +154,43 @@ impl SlowPath {
             return;
         }
         let identities = self.engine.identities.load_full();
-        for peer in self.engine.zones.load().peers() {
-            for (lane, links) in
-                peer.lanes().iter().enumerate().filter(|(_, l)| l.has_several_links())
-            {
-                if let Some(identities) = identities.of_lane(lane) {
-                    links.settle(&identities);
-                }
+        for zone in self.engine.zones.load().iter() {
+            for gateway in zone.gateways() {
+                self.tick_gateway(gateway, &identities, now);
+                gateway.look(&zone.name);
             }
-            for link in peer.iter() {
-                self.tick_peer(link, now);
+        }
+    }
+
+    fn tick_gateway(&mut self, gateway: &RemoteGateway, identities: &Identities, now: Moment) {
+        for lane in gateway.lanes().iter().filter(|lane| lane.has_several_links()) {
+            if let Some(own) = identities.of_lane(lane.state().number) {
+                lane.settle(&own);
             }
-            peer.look();
+        }
+        for link in gateway.links() {
+            self.tick_link(link, now);
         }
     }
 
     /// Lets peers know what the routes choose as our address towards them now.
     fn follow_routes(&self) {
-        for peer in self.engine.zones.load().peers().flat_map(|links| links.iter()) {
-            let bound = peer.lock().path().filter(|path| path.local.is_some());
+        for link in self.engine.zones.load().gateways().flat_map(RemoteGateway::links) {
+            let bound = link.lock().path().filter(|path| path.local.is_some());
             let Some(remote) = bound.map(|path| path.remote) else { continue };
             if let Some(chosen) = self.engine.first().udp.source_towards(remote) {
-                peer.lock().follow_route(remote, chosen);
+                link.lock().follow_route(remote, chosen);
             }
         }
     }
 
-    fn tick_peer(&mut self, peer: &RemoteLink, now: Moment) {
+    fn tick_link(&mut self, link: &RemoteLink, now: Moment) {
         loop {
-            let mut core = peer.lock();
-            let (due, path) = (core.poll(&mut self.buffer, now), core.path());
-            drop(core);
+            let mut state = link.lock();
+            let (due, path) = (state.poll(&mut self.buffer, now), state.path());
+            drop(state);
             match due {
-                Some(len) => self.engine.send(peer, path, &self.buffer[..len]),
+                Some(len) => self.engine.send(link, path, &self.buffer[..len]),
                 None => return,
             }
         }

@@ -1,21 +1,26 @@
-//! The other end: its lanes, the links of a lane, and a link's state behind a lock.
+//! The other end: a zone, its gateways, the lanes to a gateway, the links of a lane.
 //!
-//! Pure: owns no socket and no thread.
+//! Each tier is a file and knows only the one below: [`RemoteZone`] owns inner addresses and says
+//! which gateway is sent to; [`RemoteGateway`] is what WireGuard calls a peer, and says by which lane
+//! a packet leaves; [`RemoteLane`] is one pair of ports, [`RemoteLink`] one pair of keys, and
+//! `link/state.rs` has what stands behind the link's lock. Pure: owns no socket and no thread.
 
 mod choice;
 mod gateway;
 mod lane;
 mod link;
+mod zone;
 
 use std::time::{Instant, SystemTime};
 
 pub(crate) use self::choice::QUIET;
 pub(crate) use self::gateway::{Leaves, RemoteGateway};
-pub(crate) use self::lane::{LaneState, RemoteLane};
+pub(crate) use self::lane::{LaneSettings, LaneState, RemoteLane};
 pub(crate) use self::link::{
-    DATA_OVERHEAD, HeldTurn, INITIATION, Identities, Identity, RemoteLink, Sealed, TYPE_DATA,
-    receiver_index,
+    DATA_OVERHEAD, HeldTurn, INITIATION, Identities, Identity, LinkSettings, Place, RemoteLink,
+    Sealed, TYPE_DATA, receiver_index,
 };
+pub(crate) use self::zone::RemoteZone;
 
 /// One moment on both clocks.
 #[derive(Debug, Clone, Copy)]

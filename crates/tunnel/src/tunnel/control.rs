@@ -1,4 +1,4 @@
-//! What a running tunnel is told: peers, keys, where a peer is, what passes to it.
+//! What a running tunnel is told: zones, keys, where a peer is, what passes to it.
 //!
 //! None of it stops a packet. A peer is named by its key on the first lane, present or next.
 
@@ -7,19 +7,25 @@ use std::net::SocketAddr;
 use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 
 use super::Tunnel;
-use crate::config::Peer;
+use crate::config::TunnelZone;
 use crate::engine::ProbeError;
 use crate::error::PeersError;
 use crate::peer::Moment;
 
 impl Tunnel {
-    /// Puts exactly these peers into service. Peers that were there keep their sessions, and the
+    /// Puts exactly these zones into service. Gateways that were there keep their sessions, and the
     /// endpoints they roamed to unless another one is configured now.
     ///
     /// # Errors
-    /// [`PeersError`]; the peers that were there stay.
-    pub fn set_peers(&self, peers: Vec<Peer>) -> Result<(), PeersError> {
-        self.engine.set_peers(peers)
+    /// [`PeersError`]; the zones that were there stay.
+    pub fn set_zones(&self, zones: Vec<TunnelZone>) -> Result<(), PeersError> {
+        self.engine.set_zones(zones)
+    }
+
+    /// Sends to this gateway what is for its zone from now on; packets are taken from all of the zone's
+    /// gateways before and after. Nothing is built anew. False if there is no such gateway.
+    pub fn set_active(&self, gateway: &WireGuardPublicKey) -> bool {
+        self.engine.set_active(gateway)
     }
 
     /// Answers to `next` too from now on. Each peer is spoken to with it as soon as the peer has used
@@ -39,7 +45,8 @@ impl Tunnel {
         self.engine.finish_rotation()
     }
 
-    /// Sends to `endpoint` from now on, beginning with a handshake at once. False if there is no such peer.
+    /// Sends to `endpoint` from now on, beginning with a handshake at once. False if there is no such
+    /// peer.
     pub fn set_endpoint(&self, peer: &WireGuardPublicKey, endpoint: SocketAddr) -> bool {
         let zones = self.engine.zones.load();
         let known = zones.by_key(peer);

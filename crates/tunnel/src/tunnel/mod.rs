@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 
 use crate::carrier::Carrier;
 use crate::clock::ClockKeeper;
-use crate::config::{LANE_PORTS, MOST_LANES, Peer, TunnelConfig};
+use crate::config::{LANE_PORTS, MOST_LANES, TunnelConfig, TunnelZone};
 use crate::edge::UdpEdge as _;
 use crate::engine::slow_path::QUEUE;
 use crate::engine::{Edges, Engine};
@@ -27,6 +27,8 @@ use crate::offload::Wanted;
 use crate::peer::{Identities, Identity};
 use crate::status::Event;
 use crate::zones::RemoteZones;
+
+pub(crate) use self::report::ShownPeer;
 
 /// The bounds of an MTU: the least that IPv4 demands, the most that a datagram can carry.
 const MTU_BOUNDS: std::ops::RangeInclusive<u16> = 576..=65_456;
@@ -48,12 +50,12 @@ pub struct Tunnel {
 
 impl Tunnel {
     /// Creates the TUN device or takes over one that was left ([`Self::leave_device`]), binds the
-    /// port, takes the peers and starts to carry packets.
-    /// Handshakes with all peers that have an endpoint and keepalive start at once.
+    /// port, takes the zones and starts to carry packets.
+    /// Handshakes with all gateways that have an endpoint and keepalive start at once.
     ///
     /// # Errors
     /// [`StartError`], with nothing left behind.
-    pub fn start(config: TunnelConfig, peers: Vec<Peer>) -> Result<Self, StartError> {
+    pub fn start(config: TunnelConfig, zones: Vec<TunnelZone>) -> Result<Self, StartError> {
         check_mtu(config.mtu)?;
         let wanted = Wanted::from_environment();
         let lanes = usize::from(config.lanes.clamp(1, MOST_LANES));
@@ -62,9 +64,9 @@ impl Tunnel {
         let udps = bind(&config, tuns.len(), wanted)?;
         let identity = Arc::new(Identity::new(&config.private_key, udps.len() as u8));
         let identities = Arc::new(Identities::one(identity));
-        let zones = Arc::new(RemoteZones::empty());
-        let (engine, events) = Engine::new(identities, zones, config.mtu, edges(&tuns, &udps));
-        engine.set_peers(peers)?;
+        let none = Arc::new(RemoteZones::empty());
+        let (engine, events) = Engine::new(identities, none, config.mtu, edges(&tuns, &udps));
+        engine.set_zones(zones)?;
         let mut tunnel = Self {
             engine: Arc::new(engine),
             tuns,
@@ -81,7 +83,7 @@ impl Tunnel {
         Ok(tunnel)
     }
 
-    /// Changes key, port, mark and peers under the same TUN device; its name stays. Sessions
+    /// Changes key, port, mark and zones under the same TUN device; its name stays. Sessions
     /// survive unless the private key changes. Under a new key or port, counters start again and
     /// events are handed out anew.
     ///
@@ -90,7 +92,7 @@ impl Tunnel {
     pub fn reconfigure(
         &mut self,
         config: TunnelConfig,
-        peers: Vec<Peer>,
+        zones: Vec<TunnelZone>,
     ) -> Result<(), StartError> {
         check_mtu(config.mtu)?;
         let same_port = [0, self.listen_port()].contains(&config.listen_port);
@@ -104,11 +106,11 @@ impl Tunnel {
         let present = Arc::clone(&old.identities.load().current);
         let same_key = config.private_key.public_key() == present.key;
         if same_key && same_port {
-            old.set_peers(peers)?;
+            old.set_zones(zones)?;
             self.fwmark = config.fwmark;
             return Ok(());
         }
-        let (identities, zones) = if same_key && udps.len() == self.udps.len() {
+        let (identities, before) = if same_key && udps.len() == self.udps.len() {
             (old.identities.load_full(), old.zones.load_full())
         } else {
             let lanes = udps.len() as u8;
@@ -116,9 +118,9 @@ impl Tunnel {
             (Arc::new(Identities::one(Arc::new(identity))), Arc::new(RemoteZones::empty()))
         };
         let lanes = edges(&self.tuns, &udps);
-        let (engine, events) = Engine::new(identities, zones, config.mtu, lanes);
+        let (engine, events) = Engine::new(identities, before, config.mtu, lanes);
         engine.follow_mtu();
-        engine.set_peers(peers)?;
+        engine.set_zones(zones)?;
         let stop = StopSignal::new().map_err(system("create an eventfd"))?;
         self.halt();
         self.engine = Arc::new(engine);

@@ -1,29 +1,31 @@
 //! What a running tunnel tells of itself and its peers.
 
-use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use ipnet::IpNet;
 use zeroize::Zeroizing;
 use zonemesh_core::key::WireGuardPublicKey;
 
 use super::Tunnel;
-use crate::config::{Peer, PeerLane};
+use crate::config::{PeerLane, TunnelPeer};
 use crate::edge::UdpEdge as _;
-use crate::linux::udp::Udp;
 use crate::offload::Offload;
-use crate::peer::{Identities, RemoteGateway};
-use crate::status::{PeerStatus, TunnelStatus};
+use crate::peer::Identities;
+use crate::status::{PeerStatus, TunnelStatus, ZoneStatus};
+
+/// A peer in the words of WireGuard, where an allowed IP belongs to one peer: to the active gateway of
+/// its zone. The others of the zone show none, though packets are taken from them.
+pub(crate) struct ShownPeer {
+    pub(crate) settings: TunnelPeer,
+    pub(crate) allowed_ips: Vec<IpNet>,
+    pub(crate) status: PeerStatus,
+}
 
 impl Tunnel {
-    /// The tunnel as it is now.
+    /// The tunnel as it is now, without its peers ([`Self::zones`], [`Self::peer_status`]).
     #[must_use]
     pub fn status(&self) -> TunnelStatus {
-        let zones = self.engine.zones.load();
         let identities = self.engine.identities.load();
-        let now = Instant::now();
-        let status = |peer: &Arc<RemoteGateway>| peer.status(&identities, now);
-        let mut peers: Vec<_> = zones.peers().map(status).collect();
-        peers.sort_by_key(|peer| peer.public_key);
         TunnelStatus {
             interface: self.interface.clone(),
             mtu: self.engine.mtu() as u16,
@@ -31,7 +33,6 @@ impl Tunnel {
             public_key: identities.current.key,
             next_key: identities.next.as_ref().map(|next| next.key),
             further_lanes: self.further_lanes(&identities),
-            peers,
             dropped: self.engine.dropped.snapshot(),
             clock_behind: identities.current.clock.behind(SystemTime::now()),
             offloads: self.offloads(),
@@ -39,13 +40,32 @@ impl Tunnel {
         }
     }
 
+    /// The other zones with their gateways as they are now, in the order in which they were told.
+    #[must_use]
+    pub fn zones(&self) -> Vec<ZoneStatus> {
+        let identities = self.engine.identities.load();
+        let now = Instant::now();
+        self.engine.zones.load().iter().map(|zone| zone.status(&identities, now)).collect()
+    }
+
+    /// One peer as it is now; costs the same however many there are.
+    #[must_use]
+    pub fn peer_status(&self, peer: &WireGuardPublicKey) -> Option<PeerStatus> {
+        let identities = self.engine.identities.load();
+        let zones = self.engine.zones.load();
+        zones.by_key(peer).map(|gateway| gateway.status(&identities, Instant::now()))
+    }
+
     fn further_lanes(&self, identities: &Identities) -> Vec<PeerLane> {
-        let of = |(own, udp): (Identities, &Arc<Udp>)| PeerLane {
-            public_key: own.current.key,
-            next_key: own.next.as_ref().map(|next| next.key),
-            port_offset: udp.port() - self.listen_port(),
-        };
-        identities.each_lane().zip(&self.udps).skip(1).map(of).collect()
+        let mut lanes = Vec::new();
+        for (own, udp) in identities.each_lane().zip(&self.udps).skip(1) {
+            lanes.push(PeerLane {
+                public_key: own.current.key,
+                next_key: own.next.as_ref().map(|next| next.key),
+                port_offset: udp.port() - self.listen_port(),
+            });
+        }
+        lanes
     }
 
     fn offloads(&self) -> Vec<(&'static str, Offload)> {
@@ -63,15 +83,22 @@ impl Tunnel {
         self.engine.zones.load().by_key(peer).is_some()
     }
 
-    /// The peers with all their settings, ordered by key.
-    pub(crate) fn peers(&self) -> Vec<(Peer, PeerStatus)> {
-        let zones = self.engine.zones.load();
+    /// The peers as `wg` shows them, ordered by key.
+    pub(crate) fn shown_peers(&self) -> Vec<ShownPeer> {
         let identities = self.engine.identities.load();
         let now = Instant::now();
-        let in_full =
-            |peer: &Arc<RemoteGateway>| (peer.config().clone(), peer.status(&identities, now));
-        let mut peers: Vec<_> = zones.peers().map(in_full).collect();
-        peers.sort_by_key(|(peer, _)| peer.public_key);
+        let mut peers = Vec::new();
+        for zone in self.engine.zones.load().iter() {
+            for gateway in zone.gateways() {
+                let routed = if zone.is_active(gateway) { zone.allowed_ips() } else { &[] };
+                peers.push(ShownPeer {
+                    settings: gateway.settings().clone(),
+                    allowed_ips: routed.to_vec(),
+                    status: gateway.status(&identities, now),
+                });
+            }
+        }
+        peers.sort_by_key(|peer| peer.status.public_key);
         peers
     }
 

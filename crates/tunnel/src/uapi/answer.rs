@@ -5,9 +5,7 @@
 use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::config::Peer;
-use crate::status::PeerStatus;
-use crate::tunnel::Tunnel;
+use crate::tunnel::{ShownPeer, Tunnel};
 
 /// All of `tunnel`; its private key only if it is anybody's.
 pub(super) fn of(tunnel: &Tunnel, with_private_key: bool) -> String {
@@ -19,29 +17,30 @@ pub(super) fn of(tunnel: &Tunnel, with_private_key: bool) -> String {
     if let Some(mark) = tunnel.fwmark() {
         line(&mut text, "fwmark", &mark);
     }
-    for (config, status) in tunnel.peers() {
-        show_peer(&mut text, &status, &config);
+    for peer in tunnel.shown_peers() {
+        show_peer(&mut text, &peer);
     }
     text
 }
 
-fn show_peer(text: &mut String, peer: &PeerStatus, config: &Peer) {
-    line(text, "public_key", &hex(&peer.public_key.0));
-    let preshared_key = config.preshared_key.as_ref().map(|key| *key.to_bytes());
+fn show_peer(text: &mut String, peer: &ShownPeer) {
+    let ShownPeer { settings, allowed_ips, status } = peer;
+    line(text, "public_key", &hex(&status.public_key.0));
+    let preshared_key = settings.preshared_key.as_ref().map(|key| *key.to_bytes());
     line(text, "preshared_key", &hex(&preshared_key.unwrap_or_default()));
     line(text, "protocol_version", &1);
-    if let Some(endpoint) = peer.endpoint {
+    if let Some(endpoint) = status.endpoint {
         line(text, "endpoint", &endpoint);
     }
     let since_1970 = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let handshake = peer.latest_handshake.map(since_1970).unwrap_or_default();
+    let handshake = status.latest_handshake.map(since_1970).unwrap_or_default();
     line(text, "last_handshake_time_sec", &handshake.as_secs());
     line(text, "last_handshake_time_nsec", &handshake.subsec_nanos());
-    line(text, "tx_bytes", &peer.tx_bytes);
-    line(text, "rx_bytes", &peer.rx_bytes);
-    let keepalive = config.keepalive.unwrap_or_default().as_secs();
+    line(text, "tx_bytes", &status.tx_bytes);
+    line(text, "rx_bytes", &status.rx_bytes);
+    let keepalive = settings.keepalive.unwrap_or_default().as_secs();
     line(text, "persistent_keepalive_interval", &keepalive);
-    for prefix in &peer.allowed_ips {
+    for prefix in allowed_ips {
         line(text, "allowed_ip", prefix);
     }
 }

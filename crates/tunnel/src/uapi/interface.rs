@@ -12,12 +12,41 @@ use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 use super::answer;
 use super::clients::Device;
 use super::request::{Errno, INVALID, PeerChange, SetRequest};
-use crate::config::{Peer, TunnelConfig};
+use crate::config::{TunnelConfig, TunnelPeer, TunnelZone};
 use crate::error::StartError;
 use crate::pace;
 use crate::tunnel::Tunnel;
 
-type Peers = BTreeMap<WireGuardPublicKey, Peer>;
+type Peers = BTreeMap<WireGuardPublicKey, WireGuardPeer>;
+
+/// A peer as WireGuard knows it, with its allowed IPs: a zone with one gateway.
+#[derive(Clone)]
+struct WireGuardPeer {
+    gateway: TunnelPeer,
+    allowed_ips: Vec<IpNet>,
+}
+
+impl WireGuardPeer {
+    fn new(public_key: WireGuardPublicKey) -> Self {
+        let gateway = TunnelPeer {
+            public_key,
+            next_key: None,
+            lanes: Vec::new(),
+            preshared_key: None,
+            endpoint: None,
+            keepalive: None,
+        };
+        Self { gateway, allowed_ips: Vec::new() }
+    }
+
+    fn zone(&self) -> TunnelZone {
+        TunnelZone {
+            name: format!("{:?}", self.gateway.public_key),
+            allowed_ips: self.allowed_ips.clone(),
+            gateways: vec![self.gateway.clone()],
+        }
+    }
+}
 
 /// A tunnel whose settings come by UAPI.
 pub(crate) struct Interface {
@@ -87,8 +116,8 @@ impl Device for Interface {
         for change in request.peers {
             apply(change, &mut peers, &mut owners);
         }
-        let list = peers.values().cloned().collect();
-        self.tunnel.reconfigure(config.clone(), list).map_err(|error| {
+        let zones = peers.values().map(WireGuardPeer::zone).collect();
+        self.tunnel.reconfigure(config.clone(), zones).map_err(|error| {
             tracing::warn!(%error, "a setting was refused");
             errno(&error)
         })?;
@@ -98,8 +127,8 @@ impl Device for Interface {
 }
 
 fn owners(peers: &Peers) -> BTreeMap<IpNet, WireGuardPublicKey> {
-    let all = |peer: &Peer| {
-        let key = peer.public_key;
+    let all = |peer: &WireGuardPeer| {
+        let key = peer.gateway.public_key;
         peer.allowed_ips.clone().into_iter().map(move |prefix| (prefix, key))
     };
     peers.values().flat_map(all).collect()
@@ -114,15 +143,15 @@ fn apply(change: PeerChange, peers: &mut Peers, owners: &mut BTreeMap<IpNet, Wir
         }
         return;
     }
-    let peer = peers.entry(key).or_insert_with(|| new_peer(key));
+    let peer = peers.entry(key).or_insert_with(|| WireGuardPeer::new(key));
     if let Some(preshared_key) = change.preshared_key {
-        peer.preshared_key = preshared_key;
+        peer.gateway.preshared_key = preshared_key;
     }
     if change.endpoint.is_some() {
-        peer.endpoint = change.endpoint;
+        peer.gateway.endpoint = change.endpoint;
     }
     if let Some(keepalive) = change.keepalive {
-        peer.keepalive = keepalive;
+        peer.gateway.keepalive = keepalive;
     }
     if change.replace_allowed_ips {
         for prefix in peer.allowed_ips.drain(..) {
@@ -156,19 +185,6 @@ fn move_prefix(
     if let Some((key, winner)) = to.and_then(|to| Some((to, peers.get_mut(&to)?))) {
         winner.allowed_ips.push(prefix);
         owners.insert(prefix, key);
-    }
-}
-
-fn new_peer(key: WireGuardPublicKey) -> Peer {
-    Peer {
-        name: format!("{key:?}"),
-        public_key: key,
-        next_key: None,
-        lanes: Vec::new(),
-        preshared_key: None,
-        allowed_ips: Vec::new(),
-        endpoint: None,
-        keepalive: None,
     }
 }
 

@@ -1,27 +1,46 @@
-//! The peers in service, by key, by session index and by allowed IP, with all their lanes and links.
+//! The zones in service, by gateway key, by session index and by inner address.
 //!
-//! Never changed, only replaced: threads read one zones for a whole batch. A new zones keeps the
-//! peers that were there, with their sessions and the endpoints they roamed to.
+//! Never changed, only replaced: threads read one table for a whole batch. A new table keeps the
+//! gateways that were there, with their sessions and the endpoints they roamed to. Who may send is
+//! apart from who is sent to: a session index leads to the zone whose inner addresses it may use, an
+//! inner address to the zone whose active gateway gets the packet.
+
+mod replacement;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use zonemesh_core::key::WireGuardPublicKey;
 
+use self::replacement::{Replacement, check};
 use crate::allowed_ips::AllowedIps;
-use crate::config::Peer;
+use crate::config::TunnelZone;
 use crate::error::PeersError;
-use crate::peer::{Identities, LaneState, RemoteGateway, RemoteLane, RemoteLink};
+use crate::peer::{Identities, RemoteGateway, RemoteLink, RemoteZone};
 
-/// The peers in service.
+/// The zones in service.
 pub(crate) struct RemoteZones {
     /// In the order in which they were given.
-    all: Vec<Arc<RemoteGateway>>,
-    by_key: HashMap<WireGuardPublicKey, Arc<RemoteGateway>>,
-    by_index: HashMap<u32, Arc<RemoteLink>>,
-    routes: AllowedIps<Arc<RemoteGateway>>,
+    all: Vec<Arc<RemoteZone>>,
+    by_key: HashMap<WireGuardPublicKey, Position>,
+    by_index: HashMap<u32, SessionOwner>,
+    owners: AllowedIps<Arc<RemoteZone>>,
+}
+
+/// Where a gateway stands.
+struct Position {
+    zone: Arc<RemoteZone>,
+    /// Among the zone's gateways.
+    gateway: usize,
+}
+
+/// Whose a session is.
+pub(crate) struct SessionOwner {
+    pub(crate) link: Arc<RemoteLink>,
+    /// What comes from the session must be from an inner address of this zone, whichever of its
+    /// gateways is active.
+    pub(crate) zone: Arc<RemoteZone>,
 }
 
 impl RemoteZones {
@@ -30,154 +49,80 @@ impl RemoteZones {
             all: Vec::new(),
             by_key: HashMap::new(),
             by_index: HashMap::new(),
-            routes: AllowedIps::new(),
+            owners: AllowedIps::new(),
         }
     }
 
-    /// The zones that follows this one: exactly `peers`, known ones with all they have. A peer is
-    /// known by any of its keys.
+    /// The table that follows this one: exactly `zones`, known gateways with all they have. A gateway
+    /// is known by any of its keys.
     pub(crate) fn replace(
         &self,
         identities: &Identities,
-        peers: Vec<Peer>,
+        zones: Vec<TunnelZone>,
     ) -> Result<Self, PeersError> {
-        check(identities, &peers)?;
+        check(identities, &zones)?;
+        let mut replacement = Replacement::new(self, identities);
         let mut next = Self::empty();
-        for config in peers {
-            let peer = Arc::new(self.peer(identities, config, &mut next));
-            for prefix in &peer.config().allowed_ips {
-                next.routes.insert(*prefix, Arc::clone(&peer));
-            }
-            for link in peer.iter() {
-                next.by_key.insert(link.key, Arc::clone(&peer));
-            }
-            next.all.push(peer);
+        for told in zones {
+            next.add(replacement.zone(told));
         }
         Ok(next)
     }
 
-    /// A peer with as many lanes as both ends have.
-    fn peer(&self, identities: &Identities, config: Peer, next: &mut Self) -> RemoteGateway {
-        let mut lanes = Vec::new();
-        for (lane, own) in identities.each_lane().enumerate() {
-            let Some(config) = config.of_lane(lane) else { break };
-            lanes.push(self.links((lane, &own), config, next));
+    fn add(&mut self, zone: RemoteZone) {
+        let zone = Arc::new(zone);
+        for prefix in zone.allowed_ips() {
+            self.owners.insert(*prefix, Arc::clone(&zone));
         }
-        let before = keys(&config).find_map(|key| self.by_key.get(&key));
-        RemoteGateway::new(config, lanes, identities.lanes(), before)
-    }
-
-    /// The links of a lane to a peer: those that were there, and new ones for new keys.
-    fn links(
-        &self,
-        (lane, identities): (usize, &Identities),
-        config: Peer,
-        next: &mut Self,
-    ) -> RemoteLane {
-        let keys = || keys(&config);
-        let known = keys().find_map(|key| {
-            let links = self.by_key.get(&key)?.lanes().get(lane)?;
-            links.iter().any(|link| link.key == key).then_some(links)
-        });
-        let shared =
-            known.map_or_else(|| Arc::new(LaneState::new()), |links| links.shared().clone());
-        let is_only = identities.next.is_none() && keys().count() == 1;
-        let mut all = Vec::new();
-        for identity in identities.iter() {
-            for key in keys() {
-                let mut config = Peer { public_key: key, ..config.clone() };
-                let link = match known.and_then(|links| links.of(&identity.key, &key)) {
-                    Some(link) => {
-                        link.lock().reconfigure(config);
-                        Arc::clone(link)
-                    }
-                    None => {
-                        // Which of several is to seek a session is decided when all are there.
-                        config.keepalive = config.keepalive.filter(|_| is_only);
-                        let identity = Arc::clone(identity);
-                        let place = (lane, self.free_index(next));
-                        Arc::new(RemoteLink::new(identity, config, place, Arc::clone(&shared)))
-                    }
-                };
-                next.by_index.insert(link.index, Arc::clone(&link));
-                all.push(link);
+        for (gateway, links) in zone.gateways().iter().enumerate() {
+            for link in links.links() {
+                let position = Position { zone: Arc::clone(&zone), gateway };
+                self.by_key.insert(link.key, position);
+                let owner = SessionOwner { link: Arc::clone(link), zone: Arc::clone(&zone) };
+                self.by_index.insert(link.index, owner);
             }
         }
-        let links = RemoteLane::new(config, all, shared);
-        links.settle(identities);
-        links
+        self.all.push(zone);
     }
 
-    /// Starts at random, so that data for a session of an earlier start is not taken for ours.
-    fn free_index(&self, next: &Self) -> u32 {
-        const LAST: u32 = (1 << 24) - 1;
-        let taken =
-            |index: &u32| self.by_index.contains_key(index) || next.by_index.contains_key(index);
-        let first = getrandom::u32().unwrap_or_default() & LAST;
-        let mut candidates = (first..=LAST).chain(0..first);
-        candidates.find(|index| !taken(index)).unwrap_or(first)
+    /// The gateway that has this key, on any lane, its next one included.
+    pub(crate) fn by_key(&self, key: &WireGuardPublicKey) -> Option<&RemoteGateway> {
+        self.by_key.get(key).map(Position::gateway)
     }
 
-    /// The peer that has this key, on any lane, its next one included.
-    pub(crate) fn by_key(&self, key: &WireGuardPublicKey) -> Option<&Arc<RemoteGateway>> {
-        self.by_key.get(key)
-    }
-
-    /// The link of a session.
-    pub(crate) fn by_session(&self, session_index: u32) -> Option<&Arc<RemoteLink>> {
+    /// Whose session this is, as a data message names it.
+    pub(crate) fn by_session(&self, session_index: u32) -> Option<&SessionOwner> {
         self.by_index.get(&(session_index >> 8))
     }
 
-    /// The peer that an inner address belongs to.
-    pub(crate) fn owner_of(&self, address: IpAddr) -> Option<&Arc<RemoteGateway>> {
-        self.routes.find(address)
+    /// The zone that an inner address belongs to.
+    pub(crate) fn owner_of(&self, address: IpAddr) -> Option<&Arc<RemoteZone>> {
+        self.owners.find(address)
     }
 
-    pub(crate) fn peers(&self) -> impl Iterator<Item = &Arc<RemoteGateway>> {
+    /// Sends to this gateway what is for its zone. False if there is no such gateway.
+    pub(crate) fn set_active(&self, key: &WireGuardPublicKey) -> bool {
+        let known = self.by_key.get(key);
+        if let Some(position) = known {
+            position.zone.set_active(position.gateway);
+        }
+        known.is_some()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<RemoteZone>> {
         self.all.iter()
     }
-}
 
-/// The keys of a peer on its first lane, the next one last.
-fn keys(peer: &Peer) -> impl Iterator<Item = WireGuardPublicKey> {
-    let next = peer.next_key.filter(|next| *next != peer.public_key);
-    std::iter::once(peer.public_key).chain(next)
-}
-
-fn all_keys(peer: Peer) -> Vec<WireGuardPublicKey> {
-    keys(&peer).collect()
-}
-
-fn check(identities: &Identities, peers: &[Peer]) -> Result<(), PeersError> {
-    let own_lanes = 0..identities.lanes();
-    let own: Vec<_> = identities
-        .each_lane()
-        .flat_map(|own| own.iter().map(|i| i.key).collect::<Vec<_>>())
-        .collect();
-    let mut owners: HashMap<WireGuardPublicKey, &Peer> = HashMap::new();
-    let mut prefixes: HashMap<IpNet, &Peer> = HashMap::new();
-    for peer in peers {
-        let name = || peer.name.clone();
-        for key in own_lanes.clone().filter_map(|lane| peer.of_lane(lane)).flat_map(all_keys) {
-            if own.contains(&key) {
-                return Err(PeersError::OwnKey { name: name() });
-            }
-            if let Some(first) = owners.insert(key, peer) {
-                let (first, second) = (first.name.clone(), name());
-                return Err(PeersError::SameKey { key, first, second });
-            }
-        }
-        for prefix in peer.allowed_ips.iter().map(IpNet::trunc) {
-            match prefixes.insert(prefix, peer) {
-                Some(first) if first.public_key != peer.public_key => {
-                    let (first, second) = (first.name.clone(), name());
-                    return Err(PeersError::SamePrefix { prefix, first, second });
-                }
-                _ => {}
-            }
-        }
+    /// The gateways of all zones.
+    pub(crate) fn gateways(&self) -> impl Iterator<Item = &RemoteGateway> {
+        self.all.iter().flat_map(|zone| zone.gateways())
     }
-    Ok(())
+}
+
+impl Position {
+    fn gateway(&self) -> &RemoteGateway {
+        &self.zone.gateways()[self.gateway]
+    }
 }
 
 #[cfg(test)]

@@ -146,15 +146,13 @@ impl Watcher {
         let is_watched = |key: &WireGuardPublicKey| watched().any(|p| p.wireguard_key == *key);
         self.peers.retain(|key, _| is_watched(key));
         self.board.keep_only(is_watched);
-        let status = self.tunnel.status();
         let (interval, ceiling) = (self.config.probes.interval, self.device_mtu);
         for plan in watched() {
-            let status = status.peers.iter().find(|peer| peer.public_key == plan.wireguard_key);
-            let Some(status) = status else { continue };
+            let Some(status) = self.tunnel.peer_status(&plan.wireguard_key) else { continue };
             let peer = self.peers.entry(plan.wireguard_key);
             let peer = peer.or_insert_with(|| Watched::new(plan.clone(), interval, ceiling));
             peer.plan.clone_from(plan);
-            peer.look(status, now);
+            peer.look(&status, now);
             let sent = peer.endpoint.map(|_| status.tx_bytes);
             let keepalive = self.config.keepalive.wireguard;
             if peer.punctuality.observe(sent, keepalive, now) {
@@ -268,7 +266,7 @@ impl Watched {
             self.monitor.handle_moved(now);
         }
         self.endpoint = status.endpoint;
-        self.allowed_ips.clone_from(&status.allowed_ips);
+        self.allowed_ips = self.plan.allowed_ips().collect();
     }
 
     fn send(&mut self, tunnel: &Tunnel, request: Request, packet: &[u8], started: Instant) {

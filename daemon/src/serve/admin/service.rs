@@ -126,9 +126,9 @@ impl Service {
         let status = self.observer.tunnel.status();
         let peers = self.observer.peers.borrow().clone();
         let of = |peer: &PeerPlan| {
-            let tunnel = status.peers.iter().find(|known| known.public_key == peer.wireguard_key);
-            let mut view = self.peer_view(peer, tunnel);
-            (view.offloads, view.fallbacks) = bulk_work(&status, tunnel);
+            let tunnel = self.observer.tunnel.peer_status(&peer.wireguard_key);
+            let mut view = self.peer_view(peer, tunnel.as_ref());
+            (view.offloads, view.fallbacks) = bulk_work(&status, tunnel.as_ref());
             view
         };
         peers.iter().map(of).collect()

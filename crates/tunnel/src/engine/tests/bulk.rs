@@ -85,7 +85,7 @@ fn a_path_that_refuses_runs_gets_single_datagrams_until_it_is_tried_again() {
         pair.settle();
         assert_eq!(pair.madrid.take(), pieces(&bulk));
     }
-    assert_eq!(pair.berlin.peer().status().segmentation_refused, 1, "one refusal for a minute");
+    assert_eq!(pair.berlin.status().segmentation_refused, 1, "one refusal for a minute");
     pair.berlin.refuse_runs(false);
     pair.pass(std::time::Duration::from_secs(61));
     pair.berlin.take_sends();

@@ -5,7 +5,6 @@ use std::time::Duration;
 use zonemesh_core::key::WireGuardPrivateKey;
 
 use super::pair::{Pair, Setting, Side, packet};
-use crate::config::Peer;
 use crate::dropped::Dropped;
 use crate::peer::TYPE_DATA;
 
@@ -108,8 +107,8 @@ fn a_lane_that_dies_in_service_is_left_after_some_handshakes() {
 fn a_restarted_gateway_has_all_its_lanes_at_once() {
     let mut pair = pair([4, 4]);
     let to_madrid = pair.to_madrid.clone();
-    pair.berlin.engine.set_peers(Vec::new()).unwrap();
-    pair.berlin.engine.set_peers(vec![to_madrid]).unwrap();
+    pair.berlin.engine.set_zones(Vec::new()).unwrap();
+    pair.berlin.engine.set_zones(vec![to_madrid]).unwrap();
     pair.pass(Duration::from_millis(200));
     assert_eq!(arrivals(&mut pair, 4, 1), [0, 1, 2, 3]);
     pair.madrid.give_to(3, packet("10.2.0.7", "10.1.0.7", b"back"));
@@ -132,11 +131,12 @@ fn lanes_of_a_tunnel_that_rests_are_sought_when_there_are_packets_for_them() {
 fn a_peer_that_gets_lanes_or_loses_them_keeps_its_sessions() {
     let mut pair = pair([2, 2]);
     let with = pair.to_madrid.clone();
-    let without = Peer { lanes: Vec::new(), ..with.clone() };
+    let mut without = with.clone();
+    without.gateways[0].lanes.clear();
     pair.forget_wire();
-    pair.berlin.engine.set_peers(vec![without]).unwrap();
+    pair.berlin.engine.set_zones(vec![without]).unwrap();
     assert_eq!(arrivals(&mut pair, 2, 1), [0, 0]);
-    pair.berlin.engine.set_peers(vec![with]).unwrap();
+    pair.berlin.engine.set_zones(vec![with]).unwrap();
     pair.pass(Duration::from_millis(200));
     assert_eq!(arrivals(&mut pair, 2, 2), [0, 1]);
     let on_first = pair.seen(TYPE_DATA).iter().filter(|d| d.to.port() == 51820).count();
@@ -147,8 +147,8 @@ fn a_peer_that_gets_lanes_or_loses_them_keeps_its_sessions() {
 fn a_key_of_a_lane_is_taken_on_its_own_port_only() {
     let mut pair = pair([2, 2]);
     pair.forget_wire();
-    pair.berlin.engine.set_peers(Vec::new()).unwrap();
-    pair.berlin.engine.set_peers(vec![pair.to_madrid.clone()]).unwrap();
+    pair.berlin.engine.set_zones(Vec::new()).unwrap();
+    pair.berlin.engine.set_zones(vec![pair.to_madrid.clone()]).unwrap();
     pair.cut(true);
     pair.pass(Duration::from_millis(100));
     pair.cut(false);
@@ -167,10 +167,11 @@ fn a_new_key_takes_over_on_all_lanes() {
     pair.pass(Duration::from_secs(1));
     assert_eq!(arrivals(&mut pair, 4, 1), [0, 1, 0, 1]);
     let told = |pair: &Pair, public_key, next_key| {
-        let zones = pair.madrid.engine.zones.load();
-        let config = zones.peers().next().unwrap().config().clone();
-        let lanes = pair.berlin.further_lanes();
-        pair.madrid.engine.set_peers(vec![Peer { public_key, next_key, lanes, ..config }]).unwrap();
+        let mut zone = pair.madrid.told();
+        let gateway = &mut zone.gateways[0];
+        (gateway.public_key, gateway.next_key) = (public_key, next_key);
+        gateway.lanes = pair.berlin.further_lanes();
+        pair.madrid.engine.set_zones(vec![zone]).unwrap();
     };
     let keys = |pair: &Pair| {
         let identities = pair.berlin.engine.identities.load();

@@ -7,6 +7,8 @@
 mod bulk;
 pub(crate) mod fuzzed;
 #[cfg(test)]
+mod gateways;
+#[cfg(test)]
 mod lanes;
 #[cfg(test)]
 mod malformed;

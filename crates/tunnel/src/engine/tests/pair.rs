@@ -10,7 +10,7 @@ use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey};
 
 pub(super) use super::memory::{Datagram, FIRST_LINK, Wire};
 use super::memory::{MemoryTun, MemoryUdp};
-use crate::config::{Peer, PeerLane};
+use crate::config::{PeerLane, TunnelPeer, TunnelZone};
 use crate::dropped::Dropped;
 use crate::edge::Family;
 use crate::engine::inbound::Inbound;
@@ -61,8 +61,8 @@ impl Side {
             (0..lanes).map(|lane| (Arc::new(MemoryTun::default()), udp_of(lane))).collect();
         let identities = Identities::one(Arc::new(Identity::new(&private_key, lanes)));
         let edges = memory.iter().map(|(tun, udp)| Edges { tun: tun.clone(), udp: udp.clone() });
-        let zones = Arc::new(RemoteZones::empty());
-        let (engine, events) = Engine::new(Arc::new(identities), zones, 1420, edges.collect());
+        let none = Arc::new(RemoteZones::empty());
+        let (engine, events) = Engine::new(Arc::new(identities), none, 1420, edges.collect());
         let engine = Arc::new(engine);
         let (queue, handshakes) = sync_channel(16);
         let (tun, udp) = memory[0].clone();
@@ -102,7 +102,7 @@ impl Side {
     /// Its only peer, with all lanes.
     pub(super) fn status(&self) -> PeerStatus {
         let identities = self.engine.identities.load();
-        self.engine.zones.load().peers().next().unwrap().status(&identities, Instant::now())
+        self.engine.zones.load().gateways().next().unwrap().status(&identities, Instant::now())
     }
 
     /// What it tells others of its lanes.
@@ -157,9 +157,14 @@ impl Side {
         self.engine.dropped.get(reason)
     }
 
-    /// Its only peer.
-    pub(super) fn peer(&self) -> Arc<RemoteLink> {
-        Arc::clone(self.engine.zones.load().peers().next().unwrap().first())
+    /// The link by which packets leave to its only peer.
+    pub(super) fn link(&self) -> Arc<RemoteLink> {
+        Arc::clone(self.engine.zones.load().gateways().next().unwrap().first())
+    }
+
+    /// What it was told of its only zone.
+    pub(super) fn told(&self) -> TunnelZone {
+        self.engine.zones.load().iter().next().unwrap().settings()
     }
 
     /// Does what time demands and moves what is there.
@@ -186,7 +191,7 @@ pub(super) struct Pair {
     pub(super) madrid: Side,
     pub(super) now: Moment,
     /// What berlin was told of madrid.
-    pub(super) to_madrid: Peer,
+    pub(super) to_madrid: TunnelZone,
 }
 
 /// What a story may change about the usual pair.
@@ -207,11 +212,11 @@ impl Pair {
         let wire = Arc::new(Wire::default());
         let berlin = Side::new(1, "192.0.2.1:51820", &wire, setting.lanes[0]);
         let madrid = Side::new(2, "198.51.100.2:51820", &wire, setting.lanes[1]);
-        let to_madrid = peer("madrid", &madrid, 2, setting.preshared[0], setting);
-        let to_berlin = peer("berlin", &berlin, 1, setting.preshared[1], setting);
+        let to_madrid = zone("madrid", &madrid, 2, setting.preshared[0], setting);
+        let to_berlin = zone("berlin", &berlin, 1, setting.preshared[1], setting);
         let pair = Self { wire, berlin, madrid, now: Moment::now(), to_madrid };
-        pair.berlin.engine.set_peers(vec![pair.to_madrid.clone()]).unwrap();
-        pair.madrid.engine.set_peers(vec![to_berlin]).unwrap();
+        pair.berlin.engine.set_zones(vec![pair.to_madrid.clone()]).unwrap();
+        pair.madrid.engine.set_zones(vec![to_berlin]).unwrap();
         pair
     }
 
@@ -219,7 +224,7 @@ impl Pair {
     pub(super) fn established(setting: &Setting) -> Self {
         let mut pair = Self::new(setting);
         pair.pass(Duration::from_millis(100));
-        assert!(pair.berlin.peer().status().latest_handshake.is_some());
+        assert!(pair.berlin.status().latest_handshake.is_some());
         pair
     }
 
@@ -263,22 +268,25 @@ impl Pair {
     }
 }
 
-fn peer(name: &str, side: &Side, net: u8, preshared: Option<u8>, setting: &Setting) -> Peer {
+fn zone(name: &str, side: &Side, net: u8, preshared: Option<u8>, setting: &Setting) -> TunnelZone {
     let key = |seed: u8| {
         PresharedKey::from_base64(&WireGuardPrivateKey::from_bytes([seed; 32]).to_base64())
     };
-    Peer {
-        name: name.to_owned(),
+    let gateway = TunnelPeer {
         public_key: side.private_key.public_key(),
         next_key: None,
         lanes: side.further_lanes(),
         preshared_key: preshared.map(|seed| key(seed).unwrap()),
+        endpoint: Some(side.address()),
+        keepalive: setting.keepalive,
+    };
+    TunnelZone {
+        name: name.to_owned(),
         allowed_ips: vec![
             format!("10.{net}.0.0/16").parse().unwrap(),
             format!("2001:db8:{net}::/48").parse().unwrap(),
         ],
-        endpoint: Some(side.address()),
-        keepalive: setting.keepalive,
+        gateways: vec![gateway],
     }
 }
 

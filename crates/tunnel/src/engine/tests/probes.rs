@@ -48,7 +48,7 @@ fn a_probe_too_long_for_the_first_link_is_refused() {
 #[test]
 fn the_bound_of_a_peer_lowers_segments_and_padding_to_it_both_ways() {
     let mut pair = Pair::established(&Setting::default());
-    pair.berlin.peer().shared.set_mtu(Some(1236));
+    pair.berlin.link().lane.set_mtu(Some(1236));
     let syn = tcp_packet(false, SYN, 1, &[2, 4, 5, 180], b"");
     let [mut out, mut back] = [syn.clone(), syn];
     for (packet, from, to) in [(&mut out, 1, 2), (&mut back, 2, 1)] {
@@ -66,6 +66,6 @@ fn the_bound_of_a_peer_lowers_segments_and_padding_to_it_both_ways() {
     pair.berlin.give(berlin_to_madrid(&[7; 1234 - 20]));
     pair.settle();
     assert_eq!(pair.seen(TYPE_DATA)[0].bytes.len(), 1236 + DATA_OVERHEAD);
-    pair.berlin.peer().shared.set_mtu(None);
-    assert_eq!(pair.berlin.peer().mtu(1420), 1420);
+    pair.berlin.link().lane.set_mtu(None);
+    assert_eq!(pair.berlin.link().mtu(1420), 1420);
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 
 use super::pair::{Pair, Setting, Side, berlin_to_madrid, packet};
-use crate::config::Peer;
 use crate::dropped::Dropped;
 use crate::peer::{Moment, RemoteLink, TYPE_DATA};
 use crate::status::PeerStatus;
@@ -21,20 +20,20 @@ fn public(seed: u8) -> WireGuardPublicKey {
 
 /// What `side` knows of its peer's keys now.
 fn learn(side: &Side, public_key: u8, next_key: Option<u8>) {
-    let config = side.engine.zones.load().peers().next().unwrap().config().clone();
-    let next_key = next_key.map(public);
-    let config = Peer { public_key: public(public_key), next_key, ..config };
-    side.engine.set_peers(vec![config]).unwrap();
+    let mut zone = side.told();
+    zone.gateways[0].public_key = public(public_key);
+    zone.gateways[0].next_key = next_key.map(public);
+    side.engine.set_zones(vec![zone]).unwrap();
 }
 
 fn status(side: &Side, now: Moment) -> PeerStatus {
     let identities = side.engine.identities.load();
-    side.engine.zones.load().peers().next().unwrap().status(&identities, now.instant)
+    side.engine.zones.load().gateways().next().unwrap().status(&identities, now.instant)
 }
 
 /// The keys of the link that packets leave by, own and the peer's.
-fn carrier(side: &Side) -> (WireGuardPublicKey, WireGuardPublicKey) {
-    let link = side.peer();
+fn sender(side: &Side) -> (WireGuardPublicKey, WireGuardPublicKey) {
+    let link = side.link();
     (link.own, link.key)
 }
 
@@ -57,12 +56,12 @@ fn a_new_key_takes_over_without_a_lost_packet() {
     talk(&mut pair, 5);
     pair.berlin.engine.begin_rotation(&key(11)).unwrap();
     talk(&mut pair, 20);
-    assert_eq!(carrier(&pair.berlin), (public(1), public(2)), "madrid has not heard of it");
+    assert_eq!(sender(&pair.berlin), (public(1), public(2)), "madrid has not heard of it");
     assert!(!status(&pair.berlin, pair.now).knows_next_key);
     learn(&pair.madrid, 1, Some(11));
     talk(&mut pair, 20);
-    assert_eq!(carrier(&pair.madrid), (public(2), public(11)));
-    assert_eq!(carrier(&pair.berlin), (public(11), public(2)));
+    assert_eq!(sender(&pair.madrid), (public(2), public(11)));
+    assert_eq!(sender(&pair.berlin), (public(11), public(2)));
     assert!(status(&pair.berlin, pair.now).knows_next_key);
     assert!(status(&pair.berlin, pair.now).uses_current_key, "the old session is still understood");
     pair.berlin.engine.finish_rotation().unwrap();
@@ -89,7 +88,7 @@ fn what_was_sealed_with_the_old_session_is_still_opened_after_the_change() {
     pair.berlin.engine.begin_rotation(&key(11)).unwrap();
     learn(&pair.madrid, 1, Some(11));
     talk(&mut pair, 10);
-    assert_eq!(carrier(&pair.madrid), (public(2), public(11)));
+    assert_eq!(sender(&pair.madrid), (public(2), public(11)));
     on_the_way.into_iter().for_each(|datagram| pair.wire.deliver(datagram));
     pair.settle();
     assert_eq!(pair.madrid.take(), [late]);
@@ -104,8 +103,8 @@ fn both_gateways_may_change_their_keys_at_once() {
     talk(&mut pair, 3);
     learn(&pair.madrid, 1, Some(11));
     talk(&mut pair, 40);
-    assert_eq!(carrier(&pair.berlin), (public(11), public(12)));
-    assert_eq!(carrier(&pair.madrid), (public(12), public(11)));
+    assert_eq!(sender(&pair.berlin), (public(11), public(12)));
+    assert_eq!(sender(&pair.madrid), (public(12), public(11)));
     pair.madrid.engine.finish_rotation().unwrap();
     learn(&pair.berlin, 12, None);
     pair.berlin.engine.finish_rotation().unwrap();
@@ -134,9 +133,9 @@ fn a_gateway_that_restarts_in_the_middle_is_reached_by_both_keys() {
     learn(&pair.madrid, 1, Some(11));
     talk(&mut pair, 10);
     // berlin loses its sessions and knows its two keys from the disk.
-    pair.berlin.engine.set_peers(Vec::new()).unwrap();
+    pair.berlin.engine.set_zones(Vec::new()).unwrap();
     pair.berlin.engine.begin_rotation(&key(11)).unwrap();
-    pair.berlin.engine.set_peers(vec![pair.to_madrid.clone()]).unwrap();
+    pair.berlin.engine.set_zones(vec![pair.to_madrid.clone()]).unwrap();
     pair.pass(Duration::from_secs(15));
     talk(&mut pair, 10);
 }
@@ -157,8 +156,8 @@ fn links_that_are_not_used_begin_no_handshakes_and_send_no_keepalives() {
 /// The link of a pair of keys.
 fn link(side: &Side, own: u8, peers: u8) -> Arc<RemoteLink> {
     let zones = side.engine.zones.load();
-    let links = zones.peers().next().unwrap();
-    Arc::clone(links.of(&public(own), &public(peers)).unwrap())
+    let gateway = zones.gateways().next().unwrap();
+    Arc::clone(gateway.link_of(&public(own), &public(peers)).unwrap())
 }
 
 #[test]
@@ -180,7 +179,7 @@ fn the_old_key_has_had_its_time_180_s_after_the_last_session_whatever_flows() {
     assert!(status(&pair.berlin, pair.now).knows_next_key);
     pair.berlin.engine.finish_rotation().unwrap();
     talk(&mut pair, 10);
-    assert_eq!(carrier(&pair.berlin), (public(11), public(2)));
+    assert_eq!(sender(&pair.berlin), (public(11), public(2)));
 }
 
 #[test]
@@ -190,11 +189,11 @@ fn packets_come_back_to_the_new_key_after_a_late_handshake_of_the_old_one() {
     learn(&pair.madrid, 1, Some(11));
     talk(&mut pair, 10);
     // As after a restart in the middle: both pairs of keys shake hands, the old one last.
-    link(&pair.berlin, 1, 2).carry();
-    link(&pair.madrid, 2, 1).carry();
+    link(&pair.berlin, 1, 2).become_sender();
+    link(&pair.madrid, 2, 1).become_sender();
     talk(&mut pair, 5);
-    assert_eq!(carrier(&pair.berlin), (public(11), public(2)));
-    assert_eq!(carrier(&pair.madrid), (public(2), public(11)));
+    assert_eq!(sender(&pair.berlin), (public(11), public(2)));
+    assert_eq!(sender(&pair.madrid), (public(2), public(11)));
     pair.pass(Duration::from_secs(181));
     assert!(!status(&pair.berlin, pair.now).uses_current_key, "nobody renews the old one");
 }
@@ -207,10 +206,10 @@ fn a_gateway_that_has_lost_its_next_key_is_spoken_to_with_the_old_one_at_once() 
     talk(&mut pair, 10);
     // berlin is set up from a backup of before; madrid still has a session with the lost key.
     pair.berlin = Side::new(1, "192.0.2.1:51820", &pair.wire, 1);
-    pair.berlin.engine.set_peers(vec![pair.to_madrid.clone()]).unwrap();
+    pair.berlin.engine.set_zones(vec![pair.to_madrid.clone()]).unwrap();
     pair.pass(Duration::from_millis(200));
     talk(&mut pair, 50);
-    assert_eq!(carrier(&pair.madrid), (public(2), public(1)));
+    assert_eq!(sender(&pair.madrid), (public(2), public(1)));
 }
 
 #[test]
@@ -222,7 +221,7 @@ fn a_thief_with_the_retired_key_is_nobody_to_the_peers() {
     pair.berlin.engine.finish_rotation().unwrap();
     learn(&pair.madrid, 11, None);
     let mut thief = Side::new(1, "203.0.113.66:51820", &pair.wire, 1);
-    thief.engine.set_peers(vec![pair.to_madrid.clone()]).unwrap();
+    thief.engine.set_zones(vec![pair.to_madrid.clone()]).unwrap();
     for _ in 0..100 {
         pair.pass(Duration::from_millis(100));
         thief.tick(pair.now);
@@ -240,8 +239,8 @@ fn a_retired_key_is_answered_no_more() {
     pair.berlin.engine.begin_rotation(&key(11)).unwrap();
     pair.berlin.engine.finish_rotation().unwrap();
     pair.forget_wire();
-    pair.madrid.peer().lock().set_endpoint("203.0.113.1:1".parse().unwrap());
-    pair.madrid.peer().lock().set_endpoint(pair.berlin.address());
+    pair.madrid.link().lock().set_endpoint("203.0.113.1:1".parse().unwrap());
+    pair.madrid.link().lock().set_endpoint(pair.berlin.address());
     pair.pass(Duration::from_millis(300));
     assert_eq!(pair.berlin.dropped(Dropped::HandshakeMac), 1);
 }

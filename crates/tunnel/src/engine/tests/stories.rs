@@ -21,9 +21,9 @@ fn both_sides_start_a_handshake_at_once_and_packets_flow_both_ways() {
     pair.pass(Duration::from_millis(100));
     assert_eq!(pair.seen(TYPE_INITIATION).len(), 2);
     for side in [&pair.berlin, &pair.madrid] {
-        let key = side.peer().key;
+        let key = side.link().key;
         assert_eq!(side.events.try_recv(), Ok(Event::HandshakeCompleted(key)));
-        assert_eq!(side.peer().status().handshake_attempts_unanswered, 0);
+        assert_eq!(side.status().handshake_attempts_unanswered, 0);
     }
     let there = berlin_to_madrid(b"question");
     let back = packet("2001:db8:2::7", "2001:db8:1::7", b"answer");
@@ -92,12 +92,12 @@ fn after_five_minutes_of_silence_the_pair_is_back_within_ten_seconds() {
     let mut pair = Pair::established(&Setting::default());
     pair.cut(true);
     pair.pass(seconds(300));
-    let before = pair.berlin.peer().status().latest_handshake.unwrap();
-    assert!(pair.berlin.peer().status().handshake_attempts_unanswered > 20);
+    let before = pair.berlin.status().latest_handshake.unwrap();
+    assert!(pair.berlin.status().handshake_attempts_unanswered > 20);
     pair.cut(false);
     pair.pass(seconds(5));
     for side in [&pair.berlin, &pair.madrid] {
-        let status = side.peer().status();
+        let status = side.status();
         assert!(status.latest_handshake.unwrap() > before + seconds(300));
         assert_eq!(status.handshake_attempts_unanswered, 0);
     }
@@ -110,7 +110,7 @@ fn a_peer_that_moved_is_followed_once_it_proves_itself() {
     pair.berlin.give(berlin_to_madrid(b"from elsewhere"));
     pair.settle();
     assert_eq!(pair.madrid.take().len(), 1);
-    let endpoint = pair.madrid.peer().status().endpoint;
+    let endpoint = pair.madrid.status().endpoint;
     assert_eq!(endpoint, Some(pair.berlin.address()));
     pair.madrid.give(packet("10.2.0.7", "10.1.0.7", b"back"));
     pair.settle();
@@ -120,7 +120,7 @@ fn a_peer_that_moved_is_followed_once_it_proves_itself() {
 #[test]
 fn datagrams_that_prove_nothing_do_not_move_a_peer() {
     let mut pair = Pair::established(&Setting::default());
-    let home = pair.madrid.peer().status().endpoint;
+    let home = pair.madrid.status().endpoint;
     pair.forget_wire();
     pair.berlin.give(berlin_to_madrid(b"genuine"));
     pair.settle();
@@ -133,7 +133,7 @@ fn datagrams_that_prove_nothing_do_not_move_a_peer() {
     pair.wire.deliver(replayed);
     pair.wire.deliver(forged);
     pair.settle();
-    assert_eq!(pair.madrid.peer().status().endpoint, home);
+    assert_eq!(pair.madrid.status().endpoint, home);
     assert_eq!(pair.madrid.dropped(Dropped::Replayed), 1);
     assert_eq!(pair.madrid.dropped(Dropped::Unauthentic), 1);
     assert_eq!(pair.madrid.take().len(), 1, "the genuine one only");
@@ -159,7 +159,7 @@ fn a_cookie_does_not_move_a_peer() {
     pair.wire.deliver(Datagram { from, to, ..cookie });
     pair.settle();
     assert_eq!(pair.berlin.dropped(Dropped::HandshakeInvalid), invalid, "the cookie was taken");
-    assert_eq!(pair.berlin.peer().status().endpoint, Some(pair.madrid.address()));
+    assert_eq!(pair.berlin.status().endpoint, Some(pair.madrid.address()));
 }
 
 #[test]
@@ -173,17 +173,17 @@ fn a_replayed_initiation_is_refused() {
     pair.settle();
     assert_eq!(pair.madrid.dropped(Dropped::HandshakeInvalid), 1);
     assert!(pair.seen(TYPE_RESPONSE).is_empty());
-    assert_eq!(pair.madrid.peer().status().endpoint, Some(pair.berlin.address()));
+    assert_eq!(pair.madrid.status().endpoint, Some(pair.berlin.address()));
 }
 
 #[test]
 fn an_inner_source_of_another_zone_is_dropped_and_counted() {
     let mut pair = Pair::established(&Setting::default());
-    let berlin = pair.madrid.peer().lock().config().clone();
+    let berlin = pair.madrid.told();
     let mut paris = berlin.clone();
-    paris.public_key.0[0] ^= 1;
+    paris.gateways[0].public_key.0[0] ^= 1;
     paris.allowed_ips = vec!["10.3.0.0/16".parse().unwrap()];
-    pair.madrid.engine.set_peers(vec![berlin, paris]).unwrap();
+    pair.madrid.engine.set_zones(vec![berlin, paris]).unwrap();
     pair.berlin.give(packet("10.3.0.7", "10.2.0.7", b"of paris"));
     pair.berlin.give(packet("10.4.0.7", "10.2.0.7", b"of nobody"));
     pair.berlin.give(packet("10.2.0.9", "10.2.0.7", b"pretending to be local"));
@@ -209,7 +209,7 @@ fn a_datagram_of_the_tunnel_that_is_routed_into_it_ends_there() {
     let mut pair = Pair::established(&Setting::default());
     // The endpoint of madrid is one of the inner addresses of its hosts (10.2.0.7).
     pair.madrid.move_to("10.2.0.7:53");
-    pair.berlin.peer().lock().set_endpoint(pair.madrid.address());
+    pair.berlin.link().lock().set_endpoint(pair.madrid.address());
     let mut looped = udp_packet(false, 53, b"sealed once already");
     looped[20..22].copy_from_slice(&51820u16.to_be_bytes());
     pair.berlin.give(looped);
@@ -245,7 +245,7 @@ fn different_preshared_keys_are_no_session() {
         pair.berlin.give(berlin_to_madrid(b"secret"));
         pair.pass(seconds(1));
         assert!(pair.madrid.take().is_empty());
-        assert!(pair.berlin.peer().status().latest_handshake.is_none());
+        assert!(pair.berlin.status().latest_handshake.is_none());
         assert!(pair.berlin.dropped(Dropped::HandshakeInvalid) > 0);
     }
 }
@@ -257,8 +257,8 @@ fn wire_bytes_are_counted_alike_on_both_sides() {
         pair.berlin.give(berlin_to_madrid(&vec![0; len]));
     }
     pair.settle();
-    let sent = pair.berlin.peer().status().tx_bytes;
-    assert_eq!(sent, pair.madrid.peer().status().rx_bytes);
+    let sent = pair.berlin.status().tx_bytes;
+    assert_eq!(sent, pair.madrid.status().rx_bytes);
     let wire = pair.wire.seen.lock().unwrap();
     let wire = wire.iter().filter(|datagram| datagram.from == pair.berlin.address());
     assert_eq!(sent, wire.map(|datagram| datagram.bytes.len() as u64).sum::<u64>());
@@ -270,8 +270,8 @@ fn taking_the_same_peers_again_disturbs_neither_session_nor_endpoint() {
     pair.berlin.move_to("203.0.113.99:7000");
     pair.berlin.give(berlin_to_madrid(b"moved"));
     pair.settle();
-    let same = pair.madrid.peer().lock().config().clone();
-    pair.madrid.engine.set_peers(vec![same]).unwrap();
+    let same = pair.madrid.told();
+    pair.madrid.engine.set_zones(vec![same]).unwrap();
     pair.forget_wire();
     pair.madrid.give(packet("10.2.0.7", "10.1.0.7", b"back"));
     pair.settle();
@@ -283,13 +283,13 @@ fn taking_the_same_peers_again_disturbs_neither_session_nor_endpoint() {
 fn a_new_endpoint_is_used_at_once() {
     let mut pair = Pair::established(&Setting::default());
     pair.madrid.move_to("203.0.113.5:51820");
-    pair.berlin.peer().lock().set_endpoint(pair.madrid.address());
+    pair.berlin.link().lock().set_endpoint(pair.madrid.address());
     pair.pass(Duration::from_millis(100));
-    assert_eq!(pair.madrid.peer().status().endpoint, Some(pair.berlin.address()));
+    assert_eq!(pair.madrid.status().endpoint, Some(pair.berlin.address()));
     pair.madrid.give(packet("10.2.0.7", "10.1.0.7", b"hello"));
     pair.settle();
     assert_eq!(pair.berlin.take().len(), 1);
-    assert_eq!(pair.berlin.peer().status().endpoint, Some(pair.madrid.address()));
+    assert_eq!(pair.berlin.status().endpoint, Some(pair.madrid.address()));
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn a_flood_of_handshakes_is_answered_with_cookies_and_an_honest_peer_gets_throug
     assert!(replies.iter().all(|reply| reply.to == from && reply.bytes.len() < 148));
     pair.cut(false);
     pair.pass(seconds(10));
-    assert!(pair.berlin.peer().status().latest_handshake.is_some());
+    assert!(pair.berlin.status().latest_handshake.is_some());
 }
 
 #[test]
@@ -338,11 +338,11 @@ fn a_clock_put_forward_costs_one_handshake_and_no_packet() {
 fn routes_that_lead_elsewhere_take_the_bound_source_away() {
     let mut pair = Pair::established(&Setting::default());
     pair.pass(seconds(2));
-    let local = |pair: &Pair| pair.berlin.peer().lock().path().unwrap().local;
+    let local = |pair: &Pair| pair.berlin.link().lock().path().unwrap().local;
     assert_eq!(local(&pair), Some("192.0.2.1".parse().unwrap()));
     let remote = pair.madrid.address();
-    pair.berlin.peer().lock().follow_route(remote, "192.0.2.1".parse().unwrap());
+    pair.berlin.link().lock().follow_route(remote, "192.0.2.1".parse().unwrap());
     assert!(local(&pair).is_some(), "the same routes");
-    pair.berlin.peer().lock().follow_route(remote, "192.0.2.77".parse().unwrap());
+    pair.berlin.link().lock().follow_route(remote, "192.0.2.77".parse().unwrap());
     assert_eq!(local(&pair), None);
 }

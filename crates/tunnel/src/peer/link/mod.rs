@@ -9,11 +9,12 @@ mod sessions;
 mod state;
 mod turn;
 
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
-use zonemesh_core::key::WireGuardPublicKey;
+use zonemesh_core::key::{PresharedKey, WireGuardPublicKey};
 
 pub(crate) use self::noise::{
     DATA_OVERHEAD, INITIATION, Identities, Identity, TYPE_DATA, receiver_index,
@@ -21,72 +22,83 @@ pub(crate) use self::noise::{
 pub(crate) use self::state::{LinkState, Sealed};
 pub(crate) use self::turn::{HeldTurn, Turn};
 use super::LaneState;
-use crate::config::Peer;
-use crate::status::PeerStatus;
 
-/// A link in service: one own key, one key of the peer's.
+/// What one link is told of a gateway.
+pub(crate) struct LinkSettings {
+    pub(crate) public_key: WireGuardPublicKey,
+    pub(crate) preshared_key: Option<PresharedKey>,
+    pub(crate) endpoint: Option<SocketAddr>,
+    pub(crate) keepalive: Option<Duration>,
+}
+
+/// Where a link belongs.
+pub(crate) struct Place {
+    pub(crate) lane: Arc<LaneState>,
+    /// 24 bits; sessions of the link have it in the upper bits of their index.
+    pub(crate) index: u32,
+}
+
+/// A pair of keys with all that hangs on it.
 pub(crate) struct RemoteLink {
     pub(crate) own: WireGuardPublicKey,
     pub(crate) key: WireGuardPublicKey,
-    /// Which lane it is of, 0 for the first: whose socket it uses.
-    pub(crate) lane: usize,
     /// Whose thread may send the datagrams that it has sealed, if several do.
     pub(crate) turn: Turn,
-    /// 24 bits; sessions of this link have it in the upper bits of their index.
     pub(crate) index: u32,
-    pub(crate) shared: Arc<LaneState>,
-    core: Mutex<LinkState>,
+    pub(crate) lane: Arc<LaneState>,
+    state: Mutex<LinkState>,
+}
+
+/// A link at one moment.
+pub(super) struct LinkStatus {
+    pub(super) index: u32,
+    pub(super) own: WireGuardPublicKey,
+    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) latest_handshake: Option<SystemTime>,
+    /// Initiations sent since the last session came up.
+    pub(super) unanswered: u64,
+    /// A session that was made here may still carry packets, ours or the gateway's.
+    pub(super) session_lives: bool,
 }
 
 impl RemoteLink {
-    pub(crate) fn new(
-        identity: Arc<Identity>,
-        config: Peer,
-        (lane, index): (usize, u32),
-        shared: Arc<LaneState>,
-    ) -> Self {
-        let (own, key) = (identity.key, config.public_key);
-        let core = LinkState::new(identity, config, index);
-        Self { own, key, lane, turn: Turn::new(), index, shared, core: Mutex::new(core) }
+    pub(crate) fn new(identity: Arc<Identity>, settings: LinkSettings, place: Place) -> Self {
+        let Place { lane, index } = place;
+        let (own, key) = (identity.key, settings.public_key);
+        let state = Mutex::new(LinkState::new(identity, settings, index));
+        Self { own, key, turn: Turn::new(), index, lane, state }
     }
 
-    /// What bounds padding and TCP segments towards this peer in a tunnel of this MTU.
+    /// What bounds padding and TCP segments on this link in a tunnel of this MTU.
     pub(crate) fn mtu(&self, of_tunnel: usize) -> usize {
-        of_tunnel.min(self.shared.largest.load(Ordering::Relaxed))
+        self.lane.mtu(of_tunnel)
     }
 
     /// Counts what was sent, as on the wire.
     pub(crate) fn count_sent(&self, bytes: usize) {
-        self.shared.tx_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.lane.tx_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// True if the session of this index, as a data message names it, is one of this peer.
+    /// True if the session of this index, as a data message names it, is one of this link.
     pub(crate) fn has_session(&self, session_index: Option<u32>) -> bool {
         session_index.is_some_and(|session| session >> 8 == self.index)
     }
 
-    /// The peer's state. A thread that panicked under the lock leaves a session that can only
-    /// fail to open packets, so the lock stays usable.
+    /// A thread that panicked under the lock leaves a session that can only fail to open packets, so
+    /// the lock stays usable.
     pub(crate) fn lock(&self) -> MutexGuard<'_, LinkState> {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn status(&self) -> PeerStatus {
-        let core = self.lock();
-        PeerStatus {
-            public_key: self.key,
-            name: core.config().name.clone(),
-            endpoint: core.path().map(|path| path.remote),
-            latest_handshake: core.latest_handshake(),
-            rx_bytes: self.shared.rx_bytes.load(Ordering::Relaxed),
-            tx_bytes: self.shared.tx_bytes.load(Ordering::Relaxed),
-            allowed_ips: core.config().allowed_ips.clone(),
-            handshake_attempts_unanswered: core.unanswered(),
-            knows_next_key: false,
-            uses_current_key: core.session_is_up(),
-            segmentation_refused: self.shared.segmentation.refusals(),
-            segmentation_paused: self.shared.segmentation.is_on(Instant::now()),
-            lanes: Vec::new(),
+    pub(super) fn status(&self, now: Instant) -> LinkStatus {
+        let state = self.lock();
+        LinkStatus {
+            index: self.index,
+            own: self.own,
+            endpoint: state.path().map(|path| path.remote),
+            latest_handshake: state.latest_handshake(),
+            unanswered: state.unanswered(),
+            session_lives: state.has_living_session(now),
         }
     }
 }

@@ -12,12 +12,12 @@ use std::time::{Duration, Instant, SystemTime};
 use boringtun::noise::TunnResult;
 use boringtun::noise::errors::WireGuardError;
 
+use super::LinkSettings;
 use super::noise::{
     Identity, RemoteKeys, TYPE_DATA, TYPE_INITIATION, has_room, has_session, receiver_index,
     sender_index,
 };
 use super::sessions::{DataOpened, NoiseSessions};
-use crate::config::Peer;
 use crate::dropped::Dropped;
 use crate::edge::Path;
 use crate::peer::Moment;
@@ -42,7 +42,8 @@ pub(crate) enum Sealed {
 pub(crate) struct LinkState {
     sessions: NoiseSessions,
     schedule: Schedule,
-    config: Peer,
+    /// As configured, which may differ from where the gateway was last heard.
+    endpoint: Option<SocketAddr>,
     path: Option<Path>,
     /// What the routes chose as our address towards this endpoint when last asked.
     route: Option<(SocketAddr, IpAddr)>,
@@ -57,19 +58,19 @@ pub(crate) struct LinkState {
 }
 
 impl LinkState {
-    pub(super) fn new(identity: Arc<Identity>, config: Peer, index: u32) -> Self {
-        let mut schedule = Schedule::new(identity.key < config.public_key, index);
-        schedule.set_keepalive(config.keepalive);
-        if config.endpoint.is_some() && config.keepalive.is_some() {
+    pub(super) fn new(identity: Arc<Identity>, settings: LinkSettings, index: u32) -> Self {
+        let LinkSettings { public_key, preshared_key, endpoint, keepalive } = settings;
+        let mut schedule = Schedule::new(identity.key < public_key, index);
+        schedule.set_keepalive(keepalive);
+        if endpoint.is_some() && keepalive.is_some() {
             schedule.want_handshake();
         }
-        let public_key = config.public_key;
-        let remote = RemoteKeys { public_key, preshared: config.preshared_key.clone() };
+        let remote = RemoteKeys { public_key, preshared: preshared_key };
         Self {
             sessions: NoiseSessions::new(identity, remote, index),
             schedule,
-            path: config.endpoint.map(unbound_path),
-            config,
+            endpoint,
+            path: endpoint.map(unbound_path),
             route: None,
             answered: 0,
             unconfirmed: None,
@@ -82,10 +83,6 @@ impl LinkState {
     /// Where datagrams to the gateway go now.
     pub(crate) fn path(&self) -> Option<Path> {
         self.path
-    }
-
-    pub(crate) fn config(&self) -> &Peer {
-        &self.config
     }
 
     pub(crate) fn latest_handshake(&self) -> Option<SystemTime> {
@@ -104,18 +101,18 @@ impl LinkState {
 
     /// Takes new settings. The session stays, under a new preshared key until the next one is up;
     /// the path stays, except if the configured endpoint changed.
-    pub(crate) fn reconfigure(&mut self, config: Peer) {
-        if self.sessions.set_preshared(config.preshared_key.clone()) {
+    pub(crate) fn reconfigure(&mut self, settings: LinkSettings) {
+        if self.sessions.set_preshared(settings.preshared_key) {
             (self.unconfirmed, self.answered) = (None, 0);
             self.schedule.want_handshake();
         }
-        self.schedule.set_keepalive(config.keepalive);
-        if let Some(endpoint) = config.endpoint
-            && config.endpoint != self.config.endpoint
+        self.schedule.set_keepalive(settings.keepalive);
+        if let Some(endpoint) = settings.endpoint
+            && settings.endpoint != self.endpoint
         {
             self.set_endpoint(endpoint);
         }
-        self.config = config;
+        self.endpoint = settings.endpoint;
     }
 
     /// Sends to `endpoint` from now on, beginning with a handshake: it tells the gateway our address,

@@ -29,18 +29,18 @@ pub(crate) struct HeldTurn(Arc<RemoteLink>);
 
 impl HeldTurn {
     /// Waits until it is this thread's turn.
-    pub(crate) fn take(peer: &Arc<RemoteLink>) -> Self {
-        let mut taken = peer.turn.lock();
+    pub(crate) fn take(link: &Arc<RemoteLink>) -> Self {
+        let mut taken = link.turn.lock();
         while *taken {
-            taken = peer.turn.free.wait(taken).unwrap_or_else(PoisonError::into_inner);
+            taken = link.turn.free.wait(taken).unwrap_or_else(PoisonError::into_inner);
         }
         *taken = true;
         drop(taken);
-        Self(Arc::clone(peer))
+        Self(Arc::clone(link))
     }
 
-    pub(crate) fn is_for(&self, peer: &Arc<RemoteLink>) -> bool {
-        Arc::ptr_eq(&self.0, peer)
+    pub(crate) fn is_for(&self, link: &Arc<RemoteLink>) -> bool {
+        Arc::ptr_eq(&self.0, link)
     }
 }
 

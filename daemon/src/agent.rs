@@ -12,7 +12,7 @@ use zonemesh_config::Config;
 use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 use zonemesh_core::record::Lane;
 use zonemesh_pki::{LocalApiKey, ZoneTrust, join_server_config, zone_server_config};
-use zonemesh_tunnel::{Event, MOST_LANES, Tunnel};
+use zonemesh_tunnel::{MOST_LANES, Tunnel, TunnelEvent};
 
 use crate::act::paths;
 use crate::act::plane::{Ground, Plane, Wakers};
@@ -238,9 +238,9 @@ fn watch_tunnel(observer: &Observer, wakers: Wakers, supervisor: &mut Supervisor
 }
 
 /// False when no event can come any more.
-fn forward_event(events: &Receiver<Event>, wakers: &Wakers) -> bool {
+fn forward_event(events: &Receiver<TunnelEvent>, wakers: &Wakers) -> bool {
     match events.recv_timeout(Duration::from_millis(250)) {
-        Ok(Event::HandshakeCompleted(key)) => {
+        Ok(TunnelEvent::HandshakeCompleted(key)) => {
             wakers.wake(&key);
             true
         }

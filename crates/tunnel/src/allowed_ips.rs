@@ -11,12 +11,12 @@ use ipnet::IpNet;
 
 /// A table from prefixes to their owners.
 pub(crate) struct AllowedIps<T> {
-    v4: Vec<Level<T>>,
-    v6: Vec<Level<T>>,
+    v4: Vec<PrefixLevel<T>>,
+    v6: Vec<PrefixLevel<T>>,
 }
 
 /// All prefixes of one length.
-struct Level<T> {
+struct PrefixLevel<T> {
     prefix_len: u8,
     owners: HashMap<u128, T>,
 }
@@ -37,7 +37,7 @@ impl<T> AllowedIps<T> {
         let at = levels.partition_point(|level| level.prefix_len > prefix_len);
         if levels.get(at).is_none_or(|level| level.prefix_len != prefix_len) {
             let owners = HashMap::new();
-            levels.insert(at, Level { prefix_len, owners });
+            levels.insert(at, PrefixLevel { prefix_len, owners });
         }
         levels[at].owners.insert(bits, owner)
     }

@@ -13,16 +13,16 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::edge::Family;
+use crate::edge::SocketFamily;
 use crate::engine::Engine;
 use crate::engine::inbound::Inbound;
 use crate::engine::outbound::Outbound;
 use crate::engine::slow_path::{HandshakeMessage, TICK};
 use crate::linux::tun::Tun;
 use crate::linux::udp::Udp;
-use crate::linux::wake::{Bell, Poller, StopSignal, Wake};
-use crate::pace::{Load, Pace, Way};
-use crate::peer::Moment;
+use crate::linux::wake::{Poller, StopSignal, WakeBell, WakeReason};
+use crate::pace::{PacketDirection, ThreadLoad, ThreadPace};
+use crate::peer::ClockReading;
 
 /// Turns of both directions between two looks at what else is to be waited for.
 const TURNS: usize = 16;
@@ -32,7 +32,7 @@ const LEND_AFTER: Duration = Duration::from_millis(10);
 const RETURN_AFTER: Duration = Duration::from_millis(100);
 
 /// What the two threads of a lane share.
-pub(crate) struct Carrier {
+pub(crate) struct LaneThreads {
     engine: Arc<Engine>,
     lane: usize,
     tun: Arc<Tun>,
@@ -42,11 +42,11 @@ pub(crate) struct Carrier {
     inward: Mutex<Inbound>,
     /// The second thread carries the inward direction. Set by the first, taken back by the second.
     lent: AtomicBool,
-    lend: Bell,
-    returned: Bell,
+    lend: WakeBell,
+    returned: WakeBell,
 }
 
-impl Carrier {
+impl LaneThreads {
     pub(crate) fn new(
         engine: &Arc<Engine>,
         lane: usize,
@@ -63,8 +63,8 @@ impl Carrier {
             realtime,
             inward: Mutex::new(Inbound::new(Arc::clone(engine), lane, handshakes)),
             lent: AtomicBool::new(false),
-            lend: Bell::new()?,
-            returned: Bell::new()?,
+            lend: WakeBell::new()?,
+            returned: WakeBell::new()?,
         })
     }
 
@@ -75,27 +75,29 @@ impl Carrier {
         let mut fds = vec![self.tun.as_raw_fd(), self.returned.as_raw_fd()];
         fds.extend(families.iter().map(|(_, fd)| *fd));
         let mut poller = Poller::new(&fds, self.stop.clone());
-        let (mut load, mut pace) = (Load::new(Instant::now()), Pace::new(self.realtime));
+        let (mut load, mut pace) =
+            (ThreadLoad::new(Instant::now()), ThreadPace::new(self.realtime));
         loop {
             let lent = self.lent.load(Ordering::Acquire);
             for bit in 0..families.len() {
                 poller.set_watched(2 + bit, !lent);
             }
-            let Wake::Ready(ready) = poller.wait()? else {
+            let WakeReason::Ready(ready) = poller.wait()? else {
                 return Ok(());
             };
             pace.waited(load.woke(Instant::now()));
             if ready & 2 != 0 {
                 self.returned.clear();
             }
-            let mut inward = (!lent).then(|| Inward::new(self.inbound(), &families, ready >> 2));
+            let mut inward =
+                (!lent).then(|| InwardTurn::new(self.inbound(), &families, ready >> 2));
             let mut emptied = false;
             for _ in 0..TURNS {
                 let more = match &mut inward {
-                    Some(inward) => load.time(Way::In, || inward.turn())?,
+                    Some(inward) => load.time(PacketDirection::In, || inward.turn())?,
                     None => false,
                 };
-                let outward = load.time(Way::Out, || self.outward(&mut outbound))?;
+                let outward = load.time(PacketDirection::Out, || self.outward(&mut outbound))?;
                 emptied = !more && !outward;
                 if emptied {
                     break;
@@ -123,23 +125,23 @@ impl Carrier {
         let mut idle = Poller::new(&[self.lend.as_raw_fd()], self.stop.clone());
         let mut poller = Poller::new(&fds, self.stop.clone());
         // It ranks as any other, so that each lane takes one core for itself at most.
-        let mut pace = Pace::new(false);
+        let mut pace = ThreadPace::new(false);
         loop {
             while !self.lent.load(Ordering::Acquire) {
-                if idle.wait()? == Wake::Stop {
+                if idle.wait()? == WakeReason::Stop {
                     return Ok(());
                 }
                 self.lend.clear();
             }
-            let mut load = Load::new(Instant::now());
+            let mut load = ThreadLoad::new(Instant::now());
             pace.set_busy(true);
             while !load.is_over(RETURN_AFTER) || load.take().is_worth_a_thread() {
-                let Wake::Ready(ready) = poller.wait_timeout(RETURN_AFTER)? else {
+                let WakeReason::Ready(ready) = poller.wait_timeout(RETURN_AFTER)? else {
                     return Ok(());
                 };
                 pace.waited(load.woke(Instant::now()));
-                let mut inward = Inward::new(self.inbound(), &families, ready);
-                let more = load.time(Way::In, || inward.turn())?;
+                let mut inward = InwardTurn::new(self.inbound(), &families, ready);
+                let more = load.time(PacketDirection::In, || inward.turn())?;
                 drop(inward);
                 if !more {
                     pace.rest();
@@ -159,7 +161,7 @@ impl Carrier {
 
     /// Carries what the TUN device has. Returns true if there may be more.
     fn outward(&self, outbound: &mut Outbound) -> io::Result<bool> {
-        match outbound.drain(Moment::now()) {
+        match outbound.drain(ClockReading::now()) {
             // The device was deleted.
             Err(error) if error.raw_os_error() == Some(libc::EBADFD) => Err(error),
             Err(error) => {
@@ -172,16 +174,16 @@ impl Carrier {
 }
 
 /// The sockets that had something when it was last looked.
-struct Inward<'a> {
+struct InwardTurn<'a> {
     inbound: MutexGuard<'a, Inbound>,
-    families: &'a [(Family, std::os::fd::RawFd)],
+    families: &'a [(SocketFamily, std::os::fd::RawFd)],
     ready: u8,
 }
 
-impl<'a> Inward<'a> {
+impl<'a> InwardTurn<'a> {
     fn new(
         inbound: MutexGuard<'a, Inbound>,
-        families: &'a [(Family, std::os::fd::RawFd)],
+        families: &'a [(SocketFamily, std::os::fd::RawFd)],
         ready: u8,
     ) -> Self {
         Self { inbound, families, ready }
@@ -190,7 +192,7 @@ impl<'a> Inward<'a> {
     /// Carries some of what they have. Returns true if there may be more.
     fn turn(&mut self) -> io::Result<bool> {
         for (bit, (family, _)) in self.families.iter().enumerate() {
-            if self.ready & (1 << bit) != 0 && !self.inbound.drain(*family, Moment::now())? {
+            if self.ready & (1 << bit) != 0 && !self.inbound.drain(*family, ClockReading::now())? {
                 self.ready &= !(1 << bit);
             }
         }

@@ -8,7 +8,7 @@
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::merge::Allowed;
+use crate::merge::Mergeable;
 
 /// The size of the header before each packet of a TUN device: `struct virtio_net_hdr`
 /// (virtio 1.2, section 5.1.6).
@@ -19,14 +19,14 @@ pub(crate) const MAX_PACKET: usize = 65_535;
 
 /// Which of the two sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Family {
+pub(crate) enum SocketFamily {
     V4,
     V6,
 }
 
 /// Where datagrams go, and from which of our addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Path {
+pub(crate) struct UdpPath {
     pub(crate) remote: SocketAddr,
     /// The address the peer spoke to: answers come from it. `None` leaves the choice to the routes.
     pub(crate) local: Option<IpAddr>,
@@ -35,8 +35,8 @@ pub(crate) struct Path {
 /// What one receive returned: one datagram, or several of `stride` bytes (the last may be shorter)
 /// from one sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Received {
-    pub(crate) path: Path,
+pub(crate) struct ReceivedRun {
+    pub(crate) path: UdpPath,
     pub(crate) len: usize,
     pub(crate) stride: usize,
     /// The outer ECN field (RFC 3168).
@@ -46,7 +46,7 @@ pub(crate) struct Received {
 /// A run of datagrams to one peer: each of `stride` bytes, the last may be shorter.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Transmit<'a> {
-    pub(crate) path: Path,
+    pub(crate) path: UdpPath,
     pub(crate) bytes: &'a [u8],
     pub(crate) stride: usize,
     /// The outer ECN field (RFC 3168).
@@ -64,13 +64,13 @@ pub(crate) trait TunEdge: Send + Sync {
     /// True if the device is up: packets can come from it and go to it.
     fn is_up(&self) -> io::Result<bool>;
     /// Which packets it takes merged.
-    fn takes_merged(&self) -> Allowed;
+    fn takes_merged(&self) -> Mergeable;
 }
 
 /// The side of the Internet.
 pub(crate) trait UdpEdge: Send + Sync {
     /// Receives one run; `WouldBlock` when there is none.
-    fn receive(&self, family: Family, buffer: &mut [u8]) -> io::Result<Received>;
+    fn receive(&self, family: SocketFamily, buffer: &mut [u8]) -> io::Result<ReceivedRun>;
     /// Sends one run.
     fn send(&self, transmit: Transmit<'_>) -> io::Result<()>;
     /// Sends one datagram that nobody on the way may cut into fragments; `EMSGSIZE` if it does not

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use crate::engine::Engine;
 use crate::engine::slow_path::{HandshakeMessage, SlowPath, TICK};
 use crate::linux::wake::StopSignal;
-use crate::peer::Moment;
+use crate::peer::ClockReading;
 
 /// Starts a lane. A panic in it is a defect: it is logged, and the lane starts again.
 pub(crate) fn spawn(
@@ -39,15 +39,15 @@ pub(crate) fn slow_lane(
     stop: &StopSignal,
 ) -> io::Result<()> {
     let mut slow_path = SlowPath::new(Arc::clone(engine));
-    let mut next_tick = Moment::now().instant;
+    let mut next_tick = ClockReading::now().instant;
     while !stop.wait_timeout(std::time::Duration::ZERO)? {
-        let now = Moment::now();
+        let now = ClockReading::now();
         if now.instant >= next_tick {
             slow_path.tick(now);
             next_tick = now.instant + TICK;
         }
         match handshakes.recv_timeout(next_tick.saturating_duration_since(now.instant)) {
-            Ok(message) => slow_path.handle(&message, Moment::now()),
+            Ok(message) => slow_path.handle(&message, ClockReading::now()),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 // The inward lane has ended; timers go on until the tunnel stops.

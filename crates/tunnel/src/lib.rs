@@ -42,5 +42,5 @@ pub use dropped::Dropped;
 pub use engine::ProbeError;
 pub use error::{PeersError, StartError};
 pub use offload::Offload;
-pub use status::{Event, LaneStatus, PeerStatus, TunnelStatus, ZoneStatus};
+pub use status::{LaneStatus, PeerStatus, TunnelEvent, TunnelStatus, ZoneStatus};
 pub use tunnel::Tunnel;

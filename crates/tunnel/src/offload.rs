@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// Which kinds of bulk work are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct WantedOffloads {
     pub(crate) tso: bool,
     pub(crate) uso: bool,
     pub(crate) gso: bool,
@@ -23,7 +23,7 @@ pub(crate) struct Wanted {
     pub(crate) merge: bool,
 }
 
-impl Wanted {
+impl WantedOffloads {
     #[cfg(test)]
     pub(crate) const ALL: Self = Self { tso: true, uso: true, gso: true, gro: true, merge: true };
 
@@ -87,14 +87,14 @@ impl Offload {
 
 /// A kind of bulk work that is paused after it was refused.
 #[derive(Debug)]
-pub(crate) struct Pause {
+pub(crate) struct OffloadPause {
     epoch: Instant,
     /// Milliseconds after the epoch; 0 means that it was never refused.
     until: AtomicU64,
     refusals: AtomicU64,
 }
 
-impl Pause {
+impl OffloadPause {
     pub(crate) fn new(epoch: Instant) -> Self {
         Self { epoch, until: AtomicU64::new(0), refusals: AtomicU64::new(0) }
     }
@@ -123,20 +123,20 @@ mod tests {
 
     #[test]
     fn each_switch_turns_off_its_own_kind() {
-        assert_eq!(Wanted::unless(|_| false), Wanted::ALL);
+        assert_eq!(WantedOffloads::unless(|_| false), WantedOffloads::ALL);
         let without =
-            |kind: &str| Wanted::unless(|name| name == format!("ZONEMESH_DEBUG_NO_{kind}"));
-        assert_eq!(without("TSO"), Wanted { tso: false, ..Wanted::ALL });
-        assert_eq!(without("USO"), Wanted { uso: false, ..Wanted::ALL });
-        assert_eq!(without("GSO"), Wanted { gso: false, ..Wanted::ALL });
-        assert_eq!(without("GRO"), Wanted { gro: false, ..Wanted::ALL });
-        assert_eq!(without("MERGE"), Wanted { merge: false, ..Wanted::ALL });
+            |kind: &str| WantedOffloads::unless(|name| name == format!("ZONEMESH_DEBUG_NO_{kind}"));
+        assert_eq!(without("TSO"), WantedOffloads { tso: false, ..WantedOffloads::ALL });
+        assert_eq!(without("USO"), WantedOffloads { uso: false, ..WantedOffloads::ALL });
+        assert_eq!(without("GSO"), WantedOffloads { gso: false, ..WantedOffloads::ALL });
+        assert_eq!(without("GRO"), WantedOffloads { gro: false, ..WantedOffloads::ALL });
+        assert_eq!(without("MERGE"), WantedOffloads { merge: false, ..WantedOffloads::ALL });
     }
 
     #[test]
     fn what_was_refused_is_tried_again_after_a_minute() {
         let start = Instant::now();
-        let pause = Pause::new(start);
+        let pause = OffloadPause::new(start);
         assert!(!pause.is_on(start));
         pause.start(start + Duration::from_secs(5));
         assert!(pause.is_on(start + Duration::from_secs(64)));

@@ -22,21 +22,21 @@ pub(crate) fn may_be_realtime() -> bool {
 
 /// What a thread does about its load.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct ThreadPace {
     /// It may run before others, as far as is known.
     realtime: bool,
     busy: bool,
     expects: bool,
 }
 
-impl Pace {
+impl ThreadPace {
     pub(crate) fn new(realtime: bool) -> Self {
         Self { realtime, busy: false, expects: false }
     }
 
     /// Becomes busy or idle, by what a stretch of time was spent on. What a busy thread is left to do
     /// looks less as soon as it ranks before others, so that little work is enough to stay busy.
-    pub(crate) fn judge(&mut self, load: &Load) {
+    pub(crate) fn judge(&mut self, load: &ThreadLoad) {
         let share = if self.busy { 10 } else { 4 };
         self.set_busy(load.worked() * share >= load.total());
     }
@@ -73,14 +73,14 @@ impl Pace {
 
 /// A direction, as seen from this gateway's own side.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Way {
+pub(crate) enum PacketDirection {
     Out,
     In,
 }
 
 /// How a thread has spent its time since it was last asked.
 #[derive(Debug)]
-pub(crate) struct Load {
+pub(crate) struct ThreadLoad {
     since: Instant,
     /// When it went to sleep, if it does nothing else.
     last: Instant,
@@ -89,7 +89,7 @@ pub(crate) struct Load {
     inward: Duration,
 }
 
-impl Load {
+impl ThreadLoad {
     pub(crate) fn new(now: Instant) -> Self {
         let zero = Duration::ZERO;
         Self { since: now, last: now, slept: zero, outward: zero, inward: zero }
@@ -104,17 +104,17 @@ impl Load {
     }
 
     /// Does `work` and books its time.
-    pub(crate) fn time<T>(&mut self, way: Way, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn time<T>(&mut self, way: PacketDirection, work: impl FnOnce() -> T) -> T {
         let result = work();
         self.book(way, Instant::now());
         result
     }
 
-    fn book(&mut self, way: Way, now: Instant) {
+    fn book(&mut self, way: PacketDirection, now: Instant) {
         let spent = now.saturating_duration_since(self.last);
         match way {
-            Way::Out => self.outward += spent,
-            Way::In => self.inward += spent,
+            PacketDirection::Out => self.outward += spent,
+            PacketDirection::In => self.inward += spent,
         }
         self.last = now;
     }
@@ -151,19 +151,19 @@ impl Load {
 mod tests {
     use super::*;
 
-    fn load(slept: u64, outward: u64, inward: u64) -> Load {
+    fn load(slept: u64, outward: u64, inward: u64) -> ThreadLoad {
         let start = Instant::now();
         let ms = Duration::from_millis;
-        let mut load = Load::new(start);
+        let mut load = ThreadLoad::new(start);
         load.woke(start + ms(slept));
-        load.book(Way::Out, start + ms(slept + outward));
-        load.book(Way::In, start + ms(slept + outward + inward));
+        load.book(PacketDirection::Out, start + ms(slept + outward));
+        load.book(PacketDirection::In, start + ms(slept + outward + inward));
         load
     }
 
     #[test]
     fn a_thread_gets_busy_with_a_quarter_of_its_time_and_stays_so_down_to_a_tenth() {
-        let mut pace = Pace::new(false);
+        let mut pace = ThreadPace::new(false);
         for (slept, outward, inward, busy) in
             [(80, 10, 10, false), (75, 20, 5, true), (89, 1, 10, true), (95, 4, 1, false)]
         {
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn only_a_busy_thread_that_expects_more_lets_packets_gather() {
         let rests = |busy, waited| {
-            let mut pace = Pace::new(false);
+            let mut pace = ThreadPace::new(false);
             pace.set_busy(busy);
             pace.waited(Duration::from_micros(waited));
             let begin = Instant::now();

@@ -9,14 +9,14 @@ const IPV6_HEADER: usize = 40;
 
 /// The addresses and length of an IP packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Inner {
+pub(crate) struct InnerPacket {
     pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,
     /// What the header says; never more than the bytes that are there.
     pub(crate) len: usize,
 }
 
-impl Inner {
+impl InnerPacket {
     /// Reads the header of the packet at the start of `bytes`; what follows it is padding.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let inner = match bytes.first()? >> 4 {
@@ -159,9 +159,9 @@ mod tests {
             let mut packet = samples::ip_packet(source, destination, b"12345");
             let len = packet.len();
             packet.resize(len + 11, 0);
-            let inner = Inner::parse(&packet).unwrap();
-            assert_eq!(inner, Inner { source, destination, len });
-            assert_eq!(Inner::parse(&packet[..len - 1]), None);
+            let inner = InnerPacket::parse(&packet).unwrap();
+            assert_eq!(inner, InnerPacket { source, destination, len });
+            assert_eq!(InnerPacket::parse(&packet[..len - 1]), None);
         }
     }
 
@@ -170,7 +170,7 @@ mod tests {
         let (source, destination) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
         let mut packet = samples::ip_packet(source, destination, b"12345");
         packet[2..4].copy_from_slice(&19u16.to_be_bytes());
-        assert_eq!(Inner::parse(&packet), None);
+        assert_eq!(InnerPacket::parse(&packet), None);
     }
 
     #[test]
@@ -186,7 +186,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_parsed_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            if let Some(inner) = Inner::parse(&bytes) {
+            if let Some(inner) = InnerPacket::parse(&bytes) {
                 prop_assert!(inner.len >= 20 && inner.len <= bytes.len());
             }
         }

@@ -107,7 +107,7 @@ pub struct LaneStatus {
 /// Something the daemon may want to act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Event {
+pub enum TunnelEvent {
     /// A session with this peer is up: packets can flow both ways.
     HandshakeCompleted(WireGuardPublicKey),
 }

@@ -30,7 +30,7 @@ The bytes carried are the same with each of these switches.";
 /// A userspace WireGuard interface, configured by `wg`.
 #[derive(Parser)]
 #[command(version, after_help = ENVIRONMENT)]
-struct Arguments {
+struct WgArguments {
     /// Stay in the foreground and log to standard error.
     #[arg(short, long)]
     foreground: bool,
@@ -53,7 +53,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = WgArguments::parse();
     let filter = EnvFilter::try_from_env("ZONEMESH_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,boringtun=off"));
     tracing_subscriber::fmt()
@@ -75,7 +75,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(name: &str, arguments: &Arguments) -> anyhow::Result<()> {
+fn serve(name: &str, arguments: &WgArguments) -> anyhow::Result<()> {
     uapi::serve(name, arguments.mtu, arguments.clock_file.as_deref())?;
     Ok(())
 }
@@ -92,7 +92,7 @@ fn raise_clock(file: Option<&Path>) -> anyhow::Result<()> {
 }
 
 /// Starts this program in the foreground of its own process group, and waits until it is served.
-fn go_behind(name: &str, arguments: &Arguments) -> anyhow::Result<()> {
+fn go_behind(name: &str, arguments: &WgArguments) -> anyhow::Result<()> {
     ensure!(!uapi::is_served(name), "{name} is served by another process already");
     let log = match &arguments.log_file {
         Some(file) => {

@@ -30,12 +30,12 @@ const LOOKS_PER_WRITE: u32 = 60;
 
 /// The latest time that our initiations have borne, or could have.
 #[derive(Debug, Default)]
-pub(crate) struct Clock {
+pub(crate) struct HandshakeClock {
     /// Milliseconds since 1970; 0 if there was none yet.
     latest: AtomicU64,
 }
 
-impl Clock {
+impl HandshakeClock {
     /// An initiation bore this time.
     pub(crate) fn note(&self, stamp: SystemTime) {
         self.latest.fetch_max(millis(stamp), Ordering::Relaxed);
@@ -60,7 +60,7 @@ pub(crate) struct ClockKeeper {
 
 impl ClockKeeper {
     /// Takes the time in `file` over and begins to keep it.
-    pub(crate) fn start(file: &Path, clock: Arc<Clock>) -> io::Result<Self> {
+    pub(crate) fn start(file: &Path, clock: Arc<HandshakeClock>) -> io::Result<Self> {
         match read(file) {
             Ok(stored) => clock.note(UNIX_EPOCH + Duration::from_millis(stored)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -69,7 +69,7 @@ impl ClockKeeper {
             }
         }
         let stop = StopSignal::new()?;
-        let mut watch = Watch { file: file.to_owned(), clock, written: 0, was_behind: false };
+        let mut watch = ClockWatch { file: file.to_owned(), clock, written: 0, was_behind: false };
         // At once, so that it stands in the log beside the start.
         watch.look();
         watch.write();
@@ -99,14 +99,14 @@ impl Drop for ClockKeeper {
     }
 }
 
-struct Watch {
+struct ClockWatch {
     file: PathBuf,
-    clock: Arc<Clock>,
+    clock: Arc<HandshakeClock>,
     written: u64,
     was_behind: bool,
 }
 
-impl Watch {
+impl ClockWatch {
     fn look(&mut self) {
         let now = SystemTime::now();
         let behind = self.clock.behind(now);
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_clock_before_its_latest_stamp_is_behind() {
-        let clock = Clock::default();
+        let clock = HandshakeClock::default();
         assert_eq!(clock.behind(at(5)), None);
         clock.note(at(1000));
         clock.note(at(900));
@@ -208,7 +208,7 @@ mod tests {
         let folder = folder("kept");
         let file = folder.join("clock");
         for (stamp, kept) in [(2_000_000_000, 2_000_000_000), (1_000_000_000, 2_000_000_000)] {
-            let clock = Arc::new(Clock::default());
+            let clock = Arc::new(HandshakeClock::default());
             let keeper = ClockKeeper::start(&file, Arc::clone(&clock)).unwrap();
             clock.note(at(stamp));
             drop(keeper);

@@ -21,7 +21,7 @@ const SHARE: u32 = 20;
 const SOURCES: usize = 4096;
 
 /// Why a message stays outside.
-pub(crate) enum Refused {
+pub(crate) enum NotAdmitted {
     /// It is to be answered with the cookie of this length.
     Cookie(usize),
     /// It is dropped.
@@ -29,7 +29,7 @@ pub(crate) enum Refused {
 }
 
 /// The counts of the present second.
-pub(crate) struct Gate {
+pub(crate) struct HandshakeGate {
     /// One for each key that this gateway answers to: the MACs of a message are made with it.
     doors: Vec<(PublicKey, RateLimiter)>,
     /// Turns address and port into the one address that boringtun's cookies cover.
@@ -39,7 +39,7 @@ pub(crate) struct Gate {
     sources: HashMap<IpAddr, u32>,
 }
 
-impl Gate {
+impl HandshakeGate {
     /// A gate without keys; the load begins beyond `limit` messages a second.
     pub(crate) fn new(limit: u64) -> Self {
         let names = RandomState::new();
@@ -69,7 +69,7 @@ impl Gate {
         remote: SocketAddr,
         message: &'m [u8],
         cookie: &mut [u8],
-    ) -> Result<(Packet<'m>, PublicKey), Refused> {
+    ) -> Result<(Packet<'m>, PublicKey), NotAdmitted> {
         let name = self.name_of(remote);
         let mut refused = Dropped::HandshakeMac;
         let mut admitted = None;
@@ -81,18 +81,18 @@ impl Gate {
                 }
                 Err(TunnResult::WriteToNetwork(cookie)) => {
                     self.counted += 1;
-                    return Err(Refused::Cookie(cookie.len()));
+                    return Err(NotAdmitted::Cookie(cookie.len()));
                 }
                 // For another key, or for none of ours.
                 Err(TunnResult::Err(WireGuardError::InvalidMac)) => {}
                 Err(_) => refused = Dropped::NotWireGuard,
             }
         }
-        let Some((packet, key)) = admitted else { return Err(Refused::Dropped(refused)) };
+        let Some((packet, key)) = admitted else { return Err(NotAdmitted::Dropped(refused)) };
         if matches!(packet, Packet::HandshakeInit(_) | Packet::HandshakeResponse(_)) {
             self.counted += 1;
             if self.counted > self.limit && !self.has_share_left(remote.ip()) {
-                return Err(Refused::Dropped(Dropped::HandshakeSource));
+                return Err(NotAdmitted::Dropped(Dropped::HandshakeSource));
             }
         }
         Ok((packet, key))
@@ -149,14 +149,14 @@ mod tests {
         }
     }
 
-    fn gateway() -> (Gate, PublicKey) {
+    fn gateway() -> (HandshakeGate, PublicKey) {
         let key = PublicKey::from(&StaticSecret::from([1; 32]));
-        let mut gate = Gate::new(LIMIT);
+        let mut gate = HandshakeGate::new(LIMIT);
         gate.serve(std::iter::once(key));
         (gate, key)
     }
 
-    fn under_load(gate: &mut Gate, visitor: &mut Visitor) {
+    fn under_load(gate: &mut HandshakeGate, visitor: &mut Visitor) {
         for _ in 0..LIMIT {
             let message = visitor.initiation();
             assert!(gate.admit(from("192.0.2.1:1"), &message, &mut [0; 148]).is_ok());
@@ -173,7 +173,8 @@ mod tests {
         let mut visitor = Visitor::new(&key);
         under_load(&mut gate, &mut visitor);
         let (mut room, message) = ([0; 148], visitor.initiation());
-        let Err(Refused::Cookie(len)) = gate.admit(from("192.0.2.1:1"), &message, &mut room) else {
+        let Err(NotAdmitted::Cookie(len)) = gate.admit(from("192.0.2.1:1"), &message, &mut room)
+        else {
             panic!("no cookie under load");
         };
         visitor.take(&room[..len]);
@@ -181,7 +182,7 @@ mod tests {
         for elsewhere in ["192.0.2.1:2", "192.0.2.2:1", "[::ffff:192.0.2.1]:1"] {
             let mut room = [0; 148];
             let refused = gate.admit(from(elsewhere), &message, &mut room).err();
-            assert!(matches!(refused, Some(Refused::Cookie(_))), "{elsewhere}");
+            assert!(matches!(refused, Some(NotAdmitted::Cookie(_))), "{elsewhere}");
         }
         assert!(gate.admit(from("192.0.2.1:1"), &message, &mut [0; 148]).is_ok());
     }
@@ -191,7 +192,7 @@ mod tests {
         let (mut gate, old) = gateway();
         let new = PublicKey::from(&StaticSecret::from([2; 32]));
         let [to_old, to_new] = [old, new].map(|key| Visitor::new(&key).initiation());
-        let for_whom = |gate: &mut Gate, message: &[u8]| {
+        let for_whom = |gate: &mut HandshakeGate, message: &[u8]| {
             gate.admit(from("192.0.2.1:1"), message, &mut [0; 148]).ok().map(|(_, key)| key)
         };
         gate.serve([old, new].into_iter());

@@ -16,10 +16,10 @@ use super::slow_path::HandshakeMessage;
 use crate::clamp::clamp_mss;
 use crate::dropped::Dropped;
 use crate::ecn;
-use crate::edge::{Family, MAX_PACKET, Path, Received};
-use crate::merge::{Allowed, Merger};
-use crate::packet::Inner;
-use crate::peer::{DATA_OVERHEAD, INITIATION, Moment, RemoteLink, TYPE_DATA, receiver_index};
+use crate::edge::{MAX_PACKET, ReceivedRun, SocketFamily, UdpPath};
+use crate::merge::{Mergeable, Merger};
+use crate::packet::InnerPacket;
+use crate::peer::{ClockReading, DATA_OVERHEAD, INITIATION, RemoteLink, TYPE_DATA, receiver_index};
 use crate::zones::{RemoteZones, SessionOwner};
 
 /// Receives between two looks at the clock, the other socket and the other direction.
@@ -37,12 +37,12 @@ pub(crate) struct Inbound {
     lane: usize,
     handshakes: SyncSender<HandshakeMessage>,
     received: Box<[u8]>,
-    opened: Opened,
+    opened: OpenedPackets,
     waiting: Box<[u8]>,
 }
 
 /// Packets that were opened and not written yet.
-struct Opened {
+struct OpenedPackets {
     arena: Box<[u8]>,
     used: usize,
     merger: Merger,
@@ -59,13 +59,13 @@ impl Inbound {
             lane,
             handshakes,
             received: vec![0; MAX_PACKET].into(),
-            opened: Opened { arena: vec![0; ARENA].into(), used: 0, merger: Merger::new() },
+            opened: OpenedPackets { arena: vec![0; ARENA].into(), used: 0, merger: Merger::new() },
             waiting: vec![0; MAX_PACKET + 16 + DATA_OVERHEAD + INITIATION].into(),
         }
     }
 
     /// Carries what one socket has. Returns false once it is empty.
-    pub(crate) fn drain(&mut self, family: Family, now: Moment) -> io::Result<bool> {
+    pub(crate) fn drain(&mut self, family: SocketFamily, now: ClockReading) -> io::Result<bool> {
         let mut more = true;
         for _ in 0..BATCH {
             match self.engine.lanes[self.lane].udp.receive(family, &mut self.received) {
@@ -86,8 +86,8 @@ impl Inbound {
     }
 
     /// Carries the datagrams of one receive, with each peer locked once per run of its datagrams.
-    fn carry_all(&mut self, received: Received, now: Moment) {
-        let received = Received { stride: received.stride.max(1), ..received };
+    fn carry_all(&mut self, received: ReceivedRun, now: ClockReading) {
+        let received = ReceivedRun { stride: received.stride.max(1), ..received };
         let engine = Arc::clone(&self.engine);
         let zones = engine.zones.load();
         let mut rest = 0..received.len;
@@ -117,7 +117,7 @@ impl Inbound {
     fn owner_of<'z>(
         &self,
         message: &Range<usize>,
-        path: Path,
+        path: UdpPath,
         zones: &'z RemoteZones,
     ) -> Result<&'z SessionOwner, Option<Dropped>> {
         let message = &self.received[message.clone()];
@@ -135,7 +135,12 @@ impl Inbound {
     }
 
     /// Opens data messages as long as they are for one link. Returns where the rest begins.
-    fn carry_run(&mut self, mut run: InwardRun<'_>, mut rest: Range<usize>, now: Moment) -> usize {
+    fn carry_run(
+        &mut self,
+        mut run: InwardRun<'_>,
+        mut rest: Range<usize>,
+        now: ClockReading,
+    ) -> usize {
         let (link, received) = (&run.owner.link, run.received);
         let allowed = self.allowed(now);
         let mut state = link.lock();
@@ -167,9 +172,9 @@ impl Inbound {
         rest.start
     }
 
-    fn allowed(&self, now: Moment) -> Allowed {
+    fn allowed(&self, now: ClockReading) -> Mergeable {
         if self.engine.merging.is_on(now.instant) {
-            return Allowed { tcp: false, udp: false };
+            return Mergeable { tcp: false, udp: false };
         }
         self.engine.first().tun.takes_merged()
     }
@@ -184,7 +189,7 @@ struct InwardRun<'a> {
     owner: &'a SessionOwner,
     /// The table that `owner` is from: zones of two tables are never the same.
     zones: &'a RemoteZones,
-    received: Received,
+    received: ReceivedRun,
     mtu: usize,
     /// The last inner source that was found to belong to the zone.
     known_source: Option<IpAddr>,
@@ -197,7 +202,7 @@ impl InwardRun<'_> {
         if packet.is_empty() {
             return Ok(0);
         }
-        let inner = Inner::parse(packet).ok_or(Dropped::InnerMalformed)?;
+        let inner = InnerPacket::parse(packet).ok_or(Dropped::InnerMalformed)?;
         if self.known_source != Some(inner.source) {
             let zone = self.zones.owner_of(inner.source).ok_or(Dropped::InnerSource)?;
             if !Arc::ptr_eq(zone, &self.owner.zone) {
@@ -214,9 +219,9 @@ impl InwardRun<'_> {
     }
 }
 
-impl Opened {
+impl OpenedPackets {
     /// Takes the packet of `len` bytes at the end of the arena.
-    fn push(&mut self, len: usize, allowed: Allowed) {
+    fn push(&mut self, len: usize, allowed: Mergeable) {
         if len > 0 {
             let range = self.used..self.used + len;
             self.merger.push(&self.arena, range.clone(), allowed);
@@ -225,7 +230,7 @@ impl Opened {
     }
 
     /// Writes all packets to the TUN.
-    fn write(&mut self, engine: &Engine, lane: usize, now: Moment) {
+    fn write(&mut self, engine: &Engine, lane: usize, now: ClockReading) {
         if self.used == 0 {
             return;
         }
@@ -245,7 +250,12 @@ impl Opened {
 }
 
 /// Sends what waited for a session on `link`.
-pub(crate) fn send_waiting(engine: &Engine, link: &RemoteLink, buffer: &mut [u8], now: Moment) {
+pub(crate) fn send_waiting(
+    engine: &Engine,
+    link: &RemoteLink,
+    buffer: &mut [u8],
+    now: ClockReading,
+) {
     loop {
         let mut state = link.lock();
         let (next, path) = (state.next_waiting(buffer, now), state.path());

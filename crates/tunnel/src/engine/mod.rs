@@ -23,11 +23,11 @@ use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 
 use crate::config::TunnelZone;
 use crate::dropped::{DropCounters, Dropped};
-use crate::edge::{Path, Transmit, TunEdge, UdpEdge};
+use crate::edge::{Transmit, TunEdge, UdpEdge, UdpPath};
 use crate::error::PeersError;
-use crate::offload::Pause;
-use crate::peer::{Identities, Identity, Moment, RemoteLink};
-use crate::status::Event;
+use crate::offload::OffloadPause;
+use crate::peer::{ClockReading, OwnIdentities, OwnIdentity, RemoteLink};
+use crate::status::TunnelEvent;
 use crate::zones::RemoteZones;
 
 pub use probe::ProbeError;
@@ -37,22 +37,22 @@ const EVENTS: usize = 256;
 
 /// What one lane reads from and writes to: a queue of the TUN device and sockets.
 #[derive(Clone)]
-pub(crate) struct Edges {
+pub(crate) struct LaneEdges {
     pub(crate) tun: Arc<dyn TunEdge>,
     pub(crate) udp: Arc<dyn UdpEdge>,
 }
 
 /// What the threads of a tunnel share.
 pub(crate) struct Engine {
-    pub(crate) identities: ArcSwap<Identities>,
+    pub(crate) identities: ArcSwap<OwnIdentities>,
     pub(crate) zones: ArcSwap<RemoteZones>,
     pub(crate) dropped: DropCounters,
     /// The edges of each lane, at least of one.
-    pub(crate) lanes: Vec<Edges>,
+    pub(crate) lanes: Vec<LaneEdges>,
     /// Writes of merged packets, which some kernels do not take.
-    pub(crate) merging: Pause,
+    pub(crate) merging: OffloadPause,
     mtu: AtomicUsize,
-    events: SyncSender<Event>,
+    events: SyncSender<TunnelEvent>,
     /// Serialises changes of the zones; readers never take it.
     change: Mutex<()>,
 }
@@ -60,11 +60,11 @@ pub(crate) struct Engine {
 impl Engine {
     /// There are edges for each lane of the identities.
     pub(crate) fn new(
-        identities: Arc<Identities>,
+        identities: Arc<OwnIdentities>,
         zones: Arc<RemoteZones>,
         mtu: u16,
-        lanes: Vec<Edges>,
-    ) -> (Self, Receiver<Event>) {
+        lanes: Vec<LaneEdges>,
+    ) -> (Self, Receiver<TunnelEvent>) {
         assert_eq!(identities.lanes(), lanes.len(), "each lane has a key and edges");
         let (events, receiver) = sync_channel(EVENTS);
         let engine = Self {
@@ -72,7 +72,7 @@ impl Engine {
             zones: ArcSwap::new(zones),
             dropped: DropCounters::new(),
             lanes,
-            merging: Pause::new(Instant::now()),
+            merging: OffloadPause::new(Instant::now()),
             mtu: AtomicUsize::new(usize::from(mtu)),
             events,
             change: Mutex::new(()),
@@ -86,7 +86,7 @@ impl Engine {
     }
 
     /// The edges of the first lane, for what is the same on all.
-    pub(crate) fn first(&self) -> &Edges {
+    pub(crate) fn first(&self) -> &LaneEdges {
         &self.lanes[0]
     }
 
@@ -126,19 +126,19 @@ impl Engine {
     pub(crate) fn begin_rotation(&self, next: &WireGuardPrivateKey) -> Result<(), PeersError> {
         let current = Arc::clone(&self.identities.load().current);
         let lanes = self.lanes.len() as u8;
-        let next = Identity::with_clock(next, lanes, &current.clock);
+        let next = OwnIdentity::with_clock(next, lanes, &current.clock);
         let next = (next.key != current.key).then(|| Arc::new(next));
-        self.set_identities(Identities { current, next })
+        self.set_identities(OwnIdentities { current, next })
     }
 
     /// Answers to the next key alone.
     pub(crate) fn finish_rotation(&self) -> Result<(), PeersError> {
         let current = Arc::clone(self.identities.load().newest());
-        self.set_identities(Identities::one(current))
+        self.set_identities(OwnIdentities::one(current))
     }
 
     /// Answers to exactly these keys from now on. The zones stay as they are.
-    fn set_identities(&self, identities: Identities) -> Result<(), PeersError> {
+    fn set_identities(&self, identities: OwnIdentities) -> Result<(), PeersError> {
         let _one_at_a_time = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         let zones = self.zones.load();
         let same = zones.iter().map(|zone| zone.settings()).collect();
@@ -150,7 +150,7 @@ impl Engine {
     }
 
     /// Sends one message to a peer and counts its bytes.
-    pub(crate) fn send(&self, link: &RemoteLink, path: Option<Path>, bytes: &[u8]) {
+    pub(crate) fn send(&self, link: &RemoteLink, path: Option<UdpPath>, bytes: &[u8]) {
         let Some(path) = path else {
             return self.dropped.count(Dropped::NoEndpoint);
         };
@@ -161,7 +161,7 @@ impl Engine {
 
     /// Sends a run of datagrams to a peer, in one piece where the path takes that, and counts
     /// their bytes.
-    pub(crate) fn transmit(&self, link: &RemoteLink, transmit: Transmit<'_>, now: Moment) {
+    pub(crate) fn transmit(&self, link: &RemoteLink, transmit: Transmit<'_>, now: ClockReading) {
         let is_run = transmit.bytes.len() > transmit.stride;
         if !is_run {
             return self.account(link, transmit.bytes.len(), self.udp_of(link).send(transmit));
@@ -199,7 +199,7 @@ impl Engine {
             return;
         }
         let name = self.zones.load().by_key(&link.key).map_or(link.key, |known| known.key);
-        if self.events.try_send(Event::HandshakeCompleted(name)).is_err() {
+        if self.events.try_send(TunnelEvent::HandshakeCompleted(name)).is_err() {
             tracing::trace!("an event was let go: nobody fetches them");
         }
     }

@@ -8,13 +8,13 @@ use std::io;
 use std::sync::Arc;
 
 use super::Engine;
-use super::run::Run;
+use super::run::DatagramRun;
 use crate::clamp::clamp_mss;
 use crate::dropped::Dropped;
 use crate::ecn;
-use crate::edge::{MAX_PACKET, Path, VNET_HEADER};
-use crate::packet::{Inner, padded_len};
-use crate::peer::{DATA_OVERHEAD, INITIATION, Leaves, Moment, QUIET, RemoteLink, Sealed};
+use crate::edge::{MAX_PACKET, UdpPath, VNET_HEADER};
+use crate::packet::{InnerPacket, padded_len};
+use crate::peer::{ClockReading, DATA_OVERHEAD, Departure, INITIATION, QUIET, RemoteLink, Sealed};
 use crate::split::Split;
 use crate::transport::{IPV6_HEADER, UDP, is_v6};
 use crate::vnet::{Gso, Vnet};
@@ -31,7 +31,7 @@ pub(crate) struct Outbound {
     lane: usize,
     /// Header and packet as read, with room for padding.
     packet: Box<[u8]>,
-    run: Run,
+    run: DatagramRun,
 }
 
 impl Outbound {
@@ -40,18 +40,18 @@ impl Outbound {
             engine,
             lane,
             packet: vec![0; VNET_HEADER + MAX_PACKET + MAX_PADDING].into(),
-            run: Run::new(),
+            run: DatagramRun::new(),
         }
     }
 
     /// Carries what the TUN has. Returns false once it is empty.
-    pub(crate) fn drain(&mut self, now: Moment) -> io::Result<bool> {
+    pub(crate) fn drain(&mut self, now: ClockReading) -> io::Result<bool> {
         let result = self.read_batch(now);
         self.run.flush(&self.engine, now);
         result
     }
 
-    fn read_batch(&mut self, now: Moment) -> io::Result<bool> {
+    fn read_batch(&mut self, now: ClockReading) -> io::Result<bool> {
         for _ in 0..BATCH {
             match self.engine.lanes[self.lane]
                 .tun
@@ -70,14 +70,14 @@ impl Outbound {
         Ok(true)
     }
 
-    fn carry(&mut self, len: usize, now: Moment) -> Result<(), Dropped> {
+    fn carry(&mut self, len: usize, now: ClockReading) -> Result<(), Dropped> {
         let (header, packet) = self.packet.split_first_chunk_mut().ok_or(Dropped::NotIp)?;
         let vnet = Vnet::parse(header).ok_or(Dropped::NotIp)?;
         let len = len.saturating_sub(VNET_HEADER);
-        let inner = Inner::parse(&packet[..len]).ok_or(Dropped::NotIp)?;
+        let inner = InnerPacket::parse(&packet[..len]).ok_or(Dropped::NotIp)?;
         let zones = self.engine.zones.load();
         let owner = zones.owner_of(inner.destination).ok_or(Dropped::NoPeer)?;
-        let Leaves { by: link, after_pause } = owner.active().sender(self.lane, now.instant);
+        let Departure { by: link, after_pause } = owner.active().sender(self.lane, now.instant);
         if after_pause {
             self.run.flush(&self.engine, now);
             std::thread::sleep(QUIET);
@@ -93,7 +93,7 @@ impl Outbound {
         if vnet.gso == Gso::None {
             clamp_mss(&mut packet[..inner.len], mtu, vnet.needs_checksum);
         }
-        let mut sealing = Sealing {
+        let mut sealing = OutwardPacket {
             engine: &self.engine,
             link,
             ecn: ecn::of(packet),
@@ -107,19 +107,19 @@ impl Outbound {
 }
 
 /// One packet of the TUN on its way into runs.
-struct Sealing<'a> {
+struct OutwardPacket<'a> {
     engine: &'a Engine,
     link: &'a Arc<RemoteLink>,
     ecn: u8,
     split: Split,
     packet: &'a mut [u8],
-    run: &'a mut Run,
+    run: &'a mut DatagramRun,
     mtu: usize,
 }
 
-impl Sealing<'_> {
+impl OutwardPacket<'_> {
     /// Seals all pieces, with the peer locked once per run and never while sending.
-    fn seal_all(&mut self, now: Moment) -> Result<(), Dropped> {
+    fn seal_all(&mut self, now: ClockReading) -> Result<(), Dropped> {
         while self.split.next_len().is_some() {
             let initiation = self.seal_run(now)?;
             if let Some((path, bytes)) = initiation {
@@ -133,7 +133,10 @@ impl Sealing<'_> {
     }
 
     /// Seals pieces until the run is full, or until one asks for a session.
-    fn seal_run(&mut self, now: Moment) -> Result<Option<(Path, [u8; INITIATION])>, Dropped> {
+    fn seal_run(
+        &mut self,
+        now: ClockReading,
+    ) -> Result<Option<(UdpPath, [u8; INITIATION])>, Dropped> {
         if self.engine.lanes.len() > 1 {
             self.run.take_turn(self.link);
         }

@@ -9,7 +9,7 @@ use zonemesh_core::key::WireGuardPublicKey;
 
 use super::Engine;
 use crate::edge::Transmit;
-use crate::peer::{DATA_OVERHEAD, INITIATION, Moment, Sealed};
+use crate::peer::{ClockReading, DATA_OVERHEAD, INITIATION, Sealed};
 
 /// Why a probe was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +37,7 @@ impl Engine {
         &self,
         peer: &WireGuardPublicKey,
         packet: &[u8],
-        now: Moment,
+        now: ClockReading,
     ) -> Result<(), ProbeError> {
         let zones = self.zones.load();
         let link = zones.by_key(peer).ok_or(ProbeError::NoPeer)?.first();

@@ -6,26 +6,26 @@
 use std::sync::Arc;
 
 use super::Engine;
-use crate::edge::{Path, Transmit};
-use crate::peer::{DATA_OVERHEAD, HeldTurn, INITIATION, Moment, RemoteLink};
+use crate::edge::{Transmit, UdpPath};
+use crate::peer::{ClockReading, DATA_OVERHEAD, HeldSendTurn, INITIATION, RemoteLink};
 
 /// What the kernel takes in one send: 64 datagrams, and one UDP datagram's worth of bytes.
 const MOST: usize = 64;
 const MOST_BYTES: usize = 65_507;
 
 /// The datagrams that wait to be sent. One buffer serves all peers in turn.
-pub(crate) struct Run {
+pub(crate) struct DatagramRun {
     bytes: Box<[u8]>,
     used: usize,
     count: usize,
     stride: usize,
     ecn: u8,
-    to: Option<(Arc<RemoteLink>, Path)>,
+    to: Option<(Arc<RemoteLink>, UdpPath)>,
     /// Where several threads seal for one link.
-    turn: Option<HeldTurn>,
+    turn: Option<HeldSendTurn>,
 }
 
-impl Run {
+impl DatagramRun {
     pub(crate) fn new() -> Self {
         Self {
             // Behind a full run there is still room to write an initiation.
@@ -46,12 +46,12 @@ impl Run {
         if self.to.is_none() && !is_held {
             // Given back before the next one is waited for.
             self.turn = None;
-            self.turn = Some(HeldTurn::take(link));
+            self.turn = Some(HeldSendTurn::take(link));
         }
     }
 
     /// True if a message of `len` bytes to `link` can join what is there.
-    pub(crate) fn takes(&self, link: &Arc<RemoteLink>, path: Path, ecn: u8, len: usize) -> bool {
+    pub(crate) fn takes(&self, link: &Arc<RemoteLink>, path: UdpPath, ecn: u8, len: usize) -> bool {
         let Some((own_link, own_path)) = &self.to else {
             return true;
         };
@@ -67,7 +67,7 @@ impl Run {
     }
 
     /// The message of `len` bytes that was written into the slot belongs to the run.
-    pub(crate) fn push(&mut self, link: &Arc<RemoteLink>, path: Path, ecn: u8, len: usize) {
+    pub(crate) fn push(&mut self, link: &Arc<RemoteLink>, path: UdpPath, ecn: u8, len: usize) {
         if self.to.is_none() {
             self.to = Some((Arc::clone(link), path));
             (self.stride, self.ecn) = (len, ecn);
@@ -77,7 +77,7 @@ impl Run {
     }
 
     /// Sends what is there.
-    pub(crate) fn flush(&mut self, engine: &Engine, now: Moment) {
+    pub(crate) fn flush(&mut self, engine: &Engine, now: ClockReading) {
         if let Some((link, path)) = self.to.take() {
             let transmit = Transmit {
                 path,

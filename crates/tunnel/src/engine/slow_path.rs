@@ -13,12 +13,12 @@ use boringtun::noise::handshake::parse_handshake_anon;
 use zonemesh_core::key::WireGuardPublicKey;
 
 use super::Engine;
-use super::gate::{Gate, Refused};
+use super::gate::{HandshakeGate, NotAdmitted};
 use super::inbound::send_waiting;
 use crate::dropped::Dropped;
-use crate::edge::{MAX_PACKET, Path, Transmit, UdpEdge};
+use crate::edge::{MAX_PACKET, Transmit, UdpEdge, UdpPath};
 use crate::peer::{
-    DATA_OVERHEAD, INITIATION, Identities, Identity, Moment, RemoteGateway, RemoteLink,
+    ClockReading, DATA_OVERHEAD, INITIATION, OwnIdentities, OwnIdentity, RemoteGateway, RemoteLink,
 };
 
 /// How often [`SlowPath::tick`] is to be called.
@@ -36,14 +36,14 @@ const HANDSHAKES_PER_SECOND: u64 = 100;
 pub(crate) struct HandshakeMessage {
     bytes: [u8; INITIATION],
     len: usize,
-    path: Path,
+    path: UdpPath,
     /// The lane that it came on.
     lane: usize,
 }
 
 impl HandshakeMessage {
     /// `None` if it has no length that a handshake message can have.
-    pub(crate) fn new(message: &[u8], path: Path, lane: usize) -> Option<Self> {
+    pub(crate) fn new(message: &[u8], path: UdpPath, lane: usize) -> Option<Self> {
         let mut bytes = [0; INITIATION];
         bytes.get_mut(..message.len())?.copy_from_slice(message);
         let len = message.len();
@@ -58,13 +58,13 @@ pub(crate) struct SlowPath {
     period_since: Option<Instant>,
     has_been_up: bool,
     /// One for each lane: a handshake is for a key of the lane it comes on.
-    gates: Vec<Gate>,
+    gates: Vec<HandshakeGate>,
 }
 
 impl SlowPath {
     pub(crate) fn new(engine: Arc<Engine>) -> Self {
         Self {
-            gates: engine.lanes.iter().map(|_| Gate::new(HANDSHAKES_PER_SECOND)).collect(),
+            gates: engine.lanes.iter().map(|_| HandshakeGate::new(HANDSHAKES_PER_SECOND)).collect(),
             engine,
             // A packet that waited may be as long as packets get.
             buffer: vec![0; MAX_PACKET + 16 + DATA_OVERHEAD + INITIATION].into(),
@@ -74,13 +74,13 @@ impl SlowPath {
     }
 
     /// Lets one handshake message in, or counts why not.
-    pub(crate) fn handle(&mut self, message: &HandshakeMessage, now: Moment) {
+    pub(crate) fn handle(&mut self, message: &HandshakeMessage, now: ClockReading) {
         if let Err(reason) = self.admit(message, now) {
             self.engine.dropped.count(reason);
         }
     }
 
-    fn admit(&mut self, message: &HandshakeMessage, now: Moment) -> Result<(), Dropped> {
+    fn admit(&mut self, message: &HandshakeMessage, now: ClockReading) -> Result<(), Dropped> {
         let engine = Arc::clone(&self.engine);
         let (bytes, path) = (&message.bytes[..message.len], message.path);
         let mut cookie = [0; INITIATION];
@@ -90,10 +90,10 @@ impl SlowPath {
         gate.serve(identities.iter().map(|identity| identity.public));
         let (packet, key) = match gate.admit(path.remote, bytes, &mut cookie) {
             Ok(admitted) => admitted,
-            Err(Refused::Cookie(len)) => {
+            Err(NotAdmitted::Cookie(len)) => {
                 return Err(reply(&*engine.lanes[message.lane].udp, path, &cookie[..len]));
             }
-            Err(Refused::Dropped(reason)) => return Err(reason),
+            Err(NotAdmitted::Dropped(reason)) => return Err(reason),
         };
         let identity = identities.iter().find(|identity| identity.public == key);
         let identity = identity.ok_or(Dropped::HandshakeMac)?;
@@ -118,7 +118,7 @@ impl SlowPath {
     fn link_of(
         &self,
         packet: &Packet<'_>,
-        identity: &Identity,
+        identity: &OwnIdentity,
     ) -> Result<Arc<RemoteLink>, Dropped> {
         let zones = self.engine.zones.load();
         let of_session = |index| zones.by_session(index).map(|owner| &owner.link);
@@ -137,10 +137,10 @@ impl SlowPath {
     }
 
     /// Does what time demands.
-    pub(crate) fn tick(&mut self, now: Moment) {
+    pub(crate) fn tick(&mut self, now: ClockReading) {
         let period_is_over = |since| now.instant.duration_since(since) >= PERIOD;
         if self.period_since.is_none_or(period_is_over) {
-            self.gates.iter_mut().for_each(Gate::reset);
+            self.gates.iter_mut().for_each(HandshakeGate::reset);
             // Not at the start: whoever made the tunnel is about to set it.
             if self.period_since.is_some() {
                 self.engine.follow_mtu();
@@ -162,7 +162,12 @@ impl SlowPath {
         }
     }
 
-    fn tick_gateway(&mut self, gateway: &RemoteGateway, identities: &Identities, now: Moment) {
+    fn tick_gateway(
+        &mut self,
+        gateway: &RemoteGateway,
+        identities: &OwnIdentities,
+        now: ClockReading,
+    ) {
         for lane in gateway.lanes().iter().filter(|lane| lane.has_several_links()) {
             if let Some(own) = identities.of_lane(lane.state().number) {
                 lane.settle(&own);
@@ -184,7 +189,7 @@ impl SlowPath {
         }
     }
 
-    fn tick_link(&mut self, link: &RemoteLink, now: Moment) {
+    fn tick_link(&mut self, link: &RemoteLink, now: ClockReading) {
         loop {
             let mut state = link.lock();
             let (due, path) = (state.poll(&mut self.buffer, now), state.path());
@@ -198,7 +203,7 @@ impl SlowPath {
 }
 
 /// Answers with a cookie: the sender is to prove that it is where it says.
-fn reply(udp: &dyn UdpEdge, path: Path, cookie: &[u8]) -> Dropped {
+fn reply(udp: &dyn UdpEdge, path: UdpPath, cookie: &[u8]) -> Dropped {
     let transmit = Transmit { path, bytes: cookie, stride: cookie.len(), ecn: 0 };
     match udp.send(transmit) {
         Ok(()) => Dropped::HandshakeCookie,

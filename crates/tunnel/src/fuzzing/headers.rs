@@ -4,13 +4,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::packets::{Memory, next_packet};
+use super::packets::{ScriptMemory, next_packet};
 use super::script::Script;
 use crate::allowed_ips::AllowedIps;
 use crate::checksum;
 use crate::clamp::clamp_mss;
 use crate::ecn;
-use crate::packet::Inner;
+use crate::packet::InnerPacket;
 use crate::split::Split;
 use crate::transport::{TCP, addresses, is_v6};
 use crate::vnet::Vnet;
@@ -26,7 +26,7 @@ pub fn vnet(bytes: &[u8]) {
     };
     assert_eq!(Vnet::parse(&vnet.to_bytes()), Some(vnet));
     let mut packet = script.take(usize::MAX).to_vec();
-    let Some(inner) = Inner::parse(&packet) else {
+    let Some(inner) = InnerPacket::parse(&packet) else {
         return;
     };
     packet.truncate(inner.len);
@@ -39,7 +39,7 @@ pub fn vnet(bytes: &[u8]) {
         let range = split.next(&mut packet).expect("a piece that was announced comes");
         assert_eq!(range.len(), announced);
         let piece = &packet[range];
-        let inner = Inner::parse(piece).expect("a piece is a packet");
+        let inner = InnerPacket::parse(piece).expect("a piece is a packet");
         assert_eq!(inner.len, piece.len());
         assert_eq!(addresses(piece), addresses(&before));
         total += piece.len();
@@ -54,7 +54,7 @@ pub fn vnet(bytes: &[u8]) {
 pub fn mss_clamp(bytes: &[u8]) {
     let mut script = Script::new(bytes);
     let (mtu, partial) = (usize::from(script.number()), script.flag());
-    let Some(before) = next_packet(&mut script, &mut Memory::default()) else {
+    let Some(before) = next_packet(&mut script, &mut ScriptMemory::default()) else {
         return;
     };
     let mut packet = before.clone();
@@ -82,7 +82,7 @@ fn tcp_is_right(packet: &[u8], start: usize) -> bool {
 pub fn ecn(bytes: &[u8]) {
     let mut script = Script::new(bytes);
     let outer = script.byte();
-    let Some(before) = next_packet(&mut script, &mut Memory::default()) else {
+    let Some(before) = next_packet(&mut script, &mut ScriptMemory::default()) else {
         return;
     };
     let mut packet = before.clone();

@@ -2,10 +2,10 @@
 
 use std::io;
 
-use super::packets::{Memory, next_packet};
+use super::packets::{ScriptMemory, next_packet};
 use super::script::Script;
 use super::seen::assert_same_flows;
-use crate::merge::{Allowed, Merger};
+use crate::merge::{Mergeable, Merger};
 use crate::split::Split;
 use crate::vnet::{Gso, Vnet};
 
@@ -15,10 +15,10 @@ use crate::vnet::{Gso, Vnet};
 /// If a packet was lost, changed, made up, repaired or brought out of its flow's order.
 pub fn merge(bytes: &[u8]) {
     let mut script = Script::new(bytes);
-    let allowed = Allowed { tcp: !script.flag(), udp: !script.flag() };
+    let allowed = Mergeable { tcp: !script.flag(), udp: !script.flag() };
     let refuse = script.flag();
     let (mut arena, mut merger) = (Vec::new(), Merger::new());
-    let (mut memory, mut given) = (Memory::default(), Vec::new());
+    let (mut memory, mut given) = (ScriptMemory::default(), Vec::new());
     while !script.is_over() && arena.len() < 1 << 16 {
         if let Some(packet) = next_packet(&mut script, &mut memory) {
             let start = arena.len();

@@ -21,7 +21,7 @@ pub use crate::engine::fuzzed::packets;
 /// Requests of the WireGuard UAPI.
 pub use crate::uapi::fuzzed::uapi;
 
-pub(crate) use packets::{Given, Memory, next_packet, super_packet};
+pub(crate) use packets::{Given, ScriptMemory, next_packet, super_packet};
 pub(crate) use script::Script;
 pub(crate) use seen::assert_same_flows;
 

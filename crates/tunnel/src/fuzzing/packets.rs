@@ -2,7 +2,7 @@
 
 use super::script::Script;
 use crate::checksum;
-use crate::packet::Inner;
+use crate::packet::InnerPacket;
 use crate::packet::samples::{tcp_packet, udp_packet};
 use crate::transport::{
     TCP, TCP_CHECKSUM, TCP_SEQUENCE, UDP, UDP_CHECKSUM, addresses, is_v6, refresh_ipv4_checksum,
@@ -15,23 +15,23 @@ pub(crate) type Given = (Vnet, Vec<u8>);
 
 /// What a script remembers from packet to packet: segments follow each other.
 #[derive(Default)]
-pub(crate) struct Memory {
+pub(crate) struct ScriptMemory {
     sequence: u32,
     id: u16,
 }
 
 /// The next packet whose IP header can be read, cut to the length it gives.
-pub(crate) fn next_packet(script: &mut Script<'_>, memory: &mut Memory) -> Option<Vec<u8>> {
+pub(crate) fn next_packet(script: &mut Script<'_>, memory: &mut ScriptMemory) -> Option<Vec<u8>> {
     let mode = script.byte();
     let packet =
         if mode & 0x80 != 0 { script.piece(2000).to_vec() } else { built(mode, script, memory) };
-    let inner = Inner::parse(&packet)?;
+    let inner = InnerPacket::parse(&packet)?;
     Some(packet[..inner.len].to_vec())
 }
 
 /// A segment or datagram between the usual two hosts, in which one byte may be changed before or
 /// after its checksums were made.
-fn built(mode: u8, script: &mut Script<'_>, memory: &mut Memory) -> Vec<u8> {
+fn built(mode: u8, script: &mut Script<'_>, memory: &mut ScriptMemory) -> Vec<u8> {
     let v6 = mode & 1 != 0;
     let payload: Vec<u8> = vec![script.byte(); usize::from(script.number() % 1400)];
     let mut packet = if mode & 2 != 0 {
@@ -61,7 +61,7 @@ fn built(mode: u8, script: &mut Script<'_>, memory: &mut Memory) -> Vec<u8> {
 
 /// Makes the checksums of a packet right, as far as it has any.
 fn correct(packet: &mut [u8]) {
-    if Inner::parse(packet).is_none() {
+    if InnerPacket::parse(packet).is_none() {
         return;
     }
     let v6 = is_v6(packet);

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 /// One packet, its checksums taken out and judged.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen {
+struct SeenPacket {
     bytes: Vec<u8>,
     header_is_right: bool,
     transport_is_right: bool,
@@ -25,8 +25,8 @@ pub(crate) fn assert_same_flows(given: &[Vec<u8>], taken: &[Vec<u8>]) {
     assert_eq!(given.len(), taken.len(), "nothing comes out that did not go in");
 }
 
-fn flows(packets: &[Vec<u8>]) -> HashMap<Flow, Vec<Seen>> {
-    let mut flows = HashMap::<Flow, Vec<Seen>>::new();
+fn flows(packets: &[Vec<u8>]) -> HashMap<Flow, Vec<SeenPacket>> {
+    let mut flows = HashMap::<Flow, Vec<SeenPacket>>::new();
     for packet in packets {
         flows.entry(flow(packet)).or_default().push(look(packet));
     }
@@ -56,7 +56,7 @@ fn flow(packet: &[u8]) -> Flow {
     (addresses.to_vec(), protocol, ports.to_vec())
 }
 
-fn look(packet: &[u8]) -> Seen {
+fn look(packet: &[u8]) -> SeenPacket {
     let mut bytes = packet.to_vec();
     let (protocol, start) = above(packet);
     let v4 = packet[0] >> 4 == 4;
@@ -81,7 +81,7 @@ fn look(packet: &[u8]) -> Seen {
             bytes[at..at + 2].fill(1);
         }
     }
-    Seen { bytes, header_is_right, transport_is_right }
+    SeenPacket { bytes, header_is_right, transport_is_right }
 }
 
 /// As RFC 1071 defines it; all parts but the last are even in length.

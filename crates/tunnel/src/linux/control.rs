@@ -1,4 +1,4 @@
-//! Control messages (RFC 3542, section 20) and socket addresses, packed and parsed as bytes.
+//! ReceivedControl messages (RFC 3542, section 20) and socket addresses, packed and parsed as bytes.
 //!
 //! Carries the five things a datagram needs beside its bytes: our own address, the outer ECN
 //! field, the segment size both ways. Whatever else the kernel adds is skipped. All of it is safe
@@ -68,8 +68,8 @@ impl ControlBuffer {
     }
 
     /// What the kernel said about a received datagram; `used` is what it filled in.
-    pub(crate) fn parse(&self) -> Control {
-        let mut control = Control::default();
+    pub(crate) fn parse(&self) -> ReceivedControl {
+        let mut control = ReceivedControl::default();
         let mut rest = &self.bytes[..self.used.min(self.bytes.len())];
         while let Some((level, kind, value, after)) = next_message(rest) {
             control.take(level, kind, value);
@@ -94,7 +94,7 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 
 /// What the kernel said about a received datagram.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Control {
+pub(crate) struct ReceivedControl {
     /// The address of ours that it was sent to.
     pub(crate) local: Option<IpAddr>,
     /// The size of the datagrams that were merged into one.
@@ -103,7 +103,7 @@ pub(crate) struct Control {
     pub(crate) traffic_class: u8,
 }
 
-impl Control {
+impl ReceivedControl {
     fn take(&mut self, level: libc::c_int, kind: libc::c_int, value: &[u8]) {
         match (level, kind) {
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => {

@@ -12,15 +12,15 @@ use std::sync::{Mutex, PoisonError};
 use super::sys;
 
 /// Answers for the device of a TUN descriptor.
-pub(crate) struct Link(Mutex<Option<Remembered>>);
+pub(crate) struct DeviceLink(Mutex<Option<RememberedLink>>);
 
 /// A socket in the namespace with this inode.
-struct Remembered {
+struct RememberedLink {
     namespace: u64,
     socket: OwnedFd,
 }
 
-impl Link {
+impl DeviceLink {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(None))
     }
@@ -49,7 +49,7 @@ impl Link {
     fn socket_beside<'a>(
         &self,
         tun: &File,
-        remembered: &'a mut Option<Remembered>,
+        remembered: &'a mut Option<RememberedLink>,
     ) -> io::Result<&'a OwnedFd> {
         // SAFETY: this ioctl takes no argument.
         let found = sys::own(unsafe { libc::ioctl(tun.as_raw_fd(), libc::TUNGETDEVNETNS, 0) })?;
@@ -58,7 +58,7 @@ impl Link {
         let known = remembered.take().filter(|known| known.namespace == inode);
         let known = match known {
             Some(known) => known,
-            None => Remembered { namespace: inode, socket: socket_in(namespace)? },
+            None => RememberedLink { namespace: inode, socket: socket_in(namespace)? },
         };
         Ok(&remembered.insert(known).socket)
     }

@@ -17,12 +17,12 @@ const DEVICE: &str = "/dev/net/tun";
 const PLAIN: libc::c_int = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR;
 
 /// What one lane reads packets from, and what it writes them to.
-pub(super) struct Queue {
+pub(super) struct TunQueue {
     pub(super) reader: File,
     writer: Option<File>,
 }
 
-impl Queue {
+impl TunQueue {
     pub(super) fn writer(&self) -> &File {
         self.writer.as_ref().unwrap_or(&self.reader)
     }
@@ -37,7 +37,7 @@ pub(super) enum OpenError {
 }
 
 /// Opens the interface with so many queues; one that was left as it is may have another number.
-pub(super) fn open(name: &str, lanes: usize) -> Result<Vec<Queue>, OpenError> {
+pub(super) fn open(name: &str, lanes: usize) -> Result<Vec<TunQueue>, OpenError> {
     if lanes > 1 {
         match open_many(name, lanes) {
             Err(OpenError::Interface(error)) if error.raw_os_error() == Some(libc::EINVAL) => {
@@ -61,12 +61,12 @@ pub(super) fn open(name: &str, lanes: usize) -> Result<Vec<Queue>, OpenError> {
     }
 }
 
-fn open_one(name: &str, flags: libc::c_int) -> Result<Vec<Queue>, OpenError> {
-    Ok(vec![Queue { reader: attach(name, flags)?, writer: None }])
+fn open_one(name: &str, flags: libc::c_int) -> Result<Vec<TunQueue>, OpenError> {
+    Ok(vec![TunQueue { reader: attach(name, flags)?, writer: None }])
 }
 
 /// The writers come first, so that their numbers are those of queues that exist.
-fn open_many(name: &str, lanes: usize) -> Result<Vec<Queue>, OpenError> {
+fn open_many(name: &str, lanes: usize) -> Result<Vec<TunQueue>, OpenError> {
     check_free(name)?;
     let all =
         || (0..lanes).map(|_| attach(name, libc::IFF_MULTI_QUEUE)).collect::<Result<Vec<_>, _>>();
@@ -75,7 +75,7 @@ fn open_many(name: &str, lanes: usize) -> Result<Vec<Queue>, OpenError> {
         detach(writer).map_err(OpenError::Interface)?;
     }
     let readers = all()?;
-    let pair = |(reader, writer)| Queue { reader, writer: Some(writer) };
+    let pair = |(reader, writer)| TunQueue { reader, writer: Some(writer) };
     Ok(readers.into_iter().zip(writers).map(pair).collect())
 }
 

@@ -9,9 +9,9 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use super::control::AddressBuffer;
 use super::sys;
-use crate::edge::Family;
+use crate::edge::SocketFamily;
 use crate::error::StartError;
-use crate::offload::Wanted;
+use crate::offload::WantedOffloads;
 
 /// Socket buffers: one merged receive counts its true size, and a handshake may hold up the reader.
 const SOCKET_BUFFER: libc::c_int = 8 << 20;
@@ -20,7 +20,7 @@ const SOCKET_BUFFER: libc::c_int = 8 << 20;
 pub(super) fn open(
     family: libc::c_int,
     mark: Option<u32>,
-    wanted: Wanted,
+    wanted: WantedOffloads,
 ) -> Result<OwnedFd, StartError> {
     let system = |action| move |source| StartError::System { action, source };
     let fd = sys::socket(family, libc::SOCK_DGRAM, 0).map_err(system("open a UDP socket"))?;
@@ -33,12 +33,12 @@ pub(super) fn open(
     let kind = if family == libc::AF_INET {
         option(libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
         option(libc::IPPROTO_IP, libc::IP_RECVTOS, 1)?;
-        Family::V4
+        SocketFamily::V4
     } else {
         option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
         option(libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
         option(libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)?;
-        Family::V6
+        SocketFamily::V6
     };
     // As kernel WireGuard does: a smaller MTU on the way means fragments, not a black hole.
     fragments(&fd, kind, true).map_err(system("set an option of a UDP socket"))?;
@@ -58,13 +58,13 @@ pub(super) fn merges_receives(fd: &OwnedFd) -> bool {
 
 /// Allows or forbids that datagrams of this socket are cut into fragments, here or on the way.
 /// Forbidding takes no heed of what the kernel knows of the path: it is probed by us.
-pub(super) fn fragments(fd: &OwnedFd, family: Family, allowed: bool) -> io::Result<()> {
+pub(super) fn fragments(fd: &OwnedFd, family: SocketFamily, allowed: bool) -> io::Result<()> {
     match family {
-        Family::V4 => {
+        SocketFamily::V4 => {
             let mode = if allowed { libc::IP_PMTUDISC_DONT } else { libc::IP_PMTUDISC_PROBE };
             sys::set_option(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
         }
-        Family::V6 => {
+        SocketFamily::V6 => {
             let mode = if allowed { libc::IPV6_PMTUDISC_DONT } else { libc::IPV6_PMTUDISC_PROBE };
             let whole = libc::c_int::from(!allowed);
             sys::set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)?;

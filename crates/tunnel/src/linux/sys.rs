@@ -118,18 +118,18 @@ pub(crate) fn requested_flags(request: &libc::ifreq) -> libc::c_int {
 pub(crate) fn has_carrier(name: &str) -> io::Result<bool> {
     /// `struct ethtool_value` of linux/ethtool.h.
     #[repr(C)]
-    struct Value {
+    struct EthtoolValue {
         command: u32,
         data: u32,
     }
     const SIOCETHTOOL: libc::Ioctl = 0x8946;
     const ETHTOOL_GLINK: u32 = 0xa;
     let socket = socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?;
-    let mut value = Value { command: ETHTOOL_GLINK, data: 0 };
+    let mut value = EthtoolValue { command: ETHTOOL_GLINK, data: 0 };
     let mut request = interface_request(name);
     request.ifr_ifru.ifru_data = (&raw mut value).cast();
     let argument = std::ptr::from_mut(&mut request);
-    // SAFETY: this ioctl reads one `ifreq` and writes the `Value` that it points to; both live until
+    // SAFETY: this ioctl reads one `ifreq` and writes the `EthtoolValue` that it points to; both live until
     // the call returns.
     check(unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, argument) })?;
     Ok(value.data != 0)

@@ -12,13 +12,13 @@ use std::fs::File;
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
 
-use super::link::Link;
-use super::queues::{self, Queue};
+use super::link::DeviceLink;
+use super::queues::{self, TunQueue};
 use super::sys;
 use crate::edge::TunEdge;
 use crate::error::StartError;
-use crate::merge::Allowed;
-use crate::offload::{Offload, Wanted};
+use crate::merge::Mergeable;
+use crate::offload::{Offload, WantedOffloads};
 
 /// Packets that wait in the kernel while the reader waits for the CPU. With the default of 500 all
 /// loss of a burst of small packets is here; more than this only adds delay.
@@ -26,18 +26,22 @@ const QUEUE_LENGTH: libc::c_int = 2000;
 
 /// A queue of an open TUN device.
 pub(crate) struct Tun {
-    queue: Queue,
+    queue: TunQueue,
     index: u32,
-    takes_merged: Allowed,
-    wanted: Wanted,
+    takes_merged: Mergeable,
+    wanted: WantedOffloads,
     granted: libc::c_uint,
-    link: Link,
+    link: DeviceLink,
 }
 
 impl Tun {
     /// Creates the device `name`, or takes over a persistent one that nobody holds, with a queue for
     /// each of so many lanes. One that was left with a single queue keeps it.
-    pub(crate) fn open(name: &str, wanted: Wanted, lanes: usize) -> Result<Vec<Self>, StartError> {
+    pub(crate) fn open(
+        name: &str,
+        wanted: WantedOffloads,
+        lanes: usize,
+    ) -> Result<Vec<Self>, StartError> {
         check_name(name)?;
         let queues = queues::open(name, lanes).map_err(|error| match error {
             queues::OpenError::Device(source) => match source.raw_os_error() {
@@ -55,9 +59,9 @@ impl Tun {
             tracing::info!(interface = name, %error, "the TUN device keeps its short queue");
         }
         let granted = ask_for_offloads(file, wanted);
-        let none = Allowed { tcp: false, udp: false };
+        let none = Mergeable { tcp: false, udp: false };
         let udp = granted & libc::TUN_F_USO4 != 0;
-        let takes_merged = if wanted.merge { Allowed { tcp: true, udp } } else { none };
+        let takes_merged = if wanted.merge { Mergeable { tcp: true, udp } } else { none };
         tracing::info!(
             interface = name,
             queues = queues.len(),
@@ -66,7 +70,8 @@ impl Tun {
             uso = udp,
             "TUN device is open"
         );
-        let of = |queue| Self { queue, index, takes_merged, wanted, granted, link: Link::new() };
+        let of =
+            |queue| Self { queue, index, takes_merged, wanted, granted, link: DeviceLink::new() };
         Ok(queues.into_iter().map(of).collect())
     }
 
@@ -99,7 +104,7 @@ impl Tun {
 
 /// Asks for each kind of super-packet by itself and does without what the kernel refuses. A
 /// persistent device has had the offloads of its last owner until then.
-fn ask_for_offloads(file: &File, wanted: Wanted) -> libc::c_uint {
+fn ask_for_offloads(file: &File, wanted: WantedOffloads) -> libc::c_uint {
     let kinds = [
         (true, 0),
         (true, libc::TUN_F_CSUM),
@@ -155,7 +160,7 @@ impl TunEdge for Tun {
         self.link.is_up(&self.queue.reader)
     }
 
-    fn takes_merged(&self) -> Allowed {
+    fn takes_merged(&self) -> Mergeable {
         self.takes_merged
     }
 }
@@ -194,7 +199,7 @@ mod tests {
     #[test]
     fn a_name_that_no_interface_can_have_is_refused_before_anything_is_opened() {
         for name in ["", "a-name-of-16-bytes", "a/b", "a b", "..", "zm0:1", "zm%d"] {
-            let refused = Tun::open(name, Wanted::ALL, 1).err();
+            let refused = Tun::open(name, WantedOffloads::ALL, 1).err();
             assert!(matches!(refused, Some(StartError::InterfaceName { .. })), "{name:?}");
         }
         assert!(check_name("zm0").is_ok());

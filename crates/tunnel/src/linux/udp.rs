@@ -16,9 +16,9 @@ use super::socket::{
     bind, connect, fragments, local_address, local_port, merges_receives, open, set_mark,
 };
 use super::{sys, wake};
-use crate::edge::{Family, Path, Received, Transmit, UdpEdge};
+use crate::edge::{ReceivedRun, SocketFamily, Transmit, UdpEdge, UdpPath};
 use crate::error::StartError;
-use crate::offload::{Offload, Wanted};
+use crate::offload::{Offload, WantedOffloads};
 
 /// How long a send waits for room in a full socket buffer before it tries again.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -41,7 +41,11 @@ pub(crate) struct Udp {
 
 impl Udp {
     /// Binds `port` for both families; 0 lets the kernel choose.
-    pub(crate) fn bind(port: u16, mark: Option<u32>, wanted: Wanted) -> Result<Self, StartError> {
+    pub(crate) fn bind(
+        port: u16,
+        mark: Option<u32>,
+        wanted: WantedOffloads,
+    ) -> Result<Self, StartError> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -52,7 +56,7 @@ impl Udp {
         }
     }
 
-    fn bind_once(port: u16, mark: Option<u32>, wanted: Wanted) -> Result<Self, StartError> {
+    fn bind_once(port: u16, mark: Option<u32>, wanted: WantedOffloads) -> Result<Self, StartError> {
         let v4 = open(libc::AF_INET, mark, wanted)?;
         bind(&v4, (Ipv4Addr::UNSPECIFIED, port).into())?;
         let port = local_port(&v4)?;
@@ -97,15 +101,15 @@ impl Udp {
     }
 
     /// The descriptors to wait for, with their families.
-    pub(crate) fn readable(&self) -> Vec<(Family, RawFd)> {
-        let v6 = self.v6.as_ref().map(|fd| (Family::V6, fd.as_raw_fd()));
-        [(Family::V4, self.v4.as_raw_fd())].into_iter().chain(v6).collect()
+    pub(crate) fn readable(&self) -> Vec<(SocketFamily, RawFd)> {
+        let v6 = self.v6.as_ref().map(|fd| (SocketFamily::V6, fd.as_raw_fd()));
+        [(SocketFamily::V4, self.v4.as_raw_fd())].into_iter().chain(v6).collect()
     }
 
-    fn socket(&self, family: Family) -> io::Result<&OwnedFd> {
+    fn socket(&self, family: SocketFamily) -> io::Result<&OwnedFd> {
         match family {
-            Family::V4 => Ok(&self.v4),
-            Family::V6 => {
+            SocketFamily::V4 => Ok(&self.v4),
+            SocketFamily::V6 => {
                 self.v6.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))
             }
         }
@@ -113,7 +117,7 @@ impl Udp {
 
     fn send_from(&self, transmit: &Transmit<'_>, local: Option<IpAddr>) -> io::Result<()> {
         let remote = transmit.path.remote;
-        let family = if remote.is_ipv4() { Family::V4 } else { Family::V6 };
+        let family = if remote.is_ipv4() { SocketFamily::V4 } else { SocketFamily::V6 };
         let fd = self.socket(family)?;
         let mut control = ControlBuffer::new();
         if let Some(local) = local {
@@ -140,15 +144,15 @@ fn source_is_gone(error: &io::Error) -> bool {
 }
 
 impl UdpEdge for Udp {
-    fn receive(&self, family: Family, buffer: &mut [u8]) -> io::Result<Received> {
+    fn receive(&self, family: SocketFamily, buffer: &mut [u8]) -> io::Result<ReceivedRun> {
         let fd = self.socket(family)?;
         let mut address = AddressBuffer::new();
         let mut control = ControlBuffer::new();
         let len = receive_message(fd, buffer, &mut address, &mut control)?;
         let remote = address.parse().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
         let control = control.parse();
-        Ok(Received {
-            path: Path { remote, local: control.local },
+        Ok(ReceivedRun {
+            path: UdpPath { remote, local: control.local },
             len,
             stride: control.segment.filter(|size| *size > 0).unwrap_or(len),
             ecn: control.traffic_class & 0b11,
@@ -178,7 +182,8 @@ impl UdpEdge for Udp {
     /// moment of this send. What the other threads send in that moment is not cut either; it fits
     /// the first link all the same.
     fn send_whole(&self, transmit: Transmit<'_>) -> io::Result<()> {
-        let family = if transmit.path.remote.is_ipv4() { Family::V4 } else { Family::V6 };
+        let family =
+            if transmit.path.remote.is_ipv4() { SocketFamily::V4 } else { SocketFamily::V6 };
         let fd = self.socket(family)?;
         let _one_at_a_time = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
         let result = fragments(fd, family, false).and_then(|()| self.send(transmit));
@@ -257,7 +262,7 @@ fn message(
 mod tests {
     use super::*;
 
-    fn receive_now(udp: &Udp, family: Family, buffer: &mut [u8]) -> Received {
+    fn receive_now(udp: &Udp, family: SocketFamily, buffer: &mut [u8]) -> ReceivedRun {
         for _ in 0..1000 {
             match udp.receive(family, buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::yield_now(),
@@ -269,9 +274,11 @@ mod tests {
 
     #[test]
     fn a_datagram_arrives_with_both_addresses_and_its_ecn_field() {
-        let (a, b) =
-            (Udp::bind(0, None, Wanted::ALL).unwrap(), Udp::bind(0, None, Wanted::ALL).unwrap());
-        let path = Path {
+        let (a, b) = (
+            Udp::bind(0, None, WantedOffloads::ALL).unwrap(),
+            Udp::bind(0, None, WantedOffloads::ALL).unwrap(),
+        );
+        let path = UdpPath {
             remote: (Ipv4Addr::LOCALHOST, b.port()).into(),
             local: Some("127.0.0.9".parse().unwrap()),
         };
@@ -279,7 +286,7 @@ mod tests {
         let transmit = Transmit { path, bytes, stride: bytes.len(), ecn: 0b10 };
         a.send(transmit).unwrap();
         let mut buffer = [0; 100];
-        let received = receive_now(&b, Family::V4, &mut buffer);
+        let received = receive_now(&b, SocketFamily::V4, &mut buffer);
         assert_eq!(&buffer[..received.len], bytes);
         assert_eq!(received.path.remote, ([127, 0, 0, 9], a.port()).into());
         assert_eq!(received.path.local, "127.0.0.1".parse().ok());
@@ -288,27 +295,31 @@ mod tests {
 
     #[test]
     fn a_source_address_that_is_gone_is_given_up() {
-        let (a, b) =
-            (Udp::bind(0, None, Wanted::ALL).unwrap(), Udp::bind(0, None, Wanted::ALL).unwrap());
-        let path = Path {
+        let (a, b) = (
+            Udp::bind(0, None, WantedOffloads::ALL).unwrap(),
+            Udp::bind(0, None, WantedOffloads::ALL).unwrap(),
+        );
+        let path = UdpPath {
             remote: (Ipv4Addr::LOCALHOST, b.port()).into(),
             local: Some("192.0.2.200".parse().unwrap()),
         };
         let transmit = Transmit { path, bytes: b"x", stride: 1, ecn: 0 };
         a.send(transmit).unwrap();
-        let received = receive_now(&b, Family::V4, &mut [0; 10]);
+        let received = receive_now(&b, SocketFamily::V4, &mut [0; 10]);
         assert_eq!(received.path.remote.ip(), Ipv4Addr::LOCALHOST);
     }
 
     #[test]
     fn a_whole_datagram_arrives_and_data_may_be_cut_again_after_it() {
-        let (a, b) =
-            (Udp::bind(0, None, Wanted::ALL).unwrap(), Udp::bind(0, None, Wanted::ALL).unwrap());
-        let path = Path { remote: (Ipv4Addr::LOCALHOST, b.port()).into(), local: None };
+        let (a, b) = (
+            Udp::bind(0, None, WantedOffloads::ALL).unwrap(),
+            Udp::bind(0, None, WantedOffloads::ALL).unwrap(),
+        );
+        let path = UdpPath { remote: (Ipv4Addr::LOCALHOST, b.port()).into(), local: None };
         let bytes = vec![7; 1400];
         a.send_whole(Transmit { path, bytes: &bytes, stride: 1400, ecn: 0 }).unwrap();
         let mut buffer = [0; 1500];
-        assert_eq!(receive_now(&b, Family::V4, &mut buffer).len, 1400);
+        assert_eq!(receive_now(&b, SocketFamily::V4, &mut buffer).len, 1400);
         let mut mode: libc::c_int = -1;
         let mut len = size_of::<libc::c_int>() as libc::socklen_t;
         // SAFETY: both pointers lead to values that live until the call returns.
@@ -322,8 +333,8 @@ mod tests {
 
     #[test]
     fn a_port_in_use_is_named() {
-        let first = Udp::bind(0, None, Wanted::ALL).unwrap();
-        let second = Udp::bind(first.port(), None, Wanted::ALL).err();
+        let first = Udp::bind(0, None, WantedOffloads::ALL).unwrap();
+        let second = Udp::bind(first.port(), None, WantedOffloads::ALL).err();
         assert!(matches!(second, Some(StartError::PortInUse { port, .. }) if port == first.port()));
     }
 }

@@ -35,9 +35,9 @@ impl StopSignal {
 }
 
 /// An eventfd that wakes a thread once for each time it is rung, or once for several.
-pub(crate) struct Bell(OwnedFd);
+pub(crate) struct WakeBell(OwnedFd);
 
-impl Bell {
+impl WakeBell {
     pub(crate) fn new() -> io::Result<Self> {
         // SAFETY: no pointers are passed.
         sys::own(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) }).map(Self)
@@ -63,7 +63,7 @@ impl Bell {
 
 /// Why a [`Poller`] woke up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wake {
+pub(crate) enum WakeReason {
     /// Bit n: descriptor n has something to read, or an error to report.
     Ready(u8),
     /// The stop signal is raised.
@@ -93,22 +93,22 @@ impl Poller {
     }
 
     /// Blocks until there is something to do.
-    pub(crate) fn wait(&mut self) -> io::Result<Wake> {
+    pub(crate) fn wait(&mut self) -> io::Result<WakeReason> {
         self.wait_for(-1)
     }
 
     /// Blocks until there is something to do or the time is over (nothing is ready then).
-    pub(crate) fn wait_timeout(&mut self, timeout: Duration) -> io::Result<Wake> {
+    pub(crate) fn wait_timeout(&mut self, timeout: Duration) -> io::Result<WakeReason> {
         self.wait_for(timeout.as_millis().try_into().unwrap_or(libc::c_int::MAX))
     }
 
-    fn wait_for(&mut self, timeout_ms: libc::c_int) -> io::Result<Wake> {
+    fn wait_for(&mut self, timeout_ms: libc::c_int) -> io::Result<WakeReason> {
         poll(&mut self.fds, timeout_ms)?;
         if self.fds[0].revents != 0 {
-            return Ok(Wake::Stop);
+            return Ok(WakeReason::Stop);
         }
         let ready = |(bit, fd): (usize, &libc::pollfd)| u8::from(fd.revents != 0) << bit;
-        Ok(Wake::Ready(self.fds[1..].iter().enumerate().map(ready).sum()))
+        Ok(WakeReason::Ready(self.fds[1..].iter().enumerate().map(ready).sum()))
     }
 }
 
@@ -172,26 +172,26 @@ mod tests {
         for _ in 0..2 {
             assert!(signal.wait_timeout(Duration::ZERO).unwrap());
             let mut poller = Poller::new(&[], signal.clone());
-            assert_eq!(poller.wait().unwrap(), Wake::Stop);
+            assert_eq!(poller.wait().unwrap(), WakeReason::Stop);
         }
     }
 
     #[test]
     fn a_bell_wakes_once_and_only_who_watches_it() {
-        let bell = Bell::new().unwrap();
+        let bell = WakeBell::new().unwrap();
         let mut poller = Poller::new(&[bell.as_raw_fd()], StopSignal::new().unwrap());
         let mut look = || poller.wait_timeout(Duration::ZERO).unwrap();
-        assert_eq!(look(), Wake::Ready(0));
+        assert_eq!(look(), WakeReason::Ready(0));
         bell.ring();
         bell.ring();
-        assert_eq!(look(), Wake::Ready(1));
+        assert_eq!(look(), WakeReason::Ready(1));
         bell.clear();
-        assert_eq!(look(), Wake::Ready(0));
+        assert_eq!(look(), WakeReason::Ready(0));
         bell.ring();
         poller.set_watched(0, false);
-        assert_eq!(poller.wait_timeout(Duration::ZERO).unwrap(), Wake::Ready(0));
+        assert_eq!(poller.wait_timeout(Duration::ZERO).unwrap(), WakeReason::Ready(0));
         poller.set_watched(0, true);
-        assert_eq!(poller.wait_timeout(Duration::ZERO).unwrap(), Wake::Ready(1));
+        assert_eq!(poller.wait_timeout(Duration::ZERO).unwrap(), WakeReason::Ready(1));
     }
 
     #[test]
@@ -200,6 +200,6 @@ mod tests {
         ready.raise();
         let fds = [idle.0.as_raw_fd(), ready.0.as_raw_fd()];
         let mut poller = Poller::new(&fds, StopSignal::new().unwrap());
-        assert_eq!(poller.wait().unwrap(), Wake::Ready(0b10));
+        assert_eq!(poller.wait().unwrap(), WakeReason::Ready(0b10));
     }
 }

@@ -29,13 +29,13 @@ const MAX_HEADERS: usize = 40 + 60;
 
 /// What may be merged.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Allowed {
+pub(crate) struct Mergeable {
     pub(crate) tcp: bool,
     pub(crate) udp: bool,
 }
 
 /// A packet in the arena.
-struct Opened {
+struct ArenaPacket {
     range: Range<usize>,
     header_len: usize,
     /// The next packet of its group.
@@ -43,7 +43,7 @@ struct Opened {
 }
 
 /// One or more packets that go to the kernel as one.
-struct Group {
+struct MergedGroup {
     flow: Flow,
     first: u32,
     last: u32,
@@ -61,8 +61,8 @@ struct Group {
 
 /// The packets of one batch and how they go together.
 pub(crate) struct Merger {
-    opened: Vec<Opened>,
-    groups: Vec<Group>,
+    opened: Vec<ArenaPacket>,
+    groups: Vec<MergedGroup>,
     /// Groups before this one take no more packets.
     barrier: usize,
 }
@@ -79,7 +79,7 @@ impl Merger {
     }
 
     /// Takes the packet at `range`, whose IP header was checked.
-    pub(crate) fn push(&mut self, arena: &[u8], range: Range<usize>, allowed: Allowed) {
+    pub(crate) fn push(&mut self, arena: &[u8], range: Range<usize>, allowed: Mergeable) {
         let packet = &arena[range.clone()];
         let Some((flow, segment)) = Flow::parse(packet) else {
             // A fragment, or a protocol without ports: nothing may overtake it.
@@ -103,7 +103,7 @@ impl Merger {
 
     fn start(&mut self, range: Range<usize>, flow: Flow, segment: Option<Segment>) {
         let index = self.opened.len() as u32;
-        self.groups.push(Group {
+        self.groups.push(MergedGroup {
             flow,
             first: index,
             last: index,
@@ -115,7 +115,7 @@ impl Merger {
             pushed: false,
             first_is_verified: false,
         });
-        self.opened.push(Opened { range, header_len: 0, next: None });
+        self.opened.push(ArenaPacket { range, header_len: 0, next: None });
     }
 
     /// True if the packet continues the group. Remembers what it had to find out.
@@ -157,13 +157,13 @@ impl Merger {
         let shorter = group.segment.as_ref().is_some_and(|first| payload < first.payload);
         group.pushed = segment.pushed;
         group.closed = segment.pushed || shorter;
-        self.opened.push(Opened { range, header_len: segment.header_len, next: None });
+        self.opened.push(ArenaPacket { range, header_len: segment.header_len, next: None });
     }
 }
 
 /// What became of the packets that were written.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Written {
+pub(crate) struct WriteOutcome {
     /// Packets that were not taken, merged or not.
     pub(crate) refused: u64,
     /// The kernel did not take a merged packet, but its parts one by one.
@@ -176,8 +176,8 @@ impl Merger {
         &self,
         arena: &mut [u8],
         mut out: impl FnMut(&[IoSlice<'_>]) -> io::Result<()>,
-    ) -> Written {
-        let mut written = Written::default();
+    ) -> WriteOutcome {
+        let mut written = WriteOutcome::default();
         for group in &self.groups {
             let result = match &group.segment {
                 Some(segment) if group.count > 1 => {
@@ -199,7 +199,7 @@ impl Merger {
 
     fn write_single(
         &self,
-        group: &Group,
+        group: &MergedGroup,
         arena: &[u8],
         out: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<()>,
     ) -> io::Result<()> {
@@ -211,7 +211,7 @@ impl Merger {
     /// Writes a group as one packet; the arena is left as it was.
     fn write_merged(
         &self,
-        group: &Group,
+        group: &MergedGroup,
         segment: &Segment,
         arena: &mut [u8],
         out: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<()>,
@@ -235,7 +235,7 @@ impl Merger {
     /// Writes the packets of a group one by one. Returns how many were refused.
     fn write_each(
         &self,
-        group: &Group,
+        group: &MergedGroup,
         arena: &[u8],
         out: &mut impl FnMut(&[IoSlice<'_>]) -> io::Result<()>,
     ) -> u64 {
@@ -248,7 +248,7 @@ impl Merger {
             .sum()
     }
 
-    fn packets_of(&self, group: &Group) -> impl Iterator<Item = &Opened> {
+    fn packets_of(&self, group: &MergedGroup) -> impl Iterator<Item = &ArenaPacket> {
         let packet = |index: u32| &self.opened[index as usize];
         std::iter::successors(Some(packet(group.first)), move |at| at.next.map(packet))
     }
@@ -260,7 +260,7 @@ fn is_about_merging(error: &io::Error) -> bool {
 }
 
 /// Makes the headers of a group's first packet those of the whole.
-fn form_headers(headers: &mut [u8], group: &Group, segment: &Segment) -> Vnet {
+fn form_headers(headers: &mut [u8], group: &MergedGroup, segment: &Segment) -> Vnet {
     let (ip, transport) = headers.split_at_mut(segment.transport);
     set_ip_len(ip, group.len);
     let transport_len = group.len - segment.transport;

@@ -6,16 +6,16 @@ use crate::split::Split;
 use crate::transport::{ACK, FIN};
 use proptest::prelude::*;
 
-const BOTH: Allowed = Allowed { tcp: true, udp: true };
+const BOTH: Mergeable = Mergeable { tcp: true, udp: true };
 
-struct Outcome {
+struct MergeOutcome {
     packets: Vec<Vec<u8>>,
     writes: usize,
-    written: Written,
+    written: WriteOutcome,
 }
 
 /// Merges `packets` and splits again what is written, as the kernel would.
-fn through(packets: &[Vec<u8>], allowed: Allowed, refuse_merged: bool) -> Outcome {
+fn through(packets: &[Vec<u8>], allowed: Mergeable, refuse_merged: bool) -> MergeOutcome {
     let (mut arena, mut merger) = (Vec::new(), Merger::new());
     for packet in packets {
         let start = arena.len() + 7;
@@ -39,7 +39,7 @@ fn through(packets: &[Vec<u8>], allowed: Allowed, refuse_merged: bool) -> Outcom
         Ok(())
     });
     assert_eq!(arena, before, "the arena is left as it was");
-    Outcome { packets: out, writes, written }
+    MergeOutcome { packets: out, writes, written }
 }
 
 /// Consecutive segments of one flow, with consecutive IPv4 identifications as splitting gives.
@@ -99,7 +99,7 @@ fn a_flow_in_order_is_one_write() {
 fn what_is_not_allowed_is_not_merged() {
     let tcp = tcp_flow(false, &[100; 4], ACK);
     let udp = udp_flow(false, 53, &[100; 4]);
-    let only = |tcp, udp| Allowed { tcp, udp };
+    let only = |tcp, udp| Mergeable { tcp, udp };
     assert_eq!(through(&tcp, only(false, true), false).writes, 4);
     assert_eq!(through(&udp, only(true, false), false).writes, 4);
 }
@@ -172,7 +172,7 @@ fn a_kernel_that_takes_no_merged_packets_gets_single_ones() {
     let packets = tcp_flow(false, &[1000; 10], ACK);
     let outcome = through(&packets, BOTH, true);
     assert_eq!(outcome.packets, packets);
-    assert_eq!(outcome.written, Written { refused: 0, merging_refused: true });
+    assert_eq!(outcome.written, WriteOutcome { refused: 0, merging_refused: true });
 }
 
 #[test]

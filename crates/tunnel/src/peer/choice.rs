@@ -14,7 +14,7 @@ pub(crate) const QUIET: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The choice of one queue. Only that queue's thread changes it.
-struct Choice {
+struct QueueChoice {
     lane: AtomicUsize,
     /// When the last packet left.
     last: AtomicU64,
@@ -23,23 +23,23 @@ struct Choice {
 }
 
 /// The choices of all queues for one peer.
-pub(super) struct Choices {
+pub(super) struct QueueChoices {
     epoch: Instant,
-    queues: Vec<Choice>,
+    queues: Vec<QueueChoice>,
 }
 
 /// What follows for one packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Chosen {
+pub(super) struct ChosenLane {
     pub(super) lane: usize,
     /// It may leave only after [`QUIET`].
     pub(super) after_pause: bool,
 }
 
-impl Choices {
+impl QueueChoices {
     pub(super) fn new(queues: usize) -> Self {
         let choice =
-            || Choice { lane: 0.into(), last: AtomicU64::new(0), since: AtomicU64::new(0) };
+            || QueueChoice { lane: 0.into(), last: AtomicU64::new(0), since: AtomicU64::new(0) };
         Self {
             epoch: Instant::now(),
             queues: std::iter::repeat_with(choice).take(queues).collect(),
@@ -57,9 +57,9 @@ impl Choices {
         wanted: usize,
         is_usable: impl Fn(usize) -> bool,
         now: Instant,
-    ) -> Chosen {
+    ) -> ChosenLane {
         let Some(choice) = self.queues.get(queue) else {
-            return Chosen { lane: 0, after_pause: false };
+            return ChosenLane { lane: 0, after_pause: false };
         };
         // The first packet comes after a pause.
         let now = now.saturating_duration_since(self.epoch) + QUIET;
@@ -71,7 +71,7 @@ impl Choices {
             if since != 0 {
                 choice.since.store(0, Ordering::Relaxed);
             }
-            return Chosen { lane: present, after_pause: false };
+            return ChosenLane { lane: present, after_pause: false };
         }
         let is_over =
             |from: u64, time: Duration| now.saturating_sub(from) >= time.as_micros() as u64;
@@ -81,11 +81,11 @@ impl Choices {
             if since == 0 {
                 choice.since.store(now, Ordering::Relaxed);
             }
-            return Chosen { lane: present, after_pause: false };
+            return ChosenLane { lane: present, after_pause: false };
         }
         choice.lane.store(wanted, Ordering::Relaxed);
         choice.since.store(0, Ordering::Relaxed);
-        Chosen { lane: wanted, after_pause }
+        ChosenLane { lane: wanted, after_pause }
     }
 }
 
@@ -93,11 +93,16 @@ impl Choices {
 mod tests {
     use super::*;
 
-    fn at(choices: &Choices, ms: u64) -> Instant {
+    fn at(choices: &QueueChoices, ms: u64) -> Instant {
         choices.epoch + Duration::from_millis(ms)
     }
 
-    fn choose(choices: &Choices, wanted: usize, lost: Option<usize>, ms: u64) -> (usize, bool) {
+    fn choose(
+        choices: &QueueChoices,
+        wanted: usize,
+        lost: Option<usize>,
+        ms: u64,
+    ) -> (usize, bool) {
         let is_usable = |lane| Some(lane) != lost;
         let chosen = choices.choose(1, wanted, is_usable, at(choices, ms));
         (chosen.lane, chosen.after_pause)
@@ -105,12 +110,12 @@ mod tests {
 
     #[test]
     fn the_first_packet_takes_the_lane_it_wants() {
-        assert_eq!(choose(&Choices::new(2), 1, None, 0), (1, false));
+        assert_eq!(choose(&QueueChoices::new(2), 1, None, 0), (1, false));
     }
 
     #[test]
     fn a_queue_changes_its_lane_in_a_pause() {
-        let choices = Choices::new(2);
+        let choices = QueueChoices::new(2);
         assert_eq!(choose(&choices, 0, None, 0), (0, false));
         assert_eq!(choose(&choices, 1, None, 19), (0, false));
         assert_eq!(choose(&choices, 1, None, 38), (0, false));
@@ -119,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_queue_without_pauses_gets_one() {
-        let choices = Choices::new(2);
+        let choices = QueueChoices::new(2);
         let lanes: Vec<_> =
             (0..1200).map(|ms| choose(&choices, usize::from(ms > 0), None, ms)).collect();
         assert_eq!(lanes.iter().filter(|(_, after_pause)| *after_pause).count(), 1);
@@ -130,21 +135,21 @@ mod tests {
 
     #[test]
     fn a_lane_that_is_lost_is_left_at_once() {
-        let choices = Choices::new(2);
+        let choices = QueueChoices::new(2);
         assert_eq!(choose(&choices, 1, None, 0), (1, false));
         assert_eq!(choose(&choices, 0, Some(1), 1), (0, false));
     }
 
     #[test]
     fn a_wish_that_passes_counts_anew() {
-        let choices = Choices::new(2);
+        let choices = QueueChoices::new(2);
         choose(&choices, 0, None, 0);
         for ms in 1..900 {
             choose(&choices, 1, None, ms);
         }
         choose(&choices, 0, None, 900);
         assert_eq!(choose(&choices, 1, None, 1100), (1, false), "a pause");
-        let choices = Choices::new(2);
+        let choices = QueueChoices::new(2);
         for ms in 0..1500 {
             let wanted = usize::from(ms % 900 != 0);
             assert_eq!(choose(&choices, wanted, None, ms), (0, false), "{ms}");

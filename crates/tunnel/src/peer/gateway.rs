@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use zonemesh_core::key::WireGuardPublicKey;
 
-use super::choice::Choices;
-use super::{Identities, RemoteLane, RemoteLink};
+use super::choice::QueueChoices;
+use super::{OwnIdentities, RemoteLane, RemoteLink};
 use crate::config::{TunnelPeer, shifted};
 use crate::status::{LaneStatus, PeerStatus};
 
@@ -22,11 +22,11 @@ pub(crate) struct RemoteGateway {
     pub(crate) key: WireGuardPublicKey,
     settings: TunnelPeer,
     lanes: Vec<RemoteLane>,
-    choices: Arc<Choices>,
+    choices: Arc<QueueChoices>,
 }
 
 /// How a packet leaves.
-pub(crate) struct Leaves<'a> {
+pub(crate) struct Departure<'a> {
     pub(crate) by: &'a Arc<RemoteLink>,
     /// After [`super::QUIET`], so that it overtakes nothing.
     pub(crate) after_pause: bool,
@@ -42,8 +42,8 @@ impl RemoteGateway {
     ) -> Self {
         assert!(!lanes.is_empty(), "each gateway has a lane");
         let kept = before.filter(|before| before.choices.queues() == queues);
-        let choices =
-            kept.map_or_else(|| Arc::new(Choices::new(queues)), |before| before.choices.clone());
+        let choices = kept
+            .map_or_else(|| Arc::new(QueueChoices::new(queues)), |before| before.choices.clone());
         Self { key: settings.public_key, settings, lanes, choices }
     }
 
@@ -75,9 +75,9 @@ impl RemoteGateway {
     }
 
     /// How a packet of this queue leaves now.
-    pub(crate) fn sender(&self, queue: usize, now: Instant) -> Leaves<'_> {
+    pub(crate) fn sender(&self, queue: usize, now: Instant) -> Departure<'_> {
         let [_, _, ..] = &self.lanes[..] else {
-            return Leaves { by: self.first(), after_pause: false };
+            return Departure { by: self.first(), after_pause: false };
         };
         let own = queue % self.lanes.len();
         let is_usable =
@@ -90,7 +90,7 @@ impl RemoteGateway {
         };
         let chosen = self.choices.choose(queue, wanted, is_usable, now);
         let lane = self.lanes.get(chosen.lane).unwrap_or(&self.lanes[0]);
-        Leaves { by: lane.sender(), after_pause: chosen.after_pause }
+        Departure { by: lane.sender(), after_pause: chosen.after_pause }
     }
 
     /// Sends to `endpoint` from now on, on each lane to its own port.
@@ -120,7 +120,7 @@ impl RemoteGateway {
     }
 
     /// `identities` says which own keys there are.
-    pub(crate) fn status(&self, identities: &Identities, now: Instant) -> PeerStatus {
+    pub(crate) fn status(&self, identities: &OwnIdentities, now: Instant) -> PeerStatus {
         let of_lane = |(lane, own): (&RemoteLane, _)| lane.status(&own, now);
         let lanes: Vec<_> = self.lanes.iter().zip(identities.each_lane()).map(of_lane).collect();
         let first = lanes.first();

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use zonemesh_core::key::{PresharedKey, WireGuardPublicKey};
 
 use super::link::LinkStatus;
-use super::{Identities, LinkSettings, RemoteLink};
+use super::{LinkSettings, OwnIdentities, RemoteLink};
 use crate::config::{PeerLane, TunnelPeer, shifted};
-use crate::offload::Pause;
+use crate::offload::OffloadPause;
 use crate::status::LaneStatus;
 
 /// No link has this index: they have 24 bits.
@@ -76,7 +76,7 @@ pub(crate) struct LaneState {
     pub(crate) rx_bytes: AtomicU64,
     pub(crate) tx_bytes: AtomicU64,
     /// Sends of many datagrams at once, which the path to this gateway may not take.
-    pub(crate) segmentation: Pause,
+    pub(crate) segmentation: OffloadPause,
     /// The largest packet that passes, if less than the tunnel's MTU does.
     largest: AtomicUsize,
     /// Index of the link that packets leave by.
@@ -95,7 +95,7 @@ impl LaneState {
             number,
             rx_bytes: AtomicU64::new(0),
             tx_bytes: AtomicU64::new(0),
-            segmentation: Pause::new(Instant::now()),
+            segmentation: OffloadPause::new(Instant::now()),
             largest: AtomicUsize::new(usize::MAX),
             sender: AtomicU32::new(NOBODY),
             usable: AtomicBool::new(false),
@@ -173,7 +173,7 @@ impl RemoteLane {
 
     /// The newest pair that the gateway is known to take: its own newest key, as it has announced
     /// that, and ours as soon as it has used it.
-    fn sought(&self, identities: &Identities) -> &Arc<RemoteLink> {
+    fn sought(&self, identities: &OwnIdentities) -> &Arc<RemoteLink> {
         let newest = identities.newest().key;
         let own = if self.has_used(&newest) { newest } else { identities.current.key };
         let newest_of_remote = self.links.iter().rev().find(|link| link.own == own);
@@ -188,7 +188,7 @@ impl RemoteLane {
 
     /// Gives each link its role. Call after a change of keys, and at each tick while there are
     /// several.
-    pub(crate) fn settle(&self, identities: &Identities) {
+    pub(crate) fn settle(&self, identities: &OwnIdentities) {
         let sought = self.sought(identities);
         let sender = self.sender_with_session(sought);
         let (path, is_up) = {
@@ -258,7 +258,7 @@ impl RemoteLane {
     }
 
     /// `identities` says which own keys this lane has.
-    pub(super) fn status(&self, identities: &Identities, now: Instant) -> LaneStatus {
+    pub(super) fn status(&self, identities: &OwnIdentities, now: Instant) -> LaneStatus {
         let links: Vec<_> = self.links.iter().map(|link| link.status(now)).collect();
         let sender = self.sender().index;
         let sender = links.iter().find(|link| link.index == sender);

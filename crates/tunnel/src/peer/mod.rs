@@ -14,22 +14,22 @@ mod zone;
 use std::time::{Instant, SystemTime};
 
 pub(crate) use self::choice::QUIET;
-pub(crate) use self::gateway::{Leaves, RemoteGateway};
+pub(crate) use self::gateway::{Departure, RemoteGateway};
 pub(crate) use self::lane::{LaneSettings, LaneState, RemoteLane};
 pub(crate) use self::link::{
-    DATA_OVERHEAD, HeldTurn, INITIATION, Identities, Identity, LinkSettings, Place, RemoteLink,
-    Sealed, TYPE_DATA, receiver_index,
+    DATA_OVERHEAD, HeldSendTurn, INITIATION, LinkPlace, LinkSettings, OwnIdentities, OwnIdentity,
+    RemoteLink, Sealed, TYPE_DATA, receiver_index,
 };
 pub(crate) use self::zone::RemoteZone;
 
 /// One moment on both clocks.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment {
+pub(crate) struct ClockReading {
     pub(crate) instant: Instant,
     pub(crate) wall: SystemTime,
 }
 
-impl Moment {
+impl ClockReading {
     pub(crate) fn now() -> Self {
         Self { instant: Instant::now(), wall: SystemTime::now() }
     }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use ipnet::IpNet;
 
-use super::{Identities, RemoteGateway};
+use super::{OwnIdentities, RemoteGateway};
 use crate::config::TunnelZone;
 use crate::status::ZoneStatus;
 
@@ -70,7 +70,7 @@ impl RemoteZone {
     }
 
     /// `identities` says which own keys there are.
-    pub(crate) fn status(&self, identities: &Identities, now: Instant) -> ZoneStatus {
+    pub(crate) fn status(&self, identities: &OwnIdentities, now: Instant) -> ZoneStatus {
         let of = |gateway: &RemoteGateway| gateway.status(identities, now);
         ZoneStatus {
             name: self.name.clone(),

@@ -1,6 +1,6 @@
 //! When a peer is to hear from us without having been asked: handshakes and keepalives.
 //!
-//! Pure: `now` comes in, a [`Duty`] goes out. Promises that a peer with keepalive is sought for
+//! Pure: `now` comes in, a [`DueMessage`] goes out. Promises that a peer with keepalive is sought for
 //! ever, about every five seconds with jitter, while no session is up, and that one side is elected
 //! to renew a session before it ends. boringtun's own persistent keepalive stays off: it gives up
 //! after 90 seconds. Refuses to know sessions and sockets.
@@ -30,7 +30,7 @@ const SILENCE_GRACE: Duration = Duration::from_secs(10);
 
 /// What is to be sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Duty {
+pub(crate) enum DueMessage {
     Nothing,
     /// A handshake initiation.
     Initiate,
@@ -163,22 +163,22 @@ impl Schedule {
 
     /// What is due. The caller reports what it then sends with [`Self::initiated`] or
     /// [`Self::sent`].
-    pub(crate) fn poll(&self, now: Instant, session_is_up: bool) -> Duty {
+    pub(crate) fn poll(&self, now: Instant, session_is_up: bool) -> DueMessage {
         if self.wanted {
-            return Duty::Initiate;
+            return DueMessage::Initiate;
         }
         if let Some(at) = self.retry_at {
             if now >= at {
-                return Duty::Initiate;
+                return DueMessage::Initiate;
             }
         } else if self.renewal_is_due(now, session_is_up) {
-            return Duty::Initiate;
+            return DueMessage::Initiate;
         }
         let interval_is_over = |interval| older_than(self.last_sent, interval, now);
         if session_is_up && self.keepalive.is_some_and(interval_is_over) {
-            return Duty::Keepalive;
+            return DueMessage::Keepalive;
         }
-        Duty::Nothing
+        DueMessage::Nothing
     }
 
     fn renewal_is_due(&self, now: Instant, session_is_up: bool) -> bool {

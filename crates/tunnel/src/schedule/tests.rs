@@ -9,7 +9,7 @@ const TICK: Duration = Duration::from_millis(100);
 const SESSION_LIFE: Duration = Duration::from_secs(180);
 const ATTEMPT_LIFE: Duration = Duration::from_secs(90);
 
-struct Side {
+struct ScheduleSide {
     schedule: Schedule,
     session: Option<Instant>,
     attempt: Option<Instant>,
@@ -17,21 +17,27 @@ struct Side {
     initiations: Vec<Instant>,
 }
 
-struct Pair {
+struct SchedulePair {
     now: Instant,
     start: Instant,
     path_is_up: bool,
-    sides: [Side; 2],
+    sides: [ScheduleSide; 2],
 }
 
-impl Pair {
+impl SchedulePair {
     fn new(keepalive: Option<Duration>) -> Self {
         let now = Instant::now();
         let side = |elected, seed| {
             let mut schedule = Schedule::new(elected, seed);
             schedule.set_keepalive(keepalive);
             schedule.want_handshake();
-            Side { schedule, session: None, attempt: None, keepalives: 0, initiations: Vec::new() }
+            ScheduleSide {
+                schedule,
+                session: None,
+                attempt: None,
+                keepalives: 0,
+                initiations: Vec::new(),
+            }
         };
         Self { now, start: now, path_is_up: true, sides: [side(true, 7), side(false, 1234)] }
     }
@@ -57,8 +63,8 @@ impl Pair {
             side.schedule.expired();
         }
         match side.schedule.poll(now, side.session.is_some()) {
-            Duty::Nothing => {}
-            Duty::Initiate => {
+            DueMessage::Nothing => {}
+            DueMessage::Initiate => {
                 side.schedule.initiated(now);
                 side.attempt.get_or_insert(now);
                 side.initiations.push(now);
@@ -66,7 +72,7 @@ impl Pair {
                     self.establish();
                 }
             }
-            Duty::Keepalive => {
+            DueMessage::Keepalive => {
                 side.keepalives += 1;
                 side.schedule.sent(now);
                 if self.path_is_up {
@@ -94,14 +100,14 @@ const KEEPALIVE: Option<Duration> = Some(Duration::from_secs(25));
 
 #[test]
 fn a_handshake_starts_at_once() {
-    let mut pair = Pair::new(KEEPALIVE);
+    let mut pair = SchedulePair::new(KEEPALIVE);
     pair.run(TICK);
     assert!(pair.sides.iter().all(|side| side.session == Some(pair.now)));
 }
 
 #[test]
 fn an_idle_pair_keeps_a_session_and_only_the_elected_side_renews_it() {
-    let mut pair = Pair::new(KEEPALIVE);
+    let mut pair = SchedulePair::new(KEEPALIVE);
     pair.run(TICK);
     let before = pair.initiations(1);
     for _ in 0..36_000 {
@@ -118,7 +124,7 @@ fn an_idle_pair_keeps_a_session_and_only_the_elected_side_renews_it() {
 #[test]
 fn after_silence_of_any_length_the_pair_is_back_within_ten_seconds() {
     for silence in [10, 70, 100, 185, 300, 600, 3600, 86_400] {
-        let mut pair = Pair::new(KEEPALIVE);
+        let mut pair = SchedulePair::new(KEEPALIVE);
         pair.run(Duration::from_secs(47));
         pair.path_is_up = false;
         pair.run(Duration::from_secs(silence));
@@ -134,7 +140,7 @@ fn after_silence_of_any_length_the_pair_is_back_within_ten_seconds() {
 
 #[test]
 fn a_dead_path_is_asked_every_five_seconds_with_jitter() {
-    let mut pair = Pair::new(KEEPALIVE);
+    let mut pair = SchedulePair::new(KEEPALIVE);
     pair.path_is_up = false;
     pair.run(Duration::from_secs(600));
     for side in &pair.sides {
@@ -150,7 +156,7 @@ fn a_dead_path_is_asked_every_five_seconds_with_jitter() {
 
 #[test]
 fn a_peer_without_keepalive_is_left_alone_once_its_handshake_was_given_up() {
-    let mut pair = Pair::new(None);
+    let mut pair = SchedulePair::new(None);
     pair.path_is_up = false;
     pair.run(Duration::from_secs(100));
     let tried = pair.initiations(0);
@@ -167,10 +173,10 @@ fn a_session_is_up_but_the_peer_is_silent_so_a_handshake_asks_it() {
     let start = Instant::now();
     schedule.established(start);
     schedule.sent(start + Duration::from_secs(59));
-    assert_eq!(schedule.poll(start + Duration::from_secs(59), true), Duty::Nothing);
-    assert_eq!(schedule.poll(start + Duration::from_secs(60), true), Duty::Initiate);
+    assert_eq!(schedule.poll(start + Duration::from_secs(59), true), DueMessage::Nothing);
+    assert_eq!(schedule.poll(start + Duration::from_secs(60), true), DueMessage::Initiate);
     schedule.received(start + Duration::from_secs(60));
-    assert_eq!(schedule.poll(start + Duration::from_secs(60), true), Duty::Nothing);
+    assert_eq!(schedule.poll(start + Duration::from_secs(60), true), DueMessage::Nothing);
 }
 
 #[test]
@@ -181,7 +187,7 @@ fn keepalives_go_on_while_a_handshake_is_in_flight() {
     schedule.established(start);
     schedule.sent(start);
     schedule.initiated(start);
-    assert_eq!(schedule.poll(start + Duration::from_secs(1), true), Duty::Keepalive);
+    assert_eq!(schedule.poll(start + Duration::from_secs(1), true), DueMessage::Keepalive);
 }
 
 #[test]
@@ -189,14 +195,18 @@ fn a_cookie_brings_the_next_initiation_forward_once_per_turn() {
     let now = Instant::now();
     let mut schedule = Schedule::new(true, 7);
     schedule.cookie_taken(now);
-    assert_eq!(schedule.poll(now + TICK, true), Duty::Nothing, "nothing was asked");
+    assert_eq!(schedule.poll(now + TICK, true), DueMessage::Nothing, "nothing was asked");
     schedule.initiated(now);
     schedule.cookie_taken(now);
-    assert_eq!(schedule.poll(now + TICK, false), Duty::Initiate);
+    assert_eq!(schedule.poll(now + TICK, false), DueMessage::Initiate);
     schedule.initiated(now + TICK);
     schedule.cookie_taken(now + TICK);
-    assert_eq!(schedule.poll(now + TICK * 10, false), Duty::Nothing, "a second cookie at once");
-    assert_eq!(schedule.poll(now + Duration::from_secs(6), false), Duty::Initiate);
+    assert_eq!(
+        schedule.poll(now + TICK * 10, false),
+        DueMessage::Nothing,
+        "a second cookie at once"
+    );
+    assert_eq!(schedule.poll(now + Duration::from_secs(6), false), DueMessage::Initiate);
 }
 
 #[test]
@@ -205,12 +215,16 @@ fn a_silent_peer_with_an_old_initiation_is_called_back_and_a_replay_beside_it_is
     let mut schedule = Schedule::new(false, 7);
     schedule.established(now);
     schedule.heard_of_old(now + TICK);
-    assert_eq!(schedule.poll(now + TICK, true), Duty::Nothing, "the peer was heard just now");
+    assert_eq!(schedule.poll(now + TICK, true), DueMessage::Nothing, "the peer was heard just now");
     schedule.heard_of_old(now + LOST_TOUCH);
-    assert_eq!(schedule.poll(now + LOST_TOUCH, true), Duty::Initiate);
+    assert_eq!(schedule.poll(now + LOST_TOUCH, true), DueMessage::Initiate);
     schedule.initiated(now + LOST_TOUCH);
     schedule.heard_of_old(now + LOST_TOUCH * 2);
-    assert_eq!(schedule.poll(now + LOST_TOUCH * 2, true), Duty::Nothing, "it was called already");
+    assert_eq!(
+        schedule.poll(now + LOST_TOUCH * 2, true),
+        DueMessage::Nothing,
+        "it was called already"
+    );
 }
 
 #[test]
@@ -221,7 +235,9 @@ fn a_side_whose_clock_went_back_leaves_renewals_to_the_other() {
     schedule.established(start);
     schedule.set_yielding(true);
     let at = |seconds| start + Duration::from_secs(seconds);
-    for (seconds, due) in [(121, Duty::Nothing), (136, Duty::Nothing), (150, Duty::Initiate)] {
+    for (seconds, due) in
+        [(121, DueMessage::Nothing), (136, DueMessage::Nothing), (150, DueMessage::Initiate)]
+    {
         schedule.received(at(seconds));
         schedule.sent(at(seconds));
         assert_eq!(schedule.poll(at(seconds), true), due, "{seconds}");

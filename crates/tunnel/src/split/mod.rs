@@ -21,7 +21,7 @@ const MAX_HEADERS: usize = 256;
 
 /// A packet of the TUN on its way to becoming one or several.
 pub(crate) struct Split {
-    kind: Kind,
+    kind: SplitKind,
     len: usize,
     /// Payload of each piece.
     piece: usize,
@@ -36,7 +36,7 @@ pub(crate) struct Split {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum SplitKind {
     Whole,
     Tcp,
     Udp,
@@ -47,7 +47,7 @@ impl Split {
     /// stays whole.
     pub(crate) fn new(vnet: Vnet, packet: &mut [u8]) -> Result<Self, Dropped> {
         let mut split = Self {
-            kind: Kind::Whole,
+            kind: SplitKind::Whole,
             len: packet.len(),
             piece: packet.len(),
             at: 0,
@@ -60,23 +60,23 @@ impl Split {
         match vnet.gso {
             Gso::None if vnet.needs_checksum => complete_checksum(vnet, packet)?,
             Gso::None => {}
-            Gso::Tcp4 | Gso::Tcp6 => split.prepare(Kind::Tcp, vnet, packet)?,
-            Gso::Udp => split.prepare(Kind::Udp, vnet, packet)?,
+            Gso::Tcp4 | Gso::Tcp6 => split.prepare(SplitKind::Tcp, vnet, packet)?,
+            Gso::Udp => split.prepare(SplitKind::Udp, vnet, packet)?,
         }
         Ok(split)
     }
 
-    fn prepare(&mut self, kind: Kind, vnet: Vnet, packet: &[u8]) -> Result<(), Dropped> {
+    fn prepare(&mut self, kind: SplitKind, vnet: Vnet, packet: &[u8]) -> Result<(), Dropped> {
         let transport = packet.get(self.transport..).ok_or(Dropped::NotIp)?;
         let (protocol, own_header) = match kind {
-            Kind::Tcp if transport.len() >= TCP_HEADER => (TCP, tcp_header_len(transport)),
-            Kind::Udp if transport.len() >= UDP_HEADER => (UDP, UDP_HEADER),
+            SplitKind::Tcp if transport.len() >= TCP_HEADER => (TCP, tcp_header_len(transport)),
+            SplitKind::Udp if transport.len() >= UDP_HEADER => (UDP, UDP_HEADER),
             _ => return Err(Dropped::NotIp),
         };
         let ip_header = ip_header_len(packet);
         let header_len = self.transport + own_header;
         let fits = header_len < packet.len() && header_len <= MAX_HEADERS && vnet.segment > 0;
-        let complete = own_header >= if kind == Kind::Tcp { TCP_HEADER } else { UDP_HEADER };
+        let complete = own_header >= if kind == SplitKind::Tcp { TCP_HEADER } else { UDP_HEADER };
         let behind_ip =
             if is_v6(packet) { self.transport >= ip_header } else { self.transport == ip_header };
         if !(fits && complete && behind_ip) {
@@ -103,7 +103,7 @@ impl Split {
         if self.at >= self.len {
             return None;
         }
-        if self.kind == Kind::Whole {
+        if self.kind == SplitKind::Whole {
             self.at = self.len;
             return Some(0..self.len);
         }
@@ -113,7 +113,7 @@ impl Split {
         piece[..self.header_len].copy_from_slice(&self.headers[..self.header_len]);
         self.write_ip(piece);
         match self.kind {
-            Kind::Tcp => self.write_tcp(piece, end == self.len),
+            SplitKind::Tcp => self.write_tcp(piece, end == self.len),
             _ => self.write_udp(piece),
         }
         self.at = end;

@@ -10,7 +10,7 @@ use super::Tunnel;
 use crate::config::TunnelZone;
 use crate::engine::ProbeError;
 use crate::error::PeersError;
-use crate::peer::Moment;
+use crate::peer::ClockReading;
 
 impl Tunnel {
     /// Puts exactly these zones into service. Gateways that were there keep their sessions, and the
@@ -62,7 +62,7 @@ impl Tunnel {
     /// # Errors
     /// [`ProbeError`]; nothing waits for a session.
     pub fn probe(&self, peer: &WireGuardPublicKey, packet: &[u8]) -> Result<(), ProbeError> {
-        self.engine.probe(peer, packet, Moment::now())
+        self.engine.probe(peer, packet, ClockReading::now())
     }
 
     /// Bounds TCP segments and padding towards `peer` below what the device's MTU leaves; `None`

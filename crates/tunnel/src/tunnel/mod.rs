@@ -12,20 +12,20 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::carrier::Carrier;
+use crate::carrier::LaneThreads;
 use crate::clock::ClockKeeper;
 use crate::config::{LANE_PORTS, MOST_LANES, TunnelConfig, TunnelZone};
 use crate::edge::UdpEdge as _;
 use crate::engine::slow_path::QUEUE;
-use crate::engine::{Edges, Engine};
+use crate::engine::{Engine, LaneEdges};
 use crate::error::StartError;
 use crate::lanes::{slow_lane, spawn};
 use crate::linux::tun::Tun;
 use crate::linux::udp::Udp;
 use crate::linux::wake::StopSignal;
-use crate::offload::Wanted;
-use crate::peer::{Identities, Identity};
-use crate::status::Event;
+use crate::offload::WantedOffloads;
+use crate::peer::{OwnIdentities, OwnIdentity};
+use crate::status::TunnelEvent;
 use crate::zones::RemoteZones;
 
 pub(crate) use self::report::ShownPeer;
@@ -42,7 +42,7 @@ pub struct Tunnel {
     interface: String,
     fwmark: Option<u32>,
     realtime: bool,
-    events: Mutex<Option<Receiver<Event>>>,
+    events: Mutex<Option<Receiver<TunnelEvent>>>,
     clock: Option<ClockKeeper>,
     stop: StopSignal,
     threads: Vec<JoinHandle<()>>,
@@ -57,13 +57,13 @@ impl Tunnel {
     /// [`StartError`], with nothing left behind.
     pub fn start(config: TunnelConfig, zones: Vec<TunnelZone>) -> Result<Self, StartError> {
         check_mtu(config.mtu)?;
-        let wanted = Wanted::from_environment();
+        let wanted = WantedOffloads::from_environment();
         let lanes = usize::from(config.lanes.clamp(1, MOST_LANES));
         let tuns: Vec<_> =
             Tun::open(&config.interface, wanted, lanes)?.into_iter().map(Arc::new).collect();
         let udps = bind(&config, tuns.len(), wanted)?;
-        let identity = Arc::new(Identity::new(&config.private_key, udps.len() as u8));
-        let identities = Arc::new(Identities::one(identity));
+        let identity = Arc::new(OwnIdentity::new(&config.private_key, udps.len() as u8));
+        let identities = Arc::new(OwnIdentities::one(identity));
         let none = Arc::new(RemoteZones::empty());
         let (engine, events) = Engine::new(identities, none, config.mtu, edges(&tuns, &udps));
         engine.set_zones(zones)?;
@@ -100,7 +100,7 @@ impl Tunnel {
             self.udps.iter().try_for_each(|udp| udp.set_mark(config.fwmark))?;
             self.udps.clone()
         } else {
-            bind(&config, self.udps.len(), Wanted::from_environment())?
+            bind(&config, self.udps.len(), WantedOffloads::from_environment())?
         };
         let old = &self.engine;
         let present = Arc::clone(&old.identities.load().current);
@@ -114,8 +114,8 @@ impl Tunnel {
             (old.identities.load_full(), old.zones.load_full())
         } else {
             let lanes = udps.len() as u8;
-            let identity = Identity::with_clock(&config.private_key, lanes, &present.clock);
-            (Arc::new(Identities::one(Arc::new(identity))), Arc::new(RemoteZones::empty()))
+            let identity = OwnIdentity::with_clock(&config.private_key, lanes, &present.clock);
+            (Arc::new(OwnIdentities::one(Arc::new(identity))), Arc::new(RemoteZones::empty()))
         };
         let lanes = edges(&self.tuns, &udps);
         let (engine, events) = Engine::new(identities, before, config.mtu, lanes);
@@ -155,7 +155,7 @@ impl Tunnel {
                 0 => format!("zm-{kind}"),
                 _ => format!("zm-{kind}-{lane}"),
             };
-            let carrier = Carrier::new(
+            let carrier = LaneThreads::new(
                 &self.engine,
                 lane,
                 edges,
@@ -171,7 +171,7 @@ impl Tunnel {
     }
 
     /// The events of this tunnel, handed out once. What is not fetched in time is let go.
-    pub fn events(&self) -> Option<Receiver<Event>> {
+    pub fn events(&self) -> Option<Receiver<TunnelEvent>> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -220,7 +220,11 @@ impl Drop for Tunnel {
 }
 
 /// The sockets of all lanes. A lane whose port is taken is done without, and those behind it.
-fn bind(config: &TunnelConfig, lanes: usize, wanted: Wanted) -> Result<Vec<Arc<Udp>>, StartError> {
+fn bind(
+    config: &TunnelConfig,
+    lanes: usize,
+    wanted: WantedOffloads,
+) -> Result<Vec<Arc<Udp>>, StartError> {
     let mut udps = vec![Arc::new(Udp::bind(config.listen_port, config.fwmark, wanted)?)];
     let first = udps[0].port();
     for lane in 1..lanes {
@@ -237,8 +241,8 @@ fn bind(config: &TunnelConfig, lanes: usize, wanted: Wanted) -> Result<Vec<Arc<U
     Ok(udps)
 }
 
-fn edges(tuns: &[Arc<Tun>], udps: &[Arc<Udp>]) -> Vec<Edges> {
-    let of = |(tun, udp): (&Arc<Tun>, &Arc<Udp>)| Edges { tun: tun.clone(), udp: udp.clone() };
+fn edges(tuns: &[Arc<Tun>], udps: &[Arc<Udp>]) -> Vec<LaneEdges> {
+    let of = |(tun, udp): (&Arc<Tun>, &Arc<Udp>)| LaneEdges { tun: tun.clone(), udp: udp.clone() };
     tuns.iter().zip(udps).map(of).collect()
 }
 

@@ -10,7 +10,7 @@ use super::Tunnel;
 use crate::config::{PeerLane, TunnelPeer};
 use crate::edge::UdpEdge as _;
 use crate::offload::Offload;
-use crate::peer::Identities;
+use crate::peer::OwnIdentities;
 use crate::status::{PeerStatus, TunnelStatus, ZoneStatus};
 
 /// A peer in the words of WireGuard, where an allowed IP belongs to one peer: to the active gateway of
@@ -56,7 +56,7 @@ impl Tunnel {
         zones.by_key(peer).map(|gateway| gateway.status(&identities, Instant::now()))
     }
 
-    fn further_lanes(&self, identities: &Identities) -> Vec<PeerLane> {
+    fn further_lanes(&self, identities: &OwnIdentities) -> Vec<PeerLane> {
         let mut lanes = Vec::new();
         for (own, udp) in identities.each_lane().zip(&self.udps).skip(1) {
             lanes.push(PeerLane {

@@ -1,7 +1,7 @@
 //! Those who are connected to a UAPI socket, and what they are answered.
 //!
 //! Each connection has a thread, a deadline and a limit, so that none can hold up another. Whatever
-//! is behind the socket is a [`Device`]. Specification: <https://www.wireguard.com/xplatform/>.
+//! is behind the socket is a [`UapiDevice`]. Specification: <https://www.wireguard.com/xplatform/>.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -19,7 +19,7 @@ const LONGEST: u64 = 16 << 20;
 const CLIENTS: usize = 16;
 
 /// What requests are about.
-pub(super) trait Device: Send + 'static {
+pub(super) trait UapiDevice: Send + 'static {
     /// The answer to a `get`, without its closing errno.
     fn get(&self) -> Result<String, Errno>;
     /// Carries out a `set` as a whole, or not at all.
@@ -33,11 +33,11 @@ pub(super) fn lock<D>(device: &Mutex<D>) -> MutexGuard<'_, D> {
 
 /// The threads of those who are connected. What they still wait for ends with the process.
 #[derive(Default)]
-pub(super) struct Clients(Vec<JoinHandle<()>>);
+pub(super) struct UapiClients(Vec<JoinHandle<()>>);
 
-impl Clients {
+impl UapiClients {
     /// Hears whoever has connected to `listener`.
-    pub(super) fn admit(&mut self, listener: &UnixListener, device: &Arc<Mutex<impl Device>>) {
+    pub(super) fn admit(&mut self, listener: &UnixListener, device: &Arc<Mutex<impl UapiDevice>>) {
         // Whoever connected may be gone again.
         let Ok((stream, _)) = listener.accept() else {
             return;
@@ -61,7 +61,7 @@ impl Clients {
 }
 
 /// Answers the requests of one client.
-fn converse(mut stream: &UnixStream, device: &Mutex<impl Device>) -> io::Result<()> {
+fn converse(mut stream: &UnixStream, device: &Mutex<impl UapiDevice>) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;

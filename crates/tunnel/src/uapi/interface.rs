@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 
 use super::answer;
-use super::clients::Device;
+use super::clients::UapiDevice;
 use super::request::{Errno, INVALID, PeerChange, SetRequest};
 use crate::config::{TunnelConfig, TunnelPeer, TunnelZone};
 use crate::error::StartError;
@@ -49,7 +49,7 @@ impl WireGuardPeer {
 }
 
 /// A tunnel whose settings come by UAPI.
-pub(crate) struct Interface {
+pub(crate) struct WireGuardInterface {
     tunnel: Tunnel,
     config: TunnelConfig,
     /// Without one, the tunnel runs under a random key that nobody knows.
@@ -57,7 +57,7 @@ pub(crate) struct Interface {
     peers: Peers,
 }
 
-impl Interface {
+impl WireGuardInterface {
     /// Creates the device `name` with a random key, a free port and no peers.
     pub(crate) fn create(
         name: &str,
@@ -93,7 +93,7 @@ impl Interface {
     }
 }
 
-impl Device for Interface {
+impl UapiDevice for WireGuardInterface {
     fn get(&self) -> Result<String, Errno> {
         Ok(answer::of(&self.tunnel, self.has_private_key))
     }

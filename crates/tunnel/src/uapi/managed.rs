@@ -7,7 +7,7 @@
 use std::sync::{Arc, Weak};
 
 use super::answer;
-use super::clients::Device;
+use super::clients::UapiDevice;
 use super::request::{Errno, PeerChange, SetRequest};
 use crate::tunnel::Tunnel;
 
@@ -15,18 +15,18 @@ const UNSUPPORTED: Errno = Errno(libc::EOPNOTSUPP);
 const GONE: Errno = Errno(libc::ENODEV);
 
 /// Somebody else's tunnel.
-pub(super) struct Managed {
+pub(super) struct ManagedInterface {
     tunnel: Weak<Tunnel>,
     instead: &'static str,
 }
 
-impl Managed {
+impl ManagedInterface {
     pub(super) fn new(tunnel: &Arc<Tunnel>, instead: &'static str) -> Self {
         Self { tunnel: Arc::downgrade(tunnel), instead }
     }
 }
 
-impl Device for Managed {
+impl UapiDevice for ManagedInterface {
     fn get(&self) -> Result<String, Errno> {
         Ok(answer::of(&*self.tunnel.upgrade().ok_or(GONE)?, true))
     }

@@ -19,12 +19,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use self::clients::{Clients, lock};
-use self::interface::Interface;
-use self::managed::Managed;
-use self::socket::Socket;
+use self::clients::{UapiClients, lock};
+use self::interface::WireGuardInterface;
+use self::managed::ManagedInterface;
+use self::socket::UapiSocket;
 use crate::error::StartError;
-use crate::linux::wake::{Poller, StopSignal, Termination, Wake};
+use crate::linux::wake::{Poller, StopSignal, Termination, WakeReason};
 use crate::tunnel::Tunnel;
 
 /// Why an interface cannot be served.
@@ -62,17 +62,17 @@ pub fn is_served(name: &str) -> bool {
 pub fn serve(name: &str, mtu: u16, clock_file: Option<&Path>) -> Result<(), ServeError> {
     // Before any thread starts: they are to inherit the blocked signals.
     let termination = Termination::block().map_err(ServeError::Wait)?;
-    let interface = Arc::new(Mutex::new(Interface::create(name, mtu, clock_file)?));
-    let socket = Socket::bind(name)?;
+    let interface = Arc::new(Mutex::new(WireGuardInterface::create(name, mtu, clock_file)?));
+    let socket = UapiSocket::bind(name)?;
     let never = StopSignal::new().map_err(ServeError::Wait)?;
     let fds = [socket.as_raw_fd(), termination.as_raw_fd()];
     let mut poller = Poller::new(&fds, never);
-    let mut clients = Clients::default();
+    let mut clients = UapiClients::default();
     tracing::info!(interface = name, "ready");
     while lock(&interface).is_running() {
         match poller.wait_timeout(Duration::from_secs(1)).map_err(ServeError::Wait)? {
-            Wake::Ready(0) => {}
-            Wake::Ready(0b01) => clients.admit(&socket.listener, &interface),
+            WakeReason::Ready(0) => {}
+            WakeReason::Ready(0b01) => clients.admit(&socket.listener, &interface),
             _ => break,
         }
     }
@@ -81,7 +81,7 @@ pub fn serve(name: &str, mtu: u16, clock_file: Option<&Path>) -> Result<(), Serv
 }
 
 /// The socket of a running tunnel; it is removed when this value goes.
-pub struct Attached {
+pub struct UapiAttachment {
     stop: StopSignal,
     thread: Option<JoinHandle<()>>,
 }
@@ -92,25 +92,25 @@ pub struct Attached {
 ///
 /// # Errors
 /// [`ServeError`]; another process that answers on the socket keeps it.
-pub fn attach(tunnel: &Arc<Tunnel>, instead: &'static str) -> Result<Attached, ServeError> {
+pub fn attach(tunnel: &Arc<Tunnel>, instead: &'static str) -> Result<UapiAttachment, ServeError> {
     let name = tunnel.status().interface;
-    let socket = Socket::bind(&name)?;
+    let socket = UapiSocket::bind(&name)?;
     let stop = StopSignal::new().map_err(ServeError::Wait)?;
-    let device = Arc::new(Mutex::new(Managed::new(tunnel, instead)));
+    let device = Arc::new(Mutex::new(ManagedInterface::new(tunnel, instead)));
     let mut poller = Poller::new(&[socket.as_raw_fd()], stop.clone());
     let serve = move || {
-        let mut clients = Clients::default();
-        while let Ok(Wake::Ready(_)) = poller.wait() {
+        let mut clients = UapiClients::default();
+        while let Ok(WakeReason::Ready(_)) = poller.wait() {
             clients.admit(&socket.listener, &device);
         }
         drop(socket);
     };
     let spawned = thread::Builder::new().name("zm-uapi".to_owned()).spawn(serve);
     let thread = Some(spawned.map_err(ServeError::Wait)?);
-    Ok(Attached { stop, thread })
+    Ok(UapiAttachment { stop, thread })
 }
 
-impl Drop for Attached {
+impl Drop for UapiAttachment {
     fn drop(&mut self) {
         self.stop.raise();
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {

@@ -16,14 +16,14 @@ use super::ServeError;
 const FOLDER: &str = "/var/run/wireguard";
 
 /// The socket, which is removed with its owner.
-pub(super) struct Socket {
+pub(super) struct UapiSocket {
     pub(super) listener: UnixListener,
     path: PathBuf,
     /// Tells ours from one that has been put in its place.
     inode: u64,
 }
 
-impl Socket {
+impl UapiSocket {
     /// Makes the socket of interface `name`.
     pub(super) fn bind(name: &str) -> Result<Self, ServeError> {
         let path = path_of(name);
@@ -61,7 +61,7 @@ fn bind_path(path: &Path) -> io::Result<(UnixListener, u64)> {
     Ok((listener, fs::metadata(path)?.ino()))
 }
 
-impl Drop for Socket {
+impl Drop for UapiSocket {
     fn drop(&mut self) {
         let is_ours = fs::metadata(&self.path).is_ok_and(|found| found.ino() == self.inode);
         let removed = if is_ours { fs::remove_file(&self.path) } else { Ok(()) };

@@ -13,23 +13,23 @@ use std::sync::Arc;
 
 use zonemesh_core::key::WireGuardPublicKey;
 
-use self::replacement::{Replacement, check};
+use self::replacement::{ZonesReplacement, check};
 use crate::allowed_ips::AllowedIps;
 use crate::config::TunnelZone;
 use crate::error::PeersError;
-use crate::peer::{Identities, RemoteGateway, RemoteLink, RemoteZone};
+use crate::peer::{OwnIdentities, RemoteGateway, RemoteLink, RemoteZone};
 
 /// The zones in service.
 pub(crate) struct RemoteZones {
     /// In the order in which they were given.
     all: Vec<Arc<RemoteZone>>,
-    by_key: HashMap<WireGuardPublicKey, Position>,
+    by_key: HashMap<WireGuardPublicKey, GatewayPosition>,
     by_index: HashMap<u32, SessionOwner>,
     owners: AllowedIps<Arc<RemoteZone>>,
 }
 
 /// Where a gateway stands.
-struct Position {
+struct GatewayPosition {
     zone: Arc<RemoteZone>,
     /// Among the zone's gateways.
     gateway: usize,
@@ -57,11 +57,11 @@ impl RemoteZones {
     /// is known by any of its keys.
     pub(crate) fn replace(
         &self,
-        identities: &Identities,
+        identities: &OwnIdentities,
         zones: Vec<TunnelZone>,
     ) -> Result<Self, PeersError> {
         check(identities, &zones)?;
-        let mut replacement = Replacement::new(self, identities);
+        let mut replacement = ZonesReplacement::new(self, identities);
         let mut next = Self::empty();
         for told in zones {
             next.add(replacement.zone(told));
@@ -76,7 +76,7 @@ impl RemoteZones {
         }
         for (gateway, links) in zone.gateways().iter().enumerate() {
             for link in links.links() {
-                let position = Position { zone: Arc::clone(&zone), gateway };
+                let position = GatewayPosition { zone: Arc::clone(&zone), gateway };
                 self.by_key.insert(link.key, position);
                 let owner = SessionOwner { link: Arc::clone(link), zone: Arc::clone(&zone) };
                 self.by_index.insert(link.index, owner);
@@ -87,7 +87,7 @@ impl RemoteZones {
 
     /// The gateway that has this key, on any lane, its next one included.
     pub(crate) fn by_key(&self, key: &WireGuardPublicKey) -> Option<&RemoteGateway> {
-        self.by_key.get(key).map(Position::gateway)
+        self.by_key.get(key).map(GatewayPosition::gateway)
     }
 
     /// Whose session this is, as a data message names it.
@@ -119,7 +119,7 @@ impl RemoteZones {
     }
 }
 
-impl Position {
+impl GatewayPosition {
     fn gateway(&self) -> &RemoteGateway {
         &self.zone.gateways()[self.gateway]
     }

@@ -12,20 +12,20 @@ use super::RemoteZones;
 use crate::config::{TunnelPeer, TunnelZone};
 use crate::error::PeersError;
 use crate::peer::{
-    Identities, Identity, LaneSettings, LaneState, Place, RemoteGateway, RemoteLane, RemoteLink,
-    RemoteZone,
+    LaneSettings, LaneState, LinkPlace, OwnIdentities, OwnIdentity, RemoteGateway, RemoteLane,
+    RemoteLink, RemoteZone,
 };
 
 /// What a new table is made from.
-pub(super) struct Replacement<'a> {
+pub(super) struct ZonesReplacement<'a> {
     before: &'a RemoteZones,
-    identities: &'a Identities,
+    identities: &'a OwnIdentities,
     /// Indices of links, of both tables: a datagram for a link that went is never a new one's.
     taken: HashSet<u32>,
 }
 
-impl<'a> Replacement<'a> {
-    pub(super) fn new(before: &'a RemoteZones, identities: &'a Identities) -> Self {
+impl<'a> ZonesReplacement<'a> {
+    pub(super) fn new(before: &'a RemoteZones, identities: &'a OwnIdentities) -> Self {
         Self { before, identities, taken: before.by_index.keys().copied().collect() }
     }
 
@@ -53,7 +53,7 @@ impl<'a> Replacement<'a> {
     }
 
     /// A lane with the links that were there, and new ones for new keys.
-    fn lane(&mut self, number: usize, own: &Identities, settings: &LaneSettings) -> RemoteLane {
+    fn lane(&mut self, number: usize, own: &OwnIdentities, settings: &LaneSettings) -> RemoteLane {
         let before = self.before;
         let known = settings.keys().find_map(|key| {
             let lane = before.by_key(&key)?.lanes().get(number)?;
@@ -75,7 +75,8 @@ impl<'a> Replacement<'a> {
                         let mut settings = settings.of_link(key);
                         // Which of several is to seek a session is decided when all are there.
                         settings.keepalive = settings.keepalive.filter(|_| is_only);
-                        let place = Place { lane: Arc::clone(&state), index: self.free_index() };
+                        let place =
+                            LinkPlace { lane: Arc::clone(&state), index: self.free_index() };
                         Arc::new(RemoteLink::new(Arc::clone(identity), settings, place))
                     }
                 });
@@ -103,7 +104,7 @@ fn first_keys(peer: &TunnelPeer) -> impl Iterator<Item = WireGuardPublicKey> + u
 }
 
 /// Each zone has a gateway, each key one peer, each prefix one zone.
-pub(super) fn check(identities: &Identities, zones: &[TunnelZone]) -> Result<(), PeersError> {
+pub(super) fn check(identities: &OwnIdentities, zones: &[TunnelZone]) -> Result<(), PeersError> {
     check_keys(identities, zones)?;
     let mut prefixes: HashMap<IpNet, &TunnelZone> = HashMap::new();
     for zone in zones {
@@ -123,9 +124,9 @@ pub(super) fn check(identities: &Identities, zones: &[TunnelZone]) -> Result<(),
     Ok(())
 }
 
-fn check_keys(identities: &Identities, zones: &[TunnelZone]) -> Result<(), PeersError> {
+fn check_keys(identities: &OwnIdentities, zones: &[TunnelZone]) -> Result<(), PeersError> {
     let of_lane =
-        |own: Identities| own.iter().map(|own: &Arc<Identity>| own.key).collect::<Vec<_>>();
+        |own: OwnIdentities| own.iter().map(|own: &Arc<OwnIdentity>| own.key).collect::<Vec<_>>();
     let own: HashSet<_> = identities.each_lane().flat_map(of_lane).collect();
     let mut owners: HashMap<WireGuardPublicKey, &TunnelZone> = HashMap::new();
     for zone in zones {

@@ -4,10 +4,10 @@ use zonemesh_core::key::WireGuardPrivateKey;
 
 use super::*;
 use crate::config::TunnelPeer;
-use crate::peer::Identity;
+use crate::peer::OwnIdentity;
 
-fn identity() -> Identities {
-    Identities::one(Arc::new(Identity::new(&WireGuardPrivateKey::from_bytes([1; 32]), 1)))
+fn identity() -> OwnIdentities {
+    OwnIdentities::one(Arc::new(OwnIdentity::new(&WireGuardPrivateKey::from_bytes([1; 32]), 1)))
 }
 
 fn peer(seed: u8) -> TunnelPeer {

@@ -9,8 +9,8 @@ use blake2::{Blake2s256, Blake2sMac};
 
 use super::pair::{Datagram, Pair, Setting, Side, berlin_to_madrid};
 use crate::clamp::clamp_mss;
-use crate::fuzzing::{Given, Memory, Script, assert_same_flows, next_packet, super_packet};
-use crate::packet::Inner;
+use crate::fuzzing::{Given, Script, ScriptMemory, assert_same_flows, next_packet, super_packet};
+use crate::packet::InnerPacket;
 use crate::split::Split;
 use crate::vnet::{Gso, Vnet};
 
@@ -129,7 +129,7 @@ fn in_session(pair: &Pair, script: &mut Script<'_>) -> Vec<u8> {
 pub fn packets(bytes: &[u8]) {
     let mut pair = Pair::established(&Setting::default());
     let mut script = Script::new(bytes);
-    let (mut memory, mut expected) = (Memory::default(), Vec::new());
+    let (mut memory, mut expected) = (ScriptMemory::default(), Vec::new());
     for _ in 0..STEPS * 2 {
         if script.is_over() {
             break;
@@ -143,7 +143,7 @@ pub fn packets(bytes: &[u8]) {
     assert_same_flows(&expected, &pair.madrid.take());
 }
 
-fn given(script: &mut Script<'_>, memory: &mut Memory) -> Option<Given> {
+fn given(script: &mut Script<'_>, memory: &mut ScriptMemory) -> Option<Given> {
     match script.byte() & 3 {
         0 => Some(super_packet(script)),
         // Anything at all behind a header that can be read.
@@ -158,7 +158,7 @@ fn carried(vnet: Vnet, mut packet: Vec<u8>) -> Vec<Vec<u8>> {
         std::net::IpAddr::V4(v4) => v4.octets()[..2] == [10, net],
         std::net::IpAddr::V6(v6) => v6.segments()[..3] == [0x2001, 0xdb8, u16::from(net)],
     };
-    let Some(inner) = Inner::parse(&packet) else {
+    let Some(inner) = InnerPacket::parse(&packet) else {
         return Vec::new();
     };
     if !of(inner.source, 1) || !of(inner.destination, 2) {

@@ -1,4 +1,4 @@
-//! Edges in memory: a wire that can be cut, tapped and forged, and a local network that counts.
+//! LaneEdges in memory: a wire that can be cut, tapped and forged, and a local network that counts.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, IoSlice};
@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::edge::{Family, Path, Received, Transmit, TunEdge, UdpEdge, VNET_HEADER};
-use crate::merge::Allowed;
+use crate::edge::{ReceivedRun, SocketFamily, Transmit, TunEdge, UdpEdge, UdpPath, VNET_HEADER};
+use crate::merge::Mergeable;
 use crate::split::Split;
 use crate::vnet::Vnet;
 
@@ -49,7 +49,7 @@ pub(super) struct MemoryUdp {
 }
 
 impl UdpEdge for MemoryUdp {
-    fn receive(&self, _: Family, buffer: &mut [u8]) -> io::Result<Received> {
+    fn receive(&self, _: SocketFamily, buffer: &mut [u8]) -> io::Result<ReceivedRun> {
         let address = *self.address.lock().unwrap();
         let mut queues = self.wire.queues.lock().unwrap();
         let datagram = queues.entry(address).or_default().pop_front();
@@ -67,8 +67,8 @@ impl UdpEdge for MemoryUdp {
             buffer[len..len + next.bytes.len()].copy_from_slice(&next.bytes);
             len += next.bytes.len();
         }
-        let path = Path { remote: datagram.from, local: Some(address.ip()) };
-        Ok(Received { path, len, stride, ecn: datagram.ecn })
+        let path = UdpPath { remote: datagram.from, local: Some(address.ip()) };
+        Ok(ReceivedRun { path, len, stride, ecn: datagram.ecn })
     }
 
     fn send_whole(&self, transmit: Transmit<'_>) -> io::Result<()> {
@@ -149,7 +149,7 @@ impl TunEdge for MemoryTun {
         Ok(1420)
     }
 
-    fn takes_merged(&self) -> Allowed {
-        Allowed { tcp: true, udp: true }
+    fn takes_merged(&self) -> Mergeable {
+        Mergeable { tcp: true, udp: true }
     }
 }

@@ -12,14 +12,14 @@ pub(super) use super::memory::{Datagram, FIRST_LINK, Wire};
 use super::memory::{MemoryTun, MemoryUdp};
 use crate::config::{PeerLane, TunnelPeer, TunnelZone};
 use crate::dropped::Dropped;
-use crate::edge::Family;
+use crate::edge::SocketFamily;
 use crate::engine::inbound::Inbound;
 use crate::engine::outbound::Outbound;
 use crate::engine::slow_path::{HandshakeMessage, SlowPath};
-use crate::engine::{Edges, Engine};
+use crate::engine::{Engine, LaneEdges};
 use crate::packet::samples::ip_packet;
-use crate::peer::{Identities, Identity, Moment, RemoteLink};
-use crate::status::{Event, PeerStatus};
+use crate::peer::{ClockReading, OwnIdentities, OwnIdentity, RemoteLink};
+use crate::status::{PeerStatus, TunnelEvent};
 use crate::vnet::Vnet;
 use crate::zones::RemoteZones;
 
@@ -40,7 +40,7 @@ pub(super) struct Side {
     lanes: Vec<Lane>,
     slow_path: SlowPath,
     handshakes: Receiver<HandshakeMessage>,
-    pub(super) events: Receiver<Event>,
+    pub(super) events: Receiver<TunnelEvent>,
 }
 
 impl Side {
@@ -59,8 +59,9 @@ impl Side {
         };
         let memory: Vec<_> =
             (0..lanes).map(|lane| (Arc::new(MemoryTun::default()), udp_of(lane))).collect();
-        let identities = Identities::one(Arc::new(Identity::new(&private_key, lanes)));
-        let edges = memory.iter().map(|(tun, udp)| Edges { tun: tun.clone(), udp: udp.clone() });
+        let identities = OwnIdentities::one(Arc::new(OwnIdentity::new(&private_key, lanes)));
+        let edges =
+            memory.iter().map(|(tun, udp)| LaneEdges { tun: tun.clone(), udp: udp.clone() });
         let none = Arc::new(RemoteZones::empty());
         let (engine, events) = Engine::new(Arc::new(identities), none, 1420, edges.collect());
         let engine = Arc::new(engine);
@@ -108,7 +109,7 @@ impl Side {
     /// What it tells others of its lanes.
     pub(super) fn further_lanes(&self) -> Vec<PeerLane> {
         let identities = self.engine.identities.load();
-        let lane = |(lane, own): (u16, Identities)| PeerLane {
+        let lane = |(lane, own): (u16, OwnIdentities)| PeerLane {
             public_key: own.current.key,
             next_key: own.next.map(|next| next.key),
             port_offset: 10 + lane,
@@ -168,15 +169,15 @@ impl Side {
     }
 
     /// Does what time demands and moves what is there.
-    pub(super) fn tick(&mut self, now: Moment) {
+    pub(super) fn tick(&mut self, now: ClockReading) {
         self.slow_path.tick(now);
         self.step(now);
     }
 
-    fn step(&mut self, now: Moment) {
+    fn step(&mut self, now: ClockReading) {
         for lane in &mut self.lanes {
             while lane.outbound.drain(now).unwrap() {}
-            while lane.inbound.drain(Family::V4, now).unwrap() {}
+            while lane.inbound.drain(SocketFamily::V4, now).unwrap() {}
         }
         while let Ok(message) = self.handshakes.try_recv() {
             self.slow_path.handle(&message, now);
@@ -189,7 +190,7 @@ pub(super) struct Pair {
     pub(super) wire: Arc<Wire>,
     pub(super) berlin: Side,
     pub(super) madrid: Side,
-    pub(super) now: Moment,
+    pub(super) now: ClockReading,
     /// What berlin was told of madrid.
     pub(super) to_madrid: TunnelZone,
 }
@@ -214,7 +215,7 @@ impl Pair {
         let madrid = Side::new(2, "198.51.100.2:51820", &wire, setting.lanes[1]);
         let to_madrid = zone("madrid", &madrid, 2, setting.preshared[0], setting);
         let to_berlin = zone("berlin", &berlin, 1, setting.preshared[1], setting);
-        let pair = Self { wire, berlin, madrid, now: Moment::now(), to_madrid };
+        let pair = Self { wire, berlin, madrid, now: ClockReading::now(), to_madrid };
         pair.berlin.engine.set_zones(vec![pair.to_madrid.clone()]).unwrap();
         pair.madrid.engine.set_zones(vec![to_berlin]).unwrap();
         pair

@@ -7,7 +7,7 @@ use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 
 use super::pair::{Pair, Setting, Side, berlin_to_madrid, packet};
 use crate::dropped::Dropped;
-use crate::peer::{Moment, RemoteLink, TYPE_DATA};
+use crate::peer::{ClockReading, RemoteLink, TYPE_DATA};
 use crate::status::PeerStatus;
 
 fn key(seed: u8) -> WireGuardPrivateKey {
@@ -26,7 +26,7 @@ fn learn(side: &Side, public_key: u8, next_key: Option<u8>) {
     side.engine.set_zones(vec![zone]).unwrap();
 }
 
-fn status(side: &Side, now: Moment) -> PeerStatus {
+fn status(side: &Side, now: ClockReading) -> PeerStatus {
     let identities = side.engine.identities.load();
     side.engine.zones.load().gateways().next().unwrap().status(&identities, now.instant)
 }

@@ -6,7 +6,7 @@ use super::pair::{Datagram, Pair, Setting, berlin_to_madrid, packet};
 use crate::dropped::Dropped;
 use crate::packet::samples::udp_packet;
 use crate::peer::{DATA_OVERHEAD, TYPE_DATA};
-use crate::status::Event;
+use crate::status::TunnelEvent;
 
 const TYPE_INITIATION: u8 = 1;
 const TYPE_RESPONSE: u8 = 2;
@@ -22,7 +22,7 @@ fn both_sides_start_a_handshake_at_once_and_packets_flow_both_ways() {
     assert_eq!(pair.seen(TYPE_INITIATION).len(), 2);
     for side in [&pair.berlin, &pair.madrid] {
         let key = side.link().key;
-        assert_eq!(side.events.try_recv(), Ok(Event::HandshakeCompleted(key)));
+        assert_eq!(side.events.try_recv(), Ok(TunnelEvent::HandshakeCompleted(key)));
         assert_eq!(side.status().handshake_attempts_unanswered, 0);
     }
     let there = berlin_to_madrid(b"question");

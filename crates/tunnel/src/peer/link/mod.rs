@@ -17,10 +17,10 @@ use std::time::{Duration, Instant, SystemTime};
 use zonemesh_core::key::{PresharedKey, WireGuardPublicKey};
 
 pub(crate) use self::noise::{
-    DATA_OVERHEAD, INITIATION, Identities, Identity, TYPE_DATA, receiver_index,
+    DATA_OVERHEAD, INITIATION, OwnIdentities, OwnIdentity, TYPE_DATA, receiver_index,
 };
 pub(crate) use self::state::{LinkState, Sealed};
-pub(crate) use self::turn::{HeldTurn, Turn};
+pub(crate) use self::turn::{HeldSendTurn, SendTurn};
 use super::LaneState;
 
 /// What one link is told of a gateway.
@@ -32,7 +32,7 @@ pub(crate) struct LinkSettings {
 }
 
 /// Where a link belongs.
-pub(crate) struct Place {
+pub(crate) struct LinkPlace {
     pub(crate) lane: Arc<LaneState>,
     /// 24 bits; sessions of the link have it in the upper bits of their index.
     pub(crate) index: u32,
@@ -43,7 +43,7 @@ pub(crate) struct RemoteLink {
     pub(crate) own: WireGuardPublicKey,
     pub(crate) key: WireGuardPublicKey,
     /// Whose thread may send the datagrams that it has sealed, if several do.
-    pub(crate) turn: Turn,
+    pub(crate) turn: SendTurn,
     pub(crate) index: u32,
     pub(crate) lane: Arc<LaneState>,
     state: Mutex<LinkState>,
@@ -62,11 +62,15 @@ pub(super) struct LinkStatus {
 }
 
 impl RemoteLink {
-    pub(crate) fn new(identity: Arc<Identity>, settings: LinkSettings, place: Place) -> Self {
-        let Place { lane, index } = place;
+    pub(crate) fn new(
+        identity: Arc<OwnIdentity>,
+        settings: LinkSettings,
+        place: LinkPlace,
+    ) -> Self {
+        let LinkPlace { lane, index } = place;
         let (own, key) = (identity.key, settings.public_key);
         let state = Mutex::new(LinkState::new(identity, settings, index));
-        Self { own, key, turn: Turn::new(), index, lane, state }
+        Self { own, key, turn: SendTurn::new(), index, lane, state }
     }
 
     /// What bounds padding and TCP segments on this link in a tunnel of this MTU.

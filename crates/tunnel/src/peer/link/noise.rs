@@ -12,7 +12,7 @@ use boringtun::noise::{Tunn, TunnResult};
 use x25519_dalek::{PublicKey, StaticSecret};
 use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey, WireGuardPublicKey};
 
-use crate::clock::Clock;
+use crate::clock::HandshakeClock;
 use crate::dropped::Dropped;
 
 /// What sealing adds to a packet: header and authentication tag.
@@ -24,31 +24,35 @@ pub(super) const TYPE_INITIATION: u8 = 1;
 pub(crate) const TYPE_DATA: u8 = 4;
 
 /// This gateway's keys, as the noise layer wants them.
-pub(crate) struct Identity {
+pub(crate) struct OwnIdentity {
     pub(crate) secret: StaticSecret,
     pub(crate) public: PublicKey,
     pub(crate) key: WireGuardPublicKey,
     /// What is known of the times of its own handshakes.
-    pub(crate) clock: Arc<Clock>,
+    pub(crate) clock: Arc<HandshakeClock>,
     /// Handshakes are limited where they arrive; inside a session they would be counted twice.
     unlimited: Arc<RateLimiter>,
     /// Those of the lanes from the second on.
-    further: Vec<Arc<Identity>>,
+    further: Vec<Arc<OwnIdentity>>,
 }
 
-impl Identity {
+impl OwnIdentity {
     /// The identity of a gateway with so many lanes.
     pub(crate) fn new(private: &WireGuardPrivateKey, lanes: u8) -> Self {
         Self::with_clock(private, lanes, &Arc::default())
     }
 
     /// An identity that goes on where another one's clock was.
-    pub(crate) fn with_clock(private: &WireGuardPrivateKey, lanes: u8, clock: &Arc<Clock>) -> Self {
+    pub(crate) fn with_clock(
+        private: &WireGuardPrivateKey,
+        lanes: u8,
+        clock: &Arc<HandshakeClock>,
+    ) -> Self {
         let of_lane = |lane| Arc::new(Self::of_one(&private.of_lane(lane), clock));
         Self { further: (1..lanes).map(of_lane).collect(), ..Self::of_one(private, clock) }
     }
 
-    fn of_one(private: &WireGuardPrivateKey, clock: &Arc<Clock>) -> Self {
+    fn of_one(private: &WireGuardPrivateKey, clock: &Arc<HandshakeClock>) -> Self {
         let secret = StaticSecret::from(*private.to_bytes());
         let public = PublicKey::from(&secret);
         Self {
@@ -67,14 +71,14 @@ impl Identity {
 }
 
 /// The keys that this gateway answers to.
-pub(crate) struct Identities {
-    pub(crate) current: Arc<Identity>,
+pub(crate) struct OwnIdentities {
+    pub(crate) current: Arc<OwnIdentity>,
     /// The one that it is changing to.
-    pub(crate) next: Option<Arc<Identity>>,
+    pub(crate) next: Option<Arc<OwnIdentity>>,
 }
 
-impl Identities {
-    pub(crate) fn one(current: Arc<Identity>) -> Self {
+impl OwnIdentities {
+    pub(crate) fn one(current: Arc<OwnIdentity>) -> Self {
         Self { current, next: None }
     }
 
@@ -94,11 +98,11 @@ impl Identities {
         (0..self.lanes()).filter_map(|lane| self.of_lane(lane))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Identity>> + Clone {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<OwnIdentity>> + Clone {
         std::iter::once(&self.current).chain(&self.next)
     }
 
-    pub(crate) fn newest(&self) -> &Arc<Identity> {
+    pub(crate) fn newest(&self) -> &Arc<OwnIdentity> {
         self.next.as_ref().unwrap_or(&self.current)
     }
 }
@@ -111,7 +115,7 @@ pub(super) struct RemoteKeys {
 
 /// A noise state with a peer. boringtun reads the wall clock here, once, and panics before 1970.
 pub(super) fn new_tunn(
-    identity: &Identity,
+    identity: &OwnIdentity,
     index: u32,
     remote: &RemoteKeys,
 ) -> Result<Box<Tunn>, Dropped> {

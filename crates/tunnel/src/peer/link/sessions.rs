@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 use boringtun::noise::{Tunn, TunnResult};
 use zonemesh_core::key::{PresharedKey, WireGuardPublicKey};
 
-use super::noise::{Identity, RemoteKeys, has_session, new_tunn, opened};
+use super::noise::{OwnIdentity, RemoteKeys, has_session, new_tunn, opened};
 use crate::dropped::Dropped;
-use crate::peer::Moment;
+use crate::peer::ClockReading;
 
 /// A clock that is this far ahead of the stamps of our initiations was put forward. Less is what
 /// time servers correct bit by bit.
@@ -20,13 +20,13 @@ const CLOCK_JUMP: Duration = Duration::from_secs(5);
 
 /// The noise states between one own key and one key of a gateway's.
 pub(super) struct NoiseSessions {
-    identity: Arc<Identity>,
+    identity: Arc<OwnIdentity>,
     remote: RemoteKeys,
     index: u32,
     /// Made when first needed: a thousand idle peers cost nothing.
     present: Option<Box<Tunn>>,
     /// When that was: its initiations bear the wall time of then, plus what has passed since.
-    made_at: Option<Moment>,
+    made_at: Option<ClockReading>,
     /// The sessions from before a new preshared key, a clock that was put forward, or a row of
     /// handshakes that came to nothing.
     former: Option<Box<Tunn>>,
@@ -35,7 +35,7 @@ pub(super) struct NoiseSessions {
 }
 
 /// What became of a data message.
-pub(super) struct DataOpened {
+pub(super) struct OpenedData {
     /// Bytes of the inner packet, 0 for a keepalive.
     pub(super) len: usize,
     /// By a session of the present noise state.
@@ -43,7 +43,7 @@ pub(super) struct DataOpened {
 }
 
 impl NoiseSessions {
-    pub(super) fn new(identity: Arc<Identity>, remote: RemoteKeys, index: u32) -> Self {
+    pub(super) fn new(identity: Arc<OwnIdentity>, remote: RemoteKeys, index: u32) -> Self {
         Self {
             identity,
             remote,
@@ -71,7 +71,7 @@ impl NoiseSessions {
     }
 
     /// The noise state for handshakes.
-    pub(super) fn present(&mut self, now: Moment) -> Result<&mut Tunn, Dropped> {
+    pub(super) fn present(&mut self, now: ClockReading) -> Result<&mut Tunn, Dropped> {
         let Self { identity, remote, present, made_at, .. } = self;
         if present.is_none() {
             *present = Some(new_tunn(identity, self.index, remote)?);
@@ -85,7 +85,7 @@ impl NoiseSessions {
     }
 
     /// The sessions to seal with.
-    pub(super) fn sealing(&mut self, now: Moment) -> Result<&mut Tunn, Dropped> {
+    pub(super) fn sealing(&mut self, now: ClockReading) -> Result<&mut Tunn, Dropped> {
         if self.former_seals && self.former.is_some() {
             return self.former.as_deref_mut().ok_or(Dropped::ClockUnset);
         }
@@ -97,14 +97,14 @@ impl NoiseSessions {
         &mut self,
         message: &[u8],
         out: &mut [u8],
-        now: Moment,
-    ) -> Result<DataOpened, Dropped> {
+        now: ClockReading,
+    ) -> Result<OpenedData, Dropped> {
         let result = opened(self.present(now)?.decapsulate(None, message, out));
         match (result, &mut self.former) {
             // boringtun has written nothing into `out` that anybody reads: it is written anew.
             (Err(_), Some(former)) => opened(former.decapsulate(None, message, out))
-                .map(|len| DataOpened { len, by_present: false }),
-            (result, _) => result.map(|len| DataOpened { len, by_present: true }),
+                .map(|len| OpenedData { len, by_present: false }),
+            (result, _) => result.map(|len| OpenedData { len, by_present: true }),
         }
     }
 
@@ -152,25 +152,25 @@ impl NoiseSessions {
     /// How far the wall clock is ahead of the stamp that an initiation of now would bear, if that is
     /// more than time servers correct: a peer that knows later ones from before would refuse it for
     /// ever.
-    pub(super) fn lag(&self, now: Moment) -> Option<Duration> {
+    pub(super) fn lag(&self, now: ClockReading) -> Option<Duration> {
         let lag = self.stamp(now).and_then(|stamp| now.wall.duration_since(stamp).ok());
         lag.filter(|lag| *lag >= CLOCK_JUMP)
     }
 
-    fn stamp(&self, now: Moment) -> Option<SystemTime> {
+    fn stamp(&self, now: ClockReading) -> Option<SystemTime> {
         let made_at = self.made_at.filter(|_| self.present.is_some())?;
         Some(made_at.wall + now.instant.saturating_duration_since(made_at.instant))
     }
 
     /// An initiation was sent.
-    pub(super) fn note_initiation(&self, now: Moment) {
+    pub(super) fn note_initiation(&self, now: ClockReading) {
         if let Some(stamp) = self.stamp(now) {
             self.identity.clock.note(stamp);
         }
     }
 
     /// Our initiations are likely to be refused: the clock went back.
-    pub(super) fn is_behind(&self, now: Moment) -> bool {
+    pub(super) fn is_behind(&self, now: ClockReading) -> bool {
         self.identity.clock.behind(now.wall).is_some()
     }
 }

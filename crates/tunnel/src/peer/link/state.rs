@@ -14,14 +14,14 @@ use boringtun::noise::errors::WireGuardError;
 
 use super::LinkSettings;
 use super::noise::{
-    Identity, RemoteKeys, TYPE_DATA, TYPE_INITIATION, has_room, has_session, receiver_index,
+    OwnIdentity, RemoteKeys, TYPE_DATA, TYPE_INITIATION, has_room, has_session, receiver_index,
     sender_index,
 };
-use super::sessions::{DataOpened, NoiseSessions};
+use super::sessions::{NoiseSessions, OpenedData};
 use crate::dropped::Dropped;
-use crate::edge::Path;
-use crate::peer::Moment;
-use crate::schedule::{Duty, Schedule};
+use crate::edge::UdpPath;
+use crate::peer::ClockReading;
+use crate::schedule::{DueMessage, Schedule};
 
 /// Handshakes answered and not used before the session in use is brought to safety: the ring has
 /// eight places, and the one before the session in use may be needed too.
@@ -44,7 +44,7 @@ pub(crate) struct LinkState {
     schedule: Schedule,
     /// As configured, which may differ from where the gateway was last heard.
     endpoint: Option<SocketAddr>,
-    path: Option<Path>,
+    path: Option<UdpPath>,
     /// What the routes chose as our address towards this endpoint when last asked.
     route: Option<(SocketAddr, IpAddr)>,
     /// Handshakes answered in a row of which the gateway has used none.
@@ -58,7 +58,7 @@ pub(crate) struct LinkState {
 }
 
 impl LinkState {
-    pub(super) fn new(identity: Arc<Identity>, settings: LinkSettings, index: u32) -> Self {
+    pub(super) fn new(identity: Arc<OwnIdentity>, settings: LinkSettings, index: u32) -> Self {
         let LinkSettings { public_key, preshared_key, endpoint, keepalive } = settings;
         let mut schedule = Schedule::new(identity.key < public_key, index);
         schedule.set_keepalive(keepalive);
@@ -81,7 +81,7 @@ impl LinkState {
     }
 
     /// Where datagrams to the gateway go now.
-    pub(crate) fn path(&self) -> Option<Path> {
+    pub(crate) fn path(&self) -> Option<UdpPath> {
         self.path
     }
 
@@ -150,7 +150,7 @@ impl LinkState {
     }
 
     /// Goes where another link to the same gateway goes.
-    pub(crate) fn follow_path(&mut self, path: Option<Path>) {
+    pub(crate) fn follow_path(&mut self, path: Option<UdpPath>) {
         self.path = path.or(self.path);
     }
 
@@ -170,7 +170,7 @@ impl LinkState {
     }
 
     /// A clock that was put forward has left the stamps of our initiations behind.
-    fn follow_clock(&mut self, now: Moment) {
+    fn follow_clock(&mut self, now: ClockReading) {
         if let Some(lag) = self.sessions.lag(now) {
             tracing::debug!(peer = ?self.sessions.remote_key(), ?lag, "handshakes get the new time");
             let is_in_use = self.session_is_up() || self.schedule.is_trying();
@@ -187,7 +187,7 @@ impl LinkState {
         &mut self,
         packet: &[u8],
         out: &mut [u8],
-        now: Moment,
+        now: ClockReading,
     ) -> Result<Sealed, Dropped> {
         assert!(has_room(packet.len(), out), "callers size their buffers");
         match self.sessions.sealing(now)?.encapsulate(packet, out) {
@@ -206,11 +206,11 @@ impl LinkState {
         &mut self,
         message: &[u8],
         out: &mut [u8],
-        path: Path,
-        now: Moment,
+        path: UdpPath,
+        now: ClockReading,
     ) -> Result<usize, Dropped> {
         assert!(out.len() >= message.len(), "callers size their buffers");
-        let DataOpened { len, by_present } = self.sessions.open(message, out, now)?;
+        let OpenedData { len, by_present } = self.sessions.open(message, out, now)?;
         self.path = Some(path);
         self.schedule.received(now.instant);
         let confirms = self.unconfirmed.is_some() && self.unconfirmed == receiver_index(message);
@@ -226,8 +226,8 @@ impl LinkState {
         &mut self,
         message: &[u8],
         out: &mut [u8],
-        path: Path,
-        now: Moment,
+        path: UdpPath,
+        now: ClockReading,
     ) -> Result<usize, Dropped> {
         assert!(has_room(0, out), "callers size their buffers");
         let from: Option<IpAddr> = Some(path.remote.ip());
@@ -264,7 +264,7 @@ impl LinkState {
 
     /// boringtun holds eight sessions in a ring, and each initiation that is answered takes a place,
     /// whether the answer arrives or not. The session in use is taken out before it is its turn.
-    fn spare_session_in_use(&mut self, now: Moment) {
+    fn spare_session_in_use(&mut self, now: ClockReading) {
         let has_many = self.answered >= MOST_UNUSED;
         if has_many && !self.sessions.former_seals() && !self.sessions.is_behind(now) {
             self.set_aside();
@@ -273,7 +273,7 @@ impl LinkState {
 
     /// The next packet that waited for a session, sealed into `out`, which must have room for the
     /// largest packet.
-    pub(crate) fn next_waiting(&mut self, out: &mut [u8], now: Moment) -> Option<usize> {
+    pub(crate) fn next_waiting(&mut self, out: &mut [u8], now: ClockReading) -> Option<usize> {
         let present = self.sessions.present_if_made().filter(|tunn| has_session(tunn))?;
         match present.decapsulate(None, &[], out) {
             TunnResult::WriteToNetwork(message) => {
@@ -287,7 +287,7 @@ impl LinkState {
 
     /// What is due by time: the length of the message in `out`. Call about every 100 ms, each
     /// time until it returns `None`.
-    pub(crate) fn poll(&mut self, out: &mut [u8], now: Moment) -> Option<usize> {
+    pub(crate) fn poll(&mut self, out: &mut [u8], now: ClockReading) -> Option<usize> {
         assert!(has_room(0, out), "callers size their buffers");
         self.sessions.end_former(out);
         self.follow_clock(now);
@@ -310,15 +310,15 @@ impl LinkState {
         Some(len)
     }
 
-    fn poll_schedule(&mut self, out: &mut [u8], now: Moment) -> Option<(u8, usize)> {
+    fn poll_schedule(&mut self, out: &mut [u8], now: ClockReading) -> Option<(u8, usize)> {
         let session_is_up = self.session_is_up();
         self.schedule.set_yielding(self.sessions.is_behind(now));
         let result = match self.schedule.poll(now.instant, session_is_up) {
-            Duty::Nothing => return None,
-            Duty::Initiate => {
+            DueMessage::Nothing => return None,
+            DueMessage::Initiate => {
                 self.sessions.present(now).ok()?.format_handshake_initiation(out, true)
             }
-            Duty::Keepalive => self.sessions.sealing(now).ok()?.encapsulate(&[], out),
+            DueMessage::Keepalive => self.sessions.sealing(now).ok()?.encapsulate(&[], out),
         };
         match result {
             TunnResult::WriteToNetwork(message) => Some((message[0], message.len())),
@@ -326,7 +326,7 @@ impl LinkState {
         }
     }
 
-    fn note_sent(&mut self, kind: u8, now: Moment) {
+    fn note_sent(&mut self, kind: u8, now: ClockReading) {
         if kind == TYPE_INITIATION {
             self.schedule.initiated(now.instant);
             self.sessions.note_initiation(now);
@@ -335,7 +335,7 @@ impl LinkState {
         }
     }
 
-    fn established(&mut self, now: Moment) {
+    fn established(&mut self, now: ClockReading) {
         self.sessions.established();
         (self.unconfirmed, self.answered) = (None, 0);
         self.latest_handshake = Some(now.wall);
@@ -344,6 +344,6 @@ impl LinkState {
     }
 }
 
-fn unbound_path(remote: SocketAddr) -> Path {
-    Path { remote, local: None }
+fn unbound_path(remote: SocketAddr) -> UdpPath {
+    UdpPath { remote, local: None }
 }

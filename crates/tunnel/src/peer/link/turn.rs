@@ -9,12 +9,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use super::RemoteLink;
 
 /// Whether a thread is at it.
-pub(crate) struct Turn {
+pub(crate) struct SendTurn {
     taken: Mutex<bool>,
     free: Condvar,
 }
 
-impl Turn {
+impl SendTurn {
     pub(super) fn new() -> Self {
         Self { taken: Mutex::new(false), free: Condvar::new() }
     }
@@ -25,9 +25,9 @@ impl Turn {
 }
 
 /// The turn of this thread, until it is dropped.
-pub(crate) struct HeldTurn(Arc<RemoteLink>);
+pub(crate) struct HeldSendTurn(Arc<RemoteLink>);
 
-impl HeldTurn {
+impl HeldSendTurn {
     /// Waits until it is this thread's turn.
     pub(crate) fn take(link: &Arc<RemoteLink>) -> Self {
         let mut taken = link.turn.lock();
@@ -44,7 +44,7 @@ impl HeldTurn {
     }
 }
 
-impl Drop for HeldTurn {
+impl Drop for HeldSendTurn {
     fn drop(&mut self) {
         *self.0.turn.lock() = false;
         self.0.turn.free.notify_one();

@@ -30,7 +30,7 @@ pub struct TunnelConfig {
     pub lanes: u8,
     /// Busy threads run before all that are not real-time (`SCHED_RR`), if this process may have that.
     pub realtime: bool,
-    /// This gateway's WireGuard key.
+    /// Identifies this gateway to its peers; the keys of further lanes follow from it.
     pub private_key: WireGuardPrivateKey,
     /// Mark of outgoing datagrams (`SO_MARK`), for policy routing.
     pub fwmark: Option<u32>,
@@ -39,7 +39,7 @@ pub struct TunnelConfig {
 /// A zone: the owner of inner addresses, behind one gateway or several.
 #[derive(Clone)]
 pub struct TunnelZone {
-    /// For logs and status.
+    /// For logs and status; two zones of one name are two zones.
     pub name: String,
     /// Inner addresses: packets to them go to the zone's active gateway, packets from any of its
     /// gateways must come from them.
@@ -72,7 +72,7 @@ pub struct TunnelPeer {
 /// A further lane of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerLane {
-    /// Its key.
+    /// Handshakes on this lane are made with it; the peer is named by that of its first lane.
     pub public_key: WireGuardPublicKey,
     /// The key that it is changing to, if the peer is changing keys.
     pub next_key: Option<WireGuardPublicKey>,

@@ -26,7 +26,7 @@ pub enum StartError {
     InterfaceExists {
         /// The name that was asked for.
         name: String,
-        /// What the kernel said.
+        /// EBUSY for a TUN device that a process holds, EINVAL for another kind of interface.
         #[source]
         source: io::Error,
     },
@@ -42,7 +42,7 @@ pub enum StartError {
     NotPermitted {
         /// The name that was asked for.
         name: String,
-        /// What the kernel said.
+        /// EPERM or EACCES, from opening the device node or from creating the interface.
         #[source]
         source: io::Error,
     },
@@ -53,7 +53,7 @@ pub enum StartError {
     PortInUse {
         /// The port that was asked for.
         port: u16,
-        /// What the kernel said.
+        /// EADDRINUSE, of either address family.
         #[source]
         source: io::Error,
     },
@@ -62,7 +62,7 @@ pub enum StartError {
     FirewallMark {
         /// The mark that was asked for.
         mark: u32,
-        /// What the kernel said.
+        /// EPERM, from setting SO_MARK on a socket.
         #[source]
         source: io::Error,
     },
@@ -80,9 +80,9 @@ pub enum StartError {
     /// Anything else the kernel refused.
     #[error("cannot {action}")]
     System {
-        /// What was tried.
+        /// What was tried, in words that complete "cannot ...".
         action: &'static str,
-        /// What the kernel said.
+        /// As the system call returned it.
         #[source]
         source: io::Error,
     },
@@ -94,19 +94,19 @@ pub enum PeersError {
     /// A zone has nobody to send to.
     #[error("zone {name:?} has no gateway")]
     NoGateway {
-        /// The zone.
+        /// As the zone was told ([`crate::TunnelZone`]).
         name: String,
     },
     /// A peer has this gateway's own key.
     #[error("peer {name:?} has this gateway's own public key: each gateway needs its own")]
     OwnKey {
-        /// The peer's zone.
+        /// Of the zone that the peer was told for.
         name: String,
     },
     /// Two peers have one key, of two zones or of one.
     #[error("peers {first:?} and {second:?} have the same public key {key:?}")]
     SameKey {
-        /// The key.
+        /// Present or next, of whichever lane.
         key: WireGuardPublicKey,
         /// The zone of the peer that was named first.
         first: String,
@@ -122,7 +122,7 @@ pub enum PeersError {
         prefix: IpNet,
         /// The peer that was named first.
         first: String,
-        /// The other one.
+        /// The zone that was named after it.
         second: String,
     },
 }

@@ -54,7 +54,7 @@ impl WantedOffloads {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Offload {
-    /// It is done.
+    /// Asked for, and the kernel does it.
     InUse,
     /// The environment turned it off.
     Off,

@@ -21,7 +21,7 @@ pub struct TunnelStatus {
     pub mtu: u16,
     /// The UDP port that is bound.
     pub listen_port: u16,
-    /// This gateway's WireGuard key.
+    /// Of this gateway's first lane; peers know the gateway by it.
     pub public_key: WireGuardPublicKey,
     /// The key that it is changing to, if it is.
     pub next_key: Option<WireGuardPublicKey>,
@@ -55,7 +55,7 @@ pub struct ZoneStatus {
 /// A peer at one moment: a gateway of another zone, or any WireGuard endpoint.
 #[derive(Debug, Clone)]
 pub struct PeerStatus {
-    /// The peer's key.
+    /// Of the peer's first lane; identifies the peer.
     pub public_key: WireGuardPublicKey,
     /// Where datagrams to it go now: configured, or learnt from its last authentic datagram.
     pub endpoint: Option<SocketAddr>,
@@ -86,9 +86,9 @@ pub struct LaneStatus {
     pub endpoint: Option<SocketAddr>,
     /// When its last handshake was completed.
     pub latest_handshake: Option<SystemTime>,
-    /// Authentic bytes received on it.
+    /// Authentic bytes received on it, as on the wire (UDP payload).
     pub rx_bytes: u64,
-    /// Bytes sent on it.
+    /// Bytes sent on it, as on the wire (UDP payload).
     pub tx_bytes: u64,
     /// True if flows leave by it; those of a lane that is not answered leave by the first.
     pub is_usable: bool,

@@ -28,7 +28,7 @@ const KEPT_WITHIN: Duration = LOOK.saturating_mul(2);
 pub enum ClockVerdict {
     /// Nothing: it is not behind the last time on disk.
     NotBehind,
-    /// It is raised.
+    /// It is raised beyond the last time on disk: the file may be some seconds old.
     Raised {
         /// How far it is behind the last time on disk.
         behind: Duration,
@@ -42,7 +42,7 @@ pub enum ClockVerdict {
     },
     /// Nothing: no clock is raised that far on the word of a file.
     TooFar {
-        /// The time on disk.
+        /// The time on disk, to the millisecond.
         stored: SystemTime,
     },
 }

@@ -48,7 +48,7 @@ struct MergedGroup {
     first: u32,
     last: u32,
     count: usize,
-    /// Headers and payload together.
+    /// Bytes of the whole that the packets make: headers once, and all payload.
     len: usize,
     /// The first packet, if others can follow it.
     segment: Option<Segment>,

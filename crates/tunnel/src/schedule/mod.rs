@@ -32,7 +32,6 @@ const SILENCE_GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DueMessage {
     Nothing,
-    /// A handshake initiation.
     Initiate,
     /// An empty data packet in the present session.
     Keepalive,

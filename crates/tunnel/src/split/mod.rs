@@ -23,7 +23,7 @@ const MAX_HEADERS: usize = 256;
 pub(crate) struct Split {
     kind: SplitKind,
     len: usize,
-    /// Payload of each piece.
+    /// Bytes of payload of each piece but the last.
     piece: usize,
     /// Where the payload of the next piece begins.
     at: usize,

@@ -38,11 +38,11 @@ pub enum ServeError {
     Socket {
         /// The path of the socket.
         path: PathBuf,
-        /// What the kernel said.
+        /// From making the folder, or from binding the path.
         #[source]
         source: io::Error,
     },
-    /// Waiting failed.
+    /// The kernel gives no descriptors or threads to wait with.
     #[error("cannot wait for requests")]
     Wait(#[source] io::Error),
 }

@@ -31,7 +31,7 @@ pub(crate) struct RemoteZones {
 /// Where a gateway stands.
 struct GatewayPosition {
     zone: Arc<RemoteZone>,
-    /// Among the zone's gateways.
+    /// Position among the zone's gateways, as they were told.
     gateway: usize,
 }
 

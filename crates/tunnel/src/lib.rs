@@ -7,7 +7,6 @@
 //! sent to; refuses to know records, addresses, routes and any async runtime. Protocol: the WireGuard paper (<https://www.wireguard.com/papers/wireguard.pdf>).
 
 mod allowed_ips;
-mod carrier;
 mod checksum;
 mod clamp;
 mod clock;
@@ -20,7 +19,6 @@ mod error;
 #[cfg(any(test, fuzzing))]
 #[allow(clippy::missing_panics_doc)]
 pub mod fuzzing;
-mod lanes;
 mod linux;
 mod merge;
 mod offload;
@@ -30,6 +28,7 @@ mod peer;
 mod schedule;
 mod split;
 mod status;
+mod threads;
 mod transport;
 mod tunnel;
 pub mod uapi;

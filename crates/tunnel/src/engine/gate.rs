@@ -24,16 +24,21 @@ const SOURCES: usize = 4096;
 pub(crate) enum NotAdmitted {
     /// It is to be answered with the cookie of this length.
     Cookie(usize),
-    /// It is dropped.
     Dropped(Dropped),
+}
+
+/// A key that this gateway answers to: the MACs of a message are made with it.
+struct AnsweredKey {
+    key: PublicKey,
+    limiter: RateLimiter,
 }
 
 /// The counts of the present second.
 pub(crate) struct HandshakeGate {
-    /// One for each key that this gateway answers to: the MACs of a message are made with it.
-    doors: Vec<(PublicKey, RateLimiter)>,
-    /// Turns address and port into the one address that boringtun's cookies cover.
-    names: RandomState,
+    answered: Vec<AnsweredKey>,
+    /// Turns address and port into the one address that boringtun's cookies cover: with the address
+    /// alone, all that stand behind one NAT would share a cookie.
+    cookie_names: RandomState,
     limit: u64,
     counted: u64,
     sources: HashMap<IpAddr, u32>,
@@ -42,23 +47,29 @@ pub(crate) struct HandshakeGate {
 impl HandshakeGate {
     /// A gate without keys; the load begins beyond `limit` messages a second.
     pub(crate) fn new(limit: u64) -> Self {
-        let names = RandomState::new();
-        Self { doors: Vec::new(), names, limit, counted: 0, sources: HashMap::new() }
+        Self {
+            answered: Vec::new(),
+            cookie_names: RandomState::new(),
+            limit,
+            counted: 0,
+            sources: HashMap::new(),
+        }
     }
 
     /// Answers to exactly these keys from now on.
     pub(crate) fn serve(&mut self, keys: impl Iterator<Item = PublicKey> + Clone) {
-        self.doors.retain(|(served, _)| keys.clone().any(|key| key == *served));
+        self.answered.retain(|served| keys.clone().any(|key| key == served.key));
         for key in keys {
-            if !self.doors.iter().any(|(served, _)| *served == key) {
-                self.doors.push((key, RateLimiter::new(&key, self.limit)));
+            if !self.answered.iter().any(|served| served.key == key) {
+                let limiter = RateLimiter::new(&key, self.limit);
+                self.answered.push(AnsweredKey { key, limiter });
             }
         }
     }
 
     /// A new second begins.
     pub(crate) fn reset(&mut self) {
-        self.doors.iter().for_each(|(_, limiter)| limiter.reset_count());
+        self.answered.iter().for_each(|served| served.limiter.reset_count());
         self.counted = 0;
         self.sources.clear();
     }
@@ -70,13 +81,13 @@ impl HandshakeGate {
         message: &'m [u8],
         cookie: &mut [u8],
     ) -> Result<(Packet<'m>, PublicKey), NotAdmitted> {
-        let name = self.name_of(remote);
+        let name = self.cookie_name_of(remote);
         let mut refused = Dropped::HandshakeMac;
         let mut admitted = None;
-        for (key, limiter) in &self.doors {
-            match limiter.verify_packet(Some(name), message, cookie) {
+        for served in &self.answered {
+            match served.limiter.verify_packet(Some(name), message, cookie) {
                 Ok(packet) => {
-                    admitted = Some((packet, *key));
+                    admitted = Some((packet, served.key));
                     break;
                 }
                 Err(TunnResult::WriteToNetwork(cookie)) => {
@@ -111,8 +122,8 @@ impl HandshakeGate {
         *count <= SHARE
     }
 
-    fn name_of(&self, remote: SocketAddr) -> IpAddr {
-        let half = |n: u8| self.names.hash_one((n, remote.ip(), remote.port()));
+    fn cookie_name_of(&self, remote: SocketAddr) -> IpAddr {
+        let half = |n: u8| self.cookie_names.hash_one((n, remote.ip(), remote.port()));
         Ipv6Addr::from_bits(u128::from(half(0)) << 64 | u128::from(half(1))).into()
     }
 }

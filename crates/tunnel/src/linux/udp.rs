@@ -39,6 +39,13 @@ pub(crate) struct Udp {
     whole: Mutex<()>,
 }
 
+/// A socket that datagrams come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReadableSocket {
+    pub(crate) family: SocketFamily,
+    pub(crate) fd: RawFd,
+}
+
 impl Udp {
     /// Binds `port` for both families; 0 lets the kernel choose.
     pub(crate) fn bind(
@@ -100,10 +107,11 @@ impl Udp {
         self.offloads
     }
 
-    /// The descriptors to wait for, with their families.
-    pub(crate) fn readable(&self) -> Vec<(SocketFamily, RawFd)> {
-        let v6 = self.v6.as_ref().map(|fd| (SocketFamily::V6, fd.as_raw_fd()));
-        [(SocketFamily::V4, self.v4.as_raw_fd())].into_iter().chain(v6).collect()
+    /// The sockets to wait for.
+    pub(crate) fn readable(&self) -> Vec<ReadableSocket> {
+        let of = |family, fd: &OwnedFd| ReadableSocket { family, fd: fd.as_raw_fd() };
+        let v6 = self.v6.as_ref().map(|fd| of(SocketFamily::V6, fd));
+        std::iter::once(of(SocketFamily::V4, &self.v4)).chain(v6).collect()
     }
 
     fn socket(&self, family: SocketFamily) -> io::Result<&OwnedFd> {

@@ -107,8 +107,8 @@ impl Poller {
         if self.fds[0].revents != 0 {
             return Ok(WakeReason::Stop);
         }
-        let ready = |(bit, fd): (usize, &libc::pollfd)| u8::from(fd.revents != 0) << bit;
-        Ok(WakeReason::Ready(self.fds[1..].iter().enumerate().map(ready).sum()))
+        let bits = self.fds[1..].iter().enumerate();
+        Ok(WakeReason::Ready(bits.map(|(bit, fd)| u8::from(fd.revents != 0) << bit).sum()))
     }
 }
 

@@ -3,7 +3,7 @@
 //! There is one lane towards any other WireGuard. Between two gateways of ours there are as many as
 //! both have: each is a WireGuard peer of its own, with its keys, sessions, timers and path. The
 //! packets of TUN queue n leave by lane n; while that one gets no answers, by the first. Packets are
-//! taken from any lane. docs/ARCHITECTURE.md, "Lanes".
+//! taken from any lane. docs/design/data-plane.md, "Lanes".
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -121,8 +121,9 @@ impl RemoteGateway {
 
     /// `identities` says which own keys there are.
     pub(crate) fn status(&self, identities: &OwnIdentities, now: Instant) -> PeerStatus {
-        let of_lane = |(lane, own): (&RemoteLane, _)| lane.status(&own, now);
-        let lanes: Vec<_> = self.lanes.iter().zip(identities.each_lane()).map(of_lane).collect();
+        let own = identities.each_lane();
+        let lanes: Vec<_> =
+            self.lanes.iter().zip(own).map(|(lane, own)| lane.status(&own, now)).collect();
         let first = lanes.first();
         // A lane without a session of the present key has nothing left to change.
         let has_changed = |lane: &LaneStatus| lane.knows_next_key || !lane.uses_current_key;

@@ -4,8 +4,8 @@
 //! There is one link, except while one of the two gateways changes its key. All have the same allowed
 //! IPs: packets are taken from any, and leave by the one whose handshake was completed last.
 //! Handshakes are begun on the newest pair that the gateway is known to take, and on every one while
-//! no session is up; else the other links rest, they answer and never ask. docs/ARCHITECTURE.md, "A
-//! new WireGuard key".
+//! no session is up; else the other links rest, they answer and never ask.
+//! docs/design/key-rotation.md.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

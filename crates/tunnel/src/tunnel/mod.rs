@@ -12,20 +12,19 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::carrier::LaneThreads;
 use crate::clock::ClockKeeper;
 use crate::config::{LANE_PORTS, MOST_LANES, TunnelConfig, TunnelZone};
 use crate::edge::UdpEdge as _;
 use crate::engine::slow_path::QUEUE;
 use crate::engine::{Engine, LaneEdges};
 use crate::error::StartError;
-use crate::lanes::{slow_lane, spawn};
 use crate::linux::tun::Tun;
 use crate::linux::udp::Udp;
 use crate::linux::wake::StopSignal;
 use crate::offload::WantedOffloads;
 use crate::peer::{OwnIdentities, OwnIdentity};
 use crate::status::TunnelEvent;
+use crate::threads::{LaneParts, LaneThreads, slow_lane, spawn};
 use crate::zones::RemoteZones;
 
 pub(crate) use self::report::ShownPeer;
@@ -150,22 +149,23 @@ impl Tunnel {
         let (queue, handshakes) = sync_channel(QUEUE);
         let (engine, stop) = (Arc::clone(&self.engine), self.stop.clone());
         self.threads.push(spawn("zm-slow", move || slow_lane(&engine, &handshakes, &stop))?);
-        for (lane, edges) in self.tuns.iter().zip(&self.udps).enumerate() {
-            let name = |kind: &str| match lane {
+        for (number, (tun, udp)) in self.tuns.iter().zip(&self.udps).enumerate() {
+            let name = |kind: &str| match number {
                 0 => format!("zm-{kind}"),
-                _ => format!("zm-{kind}-{lane}"),
+                _ => format!("zm-{kind}-{number}"),
             };
-            let carrier = LaneThreads::new(
-                &self.engine,
-                lane,
-                edges,
-                queue.clone(),
-                (self.realtime, &self.stop),
-            )?;
-            let carrier = Arc::new(carrier);
-            let second = Arc::clone(&carrier);
+            let parts = LaneParts {
+                number,
+                tun: Arc::clone(tun),
+                udp: Arc::clone(udp),
+                handshakes: queue.clone(),
+                realtime: self.realtime,
+                stop: self.stop.clone(),
+            };
+            let lane = Arc::new(LaneThreads::new(&self.engine, parts)?);
+            let second = Arc::clone(&lane);
             self.threads.push(spawn(&name("in"), move || second.carry_inward())?);
-            self.threads.push(spawn(&name("both"), move || carrier.carry_both())?);
+            self.threads.push(spawn(&name("both"), move || lane.carry_both())?);
         }
         Ok(())
     }
@@ -242,8 +242,8 @@ fn bind(
 }
 
 fn edges(tuns: &[Arc<Tun>], udps: &[Arc<Udp>]) -> Vec<LaneEdges> {
-    let of = |(tun, udp): (&Arc<Tun>, &Arc<Udp>)| LaneEdges { tun: tun.clone(), udp: udp.clone() };
-    tuns.iter().zip(udps).map(of).collect()
+    let pairs = tuns.iter().zip(udps);
+    pairs.map(|(tun, udp)| LaneEdges { tun: tun.clone(), udp: udp.clone() }).collect()
 }
 
 fn check_mtu(mtu: u16) -> Result<(), StartError> {

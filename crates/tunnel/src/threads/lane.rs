@@ -13,13 +13,12 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::edge::SocketFamily;
 use crate::engine::Engine;
 use crate::engine::inbound::Inbound;
 use crate::engine::outbound::Outbound;
 use crate::engine::slow_path::{HandshakeMessage, TICK};
 use crate::linux::tun::Tun;
-use crate::linux::udp::Udp;
+use crate::linux::udp::{ReadableSocket, Udp};
 use crate::linux::wake::{Poller, StopSignal, WakeBell, WakeReason};
 use crate::pace::{PacketDirection, ThreadLoad, ThreadPace};
 use crate::peer::ClockReading;
@@ -30,6 +29,18 @@ const TURNS: usize = 16;
 const LEND_AFTER: Duration = Duration::from_millis(10);
 /// ... and over this one whether it would be again.
 const RETURN_AFTER: Duration = Duration::from_millis(100);
+
+/// What a lane is made of.
+pub(crate) struct LaneParts {
+    /// Whose queue and sockets these are, 0 for the first.
+    pub(crate) number: usize,
+    pub(crate) tun: Arc<Tun>,
+    pub(crate) udp: Arc<Udp>,
+    pub(crate) handshakes: SyncSender<HandshakeMessage>,
+    /// It runs before all that are not real-time while it is busy, if it may.
+    pub(crate) realtime: bool,
+    pub(crate) stop: StopSignal,
+}
 
 /// What the two threads of a lane share.
 pub(crate) struct LaneThreads {
@@ -47,21 +58,16 @@ pub(crate) struct LaneThreads {
 }
 
 impl LaneThreads {
-    pub(crate) fn new(
-        engine: &Arc<Engine>,
-        lane: usize,
-        (tun, udp): (&Arc<Tun>, &Arc<Udp>),
-        handshakes: SyncSender<HandshakeMessage>,
-        (realtime, stop): (bool, &StopSignal),
-    ) -> io::Result<Self> {
+    pub(crate) fn new(engine: &Arc<Engine>, parts: LaneParts) -> io::Result<Self> {
+        let LaneParts { number, tun, udp, handshakes, realtime, stop } = parts;
         Ok(Self {
             engine: Arc::clone(engine),
-            lane,
-            tun: Arc::clone(tun),
-            udp: Arc::clone(udp),
-            stop: stop.clone(),
+            lane: number,
+            tun,
+            udp,
+            stop,
             realtime,
-            inward: Mutex::new(Inbound::new(Arc::clone(engine), lane, handshakes)),
+            inward: Mutex::new(Inbound::new(Arc::clone(engine), number, handshakes)),
             lent: AtomicBool::new(false),
             lend: WakeBell::new()?,
             returned: WakeBell::new()?,
@@ -71,15 +77,15 @@ impl LaneThreads {
     /// The first thread: outward, and inward while it is not lent.
     pub(crate) fn carry_both(&self) -> io::Result<()> {
         let mut outbound = Outbound::new(Arc::clone(&self.engine), self.lane);
-        let families = self.udp.readable();
+        let sockets = self.udp.readable();
         let mut fds = vec![self.tun.as_raw_fd(), self.returned.as_raw_fd()];
-        fds.extend(families.iter().map(|(_, fd)| *fd));
+        fds.extend(sockets.iter().map(|socket| socket.fd));
         let mut poller = Poller::new(&fds, self.stop.clone());
         let (mut load, mut pace) =
             (ThreadLoad::new(Instant::now()), ThreadPace::new(self.realtime));
         loop {
             let lent = self.lent.load(Ordering::Acquire);
-            for bit in 0..families.len() {
+            for bit in 0..sockets.len() {
                 poller.set_watched(2 + bit, !lent);
             }
             let WakeReason::Ready(ready) = poller.wait()? else {
@@ -89,8 +95,7 @@ impl LaneThreads {
             if ready & 2 != 0 {
                 self.returned.clear();
             }
-            let mut inward =
-                (!lent).then(|| InwardTurn::new(self.inbound(), &families, ready >> 2));
+            let mut inward = (!lent).then(|| InwardTurn::new(self.inbound(), &sockets, ready >> 2));
             let mut emptied = false;
             for _ in 0..TURNS {
                 let more = match &mut inward {
@@ -120,8 +125,8 @@ impl LaneThreads {
 
     /// The second thread: inward while it is lent.
     pub(crate) fn carry_inward(&self) -> io::Result<()> {
-        let families = self.udp.readable();
-        let fds: Vec<_> = families.iter().map(|(_, fd)| *fd).collect();
+        let sockets = self.udp.readable();
+        let fds: Vec<_> = sockets.iter().map(|socket| socket.fd).collect();
         let mut idle = Poller::new(&[self.lend.as_raw_fd()], self.stop.clone());
         let mut poller = Poller::new(&fds, self.stop.clone());
         // It ranks as any other, so that each lane takes one core for itself at most.
@@ -140,7 +145,7 @@ impl LaneThreads {
                     return Ok(());
                 };
                 pace.waited(load.woke(Instant::now()));
-                let mut inward = InwardTurn::new(self.inbound(), &families, ready);
+                let mut inward = InwardTurn::new(self.inbound(), &sockets, ready);
                 let more = load.time(PacketDirection::In, || inward.turn())?;
                 drop(inward);
                 if !more {
@@ -176,23 +181,21 @@ impl LaneThreads {
 /// The sockets that had something when it was last looked.
 struct InwardTurn<'a> {
     inbound: MutexGuard<'a, Inbound>,
-    families: &'a [(SocketFamily, std::os::fd::RawFd)],
+    sockets: &'a [ReadableSocket],
     ready: u8,
 }
 
 impl<'a> InwardTurn<'a> {
-    fn new(
-        inbound: MutexGuard<'a, Inbound>,
-        families: &'a [(SocketFamily, std::os::fd::RawFd)],
-        ready: u8,
-    ) -> Self {
-        Self { inbound, families, ready }
+    fn new(inbound: MutexGuard<'a, Inbound>, sockets: &'a [ReadableSocket], ready: u8) -> Self {
+        Self { inbound, sockets, ready }
     }
 
     /// Carries some of what they have. Returns true if there may be more.
     fn turn(&mut self) -> io::Result<bool> {
-        for (bit, (family, _)) in self.families.iter().enumerate() {
-            if self.ready & (1 << bit) != 0 && !self.inbound.drain(*family, ClockReading::now())? {
+        for (bit, socket) in self.sockets.iter().enumerate() {
+            if self.ready & (1 << bit) != 0
+                && !self.inbound.drain(socket.family, ClockReading::now())?
+            {
                 self.ready &= !(1 << bit);
             }
         }

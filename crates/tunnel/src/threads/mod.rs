@@ -3,6 +3,8 @@
 //! Promises: a lane ends when it is told to, or when its device or socket is gone for good; a panic
 //! in one is logged and it starts again. Refuses to know packets: that is the engine's.
 
+mod lane;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -12,6 +14,8 @@ use crate::engine::Engine;
 use crate::engine::slow_path::{HandshakeMessage, SlowPath, TICK};
 use crate::linux::wake::StopSignal;
 use crate::peer::ClockReading;
+
+pub(crate) use self::lane::{LaneParts, LaneThreads};
 
 /// Starts a lane. A panic in it is a defect: it is logged, and the lane starts again.
 pub(crate) fn spawn(

@@ -143,6 +143,17 @@ impl Membership {
         outcomes.into_iter().map(|(_, outcome)| outcome).collect()
     }
 
+    /// Those of `items` that [`Membership::accept_all`] would keep: to be stored first, where nothing
+    /// may take effect that the disk has not.
+    #[must_use]
+    pub fn would_keep(&self, items: &[SignedTrustItem]) -> Vec<SignedTrustItem> {
+        let outcomes = self.clone().accept_all(items.to_vec());
+        let kept =
+            |outcome: &Result<Accepted, Rejected>| matches!(outcome, Ok(Accepted::Stored(_)));
+        let both = items.iter().zip(outcomes);
+        both.filter(|(_, outcome)| kept(outcome)).map(|(item, _)| item.clone()).collect()
+    }
+
     /// Counts what was offered as an item and could not be read as one.
     pub fn refuse(&mut self, reason: Rejected) {
         self.counters.count(&Err(reason));

@@ -27,7 +27,7 @@ pub use lookup::Found;
 pub(crate) use member::claims;
 pub use member::{Member, MembershipError, OutOfBounds};
 pub use outcome::{Accepted, Counters, Rejected};
-pub use own::{PublishError, Published};
+pub use own::{Prepared, PublishError, Published};
 pub use trust::{MembershipChange, Standing, TrustNews};
 pub use vector::{Head, RootHash, VersionVector};
 

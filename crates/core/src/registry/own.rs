@@ -10,7 +10,7 @@ use crate::name::ZoneName;
 use crate::record::{DecodeError, MAX_RECORD_BYTES, SignedRecord, Version, ZoneDraft, ZoneRecord};
 use crate::time::UnixMillis;
 
-use super::{Accepted, OutOfBounds, Registry, Rejected};
+use super::{Accepted, Held, OutOfBounds, Registry, Rejected};
 
 /// Wait between the first jump and the second.
 const FIRST_WAIT_MS: u64 = 5_000;
@@ -130,6 +130,27 @@ impl Jump {
     }
 }
 
+/// A record of this zone that is signed and not in force yet.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    held: Held,
+    changed: bool,
+}
+
+impl Prepared {
+    /// The record, to be stored.
+    #[must_use]
+    pub fn record(&self) -> &SignedRecord {
+        &self.held.signed
+    }
+
+    /// False if it is held already: nothing is to be stored.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.changed
+    }
+}
+
 impl Registry {
     /// Publishes what this zone says about itself. The version grows only if the content changed,
     /// or if the record that is held was surpassed.
@@ -141,39 +162,71 @@ impl Registry {
         draft: ZoneDraft,
         now: UnixMillis,
     ) -> Result<Published, PublishError> {
-        if let Some(present) = self.present(&self.own.zone) {
-            let current = Some(present.record.version) >= self.own.highest;
-            if current && present.record.content == draft {
-                let published = Published {
-                    record: present.signed.clone(),
-                    version: present.record.version,
-                    changed: false,
-                };
-                self.own.draft = Some(draft);
-                return Ok(published);
-            }
+        let prepared = self.prepare(draft, now)?;
+        Ok(self.put_in_force(prepared))
+    }
+
+    /// Signs what this zone is to say about itself. Store it, then [`Registry::put_in_force`]; until
+    /// then nothing has changed. One at a time: two that are prepared beside each other have one version.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub fn prepare(&self, draft: ZoneDraft, now: UnixMillis) -> Result<Prepared, PublishError> {
+        let present = self.present(&self.own.zone);
+        let current = present.filter(|held| Some(held.record.version) >= self.own.highest);
+        if let Some(held) = current.filter(|held| held.record.content == draft) {
+            return Ok(Prepared { held: held.clone(), changed: false });
         }
-        self.issue(draft, now)
+        self.sign(draft, now)
+    }
+
+    /// Holds a record of this zone that was prepared.
+    pub fn put_in_force(&mut self, prepared: Prepared) -> Published {
+        let Prepared { held, changed } = prepared;
+        let version = held.record.version;
+        self.own.draft = Some(held.record.content.clone());
+        let record = held.signed.clone();
+        if changed {
+            // What was seen above it in the meantime is still to be surpassed.
+            if Some(version) > self.own.highest {
+                self.own.jump.due_at = None;
+            }
+            self.own.note_version(version);
+            self.hold(held);
+        }
+        Published { record, version, changed }
     }
 
     /// Publishes again, above a record of this zone that came from elsewhere, if that is due.
     /// The caller stores the record before it leaves the gateway.
     pub fn poll_republish(&mut self, now: UnixMillis) -> Option<Published> {
+        let prepared = self.poll_surpassed(now)?;
+        Some(self.put_in_force(prepared))
+    }
+
+    /// A record above the one of this zone that came from elsewhere, once each time that it is due.
+    /// Store it, then [`Registry::put_in_force`], or [`Registry::surpass_later`].
+    pub fn poll_surpassed(&mut self, now: UnixMillis) -> Option<Prepared> {
         if !self.own.jump.take(now) {
             return None;
         }
         let draft = self.own.draft.clone()?;
         // The draft was published before: it is valid and within bounds, only its version is new.
-        self.issue(draft, now).ok()
+        self.sign(draft, now).ok()
     }
 
-    /// When to ask [`Registry::poll_republish`] next, if at all.
+    /// Asks for [`Registry::poll_surpassed`] again, after its usual wait.
+    pub fn surpass_later(&mut self, now: UnixMillis) {
+        self.own.jump.schedule(now);
+    }
+
+    /// When to ask [`Registry::poll_surpassed`] next, if at all.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<UnixMillis> {
         self.own.jump.due_at
     }
 
-    fn issue(&mut self, draft: ZoneDraft, now: UnixMillis) -> Result<Published, PublishError> {
+    fn sign(&self, draft: ZoneDraft, now: UnixMillis) -> Result<Prepared, PublishError> {
         let record = ZoneRecord {
             zone: self.own.zone.clone(),
             version: self.own.next_version(),
@@ -190,12 +243,6 @@ impl Registry {
             let bounds = member.check_bounds(&record);
             bounds.map_err(PublishError::OutOfBounds)?;
         }
-        let version = record.version;
-        self.own.note_version(version);
-        self.own.jump.due_at = None;
-        self.own.draft = Some(record.content.clone());
-        let held = super::held((record, signed.clone()), self.own.key(), now);
-        self.hold(held);
-        Ok(Published { record: signed, version, changed: true })
+        Ok(Prepared { held: super::held((record, signed), self.own.key(), now), changed: true })
     }
 }

@@ -20,10 +20,10 @@ use crate::act::{etcd, resolver, tunnel};
 use crate::administration::rotation::Rotation;
 use crate::administration::{Identity, Office};
 use crate::facts::certificates::{FederationCas, OwnLeaf};
-use crate::facts::disk;
+use crate::facts::disk::{self, DiskWriter, StateFolder};
 use crate::facts::etcd::EtcdBoard;
 use crate::facts::keepalives::Keepalives;
-use crate::facts::ledger::Ledger;
+use crate::facts::ledger::{Ledger, NotPublished, OwnZone};
 use crate::facts::observer::Observer;
 use crate::facts::paths::PathBoard;
 use crate::facts::streams::StreamBoard;
@@ -39,7 +39,7 @@ use crate::supervisor::Supervisor;
 pub async fn run(config: Config) -> Result<(), Failure> {
     let config = Arc::new(config);
     let mut supervisor = Supervisor::new();
-    let tunnel = start(&config, &mut supervisor).await?;
+    let Running { tunnel, disk } = start(&config, &mut supervisor).await?;
     tracing::info!(zone = %config.zone.name, gateway = config.gateway.name, "ready");
     let ended = tokio::select! {
         ended = supervisor.first_end() => Err(ended),
@@ -47,6 +47,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     };
     tracing::info!("stopping");
     supervisor.stop().await;
+    disk.flush().await;
     if matches!(ended, Ok(Wish::Restart)) {
         match tunnel.leave_device() {
             Ok(()) => tracing::info!("interface and routes stay for the next start"),
@@ -56,7 +57,13 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     ended.map(drop)
 }
 
-async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<Tunnel>, Failure> {
+/// What is left to be ended when all tasks have.
+struct Running {
+    tunnel: Arc<Tunnel>,
+    disk: DiskWriter,
+}
+
+async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Running, Failure> {
     let started_at = SystemTime::now();
     let folder = &config.gateway.state_dir;
     disk::open_folder(folder)?;
@@ -69,16 +76,19 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<
             "the configuration does not fit this gateway".to_owned()
         })?;
     let leaf = OwnLeaf::issue(&config.zone.name, &identity, &config.tunnel.addresses)?;
-    let cas = FederationCas::open(folder, &config.federations);
+    let disk = DiskWriter::start(StateFolder)
+        .or_exit(Exit::Failed, || "cannot start a thread".to_owned())?;
+    let cas = FederationCas::open(folder, &config.federations, disk.clone());
     let members = announcement::members(config, identity.public_key());
     let own_keys = WireGuardKeys {
         current: private_key.public_key(),
         next: next_key.as_ref().map(WireGuardPrivateKey::public_key),
     };
     let own = Identity::new(identity.public_key(), own_keys);
-    let ledger = Arc::new(Ledger::open(&config.zone.name, identity, members, folder)?);
-    announce(config, &own, None, (&cas, &ledger))?;
-    let office = Office::open(config.clone(), ledger.clone(), own)
+    let own_zone = OwnZone { zone: config.zone.name.clone(), identity, members };
+    let ledger = Ledger::open(own_zone, folder, disk.clone())?;
+    announce(config, &own, None, (&cas, &ledger)).await?;
+    let office = Office::open(config.clone(), ledger.clone(), own, disk.clone())
         .or_exit(Exit::Configuration, || format!("cannot use the state in {}", folder.display()))?;
     let office = Arc::new(office);
 
@@ -101,7 +111,7 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<
         started_at,
     };
     let lanes = Some(observer.lanes());
-    announce(config, office.identity(), lanes, (&observer.cas, &observer.ledger))?;
+    announce(config, office.identity(), lanes, (&observer.cas, &observer.ledger)).await?;
     let endpoints =
         resolver::run(observer.peers.clone(), observer.tunnel.clone(), observer.paths.clone());
     supervisor.spawn("endpoints", endpoints);
@@ -111,28 +121,31 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Arc<
     start_registry(&observer, (&office, ground), supervisor).await?;
     start_joining(&observer, office.clone(), supervisor)?;
     let local_api_key = start_local_api(&observer, supervisor).await?;
-    let rotation = Arc::new(Rotation::new(observer.clone(), office.clone()));
+    let rotation = Arc::new(Rotation::new(observer.clone(), office.clone(), disk.clone()));
     supervisor.spawn("key rotation", rotation.clone().run());
     let admin = admin::run(admin_socket, (observer, office, rotation), local_api_key);
     supervisor.spawn("admin socket", admin);
-    Ok(tunnel)
+    Ok(Running { tunnel, disk })
 }
 
 /// Publishes what this zone says. In a managed mesh the grant bounds it: a gateway whose settings
 /// go beyond runs on with what it said before.
-fn announce(
+async fn announce(
     config: &Config,
     own: &Identity,
     lanes: Option<Vec<Lane>>,
-    (cas, ledger): (&FederationCas, &Ledger),
+    (cas, ledger): (&FederationCas, &Arc<Ledger>),
 ) -> Result<(), Failure> {
-    match announcement::publish(config, own.wireguard(), lanes, cas, ledger) {
-        Err(failure) if ledger.read(|registry| registry.membership().is_some()) => {
-            let error = format!("{:#}", failure.into_error());
+    let is_managed = ledger.read(|registry| registry.membership().is_some());
+    match announcement::publish(config, own.wireguard(), lanes, cas, ledger).await {
+        Err(NotPublished::Refused(error)) if !is_managed => Err(error)
+            .or_exit(Exit::Configuration, || "cannot publish this zone's record".to_owned()),
+        Err(error) => {
+            let error = format!("{:#}", anyhow::Error::new(error));
             tracing::error!(error, "this zone's record stays as it was");
             Ok(())
         }
-        published => published,
+        Ok(()) => Ok(()),
     }
 }
 

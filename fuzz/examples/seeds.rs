@@ -5,8 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use prost::Message as _;
-use zonemesh_api::{v1, wire};
-use zonemesh_core::invitation::{Invitation, InvitationId, InvitationSecret, Inviter};
+use zonemesh_api::v1;
+use zonemesh_core::invitation::{
+    Invitation, InvitationId, InvitationSecret, Inviter, RedemptionAnswer,
+};
 use zonemesh_core::membership::{
     Membership, Revocation, SignedTrustItem, TrustItem, TrustKind, sign,
 };
@@ -168,7 +170,8 @@ fn messages(membership: &Membership) {
         zone_key: identity(2).public_key(),
         wireguard_key: zonemesh_core::key::WireGuardPublicKey([2; 32]),
     });
-    let reply = wire::join::redeem_reply(&membership.items(), &proof, false);
+    let answer = RedemptionAnswer { pending: false, trust: membership.items(), proof };
+    let reply = v1::RedeemReply::from(answer);
     write("messages", "redeemed", with_kind(5, reply.encode_to_vec()));
 }
 

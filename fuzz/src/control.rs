@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 use zonemesh_api::{v1, wire};
-use zonemesh_core::invitation::{Invitation, Issued};
+use zonemesh_core::invitation::{Invitation, Issued, Redemption, RedemptionAnswer};
 use zonemesh_core::membership::{Membership, SignedTrustItem, TrustKind};
 use zonemesh_core::record::SignedRecord;
 use zonemesh_core::replication::{Message, Session};
@@ -130,7 +130,7 @@ pub fn messages(bytes: &[u8]) {
         1 => drop(v1::ReportRequest::decode(bytes).map(wire::local::Report::try_from)),
         2 => drop(v1::FederationView::decode(bytes).map(wire::local::Federation::try_from)),
         3 => drop(v1::FederationView::decode(bytes).map(wire::local::RemoteSuperLink::try_from)),
-        4 => drop(v1::RedeemRequest::decode(bytes).map(wire::join::Redeem::try_from)),
-        _ => drop(v1::RedeemReply::decode(bytes).map(wire::join::Answer::try_from)),
+        4 => drop(v1::RedeemRequest::decode(bytes).map(Redemption::try_from)),
+        _ => drop(v1::RedeemReply::decode(bytes).map(RedemptionAnswer::try_from)),
     }
 }

@@ -5,8 +5,10 @@
 use prost::Message as _;
 use zonemesh_api::v1;
 use zonemesh_api::wire::local::{Federation, Report, Seen, federation_view};
-use zonemesh_api::wire::{WireProblem, admin, join, mesh};
-use zonemesh_core::invitation::{Invitation, InvitationId, InvitationSecret, Inviter, Joiner};
+use zonemesh_api::wire::{WireProblem, admin, mesh};
+use zonemesh_core::invitation::{
+    Invitation, InvitationId, InvitationSecret, Inviter, Joiner, Redemption,
+};
 use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
 use zonemesh_core::membership::{
     AuthorityIdentity, AuthoritySet, Membership, SignedTrustItem, TrustItem, sign,
@@ -236,14 +238,13 @@ fn a_request_to_redeem_comes_back_as_it_was_sent() {
         secret: InvitationSecret::from_bytes([2; 16]),
     };
     let endpoints = vec!["198.51.100.3:51820".to_owned()];
-    let mut request = join::redeem_request(&invitation, &joiner, endpoints.clone());
-    let redeem = join::Redeem::try_from(request.clone()).unwrap();
-    assert_eq!((redeem.joiner, redeem.endpoints), (joiner, endpoints));
-    assert_eq!(redeem.proof, invitation.prove(&joiner));
+    let asked = invitation.redemption(&joiner, endpoints);
+    let mut request = v1::RedeemRequest::from(asked.clone());
+    assert_eq!(Redemption::try_from(request.clone()).unwrap(), asked);
     request.proof.pop();
-    assert_eq!(join::Redeem::try_from(request.clone()).unwrap_err().field, "proof");
+    assert_eq!(Redemption::try_from(request.clone()).unwrap_err().field, "proof");
     request.endpoints = vec!["x:1".to_owned(); 17];
-    assert_eq!(join::Redeem::try_from(request).unwrap_err().field, "endpoints");
+    assert_eq!(Redemption::try_from(request).unwrap_err().field, "endpoints");
 }
 
 #[test]

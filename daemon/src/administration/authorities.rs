@@ -19,7 +19,18 @@ impl Office {
     /// state folder while the daemon runs.
     pub(super) fn authority(&self) -> Result<Option<AuthorityIdentity>, Refusal> {
         let own = self.authority_file.exists().then(|| keys::authority(&self.authority_file));
-        own.transpose().map_err(|failure| Refusal::Disk(failure.into_error()))
+        own.transpose().map_err(|failure| Refusal::KeyFile(failure.into_error()))
+    }
+
+    /// The same; a new one if there is none.
+    pub(super) async fn authority_or_new(&self) -> Result<AuthorityIdentity, Refusal> {
+        if let Some(own) = self.authority()? {
+            return Ok(own);
+        }
+        let (key, write) = keys::new_authority(self.authority_file.clone())?;
+        self.disk.write(vec![write]).await?;
+        tracing::info!(file = %self.authority_file.display(), "made a new key");
+        Ok(key)
     }
 
     /// Who may sign now.
@@ -42,8 +53,8 @@ impl Office {
     }
 
     /// Changes who may sign, or hands the change out to be signed elsewhere.
-    pub(crate) fn change_authorities(&self, edit: &AuthorityEdit) -> Result<Signed, Refusal> {
-        let _one_at_a_time = self.lock();
+    pub(crate) async fn change_authorities(&self, edit: &AuthorityEdit) -> Result<Signed, Refusal> {
+        let _one_at_a_time = self.state.lock().await;
         let own = self.authority()?;
         let keys: Vec<_> = own.iter().collect();
         let draft = self.ledger.read(|registry| {
@@ -51,7 +62,7 @@ impl Office {
             draft(membership, edit, &keys)
         })?;
         match draft {
-            Draft { missing: 0, before: _, items } => self.apply(items),
+            Draft { missing: 0, before: _, items } => self.apply(items).await,
             Draft { missing, before, mut items } => {
                 items.splice(0..0, before);
                 Ok(Signed { unfinished: items, missing, ..Signed::default() })
@@ -60,16 +71,17 @@ impl Office {
     }
 
     /// Takes items unless zones would be put out by them that nobody has revoked.
-    pub(super) fn apply(&self, items: Vec<SignedTrustItem>) -> Result<Signed, Refusal> {
+    pub(super) async fn apply(&self, items: Vec<SignedTrustItem>) -> Result<Signed, Refusal> {
         let offered = items.clone();
-        let outcome = self.ledger.accept_trust_unless(items, |membership, items| {
+        let nobody_is_put_out = |membership: &Membership, items: &[SignedTrustItem]| {
             let put_out = membership.put_out_by(items);
             if put_out.is_empty() { Ok(()) } else { Err(Refusal::PutsOut(put_out)) }
-        })?;
+        };
+        let change = self.ledger.accept_trust(items, nobody_is_put_out).await?;
         let lacking = self
             .ledger
             .read(|registry| registry.membership().map(|membership| lacking(membership, &offered)));
-        Ok(Signed { outcome, lacking: lacking.unwrap_or_default(), ..Signed::default() })
+        Ok(Signed { change, lacking: lacking.unwrap_or_default(), ..Signed::default() })
     }
 }
 

@@ -30,20 +30,21 @@ pub(crate) struct Wanted {
 
 impl Office {
     /// Issues an invitation.
-    pub(crate) fn invite(&self, wanted: Wanted) -> Result<Invitation, Refusal> {
-        let mut state = self.lock();
+    pub(crate) async fn invite(&self, wanted: Wanted) -> Result<Invitation, Refusal> {
+        let mut state = self.state.lock().await;
         let now = now();
         let book = state.book.as_mut().ok_or(Refusal::Unmanaged)?;
         let reserved = reserved(book, &wanted.zone, now);
         let invitation = self.draft_invitation(wanted, &reserved, now)?;
         let (room, stale) = book.issue(&invitation, now);
-        stale.iter().for_each(|id| self.invitations.remove(id));
+        let mut writes: Vec<_> = stale.iter().map(|id| self.invitations.remove(id)).collect();
+        let issued = book.issued().find(|issued| room && issued.id == invitation.id);
+        writes.extend(issued.map(|issued| self.invitations.write(issued)));
+        let stored = self.disk.write(writes).await;
         if !room {
             return Err(Refusal::BookFull);
         }
-        let issued = book.issued().find(|issued| issued.id == invitation.id);
-        let stored = issued.map_or(Ok(()), |issued| self.invitations.store(issued));
-        stored.map_err(|error| Refusal::Disk(error.into()))?;
+        stored.inspect_err(|_| book.withdraw(&invitation.id))?;
         self.listening.send_if_modified(|listening| {
             let off = matches!(listening, Listening::Off | Listening::Failed(_));
             if off {
@@ -200,6 +201,6 @@ fn member_nets(member: &Member) -> impl Iterator<Item = IpNet> {
 
 fn random() -> Result<[u8; 16], Refusal> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(Refusal::Randomness)?;
+    getrandom::fill(&mut bytes)?;
     Ok(bytes)
 }

@@ -11,9 +11,8 @@ use tokio::sync::mpsc;
 use tonic::{Code, Status};
 use zonemesh_api::clients::{ConnectError, join};
 use zonemesh_api::v1::ZoneJoinProgress;
-use zonemesh_api::wire::join::{Answer, redeem_request};
 use zonemesh_config::Endpoint;
-use zonemesh_core::invitation::{self, Invitation};
+use zonemesh_core::invitation::{self, Invitation, RedemptionAnswer};
 use zonemesh_core::membership::Membership;
 use zonemesh_core::prefix;
 use zonemesh_core::registry::Standing;
@@ -62,8 +61,8 @@ impl Joiner {
         let answer = self.redeem(&invitation, progress).await?;
         let membership = self.mesh(&invitation, answer)?;
         let members = membership.members().count();
-        self.office.join(&invitation, membership)?;
-        self.announce()?;
+        self.office.join(&invitation, membership).await?;
+        self.announce().await?;
         progress.say(format!("member of the mesh of {members} zones, kept on disk")).await;
         self.wait_for_inviter(&invitation, progress).await
     }
@@ -111,7 +110,7 @@ impl Joiner {
         &self,
         invitation: &Invitation,
         progress: &Progress,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<RedemptionAnswer, Refusal> {
         let mut silent_since = Instant::now();
         let mut told = String::new();
         loop {
@@ -140,7 +139,7 @@ impl Joiner {
     }
 
     /// One try at each endpoint of the inviter.
-    async fn try_redeem(&self, invitation: &Invitation) -> Result<Answer, Attempt> {
+    async fn try_redeem(&self, invitation: &Invitation) -> Result<RedemptionAnswer, Attempt> {
         let own = &self.office.identity();
         let joiner =
             invitation::Joiner { zone_key: own.zone_key, wireguard_key: own.wireguard().newest() };
@@ -155,7 +154,8 @@ impl Joiner {
             .map_err(|error| Attempt::Refused(error.to_string()))?;
         let endpoints =
             self.observer.config.gateway.endpoints.iter().map(Endpoint::to_string).collect();
-        let request = redeem_request(invitation, &joiner, endpoints);
+        let request =
+            zonemesh_api::v1::RedeemRequest::from(invitation.redemption(&joiner, endpoints));
         let mut last = Attempt::Unreached("the invitation names no join endpoint".to_owned());
         for address in addresses(&inviter.join_endpoints).await {
             let mut client = match join::connect(address, tunnel_ip, tls.clone()).await {
@@ -181,9 +181,10 @@ impl Joiner {
         invitation: &Invitation,
         joiner: &invitation::Joiner,
         reply: zonemesh_api::v1::RedeemReply,
-    ) -> Result<Answer, Attempt> {
-        let answer = Answer::try_from(reply).map_err(|error| Attempt::Refused(error.to_line()))?;
-        match invitation.verify_answer(joiner, &answer.trust, &answer.proof) {
+    ) -> Result<RedemptionAnswer, Attempt> {
+        let answer = RedemptionAnswer::try_from(reply);
+        let answer = answer.map_err(|error| Attempt::Refused(error.to_line()))?;
+        match invitation.verify_answer(joiner, &answer) {
             true => Ok(answer),
             false => Err(Attempt::Refused(
                 "the answer does not prove the invitation's secret: nothing was changed".to_owned(),
@@ -192,7 +193,11 @@ impl Joiner {
     }
 
     /// The mesh of the invitation, which has granted this zone's key.
-    fn mesh(&self, invitation: &Invitation, answer: Answer) -> Result<Membership, Refusal> {
+    fn mesh(
+        &self,
+        invitation: &Invitation,
+        answer: RedemptionAnswer,
+    ) -> Result<Membership, Refusal> {
         let membership = Membership::from_items(&invitation.mesh, answer.trust)?;
         match self.office.is_granted(&membership) {
             true => Ok(membership),
@@ -201,11 +206,11 @@ impl Joiner {
     }
 
     /// Says about this zone what it says now that it is a member.
-    fn announce(&self) -> Result<(), Refusal> {
+    async fn announce(&self) -> Result<(), Refusal> {
         let Observer { config, ledger, cas, .. } = &self.observer;
         let keys = self.office.identity().wireguard();
-        announcement::publish(config, keys, Some(self.observer.lanes()), cas, ledger)
-            .map_err(|failure| Refusal::Join(format!("{:#}", failure.into_error())))
+        let lanes = Some(self.observer.lanes());
+        Ok(announcement::publish(config, keys, lanes, cas, ledger).await?)
     }
 
     async fn wait_for_inviter(

@@ -14,7 +14,7 @@ mod zones;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use zonemesh_config::Config;
@@ -30,13 +30,14 @@ use zonemesh_core::time::UnixMillis;
 
 use crate::facts::disk::blocked::BlockedFile;
 use crate::facts::disk::invitations::InvitationFiles;
-use crate::facts::disk::keys;
+use crate::facts::disk::{DiskWriter, keys};
 use crate::facts::hints::Hints;
-use crate::facts::ledger::{Ledger, Outcome, now};
+use crate::facts::ledger::{Ledger, TrustChange, now};
 use crate::plan::announcement::WireGuardKeys;
 use crate::serve::join::Listening;
 
 pub(crate) use invite::Wanted;
+pub(crate) use redeem::NotRedeemed;
 pub(crate) use refusal::Refusal;
 
 /// The name of the authority key's file in the state folder.
@@ -72,7 +73,9 @@ pub(crate) struct Office {
     invitations: InvitationFiles,
     blocked: BlockedFile,
     authority_file: PathBuf,
-    state: Mutex<State>,
+    disk: DiskWriter,
+    /// Held by whoever changes something, one after the other, also while the disk is written.
+    state: tokio::sync::Mutex<State>,
     /// Tells the join service whether it is wanted, and hears how it fares.
     pub(crate) listening: watch::Sender<Listening>,
 }
@@ -85,7 +88,7 @@ struct State {
 /// A change of trust: what it has brought, and what is left to be signed elsewhere.
 #[derive(Default)]
 pub(crate) struct Signed {
-    pub(crate) outcome: Outcome,
+    pub(crate) change: TrustChange,
     /// Items with too few signatures, and how many are missing at most.
     pub(crate) unfinished: Vec<SignedTrustItem>,
     pub(crate) missing: u32,
@@ -99,6 +102,7 @@ impl Office {
         config: Arc<Config>,
         ledger: Arc<Ledger>,
         identity: Identity,
+        disk: DiskWriter,
     ) -> anyhow::Result<Self> {
         let folder = &config.gateway.state_dir;
         let invitations = InvitationFiles::open(folder)?;
@@ -122,7 +126,8 @@ impl Office {
             invitations,
             blocked,
             authority_file,
-            state: Mutex::new(State { book }),
+            disk,
+            state: tokio::sync::Mutex::new(State { book }),
             listening: watch::Sender::new(if wanted { Listening::Wanted } else { Listening::Off }),
         })
     }
@@ -150,16 +155,15 @@ impl Office {
     /// Founds a mesh with an authority key of its own and this zone as the first member;
     /// `grant_configured` makes members of the configured peers too. Under a threshold the first
     /// grants wait for the other authorities, among what [`Self::export`] hands out.
-    pub(crate) fn found(
+    pub(crate) async fn found(
         &self,
         mut authorities: BTreeSet<AuthorityPublicKey>,
         threshold: u32,
         grant_configured: bool,
     ) -> Result<(AuthorityPublicKey, Vec<ZoneName>), Refusal> {
-        let mut state = self.lock();
+        let mut state = self.state.lock().await;
         self.fail_if_managed()?;
-        let authority = keys::authority(&self.authority_file)
-            .map_err(|failure| Refusal::Disk(failure.into_error()))?;
+        let authority = self.authority_or_new().await?;
         let key = authority.public_key();
         authorities.insert(key);
         let now = now();
@@ -168,9 +172,9 @@ impl Office {
         let first = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(first));
         let mut membership = Membership::new(first)?;
         let drafts = self.grant_known(&mut membership, &authority, grant_configured, now)?;
-        self.ledger.store_drafts(&drafts).map_err(|error| Refusal::Disk(error.into()))?;
+        self.ledger.store_drafts(&drafts).await?;
         let zones = membership.members().map(|member| member.zone.clone()).collect();
-        self.adopt(&mut state, membership)?;
+        self.adopt(&mut state, membership).await?;
         Ok((key, zones))
     }
 
@@ -200,28 +204,28 @@ impl Office {
     }
 
     /// Takes a mesh as this gateway's own: on disk, then in force.
-    fn adopt(&self, state: &mut State, membership: Membership) -> Result<(), Refusal> {
+    async fn adopt(&self, state: &mut State, membership: Membership) -> Result<(), Refusal> {
         let mesh = membership.mesh().clone();
-        self.ledger.manage(membership).map_err(|error| Refusal::Disk(error.into()))?;
+        self.ledger.manage(membership).await?;
         state.book = Some(Redemptions::new(mesh.clone(), self.identity.zone_key, Vec::new()));
         tracing::info!(%mesh, "this gateway belongs to a managed mesh");
         Ok(())
     }
 
     /// Becomes a member of a mesh that has granted this zone.
-    pub(crate) fn join(
+    pub(crate) async fn join(
         &self,
         invitation: &Invitation,
         membership: Membership,
     ) -> Result<(), Refusal> {
-        let mut state = self.lock();
-        self.invitations.store_inviter(invitation).map_err(|error| Refusal::Disk(error.into()))?;
+        let mut state = self.state.lock().await;
+        self.disk.write(vec![self.invitations.write_inviter(invitation)]).await?;
         self.hints.learn_inviter(invitation);
         if self.ledger.read(|registry| registry.mesh() == *membership.mesh()) {
-            self.ledger.accept_trust(membership.items());
+            self.accept(membership.items()).await?;
             return Ok(());
         }
-        self.adopt(&mut state, membership)
+        self.adopt(&mut state, membership).await
     }
 
     /// Signs items as far as this gateway can. Says how many signatures are missing, at most.
@@ -238,13 +242,18 @@ impl Office {
     }
 
     /// Signs and applies items, or hands them out to be signed elsewhere.
-    fn sign_and_apply(&self, items: &[TrustItem]) -> Result<Signed, Refusal> {
+    async fn sign_and_apply(&self, items: &[TrustItem]) -> Result<Signed, Refusal> {
         let (signed, missing) = self.sign(items)?;
         if missing > 0 {
             return Ok(Signed { unfinished: signed, missing, ..Signed::default() });
         }
-        let outcome = self.ledger.accept_trust(signed);
-        Ok(Signed { outcome, ..Signed::default() })
+        let change = self.accept(signed).await?;
+        Ok(Signed { change, ..Signed::default() })
+    }
+
+    /// Takes items, whatever they do.
+    async fn accept(&self, items: Vec<SignedTrustItem>) -> Result<TrustChange, Refusal> {
+        self.ledger.accept_trust(items, |_, _| Ok(())).await
     }
 
     /// A grant. A zone that was granted with another key changes its identity: that key is revoked,
@@ -270,11 +279,10 @@ impl Office {
         let mesh = self.ledger.read(|registry| registry.membership().map(|m| m.mesh().clone()));
         mesh.map_or(Ok(()), |mesh| Err(Refusal::Managed(mesh)))
     }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
+
+#[cfg(test)]
+mod tests;
 
 fn request_of(member: Member) -> GrantRequest {
     GrantRequest {

@@ -1,45 +1,59 @@
 //! Redeeming invitations: the inviter's end.
 
-use tonic::Status;
-use zonemesh_api::v1::RedeemReply;
-use zonemesh_api::wire::join::{Redeem, redeem_reply};
-use zonemesh_core::invitation::{Issued, Redeemed};
-use zonemesh_core::membership::Membership;
+use zonemesh_core::invitation::{Issued, RedeemError, Redemption, RedemptionAnswer};
+use zonemesh_core::membership::{Membership, SignedTrustItem};
 use zonemesh_core::record::ProtocolRange;
 
 use super::{Office, Refusal};
 use crate::facts::ledger::now;
 
+/// Why a joiner is turned away. It is a stranger: the text tells no more than the book's one sentence.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotRedeemed {
+    #[error("no protocol version that both gateways speak: update the older one")]
+    Protocol,
+    #[error("this gateway has invited nobody")]
+    NobodyInvited,
+    #[error(transparent)]
+    Invitation(#[from] RedeemError),
+    #[error("the inviter cannot write to its disk: try again")]
+    Disk(#[from] std::io::Error),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
 impl Office {
     /// Redeems an invitation: burned, on disk and, if this gateway can sign it, granted before the
-    /// answer leaves.
-    ///
-    /// The caller is a stranger: a refusal tells no more than the book's one sentence.
-    pub(crate) fn redeem(&self, request: Redeem) -> Result<RedeemReply, Status> {
-        if ProtocolRange::CURRENT.common(request.protocol).is_none() {
-            return Err(Status::failed_precondition(
-                "no protocol version that both gateways speak: update the older one",
-            ));
+    /// answer leaves. A repeat gets what is in force and completes what the first has left open;
+    /// nothing is learned from it.
+    pub(crate) async fn redeem(&self, asked: Redemption) -> Result<RedemptionAnswer, NotRedeemed> {
+        if ProtocolRange::CURRENT.common(asked.protocol).is_none() {
+            return Err(NotRedeemed::Protocol);
         }
-        let mut state = self.lock();
-        let not_here = || Status::unauthenticated("this gateway has invited nobody");
-        let book = state.book.as_mut().ok_or_else(not_here)?;
-        let joiner = (request.joiner, request.endpoints);
-        let redeemed = book
-            .redeem(request.invitation, joiner, &request.proof, now())
-            .map_err(|error| Status::unauthenticated(error.to_string()))?;
+        let mut state = self.state.lock().await;
+        let book = state.book.as_mut().ok_or(NotRedeemed::NobodyInvited)?;
+        let redeemed = book.redeem(asked, now())?;
         let issued = &redeemed.invitation;
-        self.invitations.store(issued).map_err(|error| {
-            tracing::error!(%error, "cannot store a redeemed invitation; is the disk full?");
-            Status::unavailable("the inviter cannot write to its disk: try again")
-        })?;
-        self.learn(issued);
+        if redeemed.first {
+            let stored = self.disk.write(vec![self.invitations.write(issued)]).await;
+            stored.inspect_err(|error| {
+                tracing::error!(%error, "cannot store a redeemed invitation; is the disk full?");
+                book.take_back(&redeemed);
+            })?;
+        }
+        // Once: a hint of a repeat would outrank what the zone has said since.
+        if redeemed.first || !self.is_known(issued) {
+            self.learn(issued);
+        }
         tracing::info!(zone = %issued.zone, first = redeemed.first, "an invitation was redeemed");
-        let pending = self.grant(issued).map_err(|refusal| {
+        let pending = self.grant(issued).await.inspect_err(|refusal| {
             tracing::warn!(zone = %issued.zone, reason = refusal.to_line(), "cannot grant a zone that was invited");
-            Status::from(refusal)
         })?;
-        Ok(self.answer(&redeemed, pending))
+        Ok(redeemed.answer(self.trust(), pending))
+    }
+
+    fn is_known(&self, issued: &Issued) -> bool {
+        issued.used_by.is_some_and(|joiner| self.hints.all().contains_key(&joiner.zone_key))
     }
 
     fn learn(&self, issued: &Issued) {
@@ -53,7 +67,7 @@ impl Office {
     }
 
     /// True if an authority elsewhere must still sign.
-    fn grant(&self, issued: &Issued) -> Result<bool, Refusal> {
+    async fn grant(&self, issued: &Issued) -> Result<bool, Refusal> {
         let Some(request) = issued.grant_request() else { return Ok(true) };
         let granted = self.ledger.read(|registry| {
             let grant = registry.membership().and_then(|m| m.grant(&request.zone));
@@ -67,13 +81,13 @@ impl Office {
             return Ok(false);
         }
         let items = self.draft_grant(request)?;
-        let signed = self.sign_and_apply(&items)?;
+        let signed = self.sign_and_apply(&items).await?;
         Ok(signed.missing > 0)
     }
 
-    fn answer(&self, redeemed: &Redeemed, pending: bool) -> RedeemReply {
+    /// All trust items of the mesh.
+    fn trust(&self) -> Vec<SignedTrustItem> {
         let items = self.ledger.read(|registry| registry.membership().map(Membership::items));
-        let items = items.unwrap_or_default();
-        redeem_reply(&items, &redeemed.answer(&items), pending)
+        items.unwrap_or_default()
     }
 }

@@ -1,10 +1,14 @@
 //! Why something about the mesh was not done, and what to do next.
 
+use std::io;
+
 use ipnet::IpNet;
 use tonic::{Code, Status};
 use zonemesh_core::membership::{self, DraftError};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::MeshId;
+
+use crate::facts::ledger::NotPublished;
 
 /// Why a change of the mesh was refused.
 #[derive(Debug, thiserror::Error)]
@@ -42,11 +46,15 @@ pub(crate) enum Refusal {
     #[error("item {0} is no trust item")]
     Item(usize, #[source] membership::ItemError),
     #[error("cannot write to the state folder")]
-    Disk(#[source] anyhow::Error),
+    Disk(#[from] io::Error),
+    #[error("a key file cannot be used")]
+    KeyFile(#[source] anyhow::Error),
+    #[error(transparent)]
+    Unpublished(#[from] NotPublished),
     #[error("the WireGuard key cannot be changed: {0}")]
     Key(String),
     #[error("no randomness from the kernel")]
-    Randomness(#[source] getrandom::Error),
+    Randomness(#[from] getrandom::Error),
     #[error("{0}")]
     Join(String),
     #[error("the join service cannot listen: {0}")]
@@ -79,7 +87,11 @@ impl Refusal {
             Self::OwnZone | Self::NoPrefix | Self::Item(..) | Self::Rejected(_) => {
                 Code::InvalidArgument
             }
-            Self::Disk(_) | Self::Randomness(_) => Code::Internal,
+            Self::Disk(_)
+            | Self::KeyFile(_)
+            | Self::Randomness(_)
+            | Self::Unpublished(NotPublished::Disk(_)) => Code::Internal,
+            Self::Unpublished(NotPublished::Refused(_)) => Code::FailedPrecondition,
         }
     }
 

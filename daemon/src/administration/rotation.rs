@@ -6,13 +6,16 @@
 //! given up for lack of time: who waits for a zone that is gone for good says so.
 //! docs/design/key-rotation.md.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use zonemesh_core::key::WireGuardPrivateKey;
+use zonemesh_core::record::Lane;
 use zonemesh_tunnel::ZoneStatus;
 
 use crate::administration::{Office, Refusal};
-use crate::facts::disk::keys;
+use crate::facts::disk::{DiskWriter, keys};
 use crate::facts::observer::Observer;
 use crate::plan::announcement::{self, WireGuardKeys};
 
@@ -23,7 +26,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(crate) struct Rotation {
     observer: Observer,
     office: Arc<Office>,
-    change: Mutex<()>,
+    disk: DiskWriter,
+    change: tokio::sync::Mutex<()>,
 }
 
 /// How far it is.
@@ -36,37 +40,53 @@ pub(crate) struct Progress {
 }
 
 impl Rotation {
-    pub(crate) fn new(observer: Observer, office: Arc<Office>) -> Self {
-        Self { observer, office, change: Mutex::new(()) }
+    pub(crate) fn new(observer: Observer, office: Arc<Office>, disk: DiskWriter) -> Self {
+        Self { observer, office, disk, change: tokio::sync::Mutex::default() }
     }
 
-    /// Makes a new key and begins to change to it; one that is on its way stays.
-    pub(crate) fn begin(&self) -> Result<Progress, Refusal> {
-        let _one_at_a_time = self.lock();
+    /// Makes a new key and begins to change to it; one that is on its way stays. Asked again, it says
+    /// again what it may have failed to say.
+    pub(crate) async fn begin(&self) -> Result<Progress, Refusal> {
+        let _one_at_a_time = self.change.lock().await;
         if self.observer.wireguard_keys().next.is_none() {
             let file = keys::next_file(&self.observer.config.tunnel.private_key_file);
-            let next =
-                keys::wireguard(&file).map_err(|failure| Refusal::Disk(failure.into_error()))?;
+            let next = self.next_key(file).await?;
             let begun = self.observer.tunnel.begin_rotation(&next);
             begun.map_err(|error| Refusal::Key(error.to_string()))?;
-            self.publish();
             tracing::info!(next = %next.public_key(), "this gateway changes its WireGuard key");
         }
+        self.publish(self.observer.wireguard_keys(), self.observer.lanes()).await?;
         Ok(self.progress())
     }
 
-    /// Gives the old key up.
-    pub(crate) fn finish(&self) -> Result<Progress, Refusal> {
-        let _one_at_a_time = self.lock();
+    /// The key that lies there, or a new one.
+    async fn next_key(&self, file: PathBuf) -> Result<WireGuardPrivateKey, Refusal> {
+        if file.exists() {
+            let key = keys::wireguard(&file);
+            return key.map_err(|failure| Refusal::KeyFile(failure.into_error()));
+        }
+        let (key, write) = keys::new_wireguard(file)?;
+        self.disk.write(vec![write]).await?;
+        Ok(key)
+    }
+
+    /// Gives the old key up: says so first, so that nobody is left with a key that is gone.
+    pub(crate) async fn finish(&self) -> Result<Progress, Refusal> {
+        let _one_at_a_time = self.change.lock().await;
         let keys = self.observer.wireguard_keys();
         let Some(next) = keys.next else {
             return Err(Refusal::Key("no other one is on its way".to_owned()));
         };
-        keys::promote_next(&self.observer.config.tunnel.private_key_file)
-            .map_err(|error| Refusal::Disk(error.into()))?;
+        let lanes = self.observer.lanes().into_iter().map(|lane| Lane {
+            wireguard_key: lane.next_wireguard_key.unwrap_or(lane.wireguard_key),
+            next_wireguard_key: None,
+            ..lane
+        });
+        self.publish(WireGuardKeys { current: next, next: None }, lanes.collect()).await?;
+        let promoted = keys::promote_next(&self.observer.config.tunnel.private_key_file);
+        self.disk.write(vec![promoted]).await?;
         let finished = self.observer.tunnel.finish_rotation();
         finished.map_err(|error| Refusal::Key(error.to_string()))?;
-        self.publish();
         tracing::info!(key = %next, before = %keys.current, "this gateway has a new WireGuard key");
         Ok(self.progress())
     }
@@ -100,26 +120,18 @@ impl Rotation {
             let is_over = waiting_for.is_empty() && old_sessions.is_empty();
             if keys.next.is_some()
                 && is_over
-                && let Err(refusal) = self.finish()
+                && let Err(refusal) = self.finish().await
             {
                 tracing::error!(error = refusal.to_line(), "the old WireGuard key stays");
             }
         }
     }
 
-    /// Tells everyone which keys this gateway answers to now.
-    fn publish(&self) {
-        let keys = self.observer.wireguard_keys();
-        self.office.identity().set_wireguard(keys);
-        let lanes = self.observer.lanes();
+    /// Tells everyone which keys this gateway answers to.
+    async fn publish(&self, keys: WireGuardKeys, lanes: Vec<Lane>) -> Result<(), Refusal> {
         let Observer { config, cas, ledger, .. } = &self.observer;
-        if let Err(failure) = announcement::publish(config, keys, Some(lanes), cas, ledger) {
-            let error = format!("{:#}", failure.into_error());
-            tracing::error!(error, "this zone's record stays as it was");
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ()> {
-        self.change.lock().unwrap_or_else(PoisonError::into_inner)
+        announcement::publish(config, keys, Some(lanes), cas, ledger).await?;
+        self.office.identity().set_wireguard(keys);
+        Ok(())
     }
 }

@@ -14,8 +14,8 @@ use crate::facts::ledger::now;
 
 impl Office {
     /// The zones, those that wait, and open invitations.
-    pub(crate) fn list(&self) -> v1::ZoneListReply {
-        let state = self.lock();
+    pub(crate) async fn list(&self) -> v1::ZoneListReply {
+        let state = self.state.lock().await;
         let mut reply = self.ledger.read(wire::zones);
         let pending = self.pending(&state);
         reply.pending = pending.iter().map(pending_zone).collect();
@@ -53,8 +53,8 @@ impl Office {
     }
 
     /// Revokes the present key of a zone, for ever.
-    pub(crate) fn revoke(&self, zone: &ZoneName, reason: &str) -> Result<Signed, Refusal> {
-        let _one_at_a_time = self.lock();
+    pub(crate) async fn revoke(&self, zone: &ZoneName, reason: &str) -> Result<Signed, Refusal> {
+        let _one_at_a_time = self.state.lock().await;
         if *zone == self.config.zone.name {
             return Err(Refusal::OwnZone);
         }
@@ -62,16 +62,16 @@ impl Office {
             let membership = registry.membership().ok_or(Refusal::Unmanaged)?;
             Ok::<_, Refusal>(membership.draft_revocation(zone, reason, now())?)
         })?;
-        self.sign_and_apply(&[TrustItem::Revocation(revocation)])
+        self.sign_and_apply(&[TrustItem::Revocation(revocation)]).await
     }
 
     /// Blocks a zone here, or lets it in again; returns all that are blocked now.
-    pub(crate) fn block(
+    pub(crate) async fn block(
         &self,
         zone: &ZoneName,
         blocked: bool,
     ) -> Result<BTreeSet<ZoneName>, Refusal> {
-        let _one_at_a_time = self.lock();
+        let _one_at_a_time = self.state.lock().await;
         if *zone == self.config.zone.name {
             return Err(Refusal::OwnZone);
         }
@@ -86,17 +86,17 @@ impl Office {
             true => drop(all.insert(zone.clone())),
             false => drop(all.remove(zone)),
         }
-        self.blocked.store(&all).map_err(|error| Refusal::Disk(error.into()))?;
+        self.disk.write(vec![self.blocked.write(&all)]).await?;
         self.ledger.set_blocked(&all);
         tracing::warn!(%zone, blocked, "changed which zones this gateway blocks");
         Ok(all)
     }
 
     /// Signs the grant of a zone that has redeemed its invitation.
-    pub(crate) fn approve(&self, zone: &ZoneName) -> Result<Signed, Refusal> {
-        let state = self.lock();
+    pub(crate) async fn approve(&self, zone: &ZoneName) -> Result<Signed, Refusal> {
+        let state = self.state.lock().await;
         let items = self.draft_pending(&state, zone)?;
-        self.sign_and_apply(&items)
+        self.sign_and_apply(&items).await
     }
 
     fn draft_pending(&self, state: &State, zone: &ZoneName) -> Result<Vec<TrustItem>, Refusal> {
@@ -110,8 +110,11 @@ impl Office {
     }
 
     /// The grant that a zone waits for, signed as far as this gateway can.
-    pub(crate) fn export_pending(&self, zone: &ZoneName) -> Result<Vec<SignedTrustItem>, Refusal> {
-        let state = self.lock();
+    pub(crate) async fn export_pending(
+        &self,
+        zone: &ZoneName,
+    ) -> Result<Vec<SignedTrustItem>, Refusal> {
+        let state = self.state.lock().await;
         let items = self.draft_pending(&state, zone)?;
         self.sign(&items).map(|(signed, _)| signed)
     }
@@ -120,7 +123,7 @@ impl Office {
     pub(crate) fn export(&self) -> Result<Vec<SignedTrustItem>, Refusal> {
         let items = self.ledger.read(|registry| registry.membership().map(Membership::items));
         let mut items = items.ok_or(Refusal::Unmanaged)?;
-        let drafts = self.ledger.drafts().map_err(|error| Refusal::Disk(error.into()))?;
+        let drafts = self.ledger.drafts()?;
         let says = |item: &SignedTrustItem| (item.kind(), item.payload().clone());
         let held: Vec<_> = items.iter().map(says).collect();
         items.extend(drafts.into_iter().filter(|draft| !held.contains(&says(draft))));
@@ -129,21 +132,21 @@ impl Office {
 
     /// Takes items that were signed elsewhere. A gateway whose mesh is written by hand becomes part
     /// of the managed one that the items are of, if that has granted its key.
-    pub(crate) fn import(&self, items: Vec<SignedTrustItem>) -> Result<Signed, Refusal> {
-        let mut state = self.lock();
+    pub(crate) async fn import(&self, items: Vec<SignedTrustItem>) -> Result<Signed, Refusal> {
+        let mut state = self.state.lock().await;
         if state.book.is_some() {
-            return self.apply(items);
+            return self.apply(items).await;
         }
         let before = self.ledger.read(|registry| {
             registry.members().map(|member| member.zone.clone()).collect::<BTreeSet<_>>()
         });
         let membership = self.mesh_of(items)?;
         let stored = membership.ids();
-        self.adopt(&mut state, membership)?;
+        self.adopt(&mut state, membership).await?;
         let mut signed = Signed::default();
         let outcomes = stored.into_iter().map(zonemesh_core::membership::Accepted::Stored);
-        signed.outcome.0 = outcomes.map(Ok).collect();
-        signed.outcome.1.added = self.ledger.read(|registry| {
+        signed.change.outcomes = outcomes.map(Ok).collect();
+        signed.change.members.added = self.ledger.read(|registry| {
             let now = registry.members().map(|member| member.zone.clone());
             now.filter(|zone| !before.contains(zone)).collect()
         });

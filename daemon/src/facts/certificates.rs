@@ -16,7 +16,7 @@ use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::{CaCertificate, CaSet, CaState};
 use zonemesh_pki::{CurrentLeaf, FederationCa, San, ZoneAuthority, ZoneLeaf};
 
-use crate::facts::disk;
+use crate::facts::disk::{self, DiskWriter, Write};
 use crate::failure::{Exit, Failure, OrExit as _};
 
 /// How often the clock is looked at, as it may jump.
@@ -79,12 +79,17 @@ impl OwnLeaf {
 /// The CAs of the federations whose SuperLink lives in this zone.
 pub(crate) struct FederationCas {
     folder: PathBuf,
+    disk: DiskWriter,
     held: BTreeMap<FederationName, FederationCa>,
 }
 
 impl FederationCas {
     /// Reads the CA of each federation, or makes it.
-    pub(crate) fn open(state_folder: &Path, federations: &[FederationSettings]) -> Self {
+    pub(crate) fn open(
+        state_folder: &Path,
+        federations: &[FederationSettings],
+        disk: DiskWriter,
+    ) -> Self {
         let folder = state_folder.join("federations");
         let mut held = BTreeMap::new();
         for FederationSettings { name, .. } in federations {
@@ -98,7 +103,7 @@ impl FederationCas {
                 ),
             }
         }
-        Self { folder, held }
+        Self { folder, disk, held }
     }
 
     /// What other zones are to trust.
@@ -123,9 +128,9 @@ impl FederationCas {
     }
 
     /// Remembers the certificate that was issued last, for `zonemesh cert show`.
-    pub(crate) fn remember_issued(&self, federation: &FederationName, pem: &str) {
+    pub(crate) async fn remember_issued(&self, federation: &FederationName, pem: &str) {
         let file = self.issued_file(federation);
-        if let Err(error) = disk::replace(&file, pem.as_bytes()) {
+        if let Err(error) = self.disk.write(vec![Write::replace(file.clone(), pem)]).await {
             tracing::warn!(file = %file.display(), %error, "cannot keep a copy of the issued certificate");
         }
     }
@@ -187,6 +192,7 @@ fn read_or_make(folder: &Path, federation: &FederationName) -> anyhow::Result<Fe
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::disk::writer;
 
     fn federation() -> FederationSettings {
         let extra = zonemesh_config::SubjectName::Dns("superlink.example.org".to_owned());
@@ -197,20 +203,24 @@ mod tests {
     fn a_ca_is_made_once() {
         let folder = tempfile::tempdir().unwrap();
         let pem = |cas: &FederationCas| cas.ca_sets().next().unwrap().certificates[0].pem.clone();
-        let first = pem(&FederationCas::open(folder.path(), &[federation()]));
-        assert_eq!(pem(&FederationCas::open(folder.path(), &[federation()])), first);
+        let first = pem(&FederationCas::open(folder.path(), &[federation()], writer()));
+        assert_eq!(pem(&FederationCas::open(folder.path(), &[federation()], writer())), first);
     }
 
     #[test]
     fn a_ca_that_cannot_be_read_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        FederationCas::open(folder.path(), &[federation()]);
+        FederationCas::open(folder.path(), &[federation()], writer());
         let key = folder.path().join("federations/health-eu/ca.key");
         std::fs::write(&key, "garbage").unwrap();
-        assert!(FederationCas::open(folder.path(), &[federation()]).iter().next().is_none());
+        assert!(
+            FederationCas::open(folder.path(), &[federation()], writer()).iter().next().is_none()
+        );
         assert_eq!(std::fs::read_to_string(&key).unwrap(), "garbage");
         std::fs::remove_file(&key).unwrap();
-        assert!(FederationCas::open(folder.path(), &[federation()]).iter().next().is_none());
+        assert!(
+            FederationCas::open(folder.path(), &[federation()], writer()).iter().next().is_none()
+        );
         assert!(!key.exists(), "half a CA is not made whole with a new key");
     }
 

@@ -1,5 +1,7 @@
 //! What configuration and disk make this zone say about itself, and whom it believes.
 
+use std::sync::Arc;
+
 use zonemesh_config::{Config, Endpoint, PeerSettings};
 use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
 use zonemesh_core::pace::Change;
@@ -8,8 +10,7 @@ use zonemesh_core::record::{CaSet, Gateway, Lane, ProtocolRange, SuperLink, Zone
 use zonemesh_core::registry::Member;
 
 use crate::facts::certificates::FederationCas;
-use crate::facts::ledger::Ledger;
-use crate::failure::{Exit, Failure, OrExit as _};
+use crate::facts::ledger::{Ledger, NotPublished};
 
 /// The public WireGuard keys of this gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,13 +51,13 @@ pub(crate) fn members(config: &Config, own_key: ZonePublicKey) -> Vec<Member> {
 /// Publishes this zone's record as configuration and disk say. SuperLinks that registered before
 /// the restart stay, if their federation and address are still this zone's. Before the tunnel is there,
 /// its lanes are what they were.
-pub(crate) fn publish(
+pub(crate) async fn publish(
     config: &Config,
     keys: WireGuardKeys,
     lanes: Option<Vec<Lane>>,
     cas: &FederationCas,
-    ledger: &Ledger,
-) -> Result<(), Failure> {
+    ledger: &Arc<Ledger>,
+) -> Result<(), NotPublished> {
     let edit = |draft: &mut ZoneDraft| {
         let before = draft.gateways.first().map(|gateway| gateway.lanes.clone());
         let lanes = lanes.or(before).unwrap_or_default();
@@ -72,9 +73,7 @@ pub(crate) fn publish(
         draft.ca_sets.extend(cas.ca_sets());
         draft.ca_sets.sort_by(|a: &CaSet, b: &CaSet| a.federation.cmp(&b.federation));
     };
-    ledger
-        .edit(Change::Urgent, edit)
-        .or_exit(Exit::Configuration, || "cannot publish this zone's record".to_owned())
+    ledger.edit(Change::Urgent, edit).await
 }
 
 fn gateway(config: &Config, keys: WireGuardKeys) -> Gateway {

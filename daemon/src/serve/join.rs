@@ -13,10 +13,10 @@ use tonic::{Request, Response, Status};
 use zonemesh_api::serve::{self, Incoming};
 use zonemesh_api::v1::join_server::{Join, JoinServer};
 use zonemesh_api::v1::{RedeemReply, RedeemRequest};
-use zonemesh_api::wire::join::Redeem;
+use zonemesh_core::invitation::Redemption;
 use zonemesh_core::keepalive::Keepalive;
 
-use crate::administration::Office;
+use crate::administration::{NotRedeemed, Office};
 use crate::facts::flood::{Doorkeeper, Flood, Limits, Places, Rate, Refusals};
 
 /// Largest request: far above any real one.
@@ -115,13 +115,23 @@ impl Join for Service {
                 "too many requests: try again in a few seconds",
             ));
         }
-        let redeem = Redeem::try_from(request.into_inner())?;
-        let reply = self.office.redeem(redeem);
-        if let Err(refused) = &reply
-            && self.log.allow(&from, now)
-        {
-            tracing::warn!(caller = ?caller, reason = refused.message(), "refused to redeem an invitation");
-        }
-        reply.map(Response::new)
+        let asked = Redemption::try_from(request.into_inner())?;
+        let answer = self.office.redeem(asked).await.map_err(|refused| {
+            if self.log.allow(&from, now) {
+                tracing::warn!(?caller, reason = %refused, "refused to redeem an invitation");
+            }
+            status(refused)
+        })?;
+        Ok(Response::new(answer.into()))
+    }
+}
+
+fn status(refused: NotRedeemed) -> Status {
+    let text = refused.to_string();
+    match refused {
+        NotRedeemed::Protocol => Status::failed_precondition(text),
+        NotRedeemed::NobodyInvited | NotRedeemed::Invitation(_) => Status::unauthenticated(text),
+        NotRedeemed::Disk(_) => Status::unavailable(text),
+        NotRedeemed::Refused(refusal) => refusal.into(),
     }
 }

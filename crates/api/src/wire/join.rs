@@ -1,53 +1,33 @@
 //! Redeeming an invitation.
 
-use zonemesh_core::invitation::{Invitation, InvitationId, Joiner, Proof};
+use zonemesh_core::invitation::{InvitationId, Joiner, Proof, Redemption, RedemptionAnswer};
 use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
-use zonemesh_core::membership::SignedTrustItem;
 use zonemesh_core::record::ProtocolRange;
 
 use super::trust::trust_items;
 use super::{WireError, WireProblem, hash};
 use crate::v1;
 
-/// A valid request to redeem an invitation. Nothing is believed yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Redeem {
-    /// The invitation.
-    pub invitation: InvitationId,
-    /// Who joins.
-    pub joiner: Joiner,
-    /// How others reach the joining gateway from outside; each is checked when it is announced.
-    pub endpoints: Vec<String>,
-    /// That the joiner knows the secret.
-    pub proof: Proof,
-    /// What the joiner speaks.
-    pub protocol: ProtocolRange,
-}
-
 /// Most endpoints of a joining gateway.
 const MAX_ENDPOINTS: usize = 16;
 /// Longest endpoint in characters.
 const MAX_ENDPOINT: usize = 264;
 
-/// The request of a joiner that holds `invitation`.
-#[must_use]
-pub fn redeem_request(
-    invitation: &Invitation,
-    joiner: &Joiner,
-    endpoints: Vec<String>,
-) -> v1::RedeemRequest {
-    v1::RedeemRequest {
-        invitation_id: invitation.id.0.to_vec(),
-        zone_key: joiner.zone_key.as_bytes().to_vec(),
-        wireguard_key: joiner.wireguard_key.0.to_vec(),
-        endpoints,
-        proof: invitation.prove(joiner).as_bytes().to_vec(),
-        protocol_min: ProtocolRange::CURRENT.min,
-        protocol_max: ProtocolRange::CURRENT.max,
+impl From<Redemption> for v1::RedeemRequest {
+    fn from(asked: Redemption) -> Self {
+        Self {
+            invitation_id: asked.invitation.0.to_vec(),
+            zone_key: asked.joiner.zone_key.as_bytes().to_vec(),
+            wireguard_key: asked.joiner.wireguard_key.0.to_vec(),
+            endpoints: asked.endpoints,
+            proof: asked.proof.as_bytes().to_vec(),
+            protocol_min: asked.protocol.min,
+            protocol_max: asked.protocol.max,
+        }
     }
 }
 
-impl TryFrom<v1::RedeemRequest> for Redeem {
+impl TryFrom<v1::RedeemRequest> for Redemption {
     type Error = WireError;
 
     fn try_from(wire: v1::RedeemRequest) -> Result<Self, WireError> {
@@ -75,28 +55,17 @@ impl TryFrom<v1::RedeemRequest> for Redeem {
     }
 }
 
-/// The answer to a redemption that holds.
-#[must_use]
-pub fn redeem_reply(items: &[SignedTrustItem], proof: &Proof, pending: bool) -> v1::RedeemReply {
-    v1::RedeemReply {
-        pending,
-        trust: items.iter().map(v1::TrustItem::from).collect(),
-        proof: proof.as_bytes().to_vec(),
+impl From<RedemptionAnswer> for v1::RedeemReply {
+    fn from(answer: RedemptionAnswer) -> Self {
+        Self {
+            pending: answer.pending,
+            trust: answer.trust.iter().map(v1::TrustItem::from).collect(),
+            proof: answer.proof.as_bytes().to_vec(),
+        }
     }
 }
 
-/// An answer as the joiner reads it. Check it with [`Invitation::verify_answer`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// True if an authority must still approve.
-    pub pending: bool,
-    /// All trust items of the mesh.
-    pub trust: Vec<SignedTrustItem>,
-    /// That the inviter knows the secret.
-    pub proof: Proof,
-}
-
-impl TryFrom<v1::RedeemReply> for Answer {
+impl TryFrom<v1::RedeemReply> for RedemptionAnswer {
     type Error = WireError;
 
     fn try_from(wire: v1::RedeemReply) -> Result<Self, WireError> {

@@ -1,8 +1,9 @@
 //! The inviter's book: which invitations were issued, and which key has used which.
 //!
 //! Promises: an invitation is used by one key; the same key may ask again and gets the same answer,
-//! also after the expiry; nothing else about it is ever changed. Bounded; each refusal is counted. A
-//! caller that cannot prove the secret learns nothing, not even if the invitation exists.
+//! also after the expiry; whoever asks again changes nothing, as all that it says of itself can be said
+//! by a thief. Bounded; each refusal is counted. A caller that cannot prove the secret learns nothing,
+//! not even if the invitation exists.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,7 +11,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::proof::Transcript;
-use super::{Invitation, InvitationId, Joiner, Proof, RedeemKey};
+use super::{Invitation, InvitationId, Joiner, RedeemKey, Redemption, RedemptionAnswer};
 use crate::key::ZonePublicKey;
 use crate::membership::{GrantRequest, SignedTrustItem};
 use crate::name::ZoneName;
@@ -148,10 +149,11 @@ pub struct Redeemed {
 }
 
 impl Redeemed {
-    /// The proof that goes with the answer.
+    /// The answer with these trust items, and its proof.
     #[must_use]
-    pub fn answer(&self, items: &[SignedTrustItem]) -> Proof {
-        self.invitation.key.inviter_proof(&self.transcript, items)
+    pub fn answer(&self, trust: Vec<SignedTrustItem>, pending: bool) -> RedemptionAnswer {
+        let proof = self.invitation.key.inviter_proof(&self.transcript, &trust);
+        RedemptionAnswer { pending, trust, proof }
     }
 }
 
@@ -186,6 +188,11 @@ impl Redemptions {
         (room, stale)
     }
 
+    /// Strikes an invitation out that was not handed out.
+    pub fn withdraw(&mut self, id: &InvitationId) {
+        self.issued.remove(id);
+    }
+
     /// All invitations, in the order of their names.
     pub fn issued(&self) -> impl Iterator<Item = &Issued> {
         self.issued.values()
@@ -198,18 +205,16 @@ impl Redemptions {
     }
 
     /// Redeems an invitation for a joiner. It is burned by this: store what is returned before the
-    /// answer leaves.
+    /// answer leaves, or take it back.
     ///
     /// # Errors
     /// [`RedeemError`]; each is counted.
     pub fn redeem(
         &mut self,
-        id: InvitationId,
-        (joiner, endpoints): (Joiner, Vec<String>),
-        proof: &Proof,
+        redemption: Redemption,
         now: UnixMillis,
     ) -> Result<Redeemed, RedeemError> {
-        let outcome = self.judge(id, (joiner, endpoints), proof, now);
+        let outcome = self.judge(redemption, now);
         match &outcome {
             Ok(redeemed) if redeemed.first => self.counters.redeemed += 1,
             Ok(_) => self.counters.repeated += 1,
@@ -218,16 +223,20 @@ impl Redemptions {
         outcome
     }
 
-    fn judge(
-        &mut self,
-        id: InvitationId,
-        (joiner, endpoints): (Joiner, Vec<String>),
-        proof: &Proof,
-        now: UnixMillis,
-    ) -> Result<Redeemed, RedeemError> {
+    /// Takes a redemption back that could not be stored: the next one is the first.
+    pub fn take_back(&mut self, redeemed: &Redeemed) {
+        let issued = self.issued.get_mut(&redeemed.invitation.id);
+        if let Some(issued) = issued.filter(|_| redeemed.first) {
+            (issued.used_by, issued.endpoints) = (None, Vec::new());
+            self.counters.redeemed -= 1;
+        }
+    }
+
+    fn judge(&mut self, asked: Redemption, now: UnixMillis) -> Result<Redeemed, RedeemError> {
+        let Redemption { invitation: id, joiner, endpoints, proof, .. } = asked;
         let issued = self.issued.get_mut(&id).ok_or(RedeemError::Invalid)?;
         let transcript = Transcript::new(&self.mesh, (id, issued.hash), &joiner, &self.inviter);
-        if !issued.key.joiner_proof(&transcript).matches(proof) {
+        if !issued.key.joiner_proof(&transcript).matches(&proof) {
             return Err(RedeemError::Invalid);
         }
         let first = match issued.used_by {
@@ -236,9 +245,12 @@ impl Redemptions {
             None if issued.expires_at <= now => return Err(RedeemError::Expired),
             None => true,
         };
-        // The same zone with a new WireGuard key: the gateway was set up again.
-        issued.used_by = Some(joiner);
-        issued.endpoints = endpoints;
+        // Of whoever asks again nothing is learned: the zone's key is public, and the secret may be
+        // with a thief. A gateway that was set up again takes a new invitation.
+        if first {
+            issued.used_by = Some(joiner);
+            issued.endpoints = endpoints;
+        }
         let transcript = std::sync::Arc::new(transcript);
         Ok(Redeemed { invitation: issued.clone(), first, transcript })
     }

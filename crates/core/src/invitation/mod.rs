@@ -17,9 +17,9 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::key::ZonePublicKey;
-use crate::membership::SetHash;
+use crate::membership::{SetHash, SignedTrustItem};
 use crate::name::ZoneName;
-use crate::record::Gateway;
+use crate::record::{Gateway, ProtocolRange};
 use crate::replication::MeshId;
 use crate::time::UnixMillis;
 
@@ -96,6 +96,32 @@ pub struct Invitation {
     pub secret: InvitationSecret,
 }
 
+/// What a joiner asks with, as it came from elsewhere: nothing is believed yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redemption {
+    /// The invitation.
+    pub invitation: InvitationId,
+    /// Who joins.
+    pub joiner: Joiner,
+    /// How others reach the joining gateway from outside; each is checked when it is announced.
+    pub endpoints: Vec<String>,
+    /// That the joiner knows the secret.
+    pub proof: Proof,
+    /// What the joiner speaks.
+    pub protocol: ProtocolRange,
+}
+
+/// What the inviter answers. Check it with [`Invitation::verify_answer`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedemptionAnswer {
+    /// True if an authority must still approve.
+    pub pending: bool,
+    /// All trust items of the mesh.
+    pub trust: Vec<SignedTrustItem>,
+    /// That the inviter knows the secret.
+    pub proof: Proof,
+}
+
 impl Invitation {
     /// One line of base64: a file's content, or a CONTEXT value. It holds the secret.
     #[must_use]
@@ -130,16 +156,23 @@ impl Invitation {
         self.redeem_key().joiner_proof(&self.transcript(joiner))
     }
 
-    /// True if the inviter that answered with `items` knows the secret too.
+    /// What a joiner asks with that holds this invitation and is reached at `endpoints`.
     #[must_use]
-    pub fn verify_answer(
-        &self,
-        joiner: &Joiner,
-        items: &[crate::membership::SignedTrustItem],
-        proof: &Proof,
-    ) -> bool {
-        let expected = self.redeem_key().inviter_proof(&self.transcript(joiner), items);
-        expected.matches(proof)
+    pub fn redemption(&self, joiner: &Joiner, endpoints: Vec<String>) -> Redemption {
+        Redemption {
+            invitation: self.id,
+            joiner: *joiner,
+            endpoints,
+            proof: self.prove(joiner),
+            protocol: ProtocolRange::CURRENT,
+        }
+    }
+
+    /// True if the inviter that answered knows the secret too.
+    #[must_use]
+    pub fn verify_answer(&self, joiner: &Joiner, answer: &RedemptionAnswer) -> bool {
+        let transcript = self.transcript(joiner);
+        self.redeem_key().inviter_proof(&transcript, &answer.trust).matches(&answer.proof)
     }
 
     fn transcript(&self, joiner: &Joiner) -> proof::Transcript {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 use zonemesh_core::invitation::{
     Invitation, InvitationError, InvitationId, InvitationSecret, Inviter, Issued, Joiner,
-    RedeemError, Redemptions,
+    RedeemError, RedemptionAnswer, Redemptions,
 };
 use zonemesh_core::key::WireGuardPublicKey;
 use zonemesh_core::record::Gateway;
@@ -62,9 +62,8 @@ fn redeem(
     zone: u8,
     now: UnixMillis,
 ) -> Result<bool, RedeemError> {
-    let proof = invitation.prove(&joiner(zone));
-    let who = (joiner(zone), vec!["198.51.100.3:51820".to_owned()]);
-    book.redeem(invitation.id, who, &proof, now).map(|redeemed| redeemed.first)
+    let asked = invitation.redemption(&joiner(zone), vec!["198.51.100.3:51820".to_owned()]);
+    book.redeem(asked, now).map(|redeemed| redeemed.first)
 }
 
 #[test]
@@ -105,6 +104,38 @@ fn the_first_key_burns_it_and_may_ask_again_also_after_its_expiry() {
 }
 
 #[test]
+fn a_used_invitation_that_is_played_again_changes_no_key_and_no_endpoint() {
+    let invitation = invitation(1);
+    let mut book = book(&invitation);
+    assert_eq!(redeem(&mut book, &invitation, 3, NOW), Ok(true));
+    let thief = Joiner { wireguard_key: WireGuardPublicKey([66; 32]), ..joiner(3) };
+    for who in [thief, joiner(3)] {
+        let asked = invitation.redemption(&who, vec!["192.0.2.66:51820".to_owned()]);
+        let again = book.redeem(asked, NOW).unwrap();
+        assert!(!again.first);
+        for issued in [&again.invitation, book.issued().next().unwrap()] {
+            assert_eq!(issued.used_by, Some(joiner(3)));
+            assert_eq!(issued.endpoints, ["198.51.100.3:51820"]);
+        }
+    }
+}
+
+#[test]
+fn a_redemption_that_is_taken_back_was_none() {
+    let invitation = invitation(1);
+    let mut book = book(&invitation);
+    let asked = invitation.redemption(&joiner(3), vec!["198.51.100.3:51820".to_owned()]);
+    let redeemed = book.redeem(asked.clone(), NOW).unwrap();
+    book.take_back(&redeemed);
+    assert!(book.issued().all(|issued| issued.used_by.is_none() && issued.endpoints.is_empty()));
+    let first = book.redeem(asked.clone(), NOW).unwrap();
+    let again = book.redeem(asked, NOW).unwrap();
+    assert!(first.first && !again.first);
+    book.take_back(&again);
+    assert!(book.issued().all(|issued| issued.used_by.is_some()), "the first one stands");
+}
+
+#[test]
 fn what_expired_is_refused() {
     let invitation = invitation(1);
     let mut book = book(&invitation);
@@ -136,9 +167,9 @@ fn a_changed_invitation_redeems_nothing() {
 fn a_proof_holds_for_its_keys_only() {
     let invitation = invitation(1);
     let mut book = book(&invitation);
-    let proof = invitation.prove(&joiner(3));
-    let other_tunnel = Joiner { wireguard_key: WireGuardPublicKey([9; 32]), ..joiner(3) };
-    let refused = book.redeem(invitation.id, (other_tunnel, Vec::new()), &proof, NOW);
+    let mut asked = invitation.redemption(&joiner(3), Vec::new());
+    asked.joiner.wireguard_key = WireGuardPublicKey([9; 32]);
+    let refused = book.redeem(asked, NOW);
     assert_eq!(refused.err(), Some(RedeemError::Invalid));
 }
 
@@ -146,14 +177,15 @@ fn a_proof_holds_for_its_keys_only() {
 fn the_joiner_believes_only_an_inviter_that_knows_the_secret_and_only_its_answer() {
     let invitation = invitation(1);
     let mut book = book(&invitation);
-    let proof = invitation.prove(&joiner(3));
-    let redeemed = book.redeem(invitation.id, (joiner(3), Vec::new()), &proof, NOW).unwrap();
-    let items = vec![grant(&mesh(), 3)];
-    let answer = redeemed.answer(&items);
-    assert!(invitation.verify_answer(&joiner(3), &items, &answer));
-    assert!(!invitation.verify_answer(&joiner(3), &[], &answer));
-    assert!(!invitation.verify_answer(&joiner(4), &items, &answer));
-    assert!(!invitation.verify_answer(&joiner(3), &items, &proof), "not the joiner's own");
+    let asked = invitation.redemption(&joiner(3), Vec::new());
+    let redeemed = book.redeem(asked.clone(), NOW).unwrap();
+    let answer = redeemed.answer(vec![grant(&mesh(), 3)], false);
+    assert!(invitation.verify_answer(&joiner(3), &answer));
+    assert!(!invitation.verify_answer(&joiner(4), &answer));
+    let cut = RedemptionAnswer { trust: Vec::new(), ..answer.clone() };
+    assert!(!invitation.verify_answer(&joiner(3), &cut));
+    let own = RedemptionAnswer { proof: asked.proof, ..answer };
+    assert!(!invitation.verify_answer(&joiner(3), &own), "not the joiner's own");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! everything is looked through, not at once, so that no two writers chase each other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use zonemesh_api::clients::etcd::{Changed, Etcd, EtcdError};
 use zonemesh_core::membership::{ItemId, MAX_ITEMS, Membership, Rejected, SignedTrustItem};
@@ -38,7 +39,7 @@ struct Seen {
 /// One connection to etcd.
 pub(super) struct Exchange<'a> {
     etcd: Etcd,
-    ledger: &'a Ledger,
+    ledger: &'a Arc<Ledger>,
     board: &'a EtcdBoard,
     layout: Layout,
     own: ZoneName,
@@ -53,7 +54,7 @@ pub(super) struct Exchange<'a> {
 impl<'a> Exchange<'a> {
     pub(super) fn new(
         etcd: Etcd,
-        (ledger, board): (&'a Ledger, &'a EtcdBoard),
+        (ledger, board): (&'a Arc<Ledger>, &'a EtcdBoard),
         layout: Layout,
     ) -> Self {
         Self {
@@ -93,13 +94,13 @@ impl<'a> Exchange<'a> {
     }
 
     /// Takes what has just changed in etcd.
-    pub(super) fn take(&mut self, changes: Vec<Changed>) {
+    pub(super) async fn take(&mut self, changes: Vec<Changed>) {
         let members = self.members();
         let mut items = Vec::new();
         for Changed { key, revision, value } in changes {
             match (self.layout.place(&key), value) {
                 (Some(Place::Record(zone)), Some(value)) if members.contains(&zone) => {
-                    self.take_record(zone, revision, layout::record(&value));
+                    self.take_record(zone, revision, layout::record(&value)).await;
                 }
                 (Some(Place::Trust(id)), Some(value)) => {
                     items.push(Fetched { id, revision, item: layout::trust_item(&value) });
@@ -109,7 +110,7 @@ impl<'a> Exchange<'a> {
                 (Some(Place::Record(_)) | None, _) => {}
             }
         }
-        self.take_trust(items);
+        self.take_trust(items).await;
     }
 
     async fn read_trust(&mut self) -> Result<(), EtcdError> {
@@ -138,21 +139,21 @@ impl<'a> Exchange<'a> {
             };
             batch.push(fetched);
             if batch.len() == BATCH {
-                self.take_trust(std::mem::take(&mut batch));
+                self.take_trust(std::mem::take(&mut batch)).await;
             }
         }
-        self.take_trust(batch);
+        self.take_trust(batch).await;
         Ok(())
     }
 
-    fn take_trust(&mut self, batch: Vec<Fetched>) {
+    async fn take_trust(&mut self, batch: Vec<Fetched>) {
         if batch.is_empty() {
             return;
         }
         let right = |fetched: &Fetched| fetched.item.as_ref().is_ok_and(|i| i.id() == fetched.id);
         let keys: Vec<_> =
             batch.iter().map(|f| (f.id, Seen { revision: f.revision, right: right(f) })).collect();
-        let outcomes = self.ledger.offer_trust(batch.into_iter().map(|f| f.item).collect());
+        let outcomes = self.ledger.offer_trust(batch.into_iter().map(|f| f.item).collect()).await;
         let refused = outcomes.iter().filter(|o| o.as_ref().is_err_and(|r| r.is_suspicious()));
         self.board.refused(refused.count() as u64);
         for ((id, seen), outcome) in keys.into_iter().zip(outcomes) {
@@ -196,11 +197,11 @@ impl<'a> Exchange<'a> {
             }
             match self.etcd.get(&self.layout.key(&Place::Record(zone.clone()))).await {
                 Ok(Some((value, revision))) => {
-                    self.take_record(zone, revision, layout::record(&value));
+                    self.take_record(zone, revision, layout::record(&value)).await;
                 }
                 Ok(None) => {}
                 Err(EtcdError::TooLarge(_)) => {
-                    self.take_record(zone, revision, Err(registry::Rejected::TooLarge));
+                    self.take_record(zone, revision, Err(registry::Rejected::TooLarge)).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -208,14 +209,14 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    fn take_record(
+    async fn take_record(
         &mut self,
         zone: ZoneName,
         revision: i64,
         record: Result<SignedRecord, registry::Rejected>,
     ) {
         let is_ours = record.is_ok() && record.as_ref().ok() == self.own_record().as_ref();
-        let outcome = self.ledger.offer_record(record);
+        let outcome = self.ledger.offer_record(record).await;
         if outcome.as_ref().is_err_and(|reason| reason.is_suspicious()) {
             self.board.refused(1);
         }

@@ -103,7 +103,7 @@ impl Link {
         let mut due = Instant::now() + jittered(LOOK_THROUGH);
         loop {
             tokio::select! {
-                changes = watch.next() => exchange.take(changes?),
+                changes = watch.next() => exchange.take(changes?).await,
                 what = news.recv() => match what {
                     Ok(News::Record(zone)) => exchange.announce(&zone).await?,
                     Ok(News::Trust(_)) | Err(RecvError::Lagged(_)) => {

@@ -177,7 +177,7 @@ async fn exchange(
                 inbound.hear_at = Instant::now() + pause;
                 let mut parts = message.split(ITEMS_AT_ONCE).into_iter().peekable();
                 while let Some(part) = parts.next() {
-                    for answer in ledger.exchange(session, part)? {
+                    for answer in ledger.exchange(session, part).await? {
                         outbox.send(answer)?;
                     }
                     if parts.peek().is_some() {

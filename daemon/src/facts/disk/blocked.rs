@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use zonemesh_core::name::ZoneName;
 
-use super::replace;
+use super::Write;
 
 /// The file of blocked zones.
 pub(crate) struct BlockedFile(PathBuf);
@@ -34,16 +34,17 @@ impl BlockedFile {
         Ok(zones)
     }
 
-    /// Replaces the list.
-    pub(crate) fn store(&self, zones: &BTreeSet<ZoneName>) -> io::Result<()> {
+    /// The list with exactly these.
+    pub(crate) fn write(&self, zones: &BTreeSet<ZoneName>) -> Write {
         let lines: String = zones.iter().map(|zone| format!("{zone}\n")).collect();
-        replace(&self.0, lines.as_bytes())
+        Write::replace(self.0.clone(), lines)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::disk::{StateFolder, write_all};
 
     #[test]
     fn a_block_outlives_a_restart() {
@@ -51,7 +52,7 @@ mod tests {
         let file = BlockedFile::new(folder.path());
         assert!(file.read().unwrap().is_empty());
         let zones = BTreeSet::from(["madrid".parse().unwrap(), "paris".parse().unwrap()]);
-        file.store(&zones).unwrap();
+        write_all(&mut StateFolder, &[file.write(&zones)]).unwrap();
         assert_eq!(file.read().unwrap(), zones);
     }
 }

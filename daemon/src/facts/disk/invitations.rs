@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use zonemesh_core::invitation::{Invitation, InvitationId, InvitationSecret, Issued};
 
-use super::{replace, set_aside};
+use super::{Write, set_aside};
 
 const SUFFIX: &str = "issued";
 
@@ -44,23 +44,21 @@ impl InvitationFiles {
         Ok(issued)
     }
 
-    /// Stores an invitation as its issuer keeps it.
-    pub(crate) fn store(&self, issued: &Issued) -> io::Result<()> {
-        replace(&self.path(&issued.id), &issued.to_file_bytes())
+    /// An invitation as its issuer keeps it.
+    pub(crate) fn write(&self, issued: &Issued) -> Write {
+        Write::Replace(self.path(&issued.id), issued.to_file_bytes())
     }
 
     /// Forgets an invitation that expired long ago.
-    pub(crate) fn remove(&self, id: &InvitationId) {
-        if let Err(error) = std::fs::remove_file(self.path(id)) {
-            tracing::debug!(invitation = %id, %error, "cannot remove an old invitation");
-        }
+    pub(crate) fn remove(&self, id: &InvitationId) -> Write {
+        Write::Remove(self.path(id))
     }
 
     /// Remembers how the inviter is reached.
-    pub(crate) fn store_inviter(&self, invitation: &Invitation) -> io::Result<()> {
+    pub(crate) fn write_inviter(&self, invitation: &Invitation) -> Write {
         let secret = InvitationSecret::from_bytes([0; 16]);
         let without = Invitation { secret, ..invitation.clone() };
-        replace(&self.inviter, without.to_text().as_bytes())
+        Write::replace(self.inviter.clone(), without.to_text().as_bytes())
     }
 
     /// The invitation that this gateway has used, if it has.

@@ -1,6 +1,6 @@
 //! The gateway's own keys: read from their files, made on first start, never printed.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey, ZoneIdentity};
 use zonemesh_core::membership::AuthorityIdentity;
 
+use super::{Write, create};
 use crate::failure::{Exit, Failure, OrExit as _};
 
 /// The WireGuard private key in `file`; a new one on first start.
@@ -30,9 +31,25 @@ pub(crate) fn next_wireguard(file: &Path) -> Result<Option<WireGuardPrivateKey>,
 }
 
 /// Puts the next key in the place of the one in `file`.
-pub(crate) fn promote_next(file: &Path) -> std::io::Result<()> {
-    std::fs::rename(next_file(file), file)?;
-    sync_folder_of(file)
+pub(crate) fn promote_next(file: &Path) -> Write {
+    Write::Rename(next_file(file), file.to_owned())
+}
+
+/// A new WireGuard key, and how it is kept in `file`, where there must be none.
+pub(crate) fn new_wireguard(
+    file: PathBuf,
+) -> Result<(WireGuardPrivateKey, Write), getrandom::Error> {
+    let key = WireGuardPrivateKey::from_bytes(random()?);
+    let write = Write::Create(file, line(&key.to_base64()));
+    Ok((key, write))
+}
+
+/// A new authority key, and how it is kept in `file`, where there must be none.
+pub(crate) fn new_authority(file: PathBuf) -> Result<(AuthorityIdentity, Write), getrandom::Error> {
+    let seed = Zeroizing::new(random()?);
+    let key = AuthorityIdentity::from_seed(&seed);
+    let write = Write::Create(file, line(&key.to_base64()));
+    Ok((key, write))
 }
 
 /// The zone identity in `file`; a new one on first start.
@@ -44,12 +61,9 @@ pub(crate) fn zone_identity(file: &Path) -> Result<ZoneIdentity, Failure> {
     ZoneIdentity::from_base64(&text).or_exit(Exit::Configuration, || bad_key(file))
 }
 
-/// The authority key in `file`; a new one if there is none.
+/// The authority key in `file`, which must exist.
 pub(crate) fn authority(file: &Path) -> Result<AuthorityIdentity, Failure> {
-    let text = read_or_create(file, || {
-        let seed = Zeroizing::new(random()?);
-        Ok(AuthorityIdentity::from_seed(&seed).to_base64())
-    })?;
+    let text = read_existing(file)?;
     AuthorityIdentity::from_base64(&text).or_exit(Exit::Configuration, || bad_key(file))
 }
 
@@ -85,47 +99,31 @@ fn read_or_create(
     file: &Path,
     make: impl FnOnce() -> Result<Zeroizing<String>, getrandom::Error>,
 ) -> Result<Zeroizing<String>, Failure> {
-    match read(file) {
-        Ok(text) => {
-            warn_if_others_can_read(file);
-            Ok(text)
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let text =
-                make().or_exit(Exit::Failed, || "no randomness from the kernel".to_owned())?;
-            create(file, &text).or_exit(Exit::Configuration, || {
-                format!("cannot create the key file {}", file.display())
-            })?;
-            tracing::info!(file = %file.display(), "made a new key");
-            Ok(text)
-        }
-        Err(error) => Err(error).or_exit(Exit::Configuration, || {
-            format!(
-                "cannot read the key file {}; it must be readable by the user that runs zonemeshd",
-                file.display()
-            )
-        }),
+    if file.exists() {
+        return read_existing(file);
     }
+    let text = make().or_exit(Exit::Failed, || "no randomness from the kernel".to_owned())?;
+    create(file, &line(&text)).or_exit(Exit::Configuration, || {
+        format!("cannot create the key file {}", file.display())
+    })?;
+    tracing::info!(file = %file.display(), "made a new key");
+    Ok(text)
 }
 
-/// The whole file or none, mode 0600: half a key would keep the gateway from starting. Overwrites
-/// nothing.
-fn create(file: &Path, text: &str) -> std::io::Result<()> {
-    let mut new = tempfile::NamedTempFile::new_in(folder_of(file))?;
-    new.write_all(text.as_bytes())?;
-    new.write_all(b"\n")?;
-    new.as_file().sync_all()?;
-    new.persist_noclobber(file)?;
-    sync_folder_of(file)
+fn read_existing(file: &Path) -> Result<Zeroizing<String>, Failure> {
+    let text = read(file).or_exit(Exit::Configuration, || {
+        format!(
+            "cannot read the key file {}; it must be readable by the user that runs zonemeshd",
+            file.display()
+        )
+    })?;
+    warn_if_others_can_read(file);
+    Ok(text)
 }
 
-fn folder_of(file: &Path) -> &Path {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder.unwrap_or(Path::new("."))
-}
-
-fn sync_folder_of(file: &Path) -> std::io::Result<()> {
-    std::fs::File::open(folder_of(file))?.sync_all()
+/// How a key stands in its file.
+fn line(text: &str) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new([text.as_bytes(), b"\n"].concat())
 }
 
 fn warn_if_others_can_read(file: &Path) {
@@ -141,6 +139,7 @@ fn warn_if_others_can_read(file: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::disk::{StateFolder, write_all};
 
     #[test]
     fn a_key_is_made_once_with_mode_0600() {
@@ -160,7 +159,7 @@ mod tests {
         let next = wireguard(&next_file(&file)).unwrap().public_key();
         assert_eq!(next_wireguard(&file).unwrap().map(|key| key.public_key()), Some(next));
         assert_eq!(wireguard(&file).unwrap().public_key(), first);
-        promote_next(&file).unwrap();
+        write_all(&mut StateFolder, &[promote_next(&file)]).unwrap();
         assert_eq!(wireguard(&file).unwrap().public_key(), next);
         assert!(next_wireguard(&file).unwrap().is_none());
     }
@@ -169,8 +168,11 @@ mod tests {
     fn a_new_key_file_is_there_whole_and_overwrites_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("wireguard.key");
-        create(&file, "first").unwrap();
-        assert_eq!(create(&file, "second").unwrap_err().kind(), ErrorKind::AlreadyExists);
+        create(&file, b"first\n").unwrap();
+        assert_eq!(
+            create(&file, b"second\n").unwrap_err().kind(),
+            std::io::ErrorKind::AlreadyExists
+        );
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "first\n");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary is left");
     }

@@ -8,12 +8,17 @@ pub(crate) mod invitations;
 pub(crate) mod keys;
 pub(crate) mod records;
 pub(crate) mod trust;
+mod writer;
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Exit, Failure, OrExit as _};
+
+#[cfg(test)]
+pub(crate) use writer::tests::{TrialDisk, writer};
+pub(crate) use writer::{Disk, DiskWriter, StateFolder, Write, write_all};
 
 /// Makes the state folder if it is missing and keeps others out of it.
 pub(crate) fn open_folder(folder: &Path) -> Result<(), Failure> {
@@ -30,12 +35,35 @@ pub(crate) fn open_folder(folder: &Path) -> Result<(), Failure> {
 
 /// Replaces `path` with `content` (mode 0600): temporary file, fsync, rename, fsync of the folder.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder_of(path))?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
-    std::fs::File::open(folder)?.sync_all()
+    sync_folder_of(path)
+}
+
+/// The whole file or none, mode 0600: half a key would keep the gateway from starting. Overwrites
+/// nothing.
+fn create(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut new = tempfile::NamedTempFile::new_in(folder_of(path))?;
+    new.write_all(content)?;
+    new.as_file().sync_all()?;
+    new.persist_noclobber(path)?;
+    sync_folder_of(path)
+}
+
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)?;
+    sync_folder_of(to)
+}
+
+fn folder_of(file: &Path) -> &Path {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+fn sync_folder_of(file: &Path) -> io::Result<()> {
+    std::fs::File::open(folder_of(file))?.sync_all()
 }
 
 /// Moves a file that cannot be used out of the way and says where to.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::SignedRecord;
 
-use super::{replace, set_aside};
+use super::{Write, set_aside};
 
 const SUFFIX: &str = "record";
 
@@ -43,8 +43,8 @@ impl RecordFiles {
         Ok(records)
     }
 
-    /// Replaces the record of `zone`.
-    pub(crate) fn store(&self, zone: &ZoneName, record: &SignedRecord) -> io::Result<()> {
-        replace(&self.folder.join(format!("{zone}.{SUFFIX}")), &record.to_file_bytes())
+    /// The record of `zone`, in place of the one before.
+    pub(crate) fn write(&self, zone: &ZoneName, record: &SignedRecord) -> Write {
+        Write::replace(self.folder.join(format!("{zone}.{SUFFIX}")), record.to_file_bytes())
     }
 }

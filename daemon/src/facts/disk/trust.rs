@@ -8,9 +8,9 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use zonemesh_core::membership::{Membership, SignedTrustItem};
+use zonemesh_core::membership::{Membership, SignedTrustItem, TrustKind};
 
-use super::{replace, set_aside};
+use super::{Write, set_aside};
 
 const SUFFIX: &str = "item";
 
@@ -59,31 +59,32 @@ impl TrustFiles {
     }
 
     /// Keeps items that lack signatures.
-    pub(crate) fn store_drafts(&self, drafts: &[SignedTrustItem]) -> io::Result<()> {
-        if !drafts.is_empty() {
-            std::fs::create_dir_all(&self.drafts)?;
-        }
-        drafts.iter().try_for_each(|draft| store_in(&self.drafts, draft))
+    pub(crate) fn write_drafts(&self, drafts: &[SignedTrustItem]) -> Vec<Write> {
+        let folder = (!drafts.is_empty()).then(|| Write::Folder(self.drafts.clone()));
+        let items = drafts.iter().map(|draft| write_in(&self.drafts, draft));
+        folder.into_iter().chain(items).collect()
     }
 
-    /// Stores an item.
-    pub(crate) fn store(&self, item: &SignedTrustItem) -> io::Result<()> {
-        store_in(&self.folder, item)
+    /// Keeps items. Authority sets last: one that is on disk without the grants that were signed anew
+    /// for it would put zones out at the next start.
+    pub(crate) fn write(&self, items: &[SignedTrustItem]) -> Vec<Write> {
+        let mut items: Vec<_> = items.iter().collect();
+        items.sort_by_key(|item| item.kind() == TrustKind::AuthoritySet);
+        items.into_iter().map(|item| write_in(&self.folder, item)).collect()
     }
 
-    /// Stores a whole mesh; the file that says so comes last.
-    pub(crate) fn adopt(&self, membership: &Membership) -> io::Result<()> {
+    /// Keeps a whole mesh; the file that says so comes last.
+    pub(crate) fn adopt(&self, membership: &Membership) -> Vec<Write> {
         let items = membership.items();
-        for item in &items {
-            self.store(item)?;
-        }
         // `Membership::items` begins with the first authority set.
-        items.first().map_or(Ok(()), |first| replace(&self.mesh, &first.to_file_bytes()))
+        let mesh =
+            items.first().map(|first| Write::replace(self.mesh.clone(), first.to_file_bytes()));
+        self.write(&items).into_iter().chain(mesh).collect()
     }
 }
 
-fn store_in(folder: &Path, item: &SignedTrustItem) -> io::Result<()> {
-    replace(&folder.join(format!("{}.{SUFFIX}", item.id())), &item.to_file_bytes())
+fn write_in(folder: &Path, item: &SignedTrustItem) -> Write {
+    Write::replace(folder.join(format!("{}.{SUFFIX}", item.id())), item.to_file_bytes())
 }
 
 fn read_folder(folder: &Path) -> io::Result<Vec<(PathBuf, SignedTrustItem)>> {
@@ -109,6 +110,11 @@ mod tests {
     use zonemesh_core::time::UnixMillis;
 
     use super::*;
+    use crate::facts::disk::{StateFolder, write_all};
+
+    fn write(writes: &[Write]) {
+        write_all(&mut StateFolder, writes).unwrap();
+    }
 
     fn membership() -> Membership {
         let authority = AuthorityIdentity::from_seed(&[3; 32]);
@@ -124,7 +130,7 @@ mod tests {
         let files = TrustFiles::open(folder.path()).unwrap();
         assert!(files.read().unwrap().is_none());
         let mesh = membership();
-        files.adopt(&mesh).unwrap();
+        write(&files.adopt(&mesh));
         std::fs::write(folder.path().join("trust/garbage.item"), "garbage").unwrap();
         let read = files.read().unwrap().unwrap();
         assert_eq!(read.ids(), mesh.ids());
@@ -137,9 +143,9 @@ mod tests {
         let files = TrustFiles::open(folder.path()).unwrap();
         assert_eq!(files.read_drafts().unwrap(), []);
         let mesh = membership();
-        files.adopt(&mesh).unwrap();
+        write(&files.adopt(&mesh));
         let drafts = mesh.items();
-        files.store_drafts(&drafts).unwrap();
+        write(&files.write_drafts(&drafts));
         let again = TrustFiles::open(folder.path()).unwrap();
         assert_eq!(again.read_drafts().unwrap(), drafts);
         assert_eq!(again.read().unwrap().unwrap().ids(), mesh.ids());
@@ -149,7 +155,7 @@ mod tests {
     fn a_mesh_whose_copy_among_the_items_is_lost_is_still_known() {
         let folder = tempfile::tempdir().unwrap();
         let files = TrustFiles::open(folder.path()).unwrap();
-        files.adopt(&membership()).unwrap();
+        write(&files.adopt(&membership()));
         std::fs::remove_dir_all(folder.path().join("trust")).unwrap();
         let files = TrustFiles::open(folder.path()).unwrap();
         assert!(files.read().unwrap().is_some());

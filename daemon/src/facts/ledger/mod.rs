@@ -1,7 +1,8 @@
 //! The registry with its files: the only place where records enter and leave the core.
 //!
-//! Promises: a record or trust item is on disk before it leaves this gateway; whoever watches is woken after
-//! each change; the lock is held for one decision and never across an await.
+//! Promises: what this zone says is on disk before it is in force or told to anybody, and what others
+//! have said before it is passed on; whoever watches is woken after each change; the lock is held for
+//! one decision and never across an await or a write.
 
 mod complaints;
 mod offers;
@@ -16,19 +17,21 @@ use zonemesh_core::key::ZoneIdentity;
 use zonemesh_core::membership::{ItemId, Membership};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::pace::{Change, Pace};
-use zonemesh_core::record::{SignedRecord, ZoneDraft};
-use zonemesh_core::registry::{Member, MembershipError, PublishError, Registry, Rejected};
+use zonemesh_core::record::ZoneDraft;
+use zonemesh_core::registry::{
+    Member, MembershipError, Prepared, PublishError, Registry, Rejected, TrustNews,
+};
 use zonemesh_core::replication::{Message, Output, Refused, Session};
 use zonemesh_core::time::UnixMillis;
 
 use crate::facts::disk::records::RecordFiles;
 use crate::facts::disk::trust::TrustFiles;
-use crate::facts::disk::{remove, set_aside};
+use crate::facts::disk::{Disk, DiskWriter, Write, remove, set_aside};
 use crate::failure::{Exit, Failure, OrExit as _};
 
 use complaints::Complaints;
 use trust::Admitted;
-pub(crate) use trust::Outcome;
+pub(crate) use trust::TrustChange;
 
 /// Changed zones that a slow stream may lag behind before it falls back to a digest.
 const QUEUE: usize = 256;
@@ -47,17 +50,37 @@ pub(crate) enum News {
 /// The registry, its files and those who wait for changes.
 pub(crate) struct Ledger {
     state: Mutex<State>,
+    disk: DiskWriter,
     files: RecordFiles,
-    pub(crate) trust: TrustFiles,
+    trust: TrustFiles,
+    /// Whoever changes what is this zone's own, one after the other.
+    turns: Arc<tokio::sync::Mutex<()>>,
     changed: broadcast::Sender<News>,
     revision: watch::Sender<u64>,
-    pub(crate) admitted: watch::Sender<Arc<Admitted>>,
-    pub(crate) due: Notify,
+    admitted: watch::Sender<Arc<Admitted>>,
+    due: Notify,
     complaints: Complaints,
 }
 
-pub(crate) struct State {
-    pub(crate) registry: Registry,
+/// Why what this zone says is not published. What it said before stays.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotPublished {
+    #[error(transparent)]
+    Refused(#[from] PublishError),
+    #[error("this zone's record cannot be stored in the state folder")]
+    Disk(#[from] std::io::Error),
+}
+
+/// What a gateway's ledger is opened with.
+pub(crate) struct OwnZone {
+    pub(crate) zone: ZoneName,
+    pub(crate) identity: ZoneIdentity,
+    /// The members that are written by hand, this zone among them.
+    pub(crate) members: Vec<Member>,
+}
+
+struct State {
+    registry: Registry,
     draft: ZoneDraft,
     pace: Pace,
 }
@@ -65,18 +88,18 @@ pub(crate) struct State {
 impl Ledger {
     /// Opens the ledger with what the disk still knows.
     pub(crate) fn open(
-        zone: &ZoneName,
-        identity: ZoneIdentity,
-        members: Vec<Member>,
+        own: OwnZone,
         state_folder: &Path,
-    ) -> Result<Self, Failure> {
+        disk: DiskWriter,
+    ) -> Result<Arc<Self>, Failure> {
         let now = now();
         let message = || format!("cannot use the records in {}", state_folder.display());
         let trust = TrustFiles::open(state_folder).or_exit(Exit::Configuration, message)?;
         let membership = trust.read().or_exit(Exit::Trust, || {
             "cannot read which mesh this gateway belongs to; restore the state folder, or move the file away and join again".to_owned()
         })?;
-        let registry = open_registry((zone.clone(), identity), members, membership, now)
+        let zone = own.zone.clone();
+        let registry = open_registry(own, membership, now)
             .or_exit(Exit::Configuration, || "the peers contradict each other".to_owned())?;
         let files = RecordFiles::open(state_folder).or_exit(Exit::Configuration, message)?;
         let mut state = State { registry, draft: empty_draft(), pace: Pace::default() };
@@ -88,20 +111,22 @@ impl Ledger {
                 Err(reason) => set_aside(&path, &reason),
             }
         }
-        if let Some(own) = state.registry.get(zone) {
+        if let Some(own) = state.registry.get(&zone) {
             state.draft = own.record.content.clone();
         }
         let admitted = watch::Sender::new(Arc::new(Admitted::of(&state.registry)));
-        Ok(Self {
+        Ok(Arc::new(Self {
             state: Mutex::new(state),
+            disk,
             files,
             trust,
+            turns: Arc::default(),
             admitted,
             changed: broadcast::Sender::new(QUEUE),
             revision: watch::Sender::new(1),
             due: Notify::new(),
             complaints: Complaints::default(),
-        })
+        }))
     }
 
     /// Reads the registry.
@@ -124,24 +149,25 @@ impl Ledger {
         self.changed.subscribe()
     }
 
-    /// Changes what this zone says and publishes it, at once or when its pace allows.
-    pub(crate) fn edit(
-        &self,
+    /// Changes what this zone says and publishes it, at once or when its pace allows. Published means
+    /// stored: what cannot be stored is not said to anybody.
+    pub(crate) async fn edit(
+        self: &Arc<Self>,
         change: Change,
         edit: impl FnOnce(&mut ZoneDraft),
-    ) -> Result<(), PublishError> {
-        let mut state = self.lock();
-        let before = state.draft.clone();
-        edit(&mut state.draft);
-        if state.draft == before && state.is_published() {
-            return Ok(());
-        }
-        state.pace.handle_change(change, now());
-        let published = self.publish_if_due(&mut state);
-        if published.is_err() {
-            state.draft = before;
-        }
-        drop(state);
+    ) -> Result<(), NotPublished> {
+        let turn = self.turn().await;
+        let before = {
+            let mut state = self.lock();
+            let before = state.draft.clone();
+            edit(&mut state.draft);
+            if state.draft == before && state.is_published() {
+                return Ok(());
+            }
+            state.pace.handle_change(change, now());
+            before
+        };
+        let published = self.publish_if_due(turn, Some(before)).await;
         self.due.notify_one();
         published
     }
@@ -153,12 +179,17 @@ impl Ledger {
                 () = tokio::time::sleep(self.next_due()) => {}
                 () = self.due.notified() => continue,
             }
-            let mut state = self.lock();
-            self.publish_if_due(&mut state)?;
-            if let Some(published) = state.registry.poll_republish(now()) {
-                let zone = state.registry.zone().clone();
-                self.store(&zone, &published.record);
-                self.announce(&[zone]);
+            let turn = self.turn().await;
+            if let Err(error) = self.publish_if_due(turn, None).await {
+                let error = format!("{:#}", anyhow::Error::new(error));
+                tracing::error!(error, "cannot publish this zone's record, trying again");
+            }
+            let turn = self.turn().await;
+            let surpassed = self.lock().registry.poll_surpassed(now());
+            if let Some(prepared) = surpassed
+                && let Err(error) = self.publish(turn, prepared, Undo::Surpassed).await
+            {
+                tracing::error!(%error, "cannot publish this zone's record, trying again");
             }
         }
     }
@@ -169,32 +200,35 @@ impl Ledger {
     }
 
     /// Takes a neighbour's message: stores what changed, wakes everyone, returns the answers.
-    pub(crate) fn exchange(
-        &self,
+    pub(crate) async fn exchange(
+        self: &Arc<Self>,
         session: &mut Session,
         message: Message,
     ) -> Result<Vec<Message>, Refused> {
-        let mut state = self.lock();
-        let handled = session.handle(message, &mut state.registry, now());
-        let trust = self.settle_trust(&mut state);
-        let Output { messages, changed, rejected } = handled.inspect_err(|refused| {
-            let reason = Some(refused.reason()).filter(|reason| reason.is_suspicious());
-            let reason = reason.into_iter().map(Rejected::as_str);
-            self.complaints.tell(session.neighbour().as_str(), "registry stream", reason);
-        })?;
-        for zone in &changed {
-            if let Some(held) = state.registry.get(zone) {
-                self.store(zone, &held.signed);
-            }
-        }
-        drop(state);
+        let (handled, trust) = {
+            let mut state = self.lock();
+            let handled = session.handle(message, &mut state.registry, now());
+            (handled, self.take_trust_news(&mut state))
+        };
         let neighbour = session.neighbour().as_str();
-        let records = rejected.iter().filter(|reason| reason.is_suspicious());
-        self.complaints.tell(neighbour, "zone record", records.map(|reason| reason.as_str()));
         self.complain_of_trust(neighbour, &trust.rejected);
-        self.announce(&changed);
+        let (changed, outcome) = match handled {
+            Ok(Output { messages, changed, rejected }) => {
+                let records = rejected.iter().filter(|reason| reason.is_suspicious());
+                let reasons = records.map(|reason| reason.as_str());
+                self.complaints.tell(neighbour, "zone record", reasons);
+                (changed, Ok(messages))
+            }
+            Err(refused) => {
+                let reason = Some(refused.reason()).filter(|reason| reason.is_suspicious());
+                let reason = reason.into_iter().map(Rejected::as_str);
+                self.complaints.tell(neighbour, "registry stream", reason);
+                (Vec::new(), Err(refused))
+            }
+        };
+        self.keep(changed, trust).await;
         self.due.notify_one();
-        Ok(messages)
+        outcome
     }
 
     /// Counts a neighbour's message that could not be read.
@@ -213,18 +247,89 @@ impl Ledger {
         ask(session, &self.lock().registry, now())
     }
 
-    fn publish_if_due(&self, state: &mut State) -> Result<(), PublishError> {
-        if !state.pace.poll(now()) {
+    /// Waits for its turn to change what is this zone's own.
+    async fn turn(&self) -> Turn {
+        self.turns.clone().lock_owned().await
+    }
+
+    /// `before` is what to say again if what is said now cannot be published.
+    async fn publish_if_due(
+        self: &Arc<Self>,
+        turn: Turn,
+        before: Option<ZoneDraft>,
+    ) -> Result<(), NotPublished> {
+        let prepared = {
+            let mut state = self.lock();
+            if !state.pace.poll(now()) {
+                return Ok(());
+            }
+            let prepared = state.registry.prepare(state.draft.clone(), now());
+            prepared.inspect_err(|_| state.undo(Undo::Draft(before.clone())))?
+        };
+        self.publish(turn, prepared, Undo::Draft(before)).await
+    }
+
+    /// Stores a record of this zone, then puts it in force and tells everyone.
+    async fn publish(
+        self: &Arc<Self>,
+        turn: Turn,
+        prepared: Prepared,
+        undo: Undo,
+    ) -> Result<(), NotPublished> {
+        if !prepared.is_new() {
+            self.lock().registry.put_in_force(prepared);
             return Ok(());
         }
-        let published = state.registry.publish(state.draft.clone(), now())?;
-        if published.changed {
-            let zone = state.registry.zone().clone();
-            self.store(&zone, &published.record);
-            tracing::debug!(version = ?published.version, "published this zone's record");
-            self.announce(&[zone]);
+        let ledger = self.clone();
+        let publishing = move |disk: &mut dyn Disk| {
+            let _turn = turn;
+            let zone = ledger.read(|registry| registry.zone().clone());
+            let stored = disk.write(&ledger.files.write(&zone, prepared.record()));
+            let mut state = ledger.lock();
+            match stored {
+                Ok(()) => drop(state.registry.put_in_force(prepared)),
+                Err(_) => state.undo(undo),
+            }
+            drop(state);
+            if stored.is_ok() {
+                ledger.announce(&[zone]);
+            }
+            stored
+        };
+        Ok(self.disk.run(publishing).await??)
+    }
+
+    /// Stores what others have brought, then tells everyone. What cannot be stored is told too: others
+    /// have it as well.
+    async fn keep(self: &Arc<Self>, zones: Vec<ZoneName>, trust: TrustNews) {
+        if zones.is_empty() && trust.stored.is_empty() {
+            return self.tell_of_trust(trust);
         }
-        Ok(())
+        let ledger = self.clone();
+        let keeping = move |disk: &mut dyn Disk| {
+            for write in ledger.writes(&zones, &trust) {
+                if let Err(error) = disk.write(&write) {
+                    tracing::error!(%error, "cannot store what another zone has said; is the disk full?");
+                }
+            }
+            ledger.announce(&zones);
+            ledger.tell_of_trust(trust);
+        };
+        if let Err(error) = self.disk.run(keeping).await {
+            tracing::error!(%error, "cannot store what another zone has said");
+        }
+    }
+
+    /// How what is held of these is kept on disk.
+    fn writes(&self, zones: &[ZoneName], trust: &TrustNews) -> Vec<Write> {
+        self.read(|registry| {
+            let membership = registry.membership();
+            let items = trust.stored.iter().filter_map(|id| membership?.get(id)).cloned();
+            let mut writes = self.trust.write(&items.collect::<Vec<_>>());
+            let held = zones.iter().filter_map(|zone| Some((zone, registry.get(zone)?)));
+            writes.extend(held.map(|(zone, held)| self.files.write(zone, &held.signed)));
+            writes
+        })
     }
 
     fn next_due(&self) -> Duration {
@@ -234,13 +339,7 @@ impl Ledger {
         first.map_or(IDLE, |due| Duration::from_millis(due.since(now())).min(IDLE))
     }
 
-    pub(crate) fn store(&self, zone: &ZoneName, record: &SignedRecord) {
-        if let Err(error) = self.files.store(zone, record) {
-            tracing::error!(%zone, %error, "cannot store a zone record; is the disk full?");
-        }
-    }
-
-    pub(crate) fn announce(&self, zones: &[ZoneName]) {
+    fn announce(&self, zones: &[ZoneName]) {
         for zone in zones {
             // Nobody listens while no stream is open.
             let _ = self.changed.send(News::Record(zone.clone()));
@@ -251,7 +350,7 @@ impl Ledger {
     }
 
     /// Passes on trust items that are held since now.
-    pub(crate) fn announce_trust(&self, stored: Vec<ItemId>) {
+    fn announce_trust(&self, stored: Vec<ItemId>) {
         if !stored.is_empty() {
             // Nobody listens while no stream is open.
             let _ = self.changed.send(News::Trust(stored.into()));
@@ -259,14 +358,25 @@ impl Ledger {
     }
 
     /// Wakes everyone who looks at the registry.
-    pub(crate) fn wake_watchers(&self) {
+    fn wake_watchers(&self) {
         self.revision.send_modify(|revision| *revision += 1);
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         // Each decision leaves the state whole, so that a panic elsewhere does not spoil it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The right to change what is this zone's own.
+type Turn = tokio::sync::OwnedMutexGuard<()>;
+
+/// What becomes of a publication that fails.
+enum Undo {
+    /// What was said before is said again, if it was something else.
+    Draft(Option<ZoneDraft>),
+    /// It is tried again later.
+    Surpassed,
 }
 
 impl State {
@@ -274,17 +384,30 @@ impl State {
         let own = self.registry.get(self.registry.zone());
         own.is_some_and(|own| own.record.content == self.draft)
     }
+
+    fn undo(&mut self, undo: Undo) {
+        match undo {
+            Undo::Surpassed => self.registry.surpass_later(now()),
+            Undo::Draft(before) => {
+                self.draft = before.unwrap_or_else(|| self.draft.clone());
+                // Something that waited before is still to be said.
+                if !self.is_published() && self.registry.get(self.registry.zone()).is_some() {
+                    self.pace.handle_change(Change::Readiness, now());
+                }
+            }
+        }
+    }
 }
 
 fn open_registry(
-    own: (ZoneName, ZoneIdentity),
-    configured: Vec<Member>,
+    own: OwnZone,
     membership: Option<Membership>,
     now: UnixMillis,
 ) -> Result<Registry, MembershipError> {
+    let OwnZone { zone, identity, members } = own;
     match membership {
-        Some(membership) => Registry::managed(own, configured, membership, now.0),
-        None => Registry::new(own.0, own.1, configured, now.0),
+        Some(membership) => Registry::managed((zone, identity), members, membership, now.0),
+        None => Registry::new(zone, identity, members, now.0),
     }
 }
 
@@ -304,74 +427,4 @@ fn empty_draft() -> ZoneDraft {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ledger(folder: &Path) -> Ledger {
-        let identity = ZoneIdentity::from_seed(&[1; 32]);
-        let zone: ZoneName = "berlin".parse().unwrap();
-        let member = Member {
-            zone: zone.clone(),
-            key: identity.public_key(),
-            prefixes: vec!["10.10.10.0/24".parse().unwrap()],
-            tunnel_ips: vec!["10.255.0.1".parse().unwrap()],
-        };
-        Ledger::open(&zone, identity, vec![member], folder).unwrap()
-    }
-
-    fn announce(ledger: &Ledger, prefix: &str) -> Result<(), PublishError> {
-        ledger.edit(Change::Urgent, |draft| draft.prefixes = vec![prefix.parse().unwrap()])
-    }
-
-    fn version(ledger: &Ledger) -> zonemesh_core::record::Version {
-        ledger.read(|registry| registry.get(registry.zone()).unwrap().record.version)
-    }
-
-    #[test]
-    fn a_restart_goes_on_with_the_stored_counter() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = ledger(folder.path());
-        announce(&first, "10.10.10.0/24").unwrap();
-        let before = version(&first);
-        let second = ledger(folder.path());
-        assert_eq!(version(&second), before);
-        announce(&second, "10.10.10.0/25").unwrap();
-        assert!(version(&second) > before);
-        assert_eq!(version(&second).incarnation, before.incarnation);
-    }
-
-    #[test]
-    fn a_corrupted_record_is_set_aside_and_a_new_incarnation_starts() {
-        let folder = tempfile::tempdir().unwrap();
-        announce(&ledger(folder.path()), "10.10.10.0/24").unwrap();
-        let file = folder.path().join("records/berlin.record");
-        std::fs::write(&file, "garbage").unwrap();
-        let ledger = ledger(folder.path());
-        assert!(ledger.read(|registry| registry.get(registry.zone()).is_none()));
-        assert!(folder.path().join("records/berlin.record.bad1").exists());
-        announce(&ledger, "10.10.10.0/24").unwrap();
-        assert!(file.exists());
-    }
-
-    #[test]
-    fn what_the_zone_may_not_say_is_refused_and_forgotten() {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = ledger(folder.path());
-        announce(&ledger, "10.10.10.0/24").unwrap();
-        let refused = announce(&ledger, "10.10.11.0/24");
-        assert!(matches!(refused, Err(PublishError::OutOfBounds(_))));
-        assert_eq!(ledger.draft().prefixes, ["10.10.10.0/24".parse().unwrap()]);
-    }
-
-    #[test]
-    fn watchers_are_woken_by_a_change_only() {
-        let folder = tempfile::tempdir().unwrap();
-        let ledger = ledger(folder.path());
-        let mut revision = ledger.revision();
-        announce(&ledger, "10.10.10.0/24").unwrap();
-        assert!(revision.has_changed().unwrap());
-        revision.mark_unchanged();
-        announce(&ledger, "10.10.10.0/24").unwrap();
-        assert!(!revision.has_changed().unwrap());
-    }
-}
+mod tests;

@@ -1,34 +1,32 @@
 //! Items that a store brings which is not trusted: the same checks, counters and files as for those of
 //! a neighbour.
 
+use std::sync::Arc;
+
 use zonemesh_core::membership::{self, SignedTrustItem};
 use zonemesh_core::record::SignedRecord;
-use zonemesh_core::registry::{Accepted, Rejected};
+use zonemesh_core::registry::{Accepted, Registry, Rejected, TrustNews};
 
 use super::{Ledger, now};
 
 impl Ledger {
     /// Offers what lay under the key of a record: the record, or why it is none.
-    pub(crate) fn offer_record(
-        &self,
+    pub(crate) async fn offer_record(
+        self: &Arc<Self>,
         record: Result<SignedRecord, Rejected>,
     ) -> Result<Accepted, Rejected> {
-        let mut state = self.lock();
-        let outcome = match record {
-            Ok(record) => state.registry.accept(record, now()),
-            Err(reason) => {
-                state.registry.refuse(reason);
-                Err(reason)
+        let outcome = {
+            let mut state = self.lock();
+            match record {
+                Ok(record) => state.registry.accept(record, now()),
+                Err(reason) => {
+                    state.registry.refuse(reason);
+                    Err(reason)
+                }
             }
         };
-        if let Ok(Accepted::Stored(zone)) = &outcome
-            && let Some(held) = state.registry.get(zone)
-        {
-            self.store(zone, &held.signed);
-        }
-        drop(state);
         match &outcome {
-            Ok(Accepted::Stored(zone)) => self.announce(std::slice::from_ref(zone)),
+            Ok(Accepted::Stored(zone)) => self.keep(vec![zone.clone()], TrustNews::default()).await,
             Err(reason) if reason.is_suspicious() => {
                 self.complaints.tell("etcd", "zone record", std::iter::once(reason.as_str()));
             }
@@ -41,35 +39,45 @@ impl Ledger {
 
     /// Offers what lay under the keys of trust items, as [`Ledger::offer_record`] does; the outcomes
     /// are in the order of the items.
-    pub(crate) fn offer_trust(
-        &self,
+    pub(crate) async fn offer_trust(
+        self: &Arc<Self>,
         items: Vec<Result<SignedTrustItem, membership::Rejected>>,
     ) -> Vec<Result<membership::Accepted, membership::Rejected>> {
-        let mut state = self.lock();
-        let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
-        for item in items {
-            match item {
-                Ok(item) => {
-                    readable.push(item);
-                    unreadable.push(None);
-                }
-                Err(reason) => {
-                    state.registry.refuse_trust(reason);
-                    unreadable.push(Some(reason));
-                }
+        let (outcomes, news) = {
+            let mut state = self.lock();
+            let outcomes = judge(&mut state.registry, items);
+            (outcomes, self.take_trust_news(&mut state))
+        };
+        self.complain_of_trust("etcd", &news.rejected);
+        self.keep(Vec::new(), news).await;
+        self.due.notify_one();
+        outcomes
+    }
+}
+
+fn judge(
+    registry: &mut Registry,
+    items: Vec<Result<SignedTrustItem, membership::Rejected>>,
+) -> Vec<Result<membership::Accepted, membership::Rejected>> {
+    let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
+    for item in items {
+        match item {
+            Ok(item) => {
+                readable.push(item);
+                unreadable.push(None);
+            }
+            Err(reason) => {
+                registry.refuse_trust(reason);
+                unreadable.push(Some(reason));
             }
         }
-        let mut judged = state.registry.accept_trust(readable).into_iter();
-        let news = self.settle_trust(&mut state);
-        drop(state);
-        self.complain_of_trust("etcd", &news.rejected);
-        self.due.notify_one();
-        let outcome = |reason: Option<membership::Rejected>| match reason {
-            Some(reason) => Some(Err(reason)),
-            None => judged.next(),
-        };
-        unreadable.into_iter().filter_map(outcome).collect()
     }
+    let mut judged = registry.accept_trust(readable).into_iter();
+    let outcome = |reason: Option<membership::Rejected>| match reason {
+        Some(reason) => Some(Err(reason)),
+        None => judged.next(),
+    };
+    unreadable.into_iter().filter_map(outcome).collect()
 }
 
 #[cfg(test)]
@@ -79,21 +87,25 @@ mod tests {
     use zonemesh_core::record::{Version, ZoneRecord};
     use zonemesh_core::registry::Member;
 
+    use super::super::OwnZone;
     use super::*;
+    use crate::facts::disk::writer;
 
     fn identity(zone: u8) -> ZoneIdentity {
         ZoneIdentity::from_seed(&[zone; 32])
     }
 
-    fn ledger(folder: &std::path::Path) -> Ledger {
+    fn ledger(folder: &std::path::Path) -> Arc<Ledger> {
         let member = |zone: u8| Member {
             zone: format!("z{zone}").parse().unwrap(),
             key: identity(zone).public_key(),
             prefixes: vec![format!("10.10.{zone}.0/24").parse().unwrap()],
             tunnel_ips: Vec::new(),
         };
-        let own = "z1".parse().unwrap();
-        Ledger::open(&own, identity(1), vec![member(1), member(2)], folder).unwrap()
+        let zone = "z1".parse().unwrap();
+        let members = vec![member(1), member(2)];
+        let own = OwnZone { zone, identity: identity(1), members };
+        Ledger::open(own, folder, writer()).unwrap()
     }
 
     fn record(signer: u8) -> SignedRecord {
@@ -107,25 +119,25 @@ mod tests {
         SignedRecord::sign(&record, &identity(signer))
     }
 
-    #[test]
-    fn a_record_from_outside_is_stored_and_told_like_one_of_a_neighbour() {
+    #[tokio::test]
+    async fn a_record_from_outside_is_stored_and_told_like_one_of_a_neighbour() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = ledger(folder.path());
         let mut news = ledger.changes();
-        let outcome = ledger.offer_record(Ok(record(2)));
+        let outcome = ledger.offer_record(Ok(record(2))).await;
         assert_eq!(outcome, Ok(Accepted::Stored("z2".parse().unwrap())));
         assert!(folder.path().join("records/z2.record").exists());
         assert!(news.try_recv().is_ok());
         assert!(ledger.read(|registry| registry.get(&"z2".parse().unwrap()).is_some()));
     }
 
-    #[test]
-    fn forged_and_unreadable_values_are_counted_by_their_reason_and_change_nothing() {
+    #[tokio::test]
+    async fn forged_and_unreadable_values_are_counted_by_their_reason_and_change_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = ledger(folder.path());
-        assert_eq!(ledger.offer_record(Ok(record(1))), Err(Rejected::BadSignature));
+        assert_eq!(ledger.offer_record(Ok(record(1))).await, Err(Rejected::BadSignature));
         for reason in [Rejected::Malformed, Rejected::TooLarge] {
-            assert_eq!(ledger.offer_record(Err(reason)), Err(reason));
+            assert_eq!(ledger.offer_record(Err(reason)).await, Err(reason));
         }
         ledger.read(|registry| {
             let counted = registry.counters().rejected().filter(|(_, count)| *count == 1);
@@ -135,13 +147,13 @@ mod tests {
         });
     }
 
-    #[test]
-    fn outcomes_of_trust_items_stay_in_their_order() {
+    #[tokio::test]
+    async fn outcomes_of_trust_items_stay_in_their_order() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = ledger(folder.path());
         let item = SignedTrustItem::from_parts(TrustKind::Grant, vec![1].into(), Vec::new());
         use membership::Rejected::{Malformed, TooLarge, Unmanaged};
-        let outcomes = ledger.offer_trust(vec![Err(TooLarge), Ok(item), Err(Malformed)]);
+        let outcomes = ledger.offer_trust(vec![Err(TooLarge), Ok(item), Err(Malformed)]).await;
         assert_eq!(outcomes, [Err(TooLarge), Err(Unmanaged), Err(Malformed)]);
     }
 }

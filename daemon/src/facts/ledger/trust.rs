@@ -4,16 +4,18 @@
 //! its streams at once, as each of them watches [`Admitted`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use zonemesh_core::key::ZonePublicKey;
-use zonemesh_core::membership::{Accepted, Membership, Rejected, SignedTrustItem, TrustKind};
+use zonemesh_core::membership::{Accepted, Membership, Rejected, SignedTrustItem};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::registry::{MembershipChange, Registry, TrustNews};
 use zonemesh_core::replication::MeshId;
 
 use super::{Ledger, State};
+use crate::facts::disk::{Disk, write_all};
 
 /// The mesh and the zones that this gateway deals with, with their keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +32,12 @@ impl Admitted {
 }
 
 /// What became of items that were offered, and of the members.
-pub(crate) type Outcome = (Vec<Result<Accepted, Rejected>>, MembershipChange);
+#[derive(Debug, Default)]
+pub(crate) struct TrustChange {
+    /// In the order of the items.
+    pub(crate) outcomes: Vec<Result<Accepted, Rejected>>,
+    pub(crate) members: MembershipChange,
+}
 
 impl Ledger {
     /// Who is admitted, from now on.
@@ -39,44 +46,60 @@ impl Ledger {
     }
 
     /// Becomes part of a managed mesh. Everything of it is on disk before this returns.
-    pub(crate) fn manage(&self, membership: Membership) -> std::io::Result<MembershipChange> {
-        self.trust.adopt(&membership)?;
-        let mut state = self.lock();
-        let change = state.registry.manage(membership);
-        self.readmit(&state);
-        drop(state);
-        self.wake_watchers();
-        Ok(change)
+    pub(crate) async fn manage(
+        self: &Arc<Self>,
+        membership: Membership,
+    ) -> io::Result<MembershipChange> {
+        let turn = self.turn().await;
+        let ledger = self.clone();
+        let managing = move |disk: &mut dyn Disk| -> io::Result<MembershipChange> {
+            let _turn = turn;
+            write_all(disk, &ledger.trust.adopt(&membership))?;
+            let mut state = ledger.lock();
+            let change = state.registry.manage(membership);
+            ledger.readmit(&state);
+            drop(state);
+            ledger.wake_watchers();
+            Ok(change)
+        };
+        self.disk.run(managing).await?
     }
 
-    /// Offers trust items that were signed here or brought by hand.
-    pub(crate) fn accept_trust(&self, items: Vec<SignedTrustItem>) -> Outcome {
-        let mut state = self.lock();
-        let outcomes = state.registry.accept_trust(items);
-        let news = self.settle_trust(&mut state);
-        (outcomes, news.members)
-    }
-
-    /// Offers trust items unless `check` has something against what they would do.
-    pub(crate) fn accept_trust_unless<E>(
-        &self,
+    /// Offers trust items that were signed here or brought by hand, unless `check` has something
+    /// against what they would do. They take effect when they are stored, all of them, or not at all.
+    pub(crate) async fn accept_trust<E: From<io::Error>>(
+        self: &Arc<Self>,
         items: Vec<SignedTrustItem>,
         check: impl FnOnce(&Membership, &[SignedTrustItem]) -> Result<(), E>,
-    ) -> Result<Outcome, E> {
-        let mut state = self.lock();
-        state.registry.membership().map_or(Ok(()), |membership| check(membership, &items))?;
-        let outcomes = state.registry.accept_trust(items);
-        let news = self.settle_trust(&mut state);
-        Ok((outcomes, news.members))
+    ) -> Result<TrustChange, E> {
+        let turn = self.turn().await;
+        let kept = self.read(|registry| -> Result<_, E> {
+            let Some(membership) = registry.membership() else { return Ok(Vec::new()) };
+            check(membership, &items)?;
+            Ok(membership.would_keep(&items))
+        })?;
+        let ledger = self.clone();
+        let accepting = move |disk: &mut dyn Disk| -> io::Result<TrustChange> {
+            let _turn = turn;
+            write_all(disk, &ledger.trust.write(&kept))?;
+            let mut state = ledger.lock();
+            let outcomes = state.registry.accept_trust(items);
+            let news = ledger.take_trust_news(&mut state);
+            drop(state);
+            let members = news.members.clone();
+            ledger.tell_of_trust(news);
+            Ok(TrustChange { outcomes, members })
+        };
+        Ok(self.disk.run(accepting).await??)
     }
 
     /// Keeps items that lack signatures.
-    pub(crate) fn store_drafts(&self, drafts: &[SignedTrustItem]) -> std::io::Result<()> {
-        self.trust.store_drafts(drafts)
+    pub(crate) async fn store_drafts(&self, drafts: &[SignedTrustItem]) -> io::Result<()> {
+        self.disk.write(self.trust.write_drafts(drafts)).await
     }
 
     /// Items that lacked signatures when they were kept.
-    pub(crate) fn drafts(&self) -> std::io::Result<Vec<SignedTrustItem>> {
+    pub(crate) fn drafts(&self) -> io::Result<Vec<SignedTrustItem>> {
         self.trust.read_drafts()
     }
 
@@ -92,20 +115,17 @@ impl Ledger {
         self.wake_watchers();
     }
 
-    /// Stores what trust items have brought and tells everyone.
-    pub(crate) fn settle_trust(&self, state: &mut State) -> TrustNews {
+    /// What trust items have brought. Who is admitted no more is so from now on.
+    pub(super) fn take_trust_news(&self, state: &mut State) -> TrustNews {
         let Some(news) = state.registry.poll_trust() else { return TrustNews::default() };
-        let membership = state.registry.membership();
-        let items =
-            membership.into_iter().flat_map(|m| news.stored.iter().filter_map(|id| m.get(id)));
-        // Authority sets last: one that is on disk without the grants that were signed anew for it
-        // would put zones out at the next start.
-        let mut items: Vec<_> = items.collect();
-        items.sort_by_key(|item| item.kind() == TrustKind::AuthoritySet);
-        for item in items {
-            if let Err(error) = self.trust.store(item) {
-                tracing::error!(id = %item.id(), %error, "cannot store a trust item; is the disk full?");
-            }
+        self.readmit(state);
+        news
+    }
+
+    /// Tells everyone what trust items have brought.
+    pub(super) fn tell_of_trust(&self, news: TrustNews) {
+        if news == TrustNews::default() {
+            return;
         }
         for (what, zones) in [
             ("a zone has joined the mesh", &news.members.added),
@@ -114,13 +134,11 @@ impl Ledger {
         ] {
             zones.iter().for_each(|zone| tracing::info!(%zone, "{what}"));
         }
-        self.readmit(state);
-        self.announce_trust(news.stored.clone());
+        self.announce_trust(news.stored);
         self.wake_watchers();
-        news
     }
 
-    pub(crate) fn complain_of_trust(&self, from: &str, rejected: &[Rejected]) {
+    pub(super) fn complain_of_trust(&self, from: &str, rejected: &[Rejected]) {
         let suspicious = rejected.iter().filter(|reason| reason.is_suspicious());
         self.complaints.tell(from, "trust item", suspicious.map(|reason| reason.as_str()));
     }

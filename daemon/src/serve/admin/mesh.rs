@@ -25,6 +25,7 @@ use zonemesh_core::name::ZoneName;
 use crate::administration::join::{Joiner, Progress};
 use crate::administration::rotation::Rotation;
 use crate::administration::{Office, Refusal, Signed, Wanted};
+use crate::facts::ledger::TrustChange;
 use crate::facts::observer::Observer;
 use crate::serve::join::Listening;
 
@@ -51,7 +52,7 @@ impl Mesh for Service {
         let MeshInitRequest { authority_keys, threshold, grant_configured } = request.into_inner();
         let keys = each("authority_keys", &authority_keys)?;
         let keys = keys.into_iter().collect();
-        let (key, zones) = self.office.found(keys, threshold, grant_configured)?;
+        let (key, zones) = self.office.found(keys, threshold, grant_configured).await?;
         let mesh = self.observer.ledger.read(|registry| registry.mesh().to_string());
         Ok(Response::new(MeshInitReply {
             mesh,
@@ -71,7 +72,8 @@ impl Mesh for Service {
             prefixes: each("prefixes", &request.prefixes)?,
             tunnel_ips: each("tunnel_ips", &request.tunnel_ips)?,
             valid_for_ms: request.valid_for_ms,
-        })?;
+        });
+        let invitation = invitation.await?;
         self.wait_until_listening().await?;
         Ok(Response::new(ZoneInviteReply {
             invitation: invitation.to_text().to_string(),
@@ -93,11 +95,12 @@ impl Mesh for Service {
     ) -> Result<Response<TrustReply>, Status> {
         allowed(&request)?;
         let AuthorityChangeRequest { add, remove, threshold } = request.into_inner();
-        let signed = self.office.change_authorities(&AuthorityEdit {
+        let edit = AuthorityEdit {
             add: each("add", &add)?.into_iter().collect(),
             remove: each("remove", &remove)?.into_iter().collect(),
             threshold: (threshold > 0).then_some(threshold),
-        })?;
+        };
+        let signed = self.office.change_authorities(&edit).await?;
         Ok(Response::new(reply(signed)))
     }
 
@@ -108,8 +111,8 @@ impl Mesh for Service {
         allowed(&request)?;
         let progress = match request.into_inner().action() {
             KeyRotation::Show => self.rotation.progress(),
-            KeyRotation::Begin => self.rotation.begin()?,
-            KeyRotation::Finish => self.rotation.finish()?,
+            KeyRotation::Begin => self.rotation.begin().await?,
+            KeyRotation::Finish => self.rotation.finish().await?,
         };
         Ok(Response::new(KeyRotateReply {
             public_key: progress.keys.current.to_string(),
@@ -150,7 +153,7 @@ impl Mesh for Service {
         &self,
         _: Request<ZoneListRequest>,
     ) -> Result<Response<ZoneListReply>, Status> {
-        Ok(Response::new(self.office.list()))
+        Ok(Response::new(self.office.list().await))
     }
 
     async fn zone_revoke(
@@ -159,7 +162,7 @@ impl Mesh for Service {
     ) -> Result<Response<TrustReply>, Status> {
         allowed(&request)?;
         let ZoneRevokeRequest { zone: name, reason } = request.into_inner();
-        let signed = self.office.revoke(&zone(&name)?, &reason)?;
+        let signed = self.office.revoke(&zone(&name)?, &reason).await?;
         Ok(Response::new(reply(signed)))
     }
 
@@ -169,7 +172,7 @@ impl Mesh for Service {
     ) -> Result<Response<ZoneBlockReply>, Status> {
         allowed(&request)?;
         let ZoneBlockRequest { zone: name, blocked } = request.into_inner();
-        let blocked = self.office.block(&zone(&name)?, blocked)?;
+        let blocked = self.office.block(&zone(&name)?, blocked).await?;
         let blocked = blocked.iter().map(ToString::to_string).collect();
         Ok(Response::new(ZoneBlockReply { blocked }))
     }
@@ -179,7 +182,7 @@ impl Mesh for Service {
         request: Request<ZoneApproveRequest>,
     ) -> Result<Response<TrustReply>, Status> {
         allowed(&request)?;
-        let signed = self.office.approve(&zone(&request.get_ref().zone)?)?;
+        let signed = self.office.approve(&zone(&request.get_ref().zone)?).await?;
         Ok(Response::new(reply(signed)))
     }
 
@@ -189,7 +192,7 @@ impl Mesh for Service {
     ) -> Result<Response<TrustExportReply>, Status> {
         let items = match request.get_ref().pending_zone.as_str() {
             "" => self.office.export()?,
-            pending => self.office.export_pending(&zone(pending)?)?,
+            pending => self.office.export_pending(&zone(pending)?).await?,
         };
         let items = items.iter().map(SignedTrustItem::to_file_bytes).collect();
         Ok(Response::new(TrustExportReply { items }))
@@ -203,7 +206,7 @@ impl Mesh for Service {
         let items = request.into_inner().items.into_iter().enumerate().map(|(index, bytes)| {
             SignedTrustItem::from_file_bytes(&bytes).map_err(|error| Refusal::Item(index, error))
         });
-        let signed = self.office.import(items.collect::<Result<_, _>>()?)?;
+        let signed = self.office.import(items.collect::<Result<_, _>>()?).await?;
         Ok(Response::new(reply(signed)))
     }
 }
@@ -238,12 +241,12 @@ impl Service {
 }
 
 fn reply(signed: Signed) -> TrustReply {
-    let (outcomes, change) = signed.outcome;
+    let TrustChange { outcomes, members } = signed.change;
     TrustReply {
         unfinished: signed.unfinished.iter().map(SignedTrustItem::to_file_bytes).collect(),
         signatures_missing: signed.missing,
         lacking: signed.lacking,
-        ..trust_reply(&outcomes, &change)
+        ..trust_reply(&outcomes, &members)
     }
 }
 

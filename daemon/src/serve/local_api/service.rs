@@ -25,6 +25,7 @@ use super::watch::{self, Watchers};
 use crate::facts::certificates::superlink_sans;
 use crate::facts::flood::{Flood, Limits, Rate};
 use crate::facts::keepalives::Heard;
+use crate::facts::ledger::NotPublished;
 use crate::facts::observer::Observer;
 
 /// What one VM may ask for: companions ask once in some seconds.
@@ -85,8 +86,8 @@ impl Local for Service {
         Authority::may_certify(caller, &wanted.addresses)
             .map_err(|denied| self.refused(caller, denied))?;
         let (certificate_pem, ca_pem) = self.certify(held, &wanted.addresses, &wanted.csr_pem)?;
-        self.publish(Change::Urgent, self.superlink(wanted))?;
-        self.observer.cas.remember_issued(&federation, &certificate_pem);
+        self.publish(Change::Urgent, self.superlink(wanted)).await?;
+        self.observer.cas.remember_issued(&federation, &certificate_pem).await;
         if self.registered_log.allow(&caller.ip(), Instant::now()) {
             tracing::info!(%federation, vm = %caller.ip(), "registered a SuperLink");
         }
@@ -121,7 +122,7 @@ impl Local for Service {
         if let Some(clock) = report.clock {
             superlink.clock_offset_ms = clock.offset_from(self.observer.now());
         }
-        self.publish(Change::Readiness, superlink)?;
+        self.publish(Change::Readiness, superlink).await?;
         let revision = *self.observer.ledger.revision().borrow();
         Ok(Response::new(ReportReply { revision }))
     }
@@ -233,15 +234,18 @@ impl Service {
         Ok((certificate, ca.certificate_pem().to_owned()))
     }
 
-    fn publish(&self, change: Change, superlink: SuperLink) -> Result<(), Status> {
+    async fn publish(&self, change: Change, superlink: SuperLink) -> Result<(), Status> {
         let published = self.observer.ledger.edit(change, |draft| {
             draft.superlinks.retain(|other| other.federation != superlink.federation);
             draft.superlinks.push(superlink);
             draft.superlinks.sort_by(|a, b| a.federation.cmp(&b.federation));
         });
-        published.map_err(|error| match error {
-            PublishError::TooLarge(_) => Status::resource_exhausted(causes(&error)),
-            _ => Status::invalid_argument(causes(&error)),
+        published.await.map_err(|error| match error {
+            NotPublished::Refused(PublishError::TooLarge(_)) => {
+                Status::resource_exhausted(causes(&error))
+            }
+            NotPublished::Refused(_) => Status::invalid_argument(causes(&error)),
+            NotPublished::Disk(_) => Status::unavailable(causes(&error)),
         })
     }
 }

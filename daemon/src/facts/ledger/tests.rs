@@ -1,0 +1,176 @@
+//! The ledger over a real state folder, and over disks that are full or slow.
+
+use std::sync::atomic::Ordering;
+
+use zonemesh_core::membership::{AuthorityIdentity, SignedTrustItem, TrustItem, sign};
+
+use super::*;
+use crate::facts::disk::{TrialDisk, writer};
+
+fn identity() -> ZoneIdentity {
+    ZoneIdentity::from_seed(&[1; 32])
+}
+
+fn own() -> OwnZone {
+    let zone: ZoneName = "berlin".parse().unwrap();
+    let member = Member {
+        zone: zone.clone(),
+        key: identity().public_key(),
+        prefixes: vec!["10.10.10.0/24".parse().unwrap()],
+        tunnel_ips: vec!["10.255.0.1".parse().unwrap()],
+    };
+    OwnZone { zone, identity: identity(), members: vec![member] }
+}
+
+fn ledger(folder: &Path) -> Arc<Ledger> {
+    Ledger::open(own(), folder, writer()).unwrap()
+}
+
+async fn announce(ledger: &Arc<Ledger>, prefix: &str) -> Result<(), NotPublished> {
+    let prefixes = vec![prefix.parse().unwrap()];
+    ledger.edit(Change::Urgent, |draft| draft.prefixes = prefixes).await
+}
+
+fn version(ledger: &Ledger) -> zonemesh_core::record::Version {
+    ledger.read(|registry| registry.get(registry.zone()).unwrap().record.version)
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_with_the_stored_counter() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = ledger(folder.path());
+    announce(&first, "10.10.10.0/24").await.unwrap();
+    let before = version(&first);
+    let second = ledger(folder.path());
+    assert_eq!(version(&second), before);
+    announce(&second, "10.10.10.0/25").await.unwrap();
+    assert!(version(&second) > before);
+    assert_eq!(version(&second).incarnation, before.incarnation);
+}
+
+#[tokio::test]
+async fn a_corrupted_record_is_set_aside_and_a_new_incarnation_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    announce(&ledger(folder.path()), "10.10.10.0/24").await.unwrap();
+    let file = folder.path().join("records/berlin.record");
+    std::fs::write(&file, "garbage").unwrap();
+    let ledger = ledger(folder.path());
+    assert!(ledger.read(|registry| registry.get(registry.zone()).is_none()));
+    assert!(folder.path().join("records/berlin.record.bad1").exists());
+    announce(&ledger, "10.10.10.0/24").await.unwrap();
+    assert!(file.exists());
+}
+
+#[tokio::test]
+async fn what_the_zone_may_not_say_is_refused_and_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(folder.path());
+    announce(&ledger, "10.10.10.0/24").await.unwrap();
+    let refused = announce(&ledger, "10.10.11.0/24").await;
+    assert!(matches!(refused, Err(NotPublished::Refused(PublishError::OutOfBounds(_)))));
+    assert_eq!(ledger.draft().prefixes, ["10.10.10.0/24".parse().unwrap()]);
+}
+
+#[tokio::test]
+async fn watchers_are_woken_by_a_change_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(folder.path());
+    let mut revision = ledger.revision();
+    announce(&ledger, "10.10.10.0/24").await.unwrap();
+    assert!(revision.has_changed().unwrap());
+    revision.mark_unchanged();
+    announce(&ledger, "10.10.10.0/24").await.unwrap();
+    assert!(!revision.has_changed().unwrap());
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_is_said_to_nobody_and_can_be_said_later() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
+    let ledger = Ledger::open(own(), folder.path(), DiskWriter::start(disk.clone()).unwrap());
+    let ledger = ledger.unwrap();
+    announce(&ledger, "10.10.10.0/24").await.unwrap();
+    let before = version(&ledger);
+    let (mut news, revision) = (ledger.changes(), *ledger.revision().borrow());
+    disk.is_full.store(true, Ordering::Relaxed);
+    let refused = announce(&ledger, "10.10.10.0/25").await;
+    assert!(matches!(refused, Err(NotPublished::Disk(_))), "{refused:?}");
+    assert_eq!(version(&ledger), before);
+    assert_eq!(ledger.draft().prefixes, ["10.10.10.0/24".parse().unwrap()]);
+    assert!(news.try_recv().is_err() && *ledger.revision().borrow() == revision);
+    disk.is_full.store(false, Ordering::Relaxed);
+    announce(&ledger, "10.10.10.0/25").await.unwrap();
+    assert_eq!(version(&ledger), before.next());
+}
+
+/// A mesh of one authority that has granted two zones, and that authority.
+fn managed(ledger: &Ledger) -> (Membership, AuthorityIdentity) {
+    let authority = AuthorityIdentity::from_seed(&[3; 32]);
+    let keys = std::collections::BTreeSet::from([authority.public_key()]);
+    let set = Membership::draft_first(keys, 1, now()).unwrap();
+    let first = sign(&set, &TrustItem::AuthoritySet(set.clone()), &[&authority]);
+    let mut membership = Membership::new(first).unwrap();
+    let key = ledger.read(|registry| registry.members().next().unwrap().key);
+    let madrid = ZoneIdentity::from_seed(&[2; 32]).public_key();
+    for (zone, zone_key, third) in [("berlin", key, 10), ("madrid", madrid, 11)] {
+        let request = zonemesh_core::membership::GrantRequest {
+            zone: zone.parse().unwrap(),
+            zone_key,
+            prefixes: vec![format!("10.10.{third}.0/24").parse().unwrap()],
+            tunnel_ips: vec![format!("10.255.0.{third}").parse().unwrap()],
+        };
+        let grant = membership.draft_grant(request, now()).unwrap();
+        let grant = sign(&set, &TrustItem::Grant(grant), &[&authority]);
+        membership.accept(grant).unwrap();
+    }
+    (membership, authority)
+}
+
+fn revocation(ledger: &Ledger, authority: &AuthorityIdentity) -> SignedTrustItem {
+    ledger.read(|registry| {
+        let membership = registry.membership().unwrap();
+        let madrid = "madrid".parse().unwrap();
+        let revocation = membership.draft_revocation(&madrid, "stolen", now()).unwrap();
+        sign(membership.authority_set().1, &TrustItem::Revocation(revocation), &[authority])
+    })
+}
+
+#[tokio::test]
+async fn a_revocation_that_cannot_be_stored_fails_and_is_announced_to_nobody() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
+    let ledger = Ledger::open(own(), folder.path(), DiskWriter::start(disk.clone()).unwrap());
+    let ledger = ledger.unwrap();
+    let (membership, authority) = managed(&ledger);
+    ledger.manage(membership).await.unwrap();
+    let item = revocation(&ledger, &authority);
+    let mut news = ledger.changes();
+    disk.is_full.store(true, Ordering::Relaxed);
+    let refused = ledger.accept_trust::<std::io::Error>(vec![item.clone()], |_, _| Ok(())).await;
+    assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    assert!(ledger.read(|registry| registry.membership().unwrap().revocations().count()) == 0);
+    assert_eq!(ledger.read(|registry| registry.members().count()), 2);
+    assert!(news.try_recv().is_err());
+    let stored = TrustFiles::open(folder.path()).unwrap().read().unwrap().unwrap();
+    assert_eq!(stored.revocations().count(), 0, "nor does the next start know of it");
+    disk.is_full.store(false, Ordering::Relaxed);
+    let change = ledger.accept_trust::<std::io::Error>(vec![item], |_, _| Ok(())).await.unwrap();
+    assert_eq!(change.members.removed.len(), 1);
+    assert!(news.try_recv().is_ok());
+}
+
+#[tokio::test]
+async fn a_slow_disk_does_not_hold_up_who_reads() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
+    let ledger = Ledger::open(own(), folder.path(), DiskWriter::start(disk.clone()).unwrap());
+    let ledger = ledger.unwrap();
+    let held = tokio::task::spawn_blocking(move || {
+        let _busy = disk.busy.lock().unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut said = std::pin::pin!(announce(&ledger, "10.10.10.0/24"));
+    assert!(tokio::time::timeout(Duration::from_millis(20), &mut said).await.is_err());
+    assert_eq!(ledger.read(|registry| registry.records().count()), 0, "nor is it in force yet");
+    said.await.unwrap();
+    assert_eq!(ledger.read(|registry| registry.records().count()), 1);
+    held.await.unwrap();
+}

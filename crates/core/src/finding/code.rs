@@ -54,6 +54,21 @@ codes! {
     OtherVersion "C103" Down "the daemon is of another version"
         "this is {version} and the daemon does not know the question[: {reason}]"
         "install the same version of both; `zonemesh --version`";
+    ConfigSyntax "C110" Down "the configuration is no TOML"
+        "{file}: {found}, expected {expected}"
+        "correct this line; `zonemesh config check` names every mistake";
+    ConfigUnknownKey "C111" Down "the configuration has a key that nobody reads"
+        "{file}: {setting}: {found}, expected {expected}"
+        "correct its name, or remove it";
+    ConfigMissingKey "C112" Down "the configuration lacks a key"
+        "{file}: {setting}: {found}, expected {expected}"
+        "add it";
+    ConfigValue "C113" Down "a key does not take this value"
+        "{file}: {setting}: {found}, expected {expected}"
+        "correct the value";
+    ConfigConflict "C114" Down "two settings contradict each other"
+        "{file}: {setting}: {found}, expected {expected}"
+        "correct one of the two";
 
     GatewayUnreachable "N201" Down "the gateway does not answer"
         "the gateway {address} does not answer: {reason}"

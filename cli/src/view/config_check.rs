@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use zonemesh_config::{Config, ConfigError};
+use zonemesh_core::finding::Code;
 
 use crate::output::{Page, View};
 use crate::table::plain;
@@ -21,6 +22,7 @@ pub(crate) struct CheckView {
 /// One mistake.
 #[derive(Debug, Serialize)]
 pub(crate) struct Mistake {
+    code: &'static str,
     line: Option<usize>,
     column: Option<usize>,
     key: String,
@@ -32,6 +34,7 @@ pub(crate) struct Mistake {
 impl From<&ConfigError> for Mistake {
     fn from(error: &ConfigError) -> Self {
         Self {
+            code: error.code.as_str(),
             line: Some(error.line),
             column: Some(error.column),
             key: error.key.clone(),
@@ -43,10 +46,11 @@ impl From<&ConfigError> for Mistake {
 }
 
 impl Mistake {
-    /// A mistake in the value of `key`, which may be a default and so have no place.
+    /// A mistake in the file that `key` names, which may be a default and so have no place.
     pub(crate) fn at(config: &Config, key: &str, found: String, expected: &str, fix: &str) -> Self {
         let place = config.place(key);
         Self {
+            code: Code::FileUnusable.as_str(),
             line: place.map(|place| place.line),
             column: place.map(|place| place.column),
             key: key.to_owned(),

@@ -4,6 +4,7 @@
 //! was probably meant.
 
 use toml::de::DeValue;
+use zonemesh_core::finding::Code;
 
 use crate::error::ConfigError;
 use crate::source::FilePlace;
@@ -11,23 +12,31 @@ use crate::source::FilePlace;
 /// What is wrong with one value, before its place is known.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Complaint {
+    pub(crate) code: Code,
     pub(crate) found: String,
     pub(crate) expected: String,
     pub(crate) fix: String,
 }
 
 impl Complaint {
+    /// A value that its key does not take; [`Complaint::coded`] says what else it is.
     pub(crate) fn new(
         found: impl Into<String>,
         expected: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self { found: found.into(), expected: expected.into(), fix: fix.into() }
+        let (found, expected, fix) = (found.into(), expected.into(), fix.into());
+        Self { code: Code::ConfigValue, found, expected, fix }
+    }
+
+    pub(crate) fn coded(self, code: Code) -> Self {
+        Self { code, ..self }
     }
 
     /// The mistake that it is where it stands.
     pub(crate) fn at(self, file: &str, place: FilePlace, key: &str) -> ConfigError {
         ConfigError {
+            code: self.code,
             file: file.to_owned(),
             line: place.line,
             column: place.column,

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use toml::de::DeTable;
+use zonemesh_core::finding::Code;
 use zonemesh_core::keepalive::Keepalive;
 use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
 
@@ -121,7 +122,8 @@ impl Config {
                     format!("found this gateway's own {what} key"),
                     format!("the key of zone {:?}", peer.zone.as_str()),
                     "put the peer's public key here, or remove the peer: a zone is not its own peer",
-                );
+                )
+                .coded(Code::ConfigConflict);
                 let key = format!("peer[{index}].{key}");
                 let place = self.place(&key).unwrap_or(FilePlace { line: 1, column: 1 });
                 errors.push(complaint.at(&self.origin.file, place, &key));
@@ -139,7 +141,7 @@ fn report_syntax(mistakes: &mut Mistakes<'_>, error: &toml::de::Error) {
     };
     // The line itself is not repeated: the file may be a key file that was named by mistake.
     let complaint = Complaint::new(found, expected, "correct this line");
-    mistakes.report("(syntax)", offset, complaint);
+    mistakes.report("(syntax)", offset, complaint.coded(Code::ConfigSyntax));
 }
 
 /// The typed configuration, or `None` if a value is missing, which has been reported.

@@ -5,10 +5,14 @@
 
 use std::fmt;
 
+use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
+
 /// One mistake in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}:{column}: {key}: {found}; expected {expected}; {fix}")]
 pub struct ConfigError {
+    /// Which kind of mistake it is.
+    pub code: Code,
     /// The file, as the caller named it.
     pub file: String,
     /// Line, from 1.
@@ -23,6 +27,18 @@ pub struct ConfigError {
     pub expected: String,
     /// What to do about it.
     pub fix: String,
+}
+
+impl From<&ConfigError> for Finding {
+    fn from(error: &ConfigError) -> Self {
+        let ConfigError { code, file, line, column, key, found, expected, fix } = error;
+        Self::new(*code, Subject::Here)
+            .with(Evidence::File(format!("{file}:{line}:{column}")))
+            .with(Evidence::Setting(key.clone()))
+            .with(Evidence::Found(found.clone()))
+            .with(Evidence::Expected(expected.clone()))
+            .fix(fix.clone())
+    }
 }
 
 /// All mistakes that were found in a configuration file, in the order of the file.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use toml::Spanned;
 use toml::de::DeValue;
+use zonemesh_core::finding::Code;
 
 use crate::complaint::{Complaint, Parse};
 use crate::error::ConfigError;
@@ -45,6 +46,11 @@ impl<'t> Mistakes<'t> {
 
     pub(crate) fn report_at<T>(&mut self, at: &Placed<T>, complaint: Complaint) {
         self.report(&at.key, at.offset, complaint);
+    }
+
+    /// Reports a value that cannot stand beside another one.
+    pub(crate) fn report_conflict<T>(&mut self, at: &Placed<T>, complaint: Complaint) {
+        self.report_at(at, complaint.coded(Code::ConfigConflict));
     }
 
     /// The line number of a value, for messages that name two places.

@@ -7,6 +7,7 @@
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use zonemesh_core::finding::Code;
 
 use crate::complaint::{Complaint, Parse, kind, nearest};
 use crate::mistakes::{Mistakes, Placed};
@@ -66,7 +67,8 @@ impl<'f, 't> SectionReader<'f, 't> {
                 "the section is missing",
                 format!("[{name}] with {}", spec.key_names().join(", ")),
                 format!("add a line [{name}] and below it {examples}"),
-            );
+            )
+            .coded(Code::ConfigMissingKey);
             self.mistakes.report(name, 0, complaint);
         }
         self.table(spec)
@@ -133,7 +135,7 @@ impl<'f, 't> SectionReader<'f, 't> {
         if let (true, Some(example)) = (items.is_empty(), self.example(key)) {
             let fix = format!("write for example {example}");
             let complaint = Complaint::new("found an empty list", "at least one item", fix);
-            self.mistakes.report(&path, offset, complaint);
+            self.mistakes.report(&path, offset, complaint.coded(Code::ConfigMissingKey));
         }
         self.mistakes.note(&path, offset);
         let item = |(index, item)| {
@@ -188,7 +190,8 @@ impl<'f, 't> SectionReader<'f, 't> {
             "the key is missing",
             format!("{key} in {}", self.spec.heading()),
             format!("add a line such as {example}"),
-        );
+        )
+        .coded(Code::ConfigMissingKey);
         self.mistakes.report(&self.path_of(key), self.offset, complaint);
     }
 
@@ -204,7 +207,8 @@ impl<'f, 't> SectionReader<'f, 't> {
                 format!("unknown {what} {name:?}"),
                 format!("one of {}", names.join(", ")),
                 self.what_was_meant(name, &names),
-            );
+            )
+            .coded(Code::ConfigUnknownKey);
             let path = self.path_of(&name.escape_debug().to_string());
             self.mistakes.report(&path, key.span().start, complaint);
         }

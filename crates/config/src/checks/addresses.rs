@@ -74,7 +74,7 @@ pub(super) fn prefixes(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
                     "renumber one of the zones, or name only the subnets that are shared across zones",
                 )
             };
-            mistakes.report_at(placed, Complaint::new(found, expected, fix));
+            mistakes.report_conflict(placed, Complaint::new(found, expected, fix));
         }
     }
 }
@@ -92,8 +92,10 @@ pub(super) fn tunnel_addresses(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>)
                 later.name, twin.name
             );
             let fix = "give every gateway tunnel addresses of its own";
-            mistakes
-                .report_at(later.placed, Complaint::new(found, "each tunnel address once", fix));
+            mistakes.report_conflict(
+                later.placed,
+                Complaint::new(found, "each tunnel address once", fix),
+            );
         }
         let foreign = |prefix: &&OwnedByZone<'_, IpNet>| {
             prefix.owner != later.owner && prefix.placed.value.contains(&address)
@@ -109,7 +111,7 @@ pub(super) fn tunnel_addresses(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>)
                 "an address outside the other zones' prefixes",
                 "take tunnel addresses from a range that no zone uses, such as 10.255.0.0/24",
             );
-            mistakes.report_at(later.placed, complaint);
+            mistakes.report_conflict(later.placed, complaint);
         }
     }
 }
@@ -149,7 +151,7 @@ fn endpoint_is_not_oneself(
             "the endpoint of the peer's gateway",
             "ask the peer for its public address and port",
         );
-        mistakes.report_at(placed, complaint);
+        mistakes.report_conflict(placed, complaint);
     }
 }
 
@@ -176,7 +178,7 @@ fn endpoint_is_outside_the_tunnels(
             "an address outside the peers' prefixes",
             "give the gateway's outer address, or a narrower prefix",
         );
-        mistakes.report_at(placed, complaint);
+        mistakes.report_conflict(placed, complaint);
     }
 }
 
@@ -195,6 +197,6 @@ pub(super) fn local_api(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
             format!("an address in {} or loopback", prefixes.join(", ")),
             "give this gateway's LAN address: only the zone's own VMs may use the local API",
         );
-        mistakes.report_at(placed, complaint);
+        mistakes.report_conflict(placed, complaint);
     }
 }

@@ -21,12 +21,12 @@ pub(super) fn is_complete(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
         if is_secure && etcd.ca_file.is_none() {
             let expected = "a ca_file that says whose certificates are good";
             let fix = "add ca_file = \"/etc/zonemesh/etcd-ca.pem\"";
-            mistakes.report_at(endpoint, Complaint::new(found, expected, fix));
+            mistakes.report_conflict(endpoint, Complaint::new(found, expected, fix));
         } else if !is_secure && (etcd.user.is_some() || etcd.key_file.is_some()) {
             let expected = "https where a password or a certificate is to be shown";
             let fix =
                 "write https://, or take user, password_file, certificate_file and key_file out";
-            mistakes.report_at(endpoint, Complaint::new(found, expected, fix));
+            mistakes.report_conflict(endpoint, Complaint::new(found, expected, fix));
         }
     }
 }
@@ -45,6 +45,6 @@ impl<T> HalfOfPair<'_, T> {
         let missing = other.name;
         let found = format!("found it without {missing}");
         let fix = format!("add {missing}, or take this out");
-        mistakes.report_at(given, Complaint::new(found, "both or neither", fix));
+        mistakes.report_conflict(given, Complaint::new(found, "both or neither", fix));
     }
 }

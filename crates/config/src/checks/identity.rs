@@ -36,7 +36,7 @@ pub(super) fn peers(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
                 "the name of another zone",
                 "remove this [[peer]], or correct one of the names",
             );
-            mistakes.report_at(zone, complaint);
+            mistakes.report_conflict(zone, complaint);
         }
     }
 }
@@ -86,6 +86,6 @@ pub(super) fn tokens(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
             None => format!("add [[federation]] with name = {name:?}"),
         };
         let complaint = Complaint::new(format!("found {name:?}"), expected, fix);
-        mistakes.report_at(federation, complaint);
+        mistakes.report_conflict(federation, complaint);
     }
 }

@@ -71,7 +71,7 @@ fn report_twins<'d, T: PartialEq + 'd>(
             Some(twin) => {
                 let line = mistakes.line_of(twin);
                 let found = format!("found the same as {} in line {line}", twin.key);
-                mistakes.report_at(placed, Complaint::new(found, expected, fix));
+                mistakes.report_conflict(placed, Complaint::new(found, expected, fix));
             }
             None => earlier.push(placed),
         }

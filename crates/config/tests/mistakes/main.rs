@@ -8,6 +8,7 @@ mod shape;
 mod values;
 
 use zonemesh_config::{Config, SECTIONS};
+use zonemesh_core::finding::{Code, Finding};
 
 pub(crate) const VALID: &str = r#"[zone]
 name = "berlin"
@@ -130,4 +131,32 @@ fn own_keys_as_a_peers_are_found_with_their_place() {
     );
     let errors = config.check_keys(other_wg, peer.zone_key).unwrap_err();
     assert_eq!((errors.count(), errors.iter().next().unwrap().line), (1, 24));
+}
+
+/// The codes of the mistakes of a text, in the order of the file.
+fn codes(text: &str) -> Vec<Code> {
+    let errors = Config::parse(text, "zm.toml").expect_err("the text has a mistake");
+    errors.iter().map(|error| error.code).collect()
+}
+
+#[test]
+fn every_kind_of_mistake_has_its_code() {
+    let with = |from: &str, to: &str| codes(&VALID.replacen(from, to, 1));
+    assert_eq!(with("\"berlin\"", "\"berlin"), [Code::ConfigSyntax]);
+    assert_eq!(with("level = ", "levle = "), [Code::ConfigUnknownKey]);
+    assert_eq!(with("name = \"berlin\"\n", ""), [Code::ConfigMissingKey]);
+    assert_eq!(with("port = 51821", "port = 0"), [Code::ConfigValue]);
+    assert_eq!(with("10.10.11.0/24", "10.10.10.0/24"), [Code::ConfigConflict]);
+}
+
+#[test]
+fn a_mistake_is_a_finding_with_its_place_as_evidence() {
+    let text = VALID.replacen("port = 51821", "port = 0", 1);
+    let errors = Config::parse(&text, "zm.toml").expect_err("the port is none");
+    let finding = Finding::from(errors.iter().next().expect("there is one"));
+    assert_eq!(
+        finding.to_string(),
+        "C113 zm.toml:11:8: registry.port: found the number 0, expected a port from 1 to 65535"
+    );
+    assert_eq!(finding.fix.as_str(), "leave it out for the default");
 }

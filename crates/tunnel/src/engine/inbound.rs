@@ -22,7 +22,8 @@ use crate::packet::InnerPacket;
 use crate::peer::{ClockReading, DATA_OVERHEAD, INITIATION, RemoteLink, TYPE_DATA, receiver_index};
 use crate::zones::{RemoteZones, SessionOwner};
 
-/// Receives between two looks at the clock, the other socket and the other direction.
+/// Receives between two looks at the clock, the other socket and the other direction: whoever keeps
+/// one socket full, with whatever bytes, is not to starve the rest.
 const BATCH: usize = 8;
 /// With this many bytes in the arena it is written out: enough for the largest merged packet,
 /// little enough to stay in the cache.
@@ -74,9 +75,11 @@ impl Inbound {
                     more = false;
                     break;
                 }
-                // Errors of a datagram socket are those of single datagrams: ICMP, memory.
+                // Errors of a datagram socket are those of single datagrams: ICMP, memory. Whoever can
+                // forge an ICMP message must not be able to end the thread with it.
                 Err(_passing) => self.engine.dropped.count(Dropped::SocketError),
             }
+            // Not after each receive: packets of one flow merge across receives too.
             if self.opened.used >= ARENA_FULL {
                 self.opened.write(&self.engine, self.lane, now);
             }
@@ -87,7 +90,9 @@ impl Inbound {
 
     /// Carries the datagrams of one receive, with each peer locked once per run of its datagrams.
     fn carry_all(&mut self, received: ReceivedRun, now: ClockReading) {
+        // An empty datagram has no stride, and nobody would get on by 0.
         let received = ReceivedRun { stride: received.stride.max(1), ..received };
+        // One table for all: a zone is told from another by its address.
         let engine = Arc::clone(&self.engine);
         let zones = engine.zones.load();
         let mut rest = 0..received.len;
@@ -128,6 +133,8 @@ impl Inbound {
         if message.first() == Some(&TYPE_DATA) {
             return Err(Some(Dropped::NotWireGuard));
         }
+        // Never waited for: a handshake costs hundreds of times what a packet does, and strangers decide
+        // how many come (WireGuard paper, section 5.3).
         let message = HandshakeMessage::new(message, path, self.lane);
         let message = message.ok_or(Some(Dropped::NotWireGuard))?;
         let queued = self.handshakes.try_send(message);
@@ -143,6 +150,8 @@ impl Inbound {
     ) -> usize {
         let (link, received) = (&run.owner.link, run.received);
         let allowed = self.allowed(now);
+        // For the whole run: the lock is shared with whoever seals for this link, and boringtun opens
+        // with `&mut`.
         let mut state = link.lock();
         let mut bytes = 0;
         while !rest.is_empty() {
@@ -152,6 +161,7 @@ impl Inbound {
                 break;
             }
             rest.start += message.len();
+            // Behind the packets before it, where it stays: merging copies nothing.
             let room = &mut self.opened.arena[self.opened.used..];
             let packet = state.open(message, room, received.path, now).and_then(|len| {
                 bytes += message.len() as u64;
@@ -162,6 +172,7 @@ impl Inbound {
                 Err(reason) => self.engine.dropped.count(reason),
             }
         }
+        // Asked under the lock and acted on without it: what follows locks again, and sends.
         let completed = state.take_completed();
         drop(state);
         link.lane.rx_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -180,6 +191,8 @@ impl Inbound {
     }
 }
 
+/// The three bytes behind the type are zero (WireGuard paper, section 5.4.6): boringtun reads the four
+/// as one number, and would take anything else for another type.
 fn is_data(message: &[u8]) -> bool {
     matches!(message, [TYPE_DATA, 0, 0, 0, ..]) && message.len() >= DATA_OVERHEAD
 }
@@ -203,6 +216,8 @@ impl InwardRun<'_> {
             return Ok(0);
         }
         let inner = InnerPacket::parse(packet).ok_or(Dropped::InnerMalformed)?;
+        // Who holds the key may speak for the zone's addresses only (WireGuard paper, section 2). A look
+        // costs a hash for each prefix length in use, and a run has one source nearly always.
         if self.known_source != Some(inner.source) {
             let zone = self.zones.owner_of(inner.source).ok_or(Dropped::InnerSource)?;
             if !Arc::ptr_eq(zone, &self.owner.zone) {
@@ -210,10 +225,12 @@ impl InwardRun<'_> {
             }
             self.known_source = Some(inner.source);
         }
+        // What is behind is padding, up to 16 bytes (WireGuard paper, section 5.4.6).
         let packet = &mut packet[..inner.len];
         if self.received.ecn != 0 && !ecn::combine(self.received.ecn, packet) {
             return Err(Dropped::Congested);
         }
+        // Here too: the other end may be a WireGuard that does not clamp, or know less of the path.
         clamp_mss(packet, self.mtu, false);
         Ok(inner.len)
     }

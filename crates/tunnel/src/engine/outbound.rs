@@ -19,7 +19,8 @@ use crate::split::Split;
 use crate::transport::{IPV6_HEADER, UDP, is_v6};
 use crate::vnet::{Gso, Vnet};
 
-/// Reads between two looks at the clock and the other direction.
+/// Reads between two looks at the clock and the other direction: a local sender that never stops is not
+/// to keep acknowledgements from being taken in.
 const BATCH: usize = 8;
 /// What padding adds to a packet at most.
 const MAX_PADDING: usize = 15;
@@ -46,6 +47,7 @@ impl Outbound {
 
     /// Carries what the TUN has. Returns false once it is empty.
     pub(crate) fn drain(&mut self, now: ClockReading) -> io::Result<bool> {
+        // Small packets of one flow fill a run over many reads; what is left must not wait for more.
         let result = self.read_batch(now);
         self.run.flush(&self.engine, now);
         result
@@ -79,10 +81,13 @@ impl Outbound {
         let owner = zones.owner_of(inner.destination).ok_or(Dropped::NoPeer)?;
         let Departure { by: link, after_pause } = owner.active().sender(self.lane, now.instant);
         if after_pause {
+            // What waits here is for the old lane, and may not come after what takes the new one.
             self.run.flush(&self.engine, now);
             std::thread::sleep(QUIET);
         }
         let is_own_port = |port| self.engine.lanes.iter().any(|lane| lane.udp.port() == port);
+        // A route to the gateway's own endpoint that leads through the tunnel would seal each datagram
+        // again, longer every time, until it is too long to be sent.
         if source_port(&packet[..inner.len]).is_some_and(is_own_port) {
             let path = link.lock().path();
             if path.is_some_and(|path| path.remote.ip() == inner.destination) {
@@ -90,12 +95,14 @@ impl Outbound {
             }
         }
         let mtu = link.mtu(self.engine.mtu());
+        // A super-packet is data of a connection whose segments are agreed already: no SYN is one.
         if vnet.gso == Gso::None {
             clamp_mss(&mut packet[..inner.len], mtu, vnet.needs_checksum);
         }
         let mut sealing = OutwardPacket {
             engine: &self.engine,
             link,
+            // The pieces share it: the kernel makes no super-packet of different marks.
             ecn: ecn::of(packet),
             split: Split::new(vnet, &mut packet[..inner.len])?,
             packet,
@@ -123,6 +130,7 @@ impl OutwardPacket<'_> {
         while self.split.next_len().is_some() {
             let initiation = self.seal_run(now)?;
             if let Some((path, bytes)) = initiation {
+                // What was sealed before it, in the sessions that were there, leaves before it.
                 self.run.flush(self.engine, now);
                 self.engine.send(self.link, Some(path), &bytes);
             } else if self.split.next_len().is_some() {
@@ -137,11 +145,14 @@ impl OutwardPacket<'_> {
         &mut self,
         now: ClockReading,
     ) -> Result<Option<(UdpPath, [u8; INITIATION])>, Dropped> {
+        // With one lane there is one thread that seals, and nothing to take turns with.
         if self.engine.lanes.len() > 1 {
             self.run.take_turn(self.link);
         }
         let mut state = self.link.lock();
         let path = state.path().ok_or(Dropped::NoEndpoint)?;
+        // The length is asked first: a piece that was formed overwrites the end of the one before, and
+        // cannot be given back if the run is full.
         while let Some(len) = self.split.next_len() {
             let sealed_len = padded_len(len, self.mtu) + DATA_OVERHEAD;
             if !self.run.takes(self.link, path, self.ecn, sealed_len) {
@@ -151,6 +162,8 @@ impl OutwardPacket<'_> {
                 break;
             };
             let padded = piece.start..piece.start + sealed_len - DATA_OVERHEAD;
+            // boringtun does not pad (WireGuard paper, section 5.4.6); the bytes after a piece are the
+            // next one's, and are put back.
             let behind = take_padding(self.packet, piece.end, padded.end);
             let sealed = state.seal(&self.packet[padded.clone()], self.run.slot(), now);
             self.packet[piece.end..padded.end].copy_from_slice(&behind[..padded.end - piece.end]);

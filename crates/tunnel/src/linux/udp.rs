@@ -23,7 +23,8 @@ use crate::offload::{Offload, WantedOffloads};
 /// How long a send waits for room in a full socket buffer before it tries again.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// How often a free port is sought for both families when the kernel chooses it.
+/// How often a free port is sought for both families when the kernel chooses it: it chooses for IPv4, and
+/// somebody may have the same one for IPv6.
 const PORT_TRIES: u32 = 16;
 
 /// The sockets of a tunnel.
@@ -65,6 +66,8 @@ impl Udp {
 
     fn bind_once(port: u16, mark: Option<u32>, wanted: WantedOffloads) -> Result<Self, StartError> {
         let v4 = open(libc::AF_INET, mark, wanted)?;
+        // Two sockets and not one of both families: ECN, the source address and IP_MTU_DISCOVER are
+        // options of one family each, and IPv4 addresses would show as mapped ones.
         bind(&v4, (Ipv4Addr::UNSPECIFIED, port).into())?;
         let port = local_port(&v4)?;
         let v6 = match open(libc::AF_INET6, mark, wanted) {
@@ -131,6 +134,7 @@ impl Udp {
         if let Some(local) = local {
             control.push_source(local);
         }
+        // For this datagram only: the socket serves all peers.
         if transmit.ecn != 0 {
             control.push_traffic_class(&remote, transmit.ecn);
         }
@@ -162,6 +166,7 @@ impl UdpEdge for Udp {
         Ok(ReceivedRun {
             path: UdpPath { remote, local: control.local },
             len,
+            // Without UDP_GRO's message it is one datagram, however long.
             stride: control.segment.filter(|size| *size > 0).unwrap_or(len),
             ecn: control.traffic_class & 0b11,
         })
@@ -169,6 +174,8 @@ impl UdpEdge for Udp {
 
     fn send(&self, transmit: Transmit<'_>) -> io::Result<()> {
         match self.send_from(&transmit, transmit.path.local) {
+            // The peer learns our new address from what it can authenticate; waiting for the routes to
+            // be asked again would lose up to a second.
             Err(error) if transmit.path.local.is_some() && source_is_gone(&error) => {
                 self.send_from(&transmit, None)
             }
@@ -222,6 +229,8 @@ fn send_message(
             sys::check_len(unsafe { libc::sendmsg(fd.as_raw_fd(), &raw const message, 0) });
         match result {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // A full buffer is the device's queue: dropping here would drop whole runs. Bounded, for the
+            // other direction of the thread waits as well.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && patience > 0 => {
                 patience -= 1;
                 wake::wait_writable(fd, PATIENCE)?;

@@ -90,6 +90,7 @@ impl Merger {
         let may_merge = if flow.protocol == TCP { allowed.tcp } else { allowed.udp };
         let segment = segment.filter(|_| may_merge);
         let newest = self.groups.len();
+        // Beyond this many open flows looking costs more than a write; the newest are the likeliest.
         let oldest = self.barrier.max(newest.saturating_sub(DEPTH));
         let same = (oldest..newest).rev().find(|at| self.groups[*at].flow == flow);
         if let (Some(at), Some(segment)) = (same, &segment)
@@ -130,6 +131,7 @@ impl Merger {
         if group.closed || !room || !in_order || segment.header_len != first.header_len {
             return false;
         }
+        // What costs most comes last: a checksum reads the whole packet.
         let leader = &arena[self.opened[group.first as usize].range.clone()];
         let packet = &arena[range.clone()];
         if !first.is_continued_by(leader, packet, group.count) {
@@ -137,6 +139,7 @@ impl Merger {
         }
         if !group.first_is_verified {
             if !first.checksum_is_right(leader) {
+                // Its receiver is to see that: merged, it would get a new and right one.
                 group.closed = true;
                 return false;
             }
@@ -218,6 +221,7 @@ impl Merger {
     ) -> io::Result<()> {
         let first = self.opened[group.first as usize].range.clone();
         let headers = first.start..first.start + segment.header_len;
+        // Put back afterwards: a kernel that refuses the whole gets the packets one by one.
         let mut saved = [0; MAX_HEADERS];
         saved[..segment.header_len].copy_from_slice(&arena[headers.clone()]);
         let vnet = form_headers(&mut arena[headers.clone()], group, segment).to_bytes();
@@ -275,6 +279,7 @@ fn form_headers(headers: &mut [u8], group: &MergedGroup, segment: &Segment) -> V
         transport[TCP_FLAGS] |= PSH;
     }
     let pseudo = checksum::pseudo_header(addresses(ip), group.flow.protocol, transport_len);
+    // Not complemented: with NEEDS_CSUM the kernel adds the rest (virtio 1.2, section 5.1.6.2).
     let partial = checksum::fold(pseudo).to_ne_bytes();
     transport[checksum_at..checksum_at + 2].copy_from_slice(&partial);
     Vnet {

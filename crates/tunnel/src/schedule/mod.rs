@@ -115,6 +115,8 @@ impl Schedule {
     pub(crate) fn initiated(&mut self, now: Instant) {
         self.wanted = false;
         self.unanswered += 1;
+        // Two sides that begin at the same moment may each lose their attempt to the other's; in step
+        // they would go on so.
         let early = RETRY_JITTER.mul_f64(self.next_random());
         self.retry_at = Some(now + RETRY_LATEST - early);
     }
@@ -130,6 +132,7 @@ impl Schedule {
 
     /// The peer's initiation was answered; it is for the peer to prove that it got the answer.
     pub(crate) fn answered(&mut self, now: Instant) {
+        // An answer that was lost leaves a session that only we believe in.
         if self.keepalive.is_some() {
             self.retry_at.get_or_insert(now + RETRY_LATEST);
         }
@@ -184,11 +187,15 @@ impl Schedule {
         let Some(interval) = self.keepalive else {
             return false;
         };
+        // One side renews and the other waits 15 s longer: renewing from both ends at once makes two
+        // sessions and a race for which is newer.
         let most = match (self.yielding, self.elected) {
             (true, _) => REKEY_AFTER_YIELDING,
             (false, true) => REKEY_AFTER,
             (false, false) => REKEY_AFTER_UNELECTED,
         };
+        // The last is for a peer that lost its sessions: it hears us in one that it cannot open, and
+        // WireGuard has no message that says so.
         !session_is_up
             || older_than(self.session_since, most, now)
             || older_than(self.last_received, interval * 2 + SILENCE_GRACE, now)

@@ -62,6 +62,7 @@ impl LinkState {
         let LinkSettings { public_key, preshared_key, endpoint, keepalive } = settings;
         let mut schedule = Schedule::new(identity.key < public_key, index);
         schedule.set_keepalive(keepalive);
+        // At once, before there is a packet: behind a NAT we cannot be called, only call.
         if endpoint.is_some() && keepalive.is_some() {
             schedule.want_handshake();
         }
@@ -107,6 +108,7 @@ impl LinkState {
             self.schedule.want_handshake();
         }
         self.schedule.set_keepalive(settings.keepalive);
+        // The same endpoint told again is no reason to leave the one that the gateway roamed to.
         if let Some(endpoint) = settings.endpoint
             && settings.endpoint != self.endpoint
         {
@@ -166,6 +168,7 @@ impl LinkState {
 
     fn set_aside(&mut self) {
         self.sessions.set_aside();
+        // Both were about handshakes of the state that went.
         (self.unconfirmed, self.answered) = (None, 0);
     }
 
@@ -189,6 +192,7 @@ impl LinkState {
         out: &mut [u8],
         now: ClockReading,
     ) -> Result<Sealed, Dropped> {
+        // boringtun panics over a short buffer deep inside; here the defect names its caller.
         assert!(has_room(packet.len(), out), "callers size their buffers");
         match self.sessions.sealing(now)?.encapsulate(packet, out) {
             TunnResult::WriteToNetwork(message) => {
@@ -211,8 +215,11 @@ impl LinkState {
     ) -> Result<usize, Dropped> {
         assert!(out.len() >= message.len(), "callers size their buffers");
         let OpenedData { len, by_present } = self.sessions.open(message, out, now)?;
+        // Only now: roaming follows what proved to come from the peer (WireGuard paper, section 2.1).
         self.path = Some(path);
         self.schedule.received(now.instant);
+        // The first data in a session is the initiator's proof that it holds the keys, without which
+        // nothing is sent in it (section 5.1).
         let confirms = self.unconfirmed.is_some() && self.unconfirmed == receiver_index(message);
         if by_present && confirms {
             self.established(now);
@@ -291,8 +298,12 @@ impl LinkState {
         assert!(has_room(0, out), "callers size their buffers");
         self.sessions.end_former(out);
         self.follow_clock(now);
+        // Passive keepalives and the rekey of an initiator are boringtun's, and its clock stands still
+        // without this call.
         let message = match self.sessions.update_timers(out) {
             Some(TunnResult::WriteToNetwork(message)) => Some((message[0], message.len())),
+            // It has given up, after 90 s of trying (Rekey-Attempt-Time) or 540 s without a session, and
+            // would begin again only for a packet: the schedule does by itself.
             Some(TunnResult::Err(_expired)) => {
                 self.schedule.expired();
                 None
@@ -301,6 +312,7 @@ impl LinkState {
         };
         self.path?;
         let resting = self.resting;
+        // A link that rests must not renew its session by boringtun's own wish.
         let message = message.filter(|(kind, _)| !resting || *kind != TYPE_INITIATION);
         let (kind, len) = match resting {
             true => message?,

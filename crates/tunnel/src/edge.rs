@@ -8,7 +8,7 @@
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::merge::Mergeable;
+use crate::offload::Mergeable;
 
 /// The size of the header before each packet of a TUN device: `struct virtio_net_hdr`
 /// (virtio 1.2, section 5.1.6).

@@ -50,6 +50,13 @@ impl WantedOffloads {
     }
 }
 
+/// Which packets the device takes merged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mergeable {
+    pub(crate) tcp: bool,
+    pub(crate) udp: bool,
+}
+
 /// Whether a kind of bulk work is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -5,7 +5,8 @@ use std::io;
 use super::packets::{ScriptMemory, next_packet};
 use super::script::Script;
 use super::seen::assert_same_flows;
-use crate::merge::{Mergeable, Merger};
+use crate::merge::Merger;
+use crate::offload::Mergeable;
 use crate::split::Split;
 use crate::vnet::{Gso, Vnet};
 

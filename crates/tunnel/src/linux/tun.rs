@@ -17,7 +17,7 @@ use super::queues::{self, TunQueue};
 use super::sys;
 use crate::edge::TunEdge;
 use crate::error::StartError;
-use crate::merge::Mergeable;
+use crate::offload::Mergeable;
 use crate::offload::{Offload, WantedOffloads};
 
 /// Packets that wait in the kernel while the reader waits for the CPU. With the default of 500 all

@@ -14,6 +14,7 @@ use std::ops::Range;
 use self::flow::{Flow, Segment};
 use crate::checksum;
 use crate::edge::MAX_PACKET;
+use crate::offload::Mergeable;
 use crate::transport::{
     PSH, TCP, TCP_CHECKSUM, TCP_FLAGS, UDP, UDP_CHECKSUM, UDP_LEN, addresses, is_v6, set_ip_len,
     write_u16,
@@ -26,13 +27,6 @@ const MOST: usize = 64;
 const DEPTH: usize = 16;
 /// The longest headers that are merged: IPv6, TCP with all options.
 const MAX_HEADERS: usize = 40 + 60;
-
-/// What may be merged.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Mergeable {
-    pub(crate) tcp: bool,
-    pub(crate) udp: bool,
-}
 
 /// A packet in the arena.
 struct ArenaPacket {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::edge::{ReceivedRun, SocketFamily, Transmit, TunEdge, UdpEdge, UdpPath, VNET_HEADER};
-use crate::merge::Mergeable;
+use crate::offload::Mergeable;
 use crate::split::Split;
 use crate::vnet::Vnet;
 

@@ -29,7 +29,7 @@ impl Tunnel {
     }
 
     /// Answers to `next` too from now on. Each peer is spoken to with it as soon as the peer has used
-    /// it; sessions and packets are not touched ([`PeerStatus::knows_next_key`]).
+    /// it; sessions and packets are not touched ([`crate::PeerStatus::knows_next_key`]).
     ///
     /// # Errors
     /// [`PeersError`] if it is a peer's key; everything stays as it was.

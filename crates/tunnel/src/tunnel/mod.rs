@@ -129,7 +129,7 @@ impl Tunnel {
     }
 
     /// Keeps the time of the last handshakes in `file` from now on, and takes over what stands there:
-    /// a clock that went back since then is reported in the log and in [`TunnelStatus`].
+    /// a clock that went back since then is reported in the log and in [`crate::TunnelStatus`].
     ///
     /// # Errors
     /// When no thread can be started. A file that cannot be used is a warning in the log.

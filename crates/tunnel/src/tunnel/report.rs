@@ -12,6 +12,7 @@ use crate::edge::UdpEdge as _;
 use crate::offload::Offload;
 use crate::peer::OwnIdentities;
 use crate::status::{PeerStatus, TunnelStatus, ZoneStatus};
+use crate::zones::RemoteZones;
 
 /// A peer in the words of WireGuard, where an allowed IP belongs to one peer: to the active gateway of
 /// its zone. The others of the zone show none, though packets are taken from them.
@@ -19,6 +20,25 @@ pub(crate) struct ShownPeer {
     pub(crate) settings: TunnelPeer,
     pub(crate) allowed_ips: Vec<IpNet>,
     pub(crate) status: PeerStatus,
+}
+
+impl ShownPeer {
+    /// Those of all zones, ordered by key; `identities` says which own keys there are.
+    pub(crate) fn all(zones: &RemoteZones, identities: &OwnIdentities, now: Instant) -> Vec<Self> {
+        let mut peers = Vec::new();
+        for zone in zones.iter() {
+            for gateway in zone.gateways() {
+                let routed = if zone.is_active(gateway) { zone.allowed_ips() } else { &[] };
+                peers.push(Self {
+                    settings: gateway.settings().clone(),
+                    allowed_ips: routed.to_vec(),
+                    status: gateway.status(identities, now),
+                });
+            }
+        }
+        peers.sort_by_key(|peer| peer.status.public_key);
+        peers
+    }
 }
 
 impl Tunnel {
@@ -86,20 +106,7 @@ impl Tunnel {
     /// The peers as `wg` shows them, ordered by key.
     pub(crate) fn shown_peers(&self) -> Vec<ShownPeer> {
         let identities = self.engine.identities.load();
-        let now = Instant::now();
-        let mut peers = Vec::new();
-        for zone in self.engine.zones.load().iter() {
-            for gateway in zone.gateways() {
-                let routed = if zone.is_active(gateway) { zone.allowed_ips() } else { &[] };
-                peers.push(ShownPeer {
-                    settings: gateway.settings().clone(),
-                    allowed_ips: routed.to_vec(),
-                    status: gateway.status(&identities, now),
-                });
-            }
-        }
-        peers.sort_by_key(|peer| peer.status.public_key);
-        peers
+        ShownPeer::all(&self.engine.zones.load(), &identities, Instant::now())
     }
 
     pub(crate) fn private_key(&self) -> Zeroizing<[u8; 32]> {

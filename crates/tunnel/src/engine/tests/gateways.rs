@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::pair::{Pair, Setting, Side, berlin_to_madrid, packet};
 use crate::config::TunnelZone;
 use crate::dropped::Dropped;
+use crate::tunnel::ShownPeer;
 
 struct Three {
     pair: Pair,
@@ -127,4 +128,22 @@ fn the_status_of_a_zone_has_all_its_gateways_and_says_which_is_active() {
     assert_eq!(shown.active, keys[0]);
     three.activate(&three.lisbon);
     assert_eq!(status().active, keys[1]);
+}
+
+#[test]
+fn for_wg_an_allowed_ip_belongs_to_one_peer_the_active_gateway() {
+    let three = Three::new();
+    let engine = &three.pair.berlin.engine;
+    let routed = || {
+        let identities = engine.identities.load();
+        let peers = ShownPeer::all(&engine.zones.load(), &identities, three.pair.now.instant);
+        assert!(peers.is_sorted_by_key(|peer| peer.status.public_key));
+        let routed = peers.into_iter().filter(|peer| !peer.allowed_ips.is_empty());
+        routed.map(|peer| (peer.status.public_key, peer.allowed_ips)).collect::<Vec<_>>()
+    };
+    for active in [&three.pair.madrid, &three.lisbon] {
+        three.activate(active);
+        let key = active.private_key.public_key();
+        assert_eq!(routed(), [(key, three.spain.allowed_ips.clone())]);
+    }
 }

@@ -51,6 +51,7 @@ mod tests {
         let paris = Subject::Zone("paris".parse().unwrap());
         let lossy = Finding::new(Code::PathLoses, paris)
             .with(Evidence::LossPermille(43))
+            .with(Evidence::Reason("loss of 4.3 %".to_owned()))
             .with(Evidence::Address("198.51.100.7:51820".to_owned()))
             .fix("raise {tunnel.mtu}");
         findings.raise(lossy, UnixMillis(70));
@@ -62,7 +63,7 @@ mod tests {
             (wire.fix.as_str(), wire.since_unix_ms, wire.count),
             ("raise tunnel.mtu", 70, 1)
         );
-        let [loss, address] = &wire.evidence[..] else { panic!("{:?}", wire.evidence) };
+        let [loss, _, address] = &wire.evidence[..] else { panic!("{:?}", wire.evidence) };
         assert_eq!((loss.name.as_str(), loss.text.as_str()), ("loss_permille", "43"));
         assert_eq!((loss.figure, address.figure), (Some(43), None));
     }

@@ -92,7 +92,7 @@ codes! {
         "no endpoint is known, and it has not called"
         "set {gateway.endpoints} in that zone, or an endpoint of its peer entry here";
     PathLoses "N208" Degraded "a path loses packets"
-        "tunnel degraded, loss of {loss_permille}[ ({address})]"
+        "tunnel degraded, {reason}[ ({address})]"
         "`mtr` to the address shows where; a shaped or busy uplink drops first";
     BlackHole "N209" Degraded "long packets do not pass"
         "nothing above {bytes} passes[, though the underlay has {expected}]"
@@ -202,7 +202,7 @@ codes! {
         "{count} records of one version but other bytes: a gateway was cloned with its keys"
         "stop the clone; to be safe revoke the key and join again with a new one";
     InvalidItem "T412" Degraded "a neighbour sends what is not valid"
-        "a {kind} of it was refused: {reason}"
+        "a {kind} was refused: {reason}[, heard from {heard_from}]"
         "bring both gateways to the same release; if it lasts, `zonemesh zone block` it";
     StreamRefused "T413" Degraded "a registry stream is refused"
         "registry stream refused: {reason}"

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use zonemesh_api::serve::Door;
+use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 
 /// Most callers whose rate is remembered.
 const MAX_CALLERS: usize = 1024;
@@ -60,6 +61,8 @@ pub(crate) struct Refusals(Mutex<BTreeMap<Flood, Tally>>);
 struct Tally {
     count: u64,
     said_at: Option<Instant>,
+    /// Who was refused last, and when.
+    last: Option<(String, Instant)>,
 }
 
 impl Refusals {
@@ -69,6 +72,7 @@ impl Refusals {
         let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let tally = tallies.entry(flood).or_default();
         tally.count += 1;
+        tally.last = Some((caller.to_string(), now));
         let due = |said: Instant| now.saturating_duration_since(said) >= SAY_AGAIN;
         if tally.said_at.is_none_or(due) {
             tally.said_at = Some(now);
@@ -77,11 +81,34 @@ impl Refusals {
         }
     }
 
+    /// One for each caller that was refused within the last minute.
+    pub(crate) fn findings(&self, now: Instant) -> Vec<Finding> {
+        let tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lasts = |at: Instant| now.saturating_duration_since(at) < SAY_AGAIN;
+        let finding = |(flood, tally): (&Flood, &Tally)| {
+            let (caller, _) = tally.last.as_ref().filter(|(_, at)| lasts(*at))?;
+            let (name, text) = flood.names();
+            Some(
+                Finding::new(Code::TooManyRequests, subject(caller))
+                    .with(Evidence::Kind(name.to_owned()))
+                    .with(Evidence::Reason(text.to_owned()))
+                    .with(Evidence::Count(tally.count)),
+            )
+        };
+        tallies.iter().filter_map(finding).collect()
+    }
+
     /// All counts that are not zero.
     pub(crate) fn counters(&self) -> Vec<(&'static str, u64)> {
         let tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tallies.iter().map(|(flood, tally)| (flood.names().0, tally.count)).collect()
     }
+}
+
+fn subject(caller: &str) -> Subject {
+    let address = caller.parse().map(Subject::Caller).ok();
+    let zone = || caller.parse().map(Subject::Zone).ok();
+    address.or_else(zone).unwrap_or(Subject::Here)
 }
 
 /// Calls at once, and how many more each second.
@@ -273,5 +300,23 @@ mod tests {
         }
         refusals.count(Flood::ZoneStreams, &"madrid");
         assert_eq!(refusals.counters(), [("vm_writes", 3), ("zone_streams", 1)]);
+    }
+
+    #[test]
+    fn who_is_refused_is_a_finding_until_it_is_quiet() {
+        let refusals = Refusals::default();
+        refusals.count(Flood::VmWrites, &"10.10.10.5");
+        refusals.count(Flood::ZoneStreams, &"madrid");
+        let now = Instant::now();
+        let found = refusals.findings(now);
+        let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            lines,
+            [
+                "N218 10.10.10.5: too many registrations and reports of one VM, 1 refused",
+                "N218 madrid: too many registry streams of one zone, 1 refused",
+            ]
+        );
+        assert!(refusals.findings(now + SAY_AGAIN).is_empty());
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod certificates;
 pub(crate) mod clock;
 pub(crate) mod disk;
 pub(crate) mod etcd;
+pub(crate) mod findings;
 pub(crate) mod flood;
 pub(crate) mod hints;
 pub(crate) mod keepalives;

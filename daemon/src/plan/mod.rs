@@ -5,5 +5,6 @@ pub(crate) mod endpoints;
 pub(crate) mod mtu;
 pub(crate) mod peers;
 pub(crate) mod punctuality;
+pub(crate) mod troubles;
 
 pub(crate) use peers::{PeerPlan, Plan};

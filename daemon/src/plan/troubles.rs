@@ -1,0 +1,357 @@
+//! From what is known of peers, mesh and machine to findings: a pure decision, made at each look.
+//!
+//! One root cause is one finding: a peer whose tunnel is down is not blamed for its stream as well,
+//! and a peer that rests is missed by nobody.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use zonemesh_core::exit::error_line;
+use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
+use zonemesh_core::membership::Alarm;
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::path::{Reason, State};
+use zonemesh_core::registry::{Registry, Standing};
+use zonemesh_tunnel::Offload;
+
+use crate::facts::etcd::EtcdState;
+
+/// What is decided here and by nobody else.
+pub(crate) const CODES: &[Code] = &[
+    Code::KeepaliveMismatch,
+    Code::TunnelSilent,
+    Code::HandshakesUnanswered,
+    Code::NoEndpoint,
+    Code::PathLoses,
+    Code::BlackHole,
+    Code::LaneUnanswered,
+    Code::StreamBroken,
+    Code::EtcdOutOfReach,
+    Code::BulkWorkRefused,
+    Code::TooManyRequests,
+    Code::FederationClaimedTwice,
+    Code::GrantsContradict,
+    Code::NotAMember,
+    Code::ZoneBlocked,
+    Code::KeyRevoked,
+    Code::GrantedOtherKey,
+    Code::ClonedGateway,
+    Code::StreamRefused,
+    Code::ClockWentBack,
+    Code::PeerClockOff,
+];
+
+/// A clock that is further off than this is worth a line: Flower bears 5 s.
+const CLOCK_OFF_MS: i64 = 5_000;
+/// Unanswered handshakes after which a lane is in trouble.
+const LANE_SILENT: u64 = 3;
+
+/// What is seen of a peer.
+#[derive(Debug, Clone)]
+pub(crate) struct PeerSight {
+    pub(crate) zone: ZoneName,
+    /// True if nobody keeps the tunnel up while it is not used.
+    pub(crate) rests: bool,
+    pub(crate) state: State,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) endpoint: Option<SocketAddr>,
+    pub(crate) unanswered: u64,
+    pub(crate) mtu: u16,
+    pub(crate) black_hole: bool,
+    pub(crate) underlay_mtu: Option<u16>,
+    pub(crate) stream: StreamSight,
+    pub(crate) clock_offset_ms: Option<i64>,
+    /// Handshakes that each lane beside the first has not been answered.
+    pub(crate) lanes: Vec<u64>,
+}
+
+/// What is seen of the registry's stream to a peer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StreamSight {
+    /// False if others are this gateway's neighbours.
+    pub(crate) is_wanted: bool,
+    pub(crate) is_open: bool,
+    /// True if the neighbour was reached and refused.
+    pub(crate) is_refused: bool,
+    /// Why the last attempt failed; empty if none did.
+    pub(crate) error: String,
+}
+
+/// What is seen of the machine and of what it talks with.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MachineSight {
+    pub(crate) clock_behind: Option<Duration>,
+    pub(crate) offloads: Vec<(&'static str, Offload)>,
+    pub(crate) etcd: Option<EtcdState>,
+}
+
+/// What is wrong with a peer.
+pub(crate) fn of_peer(peer: &PeerSight) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if peer.black_hole {
+        let hole = about(peer, Code::BlackHole).with(Evidence::Bytes(u64::from(peer.mtu)));
+        found.push(match peer.underlay_mtu {
+            Some(underlay) => hole.with(Evidence::Expected(underlay.to_string())),
+            None => hole,
+        });
+    }
+    match peer.state {
+        State::Degraded => found.push(lossy(peer)),
+        State::Up => {
+            found.extend(broken_stream(peer));
+            found.extend(silent_lanes(peer));
+        }
+        State::Down | State::Never if peer.rests && peer.unanswered == 0 => {}
+        State::Down | State::Never => found.push(silent(peer)),
+    }
+    if let Some(offset) = peer.clock_offset_ms.filter(|offset| offset.abs() >= CLOCK_OFF_MS) {
+        found.push(about(peer, Code::PeerClockOff).with(Evidence::ClockAheadMs(offset)));
+    }
+    found
+}
+
+fn about(peer: &PeerSight, code: Code) -> Finding {
+    Finding::new(code, Subject::Zone(peer.zone.clone()))
+}
+
+fn at_endpoint(finding: Finding, peer: &PeerSight) -> Finding {
+    match peer.endpoint {
+        Some(endpoint) => finding.with(Evidence::Address(endpoint.to_string())),
+        None => finding,
+    }
+}
+
+fn lossy(peer: &PeerSight) -> Finding {
+    let reason = peer.reason.map_or_else(|| "too many packets are lost".into(), |r| r.to_string());
+    let finding = about(peer, Code::PathLoses).with(Evidence::Reason(reason));
+    let finding = match peer.reason {
+        Some(Reason::Loss(permille)) => finding.with(Evidence::LossPermille(u64::from(permille))),
+        _ => finding,
+    };
+    at_endpoint(finding, peer)
+}
+
+/// Of a tunnel that should be up and is not.
+fn silent(peer: &PeerSight) -> Finding {
+    let finding = match (peer.endpoint, peer.unanswered) {
+        (None, _) => about(peer, Code::NoEndpoint),
+        (Some(_), 0) => {
+            let untried = || "no handshake was tried".to_owned();
+            let reason = peer.reason.map_or_else(untried, |reason| reason.to_string());
+            about(peer, Code::TunnelSilent).with(Evidence::Reason(reason))
+        }
+        (Some(_), count) => about(peer, Code::HandshakesUnanswered).with(Evidence::Count(count)),
+    };
+    at_endpoint(finding, peer)
+}
+
+fn broken_stream(peer: &PeerSight) -> Option<Finding> {
+    let StreamSight { is_wanted, is_open, is_refused, error } = &peer.stream;
+    if !is_wanted || *is_open || error.is_empty() {
+        return None;
+    }
+    let code = if *is_refused { Code::StreamRefused } else { Code::StreamBroken };
+    Some(about(peer, code).with(Evidence::Reason(error.clone())))
+}
+
+fn silent_lanes(peer: &PeerSight) -> Option<Finding> {
+    let numbered = (1..).zip(&peer.lanes);
+    let silent: Vec<u64> =
+        numbered.filter(|(_, unanswered)| **unanswered >= LANE_SILENT).map(|(n, _)| n).collect();
+    let finding = about(peer, Code::LaneUnanswered);
+    let finding = silent.iter().fold(finding, |one, lane| one.with(Evidence::Lane(*lane)));
+    (!silent.is_empty()).then_some(finding)
+}
+
+/// What is wrong with the machine and with etcd.
+pub(crate) fn of_machine(machine: &MachineSight) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(behind) = machine.clock_behind {
+        let seconds = Evidence::Seconds(behind.as_secs());
+        found.push(Finding::new(Code::ClockWentBack, Subject::Here).with(seconds));
+    }
+    let missing = machine.offloads.iter().filter(|(_, state)| *state != Offload::InUse);
+    let missing: Vec<_> =
+        missing.map(|(kind, state)| format!("{kind} {}", state.as_str())).collect();
+    if !missing.is_empty() {
+        let reason = Evidence::Reason(missing.join(", "));
+        found.push(Finding::new(Code::BulkWorkRefused, Subject::Here).with(reason));
+    }
+    if let Some(etcd) = machine.etcd.as_ref().filter(|etcd| !etcd.reached) {
+        let lost = Finding::new(Code::EtcdOutOfReach, Subject::Here);
+        let lost = lost.with(Evidence::Address(etcd.url.clone()));
+        found.push(lost.with(Evidence::Reason(etcd.error.clone())));
+    }
+    found
+}
+
+/// What is wrong with the mesh, as this gateway's registry has it.
+pub(crate) fn of_mesh(registry: &Registry) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(membership) = registry.membership() {
+        found.extend(standing(registry.standing()).map(|code| Finding::new(code, Subject::Here)));
+        found.extend(membership.alarms().iter().map(contradiction));
+    }
+    for zone in registry.blocked() {
+        found.push(Finding::new(Code::ZoneBlocked, Subject::Zone(zone.clone())));
+    }
+    for federation in registry.federations() {
+        if let Some(used) = registry.find_superlink(federation).filter(|found| found.conflict) {
+            let subject = Subject::Federation(federation.clone());
+            let twice = Finding::new(Code::FederationClaimedTwice, subject);
+            found.push(twice.with(Evidence::Zone(used.zone.clone())));
+        }
+    }
+    match registry.counters().clone_alarms() {
+        0 => {}
+        count => {
+            let cloned = Finding::new(Code::ClonedGateway, Subject::Here);
+            found.push(cloned.with(Evidence::Count(count)));
+        }
+    }
+    found
+}
+
+const fn standing(standing: Standing) -> Option<Code> {
+    match standing {
+        Standing::Member => None,
+        Standing::Stranger => Some(Code::NotAMember),
+        Standing::Revoked => Some(Code::KeyRevoked),
+        Standing::OtherKey => Some(Code::GrantedOtherKey),
+    }
+}
+
+fn contradiction(alarm: &Alarm) -> Finding {
+    let (Alarm::Overlap { kept, refused, .. } | Alarm::SameKey { kept, refused }) = alarm;
+    Finding::new(Code::GrantsContradict, Subject::Zone(refused.clone()))
+        .with(Evidence::Zone(kept.clone()))
+        .with(Evidence::Reason(error_line(alarm)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paris() -> PeerSight {
+        PeerSight {
+            zone: "paris".parse().unwrap(),
+            rests: false,
+            state: State::Up,
+            reason: None,
+            endpoint: Some("198.51.100.7:51820".parse().unwrap()),
+            unanswered: 0,
+            mtu: 1420,
+            black_hole: false,
+            underlay_mtu: Some(1500),
+            stream: StreamSight { is_wanted: true, is_open: true, ..StreamSight::default() },
+            clock_offset_ms: Some(-12),
+            lanes: vec![0, 0],
+        }
+    }
+
+    #[track_caller]
+    fn says(peer: &PeerSight, lines: &[&str]) {
+        let found = of_peer(peer);
+        assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), lines);
+        assert!(found.iter().all(|finding| CODES.contains(&finding.code)));
+    }
+
+    #[test]
+    fn a_sound_peer_is_no_finding() {
+        says(&paris(), &[]);
+    }
+
+    #[test]
+    fn a_tunnel_that_is_not_up_is_one_finding_with_its_cause() {
+        let broken = StreamSight { is_open: false, error: "gone".into(), ..paris().stream };
+        let down = PeerSight { state: State::Down, stream: broken, ..paris() };
+        let reason = Some(Reason::Silence { probes: 10, time: Duration::from_secs(10) });
+        says(
+            &PeerSight { reason, ..down.clone() },
+            &["N205 paris: 10 probes without an answer in 10 s (198.51.100.7:51820)"],
+        );
+        says(
+            &PeerSight { unanswered: 12, ..down.clone() },
+            &["N206 paris: 12 handshake initiations unanswered (198.51.100.7:51820)"],
+        );
+        let nowhere = PeerSight { endpoint: None, unanswered: 3, ..down };
+        says(&nowhere, &["N207 paris: no endpoint is known, and it has not called"]);
+    }
+
+    #[test]
+    fn a_peer_that_rests_is_missed_only_when_it_is_called_in_vain() {
+        let rests = PeerSight { rests: true, state: State::Never, ..paris() };
+        says(&rests, &[]);
+        let called = PeerSight { unanswered: 2, ..rests };
+        says(&called, &["N206 paris: 2 handshake initiations unanswered (198.51.100.7:51820)"]);
+    }
+
+    #[test]
+    fn loss_holes_lanes_and_clocks_are_told_with_their_figures() {
+        let lossy = PeerSight {
+            state: State::Degraded,
+            reason: Some(Reason::Loss(43)),
+            black_hole: true,
+            mtu: 1240,
+            clock_offset_ms: Some(9_400),
+            ..paris()
+        };
+        says(
+            &lossy,
+            &[
+                "N209 paris: nothing above 1240 bytes passes, though the underlay has 1500",
+                "N208 paris: tunnel degraded, loss of 4.3 % (198.51.100.7:51820)",
+                "T416 paris: its clock is 9 s ahead of this gateway's",
+            ],
+        );
+        assert_eq!(of_peer(&lossy)[1].seen("loss_permille").as_deref(), Some("4.3 %"));
+        let lanes = PeerSight { lanes: vec![3, 0, 7], ..paris() };
+        says(&lanes, &["N210 paris: lane 1, 3 is not answered, the first carries its flows"]);
+    }
+
+    #[test]
+    fn a_stream_is_missed_only_of_a_neighbour() {
+        let refused = StreamSight {
+            is_wanted: true,
+            is_open: false,
+            is_refused: true,
+            error: "your certificate is not of a known zone".into(),
+        };
+        let line = "T413 paris: registry stream refused: your certificate is not of a known zone";
+        says(&PeerSight { stream: refused.clone(), ..paris() }, &[line]);
+        let broken = StreamSight { is_refused: false, error: "gone".into(), ..refused.clone() };
+        says(
+            &PeerSight { stream: broken, ..paris() },
+            &["N211 paris: registry stream not up: gone"],
+        );
+        let unwanted = StreamSight { is_wanted: false, ..refused };
+        says(&PeerSight { stream: unwanted, ..paris() }, &[]);
+    }
+
+    #[test]
+    fn the_machine_is_told_of_its_clock_its_bulk_work_and_etcd() {
+        assert!(of_machine(&MachineSight::default()).is_empty());
+        let machine = MachineSight {
+            clock_behind: Some(Duration::from_secs(60)),
+            offloads: vec![("tso", Offload::InUse), ("uso", Offload::Refused)],
+            etcd: None,
+        };
+        let found = of_machine(&machine);
+        assert_eq!(found[0].code, Code::ClockWentBack);
+        assert_eq!(found[1].to_string(), "N217 more CPU for each packet: uso refused");
+        assert!(!found[1].severity.is_alarming());
+    }
+
+    #[test]
+    fn who_has_no_place_in_the_mesh_is_told_why() {
+        assert_eq!(standing(Standing::Member), None);
+        let codes = [Standing::Stranger, Standing::Revoked, Standing::OtherKey].map(standing);
+        assert!(codes.iter().flatten().all(|code| CODES.contains(code)));
+        let alarm =
+            Alarm::SameKey { kept: "paris".parse().unwrap(), refused: "rome".parse().unwrap() };
+        assert_eq!(
+            contradiction(&alarm).to_string(),
+            "P304 rome: zone rome is not admitted, as it was granted with zone paris's key"
+        );
+    }
+}

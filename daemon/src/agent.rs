@@ -14,6 +14,7 @@ use zonemesh_core::record::Lane;
 use zonemesh_pki::{LocalApiKey, ZoneTrust, join_server_config, zone_server_config};
 use zonemesh_tunnel::{MOST_LANES, Tunnel, TunnelEvent};
 
+use crate::act::lookout;
 use crate::act::paths;
 use crate::act::plane::{Ground, Plane, Wakers};
 use crate::act::{etcd, resolver, tunnel};
@@ -96,6 +97,7 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Runn
     let (tunnel, ground) = bring_up(config, (private_key, next_key), &office).await?;
     let refusals = Arc::default();
     let paths = Arc::new(PathBoard::default());
+    let findings = ledger.findings();
     let observer = Observer {
         keepalives: Keepalives::new(config.keepalive, paths.clone()),
         config: config.clone(),
@@ -108,6 +110,7 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Runn
         cas: Arc::new(cas),
         leaf: Arc::new(leaf),
         refusals,
+        findings,
         started_at,
     };
     let lanes = Some(observer.lanes());
@@ -123,6 +126,7 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Runn
     let local_api_key = start_local_api(&observer, supervisor).await?;
     let rotation = Arc::new(Rotation::new(observer.clone(), office.clone(), disk.clone()));
     supervisor.spawn("key rotation", rotation.clone().run());
+    supervisor.spawn("lookout", lookout::run(observer.clone()));
     let admin = admin::run(admin_socket, (observer, office, rotation), local_api_key);
     supervisor.spawn("admin socket", admin);
     Ok(Running { tunnel, disk })

@@ -4,6 +4,7 @@
 //! refuses to know who asks and what is shown.
 
 pub(crate) mod etcd;
+pub(crate) mod lookout;
 pub(crate) mod network;
 pub(crate) mod paths;
 pub(crate) mod plane;

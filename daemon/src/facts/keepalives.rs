@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::keepalive::{Keepalive, Mismatch};
 
 use crate::facts::flood::{Limits, Rate};
@@ -22,9 +23,9 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 /// What the other ends have told, as far as it breaks the law.
 pub(crate) struct Keepalives {
     ours: Keepalive,
-    breaches: Mutex<BTreeMap<String, Breach>>,
+    breaches: Mutex<BTreeMap<Subject, Breach>>,
     paths: Arc<PathBoard>,
-    log: Limits<String>,
+    log: Limits<Subject>,
 }
 
 struct Breach {
@@ -51,7 +52,7 @@ impl Keepalives {
     }
 
     /// `end` has told its figures over a connection that lives as long as what is returned.
-    pub(crate) fn heard(self: &Arc<Self>, end: &str, theirs: Option<Keepalive>) -> Heard {
+    pub(crate) fn heard(self: &Arc<Self>, end: &Subject, theirs: Option<Keepalive>) -> Heard {
         let counts = match theirs.map(|theirs| self.ours.check_against(&theirs)) {
             None => false,
             Some(Ok(())) => {
@@ -63,16 +64,16 @@ impl Keepalives {
                 true
             }
         };
-        Heard { board: self.clone(), end: counts.then(|| end.to_owned()) }
+        Heard { board: self.clone(), end: counts.then(|| end.clone()) }
     }
 
-    fn mended(&self, end: &str) {
+    fn mended(&self, end: &Subject) {
         if self.lock().remove(end).is_some() {
-            tracing::debug!(end, "keepalives fit again");
+            tracing::debug!(%end, "keepalives fit again");
         }
     }
 
-    fn breached(&self, end: &str, mismatch: Mismatch) {
+    fn breached(&self, end: &Subject, mismatch: Mismatch) {
         let now = Instant::now();
         let mut breaches = self.lock();
         breaches.retain(|_, breach| !breach.is_over(now));
@@ -81,33 +82,37 @@ impl Keepalives {
         if known.is_none() && breaches.len() >= MAX_ENDS {
             return;
         }
-        let entry = breaches.entry(end.to_owned());
+        let entry = breaches.entry(end.clone());
         let breach = entry.or_insert(Breach { mismatch, connections: 0, heard_at: now });
         (breach.mismatch, breach.heard_at) = (mismatch, now);
         breach.connections += 1;
         if is_new {
             self.paths.count_keepalive_mismatch();
-            if self.log.allow(&end.to_owned(), now) {
-                tracing::warn!(end, %mismatch, "keepalives do not fit");
+            if self.log.allow(&end.clone(), now) {
+                tracing::warn!(%end, %mismatch, "keepalives do not fit");
             }
         }
     }
 
-    fn ended(&self, end: &str) {
+    fn ended(&self, end: &Subject) {
         if let Some(breach) = self.lock().get_mut(end) {
             breach.connections = breach.connections.saturating_sub(1);
         }
     }
 
-    /// One sentence for each breach that lasts.
-    pub(crate) fn warnings(&self) -> Vec<String> {
+    /// One for each breach that lasts.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
         let now = Instant::now();
         let breaches = self.lock();
         let lasting = breaches.iter().filter(|(_, breach)| !breach.is_over(now));
-        lasting.map(|(end, breach)| format!("{end}: keepalives: {}", breach.mismatch)).collect()
+        let finding = |(end, breach): (&Subject, &Breach)| {
+            Finding::new(Code::KeepaliveMismatch, end.clone())
+                .with(Evidence::Reason(breach.mismatch.to_string()))
+        };
+        lasting.map(finding).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Breach>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Subject, Breach>> {
         self.breaches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -116,7 +121,7 @@ impl Keepalives {
 #[must_use]
 pub(crate) struct Heard {
     board: Arc<Keepalives>,
-    end: Option<String>,
+    end: Option<Subject>,
 }
 
 impl Drop for Heard {
@@ -136,6 +141,10 @@ mod tests {
         (Keepalives::new(Keepalive::DEFAULT, paths.clone()), paths)
     }
 
+    fn vm(n: u32) -> Subject {
+        Subject::Vm(std::net::Ipv4Addr::from(n).into())
+    }
+
     fn events(paths: &PathBoard) -> u64 {
         let counters = paths.counters().into_iter();
         counters.filter(|(name, _)| *name == "keepalive_mismatch").map(|(_, count)| count).sum()
@@ -148,25 +157,27 @@ mod tests {
     #[test]
     fn a_breach_is_one_event_and_one_line_with_both_figures_until_it_is_mended() {
         let (board, paths) = board();
-        let first = board.heard("zone madrid", eager());
-        let second = board.heard("zone madrid", eager());
+        let madrid = Subject::Zone("madrid".parse().unwrap());
+        let first = board.heard(&madrid, eager());
+        let second = board.heard(&madrid, eager());
         assert_eq!(events(&paths), 1);
-        let [line] = &board.warnings()[..] else { panic!("{:?}", board.warnings()) };
-        assert!(line.starts_with("zone madrid: ") && line.contains("10s") && line.contains("30s"));
+        let [line] = &board.findings()[..] else { panic!("{:?}", board.findings()) };
+        let line = line.to_string();
+        assert!(line.starts_with("N204 madrid: ") && line.contains("10s") && line.contains("30s"));
         drop(first);
-        assert_eq!(board.warnings().len(), 1);
+        assert_eq!(board.findings().len(), 1);
         drop(second);
-        drop(board.heard("zone madrid", Some(Keepalive::DEFAULT)));
-        assert!(board.warnings().is_empty());
-        drop(board.heard("zone madrid", eager()));
+        drop(board.heard(&madrid, Some(Keepalive::DEFAULT)));
+        assert!(board.findings().is_empty());
+        drop(board.heard(&madrid, eager()));
         assert_eq!(events(&paths), 2);
     }
 
     #[test]
     fn who_tells_nothing_is_not_judged() {
         let (board, paths) = board();
-        drop(board.heard("VM 10.10.10.5", None));
-        assert!(board.warnings().is_empty());
+        drop(board.heard(&vm(5), None));
+        assert!(board.findings().is_empty());
         assert_eq!(events(&paths), 0);
     }
 
@@ -174,9 +185,9 @@ mod tests {
     fn a_flood_of_made_up_ends_is_bounded() {
         let (board, paths) = board();
         for n in 0..10_000 {
-            drop(board.heard(&format!("VM {n}"), eager()));
+            drop(board.heard(&vm(n), eager()));
         }
-        assert_eq!(board.warnings().len(), MAX_ENDS);
+        assert_eq!(board.findings().len(), MAX_ENDS);
         assert_eq!(events(&paths), MAX_ENDS as u64);
     }
 }

@@ -16,6 +16,7 @@ use crate::act::plane::PeerTable;
 use crate::act::streams::StreamContext;
 use crate::facts::certificates::{FederationCas, OwnLeaf};
 use crate::facts::etcd::EtcdBoard;
+use crate::facts::findings::FindingBoard;
 use crate::facts::flood::Refusals;
 use crate::facts::hints::Hints;
 use crate::facts::keepalives::Keepalives;
@@ -43,6 +44,7 @@ pub(crate) struct Observer {
     pub(crate) cas: Arc<FederationCas>,
     pub(crate) leaf: Arc<OwnLeaf>,
     pub(crate) refusals: Arc<Refusals>,
+    pub(crate) findings: Arc<FindingBoard>,
     pub(crate) started_at: SystemTime,
 }
 

@@ -16,6 +16,7 @@ use tonic::Streaming;
 use tonic::metadata::MetadataMap;
 use zonemesh_api::keepalive::{self, Whose};
 use zonemesh_api::v1::RegistryMessage;
+use zonemesh_core::finding::Subject;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::{Message, Session};
 
@@ -55,7 +56,7 @@ impl Context {
     /// Takes what the gateway of `zone` has told.
     pub(crate) fn hear_keepalive(&self, zone: &ZoneName, metadata: &MetadataMap) -> Heard {
         let theirs = keepalive::told(metadata, Whose::Own);
-        self.keepalives.heard(&format!("zone {zone}"), theirs)
+        self.keepalives.heard(&Subject::Zone(zone.clone()), theirs)
     }
 }
 

@@ -1,20 +1,33 @@
 //! What is said in the log about refused items: one line for each sender, kind and reason a minute,
-//! however many come. The counters have all of them.
+//! however many come. The counters have all of them, and a finding says it until the sender brings
+//! something that is taken.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
+use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
+
+use crate::facts::findings::FindingBoard;
 use crate::facts::flood::{Limits, Rate};
 
 /// Who sent what kind of item, and why it was refused.
-type Subject = (String, &'static str, &'static str);
+type Complaint = (String, &'static str, &'static str);
 
-/// What may be said now.
-pub(super) struct Complaints(Limits<Subject>);
+/// The sender that is no zone.
+const ETCD: &str = "etcd";
+/// What is raised and cleared here.
+const CODES: [Code; 2] = [Code::InvalidItem, Code::ForeignClaim];
+
+/// What may be said now, and what was raised.
+pub(super) struct Complaints {
+    log: Limits<Complaint>,
+    pub(super) findings: Arc<FindingBoard>,
+}
 
 impl Default for Complaints {
     fn default() -> Self {
-        Self(Limits::new(Rate::LOG))
+        Self { log: Limits::new(Rate::LOG), findings: Arc::default() }
     }
 }
 
@@ -27,14 +40,39 @@ impl Complaints {
         reasons: impl Iterator<Item = &'static str>,
     ) {
         for reason in reasons.collect::<BTreeSet<_>>() {
+            self.findings.raise(finding(from, kind, reason));
             if self.is_due((from.to_owned(), kind, reason), Instant::now()) {
                 tracing::warn!(from, reason, "refused a {kind}; zonemesh status counts them");
             }
         }
     }
 
-    fn is_due(&self, subject: Subject, now: Instant) -> bool {
-        self.0.allow(&subject, now)
+    /// `from` has brought something that was taken.
+    pub(super) fn is_honest_again(&self, from: &str) {
+        let subject = subject(from);
+        CODES.iter().for_each(|code| self.findings.clear(*code, &subject));
+    }
+
+    fn is_due(&self, complaint: Complaint, now: Instant) -> bool {
+        self.log.allow(&complaint, now)
+    }
+}
+
+fn subject(from: &str) -> Subject {
+    match from.parse() {
+        Ok(zone) if from != ETCD => Subject::Zone(zone),
+        _ => Subject::Here,
+    }
+}
+
+fn finding(from: &str, kind: &str, reason: &str) -> Finding {
+    let code = if reason.starts_with("foreign_") { Code::ForeignClaim } else { Code::InvalidItem };
+    let finding = Finding::new(code, subject(from))
+        .with(Evidence::Kind(kind.to_owned()))
+        .with(Evidence::Reason(reason.to_owned()));
+    match finding.subject {
+        Subject::Here => finding.with(Evidence::HeardFrom(from.to_owned())),
+        _ => finding,
     }
 }
 
@@ -47,10 +85,33 @@ mod tests {
     #[test]
     fn a_flood_of_one_reason_is_one_line_a_minute_and_hides_no_other_reason() {
         let (complaints, start) = (Complaints::default(), Instant::now());
-        let due = |reason, at| complaints.is_due(("madrid".to_owned(), "zone record", reason), at);
+        let due = |reason: &'static str, at| {
+            complaints.is_due(("madrid".to_owned(), "zone record", reason), at)
+        };
         assert_eq!((0..10_000).filter(|_| due("malformed", start)).count(), 1);
         assert!(due("too_large", start));
         let later = start + Duration::from_secs(61);
         assert_eq!((0..10_000).filter(|_| due("malformed", later)).count(), 1);
+    }
+
+    #[test]
+    fn a_lie_is_a_finding_until_its_sender_brings_something_that_is_taken() {
+        let complaints = Complaints::default();
+        let lines = || -> Vec<String> {
+            complaints.findings.all().iter().map(|one| one.finding.to_string()).collect()
+        };
+        let reasons = ["bad_signature", "foreign_prefix"];
+        complaints.tell("paris", "zone record", reasons.into_iter());
+        complaints.tell("etcd", "trust item", std::iter::once("malformed"));
+        assert_eq!(
+            lines(),
+            [
+                "P303 paris: its record was refused: foreign_prefix",
+                "T412 a trust item was refused: malformed, heard from etcd",
+                "T412 paris: a zone record was refused: bad_signature",
+            ]
+        );
+        complaints.is_honest_again("paris");
+        assert_eq!(lines().len(), 1);
     }
 }

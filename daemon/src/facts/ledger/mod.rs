@@ -27,6 +27,7 @@ use zonemesh_core::time::UnixMillis;
 use crate::facts::disk::records::RecordFiles;
 use crate::facts::disk::trust::TrustFiles;
 use crate::facts::disk::{Disk, DiskWriter, Write, remove, set_aside};
+use crate::facts::findings::FindingBoard;
 use crate::failure::{Exit, Failure, OrExit as _};
 
 use complaints::Complaints;
@@ -217,6 +218,9 @@ impl Ledger {
                 let records = rejected.iter().filter(|reason| reason.is_suspicious());
                 let reasons = records.map(|reason| reason.as_str());
                 self.complaints.tell(neighbour, "zone record", reasons);
+                if !changed.is_empty() && !rejected.iter().any(|reason| reason.is_suspicious()) {
+                    self.complaints.is_honest_again(neighbour);
+                }
                 (changed, Ok(messages))
             }
             Err(refused) => {
@@ -229,6 +233,11 @@ impl Ledger {
         self.keep(changed, trust).await;
         self.due.notify_one();
         outcome
+    }
+
+    /// Where what is found about this gateway is kept.
+    pub(crate) fn findings(&self) -> Arc<FindingBoard> {
+        self.complaints.findings.clone()
     }
 
     /// Counts a neighbour's message that could not be read.

@@ -6,22 +6,21 @@ use std::time::Duration;
 use tonic::{Request, Response, Status};
 use zonemesh_api::v1::admin_server::Admin;
 use zonemesh_api::v1::{
-    CertificatesReply, CertificatesRequest, Counter, EtcdView, LaneView, OffloadView, PeerState,
-    PeerView, PeersReply, PeersRequest, RecordsReply, RecordsRequest, StatusReply, StatusRequest,
+    CertificatesReply, CertificatesRequest, Counter, EtcdView, LaneView, OffloadView, PeerView,
+    PeersReply, PeersRequest, RecordsReply, RecordsRequest, StatusReply, StatusRequest,
     StreamState, SuperLinksReply, SuperLinksRequest, TunnelView,
 };
 use zonemesh_api::wire::admin as wire;
-use zonemesh_core::registry::{Registry, Standing};
+use zonemesh_api::wire::finding::finding;
+use zonemesh_core::finding::Spelling;
 use zonemesh_core::time::UnixMillis;
 use zonemesh_pki::LocalApiKey;
 use zonemesh_tunnel::{LaneStatus, Offload, PeerStatus, TunnelStatus};
 
 use super::certificates;
+use crate::act::lookout;
 use crate::facts::observer::{Observer, passes, state_of};
 use crate::plan::PeerPlan;
-
-/// A clock that is further off than this is worth a line: Flower bears 5 s.
-const CLOCK_OFF_MS: i64 = 5_000;
 
 pub(super) struct Service {
     pub(super) observer: Observer,
@@ -67,6 +66,8 @@ impl Service {
     fn status_reply(&self) -> StatusReply {
         let observer = &self.observer;
         let config = &observer.config;
+        lookout::look(observer);
+        let findings = observer.findings.all();
         let peers = self.peer_views();
         let up = peers.iter().filter(|peer| passes(peer.state())).count();
         let holds = |name: &str| config.federations.iter().any(|held| held.name.as_str() == name);
@@ -87,9 +88,8 @@ impl Service {
             tunnel: Some(self.tunnel_view()),
             peers_total: count(peers.len()),
             peers_up: count(up),
-            warnings: self.warnings(&peers, registry.clone_alarms),
             registry: Some(registry),
-            findings: Vec::new(),
+            findings: findings.iter().map(|one| finding(one, Spelling::File)).collect(),
             refused: observer.refusals.counters().into_iter().map(wire::counter).collect(),
             federations,
             prefixes: config.zone.prefixes.iter().map(ToString::to_string).collect(),
@@ -178,79 +178,6 @@ impl Service {
             lanes: tunnel.iter().flat_map(|tunnel| &tunnel.lanes).map(lane_view).collect(),
         }
     }
-
-    /// True for a tunnel that should be up and is not; one that rests is missed by nobody.
-    fn is_missed(&self, peer: &PeerView) -> bool {
-        let plan = self.observer.peers.borrow();
-        let rests = plan.iter().any(|p| p.zone.as_str() == peer.zone && !p.keeps_alive);
-        peer.state() != PeerState::Up && !(rests && peer.unanswered_initiations == 0)
-    }
-
-    fn clock_warnings(&self, peers: &[PeerView]) -> Vec<String> {
-        let off = |peer: &PeerView| {
-            let millis = peer.clock_offset_ms?;
-            let side = if millis > 0 { "ahead of" } else { "behind" };
-            let seconds = millis.unsigned_abs() / 1000;
-            (millis.abs() >= CLOCK_OFF_MS)
-                .then(|| format!("{}: its clock is {seconds} s {side} this gateway's", peer.zone))
-        };
-        peers.iter().filter_map(off).collect()
-    }
-
-    /// What an engineer should look at, one sentence each.
-    fn warnings(&self, peers: &[PeerView], clone_alarms: u64) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if let Some(behind) = self.observer.tunnel.status().clock_behind {
-            warnings.push(format!(
-                "the clock is {} s behind where it was before: peers may refuse handshakes from here until it is right",
-                behind.as_secs()
-            ));
-        }
-        warnings.extend(self.etcd_view().and_then(etcd_warning));
-        for peer in peers.iter().filter(|peer| self.is_missed(peer)) {
-            let zone = &peer.zone;
-            warnings.push(match (peer.endpoint.as_str(), peer.unanswered_initiations) {
-                ("", _) => format!("{zone}: no endpoint is known and it has not called"),
-                (endpoint, 0) => format!("{zone}: {} ({endpoint})", peer.reason),
-                (endpoint, count) => {
-                    format!("{zone}: {count} handshake initiations to {endpoint} unanswered")
-                }
-            });
-        }
-        warnings.extend(self.clock_warnings(peers));
-        warnings.extend(self.observer.keepalives.warnings());
-        warnings.extend(self.observer.ledger.read(mesh_warnings));
-        if clone_alarms > 0 {
-            warnings.push(format!(
-                "{clone_alarms} records of one version but other bytes: a gateway was cloned with its keys"
-            ));
-        }
-        warnings
-    }
-}
-
-fn etcd_warning(etcd: EtcdView) -> Option<String> {
-    let (url, error) = (etcd.url, etcd.error);
-    (!etcd.reached)
-        .then(|| format!("etcd is out of reach at {url}: {error}; this zone works on without it"))
-}
-
-/// What is wrong with this gateway's place in a managed mesh.
-fn mesh_warnings(registry: &Registry) -> Vec<String> {
-    let Some(membership) = registry.membership() else { return Vec::new() };
-    let standing = match registry.standing() {
-        Standing::Member => None,
-        Standing::Stranger => Some("this zone is not granted in its mesh: zonemesh zone list"),
-        Standing::Revoked => {
-            Some("this zone's key was revoked: make a new one and join again with a new invitation")
-        }
-        Standing::OtherKey => Some("this zone is granted with another key than this gateway's"),
-    };
-    let alarms = membership.alarms().iter().map(|alarm| match std::error::Error::source(alarm) {
-        Some(cause) => format!("{alarm}: {cause}"),
-        None => alarm.to_string(),
-    });
-    standing.map(str::to_owned).into_iter().chain(alarms).collect()
 }
 
 /// Bulk work as it is done for one peer, and how often it was refused: sends to this peer, writes of

@@ -14,6 +14,7 @@ use zonemesh_api::v1::{
 };
 use zonemesh_api::wire::local::{Registration, Report, federation_name};
 use zonemesh_config::FederationSettings;
+use zonemesh_core::finding::Subject;
 use zonemesh_core::name::FederationName;
 use zonemesh_core::pace::Change;
 use zonemesh_core::record::{Readiness, SuperLink};
@@ -132,14 +133,11 @@ impl Service {
     /// What the companion that calls has told of its own keepalives and of its Flower's.
     fn hear_keepalives<T>(&self, request: &Request<T>) -> Result<[Heard; 2], Status> {
         let vm = caller(request)?.address.ip().to_canonical();
-        let heard = |end: String, whose| {
+        let heard = |end: Subject, whose| {
             let theirs = keepalive::told(request.metadata(), whose);
             self.observer.keepalives.heard(&end, theirs)
         };
-        Ok([
-            heard(format!("VM {vm}"), Whose::Own),
-            heard(format!("Flower in VM {vm}"), Whose::Flowers),
-        ])
+        Ok([heard(Subject::Vm(vm), Whose::Own), heard(Subject::FlowerIn(vm), Whose::Flowers)])
     }
 
     /// An answer that tells the keepalives in force here.

@@ -95,8 +95,11 @@ fn peers(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Fa
 }
 
 fn show(socket: &Path, zone: &str, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
-    let reply = ask(socket, async |mut client| client.peers(PeersRequest {}).await.map(body))?;
-    let Some(view) = PeerView::find(reply, zone) else {
+    let (peers, status) = ask(socket, async |mut client| {
+        let peers = client.peers(PeersRequest {}).await.map(body)?;
+        Ok((peers, client.status(StatusRequest {}).await.map(body)?))
+    })?;
+    let Some(view) = PeerView::find(peers, status, zone) else {
         return Err(Failure::message(
             Exit::Negative,
             format!("no peer is called {zone:?}; see those that are with: zonemesh peers"),

@@ -95,6 +95,11 @@ impl FindingView {
         self.severity != "note"
     }
 
+    /// True if it is about this zone.
+    pub(crate) fn is_about_zone(&self, zone: &str) -> bool {
+        self.subject.kind == "zone" && self.subject.name == zone
+    }
+
     /// Its lines: what it is, since when, and what to do next.
     pub(crate) fn text(&self, now: Moment) -> String {
         let mark = if self.is_alarming() { '!' } else { ' ' };
@@ -154,7 +159,7 @@ mod tests {
             silent.text(Moment::from(42_000)),
             "! N206 paris: 12 handshake initiations unanswered\n  for 41s, 3 times  -> check the peer's endpoint, its UDP port and both public\n  keys\n"
         );
-        assert!(silent.is_alarming());
+        assert!(silent.is_alarming() && silent.is_about_zone("paris"));
     }
 
     #[test]

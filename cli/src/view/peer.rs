@@ -1,10 +1,11 @@
 //! `zonemesh show ZONE`: one tunnel, everything that is known of it.
 
 use serde::Serialize;
-use zonemesh_api::v1::PeersReply;
+use zonemesh_api::v1::{PeersReply, StatusReply};
 
-use super::counted;
+use super::findings::FindingView;
 use super::peers::Peer;
+use super::{Moment, counted};
 use crate::output::{Page, View};
 use crate::quantity::{ago, bytes, delay, offset, percent};
 use crate::table::plain;
@@ -14,18 +15,24 @@ use crate::table::plain;
 pub(crate) struct PeerView {
     schema: &'static str,
     peer: Peer,
+    findings: Vec<FindingView>,
 }
 
 impl PeerView {
-    /// The tunnel to `zone`, if it is among them.
-    pub(crate) fn find(reply: PeersReply, zone: &str) -> Option<Self> {
-        let found = reply.peers.into_iter().find(|peer| peer.zone == zone)?;
-        Some(Self { schema: "zonemesh/peer/v1", peer: found.into() })
+    /// The tunnel to `zone`, if it is among them, and what the gateway finds about that zone.
+    pub(crate) fn find(peers: PeersReply, status: StatusReply, zone: &str) -> Option<Self> {
+        let found = peers.peers.into_iter().find(|peer| peer.zone == zone)?;
+        let findings = status.findings.into_iter().map(FindingView::from);
+        Some(Self {
+            schema: "zonemesh/peer/v1",
+            peer: found.into(),
+            findings: findings.filter(|finding| finding.is_about_zone(zone)).collect(),
+        })
     }
 
     /// True if no line with `!` is shown.
     pub(crate) fn is_well(&self) -> bool {
-        self.peer.troubles().is_empty()
+        !self.findings.iter().any(FindingView::is_alarming)
     }
 }
 
@@ -84,9 +91,8 @@ impl View for PeerView {
         ];
         let line = |(name, value): (&str, String)| format!("{name:<10} {}\n", plain(&value));
         let mut text: String = lines.into_iter().map(line).collect();
-        for trouble in peer.troubles() {
-            text.push_str(&format!("! {trouble}\n"));
-        }
+        let now = Moment(page.now);
+        text.extend(self.findings.iter().map(|finding| finding.text(now)));
         text
     }
 }

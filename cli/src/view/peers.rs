@@ -8,10 +8,7 @@ use zonemesh_api::v1::{LaneView, PeerState, PeerView as Reply, PeersReply, Strea
 use super::{Moment, counted, counters, known};
 use crate::output::{Page, View};
 use crate::quantity::{ago, bytes, delay, offset, percent};
-use crate::table::{Table, plain};
-
-/// Unanswered handshakes after which a lane is in trouble.
-const SILENT: u64 = 3;
+use crate::table::Table;
 
 /// All tunnels.
 #[derive(Debug, Serialize)]
@@ -137,49 +134,6 @@ fn milliseconds(micros: u64) -> f64 {
 }
 
 impl Peer {
-    fn is_up(&self) -> bool {
-        self.state == "up"
-    }
-
-    /// What is wrong and the place to look, one sentence each; nothing if all is well.
-    pub(super) fn troubles(&self) -> Vec<String> {
-        let mut troubles = Vec::new();
-        let via = self.endpoint.as_deref().unwrap_or("no known endpoint");
-        if self.black_hole
-            && let Some(mtu) = self.mtu
-        {
-            troubles.push(format!(
-                "{zone}: nothing above {mtu} bytes passes; packets are kept below it, look for a link or firewall that drops longer ones",
-                zone = self.zone
-            ));
-        }
-        if self.state == "degraded" {
-            let reason = self.reason.as_deref().unwrap_or("unknown");
-            troubles.push(format!("{}: tunnel degraded, {reason} ({via})", self.zone));
-        } else if !self.is_up() {
-            let asked = match self.unanswered_initiations {
-                0 => self.reason.clone().unwrap_or_else(|| "no handshake was tried".to_owned()),
-                count => format!("{count} handshake initiations unanswered"),
-            };
-            troubles.push(format!(
-                "{}: tunnel {}, {asked} ({via}); check the peer's endpoint, its UDP port and both public keys",
-                self.zone, self.state
-            ));
-        } else if let Some(error) = &self.stream_error {
-            troubles.push(format!("{}: registry stream {}: {error}", self.zone, self.stream));
-        }
-        for (number, lane) in self.lanes.iter().enumerate().skip(1) {
-            if self.is_up() && lane.unanswered_initiations >= SILENT {
-                let via = lane.endpoint.as_deref().unwrap_or("no known endpoint");
-                troubles.push(format!(
-                    "{}: lane {number} is not answered ({via}), the first carries its flows; open its UDP port on both ends",
-                    self.zone
-                ));
-            }
-        }
-        troubles.iter().map(|trouble| plain(trouble)).collect()
-    }
-
     /// The lines about all `peers`: every column, or those of `zonemesh status`.
     pub(super) fn table(peers: &[Self], form: Form, page: Page) -> String {
         let columns = || COLUMNS.iter().filter(|column| form == Form::Wide || !column.1);

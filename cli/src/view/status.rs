@@ -50,7 +50,6 @@ pub(crate) struct StatusView {
     federations: Vec<Federation>,
     dropped: BTreeMap<String, u64>,
     refused: BTreeMap<String, u64>,
-    warnings: Vec<String>,
     findings: Vec<FindingView>,
 }
 
@@ -117,10 +116,9 @@ impl From<StatusParts> for StatusView {
             federations: status.federations.into_iter().map(Federation::from).collect(),
             dropped: counters(parts.peers.dropped),
             refused: counters(status.refused),
-            warnings: status.warnings,
             findings: status.findings.into_iter().map(FindingView::from).collect(),
         };
-        if !view.troubles().is_empty() || view.findings.iter().any(FindingView::is_alarming) {
+        if view.findings.iter().any(FindingView::is_alarming) {
             view.state = "degraded";
         }
         view
@@ -137,16 +135,6 @@ impl From<TunnelView> for Tunnel {
             addresses: reply.addresses,
             offloads: reply.offloads.into_iter().map(|one| (one.kind, one.state)).collect(),
         }
-    }
-}
-
-impl Tunnel {
-    /// What the kernel does not do in bulk, if anything. It costs speed and nothing else.
-    fn note(&self) -> Option<String> {
-        let missing = self.offloads.iter().filter(|(_, state)| *state != "in_use");
-        let missing: Vec<_> = missing.map(|(kind, state)| format!("{kind} {state}")).collect();
-        let text = format!("{}: more CPU for each packet: {}", self.interface, missing.join(", "));
-        (!missing.is_empty()).then(|| plain(&text))
     }
 }
 
@@ -236,26 +224,14 @@ impl StatusView {
         lines.into_iter().chain(etcd).chain(pin).map(|line| format!("{}\n", plain(&line))).collect()
     }
 
-    /// What needs a look, one line each. Each of them makes the command end with 1.
-    fn troubles(&self) -> Vec<String> {
-        let mut troubles: Vec<String> = self.peers.iter().flat_map(Peer::troubles).collect();
-        troubles.extend(self.warnings.iter().map(|warning| plain(warning)));
-        for federation in self.federations.iter().filter(|federation| federation.conflict) {
-            troubles.push(plain(&format!("{}: claimed by two zones", federation.name)));
-        }
-        let rejected = counted(&self.registry.rejected);
-        if !rejected.is_empty() {
-            troubles.push(format!("records and streams refused since the start: {rejected}"));
-        }
-        let refused = counted(&self.refused);
-        if !refused.is_empty() {
-            troubles.push(format!("refused as too much since the start: {refused}"));
-        }
-        if self.registry.clone_alarms > 0 {
-            let count = self.registry.clone_alarms;
-            troubles.push(format!("clone alarms: {count}; two gateways write with one zone key"));
-        }
-        troubles
+    /// What was refused since the start: it may be long over, so that nobody is called.
+    fn refusals(&self) -> String {
+        let lines = [
+            ("records and streams refused since the start", counted(&self.registry.rejected)),
+            ("refused as too much since the start", counted(&self.refused)),
+        ];
+        let some = lines.into_iter().filter(|(_, counts)| !counts.is_empty());
+        some.map(|(what, counts)| format!("{what}: {counts}\n")).collect()
     }
 }
 
@@ -265,10 +241,7 @@ impl View for StatusView {
         text.push_str(&Peer::table(&self.peers, Form::Narrow, page));
         text.push_str(&SuperLink::table(&self.superlinks, page));
         text.extend(self.findings.iter().map(|finding| finding.text(self.now)));
-        for trouble in self.troubles() {
-            text.push_str(&format!("! {trouble}\n"));
-        }
-        text.extend(self.tunnel.note().map(|note| format!("note: {note}\n")));
+        text.push_str(&self.refusals());
         text
     }
 }

@@ -99,7 +99,11 @@ fn offloads(other: &str, state: &str) -> Vec<OffloadView> {
 impl Answers {
     /// Of a gateway that has two peers; one of them may be in trouble.
     pub(crate) fn new(paris: Paris) -> Self {
-        Self { status: status(), peers: peers(paris) }
+        let mut status = status();
+        if let Paris::Down = paris {
+            status.findings.splice(0..0, [hole(), silent()]);
+        }
+        Self { status, peers: peers(paris) }
     }
 }
 
@@ -145,7 +149,6 @@ fn status() -> StatusReply {
         }],
         prefixes: texts(&["10.10.10.0/24"]),
         zone_key: "ed25519:guYSczKt7MsP7YCaVvhvSIJeKvzJ+ocK652ukz99+zc=".into(),
-        warnings: Vec::new(),
         refused: vec![count("vm_writes", 0)],
         findings: vec![note()],
     }
@@ -170,6 +173,26 @@ fn note() -> Finding {
         seen_at_unix_ms: NOW - 125_000,
         count: 1,
     }
+}
+
+fn of_paris(code: &str, sentence: &str, fix: &str) -> Finding {
+    Finding {
+        code: code.into(),
+        severity: FindingSeverity::Degraded.into(),
+        subject: "paris".into(),
+        sentence: sentence.into(),
+        fix: fix.into(),
+        ..note()
+    }
+}
+
+fn hole() -> Finding {
+    of_paris("N209", "nothing above 1240 bytes passes", "packets are kept below it")
+}
+
+fn silent() -> Finding {
+    let sentence = "12 handshake initiations unanswered (198.51.100.7:51820)";
+    of_paris("N206", sentence, "check the peer's endpoint, its UDP port and both public keys")
 }
 
 fn peers(state: Paris) -> PeersReply {

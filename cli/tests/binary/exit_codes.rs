@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
-use zonemesh_api::v1::{Counter, FindingSeverity, LaneView, PeerState, StreamState};
+use zonemesh_api::v1::{Counter, FindingSeverity};
 
 use crate::daemon::{Answers, Daemon, Paris};
 use crate::{ask, run, stderr, stdout, zonemesh};
@@ -54,78 +54,51 @@ fn a_degraded_mesh_is_1_and_a_sound_one_0() {
     assert_eq!(ask(&degraded.socket(), &["peers"]).status.code(), Some(0));
 }
 
-/// One trouble of a mesh, and words of the line that tells it.
-type Trouble = (&'static str, fn(&mut Answers));
-
-const TROUBLES: [Trouble; 15] = [
-    ("N216 madrid: nothing was sent", |a| {
-        a.status.findings[0].set_severity(FindingSeverity::Degraded);
-    }),
-    ("N216 madrid: nothing was sent", |a| {
-        a.status.findings[0].set_severity(FindingSeverity::Down);
-    }),
-    ("paris: tunnel down", |a| a.peers.peers[1].set_state(PeerState::Down)),
-    ("paris: tunnel degraded", |a| a.peers.peers[1].set_state(PeerState::Degraded)),
-    ("paris: tunnel never", |a| a.peers.peers[1].set_state(PeerState::Never)),
-    ("paris: nothing above 1240", |a| {
-        (a.peers.peers[1].mtu, a.peers.peers[1].black_hole) = (1240, true);
-    }),
-    ("paris: registry stream refused: other zone", |a| {
-        a.peers.peers[1].set_stream(StreamState::Refused);
-        a.peers.peers[1].stream_error = "other zone key".into();
-    }),
-    ("paris: registry stream connecting: refused", |a| {
-        a.peers.peers[1].set_stream(StreamState::Connecting);
-        a.peers.peers[1].stream_error = "refused".into();
-    }),
-    ("paris: lane 1 is not answered", |a| {
-        let silent = LaneView { unanswered_initiations: 3, ..LaneView::default() };
-        a.peers.peers[1].lanes.push(silent);
-    }),
-    ("paris: its clock is 9 s ahead", |a| {
-        a.status.warnings = vec!["paris: its clock is 9 s ahead of this gateway's".into()];
-    }),
-    ("health-eu: claimed by two zones", |a| a.status.federations[0].conflict = true),
-    ("bad_signature 1", |a| rejected(a, "bad_signature")),
-    ("foreign_prefix 1", |a| rejected(a, "foreign_prefix")),
-    ("vm_writes 1", |a| a.status.refused[0].count = 1),
-    ("clone alarms: 1", |a| registry(a).clone_alarms = 1),
-];
-
-fn registry(answers: &mut Answers) -> &mut zonemesh_api::v1::RegistryView {
-    answers.status.registry.as_mut().expect("the daemon has a registry")
-}
-
-fn rejected(answers: &mut Answers, name: &str) {
-    registry(answers).rejected = vec![Counter { name: name.into(), count: 1 }];
-}
-
-#[test]
-fn status_ends_with_1_beside_every_warning_and_with_0_beside_none() {
-    for (words, happens) in TROUBLES {
-        let mut answers = Answers::new(Paris::Up);
-        happens(&mut answers);
-        let daemon = Daemon::saying(answers);
-        let shown = ask(&daemon.socket(), &["status"]);
-        let said = stdout(&shown);
-        let warnings: Vec<&str> = said.lines().filter(|line| line.starts_with("! ")).collect();
-        assert!(warnings.len() == 1 && warnings[0].contains(words), "{words}: {said}");
-        assert_eq!(shown.status.code(), Some(1), "{words}");
-        let json = stdout(&ask(&daemon.socket(), &["status", "-o", "json"]));
-        assert!(json.contains(r#""state": "degraded""#), "{words}: {json}");
-    }
-    let sound = ask(&Daemon::start(Paris::Up).socket(), &["status"]);
-    assert!(!stdout(&sound).contains("! ") && sound.status.code() == Some(0));
-}
-
-#[test]
-fn show_ends_with_1_beside_every_warning() {
+/// A gateway with one finding, of this severity.
+fn with_a_finding(severity: FindingSeverity) -> Daemon {
     let mut answers = Answers::new(Paris::Up);
-    (answers.peers.peers[1].mtu, answers.peers.peers[1].black_hole) = (1240, true);
-    let daemon = Daemon::saying(answers);
-    let shown = ask(&daemon.socket(), &["show", "paris"]);
-    assert!(stdout(&shown).contains("! paris: nothing above 1240 bytes passes"));
-    assert_eq!(shown.status.code(), Some(1));
+    answers.status.findings[0].set_severity(severity);
+    Daemon::saying(answers)
+}
+
+#[test]
+fn status_and_show_end_with_1_beside_every_warning_and_with_0_beside_none() {
+    for (severity, code, state) in [
+        (FindingSeverity::Note, 0, "ok"),
+        (FindingSeverity::Degraded, 1, "degraded"),
+        (FindingSeverity::Down, 1, "degraded"),
+        (FindingSeverity::Unspecified, 1, "degraded"),
+    ] {
+        let daemon = with_a_finding(severity);
+        for args in [&["status"][..], &["show", "madrid"]] {
+            let shown = ask(&daemon.socket(), args);
+            let said = stdout(&shown);
+            let told = said.lines().any(|line| line.contains("N216 madrid: nothing was sent"));
+            let warned = said.lines().any(|line| line.starts_with('!'));
+            assert!(told && warned == (code == 1), "{severity:?}: {said}");
+            assert_eq!(shown.status.code(), Some(code), "{severity:?}");
+        }
+        let json = stdout(&ask(&daemon.socket(), &["status", "-o", "json"]));
+        assert!(json.contains(&format!(r#""state": "{state}""#)), "{severity:?}: {json}");
+        let paris = ask(&daemon.socket(), &["show", "paris"]);
+        assert_eq!(paris.status.code(), Some(0), "the finding is madrid's");
+    }
+}
+
+#[test]
+fn what_was_refused_since_the_start_calls_nobody() {
+    let mut answers = Answers::new(Paris::Up);
+    let counter = |name: &str| vec![Counter { name: name.into(), count: 3 }];
+    answers.status.refused = counter("vm_writes");
+    answers.status.registry.as_mut().expect("it has a registry").rejected = counter("malformed");
+    let shown = ask(&Daemon::saying(answers).socket(), &["status"]);
+    let said = stdout(&shown);
+    assert!(
+        said.contains("\nrecords and streams refused since the start: malformed 3\n"),
+        "{said}"
+    );
+    assert!(said.contains("\nrefused as too much since the start: vm_writes 3\n"), "{said}");
+    assert_eq!(shown.status.code(), Some(0));
 }
 
 #[test]

@@ -115,7 +115,10 @@ fn why_not(lab: &Lab, mesh: &mut Mesh, etcd: toml::Table) -> Result<String> {
     let shown = etcd_of(mesh, "berlin")?;
     ensure!(shown["state"] == "out_of_reach" && shown["url"] == URL, "{shown}");
     let screen = mesh.gateway("berlin")?.show(&["status"])?;
-    ensure!(screen.contains("! etcd is out of reach at https://198.51.100.254:2379: "), "{screen}");
+    ensure!(
+        screen.contains("! N212 etcd is out of reach at https://198.51.100.254:2379: "),
+        "{screen}"
+    );
     let daemon = mesh.gateway("berlin")?.daemon()?;
     ensure!(!daemon.output()?.contains("etcd reached"), "it was let in");
     daemon.terminate(patience())?;

@@ -162,7 +162,7 @@ fn zone_with_new_keys_is_granted_anew_and_keeps_its_place() -> Result<()> {
     madrid.start(&lab)?;
     until("madrid to say that it is granted with another key", patience(), || {
         let status = mesh.gateway("madrid")?.ask(&["status"]);
-        let said = status.as_ref().is_ok_and(|s| s["warnings"].to_string().contains("another key"));
+        let said = status.as_ref().is_ok_and(|s| s["findings"].to_string().contains("T410"));
         Ok(Look::<()>::when(said, format!("{status:?}")))
     })?;
     mesh.invite_and_join(&lab, "madrid")?;

@@ -71,7 +71,7 @@ fn a_tenth_of_loss_is_degraded_with_that_figure_and_forgotten_when_it_ends() -> 
     let mean = shown.iter().sum::<f64>() / 10.0;
     ensure!((3.0..=19.0).contains(&mean), "a tenth is lost, shown was {shown:?}");
     let text = mesh.gateway("berlin")?.show(&["status"])?;
-    ensure!(text.contains("! madrid: tunnel degraded, loss of "), "{text}");
+    ensure!(text.contains("! N208 madrid: tunnel degraded, loss of "), "{text}");
     lab.lose("madrid", 0.0)?;
     wait_for_state(&mut mesh, "up", patience())?;
     ensure!(events(&mut mesh)? == [2, 1, 0], "{:?}", events(&mut mesh)?);

@@ -65,7 +65,7 @@ fn a_zone_changes_its_identity_and_keeps_its_federation() -> Result<()> {
     start_with(&lab, &mut mesh, Some("zone.key.before"))?;
     until("berlin to say that its key was revoked", patience(), || {
         let status = mesh.gateway("berlin")?.ask(&["status"]);
-        let said = status.as_ref().is_ok_and(|s| s["warnings"].to_string().contains("revoked"));
+        let said = status.as_ref().is_ok_and(|s| s["findings"].to_string().contains("T409"));
         Ok(Look::<()>::when(said, format!("{status:?}")))
     })?;
     ensure!(zone_key(&mut mesh)? == new);

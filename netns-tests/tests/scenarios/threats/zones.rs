@@ -122,7 +122,7 @@ fn a_federation_goes_to_the_zone_whose_name_comes_first_and_all_are_told() -> Re
         ensure!(line.contains(&format!("{THIEF}'s is used")), "{zone}: {line}");
         let gateway = federation.mesh.gateway(zone)?;
         let shown = gateway.show(&["status"])?;
-        ensure!(shown.contains(&format!("{FEDERATION}: claimed by two zones")), "{zone}: {shown}");
+        ensure!(shown.contains(&format!("! P302 {FEDERATION}: ")), "{zone}: {shown}");
         let known = gateway.ask(&["superlink", "list"])?;
         let all = known["superlinks"].as_array().context("no list")?;
         let used: Vec<_> = all.iter().filter(|one| one["shadowed"] == false).collect();

@@ -81,16 +81,12 @@ impl LaneThreads {
         let mut fds = vec![self.tun.as_raw_fd(), self.returned.as_raw_fd()];
         fds.extend(sockets.iter().map(|socket| socket.fd));
         let mut poller = Poller::new(&fds, self.stop.clone());
-        let (mut load, mut pace) =
-            (ThreadLoad::new(Instant::now()), ThreadPace::new(self.realtime));
+        let mut load = ThreadLoad::new(Instant::now());
+        let mut pace = ThreadPace::new(self.realtime);
         loop {
             let lent = self.lent.load(Ordering::Acquire);
-            for bit in 0..sockets.len() {
-                poller.set_watched(2 + bit, !lent);
-            }
-            let WakeReason::Ready(ready) = poller.wait()? else {
-                return Ok(());
-            };
+            (0..sockets.len()).for_each(|bit| poller.set_watched(2 + bit, !lent));
+            let WakeReason::Ready(ready) = poller.wait()? else { return Ok(()) };
             pace.waited(load.woke(Instant::now()));
             if ready & 2 != 0 {
                 self.returned.clear();
@@ -113,14 +109,19 @@ impl LaneThreads {
                 let load = load.take();
                 pace.judge(&load);
                 if load.is_too_much() && !lent {
-                    self.lent.store(true, Ordering::Release);
-                    self.lend.ring();
+                    self.lend_inward();
                 }
             }
             if emptied {
                 pace.rest();
             }
         }
+    }
+
+    fn lend_inward(&self) {
+        // What this thread did to the direction is seen by the one that finds it lent.
+        self.lent.store(true, Ordering::Release);
+        self.lend.ring();
     }
 
     /// The second thread: inward while it is lent.

@@ -1,4 +1,6 @@
 //! Headers that are read or rewritten in place, and the table of allowed IPs.
+//!
+//! What must not change is compared byte by byte, what is looked up with a linear search.
 
 use std::net::IpAddr;
 

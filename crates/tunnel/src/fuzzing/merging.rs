@@ -1,4 +1,7 @@
 //! Merging: what the kernel makes of merged packets is what was opened.
+//!
+//! The kernel is played by our own splitting, which `fuzzing/headers.rs` judges, and by one that refuses
+//! what is merged.
 
 use std::io;
 

@@ -1,4 +1,6 @@
 //! Packets from a script: raw bytes, or nearly right ones that reach further than noise does.
+//!
+//! The same script makes the same packets for ever: the seeds of `fuzz/seeds` depend on it.
 
 use super::script::Script;
 use crate::checksum;

@@ -1,4 +1,6 @@
 //! Bytes as a script: whatever is there is read as numbers and pieces; at its end all is zero.
+//!
+//! So every input is one, also a shorter one that a fuzzer cuts out of a longer.
 
 /// The rest of a script.
 pub(crate) struct Script<'a>(&'a [u8]);

@@ -1,4 +1,6 @@
 //! How the kernel ranks the calling thread among all that want to run.
+//!
+//! Refuses to know when a thread is to rank before others: that is `pace`'s. Interface: sched(7).
 
 use std::io;
 

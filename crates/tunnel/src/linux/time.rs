@@ -1,4 +1,7 @@
 //! What the kernel says of its clock, and setting it.
+//!
+//! Refuses to know whether the clock is right: that is `clock`'s. Interface: adjtimex(2),
+//! clock_settime(2).
 
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -4,8 +4,7 @@
 //! of the gateway itself, but the kernel cuts every larger super-packet that it forwards, and
 //! connections of other hosts lose 25 %.
 //! Creates the device, reads and writes it without blocking; it vanishes with the last descriptor,
-//! unless it is to wait for the next one.
-//! Addresses, routes, MTU and link state belong to the owner of the tunnel.
+//! unless it is to wait for the next one. Addresses, routes and MTU are the tunnel's owner's.
 //! Interface: Documentation/networking/tuntap.rst of the Linux kernel.
 
 use std::fs::File;

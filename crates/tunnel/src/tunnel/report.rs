@@ -1,4 +1,7 @@
 //! What a running tunnel tells of itself and its peers.
+//!
+//! Each is asked for by itself, since there may be a thousand peers: the tunnel, all zones, one peer,
+//! and the peers in the words of WireGuard, which has no zones.
 
 use std::time::{Instant, SystemTime};
 

@@ -27,7 +27,7 @@ use crate::status::TunnelEvent;
 use crate::threads::{LaneParts, LaneThreads, slow_lane, spawn};
 use crate::zones::RemoteZones;
 
-pub(crate) use self::report::ShownPeer;
+pub(crate) use self::report::UapiPeer;
 
 /// The bounds of an MTU: the least that IPv4 demands, the most that a datagram can carry.
 const MTU_BOUNDS: std::ops::RangeInclusive<u16> = 576..=65_456;

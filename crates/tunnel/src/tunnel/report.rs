@@ -19,13 +19,13 @@ use crate::zones::RemoteZones;
 
 /// A peer in the words of WireGuard, where an allowed IP belongs to one peer: to the active gateway of
 /// its zone. The others of the zone show none, though packets are taken from them.
-pub(crate) struct ShownPeer {
+pub(crate) struct UapiPeer {
     pub(crate) settings: TunnelPeer,
     pub(crate) allowed_ips: Vec<IpNet>,
     pub(crate) status: PeerStatus,
 }
 
-impl ShownPeer {
+impl UapiPeer {
     /// Those of all zones, ordered by key; `identities` says which own keys there are.
     pub(crate) fn all(zones: &RemoteZones, identities: &OwnIdentities, now: Instant) -> Vec<Self> {
         let mut peers = Vec::new();
@@ -107,9 +107,9 @@ impl Tunnel {
     }
 
     /// The peers as `wg` shows them, ordered by key.
-    pub(crate) fn shown_peers(&self) -> Vec<ShownPeer> {
+    pub(crate) fn shown_peers(&self) -> Vec<UapiPeer> {
         let identities = self.engine.identities.load();
-        ShownPeer::all(&self.engine.zones.load(), &identities, Instant::now())
+        UapiPeer::all(&self.engine.zones.load(), &identities, Instant::now())
     }
 
     pub(crate) fn private_key(&self) -> Zeroizing<[u8; 32]> {

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::tunnel::{ShownPeer, Tunnel};
+use crate::tunnel::{Tunnel, UapiPeer};
 
 /// All of `tunnel`; its private key only if it is anybody's.
 pub(super) fn of(tunnel: &Tunnel, with_private_key: bool) -> String {
@@ -23,8 +23,8 @@ pub(super) fn of(tunnel: &Tunnel, with_private_key: bool) -> String {
     text
 }
 
-fn show_peer(text: &mut String, peer: &ShownPeer) {
-    let ShownPeer { settings, allowed_ips, status } = peer;
+fn show_peer(text: &mut String, peer: &UapiPeer) {
+    let UapiPeer { settings, allowed_ips, status } = peer;
     line(text, "public_key", &hex(&status.public_key.0));
     let preshared_key = settings.preshared_key.as_ref().map(|key| *key.to_bytes());
     line(text, "preshared_key", &hex(&preshared_key.unwrap_or_default()));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::pair::{Pair, Setting, Side, berlin_to_madrid, packet};
 use crate::config::TunnelZone;
 use crate::dropped::Dropped;
-use crate::tunnel::ShownPeer;
+use crate::tunnel::UapiPeer;
 
 struct Three {
     pair: Pair,
@@ -136,7 +136,7 @@ fn for_wg_an_allowed_ip_belongs_to_one_peer_the_active_gateway() {
     let engine = &three.pair.berlin.engine;
     let routed = || {
         let identities = engine.identities.load();
-        let peers = ShownPeer::all(&engine.zones.load(), &identities, three.pair.now.instant);
+        let peers = UapiPeer::all(&engine.zones.load(), &identities, three.pair.now.instant);
         assert!(peers.is_sorted_by_key(|peer| peer.status.public_key));
         let routed = peers.into_iter().filter(|peer| !peer.allowed_ips.is_empty());
         routed.map(|peer| (peer.status.public_key, peer.allowed_ips)).collect::<Vec<_>>()

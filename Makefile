@@ -19,7 +19,7 @@ ONE_USER = $(if $(filter 0,$(shell id -u)),,-E 'not test(/^threats::users::/)')
 
 .PHONY: help setup build demo test lint bench-mesh clean-lab
 .PHONY: bench-registry partition test-wireguard interop interop-kernel flood soak blackout properties fuzz
-.PHONY: fuzz-smoke release-tools bench bench-quick
+.PHONY: fuzz-smoke release-tools bench bench-quick bench-versions
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -119,6 +119,11 @@ bench: ## The data plane beside its peers, every mode (an hour); ARGS="--rounds 
 
 bench-quick: ## The main figures of `make bench` in less than 3 minutes.
 	@$(BENCH) quick $(ARGS)
+
+bench-versions: ## This tree's data plane beside an older zonemesh-wg, 9 rounds (OLD=program).
+	@netns-tests/bench/setup.sh packages
+	$(CARGO) build --release --quiet --package zonemesh-tunnel --bin zonemesh-wg
+	@netns-tests/bench/bench.py versions $(OLD) $(ARGS)
 
 clean-lab: ## Remove what killed or kept labs left behind.
 	@$(LAB) zonemesh-lab -- clean

@@ -3,6 +3,7 @@
 
   bench.py full      every mode, peer and test (about an hour)
   bench.py quick     the main figures of mode `seg` beside three peers (under three minutes)
+  bench.py versions OLD   the zonemesh-wg built here beside an older binary, 9 rounds
   bench.py profile   where the time goes, with perf
   bench.py report FOLDER
   bench.py clean     remove what a killed run left behind
@@ -18,6 +19,7 @@ import sys
 import time
 
 import campaign
+import goals
 import machine
 import measure
 import peers
@@ -85,6 +87,20 @@ def _quick(arguments):
     return _measure([plan], _settings(arguments, [plan]))
 
 
+def _versions(arguments):
+    ours = peers.load(arguments.peers_file, [goals.OURS])[0]
+    old = pathlib.Path(arguments.old).resolve()
+    if not os.access(old, os.X_OK):
+        sys.exit(f"{old} is not a program -> build zonemesh-wg of the older tree, name it here")
+    before = dataclasses.replace(ours, name=goals.OLD, start=f"{old} -f {{if}}")
+    plan = campaign.Plan("seg", [ours, before], CORE, arguments.rounds, arguments.seconds)
+    done = _measure([plan], _settings(arguments, [plan]))
+    verdicts = goals.judge(report.read(arguments.out))
+    missed = [verdict.goal.what for verdict in verdicts if verdict.word == "MISSED"]
+    campaign.say(f"slower than before: {', '.join(missed)}" if missed else "as fast as before")
+    return 1 if missed else done
+
+
 def _profile(arguments):
     folder = pathlib.Path(arguments.out)
     for peer in peers.load(arguments.peers_file, _names(arguments.peers or "zonemesh")):
@@ -114,7 +130,11 @@ def _arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, act, rounds in (("full", _full, 5), ("quick", _quick, 3), ("profile", _profile, 1)):
+    kinds = (
+        ("full", _full, 5), ("quick", _quick, 3), ("versions", _versions, 9),
+        ("profile", _profile, 1),
+    )
+    for name, act, rounds in kinds:
         command = commands.add_parser(name)
         command.set_defaults(act=act)
         command.add_argument("--peers", help="names, with commas (all that are in the file)")
@@ -123,6 +143,8 @@ def _arguments():
         command.add_argument("--tests", help=f"names, with commas: {', '.join(measure.tests(1))}")
         command.add_argument("--rounds", type=int, default=rounds)
         command.add_argument("--seconds", type=int, default=2, help="of one TCP measurement")
+        if name == "versions":
+            command.add_argument("old", help="the zonemesh-wg to compare with")
         command.add_argument("--out", default=str(default_out), help="folder for the results")
     commands.add_parser("report").add_argument("folder")
     commands.add_parser("clean").set_defaults(act=_clean)

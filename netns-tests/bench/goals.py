@@ -9,6 +9,8 @@ import dataclasses
 import statistics
 
 OURS = "zonemesh"
+#: The same program before a change, in a run of `bench.py versions`.
+OLD = "old"
 TCP1 = ("tcp1_h2h_fwd", "tcp1_h2h_rev")
 TCP4 = ("tcp4_h2h_fwd", "tcp4_h2h_rev")
 
@@ -58,6 +60,11 @@ GOALS = [
     Goal("TCP retransmits, 1 stream", "retransmits", TCP1, OURS, "<=", 10, 0, absolute=True),
     Goal("TCP retransmits, 4 streams", "retransmits", TCP4, OURS, "<=", 10, 0, absolute=True),
     Goal("TCP, 1 stream", "mbps", TCP1, "gotatun", ">=", 1.2, mode="off"),
+    # A change keeps what there was: CPU per byte as old / new would read, 1 / 0.95.
+    Goal("TCP, 1 stream", "mbps", TCP1, OLD, ">=", 0.95, 1.0),
+    Goal("TCP, 4 streams", "mbps", TCP4, OLD, ">=", 0.95, 1.0),
+    Goal("daemon CPU per byte, 1 stream", "cpu_s_per_gb", TCP1, OLD, "<=", 1 / 0.95, 1.0),
+    Goal("daemon CPU per byte, 4 streams", "cpu_s_per_gb", TCP4, OLD, "<=", 1 / 0.95, 1.0),
 ]
 
 

@@ -19,7 +19,7 @@ pub use code::Code;
 pub use evidence::Evidence;
 pub use fix::{Fix, Spelling};
 pub use sentence::{placeholders, sentence};
-pub use store::{Findings, Raised, StandingFinding};
+pub use store::{Findings, Raised, Settled, StandingFinding};
 pub use subject::Subject;
 
 /// How bad it is. Only the last two are worth a `!` and exit code 1.

@@ -37,6 +37,15 @@ pub enum Raised {
     Full,
 }
 
+/// What a look of a raiser has changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// New, or worse or less bad than before.
+    pub came: Vec<StandingFinding>,
+    /// Over.
+    pub went: Vec<StandingFinding>,
+}
+
 /// The findings that last.
 #[derive(Debug, Clone, Default)]
 pub struct Findings {
@@ -78,23 +87,33 @@ impl Findings {
         self.standing.remove(&(code, subject.clone()))
     }
 
+    /// The finding of this code about this subject, if it lasts.
+    #[must_use]
+    pub fn get(&self, code: Code, subject: &Subject) -> Option<&StandingFinding> {
+        self.standing.get(&(code, subject.clone()))
+    }
+
     /// All that a raiser of these codes sees now: what it raised before and sees no more is over.
-    /// Returns what is gone.
     pub fn settle(
         &mut self,
         codes: &[Code],
         seen: impl IntoIterator<Item = Finding>,
         now: UnixMillis,
-    ) -> Vec<StandingFinding> {
+    ) -> Settled {
+        let mut came = Vec::new();
         let mut still = BTreeSet::new();
         for finding in seen {
             debug_assert!(codes.contains(&finding.code), "{} is not the raiser's", finding.code);
-            still.insert((finding.code, finding.subject.clone()));
-            self.hold(finding, now);
+            let key = (finding.code, finding.subject.clone());
+            if matches!(self.hold(finding, now), Raised::New | Raised::Changed) {
+                came.extend(self.standing.get(&key).cloned());
+            }
+            still.insert(key);
         }
         let is_over = |key: &(Code, Subject)| codes.contains(&key.0) && !still.contains(key);
         let over: Vec<_> = self.standing.keys().filter(|key| is_over(key)).cloned().collect();
-        over.iter().filter_map(|key| self.standing.remove(key)).collect()
+        let went = over.iter().filter_map(|key| self.standing.remove(key)).collect();
+        Settled { came, went }
     }
 
     /// The worst first, then by code and subject.
@@ -151,10 +170,11 @@ mod tests {
         let flood = Finding::new(Code::TooManyRequests, Subject::Here);
         findings.raise(flood.clone(), UnixMillis(1));
         let codes = [Code::HandshakesUnanswered];
-        findings.settle(&codes, [silent("paris", 1), silent("rome", 1)], UnixMillis(2));
-        let gone = findings.settle(&codes, [silent("rome", 2)], UnixMillis(3));
-        assert_eq!(gone.len(), 1);
-        assert_eq!(gone[0].finding.subject, Subject::Zone("paris".parse().unwrap()));
+        let both = [silent("paris", 1), silent("rome", 1)];
+        assert_eq!(findings.settle(&codes, both, UnixMillis(2)).came.len(), 2);
+        let Settled { came, went } = findings.settle(&codes, [silent("rome", 2)], UnixMillis(3));
+        assert!(came.is_empty() && went.len() == 1);
+        assert_eq!(went[0].finding.subject, Subject::Zone("paris".parse().unwrap()));
         let left: Vec<_> = findings.all().into_iter().map(|one| one.finding).collect();
         assert_eq!(left, [silent("rome", 2), flood]);
     }

@@ -23,6 +23,7 @@ use crate::administration::{Identity, Office};
 use crate::facts::certificates::{FederationCas, OwnLeaf};
 use crate::facts::disk::{self, DiskWriter, StateFolder};
 use crate::facts::etcd::EtcdBoard;
+use crate::facts::journal;
 use crate::facts::keepalives::Keepalives;
 use crate::facts::ledger::{Ledger, NotPublished, OwnZone};
 use crate::facts::observer::Observer;
@@ -127,6 +128,9 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Runn
     let rotation = Arc::new(Rotation::new(observer.clone(), office.clone(), disk.clone()));
     supervisor.spawn("key rotation", rotation.clone().run());
     supervisor.spawn("lookout", lookout::run(observer.clone()));
+    if let Some(events) = observer.findings.events() {
+        supervisor.spawn("journal", journal::run(events, disk.clone(), folder.clone()));
+    }
     let admin = admin::run(admin_socket, (observer, office, rotation), local_api_key);
     supervisor.spawn("admin socket", admin);
     Ok(Running { tunnel, disk })

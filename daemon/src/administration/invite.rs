@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use zonemesh_config::Endpoint;
 use zonemesh_core::invitation::{Invitation, InvitationId, InvitationSecret, Inviter, Redemptions};
+use zonemesh_core::journal::AuditAct;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::prefix;
 use zonemesh_core::record::Gateway;
@@ -39,7 +40,11 @@ impl Office {
         let (room, stale) = book.issue(&invitation, now);
         let mut writes: Vec<_> = stale.iter().map(|id| self.invitations.remove(id)).collect();
         let issued = book.issued().find(|issued| room && issued.id == invitation.id);
-        writes.extend(issued.map(|issued| self.invitations.write(issued)));
+        if let Some(issued) = issued {
+            writes.push(self.invitations.write(issued));
+            let detail = format!("invitation {}", issued.id);
+            writes.push(self.ledger.audit(AuditAct::Invite, &issued.zone, detail));
+        }
         let stored = self.disk.write(writes).await;
         if !room {
             return Err(Refusal::BookFull);

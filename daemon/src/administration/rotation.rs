@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use zonemesh_core::journal::AuditAct;
 use zonemesh_core::key::WireGuardPrivateKey;
 use zonemesh_core::record::Lane;
 use zonemesh_tunnel::ZoneStatus;
@@ -66,7 +67,8 @@ impl Rotation {
             return key.map_err(|failure| Refusal::KeyFile(failure.into_error()));
         }
         let (key, write) = keys::new_wireguard(file)?;
-        self.disk.write(vec![write]).await?;
+        let audit = self.observer.ledger.audit(AuditAct::Rotate, &key.public_key(), "begun".into());
+        self.disk.write(vec![write, audit]).await?;
         Ok(key)
     }
 
@@ -84,7 +86,8 @@ impl Rotation {
         });
         self.publish(WireGuardKeys { current: next, next: None }, lanes.collect()).await?;
         let promoted = keys::promote_next(&self.observer.config.tunnel.private_key_file);
-        self.disk.write(vec![promoted]).await?;
+        let audit = self.observer.ledger.audit(AuditAct::Rotate, &next, "finished".into());
+        self.disk.write(vec![promoted, audit]).await?;
         let finished = self.observer.tunnel.finish_rotation();
         finished.map_err(|error| Refusal::Key(error.to_string()))?;
         tracing::info!(key = %next, before = %keys.current, "this gateway has a new WireGuard key");

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use zonemesh_api::v1;
 use zonemesh_api::wire::mesh as wire;
 use zonemesh_core::invitation::{Counters, Issued};
+use zonemesh_core::journal::AuditAct;
 use zonemesh_core::membership::{AuthoritySet, Membership, SignedTrustItem, TrustItem, TrustKind};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::MeshId;
@@ -86,7 +87,9 @@ impl Office {
             true => drop(all.insert(zone.clone())),
             false => drop(all.remove(zone)),
         }
-        self.disk.write(vec![self.blocked.write(&all)]).await?;
+        let act = if blocked { AuditAct::Block } else { AuditAct::Unblock };
+        let audit = self.ledger.audit(act, zone, String::new());
+        self.disk.write(vec![self.blocked.write(&all), audit]).await?;
         self.ledger.set_blocked(&all);
         tracing::warn!(%zone, blocked, "changed which zones this gateway blocks");
         Ok(all)

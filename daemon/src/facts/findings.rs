@@ -1,31 +1,57 @@
 //! What an engineer should know now, for those who raise it and those who show it.
 //!
-//! Promises: who raised a finding clears it, no time does; a moment of a lock and never a disk.
+//! Promises: who raised a finding clears it, no time does; a moment of a lock and never a disk. What
+//! comes and goes is told to the journal, as far as that keeps up.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use zonemesh_core::finding::{Code, Finding, Findings, StandingFinding, Subject};
+use tokio::sync::mpsc;
+use zonemesh_core::finding::{Code, Finding, Findings, Raised, Settled, StandingFinding, Subject};
+use zonemesh_core::journal::JournalEvent;
 
 use crate::facts::ledger::now;
 
+/// Events that may wait for the journal; more are lost to it.
+const QUEUE: usize = 256;
+
 /// The findings of this gateway.
-#[derive(Default)]
-pub(crate) struct FindingBoard(Mutex<Findings>);
+pub(crate) struct FindingBoard {
+    findings: Mutex<Findings>,
+    journal: mpsc::Sender<JournalEvent>,
+    events: Mutex<Option<mpsc::Receiver<JournalEvent>>>,
+}
+
+impl Default for FindingBoard {
+    fn default() -> Self {
+        let (journal, events) = mpsc::channel(QUEUE);
+        Self { findings: Mutex::default(), journal, events: Mutex::new(Some(events)) }
+    }
+}
 
 impl FindingBoard {
     /// It has happened, perhaps again.
     pub(crate) fn raise(&self, finding: Finding) {
-        self.lock().raise(finding, now());
+        let (code, subject) = (finding.code, finding.subject.clone());
+        let mut findings = self.lock();
+        if matches!(findings.raise(finding, now()), Raised::New | Raised::Changed)
+            && let Some(standing) = findings.get(code, &subject)
+        {
+            self.tell(JournalEvent::raised(standing));
+        }
     }
 
     /// It is over.
     pub(crate) fn clear(&self, code: Code, subject: &Subject) {
-        self.lock().clear(code, subject);
+        if let Some(gone) = self.lock().clear(code, subject) {
+            self.tell(JournalEvent::cleared(&gone, now()));
+        }
     }
 
     /// All that the raiser of these codes sees now; what it saw before and sees no more is over.
     pub(crate) fn settle(&self, codes: &[Code], seen: impl IntoIterator<Item = Finding>) {
-        self.lock().settle(codes, seen, now());
+        let Settled { came, went } = self.lock().settle(codes, seen, now());
+        came.iter().for_each(|standing| self.tell(JournalEvent::raised(standing)));
+        went.iter().for_each(|standing| self.tell(JournalEvent::cleared(standing, now())));
     }
 
     /// The worst first.
@@ -33,7 +59,17 @@ impl FindingBoard {
         self.lock().all()
     }
 
+    /// What comes and goes, for the one who writes it down.
+    pub(crate) fn events(&self) -> Option<mpsc::Receiver<JournalEvent>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn tell(&self, event: JournalEvent) {
+        // A journal that is behind loses this line; the finding itself is shown.
+        let _ = self.journal.try_send(event);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Findings> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod etcd;
 pub(crate) mod findings;
 pub(crate) mod flood;
 pub(crate) mod hints;
+pub(crate) mod journal;
 pub(crate) mod keepalives;
 pub(crate) mod ledger;
 pub(crate) mod observer;

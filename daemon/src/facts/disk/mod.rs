@@ -14,11 +14,16 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use zonemesh_core::journal::trimmed;
+
 use crate::failure::{Exit, Failure, OrExit as _};
 
 #[cfg(test)]
 pub(crate) use writer::tests::{TrialDisk, writer};
 pub(crate) use writer::{Disk, DiskWriter, StateFolder, Write, write_all};
+
+/// Most bytes of a journal.
+const JOURNAL_BYTES: usize = 1 << 20;
 
 /// Makes the state folder if it is missing and keeps others out of it.
 pub(crate) fn open_folder(folder: &Path) -> Result<(), Failure> {
@@ -50,6 +55,25 @@ fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     new.as_file().sync_all()?;
     new.persist_noclobber(path)?;
     sync_folder_of(path)
+}
+
+/// Adds a line; a file that would grow beyond its bound loses its oldest lines.
+fn append(path: &Path, line: &str) -> io::Result<()> {
+    let size = match std::fs::metadata(path) {
+        Ok(metadata) => usize::try_from(metadata.len()).unwrap_or(usize::MAX),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return replace(path, line.as_bytes());
+        }
+        Err(error) => return Err(error),
+    };
+    if size + line.len() > JOURNAL_BYTES {
+        let whole = std::fs::read(path)?;
+        let kept = trimmed(&whole, JOURNAL_BYTES - line.len());
+        return replace(path, &[kept, line.as_bytes()].concat());
+    }
+    let mut file = std::fs::OpenOptions::new().append(true).open(path)?;
+    file.write_all(line.as_bytes())?;
+    file.sync_all()
 }
 
 fn rename(from: &Path, to: &Path) -> io::Result<()> {

@@ -28,6 +28,8 @@ pub(crate) enum Write {
     Rename(PathBuf, PathBuf),
     /// A folder, if it is not there.
     Folder(PathBuf),
+    /// A line at the end of a file of mode 0600 that is kept within its bound.
+    Append(PathBuf, String),
 }
 
 impl Write {
@@ -56,6 +58,7 @@ impl Disk for StateFolder {
             },
             Write::Rename(from, to) => super::rename(from, to),
             Write::Folder(path) => std::fs::create_dir_all(path),
+            Write::Append(path, line) => super::append(path, line),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! have said before it is passed on; whoever watches is woken after each change; the lock is held for
 //! one decision and never across an await or a write.
 
+mod audit;
 mod complaints;
 mod offers;
 mod trust;
@@ -28,6 +29,7 @@ use crate::facts::disk::records::RecordFiles;
 use crate::facts::disk::trust::TrustFiles;
 use crate::facts::disk::{Disk, DiskWriter, Write, remove, set_aside};
 use crate::facts::findings::FindingBoard;
+use crate::facts::journal::AuditFile;
 use crate::failure::{Exit, Failure, OrExit as _};
 
 use complaints::Complaints;
@@ -54,6 +56,7 @@ pub(crate) struct Ledger {
     disk: DiskWriter,
     files: RecordFiles,
     trust: TrustFiles,
+    audit: AuditFile,
     /// Whoever changes what is this zone's own, one after the other.
     turns: Arc<tokio::sync::Mutex<()>>,
     changed: broadcast::Sender<News>,
@@ -121,6 +124,7 @@ impl Ledger {
             disk,
             files,
             trust,
+            audit: AuditFile::new(state_folder),
             turns: Arc::default(),
             admitted,
             changed: broadcast::Sender::new(QUEUE),

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use zonemesh_core::journal::{AuditAct, JournalEvent};
 use zonemesh_core::membership::{AuthorityIdentity, SignedTrustItem, TrustItem, sign};
 
 use super::*;
@@ -155,6 +156,13 @@ async fn a_revocation_that_cannot_be_stored_fails_and_is_announced_to_nobody() {
     let change = ledger.accept_trust::<std::io::Error>(vec![item], |_, _| Ok(())).await.unwrap();
     assert_eq!(change.members.removed.len(), 1);
     assert!(news.try_recv().is_ok());
+    let audit = std::fs::read_to_string(folder.path().join("audit")).unwrap();
+    let told: Vec<_> = zonemesh_core::journal::lines(&audit).map(|line| line.event).collect();
+    let [JournalEvent::Changed(joined), JournalEvent::Changed(revoked)] = &told[..] else {
+        panic!("what failed is not written down: {told:?}")
+    };
+    assert_eq!((joined.act, revoked.act), (AuditAct::Join, AuditAct::Revoke));
+    assert!(revoked.about == "madrid" && revoked.detail.ends_with(": stolen"), "{revoked:?}");
 }
 
 #[tokio::test]

@@ -4,18 +4,20 @@
 //! its streams at once, as each of them watches [`Admitted`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use zonemesh_core::journal::AuditAct;
 use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::membership::{Accepted, Membership, Rejected, SignedTrustItem};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::registry::{MembershipChange, Registry, TrustNews};
 use zonemesh_core::replication::MeshId;
 
-use super::{Ledger, State};
-use crate::facts::disk::{Disk, write_all};
+use super::{Ledger, State, audit};
+use crate::facts::disk::{Disk, Write, write_all};
 
 /// The mesh and the zones that this gateway deals with, with their keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +56,9 @@ impl Ledger {
         let ledger = self.clone();
         let managing = move |disk: &mut dyn Disk| -> io::Result<MembershipChange> {
             let _turn = turn;
-            write_all(disk, &ledger.trust.adopt(&membership))?;
+            let mut writes = ledger.trust.adopt(&membership);
+            writes.push(ledger.audit.write(audit::joined(membership.mesh())));
+            write_all(disk, &writes)?;
             let mut state = ledger.lock();
             let change = state.registry.manage(membership);
             ledger.readmit(&state);
@@ -81,7 +85,9 @@ impl Ledger {
         let ledger = self.clone();
         let accepting = move |disk: &mut dyn Disk| -> io::Result<TrustChange> {
             let _turn = turn;
-            write_all(disk, &ledger.trust.write(&kept))?;
+            let mut writes = ledger.trust.write(&kept);
+            writes.extend(kept.iter().filter_map(audit::taken).map(|one| ledger.audit.write(one)));
+            write_all(disk, &writes)?;
             let mut state = ledger.lock();
             let outcomes = state.registry.accept_trust(items);
             let news = ledger.take_trust_news(&mut state);
@@ -91,6 +97,11 @@ impl Ledger {
             Ok(TrustChange { outcomes, members })
         };
         Ok(self.disk.run(accepting).await??)
+    }
+
+    /// The line of a change that is no trust item, to be written with it, after everything else.
+    pub(crate) fn audit(&self, act: AuditAct, about: &impl Display, detail: String) -> Write {
+        self.audit.write(audit::done(act, about, detail))
     }
 
     /// Keeps items that lack signatures.

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use zonemesh_config::Config;
+use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 use zonemesh_core::record::Lane;
 use zonemesh_pki::{LocalApiKey, ZoneTrust, join_server_config, zone_server_config};
@@ -151,9 +152,14 @@ async fn announce(
         Err(error) => {
             let error = format!("{:#}", anyhow::Error::new(error));
             tracing::error!(error, "this zone's record stays as it was");
+            let refused = Finding::new(Code::AnnouncementRefused, Subject::Here);
+            ledger.findings().raise(refused.with(Evidence::Reason(error)));
             Ok(())
         }
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            ledger.findings().clear(Code::AnnouncementRefused, &Subject::Here);
+            Ok(())
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use zonemesh_core::path::State;
 use zonemesh_tunnel::PeerStatus;
 
+use crate::act::network;
 use crate::facts::observer::{Observer, is_up};
 use crate::facts::paths::PathView;
 use crate::plan::PeerPlan;
@@ -28,6 +29,7 @@ pub(crate) fn look(observer: &Observer) {
     let status = observer.tunnel.status();
     let machine = MachineSight {
         clock_behind: status.clock_behind,
+        not_forwarded: network::switched_off(&observer.config.zone.prefixes),
         offloads: status.offloads.clone(),
         etcd: observer.etcd.as_ref().map(|board| board.state()),
     };
@@ -35,6 +37,7 @@ pub(crate) fn look(observer: &Observer) {
     found.extend(observer.ledger.read(troubles::of_mesh));
     found.extend(observer.keepalives.findings());
     found.extend(observer.refusals.findings(Instant::now()));
+    found.extend(observer.cas.findings());
     let peers = observer.peers.borrow().clone();
     for peer in peers.iter() {
         let tunnel = observer.tunnel.peer_status(&peer.wireguard_key);

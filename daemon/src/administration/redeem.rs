@@ -1,5 +1,6 @@
 //! Redeeming invitations: the inviter's end.
 
+use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::invitation::{Issued, RedeemError, Redemption, RedemptionAnswer};
 use zonemesh_core::membership::{Membership, SignedTrustItem};
 use zonemesh_core::record::ProtocolRange;
@@ -46,9 +47,14 @@ impl Office {
             self.learn(issued);
         }
         tracing::info!(zone = %issued.zone, first = redeemed.first, "an invitation was redeemed");
+        let invited = Subject::Zone(issued.zone.clone());
         let pending = self.grant(issued).await.inspect_err(|refusal| {
             tracing::warn!(zone = %issued.zone, reason = refusal.to_line(), "cannot grant a zone that was invited");
+            let reason = Evidence::Reason(refusal.to_line());
+            let finding = Finding::new(Code::InvitedNotGranted, invited.clone());
+            self.ledger.findings().raise(finding.with(reason));
         })?;
+        self.ledger.findings().clear(Code::InvitedNotGranted, &invited);
         Ok(redeemed.answer(self.trust(), pending))
     }
 

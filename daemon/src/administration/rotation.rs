@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::journal::AuditAct;
 use zonemesh_core::key::WireGuardPrivateKey;
 use zonemesh_core::record::Lane;
@@ -121,11 +122,17 @@ impl Rotation {
             tokio::time::sleep(LOOK).await;
             let Progress { keys, waiting_for, old_sessions } = self.progress();
             let is_over = waiting_for.is_empty() && old_sessions.is_empty();
-            if keys.next.is_some()
-                && is_over
-                && let Err(refusal) = self.finish().await
-            {
-                tracing::error!(error = refusal.to_line(), "the old WireGuard key stays");
+            if keys.next.is_none() || !is_over {
+                continue;
+            }
+            let findings = &self.observer.findings;
+            match self.finish().await {
+                Ok(_) => findings.clear(Code::RotationStuck, &Subject::Here),
+                Err(refusal) => {
+                    tracing::error!(error = refusal.to_line(), "the old WireGuard key stays");
+                    let reason = Evidence::Reason(refusal.to_line());
+                    findings.raise(Finding::new(Code::RotationStuck, Subject::Here).with(reason));
+                }
             }
         }
     }

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use zonemesh_config::FederationSettings;
+use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::key::ZoneIdentity;
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::{CaCertificate, CaSet, CaState};
@@ -81,6 +82,8 @@ pub(crate) struct FederationCas {
     folder: PathBuf,
     disk: DiskWriter,
     held: BTreeMap<FederationName, FederationCa>,
+    /// Why the CA of a federation cannot be used.
+    unusable: BTreeMap<FederationName, String>,
 }
 
 impl FederationCas {
@@ -91,19 +94,31 @@ impl FederationCas {
         disk: DiskWriter,
     ) -> Self {
         let folder = state_folder.join("federations");
-        let mut held = BTreeMap::new();
+        let (mut held, mut unusable) = (BTreeMap::new(), BTreeMap::new());
         for FederationSettings { name, .. } in federations {
             match read_or_make(&folder.join(name.as_str()), name) {
                 Ok(ca) => {
                     held.insert(name.clone(), ca);
                 }
-                Err(error) => tracing::error!(
-                    federation = %name, error = format!("{error:#}"),
-                    "cannot use this federation's CA: its SuperLink cannot be certified until the files are restored"
-                ),
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    tracing::error!(
+                        federation = %name, error,
+                        "cannot use this federation's CA: its SuperLink cannot be certified until the files are restored"
+                    );
+                    unusable.insert(name.clone(), error);
+                }
             }
         }
-        Self { folder, disk, held }
+        Self { folder, disk, held, unusable }
+    }
+
+    /// One for each federation whose CA cannot be used.
+    pub(crate) fn findings(&self) -> impl Iterator<Item = Finding> {
+        self.unusable.iter().map(|(federation, error)| {
+            Finding::new(Code::FederationCaUnusable, Subject::Federation(federation.clone()))
+                .with(Evidence::Reason(error.clone()))
+        })
     }
 
     /// What other zones are to trust.

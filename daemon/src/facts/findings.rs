@@ -6,7 +6,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
-use zonemesh_core::finding::{Code, Finding, Findings, Raised, Settled, StandingFinding, Subject};
+use zonemesh_core::finding::{
+    Code, Evidence, Finding, Findings, Raised, Settled, Severity, StandingFinding, Subject,
+};
 use zonemesh_core::journal::JournalEvent;
 
 use crate::facts::ledger::now;
@@ -52,6 +54,18 @@ impl FindingBoard {
         let Settled { came, went } = self.lock().settle(codes, seen, now());
         came.iter().for_each(|standing| self.tell(JournalEvent::raised(standing)));
         went.iter().for_each(|standing| self.tell(JournalEvent::cleared(standing, now())));
+    }
+
+    /// What others have said cannot be stored, or can.
+    pub(crate) fn tell_of_disk(&self, failed: Option<&std::io::Error>) {
+        match failed {
+            None => self.clear(Code::FileUnusable, &Subject::Here),
+            Some(error) => {
+                let reason = format!("cannot store what another zone has said: {error}");
+                let full = Finding::new(Code::FileUnusable, Subject::Here);
+                self.raise(full.severity(Severity::Degraded).with(Evidence::Reason(reason)));
+            }
+        }
     }
 
     /// The worst first.

@@ -27,6 +27,7 @@ pub(crate) const CODES: &[Code] = &[
     Code::LaneUnanswered,
     Code::StreamBroken,
     Code::EtcdOutOfReach,
+    Code::ForwardingOff,
     Code::BulkWorkRefused,
     Code::TooManyRequests,
     Code::FederationClaimedTwice,
@@ -39,6 +40,7 @@ pub(crate) const CODES: &[Code] = &[
     Code::StreamRefused,
     Code::ClockWentBack,
     Code::PeerClockOff,
+    Code::FederationCaUnusable,
 ];
 
 /// A clock that is further off than this is worth a line: Flower bears 5 s.
@@ -81,6 +83,8 @@ pub(crate) struct StreamSight {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MachineSight {
     pub(crate) clock_behind: Option<Duration>,
+    /// The kernel's switches that are off and that the zone needs.
+    pub(crate) not_forwarded: Vec<&'static str>,
     pub(crate) offloads: Vec<(&'static str, Offload)>,
     pub(crate) etcd: Option<EtcdState>,
 }
@@ -169,6 +173,12 @@ pub(crate) fn of_machine(machine: &MachineSight) -> Vec<Finding> {
     if let Some(behind) = machine.clock_behind {
         let seconds = Evidence::Seconds(behind.as_secs());
         found.push(Finding::new(Code::ClockWentBack, Subject::Here).with(seconds));
+    }
+    if !machine.not_forwarded.is_empty() {
+        let switches =
+            machine.not_forwarded.iter().map(|name| Evidence::Setting((*name).to_owned()));
+        let off = Finding::new(Code::ForwardingOff, Subject::Here);
+        found.push(switches.fold(off, Finding::with));
     }
     let missing = machine.offloads.iter().filter(|(_, state)| *state != Offload::InUse);
     let missing: Vec<_> =
@@ -333,13 +343,16 @@ mod tests {
         assert!(of_machine(&MachineSight::default()).is_empty());
         let machine = MachineSight {
             clock_behind: Some(Duration::from_secs(60)),
+            not_forwarded: vec!["net.ipv4.ip_forward"],
             offloads: vec![("tso", Offload::InUse), ("uso", Offload::Refused)],
             etcd: None,
         };
         let found = of_machine(&machine);
         assert_eq!(found[0].code, Code::ClockWentBack);
-        assert_eq!(found[1].to_string(), "N217 more CPU for each packet: uso refused");
-        assert!(!found[1].severity.is_alarming());
+        let off = "N214 net.ipv4.ip_forward is off: packets of this zone's VMs end here";
+        assert_eq!(found[1].to_string(), off);
+        assert_eq!(found[2].to_string(), "N217 more CPU for each packet: uso refused");
+        assert!(!found[2].severity.is_alarming());
     }
 
     #[test]

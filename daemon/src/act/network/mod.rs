@@ -17,7 +17,7 @@ use ipnet::IpNet;
 use rtnetlink::{LinkUnspec, RouteMessageBuilder};
 
 pub(crate) use backstop::set as set_backstops;
-pub(crate) use forwarding::warn_if_off;
+pub(crate) use forwarding::{switched_off, warn_if_off};
 pub(crate) use paths::{set_device_mtu, set_route_mtu, underlay_mtu};
 pub(crate) use routes::Routes;
 

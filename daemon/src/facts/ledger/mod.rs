@@ -320,11 +320,14 @@ impl Ledger {
         }
         let ledger = self.clone();
         let keeping = move |disk: &mut dyn Disk| {
+            let mut failed = None;
             for write in ledger.writes(&zones, &trust) {
                 if let Err(error) = disk.write(&write) {
                     tracing::error!(%error, "cannot store what another zone has said; is the disk full?");
+                    failed = Some(error);
                 }
             }
+            ledger.findings().tell_of_disk(failed.as_ref());
             ledger.announce(&zones);
             ledger.tell_of_trust(trust);
         };

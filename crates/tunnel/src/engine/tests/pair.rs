@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey};
 
-pub(super) use super::memory::{Datagram, FIRST_LINK, Wire};
+pub(super) use super::memory::{Datagram, Wire};
 use super::memory::{MemoryTun, MemoryUdp};
 use crate::config::{PeerLane, TunnelPeer, TunnelZone};
 use crate::dropped::Dropped;

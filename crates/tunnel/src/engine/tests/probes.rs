@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::pair::{FIRST_LINK, Pair, Setting, berlin_to_madrid};
+use super::memory::FIRST_LINK;
+use super::pair::{Pair, Setting, berlin_to_madrid};
 use crate::engine::ProbeError;
 use crate::packet::samples::tcp_packet;
 use crate::peer::{DATA_OVERHEAD, TYPE_DATA};

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tonic::transport::Channel;
-use tonic::{Code, Response, Status};
+use tonic::{Code as Grpc, Response, Status};
 use zonemesh_api::clients::{ConnectError, admin};
 use zonemesh_api::v1::admin_client::AdminClient;
 use zonemesh_api::v1::mesh_client::MeshClient;
+use zonemesh_api::wire::finding;
+use zonemesh_core::finding::Code;
 
 use crate::failure::{Exit, Failure};
 
@@ -103,6 +105,7 @@ fn silent(socket: &Path, elapsed: tokio::time::error::Elapsed) -> Failure {
     let message =
         format!("the daemon at {} did not answer in {} s", socket.display(), PATIENCE.as_secs());
     Failure::new(Exit::Timeout, anyhow::Error::new(elapsed).context(message))
+        .code(Code::DaemonSilent)
         .next("journalctl -u zonemeshd -n 50")
 }
 
@@ -114,36 +117,48 @@ fn no_connection(socket: &Path, error: ConnectError) -> Failure {
     if denied {
         let message = format!("this user may not open {}", socket.display());
         return Failure::new(Exit::Policy, anyhow::Error::new(error).context(message))
+            .code(Code::NotPermitted)
             .next("sudo usermod -aG zonemesh \"$USER\", then log in again");
     }
-    Failure::new(Exit::Unreachable, error).next("systemctl status zonemeshd")
+    Failure::new(Exit::Unreachable, error)
+        .code(Code::DaemonUnreachable)
+        .next("systemctl status zonemeshd")
 }
 
 fn refused(status: Status) -> Failure {
-    let (exit, next) = match status.code() {
-        Code::Unimplemented => (Exit::VersionSkew, "zonemesh --version; zonemeshd --version"),
-        Code::DeadlineExceeded => (Exit::Timeout, "journalctl -u zonemeshd -n 50"),
-        Code::PermissionDenied | Code::Unauthenticated => (Exit::Policy, "id"),
-        _ => (Exit::Unreachable, "systemctl status zonemeshd"),
+    let (exit, code, next) = match status.code() {
+        Grpc::Unimplemented => {
+            (Exit::VersionSkew, Code::OtherVersion, "zonemesh --version; zonemeshd --version")
+        }
+        Grpc::DeadlineExceeded => {
+            (Exit::Timeout, Code::DaemonSilent, "journalctl -u zonemeshd -n 50")
+        }
+        Grpc::PermissionDenied | Grpc::Unauthenticated => (Exit::Policy, Code::NotPermitted, "id"),
+        _ => (Exit::Unreachable, Code::DaemonUnreachable, "systemctl status zonemeshd"),
     };
+    let code = finding::told_code(&status).unwrap_or(code);
     let message = format!("the daemon refused the question: {}", status.message());
-    Failure::new(exit, anyhow::Error::new(status).context(message)).next(next)
+    Failure::new(exit, anyhow::Error::new(status).context(message)).code(code).next(next)
 }
 
 /// Of a change the daemon says itself what is wrong and what to do.
 fn unchanged(status: Status) -> Failure {
     let exit = match status.code() {
-        Code::InvalidArgument => Exit::Usage,
-        Code::NotFound => Exit::Negative,
-        Code::AlreadyExists | Code::FailedPrecondition => Exit::Policy,
-        Code::Unauthenticated => Exit::Trust,
-        Code::Unavailable | Code::ResourceExhausted => Exit::Network,
+        Grpc::InvalidArgument => Exit::Usage,
+        Grpc::NotFound => Exit::Negative,
+        Grpc::AlreadyExists | Grpc::FailedPrecondition => Exit::Policy,
+        Grpc::Unauthenticated => Exit::Trust,
+        Grpc::Unavailable | Grpc::ResourceExhausted => Exit::Network,
         _ => return refused(status),
     };
     let next = match status.code() {
-        Code::Unauthenticated => "ask who has invited this zone for a new invitation",
-        Code::Unavailable | Code::ResourceExhausted => "zonemesh status, then try again",
+        Grpc::Unauthenticated => "ask who has invited this zone for a new invitation",
+        Grpc::Unavailable | Grpc::ResourceExhausted => "zonemesh status, then try again",
         _ => "zonemesh zone list",
     };
-    Failure::message(exit, status.message().to_owned()).next(next)
+    let failure = Failure::message(exit, status.message().to_owned()).next(next);
+    match finding::told_code(&status) {
+        Some(code) => failure.code(code),
+        None => failure,
+    }
 }

@@ -1,57 +1,34 @@
-//! Why a command ended, the exit code that says so and the command to type next.
+//! Why a command ended, with the exit code that says so (`zonemesh_core::exit`), the code of the
+//! finding that it is, if it is one, and the command to type next.
 //!
-//! The codes are the documented ones of all Zonemesh programs. A failure is reported once, on
-//! standard error, with its causes.
+//! A failure is reported once, on standard error, with its causes.
 
 use std::io::{self, Write};
-use std::process::ExitCode;
 
-/// The documented exit codes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
-    /// All is well.
-    Ok = 0,
-    /// Degraded, or a negative answer.
-    Negative = 1,
-    /// The command cannot mean anything. clap ends with the same code.
-    Usage = 2,
-    /// No daemon at the socket.
-    Unreachable = 3,
-    /// A certificate, an invitation or a trust item cannot be used.
-    Trust = 4,
-    /// Another gateway cannot be reached.
-    Network = 5,
-    /// A permission is missing, or something is not overwritten.
-    Policy = 6,
-    /// A configuration or key file is not valid.
-    Configuration = 7,
-    /// The daemon is of another version.
-    VersionSkew = 8,
-    /// No answer in time.
-    Timeout = 9,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
+pub(crate) use zonemesh_core::exit::Exit;
+use zonemesh_core::finding::Code;
 
 /// A failure with its exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
     error: anyhow::Error,
+    code: Option<Code>,
     next: Option<String>,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
-        Self { exit, error: error.into(), next: None }
+        Self { exit, error: error.into(), code: None, next: None }
     }
 
     pub(crate) fn message(exit: Exit, message: String) -> Self {
-        Self { exit, error: anyhow::Error::msg(message), next: None }
+        Self { exit, error: anyhow::Error::msg(message), code: None, next: None }
+    }
+
+    /// Says what is the matter by a code that has a page in docs/codes.
+    pub(crate) fn code(self, code: Code) -> Self {
+        Self { code: Some(code), ..self }
     }
 
     /// Adds the command to type next.
@@ -68,7 +45,8 @@ impl Failure {
     /// Writes the message, its causes and the next command.
     pub(crate) fn report(&self, err: &mut impl Write) {
         // Nothing is left to do when standard error is closed.
-        let _ = writeln!(err, "zonemesh: {:#}", self.error);
+        let code = self.code.map(|code| format!("{code} ")).unwrap_or_default();
+        let _ = writeln!(err, "zonemesh: {code}{:#}", self.error);
         if let Some(next) = &self.next {
             let _ = writeln!(err, "next: {next}");
         }
@@ -103,8 +81,10 @@ mod tests {
         let failed: Result<(), Failure> =
             Err(cause).or_exit(Exit::Unreachable, || "cannot ask".to_owned());
         let mut text = Vec::new();
-        failed.unwrap_err().next("systemctl status zonemeshd").report(&mut text);
-        let expected = "zonemesh: cannot ask: no such file\nnext: systemctl status zonemeshd\n";
+        let failure = failed.unwrap_err().code(Code::DaemonUnreachable);
+        failure.next("systemctl status zonemeshd").report(&mut text);
+        let expected =
+            "zonemesh: N220 cannot ask: no such file\nnext: systemctl status zonemeshd\n";
         assert_eq!(String::from_utf8(text).unwrap(), expected);
     }
 

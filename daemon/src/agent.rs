@@ -80,7 +80,7 @@ async fn start(config: &Arc<Config>, supervisor: &mut Supervisor) -> Result<Runn
         })?;
     let leaf = OwnLeaf::issue(&config.zone.name, &identity, &config.tunnel.addresses)?;
     let disk = DiskWriter::start(StateFolder)
-        .or_exit(Exit::Failed, || "cannot start a thread".to_owned())?;
+        .or_exit(Exit::Negative, || "cannot start a thread".to_owned())?;
     let cas = FederationCas::open(folder, &config.federations, disk.clone());
     let members = announcement::members(config, identity.public_key());
     let own_keys = WireGuardKeys {
@@ -285,7 +285,7 @@ enum Wish {
 }
 
 async fn asked_to_end() -> Result<Wish, Failure> {
-    let on = |kind| signal(kind).or_exit(Exit::Failed, || "cannot wait for signals".to_owned());
+    let on = |kind| signal(kind).or_exit(Exit::Negative, || "cannot wait for signals".to_owned());
     let mut terminate = on(SignalKind::terminate())?;
     let mut interrupt = on(SignalKind::interrupt())?;
     let mut restart = on(SignalKind::user_defined1())?;

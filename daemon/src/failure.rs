@@ -1,32 +1,11 @@
-//! Why the agent ended, and the exit code that says so.
+//! Why the agent ended, with the exit code that says so (`zonemesh_core::exit`).
 //!
-//! The codes are the documented ones of all Zonemesh programs (docs/REFERENCE.md). A failure is
-//! reported once, on standard error, with its causes.
+//! A failure is reported once, on standard error, with its causes.
 
 use std::fmt::Display;
 use std::io::Write as _;
-use std::process::ExitCode;
 
-/// The documented exit codes that the agent can end with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// Something else failed.
-    Failed = 1,
-    /// A certificate or stored item cannot be trusted.
-    Trust = 4,
-    /// A socket, device or route cannot be had.
-    Network = 5,
-    /// A permission is missing.
-    Policy = 6,
-    /// The configuration or a file it names is not valid.
-    Configuration = 7,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
+pub use zonemesh_core::exit::Exit;
 
 /// A failure with its exit code.
 #[derive(Debug)]

@@ -58,7 +58,7 @@ fn run(file: &Path) -> Result<(), Failure> {
         .worker_threads(2)
         .enable_all()
         .build()
-        .or_exit(Exit::Failed, || "cannot start the async runtime".to_owned())?;
+        .or_exit(Exit::Negative, || "cannot start the async runtime".to_owned())?;
     let result = runtime.block_on(agent::run(config));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     result

@@ -47,11 +47,13 @@ impl Supervisor {
     /// Waits for a task to end unasked; that is always a failure.
     pub(crate) async fn first_end(&mut self) -> Failure {
         match self.tasks.join_next().await {
-            Some(Ok((name, Ok(())))) => Failure::new(Exit::Failed, format!("{name} ended unasked")),
-            Some(Ok((name, Err(error)))) => {
-                Failure::new(Exit::Failed, format!("{name} ended: {error:#}"))
+            Some(Ok((name, Ok(())))) => {
+                Failure::new(Exit::Negative, format!("{name} ended unasked"))
             }
-            Some(Err(panic)) => Failure::new(Exit::Failed, format!("a task panicked: {panic}")),
+            Some(Ok((name, Err(error)))) => {
+                Failure::new(Exit::Negative, format!("{name} ended: {error:#}"))
+            }
+            Some(Err(panic)) => Failure::new(Exit::Negative, format!("a task panicked: {panic}")),
             None => std::future::pending().await,
         }
     }

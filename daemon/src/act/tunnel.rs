@@ -50,7 +50,7 @@ pub(crate) async fn start(
         }
         tunnel
             .keep_clock(&clock::file(config))
-            .or_exit(Exit::Failed, || "cannot start a thread".to_owned())?;
+            .or_exit(Exit::Negative, || "cannot start a thread".to_owned())?;
         let routes = configure(config, plan, (&netlink, &tunnel), strict).await;
         let routes = routes.or_exit(Exit::Network, || {
             format!("cannot configure the interface {}", config.tunnel.interface)

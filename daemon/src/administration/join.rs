@@ -12,6 +12,7 @@ use tonic::{Code, Status};
 use zonemesh_api::clients::{ConnectError, join};
 use zonemesh_api::v1::ZoneJoinProgress;
 use zonemesh_config::Endpoint;
+use zonemesh_core::exit::error_line;
 use zonemesh_core::invitation::{self, Invitation, RedemptionAnswer};
 use zonemesh_core::membership::Membership;
 use zonemesh_core::prefix;
@@ -290,14 +291,7 @@ async fn addresses(endpoints: &[String]) -> Vec<SocketAddr> {
 
 /// An error and its causes in one line.
 fn failed(error: &dyn std::error::Error) -> Refusal {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    Refusal::Join(line)
+    Refusal::Join(error_line(error))
 }
 
 fn texts(values: &[impl ToString]) -> Vec<String> {

@@ -4,6 +4,9 @@ use std::io;
 
 use ipnet::IpNet;
 use tonic::{Code, Status};
+use zonemesh_api::wire::finding::with_code;
+use zonemesh_core::exit::error_line;
+use zonemesh_core::finding;
 use zonemesh_core::membership::{self, DraftError};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::MeshId;
@@ -95,16 +98,25 @@ impl Refusal {
         }
     }
 
+    /// What is the matter, where it names a trouble that has a page.
+    pub(crate) fn finding(&self) -> finding::Code {
+        use finding::Code;
+
+        match self {
+            Self::Overlap { .. } | Self::Draft(DraftError::Overlap(..)) => Code::GrantOverlaps,
+            Self::Item(..) | Self::Rejected(_) | Self::NotGranted => Code::Unusable,
+            Self::Disk(_) | Self::KeyFile(_) | Self::Unpublished(NotPublished::Disk(_)) => {
+                Code::FileUnusable
+            }
+            Self::Unpublished(NotPublished::Refused(_)) => Code::AnnouncementRefused,
+            Self::Listen(_) => Code::JoinNotListening,
+            _ => Code::ChangeRefused,
+        }
+    }
+
     /// The refusal and its causes in one line.
     pub(crate) fn to_line(&self) -> String {
-        let mut line = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            line.push_str(": ");
-            line.push_str(&error.to_string());
-            cause = error.source();
-        }
-        line
+        error_line(self)
     }
 }
 
@@ -114,6 +126,6 @@ fn names(zones: &[ZoneName]) -> String {
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
-        Self::new(refusal.code(), refusal.to_line())
+        with_code(Self::new(refusal.code(), refusal.to_line()), refusal.finding())
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use zonemesh_config::SECTIONS;
 
+use zonemesh_core::exit::Exit;
+
 use crate::markdown::{read, rows, section};
 use crate::sources::{between, literals, source, sources, words};
 
@@ -71,12 +73,15 @@ fn every_environment_variable_is_listed() {
     assert_eq!(names("## Environment variables"), found);
 }
 
-/// `Name = 7,` of an enum of exit codes.
-fn exit_codes(path: &str) -> BTreeSet<u8> {
-    let text = source(path);
-    let body = between(&text, "enum Exit {", "\n}");
-    let number = |line: &str| line.split_once(" = ")?.1.trim_end_matches(',').parse().ok();
-    body.lines().filter_map(number).collect()
+/// The exit codes that the sources in a folder name.
+fn exit_codes(folder: &str) -> BTreeSet<u8> {
+    let text = sources(folder);
+    let is_named = |exit: &&Exit| {
+        let name = format!("Exit::{exit:?}");
+        text.match_indices(&name)
+            .any(|(at, _)| !text[at + name.len()..].starts_with(|c: char| c.is_alphanumeric()))
+    };
+    Exit::ALL.iter().filter(is_named).map(|exit| exit.code()).collect()
 }
 
 #[test]
@@ -86,13 +91,13 @@ fn every_exit_code_is_listed_for_the_programs_that_end_with_it() {
     let startup = source("crates/appliance/src/startup.rs");
     assert!(startup.contains("pub const CONFIGURATION: u8 = 7;") && startup.contains("else { 1 }"));
     let expected = [
-        &exit_codes("cli/src/failure.rs") | &clap,
-        &exit_codes("daemon/src/failure.rs") | &clap,
+        &exit_codes("cli/src") | &clap,
+        &exit_codes("daemon/src") | &clap,
         &BTreeSet::from([1, 7]) | &clap,
     ];
     let rows = rows(section(&reference(), "## Exit codes"));
-    let codes: Vec<u8> = rows.iter().map(|row| row[0].parse().expect("a number")).collect();
-    assert_eq!(codes, (0..=9).collect::<Vec<u8>>());
+    let listed: Vec<_> = rows.iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+    assert_eq!(listed, Exit::ALL.map(|exit| (exit.code().to_string(), exit.meaning().to_owned())));
     for (column, expected) in (2..).zip(expected) {
         let listed: BTreeSet<u8> = rows
             .iter()

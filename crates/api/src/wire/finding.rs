@@ -1,6 +1,6 @@
 //! Findings as engineers see them: the sentence and the fix are made here, the data goes beside them.
 
-use zonemesh_core::finding::{Evidence, Severity, Spelling, StandingFinding};
+use zonemesh_core::finding::{Code, Evidence, Severity, Spelling, StandingFinding};
 
 use crate::v1;
 
@@ -23,6 +23,24 @@ pub fn finding(standing: &StandingFinding, spelling: Spelling) -> v1::Finding {
     }
 }
 
+/// The metadata of a refusal that says its code.
+const CODE: &str = "zonemesh-code";
+
+/// A refusal that says which code it is.
+#[must_use]
+pub fn with_code(mut refusal: tonic::Status, code: Code) -> tonic::Status {
+    if let Ok(code) = code.as_str().parse() {
+        refusal.metadata_mut().insert(CODE, code);
+    }
+    refusal
+}
+
+/// The code that a refusal says, if it does and it is on this build's list.
+#[must_use]
+pub fn told_code(refusal: &tonic::Status) -> Option<Code> {
+    Code::of(refusal.metadata().get(CODE)?.to_str().ok()?)
+}
+
 fn evidence(seen: &Evidence) -> v1::FindingEvidence {
     let name = seen.name().to_owned();
     v1::FindingEvidence { name, text: seen.bare(), figure: seen.figure() }
@@ -40,7 +58,7 @@ impl From<Severity> for v1::FindingSeverity {
 
 #[cfg(test)]
 mod tests {
-    use zonemesh_core::finding::{Code, Finding, Findings, Subject};
+    use zonemesh_core::finding::{Finding, Findings, Subject};
     use zonemesh_core::time::UnixMillis;
 
     use super::*;
@@ -66,5 +84,14 @@ mod tests {
         let [loss, _, address] = &wire.evidence[..] else { panic!("{:?}", wire.evidence) };
         assert_eq!((loss.name.as_str(), loss.text.as_str()), ("loss_permille", "43"));
         assert_eq!((loss.figure, address.figure), (Some(43), None));
+    }
+
+    #[test]
+    fn a_refusal_says_its_code() {
+        let refusal = tonic::Status::not_found("no such zone");
+        assert_eq!(told_code(&refusal), None);
+        let refusal = with_code(refusal, Code::ChangeRefused);
+        assert_eq!(told_code(&refusal), Some(Code::ChangeRefused));
+        assert_eq!(refusal.message(), "no such zone");
     }
 }

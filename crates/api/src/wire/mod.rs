@@ -13,6 +13,7 @@ mod trust;
 
 use std::net::{AddrParseError, IpAddr};
 
+use zonemesh_core::exit::error_line;
 use zonemesh_core::key::KeyError;
 use zonemesh_core::name::NameError;
 use zonemesh_core::record::{FlowerTransport, Readiness, SignedRecordError};
@@ -80,14 +81,7 @@ impl WireError {
     /// The error and its causes in one line.
     #[must_use]
     pub fn to_line(&self) -> String {
-        let mut line = self.to_string();
-        let mut cause: Option<&dyn std::error::Error> = Some(&self.problem);
-        while let Some(error) = cause {
-            line.push_str(": ");
-            line.push_str(&error.to_string());
-            cause = error.source();
-        }
-        line
+        error_line(self)
     }
 }
 

@@ -102,7 +102,7 @@ fn read_or_create(
     if file.exists() {
         return read_existing(file);
     }
-    let text = make().or_exit(Exit::Failed, || "no randomness from the kernel".to_owned())?;
+    let text = make().or_exit(Exit::Negative, || "no randomness from the kernel".to_owned())?;
     create(file, &line(&text)).or_exit(Exit::Configuration, || {
         format!("cannot create the key file {}", file.display())
     })?;

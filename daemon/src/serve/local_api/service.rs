@@ -14,6 +14,7 @@ use zonemesh_api::v1::{
 };
 use zonemesh_api::wire::local::{Registration, Report, federation_name};
 use zonemesh_config::FederationSettings;
+use zonemesh_core::exit::error_line;
 use zonemesh_core::finding::Subject;
 use zonemesh_core::name::FederationName;
 use zonemesh_core::pace::Change;
@@ -226,9 +227,9 @@ impl Service {
         })?;
         let tunnel_ips = &self.observer.config.tunnel.addresses;
         let sans = superlink_sans(federation, addresses, tunnel_ips);
-        let certificate = ca
-            .sign(request_pem, &sans, SystemTime::now())
-            .map_err(|error| Status::invalid_argument(format!("csr_pem: {}", causes(&error))))?;
+        let certificate = ca.sign(request_pem, &sans, SystemTime::now()).map_err(|error| {
+            Status::invalid_argument(format!("csr_pem: {}", error_line(&error)))
+        })?;
         Ok((certificate, ca.certificate_pem().to_owned()))
     }
 
@@ -240,10 +241,10 @@ impl Service {
         });
         published.await.map_err(|error| match error {
             NotPublished::Refused(PublishError::TooLarge(_)) => {
-                Status::resource_exhausted(causes(&error))
+                Status::resource_exhausted(error_line(&error))
             }
-            NotPublished::Refused(_) => Status::invalid_argument(causes(&error)),
-            NotPublished::Disk(_) => Status::unavailable(causes(&error)),
+            NotPublished::Refused(_) => Status::invalid_argument(error_line(&error)),
+            NotPublished::Disk(_) => Status::unavailable(error_line(&error)),
         })
     }
 }
@@ -251,16 +252,4 @@ impl Service {
 fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
     let caller = serve::caller(request);
     caller.ok_or_else(|| Status::internal("a connection without a peer address"))
-}
-
-/// An error with its causes on one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -16,9 +16,9 @@ pub(crate) use mesh::{
 /// 6 policy, 7 configuration, 8 version skew, 9 timeout.
 #[derive(Debug, Parser)]
 #[command(name = "zonemesh", version, arg_required_else_help = true)]
-pub(crate) struct Arguments {
+pub(crate) struct CommandLine {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: ToolCommand,
 
     /// How to print the answer.
     #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
@@ -49,7 +49,7 @@ pub(crate) enum Format {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub(crate) enum ToolCommand {
     /// One screen about this gateway. Exits with 1 beside a line with `!`.
     Status,
     /// The tunnels to the other zones.
@@ -212,19 +212,19 @@ pub(crate) enum StateVerb {
         /// The new file, for its owner only. It must not be there yet.
         file: PathBuf,
         #[command(flatten)]
-        folder: StateFolder,
+        folder: StateFolderOption,
     },
     /// Write a saved state into a state folder that is missing or empty, before the daemon starts.
     Restore {
         /// The file that `backup` has made.
         file: PathBuf,
         #[command(flatten)]
-        folder: StateFolder,
+        folder: StateFolderOption,
     },
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct StateFolder {
+pub(crate) struct StateFolderOption {
     /// The state folder, as gateway.state_dir names it.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/zonemesh")]
     pub(crate) state_dir: PathBuf,

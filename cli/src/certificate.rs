@@ -40,7 +40,7 @@ pub(crate) enum CertificateError {
 
 /// What people want to know of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Summary {
+pub(crate) struct DescribedCertificate {
     pub(crate) subject: String,
     pub(crate) issuer: String,
     /// For example `IP:10.0.0.1`, `DNS:a.example`.
@@ -55,7 +55,7 @@ pub(crate) struct Summary {
 }
 
 /// All certificates of a PEM text, in order, at least one.
-pub(crate) fn describe(pem: &[u8]) -> Result<Vec<Summary>, CertificateError> {
+pub(crate) fn describe(pem: &[u8]) -> Result<Vec<DescribedCertificate>, CertificateError> {
     let mut summaries = Vec::new();
     for (block, index) in Pem::iter_from_buffer(pem).zip(1..) {
         let block = block.map_err(|source| CertificateError::Pem { index, source })?;
@@ -70,10 +70,10 @@ pub(crate) fn describe(pem: &[u8]) -> Result<Vec<Summary>, CertificateError> {
     Ok(summaries)
 }
 
-fn describe_der(der: &[u8], index: usize) -> Result<Summary, CertificateError> {
+fn describe_der(der: &[u8], index: usize) -> Result<DescribedCertificate, CertificateError> {
     let parsed = X509Certificate::from_der(der);
     let (_rest, certificate) = parsed.map_err(|source| CertificateError::Der { index, source })?;
-    Ok(Summary {
+    Ok(DescribedCertificate {
         subject: certificate.subject().to_string(),
         issuer: certificate.issuer().to_string(),
         sans: sans(&certificate),

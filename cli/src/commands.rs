@@ -16,14 +16,14 @@ use zonemesh_api::v1::{
 use zonemesh_core::time::UnixMillis;
 
 use crate::arguments::{
-    Arguments, CertVerb, Command, ConfigVerb, KeyVerb, ListVerb, Rotate, StateVerb,
+    CertVerb, CommandLine, ConfigVerb, KeyVerb, ListVerb, Rotate, StateVerb, ToolCommand,
 };
 use crate::certificate;
 use crate::config_check;
 use crate::daemon::{ask, body, change};
-use crate::failure::{Exit, Failure, OrExit as _};
+use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::keys::{self, Made};
-use crate::output::{Output, Page};
+use crate::output::{Page, Printer};
 use crate::state;
 use crate::view::certificates::CertificatesView;
 use crate::view::key::RotationView;
@@ -36,33 +36,35 @@ use crate::view::superlinks::SuperLinksView;
 /// A PEM file larger than this was named by mistake.
 const PEM_MAX: u64 = 1 << 20;
 
-pub(crate) fn run(arguments: Arguments, out: &mut impl Write) -> Result<Exit, Failure> {
+pub(crate) fn run(arguments: CommandLine, out: &mut impl Write) -> Result<Exit, CommandFailure> {
     let now = UnixMillis::from(SystemTime::now());
     let page = Page { header: !arguments.no_header, now };
-    let output = Output { format: arguments.output, page };
+    let output = Printer { format: arguments.output, page };
     let socket = arguments.socket.as_path();
     match arguments.command {
-        Command::Status => status(socket, output, out),
-        Command::Peers => peers(socket, output, out),
-        Command::Show { zone } => show(socket, &zone, output, out),
-        Command::Superlink { verb: ListVerb::List } => superlinks(socket, output, out),
-        Command::Registry { verb: ListVerb::List } => records(socket, output, out),
-        Command::Mesh { verb } => mesh::mesh(socket, verb, output, out),
-        Command::Zone { verb } => mesh::zone(socket, verb, output, out),
-        Command::Authority { verb } => authority::authority(socket, verb, output, out),
-        Command::Trust { verb } => trust::trust(socket, verb, output, out),
-        Command::Cert { verb: CertVerb::Show { file: None } } => certificates(socket, output, out),
-        Command::Cert { verb: CertVerb::Show { file: Some(file) } } => {
+        ToolCommand::Status => status(socket, output, out),
+        ToolCommand::Peers => peers(socket, output, out),
+        ToolCommand::Show { zone } => show(socket, &zone, output, out),
+        ToolCommand::Superlink { verb: ListVerb::List } => superlinks(socket, output, out),
+        ToolCommand::Registry { verb: ListVerb::List } => records(socket, output, out),
+        ToolCommand::Mesh { verb } => mesh::mesh(socket, verb, output, out),
+        ToolCommand::Zone { verb } => mesh::zone(socket, verb, output, out),
+        ToolCommand::Authority { verb } => authority::authority(socket, verb, output, out),
+        ToolCommand::Trust { verb } => trust::trust(socket, verb, output, out),
+        ToolCommand::Cert { verb: CertVerb::Show { file: None } } => {
+            certificates(socket, output, out)
+        }
+        ToolCommand::Cert { verb: CertVerb::Show { file: Some(file) } } => {
             output.show(&pem_file(&file)?, out)?;
             Ok(Exit::Ok)
         }
-        Command::Key { verb } => key(socket, &verb, output, out),
-        Command::Config { verb: ConfigVerb::Check { file } } => {
+        ToolCommand::Key { verb } => key(socket, &verb, output, out),
+        ToolCommand::Config { verb: ConfigVerb::Check { file } } => {
             let view = config_check::check(&file)?;
             output.show(&view, out)?;
             Ok(if view.is_valid() { Exit::Ok } else { Exit::Configuration })
         }
-        Command::State { verb } => {
+        ToolCommand::State { verb } => {
             let view = match &verb {
                 StateVerb::Backup { file, folder } => state::backup(&folder.state_dir, file)?,
                 StateVerb::Restore { file, folder } => state::restore(file, &folder.state_dir)?,
@@ -73,7 +75,7 @@ pub(crate) fn run(arguments: Arguments, out: &mut impl Write) -> Result<Exit, Fa
     }
 }
 
-fn status(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+fn status(socket: &Path, output: Printer, out: &mut impl Write) -> Result<Exit, CommandFailure> {
     let parts = ask(socket, async |mut client| {
         Ok(StatusParts {
             status: client.status(StatusRequest {}).await.map(body)?,
@@ -88,19 +90,24 @@ fn status(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, F
     Ok(if view.is_degraded() { Exit::Negative } else { Exit::Ok })
 }
 
-fn peers(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+fn peers(socket: &Path, output: Printer, out: &mut impl Write) -> Result<Exit, CommandFailure> {
     let reply = ask(socket, async |mut client| client.peers(PeersRequest {}).await.map(body))?;
     output.show(&PeersView::from(reply), out)?;
     Ok(Exit::Ok)
 }
 
-fn show(socket: &Path, zone: &str, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+fn show(
+    socket: &Path,
+    zone: &str,
+    output: Printer,
+    out: &mut impl Write,
+) -> Result<Exit, CommandFailure> {
     let (peers, status) = ask(socket, async |mut client| {
         let peers = client.peers(PeersRequest {}).await.map(body)?;
         Ok((peers, client.status(StatusRequest {}).await.map(body)?))
     })?;
     let Some(view) = PeerView::find(peers, status, zone) else {
-        return Err(Failure::message(
+        return Err(CommandFailure::message(
             Exit::Negative,
             format!("no peer is called {zone:?}; see those that are with: zonemesh peers"),
         ));
@@ -109,20 +116,28 @@ fn show(socket: &Path, zone: &str, output: Output, out: &mut impl Write) -> Resu
     Ok(if view.is_well() { Exit::Ok } else { Exit::Negative })
 }
 
-fn superlinks(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+fn superlinks(
+    socket: &Path,
+    output: Printer,
+    out: &mut impl Write,
+) -> Result<Exit, CommandFailure> {
     let question = SuperLinksRequest {};
     let reply = ask(socket, async |mut client| client.super_links(question).await.map(body))?;
     output.show(&SuperLinksView::from(reply), out)?;
     Ok(Exit::Ok)
 }
 
-fn records(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+fn records(socket: &Path, output: Printer, out: &mut impl Write) -> Result<Exit, CommandFailure> {
     let reply = ask(socket, async |mut client| client.records(RecordsRequest {}).await.map(body))?;
     output.show(&RecordsView::from(reply), out)?;
     Ok(Exit::Ok)
 }
 
-fn certificates(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+fn certificates(
+    socket: &Path,
+    output: Printer,
+    out: &mut impl Write,
+) -> Result<Exit, CommandFailure> {
     let question = CertificatesRequest {};
     let reply = ask(socket, async |mut client| client.certificates(question).await.map(body))?;
     let view = CertificatesView::of_daemon(reply)
@@ -131,7 +146,7 @@ fn certificates(socket: &Path, output: Output, out: &mut impl Write) -> Result<E
     Ok(Exit::Ok)
 }
 
-fn pem_file(file: &Path) -> Result<CertificatesView, Failure> {
+fn pem_file(file: &Path) -> Result<CertificatesView, CommandFailure> {
     let mut text = Vec::new();
     let (name, read) = if file == Path::new("-") {
         ("standard input".to_owned(), io::stdin().lock().take(PEM_MAX).read_to_end(&mut text))
@@ -148,9 +163,9 @@ fn pem_file(file: &Path) -> Result<CertificatesView, Failure> {
 fn key(
     socket: &Path,
     verb: &KeyVerb,
-    output: Output,
+    output: Printer,
     out: &mut impl Write,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CommandFailure> {
     match verb {
         KeyVerb::Generate { what } => match keys::generate(what)? {
             Made::Key(view) => output.show(&view, out)?,
@@ -165,9 +180,9 @@ fn key(
 fn rotate(
     socket: &Path,
     wanted: &Rotate,
-    output: Output,
+    output: Printer,
     out: &mut impl Write,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CommandFailure> {
     let action = match wanted {
         Rotate { show: true, .. } => KeyRotation::Show,
         Rotate { finish: true, .. } => KeyRotation::Finish,

@@ -9,7 +9,7 @@ use std::path::Path;
 use zonemesh_config::{Config, ConfigErrors};
 use zonemesh_core::key::{KeyError, PresharedKey, WireGuardPrivateKey, ZoneIdentity};
 
-use crate::failure::{Exit, Failure, OrExit as _};
+use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::secret_file;
 use crate::view::config_check::{CheckView, Mistake};
 
@@ -17,7 +17,7 @@ const MADE: &str = "the daemon makes it on first start";
 const NEEDED: &str = "the daemon does not start without it";
 
 /// Reads and checks `file`; `-` is standard input.
-pub(crate) fn check(file: &Path) -> Result<CheckView, Failure> {
+pub(crate) fn check(file: &Path) -> Result<CheckView, CommandFailure> {
     let (name, text) = if file == Path::new("-") {
         ("standard input".to_owned(), io::read_to_string(io::stdin()))
     } else {

@@ -15,7 +15,7 @@ use zonemesh_api::v1::mesh_client::MeshClient;
 use zonemesh_api::wire::finding;
 use zonemesh_core::finding::Code;
 
-use crate::failure::{Exit, Failure};
+use crate::failure::{CommandFailure, Exit};
 
 /// Longest time for the connection, and for each answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) fn ask<T>(
     socket: &Path,
     question: impl AsyncFnOnce(AdminClient<Channel>) -> Result<T, Status>,
-) -> Result<T, Failure> {
+) -> Result<T, CommandFailure> {
     run(async {
         let client = connected(socket, admin::connect(socket)).await?;
         let answer = tokio::time::timeout(PATIENCE, question(client)).await;
@@ -36,7 +36,7 @@ pub(crate) fn ask<T>(
 pub(crate) fn change<T>(
     socket: &Path,
     question: impl AsyncFnOnce(MeshClient<Channel>) -> Result<T, Status>,
-) -> Result<T, Failure> {
+) -> Result<T, CommandFailure> {
     run(async {
         let client = connected(socket, admin::connect_mesh(socket)).await?;
         let answer = tokio::time::timeout(PATIENCE, question(client)).await;
@@ -48,12 +48,12 @@ pub(crate) fn change<T>(
 pub(crate) fn follow<T>(
     socket: &Path,
     question: impl AsyncFnOnce(MeshClient<Channel>) -> Result<T, Followed>,
-) -> Result<T, Failure> {
+) -> Result<T, CommandFailure> {
     run(async {
         let client = connected(socket, admin::connect_mesh(socket)).await?;
         question(client).await.map_err(|end| match end {
             Followed::Refused(status) => unchanged(status),
-            Followed::Output(error) => Failure::from(error),
+            Followed::Output(error) => CommandFailure::from(error),
         })
     })
 }
@@ -78,19 +78,19 @@ impl From<io::Error> for Followed {
     }
 }
 
-fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+fn run<T>(work: impl Future<Output = Result<T, CommandFailure>>) -> Result<T, CommandFailure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the async runtime")
-        .map_err(|error| Failure::new(Exit::Negative, error))?;
+        .map_err(|error| CommandFailure::new(Exit::Negative, error))?;
     runtime.block_on(work)
 }
 
 async fn connected<C>(
     socket: &Path,
     connection: impl Future<Output = Result<C, ConnectError>>,
-) -> Result<C, Failure> {
+) -> Result<C, CommandFailure> {
     let connection = tokio::time::timeout(PATIENCE, connection).await;
     let connection = connection.map_err(|elapsed| silent(socket, elapsed))?;
     connection.map_err(|error| no_connection(socket, error))
@@ -101,31 +101,31 @@ pub(crate) fn body<T>(response: Response<T>) -> T {
     response.into_inner()
 }
 
-fn silent(socket: &Path, elapsed: tokio::time::error::Elapsed) -> Failure {
+fn silent(socket: &Path, elapsed: tokio::time::error::Elapsed) -> CommandFailure {
     let message =
         format!("the daemon at {} did not answer in {} s", socket.display(), PATIENCE.as_secs());
-    Failure::new(Exit::Timeout, anyhow::Error::new(elapsed).context(message))
+    CommandFailure::new(Exit::Timeout, anyhow::Error::new(elapsed).context(message))
         .code(Code::DaemonSilent)
         .next("journalctl -u zonemeshd -n 50")
 }
 
-fn no_connection(socket: &Path, error: ConnectError) -> Failure {
+fn no_connection(socket: &Path, error: ConnectError) -> CommandFailure {
     let denied = matches!(
         &error,
         ConnectError::Socket { source, .. } if source.kind() == io::ErrorKind::PermissionDenied
     );
     if denied {
         let message = format!("this user may not open {}", socket.display());
-        return Failure::new(Exit::Policy, anyhow::Error::new(error).context(message))
+        return CommandFailure::new(Exit::Policy, anyhow::Error::new(error).context(message))
             .code(Code::NotPermitted)
             .next("sudo usermod -aG zonemesh \"$USER\", then log in again");
     }
-    Failure::new(Exit::Unreachable, error)
+    CommandFailure::new(Exit::Unreachable, error)
         .code(Code::DaemonUnreachable)
         .next("systemctl status zonemeshd")
 }
 
-fn refused(status: Status) -> Failure {
+fn refused(status: Status) -> CommandFailure {
     let (exit, code, next) = match status.code() {
         Grpc::Unimplemented => {
             (Exit::VersionSkew, Code::OtherVersion, "zonemesh --version; zonemeshd --version")
@@ -138,11 +138,11 @@ fn refused(status: Status) -> Failure {
     };
     let code = finding::told_code(&status).unwrap_or(code);
     let message = format!("the daemon refused the question: {}", status.message());
-    Failure::new(exit, anyhow::Error::new(status).context(message)).code(code).next(next)
+    CommandFailure::new(exit, anyhow::Error::new(status).context(message)).code(code).next(next)
 }
 
 /// Of a change the daemon says itself what is wrong and what to do.
-fn unchanged(status: Status) -> Failure {
+fn unchanged(status: Status) -> CommandFailure {
     let exit = match status.code() {
         Grpc::InvalidArgument => Exit::Usage,
         Grpc::NotFound => Exit::Negative,
@@ -156,7 +156,7 @@ fn unchanged(status: Status) -> Failure {
         Grpc::Unavailable | Grpc::ResourceExhausted => "zonemesh status, then try again",
         _ => "zonemesh zone list",
     };
-    let failure = Failure::message(exit, status.message().to_owned()).next(next);
+    let failure = CommandFailure::message(exit, status.message().to_owned()).next(next);
     match finding::told_code(&status) {
         Some(code) => failure.code(code),
         None => failure,

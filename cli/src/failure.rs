@@ -10,14 +10,14 @@ use zonemesh_core::finding::Code;
 
 /// A failure with its exit code.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct CommandFailure {
     pub(crate) exit: Exit,
     error: anyhow::Error,
     code: Option<Code>,
     next: Option<String>,
 }
 
-impl Failure {
+impl CommandFailure {
     pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
         Self { exit, error: error.into(), code: None, next: None }
     }
@@ -54,20 +54,20 @@ impl Failure {
 }
 
 /// Writing the answer is all that commands do with I/O errors of their own.
-impl From<io::Error> for Failure {
+impl From<io::Error> for CommandFailure {
     fn from(error: io::Error) -> Self {
         Self::new(Exit::Negative, error)
     }
 }
 
 /// Gives an error its context and exit code.
-pub(crate) trait OrExit<T> {
-    fn or_exit(self, exit: Exit, message: impl FnOnce() -> String) -> Result<T, Failure>;
+pub(crate) trait OrFail<T> {
+    fn or_exit(self, exit: Exit, message: impl FnOnce() -> String) -> Result<T, CommandFailure>;
 }
 
-impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
-    fn or_exit(self, exit: Exit, message: impl FnOnce() -> String) -> Result<T, Failure> {
-        self.map_err(|error| Failure::new(exit, error.into().context(message())))
+impl<T, E: Into<anyhow::Error>> OrFail<T> for Result<T, E> {
+    fn or_exit(self, exit: Exit, message: impl FnOnce() -> String) -> Result<T, CommandFailure> {
+        self.map_err(|error| CommandFailure::new(exit, error.into().context(message())))
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn a_report_names_causes_and_the_next_command() {
         let cause = io::Error::new(io::ErrorKind::NotFound, "no such file");
-        let failed: Result<(), Failure> =
+        let failed: Result<(), CommandFailure> =
             Err(cause).or_exit(Exit::Unreachable, || "cannot ask".to_owned());
         let mut text = Vec::new();
         let failure = failed.unwrap_err().code(Code::DaemonUnreachable);
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn only_a_closed_pipe_is_a_broken_pipe() {
-        let failure = |kind| Failure::from(io::Error::from(kind));
+        let failure = |kind| CommandFailure::from(io::Error::from(kind));
         assert!(failure(io::ErrorKind::BrokenPipe).is_broken_pipe());
         assert!(!failure(io::ErrorKind::StorageFull).is_broken_pipe());
     }

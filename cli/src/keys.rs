@@ -10,7 +10,7 @@ use zonemesh_core::key::{WireGuardPrivateKey, ZoneIdentity};
 use zonemesh_core::membership::AuthorityIdentity;
 
 use crate::arguments::{Generate, KeyKind};
-use crate::failure::{Exit, Failure, OrExit as _};
+use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::quantity::hex;
 use crate::secret_file;
 use crate::view::key::{KeyView, TokenView};
@@ -21,7 +21,7 @@ pub(crate) enum Made {
     Token(TokenView),
 }
 
-pub(crate) fn generate(what: &Generate) -> Result<Made, Failure> {
+pub(crate) fn generate(what: &Generate) -> Result<Made, CommandFailure> {
     match what {
         Generate::Wireguard { out } => {
             let key = WireGuardPrivateKey::from_bytes(*random()?);
@@ -54,7 +54,7 @@ pub(crate) fn generate(what: &Generate) -> Result<Made, Failure> {
 }
 
 /// The public key that belongs to the key in `file`.
-pub(crate) fn public(file: &Path, kind: Option<KeyKind>) -> Result<KeyView, Failure> {
+pub(crate) fn public(file: &Path, kind: Option<KeyKind>) -> Result<KeyView, CommandFailure> {
     let kind = match kind.or_else(|| kind_by_name(file)) {
         Some(kind) => kind,
         None => {
@@ -64,7 +64,7 @@ pub(crate) fn public(file: &Path, kind: Option<KeyKind>) -> Result<KeyView, Fail
                 "zonemesh key public {} --kind wireguard, or --kind zone, or --kind authority",
                 file.display()
             );
-            return Err(Failure::message(Exit::Usage, message).next(next));
+            return Err(CommandFailure::message(Exit::Usage, message).next(next));
         }
     };
     let text = secret_file::read(file)?;
@@ -93,7 +93,7 @@ fn kind_by_name(file: &Path) -> Option<KeyKind> {
     }
 }
 
-fn random() -> Result<Zeroizing<[u8; 32]>, Failure> {
+fn random() -> Result<Zeroizing<[u8; 32]>, CommandFailure> {
     let mut bytes = Zeroizing::new([0; 32]);
     let filled = getrandom::fill(bytes.as_mut_slice());
     filled.or_exit(Exit::Negative, || "the system gives no random numbers".to_owned())?;

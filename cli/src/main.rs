@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let arguments = arguments::Arguments::parse();
+    let arguments = arguments::CommandLine::parse();
     match commands::run(arguments, &mut io::stdout().lock()) {
         Ok(exit) => exit.into(),
         Err(failure) if failure.is_broken_pipe() => failure::Exit::Ok.into(),

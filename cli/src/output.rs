@@ -1,6 +1,6 @@
 //! One answer, two forms: columns for people, JSON for programs.
 //!
-//! A [`View`] is built from a reply without a clock, a terminal or a daemon. Its JSON form is its
+//! A [`Rendered`] is built from a reply without a clock, a terminal or a daemon. Its JSON form is its
 //! serde form; the first key of every view is `schema`, and a schema's shape never changes under
 //! the same name.
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 use zonemesh_core::time::UnixMillis;
 
 use crate::arguments::Format;
-use crate::failure::{Exit, Failure, OrExit as _};
+use crate::failure::{CommandFailure, Exit, OrFail as _};
 
 /// What the text form depends on besides the answer.
 #[derive(Debug, Clone, Copy)]
@@ -20,20 +20,24 @@ pub(crate) struct Page {
 }
 
 /// An answer that can be shown.
-pub(crate) trait View: Serialize {
+pub(crate) trait Rendered: Serialize {
     /// The text for people: whole lines.
     fn text(&self, page: Page) -> String;
 }
 
 /// The chosen form and what it depends on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Output {
+pub(crate) struct Printer {
     pub(crate) format: Format,
     pub(crate) page: Page,
 }
 
-impl Output {
-    pub(crate) fn show(self, view: &impl View, out: &mut impl Write) -> Result<(), Failure> {
+impl Printer {
+    pub(crate) fn show(
+        self,
+        view: &impl Rendered,
+        out: &mut impl Write,
+    ) -> Result<(), CommandFailure> {
         let text = match self.format {
             Format::Table => view.text(self.page),
             Format::Json => {

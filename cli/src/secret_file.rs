@@ -7,13 +7,13 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::failure::{Exit, Failure, OrExit as _};
+use crate::failure::{CommandFailure, Exit, OrFail as _};
 
 /// A key file has 45 bytes; more than this was named by mistake.
 const KEY_FILE_MAX: u64 = 4096;
 
 /// Writes a new file with mode 0600 and one line of text; an existing file is never touched.
-pub(crate) fn create(path: &Path, line: &str) -> Result<(), Failure> {
+pub(crate) fn create(path: &Path, line: &str) -> Result<(), CommandFailure> {
     Reserved::new(path)?.write(line)
 }
 
@@ -27,14 +27,14 @@ pub(crate) struct Reserved<'a> {
 
 impl<'a> Reserved<'a> {
     /// Makes the file; an existing one is never touched.
-    pub(crate) fn new(path: &'a Path) -> Result<Self, Failure> {
+    pub(crate) fn new(path: &'a Path) -> Result<Self, CommandFailure> {
         let mut options = OpenOptions::new();
         let opened = options.write(true).create_new(true).mode(0o600).open(path);
         match opened {
             Ok(file) => Ok(Self { path, file, written: false }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let message = format!("{} is there already and is not overwritten", path.display());
-                Err(Failure::message(Exit::Policy, message).next("name another file"))
+                Err(CommandFailure::message(Exit::Policy, message).next("name another file"))
             }
             Err(error) => Err(error)
                 .or_exit(Exit::Configuration, || format!("cannot make {}", path.display())),
@@ -42,7 +42,7 @@ impl<'a> Reserved<'a> {
     }
 
     /// Writes one line of text.
-    pub(crate) fn write(mut self, line: &str) -> Result<(), Failure> {
+    pub(crate) fn write(mut self, line: &str) -> Result<(), CommandFailure> {
         let text = Zeroizing::new(format!("{line}\n"));
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_all());
         written.or_exit(Exit::Configuration, || format!("cannot write {}", self.path.display()))?;
@@ -61,12 +61,12 @@ impl Drop for Reserved<'_> {
 }
 
 /// Reads a small text file.
-pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, CommandFailure> {
     read_up_to(path, KEY_FILE_MAX)
 }
 
 /// Reads a text file, `most` bytes of it.
-pub(crate) fn read_up_to(path: &Path, most: u64) -> Result<Zeroizing<String>, Failure> {
+pub(crate) fn read_up_to(path: &Path, most: u64) -> Result<Zeroizing<String>, CommandFailure> {
     let mut text = Zeroizing::new(String::new());
     let opened = File::open(path);
     let read = opened.and_then(|file| file.take(most).read_to_string(&mut text));

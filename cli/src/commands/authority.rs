@@ -8,16 +8,16 @@ use zonemesh_api::v1::{AuthorityChangeRequest, AuthorityListRequest};
 use super::mesh::{confirmed, trusted};
 use crate::arguments::{AuthorityChange, AuthorityVerb};
 use crate::daemon::{body, change};
-use crate::failure::{Exit, Failure};
-use crate::output::Output;
+use crate::failure::{CommandFailure, Exit};
+use crate::output::Printer;
 use crate::view::authorities::AuthoritiesView;
 
 pub(super) fn authority(
     socket: &Path,
     verb: AuthorityVerb,
-    output: Output,
+    output: Printer,
     out: &mut impl Write,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CommandFailure> {
     let (request, file) = match verb {
         AuthorityVerb::List => return list(socket, output, out),
         AuthorityVerb::Add { key, how: AuthorityChange { threshold, out } } => {
@@ -39,7 +39,7 @@ pub(super) fn authority(
     })
 }
 
-fn list(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+fn list(socket: &Path, output: Printer, out: &mut impl Write) -> Result<Exit, CommandFailure> {
     let question = AuthorityListRequest {};
     let reply = change(socket, async |mut mesh| mesh.authority_list(question).await.map(body))?;
     output.show(&AuthoritiesView::from(reply), out)?;

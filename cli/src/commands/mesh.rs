@@ -12,8 +12,8 @@ use zonemesh_api::v1::{
 use super::trust;
 use crate::arguments::{Format, Init, Invite, MeshVerb, ZoneVerb};
 use crate::daemon::{Followed, body, change, follow};
-use crate::failure::{Exit, Failure, OrExit as _};
-use crate::output::Output;
+use crate::failure::{CommandFailure, Exit, OrFail as _};
+use crate::output::Printer;
 use crate::secret_file::{self, Reserved};
 use crate::table::plain;
 use crate::view::mesh::{BlockView, InvitationView, JoinView, MeshView, TrustView};
@@ -25,9 +25,9 @@ const INVITATION_MAX: u64 = 64 << 10;
 pub(super) fn mesh(
     socket: &Path,
     verb: MeshVerb,
-    output: Output,
+    output: Printer,
     out: &mut impl Write,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CommandFailure> {
     let MeshVerb::Init(Init { authorities, threshold, grant_configured }) = verb;
     let request = MeshInitRequest { authority_keys: authorities, threshold, grant_configured };
     let reply = change(socket, async |mut mesh| mesh.mesh_init(request).await.map(body))?;
@@ -38,9 +38,9 @@ pub(super) fn mesh(
 pub(super) fn zone(
     socket: &Path,
     verb: ZoneVerb,
-    output: Output,
+    output: Printer,
     out: &mut impl Write,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CommandFailure> {
     match verb {
         ZoneVerb::List => list(socket, output, out),
         ZoneVerb::Invite(invite) => {
@@ -62,12 +62,16 @@ pub(super) fn zone(
                 change(socket, async |mut mesh| mesh.zone_revoke(request).await.map(body))
             })
         }
-        ZoneVerb::Block { name } => block(socket, (name, true), output, out),
-        ZoneVerb::Unblock { name } => block(socket, (name, false), output, out),
+        ZoneVerb::Block { name } => {
+            block(socket, ZoneBlockRequest { zone: name, blocked: true }, output, out)
+        }
+        ZoneVerb::Unblock { name } => {
+            block(socket, ZoneBlockRequest { zone: name, blocked: false }, output, out)
+        }
     }
 }
 
-fn list(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+fn list(socket: &Path, output: Printer, out: &mut impl Write) -> Result<Exit, CommandFailure> {
     let question = ZoneListRequest {};
     let reply = change(socket, async |mut mesh| mesh.zone_list(question).await.map(body))?;
     let view = ZonesView::from(reply);
@@ -75,7 +79,7 @@ fn list(socket: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Fai
     Ok(if view.is_contradictory() { Exit::Negative } else { Exit::Ok })
 }
 
-fn invitation(socket: &Path, invite: &Invite) -> Result<InvitationView, Failure> {
+fn invitation(socket: &Path, invite: &Invite) -> Result<InvitationView, CommandFailure> {
     let file = Reserved::new(&invite.out)?;
     let request = ZoneInviteRequest {
         zone: invite.name.clone(),
@@ -86,11 +90,16 @@ fn invitation(socket: &Path, invite: &Invite) -> Result<InvitationView, Failure>
     let reply = change(socket, async |mut mesh| mesh.zone_invite(request).await.map(body))?;
     let secret = Zeroizing::new(reply.invitation);
     file.write(&secret)?;
-    let granted = (reply.tunnel_ips, reply.expires_at_unix_ms);
-    Ok(InvitationView::new(&invite.name, granted, &invite.out))
+    let expires_at = reply.expires_at_unix_ms.into();
+    Ok(InvitationView::new(&invite.name, reply.tunnel_ips, expires_at, &invite.out))
 }
 
-fn join(socket: &Path, file: &Path, output: Output, out: &mut impl Write) -> Result<Exit, Failure> {
+fn join(
+    socket: &Path,
+    file: &Path,
+    output: Printer,
+    out: &mut impl Write,
+) -> Result<Exit, CommandFailure> {
     let invitation = one_line(file)?.trim().to_owned();
     let shown = output.format == Format::Table;
     let steps = follow(socket, async |mut mesh| {
@@ -112,10 +121,10 @@ fn join(socket: &Path, file: &Path, output: Output, out: &mut impl Write) -> Res
         return Ok(Exit::Ok);
     }
     let message = "the daemon stopped before this zone was a member".to_owned();
-    Err(Failure::message(Exit::Negative, message).next("journalctl -u zonemeshd -n 50"))
+    Err(CommandFailure::message(Exit::Negative, message).next("journalctl -u zonemeshd -n 50"))
 }
 
-fn one_line(file: &Path) -> Result<Zeroizing<String>, Failure> {
+fn one_line(file: &Path) -> Result<Zeroizing<String>, CommandFailure> {
     if file != Path::new("-") {
         return secret_file::read_up_to(file, INVITATION_MAX);
     }
@@ -128,10 +137,10 @@ fn one_line(file: &Path) -> Result<Zeroizing<String>, Failure> {
 /// A change of trust. What still lacks signatures goes into `file`, or is shown.
 pub(super) fn trusted(
     file: Option<&Path>,
-    output: Output,
+    output: Printer,
     out: &mut impl Write,
-    change: impl FnOnce() -> Result<TrustReply, Failure>,
-) -> Result<Exit, Failure> {
+    change: impl FnOnce() -> Result<TrustReply, CommandFailure>,
+) -> Result<Exit, CommandFailure> {
     let reserved = file.map(Reserved::new).transpose()?;
     let reply = change()?;
     let unfinished = (!reply.unfinished.is_empty()).then(|| trust::stored_lines(&reply.unfinished));
@@ -148,7 +157,7 @@ pub(super) fn confirmed(
     (name, what): (&str, &str),
     confirm: Option<String>,
     command: &str,
-) -> Result<(), Failure> {
+) -> Result<(), CommandFailure> {
     let typed = match confirm {
         Some(typed) => typed,
         None if io::stdin().is_terminal() => {
@@ -162,23 +171,22 @@ pub(super) fn confirmed(
         None => {
             let message = format!("this must be confirmed: it {what}");
             let next = format!("zonemesh {command} --confirm {name}");
-            return Err(Failure::message(Exit::Usage, message).next(next));
+            return Err(CommandFailure::message(Exit::Usage, message).next(next));
         }
     };
     if typed == name {
         return Ok(());
     }
     let message = format!("{typed:?} is not {name:?}: nothing was changed");
-    Err(Failure::message(Exit::Usage, message).next(format!("zonemesh {command}")))
+    Err(CommandFailure::message(Exit::Usage, message).next(format!("zonemesh {command}")))
 }
 
 fn block(
     socket: &Path,
-    (zone, blocked): (String, bool),
-    output: Output,
+    request: ZoneBlockRequest,
+    output: Printer,
     out: &mut impl Write,
-) -> Result<Exit, Failure> {
-    let request = ZoneBlockRequest { zone, blocked };
+) -> Result<Exit, CommandFailure> {
     let reply = change(socket, async |mut mesh| mesh.zone_block(request).await.map(body))?;
     output.show(&BlockView::from(reply), out)?;
     Ok(Exit::Ok)

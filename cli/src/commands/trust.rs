@@ -14,8 +14,8 @@ use zonemesh_core::membership::{AuthorityIdentity, ItemError, SignedTrustItem};
 use super::signing::Sets;
 use crate::arguments::TrustVerb;
 use crate::daemon::{body, change};
-use crate::failure::{Exit, Failure, OrExit as _};
-use crate::output::Output;
+use crate::failure::{CommandFailure, Exit, OrFail as _};
+use crate::output::Printer;
 use crate::secret_file::{self, Reserved};
 use crate::view::items::ItemsView;
 use crate::view::mesh::TrustView;
@@ -37,9 +37,9 @@ enum LineError {
 pub(super) fn trust(
     socket: &Path,
     verb: TrustVerb,
-    output: Output,
+    output: Printer,
     out: &mut impl Write,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CommandFailure> {
     match verb {
         TrustVerb::Export { pending, out: file } => {
             output.show(&export(socket, pending, &file)?, out)?;
@@ -53,7 +53,11 @@ pub(super) fn trust(
     Ok(Exit::Ok)
 }
 
-fn export(socket: &Path, pending: Option<String>, file: &Path) -> Result<ItemsView, Failure> {
+fn export(
+    socket: &Path,
+    pending: Option<String>,
+    file: &Path,
+) -> Result<ItemsView, CommandFailure> {
     let reserved = Reserved::new(file)?;
     let request = TrustExportRequest { pending_zone: pending.unwrap_or_default() };
     let reply = change(socket, async |mut mesh| mesh.trust_export(request).await.map(body))?;
@@ -65,7 +69,12 @@ fn export(socket: &Path, pending: Option<String>, file: &Path) -> Result<ItemsVi
     ItemsView::new(&items, Some(file))
 }
 
-fn sign(file: &Path, key: &Path, authorities: bool, out: &Path) -> Result<ItemsView, Failure> {
+fn sign(
+    file: &Path,
+    key: &Path,
+    authorities: bool,
+    out: &Path,
+) -> Result<ItemsView, CommandFailure> {
     let mut items = read(file)?;
     let identity = AuthorityIdentity::from_base64(&secret_file::read(key)?)
         .or_exit(Exit::Configuration, || format!("{} holds no key", key.display()))?;
@@ -76,13 +85,13 @@ fn sign(file: &Path, key: &Path, authorities: bool, out: &Path) -> Result<ItemsV
             "zonemesh trust show {}; if that is wanted, sign with --authorities",
             file.display()
         );
-        return Err(Failure::message(Exit::Policy, message).next(next));
+        return Err(CommandFailure::message(Exit::Policy, message).next(next));
     }
     let before: Vec<_> = items.iter().map(SignedTrustItem::id).collect();
     items.iter_mut().for_each(|item| sets.sign(item, &identity));
     if items.iter().map(SignedTrustItem::id).eq(before) {
         let message = format!("nothing in {} lacks a signature of this key", file.display());
-        return Err(Failure::message(Exit::Negative, message)
+        return Err(CommandFailure::message(Exit::Negative, message)
             .next(format!("zonemesh trust show {}", file.display())));
     }
     let reserved = Reserved::new(out)?;
@@ -95,9 +104,9 @@ fn sign(file: &Path, key: &Path, authorities: bool, out: &Path) -> Result<ItemsV
 fn import(
     socket: &Path,
     file: &Path,
-    output: Output,
+    output: Printer,
     out: &mut impl Write,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, CommandFailure> {
     let items = read(file)?.iter().map(SignedTrustItem::to_file_bytes).collect();
     let request = TrustImportRequest { items };
     let reply = change(socket, async |mut mesh| mesh.trust_import(request).await.map(body))?;
@@ -119,7 +128,7 @@ fn lines(items: &[SignedTrustItem]) -> String {
     stored_lines(&items.iter().map(SignedTrustItem::to_file_bytes).collect::<Vec<_>>())
 }
 
-fn read(file: &Path) -> Result<Vec<SignedTrustItem>, Failure> {
+fn read(file: &Path) -> Result<Vec<SignedTrustItem>, CommandFailure> {
     let text = secret_file::read_up_to(file, FILE_MAX)?;
     items(&text).or_exit(Exit::Trust, || file.display().to_string())
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::failure::{Exit, Failure, OrExit as _};
+use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::quantity::hex;
 
 /// A state folder has some kilobytes for each zone; more than this was named by mistake.
@@ -42,20 +42,20 @@ pub(crate) enum DocumentError {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Form {
+struct BackupForm {
     schema: String,
     zone_key: String,
-    files: Vec<Entry>,
+    files: Vec<BackupEntry>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Entry {
+struct BackupEntry {
     path: String,
     sha256: String,
     content: String,
 }
 
-impl Drop for Entry {
+impl Drop for BackupEntry {
     fn drop(&mut self) {
         self.content.zeroize();
     }
@@ -71,13 +71,13 @@ impl Document {
         self.files.iter().map(|saved| saved.content.len() as u64).sum()
     }
 
-    pub(super) fn to_json(&self) -> Result<Zeroizing<String>, Failure> {
-        let entry = |saved: &Saved| Entry {
+    pub(super) fn to_json(&self) -> Result<Zeroizing<String>, CommandFailure> {
+        let entry = |saved: &Saved| BackupEntry {
             path: saved.path.to_string_lossy().into_owned(),
             sha256: hex(&Sha256::digest(&*saved.content)),
             content: STANDARD.encode(&*saved.content),
         };
-        let form = Form {
+        let form = BackupForm {
             schema: SCHEMA.to_owned(),
             zone_key: self.zone_key.clone(),
             files: self.files.iter().map(entry).collect(),
@@ -88,7 +88,7 @@ impl Document {
 
     /// Reads it back and checks every file.
     pub(super) fn from_json(text: &str) -> Result<Self, DocumentError> {
-        let form: Form = serde_json::from_str(text).map_err(DocumentError::Json)?;
+        let form: BackupForm = serde_json::from_str(text).map_err(DocumentError::Json)?;
         if form.schema != SCHEMA {
             return Err(DocumentError::Schema(form.schema));
         }
@@ -97,7 +97,7 @@ impl Document {
     }
 }
 
-fn saved(entry: &Entry) -> Result<Saved, DocumentError> {
+fn saved(entry: &BackupEntry) -> Result<Saved, DocumentError> {
     let path = PathBuf::from(&entry.path);
     if !is_below(&path) {
         return Err(DocumentError::Path(entry.path.clone()));

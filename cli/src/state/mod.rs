@@ -14,7 +14,7 @@ use std::path::Path;
 
 use zonemesh_core::key::ZoneIdentity;
 
-use crate::failure::{Exit, Failure, OrExit as _};
+use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::secret_file;
 use crate::view::state::StateView;
 
@@ -25,7 +25,7 @@ use document::Saved;
 const KEYS: [&str; 2] = ["zone.key", "wireguard.key"];
 
 /// Saves the state folder `dir` into the new file `out`.
-pub(crate) fn backup(dir: &Path, out: &Path) -> Result<StateView, Failure> {
+pub(crate) fn backup(dir: &Path, out: &Path) -> Result<StateView, CommandFailure> {
     let files = folder::read(dir).map_err(|error| unreadable(dir, error))?;
     let zone_key = zone_key(&files).map_err(|missing| match missing {
         Some(name) => {
@@ -34,11 +34,11 @@ pub(crate) fn backup(dir: &Path, out: &Path) -> Result<StateView, Failure> {
                 dir.display()
             );
             let next = "zonemesh state backup FILE --state-dir DIR, with gateway.state_dir";
-            Failure::message(Exit::Configuration, message).next(next)
+            CommandFailure::message(Exit::Configuration, message).next(next)
         }
         None => {
             let message = format!("{} holds no key", dir.join(KEYS[0]).display());
-            Failure::message(Exit::Configuration, message)
+            CommandFailure::message(Exit::Configuration, message)
         }
     })?;
     let document = Document::new(zone_key, files);
@@ -47,13 +47,13 @@ pub(crate) fn backup(dir: &Path, out: &Path) -> Result<StateView, Failure> {
 }
 
 /// Writes the state that was saved in `file` into the folder `dir`, which must hold nothing.
-pub(crate) fn restore(file: &Path, dir: &Path) -> Result<StateView, Failure> {
+pub(crate) fn restore(file: &Path, dir: &Path) -> Result<StateView, CommandFailure> {
     let text = secret_file::read_up_to(file, document::MAX_BYTES)?;
     let document = Document::from_json(&text)
         .or_exit(Exit::Configuration, || format!("{} cannot be restored", file.display()))?;
     if zone_key(&document.files).ok().as_deref() != Some(document.zone_key.as_str()) {
         let message = format!("{} holds other keys than it says", file.display());
-        return Err(Failure::message(Exit::Configuration, message));
+        return Err(CommandFailure::message(Exit::Configuration, message));
     }
     match folder::is_empty(dir) {
         Ok(true) => {}
@@ -66,7 +66,7 @@ pub(crate) fn restore(file: &Path, dir: &Path) -> Result<StateView, Failure> {
                 "systemctl stop zonemeshd && mv {0} {0}.old, then restore again",
                 dir.display()
             );
-            return Err(Failure::message(Exit::Policy, message).next(next));
+            return Err(CommandFailure::message(Exit::Policy, message).next(next));
         }
         Err(error) => return Err(unreadable(dir, error)),
     }
@@ -86,11 +86,11 @@ fn zone_key(files: &[Saved]) -> Result<String, Option<&'static str>> {
     Ok(identity.public_key().to_string())
 }
 
-fn unreadable(dir: &Path, error: folder::FolderError) -> Failure {
+fn unreadable(dir: &Path, error: folder::FolderError) -> CommandFailure {
     let denied = error.kind() == Some(ErrorKind::PermissionDenied);
     let exit = if denied { Exit::Policy } else { Exit::Configuration };
     let message = format!("cannot use the state folder {}", dir.display());
-    let failure = Failure::new(exit, anyhow::Error::new(error).context(message));
+    let failure = CommandFailure::new(exit, anyhow::Error::new(error).context(message));
     if denied { failure.next("the same with sudo") } else { failure }
 }
 

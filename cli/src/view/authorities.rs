@@ -4,7 +4,7 @@ use serde::Serialize;
 use zonemesh_api::v1::AuthorityListReply;
 
 use super::Moment;
-use crate::output::{Page, View};
+use crate::output::{Page, Rendered};
 use crate::table::Table;
 
 /// Who may sign.
@@ -42,7 +42,7 @@ impl From<AuthorityListReply> for AuthoritiesView {
     }
 }
 
-impl View for AuthoritiesView {
+impl Rendered for AuthoritiesView {
     fn text(&self, page: Page) -> String {
         let mut table = Table::new(&["AUTHORITY", "HERE"]);
         for authority in &self.authorities {

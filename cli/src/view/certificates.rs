@@ -7,8 +7,8 @@ use zonemesh_api::v1::{CertificateKind, CertificateView as Reply, CertificatesRe
 use zonemesh_core::time::UnixMillis;
 
 use super::{Moment, known};
-use crate::certificate::{CertificateError, Summary, describe};
-use crate::output::{Page, View};
+use crate::certificate::{CertificateError, DescribedCertificate, describe};
+use crate::output::{Page, Rendered};
 use crate::quantity::{rfc3339, span};
 use crate::table::plain;
 
@@ -48,7 +48,7 @@ impl CertificatesView {
     }
 
     /// What a file holds.
-    pub(crate) fn of_file(summaries: Vec<Summary>) -> Self {
+    pub(crate) fn of_file(summaries: Vec<DescribedCertificate>) -> Self {
         Self::new(summaries.into_iter().map(|summary| Certificate::of(summary, None)).collect())
     }
 
@@ -58,7 +58,7 @@ impl CertificatesView {
 }
 
 impl Certificate {
-    fn of(summary: Summary, reply: Option<&Reply>) -> Self {
+    fn of(summary: DescribedCertificate, reply: Option<&Reply>) -> Self {
         Self {
             kind: reply.map(|reply| kind(reply.kind())),
             name: reply.and_then(|reply| known(reply.name.clone())),
@@ -120,7 +120,7 @@ fn kind(kind: CertificateKind) -> &'static str {
     }
 }
 
-impl View for CertificatesView {
+impl Rendered for CertificatesView {
     fn text(&self, page: Page) -> String {
         let texts: Vec<String> = self.certificates.iter().map(|one| one.text(page.now)).collect();
         texts.join("\n")

@@ -4,7 +4,7 @@ use serde::Serialize;
 use zonemesh_config::{Config, ConfigError};
 use zonemesh_core::finding::Code;
 
-use crate::output::{Page, View};
+use crate::output::{Page, Rendered};
 use crate::table::plain;
 
 /// The answer about one file.
@@ -103,7 +103,7 @@ impl CheckView {
     }
 }
 
-impl View for CheckView {
+impl Rendered for CheckView {
     fn text(&self, _page: Page) -> String {
         let mut lines: Vec<String> = self.errors.iter().map(|error| self.line(error)).collect();
         if let Some(zone) = self.zone.as_ref().filter(|_| self.valid) {

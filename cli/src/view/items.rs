@@ -6,8 +6,8 @@ use serde::Serialize;
 use zonemesh_core::membership::{SignedTrustItem, TrustItem};
 
 use super::Moment;
-use crate::failure::{Exit, Failure, OrExit as _};
-use crate::output::{Page, View};
+use crate::failure::{CommandFailure, Exit, OrFail as _};
+use crate::output::{Page, Rendered};
 use crate::table::Table;
 
 /// The items of a file.
@@ -37,7 +37,10 @@ struct Item {
 
 impl ItemsView {
     /// Describes the items; `file` is the one that they were written into.
-    pub(crate) fn new(items: &[SignedTrustItem], file: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        items: &[SignedTrustItem],
+        file: Option<&Path>,
+    ) -> Result<Self, CommandFailure> {
         let items: Result<Vec<_>, _> = items.iter().map(item).collect();
         let items = items.or_exit(Exit::Trust, || "a trust item cannot be read".to_owned())?;
         let file = file.map(|file| file.display().to_string());
@@ -92,7 +95,7 @@ fn item(signed: &SignedTrustItem) -> Result<Item, zonemesh_core::membership::Ite
     })
 }
 
-impl View for ItemsView {
+impl Rendered for ItemsView {
     fn text(&self, page: Page) -> String {
         let mut table = Table::new(&["KIND", "NUMBER", "ZONE", "SAYS", "SIGNATURES"]);
         for item in &self.items {

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use zonemesh_api::v1::KeyRotateReply;
 
 use crate::arguments::KeyKind;
-use crate::output::{Page, View};
+use crate::output::{Page, Rendered};
 use crate::table::plain;
 
 /// A public key and the file of its private half.
@@ -30,7 +30,7 @@ impl KeyView {
     }
 }
 
-impl View for KeyView {
+impl Rendered for KeyView {
     fn text(&self, _page: Page) -> String {
         format!("{}\n", self.public_key)
     }
@@ -65,7 +65,7 @@ impl From<KeyRotateReply> for RotationView {
     }
 }
 
-impl View for RotationView {
+impl Rendered for RotationView {
     fn text(&self, _page: Page) -> String {
         let key = plain(&self.public_key);
         let Some(next) = &self.next_key else {
@@ -109,7 +109,7 @@ fn token_text<S: Serializer>(
     token.as_ref().map(|token| token.as_str()).serialize(serializer)
 }
 
-impl View for TokenView {
+impl Rendered for TokenView {
     fn text(&self, _page: Page) -> String {
         let token = match (&self.token, &self.file) {
             (Some(token), _) => token.as_str(),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use zonemesh_api::v1::{MeshInitReply, TrustReply, ZoneBlockReply, ZoneJoinProgress};
 
 use super::{Moment, counted, counters};
-use crate::output::{Page, View};
+use crate::output::{Page, Rendered};
 use crate::quantity;
 use crate::table::plain;
 
@@ -28,7 +28,7 @@ impl From<MeshInitReply> for MeshView {
     }
 }
 
-impl View for MeshView {
+impl Rendered for MeshView {
     fn text(&self, _page: Page) -> String {
         let zones = plain(&self.zones.join(", "));
         let (zones, next) = match self.zones.is_empty() {
@@ -59,20 +59,21 @@ pub(crate) struct InvitationView {
 impl InvitationView {
     pub(crate) fn new(
         zone: &str,
-        (tunnel_addresses, expires): (Vec<String>, u64),
+        tunnel_addresses: Vec<String>,
+        expires_at: Moment,
         file: &Path,
     ) -> Self {
         Self {
             schema: "zonemesh/invitation/v1",
             zone: zone.to_owned(),
             tunnel_addresses,
-            expires_at: Moment::from(expires),
+            expires_at,
             file: file.display().to_string(),
         }
     }
 }
 
-impl View for InvitationView {
+impl Rendered for InvitationView {
     fn text(&self, page: Page) -> String {
         let left = self.expires_at.0.since(page.now);
         format!(
@@ -110,7 +111,7 @@ impl JoinView {
     }
 }
 
-impl View for JoinView {
+impl Rendered for JoinView {
     fn text(&self, _page: Page) -> String {
         self.steps.iter().map(|step| format!("{}\n", plain(step))).collect()
     }
@@ -129,7 +130,7 @@ impl From<ZoneBlockReply> for BlockView {
     }
 }
 
-impl View for BlockView {
+impl Rendered for BlockView {
     fn text(&self, _page: Page) -> String {
         match self.blocked.is_empty() {
             true => "no zone is blocked here\n".to_owned(),
@@ -182,7 +183,7 @@ impl TrustView {
     }
 }
 
-impl View for TrustView {
+impl Rendered for TrustView {
     fn text(&self, _page: Page) -> String {
         let mut lines = Vec::new();
         let zones = |zones: &[String]| plain(&zones.join(", "));

@@ -6,7 +6,7 @@ use zonemesh_api::v1::{PeersReply, StatusReply};
 use super::findings::FindingView;
 use super::peers::Peer;
 use super::{Moment, counted};
-use crate::output::{Page, View};
+use crate::output::{Page, Rendered};
 use crate::quantity::{ago, bytes, delay, offset, percent};
 use crate::table::plain;
 
@@ -48,7 +48,7 @@ fn bulk_work(peer: &Peer) -> String {
     }
 }
 
-impl View for PeerView {
+impl Rendered for PeerView {
     fn text(&self, page: Page) -> String {
         let peer = &self.peer;
         let reason = peer.reason.as_deref().unwrap_or("nothing was heard of it yet");

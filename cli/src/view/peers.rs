@@ -6,7 +6,7 @@ use serde::Serialize;
 use zonemesh_api::v1::{LaneView, PeerState, PeerView as Reply, PeersReply, StreamState};
 
 use super::{Moment, counted, counters, known};
-use crate::output::{Page, View};
+use crate::output::{Page, Rendered};
 use crate::quantity::{ago, bytes, delay, offset, percent};
 use crate::table::Table;
 
@@ -174,7 +174,7 @@ const COLUMNS: [Column; 14] = [
     ("PREFIXES", false, |peer, _| peer.prefixes.join(", ")),
 ];
 
-impl View for PeersView {
+impl Rendered for PeersView {
     fn text(&self, page: Page) -> String {
         let mut text = Peer::table(&self.peers, Form::Wide, page);
         let events = counted(&self.events);

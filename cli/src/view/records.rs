@@ -4,7 +4,7 @@ use serde::Serialize;
 use zonemesh_api::v1::{RecordView as Reply, RecordsReply};
 
 use super::Moment;
-use crate::output::{Page, View};
+use crate::output::{Page, Rendered};
 use crate::quantity::{ago, bytes};
 use crate::table::Table;
 
@@ -54,7 +54,7 @@ impl From<Reply> for Record {
     }
 }
 
-impl View for RecordsView {
+impl Rendered for RecordsView {
     fn text(&self, page: Page) -> String {
         let mut table = Table::new(&["ZONE", "VERSION", "ISSUED", "RECEIVED", "SIZE", "SIGNATURE"]);
         for record in &self.records {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::output::{Page, View};
+use crate::output::{Page, Rendered};
 use crate::quantity;
 use crate::state::Document;
 
@@ -38,7 +38,7 @@ impl StateView {
     }
 }
 
-impl View for StateView {
+impl Rendered for StateView {
     fn text(&self, _page: Page) -> String {
         let (size, files, key) = (quantity::bytes(self.bytes), self.files, &self.zone_key);
         let what = format!("{files} files, {size}, zone key {key}");

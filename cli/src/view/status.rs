@@ -16,7 +16,7 @@ use super::findings::FindingView;
 use super::peers::{Form, Peer};
 use super::superlinks::SuperLink;
 use super::{Moment, counted, counters, known, readiness};
-use crate::output::{Page, View};
+use crate::output::{Page, Rendered};
 use crate::quantity::{ago, hex, span};
 use crate::table::plain;
 
@@ -235,7 +235,7 @@ impl StatusView {
     }
 }
 
-impl View for StatusView {
+impl Rendered for StatusView {
     fn text(&self, page: Page) -> String {
         let mut text = if page.header { self.heading() } else { String::new() };
         text.push_str(&Peer::table(&self.peers, Form::Narrow, page));

@@ -4,7 +4,7 @@ use serde::Serialize;
 use zonemesh_api::v1::{SuperLinkView as Reply, SuperLinksReply};
 
 use super::{addresses, readiness, transport};
-use crate::output::{Page, View};
+use crate::output::{Page, Rendered};
 use crate::table::Table;
 
 /// All SuperLinks.
@@ -101,7 +101,7 @@ impl SuperLink {
     }
 }
 
-impl View for SuperLinksView {
+impl Rendered for SuperLinksView {
     fn text(&self, page: Page) -> String {
         if self.superlinks.is_empty() && page.header {
             return "no SuperLink is registered in any zone\n".to_owned();

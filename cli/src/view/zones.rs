@@ -6,7 +6,7 @@ use serde::Serialize;
 use zonemesh_api::v1::{OpenInvitation, PendingZone, ZoneListReply, ZoneState, ZoneView};
 
 use super::{Moment, counters, known};
-use crate::output::{Page, View};
+use crate::output::{Page, Rendered};
 use crate::quantity;
 use crate::table::{Table, plain};
 
@@ -119,7 +119,7 @@ impl ZonesView {
     }
 }
 
-impl View for ZonesView {
+impl Rendered for ZonesView {
     fn text(&self, page: Page) -> String {
         let mut table =
             Table::new(&["ZONE", "STATE", "SINCE", "TUNNEL ADDRESSES", "PREFIXES", "ZONE KEY"]);

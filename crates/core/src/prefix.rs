@@ -46,6 +46,15 @@ pub fn host(address: IpAddr) -> IpNet {
     IpNet::from(address)
 }
 
+/// All that a zone claims: its prefixes, and the tunnel IPs outside them.
+pub(crate) fn claims<'a>(
+    prefixes: &'a [IpNet],
+    tunnel_ips: &'a [IpAddr],
+) -> impl Iterator<Item = IpNet> + 'a {
+    let outside = tunnel_ips.iter().filter(|ip| !contains(prefixes, ip));
+    prefixes.iter().copied().chain(outside.map(|ip| host(*ip)))
+}
+
 /// Disjoint claims to addresses, each with its owner.
 #[derive(Debug, Clone)]
 pub struct Claims<O> {

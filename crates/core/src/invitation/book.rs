@@ -14,8 +14,8 @@ use super::proof::Transcript;
 use super::{Invitation, InvitationId, Joiner, RedeemKey, Redemption, RedemptionAnswer};
 use crate::key::ZonePublicKey;
 use crate::membership::{GrantRequest, SignedTrustItem};
+use crate::mesh::MeshId;
 use crate::name::ZoneName;
-use crate::replication::MeshId;
 use crate::time::UnixMillis;
 
 pub use super::wire::IssuedError;

@@ -18,9 +18,9 @@ use zeroize::Zeroizing;
 
 use crate::key::ZonePublicKey;
 use crate::membership::{SetHash, SignedTrustItem};
+use crate::mesh::MeshId;
 use crate::name::ZoneName;
 use crate::record::{Gateway, ProtocolRange};
-use crate::replication::MeshId;
 use crate::time::UnixMillis;
 
 pub use book::{Counters, Issued, IssuedError, MAX_ISSUED, RedeemError, Redeemed, Redemptions};

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::{InvitationId, InvitationSecret};
 use crate::key::{WireGuardPublicKey, ZonePublicKey};
 use crate::membership::SignedTrustItem;
-use crate::replication::MeshId;
+use crate::mesh::MeshId;
 
 const KEY_DOMAIN: &[u8] = b"zonemesh invitation key v1\0";
 const JOINER_DOMAIN: &[u8] = b"zonemesh redeem v1, joiner\0";

@@ -13,9 +13,9 @@ use zeroize::Zeroizing;
 
 use super::{Invitation, InvitationId, InvitationSecret, Inviter, Issued, Joiner, RedeemKey};
 use crate::key::{WireGuardPublicKey, ZonePublicKey};
+use crate::mesh::MeshId;
 use crate::record::wire::{WireGateway, WirePrefix, decode, octets};
 use crate::record::{DecodeError, Problem};
-use crate::replication::MeshId;
 use crate::time::UnixMillis;
 
 /// Start of an invitation: kind and form.

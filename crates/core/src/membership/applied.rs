@@ -11,9 +11,9 @@ use ipnet::IpNet;
 
 use super::item::{Grant, ItemId};
 use crate::key::ZonePublicKey;
+use crate::member::Member;
 use crate::name::ZoneName;
-use crate::prefix::{Claims, Overlap};
-use crate::registry::{Member, claims};
+use crate::prefix::{Claims, Overlap, claims};
 
 /// Two grants that contradict each other. The second is held and not applied.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

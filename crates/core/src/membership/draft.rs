@@ -14,8 +14,7 @@ use super::key::{AuthorityIdentity, AuthorityPublicKey};
 use super::{ItemError, Membership};
 use crate::key::ZonePublicKey;
 use crate::name::ZoneName;
-use crate::prefix::{Claims, Overlap};
-use crate::registry::claims;
+use crate::prefix::{Claims, Overlap, claims};
 use crate::time::UnixMillis;
 
 /// What a zone asks for, or is invited with.

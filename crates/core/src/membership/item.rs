@@ -15,8 +15,8 @@ use sha2::{Digest as _, Sha256};
 use super::key::{AuthorityIdentity, AuthorityPublicKey};
 use super::wire::{self, ItemError};
 use crate::key::ZonePublicKey;
+use crate::mesh::MeshId;
 use crate::name::ZoneName;
-use crate::replication::MeshId;
 use crate::time::UnixMillis;
 
 /// Largest payload of a trust item.

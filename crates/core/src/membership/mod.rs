@@ -23,9 +23,9 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use crate::key::ZonePublicKey;
+use crate::member::Member;
+use crate::mesh::{MeshId, RootHash};
 use crate::name::ZoneName;
-use crate::registry::{Member, RootHash};
-use crate::replication::MeshId;
 
 pub use applied::Alarm;
 pub use draft::{DraftError, GrantRequest, add_signatures, sign, signatures_missing};

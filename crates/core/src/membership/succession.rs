@@ -98,7 +98,7 @@ impl Membership {
     pub fn put_out_by(&self, items: &[SignedTrustItem]) -> Vec<ZoneName> {
         let mut then = self.clone();
         then.accept_all(items.to_vec());
-        let is_put_out = |member: &&crate::registry::Member| {
+        let is_put_out = |member: &&crate::member::Member| {
             then.member(&member.zone).is_none() && !then.is_revoked(&member.key)
         };
         self.members().filter(is_put_out).map(|member| member.zone.clone()).collect()

@@ -12,11 +12,10 @@ use super::item::{
 };
 use super::key::AuthorityPublicKey;
 use crate::key::{KeyError, ZonePublicKey};
-use crate::prefix::{Overlap, check_disjoint};
+use crate::mesh::MeshId;
+use crate::prefix::{Overlap, check_disjoint, claims};
 use crate::record::wire::{WirePrefix, decode, octets};
 use crate::record::{DecodeError, Problem};
-use crate::registry::claims;
-use crate::replication::MeshId;
 use crate::time::UnixMillis;
 
 /// Start of a stored item: kind and form.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::mesh::RootHash;
 use crate::name::{FederationName, ZoneName};
 use crate::record::{CaSet, SignedRecord, SuperLink};
 
-use super::vector::{self, RootHash, VersionVector};
+use super::vector::{self, VersionVector};
 use super::{Held, Registry};
 
 /// A federation's SuperLink.

@@ -8,7 +8,6 @@
 //! refuses to know who the neighbours are and how records travel (`crate::replication`).
 
 mod lookup;
-mod member;
 mod outcome;
 mod own;
 mod trust;
@@ -18,18 +17,19 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use crate::key::{ZoneIdentity, ZonePublicKey};
+use crate::member;
 use crate::membership::Membership;
 use crate::name::ZoneName;
 use crate::record::{MAX_RECORD_BYTES, SignedRecord, ZoneRecord};
 use crate::time::UnixMillis;
 
+pub use crate::member::{Member, MembershipError, OutOfBounds};
+pub use crate::mesh::RootHash;
 pub use lookup::Found;
-pub(crate) use member::claims;
-pub use member::{Member, MembershipError, OutOfBounds};
 pub use outcome::{Accepted, Counters, Rejected};
 pub use own::{Prepared, PublishError, Published};
 pub use trust::{MembershipChange, Standing, TrustNews};
-pub use vector::{Head, RootHash, VersionVector};
+pub use vector::{Head, VersionVector};
 
 /// A record that is held: verified, within its zone's bounds.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 //!
 //! Names are stable: they stand in metrics, in `zonemesh registry list` and in logs.
 
-use super::member::OutOfBounds;
+use crate::member::OutOfBounds;
 use crate::name::ZoneName;
 
 /// A record that changed nothing bad, and what it changed.

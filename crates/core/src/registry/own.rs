@@ -6,11 +6,12 @@
 //! ever, so that jumps are spaced, each wait twice the last.
 
 use crate::key::{ZoneIdentity, ZonePublicKey};
+use crate::member::OutOfBounds;
 use crate::name::ZoneName;
 use crate::record::{DecodeError, MAX_RECORD_BYTES, SignedRecord, Version, ZoneDraft, ZoneRecord};
 use crate::time::UnixMillis;
 
-use super::{Accepted, Held, OutOfBounds, Registry, Rejected};
+use super::{Accepted, Held, Registry, Rejected};
 
 /// Wait between the first jump and the second.
 const FIRST_WAIT_MS: u64 = 5_000;

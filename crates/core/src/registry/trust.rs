@@ -6,14 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::member::{self, Member, MembershipError};
 use crate::membership::{self, ItemId, Membership, SignedTrustItem};
+use crate::mesh::{MeshId, RootHash};
 use crate::name::ZoneName;
-use crate::prefix::Claims;
-use crate::replication::MeshId;
+use crate::prefix::{Claims, claims};
 
-use super::member::{self, claims};
-use super::vector::RootHash;
-use super::{Member, MembershipError, Registry, Rejected};
+use super::{Registry, Rejected};
 
 /// Refusals that wait to be logged; further ones are only counted.
 const MAX_NEWS: usize = 64;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::mesh::RootHash;
 use crate::name::ZoneName;
 use crate::record::Version;
 
@@ -31,9 +32,6 @@ impl Head {
 
 /// The heads that a registry holds, by zone.
 pub type VersionVector = BTreeMap<ZoneName, Head>;
-
-/// A hash over all that a registry holds (SHA-256).
-pub type RootHash = [u8; 32];
 
 /// Hashes heads in the order of their zones.
 pub(super) fn root_hash<'a>(heads: impl Iterator<Item = (&'a ZoneName, Head)>) -> RootHash {

@@ -14,12 +14,13 @@ mod session;
 mod trust;
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use crate::membership::{ItemId, SignedTrustItem};
+pub use crate::mesh::MeshId;
+use crate::mesh::RootHash;
 use crate::name::ZoneName;
 use crate::record::{ProtocolRange, SignedRecord};
-use crate::registry::{RootHash, VersionVector};
+use crate::registry::VersionVector;
 
 pub use clock::{Clock, ClockOffset, Echo};
 pub use session::{Output, Refused, Session};
@@ -31,49 +32,6 @@ pub const ITEMS_BYTES: usize = 256 * 1024;
 /// Most bytes of a message that is read: room for items with their frames, and for the versions of
 /// some thousand zones. What a hostile neighbour can have in memory is a few of these.
 pub const MESSAGE_BYTES: usize = 512 * 1024;
-
-/// The name of a mesh. Gateways of different meshes refuse each other.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct MeshId(String);
-
-impl MeshId {
-    /// The mesh of gateways whose peers are written by hand.
-    #[must_use]
-    pub fn static_peers() -> Self {
-        Self("static".to_owned())
-    }
-
-    /// True if the members of this mesh are written by hand.
-    #[must_use]
-    pub fn is_static(&self) -> bool {
-        *self == Self::static_peers()
-    }
-
-    /// True if this may name a managed mesh: 64 hexadecimal digits.
-    #[must_use]
-    pub fn is_managed(&self) -> bool {
-        let digit = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
-        self.0.len() == 64 && self.0.bytes().all(digit)
-    }
-
-    /// A mesh as a neighbour names it.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for MeshId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// All that a gateway holds, in brief.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

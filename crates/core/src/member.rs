@@ -1,8 +1,9 @@
 //! Who belongs to the mesh: the zones, their keys, and what each of them may claim.
 //!
-//! In the first form members come from the gateway's configuration; a grant signed by the mesh's
-//! authority will produce the same [`Member`]. Promises: no two members share a name, a key or an
-//! address, so that a record within its bounds can never take another zone's traffic.
+//! Members come from the gateway's configuration or from grants that the mesh's authorities have
+//! signed; both are the same [`Member`]. Promises: no two members share a name, a key or an address,
+//! so that a record within its bounds can never take another zone's traffic. It lies below
+//! `membership` and `registry`, which both speak of members, and knows neither.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -93,17 +94,8 @@ impl Member {
     }
 }
 
-/// All that a zone claims: its prefixes, and the tunnel IPs outside them.
-pub(crate) fn claims<'a>(
-    prefixes: &'a [IpNet],
-    tunnel_ips: &'a [IpAddr],
-) -> impl Iterator<Item = IpNet> + 'a {
-    let outside = tunnel_ips.iter().filter(|ip| !prefix::contains(prefixes, ip));
-    prefixes.iter().copied().chain(outside.map(|ip| prefix::host(*ip)))
-}
-
 /// Checks a set of members as a whole and sorts it by zone.
-pub(super) fn check(members: Vec<Member>) -> Result<BTreeMap<ZoneName, Member>, MembershipError> {
+pub(crate) fn check(members: Vec<Member>) -> Result<BTreeMap<ZoneName, Member>, MembershipError> {
     let mut keys: BTreeMap<ZonePublicKey, &ZoneName> = BTreeMap::new();
     let mut zones = BTreeSet::new();
     for member in &members {
@@ -118,7 +110,7 @@ pub(super) fn check(members: Vec<Member>) -> Result<BTreeMap<ZoneName, Member>, 
         }
     }
     let claims = members.iter().flat_map(|member| {
-        let nets = claims(&member.prefixes, &member.tunnel_ips);
+        let nets = prefix::claims(&member.prefixes, &member.tunnel_ips);
         nets.map(|net| (member.zone.as_str(), net))
     });
     prefix::check_disjoint(claims).map_err(MembershipError::Overlap)?;

@@ -23,7 +23,7 @@ pub enum NameError {
     Hyphen,
 }
 
-fn check_label(text: &str) -> Result<(), NameError> {
+pub(crate) fn check_label(text: &str) -> Result<(), NameError> {
     if text.is_empty() || text.len() > 63 {
         return Err(NameError::Length(text.len()));
     }

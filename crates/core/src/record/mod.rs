@@ -12,6 +12,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::gateway::GatewayId;
 use crate::key::WireGuardPublicKey;
 use crate::name::{FederationName, ZoneName};
 use crate::time::UnixMillis;
@@ -226,6 +227,12 @@ pub struct ZoneRecord {
 }
 
 impl ZoneRecord {
+    /// The zone's gateways with their ids, in the order in which the zone names them.
+    pub fn gateways(&self) -> impl Iterator<Item = (GatewayId, &Gateway)> {
+        let id = |gateway: &Gateway| GatewayId::new(self.zone.clone(), gateway.name.as_str());
+        self.content.gateways.iter().map(move |gateway| (id(gateway), gateway))
+    }
+
     /// The SuperLink of `federation` in this zone.
     #[must_use]
     pub fn superlink(&self, federation: &FederationName) -> Option<&SuperLink> {

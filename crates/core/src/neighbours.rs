@@ -78,11 +78,15 @@ impl Graph {
         let place = self.places[zone];
         let after = if self.ring.get(place) == Some(&zone) { place + 1 } else { place };
         let successor = self.ring[after % self.ring.len()];
+        // Rotated, as it would else be the same in both directions, and who is picked would
+        // mostly pick back: fewer different edges for the same picks.
         let distance = |other: usize| mix(self.points[zone] ^ self.points[other].rotate_left(32));
         let others = self.ring.iter().copied().filter(move |on| *on != zone && *on != successor);
         let mut nearest: Vec<(u64, usize)> = Vec::new();
         for other in others {
             nearest.push((distance(other), other));
+            // Sorting all of a large ring for the sake of the first few would cost more than the
+            // rest of the choice; a few times as many as are wanted are kept in between.
             if nearest.len() > 4 * self.count {
                 nearest.sort_unstable();
                 nearest.truncate(self.count - 1);

@@ -59,11 +59,16 @@ struct Round {
 #[derive(Debug, Clone)]
 pub struct MtuSearch {
     ceiling: u16,
+    /// In use. Below the truth while a search goes on, so that packets pass meanwhile.
     mtu: u16,
+    /// What the last search that ended has found: only this makes an event, and it is what a search
+    /// that is cut off falls back to.
     settled: u16,
     confirmed: bool,
     round: Option<Round>,
     next: Duration,
+    /// Checks and raises take turns: a raise alone would not notice that the size in use has
+    /// stopped to pass.
     raise_next: bool,
 }
 
@@ -213,12 +218,14 @@ impl MtuSearch {
 
 impl Round {
     fn new(kind: Kind, (low, high): (u16, u16), now: Duration) -> Self {
+        // Nothing depends on a raise that is lost; a check that is lost would start a search.
         let copies = if kind == Kind::Raise { 1 } else { COPIES };
         let sizes = spread(low, high);
         Self { kind, began: now, sizes, low, high, copies, next: now }
     }
 
-    /// The smallest size that is known not to pass.
+    /// The smallest size that is known not to pass: all sizes of a round are sent as often as each
+    /// other, so that the ones above the largest answered one have had their chance.
     fn high(&self) -> u16 {
         self.sizes.iter().copied().find(|size| *size > self.low).unwrap_or(self.high)
     }

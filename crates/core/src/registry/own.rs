@@ -50,7 +50,8 @@ pub(super) struct Own {
     identity: ZoneIdentity,
     incarnation: u64,
     draft: Option<ZoneDraft>,
-    /// Highest version that was ever seen with this zone's signature.
+    /// Highest version that was ever seen with this zone's signature. Not that of what is held: a
+    /// restored record may be refused, and its version still must not be signed for other bytes.
     highest: Option<Version>,
     jump: Jump,
 }

@@ -78,6 +78,14 @@ pub struct Output {
     pub rejected: Vec<Rejected>,
 }
 
+/// What was held when the versions were last sent, and whether those of the trust items were among
+/// them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct OpenQuestion {
+    held: Summary,
+    with_trust: bool,
+}
+
 /// One end of a stream between two gateways.
 pub struct Session {
     mesh: MeshId,
@@ -88,9 +96,9 @@ pub struct Session {
     /// What the neighbour is known to hold.
     theirs: VersionVector,
     pub(super) trust: TrustState,
-    /// What was held when the versions were last sent, since the last digest, and whether those of
-    /// the trust items were among them.
-    asked: Option<(Summary, bool)>,
+    /// The question that is open since the last digest: two ends that differ would otherwise answer
+    /// each other's versions with versions for ever.
+    asked: Option<OpenQuestion>,
     digest_at: UnixMillis,
 }
 
@@ -275,12 +283,12 @@ impl Session {
 
     /// Sends our versions, once for each state of ours and digest.
     fn ask(&mut self, trust: bool, registry: &Registry, now: UnixMillis) -> Option<Message> {
-        let ours = summary(registry);
-        let told = |(before, with_trust): (Summary, bool)| before == ours && (with_trust || !trust);
-        if self.asked.is_some_and(told) {
+        let held = summary(registry);
+        let covers = |asked: OpenQuestion| asked.held == held && (asked.with_trust || !trust);
+        if self.asked.is_some_and(covers) {
             return None;
         }
-        self.asked = Some((ours, trust));
+        self.asked = Some(OpenQuestion { held, with_trust: trust });
         let membership = registry.membership().filter(|_| trust);
         let versions = Versions {
             records: registry.version_vector(),

@@ -30,6 +30,7 @@ use crate::view::key::RotationView;
 use crate::view::peer::PeerView;
 use crate::view::peers::PeersView;
 use crate::view::records::RecordsView;
+use crate::view::state::StateView;
 use crate::view::status::{StatusParts, StatusView};
 use crate::view::superlinks::SuperLinksView;
 
@@ -65,11 +66,11 @@ pub(crate) fn run(arguments: CommandLine, out: &mut impl Write) -> Result<Exit, 
             Ok(if view.is_valid() { Exit::Ok } else { Exit::Configuration })
         }
         ToolCommand::State { verb } => {
-            let view = match &verb {
+            let backup = match &verb {
                 StateVerb::Backup { file, folder } => state::backup(&folder.state_dir, file)?,
                 StateVerb::Restore { file, folder } => state::restore(file, &folder.state_dir)?,
             };
-            output.show(&view, out)?;
+            output.show(&StateView::from(backup), out)?;
             Ok(Exit::Ok)
         }
     }

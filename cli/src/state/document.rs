@@ -16,21 +16,21 @@ pub(super) const MAX_BYTES: u64 = 256 << 20;
 const SCHEMA: &str = "zonemesh/state-backup/v1";
 
 /// One file of the state folder.
-pub(crate) struct Saved {
+pub(super) struct Saved {
     /// Below the state folder.
     pub(super) path: PathBuf,
     pub(super) content: Zeroizing<Vec<u8>>,
 }
 
 /// What a backup holds.
-pub(crate) struct Document {
-    pub(crate) zone_key: String,
-    pub(crate) files: Vec<Saved>,
+pub(super) struct Document {
+    pub(super) zone_key: String,
+    pub(super) files: Vec<Saved>,
 }
 
 /// Why a text is no backup.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum DocumentError {
+pub(super) enum DocumentError {
     #[error("it is no backup of a state folder, or it is cut off")]
     Json(#[source] serde_json::Error),
     #[error("it has the form {0:?}, this program reads {SCHEMA:?}")]
@@ -67,7 +67,7 @@ impl Document {
     }
 
     /// Bytes of all files.
-    pub(crate) fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         self.files.iter().map(|saved| saved.content.len() as u64).sum()
     }
 

@@ -10,22 +10,51 @@ mod document;
 mod folder;
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zonemesh_core::key::ZoneIdentity;
 
 use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::secret_file;
-use crate::view::state::StateView;
 
-pub(crate) use document::Document;
-use document::Saved;
+use document::{Document, Saved};
 
 /// Keys without which a gateway is not itself.
 const KEYS: [&str; 2] = ["zone.key", "wireguard.key"];
 
+/// What was done with a state folder and its backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BackupAction {
+    Saved,
+    Restored,
+}
+
+/// A backup and where it lies.
+#[derive(Debug)]
+pub(crate) struct StateBackup {
+    pub(crate) action: BackupAction,
+    pub(crate) zone_key: String,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) file: PathBuf,
+    pub(crate) files: usize,
+    pub(crate) bytes: u64,
+}
+
+impl StateBackup {
+    fn new(action: BackupAction, document: &Document, dir: &Path, file: &Path) -> Self {
+        Self {
+            action,
+            zone_key: document.zone_key.clone(),
+            state_dir: dir.to_owned(),
+            file: file.to_owned(),
+            files: document.files.len(),
+            bytes: document.size(),
+        }
+    }
+}
+
 /// Saves the state folder `dir` into the new file `out`.
-pub(crate) fn backup(dir: &Path, out: &Path) -> Result<StateView, CommandFailure> {
+pub(crate) fn backup(dir: &Path, out: &Path) -> Result<StateBackup, CommandFailure> {
     let files = folder::read(dir).map_err(|error| unreadable(dir, error))?;
     let zone_key = zone_key(&files).map_err(|missing| match missing {
         Some(name) => {
@@ -43,11 +72,11 @@ pub(crate) fn backup(dir: &Path, out: &Path) -> Result<StateView, CommandFailure
     })?;
     let document = Document::new(zone_key, files);
     secret_file::create(out, &document.to_json()?)?;
-    Ok(StateView::new("saved", &document, (dir, out)))
+    Ok(StateBackup::new(BackupAction::Saved, &document, dir, out))
 }
 
 /// Writes the state that was saved in `file` into the folder `dir`, which must hold nothing.
-pub(crate) fn restore(file: &Path, dir: &Path) -> Result<StateView, CommandFailure> {
+pub(crate) fn restore(file: &Path, dir: &Path) -> Result<StateBackup, CommandFailure> {
     let text = secret_file::read_up_to(file, document::MAX_BYTES)?;
     let document = Document::from_json(&text)
         .or_exit(Exit::Configuration, || format!("{} cannot be restored", file.display()))?;
@@ -71,7 +100,7 @@ pub(crate) fn restore(file: &Path, dir: &Path) -> Result<StateView, CommandFailu
         Err(error) => return Err(unreadable(dir, error)),
     }
     folder::write(dir, &document.files).map_err(|error| unreadable(dir, error))?;
-    Ok(StateView::new("restored", &document, (dir, file)))
+    Ok(StateBackup::new(BackupAction::Restored, &document, dir, file))
 }
 
 /// The public half of the zone's key; otherwise the key file that is missing, or `None` if the one

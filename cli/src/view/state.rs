@@ -1,12 +1,10 @@
 //! `zonemesh state`: what was saved or restored. Contents have no view.
 
-use std::path::Path;
-
 use serde::Serialize;
 
 use crate::output::{Page, Rendered};
 use crate::quantity;
-use crate::state::Document;
+use crate::state::{BackupAction, StateBackup};
 
 /// A backup and where it lies.
 #[derive(Debug, Serialize)]
@@ -20,20 +18,19 @@ pub(crate) struct StateView {
     bytes: u64,
 }
 
-impl StateView {
-    pub(crate) fn new(
-        action: &'static str,
-        document: &Document,
-        (dir, file): (&Path, &Path),
-    ) -> Self {
+impl From<StateBackup> for StateView {
+    fn from(backup: StateBackup) -> Self {
         Self {
             schema: "zonemesh/state/v1",
-            action,
-            zone_key: document.zone_key.clone(),
-            state_dir: dir.display().to_string(),
-            file: file.display().to_string(),
-            files: document.files.len(),
-            bytes: document.size(),
+            action: match backup.action {
+                BackupAction::Saved => "saved",
+                BackupAction::Restored => "restored",
+            },
+            zone_key: backup.zone_key,
+            state_dir: backup.state_dir.display().to_string(),
+            file: backup.file.display().to_string(),
+            files: backup.files,
+            bytes: backup.bytes,
         }
     }
 }

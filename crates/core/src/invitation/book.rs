@@ -235,7 +235,7 @@ impl Redemptions {
     fn judge(&mut self, asked: Redemption, now: UnixMillis) -> Result<Redeemed, RedeemError> {
         let Redemption { invitation: id, joiner, endpoints, proof, .. } = asked;
         let issued = self.issued.get_mut(&id).ok_or(RedeemError::Invalid)?;
-        let transcript = Transcript::new(&self.mesh, (id, issued.hash), &joiner, &self.inviter);
+        let transcript = Transcript::new(&self.mesh, id, issued.hash, &joiner, &self.inviter);
         if !issued.key.joiner_proof(&transcript).matches(&proof) {
             return Err(RedeemError::Invalid);
         }

@@ -176,7 +176,7 @@ impl Invitation {
     }
 
     fn transcript(&self, joiner: &Joiner) -> proof::Transcript {
-        proof::Transcript::new(&self.mesh, (self.id, self.hash()), joiner, &self.inviter.zone_key)
+        proof::Transcript::new(&self.mesh, self.id, self.hash(), joiner, &self.inviter.zone_key)
     }
 }
 

@@ -64,7 +64,8 @@ pub(super) struct Transcript(Vec<u8>);
 impl Transcript {
     pub(super) fn new(
         mesh: &MeshId,
-        (id, hash): (InvitationId, [u8; 32]),
+        id: InvitationId,
+        hash: [u8; 32],
         joiner: &Joiner,
         inviter: &ZonePublicKey,
     ) -> Self {

@@ -107,7 +107,8 @@ impl Registry {
     /// # Errors
     /// [`MembershipError`] if the configured members contradict each other.
     pub fn managed(
-        (zone, identity): (ZoneName, ZoneIdentity),
+        zone: ZoneName,
+        identity: ZoneIdentity,
         configured: Vec<Member>,
         membership: Membership,
         incarnation: u64,
@@ -180,7 +181,7 @@ impl Registry {
         }
         let newer = present.is_none_or(|present| head.supersedes(&present));
         if zone == *self.zone() {
-            return self.own.judge_foreign(head.version, (newer, cloned), now);
+            return self.own.judge_foreign(head.version, newer, cloned, now);
         }
         self.check_bounds(&candidate)?;
         match (newer, cloned) {
@@ -219,7 +220,7 @@ impl Registry {
         received_at: UnixMillis,
     ) -> Result<Held, Rejected> {
         let member = self.members.get(&record.zone).ok_or(Rejected::UnknownZone)?;
-        Ok(held((record, signed), member.key, received_at))
+        Ok(held(record, signed, member.key, received_at))
     }
 
     fn hold(&mut self, candidate: Held) {
@@ -263,7 +264,8 @@ impl Registry {
 }
 
 fn held(
-    (record, signed): (ZoneRecord, SignedRecord),
+    record: ZoneRecord,
+    signed: SignedRecord,
     key: ZonePublicKey,
     received_at: UnixMillis,
 ) -> Held {

@@ -87,7 +87,8 @@ impl Own {
     pub(super) fn judge_foreign(
         &mut self,
         foreign: Version,
-        (newer, cloned): (bool, bool),
+        newer: bool,
+        cloned: bool,
         now: UnixMillis,
     ) -> Result<Accepted, Rejected> {
         match (newer, cloned) {
@@ -245,6 +246,6 @@ impl Registry {
             let bounds = member.check_bounds(&record);
             bounds.map_err(PublishError::OutOfBounds)?;
         }
-        Ok(Prepared { held: super::held((record, signed), self.own.key(), now), changed: true })
+        Ok(Prepared { held: super::held(record, signed, self.own.key(), now), changed: true })
     }
 }

@@ -29,8 +29,8 @@ fn signed(zone: u8, key: u8, seq: u64) -> SignedRecord {
 }
 
 fn registry(own: u8, zones: u8) -> Registry {
-    let who = (name(own), identity(own));
-    let mut registry = Registry::managed(who, Vec::new(), granted(0..zones), 1).unwrap();
+    let mut registry =
+        Registry::managed(name(own), identity(own), Vec::new(), granted(0..zones), 1).unwrap();
     registry.poll_trust();
     registry
 }
@@ -143,8 +143,7 @@ fn a_configured_zone_cannot_take_what_another_was_granted() {
         prefixes: request(1).prefixes,
         tunnel_ips: Vec::new(),
     };
-    let who = (name(0), identity(0));
-    let registry = Registry::managed(who, vec![thief], granted(0..2), 1).unwrap();
+    let registry = Registry::managed(name(0), identity(0), vec![thief], granted(0..2), 1).unwrap();
     assert_eq!(members(&registry), ["z0", "z1"]);
 }
 
@@ -289,8 +288,7 @@ fn a_newcomer_cannot_take_a_federation_over_whatever_its_name() {
     membership.accept(by(&set, &late, &[0])).unwrap();
     let own = careless(membership.mesh(), request(0), 60);
     membership.accept(by(&set, &own, &[0])).unwrap();
-    let who = (name(0), identity(0));
-    let mut registry = Registry::managed(who, Vec::new(), membership, 1).unwrap();
+    let mut registry = Registry::managed(name(0), identity(0), Vec::new(), membership, 1).unwrap();
     claim(1, &mut registry);
     claim(2, &mut registry);
     let found = registry.find_superlink(&federation).unwrap();

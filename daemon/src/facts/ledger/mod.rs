@@ -422,7 +422,7 @@ fn open_registry(
 ) -> Result<Registry, MembershipError> {
     let OwnZone { zone, identity, members } = own;
     match membership {
-        Some(membership) => Registry::managed((zone, identity), members, membership, now.0),
+        Some(membership) => Registry::managed(zone, identity, members, membership, now.0),
         None => Registry::new(zone, identity, members, now.0),
     }
 }

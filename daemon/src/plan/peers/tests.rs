@@ -64,7 +64,7 @@ fn managed(zones: u8, config: &Config) -> Registry {
         membership.accept(sign(&set, &TrustItem::Grant(grant), &[&authority])).unwrap();
     }
     let configured = crate::plan::announcement::members(config, identity(1).public_key());
-    Registry::managed((name(1), identity(1)), configured, membership, 1).unwrap()
+    Registry::managed(name(1), identity(1), configured, membership, 1).unwrap()
 }
 
 fn announce(registry: &mut Registry, zone: u8, key: WireGuardPublicKey, endpoint: &str) {

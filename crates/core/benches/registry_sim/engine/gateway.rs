@@ -69,7 +69,7 @@ pub(crate) fn revocation(membership: &Membership, zone: u32) -> SignedTrustItem 
 }
 
 pub(crate) fn registry(zone: u32, trust: Membership, now: UnixMillis) -> Registry {
-    Registry::managed((name(zone), identity(zone)), Vec::new(), trust, now.0).unwrap()
+    Registry::managed(name(zone), identity(zone), Vec::new(), trust, now.0).unwrap()
 }
 
 /// What a zone says; `port` tells apart one content from another.

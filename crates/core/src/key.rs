@@ -48,6 +48,28 @@ fn decode(text: &str) -> Result<[u8; 32], KeyError> {
 #[serde(try_from = "String", into = "String")]
 pub struct WireGuardPublicKey(pub [u8; 32]);
 
+/// The public WireGuard keys of one gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WireGuardKeys {
+    /// The one that it has.
+    pub current: WireGuardPublicKey,
+    /// The one that it is changing to, and answers to already.
+    pub next: Option<WireGuardPublicKey>,
+}
+
+impl WireGuardKeys {
+    /// Both.
+    pub fn iter(self) -> impl Iterator<Item = WireGuardPublicKey> {
+        std::iter::once(self.current).chain(self.next)
+    }
+
+    /// The one that somebody who hears of this gateway now should use.
+    #[must_use]
+    pub fn newest(self) -> WireGuardPublicKey {
+        self.next.unwrap_or(self.current)
+    }
+}
+
 /// A zone's public key (Ed25519, 32 bytes), shown as `ed25519:` and base64.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

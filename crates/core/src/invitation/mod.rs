@@ -16,11 +16,11 @@ use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::key::ZonePublicKey;
+use crate::key::{WireGuardPublicKey, ZonePublicKey};
 use crate::membership::{SetHash, SignedTrustItem};
 use crate::mesh::MeshId;
 use crate::name::ZoneName;
-use crate::record::{Gateway, ProtocolRange};
+use crate::record::{Gateway, ProtocolRange, Version};
 use crate::time::UnixMillis;
 
 pub use book::{Counters, Issued, IssuedError, MAX_ISSUED, RedeemError, Redeemed, Redemptions};
@@ -120,6 +120,17 @@ pub struct RedemptionAnswer {
     pub trust: Vec<SignedTrustItem>,
     /// That the inviter knows the secret.
     pub proof: Proof,
+}
+
+/// How a gateway is reached whose zone record has not arrived yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GatewayHint {
+    /// Its WireGuard key.
+    pub wireguard_key: WireGuardPublicKey,
+    /// Where it is reached, as it says itself.
+    pub endpoints: Vec<String>,
+    /// A record that is older than the hint: the gateway was set up again since.
+    pub newer_than: Option<Version>,
 }
 
 impl Invitation {

@@ -14,4 +14,6 @@ mod plan;
 mod serve;
 mod supervisor;
 
+pub use act::network::{Network, NetworkChange};
 pub use facts::clock::raise as raise_clock;
+pub use facts::tunnel::DataPlane;

@@ -6,6 +6,7 @@
 //! the daemon's. Specification: `proto/*.proto`.
 
 pub mod clients;
+pub mod exchange;
 pub mod keepalive;
 pub mod serve;
 pub mod wire;

@@ -7,7 +7,17 @@ pub(crate) mod etcd;
 pub(crate) mod lookout;
 pub(crate) mod network;
 pub(crate) mod paths;
-pub(crate) mod plane;
+pub(crate) mod reconcile;
 pub(crate) mod resolver;
+pub(crate) mod start;
 pub(crate) mod streams;
 pub(crate) mod tunnel;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::plan::PeerPlan;
+
+/// The peers in service, as they change.
+pub(crate) type PeersInService = watch::Receiver<Arc<Vec<PeerPlan>>>;

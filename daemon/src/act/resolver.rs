@@ -15,10 +15,10 @@ use zonemesh_config::Endpoint;
 use zonemesh_core::key::WireGuardPublicKey;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::path::State;
-use zonemesh_tunnel::Tunnel;
 
-use crate::act::plane::PeerTable;
+use crate::act::PeersInService;
 use crate::facts::paths::PathBoard;
+use crate::facts::tunnel::DataPlane;
 use crate::plan::PeerPlan;
 use crate::plan::endpoints::{Candidates, Seen};
 
@@ -48,8 +48,8 @@ type Answer = anyhow::Result<(Vec<IpAddr>, Instant)>;
 
 /// Looks after the endpoints of the peers in `table` until it is dropped.
 pub(crate) async fn run(
-    mut table: PeerTable,
-    tunnel: Arc<Tunnel>,
+    mut table: PeersInService,
+    tunnel: Arc<dyn DataPlane>,
     paths: Arc<PathBoard>,
 ) -> anyhow::Result<()> {
     let mut names: BTreeMap<String, Name> = BTreeMap::new();
@@ -60,7 +60,7 @@ pub(crate) async fn run(
     loop {
         tokio::select! {
             _ = tick.tick() => {
-                let silent = switch_endpoints(&mut peers, &tunnel, &paths);
+                let silent = switch_endpoints(&mut peers, &*tunnel, &paths);
                 start_due(&mut names, &silent, &mut lookups);
             }
             changed = table.changed() => {
@@ -100,7 +100,11 @@ fn follow(table: &[PeerPlan], peers: &mut Vec<Watched>, names: &mut BTreeMap<Str
 }
 
 /// Moves silent peers to their next endpoint; returns the names that silent peers have.
-fn switch_endpoints(peers: &mut [Watched], tunnel: &Tunnel, paths: &PathBoard) -> Vec<String> {
+fn switch_endpoints(
+    peers: &mut [Watched],
+    tunnel: &dyn DataPlane,
+    paths: &PathBoard,
+) -> Vec<String> {
     let mut silent = Vec::new();
     for peer in peers {
         let Some(now) = tunnel.peer_status(&peer.key) else { continue };

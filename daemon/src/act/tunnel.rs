@@ -2,33 +2,54 @@
 //!
 //! Needs no network answer: tunnels come up with what the configuration and the disk say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
+use ipnet::IpNet;
 use zonemesh_config::Config;
-use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey};
+use zonemesh_core::key::PresharedKey;
 use zonemesh_core::name::ZoneName;
-use zonemesh_core::record::Lane;
-use zonemesh_tunnel::{PeerLane, StartError, Tunnel, TunnelConfig, TunnelPeer, TunnelZone, uapi};
+use zonemesh_tunnel::{MOST_LANES, StartError, Tunnel, TunnelConfig, TunnelZone};
 
-use crate::act::network::{self, Routes};
+use crate::act::network::{self, KernelNetwork, Network};
+use crate::act::reconcile::{Reconciler as _, TunnelRoutes, tunnel_zones};
+use crate::administration::opened::OpenedState;
 use crate::facts::clock;
 use crate::facts::disk::keys;
+use crate::facts::tunnel::DataPlane;
 use crate::failure::{Exit, Failure, OrExit as _};
-use crate::plan::Plan;
-use crate::plan::endpoints::Candidates;
 use crate::plan::mtu;
+use crate::plan::{Plan, PlanSources};
+
+/// A tunnel that is up, the network around it, and what both were set up with.
+pub(crate) struct StartedTunnel {
+    pub(crate) tunnel: Arc<dyn DataPlane>,
+    pub(crate) network: Arc<dyn Network>,
+    /// The routes into it that are set.
+    pub(crate) routes: BTreeSet<IpNet>,
+    pub(crate) plan: Plan,
+    pub(crate) preshared: BTreeMap<ZoneName, PresharedKey>,
+}
+
+/// The plan to begin with: from what is on disk.
+pub(crate) fn first_plan(config: &Config, state: &OpenedState) -> Plan {
+    let (own_keys, hints) = (state.tunnel_keys.of_all_lanes(), state.office.hints().all());
+    let (own_keys, hints) = (&own_keys, &hints);
+    state.ledger.read(|registry| {
+        Plan::of(&PlanSources { registry, config, own_keys, hints, most_lanes: MOST_LANES })
+    })
+}
 
 /// Starts the data plane, then sets addresses and routes. The device and its routes go with the
-/// last handle. A route that cannot be set ends the start in a mesh that is written by hand
-/// (`strict`); in a managed one it is tried again later, for the sake of all others.
+/// last handle. A route that cannot be set ends the start in a mesh that is written by hand; in a
+/// managed one it is tried again later, for the sake of all others.
 pub(crate) async fn start(
     config: &Config,
-    (private_key, next_key): (WireGuardPrivateKey, Option<WireGuardPrivateKey>),
-    (plan, preshared): (&Plan, &BTreeMap<ZoneName, PresharedKey>),
-    strict: bool,
-) -> Result<(Arc<Tunnel>, Routes), Failure> {
+    state: &OpenedState,
+    netlink: rtnetlink::Handle,
+) -> Result<(Arc<Tunnel>, StartedTunnel), Failure> {
+    let (plan, preshared) = (first_plan(config, state), preshared_keys(config)?);
+    let strict = state.ledger.read(|registry| registry.membership().is_none());
     network::warn_if_off(&config.zone.prefixes);
     let settings = TunnelConfig {
         interface: config.tunnel.interface.clone(),
@@ -36,45 +57,32 @@ pub(crate) async fn start(
         listen_port: config.tunnel.listen_port,
         lanes: config.tunnel.lanes.count(cores()),
         realtime: config.tunnel.realtime,
-        private_key,
+        private_key: state.tunnel_keys.private.clone(),
         fwmark: None,
     };
-    let zones = zones(plan, preshared, config.keepalive.wireguard);
-    let started = network::with_netlink(async |netlink| {
-        network::set_backstops(&netlink, &plan.backstops).await.map_err(cannot_route)?;
-        let mut tunnel = open(settings, zones)?;
-        if let Some(next) = &next_key {
-            tunnel.begin_rotation(next).or_exit(Exit::Configuration, || {
-                "the next WireGuard key is a peer's; move its file away".to_owned()
-            })?;
-        }
-        tunnel
-            .keep_clock(&clock::file(config))
-            .or_exit(Exit::Negative, || "cannot start a thread".to_owned())?;
-        let routes = configure(config, plan, (&netlink, &tunnel), strict).await;
-        let routes = routes.or_exit(Exit::Network, || {
-            format!("cannot configure the interface {}", config.tunnel.interface)
+    let zones = tunnel_zones(&plan.peers, &preshared, config.keepalive.wireguard);
+    network::set_backstops(&netlink, &plan.backstops).await.map_err(cannot_route)?;
+    let mut tunnel = open(settings, zones)?;
+    if let Some(next) = &state.tunnel_keys.next {
+        tunnel.begin_rotation(next).or_exit(Exit::Configuration, || {
+            "the next WireGuard key is a peer's; move its file away".to_owned()
         })?;
-        tunnel.own_device().or_exit(Exit::Network, || {
-            format!("cannot take over the interface {}", config.tunnel.interface)
-        })?;
-        Ok((Arc::new(tunnel), routes))
-    });
-    started.await.or_exit(Exit::Network, || "cannot prepare the routes".to_owned())?
-}
-
-/// Serves `wg` until it is dropped. A gateway without is as good for its zone: it goes on.
-pub(crate) async fn serve_wg(tunnel: Arc<Tunnel>) -> anyhow::Result<()> {
-    const INSTEAD: &str = "change zonemesh.toml and restart zonemeshd instead";
-    let _attached = match uapi::attach(&tunnel, INSTEAD) {
-        Ok(attached) => Some(attached),
-        Err(error) => {
-            let error = format!("{:#}", anyhow::Error::from(error));
-            tracing::info!(error, "`wg` cannot show this interface; everything else works");
-            None
-        }
-    };
-    std::future::pending().await
+    }
+    tunnel
+        .keep_clock(&clock::file(config))
+        .or_exit(Exit::Negative, || "cannot start a thread".to_owned())?;
+    let kernel = Arc::new(KernelNetwork { netlink, index: tunnel.if_index() });
+    let configured = configure(config, &plan, kernel.clone(), strict).await;
+    let routes = configured.or_exit(Exit::Network, || {
+        format!("cannot configure the interface {}", config.tunnel.interface)
+    })?;
+    tunnel.own_device().or_exit(Exit::Network, || {
+        format!("cannot take over the interface {}", config.tunnel.interface)
+    })?;
+    let tunnel = Arc::new(tunnel);
+    let started =
+        StartedTunnel { tunnel: tunnel.clone(), network: kernel, routes, plan, preshared };
+    Ok((tunnel, started))
 }
 
 /// The MTU to begin with. The paths are not known yet; their watcher lowers it where they are
@@ -86,49 +94,24 @@ fn mtu(config: &Config) -> u16 {
 async fn configure(
     config: &Config,
     plan: &Plan,
-    (netlink, tunnel): (&rtnetlink::Handle, &Tunnel),
+    kernel: Arc<KernelNetwork>,
     strict: bool,
-) -> anyhow::Result<Routes> {
-    let index = tunnel.if_index();
+) -> anyhow::Result<BTreeSet<IpNet>> {
+    let (netlink, index) = (&kernel.netlink, kernel.index);
     network::configure(netlink, index, mtu(config), &config.tunnel.addresses).await?;
-    let mut routes = Routes::of(netlink, tunnel.if_index(), plan.backstops.clone()).await?;
-    for error in routes.open(netlink, &plan.routed()).await {
-        if strict {
-            return Err(error);
+    let set = network::inherited_routes(netlink, index).await?;
+    let mut routes = TunnelRoutes { network: kernel.clone(), set };
+    for step in routes.difference(plan) {
+        match routes.apply(step).await {
+            Err(error) if strict => return Err(error),
+            Err(error) => tracing::error!(
+                error = format!("{error:#}"),
+                "a route could not be set, trying again"
+            ),
+            Ok(()) => {}
         }
-        tracing::error!(error = format!("{error:#}"), "a route could not be set, trying again");
     }
-    Ok(routes)
-}
-
-/// The other zones, as the tunnel is told of them.
-pub(crate) fn zones(
-    plan: &Plan,
-    preshared: &BTreeMap<ZoneName, PresharedKey>,
-    keepalive: Duration,
-) -> Vec<TunnelZone> {
-    let gateway = |peer: &crate::plan::PeerPlan| TunnelPeer {
-        public_key: peer.wireguard_key,
-        next_key: peer.next_key,
-        lanes: peer.lanes.iter().map(lane).collect(),
-        preshared_key: preshared.get(&peer.zone).cloned(),
-        endpoint: Candidates::new(peer.endpoints.clone()).first_address(),
-        keepalive: peer.keeps_alive.then_some(keepalive),
-    };
-    let of = |peer: &crate::plan::PeerPlan| TunnelZone {
-        name: peer.zone.to_string(),
-        allowed_ips: peer.allowed_ips().collect(),
-        gateways: vec![gateway(peer)],
-    };
-    plan.peers.iter().map(of).collect()
-}
-
-fn lane(lane: &Lane) -> PeerLane {
-    PeerLane {
-        public_key: lane.wireguard_key,
-        next_key: lane.next_wireguard_key,
-        port_offset: lane.port_offset,
-    }
+    Ok(routes.set)
 }
 
 /// The cores that this process may use.
@@ -137,7 +120,7 @@ fn cores() -> usize {
 }
 
 /// The preshared keys of the configured peers.
-pub(crate) fn preshared_keys(config: &Config) -> Result<BTreeMap<ZoneName, PresharedKey>, Failure> {
+fn preshared_keys(config: &Config) -> Result<BTreeMap<ZoneName, PresharedKey>, Failure> {
     let files = config.peers.iter().filter_map(|peer| {
         let file = peer.preshared_key_file.as_deref()?;
         Some(keys::preshared(file).map(|key| (peer.zone.clone(), key)))

@@ -4,15 +4,25 @@
 //! not at all; it is never applied half signed. Refuses to know which of two changes wins: that is the
 //! membership's.
 
-use zonemesh_api::v1;
 use zonemesh_core::membership::{
-    AuthorityEdit, AuthorityIdentity, Membership, SignedTrustItem, TrustItem, add_signatures, sign,
-    signatures_missing,
+    AuthorityEdit, AuthorityIdentity, AuthorityPublicKey, AuthoritySet, Membership,
+    SignedTrustItem, TrustItem, add_signatures, sign, signatures_missing,
 };
+use zonemesh_core::replication::MeshId;
 
 use super::{Office, Refusal, Signed};
 use crate::facts::disk::keys;
 use crate::facts::ledger::now;
+
+/// Who may sign for the mesh now.
+pub(crate) struct AuthoritiesInForce {
+    pub(crate) mesh: MeshId,
+    pub(crate) set: AuthoritySet,
+    /// The one whose key lies here.
+    pub(crate) here: Option<AuthorityPublicKey>,
+    /// Changes that lost against others.
+    pub(crate) lost_changes: usize,
+}
 
 impl Office {
     /// The authority key of this gateway, if it has one. Looked up each time: it may be put into the
@@ -34,20 +44,15 @@ impl Office {
     }
 
     /// Who may sign now.
-    pub(crate) fn authorities(&self) -> Result<v1::AuthorityListReply, Refusal> {
-        let own = self.authority()?.map(|own| own.public_key());
+    pub(crate) fn authorities(&self) -> Result<AuthoritiesInForce, Refusal> {
+        let here = self.authority()?.map(|own| own.public_key());
         self.ledger.read(|registry| {
             let membership = registry.membership().ok_or(Refusal::Unmanaged)?;
-            let (_, set) = membership.authority_set();
-            let authority =
-                |key: &_| v1::Authority { key: format!("{key}"), here: own == Some(*key) };
-            Ok(v1::AuthorityListReply {
-                mesh: membership.mesh().to_string(),
-                authorities: set.keys.iter().map(authority).collect(),
-                threshold: set.threshold,
-                epoch: set.epoch,
-                issued_at_unix_ms: set.issued_at.0,
-                lost_changes: u32::try_from(membership.lost_changes()).unwrap_or(u32::MAX),
+            Ok(AuthoritiesInForce {
+                mesh: membership.mesh().clone(),
+                set: membership.authority_set().1.clone(),
+                here,
+                lost_changes: membership.lost_changes(),
             })
         })
     }

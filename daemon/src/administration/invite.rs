@@ -16,9 +16,9 @@ use zonemesh_core::record::Gateway;
 use zonemesh_core::registry::Member;
 use zonemesh_core::time::UnixMillis;
 
+use super::listening::Listening;
 use super::{Office, Refusal};
 use crate::facts::ledger::now;
-use crate::serve::join::Listening;
 
 /// A zone that is to be invited.
 pub(crate) struct Wanted {

@@ -7,10 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
-use tonic::{Code, Status};
-use zonemesh_api::clients::{ConnectError, join};
-use zonemesh_api::v1::ZoneJoinProgress;
+use tokio::sync::{mpsc, watch};
+use zonemesh_api::clients::ConnectError;
+use zonemesh_api::clients::join::{self, JoinAddress, RedeemCallError};
 use zonemesh_config::Endpoint;
 use zonemesh_core::exit::error_line;
 use zonemesh_core::invitation::{self, Invitation, RedemptionAnswer};
@@ -19,9 +18,11 @@ use zonemesh_core::prefix;
 use zonemesh_core::registry::Standing;
 use zonemesh_pki::{ZoneTrust, zone_client_config};
 
+use crate::administration::announcer::Announcer;
 use crate::administration::{Office, Refusal};
-use crate::facts::observer::{Observer, is_up};
-use crate::plan::announcement;
+use crate::facts::certificates::OwnLeaf;
+use crate::facts::tunnel::{DataPlane, is_up};
+use crate::plan::PeerPlan;
 
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -31,27 +32,32 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Where the steps are told; a listener that went away stops nothing.
-pub(crate) struct Progress(pub(crate) mpsc::Sender<Result<ZoneJoinProgress, Status>>);
+pub(crate) struct Progress(pub(crate) mpsc::Sender<String>);
 
 impl Progress {
     async fn say(&self, step: impl Into<String>) {
         let step = step.into();
         tracing::info!(step, "joining");
         // The engineer has gone away: joining goes on to its end.
-        let _ = self.0.send(Ok(ZoneJoinProgress { step, done: false })).await;
+        let _ = self.0.send(step).await;
     }
 }
 
 /// A gateway that joins.
 pub(crate) struct Joiner {
     pub(crate) office: Arc<Office>,
-    pub(crate) observer: Observer,
+    pub(crate) announcer: Arc<Announcer>,
+    pub(crate) leaf: Arc<OwnLeaf>,
+    pub(crate) tunnel: Arc<dyn DataPlane>,
+    /// The peers in service.
+    pub(crate) peers: watch::Receiver<Arc<Vec<PeerPlan>>>,
 }
 
 impl Joiner {
     /// Joins the mesh that the invitation is for.
     pub(crate) async fn join(&self, text: &str, progress: &Progress) -> Result<(), Refusal> {
-        let invitation = Invitation::from_text(text).map_err(|error| failed(&error))?;
+        let invitation =
+            Invitation::from_text(text).map_err(|error| Refusal::Join(error_line(&error)))?;
         self.check(&invitation)?;
         progress
             .say(format!(
@@ -70,7 +76,7 @@ impl Joiner {
 
     /// The invitation is for this gateway as it is configured.
     fn check(&self, invitation: &Invitation) -> Result<(), Refusal> {
-        let config = &self.observer.config;
+        let config = &self.office.config;
         if invitation.zone != config.zone.name {
             return Err(Refusal::Join(format!(
                 "the invitation is for zone {}, this is zone {} (zone.name)",
@@ -94,7 +100,7 @@ impl Joiner {
             )));
         }
         let (mesh, standing) =
-            self.observer.ledger.read(|registry| (registry.mesh(), registry.standing()));
+            self.office.ledger.read(|registry| (registry.mesh(), registry.standing()));
         if !mesh.is_static() && mesh != invitation.mesh {
             return Err(Refusal::Managed(mesh));
         }
@@ -150,47 +156,31 @@ impl Joiner {
             .ok_or_else(|| Attempt::Refused("the invitation names no gateway".to_owned()))?;
         let trust = ZoneTrust::new(&[(inviter.zone.to_string(), *inviter.zone_key.as_bytes())]);
         let trust = trust.map_err(|error| Attempt::Refused(error.to_string()))?;
-        let leaf = self.observer.leaf.current();
+        let leaf = self.leaf.current();
         let tls = zone_client_config(&trust, leaf, inviter.zone.as_str())
             .map_err(|error| Attempt::Refused(error.to_string()))?;
         let endpoints =
-            self.observer.config.gateway.endpoints.iter().map(Endpoint::to_string).collect();
-        let request =
-            zonemesh_api::v1::RedeemRequest::from(invitation.redemption(&joiner, endpoints));
+            self.office.config.gateway.endpoints.iter().map(Endpoint::to_string).collect();
+        let asked = invitation.redemption(&joiner, endpoints);
         let mut last = Attempt::Unreached("the invitation names no join endpoint".to_owned());
-        for address in addresses(&inviter.join_endpoints).await {
-            let mut client = match join::connect(address, tunnel_ip, tls.clone()).await {
-                Ok(client) => client,
-                Err(error) => {
-                    last = not_connected(&inviter.zone, &error);
-                    continue;
+        for outer in addresses(&inviter.join_endpoints).await {
+            let at = JoinAddress { outer, tunnel_ip };
+            match join::redeem(at, tls.clone(), asked.clone()).await {
+                Ok(answer) if invitation.verify_answer(&joiner, &answer) => return Ok(answer),
+                Ok(_) => {
+                    return Err(Attempt::Refused(
+                        "the answer does not prove the invitation's secret: nothing was changed"
+                            .to_owned(),
+                    ));
                 }
-            };
-            match client.redeem(request.clone()).await {
-                Ok(reply) => return self.verify(invitation, &joiner, reply.into_inner()),
-                Err(status) if is_passing(status.code()) => {
-                    last = Attempt::Unreached(format!("{address}: {}", status.message()));
+                Err(RedeemCallError::Connect(error)) => last = not_connected(&inviter.zone, &error),
+                Err(RedeemCallError::Later(text)) => {
+                    last = Attempt::Unreached(format!("{outer}: {text}"));
                 }
-                Err(status) => return Err(Attempt::Refused(status.message().to_owned())),
+                Err(error) => return Err(Attempt::Refused(error_line(&error))),
             }
         }
         Err(last)
-    }
-
-    fn verify(
-        &self,
-        invitation: &Invitation,
-        joiner: &invitation::Joiner,
-        reply: zonemesh_api::v1::RedeemReply,
-    ) -> Result<RedemptionAnswer, Attempt> {
-        let answer = RedemptionAnswer::try_from(reply);
-        let answer = answer.map_err(|error| Attempt::Refused(error.to_line()))?;
-        match invitation.verify_answer(joiner, &answer) {
-            true => Ok(answer),
-            false => Err(Attempt::Refused(
-                "the answer does not prove the invitation's secret: nothing was changed".to_owned(),
-            )),
-        }
     }
 
     /// The mesh of the invitation, which has granted this zone's key.
@@ -208,10 +198,8 @@ impl Joiner {
 
     /// Says about this zone what it says now that it is a member.
     async fn announce(&self) -> Result<(), Refusal> {
-        let Observer { config, ledger, cas, .. } = &self.observer;
         let keys = self.office.identity().wireguard();
-        let lanes = Some(self.observer.lanes());
-        Ok(announcement::publish(config, keys, lanes, cas, ledger).await?)
+        Ok(self.announcer.announce(keys, Some(self.tunnel.lanes())).await?)
     }
 
     async fn wait_for_inviter(
@@ -224,16 +212,16 @@ impl Joiner {
         let mut tunnel_told = false;
         loop {
             let key = {
-                let peers = self.observer.peers.borrow();
+                let peers = self.peers.borrow();
                 peers.iter().find(|peer| peer.zone == *inviter).map(|peer| peer.wireguard_key)
             };
-            let status = key.and_then(|key| self.observer.tunnel_peer(&key));
+            let status = key.and_then(|key| self.tunnel.peer_status(&key));
             let up = status.is_some_and(|status| is_up(&status, std::time::SystemTime::now()));
             if up && !tunnel_told {
                 tunnel_told = true;
                 progress.say(format!("the tunnel to zone {inviter} is up")).await;
             }
-            let has_record = self.observer.ledger.read(|registry| registry.get(inviter).is_some());
+            let has_record = self.office.ledger.read(|registry| registry.get(inviter).is_some());
             if up && has_record {
                 progress.say(format!("in step with the registry of zone {inviter}")).await;
                 return Ok(());
@@ -257,24 +245,13 @@ enum Attempt {
 }
 
 fn not_connected(zone: &zonemesh_core::name::ZoneName, error: &ConnectError) -> Attempt {
-    let line = failed(error).to_line();
+    let line = error_line(error);
     match error {
         ConnectError::Tls { .. } => Attempt::Refused(format!(
             "{line}: this is not the gateway of zone {zone} that has invited, or a clock is off by more than a day"
         )),
         _ => Attempt::Unreached(line),
     }
-}
-
-fn is_passing(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Unavailable
-            | Code::ResourceExhausted
-            | Code::DeadlineExceeded
-            | Code::Unknown
-            | Code::Cancelled
-    )
 }
 
 /// The addresses of the endpoints, names resolved by the system, best first.
@@ -287,11 +264,6 @@ async fn addresses(endpoints: &[String]) -> Vec<SocketAddr> {
         }
     }
     addresses
-}
-
-/// An error and its causes in one line.
-fn failed(error: &dyn std::error::Error) -> Refusal {
-    Refusal::Join(error_line(error))
 }
 
 fn texts(values: &[impl ToString]) -> Vec<String> {

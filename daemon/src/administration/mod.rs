@@ -4,9 +4,12 @@
 //! here only with the key in this gateway's state folder, or handed out to be signed elsewhere. A
 //! refusal says what to do next. Refuses to know who may ask: that is the admin socket's.
 
+pub(crate) mod announcer;
 mod authorities;
 mod invite;
 pub(crate) mod join;
+pub(crate) mod listening;
+pub(crate) mod opened;
 mod redeem;
 mod refusal;
 pub(crate) mod rotation;
@@ -19,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use zonemesh_config::Config;
 use zonemesh_core::invitation::{Invitation, Redemptions};
-use zonemesh_core::key::ZonePublicKey;
+use zonemesh_core::key::{WireGuardKeys, ZonePublicKey};
 use zonemesh_core::membership::{
     AuthorityIdentity, AuthorityPublicKey, GrantRequest, Membership, SignedTrustItem, TrustItem,
     sign, signatures_missing,
@@ -33,12 +36,13 @@ use crate::facts::disk::invitations::InvitationFiles;
 use crate::facts::disk::{DiskWriter, keys};
 use crate::facts::hints::Hints;
 use crate::facts::ledger::{Ledger, TrustChange, now};
-use crate::plan::announcement::WireGuardKeys;
-use crate::serve::join::Listening;
 
+pub(crate) use authorities::AuthoritiesInForce;
 pub(crate) use invite::Wanted;
+use listening::Listening;
 pub(crate) use redeem::NotRedeemed;
 pub(crate) use refusal::Refusal;
+pub(crate) use zones::InvitedZones;
 
 /// The name of the authority key's file in the state folder.
 const AUTHORITY_KEY: &str = "authority.key";
@@ -135,11 +139,6 @@ impl Office {
     /// The settings of this gateway.
     pub(crate) fn config(&self) -> &Config {
         &self.config
-    }
-
-    /// The registry with its files.
-    pub(crate) fn ledger(&self) -> &Ledger {
-        &self.ledger
     }
 
     /// The public keys of this gateway.

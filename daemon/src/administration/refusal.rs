@@ -3,8 +3,6 @@
 use std::io;
 
 use ipnet::IpNet;
-use tonic::{Code, Status};
-use zonemesh_api::wire::finding::with_code;
 use zonemesh_core::exit::error_line;
 use zonemesh_core::finding;
 use zonemesh_core::membership::{self, DraftError};
@@ -65,39 +63,6 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    fn code(&self) -> Code {
-        match self {
-            Self::Unmanaged
-            | Self::NoEndpoint
-            | Self::NotPending(_)
-            | Self::NotGranted
-            | Self::PutsOut(_)
-            | Self::Join(_)
-            | Self::Key(_)
-            | Self::Listen(_) => Code::FailedPrecondition,
-            Self::Managed(_) | Self::Overlap { .. } => Code::AlreadyExists,
-            Self::Draft(error) => match error {
-                DraftError::Overlap(..) | DraftError::KeyOfOther(_) => Code::AlreadyExists,
-                DraftError::UnknownZone(_) | DraftError::UnknownAuthority(_) => Code::NotFound,
-                DraftError::KnownAuthority(_) | DraftError::SameAuthorities => Code::AlreadyExists,
-                DraftError::RevokedKey(_)
-                | DraftError::LastAuthority
-                | DraftError::TooFewLeft { .. } => Code::FailedPrecondition,
-                DraftError::Item(_) | DraftError::Authorities(..) => Code::InvalidArgument,
-            },
-            Self::UnknownZone(_) => Code::NotFound,
-            Self::BookFull | Self::NoTunnelIp => Code::ResourceExhausted,
-            Self::OwnZone | Self::NoPrefix | Self::Item(..) | Self::Rejected(_) => {
-                Code::InvalidArgument
-            }
-            Self::Disk(_)
-            | Self::KeyFile(_)
-            | Self::Randomness(_)
-            | Self::Unpublished(NotPublished::Disk(_)) => Code::Internal,
-            Self::Unpublished(NotPublished::Refused(_)) => Code::FailedPrecondition,
-        }
-    }
-
     /// What is the matter, where it names a trouble that has a page.
     pub(crate) fn finding(&self) -> finding::Code {
         use finding::Code;
@@ -122,10 +87,4 @@ impl Refusal {
 
 fn names(zones: &[ZoneName]) -> String {
     zones.iter().map(ZoneName::as_str).collect::<Vec<_>>().join(", ")
-}
-
-impl From<Refusal> for Status {
-    fn from(refusal: Refusal) -> Self {
-        with_code(Self::new(refusal.code(), refusal.to_line()), refusal.finding())
-    }
 }

@@ -10,26 +10,31 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::journal::AuditAct;
-use zonemesh_core::key::WireGuardPrivateKey;
+use zonemesh_core::key::{WireGuardKeys, WireGuardPrivateKey};
 use zonemesh_core::record::Lane;
 use zonemesh_tunnel::ZoneStatus;
 
+use crate::administration::announcer::Announcer;
 use crate::administration::{Office, Refusal};
-use crate::facts::disk::{DiskWriter, keys};
-use crate::facts::observer::Observer;
-use crate::plan::announcement::{self, WireGuardKeys};
+use crate::facts::disk::keys;
+use crate::facts::tunnel::DataPlane;
+use crate::plan::PeerPlan;
 
 /// How often it is looked whether the old key can go.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The change of this gateway's key.
 pub(crate) struct Rotation {
-    observer: Observer,
-    office: Arc<Office>,
-    disk: DiskWriter,
-    change: tokio::sync::Mutex<()>,
+    pub(crate) office: Arc<Office>,
+    pub(crate) announcer: Arc<Announcer>,
+    pub(crate) tunnel: Arc<dyn DataPlane>,
+    /// The peers in service.
+    pub(crate) peers: watch::Receiver<Arc<Vec<PeerPlan>>>,
+    /// Held by whoever changes something.
+    pub(crate) turn: tokio::sync::Mutex<()>,
 }
 
 /// How far it is.
@@ -42,22 +47,18 @@ pub(crate) struct Progress {
 }
 
 impl Rotation {
-    pub(crate) fn new(observer: Observer, office: Arc<Office>, disk: DiskWriter) -> Self {
-        Self { observer, office, disk, change: tokio::sync::Mutex::default() }
-    }
-
     /// Makes a new key and begins to change to it; one that is on its way stays. Asked again, it says
     /// again what it may have failed to say.
     pub(crate) async fn begin(&self) -> Result<Progress, Refusal> {
-        let _one_at_a_time = self.change.lock().await;
-        if self.observer.wireguard_keys().next.is_none() {
-            let file = keys::next_file(&self.observer.config.tunnel.private_key_file);
+        let _one_at_a_time = self.turn.lock().await;
+        if self.tunnel.keys().next.is_none() {
+            let file = keys::next_file(&self.office.config.tunnel.private_key_file);
             let next = self.next_key(file).await?;
-            let begun = self.observer.tunnel.begin_rotation(&next);
+            let begun = self.tunnel.begin_rotation(&next);
             begun.map_err(|error| Refusal::Key(error.to_string()))?;
             tracing::info!(next = %next.public_key(), "this gateway changes its WireGuard key");
         }
-        self.publish(self.observer.wireguard_keys(), self.observer.lanes()).await?;
+        self.publish(self.tunnel.keys(), self.tunnel.lanes()).await?;
         Ok(self.progress())
     }
 
@@ -68,28 +69,28 @@ impl Rotation {
             return key.map_err(|failure| Refusal::KeyFile(failure.into_error()));
         }
         let (key, write) = keys::new_wireguard(file)?;
-        let audit = self.observer.ledger.audit(AuditAct::Rotate, &key.public_key(), "begun".into());
-        self.disk.write(vec![write, audit]).await?;
+        let audit = self.office.ledger.audit(AuditAct::Rotate, &key.public_key(), "begun".into());
+        self.office.disk.write(vec![write, audit]).await?;
         Ok(key)
     }
 
     /// Gives the old key up: says so first, so that nobody is left with a key that is gone.
     pub(crate) async fn finish(&self) -> Result<Progress, Refusal> {
-        let _one_at_a_time = self.change.lock().await;
-        let keys = self.observer.wireguard_keys();
+        let _one_at_a_time = self.turn.lock().await;
+        let keys = self.tunnel.keys();
         let Some(next) = keys.next else {
             return Err(Refusal::Key("no other one is on its way".to_owned()));
         };
-        let lanes = self.observer.lanes().into_iter().map(|lane| Lane {
+        let lanes = self.tunnel.lanes().into_iter().map(|lane| Lane {
             wireguard_key: lane.next_wireguard_key.unwrap_or(lane.wireguard_key),
             next_wireguard_key: None,
             ..lane
         });
         self.publish(WireGuardKeys { current: next, next: None }, lanes.collect()).await?;
-        let promoted = keys::promote_next(&self.observer.config.tunnel.private_key_file);
-        let audit = self.observer.ledger.audit(AuditAct::Rotate, &next, "finished".into());
-        self.disk.write(vec![promoted, audit]).await?;
-        let finished = self.observer.tunnel.finish_rotation();
+        let promoted = keys::promote_next(&self.office.config.tunnel.private_key_file);
+        let audit = self.office.ledger.audit(AuditAct::Rotate, &next, "finished".into());
+        self.office.disk.write(vec![promoted, audit]).await?;
+        let finished = self.tunnel.finish_rotation();
         finished.map_err(|error| Refusal::Key(error.to_string()))?;
         tracing::info!(key = %next, before = %keys.current, "this gateway has a new WireGuard key");
         Ok(self.progress())
@@ -97,10 +98,9 @@ impl Rotation {
 
     /// How far it is now.
     pub(crate) fn progress(&self) -> Progress {
-        let status = self.observer.tunnel.status();
-        let keys = WireGuardKeys { current: status.public_key, next: status.next_key };
-        let peers = self.observer.peers.borrow().clone();
-        let tunnel = &self.observer.tunnel;
+        let keys = self.tunnel.keys();
+        let peers = self.peers.borrow().clone();
+        let tunnel = &self.tunnel;
         let knows = |key| tunnel.peer_status(key).is_some_and(|peer| peer.knows_next_key);
         let waiting = peers.iter().filter(|peer| peer.keeps_alive && !knows(&peer.wireguard_key));
         let zones = tunnel.zones();
@@ -125,7 +125,7 @@ impl Rotation {
             if keys.next.is_none() || !is_over {
                 continue;
             }
-            let findings = &self.observer.findings;
+            let findings = self.office.ledger.findings();
             match self.finish().await {
                 Ok(_) => findings.clear(Code::RotationStuck, &Subject::Here),
                 Err(refusal) => {
@@ -139,8 +139,7 @@ impl Rotation {
 
     /// Tells everyone which keys this gateway answers to.
     async fn publish(&self, keys: WireGuardKeys, lanes: Vec<Lane>) -> Result<(), Refusal> {
-        let Observer { config, cas, ledger, .. } = &self.observer;
-        announcement::publish(config, keys, Some(lanes), cas, ledger).await?;
+        self.announcer.announce(keys, Some(lanes)).await?;
         self.office.identity().set_wireguard(keys);
         Ok(())
     }

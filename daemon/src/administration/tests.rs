@@ -128,8 +128,8 @@ async fn on_a_full_disk_nothing_is_founded_invited_blocked_or_redeemed() {
     assert!(matches!(refused, Err(NotRedeemed::Disk(_))));
     assert!(berlin.office.hints.all().is_empty());
     berlin.fill_disk(false);
-    let zones = berlin.office.list().await;
-    assert_eq!(zones.invitations.len(), 1, "the second one was not handed out");
+    let invited = berlin.office.invited().await;
+    assert_eq!(invited.open.len(), 1, "the second one was not handed out");
     // It was not burned either.
     assert!(!berlin.office.redeem(first).await.unwrap().pending);
     berlin.fill_disk(true);

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use zonemesh_api::v1;
-use zonemesh_api::wire::mesh as wire;
-use zonemesh_core::invitation::{Counters, Issued};
+use zonemesh_core::invitation::{Counters, Issued, Redemptions};
 use zonemesh_core::journal::AuditAct;
 use zonemesh_core::membership::{AuthoritySet, Membership, SignedTrustItem, TrustItem, TrustKind};
 use zonemesh_core::name::ZoneName;
@@ -13,27 +11,28 @@ use zonemesh_core::replication::MeshId;
 use super::{Office, Refusal, Signed, State};
 use crate::facts::ledger::now;
 
+/// The zones that were invited and are no members yet.
+pub(crate) struct InvitedZones {
+    /// They have redeemed and wait for an authority.
+    pub(crate) pending: Vec<Issued>,
+    /// They have not redeemed yet.
+    pub(crate) open: Vec<Issued>,
+    /// What has become of redemptions, in a managed mesh.
+    pub(crate) counters: Option<Counters>,
+}
+
 impl Office {
-    /// The zones, those that wait, and open invitations.
-    pub(crate) async fn list(&self) -> v1::ZoneListReply {
-        let state = self.state.lock().await;
-        let mut reply = self.ledger.read(wire::zones);
-        let pending = self.pending(&state);
-        reply.pending = pending.iter().map(pending_zone).collect();
+    /// The zones that were invited and are no members yet.
+    pub(crate) async fn invited(&self) -> InvitedZones {
+        let book = self.state.lock().await;
         let now = now();
-        let issued = state.book.iter().flat_map(|book| book.issued());
+        let issued = book.book.iter().flat_map(|book| book.issued());
         let open = issued.filter(|issued| issued.used_by.is_none() && issued.expires_at > now);
-        reply.invitations = open
-            .map(|issued| v1::OpenInvitation {
-                zone: issued.zone.to_string(),
-                expires_at_unix_ms: issued.expires_at.0,
-            })
-            .collect();
-        reply.invitations.sort_by(|a, b| a.zone.cmp(&b.zone));
-        if let Some(book) = &state.book {
-            count_redemptions(&book.counters(), &mut reply);
+        InvitedZones {
+            pending: self.pending(&book),
+            open: open.cloned().collect(),
+            counters: book.book.as_ref().map(Redemptions::counters),
         }
-        reply
     }
 
     /// Invitations that were used by a key that is not granted and not revoked: the newest of each
@@ -179,24 +178,5 @@ impl Office {
     pub(crate) fn is_granted(&self, membership: &Membership) -> bool {
         let own = membership.member(&self.config.zone.name);
         own.is_some_and(|own| own.key == self.identity.zone_key)
-    }
-}
-
-fn count_redemptions(counters: &Counters, reply: &mut v1::ZoneListReply) {
-    let counter = |name: &str, count: u64| v1::Counter { name: name.to_owned(), count };
-    reply.accepted.push(counter("invitation_redeemed", counters.redeemed));
-    reply.accepted.push(counter("invitation_repeated", counters.repeated));
-    let refused = counters.refused();
-    reply.rejected.extend(
-        refused.map(|(reason, count)| counter(&format!("invitation_{}", reason.as_str()), count)),
-    );
-}
-
-fn pending_zone(issued: &Issued) -> v1::PendingZone {
-    v1::PendingZone {
-        zone: issued.zone.to_string(),
-        zone_key: issued.used_by.map(|joiner| joiner.zone_key.to_string()).unwrap_or_default(),
-        prefixes: issued.prefixes.iter().map(ToString::to_string).collect(),
-        tunnel_ips: issued.tunnel_ips.iter().map(ToString::to_string).collect(),
     }
 }

@@ -7,23 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use zonemesh_config::Endpoint;
-use zonemesh_core::invitation::{Invitation, Issued};
-use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
+use zonemesh_core::invitation::{GatewayHint, Invitation, Issued};
+use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::record::Version;
-
-/// How a gateway is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Hint {
-    pub(crate) wireguard_key: WireGuardPublicKey,
-    pub(crate) endpoints: Vec<Endpoint>,
-    /// A record that is older than the hint: the gateway was set up again since.
-    pub(crate) newer_than: Option<Version>,
-}
 
 /// Hints by zone key; all clones see each change.
 #[derive(Clone)]
-pub(crate) struct Hints(Arc<watch::Sender<BTreeMap<ZonePublicKey, Hint>>>);
+pub(crate) struct Hints(Arc<watch::Sender<BTreeMap<ZonePublicKey, GatewayHint>>>);
 
 impl Hints {
     /// What invitations say: those issued here, and the one that this gateway has used.
@@ -39,9 +29,9 @@ impl Hints {
         let Some(joiner) = issued.used_by else { return };
         self.learn(
             joiner.zone_key,
-            Hint {
+            GatewayHint {
                 wireguard_key: joiner.wireguard_key,
-                endpoints: endpoints(&issued.endpoints),
+                endpoints: issued.endpoints.clone(),
                 newer_than,
             },
         );
@@ -51,30 +41,25 @@ impl Hints {
     pub(crate) fn learn_inviter(&self, invitation: &Invitation) {
         let inviter = &invitation.inviter;
         let Some(gateway) = inviter.gateways.first() else { return };
-        let hint = Hint {
+        let hint = GatewayHint {
             wireguard_key: gateway.wireguard_key,
-            endpoints: endpoints(&gateway.endpoints),
+            endpoints: gateway.endpoints.clone(),
             newer_than: None,
         };
         self.learn(inviter.zone_key, hint);
     }
 
-    fn learn(&self, zone: ZonePublicKey, hint: Hint) {
+    fn learn(&self, zone: ZonePublicKey, hint: GatewayHint) {
         self.0.send_if_modified(|hints| hints.insert(zone, hint.clone()) != Some(hint));
     }
 
     /// All hints now.
-    pub(crate) fn all(&self) -> BTreeMap<ZonePublicKey, Hint> {
+    pub(crate) fn all(&self) -> BTreeMap<ZonePublicKey, GatewayHint> {
         self.0.borrow().clone()
     }
 
     /// Tells of changes from now on.
-    pub(crate) fn changes(&self) -> watch::Receiver<BTreeMap<ZonePublicKey, Hint>> {
+    pub(crate) fn changes(&self) -> watch::Receiver<BTreeMap<ZonePublicKey, GatewayHint>> {
         self.0.subscribe()
     }
-}
-
-/// Those that are valid: what another zone says is not believed, only tried.
-pub(crate) fn endpoints(texts: &[String]) -> Vec<Endpoint> {
-    texts.iter().filter_map(|text| text.parse().ok()).collect()
 }

@@ -12,6 +12,7 @@ pub(crate) mod hints;
 pub(crate) mod journal;
 pub(crate) mod keepalives;
 pub(crate) mod ledger;
-pub(crate) mod observer;
 pub(crate) mod paths;
+pub(crate) mod reach;
 pub(crate) mod streams;
+pub(crate) mod tunnel;

@@ -14,8 +14,6 @@ use zonemesh_core::path::{Reason, State};
 use zonemesh_core::registry::{Registry, Standing};
 use zonemesh_tunnel::Offload;
 
-use crate::facts::etcd::EtcdState;
-
 /// What is decided here and by nobody else.
 pub(crate) const CODES: &[Code] = &[
     Code::KeepaliveMismatch,
@@ -47,6 +45,13 @@ pub(crate) const CODES: &[Code] = &[
 const CLOCK_OFF_MS: i64 = 5_000;
 /// Unanswered handshakes after which a lane is in trouble.
 const LANE_SILENT: u64 = 3;
+
+/// An etcd that is out of reach.
+#[derive(Debug, Clone)]
+pub(crate) struct EtcdSight {
+    pub(crate) url: String,
+    pub(crate) error: String,
+}
 
 /// What is seen of a peer.
 #[derive(Debug, Clone)]
@@ -86,7 +91,8 @@ pub(crate) struct MachineSight {
     /// The kernel's switches that are off and that the zone needs.
     pub(crate) not_forwarded: Vec<&'static str>,
     pub(crate) offloads: Vec<(&'static str, Offload)>,
-    pub(crate) etcd: Option<EtcdState>,
+    /// What is tried to reach etcd, if it is not reached.
+    pub(crate) etcd_lost: Option<EtcdSight>,
 }
 
 /// What is wrong with a peer.
@@ -187,7 +193,7 @@ pub(crate) fn of_machine(machine: &MachineSight) -> Vec<Finding> {
         let reason = Evidence::Reason(missing.join(", "));
         found.push(Finding::new(Code::BulkWorkRefused, Subject::Here).with(reason));
     }
-    if let Some(etcd) = machine.etcd.as_ref().filter(|etcd| !etcd.reached) {
+    if let Some(etcd) = &machine.etcd_lost {
         let lost = Finding::new(Code::EtcdOutOfReach, Subject::Here);
         let lost = lost.with(Evidence::Address(etcd.url.clone()));
         found.push(lost.with(Evidence::Reason(etcd.error.clone())));
@@ -345,7 +351,7 @@ mod tests {
             clock_behind: Some(Duration::from_secs(60)),
             not_forwarded: vec!["net.ipv4.ip_forward"],
             offloads: vec![("tso", Offload::InUse), ("uso", Offload::Refused)],
-            etcd: None,
+            etcd_lost: None,
         };
         let found = of_machine(&machine);
         assert_eq!(found[0].code, Code::ClockWentBack);

@@ -16,7 +16,8 @@ use zonemesh_api::v1::{RedeemReply, RedeemRequest};
 use zonemesh_core::invitation::Redemption;
 use zonemesh_core::keepalive::Keepalive;
 
-use crate::administration::{NotRedeemed, Office};
+use crate::administration::Office;
+use crate::administration::listening::Listening;
 use crate::facts::flood::{Doorkeeper, Flood, Limits, Places, Rate, Refusals};
 
 /// Largest request: far above any real one.
@@ -29,19 +30,6 @@ const CONNECTIONS: (usize, usize) = (8, 128);
 const NEW_CONNECTIONS: Rate = Rate { burst: 20.0, per_second: 2.0 };
 /// Pause before a port that was taken is tried again.
 const RETRY: Duration = Duration::from_secs(10);
-
-/// Whether the service is wanted, and how it fares.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Listening {
-    /// Nobody was invited.
-    Off,
-    /// Somebody was: it is about to listen.
-    Wanted,
-    /// It listens.
-    On,
-    /// It cannot, with the reason; it tries again.
-    Failed(String),
-}
 
 /// Serves as soon as somebody was invited, until it is dropped. A port that cannot be had is said
 /// and tried again: it stops nothing else.
@@ -73,7 +61,7 @@ pub(crate) async fn run(
         refusals: refusals.clone(),
         counted_as: Flood::JoinConnections,
     };
-    let service = Service {
+    let service = JoinService {
         office,
         each: Limits::new(EACH),
         all: Limits::new(ALL),
@@ -90,7 +78,7 @@ pub(crate) async fn run(
     Ok(())
 }
 
-struct Service {
+struct JoinService {
     office: Arc<Office>,
     each: Limits<Option<IpAddr>>,
     all: Limits<()>,
@@ -99,7 +87,7 @@ struct Service {
 }
 
 #[tonic::async_trait]
-impl Join for Service {
+impl Join for JoinService {
     async fn redeem(
         &self,
         request: Request<RedeemRequest>,
@@ -120,18 +108,8 @@ impl Join for Service {
             if self.log.allow(&from, now) {
                 tracing::warn!(?caller, reason = %refused, "refused to redeem an invitation");
             }
-            status(refused)
+            Status::from(refused)
         })?;
         Ok(Response::new(answer.into()))
-    }
-}
-
-fn status(refused: NotRedeemed) -> Status {
-    let text = refused.to_string();
-    match refused {
-        NotRedeemed::Protocol => Status::failed_precondition(text),
-        NotRedeemed::NobodyInvited | NotRedeemed::Invitation(_) => Status::unauthenticated(text),
-        NotRedeemed::Disk(_) => Status::unavailable(text),
-        NotRedeemed::Refused(refusal) => refusal.into(),
     }
 }

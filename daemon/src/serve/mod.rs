@@ -5,4 +5,8 @@
 pub(crate) mod admin;
 pub(crate) mod join;
 pub(crate) mod local_api;
+pub(crate) mod observer;
 pub(crate) mod registry;
+pub(crate) mod start;
+mod status;
+pub(crate) mod wg;

@@ -13,9 +13,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+use zonemesh_api::exchange::Inbound;
+use zonemesh_api::keepalive::{self, Whose};
 use zonemesh_api::serve::{self, Incoming};
 use zonemesh_api::v1::RegistryMessage;
 use zonemesh_api::v1::registry_server::{Registry, RegistryServer};
+use zonemesh_core::finding::Subject;
 use zonemesh_core::keepalive::Keepalive;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::MESSAGE_BYTES;
@@ -50,7 +53,7 @@ pub(crate) async fn bind(ips: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, 
 
 /// What serves the neighbours.
 #[derive(Clone)]
-pub(crate) struct Service {
+pub(crate) struct RegistryService {
     trust: ZoneTrust,
     context: Context,
     gate: Arc<Gate>,
@@ -63,7 +66,7 @@ struct Gate {
     log: Limits<ZoneName>,
 }
 
-impl Service {
+impl RegistryService {
     pub(crate) fn new(trust: ZoneTrust, context: Context) -> Self {
         let gate = Gate {
             streams: Limits::new(NEW_STREAMS),
@@ -92,13 +95,20 @@ impl Service {
     }
 }
 
+/// How neighbours are served.
+pub(crate) struct RegistryTerms {
+    pub(crate) tls: Arc<rustls::ServerConfig>,
+    pub(crate) keepalive: Keepalive,
+    pub(crate) refusals: Arc<Refusals>,
+}
+
 /// Serves the neighbours that connect to `listener` until it is dropped.
 pub(crate) async fn run(
     listener: TcpListener,
-    tls: Arc<rustls::ServerConfig>,
-    service: Service,
-    (keepalive, refusals): (Keepalive, Arc<Refusals>),
+    service: RegistryService,
+    terms: RegistryTerms,
 ) -> anyhow::Result<()> {
+    let RegistryTerms { tls, keepalive, refusals } = terms;
     let door = Doorkeeper {
         rate: Limits::new(NEW_CONNECTIONS),
         places: Places::new(CONNECTIONS.0, CONNECTIONS.1),
@@ -115,7 +125,7 @@ pub(crate) async fn run(
 type Outgoing = Pin<Box<dyn Stream<Item = Result<RegistryMessage, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl Registry for Service {
+impl Registry for RegistryService {
     type ExchangeStream = Outgoing;
 
     async fn exchange(
@@ -125,8 +135,9 @@ impl Registry for Service {
         let neighbour = self.neighbour(&request)?;
         let place = self.enter(&neighbour)?;
         let (outbound, queue) = mpsc::channel(OUTBOX);
-        let heard = self.context.hear_keepalive(&neighbour, request.metadata());
-        let wires = Wires { inbound: request.into_inner(), outbound, heard };
+        let theirs = keepalive::told(request.metadata(), Whose::Own);
+        let heard = self.context.keepalives.heard(&Subject::Zone(neighbour.clone()), theirs);
+        let wires = Wires { inbound: Inbound::new(request.into_inner()), outbound, heard };
         let (context, gate) = (self.context.clone(), self.gate.clone());
         let session = async move {
             let _place = place;
@@ -142,10 +153,10 @@ impl Registry for Service {
         };
         // The session lives in the answer: tonic drops both when the neighbour goes away.
         let end = streams::once(session).filter_map(std::future::ready);
-        let messages = ReceiverStream::new(queue).map(Ok);
+        let messages = ReceiverStream::new(queue).map(|message| Ok(message.into()));
         let mut response: Response<Outgoing> =
             Response::new(Box::pin(streams::select(messages, end)));
-        self.context.tell_keepalive(response.metadata_mut());
+        keepalive::tell(response.metadata_mut(), Whose::Own, self.context.keepalives.ours());
         Ok(response)
     }
 }

@@ -106,8 +106,35 @@ pub mod local {
 
 /// From a gateway to another zone's gateway.
 pub mod registry {
+    use tokio::sync::mpsc;
+    use tokio_stream::StreamExt as _;
+    use tokio_stream::wrappers::ReceiverStream;
+    use zonemesh_core::replication::{MESSAGE_BYTES, Message};
+
     use super::{Arc, Channel, ConnectError, Keepalive, SocketAddr, dial};
+    use crate::exchange::Inbound;
+    use crate::keepalive::{Whose, tell, told};
+    use crate::v1::RegistryMessage;
     use crate::v1::registry_client::RegistryClient;
+
+    /// Why there is no stream.
+    #[derive(Debug, thiserror::Error)]
+    pub enum ExchangeError {
+        /// No connection.
+        #[error(transparent)]
+        Connect(#[from] ConnectError),
+        /// Reached, and refused.
+        #[error("the neighbour refused the stream")]
+        Refused(#[source] tonic::Status),
+    }
+
+    /// An open stream, as the end that dialled has it.
+    pub struct Dialled {
+        /// What the other end says.
+        pub inbound: Inbound,
+        /// The keepalives that it has told.
+        pub keepalive: Option<Keepalive>,
+    }
 
     /// Connects to a tunnel IP, which is also the name that the certificate must carry.
     ///
@@ -121,26 +148,95 @@ pub mod registry {
         let channel = dial::tls_channel((address, address.ip()), tls, keepalive).await?;
         Ok(RegistryClient::new(channel))
     }
+
+    /// Opens a stream to a tunnel IP, which is also the name that the certificate must carry. What
+    /// comes out of `queue` is sent.
+    ///
+    /// # Errors
+    /// [`ExchangeError`].
+    pub async fn exchange(
+        address: SocketAddr,
+        tls: Arc<rustls::ClientConfig>,
+        keepalive: &Keepalive,
+        queue: mpsc::Receiver<Message>,
+    ) -> Result<Dialled, ExchangeError> {
+        let client = connect(address, tls, keepalive).await?;
+        let mut client = client.max_decoding_message_size(MESSAGE_BYTES);
+        let messages = ReceiverStream::new(queue).map(RegistryMessage::from);
+        let mut request = tonic::Request::new(messages);
+        tell(request.metadata_mut(), Whose::Own, keepalive);
+        let reply = client.exchange(request).await.map_err(ExchangeError::Refused)?;
+        let keepalive = told(reply.metadata(), Whose::Own);
+        Ok(Dialled { inbound: Inbound::new(reply.into_inner()), keepalive })
+    }
 }
 
 /// From a zone that joins to the gateway that has invited it.
 pub mod join {
-    use super::{Arc, Channel, ConnectError, Keepalive, SocketAddr, dial};
-    use crate::v1::join_client::JoinClient;
     use std::net::IpAddr;
 
-    /// Connects to the inviter's outer address; `tls` pins its zone, `tunnel_ip` is the address
-    /// that its certificate carries.
+    use tonic::Code;
+    use zonemesh_core::invitation::{Redemption, RedemptionAnswer};
+
+    use super::{Arc, ConnectError, Keepalive, SocketAddr, dial};
+    use crate::v1::RedeemRequest;
+    use crate::v1::join_client::JoinClient;
+    use crate::wire::WireError;
+
+    /// Where the inviter's gateway is called.
+    #[derive(Debug, Clone, Copy)]
+    pub struct JoinAddress {
+        /// Its join service, outside of the tunnels.
+        pub outer: SocketAddr,
+        /// The address that its certificate carries.
+        pub tunnel_ip: IpAddr,
+    }
+
+    /// Why an invitation is not redeemed.
+    #[derive(Debug, thiserror::Error)]
+    pub enum RedeemCallError {
+        /// No connection.
+        #[error(transparent)]
+        Connect(#[from] ConnectError),
+        /// Not now: what the inviter says.
+        #[error("{0}")]
+        Later(String),
+        /// Never: what the inviter says.
+        #[error("{0}")]
+        Refused(String),
+        /// An answer that means nothing.
+        #[error(transparent)]
+        Malformed(#[from] WireError),
+    }
+
+    /// Redeems an invitation at one address of the inviter; `tls` pins its zone.
     ///
     /// # Errors
-    /// [`ConnectError`].
-    pub async fn connect(
-        address: SocketAddr,
-        tunnel_ip: IpAddr,
+    /// [`RedeemCallError`].
+    pub async fn redeem(
+        at: JoinAddress,
         tls: Arc<rustls::ClientConfig>,
-    ) -> Result<JoinClient<Channel>, ConnectError> {
-        let channel = dial::tls_channel((address, tunnel_ip), tls, &Keepalive::DEFAULT).await?;
-        Ok(JoinClient::new(channel))
+        asked: Redemption,
+    ) -> Result<RedemptionAnswer, RedeemCallError> {
+        let channel = dial::tls_channel((at.outer, at.tunnel_ip), tls, &Keepalive::DEFAULT).await?;
+        match JoinClient::new(channel).redeem(RedeemRequest::from(asked)).await {
+            Ok(reply) => Ok(RedemptionAnswer::try_from(reply.into_inner())?),
+            Err(status) if is_passing(status.code()) => {
+                Err(RedeemCallError::Later(status.message().to_owned()))
+            }
+            Err(status) => Err(RedeemCallError::Refused(status.message().to_owned())),
+        }
+    }
+
+    fn is_passing(code: Code) -> bool {
+        matches!(
+            code,
+            Code::Unavailable
+                | Code::ResourceExhausted
+                | Code::DeadlineExceeded
+                | Code::Unknown
+                | Code::Cancelled
+        )
     }
 }
 

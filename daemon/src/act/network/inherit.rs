@@ -39,7 +39,7 @@ pub(super) async fn addresses(
 }
 
 /// The prefixes that are routed into the interface already.
-pub(super) async fn routes(netlink: &Handle, index: u32) -> anyhow::Result<BTreeSet<IpNet>> {
+pub(crate) async fn routes(netlink: &Handle, index: u32) -> anyhow::Result<BTreeSet<IpNet>> {
     let v4 = RouteMessageBuilder::<Ipv4Addr>::new().build();
     let v6 = RouteMessageBuilder::<Ipv6Addr>::new().build();
     let mut found = BTreeSet::new();

@@ -13,28 +13,74 @@ mod routes;
 use std::net::IpAddr;
 
 use anyhow::Context as _;
+use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 use rtnetlink::{LinkUnspec, RouteMessageBuilder};
 
 pub(crate) use backstop::set as set_backstops;
 pub(crate) use forwarding::{switched_off, warn_if_off};
-pub(crate) use paths::{set_device_mtu, set_route_mtu, underlay_mtu};
-pub(crate) use routes::Routes;
+pub(crate) use inherit::routes as inherited_routes;
 
 /// EPERM, ESRCH and EEXIST of Linux, as netlink answers them.
 const NOT_PERMITTED: i32 = -1;
 const MISSING: i32 = -3;
 const EXISTS: i32 = -17;
 
-/// Runs `work` with a netlink socket of its own.
-pub(crate) async fn with_netlink<T>(
-    work: impl AsyncFnOnce(rtnetlink::Handle) -> T,
-) -> anyhow::Result<T> {
-    let (connection, netlink, _) =
-        rtnetlink::new_connection().context("cannot open a netlink socket")?;
-    tokio::select! {
-        done = work(netlink) => Ok(done),
-        () = connection => anyhow::bail!("the kernel closed the netlink socket"),
+/// One change of the kernel's network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkChange {
+    /// Lets nothing for this prefix leave in the clear.
+    Bar(IpNet),
+    /// Takes that back.
+    Unbar(IpNet),
+    /// Routes a prefix into the tunnel.
+    Open(IpNet),
+    /// Takes that back.
+    Close(IpNet),
+    /// Sets the MTU of the tunnel's interface.
+    InterfaceMtu(u16),
+    /// Sets the MTU of the route to a prefix; without one it is the interface's.
+    RouteMtu(IpNet, Option<u16>),
+}
+
+/// The kernel's network, as far as a gateway touches it. The real one speaks netlink; tests have a
+/// small one in its place.
+pub trait Network: Send + Sync {
+    /// Makes a change; one that is made already is no error.
+    fn change(&self, change: NetworkChange) -> BoxFuture<'_, anyhow::Result<()>>;
+
+    /// The MTU of the path to an endpoint as far as this machine knows; `None` if there is no route
+    /// outside of the tunnel.
+    fn underlay_mtu(&self, endpoint: IpAddr) -> BoxFuture<'_, anyhow::Result<Option<u16>>>;
+}
+
+/// The kernel's network around the tunnel interface of this index.
+pub(crate) struct KernelNetwork {
+    pub(crate) netlink: rtnetlink::Handle,
+    pub(crate) index: u32,
+}
+
+impl Network for KernelNetwork {
+    fn change(&self, change: NetworkChange) -> BoxFuture<'_, anyhow::Result<()>> {
+        let (netlink, index) = (&self.netlink, self.index);
+        Box::pin(async move {
+            match change {
+                NetworkChange::Bar(prefix) => backstop::add(netlink, prefix).await,
+                NetworkChange::Unbar(prefix) => backstop::remove(netlink, prefix).await,
+                NetworkChange::Open(prefix) => routes::add(netlink, index, prefix).await,
+                NetworkChange::Close(prefix) => routes::remove(netlink, index, prefix).await,
+                NetworkChange::InterfaceMtu(mtu) => {
+                    paths::set_device_mtu(netlink, index, mtu).await
+                }
+                NetworkChange::RouteMtu(prefix, mtu) => {
+                    paths::set_route_mtu(netlink, index, prefix, mtu).await
+                }
+            }
+        })
+    }
+
+    fn underlay_mtu(&self, endpoint: IpAddr) -> BoxFuture<'_, anyhow::Result<Option<u16>>> {
+        Box::pin(paths::underlay_mtu(&self.netlink, endpoint, self.index))
     }
 }
 

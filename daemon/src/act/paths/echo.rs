@@ -13,7 +13,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 use super::packet::Probe;
-use crate::act::plane::PeerTable;
+use crate::act::PeersInService;
 
 /// Requests that a peer may have answered at once, and in a second.
 const BURST: f64 = 200.0;
@@ -47,7 +47,7 @@ impl Bucket {
 /// One socket.
 pub(super) struct Echo {
     socket: UdpSocket,
-    peers: PeerTable,
+    peers: PeersInService,
     answers: mpsc::Sender<Answer>,
     buckets: HashMap<IpAddr, Bucket>,
 }
@@ -55,7 +55,7 @@ pub(super) struct Echo {
 impl Echo {
     pub(super) async fn bind(
         address: SocketAddr,
-        peers: PeerTable,
+        peers: PeersInService,
         answers: mpsc::Sender<Answer>,
     ) -> io::Result<Self> {
         let socket = UdpSocket::bind(address).await?;

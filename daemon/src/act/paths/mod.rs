@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use zonemesh_config::Config;
-use zonemesh_tunnel::Tunnel;
 
-use crate::act::plane::PeerTable;
+use crate::act::PeersInService;
+use crate::act::network::Network;
 use crate::facts::paths::PathBoard;
+use crate::facts::tunnel::DataPlane;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::supervisor::Supervisor;
 use echo::Echo;
@@ -25,12 +26,18 @@ use watcher::Watcher;
 /// Answers that wait for the watcher; more are lost.
 const ANSWERS: usize = 256;
 
+/// What is watched, and where it is told.
+pub(crate) struct PathParts {
+    pub(crate) config: Arc<Config>,
+    pub(crate) tunnel: Arc<dyn DataPlane>,
+    pub(crate) network: Arc<dyn Network>,
+    pub(crate) peers: PeersInService,
+    pub(crate) board: Arc<PathBoard>,
+}
+
 /// Starts to watch the paths to `peers`, and to answer their probes.
-pub(crate) async fn start(
-    config: &Arc<Config>,
-    (tunnel, peers, board): (&Arc<Tunnel>, PeerTable, Arc<PathBoard>),
-    supervisor: &mut Supervisor,
-) -> Result<(), Failure> {
+pub(crate) async fn start(watched: PathParts, supervisor: &mut Supervisor) -> Result<(), Failure> {
+    let PathParts { config, tunnel, network, peers, board } = watched;
     let (sender, answers) = mpsc::channel(ANSWERS);
     for address in &config.tunnel.addresses {
         let address = SocketAddr::new(*address, config.registry.port);
@@ -43,13 +50,7 @@ pub(crate) async fn start(
             Ok(())
         });
     }
-    let (connection, netlink, _) = rtnetlink::new_connection()
-        .or_exit(Exit::Network, || "cannot open a netlink socket".to_owned())?;
-    supervisor.spawn("netlink", async move {
-        connection.await;
-        Ok(())
-    });
-    let watcher = Watcher::new(config.clone(), tunnel.clone(), peers, board, netlink);
+    let watcher = Watcher::new(config, tunnel, peers, board, network);
     supervisor.spawn("paths", watcher.run(answers));
     Ok(())
 }

@@ -6,19 +6,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use ipnet::IpNet;
-use rtnetlink::Handle;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use zonemesh_config::Config;
 use zonemesh_core::key::WireGuardPublicKey;
 use zonemesh_core::path::{Change, Event, Monitor, MtuChange, Request, Session, State};
-use zonemesh_tunnel::{PeerStatus, ProbeError, Tunnel};
+use zonemesh_tunnel::{PeerStatus, ProbeError};
 
 use super::echo::Answer;
 use super::packet::{self, Probe};
-use crate::act::network;
-use crate::act::plane::PeerTable;
+use crate::act::PeersInService;
+use crate::act::network::{Network, NetworkChange};
 use crate::facts::paths::{Happening, PathBoard, PathView};
+use crate::facts::tunnel::DataPlane;
 use crate::plan::PeerPlan;
 use crate::plan::mtu;
 use crate::plan::punctuality::Punctuality;
@@ -48,10 +48,10 @@ struct Watched {
 /// All peers under watch.
 pub(super) struct Watcher {
     config: Arc<Config>,
-    tunnel: Arc<Tunnel>,
-    table: PeerTable,
+    tunnel: Arc<dyn DataPlane>,
+    table: PeersInService,
     board: Arc<PathBoard>,
-    netlink: Handle,
+    network: Arc<dyn Network>,
     peers: BTreeMap<WireGuardPublicKey, Watched>,
     started: Instant,
     run: u64,
@@ -62,10 +62,10 @@ pub(super) struct Watcher {
 impl Watcher {
     pub(super) fn new(
         config: Arc<Config>,
-        tunnel: Arc<Tunnel>,
-        table: PeerTable,
+        tunnel: Arc<dyn DataPlane>,
+        table: PeersInService,
         board: Arc<PathBoard>,
-        netlink: Handle,
+        network: Arc<dyn Network>,
     ) -> Self {
         let device_mtu = mtu::of_device(config.tunnel.mtu, std::iter::empty());
         Self {
@@ -73,7 +73,7 @@ impl Watcher {
             tunnel,
             table,
             board,
-            netlink,
+            network,
             peers: BTreeMap::new(),
             started: Instant::now(),
             run: getrandom::u64().unwrap_or_default(),
@@ -123,7 +123,7 @@ impl Watcher {
                 let ports = (self.config.registry.port, peer.plan.registry_port);
                 let packet = ends.and_then(|at| packet::request(probe, at, ports, request.size));
                 if let Some(packet) = packet {
-                    peer.send(&self.tunnel, request, &packet, self.started);
+                    peer.send(&*self.tunnel, request, &packet, self.started);
                 }
             }
             // Figures of a second ago are as good; a change is not to wait.
@@ -166,14 +166,13 @@ impl Watcher {
 
     /// Reads the MTU of the paths below, and derives those inside from it.
     async fn look_below(&mut self, now: Duration) {
-        let own = self.tunnel.if_index();
         for peer in self.peers.values_mut() {
             let Some(endpoint) = peer.endpoint else { continue };
             if peer.looked_below_at.is_some_and(|at| now.saturating_sub(at) < LOOK_BELOW) {
                 continue;
             }
             peer.looked_below_at = Some(now);
-            match network::underlay_mtu(&self.netlink, endpoint.ip(), own).await {
+            match self.network.underlay_mtu(endpoint.ip()).await {
                 // Without a route the last one is as good as any.
                 Ok(mtu) => peer.underlay_mtu = mtu.or(peer.underlay_mtu),
                 Err(error) => {
@@ -186,7 +185,7 @@ impl Watcher {
         let device_mtu =
             mtu::of_device(configured, self.peers.values().filter_map(Watched::inside));
         if device_mtu != self.device_mtu {
-            match network::set_device_mtu(&self.netlink, own, device_mtu).await {
+            match self.network.change(NetworkChange::InterfaceMtu(device_mtu)).await {
                 Ok(()) => {
                     tracing::info!(mtu = device_mtu, "the tunnel follows the MTU of its paths");
                     self.device_mtu = device_mtu;
@@ -209,7 +208,7 @@ impl Watcher {
                 continue;
             }
             self.tunnel.set_peer_mtu(&peer.plan.wireguard_key, wanted.0);
-            match set_routes(&self.netlink, self.tunnel.if_index(), &wanted).await {
+            match set_routes(&*self.network, wanted.0, &wanted.1).await {
                 Ok(()) => peer.applied = Some(wanted),
                 Err(error) => {
                     peer.apply_again_at = now + LOOK;
@@ -223,12 +222,12 @@ impl Watcher {
 
 /// Also where nothing is to be bounded: routes may be those of an earlier agent.
 async fn set_routes(
-    netlink: &Handle,
-    index: u32,
-    (mtu, prefixes): &(Option<u16>, Vec<IpNet>),
+    network: &dyn Network,
+    mtu: Option<u16>,
+    prefixes: &[IpNet],
 ) -> anyhow::Result<()> {
     for prefix in prefixes {
-        network::set_route_mtu(netlink, index, *prefix, *mtu).await?;
+        network.change(NetworkChange::RouteMtu(*prefix, mtu)).await?;
     }
     Ok(())
 }
@@ -269,7 +268,7 @@ impl Watched {
         self.allowed_ips = self.plan.allowed_ips().collect();
     }
 
-    fn send(&mut self, tunnel: &Tunnel, request: Request, packet: &[u8], started: Instant) {
+    fn send(&mut self, tunnel: &dyn DataPlane, request: Request, packet: &[u8], started: Instant) {
         let sent_at = started.elapsed();
         match tunnel.probe(&self.plan.wireguard_key, packet) {
             Ok(()) => self.monitor.handle_sent(request, sent_at),

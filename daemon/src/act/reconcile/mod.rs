@@ -1,214 +1,132 @@
-//! Carries out the plan: tunnel peers, routes, TLS trust, diallers; again after each change.
+//! Makes what is into what the plan says, one kind after the other, for as long as the gateway runs.
 //!
-//! Promises: what does not change is not touched. A zone that leaves is distrusted first, then its
+//! Level-triggered: after each change and every few seconds the plan is made anew and compared with
+//! what there is. Promises: what does not differ is not touched; one thing that cannot be put right is
+//! told and tried again, and never stops the others. A zone that leaves is distrusted first, then its
 //! peer and routes go; for a zone that comes the way is barred in the clear before it is opened in
-//! the tunnel. A step that fails is said and tried again, it never stops the gateway.
+//! the tunnel.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod peers;
+mod routes;
+mod streams;
+mod trust;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
-use tokio::task::{AbortHandle, JoinSet};
-use zonemesh_core::key::{PresharedKey, WireGuardPublicKey};
-use zonemesh_core::name::ZoneName;
-use zonemesh_pki::{ZoneTrust, zone_client_config};
+use tokio::sync::watch;
+use zonemesh_config::Config;
+use zonemesh_tunnel::MOST_LANES;
 
-use crate::act::network::{self, Routes};
-use crate::act::streams::{self, Neighbour};
-use crate::act::tunnel;
+pub(crate) use peers::{TunnelPeers, tunnel_zones};
+pub(crate) use routes::{Backstops, TunnelRoutes};
+pub(crate) use streams::{NeighbourStreams, StreamWakers};
+pub(crate) use trust::TrustedZones;
+
 use crate::facts::hints::Hints;
-use crate::facts::observer::Observer;
-use crate::plan::{PeerPlan, Plan};
+use crate::facts::ledger::Ledger;
+use crate::facts::tunnel::DataPlane;
+use crate::plan::{PeerPlan, Plan, PlanSources};
 
-/// Pause before a step that failed is tried again.
+/// When everything is compared again, also if nothing is known to have changed.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// The peers as they are in service; the sender is the plane's.
-pub(crate) type PeerTable = watch::Receiver<Arc<Vec<PeerPlan>>>;
+/// One kind of thing that the plan asks for. Whoever owns it retries: see [`settle`].
+pub(crate) trait Reconciler {
+    /// What puts one thing right.
+    type Step;
 
-/// Wakes the dialler of the peer whose handshake completes.
-#[derive(Clone, Default)]
-pub(crate) struct Wakers(Arc<Mutex<BTreeMap<WireGuardPublicKey, Arc<Notify>>>>);
+    /// What is not as the plan wants it, in the order in which it is put right.
+    fn difference(&self, plan: &Plan) -> Vec<Self::Step>;
 
-impl Wakers {
-    pub(crate) fn wake(&self, key: &WireGuardPublicKey) {
-        if let Some(dialler) = self.lock().get(key) {
-            dialler.notify_one();
+    /// Puts one thing right.
+    async fn apply(&mut self, step: Self::Step) -> anyhow::Result<()>;
+}
+
+/// Puts right what can be; what cannot is told. False if something is to be tried again.
+pub(crate) async fn settle<R: Reconciler>(kind: &mut R, plan: &Plan) -> bool {
+    let mut complete = true;
+    for step in kind.difference(plan) {
+        if let Err(error) = kind.apply(step).await {
+            complete = false;
+            let error = format!("{error:#}");
+            tracing::error!(error, "something is not as it should be, trying again");
         }
     }
+    complete
+}
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<WireGuardPublicKey, Arc<Notify>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+/// Everything that is made to follow the plan.
+pub(crate) struct Reconcilers {
+    pub(crate) trust: TrustedZones,
+    pub(crate) backstops: Backstops,
+    pub(crate) peers: TunnelPeers,
+    pub(crate) routes: TunnelRoutes,
+    pub(crate) streams: NeighbourStreams,
+    /// The peers in service, for all who look after them.
+    pub(crate) in_service: watch::Sender<Arc<Vec<PeerPlan>>>,
+}
+
+/// What the plan is made of.
+pub(crate) struct PlanFacts {
+    pub(crate) config: Arc<Config>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) hints: Hints,
+    pub(crate) tunnel: Arc<dyn DataPlane>,
+}
+
+impl PlanFacts {
+    /// What follows from who belongs to the mesh now.
+    pub(crate) fn plan(&self) -> Plan {
+        let own_keys = self.tunnel.all_keys();
+        let hints = self.hints.all();
+        self.ledger.read(|registry| {
+            Plan::of(&PlanSources {
+                registry,
+                config: &self.config,
+                own_keys: &own_keys,
+                hints: &hints,
+                most_lanes: MOST_LANES,
+            })
+        })
     }
 }
 
-/// A dialler that runs, and what it was told.
-struct Dialler {
-    tunnel_ips: Vec<IpAddr>,
-    port: u16,
-    reachable: Arc<Notify>,
-    task: AbortHandle,
-}
-
-/// What the plan is carried out on.
-pub(crate) struct Plane {
-    observer: Observer,
-    trust: ZoneTrust,
-    hints: Hints,
-    preshared: BTreeMap<ZoneName, PresharedKey>,
-    routes: Routes,
-    table: watch::Sender<Arc<Vec<PeerPlan>>>,
-    wakers: Wakers,
-    running: BTreeMap<ZoneName, Dialler>,
-    diallers: JoinSet<anyhow::Result<()>>,
-    plan: Plan,
-}
-
-/// What a plane starts with: what was set up with the tunnel.
-pub(crate) struct Ground {
-    pub(crate) plan: Plan,
-    pub(crate) preshared: BTreeMap<ZoneName, PresharedKey>,
-    pub(crate) routes: Routes,
-    pub(crate) table: watch::Sender<Arc<Vec<PeerPlan>>>,
-}
-
-impl Plane {
-    /// A plane on a tunnel that was started with the plan of `ground`.
-    pub(crate) fn new(observer: Observer, trust: ZoneTrust, hints: Hints, ground: Ground) -> Self {
-        let Ground { plan, preshared, routes, table } = ground;
-        Self {
-            observer,
-            trust,
-            hints,
-            preshared,
-            routes,
-            table,
-            wakers: Wakers::default(),
-            running: BTreeMap::new(),
-            diallers: JoinSet::new(),
-            plan,
-        }
-    }
-
-    /// Wakes diallers.
-    pub(crate) fn wakers(&self) -> Wakers {
-        self.wakers.clone()
-    }
-
+impl Reconcilers {
     /// Follows the mesh until it is dropped.
-    pub(crate) async fn run(mut self) -> anyhow::Result<()> {
-        let mut revision = self.observer.ledger.revision();
-        let mut hints = self.hints.changes();
-        self.follow_neighbours()?;
-        let mut complete = self.routes.is_complete(&self.plan);
+    pub(crate) async fn run(mut self, facts: PlanFacts) -> anyhow::Result<()> {
+        let mut revision = facts.ledger.revision();
+        let mut hints = facts.hints.changes();
         loop {
+            self.follow(&facts.plan()).await;
             tokio::select! {
                 changed = revision.changed() => changed?,
                 changed = hints.changed() => changed?,
-                () = tokio::time::sleep(RETRY), if !complete => {}
-                Some(ended) = self.diallers.join_next() => match ended {
-                    Err(error) if error.is_cancelled() => continue,
-                    ended => ended??,
-                },
-            }
-            let plan = self.observer.plan(&self.hints);
-            if plan != self.plan || !complete {
-                complete = self.carry_out(plan).await;
+                () = tokio::time::sleep(RETRY) => {}
+                failed = self.streams.failed() => failed?,
             }
         }
     }
 
-    /// False if something is to be tried again.
-    async fn carry_out(&mut self, plan: Plan) -> bool {
-        if plan.trusted != self.plan.trusted
-            && let Err(error) = self.trust.replace(&plan.trusted)
-        {
-            tracing::error!(error = %error, "cannot change which zones are trusted");
-            return false;
+    async fn follow(&mut self, plan: &Plan) {
+        // Whoever is to be distrusted keeps nothing else for longer.
+        if !settle(&mut self.trust, plan).await {
+            return;
         }
-        let mut complete = true;
-        let tunnel = &self.observer.tunnel;
-        let zones = tunnel::zones(&plan, &self.preshared, self.observer.config.keepalive.wireguard);
-        let set = async |routes: &mut Routes, netlink: &rtnetlink::Handle| {
-            let mut failed = routes.bar(netlink, &plan.backstops).await;
-            if let Err(error) = tunnel.set_zones(zones) {
-                failed.push(anyhow::Error::new(error).context("cannot set the tunnel's peers"));
+        settle(&mut self.backstops, plan).await;
+        settle(&mut self.peers, plan).await;
+        settle(&mut self.routes, plan).await;
+        self.in_service.send_if_modified(|peers| {
+            let changed = **peers != plan.peers;
+            if changed {
+                *peers = Arc::new(plan.peers.clone());
             }
-            failed.extend(routes.open(netlink, &plan.routed()).await);
-            failed.extend(routes.unbar(netlink, &plan.backstops).await);
-            failed
-        };
-        match network::with_netlink(async |netlink| set(&mut self.routes, &netlink).await).await {
-            Ok(failed) => {
-                for error in failed {
-                    complete = false;
-                    tracing::error!(
-                        error = format!("{error:#}"),
-                        "a route or peer could not be set"
-                    );
-                }
-            }
-            Err(error) => {
-                complete = false;
-                tracing::error!(error = format!("{error:#}"), "cannot change the routes");
-            }
-        }
-        self.plan = plan;
-        self.table.send_replace(Arc::new(self.plan.peers.clone()));
-        if let Err(error) = self.follow_neighbours() {
-            complete = false;
-            tracing::error!(error = format!("{error:#}"), "cannot dial a neighbour");
-        }
-        complete
-    }
-
-    /// Starts and stops diallers as the plan says.
-    fn follow_neighbours(&mut self) -> anyhow::Result<()> {
-        let wanted: BTreeMap<_, _> =
-            self.plan.peers.iter().filter(|p| p.is_neighbour).map(|p| (&p.zone, p)).collect();
-        let stays = |zone: &ZoneName, dialler: &Dialler| {
-            wanted.get(zone).is_some_and(|peer| {
-                peer.tunnel_ips == dialler.tunnel_ips && peer.registry_port == dialler.port
-            })
-        };
-        let board = &self.observer.board;
-        self.running.retain(|zone, dialler| {
-            let stays = stays(zone, dialler);
-            if !stays {
-                dialler.task.abort();
-                board.forget(zone);
-            }
-            stays
+            changed
         });
-        let new: Vec<_> =
-            wanted.into_iter().filter(|(zone, _)| !self.running.contains_key(*zone)).collect();
-        for (zone, peer) in new {
-            let tls = zone_client_config(&self.trust, self.observer.leaf.current(), zone.as_str())?;
-            let reachable = Arc::new(Notify::new());
-            let neighbour = Neighbour {
-                zone: zone.clone(),
-                tunnel_ips: peer.tunnel_ips.clone(),
-                port: peer.registry_port,
-                tls,
-                reachable: reachable.clone(),
-            };
-            let task = self.diallers.spawn(streams::dial(neighbour, self.observer.streams()));
-            let dialler = Dialler {
-                tunnel_ips: peer.tunnel_ips.clone(),
-                port: peer.registry_port,
-                reachable,
-                task,
-            };
-            self.running.insert(zone.clone(), dialler);
-        }
-        // A stream outlives its peer's WireGuard key.
-        let waker = |peer: &PeerPlan| {
-            let dialler = self.running.get(&peer.zone)?;
-            Some((peer.wireguard_key, dialler.reachable.clone()))
-        };
-        *self.wakers.lock() = self.plan.peers.iter().filter_map(waker).collect();
-        Ok(())
+        settle(&mut self.streams, plan).await;
+        self.streams.follow_keys(plan);
     }
 }
+
+#[cfg(test)]
+mod tests;

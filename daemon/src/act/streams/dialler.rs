@@ -7,13 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use tokio::sync::{Notify, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Request;
 use zonemesh_api::clients::registry;
+use zonemesh_core::finding::Subject;
 use zonemesh_core::name::ZoneName;
-use zonemesh_core::replication::{MESSAGE_BYTES, Refused};
+use zonemesh_core::replication::Refused;
 
 use super::stream::{self, Context, OUTBOX, Wires};
 
@@ -79,15 +77,11 @@ async fn open(
     context: &Context,
     address: SocketAddr,
 ) -> anyhow::Result<Wires> {
-    let tls = neighbour.tls.clone();
-    let client = registry::connect(address, tls, context.keepalives.ours()).await?;
-    let mut client = client.max_decoding_message_size(MESSAGE_BYTES);
     let (outbound, queue) = mpsc::channel(OUTBOX);
-    let mut request = Request::new(ReceiverStream::new(queue));
-    context.tell_keepalive(request.metadata_mut());
-    let reply = client.exchange(request).await.context("the neighbour refused the stream")?;
-    let heard = context.hear_keepalive(&neighbour.zone, reply.metadata());
-    Ok(Wires { inbound: reply.into_inner(), outbound, heard })
+    let ours = context.keepalives.ours();
+    let dialled = registry::exchange(address, neighbour.tls.clone(), ours, queue).await?;
+    let heard = context.keepalives.heard(&Subject::Zone(neighbour.zone.clone()), dialled.keepalive);
+    Ok(Wires { inbound: dialled.inbound, outbound, heard })
 }
 
 /// Between half and the whole of `wait`.

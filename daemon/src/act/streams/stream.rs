@@ -12,11 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
-use tonic::Streaming;
-use tonic::metadata::MetadataMap;
-use zonemesh_api::keepalive::{self, Whose};
-use zonemesh_api::v1::RegistryMessage;
-use zonemesh_core::finding::Subject;
+use zonemesh_api::exchange::{Inbound, InboundError};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::{Message, Session};
 
@@ -33,8 +29,8 @@ const BREATH: Duration = Duration::from_millis(1);
 
 /// Both directions of a stream.
 pub(crate) struct Wires {
-    pub(crate) inbound: Streaming<RegistryMessage>,
-    pub(crate) outbound: mpsc::Sender<RegistryMessage>,
+    pub(crate) inbound: Inbound,
+    pub(crate) outbound: mpsc::Sender<Message>,
     /// What the other end has told of its keepalives, for as long as the stream lives.
     pub(crate) heard: Heard,
 }
@@ -45,19 +41,6 @@ pub(crate) struct Context {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) board: Arc<StreamBoard>,
     pub(crate) keepalives: Arc<Keepalives>,
-}
-
-impl Context {
-    /// What this end tells of its keepalives.
-    pub(crate) fn tell_keepalive(&self, metadata: &mut MetadataMap) {
-        keepalive::tell(metadata, Whose::Own, self.keepalives.ours());
-    }
-
-    /// Takes what the gateway of `zone` has told.
-    pub(crate) fn hear_keepalive(&self, zone: &ZoneName, metadata: &MetadataMap) -> Heard {
-        let theirs = keepalive::told(metadata, Whose::Own);
-        self.keepalives.heard(&Subject::Zone(zone.clone()), theirs)
-    }
 }
 
 /// Runs a stream to `neighbour`, as its certificate says, until it ends. `probe` asks for a sign
@@ -115,28 +98,30 @@ impl Drop for OpenMark<'_> {
 
 /// The way in: nothing is read while a neighbour that has said too much has to wait.
 struct Inbox {
-    queue: Streaming<RegistryMessage>,
+    queue: Inbound,
     hear_at: Instant,
 }
 
 impl Inbox {
     async fn next(&mut self, ledger: &Ledger, from: &ZoneName) -> anyhow::Result<Option<Message>> {
         tokio::time::sleep_until(self.hear_at).await;
-        let message = self.queue.message().await.context("the stream broke")?;
-        let message = message.map(Message::try_from).transpose();
-        message.inspect_err(|_| ledger.refuse_unreadable(from)).context("a malformed message")
+        let message = self.queue.next().await;
+        if matches!(message, Err(InboundError::Malformed(_))) {
+            ledger.refuse_unreadable(from);
+        }
+        Ok(message?)
     }
 }
 
 /// The way out: full means lost, and lost is made good by a digest.
 struct Outbox {
-    queue: mpsc::Sender<RegistryMessage>,
+    queue: mpsc::Sender<Message>,
     lost: bool,
 }
 
 impl Outbox {
     fn send(&mut self, message: Message) -> anyhow::Result<()> {
-        match self.queue.try_send(message.into()) {
+        match self.queue.try_send(message) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => {
                 self.lost = true;

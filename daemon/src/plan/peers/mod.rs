@@ -10,15 +10,13 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use zonemesh_config::{Config, Endpoint, PeerSettings};
+use zonemesh_core::invitation::GatewayHint;
 use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::neighbours::{self, Zones};
 use zonemesh_core::prefix;
 use zonemesh_core::record::Lane;
 use zonemesh_core::registry::{Member, Registry};
-use zonemesh_tunnel::MOST_LANES;
-
-use crate::facts::hints::{self, Hint};
 
 /// Another zone's gateway, as tunnel, routes and registry need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,16 +57,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// What follows from what is known now. `own_keys` are this gateway's WireGuard keys.
-    pub(crate) fn of(
-        registry: &Registry,
-        config: &Config,
-        own_keys: &[WireGuardPublicKey],
-        hints: &BTreeMap<ZonePublicKey, Hint>,
-    ) -> Self {
-        let sources = Sources { registry, config, hints };
+    /// What follows from what is known now.
+    pub(crate) fn of(sources: &PlanSources<'_>) -> Self {
+        let PlanSources { registry, config, .. } = sources;
         let others = || registry.members().filter(|member| member.zone != *registry.zone());
-        let mut peers = sources.peers(own_keys, others());
+        let mut peers = sources.peers(others());
         sources.choose_neighbours(&mut peers);
         let is_foreign = |net: &IpNet| {
             !config.zone.prefixes.iter().any(|own| prefix::overlaps(own, net))
@@ -96,10 +89,16 @@ fn nets(member: &Member) -> impl Iterator<Item = IpNet> {
     addresses.chain(member.prefixes.iter().copied())
 }
 
-struct Sources<'a> {
-    registry: &'a Registry,
-    config: &'a Config,
-    hints: &'a BTreeMap<ZonePublicKey, Hint>,
+/// What is known now.
+pub(crate) struct PlanSources<'a> {
+    pub(crate) registry: &'a Registry,
+    pub(crate) config: &'a Config,
+    /// This gateway's WireGuard keys, on all its lanes.
+    pub(crate) own_keys: &'a [WireGuardPublicKey],
+    /// How zones are reached that have said nothing yet.
+    pub(crate) hints: &'a BTreeMap<ZonePublicKey, GatewayHint>,
+    /// Most lanes that the tunnel has to one peer, the first included.
+    pub(crate) most_lanes: u8,
 }
 
 /// How a gateway is reached, from wherever that is known.
@@ -111,17 +110,13 @@ struct Reached {
     registry_port: u16,
 }
 
-impl Sources<'_> {
+impl PlanSources<'_> {
     /// One peer for each member whose gateway's key is known. Where two zones name one key, the
     /// zone that was granted first keeps it; nobody gets this gateway's own.
-    fn peers<'m>(
-        &self,
-        own_keys: &[WireGuardPublicKey],
-        members: impl Iterator<Item = &'m Member>,
-    ) -> Vec<PeerPlan> {
+    fn peers<'m>(&self, members: impl Iterator<Item = &'m Member>) -> Vec<PeerPlan> {
         let mut members: Vec<_> = members.collect();
         members.sort_by_key(|member| (self.serial(&member.zone), &member.zone));
-        let mut keys: BTreeSet<_> = own_keys.iter().copied().collect();
+        let mut keys: BTreeSet<_> = self.own_keys.iter().copied().collect();
         let mut peers = Vec::new();
         for member in members {
             let configured = self.configured(member);
@@ -198,7 +193,7 @@ impl Sources<'_> {
     fn lanes(&self, member: &Member) -> Vec<Lane> {
         let record = self.registry.get(&member.zone).map(|held| &held.record);
         let gateway = record.and_then(|record| record.content.gateways.first());
-        let further = usize::from(MOST_LANES) - 1;
+        let further = usize::from(self.most_lanes) - 1;
         gateway.map_or(Vec::new(), |gateway| gateway.lanes.iter().take(further).copied().collect())
     }
 
@@ -227,14 +222,14 @@ impl Sources<'_> {
                 wireguard_key: gateway.wireguard_key,
                 next_key: gateway.next_wireguard_key.filter(|next| *next != gateway.wireguard_key),
                 lanes: self.lanes(member),
-                endpoints: hints::endpoints(&gateway.endpoints),
+                endpoints: endpoints(&gateway.endpoints),
                 registry_port: gateway.registry_port,
             }),
             (_, Some(hint)) => Some(Reached {
                 wireguard_key: hint.wireguard_key,
                 next_key: None,
                 lanes: Vec::new(),
-                endpoints: hint.endpoints.clone(),
+                endpoints: endpoints(&hint.endpoints),
                 registry_port: self.config.registry.port,
             }),
             _ => None,
@@ -280,6 +275,11 @@ impl Sources<'_> {
             peer.keeps_alive = peer.is_neighbour || !is_open;
         }
     }
+}
+
+/// Those that are valid: what another zone says is not believed, only tried.
+fn endpoints(texts: &[String]) -> Vec<Endpoint> {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 #[cfg(test)]

@@ -115,7 +115,16 @@ fn announce_gateway(
 }
 
 fn plan(registry: &Registry, config: &Config) -> Plan {
-    Plan::of(registry, config, &[OWN_KEY], &BTreeMap::new())
+    plan_with(registry, config, &BTreeMap::new())
+}
+
+fn plan_with(
+    registry: &Registry,
+    config: &Config,
+    hints: &BTreeMap<ZonePublicKey, GatewayHint>,
+) -> Plan {
+    let own_keys = &[OWN_KEY];
+    Plan::of(&PlanSources { registry, config, own_keys, hints, most_lanes: 8 })
 }
 
 fn zones(plan: &Plan) -> Vec<&str> {
@@ -142,13 +151,13 @@ fn a_granted_zone_is_reached_as_its_record_says_and_before_that_as_the_hint_does
     let config = config("");
     let mut registry = managed(2, &config);
     assert_eq!(zones(&plan(&registry, &config)), [""; 0]);
-    let hint = Hint {
+    let hint = GatewayHint {
         wireguard_key: WireGuardPublicKey([7; 32]),
-        endpoints: vec!["192.0.2.7:51820".parse().unwrap()],
+        endpoints: vec!["192.0.2.7:51820".to_owned()],
         newer_than: None,
     };
     let hints = BTreeMap::from([(identity(2).public_key(), hint)]);
-    let with_hint = |registry: &Registry| Plan::of(registry, &config, &[OWN_KEY], &hints);
+    let with_hint = |registry: &Registry| plan_with(registry, &config, &hints);
     assert_eq!(with_hint(&registry).peers[0].wireguard_key, WireGuardPublicKey([7; 32]));
     announce(&mut registry, 2, WireGuardPublicKey([2; 32]), "203.0.113.2:51820");
     let plan = with_hint(&registry);

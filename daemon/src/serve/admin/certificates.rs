@@ -3,7 +3,7 @@
 use zonemesh_api::v1::{CertificateKind, CertificateView};
 use zonemesh_pki::{LocalApiKey, describe};
 
-use crate::facts::observer::Observer;
+use crate::serve::observer::Observer;
 
 /// All of them, the gateway's own first.
 pub(super) fn all(observer: &Observer, local_api: Option<&LocalApiKey>) -> Vec<CertificateView> {

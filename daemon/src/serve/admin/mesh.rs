@@ -12,38 +12,40 @@ use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Response, Status};
 use zonemesh_api::v1::mesh_server::Mesh;
 use zonemesh_api::v1::{
-    AuthorityChangeRequest, AuthorityListReply, AuthorityListRequest, KeyRotateReply,
-    KeyRotateRequest, KeyRotation, MeshInitReply, MeshInitRequest, TrustExportReply,
-    TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest, ZoneBlockReply,
-    ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest,
-    ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
+    Authority, AuthorityChangeRequest, AuthorityListReply, AuthorityListRequest, Counter,
+    KeyRotateReply, KeyRotateRequest, KeyRotation, MeshInitReply, MeshInitRequest, OpenInvitation,
+    PendingZone, TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply,
+    ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest,
+    ZoneJoinProgress, ZoneJoinRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
 };
-use zonemesh_api::wire::mesh::trust_reply;
+use zonemesh_api::wire::mesh::{self as wire, trust_reply};
+use zonemesh_core::invitation::Issued;
 use zonemesh_core::membership::{AuthorityEdit, SignedTrustItem};
 use zonemesh_core::name::ZoneName;
 
 use crate::administration::join::{Joiner, Progress};
+use crate::administration::listening::Listening;
 use crate::administration::rotation::Rotation;
-use crate::administration::{Office, Refusal, Signed, Wanted};
+use crate::administration::{AuthoritiesInForce, InvitedZones, Office, Refusal, Signed, Wanted};
 use crate::facts::ledger::TrustChange;
-use crate::facts::observer::Observer;
-use crate::serve::join::Listening;
+use crate::serve::observer::Observer;
 
 /// Steps that may wait for a slow terminal.
 const STEPS: usize = 16;
 /// How long the join service may take to listen.
 const LISTEN: Duration = Duration::from_secs(2);
 
-pub(super) struct Service {
+pub(super) struct MeshService {
     pub(super) office: Arc<Office>,
     pub(super) observer: Observer,
     pub(super) rotation: Arc<Rotation>,
+    pub(super) joining: Arc<Joiner>,
 }
 
 type Steps = Pin<Box<dyn Stream<Item = Result<ZoneJoinProgress, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl Mesh for Service {
+impl Mesh for MeshService {
     async fn mesh_init(
         &self,
         request: Request<MeshInitRequest>,
@@ -86,7 +88,16 @@ impl Mesh for Service {
         &self,
         _: Request<AuthorityListRequest>,
     ) -> Result<Response<AuthorityListReply>, Status> {
-        Ok(Response::new(self.office.authorities()?))
+        let AuthoritiesInForce { mesh, set, here, lost_changes } = self.office.authorities()?;
+        let authority = |key: &_| Authority { key: format!("{key}"), here: here == Some(*key) };
+        Ok(Response::new(AuthorityListReply {
+            mesh: mesh.to_string(),
+            authorities: set.keys.iter().map(authority).collect(),
+            threshold: set.threshold,
+            epoch: set.epoch,
+            issued_at_unix_ms: set.issued_at.0,
+            lost_changes: u32::try_from(lost_changes).unwrap_or(u32::MAX),
+        }))
     }
 
     async fn authority_change(
@@ -130,30 +141,28 @@ impl Mesh for Service {
     ) -> Result<Response<Steps>, Status> {
         allowed(&request)?;
         let (sender, steps) = mpsc::channel(STEPS);
-        let joiner = Joiner { office: self.office.clone(), observer: self.observer.clone() };
+        let joining = self.joining.clone();
         let text = zeroize::Zeroizing::new(request.into_inner().invitation);
         let joining = async move {
-            let progress = Progress(sender.clone());
-            let end = match joiner.join(&text, &progress).await {
+            match joining.join(&text, &Progress(sender)).await {
                 Ok(()) => {
                     Ok(ZoneJoinProgress { step: "this zone is a member".to_owned(), done: true })
                 }
                 Err(refusal) => Err(refusal.into()),
-            };
-            // The engineer has gone away.
-            let _ = sender.send(end).await;
-            None
+            }
         };
         // Joining goes on only while somebody waits for it; it may be asked for again.
-        let joining = streams::once(joining).filter_map(std::future::ready);
-        Ok(Response::new(Box::pin(streams::select(ReceiverStream::new(steps), joining))))
+        let step = |step| Ok(ZoneJoinProgress { step, done: false });
+        let steps = ReceiverStream::new(steps).map(step);
+        Ok(Response::new(Box::pin(streams::select(steps, streams::once(joining)))))
     }
 
     async fn zone_list(
         &self,
         _: Request<ZoneListRequest>,
     ) -> Result<Response<ZoneListReply>, Status> {
-        Ok(Response::new(self.office.list().await))
+        let invited = self.office.invited().await;
+        Ok(Response::new(zone_list(self.observer.ledger.read(wire::zones), &invited)))
     }
 
     async fn zone_revoke(
@@ -224,7 +233,7 @@ fn allowed<T>(request: &Request<T>) -> Result<(), Status> {
     }
 }
 
-impl Service {
+impl MeshService {
     /// An invitation that nobody could redeem is not handed out in silence.
     async fn wait_until_listening(&self) -> Result<(), Refusal> {
         let mut listening = self.office.listening.subscribe();
@@ -248,6 +257,33 @@ fn reply(signed: Signed) -> TrustReply {
         lacking: signed.lacking,
         ..trust_reply(&outcomes, &members)
     }
+}
+
+/// The members with those who were invited.
+fn zone_list(members: ZoneListReply, invited: &InvitedZones) -> ZoneListReply {
+    let pending = |issued: &Issued| PendingZone {
+        zone: issued.zone.to_string(),
+        zone_key: issued.used_by.map(|joiner| joiner.zone_key.to_string()).unwrap_or_default(),
+        prefixes: texts(&issued.prefixes),
+        tunnel_ips: texts(&issued.tunnel_ips),
+    };
+    let open = |issued: &Issued| OpenInvitation {
+        zone: issued.zone.to_string(),
+        expires_at_unix_ms: issued.expires_at.0,
+    };
+    let mut reply = members;
+    reply.pending = invited.pending.iter().map(pending).collect();
+    reply.invitations = invited.open.iter().map(open).collect();
+    reply.invitations.sort_by(|a, b| a.zone.cmp(&b.zone));
+    let Some(counters) = &invited.counters else { return reply };
+    let counter = |name: &str, count: u64| Counter { name: name.to_owned(), count };
+    reply.accepted.push(counter("invitation_redeemed", counters.redeemed));
+    reply.accepted.push(counter("invitation_repeated", counters.repeated));
+    let refused = counters.refused();
+    reply.rejected.extend(
+        refused.map(|(reason, count)| counter(&format!("invitation_{}", reason.as_str()), count)),
+    );
+    reply
 }
 
 fn zone(text: &str) -> Result<ZoneName, Status> {

@@ -20,15 +20,16 @@ use zonemesh_api::v1::mesh_server::MeshServer;
 use zonemesh_pki::LocalApiKey;
 
 use crate::administration::Office;
+use crate::administration::join::Joiner;
 use crate::administration::rotation::Rotation;
-use crate::facts::observer::Observer;
 use crate::failure::{Exit, Failure, OrExit as _};
+use crate::serve::observer::Observer;
 
 /// The group whose members may use it.
 const GROUP: &str = "zonemesh";
 
 /// The socket, removed when the agent ends.
-pub(crate) struct Socket {
+pub(crate) struct AdminSocket {
     listener: UnixListener,
     _file: SocketFile,
 }
@@ -43,7 +44,7 @@ impl Drop for SocketFile {
 }
 
 /// Makes the socket. One that a dead agent has left behind is replaced, a live one is not.
-pub(crate) async fn bind(path: &Path) -> Result<Socket, Failure> {
+pub(crate) async fn bind(path: &Path) -> Result<AdminSocket, Failure> {
     if UnixStream::connect(path).await.is_ok() {
         let path = path.display();
         return Err(Failure::new(
@@ -56,7 +57,7 @@ pub(crate) async fn bind(path: &Path) -> Result<Socket, Failure> {
     let listener = open(path).or_exit(Exit::Network, || {
         format!("cannot make the admin socket {} (gateway.admin_socket)", path.display())
     })?;
-    Ok(Socket { listener, _file: SocketFile(path.to_owned()) })
+    Ok(AdminSocket { listener, _file: SocketFile(path.to_owned()) })
 }
 
 fn open(path: &Path) -> anyhow::Result<UnixListener> {
@@ -75,17 +76,23 @@ fn open(path: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
+/// What engineers see and change.
+pub(crate) struct AdminParts {
+    pub(crate) observer: Observer,
+    pub(crate) office: Arc<Office>,
+    pub(crate) rotation: Arc<Rotation>,
+    pub(crate) joining: Arc<Joiner>,
+    pub(crate) local_api: Option<LocalApiKey>,
+}
+
 /// Serves engineers until it is dropped.
-pub(crate) async fn run(
-    socket: Socket,
-    (observer, office, rotation): (Observer, Arc<Office>, Arc<Rotation>),
-    local_api: Option<LocalApiKey>,
-) -> anyhow::Result<()> {
-    let Socket { listener, _file } = socket;
-    let mesh = mesh::Service { office, observer: observer.clone(), rotation };
+pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Result<()> {
+    let AdminSocket { listener, _file } = socket;
+    let AdminParts { observer, office, rotation, joining, local_api } = parts;
+    let mesh = mesh::MeshService { office, observer: observer.clone(), rotation, joining };
     Server::builder()
         .add_service(MeshServer::new(mesh))
-        .add_service(AdminServer::new(service::Service { observer, local_api }))
+        .add_service(AdminServer::new(service::AdminService { observer, local_api }))
         .serve_with_incoming(UnixListenerStream::new(listener))
         .await?;
     Ok(())

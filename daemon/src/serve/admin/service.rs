@@ -18,17 +18,16 @@ use zonemesh_pki::LocalApiKey;
 use zonemesh_tunnel::{LaneStatus, Offload, PeerStatus, TunnelStatus};
 
 use super::certificates;
-use crate::act::lookout;
-use crate::facts::observer::{Observer, passes, state_of};
 use crate::plan::PeerPlan;
+use crate::serve::observer::{Observer, passes, state_of};
 
-pub(super) struct Service {
+pub(super) struct AdminService {
     pub(super) observer: Observer,
     pub(super) local_api: Option<LocalApiKey>,
 }
 
 #[tonic::async_trait]
-impl Admin for Service {
+impl Admin for AdminService {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
         Ok(Response::new(self.status_reply()))
     }
@@ -62,11 +61,11 @@ impl Admin for Service {
     }
 }
 
-impl Service {
+impl AdminService {
     fn status_reply(&self) -> StatusReply {
         let observer = &self.observer;
         let config = &observer.config;
-        lookout::look(observer);
+        observer.lookout.look();
         let findings = observer.findings.all();
         let peers = self.peer_views();
         let up = peers.iter().filter(|peer| passes(peer.state())).count();

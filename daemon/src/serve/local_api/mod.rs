@@ -17,11 +17,11 @@ use zonemesh_pki::{LocalApiKey, local_server_config};
 
 use crate::facts::disk;
 use crate::facts::flood::{Doorkeeper, Flood, Limits, Places, Rate};
-use crate::facts::observer::Observer;
 use crate::failure::{Exit, Failure, OrExit as _};
+use crate::serve::observer::Observer;
 
 use authority::Authority;
-use service::Service;
+use service::LocalService;
 use watch::Watchers;
 
 /// Largest request: far above any real one.
@@ -36,7 +36,7 @@ pub(crate) struct Bound {
     tls: Arc<rustls::ServerConfig>,
     door: Arc<dyn Door>,
     watchers: Arc<Watchers>,
-    service: Service,
+    service: LocalService,
     keepalive: Keepalive,
 }
 
@@ -88,7 +88,7 @@ pub(crate) async fn bind(
     });
     let watchers = Arc::new(Watchers::new(refusals));
     let keepalive = config.keepalive;
-    let service = Service::new(authority, observer, watchers.clone());
+    let service = LocalService::new(authority, observer, watchers.clone());
     Ok(Bound { listener, tls, door, watchers, service, keepalive })
 }
 

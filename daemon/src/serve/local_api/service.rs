@@ -28,13 +28,13 @@ use crate::facts::certificates::superlink_sans;
 use crate::facts::flood::{Flood, Limits, Rate};
 use crate::facts::keepalives::Heard;
 use crate::facts::ledger::NotPublished;
-use crate::facts::observer::Observer;
+use crate::serve::observer::Observer;
 
 /// What one VM may ask for: companions ask once in some seconds.
 const WRITES: Rate = Rate { burst: 30.0, per_second: 2.0 };
 const READS: Rate = Rate { burst: 100.0, per_second: 20.0 };
 
-pub(super) struct Service {
+pub(super) struct LocalService {
     authority: Authority,
     observer: Observer,
     writes: Limits<IpAddr>,
@@ -45,7 +45,7 @@ pub(super) struct Service {
 }
 
 #[tonic::async_trait]
-impl Local for Service {
+impl Local for LocalService {
     async fn resolve(
         &self,
         request: Request<ResolveRequest>,
@@ -130,7 +130,7 @@ impl Local for Service {
     }
 }
 
-impl Service {
+impl LocalService {
     /// What the companion that calls has told of its own keepalives and of its Flower's.
     fn hear_keepalives<T>(&self, request: &Request<T>) -> Result<[Heard; 2], Status> {
         let vm = caller(request)?.address.ip().to_canonical();

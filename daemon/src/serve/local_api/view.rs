@@ -4,7 +4,7 @@ use zonemesh_api::v1::FederationView;
 use zonemesh_api::wire::local::{Seen, federation_view};
 use zonemesh_core::name::FederationName;
 
-use crate::facts::observer::Observer;
+use crate::serve::observer::Observer;
 
 /// What this gateway knows about `federation` now.
 pub(super) fn of(observer: &Observer, federation: &FederationName) -> FederationView {

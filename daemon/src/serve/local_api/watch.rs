@@ -18,7 +18,7 @@ use zonemesh_core::name::FederationName;
 use super::view;
 use crate::facts::flood::{Flood, Place, Places, Refusals};
 use crate::facts::keepalives::Heard;
-use crate::facts::observer::Observer;
+use crate::serve::observer::Observer;
 
 /// How often reachability, which is no record, is looked at.
 const LOOK: Duration = Duration::from_secs(2);

@@ -1,0 +1,92 @@
+//! The peers of the tunnel.
+//!
+//! The tunnel takes all of them or none. A zone that it refuses is left out and told, so that it cuts
+//! off nobody else.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use zonemesh_core::key::PresharedKey;
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::record::Lane;
+use zonemesh_tunnel::{PeerLane, PeersError, TunnelPeer, TunnelZone};
+
+use super::Reconciler;
+use crate::facts::tunnel::DataPlane;
+use crate::plan::endpoints::Candidates;
+use crate::plan::{PeerPlan, Plan};
+
+/// The peers that the tunnel has.
+pub(crate) struct TunnelPeers {
+    pub(crate) tunnel: Arc<dyn DataPlane>,
+    pub(crate) preshared: BTreeMap<ZoneName, PresharedKey>,
+    pub(crate) keepalive: Duration,
+    pub(crate) set: Vec<PeerPlan>,
+}
+
+impl Reconciler for TunnelPeers {
+    type Step = Vec<PeerPlan>;
+
+    fn difference(&self, plan: &Plan) -> Vec<Vec<PeerPlan>> {
+        if plan.peers == self.set { Vec::new() } else { vec![plan.peers.clone()] }
+    }
+
+    async fn apply(&mut self, step: Vec<PeerPlan>) -> anyhow::Result<()> {
+        let mut zones = tunnel_zones(&step, &self.preshared, self.keepalive);
+        let mut refused = Vec::new();
+        while let Err(error) = self.tunnel.set_zones(zones.clone()) {
+            if !leave_out(&mut zones, &error) {
+                return Err(error).context("cannot set the tunnel's peers");
+            }
+            refused.push(error.to_string());
+        }
+        if refused.is_empty() {
+            self.set = step;
+            return Ok(());
+        }
+        anyhow::bail!("zones are left out of the tunnel: {}", refused.join("; "))
+    }
+}
+
+/// False if the zone that is refused is not among them.
+fn leave_out(zones: &mut Vec<TunnelZone>, error: &PeersError) -> bool {
+    let (PeersError::NoGateway { name }
+    | PeersError::OwnKey { name }
+    | PeersError::SameKey { second: name, .. }
+    | PeersError::SamePrefix { second: name, .. }) = error;
+    let before = zones.len();
+    zones.retain(|zone| zone.name != *name);
+    zones.len() < before
+}
+
+/// The other zones, as the tunnel is told of them.
+pub(crate) fn tunnel_zones(
+    peers: &[PeerPlan],
+    preshared: &BTreeMap<ZoneName, PresharedKey>,
+    keepalive: Duration,
+) -> Vec<TunnelZone> {
+    let gateway = |peer: &PeerPlan| TunnelPeer {
+        public_key: peer.wireguard_key,
+        next_key: peer.next_key,
+        lanes: peer.lanes.iter().map(lane).collect(),
+        preshared_key: preshared.get(&peer.zone).cloned(),
+        endpoint: Candidates::new(peer.endpoints.clone()).first_address(),
+        keepalive: peer.keeps_alive.then_some(keepalive),
+    };
+    let of = |peer: &PeerPlan| TunnelZone {
+        name: peer.zone.to_string(),
+        allowed_ips: peer.allowed_ips().collect(),
+        gateways: vec![gateway(peer)],
+    };
+    peers.iter().map(of).collect()
+}
+
+fn lane(lane: &Lane) -> PeerLane {
+    PeerLane {
+        public_key: lane.wireguard_key,
+        next_key: lane.next_wireguard_key,
+        port_offset: lane.port_offset,
+    }
+}

@@ -1,0 +1,130 @@
+//! Starts everything that acts on a tunnel which is up.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use zonemesh_config::Config;
+use zonemesh_pki::ZoneTrust;
+use zonemesh_tunnel::TunnelEvent;
+
+use super::paths::PathParts;
+use super::reconcile::{
+    Backstops, NeighbourStreams, PlanFacts, Reconcilers, StreamWakers, TrustedZones, TunnelPeers,
+    TunnelRoutes,
+};
+use super::streams::StreamContext;
+use super::tunnel::StartedTunnel;
+use super::{PeersInService, etcd, paths, resolver};
+use crate::administration::opened::OpenedState;
+use crate::facts::certificates::OwnLeaf;
+use crate::facts::etcd::EtcdBoard;
+use crate::facts::paths::PathBoard;
+use crate::facts::tunnel::DataPlane;
+use crate::failure::{Exit, Failure, OrExit as _};
+use crate::supervisor::Supervisor;
+
+/// What acting is told to.
+pub(crate) struct ActBoards {
+    pub(crate) paths: Arc<PathBoard>,
+    pub(crate) streams: StreamContext,
+    /// There if the registry goes through etcd as well.
+    pub(crate) etcd: Option<Arc<EtcdBoard>>,
+}
+
+/// What serving needs of those who act.
+pub(crate) struct Acting {
+    pub(crate) tunnel: Arc<dyn DataPlane>,
+    pub(crate) peers: PeersInService,
+    pub(crate) trust: ZoneTrust,
+}
+
+/// Starts the reconcilers, the watch over the paths, and what renews and resolves.
+pub(crate) async fn start(
+    config: &Arc<Config>,
+    state: &OpenedState,
+    started: StartedTunnel,
+    boards: ActBoards,
+    supervisor: &mut Supervisor,
+) -> Result<Acting, Failure> {
+    let StartedTunnel { tunnel, network, routes, plan, preshared } = started;
+    let trust = ZoneTrust::new(&plan.trusted)
+        .or_exit(Exit::Configuration, || "cannot set up TLS between the gateways".to_owned())?;
+    let in_service = watch::Sender::new(Arc::new(plan.peers.clone()));
+    let peers = in_service.subscribe();
+    supervisor
+        .spawn("endpoints", resolver::run(peers.clone(), tunnel.clone(), boards.paths.clone()));
+    let watched = PathParts {
+        config: config.clone(),
+        tunnel: tunnel.clone(),
+        network: network.clone(),
+        peers: peers.clone(),
+        board: boards.paths,
+    };
+    paths::start(watched, supervisor).await?;
+    let streams = NeighbourStreams::new(boards.streams, trust.clone(), state.leaf.clone());
+    watch_tunnel(&tunnel, streams.wakers(), supervisor);
+    let reconcilers = Reconcilers {
+        trust: TrustedZones { trust: trust.clone(), set: plan.trusted },
+        backstops: Backstops { network: network.clone(), set: plan.backstops },
+        peers: TunnelPeers {
+            tunnel: tunnel.clone(),
+            preshared,
+            keepalive: config.keepalive.wireguard,
+            set: plan.peers,
+        },
+        routes: TunnelRoutes { network, set: routes },
+        streams,
+        in_service,
+    };
+    let facts = PlanFacts {
+        config: config.clone(),
+        ledger: state.ledger.clone(),
+        hints: state.office.hints(),
+        tunnel: tunnel.clone(),
+    };
+    supervisor.spawn("mesh", reconcilers.run(facts));
+    if let Some((settings, board)) = config.registry.etcd.clone().zip(boards.etcd) {
+        supervisor.spawn("etcd", etcd::run(settings, state.ledger.clone(), board));
+    }
+    supervisor.spawn("registry", state.ledger.clone().run());
+    supervisor.spawn("certificate renewal", renew(state.leaf.clone()));
+    Ok(Acting { tunnel, peers, trust })
+}
+
+async fn renew(leaf: Arc<OwnLeaf>) -> anyhow::Result<()> {
+    leaf.keep_fresh().await
+}
+
+/// Wakes the dialler of each peer whose handshake completes; ends if the data plane does.
+fn watch_tunnel(tunnel: &Arc<dyn DataPlane>, wakers: StreamWakers, supervisor: &mut Supervisor) {
+    if let Some(events) = tunnel.events() {
+        let stop = supervisor.stop_token();
+        supervisor.spawn("tunnel events", async move {
+            let forward = move || {
+                while !stop.is_cancelled() && forward_event(&events, &wakers) {}
+            };
+            Ok(tokio::task::spawn_blocking(forward).await?)
+        });
+    }
+    let tunnel = tunnel.clone();
+    supervisor.spawn("data plane", async move {
+        while tunnel.is_running() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        anyhow::bail!("the tunnel device or socket is gone")
+    });
+}
+
+/// False when no event can come any more.
+fn forward_event(events: &Receiver<TunnelEvent>, wakers: &StreamWakers) -> bool {
+    match events.recv_timeout(Duration::from_millis(250)) {
+        Ok(TunnelEvent::HandshakeCompleted(key)) => {
+            wakers.wake(&key);
+            true
+        }
+        Ok(_) | Err(RecvTimeoutError::Timeout) => true,
+        Err(RecvTimeoutError::Disconnected) => false,
+    }
+}

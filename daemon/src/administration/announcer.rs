@@ -1,0 +1,32 @@
+//! Makes known what this zone says about itself.
+
+use std::sync::Arc;
+
+use zonemesh_config::Config;
+use zonemesh_core::key::WireGuardKeys;
+use zonemesh_core::pace::Change;
+use zonemesh_core::record::Lane;
+
+use crate::facts::certificates::FederationCas;
+use crate::facts::ledger::{Ledger, NotPublished};
+use crate::plan::announcement::Announcement;
+
+/// What this zone says follows from these, and goes into that.
+pub(crate) struct Announcer {
+    pub(crate) config: Arc<Config>,
+    pub(crate) cas: Arc<FederationCas>,
+    pub(crate) ledger: Arc<Ledger>,
+}
+
+impl Announcer {
+    /// Publishes this zone's record with these keys. Without lanes they stay what they were.
+    pub(crate) async fn announce(
+        &self,
+        keys: WireGuardKeys,
+        lanes: Option<Vec<Lane>>,
+    ) -> Result<(), NotPublished> {
+        let ca_sets = self.cas.ca_sets().collect();
+        let announcement = Announcement { config: &self.config, keys, lanes, ca_sets };
+        self.ledger.edit(Change::Urgent, |draft| announcement.apply(draft)).await
+    }
+}

@@ -1,0 +1,97 @@
+//! What a gateway opens before its tunnels: keys, CAs, the ledger, and who administers them.
+
+use std::sync::Arc;
+
+use zonemesh_config::Config;
+use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
+use zonemesh_core::key::WireGuardKeys;
+use zonemesh_core::record::Lane;
+
+use super::announcer::Announcer;
+use super::{Identity, Office};
+use crate::facts::certificates::{FederationCas, OwnLeaf};
+use crate::facts::disk::{self, DiskWriter, keys};
+use crate::facts::ledger::{Ledger, NotPublished, OwnZone};
+use crate::facts::tunnel::TunnelKeys;
+use crate::failure::{Exit, Failure, OrExit as _};
+use crate::plan::announcement;
+
+/// What lies on disk, in service.
+pub(crate) struct OpenedState {
+    pub(crate) tunnel_keys: TunnelKeys,
+    pub(crate) leaf: Arc<OwnLeaf>,
+    pub(crate) cas: Arc<FederationCas>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) office: Arc<Office>,
+    pub(crate) announcer: Arc<Announcer>,
+}
+
+impl OpenedState {
+    /// Opens everything below the state folder and publishes what this zone says.
+    pub(crate) async fn open(config: &Arc<Config>, disk: DiskWriter) -> Result<Self, Failure> {
+        let folder = &config.gateway.state_dir;
+        disk::open_folder(folder)?;
+        let tunnel_keys = TunnelKeys {
+            private: keys::wireguard(&config.tunnel.private_key_file)?,
+            next: keys::next_wireguard(&config.tunnel.private_key_file)?,
+        };
+        let identity = keys::zone_identity(&config.registry.identity_key_file)?;
+        let zone_key = identity.public_key();
+        let own_keys = tunnel_keys.public();
+        config.check_keys(own_keys.current, zone_key).or_exit(Exit::Configuration, || {
+            "the configuration does not fit this gateway".to_owned()
+        })?;
+        let leaf = OwnLeaf::issue(&config.zone.name, &identity, &config.tunnel.addresses)?;
+        let cas = FederationCas::open(folder, &config.federations, disk.clone());
+        let members = announcement::members(config, zone_key);
+        let own_zone = OwnZone { zone: config.zone.name.clone(), identity, members };
+        let ledger = Ledger::open(own_zone, folder, disk.clone())?;
+        let cas = Arc::new(cas);
+        let announcer =
+            Announcer { config: config.clone(), cas: cas.clone(), ledger: ledger.clone() };
+        announce(&announcer, own_keys, None).await?;
+        let own = Identity::new(zone_key, own_keys);
+        let office = Office::open(config.clone(), ledger.clone(), own, disk);
+        let office = office.or_exit(Exit::Configuration, || {
+            format!("cannot use the state in {}", folder.display())
+        })?;
+        Ok(Self {
+            tunnel_keys,
+            leaf: Arc::new(leaf),
+            cas,
+            ledger,
+            office: Arc::new(office),
+            announcer: Arc::new(announcer),
+        })
+    }
+
+    /// Publishes what this zone says, with the lanes that its tunnel has.
+    pub(crate) async fn announce(&self, lanes: Vec<Lane>) -> Result<(), Failure> {
+        announce(&self.announcer, self.office.identity().wireguard(), Some(lanes)).await
+    }
+}
+
+/// In a managed mesh the grant bounds what a zone says: a gateway whose settings go beyond runs on
+/// with what it said before. So does one whose disk is full.
+async fn announce(
+    announcer: &Announcer,
+    keys: WireGuardKeys,
+    lanes: Option<Vec<Lane>>,
+) -> Result<(), Failure> {
+    let is_managed = announcer.ledger.read(|registry| registry.membership().is_some());
+    match announcer.announce(keys, lanes).await {
+        Err(NotPublished::Refused(error)) if !is_managed => Err(error)
+            .or_exit(Exit::Configuration, || "cannot publish this zone's record".to_owned()),
+        Err(error) => {
+            let error = format!("{:#}", anyhow::Error::new(error));
+            tracing::error!(error, "this zone's record stays as it was");
+            let refused = Finding::new(Code::AnnouncementRefused, Subject::Here);
+            announcer.ledger.findings().raise(refused.with(Evidence::Reason(error)));
+            Ok(())
+        }
+        Ok(()) => {
+            announcer.ledger.findings().clear(Code::AnnouncementRefused, &Subject::Here);
+            Ok(())
+        }
+    }
+}

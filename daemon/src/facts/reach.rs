@@ -1,0 +1,78 @@
+//! Whether packets reach another zone, as far as this gateway can tell.
+//!
+//! The probes of a path say so. Of a tunnel that is not watched, or whose peer answers no probes, the
+//! handshake and the registry stream do.
+
+use std::time::SystemTime;
+
+use zonemesh_core::path::State;
+use zonemesh_tunnel::PeerStatus;
+
+use crate::facts::paths::PathView;
+use crate::facts::tunnel::is_up;
+
+/// The state of a tunnel: its path's, if that is watched, else its handshake's.
+pub(crate) fn state_of(path: Option<PathView>, tunnel: Option<&PeerStatus>) -> State {
+    match path.map(|path| path.summary.state) {
+        Some(State::Never) | None => {}
+        Some(state) => return state,
+    }
+    match tunnel {
+        Some(tunnel) if is_up(tunnel, SystemTime::now()) => State::Up,
+        Some(tunnel) if tunnel.latest_handshake.is_some() => State::Down,
+        _ => State::Never,
+    }
+}
+
+/// What the probes say outranks a stream, which outlives its path by a minute.
+pub(crate) fn is_reached(
+    path: Option<PathView>,
+    tunnel: Option<&PeerStatus>,
+    has_stream: bool,
+) -> bool {
+    let answers = path.is_some_and(|path| path.summary.answers);
+    passes(state_of(path, tunnel)) || (has_stream && !answers)
+}
+
+/// True if packets get through, if not all of them.
+pub(crate) fn passes(state: State) -> bool {
+    matches!(state, State::Up | State::Degraded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zonemesh_core::path::{Loss, Summary};
+
+    fn path(state: State, answers: bool) -> Option<PathView> {
+        let summary = Summary {
+            state,
+            reason: None,
+            delay: None,
+            jitter: None,
+            loss: Loss::default(),
+            mtu: 1420,
+            black_hole: false,
+            mtu_confirmed: false,
+            answers,
+        };
+        Some(PathView { summary, since: None, underlay_mtu: None })
+    }
+
+    #[test]
+    fn a_zone_is_reached_as_its_path_is_and_not_as_a_stream_still_hopes() {
+        for has_stream in [false, true] {
+            assert!(is_reached(path(State::Up, true), None, has_stream));
+            assert!(is_reached(path(State::Degraded, true), None, has_stream));
+            assert!(!is_reached(path(State::Down, true), None, has_stream));
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_probed_a_stream_tells() {
+        for unknown in [None, path(State::Never, false), path(State::Down, false)] {
+            assert!(is_reached(unknown, None, true));
+            assert!(!is_reached(unknown, None, false));
+        }
+    }
+}

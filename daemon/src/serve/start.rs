@@ -1,0 +1,86 @@
+//! Starts everything that others see of this gateway.
+
+use std::sync::Arc;
+
+use zonemesh_pki::{ZoneTrust, join_server_config, zone_server_config};
+
+use super::admin::{AdminParts, AdminSocket};
+use super::observer::Observer;
+use super::registry::{RegistryService, RegistryTerms};
+use super::{admin, join, local_api, registry};
+use crate::act::streams::StreamContext;
+use crate::administration::Office;
+use crate::administration::announcer::Announcer;
+use crate::administration::join::Joiner;
+use crate::administration::rotation::Rotation;
+use crate::failure::{Exit, Failure, OrExit as _};
+use crate::supervisor::Supervisor;
+
+/// What is served.
+pub(crate) struct Served {
+    pub(crate) observer: Observer,
+    pub(crate) office: Arc<Office>,
+    pub(crate) announcer: Arc<Announcer>,
+    pub(crate) trust: ZoneTrust,
+    pub(crate) streams: StreamContext,
+}
+
+/// Starts the registry's server, the join service, the local API and the admin socket, in this order.
+pub(crate) async fn start(
+    served: Served,
+    socket: AdminSocket,
+    supervisor: &mut Supervisor,
+) -> Result<(), Failure> {
+    start_registry(&served, supervisor).await?;
+    let Served { observer, office, announcer, .. } = served;
+    let tls = join_server_config(observer.leaf.current())
+        .or_exit(Exit::Trust, || "cannot set up TLS of the join service".to_owned())?;
+    let service = join::run(office.clone(), tls, observer.refusals.clone());
+    supervisor.spawn("join service", service);
+    let local_api = start_local_api(&observer, supervisor).await?;
+    let rotation = Arc::new(Rotation {
+        office: office.clone(),
+        announcer: announcer.clone(),
+        tunnel: observer.tunnel.clone(),
+        peers: observer.peers.clone(),
+        turn: tokio::sync::Mutex::default(),
+    });
+    supervisor.spawn("key rotation", rotation.clone().run());
+    let joining = Arc::new(Joiner {
+        office: office.clone(),
+        announcer,
+        leaf: observer.leaf.clone(),
+        tunnel: observer.tunnel.clone(),
+        peers: observer.peers.clone(),
+    });
+    let parts = AdminParts { observer, office, rotation, joining, local_api };
+    supervisor.spawn("admin socket", admin::run(socket, parts));
+    Ok(())
+}
+
+async fn start_registry(served: &Served, supervisor: &mut Supervisor) -> Result<(), Failure> {
+    let config = &served.observer.config;
+    let tls = zone_server_config(&served.trust, served.observer.leaf.current());
+    let tls = tls.or_exit(Exit::Trust, || "cannot set up TLS between the gateways".to_owned())?;
+    let service = RegistryService::new(served.trust.clone(), served.streams.clone());
+    for listener in registry::bind(&config.tunnel.addresses, config.registry.port).await? {
+        let terms = RegistryTerms {
+            tls: tls.clone(),
+            keepalive: config.keepalive,
+            refusals: served.observer.refusals.clone(),
+        };
+        supervisor.spawn("registry server", registry::run(listener, service.clone(), terms));
+    }
+    Ok(())
+}
+
+async fn start_local_api(
+    observer: &Observer,
+    supervisor: &mut Supervisor,
+) -> Result<Option<zonemesh_pki::LocalApiKey>, Failure> {
+    let Some(settings) = &observer.config.local_api else { return Ok(None) };
+    let key = local_api::key(&observer.config.gateway.state_dir)?;
+    let bound = local_api::bind(settings, &key, observer.clone()).await?;
+    supervisor.spawn("local API", local_api::run(bound));
+    Ok(Some(key))
+}

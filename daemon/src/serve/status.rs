@@ -1,0 +1,59 @@
+//! What a refusal is on the wire.
+
+use tonic::{Code, Status};
+use zonemesh_api::wire::finding::with_code;
+use zonemesh_core::membership::DraftError;
+
+use crate::administration::{NotRedeemed, Refusal};
+use crate::facts::ledger::NotPublished;
+
+fn code(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::Unmanaged
+        | Refusal::NoEndpoint
+        | Refusal::NotPending(_)
+        | Refusal::NotGranted
+        | Refusal::PutsOut(_)
+        | Refusal::Join(_)
+        | Refusal::Key(_)
+        | Refusal::Listen(_) => Code::FailedPrecondition,
+        Refusal::Managed(_) | Refusal::Overlap { .. } => Code::AlreadyExists,
+        Refusal::Draft(error) => match error {
+            DraftError::Overlap(..) | DraftError::KeyOfOther(_) => Code::AlreadyExists,
+            DraftError::UnknownZone(_) | DraftError::UnknownAuthority(_) => Code::NotFound,
+            DraftError::KnownAuthority(_) | DraftError::SameAuthorities => Code::AlreadyExists,
+            DraftError::RevokedKey(_)
+            | DraftError::LastAuthority
+            | DraftError::TooFewLeft { .. } => Code::FailedPrecondition,
+            DraftError::Item(_) | DraftError::Authorities(..) => Code::InvalidArgument,
+        },
+        Refusal::UnknownZone(_) => Code::NotFound,
+        Refusal::BookFull | Refusal::NoTunnelIp => Code::ResourceExhausted,
+        Refusal::OwnZone | Refusal::NoPrefix | Refusal::Item(..) | Refusal::Rejected(_) => {
+            Code::InvalidArgument
+        }
+        Refusal::Disk(_)
+        | Refusal::KeyFile(_)
+        | Refusal::Randomness(_)
+        | Refusal::Unpublished(NotPublished::Disk(_)) => Code::Internal,
+        Refusal::Unpublished(NotPublished::Refused(_)) => Code::FailedPrecondition,
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        with_code(Self::new(code(&refusal), refusal.to_line()), refusal.finding())
+    }
+}
+
+impl From<NotRedeemed> for Status {
+    fn from(refused: NotRedeemed) -> Self {
+        let text = refused.to_string();
+        match refused {
+            NotRedeemed::Protocol => Self::failed_precondition(text),
+            NotRedeemed::NobodyInvited | NotRedeemed::Invitation(_) => Self::unauthenticated(text),
+            NotRedeemed::Disk(_) => Self::unavailable(text),
+            NotRedeemed::Refused(refusal) => refusal.into(),
+        }
+    }
+}

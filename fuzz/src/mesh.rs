@@ -12,7 +12,8 @@ use zonemesh_core::record::{
     CaCertificate, CaSet, CaState, FlowerTransport, Gateway, ProtocolRange, Readiness, SuperLink,
     ZoneDraft,
 };
-use zonemesh_core::registry::{Member, Registry};
+use zonemesh_core::member::Member;
+use zonemesh_core::registry::Registry;
 use zonemesh_core::time::UnixMillis;
 
 /// The time of every input.

@@ -14,7 +14,7 @@ use zonemesh_api::v1::{
     ZoneState, ZoneView,
 };
 use zonemesh_core::membership::{Revocation, SignedTrustItem, TrustItem};
-use zonemesh_core::replication::MeshId;
+use zonemesh_core::mesh::MeshId;
 use zonemesh_core::time::UnixMillis;
 
 /// 2027-01-15T08:00:00Z.

@@ -10,15 +10,17 @@ use zonemesh_core::invitation::{
     Invitation, InvitationId, InvitationSecret, Inviter, Joiner, Redemption,
 };
 use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
+use zonemesh_core::member::Member;
 use zonemesh_core::membership::{
     AuthorityIdentity, AuthoritySet, Membership, SignedTrustItem, TrustItem, sign,
 };
+use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::{
     CaCertificate, CaSet, CaState, FlowerTransport, ProtocolRange, Readiness, SuperLink, ZoneDraft,
 };
-use zonemesh_core::registry::{Member, Registry};
-use zonemesh_core::replication::{Body, MeshId, Message, Session, Summary, Versions};
+use zonemesh_core::registry::Registry;
+use zonemesh_core::replication::{Body, Message, Session, Summary, Versions};
 use zonemesh_core::time::UnixMillis;
 
 const NOW: UnixMillis = UnixMillis(1_790_000_000_000);

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use zonemesh_core::member::Member;
 use zonemesh_core::membership::{self, Accepted, Membership, Rejected};
-use zonemesh_core::registry::{Member, MembershipChange, Registry};
+use zonemesh_core::registry::{MembershipChange, Registry};
 
 use super::admin::counter;
 use crate::v1;

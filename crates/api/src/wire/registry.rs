@@ -1,8 +1,9 @@
 //! Messages of replication between gateways.
 
+use zonemesh_core::mesh::MeshId;
 use zonemesh_core::record::{ProtocolRange, SignedRecord, Version};
 use zonemesh_core::registry::{Head, VersionVector};
-use zonemesh_core::replication::{Body, Clock, Echo, Hello, MeshId, Message, Summary, Versions};
+use zonemesh_core::replication::{Body, Clock, Echo, Hello, Message, Summary, Versions};
 use zonemesh_core::time::UnixMillis;
 
 use super::trust::{trust_hash, trust_ids, trust_items};

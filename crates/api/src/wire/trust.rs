@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use zonemesh_core::membership::{
     AuthorityPublicKey, AuthoritySignature, ItemId, SignedTrustItem, TrustKind,
 };
-use zonemesh_core::registry::RootHash;
+use zonemesh_core::mesh::RootHash;
 
 use super::{WireError, WireProblem, hash};
 use crate::v1;

@@ -5,7 +5,7 @@ use zonemesh_core::membership::{
     Accepted, Alarm, DraftError, ItemError, Membership, Rejected, SignedTrustItem, TrustItem,
     TrustKind,
 };
-use zonemesh_core::replication::MeshId;
+use zonemesh_core::mesh::MeshId;
 
 use crate::mesh::{
     NOW, authority, by, careless, first_set, grant, granted, identity, mesh, mesh_of, name, names,

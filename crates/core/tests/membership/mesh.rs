@@ -9,8 +9,8 @@ use zonemesh_core::membership::{
     AuthorityIdentity, AuthoritySet, Grant, GrantRequest, Membership, Revocation, SignedTrustItem,
     TrustItem, sign,
 };
+use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::ZoneName;
-use zonemesh_core::replication::MeshId;
 use zonemesh_core::time::UnixMillis;
 
 pub(crate) const NOW: UnixMillis = UnixMillis(1_790_000_000_000);

@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use zonemesh_core::member::Member;
 use zonemesh_core::membership::{Membership, SignedTrustItem, TrustItem};
 use zonemesh_core::prefix;
-use zonemesh_core::registry::Member;
 
 use crate::mesh::{authority, by, careless, first_set, identity, mesh, name, request, revocation};
 

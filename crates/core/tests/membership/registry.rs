@@ -1,13 +1,15 @@
 //! A registry in a managed mesh: members come and go with trust items, records with them.
 
+use zonemesh_core::member::Member;
 use zonemesh_core::membership::{self, TrustItem};
+use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::FederationName;
 use zonemesh_core::record::{
     FlowerTransport, ProtocolRange, Readiness, SignedRecord, SuperLink, Version, ZoneDraft,
     ZoneRecord,
 };
-use zonemesh_core::registry::{Accepted, Member, Registry, Rejected, Standing};
-use zonemesh_core::replication::{Body, MeshId, Message, Session};
+use zonemesh_core::registry::{Accepted, Registry, Rejected, Standing};
+use zonemesh_core::replication::{Body, Message, Session};
 
 use crate::mesh::{NOW, by, careless, grant, granted, identity, mesh, name, request, revocation};
 

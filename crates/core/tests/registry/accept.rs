@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use zonemesh_core::member::{Member, MembershipError};
 use zonemesh_core::record::{SignedRecord, ZoneDraft};
-use zonemesh_core::registry::{Accepted, Member, MembershipError, Registry, Rejected};
+use zonemesh_core::registry::{Accepted, Registry, Rejected};
 
 use crate::zones::{
     NOW, count, draft, federation, identity, member, members, name, record, registry, signed,

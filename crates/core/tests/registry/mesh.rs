@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use zonemesh_core::mesh::MeshId;
 use zonemesh_core::registry::{Registry, Rejected};
-use zonemesh_core::replication::{DIGEST_INTERVAL_MS, MeshId, Message, Session};
+use zonemesh_core::replication::{DIGEST_INTERVAL_MS, Message, Session};
 use zonemesh_core::time::UnixMillis;
 
 use crate::zones::{NOW, draft, name, registry};

@@ -1,10 +1,9 @@
 //! One stream: greeting, refusals, the messages that two ends exchange.
 
+use zonemesh_core::mesh::MeshId;
 use zonemesh_core::record::ProtocolRange;
 use zonemesh_core::registry::{Registry, Rejected};
-use zonemesh_core::replication::{
-    Body, DIGEST_INTERVAL_MS, MeshId, Message, Refused, Session, Summary,
-};
+use zonemesh_core::replication::{Body, DIGEST_INTERVAL_MS, Message, Refused, Session, Summary};
 use zonemesh_core::time::UnixMillis;
 
 use crate::zones::{NOW, draft, name, registry, signed};

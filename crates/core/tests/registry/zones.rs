@@ -4,12 +4,13 @@
 use std::net::IpAddr;
 
 use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
+use zonemesh_core::member::Member;
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::{
     FlowerTransport, Gateway, Lane, ProtocolRange, Readiness, SignedRecord, SuperLink, Version,
     ZoneDraft, ZoneRecord,
 };
-use zonemesh_core::registry::{Member, Registry};
+use zonemesh_core::registry::Registry;
 use zonemesh_core::time::UnixMillis;
 
 pub(crate) const NOW: UnixMillis = UnixMillis(1_790_000_000_000);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use zonemesh_core::record::{CaCertificate, CaSet, SuperLink};
-use zonemesh_core::registry::{Held, Registry};
+use zonemesh_core::registry::{HeldRecord, Registry};
 
 use crate::v1;
 
@@ -19,7 +19,7 @@ pub fn records(registry: &Registry) -> v1::RecordsReply {
     }
 }
 
-fn record(held: &Held, own: bool) -> v1::RecordView {
+fn record(held: &HeldRecord, own: bool) -> v1::RecordView {
     v1::RecordView {
         zone: held.record.zone.to_string(),
         incarnation: held.record.version.incarnation,

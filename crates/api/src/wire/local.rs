@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use zeroize::Zeroizing;
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::{CaSet, CaState, FlowerTransport, Readiness};
-use zonemesh_core::registry::Found;
+use zonemesh_core::registry::FoundSuperLink;
 use zonemesh_core::time::UnixMillis;
 
 use super::{WireError, WireProblem, addresses, name, port, readiness, transport};
@@ -122,7 +122,7 @@ pub struct Seen {
 #[must_use]
 pub fn federation_view(
     federation: &FederationName,
-    found: Option<Found<'_>>,
+    found: Option<FoundSuperLink<'_>>,
     seen: Seen,
 ) -> v1::FederationView {
     let mut view = v1::FederationView {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use zonemesh_core::member::Member;
-use zonemesh_core::membership::{self, Accepted, Membership, Rejected};
+use zonemesh_core::membership::{self, Membership, TrustAccepted, TrustRejected};
 use zonemesh_core::registry::{MembershipChange, Registry};
 
 use super::admin::counter;
@@ -88,17 +88,17 @@ fn revoked(revocation: &membership::Revocation) -> v1::ZoneView {
 /// What trust items have brought that were offered here.
 #[must_use]
 pub fn trust_reply(
-    outcomes: &[Result<Accepted, Rejected>],
+    outcomes: &[Result<TrustAccepted, TrustRejected>],
     change: &MembershipChange,
 ) -> v1::TrustReply {
-    let stored = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Accepted::Stored(_))));
-    let refused = |reason: Rejected| {
+    let stored = outcomes.iter().filter(|outcome| matches!(outcome, Ok(TrustAccepted::Stored(_))));
+    let refused = |reason: TrustRejected| {
         let count = outcomes.iter().filter(|outcome| **outcome == Err(reason)).count();
         (count > 0).then(|| counter((reason.as_str(), count as u64)))
     };
     v1::TrustReply {
         stored: u32::try_from(stored.count()).unwrap_or(u32::MAX),
-        rejected: Rejected::ALL.into_iter().filter_map(refused).collect(),
+        rejected: TrustRejected::ALL.into_iter().filter_map(refused).collect(),
         added: change.added.iter().map(ToString::to_string).collect(),
         removed: change.removed.iter().map(ToString::to_string).collect(),
         ..v1::TrustReply::default()

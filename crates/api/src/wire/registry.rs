@@ -2,7 +2,7 @@
 
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::record::{ProtocolRange, SignedRecord, Version};
-use zonemesh_core::registry::{Head, VersionVector};
+use zonemesh_core::registry::{RecordHead, VersionVector};
 use zonemesh_core::replication::{Body, Clock, Echo, Hello, Message, Summary, Versions};
 use zonemesh_core::time::UnixMillis;
 
@@ -53,7 +53,7 @@ impl From<Body> for Kind {
     }
 }
 
-fn item_version((zone, head): (zonemesh_core::name::ZoneName, Head)) -> v1::ItemVersion {
+fn item_version((zone, head): (zonemesh_core::name::ZoneName, RecordHead)) -> v1::ItemVersion {
     v1::ItemVersion {
         zone: zone.into(),
         incarnation: head.version.incarnation,
@@ -118,7 +118,7 @@ fn version_vector(items: Vec<v1::ItemVersion>) -> Result<VersionVector, WireErro
     let mut vector = VersionVector::new();
     for (index, item) in items.into_iter().enumerate() {
         let field = format!("versions.items[{index}].zone");
-        let head = Head {
+        let head = RecordHead {
             version: Version { incarnation: item.incarnation, seq: item.seq },
             digest: item.digest,
         };

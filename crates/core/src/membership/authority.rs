@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::item::{AuthoritySet, SetHash};
 use super::key::AuthorityPublicKey;
-use super::outcome::Rejected;
+use super::outcome::TrustRejected;
 
 /// Most authority sets that are held.
 const MAX_SETS: usize = 256;
@@ -27,9 +27,9 @@ pub(super) struct Authorities {
 }
 
 impl Authorities {
-    pub(super) fn new(hash: SetHash, set: AuthoritySet) -> Result<Self, Rejected> {
+    pub(super) fn new(hash: SetHash, set: AuthoritySet) -> Result<Self, TrustRejected> {
         if set.previous.is_some() {
-            return Err(Rejected::UnknownPredecessor);
+            return Err(TrustRejected::UnknownPredecessor);
         }
         Ok(Self { first: hash, sets: BTreeMap::from([(hash, set)]), in_force: hash })
     }
@@ -76,18 +76,18 @@ impl Authorities {
         hash: SetHash,
         set: &AuthoritySet,
         signers: &Signers,
-    ) -> Result<(), Rejected> {
+    ) -> Result<(), TrustRejected> {
         // A first set that is not this mesh's own.
-        let previous = set.previous.ok_or(Rejected::OtherMesh)?;
-        let before = self.sets.get(&previous).ok_or(Rejected::UnknownPredecessor)?;
+        let previous = set.previous.ok_or(TrustRejected::OtherMesh)?;
+        let before = self.sets.get(&previous).ok_or(TrustRejected::UnknownPredecessor)?;
         if before.epoch.checked_add(1) != Some(set.epoch) {
-            return Err(Rejected::Malformed);
+            return Err(TrustRejected::Malformed);
         }
         if !meets(before, signers) {
-            return Err(Rejected::NotAuthorised);
+            return Err(TrustRejected::NotAuthorised);
         }
         if self.sets.len() >= MAX_SETS && !self.sets.contains_key(&hash) {
-            return Err(Rejected::Full);
+            return Err(TrustRejected::Full);
         }
         Ok(())
     }

@@ -34,9 +34,11 @@ pub use item::{
     SetHash, SignedTrustItem, TrustItem, TrustKind,
 };
 pub use key::{AuthorityIdentity, AuthorityKeyError, AuthorityPublicKey};
-pub use outcome::{Accepted, Counters, Rejected};
+pub use outcome::{TrustAccepted, TrustCounters, TrustRejected};
 pub use succession::{AuthorityEdit, Lacking};
 pub use wire::ItemError;
+// The names of before, until all callers have the new ones.
+pub use self::{TrustAccepted as Accepted, TrustCounters as Counters, TrustRejected as Rejected};
 
 /// Most items that are held; items of authorities that are no more in force get half of it.
 pub const MAX_ITEMS: usize = 16_384;
@@ -44,7 +46,7 @@ pub const MAX_ITEMS: usize = 16_384;
 pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// An item that is held.
-struct Held {
+struct HeldItem {
     signed: SignedTrustItem,
     item: TrustItem,
     signers: BTreeSet<AuthorityPublicKey>,
@@ -55,12 +57,12 @@ struct Held {
 pub struct Membership {
     mesh: MeshId,
     authorities: authority::Authorities,
-    items: BTreeMap<ItemId, Arc<Held>>,
+    items: BTreeMap<ItemId, Arc<HeldItem>>,
     bytes: usize,
     root: RootHash,
     revoked: BTreeSet<ZonePublicKey>,
     applied: Arc<applied::Applied>,
-    counters: Counters,
+    counters: TrustCounters,
 }
 
 impl Membership {
@@ -68,13 +70,13 @@ impl Membership {
     /// sign it: who trusts the mesh id trusts these keys and this threshold and no others.
     ///
     /// # Errors
-    /// [`Rejected`] if it is no first set.
-    pub fn new(first: SignedTrustItem) -> Result<Self, Rejected> {
+    /// [`TrustRejected`] if it is no first set.
+    pub fn new(first: SignedTrustItem) -> Result<Self, TrustRejected> {
         // Signatures would add nothing, and make many items of one.
         let first = SignedTrustItem::from_parts(first.kind(), first.payload().clone(), Vec::new());
         let (item, signers) = examine(&first)?;
         let TrustItem::AuthoritySet(set) = item.clone() else {
-            return Err(Rejected::UnknownPredecessor);
+            return Err(TrustRejected::UnknownPredecessor);
         };
         let hash = first.payload_hash();
         let mut new = Self {
@@ -85,9 +87,9 @@ impl Membership {
             root: RootHash::default(),
             revoked: BTreeSet::new(),
             applied: Arc::default(),
-            counters: Counters::default(),
+            counters: TrustCounters::default(),
         };
-        new.hold(Held { signed: first, item, signers });
+        new.hold(HeldItem { signed: first, item, signers });
         new.apply();
         Ok(new)
     }
@@ -96,12 +98,12 @@ impl Membership {
     /// Items that are refused are left out and counted.
     ///
     /// # Errors
-    /// [`Rejected::UnknownPredecessor`] if the first authority set of `mesh` is not among them.
-    pub fn from_items(mesh: &MeshId, items: Vec<SignedTrustItem>) -> Result<Self, Rejected> {
+    /// [`TrustRejected::UnknownPredecessor`] if the first authority set of `mesh` is not among them.
+    pub fn from_items(mesh: &MeshId, items: Vec<SignedTrustItem>) -> Result<Self, TrustRejected> {
         let is_first = |item: &&SignedTrustItem| {
             item.kind() == TrustKind::AuthoritySet && mesh_id(&item.payload_hash()) == *mesh
         };
-        let first = items.iter().find(is_first).ok_or(Rejected::UnknownPredecessor)?;
+        let first = items.iter().find(is_first).ok_or(TrustRejected::UnknownPredecessor)?;
         let mut new = Self::new(first.clone())?;
         new.accept_all(items);
         Ok(new)
@@ -116,16 +118,19 @@ impl Membership {
     /// Offers an item that came from elsewhere.
     ///
     /// # Errors
-    /// [`Rejected`]: the first check that failed. Each is counted.
-    pub fn accept(&mut self, item: SignedTrustItem) -> Result<Accepted, Rejected> {
+    /// [`TrustRejected`]: the first check that failed. Each is counted.
+    pub fn accept(&mut self, item: SignedTrustItem) -> Result<TrustAccepted, TrustRejected> {
         let outcomes = self.accept_all(vec![item]);
-        outcomes.into_iter().next().unwrap_or(Err(Rejected::Malformed))
+        outcomes.into_iter().next().unwrap_or(Err(TrustRejected::Malformed))
     }
 
     /// Offers items and then looks once at what follows from them: a new authority set and the
     /// grants that were signed anew for it take effect together. Authority sets are looked at first;
     /// the outcomes are in the order of the items.
-    pub fn accept_all(&mut self, items: Vec<SignedTrustItem>) -> Vec<Result<Accepted, Rejected>> {
+    pub fn accept_all(
+        &mut self,
+        items: Vec<SignedTrustItem>,
+    ) -> Vec<Result<TrustAccepted, TrustRejected>> {
         let mut order: Vec<_> = items.into_iter().enumerate().collect();
         order.sort_by_key(|(index, item)| (epoch(item), *index));
         let mut outcomes: Vec<_> = order
@@ -136,7 +141,7 @@ impl Membership {
                 (index, outcome)
             })
             .collect();
-        if outcomes.iter().any(|(_, outcome)| matches!(outcome, Ok(Accepted::Stored(_)))) {
+        if outcomes.iter().any(|(_, outcome)| matches!(outcome, Ok(TrustAccepted::Stored(_)))) {
             self.apply();
         }
         outcomes.sort_by_key(|(index, _)| *index);
@@ -148,24 +153,25 @@ impl Membership {
     #[must_use]
     pub fn would_keep(&self, items: &[SignedTrustItem]) -> Vec<SignedTrustItem> {
         let outcomes = self.clone().accept_all(items.to_vec());
-        let kept =
-            |outcome: &Result<Accepted, Rejected>| matches!(outcome, Ok(Accepted::Stored(_)));
+        let kept = |outcome: &Result<TrustAccepted, TrustRejected>| {
+            matches!(outcome, Ok(TrustAccepted::Stored(_)))
+        };
         let both = items.iter().zip(outcomes);
         both.filter(|(_, outcome)| kept(outcome)).map(|(item, _)| item.clone()).collect()
     }
 
     /// Counts what was offered as an item and could not be read as one.
-    pub fn refuse(&mut self, reason: Rejected) {
+    pub fn refuse(&mut self, reason: TrustRejected) {
         self.counters.count(&Err(reason));
     }
 
-    fn judge(&mut self, signed: SignedTrustItem) -> Result<Accepted, Rejected> {
+    fn judge(&mut self, signed: SignedTrustItem) -> Result<TrustAccepted, TrustRejected> {
         let id = signed.id();
         if self.items.contains_key(&id) {
-            return Ok(Accepted::Known);
+            return Ok(TrustAccepted::Known);
         }
         if self.is_first_set(&signed) {
-            return Ok(Accepted::Known);
+            return Ok(TrustAccepted::Known);
         }
         let (item, signers) = examine(&signed)?;
         match &item {
@@ -175,18 +181,18 @@ impl Membership {
             TrustItem::Grant(Grant { mesh, .. })
             | TrustItem::Revocation(Revocation { mesh, .. }) => {
                 if *mesh != self.mesh {
-                    return Err(Rejected::OtherMesh);
+                    return Err(TrustRejected::OtherMesh);
                 }
                 if !self.authorities.ever_entitled(&signers) {
-                    return Err(Rejected::NotAuthorised);
+                    return Err(TrustRejected::NotAuthorised);
                 }
             }
         }
         if !self.has_room(&signed, &signers) {
-            return Err(Rejected::Full);
+            return Err(TrustRejected::Full);
         }
-        self.hold(Held { signed, item, signers });
-        Ok(Accepted::Stored(id))
+        self.hold(HeldItem { signed, item, signers });
+        Ok(TrustAccepted::Stored(id))
     }
 
     /// True for the set that names the mesh, whoever has signed it.
@@ -200,7 +206,7 @@ impl Membership {
         self.items.len() < MAX_ITEMS / share && self.bytes + item.size() <= MAX_BYTES / share
     }
 
-    fn hold(&mut self, held: Held) {
+    fn hold(&mut self, held: HeldItem) {
         match &held.item {
             TrustItem::AuthoritySet(set) => {
                 self.authorities.insert(held.signed.payload_hash(), set.clone());
@@ -222,7 +228,8 @@ impl Membership {
     }
 
     fn grants_in_force(&self) -> impl Iterator<Item = (ItemId, &Grant)> {
-        let in_force = |(_, held): &(&ItemId, &Arc<Held>)| self.authorities.entitled(&held.signers);
+        let in_force =
+            |(_, held): &(&ItemId, &Arc<HeldItem>)| self.authorities.entitled(&held.signers);
         self.items.iter().filter(in_force).filter_map(|(id, held)| match &held.item {
             TrustItem::Grant(grant) => Some((*id, grant)),
             _ => None,
@@ -329,7 +336,7 @@ impl Membership {
 
     /// How often each outcome has happened.
     #[must_use]
-    pub fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &TrustCounters {
         &self.counters
     }
 }
@@ -337,14 +344,14 @@ impl Membership {
 /// The checks that need no state: size, form, every signature.
 fn examine(
     signed: &SignedTrustItem,
-) -> Result<(TrustItem, BTreeSet<AuthorityPublicKey>), Rejected> {
+) -> Result<(TrustItem, BTreeSet<AuthorityPublicKey>), TrustRejected> {
     if signed.payload().len() > MAX_ITEM_BYTES || signed.signatures().len() > MAX_AUTHORITIES {
-        return Err(Rejected::TooLarge);
+        return Err(TrustRejected::TooLarge);
     }
     let Ok(item) = signed.decode() else {
-        return Err(Rejected::Malformed);
+        return Err(TrustRejected::Malformed);
     };
-    let signers = signed.signers().ok_or(Rejected::NotAuthorised)?;
+    let signers = signed.signers().ok_or(TrustRejected::NotAuthorised)?;
     Ok((item, signers))
 }
 

@@ -6,7 +6,7 @@ use super::item::ItemId;
 
 /// An item that is held from now on, or was held already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Accepted {
+pub enum TrustAccepted {
     /// It is held from now on.
     Stored(ItemId),
     /// It was held already.
@@ -15,7 +15,7 @@ pub enum Accepted {
 
 /// Why a trust item is refused. In the order of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Rejected {
+pub enum TrustRejected {
     /// This mesh has no authorities: its members are written by hand.
     #[error("this mesh has no authorities, its members are written by hand")]
     Unmanaged,
@@ -39,7 +39,7 @@ pub enum Rejected {
     Full,
 }
 
-impl Rejected {
+impl TrustRejected {
     /// All reasons, in the order of the checks.
     pub const ALL: [Self; 7] = [
         Self::Unmanaged,
@@ -74,17 +74,17 @@ impl Rejected {
 
 /// How often each outcome has happened.
 #[derive(Debug, Clone, Default)]
-pub struct Counters {
+pub struct TrustCounters {
     stored: u64,
     known: u64,
-    rejected: [u64; Rejected::ALL.len()],
+    rejected: [u64; TrustRejected::ALL.len()],
 }
 
-impl Counters {
-    pub(super) fn count(&mut self, outcome: &Result<Accepted, Rejected>) {
+impl TrustCounters {
+    pub(super) fn count(&mut self, outcome: &Result<TrustAccepted, TrustRejected>) {
         match outcome {
-            Ok(Accepted::Stored(_)) => self.stored += 1,
-            Ok(Accepted::Known) => self.known += 1,
+            Ok(TrustAccepted::Stored(_)) => self.stored += 1,
+            Ok(TrustAccepted::Known) => self.known += 1,
             Err(reason) => self.rejected[*reason as usize] += 1,
         }
     }
@@ -95,7 +95,7 @@ impl Counters {
     }
 
     /// Items refused, by reason.
-    pub fn rejected(&self) -> impl Iterator<Item = (Rejected, u64)> {
-        Rejected::ALL.into_iter().zip(self.rejected)
+    pub fn rejected(&self) -> impl Iterator<Item = (TrustRejected, u64)> {
+        TrustRejected::ALL.into_iter().zip(self.rejected)
     }
 }

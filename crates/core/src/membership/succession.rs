@@ -13,7 +13,7 @@ use super::authority::meets;
 use super::draft::{DraftError, signatures_missing};
 use super::item::{AuthoritySet, SetHash, SignedTrustItem, TrustItem, TrustKind};
 use super::key::AuthorityPublicKey;
-use super::{Held, Membership};
+use super::{HeldItem, Membership};
 use crate::name::ZoneName;
 use crate::time::UnixMillis;
 
@@ -76,7 +76,7 @@ impl Membership {
     pub fn draft_regrants(&self, next: &AuthoritySet) -> Vec<SignedTrustItem> {
         let mut signatures: BTreeMap<(u64, &Bytes), BTreeMap<_, _>> = BTreeMap::new();
         for held in self.items.values().filter(|held| self.authorities.entitled(&held.signers)) {
-            if let Held { item: TrustItem::Grant(grant), signed, .. } = held.as_ref() {
+            if let HeldItem { item: TrustItem::Grant(grant), signed, .. } = held.as_ref() {
                 let all = signatures.entry((grant.serial, signed.payload())).or_default();
                 let still = signed.signatures().iter().filter(|s| next.keys.contains(&s.key));
                 all.extend(still.map(|signature| (signature.key, signature.clone())));

@@ -51,7 +51,7 @@ impl SignedRecord {
     /// Encodes and signs a record.
     #[must_use]
     pub fn sign(record: &ZoneRecord, identity: &ZoneIdentity) -> Self {
-        let payload = Bytes::from(wire::Record::from(record).encode_to_vec());
+        let payload = Bytes::from(wire::WireRecord::from(record).encode_to_vec());
         let signature = identity.sign(&signed_bytes(&payload));
         Self { payload, signature }
     }

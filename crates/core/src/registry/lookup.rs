@@ -7,11 +7,11 @@ use crate::name::{FederationName, ZoneName};
 use crate::record::{CaSet, SignedRecord, SuperLink};
 
 use super::vector::{self, VersionVector};
-use super::{Held, Registry};
+use super::{HeldRecord, Registry};
 
 /// A federation's SuperLink.
 #[derive(Debug, Clone, Copy)]
-pub struct Found<'a> {
+pub struct FoundSuperLink<'a> {
     /// The zone that it runs in.
     pub zone: &'a ZoneName,
     /// The SuperLink.
@@ -26,12 +26,12 @@ pub struct Found<'a> {
 impl Registry {
     /// The record of a zone.
     #[must_use]
-    pub fn get(&self, zone: &ZoneName) -> Option<&Held> {
+    pub fn get(&self, zone: &ZoneName) -> Option<&HeldRecord> {
         self.held.get(zone)
     }
 
     /// All records, in the order of their zones.
-    pub fn records(&self) -> impl Iterator<Item = &Held> {
+    pub fn records(&self) -> impl Iterator<Item = &HeldRecord> {
         self.held.values()
     }
 
@@ -39,7 +39,7 @@ impl Registry {
     /// that hold both records choose the same: the zone that was granted first, so that no newcomer
     /// takes a federation over; among zones that are written by hand the one with the lowest name.
     #[must_use]
-    pub fn find_superlink(&self, federation: &FederationName) -> Option<Found<'_>> {
+    pub fn find_superlink(&self, federation: &FederationName) -> Option<FoundSuperLink<'_>> {
         let unblocked = self.held.iter().filter(|(zone, _)| !self.trust.is_blocked(zone));
         let mut claims = unblocked.filter_map(|(zone, held)| {
             let superlink = held.record.superlink(federation)?;
@@ -56,7 +56,7 @@ impl Registry {
             true => all.min_by_key(rank)?,
             false => all.next()?,
         };
-        Some(Found { zone, superlink, ca_set, conflict })
+        Some(FoundSuperLink { zone, superlink, ca_set, conflict })
     }
 
     /// Since when a zone belongs to the mesh; zones that are written by hand come after the others.
@@ -90,14 +90,14 @@ impl Registry {
         *self.root.get_or_init(|| vector::root_hash(heads()))
     }
 
-    fn present_records(&self) -> impl Iterator<Item = (&ZoneName, &Held)> {
+    fn present_records(&self) -> impl Iterator<Item = (&ZoneName, &HeldRecord)> {
         self.held.iter().filter(|(_, held)| !held.former)
     }
 
     /// The records that a registry with the heads `theirs` lacks.
     #[must_use]
     pub fn items_newer_than(&self, theirs: &VersionVector) -> Vec<SignedRecord> {
-        let lacks = |(zone, held): &(&ZoneName, &Held)| {
+        let lacks = |(zone, held): &(&ZoneName, &HeldRecord)| {
             let present = theirs.get(*zone);
             present.is_none_or(|present| held.head().supersedes(present))
         };
@@ -110,7 +110,7 @@ impl Registry {
     #[must_use]
     pub fn lacks_any_of(&self, theirs: &VersionVector) -> bool {
         theirs.iter().any(|(zone, head)| {
-            let present = self.present(zone).map(Held::head);
+            let present = self.present(zone).map(HeldRecord::head);
             self.members.contains_key(zone)
                 && present.is_none_or(|present| head.supersedes(&present))
         })

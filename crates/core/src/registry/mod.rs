@@ -25,15 +25,21 @@ use crate::time::UnixMillis;
 
 pub use crate::member::{Member, MembershipError, OutOfBounds};
 pub use crate::mesh::RootHash;
-pub use lookup::Found;
-pub use outcome::{Accepted, Counters, Rejected};
-pub use own::{Prepared, PublishError, Published};
+pub use lookup::FoundSuperLink;
+pub use outcome::{RecordAccepted, RecordCounters, RecordRejected};
+pub use own::{PreparedRecord, PublishError, PublishedRecord};
 pub use trust::{MembershipChange, Standing, TrustNews};
-pub use vector::{Head, VersionVector};
+pub use vector::{RecordHead, VersionVector};
+// The names of before, until all callers have the new ones.
+pub use self::{
+    FoundSuperLink as Found, HeldRecord as Held, PreparedRecord as Prepared,
+    PublishedRecord as Published, RecordAccepted as Accepted, RecordCounters as Counters,
+    RecordHead as Head, RecordRejected as Rejected,
+};
 
 /// A record that is held: verified, within its zone's bounds.
 #[derive(Debug, Clone)]
-pub struct Held {
+pub struct HeldRecord {
     /// The record.
     pub record: ZoneRecord,
     /// The same as it was signed.
@@ -46,11 +52,11 @@ pub struct Held {
     former: bool,
 }
 
-impl Held {
+impl HeldRecord {
     /// Version and content in brief.
     #[must_use]
-    pub fn head(&self) -> Head {
-        Head { version: self.record.version, digest: self.digest }
+    pub fn head(&self) -> RecordHead {
+        RecordHead { version: self.record.version, digest: self.digest }
     }
 }
 
@@ -60,11 +66,11 @@ pub struct Registry {
     /// passed on.
     members: BTreeMap<ZoneName, Member>,
     trust: trust::Trust,
-    held: BTreeMap<ZoneName, Held>,
+    held: BTreeMap<ZoneName, HeldRecord>,
     /// The hash over `held`, until that changes.
     root: OnceLock<RootHash>,
     own: own::Own,
-    counters: Counters,
+    counters: RecordCounters,
 }
 
 impl Registry {
@@ -96,7 +102,7 @@ impl Registry {
             held: BTreeMap::new(),
             root: OnceLock::new(),
             own: own::Own::new(zone, identity, incarnation),
-            counters: Counters::default(),
+            counters: RecordCounters::default(),
         })
     }
 
@@ -119,7 +125,7 @@ impl Registry {
             held: BTreeMap::new(),
             root: OnceLock::new(),
             own: own::Own::new(zone, identity, incarnation),
-            counters: Counters::default(),
+            counters: RecordCounters::default(),
         };
         registry.manage(membership);
         Ok(registry)
@@ -129,12 +135,12 @@ impl Registry {
     /// records are not counted, the caller sets their files aside.
     ///
     /// # Errors
-    /// [`Rejected`] for the same reasons as [`Registry::accept`].
+    /// [`RecordRejected`] for the same reasons as [`Registry::accept`].
     pub fn restore(
         &mut self,
         signed: SignedRecord,
         received_at: UnixMillis,
-    ) -> Result<ZoneName, Rejected> {
+    ) -> Result<ZoneName, RecordRejected> {
         let record = self.authenticate(&signed)?;
         let zone = record.zone.clone();
         let candidate = self.candidate(record, signed, received_at)?;
@@ -144,7 +150,7 @@ impl Registry {
         self.check_bounds(&candidate)?;
         match self.present(&zone) {
             Some(present) if !candidate.head().supersedes(&present.head()) => {
-                return Err(Rejected::Outdated);
+                return Err(RecordRejected::Outdated);
             }
             _ => self.hold(candidate),
         }
@@ -154,26 +160,34 @@ impl Registry {
     /// Offers a record that came from elsewhere.
     ///
     /// # Errors
-    /// [`Rejected`]: the first check that failed. Each is counted.
-    pub fn accept(&mut self, signed: SignedRecord, now: UnixMillis) -> Result<Accepted, Rejected> {
+    /// [`RecordRejected`]: the first check that failed. Each is counted.
+    pub fn accept(
+        &mut self,
+        signed: SignedRecord,
+        now: UnixMillis,
+    ) -> Result<RecordAccepted, RecordRejected> {
         let outcome = self.judge(signed, now);
         self.counters.count(&outcome);
         outcome
     }
 
     /// Counts what was refused before it was a record: what cannot be read as one, or a whole stream.
-    pub fn refuse(&mut self, reason: Rejected) {
+    pub fn refuse(&mut self, reason: RecordRejected) {
         self.counters.count(&Err(reason));
     }
 
-    fn judge(&mut self, signed: SignedRecord, now: UnixMillis) -> Result<Accepted, Rejected> {
+    fn judge(
+        &mut self,
+        signed: SignedRecord,
+        now: UnixMillis,
+    ) -> Result<RecordAccepted, RecordRejected> {
         let record = self.authenticate(&signed)?;
         let zone = record.zone.clone();
-        let present = self.present(&zone).map(Held::head);
+        let present = self.present(&zone).map(HeldRecord::head);
         let candidate = self.candidate(record, signed, now)?;
         let head = candidate.head();
         if present == Some(head) {
-            return Ok(Accepted::Known);
+            return Ok(RecordAccepted::Known);
         }
         let cloned = present.is_some_and(|present| present.version == head.version);
         if cloned {
@@ -187,20 +201,20 @@ impl Registry {
         match (newer, cloned) {
             (true, _) => {
                 self.hold(candidate);
-                Ok(Accepted::Stored(zone))
+                Ok(RecordAccepted::Stored(zone))
             }
-            (false, true) => Err(Rejected::CloneRefused),
-            (false, false) => Err(Rejected::Outdated),
+            (false, true) => Err(RecordRejected::CloneRefused),
+            (false, false) => Err(RecordRejected::Outdated),
         }
     }
 
     /// The checks that need no state: size, form, member, signature.
-    fn authenticate(&self, signed: &SignedRecord) -> Result<ZoneRecord, Rejected> {
+    fn authenticate(&self, signed: &SignedRecord) -> Result<ZoneRecord, RecordRejected> {
         if signed.payload().len() > MAX_RECORD_BYTES {
-            return Err(Rejected::TooLarge);
+            return Err(RecordRejected::TooLarge);
         }
         let Ok(record) = signed.decode() else {
-            return Err(Rejected::Malformed);
+            return Err(RecordRejected::Malformed);
         };
         let Some(member) = self.members.get(&record.zone) else {
             return Err(self.trust.stranger(&record.zone));
@@ -208,7 +222,7 @@ impl Registry {
         let present = self.present(&record.zone);
         let verified = present.is_some_and(|held| held.signed == *signed);
         if !verified && !signed.verify(&member.key) {
-            return Err(Rejected::BadSignature);
+            return Err(RecordRejected::BadSignature);
         }
         Ok(record)
     }
@@ -218,19 +232,19 @@ impl Registry {
         record: ZoneRecord,
         signed: SignedRecord,
         received_at: UnixMillis,
-    ) -> Result<Held, Rejected> {
-        let member = self.members.get(&record.zone).ok_or(Rejected::UnknownZone)?;
+    ) -> Result<HeldRecord, RecordRejected> {
+        let member = self.members.get(&record.zone).ok_or(RecordRejected::UnknownZone)?;
         Ok(held(record, signed, member.key, received_at))
     }
 
-    fn hold(&mut self, candidate: Held) {
+    fn hold(&mut self, candidate: HeldRecord) {
         self.root.take();
         self.held.insert(candidate.record.zone.clone(), candidate);
     }
 
-    fn check_bounds(&self, candidate: &Held) -> Result<(), Rejected> {
+    fn check_bounds(&self, candidate: &HeldRecord) -> Result<(), RecordRejected> {
         let member = self.members.get(&candidate.record.zone);
-        let member = member.ok_or(Rejected::UnknownZone)?;
+        let member = member.ok_or(RecordRejected::UnknownZone)?;
         Ok(member.check_bounds(&candidate.record)?)
     }
 
@@ -252,13 +266,13 @@ impl Registry {
     }
 
     /// The record of a zone that counts for versions and hashes.
-    fn present(&self, zone: &ZoneName) -> Option<&Held> {
+    fn present(&self, zone: &ZoneName) -> Option<&HeldRecord> {
         self.held.get(zone).filter(|held| !held.former)
     }
 
     /// How often each outcome has happened.
     #[must_use]
-    pub fn counters(&self) -> &Counters {
+    pub fn counters(&self) -> &RecordCounters {
         &self.counters
     }
 }
@@ -268,6 +282,6 @@ fn held(
     signed: SignedRecord,
     key: ZonePublicKey,
     received_at: UnixMillis,
-) -> Held {
-    Held { digest: signed.digest(), record, signed, received_at, key, former: false }
+) -> HeldRecord {
+    HeldRecord { digest: signed.digest(), record, signed, received_at, key, former: false }
 }

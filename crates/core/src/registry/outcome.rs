@@ -7,7 +7,7 @@ use crate::name::ZoneName;
 
 /// A record that changed nothing bad, and what it changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Accepted {
+pub enum RecordAccepted {
     /// It is held from now on.
     Stored(ZoneName),
     /// It was held already.
@@ -17,7 +17,7 @@ pub enum Accepted {
     OwnSurpassed,
 }
 
-impl Accepted {
+impl RecordAccepted {
     pub(super) const NAMES: [&'static str; 3] = ["stored", "known", "own_surpassed"];
 
     /// The stable name.
@@ -37,7 +37,7 @@ impl Accepted {
 
 /// Why a record, or a stream of records, is refused. In the order of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Rejected {
+pub enum RecordRejected {
     /// A stream of a neighbour that belongs to another mesh.
     #[error("a stream of another mesh")]
     OtherMesh,
@@ -82,7 +82,7 @@ pub enum Rejected {
     CloneRefused,
 }
 
-impl Rejected {
+impl RecordRejected {
     /// All reasons, in the order of the checks.
     pub const ALL: [Self; 14] = [
         Self::OtherMesh,
@@ -129,7 +129,7 @@ impl Rejected {
     }
 }
 
-impl From<OutOfBounds> for Rejected {
+impl From<OutOfBounds> for RecordRejected {
     fn from(claim: OutOfBounds) -> Self {
         match claim {
             OutOfBounds::Prefix(_) => Self::ForeignPrefix,
@@ -141,14 +141,14 @@ impl From<OutOfBounds> for Rejected {
 
 /// How often each outcome has happened.
 #[derive(Debug, Clone, Default)]
-pub struct Counters {
-    accepted: [u64; Accepted::NAMES.len()],
-    rejected: [u64; Rejected::ALL.len()],
+pub struct RecordCounters {
+    accepted: [u64; RecordAccepted::NAMES.len()],
+    rejected: [u64; RecordRejected::ALL.len()],
     clone_alarms: u64,
 }
 
-impl Counters {
-    pub(super) fn count(&mut self, outcome: &Result<Accepted, Rejected>) {
+impl RecordCounters {
+    pub(super) fn count(&mut self, outcome: &Result<RecordAccepted, RecordRejected>) {
         match outcome {
             Ok(accepted) => self.accepted[accepted.index()] += 1,
             Err(reason) => self.rejected[*reason as usize] += 1,
@@ -161,12 +161,12 @@ impl Counters {
 
     /// Records taken, by outcome.
     pub fn accepted(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        Accepted::NAMES.into_iter().zip(self.accepted)
+        RecordAccepted::NAMES.into_iter().zip(self.accepted)
     }
 
     /// Records and streams refused, by reason.
-    pub fn rejected(&self) -> impl Iterator<Item = (Rejected, u64)> {
-        Rejected::ALL.into_iter().zip(self.rejected)
+    pub fn rejected(&self) -> impl Iterator<Item = (RecordRejected, u64)> {
+        RecordRejected::ALL.into_iter().zip(self.rejected)
     }
 
     /// How often two different records of one zone had the same version: a cloned gateway.
@@ -182,16 +182,17 @@ mod tests {
 
     #[test]
     fn each_reason_is_counted_under_its_own_name() {
-        let mut counters = Counters::default();
-        for (index, reason) in Rejected::ALL.into_iter().enumerate() {
+        let mut counters = RecordCounters::default();
+        for (index, reason) in RecordRejected::ALL.into_iter().enumerate() {
             for _ in 0..=index {
                 counters.count(&Err(reason));
             }
         }
         for (index, (reason, count)) in counters.rejected().enumerate() {
-            assert_eq!((reason, count), (Rejected::ALL[index], index as u64 + 1));
+            assert_eq!((reason, count), (RecordRejected::ALL[index], index as u64 + 1));
         }
-        let names: std::collections::BTreeSet<_> = Rejected::ALL.map(Rejected::as_str).into();
-        assert_eq!(names.len(), Rejected::ALL.len());
+        let names: std::collections::BTreeSet<_> =
+            RecordRejected::ALL.map(RecordRejected::as_str).into();
+        assert_eq!(names.len(), RecordRejected::ALL.len());
     }
 }

@@ -11,7 +11,7 @@ use crate::name::ZoneName;
 use crate::record::{DecodeError, MAX_RECORD_BYTES, SignedRecord, Version, ZoneDraft, ZoneRecord};
 use crate::time::UnixMillis;
 
-use super::{Accepted, Held, Registry, Rejected};
+use super::{HeldRecord, RecordAccepted, RecordRejected, Registry};
 
 /// Wait between the first jump and the second.
 const FIRST_WAIT_MS: u64 = 5_000;
@@ -36,7 +36,7 @@ pub enum PublishError {
 
 /// The own record after a publication.
 #[derive(Debug, Clone)]
-pub struct Published {
+pub struct PublishedRecord {
     /// The record that is held now. Store it before it leaves the gateway.
     pub record: SignedRecord,
     /// Its version.
@@ -90,16 +90,16 @@ impl Own {
         newer: bool,
         cloned: bool,
         now: UnixMillis,
-    ) -> Result<Accepted, Rejected> {
+    ) -> Result<RecordAccepted, RecordRejected> {
         match (newer, cloned) {
-            (false, true) => Err(Rejected::CloneRefused),
-            (false, false) => Err(Rejected::Outdated),
+            (false, true) => Err(RecordRejected::CloneRefused),
+            (false, false) => Err(RecordRejected::Outdated),
             (true, _) => {
                 self.note_version(foreign);
                 if self.draft.is_some() {
                     self.jump.schedule(now);
                 }
-                Ok(Accepted::OwnSurpassed)
+                Ok(RecordAccepted::OwnSurpassed)
             }
         }
     }
@@ -135,12 +135,12 @@ impl Jump {
 
 /// A record of this zone that is signed and not in force yet.
 #[derive(Debug, Clone)]
-pub struct Prepared {
-    held: Held,
+pub struct PreparedRecord {
+    held: HeldRecord,
     changed: bool,
 }
 
-impl Prepared {
+impl PreparedRecord {
     /// The record, to be stored.
     #[must_use]
     pub fn record(&self) -> &SignedRecord {
@@ -164,7 +164,7 @@ impl Registry {
         &mut self,
         draft: ZoneDraft,
         now: UnixMillis,
-    ) -> Result<Published, PublishError> {
+    ) -> Result<PublishedRecord, PublishError> {
         let prepared = self.prepare(draft, now)?;
         Ok(self.put_in_force(prepared))
     }
@@ -174,18 +174,22 @@ impl Registry {
     ///
     /// # Errors
     /// [`PublishError`].
-    pub fn prepare(&self, draft: ZoneDraft, now: UnixMillis) -> Result<Prepared, PublishError> {
+    pub fn prepare(
+        &self,
+        draft: ZoneDraft,
+        now: UnixMillis,
+    ) -> Result<PreparedRecord, PublishError> {
         let present = self.present(&self.own.zone);
         let current = present.filter(|held| Some(held.record.version) >= self.own.highest);
         if let Some(held) = current.filter(|held| held.record.content == draft) {
-            return Ok(Prepared { held: held.clone(), changed: false });
+            return Ok(PreparedRecord { held: held.clone(), changed: false });
         }
         self.sign(draft, now)
     }
 
     /// Holds a record of this zone that was prepared.
-    pub fn put_in_force(&mut self, prepared: Prepared) -> Published {
-        let Prepared { held, changed } = prepared;
+    pub fn put_in_force(&mut self, prepared: PreparedRecord) -> PublishedRecord {
+        let PreparedRecord { held, changed } = prepared;
         let version = held.record.version;
         self.own.draft = Some(held.record.content.clone());
         let record = held.signed.clone();
@@ -197,19 +201,19 @@ impl Registry {
             self.own.note_version(version);
             self.hold(held);
         }
-        Published { record, version, changed }
+        PublishedRecord { record, version, changed }
     }
 
     /// Publishes again, above a record of this zone that came from elsewhere, if that is due.
     /// The caller stores the record before it leaves the gateway.
-    pub fn poll_republish(&mut self, now: UnixMillis) -> Option<Published> {
+    pub fn poll_republish(&mut self, now: UnixMillis) -> Option<PublishedRecord> {
         let prepared = self.poll_surpassed(now)?;
         Some(self.put_in_force(prepared))
     }
 
     /// A record above the one of this zone that came from elsewhere, once each time that it is due.
     /// Store it, then [`Registry::put_in_force`], or [`Registry::surpass_later`].
-    pub fn poll_surpassed(&mut self, now: UnixMillis) -> Option<Prepared> {
+    pub fn poll_surpassed(&mut self, now: UnixMillis) -> Option<PreparedRecord> {
         if !self.own.jump.take(now) {
             return None;
         }
@@ -229,7 +233,7 @@ impl Registry {
         self.own.jump.due_at
     }
 
-    fn sign(&self, draft: ZoneDraft, now: UnixMillis) -> Result<Prepared, PublishError> {
+    fn sign(&self, draft: ZoneDraft, now: UnixMillis) -> Result<PreparedRecord, PublishError> {
         let record = ZoneRecord {
             zone: self.own.zone.clone(),
             version: self.own.next_version(),
@@ -246,6 +250,6 @@ impl Registry {
             let bounds = member.check_bounds(&record);
             bounds.map_err(PublishError::OutOfBounds)?;
         }
-        Ok(Prepared { held: super::held(record, signed, self.own.key(), now), changed: true })
+        Ok(PreparedRecord { held: super::held(record, signed, self.own.key(), now), changed: true })
     }
 }

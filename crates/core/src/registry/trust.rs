@@ -12,7 +12,7 @@ use crate::mesh::{MeshId, RootHash};
 use crate::name::ZoneName;
 use crate::prefix::{Claims, claims};
 
-use super::{Registry, Rejected};
+use super::{RecordRejected, Registry};
 
 /// Refusals that wait to be logged; further ones are only counted.
 const MAX_NEWS: usize = 64;
@@ -63,7 +63,7 @@ pub struct TrustNews {
     /// How the members have changed.
     pub members: MembershipChange,
     /// Items that were refused, for the log; they are counted already.
-    pub rejected: Vec<membership::Rejected>,
+    pub rejected: Vec<membership::TrustRejected>,
 }
 
 /// What this gateway's own zone is in its mesh.
@@ -97,11 +97,11 @@ impl Trust {
     }
 
     /// Why a zone that is no member is refused.
-    pub(super) fn stranger(&self, zone: &ZoneName) -> Rejected {
+    pub(super) fn stranger(&self, zone: &ZoneName) -> RecordRejected {
         let mut revocations = self.membership.iter().flat_map(Membership::revocations);
         match revocations.any(|revocation| revocation.zone == *zone) {
-            true => Rejected::RevokedZone,
-            false => Rejected::UnknownZone,
+            true => RecordRejected::RevokedZone,
+            false => RecordRejected::UnknownZone,
         }
     }
 
@@ -181,20 +181,20 @@ impl Registry {
     pub fn accept_trust(
         &mut self,
         items: Vec<SignedTrustItem>,
-    ) -> Vec<Result<membership::Accepted, membership::Rejected>> {
+    ) -> Vec<Result<membership::TrustAccepted, membership::TrustRejected>> {
         let mut outcomes = Vec::new();
         let change = self.change(|trust| {
             outcomes = match &mut trust.membership {
                 Some(membership) => membership.accept_all(items),
-                None => items.iter().map(|_| Err(membership::Rejected::Unmanaged)).collect(),
+                None => items.iter().map(|_| Err(membership::TrustRejected::Unmanaged)).collect(),
             };
         });
         let news = &mut self.trust.news;
         news.members.then(change);
         for outcome in &outcomes {
             match outcome {
-                Ok(membership::Accepted::Stored(id)) => news.stored.push(*id),
-                Ok(membership::Accepted::Known) => {}
+                Ok(membership::TrustAccepted::Stored(id)) => news.stored.push(*id),
+                Ok(membership::TrustAccepted::Known) => {}
                 Err(reason) if news.rejected.len() < MAX_NEWS => news.rejected.push(*reason),
                 Err(_) => {}
             }
@@ -203,7 +203,7 @@ impl Registry {
     }
 
     /// Counts what was offered as a trust item and could not be read as one.
-    pub fn refuse_trust(&mut self, reason: membership::Rejected) {
+    pub fn refuse_trust(&mut self, reason: membership::TrustRejected) {
         if let Some(membership) = &mut self.trust.membership {
             membership.refuse(reason);
         }

@@ -1,6 +1,6 @@
 //! What a registry holds, in brief: one head per zone, and one hash over all heads.
 //!
-//! Heads are totally ordered by [`Head::supersedes`], so that any two registries that have seen the
+//! Heads are totally ordered by [`RecordHead::supersedes`], so that any two registries that have seen the
 //! same records hold the same ones, in whatever order they came.
 
 use std::collections::BTreeMap;
@@ -13,14 +13,14 @@ use crate::record::Version;
 
 /// Version and content of one record, in brief.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Head {
+pub struct RecordHead {
     /// The record's version.
     pub version: Version,
     /// First eight bytes of the payload's SHA-256.
     pub digest: u64,
 }
 
-impl Head {
+impl RecordHead {
     /// True if a record with this head replaces one with the `other`: a newer version, or, with the
     /// same version (a cloned gateway), the lower hash.
     #[must_use]
@@ -31,10 +31,10 @@ impl Head {
 }
 
 /// The heads that a registry holds, by zone.
-pub type VersionVector = BTreeMap<ZoneName, Head>;
+pub type VersionVector = BTreeMap<ZoneName, RecordHead>;
 
 /// Hashes heads in the order of their zones.
-pub(super) fn root_hash<'a>(heads: impl Iterator<Item = (&'a ZoneName, Head)>) -> RootHash {
+pub(super) fn root_hash<'a>(heads: impl Iterator<Item = (&'a ZoneName, RecordHead)>) -> RootHash {
     let mut hash = Sha256::new();
     for (zone, head) in heads {
         // A name holds no zero byte: it ends itself.

@@ -7,7 +7,7 @@
 
 use crate::name::ZoneName;
 use crate::record::{ProtocolRange, SignedRecord};
-use crate::registry::{Accepted, Registry, Rejected, VersionVector};
+use crate::registry::{RecordAccepted, RecordRejected, Registry, VersionVector};
 use crate::time::UnixMillis;
 
 use super::batch::batches;
@@ -56,12 +56,12 @@ pub enum Refused {
 impl Refused {
     /// The name under which it is counted.
     #[must_use]
-    pub fn reason(&self) -> Rejected {
+    pub fn reason(&self) -> RecordRejected {
         match self {
-            Self::Mesh { .. } => Rejected::OtherMesh,
-            Self::Zone { .. } => Rejected::OtherZone,
-            Self::Protocol { .. } => Rejected::NoCommonProtocol,
-            Self::NoHello | Self::SecondHello => Rejected::OutOfTurn,
+            Self::Mesh { .. } => RecordRejected::OtherMesh,
+            Self::Zone { .. } => RecordRejected::OtherZone,
+            Self::Protocol { .. } => RecordRejected::NoCommonProtocol,
+            Self::NoHello | Self::SecondHello => RecordRejected::OutOfTurn,
         }
     }
 }
@@ -75,7 +75,7 @@ pub struct Output {
     /// session, this one included, and wake those who watch.
     pub changed: Vec<ZoneName>,
     /// Records that were refused, for the log; they are counted already.
-    pub rejected: Vec<Rejected>,
+    pub rejected: Vec<RecordRejected>,
 }
 
 /// What was held when the versions were last sent, and whether those of the trust items were among
@@ -341,13 +341,13 @@ impl Session {
     ) {
         for signed in items {
             match registry.accept(signed, now) {
-                Ok(Accepted::Stored(zone)) => {
+                Ok(RecordAccepted::Stored(zone)) => {
                     if let Some(held) = registry.get(&zone) {
                         self.theirs.insert(zone.clone(), held.head());
                     }
                     output.changed.push(zone);
                 }
-                Ok(Accepted::Known | Accepted::OwnSurpassed) => {}
+                Ok(RecordAccepted::Known | RecordAccepted::OwnSurpassed) => {}
                 Err(reason) => output.rejected.push(reason),
             }
         }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::batch::batches;
 use super::{Body, MeshId, Message, Session};
-use crate::membership::{Accepted, ItemId, SignedTrustItem};
+use crate::membership::{ItemId, SignedTrustItem, TrustAccepted};
 use crate::registry::Registry;
 use crate::time::UnixMillis;
 
@@ -46,7 +46,7 @@ impl TrustState {
         let ids: Vec<_> = items.iter().map(SignedTrustItem::id).collect();
         let outcomes = registry.accept_trust(items);
         for (id, outcome) in ids.into_iter().zip(outcomes) {
-            if let Ok(Accepted::Stored(_) | Accepted::Known) = outcome {
+            if let Ok(TrustAccepted::Stored(_) | TrustAccepted::Known) = outcome {
                 self.theirs.insert(id);
             }
         }

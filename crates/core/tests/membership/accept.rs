@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use zonemesh_core::membership::{
-    Accepted, Alarm, DraftError, ItemError, Membership, Rejected, SignedTrustItem, TrustItem,
-    TrustKind,
+    Alarm, DraftError, ItemError, Membership, SignedTrustItem, TrustAccepted, TrustItem, TrustKind,
+    TrustRejected,
 };
 use zonemesh_core::mesh::MeshId;
 
@@ -30,7 +30,7 @@ fn a_mesh_is_named_by_its_first_authority_set() {
     assert_eq!(again.mesh(), membership.mesh());
     let other = MeshId::new("0".repeat(64));
     let refused = Membership::from_items(&other, vec![first]).err();
-    assert_eq!(refused, Some(Rejected::UnknownPredecessor));
+    assert_eq!(refused, Some(TrustRejected::UnknownPredecessor));
 }
 
 #[test]
@@ -46,11 +46,11 @@ fn items_of_strangers_of_other_meshes_and_nonsense_are_refused_and_counted() {
     let nonsense = parts(Bytes::from(vec![0xff; 40]));
     let large = parts(Bytes::from(vec![0; 9000]));
     let cases = [
-        (forged, Rejected::NotAuthorised),
-        (unsigned, Rejected::NotAuthorised),
-        (other, Rejected::OtherMesh),
-        (nonsense, Rejected::Malformed),
-        (large, Rejected::TooLarge),
+        (forged, TrustRejected::NotAuthorised),
+        (unsigned, TrustRejected::NotAuthorised),
+        (other, TrustRejected::OtherMesh),
+        (nonsense, TrustRejected::Malformed),
+        (large, TrustRejected::TooLarge),
     ];
     for (item, reason) in cases {
         assert_eq!(membership.accept(item), Err(reason));
@@ -76,15 +76,15 @@ fn two_of_three_must_sign_and_a_third_signature_or_a_repeated_one_helps_nobody()
     let mut membership = mesh_of(3, 2);
     let item = careless(membership.mesh(), request(1), 1);
     let set = membership.authority_set().1.clone();
-    assert_eq!(membership.accept(by(&set, &item, &[0])), Err(Rejected::NotAuthorised));
+    assert_eq!(membership.accept(by(&set, &item, &[0])), Err(TrustRejected::NotAuthorised));
     let one = by(&set, &item, &[0]);
     let twice = [one.signatures(), one.signatures()].concat();
     let twice = SignedTrustItem::from_parts(TrustKind::Grant, one.payload().clone(), twice);
-    assert_eq!(membership.accept(twice), Err(Rejected::NotAuthorised));
+    assert_eq!(membership.accept(twice), Err(TrustRejected::NotAuthorised));
     let mut three = by(&set, &item, &[0, 1]);
     three.sign(&authority(2));
-    assert_eq!(membership.accept(three), Err(Rejected::NotAuthorised));
-    assert!(matches!(membership.accept(by(&set, &item, &[0, 2])), Ok(Accepted::Stored(_))));
+    assert_eq!(membership.accept(three), Err(TrustRejected::NotAuthorised));
+    assert!(matches!(membership.accept(by(&set, &item, &[0, 2])), Ok(TrustAccepted::Stored(_))));
     assert_eq!(names(&membership), set_of(&["z1"]));
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use zonemesh_core::membership::{
-    AuthorityEdit, AuthoritySet, DraftError, Lacking, Membership, Rejected, SignedTrustItem,
-    TrustItem, TrustKind, add_signatures,
+    AuthorityEdit, AuthoritySet, DraftError, Lacking, Membership, SignedTrustItem, TrustItem,
+    TrustKind, TrustRejected, add_signatures,
 };
 
 use crate::mesh::{
@@ -41,7 +41,7 @@ fn a_set_takes_the_place_of_the_one_that_signed_it() {
     let stranger = next(&membership, &[5], 1, &[0]);
     assert_eq!(
         membership.accept(stranger),
-        Err(Rejected::NotAuthorised),
+        Err(TrustRejected::NotAuthorised),
         "one of two is not enough"
     );
 }
@@ -209,7 +209,7 @@ fn a_set_whose_predecessor_is_unknown_waits_for_it() {
     ahead.accept(first.clone()).unwrap();
     let second = next(&ahead, &[1], 1, &[1]);
     let mut membership = mesh();
-    assert_eq!(membership.accept(second.clone()), Err(Rejected::UnknownPredecessor));
+    assert_eq!(membership.accept(second.clone()), Err(TrustRejected::UnknownPredecessor));
     let both = membership.accept_all(vec![second, first]);
     assert!(both.iter().all(Result::is_ok));
     assert_eq!(in_force(&membership), keys(&[1]));
@@ -221,7 +221,7 @@ fn a_threshold_that_nobody_can_meet_is_refused() {
     assert_eq!(refused, Err(DraftError::Authorities(2, 1)));
     let impossible = AuthoritySet { threshold: 0, ..first_set(1, 1) };
     let item = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(impossible));
-    assert_eq!(Membership::new(item).err(), Some(Rejected::Malformed));
+    assert_eq!(Membership::new(item).err(), Some(TrustRejected::Malformed));
 }
 
 /// A set that says it follows `previous`, with authorities that a thief likes.
@@ -241,10 +241,10 @@ fn the_founding_key_alone_cannot_fork_a_mesh_that_was_founded_with_a_threshold()
     let mut membership = mesh_of(2, 2);
     let (first, _) = membership.authority_set();
     let forks = [
-        (forged(None, 0, &[0], 1), Rejected::OtherMesh),
-        (forged(Some(first), 0, &[0], 1), Rejected::Malformed),
-        (forged(Some(first), 1, &[0], 1), Rejected::NotAuthorised),
-        (forged(Some(first), 1, &[0, 9], 1), Rejected::NotAuthorised),
+        (forged(None, 0, &[0], 1), TrustRejected::OtherMesh),
+        (forged(Some(first), 0, &[0], 1), TrustRejected::Malformed),
+        (forged(Some(first), 1, &[0], 1), TrustRejected::NotAuthorised),
+        (forged(Some(first), 1, &[0, 9], 1), TrustRejected::NotAuthorised),
     ];
     for (fork, reason) in forks {
         assert_eq!(membership.accept(signed_by(&fork, &[0])), Err(reason));
@@ -262,7 +262,7 @@ fn the_first_set_is_one_item_whoever_signed_it() {
         let signed = signed_by(&item, signers);
         let mut other = Membership::new(signed.clone()).unwrap();
         assert_eq!((other.mesh(), other.root_hash()), (plain.mesh(), plain.root_hash()));
-        assert_eq!(other.accept(signed), Ok(zonemesh_core::membership::Accepted::Known));
+        assert_eq!(other.accept(signed), Ok(zonemesh_core::membership::TrustAccepted::Known));
         assert_eq!(other.items(), plain.items());
     }
 }
@@ -312,7 +312,7 @@ fn a_removed_key_cannot_fill_the_room_of_those_in_force() {
     };
     let outcomes = membership.accept_all((0..1_300).map(large).collect());
     assert!(outcomes[0].is_ok());
-    assert_eq!(outcomes.last(), Some(&Err(Rejected::Full)));
+    assert_eq!(outcomes.last(), Some(&Err(TrustRejected::Full)));
     assert!(membership.size() <= zonemesh_core::membership::MAX_BYTES / 2);
     let honest = grant(&membership, 3);
     membership.accept(honest).unwrap();

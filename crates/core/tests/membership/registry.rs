@@ -8,7 +8,7 @@ use zonemesh_core::record::{
     FlowerTransport, ProtocolRange, Readiness, SignedRecord, SuperLink, Version, ZoneDraft,
     ZoneRecord,
 };
-use zonemesh_core::registry::{Accepted, Registry, Rejected, Standing};
+use zonemesh_core::registry::{RecordAccepted, RecordRejected, Registry, Standing};
 use zonemesh_core::replication::{Body, Message, Session};
 
 use crate::mesh::{NOW, by, careless, grant, granted, identity, mesh, name, request, revocation};
@@ -52,7 +52,7 @@ fn a_revoked_zone_is_gone_at_once_with_its_record_and_stays_out() {
     assert_eq!(news.members.removed, [name(1)].into());
     assert_eq!(members(&registry), ["z0", "z2"]);
     assert!(registry.get(&name(1)).is_none());
-    assert_eq!(registry.accept(signed(1, 1, 9), NOW), Err(Rejected::RevokedZone));
+    assert_eq!(registry.accept(signed(1, 1, 9), NOW), Err(RecordRejected::RevokedZone));
     registry.accept_trust(vec![item]);
     assert!(registry.poll_trust().is_none(), "known: nothing to do");
 }
@@ -63,7 +63,7 @@ fn a_blocked_zone_is_no_member_here_yet_its_record_is_passed_on() {
     let before = registry.root_hash();
     let change = registry.set_blocked(&name(1), true);
     assert_eq!(change.removed, [name(1)].into());
-    assert_eq!(registry.accept(signed(1, 1, 1), NOW), Ok(Accepted::Stored(name(1))));
+    assert_eq!(registry.accept(signed(1, 1, 1), NOW), Ok(RecordAccepted::Stored(name(1))));
     assert_ne!(registry.root_hash(), before);
     assert_eq!(members(&registry), ["z0", "z2"]);
     let change = registry.set_blocked(&name(1), false);
@@ -82,7 +82,7 @@ fn a_zone_with_a_new_key_keeps_its_old_record_until_the_new_key_speaks() {
     assert_eq!(registry.poll_trust().unwrap().members.changed, [name(1)].into());
     assert_eq!(registry.get(&name(1)).unwrap().record.version.seq, 50);
     assert!(registry.version_vector().is_empty(), "but it is not passed on");
-    assert_eq!(registry.accept(signed(1, 1, 51), NOW), Err(Rejected::BadSignature));
+    assert_eq!(registry.accept(signed(1, 1, 51), NOW), Err(RecordRejected::BadSignature));
     registry.accept(signed(1, 7, 1), NOW).unwrap();
     assert_eq!(registry.get(&name(1)).unwrap().record.version.seq, 1);
     let old_key = revocation(registry.membership().unwrap(), 1, 1, 10);
@@ -113,7 +113,7 @@ fn a_record_outside_a_narrower_grant_is_let_go() {
     let set = registry.membership().unwrap().authority_set().1.clone();
     registry.accept_trust(vec![by(&set, &careless(&registry.mesh(), narrower, 9), &[0])]);
     assert!(registry.get(&name(1)).is_none());
-    assert_eq!(registry.accept(signed(1, 1, 2), NOW), Err(Rejected::ForeignPrefix));
+    assert_eq!(registry.accept(signed(1, 1, 2), NOW), Err(RecordRejected::ForeignPrefix));
 }
 
 #[test]
@@ -254,8 +254,8 @@ fn a_mesh_without_authorities_takes_no_trust_items() {
     };
     let mut fixed = Registry::new(name(0), identity(0), vec![plain], 1).unwrap();
     let outcomes = fixed.accept_trust(vec![revocation]);
-    assert_eq!(outcomes, [Err(membership::Rejected::Unmanaged)]);
-    assert_eq!(fixed.poll_trust().unwrap().rejected, [membership::Rejected::Unmanaged]);
+    assert_eq!(outcomes, [Err(membership::TrustRejected::Unmanaged)]);
+    assert_eq!(fixed.poll_trust().unwrap().rejected, [membership::TrustRejected::Unmanaged]);
     let foreign =
         TrustItem::Grant(registry.membership().unwrap().draft_grant(request(5), NOW).unwrap());
     let forged = by(&crate::mesh::first_set(2, 1), &foreign, &[1]);

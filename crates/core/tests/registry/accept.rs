@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use zonemesh_core::member::{Member, MembershipError};
 use zonemesh_core::record::{SignedRecord, ZoneDraft};
-use zonemesh_core::registry::{Accepted, Registry, Rejected};
+use zonemesh_core::registry::{RecordAccepted, RecordRejected, Registry};
 
 use crate::zones::{
     NOW, count, draft, federation, identity, member, members, name, record, registry, signed,
@@ -13,7 +13,7 @@ use crate::zones::{
 };
 
 /// Offers what zone 1 signed to zone 0.
-fn offer(change: impl Fn(&mut ZoneDraft)) -> Result<Accepted, Rejected> {
+fn offer(change: impl Fn(&mut ZoneDraft)) -> Result<RecordAccepted, RecordRejected> {
     let mut content = draft(1, 51821);
     change(&mut content);
     let signed = SignedRecord::sign(&record(1, 1, content), &identity(1));
@@ -33,15 +33,15 @@ fn a_record_within_its_zones_bounds_is_stored() {
         content.superlinks = vec![superlink(1)];
         content.superlinks[0].addresses.push(IpAddr::from([10, 255, 0, 1]));
     };
-    assert_eq!(offer(within), Ok(Accepted::Stored(name(1))));
+    assert_eq!(offer(within), Ok(RecordAccepted::Stored(name(1))));
 }
 
 #[test]
 fn record_of_zone_a_cannot_be_published_by_zone_b() {
     let mut registry = registry(0, 3);
     let forged = SignedRecord::sign(&record(1, 9, draft(1, 1)), &identity(2));
-    assert_eq!(registry.accept(forged, NOW), Err(Rejected::BadSignature));
-    assert_eq!(count(&registry, Rejected::BadSignature), 1);
+    assert_eq!(registry.accept(forged, NOW), Err(RecordRejected::BadSignature));
+    assert_eq!(count(&registry, RecordRejected::BadSignature), 1);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_signature_over_other_bytes_does_not_hold() {
     let mut registry = registry(0, 2);
     let (old, new) = (signed(1, 1, 1), signed(1, 2, 2));
     let moved = SignedRecord::from_parts(new.payload().clone(), old.signature()).unwrap();
-    assert_eq!(registry.accept(moved, NOW), Err(Rejected::BadSignature));
+    assert_eq!(registry.accept(moved, NOW), Err(RecordRejected::BadSignature));
 }
 
 #[test]
@@ -58,39 +58,39 @@ fn a_signature_made_for_another_purpose_does_not_hold() {
     let payload = signed(1, 1, 1).payload().clone();
     let bare = identity(1).sign(&payload);
     let bare = SignedRecord::from_parts(payload, &bare).unwrap();
-    assert_eq!(registry.accept(bare, NOW), Err(Rejected::BadSignature));
+    assert_eq!(registry.accept(bare, NOW), Err(RecordRejected::BadSignature));
 }
 
 #[test]
 fn prefixes_and_addresses_of_other_zones_are_refused() {
     let foreign_prefix = offer(|c| c.prefixes.push("10.10.2.0/24".parse().unwrap()));
-    assert_eq!(foreign_prefix, Err(Rejected::ForeignPrefix));
+    assert_eq!(foreign_prefix, Err(RecordRejected::ForeignPrefix));
     let wider_prefix = offer(|c| c.prefixes = vec!["10.10.0.0/16".parse().unwrap()]);
-    assert_eq!(wider_prefix, Err(Rejected::ForeignPrefix));
+    assert_eq!(wider_prefix, Err(RecordRejected::ForeignPrefix));
     let tunnel_ip = offer(|c| c.gateways[0].tunnel_ips = vec![IpAddr::from([10, 255, 0, 2])]);
-    assert_eq!(tunnel_ip, Err(Rejected::ForeignTunnelIp));
+    assert_eq!(tunnel_ip, Err(RecordRejected::ForeignTunnelIp));
     let address = offer(|c| c.superlinks = vec![superlink(2)]);
-    assert_eq!(address, Err(Rejected::ForeignSuperLinkAddress));
+    assert_eq!(address, Err(RecordRejected::ForeignSuperLinkAddress));
 }
 
 #[test]
 fn strangers_and_nonsense_are_refused() {
     let mut registry = registry(0, 2);
-    assert_eq!(registry.accept(signed(7, 1, 1), NOW), Err(Rejected::UnknownZone));
+    assert_eq!(registry.accept(signed(7, 1, 1), NOW), Err(RecordRejected::UnknownZone));
     let parts = |payload: Vec<u8>| SignedRecord::from_parts(Bytes::from(payload), &[0; 64]);
     let nonsense = parts(vec![0xff; 100]).unwrap();
-    assert_eq!(registry.accept(nonsense, NOW), Err(Rejected::Malformed));
+    assert_eq!(registry.accept(nonsense, NOW), Err(RecordRejected::Malformed));
     let large = parts(vec![0; 64 * 1024 + 1]).unwrap();
-    assert_eq!(registry.accept(large, NOW), Err(Rejected::TooLarge));
+    assert_eq!(registry.accept(large, NOW), Err(RecordRejected::TooLarge));
 }
 
 #[test]
 fn only_a_newer_version_replaces_what_is_held() {
     let mut registry = registry(0, 2);
-    let stored = Ok(Accepted::Stored(name(1)));
+    let stored = Ok(RecordAccepted::Stored(name(1)));
     assert_eq!(registry.accept(signed(1, 2, 2), NOW), stored);
-    assert_eq!(registry.accept(signed(1, 2, 2), NOW), Ok(Accepted::Known));
-    assert_eq!(registry.accept(signed(1, 1, 1), NOW), Err(Rejected::Outdated));
+    assert_eq!(registry.accept(signed(1, 2, 2), NOW), Ok(RecordAccepted::Known));
+    assert_eq!(registry.accept(signed(1, 1, 1), NOW), Err(RecordRejected::Outdated));
     assert_eq!(registry.accept(signed(1, 3, 3), NOW), stored);
     assert_eq!(registry.get(&name(1)).unwrap().record.version.seq, 3);
 }
@@ -101,9 +101,9 @@ fn a_record_dated_far_ahead_orders_nothing() {
     let mut ahead = record(1, 1, draft(1, 1));
     ahead.issued_at = NOW.plus(u64::MAX);
     registry.accept(SignedRecord::sign(&ahead, &identity(1)), NOW).unwrap();
-    assert_eq!(registry.accept(signed(1, 2, 2), NOW), Ok(Accepted::Stored(name(1))));
+    assert_eq!(registry.accept(signed(1, 2, 2), NOW), Ok(RecordAccepted::Stored(name(1))));
     let replayed = SignedRecord::sign(&ahead, &identity(1));
-    assert_eq!(registry.accept(replayed, NOW), Err(Rejected::Outdated));
+    assert_eq!(registry.accept(replayed, NOW), Err(RecordRejected::Outdated));
 }
 
 #[test]
@@ -121,7 +121,8 @@ fn two_records_of_one_version_raise_an_alarm_and_the_lower_hash_stays_everywhere
     assert_eq!(first.get(&name(1)).unwrap().signed, *lower);
     assert_eq!(first.counters().clone_alarms(), 1);
     assert_eq!(second.counters().clone_alarms(), 1);
-    let refused = count(&first, Rejected::CloneRefused) + count(&second, Rejected::CloneRefused);
+    let refused =
+        count(&first, RecordRejected::CloneRefused) + count(&second, RecordRejected::CloneRefused);
     assert_eq!(refused, 1, "the order decides who sees the lower one first");
 }
 
@@ -133,7 +134,7 @@ fn a_damaged_or_forged_file_is_not_restored() {
     let damaged = SignedRecord::from_file_bytes(&bytes).unwrap();
     assert!(registry.restore(damaged, NOW).is_err());
     let forged = SignedRecord::sign(&record(1, 1, draft(1, 1)), &identity(2));
-    assert_eq!(registry.restore(forged, NOW), Err(Rejected::BadSignature));
+    assert_eq!(registry.restore(forged, NOW), Err(RecordRejected::BadSignature));
     assert_eq!(registry.restore(signed(1, 1, 1), NOW), Ok(name(1)));
     assert_eq!(registry.restore(signed(2, 1, 1), NOW), Ok(name(2)));
     assert_eq!(registry.records().count(), 2);

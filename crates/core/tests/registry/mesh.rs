@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use zonemesh_core::mesh::MeshId;
-use zonemesh_core::registry::{Registry, Rejected};
+use zonemesh_core::registry::{RecordRejected, Registry};
 use zonemesh_core::replication::{DIGEST_INTERVAL_MS, Message, Session};
 use zonemesh_core::time::UnixMillis;
 
@@ -105,7 +105,7 @@ impl Mesh {
         let session = self.sessions.get_mut(&end).unwrap();
         let output = session.handle(message, registry, self.now).unwrap();
         // A wiped gateway that starts with its old incarnation looks like a clone, rightly.
-        let honest = |r: &Rejected| !r.is_suspicious() || *r == Rejected::CloneRefused;
+        let honest = |r: &RecordRejected| !r.is_suspicious() || *r == RecordRejected::CloneRefused;
         assert!(output.rejected.iter().all(honest), "{:?}", output.rejected);
         for answer in output.messages {
             self.send(end, answer);

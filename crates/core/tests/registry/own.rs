@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use zonemesh_core::record::{CaCertificate, CaSet, CaState, SignedRecord, Version};
-use zonemesh_core::registry::{Accepted, PublishError, Registry, Rejected};
+use zonemesh_core::registry::{PublishError, RecordAccepted, RecordRejected, Registry};
 use zonemesh_core::time::UnixMillis;
 
 use crate::zones::{
@@ -40,7 +40,7 @@ fn after_a_wiped_disk_the_zone_jumps_above_what_others_remember() {
     let mut registry = registry(0, 2);
     registry.publish(draft(0, 2), NOW).unwrap();
     let remembered = registry.accept(signed(0, 41, 1), NOW);
-    assert_eq!(remembered, Ok(Accepted::OwnSurpassed));
+    assert_eq!(remembered, Ok(RecordAccepted::OwnSurpassed));
     let jumped = registry.poll_republish(NOW).unwrap();
     assert_eq!(jumped.version, version(1, 42));
     assert_eq!(registry.get(&name(0)).unwrap().record.content, draft(0, 2));
@@ -50,7 +50,7 @@ fn after_a_wiped_disk_the_zone_jumps_above_what_others_remember() {
 #[test]
 fn an_own_record_seen_before_the_first_publication_is_surpassed_by_it() {
     let mut registry = registry(0, 2);
-    assert_eq!(registry.accept(signed(0, 41, 1), NOW), Ok(Accepted::OwnSurpassed));
+    assert_eq!(registry.accept(signed(0, 41, 1), NOW), Ok(RecordAccepted::OwnSurpassed));
     assert!(registry.poll_republish(NOW).is_none(), "nothing to say yet");
     let first = registry.publish(draft(0, 2), NOW).unwrap();
     assert_eq!(first.version, version(1, 42));
@@ -64,8 +64,8 @@ fn an_own_record_with_prefixes_that_are_no_longer_ours_is_surpassed_too() {
     let mut narrow = draft(0, 1);
     narrow.prefixes = vec!["10.10.0.0/25".parse().unwrap()];
     registry.publish(narrow, NOW).unwrap();
-    assert_eq!(registry.restore(signed(0, 5, 1), NOW), Err(Rejected::ForeignPrefix));
-    assert_eq!(registry.accept(signed(0, 9, 1), NOW), Ok(Accepted::OwnSurpassed));
+    assert_eq!(registry.restore(signed(0, 5, 1), NOW), Err(RecordRejected::ForeignPrefix));
+    assert_eq!(registry.accept(signed(0, 9, 1), NOW), Ok(RecordAccepted::OwnSurpassed));
     assert_eq!(registry.poll_republish(NOW).unwrap().version, version(1, 10));
 }
 
@@ -84,7 +84,7 @@ fn a_forged_own_record_moves_nothing() {
     let mut registry = registry(0, 2);
     registry.publish(draft(0, 1), NOW).unwrap();
     let forged = SignedRecord::sign(&record(0, 99, draft(0, 2)), &identity(1));
-    assert_eq!(registry.accept(forged, NOW), Err(Rejected::BadSignature));
+    assert_eq!(registry.accept(forged, NOW), Err(RecordRejected::BadSignature));
     assert!(registry.poll_timeout().is_none());
 }
 

@@ -2,7 +2,7 @@
 
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::record::ProtocolRange;
-use zonemesh_core::registry::{Registry, Rejected};
+use zonemesh_core::registry::{RecordRejected, Registry};
 use zonemesh_core::replication::{Body, DIGEST_INTERVAL_MS, Message, Refused, Session, Summary};
 use zonemesh_core::time::UnixMillis;
 
@@ -233,10 +233,10 @@ fn hello_comes_first_and_once() {
     let refused = pair.ends[0].handle(again, &mut pair.registries[0], NOW);
     assert_eq!(refused, Err(Refused::SecondHello));
     let out_of_turn = |registry: &Registry| {
-        registry.counters().rejected().find(|(reason, _)| *reason == Rejected::OutOfTurn)
+        registry.counters().rejected().find(|(reason, _)| *reason == RecordRejected::OutOfTurn)
     };
-    assert_eq!(out_of_turn(&registry), Some((Rejected::OutOfTurn, 1)));
-    assert_eq!(out_of_turn(&pair.registries[0]), Some((Rejected::OutOfTurn, 1)));
+    assert_eq!(out_of_turn(&registry), Some((RecordRejected::OutOfTurn, 1)));
+    assert_eq!(out_of_turn(&pair.registries[0]), Some((RecordRejected::OutOfTurn, 1)));
 }
 
 #[test]

@@ -96,7 +96,7 @@ pub(crate) fn signed(zone: u8, seq: u64, port: u16) -> SignedRecord {
     SignedRecord::sign(&record(zone, seq, draft(zone, port)), &identity(zone))
 }
 
-pub(crate) fn count(registry: &Registry, reason: zonemesh_core::registry::Rejected) -> u64 {
+pub(crate) fn count(registry: &Registry, reason: zonemesh_core::registry::RecordRejected) -> u64 {
     let mut counts = registry.counters().rejected();
     counts.find(|(other, _)| *other == reason).unwrap().1
 }

@@ -13,7 +13,7 @@ use zonemesh_core::membership::{
     Membership, Revocation, SignedTrustItem, TrustItem, TrustKind, sign,
 };
 use zonemesh_core::record::{SignedRecord, Version, ZoneRecord};
-use zonemesh_core::replication::{Body, Message, Session};
+use zonemesh_core::replication::{StreamBody, StreamMessage, ReplicationSession};
 use zonemesh_fuzz::mesh::{NOW, authority, draft, grant, identity, membership, name, registry};
 
 fn write(target: &str, seed: &str, bytes: impl AsRef<[u8]>) {
@@ -108,19 +108,19 @@ fn invitation(membership: &Membership) -> Invitation {
 
 fn replication() {
     let theirs = registry(1);
-    let mut session = Session::new(theirs.mesh(), name(0));
+    let mut session = ReplicationSession::new(theirs.mesh(), name(0));
     let hello = session.open(&theirs, NOW);
     let clock = hello.clock;
-    let versions = wire_bytes(&Message {
+    let versions = wire_bytes(&StreamMessage {
         clock,
-        body: Body::Versions(zonemesh_core::replication::Versions {
+        body: StreamBody::Versions(zonemesh_core::replication::HeldVersions {
             trust: None,
             records: theirs.version_vector(),
         }),
     });
-    let items = wire_bytes(&Message { clock, body: Body::Items(vec![record()]) });
+    let items = wire_bytes(&StreamMessage { clock, body: StreamBody::Items(vec![record()]) });
     let membership = membership();
-    let trust = wire_bytes(&Message { clock, body: Body::Trust(vec![grant(&membership, 2)]) });
+    let trust = wire_bytes(&StreamMessage { clock, body: StreamBody::Trust(vec![grant(&membership, 2)]) });
     let hello = wire_bytes(&hello);
     write("replication", "greeting", [&hello[..], &versions].concat());
     write("replication", "records", [&hello[..], &versions, &items].concat());
@@ -128,7 +128,7 @@ fn replication() {
     messages(&membership);
 }
 
-fn wire_bytes(message: &Message) -> Vec<u8> {
+fn wire_bytes(message: &StreamMessage) -> Vec<u8> {
     v1::RegistryMessage::from(message.clone()).encode_length_delimited_to_vec()
 }
 

@@ -6,7 +6,7 @@ use zonemesh_api::{v1, wire};
 use zonemesh_core::invitation::{Invitation, Issued, Redemption, RedemptionAnswer};
 use zonemesh_core::membership::{Membership, SignedTrustItem, TrustKind};
 use zonemesh_core::record::SignedRecord;
-use zonemesh_core::replication::{Message, Session};
+use zonemesh_core::replication::{StreamMessage, ReplicationSession};
 
 use crate::mesh::{NOW, authority, identity, membership, name, registry};
 
@@ -100,14 +100,14 @@ pub fn invitation(bytes: &[u8]) {
 /// If the registry does not work afterwards.
 pub fn replication(mut bytes: &[u8]) {
     let mut registry = registry(0);
-    let mut session = Session::new(registry.mesh(), name(1));
+    let mut session = ReplicationSession::new(registry.mesh(), name(1));
     let _hello = session.open(&registry, NOW);
     while let Ok(message) = v1::RegistryMessage::decode_length_delimited(&mut bytes) {
-        let Ok(message) = Message::try_from(message) else {
+        let Ok(message) = StreamMessage::try_from(message) else {
             continue;
         };
         let back = v1::RegistryMessage::from(message.clone());
-        assert_eq!(Message::try_from(back).ok().as_ref(), Some(&message));
+        assert_eq!(StreamMessage::try_from(back).ok().as_ref(), Some(&message));
         let Ok(output) = session.handle(message, &mut registry, NOW) else {
             break;
         };

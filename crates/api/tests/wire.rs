@@ -20,7 +20,9 @@ use zonemesh_core::record::{
     CaCertificate, CaSet, CaState, FlowerTransport, ProtocolRange, Readiness, SuperLink, ZoneDraft,
 };
 use zonemesh_core::registry::Registry;
-use zonemesh_core::replication::{Body, Message, Session, Summary, Versions};
+use zonemesh_core::replication::{
+    HeldVersions, RegistryDigest, ReplicationSession, StreamBody, StreamMessage,
+};
 use zonemesh_core::time::UnixMillis;
 
 const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
@@ -91,26 +93,29 @@ fn trust_item() -> SignedTrustItem {
 }
 
 /// All kinds of messages that a session sends.
-fn messages() -> Vec<Message> {
+fn messages() -> Vec<StreamMessage> {
     let registry = registry();
     let held = registry.records().next().unwrap();
     let madrid = "madrid".parse().unwrap();
-    let mut session = Session::new(MeshId::static_peers(), madrid);
+    let mut session = ReplicationSession::new(MeshId::static_peers(), madrid);
     let hello = session.open(&registry, NOW);
     let clock = hello.clock;
-    let say = |body| Message { clock, body };
-    let versions = Versions { records: registry.version_vector(), trust: None };
+    let say = |body| StreamMessage { clock, body };
+    let versions = HeldVersions { records: registry.version_vector(), trust: None };
     vec![
         hello,
-        say(Body::Versions(versions.clone())),
-        say(Body::Items(vec![held.signed.clone()])),
-        say(Body::Versions(Versions {
+        say(StreamBody::Versions(versions.clone())),
+        say(StreamBody::Items(vec![held.signed.clone()])),
+        say(StreamBody::Versions(HeldVersions {
             trust: Some([trust_item().id()].into()),
             ..versions.clone()
         })),
-        say(Body::Trust(vec![trust_item()])),
-        say(Body::Digest(Summary { root_hash: [1; 32], trust_hash: Some([2; 32]) })),
-        say(Body::Digest(Summary { root_hash: registry.root_hash(), trust_hash: None })),
+        say(StreamBody::Trust(vec![trust_item()])),
+        say(StreamBody::Digest(RegistryDigest { root_hash: [1; 32], trust_hash: Some([2; 32]) })),
+        say(StreamBody::Digest(RegistryDigest {
+            root_hash: registry.root_hash(),
+            trust_hash: None,
+        })),
     ]
 }
 
@@ -119,7 +124,7 @@ fn each_registry_message_comes_back_as_it_was_sent() {
     for message in messages() {
         let bytes = v1::RegistryMessage::from(message.clone()).encode_to_vec();
         let wire = v1::RegistryMessage::decode(bytes.as_slice()).unwrap();
-        assert_eq!(Message::try_from(wire).unwrap(), message);
+        assert_eq!(StreamMessage::try_from(wire).unwrap(), message);
     }
 }
 
@@ -127,7 +132,7 @@ fn each_registry_message_comes_back_as_it_was_sent() {
 fn a_cut_hash_a_bad_zone_and_a_missing_kind_are_named() {
     let clock = Some(v1::Clock::default());
     let say = |kind| v1::RegistryMessage { clock, kind };
-    let field = |kind| Message::try_from(say(kind)).unwrap_err().field;
+    let field = |kind| StreamMessage::try_from(say(kind)).unwrap_err().field;
     use v1::registry_message::Kind;
     assert_eq!(field(None), "kind");
     let root_hash = vec![0; 31];
@@ -149,7 +154,7 @@ fn a_cut_hash_a_bad_zone_and_a_missing_kind_are_named() {
     let items = vec![v1::SignedItem::default()];
     assert_eq!(field(Some(Kind::Items(v1::Items { items }))), "items.items[0].signature");
     let without_clock = v1::RegistryMessage::default();
-    assert_eq!(Message::try_from(without_clock).unwrap_err().field, "clock");
+    assert_eq!(StreamMessage::try_from(without_clock).unwrap_err().field, "clock");
 }
 
 #[test]

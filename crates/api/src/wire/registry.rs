@@ -3,7 +3,9 @@
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::record::{ProtocolRange, SignedRecord, Version};
 use zonemesh_core::registry::{RecordHead, VersionVector};
-use zonemesh_core::replication::{Body, Clock, Echo, Hello, Message, Summary, Versions};
+use zonemesh_core::replication::{
+    ClockEcho, ClockStamp, HeldVersions, RegistryDigest, StreamBody, StreamHello, StreamMessage,
+};
 use zonemesh_core::time::UnixMillis;
 
 use super::trust::{trust_hash, trust_ids, trust_items};
@@ -11,8 +13,8 @@ use super::{WireError, WireProblem, hash, name};
 use crate::v1;
 use crate::v1::registry_message::Kind;
 
-impl From<Message> for v1::RegistryMessage {
-    fn from(message: Message) -> Self {
+impl From<StreamMessage> for v1::RegistryMessage {
+    fn from(message: StreamMessage) -> Self {
         let echo = message.clock.echo.map(|echo| v1::ClockEcho {
             sent_at_unix_ms: echo.sent_at.0,
             received_at_unix_ms: echo.received_at.0,
@@ -22,10 +24,10 @@ impl From<Message> for v1::RegistryMessage {
     }
 }
 
-impl From<Body> for Kind {
-    fn from(body: Body) -> Self {
+impl From<StreamBody> for Kind {
+    fn from(body: StreamBody) -> Self {
         match body {
-            Body::Hello(hello) => Self::Hello(v1::Hello {
+            StreamBody::Hello(hello) => Self::Hello(v1::Hello {
                 mesh: hello.mesh.as_str().to_owned(),
                 zone: hello.zone.into(),
                 protocol_min: hello.protocol.min,
@@ -33,19 +35,19 @@ impl From<Body> for Kind {
                 root_hash: hello.holds.root_hash.to_vec(),
                 trust_hash: hello.holds.trust_hash.map(Vec::from).unwrap_or_default(),
             }),
-            Body::Versions(versions) => Self::Versions(v1::Versions {
+            StreamBody::Versions(versions) => Self::Versions(v1::Versions {
                 items: versions.records.into_iter().map(item_version).collect(),
                 trust: versions.trust.map(|ids| v1::TrustIds {
                     ids: ids.into_iter().map(|id| id.0.to_vec()).collect(),
                 }),
             }),
-            Body::Items(items) => {
+            StreamBody::Items(items) => {
                 Self::Items(v1::Items { items: items.iter().map(signed_item).collect() })
             }
-            Body::Trust(items) => Self::Trust(v1::TrustItems {
+            StreamBody::Trust(items) => Self::Trust(v1::TrustItems {
                 items: items.iter().map(v1::TrustItem::from).collect(),
             }),
-            Body::Digest(holds) => Self::Digest(v1::Digest {
+            StreamBody::Digest(holds) => Self::Digest(v1::Digest {
                 root_hash: holds.root_hash.to_vec(),
                 trust_hash: holds.trust_hash.map(Vec::from).unwrap_or_default(),
             }),
@@ -66,7 +68,7 @@ fn signed_item(record: &SignedRecord) -> v1::SignedItem {
     v1::SignedItem { payload: record.payload().clone(), signature: record.signature().to_vec() }
 }
 
-impl TryFrom<v1::RegistryMessage> for Message {
+impl TryFrom<v1::RegistryMessage> for StreamMessage {
     type Error = WireError;
 
     fn try_from(wire: v1::RegistryMessage) -> Result<Self, WireError> {
@@ -74,9 +76,9 @@ impl TryFrom<v1::RegistryMessage> for Message {
         let clock = wire.clock.ok_or_else(|| missing("clock"))?;
         let kind = wire.kind.ok_or_else(|| missing("kind"))?;
         Ok(Self {
-            clock: Clock {
+            clock: ClockStamp {
                 sent_at: UnixMillis(clock.sent_at_unix_ms),
-                echo: clock.echo.map(|echo| Echo {
+                echo: clock.echo.map(|echo| ClockEcho {
                     sent_at: UnixMillis(echo.sent_at_unix_ms),
                     received_at: UnixMillis(echo.received_at_unix_ms),
                 }),
@@ -86,27 +88,27 @@ impl TryFrom<v1::RegistryMessage> for Message {
     }
 }
 
-impl TryFrom<Kind> for Body {
+impl TryFrom<Kind> for StreamBody {
     type Error = WireError;
 
     fn try_from(kind: Kind) -> Result<Self, WireError> {
         Ok(match kind {
-            Kind::Hello(hello) => Self::Hello(Hello {
+            Kind::Hello(hello) => Self::Hello(StreamHello {
                 mesh: MeshId::new(hello.mesh),
                 zone: name("hello.zone", &hello.zone)?,
                 protocol: ProtocolRange { min: hello.protocol_min, max: hello.protocol_max },
-                holds: Summary {
+                holds: RegistryDigest {
                     root_hash: hash("hello.root_hash", &hello.root_hash)?,
                     trust_hash: trust_hash("hello.trust_hash", &hello.trust_hash)?,
                 },
             }),
-            Kind::Versions(versions) => Self::Versions(Versions {
+            Kind::Versions(versions) => Self::Versions(HeldVersions {
                 trust: trust_ids(versions.trust)?,
                 records: version_vector(versions.items)?,
             }),
             Kind::Items(items) => Self::Items(signed_records(items)?),
             Kind::Trust(items) => Self::Trust(trust_items("trust.items", items.items)?),
-            Kind::Digest(digest) => Self::Digest(Summary {
+            Kind::Digest(digest) => Self::Digest(RegistryDigest {
                 root_hash: hash("digest.root_hash", &digest.root_hash)?,
                 trust_hash: trust_hash("digest.trust_hash", &digest.trust_hash)?,
             }),

@@ -8,16 +8,16 @@ use crate::time::UnixMillis;
 
 /// Times that a message carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Clock {
+pub struct ClockStamp {
     /// When it left, by the sender's clock.
     pub sent_at: UnixMillis,
     /// The last message that the sender has received.
-    pub echo: Option<Echo>,
+    pub echo: Option<ClockEcho>,
 }
 
 /// The two times of a message that is echoed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Echo {
+pub struct ClockEcho {
     /// When it left, by the clock of who reads this.
     pub sent_at: UnixMillis,
     /// When it arrived, by the clock of who writes this.
@@ -37,7 +37,7 @@ pub struct ClockOffset {
 /// Estimates the offset over the life of a stream.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Estimator {
-    last: Option<Echo>,
+    last: Option<ClockEcho>,
     offset: Option<ClockOffset>,
     estimated_at: UnixMillis,
 }
@@ -47,13 +47,13 @@ const KEEP_MS: u64 = 75_000;
 
 impl Estimator {
     /// The clock of a message that leaves now.
-    pub(super) fn stamp(&self, now: UnixMillis) -> Clock {
-        Clock { sent_at: now, echo: self.last }
+    pub(super) fn stamp(&self, now: UnixMillis) -> ClockStamp {
+        ClockStamp { sent_at: now, echo: self.last }
     }
 
     /// Takes the clock of a message that arrived now.
-    pub(super) fn handle(&mut self, clock: Clock, now: UnixMillis) {
-        self.last = Some(Echo { sent_at: clock.sent_at, received_at: now });
+    pub(super) fn handle(&mut self, clock: ClockStamp, now: UnixMillis) {
+        self.last = Some(ClockEcho { sent_at: clock.sent_at, received_at: now });
         let fresh = match clock.echo {
             Some(echo) => midpoint(clock.sent_at, echo, now),
             None => ClockOffset { millis: clock.sent_at.offset_from(now), round_trip_ms: None },
@@ -72,7 +72,7 @@ impl Estimator {
 }
 
 /// RFC 5905: offset = ((T2 - T1) + (T3 - T4)) / 2, delay = (T4 - T1) - (T3 - T2).
-fn midpoint(sent_at: UnixMillis, echo: Echo, now: UnixMillis) -> ClockOffset {
+fn midpoint(sent_at: UnixMillis, echo: ClockEcho, now: UnixMillis) -> ClockOffset {
     let there = i128::from(echo.received_at.offset_from(echo.sent_at));
     let back = i128::from(sent_at.offset_from(now));
     let delay = i128::from(now.offset_from(echo.sent_at))
@@ -93,9 +93,9 @@ mod tests {
         let start = 1_000_000;
         let there = start + one_way + ahead;
         let mut estimator = Estimator::default();
-        let answer = Clock {
+        let answer = ClockStamp {
             sent_at: UnixMillis(there + hold),
-            echo: Some(Echo { sent_at: UnixMillis(start), received_at: UnixMillis(there) }),
+            echo: Some(ClockEcho { sent_at: UnixMillis(start), received_at: UnixMillis(there) }),
         };
         estimator.handle(answer, UnixMillis(start + 2 * one_way + hold));
         estimator.offset().unwrap()
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn without_an_echo_the_one_way_delay_is_an_error_that_is_told() {
         let mut estimator = Estimator::default();
-        let hello = Clock { sent_at: UnixMillis(9_000), echo: None };
+        let hello = ClockStamp { sent_at: UnixMillis(9_000), echo: None };
         estimator.handle(hello, UnixMillis(10_000));
         let offset = estimator.offset().unwrap();
         assert_eq!((offset.millis, offset.round_trip_ms), (-1_000, None));
@@ -125,9 +125,9 @@ mod tests {
         for sent_at in extremes {
             for received_at in extremes {
                 for now in extremes {
-                    let echo = Some(Echo { sent_at: now, received_at });
+                    let echo = Some(ClockEcho { sent_at: now, received_at });
                     let mut estimator = Estimator::default();
-                    estimator.handle(Clock { sent_at, echo }, now);
+                    estimator.handle(ClockStamp { sent_at, echo }, now);
                     assert!(estimator.offset().is_some());
                 }
             }

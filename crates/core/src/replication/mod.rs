@@ -1,6 +1,6 @@
 //! Replication between two gateways: one session for each stream.
 //!
-//! Both ends say [`Hello`]; whose hashes differ exchange version vectors, then what the other lacks;
+//! Both ends say [`StreamHello`]; whose hashes differ exchange version vectors, then what the other lacks;
 //! changes are pushed as they come, and every [`DIGEST_INTERVAL_MS`] a digest finds what was lost.
 //! In a managed mesh trust items travel the same way, before the records that need them.
 //! Both ends follow the same rules; there is no client and no server in it.
@@ -22,8 +22,14 @@ use crate::name::ZoneName;
 use crate::record::{ProtocolRange, SignedRecord};
 use crate::registry::VersionVector;
 
-pub use clock::{Clock, ClockOffset, Echo};
-pub use session::{Output, Refused, Session};
+pub use clock::{ClockEcho, ClockOffset, ClockStamp};
+pub use session::{ReplicationSession, SessionOutput, StreamRefused};
+// The names of before, until all callers have the new ones.
+pub use self::{
+    ClockEcho as Echo, ClockStamp as Clock, HeldVersions as Versions, RegistryDigest as Summary,
+    ReplicationSession as Session, SessionOutput as Output, StreamBody as Body,
+    StreamHello as Hello, StreamMessage as Message, StreamRefused as Refused,
+};
 
 /// Time between two digests on a stream.
 pub const DIGEST_INTERVAL_MS: u64 = 30_000;
@@ -35,7 +41,7 @@ pub const MESSAGE_BYTES: usize = 512 * 1024;
 
 /// All that a gateway holds, in brief.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
+pub struct RegistryDigest {
     /// The records.
     pub root_hash: RootHash,
     /// The trust items, in a managed mesh.
@@ -44,7 +50,7 @@ pub struct Summary {
 
 /// First message of both ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hello {
+pub struct StreamHello {
     /// The sender's mesh.
     pub mesh: MeshId,
     /// The sender's zone.
@@ -52,12 +58,12 @@ pub struct Hello {
     /// What the sender speaks.
     pub protocol: ProtocolRange,
     /// What the sender holds.
-    pub holds: Summary,
+    pub holds: RegistryDigest,
 }
 
 /// What the sender holds, item by item.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Versions {
+pub struct HeldVersions {
     /// Which version of each zone's record.
     pub records: VersionVector,
     /// Which trust items, if the two ends differ in them.
@@ -66,35 +72,35 @@ pub struct Versions {
 
 /// What a message says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body {
+pub enum StreamBody {
     /// Who I am and what I hold.
-    Hello(Hello),
+    Hello(StreamHello),
     /// What I hold, item by item.
-    Versions(Versions),
+    Versions(HeldVersions),
     /// Records that you do not hold yet.
     Items(Vec<SignedRecord>),
     /// Trust items that you do not hold yet.
     Trust(Vec<SignedTrustItem>),
     /// What I hold, in brief.
-    Digest(Summary),
+    Digest(RegistryDigest),
 }
 
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub struct StreamMessage {
     /// The sender's clock.
-    pub clock: Clock,
+    pub clock: ClockStamp,
     /// What is said.
-    pub body: Body,
+    pub body: StreamBody,
 }
 
-impl Message {
+impl StreamMessage {
     /// How many items it brings, each of which has a signature to be checked.
     #[must_use]
     pub fn items(&self) -> usize {
         match &self.body {
-            Body::Items(items) => items.len(),
-            Body::Trust(items) => items.len(),
+            StreamBody::Items(items) => items.len(),
+            StreamBody::Trust(items) => items.len(),
             _ => 0,
         }
     }
@@ -104,14 +110,14 @@ impl Message {
     #[must_use]
     pub fn split(self, most: usize) -> Vec<Self> {
         let clock = self.clock;
-        let Body::Items(mut rest) = self.body else { return vec![self] };
+        let StreamBody::Items(mut rest) = self.body else { return vec![self] };
         let mut parts = Vec::new();
         while rest.len() > most.max(1) {
             let later = rest.split_off(most.max(1));
-            parts.push(Self { clock, body: Body::Items(rest) });
+            parts.push(Self { clock, body: StreamBody::Items(rest) });
             rest = later;
         }
-        parts.push(Self { clock, body: Body::Items(rest) });
+        parts.push(Self { clock, body: StreamBody::Items(rest) });
         parts
     }
 }

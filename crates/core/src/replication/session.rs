@@ -3,7 +3,7 @@
 //! Promises: two sessions whose messages arrive leave both registries with the same records; lost
 //! messages delay that until the next digest, never prevent it. A record is not sent back to where
 //! it came from. Nothing a neighbour says can panic; what it may not say ends the stream
-//! ([`Refused`]).
+//! ([`StreamRefused`]).
 
 use crate::name::ZoneName;
 use crate::record::{ProtocolRange, SignedRecord};
@@ -13,11 +13,14 @@ use crate::time::UnixMillis;
 use super::batch::batches;
 use super::clock::{ClockOffset, Estimator};
 use super::trust::{self, TrustState};
-use super::{Body, DIGEST_INTERVAL_MS, Hello, MeshId, Message, Summary, Versions};
+use super::{
+    DIGEST_INTERVAL_MS, HeldVersions, MeshId, RegistryDigest, StreamBody, StreamHello,
+    StreamMessage,
+};
 
 /// Why a stream must be closed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum StreamRefused {
     /// The neighbour belongs to another mesh.
     #[error("the neighbour belongs to mesh {theirs}, this gateway to mesh {ours}")]
     Mesh {
@@ -53,7 +56,7 @@ pub enum Refused {
     SecondHello,
 }
 
-impl Refused {
+impl StreamRefused {
     /// The name under which it is counted.
     #[must_use]
     pub fn reason(&self) -> RecordRejected {
@@ -68,10 +71,10 @@ impl Refused {
 
 /// What is to be done after a message.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Output {
+pub struct SessionOutput {
     /// To be sent to the neighbour, in this order.
-    pub messages: Vec<Message>,
-    /// Zones whose record has changed (after what [`Registry::poll_trust`] tells): store it, then call [`Session::handle_change`] of every
+    pub messages: Vec<StreamMessage>,
+    /// Zones whose record has changed (after what [`Registry::poll_trust`] tells): store it, then call [`ReplicationSession::handle_change`] of every
     /// session, this one included, and wake those who watch.
     pub changed: Vec<ZoneName>,
     /// Records that were refused, for the log; they are counted already.
@@ -82,12 +85,12 @@ pub struct Output {
 /// them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct OpenQuestion {
-    held: Summary,
+    held: RegistryDigest,
     with_trust: bool,
 }
 
 /// One end of a stream between two gateways.
-pub struct Session {
+pub struct ReplicationSession {
     mesh: MeshId,
     protocol: ProtocolRange,
     neighbour: ZoneName,
@@ -102,7 +105,7 @@ pub struct Session {
     digest_at: UnixMillis,
 }
 
-impl Session {
+impl ReplicationSession {
     /// A session with the gateway of zone `neighbour`, as its certificate says.
     #[must_use]
     pub fn new(mesh: MeshId, neighbour: ZoneName) -> Self {
@@ -138,58 +141,58 @@ impl Session {
     }
 
     /// The first message, to be sent when the stream opens.
-    pub fn open(&mut self, registry: &Registry, now: UnixMillis) -> Message {
+    pub fn open(&mut self, registry: &Registry, now: UnixMillis) -> StreamMessage {
         self.digest_at = now.plus(DIGEST_INTERVAL_MS);
-        let hello = Hello {
+        let hello = StreamHello {
             mesh: self.mesh.clone(),
             zone: registry.zone().clone(),
             protocol: self.protocol,
             holds: summary(registry),
         };
-        self.message(Body::Hello(hello), now)
+        self.message(StreamBody::Hello(hello), now)
     }
 
     /// Takes a message of the neighbour.
     ///
     /// # Errors
-    /// [`Refused`], which is counted: close the stream.
+    /// [`StreamRefused`], which is counted: close the stream.
     pub fn handle(
         &mut self,
-        message: Message,
+        message: StreamMessage,
         registry: &mut Registry,
         now: UnixMillis,
-    ) -> Result<Output, Refused> {
+    ) -> Result<SessionOutput, StreamRefused> {
         self.follow(message, registry, now).inspect_err(|refused| registry.refuse(refused.reason()))
     }
 
     fn follow(
         &mut self,
-        message: Message,
+        message: StreamMessage,
         registry: &mut Registry,
         now: UnixMillis,
-    ) -> Result<Output, Refused> {
+    ) -> Result<SessionOutput, StreamRefused> {
         self.clock.handle(message.clock, now);
-        let mut output = Output::default();
+        let mut output = SessionOutput::default();
         match (message.body, self.agreed) {
-            (Body::Hello(hello), None) => {
+            (StreamBody::Hello(hello), None) => {
                 self.agreed = Some(self.check(&hello)?);
                 let ours = summary(registry);
                 let answer = match self.same(&ours, &hello.holds) {
-                    true => Some(self.message(Body::Digest(ours), now)),
+                    true => Some(self.message(StreamBody::Digest(ours), now)),
                     false => self.compare(&hello.holds, registry, now),
                 };
                 output.messages.extend(answer);
             }
-            (Body::Hello(_), Some(_)) => return Err(Refused::SecondHello),
-            (_, None) => return Err(Refused::NoHello),
-            (Body::Digest(theirs), Some(_)) => {
+            (StreamBody::Hello(_), Some(_)) => return Err(StreamRefused::SecondHello),
+            (_, None) => return Err(StreamRefused::NoHello),
+            (StreamBody::Digest(theirs), Some(_)) => {
                 output.messages.extend(self.compare(&theirs, registry, now));
             }
-            (Body::Versions(theirs), Some(_)) => {
+            (StreamBody::Versions(theirs), Some(_)) => {
                 output.messages = self.answer(theirs, registry, now);
             }
-            (Body::Trust(items), Some(_)) => self.trust.take(items, registry),
-            (Body::Items(items), Some(_)) => self.take(items, registry, now, &mut output),
+            (StreamBody::Trust(items), Some(_)) => self.trust.take(items, registry),
+            (StreamBody::Items(items), Some(_)) => self.take(items, registry, now, &mut output),
         }
         Ok(output)
     }
@@ -200,7 +203,7 @@ impl Session {
         zone: &ZoneName,
         registry: &Registry,
         now: UnixMillis,
-    ) -> Option<Message> {
+    ) -> Option<StreamMessage> {
         self.agreed?;
         let held = registry.get(zone)?;
         let present = self.theirs.get(zone);
@@ -208,17 +211,21 @@ impl Session {
             return None;
         }
         self.theirs.insert(zone.clone(), held.head());
-        Some(self.message(Body::Items(vec![held.signed.clone()]), now))
+        Some(self.message(StreamBody::Items(vec![held.signed.clone()]), now))
     }
 
-    /// When [`Session::handle_timeout`] is due.
+    /// When [`ReplicationSession::handle_timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> UnixMillis {
         self.digest_at
     }
 
     /// The digest, if it is due.
-    pub fn handle_timeout(&mut self, registry: &Registry, now: UnixMillis) -> Option<Message> {
+    pub fn handle_timeout(
+        &mut self,
+        registry: &Registry,
+        now: UnixMillis,
+    ) -> Option<StreamMessage> {
         // More than an interval ahead: the clock has gone back.
         let ahead = self.digest_at.since(now);
         if ahead > 0 && ahead <= DIGEST_INTERVAL_MS {
@@ -229,51 +236,54 @@ impl Session {
 
     /// Messages to the neighbour were lost, as its queue was full. Send the digest that this
     /// returns as soon as there is room: it replaces all of them.
-    pub fn handle_loss(&mut self, registry: &Registry, now: UnixMillis) -> Message {
+    pub fn handle_loss(&mut self, registry: &Registry, now: UnixMillis) -> StreamMessage {
         self.digest(registry, now)
     }
 
-    fn digest(&mut self, registry: &Registry, now: UnixMillis) -> Message {
+    fn digest(&mut self, registry: &Registry, now: UnixMillis) -> StreamMessage {
         self.asked = None;
         self.digest_at = now.plus(DIGEST_INTERVAL_MS);
-        self.message(Body::Digest(summary(registry)), now)
+        self.message(StreamBody::Digest(summary(registry)), now)
     }
 
-    pub(super) fn message(&self, body: Body, now: UnixMillis) -> Message {
+    pub(super) fn message(&self, body: StreamBody, now: UnixMillis) -> StreamMessage {
         let clock = self.clock.stamp(now);
-        Message { clock, body }
+        StreamMessage { clock, body }
     }
 
-    fn check(&mut self, hello: &Hello) -> Result<u32, Refused> {
+    fn check(&mut self, hello: &StreamHello) -> Result<u32, StreamRefused> {
         if !self.trust.agree(&self.mesh, &hello.mesh) {
-            return Err(Refused::Mesh { ours: self.mesh.clone(), theirs: hello.mesh.clone() });
+            return Err(StreamRefused::Mesh {
+                ours: self.mesh.clone(),
+                theirs: hello.mesh.clone(),
+            });
         }
         if hello.zone != self.neighbour {
-            return Err(Refused::Zone {
+            return Err(StreamRefused::Zone {
                 certified: self.neighbour.clone(),
                 said: hello.zone.clone(),
             });
         }
         let (ours, theirs) = (self.protocol, hello.protocol);
-        let refused = Refused::Protocol { ours, theirs };
+        let refused = StreamRefused::Protocol { ours, theirs };
         ours.common(theirs).ok_or(refused)
     }
 
-    fn same(&self, ours: &Summary, theirs: &Summary) -> bool {
+    fn same(&self, ours: &RegistryDigest, theirs: &RegistryDigest) -> bool {
         ours.root_hash == theirs.root_hash && !self.trust_differs(ours, theirs)
     }
 
-    fn trust_differs(&self, ours: &Summary, theirs: &Summary) -> bool {
+    fn trust_differs(&self, ours: &RegistryDigest, theirs: &RegistryDigest) -> bool {
         self.trust.shared && ours.trust_hash != theirs.trust_hash
     }
 
     /// Asks for what the neighbour holds and we lack, if we hold something else.
     fn compare(
         &mut self,
-        theirs: &Summary,
+        theirs: &RegistryDigest,
         registry: &Registry,
         now: UnixMillis,
-    ) -> Option<Message> {
+    ) -> Option<StreamMessage> {
         let ours = summary(registry);
         match self.same(&ours, theirs) {
             true => None,
@@ -282,7 +292,7 @@ impl Session {
     }
 
     /// Sends our versions, once for each state of ours and digest.
-    fn ask(&mut self, trust: bool, registry: &Registry, now: UnixMillis) -> Option<Message> {
+    fn ask(&mut self, trust: bool, registry: &Registry, now: UnixMillis) -> Option<StreamMessage> {
         let held = summary(registry);
         let covers = |asked: OpenQuestion| asked.held == held && (asked.with_trust || !trust);
         if self.asked.is_some_and(covers) {
@@ -290,16 +300,21 @@ impl Session {
         }
         self.asked = Some(OpenQuestion { held, with_trust: trust });
         let membership = registry.membership().filter(|_| trust);
-        let versions = Versions {
+        let versions = HeldVersions {
             records: registry.version_vector(),
             trust: membership.map(crate::membership::Membership::ids),
         };
-        Some(self.message(Body::Versions(versions), now))
+        Some(self.message(StreamBody::Versions(versions), now))
     }
 
     /// Sends what the neighbour lacks, and asks if it holds what we lack.
-    fn answer(&mut self, theirs: Versions, registry: &Registry, now: UnixMillis) -> Vec<Message> {
-        let Versions { records, trust } = theirs;
+    fn answer(
+        &mut self,
+        theirs: HeldVersions,
+        registry: &Registry,
+        now: UnixMillis,
+    ) -> Vec<StreamMessage> {
+        let HeldVersions { records, trust } = theirs;
         let mut messages = Vec::new();
         let mut asks_trust = false;
         if let Some(ids) = trust.filter(|_| self.trust.shared) {
@@ -312,7 +327,7 @@ impl Session {
         self.theirs = records;
         self.note_sent(registry);
         let batches = batches(lacking, SignedRecord::size).into_iter();
-        messages.extend(batches.map(|items| self.message(Body::Items(items), now)));
+        messages.extend(batches.map(|items| self.message(StreamBody::Items(items), now)));
         if asks {
             messages.extend(self.ask(asks_trust, registry, now));
         }
@@ -337,7 +352,7 @@ impl Session {
         items: Vec<SignedRecord>,
         registry: &mut Registry,
         now: UnixMillis,
-        output: &mut Output,
+        output: &mut SessionOutput,
     ) {
         for signed in items {
             match registry.accept(signed, now) {
@@ -357,6 +372,6 @@ impl Session {
     }
 }
 
-fn summary(registry: &Registry) -> Summary {
-    Summary { root_hash: registry.root_hash(), trust_hash: registry.trust_hash() }
+fn summary(registry: &Registry) -> RegistryDigest {
+    RegistryDigest { root_hash: registry.root_hash(), trust_hash: registry.trust_hash() }
 }

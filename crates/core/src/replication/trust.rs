@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::batch::batches;
-use super::{Body, MeshId, Message, Session};
+use super::{MeshId, ReplicationSession, StreamBody, StreamMessage};
 use crate::membership::{ItemId, SignedTrustItem, TrustAccepted};
 use crate::registry::Registry;
 use crate::time::UnixMillis;
@@ -59,16 +59,16 @@ pub(super) fn lacks_any_of(theirs: &BTreeSet<ItemId>, registry: &Registry) -> bo
     membership.is_some_and(|m| theirs.iter().any(|id| m.get(id).is_none()))
 }
 
-impl Session {
+impl ReplicationSession {
     /// Trust items are held since now: what to send, unless the neighbour has them already. Call
-    /// this before [`Session::handle_change`], with all items of one
+    /// this before [`ReplicationSession::handle_change`], with all items of one
     /// [`crate::registry::TrustNews`]: they take effect together.
     pub fn handle_trust(
         &mut self,
         stored: &[ItemId],
         registry: &Registry,
         now: UnixMillis,
-    ) -> Vec<Message> {
+    ) -> Vec<StreamMessage> {
         let Some(membership) = registry.membership().filter(|_| self.trust.shared) else {
             return Vec::new();
         };
@@ -81,8 +81,8 @@ impl Session {
         &self,
         items: Vec<SignedTrustItem>,
         now: UnixMillis,
-    ) -> Vec<Message> {
+    ) -> Vec<StreamMessage> {
         let batches = batches(items, SignedTrustItem::size).into_iter();
-        batches.map(|items| self.message(Body::Trust(items), now)).collect()
+        batches.map(|items| self.message(StreamBody::Trust(items), now)).collect()
     }
 }

@@ -9,7 +9,7 @@ use zonemesh_core::record::{
     ZoneRecord,
 };
 use zonemesh_core::registry::{RecordAccepted, RecordRejected, Registry, Standing};
-use zonemesh_core::replication::{Body, Message, Session};
+use zonemesh_core::replication::{ReplicationSession, StreamBody, StreamMessage};
 
 use crate::mesh::{NOW, by, careless, grant, granted, identity, mesh, name, request, revocation};
 
@@ -162,7 +162,11 @@ fn a_gateway_knows_what_its_own_zone_is() {
 }
 
 /// Delivers messages between two gateways until both are silent.
-fn talk(registries: &mut [Registry; 2], ends: &mut [Session; 2], mut queue: Vec<(usize, Message)>) {
+fn talk(
+    registries: &mut [Registry; 2],
+    ends: &mut [ReplicationSession; 2],
+    mut queue: Vec<(usize, StreamMessage)>,
+) {
     let mut delivered = 0;
     while !queue.is_empty() {
         let (to, message) = queue.remove(0);
@@ -179,9 +183,9 @@ fn talk(registries: &mut [Registry; 2], ends: &mut [Session; 2], mut queue: Vec<
     }
 }
 
-fn meet(registries: &mut [Registry; 2]) -> [Session; 2] {
-    let mut ends =
-        [0, 1].map(|i| Session::new(registries[i].mesh(), registries[1 - i].zone().clone()));
+fn meet(registries: &mut [Registry; 2]) -> [ReplicationSession; 2] {
+    let mut ends = [0, 1]
+        .map(|i| ReplicationSession::new(registries[i].mesh(), registries[1 - i].zone().clone()));
     let hellos = [0, 1].map(|i| (1 - i, ends[i].open(&registries[i], NOW)));
     talk(registries, &mut ends, hellos.into());
     ends
@@ -214,7 +218,7 @@ fn a_new_grant_is_pushed_once_and_not_sent_back() {
     let push = ends[0].handle_trust(&stored, &registries[0], NOW);
     assert_eq!(push.len(), 1);
     assert!(ends[0].handle_trust(&stored, &registries[0], NOW).is_empty());
-    let Body::Trust(items) = &push[0].body else { panic!("{push:?}") };
+    let StreamBody::Trust(items) = &push[0].body else { panic!("{push:?}") };
     assert_eq!(items.len(), 1);
     let message = push.into_iter().next().unwrap();
     ends[1].handle(message, &mut registries[1], NOW).unwrap();

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::registry::{RecordRejected, Registry};
-use zonemesh_core::replication::{DIGEST_INTERVAL_MS, Message, Session};
+use zonemesh_core::replication::{DIGEST_INTERVAL_MS, ReplicationSession, StreamMessage};
 use zonemesh_core::time::UnixMillis;
 
 use crate::zones::{NOW, draft, name, registry};
@@ -20,8 +20,8 @@ type End = (u8, u8);
 struct Mesh {
     now: UnixMillis,
     registries: Vec<Registry>,
-    sessions: BTreeMap<End, Session>,
-    under_way: Vec<(UnixMillis, End, Message)>,
+    sessions: BTreeMap<End, ReplicationSession>,
+    under_way: Vec<(UnixMillis, End, StreamMessage)>,
     /// Every n-th message finds a full queue; 0 for none.
     lossy: usize,
     sent: usize,
@@ -48,7 +48,7 @@ impl Mesh {
             return;
         }
         for (own, other) in [(a, b), (b, a)] {
-            let mut session = Session::new(MeshId::static_peers(), name(other));
+            let mut session = ReplicationSession::new(MeshId::static_peers(), name(other));
             let hello = session.open(&self.registries[usize::from(own)], self.now);
             self.sessions.insert((own, other), session);
             self.under_way.push((self.now.plus(DELAY_MS), (other, own), hello));
@@ -61,7 +61,7 @@ impl Mesh {
         self.under_way.retain(|(_, end, _)| !link(*end));
     }
 
-    fn send(&mut self, (own, other): End, message: Message) {
+    fn send(&mut self, (own, other): End, message: StreamMessage) {
         self.sent += 1;
         let mut message = message;
         if self.lossy > 0 && self.sent.is_multiple_of(self.lossy) {
@@ -100,7 +100,7 @@ impl Mesh {
         self.publish(zone, 1);
     }
 
-    fn deliver(&mut self, end: End, message: Message) {
+    fn deliver(&mut self, end: End, message: StreamMessage) {
         let registry = &mut self.registries[usize::from(end.0)];
         let session = self.sessions.get_mut(&end).unwrap();
         let output = session.handle(message, registry, self.now).unwrap();

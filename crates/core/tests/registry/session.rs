@@ -3,19 +3,22 @@
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::record::ProtocolRange;
 use zonemesh_core::registry::{RecordRejected, Registry};
-use zonemesh_core::replication::{Body, DIGEST_INTERVAL_MS, Message, Refused, Session, Summary};
+use zonemesh_core::replication::{
+    DIGEST_INTERVAL_MS, RegistryDigest, ReplicationSession, StreamBody, StreamMessage,
+    StreamRefused,
+};
 use zonemesh_core::time::UnixMillis;
 
 use crate::zones::{NOW, draft, name, registry, signed};
 
-fn session(neighbour: u8) -> Session {
-    Session::new(MeshId::static_peers(), name(neighbour))
+fn session(neighbour: u8) -> ReplicationSession {
+    ReplicationSession::new(MeshId::static_peers(), name(neighbour))
 }
 
 /// Two gateways and their ends of one stream, without delay.
 struct Pair {
     registries: [Registry; 2],
-    ends: [Session; 2],
+    ends: [ReplicationSession; 2],
     /// Kinds of messages in the order in which they arrived.
     seen: Vec<&'static str>,
 }
@@ -33,15 +36,15 @@ impl Pair {
     }
 
     /// Delivers messages and their answers until both are silent.
-    fn exchange(&mut self, mut queue: Vec<(usize, Message)>, now: UnixMillis) {
+    fn exchange(&mut self, mut queue: Vec<(usize, StreamMessage)>, now: UnixMillis) {
         while !queue.is_empty() {
             let (to, message) = queue.remove(0);
             self.seen.push(match &message.body {
-                Body::Hello(_) => "hello",
-                Body::Versions(_) => "versions",
-                Body::Items(_) => "items",
-                Body::Trust(_) => "trust",
-                Body::Digest(_) => "digest",
+                StreamBody::Hello(_) => "hello",
+                StreamBody::Versions(_) => "versions",
+                StreamBody::Items(_) => "items",
+                StreamBody::Trust(_) => "trust",
+                StreamBody::Digest(_) => "digest",
             });
             assert!(self.seen.len() < 50, "they do not come to rest: {:?}", self.seen);
             let registry = &mut self.registries[to];
@@ -133,7 +136,7 @@ fn lost_version_vectors_are_asked_for_again_by_the_next_digest() {
     for (hello, to) in hellos.into_iter().zip([1, 0]) {
         let registry = &mut pair.registries[to];
         let answer = pair.ends[to].handle(hello, registry, NOW).unwrap();
-        assert!(matches!(answer.messages[0].body, Body::Versions(_)), "lost");
+        assert!(matches!(answer.messages[0].body, StreamBody::Versions(_)), "lost");
     }
     let due = pair.ends[0].poll_timeout();
     for end in [0, 1] {
@@ -170,9 +173,9 @@ fn forged_items_are_told_and_do_not_end_the_stream() {
     let mut pair = Pair::new([published(0), published(1)]);
     pair.open(NOW);
     let clock = pair.ends[1].open(&pair.registries[1], NOW).clock;
-    let body = Body::Items(vec![signed(7, 1, 1)]);
+    let body = StreamBody::Items(vec![signed(7, 1, 1)]);
     let output =
-        pair.ends[0].handle(Message { clock, body }, &mut pair.registries[0], NOW).unwrap();
+        pair.ends[0].handle(StreamMessage { clock, body }, &mut pair.registries[0], NOW).unwrap();
     assert_eq!(output.rejected.len(), 1);
     assert!(output.changed.is_empty() && output.messages.is_empty());
 }
@@ -182,21 +185,21 @@ fn forged_items_are_told_and_do_not_end_the_stream() {
 fn many_items_come_in_parts_and_none_is_lost() {
     let items: Vec<_> = (1..=10).map(|seq| signed(1, seq, 1)).collect();
     let clock = session(1).open(&published(0), NOW).clock;
-    let message = Message { clock, body: Body::Items(items.clone()) };
+    let message = StreamMessage { clock, body: StreamBody::Items(items.clone()) };
     assert_eq!(message.items(), 10);
     let parts = message.split(4);
-    assert_eq!(parts.iter().map(Message::items).collect::<Vec<_>>(), [4, 4, 2]);
+    assert_eq!(parts.iter().map(StreamMessage::items).collect::<Vec<_>>(), [4, 4, 2]);
     let joined = parts.into_iter().flat_map(|part| match part.body {
-        Body::Items(items) => items,
+        StreamBody::Items(items) => items,
         other => panic!("{other:?}"),
     });
     assert_eq!(joined.collect::<Vec<_>>(), items);
 }
 
-fn greet(change: impl Fn(&mut zonemesh_core::replication::Hello)) -> Option<Refused> {
+fn greet(change: impl Fn(&mut zonemesh_core::replication::StreamHello)) -> Option<StreamRefused> {
     let (mut ours, theirs) = (registry(0, 3), registry(1, 3));
     let mut message = session(0).open(&theirs, NOW);
-    if let Body::Hello(hello) = &mut message.body {
+    if let StreamBody::Hello(hello) = &mut message.body {
         change(hello);
     }
     let refused = session(1).handle(message, &mut ours, NOW).err();
@@ -210,9 +213,9 @@ fn greet(change: impl Fn(&mut zonemesh_core::replication::Hello)) -> Option<Refu
 fn other_meshes_other_zones_and_other_protocols_are_refused() {
     assert_eq!(greet(|_| {}), None);
     let mesh = greet(|hello| hello.mesh = MeshId::new("other"));
-    assert!(matches!(mesh, Some(Refused::Mesh { .. })));
+    assert!(matches!(mesh, Some(StreamRefused::Mesh { .. })));
     let zone = greet(|hello| hello.zone = name(2));
-    assert!(matches!(zone, Some(Refused::Zone { .. })));
+    assert!(matches!(zone, Some(StreamRefused::Zone { .. })));
     let newer = greet(|hello| hello.protocol = ProtocolRange { min: 2, max: 3 });
     let text = newer.unwrap().to_string();
     assert_eq!(text, "the neighbour speaks protocol 2-3, this gateway 1-1: update the older one");
@@ -223,15 +226,15 @@ fn other_meshes_other_zones_and_other_protocols_are_refused() {
 fn hello_comes_first_and_once() {
     let mut registry = registry(0, 2);
     let clock = session(1).open(&registry, NOW).clock;
-    let digest = Body::Digest(Summary { root_hash: [0; 32], trust_hash: None });
-    let message = Message { clock, body: digest };
+    let digest = StreamBody::Digest(RegistryDigest { root_hash: [0; 32], trust_hash: None });
+    let message = StreamMessage { clock, body: digest };
     let refused = session(1).handle(message, &mut registry, NOW);
-    assert_eq!(refused, Err(Refused::NoHello));
+    assert_eq!(refused, Err(StreamRefused::NoHello));
     let mut pair = Pair::new([published(0), published(1)]);
     pair.open(NOW);
     let again = pair.ends[1].open(&pair.registries[1], NOW);
     let refused = pair.ends[0].handle(again, &mut pair.registries[0], NOW);
-    assert_eq!(refused, Err(Refused::SecondHello));
+    assert_eq!(refused, Err(StreamRefused::SecondHello));
     let out_of_turn = |registry: &Registry| {
         registry.counters().rejected().find(|(reason, _)| *reason == RecordRejected::OutOfTurn)
     };

@@ -16,7 +16,7 @@ use zonemesh_core::membership::{ItemId, Membership};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::neighbours::{self, DEFAULT_NEIGHBOURS};
 use zonemesh_core::registry::Registry;
-use zonemesh_core::replication::{Message, Session};
+use zonemesh_core::replication::{ReplicationSession, StreamMessage};
 use zonemesh_core::time::UnixMillis;
 
 pub(crate) use gateway::{Disk, draft, membership, name, revocation};
@@ -215,14 +215,14 @@ impl Sim {
     }
 
     /// Tells all streams of a gateway what has changed there.
-    fn spread(&mut self, node: usize, answers: &[(usize, Message)], zones: &[ZoneName]) {
+    fn spread(&mut self, node: usize, answers: &[(usize, StreamMessage)], zones: &[ZoneName]) {
         let Node { registry, streams, .. } = &mut self.nodes[node];
         let news = registry.poll_trust().unwrap_or_default();
         let stored: Vec<ItemId> = news.stored;
-        let mut out: Vec<(usize, Message)> = Vec::new();
+        let mut out: Vec<(usize, StreamMessage)> = Vec::new();
         for id in streams.iter() {
             let Some(stream) = self.streams.get_mut(id) else { continue };
-            let session: &mut Session = stream.session_of(node);
+            let session: &mut ReplicationSession = stream.session_of(node);
             out.extend(
                 session.handle_trust(&stored, registry, self.now).into_iter().map(|m| (*id, m)),
             );

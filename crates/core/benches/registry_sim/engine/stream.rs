@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use zonemesh_core::replication::{Message, Session};
+use zonemesh_core::replication::{ReplicationSession, StreamMessage};
 use zonemesh_core::time::UnixMillis;
 
 use super::traffic::{HANDSHAKE_BYTES, wire_bytes};
@@ -18,7 +18,7 @@ const DIAL_MS: u64 = 10_000;
 /// One direction of a stream.
 #[derive(Default)]
 pub(crate) struct Direction {
-    waiting: VecDeque<(UnixMillis, Message)>,
+    waiting: VecDeque<(UnixMillis, StreamMessage)>,
     last: UnixMillis,
     /// Cut off: what waits arrives after the cut.
     pub(super) stalled: bool,
@@ -28,13 +28,13 @@ pub(crate) struct Direction {
 
 pub(crate) struct Stream {
     pub(super) ends: (usize, usize),
-    sessions: [Session; 2],
+    sessions: [ReplicationSession; 2],
     to_first: Direction,
     to_second: Direction,
 }
 
 impl Stream {
-    pub(super) fn session_of(&mut self, node: usize) -> &mut Session {
+    pub(super) fn session_of(&mut self, node: usize) -> &mut ReplicationSession {
         &mut self.sessions[usize::from(node == self.ends.1)]
     }
 
@@ -64,7 +64,7 @@ impl Sim {
         let opened = self.now.plus(4 * self.latency(a, b));
         let sessions = [(a, b), (b, a)].map(|(own, other)| {
             let registry = &self.nodes[own].registry;
-            Session::new(registry.mesh(), self.nodes[other].registry.zone().clone())
+            ReplicationSession::new(registry.mesh(), self.nodes[other].registry.zone().clone())
         });
         self.counter += 1;
         let id = usize::try_from(self.counter).unwrap();
@@ -82,7 +82,7 @@ impl Sim {
         }
     }
 
-    pub(super) fn send(&mut self, id: usize, from: usize, message: Message) {
+    pub(super) fn send(&mut self, id: usize, from: usize, message: StreamMessage) {
         let Some(stream) = self.streams.get(&id) else { return };
         let (a, b) = stream.ends;
         let to_second = from == a;

@@ -1,6 +1,6 @@
 //! Bytes on the wire: the protobuf form, and what carries it.
 
-use zonemesh_core::replication::Body;
+use zonemesh_core::replication::StreamBody;
 
 /// gRPC 5, HTTP/2 9, TLS 22, TCP and IP 52, WireGuard, UDP and IP 60.
 const PACKET_BYTES: u64 = 148;
@@ -16,17 +16,17 @@ const PADDING: usize = 1_350;
 /// The clock of a message.
 const CLOCK_BYTES: usize = 26;
 
-pub(crate) fn wire_bytes(body: &Body) -> u64 {
+pub(crate) fn wire_bytes(body: &StreamBody) -> u64 {
     let payload = match body {
-        Body::Hello(hello) => 160 + hello.zone.as_str().len(),
-        Body::Versions(versions) => {
+        StreamBody::Hello(hello) => 160 + hello.zone.as_str().len(),
+        StreamBody::Versions(versions) => {
             let heads = versions.records.keys().map(|zone| zone.as_str().len() + 26);
             let ids = versions.trust.as_ref().map_or(0, |ids| ids.len() * 34);
             heads.sum::<usize>() + ids
         }
-        Body::Items(items) => items.iter().map(|item| item.size() + PADDING + 8).sum(),
-        Body::Trust(items) => items.iter().map(|item| item.size() + 16).sum(),
-        Body::Digest(_) => 70,
+        StreamBody::Items(items) => items.iter().map(|item| item.size() + PADDING + 8).sum(),
+        StreamBody::Trust(items) => items.iter().map(|item| item.size() + 16).sum(),
+        StreamBody::Digest(_) => 70,
     };
     let payload = (payload + CLOCK_BYTES) as u64;
     payload + payload.div_ceil(1300) * PACKET_BYTES + ACK_BYTES

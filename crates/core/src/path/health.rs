@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::quality::Loss;
+use super::quality::ProbeLoss;
 
 /// A session is good for this long after its handshake: WireGuard's REJECT_AFTER_TIME.
 pub const SESSION_LIFE: Duration = Duration::from_secs(180);
@@ -31,7 +31,7 @@ const DWELL: Duration = Duration::from_secs(10);
 
 /// The state of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum State {
+pub enum PathState {
     /// Nothing was ever heard of the peer.
     #[default]
     Never,
@@ -43,7 +43,7 @@ pub enum State {
     Down,
 }
 
-impl State {
+impl PathState {
     /// The stable name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -58,7 +58,7 @@ impl State {
 
 /// Why a state was entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
+pub enum PathReason {
     /// A handshake was completed.
     Handshake,
     /// Probes are answered.
@@ -80,7 +80,7 @@ pub enum Reason {
     Expired,
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for PathReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = |permille: u32| format!("{}.{} %", permille / 10, permille % 10);
         match self {
@@ -99,18 +99,18 @@ impl fmt::Display for Reason {
 
 /// A change of state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
+pub struct PathChange {
     /// The state before.
-    pub from: State,
+    pub from: PathState,
     /// The state now.
-    pub to: State,
+    pub to: PathState,
     /// Why.
-    pub reason: Reason,
+    pub reason: PathReason,
 }
 
 /// What is known of a path at one moment.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Seen {
+pub struct PathObservation {
     /// Age of the last completed handshake.
     pub handshake_age: Option<Duration>,
     /// Handshake initiations since then.
@@ -122,86 +122,93 @@ pub struct Seen {
     /// Answers since the last probe that was lost.
     pub answers_in_a_row: u32,
     /// Loss over the last probes.
-    pub loss: Loss,
+    pub loss: ProbeLoss,
     /// The usual distance of two probes.
     pub interval: Duration,
 }
 
 /// The state of one path.
 #[derive(Debug, Clone, Default)]
-pub struct Health {
-    state: State,
+pub struct PathHealth {
+    state: PathState,
     since: Duration,
-    reason: Option<Reason>,
+    reason: Option<PathReason>,
 }
 
-impl Health {
+impl PathHealth {
     /// The state now.
     #[must_use]
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> PathState {
         self.state
     }
 
-    /// Why the state was entered; `None` while it is [`State::Never`].
+    /// Why the state was entered; `None` while it is [`PathState::Never`].
     #[must_use]
-    pub fn reason(&self) -> Option<Reason> {
+    pub fn reason(&self) -> Option<PathReason> {
         self.reason
     }
 
     /// Takes what is known now; returns the change that follows from it, if any.
-    pub fn observe(&mut self, seen: &Seen, now: Duration) -> Option<Change> {
+    pub fn observe(&mut self, seen: &PathObservation, now: Duration) -> Option<PathChange> {
         let (to, reason) = match seen.silence {
             None => self.by_handshake(seen)?,
             Some(silence) => self.by_probes(seen, silence, now)?,
         };
-        let change = Change { from: self.state, to, reason };
+        let change = PathChange { from: self.state, to, reason };
         (self.state, self.since, self.reason) = (to, now, Some(reason));
         Some(change)
     }
 
     /// The peer does not answer probes: only handshakes tell.
-    fn by_handshake(&self, seen: &Seen) -> Option<(State, Reason)> {
+    fn by_handshake(&self, seen: &PathObservation) -> Option<(PathState, PathReason)> {
         let is_up = seen.handshake_age.is_some_and(|age| age < SESSION_LIFE);
         match (self.state, is_up) {
-            (State::Never | State::Down, true) => Some((State::Up, Reason::Handshake)),
-            (State::Up | State::Degraded, false) => Some((
-                State::Down,
+            (PathState::Never | PathState::Down, true) => {
+                Some((PathState::Up, PathReason::Handshake))
+            }
+            (PathState::Up | PathState::Degraded, false) => Some((
+                PathState::Down,
                 match seen.unanswered {
-                    0 => Reason::Expired,
-                    count => Reason::Handshakes(count),
+                    0 => PathReason::Expired,
+                    count => PathReason::Handshakes(count),
                 },
             )),
             _ => None,
         }
     }
 
-    fn by_probes(&self, seen: &Seen, silence: Duration, now: Duration) -> Option<(State, Reason)> {
+    fn by_probes(
+        &self,
+        seen: &PathObservation,
+        silence: Duration,
+        now: Duration,
+    ) -> Option<(PathState, PathReason)> {
         let is_silent =
             silence >= SILENCE + seen.interval && seen.probes_in_silence >= SILENT_PROBES;
         let permille = seen.loss.permille().unwrap_or(0);
         match self.state {
-            State::Never => Some((State::Up, Reason::Answers)),
-            State::Down => {
-                (seen.answers_in_a_row >= ANSWERS).then_some((State::Up, Reason::Answers))
+            PathState::Never => Some((PathState::Up, PathReason::Answers)),
+            PathState::Down => {
+                (seen.answers_in_a_row >= ANSWERS).then_some((PathState::Up, PathReason::Answers))
             }
-            State::Up | State::Degraded if is_silent => Some((
-                State::Down,
+            PathState::Up | PathState::Degraded if is_silent => Some((
+                PathState::Down,
                 match seen.unanswered {
-                    0 => Reason::Silence { probes: seen.probes_in_silence, time: silence },
-                    count => Reason::Handshakes(count),
+                    0 => PathReason::Silence { probes: seen.probes_in_silence, time: silence },
+                    count => PathReason::Handshakes(count),
                 },
             )),
-            State::Up => {
+            PathState::Up => {
                 let enough = seen.loss.of >= LOSS_OF
                     && seen.loss.lost >= LOST
                     && seen.probes_in_silence <= SILENT_A_LITTLE;
                 let is_lossy = enough && permille >= LOSS_DEGRADED;
-                is_lossy.then_some((State::Degraded, Reason::Loss(permille)))
+                is_lossy.then_some((PathState::Degraded, PathReason::Loss(permille)))
             }
-            State::Degraded => {
+            PathState::Degraded => {
                 let has_dwelt = now.saturating_sub(self.since) >= DWELL;
                 let is_good = has_dwelt && permille <= LOSS_UP;
-                is_good.then_some((State::Up, Reason::LossGone(permille)))
+                is_good.then_some((PathState::Up, PathReason::LossGone(permille)))
             }
         }
     }
@@ -215,43 +222,47 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn answering() -> Seen {
-        Seen {
+    fn answering() -> PathObservation {
+        PathObservation {
             handshake_age: Some(s(10)),
             silence: Some(Duration::ZERO),
             answers_in_a_row: 50,
-            loss: Loss { lost: 0, of: 100 },
+            loss: ProbeLoss { lost: 0, of: 100 },
             interval: s(1),
-            ..Seen::default()
+            ..PathObservation::default()
         }
     }
 
-    fn up() -> Health {
-        let mut health = Health::default();
+    fn up() -> PathHealth {
+        let mut health = PathHealth::default();
         let change = health.observe(&answering(), s(0)).unwrap();
-        assert_eq!((change.from, change.to), (State::Never, State::Up));
+        assert_eq!((change.from, change.to), (PathState::Never, PathState::Up));
         health
     }
 
-    fn silent(seconds: u64, probes: u32) -> Seen {
+    fn silent(seconds: u64, probes: u32) -> PathObservation {
         let silence = Some(s(seconds));
-        Seen { silence, probes_in_silence: probes, answers_in_a_row: 0, ..answering() }
+        PathObservation { silence, probes_in_silence: probes, answers_in_a_row: 0, ..answering() }
     }
 
     #[test]
     fn a_peer_that_never_answers_probes_is_judged_by_its_handshakes() {
-        let mut health = Health::default();
-        let seen = |age| Seen { handshake_age: age, probes_in_silence: 999, ..Seen::default() };
+        let mut health = PathHealth::default();
+        let seen = |age| PathObservation {
+            handshake_age: age,
+            probes_in_silence: 999,
+            ..PathObservation::default()
+        };
         assert_eq!(health.observe(&seen(None), s(0)), None);
-        assert_eq!(health.state(), State::Never);
+        assert_eq!(health.state(), PathState::Never);
         let up = health.observe(&seen(Some(s(1))), s(1)).unwrap();
-        assert_eq!((up.to, up.reason), (State::Up, Reason::Handshake));
+        assert_eq!((up.to, up.reason), (PathState::Up, PathReason::Handshake));
         assert_eq!(health.observe(&seen(Some(s(179))), s(180)), None);
         let down = health.observe(&seen(Some(s(180))), s(181)).unwrap();
-        assert_eq!((down.to, down.reason), (State::Down, Reason::Expired));
-        let unanswered = Seen { unanswered: 3, ..seen(Some(s(300))) };
+        assert_eq!((down.to, down.reason), (PathState::Down, PathReason::Expired));
+        let unanswered = PathObservation { unanswered: 3, ..seen(Some(s(300))) };
         assert_eq!(health.observe(&unanswered, s(301)), None);
-        assert_eq!(health.observe(&seen(Some(s(0))), s(302)).unwrap().to, State::Up);
+        assert_eq!(health.observe(&seen(Some(s(0))), s(302)).unwrap().to, PathState::Up);
     }
 
     #[test]
@@ -260,13 +271,13 @@ mod tests {
         assert_eq!(health.observe(&silent(5, 99), s(5)), None);
         assert_eq!(health.observe(&silent(60, 7), s(60)), None);
         let down = health.observe(&silent(6, 20), s(66)).unwrap();
-        assert_eq!(down.to, State::Down);
+        assert_eq!(down.to, PathState::Down);
         assert_eq!(down.reason.to_string(), "20 probes without an answer in 6 s");
     }
 
     #[test]
     fn unanswered_handshakes_are_named_as_the_reason() {
-        let seen = Seen { unanswered: 2, ..silent(7, 9) };
+        let seen = PathObservation { unanswered: 2, ..silent(7, 9) };
         let down = up().observe(&seen, s(7)).unwrap();
         assert_eq!(down.reason.to_string(), "2 handshake initiations unanswered");
     }
@@ -275,21 +286,21 @@ mod tests {
     fn one_answer_does_not_bring_a_path_up() {
         let mut health = up();
         health.observe(&silent(6, 20), s(6)).unwrap();
-        let answers = |count| Seen { answers_in_a_row: count, ..answering() };
+        let answers = |count| PathObservation { answers_in_a_row: count, ..answering() };
         assert_eq!(health.observe(&answers(2), s(7)), None);
-        assert_eq!(health.observe(&answers(3), s(8)).unwrap().to, State::Up);
+        assert_eq!(health.observe(&answers(3), s(8)).unwrap().to, PathState::Up);
     }
 
     #[test]
     fn loss_degrades_and_has_to_fall_well_below_to_be_forgotten() {
         let mut health = up();
-        let lossy = |lost, of| Seen { loss: Loss { lost, of }, ..answering() };
+        let lossy = |lost, of| PathObservation { loss: ProbeLoss { lost, of }, ..answering() };
         assert_eq!(health.observe(&lossy(2, 19), s(1)), None, "too few to say");
         assert_eq!(health.observe(&lossy(4, 100), s(1)), None);
         let degraded = health.observe(&lossy(10, 100), s(2)).unwrap();
         assert_eq!(degraded.reason.to_string(), "loss of 10.0 %");
         assert_eq!(health.observe(&lossy(3, 100), s(60)), None);
-        assert_eq!(health.observe(&lossy(2, 100), s(61)).unwrap().to, State::Up);
+        assert_eq!(health.observe(&lossy(2, 100), s(61)).unwrap().to, PathState::Up);
     }
 
     #[test]
@@ -298,7 +309,7 @@ mod tests {
         let mut changes = 0;
         for second in 1..600 {
             let lost = if second % 2 == 0 { 5 } else { 4 };
-            let seen = Seen { loss: Loss { lost, of: 100 }, ..answering() };
+            let seen = PathObservation { loss: ProbeLoss { lost, of: 100 }, ..answering() };
             changes += u32::from(health.observe(&seen, s(second)).is_some());
         }
         assert_eq!(changes, 1);
@@ -307,7 +318,7 @@ mod tests {
     #[test]
     fn good_news_within_the_dwell_time_wait() {
         let mut health = up();
-        let lossy = Seen { loss: Loss { lost: 10, of: 100 }, ..answering() };
+        let lossy = PathObservation { loss: ProbeLoss { lost: 10, of: 100 }, ..answering() };
         health.observe(&lossy, s(1)).unwrap();
         assert_eq!(health.observe(&answering(), s(10)), None);
         assert!(health.observe(&answering(), s(11)).is_some());
@@ -316,8 +327,8 @@ mod tests {
     #[test]
     fn a_degraded_path_can_go_down() {
         let mut health = up();
-        let lossy = Seen { loss: Loss { lost: 10, of: 100 }, ..answering() };
+        let lossy = PathObservation { loss: ProbeLoss { lost: 10, of: 100 }, ..answering() };
         health.observe(&lossy, s(1)).unwrap();
-        assert_eq!(health.observe(&silent(6, 8), s(7)).unwrap().to, State::Down);
+        assert_eq!(health.observe(&silent(6, 8), s(7)).unwrap().to, PathState::Down);
     }
 }

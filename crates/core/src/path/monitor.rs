@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use super::health::{Change, Health, Reason, SESSION_LIFE, Seen, State};
+use super::health::{PathChange, PathHealth, PathObservation, PathReason, PathState, SESSION_LIFE};
 use super::mtu::{MtuChange, MtuSearch};
-use super::quality::{Loss, Quality};
+use super::quality::{PathQuality, ProbeLoss};
 
 /// Distance of two probes while the peer is silent or was down a moment ago.
 const FAST: Duration = Duration::from_millis(250);
@@ -17,7 +17,7 @@ const PADDED: usize = 64;
 
 /// A probe that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Request {
+pub struct ProbeRequest {
     /// Its number, which the answer repeats.
     pub number: u32,
     /// The length of the whole inner packet; `None` for a small one.
@@ -26,7 +26,7 @@ pub struct Request {
 
 /// What the tunnel says of the peer.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Session {
+pub struct HandshakeStatus {
     /// Age of the last completed handshake.
     pub handshake_age: Option<Duration>,
     /// Handshake initiations since then.
@@ -35,26 +35,26 @@ pub struct Session {
 
 /// Something to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
+pub enum PathEvent {
     /// The state changed.
-    State(Change),
+    State(PathChange),
     /// The largest packet that passes is another one.
     Mtu(MtuChange),
 }
 
 /// What is known of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
+pub struct PathSummary {
     /// The state.
-    pub state: State,
+    pub state: PathState,
     /// Why it was entered.
-    pub reason: Option<Reason>,
+    pub reason: Option<PathReason>,
     /// Smoothed delay of a round.
     pub delay: Option<Duration>,
     /// Mean difference of delays.
     pub jitter: Option<Duration>,
     /// Loss of rounds.
-    pub loss: Loss,
+    pub loss: ProbeLoss,
     /// The largest packet to be sent.
     pub mtu: u16,
     /// True if that is less than the underlay would allow.
@@ -67,10 +67,10 @@ pub struct Summary {
 
 /// One peer under watch.
 #[derive(Debug, Clone)]
-pub struct Monitor {
+pub struct PathMonitor {
     interval: Duration,
-    quality: Quality,
-    health: Health,
+    quality: PathQuality,
+    health: PathHealth,
     mtu: MtuSearch,
     next_number: u32,
     next_at: Duration,
@@ -78,17 +78,17 @@ pub struct Monitor {
     last_answer: Option<Duration>,
     probes_in_silence: u32,
     answers_in_a_row: u32,
-    padded: Vec<Request>,
+    padded: Vec<ProbeRequest>,
 }
 
-impl Monitor {
+impl PathMonitor {
     /// Probes once each `interval`; packets up to `ceiling` bytes are taken to pass.
     #[must_use]
     pub fn new(interval: Duration, ceiling: u16) -> Self {
         Self {
             interval,
-            quality: Quality::default(),
-            health: Health::default(),
+            quality: PathQuality::default(),
+            health: PathHealth::default(),
             mtu: MtuSearch::new(ceiling),
             next_number: 0,
             next_at: Duration::ZERO,
@@ -111,12 +111,16 @@ impl Monitor {
     }
 
     /// The probes that are due, and what is to be told. Call it some ten times a second.
-    pub fn poll(&mut self, session: &Session, now: Duration) -> (Vec<Request>, Vec<Event>) {
+    pub fn poll(
+        &mut self,
+        session: &HandshakeStatus,
+        now: Duration,
+    ) -> (Vec<ProbeRequest>, Vec<PathEvent>) {
         self.quality.expire(now);
         let mut events = Vec::new();
         if let Some(change) = self.health.observe(&self.seen(session, now), now) {
             self.handle_change(change, now);
-            events.push(Event::State(change));
+            events.push(PathEvent::State(change));
         }
         let mut due = Vec::new();
         if now >= self.next_at {
@@ -127,7 +131,7 @@ impl Monitor {
             let (delay, alive) = (self.quality.delay(), self.last_answer);
             let (delay, alive) = (delay.unwrap_or_default(), alive.unwrap_or_default());
             let (sizes, change) = self.mtu.poll(now, delay, alive);
-            events.extend(change.map(Event::Mtu));
+            events.extend(change.map(PathEvent::Mtu));
             for size in sizes {
                 let request = self.number(Some(size));
                 self.padded.push(request);
@@ -140,7 +144,7 @@ impl Monitor {
     }
 
     /// The probe was sent.
-    pub fn handle_sent(&mut self, request: Request, now: Duration) {
+    pub fn handle_sent(&mut self, request: ProbeRequest, now: Duration) {
         if request.size.is_none() {
             self.probes_in_silence = self.probes_in_silence.saturating_add(1);
             let turn = self.interval - self.interval / 5;
@@ -151,7 +155,7 @@ impl Monitor {
     }
 
     /// There is no session for the probe to be sent in.
-    pub fn handle_no_session(&mut self, request: Request) {
+    pub fn handle_no_session(&mut self, request: ProbeRequest) {
         if request.size.is_none() {
             self.probes_in_silence = self.probes_in_silence.saturating_add(1);
         }
@@ -186,8 +190,8 @@ impl Monitor {
 
     /// What is known now.
     #[must_use]
-    pub fn summary(&self) -> Summary {
-        Summary {
+    pub fn summary(&self) -> PathSummary {
+        PathSummary {
             state: self.health.state(),
             reason: self.health.reason(),
             delay: self.quality.delay(),
@@ -200,14 +204,14 @@ impl Monitor {
         }
     }
 
-    fn number(&mut self, size: Option<u16>) -> Request {
+    fn number(&mut self, size: Option<u16>) -> ProbeRequest {
         let number = self.next_number;
         self.next_number = number.wrapping_add(1);
-        Request { number, size }
+        ProbeRequest { number, size }
     }
 
-    fn seen(&self, session: &Session, now: Duration) -> Seen {
-        Seen {
+    fn seen(&self, session: &HandshakeStatus, now: Duration) -> PathObservation {
+        PathObservation {
             handshake_age: session.handshake_age,
             unanswered: session.unanswered,
             silence: self.last_answer.map(|at| now.saturating_sub(at)),
@@ -219,19 +223,19 @@ impl Monitor {
     }
 
     /// Figures from before an outage say nothing of the path that follows it.
-    fn handle_change(&mut self, change: Change, now: Duration) {
-        if change.to == State::Down {
+    fn handle_change(&mut self, change: PathChange, now: Duration) {
+        if change.to == PathState::Down {
             self.quality.clear();
             self.padded.clear();
             self.answers_in_a_row = 0;
-        } else if change.from == State::Down {
+        } else if change.from == PathState::Down {
             self.quality.clear();
             self.mtu.restart(now);
         }
     }
 
     fn is_passing(&self) -> bool {
-        let passing = matches!(self.health.state(), State::Up | State::Degraded);
+        let passing = matches!(self.health.state(), PathState::Up | PathState::Degraded);
         passing && self.last_answer.is_some()
     }
 
@@ -242,7 +246,7 @@ impl Monitor {
         };
         let due = self.interval + self.interval / 2 + self.quality.delay().unwrap_or_default() * 2;
         let is_silent = now.saturating_sub(last) > due;
-        let is_down = self.health.state() == State::Down;
+        let is_down = self.health.state() == PathState::Down;
         // A peer that has been away for long is asked as often as any other.
         let is_recent = now.saturating_sub(last) < SESSION_LIFE;
         let returns = is_down && self.answers_in_a_row > 0;
@@ -262,22 +266,23 @@ mod tests {
         Duration::from_millis(millis)
     }
 
-    const SESSION: Session = Session { handshake_age: Some(Duration::from_secs(5)), unanswered: 0 };
+    const SESSION: HandshakeStatus =
+        HandshakeStatus { handshake_age: Some(Duration::from_secs(5)), unanswered: 0 };
 
     /// A peer at the other end of a path of 20 ms.
     struct World {
-        monitor: Monitor,
+        monitor: PathMonitor,
         now: Duration,
         /// The path loses these rounds, by the number of small probes sent.
         loses: fn(u32) -> bool,
         border: u16,
         small: u32,
-        told: Vec<(Duration, Event)>,
+        told: Vec<(Duration, PathEvent)>,
     }
 
     impl World {
         fn new() -> Self {
-            let monitor = Monitor::new(ms(1000), 1420);
+            let monitor = PathMonitor::new(ms(1000), 1420);
             let (loses, told): (fn(u32) -> bool, _) = (|_| false, Vec::new());
             Self { monitor, now: ms(7), loses, border: 1420, small: 0, told }
         }
@@ -299,10 +304,10 @@ mod tests {
             }
         }
 
-        fn states(&self) -> Vec<State> {
-            let state = |(_, event): &(Duration, Event)| match event {
-                Event::State(change) => Some(change.to),
-                Event::Mtu(_) => None,
+        fn states(&self) -> Vec<PathState> {
+            let state = |(_, event): &(Duration, PathEvent)| match event {
+                PathEvent::State(change) => Some(change.to),
+                PathEvent::Mtu(_) => None,
             };
             self.told.iter().filter_map(state).collect()
         }
@@ -313,7 +318,7 @@ mod tests {
         let mut world = World::new();
         world.run(300);
         let summary = world.monitor.summary();
-        assert_eq!(world.states(), [State::Up]);
+        assert_eq!(world.states(), [PathState::Up]);
         assert_eq!((summary.delay, summary.jitter), (Some(ms(20)), Some(ms(0))));
         assert_eq!((summary.loss.permille(), summary.mtu), (Some(0), 1420));
         assert!(summary.answers && summary.mtu_confirmed && !summary.black_hole);
@@ -326,12 +331,12 @@ mod tests {
         world.run(10);
         world.loses = |number| number % 10 == 0;
         world.run(120);
-        assert_eq!(world.states(), [State::Up, State::Degraded]);
+        assert_eq!(world.states(), [PathState::Up, PathState::Degraded]);
         let permille = world.monitor.summary().loss.permille().unwrap();
         assert!((80..=120).contains(&permille), "{permille}");
         world.loses = |_| false;
         world.run(120);
-        assert_eq!(world.states(), [State::Up, State::Degraded, State::Up]);
+        assert_eq!(world.states(), [PathState::Up, PathState::Degraded, PathState::Up]);
     }
 
     #[test]
@@ -346,8 +351,8 @@ mod tests {
         world.loses = |_| false;
         let healed = world.now;
         world.run(30);
-        assert_eq!(world.states(), [State::Up, State::Down, State::Up]);
-        let up = world.told.iter().rev().find(|(_, e)| matches!(e, Event::State(_))).unwrap().0;
+        assert_eq!(world.states(), [PathState::Up, PathState::Down, PathState::Up]);
+        let up = world.told.iter().rev().find(|(_, e)| matches!(e, PathEvent::State(_))).unwrap().0;
         assert!(up - healed < ms(3_000), "{:?}", up - healed);
         assert_eq!(world.monitor.summary().loss.lost, 0);
     }
@@ -359,7 +364,7 @@ mod tests {
         // A fixed sequence without a pattern.
         world.loses = |number| (number.wrapping_mul(2_654_435_761) >> 16) & 1 == 1;
         world.run(600);
-        assert_eq!(world.states(), [State::Up, State::Degraded]);
+        assert_eq!(world.states(), [PathState::Up, PathState::Degraded]);
     }
 
     #[test]
@@ -368,9 +373,9 @@ mod tests {
         world.border = 1240;
         world.run(10);
         let summary = world.monitor.summary();
-        assert_eq!((summary.state, summary.mtu, summary.black_hole), (State::Up, 1240, true));
+        assert_eq!((summary.state, summary.mtu, summary.black_hole), (PathState::Up, 1240, true));
         let lowered = MtuChange { from: 1420, to: 1240 };
-        assert!(world.told.iter().any(|(_, event)| *event == Event::Mtu(lowered)));
+        assert!(world.told.iter().any(|(_, event)| *event == PathEvent::Mtu(lowered)));
         assert_eq!(summary.loss.lost, 0, "padded probes are not loss");
     }
 
@@ -379,7 +384,7 @@ mod tests {
         let mut world = World::new();
         world.loses = |_| true;
         world.run(300);
-        assert_eq!(world.states(), [State::Up]);
+        assert_eq!(world.states(), [PathState::Up]);
         let summary = world.monitor.summary();
         assert_eq!((summary.answers, summary.mtu), (false, 1420));
         assert!(world.small < 310, "{} probes in 300 s", world.small);

@@ -8,9 +8,9 @@
 use std::time::Duration;
 
 /// No path is taken to be smaller: every IPv4 host takes so much (RFC 791).
-pub const SMALLEST: u16 = 576;
+pub const SMALLEST_MTU: u16 = 576;
 /// How often the size in use is checked; every second time a larger one is tried, if there is one.
-pub const CHECK_EVERY: Duration = Duration::from_secs(10);
+pub const MTU_CHECK_EVERY: Duration = Duration::from_secs(10);
 /// How soon a check is tried again if nothing at all was answered meanwhile.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long a round without any answer waits for a small one, which tells a hole from a dead path:
@@ -34,7 +34,7 @@ pub struct MtuChange {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum RoundKind {
     /// Does the size in use pass?
     Check,
     /// Does a larger one?
@@ -44,8 +44,8 @@ enum Kind {
 }
 
 #[derive(Debug, Clone)]
-struct Round {
-    kind: Kind,
+struct SearchRound {
+    kind: RoundKind,
     began: Duration,
     sizes: Vec<u16>,
     /// The largest that is known to pass, and the smallest that is known not to.
@@ -65,7 +65,7 @@ pub struct MtuSearch {
     /// that is cut off falls back to.
     settled: u16,
     confirmed: bool,
-    round: Option<Round>,
+    round: Option<SearchRound>,
     next: Duration,
     /// Checks and raises take turns: a raise alone would not notice that the size in use has
     /// stopped to pass.
@@ -76,7 +76,7 @@ impl MtuSearch {
     /// Begins with `ceiling`, unconfirmed.
     #[must_use]
     pub fn new(ceiling: u16) -> Self {
-        let ceiling = ceiling.max(SMALLEST);
+        let ceiling = ceiling.max(SMALLEST_MTU);
         Self {
             ceiling,
             mtu: ceiling,
@@ -114,7 +114,7 @@ impl MtuSearch {
 
     /// Takes another ceiling; what was found below it stays until it is raised.
     pub fn set_ceiling(&mut self, ceiling: u16, now: Duration) {
-        let ceiling = ceiling.max(SMALLEST);
+        let ceiling = ceiling.max(SMALLEST_MTU);
         if ceiling == self.ceiling {
             return;
         }
@@ -169,10 +169,13 @@ impl MtuSearch {
         self.raise_next = !raises;
         self.round = Some(if raises {
             let (low, high) = (self.mtu, self.ceiling + 1);
-            Round::new(Kind::Raise, (low, high), now)
+            SearchRound::new(RoundKind::Raise, (low, high), now)
         } else {
             let sizes = vec![self.mtu];
-            Round { sizes, ..Round::new(Kind::Check, (SMALLEST - 1, self.mtu + 1), now) }
+            SearchRound {
+                sizes,
+                ..SearchRound::new(RoundKind::Check, (SMALLEST_MTU - 1, self.mtu + 1), now)
+            }
         });
     }
 
@@ -180,10 +183,10 @@ impl MtuSearch {
         let round = self.round.take()?;
         let (low, high) = (round.low, round.high());
         let passed = round.has_passed();
-        self.next = now + CHECK_EVERY;
+        self.next = now + MTU_CHECK_EVERY;
         match round.kind {
-            Kind::Check if passed => return self.settle(self.mtu),
-            Kind::Raise if !passed => return None,
+            RoundKind::Check if passed => return self.settle(self.mtu),
+            RoundKind::Raise if !passed => return None,
             // Nothing at all is answered: that is no matter of size. A search begins anew, not from
             // where it was cut off: less than the truth would stay in use.
             _ if !passed && alive_at <= round.began => {
@@ -191,20 +194,20 @@ impl MtuSearch {
                 self.next = now + AGAIN;
                 return None;
             }
-            Kind::Check => {
+            RoundKind::Check => {
                 // The size in use is asked for once more, now among others.
-                let border = (SMALLEST - 1, self.mtu + 1);
-                self.round = Some(Round::new(Kind::Search, border, now));
+                let border = (SMALLEST_MTU - 1, self.mtu + 1);
+                self.round = Some(SearchRound::new(RoundKind::Search, border, now));
                 return None;
             }
-            Kind::Raise | Kind::Search => {}
+            RoundKind::Raise | RoundKind::Search => {}
         }
         if high - low <= 1 {
-            return self.settle(low.max(SMALLEST));
+            return self.settle(low.max(SMALLEST_MTU));
         }
         // Less than the truth, and enough for packets to pass meanwhile.
-        self.mtu = low.max(SMALLEST);
-        self.round = Some(Round::new(Kind::Search, (low, high), now));
+        self.mtu = low.max(SMALLEST_MTU);
+        self.round = Some(SearchRound::new(RoundKind::Search, (low, high), now));
         None
     }
 
@@ -216,10 +219,10 @@ impl MtuSearch {
     }
 }
 
-impl Round {
-    fn new(kind: Kind, (low, high): (u16, u16), now: Duration) -> Self {
+impl SearchRound {
+    fn new(kind: RoundKind, (low, high): (u16, u16), now: Duration) -> Self {
         // Nothing depends on a raise that is lost; a check that is lost would start a search.
-        let copies = if kind == Kind::Raise { 1 } else { COPIES };
+        let copies = if kind == RoundKind::Raise { 1 } else { COPIES };
         let sizes = spread(low, high);
         Self { kind, began: now, sizes, low, high, copies, next: now }
     }
@@ -232,7 +235,7 @@ impl Round {
 
     /// True if one of its own sizes is the largest that is known to pass.
     fn has_passed(&self) -> bool {
-        self.low >= SMALLEST && self.sizes.contains(&self.low)
+        self.low >= SMALLEST_MTU && self.sizes.contains(&self.low)
     }
 
     fn is_over(&self, now: Duration) -> bool {
@@ -333,7 +336,7 @@ mod tests {
     fn less_than_the_least_is_not_believed() {
         let mut path = Path::new(1420, 300);
         path.run(ms(9_000));
-        assert_eq!(path.search.mtu(), SMALLEST);
+        assert_eq!(path.search.mtu(), SMALLEST_MTU);
     }
 
     #[test]

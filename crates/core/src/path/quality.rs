@@ -1,6 +1,6 @@
 //! Delay, loss and jitter of a path over the last probes.
 //!
-//! A probe is lost if its answer has not come within [`PATIENCE`]; what comes later counts no more.
+//! A probe is lost if its answer has not come within [`PROBE_PATIENCE`]; what comes later counts no more.
 //! Loss is that of the whole round, there and back. The smoothed delay follows RFC 6298, jitter is
 //! the mean difference of delays that follow each other.
 
@@ -8,37 +8,37 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// An answer that takes longer counts as lost.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+pub const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 /// Probes that loss and jitter are counted over.
-pub const LENGTH: usize = 100;
+pub const PROBE_LENGTH: usize = 100;
 
 /// What became of a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+enum ProbeFate {
     Waiting,
     Answered(Duration),
     Lost,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Probe {
+struct SentProbe {
     number: u32,
     sent: Duration,
-    fate: Fate,
+    fate: ProbeFate,
     /// False for one that was sent because others were lost: it would count the loss twice.
     counts: bool,
 }
 
 /// How many probes were lost of those whose fate is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Loss {
+pub struct ProbeLoss {
     /// Probes without an answer.
     pub lost: u32,
     /// Probes that were answered or lost.
     pub of: u32,
 }
 
-impl Loss {
+impl ProbeLoss {
     /// In thousandths; `None` before the first fate is known.
     #[must_use]
     pub fn permille(self) -> Option<u32> {
@@ -48,17 +48,17 @@ impl Loss {
 
 /// The last probes of one path.
 #[derive(Debug, Clone, Default)]
-pub struct Quality {
-    probes: VecDeque<Probe>,
+pub struct PathQuality {
+    probes: VecDeque<SentProbe>,
     smoothed: Option<Duration>,
 }
 
-impl Quality {
+impl PathQuality {
     /// Notes that a probe was sent. One that was sent out of turn does not count for the loss.
     pub fn sent(&mut self, number: u32, now: Duration, counts: bool) {
-        self.probes.push_back(Probe { number, sent: now, fate: Fate::Waiting, counts });
-        while self.probes.iter().filter(|probe| probe.counts).count() > LENGTH
-            || self.probes.len() > 2 * LENGTH
+        self.probes.push_back(SentProbe { number, sent: now, fate: ProbeFate::Waiting, counts });
+        while self.probes.iter().filter(|probe| probe.counts).count() > PROBE_LENGTH
+            || self.probes.len() > 2 * PROBE_LENGTH
         {
             self.probes.pop_front();
         }
@@ -67,10 +67,10 @@ impl Quality {
     /// Notes an answer and returns its delay; `None` if it counts for nothing: unknown, late, twice.
     pub fn answered(&mut self, number: u32, now: Duration) -> Option<Duration> {
         self.expire(now);
-        let mut waiting = self.probes.iter_mut().filter(|probe| probe.fate == Fate::Waiting);
+        let mut waiting = self.probes.iter_mut().filter(|probe| probe.fate == ProbeFate::Waiting);
         let probe = waiting.find(|probe| probe.number == number)?;
         let delay = now.saturating_sub(probe.sent);
-        probe.fate = Fate::Answered(delay);
+        probe.fate = ProbeFate::Answered(delay);
         self.smoothed = Some(self.smoothed.map_or(delay, |old| (old * 7 + delay) / 8));
         Some(delay)
     }
@@ -78,8 +78,8 @@ impl Quality {
     /// Gives up what has waited for too long.
     pub fn expire(&mut self, now: Duration) {
         for probe in &mut self.probes {
-            if probe.fate == Fate::Waiting && now.saturating_sub(probe.sent) > PATIENCE {
-                probe.fate = Fate::Lost;
+            if probe.fate == ProbeFate::Waiting && now.saturating_sub(probe.sent) > PROBE_PATIENCE {
+                probe.fate = ProbeFate::Lost;
             }
         }
     }
@@ -97,15 +97,15 @@ impl Quality {
 
     /// Loss over the last probes.
     #[must_use]
-    pub fn loss(&self) -> Loss {
-        let count = |wanted: fn(&Fate) -> bool| {
+    pub fn loss(&self) -> ProbeLoss {
+        let count = |wanted: fn(&ProbeFate) -> bool| {
             let counted = self.probes.iter().filter(|probe| probe.counts);
             let probes = counted.filter(|probe| wanted(&probe.fate)).count();
             u32::try_from(probes).unwrap_or(u32::MAX)
         };
-        Loss {
-            lost: count(|fate| matches!(fate, Fate::Lost)),
-            of: count(|fate| !matches!(fate, Fate::Waiting)),
+        ProbeLoss {
+            lost: count(|fate| matches!(fate, ProbeFate::Lost)),
+            of: count(|fate| !matches!(fate, ProbeFate::Waiting)),
         }
     }
 
@@ -116,7 +116,7 @@ impl Quality {
             .probes
             .iter()
             .filter_map(|probe| match probe.fate {
-                Fate::Answered(delay) => Some(delay),
+                ProbeFate::Answered(delay) => Some(delay),
                 _ => None,
             })
             .collect();
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn loss_is_counted_over_probes_whose_fate_is_known() {
-        let mut quality = Quality::default();
+        let mut quality = PathQuality::default();
         for number in 0..20 {
             let at = ms(u64::from(number) * 100);
             quality.sent(number, at, true);
@@ -144,15 +144,15 @@ mod tests {
                 assert_eq!(quality.answered(number, at + ms(30)), Some(ms(30)));
             }
         }
-        assert_eq!(quality.loss(), Loss { lost: 0, of: 18 });
+        assert_eq!(quality.loss(), ProbeLoss { lost: 0, of: 18 });
         quality.expire(ms(60_000));
-        assert_eq!(quality.loss(), Loss { lost: 2, of: 20 });
+        assert_eq!(quality.loss(), ProbeLoss { lost: 2, of: 20 });
         assert_eq!(quality.loss().permille(), Some(100));
     }
 
     #[test]
     fn only_the_last_probes_count() {
-        let mut quality = Quality::default();
+        let mut quality = PathQuality::default();
         for number in 0..300 {
             let at = ms(u64::from(number) * 1000);
             quality.sent(number, at, true);
@@ -160,35 +160,35 @@ mod tests {
                 quality.answered(number, at + ms(10));
             }
         }
-        assert_eq!(quality.loss(), Loss { lost: 0, of: 100 });
+        assert_eq!(quality.loss(), ProbeLoss { lost: 0, of: 100 });
     }
 
     #[test]
     fn probes_out_of_turn_do_not_count_for_the_loss() {
-        let mut quality = Quality::default();
+        let mut quality = PathQuality::default();
         quality.sent(1, ms(0), true);
         quality.sent(2, ms(250), false);
         quality.sent(3, ms(1000), true);
         assert_eq!(quality.answered(3, ms(1010)), Some(ms(10)));
         quality.expire(ms(9000));
-        assert_eq!(quality.loss(), Loss { lost: 1, of: 2 });
+        assert_eq!(quality.loss(), ProbeLoss { lost: 1, of: 2 });
     }
 
     #[test]
     fn late_double_and_unknown_answers_count_for_nothing() {
-        let mut quality = Quality::default();
+        let mut quality = PathQuality::default();
         quality.sent(1, ms(0), true);
         quality.sent(2, ms(0), true);
         assert_eq!(quality.answered(1, ms(20)), Some(ms(20)));
         assert_eq!(quality.answered(1, ms(30)), None);
         assert_eq!(quality.answered(2, ms(2001)), None);
         assert_eq!(quality.answered(7, ms(40)), None);
-        assert_eq!(quality.loss(), Loss { lost: 1, of: 2 });
+        assert_eq!(quality.loss(), ProbeLoss { lost: 1, of: 2 });
     }
 
     #[test]
     fn jitter_is_the_mean_difference_and_the_delay_is_smoothed() {
-        let mut quality = Quality::default();
+        let mut quality = PathQuality::default();
         assert_eq!((quality.delay(), quality.jitter()), (None, None));
         for (number, delay) in [40, 60, 40, 60].into_iter().enumerate() {
             let number = u32::try_from(number).unwrap();

@@ -60,7 +60,7 @@ fn control() {
     }
     write("trust", "all", all);
     write("invitation", "text", invitation(&membership).to_text().as_bytes());
-    let issued = zonemesh_core::invitation::Issued::new(&invitation(&membership));
+    let issued = zonemesh_core::invitation::IssuedInvitation::new(&invitation(&membership));
     write("invitation", "stored", issued.to_file_bytes());
 }
 
@@ -166,7 +166,7 @@ fn messages(membership: &Membership) {
     };
     write("messages", "view", with_kind(2, view.encode_to_vec()));
     write("messages", "superlink", with_kind(3, view.encode_to_vec()));
-    let proof = invitation(membership).prove(&zonemesh_core::invitation::Joiner {
+    let proof = invitation(membership).prove(&zonemesh_core::invitation::JoinerKeys {
         zone_key: identity(2).public_key(),
         wireguard_key: zonemesh_core::key::WireGuardPublicKey([2; 32]),
     });

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 use zonemesh_api::{v1, wire};
-use zonemesh_core::invitation::{Invitation, Issued, Redemption, RedemptionAnswer};
+use zonemesh_core::invitation::{Invitation, IssuedInvitation, Redemption, RedemptionAnswer};
 use zonemesh_core::membership::{Membership, SignedTrustItem, TrustKind};
 use zonemesh_core::record::SignedRecord;
 use zonemesh_core::replication::{StreamMessage, ReplicationSession};
@@ -78,9 +78,9 @@ pub fn trust(bytes: &[u8]) {
 /// # Panics
 /// If an invitation that was read is another one after being written.
 pub fn invitation(bytes: &[u8]) {
-    if let Ok(issued) = Issued::from_file_bytes(bytes) {
+    if let Ok(issued) = IssuedInvitation::from_file_bytes(bytes) {
         let written = issued.to_file_bytes();
-        let again = Issued::from_file_bytes(&written).expect("what was written is read");
+        let again = IssuedInvitation::from_file_bytes(&written).expect("what was written is read");
         assert_eq!(again.to_file_bytes(), written);
     }
     let Ok(text) = std::str::from_utf8(bytes) else {

@@ -10,7 +10,7 @@ use zonemesh_core::membership::{
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::{
     CaCertificate, CaSet, CaState, FlowerTransport, Gateway, ProtocolRange, Readiness, SuperLink,
-    ZoneDraft,
+    RecordContent,
 };
 use zonemesh_core::member::Member;
 use zonemesh_core::registry::Registry;
@@ -55,8 +55,8 @@ pub fn registry(own: u8) -> Registry {
 
 /// What a zone says.
 #[must_use]
-pub fn draft(zone: u8) -> ZoneDraft {
-    ZoneDraft {
+pub fn draft(zone: u8) -> RecordContent {
+    RecordContent {
         gateways: vec![Gateway {
             name: format!("z{zone}-gw1"),
             wireguard_key: WireGuardPublicKey([zone; 32]),

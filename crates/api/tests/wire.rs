@@ -7,7 +7,7 @@ use zonemesh_api::v1;
 use zonemesh_api::wire::local::{Federation, Report, Seen, federation_view};
 use zonemesh_api::wire::{WireProblem, admin, mesh};
 use zonemesh_core::invitation::{
-    Invitation, InvitationId, InvitationSecret, Inviter, Joiner, Redemption,
+    Invitation, InvitationId, InvitationSecret, Inviter, JoinerKeys, Redemption,
 };
 use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
 use zonemesh_core::member::Member;
@@ -17,7 +17,8 @@ use zonemesh_core::membership::{
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::{
-    CaCertificate, CaSet, CaState, FlowerTransport, ProtocolRange, Readiness, SuperLink, ZoneDraft,
+    CaCertificate, CaSet, CaState, FlowerTransport, ProtocolRange, Readiness, RecordContent,
+    SuperLink,
 };
 use zonemesh_core::registry::Registry;
 use zonemesh_core::replication::{
@@ -36,9 +37,9 @@ fn federation() -> FederationName {
     "health-eu".parse().unwrap()
 }
 
-fn draft() -> ZoneDraft {
+fn draft() -> RecordContent {
     let certificate = |letter, state| CaCertificate { pem: pem(letter), state };
-    ZoneDraft {
+    RecordContent {
         gateways: Vec::new(),
         prefixes: vec!["10.10.10.0/24".parse().unwrap()],
         superlinks: vec![SuperLink {
@@ -223,7 +224,7 @@ fn a_trust_item_without_a_kind_or_with_a_cut_signature_is_named() {
 
 #[test]
 fn a_request_to_redeem_comes_back_as_it_was_sent() {
-    let joiner = Joiner {
+    let joiner = JoinerKeys {
         zone_key: ZoneIdentity::from_seed(&[5; 32]).public_key(),
         wireguard_key: WireGuardPublicKey([7; 32]),
     };

@@ -7,6 +7,8 @@
 //! (gRPC proposal A8).
 
 use std::time::Duration;
+// The names of before, until all callers have the new ones.
+pub use self::KeepaliveMismatch as Mismatch;
 
 /// The values. [`Keepalive::default`] is what all of Zonemesh uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,21 +67,21 @@ impl Keepalive {
     /// Checks that these values of one end can live with those that the other end has told.
     ///
     /// # Errors
-    /// The first [`Mismatch`]: the connection goes on, an engineer should know.
-    pub fn check_against(&self, theirs: &Self) -> Result<(), Mismatch> {
+    /// The first [`KeepaliveMismatch`]: the connection goes on, an engineer should know.
+    pub fn check_against(&self, theirs: &Self) -> Result<(), KeepaliveMismatch> {
         if theirs.grpc_interval < self.server_min_interval {
-            return Err(Mismatch::TheyPingTooOften {
+            return Err(KeepaliveMismatch::TheyPingTooOften {
                 interval: theirs.grpc_interval,
                 minimum: self.server_min_interval,
             });
         }
         if self.grpc_interval < theirs.server_min_interval {
-            return Err(Mismatch::WePingTooOften {
+            return Err(KeepaliveMismatch::WePingTooOften {
                 interval: self.grpc_interval,
                 minimum: theirs.server_min_interval,
             });
         }
-        theirs.check().map_err(Mismatch::Theirs)
+        theirs.check().map_err(KeepaliveMismatch::Theirs)
     }
 }
 
@@ -122,7 +124,7 @@ pub enum KeepaliveError {
 
 /// Why the keepalives of the two ends of a connection cannot live with each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Mismatch {
+pub enum KeepaliveMismatch {
     /// The other end pings more often than this end accepts.
     #[error(
         "it pings after {interval:?} and here one each {minimum:?} is accepted: raise its keepalive.grpc_interval to at least {minimum:?}, or bring both ends to the same release"
@@ -197,9 +199,9 @@ mod tests {
         assert_eq!(eager.check(), Ok(()));
         let (interval, minimum) = (second(10), second(30));
         let they = usual.check_against(&eager).unwrap_err();
-        assert_eq!(they, Mismatch::TheyPingTooOften { interval, minimum });
+        assert_eq!(they, KeepaliveMismatch::TheyPingTooOften { interval, minimum });
         let we = eager.check_against(&usual).unwrap_err();
-        assert_eq!(we, Mismatch::WePingTooOften { interval, minimum });
+        assert_eq!(we, KeepaliveMismatch::WePingTooOften { interval, minimum });
         for mismatch in [they, we] {
             let text = mismatch.to_string();
             assert!(text.contains("10s") && text.contains("at least 30s"), "{text}");

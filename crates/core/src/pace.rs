@@ -1,17 +1,21 @@
 //! When a changed record may be published: readiness is coalesced, the rest goes at once.
 //!
 //! A SuperLink that flaps must not flood the mesh: its first change is published at once, further
-//! ones at most once per [`INTERVAL_MS`]. A new registration or CA change never waits. Nothing is
-//! lost: what waits is published when its time comes.
+//! ones at most once per [`READINESS_INTERVAL_MS`]. A new registration or CA change never waits.
+//! Nothing is lost: what waits is published when its time comes.
 
 use crate::time::UnixMillis;
+// The names of before, until all callers have the new ones.
+pub use self::{
+    PublicationPace as Pace, READINESS_INTERVAL_MS as INTERVAL_MS, RecordChange as Change,
+};
 
 /// Shortest time between two publications that only change readiness.
-pub const INTERVAL_MS: u64 = 5_000;
+pub const READINESS_INTERVAL_MS: u64 = 5_000;
 
 /// How urgent a change is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum RecordChange {
     /// A SuperLink was registered or has left, a CA or the zone's own configuration changed.
     Urgent,
     /// A SuperLink's readiness or clock offset.
@@ -20,18 +24,20 @@ pub enum Change {
 
 /// Paces the publications of one gateway.
 #[derive(Debug, Clone, Default)]
-pub struct Pace {
+pub struct PublicationPace {
     published_at: Option<UnixMillis>,
     due_at: Option<UnixMillis>,
 }
 
-impl Pace {
-    /// Notes a change. Ask [`Pace::poll`] next.
-    pub fn handle_change(&mut self, change: Change, now: UnixMillis) {
+impl PublicationPace {
+    /// Notes a change. Ask [`PublicationPace::poll`] next.
+    pub fn handle_change(&mut self, change: RecordChange, now: UnixMillis) {
         let due = match (change, self.published_at) {
-            (Change::Urgent, _) | (Change::Readiness, None) => now,
+            (RecordChange::Urgent, _) | (RecordChange::Readiness, None) => now,
             // A clock that went back must not hold a change for longer than the interval.
-            (Change::Readiness, Some(last)) => last.min(now).plus(INTERVAL_MS).max(now),
+            (RecordChange::Readiness, Some(last)) => {
+                last.min(now).plus(READINESS_INTERVAL_MS).max(now)
+            }
         };
         self.due_at = Some(self.due_at.map_or(due, |earlier| earlier.min(due)));
     }
@@ -46,7 +52,7 @@ impl Pace {
         true
     }
 
-    /// When to ask [`Pace::poll`] again, if a change waits.
+    /// When to ask [`PublicationPace::poll`] again, if a change waits.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<UnixMillis> {
         self.due_at
@@ -63,10 +69,10 @@ mod tests {
 
     #[test]
     fn the_first_change_goes_at_once_and_a_flapping_one_each_five_seconds() {
-        let mut pace = Pace::default();
+        let mut pace = PublicationPace::default();
         let mut published = Vec::new();
         for millis in (0..20_000).step_by(100) {
-            pace.handle_change(Change::Readiness, at(millis));
+            pace.handle_change(RecordChange::Readiness, at(millis));
             if pace.poll(at(millis)) {
                 published.push(millis);
             }
@@ -76,10 +82,10 @@ mod tests {
 
     #[test]
     fn the_last_state_is_published_although_nothing_changes_any_more() {
-        let mut pace = Pace::default();
-        pace.handle_change(Change::Readiness, at(0));
+        let mut pace = PublicationPace::default();
+        pace.handle_change(RecordChange::Readiness, at(0));
         assert!(pace.poll(at(0)));
-        pace.handle_change(Change::Readiness, at(1));
+        pace.handle_change(RecordChange::Readiness, at(1));
         assert!(!pace.poll(at(1)));
         let due = pace.poll_timeout().unwrap();
         assert_eq!(due, at(5_000));
@@ -90,20 +96,20 @@ mod tests {
 
     #[test]
     fn a_registration_does_not_wait_behind_readiness() {
-        let mut pace = Pace::default();
-        pace.handle_change(Change::Readiness, at(0));
+        let mut pace = PublicationPace::default();
+        pace.handle_change(RecordChange::Readiness, at(0));
         assert!(pace.poll(at(0)));
-        pace.handle_change(Change::Readiness, at(10));
-        pace.handle_change(Change::Urgent, at(20));
+        pace.handle_change(RecordChange::Readiness, at(10));
+        pace.handle_change(RecordChange::Urgent, at(20));
         assert!(pace.poll(at(20)));
     }
 
     #[test]
     fn a_clock_that_goes_back_holds_a_change_for_one_interval_at_most() {
-        let mut pace = Pace::default();
-        pace.handle_change(Change::Readiness, at(900_000));
+        let mut pace = PublicationPace::default();
+        pace.handle_change(RecordChange::Readiness, at(900_000));
         assert!(pace.poll(at(900_000)));
-        pace.handle_change(Change::Readiness, at(0));
-        assert_eq!(pace.poll_timeout(), Some(at(INTERVAL_MS)));
+        pace.handle_change(RecordChange::Readiness, at(0));
+        assert_eq!(pace.poll_timeout(), Some(at(READINESS_INTERVAL_MS)));
     }
 }

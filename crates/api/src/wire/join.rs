@@ -1,6 +1,8 @@
 //! Redeeming an invitation.
 
-use zonemesh_core::invitation::{InvitationId, Joiner, Proof, Redemption, RedemptionAnswer};
+use zonemesh_core::invitation::{
+    InvitationId, JoinerKeys, Redemption, RedemptionAnswer, RedemptionProof,
+};
 use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
 use zonemesh_core::record::ProtocolRange;
 
@@ -44,12 +46,12 @@ impl TryFrom<v1::RedeemRequest> for Redemption {
         }
         Ok(Self {
             invitation: InvitationId(id.try_into().map_err(wrong_length)?),
-            joiner: Joiner {
+            joiner: JoinerKeys {
                 zone_key: ZonePublicKey::from_bytes(zone_key).map_err(not_a_key)?,
                 wireguard_key: WireGuardPublicKey(hash("wireguard_key", &wire.wireguard_key)?),
             },
             endpoints: wire.endpoints,
-            proof: Proof::from_bytes(hash("proof", &wire.proof)?),
+            proof: RedemptionProof::from_bytes(hash("proof", &wire.proof)?),
             protocol: ProtocolRange { min: wire.protocol_min, max: wire.protocol_max },
         })
     }
@@ -72,7 +74,7 @@ impl TryFrom<v1::RedeemReply> for RedemptionAnswer {
         Ok(Self {
             pending: wire.pending,
             trust: trust_items("trust", wire.trust)?,
-            proof: Proof::from_bytes(hash("proof", &wire.proof)?),
+            proof: RedemptionProof::from_bytes(hash("proof", &wire.proof)?),
         })
     }
 }

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::proof::Transcript;
-use super::{Invitation, InvitationId, Joiner, RedeemKey, Redemption, RedemptionAnswer};
+use super::{Invitation, InvitationId, JoinerKeys, RedeemKey, Redemption, RedemptionAnswer};
 use crate::key::ZonePublicKey;
 use crate::membership::{GrantRequest, SignedTrustItem};
 use crate::mesh::MeshId;
@@ -27,7 +27,7 @@ const KEEP_EXPIRED_MS: u64 = 7 * 24 * 3600 * 1000;
 
 /// An invitation as its issuer keeps it: without the secret.
 #[derive(Clone)]
-pub struct Issued {
+pub struct IssuedInvitation {
     /// Its name.
     pub id: InvitationId,
     /// [`Invitation::hash`].
@@ -43,12 +43,12 @@ pub struct Issued {
     /// When it expires.
     pub expires_at: UnixMillis,
     /// Who has used it.
-    pub used_by: Option<Joiner>,
+    pub used_by: Option<JoinerKeys>,
     /// Where its gateway is reached from outside, as the joiner said.
     pub endpoints: Vec<String>,
 }
 
-impl Issued {
+impl IssuedInvitation {
     /// What the issuer keeps of an invitation.
     #[must_use]
     pub fn new(invitation: &Invitation) -> Self {
@@ -123,7 +123,7 @@ impl RedeemError {
 
 /// How often each outcome has happened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
+pub struct RedemptionCounters {
     /// Redeemed for the first time.
     pub redeemed: u64,
     /// Redeemed again by the same key.
@@ -131,7 +131,7 @@ pub struct Counters {
     refused: [u64; RedeemError::ALL.len()],
 }
 
-impl Counters {
+impl RedemptionCounters {
     /// Refusals, by reason.
     pub fn refused(&self) -> impl Iterator<Item = (RedeemError, u64)> {
         RedeemError::ALL.into_iter().zip(self.refused)
@@ -142,7 +142,7 @@ impl Counters {
 #[derive(Clone)]
 pub struct Redeemed {
     /// The invitation, used by the joiner now: store it, then sign what it asks for.
-    pub invitation: Issued,
+    pub invitation: IssuedInvitation,
     /// False if the same key had used it before: the grant exists already, or waits for approval.
     pub first: bool,
     transcript: std::sync::Arc<Transcript>,
@@ -161,29 +161,29 @@ impl Redeemed {
 pub struct Redemptions {
     mesh: MeshId,
     inviter: ZonePublicKey,
-    issued: BTreeMap<InvitationId, Issued>,
-    counters: Counters,
+    issued: BTreeMap<InvitationId, IssuedInvitation>,
+    counters: RedemptionCounters,
 }
 
 impl Redemptions {
     /// The book of a gateway whose zone has the key `inviter`, with what it has stored.
     #[must_use]
-    pub fn new(mesh: MeshId, inviter: ZonePublicKey, stored: Vec<Issued>) -> Self {
+    pub fn new(mesh: MeshId, inviter: ZonePublicKey, stored: Vec<IssuedInvitation>) -> Self {
         let issued = stored.into_iter().map(|issued| (issued.id, issued)).collect();
-        Self { mesh, inviter, issued, counters: Counters::default() }
+        Self { mesh, inviter, issued, counters: RedemptionCounters::default() }
     }
 
     /// Enters an invitation. Unused ones that expired long ago leave the book: remove the files of
     /// those that are returned. False if the book is full.
     pub fn issue(&mut self, invitation: &Invitation, now: UnixMillis) -> (bool, Vec<InvitationId>) {
-        let stale = |issued: &&Issued| {
+        let stale = |issued: &&IssuedInvitation| {
             issued.used_by.is_none() && now.since(issued.expires_at) > KEEP_EXPIRED_MS
         };
         let stale: Vec<_> = self.issued.values().filter(stale).map(|issued| issued.id).collect();
         self.issued.retain(|id, _| !stale.contains(id));
         let room = self.issued.len() < MAX_ISSUED;
         if room {
-            self.issued.insert(invitation.id, Issued::new(invitation));
+            self.issued.insert(invitation.id, IssuedInvitation::new(invitation));
         }
         (room, stale)
     }
@@ -194,13 +194,13 @@ impl Redemptions {
     }
 
     /// All invitations, in the order of their names.
-    pub fn issued(&self) -> impl Iterator<Item = &Issued> {
+    pub fn issued(&self) -> impl Iterator<Item = &IssuedInvitation> {
         self.issued.values()
     }
 
     /// How often each outcome has happened.
     #[must_use]
-    pub fn counters(&self) -> Counters {
+    pub fn counters(&self) -> RedemptionCounters {
         self.counters
     }
 

@@ -23,9 +23,17 @@ use crate::name::ZoneName;
 use crate::record::{Gateway, ProtocolRange, Version};
 use crate::time::UnixMillis;
 
-pub use book::{Counters, Issued, IssuedError, MAX_ISSUED, RedeemError, Redeemed, Redemptions};
-pub use proof::{Joiner, Proof, RedeemKey};
+pub use book::{
+    IssuedError, IssuedInvitation, MAX_ISSUED, RedeemError, Redeemed, RedemptionCounters,
+    Redemptions,
+};
+pub use proof::{JoinerKeys, RedeemKey, RedemptionProof};
 pub use wire::InvitationError;
+// The names of before, until all callers have the new ones.
+pub use self::{
+    IssuedInvitation as Issued, JoinerKeys as Joiner, RedemptionCounters as Counters,
+    RedemptionProof as Proof,
+};
 
 /// How long an invitation holds unless its issuer says otherwise: 24 h.
 pub const DEFAULT_LIFETIME_MS: u64 = 24 * 3600 * 1000;
@@ -102,11 +110,11 @@ pub struct Redemption {
     /// The invitation.
     pub invitation: InvitationId,
     /// Who joins.
-    pub joiner: Joiner,
+    pub joiner: JoinerKeys,
     /// How others reach the joining gateway from outside; each is checked when it is announced.
     pub endpoints: Vec<String>,
     /// That the joiner knows the secret.
-    pub proof: Proof,
+    pub proof: RedemptionProof,
     /// What the joiner speaks.
     pub protocol: ProtocolRange,
 }
@@ -119,7 +127,7 @@ pub struct RedemptionAnswer {
     /// All trust items of the mesh.
     pub trust: Vec<SignedTrustItem>,
     /// That the inviter knows the secret.
-    pub proof: Proof,
+    pub proof: RedemptionProof,
 }
 
 /// How a gateway is reached whose zone record has not arrived yet.
@@ -163,13 +171,13 @@ impl Invitation {
 
     /// The proof of a joiner that holds this invitation.
     #[must_use]
-    pub fn prove(&self, joiner: &Joiner) -> Proof {
+    pub fn prove(&self, joiner: &JoinerKeys) -> RedemptionProof {
         self.redeem_key().joiner_proof(&self.transcript(joiner))
     }
 
     /// What a joiner asks with that holds this invitation and is reached at `endpoints`.
     #[must_use]
-    pub fn redemption(&self, joiner: &Joiner, endpoints: Vec<String>) -> Redemption {
+    pub fn redemption(&self, joiner: &JoinerKeys, endpoints: Vec<String>) -> Redemption {
         Redemption {
             invitation: self.id,
             joiner: *joiner,
@@ -181,12 +189,12 @@ impl Invitation {
 
     /// True if the inviter that answered knows the secret too.
     #[must_use]
-    pub fn verify_answer(&self, joiner: &Joiner, answer: &RedemptionAnswer) -> bool {
+    pub fn verify_answer(&self, joiner: &JoinerKeys, answer: &RedemptionAnswer) -> bool {
         let transcript = self.transcript(joiner);
         self.redeem_key().inviter_proof(&transcript, &answer.trust).matches(&answer.proof)
     }
 
-    fn transcript(&self, joiner: &Joiner) -> proof::Transcript {
+    fn transcript(&self, joiner: &JoinerKeys) -> proof::Transcript {
         proof::Transcript::new(&self.mesh, self.id, self.hash(), joiner, &self.inviter.zone_key)
     }
 }

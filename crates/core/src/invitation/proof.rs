@@ -22,7 +22,7 @@ const INVITER_DOMAIN: &[u8] = b"zonemesh redeem v1, inviter\0";
 
 /// Who joins: made in its gateway, public.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Joiner {
+pub struct JoinerKeys {
     /// The new zone's key.
     pub zone_key: ZonePublicKey,
     /// Its gateway's WireGuard key.
@@ -31,9 +31,9 @@ pub struct Joiner {
 
 /// A proof of knowing an invitation's secret.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Proof([u8; 32]);
+pub struct RedemptionProof([u8; 32]);
 
-impl Proof {
+impl RedemptionProof {
     /// A proof as it came from elsewhere; nothing is believed yet.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
@@ -52,7 +52,7 @@ impl Proof {
     }
 }
 
-impl fmt::Debug for Proof {
+impl fmt::Debug for RedemptionProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Proof(..)")
     }
@@ -66,7 +66,7 @@ impl Transcript {
         mesh: &MeshId,
         id: InvitationId,
         hash: [u8; 32],
-        joiner: &Joiner,
+        joiner: &JoinerKeys,
         inviter: &ZonePublicKey,
     ) -> Self {
         let fields: [&[u8]; 6] = [
@@ -104,7 +104,7 @@ impl RedeemKey {
         &self.0
     }
 
-    pub(super) fn joiner_proof(&self, transcript: &Transcript) -> Proof {
+    pub(super) fn joiner_proof(&self, transcript: &Transcript) -> RedemptionProof {
         self.mac(&[JOINER_DOMAIN, &transcript.0])
     }
 
@@ -112,15 +112,15 @@ impl RedeemKey {
         &self,
         transcript: &Transcript,
         items: &[SignedTrustItem],
-    ) -> Proof {
+    ) -> RedemptionProof {
         let ids: Vec<_> = items.iter().map(|item| item.id().0).collect();
         self.mac(&[INVITER_DOMAIN, &transcript.0, ids.as_flattened()])
     }
 
-    fn mac(&self, parts: &[&[u8]]) -> Proof {
+    fn mac(&self, parts: &[&[u8]]) -> RedemptionProof {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&*self.0).expect("HMAC takes keys of any length");
         parts.iter().for_each(|part| mac.update(part));
-        Proof(mac.finalize().into_bytes().into())
+        RedemptionProof(mac.finalize().into_bytes().into())
     }
 }

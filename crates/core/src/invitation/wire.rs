@@ -11,7 +11,9 @@ use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::{Invitation, InvitationId, InvitationSecret, Inviter, Issued, Joiner, RedeemKey};
+use super::{
+    Invitation, InvitationId, InvitationSecret, Inviter, IssuedInvitation, JoinerKeys, RedeemKey,
+};
 use crate::key::{WireGuardPublicKey, ZonePublicKey};
 use crate::mesh::MeshId;
 use crate::record::wire::{WireGateway, WirePrefix, decode, octets};
@@ -220,7 +222,7 @@ fn invitation(wire: WireInvitation, secret: InvitationSecret) -> Result<Invitati
     })
 }
 
-pub(super) fn issued_to_bytes(issued: &Issued) -> Zeroizing<Vec<u8>> {
+pub(super) fn issued_to_bytes(issued: &IssuedInvitation) -> Zeroizing<Vec<u8>> {
     let used_by = issued.used_by.as_ref();
     let wire = WireIssued {
         id: issued.id.0.to_vec(),
@@ -237,15 +239,17 @@ pub(super) fn issued_to_bytes(issued: &Issued) -> Zeroizing<Vec<u8>> {
     Zeroizing::new([ISSUED_MAGIC, &wire.encode_to_vec()].concat())
 }
 
-pub(super) fn issued_from_bytes(bytes: &[u8]) -> std::result::Result<Issued, IssuedError> {
+pub(super) fn issued_from_bytes(
+    bytes: &[u8],
+) -> std::result::Result<IssuedInvitation, IssuedError> {
     let rest = bytes.strip_prefix(ISSUED_MAGIC).ok_or(IssuedError(InvitationError::Magic))?;
     protobuf(rest).and_then(issued).map_err(IssuedError)
 }
 
-fn issued(wire: WireIssued) -> Result<Issued> {
+fn issued(wire: WireIssued) -> Result<IssuedInvitation> {
     let used_by = match wire.joiner_key.as_slice() {
         [] => None,
-        key => Some(Joiner {
+        key => Some(JoinerKeys {
             zone_key: zone_key("joiner_key", key)?,
             wireguard_key: WireGuardPublicKey(array(
                 "joiner_wireguard_key",
@@ -253,7 +257,7 @@ fn issued(wire: WireIssued) -> Result<Issued> {
             )?),
         }),
     };
-    Ok(Issued {
+    Ok(IssuedInvitation {
         id: InvitationId(array("id", &wire.id)?),
         hash: array("hash", &wire.hash)?,
         key: RedeemKey::from_bytes(array("key", &wire.key)?),

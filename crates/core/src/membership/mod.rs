@@ -98,7 +98,8 @@ impl Membership {
     /// Items that are refused are left out and counted.
     ///
     /// # Errors
-    /// [`TrustRejected::UnknownPredecessor`] if the first authority set of `mesh` is not among them.
+    /// [`TrustRejected::UnknownPredecessor`] if the first authority set of `mesh` is not among
+    /// them.
     pub fn from_items(mesh: &MeshId, items: Vec<SignedTrustItem>) -> Result<Self, TrustRejected> {
         let is_first = |item: &&SignedTrustItem| {
             item.kind() == TrustKind::AuthoritySet && mesh_id(&item.payload_hash()) == *mesh

@@ -1,8 +1,8 @@
 //! Delay, loss and jitter of a path over the last probes.
 //!
-//! A probe is lost if its answer has not come within [`PROBE_PATIENCE`]; what comes later counts no more.
-//! Loss is that of the whole round, there and back. The smoothed delay follows RFC 6298, jitter is
-//! the mean difference of delays that follow each other.
+//! A probe is lost if its answer has not come within [`PROBE_PATIENCE`]; what comes later counts no
+//! more. Loss is that of the whole round, there and back. The smoothed delay follows RFC 6298,
+//! jitter is the mean difference of delays that follow each other.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -19,6 +19,8 @@ use crate::time::UnixMillis;
 
 pub use signed::{MAX_RECORD_BYTES, SIGNATURE_BYTES, SignedRecord, SignedRecordError};
 pub use wire::{DecodeError, Problem};
+// The names of before, until all callers have the new ones.
+pub use self::RecordContent as ZoneDraft;
 
 /// Version of a zone record, compared in order of its fields. No clock takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -200,7 +202,7 @@ pub struct CaSet {
 
 /// What a zone says about itself, before it has a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ZoneDraft {
+pub struct RecordContent {
     /// Its gateways.
     pub gateways: Vec<Gateway>,
     /// The prefixes it announces.
@@ -223,7 +225,7 @@ pub struct ZoneRecord {
     /// When it was written, by the writer's clock. For people; orders nothing.
     pub issued_at: UnixMillis,
     /// What the zone says.
-    pub content: ZoneDraft,
+    pub content: RecordContent,
 }
 
 impl ZoneRecord {

@@ -8,7 +8,9 @@
 use crate::key::{ZoneIdentity, ZonePublicKey};
 use crate::member::OutOfBounds;
 use crate::name::ZoneName;
-use crate::record::{DecodeError, MAX_RECORD_BYTES, SignedRecord, Version, ZoneDraft, ZoneRecord};
+use crate::record::{
+    DecodeError, MAX_RECORD_BYTES, RecordContent, SignedRecord, Version, ZoneRecord,
+};
 use crate::time::UnixMillis;
 
 use super::{HeldRecord, RecordAccepted, RecordRejected, Registry};
@@ -49,7 +51,7 @@ pub(super) struct Own {
     zone: ZoneName,
     identity: ZoneIdentity,
     incarnation: u64,
-    draft: Option<ZoneDraft>,
+    draft: Option<RecordContent>,
     /// Highest version that was ever seen with this zone's signature. Not that of what is held: a
     /// restored record may be refused, and its version still must not be signed for other bytes.
     highest: Option<Version>,
@@ -162,7 +164,7 @@ impl Registry {
     /// [`PublishError`]; what was published before stays.
     pub fn publish(
         &mut self,
-        draft: ZoneDraft,
+        draft: RecordContent,
         now: UnixMillis,
     ) -> Result<PublishedRecord, PublishError> {
         let prepared = self.prepare(draft, now)?;
@@ -176,7 +178,7 @@ impl Registry {
     /// [`PublishError`].
     pub fn prepare(
         &self,
-        draft: ZoneDraft,
+        draft: RecordContent,
         now: UnixMillis,
     ) -> Result<PreparedRecord, PublishError> {
         let present = self.present(&self.own.zone);
@@ -233,7 +235,7 @@ impl Registry {
         self.own.jump.due_at
     }
 
-    fn sign(&self, draft: ZoneDraft, now: UnixMillis) -> Result<PreparedRecord, PublishError> {
+    fn sign(&self, draft: RecordContent, now: UnixMillis) -> Result<PreparedRecord, PublishError> {
         let record = ZoneRecord {
             zone: self.own.zone.clone(),
             version: self.own.next_version(),

@@ -1,7 +1,7 @@
 //! What a registry holds, in brief: one head per zone, and one hash over all heads.
 //!
-//! Heads are totally ordered by [`RecordHead::supersedes`], so that any two registries that have seen the
-//! same records hold the same ones, in whatever order they came.
+//! Heads are totally ordered by [`RecordHead::supersedes`], so that any two registries that have
+//! seen the same records hold the same ones, in whatever order they came.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Replication between two gateways: one session for each stream.
 //!
-//! Both ends say [`StreamHello`]; whose hashes differ exchange version vectors, then what the other lacks;
-//! changes are pushed as they come, and every [`DIGEST_INTERVAL_MS`] a digest finds what was lost.
+//! Both ends say [`StreamHello`]; whose hashes differ exchange version vectors, then what the other
+//! lacks; changes are pushed as they come, and every [`DIGEST_INTERVAL_MS`] a digest finds what was lost.
 //! In a managed mesh trust items travel the same way, before the records that need them.
 //! Both ends follow the same rules; there is no client and no server in it.
 //!

@@ -74,8 +74,9 @@ impl StreamRefused {
 pub struct SessionOutput {
     /// To be sent to the neighbour, in this order.
     pub messages: Vec<StreamMessage>,
-    /// Zones whose record has changed (after what [`Registry::poll_trust`] tells): store it, then call [`ReplicationSession::handle_change`] of every
-    /// session, this one included, and wake those who watch.
+    /// Zones whose record has changed (after what [`Registry::poll_trust`] tells): store it, then
+    /// call [`ReplicationSession::handle_change`] of every session, this one included, and wake
+    /// those who watch.
     pub changed: Vec<ZoneName>,
     /// Records that were refused, for the log; they are counted already.
     pub rejected: Vec<RecordRejected>,

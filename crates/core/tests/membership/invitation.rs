@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 use zonemesh_core::invitation::{
-    Invitation, InvitationError, InvitationId, InvitationSecret, Inviter, Issued, Joiner,
-    RedeemError, RedemptionAnswer, Redemptions,
+    Invitation, InvitationError, InvitationId, InvitationSecret, Inviter, IssuedInvitation,
+    JoinerKeys, RedeemError, RedemptionAnswer, Redemptions,
 };
 use zonemesh_core::key::WireGuardPublicKey;
 use zonemesh_core::record::Gateway;
@@ -45,8 +45,11 @@ fn invitation(number: u8) -> Invitation {
     }
 }
 
-fn joiner(zone: u8) -> Joiner {
-    Joiner { zone_key: identity(zone).public_key(), wireguard_key: WireGuardPublicKey([zone; 32]) }
+fn joiner(zone: u8) -> JoinerKeys {
+    JoinerKeys {
+        zone_key: identity(zone).public_key(),
+        wireguard_key: WireGuardPublicKey([zone; 32]),
+    }
 }
 
 fn book(invitation: &Invitation) -> Redemptions {
@@ -108,7 +111,7 @@ fn a_used_invitation_that_is_played_again_changes_no_key_and_no_endpoint() {
     let invitation = invitation(1);
     let mut book = book(&invitation);
     assert_eq!(redeem(&mut book, &invitation, 3, NOW), Ok(true));
-    let thief = Joiner { wireguard_key: WireGuardPublicKey([66; 32]), ..joiner(3) };
+    let thief = JoinerKeys { wireguard_key: WireGuardPublicKey([66; 32]), ..joiner(3) };
     for who in [thief, joiner(3)] {
         let asked = invitation.redemption(&who, vec!["192.0.2.66:51820".to_owned()]);
         let again = book.redeem(asked, NOW).unwrap();
@@ -193,15 +196,16 @@ fn the_book_survives_its_files() {
     let invitation = invitation(1);
     let mut first = book(&invitation);
     redeem(&mut first, &invitation, 3, NOW).unwrap();
-    let files: Vec<_> = first.issued().map(Issued::to_file_bytes).collect();
-    let stored = files.iter().map(|bytes| Issued::from_file_bytes(bytes).unwrap()).collect();
+    let files: Vec<_> = first.issued().map(IssuedInvitation::to_file_bytes).collect();
+    let stored =
+        files.iter().map(|bytes| IssuedInvitation::from_file_bytes(bytes).unwrap()).collect();
     let inviter = identity(0).public_key();
     let mut second = Redemptions::new(invitation.mesh.clone(), inviter, stored);
     assert_eq!(redeem(&mut second, &invitation, 4, NOW), Err(RedeemError::Used));
     assert_eq!(redeem(&mut second, &invitation, 3, NOW), Ok(false));
     let request = second.issued().next().unwrap().grant_request().unwrap();
     assert_eq!(request.zone_key, identity(3).public_key());
-    assert!(Issued::from_file_bytes(&files[0][..20]).is_err());
+    assert!(IssuedInvitation::from_file_bytes(&files[0][..20]).is_err());
 }
 
 #[test]

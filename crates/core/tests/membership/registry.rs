@@ -5,7 +5,7 @@ use zonemesh_core::membership::{self, TrustItem};
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::FederationName;
 use zonemesh_core::record::{
-    FlowerTransport, ProtocolRange, Readiness, SignedRecord, SuperLink, Version, ZoneDraft,
+    FlowerTransport, ProtocolRange, Readiness, RecordContent, SignedRecord, SuperLink, Version,
     ZoneRecord,
 };
 use zonemesh_core::registry::{RecordAccepted, RecordRejected, Registry, Standing};
@@ -13,8 +13,8 @@ use zonemesh_core::replication::{ReplicationSession, StreamBody, StreamMessage};
 
 use crate::mesh::{NOW, by, careless, grant, granted, identity, mesh, name, request, revocation};
 
-fn draft(zone: u8) -> ZoneDraft {
-    ZoneDraft {
+fn draft(zone: u8) -> RecordContent {
+    RecordContent {
         gateways: Vec::new(),
         prefixes: request(zone).prefixes,
         superlinks: Vec::new(),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use zonemesh_core::member::{Member, MembershipError};
-use zonemesh_core::record::{SignedRecord, ZoneDraft};
+use zonemesh_core::record::{RecordContent, SignedRecord};
 use zonemesh_core::registry::{RecordAccepted, RecordRejected, Registry};
 
 use crate::zones::{
@@ -13,7 +13,7 @@ use crate::zones::{
 };
 
 /// Offers what zone 1 signed to zone 0.
-fn offer(change: impl Fn(&mut ZoneDraft)) -> Result<RecordAccepted, RecordRejected> {
+fn offer(change: impl Fn(&mut RecordContent)) -> Result<RecordAccepted, RecordRejected> {
     let mut content = draft(1, 51821);
     change(&mut content);
     let signed = SignedRecord::sign(&record(1, 1, content), &identity(1));
@@ -28,7 +28,7 @@ fn offer(change: impl Fn(&mut ZoneDraft)) -> Result<RecordAccepted, RecordReject
 
 #[test]
 fn a_record_within_its_zones_bounds_is_stored() {
-    let within = |content: &mut ZoneDraft| {
+    let within = |content: &mut RecordContent| {
         content.prefixes = vec!["10.10.1.128/25".parse().unwrap()];
         content.superlinks = vec![superlink(1)];
         content.superlinks[0].addresses.push(IpAddr::from([10, 255, 0, 1]));

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use zonemesh_core::record::{Readiness, SignedRecord, SignedRecordError, ZoneDraft};
+use zonemesh_core::record::{Readiness, RecordContent, SignedRecord, SignedRecordError};
 
 use crate::zones::{draft, identity, record, signed, superlink};
 
@@ -29,7 +29,7 @@ fn a_file_of_another_kind_or_cut_off_says_so() {
 }
 
 /// The field that the decoder names after `change`.
-fn refused(change: impl Fn(&mut ZoneDraft)) -> String {
+fn refused(change: impl Fn(&mut RecordContent)) -> String {
     let mut content = draft(1, 51821);
     content.superlinks = vec![superlink(1)];
     change(&mut content);

@@ -7,8 +7,8 @@ use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
 use zonemesh_core::member::Member;
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::{
-    FlowerTransport, Gateway, Lane, ProtocolRange, Readiness, SignedRecord, SuperLink, Version,
-    ZoneDraft, ZoneRecord,
+    FlowerTransport, Gateway, Lane, ProtocolRange, Readiness, RecordContent, SignedRecord,
+    SuperLink, Version, ZoneRecord,
 };
 use zonemesh_core::registry::Registry;
 use zonemesh_core::time::UnixMillis;
@@ -60,8 +60,8 @@ pub(crate) fn superlink(zone: u8) -> SuperLink {
 }
 
 /// What zone `zone` may say; `port` tells apart one content from another.
-pub(crate) fn draft(zone: u8, port: u16) -> ZoneDraft {
-    ZoneDraft {
+pub(crate) fn draft(zone: u8, port: u16) -> RecordContent {
+    RecordContent {
         gateways: vec![Gateway {
             name: format!("z{zone}-gw1"),
             wireguard_key: WireGuardPublicKey([zone; 32]),
@@ -82,7 +82,7 @@ pub(crate) fn draft(zone: u8, port: u16) -> ZoneDraft {
     }
 }
 
-pub(crate) fn record(zone: u8, seq: u64, content: ZoneDraft) -> ZoneRecord {
+pub(crate) fn record(zone: u8, seq: u64, content: RecordContent) -> ZoneRecord {
     ZoneRecord {
         zone: name(zone),
         version: Version { incarnation: 1, seq },

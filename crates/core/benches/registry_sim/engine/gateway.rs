@@ -9,7 +9,7 @@ use zonemesh_core::membership::{
 };
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::{
-    CaCertificate, CaSet, CaState, Gateway, ProtocolRange, SignedRecord, ZoneDraft,
+    CaCertificate, CaSet, CaState, Gateway, ProtocolRange, RecordContent, SignedRecord,
 };
 use zonemesh_core::registry::Registry;
 use zonemesh_core::time::UnixMillis;
@@ -73,9 +73,9 @@ pub(crate) fn registry(zone: u32, trust: Membership, now: UnixMillis) -> Registr
 }
 
 /// What a zone says; `port` tells apart one content from another.
-pub(crate) fn draft(zone: u32, port: u16) -> ZoneDraft {
+pub(crate) fn draft(zone: u32, port: u16) -> RecordContent {
     let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".to_owned();
-    ZoneDraft {
+    RecordContent {
         gateways: vec![Gateway {
             name: format!("{}-gw1", name(zone)),
             wireguard_key: WireGuardPublicKey([9; 32]),

@@ -11,8 +11,8 @@ use ipnet::IpNet;
 use super::super::text::{self, TextProblem};
 use super::{
     CaCertificate, CaSet, CaState, DecodeError, FlowerTransport, Gateway, Lane, Problem,
-    ProtocolRange, Readiness, Record, SuperLink, UnixMillis, Version, WireCaCertificate, WireCaSet,
-    WireGateway, WireLane, WirePrefix, WireSuperLink, ZoneDraft, ZoneRecord,
+    ProtocolRange, Readiness, RecordContent, SuperLink, UnixMillis, Version, WireCaCertificate,
+    WireCaSet, WireGateway, WireLane, WirePrefix, WireRecord, WireSuperLink, ZoneRecord,
 };
 use crate::key::{KeyError, WireGuardPublicKey};
 
@@ -177,11 +177,11 @@ fn ca_set(wire: WireCaSet) -> Result<CaSet> {
     })
 }
 
-impl TryFrom<Record> for ZoneRecord {
+impl TryFrom<WireRecord> for ZoneRecord {
     type Error = DecodeError;
 
-    fn try_from(wire: Record) -> Result<Self> {
-        let content = ZoneDraft {
+    fn try_from(wire: WireRecord) -> Result<Self> {
+        let content = RecordContent {
             gateways: each("gateways", wire.gateways, gateway)?,
             prefixes: each("prefixes", wire.prefixes, prefix)?,
             superlinks: each("superlinks", wire.superlinks, superlink)?,

@@ -10,7 +10,7 @@ use prost::Message as _;
 use super::text::TextProblem;
 use super::{
     CaCertificate, CaSet, CaState, FlowerTransport, Gateway, Lane, ProtocolRange, Readiness,
-    SuperLink, Version, ZoneDraft, ZoneRecord,
+    RecordContent, SuperLink, Version, ZoneRecord,
 };
 use crate::key::{KeyError, WireGuardPublicKey};
 use crate::name::NameError;
@@ -72,7 +72,7 @@ pub enum Problem {
 
 /// Reads a payload.
 pub(super) fn decode(payload: &[u8]) -> Result<ZoneRecord, DecodeError> {
-    let record = Record::decode(payload).map_err(|source| DecodeError {
+    let record = WireRecord::decode(payload).map_err(|source| DecodeError {
         field: "payload".to_owned(),
         problem: Problem::Protobuf(source),
     })?;
@@ -80,7 +80,7 @@ pub(super) fn decode(payload: &[u8]) -> Result<ZoneRecord, DecodeError> {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Record {
+pub(super) struct WireRecord {
     #[prost(string, tag = "1")]
     zone: String,
     #[prost(uint64, tag = "2")]
@@ -186,9 +186,9 @@ pub(crate) fn octets(address: std::net::IpAddr) -> Vec<u8> {
     }
 }
 
-impl From<&ZoneRecord> for Record {
+impl From<&ZoneRecord> for WireRecord {
     fn from(record: &ZoneRecord) -> Self {
-        let ZoneDraft { gateways, prefixes, superlinks, ca_sets, protocol } = &record.content;
+        let RecordContent { gateways, prefixes, superlinks, ca_sets, protocol } = &record.content;
         Self {
             zone: record.zone.to_string(),
             incarnation: record.version.incarnation,

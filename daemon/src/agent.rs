@@ -25,6 +25,7 @@ use crate::facts::paths::PathBoard;
 use crate::facts::streams::StreamBoard;
 use crate::facts::tunnel::DataPlane;
 use crate::failure::{Exit, Failure, OrExit as _};
+use crate::plan::Plan;
 use crate::serve::admin;
 use crate::serve::observer::Observer;
 use crate::serve::start::Served;
@@ -130,7 +131,10 @@ async fn bring_up(
     supervisor: &mut Supervisor,
 ) -> Result<StartedTunnel, Failure> {
     if let Ground::Given(GivenGround { tunnel, network }) = ground {
-        let (plan, preshared) = (tunnel::first_plan(config, state), BTreeMap::new());
+        // Nothing is set yet: the reconcilers find all of it missing.
+        let trusted = tunnel::first_plan(config, state).trusted;
+        let plan = Plan { trusted, ..Plan::default() };
+        let preshared = BTreeMap::new();
         return Ok(StartedTunnel { tunnel, network, routes: BTreeSet::new(), plan, preshared });
     }
     let (connection, netlink, _) = rtnetlink::new_connection()

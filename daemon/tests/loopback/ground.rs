@@ -1,0 +1,171 @@
+//! A small tunnel and a small network, in place of the kernel's.
+//!
+//! The tunnel keeps the zones that it is told and says that each has a session; packets of the registry
+//! reach the other gateway over loopback. The network notes what it is told and refuses what it shall.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::mpsc::Receiver;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use futures_util::future::BoxFuture;
+use ipnet::IpNet;
+use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
+use zonemesh_daemon::{DataPlane, Network, NetworkChange};
+use zonemesh_tunnel::{
+    PeerStatus, PeersError, ProbeError, TunnelEvent, TunnelStatus, TunnelZone, ZoneStatus,
+};
+
+pub(crate) struct SmallTunnel {
+    key: WireGuardPublicKey,
+    next: Mutex<Option<WireGuardPublicKey>>,
+    zones: Mutex<Vec<TunnelZone>>,
+}
+
+impl SmallTunnel {
+    pub(crate) fn new(key: WireGuardPublicKey) -> Self {
+        Self { key, next: Mutex::default(), zones: Mutex::default() }
+    }
+
+    /// The names of the zones in service.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.locked().iter().map(|zone| zone.name.clone()).collect()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Vec<TunnelZone>> {
+        self.zones.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn in_session(key: WireGuardPublicKey) -> PeerStatus {
+    PeerStatus {
+        public_key: key,
+        endpoint: "192.0.2.1:51820".parse().ok(),
+        latest_handshake: Some(SystemTime::now()),
+        rx_bytes: 1,
+        tx_bytes: 1,
+        handshake_attempts_unanswered: 0,
+        knows_next_key: false,
+        uses_current_key: true,
+        segmentation_refused: 0,
+        segmentation_paused: false,
+        lanes: Vec::new(),
+    }
+}
+
+impl DataPlane for SmallTunnel {
+    fn status(&self) -> TunnelStatus {
+        TunnelStatus {
+            interface: "zm0".to_owned(),
+            mtu: 1420,
+            listen_port: 51820,
+            public_key: self.key,
+            next_key: *self.next.lock().unwrap(),
+            further_lanes: Vec::new(),
+            dropped: Vec::new(),
+            clock_behind: None,
+            offloads: Vec::new(),
+            merging_refused: 0,
+        }
+    }
+
+    fn zones(&self) -> Vec<ZoneStatus> {
+        let of = |zone: &TunnelZone| ZoneStatus {
+            name: zone.name.clone(),
+            allowed_ips: zone.allowed_ips.clone(),
+            active: zone.gateways[0].public_key,
+            gateways: zone.gateways.iter().map(|peer| in_session(peer.public_key)).collect(),
+        };
+        self.locked().iter().map(of).collect()
+    }
+
+    fn peer_status(&self, key: &WireGuardPublicKey) -> Option<PeerStatus> {
+        let zones = self.locked();
+        let mut peers = zones.iter().flat_map(|zone| &zone.gateways);
+        peers.any(|peer| peer.public_key == *key).then(|| in_session(*key))
+    }
+
+    fn is_running(&self) -> bool {
+        true
+    }
+
+    fn if_index(&self) -> u32 {
+        1
+    }
+
+    fn events(&self) -> Option<Receiver<TunnelEvent>> {
+        None
+    }
+
+    /// Like the real one it takes all of them or none.
+    fn set_zones(&self, zones: Vec<TunnelZone>) -> Result<(), PeersError> {
+        for zone in &zones {
+            if zone.gateways.iter().any(|peer| peer.public_key == self.key) {
+                return Err(PeersError::OwnKey { name: zone.name.clone() });
+            }
+        }
+        *self.locked() = zones;
+        Ok(())
+    }
+
+    fn set_endpoint(&self, _: &WireGuardPublicKey, _: SocketAddr) -> bool {
+        true
+    }
+
+    fn set_peer_mtu(&self, _: &WireGuardPublicKey, _: Option<u16>) -> bool {
+        true
+    }
+
+    fn probe(&self, _: &WireGuardPublicKey, _: &[u8]) -> Result<(), ProbeError> {
+        Err(ProbeError::NoSession)
+    }
+
+    fn begin_rotation(&self, next: &WireGuardPrivateKey) -> Result<(), PeersError> {
+        *self.next.lock().unwrap() = Some(next.public_key());
+        Ok(())
+    }
+
+    fn finish_rotation(&self) -> Result<(), PeersError> {
+        Ok(())
+    }
+
+    fn leave_device(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct SmallNetwork {
+    pub(crate) barred: Mutex<BTreeSet<IpNet>>,
+    pub(crate) opened: Mutex<BTreeSet<IpNet>>,
+    pub(crate) refused: Mutex<BTreeSet<IpNet>>,
+}
+
+impl SmallNetwork {
+    fn make(&self, change: NetworkChange) -> anyhow::Result<()> {
+        match change {
+            NetworkChange::Bar(prefix) => drop(self.barred.lock().unwrap().insert(prefix)),
+            NetworkChange::Unbar(prefix) => drop(self.barred.lock().unwrap().remove(&prefix)),
+            NetworkChange::Open(prefix) => {
+                let is_refused = self.refused.lock().unwrap().contains(&prefix);
+                anyhow::ensure!(!is_refused, "another route to {prefix} exists");
+                self.opened.lock().unwrap().insert(prefix);
+            }
+            NetworkChange::Close(prefix) => drop(self.opened.lock().unwrap().remove(&prefix)),
+            NetworkChange::InterfaceMtu(_) | NetworkChange::RouteMtu(..) => {}
+        }
+        Ok(())
+    }
+}
+
+impl Network for SmallNetwork {
+    fn change(&self, change: NetworkChange) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(std::future::ready(self.make(change)))
+    }
+
+    fn underlay_mtu(&self, _: IpAddr) -> BoxFuture<'_, anyhow::Result<Option<u16>>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+}

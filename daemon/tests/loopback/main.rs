@@ -1,0 +1,99 @@
+//! The floors of a gateway together, over loopback and a small tunnel: no root, no namespaces.
+//!
+//! What two gateways make of records, blocks, routes that are refused, and a restart.
+
+mod ground;
+mod zone;
+
+use zonemesh_api::v1;
+
+use zone::{Place, Zone, until};
+
+const fn place(mesh: u8, zone: u8) -> Place {
+    Place { mesh, zone }
+}
+
+async fn two(mesh: u8) -> [Zone; 2] {
+    let [a, b] = [place(mesh, 1), place(mesh, 2)];
+    [Zone::start(a, &[b]).await, Zone::start(b, &[a]).await]
+}
+
+async fn knows_both(zone: &Zone) -> bool {
+    zone.records().await.len() == 2
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_of_two_zones_reach_each_other_over_their_stream() {
+    let mut zones = two(1).await;
+    for zone in &zones {
+        until("both records", async || knows_both(zone).await).await;
+    }
+    let [mut a, mut b] = [zones[0].records().await, zones[1].records().await];
+    a.sort();
+    b.sort();
+    assert_eq!(a, b);
+    for zone in &mut zones {
+        zone.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_said_is_known_after_a_restart_without_anybody_elses_help() {
+    let [mut one, mut other] = two(2).await;
+    until("both records", async || knows_both(&one).await).await;
+    let before = one.records().await;
+    one.stop().await;
+    other.stop().await;
+    one.start_again().await;
+    let mut after = one.records().await;
+    assert_eq!(after.len(), 2);
+    after.retain(|record| before.contains(record));
+    assert_eq!(after.len(), 2, "nobody's version has grown");
+    one.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_zone_that_is_blocked_loses_peer_and_route_and_stays_barred() {
+    let [mut one, mut other] = two(3).await;
+    let prefix = place(3, 2).prefix();
+    let is_open = |zone: &Zone| zone.network.opened.lock().unwrap().contains(&prefix);
+    until("the route", async || is_open(&one)).await;
+    let block = |blocked| v1::ZoneBlockRequest { zone: "z2".to_owned(), blocked };
+    one.mesh().await.zone_block(block(true)).await.unwrap();
+    until("no route", async || !is_open(&one)).await;
+    assert_eq!(one.tunnel.names(), Vec::<String>::new());
+    assert!(one.network.barred.lock().unwrap().contains(&prefix));
+    one.mesh().await.zone_block(block(false)).await.unwrap();
+    until("the route again", async || is_open(&one)).await;
+    assert_eq!(one.tunnel.names(), ["z2"]);
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_that_is_refused_stops_no_other_and_comes_when_it_can() {
+    let [one, two, three] = [place(4, 1), place(4, 2), place(4, 3)];
+    let mut zone = Zone::start(one, &[]).await;
+    zone.stop().await;
+    zone.network.refused.lock().unwrap().insert(two.prefix());
+    let mut zone = zone.with_peers(&[two, three]).await;
+    let is_open =
+        |zone: &Zone, place: Place| zone.network.opened.lock().unwrap().contains(&place.prefix());
+    until("the other route", async || is_open(&zone, three)).await;
+    assert!(!is_open(&zone, two));
+    zone.network.refused.lock().unwrap().clear();
+    until("the refused route", async || is_open(&zone, two)).await;
+    zone.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mesh_is_founded_and_a_new_key_begun_over_the_admin_socket() {
+    let mut zone = Zone::start(place(5, 1), &[]).await;
+    let founded = v1::MeshInitRequest { threshold: 1, ..Default::default() };
+    let founded = zone.mesh().await.mesh_init(founded).await.unwrap().into_inner();
+    assert_eq!(founded.zones, ["z1"]);
+    let begin = v1::KeyRotateRequest { action: v1::KeyRotation::Begin.into() };
+    let begun = zone.mesh().await.key_rotate(begin).await.unwrap().into_inner();
+    assert_ne!(begun.next_key, "");
+    zone.stop().await;
+}

@@ -1,0 +1,140 @@
+//! A zone whose gateway runs in this process, on a loopback address of its own.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use tempfile::TempDir;
+use tonic::transport::Channel;
+use zonemesh_api::clients::admin;
+use zonemesh_api::v1;
+use zonemesh_api::v1::admin_client::AdminClient;
+use zonemesh_api::v1::mesh_client::MeshClient;
+use zonemesh_config::Config;
+use zonemesh_core::key::{WireGuardPrivateKey, ZoneIdentity};
+use zonemesh_daemon::agent::{GivenGround, StartedGateway};
+
+use crate::ground::{SmallNetwork, SmallTunnel};
+
+/// What differs between two zones of one test.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    /// Of the test, so that tests run beside each other.
+    pub(crate) mesh: u8,
+    pub(crate) zone: u8,
+}
+
+impl Place {
+    pub(crate) fn name(self) -> String {
+        format!("z{}", self.zone)
+    }
+
+    pub(crate) fn prefix(self) -> IpNet {
+        format!("10.20.{}.0/24", self.zone).parse().unwrap()
+    }
+
+    fn tunnel_ip(self) -> Ipv4Addr {
+        Ipv4Addr::new(127, 20, self.mesh, self.zone)
+    }
+
+    fn identity(self) -> ZoneIdentity {
+        ZoneIdentity::from_seed(&[self.zone; 32])
+    }
+
+    fn private_key(self) -> WireGuardPrivateKey {
+        WireGuardPrivateKey::from_bytes([100 + self.zone; 32])
+    }
+
+    fn as_peer(self) -> String {
+        format!(
+            "[[peer]]\nzone = \"{}\"\nwireguard_key = \"{}\"\nzone_key = \"{}\"\n\
+             endpoints = [\"192.0.2.{}:51820\"]\nprefixes = [\"{}\"]\ntunnel_addresses = [\"{}\"]\n",
+            self.name(),
+            self.private_key().public_key(),
+            self.identity().public_key(),
+            self.zone,
+            self.prefix(),
+            self.tunnel_ip(),
+        )
+    }
+}
+
+pub(crate) struct Zone {
+    pub(crate) tunnel: Arc<SmallTunnel>,
+    pub(crate) network: Arc<SmallNetwork>,
+    gateway: Option<StartedGateway>,
+    folder: TempDir,
+    place: Place,
+    peers: Vec<Place>,
+}
+
+impl Zone {
+    /// The gateway of `place`, with these peers.
+    pub(crate) async fn start(place: Place, peers: &[Place]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        };
+        write("wireguard.key", &place.private_key().to_base64());
+        write("zone.key", &place.identity().to_base64());
+        let tunnel = Arc::new(SmallTunnel::new(place.private_key().public_key()));
+        let network = Arc::default();
+        let peers = peers.to_vec();
+        let mut zone = Self { tunnel, network, gateway: None, folder, place, peers };
+        zone.start_again().await;
+        zone
+    }
+
+    pub(crate) async fn start_again(&mut self) {
+        let folder = self.folder.path().display();
+        let peers: String = self.peers.iter().map(|peer| peer.as_peer()).collect();
+        let text = format!(
+            "[zone]\nname = \"{}\"\nprefixes = [\"{}\"]\n\
+             [gateway]\nstate_dir = \"{folder}\"\nadmin_socket = \"{folder}/admin.sock\"\n\
+             [tunnel]\naddresses = [\"{}\"]\nprivate_key_file = \"{folder}/wireguard.key\"\n\
+             [registry]\nport = 28121\nidentity_key_file = \"{folder}/zone.key\"\n{peers}",
+            self.place.name(),
+            self.place.prefix(),
+            self.place.tunnel_ip(),
+        );
+        let config = Config::parse(&text, "test").unwrap();
+        let ground = GivenGround { tunnel: self.tunnel.clone(), network: self.network.clone() };
+        self.gateway = Some(StartedGateway::start(config, ground).await.unwrap());
+    }
+
+    /// The same gateway, which does not run, with other peers from now on.
+    pub(crate) async fn with_peers(mut self, peers: &[Place]) -> Self {
+        self.peers = peers.to_vec();
+        self.start_again().await;
+        self
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        self.gateway.take().expect("it runs").stop().await;
+    }
+
+    async fn admin(&self) -> AdminClient<Channel> {
+        admin::connect(&self.folder.path().join("admin.sock")).await.unwrap()
+    }
+
+    pub(crate) async fn mesh(&self) -> MeshClient<Channel> {
+        admin::connect_mesh(&self.folder.path().join("admin.sock")).await.unwrap()
+    }
+
+    /// The zones whose record this gateway holds, with its version.
+    pub(crate) async fn records(&self) -> Vec<(String, u64)> {
+        let reply = self.admin().await.records(v1::RecordsRequest::default()).await.unwrap();
+        let records = reply.into_inner().records.into_iter();
+        records.map(|record| (record.zone, record.seq)).collect()
+    }
+}
+
+/// Waits until `look` is true.
+pub(crate) async fn until(what: &str, mut look: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !look().await {
+        assert!(start.elapsed() < Duration::from_secs(30), "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

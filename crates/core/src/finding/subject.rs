@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::gateway::GatewayId;
 use crate::name::{FederationName, ZoneName};
 
 /// What a finding is about; with its code the key under which it is kept.
@@ -14,6 +15,8 @@ pub enum Subject {
     Here,
     /// A zone.
     Zone(ZoneName),
+    /// A gateway of another zone, where a zone has several.
+    Gateway(GatewayId),
     /// A federation.
     Federation(FederationName),
     /// A prefix.
@@ -37,6 +40,7 @@ impl Subject {
         match self {
             Self::Here => "here",
             Self::Zone(_) => "zone",
+            Self::Gateway(_) => "gateway",
             Self::Federation(_) => "federation",
             Self::Prefix(_) => "prefix",
             Self::Vm(_) => "vm",
@@ -54,6 +58,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Here => f.write_str("here"),
             Self::Zone(zone) => zone.fmt(f),
+            Self::Gateway(gateway) => gateway.fmt(f),
             Self::Federation(federation) => federation.fmt(f),
             Self::Prefix(prefix) => prefix.fmt(f),
             Self::Vm(ip) => write!(f, "VM {ip}"),

@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 use hickory_resolver::TokioResolver;
 use tokio::task::JoinSet;
 use zonemesh_config::Endpoint;
+use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::key::WireGuardPublicKey;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::path::State;
 
 use crate::act::PeersInService;
+use crate::facts::findings::FindingBoard;
 use crate::facts::paths::PathBoard;
 use crate::facts::tunnel::DataPlane;
 use crate::plan::PeerPlan;
@@ -39,6 +41,8 @@ struct Watched {
 struct Name {
     next: Instant,
     failures: u32,
+    /// Why it was not resolved last; empty if it was.
+    error: String,
     /// Times it was asked for since its peer fell silent.
     asked_in_silence: u32,
     is_asked_for: bool,
@@ -51,6 +55,7 @@ pub(crate) async fn run(
     mut table: PeersInService,
     tunnel: Arc<dyn DataPlane>,
     paths: Arc<PathBoard>,
+    findings: Arc<FindingBoard>,
 ) -> anyhow::Result<()> {
     let mut names: BTreeMap<String, Name> = BTreeMap::new();
     let mut peers = Vec::new();
@@ -66,10 +71,12 @@ pub(crate) async fn run(
             changed = table.changed() => {
                 changed?;
                 follow(&table.borrow_and_update(), &mut peers, &mut names);
+                findings.settle(&[Code::NameUnresolved], unresolved(&names, &peers));
             }
             Some(done) = lookups.join_next() => {
                 let (name, answer) = done?;
                 take_answer(&name, answer, &mut names, &mut peers);
+                findings.settle(&[Code::NameUnresolved], unresolved(&names, &peers));
             }
         }
     }
@@ -160,15 +167,17 @@ fn take_answer(
     match answer {
         Ok((addresses, _)) => {
             tracing::debug!(name = text, ?addresses, "resolved");
+            name.error.clear();
             for peer in peers.iter_mut().filter(|peer| peer.candidates.names().any(|n| n == text)) {
                 peer.candidates.set_resolved(text, addresses.clone());
             }
         }
         Err(error) => {
+            name.error = format!("{error:#}");
             if name.failures == 1 {
                 tracing::warn!(
                     name = text,
-                    error = format!("{error:#}"),
+                    error = name.error,
                     "cannot resolve an endpoint name, trying again; known endpoints stay in use"
                 );
             }
@@ -176,9 +185,27 @@ fn take_answer(
     }
 }
 
+/// One for each peer with a name that nobody knows now.
+fn unresolved(names: &BTreeMap<String, Name>, peers: &[Watched]) -> Vec<Finding> {
+    let of = |peer: &Watched| {
+        let unknown = |text: &str| names.get(text).is_some_and(|name| !name.error.is_empty());
+        let text = peer.candidates.names().find(|text| unknown(text))?;
+        let reason = names.get(text)?.error.clone();
+        let finding = Finding::new(Code::NameUnresolved, Subject::Zone(peer.zone.clone()));
+        Some(finding.with(Evidence::Address(text.to_owned())).with(Evidence::Reason(reason)))
+    };
+    peers.iter().filter_map(of).collect()
+}
+
 impl Name {
     fn new() -> Self {
-        Self { next: Instant::now(), failures: 0, asked_in_silence: 0, is_asked_for: false }
+        Self {
+            next: Instant::now(),
+            failures: 0,
+            error: String::new(),
+            asked_in_silence: 0,
+            is_asked_for: false,
+        }
     }
 
     /// Asks at once when the peer falls silent.
@@ -261,5 +288,26 @@ mod tests {
         name.heed_silence(false, now);
         name.handle_answer(Some(now + LATEST), now);
         assert_eq!(asked(&name, now), LATEST);
+    }
+
+    #[test]
+    fn a_name_that_nobody_knows_is_a_finding_about_its_peer_until_it_is_resolved() {
+        let endpoint = || "gw.paris.example:51820".parse::<Endpoint>().unwrap();
+        let mut peers = vec![Watched {
+            zone: "paris".parse().unwrap(),
+            key: WireGuardPublicKey([1; 32]),
+            endpoints: vec![endpoint()],
+            candidates: Candidates::new(vec![endpoint()]),
+        }];
+        let mut names = BTreeMap::from([("gw.paris.example".to_owned(), Name::new())]);
+        assert!(unresolved(&names, &peers).is_empty());
+        let mut answer = |answer| {
+            take_answer("gw.paris.example", answer, &mut names, &mut peers);
+            unresolved(&names, &peers).iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let line = "N215 paris: cannot resolve gw.paris.example: no such host";
+        assert_eq!(answer(Err(anyhow::anyhow!("no such host"))), [line]);
+        let known = (vec![IpAddr::from([198, 51, 100, 7])], Instant::now() + LATEST);
+        assert!(answer(Ok(known)).is_empty());
     }
 }

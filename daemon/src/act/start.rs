@@ -53,14 +53,17 @@ pub(crate) async fn start(
         .or_exit(Exit::Configuration, || "cannot set up TLS between the gateways".to_owned())?;
     let in_service = watch::Sender::new(Arc::new(plan.peers.clone()));
     let peers = in_service.subscribe();
-    supervisor
-        .spawn("endpoints", resolver::run(peers.clone(), tunnel.clone(), boards.paths.clone()));
+    let findings = state.ledger.findings();
+    let looked_up =
+        resolver::run(peers.clone(), tunnel.clone(), boards.paths.clone(), findings.clone());
+    supervisor.spawn("endpoints", looked_up);
     let watched = PathParts {
         config: config.clone(),
         tunnel: tunnel.clone(),
         network: network.clone(),
         peers: peers.clone(),
         board: boards.paths,
+        findings,
     };
     paths::start(watched, supervisor).await?;
     let streams = NeighbourStreams::new(boards.streams, trust.clone(), state.leaf.clone());

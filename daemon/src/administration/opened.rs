@@ -46,6 +46,12 @@ impl OpenedState {
         let members = announcement::members(config, zone_key);
         let own_zone = OwnZone { zone: config.zone.name.clone(), identity, members };
         let ledger = Ledger::open(own_zone, folder, disk.clone())?;
+        let key_files = [&config.tunnel.private_key_file, &config.registry.identity_key_file];
+        for file in key_files.into_iter().filter(|file| keys::is_open_to_others(file)) {
+            let file = file.display().to_string();
+            let open = Finding::new(Code::KeyFileOpen, Subject::File(file.clone()));
+            ledger.findings().raise(open.with(Evidence::File(file)));
+        }
         let cas = Arc::new(cas);
         let announcer =
             Announcer { config: config.clone(), cas: cas.clone(), ledger: ledger.clone() };

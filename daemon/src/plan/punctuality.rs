@@ -17,6 +17,11 @@ pub(crate) struct Punctuality {
 }
 
 impl Punctuality {
+    /// True while the peer is left without a word for longer than was promised.
+    pub(crate) const fn is_late(&self) -> bool {
+        self.is_late
+    }
+
     /// Takes the count of bytes sent so far. True once for each time that the peer was left
     /// without a word for longer than `keepalive`.
     pub(crate) fn observe(

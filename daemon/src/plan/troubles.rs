@@ -14,6 +14,9 @@ use zonemesh_core::path::{Reason, State};
 use zonemesh_core::registry::{Registry, Standing};
 use zonemesh_tunnel::Offload;
 
+use crate::plan::Plan;
+use crate::plan::peers::TakenKey;
+
 /// What is decided here and by nobody else.
 pub(crate) const CODES: &[Code] = &[
     Code::KeepaliveMismatch,
@@ -171,6 +174,20 @@ fn silent_lanes(peer: &PeerSight) -> Option<Finding> {
     let finding = about(peer, Code::LaneUnanswered);
     let finding = silent.iter().fold(finding, |one, lane| one.with(Evidence::Lane(*lane)));
     (!silent.is_empty()).then_some(finding)
+}
+
+/// What the plan leaves out, as a key is another's: one finding for each zone.
+pub(crate) fn of_plan(plan: &Plan) -> Vec<Finding> {
+    let mut found: Vec<Finding> = Vec::new();
+    for TakenKey { zone, what } in &plan.taken {
+        let subject = Subject::Zone(zone.clone());
+        let kind = Evidence::Kind((*what).to_owned());
+        match found.iter_mut().find(|finding| finding.subject == subject) {
+            Some(finding) => finding.evidence.push(kind),
+            None => found.push(Finding::new(Code::WireGuardKeyTaken, subject).with(kind)),
+        }
+    }
+    found
 }
 
 /// What is wrong with the machine and with etcd.
@@ -342,6 +359,15 @@ mod tests {
         );
         let unwanted = StreamSight { is_wanted: false, ..refused };
         says(&PeerSight { stream: unwanted, ..paris() }, &[]);
+    }
+
+    #[test]
+    fn keys_that_are_anothers_are_one_finding_for_each_zone() {
+        let taken = |what| TakenKey { zone: "rome".parse().unwrap(), what };
+        let taken = vec![taken("its next WireGuard key"), taken("a lane's WireGuard key")];
+        let found = of_plan(&Plan { taken, ..Plan::default() });
+        let line = "T414 rome: its next WireGuard key, a lane's WireGuard key is another zone's or this gateway's own";
+        assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), [line]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 use zonemesh_api::serve::{self, Incoming};
 use zonemesh_api::v1::join_server::{Join, JoinServer};
 use zonemesh_api::v1::{RedeemReply, RedeemRequest};
+use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::invitation::Redemption;
 use zonemesh_core::keepalive::Keepalive;
 
@@ -46,6 +47,10 @@ pub(crate) async fn run(
             Ok(listener) => break listener,
             Err(error) => {
                 tracing::error!(%address, %error, "the join service cannot listen (join.listen), trying again");
+                let deaf = Finding::new(Code::JoinNotListening, Subject::Here)
+                    .with(Evidence::Address(address.to_string()))
+                    .with(Evidence::Reason(error.to_string()));
+                office.ledger.findings().raise(deaf);
                 let reason = format!("{address} (join.listen): {error}");
                 office.listening.send_replace(Listening::Failed(reason));
                 listening.mark_unchanged();
@@ -54,6 +59,7 @@ pub(crate) async fn run(
         }
     };
     tracing::info!(%address, "join service");
+    office.ledger.findings().clear(Code::JoinNotListening, &Subject::Here);
     office.listening.send_replace(Listening::On);
     let door = Doorkeeper {
         rate: Limits::new(NEW_CONNECTIONS),

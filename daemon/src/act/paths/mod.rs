@@ -16,6 +16,7 @@ use zonemesh_config::Config;
 
 use crate::act::PeersInService;
 use crate::act::network::Network;
+use crate::facts::findings::FindingBoard;
 use crate::facts::paths::PathBoard;
 use crate::facts::tunnel::DataPlane;
 use crate::failure::{Exit, Failure, OrExit as _};
@@ -33,11 +34,12 @@ pub(crate) struct PathParts {
     pub(crate) network: Arc<dyn Network>,
     pub(crate) peers: PeersInService,
     pub(crate) board: Arc<PathBoard>,
+    pub(crate) findings: Arc<FindingBoard>,
 }
 
 /// Starts to watch the paths to `peers`, and to answer their probes.
 pub(crate) async fn start(watched: PathParts, supervisor: &mut Supervisor) -> Result<(), Failure> {
-    let PathParts { config, tunnel, network, peers, board } = watched;
+    let (config, peers) = (&watched.config, &watched.peers);
     let (sender, answers) = mpsc::channel(ANSWERS);
     for address in &config.tunnel.addresses {
         let address = SocketAddr::new(*address, config.registry.port);
@@ -50,7 +52,6 @@ pub(crate) async fn start(watched: PathParts, supervisor: &mut Supervisor) -> Re
             Ok(())
         });
     }
-    let watcher = Watcher::new(config, tunnel, peers, board, network);
-    supervisor.spawn("paths", watcher.run(answers));
+    supervisor.spawn("paths", Watcher::new(watched).run(answers));
     Ok(())
 }

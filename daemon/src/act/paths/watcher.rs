@@ -9,14 +9,17 @@ use ipnet::IpNet;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use zonemesh_config::Config;
+use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::key::WireGuardPublicKey;
 use zonemesh_core::path::{Change, Event, Monitor, MtuChange, Request, Session, State};
 use zonemesh_tunnel::{PeerStatus, ProbeError};
 
+use super::PathParts;
 use super::echo::Answer;
 use super::packet::{self, Probe};
 use crate::act::PeersInService;
 use crate::act::network::{Network, NetworkChange};
+use crate::facts::findings::FindingBoard;
 use crate::facts::paths::{Happening, PathBoard, PathView};
 use crate::facts::tunnel::DataPlane;
 use crate::plan::PeerPlan;
@@ -51,6 +54,7 @@ pub(super) struct Watcher {
     tunnel: Arc<dyn DataPlane>,
     table: PeersInService,
     board: Arc<PathBoard>,
+    findings: Arc<FindingBoard>,
     network: Arc<dyn Network>,
     peers: BTreeMap<WireGuardPublicKey, Watched>,
     started: Instant,
@@ -60,19 +64,15 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    pub(super) fn new(
-        config: Arc<Config>,
-        tunnel: Arc<dyn DataPlane>,
-        table: PeersInService,
-        board: Arc<PathBoard>,
-        network: Arc<dyn Network>,
-    ) -> Self {
+    pub(super) fn new(parts: PathParts) -> Self {
+        let PathParts { config, tunnel, network, peers: table, board, findings } = parts;
         let device_mtu = mtu::of_device(config.tunnel.mtu, std::iter::empty());
         Self {
             config,
             tunnel,
             table,
             board,
+            findings,
             network,
             peers: BTreeMap::new(),
             started: Instant::now(),
@@ -155,10 +155,16 @@ impl Watcher {
             peer.look(&status, now);
             let sent = peer.endpoint.map(|_| status.tx_bytes);
             let keepalive = self.config.keepalive.wireguard;
+            let was_late = peer.punctuality.is_late();
+            let subject = || Subject::Zone(peer.plan.zone.clone());
             if peer.punctuality.observe(sent, keepalive, now) {
                 let zone = &peer.plan.zone;
                 tracing::warn!(%zone, ?keepalive, "nothing was sent for longer than the keepalive");
                 self.board.count(Happening::KeepaliveLate);
+                let late = Finding::new(Code::KeepaliveMissed, subject());
+                self.findings.raise(late.with(Evidence::Seconds(keepalive.as_secs())));
+            } else if was_late && !peer.punctuality.is_late() {
+                self.findings.clear(Code::KeepaliveMissed, &subject());
             }
         }
         self.look_below(now).await;

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use zonemesh_config::Config;
+use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_tunnel::MOST_LANES;
 
 pub(crate) use peers::{TunnelPeers, tunnel_zones};
@@ -26,7 +27,7 @@ pub(crate) use trust::TrustedZones;
 use crate::facts::hints::Hints;
 use crate::facts::ledger::Ledger;
 use crate::facts::tunnel::DataPlane;
-use crate::plan::{PeerPlan, Plan, PlanSources};
+use crate::plan::{PeerPlan, Plan, PlanSources, troubles};
 
 /// When everything is compared again, also if nothing is known to have changed.
 const RETRY: Duration = Duration::from_secs(5);
@@ -43,17 +44,33 @@ pub(crate) trait Reconciler {
     async fn apply(&mut self, step: Self::Step) -> anyhow::Result<()>;
 }
 
-/// Puts right what can be; what cannot is told. False if something is to be tried again.
-pub(crate) async fn settle<R: Reconciler>(kind: &mut R, plan: &Plan) -> bool {
-    let mut complete = true;
+/// Puts right what can be. Returns why the rest cannot be: it is to be tried again.
+pub(crate) async fn settle<R: Reconciler>(kind: &mut R, plan: &Plan) -> Vec<String> {
+    let mut failed = Vec::new();
     for step in kind.difference(plan) {
         if let Err(error) = kind.apply(step).await {
-            complete = false;
             let error = format!("{error:#}");
             tracing::error!(error, "something is not as it should be, trying again");
+            failed.push(error);
         }
     }
-    complete
+    failed
+}
+
+/// What is told here and by nobody else.
+const CODES: [Code; 2] = [Code::PlanNotApplied, Code::WireGuardKeyTaken];
+/// Reasons that are told at one time; the log has all.
+const REASONS: usize = 3;
+
+/// One finding for all that could not be put right, and those of the plan itself.
+fn told(plan: &Plan, failed: Vec<String>) -> Vec<Finding> {
+    let mut found = troubles::of_plan(plan);
+    if !failed.is_empty() {
+        let reasons = failed.into_iter().take(REASONS).map(Evidence::Reason);
+        let here = Finding::new(Code::PlanNotApplied, Subject::Here);
+        found.push(reasons.fold(here, Finding::with));
+    }
+    found
 }
 
 /// Everything that is made to follow the plan.
@@ -98,7 +115,9 @@ impl Reconcilers {
         let mut revision = facts.ledger.revision();
         let mut hints = facts.hints.changes();
         loop {
-            self.follow(&facts.plan()).await;
+            let plan = facts.plan();
+            let failed = self.follow(&plan).await;
+            facts.ledger.findings().settle(&CODES, told(&plan, failed));
             tokio::select! {
                 changed = revision.changed() => changed?,
                 changed = hints.changed() => changed?,
@@ -108,14 +127,16 @@ impl Reconcilers {
         }
     }
 
-    async fn follow(&mut self, plan: &Plan) {
+    /// Returns what could not be put right.
+    async fn follow(&mut self, plan: &Plan) -> Vec<String> {
         // Whoever is to be distrusted keeps nothing else for longer.
-        if !settle(&mut self.trust, plan).await {
-            return;
+        let mut failed = settle(&mut self.trust, plan).await;
+        if !failed.is_empty() {
+            return failed;
         }
-        settle(&mut self.backstops, plan).await;
-        settle(&mut self.peers, plan).await;
-        settle(&mut self.routes, plan).await;
+        failed.extend(settle(&mut self.backstops, plan).await);
+        failed.extend(settle(&mut self.peers, plan).await);
+        failed.extend(settle(&mut self.routes, plan).await);
         self.in_service.send_if_modified(|peers| {
             let changed = **peers != plan.peers;
             if changed {
@@ -123,8 +144,9 @@ impl Reconcilers {
             }
             changed
         });
-        settle(&mut self.streams, plan).await;
+        failed.extend(settle(&mut self.streams, plan).await);
         self.streams.follow_keys(plan);
+        failed
     }
 }
 

@@ -52,6 +52,7 @@ fn plan(nets: &[u8]) -> Plan {
         peers: nets.iter().map(peer).collect(),
         backstops: nets.iter().map(|third| net(*third)).collect(),
         trusted: Vec::new(),
+        taken: Vec::new(),
     }
 }
 
@@ -59,11 +60,11 @@ fn plan(nets: &[u8]) -> Plan {
 async fn only_what_differs_is_touched() {
     let network = Arc::new(NotedNetwork::default());
     let mut routes = TunnelRoutes { network: network.clone(), set: BTreeSet::from([net(1)]) };
-    assert!(settle(&mut routes, &plan(&[1, 2])).await);
+    assert!(settle(&mut routes, &plan(&[1, 2])).await.is_empty());
     assert_eq!(*network.made.lock().unwrap(), [NetworkChange::Open(net(2))]);
     assert!(routes.difference(&plan(&[1, 2])).is_empty());
     network.made.lock().unwrap().clear();
-    assert!(settle(&mut routes, &plan(&[2, 3])).await);
+    assert!(settle(&mut routes, &plan(&[2, 3])).await.is_empty());
     let swapped = [NetworkChange::Close(net(1)), NetworkChange::Open(net(3))];
     assert_eq!(*network.made.lock().unwrap(), swapped);
 }
@@ -73,10 +74,14 @@ async fn one_route_that_cannot_be_set_stops_no_other_and_is_tried_again() {
     let network = Arc::new(NotedNetwork::default());
     *network.refused.lock().unwrap() = Some(NetworkChange::Open(net(1)));
     let mut routes = TunnelRoutes { network: network.clone(), set: BTreeSet::new() };
-    assert!(!settle(&mut routes, &plan(&[1, 2, 3])).await);
+    let failed = settle(&mut routes, &plan(&[1, 2, 3])).await;
+    let found = told(&plan(&[1, 2, 3]), failed);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].code, Code::PlanNotApplied);
     assert_eq!(routes.set, BTreeSet::from([net(2), net(3)]));
     *network.refused.lock().unwrap() = None;
-    assert!(settle(&mut routes, &plan(&[1, 2, 3])).await);
+    assert!(settle(&mut routes, &plan(&[1, 2, 3])).await.is_empty());
+    assert!(told(&plan(&[1, 2, 3]), Vec::new()).is_empty());
     assert_eq!(routes.set.len(), 3);
 }
 
@@ -84,7 +89,7 @@ async fn one_route_that_cannot_be_set_stops_no_other_and_is_tried_again() {
 async fn a_backstop_of_a_zone_that_has_gone_goes_too() {
     let network = Arc::new(NotedNetwork::default());
     let mut backstops = Backstops { network: network.clone(), set: BTreeSet::from([net(1)]) };
-    assert!(settle(&mut backstops, &plan(&[2])).await);
+    assert!(settle(&mut backstops, &plan(&[2])).await.is_empty());
     let made = [NetworkChange::Bar(net(2)), NetworkChange::Unbar(net(1))];
     assert_eq!(*network.made.lock().unwrap(), made);
 }

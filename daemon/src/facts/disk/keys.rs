@@ -126,9 +126,13 @@ fn line(text: &str) -> Zeroizing<Vec<u8>> {
     Zeroizing::new([text.as_bytes(), b"\n"].concat())
 }
 
+/// True if others than its owner can read a key file.
+pub(crate) fn is_open_to_others(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0)
+}
+
 fn warn_if_others_can_read(file: &Path) {
-    let open = std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0);
-    if open {
+    if is_open_to_others(file) {
         tracing::warn!(
             file = %file.display(),
             "others can read this key file; run: chmod 600 {}", file.display()

@@ -54,6 +54,16 @@ pub(crate) struct Plan {
     pub(crate) backstops: BTreeSet<IpNet>,
     /// Whose certificates are accepted.
     pub(crate) trusted: Vec<(String, [u8; 32])>,
+    /// Keys that a zone names and that are another's.
+    pub(crate) taken: Vec<TakenKey>,
+}
+
+/// A WireGuard key that a zone names though it is another's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TakenKey {
+    pub(crate) zone: ZoneName,
+    /// Which of its keys.
+    pub(crate) what: &'static str,
 }
 
 impl Plan {
@@ -61,7 +71,8 @@ impl Plan {
     pub(crate) fn of(sources: &PlanSources<'_>) -> Self {
         let PlanSources { registry, config, .. } = sources;
         let others = || registry.members().filter(|member| member.zone != *registry.zone());
-        let mut peers = sources.peers(others());
+        let mut taken = Vec::new();
+        let mut peers = sources.peers(others(), &mut taken);
         sources.choose_neighbours(&mut peers);
         let is_foreign = |net: &IpNet| {
             !config.zone.prefixes.iter().any(|own| prefix::overlaps(own, net))
@@ -75,6 +86,7 @@ impl Plan {
             peers,
             backstops: all.flat_map(nets).filter(is_foreign).collect(),
             trusted: others().map(|m| (m.zone.to_string(), *m.key.as_bytes())).collect(),
+            taken,
         }
     }
 
@@ -113,7 +125,12 @@ struct Reached {
 impl PlanSources<'_> {
     /// One peer for each member whose gateway's key is known. Where two zones name one key, the
     /// zone that was granted first keeps it; nobody gets this gateway's own.
-    fn peers<'m>(&self, members: impl Iterator<Item = &'m Member>) -> Vec<PeerPlan> {
+    fn peers<'m>(
+        &self,
+        members: impl Iterator<Item = &'m Member>,
+        taken: &mut Vec<TakenKey>,
+    ) -> Vec<PeerPlan> {
+        let mut refuse = |zone: &ZoneName, what| taken.push(TakenKey { zone: zone.clone(), what });
         let mut members: Vec<_> = members.collect();
         members.sort_by_key(|member| (self.serial(&member.zone), &member.zone));
         let mut keys: BTreeSet<_> = self.own_keys.iter().copied().collect();
@@ -122,7 +139,7 @@ impl PlanSources<'_> {
             let configured = self.configured(member);
             let Some(reached) = self.reached(member, configured) else { continue };
             if !keys.insert(reached.wireguard_key) {
-                tracing::warn!(zone = %member.zone, "this zone names a WireGuard key that is another's");
+                refuse(&member.zone, "its WireGuard key");
                 continue;
             }
             peers.push(PeerPlan {
@@ -141,7 +158,7 @@ impl PlanSources<'_> {
         // After all present keys, so that nobody's is taken away by another's next one.
         for peer in &mut peers {
             if peer.next_key.is_some_and(|key| !keys.insert(key)) {
-                tracing::warn!(zone = %peer.zone, "this zone's next WireGuard key is another's");
+                refuse(&peer.zone, "its next WireGuard key");
                 peer.next_key = None;
             }
         }
@@ -149,7 +166,7 @@ impl PlanSources<'_> {
             let of_lane = |l: &Lane| std::iter::once(l.wireguard_key).chain(l.next_wireguard_key);
             let of_lanes: Vec<_> = peer.lanes.iter().flat_map(of_lane).collect();
             if !of_lanes.into_iter().all(|key| keys.insert(key)) {
-                tracing::warn!(zone = %peer.zone, "a lane of this zone has a WireGuard key that is another's");
+                refuse(&peer.zone, "a lane's WireGuard key");
                 peer.lanes.clear();
             }
         }

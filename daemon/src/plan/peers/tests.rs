@@ -180,7 +180,10 @@ fn a_zone_that_names_a_key_of_another_gets_no_peer_and_harms_nobody() {
     announce(&mut registry, 2, WireGuardPublicKey([2; 32]), "203.0.113.2:51820");
     announce(&mut registry, 3, WireGuardPublicKey([2; 32]), "203.0.113.3:51820");
     announce(&mut registry, 4, OWN_KEY, "203.0.113.4:51820");
-    assert_eq!(zones(&plan(&registry, &config)), ["z2"]);
+    let plan = plan(&registry, &config);
+    assert_eq!(zones(&plan), ["z2"]);
+    let taken: Vec<_> = plan.taken.iter().map(|key| (key.zone.as_str(), key.what)).collect();
+    assert_eq!(taken, [("z3", "its WireGuard key"), ("z4", "its WireGuard key")]);
 }
 
 #[test]

@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn gateways_of_a_zone_stand_together() {
         let id = |zone: &str, gateway: &str| GatewayId::new(zone.parse().unwrap(), gateway);
-        let mut ids = vec![id("b", "gw1"), id("a", "gw2"), id("b", "gw0"), id("a", "gw1")];
+        let mut ids = [id("b", "gw1"), id("a", "gw2"), id("b", "gw0"), id("a", "gw1")];
         ids.sort();
         let texts: Vec<_> = ids.iter().map(GatewayId::to_string).collect();
         assert_eq!(texts, ["a/gw1", "a/gw2", "b/gw0", "b/gw1"]);

@@ -280,7 +280,7 @@ mod tests {
             let line = change("root", "rome", "grant 3").to_text();
             let store = line.repeat(count);
             let kept = trimmed(store.as_bytes(), most);
-            prop_assert!(kept.len() <= most && kept.len() % line.len() == 0);
+            prop_assert!(kept.len() <= most && kept.len().is_multiple_of(line.len()));
             prop_assert!(kept.len() == store.len() || kept.len() + line.len() >= most / 2);
         }
     }

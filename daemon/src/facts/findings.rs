@@ -4,14 +4,14 @@
 //! comes and goes is told to the journal, as far as that keeps up.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use tokio::sync::mpsc;
 use zonemesh_core::finding::{
     Code, Evidence, Finding, Findings, Raised, Settled, Severity, StandingFinding, Subject,
 };
 use zonemesh_core::journal::JournalEvent;
-
-use crate::facts::ledger::now;
+use zonemesh_core::time::UnixMillis;
 
 /// Events that may wait for the journal; more are lost to it.
 const QUEUE: usize = 256;
@@ -86,4 +86,8 @@ impl FindingBoard {
     fn lock(&self) -> MutexGuard<'_, Findings> {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn now() -> UnixMillis {
+    UnixMillis::from(SystemTime::now())
 }

@@ -207,3 +207,29 @@ fn the_gateway_keeps_only_the_capabilities_it_needs() {
     assert_eq!(values(&unit, "StateDirectory"), ["zonemesh"]);
     assert_eq!(values(&unit, "RuntimeDirectory"), ["zonemesh"]);
 }
+
+/// Whether systemd itself makes the folder for the unit, before it mounts anything.
+fn is_made_by_the_unit(unit: &BTreeMap<&str, Vec<(&str, &str)>>, path: &str) -> bool {
+    let made = [("RuntimeDirectory", "/run"), ("StateDirectory", "/var/lib")];
+    made.into_iter().any(|(key, above)| {
+        let folders = values(unit, key);
+        let mut names = folders.iter().flat_map(|value| value.split(' '));
+        names.any(|name| Path::new(path).starts_with(Path::new(above).join(name)))
+    })
+}
+
+#[test]
+fn no_unit_needs_a_writable_folder_that_a_fresh_boot_lacks() {
+    let mut seen = 0;
+    for (name, text) in files("service") {
+        let unit = unit(&text);
+        for path in values(&unit, "ReadWritePaths").iter().flat_map(|value| value.split(' ')) {
+            seen += 1;
+            assert!(
+                path.starts_with('-') || is_made_by_the_unit(&unit, path.trim_start_matches('+')),
+                "{name}: ReadWritePaths={path} ends with 226/NAMESPACE where the folder is missing"
+            );
+        }
+    }
+    assert!(seen > 0, "zonemeshd.service names the folder of the WireGuard sockets");
+}

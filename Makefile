@@ -4,15 +4,17 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 CARGO ?= cargo
+SCENARIOS = --package zonemesh-lab --package netns-tests --test lab --test scenarios
 # Users that are not root have no sbin in their path on Debian; the lab needs ip, nft and tc.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-LAB := $(CARGO) run --quiet --package netns-tests --bin
+LAB := $(CARGO) run --quiet --package zonemesh-lab --bin
+INSTRUMENT := $(CARGO) run --quiet --package netns-tests --bin
 SCRIPTS = $(shell git ls-files '*.sh') .ci/run
 
 WIREGUARD = ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(LAB) zonemesh-lab -- enter -- \
   $(CARGO) nextest run --package netns-tests --test wireguard --profile wireguard
-RELIABILITY = ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(LAB) zonemesh-reliability --release --
+RELIABILITY = ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(INSTRUMENT) zonemesh-reliability --release --
 
 # Only root can be another user for a moment; without it nextest counts those scenarios as skipped.
 ONE_USER = $(if $(filter 0,$(shell id -u)),,-E 'not test(/^threats::users::/)')
@@ -38,9 +40,8 @@ demo: ## Three zones, one federation, on this machine; KEEP=1 leaves the zones u
 test: setup ## Unit tests, then the scenarios over the real binaries.
 	$(CARGO) build --workspace --bins
 	$(CARGO) nextest run --workspace
-	$(CARGO) nextest run --package netns-tests --test lab --test scenarios --no-run
-	$(LAB) zonemesh-lab -- enter -- \
-	  $(CARGO) nextest run --package netns-tests --test lab --test scenarios --profile scenarios $(ONE_USER)
+	$(CARGO) nextest run $(SCENARIOS) --no-run
+	$(LAB) zonemesh-lab -- enter -- $(CARGO) nextest run $(SCENARIOS) --profile scenarios $(ONE_USER)
 	@$(MAKE) --no-print-directory test-wireguard
 	@$(MAKE) --no-print-directory fuzz-smoke
 
@@ -91,13 +92,13 @@ properties: ## The data plane's property tests on 20 000 inputs each (CASES=n).
 release-tools:
 	@netns-tests/setup.sh tools
 	$(CARGO) build --release --package zonemesh-tunnel --bin zonemesh-wg
-	$(CARGO) build --release --package netns-tests --bin zonemesh-lab --bin zonemesh-reliability
+	$(CARGO) build --release --package zonemesh-lab --package netns-tests --bin zonemesh-lab --bin zonemesh-reliability
 
 lint: ## Format, clippy, documentation, layering, scripts.
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --package netns-tests --test lab --test scenarios --test wireguard --test kernel -- -D warnings
+	$(CARGO) clippy $(SCENARIOS) --test wireguard --test kernel -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
 	$(CARGO) test --quiet --package netns-tests --test layering
 	for script in $(SCRIPTS); do bash -n "$$script"; done
@@ -105,7 +106,7 @@ lint: ## Format, clippy, documentation, layering, scripts.
 bench-mesh: ## A managed mesh of three zones: updates, starts, idle streams, healing, memory (5 minutes).
 	@netns-tests/setup.sh tools
 	@$(MAKE) --no-print-directory build
-	@$(LAB) zonemesh-bench-mesh --release
+	@$(INSTRUMENT) zonemesh-bench-mesh --release
 
 bench-registry: ## The registry at 3, 100 and 1000 simulated zones, in virtual time (SIZES="3 100").
 	$(CARGO) bench --quiet --package zonemesh-core --bench registry_sim -- $(SIZES)

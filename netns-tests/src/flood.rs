@@ -27,10 +27,10 @@ use zonemesh_core::replication::{Body, Clock, Message};
 use zonemesh_core::time::UnixMillis;
 
 use crate::key_holder::KeyHolder;
-use crate::lab::Lab;
-use crate::mesh::{FEDERATION, Mesh};
-use crate::namespace::Namespace;
 use crate::updates::Post;
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::mesh::{FEDERATION, Mesh};
+use zonemesh_lab::namespace::Namespace;
 
 /// Callers at once.
 const CALLERS: usize = 16;

@@ -18,8 +18,8 @@ use zonemesh_core::record::ProtocolRange;
 use zonemesh_core::replication::{Hello, MeshId, Summary};
 use zonemesh_pki::{CurrentLeaf, ZoneAuthority, ZoneTrust, zone_client_config};
 
-use crate::lab::Lab;
-use crate::mesh::{Mesh, REGISTRY_PORT};
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::mesh::{Mesh, REGISTRY_PORT};
 
 /// A zone's key, and the gateway that its holder turns to.
 pub struct KeyHolder {

@@ -1,30 +1,12 @@
-//! The Lab: OpenNebula zones made of network namespaces, and what a scenario does to them.
+//! What the scenarios do to the Lab's zones from inside the protocols.
 //!
-//! Owns namespaces, links, faults, captures, and the processes it starts in them. Promises that the
-//! host's own network is never changed and that nothing outlives the Lab, whatever ends it.
-//! Refuses to know anything inside the binaries: it sees their files, their output and the wire.
-//! Errors are `anyhow` here: the only callers are tests and binaries that print the chain once.
+//! Owns callers with real keys over real TLS (members, VMs, floods), the steps of a managed mesh, and
+//! WireGuard implementations as black boxes. Promises nothing about the zones themselves: those are
+//! `zonemesh_lab`'s. Refuses to judge: what must not happen is the scenario's matter.
 
-pub mod binaries;
-pub mod capture;
-pub mod conversation;
-pub mod faults;
-pub mod federation;
 pub mod flood;
-pub mod flower;
-pub mod flows;
-pub mod frame;
-pub mod gateway;
 pub mod key_holder;
-pub mod lab;
 pub mod managed;
-pub mod mesh;
-pub mod namespace;
-pub mod priority;
-pub mod privilege;
-pub mod process;
-pub mod relay;
 pub mod updates;
 pub mod vm;
-pub mod wait;
 pub mod wireguard;

@@ -15,18 +15,35 @@ use zonemesh_api::v1::{
     ZoneJoinRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
 };
 
-use crate::gateway::Gateway;
-use crate::lab::Lab;
-use crate::mesh::{Mesh, patience};
+use zonemesh_lab::gateway::Gateway;
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::mesh::{Mesh, patience};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-impl Mesh {
+/// The steps of a mesh whose zones join by invitation.
+pub trait ManagedMesh: Sized {
     /// Gateways that run and know nobody.
     ///
     /// # Errors
     /// When one does not start.
-    pub fn strangers(lab: &Lab) -> Result<Self> {
+    fn strangers(lab: &Lab) -> Result<Self>;
+
+    /// The first zone's managed mesh, which the other zones of the Lab have joined.
+    ///
+    /// # Errors
+    /// When founding or joining is refused, or they do not all meet.
+    fn joined(lab: &Lab) -> Result<Self>;
+
+    /// Has the first zone invite another one, which joins; returns the invitation.
+    ///
+    /// # Errors
+    /// When one of them refuses.
+    fn invite_and_join(&mut self, lab: &Lab, zone: &str) -> Result<String>;
+}
+
+impl ManagedMesh for Mesh {
+    fn strangers(lab: &Lab) -> Result<Self> {
         let mut mesh = Self::prepare(lab)?;
         for zone in lab.zones() {
             mesh.gateway(&zone.name)?.set_peers(Vec::new());
@@ -38,11 +55,7 @@ impl Mesh {
         Ok(mesh)
     }
 
-    /// The first zone's managed mesh, which the other zones of the Lab have joined.
-    ///
-    /// # Errors
-    /// When founding or joining is refused, or they do not all meet.
-    pub fn joined(lab: &Lab) -> Result<Self> {
+    fn joined(lab: &Lab) -> Result<Self> {
         let mut mesh = Self::strangers(lab)?;
         let (first, others) = lab.zones().split_first().context("a Lab without a zone")?;
         mesh.gateway(&first.name)?.init_mesh(false)?;
@@ -53,11 +66,7 @@ impl Mesh {
         Ok(mesh)
     }
 
-    /// Has the first zone invite another one, which joins; returns the invitation.
-    ///
-    /// # Errors
-    /// When one of them refuses.
-    pub fn invite_and_join(&mut self, lab: &Lab, zone: &str) -> Result<String> {
+    fn invite_and_join(&mut self, lab: &Lab, zone: &str) -> Result<String> {
         let (first, place) = (lab.zones().first().context("no zone")?, lab.zone(zone)?);
         let (prefix, ip) = (place.prefix(), place.tunnel_address.to_string());
         let invitation = self.gateway(&first.name)?.invite(zone, &prefix, &ip)?;
@@ -68,37 +77,64 @@ impl Mesh {
     }
 }
 
-impl Gateway {
+/// What an administrator asks of one gateway.
+pub trait ManagedGateway {
     /// Makes a managed mesh of this zone; with `grant_configured` of its peers too.
     ///
     /// # Errors
     /// What the daemon refuses.
-    pub fn init_mesh(&self, grant_configured: bool) -> Result<MeshInitReply> {
-        let request = MeshInitRequest { grant_configured, ..MeshInitRequest::default() };
-        self.change(async |mut mesh| Ok(mesh.mesh_init(request).await?.into_inner()))
-    }
+    fn init_mesh(&self, grant_configured: bool) -> Result<MeshInitReply>;
 
     /// Invites a zone with these prefixes and tunnel IPs; the invitation is one line of text.
     ///
     /// # Errors
     /// What the daemon refuses.
-    pub fn invite(&self, zone: &str, prefix: &str, tunnel_ip: &str) -> Result<String> {
+    fn invite(&self, zone: &str, prefix: &str, tunnel_ip: &str) -> Result<String>;
+
+    /// Joins the mesh that an invitation is for; returns the steps that it was told.
+    ///
+    /// # Errors
+    /// What the daemon or the inviter refuses.
+    fn join(&self, invitation: &str) -> Result<Vec<String>>;
+
+    /// The zones as this gateway knows them.
+    ///
+    /// # Errors
+    /// When the daemon does not answer.
+    fn zones(&self) -> Result<ZoneListReply>;
+
+    /// Revokes a zone in the whole mesh.
+    ///
+    /// # Errors
+    /// What the daemon refuses.
+    fn revoke(&self, zone: &str) -> Result<TrustReply>;
+
+    /// Blocks a zone here, or lets it in again.
+    ///
+    /// # Errors
+    /// What the daemon refuses.
+    fn block(&self, zone: &str, blocked: bool) -> Result<Vec<String>>;
+}
+
+impl ManagedGateway for Gateway {
+    fn init_mesh(&self, grant_configured: bool) -> Result<MeshInitReply> {
+        let request = MeshInitRequest { grant_configured, ..MeshInitRequest::default() };
+        change(self, async |mut mesh| Ok(mesh.mesh_init(request).await?.into_inner()))
+    }
+
+    fn invite(&self, zone: &str, prefix: &str, tunnel_ip: &str) -> Result<String> {
         let request = ZoneInviteRequest {
             zone: zone.to_owned(),
             prefixes: vec![prefix.to_owned()],
             tunnel_ips: vec![tunnel_ip.to_owned()],
             valid_for_ms: 0,
         };
-        self.change(async |mut mesh| Ok(mesh.zone_invite(request).await?.into_inner().invitation))
+        change(self, async |mut mesh| Ok(mesh.zone_invite(request).await?.into_inner().invitation))
     }
 
-    /// Joins the mesh that an invitation is for; returns the steps that it was told.
-    ///
-    /// # Errors
-    /// What the daemon or the inviter refuses.
-    pub fn join(&self, invitation: &str) -> Result<Vec<String>> {
+    fn join(&self, invitation: &str) -> Result<Vec<String>> {
         let request = ZoneJoinRequest { invitation: invitation.to_owned() };
-        self.change(async |mut mesh| {
+        change(self, async |mut mesh| {
             let mut steps = mesh.zone_join(request).await?.into_inner();
             let mut said = Vec::new();
             while let Some(progress) = steps.message().await? {
@@ -111,43 +147,31 @@ impl Gateway {
         })
     }
 
-    /// The zones as this gateway knows them.
-    ///
-    /// # Errors
-    /// When the daemon does not answer.
-    pub fn zones(&self) -> Result<ZoneListReply> {
-        self.change(async |mut mesh| Ok(mesh.zone_list(ZoneListRequest {}).await?.into_inner()))
+    fn zones(&self) -> Result<ZoneListReply> {
+        change(self, async |mut mesh| Ok(mesh.zone_list(ZoneListRequest {}).await?.into_inner()))
     }
 
-    /// Revokes a zone in the whole mesh.
-    ///
-    /// # Errors
-    /// What the daemon refuses.
-    pub fn revoke(&self, zone: &str) -> Result<TrustReply> {
+    fn revoke(&self, zone: &str) -> Result<TrustReply> {
         let request = ZoneRevokeRequest { zone: zone.to_owned(), reason: "scenario".to_owned() };
-        self.change(async |mut mesh| Ok(mesh.zone_revoke(request).await?.into_inner()))
+        change(self, async |mut mesh| Ok(mesh.zone_revoke(request).await?.into_inner()))
     }
 
-    /// Blocks a zone here, or lets it in again.
-    ///
-    /// # Errors
-    /// What the daemon refuses.
-    pub fn block(&self, zone: &str, blocked: bool) -> Result<Vec<String>> {
+    fn block(&self, zone: &str, blocked: bool) -> Result<Vec<String>> {
         let request = ZoneBlockRequest { zone: zone.to_owned(), blocked };
-        self.change(async |mut mesh| Ok(mesh.zone_block(request).await?.into_inner().blocked))
+        change(self, async |mut mesh| Ok(mesh.zone_block(request).await?.into_inner().blocked))
     }
+}
 
-    fn change<T, F>(&self, ask: impl FnOnce(MeshClient<Channel>) -> F) -> Result<T>
-    where
-        F: Future<Output = Result<T>>,
-    {
-        let socket = self.socket();
-        let asked = async {
-            let mesh = admin::connect_mesh(&socket).await?;
-            ask(mesh).await
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await });
-        answer.with_context(|| format!("zone {} did not answer in time", self.zone))?
-    }
+fn change<T, F>(gateway: &Gateway, ask: impl FnOnce(MeshClient<Channel>) -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    let socket = gateway.socket();
+    let asked = async {
+        let mesh = admin::connect_mesh(&socket).await?;
+        ask(mesh).await
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await });
+    answer.with_context(|| format!("zone {} did not answer in time", gateway.zone()))?
 }

@@ -14,10 +14,10 @@ use tokio::sync::watch::Receiver;
 use zonemesh_api::clients::local;
 use zonemesh_api::v1::{FlowerTransport, RegisterRequest, WatchRequest};
 
-use crate::lab::Lab;
-use crate::mesh::{FEDERATION, LOCAL_API_PORT, Mesh, patience};
-use crate::namespace::{Namespace, run};
 use crate::vm;
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::mesh::{FEDERATION, LOCAL_API_PORT, Mesh, patience};
+use zonemesh_lab::namespace::{Namespace, run};
 
 /// A VM, and the local API of its gateway.
 pub struct Post<'a> {

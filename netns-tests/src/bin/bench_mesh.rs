@@ -9,15 +9,15 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use netns_tests::federation::{HOME, SUPERLINK, SUPERNODE, TRAINING, ZONES};
-use netns_tests::lab::Lab;
-use netns_tests::mesh::{Mesh, REGISTRY_PORT, patience};
-use netns_tests::privilege;
 use netns_tests::updates::{Post, measure, registration, unix_ms};
-use netns_tests::wait::{Look, until};
 use serde::Serialize;
 use zonemesh_api::clients::admin;
 use zonemesh_api::v1::PeersRequest;
+use zonemesh_lab::federation::{HOME, SUPERLINK, SUPERNODE, TRAINING, ZONES};
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::mesh::{Mesh, REGISTRY_PORT, patience};
+use zonemesh_lab::privilege;
+use zonemesh_lab::wait::{Look, until};
 
 const UPDATES: u32 = 40;
 /// A VM may register twice a second for long.

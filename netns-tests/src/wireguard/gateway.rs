@@ -16,9 +16,9 @@ use anyhow::{Context, Result, ensure};
 use super::implementation::Implementation;
 use super::key::Key;
 use super::wan::{Family, Side, Wan};
-use crate::namespace::{self, Namespace};
-use crate::process::Process;
-use crate::wait::{Look, until};
+use zonemesh_lab::namespace::{self, Namespace};
+use zonemesh_lab::process::Process;
+use zonemesh_lab::wait::{Look, until};
 
 /// The UDP port of every gateway.
 pub const PORT: u16 = 51820;

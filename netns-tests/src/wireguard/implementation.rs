@@ -9,8 +9,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::binaries;
-use crate::namespace::Namespace;
+use zonemesh_lab::binaries;
+use zonemesh_lab::namespace::Namespace;
 
 /// A userspace WireGuard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

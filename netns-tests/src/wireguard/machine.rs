@@ -21,9 +21,9 @@ use anyhow::{Context, Result, bail, ensure};
 use super::gateway::{PORT, inner};
 use super::pair::{Plan, configuration};
 use super::wan::{Family, Side, Wan};
-use crate::namespace::Namespace;
-use crate::process::Process;
-use crate::wait::{Look, until};
+use zonemesh_lab::namespace::Namespace;
+use zonemesh_lab::process::Process;
+use zonemesh_lab::wait::{Look, until};
 
 const SHELL: &str = "192.0.2.2:23";
 /// Where it fetches files.

@@ -12,7 +12,7 @@ use super::implementation::Implementation;
 use super::key::base64;
 use super::traffic;
 use super::wan::{Family, Side, Wan};
-use crate::wait::{Look, until};
+use zonemesh_lab::wait::{Look, until};
 
 /// What may differ between pairs.
 #[derive(Debug, Clone, Copy)]

@@ -15,7 +15,7 @@ use boringtun::x25519::PublicKey;
 use etherparse::PacketBuilder;
 
 use super::key::Key;
-use crate::namespace::Namespace;
+use zonemesh_lab::namespace::Namespace;
 
 /// Lengths of the messages (WireGuard paper, section 5.4).
 pub const INITIATION: usize = 148;

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::gateway::{PORT, key};
 use super::wan::{Family, SPOOFED, Side, Wan};
-use crate::namespace::Namespace;
-use crate::process::Process;
+use zonemesh_lab::namespace::Namespace;
+use zonemesh_lab::process::Process;
 
 /// Length of an initiation in IPv4: no answer may be longer.
 const REQUEST: usize = 20 + 8 + 148;

@@ -13,8 +13,8 @@ use nix::sys::signal::Signal;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::UdpGsoSegment;
 
-use crate::namespace::Namespace;
-use crate::process::Process;
+use zonemesh_lab::namespace::Namespace;
+use zonemesh_lab::process::Process;
 
 const STALL: Duration = Duration::from_secs(60);
 /// How long a `ping` goes on for an answer that closes its account.

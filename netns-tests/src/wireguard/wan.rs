@@ -17,9 +17,9 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 
-use crate::faults::Faults;
-use crate::namespace::{self, Namespace, Owner};
-use crate::{privilege, process};
+use zonemesh_lab::faults::Faults;
+use zonemesh_lab::namespace::{self, Namespace, Owner};
+use zonemesh_lab::{privilege, process};
 
 /// Networks that spoofed packets come from (RFC 6598, RFC 2544): they route nowhere.
 pub const SPOOFED: [&str; 2] = ["100.64.0.0/10", "198.18.0.0/15"];

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use netns_tests::binaries;
 use zonemesh_core::finding::Code;
+use zonemesh_lab::binaries;
 
 use crate::markdown::{Block, all_documents, blocks, read};
 

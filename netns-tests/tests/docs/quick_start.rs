@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use netns_tests::binaries;
-use netns_tests::lab::{Lab, Zone, ZonePlan};
-use netns_tests::mesh::patience;
-use netns_tests::namespace::{Namespace, run};
-use netns_tests::wait::{Look, until};
+use zonemesh_lab::binaries;
+use zonemesh_lab::lab::{Lab, Zone, ZonePlan};
+use zonemesh_lab::mesh::patience;
+use zonemesh_lab::namespace::{Namespace, run};
+use zonemesh_lab::wait::{Look, until};
 
 use crate::markdown::{Block, blocks, read, rows, section};
 

@@ -7,10 +7,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use netns_tests::binaries;
-use netns_tests::wait::{Look, until};
 use netns_tests::wireguard::machine::Machine;
 use netns_tests::wireguard::wan::Wan;
+use zonemesh_lab::binaries;
+use zonemesh_lab::wait::{Look, until};
 
 use crate::{SOON, say};
 

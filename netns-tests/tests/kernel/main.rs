@@ -15,7 +15,6 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use netns_tests::wait::{Look, until};
 use netns_tests::wireguard::gateway::{Gateway, PORT, inner};
 use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::machine::Machine;
@@ -23,6 +22,7 @@ use netns_tests::wireguard::pair::{Plan, configuration};
 use netns_tests::wireguard::traffic::{parse_summary, ping};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
 use sha2::{Digest as _, Sha256};
+use zonemesh_lab::wait::{Look, until};
 
 const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 /// Nothing waits for an answer longer than a handshake and its first repetition take.

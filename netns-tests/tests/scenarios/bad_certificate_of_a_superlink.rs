@@ -14,11 +14,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use netns_tests::federation::{Federation, HOME, SUPERLINK};
-use netns_tests::lab::{Lab, ZonePlan};
-use netns_tests::namespace::run;
-use netns_tests::process::Process;
-use netns_tests::wait::{Look, until};
+use zonemesh_lab::federation::{Federation, HOME, SUPERLINK};
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::namespace::run;
+use zonemesh_lab::process::Process;
+use zonemesh_lab::wait::{Look, until};
 
 const SECOND: &str = "second";
 const ZONES: [ZonePlan<'_>; 2] = [

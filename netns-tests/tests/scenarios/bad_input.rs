@@ -12,10 +12,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use netns_tests::binaries;
-use netns_tests::lab::{Lab, ZonePlan};
-use netns_tests::mesh::{Mesh, WIREGUARD_PORT, patience};
-use netns_tests::process::Process;
+use zonemesh_lab::binaries;
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::mesh::{Mesh, WIREGUARD_PORT, patience};
+use zonemesh_lab::process::Process;
 
 const ZONES: [ZonePlan<'_>; 2] =
     [ZonePlan { name: "berlin", vms: &["vm"] }, ZonePlan { name: "madrid", vms: &[] }];

@@ -9,8 +9,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use netns_tests::federation::{Federation, HOME, SUPERLINK, Settings};
-use netns_tests::lab::{Lab, ZonePlan};
+use zonemesh_lab::federation::{Federation, HOME, SUPERLINK, Settings};
+use zonemesh_lab::lab::{Lab, ZonePlan};
 
 const ZONES: [ZonePlan<'_>; 1] = [ZonePlan { name: "berlin", vms: &[SUPERLINK, "other"] }];
 const TOLD_WITHIN: Duration = Duration::from_secs(15);

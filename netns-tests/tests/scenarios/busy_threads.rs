@@ -7,10 +7,10 @@
 use std::net::SocketAddr;
 
 use anyhow::{Result, ensure};
-use netns_tests::lab::{Lab, ZonePlan};
-use netns_tests::mesh::{Mesh, patience};
-use netns_tests::priority::{is_allowed, was_first_during};
 use netns_tests::wireguard::traffic::transfer;
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::mesh::{Mesh, patience};
+use zonemesh_lab::priority::{is_allowed, was_first_during};
 
 const ZONES: [ZonePlan<'_>; 2] =
     [ZonePlan { name: "berlin", vms: &[] }, ZonePlan { name: "madrid", vms: &[] }];

@@ -12,12 +12,12 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use netns_tests::lab::{Lab, ZonePlan};
-use netns_tests::mesh::{Mesh, patience};
-use netns_tests::namespace;
-use netns_tests::process::Process;
-use netns_tests::wait::{Look, until};
 use serde_json::{Value, json};
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::mesh::{Mesh, patience};
+use zonemesh_lab::namespace;
+use zonemesh_lab::process::Process;
+use zonemesh_lab::wait::{Look, until};
 
 const ZONES: [ZonePlan<'_>; 2] =
     [ZonePlan { name: "berlin", vms: &[] }, ZonePlan { name: "madrid", vms: &[] }];

@@ -9,13 +9,13 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use netns_tests::binaries;
-use netns_tests::capture::Capture;
-use netns_tests::federation::{Federation, TRAINING, ZONES};
-use netns_tests::flower::Plan;
-use netns_tests::lab::Lab;
-use netns_tests::mesh::WIREGUARD_PORT;
-use netns_tests::process::Process;
+use zonemesh_lab::binaries;
+use zonemesh_lab::capture::Capture;
+use zonemesh_lab::federation::{Federation, TRAINING, ZONES};
+use zonemesh_lab::flower::Plan;
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::mesh::WIREGUARD_PORT;
+use zonemesh_lab::process::Process;
 
 const PLAN: Plan = Plan { rounds: 3, nodes: 2, train_sleep: Duration::ZERO };
 

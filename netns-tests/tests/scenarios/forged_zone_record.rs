@@ -9,9 +9,9 @@
 //! and passes it on over its own, perfectly valid stream to berlin.
 
 use anyhow::{Result, ensure};
-use netns_tests::lab::{Lab, ZonePlan};
-use netns_tests::mesh::{Mesh, patience, peer_of};
-use netns_tests::wait::{Look, until};
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::mesh::{Mesh, patience, peer_of};
+use zonemesh_lab::wait::{Look, until};
 
 const ZONES: [ZonePlan<'_>; 4] = [
     ZonePlan { name: "berlin", vms: &[] },

@@ -9,10 +9,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use netns_tests::federation::{Federation, ZONES};
-use netns_tests::flower::Plan;
-use netns_tests::lab::Lab;
-use netns_tests::wait::{Look, holds_for};
+use zonemesh_lab::federation::{Federation, ZONES};
+use zonemesh_lab::flower::Plan;
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::wait::{Look, holds_for};
 
 /// Each round is held open long enough to lose and regain a gateway within it.
 const PLAN: Plan = Plan { rounds: 3, nodes: 2, train_sleep: Duration::from_secs(12) };

@@ -10,11 +10,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use netns_tests::lab::{Lab, ZonePlan};
-use netns_tests::mesh::{Mesh, patience};
-use netns_tests::wait::{Look, holds_for, until};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::mesh::{Mesh, patience};
+use zonemesh_lab::wait::{Look, holds_for, until};
 
 const OUTAGE: Duration = Duration::from_secs(300);
 const BACK_WITHIN: Duration = Duration::from_secs(10);

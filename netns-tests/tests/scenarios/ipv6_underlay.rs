@@ -10,10 +10,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use netns_tests::lab::{Lab, Vm, ZonePlan};
-use netns_tests::mesh::{Mesh, WIREGUARD_PORT, patience};
-use netns_tests::wait::{Look, until};
 use netns_tests::wireguard::traffic::{ping, transfer};
+use zonemesh_lab::lab::{Lab, Vm, ZonePlan};
+use zonemesh_lab::mesh::{Mesh, WIREGUARD_PORT, patience};
+use zonemesh_lab::wait::{Look, until};
 
 use crate::path_mtu::with_ipv6_inside;
 

@@ -7,9 +7,9 @@
 //! ```
 
 use anyhow::{Result, ensure};
-use netns_tests::lab::{Lab, ZonePlan};
-use netns_tests::mesh::{Mesh, patience};
-use netns_tests::wait::{Look, until};
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::mesh::{Mesh, patience};
+use zonemesh_lab::wait::{Look, until};
 
 const ZONES: [ZonePlan<'_>; 3] = [
     ZonePlan { name: "berlin", vms: &[] },

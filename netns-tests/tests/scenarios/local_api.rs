@@ -9,17 +9,17 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use netns_tests::lab::{Lab, ZonePlan};
-use netns_tests::mesh::{FEDERATION, LOCAL_API_PORT, Mesh, patience};
 use netns_tests::updates::registration;
 use netns_tests::vm;
-use netns_tests::wait::{Look, until};
 use tonic::Request;
 use tonic::transport::Channel;
 use zonemesh_api::clients::local;
 use zonemesh_api::keepalive::{self, Keepalive, Whose};
 use zonemesh_api::v1::ResolveRequest;
 use zonemesh_api::v1::local_client::LocalClient;
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::mesh::{FEDERATION, LOCAL_API_PORT, Mesh, patience};
+use zonemesh_lab::wait::{Look, until};
 
 const ZONES: [ZonePlan<'_>; 2] =
     [ZonePlan { name: "berlin", vms: &["vm"] }, ZonePlan { name: "madrid", vms: &["vm"] }];

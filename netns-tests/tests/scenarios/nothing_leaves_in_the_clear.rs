@@ -9,10 +9,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use netns_tests::capture::Capture;
-use netns_tests::lab::{Lab, ZonePlan};
-use netns_tests::mesh::{Mesh, WIREGUARD_PORT, patience};
-use netns_tests::process::Process;
+use zonemesh_lab::capture::Capture;
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::mesh::{Mesh, WIREGUARD_PORT, patience};
+use zonemesh_lab::process::Process;
 
 const ZONES: [ZonePlan<'_>; 2] =
     [ZonePlan { name: "berlin", vms: &["vm"] }, ZonePlan { name: "madrid", vms: &["vm"] }];

@@ -8,12 +8,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::binaries;
-use netns_tests::lab::{Lab, ZonePlan};
-use netns_tests::mesh::{Mesh, WIREGUARD_PORT, patience};
-use netns_tests::process::Process;
-use netns_tests::wait::{Look, holds_for, until};
 use serde_json::Value;
+use zonemesh_lab::binaries;
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::mesh::{Mesh, WIREGUARD_PORT, patience};
+use zonemesh_lab::process::Process;
+use zonemesh_lab::wait::{Look, holds_for, until};
 
 const ZONES: [ZonePlan<'_>; 2] =
     [ZonePlan { name: "berlin", vms: &[] }, ZonePlan { name: "madrid", vms: &[] }];

@@ -9,10 +9,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use netns_tests::lab::{Lab, Vm, ZonePlan};
-use netns_tests::mesh::{Mesh, patience};
-use netns_tests::wait::{Look, until};
 use netns_tests::wireguard::traffic::transfer;
+use zonemesh_lab::lab::{Lab, Vm, ZonePlan};
+use zonemesh_lab::mesh::{Mesh, patience};
+use zonemesh_lab::wait::{Look, until};
 
 const ZONES: [ZonePlan<'_>; 2] =
     [ZonePlan { name: "berlin", vms: &["vm"] }, ZonePlan { name: "madrid", vms: &["vm"] }];

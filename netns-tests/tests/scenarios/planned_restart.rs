@@ -11,13 +11,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::conversation::Conversation;
-use netns_tests::lab::{Lab, ZonePlan};
-use netns_tests::mesh::{Mesh, patience};
-use netns_tests::process::Process;
-use netns_tests::wait::{Look, until};
 use netns_tests::wireguard::traffic::ping;
 use nix::sys::signal::Signal;
+use zonemesh_lab::conversation::Conversation;
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::mesh::{Mesh, patience};
+use zonemesh_lab::process::Process;
+use zonemesh_lab::wait::{Look, until};
 
 const ZONES: [ZonePlan<'_>; 2] =
     [ZonePlan { name: "berlin", vms: &[] }, ZonePlan { name: "madrid", vms: &[] }];

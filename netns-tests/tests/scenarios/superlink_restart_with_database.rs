@@ -8,9 +8,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use netns_tests::federation::{Federation, HOME, SUPERLINK, TRAINING, ZONES};
-use netns_tests::flower::Plan;
-use netns_tests::lab::Lab;
+use zonemesh_lab::federation::{Federation, HOME, SUPERLINK, TRAINING, ZONES};
+use zonemesh_lab::flower::Plan;
+use zonemesh_lab::lab::Lab;
 
 const PLAN: Plan = Plan { rounds: 1, nodes: 2, train_sleep: Duration::ZERO };
 

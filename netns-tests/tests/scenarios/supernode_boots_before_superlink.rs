@@ -8,10 +8,10 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use netns_tests::federation::{Federation, TRAINING, ZONES};
-use netns_tests::flower::Plan;
-use netns_tests::lab::Lab;
-use netns_tests::wait::{Look, holds_for};
+use zonemesh_lab::federation::{Federation, TRAINING, ZONES};
+use zonemesh_lab::flower::Plan;
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::wait::{Look, holds_for};
 
 #[test]
 fn a_supernode_that_boots_before_the_superlink_joins_by_itself() -> Result<()> {

@@ -8,10 +8,10 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use netns_tests::federation::{Federation, ZONES};
-use netns_tests::flower::Plan;
-use netns_tests::lab::Lab;
-use netns_tests::wait::{Look, holds_for};
+use zonemesh_lab::federation::{Federation, ZONES};
+use zonemesh_lab::flower::Plan;
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::wait::{Look, holds_for};
 
 const PLAN: Plan = Plan { rounds: 2, nodes: 2, train_sleep: Duration::from_secs(10) };
 const CUT: Duration = Duration::from_secs(30);

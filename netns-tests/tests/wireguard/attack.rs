@@ -87,9 +87,9 @@ fn greet(wan: &Wan, cold: &Gateway<'_>) -> Result<Duration> {
     cold.namespace().ip(&["link", "set", cold.interface(), "up"])?;
     let start = Instant::now();
     cold.set(&["peer", &peer, "endpoint", &endpoint, "persistent-keepalive", "25"])?;
-    netns_tests::wait::until("the cold peer's handshake", Duration::from_secs(30), || {
+    zonemesh_lab::wait::until("the cold peer's handshake", Duration::from_secs(30), || {
         let done = cold.peer()?.latest_handshake > 0;
-        Ok(netns_tests::wait::Look::<()>::when(done, "no handshake"))
+        Ok(zonemesh_lab::wait::Look::<()>::when(done, "no handshake"))
     })?;
     Ok(start.elapsed())
 }

@@ -12,11 +12,11 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::wait::{Look, until};
 use netns_tests::wireguard::gateway::Gateway;
 use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::pair::{Pair, Plan};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
+use zonemesh_lab::wait::{Look, until};
 
 const SOON: Duration = Duration::from_secs(10);
 const PLAN: Plan =

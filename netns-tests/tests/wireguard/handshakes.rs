@@ -9,13 +9,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::wait::{Look, holds_for, until};
 use netns_tests::wireguard::gateway::{Gateway, PORT, inner, key};
 use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::pair::{Pair, Plan, configuration};
 use netns_tests::wireguard::puppet::{INITIATION, Puppet};
 use netns_tests::wireguard::traffic::ping;
 use netns_tests::wireguard::wan::{Family, Side, Wan};
+use zonemesh_lab::wait::{Look, holds_for, until};
 
 use crate::paths::gateway_and_puppet;
 

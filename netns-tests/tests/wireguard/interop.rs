@@ -13,12 +13,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use netns_tests::wait::{Look, holds_for, until};
 use netns_tests::wireguard::gateway::{PORT, inner};
 use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::pair::{Pair, Plan};
 use netns_tests::wireguard::traffic::{Pinged, Pinger, transfer};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
+use zonemesh_lab::wait::{Look, holds_for, until};
 
 const SOON: Duration = Duration::from_secs(10);
 const GIGABYTE: u64 = 1_000_000_000;

@@ -11,10 +11,10 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use netns_tests::wait::{Look, holds_for, until};
 use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::pair::{Pair, Plan};
 use netns_tests::wireguard::wan::{Side, Wan};
+use zonemesh_lab::wait::{Look, holds_for, until};
 
 const OUTAGE: Duration = Duration::from_secs(100);
 

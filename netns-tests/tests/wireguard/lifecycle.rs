@@ -11,13 +11,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use netns_tests::conversation::Conversation;
-use netns_tests::process::Process;
-use netns_tests::wait::{Look, until};
 use netns_tests::wireguard::gateway::{Gateway, inner, letter};
 use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::pair::{Pair, Plan, configuration};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
+use zonemesh_lab::conversation::Conversation;
+use zonemesh_lab::process::Process;
+use zonemesh_lab::wait::{Look, until};
 
 const SOON: Duration = Duration::from_secs(10);
 

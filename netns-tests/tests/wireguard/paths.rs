@@ -9,13 +9,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use netns_tests::wait::{Look, holds_for, until};
 use netns_tests::wireguard::gateway::{Gateway, PORT, inner, key};
 use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::pair::{Pair, Plan};
 use netns_tests::wireguard::puppet::{Puppet, echo_request};
 use netns_tests::wireguard::traffic::ping;
 use netns_tests::wireguard::wan::{Family, Side, Wan};
+use zonemesh_lab::wait::{Look, holds_for, until};
 
 const SOON: Duration = Duration::from_secs(10);
 

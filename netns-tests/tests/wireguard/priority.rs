@@ -10,13 +10,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use netns_tests::priority::{is_allowed, is_first, was_first_during};
-use netns_tests::wait::{Look, until};
 use netns_tests::wireguard::gateway::inner;
 use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::pair::{Pair, Plan};
 use netns_tests::wireguard::traffic::{ping, transfer};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
+use zonemesh_lab::priority::{is_allowed, is_first, was_first_during};
+use zonemesh_lab::wait::{Look, until};
 
 const SOON: Duration = Duration::from_secs(10);
 const BYTES: u64 = 400_000_000;

@@ -7,13 +7,13 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
-use netns_tests::wait::{Look, holds_for, until};
 use netns_tests::wireguard::gateway::{PORT, inner};
 use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::key::{Key, base64};
 use netns_tests::wireguard::pair::{Pair, Plan, configuration, preshared_key};
 use netns_tests::wireguard::traffic::{Pinger, ping};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
+use zonemesh_lab::wait::{Look, holds_for, until};
 
 const SOON: Duration = Duration::from_secs(10);
 

@@ -10,12 +10,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use netns_tests::wait::{Look, until};
 use netns_tests::wireguard::gateway::Gateway;
 use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::key::Key;
 use netns_tests::wireguard::pair::{Plan, configuration};
 use netns_tests::wireguard::wan::{Side, Wan};
+use zonemesh_lab::wait::{Look, until};
 
 pub(crate) fn showconf_and_setconf_are_each_others_inverse(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
@@ -70,17 +70,17 @@ pub(crate) fn it_goes_into_the_background_for_wg_quick(by: Implementation) -> Re
     let quick = |verb: &str| -> Result<String> {
         let mut command = namespace.command("wg-quick");
         command.env("WG_QUICK_USERSPACE_IMPLEMENTATION", by.find()?);
-        netns_tests::namespace::run(command.arg(verb).arg(&file))
+        zonemesh_lab::namespace::run(command.arg(verb).arg(&file))
     };
     if Path::new("/sys/module/wireguard").exists() {
         // wg-quick would take the kernel's: the same, without it.
-        netns_tests::namespace::run(namespace.command(by.find()?).arg(&name))?;
+        zonemesh_lab::namespace::run(namespace.command(by.find()?).arg(&name))?;
     } else {
         quick("up")?;
         let routes = namespace.ip(&["route"])?;
         ensure!(routes.contains(&format!("10.99.0.2 dev {name}")), "{routes}");
     }
-    let shown = netns_tests::namespace::run(Command::new("wg").args(["show", &name]))?;
+    let shown = zonemesh_lab::namespace::run(Command::new("wg").args(["show", &name]))?;
     ensure!(shown.contains(&name), "{shown}");
     if Path::new("/sys/module/wireguard").exists() {
         namespace.ip(&["link", "del", &name])?;

@@ -8,10 +8,10 @@ use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
-use netns_tests::wait::{Look, holds_for, until};
 use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::pair::{Pair, Plan};
 use netns_tests::wireguard::wan::{Side, Wan};
+use zonemesh_lab::wait::{Look, holds_for, until};
 
 const BACK_WITHIN: Duration = Duration::from_secs(10);
 

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use netns_tests::namespace::Namespace;
+use zonemesh_lab::namespace::Namespace;
 
 const PORT: u16 = 7007;
 const INTERVAL: Duration = Duration::from_millis(50);

@@ -15,8 +15,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use clap::{Args, Parser, Subcommand};
-use netns_tests::privilege;
 use netns_tests::wireguard::flood::Flood;
+use zonemesh_lab::privilege;
 
 #[derive(Parser)]
 #[command(about = "Long runs of the data plane in a lab", version)]

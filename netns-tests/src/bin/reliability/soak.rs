@@ -13,13 +13,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
-use netns_tests::binaries;
-use netns_tests::process::Process;
-use netns_tests::wait::{Look, until};
 use netns_tests::wireguard::gateway::{PORT, inner};
 use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::pair::{Pair, Plan, configuration};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
+use zonemesh_lab::binaries;
+use zonemesh_lab::process::Process;
+use zonemesh_lab::wait::{Look, until};
 
 use crate::echo::Echo;
 

@@ -6,12 +6,12 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use netns_tests::lab::Lab;
-use netns_tests::mesh::{Mesh, patience};
-use netns_tests::process::Process;
-use netns_tests::wait::{Look, until};
 use netns_tests::wireguard::traffic::Pinger;
 use serde_json::Value;
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::mesh::{Mesh, patience};
+use zonemesh_lab::process::Process;
+use zonemesh_lab::wait::{Look, until};
 
 use super::{ZONES, command, invite, joined, refused, run, say, without_peer};
 

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use netns_tests::lab::Lab;
-use netns_tests::mesh::{Mesh, patience};
-use netns_tests::wait::{Look, until};
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::mesh::{Mesh, patience};
+use zonemesh_lab::wait::{Look, until};
 
 use super::{
     ZONES, change_record, in_step, invite, joined, peers, same_records, say, text, version,

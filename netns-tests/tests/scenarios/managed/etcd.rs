@@ -9,11 +9,11 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::lab::Lab;
-use netns_tests::mesh::{Mesh, patience};
-use netns_tests::process::Process;
-use netns_tests::wait::{Look, until};
 use zonemesh_api::clients::etcd::{Access, Etcd};
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::mesh::{Mesh, patience};
+use zonemesh_lab::process::Process;
+use zonemesh_lab::wait::{Look, until};
 
 use super::{ZONES, change_record, in_step, invite, peers, say, version};
 

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use netns_tests::flood::{Member, Sent, flood_with_registrations, watch_without_reading};
-use netns_tests::lab::{Lab, ZonePlan};
-use netns_tests::mesh::{Mesh, patience};
 use netns_tests::updates::{Post, measure, registration};
-use netns_tests::wait::{Look, until};
 use zonemesh_api::v1::RegistryMessage;
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::mesh::{Mesh, patience};
+use zonemesh_lab::wait::{Look, until};
 
 use super::{in_step, joined, say};
 
@@ -243,7 +243,7 @@ fn questions(from: &Post<'_>, count: u32) -> Result<Vec<Duration>> {
                 let begin = Instant::now();
                 let mut gateway =
                     zonemesh_api::clients::local::connect(from.api, from.tls.clone()).await?;
-                let federation = netns_tests::mesh::FEDERATION.to_owned();
+                let federation = zonemesh_lab::mesh::FEDERATION.to_owned();
                 let request = zonemesh_api::v1::ResolveRequest { federation };
                 let view = gateway.resolve(request).await?.into_inner();
                 ensure!(view.found, "{view:?}");

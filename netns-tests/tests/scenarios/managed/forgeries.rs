@@ -7,9 +7,6 @@
 
 use anyhow::{Context as _, Result, ensure};
 use netns_tests::key_holder::KeyHolder;
-use netns_tests::lab::Lab;
-use netns_tests::mesh::{Mesh, patience};
-use netns_tests::wait::{Look, until};
 use serde_json::Value;
 use zonemesh_api::v1;
 use zonemesh_core::membership::{AuthorityIdentity, Grant, Revocation, SignedTrustItem, TrustItem};
@@ -19,6 +16,9 @@ use zonemesh_core::record::{
 };
 use zonemesh_core::replication::{Body, Hello, MeshId};
 use zonemesh_core::time::UnixMillis;
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::mesh::{Mesh, patience};
+use zonemesh_lab::wait::{Look, until};
 
 use super::stream::{Stream, block_on, now};
 use super::{ZONES, change_record, in_step, joined, version};

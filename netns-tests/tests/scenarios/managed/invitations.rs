@@ -1,8 +1,8 @@
 //! An invitation is good once, for its zone, whole, and in time; each refusal says why.
 
 use anyhow::{Result, ensure};
-use netns_tests::lab::{Lab, Zone};
-use netns_tests::mesh::{Mesh, patience};
+use zonemesh_lab::lab::{Lab, Zone};
+use zonemesh_lab::mesh::{Mesh, patience};
 
 use super::{ZONES, invite, joined, refused, run, say};
 

@@ -21,11 +21,11 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::binaries;
-use netns_tests::lab::{Lab, Zone, ZonePlan};
-use netns_tests::mesh::{Mesh, patience};
-use netns_tests::wait::{Look, until};
 use serde_json::Value;
+use zonemesh_lab::binaries;
+use zonemesh_lab::lab::{Lab, Zone, ZonePlan};
+use zonemesh_lab::mesh::{Mesh, patience};
+use zonemesh_lab::wait::{Look, until};
 
 const ZONES: [ZonePlan<'_>; 4] = [
     ZonePlan { name: "berlin", vms: &[] },

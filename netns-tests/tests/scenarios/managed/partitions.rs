@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use netns_tests::lab::Lab;
-use netns_tests::mesh::{Mesh, patience};
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::mesh::{Mesh, patience};
 
 use super::{
     ZONES, change_record, in_step, invite, joined, same_records, say, version, without_peer,

@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use netns_tests::key_holder::KeyHolder;
-use netns_tests::lab::Lab;
-use netns_tests::mesh::{Mesh, REGISTRY_PORT, patience};
-use netns_tests::namespace::{self, Namespace};
-use netns_tests::process::Process;
-use netns_tests::wait::{Look, until};
 use tonic::Code;
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::mesh::{Mesh, REGISTRY_PORT, patience};
+use zonemesh_lab::namespace::{self, Namespace};
+use zonemesh_lab::process::Process;
+use zonemesh_lab::wait::{Look, until};
 
 use super::stream::{Stream, block_on};
 use super::{ZONES, invite, joined, peers, refused, say, without_peer};

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use netns_tests::lab::Lab;
-use netns_tests::mesh::patience;
-use netns_tests::wait::{Look, until};
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::mesh::patience;
+use zonemesh_lab::wait::{Look, until};
 
 use super::{ZONES, in_step, joined, peers};
 

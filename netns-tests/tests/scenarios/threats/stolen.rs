@@ -10,14 +10,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::lab::{Lab, ZonePlan};
-use netns_tests::mesh::{FEDERATION, Mesh, patience, peer_of};
-use netns_tests::namespace::run;
 use netns_tests::updates::{Post, registration};
-use netns_tests::wait::{Look, holds_for, until};
 use serde_json::Value;
 use zonemesh_api::clients::local;
 use zonemesh_api::v1::RegisterRequest;
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::mesh::{FEDERATION, Mesh, patience, peer_of};
+use zonemesh_lab::namespace::run;
+use zonemesh_lab::wait::{Look, holds_for, until};
 
 const ZONES: [ZonePlan<'_>; 3] = [
     ZonePlan { name: "berlin", vms: &["superlink"] },

@@ -13,9 +13,9 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::binaries;
-use netns_tests::lab::{Lab, ZonePlan};
-use netns_tests::mesh::{Mesh, patience};
+use zonemesh_lab::binaries;
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::mesh::{Mesh, patience};
 
 const ZONES: [ZonePlan<'_>; 2] =
     [ZonePlan { name: "berlin", vms: &[] }, ZonePlan { name: "madrid", vms: &[] }];

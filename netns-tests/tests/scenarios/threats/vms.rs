@@ -7,12 +7,12 @@
 //! ```
 
 use anyhow::{Result, ensure};
-use netns_tests::lab::{Lab, ZonePlan};
-use netns_tests::mesh::{FEDERATION, Mesh};
 use netns_tests::updates::{Post, registration};
 use tonic::Code;
 use zonemesh_api::clients::local;
 use zonemesh_api::v1::{RegisterRequest, ResolveRequest};
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::mesh::{FEDERATION, Mesh};
 
 const ZONES: [ZonePlan<'_>; 1] = [ZonePlan { name: "berlin", vms: &["superlink", "runaway"] }];
 

@@ -10,12 +10,12 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::federation::{self, Federation, HOME, SUPERLINK, SUPERNODE};
-use netns_tests::flower::Plan;
-use netns_tests::lab::{Lab, ZonePlan};
-use netns_tests::mesh::{FEDERATION, Mesh, patience};
-use netns_tests::namespace::Namespace;
-use netns_tests::wait::{Look, until};
+use zonemesh_lab::federation::{self, Federation, HOME, SUPERLINK, SUPERNODE};
+use zonemesh_lab::flower::Plan;
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::mesh::{FEDERATION, Mesh, patience};
+use zonemesh_lab::namespace::Namespace;
+use zonemesh_lab::wait::{Look, until};
 
 const THIEF: &str = "aachen";
 const ZONES: [ZonePlan<'_>; 3] = [

@@ -150,7 +150,7 @@ impl Drop for Namespace {
 ///
 /// # Errors
 /// When it cannot be made or already exists.
-pub(crate) fn folder_of(owner: Owner, lab: u32) -> Result<PathBuf> {
+pub fn folder_of(owner: Owner, lab: u32) -> Result<PathBuf> {
     let path = std::env::temp_dir().join(format!("{}-{lab}-{FILES}", owner.text()));
     std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
     Ok(path)

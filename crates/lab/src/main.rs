@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use netns_tests::relay::{Impairment, Relay, Side};
-use netns_tests::{namespace, privilege};
+use zonemesh_lab::relay::{Impairment, Relay, Side};
+use zonemesh_lab::{namespace, privilege};
 
 #[derive(Parser)]
 #[command(about = "Tools of the Zonemesh lab", version)]

@@ -11,10 +11,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use netns_tests::capture::Capture;
-use netns_tests::lab::{Lab, ZonePlan};
-use netns_tests::process::Process;
-use netns_tests::{binaries, namespace};
+use zonemesh_lab::capture::Capture;
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::process::Process;
+use zonemesh_lab::{binaries, namespace};
 
 const TWO: [ZonePlan<'_>; 2] =
     [ZonePlan { name: "berlin", vms: &["vm"] }, ZonePlan { name: "madrid", vms: &["vm"] }];

@@ -29,17 +29,17 @@ pub struct Faults {
 
 impl Faults {
     /// Drops every packet of the zone, silently, both ways (a black hole, not a dead link).
-    pub(crate) fn set_cut(&mut self, router: &Namespace, zone: &str, cut: bool) -> Result<()> {
+    pub fn set_cut(&mut self, router: &Namespace, zone: &str, cut: bool) -> Result<()> {
         self.change(router, zone, |fault| fault.cut = cut)
     }
 
     /// Loses this share of the zone's packets, each way, at random.
-    pub(crate) fn set_loss(&mut self, router: &Namespace, zone: &str, percent: f64) -> Result<()> {
+    pub fn set_loss(&mut self, router: &Namespace, zone: &str, percent: f64) -> Result<()> {
         self.change(router, zone, |fault| fault.loss_percent = percent)
     }
 
     /// Drops packets longer than this (IP length), without telling the sender.
-    pub(crate) fn set_mtu_hole(
+    pub fn set_mtu_hole(
         &mut self,
         router: &Namespace,
         zone: &str,

@@ -40,6 +40,12 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    /// The zone's name.
+    #[must_use]
+    pub fn zone(&self) -> &str {
+        &self.zone
+    }
+
     /// The admin socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {

@@ -2,7 +2,7 @@
 //!
 //! Owns the story: what is shown, in which order, and the verdict. Promises exit code 0 only if the
 //! weights are those of plain FedAvg and nothing but WireGuard crossed the WAN.
-//! Refuses to change the host's network; all happens in namespaces, see `netns_tests::lab`.
+//! Refuses to change the host's network; all happens in namespaces, see `zonemesh_lab::lab`.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use netns_tests::capture::{Capture, Report};
-use netns_tests::federation::{Federation, HOME, TRAINING, ZONES};
-use netns_tests::flower::{Outcome, Plan};
-use netns_tests::lab::Lab;
-use netns_tests::mesh::WIREGUARD_PORT;
-use netns_tests::privilege::{self, Privilege};
+use zonemesh_lab::capture::{Capture, Report};
+use zonemesh_lab::federation::{Federation, HOME, TRAINING, ZONES};
+use zonemesh_lab::flower::{Outcome, Plan};
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::mesh::WIREGUARD_PORT;
+use zonemesh_lab::privilege::{self, Privilege};
 
 const PLAN: Plan = Plan { rounds: 3, nodes: 2, train_sleep: Duration::ZERO };
 
@@ -162,7 +162,7 @@ fn how_to_enter(federation: &mut Federation) -> Result<()> {
         }
     }
     Story::block("Enter a gateway or a VM", &text)?;
-    let zonemesh = netns_tests::binaries::find("zonemesh")?;
+    let zonemesh = zonemesh_lab::binaries::find("zonemesh")?;
     let socket = federation.mesh.gateway(HOME)?.socket();
     let ask = format!("{} --socket {} status", zonemesh.display(), socket.display());
     Story::block("Ask a gateway", &ask)?;

@@ -8,8 +8,3 @@
 pub mod control;
 pub mod mesh;
 pub mod text;
-
-// Reading the file is the companions' business.
-#[allow(dead_code)]
-#[path = "../../crates/appliance/src/context.rs"]
-mod context;

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
+use zonemesh_appliance::context::{Context, ContextError};
 use zonemesh_config::{Config, Endpoint};
-
-use crate::context::{Context, ContextError};
 
 /// The bytes as a configuration file.
 ///

@@ -17,7 +17,7 @@ WIREGUARD = ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(LAB) zonemesh-lab -- ent
 RELIABILITY = ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(INSTRUMENT) zonemesh-reliability --release --
 
 # Only root can be another user for a moment; without it nextest counts those scenarios as skipped.
-ONE_USER = $(if $(filter 0,$(shell id -u)),,-E 'not test(/^threats::users::/)')
+ONE_USER = $(if $(filter 0,$(shell id -u)),,-E 'not test(/^security::users::/)')
 
 .PHONY: help setup build demo test lint bench-mesh clean-lab
 .PHONY: bench-registry partition test-wireguard interop interop-kernel flood soak blackout properties fuzz

@@ -18,6 +18,7 @@ use zonemesh_core::record::ProtocolRange;
 use zonemesh_core::replication::{Hello, MeshId, Summary};
 use zonemesh_pki::{CurrentLeaf, ZoneAuthority, ZoneTrust, zone_client_config};
 
+use crate::managed::ManagedGateway as _;
 use zonemesh_lab::lab::Lab;
 use zonemesh_lab::mesh::{Mesh, REGISTRY_PORT};
 

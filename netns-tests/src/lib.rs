@@ -7,6 +7,7 @@
 pub mod flood;
 pub mod key_holder;
 pub mod managed;
+pub mod markdown;
 pub mod updates;
 pub mod vm;
 pub mod wireguard;

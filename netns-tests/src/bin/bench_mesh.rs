@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use netns_tests::managed::ManagedMesh as _;
 use netns_tests::updates::{Post, measure, registration, unix_ms};
 use serde::Serialize;
 use zonemesh_api::clients::admin;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use zonemesh_core::finding::Code;
 
-use crate::markdown::{documents, read, rows};
+use netns_tests::markdown::{documents, read, rows};
 use crate::sources::{sources, words};
 
 fn is_code(word: &str) -> bool {

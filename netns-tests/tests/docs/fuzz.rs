@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::markdown::{read, root};
+use netns_tests::markdown::{read, root};
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).expect("the folder can be read");

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::markdown::{all_documents, read, root};
+use netns_tests::markdown::{all_documents, read, root};
 
 /// The targets of `[text](target)` outside code.
 fn targets(document: &str) -> Vec<String> {

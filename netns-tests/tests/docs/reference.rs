@@ -6,7 +6,7 @@ use zonemesh_config::SECTIONS;
 
 use zonemesh_core::exit::Exit;
 
-use crate::markdown::{read, rows, section};
+use netns_tests::markdown::{read, rows, section};
 use crate::sources::{between, literals, source, sources, words};
 
 fn reference() -> String {

@@ -1,6 +1,6 @@
 //! SECURITY.md and LIMITS.md promise nothing that no test shows.
 
-use crate::markdown::{read, root};
+use netns_tests::markdown::{read, root};
 
 /// The tests that a line links to: name and file.
 fn tests_of(line: &str) -> Vec<(&str, &str)> {

@@ -9,8 +9,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::markdown::{blocks, read, section};
 use crate::sources::{between, source, sources, words};
+use netns_tests::markdown::{blocks, read, section};
 
 /// Dotted path of each key and its kind; keys below counters are their names and left out.
 fn keys(shape: &str) -> BTreeMap<String, String> {
@@ -144,7 +144,7 @@ fn the_status_file_of_a_companion_has_the_documented_keys() {
     let table = section(&text, "## State of a companion");
     let table = table.split_once("`status.json`, schema").expect("the table of its keys").1;
     let listed: Vec<String> =
-        crate::markdown::rows(table).iter().map(|row| row[0].clone()).collect();
+        netns_tests::markdown::rows(table).iter().map(|row| row[0].clone()).collect();
     assert_eq!(listed, fields(&progress, "Status"));
     let reason = table.lines().find(|line| line.starts_with("| `reason`")).expect("its row");
     for field in fields(&progress, "StatusReason") {

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::markdown::{read, root};
+use netns_tests::markdown::{read, root};
 
 /// The part of a source file before its unit tests, or nothing if all of it is one.
 pub(crate) fn source(path: &str) -> String {

@@ -5,10 +5,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use netns_tests::managed::ManagedMesh as _;
 use zonemesh_lab::lab::Lab;
 use zonemesh_lab::mesh::{Mesh, patience};
 
-use super::{
+use crate::tool::{
     ZONES, change_record, in_step, invite, joined, same_records, say, version, without_peer,
 };
 
@@ -68,7 +69,7 @@ fn a_zone_that_is_revoked_during_a_partition_is_out_everywhere_after_it() -> Res
     ensure!(said.contains("members no more: paris"), "{said}");
     without_peer(&mut mesh, "berlin", "paris", Duration::from_secs(2))?;
     without_peer(&mut mesh, "madrid", "paris", Duration::from_secs(5))?;
-    ensure!(super::peers(&mut mesh, "rome")?.iter().any(|peer| peer["zone"] == "paris"));
+    ensure!(crate::tool::peers(&mut mesh, "rome")?.iter().any(|peer| peer["zone"] == "paris"));
     // Out for good, also for who comes back with the same key.
     mesh.gateway("paris")?.kill_9_and_start(&lab)?;
     mesh.gateway("paris")?.wait_until_ready(patience())?;

@@ -15,7 +15,7 @@ use zonemesh_lab::lab::{Lab, Vm, ZonePlan};
 use zonemesh_lab::mesh::{Mesh, WIREGUARD_PORT, patience};
 use zonemesh_lab::wait::{Look, until};
 
-use crate::path_mtu::with_ipv6_inside;
+use super::path_mtu::with_ipv6_inside;
 
 const ZONES: [ZonePlan<'_>; 2] =
     [ZonePlan { name: "berlin", vms: &["vm"] }, ZonePlan { name: "madrid", vms: &["vm"] }];

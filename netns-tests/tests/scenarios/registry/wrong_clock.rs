@@ -8,7 +8,7 @@ use zonemesh_lab::lab::Lab;
 use zonemesh_lab::mesh::patience;
 use zonemesh_lab::wait::{Look, until};
 
-use super::{ZONES, in_step, joined, peers};
+use crate::tool::{ZONES, in_step, joined, peers};
 
 #[test]
 fn a_clock_two_days_off_stops_no_tunnel_and_is_named() -> Result<()> {

@@ -1,7 +1,8 @@
 //! Every command of ours that a document names is one that the real binaries understand.
 //!
 //! Each is run with `--help` behind its arguments: clap refuses an unknown command, flag or value
-//! before it comes to that. What a command then does is shown by `quick_start.rs` and the scenarios.
+//! before it comes to that. What a command then does is shown by `quick_start.rs` and the
+//! other scenarios.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Output, Stdio};
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use zonemesh_core::finding::Code;
 use zonemesh_lab::binaries;
 
-use crate::markdown::{Block, all_documents, blocks, read};
+use netns_tests::markdown::{Block, all_documents, blocks, read};
 
 const PROGRAMS: [&str; 5] =
     ["zonemesh", "zonemeshd", "zonemesh-superlink", "zonemesh-supernode", "zonemesh-wg"];

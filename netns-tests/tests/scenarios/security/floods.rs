@@ -19,7 +19,7 @@ use zonemesh_lab::lab::{Lab, ZonePlan};
 use zonemesh_lab::mesh::{Mesh, patience};
 use zonemesh_lab::wait::{Look, until};
 
-use super::{in_step, joined, say};
+use crate::tool::{in_step, joined, say};
 
 const ZONES: [ZonePlan<'_>; 3] = [
     ZonePlan { name: "berlin", vms: &["superlink", "runaway"] },

@@ -1,38 +1,37 @@
 //! The little of Markdown that the documents use: sections, fenced blocks, tables.
 //!
-//! Shared by the checks of the documents' text and by the scenarios that run their commands.
+//! Used by the checks of the documents' text and by the scenarios that run their commands.
 //! Promises to panic with the document's name when something that is looked for is not there.
 
-// A document without what is looked for is a failed test.
-#![allow(clippy::panic)]
+#![allow(clippy::panic, reason = "a document without what is looked for is a failed test")]
 
 use std::path::{Path, PathBuf};
 
 /// A fenced block.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Block {
+pub struct Block {
     /// The word behind the fence: `sh`, `toml`, `text`, `shape`.
-    pub(crate) language: String,
+    pub language: String,
     /// The comment `<!-- test: … -->` in the line before it, if there is one.
-    pub(crate) tag: Option<String>,
+    pub tag: Option<String>,
     /// The lines inside.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 /// The root of the project.
-pub(crate) fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().expect("the package lies in the project").to_owned()
 }
 
 /// The text of a file of the project.
-pub(crate) fn read(path: &str) -> String {
+pub fn read(path: &str) -> String {
     let file = root().join(path);
     std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
 }
 
 /// All `.md` files in `folder` and below, as paths from the root.
-pub(crate) fn documents(folder: &str) -> Vec<String> {
+pub fn documents(folder: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
     while let Some(next) = folders.pop() {
@@ -51,7 +50,7 @@ pub(crate) fn documents(folder: &str) -> Vec<String> {
 }
 
 /// The documents of the project; what the build leaves behind is not looked at.
-pub(crate) fn all_documents() -> Vec<String> {
+pub fn all_documents() -> Vec<String> {
     let folders = ["docs", "packer", "oneflow", "configs", "netns-tests", "crates"];
     let mut all: Vec<String> = folders.iter().flat_map(|folder| documents(folder)).collect();
     all.extend(root().join("README.md").is_file().then(|| "README.md".to_owned()));
@@ -59,7 +58,7 @@ pub(crate) fn all_documents() -> Vec<String> {
 }
 
 /// The fenced blocks of a document, in order.
-pub(crate) fn blocks(document: &str) -> Vec<Block> {
+pub fn blocks(document: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut tag = None;
     let mut lines = document.lines();
@@ -77,7 +76,7 @@ pub(crate) fn blocks(document: &str) -> Vec<Block> {
 }
 
 /// The lines below `heading` (with its `#`s), down to the next heading of its rank or higher.
-pub(crate) fn section<'d>(document: &'d str, heading: &str) -> &'d str {
+pub fn section<'d>(document: &'d str, heading: &str) -> &'d str {
     let rank = |line: &str| line.chars().take_while(|c| *c == '#').count();
     let mut start = None;
     let mut offset = 0;
@@ -98,7 +97,7 @@ pub(crate) fn section<'d>(document: &'d str, heading: &str) -> &'d str {
 }
 
 /// The rows of all tables in a text, without their headings, each cell without its backticks.
-pub(crate) fn rows(text: &str) -> Vec<Vec<String>> {
+pub fn rows(text: &str) -> Vec<Vec<String>> {
     let cells = |line: &str| -> Vec<String> {
         let inside = line.trim().trim_matches('|');
         inside.split(" | ").map(|cell| cell.trim().replace('`', "")).collect()

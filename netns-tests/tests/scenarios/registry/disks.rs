@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use netns_tests::managed::ManagedMesh as _;
 use zonemesh_lab::lab::Lab;
 use zonemesh_lab::mesh::{Mesh, patience};
 use zonemesh_lab::wait::{Look, until};
 
-use super::{
+use crate::tool::{
     ZONES, change_record, in_step, invite, joined, peers, same_records, say, text, version,
 };
 

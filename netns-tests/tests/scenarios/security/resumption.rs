@@ -23,7 +23,7 @@ use zonemesh_lab::process::Process;
 use zonemesh_lab::wait::{Look, until};
 
 use super::stream::{Stream, block_on};
-use super::{ZONES, invite, joined, peers, refused, say, without_peer};
+use crate::tool::{ZONES, invite, joined, peers, refused, say, without_peer};
 
 /// A leaf of paris, made by openssl from nothing but paris's key. RFC 8410: the beginning of a
 /// PKCS#8 file, then 32 bytes of seed.

@@ -1,9 +1,13 @@
-//! What the threat model says that somebody **can** do, done; the other scenarios show what nobody can.
+//! The threat model, done: what somebody **can** do, and what members, VMs and revoked zones try in vain.
 //!
 //! A line of `docs/SECURITY.md` is only worth as much as somebody tried it: what fails here has become
 //! better than it is written there, or worse.
 
+mod floods;
+mod forgeries;
+mod resumption;
 mod stolen;
+mod stream;
 mod users;
 mod vms;
 mod zones;

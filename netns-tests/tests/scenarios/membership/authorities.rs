@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use netns_tests::managed::ManagedMesh as _;
 use netns_tests::wireguard::traffic::Pinger;
 use serde_json::Value;
 use zonemesh_lab::lab::Lab;
@@ -13,7 +14,7 @@ use zonemesh_lab::mesh::{Mesh, patience};
 use zonemesh_lab::process::Process;
 use zonemesh_lab::wait::{Look, until};
 
-use super::{ZONES, command, invite, joined, refused, run, say, without_peer};
+use crate::tool::{ZONES, command, invite, joined, refused, run, say, without_peer};
 
 /// The longest pause between two dials after a partition, and a digest.
 const AGREED: Duration = Duration::from_secs(40);

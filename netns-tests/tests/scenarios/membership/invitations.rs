@@ -1,10 +1,11 @@
 //! An invitation is good once, for its zone, whole, and in time; each refusal says why.
 
 use anyhow::{Result, ensure};
+use netns_tests::managed::ManagedMesh as _;
 use zonemesh_lab::lab::{Lab, Zone};
 use zonemesh_lab::mesh::{Mesh, patience};
 
-use super::{ZONES, invite, joined, refused, run, say};
+use crate::tool::{ZONES, invite, joined, refused, run, say};
 
 /// Starts a gateway anew with another zone's name, prefix and tunnel IP.
 fn call_itself(lab: &Lab, mesh: &mut Mesh, gateway: &str, zone: &Zone) -> Result<()> {

@@ -1,33 +1,25 @@
-//! What a managed mesh has to survive, all of it driven by the tool that engineers type.
+//! A managed mesh, all of it driven by the tool that engineers type.
 //!
 //! ```text
 //!   berlin (founds, invites) ==== madrid, paris, rome (invited)      each with all others
 //! ```
-
-mod authorities;
-mod disks;
-mod etcd;
-mod floods;
-mod forgeries;
-mod identity;
-mod invitations;
-mod partitions;
-mod resumption;
-mod stream;
-mod wrong_clock;
+//!
+//! Owns founding, inviting and waiting until all gateways hold the same. Promises that what the tool
+//! refuses is an error here. The scenarios of a managed mesh stand on it, whatever their subject.
 
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use netns_tests::managed::ManagedMesh as _;
 use serde_json::Value;
 use zonemesh_lab::binaries;
 use zonemesh_lab::lab::{Lab, Zone, ZonePlan};
 use zonemesh_lab::mesh::{Mesh, patience};
 use zonemesh_lab::wait::{Look, until};
 
-const ZONES: [ZonePlan<'_>; 4] = [
+pub(crate) const ZONES: [ZonePlan<'_>; 4] = [
     ZonePlan { name: "berlin", vms: &[] },
     ZonePlan { name: "madrid", vms: &[] },
     ZonePlan { name: "paris", vms: &[] },
@@ -35,7 +27,7 @@ const ZONES: [ZonePlan<'_>; 4] = [
 ];
 
 /// Berlin's mesh, which the other zones of the Lab have joined.
-fn joined(lab: &Lab) -> Result<Mesh> {
+pub(crate) fn joined(lab: &Lab) -> Result<Mesh> {
     let mut mesh = Mesh::strangers(lab)?;
     say(&mut mesh, "berlin", &["mesh", "init"])?;
     for zone in &lab.zones()[1..] {
@@ -48,7 +40,7 @@ fn joined(lab: &Lab) -> Result<Mesh> {
 }
 
 /// Has berlin invite a zone; returns the invitation's file.
-fn invite(lab: &Lab, mesh: &mut Mesh, zone: &Zone, more: &[&str]) -> Result<String> {
+pub(crate) fn invite(lab: &Lab, mesh: &mut Mesh, zone: &Zone, more: &[&str]) -> Result<String> {
     let file = lab.folder().join(format!("{}.invitation", zone.name)).display().to_string();
     // A zone is invited anew after an invitation was of no use.
     drop(std::fs::remove_file(&file));
@@ -58,19 +50,19 @@ fn invite(lab: &Lab, mesh: &mut Mesh, zone: &Zone, more: &[&str]) -> Result<Stri
     Ok(file)
 }
 
-fn command(mesh: &mut Mesh, zone: &str, args: &[&str]) -> Result<Command> {
+pub(crate) fn command(mesh: &mut Mesh, zone: &str, args: &[&str]) -> Result<Command> {
     let mut command = Command::new(binaries::find("zonemesh")?);
     command.arg("--socket").arg(mesh.gateway(zone)?.socket()).args(args);
     command.stdin(std::process::Stdio::null());
     Ok(command)
 }
 
-fn run(mesh: &mut Mesh, zone: &str, args: &[&str]) -> Result<Output> {
+pub(crate) fn run(mesh: &mut Mesh, zone: &str, args: &[&str]) -> Result<Output> {
     Ok(command(mesh, zone, args)?.output()?)
 }
 
 /// What `zonemesh ARGS` prints at a gateway; it must succeed.
-fn say(mesh: &mut Mesh, zone: &str, args: &[&str]) -> Result<String> {
+pub(crate) fn say(mesh: &mut Mesh, zone: &str, args: &[&str]) -> Result<String> {
     let output = run(mesh, zone, args)?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(output.status.success(), "{zone}: zonemesh {}: {said}", args.join(" "));
@@ -78,7 +70,7 @@ fn say(mesh: &mut Mesh, zone: &str, args: &[&str]) -> Result<String> {
 }
 
 /// The message with which `zonemesh ARGS` fails, and nothing else.
-fn refused(mesh: &mut Mesh, zone: &str, args: &[&str], code: i32) -> Result<String> {
+pub(crate) fn refused(mesh: &mut Mesh, zone: &str, args: &[&str], code: i32) -> Result<String> {
     let output = run(mesh, zone, args)?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let ended = output.status.code();
@@ -87,13 +79,13 @@ fn refused(mesh: &mut Mesh, zone: &str, args: &[&str], code: i32) -> Result<Stri
 }
 
 /// Waits until all gateways of the Lab hold the same records, one of each zone.
-fn in_step(lab: &Lab, mesh: &mut Mesh, timeout: Duration) -> Result<Duration> {
+pub(crate) fn in_step(lab: &Lab, mesh: &mut Mesh, timeout: Duration) -> Result<Duration> {
     let names: Vec<&str> = lab.zones().iter().map(|zone| zone.name.as_str()).collect();
     same_records(mesh, &names, names.len(), timeout)
 }
 
 /// Waits until these gateways hold the same records, `count` of them.
-fn same_records(
+pub(crate) fn same_records(
     mesh: &mut Mesh,
     zones: &[&str],
     count: usize,
@@ -114,7 +106,7 @@ fn same_records(
 }
 
 /// Incarnation and sequence of a zone's record as a gateway holds it.
-fn version(mesh: &mut Mesh, at: &str, zone: &str) -> Result<(u64, u64)> {
+pub(crate) fn version(mesh: &mut Mesh, at: &str, zone: &str) -> Result<(u64, u64)> {
     let records = mesh.gateway(at)?.ask(&["registry", "list"])?;
     let record =
         records["records"].as_array().and_then(|all| all.iter().find(|r| r["zone"] == zone));
@@ -124,7 +116,7 @@ fn version(mesh: &mut Mesh, at: &str, zone: &str) -> Result<(u64, u64)> {
 }
 
 /// Makes a zone's record another one from its next start: a second endpoint of its gateway.
-fn change_record(mesh: &mut Mesh, zone: &str, endpoint: &str) -> Result<()> {
+pub(crate) fn change_record(mesh: &mut Mesh, zone: &str, endpoint: &str) -> Result<()> {
     let gateway = mesh.gateway(zone)?.section("gateway")?;
     let endpoints = gateway.get_mut("endpoints").and_then(toml::Value::as_array_mut);
     let endpoints = endpoints.context("it has endpoints")?;
@@ -134,13 +126,18 @@ fn change_record(mesh: &mut Mesh, zone: &str, endpoint: &str) -> Result<()> {
 }
 
 /// A zone's peers as its gateway shows them.
-fn peers(mesh: &mut Mesh, zone: &str) -> Result<Vec<Value>> {
+pub(crate) fn peers(mesh: &mut Mesh, zone: &str) -> Result<Vec<Value>> {
     let peers = mesh.gateway(zone)?.ask(&["peers"])?;
     Ok(peers["peers"].as_array().cloned().unwrap_or_default())
 }
 
 /// Waits until a gateway has no peer of this name any more.
-fn without_peer(mesh: &mut Mesh, at: &str, gone: &str, timeout: Duration) -> Result<Duration> {
+pub(crate) fn without_peer(
+    mesh: &mut Mesh,
+    at: &str,
+    gone: &str,
+    timeout: Duration,
+) -> Result<Duration> {
     let (_, took) = until(&format!("{at} to let go of {gone}"), timeout, || {
         let peers = peers(mesh, at)?;
         Ok(Look::<()>::when(peers.iter().all(|peer| peer["zone"] != gone), format!("{peers:?}")))
@@ -148,6 +145,6 @@ fn without_peer(mesh: &mut Mesh, at: &str, gone: &str, timeout: Duration) -> Res
     Ok(took)
 }
 
-fn text(path: &Path) -> Result<&str> {
+pub(crate) fn text(path: &Path) -> Result<&str> {
     path.to_str().context("the path is text")
 }

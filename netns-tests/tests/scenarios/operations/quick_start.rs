@@ -19,7 +19,7 @@ use zonemesh_lab::mesh::patience;
 use zonemesh_lab::namespace::{Namespace, run};
 use zonemesh_lab::wait::{Look, until};
 
-use crate::markdown::{Block, blocks, read, rows, section};
+use netns_tests::markdown::{Block, blocks, read, rows, section};
 
 const ZONES: [ZonePlan<'_>; 3] = [
     ZonePlan { name: "berlin", vms: &["vm"] },

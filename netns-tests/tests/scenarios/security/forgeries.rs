@@ -21,7 +21,7 @@ use zonemesh_lab::mesh::{Mesh, patience};
 use zonemesh_lab::wait::{Look, until};
 
 use super::stream::{Stream, block_on, now};
-use super::{ZONES, change_record, in_step, joined, version};
+use crate::tool::{ZONES, change_record, in_step, joined, version};
 
 /// How often each lie is told, and how many in one message: the endless ones must fit into it.
 const TIMES: usize = 100;

@@ -15,7 +15,7 @@ use zonemesh_lab::mesh::{Mesh, patience};
 use zonemesh_lab::process::Process;
 use zonemesh_lab::wait::{Look, until};
 
-use super::{ZONES, change_record, in_step, invite, peers, say, version};
+use crate::tool::{ZONES, change_record, in_step, invite, peers, say, version};
 
 /// The router's side of berlin's WAN; every gateway has a route to it.
 const URL: &str = "http://198.51.100.254:2379";

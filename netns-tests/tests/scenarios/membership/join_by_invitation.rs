@@ -7,6 +7,7 @@
 //! ```
 
 use anyhow::{Result, ensure};
+use netns_tests::managed::{ManagedGateway as _, ManagedMesh as _};
 use zonemesh_lab::lab::{Lab, ZonePlan};
 use zonemesh_lab::mesh::{Mesh, patience};
 use zonemesh_lab::wait::{Look, until};

@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use netns_tests::managed::{ManagedGateway as _, ManagedMesh as _};
 use netns_tests::updates::{Post, registration};
 use serde_json::Value;
 use zonemesh_api::clients::local;

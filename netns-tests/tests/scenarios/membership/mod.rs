@@ -1,0 +1,6 @@
+//! Who belongs to a mesh: invitations, grants, revocations, identities, authorities.
+
+mod authorities;
+mod identity;
+mod invitations;
+mod join_by_invitation;

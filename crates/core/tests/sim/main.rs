@@ -5,9 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![allow(dead_code, reason = "the instrument uses more of the engine than these tests")]
 
-#[path = "../../benches/registry_sim/engine/mod.rs"]
 mod engine;
-#[path = "../../benches/registry_sim/scenario.rs"]
 mod scenario;
 
 use engine::Setup;

@@ -6,18 +6,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::BufReader;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
-use pcap_file::pcap::PcapReader;
 
 use crate::frame::{Frame, Message, classify};
 use crate::lab::{Lab, Zone};
+use crate::pcap::Frames;
 use crate::process::Process;
 use crate::wait::{Look, until};
 
@@ -191,16 +189,10 @@ fn dropped_by_kernel(output: &str) -> Result<u64> {
 }
 
 fn read(path: &Path, ports: &[u16], report: &mut Report) -> Result<()> {
-    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut reader = PcapReader::new(BufReader::new(file))
-        .with_context(|| format!("{} is no pcap file", path.display()))?;
-    // Raw: the crate's own conversion refuses frames that were longer than the snap length.
-    while let Some(packet) = reader.next_raw_packet() {
-        let packet = packet.with_context(|| format!("bad packet in {}", path.display()))?;
-        if packet.data.ends_with(MARKER) {
-            break;
-        }
-        report.add(classify(&packet.data, ports), packet.orig_len);
+    let file = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let frames = Frames::of(&file).with_context(|| format!("{} is no capture", path.display()))?;
+    for frame in frames.take_while(|frame| !frame.bytes.ends_with(MARKER)) {
+        report.add(classify(frame.bytes, ports), frame.length);
     }
     Ok(())
 }

@@ -4,9 +4,7 @@
 //! Promises a verdict for any bytes. Refuses to trust ports alone: a WireGuard datagram must look
 //! like one. Specification: the WireGuard paper, section 5.4 (messages and their lengths).
 
-use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice, UdpSlice};
-
-const UDP_HEADER: u16 = 8;
+use crate::packet::{Net, Packet, Transport, Udp};
 
 /// The four WireGuard messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,40 +35,30 @@ pub enum Frame {
 /// Says what a frame is. `ports` are the UDP ports of the tunnels (and of relays).
 #[must_use]
 pub fn classify(frame: &[u8], ports: &[u16]) -> Frame {
-    match LaxSlicedPacket::from_ethernet(frame) {
-        Ok(packet) => classify_packet(&packet, ports),
-        Err(error) => Frame::Violation(format!("unreadable frame: {error}")),
-    }
-}
-
-fn classify_packet(packet: &LaxSlicedPacket<'_>, ports: &[u16]) -> Frame {
+    let packet = Packet::of_frame(frame);
     let verdict = match (&packet.net, &packet.transport) {
-        (Some(LaxNetSlice::Arp(_)), _) => Some(Frame::Neighbour),
-        (_, Some(TransportSlice::Udp(udp))) => wireguard(udp, ports).map(Frame::WireGuard),
-        (_, Some(TransportSlice::Icmpv6(icmp))) => match icmp.type_u8() {
+        (Net::Arp, _) => Some(Frame::Neighbour),
+        (_, Transport::Udp(udp)) => wireguard(udp, ports).map(Frame::WireGuard),
+        (_, Transport::Icmpv6 { kind, quoted }) => match kind {
             133..=137 => Some(Frame::Neighbour),
-            1..=4 => bounce(icmp.payload(), ports),
+            1..=4 => bounce(quoted, ports),
             _ => None,
         },
-        (_, Some(TransportSlice::Icmpv4(icmp))) => match icmp.type_u8() {
-            3 | 11 | 12 => bounce(icmp.payload(), ports),
-            _ => None,
-        },
+        (_, Transport::Icmpv4 { kind: 3 | 11 | 12, quoted }) => bounce(quoted, ports),
         _ => None,
     };
-    verdict.unwrap_or_else(|| Frame::Violation(describe(packet)))
+    verdict.unwrap_or_else(|| Frame::Violation(packet.to_string()))
 }
 
-fn wireguard(udp: &UdpSlice<'_>, ports: &[u16]) -> Option<Message> {
-    let ours = |port: u16| ports.contains(&port);
-    let [kind, 0, 0, 0, ..] = udp.payload() else {
+fn wireguard(udp: &Udp<'_>, ports: &[u16]) -> Option<Message> {
+    let [kind, 0, 0, 0, ..] = udp.payload else {
         return None;
     };
-    if !ours(udp.source_port()) && !ours(udp.destination_port()) {
+    if !ports.contains(&udp.from) && !ports.contains(&udp.to) {
         return None;
     }
     // The header's length, not the captured bytes: frames are cut after their headers.
-    match (kind, udp.length().saturating_sub(UDP_HEADER)) {
+    match (kind, udp.length) {
         (1, 148) => Some(Message::Initiation),
         (2, 92) => Some(Message::Response),
         (3, 64) => Some(Message::CookieReply),
@@ -81,38 +69,10 @@ fn wireguard(udp: &UdpSlice<'_>, ports: &[u16]) -> Option<Message> {
 
 /// `quoted` is the start of the packet that an ICMP error is about.
 fn bounce(quoted: &[u8], ports: &[u16]) -> Option<Frame> {
-    let packet = LaxSlicedPacket::from_ip(quoted).ok()?;
-    match &packet.transport {
-        Some(TransportSlice::Udp(udp)) => wireguard(udp, ports).map(|_| Frame::Bounce),
+    match Packet::of_ip(quoted).transport {
+        Transport::Udp(udp) => wireguard(&udp, ports).map(|_| Frame::Bounce),
         _ => None,
     }
-}
-
-fn describe(packet: &LaxSlicedPacket<'_>) -> String {
-    let addresses = match &packet.net {
-        Some(LaxNetSlice::Ipv4(ip)) => {
-            let header = ip.header();
-            format!("{} -> {}", header.source_addr(), header.destination_addr())
-        }
-        Some(LaxNetSlice::Ipv6(ip)) => {
-            let header = ip.header();
-            format!("{} -> {}", header.source_addr(), header.destination_addr())
-        }
-        _ => "not IP".to_owned(),
-    };
-    let what = match &packet.transport {
-        Some(TransportSlice::Udp(udp)) => {
-            format!("UDP {} -> {}, not WireGuard", udp.source_port(), udp.destination_port())
-        }
-        Some(TransportSlice::Tcp(tcp)) => {
-            format!("TCP {} -> {}", tcp.source_port(), tcp.destination_port())
-        }
-        Some(TransportSlice::Icmpv4(icmp)) => format!("ICMP type {}", icmp.type_u8()),
-        Some(TransportSlice::Icmpv6(icmp)) => format!("ICMPv6 type {}", icmp.type_u8()),
-        Some(TransportSlice::Igmp(_)) => "IGMP".to_owned(),
-        None => "no transport header".to_owned(),
-    };
-    format!("{addresses}: {what}")
 }
 
 #[cfg(test)]
@@ -200,6 +160,28 @@ mod tests {
         assert_eq!(bounced(&udp(51_820, 51_820, &message(1, 148))[ethernet..]), Frame::Bounce);
         let other = udp(53, 53, &message(1, 148));
         assert!(matches!(bounced(&other[ethernet..]), Frame::Violation(_)));
+    }
+
+    #[test]
+    fn ipv6_neighbours_and_errors_about_wireguard_are_known() {
+        let ipv6 = || PacketBuilder::ethernet2([2; 6], [4; 6]).ipv6([1; 16], [2; 16], 64);
+        let icmp = |kind, quoted: &[u8]| {
+            let mut frame = Vec::new();
+            let builder = ipv6().icmpv6_raw(kind, 0, [0; 4]);
+            builder.write(&mut frame, quoted).expect("a vector takes everything");
+            classify(&frame, &PORTS)
+        };
+        assert_eq!(icmp(135, &[0; 20]), Frame::Neighbour);
+        let mut quoted = Vec::new();
+        let datagram = ipv6().udp(51_820, 51_820);
+        datagram.write(&mut quoted, &message(2, 92)).expect("a vector takes everything");
+        assert_eq!(icmp(1, &quoted[14..]), Frame::Bounce);
+        assert!(
+            matches!(icmp(128, &[0; 20]), Frame::Violation(text) if text.ends_with("type 128"))
+        );
+        for length in 0..quoted.len() {
+            let _verdict = classify(&quoted[..length], &PORTS);
+        }
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub mod gateway;
 pub mod lab;
 pub mod mesh;
 pub mod namespace;
+pub mod packet;
+pub mod pcap;
 pub mod priority;
 pub mod privilege;
 pub mod process;

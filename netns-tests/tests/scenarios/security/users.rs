@@ -5,7 +5,7 @@
 //!           user with that group; user without
 //! ```
 //!
-//! To be another user takes root: without it `make test` leaves this file out, and nextest counts it.
+//! To be another user takes root: without it `make test` says so, leaves this file out, and nextest counts it.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

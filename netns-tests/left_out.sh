@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Says which tests cannot run on this machine, and why; prints the filter that leaves them out.
+#
+#   cargo nextest run ... -E "$(netns-tests/left_out.sh scenarios|wireguard)"
+#
+# nextest counts them as skipped then. None of them passes where it cannot run: without the filter it
+# fails, and says what is missing.
+set -euo pipefail
+
+peers=${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/peers/bin
+filter='all()'
+
+# leave_out MODULE WHY
+leave_out() {
+    printf 'left out, counted as skipped: %s: %s\n' "$1" "$2" >&2
+    filter+=" - test(/^$1::/)"
+}
+
+case ${1:?left_out.sh scenarios|wireguard} in
+    scenarios)
+        [ "$(id -u)" = 0 ] || leave_out security::users 'only root can be another user for a moment'
+        ;;
+    wireguard)
+        for peer in boringtun:boringtun-cli gotatun:gotatun; do
+            program=$peers/${peer#*:}
+            [ -x "$program" ] ||
+                leave_out "interop::with_${peer%%:*}" "$program is missing -> netns-tests/bench/setup.sh"
+        done
+        ;;
+    *)
+        printf 'left_out.sh: no such suite: %s\n' "$1" >&2
+        exit 1
+        ;;
+esac
+printf '%s\n' "$filter"

@@ -2,26 +2,32 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
 
 CARGO ?= cargo
-SCENARIOS = --package zonemesh-lab --package netns-tests --test lab --test scenarios
 # Users that are not root have no sbin in their path on Debian; the lab needs ip, nft and tc.
 export PATH := $(PATH):/usr/sbin:/sbin
 
-LAB := $(CARGO) run --quiet --package zonemesh-lab --bin
-INSTRUMENT := $(CARGO) run --quiet --package netns-tests --bin
-SCRIPTS = $(shell git ls-files '*.sh') .ci/run
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+STAGE := .ci/stage
+SCRIPTS = $(shell git ls-files '*.sh') .ci/run .ci/stage
 
-WIREGUARD = ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(LAB) zonemesh-lab -- enter -- \
-  $(CARGO) nextest run --package netns-tests --test wireguard --profile wireguard
-RELIABILITY = ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(INSTRUMENT) zonemesh-reliability --release --
+# What gateways and appliances run, and the lab.
+PROGRAMS := zonemeshd zonemesh zonemesh-superlink zonemesh-supernode zonemesh-lab
+RELEASE = $(CARGO) build --release $(PROGRAMS:%=--package %)
 
-# Only root can be another user for a moment; without it nextest counts those scenarios as skipped.
-ONE_USER = $(if $(filter 0,$(shell id -u)),,-E 'not test(/^security::users::/)')
+# Everything else is asked for with --workspace: cargo unifies features over what it is to build, and
+# a smaller selection would build the same dependencies again.
+SUITES := --workspace --test lab --test scenarios --test wireguard
+ENTER := $(TARGET)/debug/zonemesh-lab enter --
+WIREGUARD = $(ENTER) $(CARGO) nextest run --workspace --test wireguard --profile wireguard
 
-.PHONY: help setup build demo test lint bench-mesh clean-lab
-.PHONY: bench-registry partition test-wireguard interop interop-kernel flood soak blackout properties fuzz
-.PHONY: fuzz-smoke release-tools bench bench-quick bench-versions
+# --examples, of which there are none, brings the tests' dependencies into the same unification.
+DOC = $(CARGO) doc --workspace --no-deps --lib --bins --examples
+
+.PHONY: help setup build demo check lint test test-build test-unit test-scenarios test-wireguard
+.PHONY: interop interop-kernel flood soak blackout partition properties fuzz fuzz-smoke
+.PHONY: release-tools bench bench-quick bench-versions bench-mesh bench-registry clean-lab
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -30,59 +36,79 @@ setup: ## Install what the demo and the tests need, if it is missing.
 	@netns-tests/setup.sh
 
 build: ## Build the release binaries.
-	$(CARGO) build --release --workspace --bins
+	$(RELEASE) --package zonemesh-tunnel --bins
 
 demo: ## Three zones, one federation, on this machine; KEEP=1 leaves the zones up.
 	@netns-tests/setup.sh tools flower
-	@$(MAKE) --no-print-directory build
-	@$(LAB) zonemesh-demo --release -- $(if $(KEEP),--keep)
+	@printf 'demo: building %s\n' '$(PROGRAMS)'
+	$(RELEASE) --bins
+	@$(TARGET)/release/zonemesh-demo $(if $(KEEP),--keep)
 
-test: setup ## Unit tests, then the scenarios over the real binaries.
-	$(CARGO) build --workspace --bins
+check: ## What to run after each change: format, clippy, unit tests. Needs no root.
+	@netns-tests/setup.sh runner
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) nextest run --workspace
-	$(CARGO) nextest run $(SCENARIOS) --no-run
-	$(LAB) zonemesh-lab -- enter -- $(CARGO) nextest run $(SCENARIOS) --profile scenarios $(ONE_USER)
-	@$(MAKE) --no-print-directory test-wireguard
-	@$(MAKE) --no-print-directory fuzz-smoke
 
-test-wireguard: ## WireGuard's behaviours over the real binary, beside wireguard-go.
-	@netns-tests/setup.sh tools runner
-	$(CARGO) build --release --package zonemesh-tunnel --bin zonemesh-wg
-	$(WIREGUARD)
+lint: ## Format, clippy, documentation, layering, scripts.
+	@$(STAGE) format $(MAKE) --no-print-directory lint-format
+	@$(STAGE) clippy $(MAKE) --no-print-directory lint-clippy
+	@$(STAGE) documentation env RUSTDOCFLAGS="-D warnings" $(DOC) --quiet
+	@$(STAGE) layering $(CARGO) test --quiet --workspace --test layering
 
-interop: ## The interop matrix with every peer, those that have to be built first too.
-	@netns-tests/setup.sh tools runner
+.PHONY: lint-format lint-clippy
+lint-format:
+	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	for script in $(SCRIPTS); do bash -n "$$script"; done
+
+lint-clippy:
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy $(SUITES) --test kernel -- -D warnings
+
+test: test-unit test-scenarios test-wireguard ## Unit tests, then the suites over the real binaries.
+
+test-build: setup
+	@$(STAGE) 'test build' $(CARGO) build --workspace --bins --tests
+	@$(STAGE) 'suites build' $(CARGO) build $(SUITES)
+
+test-unit: test-build ## Everything that needs no root.
+	@$(STAGE) 'unit tests' $(CARGO) nextest run --workspace
+
+test-scenarios: test-build ## The lab's own tests, and the scenarios over the real binaries.
+	@$(STAGE) scenarios $(ENTER) $(CARGO) nextest run --workspace --test lab --test scenarios \
+	  --profile scenarios -E "$$(netns-tests/left_out.sh scenarios)"
+
+test-wireguard: test-build ## WireGuard's behaviours over the real binary, beside wireguard-go.
+	@$(STAGE) wireguard $(WIREGUARD) -E "$$(netns-tests/left_out.sh wireguard)"
+
+interop: test-build ## The interop matrix with every peer, those that have to be built first too.
 	@netns-tests/bench/setup.sh
-	$(CARGO) build --release --package zonemesh-tunnel --bin zonemesh-wg
-	ZONEMESH_ALL_PEERS=1 $(WIREGUARD) --no-capture interop::
+	$(WIREGUARD) --no-capture interop::
 
-interop-kernel: ## Interop with the kernel's WireGuard, in a virtual machine that this boots.
-	@netns-tests/setup.sh tools runner kernel
-	$(CARGO) build --release --package zonemesh-tunnel --bin zonemesh-wg --package zonemeshd --bin zonemeshd
-	ZONEMESH_BIN_DIR=$(CURDIR)/target/release $(LAB) zonemesh-lab -- enter -- \
-	  $(CARGO) nextest run --package netns-tests --test kernel --profile kernel --no-capture
+interop-kernel: test-build ## Interop with the kernel's WireGuard, in a virtual machine that this boots.
+	@netns-tests/setup.sh kernel
+	$(ENTER) $(CARGO) nextest run --workspace --test kernel --profile kernel --no-capture
 
-flood: ## 10 000 spoofed handshakes a second: figures of both implementations.
-	@netns-tests/setup.sh tools runner
-	$(CARGO) build --release --package zonemesh-tunnel --bin zonemesh-wg
-	$(WIREGUARD) --no-capture flood_of cookies_are_for one_source_cannot
+flood: test-build release-tools ## 10 000 spoofed handshakes a second: figures of both implementations.
+	ZONEMESH_BIN_DIR=$(TARGET)/release $(WIREGUARD) --no-capture \
+	  flood_of cookies_are_for one_source_cannot
 
 soak: release-tools ## 30 minutes of loss, jitter, cuts and forced handshakes (MINUTES=n).
-	$(RELIABILITY) soak --minutes $(or $(MINUTES),30)
+	$(TARGET)/release/zonemesh-reliability soak --minutes $(or $(MINUTES),30)
 
 blackout: release-tools ## 10 minutes without a path, keepalives only (MINUTES=n).
-	$(RELIABILITY) blackout --minutes $(or $(MINUTES),10)
+	$(TARGET)/release/zonemesh-reliability blackout --minutes $(or $(MINUTES),10)
 
-partition: setup ## A partition of 10 minutes with changes on both sides (MINUTES=n).
-	$(CARGO) build --workspace --bins
-	ZONEMESH_PARTITION_S=$$(( 60 * $(or $(MINUTES),10) )) $(LAB) zonemesh-lab -- enter -- \
-	  $(CARGO) test --package netns-tests --test scenarios -- --nocapture changes_on_both_sides
+partition: test-build ## A partition of 10 minutes with changes on both sides (MINUTES=n).
+	ZONEMESH_PARTITION_S=$$(( 60 * $(or $(MINUTES),10) )) $(ENTER) \
+	  $(CARGO) test --workspace --test scenarios -- --nocapture changes_on_both_sides
 
 fuzz: ## Every parser under fuzz for 5 minutes (SECONDS=n, TARGETS="name ...").
 	@netns-tests/setup.sh fuzzer
 	@fuzz/run.sh $(or $(SECONDS),300) $(TARGETS)
 
-fuzz-smoke: ## Every parser under fuzz for 3 seconds; part of `make test`.
+fuzz-smoke: ## Every parser under fuzz for 3 seconds, after building all targets (5 minutes).
 	@netns-tests/setup.sh fuzzer
 	@fuzz/run.sh 3
 
@@ -91,22 +117,10 @@ properties: ## The data plane's property tests on 20 000 inputs each (CASES=n).
 
 release-tools:
 	@netns-tests/setup.sh tools
-	$(CARGO) build --release --package zonemesh-tunnel --bin zonemesh-wg
-	$(CARGO) build --release --package zonemesh-lab --package netns-tests --bin zonemesh-lab --bin zonemesh-reliability
+	$(RELEASE) --package zonemesh-tunnel --package netns-tests --bins
 
-lint: ## Format, clippy, documentation, layering, scripts.
-	$(CARGO) fmt --all --check
-	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) clippy $(SCENARIOS) --test wireguard --test kernel -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
-	$(CARGO) test --quiet --package netns-tests --test layering
-	for script in $(SCRIPTS); do bash -n "$$script"; done
-
-bench-mesh: ## A managed mesh of three zones: updates, starts, idle streams, healing, memory (5 minutes).
-	@netns-tests/setup.sh tools
-	@$(MAKE) --no-print-directory build
-	@$(INSTRUMENT) zonemesh-bench-mesh --release
+bench-mesh: release-tools ## A managed mesh of three zones: updates, starts, idle streams, healing, memory (5 minutes).
+	@$(TARGET)/release/zonemesh-bench-mesh
 
 bench-registry: ## The registry at 3, 100 and 1000 simulated zones, in virtual time (SIZES="3 100").
 	$(CARGO) bench --quiet --package zonemesh-core --bench registry_sim -- $(SIZES)
@@ -127,4 +141,5 @@ bench-versions: ## This tree's data plane beside an older zonemesh-wg, 9 rounds 
 	@netns-tests/bench/bench.py versions $(OLD) $(ARGS)
 
 clean-lab: ## Remove what killed or kept labs left behind.
-	@$(LAB) zonemesh-lab -- clean
+	@lab=$$(ls $(TARGET)/{release,debug}/zonemesh-lab 2>/dev/null | head -n 1 || true); \
+	  $${lab:-$(CARGO) run --package zonemesh-lab --bin zonemesh-lab --} clean

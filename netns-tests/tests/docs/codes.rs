@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use zonemesh_core::finding::Code;
 
-use netns_tests::markdown::{documents, read, rows};
 use crate::sources::{sources, words};
+use netns_tests::markdown::{documents, read, rows};
 
 fn is_code(word: &str) -> bool {
     let mut letters = word.chars();

@@ -6,8 +6,8 @@ use zonemesh_config::SECTIONS;
 
 use zonemesh_core::exit::Exit;
 
-use netns_tests::markdown::{read, rows, section};
 use crate::sources::{between, literals, source, sources, words};
+use netns_tests::markdown::{read, rows, section};
 
 fn reference() -> String {
     read("docs/REFERENCE.md")

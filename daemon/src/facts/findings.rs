@@ -49,6 +49,21 @@ impl FindingBoard {
         }
     }
 
+    /// It is over, if it is the one that is meant.
+    pub(crate) fn clear_if(
+        &self,
+        code: Code,
+        subject: &Subject,
+        is_meant: impl FnOnce(&Finding) -> bool,
+    ) {
+        let mut findings = self.lock();
+        if findings.get(code, subject).is_some_and(|standing| is_meant(&standing.finding))
+            && let Some(gone) = findings.clear(code, subject)
+        {
+            self.tell(JournalEvent::cleared(&gone, now()));
+        }
+    }
+
     /// All that the raiser of these codes sees now; what it saw before and sees no more is over.
     pub(crate) fn settle(&self, codes: &[Code], seen: impl IntoIterator<Item = Finding>) {
         let Settled { came, went } = self.lock().settle(codes, seen, now());

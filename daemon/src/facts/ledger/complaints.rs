@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
+use zonemesh_core::name::ZoneName;
 
 use crate::facts::findings::FindingBoard;
 use crate::facts::flood::{Limits, Rate};
@@ -16,6 +17,8 @@ type Complaint = (String, &'static str, &'static str);
 
 /// The sender that is no zone.
 const ETCD: &str = "etcd";
+/// Kinds that are about a stream and not about what came through it.
+const STREAMS: [&str; 2] = ["registry stream", "message"];
 /// What is raised and cleared here.
 const CODES: [Code; 2] = [Code::InvalidItem, Code::ForeignClaim];
 
@@ -51,6 +54,27 @@ impl Complaints {
     pub(super) fn is_honest_again(&self, from: &str) {
         let subject = subject(from);
         CODES.iter().for_each(|code| self.findings.clear(*code, &subject));
+    }
+
+    /// `from` has said something that could be read: its stream is in order again.
+    pub(super) fn is_heard_again(&self, from: &str) {
+        let of_streams = |finding: &Finding| {
+            finding.seen("kind").is_some_and(|kind| STREAMS.contains(&kind.as_str()))
+        };
+        self.findings.clear_if(Code::InvalidItem, &subject(from), of_streams);
+    }
+
+    /// What those have sent who are dealt with no more is nobody's trouble.
+    pub(super) fn forget_others(&self, is_admitted: impl Fn(&ZoneName) -> bool) {
+        for standing in self.findings.all() {
+            let Finding { code, subject, .. } = &standing.finding;
+            if let Subject::Zone(zone) = subject
+                && CODES.contains(code)
+                && !is_admitted(zone)
+            {
+                self.findings.clear(*code, subject);
+            }
+        }
     }
 
     fn is_due(&self, complaint: Complaint, now: Instant) -> bool {
@@ -111,7 +135,14 @@ mod tests {
                 "T412 paris: a zone record was refused: bad_signature",
             ]
         );
+        complaints.is_heard_again("paris");
+        assert_eq!(lines().len(), 3, "they were no fault of the stream");
         complaints.is_honest_again("paris");
+        assert_eq!(lines().len(), 1);
+        complaints.tell("rome", "registry stream", std::iter::once("other_mesh"));
+        complaints.is_heard_again("rome");
+        complaints.tell("oslo", "zone record", std::iter::once("malformed"));
+        complaints.forget_others(|zone| zone.as_str() != "oslo");
         assert_eq!(lines().len(), 1);
     }
 }

@@ -221,6 +221,7 @@ impl Ledger {
             Ok(Output { messages, changed, rejected }) => {
                 let records = rejected.iter().filter(|reason| reason.is_suspicious());
                 let reasons = records.map(|reason| reason.as_str());
+                self.complaints.is_heard_again(neighbour);
                 self.complaints.tell(neighbour, "zone record", reasons);
                 if !changed.is_empty() && !rejected.iter().any(|reason| reason.is_suspicious()) {
                     self.complaints.is_honest_again(neighbour);

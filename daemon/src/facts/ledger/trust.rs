@@ -156,6 +156,7 @@ impl Ledger {
 
     fn readmit(&self, state: &State) {
         let now = Admitted::of(&state.registry);
+        self.complaints.forget_others(|zone| now.zones.contains_key(zone));
         self.admitted.send_if_modified(|before| {
             let changed = **before != now;
             if changed {

@@ -15,17 +15,17 @@ use crate::act::start::{ActBoards, Acting};
 use crate::act::streams::StreamContext;
 use crate::act::tunnel::{self, StartedTunnel};
 use crate::administration::opened::OpenedState;
-use crate::facts::disk::{DiskWriter, StateFolder};
+use crate::facts::disk::{DiskWriter, FileSystem};
 use crate::facts::etcd::EtcdBoard;
-use crate::facts::flood::Refusals;
 use crate::facts::journal;
 use crate::facts::keepalives::Keepalives;
 use crate::facts::ledger::Ledger;
 use crate::facts::paths::PathBoard;
+use crate::facts::rate_limits::RefusedCalls;
 use crate::facts::streams::StreamBoard;
 use crate::facts::tunnel::DataPlane;
 use crate::failure::{Exit, Failure, OrExit as _};
-use crate::plan::Plan;
+use crate::plan::MeshPlan;
 use crate::serve::admin;
 use crate::serve::observer::Observer;
 use crate::serve::start::Served;
@@ -45,7 +45,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     tracing::info!("stopping");
     supervisor.stop().await;
     disk.flush().await;
-    if matches!(ended, Ok(Wish::Restart)) {
+    if matches!(ended, Ok(EndAsked::Restart)) {
         match tunnel.leave_device() {
             Ok(()) => tracing::info!("interface and routes stay for the next start"),
             Err(error) => tracing::warn!(%error, "interface and routes cannot stay"),
@@ -103,7 +103,7 @@ async fn start(
     ground: Ground,
     supervisor: &mut Supervisor,
 ) -> Result<Running, Failure> {
-    let disk = DiskWriter::start(StateFolder)
+    let disk = DiskWriter::start(FileSystem)
         .or_exit(Exit::Negative, || "cannot start a thread".to_owned())?;
     let state = OpenedState::open(config, disk.clone()).await?;
     let socket = admin::bind(&config.gateway.admin_socket).await?;
@@ -133,7 +133,7 @@ async fn bring_up(
     if let Ground::Given(GivenGround { tunnel, network }) = ground {
         // Nothing is set yet: the reconcilers find all of it missing.
         let trusted = tunnel::first_plan(config, state).trusted;
-        let plan = Plan { trusted, ..Plan::default() };
+        let plan = MeshPlan { trusted, ..MeshPlan::default() };
         let preshared = BTreeMap::new();
         return Ok(StartedTunnel { tunnel, network, routes: BTreeSet::new(), plan, preshared });
     }
@@ -154,7 +154,7 @@ struct Boards {
     streams: Arc<StreamBoard>,
     keepalives: Arc<Keepalives>,
     etcd: Option<Arc<EtcdBoard>>,
-    refusals: Arc<Refusals>,
+    refusals: Arc<RefusedCalls>,
 }
 
 impl Boards {
@@ -201,7 +201,7 @@ impl Boards {
         };
         Served {
             streams: self.streams(&state.ledger),
-            office: state.office,
+            administration: state.administration,
             announcer: state.announcer,
             trust: acting.trust,
             observer: Observer {
@@ -225,21 +225,21 @@ impl Boards {
 }
 
 /// What a signal asks for.
-enum Wish {
+enum EndAsked {
     /// To end and leave nothing but the routes of last resort.
     Stop,
     /// To end and leave the interface to the next start.
     Restart,
 }
 
-async fn asked_to_end() -> Result<Wish, Failure> {
+async fn asked_to_end() -> Result<EndAsked, Failure> {
     let on = |kind| signal(kind).or_exit(Exit::Negative, || "cannot wait for signals".to_owned());
     let mut terminate = on(SignalKind::terminate())?;
     let mut interrupt = on(SignalKind::interrupt())?;
     let mut restart = on(SignalKind::user_defined1())?;
     Ok(tokio::select! {
-        _ = terminate.recv() => Wish::Stop,
-        _ = interrupt.recv() => Wish::Stop,
-        _ = restart.recv() => Wish::Restart,
+        _ = terminate.recv() => EndAsked::Stop,
+        _ = interrupt.recv() => EndAsked::Stop,
+        _ = restart.recv() => EndAsked::Restart,
     })
 }

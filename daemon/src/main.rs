@@ -15,13 +15,13 @@ use zonemesh_daemon::{agent, logging, raise_clock};
 /// The gateway agent of a zone: tunnels, registry, local API.
 #[derive(Parser)]
 #[command(name = "zonemeshd", version)]
-struct Arguments {
+struct DaemonArguments {
     #[command(subcommand)]
-    command: Command,
+    command: DaemonCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum DaemonCommand {
     /// Run in the foreground until SIGTERM or SIGINT.
     Run {
         /// The configuration file.
@@ -38,9 +38,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
-        Command::Run { config } => run(&config),
-        Command::RaiseClock { config } => read_config(&config).and_then(|c| raise_clock(&c)),
+    let done = match DaemonArguments::parse().command {
+        DaemonCommand::Run { config } => run(&config),
+        DaemonCommand::RaiseClock { config } => read_config(&config).and_then(|c| raise_clock(&c)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use zonemesh_config::Config;
-use zonemesh_tunnel::PeerStatus;
+use zonemesh_tunnel::{Offload, PeerStatus};
 
 use crate::act::{PeersInService, network};
 use crate::facts::certificates::FederationCas;
 use crate::facts::etcd::EtcdBoard;
-use crate::facts::flood::Refusals;
 use crate::facts::keepalives::Keepalives;
 use crate::facts::ledger::Ledger;
 use crate::facts::paths::PathBoard;
+use crate::facts::rate_limits::RefusedCalls;
 use crate::facts::reach::state_of;
 use crate::facts::streams::StreamBoard;
 use crate::facts::tunnel::DataPlane;
@@ -34,7 +34,7 @@ pub(crate) struct Lookout {
     pub(crate) etcd: Option<Arc<EtcdBoard>>,
     pub(crate) paths: Arc<PathBoard>,
     pub(crate) keepalives: Arc<Keepalives>,
-    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) refusals: Arc<RefusedCalls>,
     pub(crate) cas: Arc<FederationCas>,
 }
 
@@ -52,10 +52,12 @@ impl Lookout {
         let status = self.tunnel.status();
         let etcd = self.etcd.as_ref().map(|board| board.state());
         let etcd_lost = etcd.filter(|etcd| !etcd.reached);
+        let missing = status.offloads.iter().filter(|(_, state)| *state != Offload::InUse);
+        let missing = missing.map(|(kind, state)| format!("{kind} {}", state.as_str()));
         let machine = MachineSight {
             clock_behind: status.clock_behind,
             not_forwarded: network::switched_off(&self.config.zone.prefixes),
-            offloads: status.offloads.clone(),
+            bulk_work_missing: missing.collect(),
             etcd_lost: etcd_lost.map(|etcd| EtcdSight { url: etcd.url, error: etcd.error }),
         };
         let mut found = troubles::of_machine(&machine);

@@ -22,7 +22,7 @@ use crate::facts::findings::FindingBoard;
 use crate::facts::paths::PathBoard;
 use crate::facts::tunnel::DataPlane;
 use crate::plan::PeerPlan;
-use crate::plan::endpoints::{Candidates, Seen};
+use crate::plan::endpoints::{Candidates, PeerSeen};
 
 const TICK: Duration = Duration::from_secs(1);
 /// Bounds of the time between two look-ups of a name.
@@ -30,7 +30,7 @@ const SOONEST: Duration = Duration::from_secs(5);
 const LATEST: Duration = Duration::from_secs(300);
 
 /// A peer whose endpoints are looked after.
-struct Watched {
+struct ResolvedPeer {
     zone: ZoneName,
     key: WireGuardPublicKey,
     endpoints: Vec<Endpoint>,
@@ -83,7 +83,7 @@ pub(crate) async fn run(
 }
 
 /// Takes the peers as they are now; what is known of unchanged ones stays known.
-fn follow(table: &[PeerPlan], peers: &mut Vec<Watched>, names: &mut BTreeMap<String, Name>) {
+fn follow(table: &[PeerPlan], peers: &mut Vec<ResolvedPeer>, names: &mut BTreeMap<String, Name>) {
     let mut known = std::mem::take(peers);
     for peer in table.iter().filter(|peer| !peer.endpoints.is_empty()) {
         let same = known
@@ -91,7 +91,7 @@ fn follow(table: &[PeerPlan], peers: &mut Vec<Watched>, names: &mut BTreeMap<Str
             .position(|old| old.key == peer.wireguard_key && old.endpoints == peer.endpoints);
         peers.push(match same {
             Some(index) => known.swap_remove(index),
-            None => Watched {
+            None => ResolvedPeer {
                 zone: peer.zone.clone(),
                 key: peer.wireguard_key,
                 endpoints: peer.endpoints.clone(),
@@ -108,7 +108,7 @@ fn follow(table: &[PeerPlan], peers: &mut Vec<Watched>, names: &mut BTreeMap<Str
 
 /// Moves silent peers to their next endpoint; returns the names that silent peers have.
 fn switch_endpoints(
-    peers: &mut [Watched],
+    peers: &mut [ResolvedPeer],
     tunnel: &dyn DataPlane,
     paths: &PathBoard,
 ) -> Vec<String> {
@@ -118,7 +118,8 @@ fn switch_endpoints(
         // Probes tell before handshakes do: a session outlives the path that it was made over.
         let is_down = paths.path(&peer.key).is_some_and(|path| path.summary.state == State::Down);
         let unanswered = now.handshake_attempts_unanswered.max(u64::from(is_down));
-        if let Some(next) = peer.candidates.choose(Seen { endpoint: now.endpoint, unanswered }) {
+        if let Some(next) = peer.candidates.choose(PeerSeen { endpoint: now.endpoint, unanswered })
+        {
             tracing::info!(zone = %peer.zone, endpoint = %next, "trying another endpoint");
             tunnel.set_endpoint(&peer.key, next);
         }
@@ -159,7 +160,7 @@ fn take_answer(
     text: &str,
     answer: Answer,
     names: &mut BTreeMap<String, Name>,
-    peers: &mut [Watched],
+    peers: &mut [ResolvedPeer],
 ) {
     let Some(name) = names.get_mut(text) else { return };
     let now = Instant::now();
@@ -186,8 +187,8 @@ fn take_answer(
 }
 
 /// One for each peer with a name that nobody knows now.
-fn unresolved(names: &BTreeMap<String, Name>, peers: &[Watched]) -> Vec<Finding> {
-    let of = |peer: &Watched| {
+fn unresolved(names: &BTreeMap<String, Name>, peers: &[ResolvedPeer]) -> Vec<Finding> {
+    let of = |peer: &ResolvedPeer| {
         let unknown = |text: &str| names.get(text).is_some_and(|name| !name.error.is_empty());
         let text = peer.candidates.names().find(|text| unknown(text))?;
         let reason = names.get(text)?.error.clone();
@@ -293,7 +294,7 @@ mod tests {
     #[test]
     fn a_name_that_nobody_knows_is_a_finding_about_its_peer_until_it_is_resolved() {
         let endpoint = || "gw.paris.example:51820".parse::<Endpoint>().unwrap();
-        let mut peers = vec![Watched {
+        let mut peers = vec![ResolvedPeer {
             zone: "paris".parse().unwrap(),
             key: WireGuardPublicKey([1; 32]),
             endpoints: vec![endpoint()],

@@ -84,7 +84,7 @@ pub(crate) async fn start(
     let facts = PlanFacts {
         config: config.clone(),
         ledger: state.ledger.clone(),
-        hints: state.office.hints(),
+        hints: state.administration.hints(),
         tunnel: tunnel.clone(),
     };
     supervisor.spawn("mesh", reconcilers.run(facts));

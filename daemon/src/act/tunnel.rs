@@ -19,7 +19,7 @@ use crate::facts::disk::keys;
 use crate::facts::tunnel::DataPlane;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::plan::mtu;
-use crate::plan::{Plan, PlanSources};
+use crate::plan::{MeshPlan, PlanSources};
 
 /// A tunnel that is up, the network around it, and what both were set up with.
 pub(crate) struct StartedTunnel {
@@ -27,16 +27,16 @@ pub(crate) struct StartedTunnel {
     pub(crate) network: Arc<dyn Network>,
     /// The routes into it that are set.
     pub(crate) routes: BTreeSet<IpNet>,
-    pub(crate) plan: Plan,
+    pub(crate) plan: MeshPlan,
     pub(crate) preshared: BTreeMap<ZoneName, PresharedKey>,
 }
 
 /// The plan to begin with: from what is on disk.
-pub(crate) fn first_plan(config: &Config, state: &OpenedState) -> Plan {
-    let (own_keys, hints) = (state.tunnel_keys.of_all_lanes(), state.office.hints().all());
+pub(crate) fn first_plan(config: &Config, state: &OpenedState) -> MeshPlan {
+    let (own_keys, hints) = (state.tunnel_keys.of_all_lanes(), state.administration.hints().all());
     let (own_keys, hints) = (&own_keys, &hints);
     state.ledger.read(|registry| {
-        Plan::of(&PlanSources { registry, config, own_keys, hints, most_lanes: MOST_LANES })
+        MeshPlan::of(&PlanSources { registry, config, own_keys, hints, most_lanes: MOST_LANES })
     })
 }
 
@@ -93,7 +93,7 @@ fn mtu(config: &Config) -> u16 {
 
 async fn configure(
     config: &Config,
-    plan: &Plan,
+    plan: &MeshPlan,
     kernel: Arc<KernelNetwork>,
     strict: bool,
 ) -> anyhow::Result<BTreeSet<IpNet>> {

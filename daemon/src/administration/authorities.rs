@@ -10,7 +10,7 @@ use zonemesh_core::membership::{
 };
 use zonemesh_core::replication::MeshId;
 
-use super::{Office, Refusal, Signed};
+use super::{Administration, Refusal, SignedChange};
 use crate::facts::disk::keys;
 use crate::facts::ledger::now;
 
@@ -24,7 +24,7 @@ pub(crate) struct AuthoritiesInForce {
     pub(crate) lost_changes: usize,
 }
 
-impl Office {
+impl Administration {
     /// The authority key of this gateway, if it has one. Looked up each time: it may be put into the
     /// state folder while the daemon runs.
     pub(super) fn authority(&self) -> Result<Option<AuthorityIdentity>, Refusal> {
@@ -58,7 +58,10 @@ impl Office {
     }
 
     /// Changes who may sign, or hands the change out to be signed elsewhere.
-    pub(crate) async fn change_authorities(&self, edit: &AuthorityEdit) -> Result<Signed, Refusal> {
+    pub(crate) async fn change_authorities(
+        &self,
+        edit: &AuthorityEdit,
+    ) -> Result<SignedChange, Refusal> {
         let _one_at_a_time = self.state.lock().await;
         let own = self.authority()?;
         let keys: Vec<_> = own.iter().collect();
@@ -70,13 +73,13 @@ impl Office {
             Draft { missing: 0, before: _, items } => self.apply(items).await,
             Draft { missing, before, mut items } => {
                 items.splice(0..0, before);
-                Ok(Signed { unfinished: items, missing, ..Signed::default() })
+                Ok(SignedChange { unfinished: items, missing, ..SignedChange::default() })
             }
         }
     }
 
     /// Takes items unless zones would be put out by them that nobody has revoked.
-    pub(super) async fn apply(&self, items: Vec<SignedTrustItem>) -> Result<Signed, Refusal> {
+    pub(super) async fn apply(&self, items: Vec<SignedTrustItem>) -> Result<SignedChange, Refusal> {
         let offered = items.clone();
         let nobody_is_put_out = |membership: &Membership, items: &[SignedTrustItem]| {
             let put_out = membership.put_out_by(items);
@@ -86,7 +89,7 @@ impl Office {
         let lacking = self
             .ledger
             .read(|registry| registry.membership().map(|membership| lacking(membership, &offered)));
-        Ok(Signed { change, lacking: lacking.unwrap_or_default(), ..Signed::default() })
+        Ok(SignedChange { change, lacking: lacking.unwrap_or_default(), ..SignedChange::default() })
     }
 }
 

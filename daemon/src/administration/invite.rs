@@ -17,11 +17,11 @@ use zonemesh_core::registry::Member;
 use zonemesh_core::time::UnixMillis;
 
 use super::listening::Listening;
-use super::{Office, Refusal};
+use super::{Administration, Refusal};
 use crate::facts::ledger::now;
 
 /// A zone that is to be invited.
-pub(crate) struct Wanted {
+pub(crate) struct InvitationRequest {
     pub(crate) zone: ZoneName,
     pub(crate) prefixes: Vec<IpNet>,
     /// Empty: the next free one.
@@ -29,9 +29,9 @@ pub(crate) struct Wanted {
     pub(crate) valid_for_ms: u64,
 }
 
-impl Office {
+impl Administration {
     /// Issues an invitation.
-    pub(crate) async fn invite(&self, wanted: Wanted) -> Result<Invitation, Refusal> {
+    pub(crate) async fn invite(&self, wanted: InvitationRequest) -> Result<Invitation, Refusal> {
         let mut state = self.state.lock().await;
         let now = now();
         let book = state.book.as_mut().ok_or(Refusal::Unmanaged)?;
@@ -62,11 +62,11 @@ impl Office {
 
     fn draft_invitation(
         &self,
-        wanted: Wanted,
+        wanted: InvitationRequest,
         reserved: &BTreeMap<ZoneName, Vec<IpNet>>,
         now: UnixMillis,
     ) -> Result<Invitation, Refusal> {
-        let Wanted { zone, prefixes, mut tunnel_ips, valid_for_ms } = wanted;
+        let InvitationRequest { zone, prefixes, mut tunnel_ips, valid_for_ms } = wanted;
         if zone == self.config.zone.name {
             return Err(Refusal::OwnZone);
         }
@@ -114,11 +114,11 @@ impl Office {
         }
         Ok(Inviter {
             zone: config.zone.name.clone(),
-            zone_key: self.identity.zone_key,
+            zone_key: self.own_keys.zone_key,
             join_endpoints: config.gateway.endpoints.iter().map(join).collect(),
             gateways: vec![Gateway {
                 name: config.gateway.name.clone(),
-                wireguard_key: self.identity.wireguard().newest(),
+                wireguard_key: self.own_keys.wireguard().newest(),
                 next_wireguard_key: None,
                 lanes: Vec::new(),
                 endpoints: config.gateway.endpoints.iter().map(Endpoint::to_string).collect(),

@@ -19,7 +19,7 @@ use zonemesh_core::registry::Standing;
 use zonemesh_pki::{ZoneTrust, zone_client_config};
 
 use crate::administration::announcer::Announcer;
-use crate::administration::{Office, Refusal};
+use crate::administration::{Administration, Refusal};
 use crate::facts::certificates::OwnLeaf;
 use crate::facts::tunnel::{DataPlane, is_up};
 use crate::plan::PeerPlan;
@@ -32,9 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Where the steps are told; a listener that went away stops nothing.
-pub(crate) struct Progress(pub(crate) mpsc::Sender<String>);
+pub(crate) struct JoinProgress(pub(crate) mpsc::Sender<String>);
 
-impl Progress {
+impl JoinProgress {
     async fn say(&self, step: impl Into<String>) {
         let step = step.into();
         tracing::info!(step, "joining");
@@ -44,8 +44,8 @@ impl Progress {
 }
 
 /// A gateway that joins.
-pub(crate) struct Joiner {
-    pub(crate) office: Arc<Office>,
+pub(crate) struct Joining {
+    pub(crate) administration: Arc<Administration>,
     pub(crate) announcer: Arc<Announcer>,
     pub(crate) leaf: Arc<OwnLeaf>,
     pub(crate) tunnel: Arc<dyn DataPlane>,
@@ -53,9 +53,9 @@ pub(crate) struct Joiner {
     pub(crate) peers: watch::Receiver<Arc<Vec<PeerPlan>>>,
 }
 
-impl Joiner {
+impl Joining {
     /// Joins the mesh that the invitation is for.
-    pub(crate) async fn join(&self, text: &str, progress: &Progress) -> Result<(), Refusal> {
+    pub(crate) async fn join(&self, text: &str, progress: &JoinProgress) -> Result<(), Refusal> {
         let invitation =
             Invitation::from_text(text).map_err(|error| Refusal::Join(error_line(&error)))?;
         self.check(&invitation)?;
@@ -68,7 +68,7 @@ impl Joiner {
         let answer = self.redeem(&invitation, progress).await?;
         let membership = self.mesh(&invitation, answer)?;
         let members = membership.members().count();
-        self.office.join(&invitation, membership).await?;
+        self.administration.join(&invitation, membership).await?;
         self.announce().await?;
         progress.say(format!("member of the mesh of {members} zones, kept on disk")).await;
         self.wait_for_inviter(&invitation, progress).await
@@ -76,7 +76,7 @@ impl Joiner {
 
     /// The invitation is for this gateway as it is configured.
     fn check(&self, invitation: &Invitation) -> Result<(), Refusal> {
-        let config = &self.office.config;
+        let config = &self.administration.config;
         if invitation.zone != config.zone.name {
             return Err(Refusal::Join(format!(
                 "the invitation is for zone {}, this is zone {} (zone.name)",
@@ -100,7 +100,7 @@ impl Joiner {
             )));
         }
         let (mesh, standing) =
-            self.office.ledger.read(|registry| (registry.mesh(), registry.standing()));
+            self.administration.ledger.read(|registry| (registry.mesh(), registry.standing()));
         if !mesh.is_static() && mesh != invitation.mesh {
             return Err(Refusal::Managed(mesh));
         }
@@ -116,7 +116,7 @@ impl Joiner {
     async fn redeem(
         &self,
         invitation: &Invitation,
-        progress: &Progress,
+        progress: &JoinProgress,
     ) -> Result<RedemptionAnswer, Refusal> {
         let mut silent_since = Instant::now();
         let mut told = String::new();
@@ -147,7 +147,7 @@ impl Joiner {
 
     /// One try at each endpoint of the inviter.
     async fn try_redeem(&self, invitation: &Invitation) -> Result<RedemptionAnswer, Attempt> {
-        let own = &self.office.identity();
+        let own = &self.administration.own_keys();
         let joiner =
             invitation::Joiner { zone_key: own.zone_key, wireguard_key: own.wireguard().newest() };
         let inviter = &invitation.inviter;
@@ -160,7 +160,7 @@ impl Joiner {
         let tls = zone_client_config(&trust, leaf, inviter.zone.as_str())
             .map_err(|error| Attempt::Refused(error.to_string()))?;
         let endpoints =
-            self.office.config.gateway.endpoints.iter().map(Endpoint::to_string).collect();
+            self.administration.config.gateway.endpoints.iter().map(Endpoint::to_string).collect();
         let asked = invitation.redemption(&joiner, endpoints);
         let mut last = Attempt::Unreached("the invitation names no join endpoint".to_owned());
         for outer in addresses(&inviter.join_endpoints).await {
@@ -190,7 +190,7 @@ impl Joiner {
         answer: RedemptionAnswer,
     ) -> Result<Membership, Refusal> {
         let membership = Membership::from_items(&invitation.mesh, answer.trust)?;
-        match self.office.is_granted(&membership) {
+        match self.administration.is_granted(&membership) {
             true => Ok(membership),
             false => Err(Refusal::NotGranted),
         }
@@ -198,14 +198,14 @@ impl Joiner {
 
     /// Says about this zone what it says now that it is a member.
     async fn announce(&self) -> Result<(), Refusal> {
-        let keys = self.office.identity().wireguard();
+        let keys = self.administration.own_keys().wireguard();
         Ok(self.announcer.announce(keys, Some(self.tunnel.lanes())).await?)
     }
 
     async fn wait_for_inviter(
         &self,
         invitation: &Invitation,
-        progress: &Progress,
+        progress: &JoinProgress,
     ) -> Result<(), Refusal> {
         let inviter = &invitation.inviter.zone;
         let start = Instant::now();
@@ -221,7 +221,8 @@ impl Joiner {
                 tunnel_told = true;
                 progress.say(format!("the tunnel to zone {inviter} is up")).await;
             }
-            let has_record = self.office.ledger.read(|registry| registry.get(inviter).is_some());
+            let has_record =
+                self.administration.ledger.read(|registry| registry.get(inviter).is_some());
             if up && has_record {
                 progress.say(format!("in step with the registry of zone {inviter}")).await;
                 return Ok(());

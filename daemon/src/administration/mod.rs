@@ -38,7 +38,7 @@ use crate::facts::hints::Hints;
 use crate::facts::ledger::{Ledger, TrustChange, now};
 
 pub(crate) use authorities::AuthoritiesInForce;
-pub(crate) use invite::Wanted;
+pub(crate) use invite::InvitationRequest;
 use listening::Listening;
 pub(crate) use redeem::NotRedeemed;
 pub(crate) use refusal::Refusal;
@@ -48,12 +48,12 @@ pub(crate) use zones::InvitedZones;
 const AUTHORITY_KEY: &str = "authority.key";
 
 /// Who this gateway is in its mesh.
-pub(crate) struct Identity {
+pub(crate) struct OwnKeys {
     pub(crate) zone_key: ZonePublicKey,
     wireguard: Mutex<WireGuardKeys>,
 }
 
-impl Identity {
+impl OwnKeys {
     pub(crate) fn new(zone_key: ZonePublicKey, wireguard: WireGuardKeys) -> Self {
         Self { zone_key, wireguard: Mutex::new(wireguard) }
     }
@@ -69,29 +69,29 @@ impl Identity {
 }
 
 /// What changes the mesh.
-pub(crate) struct Office {
+pub(crate) struct Administration {
     pub(super) config: Arc<Config>,
     pub(super) ledger: Arc<Ledger>,
-    pub(super) identity: Identity,
+    pub(super) own_keys: OwnKeys,
     pub(super) hints: Hints,
     invitations: InvitationFiles,
     blocked: BlockedFile,
     authority_file: PathBuf,
     disk: DiskWriter,
     /// Held by whoever changes something, one after the other, also while the disk is written.
-    state: tokio::sync::Mutex<State>,
+    state: tokio::sync::Mutex<BookState>,
     /// Tells the join service whether it is wanted, and hears how it fares.
     pub(crate) listening: watch::Sender<Listening>,
 }
 
-struct State {
+struct BookState {
     /// The book of invitations, in a managed mesh.
     book: Option<Redemptions>,
 }
 
 /// A change of trust: what it has brought, and what is left to be signed elsewhere.
 #[derive(Default)]
-pub(crate) struct Signed {
+pub(crate) struct SignedChange {
     pub(crate) change: TrustChange,
     /// Items with too few signatures, and how many are missing at most.
     pub(crate) unfinished: Vec<SignedTrustItem>,
@@ -100,12 +100,12 @@ pub(crate) struct Signed {
     pub(crate) lacking: Vec<String>,
 }
 
-impl Office {
-    /// Opens the office with what the disk says.
+impl Administration {
+    /// Opens the administration with what the disk says.
     pub(crate) fn open(
         config: Arc<Config>,
         ledger: Arc<Ledger>,
-        identity: Identity,
+        own_keys: OwnKeys,
         disk: DiskWriter,
     ) -> anyhow::Result<Self> {
         let folder = &config.gateway.state_dir;
@@ -121,17 +121,17 @@ impl Office {
         let hints = Hints::new(&issued, invitations.inviter().as_ref());
         let managed = ledger.read(|registry| registry.membership().map(|m| m.mesh().clone()));
         let wanted = managed.is_some() && !issued.is_empty();
-        let book = managed.map(|mesh| Redemptions::new(mesh, identity.zone_key, issued));
+        let book = managed.map(|mesh| Redemptions::new(mesh, own_keys.zone_key, issued));
         Ok(Self {
             config,
             ledger,
-            identity,
+            own_keys,
             hints,
             invitations,
             blocked,
             authority_file,
             disk,
-            state: tokio::sync::Mutex::new(State { book }),
+            state: tokio::sync::Mutex::new(BookState { book }),
             listening: watch::Sender::new(if wanted { Listening::Wanted } else { Listening::Off }),
         })
     }
@@ -142,8 +142,8 @@ impl Office {
     }
 
     /// The public keys of this gateway.
-    pub(crate) fn identity(&self) -> &Identity {
-        &self.identity
+    pub(crate) fn own_keys(&self) -> &OwnKeys {
+        &self.own_keys
     }
 
     /// How gateways are reached whose record is not here yet.
@@ -186,7 +186,7 @@ impl Office {
         now: UnixMillis,
     ) -> Result<Vec<SignedTrustItem>, Refusal> {
         let mut drafts = Vec::new();
-        let known = crate::plan::announcement::members(&self.config, self.identity.zone_key);
+        let known = crate::plan::announcement::members(&self.config, self.own_keys.zone_key);
         let count = if grant_configured { known.len() } else { 1 };
         for member in known.into_iter().take(count) {
             let mut grant = membership.draft_grant(request_of(member), now)?;
@@ -203,10 +203,10 @@ impl Office {
     }
 
     /// Takes a mesh as this gateway's own: on disk, then in force.
-    async fn adopt(&self, state: &mut State, membership: Membership) -> Result<(), Refusal> {
+    async fn adopt(&self, state: &mut BookState, membership: Membership) -> Result<(), Refusal> {
         let mesh = membership.mesh().clone();
         self.ledger.manage(membership).await?;
-        state.book = Some(Redemptions::new(mesh.clone(), self.identity.zone_key, Vec::new()));
+        state.book = Some(Redemptions::new(mesh.clone(), self.own_keys.zone_key, Vec::new()));
         tracing::info!(%mesh, "this gateway belongs to a managed mesh");
         Ok(())
     }
@@ -241,13 +241,13 @@ impl Office {
     }
 
     /// Signs and applies items, or hands them out to be signed elsewhere.
-    async fn sign_and_apply(&self, items: &[TrustItem]) -> Result<Signed, Refusal> {
+    async fn sign_and_apply(&self, items: &[TrustItem]) -> Result<SignedChange, Refusal> {
         let (signed, missing) = self.sign(items)?;
         if missing > 0 {
-            return Ok(Signed { unfinished: signed, missing, ..Signed::default() });
+            return Ok(SignedChange { unfinished: signed, missing, ..SignedChange::default() });
         }
         let change = self.accept(signed).await?;
-        Ok(Signed { change, ..Signed::default() })
+        Ok(SignedChange { change, ..SignedChange::default() })
     }
 
     /// Takes items, whatever they do.

@@ -8,7 +8,7 @@ use zonemesh_core::key::WireGuardKeys;
 use zonemesh_core::record::Lane;
 
 use super::announcer::Announcer;
-use super::{Identity, Office};
+use super::{Administration, OwnKeys};
 use crate::facts::certificates::{FederationCas, OwnLeaf};
 use crate::facts::disk::{self, DiskWriter, keys};
 use crate::facts::ledger::{Ledger, NotPublished, OwnZone};
@@ -22,7 +22,7 @@ pub(crate) struct OpenedState {
     pub(crate) leaf: Arc<OwnLeaf>,
     pub(crate) cas: Arc<FederationCas>,
     pub(crate) ledger: Arc<Ledger>,
-    pub(crate) office: Arc<Office>,
+    pub(crate) administration: Arc<Administration>,
     pub(crate) announcer: Arc<Announcer>,
 }
 
@@ -56,9 +56,9 @@ impl OpenedState {
         let announcer =
             Announcer { config: config.clone(), cas: cas.clone(), ledger: ledger.clone() };
         announce(&announcer, own_keys, None).await?;
-        let own = Identity::new(zone_key, own_keys);
-        let office = Office::open(config.clone(), ledger.clone(), own, disk);
-        let office = office.or_exit(Exit::Configuration, || {
+        let own = OwnKeys::new(zone_key, own_keys);
+        let administration = Administration::open(config.clone(), ledger.clone(), own, disk);
+        let administration = administration.or_exit(Exit::Configuration, || {
             format!("cannot use the state in {}", folder.display())
         })?;
         Ok(Self {
@@ -66,14 +66,14 @@ impl OpenedState {
             leaf: Arc::new(leaf),
             cas,
             ledger,
-            office: Arc::new(office),
+            administration: Arc::new(administration),
             announcer: Arc::new(announcer),
         })
     }
 
     /// Publishes what this zone says, with the lanes that its tunnel has.
     pub(crate) async fn announce(&self, lanes: Vec<Lane>) -> Result<(), Failure> {
-        announce(&self.announcer, self.office.identity().wireguard(), Some(lanes)).await
+        announce(&self.announcer, self.administration.own_keys().wireguard(), Some(lanes)).await
     }
 }
 

@@ -5,7 +5,7 @@ use zonemesh_core::invitation::{Issued, RedeemError, Redemption, RedemptionAnswe
 use zonemesh_core::membership::{Membership, SignedTrustItem};
 use zonemesh_core::record::ProtocolRange;
 
-use super::{Office, Refusal};
+use super::{Administration, Refusal};
 use crate::facts::ledger::now;
 
 /// Why a joiner is turned away. It is a stranger: the text tells no more than the book's one sentence.
@@ -23,7 +23,7 @@ pub(crate) enum NotRedeemed {
     Refused(#[from] Refusal),
 }
 
-impl Office {
+impl Administration {
     /// Redeems an invitation: burned, on disk and, if this gateway can sign it, granted before the
     /// answer leaves. A repeat gets what is in force and completes what the first has left open;
     /// nothing is learned from it.

@@ -18,7 +18,7 @@ use zonemesh_core::record::Lane;
 use zonemesh_tunnel::ZoneStatus;
 
 use crate::administration::announcer::Announcer;
-use crate::administration::{Office, Refusal};
+use crate::administration::{Administration, Refusal};
 use crate::facts::disk::keys;
 use crate::facts::tunnel::DataPlane;
 use crate::plan::PeerPlan;
@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// The change of this gateway's key.
 pub(crate) struct Rotation {
-    pub(crate) office: Arc<Office>,
+    pub(crate) administration: Arc<Administration>,
     pub(crate) announcer: Arc<Announcer>,
     pub(crate) tunnel: Arc<dyn DataPlane>,
     /// The peers in service.
@@ -38,7 +38,7 @@ pub(crate) struct Rotation {
 }
 
 /// How far it is.
-pub(crate) struct Progress {
+pub(crate) struct RotationProgress {
     pub(crate) keys: WireGuardKeys,
     /// Zones whose tunnel is kept up and that have not used the next key yet.
     pub(crate) waiting_for: Vec<String>,
@@ -49,10 +49,10 @@ pub(crate) struct Progress {
 impl Rotation {
     /// Makes a new key and begins to change to it; one that is on its way stays. Asked again, it says
     /// again what it may have failed to say.
-    pub(crate) async fn begin(&self) -> Result<Progress, Refusal> {
+    pub(crate) async fn begin(&self) -> Result<RotationProgress, Refusal> {
         let _one_at_a_time = self.turn.lock().await;
         if self.tunnel.keys().next.is_none() {
-            let file = keys::next_file(&self.office.config.tunnel.private_key_file);
+            let file = keys::next_file(&self.administration.config.tunnel.private_key_file);
             let next = self.next_key(file).await?;
             let begun = self.tunnel.begin_rotation(&next);
             begun.map_err(|error| Refusal::Key(error.to_string()))?;
@@ -69,13 +69,14 @@ impl Rotation {
             return key.map_err(|failure| Refusal::KeyFile(failure.into_error()));
         }
         let (key, write) = keys::new_wireguard(file)?;
-        let audit = self.office.ledger.audit(AuditAct::Rotate, &key.public_key(), "begun".into());
-        self.office.disk.write(vec![write, audit]).await?;
+        let audit =
+            self.administration.ledger.audit(AuditAct::Rotate, &key.public_key(), "begun".into());
+        self.administration.disk.write(vec![write, audit]).await?;
         Ok(key)
     }
 
     /// Gives the old key up: says so first, so that nobody is left with a key that is gone.
-    pub(crate) async fn finish(&self) -> Result<Progress, Refusal> {
+    pub(crate) async fn finish(&self) -> Result<RotationProgress, Refusal> {
         let _one_at_a_time = self.turn.lock().await;
         let keys = self.tunnel.keys();
         let Some(next) = keys.next else {
@@ -87,9 +88,9 @@ impl Rotation {
             ..lane
         });
         self.publish(WireGuardKeys { current: next, next: None }, lanes.collect()).await?;
-        let promoted = keys::promote_next(&self.office.config.tunnel.private_key_file);
-        let audit = self.office.ledger.audit(AuditAct::Rotate, &next, "finished".into());
-        self.office.disk.write(vec![promoted, audit]).await?;
+        let promoted = keys::promote_next(&self.administration.config.tunnel.private_key_file);
+        let audit = self.administration.ledger.audit(AuditAct::Rotate, &next, "finished".into());
+        self.administration.disk.write(vec![promoted, audit]).await?;
         let finished = self.tunnel.finish_rotation();
         finished.map_err(|error| Refusal::Key(error.to_string()))?;
         tracing::info!(key = %next, before = %keys.current, "this gateway has a new WireGuard key");
@@ -97,7 +98,7 @@ impl Rotation {
     }
 
     /// How far it is now.
-    pub(crate) fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> RotationProgress {
         let keys = self.tunnel.keys();
         let peers = self.peers.borrow().clone();
         let tunnel = &self.tunnel;
@@ -107,8 +108,8 @@ impl Rotation {
         let uses_old = |zone: &&ZoneStatus| zone.gateways.iter().any(|peer| peer.uses_current_key);
         let old = zones.iter().filter(uses_old);
         match keys.next {
-            None => Progress { keys, waiting_for: Vec::new(), old_sessions: Vec::new() },
-            Some(_) => Progress {
+            None => RotationProgress { keys, waiting_for: Vec::new(), old_sessions: Vec::new() },
+            Some(_) => RotationProgress {
                 keys,
                 waiting_for: waiting.map(|peer| peer.zone.to_string()).collect(),
                 old_sessions: old.map(|zone| zone.name.clone()).collect(),
@@ -120,12 +121,12 @@ impl Rotation {
     pub(crate) async fn run(self: Arc<Self>) -> anyhow::Result<()> {
         loop {
             tokio::time::sleep(LOOK).await;
-            let Progress { keys, waiting_for, old_sessions } = self.progress();
+            let RotationProgress { keys, waiting_for, old_sessions } = self.progress();
             let is_over = waiting_for.is_empty() && old_sessions.is_empty();
             if keys.next.is_none() || !is_over {
                 continue;
             }
-            let findings = self.office.ledger.findings();
+            let findings = self.administration.ledger.findings();
             match self.finish().await {
                 Ok(_) => findings.clear(Code::RotationStuck, &Subject::Here),
                 Err(refusal) => {
@@ -140,7 +141,7 @@ impl Rotation {
     /// Tells everyone which keys this gateway answers to.
     async fn publish(&self, keys: WireGuardKeys, lanes: Vec<Lane>) -> Result<(), Refusal> {
         self.announcer.announce(keys, Some(lanes)).await?;
-        self.office.identity().set_wireguard(keys);
+        self.administration.own_keys().set_wireguard(keys);
         Ok(())
     }
 }

@@ -12,14 +12,14 @@ use crate::facts::ledger::OwnZone;
 
 /// The gateway of zone berlin, which has founded a mesh.
 struct Berlin {
-    office: Office,
+    administration: Administration,
     disk: TrialDisk,
     folder: TempDir,
 }
 
 const FIRST_KEY: WireGuardPublicKey = WireGuardPublicKey([22; 32]);
 
-fn open(folder: &std::path::Path, disk: &TrialDisk) -> Office {
+fn open(folder: &std::path::Path, disk: &TrialDisk) -> Administration {
     let text = format!(
         "[zone]\nname = \"berlin\"\nprefixes = [\"10.10.1.0/24\"]\n\
          [gateway]\nendpoints = [\"192.0.2.1:51820\"]\nstate_dir = {folder:?}\n\
@@ -34,25 +34,25 @@ fn open(folder: &std::path::Path, disk: &TrialDisk) -> Office {
     let own = OwnZone { zone, identity, members };
     let ledger = Ledger::open(own, folder, writer.clone()).unwrap();
     let wireguard = WireGuardKeys { current: WireGuardPublicKey([11; 32]), next: None };
-    Office::open(config, ledger, Identity::new(key, wireguard), writer).unwrap()
+    Administration::open(config, ledger, OwnKeys::new(key, wireguard), writer).unwrap()
 }
 
 async fn berlin() -> Berlin {
     let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
-    let office = open(folder.path(), &disk);
-    office.found(BTreeSet::new(), 1, false).await.unwrap();
-    Berlin { office, disk, folder }
+    let administration = open(folder.path(), &disk);
+    administration.found(BTreeSet::new(), 1, false).await.unwrap();
+    Berlin { administration, disk, folder }
 }
 
 impl Berlin {
     async fn invite_madrid(&self) -> Result<Invitation, Refusal> {
-        let wanted = Wanted {
+        let wanted = InvitationRequest {
             zone: "madrid".parse().unwrap(),
             prefixes: vec!["10.10.2.0/24".parse().unwrap()],
             tunnel_ips: Vec::new(),
             valid_for_ms: 0,
         };
-        self.office.invite(wanted).await
+        self.administration.invite(wanted).await
     }
 
     fn fill_disk(&self, is_full: bool) {
@@ -60,7 +60,7 @@ impl Berlin {
     }
 
     fn zones(&self) -> usize {
-        self.office.ledger.read(|registry| registry.members().count())
+        self.administration.ledger.read(|registry| registry.members().count())
     }
 }
 
@@ -76,15 +76,15 @@ fn asks(invitation: &Invitation, key: WireGuardPublicKey, endpoint: &str) -> Red
 async fn a_used_invitation_played_again_with_another_key_moves_no_tunnel() {
     let berlin = berlin().await;
     let invitation = berlin.invite_madrid().await.unwrap();
-    let office = &berlin.office;
+    let administration = &berlin.administration;
     let first = asks(&invitation, FIRST_KEY, "198.51.100.2:51820");
-    assert!(!office.redeem(first).await.unwrap().pending);
-    let before = office.hints.all();
+    assert!(!administration.redeem(first).await.unwrap().pending);
+    let before = administration.hints.all();
     let thief = asks(&invitation, WireGuardPublicKey([66; 32]), "192.0.2.66:51820");
     let again = asks(&invitation, FIRST_KEY, "192.0.2.66:51820");
     for played_again in [thief, again] {
-        office.redeem(played_again).await.unwrap();
-        assert_eq!(office.hints.all(), before);
+        administration.redeem(played_again).await.unwrap();
+        assert_eq!(administration.hints.all(), before);
     }
     let hint = &before[&madrid(FIRST_KEY).zone_key];
     assert_eq!((hint.wireguard_key, hint.newer_than), (FIRST_KEY, None));
@@ -98,41 +98,41 @@ async fn a_revocation_that_cannot_be_stored_is_refused_with_the_reason() {
     let berlin = berlin().await;
     let invitation = berlin.invite_madrid().await.unwrap();
     let first = asks(&invitation, FIRST_KEY, "198.51.100.2:51820");
-    berlin.office.redeem(first).await.unwrap();
+    berlin.administration.redeem(first).await.unwrap();
     assert_eq!(berlin.zones(), 2);
     berlin.fill_disk(true);
     let zone = "madrid".parse().unwrap();
-    let refused = berlin.office.revoke(&zone, "stolen").await.err().unwrap();
+    let refused = berlin.administration.revoke(&zone, "stolen").await.err().unwrap();
     assert!(refused.to_line().contains("cannot write to the state folder"), "{refused:?}");
     assert_eq!(berlin.zones(), 2);
     berlin.fill_disk(false);
-    berlin.office.revoke(&zone, "stolen").await.unwrap();
+    berlin.administration.revoke(&zone, "stolen").await.unwrap();
     assert_eq!(berlin.zones(), 1);
 }
 
 #[tokio::test]
 async fn on_a_full_disk_nothing_is_founded_invited_blocked_or_redeemed() {
     let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
-    let office = open(folder.path(), &disk);
-    let berlin = Berlin { office, disk, folder };
+    let administration = open(folder.path(), &disk);
+    let berlin = Berlin { administration, disk, folder };
     berlin.fill_disk(true);
-    assert!(berlin.office.found(BTreeSet::new(), 1, false).await.is_err());
-    assert!(berlin.office.ledger.read(|registry| registry.membership().is_none()));
+    assert!(berlin.administration.found(BTreeSet::new(), 1, false).await.is_err());
+    assert!(berlin.administration.ledger.read(|registry| registry.membership().is_none()));
     berlin.fill_disk(false);
-    berlin.office.found(BTreeSet::new(), 1, false).await.unwrap();
+    berlin.administration.found(BTreeSet::new(), 1, false).await.unwrap();
     let invitation = berlin.invite_madrid().await.unwrap();
     berlin.fill_disk(true);
     assert!(matches!(berlin.invite_madrid().await, Err(Refusal::Disk(_))));
     let first = asks(&invitation, FIRST_KEY, "198.51.100.2:51820");
-    let refused = berlin.office.redeem(first.clone()).await;
+    let refused = berlin.administration.redeem(first.clone()).await;
     assert!(matches!(refused, Err(NotRedeemed::Disk(_))));
-    assert!(berlin.office.hints.all().is_empty());
+    assert!(berlin.administration.hints.all().is_empty());
     berlin.fill_disk(false);
-    let invited = berlin.office.invited().await;
+    let invited = berlin.administration.invited().await;
     assert_eq!(invited.open.len(), 1, "the second one was not handed out");
     // It was not burned either.
-    assert!(!berlin.office.redeem(first).await.unwrap().pending);
+    assert!(!berlin.administration.redeem(first).await.unwrap().pending);
     berlin.fill_disk(true);
-    assert!(berlin.office.block(&"madrid".parse().unwrap(), true).await.is_err());
+    assert!(berlin.administration.block(&"madrid".parse().unwrap(), true).await.is_err());
     assert_eq!(berlin.zones(), 2);
 }

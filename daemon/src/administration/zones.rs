@@ -8,7 +8,7 @@ use zonemesh_core::membership::{AuthoritySet, Membership, SignedTrustItem, Trust
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::MeshId;
 
-use super::{Office, Refusal, Signed, State};
+use super::{Administration, BookState, Refusal, SignedChange};
 use crate::facts::ledger::now;
 
 /// The zones that were invited and are no members yet.
@@ -21,7 +21,7 @@ pub(crate) struct InvitedZones {
     pub(crate) counters: Option<Counters>,
 }
 
-impl Office {
+impl Administration {
     /// The zones that were invited and are no members yet.
     pub(crate) async fn invited(&self) -> InvitedZones {
         let book = self.state.lock().await;
@@ -37,7 +37,7 @@ impl Office {
 
     /// Invitations that were used by a key that is not granted and not revoked: the newest of each
     /// zone.
-    fn pending(&self, state: &State) -> Vec<Issued> {
+    fn pending(&self, state: &BookState) -> Vec<Issued> {
         let used = state.book.iter().flat_map(|book| book.issued());
         self.ledger.read(|registry| {
             let Some(membership) = registry.membership() else { return Vec::new() };
@@ -53,7 +53,11 @@ impl Office {
     }
 
     /// Revokes the present key of a zone, for ever.
-    pub(crate) async fn revoke(&self, zone: &ZoneName, reason: &str) -> Result<Signed, Refusal> {
+    pub(crate) async fn revoke(
+        &self,
+        zone: &ZoneName,
+        reason: &str,
+    ) -> Result<SignedChange, Refusal> {
         let _one_at_a_time = self.state.lock().await;
         if *zone == self.config.zone.name {
             return Err(Refusal::OwnZone);
@@ -95,13 +99,13 @@ impl Office {
     }
 
     /// Signs the grant of a zone that has redeemed its invitation.
-    pub(crate) async fn approve(&self, zone: &ZoneName) -> Result<Signed, Refusal> {
+    pub(crate) async fn approve(&self, zone: &ZoneName) -> Result<SignedChange, Refusal> {
         let state = self.state.lock().await;
         let items = self.draft_pending(&state, zone)?;
         self.sign_and_apply(&items).await
     }
 
-    fn draft_pending(&self, state: &State, zone: &ZoneName) -> Result<Vec<TrustItem>, Refusal> {
+    fn draft_pending(&self, state: &BookState, zone: &ZoneName) -> Result<Vec<TrustItem>, Refusal> {
         if state.book.is_none() {
             return Err(Refusal::Unmanaged);
         }
@@ -134,7 +138,10 @@ impl Office {
 
     /// Takes items that were signed elsewhere. A gateway whose mesh is written by hand becomes part
     /// of the managed one that the items are of, if that has granted its key.
-    pub(crate) async fn import(&self, items: Vec<SignedTrustItem>) -> Result<Signed, Refusal> {
+    pub(crate) async fn import(
+        &self,
+        items: Vec<SignedTrustItem>,
+    ) -> Result<SignedChange, Refusal> {
         let mut state = self.state.lock().await;
         if state.book.is_some() {
             return self.apply(items).await;
@@ -145,7 +152,7 @@ impl Office {
         let membership = self.mesh_of(items)?;
         let stored = membership.ids();
         self.adopt(&mut state, membership).await?;
-        let mut signed = Signed::default();
+        let mut signed = SignedChange::default();
         let outcomes = stored.into_iter().map(zonemesh_core::membership::Accepted::Stored);
         signed.change.outcomes = outcomes.map(Ok).collect();
         signed.change.members.added = self.ledger.read(|registry| {
@@ -177,6 +184,6 @@ impl Office {
     /// True if this zone is a member there with this gateway's key.
     pub(crate) fn is_granted(&self, membership: &Membership) -> bool {
         let own = membership.member(&self.config.zone.name);
-        own.is_some_and(|own| own.key == self.identity.zone_key)
+        own.is_some_and(|own| own.key == self.own_keys.zone_key)
     }
 }

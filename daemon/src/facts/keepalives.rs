@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::keepalive::{Keepalive, Mismatch};
 
-use crate::facts::flood::{Limits, Rate};
 use crate::facts::paths::PathBoard;
+use crate::facts::rate_limits::{Rate, RateLimiter};
 
 /// Breaches that are remembered; a VM that makes up many is as good as one.
 const MAX_ENDS: usize = 64;
@@ -25,7 +25,7 @@ pub(crate) struct Keepalives {
     ours: Keepalive,
     breaches: Mutex<BTreeMap<Subject, Breach>>,
     paths: Arc<PathBoard>,
-    log: Limits<Subject>,
+    log: RateLimiter<Subject>,
 }
 
 struct Breach {
@@ -43,7 +43,7 @@ impl Breach {
 
 impl Keepalives {
     pub(crate) fn new(ours: Keepalive, paths: Arc<PathBoard>) -> Arc<Self> {
-        Arc::new(Self { ours, breaches: Mutex::default(), paths, log: Limits::new(Rate::LOG) })
+        Arc::new(Self { ours, breaches: Mutex::default(), paths, log: RateLimiter::new(Rate::LOG) })
     }
 
     /// This gateway's own figures.

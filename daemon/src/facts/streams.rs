@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::ClockOffset;
 
-use crate::facts::flood::{Flood, Limits, Rate, Refusals};
+use crate::facts::rate_limits::{LimitedCall, Rate, RateLimiter, RefusedCalls};
 
 /// Messages and items of one neighbour: a thousand zones in step after a cut are one burst.
 const SAYS: Rate = Rate { burst: 4000.0, per_second: 400.0 };
 
 /// The streams to one neighbour.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct StreamsState {
     /// Streams over which both ends have said hello: none, ours, theirs or both.
     pub(crate) open: u32,
     /// Why the last attempt failed; empty if none did since a stream was open.
@@ -28,32 +28,32 @@ pub(crate) struct Entry {
 
 /// The streams to all neighbours.
 pub(crate) struct StreamBoard {
-    entries: Mutex<BTreeMap<ZoneName, Entry>>,
-    says: Limits<ZoneName>,
-    refusals: Arc<Refusals>,
+    entries: Mutex<BTreeMap<ZoneName, StreamsState>>,
+    says: RateLimiter<ZoneName>,
+    refusals: Arc<RefusedCalls>,
 }
 
 impl StreamBoard {
-    pub(crate) fn new(refusals: Arc<Refusals>) -> Self {
-        Self { entries: Mutex::default(), says: Limits::new(SAYS), refusals }
+    pub(crate) fn new(refusals: Arc<RefusedCalls>) -> Self {
+        Self { entries: Mutex::default(), says: RateLimiter::new(SAYS), refusals }
     }
 
     /// How long not to listen to `zone`, which has just said something with `items` in it.
     pub(crate) fn pause(&self, zone: &ZoneName, items: usize) -> Duration {
         let pause = self.says.charge(zone, 1 + items, Instant::now());
         if !pause.is_zero() {
-            self.refuse(Flood::ZoneMessages, zone);
+            self.refuse(LimitedCall::ZoneMessages, zone);
         }
         pause
     }
 
     /// Counts what was refused.
-    pub(crate) fn refuse(&self, flood: Flood, zone: &ZoneName) {
+    pub(crate) fn refuse(&self, flood: LimitedCall, zone: &ZoneName) {
         self.refusals.count(flood, zone);
     }
 
     /// What is known of `zone` now.
-    pub(crate) fn entry(&self, zone: &ZoneName) -> Entry {
+    pub(crate) fn entry(&self, zone: &ZoneName) -> StreamsState {
         self.lock().get(zone).cloned().unwrap_or_default()
     }
 
@@ -101,7 +101,7 @@ impl StreamBoard {
         entry.clock_offset = offset.or(entry.clock_offset);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ZoneName, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ZoneName, StreamsState>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,7 +13,7 @@ const PATIENCE: u64 = 2;
 
 /// What the tunnel says of the peer now.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen {
+pub(crate) struct PeerSeen {
     pub(crate) endpoint: Option<SocketAddr>,
     /// Handshake initiations since the last answer.
     pub(crate) unanswered: u64,
@@ -51,7 +51,7 @@ impl Candidates {
     }
 
     /// The endpoint to switch to now, if any.
-    pub(crate) fn choose(&mut self, seen: Seen) -> Option<SocketAddr> {
+    pub(crate) fn choose(&mut self, seen: PeerSeen) -> Option<SocketAddr> {
         let addresses = self.addresses();
         self.chosen_at = self.chosen_at.min(seen.unanswered);
         let Some(in_use) = seen.endpoint else {
@@ -90,8 +90,8 @@ mod tests {
         Candidates::new(vec![name, Endpoint::Address("192.0.2.9:51820".parse().unwrap())])
     }
 
-    fn seen(endpoint: &str, unanswered: u64) -> Seen {
-        Seen { endpoint: endpoint.parse().ok(), unanswered }
+    fn seen(endpoint: &str, unanswered: u64) -> PeerSeen {
+        PeerSeen { endpoint: endpoint.parse().ok(), unanswered }
     }
 
     #[test]

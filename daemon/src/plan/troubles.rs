@@ -12,9 +12,8 @@ use zonemesh_core::membership::Alarm;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::path::{Reason, State};
 use zonemesh_core::registry::{Registry, Standing};
-use zonemesh_tunnel::Offload;
 
-use crate::plan::Plan;
+use crate::plan::MeshPlan;
 use crate::plan::peers::TakenKey;
 
 /// What is decided here and by nobody else.
@@ -93,7 +92,8 @@ pub(crate) struct MachineSight {
     pub(crate) clock_behind: Option<Duration>,
     /// The kernel's switches that are off and that the zone needs.
     pub(crate) not_forwarded: Vec<&'static str>,
-    pub(crate) offloads: Vec<(&'static str, Offload)>,
+    /// Bulk work that is not done: its kind and its state.
+    pub(crate) bulk_work_missing: Vec<String>,
     /// What is tried to reach etcd, if it is not reached.
     pub(crate) etcd_lost: Option<EtcdSight>,
 }
@@ -177,7 +177,7 @@ fn silent_lanes(peer: &PeerSight) -> Option<Finding> {
 }
 
 /// What the plan leaves out, as a key is another's: one finding for each zone.
-pub(crate) fn of_plan(plan: &Plan) -> Vec<Finding> {
+pub(crate) fn of_plan(plan: &MeshPlan) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     for TakenKey { zone, what } in &plan.taken {
         let subject = Subject::Zone(zone.clone());
@@ -203,11 +203,8 @@ pub(crate) fn of_machine(machine: &MachineSight) -> Vec<Finding> {
         let off = Finding::new(Code::ForwardingOff, Subject::Here);
         found.push(switches.fold(off, Finding::with));
     }
-    let missing = machine.offloads.iter().filter(|(_, state)| *state != Offload::InUse);
-    let missing: Vec<_> =
-        missing.map(|(kind, state)| format!("{kind} {}", state.as_str())).collect();
-    if !missing.is_empty() {
-        let reason = Evidence::Reason(missing.join(", "));
+    if !machine.bulk_work_missing.is_empty() {
+        let reason = Evidence::Reason(machine.bulk_work_missing.join(", "));
         found.push(Finding::new(Code::BulkWorkRefused, Subject::Here).with(reason));
     }
     if let Some(etcd) = &machine.etcd_lost {
@@ -365,7 +362,7 @@ mod tests {
     fn keys_that_are_anothers_are_one_finding_for_each_zone() {
         let taken = |what| TakenKey { zone: "rome".parse().unwrap(), what };
         let taken = vec![taken("its next WireGuard key"), taken("a lane's WireGuard key")];
-        let found = of_plan(&Plan { taken, ..Plan::default() });
+        let found = of_plan(&MeshPlan { taken, ..MeshPlan::default() });
         let line = "T414 rome: its next WireGuard key, a lane's WireGuard key is another zone's or this gateway's own";
         assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), [line]);
     }
@@ -376,7 +373,7 @@ mod tests {
         let machine = MachineSight {
             clock_behind: Some(Duration::from_secs(60)),
             not_forwarded: vec!["net.ipv4.ip_forward"],
-            offloads: vec![("tso", Offload::InUse), ("uso", Offload::Refused)],
+            bulk_work_missing: vec!["uso refused".to_owned()],
             etcd_lost: None,
         };
         let found = of_machine(&machine);

@@ -17,9 +17,11 @@ use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::invitation::Redemption;
 use zonemesh_core::keepalive::Keepalive;
 
-use crate::administration::Office;
+use crate::administration::Administration;
 use crate::administration::listening::Listening;
-use crate::facts::flood::{Doorkeeper, Flood, Limits, Places, Rate, Refusals};
+use crate::facts::rate_limits::{
+    ConnectionLimiter, LimitedCall, Rate, RateLimiter, RefusedCalls, Slots,
+};
 
 /// Largest request: far above any real one.
 const MAX_REQUEST: usize = 16 * 1024;
@@ -35,13 +37,13 @@ const RETRY: Duration = Duration::from_secs(10);
 /// Serves as soon as somebody was invited, until it is dropped. A port that cannot be had is said
 /// and tried again: it stops nothing else.
 pub(crate) async fn run(
-    office: Arc<Office>,
+    administration: Arc<Administration>,
     tls: Arc<rustls::ServerConfig>,
-    refusals: Arc<Refusals>,
+    refusals: Arc<RefusedCalls>,
 ) -> anyhow::Result<()> {
-    let mut listening = office.listening.subscribe();
+    let mut listening = administration.listening.subscribe();
     listening.wait_for(|state| *state != Listening::Off).await?;
-    let address = office.config().join.listen;
+    let address = administration.config().join.listen;
     let listener = loop {
         match TcpListener::bind(address).await {
             Ok(listener) => break listener,
@@ -50,28 +52,28 @@ pub(crate) async fn run(
                 let deaf = Finding::new(Code::JoinNotListening, Subject::Here)
                     .with(Evidence::Address(address.to_string()))
                     .with(Evidence::Reason(error.to_string()));
-                office.ledger.findings().raise(deaf);
+                administration.ledger.findings().raise(deaf);
                 let reason = format!("{address} (join.listen): {error}");
-                office.listening.send_replace(Listening::Failed(reason));
+                administration.listening.send_replace(Listening::Failed(reason));
                 listening.mark_unchanged();
                 let _again_or_time = tokio::time::timeout(RETRY, listening.changed()).await;
             }
         }
     };
     tracing::info!(%address, "join service");
-    office.ledger.findings().clear(Code::JoinNotListening, &Subject::Here);
-    office.listening.send_replace(Listening::On);
-    let door = Doorkeeper {
-        rate: Limits::new(NEW_CONNECTIONS),
-        places: Places::new(CONNECTIONS.0, CONNECTIONS.1),
+    administration.ledger.findings().clear(Code::JoinNotListening, &Subject::Here);
+    administration.listening.send_replace(Listening::On);
+    let door = ConnectionLimiter {
+        rate: RateLimiter::new(NEW_CONNECTIONS),
+        slots: Slots::new(CONNECTIONS.0, CONNECTIONS.1),
         refusals: refusals.clone(),
-        counted_as: Flood::JoinConnections,
+        counted_as: LimitedCall::JoinConnections,
     };
     let service = JoinService {
-        office,
-        each: Limits::new(EACH),
-        all: Limits::new(ALL),
-        log: Limits::new(Rate::LOG),
+        administration,
+        each: RateLimiter::new(EACH),
+        all: RateLimiter::new(ALL),
+        log: RateLimiter::new(Rate::LOG),
         refusals,
     };
     let service = JoinServer::new(service).max_decoding_message_size(MAX_REQUEST);
@@ -85,11 +87,11 @@ pub(crate) async fn run(
 }
 
 struct JoinService {
-    office: Arc<Office>,
-    each: Limits<Option<IpAddr>>,
-    all: Limits<()>,
-    log: Limits<Option<IpAddr>>,
-    refusals: Arc<Refusals>,
+    administration: Arc<Administration>,
+    each: RateLimiter<Option<IpAddr>>,
+    all: RateLimiter<()>,
+    log: RateLimiter<Option<IpAddr>>,
+    refusals: Arc<RefusedCalls>,
 }
 
 #[tonic::async_trait]
@@ -104,13 +106,13 @@ impl Join for JoinService {
         // From one address, and from all: addresses are cheap outside.
         if !self.each.allow(&from, now) || !self.all.allow(&(), now) {
             let from = from.map(|from| from.to_string()).unwrap_or_default();
-            self.refusals.count(Flood::JoinRequests, &from);
+            self.refusals.count(LimitedCall::JoinRequests, &from);
             return Err(Status::resource_exhausted(
                 "too many requests: try again in a few seconds",
             ));
         }
         let asked = Redemption::try_from(request.into_inner())?;
-        let answer = self.office.redeem(asked).await.map_err(|refused| {
+        let answer = self.administration.redeem(asked).await.map_err(|refused| {
             if self.log.allow(&from, now) {
                 tracing::warn!(?caller, reason = %refused, "refused to redeem an invitation");
             }

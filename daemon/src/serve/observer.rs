@@ -15,10 +15,10 @@ use crate::act::lookout::Lookout;
 use crate::facts::certificates::{FederationCas, OwnLeaf};
 use crate::facts::etcd::EtcdBoard;
 use crate::facts::findings::FindingBoard;
-use crate::facts::flood::Refusals;
 use crate::facts::keepalives::Keepalives;
 use crate::facts::ledger::Ledger;
 use crate::facts::paths::{PathBoard, PathView};
+use crate::facts::rate_limits::RefusedCalls;
 use crate::facts::reach;
 use crate::facts::streams::StreamBoard;
 use crate::facts::tunnel::DataPlane;
@@ -37,7 +37,7 @@ pub(crate) struct Observer {
     pub(crate) keepalives: Arc<Keepalives>,
     pub(crate) cas: Arc<FederationCas>,
     pub(crate) leaf: Arc<OwnLeaf>,
-    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) refusals: Arc<RefusedCalls>,
     pub(crate) findings: Arc<FindingBoard>,
     pub(crate) lookout: Arc<Lookout>,
     pub(crate) started_at: SystemTime,

@@ -24,8 +24,10 @@ use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::MESSAGE_BYTES;
 use zonemesh_pki::ZoneTrust;
 
-use crate::act::streams::stream::{self, Context, OUTBOX, Wires};
-use crate::facts::flood::{Doorkeeper, Flood, Limits, Place, Places, Rate, Refusals};
+use crate::act::streams::stream::{self, OUTBOX, StreamContext, Wires};
+use crate::facts::rate_limits::{
+    ConnectionLimiter, LimitedCall, Rate, RateLimiter, RefusedCalls, Slot, Slots,
+};
 use crate::failure::{Exit, Failure, OrExit as _};
 
 /// Most streams of one neighbour, and of all: one is enough; others may still be dying.
@@ -55,33 +57,33 @@ pub(crate) async fn bind(ips: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, 
 #[derive(Clone)]
 pub(crate) struct RegistryService {
     trust: ZoneTrust,
-    context: Context,
+    context: StreamContext,
     gate: Arc<Gate>,
 }
 
 /// How much of one neighbour is accepted.
 struct Gate {
-    streams: Limits<ZoneName>,
-    places: Places<ZoneName>,
-    log: Limits<ZoneName>,
+    streams: RateLimiter<ZoneName>,
+    slots: Slots<ZoneName>,
+    log: RateLimiter<ZoneName>,
 }
 
 impl RegistryService {
-    pub(crate) fn new(trust: ZoneTrust, context: Context) -> Self {
+    pub(crate) fn new(trust: ZoneTrust, context: StreamContext) -> Self {
         let gate = Gate {
-            streams: Limits::new(NEW_STREAMS),
-            places: Places::new(STREAMS.0, STREAMS.1),
-            log: Limits::new(Rate::LOG),
+            streams: RateLimiter::new(NEW_STREAMS),
+            slots: Slots::new(STREAMS.0, STREAMS.1),
+            log: RateLimiter::new(Rate::LOG),
         };
         Self { trust, context, gate: Arc::new(gate) }
     }
 
     /// Room for one more stream of `zone`.
-    fn enter(&self, zone: &ZoneName) -> Result<Place<ZoneName>, Status> {
-        let place = self.gate.places.enter(zone);
-        let place = place.filter(|_| self.gate.streams.allow(zone, Instant::now()));
-        place.ok_or_else(|| {
-            self.context.board.refuse(Flood::ZoneStreams, zone);
+    fn enter(&self, zone: &ZoneName) -> Result<Slot<ZoneName>, Status> {
+        let slot = self.gate.slots.enter(zone);
+        let slot = slot.filter(|_| self.gate.streams.allow(zone, Instant::now()));
+        slot.ok_or_else(|| {
+            self.context.board.refuse(LimitedCall::ZoneStreams, zone);
             Status::resource_exhausted("your zone opens too many streams here: try again later")
         })
     }
@@ -99,7 +101,7 @@ impl RegistryService {
 pub(crate) struct RegistryTerms {
     pub(crate) tls: Arc<rustls::ServerConfig>,
     pub(crate) keepalive: Keepalive,
-    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) refusals: Arc<RefusedCalls>,
 }
 
 /// Serves the neighbours that connect to `listener` until it is dropped.
@@ -109,11 +111,11 @@ pub(crate) async fn run(
     terms: RegistryTerms,
 ) -> anyhow::Result<()> {
     let RegistryTerms { tls, keepalive, refusals } = terms;
-    let door = Doorkeeper {
-        rate: Limits::new(NEW_CONNECTIONS),
-        places: Places::new(CONNECTIONS.0, CONNECTIONS.1),
+    let door = ConnectionLimiter {
+        rate: RateLimiter::new(NEW_CONNECTIONS),
+        slots: Slots::new(CONNECTIONS.0, CONNECTIONS.1),
         refusals,
-        counted_as: Flood::ZoneConnections,
+        counted_as: LimitedCall::ZoneConnections,
     };
     serve::server(&keepalive)
         .add_service(RegistryServer::new(service).max_decoding_message_size(MESSAGE_BYTES))
@@ -133,14 +135,14 @@ impl Registry for RegistryService {
         request: Request<Streaming<RegistryMessage>>,
     ) -> Result<Response<Outgoing>, Status> {
         let neighbour = self.neighbour(&request)?;
-        let place = self.enter(&neighbour)?;
+        let slot = self.enter(&neighbour)?;
         let (outbound, queue) = mpsc::channel(OUTBOX);
         let theirs = keepalive::told(request.metadata(), Whose::Own);
         let heard = self.context.keepalives.heard(&Subject::Zone(neighbour.clone()), theirs);
         let wires = Wires { inbound: Inbound::new(request.into_inner()), outbound, heard };
         let (context, gate) = (self.context.clone(), self.gate.clone());
         let session = async move {
-            let _place = place;
+            let _slot = slot;
             match stream::run(&context, &neighbour, wires, &Notify::new()).await {
                 Ok(()) => None,
                 Err(error) => {

@@ -9,9 +9,9 @@ use super::observer::Observer;
 use super::registry::{RegistryService, RegistryTerms};
 use super::{admin, join, local_api, registry};
 use crate::act::streams::StreamContext;
-use crate::administration::Office;
+use crate::administration::Administration;
 use crate::administration::announcer::Announcer;
-use crate::administration::join::Joiner;
+use crate::administration::join::Joining;
 use crate::administration::rotation::Rotation;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::supervisor::Supervisor;
@@ -19,7 +19,7 @@ use crate::supervisor::Supervisor;
 /// What is served.
 pub(crate) struct Served {
     pub(crate) observer: Observer,
-    pub(crate) office: Arc<Office>,
+    pub(crate) administration: Arc<Administration>,
     pub(crate) announcer: Arc<Announcer>,
     pub(crate) trust: ZoneTrust,
     pub(crate) streams: StreamContext,
@@ -32,28 +32,28 @@ pub(crate) async fn start(
     supervisor: &mut Supervisor,
 ) -> Result<(), Failure> {
     start_registry(&served, supervisor).await?;
-    let Served { observer, office, announcer, .. } = served;
+    let Served { observer, administration, announcer, .. } = served;
     let tls = join_server_config(observer.leaf.current())
         .or_exit(Exit::Trust, || "cannot set up TLS of the join service".to_owned())?;
-    let service = join::run(office.clone(), tls, observer.refusals.clone());
+    let service = join::run(administration.clone(), tls, observer.refusals.clone());
     supervisor.spawn("join service", service);
     let local_api = start_local_api(&observer, supervisor).await?;
     let rotation = Arc::new(Rotation {
-        office: office.clone(),
+        administration: administration.clone(),
         announcer: announcer.clone(),
         tunnel: observer.tunnel.clone(),
         peers: observer.peers.clone(),
         turn: tokio::sync::Mutex::default(),
     });
     supervisor.spawn("key rotation", rotation.clone().run());
-    let joining = Arc::new(Joiner {
-        office: office.clone(),
+    let joining = Arc::new(Joining {
+        administration: administration.clone(),
         announcer,
         leaf: observer.leaf.clone(),
         tunnel: observer.tunnel.clone(),
         peers: observer.peers.clone(),
     });
-    let parts = AdminParts { observer, office, rotation, joining, local_api };
+    let parts = AdminParts { observer, administration, rotation, joining, local_api };
     supervisor.spawn("admin socket", admin::run(socket, parts));
     Ok(())
 }

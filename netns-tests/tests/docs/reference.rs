@@ -145,7 +145,7 @@ fn every_outcome_of_a_record_is_listed() {
 
 #[test]
 fn every_flood_is_listed_in_order() {
-    let text = source("daemon/src/facts/flood.rs");
+    let text = source("daemon/src/facts/rate_limits.rs");
     let list = between(&text, "const fn names(self)", "\n    }\n}");
     let names: Vec<&str> = list.lines().filter_map(|line| literals(line).next()).collect();
     assert_eq!(names.len(), 10, "the names were not found: {names:?}");

@@ -15,7 +15,7 @@ use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::SignedRecord;
 use zonemesh_core::registry::{self, Accepted, Registry, Standing};
 
-use super::layout::{self, Layout, Place};
+use super::layout::{self, EtcdKey, EtcdLayout};
 use crate::facts::etcd::EtcdBoard;
 use crate::facts::ledger::Ledger;
 
@@ -23,14 +23,14 @@ use crate::facts::ledger::Ledger;
 const BATCH: usize = 64;
 
 /// A trust item as etcd holds it.
-struct Fetched {
+struct FetchedItem {
     id: ItemId,
     revision: i64,
     item: Result<SignedTrustItem, Rejected>,
 }
 
 /// What was seen of a trust item's key.
-struct Seen {
+struct SeenItem {
     revision: i64,
     /// The right item lies there.
     right: bool,
@@ -41,11 +41,11 @@ pub(super) struct Exchange<'a> {
     etcd: Etcd,
     ledger: &'a Arc<Ledger>,
     board: &'a EtcdBoard,
-    layout: Layout,
+    layout: EtcdLayout,
     own: ZoneName,
     /// Revisions of the values that were judged.
     records: BTreeMap<ZoneName, i64>,
-    trust: BTreeMap<ItemId, Seen>,
+    trust: BTreeMap<ItemId, SeenItem>,
     /// The record of this zone for which nothing is left to put.
     settled: Option<SignedRecord>,
     crowded: bool,
@@ -54,8 +54,9 @@ pub(super) struct Exchange<'a> {
 impl<'a> Exchange<'a> {
     pub(super) fn new(
         etcd: Etcd,
-        (ledger, board): (&'a Arc<Ledger>, &'a EtcdBoard),
-        layout: Layout,
+        ledger: &'a Arc<Ledger>,
+        board: &'a EtcdBoard,
+        layout: EtcdLayout,
     ) -> Self {
         Self {
             etcd,
@@ -99,15 +100,15 @@ impl<'a> Exchange<'a> {
         let mut items = Vec::new();
         for Changed { key, revision, value } in changes {
             match (self.layout.place(&key), value) {
-                (Some(Place::Record(zone)), Some(value)) if members.contains(&zone) => {
+                (Some(EtcdKey::Record(zone)), Some(value)) if members.contains(&zone) => {
                     self.take_record(zone, revision, layout::record(&value)).await;
                 }
-                (Some(Place::Trust(id)), Some(value)) => {
-                    items.push(Fetched { id, revision, item: layout::trust_item(&value) });
+                (Some(EtcdKey::Trust(id)), Some(value)) => {
+                    items.push(FetchedItem { id, revision, item: layout::trust_item(&value) });
                 }
-                (Some(Place::Record(zone)), None) => drop(self.records.remove(&zone)),
-                (Some(Place::Trust(id)), None) => drop(self.trust.remove(&id)),
-                (Some(Place::Record(_)) | None, _) => {}
+                (Some(EtcdKey::Record(zone)), None) => drop(self.records.remove(&zone)),
+                (Some(EtcdKey::Trust(id)), None) => drop(self.trust.remove(&id)),
+                (Some(EtcdKey::Record(_)) | None, _) => {}
             }
         }
         self.take_trust(items).await;
@@ -115,7 +116,7 @@ impl<'a> Exchange<'a> {
 
     async fn read_trust(&mut self) -> Result<(), EtcdError> {
         let id = |key: &[u8]| match self.layout.place(key) {
-            Some(Place::Trust(id)) => Some(id),
+            Some(EtcdKey::Trust(id)) => Some(id),
             _ => None,
         };
         let (listed, complete) = self.etcd.list(self.layout.trust(), MAX_ITEMS, id).await?;
@@ -127,13 +128,13 @@ impl<'a> Exchange<'a> {
             if self.trust.get(&id).is_some_and(|seen| seen.revision == revision) {
                 continue;
             }
-            let fetched = match self.etcd.get(&self.layout.key(&Place::Trust(id))).await {
+            let fetched = match self.etcd.get(&self.layout.key(&EtcdKey::Trust(id))).await {
                 Ok(Some((value, revision))) => {
-                    Fetched { id, revision, item: layout::trust_item(&value) }
+                    FetchedItem { id, revision, item: layout::trust_item(&value) }
                 }
                 Ok(None) => continue,
                 Err(EtcdError::TooLarge(_)) => {
-                    Fetched { id, revision, item: Err(Rejected::TooLarge) }
+                    FetchedItem { id, revision, item: Err(Rejected::TooLarge) }
                 }
                 Err(error) => return Err(error),
             };
@@ -146,13 +147,16 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    async fn take_trust(&mut self, batch: Vec<Fetched>) {
+    async fn take_trust(&mut self, batch: Vec<FetchedItem>) {
         if batch.is_empty() {
             return;
         }
-        let right = |fetched: &Fetched| fetched.item.as_ref().is_ok_and(|i| i.id() == fetched.id);
-        let keys: Vec<_> =
-            batch.iter().map(|f| (f.id, Seen { revision: f.revision, right: right(f) })).collect();
+        let right =
+            |fetched: &FetchedItem| fetched.item.as_ref().is_ok_and(|i| i.id() == fetched.id);
+        let keys: Vec<_> = batch
+            .iter()
+            .map(|f| (f.id, SeenItem { revision: f.revision, right: right(f) }))
+            .collect();
         let outcomes = self.ledger.offer_trust(batch.into_iter().map(|f| f.item).collect()).await;
         let refused = outcomes.iter().filter(|o| o.as_ref().is_err_and(|r| r.is_suspicious()));
         self.board.refused(refused.count() as u64);
@@ -173,9 +177,9 @@ impl<'a> Exchange<'a> {
             }
             let item = |registry: &Registry| registry.membership()?.get(&id).cloned();
             let Some(item) = self.ledger.read(item) else { continue };
-            let key = self.layout.key(&Place::Trust(id));
+            let key = self.layout.key(&EtcdKey::Trust(id));
             let revision = self.etcd.put(key, item.to_file_bytes()).await?;
-            self.trust.insert(id, Seen { revision, right: true });
+            self.trust.insert(id, SeenItem { revision, right: true });
         }
         Ok(())
     }
@@ -183,7 +187,7 @@ impl<'a> Exchange<'a> {
     async fn read_records(&mut self) -> Result<(), EtcdError> {
         let members = self.members();
         let zone = |key: &[u8]| match self.layout.place(key) {
-            Some(Place::Record(zone)) if members.contains(&zone) => Some(zone),
+            Some(EtcdKey::Record(zone)) if members.contains(&zone) => Some(zone),
             _ => None,
         };
         let (listed, complete) = self.etcd.list(self.layout.records(), MAX_ITEMS, zone).await?;
@@ -195,7 +199,7 @@ impl<'a> Exchange<'a> {
             if self.records.get(&zone) == Some(&revision) {
                 continue;
             }
-            match self.etcd.get(&self.layout.key(&Place::Record(zone.clone()))).await {
+            match self.etcd.get(&self.layout.key(&EtcdKey::Record(zone.clone()))).await {
                 Ok(Some((value, revision))) => {
                     self.take_record(zone, revision, layout::record(&value)).await;
                 }
@@ -233,7 +237,7 @@ impl<'a> Exchange<'a> {
         if self.settled.as_ref() == Some(&record) {
             return Ok(());
         }
-        let key = self.layout.key(&Place::Record(self.own.clone()));
+        let key = self.layout.key(&EtcdKey::Record(self.own.clone()));
         let revision = self.etcd.put(key, record.to_file_bytes()).await?;
         self.records.insert(self.own.clone(), revision);
         self.settled = Some(record);

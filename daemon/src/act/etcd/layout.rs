@@ -20,19 +20,19 @@ const MAX_TRUST_VALUE: usize = MAX_ITEM_BYTES + MAX_AUTHORITIES * 128 + FRAME;
 
 /// What a key is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum EtcdKey {
     Record(ZoneName),
     Trust(ItemId),
 }
 
 /// The keys of one mesh.
-pub(super) struct Layout {
+pub(super) struct EtcdLayout {
     root: String,
     records: String,
     trust: String,
 }
 
-impl Layout {
+impl EtcdLayout {
     pub(super) fn new(prefix: &str, mesh: &MeshId) -> Self {
         let root = format!("{prefix}/{mesh}/");
         Self { records: format!("{root}records/"), trust: format!("{root}trust/"), root }
@@ -53,21 +53,21 @@ impl Layout {
         self.trust.as_bytes()
     }
 
-    pub(super) fn key(&self, place: &Place) -> Vec<u8> {
+    pub(super) fn key(&self, place: &EtcdKey) -> Vec<u8> {
         let key = match place {
-            Place::Record(zone) => format!("{}{zone}", self.records),
-            Place::Trust(id) => format!("{}{id}", self.trust),
+            EtcdKey::Record(zone) => format!("{}{zone}", self.records),
+            EtcdKey::Trust(id) => format!("{}{id}", self.trust),
         };
         key.into_bytes()
     }
 
     /// `None` for a key that no gateway writes.
-    pub(super) fn place(&self, key: &[u8]) -> Option<Place> {
+    pub(super) fn place(&self, key: &[u8]) -> Option<EtcdKey> {
         let key = std::str::from_utf8(key).ok()?;
         if let Some(zone) = key.strip_prefix(&self.records) {
-            return zone.parse().ok().map(Place::Record);
+            return zone.parse().ok().map(EtcdKey::Record);
         }
-        item_id(key.strip_prefix(&self.trust)?).map(Place::Trust)
+        item_id(key.strip_prefix(&self.trust)?).map(EtcdKey::Trust)
     }
 }
 
@@ -113,19 +113,19 @@ mod tests {
     use super::*;
     use zonemesh_core::membership::{AuthoritySignature, TrustKind};
 
-    fn layout() -> Layout {
-        Layout::new("/zonemesh", &MeshId::new("5a".repeat(32)))
+    fn layout() -> EtcdLayout {
+        EtcdLayout::new("/zonemesh", &MeshId::new("5a".repeat(32)))
     }
 
     #[test]
     fn each_place_has_a_key_of_its_own_and_is_found_by_it() {
         let id = ItemId(std::array::from_fn(|i| u8::try_from(i * 8).unwrap()));
-        for place in [Place::Record("berlin".parse().unwrap()), Place::Trust(id)] {
+        for place in [EtcdKey::Record("berlin".parse().unwrap()), EtcdKey::Trust(id)] {
             let key = layout().key(&place);
             assert!(key.starts_with(layout().root()));
             assert_eq!(layout().place(&key), Some(place));
         }
-        let key = layout().key(&Place::Record("berlin".parse().unwrap()));
+        let key = layout().key(&EtcdKey::Record("berlin".parse().unwrap()));
         let expected = format!("/zonemesh/{}/records/berlin", "5a".repeat(32));
         assert_eq!(String::from_utf8(key).unwrap(), expected);
     }

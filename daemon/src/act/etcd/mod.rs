@@ -23,7 +23,7 @@ use crate::act::streams::dialler::{FIRST_WAIT, LONGEST_WAIT, jittered};
 use crate::facts::etcd::EtcdBoard;
 use crate::facts::ledger::{Ledger, News};
 use exchange::Exchange;
-use layout::Layout;
+use layout::EtcdLayout;
 
 /// Everything is looked through this often, besides each change as it happens.
 const LOOK_THROUGH: Duration = Duration::from_secs(60);
@@ -36,7 +36,7 @@ pub(crate) async fn run(
     ledger: Arc<Ledger>,
     board: Arc<EtcdBoard>,
 ) -> anyhow::Result<()> {
-    let link = Link { settings, ledger, board };
+    let link = EtcdFollower { settings, ledger, board };
     let (mut wait, mut told) = (FIRST_WAIT, false);
     for url in link.settings.endpoints.iter().cycle() {
         let begun = Instant::now();
@@ -69,19 +69,19 @@ fn is_logged_out(error: &anyhow::Error) -> bool {
 }
 
 /// What a connection to etcd needs of the gateway.
-struct Link {
+struct EtcdFollower {
     settings: EtcdSettings,
     ledger: Arc<Ledger>,
     board: Arc<EtcdBoard>,
 }
 
-impl Link {
+impl EtcdFollower {
     /// Stays in step with one member of the cluster, until it fails or this gateway's mesh is
     /// another one.
     async fn follow(&self, url: &str) -> anyhow::Result<()> {
         let mut admitted = self.ledger.admitted();
         let mesh = admitted.borrow_and_update().mesh.clone();
-        let layout = Layout::new(&self.settings.prefix, &mesh);
+        let layout = EtcdLayout::new(&self.settings.prefix, &mesh);
         tokio::select! {
             ended = self.keep_in_step(url, layout) => ended,
             changed = admitted.wait_for(|now| now.mesh != mesh) => {
@@ -91,11 +91,11 @@ impl Link {
         }
     }
 
-    async fn keep_in_step(&self, url: &str, layout: Layout) -> anyhow::Result<()> {
+    async fn keep_in_step(&self, url: &str, layout: EtcdLayout) -> anyhow::Result<()> {
         let mut news = self.ledger.changes();
         let mut etcd = Etcd::connect(url, &access(&self.settings).await?).await?;
         let mut watch = etcd.watch(layout.root()).await?;
-        let mut exchange = Exchange::new(etcd, (&self.ledger, &self.board), layout);
+        let mut exchange = Exchange::new(etcd, &self.ledger, &self.board, layout);
         exchange.look_through().await?;
         if self.board.reached(url) {
             tracing::info!(url, "etcd reached, in step with it");

@@ -12,7 +12,7 @@ use std::time::Instant;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
-use super::packet::Probe;
+use super::packet::ProbePacket;
 use crate::act::PeersInService;
 
 /// Requests that a peer may have answered at once, and in a second.
@@ -21,19 +21,19 @@ const PER_SECOND: f64 = 100.0;
 
 /// An answer to one of our requests.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Answer {
+pub(super) struct ProbeAnswer {
     pub(super) from: IpAddr,
-    pub(super) probe: Probe,
+    pub(super) probe: ProbePacket,
     pub(super) at: Instant,
 }
 
 /// How many more answers a peer may get.
-struct Bucket {
+struct AnswerBudget {
     tokens: f64,
     filled_at: Instant,
 }
 
-impl Bucket {
+impl AnswerBudget {
     fn take(&mut self, now: Instant) -> bool {
         let gained = now.saturating_duration_since(self.filled_at).as_secs_f64() * PER_SECOND;
         self.tokens = (self.tokens + gained).min(BURST);
@@ -45,18 +45,18 @@ impl Bucket {
 }
 
 /// One socket.
-pub(super) struct Echo {
+pub(super) struct ProbeSocket {
     socket: UdpSocket,
     peers: PeersInService,
-    answers: mpsc::Sender<Answer>,
-    buckets: HashMap<IpAddr, Bucket>,
+    answers: mpsc::Sender<ProbeAnswer>,
+    buckets: HashMap<IpAddr, AnswerBudget>,
 }
 
-impl Echo {
+impl ProbeSocket {
     pub(super) async fn bind(
         address: SocketAddr,
         peers: PeersInService,
-        answers: mpsc::Sender<Answer>,
+        answers: mpsc::Sender<ProbeAnswer>,
     ) -> io::Result<Self> {
         let socket = UdpSocket::bind(address).await?;
         Ok(Self { socket, peers, answers, buckets: HashMap::new() })
@@ -71,13 +71,14 @@ impl Echo {
                 continue;
             };
             let at = Instant::now();
-            let Some(probe) = Probe::parse(&buffer[..len]).filter(|_| self.is_peer(from.ip()))
+            let Some(probe) =
+                ProbePacket::parse(&buffer[..len]).filter(|_| self.is_peer(from.ip()))
             else {
                 continue;
             };
             if probe.is_answer {
                 // A watcher that does not keep up takes the answer for lost, as it is.
-                let _full = self.answers.try_send(Answer { from: from.ip(), probe, at });
+                let _full = self.answers.try_send(ProbeAnswer { from: from.ip(), probe, at });
             } else if self.may_ask(from.ip(), at) {
                 let _unreachable = self.socket.try_send_to(&probe.answer().to_bytes(), from);
             }
@@ -93,7 +94,7 @@ impl Echo {
         if self.buckets.len() > 2 * self.peers.borrow().len() + 16 {
             self.buckets.clear();
         }
-        let full = Bucket { tokens: BURST, filled_at: now };
+        let full = AnswerBudget { tokens: BURST, filled_at: now };
         self.buckets.entry(from).or_insert(full).take(now)
     }
 }
@@ -107,13 +108,13 @@ mod tests {
     use super::*;
     use crate::plan::PeerPlan;
 
-    const PROBE: Probe = Probe { is_answer: false, run: 9, number: 4 };
+    const PROBE: ProbePacket = ProbePacket { is_answer: false, run: 9, number: 4 };
 
     /// An echo for peers at these addresses, and a socket at `client`.
     async fn echo(
         peers: &[&str],
         client: &str,
-    ) -> (SocketAddr, UdpSocket, mpsc::Receiver<Answer>, tokio::task::JoinSet<()>) {
+    ) -> (SocketAddr, UdpSocket, mpsc::Receiver<ProbeAnswer>, tokio::task::JoinSet<()>) {
         let peer = PeerPlan {
             zone: "madrid".parse().unwrap(),
             wireguard_key: WireGuardPublicKey([7; 32]),
@@ -128,7 +129,7 @@ mod tests {
         };
         let (_, peers) = tokio::sync::watch::channel(std::sync::Arc::new(vec![peer]));
         let (sender, answers) = mpsc::channel(4);
-        let echo = Echo::bind("127.0.0.1:0".parse().unwrap(), peers, sender).await.unwrap();
+        let echo = ProbeSocket::bind("127.0.0.1:0".parse().unwrap(), peers, sender).await.unwrap();
         let address = echo.socket.local_addr().unwrap();
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(echo.run());
@@ -175,9 +176,10 @@ mod tests {
     #[test]
     fn a_peer_that_asks_too_often_is_answered_at_its_rate() {
         let start = Instant::now();
-        let mut bucket = Bucket { tokens: BURST, filled_at: start };
+        let mut bucket = AnswerBudget { tokens: BURST, filled_at: start };
         let at = |millis| start + Duration::from_millis(millis);
-        let answered = |bucket: &mut Bucket, now| (0..1000).filter(|_| bucket.take(now)).count();
+        let answered =
+            |bucket: &mut AnswerBudget, now| (0..1000).filter(|_| bucket.take(now)).count();
         assert_eq!(answered(&mut bucket, at(0)), 200);
         assert_eq!(answered(&mut bucket, at(1000)), 100);
         assert_eq!(answered(&mut bucket, at(60_000)), 200);

@@ -21,8 +21,8 @@ use crate::facts::paths::PathBoard;
 use crate::facts::tunnel::DataPlane;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::supervisor::Supervisor;
-use echo::Echo;
-use watcher::Watcher;
+use echo::ProbeSocket;
+use watcher::PathWatcher;
 
 /// Answers that wait for the watcher; more are lost.
 const ANSWERS: usize = 256;
@@ -43,7 +43,7 @@ pub(crate) async fn start(watched: PathParts, supervisor: &mut Supervisor) -> Re
     let (sender, answers) = mpsc::channel(ANSWERS);
     for address in &config.tunnel.addresses {
         let address = SocketAddr::new(*address, config.registry.port);
-        let bound = Echo::bind(address, peers.clone(), sender.clone()).await;
+        let bound = ProbeSocket::bind(address, peers.clone(), sender.clone()).await;
         let echo = bound.or_exit(Exit::Network, || {
             format!("cannot bind UDP {address} for the probes of the tunnels (registry.port)")
         })?;
@@ -52,6 +52,6 @@ pub(crate) async fn start(watched: PathParts, supervisor: &mut Supervisor) -> Re
             Ok(())
         });
     }
-    supervisor.spawn("paths", Watcher::new(watched).run(answers));
+    supervisor.spawn("paths", PathWatcher::new(watched).run(answers));
     Ok(())
 }

@@ -21,14 +21,14 @@ const SMALL_V6: u16 = 80;
 
 /// A request, or the answer to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Probe {
+pub(super) struct ProbePacket {
     pub(super) is_answer: bool,
     /// Drawn at random at each start of the asker: answers to an earlier one mean nothing.
     pub(super) run: u64,
     pub(super) number: u32,
 }
 
-impl Probe {
+impl ProbePacket {
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let (head, _padding) = bytes.split_first_chunk::<LEN>()?;
         let [a, b, c, d, kind, 0, 0, 0, run @ .., n0, n1, n2, n3] = head else {
@@ -62,7 +62,7 @@ impl Probe {
 /// The whole IP packet of a request, of `size` bytes or as small as they are; `None` if the
 /// addresses are of two families.
 pub(super) fn request(
-    probe: Probe,
+    probe: ProbePacket,
     (source, destination): (IpAddr, IpAddr),
     (source_port, port): (u16, u16),
     size: Option<u16>,
@@ -123,16 +123,17 @@ fn checksum(bytes: &[u8], start: u64) -> [u8; 2] {
 mod tests {
     use super::*;
 
-    const PROBE: Probe = Probe { is_answer: false, run: 0x1122_3344_5566_7788, number: 77 };
+    const PROBE: ProbePacket =
+        ProbePacket { is_answer: false, run: 0x1122_3344_5566_7788, number: 77 };
 
     #[test]
     fn a_probe_survives_packing_and_padding() {
         let mut bytes = PROBE.to_bytes().to_vec();
-        assert_eq!(Probe::parse(&bytes), Some(PROBE));
+        assert_eq!(ProbePacket::parse(&bytes), Some(PROBE));
         bytes.resize(1400, 0);
-        assert_eq!(Probe::parse(&bytes), Some(PROBE));
+        assert_eq!(ProbePacket::parse(&bytes), Some(PROBE));
         let answer = PROBE.answer().to_bytes();
-        assert_eq!(Probe::parse(&answer), Some(PROBE.answer()));
+        assert_eq!(ProbePacket::parse(&answer), Some(PROBE.answer()));
         assert!(answer.len() < usize::from(SMALL_V4) - 28, "answers are shorter than requests");
     }
 
@@ -140,12 +141,12 @@ mod tests {
     fn anything_else_is_no_probe() {
         let good = PROBE.to_bytes();
         for len in 0..LEN {
-            assert_eq!(Probe::parse(&good[..len]), None);
+            assert_eq!(ProbePacket::parse(&good[..len]), None);
         }
         for (at, value) in [(0, b'x'), (3, b'2'), (4, 0), (4, 3), (5, 1), (7, 1)] {
             let mut bad = good;
             bad[at] = value;
-            assert_eq!(Probe::parse(&bad), None, "byte {at} is {value}");
+            assert_eq!(ProbePacket::parse(&bad), None, "byte {at} is {value}");
         }
     }
 
@@ -164,7 +165,7 @@ mod tests {
                 assert_eq!(usize::from(u16::from_be_bytes([udp[4], udp[5]])), udp.len());
                 let pseudo = sum(&packet[header - if header == 20 { 8 } else { 32 }..header]);
                 assert_eq!(checksum(udp, pseudo + u64::from(UDP) + udp.len() as u64), [0, 0]);
-                assert_eq!(Probe::parse(&udp[8..]), Some(PROBE));
+                assert_eq!(ProbePacket::parse(&udp[8..]), Some(PROBE));
             }
         }
         assert_eq!(request(PROBE, (v4.0, v6.1), (51821, 51831), None), None);

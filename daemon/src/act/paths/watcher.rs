@@ -15,8 +15,8 @@ use zonemesh_core::path::{Change, Event, Monitor, MtuChange, Request, Session, S
 use zonemesh_tunnel::{PeerStatus, ProbeError};
 
 use super::PathParts;
-use super::echo::Answer;
-use super::packet::{self, Probe};
+use super::echo::ProbeAnswer;
+use super::packet::{self, ProbePacket};
 use crate::act::PeersInService;
 use crate::act::network::{Network, NetworkChange};
 use crate::facts::findings::FindingBoard;
@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOK_BELOW: Duration = Duration::from_secs(5);
 
 /// A peer under watch.
-struct Watched {
+struct WatchedPath {
     plan: PeerPlan,
     monitor: Monitor,
     session: Session,
@@ -49,21 +49,21 @@ struct Watched {
 }
 
 /// All peers under watch.
-pub(super) struct Watcher {
+pub(super) struct PathWatcher {
     config: Arc<Config>,
     tunnel: Arc<dyn DataPlane>,
     table: PeersInService,
     board: Arc<PathBoard>,
     findings: Arc<FindingBoard>,
     network: Arc<dyn Network>,
-    peers: BTreeMap<WireGuardPublicKey, Watched>,
+    peers: BTreeMap<WireGuardPublicKey, WatchedPath>,
     started: Instant,
     run: u64,
     device_mtu: u16,
     looked_at: Option<Duration>,
 }
 
-impl Watcher {
+impl PathWatcher {
     pub(super) fn new(parts: PathParts) -> Self {
         let PathParts { config, tunnel, network, peers: table, board, findings } = parts;
         let device_mtu = mtu::of_device(config.tunnel.mtu, std::iter::empty());
@@ -83,7 +83,10 @@ impl Watcher {
     }
 
     /// Watches until it is dropped.
-    pub(super) async fn run(mut self, mut answers: mpsc::Receiver<Answer>) -> anyhow::Result<()> {
+    pub(super) async fn run(
+        mut self,
+        mut answers: mpsc::Receiver<ProbeAnswer>,
+    ) -> anyhow::Result<()> {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -98,7 +101,7 @@ impl Watcher {
         self.started.elapsed()
     }
 
-    fn take(&mut self, answer: Answer) {
+    fn take(&mut self, answer: ProbeAnswer) {
         let now = answer.at.saturating_duration_since(self.started);
         let sender = self.peers.values_mut().find(|peer| {
             answer.probe.run == self.run && peer.plan.tunnel_ips.contains(&answer.from)
@@ -119,7 +122,7 @@ impl Watcher {
             let (requests, events) = peer.monitor.poll(&peer.session, now);
             for request in requests {
                 let ends = ends(&self.config.tunnel.addresses, &peer.plan.tunnel_ips);
-                let probe = Probe { is_answer: false, run: self.run, number: request.number };
+                let probe = ProbePacket { is_answer: false, run: self.run, number: request.number };
                 let ports = (self.config.registry.port, peer.plan.registry_port);
                 let packet = ends.and_then(|at| packet::request(probe, at, ports, request.size));
                 if let Some(packet) = packet {
@@ -150,7 +153,7 @@ impl Watcher {
         for plan in watched() {
             let Some(status) = self.tunnel.peer_status(&plan.wireguard_key) else { continue };
             let peer = self.peers.entry(plan.wireguard_key);
-            let peer = peer.or_insert_with(|| Watched::new(plan.clone(), interval, ceiling));
+            let peer = peer.or_insert_with(|| WatchedPath::new(plan.clone(), interval, ceiling));
             peer.plan.clone_from(plan);
             peer.look(&status, now);
             let sent = peer.endpoint.map(|_| status.tx_bytes);
@@ -189,7 +192,7 @@ impl Watcher {
         }
         let configured = self.config.tunnel.mtu;
         let device_mtu =
-            mtu::of_device(configured, self.peers.values().filter_map(Watched::inside));
+            mtu::of_device(configured, self.peers.values().filter_map(WatchedPath::inside));
         if device_mtu != self.device_mtu {
             match self.network.change(NetworkChange::InterfaceMtu(device_mtu)).await {
                 Ok(()) => {
@@ -238,7 +241,7 @@ async fn set_routes(
     Ok(())
 }
 
-impl Watched {
+impl WatchedPath {
     fn new(plan: PeerPlan, interval: Duration, ceiling: u16) -> Self {
         Self {
             plan,

@@ -27,7 +27,7 @@ pub(crate) use trust::TrustedZones;
 use crate::facts::hints::Hints;
 use crate::facts::ledger::Ledger;
 use crate::facts::tunnel::DataPlane;
-use crate::plan::{PeerPlan, Plan, PlanSources, troubles};
+use crate::plan::{MeshPlan, PeerPlan, PlanSources, troubles};
 
 /// When everything is compared again, also if nothing is known to have changed.
 const RETRY: Duration = Duration::from_secs(5);
@@ -38,14 +38,14 @@ pub(crate) trait Reconciler {
     type Step;
 
     /// What is not as the plan wants it, in the order in which it is put right.
-    fn difference(&self, plan: &Plan) -> Vec<Self::Step>;
+    fn difference(&self, plan: &MeshPlan) -> Vec<Self::Step>;
 
     /// Puts one thing right.
     async fn apply(&mut self, step: Self::Step) -> anyhow::Result<()>;
 }
 
 /// Puts right what can be. Returns why the rest cannot be: it is to be tried again.
-pub(crate) async fn settle<R: Reconciler>(kind: &mut R, plan: &Plan) -> Vec<String> {
+pub(crate) async fn settle<R: Reconciler>(kind: &mut R, plan: &MeshPlan) -> Vec<String> {
     let mut failed = Vec::new();
     for step in kind.difference(plan) {
         if let Err(error) = kind.apply(step).await {
@@ -63,7 +63,7 @@ const CODES: [Code; 2] = [Code::PlanNotApplied, Code::WireGuardKeyTaken];
 const REASONS: usize = 3;
 
 /// One finding for all that could not be put right, and those of the plan itself.
-fn told(plan: &Plan, failed: Vec<String>) -> Vec<Finding> {
+fn told(plan: &MeshPlan, failed: Vec<String>) -> Vec<Finding> {
     let mut found = troubles::of_plan(plan);
     if !failed.is_empty() {
         let reasons = failed.into_iter().take(REASONS).map(Evidence::Reason);
@@ -94,11 +94,11 @@ pub(crate) struct PlanFacts {
 
 impl PlanFacts {
     /// What follows from who belongs to the mesh now.
-    pub(crate) fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> MeshPlan {
         let own_keys = self.tunnel.all_keys();
         let hints = self.hints.all();
         self.ledger.read(|registry| {
-            Plan::of(&PlanSources {
+            MeshPlan::of(&PlanSources {
                 registry,
                 config: &self.config,
                 own_keys: &own_keys,
@@ -128,7 +128,7 @@ impl Reconcilers {
     }
 
     /// Returns what could not be put right.
-    async fn follow(&mut self, plan: &Plan) -> Vec<String> {
+    async fn follow(&mut self, plan: &MeshPlan) -> Vec<String> {
         // Whoever is to be distrusted keeps nothing else for longer.
         let mut failed = settle(&mut self.trust, plan).await;
         if !failed.is_empty() {

@@ -16,7 +16,7 @@ use zonemesh_tunnel::{PeerLane, PeersError, TunnelPeer, TunnelZone};
 use super::Reconciler;
 use crate::facts::tunnel::DataPlane;
 use crate::plan::endpoints::Candidates;
-use crate::plan::{PeerPlan, Plan};
+use crate::plan::{MeshPlan, PeerPlan};
 
 /// The peers that the tunnel has.
 pub(crate) struct TunnelPeers {
@@ -29,7 +29,7 @@ pub(crate) struct TunnelPeers {
 impl Reconciler for TunnelPeers {
     type Step = Vec<PeerPlan>;
 
-    fn difference(&self, plan: &Plan) -> Vec<Vec<PeerPlan>> {
+    fn difference(&self, plan: &MeshPlan) -> Vec<Vec<PeerPlan>> {
         if plan.peers == self.set { Vec::new() } else { vec![plan.peers.clone()] }
     }
 

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::Reconciler;
 use crate::act::network::{Network, NetworkChange};
-use crate::plan::Plan;
+use crate::plan::MeshPlan;
 
 /// The routes of last resort, which lie below all others.
 pub(crate) struct Backstops {
@@ -36,7 +36,7 @@ fn changes(
 impl Reconciler for Backstops {
     type Step = NetworkChange;
 
-    fn difference(&self, plan: &Plan) -> Vec<NetworkChange> {
+    fn difference(&self, plan: &MeshPlan) -> Vec<NetworkChange> {
         changes(&self.set, &plan.backstops, [NetworkChange::Bar, NetworkChange::Unbar])
     }
 
@@ -50,7 +50,7 @@ impl Reconciler for Backstops {
 impl Reconciler for TunnelRoutes {
     type Step = NetworkChange;
 
-    fn difference(&self, plan: &Plan) -> Vec<NetworkChange> {
+    fn difference(&self, plan: &MeshPlan) -> Vec<NetworkChange> {
         let mut changes =
             changes(&self.set, &plan.routed(), [NetworkChange::Open, NetworkChange::Close]);
         // A route that goes may stand in the way of one that comes.

@@ -13,7 +13,7 @@ use zonemesh_pki::{ZoneTrust, zone_client_config};
 use super::Reconciler;
 use crate::act::streams::{self, Neighbour, StreamContext};
 use crate::facts::certificates::OwnLeaf;
-use crate::plan::{PeerPlan, Plan};
+use crate::plan::{MeshPlan, PeerPlan};
 
 /// Wakes the dialler of the peer whose handshake completes.
 #[derive(Clone, Default)]
@@ -78,7 +78,7 @@ impl NeighbourStreams {
     }
 
     /// A stream outlives its peer's WireGuard key: who is woken by which key follows the plan.
-    pub(crate) fn follow_keys(&self, plan: &Plan) {
+    pub(crate) fn follow_keys(&self, plan: &MeshPlan) {
         let waker = |peer: &PeerPlan| {
             let dialler = self.running.get(&peer.zone)?;
             Some((peer.wireguard_key, dialler.reachable.clone()))
@@ -90,7 +90,7 @@ impl NeighbourStreams {
 impl Reconciler for NeighbourStreams {
     type Step = StreamStep;
 
-    fn difference(&self, plan: &Plan) -> Vec<StreamStep> {
+    fn difference(&self, plan: &MeshPlan) -> Vec<StreamStep> {
         let wanted: BTreeMap<_, _> =
             plan.peers.iter().filter(|p| p.is_neighbour).map(|p| (&p.zone, p)).collect();
         let stays = |zone: &ZoneName, dialler: &Dialler| {

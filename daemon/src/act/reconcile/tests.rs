@@ -35,7 +35,7 @@ fn net(third: u8) -> IpNet {
     format!("10.10.{third}.0/24").parse().unwrap()
 }
 
-fn plan(nets: &[u8]) -> Plan {
+fn plan(nets: &[u8]) -> MeshPlan {
     let peer = |third: &u8| PeerPlan {
         zone: format!("z{third}").parse().unwrap(),
         wireguard_key: zonemesh_core::key::WireGuardPublicKey([*third; 32]),
@@ -48,7 +48,7 @@ fn plan(nets: &[u8]) -> Plan {
         is_neighbour: true,
         keeps_alive: true,
     };
-    Plan {
+    MeshPlan {
         peers: nets.iter().map(peer).collect(),
         backstops: nets.iter().map(|third| net(*third)).collect(),
         trusted: Vec::new(),

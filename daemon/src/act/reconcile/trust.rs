@@ -3,7 +3,7 @@
 use zonemesh_pki::ZoneTrust;
 
 use super::Reconciler;
-use crate::plan::Plan;
+use crate::plan::MeshPlan;
 
 /// Names and keys of the zones that are trusted.
 type Trusted = Vec<(String, [u8; 32])>;
@@ -17,7 +17,7 @@ pub(crate) struct TrustedZones {
 impl Reconciler for TrustedZones {
     type Step = Trusted;
 
-    fn difference(&self, plan: &Plan) -> Vec<Trusted> {
+    fn difference(&self, plan: &MeshPlan) -> Vec<Trusted> {
         if plan.trusted == self.set { Vec::new() } else { vec![plan.trusted.clone()] }
     }
 

@@ -13,7 +13,7 @@ use zonemesh_core::finding::Subject;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::Refused;
 
-use super::stream::{self, Context, OUTBOX, Wires};
+use super::stream::{self, OUTBOX, StreamContext, Wires};
 
 pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(500);
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -29,7 +29,7 @@ pub(crate) struct Neighbour {
 }
 
 /// Keeps the stream until it is dropped.
-pub(crate) async fn run(neighbour: Neighbour, context: Context) -> anyhow::Result<()> {
+pub(crate) async fn run(neighbour: Neighbour, context: StreamContext) -> anyhow::Result<()> {
     let mut wait = FIRST_WAIT;
     loop {
         let was_open = context.board.entry(&neighbour.zone).open > 0;
@@ -58,7 +58,7 @@ fn report(zone: &ZoneName, error: &anyhow::Error, was_open: bool) {
 }
 
 /// Runs a stream over the first address that answers, until it ends.
-async fn try_all(neighbour: &Neighbour, context: &Context) -> anyhow::Result<()> {
+async fn try_all(neighbour: &Neighbour, context: &StreamContext) -> anyhow::Result<()> {
     let mut last = anyhow::anyhow!("the neighbour has no tunnel address");
     for ip in &neighbour.tunnel_ips {
         let address = SocketAddr::new(*ip, neighbour.port);
@@ -74,7 +74,7 @@ async fn try_all(neighbour: &Neighbour, context: &Context) -> anyhow::Result<()>
 
 async fn open(
     neighbour: &Neighbour,
-    context: &Context,
+    context: &StreamContext,
     address: SocketAddr,
 ) -> anyhow::Result<Wires> {
     let (outbound, queue) = mpsc::channel(OUTBOX);

@@ -37,7 +37,7 @@ pub(crate) struct Wires {
 
 /// What every stream needs of the gateway.
 #[derive(Clone)]
-pub(crate) struct Context {
+pub(crate) struct StreamContext {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) board: Arc<StreamBoard>,
     pub(crate) keepalives: Arc<Keepalives>,
@@ -46,7 +46,7 @@ pub(crate) struct Context {
 /// Runs a stream to `neighbour`, as its certificate says, until it ends. `probe` asks for a sign
 /// of life now: the path has just changed.
 pub(crate) async fn run(
-    context: &Context,
+    context: &StreamContext,
     neighbour: &ZoneName,
     wires: Wires,
     probe: &Notify,
@@ -137,7 +137,7 @@ impl Outbox {
 }
 
 async fn exchange(
-    context: &Context,
+    context: &StreamContext,
     session: &mut Session,
     open: &mut OpenMark<'_>,
     wires: Wires,

@@ -44,7 +44,7 @@ impl BlockedFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::disk::{StateFolder, write_all};
+    use crate::facts::disk::{FileSystem, write_all};
 
     #[test]
     fn a_block_outlives_a_restart() {
@@ -52,7 +52,7 @@ mod tests {
         let file = BlockedFile::new(folder.path());
         assert!(file.read().unwrap().is_empty());
         let zones = BTreeSet::from(["madrid".parse().unwrap(), "paris".parse().unwrap()]);
-        write_all(&mut StateFolder, &[file.write(&zones)]).unwrap();
+        write_all(&mut FileSystem, &[file.write(&zones)]).unwrap();
         assert_eq!(file.read().unwrap(), zones);
     }
 }

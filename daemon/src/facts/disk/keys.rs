@@ -143,7 +143,7 @@ fn warn_if_others_can_read(file: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::disk::{StateFolder, write_all};
+    use crate::facts::disk::{FileSystem, write_all};
 
     #[test]
     fn a_key_is_made_once_with_mode_0600() {
@@ -163,7 +163,7 @@ mod tests {
         let next = wireguard(&next_file(&file)).unwrap().public_key();
         assert_eq!(next_wireguard(&file).unwrap().map(|key| key.public_key()), Some(next));
         assert_eq!(wireguard(&file).unwrap().public_key(), first);
-        write_all(&mut StateFolder, &[promote_next(&file)]).unwrap();
+        write_all(&mut FileSystem, &[promote_next(&file)]).unwrap();
         assert_eq!(wireguard(&file).unwrap().public_key(), next);
         assert!(next_wireguard(&file).unwrap().is_none());
     }

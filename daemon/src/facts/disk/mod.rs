@@ -20,7 +20,7 @@ use crate::failure::{Exit, Failure, OrExit as _};
 
 #[cfg(test)]
 pub(crate) use writer::tests::{TrialDisk, writer};
-pub(crate) use writer::{Disk, DiskWriter, StateFolder, Write, write_all};
+pub(crate) use writer::{Disk, DiskWriter, FileSystem, Write, write_all};
 
 /// Most bytes of a journal.
 const JOURNAL_BYTES: usize = 1 << 20;

@@ -110,10 +110,10 @@ mod tests {
     use zonemesh_core::time::UnixMillis;
 
     use super::*;
-    use crate::facts::disk::{StateFolder, write_all};
+    use crate::facts::disk::{FileSystem, write_all};
 
     fn write(writes: &[Write]) {
-        write_all(&mut StateFolder, writes).unwrap();
+        write_all(&mut FileSystem, writes).unwrap();
     }
 
     fn membership() -> Membership {

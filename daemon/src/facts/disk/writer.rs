@@ -45,9 +45,9 @@ pub(crate) trait Disk: Send {
 }
 
 /// The state folder.
-pub(crate) struct StateFolder;
+pub(crate) struct FileSystem;
 
-impl Disk for StateFolder {
+impl Disk for FileSystem {
     fn write(&mut self, write: &Write) -> io::Result<()> {
         match write {
             Write::Replace(path, content) => replace(path, content),
@@ -154,13 +154,13 @@ pub(crate) mod tests {
             if adds && self.is_full.load(Ordering::Relaxed) {
                 return Err(io::ErrorKind::StorageFull.into());
             }
-            StateFolder.write(write)
+            FileSystem.write(write)
         }
     }
 
     /// A writer into the real file system.
     pub(crate) fn writer() -> DiskWriter {
-        DiskWriter::start(StateFolder).unwrap()
+        DiskWriter::start(FileSystem).unwrap()
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::name::ZoneName;
 
 use crate::facts::findings::FindingBoard;
-use crate::facts::flood::{Limits, Rate};
+use crate::facts::rate_limits::{Rate, RateLimiter};
 
 /// Who sent what kind of item, and why it was refused.
 type Complaint = (String, &'static str, &'static str);
@@ -24,13 +24,13 @@ const CODES: [Code; 2] = [Code::InvalidItem, Code::ForeignClaim];
 
 /// What may be said now, and what was raised.
 pub(super) struct Complaints {
-    log: Limits<Complaint>,
+    log: RateLimiter<Complaint>,
     pub(super) findings: Arc<FindingBoard>,
 }
 
 impl Default for Complaints {
     fn default() -> Self {
-        Self { log: Limits::new(Rate::LOG), findings: Arc::default() }
+        Self { log: RateLimiter::new(Rate::LOG), findings: Arc::default() }
     }
 }
 

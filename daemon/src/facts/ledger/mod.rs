@@ -52,7 +52,7 @@ pub(crate) enum News {
 
 /// The registry, its files and those who wait for changes.
 pub(crate) struct Ledger {
-    state: Mutex<State>,
+    state: Mutex<LedgerState>,
     disk: DiskWriter,
     files: RecordFiles,
     trust: TrustFiles,
@@ -83,7 +83,7 @@ pub(crate) struct OwnZone {
     pub(crate) members: Vec<Member>,
 }
 
-struct State {
+struct LedgerState {
     registry: Registry,
     draft: ZoneDraft,
     pace: Pace,
@@ -106,7 +106,7 @@ impl Ledger {
         let registry = open_registry(own, membership, now)
             .or_exit(Exit::Configuration, || "the peers contradict each other".to_owned())?;
         let files = RecordFiles::open(state_folder).or_exit(Exit::Configuration, message)?;
-        let mut state = State { registry, draft: empty_draft(), pace: Pace::default() };
+        let mut state = LedgerState { registry, draft: empty_draft(), pace: Pace::default() };
         for (path, record) in files.read_all().or_exit(Exit::Configuration, message)? {
             match state.registry.restore(record, now) {
                 Ok(_) => {}
@@ -379,7 +379,7 @@ impl Ledger {
         self.revision.send_modify(|revision| *revision += 1);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LedgerState> {
         // Each decision leaves the state whole, so that a panic elsewhere does not spoil it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -396,7 +396,7 @@ enum Undo {
     Surpassed,
 }
 
-impl State {
+impl LedgerState {
     fn is_published(&self) -> bool {
         let own = self.registry.get(self.registry.zone());
         own.is_some_and(|own| own.record.content == self.draft)

@@ -16,7 +16,7 @@ use zonemesh_core::name::ZoneName;
 use zonemesh_core::registry::{MembershipChange, Registry, TrustNews};
 use zonemesh_core::replication::MeshId;
 
-use super::{Ledger, State, audit};
+use super::{Ledger, LedgerState, audit};
 use crate::facts::disk::{Disk, Write, write_all};
 
 /// The mesh and the zones that this gateway deals with, with their keys.
@@ -127,7 +127,7 @@ impl Ledger {
     }
 
     /// What trust items have brought. Who is admitted no more is so from now on.
-    pub(super) fn take_trust_news(&self, state: &mut State) -> TrustNews {
+    pub(super) fn take_trust_news(&self, state: &mut LedgerState) -> TrustNews {
         let Some(news) = state.registry.poll_trust() else { return TrustNews::default() };
         self.readmit(state);
         news
@@ -154,7 +154,7 @@ impl Ledger {
         self.complaints.tell(from, "trust item", suspicious.map(|reason| reason.as_str()));
     }
 
-    fn readmit(&self, state: &State) {
+    fn readmit(&self, state: &LedgerState) {
         let now = Admitted::of(&state.registry);
         self.complaints.forget_others(|zone| now.zones.contains_key(zone));
         self.admitted.send_if_modified(|before| {

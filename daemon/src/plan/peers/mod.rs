@@ -47,7 +47,7 @@ impl PeerPlan {
 
 /// All that follows from who belongs to the mesh.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct MeshPlan {
     /// In the order of their zones.
     pub(crate) peers: Vec<PeerPlan>,
     /// What must never leave in the clear: all that other zones may claim, blocked ones included.
@@ -66,7 +66,7 @@ pub(crate) struct TakenKey {
     pub(crate) what: &'static str,
 }
 
-impl Plan {
+impl MeshPlan {
     /// What follows from what is known now.
     pub(crate) fn of(sources: &PlanSources<'_>) -> Self {
         let PlanSources { registry, config, .. } = sources;

@@ -114,7 +114,7 @@ fn announce_gateway(
     registry.accept(SignedRecord::sign(&record, &identity(zone)), NOW).unwrap();
 }
 
-fn plan(registry: &Registry, config: &Config) -> Plan {
+fn plan(registry: &Registry, config: &Config) -> MeshPlan {
     plan_with(registry, config, &BTreeMap::new())
 }
 
@@ -122,12 +122,12 @@ fn plan_with(
     registry: &Registry,
     config: &Config,
     hints: &BTreeMap<ZonePublicKey, GatewayHint>,
-) -> Plan {
+) -> MeshPlan {
     let own_keys = &[OWN_KEY];
-    Plan::of(&PlanSources { registry, config, own_keys, hints, most_lanes: 8 })
+    MeshPlan::of(&PlanSources { registry, config, own_keys, hints, most_lanes: 8 })
 }
 
-fn zones(plan: &Plan) -> Vec<&str> {
+fn zones(plan: &MeshPlan) -> Vec<&str> {
     plan.peers.iter().map(|peer| peer.zone.as_str()).collect()
 }
 

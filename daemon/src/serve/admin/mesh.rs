@@ -1,4 +1,4 @@
-//! Answers `zonemesh` where it changes the mesh. What is done is the office's; who may ask is
+//! Answers `zonemesh` where it changes the mesh. What is done is the administration's; who may ask is
 //! decided here: root and the daemon's own user, by the socket's peer credentials.
 
 use std::pin::Pin;
@@ -23,10 +23,12 @@ use zonemesh_core::invitation::Issued;
 use zonemesh_core::membership::{AuthorityEdit, SignedTrustItem};
 use zonemesh_core::name::ZoneName;
 
-use crate::administration::join::{Joiner, Progress};
+use crate::administration::join::{JoinProgress, Joining};
 use crate::administration::listening::Listening;
 use crate::administration::rotation::Rotation;
-use crate::administration::{AuthoritiesInForce, InvitedZones, Office, Refusal, Signed, Wanted};
+use crate::administration::{
+    Administration, AuthoritiesInForce, InvitationRequest, InvitedZones, Refusal, SignedChange,
+};
 use crate::facts::ledger::TrustChange;
 use crate::serve::observer::Observer;
 
@@ -36,10 +38,10 @@ const STEPS: usize = 16;
 const LISTEN: Duration = Duration::from_secs(2);
 
 pub(super) struct MeshService {
-    pub(super) office: Arc<Office>,
+    pub(super) administration: Arc<Administration>,
     pub(super) observer: Observer,
     pub(super) rotation: Arc<Rotation>,
-    pub(super) joining: Arc<Joiner>,
+    pub(super) joining: Arc<Joining>,
 }
 
 type Steps = Pin<Box<dyn Stream<Item = Result<ZoneJoinProgress, Status>> + Send>>;
@@ -54,7 +56,7 @@ impl Mesh for MeshService {
         let MeshInitRequest { authority_keys, threshold, grant_configured } = request.into_inner();
         let keys = each("authority_keys", &authority_keys)?;
         let keys = keys.into_iter().collect();
-        let (key, zones) = self.office.found(keys, threshold, grant_configured).await?;
+        let (key, zones) = self.administration.found(keys, threshold, grant_configured).await?;
         let mesh = self.observer.ledger.read(|registry| registry.mesh().to_string());
         Ok(Response::new(MeshInitReply {
             mesh,
@@ -69,7 +71,7 @@ impl Mesh for MeshService {
     ) -> Result<Response<ZoneInviteReply>, Status> {
         allowed(&request)?;
         let request = request.into_inner();
-        let invitation = self.office.invite(Wanted {
+        let invitation = self.administration.invite(InvitationRequest {
             zone: zone(&request.zone)?,
             prefixes: each("prefixes", &request.prefixes)?,
             tunnel_ips: each("tunnel_ips", &request.tunnel_ips)?,
@@ -88,7 +90,8 @@ impl Mesh for MeshService {
         &self,
         _: Request<AuthorityListRequest>,
     ) -> Result<Response<AuthorityListReply>, Status> {
-        let AuthoritiesInForce { mesh, set, here, lost_changes } = self.office.authorities()?;
+        let AuthoritiesInForce { mesh, set, here, lost_changes } =
+            self.administration.authorities()?;
         let authority = |key: &_| Authority { key: format!("{key}"), here: here == Some(*key) };
         Ok(Response::new(AuthorityListReply {
             mesh: mesh.to_string(),
@@ -111,7 +114,7 @@ impl Mesh for MeshService {
             remove: each("remove", &remove)?.into_iter().collect(),
             threshold: (threshold > 0).then_some(threshold),
         };
-        let signed = self.office.change_authorities(&edit).await?;
+        let signed = self.administration.change_authorities(&edit).await?;
         Ok(Response::new(reply(signed)))
     }
 
@@ -144,7 +147,7 @@ impl Mesh for MeshService {
         let joining = self.joining.clone();
         let text = zeroize::Zeroizing::new(request.into_inner().invitation);
         let joining = async move {
-            match joining.join(&text, &Progress(sender)).await {
+            match joining.join(&text, &JoinProgress(sender)).await {
                 Ok(()) => {
                     Ok(ZoneJoinProgress { step: "this zone is a member".to_owned(), done: true })
                 }
@@ -161,7 +164,7 @@ impl Mesh for MeshService {
         &self,
         _: Request<ZoneListRequest>,
     ) -> Result<Response<ZoneListReply>, Status> {
-        let invited = self.office.invited().await;
+        let invited = self.administration.invited().await;
         Ok(Response::new(zone_list(self.observer.ledger.read(wire::zones), &invited)))
     }
 
@@ -171,7 +174,7 @@ impl Mesh for MeshService {
     ) -> Result<Response<TrustReply>, Status> {
         allowed(&request)?;
         let ZoneRevokeRequest { zone: name, reason } = request.into_inner();
-        let signed = self.office.revoke(&zone(&name)?, &reason).await?;
+        let signed = self.administration.revoke(&zone(&name)?, &reason).await?;
         Ok(Response::new(reply(signed)))
     }
 
@@ -181,7 +184,7 @@ impl Mesh for MeshService {
     ) -> Result<Response<ZoneBlockReply>, Status> {
         allowed(&request)?;
         let ZoneBlockRequest { zone: name, blocked } = request.into_inner();
-        let blocked = self.office.block(&zone(&name)?, blocked).await?;
+        let blocked = self.administration.block(&zone(&name)?, blocked).await?;
         let blocked = blocked.iter().map(ToString::to_string).collect();
         Ok(Response::new(ZoneBlockReply { blocked }))
     }
@@ -191,7 +194,7 @@ impl Mesh for MeshService {
         request: Request<ZoneApproveRequest>,
     ) -> Result<Response<TrustReply>, Status> {
         allowed(&request)?;
-        let signed = self.office.approve(&zone(&request.get_ref().zone)?).await?;
+        let signed = self.administration.approve(&zone(&request.get_ref().zone)?).await?;
         Ok(Response::new(reply(signed)))
     }
 
@@ -200,8 +203,8 @@ impl Mesh for MeshService {
         request: Request<TrustExportRequest>,
     ) -> Result<Response<TrustExportReply>, Status> {
         let items = match request.get_ref().pending_zone.as_str() {
-            "" => self.office.export()?,
-            pending => self.office.export_pending(&zone(pending)?).await?,
+            "" => self.administration.export()?,
+            pending => self.administration.export_pending(&zone(pending)?).await?,
         };
         let items = items.iter().map(SignedTrustItem::to_file_bytes).collect();
         Ok(Response::new(TrustExportReply { items }))
@@ -215,7 +218,7 @@ impl Mesh for MeshService {
         let items = request.into_inner().items.into_iter().enumerate().map(|(index, bytes)| {
             SignedTrustItem::from_file_bytes(&bytes).map_err(|error| Refusal::Item(index, error))
         });
-        let signed = self.office.import(items.collect::<Result<_, _>>()?).await?;
+        let signed = self.administration.import(items.collect::<Result<_, _>>()?).await?;
         Ok(Response::new(reply(signed)))
     }
 }
@@ -236,7 +239,7 @@ fn allowed<T>(request: &Request<T>) -> Result<(), Status> {
 impl MeshService {
     /// An invitation that nobody could redeem is not handed out in silence.
     async fn wait_until_listening(&self) -> Result<(), Refusal> {
-        let mut listening = self.office.listening.subscribe();
+        let mut listening = self.administration.listening.subscribe();
         let settled =
             listening.wait_for(|state| matches!(state, Listening::On | Listening::Failed(_)));
         match tokio::time::timeout(LISTEN, settled).await {
@@ -249,7 +252,7 @@ impl MeshService {
     }
 }
 
-fn reply(signed: Signed) -> TrustReply {
+fn reply(signed: SignedChange) -> TrustReply {
     let TrustChange { outcomes, members } = signed.change;
     TrustReply {
         unfinished: signed.unfinished.iter().map(SignedTrustItem::to_file_bytes).collect(),

@@ -19,8 +19,8 @@ use zonemesh_api::v1::admin_server::AdminServer;
 use zonemesh_api::v1::mesh_server::MeshServer;
 use zonemesh_pki::LocalApiKey;
 
-use crate::administration::Office;
-use crate::administration::join::Joiner;
+use crate::administration::Administration;
+use crate::administration::join::Joining;
 use crate::administration::rotation::Rotation;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::serve::observer::Observer;
@@ -79,17 +79,17 @@ fn open(path: &Path) -> anyhow::Result<UnixListener> {
 /// What engineers see and change.
 pub(crate) struct AdminParts {
     pub(crate) observer: Observer,
-    pub(crate) office: Arc<Office>,
+    pub(crate) administration: Arc<Administration>,
     pub(crate) rotation: Arc<Rotation>,
-    pub(crate) joining: Arc<Joiner>,
+    pub(crate) joining: Arc<Joining>,
     pub(crate) local_api: Option<LocalApiKey>,
 }
 
 /// Serves engineers until it is dropped.
 pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Result<()> {
     let AdminSocket { listener, _file } = socket;
-    let AdminParts { observer, office, rotation, joining, local_api } = parts;
-    let mesh = mesh::MeshService { office, observer: observer.clone(), rotation, joining };
+    let AdminParts { observer, administration, rotation, joining, local_api } = parts;
+    let mesh = mesh::MeshService { administration, observer: observer.clone(), rotation, joining };
     Server::builder()
         .add_service(MeshServer::new(mesh))
         .add_service(AdminServer::new(service::AdminService { observer, local_api }))

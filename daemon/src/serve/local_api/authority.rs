@@ -49,13 +49,13 @@ impl Denied {
 }
 
 /// What VMs may do.
-pub(crate) struct Authority {
+pub(crate) struct VmPermissions {
     prefixes: Vec<IpNet>,
     tokens: Vec<TokenSettings>,
     federations: Vec<FederationSettings>,
 }
 
-impl Authority {
+impl VmPermissions {
     pub(crate) fn new(
         prefixes: Vec<IpNet>,
         tokens: Vec<TokenSettings>,
@@ -120,7 +120,7 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
     }
 
-    fn authority() -> Authority {
+    fn authority() -> VmPermissions {
         let federation: FederationName = "health-eu".parse().unwrap();
         let token = TokenSettings {
             name: "superlink-vm".to_owned(),
@@ -129,7 +129,7 @@ mod tests {
             expires: now() + Duration::from_secs(60),
         };
         let held = FederationSettings { name: federation, extra_sans: Vec::new() };
-        Authority::new(vec!["10.10.10.0/24".parse().unwrap()], vec![token], vec![held])
+        VmPermissions::new(vec!["10.10.10.0/24".parse().unwrap()], vec![token], vec![held])
     }
 
     fn write(caller: &str, token: &str, federation: &str, at: SystemTime) -> Result<(), Denied> {
@@ -168,10 +168,10 @@ mod tests {
     #[test]
     fn a_certificate_is_only_for_the_callers_own_address() {
         let caller: SocketAddr = VM.parse().unwrap();
-        assert_eq!(Authority::may_certify(caller, &[caller.ip()]), Ok(()));
-        assert_eq!(Authority::may_certify(caller, &[]), Err(Denied::NoAddress));
+        assert_eq!(VmPermissions::may_certify(caller, &[caller.ip()]), Ok(()));
+        assert_eq!(VmPermissions::may_certify(caller, &[]), Err(Denied::NoAddress));
         let asked = "10.10.10.6".parse().unwrap();
         let foreign = Denied::ForeignAddress { asked, caller: caller.ip() };
-        assert_eq!(Authority::may_certify(caller, &[caller.ip(), asked]), Err(foreign));
+        assert_eq!(VmPermissions::may_certify(caller, &[caller.ip(), asked]), Err(foreign));
     }
 }

@@ -16,11 +16,11 @@ use zonemesh_core::keepalive::Keepalive;
 use zonemesh_pki::{LocalApiKey, local_server_config};
 
 use crate::facts::disk;
-use crate::facts::flood::{Doorkeeper, Flood, Limits, Places, Rate};
+use crate::facts::rate_limits::{ConnectionLimiter, LimitedCall, Rate, RateLimiter, Slots};
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::serve::observer::Observer;
 
-use authority::Authority;
+use authority::VmPermissions;
 use service::LocalService;
 use watch::Watchers;
 
@@ -73,18 +73,18 @@ pub(crate) async fn bind(
     let tls = local_server_config(key)
         .or_exit(Exit::Trust, || "cannot use the key of the local API".to_owned())?;
     let config = &observer.config;
-    let authority = Authority::new(
+    let authority = VmPermissions::new(
         config.zone.prefixes.clone(),
         settings.tokens.clone(),
         config.federations.clone(),
     );
     tracing::info!(%address, fingerprint = %key.fingerprint(), "local API");
     let refusals = observer.refusals.clone();
-    let door = Arc::new(Doorkeeper {
-        rate: Limits::new(NEW_CONNECTIONS),
-        places: Places::new(CONNECTIONS.0, CONNECTIONS.1),
+    let door = Arc::new(ConnectionLimiter {
+        rate: RateLimiter::new(NEW_CONNECTIONS),
+        slots: Slots::new(CONNECTIONS.0, CONNECTIONS.1),
         refusals: refusals.clone(),
-        counted_as: Flood::VmConnections,
+        counted_as: LimitedCall::VmConnections,
     });
     let watchers = Arc::new(Watchers::new(refusals));
     let keepalive = config.keepalive;

@@ -21,13 +21,13 @@ use zonemesh_core::pace::Change;
 use zonemesh_core::record::{Readiness, SuperLink};
 use zonemesh_core::registry::PublishError;
 
-use super::authority::{Authority, Denied};
+use super::authority::{Denied, VmPermissions};
 use super::view;
 use super::watch::{self, Watchers};
 use crate::facts::certificates::superlink_sans;
-use crate::facts::flood::{Flood, Limits, Rate};
 use crate::facts::keepalives::Heard;
 use crate::facts::ledger::NotPublished;
+use crate::facts::rate_limits::{LimitedCall, Rate, RateLimiter};
 use crate::serve::observer::Observer;
 
 /// What one VM may ask for: companions ask once in some seconds.
@@ -35,13 +35,13 @@ const WRITES: Rate = Rate { burst: 30.0, per_second: 2.0 };
 const READS: Rate = Rate { burst: 100.0, per_second: 20.0 };
 
 pub(super) struct LocalService {
-    authority: Authority,
+    authority: VmPermissions,
     observer: Observer,
-    writes: Limits<IpAddr>,
-    reads: Limits<IpAddr>,
+    writes: RateLimiter<IpAddr>,
+    reads: RateLimiter<IpAddr>,
     watchers: Arc<Watchers>,
-    registered_log: Limits<IpAddr>,
-    refused_log: Limits<IpAddr>,
+    registered_log: RateLimiter<IpAddr>,
+    refused_log: RateLimiter<IpAddr>,
 }
 
 #[tonic::async_trait]
@@ -69,7 +69,7 @@ impl Local for LocalService {
         let seat = self.watchers.sit(&caller).ok_or_else(|| {
             Status::resource_exhausted("this VM has too many watchers: end one of them")
         })?;
-        Ok(self.telling(watch::views(self.observer.clone(), federation, (seat, heard))))
+        Ok(self.telling(watch::views(self.observer.clone(), federation, seat, heard)))
     }
 
     async fn register(
@@ -77,7 +77,7 @@ impl Local for LocalService {
         request: Request<RegisterRequest>,
     ) -> Result<Response<RegisterReply>, Status> {
         let caller = caller(&request)?.address;
-        self.within(&self.writes, (caller, Flood::VmWrites))?;
+        self.within(&self.writes, caller, LimitedCall::VmWrites)?;
         let heard = self.hear_keepalives(&request)?;
         let wanted = Registration::try_from(request.into_inner())?;
         let federation = wanted.federation.clone();
@@ -85,7 +85,7 @@ impl Local for LocalService {
             .authority
             .may_write(caller, &wanted.token, &federation, SystemTime::now())
             .map_err(|denied| self.refused(caller, denied))?;
-        Authority::may_certify(caller, &wanted.addresses)
+        VmPermissions::may_certify(caller, &wanted.addresses)
             .map_err(|denied| self.refused(caller, denied))?;
         let (certificate_pem, ca_pem) = self.certify(held, &wanted.addresses, &wanted.csr_pem)?;
         self.publish(Change::Urgent, self.superlink(wanted)).await?;
@@ -103,7 +103,7 @@ impl Local for LocalService {
         request: Request<ReportRequest>,
     ) -> Result<Response<ReportReply>, Status> {
         let caller = caller(&request)?.address;
-        self.within(&self.writes, (caller, Flood::VmWrites))?;
+        self.within(&self.writes, caller, LimitedCall::VmWrites)?;
         let report = Report::try_from(request.into_inner())?;
         let federation = &report.federation;
         self.authority
@@ -114,7 +114,7 @@ impl Local for LocalService {
                 "no SuperLink of the federation {federation} is registered here: register first"
             ))
         })?;
-        Authority::may_certify(caller, &superlink.addresses)
+        VmPermissions::may_certify(caller, &superlink.addresses)
             .map_err(|denied| self.refused(caller, denied))?;
         if superlink.readiness != report.readiness {
             let readiness = report.readiness.as_str();
@@ -148,28 +148,33 @@ impl LocalService {
         response
     }
 
-    pub(super) fn new(authority: Authority, observer: Observer, watchers: Arc<Watchers>) -> Self {
+    pub(super) fn new(
+        authority: VmPermissions,
+        observer: Observer,
+        watchers: Arc<Watchers>,
+    ) -> Self {
         Self {
             authority,
             observer,
-            writes: Limits::new(WRITES),
-            reads: Limits::new(READS),
+            writes: RateLimiter::new(WRITES),
+            reads: RateLimiter::new(READS),
             watchers,
-            registered_log: Limits::new(Rate::LOG),
-            refused_log: Limits::new(Rate::LOG),
+            registered_log: RateLimiter::new(Rate::LOG),
+            refused_log: RateLimiter::new(Rate::LOG),
         }
     }
 
     fn may_read(&self, caller: SocketAddr) -> Result<(), Status> {
-        self.within(&self.reads, (caller, Flood::VmReads))?;
+        self.within(&self.reads, caller, LimitedCall::VmReads)?;
         self.authority.may_read(caller).map_err(|denied| self.refused(caller, denied))
     }
 
     /// Others are served meanwhile: whoever asks too often waits.
     fn within(
         &self,
-        limits: &Limits<IpAddr>,
-        (caller, counted_as): (SocketAddr, Flood),
+        limits: &RateLimiter<IpAddr>,
+        caller: SocketAddr,
+        counted_as: LimitedCall,
     ) -> Result<(), Status> {
         let vm = caller.ip().to_canonical();
         if limits.allow(&vm, Instant::now()) {

@@ -16,8 +16,8 @@ use zonemesh_api::v1::FederationView;
 use zonemesh_core::name::FederationName;
 
 use super::view;
-use crate::facts::flood::{Flood, Place, Places, Refusals};
 use crate::facts::keepalives::Heard;
+use crate::facts::rate_limits::{LimitedCall, RefusedCalls, Slot, Slots};
 use crate::serve::observer::Observer;
 
 /// How often reachability, which is no record, is looked at.
@@ -31,9 +31,9 @@ pub(super) type Views = Pin<Box<dyn Stream<Item = Result<FederationView, Status>
 
 /// All watchers that are connected.
 pub(super) struct Watchers {
-    places: Places<IpAddr>,
+    slots: Slots<IpAddr>,
     seats: Mutex<Vec<Weak<Seat>>>,
-    refusals: Arc<Refusals>,
+    refusals: Arc<RefusedCalls>,
 }
 
 /// One watcher that is connected.
@@ -42,24 +42,24 @@ pub(super) struct Seat {
     line: HangUp,
     /// When it was last ready to take something.
     ready: Mutex<Instant>,
-    _place: Place<IpAddr>,
+    _slot: Slot<IpAddr>,
 }
 
 impl Watchers {
-    pub(super) fn new(refusals: Arc<Refusals>) -> Self {
-        let places = Places::new(WATCHERS.0, WATCHERS.1);
-        Self { places, seats: Mutex::default(), refusals }
+    pub(super) fn new(refusals: Arc<RefusedCalls>) -> Self {
+        let slots = Slots::new(WATCHERS.0, WATCHERS.1);
+        Self { slots, seats: Mutex::default(), refusals }
     }
 
     /// A seat for one more watcher; `None` if its VM has too many.
     pub(super) fn sit(&self, caller: &Caller) -> Option<Arc<Seat>> {
         let vm = caller.address.ip().to_canonical();
-        let Some(place) = self.places.enter(&vm) else {
-            self.refusals.count(Flood::VmWatches, &vm);
+        let Some(slot) = self.slots.enter(&vm) else {
+            self.refusals.count(LimitedCall::VmWatches, &vm);
             return None;
         };
         let (line, ready) = (caller.line.clone(), Mutex::new(Instant::now()));
-        let seat = Arc::new(Seat { vm, line, ready, _place: place });
+        let seat = Arc::new(Seat { vm, line, ready, _slot: slot });
         self.lock().push(Arc::downgrade(&seat));
         Some(seat)
     }
@@ -77,7 +77,7 @@ impl Watchers {
             let Some(seat) = seat.upgrade() else { return false };
             let stuck = now.saturating_duration_since(*seat.ready()) > STUCK;
             if stuck {
-                self.refusals.count(Flood::StuckWatches, &seat.vm);
+                self.refusals.count(LimitedCall::StuckWatches, &seat.vm);
                 seat.line.hang_up();
             }
             !stuck
@@ -95,7 +95,7 @@ impl Seat {
     }
 }
 
-struct Watcher {
+struct FederationWatcher {
     observer: Observer,
     federation: FederationName,
     revision: Receiver<u64>,
@@ -108,17 +108,19 @@ struct Watcher {
 pub(super) fn views(
     observer: Observer,
     federation: FederationName,
-    (seat, heard): (Arc<Seat>, [Heard; 2]),
+    seat: Arc<Seat>,
+    heard: [Heard; 2],
 ) -> Views {
     let revision = observer.ledger.revision();
-    let watcher = Watcher { observer, federation, revision, sent: None, seat, _heard: heard };
+    let watcher =
+        FederationWatcher { observer, federation, revision, sent: None, seat, _heard: heard };
     Box::pin(stream::unfold(watcher, |mut watcher| async move {
         let view = watcher.next().await?;
         Some((Ok(view), watcher))
     }))
 }
 
-impl Watcher {
+impl FederationWatcher {
     /// The next view that differs from the last one; `None` when the gateway stops.
     async fn next(&mut self) -> Option<FederationView> {
         loop {
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vm_has_a_few_watchers_and_who_does_not_read_loses_its_place() {
+    fn a_vm_has_a_few_watchers_and_who_does_not_read_loses_its_slot() {
         let watchers = Watchers::new(Arc::default());
         let mut seats: Vec<_> = (0..100).filter_map(|_| watchers.sit(&caller())).collect();
         assert_eq!(seats.len(), WATCHERS.0);

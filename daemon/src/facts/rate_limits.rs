@@ -1,8 +1,8 @@
 //! How much one caller may ask for, so that a flood of one is nobody else's.
 //!
-//! Rates ([`Limits`]) and numbers at one time ([`Places`]) for each caller. Memory is bounded, whoever
+//! Rates ([`RateLimiter`]) and numbers at one time ([`Slots`]) for each caller. Memory is bounded, whoever
 //! calls: when there are too many callers, the rate of the one that has been quiet longest is forgotten.
-//! What is refused is counted by its name, and said once in a while ([`Refusals`]).
+//! What is refused is counted by its name, and said once in a while ([`RefusedCalls`]).
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -20,7 +20,7 @@ const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// What is refused when there is too much of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Flood {
+pub(crate) enum LimitedCall {
     VmConnections,
     VmReads,
     VmWrites,
@@ -33,7 +33,7 @@ pub(crate) enum Flood {
     JoinRequests,
 }
 
-impl Flood {
+impl LimitedCall {
     /// The name in `zonemesh status`, and what the log says.
     const fn names(self) -> (&'static str, &'static str) {
         match self {
@@ -55,7 +55,7 @@ impl Flood {
 
 /// Counts what was refused.
 #[derive(Default)]
-pub(crate) struct Refusals(Mutex<BTreeMap<Flood, Tally>>);
+pub(crate) struct RefusedCalls(Mutex<BTreeMap<LimitedCall, Tally>>);
 
 #[derive(Default)]
 struct Tally {
@@ -65,9 +65,9 @@ struct Tally {
     last: Option<(String, Instant)>,
 }
 
-impl Refusals {
+impl RefusedCalls {
     /// Counts one more, and says so unless it was said a short while ago.
-    pub(crate) fn count(&self, flood: Flood, caller: &dyn Display) {
+    pub(crate) fn count(&self, flood: LimitedCall, caller: &dyn Display) {
         let now = Instant::now();
         let mut tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let tally = tallies.entry(flood).or_default();
@@ -85,7 +85,7 @@ impl Refusals {
     pub(crate) fn findings(&self, now: Instant) -> Vec<Finding> {
         let tallies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lasts = |at: Instant| now.saturating_duration_since(at) < SAY_AGAIN;
-        let finding = |(flood, tally): (&Flood, &Tally)| {
+        let finding = |(flood, tally): (&LimitedCall, &Tally)| {
             let (caller, _) = tally.last.as_ref().filter(|(_, at)| lasts(*at))?;
             let (name, text) = flood.names();
             Some(
@@ -129,12 +129,12 @@ struct Bucket {
 }
 
 /// A rate for each caller.
-pub(crate) struct Limits<K> {
+pub(crate) struct RateLimiter<K> {
     rate: Rate,
     callers: Mutex<BTreeMap<K, Bucket>>,
 }
 
-impl<K: Ord + Clone> Limits<K> {
+impl<K: Ord + Clone> RateLimiter<K> {
     pub(crate) fn new(rate: Rate) -> Self {
         Self { rate, callers: Mutex::new(BTreeMap::new()) }
     }
@@ -184,36 +184,36 @@ fn bucket<'a, K: Ord + Clone>(
 }
 
 /// At most so many at one time: of one caller, and of all.
-pub(crate) struct Places<K> {
+pub(crate) struct Slots<K> {
     each: usize,
     all: usize,
     taken: Arc<Mutex<BTreeMap<K, usize>>>,
 }
 
-impl<K: Ord + Clone> Places<K> {
+impl<K: Ord + Clone> Slots<K> {
     pub(crate) fn new(each: usize, all: usize) -> Self {
         Self { each, all, taken: Arc::default() }
     }
 
-    /// A place for `caller`, given back when it is dropped; `None` if there is none.
-    pub(crate) fn enter(&self, caller: &K) -> Option<Place<K>> {
+    /// A slot for `caller`, given back when it is dropped; `None` if there is none.
+    pub(crate) fn enter(&self, caller: &K) -> Option<Slot<K>> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let own = taken.get(caller).copied().unwrap_or_default();
         if own >= self.each || taken.values().sum::<usize>() >= self.all {
             return None;
         }
         taken.insert(caller.clone(), own + 1);
-        Some(Place { taken: self.taken.clone(), caller: caller.clone() })
+        Some(Slot { taken: self.taken.clone(), caller: caller.clone() })
     }
 }
 
-/// One of the [`Places`].
-pub(crate) struct Place<K: Ord> {
+/// One of the [`Slots`].
+pub(crate) struct Slot<K: Ord> {
     taken: Arc<Mutex<BTreeMap<K, usize>>>,
     caller: K,
 }
 
-impl<K: Ord> Drop for Place<K> {
+impl<K: Ord> Drop for Slot<K> {
     fn drop(&mut self) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = taken.get_mut(&self.caller) {
@@ -226,22 +226,22 @@ impl<K: Ord> Drop for Place<K> {
 }
 
 /// Lets callers in by their address.
-pub(crate) struct Doorkeeper {
-    pub(crate) rate: Limits<IpAddr>,
-    pub(crate) places: Places<IpAddr>,
-    pub(crate) refusals: Arc<Refusals>,
-    pub(crate) counted_as: Flood,
+pub(crate) struct ConnectionLimiter {
+    pub(crate) rate: RateLimiter<IpAddr>,
+    pub(crate) slots: Slots<IpAddr>,
+    pub(crate) refusals: Arc<RefusedCalls>,
+    pub(crate) counted_as: LimitedCall,
 }
 
-impl Door for Doorkeeper {
+impl Door for ConnectionLimiter {
     fn enter(&self, caller: IpAddr) -> Option<Box<dyn Send>> {
         let caller = caller.to_canonical();
-        let place = self.places.enter(&caller);
-        let place = place.filter(|_| self.rate.allow(&caller, Instant::now()));
-        if place.is_none() {
+        let slot = self.slots.enter(&caller);
+        let slot = slot.filter(|_| self.rate.allow(&caller, Instant::now()));
+        if slot.is_none() {
             self.refusals.count(self.counted_as, &caller);
         }
-        place.map(|place| Box::new(place) as Box<dyn Send>)
+        slot.map(|slot| Box::new(slot) as Box<dyn Send>)
     }
 }
 
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn a_flood_is_cut_to_the_rate_and_is_nobody_elses() {
         let start = Instant::now();
-        let limits = Limits::new(RATE);
+        let limits = RateLimiter::new(RATE);
         assert_eq!((0..10_000).filter(|_| limits.allow(&1, start)).count(), 20);
         assert!(limits.allow(&2, start));
         let later = start + Duration::from_secs(2);
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn many_callers_do_not_fill_the_memory() {
         let now = Instant::now();
-        let limits = Limits::new(RATE);
+        let limits = RateLimiter::new(RATE);
         assert!((0..10_000).all(|caller| limits.allow(&caller, now)));
         assert_eq!(limits.lock().len(), MAX_CALLERS);
     }
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn who_says_much_waits_for_as_long_as_it_costs() {
         let start = Instant::now();
-        let limits = Limits::new(RATE);
+        let limits = RateLimiter::new(RATE);
         assert_eq!(limits.charge(&1, 20, start), Duration::ZERO);
         assert_eq!(limits.charge(&1, 10, start), Duration::from_secs(2));
         assert_eq!(limits.charge(&2, 1, start), Duration::ZERO);
@@ -281,32 +281,32 @@ mod tests {
 
     #[test]
     fn places_are_few_for_one_and_are_given_back() {
-        let places = Places::new(16, 20);
-        let taken: Vec<_> = (0..10_000).filter_map(|_| places.enter(&"madrid")).collect();
+        let slots = Slots::new(16, 20);
+        let taken: Vec<_> = (0..10_000).filter_map(|_| slots.enter(&"madrid")).collect();
         assert_eq!(taken.len(), 16);
-        let others: Vec<_> = (0..10_000).filter_map(|_| places.enter(&"paris")).collect();
+        let others: Vec<_> = (0..10_000).filter_map(|_| slots.enter(&"paris")).collect();
         assert_eq!(others.len(), 4);
         drop((taken, others));
-        assert!(places.enter(&"madrid").is_some());
-        assert!(places.taken.lock().unwrap().is_empty());
+        assert!(slots.enter(&"madrid").is_some());
+        assert!(slots.taken.lock().unwrap().is_empty());
     }
 
     #[test]
     fn refusals_are_counted_by_name() {
-        let refusals = Refusals::default();
+        let refusals = RefusedCalls::default();
         assert!(refusals.counters().is_empty());
         for _ in 0..3 {
-            refusals.count(Flood::VmWrites, &"10.10.10.5");
+            refusals.count(LimitedCall::VmWrites, &"10.10.10.5");
         }
-        refusals.count(Flood::ZoneStreams, &"madrid");
+        refusals.count(LimitedCall::ZoneStreams, &"madrid");
         assert_eq!(refusals.counters(), [("vm_writes", 3), ("zone_streams", 1)]);
     }
 
     #[test]
     fn who_is_refused_is_a_finding_until_it_is_quiet() {
-        let refusals = Refusals::default();
-        refusals.count(Flood::VmWrites, &"10.10.10.5");
-        refusals.count(Flood::ZoneStreams, &"madrid");
+        let refusals = RefusedCalls::default();
+        refusals.count(LimitedCall::VmWrites, &"10.10.10.5");
+        refusals.count(LimitedCall::ZoneStreams, &"madrid");
         let now = Instant::now();
         let found = refusals.findings(now);
         let lines: Vec<String> = found.iter().map(ToString::to_string).collect();

@@ -7,6 +7,35 @@ ZONEMESH_ONE_ENV="${ZONEMESH_ONE_ENV:-/var/run/one-context/one_env}"
 # The OneGate attribute in which a gateway says where it is.
 ZONEMESH_PUBLISHED="ZONEMESH_GATEWAY"
 
+# zonemesh_fail TEXT: the last thing of a stage. one-apps' `msg error` itself returns 1, which ends a
+# stage under `set -e`: whatever must still be cleaned up comes before.
+zonemesh_fail() {
+    msg error "$1" || :
+    return 1
+}
+
+# zonemesh_judge COMMAND...: fills in ZONEMESH_VERDICT from the exit code (docs/REFERENCE.md). Only
+# what our programs call a refusal is one: a program that was killed, or failed otherwise, has judged
+# nothing and is asked again.
+zonemesh_judge() {
+    local code tried
+    for tried in 1 2 3; do
+        code=0
+        "$@" || code=$?
+        case "$code" in
+        0) ZONEMESH_VERDICT="good" ;;
+        2 | 4 | 6 | 7) ZONEMESH_VERDICT="refused" ;;
+        10) ZONEMESH_VERDICT="not yet" ;;
+        *)
+            ZONEMESH_VERDICT="none, exit code $code"
+            [ "$tried" = 3 ] || sleep 2
+            continue
+            ;;
+        esac
+        return 0
+    done
+}
+
 # zonemesh_install_packages NAME...
 zonemesh_install_packages() {
     export DEBIAN_FRONTEND=noninteractive
@@ -35,35 +64,52 @@ zonemesh_token() {
     sed -n 's/^export TOKENTXT="\(.*\)"$/\1/p' "$ZONEMESH_ONE_ENV"
 }
 
-# zonemesh_find_gateway: fills in where the gateway is, if CONTEXT does not say, from what the
-# gateway role of this OneFlow service published. Both values travel as one base64 word, because
-# OneGate's server damages brackets and commas.
+# zonemesh_published: what the gateway role of this OneFlow service published; fails if nothing yet.
+zonemesh_published() {
+    local published
+    published="$(onegate service show --json --extended | jq -r --arg key "$ZONEMESH_PUBLISHED" '
+        [.SERVICE.roles[].nodes[]?.vm_info.VM.USER_TEMPLATE[$key]? // empty] | first // empty')" ||
+        return 1
+    [ -n "$published" ] && printf '%s\n' "$published"
+}
+
+# zonemesh_find_gateway: fills in where the gateway is, if CONTEXT does not say, from OneGate. Both
+# values travel as one base64 word, because OneGate's server damages brackets and commas. A OneGate
+# that does not answer yet, and a gateway that is not there yet, are waited for.
 zonemesh_find_gateway() {
     if [ -n "${ONEAPP_ZONEMESH_GATEWAY:-}" ] && [ -n "${ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT:-}" ]; then
         return 0
     fi
-    local published
-    published="$(onegate service show --json --extended | jq -r --arg key "$ZONEMESH_PUBLISHED" '
-        [.SERVICE.roles[].nodes[]?.vm_info.VM.USER_TEMPLATE[$key]? // empty] | first // empty')" ||
-        published=""
-    if [ -z "$published" ]; then
-        msg error "no gateway in this service has published itself: set ONEAPP_ZONEMESH_GATEWAY and ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT"
-        return 1
-    fi
+    local published left="${ZONEMESH_GATEWAY_WAIT:-600}" pause=1
+    until published="$(zonemesh_published)"; do
+        if [ "$left" -le 0 ]; then
+            zonemesh_fail "no gateway in this service has published itself: set ONEAPP_ZONEMESH_GATEWAY and ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT"
+            return 1
+        fi
+        msg info "no gateway in this service has published itself yet: asking again in $pause s"
+        sleep "$pause"
+        left=$((left - pause))
+        pause=$((pause < 16 ? pause * 2 : 30))
+    done
     read -r ONEAPP_ZONEMESH_GATEWAY ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT \
         < <(base64 -d <<<"$published"; echo)
     msg info "gateway $ONEAPP_ZONEMESH_GATEWAY, published by OneGate"
 }
 
-# zonemesh_configure COMPANION: settings that the companion refuses never replace good ones.
+# zonemesh_configure COMPANION: settings that the companion refuses never replace good ones. What
+# is not there yet, or cannot be judged now, is the companion's to wait for: it tries for ever.
 zonemesh_configure() {
     local file="$ZONEMESH_ETC/context.sh"
     zonemesh_find_gateway
     zonemesh_write_context "$file.new"
-    if ! "$1" plan --context "$file.new"; then
-        msg error "$1 refuses the CONTEXT of this VM: correct it and reboot"
+    zonemesh_judge "$1" plan --context "$file.new"
+    if [ "$ZONEMESH_VERDICT" = refused ]; then
         rm -f "$file.new"
+        zonemesh_fail "$1 refuses the CONTEXT of this VM: correct it and reboot"
         return 1
+    fi
+    if [ "$ZONEMESH_VERDICT" != good ]; then
+        msg info "$1 plan: $ZONEMESH_VERDICT; it is started all the same, and waits"
     fi
     mv "$file.new" "$file"
 }
@@ -84,23 +130,33 @@ zonemesh_write_context() {
 
 # zonemesh_start UNIT: never `After=one-context`, never a blocking start: see configs/*.service.
 zonemesh_start() {
-    systemctl daemon-reload
-    systemctl enable "$1"
-    systemctl restart --no-block "$1"
+    zonemesh_wait 30 "systemd starts $1" zonemesh_restart "$1"
 }
 
-# zonemesh_wait SECONDS WHAT COMMAND...: until the command succeeds.
-zonemesh_wait() {
-    local left="$1" what="$2"
-    shift 2
-    until "$@" >/dev/null 2>&1; do
+# zonemesh_restart UNIT: early in the boot systemd may be too busy to answer.
+zonemesh_restart() {
+    systemctl daemon-reload && systemctl enable "$1" && systemctl restart --no-block "$1"
+}
+
+# zonemesh_until SECONDS COMMAND...: until the command succeeds; fails if it does not in that time.
+zonemesh_until() {
+    local left="$1"
+    shift
+    until "$@"; do
         left=$((left - 1))
-        if [ "$left" -le 0 ]; then
-            msg error "$what: not yet after the time given; see journalctl -u 'zonemesh*'"
-            return 1
-        fi
+        [ "$left" -gt 0 ] || return 1
         sleep 1
     done
+}
+
+# zonemesh_wait SECONDS WHAT COMMAND...: the same, said.
+zonemesh_wait() {
+    local seconds="$1" what="$2"
+    shift 2
+    if ! zonemesh_until "$seconds" "$@" >/dev/null 2>&1; then
+        zonemesh_fail "$what: not after $seconds s; see journalctl -u 'zonemesh*'"
+        return 1
+    fi
     msg info "$what: yes"
 }
 

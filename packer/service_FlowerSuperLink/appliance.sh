@@ -29,11 +29,17 @@ service_configure() {
     zonemesh_configure zonemesh-superlink
 }
 
-# The port opens after the gateway has signed: Flower does not start without its certificate.
+# The port opens after the gateway has signed. The gateway may come later: then the companion waits
+# for it, and it is the companion that tells OneGate READY.
 service_bootstrap() {
     local address="${ONEAPP_ZONEMESH_ADDRESS:-${ETH0_IP:?}}"
     zonemesh_start zonemesh-superlink.service
-    zonemesh_wait 300 "the SuperLink answers" superlink_answers "$address"
+    if zonemesh_until 300 superlink_answers "$address" 2>/dev/null; then
+        msg info "the SuperLink answers"
+    else
+        zonemesh_wait 60 "the companion runs" systemctl is-active --quiet zonemesh-superlink.service
+        msg info "the SuperLink does not answer yet: the companion waits, and journalctl -u zonemesh-superlink says for what"
+    fi
     zonemesh_report 'Flower SuperLink' "federation=$ONEAPP_ZONEMESH_FEDERATION" \
         "supernodes=$address:${ONEAPP_ZONEMESH_FLEET_PORT:-9092}" \
         "flwr_run=$address:${ONEAPP_ZONEMESH_CONTROL_PORT:-9093}" \

@@ -27,20 +27,22 @@ service_install() {
 
 # A wrong configuration never replaces a good one.
 service_configure() {
-    sysctl --load /etc/sysctl.d/60-zonemesh.conf
+    # A kernel without IPv6 has no such key: nothing that this stage must end for.
+    sysctl --load /etc/sysctl.d/60-zonemesh.conf || msg info "not all of the kernel's settings were taken"
     install -d -m 0755 "$ZONEMESH_ETC"
     if [ -z "${ONEAPP_ZONEMESH_CONFIG:-}" ] && [ -s "$ZONEMESH_TOML" ]; then
         msg info "CONTEXT has no ONEAPP_ZONEMESH_CONFIG: $ZONEMESH_TOML stays"
         return 0
     fi
     if ! base64 -d <<<"${ONEAPP_ZONEMESH_CONFIG:-}" >"$ZONEMESH_TOML.new"; then
-        msg error "ONEAPP_ZONEMESH_CONFIG is not base64: encode zonemesh.toml with base64 -w0"
         rm -f "$ZONEMESH_TOML.new"
+        zonemesh_fail "ONEAPP_ZONEMESH_CONFIG is not base64: encode zonemesh.toml with base64 -w0"
         return 1
     fi
-    if ! zonemesh config check "$ZONEMESH_TOML.new"; then
-        msg error "zonemeshd refuses ONEAPP_ZONEMESH_CONFIG: the configuration before it stays"
+    zonemesh_judge zonemesh config check "$ZONEMESH_TOML.new"
+    if [ "$ZONEMESH_VERDICT" != good ]; then
         rm -f "$ZONEMESH_TOML.new"
+        zonemesh_fail "zonemesh config check ONEAPP_ZONEMESH_CONFIG: $ZONEMESH_VERDICT; the configuration before it stays"
         return 1
     fi
     mv "$ZONEMESH_TOML.new" "$ZONEMESH_TOML"
@@ -52,6 +54,7 @@ service_bootstrap() {
     local listen fingerprint=""
     listen="$(gateway_listen)"
     if [ -n "$listen" ]; then
+        zonemesh_wait 60 "the local API answers" gateway_fingerprint "$listen"
         fingerprint="$(gateway_fingerprint "$listen")"
         gateway_publish "$listen" "$fingerprint"
     fi
@@ -84,7 +87,7 @@ gateway_listen() {
 gateway_fingerprint() {
     local certificate digest
     certificate="$(openssl s_client -connect "$1" </dev/null 2>/dev/null | openssl x509 2>/dev/null)" || {
-        msg error "the local API at $1 shows no certificate"
+        zonemesh_fail "the local API at $1 shows no certificate"
         return 1
     }
     digest="$(openssl x509 -noout -pubkey <<<"$certificate" |
@@ -98,5 +101,10 @@ gateway_publish() {
         msg info "this VM has no OneGate (TOKEN=YES): give $1 and $2 to the other VMs by hand"
         return 0
     fi
-    onegate vm update --data "$ZONEMESH_PUBLISHED=$(printf '%s %s' "$1" "$2" | base64 -w0)"
+    local attribute
+    attribute="$ZONEMESH_PUBLISHED=$(printf '%s %s' "$1" "$2" | base64 -w0)"
+    if ! zonemesh_until 60 onegate vm update --data "$attribute"; then
+        zonemesh_fail "OneGate does not take where this gateway is"
+        return 1
+    fi
 }

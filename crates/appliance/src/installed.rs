@@ -53,10 +53,8 @@ async fn ask(
     home: &Home,
     owner: Option<Owner>,
 ) -> Result<FlowerVersion, Reason> {
-    let wrong = |what: String| {
-        let problem = format!("{} {} {what}", program.display(), arguments.join(" "));
-        Reason::FlowerPrograms { problem }
-    };
+    let asked = format!("{} {}", program.display(), arguments.join(" "));
+    let wrong = |what: String| Reason::FlowerPrograms { problem: format!("{asked} {what}") };
     let mut command = tokio::process::Command::new(program);
     command.args(arguments).env_clear().envs(home.environment());
     command.stdin(Stdio::null()).kill_on_drop(true);
@@ -66,7 +64,10 @@ async fn ask(
     let output = match tokio::time::timeout(TIMEOUT, command.output()).await {
         Ok(Ok(output)) => output,
         Ok(Err(error)) => return Err(wrong(format!("cannot be run: {error}"))),
-        Err(_elapsed) => return Err(wrong(format!("took longer than {} s", TIMEOUT.as_secs()))),
+        Err(_elapsed) => {
+            let problem = format!("{asked} took longer than {} s", TIMEOUT.as_secs());
+            return Err(Reason::FlowerSilent { problem });
+        }
     };
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {

@@ -126,6 +126,12 @@ pub enum Reason {
         /// What was found instead.
         problem: String,
     },
+    /// Flower's programs are there and do not answer: a busy machine starts Python slowly.
+    #[error("{problem}")]
+    FlowerSilent {
+        /// What was asked, and for how long.
+        problem: String,
+    },
     /// Flower ended by itself.
     #[error("Flower ended: {exit}")]
     FlowerEnded {
@@ -182,12 +188,42 @@ impl Reason {
             Self::TokenRefused { .. } => "T406",
             Self::NotTls { .. } => "T407",
             Self::VersionMismatch { .. } => "F501",
-            Self::FlowerPrograms { .. } => "F502",
+            Self::FlowerPrograms { .. } | Self::FlowerSilent { .. } => "F502",
             Self::FlowerEnded { .. } => "F503",
             Self::FlowerUnsupported { .. } => "F504",
             Self::NotServing { .. } => "F505",
             Self::NoSuperLink { .. } => "F510",
             Self::SuperLinkNotReady { .. } => "F511",
+        }
+    }
+
+    /// Whether waiting is of no use: the settings, the image or a policy must change. All else may
+    /// pass, or is put right in another VM.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        match self {
+            Self::RequestRefused { .. }
+            | Self::Files { .. }
+            | Self::RegistrationRefused { .. }
+            | Self::GatewayKey { .. }
+            | Self::TokenRefused { .. }
+            | Self::FlowerPrograms { .. }
+            | Self::FlowerUnsupported { .. } => true,
+            Self::GatewayUnreachable { .. }
+            | Self::SuperLinkUnreachable { .. }
+            | Self::ZoneUnreachable { .. }
+            | Self::Keepalive { .. }
+            | Self::Conflict { .. }
+            | Self::Certificate { .. }
+            | Self::CaSet { .. }
+            | Self::ClockSkew { .. }
+            | Self::NotTls { .. }
+            | Self::VersionMismatch { .. }
+            | Self::FlowerSilent { .. }
+            | Self::FlowerEnded { .. }
+            | Self::NotServing { .. }
+            | Self::NoSuperLink { .. }
+            | Self::SuperLinkNotReady { .. } => false,
         }
     }
 
@@ -220,7 +256,7 @@ impl Reason {
             }
             Self::NotTls { endpoint, .. } => format!("find out which program listens on {endpoint}: only the SuperLink's companion should start it"),
             Self::VersionMismatch { superlinks, .. } => format!("install flwr=={superlinks} here, or the same version in the SuperLink's VM"),
-            Self::FlowerPrograms { .. } => "check ONEAPP_ZONEMESH_FLOWER_BIN and ONEAPP_ZONEMESH_FLOWER_VERSION; `flwr --version` must work there".into(),
+            Self::FlowerPrograms { .. } | Self::FlowerSilent { .. } => "check ONEAPP_ZONEMESH_FLOWER_BIN and ONEAPP_ZONEMESH_FLOWER_VERSION; `flwr --version` must work there".into(),
             Self::FlowerEnded { .. } => "the last lines of Flower's log in ONEAPP_ZONEMESH_STATE_DIR/log say why".into(),
             Self::FlowerUnsupported { .. } => "install flwr==1.25.0".into(),
             Self::NotServing { .. } => "wait; if it lasts longer than two minutes, read Flower's log in ONEAPP_ZONEMESH_STATE_DIR/log".into(),

@@ -11,10 +11,35 @@ use tracing_subscriber::EnvFilter;
 
 use crate::context::{Context, ContextError};
 use crate::files::FileError;
+use crate::reason::Reason;
 use crate::variables::{SettingsErrors, Variables};
 
-/// Exit code for wrong settings.
-pub const CONFIGURATION: u8 = 7;
+/// The documented exit codes of a companion. clap adds 2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompanionExit {
+    /// All is well.
+    Well = 0,
+    /// Something failed that is none of the below.
+    Failed = 1,
+    /// `plan`: refused, by what is installed here or by what the gateway allows. Waiting is no help.
+    Refused = 6,
+    /// A setting, the context, the user or the state folder cannot be used.
+    Settings = 7,
+    /// `plan`: nothing is wrong with this VM; what is missing may still come.
+    NotYet = 10,
+}
+
+impl From<CompanionExit> for ExitCode {
+    fn from(exit: CompanionExit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+impl From<&Reason> for CompanionExit {
+    fn from(reason: &Reason) -> Self {
+        if reason.is_refusal() { Self::Refused } else { Self::NotYet }
+    }
+}
 
 /// Writes logs to standard error: `ZONEMESH_LOG` (default `info`) says how much,
 /// `ZONEMESH_LOG_FORMAT=json` in which form.
@@ -71,12 +96,16 @@ pub async fn stop_signal() -> std::io::Result<()> {
     Ok(())
 }
 
-/// The exit code of a failure: settings, context, user and state folder 7, all else 1.
+/// The exit code of a failure: a reason's own; settings, context, user and state folder 7, else 1.
 #[must_use]
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+pub fn exit_code(error: &anyhow::Error) -> CompanionExit {
     let settings =
         error.is::<SettingsErrors>() || error.is::<ContextError>() || error.is::<FileError>();
-    ExitCode::from(if settings { CONFIGURATION } else { 1 })
+    match error.downcast_ref::<Reason>() {
+        Some(reason) => reason.into(),
+        None if settings => CompanionExit::Settings,
+        None => CompanionExit::Failed,
+    }
 }
 
 /// Runs a companion on a small runtime: it has little to do.
@@ -91,15 +120,15 @@ pub fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::R
 
 /// Says once what went wrong, and gives the exit code.
 #[must_use]
-pub fn finish(ended: anyhow::Result<ExitCode>) -> ExitCode {
+pub fn finish(ended: anyhow::Result<CompanionExit>) -> ExitCode {
     use std::io::Write;
 
     match ended {
-        Ok(code) => code,
+        Ok(exit) => exit.into(),
         Err(error) => {
             // Nobody is left to tell if standard error is closed.
             let _ = writeln!(std::io::stderr(), "{error:#}");
-            exit_code(&error)
+            exit_code(&error).into()
         }
     }
 }

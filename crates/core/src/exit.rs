@@ -28,11 +28,13 @@ pub enum Exit {
     VersionSkew = 8,
     /// No answer in time.
     Timeout = 9,
+    /// A companion's `plan`: nothing is wrong here, and what is missing may still come.
+    NotYet = 10,
 }
 
 impl Exit {
     /// All of them, by their number.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Ok,
         Self::Negative,
         Self::Usage,
@@ -43,6 +45,7 @@ impl Exit {
         Self::Configuration,
         Self::VersionSkew,
         Self::Timeout,
+        Self::NotYet,
     ];
 
     /// The number that the program ends with.
@@ -69,6 +72,7 @@ impl Exit {
             Self::Configuration => "the configuration, a setting or a key file is not valid",
             Self::VersionSkew => "the daemon is of another version",
             Self::Timeout => "no answer in time",
+            Self::NotYet => "`plan`: not yet; what is missing may still come",
         }
     }
 }
@@ -98,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_codes_are_their_places_in_the_list() {
-        assert!(Exit::ALL.iter().map(|exit| exit.code()).eq(0..10));
+        assert!(Exit::ALL.iter().map(|exit| exit.code()).eq(0..11));
     }
 
     #[test]

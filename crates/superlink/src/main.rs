@@ -1,8 +1,8 @@
 //! `zonemesh-superlink`: the companion in a SuperLink's VM. It has Flower's SuperLink certified and
 //! registered by the zone's gateway, keeps it running, and reports whether it serves.
 //!
-//! It promises exit code 7 for settings that cannot work and none for anything that may pass: that
-//! is tried again. Specification: docs/ARCHITECTURE.md.
+//! It promises that `run` ends with 7 for settings that cannot work and never for anything that may
+//! pass: that is tried again. Specification: docs/ARCHITECTURE.md.
 
 mod duty;
 mod identity;
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         Command::Plan { context } => read(context.as_deref())
             .and_then(|settings| startup::block_on(run::print_plan(settings))),
     };
-    startup::finish(ended.map(|()| ExitCode::SUCCESS))
+    startup::finish(ended)
 }
 
 fn read(file: Option<&Path>) -> anyhow::Result<SuperLinkSettings> {

@@ -12,7 +12,7 @@ use zonemesh_appliance::pki::CertificateRequest;
 use zonemesh_appliance::progress::State;
 use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::settings::SuperLinkSettings;
-use zonemesh_appliance::startup;
+use zonemesh_appliance::startup::{self, CompanionExit};
 use zonemesh_appliance::view::Readiness;
 
 use crate::identity::{self, Identity};
@@ -25,7 +25,7 @@ const LAST_REPORT: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// Settings that cannot work on this machine, or a system that gives no signals.
-pub(crate) async fn run(settings: SuperLinkSettings) -> anyhow::Result<()> {
+pub(crate) async fn run(settings: SuperLinkSettings) -> anyhow::Result<CompanionExit> {
     let mut superlink = SuperLink {
         companion: Companion::begin("superlink", &settings.common)?,
         registered: false,
@@ -36,7 +36,7 @@ pub(crate) async fn run(settings: SuperLinkSettings) -> anyhow::Result<()> {
         stopped = startup::stop_signal() => stopped?,
     }
     superlink.stop().await;
-    Ok(())
+    Ok(CompanionExit::Well)
 }
 
 /// The companion with what is its own.
@@ -158,7 +158,7 @@ impl SuperLink {
 ///
 /// # Errors
 /// Flower is not usable here.
-pub(crate) async fn print_plan(settings: SuperLinkSettings) -> anyhow::Result<()> {
+pub(crate) async fn print_plan(settings: SuperLinkSettings) -> anyhow::Result<CompanionExit> {
     use std::io::Write;
 
     use anyhow::Context;
@@ -172,5 +172,6 @@ pub(crate) async fn print_plan(settings: SuperLinkSettings) -> anyhow::Result<()
     let mut json =
         serde_json::to_string_pretty(&inputs.printed()).context("cannot print the plan")?;
     json.push('\n');
-    std::io::stdout().write_all(json.as_bytes()).context("cannot print the plan")
+    std::io::stdout().write_all(json.as_bytes()).context("cannot print the plan")?;
+    Ok(CompanionExit::Well)
 }

@@ -211,4 +211,8 @@ async fn the_plan_is_printed_without_secrets() {
     assert!(files.iter().all(|file| file.get("contents").is_none()));
     assert_eq!(plan["program"]["environment"]["FLWR_TELEMETRY_ENABLED"], "0");
     assert_eq!(gateway.calls("register"), 0, "a plan changes nothing");
+    process.set("ONEAPP_ZONEMESH_FLOWER_VERSION", "1.25.9");
+    let (code, _, errors) = process.output(&["plan"]);
+    assert_eq!(code, 6, "refused, and not an unknown failure: {errors}");
+    assert!(errors.contains("ONEAPP_ZONEMESH_FLOWER_VERSION=1.25.9"), "{errors}");
 }

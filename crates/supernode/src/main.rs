@@ -1,8 +1,8 @@
 //! `zonemesh-supernode`: the companion in a SuperNode's VM. It finds the SuperLink of its federation
 //! through the zone's gateway, checks what Flower would not say, and keeps Flower running.
 //!
-//! It promises exit code 7 for settings that cannot work and none for anything that may pass: that
-//! is tried again. Specification: docs/ARCHITECTURE.md.
+//! It promises that `run` ends with 7 for settings that cannot work and never for anything that may
+//! pass: that is tried again. Specification: docs/ARCHITECTURE.md.
 
 mod decision;
 mod plan;
@@ -15,9 +15,6 @@ use clap::Parser;
 use zonemesh_appliance::command::Command;
 use zonemesh_appliance::settings::{self, SuperNodeSettings};
 use zonemesh_appliance::{guard, startup};
-
-/// `plan` says that Flower would not be started now.
-const NOT_NOW: ExitCode = ExitCode::FAILURE;
 
 /// Finds, checks and runs a Flower SuperNode for a federation.
 #[derive(Parser)]
@@ -34,12 +31,12 @@ fn main() -> ExitCode {
         }
         Command::Run { context } => {
             let settings = read(context.as_deref());
-            settings.and_then(|settings| startup::block_on(run::run(settings))).map(|()| true)
+            settings.and_then(|settings| startup::block_on(run::run(settings)))
         }
         Command::Plan { context } => read(context.as_deref())
             .and_then(|settings| startup::block_on(run::print_plan(settings))),
     };
-    startup::finish(ended.map(|well| if well { ExitCode::SUCCESS } else { NOT_NOW }))
+    startup::finish(ended)
 }
 
 fn read(file: Option<&Path>) -> anyhow::Result<SuperNodeSettings> {

@@ -18,6 +18,7 @@ use zonemesh_appliance::plan::Plan;
 use zonemesh_appliance::progress::State;
 use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::settings::SuperNodeSettings;
+use zonemesh_appliance::startup::CompanionExit;
 use zonemesh_appliance::view::{Target, View};
 use zonemesh_appliance::{installed, preflight, startup};
 
@@ -33,7 +34,7 @@ const SETTLED: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// Settings that cannot work on this machine, or a system that gives no signals.
-pub(crate) async fn run(settings: SuperNodeSettings) -> anyhow::Result<()> {
+pub(crate) async fn run(settings: SuperNodeSettings) -> anyhow::Result<CompanionExit> {
     let mut supernode = SuperNode {
         companion: Companion::begin("supernode", &settings.common)?,
         running: None,
@@ -46,7 +47,7 @@ pub(crate) async fn run(settings: SuperNodeSettings) -> anyhow::Result<()> {
     }
     supernode.companion.stop_flower().await;
     supernode.companion.progress.enter(State::Stopped);
-    Ok(())
+    Ok(CompanionExit::Well)
 }
 
 struct SuperNode {
@@ -163,11 +164,11 @@ async fn passes(gateway: &Gateway, view: &View, ours: FlowerVersion) -> Result<S
     }
 }
 
-/// Prints what `run` would do now, without secrets. True if Flower would be started.
+/// Prints what `run` would do now, without secrets, and judges: well if Flower would be started.
 ///
 /// # Errors
 /// TLS cannot be set up, or standard output is closed.
-pub(crate) async fn print_plan(settings: SuperNodeSettings) -> anyhow::Result<bool> {
+pub(crate) async fn print_plan(settings: SuperNodeSettings) -> anyhow::Result<CompanionExit> {
     use std::io::Write;
 
     let owner = settings.common.flower_user.as_deref().map(Owner::of_user).transpose()?;
@@ -180,12 +181,12 @@ pub(crate) async fn print_plan(settings: SuperNodeSettings) -> anyhow::Result<bo
         }
         Err(reason) => (None, Err(reason)),
     };
-    let would_start = plan.is_ok();
+    let verdict = plan.as_ref().map_or_else(CompanionExit::from, |_| CompanionExit::Well);
     let printed = Printed::new(&settings, version, plan);
     let mut json = serde_json::to_string_pretty(&printed).context("cannot print the plan")?;
     json.push('\n');
     std::io::stdout().write_all(json.as_bytes()).context("cannot print the plan")?;
-    Ok(would_start)
+    Ok(verdict)
 }
 
 async fn plan_now(

@@ -17,6 +17,9 @@ use zonemesh_appliance::api::v1::Readiness;
 use zonemesh_appliance::pki::{FederationCa, San};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_zonemesh-supernode");
+/// `plan`'s exit codes, as docs/REFERENCE.md has them.
+const REFUSED: i32 = 6;
+const NOT_YET: i32 = 10;
 
 fn companion(gateway: &TestGateway, flower: &str) -> Process {
     let mut process = Process::new(PROGRAM, &gateway.variables(), ("flower-supernode", flower));
@@ -179,7 +182,7 @@ async fn the_plan_says_what_would_be_done_now_or_why_nothing() {
     let gateway = TestGateway::start();
     let process = companion(&gateway, LIVES);
     let (code, out, errors) = process.output(&["plan"]);
-    assert_eq!(code, 1, "{errors}");
+    assert_eq!(code, NOT_YET, "{errors}");
     let plan: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(
         (&plan["waiting"]["code"], &plan["flower_version"]),
@@ -201,4 +204,25 @@ async fn the_plan_says_what_would_be_done_now_or_why_nothing() {
     let arguments = plan["program"]["arguments"].as_array().unwrap();
     assert!(arguments.contains(&server.address.to_string().into()), "{out}");
     assert!(!process.state().exists(), "a plan changes nothing");
+}
+
+#[tokio::test]
+async fn a_plan_tells_what_may_still_come_from_what_is_refused() {
+    let mut gateway = TestGateway::start();
+    let mut process = companion(&gateway, LIVES);
+    let coded = |process: &Process, expected: i32, code: &str| {
+        let (exit, out, errors) = process.output(&["plan"]);
+        assert_eq!(exit, expected, "{code}: {out}{errors}");
+        let plan: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(plan["waiting"]["code"], code);
+    };
+    // The gateway runs in a runtime of its own and answers while this thread waits for the program.
+    coded(&process, NOT_YET, "F510");
+    gateway.stop();
+    coded(&process, NOT_YET, "N201");
+    gateway.start_again(false);
+    process.set("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", &format!("sha256:{}", "ab".repeat(32)));
+    coded(&process, REFUSED, "T405");
+    process.set("ONEAPP_ZONEMESH_FLOWER_VERSION", "1.25.9");
+    coded(&process, REFUSED, "F502");
 }

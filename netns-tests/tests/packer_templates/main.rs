@@ -13,6 +13,8 @@ mod images;
 mod parts;
 #[cfg(test)]
 mod stages;
+#[cfg(test)]
+mod waiting;
 
 pub(crate) const APPLIANCES: [(&str, &str); 3] = [
     ("service_ZonemeshGateway", "ZonemeshGateway"),

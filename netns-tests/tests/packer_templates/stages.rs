@@ -26,10 +26,12 @@ impl Vm {
         self.folder.path().join(name)
     }
 
-    /// Runs `script` after the appliance was read; `msg` and the system's tools are stand-ins.
+    /// Runs `script` after the appliance was read; `msg` and the system's tools are stand-ins. As in
+    /// one-apps, `msg error` returns 1. Nobody sleeps.
     pub(crate) fn run(&self, context: &[(&str, &str)], script: &str) -> Output {
         let prelude = format!(
-            "set -e; umask 0077; msg() {{ echo \"$@\" >&2; }}; sysctl() {{ :; }}; . '{}'; ",
+            "set -e; umask 0077; msg() {{ echo \"$@\" >&2; [ \"$1\" != error ]; }}
+            sysctl() {{ :; }}; sleep() {{ :; }}; . '{}'; ",
             self.appliance.display()
         );
         Command::new("bash")

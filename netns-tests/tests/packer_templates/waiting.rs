@@ -1,0 +1,154 @@
+//! The stages on a machine where nothing is ready yet: the stand-ins fail first, or for long.
+//!
+//! Promises that "not yet" ends no stage, that a refusal does, and that each leaves the unit and the
+//! settings as it should.
+
+use std::process::Output;
+
+use crate::stages::Vm;
+use crate::{read, text};
+
+const GIVEN: [(&str, &str); 4] = [
+    ("ONEAPP_ZONEMESH_GATEWAY", "10.10.11.1:51822"),
+    ("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", "sha256:cd"),
+    ("ONEAPP_ZONEMESH_FEDERATION", "health-eu"),
+    ("ETH0_IP", "10.10.11.6"),
+];
+
+/// A systemctl that notes its calls and whose `is-active` and `restart` fail as often as told.
+const SYSTEMCTL: &str = r#"
+    systemctl() {
+        echo "$*" >>"$ZONEMESH_ETC.systemctl"
+        case "$1" in
+        restart | is-active)
+            local failures
+            failures="$(cat "$ZONEMESH_ETC.$1" 2>/dev/null || echo 0)"
+            [ "$failures" -gt 0 ] || return 0
+            echo $((failures - 1)) >"$ZONEMESH_ETC.$1"
+            return 3
+            ;;
+        esac
+    }
+"#;
+
+fn well(output: &Output) {
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+/// A stage with a companion that ends with these codes, one after another; the last one stays.
+fn stage(vm: &Vm, program: &str, codes: &str, stage: &str) -> Output {
+    let script = format!(
+        "{SYSTEMCTL}
+        codes=({codes}); {program}() {{
+            local code=\"${{codes[0]}}\"
+            [ \"${{#codes[@]}}\" = 1 ] || codes=(\"${{codes[@]:1}}\")
+            return \"$code\"
+        }}
+        {stage}"
+    );
+    vm.run(&GIVEN, &script)
+}
+
+#[test]
+fn a_companion_that_says_not_yet_is_configured_and_started() {
+    for (folder, program) in [
+        ("service_FlowerSuperNode", "zonemesh-supernode"),
+        ("service_FlowerSuperLink", "zonemesh-superlink"),
+    ] {
+        let vm = Vm::of(folder);
+        // Not yet; killed for memory; broken, then not yet.
+        for codes in ["10", "137", "1 10"] {
+            well(&stage(&vm, program, codes, "service_configure"));
+            assert!(read(&vm.file("etc/context.sh")).contains("FEDERATION='health-eu'"), "{codes}");
+            std::fs::remove_file(vm.file("etc/context.sh")).unwrap();
+        }
+        // The unit is restarted, and becomes active, at the third try; nobody listens meanwhile.
+        std::fs::write(vm.file("etc.restart"), "2").unwrap();
+        std::fs::write(vm.file("etc.is-active"), "2").unwrap();
+        let nobody = "superlink_answers() { return 1; }; service_bootstrap";
+        well(&stage(&vm, program, "10", nobody));
+        let calls = read(&vm.file("etc.systemctl"));
+        let enabled = format!("enable {program}.service");
+        assert!(calls.contains(&enabled), "{calls}");
+        let tries = calls.matches("restart --no-block").count();
+        assert_eq!((tries, calls.matches("is-active").count()), (3, 3), "{calls}");
+        assert!(read(&vm.file("report")).contains("federation=health-eu\n") || folder.is_empty());
+    }
+}
+
+#[test]
+fn a_refusal_ends_the_stage_and_leaves_nothing_behind() {
+    for code in ["2", "4", "6", "7"] {
+        let vm = Vm::of("service_FlowerSuperNode");
+        let output = stage(&vm, "zonemesh-supernode", code, "service_configure");
+        assert!(!output.status.success(), "{code}");
+        assert!(text(&output.stderr).contains("refuses the CONTEXT"), "{code}");
+        assert!(!vm.file("etc/context.sh.new").exists(), "{code}");
+        assert!(!vm.file("etc/context.sh").exists(), "{code}");
+    }
+}
+
+#[test]
+fn a_companion_that_never_becomes_active_fails_the_bootstrap() {
+    let vm = Vm::of("service_FlowerSuperNode");
+    std::fs::write(vm.file("etc.is-active"), "1000").unwrap();
+    let output = stage(&vm, "zonemesh-supernode", "0", "service_bootstrap");
+    assert!(!output.status.success());
+    assert!(text(&output.stderr).contains("the companion runs: not after 60 s"));
+}
+
+#[test]
+fn a_gateway_that_publishes_itself_later_is_waited_for() {
+    let vm = Vm::of("service_FlowerSuperNode");
+    let later = r#"
+        onegate() {
+            echo asked >>"$ZONEMESH_ETC.asked"
+            case "$(wc -l <"$ZONEMESH_ETC.asked")" in
+            1) echo "ERROR: 500" >&2; return 255 ;;
+            2) echo "not JSON" ;;
+            3) echo '{"SERVICE":{"roles":[{"name":"gateway","nodes":[{}]}]}}' ;;
+            *) echo '{"SERVICE":{"roles":[{"nodes":[{"vm_info":{"VM":{"USER_TEMPLATE":{
+                "ZONEMESH_GATEWAY":"W2ZkMDA6OjFdOjUxODIyIHNoYTI1NjphYg=="}}}}]}]}}' ;;
+            esac
+        }
+        zonemesh_find_gateway; echo "$ONEAPP_ZONEMESH_GATEWAY""#;
+    let output = vm.run(&[], later);
+    well(&output);
+    assert_eq!(text(&output.stdout), "[fd00::1]:51822\n", "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_check_that_was_killed_is_no_verdict_on_a_gateways_configuration() {
+    let vm = Vm::of("service_ZonemeshGateway");
+    let configure = |codes: &str| {
+        let context = "export ONEAPP_ZONEMESH_CONFIG=W3pvbmVdCg==; service_configure";
+        stage(&vm, "zonemesh", codes, context)
+    };
+    // Refused nothing, so it is asked again.
+    well(&configure("137 0"));
+    assert_eq!(read(&vm.file("etc/zonemesh.toml")), "[zone]\n");
+    let output = configure("137");
+    assert!(text(&output.stderr).contains("none, exit code 137"), "{}", text(&output.stderr));
+    assert!(!vm.file("etc/zonemesh.toml.new").exists());
+}
+
+#[test]
+fn a_gateway_waits_for_its_own_local_api_and_for_onegate() {
+    let vm = Vm::of("service_ZonemeshGateway");
+    std::fs::create_dir(vm.file("etc")).unwrap();
+    let toml = "[local_api]\nlisten = \"10.10.11.1:51822\"\n";
+    std::fs::write(vm.file("etc/zonemesh.toml"), toml).unwrap();
+    let late = r#"
+        try() { echo x >>"$ZONEMESH_ETC.$1"; [ "$(wc -l <"$ZONEMESH_ETC.$1")" -gt 2 ]; }
+        openssl() { case "$1" in
+            s_client) try listens && echo certificate ;;
+            *) [ -s "$ZONEMESH_ETC.listens" ] && cat ;;
+        esac; }
+        onegate() { try published; }
+        ONEGATE_ENDPOINT=http://169.254.16.9:5030
+        service_bootstrap"#;
+    let output = stage(&vm, "zonemesh", "3 9 1", late);
+    well(&output);
+    assert_eq!(read(&vm.file("etc.published")).lines().count(), 3);
+    assert!(read(&vm.file("report")).contains("fingerprint=sha256:"));
+}

@@ -196,7 +196,7 @@ fn object<'a>(of: &'a Value, key: &str) -> Vec<(&'a String, &'a Value)> {
 fn known_keys(role: &str) -> BTreeSet<String> {
     let file = match role {
         "gateway" => "packer/service_ZonemeshGateway/appliance.sh",
-        _ => "crates/appliance/src/settings.rs",
+        _ => "crates/appliance/src/settings/mod.rs",
     };
     let text = read(&root().join(file));
     let quoted = text.split(['"', '\'']).filter(|word| word.starts_with("ONEAPP_ZONEMESH_"));

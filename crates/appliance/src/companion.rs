@@ -13,15 +13,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::backoff::Backoff;
-use crate::child::{Child, describe};
 use crate::files::Owner;
 use crate::flower::{FlowerVersion, Home, Profile};
 use crate::gateway::{Gateway, Seen};
-use crate::onegate::OneGate;
-use crate::output::LogFile;
 use crate::plan::{Layout, Plan};
-use crate::progress::{Progress, State};
 use crate::reason::Reason;
+use crate::reporter::onegate::OneGate;
+use crate::reporter::{Progress, State};
+use crate::runner::child::{Child, describe};
+use crate::runner::output::LogFile;
 use crate::settings::Common;
 use crate::{files, installed};
 

@@ -7,24 +7,20 @@
 //! Specification: docs/ARCHITECTURE.md.
 
 pub mod backoff;
-pub mod child;
 pub mod command;
 pub mod companion;
-pub mod context;
 pub mod files;
 pub mod flower;
 pub mod gateway;
-pub mod guard;
 pub mod installed;
-pub mod onegate;
-pub mod output;
 pub mod plan;
 pub mod preflight;
-pub mod progress;
 pub mod reason;
+pub mod reporter;
+pub mod runner;
 pub mod settings;
+pub mod source;
 pub mod startup;
-pub mod variables;
 pub mod view;
 
 pub use zonemesh_api as api;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::child::Program;
 use crate::files::{FileError, Owner, make_folder, write_atomic};
+use crate::runner::child::Program;
 
 /// A folder to make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

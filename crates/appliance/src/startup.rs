@@ -9,10 +9,10 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::context::{Context, ContextError};
 use crate::files::FileError;
 use crate::reason::Reason;
-use crate::variables::{SettingsErrors, Variables};
+use crate::source::context::{Context, ContextError};
+use crate::source::{SettingsErrors, Variables};
 
 /// The documented exit codes of a companion. clap adds 2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

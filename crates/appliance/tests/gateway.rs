@@ -13,7 +13,7 @@ use zonemesh_appliance::flower::Transport;
 use zonemesh_appliance::gateway::{Gateway, Registration, Seen};
 use zonemesh_appliance::pki::{CertificateRequest, San};
 use zonemesh_appliance::settings::{self, SuperLinkSettings};
-use zonemesh_appliance::variables::Variables;
+use zonemesh_appliance::source::Variables;
 use zonemesh_appliance::view::Readiness;
 
 fn settings(gateway: &TestGateway, changes: &[(&str, &str)]) -> SuperLinkSettings {

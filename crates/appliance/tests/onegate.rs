@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use zonemesh_appliance::onegate::{OneGate, OneGateError};
+use zonemesh_appliance::reporter::onegate::{OneGate, OneGateError};
 use zonemesh_appliance::startup;
 
 /// Answers one request per given answer, and gives back what it was asked.

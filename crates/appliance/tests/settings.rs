@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use zonemesh_appliance::context::Context;
 use zonemesh_appliance::settings::{self, SuperLinkSettings, SuperNodeSettings};
-use zonemesh_appliance::variables::{SettingsErrors, Variables};
+use zonemesh_appliance::source::context::Context;
+use zonemesh_appliance::source::{SettingsErrors, Variables};
 
 const FINGERPRINT: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 

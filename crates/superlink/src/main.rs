@@ -4,19 +4,20 @@
 //! It promises that `run` ends with 7 for settings that cannot work and never for anything that may
 //! pass: that is tried again. Specification: docs/ARCHITECTURE.md.
 
-mod duty;
 mod identity;
-mod life;
 mod plan;
+mod report;
 mod run;
+mod serving;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 use zonemesh_appliance::command::Command;
+use zonemesh_appliance::runner::guard;
 use zonemesh_appliance::settings::{self, SuperLinkSettings};
-use zonemesh_appliance::{guard, startup};
+use zonemesh_appliance::startup;
 
 /// Certifies, registers and runs a Flower SuperLink.
 #[derive(Parser)]

@@ -8,11 +8,11 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 use zeroize::Zeroizing;
-use zonemesh_appliance::child::Program;
 use zonemesh_appliance::files::Owner;
 use zonemesh_appliance::flower::{FlowerVersion, Home, Profile, SuperLinkArguments};
 use zonemesh_appliance::gateway::Registration;
 use zonemesh_appliance::plan::{Layout, Plan, PlannedFile};
+use zonemesh_appliance::runner::child::Program;
 use zonemesh_appliance::settings::SuperLinkSettings;
 
 use crate::identity::Identity;
@@ -147,7 +147,7 @@ pub(crate) fn home(settings: &SuperLinkSettings) -> Home {
 mod tests {
     use zonemesh_appliance::flower::GRPC;
     use zonemesh_appliance::settings;
-    use zonemesh_appliance::variables::Variables;
+    use zonemesh_appliance::source::Variables;
 
     use super::*;
 

@@ -9,15 +9,15 @@ use std::time::{Duration, SystemTime};
 use zonemesh_appliance::backoff::Backoff;
 use zonemesh_appliance::companion::{Companion, causes};
 use zonemesh_appliance::pki::CertificateRequest;
-use zonemesh_appliance::progress::State;
 use zonemesh_appliance::reason::Reason;
+use zonemesh_appliance::reporter::State;
 use zonemesh_appliance::settings::SuperLinkSettings;
 use zonemesh_appliance::startup::{self, CompanionExit};
 use zonemesh_appliance::view::Readiness;
 
 use crate::identity::{self, Identity};
-use crate::life::{Ended, Life};
 use crate::plan::Inputs;
+use crate::serving::{Ended, Life};
 
 const LAST_REPORT: Duration = Duration::from_secs(3);
 
@@ -130,7 +130,7 @@ impl SuperLink {
         Ok(identity)
     }
 
-    /// Reports readiness; a failure is said and made good by `duty.rs`.
+    /// Reports readiness; a failure is said and made good by `report.rs`.
     pub(crate) async fn tell(&mut self, readiness: Readiness) -> bool {
         match self.companion.gateway.report(&self.settings.token, readiness).await {
             Ok(()) => {

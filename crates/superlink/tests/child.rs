@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use process::{group, until_gone};
-use zonemesh_appliance::child::{Child, ChildError, Program, describe};
-use zonemesh_appliance::output::LogFile;
+use zonemesh_appliance::runner::child::{Child, ChildError, Program, describe};
+use zonemesh_appliance::runner::output::LogFile;
 
 const GUARD: &str = env!("CARGO_BIN_EXE_zonemesh-superlink");
 

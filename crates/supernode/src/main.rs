@@ -13,8 +13,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use zonemesh_appliance::command::Command;
+use zonemesh_appliance::runner::guard;
 use zonemesh_appliance::settings::{self, SuperNodeSettings};
-use zonemesh_appliance::{guard, startup};
+use zonemesh_appliance::startup;
 
 /// Finds, checks and runs a Flower SuperNode for a federation.
 #[derive(Parser)]

@@ -8,10 +8,10 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 use zeroize::Zeroizing;
-use zonemesh_appliance::child::Program;
 use zonemesh_appliance::files::Owner;
 use zonemesh_appliance::flower::{Home, Profile, SuperNodeArguments};
 use zonemesh_appliance::plan::{Layout, Plan, PlannedFile};
+use zonemesh_appliance::runner::child::Program;
 use zonemesh_appliance::settings::SuperNodeSettings;
 
 /// What is fixed before a plan is made.
@@ -115,7 +115,7 @@ mod tests {
     use zonemesh_appliance::flower::GRPC;
     use zonemesh_appliance::reason::Reason;
     use zonemesh_appliance::settings;
-    use zonemesh_appliance::variables::Variables;
+    use zonemesh_appliance::source::Variables;
 
     use super::*;
 

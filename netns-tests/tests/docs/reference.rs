@@ -20,7 +20,7 @@ fn names(heading: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_context_key_is_listed() {
-    let settings = source("crates/appliance/src/settings.rs");
+    let settings = source("crates/appliance/src/settings/mod.rs");
     let known = |word: &str| {
         word.starts_with("ONEAPP_ZONEMESH_")
             || ["ETH0_IP", "ONEGATE_ENDPOINT", "VMID", "TOKENTXT"].contains(&word)
@@ -35,7 +35,7 @@ fn every_context_key_is_listed() {
 
 #[test]
 fn the_default_ports_of_flower_are_the_profiles() {
-    let flower = source("crates/appliance/src/flower.rs");
+    let flower = source("crates/appliance/src/flower/mod.rs");
     let profile = between(&flower, "pub const GRPC: Profile", "};");
     let text = reference();
     for row in rows(section(&text, "## CONTEXT keys")) {
@@ -172,7 +172,7 @@ fn every_port_of_the_configuration_stands_in_the_list_of_ports() {
         let port = default.rsplit(':').next().unwrap_or(default);
         assert!(ports.contains(port), "{} = {default} is not listed", key.name);
     }
-    let local = source("crates/appliance/src/settings.rs");
+    let local = source("crates/appliance/src/settings/mod.rs");
     let port = between(&local, "LOCAL_API_PORT: u16 = ", ";");
     assert!(ports.contains(&format!("TCP {port}")), "the local API's port {port} is not listed");
 }

@@ -29,7 +29,7 @@ fn whoever_cannot_do_something_is_stopped_by_a_test_that_exists() {
 
 #[test]
 fn the_limit_on_flowers_version_is_the_one_in_the_code() {
-    let profile = crate::sources::source("crates/appliance/src/flower.rs");
+    let profile = crate::sources::source("crates/appliance/src/flower/mod.rs");
     assert!(
         profile.contains("version.major == 1 && version.minor == 25"),
         "other versions are run"

@@ -139,7 +139,7 @@ fn every_schema_is_described_and_every_description_a_schema() {
 
 #[test]
 fn the_status_file_of_a_companion_has_the_documented_keys() {
-    let progress = source("crates/appliance/src/progress.rs");
+    let progress = source("crates/appliance/src/reporter/mod.rs");
     let text = read("docs/REFERENCE.md");
     let table = section(&text, "## State of a companion");
     let table = table.split_once("`status.json`, schema").expect("the table of its keys").1;

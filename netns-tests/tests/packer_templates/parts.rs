@@ -38,7 +38,7 @@ fn parameters(appliance: &str) -> Vec<[String; 4]> {
 
 /// The keys that the companions read.
 fn companion_keys() -> BTreeSet<String> {
-    let settings = read(&packer().join("../crates/appliance/src/settings.rs"));
+    let settings = read(&packer().join("../crates/appliance/src/settings/mod.rs"));
     let quoted = settings.split('"').filter(|word| word.starts_with("ONEAPP_ZONEMESH_"));
     quoted.map(ToOwned::to_owned).collect()
 }

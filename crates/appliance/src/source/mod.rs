@@ -4,11 +4,13 @@
 //! example, that all problems of one start are told together, and that a secret's value is in none
 //! of them. It refuses to know which keys there are: that is `settings.rs`.
 
+pub mod context;
+
 use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::context::Context;
+use crate::source::context::Context;
 
 /// One setting that is missing or wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,6 +4,8 @@
 //! `status.json` is always whole and as new as the last line. It refuses to decide anything.
 //! Shape of the file: [`Status`], `"schema": "zonemesh/companion/v1"`.
 
+pub mod onegate;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 

@@ -16,7 +16,7 @@ use zonemesh_api::keepalive::Keepalive;
 use crate::plan::Layout;
 
 /// The shim that gives gRPC of an unmodified Flower its keepalive.
-pub const SHIM: &str = include_str!("shim/sitecustomize.py");
+pub const SHIM: &str = include_str!("sitecustomize.py");
 
 /// Why a text is no version of Flower.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 use zonemesh_pki::Fingerprint;
 
 use crate::flower::{FlowerVersion, GRPC};
-use crate::onegate::OneGate;
-use crate::variables::{Key, SettingsErrors, Variables};
+use crate::reporter::onegate::OneGate;
+use crate::source::{Key, SettingsErrors, Variables};
 
 /// Port of a gateway's local API, unless ONEAPP_ZONEMESH_GATEWAY names another.
 pub const LOCAL_API_PORT: u16 = 51822;

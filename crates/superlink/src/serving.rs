@@ -14,9 +14,9 @@ use zonemesh_appliance::preflight::dial;
 use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::view::Readiness;
 
-use crate::duty::{Duty, Truth, duty};
 use crate::identity::{Identity, request_again};
 use crate::plan::Inputs;
+use crate::report::{Duty, Truth, duty};
 use crate::run::SuperLink;
 
 const PROBE_EVERY: Duration = Duration::from_millis(500);

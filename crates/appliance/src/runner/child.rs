@@ -19,7 +19,7 @@ use tokio::process::ChildStdin;
 use tokio::task::JoinSet;
 
 use crate::files::Owner;
-use crate::output::{LineSplitter, LogFile};
+use crate::runner::output::{LineSplitter, LogFile};
 
 /// How long the last lines may take to arrive once the program has ended.
 const LAST_LINES: Duration = Duration::from_secs(2);

@@ -127,9 +127,9 @@ pub fn messages(bytes: &[u8]) {
     };
     match kind % 6 {
         0 => drop(v1::RegisterRequest::decode(bytes).map(wire::local::Registration::try_from)),
-        1 => drop(v1::ReportRequest::decode(bytes).map(wire::local::Report::try_from)),
-        2 => drop(v1::FederationView::decode(bytes).map(wire::local::Federation::try_from)),
-        3 => drop(v1::FederationView::decode(bytes).map(wire::local::RemoteSuperLink::try_from)),
+        1 => drop(v1::ReportRequest::decode(bytes).map(wire::local::ReadinessReport::try_from)),
+        2 => drop(v1::FederationView::decode(bytes).map(wire::local::FederationAnswer::try_from)),
+        3 => drop(v1::FederationView::decode(bytes).map(wire::local::RegisteredSuperLink::try_from)),
         4 => drop(v1::RedeemRequest::decode(bytes).map(Redemption::try_from)),
         _ => drop(v1::RedeemReply::decode(bytes).map(RedemptionAnswer::try_from)),
     }

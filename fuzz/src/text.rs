@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use zonemesh_appliance::context::{Context, ContextError};
+use zonemesh_appliance::source::context::{ContextError, ContextFile};
 use zonemesh_config::{Config, Endpoint};
 
 /// The bytes as a configuration file.
@@ -39,7 +39,7 @@ pub fn endpoint(bytes: &[u8]) {
 /// If a key that was read has no value or no line, or a mistake no line.
 pub fn context(bytes: &[u8]) {
     let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
-    match Context::parse(bytes, Path::new("context.sh")) {
+    match ContextFile::parse(bytes, Path::new("context.sh")) {
         Ok(context) => {
             for key in context.keys() {
                 assert!(context.get(key).is_some());

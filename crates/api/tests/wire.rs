@@ -4,7 +4,9 @@
 
 use prost::Message as _;
 use zonemesh_api::v1;
-use zonemesh_api::wire::local::{Federation, Report, Seen, federation_view};
+use zonemesh_api::wire::local::{
+    AnsweringGateway, FederationAnswer, ReadinessReport, Registration, federation_view,
+};
 use zonemesh_api::wire::{WireProblem, admin, mesh};
 use zonemesh_core::invitation::{
     Invitation, InvitationId, InvitationSecret, Inviter, JoinerKeys, Redemption,
@@ -161,16 +163,73 @@ fn a_cut_hash_a_bad_zone_and_a_missing_kind_are_named() {
 #[test]
 fn a_companion_reads_what_the_registry_knows() {
     let registry = registry();
-    let seen = Seen { now: NOW, revision: 3, zone_reachable: true, gateway_offset_ms: Some(120) };
+    let seen = AnsweringGateway {
+        now: NOW,
+        revision: 3,
+        zone_reachable: true,
+        superlink_gateway_offset_ms: Some(120),
+    };
     let view = federation_view(&federation(), registry.find_superlink(&federation()), seen);
-    let superlink = Federation::try_from(view).unwrap().superlink.unwrap();
+    let superlink = FederationAnswer::try_from(view).unwrap().superlink.unwrap();
     assert_eq!(superlink.zone.as_str(), "berlin");
     assert_eq!((superlink.fleet_port, superlink.control_port), (9092, 9093));
     assert_eq!(superlink.ca_pems, ["A", "N", "R"].map(pem), "active, next, retiring");
     assert_eq!(superlink.clock_offset_ms, Some(100));
     let unknown = "other".parse().unwrap();
     let view = federation_view(&unknown, registry.find_superlink(&unknown), seen);
-    assert_eq!(Federation::try_from(view).unwrap().superlink, None);
+    assert_eq!(FederationAnswer::try_from(view).unwrap().superlink, None);
+}
+
+#[test]
+fn an_answer_that_cannot_be_used_is_refused_with_its_field() {
+    let registry = registry();
+    let seen = AnsweringGateway {
+        now: NOW,
+        revision: 3,
+        zone_reachable: true,
+        superlink_gateway_offset_ms: None,
+    };
+    let good = federation_view(&federation(), registry.find_superlink(&federation()), seen);
+    let refused = |change: &dyn Fn(&mut v1::FederationView)| {
+        let mut view = good.clone();
+        change(&mut view);
+        FederationAnswer::try_from(view).unwrap_err().to_line()
+    };
+    assert_eq!(refused(&|v| v.addresses.clear()), "field addresses: missing");
+    let none = refused(&|v| v.addresses[0] = "x".into());
+    assert!(none.starts_with("field addresses[0]: \"x\" is no IP address"), "{none}");
+    for port in [0, 70_000] {
+        let said = format!("field fleet_port: a port is 1 to 65535, this one is {port}");
+        assert_eq!(refused(&|v| v.fleet_port = port), said);
+    }
+    assert_eq!(refused(&|v| v.readiness = 0), "field readiness: missing");
+    assert_eq!(refused(&|v| v.transport = 99), "field transport: unknown value 99");
+}
+
+#[test]
+fn what_a_superlink_asks_is_what_its_gateway_reads() {
+    let asked = || Registration {
+        federation: federation(),
+        token: zeroize::Zeroizing::new("hunter2".to_owned()),
+        addresses: vec![[10, 10, 10, 5].into()],
+        fleet_port: 9092,
+        control_port: 9093,
+        flower_version: "1.25.0".to_owned(),
+        transport: FlowerTransport::Grpc,
+        csr_pem: "CSR".to_owned(),
+        clock: NOW,
+    };
+    let read = Registration::try_from(v1::RegisterRequest::from(asked())).unwrap();
+    assert_eq!((read.token.as_str(), read.clock), ("hunter2", NOW));
+    assert_eq!((read.addresses, read.csr_pem), (asked().addresses, "CSR".to_owned()));
+    let report = ReadinessReport {
+        federation: federation(),
+        token: zeroize::Zeroizing::new("hunter2".to_owned()),
+        readiness: Readiness::Stopped,
+        clock: None,
+    };
+    let read = ReadinessReport::try_from(v1::ReportRequest::from(report)).unwrap();
+    assert_eq!((read.readiness, read.clock), (Readiness::Stopped, None));
 }
 
 #[test]
@@ -181,10 +240,10 @@ fn an_unspecified_or_unknown_readiness_is_refused() {
         readiness,
         clock_unix_ms: 0,
     };
-    let problem = |readiness| Report::try_from(report(readiness)).err().unwrap().problem;
+    let problem = |readiness| ReadinessReport::try_from(report(readiness)).err().unwrap().problem;
     assert_eq!(problem(0), WireProblem::Missing);
     assert_eq!(problem(9), WireProblem::UnknownValue(9));
-    assert_eq!(Report::try_from(report(2)).unwrap().readiness, Readiness::Ready);
+    assert_eq!(ReadinessReport::try_from(report(2)).unwrap().readiness, Readiness::Ready);
 }
 
 #[test]

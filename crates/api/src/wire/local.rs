@@ -1,7 +1,7 @@
 //! What VMs ask their gateway, and what it answers.
 //!
-//! [`Registration`] and [`Report`] are requests as the daemon needs them; [`Federation`] is the
-//! answer as the companions need it.
+//! [`Registration`] and [`ReadinessReport`] are the requests, [`FederationAnswer`] is the answer. Each is
+//! written and read here only: a companion's words are the daemon's.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -38,7 +38,7 @@ pub struct Registration {
 }
 
 /// A SuperLink's report of its readiness.
-pub struct Report {
+pub struct ReadinessReport {
     /// Its federation.
     pub federation: FederationName,
     /// The bootstrap token.
@@ -75,7 +75,34 @@ impl TryFrom<v1::RegisterRequest> for Registration {
     }
 }
 
-impl TryFrom<v1::ReportRequest> for Report {
+impl From<Registration> for v1::RegisterRequest {
+    fn from(registration: Registration) -> Self {
+        Self {
+            federation: registration.federation.to_string(),
+            token: registration.token.as_str().to_owned(),
+            addresses: registration.addresses.iter().map(IpAddr::to_string).collect(),
+            fleet_port: registration.fleet_port.into(),
+            control_port: registration.control_port.into(),
+            flower_version: registration.flower_version,
+            transport: v1::FlowerTransport::from(registration.transport).into(),
+            csr_pem: registration.csr_pem,
+            clock_unix_ms: registration.clock.0,
+        }
+    }
+}
+
+impl From<ReadinessReport> for v1::ReportRequest {
+    fn from(report: ReadinessReport) -> Self {
+        Self {
+            federation: report.federation.to_string(),
+            token: report.token.as_str().to_owned(),
+            readiness: v1::Readiness::from(report.readiness).into(),
+            clock_unix_ms: report.clock.map_or(0, |clock| clock.0),
+        }
+    }
+}
+
+impl TryFrom<v1::ReportRequest> for ReadinessReport {
     type Error = WireError;
 
     fn try_from(wire: v1::ReportRequest) -> Result<Self, WireError> {
@@ -107,7 +134,7 @@ fn required(field: &str, text: &str) -> Result<(), WireError> {
 
 /// What a gateway adds to the registry's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
+pub struct AnsweringGateway {
     /// Its clock.
     pub now: UnixMillis,
     /// Grows with each change that it sees.
@@ -115,7 +142,7 @@ pub struct Seen {
     /// True if it can reach the SuperLink's zone.
     pub zone_reachable: bool,
     /// The clock of the SuperLink's gateway minus its own, if known; 0 if that gateway is itself.
-    pub gateway_offset_ms: Option<i64>,
+    pub superlink_gateway_offset_ms: Option<i64>,
 }
 
 /// Writes what a gateway knows about a federation.
@@ -123,18 +150,19 @@ pub struct Seen {
 pub fn federation_view(
     federation: &FederationName,
     found: Option<FoundSuperLink<'_>>,
-    seen: Seen,
+    gateway: AnsweringGateway,
 ) -> v1::FederationView {
     let mut view = v1::FederationView {
         federation: federation.to_string(),
-        gateway_time_unix_ms: seen.now.0,
-        revision: seen.revision,
+        gateway_time_unix_ms: gateway.now.0,
+        revision: gateway.revision,
         ..v1::FederationView::default()
     };
     let Some(found) = found else { return view };
     let superlink = found.superlink;
-    let offset =
-        seen.gateway_offset_ms.map(|offset| offset.saturating_add(superlink.clock_offset_ms));
+    let offset = gateway
+        .superlink_gateway_offset_ms
+        .map(|offset| offset.saturating_add(superlink.clock_offset_ms));
     view.found = true;
     view.zone = found.zone.to_string();
     view.addresses = superlink.addresses.iter().map(IpAddr::to_string).collect();
@@ -146,7 +174,7 @@ pub fn federation_view(
     view.tls_name.clone_from(&superlink.tls_name);
     view.ca_pems = found.ca_set.map(ca_pems).unwrap_or_default();
     view.superlink_clock_offset_ms = offset;
-    view.zone_reachable = seen.zone_reachable;
+    view.zone_reachable = gateway.zone_reachable;
     view.conflict = found.conflict;
     view
 }
@@ -162,20 +190,20 @@ pub fn ca_pems(set: &CaSet) -> Vec<String> {
 
 /// What a companion learns about its federation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Federation {
+pub struct FederationAnswer {
     /// The federation.
     pub name: FederationName,
     /// Its SuperLink, if one is registered in some zone.
-    pub superlink: Option<RemoteSuperLink>,
+    pub superlink: Option<RegisteredSuperLink>,
     /// The gateway's clock when it answered.
     pub gateway_time: UnixMillis,
     /// Grows with each change; starts anew with the daemon.
     pub revision: u64,
 }
 
-/// A SuperLink as a companion sees it.
+/// A SuperLink as the gateways of all zones show it to their VMs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemoteSuperLink {
+pub struct RegisteredSuperLink {
     /// Its zone.
     pub zone: ZoneName,
     /// Its addresses, best first; at least one.
@@ -202,7 +230,7 @@ pub struct RemoteSuperLink {
     pub conflict: bool,
 }
 
-impl TryFrom<v1::FederationView> for Federation {
+impl TryFrom<v1::FederationView> for FederationAnswer {
     type Error = WireError;
 
     fn try_from(wire: v1::FederationView) -> Result<Self, WireError> {
@@ -218,7 +246,7 @@ impl TryFrom<v1::FederationView> for Federation {
     }
 }
 
-impl TryFrom<v1::FederationView> for RemoteSuperLink {
+impl TryFrom<v1::FederationView> for RegisteredSuperLink {
     type Error = WireError;
 
     fn try_from(wire: v1::FederationView) -> Result<Self, WireError> {

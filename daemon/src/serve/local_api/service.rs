@@ -12,7 +12,7 @@ use zonemesh_api::v1::{
     FederationView, RegisterReply, RegisterRequest, ReportReply, ReportRequest, ResolveRequest,
     WatchRequest,
 };
-use zonemesh_api::wire::local::{Registration, Report, federation_name};
+use zonemesh_api::wire::local::{ReadinessReport, Registration, federation_name};
 use zonemesh_config::FederationSettings;
 use zonemesh_core::exit::error_line;
 use zonemesh_core::finding::Subject;
@@ -104,7 +104,7 @@ impl Local for LocalService {
     ) -> Result<Response<ReportReply>, Status> {
         let caller = caller(&request)?.address;
         self.within(&self.writes, caller, LimitedCall::VmWrites)?;
-        let report = Report::try_from(request.into_inner())?;
+        let report = ReadinessReport::try_from(request.into_inner())?;
         let federation = &report.federation;
         self.authority
             .may_write(caller, &report.token, federation, SystemTime::now())

@@ -1,7 +1,7 @@
 //! A federation as the VMs of this zone see it.
 
 use zonemesh_api::v1::FederationView;
-use zonemesh_api::wire::local::{Seen, federation_view};
+use zonemesh_api::wire::local::{AnsweringGateway, federation_view};
 use zonemesh_core::name::FederationName;
 
 use crate::serve::observer::Observer;
@@ -11,13 +11,13 @@ pub(super) fn of(observer: &Observer, federation: &FederationName) -> Federation
     let revision = *observer.ledger.revision().borrow();
     observer.ledger.read(|registry| {
         let found = registry.find_superlink(federation);
-        let seen = Seen {
+        let gateway = AnsweringGateway {
             now: observer.now(),
             revision,
             zone_reachable: found.is_some_and(|found| observer.reaches(found.zone)),
-            gateway_offset_ms: found.and_then(|found| observer.clock_offset(found.zone)),
+            superlink_gateway_offset_ms: found.and_then(|found| observer.clock_offset(found.zone)),
         };
-        federation_view(federation, found, seen)
+        federation_view(federation, found, gateway)
     })
 }
 

@@ -14,9 +14,15 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("zonemesh-config", &["zonemesh-core"]),
     ("zonemesh-tunnel", &["zonemesh-core"]),
     ("zonemesh-api", &["zonemesh-core"]),
-    ("zonemesh-appliance", &["zonemesh-api", "zonemesh-pki"]),
-    ("zonemesh-superlink", &["zonemesh-appliance"]),
-    ("zonemesh-supernode", &["zonemesh-appliance"]),
+    ("zonemesh-appliance", &["zonemesh-api", "zonemesh-core", "zonemesh-pki"]),
+    (
+        "zonemesh-superlink",
+        &["zonemesh-appliance", "zonemesh-api", "zonemesh-core", "zonemesh-pki"],
+    ),
+    (
+        "zonemesh-supernode",
+        &["zonemesh-appliance", "zonemesh-api", "zonemesh-core", "zonemesh-pki"],
+    ),
     ("zonemesh", &["zonemesh-api", "zonemesh-config", "zonemesh-core"]),
     (
         "zonemeshd",

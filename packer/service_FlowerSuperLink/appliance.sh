@@ -21,7 +21,7 @@ ONE_SERVICE_PARAMS=(
 )
 
 service_install() {
-    zonemesh_install_flower 1.25.0
+    zonemesh_install_flower "$(zonemesh-superlink flower-version)"
 }
 
 service_configure() {
@@ -29,20 +29,22 @@ service_configure() {
     zonemesh_configure zonemesh-superlink
 }
 
-# The port opens after the gateway has signed. The gateway may come later: then the companion waits
-# for it, and it is the companion that tells OneGate READY.
+# It serves after the gateway has signed. The gateway may come later: then the companion waits for
+# it, and it is the companion that tells OneGate READY.
 service_bootstrap() {
-    local address="${ONEAPP_ZONEMESH_ADDRESS:-${ETH0_IP:?}}"
+    rm -f "$(superlink_status)"
     zonemesh_start zonemesh-superlink.service
-    if zonemesh_until 300 superlink_answers "$address" 2>/dev/null; then
-        msg info "the SuperLink answers"
+    if zonemesh_until 300 superlink_is_ready 2>/dev/null; then
+        msg info "the SuperLink is ready"
     else
         zonemesh_wait 60 "the companion runs" systemctl is-active --quiet zonemesh-superlink.service
-        msg info "the SuperLink does not answer yet: the companion waits, and journalctl -u zonemesh-superlink says for what"
+        msg info "the SuperLink is not ready yet: the companion waits, and journalctl -u zonemesh-superlink says for what"
     fi
+    local plan
+    plan="$(zonemesh-superlink plan --context "$ZONEMESH_ETC/context.sh")" || plan="{}"
     zonemesh_report 'Flower SuperLink' "federation=$ONEAPP_ZONEMESH_FEDERATION" \
-        "supernodes=$address:${ONEAPP_ZONEMESH_FLEET_PORT:-9092}" \
-        "flwr_run=$address:${ONEAPP_ZONEMESH_CONTROL_PORT:-9093}" \
+        "supernodes=$(superlink_endpoint fleet_port <<<"$plan")" \
+        "flwr_run=$(superlink_endpoint control_port <<<"$plan")" \
         'log=journalctl -u zonemesh-superlink'
 }
 
@@ -50,8 +52,16 @@ service_cleanup() {
     :
 }
 
-# superlink_answers ADDRESS
-superlink_answers() {
-    # shellcheck disable=SC2016 # the inner shell expands it
-    timeout 3 bash -c ': <"/dev/tcp/$0/$1"' "$1" "${ONEAPP_ZONEMESH_FLEET_PORT:-9092}"
+# superlink_status: what the companion says about itself.
+superlink_status() {
+    printf '%s/status.json\n' "${ONEAPP_ZONEMESH_STATE_DIR:-/var/lib/zonemesh-superlink}"
+}
+
+superlink_is_ready() {
+    jq -e '.state == "ready"' "$(superlink_status)" >/dev/null
+}
+
+# superlink_endpoint PORT: ADDRESS:PORT of a plan; which ports there are depends on Flower's version.
+superlink_endpoint() {
+    jq -r --arg port "$1" '.register | if . then "\(.address):\(.[$port])" else "not known yet" end'
 }

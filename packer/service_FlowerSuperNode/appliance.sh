@@ -20,7 +20,7 @@ ONE_SERVICE_PARAMS=(
 )
 
 service_install() {
-    zonemesh_install_flower 1.25.0
+    zonemesh_install_flower "$(zonemesh-supernode flower-version)"
 }
 
 service_configure() {

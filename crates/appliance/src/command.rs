@@ -1,4 +1,4 @@
-//! The command line that both companions have: `run`, `plan` and the hidden `guard`.
+//! The command line that both companions have: `run`, `plan`, `flower-version` and the hidden `guard`.
 //!
 //! It promises that both take the same words. It refuses to know what a companion does with them.
 
@@ -7,11 +7,11 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use crate::files::Owner;
+use crate::files::FileOwner;
 
 /// What a companion is asked to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CompanionCommand {
     /// Runs until it is told to stop.
     Run {
         /// An OpenNebula context.sh; it is parsed and never sourced.
@@ -24,12 +24,14 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         context: Option<PathBuf>,
     },
+    /// Prints the version of Flower that goes into new images.
+    FlowerVersion,
     /// Runs a program until standard input ends; used by `run`.
     #[command(hide = true)]
     Guard {
         /// As whom the program runs.
         #[arg(long, value_name = "UID:GID")]
-        owner: Option<Owner>,
+        owner: Option<FileOwner>,
         /// The program, then its arguments.
         #[arg(last = true, required = true)]
         command: Vec<OsString>,

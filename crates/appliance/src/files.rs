@@ -52,7 +52,7 @@ pub enum FileError {
 
 /// Whom a file belongs to, and as whom a program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-pub struct Owner {
+pub struct FileOwner {
     /// User.
     pub uid: u32,
     /// The user's main group.
@@ -64,7 +64,7 @@ pub struct Owner {
 #[error("{0:?} is no UID:GID")]
 pub struct OwnerError(String);
 
-impl std::str::FromStr for Owner {
+impl std::str::FromStr for FileOwner {
     type Err = OwnerError;
 
     fn from_str(text: &str) -> Result<Self, OwnerError> {
@@ -75,7 +75,7 @@ impl std::str::FromStr for Owner {
     }
 }
 
-impl Owner {
+impl FileOwner {
     /// Looks a user name up.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ pub fn write_atomic(
     path: &Path,
     contents: &[u8],
     mode: u32,
-    owner: Option<Owner>,
+    owner: Option<FileOwner>,
 ) -> Result<(), FileError> {
     let no_file = || FileError::NoFile { path: path.to_owned() };
     let name = path.file_name().ok_or_else(no_file)?.to_string_lossy();
@@ -121,7 +121,7 @@ fn write_new(
     path: &Path,
     contents: &[u8],
     mode: u32,
-    owner: Option<Owner>,
+    owner: Option<FileOwner>,
 ) -> Result<(), FileError> {
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = step("create", path, opened)?;
@@ -142,7 +142,7 @@ fn write_new(
 ///
 /// # Errors
 /// The step that failed.
-pub fn make_folder(path: &Path, mode: u32, owner: Option<Owner>) -> Result<(), FileError> {
+pub fn make_folder(path: &Path, mode: u32, owner: Option<FileOwner>) -> Result<(), FileError> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
     step("create the folder", path, made)?;
     if let Some(owner) = owner {
@@ -235,8 +235,8 @@ mod tests {
 
     #[test]
     fn an_unknown_user_is_named() {
-        let error = Owner::of_user("no-such-user-here").unwrap_err();
+        let error = FileOwner::of_user("no-such-user-here").unwrap_err();
         assert!(error.to_string().contains("no-such-user-here"));
-        assert_eq!(Owner::of_user("root").unwrap(), Owner { uid: 0, gid: 0 });
+        assert_eq!(FileOwner::of_user("root").unwrap(), FileOwner { uid: 0, gid: 0 });
     }
 }

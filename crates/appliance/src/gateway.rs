@@ -5,9 +5,9 @@
 //! Specification: crates/api/proto/local.proto.
 
 use std::error::Error as StdError;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use tonic::metadata::MetadataMap;
@@ -16,13 +16,18 @@ use tonic::{Code, Request, Status};
 use zonemesh_api::keepalive::{self, Keepalive, Mismatch, Whose};
 use zonemesh_api::v1;
 use zonemesh_api::v1::local_client::LocalClient;
+use zonemesh_api::wire::local::{
+    FederationAnswer, ReadinessReport, RegisteredSuperLink, Registration,
+};
+use zonemesh_core::name::FederationName;
+use zonemesh_core::record::Readiness;
+use zonemesh_core::time::UnixMillis;
 use zonemesh_pki::{LocalError, pinned_client_config};
 
 use crate::backoff::Backoff;
-use crate::flower::{KEEPALIVE, Transport};
+use crate::flower::KEEPALIVE;
 use crate::reason::Reason;
-use crate::settings::{Common, Token};
-use crate::view::{Readiness, View};
+use crate::settings::{BootstrapToken, CompanionSettings};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -30,23 +35,52 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 
 /// The local gateway, for one federation.
 #[derive(Clone)]
-pub struct Gateway {
+pub struct LocalGateway {
     address: SocketAddr,
-    federation: String,
+    federation: FederationName,
     tls: Arc<rustls::ClientConfig>,
 }
 
 /// An answer, and why the keepalives of this VM do not fit those in force at the gateway.
-struct Answer<T> {
+struct GatewayAnswer<T> {
     message: T,
     misfit: Option<Reason>,
 }
 
+/// What the gateway has shown of the federation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ShownFederation {
+    /// Nothing yet: it has not answered since this companion began.
+    #[default]
+    Unknown,
+    /// No SuperLink is registered in any zone.
+    NoSuperLink,
+    /// This one is.
+    SuperLink(Box<RegisteredSuperLink>),
+}
+
+impl ShownFederation {
+    /// The SuperLink, if one was shown.
+    #[must_use]
+    pub fn superlink(&self) -> Option<&RegisteredSuperLink> {
+        match self {
+            Self::SuperLink(superlink) => Some(superlink),
+            Self::Unknown | Self::NoSuperLink => None,
+        }
+    }
+}
+
+impl From<Option<RegisteredSuperLink>> for ShownFederation {
+    fn from(answered: Option<RegisteredSuperLink>) -> Self {
+        answered.map_or(Self::NoSuperLink, |superlink| Self::SuperLink(Box::new(superlink)))
+    }
+}
+
 /// What the watch has seen so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seen {
-    /// The last view that was received; `Some(None)` if it said that there is no SuperLink.
-    pub view: Option<Option<View>>,
+pub struct WatchedFederation {
+    /// What was shown last; it outlives the connection.
+    pub shown: ShownFederation,
     /// Why the watch is not connected now; `None` while it is, and before the first try ended.
     pub lost: Option<Reason>,
     /// The watch is connected and has delivered its snapshot.
@@ -55,14 +89,14 @@ pub struct Seen {
     pub misfit: Option<Reason>,
 }
 
-impl Seen {
+impl WatchedFederation {
     /// What is wrong although Flower may run: the gateway is lost, the federation has two homes, or
     /// keepalives do not fit.
     #[must_use]
     pub fn trouble(&self) -> Option<Reason> {
         let conflict = || {
-            let view = self.view.as_ref()?.as_ref().filter(|view| view.conflict)?;
-            Some(Reason::Conflict { zone: view.zone.clone() })
+            let superlink = self.shown.superlink().filter(|superlink| superlink.conflict)?;
+            Some(Reason::Conflict { zone: superlink.zone.clone() })
         };
         self.lost.clone().or_else(conflict).or_else(|| self.misfit.clone())
     }
@@ -70,110 +104,75 @@ impl Seen {
 
 /// One answer, with the clocks compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Resolved {
+pub struct ResolvedFederation {
     /// The SuperLink, if one is registered.
-    pub view: Option<View>,
+    pub superlink: Option<RegisteredSuperLink>,
     /// This machine's clock minus the gateway's, in milliseconds, to half a round trip.
     pub ahead_of_gateway_ms: i64,
 }
 
-/// What a SuperLink says about itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registration {
-    /// Its address in its zone.
-    pub address: IpAddr,
-    /// Port for SuperNodes.
-    pub fleet_port: u16,
-    /// Port for `flwr run`.
-    pub control_port: u16,
-    /// Its Flower.
-    pub flower_version: String,
-    /// How SuperNodes talk to it.
-    pub transport: Transport,
-    /// The certificate request, PEM.
-    pub request_pem: String,
-}
-
 /// What the gateway issued.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Issued {
+pub struct IssuedCertificate {
     /// The SuperLink's certificate, PEM.
     pub certificate_pem: String,
     /// The federation's CA, PEM.
     pub ca_pem: String,
 }
 
-impl Gateway {
+impl LocalGateway {
     /// The gateway of these settings. Connects only when called.
     ///
     /// # Errors
     /// rustls refuses the configuration.
-    pub fn new(common: &Common) -> Result<Self, LocalError> {
-        let tls = pinned_client_config(common.fingerprint)?;
-        Ok(Self { address: common.gateway, federation: common.federation.clone(), tls })
+    pub fn new(settings: &CompanionSettings) -> Result<Self, LocalError> {
+        let tls = pinned_client_config(settings.fingerprint)?;
+        Ok(Self { address: settings.gateway, federation: settings.federation.clone(), tls })
     }
 
     /// Asks once, and compares clocks.
     ///
     /// # Errors
     /// Why there is no usable answer.
-    pub async fn resolve(&self) -> Result<Resolved, Reason> {
+    pub async fn resolve(&self) -> Result<ResolvedFederation, Reason> {
         let mut client = self.connect().await?;
-        let request = v1::ResolveRequest { federation: self.federation.clone() };
-        let before = now_unix_ms();
+        let request = v1::ResolveRequest { federation: self.federation.to_string() };
+        let before = signed(UnixMillis::from(SystemTime::now()));
         let view = self.call(client.resolve(telling(request))).await?.message;
-        let halfway = before.midpoint(now_unix_ms());
-        let ahead_of_gateway_ms = halfway.saturating_sub(signed(view.gateway_time_unix_ms));
-        let view = View::read(view).map_err(|error| self.unreachable(error.to_string()))?;
-        Ok(Resolved { view, ahead_of_gateway_ms })
+        let halfway = before.midpoint(signed(UnixMillis::from(SystemTime::now())));
+        let answer = self.read(view)?;
+        let ahead_of_gateway_ms = halfway.saturating_sub(signed(answer.gateway_time));
+        Ok(ResolvedFederation { superlink: answer.superlink, ahead_of_gateway_ms })
     }
 
     /// Registers a SuperLink and has it certified.
     ///
     /// # Errors
     /// Why it was not.
-    pub async fn register(
-        &self,
-        token: &Token,
-        registration: &Registration,
-    ) -> Result<Issued, Reason> {
+    pub async fn register(&self, registration: Registration) -> Result<IssuedCertificate, Reason> {
         let mut client = self.connect().await?;
-        let transport = match registration.transport {
-            Transport::Grpc => v1::FlowerTransport::Grpc,
-            Transport::Http => v1::FlowerTransport::Http,
-        };
-        let request = v1::RegisterRequest {
-            federation: self.federation.clone(),
-            token: token.reveal().to_owned(),
-            addresses: vec![registration.address.to_string()],
-            fleet_port: registration.fleet_port.into(),
-            control_port: registration.control_port.into(),
-            flower_version: registration.flower_version.clone(),
-            transport: transport.into(),
-            csr_pem: registration.request_pem.clone(),
-            clock_unix_ms: unsigned(now_unix_ms()),
-        };
+        let request = v1::RegisterRequest::from(registration);
         let reply = self.call(client.register(telling(request))).await?.message;
-        Ok(Issued { certificate_pem: reply.certificate_pem, ca_pem: reply.ca_pem })
+        Ok(IssuedCertificate { certificate_pem: reply.certificate_pem, ca_pem: reply.ca_pem })
     }
 
     /// Reports a registered SuperLink's readiness.
     ///
     /// # Errors
     /// Why it was not taken.
-    pub async fn report(&self, token: &Token, readiness: Readiness) -> Result<(), Reason> {
+    pub async fn report(&self, token: &BootstrapToken, readiness: Readiness) -> Result<(), Reason> {
         let mut client = self.connect().await?;
-        let request = v1::ReportRequest {
+        let report = ReadinessReport {
             federation: self.federation.clone(),
-            token: token.reveal().to_owned(),
-            readiness: readiness.wire().into(),
-            clock_unix_ms: unsigned(now_unix_ms()),
+            token: token.reveal(),
+            readiness,
+            clock: Some(UnixMillis::from(SystemTime::now())),
         };
-        self.call(client.report(telling(request))).await.map(|_| ())
+        self.call(client.report(telling(v1::ReportRequest::from(report)))).await.map(|_| ())
     }
 
     /// Watches the federation for ever. Nothing that was seen is forgotten when the gateway is lost.
-    pub async fn follow(&self, seen: watch::Sender<Seen>) {
+    pub async fn follow(&self, seen: watch::Sender<WatchedFederation>) {
         let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
         loop {
             let lost = self.follow_once(&seen, &mut backoff).await;
@@ -185,8 +184,12 @@ impl Gateway {
         }
     }
 
-    async fn follow_once(&self, seen: &watch::Sender<Seen>, backoff: &mut Backoff) -> Reason {
-        let request = v1::WatchRequest { federation: self.federation.clone() };
+    async fn follow_once(
+        &self,
+        seen: &watch::Sender<WatchedFederation>,
+        backoff: &mut Backoff,
+    ) -> Reason {
+        let request = v1::WatchRequest { federation: self.federation.to_string() };
         let stream = async {
             let mut client = self.connect().await?;
             self.call(client.watch(telling(request))).await
@@ -201,16 +204,23 @@ impl Gateway {
                 Ok(None) => return self.unreachable("it ended the watch".to_owned()),
                 Err(status) => return self.refused(&status),
             };
-            let view = match View::read(view) {
-                Ok(view) => view,
-                Err(error) => return self.unreachable(error.to_string()),
+            let shown = match self.read(view) {
+                Ok(answer) => answer.superlink.into(),
+                Err(reason) => return reason,
             };
             backoff.reset();
             seen.send_modify(|seen| {
                 let misfit = misfit.clone();
-                *seen = Seen { view: Some(view), lost: None, connected: true, misfit };
+                *seen = WatchedFederation { shown, lost: None, connected: true, misfit };
             });
         }
+    }
+
+    fn read(&self, view: v1::FederationView) -> Result<FederationAnswer, Reason> {
+        let unusable = |error: zonemesh_api::wire::WireError| {
+            self.unreachable(format!("its answer cannot be used: {}", error.to_line()))
+        };
+        FederationAnswer::try_from(view).map_err(unusable)
     }
 
     async fn connect(&self) -> Result<LocalClient<Channel>, Reason> {
@@ -225,11 +235,11 @@ impl Gateway {
     async fn call<T>(
         &self,
         call: impl Future<Output = Result<tonic::Response<T>, Status>>,
-    ) -> Result<Answer<T>, Reason> {
+    ) -> Result<GatewayAnswer<T>, Reason> {
         match tokio::time::timeout(CALL_TIMEOUT, call).await {
             Ok(Ok(answer)) => {
                 let misfit = misfit(answer.metadata());
-                Ok(Answer { message: answer.into_inner(), misfit })
+                Ok(GatewayAnswer { message: answer.into_inner(), misfit })
             }
             Ok(Err(status)) => Err(self.refused(&status)),
             Err(_elapsed) => Err(self.silent()),
@@ -294,15 +304,6 @@ fn last_cause(error: &(dyn StdError + 'static)) -> String {
     text.split(": https://").next().unwrap_or_default().to_owned()
 }
 
-fn now_unix_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn signed(milliseconds: u64) -> i64 {
-    i64::try_from(milliseconds).unwrap_or(i64::MAX)
-}
-
-fn unsigned(milliseconds: i64) -> u64 {
-    u64::try_from(milliseconds).unwrap_or(0)
+fn signed(clock: UnixMillis) -> i64 {
+    i64::try_from(clock.0).unwrap_or(i64::MAX)
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::files::Owner;
-use crate::flower::{FlowerVersion, Home, Profile, VERSION_PROGRAM};
+use crate::files::FileOwner;
+use crate::flower::{FlowerHome, FlowerVersion, InstalledFlower, VERSION_PROGRAM, generation_of};
 use crate::reason::Reason;
 
 /// Python starts slowly on a busy machine.
@@ -17,15 +17,15 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const FROM_METADATA: &str =
     "from importlib.metadata import version; print('Flower version:', version('flwr'))";
 
-/// Asks Flower's Python, or else `flwr --version`, and finds the profile of that version.
+/// Asks Flower's Python, or else `flwr --version`, and finds out how that version is run.
 ///
 /// # Errors
-/// The programs are missing or fail, the version is not `wanted`, or it has no profile.
-pub async fn version(
-    home: &Home,
-    owner: Option<Owner>,
+/// The programs are missing or fail, the version is not `wanted`, or it is not supported.
+pub async fn installed_flower(
+    home: &FlowerHome,
+    owner: Option<FileOwner>,
     wanted: Option<FlowerVersion>,
-) -> Result<(FlowerVersion, &'static Profile), Reason> {
+) -> Result<InstalledFlower, Reason> {
     // The same number as `flwr --version`, without the seconds that the whole of flwr takes to load.
     let quick = ask(&home.programs.join("python"), &["-c", FROM_METADATA], home, owner).await;
     let version = match quick {
@@ -41,17 +41,17 @@ pub async fn version(
         );
         return Err(Reason::FlowerPrograms { problem });
     }
-    match Profile::of(version) {
-        Some(profile) => Ok((version, profile)),
-        None => Err(Reason::FlowerUnsupported { version: version.to_string() }),
+    match generation_of(version) {
+        Some(generation) => Ok(InstalledFlower { version, generation }),
+        None => Err(Reason::FlowerUnsupported { version }),
     }
 }
 
 async fn ask(
     program: &Path,
     arguments: &[&str],
-    home: &Home,
-    owner: Option<Owner>,
+    home: &FlowerHome,
+    owner: Option<FileOwner>,
 ) -> Result<FlowerVersion, Reason> {
     let asked = format!("{} {}", program.display(), arguments.join(" "));
     let wrong = |what: String| Reason::FlowerPrograms { problem: format!("{asked} {what}") };

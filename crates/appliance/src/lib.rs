@@ -1,6 +1,6 @@
-//! What the two companions share: the VM's context and settings, Flower's version profiles, atomic
-//! files, the supervised child, the gateway client, the checks before Flower starts, OneGate and
-//! the status file.
+//! What the two companions share: the VM's context and settings, Flower's versions, atomic files, the
+//! supervised child, the gateway client, the checks before Flower starts, OneGate and the status
+//! file. Three seams keep platforms apart: `source`, `runner`, `reporter`.
 //!
 //! It promises that nothing here evaluates a context, logs a secret or leaves a process behind. It
 //! refuses to know in which order these things are done: that is each companion's `run`.
@@ -21,7 +21,4 @@ pub mod runner;
 pub mod settings;
 pub mod source;
 pub mod startup;
-pub mod view;
-
-pub use zonemesh_api as api;
-pub use zonemesh_pki as pki;
+pub mod state_folder;

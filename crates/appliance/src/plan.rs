@@ -3,13 +3,15 @@
 //! It promises that a plan can be printed: the contents of files are in it only by their purpose, so
 //! no secret is. It refuses to compute a plan: that is each companion's `plan`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::files::{FileError, Owner, make_folder, write_atomic};
+use crate::files::{FileError, FileOwner, make_folder, write_atomic};
+use crate::flower::SHIM;
 use crate::runner::child::Program;
+use crate::state_folder::StateFolder;
 
 /// A folder to make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -20,7 +22,7 @@ pub struct PlannedFolder {
     #[serde(serialize_with = "octal")]
     pub mode: u32,
     /// Whom it belongs to; the companion's own user if not given.
-    pub owner: Option<Owner>,
+    pub owner: Option<FileOwner>,
 }
 
 /// A file to write.
@@ -32,7 +34,7 @@ pub struct PlannedFile {
     #[serde(serialize_with = "octal")]
     pub mode: u32,
     /// Whom it belongs to; the companion's own user if not given.
-    pub owner: Option<Owner>,
+    pub owner: Option<FileOwner>,
     /// What it is for.
     pub purpose: &'static str,
     /// Its bytes, never printed.
@@ -42,7 +44,7 @@ pub struct PlannedFile {
 
 /// Folders, files, then the program.
 #[derive(Clone, PartialEq, Eq, Serialize)]
-pub struct Plan {
+pub struct LaunchPlan {
     /// Made first, in this order.
     pub folders: Vec<PlannedFolder>,
     /// Written next, in this order.
@@ -51,7 +53,7 @@ pub struct Plan {
     pub program: Program,
 }
 
-impl Plan {
+impl LaunchPlan {
     /// Makes the folders and writes the files.
     ///
     /// # Errors
@@ -67,62 +69,28 @@ impl Plan {
     }
 }
 
-/// Where things are in a companion's state folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
-    /// The folder itself.
-    pub root: PathBuf,
+/// The folders of a companion, the innermost with the owner that Flower runs as.
+#[must_use]
+pub fn state_folders(state: &StateFolder, owner: Option<FileOwner>) -> Vec<PlannedFolder> {
+    let folder = |path: PathBuf, mode, owner| PlannedFolder { path, mode, owner };
+    vec![
+        folder(state.root().to_owned(), 0o755, None),
+        folder(state.shim(), 0o755, None),
+        folder(state.log(), 0o750, None),
+        folder(state.tls(), 0o750, owner),
+        folder(state.flower(), 0o700, owner),
+    ]
 }
 
-impl Layout {
-    /// Home of the Flower process: its database, its FLWR_HOME.
-    #[must_use]
-    pub fn flower(&self) -> PathBuf {
-        self.root.join("flower")
-    }
-
-    /// Certificates and keys.
-    #[must_use]
-    pub fn tls(&self) -> PathBuf {
-        self.root.join("tls")
-    }
-
-    /// The keepalive shim.
-    #[must_use]
-    pub fn shim(&self) -> PathBuf {
-        self.root.join("shim")
-    }
-
-    /// Flower's output.
-    #[must_use]
-    pub fn log(&self) -> PathBuf {
-        self.root.join("log")
-    }
-
-    /// The folders, the innermost with the owner that Flower runs as.
-    #[must_use]
-    pub fn folders(&self, owner: Option<Owner>) -> Vec<PlannedFolder> {
-        let folder =
-            |path: &Path, mode, owner| PlannedFolder { path: path.to_owned(), mode, owner };
-        vec![
-            folder(&self.root, 0o755, None),
-            folder(&self.shim(), 0o755, None),
-            folder(&self.log(), 0o750, None),
-            folder(&self.tls(), 0o750, owner),
-            folder(&self.flower(), 0o700, owner),
-        ]
-    }
-
-    /// The shim's file.
-    #[must_use]
-    pub fn shim_file(&self) -> PlannedFile {
-        PlannedFile {
-            path: self.shim().join("sitecustomize.py"),
-            mode: 0o644,
-            owner: None,
-            purpose: "keepalive shim",
-            contents: Zeroizing::new(crate::flower::SHIM.as_bytes().to_vec()),
-        }
+/// The keepalive shim's file.
+#[must_use]
+pub fn shim_file(state: &StateFolder) -> PlannedFile {
+    PlannedFile {
+        path: state.shim().join("sitecustomize.py"),
+        mode: 0o644,
+        owner: None,
+        purpose: "keepalive shim",
+        contents: Zeroizing::new(SHIM.as_bytes().to_vec()),
     }
 }
 

@@ -11,11 +11,12 @@ use std::time::{Duration, SystemTime};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use zonemesh_api::wire::local::RegisteredSuperLink;
+use zonemesh_core::name::FederationName;
 use zonemesh_pki::{Probe, ProbeFailure, San};
 
-use crate::flower::{FlowerVersion, Profile};
+use crate::flower::InstalledFlower;
 use crate::reason::{Reason, check_clock};
-use crate::view::View;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(4);
@@ -28,44 +29,45 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(4);
 /// # Errors
 /// The reason to repair first.
 pub async fn check(
-    view: &View,
-    ours: FlowerVersion,
+    federation: &FederationName,
+    superlink: &RegisteredSuperLink,
+    ours: InstalledFlower,
     ahead_of_gateway_ms: Option<i64>,
 ) -> Result<SocketAddr, Reason> {
-    check_version(view, ours)?;
-    if let (Some(node), Some(superlink)) = (ahead_of_gateway_ms, view.superlink_clock_offset_ms) {
-        check_clock(node.saturating_sub(superlink))?;
+    check_version(superlink, ours)?;
+    if let (Some(node), Some(offset)) = (ahead_of_gateway_ms, superlink.clock_offset_ms) {
+        check_clock(node.saturating_sub(offset))?;
     }
-    let probe = Probe::new(&view.target.ca_pems)
+    let probe = Probe::new(&superlink.ca_pems)
         .map_err(|error| Reason::CaSet { problem: error.to_string() })?;
     let mut first_failure = None;
-    for address in &view.target.addresses {
-        let endpoint = SocketAddr::new(*address, view.target.fleet_port);
+    for address in &superlink.addresses {
+        let endpoint = SocketAddr::new(*address, superlink.fleet_port);
         match dial(endpoint, &probe).await {
             Ok(()) => return Ok(endpoint),
             Err(reason) => first_failure = first_failure.or(Some(reason)),
         }
     }
     Err(match first_failure {
-        Some(Reason::SuperLinkUnreachable { endpoint, .. }) if !view.zone_reachable => {
-            Reason::ZoneUnreachable { zone: view.zone.clone(), endpoint }
+        Some(Reason::SuperLinkUnreachable { endpoint, .. }) if !superlink.zone_reachable => {
+            Reason::ZoneUnreachable { zone: superlink.zone.clone(), endpoint }
         }
         Some(reason) => reason,
-        None => Reason::NoSuperLink { federation: view.zone.clone() },
+        None => Reason::NoSuperLink { federation: federation.clone() },
     })
 }
 
 /// Flower promises nothing between versions, and their transports differ.
-fn check_version(view: &View, ours: FlowerVersion) -> Result<(), Reason> {
-    let superlinks = &view.target.flower_version;
-    if *superlinks != ours.to_string() {
-        let (ours, superlinks) = (ours.to_string(), superlinks.clone());
-        return Err(Reason::VersionMismatch { ours, superlinks });
+fn check_version(superlink: &RegisteredSuperLink, ours: InstalledFlower) -> Result<(), Reason> {
+    let superlinks = &superlink.flower_version;
+    if *superlinks != ours.version.to_string() {
+        let superlinks = superlinks.clone();
+        return Err(Reason::VersionMismatch { ours: ours.version, superlinks });
     }
-    match Profile::of(ours) {
-        Some(profile) if profile.transport == view.target.transport => Ok(()),
-        _ => Err(Reason::FlowerUnsupported { version: ours.to_string() }),
+    if ours.generation.transport() != superlink.transport {
+        return Err(Reason::FlowerUnsupported { version: ours.version });
     }
+    Ok(())
 }
 
 /// Does what Flower will do: TCP, TLS with the federation's CA and the dialled address, HTTP/2.

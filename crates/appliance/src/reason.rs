@@ -7,7 +7,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use zonemesh_api::keepalive::Mismatch;
+use zonemesh_core::name::{FederationName, ZoneName};
+use zonemesh_core::record::Readiness;
 use zonemesh_pki::ProbeFailure;
+
+use crate::flower::{FlowerVersion, preferred_version, supported_lines};
 
 /// Why Flower is not started, or why what runs is in danger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +50,7 @@ pub enum Reason {
     )]
     ZoneUnreachable {
         /// The SuperLink's zone.
-        zone: String,
+        zone: ZoneName,
         /// What was dialled.
         endpoint: SocketAddr,
     },
@@ -68,7 +72,7 @@ pub enum Reason {
     #[error("more than one zone has registered a SuperLink for this federation; {zone}'s is used")]
     Conflict {
         /// The zone whose SuperLink is used.
-        zone: String,
+        zone: ZoneName,
     },
     /// Flower would not accept the certificate that the SuperLink shows.
     #[error("the SuperLink {endpoint}: {failure}")]
@@ -116,7 +120,7 @@ pub enum Reason {
     #[error("Flower is {ours} here and {superlinks} in the SuperLink: they cannot connect")]
     VersionMismatch {
         /// Flower on this machine.
-        ours: String,
+        ours: FlowerVersion,
         /// Flower of the SuperLink.
         superlinks: String,
     },
@@ -139,10 +143,13 @@ pub enum Reason {
         exit: String,
     },
     /// This companion does not know how to run this Flower.
-    #[error("Flower {version} is installed here, and this companion runs 1.25 only")]
+    #[error(
+        "Flower {version} is installed here, and this companion runs {} only",
+        supported_lines()
+    )]
     FlowerUnsupported {
         /// Flower on this machine.
-        version: String,
+        version: FlowerVersion,
     },
     /// The SuperLink was started and does not serve yet.
     #[error("the SuperLink does not serve on {endpoint} yet: {problem}")]
@@ -156,15 +163,15 @@ pub enum Reason {
     #[error("no zone has registered a SuperLink for the federation {federation} yet")]
     NoSuperLink {
         /// The federation.
-        federation: String,
+        federation: FederationName,
     },
     /// A SuperLink is registered and says that it is not ready.
-    #[error("the SuperLink in zone {zone} is {readiness}")]
+    #[error("the SuperLink in zone {zone} is {}", readiness_text(*readiness))]
     SuperLinkNotReady {
         /// Its zone.
-        zone: String,
+        zone: ZoneName,
         /// What it says.
-        readiness: &'static str,
+        readiness: Readiness,
     },
 }
 
@@ -258,11 +265,21 @@ impl Reason {
             Self::VersionMismatch { superlinks, .. } => format!("install flwr=={superlinks} here, or the same version in the SuperLink's VM"),
             Self::FlowerPrograms { .. } | Self::FlowerSilent { .. } => "check ONEAPP_ZONEMESH_FLOWER_BIN and ONEAPP_ZONEMESH_FLOWER_VERSION; `flwr --version` must work there".into(),
             Self::FlowerEnded { .. } => "the last lines of Flower's log in ONEAPP_ZONEMESH_STATE_DIR/log say why".into(),
-            Self::FlowerUnsupported { .. } => "install flwr==1.25.0".into(),
+            Self::FlowerUnsupported { .. } => format!("install flwr=={}", preferred_version()),
             Self::NotServing { .. } => "wait; if it lasts longer than two minutes, read Flower's log in ONEAPP_ZONEMESH_STATE_DIR/log".into(),
             Self::NoSuperLink { .. } => "nothing to do if its VM is still to come; else `zonemesh superlink list` on its gateway".into(),
             Self::SuperLinkNotReady { .. } => "wait; if it lasts, read the log of zonemesh-superlink in that VM".into(),
         }
+    }
+}
+
+/// A readiness, for people.
+#[must_use]
+pub const fn readiness_text(readiness: Readiness) -> &'static str {
+    match readiness {
+        Readiness::Starting => "starting",
+        Readiness::Ready => "ready",
+        Readiness::Stopped => "stopped",
     }
 }
 

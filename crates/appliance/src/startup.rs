@@ -6,39 +6,20 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use zonemesh_core::exit::Exit;
 
 use crate::files::FileError;
 use crate::reason::Reason;
-use crate::source::context::{Context, ContextError};
-use crate::source::{SettingsErrors, Variables};
+use crate::source::context::{ContextError, ContextFile};
+use crate::source::{Environment, SettingsErrors, SettingsSource, Variables};
 
-/// The documented exit codes of a companion. clap adds 2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CompanionExit {
-    /// All is well.
-    Well = 0,
-    /// Something failed that is none of the below.
-    Failed = 1,
-    /// `plan`: refused, by what is installed here or by what the gateway allows. Waiting is no help.
-    Refused = 6,
-    /// A setting, the context, the user or the state folder cannot be used.
-    Settings = 7,
-    /// `plan`: nothing is wrong with this VM; what is missing may still come.
-    NotYet = 10,
-}
-
-impl From<CompanionExit> for ExitCode {
-    fn from(exit: CompanionExit) -> Self {
-        Self::from(exit as u8)
-    }
-}
-
-impl From<&Reason> for CompanionExit {
-    fn from(reason: &Reason) -> Self {
-        if reason.is_refusal() { Self::Refused } else { Self::NotYet }
-    }
+/// How `plan` ends for a reason that keeps Flower from starting: refused, or not yet.
+#[must_use]
+pub const fn verdict(reason: &Reason) -> Exit {
+    if reason.is_refusal() { Exit::Policy } else { Exit::NotYet }
 }
 
 /// Writes logs to standard error: `ZONEMESH_LOG` (default `info`) says how much,
@@ -71,15 +52,24 @@ pub fn settings<S>(
 ) -> anyhow::Result<S> {
     logging()?;
     crypto();
-    let context = file.map(Context::read).transpose()?;
-    Ok(read(variables(file, context.as_ref()))?)
+    let context = file.map(ContextFile::read).transpose()?;
+    let environment = Environment(|key: &str| std::env::var(key).ok());
+    let mut sources: Vec<&dyn SettingsSource> = vec![&environment];
+    if let Some(context) = &context {
+        sources.push(context);
+    }
+    Ok(read(Variables::new(sources))?)
 }
 
-/// The process's environment and the context together.
-fn variables<'a>(file: Option<&Path>, context: Option<&'a Context>) -> Variables<'a> {
-    let named = file.map(|file| file.display().to_string()).unwrap_or_default();
-    let environment = |key: &str| std::env::var(key).ok();
-    Variables::new(environment, context.map(|context| (context, named)))
+/// Prints one line, the answer of a command.
+///
+/// # Errors
+/// Standard output is closed.
+pub fn print(text: &str) -> anyhow::Result<Exit> {
+    use std::io::Write;
+
+    writeln!(std::io::stdout(), "{text}").context("cannot write to standard output")?;
+    Ok(Exit::Ok)
 }
 
 /// Ends when the process is told to stop (SIGTERM or SIGINT).
@@ -98,13 +88,13 @@ pub async fn stop_signal() -> std::io::Result<()> {
 
 /// The exit code of a failure: a reason's own; settings, context, user and state folder 7, else 1.
 #[must_use]
-pub fn exit_code(error: &anyhow::Error) -> CompanionExit {
+pub fn exit_code(error: &anyhow::Error) -> Exit {
     let settings =
         error.is::<SettingsErrors>() || error.is::<ContextError>() || error.is::<FileError>();
     match error.downcast_ref::<Reason>() {
-        Some(reason) => reason.into(),
-        None if settings => CompanionExit::Settings,
-        None => CompanionExit::Failed,
+        Some(reason) => verdict(reason),
+        None if settings => Exit::Configuration,
+        None => Exit::Negative,
     }
 }
 
@@ -120,7 +110,7 @@ pub fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::R
 
 /// Says once what went wrong, and gives the exit code.
 #[must_use]
-pub fn finish(ended: anyhow::Result<CompanionExit>) -> ExitCode {
+pub fn finish(ended: anyhow::Result<Exit>) -> ExitCode {
     use std::io::Write;
 
     match ended {

@@ -8,13 +8,13 @@ use std::time::Duration;
 use support::{FEDERATION, LOOPBACK, TestGateway, free_port};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use zonemesh_appliance::api::keepalive::Keepalive;
-use zonemesh_appliance::flower::Transport;
-use zonemesh_appliance::gateway::{Gateway, Registration, Seen};
-use zonemesh_appliance::pki::{CertificateRequest, San};
+use zonemesh_api::keepalive::Keepalive;
+use zonemesh_api::wire::local::Registration;
+use zonemesh_appliance::gateway::{LocalGateway, ShownFederation, WatchedFederation};
 use zonemesh_appliance::settings::{self, SuperLinkSettings};
-use zonemesh_appliance::source::Variables;
-use zonemesh_appliance::view::Readiness;
+use zonemesh_appliance::source::{Environment, Variables};
+use zonemesh_core::record::{FlowerTransport, Readiness};
+use zonemesh_pki::{CertificateRequest, San};
 
 fn settings(gateway: &TestGateway, changes: &[(&str, &str)]) -> SuperLinkSettings {
     let variables = gateway.variables();
@@ -24,22 +24,28 @@ fn settings(gateway: &TestGateway, changes: &[(&str, &str)]) -> SuperLinkSetting
         let given = variables.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
         changed.or(given)
     };
-    settings::superlink(Variables::new(lookup, None)).expect("the settings are right")
+    settings::superlink(Variables::new(vec![&Environment(lookup)])).expect("the settings are right")
 }
 
-fn registration() -> Registration {
+fn registration(settings: &SuperLinkSettings) -> Registration {
     let request = CertificateRequest::generate("superlink", &[San::Ip(LOOPBACK)]).unwrap();
     Registration {
-        address: LOOPBACK,
+        federation: settings.common.federation.clone(),
+        token: settings.token.reveal(),
+        addresses: vec![settings.address],
         fleet_port: 9092,
         control_port: 9093,
         flower_version: "1.25.0".into(),
-        transport: Transport::Grpc,
-        request_pem: request.csr_pem,
+        transport: FlowerTransport::Grpc,
+        csr_pem: request.csr_pem,
+        clock: std::time::SystemTime::now().into(),
     }
 }
 
-async fn until(seen: &mut watch::Receiver<Seen>, wanted: impl FnMut(&Seen) -> bool) -> Seen {
+async fn until(
+    seen: &mut watch::Receiver<WatchedFederation>,
+    wanted: impl FnMut(&WatchedFederation) -> bool,
+) -> WatchedFederation {
     let found = tokio::time::timeout(Duration::from_secs(20), seen.wait_for(wanted)).await;
     found.expect("the watch shows it in time").unwrap().clone()
 }
@@ -48,14 +54,14 @@ async fn until(seen: &mut watch::Receiver<Seen>, wanted: impl FnMut(&Seen) -> bo
 async fn a_registered_superlink_is_resolved_with_both_clocks() {
     let gateway = TestGateway::start();
     let settings = settings(&gateway, &[]);
-    let client = Gateway::new(&settings.common).unwrap();
-    assert_eq!(client.resolve().await.unwrap().view, None);
-    let issued = client.register(&settings.token, &registration()).await.unwrap();
+    let client = LocalGateway::new(&settings.common).unwrap();
+    assert_eq!(client.resolve().await.unwrap().superlink, None);
+    let issued = client.register(registration(&settings)).await.unwrap();
     assert_eq!(issued.ca_pem, gateway.ca.certificate_pem());
     client.report(&settings.token, Readiness::Ready).await.unwrap();
     let resolved = client.resolve().await.unwrap();
-    let view = resolved.view.expect("it is registered");
-    assert_eq!((view.readiness, view.target.fleet_port), (Readiness::Ready, 9092));
+    let superlink = resolved.superlink.expect("it is registered");
+    assert_eq!((superlink.readiness, superlink.fleet_port), (Readiness::Ready, 9092));
     assert!(resolved.ahead_of_gateway_ms.abs() < 1000, "{} ms", resolved.ahead_of_gateway_ms);
 }
 
@@ -72,40 +78,40 @@ async fn each_refusal_has_its_code() {
     ];
     for (changes, address, code) in cases {
         let settings = settings(&gateway, &changes);
-        let client = Gateway::new(&settings.common).unwrap();
-        let registration = Registration { address, ..registration() };
-        let refused = client.register(&settings.token, &registration).await.unwrap_err();
+        let client = LocalGateway::new(&settings.common).unwrap();
+        let registration = Registration { addresses: vec![address], ..registration(&settings) };
+        let refused = client.register(registration).await.unwrap_err();
         assert_eq!(refused.code(), code, "{refused}");
         let said = format!("{refused} {}", refused.fix());
         assert!(!said.contains("a-good-token"), "{said}");
     }
-    let broken = Registration { request_pem: "no PEM".into(), ..registration() };
     let settings = settings(&gateway, &[]);
-    let client = Gateway::new(&settings.common).unwrap();
-    assert_eq!(client.register(&settings.token, &broken).await.unwrap_err().code(), "C101");
+    let broken = Registration { csr_pem: "no PEM".into(), ..registration(&settings) };
+    let client = LocalGateway::new(&settings.common).unwrap();
+    assert_eq!(client.register(broken).await.unwrap_err().code(), "C101");
 }
 
 #[tokio::test]
 async fn the_watch_shows_a_snapshot_then_changes_and_survives_the_gateway() {
     let mut gateway = TestGateway::start();
-    let client = Gateway::new(&settings(&gateway, &[]).common).unwrap();
-    let (sender, mut seen) = watch::channel(Seen::default());
+    let client = LocalGateway::new(&settings(&gateway, &[]).common).unwrap();
+    let (sender, mut seen) = watch::channel(WatchedFederation::default());
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { client.follow(sender).await });
 
-    until(&mut seen, |seen| seen.connected && seen.view == Some(None)).await;
+    until(&mut seen, |seen| seen.connected && seen.shown == ShownFederation::NoSuperLink).await;
     gateway.show_ready("127.0.0.1:9092".parse().unwrap());
-    until(&mut seen, |seen| matches!(&seen.view, Some(Some(_)))).await;
+    until(&mut seen, |seen| seen.shown.superlink().is_some()).await;
 
     gateway.stop();
     let away = until(&mut seen, |seen| seen.lost.is_some()).await;
     assert!(!away.connected);
-    assert!(matches!(&away.view, Some(Some(_))), "what was seen is not forgotten");
+    assert!(away.shown.superlink().is_some(), "what was seen is not forgotten");
     assert_eq!(away.lost.map(|reason| reason.code()), Some("N201"));
 
     gateway.start_again(false);
     let back = until(&mut seen, |seen| seen.connected).await;
-    assert_eq!(back.view, Some(None), "the gateway's new snapshot counts");
+    assert_eq!(back.shown, ShownFederation::NoSuperLink, "the gateway's new snapshot counts");
     assert_eq!(back.lost, None);
     assert_eq!(gateway.view().federation, FEDERATION);
 }
@@ -113,8 +119,8 @@ async fn the_watch_shows_a_snapshot_then_changes_and_survives_the_gateway() {
 #[tokio::test]
 async fn keepalives_that_do_not_fit_are_told_by_both_ends_and_stop_nothing() {
     let mut gateway = TestGateway::start();
-    let client = Gateway::new(&settings(&gateway, &[]).common).unwrap();
-    let (sender, mut seen) = watch::channel(Seen::default());
+    let client = LocalGateway::new(&settings(&gateway, &[]).common).unwrap();
+    let (sender, mut seen) = watch::channel(WatchedFederation::default());
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { client.follow(sender).await });
     let older = until(&mut seen, |seen| seen.connected).await;
@@ -132,5 +138,5 @@ async fn keepalives_that_do_not_fit_are_told_by_both_ends_and_stop_nothing() {
     let text = trouble.to_string();
     assert_eq!(trouble.code(), "N204");
     assert!(text.contains("120s") && text.contains("60s"), "{text}");
-    assert_eq!(back.view, Some(None), "what is seen counts all the same");
+    assert_eq!(back.shown, ShownFederation::NoSuperLink, "what is seen counts all the same");
 }

@@ -7,26 +7,26 @@ mod process;
 use std::path::Path;
 
 use process::script;
-use zonemesh_appliance::flower::Home;
-use zonemesh_appliance::installed::version;
-use zonemesh_appliance::plan::Layout;
+use zonemesh_appliance::flower::FlowerHome;
+use zonemesh_appliance::installed::installed_flower;
+use zonemesh_appliance::state_folder::StateFolder;
 
-fn home(folder: &Path) -> Home {
-    Home::new(folder, &Layout { root: folder.to_owned() })
+fn home(folder: &Path) -> FlowerHome {
+    FlowerHome::new(folder, &StateFolder::new(folder))
 }
 
 #[tokio::test]
 async fn the_version_comes_from_python_or_from_flwr() {
     let folder = tempfile::tempdir().unwrap();
     script(&folder.path().join("flwr"), "echo 'Flower version: 1.25.1'");
-    let (found, _) = version(&home(folder.path()), None, None).await.unwrap();
-    assert_eq!(found.to_string(), "1.25.1");
+    let found = installed_flower(&home(folder.path()), None, None).await.unwrap();
+    assert_eq!(found.version.to_string(), "1.25.1");
     script(&folder.path().join("python"), "echo 'no module named flwr' >&2; exit 1");
-    let (found, _) = version(&home(folder.path()), None, None).await.unwrap();
-    assert_eq!(found.to_string(), "1.25.1");
+    let found = installed_flower(&home(folder.path()), None, None).await.unwrap();
+    assert_eq!(found.version.to_string(), "1.25.1");
     script(&folder.path().join("python"), "echo 'Flower version: 1.25.0'");
-    let (found, _) = version(&home(folder.path()), None, None).await.unwrap();
-    assert_eq!(found.to_string(), "1.25.0");
+    let found = installed_flower(&home(folder.path()), None, None).await.unwrap();
+    assert_eq!(found.version.to_string(), "1.25.0");
 }
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn what_is_wrong_with_the_programs_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let wrong = async |wanted: Option<&str>| {
         let wanted = wanted.map(|text| text.parse().unwrap());
-        let reason = version(&home(folder.path()), None, wanted).await.unwrap_err();
+        let reason = installed_flower(&home(folder.path()), None, wanted).await.unwrap_err();
         (reason.code(), reason.to_string())
     };
     let (code, text) = wrong(None).await;

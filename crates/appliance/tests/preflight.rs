@@ -10,22 +10,32 @@ use support::{FEDERATION, LOOPBACK, TlsServer, free_port, leaf, ready};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use zonemesh_appliance::flower::FlowerVersion;
-use zonemesh_appliance::pki::{FederationCa, San};
-use zonemesh_appliance::preflight::check;
+use zonemesh_api::wire::local::{FederationAnswer, RegisteredSuperLink};
+use zonemesh_appliance::flower::{FlowerVersion, GrpcFlower, InstalledFlower};
+use zonemesh_appliance::preflight;
 use zonemesh_appliance::reason::Reason;
-use zonemesh_appliance::view::View;
+use zonemesh_pki::{FederationCa, San};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-const OURS: FlowerVersion = FlowerVersion { major: 1, minor: 25, patch: 0 };
+const OURS: InstalledFlower =
+    InstalledFlower { version: FlowerVersion::new(1, 25, 0), generation: &GrpcFlower };
 const IN_SYNC: Option<i64> = Some(0);
 
 fn ca() -> FederationCa {
     FederationCa::generate(FEDERATION, SystemTime::now()).unwrap()
 }
 
-fn view(endpoint: SocketAddr, ca: &FederationCa) -> View {
-    View::read(ready(endpoint, ca.certificate_pem().to_owned())).unwrap().unwrap()
+fn view(endpoint: SocketAddr, ca: &FederationCa) -> RegisteredSuperLink {
+    let shown = ready(endpoint, ca.certificate_pem().to_owned());
+    FederationAnswer::try_from(shown).unwrap().superlink.unwrap()
+}
+
+async fn check(
+    view: &RegisteredSuperLink,
+    ours: InstalledFlower,
+    ahead: Option<i64>,
+) -> Result<SocketAddr, Reason> {
+    preflight::check(&FEDERATION.parse().unwrap(), view, ours, ahead).await
 }
 
 async fn server(ca: &FederationCa, san: &str, now: SystemTime) -> TlsServer {
@@ -33,7 +43,7 @@ async fn server(ca: &FederationCa, san: &str, now: SystemTime) -> TlsServer {
 }
 
 /// The reason, which must come within the 10 s that a person is promised.
-async fn reason(view: &View) -> Reason {
+async fn reason(view: &RegisteredSuperLink) -> Reason {
     let begun = Instant::now();
     let reason = check(view, OURS, IN_SYNC).await.unwrap_err();
     assert!(begun.elapsed() < Duration::from_secs(10), "{reason} took {:?}", begun.elapsed());
@@ -118,7 +128,7 @@ async fn a_closed_port_is_n202_and_n203_if_the_zone_is_cut_off() {
 async fn versions_and_clocks_are_compared_before_the_network() {
     let closed = view(SocketAddr::new(LOOPBACK, free_port()), &ca());
     let mut other = closed.clone();
-    other.target.flower_version = "1.42.0".into();
+    other.flower_version = "1.42.0".into();
     let mismatch = check(&other, OURS, Some(20_000)).await.unwrap_err();
     assert_eq!(mismatch.code(), "F501");
     assert!(mismatch.to_string().contains("1.25.0 here and 1.42.0"), "{mismatch}");
@@ -126,7 +136,7 @@ async fn versions_and_clocks_are_compared_before_the_network() {
         [(20_000, 0, "T404"), (0, -6_000, "T404"), (-400_000, 0, "T404"), (20_000, 18_000, "N202")]
     {
         let mut skewed = closed.clone();
-        skewed.superlink_clock_offset_ms = Some(superlink);
+        skewed.clock_offset_ms = Some(superlink);
         let found = check(&skewed, OURS, Some(node)).await.unwrap_err();
         assert_eq!(found.code(), code, "node {node} ms, SuperLink {superlink} ms: {found}");
     }
@@ -138,7 +148,7 @@ async fn a_second_address_is_tried() {
     let ca = ca();
     let server = server(&ca, "127.0.0.1", SystemTime::now()).await;
     let mut view = view(server.address, &ca);
-    view.target.addresses.insert(0, [127, 0, 0, 2].into());
+    view.addresses.insert(0, [127, 0, 0, 2].into());
     assert_eq!(check(&view, OURS, IN_SYNC).await, Ok(server.address));
 }
 
@@ -146,7 +156,7 @@ async fn a_second_address_is_tried() {
 async fn a_ca_set_that_is_none_is_t401() {
     let mut view = view(SocketAddr::new(LOOPBACK, free_port()), &ca());
     for pems in [vec![], vec!["no PEM".to_owned()]] {
-        view.target.ca_pems = pems;
+        view.ca_pems = pems;
         assert_eq!(reason(&view).await.code(), "T401");
     }
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use zonemesh_appliance::settings::{self, SuperLinkSettings, SuperNodeSettings};
-use zonemesh_appliance::source::context::Context;
-use zonemesh_appliance::source::{SettingsErrors, Variables};
+use zonemesh_appliance::flower::{SUPPORTED, generation_of, preferred_version};
+use zonemesh_appliance::settings::{self, KEYS, SuperLinkSettings, SuperNodeSettings};
+use zonemesh_appliance::source::context::ContextFile;
+use zonemesh_appliance::source::{Environment, KeyReaders, SettingsErrors, Variables};
 
 const FINGERPRINT: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
@@ -28,11 +29,13 @@ fn with(changes: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 fn superlink(environment: &BTreeMap<String, String>) -> Result<SuperLinkSettings, SettingsErrors> {
-    settings::superlink(Variables::new(|key| environment.get(key).cloned(), None))
+    let environment = Environment(|key: &str| environment.get(key).cloned());
+    settings::superlink(Variables::new(vec![&environment]))
 }
 
 fn supernode(environment: &BTreeMap<String, String>) -> Result<SuperNodeSettings, SettingsErrors> {
-    settings::supernode(Variables::new(|key| environment.get(key).cloned(), None))
+    let environment = Environment(|key: &str| environment.get(key).cloned());
+    settings::supernode(Variables::new(vec![&environment]))
 }
 
 fn message(result: Result<SuperLinkSettings, SettingsErrors>) -> String {
@@ -43,15 +46,17 @@ fn message(result: Result<SuperLinkSettings, SettingsErrors>) -> String {
 fn the_least_that_is_needed_gives_settings_with_defaults() {
     let settings = superlink(&good()).expect("the settings are right");
     assert_eq!(settings.address.to_string(), "10.10.10.5");
-    assert_eq!(settings.token.reveal(), "hunter2");
-    assert_eq!((settings.fleet_port, settings.control_port), (9092, 9093));
-    assert_eq!((settings.serverappio_port, settings.health_port), (9091, 9099));
+    assert_eq!(settings.token.reveal().as_str(), "hunter2");
+    let usual = generation_of(preferred_version()).expect("it is supported").ports();
+    let ports = settings.ports.or(usual);
+    assert_eq!((ports.fleet, ports.control), (9092, 9093));
+    assert_eq!((ports.serverappio, ports.health), (9091, 9099));
     assert_eq!(settings.common.state_dir, Path::new("/var/lib/zonemesh-superlink"));
     assert_eq!(settings.common.flower_bin, Path::new("/opt/flower/bin"));
     assert!(settings.common.onegate.is_none());
     let node = supernode(&good()).unwrap();
     assert_eq!(node.common.state_dir, Path::new("/var/lib/zonemesh-supernode"));
-    assert_eq!((node.clientappio_port, node.node_config), (9094, None));
+    assert_eq!((node.ports.or(usual).clientappio, node.node_config), (9094, None));
 }
 
 #[test]
@@ -125,21 +130,77 @@ fn the_context_is_read_after_the_environment_and_named_with_its_line() {
          ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT='{FINGERPRINT}'\nONEAPP_ZONEMESH_TOKEN='t'\nONEAPP_ZONEMESH_FLEET_PORT='x'\n\
          ONEGATE_ENDPOINT='http://169.254.16.9:5030/'\nVMID='7'\nTOKENTXT='abc='\nONEAPP_ZONEMESH_FLOWER_USER=''\n"
     );
-    let context = Context::parse(text.as_bytes(), Path::new("context.sh")).unwrap();
+    let context = ContextFile::parse(text.as_bytes(), Path::new("context.sh")).unwrap();
     let read = |environment: &[(&str, &str)]| {
         let environment: BTreeMap<_, _> = environment.iter().copied().collect();
         let lookup = |key: &str| environment.get(key).map(|value| (*value).to_owned());
-        settings::superlink(Variables::new(lookup, Some((&context, "context.sh".to_owned()))))
+        settings::superlink(Variables::new(vec![&Environment(lookup), &context]))
     };
     let message = message(read(&[]));
     assert!(message.starts_with("ONEAPP_ZONEMESH_FLEET_PORT (context.sh:6): \"x\""), "{message}");
     let fixed =
         [("ONEAPP_ZONEMESH_FLEET_PORT", "19092"), ("ONEAPP_ZONEMESH_FEDERATION", "health-eu")];
     let settings = read(&fixed).expect("the environment repairs the port");
-    assert_eq!(settings.common.federation, "health-eu");
-    assert_eq!(settings.fleet_port, 19092);
+    assert_eq!(settings.common.federation.as_str(), "health-eu");
+    assert_eq!(settings.ports.fleet, Some(19092));
     assert_eq!(settings.common.flower_user, None);
     let onegate = settings.common.onegate.expect("all three values are there");
     assert_eq!((onegate.endpoint.as_str(), onegate.vm.as_str()), ("http://169.254.16.9:5030", "7"));
     assert!(!format!("{onegate:?}").contains("abc="));
+}
+
+/// The rows of the table of keys in the documents, without those of the gateway's appliance.
+fn documented() -> Vec<[String; 4]> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/REFERENCE.md");
+    let text = std::fs::read_to_string(path).expect("a file of the project");
+    let (_, table) = text.split_once("## CONTEXT keys").expect("its heading");
+    let rows = table.split("\n## ").next().unwrap_or_default().lines();
+    let cells = rows.filter(|line| line.starts_with("| `")).map(|line| {
+        let mut cells =
+            line.trim_matches(['|', ' ']).split(" | ").map(|cell| cell.trim().to_owned());
+        std::array::from_fn(|_| cells.next().expect("four cells"))
+    });
+    cells.filter(|row: &[String; 4]| row[1] != "gateway appliance").collect()
+}
+
+#[test]
+fn the_documented_table_of_keys_is_this_one() {
+    let table: Vec<[String; 4]> = KEYS
+        .iter()
+        .map(|key| {
+            let readers = match key.readers {
+                KeyReaders::Both => "both",
+                KeyReaders::SuperLink => "superlink",
+                KeyReaders::SuperNode => "supernode",
+            };
+            [format!("`{}`", key.name).as_str(), readers, key.default, key.meaning]
+                .map(str::to_owned)
+        })
+        .collect();
+    assert_eq!(documented(), table);
+}
+
+#[test]
+fn the_usual_values_in_the_table_are_those_in_force() {
+    let of = |name: &str| {
+        let name = format!("ONEAPP_ZONEMESH_{name}");
+        KEYS.iter().find(|key| key.name == name).expect("it is in the table")
+    };
+    for row in SUPPORTED {
+        let ports = row.generation.ports();
+        for (name, port) in [
+            ("FLEET_PORT", ports.fleet),
+            ("CONTROL_PORT", ports.control),
+            ("SERVERAPPIO_PORT", ports.serverappio),
+            ("HEALTH_PORT", ports.health),
+            ("CLIENTAPPIO_PORT", ports.clientappio),
+        ] {
+            assert!(of(name).default.contains(&port.to_string()), "{name}: {port}");
+        }
+    }
+    assert_eq!(of("FLOWER_VERSION").example, preferred_version().to_string());
+    let settings = superlink(&good()).expect("the settings are right");
+    let state_dir = settings.common.state_dir.display().to_string();
+    assert!(of("STATE_DIR").default.contains(&state_dir));
+    assert!(of("FLOWER_BIN").default.contains(&settings.common.flower_bin.display().to_string()));
 }

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use zonemesh_appliance::flower::{Home, KEEPALIVE, SHIM};
-use zonemesh_appliance::plan::Layout;
+use zonemesh_appliance::flower::{
+    FlowerHome, GrpcFlower, InstalledFlower, KEEPALIVE, SHIM, preferred_version,
+};
+use zonemesh_appliance::state_folder::StateFolder;
 
 const GRPC: &str = "
 def insecure_channel(target, options=None, compression=None): return dict(options or ())
@@ -17,17 +19,19 @@ def server(pool, handlers=None, interceptors=None, options=None): return dict(op
 /// What a program sees that imports grpc, as JSON.
 fn seen(changes: &[(&str, &str)]) -> serde_json::Value {
     let folder = tempfile::tempdir().unwrap();
-    let layout = Layout { root: folder.path().to_owned() };
-    std::fs::create_dir_all(layout.shim()).unwrap();
-    std::fs::write(layout.shim().join("sitecustomize.py"), SHIM).unwrap();
-    std::fs::write(layout.shim().join("grpc.py"), GRPC).unwrap();
+    let state = StateFolder::new(folder.path());
+    std::fs::create_dir_all(state.shim()).unwrap();
+    std::fs::write(state.shim().join("sitecustomize.py"), SHIM).unwrap();
+    std::fs::write(state.shim().join("grpc.py"), GRPC).unwrap();
     let program = "import json, sys; early = 'grpc' in sys.modules; import grpc; print(json.dumps({
         'early': early,
         'secure': grpc.secure_channel('t', None, options=[('grpc.keepalive_time_ms', 1), ('own', 2)]),
         'positional': grpc.insecure_channel('t', [('own', 2)]),
         'server': grpc.server(None, None, None, [('grpc.max_concurrent_streams', 9)]),
         'name': grpc.secure_channel.__name__}))";
-    let mut environment = Home::new(Path::new("/opt/flower/bin"), &layout).environment();
+    let flower = InstalledFlower { version: preferred_version(), generation: &GrpcFlower };
+    let home = FlowerHome::new(Path::new("/opt/flower/bin"), &state);
+    let mut environment = flower.environment(&home);
     environment.extend(changes.iter().map(|(key, value)| ((*key).into(), (*value).into())));
     let output =
         Command::new("python3").args(["-c", program]).env_clear().envs(environment).output();

@@ -10,9 +10,10 @@ use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 use zonemesh_appliance::files::{FileError, write_atomic};
-use zonemesh_appliance::gateway::Issued;
-use zonemesh_appliance::pki::describe::{DescribeError, describe};
-use zonemesh_appliance::pki::{CertificateRequest, RequestError, San};
+use zonemesh_appliance::gateway::IssuedCertificate;
+use zonemesh_core::name::FederationName;
+use zonemesh_pki::describe::{DescribeError, describe};
+use zonemesh_pki::{CertificateRequest, RequestError, San};
 
 const FILE: &str = "identity.pem";
 const BEGIN_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
@@ -50,7 +51,7 @@ pub(crate) enum IdentityError {
 }
 
 /// A key with its certificate.
-pub(crate) struct Identity {
+pub(crate) struct SuperLinkIdentity {
     /// PKCS#8, PEM.
     pub(crate) key_pem: Zeroizing<String>,
     /// The SuperLink's certificate, PEM.
@@ -62,16 +63,19 @@ pub(crate) struct Identity {
     not_after: SystemTime,
 }
 
-impl Identity {
+impl SuperLinkIdentity {
     /// What the gateway issued for this key.
-    pub(crate) fn new(key_pem: Zeroizing<String>, issued: Issued) -> Result<Self, IdentityError> {
+    pub(crate) fn new(
+        key_pem: Zeroizing<String>,
+        issued: IssuedCertificate,
+    ) -> Result<Self, IdentityError> {
         let summary = describe(&issued.certificate_pem).map_err(IdentityError::Certificate)?;
         describe(&issued.ca_pem).map_err(IdentityError::Certificate)?;
         let (Some(from), Some(not_after)) = (summary.not_before, summary.not_after) else {
             return Err(IdentityError::Dates);
         };
         let life = not_after.duration_since(from).unwrap_or_default();
-        let Issued { certificate_pem, ca_pem } = issued;
+        let IssuedCertificate { certificate_pem, ca_pem } = issued;
         let renew_at = from + life.mul_f64(2.0 / 3.0);
         Ok(Self { key_pem, certificate_pem, ca_pem, renew_at, not_after })
     }
@@ -102,7 +106,8 @@ impl Identity {
             split_at_certificate(&text, 0).ok_or(IdentityError::Parts { file: file.clone() })?;
         let (certificate, ca) =
             split_at_certificate(rest, 1).ok_or(IdentityError::Parts { file })?;
-        let issued = Issued { certificate_pem: certificate.to_owned(), ca_pem: ca.to_owned() };
+        let issued =
+            IssuedCertificate { certificate_pem: certificate.to_owned(), ca_pem: ca.to_owned() };
         let identity = Self::new(Zeroizing::new(key.to_owned()), issued)?;
         let sans = describe(&identity.certificate_pem).map_err(IdentityError::Certificate)?.sans;
         if identity.not_after <= now || !sans.contains(&San::Ip(address).to_string()) {
@@ -114,23 +119,20 @@ impl Identity {
 
 /// A new key and the request for its certificate.
 pub(crate) fn new_request(
-    federation: &str,
+    federation: &FederationName,
     address: IpAddr,
 ) -> Result<CertificateRequest, RequestError> {
-    CertificateRequest::generate(&common_name(federation), &[San::Ip(address)])
+    CertificateRequest::generate(&federation.superlink_tls_name(), &[San::Ip(address)])
 }
 
 /// A request for a key that is in use.
 pub(crate) fn request_again(
-    identity: &Identity,
-    federation: &str,
+    identity: &SuperLinkIdentity,
+    federation: &FederationName,
     address: IpAddr,
 ) -> Result<CertificateRequest, RequestError> {
-    CertificateRequest::with_key(&identity.key_pem, &common_name(federation), &[San::Ip(address)])
-}
-
-fn common_name(federation: &str) -> String {
-    format!("superlink.{federation}.zonemesh.internal")
+    let name = federation.superlink_tls_name();
+    CertificateRequest::with_key(&identity.key_pem, &name, &[San::Ip(address)])
 }
 
 /// Splits before the certificate that follows `skip` others.
@@ -143,20 +145,20 @@ fn split_at_certificate(text: &str, skip: usize) -> Option<(&str, &str)> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use zonemesh_appliance::pki::FederationCa;
+    use zonemesh_pki::FederationCa;
 
     use super::*;
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
-    fn issue(address: &str) -> Identity {
+    fn issue(address: &str) -> SuperLinkIdentity {
         let address: IpAddr = address.parse().unwrap();
         let ca = FederationCa::generate("health-eu", SystemTime::now()).unwrap();
-        let request = new_request("health-eu", address).unwrap();
+        let request = new_request(&"health-eu".parse().unwrap(), address).unwrap();
         let sans = [San::Ip(address)];
         let certificate_pem = ca.sign(&request.csr_pem, &sans, SystemTime::now()).unwrap();
-        let issued = Issued { certificate_pem, ca_pem: ca.certificate_pem().to_owned() };
-        Identity::new(request.key_pem, issued).unwrap()
+        let issued = IssuedCertificate { certificate_pem, ca_pem: ca.certificate_pem().to_owned() };
+        SuperLinkIdentity::new(request.key_pem, issued).unwrap()
     }
 
     #[test]
@@ -166,8 +168,9 @@ mod tests {
         identity.store(folder.path()).unwrap();
         let mode = std::fs::metadata(folder.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let load =
-            |address: &str, now| Identity::load(folder.path(), address.parse().unwrap(), now);
+        let load = |address: &str, now| {
+            SuperLinkIdentity::load(folder.path(), address.parse().unwrap(), now)
+        };
         let loaded = load("10.10.10.5", SystemTime::now()).unwrap();
         assert_eq!(loaded.key_pem.trim(), identity.key_pem.trim());
         assert_eq!(loaded.certificate_pem.trim(), identity.certificate_pem.trim());
@@ -185,7 +188,8 @@ mod tests {
     #[test]
     fn a_damaged_file_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let load = || Identity::load(folder.path(), [10, 10, 10, 5].into(), SystemTime::now());
+        let load =
+            || SuperLinkIdentity::load(folder.path(), [10, 10, 10, 5].into(), SystemTime::now());
         assert!(matches!(load(), Err(IdentityError::Unreadable { .. })));
         for text in ["", "-----BEGIN PRIVATE KEY-----", "x -----BEGIN CERTIFICATE----- y"] {
             std::fs::write(folder.path().join(FILE), text).unwrap();

@@ -4,6 +4,7 @@
 //! It promises that `run` ends with 7 for settings that cannot work and never for anything that may
 //! pass: that is tried again. Specification: docs/ARCHITECTURE.md.
 
+mod certified;
 mod identity;
 mod plan;
 mod report;
@@ -14,7 +15,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use zonemesh_appliance::command::Command;
+use zonemesh_appliance::command::CompanionCommand;
+use zonemesh_appliance::flower::preferred_version;
 use zonemesh_appliance::runner::guard;
 use zonemesh_appliance::settings::{self, SuperLinkSettings};
 use zonemesh_appliance::startup;
@@ -22,20 +24,21 @@ use zonemesh_appliance::startup;
 /// Certifies, registers and runs a Flower SuperLink.
 #[derive(Parser)]
 #[command(version, after_help = "Settings: ONEAPP_ZONEMESH_* in the environment or the context.")]
-struct Arguments {
+struct SuperLinkCommandLine {
     #[command(subcommand)]
-    command: Command,
+    command: CompanionCommand,
 }
 
 fn main() -> ExitCode {
-    let ended = match Arguments::parse().command {
-        Command::Guard { owner, command } => {
+    let ended = match SuperLinkCommandLine::parse().command {
+        CompanionCommand::Guard { owner, command } => {
             return guard::exit(&guard::Guarded { owner, command });
         }
-        Command::Run { context } => {
+        CompanionCommand::FlowerVersion => startup::print(&preferred_version().to_string()),
+        CompanionCommand::Run { context } => {
             read(context.as_deref()).and_then(|settings| startup::block_on(run::run(settings)))
         }
-        Command::Plan { context } => read(context.as_deref())
+        CompanionCommand::Plan { context } => read(context.as_deref())
             .and_then(|settings| startup::block_on(run::print_plan(settings))),
     };
     startup::finish(ended)

@@ -1,35 +1,37 @@
-//! What `zonemesh-superlink` will do: settings and Flower's profile in, files and command out. Pure.
+//! What `zonemesh-superlink` will do: settings and Flower in, files and command out. Pure.
 //!
 //! It promises that Flower's key is a 0600 file of the user that Flower runs as, that what speaks no
 //! TLS stays on loopback, and that a restart finds its database. It refuses to touch anything.
-//! Specification: the flags in `flower-superlink --help` of 1.25.0.
+//! Flower's flags are its generation's.
 
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 use zeroize::Zeroizing;
-use zonemesh_appliance::files::Owner;
-use zonemesh_appliance::flower::{FlowerVersion, Home, Profile, SuperLinkArguments};
-use zonemesh_appliance::gateway::Registration;
-use zonemesh_appliance::plan::{Layout, Plan, PlannedFile};
+use zonemesh_api::wire::local::Registration;
+use zonemesh_appliance::files::FileOwner;
+use zonemesh_appliance::flower::{FlowerHome, FlowerPorts, InstalledFlower, SuperLinkArguments};
+use zonemesh_appliance::plan::{LaunchPlan, PlannedFile, shim_file, state_folders};
 use zonemesh_appliance::runner::child::Program;
 use zonemesh_appliance::settings::SuperLinkSettings;
+use zonemesh_appliance::state_folder::StateFolder;
+use zonemesh_core::name::FederationName;
+use zonemesh_core::time::UnixMillis;
 
-use crate::identity::Identity;
+use crate::identity::SuperLinkIdentity;
 
 /// What is fixed before a plan is made.
-pub(crate) struct Inputs<'a> {
+pub(crate) struct SuperLinkInputs<'a> {
     pub(crate) settings: &'a SuperLinkSettings,
-    pub(crate) owner: Option<Owner>,
-    pub(crate) version: FlowerVersion,
-    pub(crate) profile: &'static Profile,
+    pub(crate) owner: Option<FileOwner>,
+    pub(crate) flower: InstalledFlower,
 }
 
 /// The registration as `plan` prints it: without token and request.
 #[derive(Serialize)]
 pub(crate) struct PlannedRegistration {
     gateway: SocketAddr,
-    federation: String,
+    federation: FederationName,
     address: IpAddr,
     fleet_port: u16,
     control_port: u16,
@@ -38,44 +40,48 @@ pub(crate) struct PlannedRegistration {
 
 /// All that `plan` prints.
 #[derive(Serialize)]
-pub(crate) struct Printed {
+pub(crate) struct PrintedSuperLinkPlan {
     schema: &'static str,
     role: &'static str,
     register: PlannedRegistration,
     #[serde(flatten)]
-    plan: Plan,
+    plan: LaunchPlan,
 }
 
-impl Inputs<'_> {
-    pub(crate) fn layout(&self) -> Layout {
-        Layout { root: self.settings.common.state_dir.clone() }
+impl SuperLinkInputs<'_> {
+    pub(crate) fn state(&self) -> StateFolder {
+        StateFolder::new(&self.settings.common.state_dir)
+    }
+
+    pub(crate) fn ports(&self) -> FlowerPorts {
+        self.settings.ports.or(self.flower.generation.ports())
     }
 
     /// Where SuperNodes connect.
     pub(crate) fn fleet(&self) -> SocketAddr {
-        SocketAddr::new(self.settings.address, self.settings.fleet_port)
+        SocketAddr::new(self.settings.address, self.ports().fleet)
     }
 
-    pub(crate) fn home(&self) -> Home {
-        home(self.settings)
-    }
-
-    /// What the gateway is told, with this certificate request.
-    pub(crate) fn registration(&self, request_pem: String) -> Registration {
+    /// What the gateway is told, with this certificate request at this time.
+    pub(crate) fn registration(&self, csr_pem: String, clock: UnixMillis) -> Registration {
+        let ports = self.ports();
         Registration {
-            address: self.settings.address,
-            fleet_port: self.settings.fleet_port,
-            control_port: self.settings.control_port,
-            flower_version: self.version.to_string(),
-            transport: self.profile.transport,
-            request_pem,
+            federation: self.settings.common.federation.clone(),
+            token: self.settings.token.reveal(),
+            addresses: vec![self.settings.address],
+            fleet_port: ports.fleet,
+            control_port: ports.control,
+            flower_version: self.flower.version.to_string(),
+            transport: self.flower.generation.transport(),
+            csr_pem,
+            clock,
         }
     }
 
     /// Files and command. Without an identity the files are named and empty, for printing only.
-    pub(crate) fn plan(&self, identity: Option<&Identity>) -> Plan {
-        let layout = self.layout();
-        let tls = layout.tls();
+    pub(crate) fn plan(&self, identity: Option<&SuperLinkIdentity>) -> LaunchPlan {
+        let state = self.state();
+        let tls = state.tls();
         let file = |name: &str, mode, purpose, contents: Option<&str>| PlannedFile {
             path: tls.join(name),
             mode,
@@ -84,7 +90,7 @@ impl Inputs<'_> {
             contents: Zeroizing::new(contents.unwrap_or_default().as_bytes().to_vec()),
         };
         let files = vec![
-            layout.shim_file(),
+            shim_file(&state),
             file("ca.pem", 0o644, "the federation's CA", identity.map(|all| all.ca_pem.as_str())),
             file(
                 "server.pem",
@@ -94,43 +100,45 @@ impl Inputs<'_> {
             ),
             file("server.key", 0o600, "key", identity.map(|all| all.key_pem.as_str())),
         ];
-        Plan { folders: layout.folders(self.owner), files, program: self.program(&layout) }
+        let folders = state_folders(&state, self.owner);
+        LaunchPlan { folders, files, program: self.program(&state) }
     }
 
-    fn program(&self, layout: &Layout) -> Program {
-        let (settings, tls) = (self.settings, layout.tls());
-        let arguments = self.profile.superlink_arguments(&SuperLinkArguments {
+    fn program(&self, state: &StateFolder) -> Program {
+        let (tls, ports, generation) = (state.tls(), self.ports(), self.flower.generation);
+        let common = &self.settings.common;
+        let arguments = generation.superlink_arguments(&SuperLinkArguments {
             fleet: self.fleet(),
-            control: SocketAddr::new(settings.address, settings.control_port),
-            serverappio_port: settings.serverappio_port,
-            health_port: settings.health_port,
+            control: SocketAddr::new(self.settings.address, ports.control),
+            serverappio_port: ports.serverappio,
+            health_port: ports.health,
             ca_file: tls.join("ca.pem"),
             certificate_file: tls.join("server.pem"),
             key_file: tls.join("server.key"),
-            database: layout.flower().join("superlink.db"),
+            database: state.flower().join("superlink.db"),
         });
         Program {
-            name: self.profile.superlink.to_owned(),
-            path: settings.common.flower_bin.join(self.profile.superlink),
+            name: generation.superlink_program().to_owned(),
+            path: common.flower_bin.join(generation.superlink_program()),
             arguments,
-            environment: self.home().environment(),
-            folder: layout.flower(),
+            environment: self.flower.environment(&home(self.settings)),
+            folder: state.flower(),
             owner: self.owner,
         }
     }
 
-    pub(crate) fn printed(&self) -> Printed {
-        let settings = self.settings;
-        Printed {
+    pub(crate) fn printed(&self) -> PrintedSuperLinkPlan {
+        let (settings, ports) = (self.settings, self.ports());
+        PrintedSuperLinkPlan {
             schema: "zonemesh/plan/v1",
             role: "superlink",
             register: PlannedRegistration {
                 gateway: settings.common.gateway,
                 federation: settings.common.federation.clone(),
                 address: settings.address,
-                fleet_port: settings.fleet_port,
-                control_port: settings.control_port,
-                flower_version: self.version.to_string(),
+                fleet_port: ports.fleet,
+                control_port: ports.control,
+                flower_version: self.flower.version.to_string(),
             },
             plan: self.plan(None),
         }
@@ -138,16 +146,15 @@ impl Inputs<'_> {
 }
 
 /// Where Flower lives; known before its version is.
-pub(crate) fn home(settings: &SuperLinkSettings) -> Home {
-    let layout = Layout { root: settings.common.state_dir.clone() };
-    Home::new(&settings.common.flower_bin, &layout)
+pub(crate) fn home(settings: &SuperLinkSettings) -> FlowerHome {
+    FlowerHome::new(&settings.common.flower_bin, &StateFolder::new(&settings.common.state_dir))
 }
 
 #[cfg(test)]
 mod tests {
-    use zonemesh_appliance::flower::GRPC;
+    use zonemesh_appliance::flower::{GrpcFlower, preferred_version};
     use zonemesh_appliance::settings;
-    use zonemesh_appliance::source::Variables;
+    use zonemesh_appliance::source::{Environment, Variables};
 
     use super::*;
 
@@ -165,15 +172,15 @@ mod tests {
             };
             Some(value.to_owned())
         };
-        settings::superlink(Variables::new(lookup, None)).unwrap()
+        settings::superlink(Variables::new(vec![&Environment(lookup)])).unwrap()
     }
 
     #[test]
     fn the_plan_is_the_golden_one() {
         let settings = settings();
-        let version = "1.25.0".parse().unwrap();
-        let owner = Some(Owner { uid: 990, gid: 991 });
-        let inputs = Inputs { settings: &settings, owner, version, profile: &GRPC };
+        let flower = InstalledFlower { version: preferred_version(), generation: &GrpcFlower };
+        let owner = Some(FileOwner { uid: 990, gid: 991 });
+        let inputs = SuperLinkInputs { settings: &settings, owner, flower };
         let printed = serde_json::to_string_pretty(&inputs.printed()).unwrap();
         let golden = include_str!("../tests/golden/plan.json").trim();
         assert_eq!(printed, golden, "if the change is meant, this is the new plan:\n{printed}");

@@ -1,17 +1,17 @@
-//! What a running SuperLink owes its gateway, from what the gateway shows. Pure.
+//! What the gateway of a SuperLink must be told, from what it shows. Pure.
 //!
 //! A gateway may have lost its memory, or never have heard a report. It promises that what the
-//! gateway shows is compared with what is true, so nothing depends on remembering what was said. It
-//! refuses to decide about Flower: a gateway that is away or wrong stops nothing.
+//! gateway shows is compared with what is served here, so nothing depends on remembering what was said.
+//! It refuses to decide about Flower: a gateway that is away or wrong stops nothing.
 
 use std::net::IpAddr;
 
-use zonemesh_appliance::gateway::Seen;
-use zonemesh_appliance::view::Readiness;
+use zonemesh_appliance::gateway::{ShownFederation, WatchedFederation};
+use zonemesh_core::record::Readiness;
 
-/// What is true here.
+/// What is served here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Truth {
+pub(crate) struct ServedSuperLink {
     pub(crate) address: IpAddr,
     pub(crate) fleet_port: u16,
     pub(crate) flower_version: String,
@@ -21,46 +21,51 @@ pub(crate) struct Truth {
 
 /// What to tell the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Duty {
-    /// It shows the truth, or cannot be asked.
+pub(crate) enum NextReport {
+    /// It shows what is served, or cannot be asked.
     Nothing,
     /// It shows another readiness.
-    Report(Readiness),
+    Readiness(Readiness),
     /// It does not know this SuperLink, or knows another state of it.
-    Register,
+    Registration,
 }
 
-pub(crate) fn duty(seen: &Seen, truth: &Truth) -> Duty {
-    let Some(shown) = seen.view.as_ref().filter(|_| seen.connected) else {
-        return Duty::Nothing;
+pub(crate) fn next_report(watched: &WatchedFederation, served: &ServedSuperLink) -> NextReport {
+    if !watched.connected {
+        return NextReport::Nothing;
+    }
+    let shown = match &watched.shown {
+        ShownFederation::Unknown => return NextReport::Nothing,
+        ShownFederation::NoSuperLink => return NextReport::Registration,
+        ShownFederation::SuperLink(shown) => shown,
     };
-    let Some(view) = shown else {
-        return Duty::Register;
-    };
-    if view.conflict {
+    if shown.conflict {
         // The other zone's SuperLink is shown; registering again and again would not change that.
-        return Duty::Nothing;
+        return NextReport::Nothing;
     }
-    let target = &view.target;
-    let known = target.addresses.contains(&truth.address)
-        && target.fleet_port == truth.fleet_port
-        && target.flower_version == truth.flower_version
-        && target.ca_pems.iter().any(|pem| pem.trim() == truth.ca_pem.trim());
+    let known = shown.addresses.contains(&served.address)
+        && shown.fleet_port == served.fleet_port
+        && shown.flower_version == served.flower_version
+        && shown.ca_pems.iter().any(|pem| pem.trim() == served.ca_pem.trim());
     if !known {
-        return Duty::Register;
+        return NextReport::Registration;
     }
-    if view.readiness == truth.readiness { Duty::Nothing } else { Duty::Report(truth.readiness) }
+    if shown.readiness == served.readiness {
+        NextReport::Nothing
+    } else {
+        NextReport::Readiness(served.readiness)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use zonemesh_appliance::flower::Transport;
-    use zonemesh_appliance::view::{Target, View};
+    use zonemesh_api::wire::local::RegisteredSuperLink;
+    use zonemesh_core::record::FlowerTransport;
 
     use super::*;
 
-    fn truth() -> Truth {
-        Truth {
+    fn served() -> ServedSuperLink {
+        ServedSuperLink {
             address: [10, 10, 10, 5].into(),
             fleet_port: 9092,
             flower_version: "1.25.0".into(),
@@ -69,60 +74,67 @@ mod tests {
         }
     }
 
-    fn seen(change: impl FnOnce(&mut View)) -> Seen {
-        let mut view = View {
-            zone: "berlin".into(),
-            target: Target {
-                addresses: vec![[10, 10, 10, 5].into()],
-                fleet_port: 9092,
-                ca_pems: vec!["CA".into()],
-                flower_version: "1.25.0".into(),
-                transport: Transport::Grpc,
-            },
+    fn shown(change: impl FnOnce(&mut RegisteredSuperLink)) -> WatchedFederation {
+        let mut superlink = RegisteredSuperLink {
+            zone: "berlin".parse().unwrap(),
+            addresses: vec![[10, 10, 10, 5].into()],
+            fleet_port: 9092,
+            control_port: 9093,
+            flower_version: "1.25.0".into(),
+            transport: FlowerTransport::Grpc,
             readiness: Readiness::Ready,
-            superlink_clock_offset_ms: None,
+            tls_name: String::new(),
+            ca_pems: vec!["CA".into()],
+            clock_offset_ms: None,
             zone_reachable: true,
             conflict: false,
         };
-        change(&mut view);
-        Seen { view: Some(Some(view)), lost: None, connected: true, misfit: None }
+        change(&mut superlink);
+        connected(ShownFederation::SuperLink(Box::new(superlink)))
+    }
+
+    fn connected(shown: ShownFederation) -> WatchedFederation {
+        WatchedFederation { shown, lost: None, connected: true, misfit: None }
     }
 
     #[test]
-    fn a_gateway_that_shows_the_truth_is_owed_nothing() {
-        assert_eq!(duty(&seen(|_| {}), &truth()), Duty::Nothing);
+    fn a_gateway_that_shows_what_is_served_is_told_nothing() {
+        assert_eq!(next_report(&shown(|_| {}), &served()), NextReport::Nothing);
     }
 
     #[test]
     fn a_gateway_that_forgot_or_shows_something_else_gets_a_registration() {
-        let forgot = Seen { view: Some(None), lost: None, connected: true, misfit: None };
-        assert_eq!(duty(&forgot, &truth()), Duty::Register);
-        let others: [fn(&mut View); 4] = [
-            |view| view.target.addresses = vec![[10, 10, 10, 6].into()],
-            |view| view.target.fleet_port = 1,
-            |view| view.target.ca_pems = vec!["OTHER".into()],
-            |view| view.target.flower_version = "1.24.0".into(),
+        let forgot = connected(ShownFederation::NoSuperLink);
+        assert_eq!(next_report(&forgot, &served()), NextReport::Registration);
+        let others: [fn(&mut RegisteredSuperLink); 4] = [
+            |shown| shown.addresses = vec![[10, 10, 10, 6].into()],
+            |shown| shown.fleet_port = 1,
+            |shown| shown.ca_pems = vec!["OTHER".into()],
+            |shown| shown.flower_version = "1.24.0".into(),
         ];
         for other in others {
-            assert_eq!(duty(&seen(other), &truth()), Duty::Register);
+            assert_eq!(next_report(&shown(other), &served()), NextReport::Registration);
         }
     }
 
     #[test]
     fn another_readiness_is_reported() {
-        let shown = seen(|view| view.readiness = Readiness::Starting);
-        assert_eq!(duty(&shown, &truth()), Duty::Report(Readiness::Ready));
+        let starting = shown(|superlink| superlink.readiness = Readiness::Starting);
+        assert_eq!(next_report(&starting, &served()), NextReport::Readiness(Readiness::Ready));
     }
 
     #[test]
     fn a_gateway_that_is_away_or_in_conflict_is_left_alone() {
-        assert_eq!(duty(&Seen::default(), &truth()), Duty::Nothing);
-        let away = Seen { connected: false, ..Seen { view: Some(None), ..Seen::default() } };
-        assert_eq!(duty(&away, &truth()), Duty::Nothing);
-        let conflict = seen(|view| {
-            view.conflict = true;
-            view.target.addresses = vec![[10, 9, 9, 9].into()];
+        assert_eq!(next_report(&WatchedFederation::default(), &served()), NextReport::Nothing);
+        let unknown = connected(ShownFederation::Unknown);
+        assert_eq!(next_report(&unknown, &served()), NextReport::Nothing);
+        let forgot = connected(ShownFederation::NoSuperLink);
+        let away = WatchedFederation { connected: false, ..forgot };
+        assert_eq!(next_report(&away, &served()), NextReport::Nothing);
+        let conflict = shown(|superlink| {
+            superlink.conflict = true;
+            superlink.addresses = vec![[10, 9, 9, 9].into()];
         });
-        assert_eq!(duty(&conflict, &truth()), Duty::Nothing);
+        assert_eq!(next_report(&conflict, &served()), NextReport::Nothing);
     }
 }

@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use nix::sys::signal::Signal;
 use process::{LIVES, Process, group, until_gone};
 use support::{TestGateway, TlsServer, free_port};
-use zonemesh_appliance::api::v1::Readiness;
+use zonemesh_api::v1::Readiness;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_zonemesh-superlink");
 

@@ -4,74 +4,111 @@
 //! Flower that runs: not a lost gateway, not an unreachable zone, not a SuperLink that restarts
 //! (Flower connects again by itself, the SuperLink keeps its database). It refuses to check anything.
 
-use zonemesh_appliance::gateway::Seen;
+use std::net::IpAddr;
+
+use zonemesh_api::wire::local::RegisteredSuperLink;
+use zonemesh_appliance::gateway::{ShownFederation, WatchedFederation};
 use zonemesh_appliance::reason::Reason;
-use zonemesh_appliance::view::{Readiness, Target, View};
+use zonemesh_core::name::FederationName;
+use zonemesh_core::record::{FlowerTransport, Readiness};
+
+/// What a SuperNode's Flower is bound to: if this changes, Flower must be started again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FlowerTarget {
+    addresses: Vec<IpAddr>,
+    fleet_port: u16,
+    ca_pems: Vec<String>,
+    flower_version: String,
+    transport: FlowerTransport,
+}
+
+impl FlowerTarget {
+    pub(crate) fn of(superlink: &RegisteredSuperLink) -> Self {
+        Self {
+            addresses: superlink.addresses.clone(),
+            fleet_port: superlink.fleet_port,
+            ca_pems: superlink.ca_pems.clone(),
+            flower_version: superlink.flower_version.clone(),
+            transport: superlink.transport,
+        }
+    }
+}
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Decision {
+pub(crate) enum FlowerDecision {
     /// Flower runs and shall go on; or nothing is known yet.
     Keep,
     /// Flower does not run, and cannot: say why.
     Wait(Reason),
     /// Check, then start Flower for this SuperLink; stop the one that runs before.
-    Start(Box<View>),
+    Start(Box<RegisteredSuperLink>),
 }
 
 /// `running` is what the present Flower was started for.
-pub(crate) fn decide(seen: &Seen, running: Option<&Target>, federation: &str) -> Decision {
-    let view = seen.view.as_ref().and_then(Option::as_ref);
-    if running.is_some() {
-        return match view {
-            Some(view) if view.readiness == Readiness::Ready && Some(&view.target) != running => {
-                Decision::Start(Box::new(view.clone()))
+pub(crate) fn decide(
+    watched: &WatchedFederation,
+    running: Option<&FlowerTarget>,
+    federation: &FederationName,
+) -> FlowerDecision {
+    let superlink = watched.shown.superlink();
+    let ready = superlink.filter(|superlink| superlink.readiness == Readiness::Ready);
+    if let Some(running) = running {
+        return match ready {
+            Some(superlink) if FlowerTarget::of(superlink) != *running => {
+                FlowerDecision::Start(Box::new(superlink.clone()))
             }
-            _ => Decision::Keep,
+            _ => FlowerDecision::Keep,
         };
     }
-    match (view, &seen.lost) {
-        // The last view is still the best there is while the gateway is away.
-        (Some(view), _) if view.readiness == Readiness::Ready => {
-            Decision::Start(Box::new(view.clone()))
+    if let Some(superlink) = ready {
+        // The last answer is still the best there is while the gateway is away.
+        return FlowerDecision::Start(Box::new(superlink.clone()));
+    }
+    if let Some(reason) = &watched.lost {
+        return FlowerDecision::Wait(reason.clone());
+    }
+    match &watched.shown {
+        ShownFederation::Unknown => FlowerDecision::Keep,
+        ShownFederation::NoSuperLink => {
+            FlowerDecision::Wait(Reason::NoSuperLink { federation: federation.clone() })
         }
-        (_, Some(reason)) => Decision::Wait(reason.clone()),
-        (Some(view), None) => Decision::Wait(Reason::SuperLinkNotReady {
-            zone: view.zone.clone(),
-            readiness: view.readiness.text(),
+        ShownFederation::SuperLink(superlink) => FlowerDecision::Wait(Reason::SuperLinkNotReady {
+            zone: superlink.zone.clone(),
+            readiness: superlink.readiness,
         }),
-        (None, None) if seen.view.is_some() => {
-            Decision::Wait(Reason::NoSuperLink { federation: federation.to_owned() })
-        }
-        (None, None) => Decision::Keep,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use zonemesh_appliance::flower::Transport;
-
     use super::*;
 
-    fn view() -> View {
-        View {
-            zone: "berlin".into(),
-            target: Target {
-                addresses: vec![[10, 10, 10, 5].into()],
-                fleet_port: 9092,
-                ca_pems: vec!["CA".into()],
-                flower_version: "1.25.0".into(),
-                transport: Transport::Grpc,
-            },
+    fn superlink() -> RegisteredSuperLink {
+        RegisteredSuperLink {
+            zone: "berlin".parse().unwrap(),
+            addresses: vec![[10, 10, 10, 5].into()],
+            fleet_port: 9092,
+            control_port: 9093,
+            flower_version: "1.25.0".into(),
+            transport: FlowerTransport::Grpc,
             readiness: Readiness::Ready,
-            superlink_clock_offset_ms: Some(0),
+            tls_name: String::new(),
+            ca_pems: vec!["CA".into()],
+            clock_offset_ms: Some(0),
             zone_reachable: true,
             conflict: false,
         }
     }
 
-    fn shown(view: Option<View>) -> Seen {
-        Seen { view: Some(view), lost: None, connected: true, misfit: None }
+    fn watched(shown: Option<RegisteredSuperLink>) -> WatchedFederation {
+        WatchedFederation { shown: shown.into(), lost: None, connected: true, misfit: None }
+    }
+
+    fn with(change: impl FnOnce(&mut RegisteredSuperLink)) -> WatchedFederation {
+        let mut changed = superlink();
+        change(&mut changed);
+        watched(Some(changed))
     }
 
     fn lost() -> Reason {
@@ -79,70 +116,77 @@ mod tests {
         Reason::GatewayUnreachable { gateway, problem: "refused".into() }
     }
 
-    fn decided(seen: &Seen, running: Option<&Target>) -> Decision {
-        decide(seen, running, "health-eu")
+    fn away(watched: WatchedFederation) -> WatchedFederation {
+        WatchedFederation { lost: Some(lost()), connected: false, ..watched }
+    }
+
+    fn decided(watched: &WatchedFederation, running: Option<&FlowerTarget>) -> FlowerDecision {
+        decide(watched, running, &"health-eu".parse().unwrap())
     }
 
     #[test]
     fn flower_is_started_for_a_superlink_that_is_ready_and_for_no_other() {
-        assert_eq!(decided(&shown(Some(view())), None), Decision::Start(Box::new(view())));
+        let start = FlowerDecision::Start(Box::new(superlink()));
+        assert_eq!(decided(&watched(Some(superlink())), None), start);
         for readiness in [Readiness::Starting, Readiness::Stopped] {
-            let not_ready = View { readiness, ..view() };
-            let Decision::Wait(reason) = decided(&shown(Some(not_ready)), None) else { panic!() };
+            let not_ready = with(|superlink| superlink.readiness = readiness);
+            let FlowerDecision::Wait(reason) = decided(&not_ready, None) else { panic!() };
             assert_eq!(reason.code(), "F511");
         }
-        let Decision::Wait(reason) = decided(&shown(None), None) else { panic!() };
+        let FlowerDecision::Wait(reason) = decided(&watched(None), None) else { panic!() };
         assert_eq!(reason.code(), "F510");
     }
 
     #[test]
     fn before_the_first_answer_nothing_is_said() {
-        assert_eq!(decided(&Seen::default(), None), Decision::Keep);
-        let first_try_failed = Seen { lost: Some(lost()), ..Seen::default() };
-        assert_eq!(decided(&first_try_failed, None), Decision::Wait(lost()));
+        assert_eq!(decided(&WatchedFederation::default(), None), FlowerDecision::Keep);
+        let first_try_failed = away(WatchedFederation::default());
+        assert_eq!(decided(&first_try_failed, None), FlowerDecision::Wait(lost()));
     }
 
     #[test]
     fn nothing_but_another_target_touches_a_flower_that_runs() {
-        let running = view().target;
+        let running = FlowerTarget::of(&superlink());
         let harmless = [
-            shown(Some(view())),
-            shown(None),
-            shown(Some(View { readiness: Readiness::Starting, ..view() })),
-            shown(Some(View { readiness: Readiness::Stopped, ..view() })),
-            shown(Some(View { zone_reachable: false, ..view() })),
-            shown(Some(View { superlink_clock_offset_ms: Some(90_000), ..view() })),
-            Seen { lost: Some(lost()), connected: false, ..shown(Some(view())) },
+            with(|_| {}),
+            watched(None),
+            with(|superlink| superlink.readiness = Readiness::Starting),
+            with(|superlink| superlink.readiness = Readiness::Stopped),
+            with(|superlink| superlink.zone_reachable = false),
+            with(|superlink| superlink.clock_offset_ms = Some(90_000)),
+            with(|superlink| superlink.control_port = 19093),
+            away(with(|_| {})),
         ];
-        for seen in harmless {
-            assert_eq!(decided(&seen, Some(&running)), Decision::Keep, "{seen:?}");
+        for watched in harmless {
+            assert_eq!(decided(&watched, Some(&running)), FlowerDecision::Keep, "{watched:?}");
         }
     }
 
     #[test]
     fn another_address_port_or_ca_restarts_it_once_that_superlink_is_ready() {
-        let running = view().target;
-        let changes: [fn(&mut Target); 3] = [
-            |target| target.addresses = vec![[10, 10, 10, 6].into()],
-            |target| target.fleet_port = 19092,
-            |target| target.ca_pems.push("NEXT".into()),
+        let running = FlowerTarget::of(&superlink());
+        let changes: [fn(&mut RegisteredSuperLink); 3] = [
+            |superlink| superlink.addresses = vec![[10, 10, 10, 6].into()],
+            |superlink| superlink.fleet_port = 19092,
+            |superlink| superlink.ca_pems.push("NEXT".into()),
         ];
         for change in changes {
-            let mut changed = view();
-            change(&mut changed.target);
-            let starting = View { readiness: Readiness::Starting, ..changed.clone() };
-            assert_eq!(decided(&shown(Some(starting)), Some(&running)), Decision::Keep);
-            let start = Decision::Start(Box::new(changed.clone()));
-            assert_eq!(decided(&shown(Some(changed)), Some(&running)), start);
+            let mut changed = superlink();
+            change(&mut changed);
+            let starting =
+                RegisteredSuperLink { readiness: Readiness::Starting, ..changed.clone() };
+            let kept = decided(&watched(Some(starting)), Some(&running));
+            assert_eq!(kept, FlowerDecision::Keep);
+            let start = FlowerDecision::Start(Box::new(changed.clone()));
+            assert_eq!(decided(&watched(Some(changed)), Some(&running)), start);
         }
     }
 
     #[test]
-    fn with_the_gateway_away_the_last_view_is_good_enough() {
-        let away = Seen { lost: Some(lost()), connected: false, ..shown(Some(view())) };
-        assert_eq!(decided(&away, None), Decision::Start(Box::new(view())));
-        let starting = View { readiness: Readiness::Starting, ..view() };
-        let away = Seen { lost: Some(lost()), connected: false, ..shown(Some(starting)) };
-        assert_eq!(decided(&away, None), Decision::Wait(lost()));
+    fn with_the_gateway_away_the_last_answer_is_good_enough() {
+        let start = FlowerDecision::Start(Box::new(superlink()));
+        assert_eq!(decided(&away(with(|_| {})), None), start);
+        let starting = away(with(|superlink| superlink.readiness = Readiness::Starting));
+        assert_eq!(decided(&starting, None), FlowerDecision::Wait(lost()));
     }
 }

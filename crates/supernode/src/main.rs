@@ -12,7 +12,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use zonemesh_appliance::command::Command;
+use zonemesh_appliance::command::CompanionCommand;
+use zonemesh_appliance::flower::preferred_version;
 use zonemesh_appliance::runner::guard;
 use zonemesh_appliance::settings::{self, SuperNodeSettings};
 use zonemesh_appliance::startup;
@@ -20,21 +21,22 @@ use zonemesh_appliance::startup;
 /// Finds, checks and runs a Flower SuperNode for a federation.
 #[derive(Parser)]
 #[command(version, after_help = "Settings: ONEAPP_ZONEMESH_* in the environment or the context.")]
-struct Arguments {
+struct SuperNodeCommandLine {
     #[command(subcommand)]
-    command: Command,
+    command: CompanionCommand,
 }
 
 fn main() -> ExitCode {
-    let ended = match Arguments::parse().command {
-        Command::Guard { owner, command } => {
+    let ended = match SuperNodeCommandLine::parse().command {
+        CompanionCommand::Guard { owner, command } => {
             return guard::exit(&guard::Guarded { owner, command });
         }
-        Command::Run { context } => {
+        CompanionCommand::FlowerVersion => startup::print(&preferred_version().to_string()),
+        CompanionCommand::Run { context } => {
             let settings = read(context.as_deref());
             settings.and_then(|settings| startup::block_on(run::run(settings)))
         }
-        Command::Plan { context } => read(context.as_deref())
+        CompanionCommand::Plan { context } => read(context.as_deref())
             .and_then(|settings| startup::block_on(run::print_plan(settings))),
     };
     startup::finish(ended)

@@ -2,54 +2,57 @@
 //!
 //! It promises that Flower trusts exactly the CA certificates of its federation, and that what speaks
 //! no TLS stays on loopback. It refuses to touch anything.
-//! Specification: the flags in `flower-supernode --help` of 1.25.0.
+//! Flower's flags are its generation's.
 
 use std::net::SocketAddr;
 
 use serde::Serialize;
 use zeroize::Zeroizing;
-use zonemesh_appliance::files::Owner;
-use zonemesh_appliance::flower::{Home, Profile, SuperNodeArguments};
-use zonemesh_appliance::plan::{Layout, Plan, PlannedFile};
+use zonemesh_appliance::files::FileOwner;
+use zonemesh_appliance::flower::{FlowerHome, InstalledFlower, SuperNodeArguments};
+use zonemesh_appliance::plan::{LaunchPlan, PlannedFile, shim_file, state_folders};
+use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::runner::child::Program;
 use zonemesh_appliance::settings::SuperNodeSettings;
+use zonemesh_appliance::state_folder::StateFolder;
+use zonemesh_core::name::FederationName;
 
 /// What is fixed before a plan is made.
-pub(crate) struct Inputs<'a> {
+pub(crate) struct SuperNodeInputs<'a> {
     pub(crate) settings: &'a SuperNodeSettings,
-    pub(crate) owner: Option<Owner>,
-    pub(crate) profile: &'static Profile,
+    pub(crate) owner: Option<FileOwner>,
+    pub(crate) flower: InstalledFlower,
 }
 
 /// All that `plan` prints.
 #[derive(Serialize)]
-pub(crate) struct Printed {
+pub(crate) struct PrintedSuperNodePlan {
     schema: &'static str,
     role: &'static str,
     gateway: SocketAddr,
-    federation: String,
+    federation: FederationName,
     flower_version: Option<String>,
     /// Why Flower would not be started now.
-    waiting: Option<Waiting>,
+    waiting: Option<PrintedReason>,
     #[serde(flatten)]
-    plan: Option<Plan>,
+    plan: Option<LaunchPlan>,
 }
 
 #[derive(Serialize)]
-pub(crate) struct Waiting {
+pub(crate) struct PrintedReason {
     code: &'static str,
     reason: String,
     fix: String,
 }
 
-impl Inputs<'_> {
+impl SuperNodeInputs<'_> {
     /// Files and command for a SuperLink at this address with these CA certificates.
-    pub(crate) fn plan(&self, superlink: SocketAddr, ca_pems: &[String]) -> Plan {
-        let layout = layout(self.settings);
-        let ca_file = layout.tls().join("ca.pem");
+    pub(crate) fn plan(&self, superlink: SocketAddr, ca_pems: &[String]) -> LaunchPlan {
+        let state = StateFolder::new(&self.settings.common.state_dir);
+        let ca_file = state.tls().join("ca.pem");
         let contents: String = ca_pems.iter().map(|pem| format!("{}\n", pem.trim())).collect();
         let files = vec![
-            layout.shim_file(),
+            shim_file(&state),
             PlannedFile {
                 path: ca_file.clone(),
                 mode: 0o644,
@@ -58,35 +61,36 @@ impl Inputs<'_> {
                 contents: Zeroizing::new(contents.into_bytes()),
             },
         ];
-        let arguments = self.profile.supernode_arguments(&SuperNodeArguments {
+        let generation = self.flower.generation;
+        let arguments = generation.supernode_arguments(&SuperNodeArguments {
             superlink,
             ca_file,
-            clientappio_port: self.settings.clientappio_port,
+            clientappio_port: self.settings.ports.or(generation.ports()).clientappio,
             node_config: self.settings.node_config.clone(),
         });
         let program = Program {
-            name: self.profile.supernode.to_owned(),
-            path: self.settings.common.flower_bin.join(self.profile.supernode),
+            name: generation.supernode_program().to_owned(),
+            path: self.settings.common.flower_bin.join(generation.supernode_program()),
             arguments,
-            environment: home(self.settings).environment(),
-            folder: layout.flower(),
+            environment: self.flower.environment(&home(self.settings)),
+            folder: state.flower(),
             owner: self.owner,
         };
-        Plan { folders: layout.folders(self.owner), files, program }
+        LaunchPlan { folders: state_folders(&state, self.owner), files, program }
     }
 }
 
-impl Printed {
+impl PrintedSuperNodePlan {
     pub(crate) fn new(
         settings: &SuperNodeSettings,
         flower_version: Option<String>,
-        plan: Result<Plan, zonemesh_appliance::reason::Reason>,
+        plan: Result<LaunchPlan, Reason>,
     ) -> Self {
         let (plan, waiting) = match plan {
             Ok(plan) => (Some(plan), None),
             Err(reason) => {
                 let (code, fix) = (reason.code(), reason.fix());
-                (None, Some(Waiting { code, reason: reason.to_string(), fix }))
+                (None, Some(PrintedReason { code, reason: reason.to_string(), fix }))
             }
         };
         Self {
@@ -101,21 +105,16 @@ impl Printed {
     }
 }
 
-fn layout(settings: &SuperNodeSettings) -> Layout {
-    Layout { root: settings.common.state_dir.clone() }
-}
-
 /// Where Flower lives; known before its version is.
-pub(crate) fn home(settings: &SuperNodeSettings) -> Home {
-    Home::new(&settings.common.flower_bin, &layout(settings))
+pub(crate) fn home(settings: &SuperNodeSettings) -> FlowerHome {
+    FlowerHome::new(&settings.common.flower_bin, &StateFolder::new(&settings.common.state_dir))
 }
 
 #[cfg(test)]
 mod tests {
-    use zonemesh_appliance::flower::GRPC;
-    use zonemesh_appliance::reason::Reason;
+    use zonemesh_appliance::flower::{GrpcFlower, preferred_version};
     use zonemesh_appliance::settings;
-    use zonemesh_appliance::source::Variables;
+    use zonemesh_appliance::source::{Environment, Variables};
 
     use super::*;
 
@@ -132,18 +131,24 @@ mod tests {
             };
             Some(value.to_owned())
         };
-        settings::supernode(Variables::new(lookup, None)).unwrap()
+        settings::supernode(Variables::new(vec![&Environment(lookup)])).unwrap()
     }
 
-    fn printed(plan: Result<Plan, Reason>, settings: &SuperNodeSettings) -> String {
-        serde_json::to_string_pretty(&Printed::new(settings, Some("1.25.0".into()), plan)).unwrap()
+    fn printed(plan: Result<LaunchPlan, Reason>, settings: &SuperNodeSettings) -> String {
+        serde_json::to_string_pretty(&PrintedSuperNodePlan::new(
+            settings,
+            Some("1.25.0".into()),
+            plan,
+        ))
+        .unwrap()
     }
 
     #[test]
     fn the_plan_is_the_golden_one() {
         let settings = settings();
-        let owner = Some(Owner { uid: 990, gid: 991 });
-        let inputs = Inputs { settings: &settings, owner, profile: &GRPC };
+        let flower = InstalledFlower { version: preferred_version(), generation: &GrpcFlower };
+        let owner = Some(FileOwner { uid: 990, gid: 991 });
+        let inputs = SuperNodeInputs { settings: &settings, owner, flower };
         let superlink = "[fd00:10::5]:9092".parse().unwrap();
         let plan = inputs.plan(superlink, &["FIRST\n".into(), "SECOND".into()]);
         let ca = plan.files.iter().find(|file| file.path.ends_with("ca.pem")).unwrap();
@@ -155,7 +160,7 @@ mod tests {
 
     #[test]
     fn without_a_superlink_the_plan_says_why() {
-        let none = Err(Reason::NoSuperLink { federation: "health-eu".into() });
+        let none = Err(Reason::NoSuperLink { federation: "health-eu".parse().unwrap() });
         let plan: serde_json::Value = serde_json::from_str(&printed(none, &settings())).unwrap();
         assert_eq!(plan["waiting"]["code"], "F510");
         assert_eq!(plan.get("program"), None);

@@ -10,20 +10,21 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::time::{Instant, sleep_until};
+use zonemesh_api::wire::local::RegisteredSuperLink;
 use zonemesh_appliance::companion::Companion;
-use zonemesh_appliance::files::Owner;
-use zonemesh_appliance::flower::FlowerVersion;
-use zonemesh_appliance::gateway::Gateway;
-use zonemesh_appliance::plan::Plan;
+use zonemesh_appliance::files::FileOwner;
+use zonemesh_appliance::gateway::{LocalGateway, WatchedFederation};
+use zonemesh_appliance::installed::installed_flower;
+use zonemesh_appliance::plan::LaunchPlan;
+use zonemesh_appliance::preflight;
 use zonemesh_appliance::reason::Reason;
-use zonemesh_appliance::reporter::State;
+use zonemesh_appliance::reporter::CompanionState;
 use zonemesh_appliance::settings::SuperNodeSettings;
-use zonemesh_appliance::startup::CompanionExit;
-use zonemesh_appliance::view::{Target, View};
-use zonemesh_appliance::{installed, preflight, startup};
+use zonemesh_appliance::startup;
+use zonemesh_core::exit::Exit;
 
-use crate::decision::{Decision, decide};
-use crate::plan::{Inputs, Printed, home};
+use crate::decision::{FlowerDecision, FlowerTarget, decide};
+use crate::plan::{PrintedSuperNodePlan, SuperNodeInputs, home};
 
 /// Between two checks of a SuperLink that did not pass.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
@@ -34,8 +35,8 @@ const SETTLED: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// Settings that cannot work on this machine, or a system that gives no signals.
-pub(crate) async fn run(settings: SuperNodeSettings) -> anyhow::Result<CompanionExit> {
-    let mut supernode = SuperNode {
+pub(crate) async fn run(settings: SuperNodeSettings) -> anyhow::Result<Exit> {
+    let mut supernode = SupervisedSuperNode {
         companion: Companion::begin("supernode", &settings.common)?,
         running: None,
         next_check: Instant::now(),
@@ -45,171 +46,176 @@ pub(crate) async fn run(settings: SuperNodeSettings) -> anyhow::Result<Companion
         failed = supernode.work(&settings) => failed?,
         stopped = startup::stop_signal() => stopped?,
     }
-    supernode.companion.stop_flower().await;
-    supernode.companion.progress.enter(State::Stopped);
-    Ok(CompanionExit::Well)
+    supernode.companion.runner.stop().await;
+    supernode.companion.reporter.enter(CompanionState::Stopped);
+    Ok(Exit::Ok)
 }
 
-struct SuperNode {
+struct SupervisedSuperNode {
     companion: Companion,
     /// What the present Flower was started for.
-    running: Option<Target>,
+    running: Option<FlowerTarget>,
     next_check: Instant,
     settled_at: Option<Instant>,
 }
 
-enum Wake {
+enum SuperNodeEvent {
     Ended(String),
     Settled,
-    Check(Box<View>),
+    Check(Box<RegisteredSuperLink>),
     Seen,
 }
 
-impl SuperNode {
+impl SupervisedSuperNode {
     async fn work(&mut self, settings: &SuperNodeSettings) -> anyhow::Result<()> {
-        let (version, profile) = self.companion.installed().await;
-        let inputs = Inputs { settings, owner: self.companion.owner, profile };
+        let flower = self.companion.installed().await;
+        let inputs = SuperNodeInputs { settings, owner: self.companion.owner, flower };
         let federation = &settings.common.federation;
         loop {
-            let seen = self.companion.seen.borrow_and_update().clone();
-            let decision = decide(&seen, self.running.as_ref(), federation);
-            match (&decision, &seen.trouble()) {
-                (Decision::Wait(reason), _) | (Decision::Keep, Some(reason)) => {
-                    self.companion.progress.blocked(reason);
+            let watched = self.companion.watched.borrow_and_update().clone();
+            let decision = decide(&watched, self.running.as_ref(), federation);
+            match (&decision, &watched.trouble()) {
+                (FlowerDecision::Wait(reason), _) | (FlowerDecision::Keep, Some(reason)) => {
+                    self.companion.reporter.blocked(reason);
                 }
-                (Decision::Keep, None) if self.settled_at.is_none() => {
-                    self.companion.progress.cleared();
+                (FlowerDecision::Keep, None) if self.settled_at.is_none() => {
+                    self.companion.reporter.cleared();
                 }
                 _ => {}
             }
             match self.wake(decision).await? {
-                Wake::Seen => {}
-                Wake::Settled => {
+                SuperNodeEvent::Seen => {}
+                SuperNodeEvent::Settled => {
                     self.settled_at = None;
-                    self.companion.ready();
+                    self.companion.reporter.ready();
                 }
-                Wake::Ended(exit) => {
+                SuperNodeEvent::Ended(exit) => {
                     let wait = self.companion.note_end(exit);
                     self.running = None;
                     self.settled_at = None;
                     self.next_check = Instant::now() + wait;
                 }
-                Wake::Check(view) => self.check_and_start(&view, version, &inputs).await,
+                SuperNodeEvent::Check(superlink) => self.check_and_start(&superlink, &inputs).await,
             }
         }
     }
 
-    async fn wake(&mut self, decision: Decision) -> anyhow::Result<Wake> {
-        let mut seen = self.companion.seen.clone();
+    async fn wake(&mut self, decision: FlowerDecision) -> anyhow::Result<SuperNodeEvent> {
+        let mut watched = self.companion.watched.clone();
         let settled_at = self.settled_at;
-        let (check, view) = match decision {
-            Decision::Start(view) => (true, Some(view)),
+        let (check, superlink) = match decision {
+            FlowerDecision::Start(superlink) => (true, Some(superlink)),
             _ => (false, None),
         };
         Ok(tokio::select! {
-            exit = self.companion.ended() => Wake::Ended(exit),
+            exit = self.companion.runner.ended() => SuperNodeEvent::Ended(exit),
             () = sleep_until(settled_at.unwrap_or_else(Instant::now)), if settled_at.is_some() => {
-                Wake::Settled
+                SuperNodeEvent::Settled
             }
-            () = sleep_until(self.next_check), if check => match view {
-                Some(view) => Wake::Check(view),
-                None => Wake::Seen,
+            () = sleep_until(self.next_check), if check => match superlink {
+                Some(superlink) => SuperNodeEvent::Check(superlink),
+                None => SuperNodeEvent::Seen,
             },
-            changed = seen.changed() => {
+            changed = watched.changed() => {
                 changed.context("the watch of the gateway has ended")?;
-                Wake::Seen
+                SuperNodeEvent::Seen
             }
         })
     }
 
-    async fn check_and_start(&mut self, view: &View, version: FlowerVersion, inputs: &Inputs<'_>) {
-        let endpoint = match passes(&self.companion.gateway, view, version).await {
+    async fn check_and_start(
+        &mut self,
+        superlink: &RegisteredSuperLink,
+        inputs: &SuperNodeInputs<'_>,
+    ) {
+        let endpoint = match passes(&self.companion.gateway, superlink, inputs).await {
             Ok(endpoint) => endpoint,
             Err(reason) => {
-                self.companion.progress.blocked(&reason);
+                self.companion.reporter.blocked(&reason);
                 self.next_check = Instant::now() + CHECK_EVERY;
                 return;
             }
         };
-        if self.companion.running() {
+        if self.companion.runner.is_running() {
             tracing::info!(%endpoint, "the SuperLink's address or CA set is another: flower is restarted");
-            self.companion.stop_flower().await;
+            self.companion.runner.stop().await;
             self.running = None;
         }
-        let plan = inputs.plan(endpoint, &view.target.ca_pems);
+        let plan = inputs.plan(endpoint, &superlink.ca_pems);
         match self.companion.start(&plan, &endpoint.to_string()) {
             Ok(()) => {
-                self.running = Some(view.target.clone());
+                self.running = Some(FlowerTarget::of(superlink));
                 self.settled_at = Some(Instant::now() + SETTLED);
                 self.next_check = Instant::now();
             }
             Err(reason) => {
-                self.companion.progress.blocked(&reason);
-                self.next_check = Instant::now() + self.companion.next_try();
+                self.companion.reporter.blocked(&reason);
+                self.next_check = Instant::now() + self.companion.runner.next_try();
             }
         }
     }
 }
 
 /// Every check, with the clocks compared if the gateway answers.
-async fn passes(gateway: &Gateway, view: &View, ours: FlowerVersion) -> Result<SocketAddr, Reason> {
-    match gateway.resolve().await {
-        Ok(resolved) => {
-            let now = resolved.view.as_ref().unwrap_or(view);
-            // The clock offset is measured anew with each answer; the target is the one decided on.
-            let view = View { target: view.target.clone(), ..now.clone() };
-            preflight::check(&view, ours, Some(resolved.ahead_of_gateway_ms)).await
+async fn passes(
+    gateway: &LocalGateway,
+    superlink: &RegisteredSuperLink,
+    inputs: &SuperNodeInputs<'_>,
+) -> Result<SocketAddr, Reason> {
+    let federation = &inputs.settings.common.federation;
+    let mut superlink = superlink.clone();
+    let mut ahead = None;
+    if let Ok(resolved) = gateway.resolve().await {
+        // Clocks and the way are measured anew with each answer; the target is the one decided on.
+        if let Some(now) = resolved.superlink {
+            superlink.clock_offset_ms = now.clock_offset_ms;
+            superlink.zone_reachable = now.zone_reachable;
         }
-        Err(_gateway_is_away) => preflight::check(view, ours, None).await,
+        ahead = Some(resolved.ahead_of_gateway_ms);
     }
+    preflight::check(federation, &superlink, inputs.flower, ahead).await
 }
 
 /// Prints what `run` would do now, without secrets, and judges: well if Flower would be started.
 ///
 /// # Errors
 /// TLS cannot be set up, or standard output is closed.
-pub(crate) async fn print_plan(settings: SuperNodeSettings) -> anyhow::Result<CompanionExit> {
-    use std::io::Write;
-
-    let owner = settings.common.flower_user.as_deref().map(Owner::of_user).transpose()?;
+pub(crate) async fn print_plan(settings: SuperNodeSettings) -> anyhow::Result<Exit> {
+    let owner = settings.common.flower_user.as_deref().map(FileOwner::of_user).transpose()?;
     let wanted = settings.common.flower_version;
-    let (version, plan) = match installed::version(&home(&settings), owner, wanted).await {
-        Ok((version, profile)) => {
-            let inputs = Inputs { settings: &settings, owner, profile };
-            let gateway = Gateway::new(&settings.common)?;
-            (Some(version.to_string()), plan_now(&gateway, &inputs, version).await)
+    let (version, plan) = match installed_flower(&home(&settings), owner, wanted).await {
+        Ok(flower) => {
+            let inputs = SuperNodeInputs { settings: &settings, owner, flower };
+            let gateway = LocalGateway::new(&settings.common)?;
+            (Some(flower.version.to_string()), plan_now(&gateway, &inputs).await)
         }
         Err(reason) => (None, Err(reason)),
     };
-    let verdict = plan.as_ref().map_or_else(CompanionExit::from, |_| CompanionExit::Well);
-    let printed = Printed::new(&settings, version, plan);
-    let mut json = serde_json::to_string_pretty(&printed).context("cannot print the plan")?;
-    json.push('\n');
-    std::io::stdout().write_all(json.as_bytes()).context("cannot print the plan")?;
+    let verdict = plan.as_ref().map_or_else(startup::verdict, |_| Exit::Ok);
+    let printed = PrintedSuperNodePlan::new(&settings, version, plan);
+    let json = serde_json::to_string_pretty(&printed).context("cannot print the plan")?;
+    startup::print(&json)?;
     Ok(verdict)
 }
 
 async fn plan_now(
-    gateway: &Gateway,
-    inputs: &Inputs<'_>,
-    version: FlowerVersion,
-) -> Result<Plan, Reason> {
+    gateway: &LocalGateway,
+    inputs: &SuperNodeInputs<'_>,
+) -> Result<LaunchPlan, Reason> {
+    let federation = &inputs.settings.common.federation;
     let resolved = gateway.resolve().await?;
-    let seen = zonemesh_appliance::gateway::Seen {
-        view: Some(resolved.view),
-        lost: None,
+    let watched = WatchedFederation {
+        shown: resolved.superlink.into(),
         connected: true,
-        misfit: None,
+        ..WatchedFederation::default()
     };
-    match decide(&seen, None, &inputs.settings.common.federation) {
-        Decision::Start(view) => {
+    match decide(&watched, None, federation) {
+        FlowerDecision::Start(superlink) => {
             let ahead = Some(resolved.ahead_of_gateway_ms);
-            let endpoint = preflight::check(&view, version, ahead).await?;
-            Ok(inputs.plan(endpoint, &view.target.ca_pems))
+            let endpoint = preflight::check(federation, &superlink, inputs.flower, ahead).await?;
+            Ok(inputs.plan(endpoint, &superlink.ca_pems))
         }
-        Decision::Wait(reason) => Err(reason),
-        Decision::Keep => {
-            Err(Reason::NoSuperLink { federation: inputs.settings.common.federation.clone() })
-        }
+        FlowerDecision::Wait(reason) => Err(reason),
+        FlowerDecision::Keep => Err(Reason::NoSuperLink { federation: federation.clone() }),
     }
 }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::sys::signal::Signal;
 use process::{LIVES, Process, group, until_gone};
 use support::{FEDERATION, LOOPBACK, TestGateway, TlsServer, leaf};
-use zonemesh_appliance::api::v1::Readiness;
-use zonemesh_appliance::pki::{FederationCa, San};
+use zonemesh_api::v1::Readiness;
+use zonemesh_pki::{FederationCa, San};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_zonemesh-supernode");
 /// `plan`'s exit codes, as docs/REFERENCE.md has them.

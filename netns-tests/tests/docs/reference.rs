@@ -34,9 +34,9 @@ fn every_context_key_is_listed() {
 }
 
 #[test]
-fn the_default_ports_of_flower_are_the_profiles() {
-    let flower = source("crates/appliance/src/flower/mod.rs");
-    let profile = between(&flower, "pub const GRPC: Profile", "};");
+fn the_default_ports_of_flower_are_the_generations() {
+    let flower = source("crates/appliance/src/flower/grpc.rs");
+    let usual = between(&flower, "const PORTS: FlowerPorts =", "};");
     let text = reference();
     for row in rows(section(&text, "## CONTEXT keys")) {
         let Some(port) =
@@ -44,8 +44,8 @@ fn the_default_ports_of_flower_are_the_profiles() {
         else {
             continue;
         };
-        let field = format!("{}_port: {},", port.to_ascii_lowercase(), row[2]);
-        assert!(profile.contains(&field), "{field} is not in the profile");
+        let field = format!("{}: {}", port.to_ascii_lowercase(), row[2]);
+        assert!(usual.contains(&field), "{field} is not the generation's");
         assert!(section(&text, "## Ports").contains(&row[2]), "port {} is not listed", row[2]);
     }
 }
@@ -88,11 +88,12 @@ fn exit_codes(folder: &str) -> BTreeSet<u8> {
 fn every_exit_code_is_listed_for_the_programs_that_end_with_it() {
     // clap ends with 0 and 2 in every program.
     let clap = BTreeSet::from([0, 2]);
-    let expected = [
-        &exit_codes("cli/src") | &clap,
-        &exit_codes("daemon/src") | &clap,
-        &BTreeSet::from([1, 6, 7, 10]) | &clap,
-    ];
+    let companions: BTreeSet<u8> = ["appliance", "superlink", "supernode"]
+        .iter()
+        .flat_map(|companion| exit_codes(&format!("crates/{companion}/src")))
+        .collect();
+    let expected =
+        [&exit_codes("cli/src") | &clap, &exit_codes("daemon/src") | &clap, &companions | &clap];
     let rows = rows(section(&reference(), "## Exit codes"));
     let listed: Vec<_> = rows.iter().map(|row| (row[0].clone(), row[1].clone())).collect();
     assert_eq!(listed, Exit::ALL.map(|exit| (exit.code().to_string(), exit.meaning().to_owned())));

@@ -29,10 +29,40 @@ fn whoever_cannot_do_something_is_stopped_by_a_test_that_exists() {
 
 #[test]
 fn the_limit_on_flowers_version_is_the_one_in_the_code() {
-    let profile = crate::sources::source("crates/appliance/src/flower/mod.rs");
-    assert!(
-        profile.contains("version.major == 1 && version.minor == 25"),
-        "other versions are run"
+    let supported = crate::sources::supported_flowers();
+    let lines: Vec<&str> = supported
+        .iter()
+        .map(|version| version.rsplit_once('.').expect("three numbers").0)
+        .collect();
+    let said = format!("**Flower {} over gRPC only.**", lines.join(", "));
+    assert!(read("docs/LIMITS.md").contains(&said), "{said} is not in LIMITS.md");
+}
+
+#[test]
+fn images_documents_and_tests_install_the_preferred_flower() {
+    let supported = crate::sources::supported_flowers();
+    let preferred = supported.last().expect("one is preferred");
+    let mut files = netns_tests::markdown::all_documents();
+    files.extend(
+        ["netns-tests/flower/requirements.txt", "netns-tests/setup.sh", "packer/base/zonemesh.sh"]
+            .map(str::to_owned),
     );
-    assert!(read("docs/LIMITS.md").contains("**Flower 1.25 over gRPC only.**"));
+    let mut found = 0;
+    for file in files {
+        let text = read(&file);
+        for (_, after) in
+            text.match_indices("flwr==").map(|(at, mark)| text.split_at(at + mark.len()))
+        {
+            let version: String =
+                after.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+            let version = version.trim_end_matches('.');
+            assert!(version.is_empty() || version == preferred, "{file}: flwr=={version}");
+            found += 1;
+        }
+    }
+    assert!(found >= 3, "only {found} places were found");
+    let scenarios = crate::sources::source("netns-tests/src/flower.rs");
+    assert!(scenarios.contains(&format!("const VERSION: &str = \"{preferred}\";")));
+    let setup = read("netns-tests/setup.sh");
+    assert!(setup.contains(&format!("zonemesh/flower-{preferred}\n")), "setup.sh");
 }

@@ -145,7 +145,7 @@ fn the_status_file_of_a_companion_has_the_documented_keys() {
     let table = table.split_once("`status.json`, schema").expect("the table of its keys").1;
     let listed: Vec<String> =
         netns_tests::markdown::rows(table).iter().map(|row| row[0].clone()).collect();
-    assert_eq!(listed, fields(&progress, "Status"));
+    assert_eq!(listed, fields(&progress, "CompanionStatus"));
     let reason = table.lines().find(|line| line.starts_with("| `reason`")).expect("its row");
     for field in fields(&progress, "StatusReason") {
         assert!(reason.contains(&format!("`{field}`")), "{field} is not in: {reason}");

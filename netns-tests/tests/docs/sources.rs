@@ -50,6 +50,14 @@ pub(crate) fn between<'s>(source: &'s str, from: &str, to: &str) -> &'s str {
     rest.split_once(to).unwrap_or_else(|| panic!("{to:?} does not follow {from:?}")).0
 }
 
+/// The versions of Flower in the companions' table, the preferred one last.
+pub(crate) fn supported_flowers() -> Vec<String> {
+    let code = source("crates/appliance/src/flower/mod.rs");
+    let table = between(&code, "pub const SUPPORTED: &[SupportedFlower] =", "];");
+    let rows = table.split("FlowerVersion::new(").skip(1);
+    rows.map(|row| row.split(')').next().unwrap_or_default().replace(", ", ".")).collect()
+}
+
 #[test]
 fn literals_are_found_and_comments_and_unit_tests_are_not() {
     let text = "// \"no\"\nlet a = (\"one\", \"two\");\n    /// \"neither\"\nlet b = \"three\";\n";

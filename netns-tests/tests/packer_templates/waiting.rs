@@ -65,7 +65,7 @@ fn a_companion_that_says_not_yet_is_configured_and_started() {
         // The unit is restarted, and becomes active, at the third try; nobody listens meanwhile.
         std::fs::write(vm.file("etc.restart"), "2").unwrap();
         std::fs::write(vm.file("etc.is-active"), "2").unwrap();
-        let nobody = "superlink_answers() { return 1; }; service_bootstrap";
+        let nobody = "ONEAPP_ZONEMESH_STATE_DIR=\"$ZONEMESH_ETC\"; service_bootstrap";
         well(&stage(&vm, program, "10", nobody));
         let calls = read(&vm.file("etc.systemctl"));
         let enabled = format!("enable {program}.service");

@@ -1,18 +1,24 @@
-//! What a companion says about itself: its log lines and its status file.
+//! What a companion says about itself: its log lines, its status file, and READY to OneGate.
 //!
 //! It promises that a new reason is said at once, the same one at most once a minute, and that
-//! `status.json` is always whole and as new as the last line. It refuses to decide anything.
-//! Shape of the file: [`Status`], `"schema": "zonemesh/companion/v1"`.
+//! `status.json` is always whole and as new as the last line. It refuses to decide anything. Another
+//! platform's way to be told is another field of [`Reporter`].
+//! Shape of the file: [`CompanionStatus`], `"schema": "zonemesh/companion/v1"`.
 
 pub mod onegate;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
+use tokio::task::JoinSet;
+use zonemesh_core::exit::error_line;
+use zonemesh_core::name::FederationName;
 
 use crate::files::write_atomic;
 use crate::reason::Reason;
+use crate::state_folder::StateFolder;
+use onegate::OneGate;
 
 const SAME_REASON_EVERY: Duration = Duration::from_secs(60);
 const OTHER_WORDS_EVERY: Duration = Duration::from_secs(10);
@@ -20,7 +26,7 @@ const OTHER_WORDS_EVERY: Duration = Duration::from_secs(10);
 /// Where a companion is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum CompanionState {
     /// Flower does not run; the reason says why.
     Waiting,
     /// Flower was started and is not known to work yet.
@@ -44,15 +50,15 @@ pub struct StatusReason {
 
 /// The status file, for scripts, tests and people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Status {
+pub struct CompanionStatus {
     /// `zonemesh/companion/v1`.
     pub schema: &'static str,
     /// `superlink` or `supernode`.
     pub role: &'static str,
     /// The federation.
-    pub federation: String,
+    pub federation: FederationName,
     /// Where the companion is.
-    pub state: State,
+    pub state: CompanionState,
     /// When it came there, in RFC 3339.
     pub since: String,
     /// Why it is not ready, or what is wrong although it is.
@@ -67,23 +73,31 @@ pub struct Status {
     pub flower_starts: u64,
 }
 
-/// The owner of the status file, and the only one who logs reasons.
+/// The owner of the status file, and the only one who logs reasons and tells OneGate.
 #[derive(Debug)]
-pub struct Progress {
+pub struct Reporter {
     path: PathBuf,
-    status: Status,
+    status: CompanionStatus,
     said: Option<(Reason, Instant)>,
+    /// Until it is told.
+    onegate: Option<OneGate>,
+    telling: JoinSet<()>,
 }
 
-impl Progress {
-    /// A companion that has just begun. `folder` exists.
+impl Reporter {
+    /// A companion that has just begun. The folder exists.
     #[must_use]
-    pub fn begin(folder: &Path, role: &'static str, federation: &str) -> Self {
-        let status = Status {
+    pub fn begin(
+        folder: &StateFolder,
+        role: &'static str,
+        federation: &FederationName,
+        onegate: Option<OneGate>,
+    ) -> Self {
+        let status = CompanionStatus {
             schema: "zonemesh/companion/v1",
             role,
-            federation: federation.to_owned(),
-            state: State::Waiting,
+            federation: federation.clone(),
+            state: CompanionState::Waiting,
             since: now_text(),
             reason: None,
             endpoint: None,
@@ -91,14 +105,15 @@ impl Progress {
             flower_group: None,
             flower_starts: 0,
         };
-        let progress = Self { path: folder.join("status.json"), status, said: None };
-        progress.write();
-        progress
+        let path = folder.status_file();
+        let reporter = Self { path, status, said: None, onegate, telling: JoinSet::new() };
+        reporter.write();
+        reporter
     }
 
     /// What the file says.
     #[must_use]
-    pub const fn status(&self) -> &Status {
+    pub const fn status(&self) -> &CompanionStatus {
         &self.status
     }
 
@@ -116,23 +131,37 @@ impl Progress {
         self.status.flower_group = Some(group);
         self.status.flower_starts += 1;
         tracing::info!(endpoint, group, starts = self.status.flower_starts, "flower started");
-        self.enter(State::Starting);
+        self.enter(CompanionState::Starting);
     }
 
     /// A new state; whatever was wrong before is over.
-    pub fn enter(&mut self, state: State) {
-        if matches!(state, State::Waiting | State::Stopped) {
+    pub fn enter(&mut self, state: CompanionState) {
+        if matches!(state, CompanionState::Waiting | CompanionState::Stopped) {
             self.status.flower_group = None;
         }
         if self.status.state != state {
             self.status.state = state;
             self.status.since = now_text();
             let federation = &self.status.federation;
-            tracing::info!(state = ?state, federation, endpoint = self.status.endpoint, "state");
+            tracing::info!(state = ?state, %federation, endpoint = self.status.endpoint, "state");
         }
         self.status.reason = None;
         self.said = None;
         self.write();
+    }
+
+    /// Flower works; OneGate is told once.
+    pub fn ready(&mut self) {
+        self.enter(CompanionState::Ready);
+        let Some(onegate) = self.onegate.take() else { return };
+        self.telling.spawn(async move {
+            match onegate.report_ready().await {
+                Ok(()) => tracing::info!("OneGate was told READY=YES"),
+                Err(error) => {
+                    tracing::warn!(error = error_line(&error), "OneGate was not told READY")
+                }
+            }
+        });
     }
 
     /// What is wrong was put right, without a new state.
@@ -149,7 +178,8 @@ impl Progress {
         let entry =
             StatusReason { code: reason.code(), text: reason.to_string(), fix: reason.fix() };
         if self.worth_saying(reason, Instant::now()) {
-            let what = if self.status.state == State::Ready { "degraded" } else { "not ready" };
+            let what =
+                if self.status.state == CompanionState::Ready { "degraded" } else { "not ready" };
             tracing::warn!(code = entry.code, reason = entry.text, fix = entry.fix, "{what}");
         }
         if self.status.reason.as_ref() != Some(&entry) {
@@ -191,6 +221,11 @@ fn now_text() -> String {
 mod tests {
     use super::*;
 
+    fn reporter(folder: &std::path::Path) -> Reporter {
+        let federation = "health-eu".parse().unwrap();
+        Reporter::begin(&StateFolder::new(folder), "supernode", &federation, None)
+    }
+
     fn skew(ahead_seconds: i64) -> Reason {
         Reason::ClockSkew { ahead_seconds }
     }
@@ -198,10 +233,10 @@ mod tests {
     #[test]
     fn a_reason_is_said_on_change_and_once_a_minute() {
         let folder = tempfile::tempdir().unwrap();
-        let mut progress = Progress::begin(folder.path(), "supernode", "health-eu");
+        let mut reporter = reporter(folder.path());
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let other = Reason::NoSuperLink { federation: "health-eu".into() };
+        let other = Reason::NoSuperLink { federation: "health-eu".parse().unwrap() };
         let script = [
             (0, skew(20), true),
             (5, skew(20), false),
@@ -213,7 +248,7 @@ mod tests {
         ];
         for (second, reason, said) in script {
             assert_eq!(
-                progress.worth_saying(&reason, at(second)),
+                reporter.worth_saying(&reason, at(second)),
                 said,
                 "second {second}: {reason}"
             );
@@ -227,12 +262,12 @@ mod tests {
             serde_json::from_slice(&std::fs::read(folder.path().join("status.json")).unwrap())
                 .unwrap()
         };
-        let mut progress = Progress::begin(folder.path(), "supernode", "health-eu");
+        let mut reporter = reporter(folder.path());
         assert_eq!(read()["state"], "waiting");
-        progress.blocked(&skew(20));
+        reporter.blocked(&skew(20));
         assert_eq!(read()["reason"]["code"], "T404");
-        progress.started(4711, "10.10.10.5:9092");
-        progress.enter(State::Ready);
+        reporter.started(4711, "10.10.10.5:9092");
+        reporter.enter(CompanionState::Ready);
         let status = read();
         assert_eq!(status["schema"], "zonemesh/companion/v1");
         assert_eq!(status["state"], "ready");
@@ -240,10 +275,10 @@ mod tests {
         assert_eq!(status["endpoint"], "10.10.10.5:9092");
         assert_eq!(status["flower_group"], 4711);
         assert_eq!(status["flower_starts"], 1);
-        progress.blocked(&skew(20));
-        progress.cleared();
+        reporter.blocked(&skew(20));
+        reporter.cleared();
         assert_eq!(read()["reason"], serde_json::Value::Null);
-        progress.enter(State::Waiting);
+        reporter.enter(CompanionState::Waiting);
         assert_eq!(read()["flower_group"], serde_json::Value::Null);
     }
 }

@@ -18,8 +18,8 @@ use tokio::net::unix::pipe;
 use tokio::process::ChildStdin;
 use tokio::task::JoinSet;
 
-use crate::files::Owner;
-use crate::runner::output::{LineSplitter, LogFile};
+use super::output::{LineSplitter, LogFile};
+use crate::files::FileOwner;
 
 /// How long the last lines may take to arrive once the program has ended.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -32,6 +32,15 @@ pub enum ChildError {
     NoProgram {
         /// The path that was tried.
         program: PathBuf,
+    },
+    /// Its log cannot be opened.
+    #[error("cannot open {}", log.display())]
+    Log {
+        /// The log.
+        log: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
     },
     /// A step of starting it failed.
     #[error("cannot {step} {}", program.display())]
@@ -60,7 +69,7 @@ pub struct Program {
     /// Working directory.
     pub folder: PathBuf,
     /// As whom it runs; the companion's own user if not given.
-    pub owner: Option<Owner>,
+    pub owner: Option<FileOwner>,
 }
 
 /// A running program. Dropping it kills the whole group at once.

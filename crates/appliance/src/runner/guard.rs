@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, getpgrp};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::files::Owner;
+use crate::files::FileOwner;
 
 /// How long Flower may take to stop once its companion is gone.
 const GRACE: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ pub const CANNOT_START: u8 = 127;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Guarded {
     /// As whom the program runs; the guard's own user if not given.
-    pub owner: Option<Owner>,
+    pub owner: Option<FileOwner>,
     /// The program, then its arguments.
     pub command: Vec<OsString>,
 }

@@ -75,28 +75,29 @@ pub enum Malformed {
     NotUtf8,
 }
 
-struct Entry {
+struct ContextEntry {
     line: usize,
     value: Zeroizing<String>,
 }
 
 /// The keys and values of one context. Values may be secret: they are wiped, and `Debug` hides them.
 #[derive(Default)]
-pub struct Context {
-    entries: BTreeMap<String, Entry>,
+pub struct ContextFile {
+    file: PathBuf,
+    entries: BTreeMap<String, ContextEntry>,
 }
 
-impl fmt::Debug for Context {
+impl fmt::Debug for ContextFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.entries.keys()).finish()
     }
 }
 
-impl Context {
+impl ContextFile {
     /// Reads and parses a file.
     ///
     /// # Errors
-    /// The file cannot be read, or [`Context::parse`] refuses it.
+    /// The file cannot be read, or [`ContextFile::parse`] refuses it.
     pub fn read(file: &Path) -> Result<Self, ContextError> {
         let bytes = std::fs::read(file)
             .map(Zeroizing::new)
@@ -118,8 +119,8 @@ impl Context {
                 return Err(malformed(line, Malformed::NotUtf8));
             }
         };
-        let mut context = Self::default();
-        let mut scanner = Scanner { text, at: 0 };
+        let mut context = Self { file: file.to_owned(), ..Self::default() };
+        let mut scanner = ContextScanner { text, at: 0 };
         loop {
             scanner.skip_blank();
             if scanner.rest().is_empty() {
@@ -128,12 +129,12 @@ impl Context {
             let line = scanner.line();
             let (key, value) = scanner.assignment().map_err(|problem| malformed(line, problem))?;
             context
-                .insert(key, Entry { line, value })
+                .insert(key, ContextEntry { line, value })
                 .map_err(|problem| malformed(line, problem))?;
         }
     }
 
-    fn insert(&mut self, key: String, entry: Entry) -> Result<(), Malformed> {
+    fn insert(&mut self, key: String, entry: ContextEntry) -> Result<(), Malformed> {
         match self.entries.get(&key) {
             Some(first) if first.value == entry.value => Ok(()),
             Some(first) => Err(Malformed::Twice { key, earlier: first.line }),
@@ -156,6 +157,12 @@ impl Context {
         self.entries.get(key).map(|entry| entry.line)
     }
 
+    /// The file that it came from.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// All keys, in alphabetical order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
@@ -166,12 +173,12 @@ fn newlines(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| **byte == b'\n').count()
 }
 
-struct Scanner<'a> {
+struct ContextScanner<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl<'a> Scanner<'a> {
+impl<'a> ContextScanner<'a> {
     fn rest(&self) -> &'a str {
         &self.text[self.at..]
     }
@@ -279,8 +286,8 @@ mod tests {
 
     use super::*;
 
-    fn parse(text: &str) -> Result<Context, ContextError> {
-        Context::parse(text.as_bytes(), Path::new("context.sh"))
+    fn parse(text: &str) -> Result<ContextFile, ContextError> {
+        ContextFile::parse(text.as_bytes(), Path::new("context.sh"))
     }
 
     fn problem(text: &str) -> String {
@@ -333,13 +340,13 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_named_with_their_line() {
-        let error = Context::parse(b"A='1'\nB='\xff'\n", Path::new("c")).unwrap_err();
+        let error = ContextFile::parse(b"A='1'\nB='\xff'\n", Path::new("c")).unwrap_err();
         assert_eq!(error.to_string(), "c:2: the bytes of this line are not UTF-8");
     }
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = Context::read(Path::new("/nonexistent/context.sh")).unwrap_err();
+        let error = ContextFile::read(Path::new("/nonexistent/context.sh")).unwrap_err();
         assert!(error.to_string().starts_with("/nonexistent/context.sh: cannot read the context"));
     }
 
@@ -377,7 +384,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Context::parse(&bytes, Path::new("c"));
+            let _ = ContextFile::parse(&bytes, Path::new("c"));
         }
 
         #[test]

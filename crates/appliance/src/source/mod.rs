@@ -2,15 +2,39 @@
 //!
 //! It promises that each problem names its key, where it was found, what was expected and an
 //! example, that all problems of one start are told together, and that a secret's value is in none
-//! of them. It refuses to know which keys there are: that is `settings.rs`.
+//! of them. It refuses to know which keys there are: that is `settings`. Another platform's way to
+//! hand settings over is another [`SettingsSource`].
 
 pub mod context;
 
 use std::fmt;
 
+use context::ContextFile;
 use zeroize::Zeroizing;
 
-use crate::source::context::Context;
+/// A place that may hold values of settings.
+pub trait SettingsSource {
+    /// The value of a key, if this place has it.
+    fn find(&self, key: &str) -> Option<FoundSetting>;
+}
+
+/// A value with the place where it was found, for messages.
+pub struct FoundSetting {
+    /// The value; it may be secret.
+    pub value: Zeroizing<String>,
+    /// For example `environment` or `context.sh:7`.
+    pub place: String,
+}
+
+/// The environment of a process: what `std::env::var` answers, or a test's stand-in.
+pub struct Environment<F>(pub F);
+
+impl<F: Fn(&str) -> Option<String>> SettingsSource for Environment<F> {
+    fn find(&self, key: &str) -> Option<FoundSetting> {
+        let value = Zeroizing::new((self.0)(key)?);
+        Some(FoundSetting { value, place: "environment".to_owned() })
+    }
+}
 
 /// One setting that is missing or wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,11 +66,25 @@ impl fmt::Display for SettingsErrors {
     }
 }
 
-/// What is known about a key apart from its value.
+impl SettingsSource for ContextFile {
+    fn find(&self, key: &str) -> Option<FoundSetting> {
+        let value = Zeroizing::new(self.get(key)?.to_owned());
+        let line = self.line_of(key).unwrap_or_default();
+        Some(FoundSetting { value, place: format!("{}:{line}", self.file().display()) })
+    }
+}
+
+/// All that is known about a key apart from its value: the table of keys is made of these.
 #[derive(Debug, Clone, Copy)]
-pub struct Key {
+pub struct ContextKey {
     /// The variable's name.
     pub name: &'static str,
+    /// Which companions read it.
+    pub readers: KeyReaders,
+    /// What holds without it, as the documents say it.
+    pub default: &'static str,
+    /// What it is for, as the documents say it.
+    pub meaning: &'static str,
     /// What its value must be.
     pub expected: &'static str,
     /// An example value.
@@ -55,63 +93,57 @@ pub struct Key {
     pub secret: bool,
 }
 
-type Lookup<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
+/// Which companions read a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyReaders {
+    /// `zonemesh-superlink` and `zonemesh-supernode`.
+    Both,
+    /// `zonemesh-superlink`.
+    SuperLink,
+    /// `zonemesh-supernode`.
+    SuperNode,
+}
 
 /// Looks keys up and collects what is wrong with them.
 pub struct Variables<'a> {
-    environment: Lookup<'a>,
-    context: Option<(&'a Context, String)>,
+    sources: Vec<&'a dyn SettingsSource>,
     problems: Vec<SettingError>,
 }
 
-struct Found {
-    value: Zeroizing<String>,
-    place: String,
-}
-
 impl<'a> Variables<'a> {
-    /// `environment` answers like `std::env::var`; `context` comes with its file name.
-    pub fn new(
-        environment: impl Fn(&str) -> Option<String> + 'a,
-        context: Option<(&'a Context, String)>,
-    ) -> Self {
-        Self { environment: Box::new(environment), context, problems: Vec::new() }
+    /// The first source that has a value wins.
+    #[must_use]
+    pub const fn new(sources: Vec<&'a dyn SettingsSource>) -> Self {
+        Self { sources, problems: Vec::new() }
     }
 
     /// An empty value is as good as none: OpenNebula hands unset inputs over as empty texts.
-    fn find(&self, name: &str) -> Option<Found> {
-        if let Some(value) = (self.environment)(name).map(Zeroizing::new)
-            && !value.trim().is_empty()
-        {
-            return Some(Found { value, place: " (environment)".to_owned() });
-        }
-        let (context, file) = self.context.as_ref()?;
-        let value = context.get(name).filter(|value| !value.trim().is_empty())?;
-        let line = context.line_of(name).unwrap_or_default();
-        Some(Found { value: Zeroizing::new(value.to_owned()), place: format!(" ({file}:{line})") })
+    fn find(&self, name: &str) -> Option<FoundSetting> {
+        let found = self.sources.iter().filter_map(|source| source.find(name));
+        found.into_iter().find(|found| !found.value.trim().is_empty())
     }
 
     /// A plain value without rules, for example OneGate's.
-    pub fn raw(&self, name: &str) -> Option<Zeroizing<String>> {
-        self.find(name).map(|found| Zeroizing::new(found.value.trim().to_owned()))
+    pub fn raw(&self, key: ContextKey) -> Option<Zeroizing<String>> {
+        self.find(key.name).map(|found| Zeroizing::new(found.value.trim().to_owned()))
     }
 
     /// A value that may be absent. `None` also if it is wrong, which is then recorded.
     pub fn optional<T, E: fmt::Display>(
         &mut self,
-        key: Key,
+        key: ContextKey,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
         let found = self.find(key.name)?;
         match parse(found.value.trim()) {
             Ok(value) => Some(value),
             Err(_) if key.secret => {
-                self.problem(key, found.place, "its value is not usable".to_owned());
+                self.problem(key, &found.place, "its value is not usable".to_owned());
                 None
             }
             Err(error) => {
                 let problem = format!("{:?} is not usable: {error}", found.value.as_str());
-                self.problem(key, found.place, problem);
+                self.problem(key, &found.place, problem);
                 None
             }
         }
@@ -120,19 +152,19 @@ impl<'a> Variables<'a> {
     /// A value that must be there.
     pub fn required<T, E: fmt::Display>(
         &mut self,
-        key: Key,
+        key: ContextKey,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
         if self.find(key.name).is_none() {
-            self.problem(key, String::new(), "is not set".to_owned());
+            self.problem(key, "", "is not set".to_owned());
             return None;
         }
         self.optional(key, parse)
     }
 
-    /// Records a problem that was found otherwise.
-    pub fn problem(&mut self, key: Key, place: String, problem: String) {
-        let Key { name, expected, example, .. } = key;
+    fn problem(&mut self, key: ContextKey, place: &str, problem: String) {
+        let place = if place.is_empty() { String::new() } else { format!(" ({place})") };
+        let ContextKey { name, expected, example, .. } = key;
         self.problems.push(SettingError { key: name, place, problem, expected, example });
     }
 

@@ -18,13 +18,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status};
-use zonemesh_appliance::api::keepalive::{self, Keepalive, Whose};
-use zonemesh_appliance::api::serve::Incoming;
-use zonemesh_appliance::api::v1;
-use zonemesh_appliance::api::v1::local_server::{Local, LocalServer};
-use zonemesh_appliance::pki::{
-    CertificateRequest, FederationCa, LocalApiKey, San, local_server_config,
-};
+use zonemesh_api::keepalive::{self, Keepalive, Whose};
+use zonemesh_api::serve::Incoming;
+use zonemesh_api::v1;
+use zonemesh_api::v1::local_server::{Local, LocalServer};
+use zonemesh_pki::{CertificateRequest, FederationCa, LocalApiKey, San, local_server_config};
 
 pub const FEDERATION: &str = "health-eu";
 pub const TOKEN: &str = "a-good-token";

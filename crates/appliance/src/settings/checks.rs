@@ -1,0 +1,58 @@
+//! The kinds of values that settings have: text to type, with what is wrong in a few words.
+//!
+//! It refuses to know which key has which kind.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+use super::{BootstrapToken, LOCAL_API_PORT};
+
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    match text.parse::<u16>() {
+        Ok(0) => Err("0 is no port".to_owned()),
+        Ok(port) => Ok(port),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+pub(super) fn gateway(text: &str) -> Result<SocketAddr, &'static str> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(address, LOCAL_API_PORT));
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(gateway) if gateway.port() != 0 => Ok(gateway),
+        _ => Err("it is no IP:PORT (an IPv6 address stands in brackets)"),
+    }
+}
+
+pub(super) fn token(text: &str) -> Result<BootstrapToken, &'static str> {
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err("it has spaces or control characters");
+    }
+    Ok(BootstrapToken(Zeroizing::new(text.to_owned())))
+}
+
+pub(super) fn own_address(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text.parse().map_err(|error| format!("{error}"))?;
+    if address.is_unspecified() || address.is_multicast() {
+        return Err("SuperNodes cannot connect to such an address".to_owned());
+    }
+    Ok(address)
+}
+
+pub(super) fn absolute(text: &str) -> Result<PathBuf, &'static str> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() { Ok(path) } else { Err("it is not absolute") }
+}
+
+pub(super) fn user(text: &str) -> Result<String, &'static str> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    if text.chars().all(allowed) { Ok(text.to_owned()) } else { Err("that is no user name") }
+}
+
+pub(super) fn node_config(text: &str) -> Result<String, &'static str> {
+    let one_line = !text.contains(['\n', '\r', '\0']);
+    if one_line && text.contains('=') { Ok(text.to_owned()) } else { Err("it is no list of pairs") }
+}

@@ -37,7 +37,7 @@ const CALLERS: usize = 16;
 
 /// A member of the mesh with its real key, and the gateway that it floods.
 #[derive(Clone)]
-pub struct Member(Arc<KeyHolder>);
+pub struct FloodingMember(Arc<KeyHolder>);
 
 /// What a flood of messages came to.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ pub struct Sent {
     pub refused: AtomicU64,
 }
 
-impl Member {
+impl FloodingMember {
     /// The member `zone` with the key of its gateway, as towards the gateway of `victim`.
     ///
     /// # Errors
@@ -127,7 +127,7 @@ fn message(body: Body) -> RegistryMessage {
 }
 
 /// One caller; it never ends by itself.
-async fn call(member: Member, message: RegistryMessage, streams: u32, sent: Arc<Sent>) {
+async fn call(member: FloodingMember, message: RegistryMessage, streams: u32, sent: Arc<Sent>) {
     let hello = member.hello();
     let count = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
     loop {

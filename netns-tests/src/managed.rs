@@ -15,7 +15,7 @@ use zonemesh_api::v1::{
     ZoneJoinRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
 };
 
-use zonemesh_lab::gateway::Gateway;
+use zonemesh_lab::gateway::LabGateway;
 use zonemesh_lab::lab::Lab;
 use zonemesh_lab::mesh::{Mesh, patience};
 
@@ -116,7 +116,7 @@ pub trait ManagedGateway {
     fn block(&self, zone: &str, blocked: bool) -> Result<Vec<String>>;
 }
 
-impl ManagedGateway for Gateway {
+impl ManagedGateway for LabGateway {
     fn init_mesh(&self, grant_configured: bool) -> Result<MeshInitReply> {
         let request = MeshInitRequest { grant_configured, ..MeshInitRequest::default() };
         change(self, async |mut mesh| Ok(mesh.mesh_init(request).await?.into_inner()))
@@ -162,7 +162,7 @@ impl ManagedGateway for Gateway {
     }
 }
 
-fn change<T, F>(gateway: &Gateway, ask: impl FnOnce(MeshClient<Channel>) -> F) -> Result<T>
+fn change<T, F>(gateway: &LabGateway, ask: impl FnOnce(MeshClient<Channel>) -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
 {

@@ -15,7 +15,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, Signa
 use sha2::{Digest, Sha256};
 
 #[derive(Debug)]
-struct Pinned {
+struct PinnedGateway {
     fingerprint: String,
     provider: Arc<CryptoProvider>,
 }
@@ -27,7 +27,7 @@ struct Pinned {
 pub fn pinned(fingerprint: &str) -> Result<Arc<ClientConfig>> {
     let provider = Arc::new(ring::default_provider());
     let fingerprint = fingerprint.to_owned();
-    let verifier = Arc::new(Pinned { fingerprint, provider: provider.clone() });
+    let verifier = Arc::new(PinnedGateway { fingerprint, provider: provider.clone() });
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()
@@ -37,7 +37,7 @@ pub fn pinned(fingerprint: &str) -> Result<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
-impl ServerCertVerifier for Pinned {
+impl ServerCertVerifier for PinnedGateway {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use crate::frame::{Frame, Message, classify};
-use crate::lab::{Lab, Zone};
+use crate::lab::{Lab, LabZone};
 use crate::pcap::Frames;
 use crate::process::Process;
 use crate::wait::{Look, until};
@@ -109,14 +109,14 @@ const MARKER: &[u8] = b"zonemesh lab: the capture ends here";
 const MARKER_PORT: u16 = 9;
 
 #[derive(Debug)]
-struct Link {
+struct LinkCapture {
     file: PathBuf,
     tcpdump: Process,
     gateway: Ipv4Addr,
 }
 
-impl Link {
-    fn start(lab: &Lab, zone: &Zone, name: &str) -> Result<Self> {
+impl LinkCapture {
+    fn start(lab: &Lab, zone: &LabZone, name: &str) -> Result<Self> {
         let file = lab.folder().join(format!("{name}-{}.pcap", zone.name));
         let mut command = lab.router().command("tcpdump");
         command
@@ -152,7 +152,7 @@ impl Link {
 /// Running captures, one per WAN link.
 #[derive(Debug)]
 pub struct Capture {
-    links: Vec<Link>,
+    links: Vec<LinkCapture>,
     ports: Vec<u16>,
 }
 
@@ -162,7 +162,7 @@ impl Capture {
     /// # Errors
     /// When tcpdump cannot capture.
     pub fn start(lab: &Lab, name: &str, wireguard_ports: &[u16]) -> Result<Self> {
-        let links = lab.zones().iter().map(|zone| Link::start(lab, zone, name));
+        let links = lab.zones().iter().map(|zone| LinkCapture::start(lab, zone, name));
         Ok(Self { links: links.collect::<Result<_>>()?, ports: wireguard_ports.to_vec() })
     }
 

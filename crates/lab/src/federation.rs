@@ -17,8 +17,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::binaries;
-use crate::flower::{CONTROL_PORT, Flower, Plan, Run, Submission};
-use crate::lab::{Lab, Zone, ZonePlan};
+use crate::flower::{CONTROL_PORT, Flower, Submission, TrainingPlan, TrainingRun};
+use crate::lab::{Lab, LabZone, ZonePlan};
 use crate::mesh::{FEDERATION, LOCAL_API_PORT, Mesh};
 use crate::process::Process;
 use crate::wait::{Look, until};
@@ -44,7 +44,7 @@ pub const ZONES: [ZonePlan<'static>; 3] = [
 
 /// Zones, gateways and companions.
 #[derive(Debug)]
-pub struct Federation {
+pub struct LabFederation {
     /// The companions by zone. Declared first: they end before their zones go.
     companions: BTreeMap<String, Process>,
     /// The gateways.
@@ -56,7 +56,7 @@ pub struct Federation {
     runs: u32,
 }
 
-impl Federation {
+impl LabFederation {
     /// Prepares gateways and companions on a Lab made of [`ZONES`]; starts nothing.
     ///
     /// # Errors
@@ -100,12 +100,12 @@ impl Federation {
         self.start_superlink_with(HOME, SUPERLINK, settings)
     }
 
-    /// As [`Federation::start_superlink`], in another VM or with settings changed by the scenario.
+    /// As [`LabFederation::start_superlink`], in another VM or with settings changed by the scenario.
     ///
     /// # Errors
     /// When it cannot start.
     pub fn start_superlink_with(&mut self, zone: &str, vm: &str, settings: Settings) -> Result<()> {
-        self.start_companion(Place { zone, vm, role: SUPERLINK }, settings)
+        self.start_companion(CompanionPlace { zone, vm, role: SUPERLINK }, settings)
     }
 
     /// What a SuperLink's companion in this VM is told.
@@ -129,12 +129,12 @@ impl Federation {
         self.start_supernode_with(zone, settings)
     }
 
-    /// As [`Federation::start_supernode`], with settings changed by the scenario.
+    /// As [`LabFederation::start_supernode`], with settings changed by the scenario.
     ///
     /// # Errors
     /// When it cannot start.
     pub fn start_supernode_with(&mut self, zone: &str, settings: Settings) -> Result<()> {
-        self.start_companion(Place { zone, vm: SUPERNODE, role: SUPERNODE }, settings)
+        self.start_companion(CompanionPlace { zone, vm: SUPERNODE, role: SUPERNODE }, settings)
     }
 
     /// What a SuperNode's companion of this zone is told.
@@ -170,8 +170,8 @@ impl Federation {
         ]))
     }
 
-    fn start_companion(&mut self, place: Place<'_>, settings: Settings) -> Result<()> {
-        let Place { zone, vm, role } = place;
+    fn start_companion(&mut self, place: CompanionPlace<'_>, settings: Settings) -> Result<()> {
+        let CompanionPlace { zone, vm, role } = place;
         let program = binaries::find(&format!("zonemesh-{role}"))?;
         let mut command = self.lab.zone(zone)?.vm(vm)?.namespace.command(program);
         command.arg("run").envs(settings);
@@ -260,7 +260,7 @@ impl Federation {
     ///
     /// # Errors
     /// When `flwr run` cannot start.
-    pub fn submit(&mut self, plan: Plan) -> Result<Run> {
+    pub fn submit(&mut self, plan: TrainingPlan) -> Result<TrainingRun> {
         self.submit_from(HOME, SUPERLINK, plan)
     }
 
@@ -268,7 +268,7 @@ impl Federation {
     ///
     /// # Errors
     /// When `flwr run` cannot start, or there is no such VM.
-    pub fn submit_from(&mut self, zone: &str, vm: &str, plan: Plan) -> Result<Run> {
+    pub fn submit_from(&mut self, zone: &str, vm: &str, plan: TrainingPlan) -> Result<TrainingRun> {
         self.runs += 1;
         let ca = self.ca_file()?;
         let place = Submission {
@@ -285,7 +285,7 @@ impl Federation {
     ///
     /// # Errors
     /// When the run fails, a round is missing, or the digest is another.
-    pub fn train(&mut self, plan: Plan) -> Result<()> {
+    pub fn train(&mut self, plan: TrainingPlan) -> Result<()> {
         let run = self.submit(plan)?;
         self.check(run, plan)
     }
@@ -294,7 +294,7 @@ impl Federation {
     ///
     /// # Errors
     /// When the run fails, a round is missing, or the digest is another.
-    pub fn check(&self, run: Run, plan: Plan) -> Result<()> {
+    pub fn check(&self, run: TrainingRun, plan: TrainingPlan) -> Result<()> {
         let outcome = run.finish(Duration::from_secs(300))?;
         let expected = self.flower.expected(plan)?;
         anyhow::ensure!(
@@ -322,14 +322,14 @@ impl Federation {
     ///
     /// # Errors
     /// When there is none of this name.
-    pub fn zone(&self, name: &str) -> Result<&Zone> {
+    pub fn zone(&self, name: &str) -> Result<&LabZone> {
         self.lab.zone(name)
     }
 }
 
 /// Which companion runs where.
 #[derive(Debug, Clone, Copy)]
-struct Place<'a> {
+struct CompanionPlace<'a> {
     zone: &'a str,
     vm: &'a str,
     role: &'a str,

@@ -46,7 +46,7 @@ pub struct Expected {
 
 /// What a run is to do.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
+pub struct TrainingPlan {
     /// Rounds of FedAvg.
     pub rounds: u32,
     /// SuperNodes that take part in each.
@@ -88,8 +88,8 @@ impl Flower {
     ///
     /// # Errors
     /// When Python fails.
-    pub fn expected(&self, plan: Plan) -> Result<Expected> {
-        let Plan { rounds, nodes, .. } = plan;
+    pub fn expected(&self, plan: TrainingPlan) -> Result<Expected> {
+        let TrainingPlan { rounds, nodes, .. } = plan;
         let code = format!(
             "from flmini.task import expected; print(*expected({rounds}, 20, 0.1, range({nodes})))"
         );
@@ -103,7 +103,7 @@ impl Flower {
     ///
     /// # Errors
     /// When the app cannot be copied or the command not started.
-    pub fn submit(&self, place: &Submission<'_>, plan: Plan) -> Result<Run> {
+    pub fn submit(&self, place: &Submission<'_>, plan: TrainingPlan) -> Result<TrainingRun> {
         let home = place.folder.join(place.name);
         let app = self.copy_app(&home, place)?;
         let settings: BTreeMap<&str, String> = BTreeMap::from([
@@ -120,7 +120,7 @@ impl Flower {
             .args(["mesh", "--stream", "--run-config", &settings.join(" ")])
             .current_dir(&app)
             .envs(quiet_environment(&self.bin, &home));
-        Ok(Run { process: Process::spawn(place.name, command, place.folder)? })
+        Ok(TrainingRun { process: Process::spawn(place.name, command, place.folder)? })
     }
 
     /// A private copy of the app; Flower 1.25 reads the connection from its pyproject.toml.
@@ -158,11 +158,11 @@ pub struct Submission<'a> {
 
 /// A `flwr run --stream` under way.
 #[derive(Debug)]
-pub struct Run {
+pub struct TrainingRun {
     process: Process,
 }
 
-impl Run {
+impl TrainingRun {
     /// Waits for a text in the streamed log, such as `[ROUND 2/`.
     ///
     /// # Errors

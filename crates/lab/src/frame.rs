@@ -4,7 +4,7 @@
 //! Promises a verdict for any bytes. Refuses to trust ports alone: a WireGuard datagram must look
 //! like one. Specification: the WireGuard paper, section 5.4 (messages and their lengths).
 
-use crate::packet::{Net, Packet, Transport, Udp};
+use crate::packet::{Net, Packet, PacketTransport, UdpDatagram};
 
 /// The four WireGuard messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,19 +38,19 @@ pub fn classify(frame: &[u8], ports: &[u16]) -> Frame {
     let packet = Packet::of_frame(frame);
     let verdict = match (&packet.net, &packet.transport) {
         (Net::Arp, _) => Some(Frame::Neighbour),
-        (_, Transport::Udp(udp)) => wireguard(udp, ports).map(Frame::WireGuard),
-        (_, Transport::Icmpv6 { kind, quoted }) => match kind {
+        (_, PacketTransport::Udp(udp)) => wireguard(udp, ports).map(Frame::WireGuard),
+        (_, PacketTransport::Icmpv6 { kind, quoted }) => match kind {
             133..=137 => Some(Frame::Neighbour),
             1..=4 => bounce(quoted, ports),
             _ => None,
         },
-        (_, Transport::Icmpv4 { kind: 3 | 11 | 12, quoted }) => bounce(quoted, ports),
+        (_, PacketTransport::Icmpv4 { kind: 3 | 11 | 12, quoted }) => bounce(quoted, ports),
         _ => None,
     };
     verdict.unwrap_or_else(|| Frame::Violation(packet.to_string()))
 }
 
-fn wireguard(udp: &Udp<'_>, ports: &[u16]) -> Option<Message> {
+fn wireguard(udp: &UdpDatagram<'_>, ports: &[u16]) -> Option<Message> {
     let [kind, 0, 0, 0, ..] = udp.payload else {
         return None;
     };
@@ -70,7 +70,7 @@ fn wireguard(udp: &Udp<'_>, ports: &[u16]) -> Option<Message> {
 /// `quoted` is the start of the packet that an ICMP error is about.
 fn bounce(quoted: &[u8], ports: &[u16]) -> Option<Frame> {
     match Packet::of_ip(quoted).transport {
-        Transport::Udp(udp) => wireguard(&udp, ports).map(|_| Frame::Bounce),
+        PacketTransport::Udp(udp) => wireguard(&udp, ports).map(|_| Frame::Bounce),
         _ => None,
     }
 }

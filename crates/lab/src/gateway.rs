@@ -24,7 +24,7 @@ const WITH_STAND_INS: &str =
 
 /// One gateway: its files, and its daemon if it runs.
 #[derive(Debug)]
-pub struct Gateway {
+pub struct LabGateway {
     pub(crate) zone: String,
     pub(crate) folder: PathBuf,
     /// The configuration; a change counts from the next start.
@@ -39,7 +39,7 @@ pub struct Gateway {
     pub clock: Option<String>,
 }
 
-impl Gateway {
+impl LabGateway {
     /// The zone's name.
     #[must_use]
     pub fn zone(&self) -> &str {

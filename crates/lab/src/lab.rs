@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, bail};
 
 use crate::faults::{self, Faults};
-use crate::namespace::{self, Namespace, Owner};
+use crate::namespace::{self, Namespace, NamespaceOwner};
 use crate::privilege;
 use crate::process;
 
@@ -37,7 +37,7 @@ pub struct ZonePlan<'a> {
 
 /// One zone that is up.
 #[derive(Debug)]
-pub struct Zone {
+pub struct LabZone {
     /// The zone's name.
     pub name: String,
     /// The gateway: `lan0` towards the VMs, `wan0` towards the router, forwarding on.
@@ -61,7 +61,7 @@ pub struct Vm {
     pub address: Ipv4Addr,
 }
 
-impl Zone {
+impl LabZone {
     /// The LAN in CIDR form.
     #[must_use]
     pub fn prefix(&self) -> String {
@@ -88,7 +88,7 @@ impl Zone {
 /// The whole: taken down on drop, on panic, on SIGINT and SIGTERM.
 #[derive(Debug)]
 pub struct Lab {
-    zones: Vec<Zone>,
+    zones: Vec<LabZone>,
     router: Namespace,
     faults: Faults,
     folder: PathBuf,
@@ -102,7 +102,7 @@ impl Lab {
     /// # Errors
     /// When this process may not make namespaces, or a tool is missing.
     pub fn new(zones: &[ZonePlan<'_>]) -> Result<Self> {
-        Self::owned_by(Owner::Process(std::process::id()), zones)
+        Self::owned_by(NamespaceOwner::Process(std::process::id()), zones)
     }
 
     /// As [`Lab::new`], but it stays up when this process ends; `make clean-lab` removes it.
@@ -110,10 +110,10 @@ impl Lab {
     /// # Errors
     /// As [`Lab::new`].
     pub fn new_kept(zones: &[ZonePlan<'_>]) -> Result<Self> {
-        Self::owned_by(Owner::Kept(std::process::id()), zones)
+        Self::owned_by(NamespaceOwner::Kept(std::process::id()), zones)
     }
 
-    fn owned_by(owner: Owner, plans: &[ZonePlan<'_>]) -> Result<Self> {
+    fn owned_by(owner: NamespaceOwner, plans: &[ZonePlan<'_>]) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         privilege::current()?;
         namespace::clean_up_on_signals();
@@ -128,7 +128,7 @@ impl Lab {
             router,
             faults: Faults::default(),
             folder,
-            kept: matches!(owner, Owner::Kept(_)),
+            kept: matches!(owner, NamespaceOwner::Kept(_)),
             succeeded: false,
         };
         for plan in plans {
@@ -138,14 +138,19 @@ impl Lab {
         Ok(lab)
     }
 
-    fn build_zone(&self, owner: Owner, number: u32, plan: &ZonePlan<'_>) -> Result<Zone> {
+    fn build_zone(
+        &self,
+        owner: NamespaceOwner,
+        number: u32,
+        plan: &ZonePlan<'_>,
+    ) -> Result<LabZone> {
         let index = u8::try_from(self.zones.len()).context("too many zones")?;
         let Some([a, b, c]) = WAN_NETWORKS.get(usize::from(index)).copied() else {
             bail!("the Lab has addresses for {} zones", WAN_NETWORKS.len());
         };
         let gateway = Namespace::create(owner, number, &format!("{}-gw", plan.name))?;
         without_ipv6(&gateway)?;
-        let mut zone = Zone {
+        let mut zone = LabZone {
             name: plan.name.to_owned(),
             gateway,
             wan_address: Ipv4Addr::new(a, b, c, 1),
@@ -165,7 +170,7 @@ impl Lab {
         Ok(zone)
     }
 
-    fn connect_to_router(&self, zone: &Zone, router_address: Ipv4Addr) -> Result<()> {
+    fn connect_to_router(&self, zone: &LabZone, router_address: Ipv4Addr) -> Result<()> {
         let peer = ["type", "veth", "peer", "name", "wan0", "netns", zone.gateway.name()];
         self.router.ip(&[&["link", "add", &zone.name][..], &peer[..]].concat())?;
         up_with_address(&self.router, &zone.name, router_address)?;
@@ -178,14 +183,14 @@ impl Lab {
     ///
     /// # Errors
     /// When there is none of this name.
-    pub fn zone(&self, name: &str) -> Result<&Zone> {
+    pub fn zone(&self, name: &str) -> Result<&LabZone> {
         let found = self.zones.iter().find(|zone| zone.name == name);
         found.with_context(|| format!("the Lab has no zone {name}"))
     }
 
     /// All zones, in the order they were planned.
     #[must_use]
-    pub fn zones(&self) -> &[Zone] {
+    pub fn zones(&self) -> &[LabZone] {
         &self.zones
     }
 
@@ -314,7 +319,7 @@ impl Drop for Lab {
     }
 }
 
-fn connect_vm(zone: &Zone, name: &str, namespace: Namespace, host: u8) -> Result<Vm> {
+fn connect_vm(zone: &LabZone, name: &str, namespace: Namespace, host: u8) -> Result<Vm> {
     without_ipv6(&namespace)?;
     let port = format!("vm{host}");
     let peer = ["type", "veth", "peer", "name", "eth0", "netns", namespace.name()];

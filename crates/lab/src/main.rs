@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use zonemesh_lab::relay::{Impairment, Relay, Side};
+use zonemesh_lab::relay::{Impairment, Relay, RelaySide};
 use zonemesh_lab::{namespace, privilege};
 
 #[derive(Parser)]
 #[command(about = "Tools of the Zonemesh lab", version)]
-struct Arguments {
+struct LabArguments {
     #[command(subcommand)]
     command: Tool,
 }
@@ -66,7 +66,7 @@ struct RelayArguments {
 }
 
 fn main() -> Result<()> {
-    match Arguments::parse().command {
+    match LabArguments::parse().command {
         Tool::Clean => clean(),
         Tool::Enter { command } => privilege::enter_for(&command).map(drop),
         Tool::Relay(arguments) => relay(&arguments),
@@ -82,8 +82,8 @@ fn clean() -> Result<()> {
 }
 
 fn relay(arguments: &RelayArguments) -> Result<()> {
-    let a = Side { listen: arguments.a_listen, peer: arguments.a_peer };
-    let b = Side { listen: arguments.b_listen, peer: arguments.b_peer };
+    let a = RelaySide { listen: arguments.a_listen, peer: arguments.a_peer };
+    let b = RelaySide { listen: arguments.b_listen, peer: arguments.b_peer };
     let relay = Relay::bind(a, b)?;
     writeln!(std::io::stdout(), "relay ready")?;
     relay.run(Impairment {

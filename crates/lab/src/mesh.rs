@@ -1,7 +1,7 @@
 //! The gateways of a Lab: keys and configurations that fit together.
 //!
 //! Owns who knows whom and which zone holds the federation. Promises keys made by the tool that
-//! engineers use. Refuses to start anything on its own; [`Gateway`] is one of them.
+//! engineers use. Refuses to start anything on its own; [`LabGateway`] is one of them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,8 +12,8 @@ use serde_json::Value;
 use toml::Table;
 
 use crate::binaries;
-use crate::gateway::Gateway;
-use crate::lab::{Lab, Zone};
+use crate::gateway::LabGateway;
+use crate::lab::{Lab, LabZone};
 use crate::namespace::run;
 
 /// The UDP port of all tunnels.
@@ -39,7 +39,7 @@ pub struct PublicKeys {
 /// All gateways of a Lab.
 #[derive(Debug)]
 pub struct Mesh {
-    gateways: Vec<Gateway>,
+    gateways: Vec<LabGateway>,
     token: String,
 }
 
@@ -58,7 +58,7 @@ impl Mesh {
             std::fs::create_dir(&folder)?;
             let keys = make_keys(&zonemesh, &folder)?;
             let config = config_of(zone, &folder);
-            gateways.push(Gateway {
+            gateways.push(LabGateway {
                 zone: zone.name.clone(),
                 folder,
                 config,
@@ -89,7 +89,7 @@ impl Mesh {
     ///
     /// # Errors
     /// When there is none.
-    pub fn gateway(&mut self, zone: &str) -> Result<&mut Gateway> {
+    pub fn gateway(&mut self, zone: &str) -> Result<&mut LabGateway> {
         let found = self.gateways.iter_mut().find(|gateway| gateway.zone == zone);
         found.with_context(|| format!("no gateway in zone {zone}"))
     }
@@ -170,7 +170,7 @@ impl Mesh {
 
 /// The `[[peer]]` section by which others know this zone.
 #[must_use]
-pub fn peer_of(zone: &Zone, keys: &PublicKeys) -> Table {
+pub fn peer_of(zone: &LabZone, keys: &PublicKeys) -> Table {
     let list = |text: String| toml::Value::Array(vec![text.into()]);
     Table::from_iter([
         ("zone".to_owned(), zone.name.clone().into()),
@@ -183,7 +183,7 @@ pub fn peer_of(zone: &Zone, keys: &PublicKeys) -> Table {
 }
 
 /// A zone's own sections; peers, tokens and federations come on top.
-fn config_of(zone: &Zone, folder: &Path) -> Table {
+fn config_of(zone: &LabZone, folder: &Path) -> Table {
     let list = |text: String| toml::Value::Array(vec![text.into()]);
     let path = |name: &str| toml::Value::from(folder.join(name).display().to_string());
     let section = |entries: Vec<(&str, toml::Value)>| {

@@ -23,14 +23,14 @@ const FILES: &str = "files";
 
 /// Who a namespace belongs to, as written in its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
+pub enum NamespaceOwner {
     /// A process: the namespace goes when the process is gone.
     Process(u32),
     /// Left up on purpose (`KEEP=1`) by the process of this id; only `make clean-lab` removes it.
     Kept(u32),
 }
 
-impl Owner {
+impl NamespaceOwner {
     fn text(self) -> String {
         match self {
             Self::Process(pid) => format!("{PREFIX}{pid}"),
@@ -54,7 +54,7 @@ impl Owner {
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
-    owner: Owner,
+    owner: NamespaceOwner,
 }
 
 impl Namespace {
@@ -62,7 +62,7 @@ impl Namespace {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn create(owner: Owner, lab: u32, name: &str) -> Result<Self> {
+    pub fn create(owner: NamespaceOwner, lab: u32, name: &str) -> Result<Self> {
         let full = format!("{}-{lab}-{name}", owner.text());
         run(Command::new("ip").args(["netns", "add", &full]))?;
         let namespace = Self { name: full, owner };
@@ -140,7 +140,7 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        if matches!(self.owner, Owner::Process(_)) {
+        if matches!(self.owner, NamespaceOwner::Process(_)) {
             remove(&self.name);
         }
     }
@@ -150,7 +150,7 @@ impl Drop for Namespace {
 ///
 /// # Errors
 /// When it cannot be made or already exists.
-pub fn folder_of(owner: Owner, lab: u32) -> Result<PathBuf> {
+pub fn folder_of(owner: NamespaceOwner, lab: u32) -> Result<PathBuf> {
     let path = std::env::temp_dir().join(format!("{}-{lab}-{FILES}", owner.text()));
     std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
     Ok(path)
@@ -162,8 +162,8 @@ pub fn folder_of(owner: Owner, lab: u32) -> Result<PathBuf> {
 /// When namespaces cannot be listed.
 pub fn reap(kept: bool) -> Result<Vec<String>> {
     let orphaned = |owner| match owner {
-        Owner::Process(pid) => !process_lives(pid),
-        Owner::Kept(_) => kept,
+        NamespaceOwner::Process(pid) => !process_lives(pid),
+        NamespaceOwner::Kept(_) => kept,
     };
     remove_where(orphaned)
 }
@@ -176,7 +176,7 @@ pub fn clean_up_on_signals() {
         let started = thread.spawn(|| {
             let signal = wait_for_signal();
             let me = std::process::id();
-            let mine = |owner| matches!(owner, Owner::Process(pid) | Owner::Kept(pid) if pid == me);
+            let mine = |owner| matches!(owner, NamespaceOwner::Process(pid) | NamespaceOwner::Kept(pid) if pid == me);
             let removed = remove_where(mine).unwrap_or_default();
             eprintln_best_effort(&format!("interrupted: {} namespaces removed", removed.len()));
             std::process::exit(128 + signal);
@@ -210,17 +210,17 @@ fn eprintln_best_effort(text: &str) {
     drop(writeln!(std::io::stderr(), "{text}"));
 }
 
-fn remove_where(wanted: impl Fn(Owner) -> bool) -> Result<Vec<String>> {
+fn remove_where(wanted: impl Fn(NamespaceOwner) -> bool) -> Result<Vec<String>> {
     let mut removed = Vec::new();
     for name in names_in(Path::new("/run/netns"))? {
-        if Owner::of(&name).is_some_and(&wanted) {
+        if NamespaceOwner::of(&name).is_some_and(&wanted) {
             remove(&name);
             removed.push(name);
         }
     }
     let temporary = std::env::temp_dir();
     for name in names_in(&temporary)? {
-        if name.ends_with(FILES) && Owner::of(&name).is_some_and(&wanted) {
+        if name.ends_with(FILES) && NamespaceOwner::of(&name).is_some_and(&wanted) {
             // Another user's leftovers cannot be removed; they are no reason to fail.
             drop(std::fs::remove_dir_all(temporary.join(name)));
         }
@@ -285,10 +285,10 @@ mod tests {
 
     #[test]
     fn names_carry_their_owner_and_foreign_names_have_none() {
-        assert_eq!(Owner::of("zm4711-0-berlin-gw"), Some(Owner::Process(4711)));
-        assert_eq!(Owner::of("zmkept12-3-router"), Some(Owner::Kept(12)));
+        assert_eq!(NamespaceOwner::of("zm4711-0-berlin-gw"), Some(NamespaceOwner::Process(4711)));
+        assert_eq!(NamespaceOwner::of("zmkept12-3-router"), Some(NamespaceOwner::Kept(12)));
         for foreign in ["zm", "zm0", "zm12-berlin", "zmap-1-x", "web-1-2", "zm12-x-y"] {
-            assert_eq!(Owner::of(foreign), None, "{foreign}");
+            assert_eq!(NamespaceOwner::of(foreign), None, "{foreign}");
         }
     }
 

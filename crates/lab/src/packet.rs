@@ -27,7 +27,7 @@ pub enum Net {
 
 /// A UDP datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Udp<'p> {
+pub struct UdpDatagram<'p> {
     /// Source port.
     pub from: u16,
     /// Destination port.
@@ -40,9 +40,9 @@ pub struct Udp<'p> {
 
 /// What an IP packet carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport<'p> {
+pub enum PacketTransport<'p> {
     /// UDP.
-    Udp(Udp<'p>),
+    Udp(UdpDatagram<'p>),
     /// TCP, its two ports.
     Tcp([u16; 2]),
     /// ICMP for IPv4.
@@ -69,11 +69,11 @@ pub struct Packet<'p> {
     /// The network layer.
     pub net: Net,
     /// What it carries.
-    pub transport: Transport<'p>,
+    pub transport: PacketTransport<'p>,
 }
 
 impl<'p> Packet<'p> {
-    const UNREADABLE: Self = Self { net: Net::Other, transport: Transport::Other };
+    const UNREADABLE: Self = Self { net: Net::Other, transport: PacketTransport::Other };
 
     /// Reads an Ethernet frame.
     #[must_use]
@@ -82,7 +82,7 @@ impl<'p> Packet<'p> {
             return Self::UNREADABLE;
         };
         match header[12..] {
-            [0x08, 0x06] => Self { net: Net::Arp, transport: Transport::Other },
+            [0x08, 0x06] => Self { net: Net::Arp, transport: PacketTransport::Other },
             [0x08, 0x00] | [0x86, 0xdd] => Self::of_ip(rest),
             _ => Self::UNREADABLE,
         }
@@ -107,7 +107,7 @@ impl<'p> Packet<'p> {
         let net = Net::V4([address(12)?, address(16)?]);
         let is_first = short(header, 6)? & 0x1fff == 0;
         let inside = packet.get(length.max(header.len())..).filter(|_| is_first);
-        Some(Self { net, transport: Transport::of(header[9], inside.unwrap_or_default()) })
+        Some(Self { net, transport: PacketTransport::of(header[9], inside.unwrap_or_default()) })
     }
 
     fn of_ipv6(packet: &'p [u8]) -> Option<Self> {
@@ -122,11 +122,11 @@ impl<'p> Packet<'p> {
             next = following;
             rest = rest.get((usize::from(eights) + 1) * 8..).unwrap_or_default();
         }
-        Some(Self { net, transport: Transport::of(next, rest) })
+        Some(Self { net, transport: PacketTransport::of(next, rest) })
     }
 }
 
-impl<'p> Transport<'p> {
+impl<'p> PacketTransport<'p> {
     fn of(protocol: u8, bytes: &'p [u8]) -> Self {
         let read = match protocol {
             1 => icmp(bytes).map(|(kind, quoted)| Self::Icmpv4 { kind, quoted }),
@@ -147,12 +147,12 @@ fn ports(bytes: &[u8]) -> Option<[u16; 2]> {
     Some([short(bytes, 0)?, short(bytes, 2)?])
 }
 
-fn udp(bytes: &[u8]) -> Option<Udp<'_>> {
+fn udp(bytes: &[u8]) -> Option<UdpDatagram<'_>> {
     let [from, to] = ports(bytes)?;
     let length = short(bytes, 4)?.checked_sub(8)?;
     let payload = bytes.get(UDP_HEADER..)?;
     let payload = payload.get(..usize::from(length)).unwrap_or(payload);
-    Some(Udp { from, to, length, payload })
+    Some(UdpDatagram { from, to, length, payload })
 }
 
 fn icmp(bytes: &[u8]) -> Option<(u8, &[u8])> {
@@ -169,11 +169,13 @@ impl fmt::Display for Packet<'_> {
             Net::Other => f.write_str("not IP")?,
         }
         match self.transport {
-            Transport::Udp(udp) => write!(f, ": UDP {} -> {}, not WireGuard", udp.from, udp.to),
-            Transport::Tcp([from, to]) => write!(f, ": TCP {from} -> {to}"),
-            Transport::Icmpv4 { kind, .. } => write!(f, ": ICMP type {kind}"),
-            Transport::Icmpv6 { kind, .. } => write!(f, ": ICMPv6 type {kind}"),
-            Transport::Other => f.write_str(": no transport header"),
+            PacketTransport::Udp(udp) => {
+                write!(f, ": UDP {} -> {}, not WireGuard", udp.from, udp.to)
+            }
+            PacketTransport::Tcp([from, to]) => write!(f, ": TCP {from} -> {to}"),
+            PacketTransport::Icmpv4 { kind, .. } => write!(f, ": ICMP type {kind}"),
+            PacketTransport::Icmpv6 { kind, .. } => write!(f, ": ICMPv6 type {kind}"),
+            PacketTransport::Other => f.write_str(": no transport header"),
         }
     }
 }

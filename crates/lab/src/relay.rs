@@ -82,7 +82,7 @@ impl Iterator for Fates {
 
 /// One side of the relay: where it listens and whom it serves.
 #[derive(Debug, Clone, Copy)]
-pub struct Side {
+pub struct RelaySide {
     /// The relay's own address on this side.
     pub listen: SocketAddr,
     /// The only sender that is relayed, and the receiver of what comes from the other side.
@@ -92,7 +92,7 @@ pub struct Side {
 /// A relay whose sockets are bound.
 #[derive(Debug)]
 pub struct Relay {
-    sides: [(Side, Arc<UdpSocket>); 2],
+    sides: [(RelaySide, Arc<UdpSocket>); 2],
 }
 
 impl Relay {
@@ -100,8 +100,8 @@ impl Relay {
     ///
     /// # Errors
     /// When an address is not to be had.
-    pub fn bind(a: Side, b: Side) -> Result<Self> {
-        let socket = |side: Side| -> Result<(Side, Arc<UdpSocket>)> {
+    pub fn bind(a: RelaySide, b: RelaySide) -> Result<Self> {
+        let socket = |side: RelaySide| -> Result<(RelaySide, Arc<UdpSocket>)> {
             let socket = UdpSocket::bind(side.listen)
                 .with_context(|| format!("the relay cannot listen on {}", side.listen))?;
             Ok((side, Arc::new(socket)))

@@ -16,7 +16,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
 };
 
-use super::key::Key;
+use super::key::TunnelKey;
 use super::puppet::INITIATION;
 
 const IPV4: usize = 20;
@@ -27,7 +27,7 @@ const TICK: Duration = Duration::from_millis(2);
 
 /// What to send, and where.
 #[derive(Debug, Clone, Copy)]
-pub struct Flood {
+pub struct HandshakeFlood {
     /// The victim's address.
     pub target: Ipv4Addr,
     /// The victim's port.
@@ -60,7 +60,7 @@ impl Offered {
 /// A flood whose initiations are made.
 #[derive(Debug)]
 pub struct Prepared {
-    flood: Flood,
+    flood: HandshakeFlood,
     raw: OwnedFd,
     packets: Vec<Vec<u8>>,
 }
@@ -88,7 +88,7 @@ impl Prepared {
     }
 }
 
-impl Flood {
+impl HandshakeFlood {
     /// Makes the initiations, which takes longer than sending them.
     ///
     /// # Errors
@@ -107,7 +107,7 @@ impl Flood {
     }
 
     fn packet(&self, number: u16) -> Result<Vec<u8>> {
-        let stranger = Key::of(40_000 + number).secret();
+        let stranger = TunnelKey::of(40_000 + number).secret();
         let mut tunn =
             Tunn::new(stranger, PublicKey::from(self.key), None, None, number.into(), None);
         let mut packet = vec![0; IPV4 + UDP];

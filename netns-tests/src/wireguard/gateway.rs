@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::implementation::Implementation;
-use super::key::Key;
+use super::key::TunnelKey;
 use super::wan::{Family, Side, Wan};
 use zonemesh_lab::namespace::{self, Namespace};
 use zonemesh_lab::process::Process;
@@ -28,7 +28,7 @@ const UAPI_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running gateway; dropping it kills it and removes its socket.
 #[derive(Debug)]
-pub struct Gateway<'a> {
+pub struct WireGuardGateway<'a> {
     wan: &'a Wan,
     side: Side,
     implementation: Implementation,
@@ -72,7 +72,7 @@ pub struct ShownPeer {
     pub keepalive: String,
 }
 
-impl<'a> Gateway<'a> {
+impl<'a> WireGuardGateway<'a> {
     /// Starts an implementation and waits until `wg` reaches it. The interface is not up yet.
     ///
     /// # Errors
@@ -275,7 +275,7 @@ impl<'a> Gateway<'a> {
     }
 }
 
-impl Drop for Gateway<'_> {
+impl Drop for WireGuardGateway<'_> {
     fn drop(&mut self) {
         // Killed, it leaves its socket behind.
         drop(std::fs::remove_file(self.socket()));
@@ -332,8 +332,8 @@ pub fn letter(side: Side) -> char {
 
 /// The key of a side's gateway.
 #[must_use]
-pub fn key(side: Side) -> Key {
-    Key::of(if side == Side::Left { 1 } else { 2 })
+pub fn key(side: Side) -> TunnelKey {
+    TunnelKey::of(if side == Side::Left { 1 } else { 2 })
 }
 
 fn parse_dump(text: &str) -> Result<Shown> {

@@ -11,11 +11,11 @@ use boringtun::x25519::{PublicKey, StaticSecret};
 
 /// A key pair.
 #[derive(Clone)]
-pub struct Key {
+pub struct TunnelKey {
     bytes: [u8; 32],
 }
 
-impl Key {
+impl TunnelKey {
     /// The key pair of a number, clamped as Curve25519 wants it (RFC 7748, section 5).
     #[must_use]
     pub fn of(number: u16) -> Self {

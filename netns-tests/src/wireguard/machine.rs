@@ -19,7 +19,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::gateway::{PORT, inner};
-use super::pair::{Plan, configuration};
+use super::pair::{PairPlan, configuration};
 use super::wan::{Family, Side, Wan};
 use zonemesh_lab::namespace::Namespace;
 use zonemesh_lab::process::Process;
@@ -134,7 +134,7 @@ impl<'a> Machine<'a> {
     ///
     /// # Errors
     /// When `ip` or `wg` refuses.
-    pub fn configure(&self, plan: Plan) -> Result<()> {
+    pub fn configure(&self, plan: PairPlan) -> Result<()> {
         let text = configuration(self.wan, Side::Right, plan);
         let (v4, v6) = (inner(Side::Right, Family::V4), inner(Side::Right, Family::V6));
         let steps = [

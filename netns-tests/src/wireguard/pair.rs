@@ -1,13 +1,13 @@
 //! Two gateways that are each other's only peer.
 //!
 //! Owns the usual configuration: key, port, one peer with its inner addresses as allowed IPs.
-//! Refuses anything a test wants to vary beyond [`Plan`]: it does that with `wg` itself.
+//! Refuses anything a test wants to vary beyond [`PairPlan`]: it does that with `wg` itself.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::gateway::{Gateway, PORT, inner, key};
+use super::gateway::{PORT, WireGuardGateway, inner, key};
 use super::implementation::Implementation;
 use super::key::base64;
 use super::traffic;
@@ -16,7 +16,7 @@ use zonemesh_lab::wait::{Look, until};
 
 /// What may differ between pairs.
 #[derive(Debug, Clone, Copy)]
-pub struct Plan {
+pub struct PairPlan {
     /// The IP that the tunnel runs over.
     pub outer: Family,
     /// With a preshared key.
@@ -27,7 +27,7 @@ pub struct Plan {
     pub right_knows_left: bool,
 }
 
-impl Default for Plan {
+impl Default for PairPlan {
     fn default() -> Self {
         Self { outer: Family::V4, preshared: false, keepalive: 0, right_knows_left: true }
     }
@@ -37,9 +37,9 @@ impl Default for Plan {
 #[derive(Debug)]
 pub struct Pair<'a> {
     /// The gateway on the left.
-    pub left: Gateway<'a>,
+    pub left: WireGuardGateway<'a>,
     /// The gateway on the right.
-    pub right: Gateway<'a>,
+    pub right: WireGuardGateway<'a>,
     wan: &'a Wan,
 }
 
@@ -48,10 +48,10 @@ impl<'a> Pair<'a> {
     ///
     /// # Errors
     /// When one does not start or `wg` refuses.
-    pub fn start(wan: &'a Wan, [left, right]: [Implementation; 2], plan: Plan) -> Result<Self> {
+    pub fn start(wan: &'a Wan, [left, right]: [Implementation; 2], plan: PairPlan) -> Result<Self> {
         let pair = Self {
-            left: Gateway::start(left, wan, Side::Left)?,
-            right: Gateway::start(right, wan, Side::Right)?,
+            left: WireGuardGateway::start(left, wan, Side::Left)?,
+            right: WireGuardGateway::start(right, wan, Side::Right)?,
             wan,
         };
         pair.configure(Side::Right, plan)?;
@@ -63,7 +63,7 @@ impl<'a> Pair<'a> {
     ///
     /// # Errors
     /// When `wg` or `ip` refuses.
-    pub fn configure(&self, side: Side, plan: Plan) -> Result<()> {
+    pub fn configure(&self, side: Side, plan: PairPlan) -> Result<()> {
         let gateway = self.gateway(side);
         gateway.load("setconf", &configuration(self.wan, side, plan))?;
         gateway.bring_up()
@@ -71,7 +71,7 @@ impl<'a> Pair<'a> {
 
     /// One of the two.
     #[must_use]
-    pub fn gateway(&self, side: Side) -> &Gateway<'a> {
+    pub fn gateway(&self, side: Side) -> &WireGuardGateway<'a> {
         match side {
             Side::Left => &self.left,
             Side::Right => &self.right,
@@ -105,7 +105,7 @@ pub fn other(side: Side) -> Side {
 
 /// The configuration of one gateway, as `wg setconf` reads it.
 #[must_use]
-pub fn configuration(wan: &Wan, side: Side, plan: Plan) -> String {
+pub fn configuration(wan: &Wan, side: Side, plan: PairPlan) -> String {
     let peer = other(side);
     let mut text = format!(
         "[Interface]\nPrivateKey = {}\nListenPort = {PORT}\n{}",

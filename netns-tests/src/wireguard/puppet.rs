@@ -14,7 +14,7 @@ use boringtun::noise::{Tunn, TunnResult};
 use boringtun::x25519::PublicKey;
 use etherparse::PacketBuilder;
 
-use super::key::Key;
+use super::key::TunnelKey;
 use zonemesh_lab::namespace::Namespace;
 
 /// Lengths of the messages (WireGuard paper, section 5.4).
@@ -39,7 +39,7 @@ impl Puppet {
         namespace: &Namespace,
         local: IpAddr,
         remote: SocketAddr,
-        (key, peer): (&Key, PublicKey),
+        (key, peer): (&TunnelKey, PublicKey),
     ) -> Result<Self> {
         let socket = socket(namespace, local)?;
         // Its own limiter would refuse the test's hundreds of handshakes.

@@ -1,4 +1,4 @@
-//! A [`crate::wireguard::flood::Flood`] in a process of its own, and what the victim answers.
+//! A [`crate::wireguard::flood::HandshakeFlood`] in a process of its own, and what the victim answers.
 //!
 //! Owns the child process and the counters on the router. Promises the offered rate as the child
 //! measured it. Refuses to send anything itself.

@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Result;
 
 use zonemesh_lab::faults::Faults;
-use zonemesh_lab::namespace::{self, Namespace, Owner};
+use zonemesh_lab::namespace::{self, Namespace, NamespaceOwner};
 use zonemesh_lab::{privilege, process};
 
 /// Networks that spoofed packets come from (RFC 6598, RFC 2544): they route nowhere.
@@ -78,7 +78,7 @@ impl Wan {
         privilege::current()?;
         namespace::clean_up_on_signals();
         namespace::reap(false)?;
-        let owner = Owner::Process(std::process::id());
+        let owner = NamespaceOwner::Process(std::process::id());
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let namespace = |name| Namespace::create(owner, number, name);
         let wan = Self {

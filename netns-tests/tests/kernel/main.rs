@@ -15,10 +15,10 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use netns_tests::wireguard::gateway::{Gateway, PORT, inner};
+use netns_tests::wireguard::gateway::{PORT, WireGuardGateway, inner};
 use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::machine::Machine;
-use netns_tests::wireguard::pair::{Plan, configuration};
+use netns_tests::wireguard::pair::{PairPlan, configuration};
 use netns_tests::wireguard::traffic::{parse_summary, ping};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
 use sha2::{Digest as _, Sha256};
@@ -31,8 +31,8 @@ const SOON: Duration = Duration::from_secs(15);
 const BEYOND_RENEWAL: Duration = Duration::from_secs(150);
 const BYTES: usize = 32 << 20;
 
-fn left<'a>(wan: &'a Wan, plan: Plan) -> Result<Gateway<'a>> {
-    let gateway = Gateway::start(Implementation::Zonemesh, wan, Side::Left)?;
+fn left<'a>(wan: &'a Wan, plan: PairPlan) -> Result<WireGuardGateway<'a>> {
+    let gateway = WireGuardGateway::start(Implementation::Zonemesh, wan, Side::Left)?;
     gateway.load("setconf", &configuration(wan, Side::Left, plan))?;
     gateway.bring_up()?;
     Ok(gateway)
@@ -65,7 +65,7 @@ fn handshakes_from_both_ends_with_preshared_key_over_both_ips() -> Result<()> {
     let machine = Machine::boot(&wan)?;
     for outer in FAMILIES {
         for first in [Side::Left, Side::Right] {
-            let plan = Plan { outer, preshared: true, ..Plan::default() };
+            let plan = PairPlan { outer, preshared: true, ..PairPlan::default() };
             machine.configure(plan)?;
             let gateway = left(&wan, plan)?;
             let other = if first == Side::Left { Side::Right } else { Side::Left };
@@ -86,11 +86,11 @@ fn handshakes_from_both_ends_with_preshared_key_over_both_ips() -> Result<()> {
 fn another_preshared_key_is_no_tunnel() -> Result<()> {
     let wan = Wan::new()?;
     let machine = Machine::boot(&wan)?;
-    machine.configure(Plan { preshared: true, ..Plan::default() })?;
-    let gateway = left(&wan, Plan::default())?;
+    machine.configure(PairPlan { preshared: true, ..PairPlan::default() })?;
+    let gateway = left(&wan, PairPlan::default())?;
     let pinged = ping(wan.namespace(Side::Left), inner(Side::Right, Family::V4), 3, 1.0)?;
     ensure!(pinged.received == 0 && gateway.peer()?.latest_handshake == 0, "{pinged:?}");
-    machine.configure(Plan::default())?;
+    machine.configure(PairPlan::default())?;
     answered(&wan, &machine, Side::Left, Family::V4)?;
     wan.succeeded()
 }
@@ -99,7 +99,7 @@ fn another_preshared_key_is_no_tunnel() -> Result<()> {
 fn sessions_are_renewed_and_no_ping_is_lost() -> Result<()> {
     let wan = Wan::new()?;
     let machine = Machine::boot(&wan)?;
-    let plan = Plan { preshared: true, keepalive: 25, ..Plan::default() };
+    let plan = PairPlan { preshared: true, keepalive: 25, ..PairPlan::default() };
     machine.configure(plan)?;
     let gateway = left(&wan, plan)?;
     answered(&wan, &machine, Side::Left, Family::V4)?;
@@ -125,7 +125,7 @@ fn both_ends_roam_over_both_ips() -> Result<()> {
     for outer in FAMILIES {
         let wan = Wan::new()?;
         let machine = Machine::boot(&wan)?;
-        let plan = Plan { outer, keepalive: 1, ..Plan::default() };
+        let plan = PairPlan { outer, keepalive: 1, ..PairPlan::default() };
         machine.configure(plan)?;
         let gateway = left(&wan, plan)?;
         answered(&wan, &machine, Side::Left, Family::V4)?;
@@ -166,8 +166,8 @@ fn move_left(wan: &Wan, family: Family) -> Result<IpAddr> {
 fn tcp_each_way_over_both_ips_arrives_as_it_was_sent() -> Result<()> {
     let wan = Wan::new()?;
     let machine = Machine::boot(&wan)?;
-    machine.configure(Plan::default())?;
-    let _gateway = left(&wan, Plan::default())?;
+    machine.configure(PairPlan::default())?;
+    let _gateway = left(&wan, PairPlan::default())?;
     for family in FAMILIES {
         answered(&wan, &machine, Side::Left, family)?;
         let forth = to_machine(&wan, &machine, family)?;

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use netns_tests::managed::ManagedMesh as _;
 use serde_json::Value;
 use zonemesh_lab::binaries;
-use zonemesh_lab::lab::{Lab, Zone, ZonePlan};
+use zonemesh_lab::lab::{Lab, LabZone, ZonePlan};
 use zonemesh_lab::mesh::{Mesh, patience};
 use zonemesh_lab::wait::{Look, until};
 
@@ -40,7 +40,7 @@ pub(crate) fn joined(lab: &Lab) -> Result<Mesh> {
 }
 
 /// Has berlin invite a zone; returns the invitation's file.
-pub(crate) fn invite(lab: &Lab, mesh: &mut Mesh, zone: &Zone, more: &[&str]) -> Result<String> {
+pub(crate) fn invite(lab: &Lab, mesh: &mut Mesh, zone: &LabZone, more: &[&str]) -> Result<String> {
     let file = lab.folder().join(format!("{}.invitation", zone.name)).display().to_string();
     // A zone is invited anew after an invitation was of no use.
     drop(std::fs::remove_file(&file));

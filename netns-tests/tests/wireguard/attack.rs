@@ -13,10 +13,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use netns_tests::wireguard::gateway::{Gateway, PORT, inner, key};
+use netns_tests::wireguard::gateway::{PORT, WireGuardGateway, inner, key};
 use netns_tests::wireguard::implementation::Implementation;
-use netns_tests::wireguard::key::Key;
-use netns_tests::wireguard::pair::{Pair, Plan};
+use netns_tests::wireguard::key::TunnelKey;
+use netns_tests::wireguard::pair::{Pair, PairPlan};
 use netns_tests::wireguard::puppet::{COOKIE_REPLY, Puppet, Taken};
 use netns_tests::wireguard::storm::{Replies, Storm};
 use netns_tests::wireguard::traffic::Pinger;
@@ -32,7 +32,7 @@ const COLD_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 3);
 
 pub(crate) fn a_flood_of_initiations_disturbs_nobody(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let pair = Pair::start(&wan, [by, by], Plan::default())?;
+    let pair = Pair::start(&wan, [by, by], PairPlan::default())?;
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     let cold = cold_peer(by, &wan, &pair.left)?;
     let replies = Replies::count(wan.router())?;
@@ -64,16 +64,20 @@ pub(crate) fn a_flood_of_initiations_disturbs_nobody(by: Implementation) -> Resu
 }
 
 /// A third gateway that has never spoken with left and does not know yet where it is.
-fn cold_peer<'a>(by: Implementation, wan: &'a Wan, left: &Gateway<'_>) -> Result<Gateway<'a>> {
-    let cold = Gateway::start_as(wan.interface('c'), by, wan, Side::Right)?;
+fn cold_peer<'a>(
+    by: Implementation,
+    wan: &'a Wan,
+    left: &WireGuardGateway<'_>,
+) -> Result<WireGuardGateway<'a>> {
+    let cold = WireGuardGateway::start_as(wan.interface('c'), by, wan, Side::Right)?;
     let address = format!("{COLD_ADDRESS}/32");
-    left.set(&["peer", &Key::of(3).public_base64(), "allowed-ips", &address])?;
+    left.set(&["peer", &TunnelKey::of(3).public_base64(), "allowed-ips", &address])?;
     cold.load(
         "setconf",
         &format!(
             "[Interface]\nPrivateKey = {}\nListenPort = {COLD_PORT}\n\
              [Peer]\nPublicKey = {}\nAllowedIPs = 10.98.0.1/32\n",
-            Key::of(3).secret_base64(),
+            TunnelKey::of(3).secret_base64(),
             key(Side::Left).public_base64()
         ),
     )?;
@@ -81,7 +85,7 @@ fn cold_peer<'a>(by: Implementation, wan: &'a Wan, left: &Gateway<'_>) -> Result
 }
 
 /// The time from "speak to left" to the handshake.
-fn greet(wan: &Wan, cold: &Gateway<'_>) -> Result<Duration> {
+fn greet(wan: &Wan, cold: &WireGuardGateway<'_>) -> Result<Duration> {
     let endpoint = SocketAddr::new(wan.address(Side::Left, Family::V4), PORT).to_string();
     let peer = cold.peer()?.public_key;
     cold.namespace().ip(&["link", "set", cold.interface(), "up"])?;
@@ -95,9 +99,9 @@ fn greet(wan: &Wan, cold: &Gateway<'_>) -> Result<Duration> {
 }
 
 /// Left under a storm, and a puppet on the right that is its peer.
-fn besieged(by: Implementation, wan: &Wan) -> Result<(Gateway<'_>, Puppet, Storm)> {
-    let left = Gateway::start(by, wan, Side::Left)?;
-    let plan = Plan { right_knows_left: false, ..Plan::default() };
+fn besieged(by: Implementation, wan: &Wan) -> Result<(WireGuardGateway<'_>, Puppet, Storm)> {
+    let left = WireGuardGateway::start(by, wan, Side::Left)?;
+    let plan = PairPlan { right_knows_left: false, ..PairPlan::default() };
     left.load("setconf", &netns_tests::wireguard::pair::configuration(wan, Side::Left, plan))?;
     left.bring_up()?;
     let puppet = Puppet::new(

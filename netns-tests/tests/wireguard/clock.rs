@@ -12,15 +12,15 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::wireguard::gateway::Gateway;
+use netns_tests::wireguard::gateway::WireGuardGateway;
 use netns_tests::wireguard::implementation::Implementation;
-use netns_tests::wireguard::pair::{Pair, Plan};
+use netns_tests::wireguard::pair::{Pair, PairPlan};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
 use zonemesh_lab::wait::{Look, until};
 
 const SOON: Duration = Duration::from_secs(10);
-const PLAN: Plan =
-    Plan { outer: Family::V4, preshared: false, keepalive: 25, right_knows_left: true };
+const PLAN: PairPlan =
+    PairPlan { outer: Family::V4, preshared: false, keepalive: 25, right_knows_left: true };
 
 /// A clock that can be set while its process runs: an offset such as `-1h` in a file.
 struct FalseClock {
@@ -54,7 +54,7 @@ impl FalseClock {
 }
 
 /// Seconds from the first to the second handshake that left shows.
-fn wait_for_handshake(gateway: &Gateway<'_>, after: u64) -> Result<Duration> {
+fn wait_for_handshake(gateway: &WireGuardGateway<'_>, after: u64) -> Result<Duration> {
     let (_, took) = until("a handshake", Duration::from_secs(40), || {
         let shown = gateway.peer()?.latest_handshake;
         Ok(Look::<()>::when(shown > after, format!("the latest is of {shown}")))

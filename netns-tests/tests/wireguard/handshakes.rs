@@ -9,9 +9,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::wireguard::gateway::{Gateway, PORT, inner, key};
+use netns_tests::wireguard::gateway::{PORT, WireGuardGateway, inner, key};
 use netns_tests::wireguard::implementation::Implementation;
-use netns_tests::wireguard::pair::{Pair, Plan, configuration};
+use netns_tests::wireguard::pair::{Pair, PairPlan, configuration};
 use netns_tests::wireguard::puppet::{INITIATION, Puppet};
 use netns_tests::wireguard::traffic::ping;
 use netns_tests::wireguard::wan::{Family, Side, Wan};
@@ -25,14 +25,14 @@ const TARGET: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
 
 pub(crate) fn the_first_handshake_waits_for_the_interface(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let gateway = Gateway::start(by, &wan, Side::Right)?;
+    let gateway = WireGuardGateway::start(by, &wan, Side::Right)?;
     let puppet = Puppet::new(
         wan.namespace(Side::Left),
         wan.address(Side::Left, Family::V4),
         SocketAddr::new(wan.address(Side::Right, Family::V4), PORT),
         (&key(Side::Left), key(Side::Right).public()),
     )?;
-    let plan = Plan { right_knows_left: false, ..Plan::default() };
+    let plan = PairPlan { right_knows_left: false, ..PairPlan::default() };
     gateway.load("setconf", &configuration(&wan, Side::Right, plan))?;
     let (peer, endpoint) = (key(Side::Left).public_base64(), puppet.local()?.to_string());
     gateway.set(&["peer", &peer, "endpoint", &endpoint, "persistent-keepalive", "1"])?;
@@ -52,7 +52,7 @@ pub(crate) fn two_that_begin_at_once_agree_on_one_session(by: Implementation) ->
         add rule inet seen forward udp length 156 counter";
     wan.router().run(&["nft", rules])?;
     wan.cut(Side::Left, true)?;
-    let pair = Pair::start(&wan, [by, by], Plan { keepalive: 25, ..Plan::default() })?;
+    let pair = Pair::start(&wan, [by, by], PairPlan { keepalive: 25, ..PairPlan::default() })?;
     holds_for("the cut", Duration::from_secs(6), || {
         Ok(Look::<()>::when(initiations(&wan)? == 0, "an initiation came through"))
     })?;

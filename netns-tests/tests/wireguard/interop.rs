@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use netns_tests::wireguard::gateway::{PORT, inner};
 use netns_tests::wireguard::implementation::Implementation;
-use netns_tests::wireguard::pair::{Pair, Plan};
+use netns_tests::wireguard::pair::{Pair, PairPlan};
 use netns_tests::wireguard::traffic::{Pinged, Pinger, transfer};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
 use zonemesh_lab::wait::{Look, holds_for, until};
@@ -57,7 +57,7 @@ matrix! {
     with_gotatun: Gotatun;
 }
 
-fn pair(wan: &Wan, with: Implementation, plan: Plan) -> Result<Pair<'_>> {
+fn pair(wan: &Wan, with: Implementation, plan: PairPlan) -> Result<Pair<'_>> {
     Pair::start(wan, [Implementation::Zonemesh, with], plan)
 }
 
@@ -65,7 +65,8 @@ fn handshakes(with: Implementation) -> Result<()> {
     for outer in [Family::V4, Family::V6] {
         for first in [Side::Left, Side::Right] {
             let wan = Wan::new()?;
-            let pair = pair(&wan, with, Plan { outer, preshared: true, ..Plan::default() })?;
+            let pair =
+                pair(&wan, with, PairPlan { outer, preshared: true, ..PairPlan::default() })?;
             for family in [Family::V4, Family::V6] {
                 pair.wait_for_ping(first, family, SOON)?;
                 pair.wait_for_ping(netns_tests::wireguard::pair::other(first), family, SOON)?;
@@ -79,7 +80,7 @@ fn handshakes(with: Implementation) -> Result<()> {
 fn roaming(with: Implementation) -> Result<()> {
     for side in [Side::Left, Side::Right] {
         let wan = Wan::new()?;
-        let pair = pair(&wan, with, Plan { keepalive: 1, ..Plan::default() })?;
+        let pair = pair(&wan, with, PairPlan { keepalive: 1, ..PairPlan::default() })?;
         pair.wait_for_ping(side, Family::V4, SOON)?;
         // The new address first: not every implementation survives a moment without any.
         let new = SocketAddr::new(wan.add_host(side, Family::V4, 7)?, PORT);
@@ -110,7 +111,8 @@ fn roaming(with: Implementation) -> Result<()> {
 
 fn renewal(with: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let pair = pair(&wan, with, Plan { preshared: true, keepalive: 25, ..Plan::default() })?;
+    let pair =
+        pair(&wan, with, PairPlan { preshared: true, keepalive: 25, ..PairPlan::default() })?;
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     let first = pair.left.peer()?.latest_handshake;
     let (left, right) = (wan.namespace(Side::Left), wan.namespace(Side::Right));
@@ -130,7 +132,7 @@ fn renewal(with: Implementation) -> Result<()> {
 
 fn gigabyte(with: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let pair = pair(&wan, with, Plan::default())?;
+    let pair = pair(&wan, with, PairPlan::default())?;
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     let (left, right) = (wan.namespace(Side::Left), wan.namespace(Side::Right));
     let address = |side| SocketAddr::new(inner(side, Family::V4), 7000);

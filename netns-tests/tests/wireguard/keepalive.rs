@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use netns_tests::wireguard::implementation::Implementation;
-use netns_tests::wireguard::pair::{Pair, Plan};
+use netns_tests::wireguard::pair::{Pair, PairPlan};
 use netns_tests::wireguard::wan::{Side, Wan};
 use zonemesh_lab::wait::{Look, holds_for, until};
 
@@ -21,7 +21,7 @@ const OUTAGE: Duration = Duration::from_secs(100);
 pub(crate) fn an_idle_pair_is_back_10_s_after_an_outage_of_100_s(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
     wan.cut(Side::Left, true)?;
-    let pair = Pair::start(&wan, [by, by], Plan { keepalive: 25, ..Plan::default() })?;
+    let pair = Pair::start(&wan, [by, by], PairPlan { keepalive: 25, ..PairPlan::default() })?;
     holds_for("the outage", OUTAGE, || {
         let handshake = pair.left.peer()?.latest_handshake;
         Ok(Look::<()>::when(handshake == 0, "a handshake through a cut path"))

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use netns_tests::wireguard::gateway::{Gateway, inner, letter};
+use netns_tests::wireguard::gateway::{WireGuardGateway, inner, letter};
 use netns_tests::wireguard::implementation::Implementation;
-use netns_tests::wireguard::pair::{Pair, Plan, configuration};
+use netns_tests::wireguard::pair::{Pair, PairPlan, configuration};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
 use zonemesh_lab::conversation::Conversation;
 use zonemesh_lab::process::Process;
@@ -45,7 +45,7 @@ pub(crate) fn sigterm_ends_the_process_and_removes_socket_and_interface(
     by: Implementation,
 ) -> Result<()> {
     let wan = Wan::new()?;
-    let mut gateway = Gateway::start(by, &wan, Side::Left)?;
+    let mut gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
     gateway.bring_up()?;
     let code = gateway.process().terminate(SOON)?;
     ensure!(code == 0, "exit code {code}");
@@ -55,7 +55,7 @@ pub(crate) fn sigterm_ends_the_process_and_removes_socket_and_interface(
 
 pub(crate) fn deleting_the_interface_ends_the_process(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let mut gateway = Gateway::start(by, &wan, Side::Left)?;
+    let mut gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
     gateway.bring_up()?;
     let name = gateway.interface().to_owned();
     gateway.namespace().ip(&["link", "del", &name])?;
@@ -64,7 +64,7 @@ pub(crate) fn deleting_the_interface_ends_the_process(by: Implementation) -> Res
     wan.succeeded()
 }
 
-fn nothing_is_left(gateway: &Gateway<'_>) -> Result<()> {
+fn nothing_is_left(gateway: &WireGuardGateway<'_>) -> Result<()> {
     let socket = gateway.socket();
     ensure!(!socket.exists(), "{} is still there", socket.display());
     let links = gateway.namespace().ip(&["-o", "link"])?;
@@ -74,7 +74,7 @@ fn nothing_is_left(gateway: &Gateway<'_>) -> Result<()> {
 
 pub(crate) fn kill_9_to_first_packet_takes_at_most_3_s(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let plan = Plan { keepalive: 25, ..Plan::default() };
+    let plan = PairPlan { keepalive: 25, ..PairPlan::default() };
     let mut pair = Pair::start(&wan, [by, by], plan)?;
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     let start = Instant::now();
@@ -94,7 +94,7 @@ pub(crate) fn planned_restart_on_a_persistent_tun_keeps_connections(
     by: Implementation,
 ) -> Result<()> {
     let wan = Wan::new()?;
-    let plan = Plan { keepalive: 25, ..Plan::default() };
+    let plan = PairPlan { keepalive: 25, ..PairPlan::default() };
     let name = wan.interface(letter(Side::Left));
     let mut make = vec!["tuntap", "add", "dev", &name, "mode", "tun"];
     if by == Implementation::Zonemesh {

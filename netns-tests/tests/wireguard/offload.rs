@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use netns_tests::wireguard::gateway::inner;
 use netns_tests::wireguard::implementation::Implementation;
-use netns_tests::wireguard::pair::{Pair, Plan};
+use netns_tests::wireguard::pair::{Pair, PairPlan};
 use netns_tests::wireguard::traffic::{transfer, transfer_datagrams};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
 
@@ -36,7 +36,7 @@ without! {
 fn same_bytes_without(kind: &'static str) -> Result<()> {
     let wan = Wan::new()?;
     let without = Implementation::ZonemeshWithout(kind);
-    let mut pair = Pair::start(&wan, [Implementation::Zonemesh, without], Plan::default())?;
+    let mut pair = Pair::start(&wan, [Implementation::Zonemesh, without], PairPlan::default())?;
     pair.wait_for_ping(Side::Left, Family::V4, Duration::from_secs(10))?;
     for family in [Family::V4, Family::V6] {
         for (from, to) in [(Side::Left, Side::Right), (Side::Right, Side::Left)] {

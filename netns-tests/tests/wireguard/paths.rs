@@ -9,9 +9,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use netns_tests::wireguard::gateway::{Gateway, PORT, inner, key};
+use netns_tests::wireguard::gateway::{PORT, WireGuardGateway, inner, key};
 use netns_tests::wireguard::implementation::Implementation;
-use netns_tests::wireguard::pair::{Pair, Plan};
+use netns_tests::wireguard::pair::{Pair, PairPlan};
 use netns_tests::wireguard::puppet::{Puppet, echo_request};
 use netns_tests::wireguard::traffic::ping;
 use netns_tests::wireguard::wan::{Family, Side, Wan};
@@ -30,7 +30,7 @@ pub(crate) fn answers_leave_from_the_address_spoken_to_v6(by: Implementation) ->
 /// Right is a gateway with two addresses; left knows the one that the routes would not choose.
 fn answers_leave_from_the_address_spoken_to(by: Implementation, outer: Family) -> Result<()> {
     let wan = Wan::new()?;
-    let plan = Plan { outer, right_knows_left: false, ..Plan::default() };
+    let plan = PairPlan { outer, right_knows_left: false, ..PairPlan::default() };
     let second = SocketAddr::new(wan.add_host(Side::Right, outer, 9)?, PORT);
     if outer == Family::V6 {
         // Of two addresses on one interface, the later one is preferred as a source in IPv6.
@@ -58,7 +58,7 @@ pub(crate) fn a_replaced_source_address_is_given_up_v6(by: Implementation) -> Re
 /// Left loses the address that it speaks from, with its routes, and gets another.
 fn a_replaced_source_address_is_given_up(by: Implementation, outer: Family) -> Result<()> {
     let wan = Wan::new()?;
-    let plan = Plan { outer, right_knows_left: false, ..Plan::default() };
+    let plan = PairPlan { outer, right_knows_left: false, ..PairPlan::default() };
     let pair = Pair::start(&wan, [by, by], plan)?;
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     let handshake = pair.left.peer()?.latest_handshake;
@@ -125,7 +125,10 @@ fn only_authentic_datagrams_move_an_endpoint(by: Implementation, outer: Family) 
 }
 
 /// A gateway on the right whose only peer is a puppet on the left.
-pub(crate) fn gateway_and_puppet(by: Implementation, wan: &Wan) -> Result<(Gateway<'_>, Puppet)> {
+pub(crate) fn gateway_and_puppet(
+    by: Implementation,
+    wan: &Wan,
+) -> Result<(WireGuardGateway<'_>, Puppet)> {
     gateway_and_puppet_over(by, wan, Family::V4)
 }
 
@@ -133,9 +136,9 @@ fn gateway_and_puppet_over(
     by: Implementation,
     wan: &Wan,
     outer: Family,
-) -> Result<(Gateway<'_>, Puppet)> {
-    let gateway = Gateway::start(by, wan, Side::Right)?;
-    let plan = Plan { right_knows_left: false, ..Plan::default() };
+) -> Result<(WireGuardGateway<'_>, Puppet)> {
+    let gateway = WireGuardGateway::start(by, wan, Side::Right)?;
+    let plan = PairPlan { right_knows_left: false, ..PairPlan::default() };
     let text = netns_tests::wireguard::pair::configuration(wan, Side::Right, plan);
     gateway.load("setconf", &text)?;
     gateway.bring_up()?;
@@ -158,7 +161,7 @@ fn gateway_and_puppet_over(
 pub(crate) fn fwmark_keeps_the_tunnel_out_of_itself(by: Implementation) -> Result<()> {
     for outer in [Family::V4, Family::V6] {
         let wan = Wan::new()?;
-        let pair = Pair::start(&wan, [by, by], Plan { outer, ..Plan::default() })?;
+        let pair = Pair::start(&wan, [by, by], PairPlan { outer, ..PairPlan::default() })?;
         let peer = pair.left.peer()?.public_key;
         pair.left.set(&["fwmark", "0x5a4d", "peer", &peer, "allowed-ips", "0.0.0.0/0,::/0"])?;
         ensure!(pair.left.show()?.fwmark == "0x5a4d", "{:?}", pair.left.show()?);
@@ -195,7 +198,7 @@ fn an_endpoint_inside_its_own_tunnel_stays_bounded(
     outer: Family,
 ) -> Result<()> {
     let wan = Wan::new()?;
-    let pair = Pair::start(&wan, [by, by], Plan { outer, ..Plan::default() })?;
+    let pair = Pair::start(&wan, [by, by], PairPlan { outer, ..PairPlan::default() })?;
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     let peer = pair.left.peer()?;
     let inside = SocketAddr::new(inner(Side::Right, outer), PORT).to_string();
@@ -241,7 +244,7 @@ fn routes_that_lead_elsewhere_change_the_source(by: Implementation, outer: Famil
     }
     router.ip(&["link", "set", "second", "up"])?;
     left.ip(&["link", "set", "wan1", "up"])?;
-    let plan = Plan { outer, right_knows_left: false, ..Plan::default() };
+    let plan = PairPlan { outer, right_knows_left: false, ..PairPlan::default() };
     let pair = Pair::start(&wan, [by, by], plan)?;
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     // Long enough for whoever looks at the routes now and then to know this one.

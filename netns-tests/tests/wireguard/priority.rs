@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use netns_tests::wireguard::gateway::inner;
 use netns_tests::wireguard::implementation::Implementation;
-use netns_tests::wireguard::pair::{Pair, Plan};
+use netns_tests::wireguard::pair::{Pair, PairPlan};
 use netns_tests::wireguard::traffic::{ping, transfer};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
 use zonemesh_lab::priority::{is_allowed, is_first, was_first_during};
@@ -43,7 +43,7 @@ fn comes_to_rest(wan: &Wan, pair: &mut Pair<'_>) -> Result<()> {
 #[test]
 fn busy_threads_run_first_and_idle_ones_rank_as_any_other() -> Result<()> {
     let wan = Wan::new()?;
-    let mut pair = Pair::start(&wan, [Implementation::Zonemesh; 2], Plan::default())?;
+    let mut pair = Pair::start(&wan, [Implementation::Zonemesh; 2], PairPlan::default())?;
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     comes_to_rest(&wan, &mut pair)?;
     let (allowed, first) = (is_allowed()?, ran_first(&wan, &mut pair)?);
@@ -56,7 +56,7 @@ fn busy_threads_run_first_and_idle_ones_rank_as_any_other() -> Result<()> {
 #[test]
 fn threads_that_may_not_run_first_say_so_once_and_carry_all_the_same() -> Result<()> {
     let wan = Wan::new()?;
-    let mut pair = Pair::start(&wan, [Implementation::Zonemesh; 2], Plan::default())?;
+    let mut pair = Pair::start(&wan, [Implementation::Zonemesh; 2], PairPlan::default())?;
     pair.left.process().terminate(SOON)?;
     pair.left.start_again_with(|command| {
         let program = [command.get_program().to_owned()].into_iter();
@@ -64,7 +64,7 @@ fn threads_that_may_not_run_first_say_so_once_and_carry_all_the_same() -> Result
         *command = Command::new("setpriv");
         command.args(["--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice"]).args(argv);
     })?;
-    pair.configure(Side::Left, Plan::default())?;
+    pair.configure(Side::Left, PairPlan::default())?;
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     for _ in 0..2 {
         ensure!(!ran_first(&wan, &mut pair)?, "it ran first without the right to");
@@ -79,7 +79,7 @@ fn threads_that_may_not_run_first_say_so_once_and_carry_all_the_same() -> Result
 fn the_switch_leaves_all_threads_as_any_other() -> Result<()> {
     let wan = Wan::new()?;
     let without = Implementation::ZonemeshWithout("REALTIME");
-    let mut pair = Pair::start(&wan, [without, Implementation::Zonemesh], Plan::default())?;
+    let mut pair = Pair::start(&wan, [without, Implementation::Zonemesh], PairPlan::default())?;
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     ensure!(!ran_first(&wan, &mut pair)?, "it ran first although it was told not to");
     let said = pair.left.process().output()?;

@@ -8,9 +8,9 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use netns_tests::wireguard::gateway::{Gateway, PORT, inner, key};
+use netns_tests::wireguard::gateway::{PORT, WireGuardGateway, inner, key};
 use netns_tests::wireguard::implementation::Implementation;
-use netns_tests::wireguard::pair::{Pair, Plan};
+use netns_tests::wireguard::pair::{Pair, PairPlan};
 use netns_tests::wireguard::puppet::{COOKIE_REPLY, INITIATION, Puppet, Taken, echo_request};
 use netns_tests::wireguard::traffic::Pinger;
 use netns_tests::wireguard::wan::{Family, Side, Wan};
@@ -23,7 +23,7 @@ const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
 const TARGET: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 2);
 
 /// How many packets came out of the tunnel so far, by the kernel's count.
-fn delivered(gateway: &Gateway<'_>) -> Result<u64> {
+fn delivered(gateway: &WireGuardGateway<'_>) -> Result<u64> {
     let text = gateway.namespace().ip(&["-s", "-j", "link", "show", gateway.interface()])?;
     let links: serde_json::Value = serde_json::from_str(&text)?;
     links[0]["stats64"]["rx"]["packets"].as_u64().with_context(|| format!("no count in {text}"))
@@ -161,7 +161,7 @@ pub(crate) fn bad_inner_packets_reach_nobody(by: Implementation) -> Result<()> {
 
 pub(crate) fn malformed_datagrams_disturb_nothing(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let mut pair = Pair::start(&wan, [by, by], Plan::default())?;
+    let mut pair = Pair::start(&wan, [by, by], PairPlan::default())?;
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     let target = inner(Side::Right, Family::V4);
     let pinger = Pinger::start(wan.namespace(Side::Left), target, 0.05, wan.folder())?;

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Result, ensure};
 use netns_tests::wireguard::gateway::{PORT, inner};
 use netns_tests::wireguard::implementation::Implementation;
-use netns_tests::wireguard::key::{Key, base64};
-use netns_tests::wireguard::pair::{Pair, Plan, configuration, preshared_key};
+use netns_tests::wireguard::key::{TunnelKey, base64};
+use netns_tests::wireguard::pair::{Pair, PairPlan, configuration, preshared_key};
 use netns_tests::wireguard::traffic::{Pinger, ping};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
 use zonemesh_lab::wait::{Look, holds_for, until};
@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 pub(crate) fn latest_handshake_is_a_unix_time(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let pair = Pair::start(&wan, [by, by], Plan::default())?;
+    let pair = Pair::start(&wan, [by, by], PairPlan::default())?;
     ensure!(pair.left.peer()?.latest_handshake == 0, "a handshake before the first packet");
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
@@ -35,7 +35,7 @@ pub(crate) fn latest_handshake_is_a_unix_time(by: Implementation) -> Result<()> 
 
 pub(crate) fn changing_a_setting_disturbs_no_session(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let plan = Plan::default();
+    let plan = PairPlan::default();
     let pair = Pair::start(&wan, [by, by], plan)?;
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     let handshakes = (pair.left.peer()?.latest_handshake, pair.right.peer()?.latest_handshake);
@@ -44,7 +44,7 @@ pub(crate) fn changing_a_setting_disturbs_no_session(by: Implementation) -> Resu
     let peer = pair.left.peer()?.public_key;
     let endpoint = pair.left.peer()?.endpoint;
     let addresses = format!("{target}/32,{}/128,10.50.0.0/16", inner(Side::Right, Family::V6));
-    let other = Key::of(7).public_base64();
+    let other = TunnelKey::of(7).public_base64();
     for change in [
         &["peer", &peer, "persistent-keepalive", "21"][..],
         &["peer", &peer, "allowed-ips", &addresses],
@@ -84,7 +84,7 @@ trait PeerOfRight {
     fn peer_of_right(&self) -> Result<u64>;
 }
 
-impl PeerOfRight for netns_tests::wireguard::gateway::Gateway<'_> {
+impl PeerOfRight for netns_tests::wireguard::gateway::WireGuardGateway<'_> {
     fn peer_of_right(&self) -> Result<u64> {
         let key = netns_tests::wireguard::gateway::key(Side::Right).public_base64();
         let found = self.show()?.peers.into_iter().find(|peer| peer.public_key == key);
@@ -94,7 +94,7 @@ impl PeerOfRight for netns_tests::wireguard::gateway::Gateway<'_> {
 
 pub(crate) fn changing_the_preshared_key_keeps_the_session(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let pair = Pair::start(&wan, [by, by], Plan::default())?;
+    let pair = Pair::start(&wan, [by, by], PairPlan::default())?;
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     let target = inner(Side::Right, Family::V4);
     let secret = wan.folder().join("preshared");
@@ -111,14 +111,14 @@ pub(crate) fn changing_the_preshared_key_keeps_the_session(by: Implementation) -
 
 pub(crate) fn preshared_keys_must_match(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let plan = Plan { preshared: true, ..Plan::default() };
+    let plan = PairPlan { preshared: true, ..PairPlan::default() };
     let pair = Pair::start(&wan, [by, by], plan)?;
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     ensure!(pair.left.peer()?.preshared_key == preshared_key(), "it is not shown");
     drop(pair);
     let pair = Pair::start(&wan, [by, by], plan)?;
     pair.left
-        .load("setconf", &configuration(&wan, Side::Left, Plan { preshared: false, ..plan }))?;
+        .load("setconf", &configuration(&wan, Side::Left, PairPlan { preshared: false, ..plan }))?;
     let target = inner(Side::Right, Family::V4);
     let pinged = ping(wan.namespace(Side::Left), target, 5, 0.2)?;
     ensure!(pinged.received == 0, "a session without the preshared key: {pinged:?}");
@@ -130,7 +130,7 @@ pub(crate) fn preshared_keys_must_match(by: Implementation) -> Result<()> {
 pub(crate) fn both_ips_inside_and_outside(by: Implementation) -> Result<()> {
     for outer in [Family::V4, Family::V6] {
         let wan = Wan::new()?;
-        let pair = Pair::start(&wan, [by, by], Plan { outer, ..Plan::default() })?;
+        let pair = Pair::start(&wan, [by, by], PairPlan { outer, ..PairPlan::default() })?;
         for family in [Family::V4, Family::V6] {
             pair.wait_for_ping(Side::Left, family, SOON)?;
             pair.wait_for_ping(Side::Right, family, SOON)?;
@@ -150,7 +150,7 @@ pub(crate) fn both_ips_inside_and_outside(by: Implementation) -> Result<()> {
 
 pub(crate) fn sessions_are_renewed_without_loss(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let pair = Pair::start(&wan, [by, by], Plan { keepalive: 25, ..Plan::default() })?;
+    let pair = Pair::start(&wan, [by, by], PairPlan { keepalive: 25, ..PairPlan::default() })?;
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     let first = pair.left.peer()?.latest_handshake;
     let target = inner(Side::Right, Family::V4);

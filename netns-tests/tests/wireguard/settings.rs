@@ -11,9 +11,9 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use netns_tests::wireguard::gateway::{Gateway, PORT, key, read_answer};
+use netns_tests::wireguard::gateway::{PORT, WireGuardGateway, key, read_answer};
 use netns_tests::wireguard::implementation::Implementation;
-use netns_tests::wireguard::key::{Key, base64, hex};
+use netns_tests::wireguard::key::{TunnelKey, base64, hex};
 use netns_tests::wireguard::wan::{Side, Wan};
 
 const EINVAL: i32 = -22;
@@ -21,12 +21,12 @@ const EPROTO: i32 = -71;
 const EADDRINUSE: i32 = -98;
 
 fn peer(number: u16) -> String {
-    Key::of(number).public_hex()
+    TunnelKey::of(number).public_hex()
 }
 
 pub(crate) fn get_shows_every_setting(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let gateway = Gateway::start(by, &wan, Side::Left)?;
+    let gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
     let own = key(Side::Left).secret_hex();
     let (peer, secret) = (peer(7), hex(&[0x33; 32]));
     let settings = format!("private_key={own}\nlisten_port=4500\nfwmark=77\n");
@@ -48,7 +48,7 @@ pub(crate) fn get_shows_every_setting(by: Implementation) -> Result<()> {
 
 pub(crate) fn bad_requests_get_their_errno_and_change_nothing(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let gateway = Gateway::start(by, &wan, Side::Left)?;
+    let gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
     let own = key(Side::Left).secret_hex();
     let set = format!("set=1\nprivate_key={own}\nlisten_port={PORT}\n\n");
     ensure!(gateway.errno(&set)? == 0, "the settings were refused");
@@ -85,7 +85,7 @@ pub(crate) fn bad_requests_get_their_errno_and_change_nothing(by: Implementation
 
 pub(crate) fn zero_takes_a_setting_away(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let gateway = Gateway::start(by, &wan, Side::Left)?;
+    let gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
     let (own, peer, secret) = (key(Side::Left).secret_hex(), peer(7), hex(&[0x33; 32]));
     gateway.ask(&format!(
         "set=1\nprivate_key={own}\nfwmark=9\npublic_key={peer}\npreshared_key={secret}\n\
@@ -109,7 +109,7 @@ pub(crate) fn zero_takes_a_setting_away(by: Implementation) -> Result<()> {
 
 pub(crate) fn update_only_and_remove_touch_no_other_peer(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let gateway = Gateway::start(by, &wan, Side::Left)?;
+    let gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
     let (a, b, unknown) = (peer(7), peer(8), peer(9));
     let set = |text: &str| -> Result<()> {
         let errno = gateway.errno(&format!("set=1\n{text}\n"))?;
@@ -125,7 +125,7 @@ pub(crate) fn update_only_and_remove_touch_no_other_peer(by: Implementation) -> 
         "public_key={a}\nupdate_only=true\nreplace_allowed_ips=true\nallowed_ip=10.4.0.0/16\n"
     ))?;
     let of = |number| -> Result<Vec<String>> {
-        let key = Key::of(number).public_base64();
+        let key = TunnelKey::of(number).public_base64();
         let peers = gateway.show()?.peers;
         let found = peers.into_iter().find(|peer| peer.public_key == key);
         Ok(found.map(|peer| peer.allowed_ips).unwrap_or_default())
@@ -140,8 +140,8 @@ pub(crate) fn update_only_and_remove_touch_no_other_peer(by: Implementation) -> 
 
 pub(crate) fn allowed_ips_that_move_leave_the_old_peer(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let gateway = Gateway::start(by, &wan, Side::Left)?;
-    let (a, b) = (Key::of(7).public_base64(), Key::of(8).public_base64());
+    let gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
+    let (a, b) = (TunnelKey::of(7).public_base64(), TunnelKey::of(8).public_base64());
     gateway.set(&["peer", &a, "allowed-ips", "10.1.0.0/16,10.2.0.0/16,fd01::/64"])?;
     gateway.set(&["peer", &b, "allowed-ips", "10.2.0.0/16,fd01::/64"])?;
     for peer in gateway.show()?.peers {
@@ -154,14 +154,14 @@ pub(crate) fn allowed_ips_that_move_leave_the_old_peer(by: Implementation) -> Re
 
 pub(crate) fn ones_own_key_is_no_peer(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let gateway = Gateway::start(by, &wan, Side::Left)?;
+    let gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
     let (own, public) = (key(Side::Left).secret_hex(), key(Side::Left).public_hex());
     gateway.ask(&format!("set=1\nprivate_key={own}\n\n"))?;
     // Refused with an errno or passed over: both are in use. Taken is neither.
     gateway.ask(&format!("set=1\npublic_key={public}\nallowed_ip=10.1.0.0/16\n\n"))?;
     ensure!(gateway.show()?.peers.is_empty(), "one's own key is a peer");
     gateway.ask(&format!("set=1\npublic_key={}\n\n", peer(7)))?;
-    gateway.ask(&format!("set=1\nprivate_key={}\n\n", Key::of(7).secret_hex()))?;
+    gateway.ask(&format!("set=1\nprivate_key={}\n\n", TunnelKey::of(7).secret_hex()))?;
     let shown = gateway.show()?;
     let is_own = |peer: &_| *peer == shown.public_key;
     ensure!(!shown.peers.iter().any(|peer| is_own(&peer.public_key)), "a peer's key became ours");
@@ -170,7 +170,7 @@ pub(crate) fn ones_own_key_is_no_peer(by: Implementation) -> Result<()> {
 
 pub(crate) fn keys_are_clamped(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let gateway = Gateway::start(by, &wan, Side::Left)?;
+    let gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
     let errno = gateway.errno(&format!("set=1\nprivate_key={}\n\n", hex(&[0xff; 32])))?;
     ensure!(errno == 0, "errno {errno}");
     let mut clamped = [0xff; 32];
@@ -185,7 +185,7 @@ pub(crate) fn allowed_ips_by_the_hundred_thousand_load_within_a_second(
 ) -> Result<()> {
     const COUNT: u32 = 130_000;
     let wan = Wan::new()?;
-    let gateway = Gateway::start(by, &wan, Side::Left)?;
+    let gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
     let mut request = format!("set=1\npublic_key={}\n", peer(7));
     for number in 0..COUNT {
         let [_, b, c, d] = number.to_be_bytes();
@@ -210,7 +210,7 @@ pub(crate) fn allowed_ips_by_the_hundred_thousand_load_within_a_second(
 
 pub(crate) fn requests_share_a_connection(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let gateway = Gateway::start(by, &wan, Side::Left)?;
+    let gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
     let mut stream = gateway.connect()?;
     for port in [4501, 4502, 4503] {
         stream.write_all(format!("set=1\nlisten_port={port}\n\n").as_bytes())?;
@@ -224,7 +224,7 @@ pub(crate) fn requests_share_a_connection(by: Implementation) -> Result<()> {
 
 pub(crate) fn a_silent_client_holds_up_nobody(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let gateway = Gateway::start(by, &wan, Side::Left)?;
+    let gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
     let silent = gateway.connect()?;
     let mut halfway = gateway.connect()?;
     halfway.write_all(b"set=1\nlisten_port=45")?;
@@ -238,7 +238,7 @@ pub(crate) fn a_silent_client_holds_up_nobody(by: Implementation) -> Result<()> 
 
 pub(crate) fn a_port_in_use_is_refused_and_the_old_one_stays(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let gateway = Gateway::start(by, &wan, Side::Left)?;
+    let gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
     gateway.set(&["listen-port", "4500"])?;
     let taken = gateway.namespace().inside(|| Ok(std::net::UdpSocket::bind("0.0.0.0:4501")?))?;
     let errno = gateway.errno("set=1\nlisten_port=4501\n\n")?;

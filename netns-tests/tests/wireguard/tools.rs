@@ -10,20 +10,20 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use netns_tests::wireguard::gateway::Gateway;
+use netns_tests::wireguard::gateway::WireGuardGateway;
 use netns_tests::wireguard::implementation::Implementation;
-use netns_tests::wireguard::key::Key;
-use netns_tests::wireguard::pair::{Plan, configuration};
+use netns_tests::wireguard::key::TunnelKey;
+use netns_tests::wireguard::pair::{PairPlan, configuration};
 use netns_tests::wireguard::wan::{Side, Wan};
 use zonemesh_lab::wait::{Look, until};
 
 pub(crate) fn showconf_and_setconf_are_each_others_inverse(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let gateway = Gateway::start(by, &wan, Side::Left)?;
+    let gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
     let name = gateway.interface();
-    let plan = Plan { preshared: true, keepalive: 25, ..Plan::default() };
+    let plan = PairPlan { preshared: true, keepalive: 25, ..PairPlan::default() };
     gateway.load("setconf", &configuration(&wan, Side::Left, plan))?;
-    gateway.set(&["fwmark", "0x10", "peer", &Key::of(7).public_base64()])?;
+    gateway.set(&["fwmark", "0x10", "peer", &TunnelKey::of(7).public_base64()])?;
     let before = gateway.show()?;
     let shown = gateway.wg(&["showconf", name])?;
     gateway.load("setconf", "[Interface]\n")?;
@@ -41,12 +41,14 @@ pub(crate) fn showconf_and_setconf_are_each_others_inverse(by: Implementation) -
 
 pub(crate) fn addconf_adds_and_syncconf_takes_away(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
-    let gateway = Gateway::start(by, &wan, Side::Left)?;
-    let usual = configuration(&wan, Side::Left, Plan::default());
+    let gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
+    let usual = configuration(&wan, Side::Left, PairPlan::default());
     gateway.load("setconf", &usual)?;
     let before = gateway.show()?;
-    let more =
-        format!("[Peer]\nPublicKey = {}\nAllowedIPs = 10.7.0.0/16\n", Key::of(7).public_base64());
+    let more = format!(
+        "[Peer]\nPublicKey = {}\nAllowedIPs = 10.7.0.0/16\n",
+        TunnelKey::of(7).public_base64()
+    );
     gateway.load("addconf", &more)?;
     let both = gateway.show()?;
     ensure!(both.peers.len() == 2 && both.listen_port == before.listen_port, "{both:?}");
@@ -62,7 +64,7 @@ pub(crate) fn it_goes_into_the_background_for_wg_quick(by: Implementation) -> Re
     let wan = Wan::new()?;
     let name = wan.interface('q');
     let namespace = wan.namespace(Side::Left);
-    let text = configuration(&wan, Side::Left, Plan::default());
+    let text = configuration(&wan, Side::Left, PairPlan::default());
     let text = text.replacen("[Interface]", "[Interface]\nAddress = 10.99.0.1/32", 1);
     let file = wan.folder().join(format!("{name}.conf"));
     std::fs::write(&file, text)?;

@@ -11,17 +11,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::Parser;
 use zonemesh_lab::capture::{Capture, Report};
-use zonemesh_lab::federation::{Federation, HOME, TRAINING, ZONES};
-use zonemesh_lab::flower::{Outcome, Plan};
+use zonemesh_lab::federation::{HOME, LabFederation, TRAINING, ZONES};
+use zonemesh_lab::flower::{Outcome, TrainingPlan};
 use zonemesh_lab::lab::Lab;
 use zonemesh_lab::mesh::WIREGUARD_PORT;
 use zonemesh_lab::privilege::{self, Privilege};
 
-const PLAN: Plan = Plan { rounds: 3, nodes: 2, train_sleep: Duration::ZERO };
+const PLAN: TrainingPlan = TrainingPlan { rounds: 3, nodes: 2, train_sleep: Duration::ZERO };
 
 #[derive(Parser)]
 #[command(about = "Three zones, one federation, on this machine", version)]
-struct Arguments {
+struct DemoArguments {
     /// Leave the zones up at the end and print how to enter them.
     #[arg(long)]
     keep: bool,
@@ -49,14 +49,14 @@ impl Story {
 }
 
 fn main() -> Result<ExitCode> {
-    let arguments = Arguments::parse();
+    let arguments = DemoArguments::parse();
     let privilege = privilege::enter()?;
     let story = Story { start: Instant::now() };
     story.step(&format!("using {privilege}"))?;
     // A user namespace ends with its last process: there the demo itself stays to keep it.
     let outlives = arguments.keep && privilege == Privilege::Root;
     let lab = if outlives { Lab::new_kept(&ZONES) } else { Lab::new(&ZONES) }?;
-    let mut federation = Federation::prepare(lab)?;
+    let mut federation = LabFederation::prepare(lab)?;
     let right = tell(&story, &mut federation)?;
     federation.succeeded()?;
     if arguments.keep {
@@ -72,7 +72,7 @@ fn main() -> Result<ExitCode> {
     Ok(if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn tell(story: &Story, federation: &mut Federation) -> Result<bool> {
+fn tell(story: &Story, federation: &mut LabFederation) -> Result<bool> {
     story.step("three zones up: berlin, madrid, paris, and a WAN router between them")?;
     let capture = Capture::start(&federation.lab, "wan", &[WIREGUARD_PORT])?;
     story.step("recording every frame on the three WAN links")?;
@@ -113,7 +113,7 @@ fn tell(story: &Story, federation: &mut Federation) -> Result<bool> {
     Ok(digest_right && report.is_clean())
 }
 
-fn train(story: &Story, federation: &mut Federation) -> Result<Outcome> {
+fn train(story: &Story, federation: &mut LabFederation) -> Result<Outcome> {
     let mut run = federation.submit(PLAN)?;
     story.step("berlin: flwr run, 3 rounds over 2 SuperNodes")?;
     for round in 1..=PLAN.rounds {
@@ -130,7 +130,7 @@ fn rounds(outcome: &Outcome) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn tunnels(federation: &mut Federation) -> Result<String> {
+fn tunnels(federation: &mut LabFederation) -> Result<String> {
     let mut text = String::new();
     for zone in std::iter::once(HOME).chain(TRAINING) {
         let answer = federation.mesh.gateway(zone)?.ask(&["peers"])?;
@@ -153,7 +153,7 @@ fn verdict(digest_right: bool, report: &Report) -> Result<()> {
     Ok(writeln!(out, "{wan}: only WireGuard datagrams may cross the WAN")?)
 }
 
-fn how_to_enter(federation: &mut Federation) -> Result<()> {
+fn how_to_enter(federation: &mut LabFederation) -> Result<()> {
     let mut text = String::new();
     for zone in federation.lab.zones() {
         text.push_str(&format!("nsenter --net=/run/netns/{} bash\n", zone.gateway.name()));

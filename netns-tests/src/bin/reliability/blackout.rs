@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 use netns_tests::wireguard::implementation::Implementation;
-use netns_tests::wireguard::pair::{Pair, Plan};
+use netns_tests::wireguard::pair::{Pair, PairPlan};
 use netns_tests::wireguard::wan::{Side, Wan};
 use zonemesh_lab::wait::{Look, holds_for, until};
 
@@ -19,7 +19,7 @@ const BACK_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) fn run(outage: Duration) -> Result<()> {
     let wan = Wan::new()?;
     let ours = Implementation::Zonemesh;
-    let pair = Pair::start(&wan, [ours, ours], Plan { keepalive: 25, ..Plan::default() })?;
+    let pair = Pair::start(&wan, [ours, ours], PairPlan { keepalive: 25, ..PairPlan::default() })?;
     let handshakes = || -> Result<(u64, u64)> {
         Ok((pair.left.peer()?.latest_handshake, pair.right.peer()?.latest_handshake))
     };

@@ -17,20 +17,20 @@ const INTERVAL: Duration = Duration::from_millis(50);
 const PAYLOAD: usize = 1000;
 
 /// A running exchange; it ends when dropped.
-pub(crate) struct Echo {
-    state: Arc<State>,
+pub(crate) struct EchoProbe {
+    state: Arc<EchoCounts>,
     threads: Vec<JoinHandle<()>>,
 }
 
 #[derive(Default)]
-struct State {
+struct EchoCounts {
     stop: AtomicBool,
     sent: AtomicU64,
     received: AtomicU64,
     last: Mutex<Option<Instant>>,
 }
 
-impl Echo {
+impl EchoProbe {
     /// Starts both threads.
     pub(crate) fn start(
         (from, local): (&Namespace, IpAddr),
@@ -44,7 +44,7 @@ impl Echo {
             })
         };
         let (sender, server) = (socket(from, local, 0)?, socket(to, remote, PORT)?);
-        let state = Arc::new(State::default());
+        let state = Arc::new(EchoCounts::default());
         let (near, far) = (Arc::clone(&state), Arc::clone(&state));
         let server = std::thread::spawn(move || serve(&server, &far));
         let client = std::thread::spawn(move || send(&sender, (remote, PORT).into(), &near));
@@ -62,7 +62,7 @@ impl Echo {
     }
 }
 
-impl Drop for Echo {
+impl Drop for EchoProbe {
     fn drop(&mut self) {
         self.state.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
@@ -71,7 +71,7 @@ impl Drop for Echo {
     }
 }
 
-fn serve(socket: &UdpSocket, state: &State) {
+fn serve(socket: &UdpSocket, state: &EchoCounts) {
     let mut buffer = [0; 2 * PAYLOAD];
     while !state.stop.load(Ordering::Relaxed) {
         if let Ok((len, from)) = socket.recv_from(&mut buffer) {
@@ -80,7 +80,7 @@ fn serve(socket: &UdpSocket, state: &State) {
     }
 }
 
-fn send(socket: &UdpSocket, to: SocketAddr, state: &State) {
+fn send(socket: &UdpSocket, to: SocketAddr, state: &EchoCounts) {
     let mut buffer = [0; 2 * PAYLOAD];
     let mut next = Instant::now();
     while !state.stop.load(Ordering::Relaxed) {

@@ -15,18 +15,18 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use clap::{Args, Parser, Subcommand};
-use netns_tests::wireguard::flood::Flood;
+use netns_tests::wireguard::flood::HandshakeFlood;
 use zonemesh_lab::privilege;
 
 #[derive(Parser)]
 #[command(about = "Long runs of the data plane in a lab", version)]
-struct Arguments {
+struct ReliabilityArguments {
     #[command(subcommand)]
-    command: Run,
+    command: LongRun,
 }
 
 #[derive(Subcommand)]
-enum Run {
+enum LongRun {
     /// Loss, jitter, cuts and forced handshakes, with every recovery measured.
     Soak {
         /// How long.
@@ -63,13 +63,13 @@ struct StormArguments {
 }
 
 fn main() -> Result<()> {
-    match Arguments::parse().command {
-        Run::Storm(arguments) => storm(&arguments),
-        Run::Soak { minutes } => {
+    match ReliabilityArguments::parse().command {
+        LongRun::Storm(arguments) => storm(&arguments),
+        LongRun::Soak { minutes } => {
             privilege::enter()?;
             soak::run(Duration::from_secs(minutes * 60))
         }
-        Run::Blackout { minutes } => {
+        LongRun::Blackout { minutes } => {
             privilege::enter()?;
             blackout::run(Duration::from_secs(minutes * 60))
         }
@@ -78,7 +78,7 @@ fn main() -> Result<()> {
 
 fn storm(arguments: &StormArguments) -> Result<()> {
     let key = base64::engine::general_purpose::STANDARD.decode(&arguments.key)?;
-    let flood = Flood {
+    let flood = HandshakeFlood {
         target: arguments.target,
         port: arguments.port,
         key: key.as_slice().try_into().context("a key has 32 bytes")?,

@@ -15,13 +15,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Result, ensure};
 use netns_tests::wireguard::gateway::{PORT, inner};
 use netns_tests::wireguard::implementation::Implementation;
-use netns_tests::wireguard::pair::{Pair, Plan, configuration};
+use netns_tests::wireguard::pair::{Pair, PairPlan, configuration};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
 use zonemesh_lab::binaries;
 use zonemesh_lab::process::Process;
 use zonemesh_lab::wait::{Look, until};
 
-use crate::echo::Echo;
+use crate::echo::EchoProbe;
 
 const PERIOD: Duration = Duration::from_secs(120);
 /// Into each period: a forced handshake, then a cut of one of these lengths.
@@ -50,11 +50,11 @@ pub(crate) fn run(length: Duration) -> Result<()> {
     let wan = Wan::new()?;
     let ours = Implementation::Zonemesh;
     let _relay = relay(&wan)?;
-    let pair = Pair::start(&wan, [ours, ours], Plan { keepalive: 25, ..Plan::default() })?;
+    let pair = Pair::start(&wan, [ours, ours], PairPlan { keepalive: 25, ..PairPlan::default() })?;
     behind_the_relay(&wan, &pair)?;
     pair.wait_for_ping(Side::Left, Family::V4, Duration::from_secs(30))?;
     let end = |side| (wan.namespace(side), inner(side, Family::V4));
-    let echo = Echo::start(end(Side::Left), end(Side::Right))?;
+    let echo = EchoProbe::start(end(Side::Left), end(Side::Right))?;
     let mut figures = Figures::default();
     let start = Instant::now();
     let mut period = 0;
@@ -122,11 +122,11 @@ fn watch(pair: &Pair<'_>, start: Instant, until: Duration, figures: &mut Figures
 }
 
 /// Takes the peer away and puts it back: a session from nothing.
-fn force(wan: &Wan, pair: &Pair<'_>, echo: &Echo) -> Result<Duration> {
+fn force(wan: &Wan, pair: &Pair<'_>, echo: &EchoProbe) -> Result<Duration> {
     let peer = pair.left.peer()?.public_key;
     pair.left.set(&["peer", &peer, "remove"])?;
     let gone = Instant::now();
-    let plan = Plan { keepalive: 25, ..Plan::default() };
+    let plan = PairPlan { keepalive: 25, ..PairPlan::default() };
     let text = configuration(wan, Side::Left, plan);
     let direct = SocketAddr::new(wan.address(Side::Right, Family::V4), PORT).to_string();
     let relay = SocketAddr::new(wan.router_address(Side::Left, Family::V4), PORT).to_string();
@@ -135,14 +135,14 @@ fn force(wan: &Wan, pair: &Pair<'_>, echo: &Echo) -> Result<Duration> {
 }
 
 /// Cuts the path; returns the time from its end to the next answer.
-fn cut_for(wan: &Wan, echo: &Echo, cut: Duration) -> Result<Duration> {
+fn cut_for(wan: &Wan, echo: &EchoProbe, cut: Duration) -> Result<Duration> {
     wan.cut(Side::Right, true)?;
     std::thread::sleep(cut);
     wan.cut(Side::Right, false)?;
     answered_after(echo, Instant::now())
 }
 
-fn answered_after(echo: &Echo, moment: Instant) -> Result<Duration> {
+fn answered_after(echo: &EchoProbe, moment: Instant) -> Result<Duration> {
     let (answer, _) = until("an answer", Duration::from_secs(60), || {
         let answer = echo.last().filter(|last| *last > moment);
         Ok(answer.map_or_else(|| Look::Not("none".to_owned()), Look::Done))

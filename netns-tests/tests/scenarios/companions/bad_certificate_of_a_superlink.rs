@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use zonemesh_lab::federation::{Federation, HOME, SUPERLINK};
+use zonemesh_lab::federation::{HOME, LabFederation, SUPERLINK};
 use zonemesh_lab::lab::{Lab, ZonePlan};
 use zonemesh_lab::namespace::run;
 use zonemesh_lab::process::Process;
@@ -28,7 +28,7 @@ const ZONES: [ZonePlan<'_>; 2] = [
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
 /// A registered and ready SuperLink in this VM, which then loses its power.
-fn announce_and_vanish(federation: &mut Federation, vm: &str) -> Result<()> {
+fn announce_and_vanish(federation: &mut LabFederation, vm: &str) -> Result<()> {
     let settings = federation.superlink_settings(HOME, vm)?;
     federation.start_superlink_with(HOME, vm, settings)?;
     let address = federation.zone(HOME)?.vm(vm)?.address.to_string();
@@ -43,7 +43,12 @@ fn announce_and_vanish(federation: &mut Federation, vm: &str) -> Result<()> {
 }
 
 /// Something else that listens where SuperNodes connect.
-fn impostor(federation: &Federation, vm: &str, certificate: &Path, key: &Path) -> Result<Process> {
+fn impostor(
+    federation: &LabFederation,
+    vm: &str,
+    certificate: &Path,
+    key: &Path,
+) -> Result<Process> {
     let vm = federation.zone(HOME)?.vm(vm)?;
     // -www: without it openssl ends with its standard input, which is empty here.
     let mut command = vm.namespace.command("openssl");
@@ -58,7 +63,7 @@ fn impostor(federation: &Federation, vm: &str, certificate: &Path, key: &Path) -
     Ok(process)
 }
 
-fn reason_of_the_supernode(federation: &mut Federation, code: &str) -> Result<String> {
+fn reason_of_the_supernode(federation: &mut LabFederation, code: &str) -> Result<String> {
     federation.start_supernode("madrid")?;
     let companion = federation.companion("madrid")?;
     let (line, took) = companion.wait_for(code, TOLD_WITHIN)?;
@@ -86,7 +91,7 @@ fn foreign_certificate(folder: &Path, address: &str) -> Result<(PathBuf, PathBuf
 
 #[test]
 fn a_supernode_tells_a_wrong_ca_within_10_s() -> Result<()> {
-    let mut federation = Federation::prepare(Lab::new(&ZONES)?)?;
+    let mut federation = LabFederation::prepare(Lab::new(&ZONES)?)?;
     federation.connect()?;
     announce_and_vanish(&mut federation, SUPERLINK)?;
     let (certificate, key) = foreign_certificate(federation.lab.folder(), "10.10.10.5")?;
@@ -98,7 +103,7 @@ fn a_supernode_tells_a_wrong_ca_within_10_s() -> Result<()> {
 
 #[test]
 fn a_supernode_tells_a_san_mismatch_within_10_s() -> Result<()> {
-    let mut federation = Federation::prepare(Lab::new(&ZONES)?)?;
+    let mut federation = LabFederation::prepare(Lab::new(&ZONES)?)?;
     federation.connect()?;
     // The operator's mistake: the second VM serves with the files of the first one.
     announce_and_vanish(&mut federation, SUPERLINK)?;

@@ -9,14 +9,14 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use zonemesh_lab::federation::{Federation, HOME, SUPERLINK, Settings};
+use zonemesh_lab::federation::{HOME, LabFederation, SUPERLINK, Settings};
 use zonemesh_lab::lab::{Lab, ZonePlan};
 
 const ZONES: [ZonePlan<'_>; 1] = [ZonePlan { name: "berlin", vms: &[SUPERLINK, "other"] }];
 const TOLD_WITHIN: Duration = Duration::from_secs(15);
 
 fn tells(code: &str, spoil: impl FnOnce(&mut Settings)) -> Result<()> {
-    let mut federation = Federation::prepare(Lab::new(&ZONES)?)?;
+    let mut federation = LabFederation::prepare(Lab::new(&ZONES)?)?;
     federation.mesh.start(&federation.lab)?;
     let mut settings = federation.superlink_settings(HOME, SUPERLINK)?;
     spoil(&mut settings);
@@ -65,7 +65,7 @@ fn a_federation_that_is_not_held_here_is_refused() -> Result<()> {
 
 #[test]
 fn missing_settings_end_with_7_and_are_all_named() -> Result<()> {
-    let mut federation = Federation::prepare(Lab::new(&ZONES)?)?;
+    let mut federation = LabFederation::prepare(Lab::new(&ZONES)?)?;
     federation.start_superlink_with(HOME, SUPERLINK, Settings::new())?;
     let (code, output) = federation.companion(HOME)?.wait_for_end(TOLD_WITHIN)?;
     ensure!(code == 7, "ended with {code}: {output}");

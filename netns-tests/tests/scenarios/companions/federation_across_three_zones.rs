@@ -11,19 +11,19 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use zonemesh_lab::binaries;
 use zonemesh_lab::capture::Capture;
-use zonemesh_lab::federation::{Federation, TRAINING, ZONES};
-use zonemesh_lab::flower::Plan;
+use zonemesh_lab::federation::{LabFederation, TRAINING, ZONES};
+use zonemesh_lab::flower::TrainingPlan;
 use zonemesh_lab::lab::Lab;
 use zonemesh_lab::mesh::WIREGUARD_PORT;
 use zonemesh_lab::process::Process;
 
-const PLAN: Plan = Plan { rounds: 3, nodes: 2, train_sleep: Duration::ZERO };
+const PLAN: TrainingPlan = TrainingPlan { rounds: 3, nodes: 2, train_sleep: Duration::ZERO };
 
 #[test]
 fn gives_the_digest_of_plain_fedavg_and_only_wireguard_crosses_the_wan() -> Result<()> {
     let lab = Lab::new(&ZONES)?;
     let capture = Capture::start(&lab, "wan", &[WIREGUARD_PORT])?;
-    let mut federation = Federation::start(lab)?;
+    let mut federation = LabFederation::start(lab)?;
     federation.train(PLAN)?;
     let report = capture.finish(&federation.lab)?;
     ensure!(report.is_clean(), "{report}");
@@ -31,7 +31,7 @@ fn gives_the_digest_of_plain_fedavg_and_only_wireguard_crosses_the_wan() -> Resu
 }
 
 /// Berlin and madrid know each other only by the relay's two addresses on the router.
-fn behind_a_relay(federation: &mut Federation) -> Result<Process> {
+fn behind_a_relay(federation: &mut LabFederation) -> Result<Process> {
     for (zone, other, endpoint) in
         [("berlin", "madrid", "198.51.100.254:51901"), ("madrid", "berlin", "203.0.113.254:51902")]
     {
@@ -54,7 +54,7 @@ fn behind_a_relay(federation: &mut Federation) -> Result<Process> {
 
 #[test]
 fn gives_the_same_digest_over_a_slow_path_that_reorders() -> Result<()> {
-    let mut federation = Federation::prepare(Lab::new(&ZONES)?)?;
+    let mut federation = LabFederation::prepare(Lab::new(&ZONES)?)?;
     let _relay = behind_a_relay(&mut federation)?;
     federation.connect()?;
     federation.start_superlink()?;
@@ -62,7 +62,7 @@ fn gives_the_same_digest_over_a_slow_path_that_reorders() -> Result<()> {
     for zone in TRAINING {
         federation.start_supernode(zone)?;
     }
-    federation.train(Plan { rounds: 2, ..PLAN })?;
+    federation.train(TrainingPlan { rounds: 2, ..PLAN })?;
     let via = federation.mesh.gateway("madrid")?.ask(&["peers"])?["peers"][0]["endpoint"].clone();
     ensure!(via == "203.0.113.254:51902", "the path must still be the relay's, not {via}");
     federation.succeeded()
@@ -73,7 +73,7 @@ fn gives_the_same_digest_over_a_wan_that_loses_packets() -> Result<()> {
     let mut lab = Lab::new(&ZONES)?;
     lab.lose("madrid", 2.0)?;
     lab.lose("paris", 5.0)?;
-    let mut federation = Federation::start(lab)?;
+    let mut federation = LabFederation::start(lab)?;
     federation.train(PLAN)?;
     federation.succeeded()
 }

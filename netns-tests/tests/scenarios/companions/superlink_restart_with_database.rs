@@ -8,20 +8,20 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use zonemesh_lab::federation::{Federation, HOME, SUPERLINK, TRAINING, ZONES};
-use zonemesh_lab::flower::Plan;
+use zonemesh_lab::federation::{HOME, LabFederation, SUPERLINK, TRAINING, ZONES};
+use zonemesh_lab::flower::TrainingPlan;
 use zonemesh_lab::lab::Lab;
 
-const PLAN: Plan = Plan { rounds: 1, nodes: 2, train_sleep: Duration::ZERO };
+const PLAN: TrainingPlan = TrainingPlan { rounds: 1, nodes: 2, train_sleep: Duration::ZERO };
 
-fn restart(stop: impl FnOnce(&mut Federation) -> Result<()>) -> Result<()> {
-    let mut federation = Federation::start(Lab::new(&ZONES)?)?;
+fn restart(stop: impl FnOnce(&mut LabFederation) -> Result<()>) -> Result<()> {
+    let mut federation = LabFederation::start(Lab::new(&ZONES)?)?;
     federation.train(PLAN)?;
     let before = TRAINING.map(|zone| federation.companion(zone).map(|one| one.pid()).ok());
     stop(&mut federation)?;
     federation.start_superlink()?;
     federation.wait_until_ready()?;
-    federation.train(Plan { rounds: 2, ..PLAN })?;
+    federation.train(TrainingPlan { rounds: 2, ..PLAN })?;
     for zone in TRAINING {
         ensure!(federation.companion(zone)?.ended()?.is_none(), "the companion of {zone} ended");
     }

@@ -8,14 +8,14 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use zonemesh_lab::federation::{Federation, TRAINING, ZONES};
-use zonemesh_lab::flower::Plan;
+use zonemesh_lab::federation::{LabFederation, TRAINING, ZONES};
+use zonemesh_lab::flower::TrainingPlan;
 use zonemesh_lab::lab::Lab;
 use zonemesh_lab::wait::{Look, holds_for};
 
 #[test]
 fn a_supernode_that_boots_before_the_superlink_joins_by_itself() -> Result<()> {
-    let mut federation = Federation::prepare(Lab::new(&ZONES)?)?;
+    let mut federation = LabFederation::prepare(Lab::new(&ZONES)?)?;
     federation.connect()?;
     for zone in TRAINING {
         federation.start_supernode(zone)?;
@@ -31,7 +31,7 @@ fn a_supernode_that_boots_before_the_superlink_joins_by_itself() -> Result<()> {
     let before = TRAINING.map(|zone| federation.companion(zone).map(|one| one.pid()).ok());
     federation.start_superlink()?;
     federation.wait_until_ready()?;
-    federation.train(Plan { rounds: 2, nodes: 2, train_sleep: Duration::ZERO })?;
+    federation.train(TrainingPlan { rounds: 2, nodes: 2, train_sleep: Duration::ZERO })?;
     let after = TRAINING.map(|zone| federation.companion(zone).map(|one| one.pid()).ok());
     ensure!(before == after, "no companion may have been started again");
     federation.succeeded()

@@ -8,17 +8,18 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use zonemesh_lab::federation::{Federation, ZONES};
-use zonemesh_lab::flower::Plan;
+use zonemesh_lab::federation::{LabFederation, ZONES};
+use zonemesh_lab::flower::TrainingPlan;
 use zonemesh_lab::lab::Lab;
 use zonemesh_lab::wait::{Look, holds_for};
 
-const PLAN: Plan = Plan { rounds: 2, nodes: 2, train_sleep: Duration::from_secs(10) };
+const PLAN: TrainingPlan =
+    TrainingPlan { rounds: 2, nodes: 2, train_sleep: Duration::from_secs(10) };
 const CUT: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_wan_cut_of_30_s_in_a_round_is_invisible_in_the_result() -> Result<()> {
-    let mut federation = Federation::start(Lab::new(&ZONES)?)?;
+    let mut federation = LabFederation::start(Lab::new(&ZONES)?)?;
     let mut run = federation.submit(PLAN)?;
     run.wait_for("[ROUND 1/2]", Duration::from_secs(180))?;
     federation.lab.cut("madrid")?;

@@ -2,13 +2,13 @@
 
 use anyhow::{Result, ensure};
 use netns_tests::managed::ManagedMesh as _;
-use zonemesh_lab::lab::{Lab, Zone};
+use zonemesh_lab::lab::{Lab, LabZone};
 use zonemesh_lab::mesh::{Mesh, patience};
 
 use crate::tool::{ZONES, invite, joined, refused, run, say};
 
 /// Starts a gateway anew with another zone's name, prefix and tunnel IP.
-fn call_itself(lab: &Lab, mesh: &mut Mesh, gateway: &str, zone: &Zone) -> Result<()> {
+fn call_itself(lab: &Lab, mesh: &mut Mesh, gateway: &str, zone: &LabZone) -> Result<()> {
     let list = |text: String| toml::Value::Array(vec![text.into()]);
     let thief = mesh.gateway(gateway)?;
     thief.section("zone")?.insert("name".to_owned(), zone.name.clone().into());

@@ -9,20 +9,21 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use zonemesh_lab::federation::{Federation, ZONES};
-use zonemesh_lab::flower::Plan;
+use zonemesh_lab::federation::{LabFederation, ZONES};
+use zonemesh_lab::flower::TrainingPlan;
 use zonemesh_lab::lab::Lab;
 use zonemesh_lab::wait::{Look, holds_for};
 
 /// Each round is held open long enough to lose and regain a gateway within it.
-const PLAN: Plan = Plan { rounds: 3, nodes: 2, train_sleep: Duration::from_secs(12) };
+const PLAN: TrainingPlan =
+    TrainingPlan { rounds: 3, nodes: 2, train_sleep: Duration::from_secs(12) };
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 
 fn kill_mid_round(zone: &str) -> Result<()> {
-    let mut federation = Federation::start(Lab::new(&ZONES)?)?;
+    let mut federation = LabFederation::start(Lab::new(&ZONES)?)?;
     let mut run = federation.submit(PLAN)?;
     run.wait_for("[ROUND 1/3]", Duration::from_secs(180))?;
-    let Federation { mesh, lab, .. } = &mut federation;
+    let LabFederation { mesh, lab, .. } = &mut federation;
     let gateway = mesh.gateway(zone)?;
     gateway.daemon()?.kill_9()?;
     holds_for("the gateway is gone", Duration::from_secs(3), || {

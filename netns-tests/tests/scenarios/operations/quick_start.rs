@@ -14,7 +14,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use zonemesh_lab::binaries;
-use zonemesh_lab::lab::{Lab, Zone, ZonePlan};
+use zonemesh_lab::lab::{Lab, LabZone, ZonePlan};
 use zonemesh_lab::mesh::patience;
 use zonemesh_lab::namespace::{Namespace, run};
 use zonemesh_lab::wait::{Look, until};
@@ -41,7 +41,7 @@ exit 1
 
 /// One gateway as its engineer sees it.
 struct Desk<'l> {
-    zone: &'l Zone,
+    zone: &'l LabZone,
     /// Its `/`: `/etc/zonemesh`, `/var/lib/zonemesh` and `/run/zonemesh` lie below.
     root: PathBuf,
     log: PathBuf,
@@ -50,7 +50,7 @@ struct Desk<'l> {
 }
 
 impl<'l> Desk<'l> {
-    fn new(lab: &'l Lab, zone: &'l Zone, column: usize) -> Result<Self> {
+    fn new(lab: &'l Lab, zone: &'l LabZone, column: usize) -> Result<Self> {
         let root = lab.folder().join(&zone.name);
         for folder in ["stand-ins", "peers", "etc", "var/lib", "run/zonemesh"] {
             std::fs::create_dir_all(root.join(folder))?;

@@ -12,7 +12,7 @@ use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::flood::{Member, Sent, flood_with_registrations, watch_without_reading};
+use netns_tests::flood::{FloodingMember, Sent, flood_with_registrations, watch_without_reading};
 use netns_tests::updates::{Post, measure, registration};
 use zonemesh_api::v1::RegistryMessage;
 use zonemesh_lab::lab::{Lab, ZonePlan};
@@ -84,7 +84,7 @@ fn status_answers(mesh: &mut Mesh, zone: &str) -> Result<()> {
 /// is told in time each time.
 fn paris_floods_madrid(
     (lab, mesh): (&Lab, &mut Mesh),
-    member: &Member,
+    member: &FloodingMember,
     message: &RegistryMessage,
 ) -> Result<Sent> {
     let home = Post::at(lab, mesh, "berlin", "superlink")?;
@@ -105,7 +105,7 @@ fn paris_floods_madrid(
 fn a_flood_of_hellos_of_a_member_is_felt_by_nobody() -> Result<()> {
     let mut lab = Lab::new(&ZONES)?;
     let mut mesh = joined(&lab)?;
-    let member = Member::of(&lab, &mut mesh, "paris", "madrid")?;
+    let member = FloodingMember::of(&lab, &mut mesh, "paris", "madrid")?;
     let before = resident(&mut mesh, "madrid")?;
     let lines = mesh.gateway("madrid")?.daemon()?.output()?.lines().count();
     let sent = paris_floods_madrid((&lab, &mut mesh), &member, &member.hello())?;
@@ -129,7 +129,7 @@ fn a_flood_of_hellos_of_a_member_is_felt_by_nobody() -> Result<()> {
 fn a_flood_of_forged_records_of_a_member_is_felt_by_nobody() -> Result<()> {
     let mut lab = Lab::new(&ZONES)?;
     let mut mesh = joined(&lab)?;
-    let member = Member::of(&lab, &mut mesh, "paris", "madrid")?;
+    let member = FloodingMember::of(&lab, &mut mesh, "paris", "madrid")?;
     let forged = member.forgeries("berlin", 2_000)?;
     let before = resident(&mut mesh, "madrid")?;
     let sent = paris_floods_madrid((&lab, &mut mesh), &member, &forged)?;

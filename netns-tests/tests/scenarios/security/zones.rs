@@ -10,8 +10,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use zonemesh_lab::federation::{self, Federation, HOME, SUPERLINK, SUPERNODE};
-use zonemesh_lab::flower::Plan;
+use zonemesh_lab::federation::{self, HOME, LabFederation, SUPERLINK, SUPERNODE};
+use zonemesh_lab::flower::TrainingPlan;
 use zonemesh_lab::lab::{Lab, ZonePlan};
 use zonemesh_lab::mesh::{FEDERATION, Mesh, patience};
 use zonemesh_lab::namespace::Namespace;
@@ -76,8 +76,8 @@ fn every_address_and_port_of_a_zone_is_in_reach_unless_a_firewall_there_says_no(
 
 #[test]
 fn whoever_reaches_the_control_port_can_submit_a_run_that_all_supernodes_carry_out() -> Result<()> {
-    let mut federation = Federation::start(Lab::new(&federation::ZONES)?)?;
-    let plan = Plan { rounds: 1, nodes: 2, train_sleep: Duration::ZERO };
+    let mut federation = LabFederation::start(Lab::new(&federation::ZONES)?)?;
+    let plan = TrainingPlan { rounds: 1, nodes: 2, train_sleep: Duration::ZERO };
     // From another zone, with no more than the CA certificate that everybody is told.
     let run = federation.submit_from(federation::TRAINING[0], SUPERNODE, plan)?;
     federation.check(run, plan)?;
@@ -96,7 +96,7 @@ fn wait_for_fleet(vm: &Namespace, superlink: Ipv4Addr, timeout: Duration) -> Res
 
 #[test]
 fn a_federation_goes_to_the_zone_whose_name_comes_first_and_all_are_told() -> Result<()> {
-    let mut federation = Federation::prepare(Lab::new(&ZONES)?)?;
+    let mut federation = LabFederation::prepare(Lab::new(&ZONES)?)?;
     // Its gateway says that it holds the federation too, with a CA of its own.
     let home = federation.mesh.gateway(HOME)?.config.clone();
     let thief = federation.mesh.gateway(THIEF)?;
@@ -107,7 +107,7 @@ fn a_federation_goes_to_the_zone_whose_name_comes_first_and_all_are_told() -> Re
     federation.start_superlink()?;
     federation.wait_until_ready()?;
     federation.start_supernode("madrid")?;
-    let address = |federation: &Federation, zone: &str| -> Result<Ipv4Addr> {
+    let address = |federation: &LabFederation, zone: &str| -> Result<Ipv4Addr> {
         Ok(federation.zone(zone)?.vm(SUPERLINK)?.address)
     };
     let [right, wrong] = [address(&federation, HOME)?, address(&federation, THIEF)?];

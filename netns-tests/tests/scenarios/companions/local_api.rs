@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use netns_tests::updates::registration;
 use netns_tests::vm;
+use serde_json::Value;
 use tonic::Request;
 use tonic::transport::Channel;
 use zonemesh_api::clients::local;

@@ -13,14 +13,25 @@ use toml::Table;
 
 use crate::binaries;
 use crate::lab::Lab;
-use crate::mesh::{FEDERATION, PublicKeys};
 use crate::namespace;
 use crate::process::Process;
 use crate::wait::{Look, until};
 
+/// The federation of all scenarios.
+pub const FEDERATION: &str = "health-eu";
+
 /// Takes pairs of a file and its place up to `--`, then a program and its arguments.
 const WITH_STAND_INS: &str =
     "while [ \"$1\" != -- ]; do mount --bind \"$1\" \"$2\"; shift 2; done; shift; exec \"$@\"";
+
+/// The public halves of a gateway's two keys.
+#[derive(Debug, Clone)]
+pub struct PublicKeys {
+    /// WireGuard, base64.
+    pub wireguard: String,
+    /// The zone's identity, `ed25519:<base64>`.
+    pub zone: String,
+}
 
 /// One gateway: its files, and its daemon if it runs.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use toml::Table;
 
 use crate::binaries;
 use crate::gateway::LabGateway;
+pub use crate::gateway::{FEDERATION, PublicKeys};
 use crate::lab::{Lab, LabZone};
 use crate::namespace::run;
 
@@ -22,19 +23,8 @@ pub const WIREGUARD_PORT: u16 = 51_820;
 pub const REGISTRY_PORT: u16 = 51_821;
 /// The TCP port of the local APIs, on the zones' LANs.
 pub const LOCAL_API_PORT: u16 = 51_822;
-/// The federation of all scenarios.
-pub const FEDERATION: &str = "health-eu";
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The public halves of a gateway's two keys.
-#[derive(Debug, Clone)]
-pub struct PublicKeys {
-    /// WireGuard, base64.
-    pub wireguard: String,
-    /// The zone's identity, `ed25519:<base64>`.
-    pub zone: String,
-}
 
 /// All gateways of a Lab.
 #[derive(Debug)]

@@ -80,8 +80,17 @@ fn certificate_request(lab: &Lab, vm: &str) -> Result<String> {
 /// Which ports a watcher was told, and when.
 type Seen = Arc<Mutex<BTreeMap<u32, Instant>>>;
 
-/// Registers from `home` again and again with another port, `pause` apart, and returns how long each
-/// took until all `posts` were told it.
+/// Registrations one after the other, each with the next port.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// The ports.
+    pub ports: std::ops::Range<u32>,
+    /// The time between two.
+    pub pause: Duration,
+}
+
+/// Registers from `home` again and again, and returns how long each registration took until all
+/// `posts` were told it.
 ///
 /// # Errors
 /// When one of them is never told.
@@ -89,7 +98,7 @@ pub fn measure(
     home: &Post<'_>,
     posts: &[Post<'_>],
     request: &RegisterRequest,
-    (ports, pause): (std::ops::Range<u32>, Duration),
+    series: Series,
 ) -> Result<Vec<Duration>> {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     std::thread::scope(|scope| {
@@ -100,7 +109,7 @@ pub fn measure(
             all.push(seen.clone());
             threads.push(scope.spawn(move || post.place.inside(|| watch(post, &seen, stopped))));
         }
-        let times = home.place.inside(|| register(home, &all, request, (ports, pause)));
+        let times = home.place.inside(|| register(home, &all, request, series));
         stop.send_replace(true);
         for thread in threads {
             match thread.join() {
@@ -135,14 +144,14 @@ fn register(
     home: &Post<'_>,
     watchers: &[Seen],
     request: &RegisterRequest,
-    (ports, pause): (std::ops::Range<u32>, Duration),
+    series: Series,
 ) -> Result<Vec<Duration>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut gateway = local::connect(home.api, home.tls.clone()).await?;
         until_all_watch(watchers).await?;
         let mut times = Vec::new();
-        for port in ports {
+        for port in series.ports {
             let clock_unix_ms = unix_ms();
             let start = Instant::now();
             let request = RegisterRequest { fleet_port: port, clock_unix_ms, ..request.clone() };
@@ -160,7 +169,7 @@ fn register(
                 tokio::time::sleep(Duration::from_millis(1)).await;
             };
             times.push(last.saturating_duration_since(start));
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(series.pause).await;
         }
         Ok(times)
     })

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use netns_tests::managed::ManagedMesh as _;
-use netns_tests::updates::{Post, measure, registration, unix_ms};
+use netns_tests::updates::{Post, Series, measure, registration, unix_ms};
 use serde::Serialize;
 use zonemesh_api::clients::admin;
 use zonemesh_api::v1::PeersRequest;
@@ -112,7 +112,8 @@ fn updates(lab: &Lab, mesh: &mut Mesh) -> Result<Vec<Duration>> {
         watchers.push(Post::at(lab, mesh, zone, SUPERNODE)?);
     }
     let request = registration(lab, mesh, SUPERLINK)?;
-    measure(&home, &watchers, &request, (FIRST_PORT..FIRST_PORT + UPDATES, PAUSE))
+    let ports = FIRST_PORT..FIRST_PORT + UPDATES;
+    measure(&home, &watchers, &request, Series { ports, pause: PAUSE })
 }
 
 /// From the start of madrid's daemon, with all it knows on its disk, to its first completed handshake
@@ -184,7 +185,8 @@ fn heal(lab: &mut Lab, mesh: &mut Mesh) -> Result<Duration> {
     let home = Post::at(lab, mesh, HOME, SUPERLINK)?;
     let here = [Post::at(lab, mesh, "madrid", SUPERNODE)?];
     let request = registration(lab, mesh, SUPERLINK)?;
-    measure(&home, &here, &request, (FIRST_PORT + UPDATES..FIRST_PORT + UPDATES + 2, PAUSE))?;
+    let ports = FIRST_PORT + UPDATES..FIRST_PORT + UPDATES + 2;
+    measure(&home, &here, &request, Series { ports, pause: PAUSE })?;
     anyhow::ensure!(hashes(mesh)?.windows(2).any(|two| two[0] != two[1]), "the cut has no effect");
     std::thread::sleep(CUT.saturating_sub(cut.elapsed()));
     lab.heal("paris")?;

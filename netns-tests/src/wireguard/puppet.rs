@@ -30,8 +30,16 @@ pub struct Puppet {
     remote: SocketAddr,
 }
 
+/// Who a puppet is, and whom it speaks with.
+pub struct PuppetKeys<'k> {
+    /// Its own key.
+    pub own: &'k TunnelKey,
+    /// The other end's public key.
+    pub peer: PublicKey,
+}
+
 impl Puppet {
-    /// A peer with `key` that speaks from `local` in `namespace` to `remote`, whose key is known.
+    /// A peer with these keys that speaks from `local` in `namespace` to `remote`.
     ///
     /// # Errors
     /// When the address cannot be bound.
@@ -39,12 +47,12 @@ impl Puppet {
         namespace: &Namespace,
         local: IpAddr,
         remote: SocketAddr,
-        (key, peer): (&TunnelKey, PublicKey),
+        keys: &PuppetKeys<'_>,
     ) -> Result<Self> {
         let socket = socket(namespace, local)?;
         // Its own limiter would refuse the test's hundreds of handshakes.
-        let limiter = Arc::new(RateLimiter::new(&key.public(), u64::MAX));
-        let tunn = Tunn::new(key.secret(), peer, None, None, 1, Some(limiter));
+        let limiter = Arc::new(RateLimiter::new(&keys.own.public(), u64::MAX));
+        let tunn = Tunn::new(keys.own.secret(), keys.peer, None, None, 1, Some(limiter));
         Ok(Self { tunn, socket, remote })
     }
 

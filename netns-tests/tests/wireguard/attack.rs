@@ -17,7 +17,7 @@ use netns_tests::wireguard::gateway::{PORT, WireGuardGateway, inner, key};
 use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::key::TunnelKey;
 use netns_tests::wireguard::pair::{Pair, PairPlan};
-use netns_tests::wireguard::puppet::{COOKIE_REPLY, Puppet, Taken};
+use netns_tests::wireguard::puppet::{COOKIE_REPLY, Puppet, PuppetKeys, Taken};
 use netns_tests::wireguard::storm::{Replies, Storm};
 use netns_tests::wireguard::traffic::Pinger;
 use netns_tests::wireguard::wan::{Family, Side, Wan};
@@ -108,7 +108,7 @@ fn besieged(by: Implementation, wan: &Wan) -> Result<(WireGuardGateway<'_>, Pupp
         wan.namespace(Side::Right),
         wan.address(Side::Right, Family::V4),
         SocketAddr::new(wan.address(Side::Left, Family::V4), PORT),
-        (&key(Side::Right), key(Side::Left).public()),
+        &PuppetKeys { own: &key(Side::Right), peer: key(Side::Left).public() },
     )?;
     let mut storm = Storm::start(STORM, wan, RATE, Duration::from_secs(25))?;
     storm.wait_until_it_blows()?;

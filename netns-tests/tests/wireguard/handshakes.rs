@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use netns_tests::wireguard::gateway::{PORT, WireGuardGateway, inner, key};
 use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::pair::{Pair, PairPlan, configuration};
-use netns_tests::wireguard::puppet::{INITIATION, Puppet};
+use netns_tests::wireguard::puppet::{INITIATION, Puppet, PuppetKeys};
 use netns_tests::wireguard::traffic::ping;
 use netns_tests::wireguard::wan::{Family, Side, Wan};
 use zonemesh_lab::wait::{Look, holds_for, until};
@@ -30,7 +30,7 @@ pub(crate) fn the_first_handshake_waits_for_the_interface(by: Implementation) ->
         wan.namespace(Side::Left),
         wan.address(Side::Left, Family::V4),
         SocketAddr::new(wan.address(Side::Right, Family::V4), PORT),
-        (&key(Side::Left), key(Side::Right).public()),
+        &PuppetKeys { own: &key(Side::Left), peer: key(Side::Right).public() },
     )?;
     let plan = PairPlan { right_knows_left: false, ..PairPlan::default() };
     gateway.load("setconf", &configuration(&wan, Side::Right, plan))?;

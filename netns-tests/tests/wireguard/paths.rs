@@ -12,7 +12,7 @@ use anyhow::{Result, ensure};
 use netns_tests::wireguard::gateway::{PORT, WireGuardGateway, inner, key};
 use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::pair::{Pair, PairPlan};
-use netns_tests::wireguard::puppet::{Puppet, echo_request};
+use netns_tests::wireguard::puppet::{Puppet, PuppetKeys, echo_request};
 use netns_tests::wireguard::traffic::ping;
 use netns_tests::wireguard::wan::{Family, Side, Wan};
 use zonemesh_lab::wait::{Look, holds_for, until};
@@ -108,7 +108,7 @@ fn only_authentic_datagrams_move_an_endpoint(by: Implementation, outer: Family) 
         wan.namespace(Side::Left),
         elsewhere,
         SocketAddr::new(wan.address(Side::Right, outer), PORT),
-        (&key(Side::Left), key(Side::Right).public()),
+        &PuppetKeys { own: &key(Side::Left), peer: key(Side::Right).public() },
     )?;
     for datagram in [&old, &damaged, &cookie, &old_initiation] {
         thief.send(datagram)?;
@@ -151,7 +151,7 @@ fn gateway_and_puppet_over(
         wan.namespace(Side::Left),
         wan.address(Side::Left, outer),
         SocketAddr::new(wan.address(Side::Right, outer), PORT),
-        (&key(Side::Left), key(Side::Right).public()),
+        &PuppetKeys { own: &key(Side::Left), peer: key(Side::Right).public() },
     )?;
     Ok((gateway, puppet))
 }

@@ -30,24 +30,29 @@ struct EchoCounts {
     last: Mutex<Option<Instant>>,
 }
 
+/// One end of the exchange: where it is, and its address there.
+#[derive(Clone, Copy)]
+pub(crate) struct EchoEnd<'n> {
+    pub(crate) namespace: &'n Namespace,
+    pub(crate) address: IpAddr,
+}
+
 impl EchoProbe {
     /// Starts both threads.
-    pub(crate) fn start(
-        (from, local): (&Namespace, IpAddr),
-        (to, remote): (&Namespace, IpAddr),
-    ) -> Result<Self> {
-        let socket = |namespace: &Namespace, address: IpAddr, port: u16| {
-            namespace.inside(|| {
-                let socket = UdpSocket::bind((address, port))?;
+    pub(crate) fn start(from: EchoEnd<'_>, to: EchoEnd<'_>) -> Result<Self> {
+        let socket = |end: EchoEnd<'_>, port: u16| {
+            end.namespace.inside(|| {
+                let socket = UdpSocket::bind((end.address, port))?;
                 socket.set_read_timeout(Some(INTERVAL))?;
                 Ok(socket)
             })
         };
-        let (sender, server) = (socket(from, local, 0)?, socket(to, remote, PORT)?);
+        let (sender, server) = (socket(from, 0)?, socket(to, PORT)?);
         let state = Arc::new(EchoCounts::default());
         let (near, far) = (Arc::clone(&state), Arc::clone(&state));
         let server = std::thread::spawn(move || serve(&server, &far));
-        let client = std::thread::spawn(move || send(&sender, (remote, PORT).into(), &near));
+        let target = SocketAddr::new(to.address, PORT);
+        let client = std::thread::spawn(move || send(&sender, target, &near));
         Ok(Self { state, threads: vec![server, client] })
     }
 

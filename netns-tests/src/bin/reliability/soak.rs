@@ -21,7 +21,7 @@ use zonemesh_lab::binaries;
 use zonemesh_lab::process::Process;
 use zonemesh_lab::wait::{Look, until};
 
-use crate::echo::EchoProbe;
+use crate::echo::{EchoEnd, EchoProbe};
 
 const PERIOD: Duration = Duration::from_secs(120);
 /// Into each period: a forced handshake, then a cut of one of these lengths.
@@ -53,7 +53,7 @@ pub(crate) fn run(length: Duration) -> Result<()> {
     let pair = Pair::start(&wan, [ours, ours], PairPlan { keepalive: 25, ..PairPlan::default() })?;
     behind_the_relay(&wan, &pair)?;
     pair.wait_for_ping(Side::Left, Family::V4, Duration::from_secs(30))?;
-    let end = |side| (wan.namespace(side), inner(side, Family::V4));
+    let end = |side| EchoEnd { namespace: wan.namespace(side), address: inner(side, Family::V4) };
     let echo = EchoProbe::start(end(Side::Left), end(Side::Right))?;
     let mut figures = Figures::default();
     let start = Instant::now();

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::updates::{Post, measure, registration};
+use netns_tests::updates::{Post, Series, measure, registration};
 use netns_tests::wireguard::traffic::Pinger;
 use serde_json::Value;
 use zonemesh_lab::lab::{Lab, ZonePlan};
@@ -27,7 +27,7 @@ fn a_zone_changes_its_identity_and_keeps_its_federation() -> Result<()> {
     let mut mesh = joined(&lab)?;
     let home = Post::at(&lab, &mut mesh, "berlin", "superlink")?;
     let request = registration(&lab, &mesh, "superlink")?;
-    measure(&home, &[], &request, (9092..9093, Duration::ZERO))?;
+    measure(&home, &[], &request, Series { ports: 9092..9093, pause: Duration::ZERO })?;
     held_by_berlin(&mut mesh)?;
     let old = zone_key(&mut mesh)?;
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use netns_tests::flood::{FloodingMember, Sent, flood_with_registrations, watch_without_reading};
-use netns_tests::updates::{Post, measure, registration};
+use netns_tests::updates::{Post, Series, measure, registration};
 use zonemesh_api::v1::RegistryMessage;
 use zonemesh_lab::lab::{Lab, ZonePlan};
 use zonemesh_lab::mesh::{Mesh, patience};
@@ -93,7 +93,8 @@ fn paris_floods_madrid(
     let paris = &lab.zone("paris")?.gateway;
     let sent = std::thread::scope(|scope| {
         let flood = scope.spawn(|| member.flood(paris, message, Duration::from_secs(8)));
-        served_in_time(&measure(&home, &watcher, &request, (20_000..20_008, PAUSE))?)?;
+        let series = Series { ports: 20_000..20_008, pause: PAUSE };
+        served_in_time(&measure(&home, &watcher, &request, series)?)?;
         status_answers(mesh, "madrid")?;
         end_of(flood)
     })?;
@@ -161,7 +162,12 @@ fn watchers_that_do_not_read_are_cut_off_and_others_are_told_in_time() -> Result
     let before = resident(&mut mesh, "berlin")?;
     let let_in = std::thread::scope(|scope| {
         let stuck = scope.spawn(|| watch_without_reading(&runaway, 80, Duration::from_secs(15)));
-        served_in_time(&measure(&home, &watchers, &request, (20_000..20_012, PAUSE))?)?;
+        served_in_time(&measure(
+            &home,
+            &watchers,
+            &request,
+            Series { ports: 20_000..20_012, pause: PAUSE },
+        )?)?;
         until("the stuck watchers to be cut off", Duration::from_secs(20), || {
             let count = refused(&mut mesh, "berlin", "stuck_watches")?;
             Ok(Look::<()>::when(count > 0, count))
@@ -194,7 +200,12 @@ fn ten_thousand_registrations_of_one_vm_are_felt_by_no_other() -> Result<()> {
     // First a VM without the token, while the SuperLink registers.
     let seen = std::thread::scope(|scope| {
         let flood = scope.spawn(|| flood_with_registrations(&runaway, &wrong, 10_000));
-        served_in_time(&measure(&home, &watchers[..1], &honest, (20_000..20_006, PAUSE))?)?;
+        served_in_time(&measure(
+            &home,
+            &watchers[..1],
+            &honest,
+            Series { ports: 20_000..20_006, pause: PAUSE },
+        )?)?;
         status_answers(&mut mesh, "berlin")?;
         end_of(flood)
     })?;

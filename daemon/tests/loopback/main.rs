@@ -2,6 +2,7 @@
 //!
 //! What two gateways make of records, blocks, routes that are refused, and a restart.
 
+mod findings;
 mod ground;
 mod zone;
 

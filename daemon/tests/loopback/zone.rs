@@ -122,6 +122,17 @@ impl Zone {
         admin::connect_mesh(&self.folder.path().join("admin.sock")).await.unwrap()
     }
 
+    /// What the gateway finds, the worst first.
+    pub(crate) async fn findings(&self) -> Vec<v1::Finding> {
+        let status = self.admin().await.status(v1::StatusRequest::default()).await.unwrap();
+        status.into_inner().findings
+    }
+
+    /// A file of its state folder; nothing if there is none.
+    pub(crate) fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+    }
+
     /// The zones whose record this gateway holds, with its version.
     pub(crate) async fn records(&self) -> Vec<(String, u64)> {
         let reply = self.admin().await.records(v1::RecordsRequest::default()).await.unwrap();

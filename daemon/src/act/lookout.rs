@@ -74,11 +74,11 @@ impl Lookout {
     }
 
     fn sight(&self, peer: &PeerPlan, tunnel: Option<&PeerStatus>) -> PeerSight {
-        let path = self.paths.path(&peer.wireguard_key);
-        let entry = self.streams.entry(&peer.zone);
+        let path = self.paths.path(&peer.id);
+        let entry = self.streams.entry(&peer.id.zone);
         let lanes = tunnel.iter().flat_map(|tunnel| tunnel.lanes.iter().skip(1));
         PeerSight {
-            zone: peer.zone.clone(),
+            zone: peer.id.zone.clone(),
             rests: !peer.keeps_alive,
             state: state_of(path, tunnel),
             reason: path.and_then(|path| path.summary.reason),

@@ -13,8 +13,8 @@ use hickory_resolver::TokioResolver;
 use tokio::task::JoinSet;
 use zonemesh_config::Endpoint;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
+use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::key::WireGuardPublicKey;
-use zonemesh_core::name::ZoneName;
 use zonemesh_core::path::State;
 
 use crate::act::PeersInService;
@@ -31,7 +31,7 @@ const LATEST: Duration = Duration::from_secs(300);
 
 /// A peer whose endpoints are looked after.
 struct ResolvedPeer {
-    zone: ZoneName,
+    id: GatewayId,
     key: WireGuardPublicKey,
     endpoints: Vec<Endpoint>,
     candidates: Candidates,
@@ -88,11 +88,12 @@ fn follow(table: &[PeerPlan], peers: &mut Vec<ResolvedPeer>, names: &mut BTreeMa
     for peer in table.iter().filter(|peer| !peer.endpoints.is_empty()) {
         let same = known
             .iter()
-            .position(|old| old.key == peer.wireguard_key && old.endpoints == peer.endpoints);
+            .position(|old| old.key == peer.wireguard_key && old.endpoints == peer.endpoints)
+            .filter(|index| known[*index].id == peer.id);
         peers.push(match same {
             Some(index) => known.swap_remove(index),
             None => ResolvedPeer {
-                zone: peer.zone.clone(),
+                id: peer.id.clone(),
                 key: peer.wireguard_key,
                 endpoints: peer.endpoints.clone(),
                 candidates: Candidates::new(peer.endpoints.clone()),
@@ -116,11 +117,11 @@ fn switch_endpoints(
     for peer in peers {
         let Some(now) = tunnel.peer_status(&peer.key) else { continue };
         // Probes tell before handshakes do: a session outlives the path that it was made over.
-        let is_down = paths.path(&peer.key).is_some_and(|path| path.summary.state == State::Down);
+        let is_down = paths.path(&peer.id).is_some_and(|path| path.summary.state == State::Down);
         let unanswered = now.handshake_attempts_unanswered.max(u64::from(is_down));
         if let Some(next) = peer.candidates.choose(PeerSeen { endpoint: now.endpoint, unanswered })
         {
-            tracing::info!(zone = %peer.zone, endpoint = %next, "trying another endpoint");
+            tracing::info!(zone = %peer.id.zone, endpoint = %next, "trying another endpoint");
             tunnel.set_endpoint(&peer.key, next);
         }
         if unanswered > 0 {
@@ -192,7 +193,7 @@ fn unresolved(names: &BTreeMap<String, Name>, peers: &[ResolvedPeer]) -> Vec<Fin
         let unknown = |text: &str| names.get(text).is_some_and(|name| !name.error.is_empty());
         let text = peer.candidates.names().find(|text| unknown(text))?;
         let reason = names.get(text)?.error.clone();
-        let finding = Finding::new(Code::NameUnresolved, Subject::Zone(peer.zone.clone()));
+        let finding = Finding::new(Code::NameUnresolved, Subject::Zone(peer.id.zone.clone()));
         Some(finding.with(Evidence::Address(text.to_owned())).with(Evidence::Reason(reason)))
     };
     peers.iter().filter_map(of).collect()
@@ -295,7 +296,7 @@ mod tests {
     fn a_name_that_nobody_knows_is_a_finding_about_its_peer_until_it_is_resolved() {
         let endpoint = || "gw.paris.example:51820".parse::<Endpoint>().unwrap();
         let mut peers = vec![ResolvedPeer {
-            zone: "paris".parse().unwrap(),
+            id: "paris/paris-gw1".parse().unwrap(),
             key: WireGuardPublicKey([1; 32]),
             endpoints: vec![endpoint()],
             candidates: Candidates::new(vec![endpoint()]),

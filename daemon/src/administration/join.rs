@@ -3,7 +3,7 @@
 //! Promises: nothing is kept before both ends have proved the invitation's secret and the answer
 //! grants this zone's own key; the same invitation may be tried again at any time. Says each step.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -151,9 +151,12 @@ impl Joining {
         let joiner =
             invitation::Joiner { zone_key: own.zone_key, wireguard_key: own.wireguard().newest() };
         let inviter = &invitation.inviter;
-        let tunnel_ip = inviter.gateways.first().and_then(|gateway| gateway.tunnel_ips.first());
-        let tunnel_ip = *tunnel_ip
-            .ok_or_else(|| Attempt::Refused("the invitation names no gateway".to_owned()))?;
+        // Any gateway of the zone may answer; its certificate says which by a tunnel IP.
+        let tunnel_ips: Vec<IpAddr> =
+            inviter.gateways.iter().flat_map(|g| g.tunnel_ips.iter().take(1)).copied().collect();
+        if tunnel_ips.is_empty() {
+            return Err(Attempt::Refused("the invitation names no gateway".to_owned()));
+        }
         let trust = ZoneTrust::new(&[(inviter.zone.to_string(), *inviter.zone_key.as_bytes())]);
         let trust = trust.map_err(|error| Attempt::Refused(error.to_string()))?;
         let leaf = self.leaf.current();
@@ -163,8 +166,12 @@ impl Joining {
             self.administration.config.gateway.endpoints.iter().map(Endpoint::to_string).collect();
         let asked = invitation.redemption(&joiner, endpoints);
         let mut last = Attempt::Unreached("the invitation names no join endpoint".to_owned());
+        let mut calls = Vec::new();
         for outer in addresses(&inviter.join_endpoints).await {
-            let at = JoinAddress { outer, tunnel_ip };
+            calls.extend(tunnel_ips.iter().map(|ip| JoinAddress { outer, tunnel_ip: *ip }));
+        }
+        for at in calls {
+            let outer = at.outer;
             match join::redeem(at, tls.clone(), asked.clone()).await {
                 Ok(answer) if invitation.verify_answer(&joiner, &answer) => return Ok(answer),
                 Ok(_) => {
@@ -211,12 +218,13 @@ impl Joining {
         let start = Instant::now();
         let mut tunnel_told = false;
         loop {
-            let key = {
-                let peers = self.peers.borrow();
-                peers.iter().find(|peer| peer.zone == *inviter).map(|peer| peer.wireguard_key)
-            };
-            let status = key.and_then(|key| self.tunnel.peer_status(&key));
-            let up = status.is_some_and(|status| is_up(&status, std::time::SystemTime::now()));
+            let peers = self.peers.borrow().clone();
+            let now = std::time::SystemTime::now();
+            let mut of_inviter = peers.iter().filter(|peer| peer.id.zone == *inviter);
+            let up = of_inviter.any(|peer| {
+                let status = self.tunnel.peer_status(&peer.wireguard_key);
+                status.is_some_and(|status| is_up(&status, now))
+            });
             if up && !tunnel_told {
                 tunnel_told = true;
                 progress.say(format!("the tunnel to zone {inviter} is up")).await;

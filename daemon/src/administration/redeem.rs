@@ -65,9 +65,9 @@ impl Administration {
     fn learn(&self, issued: &Issued) {
         let older = self.ledger.read(|registry| {
             let record = registry.get(&issued.zone).map(|held| &held.record)?;
-            let key = record.content.gateways.first()?.wireguard_key;
+            let is_known = |key| record.content.gateways.iter().any(|g| g.wireguard_key == key);
             let joiner = issued.used_by?;
-            (key != joiner.wireguard_key).then_some(record.version)
+            (!is_known(joiner.wireguard_key)).then_some(record.version)
         });
         self.hints.learn_joiner(issued, older);
     }

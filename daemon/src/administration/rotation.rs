@@ -111,7 +111,7 @@ impl Rotation {
             None => RotationProgress { keys, waiting_for: Vec::new(), old_sessions: Vec::new() },
             Some(_) => RotationProgress {
                 keys,
-                waiting_for: waiting.map(|peer| peer.zone.to_string()).collect(),
+                waiting_for: waiting.map(|peer| peer.id.zone.to_string()).collect(),
                 old_sessions: old.map(|zone| zone.name.clone()).collect(),
             },
         }

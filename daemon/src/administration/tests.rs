@@ -86,7 +86,7 @@ async fn a_used_invitation_played_again_with_another_key_moves_no_tunnel() {
         administration.redeem(played_again).await.unwrap();
         assert_eq!(administration.hints.all(), before);
     }
-    let hint = &before[&madrid(FIRST_KEY).zone_key];
+    let [hint] = &before[&madrid(FIRST_KEY).zone_key][..] else { panic!("{before:?}") };
     assert_eq!((hint.wireguard_key, hint.newer_than), (FIRST_KEY, None));
     // Nor after a restart.
     let restarted = open(berlin.folder.path(), &berlin.disk);

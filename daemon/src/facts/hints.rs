@@ -9,11 +9,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use zonemesh_core::invitation::{GatewayHint, Invitation, Issued};
 use zonemesh_core::key::ZonePublicKey;
-use zonemesh_core::record::Version;
+use zonemesh_core::record::{Gateway, Version};
 
-/// Hints by zone key; all clones see each change.
+/// Hints by zone key, one for each gateway; all clones see each change.
 #[derive(Clone)]
-pub(crate) struct Hints(Arc<watch::Sender<BTreeMap<ZonePublicKey, GatewayHint>>>);
+pub(crate) struct Hints(Arc<watch::Sender<BTreeMap<ZonePublicKey, Vec<GatewayHint>>>>);
 
 impl Hints {
     /// What invitations say: those issued here, and the one that this gateway has used.
@@ -29,37 +29,43 @@ impl Hints {
         let Some(joiner) = issued.used_by else { return };
         self.learn(
             joiner.zone_key,
-            GatewayHint {
+            vec![GatewayHint {
+                gateway: None,
+                tunnel_ips: Vec::new(),
                 wireguard_key: joiner.wireguard_key,
                 endpoints: issued.endpoints.clone(),
                 newer_than,
-            },
+            }],
         );
     }
 
     /// Takes what an invitation says of the inviter.
     pub(crate) fn learn_inviter(&self, invitation: &Invitation) {
         let inviter = &invitation.inviter;
-        let Some(gateway) = inviter.gateways.first() else { return };
-        let hint = GatewayHint {
+        let hint = |gateway: &Gateway| GatewayHint {
+            gateway: Some(gateway.name.clone()),
+            tunnel_ips: gateway.tunnel_ips.clone(),
             wireguard_key: gateway.wireguard_key,
             endpoints: gateway.endpoints.clone(),
             newer_than: None,
         };
-        self.learn(inviter.zone_key, hint);
+        let hints: Vec<_> = inviter.gateways.iter().map(hint).collect();
+        if !hints.is_empty() {
+            self.learn(inviter.zone_key, hints);
+        }
     }
 
-    fn learn(&self, zone: ZonePublicKey, hint: GatewayHint) {
-        self.0.send_if_modified(|hints| hints.insert(zone, hint.clone()) != Some(hint));
+    fn learn(&self, zone: ZonePublicKey, gateways: Vec<GatewayHint>) {
+        self.0.send_if_modified(|hints| hints.insert(zone, gateways.clone()) != Some(gateways));
     }
 
     /// All hints now.
-    pub(crate) fn all(&self) -> BTreeMap<ZonePublicKey, GatewayHint> {
+    pub(crate) fn all(&self) -> BTreeMap<ZonePublicKey, Vec<GatewayHint>> {
         self.0.borrow().clone()
     }
 
     /// Tells of changes from now on.
-    pub(crate) fn changes(&self) -> watch::Receiver<BTreeMap<ZonePublicKey, GatewayHint>> {
+    pub(crate) fn changes(&self) -> watch::Receiver<BTreeMap<ZonePublicKey, Vec<GatewayHint>>> {
         self.0.subscribe()
     }
 }

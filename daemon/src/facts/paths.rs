@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use zonemesh_core::key::WireGuardPublicKey;
+use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::path::Summary;
 
 /// What happens to paths, by its stable name.
@@ -57,14 +57,14 @@ pub(crate) struct PathView {
 /// All paths.
 #[derive(Default)]
 pub(crate) struct PathBoard {
-    paths: Mutex<BTreeMap<WireGuardPublicKey, PathView>>,
+    paths: Mutex<BTreeMap<GatewayId, PathView>>,
     counts: Mutex<[u64; Happening::ALL.len()]>,
 }
 
 impl PathBoard {
-    /// The path to this peer; `None` before it is watched.
-    pub(crate) fn path(&self, key: &WireGuardPublicKey) -> Option<PathView> {
-        self.paths().get(key).copied()
+    /// The path to this gateway; `None` before it is watched.
+    pub(crate) fn path(&self, gateway: &GatewayId) -> Option<PathView> {
+        self.paths().get(gateway).copied()
     }
 
     /// Name and count of everything that can happen, zeros included.
@@ -82,15 +82,15 @@ impl PathBoard {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)[what as usize] += 1;
     }
 
-    pub(crate) fn show(&self, key: WireGuardPublicKey, view: PathView) {
-        self.paths().insert(key, view);
+    pub(crate) fn show(&self, gateway: GatewayId, view: PathView) {
+        self.paths().insert(gateway, view);
     }
 
-    pub(crate) fn keep_only(&self, is_watched: impl Fn(&WireGuardPublicKey) -> bool) {
-        self.paths().retain(|key, _| is_watched(key));
+    pub(crate) fn keep_only(&self, is_watched: impl Fn(&GatewayId) -> bool) {
+        self.paths().retain(|gateway, _| is_watched(gateway));
     }
 
-    fn paths(&self) -> MutexGuard<'_, BTreeMap<WireGuardPublicKey, PathView>> {
+    fn paths(&self) -> MutexGuard<'_, BTreeMap<GatewayId, PathView>> {
         self.paths.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -116,5 +116,21 @@ mod tests {
             ("keepalive_mismatch", 6),
         ];
         assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn the_paths_to_two_gateways_of_a_zone_are_kept_apart() {
+        let board = PathBoard::default();
+        let [one, two] = ["madrid/gw1", "madrid/gw2"].map(|id| id.parse::<GatewayId>().unwrap());
+        let view = |mtu| {
+            let summary = zonemesh_core::path::PathMonitor::new(std::time::Duration::ZERO, mtu);
+            PathView { summary: summary.summary(), since: None, underlay_mtu: None }
+        };
+        board.show(one.clone(), view(1420));
+        board.show(two.clone(), view(1280));
+        assert_eq!(board.path(&one).unwrap().summary.mtu, 1420);
+        board.keep_only(|gateway| *gateway == two);
+        assert_eq!(board.path(&one), None);
+        assert_eq!(board.path(&two).unwrap().summary.mtu, 1280);
     }
 }

@@ -38,9 +38,11 @@ impl Announcement<'_> {
     /// their federation and address are still this zone's.
     pub(crate) fn apply(self, draft: &mut ZoneDraft) {
         let Self { config, keys, lanes, ca_sets } = self;
-        let before = draft.gateways.first().map(|gateway| gateway.lanes.clone());
+        let own = gateway(config, keys);
+        let is_own = |g: &&Gateway| g.name == own.name || g.wireguard_key == own.wireguard_key;
+        let before = draft.gateways.iter().find(is_own).map(|gateway| gateway.lanes.clone());
         let lanes = lanes.or(before).unwrap_or_default();
-        draft.gateways = vec![Gateway { lanes, ..gateway(config, keys) }];
+        draft.gateways = vec![Gateway { lanes, ..own }];
         draft.prefixes.clone_from(&config.zone.prefixes);
         draft.protocol = ProtocolRange::CURRENT;
         draft.superlinks.retain(|superlink| belongs(config, superlink));

@@ -51,9 +51,10 @@ impl Observer {
         if *zone == self.config.zone.name {
             return true;
         }
-        let key = self.peers.borrow().iter().find(|p| p.zone == *zone).map(|p| p.wireguard_key);
-        let path = key.and_then(|key| self.paths.path(&key));
-        let tunnel = key.and_then(|key| self.tunnel.peer_status(&key));
+        let peers = self.peers.borrow().clone();
+        let peer = peers.iter().find(|peer| peer.id.zone == *zone);
+        let path = peer.and_then(|peer| self.paths.path(&peer.id));
+        let tunnel = peer.and_then(|peer| self.tunnel.peer_status(&peer.wireguard_key));
         reach::is_reached(path, tunnel.as_ref(), self.board.entry(zone).open > 0)
     }
 

@@ -133,6 +133,10 @@ pub struct RedemptionAnswer {
 /// How a gateway is reached whose zone record has not arrived yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayHint {
+    /// Its name, if that is known: a joiner does not tell it.
+    pub gateway: Option<String>,
+    /// Its tunnel IPs, if they are known.
+    pub tunnel_ips: Vec<IpAddr>,
     /// Its WireGuard key.
     pub wireguard_key: WireGuardPublicKey,
     /// Where it is reached, as it says itself.

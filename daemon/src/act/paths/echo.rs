@@ -107,6 +107,7 @@ mod tests {
 
     use super::*;
     use crate::plan::PeerPlan;
+    use crate::plan::peers::GatewayRole;
 
     const PROBE: ProbePacket = ProbePacket { is_answer: false, run: 9, number: 4 };
 
@@ -116,7 +117,8 @@ mod tests {
         client: &str,
     ) -> (SocketAddr, UdpSocket, mpsc::Receiver<ProbeAnswer>, tokio::task::JoinSet<()>) {
         let peer = PeerPlan {
-            zone: "madrid".parse().unwrap(),
+            id: "madrid/madrid-gw1".parse().unwrap(),
+            role: GatewayRole::Active,
             wireguard_key: WireGuardPublicKey([7; 32]),
             next_key: None,
             lanes: Vec::new(),

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use zonemesh_config::Config;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
-use zonemesh_core::key::WireGuardPublicKey;
+use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::path::{Change, Event, Monitor, MtuChange, Request, Session, State};
 use zonemesh_tunnel::{PeerStatus, ProbeError};
 
@@ -56,7 +56,7 @@ pub(super) struct PathWatcher {
     board: Arc<PathBoard>,
     findings: Arc<FindingBoard>,
     network: Arc<dyn Network>,
-    peers: BTreeMap<WireGuardPublicKey, WatchedPath>,
+    peers: BTreeMap<GatewayId, WatchedPath>,
     started: Instant,
     run: u64,
     device_mtu: u16,
@@ -146,22 +146,29 @@ impl PathWatcher {
         // A tunnel that is not kept up is not kept busy either.
         let table = Arc::clone(&self.table.borrow_and_update());
         let watched = || table.iter().filter(|plan| plan.keeps_alive);
-        let is_watched = |key: &WireGuardPublicKey| watched().any(|p| p.wireguard_key == *key);
-        self.peers.retain(|key, _| is_watched(key));
+        let is_watched = |id: &GatewayId| watched().any(|plan| plan.id == *id);
+        let (kept, mut left): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.peers).into_iter().partition(|(id, _)| is_watched(id));
+        self.peers = kept;
         self.board.keep_only(is_watched);
         let (interval, ceiling) = (self.config.probes.interval, self.device_mtu);
         for plan in watched() {
             let Some(status) = self.tunnel.peer_status(&plan.wireguard_key) else { continue };
-            let peer = self.peers.entry(plan.wireguard_key);
-            let peer = peer.or_insert_with(|| WatchedPath::new(plan.clone(), interval, ceiling));
+            let peer = self.peers.entry(plan.id.clone()).or_insert_with(|| {
+                // The same gateway under the name that its record has told since.
+                let mut renamed = left.values().filter(|old| old.plan.is_same_gateway(plan));
+                let old = renamed.next().map(|old| old.plan.id.clone());
+                let known = old.and_then(|old| left.remove(&old));
+                known.unwrap_or_else(|| WatchedPath::new(plan.clone(), interval, ceiling))
+            });
             peer.plan.clone_from(plan);
             peer.look(&status, now);
             let sent = peer.endpoint.map(|_| status.tx_bytes);
             let keepalive = self.config.keepalive.wireguard;
             let was_late = peer.punctuality.is_late();
-            let subject = || Subject::Zone(peer.plan.zone.clone());
+            let subject = || Subject::Zone(peer.plan.id.zone.clone());
             if peer.punctuality.observe(sent, keepalive, now) {
-                let zone = &peer.plan.zone;
+                let zone = &peer.plan.id.zone;
                 tracing::warn!(%zone, ?keepalive, "nothing was sent for longer than the keepalive");
                 self.board.count(Happening::KeepaliveLate);
                 let late = Finding::new(Code::KeepaliveMissed, subject());
@@ -185,7 +192,7 @@ impl PathWatcher {
                 // Without a route the last one is as good as any.
                 Ok(mtu) => peer.underlay_mtu = mtu.or(peer.underlay_mtu),
                 Err(error) => {
-                    let zone = &peer.plan.zone;
+                    let zone = &peer.plan.id.zone;
                     tracing::debug!(%zone, error = format!("{error:#}"), "no MTU of the underlay");
                 }
             }
@@ -221,7 +228,7 @@ impl PathWatcher {
                 Ok(()) => peer.applied = Some(wanted),
                 Err(error) => {
                     peer.apply_again_at = now + LOOK;
-                    let (zone, error) = (&peer.plan.zone, format!("{error:#}"));
+                    let (zone, error) = (&peer.plan.id.zone, format!("{error:#}"));
                     tracing::debug!(%zone, error, "a route has not got its MTU yet, trying again");
                 }
             }
@@ -284,12 +291,12 @@ impl WatchedPath {
             Err(ProbeError::NoSession | ProbeError::NoEndpoint) => {
                 self.monitor.handle_no_session(request);
             }
-            Err(error) => tracing::trace!(zone = %self.plan.zone, %error, "no probe"),
+            Err(error) => tracing::trace!(zone = %self.plan.id.zone, %error, "no probe"),
         }
     }
 
     fn tell(&mut self, event: Event, board: &PathBoard) {
-        let zone = &self.plan.zone;
+        let zone = &self.plan.id.zone;
         match event {
             Event::State(Change { from, to, reason }) => {
                 self.since = Some(SystemTime::now());
@@ -324,7 +331,7 @@ impl WatchedPath {
     fn show(&self, board: &PathBoard) {
         let summary = self.monitor.summary();
         let view = PathView { summary, since: self.since, underlay_mtu: self.underlay_mtu };
-        board.show(self.plan.wireguard_key, view);
+        board.show(self.plan.id.clone(), view);
     }
 }
 

@@ -71,16 +71,17 @@ pub(crate) fn tunnel_zones(
         public_key: peer.wireguard_key,
         next_key: peer.next_key,
         lanes: peer.lanes.iter().map(lane).collect(),
-        preshared_key: preshared.get(&peer.zone).cloned(),
+        preshared_key: preshared.get(&peer.id.zone).cloned(),
         endpoint: Candidates::new(peer.endpoints.clone()).first_address(),
         keepalive: peer.keeps_alive.then_some(keepalive),
     };
-    let of = |peer: &PeerPlan| TunnelZone {
-        name: peer.zone.to_string(),
-        allowed_ips: peer.allowed_ips().collect(),
-        gateways: vec![gateway(peer)],
+    // The peers of a zone stand together, the active one first.
+    let of = |peers: &[PeerPlan]| TunnelZone {
+        name: peers.iter().take(1).map(|peer| peer.id.zone.as_str()).collect(),
+        allowed_ips: peers.iter().flat_map(PeerPlan::allowed_ips).collect(),
+        gateways: peers.iter().map(gateway).collect(),
     };
-    peers.iter().map(of).collect()
+    peers.chunk_by(|one, next| one.id.zone == next.id.zone).map(of).collect()
 }
 
 fn lane(lane: &Lane) -> PeerLane {
@@ -88,5 +89,45 @@ fn lane(lane: &Lane) -> PeerLane {
         public_key: lane.wireguard_key,
         next_key: lane.next_wireguard_key,
         port_offset: lane.port_offset,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zonemesh_core::gateway::GatewayId;
+    use zonemesh_core::key::WireGuardPublicKey;
+
+    use super::*;
+    use crate::plan::peers::GatewayRole;
+
+    fn peer(id: &str, key: u8, role: GatewayRole, prefixes: &[&str]) -> PeerPlan {
+        PeerPlan {
+            id: id.parse::<GatewayId>().unwrap(),
+            role,
+            wireguard_key: WireGuardPublicKey([key; 32]),
+            next_key: None,
+            lanes: Vec::new(),
+            endpoints: Vec::new(),
+            prefixes: prefixes.iter().map(|text| text.parse().unwrap()).collect(),
+            tunnel_ips: vec![std::net::IpAddr::from([10, 255, 0, key])],
+            registry_port: 51_821,
+            is_neighbour: true,
+            keeps_alive: true,
+        }
+    }
+
+    #[test]
+    fn the_gateways_of_a_zone_are_one_zone_of_the_tunnel() {
+        let peers = [
+            peer("madrid/gw1", 2, GatewayRole::Active, &["10.10.11.0/24"]),
+            peer("madrid/gw2", 3, GatewayRole::Standby, &[]),
+            peer("paris/gw1", 4, GatewayRole::Active, &["10.10.12.0/24"]),
+        ];
+        let zones = tunnel_zones(&peers, &BTreeMap::new(), Duration::from_secs(25));
+        let names: Vec<_> = zones.iter().map(|zone| zone.name.as_str()).collect();
+        assert_eq!(names, ["madrid", "paris"]);
+        let keys: Vec<_> = zones[0].gateways.iter().map(|peer| peer.public_key.0[0]).collect();
+        assert_eq!(keys, [2, 3]);
+        assert_eq!(zones[0].allowed_ips.len(), 3);
     }
 }

@@ -80,7 +80,7 @@ impl NeighbourStreams {
     /// A stream outlives its peer's WireGuard key: who is woken by which key follows the plan.
     pub(crate) fn follow_keys(&self, plan: &MeshPlan) {
         let waker = |peer: &PeerPlan| {
-            let dialler = self.running.get(&peer.zone)?;
+            let dialler = self.running.get(&peer.id.zone)?;
             Some((peer.wireguard_key, dialler.reachable.clone()))
         };
         *self.wakers.lock() = plan.peers.iter().filter_map(waker).collect();
@@ -92,7 +92,7 @@ impl Reconciler for NeighbourStreams {
 
     fn difference(&self, plan: &MeshPlan) -> Vec<StreamStep> {
         let wanted: BTreeMap<_, _> =
-            plan.peers.iter().filter(|p| p.is_neighbour).map(|p| (&p.zone, p)).collect();
+            plan.peers.iter().filter(|p| p.is_neighbour).map(|p| (&p.id.zone, p)).collect();
         let stays = |zone: &ZoneName, dialler: &Dialler| {
             wanted.get(zone).is_some_and(|peer| {
                 peer.tunnel_ips == dialler.tunnel_ips && peer.registry_port == dialler.port
@@ -114,7 +114,8 @@ impl Reconciler for NeighbourStreams {
                 }
                 self.context.board.forget(&zone);
             }
-            StreamStep::Dial(PeerPlan { zone, tunnel_ips, registry_port: port, .. }) => {
+            StreamStep::Dial(PeerPlan { id, tunnel_ips, registry_port: port, .. }) => {
+                let zone = id.zone;
                 let tls = zone_client_config(&self.trust, self.leaf.current(), zone.as_str())?;
                 let reachable = Arc::new(Notify::new());
                 let neighbour = Neighbour {

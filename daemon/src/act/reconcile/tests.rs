@@ -7,8 +7,11 @@ use std::sync::Mutex;
 use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 
+use zonemesh_core::gateway::GatewayId;
+
 use super::*;
 use crate::act::network::{Network, NetworkChange};
+use crate::plan::peers::GatewayRole;
 
 /// Notes what is changed, and refuses what it is told to.
 #[derive(Default)]
@@ -37,7 +40,8 @@ fn net(third: u8) -> IpNet {
 
 fn plan(nets: &[u8]) -> MeshPlan {
     let peer = |third: &u8| PeerPlan {
-        zone: format!("z{third}").parse().unwrap(),
+        id: GatewayId::assumed(format!("z{third}").parse().unwrap()),
+        role: GatewayRole::Active,
         wireguard_key: zonemesh_core::key::WireGuardPublicKey([*third; 32]),
         next_key: None,
         lanes: Vec::new(),

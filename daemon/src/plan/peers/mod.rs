@@ -10,24 +10,37 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use zonemesh_config::{Config, Endpoint, PeerSettings};
+use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::invitation::GatewayHint;
 use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
+use zonemesh_core::member::Member;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::neighbours::{self, Zones};
 use zonemesh_core::prefix;
-use zonemesh_core::record::Lane;
-use zonemesh_core::registry::{Member, Registry};
+use zonemesh_core::record::{Gateway, Lane};
+use zonemesh_core::registry::Registry;
+
+/// What a gateway does for its zone, as far as others are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum GatewayRole {
+    /// What is sent to the zone goes to it: the first that the zone's record names.
+    Active,
+    /// What it sends is accepted, nothing but probes is sent to it.
+    Standby,
+}
 
 /// Another zone's gateway, as tunnel, routes and registry need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PeerPlan {
-    pub(crate) zone: ZoneName,
+    pub(crate) id: GatewayId,
+    pub(crate) role: GatewayRole,
     pub(crate) wireguard_key: WireGuardPublicKey,
     /// The key that it is changing to.
     pub(crate) next_key: Option<WireGuardPublicKey>,
     /// Its lanes beside the first.
     pub(crate) lanes: Vec<Lane>,
     pub(crate) endpoints: Vec<Endpoint>,
+    /// The zone's prefixes if they are routed to this gateway, else none.
     pub(crate) prefixes: Vec<IpNet>,
     pub(crate) tunnel_ips: Vec<IpAddr>,
     pub(crate) registry_port: u16,
@@ -38,6 +51,11 @@ pub(crate) struct PeerPlan {
 }
 
 impl PeerPlan {
+    /// True if this gateway has only got another name: that of its record.
+    pub(crate) fn is_same_gateway(&self, other: &Self) -> bool {
+        self.id.zone == other.id.zone && self.wireguard_key == other.wireguard_key
+    }
+
     /// The peer's tunnel IPs and prefixes.
     pub(crate) fn allowed_ips(&self) -> impl Iterator<Item = IpNet> {
         let addresses = self.tunnel_ips.iter().copied().map(IpNet::from);
@@ -48,7 +66,7 @@ impl PeerPlan {
 /// All that follows from who belongs to the mesh.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MeshPlan {
-    /// In the order of their zones.
+    /// In the order of their zones, the active gateway of each first.
     pub(crate) peers: Vec<PeerPlan>,
     /// What must never leave in the clear: all that other zones may claim, blocked ones included.
     pub(crate) backstops: BTreeSet<IpNet>,
@@ -108,13 +126,16 @@ pub(crate) struct PlanSources<'a> {
     /// This gateway's WireGuard keys, on all its lanes.
     pub(crate) own_keys: &'a [WireGuardPublicKey],
     /// How zones are reached that have said nothing yet.
-    pub(crate) hints: &'a BTreeMap<ZonePublicKey, GatewayHint>,
+    pub(crate) hints: &'a BTreeMap<ZonePublicKey, Vec<GatewayHint>>,
     /// Most lanes that the tunnel has to one peer, the first included.
     pub(crate) most_lanes: u8,
 }
 
 /// How a gateway is reached, from wherever that is known.
 struct Reached {
+    id: GatewayId,
+    /// The tunnel IPs that its record names; empty if there is no record.
+    tunnel_ips: Vec<IpAddr>,
     wireguard_key: WireGuardPublicKey,
     next_key: Option<WireGuardPublicKey>,
     lanes: Vec<Lane>,
@@ -123,54 +144,31 @@ struct Reached {
 }
 
 impl PlanSources<'_> {
-    /// One peer for each member whose gateway's key is known. Where two zones name one key, the
-    /// zone that was granted first keeps it; nobody gets this gateway's own.
+    /// One peer for each gateway of a member whose key is known. Where two name one key, the zone
+    /// that was granted first keeps it; nobody gets this gateway's own.
     fn peers<'m>(
         &self,
         members: impl Iterator<Item = &'m Member>,
         taken: &mut Vec<TakenKey>,
     ) -> Vec<PeerPlan> {
-        let mut refuse = |zone: &ZoneName, what| taken.push(TakenKey { zone: zone.clone(), what });
         let mut members: Vec<_> = members.collect();
         members.sort_by_key(|member| (self.serial(&member.zone), &member.zone));
         let mut keys: BTreeSet<_> = self.own_keys.iter().copied().collect();
         let mut peers = Vec::new();
         for member in members {
-            let configured = self.configured(member);
-            let Some(reached) = self.reached(member, configured) else { continue };
-            if !keys.insert(reached.wireguard_key) {
-                refuse(&member.zone, "its WireGuard key");
-                continue;
-            }
-            peers.push(PeerPlan {
-                zone: member.zone.clone(),
-                wireguard_key: reached.wireguard_key,
-                next_key: reached.next_key,
-                lanes: reached.lanes,
-                endpoints: reached.endpoints,
-                prefixes: member.prefixes.clone(),
-                tunnel_ips: member.tunnel_ips.clone(),
-                registry_port: reached.registry_port,
-                is_neighbour: true,
-                keeps_alive: true,
+            let mut gateways = self.gateways(member);
+            gateways.retain(|gateway| {
+                let is_free = keys.insert(gateway.wireguard_key);
+                if !is_free {
+                    let zone = member.zone.clone();
+                    taken.push(TakenKey { zone, what: "its WireGuard key" });
+                }
+                is_free
             });
+            peers.extend(of_zone(member, gateways));
         }
-        // After all present keys, so that nobody's is taken away by another's next one.
-        for peer in &mut peers {
-            if peer.next_key.is_some_and(|key| !keys.insert(key)) {
-                refuse(&peer.zone, "its next WireGuard key");
-                peer.next_key = None;
-            }
-        }
-        for peer in &mut peers {
-            let of_lane = |l: &Lane| std::iter::once(l.wireguard_key).chain(l.next_wireguard_key);
-            let of_lanes: Vec<_> = peer.lanes.iter().flat_map(of_lane).collect();
-            if !of_lanes.into_iter().all(|key| keys.insert(key)) {
-                refuse(&peer.zone, "a lane's WireGuard key");
-                peer.lanes.clear();
-            }
-        }
-        peers.sort_by(|a, b| a.zone.cmp(&b.zone));
+        keep_foreign_keys_apart(&mut peers, keys, taken);
+        peers.sort_by(|a, b| (&a.id.zone, a.role, &a.id).cmp(&(&b.id.zone, b.role, &b.id)));
         peers
     }
 
@@ -184,73 +182,105 @@ impl PlanSources<'_> {
         self.config.peers.iter().find(is)
     }
 
-    fn reached(&self, member: &Member, configured: Option<&PeerSettings>) -> Option<Reached> {
-        let by_hand = configured.map(|peer| Reached {
+    /// How the gateways of a zone are reached, the active one first.
+    fn gateways(&self, member: &Member) -> Vec<Reached> {
+        let configured = self.configured(member);
+        let by_hand = configured.map(|peer| self.by_hand(peer));
+        let is_granted = self.serial(&member.zone) > 0;
+        let mut gateways = match by_hand {
+            Some(by_hand) if !is_granted => self.beside(member, by_hand),
+            by_hand => {
+                let announced = self.announced(member);
+                if announced.is_empty() { by_hand.into_iter().collect() } else { announced }
+            }
+        };
+        if !is_granted {
+            return gateways;
+        }
+        // What was written here by hand is tried too: it may be a private path.
+        let written = configured.into_iter().flat_map(|peer| &peer.endpoints);
+        if let Some(active) = gateways.get_mut(0) {
+            let new: Vec<_> = written.filter(|e| !active.endpoints.contains(e)).cloned().collect();
+            active.endpoints.extend(new);
+        }
+        for gateway in &mut gateways {
+            gateway.endpoints.retain(|endpoint| self.is_outside(endpoint));
+        }
+        gateways
+    }
+
+    /// The gateway of a `[[peer]]`. Its name stands in its zone's record only; until that is known
+    /// it has the name that gateways have by default.
+    fn by_hand(&self, peer: &PeerSettings) -> Reached {
+        Reached {
+            id: GatewayId::assumed(peer.zone.clone()),
+            tunnel_ips: Vec::new(),
             wireguard_key: peer.wireguard_key,
-            next_key: self.announced_beside(member, peer.wireguard_key),
-            lanes: self.lanes(member),
+            next_key: None,
+            lanes: Vec::new(),
             endpoints: peer.endpoints.clone(),
             registry_port: self.config.registry.port,
-        });
-        if by_hand.is_some() && self.serial(&member.zone) == 0 {
-            return by_hand;
         }
-        let mut reached = self.announced(member).or(by_hand)?;
-        // What was written here by hand is tried too: it may be a private path.
-        for endpoint in configured.into_iter().flat_map(|peer| &peer.endpoints) {
-            if !reached.endpoints.contains(endpoint) {
-                reached.endpoints.push(endpoint.clone());
-            }
-        }
-        reached.endpoints.retain(|endpoint| self.is_outside(endpoint));
-        Some(reached)
     }
 
-    /// The lanes that the zone's record names.
-    fn lanes(&self, member: &Member) -> Vec<Lane> {
-        let record = self.registry.get(&member.zone).map(|held| &held.record);
-        let gateway = record.and_then(|record| record.content.gateways.first());
+    /// A gateway that is written by hand, with what its record says beside that, and the other
+    /// gateways of its zone.
+    fn beside(&self, member: &Member, by_hand: Reached) -> Vec<Reached> {
+        let mut recorded = self.recorded(member);
+        let names = |key| {
+            move |gateway: &Reached| gateway.wireguard_key == key || gateway.next_key == Some(key)
+        };
+        // A record that knows the key no more is of a gateway that has changed it since.
+        let known = recorded.iter().position(names(by_hand.wireguard_key)).unwrap_or(0);
+        if known >= recorded.len() {
+            return vec![by_hand];
+        }
+        let recorded_by_hand = recorded.remove(known);
+        let newest = recorded_by_hand.next_key.unwrap_or(recorded_by_hand.wireguard_key);
+        let next_key = (newest != by_hand.wireguard_key).then_some(newest);
+        let Reached { id, tunnel_ips, lanes, .. } = recorded_by_hand;
+        recorded.insert(0, Reached { id, tunnel_ips, lanes, next_key, ..by_hand });
+        recorded
+    }
+
+    /// What the zone's record says of its gateways.
+    fn recorded(&self, member: &Member) -> Vec<Reached> {
         let further = usize::from(self.most_lanes) - 1;
-        gateway.map_or(Vec::new(), |gateway| gateway.lanes.iter().take(further).copied().collect())
-    }
-
-    /// The newest key that the zone says it has beside the one that is written here by hand.
-    fn announced_beside(
-        &self,
-        member: &Member,
-        by_hand: WireGuardPublicKey,
-    ) -> Option<WireGuardPublicKey> {
-        let record = &self.registry.get(&member.zone)?.record;
-        let gateway = record.content.gateways.first()?;
-        let newest = gateway.next_wireguard_key.unwrap_or(gateway.wireguard_key);
-        (newest != by_hand).then_some(newest)
+        let of = |(id, gateway): (GatewayId, &Gateway)| Reached {
+            id,
+            tunnel_ips: gateway.tunnel_ips.clone(),
+            wireguard_key: gateway.wireguard_key,
+            next_key: gateway.next_wireguard_key.filter(|next| *next != gateway.wireguard_key),
+            lanes: gateway.lanes.iter().take(further).copied().collect(),
+            endpoints: endpoints(&gateway.endpoints),
+            registry_port: gateway.registry_port,
+        };
+        let held = self.registry.get(&member.zone);
+        held.into_iter().flat_map(|held| held.record.gateways()).map(of).collect()
     }
 
     /// What the zone's record says, or its invitation while there is no record.
-    fn announced(&self, member: &Member) -> Option<Reached> {
-        let record = self.registry.get(&member.zone).map(|held| &held.record);
-        let hint = self.hints.get(&member.key);
-        let gateway = record.and_then(|record| record.content.gateways.first());
-        let is_older = hint.is_some_and(|hint| {
-            hint.newer_than.is_some() && hint.newer_than == record.map(|record| record.version)
-        });
-        match (gateway, hint) {
-            (Some(gateway), _) if !is_older => Some(Reached {
-                wireguard_key: gateway.wireguard_key,
-                next_key: gateway.next_wireguard_key.filter(|next| *next != gateway.wireguard_key),
-                lanes: self.lanes(member),
-                endpoints: endpoints(&gateway.endpoints),
-                registry_port: gateway.registry_port,
-            }),
-            (_, Some(hint)) => Some(Reached {
-                wireguard_key: hint.wireguard_key,
-                next_key: None,
-                lanes: Vec::new(),
-                endpoints: endpoints(&hint.endpoints),
-                registry_port: self.config.registry.port,
-            }),
-            _ => None,
+    fn announced(&self, member: &Member) -> Vec<Reached> {
+        let recorded = self.recorded(member);
+        let version = self.registry.get(&member.zone).map(|held| held.record.version);
+        let hints = self.hints.get(&member.key).map_or(&[][..], Vec::as_slice);
+        let is_newer = |hint: &GatewayHint| hint.newer_than.is_some() && hint.newer_than == version;
+        if hints.is_empty() || !(recorded.is_empty() || hints.iter().any(is_newer)) {
+            return recorded;
         }
+        let of = |hint: &GatewayHint| Reached {
+            id: match &hint.gateway {
+                Some(name) => GatewayId::new(member.zone.clone(), name.as_str()),
+                None => GatewayId::assumed(member.zone.clone()),
+            },
+            tunnel_ips: hint.tunnel_ips.clone(),
+            wireguard_key: hint.wireguard_key,
+            next_key: None,
+            lanes: Vec::new(),
+            endpoints: endpoints(&hint.endpoints),
+            registry_port: self.config.registry.port,
+        };
+        hints.iter().map(of).collect()
     }
 
     /// An endpoint inside the tunnels would be reached through itself.
@@ -262,6 +292,10 @@ impl PlanSources<'_> {
     /// Streams only where they are wanted beside etcd.
     fn choose_neighbours(&self, peers: &mut [PeerPlan]) {
         self.choose_tunnels(peers);
+        // A stream goes where packets to the zone go.
+        for peer in peers.iter_mut().filter(|peer| peer.role == GatewayRole::Standby) {
+            peer.is_neighbour = false;
+        }
         if self.config.registry.etcd.as_ref().is_some_and(|etcd| !etcd.streams) {
             peers.iter_mut().for_each(|peer| peer.is_neighbour = false);
         }
@@ -274,7 +308,7 @@ impl PlanSources<'_> {
         let own = self.registry.zone();
         let is_open = !self.config.gateway.endpoints.is_empty();
         let reachable: BTreeSet<_> =
-            peers.iter().filter(|p| !p.endpoints.is_empty()).map(|p| &p.zone).collect();
+            peers.iter().filter(|p| !p.endpoints.is_empty()).map(|p| &p.id.zone).collect();
         let zones: Zones = membership
             .members()
             .map(|member| (member.zone.clone(), reachable.contains(&member.zone)))
@@ -283,12 +317,13 @@ impl PlanSources<'_> {
         let wanted = usize::from(self.config.mesh.neighbours);
         let seed = membership.mesh().as_str().as_bytes();
         let chosen = neighbours::choose(own, &zones, seed, wanted);
-        let all_known = chosen.iter().all(|zone| peers.iter().any(|peer| peer.zone == *zone));
+        let all_known = chosen.iter().all(|zone| peers.iter().any(|peer| peer.id.zone == *zone));
         for peer in peers {
-            let granted = membership.member(&peer.zone).is_some();
+            let zone = &peer.id.zone;
+            let granted = membership.member(zone).is_some();
             // A newcomer has nobody but its inviter until records arrive.
-            let helps = !all_known && self.registry.get(&peer.zone).is_none();
-            peer.is_neighbour = !granted || chosen.contains(&peer.zone) || helps;
+            let helps = !all_known && self.registry.get(zone).is_none();
+            peer.is_neighbour = !granted || chosen.contains(zone) || helps;
             peer.keeps_alive = peer.is_neighbour || !is_open;
         }
     }
@@ -297,6 +332,62 @@ impl PlanSources<'_> {
 /// Those that are valid: what another zone says is not believed, only tried.
 fn endpoints(texts: &[String]) -> Vec<Endpoint> {
     texts.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+/// The peers of one zone. All that it may claim is routed to its active gateway, but for the tunnel
+/// IPs that another one names as its own.
+fn of_zone(member: &Member, mut gateways: Vec<Reached>) -> impl Iterator<Item = PeerPlan> {
+    let mut rest = member.tunnel_ips.clone();
+    if let [active, others @ ..] = &mut gateways[..] {
+        for other in others {
+            other.tunnel_ips.retain(|ip| rest.contains(ip) && !active.tunnel_ips.contains(ip));
+            rest.retain(|ip| !other.tunnel_ips.contains(ip));
+        }
+    }
+    gateways.into_iter().enumerate().map(move |(index, gateway)| {
+        let is_active = index == 0;
+        let (prefixes, tunnel_ips) = match is_active {
+            true => (member.prefixes.clone(), rest.clone()),
+            false => (Vec::new(), gateway.tunnel_ips),
+        };
+        PeerPlan {
+            id: gateway.id,
+            role: if is_active { GatewayRole::Active } else { GatewayRole::Standby },
+            wireguard_key: gateway.wireguard_key,
+            next_key: gateway.next_key,
+            lanes: gateway.lanes,
+            endpoints: gateway.endpoints,
+            prefixes,
+            tunnel_ips,
+            registry_port: gateway.registry_port,
+            is_neighbour: true,
+            keeps_alive: true,
+        }
+    })
+}
+
+/// Takes away next keys and lanes whose keys are another's. After all present keys, which are `keys`,
+/// so that nobody's is taken away by another's next one.
+fn keep_foreign_keys_apart(
+    peers: &mut [PeerPlan],
+    mut keys: BTreeSet<WireGuardPublicKey>,
+    taken: &mut Vec<TakenKey>,
+) {
+    let mut refuse = |id: &GatewayId, what| taken.push(TakenKey { zone: id.zone.clone(), what });
+    for peer in &mut *peers {
+        if peer.next_key.is_some_and(|key| !keys.insert(key)) {
+            refuse(&peer.id, "its next WireGuard key");
+            peer.next_key = None;
+        }
+    }
+    for peer in peers {
+        let of_lane = |l: &Lane| std::iter::once(l.wireguard_key).chain(l.next_wireguard_key);
+        let of_lanes: Vec<_> = peer.lanes.iter().flat_map(of_lane).collect();
+        if !of_lanes.into_iter().all(|key| keys.insert(key)) {
+            refuse(&peer.id, "a lane's WireGuard key");
+            peer.lanes.clear();
+        }
+    }
 }
 
 #[cfg(test)]

@@ -88,7 +88,13 @@ fn announce_gateway(
     endpoint: &str,
     change: impl FnOnce(&mut Gateway),
 ) {
-    let mut gateway = Gateway {
+    let mut gateway = gateway(zone, endpoint);
+    change(&mut gateway);
+    announce_all(registry, zone, vec![gateway]);
+}
+
+fn gateway(zone: u8, endpoint: &str) -> Gateway {
+    Gateway {
         name: format!("z{zone}-gw1"),
         wireguard_key: WireGuardPublicKey([zone; 32]),
         next_wireguard_key: None,
@@ -96,15 +102,17 @@ fn announce_gateway(
         endpoints: vec![endpoint.to_owned()],
         tunnel_ips: vec![tunnel_ip(zone)],
         registry_port: 51_821,
-    };
-    change(&mut gateway);
+    }
+}
+
+fn announce_all(registry: &mut Registry, zone: u8, gateways: Vec<Gateway>) {
     let seq = registry.get(&name(zone)).map_or(0, |held| held.record.version.seq);
     let record = ZoneRecord {
         zone: name(zone),
         version: Version { incarnation: 1, seq: seq + 1 },
         issued_at: NOW,
         content: ZoneDraft {
-            gateways: vec![gateway],
+            gateways,
             prefixes: vec![prefix(zone)],
             superlinks: Vec::new(),
             ca_sets: Vec::new(),
@@ -121,14 +129,14 @@ fn plan(registry: &Registry, config: &Config) -> MeshPlan {
 fn plan_with(
     registry: &Registry,
     config: &Config,
-    hints: &BTreeMap<ZonePublicKey, GatewayHint>,
+    hints: &BTreeMap<ZonePublicKey, Vec<GatewayHint>>,
 ) -> MeshPlan {
     let own_keys = &[OWN_KEY];
     MeshPlan::of(&PlanSources { registry, config, own_keys, hints, most_lanes: 8 })
 }
 
 fn zones(plan: &MeshPlan) -> Vec<&str> {
-    plan.peers.iter().map(|peer| peer.zone.as_str()).collect()
+    plan.peers.iter().map(|peer| peer.id.zone.as_str()).collect()
 }
 
 #[test]
@@ -152,11 +160,13 @@ fn a_granted_zone_is_reached_as_its_record_says_and_before_that_as_the_hint_does
     let mut registry = managed(2, &config);
     assert_eq!(zones(&plan(&registry, &config)), [""; 0]);
     let hint = GatewayHint {
+        gateway: None,
+        tunnel_ips: Vec::new(),
         wireguard_key: WireGuardPublicKey([7; 32]),
         endpoints: vec!["192.0.2.7:51820".to_owned()],
         newer_than: None,
     };
-    let hints = BTreeMap::from([(identity(2).public_key(), hint)]);
+    let hints = BTreeMap::from([(identity(2).public_key(), vec![hint])]);
     let with_hint = |registry: &Registry| plan_with(registry, &config, &hints);
     assert_eq!(with_hint(&registry).peers[0].wireguard_key, WireGuardPublicKey([7; 32]));
     announce(&mut registry, 2, WireGuardPublicKey([2; 32]), "203.0.113.2:51820");
@@ -297,4 +307,80 @@ fn without_streams_beside_etcd_nobody_is_a_neighbour_and_the_tunnels_are_kept_up
         assert_eq!(plan.peers.iter().filter(|peer| peer.is_neighbour).count(), kept);
         assert!(plan.peers.len() == 2 && plan.peers.iter().all(|peer| peer.keeps_alive));
     }
+}
+
+/// Zone 2 with two gateways, the second with a key, an address and an endpoint of its own.
+fn announce_pair(registry: &mut Registry) {
+    let first = gateway(2, "203.0.113.2:51820");
+    let second = Gateway {
+        name: "edge".to_owned(),
+        wireguard_key: WireGuardPublicKey([22; 32]),
+        endpoints: vec!["203.0.113.22:51820".to_owned()],
+        tunnel_ips: vec!["10.255.1.2".parse().unwrap()],
+        ..first.clone()
+    };
+    announce_all(registry, 2, vec![first, second]);
+}
+
+fn pair_config() -> Config {
+    config(&peer(2, 2).replace("[\"10.255.0.2\"]", "[\"10.255.0.2\", \"10.255.1.2\"]"))
+}
+
+#[test]
+fn a_record_with_two_gateways_gives_two_peers_and_one_of_them_carries_the_zone() {
+    let config = pair_config();
+    let members = crate::plan::announcement::members(&config, identity(1).public_key());
+    let mut registry = Registry::new(name(1), identity(1), members, 1).unwrap();
+    announce_pair(&mut registry);
+    let plan = plan(&registry, &config);
+    let [active, standby] = &plan.peers[..] else { panic!("{:?}", plan.peers) };
+    assert_eq!([active, standby].map(|p| p.id.to_string()), ["z2/z2-gw1", "z2/edge"]);
+    assert_eq!([active.role, standby.role], [GatewayRole::Active, GatewayRole::Standby]);
+    let keys = [active, standby].map(|peer| peer.wireguard_key.0[0]);
+    assert_eq!(keys, [2, 22]);
+    assert_eq!((&active.prefixes, &standby.prefixes), (&vec![prefix(2)], &Vec::new()));
+    assert_eq!(active.tunnel_ips, [tunnel_ip(2)]);
+    assert_eq!(standby.tunnel_ips, ["10.255.1.2".parse::<IpAddr>().unwrap()]);
+    assert_eq!([active.is_neighbour, standby.is_neighbour], [true, false]);
+    assert_eq!(plan.routed(), plan.backstops);
+    assert_eq!(plan.trusted.len(), 1);
+}
+
+#[test]
+fn a_gateway_written_by_hand_is_the_active_one_and_gets_its_name_from_the_record() {
+    let config = pair_config();
+    let members = crate::plan::announcement::members(&config, identity(1).public_key());
+    let mut registry = Registry::new(name(1), identity(1), members, 1).unwrap();
+    let before = plan(&registry, &config);
+    assert_eq!(before.peers[0].id.to_string(), "z2/z2-gw1");
+    let named = Gateway { name: "rhine".to_owned(), ..gateway(2, "203.0.113.2:51820") };
+    let other = Gateway {
+        name: "edge".to_owned(),
+        wireguard_key: WireGuardPublicKey([22; 32]),
+        tunnel_ips: Vec::new(),
+        ..named.clone()
+    };
+    announce_all(&mut registry, 2, vec![other, named]);
+    let after = plan(&registry, &config);
+    let ids: Vec<_> = after.peers.iter().map(|peer| peer.id.to_string()).collect();
+    assert_eq!(ids, ["z2/rhine", "z2/edge"]);
+    assert!(after.peers[0].is_same_gateway(&before.peers[0]));
+    assert!(!after.peers[1].is_same_gateway(&before.peers[0]));
+}
+
+#[test]
+fn a_second_gateway_with_anothers_key_is_left_out_and_the_first_stays() {
+    let config = config("");
+    let mut registry = managed(3, &config);
+    announce(&mut registry, 2, WireGuardPublicKey([2; 32]), "203.0.113.2:51820");
+    let first = gateway(3, "203.0.113.3:51820");
+    let thief = Gateway {
+        name: "edge".to_owned(),
+        wireguard_key: WireGuardPublicKey([2; 32]),
+        tunnel_ips: Vec::new(),
+        ..first.clone()
+    };
+    announce_all(&mut registry, 3, vec![first, thief]);
+    let ids: Vec<_> = plan(&registry, &config).peers.iter().map(|p| p.id.to_string()).collect();
+    assert_eq!(ids, ["z2/z2-gw1", "z3/z3-gw1"]);
 }

@@ -134,7 +134,7 @@ impl AdminService {
     }
 
     fn peer_view(&self, peer: &PeerPlan, tunnel: Option<&PeerStatus>) -> PeerView {
-        let entry = self.observer.board.entry(&peer.zone);
+        let entry = self.observer.board.entry(&peer.id.zone);
         let stream = match (entry.open > 0, entry.refused) {
             (true, _) => StreamState::Up,
             (false, _) if !peer.is_neighbour => StreamState::None,
@@ -144,14 +144,14 @@ impl AdminService {
         let open = entry.open > 0;
         let handshake = tunnel.and_then(|tunnel| tunnel.latest_handshake);
         let endpoint = tunnel.and_then(|tunnel| tunnel.endpoint);
-        let path = self.observer.paths.path(&peer.wireguard_key);
+        let path = self.observer.paths.path(&peer.id);
         let summary = path.map(|path| path.summary).filter(|summary| summary.answers);
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let reason = path.and_then(|path| path.summary.reason);
         let since = path.and_then(|path| path.since);
         let underlay = path.and_then(|path| path.underlay_mtu);
         PeerView {
-            zone: peer.zone.to_string(),
+            zone: peer.id.zone.to_string(),
             state: state_of(path, tunnel).into(),
             endpoint: endpoint.as_ref().map(SocketAddr::to_string).unwrap_or_default(),
             latest_handshake_unix_ms: handshake.map_or(0, |at| UnixMillis::from(at).0),
@@ -161,7 +161,7 @@ impl AdminService {
             tunnel_addresses: peer.tunnel_ips.iter().map(ToString::to_string).collect(),
             unanswered_initiations: tunnel.map_or(0, |t| t.handshake_attempts_unanswered),
             stream: stream.into(),
-            clock_offset_ms: self.observer.clock_offset(&peer.zone),
+            clock_offset_ms: entry.clock_offset.map(|offset| offset.millis),
             public_key: peer.wireguard_key.to_string(),
             stream_error: if open { String::new() } else { entry.error },
             reason: reason.map(|reason| reason.to_string()).unwrap_or_default(),

@@ -75,7 +75,7 @@ impl Lookout {
 
     fn sight(&self, peer: &PeerPlan, tunnel: Option<&PeerStatus>) -> PeerSight {
         let path = self.paths.path(&peer.id);
-        let entry = self.streams.entry(&peer.id.zone);
+        let entry = self.streams.entry(&peer.id);
         let lanes = tunnel.iter().flat_map(|tunnel| tunnel.lanes.iter().skip(1));
         PeerSight {
             zone: peer.id.zone.clone(),

@@ -2,9 +2,11 @@
 //! neighbour may say over all of them.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::ClockOffset;
 
@@ -26,16 +28,33 @@ pub(crate) struct StreamsState {
     pub(crate) clock_offset: Option<ClockOffset>,
 }
 
+#[derive(Default)]
+struct KnownStreams {
+    entries: BTreeMap<GatewayId, StreamsState>,
+    /// Whose tunnel IP is whose.
+    at: BTreeMap<IpAddr, GatewayId>,
+    /// A gateway under the name that it had before its record was known: streams that were opened
+    /// then live on.
+    renamed: BTreeMap<GatewayId, GatewayId>,
+}
+
+impl KnownStreams {
+    fn entry(&mut self, gateway: &GatewayId) -> &mut StreamsState {
+        let gateway = self.renamed.get(gateway).unwrap_or(gateway);
+        self.entries.entry(gateway.clone()).or_default()
+    }
+}
+
 /// The streams to all neighbours.
 pub(crate) struct StreamBoard {
-    entries: Mutex<BTreeMap<ZoneName, StreamsState>>,
+    known: Mutex<KnownStreams>,
     says: RateLimiter<ZoneName>,
     refusals: Arc<RefusedCalls>,
 }
 
 impl StreamBoard {
     pub(crate) fn new(refusals: Arc<RefusedCalls>) -> Self {
-        Self { entries: Mutex::default(), says: RateLimiter::new(SAYS), refusals }
+        Self { known: Mutex::default(), says: RateLimiter::new(SAYS), refusals }
     }
 
     /// How long not to listen to `zone`, which has just said something with `items` in it.
@@ -52,28 +71,61 @@ impl StreamBoard {
         self.refusals.count(flood, zone);
     }
 
-    /// What is known of `zone` now.
-    pub(crate) fn entry(&self, zone: &ZoneName) -> StreamsState {
-        self.lock().get(zone).cloned().unwrap_or_default()
+    /// What is known of the streams to a gateway now.
+    pub(crate) fn entry(&self, gateway: &GatewayId) -> StreamsState {
+        let known = self.lock();
+        let gateway = known.renamed.get(gateway).unwrap_or(gateway);
+        known.entries.get(gateway).cloned().unwrap_or_default()
+    }
+
+    /// What is known of the streams to all gateways of a zone.
+    pub(crate) fn of_zone(&self, zone: &ZoneName) -> Vec<StreamsState> {
+        let known = self.lock();
+        let of_zone = known.entries.iter().filter(|(gateway, _)| gateway.zone == *zone);
+        of_zone.map(|(_, entry)| entry.clone()).collect()
+    }
+
+    /// Which gateway of `zone` calls from this tunnel IP.
+    pub(crate) fn caller(&self, zone: &ZoneName, from: IpAddr) -> GatewayId {
+        let known = self.lock();
+        let caller = known.at.get(&from).filter(|gateway| gateway.zone == *zone);
+        caller.cloned().unwrap_or_else(|| GatewayId::assumed(zone.clone()))
+    }
+
+    /// Takes whose tunnel IP is whose.
+    pub(crate) fn set_addresses(&self, at: BTreeMap<IpAddr, GatewayId>) {
+        self.lock().at = at;
+    }
+
+    /// What is known of `old` is of `new` from now on.
+    pub(crate) fn rename(&self, old: &GatewayId, new: &GatewayId) {
+        let mut known = self.lock();
+        known.renamed.remove(new);
+        known.renamed.values_mut().filter(|name| *name == old).for_each(|name| *name = new.clone());
+        known.renamed.insert(old.clone(), new.clone());
+        if let Some(mut entry) = known.entries.remove(old) {
+            entry.open += known.entry(new).open;
+            known.entries.insert(new.clone(), entry);
+        }
     }
 
     /// Streams that are open, over all neighbours.
     pub(crate) fn open_streams(&self) -> u32 {
-        self.lock().values().map(|entry| entry.open).sum()
+        self.lock().entries.values().map(|entry| entry.open).sum()
     }
 
     /// Forgets a neighbour to which no stream is kept any more, but for streams of its own.
-    pub(crate) fn forget(&self, zone: &ZoneName) {
-        let mut board = self.lock();
-        if board.get(zone).is_some_and(|entry| entry.open == 0) {
-            board.remove(zone);
+    pub(crate) fn forget(&self, gateway: &GatewayId) {
+        let mut known = self.lock();
+        if known.entries.get(gateway).is_some_and(|entry| entry.open == 0) {
+            known.entries.remove(gateway);
         }
     }
 
     /// True if it is the only one.
-    pub(crate) fn opened(&self, zone: &ZoneName) -> bool {
-        let mut board = self.lock();
-        let entry = board.entry(zone.clone()).or_default();
+    pub(crate) fn opened(&self, gateway: &GatewayId) -> bool {
+        let mut known = self.lock();
+        let entry = known.entry(gateway);
         entry.open += 1;
         entry.error.clear();
         entry.refused = false;
@@ -81,28 +133,28 @@ impl StreamBoard {
     }
 
     /// True if it was the last one.
-    pub(crate) fn closed(&self, zone: &ZoneName) -> bool {
-        let mut board = self.lock();
-        let entry = board.entry(zone.clone()).or_default();
+    pub(crate) fn closed(&self, gateway: &GatewayId) -> bool {
+        let mut known = self.lock();
+        let entry = known.entry(gateway);
         entry.open = entry.open.saturating_sub(1);
         entry.open == 0
     }
 
-    pub(crate) fn failed(&self, zone: &ZoneName, error: String, refused: bool) {
-        let mut board = self.lock();
-        let entry = board.entry(zone.clone()).or_default();
+    pub(crate) fn failed(&self, gateway: &GatewayId, error: String, refused: bool) {
+        let mut known = self.lock();
+        let entry = known.entry(gateway);
         entry.error = error;
         entry.refused = refused;
     }
 
-    pub(crate) fn set_clock_offset(&self, zone: &ZoneName, offset: Option<ClockOffset>) {
-        let mut board = self.lock();
-        let entry = board.entry(zone.clone()).or_default();
+    pub(crate) fn set_clock_offset(&self, gateway: &GatewayId, offset: Option<ClockOffset>) {
+        let mut known = self.lock();
+        let entry = known.entry(gateway);
         entry.clock_offset = offset.or(entry.clock_offset);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ZoneName, StreamsState>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, KnownStreams> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_stream_of_either_end_counts_as_open() {
-        let (board, zone) = (StreamBoard::new(Arc::default()), "madrid".parse().unwrap());
+        let (board, zone) = (StreamBoard::new(Arc::default()), "madrid/gw1".parse().unwrap());
         board.failed(&zone, "connection refused".to_owned(), false);
         board.opened(&zone);
         board.opened(&zone);
@@ -120,5 +172,33 @@ mod tests {
         let entry = board.entry(&zone);
         assert_eq!((entry.open, entry.error.as_str()), (1, ""));
         assert_eq!(board.open_streams(), 1);
+    }
+
+    #[test]
+    fn two_gateways_of_a_zone_are_kept_apart_and_a_new_name_keeps_what_is_known() {
+        let board = StreamBoard::new(Arc::default());
+        let [one, two, named] = ["madrid/madrid-gw1", "madrid/gw2", "madrid/edge"]
+            .map(|name| name.parse::<GatewayId>().unwrap());
+        board.opened(&one);
+        board.failed(&two, "connection refused".to_owned(), true);
+        assert_eq!((board.entry(&one).open, board.entry(&two).open), (1, 0));
+        assert!(board.entry(&one).error.is_empty());
+        board.rename(&one, &named);
+        assert_eq!(board.entry(&named).open, 1);
+        // The stream that was opened under the name of before ends.
+        assert!(board.closed(&one));
+        assert_eq!(board.entry(&named).open, 0);
+        assert_eq!(board.of_zone(&"madrid".parse().unwrap()).len(), 2);
+    }
+
+    #[test]
+    fn a_caller_is_known_by_its_tunnel_ip_in_its_own_zone_only() {
+        let board = StreamBoard::new(Arc::default());
+        let ip: IpAddr = "10.255.0.2".parse().unwrap();
+        let gateway: GatewayId = "madrid/edge".parse().unwrap();
+        board.set_addresses(BTreeMap::from([(ip, gateway.clone())]));
+        assert_eq!(board.caller(&gateway.zone, ip), gateway);
+        let paris = "paris".parse().unwrap();
+        assert_eq!(board.caller(&paris, ip), GatewayId::assumed(paris));
     }
 }

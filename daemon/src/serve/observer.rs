@@ -52,17 +52,26 @@ impl Observer {
             return true;
         }
         let peers = self.peers.borrow().clone();
-        let peer = peers.iter().find(|peer| peer.id.zone == *zone);
-        let path = peer.and_then(|peer| self.paths.path(&peer.id));
-        let tunnel = peer.and_then(|peer| self.tunnel.peer_status(&peer.wireguard_key));
-        reach::is_reached(path, tunnel.as_ref(), self.board.entry(zone).open > 0)
+        let mut of_zone = peers.iter().filter(|peer| peer.id.zone == *zone).peekable();
+        let has_stream = || self.board.of_zone(zone).iter().any(|entry| entry.open > 0);
+        if of_zone.peek().is_none() {
+            return reach::is_reached(None, None, has_stream());
+        }
+        of_zone.any(|peer| {
+            let path = self.paths.path(&peer.id);
+            let tunnel = self.tunnel.peer_status(&peer.wireguard_key);
+            reach::is_reached(path, tunnel.as_ref(), self.board.entry(&peer.id).open > 0)
+        })
     }
 
-    /// The clock of `zone`'s gateway minus this one's, in milliseconds, if known.
+    /// The clock of `zone`'s gateways, as far as one has told, minus this one's, in milliseconds.
     pub(crate) fn clock_offset(&self, zone: &ZoneName) -> Option<i64> {
         match *zone == self.config.zone.name {
             true => Some(0),
-            false => self.board.entry(zone).clock_offset.map(|offset| offset.millis),
+            false => {
+                let entries = self.board.of_zone(zone);
+                entries.iter().find_map(|entry| entry.clock_offset).map(|offset| offset.millis)
+            }
         }
     }
 

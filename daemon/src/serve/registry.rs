@@ -19,6 +19,7 @@ use zonemesh_api::serve::{self, Incoming};
 use zonemesh_api::v1::RegistryMessage;
 use zonemesh_api::v1::registry_server::{Registry, RegistryServer};
 use zonemesh_core::finding::Subject;
+use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::keepalive::Keepalive;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::MESSAGE_BYTES;
@@ -135,6 +136,11 @@ impl Registry for RegistryService {
         request: Request<Streaming<RegistryMessage>>,
     ) -> Result<Response<Outgoing>, Status> {
         let neighbour = self.neighbour(&request)?;
+        let from = serve::caller(&request).map(|caller| caller.address.ip());
+        let gateway = match from {
+            Some(ip) => self.context.board.caller(&neighbour, ip),
+            None => GatewayId::assumed(neighbour.clone()),
+        };
         let slot = self.enter(&neighbour)?;
         let (outbound, queue) = mpsc::channel(OUTBOX);
         let theirs = keepalive::told(request.metadata(), Whose::Own);
@@ -143,7 +149,7 @@ impl Registry for RegistryService {
         let (context, gate) = (self.context.clone(), self.gate.clone());
         let session = async move {
             let _slot = slot;
-            match stream::run(&context, &neighbour, wires, &Notify::new()).await {
+            match stream::run(&context, &gateway, wires, &Notify::new()).await {
                 Ok(()) => None,
                 Err(error) => {
                     if gate.log.allow(&neighbour, Instant::now()) {

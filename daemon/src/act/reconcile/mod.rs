@@ -145,7 +145,7 @@ impl Reconcilers {
             changed
         });
         failed.extend(settle(&mut self.streams, plan).await);
-        self.streams.follow_keys(plan);
+        self.streams.follow_names(plan);
         failed
     }
 }

@@ -1,13 +1,13 @@
 //! The registry streams that this gateway keeps to its neighbours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
+use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::key::WireGuardPublicKey;
-use zonemesh_core::name::ZoneName;
 use zonemesh_pki::{ZoneTrust, zone_client_config};
 
 use super::Reconciler;
@@ -17,16 +17,24 @@ use crate::plan::{MeshPlan, PeerPlan};
 
 /// Wakes the dialler of the peer whose handshake completes.
 #[derive(Clone, Default)]
-pub(crate) struct StreamWakers(Arc<Mutex<BTreeMap<WireGuardPublicKey, Arc<Notify>>>>);
+pub(crate) struct StreamWakers(Arc<Mutex<Waking>>);
+
+#[derive(Default)]
+struct Waking {
+    diallers: BTreeMap<GatewayId, Arc<Notify>>,
+    /// Handshakes are told by key, and a stream outlives its peer's WireGuard key.
+    keys: BTreeMap<WireGuardPublicKey, GatewayId>,
+}
 
 impl StreamWakers {
     pub(crate) fn wake(&self, key: &WireGuardPublicKey) {
-        if let Some(dialler) = self.lock().get(key) {
+        let waking = self.lock();
+        if let Some(dialler) = waking.keys.get(key).and_then(|id| waking.diallers.get(id)) {
             dialler.notify_one();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<WireGuardPublicKey, Arc<Notify>>> {
+    fn lock(&self) -> MutexGuard<'_, Waking> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -45,13 +53,18 @@ pub(crate) struct NeighbourStreams {
     trust: ZoneTrust,
     leaf: Arc<OwnLeaf>,
     wakers: StreamWakers,
-    running: BTreeMap<ZoneName, Dialler>,
+    running: BTreeMap<GatewayId, Dialler>,
     tasks: JoinSet<anyhow::Result<()>>,
 }
 
 /// What is to be done about one neighbour.
 pub(crate) enum StreamStep {
-    Stop(ZoneName),
+    Stop(GatewayId),
+    /// The record of a gateway has told its name.
+    Rename {
+        from: GatewayId,
+        to: GatewayId,
+    },
     Dial(PeerPlan),
 }
 
@@ -77,13 +90,20 @@ impl NeighbourStreams {
         }
     }
 
-    /// A stream outlives its peer's WireGuard key: who is woken by which key follows the plan.
-    pub(crate) fn follow_keys(&self, plan: &MeshPlan) {
-        let waker = |peer: &PeerPlan| {
-            let dialler = self.running.get(&peer.id.zone)?;
-            Some((peer.wireguard_key, dialler.reachable.clone()))
+    /// Who is woken by which key, and who calls from which address, follows the plan.
+    pub(crate) fn follow_names(&self, plan: &MeshPlan) {
+        let diallers = self.running.iter();
+        *self.wakers.lock() = Waking {
+            diallers: diallers
+                .map(|(id, dialler)| (id.clone(), dialler.reachable.clone()))
+                .collect(),
+            keys: plan.peers.iter().map(|peer| (peer.wireguard_key, peer.id.clone())).collect(),
         };
-        *self.wakers.lock() = plan.peers.iter().filter_map(waker).collect();
+        let addresses = plan
+            .peers
+            .iter()
+            .flat_map(|peer| peer.tunnel_ips.iter().map(|ip| (*ip, peer.id.clone())));
+        self.context.board.set_addresses(addresses.collect());
     }
 }
 
@@ -92,41 +112,60 @@ impl Reconciler for NeighbourStreams {
 
     fn difference(&self, plan: &MeshPlan) -> Vec<StreamStep> {
         let wanted: BTreeMap<_, _> =
-            plan.peers.iter().filter(|p| p.is_neighbour).map(|p| (&p.id.zone, p)).collect();
-        let stays = |zone: &ZoneName, dialler: &Dialler| {
-            wanted.get(zone).is_some_and(|peer| {
-                peer.tunnel_ips == dialler.tunnel_ips && peer.registry_port == dialler.port
-            })
+            plan.peers.iter().filter(|p| p.is_neighbour).map(|p| (&p.id, p)).collect();
+        let is_as_wanted = |dialler: &Dialler, peer: &PeerPlan| {
+            peer.tunnel_ips == dialler.tunnel_ips && peer.registry_port == dialler.port
         };
-        let (stay, stop): (Vec<_>, Vec<_>) =
-            self.running.iter().partition(|(zone, dialler)| stays(zone, dialler));
-        let runs = |zone: &ZoneName| stay.iter().any(|(running, _)| *running == zone);
-        let dial = wanted.into_iter().filter(|(zone, _)| !runs(zone));
-        let stop = stop.into_iter().map(|(zone, _)| StreamStep::Stop(zone.clone()));
-        stop.chain(dial.map(|(_, peer)| StreamStep::Dial(peer.clone()))).collect()
+        let mut steps = Vec::new();
+        let mut served = BTreeSet::new();
+        for (id, dialler) in &self.running {
+            let stays = wanted.get(id).is_some_and(|peer| is_as_wanted(dialler, peer));
+            let is_renamed = |peer: &&&PeerPlan| {
+                peer.id.zone == id.zone
+                    && !self.running.contains_key(&peer.id)
+                    && is_as_wanted(dialler, peer)
+            };
+            let renamed = wanted.values().find(is_renamed).filter(|_| !wanted.contains_key(id));
+            if stays {
+                served.insert(id);
+            } else if let Some(peer) = renamed {
+                served.insert(&peer.id);
+                steps.push(StreamStep::Rename { from: id.clone(), to: peer.id.clone() });
+            } else {
+                steps.push(StreamStep::Stop(id.clone()));
+            }
+        }
+        let dial = wanted.into_iter().filter(|(id, _)| !served.contains(id));
+        steps.extend(dial.map(|(_, peer)| StreamStep::Dial(peer.clone())));
+        steps
     }
 
     async fn apply(&mut self, step: StreamStep) -> anyhow::Result<()> {
         match step {
-            StreamStep::Stop(zone) => {
-                if let Some(dialler) = self.running.remove(&zone) {
+            StreamStep::Stop(id) => {
+                if let Some(dialler) = self.running.remove(&id) {
                     dialler.task.abort();
                 }
-                self.context.board.forget(&zone);
+                self.context.board.forget(&id);
+            }
+            StreamStep::Rename { from, to } => {
+                self.context.board.rename(&from, &to);
+                if let Some(dialler) = self.running.remove(&from) {
+                    self.running.insert(to, dialler);
+                }
             }
             StreamStep::Dial(PeerPlan { id, tunnel_ips, registry_port: port, .. }) => {
-                let zone = id.zone;
-                let tls = zone_client_config(&self.trust, self.leaf.current(), zone.as_str())?;
+                let tls = zone_client_config(&self.trust, self.leaf.current(), id.zone.as_str())?;
                 let reachable = Arc::new(Notify::new());
                 let neighbour = Neighbour {
-                    zone: zone.clone(),
+                    id: id.clone(),
                     tunnel_ips: tunnel_ips.clone(),
                     port,
                     tls,
                     reachable: reachable.clone(),
                 };
                 let task = self.tasks.spawn(streams::dial(neighbour, self.context.clone()));
-                self.running.insert(zone, Dialler { tunnel_ips, port, reachable, task });
+                self.running.insert(id, Dialler { tunnel_ips, port, reachable, task });
             }
         }
         Ok(())

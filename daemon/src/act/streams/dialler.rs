@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use zonemesh_api::clients::registry;
 use zonemesh_core::finding::Subject;
+use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::Refused;
 
@@ -20,7 +21,7 @@ pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// A neighbour and how to reach its registry.
 pub(crate) struct Neighbour {
-    pub(crate) zone: ZoneName,
+    pub(crate) id: GatewayId,
     pub(crate) tunnel_ips: Vec<IpAddr>,
     pub(crate) port: u16,
     pub(crate) tls: Arc<rustls::ClientConfig>,
@@ -32,13 +33,13 @@ pub(crate) struct Neighbour {
 pub(crate) async fn run(neighbour: Neighbour, context: StreamContext) -> anyhow::Result<()> {
     let mut wait = FIRST_WAIT;
     loop {
-        let was_open = context.board.entry(&neighbour.zone).open > 0;
+        let was_open = context.board.entry(&neighbour.id).open > 0;
         match try_all(&neighbour, &context).await {
             Ok(()) => wait = FIRST_WAIT,
             Err(error) => {
                 let refused = error.downcast_ref::<Refused>().is_some();
-                report(&neighbour.zone, &error, was_open);
-                context.board.failed(&neighbour.zone, format!("{error:#}"), refused);
+                report(&neighbour.id.zone, &error, was_open);
+                context.board.failed(&neighbour.id, format!("{error:#}"), refused);
             }
         }
         tokio::select! {
@@ -64,7 +65,7 @@ async fn try_all(neighbour: &Neighbour, context: &StreamContext) -> anyhow::Resu
         let address = SocketAddr::new(*ip, neighbour.port);
         match open(neighbour, context, address).await {
             Ok(wires) => {
-                return stream::run(context, &neighbour.zone, wires, &neighbour.reachable).await;
+                return stream::run(context, &neighbour.id, wires, &neighbour.reachable).await;
             }
             Err(error) => last = error.context(format!("cannot reach the registry at {address}")),
         }
@@ -80,7 +81,8 @@ async fn open(
     let (outbound, queue) = mpsc::channel(OUTBOX);
     let ours = context.keepalives.ours();
     let dialled = registry::exchange(address, neighbour.tls.clone(), ours, queue).await?;
-    let heard = context.keepalives.heard(&Subject::Zone(neighbour.zone.clone()), dialled.keepalive);
+    let heard =
+        context.keepalives.heard(&Subject::Zone(neighbour.id.zone.clone()), dialled.keepalive);
     Ok(Wires { inbound: dialled.inbound, outbound, heard })
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use zonemesh_api::exchange::{Inbound, InboundError};
+use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::{Message, Session};
 
@@ -25,7 +26,7 @@ pub(crate) const OUTBOX: usize = 64;
 /// Items that are checked in one go: their signatures cost time, and others wait for the ledger.
 const ITEMS_AT_ONCE: usize = 64;
 /// Pause between them.
-const BREATH: Duration = Duration::from_millis(1);
+const PAUSE_BETWEEN_ITEMS: Duration = Duration::from_millis(1);
 
 /// Both directions of a stream.
 pub(crate) struct Wires {
@@ -43,14 +44,15 @@ pub(crate) struct StreamContext {
     pub(crate) keepalives: Arc<Keepalives>,
 }
 
-/// Runs a stream to `neighbour`, as its certificate says, until it ends. `probe` asks for a sign
-/// of life now: the path has just changed.
+/// Runs a stream to `gateway`, whose zone its certificate has shown, until it ends. `probe` asks for
+/// a sign of life now: the path has just changed.
 pub(crate) async fn run(
     context: &StreamContext,
-    neighbour: &ZoneName,
+    gateway: &GatewayId,
     wires: Wires,
     probe: &Notify,
 ) -> anyhow::Result<()> {
+    let neighbour = &gateway.zone;
     let mut admitted = context.ledger.admitted();
     let (mesh, key) = {
         let now = admitted.borrow_and_update();
@@ -58,7 +60,7 @@ pub(crate) async fn run(
     };
     anyhow::ensure!(key.is_some(), "zone {neighbour} does not belong to this mesh");
     let mut session = Session::new(mesh.clone(), neighbour.clone());
-    let mut open = OpenMark { board: &context.board, zone: neighbour, marked: false };
+    let mut open = OpenMark { board: &context.board, gateway, marked: false };
     let result = tokio::select! {
         result = exchange(context, &mut session, &mut open, wires, probe) => result,
         changed = admitted.wait_for(|now| now.mesh != mesh || now.zones.get(neighbour).copied() != key) => {
@@ -66,14 +68,14 @@ pub(crate) async fn run(
             Err(anyhow::anyhow!("the members of the mesh have changed"))
         }
     };
-    context.board.set_clock_offset(neighbour, session.clock_offset());
+    context.board.set_clock_offset(gateway, session.clock_offset());
     result
 }
 
 /// Marks the stream open on the board for as long as it lives.
 struct OpenMark<'a> {
     board: &'a StreamBoard,
-    zone: &'a ZoneName,
+    gateway: &'a GatewayId,
     marked: bool,
 }
 
@@ -81,8 +83,8 @@ impl OpenMark<'_> {
     fn set(&mut self) {
         if !self.marked {
             self.marked = true;
-            if self.board.opened(self.zone) {
-                tracing::info!(zone = %self.zone, "registry stream open");
+            if self.board.opened(self.gateway) {
+                tracing::info!(zone = %self.gateway.zone, "registry stream open");
             }
         }
     }
@@ -90,8 +92,8 @@ impl OpenMark<'_> {
 
 impl Drop for OpenMark<'_> {
     fn drop(&mut self) {
-        if self.marked && self.board.closed(self.zone) {
-            tracing::info!(zone = %self.zone, "registry stream closed");
+        if self.marked && self.board.closed(self.gateway) {
+            tracing::info!(zone = %self.gateway.zone, "registry stream closed");
         }
     }
 }
@@ -167,11 +169,11 @@ async fn exchange(
                         outbox.send(answer)?;
                     }
                     if parts.peek().is_some() {
-                        tokio::time::sleep(BREATH).await;
+                        tokio::time::sleep(PAUSE_BETWEEN_ITEMS).await;
                     }
                 }
                 open.set();
-                context.board.set_clock_offset(&neighbour, session.clock_offset());
+                context.board.set_clock_offset(open.gateway, session.clock_offset());
             }
             change = changes.recv() => match change {
                 Ok(News::Trust(stored)) => {

@@ -134,7 +134,7 @@ impl AdminService {
     }
 
     fn peer_view(&self, peer: &PeerPlan, tunnel: Option<&PeerStatus>) -> PeerView {
-        let entry = self.observer.board.entry(&peer.id.zone);
+        let entry = self.observer.board.entry(&peer.id);
         let stream = match (entry.open > 0, entry.refused) {
             (true, _) => StreamState::Up,
             (false, _) if !peer.is_neighbour => StreamState::None,

@@ -44,7 +44,7 @@ fn images_documents_and_tests_install_the_preferred_flower() {
     let preferred = supported.last().expect("one is preferred");
     let mut files = netns_tests::markdown::all_documents();
     files.extend(
-        ["netns-tests/flower/requirements.txt", "netns-tests/setup.sh", "packer/base/zonemesh.sh"]
+        ["crates/lab/flower/requirements.txt", "netns-tests/setup.sh", "packer/base/zonemesh.sh"]
             .map(str::to_owned),
     );
     let mut found = 0;
@@ -61,7 +61,7 @@ fn images_documents_and_tests_install_the_preferred_flower() {
         }
     }
     assert!(found >= 3, "only {found} places were found");
-    let scenarios = crate::sources::source("netns-tests/src/flower.rs");
+    let scenarios = crate::sources::source("crates/lab/src/flower.rs");
     assert!(scenarios.contains(&format!("const VERSION: &str = \"{preferred}\";")));
     let setup = read("netns-tests/setup.sh");
     assert!(setup.contains(&format!("zonemesh/flower-{preferred}\n")), "setup.sh");

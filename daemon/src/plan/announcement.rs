@@ -73,3 +73,93 @@ fn belongs(config: &Config, superlink: &SuperLink) -> bool {
     let inside = |ip| prefix::contains(&config.zone.prefixes, ip);
     held && superlink.addresses.iter().all(inside)
 }
+
+#[cfg(test)]
+mod tests {
+    use zonemesh_core::key::WireGuardPublicKey;
+    use zonemesh_core::record::{CaCertificate, CaState};
+
+    use super::*;
+
+    const KEYS: WireGuardKeys = WireGuardKeys { current: WireGuardPublicKey([1; 32]), next: None };
+    const LANE: Lane = Lane {
+        wireguard_key: WireGuardPublicKey([2; 32]),
+        next_wireguard_key: None,
+        port_offset: 1,
+    };
+
+    fn config(federations: &[&str]) -> Config {
+        let held: String =
+            federations.iter().map(|name| format!("[[federation]]\nname = \"{name}\"\n")).collect();
+        let text = format!(
+            "[zone]\nname = \"berlin\"\nprefixes = [\"10.10.1.0/24\"]\n\
+             [tunnel]\naddresses = [\"10.255.0.1\"]\n{held}"
+        );
+        Config::parse(&text, "test").unwrap()
+    }
+
+    fn ca(federation: &str, pem: &str) -> CaSet {
+        let certificate = CaCertificate { pem: pem.to_owned(), state: CaState::Active };
+        CaSet { federation: federation.parse().unwrap(), certificates: vec![certificate] }
+    }
+
+    fn said(config: &Config, lanes: Option<Vec<Lane>>, ca_sets: Vec<CaSet>, draft: &mut ZoneDraft) {
+        Announcement { config, keys: KEYS, lanes, ca_sets }.apply(draft);
+    }
+
+    fn nothing() -> ZoneDraft {
+        ZoneDraft {
+            gateways: Vec::new(),
+            prefixes: Vec::new(),
+            superlinks: Vec::new(),
+            ca_sets: Vec::new(),
+            protocol: ProtocolRange::CURRENT,
+        }
+    }
+
+    #[test]
+    fn before_the_tunnel_is_there_its_lanes_are_what_they_were() {
+        let (config, mut draft) = (config(&[]), nothing());
+        said(&config, Some(vec![LANE]), Vec::new(), &mut draft);
+        assert_eq!(draft.gateways[0].lanes, [LANE]);
+        said(&config, None, Vec::new(), &mut draft);
+        assert_eq!(draft.gateways[0].lanes, [LANE]);
+        said(&config, Some(Vec::new()), Vec::new(), &mut draft);
+        assert_eq!(draft.gateways[0].lanes, []);
+    }
+
+    #[test]
+    fn a_ca_that_cannot_be_read_stays_announced_and_one_that_is_not_held_any_more_goes() {
+        let mut draft = nothing();
+        let both = vec![ca("health-eu", "old"), ca("finance-eu", "old")];
+        said(&config(&["health-eu", "finance-eu"]), None, both, &mut draft);
+        let held = config(&["health-eu", "finance-eu"]);
+        said(&held, None, vec![ca("finance-eu", "new")], &mut draft);
+        assert_eq!(draft.ca_sets, [ca("finance-eu", "new"), ca("health-eu", "old")]);
+        said(&config(&["finance-eu"]), None, Vec::new(), &mut draft);
+        assert_eq!(draft.ca_sets, [ca("finance-eu", "new")]);
+    }
+
+    #[test]
+    fn a_superlink_of_a_federation_or_address_that_is_not_held_any_more_is_forgotten() {
+        let superlink = |federation: &str, address: &str| SuperLink {
+            tls_name: "superlink.example".to_owned(),
+            federation: federation.parse().unwrap(),
+            addresses: vec![address.parse().unwrap()],
+            fleet_port: 9092,
+            control_port: 9093,
+            flower_version: "1.25.0".to_owned(),
+            transport: zonemesh_core::record::FlowerTransport::Grpc,
+            readiness: zonemesh_core::record::Readiness::Ready,
+            clock_offset_ms: 0,
+        };
+        let mut draft = nothing();
+        draft.superlinks = vec![
+            superlink("health-eu", "10.10.1.5"),
+            superlink("health-eu", "10.99.1.5"),
+            superlink("finance-eu", "10.10.1.6"),
+        ];
+        said(&config(&["health-eu"]), None, Vec::new(), &mut draft);
+        assert_eq!(draft.superlinks, [superlink("health-eu", "10.10.1.5")]);
+    }
+}

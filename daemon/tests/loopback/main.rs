@@ -98,3 +98,29 @@ async fn a_mesh_is_founded_and_a_new_key_begun_over_the_admin_socket() {
     assert_ne!(begun.next_key, "");
     zone.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_authorities_that_cannot_be_stored_is_refused_and_nobody_hears_of_it() {
+    let mut zone = Zone::start(place(6, 1), &[]).await;
+    let founded = v1::MeshInitRequest { threshold: 1, ..Default::default() };
+    zone.mesh().await.mesh_init(founded).await.unwrap();
+    let epoch = async |zone: &Zone| {
+        let list = zone.mesh().await.authority_list(v1::AuthorityListRequest::default()).await;
+        list.unwrap().into_inner().epoch
+    };
+    let before = epoch(&zone).await;
+    let trust = zone.path("trust");
+    std::fs::rename(&trust, zone.path("elsewhere")).unwrap();
+    std::fs::write(&trust, "no folder").unwrap();
+    let other = zonemesh_core::membership::AuthorityIdentity::from_seed(&[9; 32]);
+    let add = vec![other.public_key().to_string()];
+    let change = v1::AuthorityChangeRequest { add, ..Default::default() };
+    let refused = zone.mesh().await.authority_change(change.clone()).await.unwrap_err();
+    assert!(refused.message().contains("cannot write to the state folder"), "{refused:?}");
+    assert_eq!(epoch(&zone).await, before);
+    std::fs::remove_file(&trust).unwrap();
+    std::fs::rename(zone.path("elsewhere"), &trust).unwrap();
+    zone.mesh().await.authority_change(change).await.unwrap();
+    assert!(epoch(&zone).await > before);
+    zone.stop().await;
+}

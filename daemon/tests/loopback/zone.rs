@@ -114,6 +114,11 @@ impl Zone {
         self.gateway.take().expect("it runs").stop().await;
     }
 
+    /// A file of its state folder.
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
     async fn admin(&self) -> AdminClient<Channel> {
         admin::connect(&self.folder.path().join("admin.sock")).await.unwrap()
     }

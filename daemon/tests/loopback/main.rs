@@ -2,6 +2,8 @@
 //!
 //! What two gateways make of records, blocks, routes that are refused, and a restart.
 
+#![cfg(test)]
+
 mod findings;
 mod ground;
 mod zone;

@@ -7,21 +7,20 @@
 mod audit;
 mod complaints;
 mod offers;
+mod publish;
 mod trust;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tokio::sync::{Notify, broadcast, watch};
 use zonemesh_core::key::ZoneIdentity;
 use zonemesh_core::membership::{ItemId, Membership};
 use zonemesh_core::name::ZoneName;
-use zonemesh_core::pace::{Change, Pace};
+use zonemesh_core::pace::Pace;
 use zonemesh_core::record::ZoneDraft;
-use zonemesh_core::registry::{
-    Member, MembershipError, Prepared, PublishError, Registry, Rejected, TrustNews,
-};
+use zonemesh_core::registry::{Member, MembershipError, Registry, Rejected, TrustNews};
 use zonemesh_core::replication::{Message, Output, Refused, Session};
 use zonemesh_core::time::UnixMillis;
 
@@ -33,14 +32,12 @@ use crate::facts::journal::AuditFile;
 use crate::failure::{Exit, Failure, OrExit as _};
 
 use complaints::Complaints;
+pub(crate) use publish::NotPublished;
 use trust::Admitted;
 pub(crate) use trust::TrustChange;
 
 /// Changed zones that a slow stream may lag behind before it falls back to a digest.
 const QUEUE: usize = 256;
-/// How long the ledger sleeps when nothing is due.
-const IDLE: Duration = Duration::from_secs(3600);
-
 /// What streams have to pass on.
 #[derive(Debug, Clone)]
 pub(crate) enum News {
@@ -64,15 +61,6 @@ pub(crate) struct Ledger {
     admitted: watch::Sender<Arc<Admitted>>,
     due: Notify,
     complaints: Complaints,
-}
-
-/// Why what this zone says is not published. What it said before stays.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NotPublished {
-    #[error(transparent)]
-    Refused(#[from] PublishError),
-    #[error("this zone's record cannot be stored in the state folder")]
-    Disk(#[from] std::io::Error),
 }
 
 /// What a gateway's ledger is opened with.
@@ -154,51 +142,6 @@ impl Ledger {
         self.changed.subscribe()
     }
 
-    /// Changes what this zone says and publishes it, at once or when its pace allows. Published means
-    /// stored: what cannot be stored is not said to anybody.
-    pub(crate) async fn edit(
-        self: &Arc<Self>,
-        change: Change,
-        edit: impl FnOnce(&mut ZoneDraft),
-    ) -> Result<(), NotPublished> {
-        let turn = self.turn().await;
-        let before = {
-            let mut state = self.lock();
-            let before = state.draft.clone();
-            edit(&mut state.draft);
-            if state.draft == before && state.is_published() {
-                return Ok(());
-            }
-            state.pace.handle_change(change, now());
-            before
-        };
-        let published = self.publish_if_due(turn, Some(before)).await;
-        self.due.notify_one();
-        published
-    }
-
-    /// Publishes what waited for its time, until it is dropped.
-    pub(crate) async fn run(self: Arc<Self>) -> anyhow::Result<()> {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(self.next_due()) => {}
-                () = self.due.notified() => continue,
-            }
-            let turn = self.turn().await;
-            if let Err(error) = self.publish_if_due(turn, None).await {
-                let error = format!("{:#}", anyhow::Error::new(error));
-                tracing::error!(error, "cannot publish this zone's record, trying again");
-            }
-            let turn = self.turn().await;
-            let surpassed = self.lock().registry.poll_surpassed(now());
-            if let Some(prepared) = surpassed
-                && let Err(error) = self.publish(turn, prepared, Undo::Surpassed).await
-            {
-                tracing::error!(%error, "cannot publish this zone's record, trying again");
-            }
-        }
-    }
-
     /// The first message of a stream.
     pub(crate) fn open_session(&self, session: &mut Session) -> Message {
         session.open(&self.lock().registry, now())
@@ -261,58 +204,6 @@ impl Ledger {
         ask(session, &self.lock().registry, now())
     }
 
-    /// Waits for its turn to change what is this zone's own.
-    async fn turn(&self) -> Turn {
-        self.turns.clone().lock_owned().await
-    }
-
-    /// `before` is what to say again if what is said now cannot be published.
-    async fn publish_if_due(
-        self: &Arc<Self>,
-        turn: Turn,
-        before: Option<ZoneDraft>,
-    ) -> Result<(), NotPublished> {
-        let prepared = {
-            let mut state = self.lock();
-            if !state.pace.poll(now()) {
-                return Ok(());
-            }
-            let prepared = state.registry.prepare(state.draft.clone(), now());
-            prepared.inspect_err(|_| state.undo(Undo::Draft(before.clone())))?
-        };
-        self.publish(turn, prepared, Undo::Draft(before)).await
-    }
-
-    /// Stores a record of this zone, then puts it in force and tells everyone.
-    async fn publish(
-        self: &Arc<Self>,
-        turn: Turn,
-        prepared: Prepared,
-        undo: Undo,
-    ) -> Result<(), NotPublished> {
-        if !prepared.is_new() {
-            self.lock().registry.put_in_force(prepared);
-            return Ok(());
-        }
-        let ledger = self.clone();
-        let publishing = move |disk: &mut dyn Disk| {
-            let _turn = turn;
-            let zone = ledger.read(|registry| registry.zone().clone());
-            let stored = disk.write(&ledger.files.write(&zone, prepared.record()));
-            let mut state = ledger.lock();
-            match stored {
-                Ok(()) => drop(state.registry.put_in_force(prepared)),
-                Err(_) => state.undo(undo),
-            }
-            drop(state);
-            if stored.is_ok() {
-                ledger.announce(&[zone]);
-            }
-            stored
-        };
-        Ok(self.disk.run(publishing).await??)
-    }
-
     /// Stores what others have brought, then tells everyone. What cannot be stored is told too: others
     /// have it as well.
     async fn keep(self: &Arc<Self>, zones: Vec<ZoneName>, trust: TrustNews) {
@@ -349,13 +240,6 @@ impl Ledger {
         })
     }
 
-    fn next_due(&self) -> Duration {
-        let state = self.lock();
-        let due = [state.pace.poll_timeout(), state.registry.poll_timeout()];
-        let first = due.into_iter().flatten().min();
-        first.map_or(IDLE, |due| Duration::from_millis(due.since(now())).min(IDLE))
-    }
-
     fn announce(&self, zones: &[ZoneName]) {
         for zone in zones {
             // Nobody listens while no stream is open.
@@ -382,37 +266,6 @@ impl Ledger {
     fn lock(&self) -> MutexGuard<'_, LedgerState> {
         // Each decision leaves the state whole, so that a panic elsewhere does not spoil it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The right to change what is this zone's own.
-type Turn = tokio::sync::OwnedMutexGuard<()>;
-
-/// What becomes of a publication that fails.
-enum Undo {
-    /// What was said before is said again, if it was something else.
-    Draft(Option<ZoneDraft>),
-    /// It is tried again later.
-    Surpassed,
-}
-
-impl LedgerState {
-    fn is_published(&self) -> bool {
-        let own = self.registry.get(self.registry.zone());
-        own.is_some_and(|own| own.record.content == self.draft)
-    }
-
-    fn undo(&mut self, undo: Undo) {
-        match undo {
-            Undo::Surpassed => self.registry.surpass_later(now()),
-            Undo::Draft(before) => {
-                self.draft = before.unwrap_or_else(|| self.draft.clone());
-                // Something that waited before is still to be said.
-                if !self.is_published() && self.registry.get(self.registry.zone()).is_some() {
-                    self.pace.handle_change(Change::Readiness, now());
-                }
-            }
-        }
     }
 }
 

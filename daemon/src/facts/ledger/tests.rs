@@ -1,9 +1,13 @@
 //! The ledger over a real state folder, and over disks that are full or slow.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use zonemesh_core::journal::{AuditAct, JournalEvent};
 use zonemesh_core::membership::{AuthorityIdentity, SignedTrustItem, TrustItem, sign};
+
+use zonemesh_core::pace::Change;
+use zonemesh_core::registry::PublishError;
 
 use super::*;
 use crate::facts::disk::{TrialDisk, writer};

@@ -25,6 +25,7 @@ WIREGUARD = $(ENTER) $(CARGO) nextest run --workspace --test wireguard --profile
 # --examples, of which there are none, brings the tests' dependencies into the same unification.
 DOC = $(CARGO) doc --workspace --no-deps --lib --bins --examples
 
+.PHONY: bench-status
 .PHONY: help setup build demo check lint test test-build test-unit test-scenarios test-wireguard
 .PHONY: interop interop-kernel flood soak blackout partition properties fuzz fuzz-smoke
 .PHONY: release-tools bench bench-quick bench-versions bench-mesh bench-registry clean-lab
@@ -121,6 +122,10 @@ release-tools:
 
 bench-mesh: release-tools ## A managed mesh of three zones: updates, starts, idle streams, healing, memory (5 minutes).
 	@$(TARGET)/release/zonemesh-bench-mesh
+
+bench-status: ## What a look at a gateway of 100 and of 1000 peers costs it (ZONEMESH_BIN_DIR=, ARGS=).
+	$(if $(ZONEMESH_BIN_DIR),,$(CARGO) build --release --quiet --package zonemeshd --package zonemesh)
+	@netns-tests/bench/status.py $(ARGS)
 
 bench-registry: ## The registry at 3, 100 and 1000 simulated zones, in virtual time (SIZES="3 100").
 	$(CARGO) bench --quiet --package zonemesh-core --bench registry_sim -- $(SIZES)

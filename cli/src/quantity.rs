@@ -4,19 +4,7 @@
 
 use std::time::Duration;
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use zonemesh_core::time::UnixMillis;
-
-/// RFC 3339 in UTC, or `None` for never.
-pub(crate) fn rfc3339(time: UnixMillis) -> Option<String> {
-    if time.0 == 0 {
-        return None;
-    }
-    let date = OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.0) * 1_000_000);
-    let text = date.ok().and_then(|date| date.format(&Rfc3339).ok());
-    Some(text.unwrap_or_else(|| format!("{time} ms after 1970")))
-}
 
 /// `41s ago`, or `never`.
 pub(crate) fn ago(time: UnixMillis, now: UnixMillis) -> String {
@@ -117,17 +105,13 @@ mod tests {
     #[test]
     fn zero_is_never() {
         assert_eq!(ago(UnixMillis(0), UnixMillis(5)), "never");
-        assert_eq!(rfc3339(UnixMillis(0)), None);
     }
 
     #[test]
-    fn times_are_relative_for_people_and_absolute_for_programs() {
+    fn times_are_relative_for_people() {
         let now = UnixMillis(1_800_000_000_000);
         assert_eq!(ago(UnixMillis(now.0 - 41_900), now), "41s ago");
         assert_eq!(ago(UnixMillis(now.0 + 9_000), now), "0s ago");
-        assert_eq!(rfc3339(now).unwrap(), "2027-01-15T08:00:00Z");
-        assert_eq!(rfc3339(UnixMillis(now.0 + 5)).unwrap(), "2027-01-15T08:00:00.005Z");
-        assert_eq!(rfc3339(UnixMillis(u64::MAX)).unwrap(), "18446744073709551615 ms after 1970");
     }
 
     #[test]

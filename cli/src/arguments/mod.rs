@@ -54,9 +54,9 @@ pub(crate) enum ToolCommand {
     Status,
     /// The tunnels to the other zones.
     Peers,
-    /// The tunnel to one zone, with everything that is known of it. Exits with 1 if something is wrong with it.
+    /// The tunnel to one gateway, with everything that is known of it. Exits with 1 if something is wrong with it.
     Show {
-        /// The zone's name.
+        /// The zone's name, or ZONE/GATEWAY if it has several gateways.
         zone: String,
     },
     /// The SuperLinks of all zones.

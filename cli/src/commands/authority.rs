@@ -4,13 +4,13 @@ use std::io::Write;
 use std::path::Path;
 
 use zonemesh_api::v1::{AuthorityChangeRequest, AuthorityListRequest};
+use zonemesh_api::view::AuthoritiesView;
 
 use super::mesh::{confirmed, trusted};
 use crate::arguments::{AuthorityChange, AuthorityVerb};
 use crate::daemon::{body, change};
 use crate::failure::{CommandFailure, Exit};
 use crate::output::Printer;
-use crate::view::authorities::AuthoritiesView;
 
 pub(super) fn authority(
     socket: &Path,

@@ -8,6 +8,7 @@ use zonemesh_api::v1::{
     MeshInitRequest, TrustReply, ZoneApproveRequest, ZoneBlockRequest, ZoneInviteRequest,
     ZoneJoinRequest, ZoneListRequest, ZoneRevokeRequest,
 };
+use zonemesh_api::view::{BlockView, MeshView, ZonesView};
 
 use super::trust;
 use crate::arguments::{Format, Init, Invite, MeshVerb, ZoneVerb};
@@ -16,8 +17,7 @@ use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::output::Printer;
 use crate::secret_file::{self, Reserved};
 use crate::table::plain;
-use crate::view::mesh::{BlockView, InvitationView, JoinView, MeshView, TrustView};
-use crate::view::zones::ZonesView;
+use crate::view::mesh::{InvitationView, JoinView, TrustView};
 
 /// An invitation has a few kilobytes.
 const INVITATION_MAX: u64 = 64 << 10;

@@ -13,6 +13,9 @@ use zonemesh_api::v1::{
     CertificatesRequest, KeyRotateRequest, KeyRotation, PeersRequest, RecordsRequest,
     StatusRequest, SuperLinksRequest,
 };
+use zonemesh_api::view::{
+    PeerView, PeersView, RecordsView, RotationView, StatusView, SuperLinksView,
+};
 use zonemesh_core::time::UnixMillis;
 
 use crate::arguments::{
@@ -26,13 +29,7 @@ use crate::keys::{self, Made};
 use crate::output::{Page, Printer};
 use crate::state;
 use crate::view::certificates::CertificatesView;
-use crate::view::key::RotationView;
-use crate::view::peer::PeerView;
-use crate::view::peers::PeersView;
-use crate::view::records::RecordsView;
 use crate::view::state::StateView;
-use crate::view::status::{StatusParts, StatusView};
-use crate::view::superlinks::SuperLinksView;
 
 /// A PEM file larger than this was named by mistake.
 const PEM_MAX: u64 = 1 << 20;
@@ -77,42 +74,36 @@ pub(crate) fn run(arguments: CommandLine, out: &mut impl Write) -> Result<Exit, 
 }
 
 fn status(socket: &Path, output: Printer, out: &mut impl Write) -> Result<Exit, CommandFailure> {
-    let parts = ask(socket, async |mut client| {
-        Ok(StatusParts {
-            status: client.status(StatusRequest {}).await.map(body)?,
-            peers: client.peers(PeersRequest {}).await.map(body)?,
-            superlinks: client.super_links(SuperLinksRequest {}).await.map(body)?,
-            records: client.records(RecordsRequest {}).await.map(body)?,
-            certificates: client.certificates(CertificatesRequest {}).await.map(body)?,
-        })
-    })?;
-    let view = StatusView::from(parts);
+    let reply = ask(socket, async |mut client| client.status(StatusRequest {}).await.map(body))?;
+    if usize::try_from(reply.peers_total).is_ok_and(|total| total > reply.peers.len()) {
+        let (theirs, ours) = (&reply.version, env!("CARGO_PKG_VERSION"));
+        let message = format!("the daemon is older than this tool: {theirs}, not {ours}");
+        let next = "systemctl restart zonemeshd";
+        return Err(CommandFailure::message(Exit::VersionSkew, message).next(next));
+    }
+    let view = StatusView::from(reply);
     output.show(&view, out)?;
     Ok(if view.is_degraded() { Exit::Negative } else { Exit::Ok })
 }
 
 fn peers(socket: &Path, output: Printer, out: &mut impl Write) -> Result<Exit, CommandFailure> {
-    let reply = ask(socket, async |mut client| client.peers(PeersRequest {}).await.map(body))?;
+    let all = PeersRequest::default();
+    let reply = ask(socket, async |mut client| client.peers(all).await.map(body))?;
     output.show(&PeersView::from(reply), out)?;
     Ok(Exit::Ok)
 }
 
 fn show(
     socket: &Path,
-    zone: &str,
+    name: &str,
     output: Printer,
     out: &mut impl Write,
 ) -> Result<Exit, CommandFailure> {
-    let (peers, status) = ask(socket, async |mut client| {
-        let peers = client.peers(PeersRequest {}).await.map(body)?;
-        Ok((peers, client.status(StatusRequest {}).await.map(body)?))
-    })?;
-    let Some(view) = PeerView::find(peers, status, zone) else {
-        return Err(CommandFailure::message(
-            Exit::Negative,
-            format!("no peer is called {zone:?}; see those that are with: zonemesh peers"),
-        ));
-    };
+    let zone = name.split_once('/').map_or(name, |(zone, _)| zone);
+    let question = PeersRequest { zone: zone.to_owned() };
+    let reply = ask(socket, async |mut client| client.peers(question).await.map(body))?;
+    let view = PeerView::find(reply, name)
+        .map_err(|error| CommandFailure::message(Exit::Negative, error.to_string()))?;
     output.show(&view, out)?;
     Ok(if view.is_well() { Exit::Ok } else { Exit::Negative })
 }

@@ -1,46 +1,9 @@
 //! `zonemesh authority list`: who may sign for the mesh.
 
-use serde::Serialize;
-use zonemesh_api::v1::AuthorityListReply;
+use zonemesh_api::view::AuthoritiesView;
 
-use super::Moment;
 use crate::output::{Page, Rendered};
 use crate::table::Table;
-
-/// Who may sign.
-#[derive(Debug, Serialize)]
-pub(crate) struct AuthoritiesView {
-    schema: &'static str,
-    mesh: String,
-    threshold: u32,
-    changes: u64,
-    changed_at: Moment,
-    lost_changes: u32,
-    authorities: Vec<Authority>,
-}
-
-/// One authority.
-#[derive(Debug, Serialize)]
-struct Authority {
-    key: String,
-    here: bool,
-}
-
-impl From<AuthorityListReply> for AuthoritiesView {
-    fn from(reply: AuthorityListReply) -> Self {
-        let authority =
-            |one: zonemesh_api::v1::Authority| Authority { key: one.key, here: one.here };
-        Self {
-            schema: "zonemesh/authorities/v1",
-            mesh: reply.mesh,
-            threshold: reply.threshold,
-            changes: reply.epoch,
-            changed_at: Moment::from(reply.issued_at_unix_ms),
-            lost_changes: reply.lost_changes,
-            authorities: reply.authorities.into_iter().map(authority).collect(),
-        }
-    }
-}
 
 impl Rendered for AuthoritiesView {
     fn text(&self, page: Page) -> String {

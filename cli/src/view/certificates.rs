@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use zonemesh_api::v1::{CertificateKind, CertificateView as Reply, CertificatesReply};
+use zonemesh_api::view::{Timestamp, known, rfc3339};
 use zonemesh_core::time::UnixMillis;
 
-use super::{Moment, known};
 use crate::certificate::{CertificateError, DescribedCertificate, describe};
 use crate::output::{Page, Rendered};
-use crate::quantity::{rfc3339, span};
+use crate::quantity::span;
 use crate::table::plain;
 
 /// The certificates of a daemon or of a file.
@@ -27,8 +27,8 @@ struct Certificate {
     subject: String,
     issuer: String,
     sans: Vec<String>,
-    not_before: Moment,
-    not_after: Moment,
+    not_before: Timestamp,
+    not_after: Timestamp,
     key_algorithm: String,
     is_ca: bool,
     sha256: String,
@@ -65,8 +65,8 @@ impl Certificate {
             subject: summary.subject,
             issuer: summary.issuer,
             sans: summary.sans,
-            not_before: Moment(summary.not_before),
-            not_after: Moment(summary.not_after),
+            not_before: Timestamp(summary.not_before),
+            not_after: Timestamp(summary.not_after),
             key_algorithm: summary.key_algorithm,
             is_ca: summary.is_ca,
             sha256: summary.sha256,

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use serde::Serialize;
+use zonemesh_api::view::{Timestamp, known};
 use zonemesh_core::membership::{SignedTrustItem, TrustItem};
 
-use super::Moment;
 use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::output::{Page, Rendered};
 use crate::table::Table;
@@ -29,7 +29,7 @@ struct Item {
     authority_keys: Vec<String>,
     threshold: Option<u32>,
     number: u64,
-    issued_at: Moment,
+    issued_at: Timestamp,
     reason: Option<String>,
     signed_by: Vec<String>,
     signatures_hold: bool,
@@ -62,7 +62,7 @@ fn item(signed: &SignedTrustItem) -> Result<Item, zonemesh_core::membership::Ite
         authority_keys: Vec::new(),
         threshold: None,
         number: 0,
-        issued_at: Moment::from(0),
+        issued_at: Timestamp::from(0),
         reason: None,
         signed_by: texts(signed.signatures().iter().map(|signature| signature.key)),
         signatures_hold: signed.signers().is_some(),
@@ -74,22 +74,22 @@ fn item(signed: &SignedTrustItem) -> Result<Item, zonemesh_core::membership::Ite
             prefixes: texts(&grant.prefixes),
             tunnel_addresses: texts(&grant.tunnel_ips),
             number: grant.serial,
-            issued_at: Moment(grant.issued_at),
+            issued_at: Timestamp(grant.issued_at),
             ..empty
         },
         TrustItem::Revocation(revocation) => Item {
             zone: Some(revocation.zone.to_string()),
             zone_key: Some(revocation.zone_key.to_string()),
             number: revocation.serial,
-            issued_at: Moment(revocation.issued_at),
-            reason: super::known(revocation.reason),
+            issued_at: Timestamp(revocation.issued_at),
+            reason: known(revocation.reason),
             ..empty
         },
         TrustItem::AuthoritySet(set) => Item {
             authority_keys: texts(&set.keys),
             threshold: Some(set.threshold),
             number: set.epoch,
-            issued_at: Moment(set.issued_at),
+            issued_at: Timestamp(set.issued_at),
             ..empty
         },
     })

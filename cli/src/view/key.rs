@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Serialize, Serializer};
 use zeroize::Zeroizing;
-use zonemesh_api::v1::KeyRotateReply;
+use zonemesh_api::view::RotationView;
 
 use crate::arguments::KeyKind;
 use crate::output::{Page, Rendered};
@@ -33,35 +33,6 @@ impl KeyView {
 impl Rendered for KeyView {
     fn text(&self, _page: Page) -> String {
         format!("{}\n", self.public_key)
-    }
-}
-
-/// How far the change of the WireGuard key is.
-#[derive(Debug, Serialize)]
-pub(crate) struct RotationView {
-    schema: &'static str,
-    public_key: String,
-    next_key: Option<String>,
-    waiting_for: Vec<String>,
-    old_sessions: Vec<String>,
-}
-
-impl RotationView {
-    pub(crate) fn is_under_way(&self) -> bool {
-        self.next_key.is_some()
-    }
-}
-
-impl From<KeyRotateReply> for RotationView {
-    fn from(reply: KeyRotateReply) -> Self {
-        let KeyRotateReply { public_key, next_key, waiting_for, old_sessions } = reply;
-        Self {
-            schema: "zonemesh/key-rotation/v1",
-            public_key,
-            next_key: Some(next_key).filter(|key| !key.is_empty()),
-            waiting_for,
-            old_sessions,
-        }
     }
 }
 

@@ -5,28 +5,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
-use zonemesh_api::v1::{MeshInitReply, TrustReply, ZoneBlockReply, ZoneJoinProgress};
+use zonemesh_api::v1::{TrustReply, ZoneJoinProgress};
+use zonemesh_api::view::{BlockView, MeshView, Timestamp, counters};
 
-use super::{Moment, counted, counters};
+use super::counted;
 use crate::output::{Page, Rendered};
 use crate::quantity;
 use crate::table::plain;
-
-/// A new managed mesh.
-#[derive(Debug, Serialize)]
-pub(crate) struct MeshView {
-    schema: &'static str,
-    mesh: String,
-    authority_key: String,
-    zones: Vec<String>,
-}
-
-impl From<MeshInitReply> for MeshView {
-    fn from(reply: MeshInitReply) -> Self {
-        let MeshInitReply { mesh, authority_key, zones } = reply;
-        Self { schema: "zonemesh/mesh/v1", mesh, authority_key, zones }
-    }
-}
 
 impl Rendered for MeshView {
     fn text(&self, _page: Page) -> String {
@@ -52,7 +37,7 @@ pub(crate) struct InvitationView {
     schema: &'static str,
     zone: String,
     tunnel_addresses: Vec<String>,
-    expires_at: Moment,
+    expires_at: Timestamp,
     file: String,
 }
 
@@ -60,7 +45,7 @@ impl InvitationView {
     pub(crate) fn new(
         zone: &str,
         tunnel_addresses: Vec<String>,
-        expires_at: Moment,
+        expires_at: Timestamp,
         file: &Path,
     ) -> Self {
         Self {
@@ -114,19 +99,6 @@ impl JoinView {
 impl Rendered for JoinView {
     fn text(&self, _page: Page) -> String {
         self.steps.iter().map(|step| format!("{}\n", plain(step))).collect()
-    }
-}
-
-/// The zones that are blocked here.
-#[derive(Debug, Serialize)]
-pub(crate) struct BlockView {
-    schema: &'static str,
-    blocked: Vec<String>,
-}
-
-impl From<ZoneBlockReply> for BlockView {
-    fn from(reply: ZoneBlockReply) -> Self {
-        Self { schema: "zonemesh/blocked/v1", blocked: reply.blocked }
     }
 }
 

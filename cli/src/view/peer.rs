@@ -1,43 +1,14 @@
 //! `zonemesh show ZONE`: one tunnel, everything that is known of it.
 
-use serde::Serialize;
-use zonemesh_api::v1::{PeersReply, StatusReply};
+use zonemesh_api::view::{PeerEntry, PeerView, Timestamp};
 
-use super::findings::FindingView;
-use super::peers::Peer;
-use super::{Moment, counted};
+use super::{counted, findings};
 use crate::output::{Page, Rendered};
 use crate::quantity::{ago, bytes, delay, offset, percent};
 use crate::table::plain;
 
-/// One tunnel.
-#[derive(Debug, Serialize)]
-pub(crate) struct PeerView {
-    schema: &'static str,
-    peer: Peer,
-    findings: Vec<FindingView>,
-}
-
-impl PeerView {
-    /// The tunnel to `zone`, if it is among them, and what the gateway finds about that zone.
-    pub(crate) fn find(peers: PeersReply, status: StatusReply, zone: &str) -> Option<Self> {
-        let found = peers.peers.into_iter().find(|peer| peer.zone == zone)?;
-        let findings = status.findings.into_iter().map(FindingView::from);
-        Some(Self {
-            schema: "zonemesh/peer/v1",
-            peer: found.into(),
-            findings: findings.filter(|finding| finding.is_about_zone(zone)).collect(),
-        })
-    }
-
-    /// True if no line with `!` is shown.
-    pub(crate) fn is_well(&self) -> bool {
-        !self.findings.iter().any(FindingView::is_alarming)
-    }
-}
-
 /// What the kernel does in bulk for this peer, and what it has refused so far.
-fn bulk_work(peer: &Peer) -> String {
+fn bulk_work(peer: &PeerEntry) -> String {
     let states: Vec<_> =
         peer.offloads.iter().map(|(kind, state)| format!("{kind} {state}")).collect();
     let fallbacks = counted(&peer.fallbacks);
@@ -73,6 +44,7 @@ impl Rendered for PeerView {
         let clock = peer.clock_offset_ms.map_or_else(|| "unknown".to_owned(), offset);
         let lines = [
             ("zone", peer.zone.clone()),
+            ("gateway", peer.gateway.clone()),
             ("state", format!("{} ({reason}, {})", peer.state, ago(peer.since.0, page.now))),
             ("via", peer.endpoint.clone().unwrap_or_else(|| "no known endpoint".to_owned())),
             ("quality", quality),
@@ -91,8 +63,47 @@ impl Rendered for PeerView {
         ];
         let line = |(name, value): (&str, String)| format!("{name:<10} {}\n", plain(&value));
         let mut text: String = lines.into_iter().map(line).collect();
-        let now = Moment(page.now);
-        text.extend(self.findings.iter().map(|finding| finding.text(now)));
+        let now = Timestamp(page.now);
+        text.extend(self.findings.iter().map(|finding| findings::text(finding, now)));
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zonemesh_api::v1;
+    use zonemesh_api::view::PeersView;
+    use zonemesh_core::time::UnixMillis;
+
+    use super::*;
+
+    /// Berlin with two gateways, madrid with one.
+    fn reply() -> v1::PeersReply {
+        let names = [("berlin", "gw1"), ("berlin", "gw2"), ("madrid", "madrid-gw1")];
+        let peer = |(zone, gateway): (&str, &str)| v1::PeerView {
+            zone: zone.to_owned(),
+            gateway: gateway.to_owned(),
+            ..v1::PeerView::default()
+        };
+        v1::PeersReply { peers: names.map(peer).to_vec(), ..v1::PeersReply::default() }
+    }
+
+    #[test]
+    fn a_gateway_is_shown_by_its_zone_unless_that_has_several() {
+        let found = PeerView::find(reply(), "madrid").unwrap();
+        assert_eq!(found.peer.gateway, "madrid-gw1");
+        let found = PeerView::find(reply(), "berlin/gw2").unwrap();
+        assert_eq!(found.peer.gateway, "gw2");
+        let error = PeerView::find(reply(), "berlin").unwrap_err().to_string();
+        assert!(error.ends_with("name one of them: berlin/gw1, berlin/gw2"), "{error}");
+        assert!(PeerView::find(reply(), "berlin/gw3").is_err());
+    }
+
+    #[test]
+    fn two_gateways_of_a_zone_are_told_apart_and_others_are_named_as_before() {
+        let page = Page { header: true, now: UnixMillis::default() };
+        let text = PeersView::from(reply()).text(page);
+        assert!(text.contains("\nberlin  gw1         unknown"), "{text}");
+        assert!(text.contains("\nberlin  gw2         unknown"), "{text}");
     }
 }

@@ -90,13 +90,13 @@ fn the_status_is_one_screen() {
 #[test]
 fn lists_are_columns_and_may_go_without_a_header() {
     let peers = text(&["peers"]);
-    assert!(peers.starts_with("ZONE    STATE  VIA "), "{peers}");
+    assert!(peers.starts_with("ZONE    GATEWAY     STATE  VIA "), "{peers}");
     assert!(
         peers.contains("  88 MiB  12 MiB  up          -12ms  10.255.0.2  10.10.11.0/24\n"),
         "{peers}"
     );
     assert!(peers.ends_with("events: tunnel_up 2\ndropped packets: foreign-source 3\n"), "{peers}");
-    assert!(text(&["peers", "--no-header"]).starts_with("madrid  up "));
+    assert!(text(&["peers", "--no-header"]).starts_with("madrid  madrid-gw1  up "));
     assert_eq!(
         text(&["superlink", "list", "--no-header"]),
         "health-eu  berlin  10.10.10.5:9092, [fd00::5]:9092  1.25.0  grpc  ready  active\n"
@@ -208,6 +208,7 @@ peers: list
   fallbacks: object
     gso_refused: number
     merge_refused: number
+  gateway: string
   jitter_ms: number
   lanes: list
     endpoint: string
@@ -264,6 +265,7 @@ peer: object
   fallbacks: object
     gso_refused: number
     merge_refused: number
+  gateway: string
   jitter_ms: number
   lanes: list
     endpoint: string
@@ -332,6 +334,7 @@ peers: list
   fallbacks: object
     gso_refused: number
     merge_refused: number
+  gateway: string
   jitter_ms: number
   lanes: list
     endpoint: string

@@ -139,6 +139,7 @@ fn status() -> StatusReply {
                 error: String::new(),
                 refused: 2,
             }),
+            missing: texts(&["paris"]),
         }),
         federations: vec![FederationSummary {
             name: "health-eu".into(),
@@ -151,6 +152,9 @@ fn status() -> StatusReply {
         zone_key: "ed25519:guYSczKt7MsP7YCaVvhvSIJeKvzJ+ocK652ukz99+zc=".into(),
         refused: vec![count("vm_writes", 0)],
         findings: vec![note()],
+        superlinks: vec![superlink()],
+        local_api_pin: "sha256:cd".into(),
+        ..StatusReply::default()
     }
 }
 
@@ -228,8 +232,10 @@ fn peers(state: Paris) -> PeersReply {
             usable: true,
             unanswered_initiations: 0,
         }],
+        gateway: "madrid-gw1".into(),
     };
-    let mut paris = PeerView { zone: "paris".into(), ..madrid.clone() };
+    let mut paris =
+        PeerView { zone: "paris".into(), gateway: "paris-gw1".into(), ..madrid.clone() };
     (paris.offloads, paris.fallbacks) = (offloads("none", ""), Vec::new());
     if let Paris::Down = state {
         paris.state = PeerState::Never.into();
@@ -246,42 +252,51 @@ fn peers(state: Paris) -> PeersReply {
     }
     let dropped = vec![count("foreign-source", 3), count("no-session", 0)];
     let events = vec![count("tunnel_up", 2), count("tunnel_down", 0)];
-    PeersReply { peers: vec![madrid, paris], dropped, events }
+    PeersReply { peers: vec![madrid, paris], dropped, events, findings: Vec::new() }
+}
+
+fn superlink() -> SuperLinkView {
+    SuperLinkView {
+        federation: "health-eu".into(),
+        zone: "berlin".into(),
+        addresses: texts(&["10.10.10.5", "fd00::5"]),
+        fleet_port: 9092,
+        control_port: 9093,
+        flower_version: "1.25.0".into(),
+        transport: FlowerTransport::Grpc.into(),
+        readiness: Readiness::Ready.into(),
+        tls_name: "superlink.health-eu.zonemesh.internal".into(),
+        cas: vec![CaView {
+            pem: PEM.into(),
+            fingerprint: "sha256:ab".into(),
+            state: "active".into(),
+        }],
+        shadowed: false,
+    }
 }
 
 #[tonic::async_trait]
 impl Admin for Answers {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
-        Ok(Response::new(self.status.clone()))
+        Ok(Response::new(StatusReply {
+            peers: self.peers.peers.clone(),
+            dropped: self.peers.dropped.clone(),
+            ..self.status.clone()
+        }))
     }
 
-    async fn peers(&self, _: Request<PeersRequest>) -> Result<Response<PeersReply>, Status> {
-        Ok(Response::new(self.peers.clone()))
+    async fn peers(&self, request: Request<PeersRequest>) -> Result<Response<PeersReply>, Status> {
+        let zone = request.into_inner().zone;
+        let is_asked = |one: &&Finding| one.subject_kind == "zone" && one.subject == zone;
+        let findings = self.status.findings.iter().filter(is_asked).cloned().collect();
+        Ok(Response::new(PeersReply { findings, ..self.peers.clone() }))
     }
 
     async fn super_links(
         &self,
         _: Request<SuperLinksRequest>,
     ) -> Result<Response<SuperLinksReply>, Status> {
-        Ok(Response::new(SuperLinksReply {
-            superlinks: vec![SuperLinkView {
-                federation: "health-eu".into(),
-                zone: "berlin".into(),
-                addresses: texts(&["10.10.10.5", "fd00::5"]),
-                fleet_port: 9092,
-                control_port: 9093,
-                flower_version: "1.25.0".into(),
-                transport: FlowerTransport::Grpc.into(),
-                readiness: Readiness::Ready.into(),
-                tls_name: "superlink.health-eu.zonemesh.internal".into(),
-                cas: vec![CaView {
-                    pem: PEM.into(),
-                    fingerprint: "sha256:ab".into(),
-                    state: "active".into(),
-                }],
-                shadowed: false,
-            }],
-        }))
+        Ok(Response::new(SuperLinksReply { superlinks: vec![superlink()] }))
     }
 
     async fn records(&self, _: Request<RecordsRequest>) -> Result<Response<RecordsReply>, Status> {

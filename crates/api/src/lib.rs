@@ -1,14 +1,16 @@
 //! How Zonemesh's processes speak with each other: protobuf files, generated code, conversions
-//! between wire and core, client connections, and the accept loop of TLS servers.
+//! between wire and core, what surfaces show of it, client connections, and the accept loop of TLS
+//! servers.
 //!
-//! Promises: one place converts ([`wire`]), with errors that name the field; every connection has
-//! the keepalive of `zonemesh_core::keepalive`. Refuses to know what the answers are: services are
-//! the daemon's. Specification: `proto/*.proto`.
+//! Promises: one place converts ([`wire`]), with errors that name the field; one place gives what is
+//! shown its JSON ([`view`]); every connection has the keepalive of `zonemesh_core::keepalive`.
+//! Refuses to know what the answers are: services are the daemon's. Specification: `proto/*.proto`.
 
 pub mod clients;
 pub mod exchange;
 pub mod keepalive;
 pub mod serve;
+pub mod view;
 pub mod wire;
 
 /// Generated from `proto/*.proto`: messages, clients and servers of `zonemesh.v1`.

@@ -11,6 +11,7 @@ use zonemesh_core::finding::{
     Code, Evidence, Finding, Findings, Raised, Settled, Severity, StandingFinding, Subject,
 };
 use zonemesh_core::journal::JournalEvent;
+use zonemesh_core::name::ZoneName;
 use zonemesh_core::time::UnixMillis;
 
 /// Events that may wait for the journal; more are lost to it.
@@ -86,6 +87,15 @@ impl FindingBoard {
     /// The worst first.
     pub(crate) fn all(&self) -> Vec<StandingFinding> {
         self.lock().all()
+    }
+
+    /// Those about `zone`, the worst first; the others are not copied.
+    pub(crate) fn of_zone(&self, zone: &ZoneName) -> Vec<StandingFinding> {
+        let (findings, subject) = (self.lock(), Subject::Zone(zone.clone()));
+        let about = Code::ALL.iter().filter_map(|code| findings.get(*code, &subject).cloned());
+        let mut about: Vec<_> = about.collect();
+        about.sort_by_key(|one| std::cmp::Reverse(one.finding.severity));
+        about
     }
 
     /// What comes and goes, for the one who writes it down.

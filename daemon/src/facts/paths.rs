@@ -56,21 +56,29 @@ pub(crate) struct PathView {
 
 /// All paths.
 #[derive(Default)]
-pub(crate) struct PathBoard {
-    paths: Mutex<BTreeMap<GatewayId, PathView>>,
-    counts: Mutex<[u64; Happening::ALL.len()]>,
+pub(crate) struct PathBoard(Mutex<Paths>);
+
+#[derive(Default)]
+struct Paths {
+    views: BTreeMap<GatewayId, PathView>,
+    counts: [u64; Happening::ALL.len()],
 }
 
 impl PathBoard {
     /// The path to this gateway; `None` before it is watched.
     pub(crate) fn path(&self, gateway: &GatewayId) -> Option<PathView> {
-        self.paths().get(gateway).copied()
+        self.lock().views.get(gateway).copied()
+    }
+
+    /// All paths that are watched, and the counters of the same moment.
+    pub(crate) fn all(&self) -> (BTreeMap<GatewayId, PathView>, Vec<(&'static str, u64)>) {
+        let paths = self.lock();
+        (paths.views.clone(), paths.counters())
     }
 
     /// Name and count of everything that can happen, zeros included.
     pub(crate) fn counters(&self) -> Vec<(&'static str, u64)> {
-        let counts = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        Happening::ALL.iter().map(|what| (what.as_str(), counts[*what as usize])).collect()
+        self.lock().counters()
     }
 
     /// The other end of a connection has told keepalives that do not fit.
@@ -79,19 +87,25 @@ impl PathBoard {
     }
 
     pub(crate) fn count(&self, what: Happening) {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)[what as usize] += 1;
+        self.lock().counts[what as usize] += 1;
     }
 
     pub(crate) fn show(&self, gateway: GatewayId, view: PathView) {
-        self.paths().insert(gateway, view);
+        self.lock().views.insert(gateway, view);
     }
 
     pub(crate) fn keep_only(&self, is_watched: impl Fn(&GatewayId) -> bool) {
-        self.paths().retain(|gateway, _| is_watched(gateway));
+        self.lock().views.retain(|gateway, _| is_watched(gateway));
     }
 
-    fn paths(&self) -> MutexGuard<'_, BTreeMap<GatewayId, PathView>> {
-        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Paths> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Paths {
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        Happening::ALL.iter().map(|what| (what.as_str(), self.counts[*what as usize])).collect()
     }
 }
 

@@ -109,9 +109,9 @@ impl StreamBoard {
         }
     }
 
-    /// Streams that are open, over all neighbours.
-    pub(crate) fn open_streams(&self) -> u32 {
-        self.lock().entries.values().map(|entry| entry.open).sum()
+    /// What is known of the streams to each gateway now.
+    pub(crate) fn all(&self) -> BTreeMap<GatewayId, StreamsState> {
+        self.lock().entries.clone()
     }
 
     /// Forgets a neighbour to which no stream is kept any more, but for streams of its own.
@@ -171,7 +171,7 @@ mod tests {
         board.closed(&zone);
         let entry = board.entry(&zone);
         assert_eq!((entry.open, entry.error.as_str()), (1, ""));
-        assert_eq!(board.open_streams(), 1);
+        assert_eq!(board.all().values().map(|entry| entry.open).sum::<u32>(), 1);
     }
 
     #[test]

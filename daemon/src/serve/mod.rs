@@ -7,6 +7,7 @@ pub(crate) mod join;
 pub(crate) mod local_api;
 pub(crate) mod observer;
 pub(crate) mod registry;
+mod snapshot;
 pub(crate) mod start;
 mod status;
 pub(crate) mod wg;

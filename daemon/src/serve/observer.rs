@@ -3,12 +3,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use zonemesh_api::v1::PeerState;
 use zonemesh_config::Config;
 use zonemesh_core::name::ZoneName;
-use zonemesh_core::path::State;
 use zonemesh_core::time::UnixMillis;
-use zonemesh_tunnel::PeerStatus;
 
 use crate::act::PeersInService;
 use crate::act::lookout::Lookout;
@@ -17,7 +14,7 @@ use crate::facts::etcd::EtcdBoard;
 use crate::facts::findings::FindingBoard;
 use crate::facts::keepalives::Keepalives;
 use crate::facts::ledger::Ledger;
-use crate::facts::paths::{PathBoard, PathView};
+use crate::facts::paths::PathBoard;
 use crate::facts::rate_limits::RefusedCalls;
 use crate::facts::reach;
 use crate::facts::streams::StreamBoard;
@@ -79,19 +76,4 @@ impl Observer {
     pub(crate) fn now(&self) -> UnixMillis {
         UnixMillis::from(SystemTime::now())
     }
-}
-
-/// The state of a tunnel, as it is told.
-pub(crate) fn state_of(path: Option<PathView>, tunnel: Option<&PeerStatus>) -> PeerState {
-    match reach::state_of(path, tunnel) {
-        State::Up => PeerState::Up,
-        State::Degraded => PeerState::Degraded,
-        State::Down => PeerState::Down,
-        State::Never => PeerState::Never,
-    }
-}
-
-/// True if packets get through, if not all of them.
-pub(crate) fn passes(state: PeerState) -> bool {
-    matches!(state, PeerState::Up | PeerState::Degraded)
 }

@@ -129,7 +129,7 @@ fn start(lab: &Lab, mesh: &mut Mesh) -> Result<(Duration, Duration)> {
     while Instant::now() < deadline {
         let peers = runtime.block_on(async {
             let mut client = admin::connect(&socket).await.ok()?;
-            Some(client.peers(PeersRequest {}).await.ok()?.into_inner().peers)
+            Some(client.peers(PeersRequest::default()).await.ok()?.into_inner().peers)
         });
         let at: Vec<u64> =
             peers.into_iter().flatten().map(|peer| peer.latest_handshake_unix_ms).collect();

@@ -1,5 +1,6 @@
 //! The registry as engineers see it.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use zonemesh_core::record::{CaCertificate, CaSet, SuperLink};
@@ -30,24 +31,6 @@ fn record(held: &HeldRecord, own: bool) -> v1::RecordView {
         // The registry holds nothing else.
         verified: true,
         own,
-    }
-}
-
-/// A registry in numbers; `streams` are open now, `etcd` is there if one is configured.
-#[must_use]
-pub fn registry(registry: &Registry, streams: u32, etcd: Option<v1::EtcdView>) -> v1::RegistryView {
-    let counters = registry.counters();
-    let sizes = registry.records().map(|held| held.signed.size() as u64);
-    let rejected = counters.rejected();
-    v1::RegistryView {
-        records: u32::try_from(registry.records().count()).unwrap_or(u32::MAX),
-        bytes: sizes.sum(),
-        streams,
-        root_hash: registry.root_hash().to_vec(),
-        accepted: counters.accepted().map(counter).collect(),
-        rejected: rejected.map(|(reason, count)| counter((reason.as_str(), count))).collect(),
-        clone_alarms: counters.clone_alarms(),
-        etcd,
     }
 }
 
@@ -91,16 +74,21 @@ pub fn superlinks(
         fingerprint: fingerprint(&ca.pem),
         state: ca.state.as_str().to_owned(),
     };
+    // Looked up once for each federation: each look goes through all records.
+    let mut in_use = BTreeMap::new();
     let mut views = Vec::new();
     for held in registry.records() {
         for superlink in &held.record.content.superlinks {
-            let in_use = registry.find_superlink(&superlink.federation);
-            let set = held.record.ca_set(&superlink.federation);
+            let federation = &superlink.federation;
+            let in_use = in_use
+                .entry(federation)
+                .or_insert_with(|| registry.find_superlink(federation).map(|found| found.zone));
+            let set = held.record.ca_set(federation);
             let set = set.map_or(&[][..], |set: &CaSet| &set.certificates);
             views.push(v1::SuperLinkView {
                 zone: held.record.zone.to_string(),
                 cas: set.iter().map(ca).collect(),
-                shadowed: in_use.is_some_and(|found| *found.zone != held.record.zone),
+                shadowed: in_use.is_some_and(|zone| *zone != held.record.zone),
                 ..superlink_view(superlink)
             });
         }

@@ -35,6 +35,6 @@ pub(super) fn all(observer: &Observer, local_api: Option<&LocalApiKey>) -> Vec<C
 }
 
 /// SHA-256 of a certificate in PEM; empty for something else.
-pub(super) fn fingerprint(pem: &str) -> String {
+pub(in crate::serve) fn fingerprint(pem: &str) -> String {
     describe(pem).map(|summary| summary.sha256).unwrap_or_default()
 }

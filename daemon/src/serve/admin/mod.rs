@@ -3,9 +3,11 @@
 //! A unix socket of mode 0660 that belongs to group `zonemesh` where that group exists, so that
 //! neither needs sudo.
 
-mod certificates;
+pub(super) mod certificates;
 mod mesh;
+mod peers;
 mod service;
+mod status;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -17,6 +19,9 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 use zonemesh_api::v1::admin_server::AdminServer;
 use zonemesh_api::v1::mesh_server::MeshServer;
+use zonemesh_api::v1::{Counter, Finding};
+use zonemesh_api::wire;
+use zonemesh_core::finding::{Spelling, StandingFinding};
 use zonemesh_pki::LocalApiKey;
 
 use crate::administration::Administration;
@@ -24,6 +29,7 @@ use crate::administration::join::Joining;
 use crate::administration::rotation::Rotation;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::serve::observer::Observer;
+use crate::serve::snapshot::Count;
 
 /// The group whose members may use it.
 const GROUP: &str = "zonemesh";
@@ -96,4 +102,18 @@ pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Resul
         .serve_with_incoming(UnixListenerStream::new(listener))
         .await?;
     Ok(())
+}
+
+/// Findings as this platform spells settings.
+fn findings(standing: &[StandingFinding]) -> Vec<Finding> {
+    standing.iter().map(|one| wire::finding::finding(one, Spelling::File)).collect()
+}
+
+/// Counters of one kind, which their first label tells apart.
+fn counters<'a>(counts: impl Iterator<Item = Count<'a>>) -> Vec<Counter> {
+    let named = |count: Count<'a>| {
+        let (_, name) = count.labels.first()?;
+        Some(Counter { name: (*name).to_owned(), count: count.value })
+    };
+    counts.filter_map(named).collect()
 }

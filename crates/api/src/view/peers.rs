@@ -1,0 +1,211 @@
+//! The tunnels to the other zones: `zonemesh peers`, `zonemesh show ZONE`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{FindingView, Timestamp, counters, known};
+use crate::v1::{self, LaneView, PeerState, PeersReply, StreamState};
+
+/// All tunnels.
+#[derive(Debug, Serialize)]
+pub struct PeersView {
+    pub schema: &'static str,
+    pub peers: Vec<PeerEntry>,
+    pub dropped: BTreeMap<String, u64>,
+    pub events: BTreeMap<String, u64>,
+}
+
+/// One tunnel alone, and what the gateway finds about its zone.
+#[derive(Debug, Serialize)]
+pub struct PeerView {
+    pub schema: &'static str,
+    pub peer: PeerEntry,
+    pub findings: Vec<FindingView>,
+}
+
+/// One tunnel.
+#[derive(Debug, Serialize)]
+pub struct PeerEntry {
+    pub zone: String,
+    pub gateway: String,
+    /// What it is called among the others: by its zone, unless that has several gateways.
+    #[serde(skip)]
+    pub label: String,
+    pub state: &'static str,
+    pub reason: Option<String>,
+    pub since: Timestamp,
+    pub rtt_ms: Option<f64>,
+    pub jitter_ms: Option<f64>,
+    pub loss_percent: Option<f64>,
+    pub mtu: Option<u32>,
+    pub black_hole: bool,
+    pub underlay_mtu: Option<u32>,
+    pub endpoint: Option<String>,
+    pub latest_handshake: Timestamp,
+    pub rx_bytes: u64,
+    pub tx_bytes: u64,
+    pub stream: &'static str,
+    pub stream_error: Option<String>,
+    pub clock_offset_ms: Option<i64>,
+    pub unanswered_initiations: u64,
+    pub prefixes: Vec<String>,
+    pub tunnel_addresses: Vec<String>,
+    pub public_key: String,
+    pub offloads: BTreeMap<String, String>,
+    pub fallbacks: BTreeMap<String, u64>,
+    pub lanes: Vec<LaneEntry>,
+}
+
+/// One of the lanes of a tunnel, the first included.
+#[derive(Debug, Serialize)]
+pub struct LaneEntry {
+    pub endpoint: Option<String>,
+    pub latest_handshake: Timestamp,
+    pub rx_bytes: u64,
+    pub tx_bytes: u64,
+    pub usable: bool,
+    pub unanswered_initiations: u64,
+}
+
+impl From<PeersReply> for PeersView {
+    fn from(reply: PeersReply) -> Self {
+        Self {
+            schema: "zonemesh/peers/v1",
+            peers: PeerEntry::all(reply.peers),
+            dropped: counters(reply.dropped),
+            events: counters(reply.events),
+        }
+    }
+}
+
+/// Why a name is not the name of one peer.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerNameError {
+    /// It is the name of none.
+    #[error("no peer is called {0:?}; see those that are with: zonemesh peers")]
+    Unknown(String),
+    /// It is a zone with several gateways: the zone, and their names.
+    #[error("zone {0} has several gateways, name one of them: {1}")]
+    Several(String, String),
+}
+
+impl PeerView {
+    /// The tunnel to `name`, a zone or `zone/gateway`.
+    ///
+    /// # Errors
+    /// [`PeerNameError`] unless it is exactly one.
+    pub fn find(reply: PeersReply, name: &str) -> Result<Self, PeerNameError> {
+        let mut found = PeerEntry::all(reply.peers);
+        found.retain(|peer| peer.zone == name || peer.id() == name);
+        match found.pop() {
+            None => Err(PeerNameError::Unknown(name.to_owned())),
+            Some(peer) if found.is_empty() => Ok(Self {
+                schema: "zonemesh/peer/v1",
+                peer,
+                findings: reply.findings.into_iter().map(FindingView::from).collect(),
+            }),
+            Some(last) => {
+                let ids = found.iter().chain([&last]).map(PeerEntry::id).collect::<Vec<_>>();
+                Err(PeerNameError::Several(name.to_owned(), ids.join(", ")))
+            }
+        }
+    }
+
+    /// True if no finding needs a look.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        !self.findings.iter().any(FindingView::is_alarming)
+    }
+}
+
+impl PeerEntry {
+    /// All peers, those of a zone with several gateways under both names.
+    pub(super) fn all(replies: Vec<v1::PeerView>) -> Vec<Self> {
+        let mut gateways: BTreeMap<String, usize> = BTreeMap::new();
+        for reply in &replies {
+            *gateways.entry(reply.zone.clone()).or_default() += 1;
+        }
+        let labelled = |peer: Self| match gateways.get(&peer.zone) {
+            Some(2..) => Self { label: peer.id(), ..peer },
+            _ => peer,
+        };
+        replies.into_iter().map(Self::from).map(labelled).collect()
+    }
+
+    /// `zone/gateway`.
+    fn id(&self) -> String {
+        format!("{}/{}", self.zone, self.gateway)
+    }
+}
+
+impl From<v1::PeerView> for PeerEntry {
+    fn from(reply: v1::PeerView) -> Self {
+        Self {
+            state: state(reply.state()),
+            stream: stream(reply.stream()),
+            label: reply.zone.clone(),
+            zone: reply.zone,
+            gateway: reply.gateway,
+            reason: known(reply.reason),
+            since: reply.since_unix_ms.into(),
+            rtt_ms: reply.rtt_us.map(milliseconds),
+            jitter_ms: reply.jitter_us.map(milliseconds),
+            loss_percent: reply.loss_permille.map(|permille| f64::from(permille) / 10.0),
+            mtu: (reply.mtu > 0).then_some(reply.mtu),
+            black_hole: reply.black_hole,
+            underlay_mtu: (reply.underlay_mtu > 0).then_some(reply.underlay_mtu),
+            endpoint: known(reply.endpoint),
+            latest_handshake: reply.latest_handshake_unix_ms.into(),
+            rx_bytes: reply.rx_bytes,
+            tx_bytes: reply.tx_bytes,
+            stream_error: known(reply.stream_error),
+            clock_offset_ms: reply.clock_offset_ms,
+            unanswered_initiations: reply.unanswered_initiations,
+            prefixes: reply.prefixes,
+            tunnel_addresses: reply.tunnel_addresses,
+            public_key: reply.public_key,
+            offloads: reply.offloads.into_iter().map(|one| (one.kind, one.state)).collect(),
+            fallbacks: counters(reply.fallbacks),
+            lanes: reply.lanes.into_iter().map(LaneEntry::from).collect(),
+        }
+    }
+}
+
+impl From<LaneView> for LaneEntry {
+    fn from(reply: LaneView) -> Self {
+        Self {
+            endpoint: known(reply.endpoint),
+            latest_handshake: reply.latest_handshake_unix_ms.into(),
+            rx_bytes: reply.rx_bytes,
+            tx_bytes: reply.tx_bytes,
+            usable: reply.usable,
+            unanswered_initiations: reply.unanswered_initiations,
+        }
+    }
+}
+
+fn state(state: PeerState) -> &'static str {
+    match state {
+        PeerState::Unspecified => "unknown",
+        PeerState::Up => "up",
+        PeerState::Down => "down",
+        PeerState::Never => "never",
+        PeerState::Degraded => "degraded",
+    }
+}
+
+fn stream(stream: StreamState) -> &'static str {
+    match stream {
+        StreamState::Unspecified => "unknown",
+        StreamState::Up => "up",
+        StreamState::Connecting => "connecting",
+        StreamState::Refused => "refused",
+        StreamState::None => "none",
+    }
+}
+
+/// Milliseconds to three digits: microseconds are what was measured.
+fn milliseconds(micros: u64) -> f64 {
+    micros as f64 / 1000.0
+}

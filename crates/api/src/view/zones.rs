@@ -1,0 +1,118 @@
+//! Who belongs to the mesh, who waits, who was put out, what contradicts: `zonemesh zone list`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Timestamp, counters, known};
+use crate::v1::{OpenInvitation, PendingZone, ZoneListReply, ZoneState, ZoneView};
+
+/// The mesh.
+#[derive(Debug, Serialize)]
+pub struct ZonesView {
+    pub schema: &'static str,
+    pub mesh: String,
+    pub threshold: u32,
+    pub authority_keys: Vec<String>,
+    pub zones: Vec<ZoneEntry>,
+    pub pending: Vec<PendingEntry>,
+    pub invitations: Vec<InvitationEntry>,
+    pub alarms: Vec<String>,
+    pub accepted: BTreeMap<String, u64>,
+    pub rejected: BTreeMap<String, u64>,
+}
+
+/// One zone.
+#[derive(Debug, Serialize)]
+pub struct ZoneEntry {
+    pub zone: String,
+    pub state: &'static str,
+    pub own: bool,
+    pub zone_key: String,
+    pub prefixes: Vec<String>,
+    pub tunnel_addresses: Vec<String>,
+    pub serial: u64,
+    pub issued_at: Timestamp,
+    pub reason: Option<String>,
+}
+
+/// A zone that waits for approval.
+#[derive(Debug, Serialize)]
+pub struct PendingEntry {
+    pub zone: String,
+    pub zone_key: String,
+    pub prefixes: Vec<String>,
+    pub tunnel_addresses: Vec<String>,
+}
+
+/// An invitation that nobody has used.
+#[derive(Debug, Serialize)]
+pub struct InvitationEntry {
+    pub zone: String,
+    pub expires_at: Timestamp,
+}
+
+impl From<ZoneListReply> for ZonesView {
+    fn from(reply: ZoneListReply) -> Self {
+        Self {
+            schema: "zonemesh/zones/v1",
+            mesh: reply.mesh,
+            threshold: reply.threshold,
+            authority_keys: reply.authority_keys,
+            zones: reply.zones.into_iter().map(ZoneEntry::from).collect(),
+            pending: reply.pending.into_iter().map(PendingEntry::from).collect(),
+            invitations: reply.invitations.into_iter().map(InvitationEntry::from).collect(),
+            alarms: reply.alarms,
+            accepted: counters(reply.accepted),
+            rejected: counters(reply.rejected),
+        }
+    }
+}
+
+impl ZonesView {
+    /// True if grants contradict each other.
+    #[must_use]
+    pub fn is_contradictory(&self) -> bool {
+        !self.alarms.is_empty()
+    }
+}
+
+impl From<ZoneView> for ZoneEntry {
+    fn from(zone: ZoneView) -> Self {
+        Self {
+            state: state(zone.state()),
+            zone: zone.zone,
+            own: zone.own,
+            zone_key: zone.zone_key,
+            prefixes: zone.prefixes,
+            tunnel_addresses: zone.tunnel_ips,
+            serial: zone.serial,
+            issued_at: Timestamp::from(zone.issued_at_unix_ms),
+            reason: known(zone.reason),
+        }
+    }
+}
+
+impl From<PendingZone> for PendingEntry {
+    fn from(zone: PendingZone) -> Self {
+        let PendingZone { zone, zone_key, prefixes, tunnel_ips } = zone;
+        Self { zone, zone_key, prefixes, tunnel_addresses: tunnel_ips }
+    }
+}
+
+impl From<OpenInvitation> for InvitationEntry {
+    fn from(invitation: OpenInvitation) -> Self {
+        let expires_at = Timestamp::from(invitation.expires_at_unix_ms);
+        Self { zone: invitation.zone, expires_at }
+    }
+}
+
+fn state(state: ZoneState) -> &'static str {
+    match state {
+        ZoneState::Unspecified => "unknown",
+        ZoneState::Member => "member",
+        ZoneState::Configured => "configured",
+        ZoneState::Blocked => "blocked",
+        ZoneState::Revoked => "revoked",
+    }
+}

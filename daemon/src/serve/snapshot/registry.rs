@@ -1,0 +1,92 @@
+//! The registry at one moment: all of it is read under one lock.
+
+use zonemesh_api::v1::{FederationSummary, SuperLinkView};
+use zonemesh_api::wire::admin as wire;
+use zonemesh_config::Config;
+use zonemesh_core::membership::TrustCounters;
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::registry::{RecordCounters, Registry};
+
+use crate::serve::admin::certificates;
+
+/// The registry at one moment.
+pub(crate) struct RegistrySnapshot {
+    /// This zone's public key; empty if the zone is no member.
+    pub(crate) zone_key: String,
+    pub(crate) records: usize,
+    /// Of all records.
+    pub(crate) bytes: u64,
+    /// Members whose record is not held.
+    pub(crate) missing: Vec<ZoneName>,
+    pub(crate) root_hash: [u8; 32],
+    pub(crate) counters: RecordCounters,
+    /// Of the trust items of a managed mesh.
+    pub(super) trust_counters: Option<TrustCounters>,
+    pub(crate) superlinks: Vec<SuperLinkView>,
+    pub(crate) federations: Vec<FederationSummary>,
+}
+
+impl RegistrySnapshot {
+    pub(crate) fn take(registry: &Registry, config: &Config) -> Self {
+        let own = registry.members().find(|member| member.zone == *registry.zone());
+        let missing = registry.members().filter(|m| registry.get(&m.zone).is_none());
+        let holds = |name: &str| config.federations.iter().any(|held| held.name.as_str() == name);
+        Self {
+            zone_key: own.map(|own| own.key.to_string()).unwrap_or_default(),
+            records: registry.records().count(),
+            bytes: registry.records().map(|held| held.signed.size() as u64).sum(),
+            missing: missing.map(|member| member.zone.clone()).collect(),
+            root_hash: registry.root_hash(),
+            counters: registry.counters().clone(),
+            trust_counters: registry.membership().map(|trust| trust.counters().clone()),
+            superlinks: wire::superlinks(registry, certificates::fingerprint).superlinks,
+            federations: wire::federations(registry, holds),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use zonemesh_core::key::ZoneIdentity;
+    use zonemesh_core::member::Member;
+    use zonemesh_core::record::{ProtocolRange, RecordContent};
+    use zonemesh_core::time::UnixMillis;
+
+    use super::*;
+
+    /// Of berlin, which holds its own record and not madrid's.
+    pub(in crate::serve) fn snapshot() -> RegistrySnapshot {
+        let config = include_str!("../../../../configs/berlin.toml");
+        let config = Config::parse(config, "berlin.toml").unwrap();
+        let member = |zone: &str, seed: u8, prefix: &str| Member {
+            zone: zone.parse().unwrap(),
+            key: ZoneIdentity::from_seed(&[seed; 32]).public_key(),
+            prefixes: vec![prefix.parse().unwrap()],
+            tunnel_ips: Vec::new(),
+        };
+        let members =
+            vec![member("berlin", 1, "10.10.10.0/24"), member("madrid", 2, "10.10.11.0/24")];
+        let identity = ZoneIdentity::from_seed(&[1; 32]);
+        let mut registry = Registry::new("berlin".parse().unwrap(), identity, members, 7).unwrap();
+        let content = RecordContent {
+            gateways: Vec::new(),
+            protocol: ProtocolRange::CURRENT,
+            prefixes: vec!["10.10.10.0/24".parse().unwrap()],
+            superlinks: Vec::new(),
+            ca_sets: Vec::new(),
+        };
+        registry.publish(content, UnixMillis(1_790_000_000_000)).unwrap();
+        RegistrySnapshot::take(&registry, &config)
+    }
+
+    #[test]
+    fn the_registry_in_numbers_says_what_is_held_and_what_is_missing() {
+        let registry = snapshot();
+        assert_eq!(registry.records, 1);
+        assert!(registry.bytes > 100, "{}", registry.bytes);
+        assert_eq!(registry.missing.iter().map(ZoneName::as_str).collect::<Vec<_>>(), ["madrid"]);
+        assert!(registry.zone_key.starts_with("ed25519:"));
+        let bad = registry.rejected().find(|count| count.labels == [("reason", "bad_signature")]);
+        assert_eq!(bad.map(|count| count.value), Some(0));
+    }
+}

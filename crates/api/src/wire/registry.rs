@@ -36,7 +36,11 @@ impl From<StreamBody> for Kind {
                 trust_hash: hello.holds.trust_hash.map(Vec::from).unwrap_or_default(),
             }),
             StreamBody::Versions(versions) => Self::Versions(v1::Versions {
-                items: versions.records.into_iter().map(item_version).collect(),
+                items: versions
+                    .records
+                    .into_iter()
+                    .map(|(zone, head)| item_version(zone, head))
+                    .collect(),
                 trust: versions.trust.map(|ids| v1::TrustIds {
                     ids: ids.into_iter().map(|id| id.0.to_vec()).collect(),
                 }),
@@ -55,7 +59,7 @@ impl From<StreamBody> for Kind {
     }
 }
 
-fn item_version((zone, head): (zonemesh_core::name::ZoneName, RecordHead)) -> v1::ItemVersion {
+fn item_version(zone: zonemesh_core::name::ZoneName, head: RecordHead) -> v1::ItemVersion {
     v1::ItemVersion {
         zone: zone.into(),
         incarnation: head.version.incarnation,

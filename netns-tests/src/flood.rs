@@ -22,8 +22,8 @@ use zonemesh_api::clients::local;
 use zonemesh_api::v1::local_client::LocalClient;
 use zonemesh_api::v1::{RegisterRequest, RegistryMessage, WatchRequest};
 use zonemesh_core::name::ZoneName;
-use zonemesh_core::record::{ProtocolRange, SignedRecord, Version, ZoneDraft, ZoneRecord};
-use zonemesh_core::replication::{Body, Clock, Message};
+use zonemesh_core::record::{ProtocolRange, RecordContent, SignedRecord, Version, ZoneRecord};
+use zonemesh_core::replication::{ClockStamp, StreamBody, StreamMessage};
 use zonemesh_core::time::UnixMillis;
 
 use crate::key_holder::KeyHolder;
@@ -64,7 +64,7 @@ impl FloodingMember {
     /// The hello that is said again and again, although once is enough.
     #[must_use]
     pub fn hello(&self) -> RegistryMessage {
-        message(Body::Hello(self.0.hello()))
+        message(StreamBody::Hello(self.0.hello()))
     }
 
     /// A message with `count` records of another zone, newer than its own, signed by this member.
@@ -73,7 +73,7 @@ impl FloodingMember {
     /// When `zone` is no name.
     pub fn forgeries(&self, zone: &str, count: u64) -> Result<RegistryMessage> {
         let zone: ZoneName = zone.parse()?;
-        let content = ZoneDraft {
+        let content = RecordContent {
             gateways: Vec::new(),
             prefixes: Vec::new(),
             superlinks: Vec::new(),
@@ -87,7 +87,7 @@ impl FloodingMember {
             content: content.clone(),
         };
         let forged = (0..count).map(|seq| SignedRecord::sign(&record(seq), &self.0.identity));
-        Ok(message(Body::Items(forged.collect())))
+        Ok(message(StreamBody::Items(forged.collect())))
     }
 
     /// Opens connections and streams from `place`, says hello on each, and then `message` without end,
@@ -122,8 +122,8 @@ impl FloodingMember {
     }
 }
 
-fn message(body: Body) -> RegistryMessage {
-    Message { clock: Clock { sent_at: UnixMillis(0), echo: None }, body }.into()
+fn message(body: StreamBody) -> RegistryMessage {
+    StreamMessage { clock: ClockStamp { sent_at: UnixMillis(0), echo: None }, body }.into()
 }
 
 /// One caller; it never ends by itself.

@@ -13,9 +13,10 @@ use zonemesh_api::clients::registry;
 use zonemesh_api::v1::registry_client::RegistryClient;
 use zonemesh_core::keepalive::Keepalive;
 use zonemesh_core::key::{ZoneIdentity, ZonePublicKey};
+use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::ProtocolRange;
-use zonemesh_core::replication::{Hello, MeshId, Summary};
+use zonemesh_core::replication::{RegistryDigest, StreamHello};
 use zonemesh_pki::{CurrentLeaf, ZoneAuthority, ZoneTrust, zone_client_config};
 
 use crate::managed::ManagedGateway as _;
@@ -67,12 +68,12 @@ impl KeyHolder {
 
     /// What an honest gateway of this zone says first.
     #[must_use]
-    pub fn hello(&self) -> Hello {
-        Hello {
+    pub fn hello(&self) -> StreamHello {
+        StreamHello {
             mesh: self.mesh.clone(),
             zone: self.zone.clone(),
             protocol: ProtocolRange::CURRENT,
-            holds: Summary { root_hash: [0; 32], trust_hash: Some([0; 32]) },
+            holds: RegistryDigest { root_hash: [0; 32], trust_hash: Some([0; 32]) },
         }
     }
 }

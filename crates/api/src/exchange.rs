@@ -3,7 +3,7 @@
 //! The same for both ends, whoever dialled. Says apart whether the stream broke or its other end said
 //! something that is no message; refuses to know what a message means.
 
-use zonemesh_core::replication::Message;
+use zonemesh_core::replication::StreamMessage;
 
 use crate::v1::RegistryMessage;
 use crate::wire::WireError;
@@ -33,8 +33,8 @@ impl Inbound {
     ///
     /// # Errors
     /// [`InboundError`].
-    pub async fn next(&mut self) -> Result<Option<Message>, InboundError> {
+    pub async fn next(&mut self) -> Result<Option<StreamMessage>, InboundError> {
         let message = self.0.message().await.map_err(InboundError::Broken)?;
-        message.map(Message::try_from).transpose().map_err(InboundError::Malformed)
+        message.map(StreamMessage::try_from).transpose().map_err(InboundError::Malformed)
     }
 }

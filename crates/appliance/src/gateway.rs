@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
-use zonemesh_api::keepalive::{self, Keepalive, Mismatch, Whose};
+use zonemesh_api::keepalive::{self, Keepalive, KeepaliveMismatch, Whose};
 use zonemesh_api::v1;
 use zonemesh_api::v1::local_client::LocalClient;
 use zonemesh_api::wire::local::{
@@ -288,7 +288,7 @@ fn telling<T>(message: T) -> Request<T> {
 fn misfit(answer: &MetadataMap) -> Option<Reason> {
     let theirs = keepalive::told(answer, Whose::Own)?;
     let fits = |ours: &Keepalive| ours.check_against(&theirs).err();
-    let of = |whose, mismatch: Mismatch| Reason::Keepalive { whose, mismatch };
+    let of = |whose, mismatch: KeepaliveMismatch| Reason::Keepalive { whose, mismatch };
     let own = fits(&Keepalive::DEFAULT).map(|mismatch| of("the companion", mismatch));
     own.or_else(|| fits(&KEEPALIVE).map(|mismatch| of("Flower", mismatch)))
 }

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use zonemesh_api::keepalive::Mismatch;
+use zonemesh_api::keepalive::KeepaliveMismatch;
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::Readiness;
 use zonemesh_pki::ProbeFailure;
@@ -60,7 +60,7 @@ pub enum Reason {
         /// Whose they are here.
         whose: &'static str,
         /// What does not fit.
-        mismatch: Mismatch,
+        mismatch: KeepaliveMismatch,
     },
     /// The gateway will not let this VM register.
     #[error("the gateway refuses the registration: {message}")]

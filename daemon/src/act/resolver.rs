@@ -15,7 +15,7 @@ use zonemesh_config::Endpoint;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::key::WireGuardPublicKey;
-use zonemesh_core::path::State;
+use zonemesh_core::path::PathState;
 
 use crate::act::PeersInService;
 use crate::facts::findings::FindingBoard;
@@ -117,7 +117,8 @@ fn switch_endpoints(
     for peer in peers {
         let Some(now) = tunnel.peer_status(&peer.key) else { continue };
         // Probes tell before handshakes do: a session outlives the path that it was made over.
-        let is_down = paths.path(&peer.id).is_some_and(|path| path.summary.state == State::Down);
+        let is_down =
+            paths.path(&peer.id).is_some_and(|path| path.summary.state == PathState::Down);
         let unanswered = now.handshake_attempts_unanswered.max(u64::from(is_down));
         if let Some(next) = peer.candidates.choose(PeerSeen { endpoint: now.endpoint, unanswered })
         {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use zonemesh_config::Config;
 use zonemesh_core::key::WireGuardKeys;
-use zonemesh_core::pace::Change;
+use zonemesh_core::pace::RecordChange;
 use zonemesh_core::record::Lane;
 
 use crate::facts::certificates::FederationCas;
@@ -27,6 +27,6 @@ impl Announcer {
     ) -> Result<(), NotPublished> {
         let ca_sets = self.cas.ca_sets().collect();
         let announcement = Announcement { config: &self.config, keys, lanes, ca_sets };
-        self.ledger.edit(Change::Urgent, |draft| announcement.apply(draft)).await
+        self.ledger.edit(RecordChange::Urgent, |draft| announcement.apply(draft)).await
     }
 }

@@ -8,7 +8,7 @@ use zonemesh_core::membership::{
     AuthorityEdit, AuthorityIdentity, AuthorityPublicKey, AuthoritySet, Membership,
     SignedTrustItem, TrustItem, add_signatures, sign, signatures_missing,
 };
-use zonemesh_core::replication::MeshId;
+use zonemesh_core::mesh::MeshId;
 
 use super::{Administration, Refusal, SignedChange};
 use crate::facts::disk::keys;

@@ -10,10 +10,10 @@ use ipnet::IpNet;
 use zonemesh_config::Endpoint;
 use zonemesh_core::invitation::{Invitation, InvitationId, InvitationSecret, Inviter, Redemptions};
 use zonemesh_core::journal::AuditAct;
+use zonemesh_core::member::Member;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::prefix;
 use zonemesh_core::record::Gateway;
-use zonemesh_core::registry::Member;
 use zonemesh_core::time::UnixMillis;
 
 use super::listening::Listening;
@@ -192,7 +192,7 @@ fn reserved(
     let open = book.issued().filter(|issued| {
         issued.zone != *zone && (issued.used_by.is_some() || issued.expires_at > now)
     });
-    let nets = |issued: &zonemesh_core::invitation::Issued| {
+    let nets = |issued: &zonemesh_core::invitation::IssuedInvitation| {
         let ips = issued.tunnel_ips.iter().copied().map(IpNet::from);
         issued.prefixes.iter().copied().chain(ips).collect::<Vec<_>>()
     };

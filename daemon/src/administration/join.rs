@@ -148,8 +148,10 @@ impl Joining {
     /// One try at each endpoint of the inviter.
     async fn try_redeem(&self, invitation: &Invitation) -> Result<RedemptionAnswer, Attempt> {
         let own = &self.administration.own_keys();
-        let joiner =
-            invitation::Joiner { zone_key: own.zone_key, wireguard_key: own.wireguard().newest() };
+        let joiner = invitation::JoinerKeys {
+            zone_key: own.zone_key,
+            wireguard_key: own.wireguard().newest(),
+        };
         let inviter = &invitation.inviter;
         // Any gateway of the zone may answer; its certificate says which by a tunnel IP.
         let tunnel_ips: Vec<IpAddr> =

@@ -23,12 +23,12 @@ use tokio::sync::watch;
 use zonemesh_config::Config;
 use zonemesh_core::invitation::{Invitation, Redemptions};
 use zonemesh_core::key::{WireGuardKeys, ZonePublicKey};
+use zonemesh_core::member::Member;
 use zonemesh_core::membership::{
     AuthorityIdentity, AuthorityPublicKey, GrantRequest, Membership, SignedTrustItem, TrustItem,
     sign, signatures_missing,
 };
 use zonemesh_core::name::ZoneName;
-use zonemesh_core::registry::Member;
 use zonemesh_core::time::UnixMillis;
 
 use crate::facts::disk::blocked::BlockedFile;

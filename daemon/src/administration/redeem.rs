@@ -1,7 +1,7 @@
 //! Redeeming invitations: the inviter's end.
 
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
-use zonemesh_core::invitation::{Issued, RedeemError, Redemption, RedemptionAnswer};
+use zonemesh_core::invitation::{IssuedInvitation, RedeemError, Redemption, RedemptionAnswer};
 use zonemesh_core::membership::{Membership, SignedTrustItem};
 use zonemesh_core::record::ProtocolRange;
 
@@ -58,11 +58,11 @@ impl Administration {
         Ok(redeemed.answer(self.trust(), pending))
     }
 
-    fn is_known(&self, issued: &Issued) -> bool {
+    fn is_known(&self, issued: &IssuedInvitation) -> bool {
         issued.used_by.is_some_and(|joiner| self.hints.all().contains_key(&joiner.zone_key))
     }
 
-    fn learn(&self, issued: &Issued) {
+    fn learn(&self, issued: &IssuedInvitation) {
         let older = self.ledger.read(|registry| {
             let record = registry.get(&issued.zone).map(|held| &held.record)?;
             let is_known = |key| record.content.gateways.iter().any(|g| g.wireguard_key == key);
@@ -73,7 +73,7 @@ impl Administration {
     }
 
     /// True if an authority elsewhere must still sign.
-    async fn grant(&self, issued: &Issued) -> Result<bool, Refusal> {
+    async fn grant(&self, issued: &IssuedInvitation) -> Result<bool, Refusal> {
         let Some(request) = issued.grant_request() else { return Ok(true) };
         let granted = self.ledger.read(|registry| {
             let grant = registry.membership().and_then(|m| m.grant(&request.zone));

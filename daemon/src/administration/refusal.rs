@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use zonemesh_core::exit::error_line;
 use zonemesh_core::finding;
 use zonemesh_core::membership::{self, DraftError};
+use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::ZoneName;
-use zonemesh_core::replication::MeshId;
 
 use crate::facts::ledger::NotPublished;
 
@@ -39,7 +39,7 @@ pub(crate) enum Refusal {
     #[error(transparent)]
     Draft(#[from] DraftError),
     #[error("the trust item was refused")]
-    Rejected(#[from] membership::Rejected),
+    Rejected(#[from] membership::TrustRejected),
     #[error("the items are of no mesh that has granted this zone's key")]
     NotGranted,
     #[error("this would put out {}: their grants are not signed by the new authorities; draft the change anew: zonemesh authority", names(.0))]

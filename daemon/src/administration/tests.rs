@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use tempfile::TempDir;
-use zonemesh_core::invitation::{Joiner, Redemption};
+use zonemesh_core::invitation::{JoinerKeys, Redemption};
 use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
 
 use super::*;
@@ -64,8 +64,8 @@ impl Berlin {
     }
 }
 
-fn madrid(wireguard_key: WireGuardPublicKey) -> Joiner {
-    Joiner { zone_key: ZoneIdentity::from_seed(&[2; 32]).public_key(), wireguard_key }
+fn madrid(wireguard_key: WireGuardPublicKey) -> JoinerKeys {
+    JoinerKeys { zone_key: ZoneIdentity::from_seed(&[2; 32]).public_key(), wireguard_key }
 }
 
 fn asks(invitation: &Invitation, key: WireGuardPublicKey, endpoint: &str) -> Redemption {

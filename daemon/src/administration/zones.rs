@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use zonemesh_core::invitation::{Counters, Issued, Redemptions};
+use zonemesh_core::invitation::{IssuedInvitation, RedemptionCounters, Redemptions};
 use zonemesh_core::journal::AuditAct;
 use zonemesh_core::membership::{AuthoritySet, Membership, SignedTrustItem, TrustItem, TrustKind};
+use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::ZoneName;
-use zonemesh_core::replication::MeshId;
 
 use super::{Administration, BookState, Refusal, SignedChange};
 use crate::facts::ledger::now;
@@ -14,11 +14,11 @@ use crate::facts::ledger::now;
 /// The zones that were invited and are no members yet.
 pub(crate) struct InvitedZones {
     /// They have redeemed and wait for an authority.
-    pub(crate) pending: Vec<Issued>,
+    pub(crate) pending: Vec<IssuedInvitation>,
     /// They have not redeemed yet.
-    pub(crate) open: Vec<Issued>,
+    pub(crate) open: Vec<IssuedInvitation>,
     /// What has become of redemptions, in a managed mesh.
-    pub(crate) counters: Option<Counters>,
+    pub(crate) counters: Option<RedemptionCounters>,
 }
 
 impl Administration {
@@ -37,11 +37,11 @@ impl Administration {
 
     /// Invitations that were used by a key that is not granted and not revoked: the newest of each
     /// zone.
-    fn pending(&self, state: &BookState) -> Vec<Issued> {
+    fn pending(&self, state: &BookState) -> Vec<IssuedInvitation> {
         let used = state.book.iter().flat_map(|book| book.issued());
         self.ledger.read(|registry| {
             let Some(membership) = registry.membership() else { return Vec::new() };
-            let waits = |issued: &&Issued| {
+            let waits = |issued: &&IssuedInvitation| {
                 issued.used_by.is_some_and(|joiner| {
                     !membership.is_revoked(&joiner.zone_key)
                         && membership.grant(&issued.zone).map(|g| g.zone_key)
@@ -153,7 +153,7 @@ impl Administration {
         let stored = membership.ids();
         self.adopt(&mut state, membership).await?;
         let mut signed = SignedChange::default();
-        let outcomes = stored.into_iter().map(zonemesh_core::membership::Accepted::Stored);
+        let outcomes = stored.into_iter().map(zonemesh_core::membership::TrustAccepted::Stored);
         signed.change.outcomes = outcomes.map(Ok).collect();
         signed.change.members.added = self.ledger.read(|registry| {
             let now = registry.members().map(|member| member.zone.clone());

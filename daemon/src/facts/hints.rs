@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use zonemesh_core::invitation::{GatewayHint, Invitation, Issued};
+use zonemesh_core::invitation::{GatewayHint, Invitation, IssuedInvitation};
 use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::record::{Gateway, Version};
 
@@ -17,7 +17,7 @@ pub(crate) struct Hints(Arc<watch::Sender<BTreeMap<ZonePublicKey, Vec<GatewayHin
 
 impl Hints {
     /// What invitations say: those issued here, and the one that this gateway has used.
-    pub(crate) fn new(issued: &[Issued], inviter: Option<&Invitation>) -> Self {
+    pub(crate) fn new(issued: &[IssuedInvitation], inviter: Option<&Invitation>) -> Self {
         let hints = Self(Arc::new(watch::Sender::new(BTreeMap::new())));
         issued.iter().for_each(|issued| hints.learn_joiner(issued, None));
         inviter.into_iter().for_each(|invitation| hints.learn_inviter(invitation));
@@ -25,7 +25,7 @@ impl Hints {
     }
 
     /// Takes what a joiner has said.
-    pub(crate) fn learn_joiner(&self, issued: &Issued, newer_than: Option<Version>) {
+    pub(crate) fn learn_joiner(&self, issued: &IssuedInvitation, newer_than: Option<Version>) {
         let Some(joiner) = issued.used_by else { return };
         self.learn(
             joiner.zone_key,

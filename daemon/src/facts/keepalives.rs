@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
-use zonemesh_core::keepalive::{Keepalive, Mismatch};
+use zonemesh_core::keepalive::{Keepalive, KeepaliveMismatch};
 
 use crate::facts::paths::PathBoard;
 use crate::facts::rate_limits::{Rate, RateLimiter};
@@ -29,7 +29,7 @@ pub(crate) struct Keepalives {
 }
 
 struct Breach {
-    mismatch: Mismatch,
+    mismatch: KeepaliveMismatch,
     /// Connections over which it was told and that have not ended.
     connections: usize,
     heard_at: Instant,
@@ -73,7 +73,7 @@ impl Keepalives {
         }
     }
 
-    fn breached(&self, end: &Subject, mismatch: Mismatch) {
+    fn breached(&self, end: &Subject, mismatch: KeepaliveMismatch) {
         let now = Instant::now();
         let mut breaches = self.lock();
         breaches.retain(|_, breach| !breach.is_over(now));

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use zonemesh_core::gateway::GatewayId;
-use zonemesh_core::path::Summary;
+use zonemesh_core::path::PathSummary;
 
 /// What happens to paths, by its stable name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Happening {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PathView {
     /// What its monitor knows.
-    pub(crate) summary: Summary,
+    pub(crate) summary: PathSummary,
     /// When its state was entered.
     pub(crate) since: Option<SystemTime>,
     /// MTU of the underlay towards the peer's endpoint, if it is known.

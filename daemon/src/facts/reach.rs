@@ -5,22 +5,22 @@
 
 use std::time::SystemTime;
 
-use zonemesh_core::path::State;
+use zonemesh_core::path::PathState;
 use zonemesh_tunnel::PeerStatus;
 
 use crate::facts::paths::PathView;
 use crate::facts::tunnel::is_up;
 
 /// The state of a tunnel: its path's, if that is watched, else its handshake's.
-pub(crate) fn state_of(path: Option<PathView>, tunnel: Option<&PeerStatus>) -> State {
+pub(crate) fn state_of(path: Option<PathView>, tunnel: Option<&PeerStatus>) -> PathState {
     match path.map(|path| path.summary.state) {
-        Some(State::Never) | None => {}
+        Some(PathState::Never) | None => {}
         Some(state) => return state,
     }
     match tunnel {
-        Some(tunnel) if is_up(tunnel, SystemTime::now()) => State::Up,
-        Some(tunnel) if tunnel.latest_handshake.is_some() => State::Down,
-        _ => State::Never,
+        Some(tunnel) if is_up(tunnel, SystemTime::now()) => PathState::Up,
+        Some(tunnel) if tunnel.latest_handshake.is_some() => PathState::Down,
+        _ => PathState::Never,
     }
 }
 
@@ -35,22 +35,22 @@ pub(crate) fn is_reached(
 }
 
 /// True if packets get through, if not all of them.
-pub(crate) fn passes(state: State) -> bool {
-    matches!(state, State::Up | State::Degraded)
+pub(crate) fn passes(state: PathState) -> bool {
+    matches!(state, PathState::Up | PathState::Degraded)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zonemesh_core::path::{Loss, Summary};
+    use zonemesh_core::path::{PathSummary, ProbeLoss};
 
-    fn path(state: State, answers: bool) -> Option<PathView> {
-        let summary = Summary {
+    fn path(state: PathState, answers: bool) -> Option<PathView> {
+        let summary = PathSummary {
             state,
             reason: None,
             delay: None,
             jitter: None,
-            loss: Loss::default(),
+            loss: ProbeLoss::default(),
             mtu: 1420,
             black_hole: false,
             mtu_confirmed: false,
@@ -62,15 +62,15 @@ mod tests {
     #[test]
     fn a_zone_is_reached_as_its_path_is_and_not_as_a_stream_still_hopes() {
         for has_stream in [false, true] {
-            assert!(is_reached(path(State::Up, true), None, has_stream));
-            assert!(is_reached(path(State::Degraded, true), None, has_stream));
-            assert!(!is_reached(path(State::Down, true), None, has_stream));
+            assert!(is_reached(path(PathState::Up, true), None, has_stream));
+            assert!(is_reached(path(PathState::Degraded, true), None, has_stream));
+            assert!(!is_reached(path(PathState::Down, true), None, has_stream));
         }
     }
 
     #[test]
     fn where_nothing_is_probed_a_stream_tells() {
-        for unknown in [None, path(State::Never, false), path(State::Down, false)] {
+        for unknown in [None, path(PathState::Never, false), path(PathState::Down, false)] {
             assert!(is_reached(unknown, None, true));
             assert!(!is_reached(unknown, None, false));
         }

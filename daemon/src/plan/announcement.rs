@@ -2,9 +2,9 @@
 
 use zonemesh_config::{Config, Endpoint, PeerSettings};
 use zonemesh_core::key::{WireGuardKeys, ZonePublicKey};
+use zonemesh_core::member::Member;
 use zonemesh_core::prefix;
-use zonemesh_core::record::{CaSet, Gateway, Lane, ProtocolRange, SuperLink, ZoneDraft};
-use zonemesh_core::registry::Member;
+use zonemesh_core::record::{CaSet, Gateway, Lane, ProtocolRange, RecordContent, SuperLink};
 
 /// The zones of the mesh with their bounds: this one and its peers.
 pub(crate) fn members(config: &Config, own_key: ZonePublicKey) -> Vec<Member> {
@@ -36,7 +36,7 @@ pub(crate) struct Announcement<'a> {
 impl Announcement<'_> {
     /// Changes what the zone has said until now. SuperLinks that registered before a restart stay, if
     /// their federation and address are still this zone's.
-    pub(crate) fn apply(self, draft: &mut ZoneDraft) {
+    pub(crate) fn apply(self, draft: &mut RecordContent) {
         let Self { config, keys, lanes, ca_sets } = self;
         let own = gateway(config, keys);
         let is_own = |g: &&Gateway| g.name == own.name || g.wireguard_key == own.wireguard_key;
@@ -103,12 +103,17 @@ mod tests {
         CaSet { federation: federation.parse().unwrap(), certificates: vec![certificate] }
     }
 
-    fn said(config: &Config, lanes: Option<Vec<Lane>>, ca_sets: Vec<CaSet>, draft: &mut ZoneDraft) {
+    fn said(
+        config: &Config,
+        lanes: Option<Vec<Lane>>,
+        ca_sets: Vec<CaSet>,
+        draft: &mut RecordContent,
+    ) {
         Announcement { config, keys: KEYS, lanes, ca_sets }.apply(draft);
     }
 
-    fn nothing() -> ZoneDraft {
-        ZoneDraft {
+    fn nothing() -> RecordContent {
+        RecordContent {
             gateways: Vec::new(),
             prefixes: Vec::new(),
             superlinks: Vec::new(),

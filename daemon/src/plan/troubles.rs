@@ -10,7 +10,7 @@ use zonemesh_core::exit::error_line;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::membership::Alarm;
 use zonemesh_core::name::ZoneName;
-use zonemesh_core::path::{Reason, State};
+use zonemesh_core::path::{PathReason, PathState};
 use zonemesh_core::registry::{Registry, Standing};
 
 use crate::plan::MeshPlan;
@@ -61,8 +61,8 @@ pub(crate) struct PeerSight {
     pub(crate) zone: ZoneName,
     /// True if nobody keeps the tunnel up while it is not used.
     pub(crate) rests: bool,
-    pub(crate) state: State,
-    pub(crate) reason: Option<Reason>,
+    pub(crate) state: PathState,
+    pub(crate) reason: Option<PathReason>,
     pub(crate) endpoint: Option<SocketAddr>,
     pub(crate) unanswered: u64,
     pub(crate) mtu: u16,
@@ -109,13 +109,13 @@ pub(crate) fn of_peer(peer: &PeerSight) -> Vec<Finding> {
         });
     }
     match peer.state {
-        State::Degraded => found.push(lossy(peer)),
-        State::Up => {
+        PathState::Degraded => found.push(lossy(peer)),
+        PathState::Up => {
             found.extend(broken_stream(peer));
             found.extend(silent_lanes(peer));
         }
-        State::Down | State::Never if peer.rests && peer.unanswered == 0 => {}
-        State::Down | State::Never => found.push(silent(peer)),
+        PathState::Down | PathState::Never if peer.rests && peer.unanswered == 0 => {}
+        PathState::Down | PathState::Never => found.push(silent(peer)),
     }
     if let Some(offset) = peer.clock_offset_ms.filter(|offset| offset.abs() >= CLOCK_OFF_MS) {
         found.push(about(peer, Code::PeerClockOff).with(Evidence::ClockAheadMs(offset)));
@@ -138,7 +138,9 @@ fn lossy(peer: &PeerSight) -> Finding {
     let reason = peer.reason.map_or_else(|| "too many packets are lost".into(), |r| r.to_string());
     let finding = about(peer, Code::PathLoses).with(Evidence::Reason(reason));
     let finding = match peer.reason {
-        Some(Reason::Loss(permille)) => finding.with(Evidence::LossPermille(u64::from(permille))),
+        Some(PathReason::Loss(permille)) => {
+            finding.with(Evidence::LossPermille(u64::from(permille)))
+        }
         _ => finding,
     };
     at_endpoint(finding, peer)
@@ -266,7 +268,7 @@ mod tests {
         PeerSight {
             zone: "paris".parse().unwrap(),
             rests: false,
-            state: State::Up,
+            state: PathState::Up,
             reason: None,
             endpoint: Some("198.51.100.7:51820".parse().unwrap()),
             unanswered: 0,
@@ -294,8 +296,8 @@ mod tests {
     #[test]
     fn a_tunnel_that_is_not_up_is_one_finding_with_its_cause() {
         let broken = StreamSight { is_open: false, error: "gone".into(), ..paris().stream };
-        let down = PeerSight { state: State::Down, stream: broken, ..paris() };
-        let reason = Some(Reason::Silence { probes: 10, time: Duration::from_secs(10) });
+        let down = PeerSight { state: PathState::Down, stream: broken, ..paris() };
+        let reason = Some(PathReason::Silence { probes: 10, time: Duration::from_secs(10) });
         says(
             &PeerSight { reason, ..down.clone() },
             &["N205 paris: 10 probes without an answer in 10 s (198.51.100.7:51820)"],
@@ -310,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_rests_is_missed_only_when_it_is_called_in_vain() {
-        let rests = PeerSight { rests: true, state: State::Never, ..paris() };
+        let rests = PeerSight { rests: true, state: PathState::Never, ..paris() };
         says(&rests, &[]);
         let called = PeerSight { unanswered: 2, ..rests };
         says(&called, &["N206 paris: 2 handshake initiations unanswered (198.51.100.7:51820)"]);
@@ -319,8 +321,8 @@ mod tests {
     #[test]
     fn loss_holes_lanes_and_clocks_are_told_with_their_figures() {
         let lossy = PeerSight {
-            state: State::Degraded,
-            reason: Some(Reason::Loss(43)),
+            state: PathState::Degraded,
+            reason: Some(PathReason::Loss(43)),
             black_hole: true,
             mtu: 1240,
             clock_offset_ms: Some(9_400),

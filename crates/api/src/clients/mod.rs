@@ -109,7 +109,7 @@ pub mod registry {
     use tokio::sync::mpsc;
     use tokio_stream::StreamExt as _;
     use tokio_stream::wrappers::ReceiverStream;
-    use zonemesh_core::replication::{MESSAGE_BYTES, Message};
+    use zonemesh_core::replication::{MESSAGE_BYTES, StreamMessage};
 
     use super::{Arc, Channel, ConnectError, Keepalive, SocketAddr, dial};
     use crate::exchange::Inbound;
@@ -158,7 +158,7 @@ pub mod registry {
         address: SocketAddr,
         tls: Arc<rustls::ClientConfig>,
         keepalive: &Keepalive,
-        queue: mpsc::Receiver<Message>,
+        queue: mpsc::Receiver<StreamMessage>,
     ) -> Result<Dialled, ExchangeError> {
         let client = connect(address, tls, keepalive).await?;
         let mut client = client.max_decoding_message_size(MESSAGE_BYTES);

@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use zonemesh_api::clients::etcd::{Changed, Etcd, EtcdError};
-use zonemesh_core::membership::{ItemId, MAX_ITEMS, Membership, Rejected, SignedTrustItem};
+use zonemesh_core::membership::{ItemId, MAX_ITEMS, Membership, SignedTrustItem, TrustRejected};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::SignedRecord;
-use zonemesh_core::registry::{self, Accepted, Registry, Standing};
+use zonemesh_core::registry::{self, RecordAccepted, Registry, Standing};
 
 use super::layout::{self, EtcdKey, EtcdLayout};
 use crate::facts::etcd::EtcdBoard;
@@ -26,7 +26,7 @@ const BATCH: usize = 64;
 struct FetchedItem {
     id: ItemId,
     revision: i64,
-    item: Result<SignedTrustItem, Rejected>,
+    item: Result<SignedTrustItem, TrustRejected>,
 }
 
 /// What was seen of a trust item's key.
@@ -134,7 +134,7 @@ impl<'a> Exchange<'a> {
                 }
                 Ok(None) => continue,
                 Err(EtcdError::TooLarge(_)) => {
-                    FetchedItem { id, revision, item: Err(Rejected::TooLarge) }
+                    FetchedItem { id, revision, item: Err(TrustRejected::TooLarge) }
                 }
                 Err(error) => return Err(error),
             };
@@ -162,7 +162,7 @@ impl<'a> Exchange<'a> {
         self.board.refused(refused.count() as u64);
         for ((id, seen), outcome) in keys.into_iter().zip(outcomes) {
             // Its predecessor may come with a later batch: it is asked for again.
-            let is_early = outcome == Err(Rejected::UnknownPredecessor);
+            let is_early = outcome == Err(TrustRejected::UnknownPredecessor);
             if !is_early && (self.trust.len() < MAX_ITEMS || self.trust.contains_key(&id)) {
                 self.trust.insert(id, seen);
             }
@@ -205,7 +205,7 @@ impl<'a> Exchange<'a> {
                 }
                 Ok(None) => {}
                 Err(EtcdError::TooLarge(_)) => {
-                    self.take_record(zone, revision, Err(registry::Rejected::TooLarge)).await;
+                    self.take_record(zone, revision, Err(registry::RecordRejected::TooLarge)).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -217,7 +217,7 @@ impl<'a> Exchange<'a> {
         &mut self,
         zone: ZoneName,
         revision: i64,
-        record: Result<SignedRecord, registry::Rejected>,
+        record: Result<SignedRecord, registry::RecordRejected>,
     ) {
         let is_ours = record.is_ok() && record.as_ref().ok() == self.own_record().as_ref();
         let outcome = self.ledger.offer_record(record).await;
@@ -226,7 +226,7 @@ impl<'a> Exchange<'a> {
         }
         if zone == self.own {
             // Surpassed: the ledger publishes above it, and that is then put.
-            let nothing_to_put = is_ours || outcome == Ok(Accepted::OwnSurpassed);
+            let nothing_to_put = is_ours || outcome == Ok(RecordAccepted::OwnSurpassed);
             self.settled = if nothing_to_put { self.own_record() } else { None };
         }
         self.records.insert(zone, revision);

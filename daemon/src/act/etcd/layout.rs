@@ -6,10 +6,10 @@
 use zonemesh_core::membership::{
     self, ItemError, ItemId, MAX_AUTHORITIES, MAX_ITEM_BYTES, SignedTrustItem,
 };
+use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::{MAX_RECORD_BYTES, SignedRecord, SignedRecordError};
 use zonemesh_core::registry;
-use zonemesh_core::replication::MeshId;
 
 /// Most bytes that the form on disk adds to a record, and more.
 const FRAME: usize = 1024;
@@ -85,26 +85,26 @@ fn item_id(text: &str) -> Option<ItemId> {
 }
 
 /// The record that a value holds.
-pub(super) fn record(value: &[u8]) -> Result<SignedRecord, registry::Rejected> {
+pub(super) fn record(value: &[u8]) -> Result<SignedRecord, registry::RecordRejected> {
     if value.len() > MAX_RECORD_VALUE {
-        return Err(registry::Rejected::TooLarge);
+        return Err(registry::RecordRejected::TooLarge);
     }
     match SignedRecord::from_file_bytes(value) {
         Ok(record) => Ok(record),
-        Err(SignedRecordError::TooLarge(_)) => Err(registry::Rejected::TooLarge),
-        Err(_) => Err(registry::Rejected::Malformed),
+        Err(SignedRecordError::TooLarge(_)) => Err(registry::RecordRejected::TooLarge),
+        Err(_) => Err(registry::RecordRejected::Malformed),
     }
 }
 
 /// The trust item that a value holds.
-pub(super) fn trust_item(value: &[u8]) -> Result<SignedTrustItem, membership::Rejected> {
+pub(super) fn trust_item(value: &[u8]) -> Result<SignedTrustItem, membership::TrustRejected> {
     if value.len() > MAX_TRUST_VALUE {
-        return Err(membership::Rejected::TooLarge);
+        return Err(membership::TrustRejected::TooLarge);
     }
     match SignedTrustItem::from_file_bytes(value) {
         Ok(item) => Ok(item),
-        Err(ItemError::TooLarge(_)) => Err(membership::Rejected::TooLarge),
-        Err(_) => Err(membership::Rejected::Malformed),
+        Err(ItemError::TooLarge(_)) => Err(membership::TrustRejected::TooLarge),
+        Err(_) => Err(membership::TrustRejected::Malformed),
     }
 }
 
@@ -161,8 +161,8 @@ mod tests {
 
     #[test]
     fn garbage_and_oversized_values_are_refused_by_their_reason() {
-        use membership::Rejected as Trust;
-        use registry::Rejected as Record;
+        use membership::TrustRejected as Trust;
+        use registry::RecordRejected as Record;
         for garbage in
             [&b""[..], b"nonsense", b"zonemesh-record-1\ncut", b"zonemesh-trust-1\n\xff\xff"]
         {

@@ -11,7 +11,9 @@ use tokio::time::MissedTickBehavior;
 use zonemesh_config::Config;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::gateway::GatewayId;
-use zonemesh_core::path::{Change, Event, Monitor, MtuChange, Request, Session, State};
+use zonemesh_core::path::{
+    HandshakeStatus, MtuChange, PathChange, PathEvent, PathMonitor, PathState, ProbeRequest,
+};
 use zonemesh_tunnel::{PeerStatus, ProbeError};
 
 use super::PathParts;
@@ -35,8 +37,8 @@ const LOOK_BELOW: Duration = Duration::from_secs(5);
 /// A peer under watch.
 struct WatchedPath {
     plan: PeerPlan,
-    monitor: Monitor,
-    session: Session,
+    monitor: PathMonitor,
+    session: HandshakeStatus,
     endpoint: Option<SocketAddr>,
     allowed_ips: Vec<IpNet>,
     underlay_mtu: Option<u16>,
@@ -252,8 +254,8 @@ impl WatchedPath {
     fn new(plan: PeerPlan, interval: Duration, ceiling: u16) -> Self {
         Self {
             plan,
-            monitor: Monitor::new(interval, ceiling),
-            session: Session::default(),
+            monitor: PathMonitor::new(interval, ceiling),
+            session: HandshakeStatus::default(),
             endpoint: None,
             allowed_ips: Vec::new(),
             underlay_mtu: None,
@@ -272,7 +274,7 @@ impl WatchedPath {
 
     fn look(&mut self, status: &PeerStatus, now: Duration) {
         let age = |at: SystemTime| SystemTime::now().duration_since(at).unwrap_or_default();
-        self.session = Session {
+        self.session = HandshakeStatus {
             handshake_age: status.latest_handshake.map(age),
             unanswered: status.handshake_attempts_unanswered,
         };
@@ -284,7 +286,13 @@ impl WatchedPath {
         self.allowed_ips = self.plan.allowed_ips().collect();
     }
 
-    fn send(&mut self, tunnel: &dyn DataPlane, request: Request, packet: &[u8], started: Instant) {
+    fn send(
+        &mut self,
+        tunnel: &dyn DataPlane,
+        request: ProbeRequest,
+        packet: &[u8],
+        started: Instant,
+    ) {
         let sent_at = started.elapsed();
         match tunnel.probe(&self.plan.wireguard_key, packet) {
             Ok(()) => self.monitor.handle_sent(request, sent_at),
@@ -295,33 +303,33 @@ impl WatchedPath {
         }
     }
 
-    fn tell(&mut self, event: Event, board: &PathBoard) {
+    fn tell(&mut self, event: PathEvent, board: &PathBoard) {
         let zone = &self.plan.id.zone;
         match event {
-            Event::State(Change { from, to, reason }) => {
+            PathEvent::State(PathChange { from, to, reason }) => {
                 self.since = Some(SystemTime::now());
                 let from = from.as_str();
                 match to {
-                    State::Up => {
+                    PathState::Up => {
                         board.count(Happening::Up);
                         tracing::info!(%zone, %reason, from, "tunnel up");
                     }
-                    State::Degraded => {
+                    PathState::Degraded => {
                         board.count(Happening::Degraded);
                         tracing::warn!(%zone, %reason, from, "tunnel degraded");
                     }
-                    State::Down => {
+                    PathState::Down => {
                         board.count(Happening::Down);
                         tracing::warn!(%zone, %reason, from, "tunnel down");
                     }
-                    State::Never => {}
+                    PathState::Never => {}
                 }
             }
-            Event::Mtu(MtuChange { from, to }) if to < from => {
+            PathEvent::Mtu(MtuChange { from, to }) if to < from => {
                 board.count(Happening::MtuLowered);
                 tracing::warn!(%zone, from, "black hole: nothing above {to} bytes passes to {zone}");
             }
-            Event::Mtu(MtuChange { from, to }) => {
+            PathEvent::Mtu(MtuChange { from, to }) => {
                 board.count(Happening::MtuRaised);
                 tracing::info!(%zone, from, "packets of up to {to} bytes pass to {zone} again");
             }

@@ -12,7 +12,7 @@ use zonemesh_api::clients::registry;
 use zonemesh_core::finding::Subject;
 use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::name::ZoneName;
-use zonemesh_core::replication::Refused;
+use zonemesh_core::replication::StreamRefused;
 
 use super::stream::{self, OUTBOX, StreamContext, Wires};
 
@@ -37,7 +37,7 @@ pub(crate) async fn run(neighbour: Neighbour, context: StreamContext) -> anyhow:
         match try_all(&neighbour, &context).await {
             Ok(()) => wait = FIRST_WAIT,
             Err(error) => {
-                let refused = error.downcast_ref::<Refused>().is_some();
+                let refused = error.downcast_ref::<StreamRefused>().is_some();
                 report(&neighbour.id.zone, &error, was_open);
                 context.board.failed(&neighbour.id, format!("{error:#}"), refused);
             }

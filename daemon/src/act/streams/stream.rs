@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use zonemesh_api::exchange::{Inbound, InboundError};
 use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::name::ZoneName;
-use zonemesh_core::replication::{Message, Session};
+use zonemesh_core::replication::{ReplicationSession, StreamMessage};
 
 use crate::facts::keepalives::{Heard, Keepalives};
 use crate::facts::ledger::{Ledger, News, now};
@@ -31,7 +31,7 @@ const PAUSE_BETWEEN_ITEMS: Duration = Duration::from_millis(1);
 /// Both directions of a stream.
 pub(crate) struct Wires {
     pub(crate) inbound: Inbound,
-    pub(crate) outbound: mpsc::Sender<Message>,
+    pub(crate) outbound: mpsc::Sender<StreamMessage>,
     /// What the other end has told of its keepalives, for as long as the stream lives.
     pub(crate) heard: Heard,
 }
@@ -59,7 +59,7 @@ pub(crate) async fn run(
         (now.mesh.clone(), now.zones.get(neighbour).copied())
     };
     anyhow::ensure!(key.is_some(), "zone {neighbour} does not belong to this mesh");
-    let mut session = Session::new(mesh.clone(), neighbour.clone());
+    let mut session = ReplicationSession::new(mesh.clone(), neighbour.clone());
     let mut open = OpenMark { board: &context.board, gateway, marked: false };
     let result = tokio::select! {
         result = exchange(context, &mut session, &mut open, wires, probe) => result,
@@ -105,7 +105,11 @@ struct Inbox {
 }
 
 impl Inbox {
-    async fn next(&mut self, ledger: &Ledger, from: &ZoneName) -> anyhow::Result<Option<Message>> {
+    async fn next(
+        &mut self,
+        ledger: &Ledger,
+        from: &ZoneName,
+    ) -> anyhow::Result<Option<StreamMessage>> {
         tokio::time::sleep_until(self.hear_at).await;
         let message = self.queue.next().await;
         if matches!(message, Err(InboundError::Malformed(_))) {
@@ -117,12 +121,12 @@ impl Inbox {
 
 /// The way out: full means lost, and lost is made good by a digest.
 struct Outbox {
-    queue: mpsc::Sender<Message>,
+    queue: mpsc::Sender<StreamMessage>,
     lost: bool,
 }
 
 impl Outbox {
-    fn send(&mut self, message: Message) -> anyhow::Result<()> {
+    fn send(&mut self, message: StreamMessage) -> anyhow::Result<()> {
         match self.queue.try_send(message) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => {
@@ -140,7 +144,7 @@ impl Outbox {
 
 async fn exchange(
     context: &StreamContext,
-    session: &mut Session,
+    session: &mut ReplicationSession,
     open: &mut OpenMark<'_>,
     wires: Wires,
     probe: &Notify,
@@ -155,7 +159,7 @@ async fn exchange(
     loop {
         if outbox.must_catch_up() {
             outbox.lost = false;
-            outbox.send(ledger.ask(session, Session::handle_loss))?;
+            outbox.send(ledger.ask(session, ReplicationSession::handle_loss))?;
         }
         let digest_in = Duration::from_millis(session.poll_timeout().since(now()));
         tokio::select! {
@@ -192,7 +196,7 @@ async fn exchange(
                 Err(RecvError::Closed) => return Ok(()),
             },
             () = tokio::time::sleep(digest_in) => {
-                let digest = ledger.ask(session, Session::handle_timeout);
+                let digest = ledger.ask(session, ReplicationSession::handle_timeout);
                 digest.map_or(Ok(()), |digest| outbox.send(digest))?;
             }
             () = probe.notified() => outbox.lost = true,

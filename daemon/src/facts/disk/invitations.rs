@@ -7,7 +7,7 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use zonemesh_core::invitation::{Invitation, InvitationId, InvitationSecret, Issued};
+use zonemesh_core::invitation::{Invitation, InvitationId, InvitationSecret, IssuedInvitation};
 
 use super::{Write, set_aside};
 
@@ -28,7 +28,7 @@ impl InvitationFiles {
     }
 
     /// Everything that was issued here and can be read; what cannot is set aside.
-    pub(crate) fn read_all(&self) -> io::Result<Vec<Issued>> {
+    pub(crate) fn read_all(&self) -> io::Result<Vec<IssuedInvitation>> {
         let mut issued = Vec::new();
         for entry in std::fs::read_dir(&self.folder)? {
             let path = entry?.path();
@@ -36,7 +36,7 @@ impl InvitationFiles {
                 continue;
             }
             let bytes = zeroize::Zeroizing::new(std::fs::read(&path)?);
-            match Issued::from_file_bytes(&bytes) {
+            match IssuedInvitation::from_file_bytes(&bytes) {
                 Ok(one) => issued.push(one),
                 Err(error) => set_aside(&path, &error),
             }
@@ -45,7 +45,7 @@ impl InvitationFiles {
     }
 
     /// An invitation as its issuer keeps it.
-    pub(crate) fn write(&self, issued: &Issued) -> Write {
+    pub(crate) fn write(&self, issued: &IssuedInvitation) -> Write {
         Write::Replace(self.path(&issued.id), issued.to_file_bytes())
     }
 

@@ -2,7 +2,9 @@
 
 use zonemesh_core::key::ZoneIdentity;
 use zonemesh_core::membership::{AuthorityIdentity, GrantRequest, Membership, TrustItem, sign};
-use zonemesh_core::record::{Gateway, ProtocolRange, SignedRecord, Version, ZoneDraft, ZoneRecord};
+use zonemesh_core::record::{
+    Gateway, ProtocolRange, RecordContent, SignedRecord, Version, ZoneRecord,
+};
 use zonemesh_core::time::UnixMillis;
 
 use super::*;
@@ -111,7 +113,7 @@ fn announce_all(registry: &mut Registry, zone: u8, gateways: Vec<Gateway>) {
         zone: name(zone),
         version: Version { incarnation: 1, seq: seq + 1 },
         issued_at: NOW,
-        content: ZoneDraft {
+        content: RecordContent {
             gateways,
             prefixes: vec![prefix(zone)],
             superlinks: Vec::new(),

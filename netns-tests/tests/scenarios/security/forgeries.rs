@@ -10,11 +10,12 @@ use netns_tests::key_holder::KeyHolder;
 use serde_json::Value;
 use zonemesh_api::v1;
 use zonemesh_core::membership::{AuthorityIdentity, Grant, Revocation, SignedTrustItem, TrustItem};
+use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::{
     FlowerTransport, MAX_RECORD_BYTES, Readiness, SignedRecord, SuperLink, ZoneRecord,
 };
-use zonemesh_core::replication::{Body, Hello, MeshId};
+use zonemesh_core::replication::{StreamBody, StreamHello};
 use zonemesh_core::time::UnixMillis;
 use zonemesh_lab::lab::Lab;
 use zonemesh_lab::mesh::{Mesh, patience};
@@ -133,10 +134,10 @@ async fn lie(liar: &KeyHolder, earlier: &SignedRecord) -> Result<u64> {
     let mut stream = Stream::open(&mut client, liar.hello()).await?;
     let held = stream.records(3).await?;
     let lies = forgeries(liar, &held, earlier)?;
-    stream.say(Body::Trust(false_trust(liar)?)).await?;
+    stream.say(StreamBody::Trust(false_trust(liar)?)).await?;
     for (_, forged) in &lies {
         for _ in 0..TIMES / AT_ONCE {
-            stream.say(Body::Items(vec![forged.clone(); AT_ONCE])).await?;
+            stream.say(StreamBody::Items(vec![forged.clone(); AT_ONCE])).await?;
         }
     }
     let after = stream.records(3).await?;
@@ -149,11 +150,11 @@ async fn lie(liar: &KeyHolder, earlier: &SignedRecord) -> Result<u64> {
     let (_, mut future) = record_of(&after, "madrid")?;
     future.version.seq += 5;
     future.issued_at = UnixMillis(now().0 + TEN_YEARS_MS);
-    stream.say(Body::Items(vec![SignedRecord::sign(&future, &liar.identity)])).await?;
+    stream.say(StreamBody::Items(vec![SignedRecord::sign(&future, &liar.identity)])).await?;
 
     // Streams on which something worse is said end, and only those.
-    let other_mesh = Hello { mesh: MeshId::new("ab".repeat(32)), ..liar.hello() };
-    let other_zone = Hello { zone: "paris".parse()?, ..liar.hello() };
+    let other_mesh = StreamHello { mesh: MeshId::new("ab".repeat(32)), ..liar.hello() };
+    let other_zone = StreamHello { zone: "paris".parse()?, ..liar.hello() };
     for _ in 0..TIMES_OF_STREAMS {
         let end = Stream::open(&mut client, other_mesh.clone()).await?.end().await?;
         ensure!(end.contains("the neighbour belongs to mesh abab"), "{end}");

@@ -12,7 +12,9 @@ use tonic::{Status, Streaming};
 use zonemesh_api::v1::RegistryMessage;
 use zonemesh_api::v1::registry_client::RegistryClient;
 use zonemesh_core::record::SignedRecord;
-use zonemesh_core::replication::{Body, Clock, Hello, Message, Versions};
+use zonemesh_core::replication::{
+    ClockStamp, HeldVersions, StreamBody, StreamHello, StreamMessage,
+};
 use zonemesh_core::time::UnixMillis;
 
 /// A registry stream.
@@ -25,17 +27,17 @@ impl Stream {
     /// Opens a stream and says hello.
     pub(super) async fn open(
         client: &mut RegistryClient<Channel>,
-        hello: Hello,
+        hello: StreamHello,
     ) -> Result<Self, Status> {
         let (outbound, queue) = mpsc::channel(64);
-        let first = message(Body::Hello(hello));
+        let first = message(StreamBody::Hello(hello));
         // The queue has room.
         let _sent = outbound.try_send(first);
         let inbound = client.exchange(ReceiverStream::new(queue)).await?.into_inner();
         Ok(Self { outbound, inbound })
     }
 
-    pub(super) async fn say(&self, body: Body) -> Result<()> {
+    pub(super) async fn say(&self, body: StreamBody) -> Result<()> {
         self.say_raw(message(body)).await
     }
 
@@ -45,11 +47,11 @@ impl Stream {
 
     /// All records that berlin holds, at least `count`, after it has read what was said before.
     pub(super) async fn records(&mut self, count: usize) -> Result<Vec<SignedRecord>> {
-        self.say(Body::Versions(Versions::default())).await?;
+        self.say(StreamBody::Versions(HeldVersions::default())).await?;
         loop {
             let next = self.inbound.message().await?.context("berlin has closed the stream")?;
-            match Message::try_from(next)?.body {
-                Body::Items(items) if items.len() >= count => return Ok(items),
+            match StreamMessage::try_from(next)?.body {
+                StreamBody::Items(items) if items.len() >= count => return Ok(items),
                 _ => {}
             }
         }
@@ -71,8 +73,8 @@ pub(super) fn now() -> UnixMillis {
     UnixMillis::from(SystemTime::now())
 }
 
-fn message(body: Body) -> RegistryMessage {
-    Message { clock: Clock { sent_at: now(), echo: None }, body }.into()
+fn message(body: StreamBody) -> RegistryMessage {
+    StreamMessage { clock: ClockStamp { sent_at: now(), echo: None }, body }.into()
 }
 
 /// Runs `work` in a runtime of its own; for the inside of a namespace.

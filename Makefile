@@ -22,12 +22,14 @@ SUITES := --workspace --test lab --test scenarios --test wireguard
 ENTER := $(TARGET)/debug/zonemesh-lab enter --
 WIREGUARD = $(ENTER) $(CARGO) nextest run --workspace --test wireguard --profile wireguard
 
+GENERATE = $(CARGO) run --quiet --manifest-path crates/api/generate/Cargo.toml \
+  --target-dir $(TARGET)/generate --
 # --examples, of which there are none, brings the tests' dependencies into the same unification.
 DOC = $(CARGO) doc --workspace --no-deps --lib --bins --examples
 
 .PHONY: bench-status
 .PHONY: help setup build demo check lint test test-build test-unit test-scenarios test-wireguard
-.PHONY: interop interop-kernel flood soak blackout partition properties fuzz fuzz-smoke
+.PHONY: interop interop-kernel flood soak blackout partition properties fuzz fuzz-smoke generate
 .PHONY: release-tools bench bench-quick bench-versions bench-mesh bench-registry clean-lab
 
 help: ## List the targets.
@@ -53,6 +55,7 @@ check: ## What to run after each change: format, clippy, unit tests. Needs no ro
 
 lint: ## Format, clippy, documentation, layering, scripts.
 	@$(STAGE) format $(MAKE) --no-print-directory lint-format
+	@$(STAGE) 'generated code' $(GENERATE) --check
 	@$(STAGE) clippy $(MAKE) --no-print-directory lint-clippy
 	@$(STAGE) documentation env RUSTDOCFLAGS="-D warnings" $(DOC) --quiet
 	@$(STAGE) layering $(CARGO) test --quiet --workspace --test layering
@@ -61,6 +64,7 @@ lint: ## Format, clippy, documentation, layering, scripts.
 lint-format:
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	$(CARGO) fmt --manifest-path crates/api/generate/Cargo.toml --check
 	for script in $(SCRIPTS); do bash -n "$$script"; done
 
 lint-clippy:
@@ -115,6 +119,9 @@ fuzz-smoke: ## Every parser under fuzz for 3 seconds, after building all targets
 
 properties: ## The data plane's property tests on 20 000 inputs each (CASES=n).
 	PROPTEST_CASES=$(or $(CASES),20000) $(CARGO) test --package zonemesh-tunnel --lib
+
+generate: ## Write the Rust of the protobuf files again, after a change below crates/api/proto.
+	$(GENERATE)
 
 release-tools:
 	@netns-tests/setup.sh tools

@@ -13,14 +13,14 @@ pub mod serve;
 pub mod view;
 pub mod wire;
 
-/// Generated from `proto/*.proto`: messages, clients and servers of `zonemesh.v1`.
+/// Generated from `proto/*.proto` (`make generate`): messages, clients and servers of `zonemesh.v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::too_many_lines)]
 pub mod v1 {
-    tonic::include_proto!("zonemesh.v1");
+    include!("generated/zonemesh.v1.rs");
 }
 
-/// Generated from `proto/etcd.proto`: the part of etcd's v3 API that is used.
+/// Generated from `proto/etcd.proto` (`make generate`): the part of etcd's v3 API that is used.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::too_many_lines)]
 pub(crate) mod etcd {
-    tonic::include_proto!("etcdserverpb");
+    include!("generated/etcdserverpb.rs");
 }

@@ -2,11 +2,13 @@
 //!
 //! What is a finding stands in `plan::troubles`; here is where the sights come from.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use zonemesh_config::Config;
-use zonemesh_tunnel::{Offload, PeerStatus};
+use zonemesh_core::finding::Subject;
+use zonemesh_tunnel::Offload;
 
 use crate::act::{PeersInService, network};
 use crate::facts::certificates::FederationCas;
@@ -66,19 +68,30 @@ impl Lookout {
         found.extend(self.refusals.findings(Instant::now()));
         found.extend(self.cas.findings());
         let peers = self.peers.borrow().clone();
+        let mut of_zone: BTreeMap<_, u32> = BTreeMap::new();
         for peer in peers.iter() {
-            let tunnel = self.tunnel.peer_status(&peer.wireguard_key);
-            found.extend(troubles::of_peer(&self.sight(peer, tunnel.as_ref())));
+            *of_zone.entry(&peer.id.zone).or_default() += 1;
+        }
+        for peer in peers.iter() {
+            // A zone with one gateway is called by its name alone.
+            let is_alone = of_zone.get(&peer.id.zone) == Some(&1);
+            let subject = match is_alone {
+                true => Subject::Zone(peer.id.zone.clone()),
+                false => Subject::Gateway(peer.id.clone()),
+            };
+            found.extend(troubles::of_peer(&self.sight(peer, subject)));
         }
         self.ledger.findings().settle(troubles::CODES, found);
     }
 
-    fn sight(&self, peer: &PeerPlan, tunnel: Option<&PeerStatus>) -> PeerSight {
+    fn sight(&self, peer: &PeerPlan, subject: Subject) -> PeerSight {
+        let tunnel = self.tunnel.peer_status(&peer.wireguard_key);
+        let tunnel = tunnel.as_ref();
         let path = self.paths.path(&peer.id);
         let entry = self.streams.entry(&peer.id);
         let lanes = tunnel.iter().flat_map(|tunnel| tunnel.lanes.iter().skip(1));
         PeerSight {
-            zone: peer.id.zone.clone(),
+            subject,
             rests: !peer.keeps_alive,
             state: state_of(path, tunnel),
             reason: path.and_then(|path| path.summary.reason),

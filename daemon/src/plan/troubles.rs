@@ -9,7 +9,6 @@ use std::time::Duration;
 use zonemesh_core::exit::error_line;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::membership::Alarm;
-use zonemesh_core::name::ZoneName;
 use zonemesh_core::path::{PathReason, PathState};
 use zonemesh_core::registry::{Registry, Standing};
 
@@ -58,7 +57,8 @@ pub(crate) struct EtcdSight {
 /// What is seen of a peer.
 #[derive(Debug, Clone)]
 pub(crate) struct PeerSight {
-    pub(crate) zone: ZoneName,
+    /// Its zone, or which of the zone's gateways it is.
+    pub(crate) subject: Subject,
     /// True if nobody keeps the tunnel up while it is not used.
     pub(crate) rests: bool,
     pub(crate) state: PathState,
@@ -124,7 +124,7 @@ pub(crate) fn of_peer(peer: &PeerSight) -> Vec<Finding> {
 }
 
 fn about(peer: &PeerSight, code: Code) -> Finding {
-    Finding::new(code, Subject::Zone(peer.zone.clone()))
+    Finding::new(code, peer.subject.clone())
 }
 
 fn at_endpoint(finding: Finding, peer: &PeerSight) -> Finding {
@@ -266,7 +266,7 @@ mod tests {
 
     fn paris() -> PeerSight {
         PeerSight {
-            zone: "paris".parse().unwrap(),
+            subject: Subject::Zone("paris".parse().unwrap()),
             rests: false,
             state: PathState::Up,
             reason: None,
@@ -291,6 +291,14 @@ mod tests {
     #[test]
     fn a_sound_peer_is_no_finding() {
         says(&paris(), &[]);
+    }
+
+    #[test]
+    fn of_several_gateways_each_has_findings_of_its_own() {
+        let subject = Subject::Gateway("paris/paris-gw2".parse().unwrap());
+        let second = PeerSight { subject, state: PathState::Never, unanswered: 4, ..paris() };
+        let line = "N206 paris/paris-gw2: 4 handshake initiations unanswered (198.51.100.7:51820)";
+        says(&second, &[line]);
     }
 
     #[test]

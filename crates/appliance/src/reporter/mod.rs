@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use zonemesh_core::exit::error_line;
+use zonemesh_core::finding::{Finding, Spelling};
 use zonemesh_core::name::FederationName;
 
 use crate::files::write_atomic;
@@ -175,8 +176,12 @@ impl Reporter {
 
     /// Something is wrong. Said at once when it is new, then at most once a minute.
     pub fn blocked(&mut self, reason: &Reason) {
-        let entry =
-            StatusReason { code: reason.code(), text: reason.to_string(), fix: reason.fix() };
+        let finding = Finding::from(reason);
+        let entry = StatusReason {
+            code: finding.code.as_str(),
+            text: reason.to_string(),
+            fix: finding.fix.spelled(Spelling::Context),
+        };
         if self.worth_saying(reason, Instant::now()) {
             let what =
                 if self.status.state == CompanionState::Ready { "degraded" } else { "not ready" };

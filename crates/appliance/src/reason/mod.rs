@@ -4,14 +4,17 @@
 //! whole product (C context, N network, P policy, T trust, F Flower) and never change their
 //! meaning. It refuses to know who prints it or how often: that is `progress.rs`.
 
-use std::net::{IpAddr, SocketAddr};
+mod finding;
+
+use std::net::SocketAddr;
 
 use zonemesh_api::keepalive::KeepaliveMismatch;
+use zonemesh_core::finding::{Code, Finding, Spelling};
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::Readiness;
 use zonemesh_pki::ProbeFailure;
 
-use crate::flower::{FlowerVersion, preferred_version, supported_lines};
+use crate::flower::{FlowerVersion, supported_lines};
 
 /// Why Flower is not started, or why what runs is in danger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -179,28 +182,34 @@ impl Reason {
     /// The stable code.
     #[must_use]
     pub const fn code(&self) -> &'static str {
+        self.listed().as_str()
+    }
+
+    /// The code in the product's one list.
+    #[must_use]
+    pub const fn listed(&self) -> Code {
         match self {
-            Self::RequestRefused { .. } => "C101",
-            Self::Files { .. } => "C102",
-            Self::GatewayUnreachable { .. } => "N201",
-            Self::SuperLinkUnreachable { .. } => "N202",
-            Self::ZoneUnreachable { .. } => "N203",
-            Self::Keepalive { .. } => "N204",
-            Self::RegistrationRefused { .. } => "P301",
-            Self::Conflict { .. } => "P302",
+            Self::RequestRefused { .. } => Code::RequestRefused,
+            Self::Files { .. } => Code::FileUnusable,
+            Self::GatewayUnreachable { .. } => Code::GatewayUnreachable,
+            Self::SuperLinkUnreachable { .. } => Code::SuperLinkUnreachable,
+            Self::ZoneUnreachable { .. } => Code::ZoneUnreachable,
+            Self::Keepalive { .. } => Code::KeepaliveMismatch,
+            Self::RegistrationRefused { .. } => Code::RegistrationRefused,
+            Self::Conflict { .. } => Code::FederationClaimedTwice,
+            Self::CaSet { .. } => Code::WrongCa,
+            Self::ClockSkew { .. } => Code::ClockSkew,
+            Self::GatewayKey { .. } => Code::OtherGatewayKey,
+            Self::TokenRefused { .. } => Code::TokenRefused,
+            Self::NotTls { .. } => Code::NotTls,
+            Self::VersionMismatch { .. } => Code::OtherFlower,
+            Self::FlowerEnded { .. } => Code::FlowerEnded,
+            Self::FlowerUnsupported { .. } => Code::FlowerUnsupported,
+            Self::NotServing { .. } => Code::NotServing,
+            Self::NoSuperLink { .. } => Code::NoSuperLink,
+            Self::SuperLinkNotReady { .. } => Code::SuperLinkNotReady,
+            Self::FlowerPrograms { .. } | Self::FlowerSilent { .. } => Code::FlowerPrograms,
             Self::Certificate { failure, .. } => certificate_code(failure),
-            Self::CaSet { .. } => "T401",
-            Self::ClockSkew { .. } => "T404",
-            Self::GatewayKey { .. } => "T405",
-            Self::TokenRefused { .. } => "T406",
-            Self::NotTls { .. } => "T407",
-            Self::VersionMismatch { .. } => "F501",
-            Self::FlowerPrograms { .. } | Self::FlowerSilent { .. } => "F502",
-            Self::FlowerEnded { .. } => "F503",
-            Self::FlowerUnsupported { .. } => "F504",
-            Self::NotServing { .. } => "F505",
-            Self::NoSuperLink { .. } => "F510",
-            Self::SuperLinkNotReady { .. } => "F511",
         }
     }
 
@@ -234,42 +243,10 @@ impl Reason {
         }
     }
 
-    /// What to do next.
+    /// What to do next, as this platform spells it.
     #[must_use]
     pub fn fix(&self) -> String {
-        match self {
-            Self::RequestRefused { .. } => "correct the setting that the gateway names".into(),
-            Self::Files { .. } => "check the folder ONEAPP_ZONEMESH_STATE_DIR, its owner and its free space".into(),
-            Self::GatewayUnreachable { gateway, .. } => {
-                format!("on the gateway: `zonemesh status`; here: check ONEAPP_ZONEMESH_GATEWAY={gateway} and the route to it")
-            }
-            Self::SuperLinkUnreachable { endpoint, .. } => {
-                format!("in the SuperLink's VM: is flower-superlink listening on {endpoint}? between: `zonemesh peers`, firewalls")
-            }
-            Self::ZoneUnreachable { .. } => "on this zone's gateway: `zonemesh peers`".into(),
-            Self::Keepalive { .. } => "install the same Zonemesh here and on the gateway; `zonemesh status` there shows both figures".into(),
-            Self::RegistrationRefused { .. } => {
-                "check ONEAPP_ZONEMESH_FEDERATION and ONEAPP_ZONEMESH_ADDRESS here, [[federation]] and prefixes on the gateway".into()
-            }
-            Self::Conflict { .. } => "stop zonemesh-superlink in all zones but one; `zonemesh superlink list`".into(),
-            Self::Certificate { endpoint, failure } => certificate_fix(endpoint.ip(), failure),
-            Self::CaSet { .. } => "on the gateway of the SuperLink's zone: `zonemesh cert show`".into(),
-            Self::ClockSkew { .. } => "run NTP (chrony) here and in the SuperLink's VM; `chronyc tracking` shows the offset".into(),
-            Self::GatewayKey { .. } => {
-                "set ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT to the one that `zonemesh status` shows on the gateway".into()
-            }
-            Self::TokenRefused { .. } => {
-                "`zonemesh key generate token` makes a new one: its sha256 into [[local_api.token]] of the gateway, the token into ONEAPP_ZONEMESH_TOKEN".into()
-            }
-            Self::NotTls { endpoint, .. } => format!("find out which program listens on {endpoint}: only the SuperLink's companion should start it"),
-            Self::VersionMismatch { superlinks, .. } => format!("install flwr=={superlinks} here, or the same version in the SuperLink's VM"),
-            Self::FlowerPrograms { .. } | Self::FlowerSilent { .. } => "check ONEAPP_ZONEMESH_FLOWER_BIN and ONEAPP_ZONEMESH_FLOWER_VERSION; `flwr --version` must work there".into(),
-            Self::FlowerEnded { .. } => "the last lines of Flower's log in ONEAPP_ZONEMESH_STATE_DIR/log say why".into(),
-            Self::FlowerUnsupported { .. } => format!("install flwr=={}", preferred_version()),
-            Self::NotServing { .. } => "wait; if it lasts longer than two minutes, read Flower's log in ONEAPP_ZONEMESH_STATE_DIR/log".into(),
-            Self::NoSuperLink { .. } => "nothing to do if its VM is still to come; else `zonemesh superlink list` on its gateway".into(),
-            Self::SuperLinkNotReady { .. } => "wait; if it lasts, read the log of zonemesh-superlink in that VM".into(),
-        }
+        Finding::from(self).fix.spelled(Spelling::Context)
     }
 }
 
@@ -295,30 +272,13 @@ fn clock(ahead_seconds: i64) -> String {
     )
 }
 
-const fn certificate_code(failure: &ProbeFailure) -> &'static str {
+const fn certificate_code(failure: &ProbeFailure) -> Code {
     match failure {
-        ProbeFailure::WrongCa { .. } => "T401",
-        ProbeFailure::SanMismatch { .. } => "T402",
-        ProbeFailure::Expired { .. } | ProbeFailure::NotYetValid { .. } => "T403",
-        ProbeFailure::NoCertificate => "T407",
-        ProbeFailure::Other(_) => "T408",
-    }
-}
-
-fn certificate_fix(dialled: IpAddr, failure: &ProbeFailure) -> String {
-    match failure {
-        ProbeFailure::WrongCa { .. } => {
-            "restart zonemesh-superlink in the SuperLink's VM so that it takes a certificate of this federation's CA".into()
-        }
-        ProbeFailure::SanMismatch { .. } => format!(
-            "set ONEAPP_ZONEMESH_ADDRESS={dialled} in the SuperLink's VM, or add {dialled} to extra_sans of the federation on its gateway"
-        ),
-        ProbeFailure::Expired { .. } | ProbeFailure::NotYetValid { .. } => {
-            "check both clocks (`timedatectl`); restart zonemesh-superlink in the SuperLink's VM to renew its certificate".into()
-        }
-        ProbeFailure::NoCertificate | ProbeFailure::Other(_) => {
-            "find out which program listens there: only zonemesh-superlink should start it".into()
-        }
+        ProbeFailure::WrongCa { .. } => Code::WrongCa,
+        ProbeFailure::SanMismatch { .. } => Code::OtherName,
+        ProbeFailure::Expired { .. } | ProbeFailure::NotYetValid { .. } => Code::CertificateOver,
+        ProbeFailure::NoCertificate => Code::NotTls,
+        ProbeFailure::Other(_) => Code::CertificateRefused,
     }
 }
 

@@ -1,0 +1,123 @@
+//! A companion's reasons as findings: the code of the product's one list, evidence and fix as data.
+//!
+//! It promises that a reason says the same as its finding. It refuses to know who shows it.
+
+use zonemesh_core::finding::{Evidence, Finding, Subject};
+use zonemesh_pki::ProbeFailure;
+
+use super::{Reason, readiness_text};
+use crate::flower::{preferred_version, supported_lines};
+
+impl From<&Reason> for Finding {
+    fn from(reason: &Reason) -> Self {
+        let mut finding = Self::new(reason.listed(), Subject::Here);
+        finding.evidence = evidence(reason);
+        match better_fix(reason) {
+            Some(fix) => finding.fix(fix),
+            None => finding,
+        }
+    }
+}
+
+fn because(reason: impl ToString) -> Evidence {
+    Evidence::Reason(reason.to_string())
+}
+
+fn at(address: impl ToString) -> Evidence {
+    Evidence::Address(address.to_string())
+}
+
+fn evidence(reason: &Reason) -> Vec<Evidence> {
+    match reason {
+        Reason::RequestRefused { message }
+        | Reason::RegistrationRefused { message }
+        | Reason::TokenRefused { message } => vec![because(message)],
+        Reason::Files { problem }
+        | Reason::CaSet { problem }
+        | Reason::FlowerPrograms { problem }
+        | Reason::FlowerSilent { problem } => vec![because(problem)],
+        Reason::GatewayUnreachable { gateway, problem }
+        | Reason::GatewayKey { gateway, problem } => vec![at(gateway), because(problem)],
+        Reason::SuperLinkUnreachable { endpoint, problem }
+        | Reason::NotTls { endpoint, problem }
+        | Reason::NotServing { endpoint, problem } => vec![at(endpoint), because(problem)],
+        Reason::ZoneUnreachable { zone, endpoint } => {
+            vec![Evidence::Zone(zone.clone()), at(endpoint)]
+        }
+        Reason::Keepalive { whose, mismatch } => {
+            vec![Evidence::Kind((*whose).to_owned()), because(mismatch)]
+        }
+        Reason::Conflict { zone } => vec![Evidence::Zone(zone.clone())],
+        Reason::Certificate { endpoint, failure } => vec![at(endpoint), because(failure)],
+        Reason::ClockSkew { ahead_seconds } => {
+            vec![Evidence::ClockAheadMs(ahead_seconds.saturating_mul(1000))]
+        }
+        Reason::VersionMismatch { ours, superlinks } => {
+            vec![Evidence::Version(ours.to_string()), Evidence::TheirVersion(superlinks.clone())]
+        }
+        Reason::FlowerEnded { exit } => vec![because(exit)],
+        Reason::FlowerUnsupported { version } => {
+            vec![Evidence::Version(version.to_string()), Evidence::Expected(supported_lines())]
+        }
+        Reason::NoSuperLink { federation } => vec![Evidence::Federation(federation.clone())],
+        Reason::SuperLinkNotReady { zone, readiness } => {
+            let found = readiness_text(*readiness).to_owned();
+            vec![Evidence::Zone(zone.clone()), Evidence::Found(found)]
+        }
+    }
+}
+
+/// Where more is known than the list says for all.
+fn better_fix(reason: &Reason) -> Option<String> {
+    match reason {
+        Reason::GatewayUnreachable { gateway, .. } => Some(format!(
+            "on the gateway: `zonemesh status`; here: check {{vm:gateway}}={gateway} and the route to it"
+        )),
+        Reason::SuperLinkUnreachable { endpoint, .. } => Some(format!(
+            "in the SuperLink's VM: is flower-superlink listening on {endpoint}? between: `zonemesh peers`, firewalls"
+        )),
+        Reason::Certificate { endpoint, failure: ProbeFailure::SanMismatch { .. } } => {
+            let dialled = endpoint.ip();
+            Some(format!(
+                "set {{vm:address}}={dialled} in the SuperLink's VM, or add {dialled} to extra_sans of the federation on its gateway"
+            ))
+        }
+        Reason::CaSet { .. } => {
+            Some("on the gateway of the SuperLink's zone: `zonemesh cert show`".to_owned())
+        }
+        Reason::NotTls { endpoint, .. } => Some(format!(
+            "find out which program listens on {endpoint}: only the SuperLink's companion should start it"
+        )),
+        Reason::VersionMismatch { superlinks, .. } => Some(format!(
+            "install flwr=={superlinks} here, or the same version in the SuperLink's VM"
+        )),
+        Reason::FlowerUnsupported { .. } => Some(format!("install flwr=={}", preferred_version())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_says_what_its_finding_says() {
+        let reasons = [
+            Reason::GatewayUnreachable {
+                gateway: "10.10.10.1:51822".parse().unwrap(),
+                problem: "refused".into(),
+            },
+            Reason::NoSuperLink { federation: "health-eu".parse().unwrap() },
+            Reason::Conflict { zone: "berlin".parse().unwrap() },
+            Reason::FlowerUnsupported { version: "1.42.0".parse().unwrap() },
+            Reason::Files { problem: "cannot write /x".into() },
+            Reason::FlowerEnded { exit: "by signal 9".into() },
+        ];
+        for reason in reasons {
+            let finding = Finding::from(&reason);
+            assert_eq!(finding.sentence(), reason.to_string(), "{}", finding.code);
+            assert_eq!(finding.code.as_str(), reason.code());
+            assert!(!reason.fix().contains(['{', '}']), "{}", reason.fix());
+        }
+    }
+}

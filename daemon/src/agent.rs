@@ -27,7 +27,7 @@ use crate::facts::tunnel::DataPlane;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::plan::MeshPlan;
 use crate::serve::admin;
-use crate::serve::observer::Observer;
+use crate::serve::sources::SnapshotSources;
 use crate::serve::start::Served;
 use crate::supervisor::Supervisor;
 use crate::{act, serve};
@@ -118,7 +118,7 @@ async fn start(
     let acting =
         act::start::start(config, &state, started, boards.acting(&state), supervisor).await?;
     let served = boards.served(config, state, acting);
-    supervisor.spawn("lookout", lookout::run(served.observer.lookout.clone()));
+    supervisor.spawn("lookout", lookout::run(served.sources.lookout.clone()));
     serve::start::start(served, socket, supervisor).await?;
     Ok(Running { tunnel, disk })
 }
@@ -204,7 +204,7 @@ impl Boards {
             administration: state.administration,
             announcer: state.announcer,
             trust: acting.trust,
-            observer: Observer {
+            sources: SnapshotSources {
                 config: config.clone(),
                 tunnel: acting.tunnel,
                 peers: acting.peers,

@@ -7,6 +7,7 @@ pub(crate) mod etcd;
 pub(crate) mod lookout;
 pub(crate) mod network;
 pub(crate) mod paths;
+pub(crate) mod reachability;
 pub(crate) mod reconcile;
 pub(crate) mod resolver;
 pub(crate) mod start;

@@ -5,9 +5,9 @@
 pub(crate) mod admin;
 pub(crate) mod join;
 pub(crate) mod local_api;
-pub(crate) mod observer;
 pub(crate) mod registry;
 mod snapshot;
+pub(crate) mod sources;
 pub(crate) mod start;
 mod status;
 pub(crate) mod wg;

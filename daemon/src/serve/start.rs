@@ -5,9 +5,11 @@ use std::sync::Arc;
 use zonemesh_pki::{ZoneTrust, join_server_config, zone_server_config};
 
 use super::admin::{AdminParts, AdminSocket};
-use super::observer::Observer;
+use super::local_api::LocalParts;
 use super::registry::{RegistryService, RegistryTerms};
+use super::sources::SnapshotSources;
 use super::{admin, join, local_api, registry};
+use crate::act::reachability::Reachability;
 use crate::act::streams::StreamContext;
 use crate::administration::Administration;
 use crate::administration::announcer::Announcer;
@@ -18,7 +20,7 @@ use crate::supervisor::Supervisor;
 
 /// What is served.
 pub(crate) struct Served {
-    pub(crate) observer: Observer,
+    pub(crate) sources: SnapshotSources,
     pub(crate) administration: Arc<Administration>,
     pub(crate) announcer: Arc<Announcer>,
     pub(crate) trust: ZoneTrust,
@@ -32,42 +34,42 @@ pub(crate) async fn start(
     supervisor: &mut Supervisor,
 ) -> Result<(), Failure> {
     start_registry(&served, supervisor).await?;
-    let Served { observer, administration, announcer, .. } = served;
-    let tls = join_server_config(observer.leaf.current())
+    let Served { sources, administration, announcer, .. } = served;
+    let tls = join_server_config(sources.leaf.current())
         .or_exit(Exit::Trust, || "cannot set up TLS of the join service".to_owned())?;
-    let service = join::run(administration.clone(), tls, observer.refusals.clone());
+    let service = join::run(administration.clone(), tls, sources.refusals.clone());
     supervisor.spawn("join service", service);
-    let local_api = start_local_api(&observer, supervisor).await?;
+    let local_api = start_local_api(&sources, supervisor).await?;
     let rotation = Arc::new(Rotation {
         administration: administration.clone(),
         announcer: announcer.clone(),
-        tunnel: observer.tunnel.clone(),
-        peers: observer.peers.clone(),
+        tunnel: sources.tunnel.clone(),
+        peers: sources.peers.clone(),
         turn: tokio::sync::Mutex::default(),
     });
     supervisor.spawn("key rotation", rotation.clone().run());
     let joining = Arc::new(Joining {
         administration: administration.clone(),
         announcer,
-        leaf: observer.leaf.clone(),
-        tunnel: observer.tunnel.clone(),
-        peers: observer.peers.clone(),
+        leaf: sources.leaf.clone(),
+        tunnel: sources.tunnel.clone(),
+        peers: sources.peers.clone(),
     });
-    let parts = AdminParts { observer, administration, rotation, joining, local_api };
+    let parts = AdminParts { sources, administration, rotation, joining, local_api };
     supervisor.spawn("admin socket", admin::run(socket, parts));
     Ok(())
 }
 
 async fn start_registry(served: &Served, supervisor: &mut Supervisor) -> Result<(), Failure> {
-    let config = &served.observer.config;
-    let tls = zone_server_config(&served.trust, served.observer.leaf.current());
+    let config = &served.sources.config;
+    let tls = zone_server_config(&served.trust, served.sources.leaf.current());
     let tls = tls.or_exit(Exit::Trust, || "cannot set up TLS between the gateways".to_owned())?;
     let service = RegistryService::new(served.trust.clone(), served.streams.clone());
     for listener in registry::bind(&config.tunnel.addresses, config.registry.port).await? {
         let terms = RegistryTerms {
             tls: tls.clone(),
             keepalive: config.keepalive,
-            refusals: served.observer.refusals.clone(),
+            refusals: served.sources.refusals.clone(),
         };
         supervisor.spawn("registry server", registry::run(listener, service.clone(), terms));
     }
@@ -75,12 +77,27 @@ async fn start_registry(served: &Served, supervisor: &mut Supervisor) -> Result<
 }
 
 async fn start_local_api(
-    observer: &Observer,
+    sources: &SnapshotSources,
     supervisor: &mut Supervisor,
 ) -> Result<Option<zonemesh_pki::LocalApiKey>, Failure> {
-    let Some(settings) = &observer.config.local_api else { return Ok(None) };
-    let key = local_api::key(&observer.config.gateway.state_dir)?;
-    let bound = local_api::bind(settings, &key, observer.clone()).await?;
+    let Some(settings) = &sources.config.local_api else { return Ok(None) };
+    let key = local_api::key(&sources.config.gateway.state_dir)?;
+    let reach = Reachability {
+        own_zone: sources.config.zone.name.clone(),
+        tunnel: sources.tunnel.clone(),
+        peers: sources.peers.clone(),
+        paths: sources.paths.clone(),
+        streams: sources.board.clone(),
+    };
+    let parts = LocalParts {
+        config: sources.config.clone(),
+        ledger: sources.ledger.clone(),
+        reach: Arc::new(reach),
+        keepalives: sources.keepalives.clone(),
+        cas: sources.cas.clone(),
+        refusals: sources.refusals.clone(),
+    };
+    let bound = local_api::bind(settings, &key, parts).await?;
     supervisor.spawn("local API", local_api::run(bound));
     Ok(Some(key))
 }

@@ -29,8 +29,7 @@ use crate::administration::rotation::Rotation;
 use crate::administration::{
     Administration, AuthoritiesInForce, InvitationRequest, InvitedZones, Refusal, SignedChange,
 };
-use crate::facts::ledger::TrustChange;
-use crate::serve::observer::Observer;
+use crate::facts::ledger::{Ledger, TrustChange};
 
 /// Steps that may wait for a slow terminal.
 const STEPS: usize = 16;
@@ -39,7 +38,7 @@ const LISTEN: Duration = Duration::from_secs(2);
 
 pub(super) struct MeshService {
     pub(super) administration: Arc<Administration>,
-    pub(super) observer: Observer,
+    pub(super) ledger: Arc<Ledger>,
     pub(super) rotation: Arc<Rotation>,
     pub(super) joining: Arc<Joining>,
 }
@@ -57,7 +56,7 @@ impl Mesh for MeshService {
         let keys = each("authority_keys", &authority_keys)?;
         let keys = keys.into_iter().collect();
         let (key, zones) = self.administration.found(keys, threshold, grant_configured).await?;
-        let mesh = self.observer.ledger.read(|registry| registry.mesh().to_string());
+        let mesh = self.ledger.read(|registry| registry.mesh().to_string());
         Ok(Response::new(MeshInitReply {
             mesh,
             authority_key: key.to_string(),
@@ -165,7 +164,7 @@ impl Mesh for MeshService {
         _: Request<ZoneListRequest>,
     ) -> Result<Response<ZoneListReply>, Status> {
         let invited = self.administration.invited().await;
-        Ok(Response::new(zone_list(self.observer.ledger.read(wire::zones), &invited)))
+        Ok(Response::new(zone_list(self.ledger.read(wire::zones), &invited)))
     }
 
     async fn zone_revoke(

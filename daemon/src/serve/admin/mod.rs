@@ -28,8 +28,8 @@ use crate::administration::Administration;
 use crate::administration::join::Joining;
 use crate::administration::rotation::Rotation;
 use crate::failure::{Exit, Failure, OrExit as _};
-use crate::serve::observer::Observer;
 use crate::serve::snapshot::Count;
+use crate::serve::sources::SnapshotSources;
 
 /// The group whose members may use it.
 const GROUP: &str = "zonemesh";
@@ -84,7 +84,7 @@ fn open(path: &Path) -> anyhow::Result<UnixListener> {
 
 /// What engineers see and change.
 pub(crate) struct AdminParts {
-    pub(crate) observer: Observer,
+    pub(crate) sources: SnapshotSources,
     pub(crate) administration: Arc<Administration>,
     pub(crate) rotation: Arc<Rotation>,
     pub(crate) joining: Arc<Joining>,
@@ -94,11 +94,12 @@ pub(crate) struct AdminParts {
 /// Serves engineers until it is dropped.
 pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Result<()> {
     let AdminSocket { listener, _file } = socket;
-    let AdminParts { observer, administration, rotation, joining, local_api } = parts;
-    let mesh = mesh::MeshService { administration, observer: observer.clone(), rotation, joining };
+    let AdminParts { sources, administration, rotation, joining, local_api } = parts;
+    let mesh =
+        mesh::MeshService { administration, ledger: sources.ledger.clone(), rotation, joining };
     Server::builder()
         .add_service(MeshServer::new(mesh))
-        .add_service(AdminServer::new(service::AdminService { observer, local_api }))
+        .add_service(AdminServer::new(service::AdminService { sources, local_api }))
         .serve_with_incoming(UnixListenerStream::new(listener))
         .await?;
     Ok(())

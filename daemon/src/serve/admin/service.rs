@@ -10,11 +10,11 @@ use zonemesh_api::wire::admin as wire;
 use zonemesh_pki::LocalApiKey;
 
 use super::{certificates, peers, status};
-use crate::serve::observer::Observer;
 use crate::serve::snapshot::{Snapshot, TunnelsSnapshot};
+use crate::serve::sources::SnapshotSources;
 
 pub(super) struct AdminService {
-    pub(super) observer: Observer,
+    pub(super) sources: SnapshotSources,
     pub(super) local_api: Option<LocalApiKey>,
 }
 
@@ -22,14 +22,14 @@ pub(super) struct AdminService {
 impl Admin for AdminService {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
         let pin = self.local_api.as_ref().map(|key| key.fingerprint().to_string());
-        let snapshot = Snapshot::take(&self.observer);
+        let snapshot = Snapshot::take(&self.sources);
         Ok(Response::new(status::reply(snapshot, pin.unwrap_or_default())))
     }
 
     async fn peers(&self, request: Request<PeersRequest>) -> Result<Response<PeersReply>, Status> {
         let tunnels = match request.get_ref().zone.as_str() {
-            "" => TunnelsSnapshot::take(&self.observer),
-            zone => TunnelsSnapshot::of_zone(&self.observer, zone),
+            "" => TunnelsSnapshot::take(&self.sources),
+            zone => TunnelsSnapshot::of_zone(&self.sources, zone),
         };
         Ok(Response::new(peers::reply(&tunnels)))
     }
@@ -38,20 +38,20 @@ impl Admin for AdminService {
         &self,
         _: Request<SuperLinksRequest>,
     ) -> Result<Response<SuperLinksReply>, Status> {
-        let ledger = &self.observer.ledger;
+        let ledger = &self.sources.ledger;
         let reply = ledger.read(|registry| wire::superlinks(registry, certificates::fingerprint));
         Ok(Response::new(reply))
     }
 
     async fn records(&self, _: Request<RecordsRequest>) -> Result<Response<RecordsReply>, Status> {
-        Ok(Response::new(self.observer.ledger.read(wire::records)))
+        Ok(Response::new(self.sources.ledger.read(wire::records)))
     }
 
     async fn certificates(
         &self,
         _: Request<CertificatesRequest>,
     ) -> Result<Response<CertificatesReply>, Status> {
-        let certificates = certificates::all(&self.observer, self.local_api.as_ref());
+        let certificates = certificates::all(&self.sources, self.local_api.as_ref());
         Ok(Response::new(CertificatesReply { certificates }))
     }
 }

@@ -11,14 +11,19 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use zonemesh_api::serve::{self, Door, Incoming};
 use zonemesh_api::v1::local_server::LocalServer;
-use zonemesh_config::LocalApiSettings;
+use zonemesh_config::{Config, LocalApiSettings};
 use zonemesh_core::keepalive::Keepalive;
 use zonemesh_pki::{LocalApiKey, local_server_config};
 
+use crate::act::reachability::Reachability;
+use crate::facts::certificates::FederationCas;
 use crate::facts::disk;
-use crate::facts::rate_limits::{ConnectionLimiter, LimitedCall, Rate, RateLimiter, Slots};
+use crate::facts::keepalives::Keepalives;
+use crate::facts::ledger::Ledger;
+use crate::facts::rate_limits::{
+    ConnectionLimiter, LimitedCall, Rate, RateLimiter, RefusedCalls, Slots,
+};
 use crate::failure::{Exit, Failure, OrExit as _};
-use crate::serve::observer::Observer;
 
 use authority::VmPermissions;
 use service::LocalService;
@@ -57,11 +62,22 @@ pub(crate) fn key(state_folder: &Path) -> Result<LocalApiKey, Failure> {
     }
 }
 
+/// What the local API tells of, and changes.
+#[derive(Clone)]
+pub(crate) struct LocalParts {
+    pub(crate) config: Arc<Config>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) reach: Arc<Reachability>,
+    pub(crate) keepalives: Arc<Keepalives>,
+    pub(crate) cas: Arc<FederationCas>,
+    pub(crate) refusals: Arc<RefusedCalls>,
+}
+
 /// Binds the local API.
 pub(crate) async fn bind(
     settings: &LocalApiSettings,
     key: &LocalApiKey,
-    observer: Observer,
+    parts: LocalParts,
 ) -> Result<Bound, Failure> {
     let address = settings.listen;
     let listener = TcpListener::bind(address).await.or_exit(Exit::Network, || {
@@ -72,14 +88,14 @@ pub(crate) async fn bind(
     })?;
     let tls = local_server_config(key)
         .or_exit(Exit::Trust, || "cannot use the key of the local API".to_owned())?;
-    let config = &observer.config;
+    let config = &parts.config;
     let authority = VmPermissions::new(
         config.zone.prefixes.clone(),
         settings.tokens.clone(),
         config.federations.clone(),
     );
     tracing::info!(%address, fingerprint = %key.fingerprint(), "local API");
-    let refusals = observer.refusals.clone();
+    let refusals = parts.refusals.clone();
     let door = Arc::new(ConnectionLimiter {
         rate: RateLimiter::new(NEW_CONNECTIONS),
         slots: Slots::new(CONNECTIONS.0, CONNECTIONS.1),
@@ -88,7 +104,7 @@ pub(crate) async fn bind(
     });
     let watchers = Arc::new(Watchers::new(refusals));
     let keepalive = config.keepalive;
-    let service = LocalService::new(authority, observer, watchers.clone());
+    let service = LocalService::new(authority, parts, watchers.clone());
     Ok(Bound { listener, tls, door, watchers, service, keepalive })
 }
 

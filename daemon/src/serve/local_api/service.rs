@@ -21,14 +21,14 @@ use zonemesh_core::pace::Change;
 use zonemesh_core::record::{Readiness, SuperLink};
 use zonemesh_core::registry::PublishError;
 
+use super::LocalParts;
 use super::authority::{Denied, VmPermissions};
 use super::view;
 use super::watch::{self, Watchers};
 use crate::facts::certificates::superlink_sans;
 use crate::facts::keepalives::Heard;
-use crate::facts::ledger::NotPublished;
+use crate::facts::ledger::{NotPublished, now};
 use crate::facts::rate_limits::{LimitedCall, Rate, RateLimiter};
-use crate::serve::observer::Observer;
 
 /// What one VM may ask for: companions ask once in some seconds.
 const WRITES: Rate = Rate { burst: 30.0, per_second: 2.0 };
@@ -36,7 +36,7 @@ const READS: Rate = Rate { burst: 100.0, per_second: 20.0 };
 
 pub(super) struct LocalService {
     authority: VmPermissions,
-    observer: Observer,
+    parts: LocalParts,
     writes: RateLimiter<IpAddr>,
     reads: RateLimiter<IpAddr>,
     watchers: Arc<Watchers>,
@@ -53,7 +53,7 @@ impl Local for LocalService {
         self.may_read(caller(&request)?.address)?;
         drop(self.hear_keepalives(&request)?);
         let federation = federation_name(&request.get_ref().federation)?;
-        Ok(self.telling(view::of(&self.observer, &federation)))
+        Ok(self.telling(view::of(&self.parts, &federation)))
     }
 
     type WatchStream = watch::Views;
@@ -69,7 +69,7 @@ impl Local for LocalService {
         let seat = self.watchers.sit(&caller).ok_or_else(|| {
             Status::resource_exhausted("this VM has too many watchers: end one of them")
         })?;
-        Ok(self.telling(watch::views(self.observer.clone(), federation, seat, heard)))
+        Ok(self.telling(watch::views(self.parts.clone(), federation, seat, heard)))
     }
 
     async fn register(
@@ -89,11 +89,11 @@ impl Local for LocalService {
             .map_err(|denied| self.refused(caller, denied))?;
         let (certificate_pem, ca_pem) = self.certify(held, &wanted.addresses, &wanted.csr_pem)?;
         self.publish(Change::Urgent, self.superlink(wanted)).await?;
-        self.observer.cas.remember_issued(&federation, &certificate_pem).await;
+        self.parts.cas.remember_issued(&federation, &certificate_pem).await;
         if self.registered_log.allow(&caller.ip(), Instant::now()) {
             tracing::info!(%federation, vm = %caller.ip(), "registered a SuperLink");
         }
-        let view = Some(view::of(&self.observer, &federation));
+        let view = Some(view::of(&self.parts, &federation));
         drop(heard);
         Ok(self.telling(RegisterReply { certificate_pem, ca_pem, view }))
     }
@@ -122,10 +122,10 @@ impl Local for LocalService {
         }
         superlink.readiness = report.readiness;
         if let Some(clock) = report.clock {
-            superlink.clock_offset_ms = clock.offset_from(self.observer.now());
+            superlink.clock_offset_ms = clock.offset_from(now());
         }
         self.publish(Change::Readiness, superlink).await?;
-        let revision = *self.observer.ledger.revision().borrow();
+        let revision = *self.parts.ledger.revision().borrow();
         Ok(Response::new(ReportReply { revision }))
     }
 }
@@ -136,7 +136,7 @@ impl LocalService {
         let vm = caller(request)?.address.ip().to_canonical();
         let heard = |end: Subject, whose| {
             let theirs = keepalive::told(request.metadata(), whose);
-            self.observer.keepalives.heard(&end, theirs)
+            self.parts.keepalives.heard(&end, theirs)
         };
         Ok([heard(Subject::Vm(vm), Whose::Own), heard(Subject::FlowerIn(vm), Whose::Flowers)])
     }
@@ -144,18 +144,18 @@ impl LocalService {
     /// An answer that tells the keepalives in force here.
     fn telling<T>(&self, answer: T) -> Response<T> {
         let mut response = Response::new(answer);
-        keepalive::tell(response.metadata_mut(), Whose::Own, self.observer.keepalives.ours());
+        keepalive::tell(response.metadata_mut(), Whose::Own, self.parts.keepalives.ours());
         response
     }
 
     pub(super) fn new(
         authority: VmPermissions,
-        observer: Observer,
+        parts: LocalParts,
         watchers: Arc<Watchers>,
     ) -> Self {
         Self {
             authority,
-            observer,
+            parts,
             writes: RateLimiter::new(WRITES),
             reads: RateLimiter::new(READS),
             watchers,
@@ -180,7 +180,7 @@ impl LocalService {
         if limits.allow(&vm, Instant::now()) {
             return Ok(());
         }
-        self.observer.refusals.count(counted_as, &vm);
+        self.parts.refusals.count(counted_as, &vm);
         Err(Status::resource_exhausted("this VM asks too often: try again in a second"))
     }
 
@@ -209,12 +209,12 @@ impl LocalService {
             flower_version: wanted.flower_version,
             transport: wanted.transport,
             readiness: same.map_or(Readiness::Starting, |before| before.readiness),
-            clock_offset_ms: wanted.clock.offset_from(self.observer.now()),
+            clock_offset_ms: wanted.clock.offset_from(now()),
         }
     }
 
     fn registered(&self, federation: &FederationName) -> Option<SuperLink> {
-        let superlinks = self.observer.ledger.draft().superlinks;
+        let superlinks = self.parts.ledger.draft().superlinks;
         superlinks.into_iter().find(|superlink| superlink.federation == *federation)
     }
 
@@ -224,13 +224,13 @@ impl LocalService {
         addresses: &[IpAddr],
         request_pem: &str,
     ) -> Result<(String, String), Status> {
-        let ca = self.observer.cas.get(&federation.name).ok_or_else(|| {
+        let ca = self.parts.cas.get(&federation.name).ok_or_else(|| {
             Status::unavailable(format!(
                 "the gateway cannot read the CA of the federation {}; see its log",
                 federation.name
             ))
         })?;
-        let tunnel_ips = &self.observer.config.tunnel.addresses;
+        let tunnel_ips = &self.parts.config.tunnel.addresses;
         let sans = superlink_sans(federation, addresses, tunnel_ips);
         let certificate = ca.sign(request_pem, &sans, SystemTime::now()).map_err(|error| {
             Status::invalid_argument(format!("csr_pem: {}", error_line(&error)))
@@ -239,7 +239,7 @@ impl LocalService {
     }
 
     async fn publish(&self, change: Change, superlink: SuperLink) -> Result<(), Status> {
-        let published = self.observer.ledger.edit(change, |draft| {
+        let published = self.parts.ledger.edit(change, |draft| {
             draft.superlinks.retain(|other| other.federation != superlink.federation);
             draft.superlinks.push(superlink);
             draft.superlinks.sort_by(|a, b| a.federation.cmp(&b.federation));

@@ -4,18 +4,20 @@ use zonemesh_api::v1::FederationView;
 use zonemesh_api::wire::local::{AnsweringGateway, federation_view};
 use zonemesh_core::name::FederationName;
 
-use crate::serve::observer::Observer;
+use super::LocalParts;
+use crate::facts::ledger::now;
 
 /// What this gateway knows about `federation` now.
-pub(super) fn of(observer: &Observer, federation: &FederationName) -> FederationView {
-    let revision = *observer.ledger.revision().borrow();
-    observer.ledger.read(|registry| {
+pub(super) fn of(parts: &LocalParts, federation: &FederationName) -> FederationView {
+    let revision = *parts.ledger.revision().borrow();
+    parts.ledger.read(|registry| {
         let found = registry.find_superlink(federation);
         let gateway = AnsweringGateway {
-            now: observer.now(),
+            now: now(),
             revision,
-            zone_reachable: found.is_some_and(|found| observer.reaches(found.zone)),
-            superlink_gateway_offset_ms: found.and_then(|found| observer.clock_offset(found.zone)),
+            zone_reachable: found.is_some_and(|found| parts.reach.reaches(found.zone)),
+            superlink_gateway_offset_ms: found
+                .and_then(|found| parts.reach.clock_offset(found.zone)),
         };
         federation_view(federation, found, gateway)
     })

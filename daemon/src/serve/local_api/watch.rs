@@ -15,10 +15,10 @@ use zonemesh_api::serve::{Caller, HangUp};
 use zonemesh_api::v1::FederationView;
 use zonemesh_core::name::FederationName;
 
+use super::LocalParts;
 use super::view;
 use crate::facts::keepalives::Heard;
 use crate::facts::rate_limits::{LimitedCall, RefusedCalls, Slot, Slots};
-use crate::serve::observer::Observer;
 
 /// How often reachability, which is no record, is looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -96,7 +96,7 @@ impl Seat {
 }
 
 struct FederationWatcher {
-    observer: Observer,
+    parts: LocalParts,
     federation: FederationName,
     revision: Receiver<u64>,
     sent: Option<FederationView>,
@@ -106,14 +106,14 @@ struct FederationWatcher {
 }
 
 pub(super) fn views(
-    observer: Observer,
+    parts: LocalParts,
     federation: FederationName,
     seat: Arc<Seat>,
     heard: [Heard; 2],
 ) -> Views {
-    let revision = observer.ledger.revision();
+    let revision = parts.ledger.revision();
     let watcher =
-        FederationWatcher { observer, federation, revision, sent: None, seat, _heard: heard };
+        FederationWatcher { parts, federation, revision, sent: None, seat, _heard: heard };
     Box::pin(stream::unfold(watcher, |mut watcher| async move {
         let view = watcher.next().await?;
         Some((Ok(view), watcher))
@@ -127,7 +127,7 @@ impl FederationWatcher {
             // Asked for more: there is room on the way. Without room nobody polls this.
             *self.seat.ready() = Instant::now();
             self.revision.mark_unchanged();
-            let now = view::of(&self.observer, &self.federation);
+            let now = view::of(&self.parts, &self.federation);
             if self.sent.as_ref().is_none_or(|sent| !view::is_same(sent, &now)) {
                 self.sent = Some(now.clone());
                 return Some(now);

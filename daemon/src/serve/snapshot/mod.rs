@@ -21,7 +21,7 @@ pub(crate) use registry::RegistrySnapshot;
 pub(crate) use tunnels::{PeerSnapshot, TunnelsSnapshot};
 
 use crate::facts::etcd::EtcdState;
-use crate::serve::observer::Observer;
+use crate::serve::sources::SnapshotSources;
 
 /// This gateway at one moment.
 pub(crate) struct Snapshot {
@@ -40,19 +40,19 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// Looks for findings first, so that these are of the same moment.
-    pub(crate) fn take(observer: &Observer) -> Self {
-        observer.lookout.look();
+    pub(crate) fn take(sources: &SnapshotSources) -> Self {
+        sources.lookout.look();
         Self {
-            config: observer.config.clone(),
-            started_at: observer.started_at.into(),
+            config: sources.config.clone(),
+            started_at: sources.started_at.into(),
             now: SystemTime::now().into(),
-            tunnels: TunnelsSnapshot::take(observer),
-            registry: observer
+            tunnels: TunnelsSnapshot::take(sources),
+            registry: sources
                 .ledger
-                .read(|registry| RegistrySnapshot::take(registry, &observer.config)),
-            etcd: observer.etcd.as_ref().map(|board| board.state()),
-            findings: observer.findings.all(),
-            refused: observer.refusals.counters(),
+                .read(|registry| RegistrySnapshot::take(registry, &sources.config)),
+            etcd: sources.etcd.as_ref().map(|board| board.state()),
+            findings: sources.findings.all(),
+            refused: sources.refusals.counters(),
         }
     }
 }

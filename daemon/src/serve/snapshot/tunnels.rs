@@ -13,7 +13,7 @@ use crate::facts::paths::PathView;
 use crate::facts::reach;
 use crate::facts::streams::StreamsState;
 use crate::plan::PeerPlan;
-use crate::serve::observer::Observer;
+use crate::serve::sources::SnapshotSources;
 
 /// The tunnel interface, and some or all of the peers with what is known of each.
 pub(crate) struct TunnelsSnapshot {
@@ -42,39 +42,39 @@ pub(crate) struct PeerSnapshot<'a> {
 
 impl TunnelsSnapshot {
     /// All tunnels.
-    pub(crate) fn take(observer: &Observer) -> Self {
-        let (paths, events) = observer.paths.all();
-        let zones = observer.tunnel.zones().into_iter();
+    pub(crate) fn take(sources: &SnapshotSources) -> Self {
+        let (paths, events) = sources.paths.all();
+        let zones = sources.tunnel.zones().into_iter();
         let statuses = zones.flat_map(|zone| zone.gateways).map(|peer| (peer.public_key, peer));
         Self {
-            tunnel: observer.tunnel.status(),
-            plans: observer.peers.borrow().clone(),
+            tunnel: sources.tunnel.status(),
+            plans: sources.peers.borrow().clone(),
             statuses: statuses.collect(),
             paths,
-            streams: observer.board.all(),
+            streams: sources.board.all(),
             findings: Vec::new(),
             events,
         }
     }
 
     /// The tunnels to the gateways of `zone`.
-    pub(crate) fn of_zone(observer: &Observer, zone: &str) -> Self {
-        let all = observer.peers.borrow().clone();
+    pub(crate) fn of_zone(sources: &SnapshotSources, zone: &str) -> Self {
+        let all = sources.peers.borrow().clone();
         let plans: Vec<_> =
             all.iter().filter(|plan| plan.id.zone.as_str() == zone).cloned().collect();
         let keys = || plans.iter().map(|plan| plan.wireguard_key);
-        let status = |key| Some((key, observer.tunnel.peer_status(&key)?));
-        let path = |plan: &PeerPlan| Some((plan.id.clone(), observer.paths.path(&plan.id)?));
-        let stream = |plan: &PeerPlan| (plan.id.clone(), observer.board.entry(&plan.id));
+        let status = |key| Some((key, sources.tunnel.peer_status(&key)?));
+        let path = |plan: &PeerPlan| Some((plan.id.clone(), sources.paths.path(&plan.id)?));
+        let stream = |plan: &PeerPlan| (plan.id.clone(), sources.board.entry(&plan.id));
         Self {
-            tunnel: observer.tunnel.status(),
+            tunnel: sources.tunnel.status(),
             statuses: keys().filter_map(status).collect(),
             paths: plans.iter().filter_map(path).collect(),
             streams: plans.iter().map(stream).collect(),
-            events: observer.paths.counters(),
+            events: sources.paths.counters(),
             findings: plans
                 .first()
-                .map_or_else(Vec::new, |plan| observer.findings.of_zone(&plan.id.zone)),
+                .map_or_else(Vec::new, |plan| sources.findings.of_zone(&plan.id.zone)),
             plans: Arc::new(plans),
         }
     }

@@ -1,0 +1,38 @@
+//! Where a snapshot of this gateway is taken from, and what those need who show and certify it.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use zonemesh_config::Config;
+
+use crate::act::PeersInService;
+use crate::act::lookout::Lookout;
+use crate::facts::certificates::{FederationCas, OwnLeaf};
+use crate::facts::etcd::EtcdBoard;
+use crate::facts::findings::FindingBoard;
+use crate::facts::keepalives::Keepalives;
+use crate::facts::ledger::Ledger;
+use crate::facts::paths::PathBoard;
+use crate::facts::rate_limits::RefusedCalls;
+use crate::facts::streams::StreamBoard;
+use crate::facts::tunnel::DataPlane;
+
+/// The parts of a running gateway that engineers look at.
+#[derive(Clone)]
+pub(crate) struct SnapshotSources {
+    pub(crate) config: Arc<Config>,
+    pub(crate) tunnel: Arc<dyn DataPlane>,
+    pub(crate) peers: PeersInService,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) board: Arc<StreamBoard>,
+    /// There if the registry goes through etcd as well.
+    pub(crate) etcd: Option<Arc<EtcdBoard>>,
+    pub(crate) paths: Arc<PathBoard>,
+    pub(crate) keepalives: Arc<Keepalives>,
+    pub(crate) cas: Arc<FederationCas>,
+    pub(crate) leaf: Arc<OwnLeaf>,
+    pub(crate) refusals: Arc<RefusedCalls>,
+    pub(crate) findings: Arc<FindingBoard>,
+    pub(crate) lookout: Arc<Lookout>,
+    pub(crate) started_at: SystemTime,
+}

@@ -1,7 +1,7 @@
 //! The certificates that this gateway holds or has issued, for `zonemesh cert show`.
 
 use zonemesh_api::v1::{CertificateKind, CertificateView};
-use zonemesh_pki::{LocalApiKey, describe};
+use zonemesh_pki::LocalApiKey;
 
 use crate::serve::sources::SnapshotSources;
 
@@ -31,9 +31,4 @@ pub(super) fn all(
         }
     }
     views
-}
-
-/// SHA-256 of a certificate in PEM; empty for something else.
-pub(in crate::serve) fn fingerprint(pem: &str) -> String {
-    describe(pem).map(|summary| summary.sha256).unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 //! A unix socket of mode 0660 that belongs to group `zonemesh` where that group exists, so that
 //! neither needs sudo.
 
-pub(super) mod certificates;
+mod certificates;
 mod mesh;
 mod peers;
 mod service;

@@ -94,8 +94,8 @@ fn lane(lane: &LaneStatus) -> LaneView {
 fn offloads(device: &TunnelStatus, peer: Option<&PeerStatus>) -> Vec<OffloadView> {
     let is_paused = peer.is_some_and(|peer| peer.segmentation_paused);
     let of = |(kind, state): &(&'static str, Offload)| match (*kind, *state) {
-        ("gso", Offload::InUse) if is_paused => offload(("gso", Offload::Paused)),
-        as_it_is => offload(as_it_is),
+        ("gso", Offload::InUse) if is_paused => offload("gso", Offload::Paused),
+        (kind, state) => offload(kind, state),
     };
     device.offloads.iter().map(of).collect()
 }
@@ -106,7 +106,7 @@ fn fallbacks(device: &TunnelStatus, peer: Option<&PeerStatus>) -> Vec<Counter> {
     [("gso_refused", refused), ("merge_refused", device.merging_refused)].map(wire::counter).into()
 }
 
-pub(super) fn offload((kind, state): (&'static str, Offload)) -> OffloadView {
+pub(super) fn offload(kind: &str, state: Offload) -> OffloadView {
     OffloadView { kind: kind.to_owned(), state: state.as_str().to_owned() }
 }
 

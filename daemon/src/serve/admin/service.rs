@@ -10,7 +10,7 @@ use zonemesh_api::wire::admin as wire;
 use zonemesh_pki::LocalApiKey;
 
 use super::{certificates, peers, status};
-use crate::serve::snapshot::{Snapshot, TunnelsSnapshot};
+use crate::serve::snapshot::{Snapshot, TunnelsSnapshot, fingerprint};
 use crate::serve::sources::SnapshotSources;
 
 pub(super) struct AdminService {
@@ -39,7 +39,7 @@ impl Admin for AdminService {
         _: Request<SuperLinksRequest>,
     ) -> Result<Response<SuperLinksReply>, Status> {
         let ledger = &self.sources.ledger;
-        let reply = ledger.read(|registry| wire::superlinks(registry, certificates::fingerprint));
+        let reply = ledger.read(|registry| wire::superlinks(registry, fingerprint));
         Ok(Response::new(reply))
     }
 

@@ -41,7 +41,7 @@ fn tunnel(snapshot: &Snapshot) -> TunnelView {
         listen_port: u32::from(status.listen_port),
         public_key: status.public_key.to_string(),
         addresses: texts(&snapshot.config.tunnel.addresses),
-        offloads: status.offloads.iter().copied().map(offload).collect(),
+        offloads: status.offloads.iter().map(|(kind, state)| offload(kind, *state)).collect(),
     }
 }
 

@@ -17,7 +17,7 @@ use zonemesh_core::finding::StandingFinding;
 use zonemesh_core::time::UnixMillis;
 
 pub(crate) use counters::Count;
-pub(crate) use registry::RegistrySnapshot;
+pub(crate) use registry::{RegistrySnapshot, fingerprint};
 pub(crate) use tunnels::{PeerSnapshot, TunnelsSnapshot};
 
 use crate::facts::etcd::EtcdState;

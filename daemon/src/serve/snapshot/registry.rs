@@ -6,8 +6,7 @@ use zonemesh_config::Config;
 use zonemesh_core::membership::TrustCounters;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::registry::{RecordCounters, Registry};
-
-use crate::serve::admin::certificates;
+use zonemesh_pki::describe;
 
 /// The registry at one moment.
 pub(crate) struct RegistrySnapshot {
@@ -39,10 +38,15 @@ impl RegistrySnapshot {
             root_hash: registry.root_hash(),
             counters: registry.counters().clone(),
             trust_counters: registry.membership().map(|trust| trust.counters().clone()),
-            superlinks: wire::superlinks(registry, certificates::fingerprint).superlinks,
+            superlinks: wire::superlinks(registry, fingerprint).superlinks,
             federations: wire::federations(registry, holds),
         }
     }
+}
+
+/// SHA-256 of a certificate in PEM; empty for something else.
+pub(crate) fn fingerprint(pem: &str) -> String {
+    describe(pem).map(|summary| summary.sha256).unwrap_or_default()
 }
 
 #[cfg(test)]

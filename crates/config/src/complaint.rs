@@ -41,10 +41,25 @@ impl Complaint {
             line: place.line,
             column: place.column,
             key: key.to_owned(),
-            found: self.found,
-            expected: self.expected,
-            fix: self.fix,
+            found: printable(self.found),
+            expected: printable(self.expected),
+            fix: printable(self.fix),
         }
+    }
+}
+
+/// A value is quoted as it stands in the file, and may hold what would steer a terminal.
+fn printable(text: String) -> String {
+    match text.contains(char::is_control) {
+        true => text.chars().map(shown).collect(),
+        false => text,
+    }
+}
+
+fn shown(character: char) -> String {
+    match character.is_control() {
+        true => character.escape_default().to_string(),
+        false => character.to_string(),
     }
 }
 

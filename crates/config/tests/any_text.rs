@@ -21,6 +21,12 @@ fn read(text: &str) {
     }
 }
 
+#[test]
+fn a_value_with_a_control_character_is_shown_without_it() {
+    read("gateway.endpoints = [\"\\e\"]\n");
+    read("zone.name = \"\\u0007\"\n");
+}
+
 proptest! {
     #[test]
     fn arbitrary_text_is_read_or_refused(text in any::<String>()) {

@@ -14,7 +14,8 @@ SCRIPTS = $(shell git ls-files '*.sh') .ci/run .ci/stage
 
 # What gateways and appliances run, and the lab.
 PROGRAMS := zonemeshd zonemesh zonemesh-superlink zonemesh-supernode zonemesh-lab
-RELEASE = $(CARGO) build --release $(PROGRAMS:%=--package %)
+PACKAGES := $(PROGRAMS:%=--package %)
+RELEASE = $(CARGO) build --release $(PACKAGES)
 
 # Everything else is asked for with --workspace: cargo unifies features over what it is to build, and
 # a smaller selection would build the same dependencies again.
@@ -44,8 +45,8 @@ build: ## Build the release binaries.
 demo: ## Three zones, one federation, on this machine; KEEP=1 leaves the zones up.
 	@netns-tests/setup.sh tools flower
 	@printf 'demo: building %s\n' '$(PROGRAMS)'
-	$(RELEASE) --bins
-	@$(TARGET)/release/zonemesh-demo $(if $(KEEP),--keep)
+	$(CARGO) build --profile demo $(PACKAGES) --bins
+	@$(TARGET)/demo/zonemesh-demo $(if $(KEEP),--keep)
 
 check: ## What to run after each change: format, clippy, unit tests. Needs no root.
 	@netns-tests/setup.sh runner

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tonic::metadata::{MetadataMap, MetadataValue};
 
-pub use zonemesh_core::keepalive::{Keepalive, KeepaliveMismatch, Mismatch};
+pub use zonemesh_core::keepalive::{Keepalive, KeepaliveMismatch};
 
 /// Whose figures are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

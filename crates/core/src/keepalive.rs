@@ -7,8 +7,6 @@
 //! (gRPC proposal A8).
 
 use std::time::Duration;
-// The names of before, until all callers have the new ones.
-pub use self::KeepaliveMismatch as Mismatch;
 
 /// The values. [`Keepalive::default`] is what all of Zonemesh uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

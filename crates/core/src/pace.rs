@@ -5,10 +5,6 @@
 //! Nothing is lost: what waits is published when its time comes.
 
 use crate::time::UnixMillis;
-// The names of before, until all callers have the new ones.
-pub use self::{
-    PublicationPace as Pace, READINESS_INTERVAL_MS as INTERVAL_MS, RecordChange as Change,
-};
 
 /// Shortest time between two publications that only change readiness.
 pub const READINESS_INTERVAL_MS: u64 = 5_000;

@@ -29,11 +29,6 @@ pub use book::{
 };
 pub use proof::{JoinerKeys, RedeemKey, RedemptionProof};
 pub use wire::InvitationError;
-// The names of before, until all callers have the new ones.
-pub use self::{
-    IssuedInvitation as Issued, JoinerKeys as Joiner, RedemptionCounters as Counters,
-    RedemptionProof as Proof,
-};
 
 /// How long an invitation holds unless its issuer says otherwise: 24 h.
 pub const DEFAULT_LIFETIME_MS: u64 = 24 * 3600 * 1000;

@@ -37,8 +37,6 @@ pub use key::{AuthorityIdentity, AuthorityKeyError, AuthorityPublicKey};
 pub use outcome::{TrustAccepted, TrustCounters, TrustRejected};
 pub use succession::{AuthorityEdit, Lacking};
 pub use wire::ItemError;
-// The names of before, until all callers have the new ones.
-pub use self::{TrustAccepted as Accepted, TrustCounters as Counters, TrustRejected as Rejected};
 
 /// Most items that are held; items of authorities that are no more in force get half of it.
 pub const MAX_ITEMS: usize = 16_384;

@@ -15,11 +15,3 @@ pub use health::{PathChange, PathHealth, PathObservation, PathReason, PathState,
 pub use monitor::{HandshakeStatus, PathEvent, PathMonitor, PathSummary, ProbeRequest};
 pub use mtu::{MTU_CHECK_EVERY, MtuChange, MtuSearch, SMALLEST_MTU};
 pub use quality::{PROBE_LENGTH, PROBE_PATIENCE, PathQuality, ProbeLoss};
-// The names of before, until all callers have the new ones.
-pub use self::{
-    HandshakeStatus as Session, MTU_CHECK_EVERY as CHECK_EVERY, PROBE_LENGTH as LENGTH,
-    PROBE_PATIENCE as PATIENCE, PathChange as Change, PathEvent as Event, PathHealth as Health,
-    PathMonitor as Monitor, PathObservation as Seen, PathQuality as Quality, PathReason as Reason,
-    PathState as State, PathSummary as Summary, ProbeLoss as Loss, ProbeRequest as Request,
-    SMALLEST_MTU as SMALLEST,
-};

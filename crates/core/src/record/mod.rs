@@ -19,8 +19,6 @@ use crate::time::UnixMillis;
 
 pub use signed::{MAX_RECORD_BYTES, SIGNATURE_BYTES, SignedRecord, SignedRecordError};
 pub use wire::{DecodeError, Problem};
-// The names of before, until all callers have the new ones.
-pub use self::RecordContent as ZoneDraft;
 
 /// Version of a zone record, compared in order of its fields. No clock takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

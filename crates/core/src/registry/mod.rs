@@ -23,19 +23,13 @@ use crate::name::ZoneName;
 use crate::record::{MAX_RECORD_BYTES, SignedRecord, ZoneRecord};
 use crate::time::UnixMillis;
 
-pub use crate::member::{Member, MembershipError, OutOfBounds};
-pub use crate::mesh::RootHash;
+use crate::member::{Member, MembershipError};
+use crate::mesh::RootHash;
 pub use lookup::FoundSuperLink;
 pub use outcome::{RecordAccepted, RecordCounters, RecordRejected};
 pub use own::{PreparedRecord, PublishError, PublishedRecord};
 pub use trust::{MembershipChange, Standing, TrustNews};
 pub use vector::{RecordHead, VersionVector};
-// The names of before, until all callers have the new ones.
-pub use self::{
-    FoundSuperLink as Found, HeldRecord as Held, PreparedRecord as Prepared,
-    PublishedRecord as Published, RecordAccepted as Accepted, RecordCounters as Counters,
-    RecordHead as Head, RecordRejected as Rejected,
-};
 
 /// A record that is held: verified, within its zone's bounds.
 #[derive(Debug, Clone)]

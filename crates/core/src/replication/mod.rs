@@ -16,7 +16,7 @@ mod trust;
 use std::collections::BTreeSet;
 
 use crate::membership::{ItemId, SignedTrustItem};
-pub use crate::mesh::MeshId;
+use crate::mesh::MeshId;
 use crate::mesh::RootHash;
 use crate::name::ZoneName;
 use crate::record::{ProtocolRange, SignedRecord};
@@ -24,12 +24,6 @@ use crate::registry::VersionVector;
 
 pub use clock::{ClockEcho, ClockOffset, ClockStamp};
 pub use session::{ReplicationSession, SessionOutput, StreamRefused};
-// The names of before, until all callers have the new ones.
-pub use self::{
-    ClockEcho as Echo, ClockStamp as Clock, HeldVersions as Versions, RegistryDigest as Summary,
-    ReplicationSession as Session, SessionOutput as Output, StreamBody as Body,
-    StreamHello as Hello, StreamMessage as Message, StreamRefused as Refused,
-};
 
 /// Time between two digests on a stream.
 pub const DIGEST_INTERVAL_MS: u64 = 30_000;

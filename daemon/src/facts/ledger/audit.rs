@@ -6,7 +6,7 @@ use std::fmt::Display;
 
 use zonemesh_core::journal::{AuditAct, AuditEntry};
 use zonemesh_core::membership::{SignedTrustItem, TrustItem};
-use zonemesh_core::replication::MeshId;
+use zonemesh_core::mesh::MeshId;
 
 /// Who asks for changes: the admin socket lets in root and the daemon's own user, the join service
 /// whom they have invited.

@@ -16,12 +16,13 @@ use std::time::SystemTime;
 
 use tokio::sync::{Notify, broadcast, watch};
 use zonemesh_core::key::ZoneIdentity;
+use zonemesh_core::member::{Member, MembershipError};
 use zonemesh_core::membership::{ItemId, Membership};
 use zonemesh_core::name::ZoneName;
-use zonemesh_core::pace::Pace;
-use zonemesh_core::record::ZoneDraft;
-use zonemesh_core::registry::{Member, MembershipError, Registry, Rejected, TrustNews};
-use zonemesh_core::replication::{Message, Output, Refused, Session};
+use zonemesh_core::pace::PublicationPace;
+use zonemesh_core::record::RecordContent;
+use zonemesh_core::registry::{RecordRejected, Registry, TrustNews};
+use zonemesh_core::replication::{ReplicationSession, SessionOutput, StreamMessage, StreamRefused};
 use zonemesh_core::time::UnixMillis;
 
 use crate::facts::disk::records::RecordFiles;
@@ -73,8 +74,8 @@ pub(crate) struct OwnZone {
 
 struct LedgerState {
     registry: Registry,
-    draft: ZoneDraft,
-    pace: Pace,
+    draft: RecordContent,
+    pace: PublicationPace,
 }
 
 impl Ledger {
@@ -94,12 +95,13 @@ impl Ledger {
         let registry = open_registry(own, membership, now)
             .or_exit(Exit::Configuration, || "the peers contradict each other".to_owned())?;
         let files = RecordFiles::open(state_folder).or_exit(Exit::Configuration, message)?;
-        let mut state = LedgerState { registry, draft: empty_draft(), pace: Pace::default() };
+        let mut state =
+            LedgerState { registry, draft: empty_draft(), pace: PublicationPace::default() };
         for (path, record) in files.read_all().or_exit(Exit::Configuration, message)? {
             match state.registry.restore(record, now) {
                 Ok(_) => {}
                 // It was in order until its zone was revoked.
-                Err(Rejected::RevokedZone) => remove(&path),
+                Err(RecordRejected::RevokedZone) => remove(&path),
                 Err(reason) => set_aside(&path, &reason),
             }
         }
@@ -128,7 +130,7 @@ impl Ledger {
     }
 
     /// What this zone says, or will say as soon as readiness may be published again.
-    pub(crate) fn draft(&self) -> ZoneDraft {
+    pub(crate) fn draft(&self) -> RecordContent {
         self.lock().draft.clone()
     }
 
@@ -143,16 +145,16 @@ impl Ledger {
     }
 
     /// The first message of a stream.
-    pub(crate) fn open_session(&self, session: &mut Session) -> Message {
+    pub(crate) fn open_session(&self, session: &mut ReplicationSession) -> StreamMessage {
         session.open(&self.lock().registry, now())
     }
 
     /// Takes a neighbour's message: stores what changed, wakes everyone, returns the answers.
     pub(crate) async fn exchange(
         self: &Arc<Self>,
-        session: &mut Session,
-        message: Message,
-    ) -> Result<Vec<Message>, Refused> {
+        session: &mut ReplicationSession,
+        message: StreamMessage,
+    ) -> Result<Vec<StreamMessage>, StreamRefused> {
         let (handled, trust) = {
             let mut state = self.lock();
             let handled = session.handle(message, &mut state.registry, now());
@@ -161,7 +163,7 @@ impl Ledger {
         let neighbour = session.neighbour().as_str();
         self.complain_of_trust(neighbour, &trust.rejected);
         let (changed, outcome) = match handled {
-            Ok(Output { messages, changed, rejected }) => {
+            Ok(SessionOutput { messages, changed, rejected }) => {
                 let records = rejected.iter().filter(|reason| reason.is_suspicious());
                 let reasons = records.map(|reason| reason.as_str());
                 self.complaints.is_heard_again(neighbour);
@@ -173,7 +175,7 @@ impl Ledger {
             }
             Err(refused) => {
                 let reason = Some(refused.reason()).filter(|reason| reason.is_suspicious());
-                let reason = reason.into_iter().map(Rejected::as_str);
+                let reason = reason.into_iter().map(RecordRejected::as_str);
                 self.complaints.tell(neighbour, "registry stream", reason);
                 (Vec::new(), Err(refused))
             }
@@ -190,16 +192,16 @@ impl Ledger {
 
     /// Counts a neighbour's message that could not be read.
     pub(crate) fn refuse_unreadable(&self, neighbour: &ZoneName) {
-        self.lock().registry.refuse(Rejected::Malformed);
-        let reason = std::iter::once(Rejected::Malformed.as_str());
+        self.lock().registry.refuse(RecordRejected::Malformed);
+        let reason = std::iter::once(RecordRejected::Malformed.as_str());
         self.complaints.tell(neighbour.as_str(), "message", reason);
     }
 
     /// Asks a session what to send, at a time or after a change.
     pub(crate) fn ask<T>(
         &self,
-        session: &mut Session,
-        ask: impl FnOnce(&mut Session, &Registry, UnixMillis) -> T,
+        session: &mut ReplicationSession,
+        ask: impl FnOnce(&mut ReplicationSession, &Registry, UnixMillis) -> T,
     ) -> T {
         ask(session, &self.lock().registry, now())
     }
@@ -286,8 +288,8 @@ pub(crate) fn now() -> UnixMillis {
     UnixMillis::from(SystemTime::now())
 }
 
-fn empty_draft() -> ZoneDraft {
-    ZoneDraft {
+fn empty_draft() -> RecordContent {
+    RecordContent {
         gateways: Vec::new(),
         prefixes: Vec::new(),
         superlinks: Vec::new(),

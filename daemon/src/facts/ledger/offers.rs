@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use zonemesh_core::membership::{self, SignedTrustItem};
 use zonemesh_core::record::SignedRecord;
-use zonemesh_core::registry::{Accepted, Registry, Rejected, TrustNews};
+use zonemesh_core::registry::{RecordAccepted, RecordRejected, Registry, TrustNews};
 
 use super::{Ledger, now};
 
@@ -13,8 +13,8 @@ impl Ledger {
     /// Offers what lay under the key of a record: the record, or why it is none.
     pub(crate) async fn offer_record(
         self: &Arc<Self>,
-        record: Result<SignedRecord, Rejected>,
-    ) -> Result<Accepted, Rejected> {
+        record: Result<SignedRecord, RecordRejected>,
+    ) -> Result<RecordAccepted, RecordRejected> {
         let outcome = {
             let mut state = self.lock();
             match record {
@@ -26,7 +26,9 @@ impl Ledger {
             }
         };
         match &outcome {
-            Ok(Accepted::Stored(zone)) => self.keep(vec![zone.clone()], TrustNews::default()).await,
+            Ok(RecordAccepted::Stored(zone)) => {
+                self.keep(vec![zone.clone()], TrustNews::default()).await
+            }
             Err(reason) if reason.is_suspicious() => {
                 self.complaints.tell("etcd", "zone record", std::iter::once(reason.as_str()));
             }
@@ -41,8 +43,8 @@ impl Ledger {
     /// are in the order of the items.
     pub(crate) async fn offer_trust(
         self: &Arc<Self>,
-        items: Vec<Result<SignedTrustItem, membership::Rejected>>,
-    ) -> Vec<Result<membership::Accepted, membership::Rejected>> {
+        items: Vec<Result<SignedTrustItem, membership::TrustRejected>>,
+    ) -> Vec<Result<membership::TrustAccepted, membership::TrustRejected>> {
         let (outcomes, news) = {
             let mut state = self.lock();
             let outcomes = judge(&mut state.registry, items);
@@ -57,8 +59,8 @@ impl Ledger {
 
 fn judge(
     registry: &mut Registry,
-    items: Vec<Result<SignedTrustItem, membership::Rejected>>,
-) -> Vec<Result<membership::Accepted, membership::Rejected>> {
+    items: Vec<Result<SignedTrustItem, membership::TrustRejected>>,
+) -> Vec<Result<membership::TrustAccepted, membership::TrustRejected>> {
     let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
     for item in items {
         match item {
@@ -73,7 +75,7 @@ fn judge(
         }
     }
     let mut judged = registry.accept_trust(readable).into_iter();
-    let outcome = |reason: Option<membership::Rejected>| match reason {
+    let outcome = |reason: Option<membership::TrustRejected>| match reason {
         Some(reason) => Some(Err(reason)),
         None => judged.next(),
     };
@@ -83,9 +85,9 @@ fn judge(
 #[cfg(test)]
 mod tests {
     use zonemesh_core::key::ZoneIdentity;
+    use zonemesh_core::member::Member;
     use zonemesh_core::membership::TrustKind;
     use zonemesh_core::record::{Version, ZoneRecord};
-    use zonemesh_core::registry::Member;
 
     use super::super::OwnZone;
     use super::*;
@@ -125,7 +127,7 @@ mod tests {
         let ledger = ledger(folder.path());
         let mut news = ledger.changes();
         let outcome = ledger.offer_record(Ok(record(2))).await;
-        assert_eq!(outcome, Ok(Accepted::Stored("z2".parse().unwrap())));
+        assert_eq!(outcome, Ok(RecordAccepted::Stored("z2".parse().unwrap())));
         assert!(folder.path().join("records/z2.record").exists());
         assert!(news.try_recv().is_ok());
         assert!(ledger.read(|registry| registry.get(&"z2".parse().unwrap()).is_some()));
@@ -135,14 +137,17 @@ mod tests {
     async fn forged_and_unreadable_values_are_counted_by_their_reason_and_change_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = ledger(folder.path());
-        assert_eq!(ledger.offer_record(Ok(record(1))).await, Err(Rejected::BadSignature));
-        for reason in [Rejected::Malformed, Rejected::TooLarge] {
+        assert_eq!(ledger.offer_record(Ok(record(1))).await, Err(RecordRejected::BadSignature));
+        for reason in [RecordRejected::Malformed, RecordRejected::TooLarge] {
             assert_eq!(ledger.offer_record(Err(reason)).await, Err(reason));
         }
         ledger.read(|registry| {
             let counted = registry.counters().rejected().filter(|(_, count)| *count == 1);
             let reasons: Vec<_> = counted.map(|(reason, _)| reason).collect();
-            assert_eq!(reasons, [Rejected::TooLarge, Rejected::Malformed, Rejected::BadSignature]);
+            assert_eq!(
+                reasons,
+                [RecordRejected::TooLarge, RecordRejected::Malformed, RecordRejected::BadSignature]
+            );
             assert_eq!(registry.records().count(), 0);
         });
     }
@@ -152,7 +157,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let ledger = ledger(folder.path());
         let item = SignedTrustItem::from_parts(TrustKind::Grant, vec![1].into(), Vec::new());
-        use membership::Rejected::{Malformed, TooLarge, Unmanaged};
+        use membership::TrustRejected::{Malformed, TooLarge, Unmanaged};
         let outcomes = ledger.offer_trust(vec![Err(TooLarge), Ok(item), Err(Malformed)]).await;
         assert_eq!(outcomes, [Err(TooLarge), Err(Unmanaged), Err(Malformed)]);
     }

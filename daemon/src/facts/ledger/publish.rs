@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use zonemesh_core::pace::Change;
-use zonemesh_core::record::ZoneDraft;
-use zonemesh_core::registry::{Prepared, PublishError};
+use zonemesh_core::pace::RecordChange;
+use zonemesh_core::record::RecordContent;
+use zonemesh_core::registry::{PreparedRecord, PublishError};
 
 use super::{Ledger, LedgerState, now};
 use crate::facts::disk::Disk;
@@ -31,7 +31,7 @@ pub(super) type Turn = tokio::sync::OwnedMutexGuard<()>;
 /// What becomes of a publication that fails.
 enum Undo {
     /// What was said before is said again, if it was something else.
-    Draft(Option<ZoneDraft>),
+    Draft(Option<RecordContent>),
     /// It is tried again later.
     Surpassed,
 }
@@ -41,8 +41,8 @@ impl Ledger {
     /// stored: what cannot be stored is not said to anybody.
     pub(crate) async fn edit(
         self: &Arc<Self>,
-        change: Change,
-        edit: impl FnOnce(&mut ZoneDraft),
+        change: RecordChange,
+        edit: impl FnOnce(&mut RecordContent),
     ) -> Result<(), NotPublished> {
         let turn = self.turn().await;
         let before = {
@@ -91,7 +91,7 @@ impl Ledger {
     async fn publish_if_due(
         self: &Arc<Self>,
         turn: Turn,
-        before: Option<ZoneDraft>,
+        before: Option<RecordContent>,
     ) -> Result<(), NotPublished> {
         let prepared = {
             let mut state = self.lock();
@@ -108,7 +108,7 @@ impl Ledger {
     async fn publish(
         self: &Arc<Self>,
         turn: Turn,
-        prepared: Prepared,
+        prepared: PreparedRecord,
         undo: Undo,
     ) -> Result<(), NotPublished> {
         if !prepared.is_new() {
@@ -155,7 +155,7 @@ impl LedgerState {
                 self.draft = before.unwrap_or_else(|| self.draft.clone());
                 // Something that waited before is still to be said.
                 if !self.is_published() && self.registry.get(self.registry.zone()).is_some() {
-                    self.pace.handle_change(Change::Readiness, now());
+                    self.pace.handle_change(RecordChange::Readiness, now());
                 }
             }
         }

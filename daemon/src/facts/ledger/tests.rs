@@ -6,7 +6,7 @@ use std::time::Duration;
 use zonemesh_core::journal::{AuditAct, JournalEvent};
 use zonemesh_core::membership::{AuthorityIdentity, SignedTrustItem, TrustItem, sign};
 
-use zonemesh_core::pace::Change;
+use zonemesh_core::pace::RecordChange;
 use zonemesh_core::registry::PublishError;
 
 use super::*;
@@ -33,7 +33,7 @@ fn ledger(folder: &Path) -> Arc<Ledger> {
 
 async fn announce(ledger: &Arc<Ledger>, prefix: &str) -> Result<(), NotPublished> {
     let prefixes = vec![prefix.parse().unwrap()];
-    ledger.edit(Change::Urgent, |draft| draft.prefixes = prefixes).await
+    ledger.edit(RecordChange::Urgent, |draft| draft.prefixes = prefixes).await
 }
 
 fn version(ledger: &Ledger) -> zonemesh_core::record::Version {

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use zonemesh_core::journal::AuditAct;
 use zonemesh_core::key::ZonePublicKey;
-use zonemesh_core::membership::{Accepted, Membership, Rejected, SignedTrustItem};
+use zonemesh_core::membership::{Membership, SignedTrustItem, TrustAccepted, TrustRejected};
+use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::registry::{MembershipChange, Registry, TrustNews};
-use zonemesh_core::replication::MeshId;
 
 use super::{Ledger, LedgerState, audit};
 use crate::facts::disk::{Disk, Write, write_all};
@@ -37,7 +37,7 @@ impl Admitted {
 #[derive(Debug, Default)]
 pub(crate) struct TrustChange {
     /// In the order of the items.
-    pub(crate) outcomes: Vec<Result<Accepted, Rejected>>,
+    pub(crate) outcomes: Vec<Result<TrustAccepted, TrustRejected>>,
     pub(crate) members: MembershipChange,
 }
 
@@ -149,7 +149,7 @@ impl Ledger {
         self.wake_watchers();
     }
 
-    pub(super) fn complain_of_trust(&self, from: &str, rejected: &[Rejected]) {
+    pub(super) fn complain_of_trust(&self, from: &str, rejected: &[TrustRejected]) {
         let suspicious = rejected.iter().filter(|reason| reason.is_suspicious());
         self.complaints.tell(from, "trust item", suspicious.map(|reason| reason.as_str()));
     }

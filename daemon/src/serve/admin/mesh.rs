@@ -19,7 +19,7 @@ use zonemesh_api::v1::{
     ZoneJoinProgress, ZoneJoinRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
 };
 use zonemesh_api::wire::mesh::{self as wire, trust_reply};
-use zonemesh_core::invitation::Issued;
+use zonemesh_core::invitation::IssuedInvitation;
 use zonemesh_core::membership::{AuthorityEdit, SignedTrustItem};
 use zonemesh_core::name::ZoneName;
 
@@ -263,13 +263,13 @@ fn reply(signed: SignedChange) -> TrustReply {
 
 /// The members with those who were invited.
 fn zone_list(members: ZoneListReply, invited: &InvitedZones) -> ZoneListReply {
-    let pending = |issued: &Issued| PendingZone {
+    let pending = |issued: &IssuedInvitation| PendingZone {
         zone: issued.zone.to_string(),
         zone_key: issued.used_by.map(|joiner| joiner.zone_key.to_string()).unwrap_or_default(),
         prefixes: texts(&issued.prefixes),
         tunnel_ips: texts(&issued.tunnel_ips),
     };
-    let open = |issued: &Issued| OpenInvitation {
+    let open = |issued: &IssuedInvitation| OpenInvitation {
         zone: issued.zone.to_string(),
         expires_at_unix_ms: issued.expires_at.0,
     };

@@ -6,7 +6,7 @@ use zonemesh_api::v1::{
     Counter, LaneView, OffloadView, PeerState, PeerView, PeersReply, StreamState,
 };
 use zonemesh_api::wire::admin as wire;
-use zonemesh_core::path::State;
+use zonemesh_core::path::PathState;
 use zonemesh_core::time::UnixMillis;
 use zonemesh_tunnel::{LaneStatus, Offload, PeerStatus, TunnelStatus};
 
@@ -61,12 +61,12 @@ fn view(peer: &PeerSnapshot<'_>, device: &TunnelStatus) -> PeerView {
     }
 }
 
-fn state(state: State) -> PeerState {
+fn state(state: PathState) -> PeerState {
     match state {
-        State::Up => PeerState::Up,
-        State::Degraded => PeerState::Degraded,
-        State::Down => PeerState::Down,
-        State::Never => PeerState::Never,
+        PathState::Up => PeerState::Up,
+        PathState::Degraded => PeerState::Degraded,
+        PathState::Down => PeerState::Down,
+        PathState::Never => PeerState::Never,
     }
 }
 

@@ -17,7 +17,7 @@ use zonemesh_config::FederationSettings;
 use zonemesh_core::exit::error_line;
 use zonemesh_core::finding::Subject;
 use zonemesh_core::name::FederationName;
-use zonemesh_core::pace::Change;
+use zonemesh_core::pace::RecordChange;
 use zonemesh_core::record::{Readiness, SuperLink};
 use zonemesh_core::registry::PublishError;
 
@@ -88,7 +88,7 @@ impl Local for LocalService {
         VmPermissions::may_certify(caller, &wanted.addresses)
             .map_err(|denied| self.refused(caller, denied))?;
         let (certificate_pem, ca_pem) = self.certify(held, &wanted.addresses, &wanted.csr_pem)?;
-        self.publish(Change::Urgent, self.superlink(wanted)).await?;
+        self.publish(RecordChange::Urgent, self.superlink(wanted)).await?;
         self.parts.cas.remember_issued(&federation, &certificate_pem).await;
         if self.registered_log.allow(&caller.ip(), Instant::now()) {
             tracing::info!(%federation, vm = %caller.ip(), "registered a SuperLink");
@@ -124,7 +124,7 @@ impl Local for LocalService {
         if let Some(clock) = report.clock {
             superlink.clock_offset_ms = clock.offset_from(now());
         }
-        self.publish(Change::Readiness, superlink).await?;
+        self.publish(RecordChange::Readiness, superlink).await?;
         let revision = *self.parts.ledger.revision().borrow();
         Ok(Response::new(ReportReply { revision }))
     }
@@ -238,7 +238,7 @@ impl LocalService {
         Ok((certificate, ca.certificate_pem().to_owned()))
     }
 
-    async fn publish(&self, change: Change, superlink: SuperLink) -> Result<(), Status> {
+    async fn publish(&self, change: RecordChange, superlink: SuperLink) -> Result<(), Status> {
         let published = self.parts.ledger.edit(change, |draft| {
             draft.superlinks.retain(|other| other.federation != superlink.federation);
             draft.superlinks.push(superlink);

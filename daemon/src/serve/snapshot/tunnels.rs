@@ -6,7 +6,7 @@ use std::sync::Arc;
 use zonemesh_core::finding::StandingFinding;
 use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::key::WireGuardPublicKey;
-use zonemesh_core::path::State;
+use zonemesh_core::path::PathState;
 use zonemesh_tunnel::{PeerStatus, TunnelStatus};
 
 use crate::facts::paths::PathView;
@@ -37,7 +37,7 @@ pub(crate) struct PeerSnapshot<'a> {
     /// Absent before the path is watched.
     pub(crate) path: Option<PathView>,
     pub(crate) stream: Option<&'a StreamsState>,
-    pub(crate) state: State,
+    pub(crate) state: PathState,
 }
 
 impl TunnelsSnapshot {

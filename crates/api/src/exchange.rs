@@ -20,9 +20,9 @@ pub enum InboundError {
 }
 
 /// Messages from the other end of a stream.
-pub struct Inbound(tonic::Streaming<RegistryMessage>);
+pub struct InboundMessages(tonic::Streaming<RegistryMessage>);
 
-impl Inbound {
+impl InboundMessages {
     /// The way in of a stream that is open.
     #[must_use]
     pub fn new(stream: tonic::Streaming<RegistryMessage>) -> Self {

@@ -196,7 +196,7 @@ impl Incoming {
                 Ok((stream, address)) => {
                     if let Some(place) = self.door.enter(address.ip()) {
                         let acceptor = self.acceptor.clone();
-                        self.handshakes.spawn(handshake(acceptor, stream, (address, place)));
+                        self.handshakes.spawn(handshake(acceptor, stream, address, place));
                     }
                 }
                 Err(error) => {
@@ -212,7 +212,8 @@ impl Incoming {
 async fn handshake(
     acceptor: TlsAcceptor,
     stream: TcpStream,
-    (address, place): (SocketAddr, Box<dyn Send>),
+    address: SocketAddr,
+    place: Box<dyn Send>,
 ) -> Handshake {
     let secured = async {
         stream.set_nodelay(true)?;

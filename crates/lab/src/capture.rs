@@ -26,14 +26,14 @@ const LISTED_VIOLATIONS: usize = 20;
 
 /// How many frames, and how many bytes on the wire.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Count {
+pub struct FrameCount {
     /// Frames.
     pub frames: u64,
     /// Their bytes, Ethernet headers included.
     pub bytes: u64,
 }
 
-impl Count {
+impl FrameCount {
     fn add(&mut self, bytes: u32) {
         self.frames += 1;
         self.bytes += u64::from(bytes);
@@ -44,13 +44,13 @@ impl Count {
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     /// WireGuard datagrams by message.
-    pub wireguard: BTreeMap<Message, Count>,
+    pub wireguard: BTreeMap<Message, FrameCount>,
     /// ICMP errors about WireGuard datagrams.
-    pub bounces: Count,
+    pub bounces: FrameCount,
     /// ARP and neighbour discovery.
-    pub neighbour: Count,
+    pub neighbour: FrameCount,
     /// Everything that should not have been there.
-    pub violations: Count,
+    pub violations: FrameCount,
     /// The first violations, described.
     pub examples: Vec<String>,
     /// Frames that the kernel dropped before tcpdump saw them: unproven.

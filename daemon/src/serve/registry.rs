@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
-use zonemesh_api::exchange::Inbound;
+use zonemesh_api::exchange::InboundMessages;
 use zonemesh_api::keepalive::{self, Whose};
 use zonemesh_api::serve::{self, Incoming};
 use zonemesh_api::v1::RegistryMessage;
@@ -145,7 +145,7 @@ impl Registry for RegistryService {
         let (outbound, queue) = mpsc::channel(OUTBOX);
         let theirs = keepalive::told(request.metadata(), Whose::Own);
         let heard = self.context.keepalives.heard(&Subject::Zone(neighbour.clone()), theirs);
-        let wires = Wires { inbound: Inbound::new(request.into_inner()), outbound, heard };
+        let wires = Wires { inbound: InboundMessages::new(request.into_inner()), outbound, heard };
         let (context, gate) = (self.context.clone(), self.gate.clone());
         let session = async move {
             let _slot = slot;

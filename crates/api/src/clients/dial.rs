@@ -21,7 +21,8 @@ use super::{CONNECT_TIMEOUT, ConnectError, endpoint};
 
 /// `name` is the address that the server's certificate must carry.
 pub(super) async fn tls_channel(
-    (address, name): (SocketAddr, IpAddr),
+    address: SocketAddr,
+    name: IpAddr,
     tls: Arc<rustls::ClientConfig>,
     keepalive: &Keepalive,
 ) -> Result<Channel, ConnectError> {

@@ -99,7 +99,7 @@ pub mod local {
         address: SocketAddr,
         tls: Arc<rustls::ClientConfig>,
     ) -> Result<LocalClient<Channel>, ConnectError> {
-        let channel = dial::tls_channel((address, address.ip()), tls, &Keepalive::DEFAULT).await?;
+        let channel = dial::tls_channel(address, address.ip(), tls, &Keepalive::DEFAULT).await?;
         Ok(LocalClient::new(channel))
     }
 }
@@ -112,7 +112,7 @@ pub mod registry {
     use zonemesh_core::replication::{MESSAGE_BYTES, StreamMessage};
 
     use super::{Arc, Channel, ConnectError, Keepalive, SocketAddr, dial};
-    use crate::exchange::Inbound;
+    use crate::exchange::InboundMessages;
     use crate::keepalive::{Whose, tell, told};
     use crate::v1::RegistryMessage;
     use crate::v1::registry_client::RegistryClient;
@@ -131,7 +131,7 @@ pub mod registry {
     /// An open stream, as the end that dialled has it.
     pub struct Dialled {
         /// What the other end says.
-        pub inbound: Inbound,
+        pub inbound: InboundMessages,
         /// The keepalives that it has told.
         pub keepalive: Option<Keepalive>,
     }
@@ -145,7 +145,7 @@ pub mod registry {
         tls: Arc<rustls::ClientConfig>,
         keepalive: &Keepalive,
     ) -> Result<RegistryClient<Channel>, ConnectError> {
-        let channel = dial::tls_channel((address, address.ip()), tls, keepalive).await?;
+        let channel = dial::tls_channel(address, address.ip(), tls, keepalive).await?;
         Ok(RegistryClient::new(channel))
     }
 
@@ -167,7 +167,7 @@ pub mod registry {
         tell(request.metadata_mut(), Whose::Own, keepalive);
         let reply = client.exchange(request).await.map_err(ExchangeError::Refused)?;
         let keepalive = told(reply.metadata(), Whose::Own);
-        Ok(Dialled { inbound: Inbound::new(reply.into_inner()), keepalive })
+        Ok(Dialled { inbound: InboundMessages::new(reply.into_inner()), keepalive })
     }
 }
 
@@ -218,7 +218,7 @@ pub mod join {
         tls: Arc<rustls::ClientConfig>,
         asked: Redemption,
     ) -> Result<RedemptionAnswer, RedeemCallError> {
-        let channel = dial::tls_channel((at.outer, at.tunnel_ip), tls, &Keepalive::DEFAULT).await?;
+        let channel = dial::tls_channel(at.outer, at.tunnel_ip, tls, &Keepalive::DEFAULT).await?;
         match JoinClient::new(channel).redeem(RedeemRequest::from(asked)).await {
             Ok(reply) => Ok(RedemptionAnswer::try_from(reply.into_inner())?),
             Err(status) if is_passing(status.code()) => {

@@ -36,7 +36,7 @@ fn record(held: &HeldRecord, own: bool) -> v1::RecordView {
 
 /// A counter with its stable name.
 #[must_use]
-pub fn counter((name, count): (&'static str, u64)) -> v1::Counter {
+pub fn counter(name: &'static str, count: u64) -> v1::Counter {
     let name = name.to_owned();
     v1::Counter { name, count }
 }

@@ -40,8 +40,8 @@ fn authorities(membership: &Membership, reply: &mut v1::ZoneListReply) {
     reply.threshold = set.threshold;
     reply.alarms = membership.alarms().iter().map(alarm).collect();
     let counters = membership.counters();
-    reply.accepted = counters.accepted().map(counter).collect();
-    let rejected = counters.rejected().map(|(reason, count)| counter((reason.as_str(), count)));
+    reply.accepted = counters.accepted().map(|(name, count)| counter(name, count)).collect();
+    let rejected = counters.rejected().map(|(reason, count)| counter(reason.as_str(), count));
     reply.rejected = rejected.collect();
 }
 
@@ -94,7 +94,7 @@ pub fn trust_reply(
     let stored = outcomes.iter().filter(|outcome| matches!(outcome, Ok(TrustAccepted::Stored(_))));
     let refused = |reason: TrustRejected| {
         let count = outcomes.iter().filter(|outcome| **outcome == Err(reason)).count();
-        (count > 0).then(|| counter((reason.as_str(), count as u64)))
+        (count > 0).then(|| counter(reason.as_str(), count as u64))
     };
     v1::TrustReply {
         stored: u32::try_from(stored.count()).unwrap_or(u32::MAX),

@@ -42,13 +42,14 @@ impl TryFrom<v1::TrustItem> for SignedTrustItem {
             }
             Err(_) => return Err(WireError::new("kind", WireProblem::UnknownValue(wire.kind))),
         };
-        let signatures = wire.signatures.iter().enumerate().map(signature);
+        let signatures = wire.signatures.iter().enumerate();
+        let signatures = signatures.map(|(index, one)| signature(index, one));
         let signatures = signatures.collect::<Result<_, _>>()?;
         Ok(Self::from_parts(kind, wire.payload, signatures))
     }
 }
 
-fn signature((index, wire): (usize, &v1::TrustSignature)) -> Result<AuthoritySignature, WireError> {
+fn signature(index: usize, wire: &v1::TrustSignature) -> Result<AuthoritySignature, WireError> {
     let field = |name: &str| format!("signatures[{index}].{name}");
     let key = hash(&field("key"), &wire.key)?;
     let not_a_key = |source| WireError::new(field("key"), WireProblem::Key(source));

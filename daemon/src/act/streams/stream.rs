@@ -12,7 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
-use zonemesh_api::exchange::{Inbound, InboundError};
+use zonemesh_api::exchange::{InboundError, InboundMessages};
 use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::{ReplicationSession, StreamMessage};
@@ -30,7 +30,7 @@ const PAUSE_BETWEEN_ITEMS: Duration = Duration::from_millis(1);
 
 /// Both directions of a stream.
 pub(crate) struct Wires {
-    pub(crate) inbound: Inbound,
+    pub(crate) inbound: InboundMessages,
     pub(crate) outbound: mpsc::Sender<StreamMessage>,
     /// What the other end has told of its keepalives, for as long as the stream lives.
     pub(crate) heard: Heard,
@@ -100,7 +100,7 @@ impl Drop for OpenMark<'_> {
 
 /// The way in: nothing is read while a neighbour that has said too much has to wait.
 struct Inbox {
-    queue: Inbound,
+    queue: InboundMessages,
     hear_at: Instant,
 }
 

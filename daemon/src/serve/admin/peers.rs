@@ -103,7 +103,10 @@ fn offloads(device: &TunnelStatus, peer: Option<&PeerStatus>) -> Vec<OffloadView
 /// How often bulk work was refused: sends to this peer, writes of merged packets to the device.
 fn fallbacks(device: &TunnelStatus, peer: Option<&PeerStatus>) -> Vec<Counter> {
     let refused = peer.map_or(0, |peer| peer.segmentation_refused);
-    [("gso_refused", refused), ("merge_refused", device.merging_refused)].map(wire::counter).into()
+    vec![
+        wire::counter("gso_refused", refused),
+        wire::counter("merge_refused", device.merging_refused),
+    ]
 }
 
 pub(super) fn offload(kind: &str, state: Offload) -> OffloadView {

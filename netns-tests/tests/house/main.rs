@@ -1,0 +1,11 @@
+//! The shape of the house: circles between modules, floors of the daemon, names and signatures.
+//!
+//! Reads the sources of the workspace with `syn`, so it needs neither binaries nor root. Which crate
+//! may depend on which is held by `layering.rs`; the reasons stand in docs/DEVELOPMENT.md.
+
+mod floors;
+mod modules;
+mod names;
+mod paths;
+mod signatures;
+mod sources;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, stream as streams};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Response, Status};
@@ -44,6 +44,28 @@ pub(super) struct MeshService {
 }
 
 type Steps = Pin<Box<dyn Stream<Item = Result<ZoneJoinProgress, Status>> + Send>>;
+
+/// The steps of `joining` as they come, and how it ended behind all of them. It goes on only while
+/// somebody waits for it; it may be asked for again.
+fn in_order(
+    steps: mpsc::Receiver<String>,
+    joining: impl Future<Output = Result<(), Refusal>> + Send + 'static,
+) -> Steps {
+    let (end, ended) = oneshot::channel();
+    let joining = async move {
+        let joined = joining.await.map_err(Status::from);
+        let member = "this zone is a member".to_owned();
+        // The engineer has gone away.
+        let _ = end.send(joined.map(|()| ZoneJoinProgress { step: member, done: true }));
+        None
+    };
+    let end =
+        async { ended.await.unwrap_or_else(|_| Err(Status::aborted("joining was broken off"))) };
+    let steps = ReceiverStream::new(steps).map(|step| Ok(ZoneJoinProgress { step, done: false }));
+    let told = steps.chain(streams::once(end));
+    let working = streams::once(joining).filter_map(std::future::ready);
+    Box::pin(streams::select(told, working))
+}
 
 #[tonic::async_trait]
 impl Mesh for MeshService {
@@ -145,18 +167,8 @@ impl Mesh for MeshService {
         let (sender, steps) = mpsc::channel(STEPS);
         let joining = self.joining.clone();
         let text = zeroize::Zeroizing::new(request.into_inner().invitation);
-        let joining = async move {
-            match joining.join(&text, &JoinProgress(sender)).await {
-                Ok(()) => {
-                    Ok(ZoneJoinProgress { step: "this zone is a member".to_owned(), done: true })
-                }
-                Err(refusal) => Err(refusal.into()),
-            }
-        };
-        // Joining goes on only while somebody waits for it; it may be asked for again.
-        let step = |step| Ok(ZoneJoinProgress { step, done: false });
-        let steps = ReceiverStream::new(steps).map(step);
-        Ok(Response::new(Box::pin(streams::select(steps, streams::once(joining)))))
+        let joining = async move { joining.join(&text, &JoinProgress(sender)).await };
+        Ok(Response::new(in_order(steps, joining)))
     }
 
     async fn zone_list(
@@ -306,4 +318,35 @@ where
 
 fn texts(values: &[impl ToString]) -> Vec<String> {
     values.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn told(outcome: Result<(), Refusal>) -> Vec<(String, bool)> {
+        let (sender, steps) = mpsc::channel(STEPS);
+        // Everything is ready at once: the order is not that of arrival.
+        for step in ["redeemed", "kept on disk", "the tunnel is up"] {
+            sender.send(step.to_owned()).await.unwrap();
+        }
+        drop(sender);
+        let all = in_order(steps, std::future::ready(outcome));
+        let shown = all.map(|one| match one {
+            Ok(progress) => (progress.step, progress.done),
+            Err(status) => (status.message().to_owned(), true),
+        });
+        shown.collect().await
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_join_is_told_behind_all_its_steps() {
+        let steps = ["redeemed", "kept on disk", "the tunnel is up"].map(str::to_owned);
+        let joined = told(Ok(())).await;
+        assert_eq!(joined[..3], steps.clone().map(|step| (step, false)));
+        assert_eq!(joined[3..], [("this zone is a member".to_owned(), true)]);
+        let refused = told(Err(Refusal::Join("no".to_owned()))).await;
+        assert_eq!(refused[..3], steps.map(|step| (step, false)));
+        assert!(refused[3].0.contains("no") && refused.len() == 4, "{refused:?}");
+    }
 }

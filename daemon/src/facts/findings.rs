@@ -11,7 +11,6 @@ use zonemesh_core::finding::{
     Code, Evidence, Finding, Findings, Raised, Settled, Severity, StandingFinding, Subject,
 };
 use zonemesh_core::journal::JournalEvent;
-use zonemesh_core::name::ZoneName;
 use zonemesh_core::time::UnixMillis;
 
 /// Events that may wait for the journal; more are lost to it.
@@ -89,11 +88,14 @@ impl FindingBoard {
         self.lock().all()
     }
 
-    /// Those about `zone`, the worst first; the others are not copied.
-    pub(crate) fn of_zone(&self, zone: &ZoneName) -> Vec<StandingFinding> {
-        let (findings, subject) = (self.lock(), Subject::Zone(zone.clone()));
-        let about = Code::ALL.iter().filter_map(|code| findings.get(*code, &subject).cloned());
-        let mut about: Vec<_> = about.collect();
+    /// Those about one of `subjects`, the worst first; the others are not copied.
+    pub(crate) fn about(&self, subjects: &[Subject]) -> Vec<StandingFinding> {
+        let findings = self.lock();
+        let of = |code: &Code| {
+            let of_code = subjects.iter().filter_map(|subject| findings.get(*code, subject));
+            of_code.cloned().collect::<Vec<_>>()
+        };
+        let mut about: Vec<_> = Code::ALL.iter().flat_map(of).collect();
         about.sort_by_key(|one| std::cmp::Reverse(one.finding.severity));
         about
     }
@@ -115,4 +117,27 @@ impl FindingBoard {
 
 fn now() -> UnixMillis {
     UnixMillis::from(SystemTime::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use zonemesh_core::gateway::GatewayId;
+
+    use super::*;
+
+    #[test]
+    fn what_is_about_a_zone_and_its_gateways_is_found_and_no_other() {
+        let board = FindingBoard::default();
+        let madrid = Subject::Zone("madrid".parse().unwrap());
+        let gateway: GatewayId = "madrid/gw2".parse().unwrap();
+        let second = Subject::Gateway(gateway);
+        let paris = Subject::Zone("paris".parse().unwrap());
+        for subject in [&madrid, &second, &paris] {
+            board.raise(Finding::new(Code::ALL[0], subject.clone()));
+        }
+        let about = board.about(&[madrid.clone(), second.clone()]);
+        let subjects: Vec<_> = about.iter().map(|one| &one.finding.subject).collect();
+        assert_eq!(subjects, [&madrid, &second]);
+        assert!(board.about(&[]).is_empty());
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use zonemesh_core::finding::StandingFinding;
+use zonemesh_core::finding::{StandingFinding, Subject};
 use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::key::WireGuardPublicKey;
 use zonemesh_core::path::PathState;
@@ -40,6 +40,12 @@ pub(crate) struct PeerSnapshot<'a> {
     pub(crate) state: PathState,
 }
 
+/// What findings about these gateways of a zone may be about.
+fn subjects(plans: &[PeerPlan]) -> Vec<Subject> {
+    let zone = plans.first().map(|plan| Subject::Zone(plan.id.zone.clone()));
+    zone.into_iter().chain(plans.iter().map(|plan| Subject::Gateway(plan.id.clone()))).collect()
+}
+
 impl TunnelsSnapshot {
     /// All tunnels.
     pub(crate) fn take(sources: &SnapshotSources) -> Self {
@@ -72,9 +78,7 @@ impl TunnelsSnapshot {
             paths: plans.iter().filter_map(path).collect(),
             streams: plans.iter().map(stream).collect(),
             events: sources.paths.counters(),
-            findings: plans
-                .first()
-                .map_or_else(Vec::new, |plan| sources.findings.of_zone(&plan.id.zone)),
+            findings: sources.findings.about(&subjects(&plans)),
             plans: Arc::new(plans),
         }
     }

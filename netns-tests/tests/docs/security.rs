@@ -10,7 +10,8 @@ fn tests_of(line: &str) -> Vec<(&str, &str)> {
 
 #[test]
 fn whoever_cannot_do_something_is_stopped_by_a_test_that_exists() {
-    let text = read("docs/SECURITY.md");
+    // A promise may go on in the lines below it.
+    let text = read("docs/SECURITY.md").replace("\n  ", " ");
     let promises: Vec<&str> = text.lines().filter(|line| line.starts_with("- Cannot ")).collect();
     assert!(promises.len() > 20, "only {} promises were found", promises.len());
     for promise in promises {

@@ -114,8 +114,8 @@ fn keepalives_that_do_not_fit_are_an_event_and_a_line_and_stop_nothing() -> Resu
     ensure!(all.len() == 2, "{all:?}");
     let vm = lab.zone("berlin")?.vm("vm")?.address;
     for (line, [who, interval]) in all.iter().zip([
-        [format!("Flower in VM {vm}: "), "15s".to_owned()],
         [format!("VM {vm}: "), "10s".to_owned()],
+        [format!("Flower in VM {vm}: "), "15s".to_owned()],
     ]) {
         let whole =
             line.starts_with(&who) && line.contains(&interval) && line.contains("at least 30s");

@@ -29,7 +29,7 @@ GENERATE = $(CARGO) run --quiet --manifest-path crates/api/generate/Cargo.toml \
 DOC = $(CARGO) doc --workspace --no-deps --lib --bins --examples
 
 .PHONY: bench-status
-.PHONY: help setup build demo check lint test test-build test-unit test-scenarios test-wireguard
+.PHONY: help setup build demo check lint test test-build test-unit test-scenarios test-wireguard scenario
 .PHONY: interop interop-kernel flood soak blackout partition properties fuzz fuzz-smoke generate
 .PHONY: release-tools bench bench-quick bench-versions bench-mesh bench-registry clean-lab
 
@@ -84,6 +84,9 @@ test-unit: test-build ## Everything that needs no root.
 test-scenarios: test-build ## The lab's own tests, and the scenarios over the real binaries.
 	@$(STAGE) scenarios $(ENTER) $(CARGO) nextest run --workspace --test lab --test scenarios \
 	  --profile scenarios -E "$$(netns-tests/left_out.sh scenarios)"
+
+scenario: test-build ## One scenario, or those whose names hold FILTER.
+	$(ENTER) $(CARGO) nextest run --workspace --test scenarios --profile scenarios $(FILTER)
 
 test-wireguard: test-build ## WireGuard's behaviours over the real binary, beside wireguard-go.
 	@$(STAGE) wireguard $(WIREGUARD) -E "$$(netns-tests/left_out.sh wireguard)"

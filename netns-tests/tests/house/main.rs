@@ -4,6 +4,7 @@
 //! may depend on which is held by `layering.rs`; the reasons stand in docs/DEVELOPMENT.md.
 
 mod floors;
+mod map;
 mod modules;
 mod names;
 mod paths;

@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::binaries;
-use crate::flower::{CONTROL_PORT, Flower, Submission, TrainingPlan, TrainingRun};
+use crate::flower::{CONTROL_PORT, Flower, Outcome, Submission, TrainingPlan, TrainingRun};
 use crate::lab::{Lab, LabZone, ZonePlan};
 use crate::mesh::{FEDERATION, LOCAL_API_PORT, Mesh};
 use crate::process::Process;
@@ -290,12 +290,23 @@ impl LabFederation {
         self.check(run, plan)
     }
 
+    /// Waits for a run's end and reads its result.
+    ///
+    /// # Errors
+    /// As [`TrainingRun::finish`].
+    pub fn outcome(&self, run: TrainingRun, timeout: Duration) -> Result<Outcome> {
+        let log = |zone: &&str| {
+            self.lab.folder().join(format!("{zone}-supernode-state/log/flower-supernode.log"))
+        };
+        run.finish(timeout, &TRAINING.iter().map(log).collect::<Vec<_>>())
+    }
+
     /// Waits for a run's end and holds its result against plain FedAvg.
     ///
     /// # Errors
     /// When the run fails, a round is missing, or the digest is another.
     pub fn check(&self, run: TrainingRun, plan: TrainingPlan) -> Result<()> {
-        let outcome = run.finish(Duration::from_secs(300))?;
+        let outcome = self.outcome(run, Duration::from_secs(300))?;
         let expected = self.flower.expected(plan)?;
         anyhow::ensure!(
             outcome.digest == expected.digest && outcome.rounds_done == plan.rounds,

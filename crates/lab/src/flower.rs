@@ -19,6 +19,8 @@ const VERSION: &str = "1.25.0";
 /// Flower's default port for `flwr run`.
 pub const CONTROL_PORT: u16 = 9093;
 const RESULT: &str = "FLMINI_RESULT ";
+/// What Flower 1.25 says at a SuperNode when its SuperLink has lost a message.
+const LOST_MESSAGE: &str = "Both bytes_sent and bytes_recv cannot be zero";
 
 /// What the app printed at its end.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -179,14 +181,26 @@ impl TrainingRun {
         self.process.output()
     }
 
-    /// Waits for the end and reads the result.
+    /// Waits for the end and reads the result; `node_logs` are those of the SuperNodes' Flower.
     ///
     /// # Errors
-    /// After `timeout`, or when the run printed no result.
-    pub fn finish(mut self, timeout: Duration) -> Result<Outcome> {
-        let (code, output) = self.process.wait_for_end(timeout)?;
+    /// After `timeout`, when Flower loses a message, or when the run printed no result.
+    pub fn finish(mut self, timeout: Duration, node_logs: &[PathBuf]) -> Result<Outcome> {
+        let is_fine = || node_logs.iter().try_for_each(|log| no_message_is_lost(log));
+        let (code, output) = self.process.wait_for_end_while(timeout, is_fine)?;
         parse(&output).with_context(|| format!("flwr run ended with {code}:\n{output}"))
     }
+}
+
+/// A run whose message is lost waits for ever; to wait with it says less than this.
+fn no_message_is_lost(log: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    ensure!(
+        !text.contains(LOST_MESSAGE),
+        "Flower has lost a message, a fault of its own (docs/LIMITS.md) -> run it again; {} has {LOST_MESSAGE:?}",
+        log.display()
+    );
+    Ok(())
 }
 
 fn parse(output: &str) -> Result<Outcome> {
@@ -222,6 +236,16 @@ mod tests {
         let outcome = parse(&log).expect("a result");
         assert_eq!((outcome.rounds_done, outcome.digest.as_str()), (3, "ab"));
         assert_eq!(outcome.loss, [0.5, 0.1]);
+    }
+
+    #[test]
+    fn a_lost_message_ends_the_wait_and_a_log_that_is_not_there_does_not() {
+        let log = std::env::temp_dir().join(format!("zonemesh-lab-{}.log", std::process::id()));
+        no_message_is_lost(&log).expect("nothing was said");
+        std::fs::write(&log, format!("ERROR : {LOST_MESSAGE} for run 7\n")).expect("it is written");
+        let lost = no_message_is_lost(&log);
+        std::fs::remove_file(&log).expect("it is there");
+        assert!(lost.is_err_and(|error| error.to_string().contains("docs/LIMITS.md")));
     }
 
     #[test]

@@ -103,9 +103,22 @@ impl Process {
     /// # Errors
     /// After `timeout`.
     pub fn wait_for_end(&mut self, timeout: Duration) -> Result<(i32, String)> {
+        self.wait_for_end_while(timeout, || Ok(()))
+    }
+
+    /// As [`Process::wait_for_end`], as long as there is hope.
+    ///
+    /// # Errors
+    /// After `timeout`, and that of `hope`.
+    pub fn wait_for_end_while(
+        &mut self,
+        timeout: Duration,
+        hope: impl Fn() -> Result<()>,
+    ) -> Result<(i32, String)> {
         use std::os::unix::process::ExitStatusExt;
         let what = format!("the end of {}", self.name);
         let (status, _) = until(&what, timeout, || {
+            hope()?;
             let output = self.output()?;
             Ok(match self.ended()? {
                 Some(status) => Look::Done(status),

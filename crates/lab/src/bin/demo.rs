@@ -120,7 +120,7 @@ fn train(story: &Story, federation: &mut LabFederation) -> Result<Outcome> {
         run.wait_for(&format!("[ROUND {round}/{}]", PLAN.rounds), Duration::from_secs(180))?;
         story.step(&format!("round {round} of {}", PLAN.rounds))?;
     }
-    let outcome = run.finish(Duration::from_secs(180))?;
+    let outcome = federation.outcome(run, Duration::from_secs(180))?;
     story.step("training finished")?;
     Ok(outcome)
 }

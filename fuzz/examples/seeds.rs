@@ -13,7 +13,7 @@ use zonemesh_core::membership::{
     Membership, Revocation, SignedTrustItem, TrustItem, TrustKind, sign,
 };
 use zonemesh_core::record::{SignedRecord, Version, ZoneRecord};
-use zonemesh_core::replication::{StreamBody, StreamMessage, ReplicationSession};
+use zonemesh_core::replication::{ReplicationSession, StreamBody, StreamMessage};
 use zonemesh_fuzz::mesh::{NOW, authority, draft, grant, identity, membership, name, registry};
 
 fn write(target: &str, seed: &str, bytes: impl AsRef<[u8]>) {
@@ -120,7 +120,8 @@ fn replication() {
     });
     let items = wire_bytes(&StreamMessage { clock, body: StreamBody::Items(vec![record()]) });
     let membership = membership();
-    let trust = wire_bytes(&StreamMessage { clock, body: StreamBody::Trust(vec![grant(&membership, 2)]) });
+    let trust =
+        wire_bytes(&StreamMessage { clock, body: StreamBody::Trust(vec![grant(&membership, 2)]) });
     let hello = wire_bytes(&hello);
     write("replication", "greeting", [&hello[..], &versions].concat());
     write("replication", "records", [&hello[..], &versions, &items].concat());

@@ -6,7 +6,7 @@ use zonemesh_api::{v1, wire};
 use zonemesh_core::invitation::{Invitation, IssuedInvitation, Redemption, RedemptionAnswer};
 use zonemesh_core::membership::{Membership, SignedTrustItem, TrustKind};
 use zonemesh_core::record::SignedRecord;
-use zonemesh_core::replication::{StreamMessage, ReplicationSession};
+use zonemesh_core::replication::{ReplicationSession, StreamMessage};
 
 use crate::mesh::{NOW, authority, identity, membership, name, registry};
 
@@ -129,7 +129,9 @@ pub fn messages(bytes: &[u8]) {
         0 => drop(v1::RegisterRequest::decode(bytes).map(wire::local::Registration::try_from)),
         1 => drop(v1::ReportRequest::decode(bytes).map(wire::local::ReadinessReport::try_from)),
         2 => drop(v1::FederationView::decode(bytes).map(wire::local::FederationAnswer::try_from)),
-        3 => drop(v1::FederationView::decode(bytes).map(wire::local::RegisteredSuperLink::try_from)),
+        3 => {
+            drop(v1::FederationView::decode(bytes).map(wire::local::RegisteredSuperLink::try_from))
+        }
         4 => drop(v1::RedeemRequest::decode(bytes).map(Redemption::try_from)),
         _ => drop(v1::RedeemReply::decode(bytes).map(RedemptionAnswer::try_from)),
     }

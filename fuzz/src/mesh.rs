@@ -4,15 +4,15 @@
 use std::net::IpAddr;
 
 use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
+use zonemesh_core::member::Member;
 use zonemesh_core::membership::{
     AuthorityIdentity, GrantRequest, Membership, SignedTrustItem, TrustItem, sign,
 };
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::{
-    CaCertificate, CaSet, CaState, FlowerTransport, Gateway, ProtocolRange, Readiness, SuperLink,
-    RecordContent,
+    CaCertificate, CaSet, CaState, FlowerTransport, Gateway, ProtocolRange, Readiness,
+    RecordContent, SuperLink,
 };
-use zonemesh_core::member::Member;
 use zonemesh_core::registry::Registry;
 use zonemesh_core::time::UnixMillis;
 

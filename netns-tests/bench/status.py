@@ -144,8 +144,8 @@ def _configuration(folder, place, size):
 zone = "zone-{number}"
 wireguard_key = "{_base64(secrets.token_bytes(32))}"
 zone_key = "ed25519:{_base64(_zone_key())}"
-prefixes = ["10.{100 + number // 256}.{number % 256}.0/24"]
-tunnel_addresses = ["10.200.{number // 256}.{number % 256}"]
+prefixes = ["10.{100 + 20 * place + number // 256}.{number % 256}.0/24"]
+tunnel_addresses = ["10.{210 + place}.{number // 256}.{number % 256}"]
 """
         for number in range(size)
     )

@@ -8,20 +8,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Package, and the packages of ours that it may depend on directly (for any kind of dependency).
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("zonemesh-core", &[]),
     ("zonemesh-pki", &[]),
     ("zonemesh-config", &["zonemesh-core"]),
     ("zonemesh-tunnel", &["zonemesh-core"]),
     ("zonemesh-api", &["zonemesh-core"]),
-    ("zonemesh-appliance", &["zonemesh-api", "zonemesh-core", "zonemesh-pki"]),
+    ("zonemesh-standin", &["zonemesh-api", "zonemesh-pki"]),
+    ("zonemesh-appliance", &["zonemesh-api", "zonemesh-core", "zonemesh-pki", "zonemesh-standin"]),
     (
         "zonemesh-superlink",
-        &["zonemesh-appliance", "zonemesh-api", "zonemesh-core", "zonemesh-pki"],
+        &[
+            "zonemesh-appliance",
+            "zonemesh-api",
+            "zonemesh-core",
+            "zonemesh-pki",
+            "zonemesh-standin",
+        ],
     ),
     (
         "zonemesh-supernode",
-        &["zonemesh-appliance", "zonemesh-api", "zonemesh-core", "zonemesh-pki"],
+        &[
+            "zonemesh-appliance",
+            "zonemesh-api",
+            "zonemesh-core",
+            "zonemesh-pki",
+            "zonemesh-standin",
+        ],
     ),
     ("zonemesh", &["zonemesh-api", "zonemesh-config", "zonemesh-core"]),
     (

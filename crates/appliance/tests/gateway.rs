@@ -1,11 +1,8 @@
 //! The gateway client against a real local API on loopback: answers, refusals, the watch that lasts.
 #![allow(clippy::unwrap_used)]
 
-mod support;
-
 use std::time::Duration;
 
-use support::{FEDERATION, LOOPBACK, TestGateway, free_port};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zonemesh_api::keepalive::Keepalive;
@@ -15,6 +12,7 @@ use zonemesh_appliance::settings::{self, SuperLinkSettings};
 use zonemesh_appliance::source::{Environment, Variables};
 use zonemesh_core::record::{FlowerTransport, Readiness};
 use zonemesh_pki::{CertificateRequest, San};
+use zonemesh_standin::{FEDERATION, LOOPBACK, TestGateway, free_port};
 
 fn settings(gateway: &TestGateway, changes: &[(&str, &str)]) -> SuperLinkSettings {
     let variables = gateway.variables();

@@ -1,15 +1,12 @@
 //! Finding out which Flower is installed, with scripts in the place of its programs.
 #![allow(clippy::unwrap_used)]
 
-#[path = "support/process.rs"]
-mod process;
-
 use std::path::Path;
 
-use process::script;
 use zonemesh_appliance::flower::FlowerHome;
 use zonemesh_appliance::installed::installed_flower;
 use zonemesh_appliance::state_folder::StateFolder;
+use zonemesh_standin::script;
 
 fn home(folder: &Path) -> FlowerHome {
     FlowerHome::new(folder, &StateFolder::new(folder))

@@ -1,12 +1,9 @@
 //! The checks before Flower starts, against real TLS servers on loopback: one reason for each fault.
 #![allow(clippy::unwrap_used)]
 
-mod support;
-
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use support::{FEDERATION, LOOPBACK, TlsServer, free_port, leaf, ready};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -15,6 +12,7 @@ use zonemesh_appliance::flower::{FlowerVersion, GrpcFlower, InstalledFlower};
 use zonemesh_appliance::preflight;
 use zonemesh_appliance::reason::Reason;
 use zonemesh_pki::{FederationCa, San};
+use zonemesh_standin::{FEDERATION, LOOPBACK, TlsServer, free_port, leaf, ready};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const OURS: InstalledFlower =

@@ -1,16 +1,13 @@
 //! Supervised programs behind the real guard: environment, output, ends of whole groups.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../appliance/tests/support/process.rs"]
-mod process;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use process::{group, until_gone};
 use zonemesh_appliance::runner::child::{Child, ChildError, Program, describe};
 use zonemesh_appliance::runner::output::LogFile;
+use zonemesh_standin::{group, until_gone};
 
 const GUARD: &str = env!("CARGO_BIN_EXE_zonemesh-superlink");
 

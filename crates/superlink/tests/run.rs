@@ -2,28 +2,24 @@
 //! and the test itself as Flower's TLS port, with the files that the companion wrote.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../appliance/tests/support/process.rs"]
-mod process;
-#[path = "../../appliance/tests/support/mod.rs"]
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::Signal;
-use process::{LIVES, Process, group, until_gone};
-use support::{TestGateway, TlsServer, free_port};
 use zonemesh_api::v1::Readiness;
+use zonemesh_standin::{CompanionProcess, LIVES, group, until_gone};
+use zonemesh_standin::{TestGateway, TlsServer, free_port};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_zonemesh-superlink");
 
-fn companion(gateway: &TestGateway, port: u16, flower: &str) -> Process {
-    let mut process = Process::new(PROGRAM, &gateway.variables(), ("flower-superlink", flower));
+fn companion(gateway: &TestGateway, port: u16, flower: &str) -> CompanionProcess {
+    let mut process =
+        CompanionProcess::new(PROGRAM, &gateway.variables(), ("flower-superlink", flower));
     process.set("ONEAPP_ZONEMESH_FLEET_PORT", &port.to_string());
     process
 }
 
 /// Flower's port, with the certificate that Flower was given.
-async fn serve(process: &Process, port: u16) -> TlsServer {
+async fn serve(process: &CompanionProcess, port: u16) -> TlsServer {
     let read =
         |name: &str| std::fs::read_to_string(process.state().join("tls").join(name)).unwrap();
     TlsServer::start(port, (read("server.pem"), read("server.key")), &["h2"]).await
@@ -54,7 +50,7 @@ async fn it_registers_starts_flower_and_reports_ready_once_the_port_serves() {
         assert!(start.contains(&part), "{start}");
     }
     let log = process.log();
-    assert!(!log.contains(support::TOKEN) && !log.contains("PRIVATE KEY"), "{log}");
+    assert!(!log.contains(zonemesh_standin::TOKEN) && !log.contains("PRIVATE KEY"), "{log}");
 
     process.signal(Signal::SIGTERM);
     assert_eq!(process.wait(), Some(0));
@@ -173,7 +169,7 @@ async fn nothing_is_left_when_the_companion_is_killed() {
 
 #[test]
 fn wrong_settings_end_it_with_exit_code_7_and_a_line_each() {
-    let mut process = Process::new(PROGRAM, &[], ("flower-superlink", LIVES));
+    let mut process = CompanionProcess::new(PROGRAM, &[], ("flower-superlink", LIVES));
     process.set("ONEAPP_ZONEMESH_GATEWAY", "gateway.example");
     let (code, _, errors) = process.output(&["run"]);
     assert_eq!(code, 7, "{errors}");
@@ -201,7 +197,7 @@ async fn the_plan_is_printed_without_secrets() {
     process.set("ONEAPP_ZONEMESH_FLOWER_USER", "root");
     let (code, out, errors) = process.output(&["plan"]);
     assert_eq!(code, 0, "{errors}");
-    assert!(!out.contains(support::TOKEN), "{out}");
+    assert!(!out.contains(zonemesh_standin::TOKEN), "{out}");
     let plan: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(plan["schema"], "zonemesh/plan/v1");
     assert_eq!(plan["register"]["fleet_port"], 19092);

@@ -2,27 +2,23 @@
 //! and the test itself as the SuperLink's TLS port.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../../appliance/tests/support/process.rs"]
-mod process;
-#[path = "../../appliance/tests/support/mod.rs"]
-mod support;
-
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::Signal;
-use process::{LIVES, Process, group, until_gone};
-use support::{FEDERATION, LOOPBACK, TestGateway, TlsServer, leaf};
 use zonemesh_api::v1::Readiness;
 use zonemesh_pki::{FederationCa, San};
+use zonemesh_standin::{CompanionProcess, LIVES, group, until_gone};
+use zonemesh_standin::{FEDERATION, LOOPBACK, TestGateway, TlsServer, leaf};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_zonemesh-supernode");
 /// `plan`'s exit codes, as docs/REFERENCE.md has them.
 const REFUSED: i32 = 6;
 const NOT_YET: i32 = 10;
 
-fn companion(gateway: &TestGateway, flower: &str) -> Process {
-    let mut process = Process::new(PROGRAM, &gateway.variables(), ("flower-supernode", flower));
+fn companion(gateway: &TestGateway, flower: &str) -> CompanionProcess {
+    let mut process =
+        CompanionProcess::new(PROGRAM, &gateway.variables(), ("flower-supernode", flower));
     process.set("ONEAPP_ZONEMESH_NODE_CONFIG", "partition-id=0 num-partitions=2");
     process
 }
@@ -137,7 +133,7 @@ async fn another_address_or_ca_set_restarts_flower_after_the_checks_passed() {
     process.run();
     let old = process.until_state("ready").await["flower_group"].as_i64().unwrap();
 
-    let closed = SocketAddr::new(LOOPBACK, support::free_port());
+    let closed = SocketAddr::new(LOOPBACK, zonemesh_standin::free_port());
     gateway.show_ready(closed);
     process.until_reason("N202").await;
     assert_ne!(group(old), "", "the old Flower runs until the new SuperLink passes");
@@ -210,7 +206,7 @@ async fn the_plan_says_what_would_be_done_now_or_why_nothing() {
 async fn a_plan_tells_what_may_still_come_from_what_is_refused() {
     let mut gateway = TestGateway::start();
     let mut process = companion(&gateway, LIVES);
-    let coded = |process: &Process, expected: i32, code: &str| {
+    let coded = |process: &CompanionProcess, expected: i32, code: &str| {
         let (exit, out, errors) = process.output(&["plan"]);
         assert_eq!(exit, expected, "{code}: {out}{errors}");
         let plan: serde_json::Value = serde_json::from_str(&out).unwrap();

@@ -2,7 +2,6 @@
 //!
 //! The stand-ins are shell scripts that write down how they were started; what must speak TLS is
 //! played by the test itself.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::fmt::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -11,14 +10,15 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A companion with its folders. Killed when dropped.
-pub struct Process {
+pub struct CompanionProcess {
+    /// Its folders lie here.
     pub folder: tempfile::TempDir,
     program: &'static str,
     variables: Vec<(String, String)>,
     child: Option<Child>,
 }
 
-impl Process {
+impl CompanionProcess {
     /// `flower` is the script that plays Flower's program of this role.
     pub fn new(
         program: &'static str,
@@ -38,11 +38,13 @@ impl Process {
         Self { folder, program, variables, child: None }
     }
 
+    /// Sets a variable.
     pub fn set(&mut self, key: &str, value: &str) {
         self.variables.retain(|(name, _)| name != key);
         self.variables.push((key.to_owned(), value.to_owned()));
     }
 
+    /// Its state folder.
     pub fn state(&self) -> PathBuf {
         self.folder.path().join("state")
     }
@@ -74,6 +76,7 @@ impl Process {
         serde_json::from_slice(&bytes).unwrap_or_default()
     }
 
+    /// Its log so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
@@ -92,10 +95,12 @@ impl Process {
         }
     }
 
+    /// Its status once its state is this.
     pub async fn until_state(&self, state: &str) -> serde_json::Value {
         self.until(|status| status["state"] == state).await
     }
 
+    /// Its status once its reason has this code.
     pub async fn until_reason(&self, code: &str) -> serde_json::Value {
         self.until(|status| status["reason"]["code"] == code).await
     }
@@ -106,17 +111,19 @@ impl Process {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// Sends it a signal.
     pub fn signal(&mut self, signal: nix::sys::signal::Signal) {
         let id = self.child.as_ref().unwrap().id().try_into().unwrap();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), signal).unwrap();
     }
 
+    /// Its exit code, once it has ended.
     pub fn wait(&mut self) -> Option<i32> {
         self.child.take().unwrap().wait().unwrap().code()
     }
 }
 
-impl Drop for Process {
+impl Drop for CompanionProcess {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -128,6 +135,7 @@ impl Drop for Process {
 /// Notes its arguments, then lives until it is told to end.
 pub const LIVES: &str = "echo \"$@\" >> \"$HOME/starts\"\necho serving\nsleep 600 &\nwait";
 
+/// Writes a shell script that can be run.
 pub fn script(path: &Path, body: &str) {
     std::fs::write(path, format!("#!/bin/sh\n{body}\n")).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();

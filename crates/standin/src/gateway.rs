@@ -2,7 +2,6 @@
 //!
 //! The gateway is a real tonic server with the real pinned TLS and a real federation CA; it knows one
 //! federation and one token, and refuses with the daemon's status codes.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -24,17 +23,24 @@ use zonemesh_api::v1;
 use zonemesh_api::v1::local_server::{Local, LocalServer};
 use zonemesh_pki::{CertificateRequest, FederationCa, LocalApiKey, San, local_server_config};
 
+/// The federation that the gateway knows.
 pub const FEDERATION: &str = "health-eu";
+/// The token that it knows.
 pub const TOKEN: &str = "a-good-token";
+/// Where everything listens.
 pub const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 /// A gateway that can be stopped, started again at the same address, and made to forget.
 pub struct TestGateway {
+    /// Of its local API.
     pub address: SocketAddr,
+    /// What is pinned of its key.
     pub fingerprint: String,
+    /// The CA of the federation that it holds.
     pub ca: Arc<FederationCa>,
     key: LocalApiKey,
     view: watch::Sender<v1::FederationView>,
+    /// The calls so far, by name.
     pub seen: Arc<Mutex<Vec<String>>>,
     /// The keepalives that it tells; none, as an older one does.
     pub keepalive: Arc<Mutex<Option<Keepalive>>>,
@@ -50,6 +56,7 @@ impl Drop for TestGateway {
 }
 
 impl TestGateway {
+    /// One that serves, without a SuperLink yet.
     pub fn start() -> Self {
         let key = LocalApiKey::generate().unwrap();
         let listener = std::net::TcpListener::bind((LOOPBACK, 0)).unwrap();
@@ -88,6 +95,7 @@ impl TestGateway {
         self.serving = Some(runtime);
     }
 
+    /// Ends it; its address stays its own.
     pub fn stop(&mut self) {
         if let Some(runtime) = self.serving.take() {
             runtime.shutdown_background();
@@ -117,6 +125,7 @@ impl TestGateway {
         self.view.borrow().clone()
     }
 
+    /// Changes what it shows.
     pub fn show(&self, change: impl FnOnce(&mut v1::FederationView)) {
         self.view.send_modify(change);
     }
@@ -133,6 +142,7 @@ impl TestGateway {
         self.show(|view| *view = shown);
     }
 
+    /// How often it was called so.
     pub fn calls(&self, name: &str) -> usize {
         self.seen.lock().unwrap().iter().filter(|call| call.as_str() == name).count()
     }
@@ -155,6 +165,7 @@ fn unknown() -> v1::FederationView {
     v1::FederationView { federation: FEDERATION.into(), ..Default::default() }
 }
 
+/// A federation whose SuperLink is ready.
 pub fn ready(endpoint: SocketAddr, ca_pem: String) -> v1::FederationView {
     v1::FederationView {
         federation: FEDERATION.into(),
@@ -269,11 +280,13 @@ pub fn leaf(ca: &FederationCa, sans: &[San], now: SystemTime) -> (String, String
 
 /// A TLS server that does nothing after the handshake, as a port of Flower's looks to a probe.
 pub struct TlsServer {
+    /// Where it listens.
     pub address: SocketAddr,
     accepting: JoinSet<()>,
 }
 
 impl TlsServer {
+    /// Listens on `port`, with these protocols.
     pub async fn start(port: u16, (certificate, key): (String, String), alpn: &[&str]) -> Self {
         let chain = CertificateDer::pem_slice_iter(certificate.as_bytes()).map(Result::unwrap);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -300,6 +313,7 @@ impl TlsServer {
         Self { address, accepting }
     }
 
+    /// Ends it, its connections too.
     pub async fn stop(mut self) {
         self.accepting.shutdown().await;
     }

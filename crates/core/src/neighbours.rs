@@ -14,9 +14,6 @@ use sha2::{Digest as _, Sha256};
 
 use crate::name::ZoneName;
 
-/// Neighbours that a zone has on average, unless configured otherwise.
-pub const DEFAULT_NEIGHBOURS: usize = 6;
-
 /// The zones of a mesh; true for those that have an endpoint which others can reach.
 pub type Zones = BTreeMap<ZoneName, bool>;
 
@@ -118,6 +115,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// As the configuration has it, unless told otherwise.
+    const WANTED: usize = 6;
+
     fn mesh(open: &[bool]) -> Zones {
         let name = |index: usize| format!("z{index}").parse().unwrap();
         open.iter().enumerate().map(|(index, open)| (name(index), *open)).collect()
@@ -146,14 +146,14 @@ mod tests {
     #[test]
     fn three_zones_are_neighbours_of_each_other() {
         let zones = mesh(&[true, false, false]);
-        assert_eq!(pairs(&zones, b"mesh", DEFAULT_NEIGHBOURS).len(), 3);
-        assert_eq!(choose(&"z1".parse().unwrap(), &zones, b"mesh", DEFAULT_NEIGHBOURS).len(), 2);
+        assert_eq!(pairs(&zones, b"mesh", WANTED).len(), 3);
+        assert_eq!(choose(&"z1".parse().unwrap(), &zones, b"mesh", WANTED).len(), 2);
     }
 
     #[test]
     fn a_thousand_zones_have_about_six_neighbours_and_few_hops() {
         let zones = mesh(&[true; 1000]);
-        let pairs = pairs(&zones, b"mesh", DEFAULT_NEIGHBOURS);
+        let pairs = pairs(&zones, b"mesh", WANTED);
         let degrees = degrees(&zones, &pairs);
         let mean = degrees.iter().sum::<usize>() / degrees.len();
         assert!((5..=6).contains(&mean), "{mean}");
@@ -174,7 +174,7 @@ mod tests {
         let before = mesh(&[true; 200]);
         let mut after = before.clone();
         after.remove(&"z77".parse().unwrap());
-        let of = |zones: &Zones| pairs(zones, b"mesh", DEFAULT_NEIGHBOURS);
+        let of = |zones: &Zones| pairs(zones, b"mesh", WANTED);
         let (before, after) = (of(&before), of(&after));
         assert!(after.difference(&before).count() <= 20);
         assert!(before.difference(&after).count() <= 20);
@@ -206,7 +206,7 @@ mod tests {
         ) {
             prop_assume!(open.contains(&true));
             let zones = mesh(&open);
-            for (a, b) in pairs(&zones, b"mesh", DEFAULT_NEIGHBOURS) {
+            for (a, b) in pairs(&zones, b"mesh", WANTED) {
                 prop_assert!(zones[&a] || zones[&b]);
             }
         }

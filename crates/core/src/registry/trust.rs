@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::member::{self, Member, MembershipError};
+use crate::member::Member;
 use crate::membership::{self, ItemId, Membership, SignedTrustItem};
 use crate::mesh::{MeshId, RootHash};
 use crate::name::ZoneName;
@@ -140,26 +140,6 @@ impl Registry {
     /// ones, one by one.
     pub fn manage(&mut self, membership: Membership) -> MembershipChange {
         self.change(|trust| trust.membership = Some(membership))
-    }
-
-    /// Takes the members that are written by hand anew.
-    ///
-    /// # Errors
-    /// [`MembershipError`] if they contradict each other, or in a mesh without grants if this
-    /// zone's key is not among them; nothing has changed then.
-    pub fn set_members(
-        &mut self,
-        configured: Vec<Member>,
-    ) -> Result<MembershipChange, MembershipError> {
-        let configured = member::check(configured)?;
-        if self.trust.membership.is_none() {
-            let own = configured.get(self.zone());
-            let own = own.ok_or_else(|| MembershipError::OwnZoneMissing(self.zone().clone()))?;
-            if own.key != self.own.key() {
-                return Err(MembershipError::OtherIdentity(self.zone().clone()));
-            }
-        }
-        Ok(self.change(|trust| trust.configured = configured))
     }
 
     /// Blocks a zone, or lets it in again: here only, at once.

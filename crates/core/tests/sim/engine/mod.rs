@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use zonemesh_core::membership::{ItemId, Membership};
 use zonemesh_core::name::ZoneName;
-use zonemesh_core::neighbours::{self, DEFAULT_NEIGHBOURS};
+use zonemesh_core::neighbours;
 use zonemesh_core::registry::Registry;
 use zonemesh_core::replication::{ReplicationSession, StreamMessage};
 use zonemesh_core::time::UnixMillis;
@@ -24,6 +24,8 @@ use stream::{Direction, Stream};
 
 /// When a run starts.
 pub(crate) const START: UnixMillis = UnixMillis(1_790_000_000_000);
+/// Neighbours of a zone, as the configuration has it unless told otherwise.
+const NEIGHBOURS: usize = 6;
 /// Longest a stream lives on a path that is cut: keepalive 60 s, timeout 20 s.
 const DEATH_MS: u64 = 80_000;
 
@@ -94,7 +96,7 @@ impl Sim {
         let index: BTreeMap<ZoneName, usize> =
             (0..).zip(0..setup.zones).map(|(i, z)| (name(z), i)).collect();
         let seed = setup.seed.to_be_bytes();
-        for (a, b) in neighbours::pairs(&zones, &seed, DEFAULT_NEIGHBOURS) {
+        for (a, b) in neighbours::pairs(&zones, &seed, NEIGHBOURS) {
             sim.link(index[&a], index[&b]);
         }
         sim

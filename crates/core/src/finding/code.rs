@@ -277,6 +277,12 @@ impl Code {
         self.row().sentence
     }
 
+    /// True if its sentence has a gap.
+    #[must_use]
+    pub fn needs_evidence(self) -> bool {
+        self.sentence().contains('{')
+    }
+
     /// What usually helps, with settings in braces: see [`super::Fix`].
     #[must_use]
     pub const fn fix(self) -> &'static str {

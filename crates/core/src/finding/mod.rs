@@ -102,6 +102,12 @@ impl Finding {
         Self { fix: fix.into(), ..self }
     }
 
+    /// True if the list says something else of what to do next.
+    #[must_use]
+    pub fn has_own_fix(&self) -> bool {
+        self.fix.as_str() != self.code.fix()
+    }
+
     /// Says how bad it is here.
     #[must_use]
     pub fn severity(self, severity: Severity) -> Self {

@@ -3,7 +3,7 @@
 //! Promises: whoever raised a finding clears it, no time does; an outage that lasts is one finding
 //! with a beginning, and one that comes again starts anew; memory is bounded, whoever calls.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{Code, Finding, Subject};
 use crate::time::UnixMillis;
@@ -49,8 +49,17 @@ pub struct Settled {
 /// The findings that last.
 #[derive(Debug, Clone, Default)]
 pub struct Findings {
-    standing: BTreeMap<(Code, Subject), StandingFinding>,
+    standing: BTreeMap<(Code, Subject), KeptFinding>,
     left_out: u64,
+    /// How often raisers have settled.
+    round: u64,
+}
+
+#[derive(Debug, Clone)]
+struct KeptFinding {
+    standing: StandingFinding,
+    /// When it was seen last, in rounds of settling.
+    round: u64,
 }
 
 impl Findings {
@@ -60,7 +69,7 @@ impl Findings {
         if matches!(raised, Raised::Changed | Raised::Again)
             && let Some(known) = self.standing.get_mut(&(finding.code, finding.subject))
         {
-            known.count = known.count.saturating_add(1);
+            known.standing.count = known.standing.count.saturating_add(1);
         }
         raised
     }
@@ -69,6 +78,8 @@ impl Findings {
     pub fn hold(&mut self, finding: Finding, now: UnixMillis) -> Raised {
         let key = (finding.code, finding.subject.clone());
         if let Some(known) = self.standing.get_mut(&key) {
+            known.round = self.round;
+            let known = &mut known.standing;
             let same = known.finding.severity == finding.severity;
             (known.finding, known.seen_at) = (finding, now);
             return if same { Raised::Again } else { Raised::Changed };
@@ -77,20 +88,20 @@ impl Findings {
             self.left_out = self.left_out.saturating_add(1);
             return Raised::Full;
         }
-        let new = StandingFinding { finding, since: now, seen_at: now, count: 1 };
-        self.standing.insert(key, new);
+        let standing = StandingFinding { finding, since: now, seen_at: now, count: 1 };
+        self.standing.insert(key, KeptFinding { standing, round: self.round });
         Raised::New
     }
 
     /// It is over. Returns what is gone.
     pub fn clear(&mut self, code: Code, subject: &Subject) -> Option<StandingFinding> {
-        self.standing.remove(&(code, subject.clone()))
+        Some(self.standing.remove(&(code, subject.clone()))?.standing)
     }
 
     /// The finding of this code about this subject, if it lasts.
     #[must_use]
     pub fn get(&self, code: Code, subject: &Subject) -> Option<&StandingFinding> {
-        self.standing.get(&(code, subject.clone()))
+        Some(&self.standing.get(&(code, subject.clone()))?.standing)
     }
 
     /// All that a raiser of these codes sees now: what it raised before and sees no more is over.
@@ -101,26 +112,39 @@ impl Findings {
         now: UnixMillis,
     ) -> Settled {
         let mut came = Vec::new();
-        let mut still = BTreeSet::new();
+        self.round = self.round.wrapping_add(1);
         for finding in seen {
             debug_assert!(codes.contains(&finding.code), "{} is not the raiser's", finding.code);
-            let key = (finding.code, finding.subject.clone());
+            let (code, subject) = (finding.code, finding.subject.clone());
             if matches!(self.hold(finding, now), Raised::New | Raised::Changed) {
-                came.extend(self.standing.get(&key).cloned());
+                came.extend(self.get(code, &subject).cloned());
             }
-            still.insert(key);
         }
-        let is_over = |key: &(Code, Subject)| codes.contains(&key.0) && !still.contains(key);
-        let over: Vec<_> = self.standing.keys().filter(|key| is_over(key)).cloned().collect();
-        let went = over.iter().filter_map(|key| self.standing.remove(key)).collect();
+        let round = self.round;
+        let is_over = |key: &(Code, Subject), kept: &mut KeptFinding| {
+            kept.round != round && codes.contains(&key.0)
+        };
+        let over = self.standing.extract_if(.., is_over);
+        let went = over.map(|(_, kept)| kept.standing).collect();
         Settled { came, went }
     }
 
     /// The worst first, then by code and subject.
     pub fn all(&self) -> Vec<StandingFinding> {
-        let mut all: Vec<_> = self.standing.values().cloned().collect();
+        self.worst(usize::MAX)
+    }
+
+    /// At most so many of [`Self::all`]; the others are not copied.
+    pub fn worst(&self, at_most: usize) -> Vec<StandingFinding> {
+        let mut all: Vec<_> = self.standing.values().map(|kept| &kept.standing).collect();
         all.sort_by_key(|one| std::cmp::Reverse(one.finding.severity));
-        all
+        all.into_iter().take(at_most).cloned().collect()
+    }
+
+    /// How many last.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.standing.len()
     }
 
     /// How often there was no room for one.

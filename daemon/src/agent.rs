@@ -3,7 +3,7 @@
 //! Tunnels come up with what configuration and disk say, before any network answer is awaited.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -198,6 +198,7 @@ impl Boards {
             keepalives: self.keepalives.clone(),
             refusals: self.refusals.clone(),
             cas: state.cas.clone(),
+            last: Mutex::default(),
         };
         Served {
             streams: self.streams(&state.ledger),

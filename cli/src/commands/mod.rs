@@ -19,7 +19,7 @@ use zonemesh_api::view::{
 use zonemesh_core::time::UnixMillis;
 
 use crate::arguments::{
-    CertVerb, CommandLine, ConfigVerb, KeyVerb, ListVerb, Rotate, StateVerb, ToolCommand,
+    CertVerb, CommandLine, ConfigVerb, Format, KeyVerb, ListVerb, Rotate, StateVerb, ToolCommand,
 };
 use crate::certificate;
 use crate::config_check;
@@ -73,9 +73,17 @@ pub(crate) fn run(arguments: CommandLine, out: &mut impl Write) -> Result<Exit, 
     }
 }
 
+/// Peers and findings on one screen; the others are counted there.
+const SCREEN: u32 = 50;
+
 fn status(socket: &Path, output: Printer, out: &mut impl Write) -> Result<Exit, CommandFailure> {
-    let reply = ask(socket, async |mut client| client.status(StatusRequest {}).await.map(body))?;
-    if usize::try_from(reply.peers_total).is_ok_and(|total| total > reply.peers.len()) {
+    let at_most = match output.format {
+        Format::Table => SCREEN,
+        Format::Json => 0,
+    };
+    let question = StatusRequest { at_most };
+    let reply = ask(socket, async |mut client| client.status(question).await.map(body))?;
+    if reply.peers_total > 0 && reply.peers.is_empty() {
         let (theirs, ours) = (&reply.version, env!("CARGO_PKG_VERSION"));
         let message = format!("the daemon is older than this tool: {theirs}, not {ours}");
         let next = "systemctl restart zonemeshd";

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use zonemesh_api::view::{EtcdSection, RegistrySection, StatusView, Timestamp};
+use zonemesh_api::view::{EtcdSection, LeftOut, RegistrySection, StatusView, Timestamp};
 
 use super::peers::{self, Width};
 use super::{counted, findings, superlinks};
@@ -17,8 +17,10 @@ impl Rendered for StatusView {
     fn text(&self, page: Page) -> String {
         let mut text = if page.header { heading(self) } else { String::new() };
         text.push_str(&peers::table(&self.peers, Width::Narrow, page));
+        text.push_str(&peers_left_out(self.left_out));
         text.push_str(&superlinks::table(&self.superlinks, page));
         text.extend(self.findings.iter().map(|finding| findings::text(finding, self.now)));
+        text.push_str(&findings_left_out(self.left_out));
         text.push_str(&refusals(self));
         text
     }
@@ -50,8 +52,7 @@ fn heading(status: &StatusView) -> String {
 }
 
 fn registry(registry: &RegistrySection) -> String {
-    let missing = u32::try_from(registry.missing.len()).unwrap_or(u32::MAX);
-    let zones = registry.records.saturating_add(missing);
+    let zones = registry.records.saturating_add(registry.missing_total);
     let hash = registry.root_hash.get(..8).unwrap_or("-");
     let (records, streams) = (registry.records, registry.streams);
     format!("registry {records}/{zones} zones, hash {hash}, streams {streams}")
@@ -62,6 +63,22 @@ fn etcd(etcd: &EtcdSection, now: Timestamp) -> String {
     let state = etcd.state.replace('_', " ");
     let since = ago(etcd.since.0, now.0);
     format!("ETCD {url}   {state} (since {since})   refused {}", etcd.refused)
+}
+
+fn peers_left_out(left_out: LeftOut) -> String {
+    match left_out {
+        LeftOut { peers: 0, .. } => String::new(),
+        LeftOut { peers, peers_up, .. } => {
+            format!("and {peers} more, {peers_up} of them up or degraded  -> zonemesh peers\n")
+        }
+    }
+}
+
+fn findings_left_out(left_out: LeftOut) -> String {
+    match left_out.findings {
+        0 => String::new(),
+        more => format!("and {more} more findings  -> zonemesh status -o json\n"),
+    }
 }
 
 /// What was refused since the start: it may be long over, so that nobody is called.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::daemon::{Daemon, PEM, Paris};
+use crate::daemon::{Answers, Daemon, PEM, Paris};
 use crate::{ask, run, stdout};
 
 /// Keys in alphabetical order, with the kinds of their values; of a list only its first element.
@@ -88,6 +88,18 @@ fn the_status_is_one_screen() {
 }
 
 #[test]
+fn a_mesh_that_has_no_room_on_a_screen_is_counted_there() {
+    let mut answers = Answers::new(Paris::Down);
+    (answers.status.peers_total, answers.status.peers_up) = (1000, 990);
+    answers.status.findings_total = 12;
+    let daemon = Daemon::saying(answers);
+    let text = stdout(&ask(&daemon.socket(), &["status"]));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[7], "and 998 more, 989 of them up or degraded  -> zonemesh peers");
+    assert_eq!(lines.last(), Some(&"and 9 more findings  -> zonemesh status -o json"));
+}
+
+#[test]
 fn lists_are_columns_and_may_go_without_a_header() {
     let peers = text(&["peers"]);
     assert!(peers.starts_with("ZONE    GATEWAY     STATE  VIA "), "{peers}");
@@ -146,14 +158,14 @@ fn a_tunnel_is_shown_with_its_quality_or_with_what_is_wrong() {
     assert!(text.contains("state      up (probes are answered, "), "{text}");
     assert!(text.contains("quality    RTT 31ms, jitter 0.2ms, loss 0.4%\n"), "{text}");
     assert!(text.contains("mtu        1420 bytes (underlay 1500)\n"), "{text}");
-    let bulk = "bulk work  gro in_use, gso paused, merge in_use, tso in_use, uso in_use; fell back: gso_refused 2\n";
+    let bulk = "bulk work  gro in_use, gso paused, merge in_use, tso in_use, uso refused; fell back: gso_refused 2\n";
     assert!(text.contains(bulk), "{text}");
     let paris = ask(&daemon.socket(), &["show", "paris"]);
     assert_eq!(paris.status.code(), Some(1));
     let text = stdout(&paris);
     assert!(text.contains("mtu        nothing above 1240 bytes passes, though"), "{text}");
     assert!(text.contains("quality    unknown: "), "{text}");
-    assert!(text.contains("uso in_use\n"), "{text}");
+    assert!(text.contains("gso in_use, merge in_use, tso in_use, uso refused\n"), "{text}");
     let nobody = ask(&daemon.socket(), &["show", "atlantis"]);
     assert_eq!(nobody.status.code(), Some(1));
     let said = String::from_utf8_lossy(&nobody.stderr).into_owned();

@@ -14,7 +14,7 @@ use zonemesh_api::v1::mesh_server::MeshServer;
 use zonemesh_api::v1::{
     CaView, CertificateKind, CertificateView, CertificatesReply, CertificatesRequest, Counter,
     EtcdView, FederationSummary, Finding, FindingEvidence, FindingSeverity, FlowerTransport,
-    LaneView, OffloadView, PeerState, PeerView, PeersReply, PeersRequest, Readiness, RecordView,
+    OffloadView, PeerState, PeerView, PeersReply, PeersRequest, Readiness, RecordView,
     RecordsReply, RecordsRequest, RegistryView, StatusReply, StatusRequest, StreamState,
     SuperLinkView, SuperLinksReply, SuperLinksRequest, TunnelView,
 };
@@ -107,6 +107,18 @@ impl Answers {
     }
 }
 
+fn tunnel() -> TunnelView {
+    TunnelView {
+        interface: "zm0".into(),
+        mtu: 1420,
+        listen_port: 51820,
+        public_key: "1JC3l+xQ0AmXB05r4mQGXPfKfLjad8ZEZLyftnFmkDw=".into(),
+        addresses: texts(&["10.255.0.1"]),
+        offloads: offloads("uso", "refused"),
+        merge_refused: 0,
+    }
+}
+
 fn status() -> StatusReply {
     StatusReply {
         zone: "berlin".into(),
@@ -114,14 +126,7 @@ fn status() -> StatusReply {
         version: "0.1.0".into(),
         started_at_unix_ms: NOW - 7_500_000,
         now_unix_ms: NOW,
-        tunnel: Some(TunnelView {
-            interface: "zm0".into(),
-            mtu: 1420,
-            listen_port: 51820,
-            public_key: "1JC3l+xQ0AmXB05r4mQGXPfKfLjad8ZEZLyftnFmkDw=".into(),
-            addresses: texts(&["10.255.0.1"]),
-            offloads: offloads("uso", "refused"),
-        }),
+        tunnel: Some(tunnel()),
         peers_total: 2,
         peers_up: 1,
         registry: Some(RegistryView {
@@ -140,6 +145,7 @@ fn status() -> StatusReply {
                 refused: 2,
             }),
             missing: texts(&["paris"]),
+            missing_total: 1,
         }),
         federations: vec![FederationSummary {
             name: "health-eu".into(),
@@ -162,7 +168,6 @@ fn status() -> StatusReply {
 fn note() -> Finding {
     Finding {
         code: "N216".into(),
-        title: "a keepalive came late".into(),
         severity: FindingSeverity::Note.into(),
         subject_kind: "zone".into(),
         subject: "madrid".into(),
@@ -222,21 +227,14 @@ fn peers(state: Paris) -> PeersReply {
         mtu: 1420,
         black_hole: false,
         underlay_mtu: 1500,
-        offloads: offloads("gso", "paused"),
-        fallbacks: vec![count("gso_refused", 2), count("merge_refused", 0)],
-        lanes: vec![LaneView {
-            endpoint: "203.0.113.50:51820".into(),
-            latest_handshake_unix_ms: NOW,
-            rx_bytes: 92_274_688,
-            tx_bytes: 12_582_912,
-            usable: true,
-            unanswered_initiations: 0,
-        }],
+        gso_refused: 2,
+        gso_paused: true,
+        lanes: Vec::new(),
         gateway: "madrid-gw1".into(),
     };
     let mut paris =
         PeerView { zone: "paris".into(), gateway: "paris-gw1".into(), ..madrid.clone() };
-    (paris.offloads, paris.fallbacks) = (offloads("none", ""), Vec::new());
+    (paris.gso_refused, paris.gso_paused) = (0, false);
     if let Paris::Down = state {
         paris.state = PeerState::Never.into();
         paris.endpoint = "198.51.100.7:51820".into();
@@ -252,7 +250,8 @@ fn peers(state: Paris) -> PeersReply {
     }
     let dropped = vec![count("foreign-source", 3), count("no-session", 0)];
     let events = vec![count("tunnel_up", 2), count("tunnel_down", 0)];
-    PeersReply { peers: vec![madrid, paris], dropped, events, findings: Vec::new() }
+    let tunnel = Some(tunnel());
+    PeersReply { peers: vec![madrid, paris], dropped, events, findings: Vec::new(), tunnel }
 }
 
 fn superlink() -> SuperLinkView {

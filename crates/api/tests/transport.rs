@@ -324,6 +324,6 @@ async fn the_admin_socket_answers_the_engineers_tool() {
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { router.serve_with_incoming(incoming).await.unwrap() });
     let mut client = clients::admin::connect(&path).await.unwrap();
-    let status = client.status(v1::StatusRequest {}).await.unwrap().into_inner();
+    let status = client.status(v1::StatusRequest::default()).await.unwrap().into_inner();
     assert_eq!(status.zone, "berlin");
 }

@@ -2,12 +2,12 @@
 //!
 //! What is a finding stands in `plan::troubles`; here is where the sights come from.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use zonemesh_config::Config;
 use zonemesh_core::finding::Subject;
+use zonemesh_core::path::PathState;
 use zonemesh_tunnel::Offload;
 
 use crate::act::{PeersInService, network};
@@ -23,8 +23,10 @@ use crate::facts::tunnel::DataPlane;
 use crate::plan::PeerPlan;
 use crate::plan::troubles::{self, EtcdSight, MachineSight, PeerSight, StreamSight};
 
-/// Time between two looks; who asks for the status looks as well.
-const LOOK: Duration = Duration::from_secs(5);
+/// Time between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+/// How old a look may be for who asks, so that nobody who asks pays for going through all peers.
+const FRESH: Duration = Duration::from_millis(1500);
 
 /// Where it looks, and where it tells.
 pub(crate) struct Lookout {
@@ -38,6 +40,16 @@ pub(crate) struct Lookout {
     pub(crate) keepalives: Arc<Keepalives>,
     pub(crate) refusals: Arc<RefusedCalls>,
     pub(crate) cas: Arc<FederationCas>,
+    /// The last one.
+    pub(crate) last: Mutex<Option<Arc<Sighting>>>,
+}
+
+/// What a look has seen beside what it has found.
+pub(crate) struct Sighting {
+    at: Instant,
+    pub(crate) peers: Arc<Vec<PeerPlan>>,
+    /// Of each peer, in their order.
+    pub(crate) states: Vec<PathState>,
 }
 
 /// Looks until it is dropped.
@@ -49,8 +61,22 @@ pub(crate) async fn run(lookout: Arc<Lookout>) -> anyhow::Result<()> {
 }
 
 impl Lookout {
+    /// The last look, or a new one if that is too old or of other peers.
+    pub(crate) fn refresh(&self) -> Arc<Sighting> {
+        let is_good = |look: &Arc<Sighting>| {
+            look.at.elapsed() < FRESH && Arc::ptr_eq(&look.peers, &self.peers.borrow())
+        };
+        let last = self.last().clone().filter(is_good);
+        last.unwrap_or_else(|| self.look())
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Arc<Sighting>>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Looks now.
-    pub(crate) fn look(&self) {
+    fn look(&self) -> Arc<Sighting> {
+        let at = Instant::now();
         let status = self.tunnel.status();
         let etcd = self.etcd.as_ref().map(|board| board.state());
         let etcd_lost = etcd.filter(|etcd| !etcd.reached);
@@ -68,20 +94,23 @@ impl Lookout {
         found.extend(self.refusals.findings(Instant::now()));
         found.extend(self.cas.findings());
         let peers = self.peers.borrow().clone();
-        let mut of_zone: BTreeMap<_, u32> = BTreeMap::new();
-        for peer in peers.iter() {
-            *of_zone.entry(&peer.id.zone).or_default() += 1;
-        }
-        for peer in peers.iter() {
-            // A zone with one gateway is called by its name alone.
-            let is_alone = of_zone.get(&peer.id.zone) == Some(&1);
-            let subject = match is_alone {
-                true => Subject::Zone(peer.id.zone.clone()),
-                false => Subject::Gateway(peer.id.clone()),
-            };
-            found.extend(troubles::of_peer(&self.sight(peer, subject)));
+        let mut states = Vec::with_capacity(peers.len());
+        for zone in peers.chunk_by(|a, b| a.id.zone == b.id.zone) {
+            for peer in zone {
+                // A zone with one gateway is called by its name alone.
+                let subject = match zone {
+                    [_] => Subject::Zone(peer.id.zone.clone()),
+                    _ => Subject::Gateway(peer.id.clone()),
+                };
+                let sight = self.sight(peer, subject);
+                states.push(sight.state);
+                found.extend(troubles::of_peer(&sight));
+            }
         }
         self.ledger.findings().settle(troubles::CODES, found);
+        let look = Arc::new(Sighting { at, peers, states });
+        *self.last() = Some(look.clone());
+        look
     }
 
     fn sight(&self, peer: &PeerPlan, subject: Subject) -> PeerSight {

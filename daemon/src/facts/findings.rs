@@ -88,6 +88,12 @@ impl FindingBoard {
         self.lock().all()
     }
 
+    /// At most so many, the worst first, and how many there are.
+    pub(crate) fn worst(&self, at_most: usize) -> (Vec<StandingFinding>, usize) {
+        let findings = self.lock();
+        (findings.worst(at_most), findings.count())
+    }
+
     /// Those about one of `subjects`, the worst first; the others are not copied.
     pub(crate) fn about(&self, subjects: &[Subject]) -> Vec<StandingFinding> {
         let findings = self.lock();

@@ -70,10 +70,13 @@ impl PathBoard {
         self.lock().views.get(gateway).copied()
     }
 
-    /// All paths that are watched, and the counters of the same moment.
-    pub(crate) fn all(&self) -> (BTreeMap<GatewayId, PathView>, Vec<(&'static str, u64)>) {
+    /// The paths to these gateways, one for each, all of one moment.
+    pub(crate) fn of<'a>(
+        &self,
+        gateways: impl Iterator<Item = &'a GatewayId>,
+    ) -> Vec<Option<PathView>> {
         let paths = self.lock();
-        (paths.views.clone(), paths.counters())
+        gateways.map(|gateway| paths.views.get(gateway).copied()).collect()
     }
 
     /// Name and count of everything that can happen, zeros included.

@@ -39,6 +39,11 @@ struct KnownStreams {
 }
 
 impl KnownStreams {
+    fn of(&self, gateway: &GatewayId) -> StreamsState {
+        let gateway = self.renamed.get(gateway).unwrap_or(gateway);
+        self.entries.get(gateway).cloned().unwrap_or_default()
+    }
+
     fn entry(&mut self, gateway: &GatewayId) -> &mut StreamsState {
         let gateway = self.renamed.get(gateway).unwrap_or(gateway);
         self.entries.entry(gateway.clone()).or_default()
@@ -73,9 +78,21 @@ impl StreamBoard {
 
     /// What is known of the streams to a gateway now.
     pub(crate) fn entry(&self, gateway: &GatewayId) -> StreamsState {
+        self.lock().of(gateway)
+    }
+
+    /// What is known of the streams to these gateways, one for each, all of one moment.
+    pub(crate) fn of<'a>(
+        &self,
+        gateways: impl Iterator<Item = &'a GatewayId>,
+    ) -> Vec<StreamsState> {
         let known = self.lock();
-        let gateway = known.renamed.get(gateway).unwrap_or(gateway);
-        known.entries.get(gateway).cloned().unwrap_or_default()
+        gateways.map(|gateway| known.of(gateway)).collect()
+    }
+
+    /// Streams that are open now, to whichever gateway.
+    pub(crate) fn open(&self) -> u32 {
+        self.lock().entries.values().map(|entry| entry.open).sum()
     }
 
     /// What is known of the streams to all gateways of a zone.
@@ -107,11 +124,6 @@ impl StreamBoard {
             entry.open += known.entry(new).open;
             known.entries.insert(new.clone(), entry);
         }
-    }
-
-    /// What is known of the streams to each gateway now.
-    pub(crate) fn all(&self) -> BTreeMap<GatewayId, StreamsState> {
-        self.lock().entries.clone()
     }
 
     /// Forgets a neighbour to which no stream is kept any more, but for streams of its own.
@@ -171,7 +183,7 @@ mod tests {
         board.closed(&zone);
         let entry = board.entry(&zone);
         assert_eq!((entry.open, entry.error.as_str()), (1, ""));
-        assert_eq!(board.all().values().map(|entry| entry.open).sum::<u32>(), 1);
+        assert_eq!(board.open(), 1);
     }
 
     #[test]

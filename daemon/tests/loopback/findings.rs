@@ -18,7 +18,7 @@ async fn a_route_that_is_refused_is_a_finding_until_it_is_set() {
     let found = zone.findings().await;
     let refused = found.iter().find(|finding| finding.code == "N213").unwrap();
     assert_eq!(refused.severity(), v1::FindingSeverity::Degraded);
-    assert!(refused.since_unix_ms > 0 && !refused.fix.is_empty(), "{refused:?}");
+    assert!(refused.since_unix_ms > 0 && !refused.sentence.is_empty(), "{refused:?}");
     assert!(found.iter().any(|finding| finding.code == "T419"), "the test's keys are open");
     zone.network.refused.lock().unwrap().clear();
     until("its end", async || !has(&zone, "N213").await).await;

@@ -1245,7 +1245,11 @@ pub struct Counter {
 }
 /// Asks for the status.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct StatusRequest {}
+pub struct StatusRequest {
+    /// About so many peers and findings, those that need a look first: more is no screen. 0 is all.
+    #[prost(uint32, tag = "1")]
+    pub at_most: u32,
+}
 /// One screen about a gateway.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StatusReply {
@@ -1291,7 +1295,7 @@ pub struct StatusReply {
     /// What an engineer should know, the worst first.
     #[prost(message, repeated, tag = "15")]
     pub findings: ::prost::alloc::vec::Vec<Finding>,
-    /// The tunnels, as PeersReply has them.
+    /// The tunnels, as PeersReply has them; of a zone with several gateways all or none.
     #[prost(message, repeated, tag = "16")]
     pub peers: ::prost::alloc::vec::Vec<PeerView>,
     /// Packets dropped, by reason.
@@ -1303,16 +1307,17 @@ pub struct StatusReply {
     /// What the zone's VMs pin of the local API, `sha256:<hex>` of the public key. Empty without one.
     #[prost(string, tag = "19")]
     pub local_api_pin: ::prost::alloc::string::String,
+    /// Findings that stand, those that are left out included.
+    #[prost(uint32, tag = "20")]
+    pub findings_total: u32,
 }
 /// One thing that an engineer should know, for as long as it lasts.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Finding {
-    /// Its code, of a closed list: docs/codes.
+    /// Its code, of a closed list: docs/codes. What that list says by itself is not sent: its title,
+    /// its severity's meaning, a sentence that needs no evidence, the usual fix.
     #[prost(string, tag = "1")]
     pub code: ::prost::alloc::string::String,
-    /// What the code means, as its page is called.
-    #[prost(string, tag = "2")]
-    pub title: ::prost::alloc::string::String,
     /// How bad it is.
     #[prost(enumeration = "FindingSeverity", tag = "3")]
     pub severity: i32,
@@ -1323,13 +1328,14 @@ pub struct Finding {
     /// What it is about, as people say it.
     #[prost(string, tag = "5")]
     pub subject: ::prost::alloc::string::String,
-    /// The evidence in one sentence, without the subject.
+    /// The evidence in one sentence, without the subject; empty if it is the list's as it stands.
     #[prost(string, tag = "6")]
     pub sentence: ::prost::alloc::string::String,
     /// What was seen, one by one.
     #[prost(message, repeated, tag = "7")]
     pub evidence: ::prost::alloc::vec::Vec<FindingEvidence>,
-    /// What to do next, with the settings as this gateway's platform knows them.
+    /// What to do next, with the settings as this gateway's platform knows them; empty if it is the
+    /// list's.
     #[prost(string, tag = "8")]
     pub fix: ::prost::alloc::string::String,
     /// When it was raised.
@@ -1376,6 +1382,9 @@ pub struct TunnelView {
     /// Each kind of bulk work at the kernel's edges.
     #[prost(message, repeated, tag = "6")]
     pub offloads: ::prost::alloc::vec::Vec<OffloadView>,
+    /// How often the kernel refused merged packets and they were written one by one instead.
+    #[prost(uint64, tag = "7")]
+    pub merge_refused: u64,
 }
 /// A kind of bulk work that a gateway asks the kernel for.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1415,9 +1424,12 @@ pub struct RegistryView {
     /// The etcd cluster that the same items go through; absent if none is configured.
     #[prost(message, optional, tag = "8")]
     pub etcd: ::core::option::Option<EtcdView>,
-    /// Zones that are members and whose record is not held yet.
+    /// Zones that are members and whose record is not held yet: no more than were asked for.
     #[prost(string, repeated, tag = "9")]
     pub missing: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How many there are.
+    #[prost(uint32, tag = "10")]
+    pub missing_total: u32,
 }
 /// The etcd cluster of the registry.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1480,6 +1492,9 @@ pub struct PeersReply {
     /// What an engineer should know of the zone that was asked for. Empty if all were.
     #[prost(message, repeated, tag = "4")]
     pub findings: ::prost::alloc::vec::Vec<Finding>,
+    /// The interface that all of them share.
+    #[prost(message, optional, tag = "5")]
+    pub tunnel: ::core::option::Option<TunnelView>,
 }
 /// One tunnel.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1547,18 +1562,18 @@ pub struct PeerView {
     /// MTU of the underlay towards the endpoint; 0 if it is not known.
     #[prost(uint32, tag = "21")]
     pub underlay_mtu: u32,
-    /// Each kind of bulk work, as it is done for this peer.
-    #[prost(message, repeated, tag = "22")]
-    pub offloads: ::prost::alloc::vec::Vec<OffloadView>,
-    /// How often the kernel refused bulk work and it was done piece by piece instead.
-    #[prost(message, repeated, tag = "23")]
-    pub fallbacks: ::prost::alloc::vec::Vec<Counter>,
-    /// Its lanes, the first included.
+    /// Its lanes, the first included; none if that is the only one: it is what stands above.
     #[prost(message, repeated, tag = "24")]
     pub lanes: ::prost::alloc::vec::Vec<LaneView>,
     /// The gateway's name, unique in its zone.
     #[prost(string, tag = "25")]
     pub gateway: ::prost::alloc::string::String,
+    /// How often the kernel refused to send in bulk to this peer and it was sent piece by piece.
+    #[prost(uint64, tag = "26")]
+    pub gso_refused: u64,
+    /// True while nothing is sent to it in bulk for that reason.
+    #[prost(bool, tag = "27")]
+    pub gso_paused: bool,
 }
 /// One lane of a tunnel.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -24,7 +24,9 @@ pub use findings::{EvidenceView, FindingView, SeenValue, SubjectView};
 pub use mesh::{BlockView, MeshView, RotationView};
 pub use peers::{LaneEntry, PeerEntry, PeerNameError, PeerView, PeersView};
 pub use records::{RecordEntry, RecordsView};
-pub use status::{EtcdSection, FederationEntry, RegistrySection, StatusView, TunnelSection};
+pub use status::{
+    EtcdSection, FederationEntry, LeftOut, RegistrySection, StatusView, TunnelSection,
+};
 pub use superlinks::{CaEntry, SuperLinkEntry, SuperLinksView};
 pub use timestamp::{Timestamp, rfc3339};
 pub use zones::{InvitationEntry, PendingEntry, ZoneEntry, ZonesView};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{FindingView, Timestamp, counters, known};
-use crate::v1::{self, LaneView, PeerState, PeersReply, StreamState};
+use crate::v1::{self, LaneView, PeerState, PeersReply, StreamState, TunnelView};
 
 /// All tunnels.
 #[derive(Debug, Serialize)]
@@ -72,7 +72,7 @@ impl From<PeersReply> for PeersView {
     fn from(reply: PeersReply) -> Self {
         Self {
             schema: "zonemesh/peers/v1",
-            peers: PeerEntry::all(reply.peers),
+            peers: PeerEntry::all(reply.peers, &reply.tunnel.unwrap_or_default()),
             dropped: counters(reply.dropped),
             events: counters(reply.events),
         }
@@ -96,7 +96,7 @@ impl PeerView {
     /// # Errors
     /// [`PeerNameError`] unless it is exactly one.
     pub fn find(reply: PeersReply, name: &str) -> Result<Self, PeerNameError> {
-        let mut found = PeerEntry::all(reply.peers);
+        let mut found = PeerEntry::all(reply.peers, &reply.tunnel.unwrap_or_default());
         found.retain(|peer| peer.zone == name || peer.id() == name);
         match found.pop() {
             None => Err(PeerNameError::Unknown(name.to_owned())),
@@ -121,7 +121,7 @@ impl PeerView {
 
 impl PeerEntry {
     /// All peers, those of a zone with several gateways under both names.
-    pub(super) fn all(replies: Vec<v1::PeerView>) -> Vec<Self> {
+    pub(super) fn all(replies: Vec<v1::PeerView>, tunnel: &TunnelView) -> Vec<Self> {
         let mut gateways: BTreeMap<String, usize> = BTreeMap::new();
         for reply in &replies {
             *gateways.entry(reply.zone.clone()).or_default() += 1;
@@ -130,7 +130,7 @@ impl PeerEntry {
             Some(2..) => Self { label: peer.id(), ..peer },
             _ => peer,
         };
-        replies.into_iter().map(Self::from).map(labelled).collect()
+        replies.into_iter().map(|reply| Self::new(reply, tunnel)).map(labelled).collect()
     }
 
     /// `zone/gateway`.
@@ -139,9 +139,15 @@ impl PeerEntry {
     }
 }
 
-impl From<v1::PeerView> for PeerEntry {
-    fn from(reply: v1::PeerView) -> Self {
+impl PeerEntry {
+    fn new(reply: v1::PeerView, tunnel: &TunnelView) -> Self {
         Self {
+            offloads: offloads(tunnel, reply.gso_paused),
+            fallbacks: BTreeMap::from([
+                ("gso_refused".to_owned(), reply.gso_refused),
+                ("merge_refused".to_owned(), tunnel.merge_refused),
+            ]),
+            lanes: lanes(&reply),
             state: state(reply.state()),
             stream: stream(reply.stream()),
             label: reply.zone.clone(),
@@ -165,17 +171,38 @@ impl From<v1::PeerView> for PeerEntry {
             prefixes: reply.prefixes,
             tunnel_addresses: reply.tunnel_addresses,
             public_key: reply.public_key,
-            offloads: reply.offloads.into_iter().map(|one| (one.kind, one.state)).collect(),
-            fallbacks: counters(reply.fallbacks),
-            lanes: reply.lanes.into_iter().map(LaneEntry::from).collect(),
         }
     }
 }
 
-impl From<LaneView> for LaneEntry {
-    fn from(reply: LaneView) -> Self {
+/// Bulk work as it is done for one peer.
+fn offloads(tunnel: &TunnelView, is_gso_paused: bool) -> BTreeMap<String, String> {
+    let states = tunnel.offloads.iter().map(|one| {
+        let is_paused = is_gso_paused && one.kind == "gso" && one.state == "in_use";
+        (one.kind.clone(), if is_paused { "paused".to_owned() } else { one.state.clone() })
+    });
+    states.collect()
+}
+
+/// The only lane is what is said of the peer.
+fn lanes(reply: &v1::PeerView) -> Vec<LaneEntry> {
+    if !reply.lanes.is_empty() {
+        return reply.lanes.iter().map(LaneEntry::from).collect();
+    }
+    vec![LaneEntry {
+        endpoint: known(reply.endpoint.clone()),
+        latest_handshake: reply.latest_handshake_unix_ms.into(),
+        rx_bytes: reply.rx_bytes,
+        tx_bytes: reply.tx_bytes,
+        usable: true,
+        unanswered_initiations: reply.unanswered_initiations,
+    }]
+}
+
+impl From<&LaneView> for LaneEntry {
+    fn from(reply: &LaneView) -> Self {
         Self {
-            endpoint: known(reply.endpoint),
+            endpoint: known(reply.endpoint.clone()),
             latest_handshake: reply.latest_handshake_unix_ms.into(),
             rx_bytes: reply.rx_bytes,
             tx_bytes: reply.tx_bytes,

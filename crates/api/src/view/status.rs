@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{FindingView, PeerEntry, SuperLinkEntry, Timestamp, counters, known, readiness};
-use crate::v1::{EtcdView, FederationSummary, RegistryView, StatusReply, TunnelView};
+use crate::v1::{
+    EtcdView, FederationSummary, PeerState, PeerView, RegistryView, StatusReply, TunnelView,
+};
 
 /// One screen.
 #[derive(Debug, Serialize)]
@@ -28,6 +30,18 @@ pub struct StatusView {
     pub dropped: BTreeMap<String, u64>,
     pub refused: BTreeMap<String, u64>,
     pub findings: Vec<FindingView>,
+    /// What was not asked for; programs ask for all.
+    #[serde(skip)]
+    pub left_out: LeftOut,
+}
+
+/// How much is not on the screen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    pub peers: usize,
+    /// Those of them that are up or degraded.
+    pub peers_up: usize,
+    pub findings: usize,
 }
 
 /// The tunnel interface.
@@ -46,6 +60,9 @@ pub struct TunnelSection {
 pub struct RegistrySection {
     pub records: u32,
     pub missing: Vec<String>,
+    /// How many there are; programs are told all of them.
+    #[serde(skip)]
+    pub missing_total: u32,
     pub bytes: u64,
     pub streams: u32,
     pub root_hash: String,
@@ -77,6 +94,8 @@ pub struct FederationEntry {
 
 impl From<StatusReply> for StatusView {
     fn from(reply: StatusReply) -> Self {
+        let left_out = LeftOut::of(&reply);
+        let tunnel = reply.tunnel.unwrap_or_default();
         let mut view = Self {
             schema: "zonemesh/status/v1",
             state: "ok",
@@ -88,19 +107,34 @@ impl From<StatusReply> for StatusView {
             prefixes: reply.prefixes,
             zone_key: reply.zone_key,
             local_api_fingerprint: known(reply.local_api_pin),
-            tunnel: reply.tunnel.unwrap_or_default().into(),
             registry: reply.registry.unwrap_or_default().into(),
-            peers: PeerEntry::all(reply.peers),
+            peers: PeerEntry::all(reply.peers, &tunnel),
+            tunnel: tunnel.into(),
             superlinks: reply.superlinks.into_iter().map(SuperLinkEntry::from).collect(),
             federations: reply.federations.into_iter().map(FederationEntry::from).collect(),
             dropped: counters(reply.dropped),
             refused: counters(reply.refused),
             findings: reply.findings.into_iter().map(FindingView::from).collect(),
+            left_out,
         };
         if view.findings.iter().any(FindingView::is_alarming) {
             view.state = "degraded";
         }
         view
+    }
+}
+
+impl LeftOut {
+    fn of(reply: &StatusReply) -> Self {
+        let less = |total: u32, shown: usize| {
+            usize::try_from(total).map_or(0, |total| total.saturating_sub(shown))
+        };
+        let passes = |peer: &&PeerView| matches!(peer.state(), PeerState::Up | PeerState::Degraded);
+        Self {
+            peers: less(reply.peers_total, reply.peers.len()),
+            peers_up: less(reply.peers_up, reply.peers.iter().filter(passes).count()),
+            findings: less(reply.findings_total, reply.findings.len()),
+        }
     }
 }
 
@@ -130,6 +164,7 @@ impl From<RegistryView> for RegistrySection {
         Self {
             records: reply.records,
             missing: reply.missing,
+            missing_total: reply.missing_total,
             bytes: reply.bytes,
             streams: reply.streams,
             root_hash: reply.root_hash.iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -162,5 +197,25 @@ impl From<FederationSummary> for FederationEntry {
             held_here: reply.held_here,
             conflict: reply.conflict,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_on_the_screen_is_counted() {
+        let peer = |state: PeerState| PeerView { state: state.into(), ..PeerView::default() };
+        let reply = StatusReply {
+            peers_total: 1000,
+            peers_up: 990,
+            peers: [PeerState::Down, PeerState::Degraded, PeerState::Up].map(peer).to_vec(),
+            findings_total: 12,
+            findings: vec![crate::v1::Finding::default(); 10],
+            ..StatusReply::default()
+        };
+        let left_out = StatusView::from(reply).left_out;
+        assert_eq!(left_out, LeftOut { peers: 997, peers_up: 988, findings: 2 });
     }
 }

@@ -1,4 +1,5 @@
-//! Findings as engineers see them: the sentence and the fix are made here, the data goes beside them.
+//! Findings as engineers see them: what the list of codes says by itself is left out, as both ends
+//! have it; a sentence with evidence in it is made here, the data goes beside it.
 
 use zonemesh_core::finding::{Code, Evidence, Severity, Spelling, StandingFinding};
 
@@ -10,13 +11,12 @@ pub fn finding(standing: &StandingFinding, spelling: Spelling) -> v1::Finding {
     let finding = &standing.finding;
     v1::Finding {
         code: finding.code.to_string(),
-        title: finding.code.title().to_owned(),
         severity: v1::FindingSeverity::from(finding.severity).into(),
         subject_kind: finding.subject.kind().to_owned(),
         subject: finding.subject.to_string(),
-        sentence: finding.sentence(),
+        sentence: if finding.code.needs_evidence() { finding.sentence() } else { String::new() },
         evidence: finding.evidence.iter().map(evidence).collect(),
-        fix: finding.fix.spelled(spelling),
+        fix: if finding.has_own_fix() { finding.fix.spelled(spelling) } else { String::new() },
         since_unix_ms: standing.since.0,
         seen_at_unix_ms: standing.seen_at.0,
         count: standing.count,
@@ -84,6 +84,14 @@ mod tests {
         let [loss, _, address] = &wire.evidence[..] else { panic!("{:?}", wire.evidence) };
         assert_eq!((loss.name.as_str(), loss.text.as_str()), ("loss_permille", "43"));
         assert_eq!((loss.figure, address.figure), (Some(43), None));
+    }
+
+    #[test]
+    fn what_the_list_says_by_itself_is_not_sent() {
+        let mut findings = Findings::default();
+        findings.raise(Finding::new(Code::NoEndpoint, Subject::Here), UnixMillis(70));
+        let wire = finding(&findings.all()[0], Spelling::File);
+        assert_eq!((wire.sentence.as_str(), wire.fix.as_str()), ("", ""));
     }
 
     #[test]

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use zonemesh_api::v1::{
-    Counter, LaneView, OffloadView, PeerState, PeerView, PeersReply, StreamState,
-};
-use zonemesh_api::wire::admin as wire;
+use zonemesh_api::v1::TunnelView;
+use zonemesh_api::v1::{LaneView, OffloadView, PeerState, PeerView, PeersReply, StreamState};
+use zonemesh_config::Config;
 use zonemesh_core::path::PathState;
 use zonemesh_core::time::UnixMillis;
 use zonemesh_tunnel::{LaneStatus, Offload, PeerStatus, TunnelStatus};
@@ -13,9 +12,10 @@ use zonemesh_tunnel::{LaneStatus, Offload, PeerStatus, TunnelStatus};
 use super::{counters, findings};
 use crate::serve::snapshot::{PeerSnapshot, TunnelsSnapshot};
 
-pub(super) fn reply(tunnels: &TunnelsSnapshot) -> PeersReply {
+pub(super) fn reply(tunnels: &TunnelsSnapshot, config: &Config) -> PeersReply {
     PeersReply {
         peers: views(tunnels),
+        tunnel: Some(tunnel(&tunnels.tunnel, config)),
         dropped: counters(tunnels.dropped()),
         events: counters(tunnels.path_events()),
         findings: findings(&tunnels.findings),
@@ -24,10 +24,23 @@ pub(super) fn reply(tunnels: &TunnelsSnapshot) -> PeersReply {
 
 /// One view for each peer, in the order of their zones.
 pub(super) fn views(tunnels: &TunnelsSnapshot) -> Vec<PeerView> {
-    tunnels.peers().map(|peer| view(&peer, &tunnels.tunnel)).collect()
+    tunnels.peers().map(|peer| view(&peer)).collect()
 }
 
-fn view(peer: &PeerSnapshot<'_>, device: &TunnelStatus) -> PeerView {
+/// The interface that all of them share.
+pub(super) fn tunnel(status: &TunnelStatus, config: &Config) -> TunnelView {
+    TunnelView {
+        interface: status.interface.clone(),
+        mtu: u32::from(status.mtu),
+        listen_port: u32::from(status.listen_port),
+        public_key: status.public_key.to_string(),
+        addresses: texts(&config.tunnel.addresses),
+        offloads: status.offloads.iter().map(|(kind, state)| offload(kind, *state)).collect(),
+        merge_refused: status.merging_refused,
+    }
+}
+
+fn view(peer: &PeerSnapshot<'_>) -> PeerView {
     let PeerSnapshot { plan, tunnel, path, .. } = *peer;
     let summary = path.map(|path| path.summary);
     let quality = summary.filter(|summary| summary.answers);
@@ -46,7 +59,7 @@ fn view(peer: &PeerSnapshot<'_>, device: &TunnelStatus) -> PeerView {
         stream: stream(peer).into(),
         clock_offset_ms: peer.clock_offset_ms(),
         public_key: plan.wireguard_key.to_string(),
-        stream_error: text(peer.stream.filter(|one| one.open == 0).map(|one| &one.error)),
+        stream_error: text((peer.streams.open == 0).then_some(&peer.streams.error)),
         reason: text(reason),
         since_unix_ms: moment(path.and_then(|path| path.since)),
         rtt_us: quality.and_then(|summary| summary.delay).map(micros),
@@ -55,9 +68,9 @@ fn view(peer: &PeerSnapshot<'_>, device: &TunnelStatus) -> PeerView {
         mtu: summary.map_or(0, |summary| u32::from(summary.mtu)),
         black_hole: summary.is_some_and(|summary| summary.black_hole),
         underlay_mtu: path.and_then(|path| path.underlay_mtu).map_or(0, u32::from),
-        offloads: offloads(device, tunnel),
-        fallbacks: fallbacks(device, tunnel),
-        lanes: tunnel.iter().flat_map(|tunnel| &tunnel.lanes).map(lane).collect(),
+        gso_refused: tunnel.map_or(0, |tunnel| tunnel.segmentation_refused),
+        gso_paused: tunnel.is_some_and(|tunnel| tunnel.segmentation_paused),
+        lanes: lanes(tunnel),
     }
 }
 
@@ -71,12 +84,18 @@ fn state(state: PathState) -> PeerState {
 }
 
 fn stream(peer: &PeerSnapshot<'_>) -> StreamState {
-    match peer.stream {
-        Some(stream) if stream.open > 0 => StreamState::Up,
+    match peer.streams {
+        streams if streams.open > 0 => StreamState::Up,
         _ if !peer.plan.is_neighbour => StreamState::None,
-        Some(stream) if stream.refused => StreamState::Refused,
+        streams if streams.refused => StreamState::Refused,
         _ => StreamState::Connecting,
     }
+}
+
+/// None if the first is the only one: all of it stands at the peer.
+fn lanes(peer: Option<&PeerStatus>) -> Vec<LaneView> {
+    let lanes = peer.map_or(&[][..], |peer| &peer.lanes);
+    if lanes.len() > 1 { lanes.iter().map(lane).collect() } else { Vec::new() }
 }
 
 fn lane(lane: &LaneStatus) -> LaneView {
@@ -90,26 +109,7 @@ fn lane(lane: &LaneStatus) -> LaneView {
     }
 }
 
-/// Bulk work as it is done for one peer.
-fn offloads(device: &TunnelStatus, peer: Option<&PeerStatus>) -> Vec<OffloadView> {
-    let is_paused = peer.is_some_and(|peer| peer.segmentation_paused);
-    let of = |(kind, state): &(&'static str, Offload)| match (*kind, *state) {
-        ("gso", Offload::InUse) if is_paused => offload("gso", Offload::Paused),
-        (kind, state) => offload(kind, state),
-    };
-    device.offloads.iter().map(of).collect()
-}
-
-/// How often bulk work was refused: sends to this peer, writes of merged packets to the device.
-fn fallbacks(device: &TunnelStatus, peer: Option<&PeerStatus>) -> Vec<Counter> {
-    let refused = peer.map_or(0, |peer| peer.segmentation_refused);
-    vec![
-        wire::counter("gso_refused", refused),
-        wire::counter("merge_refused", device.merging_refused),
-    ]
-}
-
-pub(super) fn offload(kind: &str, state: Offload) -> OffloadView {
+fn offload(kind: &str, state: Offload) -> OffloadView {
     OffloadView { kind: kind.to_owned(), state: state.as_str().to_owned() }
 }
 

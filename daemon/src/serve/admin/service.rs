@@ -20,9 +20,16 @@ pub(super) struct AdminService {
 
 #[tonic::async_trait]
 impl Admin for AdminService {
-    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusReply>, Status> {
+    async fn status(
+        &self,
+        request: Request<StatusRequest>,
+    ) -> Result<Response<StatusReply>, Status> {
         let pin = self.local_api.as_ref().map(|key| key.fingerprint().to_string());
-        let snapshot = Snapshot::take(&self.sources);
+        let at_most = match request.get_ref().at_most {
+            0 => usize::MAX,
+            some => some as usize,
+        };
+        let snapshot = Snapshot::take(&self.sources, at_most);
         Ok(Response::new(status::reply(snapshot, pin.unwrap_or_default())))
     }
 
@@ -31,7 +38,7 @@ impl Admin for AdminService {
             "" => TunnelsSnapshot::take(&self.sources),
             zone => TunnelsSnapshot::of_zone(&self.sources, zone),
         };
-        Ok(Response::new(peers::reply(&tunnels)))
+        Ok(Response::new(peers::reply(&tunnels, &self.sources.config)))
     }
 
     async fn super_links(

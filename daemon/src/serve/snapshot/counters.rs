@@ -137,7 +137,10 @@ mod tests {
             tunnels: TunnelsSnapshot::without_peers(tunnel),
             registry: registry(),
             etcd: None,
+            peers_total: 0,
+            peers_up: 0,
             findings: Vec::new(),
+            findings_total: 0,
             refused: vec![("vm_writes", 4)],
         }
     }

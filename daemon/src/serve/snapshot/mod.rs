@@ -1,12 +1,13 @@
 //! This gateway at one moment, typed: what status shows is made of it, and later metrics and the page.
 //!
-//! Promises that each source is read once and as a whole, its counters included, so that figures of
-//! one source fit each other; that taking it grows with the peers and no faster; and that the
-//! tunnels to one zone can be had alone, which costs the same however many others there are. Keeps
-//! nothing: each answer takes its own.
+//! Promises that what is asked of all peers is asked of a source in one go, so that its figures fit
+//! each other; that taking it grows with the peers and no faster; and that the tunnels to one zone can
+//! be had alone, which costs the same however many others there are. Keeps nothing: each answer takes
+//! its own.
 
 mod counters;
 mod registry;
+mod screen;
 mod tunnels;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub(crate) use registry::{RegistrySnapshot, fingerprint};
 pub(crate) use tunnels::{PeerSnapshot, TunnelsSnapshot};
 
 use crate::facts::etcd::EtcdState;
+use crate::facts::reach;
 use crate::serve::sources::SnapshotSources;
 
 /// This gateway at one moment.
@@ -28,30 +30,40 @@ pub(crate) struct Snapshot {
     pub(crate) config: Arc<Config>,
     pub(crate) started_at: UnixMillis,
     pub(crate) now: UnixMillis,
+    /// The tunnels that were asked for.
     pub(crate) tunnels: TunnelsSnapshot,
+    pub(crate) peers_total: usize,
+    pub(crate) peers_up: usize,
     pub(crate) registry: RegistrySnapshot,
     /// There if the registry goes through etcd as well.
     pub(crate) etcd: Option<EtcdState>,
-    /// What an engineer should know, the worst first.
+    /// What an engineer should know, the worst first: as many as were asked for.
     pub(crate) findings: Vec<StandingFinding>,
+    /// How many there are.
+    pub(crate) findings_total: usize,
     /// Name and count of what one caller asked for too often.
     refused: Vec<(&'static str, u64)>,
 }
 
 impl Snapshot {
-    /// Looks for findings first, so that these are of the same moment.
-    pub(crate) fn take(sources: &SnapshotSources) -> Self {
-        sources.lookout.look();
+    /// Its findings are those of the last look.
+    /// About `at_most` peers and findings are in it, those that need a look first.
+    pub(crate) fn take(sources: &SnapshotSources, at_most: usize) -> Self {
+        let look = sources.lookout.refresh();
+        let (findings, findings_total) = sources.findings.worst(at_most);
         Self {
             config: sources.config.clone(),
             started_at: sources.started_at.into(),
             now: SystemTime::now().into(),
-            tunnels: TunnelsSnapshot::take(sources),
+            tunnels: TunnelsSnapshot::on_screen(sources, &look, at_most),
+            peers_total: look.peers.len(),
+            peers_up: look.states.iter().filter(|state| reach::passes(**state)).count(),
             registry: sources
                 .ledger
-                .read(|registry| RegistrySnapshot::take(registry, &sources.config)),
+                .read(|registry| RegistrySnapshot::take(registry, &sources.config, at_most)),
             etcd: sources.etcd.as_ref().map(|board| board.state()),
-            findings: sources.findings.all(),
+            findings,
+            findings_total,
             refused: sources.refusals.counters(),
         }
     }

@@ -15,8 +15,10 @@ pub(crate) struct RegistrySnapshot {
     pub(crate) records: usize,
     /// Of all records.
     pub(crate) bytes: u64,
-    /// Members whose record is not held.
+    /// Members whose record is not held: as many as were asked for.
     pub(crate) missing: Vec<ZoneName>,
+    /// How many there are.
+    pub(crate) missing_total: usize,
     pub(crate) root_hash: [u8; 32],
     pub(crate) counters: RecordCounters,
     /// Of the trust items of a managed mesh.
@@ -26,15 +28,18 @@ pub(crate) struct RegistrySnapshot {
 }
 
 impl RegistrySnapshot {
-    pub(crate) fn take(registry: &Registry, config: &Config) -> Self {
+    /// At most `missing_at_most` members without a record are named.
+    pub(crate) fn take(registry: &Registry, config: &Config, missing_at_most: usize) -> Self {
         let own = registry.members().find(|member| member.zone == *registry.zone());
-        let missing = registry.members().filter(|m| registry.get(&m.zone).is_none());
+        let missing = || registry.members().filter(|m| registry.get(&m.zone).is_none());
+        let missing_zones = missing().take(missing_at_most).map(|member| member.zone.clone());
         let holds = |name: &str| config.federations.iter().any(|held| held.name.as_str() == name);
         Self {
             zone_key: own.map(|own| own.key.to_string()).unwrap_or_default(),
             records: registry.records().count(),
             bytes: registry.records().map(|held| held.signed.size() as u64).sum(),
-            missing: missing.map(|member| member.zone.clone()).collect(),
+            missing: missing_zones.collect(),
+            missing_total: missing().count(),
             root_hash: registry.root_hash(),
             counters: registry.counters().clone(),
             trust_counters: registry.membership().map(|trust| trust.counters().clone()),
@@ -62,7 +67,7 @@ pub(super) mod tests {
     pub(in crate::serve) fn snapshot() -> RegistrySnapshot {
         let config = include_str!("../../../../configs/berlin.toml");
         let config = Config::parse(config, "berlin.toml").unwrap();
-        RegistrySnapshot::take(&berlin(), &config)
+        RegistrySnapshot::take(&berlin(), &config, usize::MAX)
     }
 
     fn berlin() -> Registry {

@@ -1,14 +1,13 @@
 //! The tunnels at one moment: all, or those to one zone.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use zonemesh_core::finding::{StandingFinding, Subject};
-use zonemesh_core::gateway::GatewayId;
-use zonemesh_core::key::WireGuardPublicKey;
 use zonemesh_core::path::PathState;
 use zonemesh_tunnel::{PeerStatus, TunnelStatus};
 
+use super::screen;
+use crate::act::lookout::Sighting;
 use crate::facts::paths::PathView;
 use crate::facts::reach;
 use crate::facts::streams::StreamsState;
@@ -20,13 +19,21 @@ pub(crate) struct TunnelsSnapshot {
     pub(crate) tunnel: TunnelStatus,
     /// In the order of their zones.
     plans: Arc<Vec<PeerPlan>>,
-    statuses: BTreeMap<WireGuardPublicKey, PeerStatus>,
-    paths: BTreeMap<GatewayId, PathView>,
-    streams: BTreeMap<GatewayId, StreamsState>,
+    /// What is known of each, in the order of the plans.
+    known: Vec<KnownOfPeer>,
+    /// Registry streams that are open now.
+    pub(crate) open_streams: u32,
     /// About the zone that was asked for, as of the last look; none if all tunnels were.
     pub(crate) findings: Vec<StandingFinding>,
     /// Name and count of everything that happens to paths.
     pub(super) events: Vec<(&'static str, u64)>,
+}
+
+/// What the sources say of one peer.
+struct KnownOfPeer {
+    tunnel: Option<PeerStatus>,
+    path: Option<PathView>,
+    streams: StreamsState,
 }
 
 /// What is known of one peer.
@@ -36,7 +43,7 @@ pub(crate) struct PeerSnapshot<'a> {
     pub(crate) tunnel: Option<&'a PeerStatus>,
     /// Absent before the path is watched.
     pub(crate) path: Option<PathView>,
-    pub(crate) stream: Option<&'a StreamsState>,
+    pub(crate) streams: &'a StreamsState,
     pub(crate) state: PathState,
 }
 
@@ -49,18 +56,17 @@ fn subjects(plans: &[PeerPlan]) -> Vec<Subject> {
 impl TunnelsSnapshot {
     /// All tunnels.
     pub(crate) fn take(sources: &SnapshotSources) -> Self {
-        let (paths, events) = sources.paths.all();
-        let zones = sources.tunnel.zones().into_iter();
-        let statuses = zones.flat_map(|zone| zone.gateways).map(|peer| (peer.public_key, peer));
-        Self {
-            tunnel: sources.tunnel.status(),
-            plans: sources.peers.borrow().clone(),
-            statuses: statuses.collect(),
-            paths,
-            streams: sources.board.all(),
-            findings: Vec::new(),
-            events,
+        Self::of_plans(sources, sources.peers.borrow().clone(), Vec::new())
+    }
+
+    /// The tunnels to about so many peers of a look, those that need one.
+    pub(super) fn on_screen(sources: &SnapshotSources, look: &Sighting, at_most: usize) -> Self {
+        if look.peers.len() <= at_most {
+            return Self::of_plans(sources, look.peers.clone(), Vec::new());
         }
+        let seen = look.peers.iter().zip(look.states.iter().copied());
+        let plans = screen::shown(seen, at_most).into_iter().cloned().collect();
+        Self::of_plans(sources, Arc::new(plans), Vec::new())
     }
 
     /// The tunnels to the gateways of `zone`.
@@ -68,18 +74,29 @@ impl TunnelsSnapshot {
         let all = sources.peers.borrow().clone();
         let plans: Vec<_> =
             all.iter().filter(|plan| plan.id.zone.as_str() == zone).cloned().collect();
-        let keys = || plans.iter().map(|plan| plan.wireguard_key);
-        let status = |key| Some((key, sources.tunnel.peer_status(&key)?));
-        let path = |plan: &PeerPlan| Some((plan.id.clone(), sources.paths.path(&plan.id)?));
-        let stream = |plan: &PeerPlan| (plan.id.clone(), sources.board.entry(&plan.id));
+        let findings = sources.findings.about(&subjects(&plans));
+        Self::of_plans(sources, Arc::new(plans), findings)
+    }
+
+    /// Asks each source for these peers alone, one after the other in the order of the plans, so
+    /// that nothing is looked up twice or copied to be looked up.
+    fn of_plans(
+        sources: &SnapshotSources,
+        plans: Arc<Vec<PeerPlan>>,
+        findings: Vec<StandingFinding>,
+    ) -> Self {
+        let ids = || plans.iter().map(|plan| &plan.id);
+        let tunnels = plans.iter().map(|plan| sources.tunnel.peer_status(&plan.wireguard_key));
+        let (paths, streams) = (sources.paths.of(ids()), sources.board.of(ids()));
+        let of_peer = |((tunnel, path), streams)| KnownOfPeer { tunnel, path, streams };
+        let known = tunnels.zip(paths).zip(streams).map(of_peer).collect();
         Self {
             tunnel: sources.tunnel.status(),
-            statuses: keys().filter_map(status).collect(),
-            paths: plans.iter().filter_map(path).collect(),
-            streams: plans.iter().map(stream).collect(),
+            known,
+            open_streams: sources.board.open(),
+            findings,
             events: sources.paths.counters(),
-            findings: sources.findings.about(&subjects(&plans)),
-            plans: Arc::new(plans),
+            plans,
         }
     }
 
@@ -89,9 +106,8 @@ impl TunnelsSnapshot {
         Self {
             tunnel,
             plans: Arc::default(),
-            statuses: BTreeMap::new(),
-            paths: BTreeMap::new(),
-            streams: BTreeMap::new(),
+            known: Vec::new(),
+            open_streams: 0,
             findings: Vec::new(),
             events: Vec::new(),
         }
@@ -99,26 +115,15 @@ impl TunnelsSnapshot {
 
     /// One by one, in the order of their zones.
     pub(crate) fn peers(&self) -> impl Iterator<Item = PeerSnapshot<'_>> {
-        self.plans.iter().map(|plan| {
-            let tunnel = self.statuses.get(&plan.wireguard_key);
-            let path = self.paths.get(&plan.id).copied();
+        self.plans.iter().zip(&self.known).map(|(plan, known)| {
+            let (tunnel, path) = (known.tunnel.as_ref(), known.path);
             let state = reach::state_of(path, tunnel);
-            PeerSnapshot { plan, tunnel, path, stream: self.streams.get(&plan.id), state }
+            PeerSnapshot { plan, tunnel, path, streams: &known.streams, state }
         })
-    }
-
-    /// Registry streams that are open now.
-    pub(crate) fn open_streams(&self) -> u32 {
-        self.streams.values().map(|stream| stream.open).sum()
     }
 }
 
 impl PeerSnapshot<'_> {
-    /// True if packets get through, if not all of them.
-    pub(crate) fn passes(&self) -> bool {
-        reach::passes(self.state)
-    }
-
     /// Handshake initiations sent since the last one that was answered.
     pub(crate) fn unanswered_initiations(&self) -> u64 {
         self.tunnel.map_or(0, |tunnel| tunnel.handshake_attempts_unanswered)
@@ -126,6 +131,6 @@ impl PeerSnapshot<'_> {
 
     /// The peer's clock minus this gateway's, in milliseconds, if it is known.
     pub(crate) fn clock_offset_ms(&self) -> Option<i64> {
-        self.stream?.clock_offset.map(|offset| offset.millis)
+        self.streams.clock_offset.map(|offset| offset.millis)
     }
 }

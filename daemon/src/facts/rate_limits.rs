@@ -22,6 +22,7 @@ const SAY_AGAIN: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LimitedCall {
     VmConnections,
+    ForeignConnections,
     VmReads,
     VmWrites,
     VmWatches,
@@ -38,6 +39,9 @@ impl LimitedCall {
     const fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::VmConnections => ("vm_connections", "too many connections of one VM"),
+            Self::ForeignConnections => {
+                ("foreign_connections", "a caller at the local API from outside zone.prefixes")
+            }
             Self::VmReads => ("vm_reads", "too many questions of one VM"),
             Self::VmWrites => ("vm_writes", "too many registrations and reports of one VM"),
             Self::VmWatches => ("vm_watches", "too many watchers of one VM"),

@@ -1,6 +1,6 @@
 //! Who of the zone's VMs may write what: the one place that decides.
 //!
-//! Reading is for the zone's subnets. Writing needs a bootstrap token (kept as its SHA-256, with
+//! Reading, as well as a connection, is for the zone's subnets. Writing needs a bootstrap token (kept as its SHA-256, with
 //! expiry and federation), and a VM may register only the address it calls from.
 
 use std::net::{IpAddr, SocketAddr};
@@ -67,8 +67,13 @@ impl VmPermissions {
     /// May `caller` read endpoints and CA sets?
     pub(crate) fn may_read(&self, caller: SocketAddr) -> Result<(), Denied> {
         let ip = caller.ip().to_canonical();
-        let inside = self.prefixes.iter().any(|prefix| prefix.contains(&ip));
-        if inside || ip.is_loopback() { Ok(()) } else { Err(Denied::NotOfThisZone(ip)) }
+        if self.is_of_this_zone(ip) { Ok(()) } else { Err(Denied::NotOfThisZone(ip)) }
+    }
+
+    /// Is this the address of a VM of the zone, or the gateway's own?
+    pub(crate) fn is_of_this_zone(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        ip.is_loopback() || self.prefixes.iter().any(|prefix| prefix.contains(&ip))
     }
 
     /// May `caller`, who shows `token`, write about the SuperLink of `federation`?

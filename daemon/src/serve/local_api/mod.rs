@@ -1,6 +1,7 @@
 //! The local API: what this gateway does for the VMs of its own zone.
 
 mod authority;
+mod door;
 mod service;
 mod view;
 mod watch;
@@ -20,20 +21,16 @@ use crate::facts::certificates::FederationCas;
 use crate::facts::disk;
 use crate::facts::keepalives::Keepalives;
 use crate::facts::ledger::Ledger;
-use crate::facts::rate_limits::{
-    ConnectionLimiter, LimitedCall, Rate, RateLimiter, RefusedCalls, Slots,
-};
+use crate::facts::rate_limits::RefusedCalls;
 use crate::failure::{Exit, Failure, OrExit as _};
 
 use authority::VmPermissions;
+use door::VmDoor;
 use service::LocalService;
 use watch::Watchers;
 
 /// Largest request: far above any real one.
 const MAX_REQUEST: usize = 64 * 1024;
-/// Most connections of one VM, and of all; and new ones of one VM.
-const CONNECTIONS: (usize, usize) = (32, 4096);
-const NEW_CONNECTIONS: Rate = Rate { burst: 60.0, per_second: 5.0 };
 
 /// The local API, bound and ready to be served.
 pub(crate) struct Bound {
@@ -89,19 +86,14 @@ pub(crate) async fn bind(
     let tls = local_server_config(key)
         .or_exit(Exit::Trust, || "cannot use the key of the local API".to_owned())?;
     let config = &parts.config;
-    let authority = VmPermissions::new(
+    let authority = Arc::new(VmPermissions::new(
         config.zone.prefixes.clone(),
         settings.tokens.clone(),
         config.federations.clone(),
-    );
+    ));
     tracing::info!(%address, fingerprint = %key.fingerprint(), "local API");
     let refusals = parts.refusals.clone();
-    let door = Arc::new(ConnectionLimiter {
-        rate: RateLimiter::new(NEW_CONNECTIONS),
-        slots: Slots::new(CONNECTIONS.0, CONNECTIONS.1),
-        refusals: refusals.clone(),
-        counted_as: LimitedCall::VmConnections,
-    });
+    let door = Arc::new(VmDoor::new(authority.clone(), refusals.clone()));
     let watchers = Arc::new(Watchers::new(refusals));
     let keepalive = config.keepalive;
     let service = LocalService::new(authority, parts, watchers.clone());

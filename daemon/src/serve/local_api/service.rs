@@ -35,7 +35,7 @@ const WRITES: Rate = Rate { burst: 30.0, per_second: 2.0 };
 const READS: Rate = Rate { burst: 100.0, per_second: 20.0 };
 
 pub(super) struct LocalService {
-    authority: VmPermissions,
+    authority: Arc<VmPermissions>,
     parts: LocalParts,
     writes: RateLimiter<IpAddr>,
     reads: RateLimiter<IpAddr>,
@@ -149,7 +149,7 @@ impl LocalService {
     }
 
     pub(super) fn new(
-        authority: VmPermissions,
+        authority: Arc<VmPermissions>,
         parts: LocalParts,
         watchers: Arc<Watchers>,
     ) -> Self {

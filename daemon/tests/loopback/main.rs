@@ -4,6 +4,7 @@
 
 #![cfg(test)]
 
+mod descriptors;
 mod findings;
 mod ground;
 mod zone;

@@ -1,6 +1,6 @@
 //! A zone whose gateway runs in this process, on a loopback address of its own.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,11 @@ impl Place {
 
     fn tunnel_ip(self) -> Ipv4Addr {
         Ipv4Addr::new(127, 20, self.mesh, self.zone)
+    }
+
+    /// Where its neighbours call.
+    pub(crate) fn registry(self) -> SocketAddr {
+        (self.tunnel_ip(), 28121).into()
     }
 
     fn identity(self) -> ZoneIdentity {

@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LONGEST: u64 = 16 << 20;
 /// Connections at once; more are closed unheard.
 const CLIENTS: usize = 16;
+/// Pause after an error of `accept`: out of descriptors the listener stays ready, and asked again at
+/// once it would take a core from the tunnel.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What requests are about.
 pub(super) trait UapiDevice: Send + 'static {
@@ -38,8 +41,7 @@ pub(super) struct UapiClients(Vec<JoinHandle<()>>);
 impl UapiClients {
     /// Hears whoever has connected to `listener`.
     pub(super) fn admit(&mut self, listener: &UnixListener, device: &Arc<Mutex<impl UapiDevice>>) {
-        // Whoever connected may be gone again.
-        let Ok((stream, _)) = listener.accept() else {
+        let Some(stream) = accepted(listener) else {
             return;
         };
         self.0.retain(|client| !client.is_finished());
@@ -56,6 +58,19 @@ impl UapiClients {
         match spawned {
             Ok(client) => self.0.push(client),
             Err(error) => tracing::warn!(%error, "a connection was closed: no thread for it"),
+        }
+    }
+}
+
+fn accepted(listener: &UnixListener) -> Option<UnixStream> {
+    match listener.accept() {
+        Ok((stream, _)) => Some(stream),
+        // Whoever connected is gone again.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+        Err(error) => {
+            tracing::debug!(%error, "cannot accept a connection, trying again");
+            thread::sleep(ACCEPT_PAUSE);
+            None
         }
     }
 }
@@ -122,5 +137,21 @@ pub(super) fn read_set(reader: &mut impl io::BufRead) -> io::Result<Result<SetRe
         if let Err(errno) = taken {
             request = Err(errno);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_listener_that_gives_nobody_is_asked_again_after_a_moment() {
+        let (no_listener, _other) = UnixStream::pair().unwrap();
+        let begun = Instant::now();
+        assert!(accepted(&OwnedFd::from(no_listener).into()).is_none());
+        assert!(begun.elapsed() >= ACCEPT_PAUSE);
     }
 }

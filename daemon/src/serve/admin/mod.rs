@@ -8,6 +8,7 @@ mod mesh;
 mod peers;
 mod service;
 mod status;
+mod users;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -15,7 +16,6 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::net::{UnixListener, UnixStream};
-use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 use zonemesh_api::v1::admin_server::AdminServer;
 use zonemesh_api::v1::mesh_server::MeshServer;
@@ -30,6 +30,8 @@ use crate::administration::rotation::Rotation;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::serve::snapshot::Count;
 use crate::serve::sources::SnapshotSources;
+
+use users::UserConnections;
 
 /// The group whose members may use it.
 const GROUP: &str = "zonemesh";
@@ -100,7 +102,7 @@ pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Resul
     Server::builder()
         .add_service(MeshServer::new(mesh))
         .add_service(AdminServer::new(service::AdminService { sources, local_api }))
-        .serve_with_incoming(UnixListenerStream::new(listener))
+        .serve_with_incoming(UserConnections::new(listener))
         .await?;
     Ok(())
 }

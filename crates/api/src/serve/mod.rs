@@ -6,6 +6,8 @@
 //! be ended from outside ([`HangUp`]). tonic's own TLS has no swappable verifier and no reload, hence
 //! this one. Trust is in the `rustls::ServerConfig` that the caller brings.
 
+mod pause;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -17,7 +19,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
@@ -25,14 +27,14 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use zonemesh_core::keepalive::Keepalive;
 
+pub use pause::AcceptPause;
+
 /// Longest time for a TLS handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most handshakes at once; further connections wait in the kernel's queue.
 pub const MAX_HANDSHAKES: usize = 256;
 /// Most requests at once on one connection; further ones wait.
 const MAX_STREAMS: u32 = 64;
-/// Pause after an error of `accept`, such as too many open files.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A server of HTTP/2 with the keepalive of Zonemesh: it pings idle connections and closes those
 /// that do not answer.
@@ -164,7 +166,7 @@ pub struct Incoming {
     acceptor: TlsAcceptor,
     door: Arc<dyn Door>,
     handshakes: JoinSet<Handshake>,
-    pause: Option<Pin<Box<Sleep>>>,
+    pause: AcceptPause,
 }
 
 impl Incoming {
@@ -182,16 +184,13 @@ impl Incoming {
         tls: Arc<rustls::ServerConfig>,
     ) -> Self {
         let acceptor = TlsAcceptor::from(tls);
-        Self { listener, acceptor, door, handshakes: JoinSet::new(), pause: None }
+        Self { listener, acceptor, door, handshakes: JoinSet::new(), pause: AcceptPause::default() }
     }
 
     /// Starts handshakes for all connections that wait, while there is room.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.handshakes.len() < MAX_HANDSHAKES {
-            if let Some(pause) = &mut self.pause {
-                ready!(pause.as_mut().poll(cx));
-                self.pause = None;
-            }
+            ready!(self.pause.poll_over(cx));
             match ready!(self.listener.poll_accept(cx)) {
                 Ok((stream, address)) => {
                     if let Some(place) = self.door.enter(address.ip()) {
@@ -199,10 +198,7 @@ impl Incoming {
                         self.handshakes.spawn(handshake(acceptor, stream, address, place));
                     }
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    self.pause = Some(Box::pin(sleep(ACCEPT_PAUSE)));
-                }
+                Err(error) => self.pause.begin(&error),
             }
         }
         Poll::Ready(())

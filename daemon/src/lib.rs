@@ -7,6 +7,7 @@
 mod act;
 mod administration;
 pub mod agent;
+mod descriptors;
 mod facts;
 pub mod failure;
 pub mod logging;
@@ -15,5 +16,6 @@ mod serve;
 mod supervisor;
 
 pub use act::network::{Network, NetworkChange};
+pub use descriptors::raise_descriptor_limit;
 pub use facts::clock::raise as raise_clock;
 pub use facts::tunnel::DataPlane;

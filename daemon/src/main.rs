@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use zonemesh_config::Config;
 
 use zonemesh_daemon::failure::{Exit, Failure, OrExit as _};
-use zonemesh_daemon::{agent, logging, raise_clock};
+use zonemesh_daemon::{agent, logging, raise_clock, raise_descriptor_limit};
 
 /// The gateway agent of a zone: tunnels, registry, local API.
 #[derive(Parser)]
@@ -54,6 +54,7 @@ fn main() -> ExitCode {
 fn run(file: &Path) -> Result<(), Failure> {
     let config = read_config(file)?;
     logging::start(&config.log);
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -154,6 +154,21 @@ fn every_flood_is_listed_in_order() {
 }
 
 #[test]
+fn a_gateway_may_have_as_many_files_open_as_its_doors_let_in() {
+    let unit = read("configs/zonemeshd.service");
+    let limit = between(&unit, "\nLimitNOFILE=", "\n");
+    assert!(reference().contains(&format!("{limit} open files (`LimitNOFILE`")), "{limit}");
+    let doors = ["join.rs", "local_api/door.rs", "registry.rs"].map(|door| {
+        let text = source(&format!("daemon/src/serve/{door}"));
+        let all = between(&text, "const CONNECTIONS: (usize, usize) = (", ")");
+        all.split_once(", ").expect("of one and of all").1.parse::<usize>().expect("a number")
+    });
+    // The registry has a door on each tunnel IP: an IPv4 and an IPv6 one.
+    let most = doors.iter().sum::<usize>() + doors[2];
+    assert!(most > 8000 && most + 1000 < limit.parse().expect("a number"), "{most} of {limit}");
+}
+
+#[test]
 fn every_outcome_of_a_trust_item_is_listed() {
     let text = source("crates/core/src/membership/outcome.rs");
     let refused = literals(&text).filter(|word| text.contains(&format!("=> \"{word}\"")));

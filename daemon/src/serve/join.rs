@@ -23,8 +23,6 @@ use crate::facts::rate_limits::{
     ConnectionLimiter, LimitedCall, Rate, RateLimiter, RefusedCalls, Slots,
 };
 
-/// Largest request: far above any real one.
-const MAX_REQUEST: usize = 16 * 1024;
 /// Requests of one address, and of all.
 const EACH: Rate = Rate { burst: 10.0, per_second: 1.0 };
 const ALL: Rate = Rate { burst: 50.0, per_second: 10.0 };
@@ -76,10 +74,8 @@ pub(crate) async fn run(
         log: RateLimiter::new(Rate::LOG),
         refusals,
     };
-    let service = JoinServer::new(service).max_decoding_message_size(MAX_REQUEST);
-    serve::server(&Keepalive::DEFAULT)
-        .timeout(Duration::from_secs(10))
-        .concurrency_limit_per_connection(4)
+    let service = JoinServer::new(service).max_decoding_message_size(serve::SMALL_REQUEST);
+    serve::small_requests(&Keepalive::DEFAULT)
         .add_service(service)
         .serve_with_incoming(Incoming::through(Arc::new(door), listener, tls))
         .await?;

@@ -2,7 +2,8 @@
 //!
 //! Promises: handshakes run beside each other, each within [`HANDSHAKE_TIMEOUT`] and at most
 //! [`MAX_HANDSHAKES`] at once, so that a silent or hostile caller holds up nobody; a failed
-//! handshake never ends the loop. Who may connect how often is said by a [`Door`]; a connection can
+//! handshake never ends the loop. Whoever is connected and does not go on to speak HTTP/2, or sends a
+//! request by half, is left after [`REQUEST_TIMEOUT`]. Who may connect how often is said by a [`Door`]; a connection can
 //! be ended from outside ([`HangUp`]). tonic's own TLS has no swappable verifier and no reload, hence
 //! this one. Trust is in the `rustls::ServerConfig` that the caller brings.
 
@@ -19,7 +20,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
@@ -33,8 +34,23 @@ pub use pause::AcceptPause;
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most handshakes at once; further connections wait in the kernel's queue.
 pub const MAX_HANDSHAKES: usize = 256;
-/// Most requests at once on one connection; further ones wait.
+/// Longest time until HTTP/2 begins after TLS, and until a request is there and has its answer; a
+/// stream of answers may go on behind that.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most requests at once on one connection, with those that are answered by a stream; further ones
+/// wait.
 const MAX_STREAMS: u32 = 64;
+/// Most of them that are read and worked on at once; the others wait unread.
+const MAX_AT_WORK: usize = 4;
+/// Longest headers of a request: ours have some hundred bytes.
+const MAX_HEADERS: u32 = 4 * 1024;
+/// What HTTP/2 begins with.
+const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
+
+/// Largest request of a service behind [`small_requests`].
+pub const SMALL_REQUEST: usize = 16 * 1024;
+/// What may have come of such requests on one connection and is not read yet.
+const SMALL_WINDOW: u32 = 64 * 1024;
 
 /// A server of HTTP/2 with the keepalive of Zonemesh: it pings idle connections and closes those
 /// that do not answer.
@@ -44,6 +60,17 @@ pub fn server(keepalive: &Keepalive) -> Server {
         .http2_keepalive_interval(Some(keepalive.grpc_interval))
         .http2_keepalive_timeout(Some(keepalive.grpc_timeout))
         .max_concurrent_streams(MAX_STREAMS)
+        .concurrency_limit_per_connection(MAX_AT_WORK)
+        .http2_max_header_list_size(MAX_HEADERS)
+        .timeout(REQUEST_TIMEOUT)
+}
+
+/// The same for services whose requests are small: a connection takes little memory, whatever is sent.
+#[must_use]
+pub fn small_requests(keepalive: &Keepalive) -> Server {
+    server(keepalive)
+        .initial_connection_window_size(SMALL_WINDOW)
+        .initial_stream_window_size(SMALL_WINDOW)
 }
 
 /// Decides who may connect, before anything is read.
@@ -115,7 +142,21 @@ pub fn caller<T>(request: &tonic::Request<T>) -> Option<Caller> {
 pub struct Connection {
     stream: TlsStream<TcpStream>,
     caller: Caller,
+    /// Until HTTP/2 has begun.
+    greeting: Option<Greeting>,
     _place: Box<dyn Send>,
+}
+
+/// The beginning of HTTP/2 that has not come yet. hyper waits for it for ever.
+struct Greeting {
+    left: usize,
+    late: Pin<Box<Sleep>>,
+}
+
+impl Greeting {
+    fn new() -> Self {
+        Self { left: PREFACE, late: Box::pin(sleep(REQUEST_TIMEOUT)) }
+    }
 }
 
 impl Connected for Connection {
@@ -133,7 +174,19 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.caller.line.poll(cx)?;
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let came = buffer.filled().len() - before;
+        match &mut self.greeting {
+            Some(greeting) if greeting.left > came => {
+                greeting.left -= came;
+                if greeting.late.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
+            spoken => *spoken = None,
+        }
+        read
     }
 }
 
@@ -217,7 +270,8 @@ async fn handshake(
         let shown = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
         let line = HangUp::default();
         let caller = Caller { address, certificates: Arc::new(shown), line };
-        Ok(Connection { stream, caller, _place: place })
+        let greeting = Some(Greeting::new());
+        Ok(Connection { stream, caller, greeting, _place: place })
     };
     let secured = timeout(HANDSHAKE_TIMEOUT, secured).await;
     (address, secured.unwrap_or_else(|late| Err(late.into())))

@@ -29,9 +29,6 @@ use door::VmDoor;
 use service::LocalService;
 use watch::Watchers;
 
-/// Largest request: far above any real one.
-const MAX_REQUEST: usize = 64 * 1024;
-
 /// The local API, bound and ready to be served.
 pub(crate) struct Bound {
     listener: TcpListener,
@@ -103,8 +100,9 @@ pub(crate) async fn bind(
 /// Serves the zone's VMs until it is dropped.
 pub(crate) async fn run(bound: Bound) -> anyhow::Result<()> {
     let incoming = Incoming::through(bound.door, bound.listener, bound.tls);
-    let service = LocalServer::new(bound.service).max_decoding_message_size(MAX_REQUEST);
-    let served = serve::server(&bound.keepalive).add_service(service).serve_with_incoming(incoming);
+    let service = LocalServer::new(bound.service).max_decoding_message_size(serve::SMALL_REQUEST);
+    let served =
+        serve::small_requests(&bound.keepalive).add_service(service).serve_with_incoming(incoming);
     tokio::select! {
         served = served => Ok(served?),
         () = bound.watchers.mind() => Ok(()),

@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod half_sent;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -139,7 +141,8 @@ impl Running {
         let incoming = Incoming::new(listener, self.server_tls.clone());
         let revision = self.revision.subscribe();
         let service = LocalServer::new(Gateway { revision });
-        let router = serve::server(&Keepalive::DEFAULT).add_service(service);
+        let service = service.max_decoding_message_size(serve::SMALL_REQUEST);
+        let router = serve::small_requests(&Keepalive::DEFAULT).add_service(service);
         // Without the signal tonic's connections would outlive the accept loop.
         let stop = self.stop.clone();
         let stopped = async move { stop.notified().await };

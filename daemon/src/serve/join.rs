@@ -4,13 +4,13 @@
 //! caller that cannot prove an invitation's secret learns nothing. It shows the zone's certificate;
 //! the caller has none that anybody knows yet.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tonic::{Request, Response, Status};
-use zonemesh_api::serve::{self, Incoming};
+use zonemesh_api::serve::{self, Door, Incoming};
 use zonemesh_api::v1::join_server::{Join, JoinServer};
 use zonemesh_api::v1::{RedeemReply, RedeemRequest};
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
@@ -23,10 +23,10 @@ use crate::facts::rate_limits::{
     ConnectionLimiter, LimitedCall, Rate, RateLimiter, RefusedCalls, Slots,
 };
 
-/// Requests of one address, and of all.
+/// Requests of one network, and of all.
 const EACH: Rate = Rate { burst: 10.0, per_second: 1.0 };
 const ALL: Rate = Rate { burst: 50.0, per_second: 10.0 };
-/// Most connections of one address, and of all; and new ones of one address.
+/// Most connections of one network, and of all; and new ones of one network.
 const CONNECTIONS: (usize, usize) = (8, 128);
 const NEW_CONNECTIONS: Rate = Rate { burst: 20.0, per_second: 2.0 };
 /// Pause before a port that was taken is tried again.
@@ -61,12 +61,7 @@ pub(crate) async fn run(
     tracing::info!(%address, "join service");
     administration.ledger.findings().clear(Code::JoinNotListening, &Subject::Here);
     administration.listening.send_replace(Listening::On);
-    let door = ConnectionLimiter {
-        rate: RateLimiter::new(NEW_CONNECTIONS),
-        slots: Slots::new(CONNECTIONS.0, CONNECTIONS.1),
-        refusals: refusals.clone(),
-        counted_as: LimitedCall::JoinConnections,
-    };
+    let door = JoinDoor::new(refusals.clone());
     let service = JoinService {
         administration,
         each: RateLimiter::new(EACH),
@@ -75,11 +70,40 @@ pub(crate) async fn run(
         refusals,
     };
     let service = JoinServer::new(service).max_decoding_message_size(serve::SMALL_REQUEST);
-    serve::small_requests(&Keepalive::DEFAULT)
+    serve::strangers(&Keepalive::DEFAULT)
         .add_service(service)
         .serve_with_incoming(Incoming::through(Arc::new(door), listener, tls))
         .await?;
     Ok(())
+}
+
+/// Counts callers by their [`network`].
+struct JoinDoor(ConnectionLimiter);
+
+impl JoinDoor {
+    fn new(refusals: Arc<RefusedCalls>) -> Self {
+        Self(ConnectionLimiter {
+            rate: RateLimiter::new(NEW_CONNECTIONS),
+            slots: Slots::new(CONNECTIONS.0, CONNECTIONS.1),
+            refusals,
+            counted_as: LimitedCall::JoinConnections,
+        })
+    }
+}
+
+impl Door for JoinDoor {
+    fn enter(&self, caller: IpAddr) -> Option<Box<dyn Send>> {
+        self.0.enter(network(caller))
+    }
+}
+
+/// Who counts as one caller outside: an IPv4 address, or 64 bits of an IPv6 one, as whoever has one
+/// of those addresses has all of them.
+fn network(caller: IpAddr) -> IpAddr {
+    match caller.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
 }
 
 struct JoinService {
@@ -98,8 +122,8 @@ impl Join for JoinService {
     ) -> Result<Response<RedeemReply>, Status> {
         let caller = serve::caller(&request).map(|caller| caller.address);
         let now = Instant::now();
-        let from = caller.map(|caller| caller.ip());
-        // From one address, and from all: addresses are cheap outside.
+        let from = caller.map(|caller| network(caller.ip()));
+        // From one network, and from all: addresses are cheap outside.
         if !self.each.allow(&from, now) || !self.all.allow(&(), now) {
             let from = from.map(|from| from.to_string()).unwrap_or_default();
             self.refusals.count(LimitedCall::JoinRequests, &from);
@@ -115,5 +139,29 @@ impl Join for JoinService {
             Status::from(refused)
         })?;
         Ok(Response::new(answer.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(callers: impl Iterator<Item = IpAddr>) -> usize {
+        let door = JoinDoor::new(Arc::default());
+        let held: Vec<_> = callers.filter_map(|caller| door.enter(caller)).collect();
+        held.len()
+    }
+
+    #[test]
+    fn all_addresses_of_one_network_have_the_places_of_one_caller() {
+        let base: Ipv6Addr = "2001:db8:0:7::".parse().unwrap();
+        let within = (0..1000).map(|n| Ipv6Addr::from_bits(base.to_bits() + n).into());
+        assert_eq!(places(within), CONNECTIONS.0);
+        let networks = (0..1000).map(|n| Ipv6Addr::from_bits(base.to_bits() + (n << 64)).into());
+        assert_eq!(places(networks), CONNECTIONS.1);
+        let v4 = (0..20).map(|n| IpAddr::from([192, 0, 2, n / 10]));
+        assert_eq!(places(v4), 2 * CONNECTIONS.0);
+        let mapped = (0..20).map(|n| format!("::ffff:192.0.2.{}", n / 10).parse().unwrap());
+        assert_eq!(places(mapped), 2 * CONNECTIONS.0);
     }
 }

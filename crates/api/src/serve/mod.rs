@@ -37,6 +37,8 @@ pub const MAX_HANDSHAKES: usize = 256;
 /// Longest time until HTTP/2 begins after TLS, and until a request is there and has its answer; a
 /// stream of answers may go on behind that.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a caller whom nobody knows may be connected: longer than its request takes.
+pub const STRANGER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Most requests at once on one connection, with those that are answered by a stream; further ones
 /// wait.
 const MAX_STREAMS: u32 = 64;
@@ -71,6 +73,16 @@ pub fn small_requests(keepalive: &Keepalive) -> Server {
     server(keepalive)
         .initial_connection_window_size(SMALL_WINDOW)
         .initial_stream_window_size(SMALL_WINDOW)
+}
+
+/// The same for callers whom nobody knows yet: each has one request to make, and loses its connection
+/// after [`STRANGER_TIMEOUT`], whatever it does with it.
+#[must_use]
+pub fn strangers(keepalive: &Keepalive) -> Server {
+    // Without a grace tonic would ask politely, and leave it at that.
+    small_requests(keepalive)
+        .max_connection_age(STRANGER_TIMEOUT)
+        .max_connection_age_grace(Duration::ZERO)
 }
 
 /// Decides who may connect, before anything is read.

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod half_sent;
+mod strangers;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;

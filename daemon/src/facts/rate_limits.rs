@@ -32,6 +32,7 @@ pub(crate) enum LimitedCall {
     ZoneMessages,
     JoinConnections,
     JoinRequests,
+    UserConnections,
 }
 
 impl LimitedCall {
@@ -53,6 +54,9 @@ impl LimitedCall {
             }
             Self::JoinConnections => ("join_connections", "too many connections to the join port"),
             Self::JoinRequests => ("join_requests", "too many requests to join"),
+            Self::UserConnections => {
+                ("user_connections", "too many connections of one user to the admin socket")
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 
 /// The result of a libc call that says -1 for "see errno".
 pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
@@ -62,6 +63,16 @@ pub(crate) fn option(
     // SAFETY: `pointer` leads to `size` writable bytes, and both live until the call returns.
     check(unsafe { libc::getsockopt(fd.as_raw_fd(), level, name, pointer, &raw mut size) })?;
     Ok(value)
+}
+
+/// The user at the other end of a unix socket, as it was when that connected.
+pub(crate) fn peer_user(socket: &UnixStream) -> io::Result<u32> {
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut size = size_of::<libc::ucred>() as libc::socklen_t;
+    let (level, name, pointer) = (libc::SOL_SOCKET, libc::SO_PEERCRED, (&raw mut peer).cast());
+    // SAFETY: `pointer` leads to `size` writable bytes, and both live until the call returns.
+    check(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, pointer, &raw mut size) })?;
+    Ok(peer.uid)
 }
 
 /// The index of an interface in this network namespace, 0 if there is none of that name.

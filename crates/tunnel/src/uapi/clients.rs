@@ -7,16 +7,20 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::request::{Errno, INVALID, SetRequest, TOO_LONG};
+use crate::linux::sys;
 
 /// A client that neither speaks nor listens is left after this time.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest request: 130 000 allowed IPs in their longest form fit.
 const LONGEST: u64 = 16 << 20;
-/// Connections at once; more are closed unheard.
-const CLIENTS: usize = 16;
+/// Connections of one user at once, and of all; more are closed unheard.
+const CLIENTS_EACH: usize = 16;
+const CLIENTS: usize = 256;
+/// Time between two log lines about those that were closed.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// Pause after an error of `accept`: out of descriptors the listener stays ready, and asked again at
 /// once it would take a core from the tunnel.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -34,9 +38,19 @@ pub(super) fn lock<D>(device: &Mutex<D>) -> MutexGuard<'_, D> {
     device.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The threads of those who are connected. What they still wait for ends with the process.
+/// One that is connected.
+struct UapiClient {
+    /// `None` if the kernel does not say; all of those count as one.
+    user: Option<u32>,
+    thread: JoinHandle<()>,
+}
+
+/// Those who are connected. What their threads still wait for ends with the process.
 #[derive(Default)]
-pub(super) struct UapiClients(Vec<JoinHandle<()>>);
+pub(super) struct UapiClients {
+    connected: Vec<UapiClient>,
+    said_at: Option<Instant>,
+}
 
 impl UapiClients {
     /// Hears whoever has connected to `listener`.
@@ -44,9 +58,9 @@ impl UapiClients {
         let Some(stream) = accepted(listener) else {
             return;
         };
-        self.0.retain(|client| !client.is_finished());
-        if self.0.len() >= CLIENTS {
-            tracing::warn!(clients = CLIENTS, "a connection was closed: too many at once");
+        let user = sys::peer_user(&stream).ok();
+        if !self.has_room_for(user) {
+            self.say("too many at once", user);
             return;
         }
         let device = Arc::clone(device);
@@ -56,8 +70,22 @@ impl UapiClients {
             }
         });
         match spawned {
-            Ok(client) => self.0.push(client),
-            Err(error) => tracing::warn!(%error, "a connection was closed: no thread for it"),
+            Ok(thread) => self.connected.push(UapiClient { user, thread }),
+            Err(error) => self.say(&error.to_string(), user),
+        }
+    }
+
+    /// One user's idle connections keep no other user out.
+    fn has_room_for(&mut self, user: Option<u32>) -> bool {
+        self.connected.retain(|client| !client.thread.is_finished());
+        let own = self.connected.iter().filter(|client| client.user == user).count();
+        own < CLIENTS_EACH && self.connected.len() < CLIENTS
+    }
+
+    fn say(&mut self, reason: &str, user: Option<u32>) {
+        if self.said_at.is_none_or(|said_at| said_at.elapsed() >= SAY_AGAIN) {
+            self.said_at = Some(Instant::now());
+            tracing::warn!(reason, user, "a connection to the UAPI socket was closed");
         }
     }
 }
@@ -143,9 +171,46 @@ pub(super) fn read_set(reader: &mut impl io::BufRead) -> io::Result<Result<SetRe
 #[cfg(test)]
 mod tests {
     use std::os::fd::OwnedFd;
-    use std::time::Instant;
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::SocketAddr;
 
     use super::*;
+
+    struct NoDevice;
+
+    impl UapiDevice for NoDevice {
+        fn get(&self) -> Result<String, Errno> {
+            Err(INVALID)
+        }
+
+        fn set(&mut self, _request: SetRequest) -> Result<(), Errno> {
+            Err(INVALID)
+        }
+    }
+
+    #[test]
+    fn one_users_idle_clients_leave_room_for_every_other_user() {
+        let name = format!("zonemesh-uapi-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(name).unwrap();
+        let listener = UnixListener::bind_addr(&address).unwrap();
+        let (mut clients, device) = (UapiClients::default(), Arc::new(Mutex::new(NoDevice)));
+        let mut idle = Vec::new();
+        for _ in 0..60 {
+            idle.push(UnixStream::connect_addr(&address).unwrap());
+            clients.admit(&listener, &device);
+        }
+        let own = sys::peer_user(&idle[0]).unwrap();
+        let held = clients.connected.iter().filter(|client| client.user == Some(own)).count();
+        assert_eq!((held, clients.connected.len()), (CLIENTS_EACH, CLIENTS_EACH));
+        assert!(!clients.has_room_for(Some(own)));
+        assert!(clients.has_room_for(Some(own + 1)));
+        drop(idle);
+        let begun = Instant::now();
+        while !clients.has_room_for(Some(own)) && begun.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert!(clients.has_room_for(Some(own)), "their places are given back");
+    }
 
     #[test]
     fn a_listener_that_gives_nobody_is_asked_again_after_a_moment() {

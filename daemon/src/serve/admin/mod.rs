@@ -1,7 +1,7 @@
 //! The admin socket: what engineers see of this gateway and change in its mesh.
 //!
 //! A unix socket of mode 0660 that belongs to group `zonemesh` where that group exists, so that
-//! neither needs sudo.
+//! neither needs sudo. How many connections one user may have: `users`.
 
 mod certificates;
 mod mesh;
@@ -99,10 +99,11 @@ pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Resul
     let AdminParts { sources, administration, rotation, joining, local_api } = parts;
     let mesh =
         mesh::MeshService { administration, ledger: sources.ledger.clone(), rotation, joining };
+    let connections = UserConnections::new(listener, sources.refusals.clone());
     Server::builder()
         .add_service(MeshServer::new(mesh))
         .add_service(AdminServer::new(service::AdminService { sources, local_api }))
-        .serve_with_incoming(UserConnections::new(listener))
+        .serve_with_incoming(connections)
         .await?;
     Ok(())
 }

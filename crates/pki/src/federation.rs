@@ -98,10 +98,31 @@ impl FederationCa {
     /// # Errors
     /// [`FederationError::Name`] or [`FederationError::Issue`].
     pub fn generate(federation: &str, now: SystemTime) -> Result<Self, FederationError> {
+        Self::certified(federation, crypto::new_p256_key()?, now)
+    }
+
+    /// The CA whose certificate is lost, with one made anew from its key, valid as a new CA's. Name
+    /// and key are those of the lost one: whoever trusts either trusts what the CA signs.
+    ///
+    /// # Errors
+    /// [`FederationError::Key`], [`FederationError::Name`] or [`FederationError::Issue`].
+    pub fn from_key(
+        federation: &str,
+        key_pem: &str,
+        now: SystemTime,
+    ) -> Result<Self, FederationError> {
+        let key = crypto::p256_key_from_pem(key_pem).map_err(FederationError::Key)?;
+        Self::certified(federation, key, now)
+    }
+
+    fn certified(
+        federation: &str,
+        key: Zeroizing<KeyPair>,
+        now: SystemTime,
+    ) -> Result<Self, FederationError> {
         if federation.is_empty() || federation.len() > 63 {
             return Err(FederationError::Name(federation.to_owned()));
         }
-        let key = crypto::new_p256_key()?;
         let mut params = CertificateParams::default();
         let until = now.checked_add(DAY * CA_LIFE_DAYS);
         validity::set_validity(&mut params, now.checked_sub(HOUR), until)?;

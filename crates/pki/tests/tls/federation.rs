@@ -102,6 +102,25 @@ fn the_ca_signs_on_after_a_restart() {
 }
 
 #[test]
+fn a_lost_certificate_is_made_anew_from_its_key_and_both_vouch_for_all_that_was_signed() {
+    let now = SystemTime::now();
+    let link = superlink_at(now);
+    let anew = FederationCa::from_key("health-eu", &link.ca.key_pem(), now).unwrap();
+    assert_ne!(anew.certificate_pem(), link.ca.certificate_pem());
+    let request = CertificateRequest::with_key(&link.key_pem, "superlink", &[]).unwrap();
+    let certificate_pem = anew.sign(&request.csr_pem, &usual(), now).unwrap();
+    let renewed = SuperLink { certificate_pem, key_pem: link.key_pem.clone(), ca: anew };
+    for trusted in [link.ca.certificate_pem(), renewed.ca.certificate_pem()] {
+        let (client, _shown) = Probe::new(&[trusted]).unwrap().client_config().unwrap();
+        for served in [&link, &renewed] {
+            assert!(handshake(&client, &server(served), "10.10.10.5").is_ok());
+        }
+    }
+    let no_key = FederationCa::from_key("health-eu", "garbage", now).err().unwrap();
+    assert!(matches!(no_key, FederationError::Key(_)), "{no_key}");
+}
+
+#[test]
 fn openssl_accepts_the_chain_strictly() {
     let link = superlink_at(SystemTime::now());
     let folder = tempfile::tempdir().unwrap();

@@ -42,10 +42,10 @@ impl OpenedState {
             "the configuration does not fit this gateway".to_owned()
         })?;
         let leaf = OwnLeaf::issue(&config.zone.name, &identity, &config.tunnel.addresses)?;
-        let cas = FederationCas::open(folder, &config.federations, disk.clone());
         let members = announcement::members(config, zone_key);
         let own_zone = OwnZone { zone: config.zone.name.clone(), identity, members };
         let ledger = Ledger::open(own_zone, folder, disk.clone())?;
+        let cas = FederationCas::open(folder, &config.federations, &ledger.draft(), disk.clone());
         let key_files = [&config.tunnel.private_key_file, &config.registry.identity_key_file];
         for file in key_files.into_iter().filter(|file| keys::is_open_to_others(file)) {
             let file = file.display().to_string();

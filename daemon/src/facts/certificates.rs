@@ -1,23 +1,23 @@
 //! The gateway's own certificate towards other zones, and the federation CAs that it holds.
 //!
-//! A CA is made once, kept 0600 and never made anew in place of one that cannot be read: then
-//! the gateway runs on without it, says so, and goes on announcing the CA certificate it knows.
+//! A CA is made once, kept 0600 and never made anew in place of one that others trust: where that
+//! cannot be read, the gateway runs on without it, says so, and goes on announcing the CA certificate
+//! it knows.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
 use zonemesh_config::FederationSettings;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::key::ZoneIdentity;
 use zonemesh_core::name::{FederationName, ZoneName};
-use zonemesh_core::record::{CaCertificate, CaSet, CaState};
+use zonemesh_core::record::{CaCertificate, CaSet, CaState, RecordContent};
 use zonemesh_pki::{CurrentLeaf, FederationCa, San, ZoneAuthority, ZoneLeaf};
 
-use crate::facts::disk::{self, DiskWriter, Write};
+use crate::facts::disk::federation::CaFiles;
+use crate::facts::disk::{DiskWriter, Write};
 use crate::failure::{Exit, Failure, OrExit as _};
 
 /// How often the clock is looked at, as it may jump.
@@ -79,7 +79,7 @@ impl OwnLeaf {
 
 /// The CAs of the federations whose SuperLink lives in this zone.
 pub(crate) struct FederationCas {
-    folder: PathBuf,
+    state_folder: PathBuf,
     disk: DiskWriter,
     held: BTreeMap<FederationName, FederationCa>,
     /// Why the CA of a federation cannot be used.
@@ -87,16 +87,19 @@ pub(crate) struct FederationCas {
 }
 
 impl FederationCas {
-    /// Reads the CA of each federation, or makes it.
+    /// Reads the CA of each federation, or makes it. `said` is what this zone has said so far.
     pub(crate) fn open(
         state_folder: &Path,
         federations: &[FederationSettings],
+        said: &RecordContent,
         disk: DiskWriter,
     ) -> Self {
-        let folder = state_folder.join("federations");
         let (mut held, mut unusable) = (BTreeMap::new(), BTreeMap::new());
         for FederationSettings { name, .. } in federations {
-            match read_or_make(&folder.join(name.as_str()), name) {
+            let sets = said.ca_sets.iter().filter(|set| set.federation == *name);
+            let announced: Vec<_> =
+                sets.flat_map(|set| &set.certificates).map(|ca| ca.pem.as_str()).collect();
+            match CaFiles::new(state_folder, name).open(&announced) {
                 Ok(ca) => {
                     held.insert(name.clone(), ca);
                 }
@@ -110,7 +113,7 @@ impl FederationCas {
                 }
             }
         }
-        Self { folder, disk, held, unusable }
+        Self { state_folder: state_folder.to_owned(), disk, held, unusable }
     }
 
     /// One for each federation whose CA cannot be used.
@@ -156,7 +159,7 @@ impl FederationCas {
     }
 
     fn issued_file(&self, federation: &FederationName) -> PathBuf {
-        self.folder.join(federation.as_str()).join("superlink.pem")
+        CaFiles::new(&self.state_folder, federation).issued()
     }
 }
 
@@ -183,29 +186,10 @@ pub(crate) fn superlink_sans(
     sans
 }
 
-fn read_or_make(folder: &Path, federation: &FederationName) -> anyhow::Result<FederationCa> {
-    let (certificate, key) = (folder.join("ca.pem"), folder.join("ca.key"));
-    match (std::fs::read_to_string(&certificate), std::fs::read_to_string(&key)) {
-        (Ok(certificate), Ok(key)) => {
-            let key = zeroize::Zeroizing::new(key);
-            FederationCa::from_pem(&certificate, &key)
-                .with_context(|| format!("the files in {} hold no CA", folder.display()))
-        }
-        (Err(a), Err(b)) if [a.kind(), b.kind()] == [ErrorKind::NotFound; 2] => {
-            let ca = FederationCa::generate(federation.as_str(), SystemTime::now())?;
-            std::fs::create_dir_all(folder)?;
-            disk::replace(&key, ca.key_pem().as_bytes())?;
-            disk::replace(&certificate, ca.certificate_pem().as_bytes())?;
-            tracing::info!(%federation, "made a new federation CA");
-            Ok(ca)
-        }
-        (Err(error), _) => Err(error).with_context(|| certificate.display().to_string()),
-        (_, Err(error)) => Err(error).with_context(|| key.display().to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use zonemesh_core::record::ProtocolRange;
+
     use super::*;
     use crate::facts::disk::writer;
 
@@ -214,29 +198,47 @@ mod tests {
         FederationSettings { name: "health-eu".parse().unwrap(), extra_sans: vec![extra] }
     }
 
+    fn open(folder: &tempfile::TempDir, announced: &[CaSet]) -> FederationCas {
+        let said = RecordContent {
+            gateways: Vec::new(),
+            prefixes: Vec::new(),
+            superlinks: Vec::new(),
+            ca_sets: announced.to_vec(),
+            protocol: ProtocolRange::CURRENT,
+        };
+        FederationCas::open(folder.path(), &[federation()], &said, writer())
+    }
+
     #[test]
     fn a_ca_is_made_once() {
         let folder = tempfile::tempdir().unwrap();
         let pem = |cas: &FederationCas| cas.ca_sets().next().unwrap().certificates[0].pem.clone();
-        let first = pem(&FederationCas::open(folder.path(), &[federation()], writer()));
-        assert_eq!(pem(&FederationCas::open(folder.path(), &[federation()], writer())), first);
+        let first = pem(&open(&folder, &[]));
+        assert_eq!(pem(&open(&folder, &[])), first);
     }
 
     #[test]
     fn a_ca_that_cannot_be_read_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        FederationCas::open(folder.path(), &[federation()], writer());
+        let announced: Vec<_> = open(&folder, &[]).ca_sets().collect();
         let key = folder.path().join("federations/health-eu/ca.key");
         std::fs::write(&key, "garbage").unwrap();
-        assert!(
-            FederationCas::open(folder.path(), &[federation()], writer()).iter().next().is_none()
-        );
+        let cas = open(&folder, &[]);
+        assert!(cas.iter().next().is_none() && cas.findings().count() == 1);
         assert_eq!(std::fs::read_to_string(&key).unwrap(), "garbage");
         std::fs::remove_file(&key).unwrap();
-        assert!(
-            FederationCas::open(folder.path(), &[federation()], writer()).iter().next().is_none()
-        );
-        assert!(!key.exists(), "half a CA is not made whole with a new key");
+        let cas = open(&folder, &announced);
+        assert!(cas.iter().next().is_none() && cas.findings().count() == 1);
+        assert!(!key.exists(), "half a CA that others trust is not made whole with a new key");
+    }
+
+    #[test]
+    fn a_certificate_that_was_lost_is_taken_from_what_this_zone_has_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let announced: Vec<_> = open(&folder, &[]).ca_sets().collect();
+        std::fs::remove_file(folder.path().join("federations/health-eu/ca.pem")).unwrap();
+        let cas = open(&folder, &announced);
+        assert_eq!((cas.ca_sets().collect(), cas.findings().count()), (announced, 0));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! a folder that is 0700; a file that cannot be read back is set aside, never deleted.
 
 pub(crate) mod blocked;
+pub(crate) mod federation;
 pub(crate) mod invitations;
 pub(crate) mod keys;
 pub(crate) mod records;

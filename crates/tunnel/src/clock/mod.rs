@@ -4,14 +4,13 @@
 //! them with the wall clock and takes no other time: a clock that went back is raised before the start
 //! ([`raise`]), by those who may; else it is found out, reported, and initiating is left to the peer as
 //! far as that is possible. The latest time is kept in a file: written at the start, within seconds of
-//! a handshake, every few minutes and at the end. A file that cannot be used is no reason not to
-//! start. Stamps: WireGuard paper, section 5.1.
+//! a handshake, every few minutes and at the end. A file that cannot be used is set aside and no
+//! reason not to start. Stamps: WireGuard paper, section 5.1.
 
+mod file;
 pub(crate) mod raise;
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +19,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::linux::time;
 use crate::linux::wake::StopSignal;
+
+use file::KeptTime;
 
 /// A clock that is less behind is not: peers count in smaller steps, but people do not.
 const TOLERANCE: Duration = Duration::from_secs(1);
@@ -61,9 +62,10 @@ pub(crate) struct ClockKeeper {
 impl ClockKeeper {
     /// Takes the time in `file` over and begins to keep it.
     pub(crate) fn start(file: &Path, clock: Arc<HandshakeClock>) -> io::Result<Self> {
-        match read(file) {
-            Ok(stored) => clock.note(UNIX_EPOCH + Duration::from_millis(stored)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        match file::read(file) {
+            Ok(KeptTime::Millis(kept)) => clock.note(UNIX_EPOCH + Duration::from_millis(kept)),
+            Ok(KeptTime::Missing) => {}
+            Ok(KeptTime::Unusable) => file::set_aside(file),
             Err(error) => {
                 tracing::warn!(file = %file.display(), %error, "the time of the last handshakes cannot be read");
             }
@@ -136,7 +138,7 @@ impl ClockWatch {
         if latest == self.written {
             return;
         }
-        match replace(&self.file, latest) {
+        match file::replace(&self.file, latest) {
             Ok(()) => self.written = latest,
             Err(error) => {
                 tracing::warn!(file = %self.file.display(), %error, "the time of the last handshakes cannot be kept");
@@ -145,33 +147,15 @@ impl ClockWatch {
     }
 }
 
-fn read(file: &Path) -> io::Result<u64> {
-    let text = std::fs::read_to_string(file)?;
-    text.trim().parse().map_err(io::Error::other)
-}
-
-/// Replaces the file whole or not at all.
-fn replace(file: &Path, millis: u64) -> io::Result<()> {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    let mut options = OpenOptions::new();
-    let mut out = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    writeln!(out, "{millis}")?;
-    out.sync_all()?;
-    std::fs::rename(&new, file)?;
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-}
-
 fn millis(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// For people; `humantime` knows no times before 1970.
+/// For people; `humantime` knows no times before 1970 and after 9999, and panics at some of them.
 fn text(time: SystemTime) -> String {
     match time.duration_since(UNIX_EPOCH) {
+        Ok(_) if millis(time) > file::LATEST => "after 9999".to_owned(),
         Ok(_) => humantime::format_rfc3339_seconds(time).to_string(),
         Err(_) => "before 1970".to_owned(),
     }
@@ -196,7 +180,7 @@ mod tests {
         assert!(clock.behind(UNIX_EPOCH - Duration::from_secs(1)).is_some());
     }
 
-    fn folder(name: &str) -> PathBuf {
+    pub(super) fn folder(name: &str) -> PathBuf {
         let folder =
             std::env::temp_dir().join(format!("zonemesh-clock-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
@@ -212,18 +196,32 @@ mod tests {
             let keeper = ClockKeeper::start(&file, Arc::clone(&clock)).unwrap();
             clock.note(at(stamp));
             drop(keeper);
-            assert_eq!(read(&file).unwrap(), kept * 1000);
+            assert_eq!(file::read(&file).unwrap(), KeptTime::Millis(kept * 1000));
         }
         std::fs::remove_dir_all(folder).unwrap();
     }
 
+    /// What no gateway has written: text, nothing, the first moment of the year 10000, all ones.
+    pub(super) const NO_TIMES: [&[u8]; 6] =
+        [b"yesterday", b"", b"253402300800000\n", b"18446744073709551615\n", &[0xff; 8], b"-1"];
+
     #[test]
-    fn a_damaged_file_is_no_reason_not_to_start() {
+    fn a_file_that_holds_no_time_is_set_aside_and_no_reason_not_to_start() {
         let folder = folder("damaged");
         let file = folder.join("clock");
-        std::fs::write(&file, "yesterday").unwrap();
-        drop(ClockKeeper::start(&file, Arc::default()).unwrap());
-        assert!(read(&file).unwrap() > 1_700_000_000_000);
+        for content in NO_TIMES {
+            let before = millis(SystemTime::now());
+            std::fs::write(&file, content).unwrap();
+            let clock = Arc::new(HandshakeClock::default());
+            drop(ClockKeeper::start(&file, Arc::clone(&clock)).unwrap());
+            let KeptTime::Millis(kept) = file::read(&file).unwrap() else { panic!("no time") };
+            assert!((before..=millis(SystemTime::now())).contains(&kept), "{content:?}");
+            assert_eq!(clock.behind(SystemTime::now()), None);
+        }
+        for (n, content) in NO_TIMES.iter().enumerate() {
+            let aside = folder.join(format!("clock.bad{}", n + 1));
+            assert_eq!(&std::fs::read(aside).unwrap(), content);
+        }
         std::fs::remove_dir_all(folder).unwrap();
     }
 
@@ -231,5 +229,9 @@ mod tests {
     fn no_time_is_too_odd_to_be_written_down() {
         assert_eq!(text(at(1_790_000_000)), "2026-09-21T14:13:20Z");
         assert_eq!(text(UNIX_EPOCH - Duration::from_secs(9)), "before 1970");
+        let end = UNIX_EPOCH + Duration::from_millis(file::LATEST);
+        assert_eq!(text(end), "9999-12-31T23:59:59Z");
+        assert_eq!(text(end + Duration::from_millis(1)), "after 9999");
+        assert_eq!(text(UNIX_EPOCH + Duration::from_millis(u64::MAX)), "after 9999");
     }
 }

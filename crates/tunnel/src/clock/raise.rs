@@ -11,7 +11,8 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{LOOK, TOLERANCE, read, text};
+use super::file::{self, KeptTime};
+use super::{LOOK, TOLERANCE, text};
 use crate::linux::time;
 
 /// Before this program was there (2026-01-01): a clock that shows it is wrong, however far that is.
@@ -45,6 +46,8 @@ pub enum ClockVerdict {
         /// The time on disk, to the millisecond.
         stored: SystemTime,
     },
+    /// Nothing: the file holds no time.
+    Unusable,
 }
 
 impl fmt::Display for ClockVerdict {
@@ -67,6 +70,9 @@ impl fmt::Display for ClockVerdict {
                 "the clock is behind the last handshakes, of {}, by more than it is raised for: nothing is changed; set the clock, or remove the file if the clock is right",
                 text(*stored)
             ),
+            Self::Unusable => f.write_str(
+                "the file holds no time of the last handshakes: nothing is changed; the start that follows sets it aside",
+            ),
         }
     }
 }
@@ -88,17 +94,15 @@ fn decide(now: SystemTime, stored: SystemTime, is_synchronised: bool) -> ClockVe
 }
 
 /// Raises the machine's clock to the time in `file`, if it is behind and nothing keeps it in step.
-/// A file that is missing is no reason to do anything.
+/// A file that is missing or holds no time is no reason to do anything.
 ///
 /// # Errors
 /// When the file cannot be read, or the kernel refuses; nothing is changed then.
 pub fn raise_clock(file: &Path) -> io::Result<ClockVerdict> {
-    let stored = match read(file) {
-        Ok(stored) => UNIX_EPOCH + Duration::from_millis(stored),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Ok(ClockVerdict::NotBehind);
-        }
-        Err(error) => return Err(error),
+    let stored = match file::read(file)? {
+        KeptTime::Millis(kept) => UNIX_EPOCH + Duration::from_millis(kept),
+        KeptTime::Missing => return Ok(ClockVerdict::NotBehind),
+        KeptTime::Unusable => return Ok(ClockVerdict::Unusable),
     };
     let verdict = decide(SystemTime::now(), stored, time::is_synchronised()?);
     if let ClockVerdict::Raised { to, .. } = verdict {
@@ -189,5 +193,26 @@ mod tests {
     fn without_a_file_nothing_is_done() {
         let nowhere = std::env::temp_dir().join("zonemesh-clock-that-was-never-kept");
         assert_eq!(raise_clock(&nowhere).unwrap(), ClockVerdict::NotBehind);
+    }
+
+    #[test]
+    fn a_file_that_holds_no_time_changes_nothing_and_is_said() {
+        let folder = super::super::tests::folder("unusable");
+        let file = folder.join("clock");
+        for content in super::super::tests::NO_TIMES {
+            std::fs::write(&file, content).unwrap();
+            let verdict = raise_clock(&file).unwrap();
+            assert_eq!(verdict, ClockVerdict::Unusable, "{content:?}");
+            assert!(verdict.to_string().contains("holds no time"));
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn no_verdict_is_beyond_words() {
+        for stored in [u64::MAX, file::LATEST + 1, file::LATEST] {
+            let stored = UNIX_EPOCH + Duration::from_millis(stored);
+            assert!(ClockVerdict::TooFar { stored }.to_string().contains("9999"));
+        }
     }
 }

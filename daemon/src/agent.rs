@@ -15,7 +15,7 @@ use crate::act::start::{ActBoards, Acting};
 use crate::act::streams::StreamContext;
 use crate::act::tunnel::{self, StartedTunnel};
 use crate::administration::opened::OpenedState;
-use crate::facts::disk::{DiskWriter, FileSystem};
+use crate::facts::disk::{DiskWriter, FileSystem, leftovers};
 use crate::facts::etcd::EtcdBoard;
 use crate::facts::journal;
 use crate::facts::keepalives::Keepalives;
@@ -107,6 +107,8 @@ async fn start(
         .or_exit(Exit::Negative, || "cannot start a thread".to_owned())?;
     let state = OpenedState::open(config, disk.clone()).await?;
     let socket = admin::bind(&config.gateway.admin_socket).await?;
+    // No other gateway is at work in this folder, or its socket would have answered.
+    leftovers::remove_all(config.gateway.state_dir.clone(), &disk).await;
     let started = bring_up(config, &state, ground, supervisor).await?;
     let tunnel = started.tunnel.clone();
     state.announce(tunnel.lanes()).await?;

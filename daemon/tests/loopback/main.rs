@@ -57,6 +57,20 @@ async fn what_was_said_is_known_after_a_restart_without_anybody_elses_help() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_write_left_is_gone_after_the_next_start() {
+    let mut zone = Zone::start(place(9, 1), &[]).await;
+    zone.stop().await;
+    let left = [".tmpq4W9xZ", "records/.tmpABCDEF"].map(|name| zone.path(name));
+    for file in &left {
+        std::fs::write(file, "half a key").unwrap();
+    }
+    zone.start_again().await;
+    assert!(left.iter().all(|file| !file.exists()));
+    assert!(zone.path("records").exists());
+    zone.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_zone_that_is_blocked_loses_peer_and_route_and_stays_barred() {
     let [mut one, mut other] = two(3).await;
     let prefix = place(3, 2).prefix();

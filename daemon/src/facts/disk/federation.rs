@@ -13,7 +13,13 @@ use zeroize::Zeroizing;
 use zonemesh_core::name::FederationName;
 use zonemesh_pki::FederationCa;
 
+use super::leftovers::temporary_folder;
 use super::{create, folder_of, rename, replace, set_aside, sync_folder_of};
+
+const KEY: &str = "ca.key";
+const CERTIFICATE: &str = "ca.pem";
+/// What a CA is kept in.
+pub(super) const PAIR: [&str; 2] = [KEY, CERTIFICATE];
 
 /// The files of one federation.
 pub(crate) struct CaFiles {
@@ -82,7 +88,7 @@ impl CaFiles {
         let all = folder_of(&self.folder);
         std::fs::create_dir_all(all)?;
         sync_folder_of(all)?;
-        let new = tempfile::tempdir_in(all)?;
+        let new = temporary_folder(all)?;
         let (key, certificate) = (new.path().join(KEY), new.path().join(CERTIFICATE));
         create(&key, ca.key_pem().as_bytes())?;
         create(&certificate, ca.certificate_pem().as_bytes())?;
@@ -108,9 +114,6 @@ impl CaFiles {
         self.folder.join(CERTIFICATE)
     }
 }
-
-const KEY: &str = "ca.key";
-const CERTIFICATE: &str = "ca.pem";
 
 fn read(file: &Path) -> anyhow::Result<Option<Zeroizing<String>>> {
     match std::fs::read_to_string(file) {

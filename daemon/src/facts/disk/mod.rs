@@ -7,6 +7,7 @@ pub(crate) mod blocked;
 pub(crate) mod federation;
 pub(crate) mod invitations;
 pub(crate) mod keys;
+pub(crate) mod leftovers;
 pub(crate) mod records;
 pub(crate) mod trust;
 mod writer;
@@ -41,7 +42,7 @@ pub(crate) fn open_folder(folder: &Path) -> Result<(), Failure> {
 
 /// Replaces `path` with `content` (mode 0600): temporary file, fsync, rename, fsync of the folder.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(folder_of(path))?;
+    let mut file = leftovers::temporary_file(folder_of(path))?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
@@ -51,7 +52,7 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 /// The whole file or none, mode 0600: half a key would keep the gateway from starting. Overwrites
 /// nothing.
 fn create(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut new = tempfile::NamedTempFile::new_in(folder_of(path))?;
+    let mut new = leftovers::temporary_file(folder_of(path))?;
     new.write_all(content)?;
     new.as_file().sync_all()?;
     new.persist_noclobber(path)?;

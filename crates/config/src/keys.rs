@@ -62,8 +62,8 @@ section! {
     /// socket of the `zonemesh` tool, at most 107 bytes
     admin_socket: PathBuf
         = one(value::socket), Default("\"/run/zonemesh/admin.sock\""), OnRestart;
-    /// how others reach this gateway, best first: `IP:port`, `[IPv6]:port`, `name:port`; empty
-    /// behind a NAT
+    /// how others reach this gateway, best first, at most 16: `IP:port`, `[IPv6]:port`, `name:port`;
+    /// empty behind a NAT
     endpoints: Endpoint = list(value::endpoint), Default("[]"), OnReload;
 }
 
@@ -240,7 +240,8 @@ section! {
     zone_key: ZonePublicKey
         = one(value::zone_key),
         Required("zone_key = \"ed25519:...\", the public key that the peer gives you"), OnReload;
-    /// how its gateway is reached, best first; names are looked up again when the path is lost
+    /// how its gateway is reached, best first, at most 16; names are looked up again when the path
+    /// is lost
     endpoints: Endpoint = list(value::endpoint), Default("[]"), OnReload;
     /// its subnets; packets and records that claim more are refused
     prefixes: IpNet = list(value::prefix), Required("prefixes = [\"10.10.11.0/24\"]"), OnReload;

@@ -4,14 +4,12 @@ use zonemesh_core::invitation::{
     InvitationId, JoinerKeys, Redemption, RedemptionAnswer, RedemptionProof,
 };
 use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
-use zonemesh_core::record::ProtocolRange;
+use zonemesh_core::record::{MAX_ENDPOINTS, ProtocolRange};
 
 use super::trust::trust_items;
 use super::{WireError, WireProblem, hash};
 use crate::v1;
 
-/// Most endpoints of a joining gateway.
-const MAX_ENDPOINTS: usize = 16;
 /// Longest endpoint in characters.
 const MAX_ENDPOINT: usize = 264;
 

@@ -97,6 +97,27 @@ fn an_endpoint_is_somebody_elses() {
 }
 
 #[test]
+fn a_gateway_has_sixteen_endpoints_at_most() {
+    let list = |count: usize| {
+        let names: Vec<_> = (0..count).map(|n| format!("\"gw{n:02}.example:1\"")).collect();
+        names.join(", ")
+    };
+    for own in ["\"203.0.113.1:51820\"", "\"203.0.113.50:51820\""] {
+        Config::parse(&VALID.replace(own, &list(16)), "zm.toml").unwrap();
+    }
+    mistake(
+        "\"203.0.113.1:51820\"",
+        &list(17),
+        "zm.toml:5:302: gateway.endpoints[16]: this is one of 17 endpoints of one gateway; expected at most 16; keep those that are reached best; one name may stand for many addresses",
+    );
+    mistake(
+        "\"203.0.113.50:51820\"",
+        &list(40),
+        "zm.toml:25:302: peer[0].endpoints[16]: this is one of 40 endpoints of one gateway; expected at most 16; keep those that are reached best; one name may stand for many addresses",
+    );
+}
+
+#[test]
 fn a_peer_is_another_zone_and_stands_once() {
     mistake(
         "\"madrid\"",

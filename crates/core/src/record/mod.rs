@@ -20,6 +20,9 @@ use crate::time::UnixMillis;
 pub use signed::{MAX_RECORD_BYTES, SIGNATURE_BYTES, SignedRecord, SignedRecordError};
 pub use wire::{DecodeError, Problem};
 
+/// Most endpoints of one gateway: each name among them is asked for again and again by all others.
+pub const MAX_ENDPOINTS: usize = 16;
+
 /// Version of a zone record, compared in order of its fields. No clock takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Version {

@@ -20,7 +20,7 @@ use crate::key::{ZoneIdentity, ZonePublicKey};
 use crate::member;
 use crate::membership::Membership;
 use crate::name::ZoneName;
-use crate::record::{MAX_RECORD_BYTES, SignedRecord, ZoneRecord};
+use crate::record::{MAX_RECORD_BYTES, Problem, SignedRecord, ZoneRecord};
 use crate::time::UnixMillis;
 
 use crate::member::{Member, MembershipError};
@@ -207,9 +207,10 @@ impl Registry {
         if signed.payload().len() > MAX_RECORD_BYTES {
             return Err(RecordRejected::TooLarge);
         }
-        let Ok(record) = signed.decode() else {
-            return Err(RecordRejected::Malformed);
-        };
+        let record = signed.decode().map_err(|error| match error.problem {
+            Problem::TooMany { .. } => RecordRejected::TooLarge,
+            _ => RecordRejected::Malformed,
+        })?;
         let Some(member) = self.members.get(&record.zone) else {
             return Err(self.trust.stranger(&record.zone));
         };

@@ -50,8 +50,8 @@ pub enum RecordRejected {
     /// A stream that does not begin with a hello, or has two.
     #[error("a stream whose hello is out of turn")]
     OutOfTurn,
-    /// More than 64 KiB.
-    #[error("larger than 65536 bytes")]
+    /// More than 64 KiB, or more endpoints of a gateway than others follow.
+    #[error("larger than 65536 bytes, or with more than 16 endpoints of a gateway")]
     TooLarge,
     /// Not a valid record; [`crate::record::SignedRecord::decode`] says why.
     #[error("not a valid zone record")]

@@ -28,7 +28,7 @@ pub enum PublishError {
     /// A field is not valid.
     #[error("this zone's record is not valid")]
     Invalid(#[source] DecodeError),
-    /// Too many SuperLinks, CA certificates or endpoints.
+    /// Too many SuperLinks or CA certificates.
     #[error("this zone's record would have {0} bytes, more than 65536")]
     TooLarge(usize),
     /// Beyond what this zone may claim.

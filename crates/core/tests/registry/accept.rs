@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use zonemesh_core::member::{Member, MembershipError};
-use zonemesh_core::record::{RecordContent, SignedRecord};
+use zonemesh_core::record::{MAX_ENDPOINTS, RecordContent, SignedRecord};
 use zonemesh_core::registry::{RecordAccepted, RecordRejected, Registry};
 
 use crate::zones::{
@@ -82,6 +82,20 @@ fn strangers_and_nonsense_are_refused() {
     assert_eq!(registry.accept(nonsense, NOW), Err(RecordRejected::Malformed));
     let large = parts(vec![0; 64 * 1024 + 1]).unwrap();
     assert_eq!(registry.accept(large, NOW), Err(RecordRejected::TooLarge));
+}
+
+#[test]
+fn a_gateway_with_more_endpoints_than_others_follow_is_too_large() {
+    let named = |count: usize| {
+        move |content: &mut RecordContent| {
+            let names = (0..count).map(|n| format!("gw{n}.paris.example:51820"));
+            content.gateways[0].endpoints = names.collect();
+        }
+    };
+    assert_eq!(offer(named(MAX_ENDPOINTS)), Ok(RecordAccepted::Stored(name(1))));
+    for count in [MAX_ENDPOINTS + 1, 2500] {
+        assert_eq!(offer(named(count)), Err(RecordRejected::TooLarge), "{count}");
+    }
 }
 
 #[test]

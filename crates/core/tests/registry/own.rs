@@ -137,6 +137,12 @@ fn what_others_would_refuse_is_not_published_and_the_earlier_record_stays() {
     let error = registry.publish(invalid, NOW).unwrap_err();
     let PublishError::Invalid(source) = error else { panic!("{error:?}") };
     assert_eq!(source.field, "gateways[0].endpoints[0]");
+    let mut many = draft(0, 2);
+    many.gateways[0].endpoints = (1..=17).map(|port| format!("gw.berlin.example:{port}")).collect();
+    let error = registry.publish(many, NOW).unwrap_err();
+    let PublishError::Invalid(source) = error else { panic!("{error:?}") };
+    assert_eq!(source.field, "gateways[0].endpoints");
+    assert_eq!(source.problem.to_string(), "17 of at most 16");
     let mut large = draft(0, 2);
     let ca = CaCertificate {
         pem: format!("-----BEGIN CERTIFICATE-----\n{}-----END CERTIFICATE-----", "A".repeat(7_000)),

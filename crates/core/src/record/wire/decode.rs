@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
+use super::super::MAX_ENDPOINTS;
 use super::super::text::{self, TextProblem};
 use super::{
     CaCertificate, CaSet, CaState, DecodeError, FlowerTransport, Gateway, Lane, Problem,
@@ -95,6 +96,15 @@ fn unique<'a, T: Ord + 'a>(field: &str, keys: impl Iterator<Item = &'a T>) -> Re
     Ok(())
 }
 
+/// Those of one gateway.
+fn endpoints(wire: Vec<String>) -> Result<Vec<String>> {
+    if wire.len() > MAX_ENDPOINTS {
+        let problem = Problem::TooMany { found: wire.len(), most: MAX_ENDPOINTS };
+        return Err(bad("endpoints", problem));
+    }
+    each("endpoints", wire, endpoint)
+}
+
 /// `IP:port` or `name:port`.
 pub(crate) fn endpoint(text: String) -> Result<String> {
     checked("", text, super::super::text::endpoint)
@@ -126,7 +136,7 @@ pub(crate) fn gateway(wire: WireGateway) -> Result<Gateway> {
         wireguard_key: wireguard_key("wireguard_key", &wire.wireguard_key)?,
         next_wireguard_key: next_key(&wire.next_wireguard_key)?,
         lanes: each("lanes", wire.lanes, lane)?,
-        endpoints: each("endpoints", wire.endpoints, endpoint)?,
+        endpoints: endpoints(wire.endpoints)?,
         tunnel_ips: each("tunnel_ips", wire.tunnel_ips, address)?,
         registry_port: port("registry_port", wire.registry_port)?,
     })

@@ -62,6 +62,14 @@ pub enum Problem {
     /// Required and absent.
     #[error("missing")]
     Missing,
+    /// More than others would follow.
+    #[error("{found} of at most {most}")]
+    TooMany {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// Stands twice where it may stand once.
     #[error("stands twice")]
     Duplicate,

@@ -10,10 +10,10 @@ use anyhow::Context as _;
 use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressScope};
-use rtnetlink::packet_route::route::{RouteAttribute, RouteProtocol, RouteScope, RouteType};
 use rtnetlink::{Handle, RouteMessageBuilder};
 
 use super::backstop::destination;
+use super::routes::leads_into;
 
 /// Removes the addresses of the interface that are not among `wanted`.
 pub(super) async fn addresses(
@@ -46,12 +46,7 @@ pub(crate) async fn routes(netlink: &Handle, index: u32) -> anyhow::Result<BTree
     for family in [v4, v6] {
         let mut routes = netlink.route().get(family).execute();
         while let Some(route) = routes.try_next().await.context("cannot list the routes")? {
-            let is_into = |attribute: &RouteAttribute| *attribute == RouteAttribute::Oif(index);
-            let header = &route.header;
-            let ours = header.protocol == RouteProtocol::Static
-                && header.scope == RouteScope::Universe
-                && header.kind == RouteType::Unicast;
-            if ours && route.attributes.iter().any(is_into) {
+            if leads_into(&route, index) {
                 found.extend(destination(&route));
             }
         }

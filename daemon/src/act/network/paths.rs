@@ -17,7 +17,7 @@ use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMetric};
 use rtnetlink::{Handle, LinkUnspec};
 
-use super::to;
+use super::{routes, to};
 
 /// Every link of IPv6 takes so much (RFC 8200): the kernel refuses to know of less.
 const LEAST_V6: u16 = 1280;
@@ -76,13 +76,17 @@ pub(crate) async fn set_device_mtu(netlink: &Handle, index: u32, mtu: u16) -> an
 }
 
 /// Sets the MTU of the route to `prefix` through interface `index`; `None` leaves the device's. A
-/// route that is not there stays away.
+/// route that is not there stays away, and that of somebody else as it is: the kernel replaces the
+/// first to the prefix, whoever's it is.
 pub(crate) async fn set_route_mtu(
     netlink: &Handle,
     index: u32,
     prefix: IpNet,
     mtu: Option<u16>,
 ) -> anyhow::Result<()> {
+    if !routes::is_own(netlink, index, prefix).await? {
+        anyhow::bail!("no route of this gateway leads to {prefix}");
+    }
     let mut route = to(prefix).output_interface(index).build();
     let metrics = match (prefix, mtu) {
         (_, None) => vec![],

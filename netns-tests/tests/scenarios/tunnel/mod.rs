@@ -10,3 +10,4 @@ mod lanes;
 mod nothing_leaves_in_the_clear;
 mod path_liveness;
 mod path_mtu;
+mod routes_of_others;

@@ -32,6 +32,8 @@ pub struct TunnelConfig {
     pub realtime: bool,
     /// Identifies this gateway to its peers; the keys of further lanes follow from it.
     pub private_key: WireGuardPrivateKey,
+    /// Where packets may go that come in; others are dropped. Without it anywhere, as WireGuard has it.
+    pub inner_destinations: Option<Vec<IpNet>>,
     /// Mark of outgoing datagrams (`SO_MARK`), for policy routing.
     pub fwmark: Option<u32>,
 }

@@ -53,6 +53,8 @@ reasons! {
     InnerMalformed => "inner_malformed",
     /// Inward: the inner source address does not belong to the zone of the peer that sent it.
     InnerSource => "inner_source",
+    /// Inward: the inner destination address is not this end's.
+    InnerDestination => "inner_destination",
     /// Inward: congestion on the way that the packet cannot tell its receiver of (RFC 6040).
     Congested => "congested",
     /// Inward: the TUN device did not take the packet.

@@ -11,6 +11,7 @@ mod checksum;
 mod clamp;
 mod clock;
 mod config;
+mod destinations;
 mod dropped;
 mod ecn;
 mod edge;

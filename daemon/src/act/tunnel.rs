@@ -58,6 +58,7 @@ pub(crate) async fn start(
         lanes: config.tunnel.lanes.count(cores()),
         realtime: config.tunnel.realtime,
         private_key: state.tunnel_keys.private.clone(),
+        inner_destinations: Some(own_destinations(config)),
         fwmark: None,
     };
     let zones = tunnel_zones(&plan.peers, &preshared, config.keepalive.wireguard);
@@ -83,6 +84,12 @@ pub(crate) async fn start(
     let started =
         StartedTunnel { tunnel: tunnel.clone(), network: kernel, routes, plan, preshared };
     Ok((tunnel, started))
+}
+
+/// What other zones may reach here: this zone's prefixes and the tunnel addresses.
+fn own_destinations(config: &Config) -> Vec<IpNet> {
+    let addresses = config.tunnel.addresses.iter().copied().map(IpNet::from);
+    addresses.chain(config.zone.prefixes.iter().copied()).collect()
 }
 
 /// The MTU to begin with. The paths are not known yet; their watcher lowers it where they are

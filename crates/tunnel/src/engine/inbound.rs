@@ -1,7 +1,8 @@
 //! Inward: datagrams of the Internet, opened, checked and given to the local network.
 //!
 //! Data goes from the socket to the TUN here: opened one behind the other in an arena, the inner
-//! source checked against the peer that sealed it, merged by flow and written. Handshakes go to
+//! source checked against the peer that sealed it and the destination against what is this end's,
+//! merged by flow and written. Handshakes go to
 //! the slow path by a bounded queue, so that a flood of them holds up nothing.
 
 use std::io;
@@ -14,6 +15,7 @@ use std::sync::mpsc::SyncSender;
 use super::Engine;
 use super::slow_path::HandshakeMessage;
 use crate::clamp::clamp_mss;
+use crate::destinations::InnerDestinations;
 use crate::dropped::Dropped;
 use crate::ecn;
 use crate::edge::{MAX_PACKET, ReceivedRun, SocketFamily, UdpPath};
@@ -105,7 +107,14 @@ impl Inbound {
             match self.owner_of(&message, received.path, &zones) {
                 Ok(owner) => {
                     let mtu = owner.link.mtu(engine.mtu());
-                    let run = InwardRun { owner, zones: &zones, received, mtu, known_source: None };
+                    let run = InwardRun {
+                        owner,
+                        zones: &zones,
+                        destinations: &engine.destinations,
+                        received,
+                        mtu,
+                        known: None,
+                    };
                     rest.start = self.carry_run(run, rest.clone(), now);
                 }
                 Err(reason) => {
@@ -203,10 +212,18 @@ struct InwardRun<'a> {
     owner: &'a SessionOwner,
     /// The table that `owner` is from: zones of two tables are never the same.
     zones: &'a RemoteZones,
+    destinations: &'a InnerDestinations,
     received: ReceivedRun,
     mtu: usize,
-    /// The last inner source that was found to belong to the zone.
-    known_source: Option<IpAddr>,
+    /// The last ends of a packet that were found good.
+    known: Option<InnerEnds>,
+}
+
+/// Between which inner addresses a packet goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct InnerEnds {
+    source: IpAddr,
+    destination: IpAddr,
 }
 
 impl InwardRun<'_> {
@@ -217,14 +234,11 @@ impl InwardRun<'_> {
             return Ok(0);
         }
         let inner = InnerPacket::parse(packet).ok_or(Dropped::InnerMalformed)?;
-        // Who holds the key may speak for the zone's addresses only (WireGuard paper, section 2). A look
-        // costs a hash for each prefix length in use, and a run has one source nearly always.
-        if self.known_source != Some(inner.source) {
-            let zone = self.zones.owner_of(inner.source).ok_or(Dropped::InnerSource)?;
-            if !Arc::ptr_eq(zone, &self.owner.zone) {
-                return Err(Dropped::InnerSource);
-            }
-            self.known_source = Some(inner.source);
+        // A look costs a hash for each prefix length in use, and a run is of one flow nearly always.
+        let ends = InnerEnds { source: inner.source, destination: inner.destination };
+        if self.known != Some(ends) {
+            self.check_ends(ends)?;
+            self.known = Some(ends);
         }
         // What is behind is padding, up to 16 bytes (WireGuard paper, section 5.4.6).
         let packet = &mut packet[..inner.len];
@@ -234,6 +248,21 @@ impl InwardRun<'_> {
         // Here too: the other end may be a WireGuard that does not clamp, or know less of the path.
         clamp_mss(packet, self.mtu, false);
         Ok(inner.len)
+    }
+}
+
+impl InwardRun<'_> {
+    /// Who holds the key may speak for the zone's addresses only (WireGuard paper, section 2), and to
+    /// this end's only: it is no router for its peers.
+    fn check_ends(&self, ends: InnerEnds) -> Result<(), Dropped> {
+        let zone = self.zones.owner_of(ends.source).ok_or(Dropped::InnerSource)?;
+        if !Arc::ptr_eq(zone, &self.owner.zone) {
+            return Err(Dropped::InnerSource);
+        }
+        match self.destinations.allow(ends.destination) {
+            true => Ok(()),
+            false => Err(Dropped::InnerDestination),
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use arc_swap::ArcSwap;
 use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 
 use crate::config::TunnelZone;
+use crate::destinations::InnerDestinations;
 use crate::dropped::{DropCounters, Dropped};
 use crate::edge::{Transmit, TunEdge, UdpEdge, UdpPath};
 use crate::error::PeersError;
@@ -47,6 +48,7 @@ pub(crate) struct Engine {
     pub(crate) identities: ArcSwap<OwnIdentities>,
     pub(crate) zones: ArcSwap<RemoteZones>,
     pub(crate) dropped: DropCounters,
+    pub(crate) destinations: Arc<InnerDestinations>,
     /// The edges of each lane, at least of one.
     pub(crate) lanes: Vec<LaneEdges>,
     /// Writes of merged packets, which some kernels do not take.
@@ -62,6 +64,7 @@ impl Engine {
     pub(crate) fn new(
         identities: Arc<OwnIdentities>,
         zones: Arc<RemoteZones>,
+        destinations: Arc<InnerDestinations>,
         mtu: u16,
         lanes: Vec<LaneEdges>,
     ) -> (Self, Receiver<TunnelEvent>) {
@@ -71,6 +74,7 @@ impl Engine {
             identities: ArcSwap::new(identities),
             zones: ArcSwap::new(zones),
             dropped: DropCounters::new(),
+            destinations,
             lanes,
             merging: OffloadPause::new(Instant::now()),
             mtu: AtomicUsize::new(usize::from(mtu)),

@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 
 use crate::clock::ClockKeeper;
 use crate::config::{LANE_PORTS, MOST_LANES, TunnelConfig, TunnelZone};
+use crate::destinations::InnerDestinations;
 use crate::edge::UdpEdge as _;
 use crate::engine::slow_path::QUEUE;
 use crate::engine::{Engine, LaneEdges};
@@ -64,7 +65,9 @@ impl Tunnel {
         let identity = Arc::new(OwnIdentity::new(&config.private_key, udps.len() as u8));
         let identities = Arc::new(OwnIdentities::one(identity));
         let none = Arc::new(RemoteZones::empty());
-        let (engine, events) = Engine::new(identities, none, config.mtu, edges(&tuns, &udps));
+        let destinations = InnerDestinations::new(config.inner_destinations.as_deref()).into();
+        let lanes = edges(&tuns, &udps);
+        let (engine, events) = Engine::new(identities, none, destinations, config.mtu, lanes);
         engine.set_zones(zones)?;
         let mut tunnel = Self {
             engine: Arc::new(engine),
@@ -82,9 +85,9 @@ impl Tunnel {
         Ok(tunnel)
     }
 
-    /// Changes key, port, mark and zones under the same TUN device; its name stays. Sessions
-    /// survive unless the private key changes. Under a new key or port, counters start again and
-    /// events are handed out anew.
+    /// Changes key, port, mark and zones under the same TUN device; its name and the inner
+    /// destinations stay. Sessions survive unless the private key changes. Under a new key or port,
+    /// counters start again and events are handed out anew.
     ///
     /// # Errors
     /// [`StartError`]; the tunnel goes on as it was.
@@ -117,7 +120,8 @@ impl Tunnel {
             (Arc::new(OwnIdentities::one(Arc::new(identity))), Arc::new(RemoteZones::empty()))
         };
         let lanes = edges(&self.tuns, &udps);
-        let (engine, events) = Engine::new(identities, before, config.mtu, lanes);
+        let destinations = Arc::clone(&old.destinations);
+        let (engine, events) = Engine::new(identities, before, destinations, config.mtu, lanes);
         engine.follow_mtu();
         engine.set_zones(zones)?;
         let stop = StopSignal::new().map_err(system("create an eventfd"))?;

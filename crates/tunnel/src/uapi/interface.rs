@@ -71,6 +71,7 @@ impl WireGuardInterface {
             lanes: 1,
             realtime: pace::may_be_realtime(),
             private_key: random_key()?,
+            inner_destinations: None,
             fwmark: None,
         };
         let mut tunnel = Tunnel::start(config.clone(), Vec::new())?;

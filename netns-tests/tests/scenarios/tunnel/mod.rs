@@ -2,8 +2,8 @@
 
 mod busy_threads;
 mod endpoint_names;
+mod foreign_inner_addresses;
 mod idle_outage_of_5_minutes;
-mod inner_source_of_another_zone;
 mod ipv6_underlay;
 mod key_rotation;
 mod lanes;

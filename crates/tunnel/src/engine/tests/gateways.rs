@@ -20,7 +20,7 @@ struct Three {
 impl Three {
     fn new() -> Self {
         let pair = Pair::established(&Setting::default());
-        let lisbon = Side::new(3, "203.0.113.3:51820", &pair.wire, 1);
+        let lisbon = Side::of_zone(2, 3, "203.0.113.3:51820", &pair.wire, 1);
         let mut spain = pair.to_madrid.clone();
         let mut second = spain.gateways[0].clone();
         second.public_key = lisbon.private_key.public_key();

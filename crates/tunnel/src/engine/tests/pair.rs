@@ -6,11 +6,13 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey};
 
 pub(super) use super::memory::{Datagram, Wire};
 use super::memory::{MemoryTun, MemoryUdp};
 use crate::config::{PeerLane, TunnelPeer, TunnelZone};
+use crate::destinations::InnerDestinations;
 use crate::dropped::Dropped;
 use crate::edge::SocketFamily;
 use crate::engine::inbound::Inbound;
@@ -44,7 +46,13 @@ pub(super) struct Side {
 }
 
 impl Side {
-    pub(super) fn new(seed: u8, address: &str, wire: &Arc<Wire>, lanes: u8) -> Self {
+    /// The only gateway of the zone of this number.
+    pub(super) fn new(zone: u8, address: &str, wire: &Arc<Wire>, lanes: u8) -> Self {
+        Self::of_zone(zone, zone, address, wire, lanes)
+    }
+
+    /// A gateway of that zone whose keys are made of `seed`.
+    pub(super) fn of_zone(zone: u8, seed: u8, address: &str, wire: &Arc<Wire>, lanes: u8) -> Self {
         let private_key = WireGuardPrivateKey::from_bytes([seed; 32]);
         let address: SocketAddr = address.parse().unwrap();
         let udp_of = |lane: u8| {
@@ -63,7 +71,8 @@ impl Side {
         let edges =
             memory.iter().map(|(tun, udp)| LaneEdges { tun: tun.clone(), udp: udp.clone() });
         let none = Arc::new(RemoteZones::empty());
-        let (engine, events) = Engine::new(Arc::new(identities), none, 1420, edges.collect());
+        let own = InnerDestinations::new(Some(&prefixes(zone))).into();
+        let (engine, events) = Engine::new(Arc::new(identities), none, own, 1420, edges.collect());
         let engine = Arc::new(engine);
         let (queue, handshakes) = sync_channel(16);
         let (tun, udp) = memory[0].clone();
@@ -269,6 +278,11 @@ impl Pair {
     }
 }
 
+/// The prefixes of a zone.
+fn prefixes(net: u8) -> [IpNet; 2] {
+    [format!("10.{net}.0.0/16"), format!("2001:db8:{net}::/48")].map(|net| net.parse().unwrap())
+}
+
 fn zone(name: &str, side: &Side, net: u8, preshared: Option<u8>, setting: &Setting) -> TunnelZone {
     let key = |seed: u8| {
         PresharedKey::from_base64(&WireGuardPrivateKey::from_bytes([seed; 32]).to_base64())
@@ -283,10 +297,7 @@ fn zone(name: &str, side: &Side, net: u8, preshared: Option<u8>, setting: &Setti
     };
     TunnelZone {
         name: name.to_owned(),
-        allowed_ips: vec![
-            format!("10.{net}.0.0/16").parse().unwrap(),
-            format!("2001:db8:{net}::/48").parse().unwrap(),
-        ],
+        allowed_ips: prefixes(net).to_vec(),
         gateways: vec![gateway],
     }
 }

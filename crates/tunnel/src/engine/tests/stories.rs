@@ -195,6 +195,23 @@ fn an_inner_source_of_another_zone_is_dropped_and_counted() {
 }
 
 #[test]
+fn an_inner_destination_beyond_the_own_addresses_is_dropped_and_counted() {
+    let mut pair = Pair::established(&Setting::default());
+    let mut madrid = pair.to_madrid.clone();
+    // Berlin sends by a table of its own: to a third zone, to the Internet, to a group.
+    madrid.allowed_ips.push("0.0.0.0/0".parse().unwrap());
+    pair.berlin.engine.set_zones(vec![madrid]).unwrap();
+    for beyond in ["10.3.0.7", "192.0.2.99", "224.0.0.251", "10.1.0.9"] {
+        pair.berlin.give(packet("10.1.0.7", beyond, b"through madrid"));
+    }
+    let genuine = berlin_to_madrid(b"to madrid");
+    pair.berlin.give(genuine.clone());
+    pair.settle();
+    assert_eq!(pair.madrid.take(), [genuine]);
+    assert_eq!(pair.madrid.dropped(Dropped::InnerDestination), 4);
+}
+
+#[test]
 fn a_destination_of_no_peer_is_dropped_and_counted() {
     let mut pair = Pair::established(&Setting::default());
     pair.berlin.give(packet("10.1.0.7", "10.9.0.7", b"lost"));

@@ -40,6 +40,59 @@ pub fn contains(prefixes: &[IpNet], address: &IpAddr) -> bool {
     prefixes.iter().any(|net| net.contains(address))
 }
 
+/// A prefix that no zone may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{prefix} holds {what}, which no zone may have")]
+pub struct ReservedPrefix {
+    /// What was claimed.
+    pub prefix: IpNet,
+    /// What it would take along.
+    pub what: &'static str,
+}
+
+/// Addresses that mean something else on every machine: RFC 6890, RFC 4291.
+const RESERVED: [(&str, &str); 10] = [
+    ("0.0.0.0/8", "the unspecified address"),
+    ("127.0.0.0/8", "loopback addresses"),
+    ("169.254.0.0/16", "link-local addresses"),
+    ("224.0.0.0/4", "multicast addresses"),
+    ("255.255.255.255/32", "the broadcast address"),
+    ("::/128", "the unspecified address"),
+    ("::1/128", "the loopback address"),
+    ("::ffff:0:0/96", "addresses of IPv4"),
+    ("fe80::/10", "link-local addresses"),
+    ("ff00::/8", "multicast addresses"),
+];
+
+/// Checks that `prefix` is one that a zone may have.
+///
+/// # Errors
+/// [`ReservedPrefix`] says what it would take along.
+pub fn check_ordinary(prefix: &IpNet) -> Result<(), ReservedPrefix> {
+    let error = |what| Err(ReservedPrefix { prefix: *prefix, what });
+    if prefix.prefix_len() == 0 {
+        return error("every address, as a default route");
+    }
+    let is_touched = |net: &&str| net.parse().is_ok_and(|net| overlaps(&net, prefix));
+    match RESERVED.iter().find(|(net, _)| is_touched(net)) {
+        Some((_, what)) => error(what),
+        None => Ok(()),
+    }
+}
+
+/// Checks that a zone may have all of these. A tunnel IP may be a loopback address: no packet with
+/// one leaves a machine or is taken from outside (RFC 1122, section 3.2.1.3).
+///
+/// # Errors
+/// The first [`ReservedPrefix`].
+pub(crate) fn check_all_ordinary(
+    prefixes: &[IpNet],
+    tunnel_ips: &[IpAddr],
+) -> Result<(), ReservedPrefix> {
+    let addresses = tunnel_ips.iter().filter(|ip| !ip.is_loopback()).map(|ip| host(*ip));
+    prefixes.iter().copied().chain(addresses).try_for_each(|net| check_ordinary(&net))
+}
+
 /// A single address as a prefix (/32 or /128).
 #[must_use]
 pub fn host(address: IpAddr) -> IpNet {
@@ -137,6 +190,36 @@ mod tests {
             error.to_string(),
             "madrid's prefix 10.10.0.0/16 overlaps berlin's prefix 10.10.10.0/24"
         );
+    }
+
+    #[test]
+    fn what_means_something_else_on_every_machine_is_no_zones() {
+        for (prefix, what) in [
+            ("0.0.0.0/0", "every address, as a default route"),
+            ("::/0", "every address, as a default route"),
+            ("0.0.0.0/1", "the unspecified address"),
+            ("128.0.0.0/1", "link-local addresses"),
+            ("127.0.0.53/32", "loopback addresses"),
+            ("169.254.169.254/32", "link-local addresses"),
+            ("239.1.0.0/16", "multicast addresses"),
+            ("255.255.255.255/32", "the broadcast address"),
+            ("::/3", "the unspecified address"),
+            ("::ffff:10.0.0.0/104", "addresses of IPv4"),
+            ("fe80::/64", "link-local addresses"),
+            ("ff02::1/128", "multicast addresses"),
+        ] {
+            let refused = check_ordinary(&net(prefix));
+            assert_eq!(refused, Err(ReservedPrefix { prefix: net(prefix), what }), "{prefix}");
+        }
+        assert!(RESERVED.iter().all(|(prefix, _)| prefix.parse::<IpNet>().is_ok()));
+    }
+
+    #[test]
+    fn ordinary_prefixes_of_any_length_are_fine() {
+        for prefix in ["10.0.0.0/8", "100.64.0.0/10", "203.0.113.7/32", "8.0.0.0/5", "fd00::/8"] {
+            assert_eq!(check_ordinary(&net(prefix)), Ok(()), "{prefix}");
+        }
+        assert_eq!(check_ordinary(&net("2000::/3")), Ok(()));
     }
 
     #[test]

@@ -69,6 +69,7 @@ impl Refusal {
 
         match self {
             Self::Overlap { .. } | Self::Draft(DraftError::Overlap(..)) => Code::GrantOverlaps,
+            Self::Draft(DraftError::Reserved(..)) => Code::GrantReserved,
             Self::Item(..) | Self::Rejected(_) | Self::NotGranted => Code::Unusable,
             Self::Disk(_) | Self::KeyFile(_) | Self::Unpublished(NotPublished::Disk(_)) => {
                 Code::FileUnusable

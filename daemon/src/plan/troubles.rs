@@ -31,6 +31,7 @@ pub(crate) const CODES: &[Code] = &[
     Code::TooManyRequests,
     Code::FederationClaimedTwice,
     Code::GrantsContradict,
+    Code::GrantReserved,
     Code::NotAMember,
     Code::ZoneBlocked,
     Code::KeyRevoked,
@@ -254,10 +255,16 @@ const fn standing(standing: Standing) -> Option<Code> {
 }
 
 fn contradiction(alarm: &Alarm) -> Finding {
-    let (Alarm::Overlap { kept, refused, .. } | Alarm::SameKey { kept, refused }) = alarm;
-    Finding::new(Code::GrantsContradict, Subject::Zone(refused.clone()))
-        .with(Evidence::Zone(kept.clone()))
-        .with(Evidence::Reason(error_line(alarm)))
+    let about = |code| Finding::new(code, Subject::Zone(alarm.refused().clone()));
+    let found = match alarm {
+        Alarm::Overlap { kept, .. } | Alarm::SameKey { kept, .. } => {
+            about(Code::GrantsContradict).with(Evidence::Zone(kept.clone()))
+        }
+        Alarm::Reserved { reserved, .. } => {
+            about(Code::GrantReserved).with(Evidence::Prefix(reserved.prefix))
+        }
+    };
+    found.with(Evidence::Reason(error_line(alarm)))
 }
 
 #[cfg(test)]

@@ -25,7 +25,9 @@ fn code(refusal: &Refusal) -> Code {
             DraftError::RevokedKey(_)
             | DraftError::LastAuthority
             | DraftError::TooFewLeft { .. } => Code::FailedPrecondition,
-            DraftError::Item(_) | DraftError::Authorities(..) => Code::InvalidArgument,
+            DraftError::Item(_) | DraftError::Authorities(..) | DraftError::Reserved(..) => {
+                Code::InvalidArgument
+            }
         },
         Refusal::UnknownZone(_) => Code::NotFound,
         Refusal::BookFull | Refusal::NoTunnelIp => Code::ResourceExhausted,

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use toml::de::DeValue;
+use zonemesh_core::prefix::check_ordinary;
 
 use super::text;
 use crate::complaint::Complaint;
@@ -26,6 +27,10 @@ pub(crate) fn prefix(value: &DeValue<'_>) -> Result<IpNet, Complaint> {
     if net.prefix_len() == 0 {
         let fix = "name the zone's own subnets: this would take every packet";
         return Err(complaint(fix.to_owned()));
+    }
+    if let Err(reserved) = check_ordinary(&net) {
+        let found = format!("found {text:?}, which holds {}", reserved.what);
+        return Err(Complaint::new(found, expected, "name the zone's own subnets"));
     }
     if net.addr() != net.network() {
         let found = format!("found {text:?}, which has host bits set");

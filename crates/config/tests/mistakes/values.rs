@@ -46,6 +46,11 @@ fn a_prefix_with_host_bits_is_shown_masked() {
     );
     mistake(
         "10.10.10.0/24",
+        "169.254.0.0/16",
+        "zm.toml:3:13: zone.prefixes[0]: found \"169.254.0.0/16\", which holds link-local addresses; expected a subnet such as \"10.10.10.0/24\" or \"fd00:10::/64\"; name the zone's own subnets",
+    );
+    mistake(
+        "10.10.10.0/24",
         "10.10.10.0",
         "zm.toml:3:13: zone.prefixes[0]: found \"10.10.10.0\"; expected a subnet such as \"10.10.10.0/24\" or \"fd00:10::/64\"; add the length after a '/'",
     );

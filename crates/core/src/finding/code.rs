@@ -167,6 +167,9 @@ codes! {
     NotPermitted "P312" Down "a permission is missing"
         "{reason}"
         "type the same with sudo in front";
+    GrantReserved "P313" Degraded "a grant names addresses that no zone may have"
+        "{reason}"
+        "revoke it and invite the zone again with its own prefixes";
 
     WrongCa "T401" Down "wrong CA"
         "[the SuperLink {address}: ]{reason}"

@@ -13,9 +13,9 @@ use super::item::{Grant, ItemId};
 use crate::key::ZonePublicKey;
 use crate::member::Member;
 use crate::name::ZoneName;
-use crate::prefix::{Claims, Overlap, claims};
+use crate::prefix::{Claims, Overlap, ReservedPrefix, check_all_ordinary, claims};
 
-/// Two grants that contradict each other. The second is held and not applied.
+/// A grant that is held and not applied: most contradict another one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Alarm {
     /// Two zones were granted the same addresses.
@@ -37,6 +37,27 @@ pub enum Alarm {
         /// Who is not admitted.
         refused: ZoneName,
     },
+    /// A zone was granted what no zone may have.
+    #[error("zone {refused} is not admitted")]
+    Reserved {
+        /// Who is not admitted.
+        refused: ZoneName,
+        /// What it was granted.
+        #[source]
+        reserved: ReservedPrefix,
+    },
+}
+
+impl Alarm {
+    /// Who is not admitted.
+    #[must_use]
+    pub fn refused(&self) -> &ZoneName {
+        match self {
+            Self::Overlap { refused, .. }
+            | Self::SameKey { refused, .. }
+            | Self::Reserved { refused, .. } => refused,
+        }
+    }
 }
 
 /// Members and alarms.
@@ -95,6 +116,10 @@ pub(super) fn apply<'a>(
             continue;
         }
         let nets: Vec<_> = claims(&grant.prefixes, &grant.tunnel_ips).collect();
+        if let Err(reserved) = check_all_ordinary(&grant.prefixes, &grant.tunnel_ips) {
+            applied.alarms.push(Alarm::Reserved { refused, reserved });
+            continue;
+        }
         if let Err(overlap) = taken.claim_all(&grant.zone, &nets) {
             let kept = overlap.first_owner.parse().unwrap_or_else(|_| refused.clone());
             applied.alarms.push(Alarm::Overlap { kept, refused, overlap });

@@ -14,7 +14,7 @@ use super::key::{AuthorityIdentity, AuthorityPublicKey};
 use super::{ItemError, Membership};
 use crate::key::ZonePublicKey;
 use crate::name::ZoneName;
-use crate::prefix::{Claims, Overlap, claims};
+use crate::prefix::{Claims, Overlap, ReservedPrefix, check_all_ordinary, claims};
 use crate::time::UnixMillis;
 
 /// What a zone asks for, or is invited with.
@@ -36,6 +36,9 @@ pub enum DraftError {
     /// Another zone has some of the addresses.
     #[error("zone {0} cannot be granted these addresses")]
     Overlap(ZoneName, #[source] Overlap),
+    /// No zone may have some of the addresses.
+    #[error("zone {0} cannot be granted these addresses")]
+    Reserved(ZoneName, #[source] ReservedPrefix),
     /// The key was revoked.
     #[error("this zone key was revoked: make a new one in the gateway of zone {0}")]
     RevokedKey(ZoneName),
@@ -132,10 +135,10 @@ impl Membership {
         Ok(grant)
     }
 
-    /// Checks that no other zone was granted any of these addresses.
+    /// Checks that a zone may have these addresses, and that no other was granted any of them.
     ///
     /// # Errors
-    /// [`DraftError::Overlap`] names both owners.
+    /// [`DraftError::Reserved`]; [`DraftError::Overlap`] names both owners.
     pub fn check_free(
         &self,
         zone: &ZoneName,
@@ -151,6 +154,8 @@ impl Membership {
             }
         }
         let nets: Vec<_> = claims(prefixes, tunnel_ips).collect();
+        check_all_ordinary(prefixes, tunnel_ips)
+            .map_err(|reserved| DraftError::Reserved(zone.clone(), reserved))?;
         taken.claim_all(zone, &nets).map_err(|overlap| DraftError::Overlap(zone.clone(), overlap))
     }
 

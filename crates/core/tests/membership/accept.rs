@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use zonemesh_core::membership::{
-    Alarm, DraftError, ItemError, Membership, SignedTrustItem, TrustAccepted, TrustItem, TrustKind,
-    TrustRejected,
+    Alarm, DraftError, GrantRequest, ItemError, Membership, SignedTrustItem, TrustAccepted,
+    TrustItem, TrustKind, TrustRejected,
 };
 use zonemesh_core::mesh::MeshId;
 
@@ -137,6 +137,26 @@ fn an_overlap_is_refused_at_signing_with_both_owners_named() {
     let mut key = request(5);
     key.zone_key = identity(1).public_key();
     assert_eq!(membership.draft_grant(key, NOW), Err(DraftError::KeyOfOther(name(1))));
+}
+
+#[test]
+fn what_no_zone_may_have_is_refused_at_signing_and_when_it_was_signed_elsewhere() {
+    let reserved = ["0.0.0.0/0", "127.0.0.0/8", "169.254.169.254/32", "ff00::/8"];
+    for prefix in reserved.map(|prefix| prefix.parse().unwrap()) {
+        let greedy = GrantRequest { prefixes: vec![prefix], ..request(5) };
+        let refused = granted(0..2).draft_grant(greedy.clone(), NOW).unwrap_err();
+        let DraftError::Reserved(zone, why) = &refused else { panic!("{refused:?}") };
+        assert_eq!((zone, why.prefix), (&name(5), prefix));
+
+        let mut membership = mesh();
+        let item = by(&first_set(1, 1), &careless(membership.mesh(), greedy, 3), &[0]);
+        membership.accept(item).unwrap();
+        assert_eq!(names(&membership), set_of(&[]));
+        let [alarm @ Alarm::Reserved { .. }] = membership.alarms() else {
+            panic!("{:?}", membership.alarms());
+        };
+        assert_eq!(alarm.refused(), &name(5));
+    }
 }
 
 #[test]

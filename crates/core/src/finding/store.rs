@@ -134,11 +134,17 @@ impl Findings {
         self.worst(usize::MAX)
     }
 
-    /// At most so many of [`Self::all`]; the others are not copied.
+    /// At most so many of [`Self::all`], those about this machine before all others: a hundred zones
+    /// that are down are not to hide why. The others are not copied.
     pub fn worst(&self, at_most: usize) -> Vec<StandingFinding> {
         let mut all: Vec<_> = self.standing.values().map(|kept| &kept.standing).collect();
-        all.sort_by_key(|one| std::cmp::Reverse(one.finding.severity));
-        all.into_iter().take(at_most).cloned().collect()
+        let badness = |one: &&StandingFinding| std::cmp::Reverse(one.finding.severity);
+        if all.len() > at_most {
+            all.sort_by_key(|one| (one.finding.subject != Subject::Here, badness(one)));
+            all.truncate(at_most);
+        }
+        all.sort_by_key(|one| badness(one));
+        all.into_iter().cloned().collect()
     }
 
     /// How many last.
@@ -162,6 +168,25 @@ mod tests {
     fn silent(zone: &str, count: u64) -> Finding {
         let subject = Subject::Zone(zone.parse().unwrap());
         Finding::new(Code::HandshakesUnanswered, subject).with(Evidence::Count(count))
+    }
+
+    #[test]
+    fn a_few_of_many_are_the_worst_with_all_about_this_machine() {
+        let mut findings = Findings::default();
+        let raise = |findings: &mut Findings, code, subject| {
+            findings.raise(Finding::new(code, subject), UnixMillis(1));
+        };
+        for zone in ["a", "b", "c"] {
+            let subject = Subject::Zone(zone.parse().unwrap());
+            raise(&mut findings, Code::HandshakesUnanswered, subject);
+        }
+        raise(&mut findings, Code::ForwardingOff, Subject::Here);
+        let codes = |few: Vec<StandingFinding>| {
+            few.iter().map(|one| one.finding.code.as_str()).collect::<Vec<_>>()
+        };
+        assert_eq!(codes(findings.worst(2)), ["N206", "N214"]);
+        assert_eq!(codes(findings.all()), ["N206", "N206", "N206", "N214"]);
+        assert_eq!(findings.worst(4), findings.all());
     }
 
     #[test]

@@ -81,7 +81,8 @@ fn is_done(path: &Path, removed: io::Result<()>) -> bool {
     removed.is_ok()
 }
 
-fn is_temporary(name: &OsStr) -> bool {
+/// True for a name that only this gateway's writer gives.
+pub(super) fn is_temporary(name: &OsStr) -> bool {
     let random = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
     random.is_some_and(|rest| {
         rest.len() == RANDOM && rest.bytes().all(|letter| letter.is_ascii_alphanumeric())

@@ -9,36 +9,22 @@ pub(crate) mod invitations;
 pub(crate) mod keys;
 pub(crate) mod leftovers;
 pub(crate) mod records;
+mod state_folder;
 pub(crate) mod trust;
 mod writer;
 
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use zonemesh_core::journal::trimmed;
 
-use crate::failure::{Exit, Failure, OrExit as _};
-
+pub(crate) use state_folder::open_folder;
 #[cfg(test)]
 pub(crate) use writer::tests::{TrialDisk, writer};
 pub(crate) use writer::{Disk, DiskWriter, FileSystem, Write, write_all};
 
 /// Most bytes of a journal.
 const JOURNAL_BYTES: usize = 1 << 20;
-
-/// Makes the state folder if it is missing and keeps others out of it.
-pub(crate) fn open_folder(folder: &Path) -> Result<(), Failure> {
-    let message = || {
-        format!(
-            "cannot use the state folder {} (gateway.state_dir): it must be a folder that zonemeshd may write",
-            folder.display()
-        )
-    };
-    std::fs::create_dir_all(folder).or_exit(Exit::Configuration, message)?;
-    let private = std::fs::Permissions::from_mode(0o700);
-    std::fs::set_permissions(folder, private).or_exit(Exit::Configuration, message)
-}
 
 /// Replaces `path` with `content` (mode 0600): temporary file, fsync, rename, fsync of the folder.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -127,6 +113,8 @@ fn aside_name(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]

@@ -10,7 +10,7 @@ mod service;
 mod status;
 mod users;
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -72,9 +72,11 @@ fn open(path: &Path) -> anyhow::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
+    match std::fs::symlink_metadata(path) {
+        Ok(there) if there.file_type().is_socket() => std::fs::remove_file(path)?,
+        Ok(_) => anyhow::bail!("something else has this name: name a path of its own"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error.into()),
     }
     let listener = UnixListener::bind(path)?;
     if let Ok(Some(group)) = nix::unistd::Group::from_name(GROUP) {
@@ -120,4 +122,21 @@ fn counters<'a>(counts: impl Iterator<Item = Count<'a>>) -> Vec<Counter> {
         Some(Counter { name: (*name).to_owned(), count: count.value })
     };
     counts.filter_map(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_is_no_socket_is_never_replaced_by_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes");
+        std::fs::write(&path, "of somebody").unwrap();
+        let refused = format!("{:?}", bind(&path).await.err().expect("it is refused"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "of somebody");
+        assert!(refused.contains("gateway.admin_socket"), "{refused}");
+        drop(UnixListener::bind(folder.path().join("left")).unwrap());
+        assert!(bind(&folder.path().join("left")).await.is_ok(), "a dead agent's is replaced");
+    }
 }

@@ -1,0 +1,88 @@
+//! The state folder: made where it is missing, closed to others, and never somebody else's.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::leftovers;
+use crate::failure::{Exit, Failure, OrExit as _};
+
+/// What stands in a state folder, keys that were put there before the first start included.
+const OWN_NAMES: [&str; 12] = [
+    "audit",
+    "blocked",
+    "clock",
+    "events",
+    "federations",
+    "invitations",
+    "local-api.key",
+    "mesh",
+    "records",
+    "trust",
+    "wireguard.key",
+    "zone.key",
+];
+
+/// True if the folder holds something and nothing of a gateway: `/etc`, named by mistake, must not be
+/// closed to all others.
+fn is_foreign(folder: &Path) -> io::Result<bool> {
+    let mut holds_something = false;
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        if OWN_NAMES.iter().any(|own| name == *own) || leftovers::is_temporary(&name) {
+            return Ok(false);
+        }
+        // A file system of its own has that from the start.
+        holds_something |= name != "lost+found";
+    }
+    Ok(holds_something)
+}
+
+/// Makes the state folder if it is missing and keeps others out of it.
+pub(crate) fn open_folder(folder: &Path) -> Result<(), Failure> {
+    let message = || {
+        format!(
+            "cannot use the state folder {} (gateway.state_dir): it must be a folder that zonemeshd may write",
+            folder.display()
+        )
+    };
+    std::fs::create_dir_all(folder).or_exit(Exit::Configuration, message)?;
+    if is_foreign(folder).or_exit(Exit::Configuration, message)? {
+        return Err(Failure::new(
+            Exit::Configuration,
+            format!(
+                "the state folder {} (gateway.state_dir) holds files of others: name one of its own",
+                folder.display()
+            ),
+        ));
+    }
+    let private = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(folder, private).or_exit(Exit::Configuration, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_others_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let shared = folder.path().join("etc");
+        std::fs::create_dir(&shared).unwrap();
+        std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::write(shared.join("passwd"), "root").unwrap();
+        let refused = format!("{:?}", open_folder(&shared).unwrap_err());
+        assert!(refused.contains("holds files of others"), "{refused}");
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&shared), 0o755);
+        let killed = leftovers::temporary_file(&shared).unwrap().keep().unwrap();
+        open_folder(&shared).unwrap();
+        std::fs::remove_file(killed.1).unwrap();
+        std::fs::write(shared.join("zone.key"), "put there before the first start").unwrap();
+        open_folder(&shared).unwrap();
+        assert_eq!(mode(&shared), 0o700);
+        let own_disk = folder.path().join("disk");
+        std::fs::create_dir_all(own_disk.join("lost+found")).unwrap();
+        open_folder(&own_disk).unwrap();
+    }
+}

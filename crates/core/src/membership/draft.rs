@@ -14,7 +14,8 @@ use super::key::{AuthorityIdentity, AuthorityPublicKey};
 use super::{ItemError, Membership};
 use crate::key::ZonePublicKey;
 use crate::name::ZoneName;
-use crate::prefix::{Claims, Overlap, ReservedPrefix, check_all_ordinary, claims};
+use crate::prefix::{Claims, Overlap, ReservedPrefix, check_all_ordinary, check_disjoint, claims};
+use crate::record::Problem;
 use crate::time::UnixMillis;
 
 /// What a zone asks for, or is invited with.
@@ -138,7 +139,8 @@ impl Membership {
     /// Checks that a zone may have these addresses, and that no other was granted any of them.
     ///
     /// # Errors
-    /// [`DraftError::Reserved`]; [`DraftError::Overlap`] names both owners.
+    /// [`DraftError::Item`] if they would make no valid grant; [`DraftError::Reserved`];
+    /// [`DraftError::Overlap`] names both owners.
     pub fn check_free(
         &self,
         zone: &ZoneName,
@@ -154,6 +156,12 @@ impl Membership {
             }
         }
         let nets: Vec<_> = claims(prefixes, tunnel_ips).collect();
+        if let Some(at) = prefixes.iter().position(|net| net.trunc() != *net) {
+            let field = format!("prefixes[{at}]");
+            return Err(DraftError::Item(ItemError::Field { field, problem: Problem::HostBits }));
+        }
+        check_disjoint(nets.iter().map(|net| (zone.as_str(), *net)))
+            .map_err(|overlap| DraftError::Item(ItemError::Overlap(overlap)))?;
         check_all_ordinary(prefixes, tunnel_ips)
             .map_err(|reserved| DraftError::Reserved(zone.clone(), reserved))?;
         taken.claim_all(zone, &nets).map_err(|overlap| DraftError::Overlap(zone.clone(), overlap))

@@ -140,6 +140,28 @@ fn an_overlap_is_refused_at_signing_with_both_owners_named() {
 }
 
 #[test]
+fn what_would_make_no_valid_grant_is_refused_before_anybody_is_invited_with_it() {
+    let membership = granted(0..2);
+    let refused = |prefixes: &[&str]| {
+        let prefixes: Vec<_> = prefixes.iter().map(|prefix| prefix.parse().unwrap()).collect();
+        membership.check_free(&name(5), &prefixes, &[])
+    };
+    let host_bits = refused(&["10.62.0.0/24", "10.20.12.1/24"]);
+    let Err(DraftError::Item(ItemError::Field { field, .. })) = &host_bits else {
+        panic!("{host_bits:?}");
+    };
+    assert_eq!(field, "prefixes[1]");
+    for twice in [["10.62.0.0/24", "10.62.0.0/25"], ["10.62.0.0/24", "10.62.0.0/24"]] {
+        let refused = refused(&twice);
+        assert!(
+            matches!(refused, Err(DraftError::Item(ItemError::Overlap(_)))),
+            "{twice:?}: {refused:?}"
+        );
+    }
+    assert_eq!(refused(&["10.62.0.0/25", "10.62.0.128/25"]), Ok(()));
+}
+
+#[test]
 fn what_no_zone_may_have_is_refused_at_signing_and_when_it_was_signed_elsewhere() {
     let reserved = ["0.0.0.0/0", "127.0.0.0/8", "169.254.169.254/32", "ff00::/8"];
     for prefix in reserved.map(|prefix| prefix.parse().unwrap()) {

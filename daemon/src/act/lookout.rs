@@ -25,7 +25,7 @@ use crate::plan::troubles::{self, EtcdSight, MachineSight, PeerSight, StreamSigh
 
 /// Time between two looks.
 const LOOK: Duration = Duration::from_secs(1);
-/// How old a look may be for who asks, so that nobody who asks pays for going through all peers.
+/// How old a look may be for a screen, so that it does not pay for going through all peers.
 const FRESH: Duration = Duration::from_millis(1500);
 
 /// Where it looks, and where it tells.
@@ -61,10 +61,13 @@ pub(crate) async fn run(lookout: Arc<Lookout>) -> anyhow::Result<()> {
 }
 
 impl Lookout {
-    /// The last look, or a new one if that is too old or of other peers.
-    pub(crate) fn refresh(&self) -> Arc<Sighting> {
+    /// Looks now for who shows all peers, so that what is found fits what is shown. For a screen that
+    /// shows `at_most` of more, the last look will do, unless it is too old or of other peers.
+    pub(crate) fn refresh(&self, at_most: usize) -> Arc<Sighting> {
         let is_good = |look: &Arc<Sighting>| {
-            look.at.elapsed() < FRESH && Arc::ptr_eq(&look.peers, &self.peers.borrow())
+            look.peers.len() > at_most
+                && look.at.elapsed() < FRESH
+                && Arc::ptr_eq(&look.peers, &self.peers.borrow())
         };
         let last = self.last().clone().filter(is_good);
         last.unwrap_or_else(|| self.look())

@@ -46,10 +46,11 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Its findings are those of the last look.
+    /// Its findings are of this moment; those of a screen that has no room for all peers of the last
+    /// look.
     /// About `at_most` peers and findings are in it, those that need a look first.
     pub(crate) fn take(sources: &SnapshotSources, at_most: usize) -> Self {
-        let look = sources.lookout.refresh();
+        let look = sources.lookout.refresh(at_most);
         let (findings, findings_total) = sources.findings.worst(at_most);
         Self {
             config: sources.config.clone(),

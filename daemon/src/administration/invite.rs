@@ -30,26 +30,33 @@ pub(crate) struct InvitationRequest {
 }
 
 impl Administration {
-    /// Issues an invitation.
+    /// Issues an invitation; what was issued for the zone before and is unused holds no more.
     pub(crate) async fn invite(&self, wanted: InvitationRequest) -> Result<Invitation, Refusal> {
         let mut state = self.state.lock().await;
         let now = now();
         let book = state.book.as_mut().ok_or(Refusal::Unmanaged)?;
         let reserved = reserved(book, &wanted.zone, now);
         let invitation = self.draft_invitation(wanted, &reserved, now)?;
+        let voided = book.void(&invitation.zone, None);
         let (room, stale) = book.issue(&invitation, now);
-        let mut writes: Vec<_> = stale.iter().map(|id| self.invitations.remove(id)).collect();
+        let mut writes = Vec::new();
         let issued = book.issued().find(|issued| room && issued.id == invitation.id);
         if let Some(issued) = issued {
             writes.push(self.invitations.write(issued));
             let detail = format!("invitation {}", issued.id);
             writes.push(self.ledger.audit(AuditAct::Invite, &issued.zone, detail));
         }
+        let gone = stale.iter().chain(voided.iter().map(|issued| &issued.id));
+        writes.extend(gone.map(|id| self.invitations.remove(id)));
         let stored = self.disk.write(writes).await;
         if !room {
             return Err(Refusal::BookFull);
         }
-        stored.inspect_err(|_| book.withdraw(&invitation.id))?;
+        if let Err(error) = stored {
+            book.withdraw(&invitation.id);
+            book.restore(voided);
+            return Err(error.into());
+        }
         self.listening.send_if_modified(|listening| {
             let off = matches!(listening, Listening::Off | Listening::Failed(_));
             if off {

@@ -36,11 +36,16 @@ impl Administration {
         let redeemed = book.redeem(asked, now())?;
         let issued = &redeemed.invitation;
         if redeemed.first {
-            let stored = self.disk.write(vec![self.invitations.write(issued)]).await;
-            stored.inspect_err(|error| {
+            // The zone has come: whoever has another of its invitations does not take its place.
+            let voided = book.void(&issued.zone, Some(&issued.id));
+            let mut writes = vec![self.invitations.write(issued)];
+            writes.extend(voided.iter().map(|other| self.invitations.remove(&other.id)));
+            if let Err(error) = self.disk.write(writes).await {
                 tracing::error!(%error, "cannot store a redeemed invitation; is the disk full?");
                 book.take_back(&redeemed);
-            })?;
+                book.restore(voided);
+                return Err(error.into());
+            }
         }
         // Once: a hint of a repeat would outrank what the zone has said since.
         if redeemed.first || !self.is_known(issued) {

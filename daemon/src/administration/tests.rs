@@ -136,3 +136,48 @@ async fn on_a_full_disk_nothing_is_founded_invited_blocked_or_redeemed() {
     assert!(berlin.administration.block(&"madrid".parse().unwrap(), true).await.is_err());
     assert_eq!(berlin.zones(), 2);
 }
+
+fn another_madrid(invitation: &Invitation) -> Redemption {
+    let keys = JoinerKeys {
+        zone_key: ZoneIdentity::from_seed(&[66; 32]).public_key(),
+        wireguard_key: WireGuardPublicKey([66; 32]),
+    };
+    invitation.redemption(&keys, vec!["192.0.2.66:51820".to_owned()])
+}
+
+#[tokio::test]
+async fn one_invitation_of_a_zone_is_open_and_none_once_it_has_come_or_was_put_out() {
+    let berlin = berlin().await;
+    let administration = &berlin.administration;
+    let is_refused =
+        async |asked| matches!(administration.redeem(asked).await, Err(NotRedeemed::Invitation(_)));
+    let lost = berlin.invite_madrid().await.unwrap();
+    let second = berlin.invite_madrid().await.unwrap();
+    assert!(is_refused(another_madrid(&lost)).await, "invited anew");
+    let first = asks(&second, FIRST_KEY, "198.51.100.2:51820");
+    administration.redeem(first.clone()).await.unwrap();
+    // Whoever moves or renames the zone's gateway invites it again; that one is open.
+    let third = berlin.invite_madrid().await.unwrap();
+    let zone = "madrid".parse().unwrap();
+    administration.revoke(&zone, "stolen").await.unwrap();
+    assert!(is_refused(another_madrid(&third)).await, "put out");
+    assert_eq!(berlin.zones(), 1);
+    // Nor after a restart.
+    let restarted = open(berlin.folder.path(), &berlin.disk);
+    for asked in [another_madrid(&lost), another_madrid(&third)] {
+        let refused = restarted.redeem(asked).await;
+        assert!(matches!(refused, Err(NotRedeemed::Invitation(_))));
+    }
+}
+
+#[tokio::test]
+async fn an_older_invitation_is_void_once_its_zone_has_come_with_another() {
+    let berlin = berlin().await;
+    let first = berlin.invite_madrid().await.unwrap();
+    let second = berlin.invite_madrid().await.unwrap();
+    let comes = asks(&second, FIRST_KEY, "198.51.100.2:51820");
+    berlin.administration.redeem(comes).await.unwrap();
+    let thief = berlin.administration.redeem(another_madrid(&first)).await;
+    assert!(matches!(thief, Err(NotRedeemed::Invitation(_))));
+    assert_eq!(berlin.administration.invited().await.open.len(), 0);
+}

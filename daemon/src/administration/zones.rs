@@ -52,13 +52,13 @@ impl Administration {
         })
     }
 
-    /// Revokes the present key of a zone, for ever.
+    /// Revokes the present key of a zone, for ever. Its unused invitations hold no more.
     pub(crate) async fn revoke(
         &self,
         zone: &ZoneName,
         reason: &str,
     ) -> Result<SignedChange, Refusal> {
-        let _one_at_a_time = self.state.lock().await;
+        let mut state = self.state.lock().await;
         if *zone == self.config.zone.name {
             return Err(Refusal::OwnZone);
         }
@@ -66,7 +66,21 @@ impl Administration {
             let membership = registry.membership().ok_or(Refusal::Unmanaged)?;
             Ok::<_, Refusal>(membership.draft_revocation(zone, reason, now())?)
         })?;
+        self.void_invitations(&mut state, zone).await?;
         self.sign_and_apply(&[TrustItem::Revocation(revocation)]).await
+    }
+
+    /// Before the revocation: with one of them whoever is put out would be back at once.
+    async fn void_invitations(
+        &self,
+        state: &mut BookState,
+        zone: &ZoneName,
+    ) -> Result<(), Refusal> {
+        let Some(book) = &mut state.book else { return Ok(()) };
+        let voided = book.void(zone, None);
+        let writes = voided.iter().map(|issued| self.invitations.remove(&issued.id)).collect();
+        let stored = self.disk.write(writes).await;
+        Ok(stored.inspect_err(|_| book.restore(voided))?)
     }
 
     /// Blocks a zone here, or lets it in again; returns all that are blocked now.

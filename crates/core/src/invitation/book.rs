@@ -193,6 +193,22 @@ impl Redemptions {
         self.issued.remove(id);
     }
 
+    /// Strikes out the unused invitations of a zone, all or all but one: it has come, is invited anew or
+    /// was put out. Remove the files of those that are returned, or have them [restored].
+    ///
+    /// [restored]: Self::restore
+    pub fn void(&mut self, zone: &ZoneName, but: Option<&InvitationId>) -> Vec<IssuedInvitation> {
+        let is_open = |id: &InvitationId, issued: &mut IssuedInvitation| {
+            issued.zone == *zone && issued.used_by.is_none() && Some(id) != but
+        };
+        self.issued.extract_if(.., is_open).map(|(_, issued)| issued).collect()
+    }
+
+    /// Takes back that invitations were struck out.
+    pub fn restore(&mut self, voided: Vec<IssuedInvitation>) {
+        self.issued.extend(voided.into_iter().map(|issued| (issued.id, issued)));
+    }
+
     /// All invitations, in the order of their names.
     pub fn issued(&self) -> impl Iterator<Item = &IssuedInvitation> {
         self.issued.values()

@@ -143,22 +143,51 @@ fn refused(status: Status) -> CommandFailure {
 
 /// Of a change the daemon says itself what is wrong and what to do.
 fn unchanged(status: Status) -> CommandFailure {
-    let exit = match status.code() {
-        Grpc::InvalidArgument => Exit::Usage,
-        Grpc::NotFound => Exit::Negative,
-        Grpc::AlreadyExists | Grpc::FailedPrecondition => Exit::Policy,
-        Grpc::Unauthenticated => Exit::Trust,
-        Grpc::Unavailable | Grpc::ResourceExhausted => Exit::Network,
+    let told = finding::told_code(&status);
+    let exit = match (told, status.code()) {
+        (Some(Code::FileUnusable), _) | (_, Grpc::NotFound) => Exit::Negative,
+        (Some(Code::Unusable), _) | (_, Grpc::Unauthenticated) => Exit::Trust,
+        (_, Grpc::InvalidArgument) => Exit::Usage,
+        (_, Grpc::AlreadyExists | Grpc::FailedPrecondition) => Exit::Policy,
+        (_, Grpc::Unavailable | Grpc::ResourceExhausted) => Exit::Network,
         _ => return refused(status),
     };
-    let next = match status.code() {
-        Grpc::Unauthenticated => "ask who has invited this zone for a new invitation",
-        Grpc::Unavailable | Grpc::ResourceExhausted => "zonemesh status, then try again",
+    let next = match (told, status.code()) {
+        (Some(Code::FileUnusable), _) => "df -h, for the gateway's state folder; then try again",
+        (_, Grpc::Unauthenticated) => "ask who has invited this zone for a new invitation",
+        (_, Grpc::Unavailable | Grpc::ResourceExhausted) => "zonemesh status, then try again",
         _ => "zonemesh zone list",
     };
     let failure = CommandFailure::message(exit, status.message().to_owned()).next(next);
-    match finding::told_code(&status) {
+    match told {
         Some(code) => failure.code(code),
         None => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit_of(told: Option<Code>, status: Status) -> Exit {
+        let status = match told {
+            Some(code) => finding::with_code(status, code),
+            None => status,
+        };
+        unchanged(status).exit
+    }
+
+    #[test]
+    fn what_cannot_be_stored_is_no_missing_daemon() {
+        let full = || Status::internal("cannot write to the state folder");
+        assert_eq!(exit_of(Some(Code::FileUnusable), full()), Exit::Negative);
+        assert_eq!(exit_of(None, full()), Exit::Unreachable);
+    }
+
+    #[test]
+    fn an_item_that_cannot_be_used_is_a_matter_of_trust() {
+        let item = || Status::invalid_argument("item 0 is no trust item");
+        assert_eq!(exit_of(Some(Code::Unusable), item()), Exit::Trust);
+        assert_eq!(exit_of(None, item()), Exit::Usage);
     }
 }

@@ -24,7 +24,7 @@ use crate::facts::ledger::now;
 pub(crate) struct InvitationRequest {
     pub(crate) zone: ZoneName,
     pub(crate) prefixes: Vec<IpNet>,
-    /// Empty: the next free one.
+    /// Empty: those that the zone is granted, or the next free one.
     pub(crate) tunnel_ips: Vec<IpAddr>,
     pub(crate) valid_for_ms: u64,
 }
@@ -81,7 +81,10 @@ impl Administration {
             return Err(Refusal::NoPrefix);
         }
         if tunnel_ips.is_empty() {
-            tunnel_ips = vec![self.free_tunnel_ip(reserved)?];
+            tunnel_ips = match self.granted_tunnel_ips(&zone) {
+                Some(granted) => granted,
+                None => vec![self.free_tunnel_ip(reserved)?],
+            };
         }
         self.check_free(&zone, &prefixes, &tunnel_ips, reserved)?;
         let (mesh, authority_set) = self
@@ -104,6 +107,16 @@ impl Administration {
             expires_at: now.plus(valid_for),
             secret: InvitationSecret::from_bytes(secret),
         })
+    }
+
+    /// Those of a zone that is granted: it is invited anew with another key, or after it was granted as
+    /// it stood in a configuration, and is not to be renumbered.
+    fn granted_tunnel_ips(&self, zone: &ZoneName) -> Option<Vec<IpAddr>> {
+        let granted = self.ledger.read(|registry| {
+            let grant = registry.membership().and_then(|membership| membership.grant(zone));
+            grant.map(|grant| grant.tunnel_ips.clone())
+        });
+        granted.filter(|tunnel_ips| !tunnel_ips.is_empty())
     }
 
     /// How the joiner reaches this gateway.

@@ -171,6 +171,16 @@ async fn one_invitation_of_a_zone_is_open_and_none_once_it_has_come_or_was_put_o
 }
 
 #[tokio::test]
+async fn a_zone_that_is_invited_anew_keeps_its_tunnel_address() {
+    let berlin = berlin().await;
+    let first = berlin.invite_madrid().await.unwrap();
+    let comes = asks(&first, FIRST_KEY, "198.51.100.2:51820");
+    berlin.administration.redeem(comes).await.unwrap();
+    let anew = berlin.invite_madrid().await.unwrap();
+    assert_eq!(anew.tunnel_ips, first.tunnel_ips);
+}
+
+#[tokio::test]
 async fn an_older_invitation_is_void_once_its_zone_has_come_with_another() {
     let berlin = berlin().await;
     let first = berlin.invite_madrid().await.unwrap();

@@ -25,9 +25,10 @@ fn code(refusal: &Refusal) -> Code {
             DraftError::RevokedKey(_)
             | DraftError::LastAuthority
             | DraftError::TooFewLeft { .. } => Code::FailedPrecondition,
-            DraftError::Item(_) | DraftError::Authorities(..) | DraftError::Reserved(..) => {
-                Code::InvalidArgument
-            }
+            DraftError::Item(_)
+            | DraftError::Authorities(..)
+            | DraftError::HostBits(_)
+            | DraftError::Reserved(..) => Code::InvalidArgument,
         },
         Refusal::UnknownZone(_) => Code::NotFound,
         Refusal::BookFull | Refusal::NoTunnelIp => Code::ResourceExhausted,

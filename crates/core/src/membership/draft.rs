@@ -15,7 +15,6 @@ use super::{ItemError, Membership};
 use crate::key::ZonePublicKey;
 use crate::name::ZoneName;
 use crate::prefix::{Claims, Overlap, ReservedPrefix, check_all_ordinary, check_disjoint, claims};
-use crate::record::Problem;
 use crate::time::UnixMillis;
 
 /// What a zone asks for, or is invited with.
@@ -37,6 +36,9 @@ pub enum DraftError {
     /// Another zone has some of the addresses.
     #[error("zone {0} cannot be granted these addresses")]
     Overlap(ZoneName, #[source] Overlap),
+    /// A prefix that is an address with a length.
+    #[error("{} has bits set behind its length: write {}", .0, .0.trunc())]
+    HostBits(IpNet),
     /// No zone may have some of the addresses.
     #[error("zone {0} cannot be granted these addresses")]
     Reserved(ZoneName, #[source] ReservedPrefix),
@@ -139,8 +141,8 @@ impl Membership {
     /// Checks that a zone may have these addresses, and that no other was granted any of them.
     ///
     /// # Errors
-    /// [`DraftError::Item`] if they would make no valid grant; [`DraftError::Reserved`];
-    /// [`DraftError::Overlap`] names both owners.
+    /// [`DraftError::HostBits`], [`DraftError::Item`] and [`DraftError::Reserved`] if nobody may have
+    /// them; [`DraftError::Overlap`] names both owners.
     pub fn check_free(
         &self,
         zone: &ZoneName,
@@ -156,9 +158,8 @@ impl Membership {
             }
         }
         let nets: Vec<_> = claims(prefixes, tunnel_ips).collect();
-        if let Some(at) = prefixes.iter().position(|net| net.trunc() != *net) {
-            let field = format!("prefixes[{at}]");
-            return Err(DraftError::Item(ItemError::Field { field, problem: Problem::HostBits }));
+        if let Some(net) = prefixes.iter().find(|net| net.trunc() != **net) {
+            return Err(DraftError::HostBits(*net));
         }
         check_disjoint(nets.iter().map(|net| (zone.as_str(), *net)))
             .map_err(|overlap| DraftError::Item(ItemError::Overlap(overlap)))?;

@@ -7,12 +7,11 @@ use std::path::Path;
 use super::leftovers;
 use crate::failure::{Exit, Failure, OrExit as _};
 
-/// What stands in a state folder, keys that were put there before the first start included.
-const OWN_NAMES: [&str; 12] = [
-    "audit",
+/// What stands in a state folder, keys that were put there before the first start included. The
+/// journals never stand alone, and `/var/log` has an `audit` too.
+const OWN_NAMES: [&str; 10] = [
     "blocked",
     "clock",
-    "events",
     "federations",
     "invitations",
     "local-api.key",
@@ -51,7 +50,7 @@ pub(crate) fn open_folder(folder: &Path) -> Result<(), Failure> {
         return Err(Failure::new(
             Exit::Configuration,
             format!(
-                "the state folder {} (gateway.state_dir) holds files of others: name one of its own",
+                "the state folder {} (gateway.state_dir) holds files of others and none of a gateway: name an empty folder, or one that is not there yet",
                 folder.display()
             ),
         ));
@@ -71,6 +70,7 @@ mod tests {
         std::fs::create_dir(&shared).unwrap();
         std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o755)).unwrap();
         std::fs::write(shared.join("passwd"), "root").unwrap();
+        std::fs::create_dir(shared.join("audit")).unwrap();
         let refused = format!("{:?}", open_folder(&shared).unwrap_err());
         assert!(refused.contains("holds files of others"), "{refused}");
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;

@@ -10,8 +10,8 @@ use zonemesh_api::v1::{
 };
 use zonemesh_api::view::{BlockView, MeshView, ZonesView};
 
-use super::trust;
-use crate::arguments::{Format, Init, Invite, MeshVerb, ZoneVerb};
+use super::{owners, trust};
+use crate::arguments::{Format, Invite, MeshVerb, ZoneVerb};
 use crate::daemon::{Followed, body, change, follow};
 use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::output::Printer;
@@ -28,10 +28,23 @@ pub(super) fn mesh(
     output: Printer,
     out: &mut impl Write,
 ) -> Result<Exit, CommandFailure> {
-    let MeshVerb::Init(Init { authorities, threshold, grant_configured }) = verb;
-    let request = MeshInitRequest { authority_keys: authorities, threshold, grant_configured };
-    let reply = change(socket, async |mut mesh| mesh.mesh_init(request).await.map(body))?;
-    output.show(&MeshView::from(reply), out)?;
+    let MeshVerb::Init(init) = verb;
+    let made = owners::made(&init)?;
+    let owner_keys = init.owner_keys.iter().cloned().chain(made.public_keys()).collect();
+    let request = MeshInitRequest {
+        authority_keys: init.authorities,
+        threshold: init.threshold,
+        grant_configured: init.grant_configured,
+        owner_keys,
+    };
+    let founded = change(socket, async |mut mesh| mesh.mesh_init(request).await.map(body));
+    // Without an answer the mesh may be there, and then these keys own it.
+    let reply = founded.inspect_err(|failure| {
+        if failure.exit != Exit::Timeout {
+            made.remove();
+        }
+    })?;
+    output.show(&MeshView::new(reply, made.files()), out)?;
     Ok(Exit::Ok)
 }
 

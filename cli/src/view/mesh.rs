@@ -27,7 +27,15 @@ impl Rendered for MeshView {
             ),
         };
         let (mesh, key) = (plain(&self.mesh), plain(&self.authority_key));
-        format!("mesh       {mesh}\nauthority  {key}\nzones      {zones}\nnext: {next}\n")
+        let owners = match self.owner_key_files.as_slice() {
+            [] => String::new(),
+            files => format!(
+                "owner key  {}\n           It changes who may sign, and does nothing else: move it to a \
+                 place that no gateway\n           reads, keep a copy. Nobody can make it again.\n",
+                plain(&files.join(", "))
+            ),
+        };
+        format!("mesh       {mesh}\nauthority  {key}\n{owners}zones      {zones}\nnext: {next}\n")
     }
 }
 

@@ -82,8 +82,8 @@ fn registry() -> Registry {
 }
 
 fn first_set() -> AuthoritySet {
-    let keys = [authority().public_key()].into();
-    Membership::draft_first(keys, 1, NOW).unwrap()
+    let keys = std::collections::BTreeSet::from([authority().public_key()]);
+    Membership::draft_first(keys.clone(), keys, 1, NOW).unwrap()
 }
 
 fn authority() -> AuthorityIdentity {

@@ -198,7 +198,8 @@ impl Joining {
         invitation: &Invitation,
         answer: RedemptionAnswer,
     ) -> Result<Membership, Refusal> {
-        let membership = Membership::from_items(&invitation.mesh, answer.trust)?;
+        let pin = Some(invitation.authority_set);
+        let membership = Membership::from_items(&invitation.mesh, pin, answer.trust)?;
         match self.administration.is_granted(&membership) {
             true => Ok(membership),
             false => Err(Refusal::NotGranted),

@@ -37,7 +37,7 @@ use crate::facts::disk::{DiskWriter, keys};
 use crate::facts::hints::Hints;
 use crate::facts::ledger::{Ledger, TrustChange, now};
 
-pub(crate) use authorities::AuthoritiesInForce;
+pub(crate) use authorities::{AuthoritiesInForce, DraftedChange};
 pub(crate) use invite::InvitationRequest;
 use listening::Listening;
 pub(crate) use redeem::NotRedeemed;
@@ -156,6 +156,7 @@ impl Administration {
     /// grants wait for the other authorities, among what [`Self::export`] hands out.
     pub(crate) async fn found(
         &self,
+        owners: BTreeSet<AuthorityPublicKey>,
         mut authorities: BTreeSet<AuthorityPublicKey>,
         threshold: u32,
         grant_configured: bool,
@@ -167,7 +168,7 @@ impl Administration {
         authorities.insert(key);
         let now = now();
         // All keys and the threshold stand in the set that names the mesh: no fewer can make another.
-        let first = Membership::draft_first(authorities, threshold.max(1), now)?;
+        let first = Membership::draft_first(owners, authorities, threshold.max(1), now)?;
         let first = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(first));
         let mut membership = Membership::new(first)?;
         let drafts = self.grant_known(&mut membership, &authority, grant_configured, now)?;
@@ -189,8 +190,7 @@ impl Administration {
         let known = crate::plan::announcement::members(&self.config, self.own_keys.zone_key);
         let count = if grant_configured { known.len() } else { 1 };
         for member in known.into_iter().take(count) {
-            let mut grant = membership.draft_grant(request_of(member), now)?;
-            grant.serial += drafts.len() as u64;
+            let grant = membership.draft_grant(request_of(member), now)?;
             let (_, set) = membership.authority_set();
             let grant = sign(set, &TrustItem::Grant(grant), &[authority]);
             if signatures_missing(set, &grant) > 0 {
@@ -261,12 +261,11 @@ impl Administration {
         self.ledger.read(|registry| {
             let membership = registry.membership().ok_or(Refusal::Unmanaged)?;
             let former = membership.grant(&request.zone).map(|grant| grant.zone_key);
-            let mut grant = membership.draft_grant(request, now())?;
+            let grant = membership.draft_grant(request, now())?;
             let mut items = Vec::new();
             if former.is_some_and(|former| former != grant.zone_key) {
                 let reason = "the zone has a new key";
                 let revocation = membership.draft_revocation(&grant.zone, reason, now())?;
-                grant.serial = revocation.serial.saturating_add(1);
                 items.push(TrustItem::Revocation(revocation));
             }
             items.push(TrustItem::Grant(grant));
@@ -289,5 +288,6 @@ fn request_of(member: Member) -> GrantRequest {
         zone_key: member.key,
         prefixes: member.prefixes,
         tunnel_ips: member.tunnel_ips,
+        federations: Vec::new(),
     }
 }

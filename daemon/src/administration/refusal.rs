@@ -42,8 +42,8 @@ pub(crate) enum Refusal {
     Rejected(#[from] membership::TrustRejected),
     #[error("the items are of no mesh that has granted this zone's key")]
     NotGranted,
-    #[error("this would put out {}: their grants are not signed by the new authorities; draft the change anew: zonemesh authority", names(.0))]
-    PutsOut(Vec<ZoneName>),
+    #[error("this authority set cannot be followed")]
+    Pin(#[from] membership::PinError),
     #[error("item {0} is no trust item")]
     Item(usize, #[source] membership::ItemError),
     #[error("cannot write to the state folder")]
@@ -84,8 +84,4 @@ impl Refusal {
     pub(crate) fn to_line(&self) -> String {
         error_line(self)
     }
-}
-
-fn names(zones: &[ZoneName]) -> String {
-    zones.iter().map(ZoneName::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -37,10 +37,15 @@ fn open(folder: &std::path::Path, disk: &TrialDisk) -> Administration {
     Administration::open(config, ledger, OwnKeys::new(key, wireguard), writer).unwrap()
 }
 
+/// An owner whose secret key lies elsewhere.
+fn owners() -> BTreeSet<AuthorityPublicKey> {
+    [AuthorityIdentity::from_seed(&[77; 32]).public_key()].into()
+}
+
 async fn berlin() -> Berlin {
     let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
     let administration = open(folder.path(), &disk);
-    administration.found(BTreeSet::new(), 1, false).await.unwrap();
+    administration.found(owners(), BTreeSet::new(), 1, false).await.unwrap();
     Berlin { administration, disk, folder }
 }
 
@@ -116,10 +121,10 @@ async fn on_a_full_disk_nothing_is_founded_invited_blocked_or_redeemed() {
     let administration = open(folder.path(), &disk);
     let berlin = Berlin { administration, disk, folder };
     berlin.fill_disk(true);
-    assert!(berlin.administration.found(BTreeSet::new(), 1, false).await.is_err());
+    assert!(berlin.administration.found(owners(), BTreeSet::new(), 1, false).await.is_err());
     assert!(berlin.administration.ledger.read(|registry| registry.membership().is_none()));
     berlin.fill_disk(false);
-    berlin.administration.found(BTreeSet::new(), 1, false).await.unwrap();
+    berlin.administration.found(owners(), BTreeSet::new(), 1, false).await.unwrap();
     let invitation = berlin.invite_madrid().await.unwrap();
     berlin.fill_disk(true);
     assert!(matches!(berlin.invite_madrid().await, Err(Refusal::Disk(_))));

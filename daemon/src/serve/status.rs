@@ -13,20 +13,25 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::NoEndpoint
         | Refusal::NotPending(_)
         | Refusal::NotGranted
-        | Refusal::PutsOut(_)
+        | Refusal::Pin(_)
         | Refusal::Join(_)
         | Refusal::Key(_)
         | Refusal::Listen(_) => Code::FailedPrecondition,
         Refusal::Managed(_) | Refusal::Overlap { .. } => Code::AlreadyExists,
         Refusal::Draft(error) => match error {
             DraftError::Overlap(..) | DraftError::KeyOfOther(_) => Code::AlreadyExists,
-            DraftError::UnknownZone(_) | DraftError::UnknownAuthority(_) => Code::NotFound,
+            DraftError::UnknownZone(_)
+            | DraftError::UnknownAuthority(_)
+            | DraftError::NotAmongThem(_) => Code::NotFound,
             DraftError::KnownAuthority(_) | DraftError::SameAuthorities => Code::AlreadyExists,
             DraftError::RevokedKey(_)
             | DraftError::LastAuthority
+            | DraftError::UsedUp(_)
+            | DraftError::TooManyZones
             | DraftError::TooFewLeft { .. } => Code::FailedPrecondition,
             DraftError::Item(_)
             | DraftError::Authorities(..)
+            | DraftError::Owners(_)
             | DraftError::HostBits(_)
             | DraftError::Reserved(..) => Code::InvalidArgument,
         },

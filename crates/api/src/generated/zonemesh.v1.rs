@@ -176,6 +176,8 @@ pub enum TrustKind {
     Grant = 2,
     /// A zone key belongs to it no more.
     Revocation = 3,
+    /// A page of the list of grants that stay under an authority set.
+    GrantPage = 4,
 }
 impl TrustKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -188,6 +190,7 @@ impl TrustKind {
             Self::AuthoritySet => "TRUST_KIND_AUTHORITY_SET",
             Self::Grant => "TRUST_KIND_GRANT",
             Self::Revocation => "TRUST_KIND_REVOCATION",
+            Self::GrantPage => "TRUST_KIND_GRANT_PAGE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -197,6 +200,7 @@ impl TrustKind {
             "TRUST_KIND_AUTHORITY_SET" => Some(Self::AuthoritySet),
             "TRUST_KIND_GRANT" => Some(Self::Grant),
             "TRUST_KIND_REVOCATION" => Some(Self::Revocation),
+            "TRUST_KIND_GRANT_PAGE" => Some(Self::GrantPage),
             _ => None,
         }
     }
@@ -2810,6 +2814,9 @@ pub struct MeshInitRequest {
     /// Grant the zones that are written in this gateway's configuration too.
     #[prost(bool, tag = "3")]
     pub grant_configured: bool,
+    /// Public keys of the owners, `authority:<base64>`: who may change the authorities. At least one.
+    #[prost(string, repeated, tag = "4")]
+    pub owner_keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A managed mesh.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3065,9 +3072,18 @@ pub struct AuthorityListReply {
     /// When that was written, the last time.
     #[prost(uint64, tag = "5")]
     pub issued_at_unix_ms: u64,
-    /// Changes that contradict the one in force and lost against it.
-    #[prost(uint32, tag = "6")]
-    pub lost_changes: u32,
+    /// Owner keys, `authority:<base64>`: a strict majority of them changes the set.
+    #[prost(string, repeated, tag = "7")]
+    pub owner_keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// SHA-256 of the set that is followed: 64 hexadecimal digits.
+    #[prost(string, tag = "8")]
+    pub set: ::prost::alloc::string::String,
+    /// True if the operator of this gateway has chosen it.
+    #[prost(bool, tag = "9")]
+    pub pinned: bool,
+    /// Pairs of sets that follow the same one, one sentence each.
+    #[prost(string, repeated, tag = "10")]
+    pub conflicts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// An authority.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3091,6 +3107,58 @@ pub struct AuthorityChangeRequest {
     /// How many must sign; 0 leaves it.
     #[prost(uint32, tag = "3")]
     pub threshold: u32,
+    /// Owner keys that are added and removed.
+    #[prost(string, repeated, tag = "4")]
+    pub add_owners: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "5")]
+    pub remove_owners: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The removed keys were stolen: revocations that need them end.
+    #[prost(bool, tag = "6")]
+    pub stolen: bool,
+    /// Zones that are not to stay.
+    #[prost(string, repeated, tag = "7")]
+    pub leave_out: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Zones that come back although a stolen key has signed their grant.
+    #[prost(string, repeated, tag = "8")]
+    pub bring_back: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Make the set anew even if nothing else changes.
+    #[prost(bool, tag = "9")]
+    pub renew: bool,
+}
+/// A change of who may sign, before owners have signed it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuthorityChangeReply {
+    /// In their stored form: the sets so far, the new one without signatures, its list, what it lists.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Zones that stay.
+    #[prost(string, repeated, tag = "2")]
+    pub stay: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Members that are out afterwards.
+    #[prost(string, repeated, tag = "3")]
+    pub out: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Zones that were granted since the last list.
+    #[prost(string, repeated, tag = "4")]
+    pub since_last: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Those of them whose grant only removed keys have signed.
+    #[prost(string, repeated, tag = "5")]
+    pub by_removed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Zones that are back, as the key that revoked them was stolen.
+    #[prost(string, repeated, tag = "6")]
+    pub back: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Members whose gateway was not heard from, so that it may know of changes that this one does not.
+    #[prost(string, repeated, tag = "7")]
+    pub not_compared: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Follows an authority set.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuthorityPinRequest {
+    /// SHA-256 of it: 64 hexadecimal digits.
+    #[prost(string, tag = "1")]
+    pub set: ::prost::alloc::string::String,
+    /// Items that are looked at first, in their stored form.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub items: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// Changes the WireGuard key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3509,11 +3577,14 @@ pub mod mesh_client {
                 .insert(GrpcMethod::new("zonemesh.v1.Mesh", "AuthorityList"));
             self.inner.unary(req, path, codec).await
         }
-        /// Changes who may sign, or how many must.
+        /// Drafts a change of who may sign, or how many must: owner keys sign it, which no gateway has.
         pub async fn authority_change(
             &mut self,
             request: impl tonic::IntoRequest<super::AuthorityChangeRequest>,
-        ) -> std::result::Result<tonic::Response<super::TrustReply>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::AuthorityChangeReply>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
@@ -3529,6 +3600,28 @@ pub mod mesh_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("zonemesh.v1.Mesh", "AuthorityChange"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Follows an authority set here, whoever has signed it.
+        pub async fn authority_pin(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AuthorityPinRequest>,
+        ) -> std::result::Result<tonic::Response<super::TrustReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/zonemesh.v1.Mesh/AuthorityPin",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("zonemesh.v1.Mesh", "AuthorityPin"));
             self.inner.unary(req, path, codec).await
         }
         /// Changes this gateway's WireGuard key under running connections, or says how far that is.
@@ -3630,10 +3723,18 @@ pub mod mesh_server {
             tonic::Response<super::AuthorityListReply>,
             tonic::Status,
         >;
-        /// Changes who may sign, or how many must.
+        /// Drafts a change of who may sign, or how many must: owner keys sign it, which no gateway has.
         async fn authority_change(
             &self,
             request: tonic::Request<super::AuthorityChangeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuthorityChangeReply>,
+            tonic::Status,
+        >;
+        /// Follows an authority set here, whoever has signed it.
+        async fn authority_pin(
+            &self,
+            request: tonic::Request<super::AuthorityPinRequest>,
         ) -> std::result::Result<tonic::Response<super::TrustReply>, tonic::Status>;
         /// Changes this gateway's WireGuard key under running connections, or says how far that is.
         async fn key_rotate(
@@ -4160,7 +4261,7 @@ pub mod mesh_server {
                         T: Mesh,
                     > tonic::server::UnaryService<super::AuthorityChangeRequest>
                     for AuthorityChangeSvc<T> {
-                        type Response = super::TrustReply;
+                        type Response = super::AuthorityChangeReply;
                         type Future = BoxFuture<
                             tonic::Response<Self::Response>,
                             tonic::Status,
@@ -4183,6 +4284,49 @@ pub mod mesh_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AuthorityChangeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/zonemesh.v1.Mesh/AuthorityPin" => {
+                    #[allow(non_camel_case_types)]
+                    struct AuthorityPinSvc<T: Mesh>(pub Arc<T>);
+                    impl<T: Mesh> tonic::server::UnaryService<super::AuthorityPinRequest>
+                    for AuthorityPinSvc<T> {
+                        type Response = super::TrustReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AuthorityPinRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Mesh>::authority_pin(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AuthorityPinSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -11,13 +11,17 @@ pub struct MeshView {
     pub schema: &'static str,
     pub mesh: String,
     pub authority_key: String,
+    /// Files of owner keys that were made.
+    pub owner_key_files: Vec<String>,
     pub zones: Vec<String>,
 }
 
-impl From<MeshInitReply> for MeshView {
-    fn from(reply: MeshInitReply) -> Self {
+impl MeshView {
+    /// The mesh that was made, and where its owner keys were written.
+    #[must_use]
+    pub fn new(reply: MeshInitReply, owner_key_files: Vec<String>) -> Self {
         let MeshInitReply { mesh, authority_key, zones } = reply;
-        Self { schema: "zonemesh/mesh/v1", mesh, authority_key, zones }
+        Self { schema: "zonemesh/mesh/v1", mesh, authority_key, owner_key_files, zones }
     }
 }
 

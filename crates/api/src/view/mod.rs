@@ -19,7 +19,7 @@ mod zones;
 
 use std::collections::BTreeMap;
 
-pub use authorities::{AuthoritiesView, AuthorityEntry};
+pub use authorities::{AuthoritiesView, AuthorityChangeView, AuthorityEntry};
 pub use findings::{EvidenceView, FindingView, SeenValue, SubjectView};
 pub use mesh::{BlockView, MeshView, RotationView};
 pub use peers::{LaneEntry, PeerEntry, PeerNameError, PeerView, PeersView};

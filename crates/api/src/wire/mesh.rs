@@ -57,7 +57,7 @@ fn zone(member: &Member, registry: &Registry) -> v1::ZoneView {
     let grant = registry.membership().and_then(|m| m.grant(&member.zone));
     let grant = grant.filter(|grant| grant.zone_key == member.key);
     let state = match grant {
-        _ if registry.blocked().contains(&member.zone) => v1::ZoneState::Blocked,
+        _ if registry.is_blocked(&member.zone) => v1::ZoneState::Blocked,
         Some(_) => v1::ZoneState::Member,
         None => v1::ZoneState::Configured,
     };

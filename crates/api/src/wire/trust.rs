@@ -16,6 +16,7 @@ impl From<&SignedTrustItem> for v1::TrustItem {
             TrustKind::AuthoritySet => v1::TrustKind::AuthoritySet,
             TrustKind::Grant => v1::TrustKind::Grant,
             TrustKind::Revocation => v1::TrustKind::Revocation,
+            TrustKind::GrantPage => v1::TrustKind::GrantPage,
         };
         let signature = |s: &AuthoritySignature| v1::TrustSignature {
             key: s.key.as_bytes().to_vec(),
@@ -37,6 +38,7 @@ impl TryFrom<v1::TrustItem> for SignedTrustItem {
             Ok(v1::TrustKind::AuthoritySet) => TrustKind::AuthoritySet,
             Ok(v1::TrustKind::Grant) => TrustKind::Grant,
             Ok(v1::TrustKind::Revocation) => TrustKind::Revocation,
+            Ok(v1::TrustKind::GrantPage) => TrustKind::GrantPage,
             Ok(v1::TrustKind::Unspecified) => {
                 return Err(WireError::new("kind", WireProblem::Missing));
             }

@@ -170,6 +170,21 @@ codes! {
     GrantReserved "P313" Degraded "a grant names addresses that no zone may have"
         "{reason}"
         "revoke it and invite the zone again with its own prefixes";
+    AuthorityConflict "P314" Degraded "two authority sets follow the same one"
+        "{reason}: owners have signed both"
+        "`zonemesh authority list`; ask the owners which one counts, then `zonemesh authority pin` at each gateway";
+    AuthorityPinned "P315" Note "the authority set was pinned here"
+        "this gateway follows a set that its operator has chosen"
+        "nothing to do: told until the next set";
+    GrantNotListed "P316" Degraded "a zone is out, as the authority set does not list it"
+        "its grant came while the authority set was changed, or it was left out"
+        "if it belongs to the mesh, sign its grant anew: `zonemesh zone invite`";
+    RevocationOvertaken "P317" Degraded "a revoked zone is granted by the new authority set"
+        "it was revoked here, and the author of the new set had not heard: it is kept out here"
+        "`zonemesh zone revoke` confirms it, `zonemesh zone unblock` lets the zone in here";
+    AuthorityAwaited "P318" Degraded "an authority set waits for its list"
+        "{count} parts of its list of zones are not here yet"
+        "wait for a gateway that has them, or give this one the file: `zonemesh trust import`";
 
     WrongCa "T401" Down "wrong CA"
         "[the SuperLink {address}: ]{reason}"

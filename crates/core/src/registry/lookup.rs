@@ -41,7 +41,8 @@ impl Registry {
     #[must_use]
     pub fn find_superlink(&self, federation: &FederationName) -> Option<FoundSuperLink<'_>> {
         let unblocked = self.held.iter().filter(|(zone, _)| !self.trust.is_blocked(zone));
-        let mut claims = unblocked.filter_map(|(zone, held)| {
+        let allowed = unblocked.filter(|(zone, _)| self.may_host(zone, federation));
+        let mut claims = allowed.filter_map(|(zone, held)| {
             let superlink = held.record.superlink(federation)?;
             Some((zone, superlink, held.record.ca_set(federation)))
         });
@@ -49,7 +50,7 @@ impl Registry {
         let others: Vec<_> = claims.collect();
         let conflict = !others.is_empty();
         let rank = |claim: &(&ZoneName, &SuperLink, Option<&CaSet>)| {
-            (self.first_serial(claim.0), claim.0.clone())
+            (self.since(claim.0), claim.0.clone())
         };
         let mut all = std::iter::once(first).chain(others);
         let (zone, superlink, ca_set) = match conflict {
@@ -60,9 +61,15 @@ impl Registry {
     }
 
     /// Since when a zone belongs to the mesh; zones that are written by hand come after the others.
-    fn first_serial(&self, zone: &ZoneName) -> u64 {
-        let serial = self.membership().and_then(|membership| membership.first_serial(zone));
-        serial.unwrap_or(u64::MAX)
+    fn since(&self, zone: &ZoneName) -> u64 {
+        self.membership().and_then(|membership| membership.since(zone)).unwrap_or(u64::MAX)
+    }
+
+    /// True if the zone's grant lets it run this federation's SuperLink, or names no federation. Zones
+    /// that are written by hand may run any.
+    fn may_host(&self, zone: &ZoneName, federation: &FederationName) -> bool {
+        let grant = self.membership().and_then(|membership| membership.grant(zone));
+        grant.is_none_or(|grant| grant.may_host(federation))
     }
 
     /// The federations that some zone has a SuperLink or a CA for.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use zonemesh_api::clients::etcd::{Changed, Etcd, EtcdError};
-use zonemesh_core::membership::{ItemId, MAX_ITEMS, Membership, SignedTrustItem, TrustRejected};
+use zonemesh_core::membership::{ItemId, Membership, SignedTrustItem, TrustRejected};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::SignedRecord;
 use zonemesh_core::registry::{self, RecordAccepted, Registry, Standing};
@@ -18,6 +18,9 @@ use zonemesh_core::registry::{self, RecordAccepted, Registry, Standing};
 use super::layout::{self, EtcdKey, EtcdLayout};
 use crate::facts::etcd::EtcdBoard;
 use crate::facts::ledger::Ledger;
+
+/// Most keys of items that are remembered, and most that are listed at once.
+const MAX_ITEMS: usize = 16_384;
 
 /// Trust items that are offered together: authority sets count in their order within these.
 const BATCH: usize = 64;

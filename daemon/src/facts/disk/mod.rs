@@ -5,6 +5,7 @@
 
 pub(crate) mod blocked;
 pub(crate) mod federation;
+pub(crate) mod head;
 pub(crate) mod invitations;
 pub(crate) mod keys;
 pub(crate) mod leftovers;

@@ -209,7 +209,7 @@ impl Ledger {
     /// Stores what others have brought, then tells everyone. What cannot be stored is told too: others
     /// have it as well.
     async fn keep(self: &Arc<Self>, zones: Vec<ZoneName>, trust: TrustNews) {
-        if zones.is_empty() && trust.stored.is_empty() {
+        if zones.is_empty() && trust.stored.is_empty() && trust.dropped.is_empty() {
             return self.tell_of_trust(trust);
         }
         let ledger = self.clone();
@@ -236,6 +236,8 @@ impl Ledger {
             let membership = registry.membership();
             let items = trust.stored.iter().filter_map(|id| membership?.get(id)).cloned();
             let mut writes = self.trust.write(&items.collect::<Vec<_>>());
+            let head = membership.filter(|_| trust.is_head_moved).map(Membership::stored_head);
+            writes.extend(self.trust.follow(head.as_ref(), &trust.dropped));
             let held = zones.iter().filter_map(|zone| Some((zone, registry.get(zone)?)));
             writes.extend(held.map(|(zone, held)| self.files.write(zone, &held.signed)));
             writes

@@ -111,7 +111,7 @@ async fn what_cannot_be_stored_is_said_to_nobody_and_can_be_said_later() {
 fn managed(ledger: &Ledger) -> (Membership, AuthorityIdentity) {
     let authority = AuthorityIdentity::from_seed(&[3; 32]);
     let keys = std::collections::BTreeSet::from([authority.public_key()]);
-    let set = Membership::draft_first(keys, 1, now()).unwrap();
+    let set = Membership::draft_first(keys.clone(), keys, 1, now()).unwrap();
     let first = sign(&set, &TrustItem::AuthoritySet(set.clone()), &[&authority]);
     let mut membership = Membership::new(first).unwrap();
     let key = ledger.read(|registry| registry.members().next().unwrap().key);
@@ -122,6 +122,7 @@ fn managed(ledger: &Ledger) -> (Membership, AuthorityIdentity) {
             zone_key,
             prefixes: vec![format!("10.10.{third}.0/24").parse().unwrap()],
             tunnel_ips: vec![format!("10.255.0.{third}").parse().unwrap()],
+            federations: Vec::new(),
         };
         let grant = membership.draft_grant(request, now()).unwrap();
         let grant = sign(&set, &TrustItem::Grant(grant), &[&authority]);

@@ -52,7 +52,7 @@ fn peer(zone: u8, key: u8) -> String {
 fn managed(zones: u8, config: &Config) -> Registry {
     let authority = AuthorityIdentity::from_seed(&[99; 32]);
     let keys = BTreeSet::from([authority.public_key()]);
-    let set = Membership::draft_first(keys, 1, NOW).unwrap();
+    let set = Membership::draft_first(keys.clone(), keys, 1, NOW).unwrap();
     let first = sign(&set, &TrustItem::AuthoritySet(set.clone()), &[&authority]);
     let mut membership = Membership::new(first).unwrap();
     for zone in 1..=zones {
@@ -61,6 +61,7 @@ fn managed(zones: u8, config: &Config) -> Registry {
             zone_key: identity(zone).public_key(),
             prefixes: vec![prefix(zone)],
             tunnel_ips: vec![tunnel_ip(zone)],
+            federations: Vec::new(),
         };
         let grant = membership.draft_grant(request, NOW).unwrap();
         membership.accept(sign(&set, &TrustItem::Grant(grant), &[&authority])).unwrap();

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use zonemesh_core::exit::error_line;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
-use zonemesh_core::membership::Alarm;
+use zonemesh_core::membership::{Alarm, KnownSet, Membership};
+use zonemesh_core::name::ZoneName;
 use zonemesh_core::path::{PathReason, PathState};
 use zonemesh_core::registry::{Registry, Standing};
 
@@ -224,6 +225,7 @@ pub(crate) fn of_mesh(registry: &Registry) -> Vec<Finding> {
     if let Some(membership) = registry.membership() {
         found.extend(standing(registry.standing()).map(|code| Finding::new(code, Subject::Here)));
         found.extend(membership.alarms().iter().map(contradiction));
+        found.extend(of_authorities(membership));
     }
     for zone in registry.blocked() {
         found.push(Finding::new(Code::ZoneBlocked, Subject::Zone(zone.clone())));
@@ -245,6 +247,29 @@ pub(crate) fn of_mesh(registry: &Registry) -> Vec<Finding> {
     found
 }
 
+/// What the authority sets leave open.
+fn of_authorities(membership: &Membership) -> Vec<Finding> {
+    let here = |code| Finding::new(code, Subject::Here);
+    let zone = |code, zone: &ZoneName| Finding::new(code, Subject::Zone(zone.clone()));
+    let conflicts = membership.conflicts().map(|(one, other)| {
+        let reason = Evidence::Reason(KnownSet::contradiction(one, other));
+        here(Code::AuthorityConflict).with(reason)
+    });
+    let mut found: Vec<_> = conflicts.collect();
+    if membership.pinned().head {
+        found.push(here(Code::AuthorityPinned));
+    }
+    if let Some((_, missing @ 1..)) = membership.awaited() {
+        let count = Evidence::Count(missing as u64);
+        found.push(here(Code::AuthorityAwaited).with(count));
+    }
+    let not_listed = membership.not_listed().map(|grant| zone(Code::GrantNotListed, &grant.zone));
+    found.extend(not_listed);
+    let overtaken = membership.overtaken();
+    found.extend(overtaken.map(|one| zone(Code::RevocationOvertaken, &one.revocation.zone)));
+    found
+}
+
 const fn standing(standing: Standing) -> Option<Code> {
     match standing {
         Standing::Member => None,
@@ -260,6 +285,7 @@ fn contradiction(alarm: &Alarm) -> Finding {
         Alarm::Overlap { kept, .. } | Alarm::SameKey { kept, .. } => {
             about(Code::GrantsContradict).with(Evidence::Zone(kept.clone()))
         }
+        Alarm::SameSerial { .. } => about(Code::GrantsContradict),
         Alarm::Reserved { reserved, .. } => {
             about(Code::GrantReserved).with(Evidence::Prefix(reserved.prefix))
         }

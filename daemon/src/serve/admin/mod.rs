@@ -24,6 +24,7 @@ use zonemesh_api::wire;
 use zonemesh_core::finding::{Spelling, StandingFinding};
 use zonemesh_pki::LocalApiKey;
 
+use crate::act::reachability::Reachability;
 use crate::administration::Administration;
 use crate::administration::join::Joining;
 use crate::administration::rotation::Rotation;
@@ -99,8 +100,15 @@ pub(crate) struct AdminParts {
 pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Result<()> {
     let AdminSocket { listener, _file } = socket;
     let AdminParts { sources, administration, rotation, joining, local_api } = parts;
-    let mesh =
-        mesh::MeshService { administration, ledger: sources.ledger.clone(), rotation, joining };
+    let reachability = Reachability {
+        own_zone: sources.config.zone.name.clone(),
+        tunnel: sources.tunnel.clone(),
+        peers: sources.peers.clone(),
+        paths: sources.paths.clone(),
+        streams: sources.board.clone(),
+    };
+    let ledger = sources.ledger.clone();
+    let mesh = mesh::MeshService { administration, ledger, rotation, joining, reachability };
     let connections = UserConnections::new(listener, sources.refusals.clone());
     Server::builder()
         .add_service(MeshServer::new(mesh))

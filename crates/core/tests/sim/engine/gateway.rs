@@ -1,6 +1,7 @@
 //! Gateways of the simulator: names, keys, grants, small records that count as 1.6 kB
 //! (`traffic::PADDING`, so that a thousand gateways fit into memory), and what can befall a disk.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
@@ -42,13 +43,14 @@ pub(crate) fn request(zone: u32) -> GrantRequest {
         zone_key: identity(zone).public_key(),
         prefixes: vec![format!("{prefix}/24").parse().unwrap()],
         tunnel_ips: vec![tunnel_ip(zone)],
+        federations: Vec::new(),
     }
 }
 
 /// A mesh of one authority and `zones` members.
 pub(crate) fn membership(zones: u32) -> Membership {
-    let keys = [authority().public_key()].into();
-    let set = Membership::draft_first(keys, 1, START).unwrap();
+    let key = BTreeSet::from([authority().public_key()]);
+    let set = Membership::draft_first(key.clone(), key, 1, START).unwrap();
     let first = sign(&set, &TrustItem::AuthoritySet(set.clone()), &[&authority()]);
     let mut membership = Membership::new(first).unwrap();
     let base = membership.clone();

@@ -661,6 +661,8 @@ pub enum Readiness {
     Ready = 2,
     /// Stopped on purpose, or withdrawn by its gateway.
     Stopped = 3,
+    /// Its VM does not answer its gateway any more.
+    Lost = 4,
 }
 impl Readiness {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -673,6 +675,7 @@ impl Readiness {
             Self::Starting => "READINESS_STARTING",
             Self::Ready => "READINESS_READY",
             Self::Stopped => "READINESS_STOPPED",
+            Self::Lost => "READINESS_LOST",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -682,6 +685,7 @@ impl Readiness {
             "READINESS_STARTING" => Some(Self::Starting),
             "READINESS_READY" => Some(Self::Ready),
             "READINESS_STOPPED" => Some(Self::Stopped),
+            "READINESS_LOST" => Some(Self::Lost),
             _ => None,
         }
     }
@@ -732,7 +736,8 @@ pub mod local_client {
     use tonic::codegen::http::Uri;
     /// What a gateway does for the VMs of its zone. Reasons of refusal come as status codes:
     /// UNAUTHENTICATED (token), PERMISSION_DENIED (not this VM's address, federation not held here),
-    /// INVALID_ARGUMENT (which field and why), UNAVAILABLE.
+    /// INVALID_ARGUMENT (which field and why), UNAVAILABLE. Fields and values that one end does not know
+    /// are passed over or passed on, never a reason to refuse the rest.
     #[derive(Debug, Clone)]
     pub struct LocalClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -941,7 +946,8 @@ pub mod local_server {
     }
     /// What a gateway does for the VMs of its zone. Reasons of refusal come as status codes:
     /// UNAUTHENTICATED (token), PERMISSION_DENIED (not this VM's address, federation not held here),
-    /// INVALID_ARGUMENT (which field and why), UNAVAILABLE.
+    /// INVALID_ARGUMENT (which field and why), UNAVAILABLE. Fields and values that one end does not know
+    /// are passed over or passed on, never a reason to refuse the rest.
     #[derive(Debug)]
     pub struct LocalServer<T> {
         inner: Arc<T>,

@@ -50,11 +50,11 @@ pub fn federations(
     let names = registry.federations().into_iter();
     let summary = |name: &zonemesh_core::name::FederationName| {
         let found = registry.find_superlink(name);
-        let readiness = found.map_or(v1::Readiness::Unspecified, |f| f.superlink.readiness.into());
+        let readiness = found.map_or(0, |f| f.superlink.readiness.number());
         v1::FederationSummary {
             name: name.to_string(),
             zone: found.map(|f| f.zone.to_string()).unwrap_or_default(),
-            readiness: readiness.into(),
+            readiness,
             held_here: held_here(name.as_str()),
             conflict: found.is_some_and(|f| f.conflict),
         }
@@ -104,8 +104,8 @@ fn superlink_view(superlink: &SuperLink) -> v1::SuperLinkView {
         fleet_port: u32::from(superlink.fleet_port),
         control_port: u32::from(superlink.control_port),
         flower_version: superlink.flower_version.clone(),
-        transport: v1::FlowerTransport::from(superlink.transport).into(),
-        readiness: v1::Readiness::from(superlink.readiness).into(),
+        transport: superlink.transport.number(),
+        readiness: superlink.readiness.number(),
         tls_name: superlink.tls_name.clone(),
         ..v1::SuperLinkView::default()
     }

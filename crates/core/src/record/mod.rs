@@ -101,6 +101,8 @@ pub enum FlowerTransport {
     Grpc,
     /// HTTP (Flower from 1.40).
     Http,
+    /// What a later release knows, by its number: passed on, never used here.
+    Other(i32),
 }
 
 impl FlowerTransport {
@@ -110,6 +112,27 @@ impl FlowerTransport {
         match self {
             Self::Grpc => "grpc",
             Self::Http => "http",
+            Self::Other(_) => "unknown",
+        }
+    }
+
+    /// What stands for it in records and messages.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        match self {
+            Self::Grpc => 1,
+            Self::Http => 2,
+            Self::Other(number) => number,
+        }
+    }
+
+    /// The one that a number stands for.
+    #[must_use]
+    pub fn of(number: i32) -> Self {
+        match number {
+            1 => Self::Grpc,
+            2 => Self::Http,
+            other => Self::Other(other),
         }
     }
 }
@@ -123,6 +146,10 @@ pub enum Readiness {
     Ready,
     /// Stopped on purpose, or withdrawn by its gateway.
     Stopped,
+    /// Its VM does not answer its gateway any more: nobody has stopped it.
+    Lost,
+    /// What a later release knows, by its number: passed on, and not ready.
+    Other(i32),
 }
 
 impl Readiness {
@@ -133,6 +160,32 @@ impl Readiness {
             Self::Starting => "starting",
             Self::Ready => "ready",
             Self::Stopped => "stopped",
+            Self::Lost => "lost",
+            Self::Other(_) => "unknown",
+        }
+    }
+
+    /// What stands for it in records and messages.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        match self {
+            Self::Starting => 1,
+            Self::Ready => 2,
+            Self::Stopped => 3,
+            Self::Lost => 4,
+            Self::Other(number) => number,
+        }
+    }
+
+    /// The one that a number stands for.
+    #[must_use]
+    pub fn of(number: i32) -> Self {
+        match number {
+            1 => Self::Starting,
+            2 => Self::Ready,
+            3 => Self::Stopped,
+            4 => Self::Lost,
+            other => Self::Other(other),
         }
     }
 }

@@ -194,6 +194,7 @@ impl ReplicationSession {
             }
             (StreamBody::Trust(items), Some(_)) => self.trust.take(items, registry),
             (StreamBody::Items(items), Some(_)) => self.take(items, registry, now, &mut output),
+            (StreamBody::Unknown, Some(_)) => {}
         }
         Ok(output)
     }

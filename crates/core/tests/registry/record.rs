@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use zonemesh_core::record::{Readiness, RecordContent, SignedRecord, SignedRecordError};
+use zonemesh_core::record::{
+    CaCertificate, CaSet, CaState, FlowerTransport, Readiness, RecordContent, SignedRecord,
+    SignedRecordError,
+};
 
 use crate::zones::{draft, identity, record, signed, superlink};
 
@@ -50,6 +53,40 @@ fn a_refused_field_is_named_by_its_path() {
     assert_eq!(refused(|c| c.protocol.min = 9), "protocol");
 }
 
+/// One field of a message with a length (RFC: protobuf, wire type 2).
+fn field(tag: u32, bytes: &[u8]) -> Vec<u8> {
+    let mut field = Vec::new();
+    prost::encoding::encode_key(tag, prost::encoding::WireType::LengthDelimited, &mut field);
+    prost::encoding::encode_varint(bytes.len() as u64, &mut field);
+    field.extend_from_slice(bytes);
+    field
+}
+
+#[test]
+fn what_a_later_release_adds_to_a_record_is_passed_over_and_the_rest_holds() {
+    let certificate = |state| CaCertificate {
+        pem: "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n".to_owned(),
+        state,
+    };
+    let mut content = draft(1, 51821);
+    content.superlinks = vec![superlink(1)];
+    content.superlinks[0].readiness = Readiness::Other(9);
+    content.superlinks[0].transport = FlowerTransport::Other(7);
+    content.ca_sets = vec![CaSet {
+        federation: superlink(1).federation,
+        certificates: vec![certificate(CaState::Active), certificate(CaState::Retiring)],
+    }];
+    let today = SignedRecord::sign(&record(1, 1, content.clone()), &identity(1));
+    let mut payload = today.payload().to_vec();
+    // A certificate in state 3 is now in one that nobody knows yet.
+    let state = payload.iter().rposition(|byte| *byte == 3).unwrap();
+    payload[state] = 99;
+    payload.extend(field(4000, b"what nobody knows yet"));
+    let later = SignedRecord::from_parts(Bytes::from(payload), &[0; 64]).unwrap();
+    content.ca_sets[0].certificates.truncate(1);
+    assert_eq!(later.decode().unwrap().content, content);
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_the_decoder_panic(payload in prop::collection::vec(any::<u8>(), 0..300)) {
@@ -73,7 +110,7 @@ proptest! {
         port in 1..=u16::MAX,
         offset in any::<i64>(),
         readiness in prop::sample::select(vec![
-            Readiness::Starting, Readiness::Ready, Readiness::Stopped,
+            Readiness::Starting, Readiness::Ready, Readiness::Stopped, Readiness::Lost,
         ]),
     ) {
         let mut content = draft(3, port);

@@ -42,6 +42,11 @@ pub(crate) fn each<W, T>(
     wire.into_iter().enumerate().map(place).collect()
 }
 
+/// Those that this build knows.
+fn known<T>(elements: Vec<Option<T>>) -> Vec<T> {
+    elements.into_iter().flatten().collect()
+}
+
 pub(crate) fn name<T: std::str::FromStr<Err = crate::name::NameError>>(
     field: &str,
     text: &str,
@@ -152,38 +157,28 @@ fn superlink(wire: WireSuperLink) -> Result<SuperLink> {
         fleet_port: port("fleet_port", wire.fleet_port)?,
         control_port: port("control_port", wire.control_port)?,
         flower_version: checked("flower_version", wire.flower_version, text::version)?,
-        transport: match wire.transport {
-            1 => FlowerTransport::Grpc,
-            2 => FlowerTransport::Http,
-            other => return Err(bad("transport", Problem::UnknownValue(other))),
-        },
-        readiness: match wire.readiness {
-            1 => Readiness::Starting,
-            2 => Readiness::Ready,
-            3 => Readiness::Stopped,
-            other => return Err(bad("readiness", Problem::UnknownValue(other))),
-        },
+        transport: FlowerTransport::of(wire.transport),
+        readiness: Readiness::of(wire.readiness),
         tls_name: checked("tls_name", wire.tls_name, text::dns_name)?,
         clock_offset_ms: wire.clock_offset_ms,
     })
 }
 
-fn ca_certificate(wire: WireCaCertificate) -> Result<CaCertificate> {
-    Ok(CaCertificate {
-        pem: checked("pem", wire.pem, text::certificate)?,
-        state: match wire.state {
-            1 => CaState::Next,
-            2 => CaState::Active,
-            3 => CaState::Retiring,
-            other => return Err(bad("state", Problem::UnknownValue(other))),
-        },
-    })
+/// None in a state that this build does not know: it cannot say whether to trust it.
+fn ca_certificate(wire: WireCaCertificate) -> Result<Option<CaCertificate>> {
+    let state = match wire.state {
+        1 => CaState::Next,
+        2 => CaState::Active,
+        3 => CaState::Retiring,
+        _ => return Ok(None),
+    };
+    Ok(Some(CaCertificate { pem: checked("pem", wire.pem, text::certificate)?, state }))
 }
 
 fn ca_set(wire: WireCaSet) -> Result<CaSet> {
     Ok(CaSet {
         federation: name("federation", &wire.federation)?,
-        certificates: each("certificates", wire.certificates, ca_certificate)?,
+        certificates: known(each("certificates", wire.certificates, ca_certificate)?),
     })
 }
 

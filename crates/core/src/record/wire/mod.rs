@@ -1,9 +1,8 @@
 //! The protobuf form of a zone record, and the way from it to a valid record.
 //!
-//! Field numbers are for ever: signed records of older builds are kept and read. A field that this
-//! build does not know is passed over and stays in the signed bytes; an unknown value of a closed
-//! list refuses the record, so that a new one needs a new protocol version. Specification: the
-//! `prost` tags below.
+//! Field numbers are for ever: signed records of older builds are kept and read. What this build
+//! does not know is passed over and stays in the signed bytes, be it a field or a value of a list:
+//! it never refuses the rest. Specification: the `prost` tags below.
 
 use prost::Message as _;
 
@@ -56,7 +55,7 @@ pub enum Problem {
     /// Not a port.
     #[error("a port is 1 to 65535, this one is {0}")]
     Port(u32),
-    /// A value of a closed list that this build does not know.
+    /// A value that this build does not know, of a list where that cannot be passed over.
     #[error("unknown value {0}")]
     UnknownValue(i32),
     /// Required and absent.
@@ -254,15 +253,8 @@ impl From<&SuperLink> for WireSuperLink {
             fleet_port: u32::from(superlink.fleet_port),
             control_port: u32::from(superlink.control_port),
             flower_version: superlink.flower_version.clone(),
-            transport: match superlink.transport {
-                FlowerTransport::Grpc => 1,
-                FlowerTransport::Http => 2,
-            },
-            readiness: match superlink.readiness {
-                Readiness::Starting => 1,
-                Readiness::Ready => 2,
-                Readiness::Stopped => 3,
-            },
+            transport: superlink.transport.number(),
+            readiness: superlink.readiness.number(),
             tls_name: superlink.tls_name.clone(),
             clock_offset_ms: superlink.clock_offset_ms,
         }

@@ -27,6 +27,7 @@ pub(crate) fn wire_bytes(body: &StreamBody) -> u64 {
         StreamBody::Items(items) => items.iter().map(|item| item.size() + PADDING + 8).sum(),
         StreamBody::Trust(items) => items.iter().map(|item| item.size() + 16).sum(),
         StreamBody::Digest(_) => 70,
+        StreamBody::Unknown => 0,
     };
     let payload = (payload + CLOCK_BYTES) as u64;
     payload + payload.div_ceil(1300) * PACKET_BYTES + ACK_BYTES

@@ -7,7 +7,7 @@ use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::key::WireGuardKeys;
 use zonemesh_core::record::Lane;
 
-use super::announcer::Announcer;
+use super::announcer::{Announcer, OwnProofs};
 use super::{Administration, OwnKeys};
 use crate::facts::certificates::{FederationCas, OwnLeaf};
 use crate::facts::disk::{self, DiskWriter, keys};
@@ -53,8 +53,10 @@ impl OpenedState {
             ledger.findings().raise(open.with(Evidence::File(file)));
         }
         let cas = Arc::new(cas);
+        let proofs = OwnProofs::new(zone_key, config.gateway.name.clone());
+        std::iter::once(&tunnel_keys.private).chain(&tunnel_keys.next).for_each(|k| proofs.add(k));
         let announcer =
-            Announcer { config: config.clone(), cas: cas.clone(), ledger: ledger.clone() };
+            Announcer { config: config.clone(), cas: cas.clone(), ledger: ledger.clone(), proofs };
         announce(&announcer, own_keys, None).await?;
         let own = OwnKeys::new(zone_key, own_keys);
         let administration = Administration::open(config.clone(), ledger.clone(), own, disk);

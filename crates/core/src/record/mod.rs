@@ -4,6 +4,7 @@
 //! that what stands in it may go into a certificate, a file or a command line. It refuses to know
 //! whether the zone was entitled to say it (`registry`). Encoding is in `wire`, signing in `signed`.
 
+mod proof;
 mod signed;
 mod text;
 pub(crate) mod wire;
@@ -17,11 +18,17 @@ use crate::key::WireGuardPublicKey;
 use crate::name::{FederationName, ZoneName};
 use crate::time::UnixMillis;
 
+pub use proof::KeyProof;
 pub use signed::{MAX_RECORD_BYTES, SIGNATURE_BYTES, SignedRecord, SignedRecordError};
 pub use wire::{DecodeError, Problem};
 
 /// Most endpoints of one gateway: each name among them is asked for again and again by all others.
 pub const MAX_ENDPOINTS: usize = 16;
+/// Most lanes of one gateway beside the first.
+pub const MAX_LANES: usize = 15;
+/// Most proofs of one gateway: a present and a next key for each of its lanes. Each costs a signature
+/// to check.
+pub const MAX_PROOFS: usize = 2 * (MAX_LANES + 1);
 
 /// Version of a zone record, compared in order of its fields. No clock takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -53,8 +60,9 @@ pub struct ProtocolRange {
 }
 
 impl ProtocolRange {
-    /// What this build speaks.
-    pub const CURRENT: Self = Self { min: 1, max: 1 };
+    /// What this build speaks. Version 1, of release 0.1.0, knew no proofs of keys: what is said in it
+    /// is read from this gateway's own disk, never from others.
+    pub const CURRENT: Self = Self { min: 2, max: 2 };
 
     /// The highest version that both speak.
     #[must_use]
@@ -75,12 +83,22 @@ pub struct Gateway {
     pub next_wireguard_key: Option<WireGuardPublicKey>,
     /// Its lanes beside the one of `wireguard_key`: in order, from the second on.
     pub lanes: Vec<Lane>,
+    /// That it has the keys which it names, present and next, those of its lanes too.
+    pub proofs: Vec<KeyProof>,
     /// How others reach it from outside: `IP:port`, `[v6]:port` or `name:port`.
     pub endpoints: Vec<String>,
     /// Its addresses inside the tunnels.
     pub tunnel_ips: Vec<IpAddr>,
     /// TCP port of its registry on those addresses.
     pub registry_port: u16,
+}
+
+impl Gateway {
+    /// All keys that it names.
+    pub fn wireguard_keys(&self) -> impl Iterator<Item = WireGuardPublicKey> {
+        let first = std::iter::once(self.wireguard_key).chain(self.next_wireguard_key);
+        first.chain(self.lanes.iter().flat_map(Lane::wireguard_keys))
+    }
 }
 
 /// A further lane of a gateway's tunnels: sessions of its own, for another core.
@@ -92,6 +110,13 @@ pub struct Lane {
     pub next_wireguard_key: Option<WireGuardPublicKey>,
     /// How far its UDP port is above the port of the gateway's endpoints.
     pub port_offset: u16,
+}
+
+impl Lane {
+    /// Its keys, present and next.
+    pub fn wireguard_keys(&self) -> impl Iterator<Item = WireGuardPublicKey> {
+        std::iter::once(self.wireguard_key).chain(self.next_wireguard_key)
+    }
 }
 
 /// How SuperNodes talk to a SuperLink.

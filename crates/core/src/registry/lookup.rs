@@ -91,7 +91,7 @@ impl Registry {
     }
 
     fn present_records(&self) -> impl Iterator<Item = (&ZoneName, &HeldRecord)> {
-        self.held.iter().filter(|(_, held)| !held.former)
+        self.held.iter().filter(|(_, held)| held.counts())
     }
 
     /// The records that a registry with the heads `theirs` lacks.

@@ -13,14 +13,14 @@ mod own;
 mod trust;
 mod vector;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
-use crate::key::{ZoneIdentity, ZonePublicKey};
+use crate::key::{WireGuardPublicKey, ZoneIdentity, ZonePublicKey};
 use crate::member;
 use crate::membership::Membership;
 use crate::name::ZoneName;
-use crate::record::{MAX_RECORD_BYTES, Problem, SignedRecord, ZoneRecord};
+use crate::record::{KeyProof, MAX_RECORD_BYTES, Problem, ProtocolRange, SignedRecord, ZoneRecord};
 use crate::time::UnixMillis;
 
 use crate::member::{Member, MembershipError};
@@ -44,6 +44,8 @@ pub struct HeldRecord {
     key: ZonePublicKey,
     /// Signed by a key that its zone has left: still true, replaced by whatever the new key signs.
     former: bool,
+    /// The WireGuard keys that it names and proves.
+    proven: BTreeSet<WireGuardPublicKey>,
 }
 
 impl HeldRecord {
@@ -52,6 +54,45 @@ impl HeldRecord {
     pub fn head(&self) -> RecordHead {
         RecordHead { version: self.record.version, digest: self.digest }
     }
+
+    /// True if it proves that its zone has this WireGuard key.
+    #[must_use]
+    pub fn proves(&self, key: &WireGuardPublicKey) -> bool {
+        self.proven.contains(key)
+    }
+
+    /// True if it is of release 0.1.0, from this gateway's own disk: it raises the tunnels until its
+    /// zone speaks again, and is not passed on.
+    #[must_use]
+    pub fn is_of_the_past(&self) -> bool {
+        is_of_the_past(&self.record)
+    }
+
+    /// True if it counts for versions and hashes.
+    fn counts(&self) -> bool {
+        !self.former && !self.is_of_the_past()
+    }
+
+    /// Checks its proofs, but for those that `before` has shown to hold.
+    fn prove(&mut self, before: Option<&Self>) {
+        let before = before.filter(|before| before.key == self.key);
+        for gateway in &self.record.content.gateways {
+            let was = before.into_iter().flat_map(|before| &before.record.content.gateways);
+            let was = was.filter(|was| was.name == gateway.name).flat_map(|was| &was.proofs);
+            let known: Vec<&KeyProof> =
+                was.filter(|proof| before.is_some_and(|held| held.proves(&proof.key))).collect();
+            let named: BTreeSet<_> = gateway.wireguard_keys().collect();
+            let holds = |proof: &&KeyProof| {
+                named.contains(&proof.key)
+                    && (known.contains(proof) || proof.holds(&self.key, &gateway.name))
+            };
+            self.proven.extend(gateway.proofs.iter().filter(holds).map(|proof| proof.key));
+        }
+    }
+}
+
+fn is_of_the_past(record: &ZoneRecord) -> bool {
+    record.content.protocol.max < ProtocolRange::CURRENT.min
 }
 
 /// The newest valid record of each zone.
@@ -176,6 +217,9 @@ impl Registry {
         now: UnixMillis,
     ) -> Result<RecordAccepted, RecordRejected> {
         let record = self.authenticate(&signed)?;
+        if is_of_the_past(&record) {
+            return Err(RecordRejected::NoCommonProtocol);
+        }
         let zone = record.zone.clone();
         let present = self.present(&zone).map(HeldRecord::head);
         let candidate = self.candidate(record, signed, now)?;
@@ -232,8 +276,9 @@ impl Registry {
         Ok(held(record, signed, member.key, received_at))
     }
 
-    fn hold(&mut self, candidate: HeldRecord) {
+    fn hold(&mut self, mut candidate: HeldRecord) {
         self.root.take();
+        candidate.prove(self.held.get(&candidate.record.zone));
         self.held.insert(candidate.record.zone.clone(), candidate);
     }
 
@@ -262,7 +307,7 @@ impl Registry {
 
     /// The record of a zone that counts for versions and hashes.
     fn present(&self, zone: &ZoneName) -> Option<&HeldRecord> {
-        self.held.get(zone).filter(|held| !held.former)
+        self.held.get(zone).filter(|held| held.counts())
     }
 
     /// How often each outcome has happened.
@@ -278,5 +323,13 @@ fn held(
     key: ZonePublicKey,
     received_at: UnixMillis,
 ) -> HeldRecord {
-    HeldRecord { digest: signed.digest(), record, signed, received_at, key, former: false }
+    HeldRecord {
+        digest: signed.digest(),
+        record,
+        signed,
+        received_at,
+        key,
+        former: false,
+        proven: BTreeSet::new(),
+    }
 }

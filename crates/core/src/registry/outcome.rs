@@ -44,14 +44,14 @@ pub enum RecordRejected {
     /// A stream of a neighbour that says it is another zone than its certificate does.
     #[error("a stream in another zone's name")]
     OtherZone,
-    /// A stream of a neighbour that shares no version of the protocol.
-    #[error("a stream without a common version of the protocol")]
+    /// A stream of a neighbour that shares no version of the protocol, or a record of such a gateway.
+    #[error("a stream or record without a common version of the protocol: update its gateway")]
     NoCommonProtocol,
     /// A stream that does not begin with a hello, or has two.
     #[error("a stream whose hello is out of turn")]
     OutOfTurn,
-    /// More than 64 KiB, or more endpoints of a gateway than others follow.
-    #[error("larger than 65536 bytes, or with more than 16 endpoints of a gateway")]
+    /// More than 64 KiB, or more in a list than others follow.
+    #[error("larger than 65536 bytes, or with more in a list than a record may have")]
     TooLarge,
     /// Not a valid record; [`crate::record::SignedRecord::decode`] says why.
     #[error("not a valid zone record")]

@@ -8,6 +8,7 @@ mod accept;
 mod mesh;
 mod model;
 mod own;
+mod proofs;
 mod record;
 mod session;
 mod zones;

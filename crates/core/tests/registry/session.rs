@@ -217,10 +217,12 @@ fn other_meshes_other_zones_and_other_protocols_are_refused() {
     assert!(matches!(mesh, Some(StreamRefused::Mesh { .. })));
     let zone = greet(|hello| hello.zone = name(2));
     assert!(matches!(zone, Some(StreamRefused::Zone { .. })));
-    let newer = greet(|hello| hello.protocol = ProtocolRange { min: 2, max: 3 });
+    let newer = greet(|hello| hello.protocol = ProtocolRange { min: 3, max: 4 });
     let text = newer.unwrap().to_string();
-    assert_eq!(text, "the neighbour speaks protocol 2-3, this gateway 1-1: update the older one");
-    assert_eq!(greet(|hello| hello.protocol.max = 9), None, "1 is common to both");
+    assert_eq!(text, "the neighbour speaks protocol 3-4, this gateway 2-2: update the older one");
+    let first_release = greet(|hello| hello.protocol = ProtocolRange { min: 1, max: 1 });
+    assert!(matches!(first_release, Some(StreamRefused::Protocol { .. })));
+    assert_eq!(greet(|hello| hello.protocol.max = 9), None, "2 is common to both");
 }
 
 #[test]

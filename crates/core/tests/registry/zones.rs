@@ -3,12 +3,12 @@
 
 use std::net::IpAddr;
 
-use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
+use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey, ZoneIdentity};
 use zonemesh_core::member::Member;
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::{
-    FlowerTransport, Gateway, Lane, ProtocolRange, Readiness, RecordContent, SignedRecord,
-    SuperLink, Version, ZoneRecord,
+    FlowerTransport, Gateway, KeyProof, Lane, ProtocolRange, Readiness, RecordContent,
+    SignedRecord, SuperLink, Version, ZoneRecord,
 };
 use zonemesh_core::registry::Registry;
 use zonemesh_core::time::UnixMillis;
@@ -71,6 +71,7 @@ pub(crate) fn draft(zone: u8, port: u16) -> RecordContent {
                 next_wireguard_key: None,
                 port_offset: 11,
             }],
+            proofs: Vec::new(),
             endpoints: vec![format!("203.0.113.{zone}:51820"), "[2001:db8::1]:1".to_owned()],
             tunnel_ips: vec![IpAddr::from([10, 255, 0, zone])],
             registry_port: port,
@@ -80,6 +81,16 @@ pub(crate) fn draft(zone: u8, port: u16) -> RecordContent {
         ca_sets: Vec::new(),
         protocol: ProtocolRange::CURRENT,
     }
+}
+
+/// The WireGuard key of that number.
+pub(crate) fn wireguard(number: u8) -> WireGuardPrivateKey {
+    WireGuardPrivateKey::from_bytes([number; 32])
+}
+
+/// What proves that zone `zone` has the WireGuard key of that number.
+pub(crate) fn proof(zone: u8, number: u8) -> KeyProof {
+    KeyProof::make(&wireguard(number), &identity(zone).public_key(), &format!("z{zone}-gw1"))
 }
 
 pub(crate) fn record(zone: u8, seq: u64, content: RecordContent) -> ZoneRecord {

@@ -8,12 +8,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::super::MAX_ENDPOINTS;
 use super::super::text::{self, TextProblem};
+use super::super::{MAX_ENDPOINTS, MAX_LANES, MAX_PROOFS};
 use super::{
-    CaCertificate, CaSet, CaState, DecodeError, FlowerTransport, Gateway, Lane, Problem,
+    CaCertificate, CaSet, CaState, DecodeError, FlowerTransport, Gateway, KeyProof, Lane, Problem,
     ProtocolRange, Readiness, RecordContent, SuperLink, UnixMillis, Version, WireCaCertificate,
-    WireCaSet, WireGateway, WireLane, WirePrefix, WireRecord, WireSuperLink, ZoneRecord,
+    WireCaSet, WireGateway, WireKeyProof, WireLane, WirePrefix, WireRecord, WireSuperLink,
+    ZoneRecord,
 };
 use crate::key::{KeyError, WireGuardPublicKey};
 
@@ -101,13 +102,17 @@ fn unique<'a, T: Ord + 'a>(field: &str, keys: impl Iterator<Item = &'a T>) -> Re
     Ok(())
 }
 
-/// Those of one gateway.
-fn endpoints(wire: Vec<String>) -> Result<Vec<String>> {
-    if wire.len() > MAX_ENDPOINTS {
-        let problem = Problem::TooMany { found: wire.len(), most: MAX_ENDPOINTS };
-        return Err(bad("endpoints", problem));
+/// As [`each`], of at most so many.
+fn at_most<W, T>(
+    most: usize,
+    field: &str,
+    wire: Vec<W>,
+    decode: impl Fn(W) -> Result<T>,
+) -> Result<Vec<T>> {
+    match wire.len() {
+        found if found > most => Err(bad(field, Problem::TooMany { found, most })),
+        _ => each(field, wire, decode),
     }
-    each("endpoints", wire, endpoint)
 }
 
 /// `IP:port` or `name:port`.
@@ -128,6 +133,13 @@ fn lane(wire: WireLane) -> Result<Lane> {
     })
 }
 
+/// None of a form that this build does not know: it proves nothing here.
+fn proof(wire: WireKeyProof) -> Result<Option<KeyProof>> {
+    let key = wireguard_key("key", &wire.key)?;
+    let signature = wire.signature.try_into().ok();
+    Ok(signature.map(|signature| KeyProof { key, signature }))
+}
+
 fn wireguard_key(field: &str, bytes: &[u8]) -> Result<WireGuardPublicKey> {
     match <[u8; 32]>::try_from(bytes) {
         Ok(key) => Ok(WireGuardPublicKey(key)),
@@ -140,8 +152,9 @@ pub(crate) fn gateway(wire: WireGateway) -> Result<Gateway> {
         name: checked("name", wire.name, text::dns_name)?,
         wireguard_key: wireguard_key("wireguard_key", &wire.wireguard_key)?,
         next_wireguard_key: next_key(&wire.next_wireguard_key)?,
-        lanes: each("lanes", wire.lanes, lane)?,
-        endpoints: endpoints(wire.endpoints)?,
+        lanes: at_most(MAX_LANES, "lanes", wire.lanes, lane)?,
+        proofs: known(at_most(MAX_PROOFS, "proofs", wire.proofs, proof)?),
+        endpoints: at_most(MAX_ENDPOINTS, "endpoints", wire.endpoints, endpoint)?,
         tunnel_ips: each("tunnel_ips", wire.tunnel_ips, address)?,
         registry_port: port("registry_port", wire.registry_port)?,
     })

@@ -8,8 +8,8 @@ use prost::Message as _;
 
 use super::text::TextProblem;
 use super::{
-    CaCertificate, CaSet, CaState, FlowerTransport, Gateway, Lane, ProtocolRange, Readiness,
-    RecordContent, SuperLink, Version, ZoneRecord,
+    CaCertificate, CaSet, CaState, FlowerTransport, Gateway, KeyProof, Lane, ProtocolRange,
+    Readiness, RecordContent, SuperLink, Version, ZoneRecord,
 };
 use crate::key::{KeyError, WireGuardPublicKey};
 use crate::name::NameError;
@@ -127,6 +127,16 @@ pub(crate) struct WireGateway {
     next_wireguard_key: Vec<u8>,
     #[prost(message, repeated, tag = "7")]
     lanes: Vec<WireLane>,
+    #[prost(message, repeated, tag = "8")]
+    proofs: Vec<WireKeyProof>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct WireKeyProof {
+    #[prost(bytes = "vec", tag = "1")]
+    key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    signature: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -227,6 +237,7 @@ impl From<&Gateway> for WireGateway {
             registry_port: u32::from(gateway.registry_port),
             next_wireguard_key: octets_of(gateway.next_wireguard_key),
             lanes: gateway.lanes.iter().map(WireLane::from).collect(),
+            proofs: gateway.proofs.iter().map(WireKeyProof::from).collect(),
         }
     }
 }
@@ -238,6 +249,12 @@ impl From<&Lane> for WireLane {
             next_wireguard_key: octets_of(lane.next_wireguard_key),
             port_offset: u32::from(lane.port_offset),
         }
+    }
+}
+
+impl From<&KeyProof> for WireKeyProof {
+    fn from(proof: &KeyProof) -> Self {
+        Self { key: proof.key.0.to_vec(), signature: proof.signature.to_vec() }
     }
 }
 

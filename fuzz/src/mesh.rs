@@ -76,6 +76,7 @@ pub fn draft(zone: u8) -> RecordContent {
             }],
         }],
         protocol: ProtocolRange::CURRENT,
+        ..RecordContent::default()
     }
 }
 
@@ -91,6 +92,8 @@ fn superlink(zone: u8) -> SuperLink {
         readiness: Readiness::Ready,
         tls_name: federation.superlink_tls_name(),
         clock_offset_ms: -3,
+        dns_name: None,
+        cas: Vec::new(),
         federation,
     }
 }

@@ -79,6 +79,7 @@ impl FloodingMember {
             superlinks: Vec::new(),
             ca_sets: Vec::new(),
             protocol: ProtocolRange::CURRENT,
+            ..RecordContent::default()
         };
         let record = |seq| ZoneRecord {
             zone: zone.clone(),

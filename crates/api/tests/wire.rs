@@ -54,6 +54,8 @@ fn draft() -> RecordContent {
             readiness: Readiness::Ready,
             tls_name: federation().superlink_tls_name(),
             clock_offset_ms: -20,
+            dns_name: None,
+            cas: Vec::new(),
         }],
         ca_sets: vec![CaSet {
             federation: federation(),
@@ -64,6 +66,7 @@ fn draft() -> RecordContent {
             ],
         }],
         protocol: ProtocolRange::CURRENT,
+        ..RecordContent::default()
     }
 }
 

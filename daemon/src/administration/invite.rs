@@ -142,6 +142,7 @@ impl Administration {
                 next_wireguard_key: None,
                 lanes: Vec::new(),
                 proofs: Vec::new(),
+                further_endpoints: Vec::new(),
                 endpoints: config.gateway.endpoints.iter().map(Endpoint::to_string).collect(),
                 tunnel_ips: config.tunnel.addresses.clone(),
                 registry_port: config.registry.port,

@@ -52,6 +52,7 @@ impl Announcement<'_> {
         draft.gateways = vec![Gateway { proofs, ..gateway }];
         draft.prefixes.clone_from(&config.zone.prefixes);
         draft.protocol = ProtocolRange::CURRENT;
+        draft.release = Some(env!("CARGO_PKG_VERSION").to_owned());
         draft.superlinks.retain(|superlink| belongs(config, superlink));
         // A CA whose files cannot be read stays announced as it was.
         draft.ca_sets.retain(|set| {
@@ -70,6 +71,7 @@ fn gateway(config: &Config, keys: WireGuardKeys) -> Gateway {
         next_wireguard_key: keys.next,
         lanes: Vec::new(),
         proofs: Vec::new(),
+        further_endpoints: Vec::new(),
         endpoints: config.gateway.endpoints.iter().map(Endpoint::to_string).collect(),
         tunnel_ips: config.tunnel.addresses.clone(),
         registry_port: config.registry.port,
@@ -127,6 +129,7 @@ mod tests {
             superlinks: Vec::new(),
             ca_sets: Vec::new(),
             protocol: ProtocolRange::CURRENT,
+            ..RecordContent::default()
         }
     }
 
@@ -186,6 +189,8 @@ mod tests {
             transport: zonemesh_core::record::FlowerTransport::Grpc,
             readiness: zonemesh_core::record::Readiness::Ready,
             clock_offset_ms: 0,
+            dns_name: None,
+            cas: Vec::new(),
         };
         let mut draft = nothing();
         draft.superlinks = vec![

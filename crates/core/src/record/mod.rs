@@ -6,6 +6,7 @@
 
 mod proof;
 mod signed;
+mod slots;
 mod text;
 pub(crate) mod wire;
 
@@ -20,6 +21,11 @@ use crate::time::UnixMillis;
 
 pub use proof::KeyProof;
 pub use signed::{MAX_RECORD_BYTES, SIGNATURE_BYTES, SignedRecord, SignedRecordError};
+pub use slots::{
+    CertificateHash, EndpointKind, FurtherEndpoint, HeldCa, MAX_CAS, MAX_FEDERATIONS, MAX_GATEWAYS,
+    MAX_PREFIXES, MAX_SUPERLINK_ADDRESSES, MAX_SUPERNODES, MAX_TUNNEL_IPS, TransitOffer,
+    ZoneSuperNode,
+};
 pub use wire::{DecodeError, Problem};
 
 /// Most endpoints of one gateway: each name among them is asked for again and again by all others.
@@ -72,6 +78,12 @@ impl ProtocolRange {
     }
 }
 
+impl Default for ProtocolRange {
+    fn default() -> Self {
+        Self::CURRENT
+    }
+}
+
 /// A gateway of a zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gateway {
@@ -87,6 +99,8 @@ pub struct Gateway {
     pub proofs: Vec<KeyProof>,
     /// How others reach it from outside: `IP:port`, `[v6]:port` or `name:port`.
     pub endpoints: Vec<String>,
+    /// Further ways to reach it.
+    pub further_endpoints: Vec<FurtherEndpoint>,
     /// Its addresses inside the tunnels.
     pub tunnel_ips: Vec<IpAddr>,
     /// TCP port of its registry on those addresses.
@@ -234,6 +248,10 @@ pub struct SuperLink {
     pub readiness: Readiness,
     /// The mesh DNS name in its certificate; never looked up.
     pub tls_name: String,
+    /// A DNS name that leads to it, if its zone has one.
+    pub dns_name: Option<String>,
+    /// The CA certificates that it holds.
+    pub cas: Vec<HeldCa>,
     /// The SuperLink VM's clock minus its gateway's, in milliseconds.
     pub clock_offset_ms: i64,
 }
@@ -259,6 +277,16 @@ impl CaState {
             Self::Retiring => "retiring",
         }
     }
+
+    /// What stands for it in records.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        match self {
+            Self::Next => 1,
+            Self::Active => 2,
+            Self::Retiring => 3,
+        }
+    }
 }
 
 /// A CA certificate of a federation.
@@ -280,7 +308,7 @@ pub struct CaSet {
 }
 
 /// What a zone says about itself, before it has a version.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RecordContent {
     /// Its gateways.
     pub gateways: Vec<Gateway>,
@@ -292,6 +320,12 @@ pub struct RecordContent {
     pub ca_sets: Vec<CaSet>,
     /// Protocol versions that its gateways speak.
     pub protocol: ProtocolRange,
+    /// The release that its gateway runs, for example `0.2.0`.
+    pub release: Option<String>,
+    /// That it carries others' packets, if it does.
+    pub transit: Option<TransitOffer>,
+    /// SuperNodes that run in it.
+    pub supernodes: Vec<ZoneSuperNode>,
 }
 
 /// A zone's record.

@@ -20,6 +20,7 @@ fn draft(zone: u8) -> RecordContent {
         superlinks: Vec::new(),
         ca_sets: Vec::new(),
         protocol: ProtocolRange::CURRENT,
+        ..RecordContent::default()
     }
 }
 
@@ -280,6 +281,8 @@ fn a_newcomer_cannot_take_a_federation_over_whatever_its_name() {
             transport: FlowerTransport::Grpc,
             readiness: Readiness::Ready,
             clock_offset_ms: 0,
+            dns_name: None,
+            cas: Vec::new(),
         }];
         let version = Version { incarnation: 1, seq: 1 };
         let record = ZoneRecord { zone: name(zone), version, issued_at: NOW, content };

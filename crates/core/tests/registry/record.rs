@@ -3,11 +3,12 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use zonemesh_core::record::{
-    CaCertificate, CaSet, CaState, FlowerTransport, Readiness, RecordContent, SignedRecord,
-    SignedRecordError,
+    CaCertificate, CaSet, CaState, EndpointKind, FlowerTransport, FurtherEndpoint, HeldCa, Lane,
+    MAX_ENDPOINTS, MAX_RECORD_BYTES, MAX_SUPERNODES, MAX_TUNNEL_IPS, Readiness, RecordContent,
+    SignedRecord, SignedRecordError, TransitOffer, ZoneSuperNode,
 };
 
-use crate::zones::{draft, identity, record, signed, superlink};
+use crate::zones::{draft, identity, name, proof, record, signed, superlink, wireguard};
 
 #[test]
 fn a_record_comes_back_as_it_was_signed_also_from_its_file() {
@@ -85,6 +86,73 @@ fn what_a_later_release_adds_to_a_record_is_passed_over_and_the_rest_holds() {
     let later = SignedRecord::from_parts(Bytes::from(payload), &[0; 64]).unwrap();
     content.ca_sets[0].certificates.truncate(1);
     assert_eq!(later.decode().unwrap().content, content);
+}
+
+/// All that a record has room for.
+fn full() -> RecordContent {
+    let mut content = draft(1, 51821);
+    let endpoint = |kind| FurtherEndpoint { kind, endpoint: "203.0.113.7:443".to_owned() };
+    let kinds =
+        [EndpointKind::Udp, EndpointKind::Udp443, EndpointKind::Tcp443, EndpointKind::Observed];
+    let gateway = &mut content.gateways[0];
+    gateway.further_endpoints = kinds.map(endpoint).to_vec();
+    let key = |number| wireguard(number).public_key();
+    gateway.wireguard_key = key(1);
+    gateway.next_wireguard_key = Some(key(2));
+    let lane = |number: u8| Lane {
+        wireguard_key: key(2 * number + 1),
+        next_wireguard_key: Some(key(2 * number + 2)),
+        port_offset: 11,
+    };
+    gateway.lanes = (1..=15).map(lane).collect();
+    gateway.proofs = (1..=32).map(|number| proof(1, number)).collect();
+    content.superlinks = vec![superlink(1)];
+    content.superlinks[0].readiness = Readiness::Lost;
+    content.superlinks[0].dns_name = Some("superlink.hospital.example".to_owned());
+    content.superlinks[0].cas = vec![HeldCa { certificate: [7; 32], state: CaState::Next }];
+    content.release = Some("0.2.0".to_owned());
+    content.transit = Some(TransitOffer { zones: vec![name(2)], bytes_per_second: 1 << 20 });
+    let node = |number: usize| ZoneSuperNode {
+        federation: "a".repeat(63).parse().unwrap(),
+        public_key: vec![number as u8; 120],
+        ca: Some([7; 32]),
+        is_online: number % 2 == 0,
+    };
+    content.supernodes = (0..MAX_SUPERNODES).map(node).collect();
+    content
+}
+
+#[test]
+fn all_that_a_record_has_room_for_comes_back_and_64_supernodes_fit() {
+    let signed = SignedRecord::sign(&record(1, 1, full()), &identity(1));
+    assert_eq!(signed.decode().unwrap().content, full());
+    let bytes = signed.payload().len();
+    assert!(bytes < MAX_RECORD_BYTES / 2, "{bytes} bytes");
+}
+
+#[test]
+fn each_list_is_bounded() {
+    let too_many = |change: &dyn Fn(&mut RecordContent)| refused(change);
+    let node = full().supernodes[0].clone();
+    let endpoint = full().gateways[0].further_endpoints[0].clone();
+    let ip = |n: usize| std::net::IpAddr::from([10, 255, 0, n as u8]);
+    assert_eq!(too_many(&|c| c.gateways = vec![c.gateways[0].clone(); 17]), "gateways");
+    assert_eq!(too_many(&|c| c.prefixes = vec![c.prefixes[0]; 1025]), "prefixes");
+    assert_eq!(too_many(&|c| c.superlinks = vec![superlink(1); 65]), "superlinks");
+    assert_eq!(too_many(&|c| c.supernodes = vec![node.clone(); 65]), "supernodes");
+    let further = vec![endpoint.clone(); MAX_ENDPOINTS + 1];
+    let path = too_many(&|c| c.gateways[0].further_endpoints.clone_from(&further));
+    assert_eq!(path, "gateways[0].further_endpoints");
+    let ips: Vec<_> = (0..=MAX_TUNNEL_IPS).map(ip).collect();
+    let path = too_many(&|c| c.gateways[0].tunnel_ips.clone_from(&ips));
+    assert_eq!(path, "gateways[0].tunnel_ips");
+    let path = too_many(&|c| c.superlinks[0].addresses = vec![ip(1); 17]);
+    assert_eq!(path, "superlinks[0].addresses");
+    let cas = vec![HeldCa { certificate: [7; 32], state: CaState::Next }; 9];
+    assert_eq!(too_many(&|c| c.superlinks[0].cas.clone_from(&cas)), "superlinks[0].cas");
+    let long = ZoneSuperNode { public_key: vec![7; 161], ..node.clone() };
+    let path = too_many(&|c| c.supernodes = vec![long.clone()]);
+    assert_eq!(path, "supernodes[0].public_key");
 }
 
 proptest! {

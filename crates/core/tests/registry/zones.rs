@@ -56,6 +56,8 @@ pub(crate) fn superlink(zone: u8) -> SuperLink {
         readiness: Readiness::Ready,
         tls_name: federation().superlink_tls_name(),
         clock_offset_ms: -3,
+        dns_name: None,
+        cas: Vec::new(),
     }
 }
 
@@ -72,6 +74,7 @@ pub(crate) fn draft(zone: u8, port: u16) -> RecordContent {
                 port_offset: 11,
             }],
             proofs: Vec::new(),
+            further_endpoints: Vec::new(),
             endpoints: vec![format!("203.0.113.{zone}:51820"), "[2001:db8::1]:1".to_owned()],
             tunnel_ips: vec![IpAddr::from([10, 255, 0, zone])],
             registry_port: port,
@@ -80,6 +83,7 @@ pub(crate) fn draft(zone: u8, port: u16) -> RecordContent {
         superlinks: Vec::new(),
         ca_sets: Vec::new(),
         protocol: ProtocolRange::CURRENT,
+        ..RecordContent::default()
     }
 }
 

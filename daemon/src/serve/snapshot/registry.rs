@@ -87,6 +87,7 @@ pub(super) mod tests {
             prefixes: vec!["10.10.10.0/24".parse().unwrap()],
             superlinks: Vec::new(),
             ca_sets: Vec::new(),
+            ..RecordContent::default()
         };
         registry.publish(content, UnixMillis(1_790_000_000_000)).unwrap();
         registry

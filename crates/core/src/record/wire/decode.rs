@@ -9,7 +9,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::super::text::{self, TextProblem};
-use super::super::{MAX_ENDPOINTS, MAX_LANES, MAX_PROOFS};
+use super::super::{
+    MAX_CAS, MAX_ENDPOINTS, MAX_FEDERATIONS, MAX_GATEWAYS, MAX_LANES, MAX_PREFIXES, MAX_PROOFS,
+    MAX_SUPERLINK_ADDRESSES, MAX_SUPERNODES, MAX_TUNNEL_IPS,
+};
+use super::slots;
 use super::{
     CaCertificate, CaSet, CaState, DecodeError, FlowerTransport, Gateway, KeyProof, Lane, Problem,
     ProtocolRange, Readiness, RecordContent, SuperLink, UnixMillis, Version, WireCaCertificate,
@@ -92,6 +96,15 @@ fn checked(
     }
 }
 
+/// As [`checked`]; an empty text is none.
+fn optional(
+    field: &str,
+    text: String,
+    check: fn(&str) -> std::result::Result<(), TextProblem>,
+) -> Result<Option<String>> {
+    (!text.is_empty()).then(|| checked(field, text, check)).transpose()
+}
+
 fn unique<'a, T: Ord + 'a>(field: &str, keys: impl Iterator<Item = &'a T>) -> Result<()> {
     let mut seen = BTreeSet::new();
     for (index, key) in keys.enumerate() {
@@ -103,7 +116,7 @@ fn unique<'a, T: Ord + 'a>(field: &str, keys: impl Iterator<Item = &'a T>) -> Re
 }
 
 /// As [`each`], of at most so many.
-fn at_most<W, T>(
+pub(crate) fn at_most<W, T>(
     most: usize,
     field: &str,
     wire: Vec<W>,
@@ -155,7 +168,13 @@ pub(crate) fn gateway(wire: WireGateway) -> Result<Gateway> {
         lanes: at_most(MAX_LANES, "lanes", wire.lanes, lane)?,
         proofs: known(at_most(MAX_PROOFS, "proofs", wire.proofs, proof)?),
         endpoints: at_most(MAX_ENDPOINTS, "endpoints", wire.endpoints, endpoint)?,
-        tunnel_ips: each("tunnel_ips", wire.tunnel_ips, address)?,
+        further_endpoints: known(at_most(
+            MAX_ENDPOINTS,
+            "further_endpoints",
+            wire.further_endpoints,
+            slots::further_endpoint,
+        )?),
+        tunnel_ips: at_most(MAX_TUNNEL_IPS, "tunnel_ips", wire.tunnel_ips, address)?,
         registry_port: port("registry_port", wire.registry_port)?,
     })
 }
@@ -166,7 +185,7 @@ fn superlink(wire: WireSuperLink) -> Result<SuperLink> {
     }
     Ok(SuperLink {
         federation: name("federation", &wire.federation)?,
-        addresses: each("addresses", wire.addresses, address)?,
+        addresses: at_most(MAX_SUPERLINK_ADDRESSES, "addresses", wire.addresses, address)?,
         fleet_port: port("fleet_port", wire.fleet_port)?,
         control_port: port("control_port", wire.control_port)?,
         flower_version: checked("flower_version", wire.flower_version, text::version)?,
@@ -174,24 +193,25 @@ fn superlink(wire: WireSuperLink) -> Result<SuperLink> {
         readiness: Readiness::of(wire.readiness),
         tls_name: checked("tls_name", wire.tls_name, text::dns_name)?,
         clock_offset_ms: wire.clock_offset_ms,
+        dns_name: optional("dns_name", wire.dns_name, text::dns_name)?,
+        cas: known(at_most(MAX_CAS, "cas", wire.cas, slots::held_ca)?),
     })
+}
+
+pub(super) fn ca_state(number: i32) -> Option<CaState> {
+    [CaState::Next, CaState::Active, CaState::Retiring].into_iter().find(|s| s.number() == number)
 }
 
 /// None in a state that this build does not know: it cannot say whether to trust it.
 fn ca_certificate(wire: WireCaCertificate) -> Result<Option<CaCertificate>> {
-    let state = match wire.state {
-        1 => CaState::Next,
-        2 => CaState::Active,
-        3 => CaState::Retiring,
-        _ => return Ok(None),
-    };
+    let Some(state) = ca_state(wire.state) else { return Ok(None) };
     Ok(Some(CaCertificate { pem: checked("pem", wire.pem, text::certificate)?, state }))
 }
 
 fn ca_set(wire: WireCaSet) -> Result<CaSet> {
     Ok(CaSet {
         federation: name("federation", &wire.federation)?,
-        certificates: known(each("certificates", wire.certificates, ca_certificate)?),
+        certificates: known(at_most(MAX_CAS, "certificates", wire.certificates, ca_certificate)?),
     })
 }
 
@@ -200,11 +220,14 @@ impl TryFrom<WireRecord> for ZoneRecord {
 
     fn try_from(wire: WireRecord) -> Result<Self> {
         let content = RecordContent {
-            gateways: each("gateways", wire.gateways, gateway)?,
-            prefixes: each("prefixes", wire.prefixes, prefix)?,
-            superlinks: each("superlinks", wire.superlinks, superlink)?,
-            ca_sets: each("ca_sets", wire.ca_sets, ca_set)?,
+            gateways: at_most(MAX_GATEWAYS, "gateways", wire.gateways, gateway)?,
+            prefixes: at_most(MAX_PREFIXES, "prefixes", wire.prefixes, prefix)?,
+            superlinks: at_most(MAX_FEDERATIONS, "superlinks", wire.superlinks, superlink)?,
+            ca_sets: at_most(MAX_FEDERATIONS, "ca_sets", wire.ca_sets, ca_set)?,
             protocol: ProtocolRange { min: wire.protocol_min, max: wire.protocol_max },
+            release: optional("release", wire.release, text::version)?,
+            transit: wire.transit.map(slots::transit).transpose()?,
+            supernodes: at_most(MAX_SUPERNODES, "supernodes", wire.supernodes, slots::supernode)?,
         };
         if content.protocol.min > content.protocol.max {
             return Err(bad("protocol", Problem::EmptyRange));

@@ -15,7 +15,10 @@ use crate::key::{KeyError, WireGuardPublicKey};
 use crate::name::NameError;
 use crate::time::UnixMillis;
 
+use slots::{WireFurtherEndpoint, WireHeldCa, WireSuperNode, WireTransitOffer};
+
 pub(crate) mod decode;
+mod slots;
 
 /// A field of a record that is not valid.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -58,6 +61,9 @@ pub enum Problem {
     /// A value that this build does not know, of a list where that cannot be passed over.
     #[error("unknown value {0}")]
     UnknownValue(i32),
+    /// A hash of another kind.
+    #[error("a hash has 32 bytes, this one has {0}")]
+    HashLength(usize),
     /// Required and absent.
     #[error("missing")]
     Missing,
@@ -108,6 +114,13 @@ pub(super) struct WireRecord {
     superlinks: Vec<WireSuperLink>,
     #[prost(message, repeated, tag = "10")]
     ca_sets: Vec<WireCaSet>,
+    /// Empty if it is not said.
+    #[prost(string, tag = "11")]
+    release: String,
+    #[prost(message, optional, tag = "12")]
+    transit: Option<WireTransitOffer>,
+    #[prost(message, repeated, tag = "13")]
+    supernodes: Vec<WireSuperNode>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -129,6 +142,8 @@ pub(crate) struct WireGateway {
     lanes: Vec<WireLane>,
     #[prost(message, repeated, tag = "8")]
     proofs: Vec<WireKeyProof>,
+    #[prost(message, repeated, tag = "9")]
+    further_endpoints: Vec<WireFurtherEndpoint>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -178,6 +193,11 @@ struct WireSuperLink {
     tls_name: String,
     #[prost(sint64, tag = "9")]
     clock_offset_ms: i64,
+    /// Empty if there is none.
+    #[prost(string, tag = "10")]
+    dns_name: String,
+    #[prost(message, repeated, tag = "11")]
+    cas: Vec<WireHeldCa>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -205,7 +225,8 @@ pub(crate) fn octets(address: std::net::IpAddr) -> Vec<u8> {
 
 impl From<&ZoneRecord> for WireRecord {
     fn from(record: &ZoneRecord) -> Self {
-        let RecordContent { gateways, prefixes, superlinks, ca_sets, protocol } = &record.content;
+        let content = &record.content;
+        let protocol = content.protocol;
         Self {
             zone: record.zone.to_string(),
             incarnation: record.version.incarnation,
@@ -213,10 +234,13 @@ impl From<&ZoneRecord> for WireRecord {
             issued_at_unix_ms: record.issued_at.0,
             protocol_min: protocol.min,
             protocol_max: protocol.max,
-            gateways: gateways.iter().map(WireGateway::from).collect(),
-            prefixes: prefixes.iter().map(WirePrefix::from).collect(),
-            superlinks: superlinks.iter().map(WireSuperLink::from).collect(),
-            ca_sets: ca_sets.iter().map(WireCaSet::from).collect(),
+            gateways: content.gateways.iter().map(WireGateway::from).collect(),
+            prefixes: content.prefixes.iter().map(WirePrefix::from).collect(),
+            superlinks: content.superlinks.iter().map(WireSuperLink::from).collect(),
+            ca_sets: content.ca_sets.iter().map(WireCaSet::from).collect(),
+            release: content.release.clone().unwrap_or_default(),
+            transit: content.transit.as_ref().map(WireTransitOffer::from),
+            supernodes: content.supernodes.iter().map(WireSuperNode::from).collect(),
         }
     }
 }
@@ -238,6 +262,11 @@ impl From<&Gateway> for WireGateway {
             next_wireguard_key: octets_of(gateway.next_wireguard_key),
             lanes: gateway.lanes.iter().map(WireLane::from).collect(),
             proofs: gateway.proofs.iter().map(WireKeyProof::from).collect(),
+            further_endpoints: gateway
+                .further_endpoints
+                .iter()
+                .map(WireFurtherEndpoint::from)
+                .collect(),
         }
     }
 }
@@ -274,6 +303,8 @@ impl From<&SuperLink> for WireSuperLink {
             readiness: superlink.readiness.number(),
             tls_name: superlink.tls_name.clone(),
             clock_offset_ms: superlink.clock_offset_ms,
+            dns_name: superlink.dns_name.clone().unwrap_or_default(),
+            cas: superlink.cas.iter().map(WireHeldCa::from).collect(),
         }
     }
 }
@@ -282,11 +313,7 @@ impl From<&CaSet> for WireCaSet {
     fn from(set: &CaSet) -> Self {
         let certificate = |certificate: &CaCertificate| WireCaCertificate {
             pem: certificate.pem.clone(),
-            state: match certificate.state {
-                CaState::Next => 1,
-                CaState::Active => 2,
-                CaState::Retiring => 3,
-            },
+            state: certificate.state.number(),
         };
         Self {
             federation: set.federation.to_string(),

@@ -85,6 +85,7 @@ pub(crate) fn draft(zone: u32, port: u16) -> RecordContent {
             next_wireguard_key: None,
             lanes: Vec::new(),
             proofs: vec![proof],
+            further_endpoints: Vec::new(),
             endpoints: vec!["203.0.113.1:51820".to_owned()],
             tunnel_ips: vec![tunnel_ip(zone)],
             registry_port: port,
@@ -96,6 +97,7 @@ pub(crate) fn draft(zone: u32, port: u16) -> RecordContent {
             certificates: vec![CaCertificate { pem, state: CaState::Active }],
         }],
         protocol: ProtocolRange::CURRENT,
+        ..RecordContent::default()
     }
 }
 

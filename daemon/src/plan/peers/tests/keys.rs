@@ -72,6 +72,7 @@ fn restore_old(registry: &mut Registry, zone: u8, wireguard: WireGuardPublicKey)
         superlinks: Vec::new(),
         ca_sets: Vec::new(),
         protocol: ProtocolRange { min: 1, max: 1 },
+        ..RecordContent::default()
     };
     let (zone_name, version) = (name(zone), Version { incarnation: 1, seq: 1 });
     let record = ZoneRecord { zone: zone_name, version, issued_at: NOW, content };

@@ -119,6 +119,7 @@ fn gateway(zone: u8, endpoint: &str) -> Gateway {
         next_wireguard_key: None,
         lanes: Vec::new(),
         proofs: Vec::new(),
+        further_endpoints: Vec::new(),
         endpoints: vec![endpoint.to_owned()],
         tunnel_ips: vec![tunnel_ip(zone)],
         registry_port: 51_821,
@@ -144,6 +145,7 @@ fn say(registry: &mut Registry, zone: u8, gateways: Vec<Gateway>) {
             superlinks: Vec::new(),
             ca_sets: Vec::new(),
             protocol: ProtocolRange::CURRENT,
+            ..RecordContent::default()
         },
     };
     registry.accept(SignedRecord::sign(&record, &identity(zone)), NOW).unwrap();

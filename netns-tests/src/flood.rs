@@ -82,6 +82,8 @@ impl FloodingMember {
             ..RecordContent::default()
         };
         let record = |seq| ZoneRecord {
+            gateway: format!("{zone}-gw1"),
+            certificate: None,
             zone: zone.clone(),
             version: Version { incarnation: u64::MAX, seq },
             issued_at: UnixMillis(seq),

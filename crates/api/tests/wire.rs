@@ -145,17 +145,23 @@ fn a_cut_hash_and_a_bad_zone_are_named() {
         field(Some(Kind::Digest(v1::Digest { root_hash, ..Default::default() }))),
         "digest.root_hash"
     );
-    let item = |zone: &str| v1::ItemVersion { zone: zone.to_owned(), ..Default::default() };
+    let item = |zone: &str| v1::ItemVersion {
+        zone: zone.to_owned(),
+        gateway: "gw1".to_owned(),
+        ..Default::default()
+    };
     let items = vec![item("berlin"), item("../etc")];
     assert_eq!(
         field(Some(Kind::Versions(v1::Versions { items, trust: None }))),
         "versions.items[1].zone"
     );
-    let items = vec![item("berlin"), item("berlin")];
-    assert_eq!(
-        field(Some(Kind::Versions(v1::Versions { items, trust: None }))),
-        "versions.items[1].zone"
-    );
+    let other = v1::ItemVersion { gateway: "../gw1".to_owned(), ..item("berlin") };
+    for items in [vec![item("berlin"), item("berlin")], vec![item("berlin"), other]] {
+        assert_eq!(
+            field(Some(Kind::Versions(v1::Versions { items, trust: None }))),
+            "versions.items[1].gateway"
+        );
+    }
     let items = vec![v1::SignedItem::default()];
     assert_eq!(field(Some(Kind::Items(v1::Items { items }))), "items.items[0].signature");
     let without_clock = v1::RegistryMessage::default();

@@ -43,7 +43,8 @@ impl OpenedState {
         })?;
         let leaf = OwnLeaf::issue(&config.zone.name, &identity, &config.tunnel.addresses)?;
         let members = announcement::members(config, zone_key);
-        let own_zone = OwnZone { zone: config.zone.name.clone(), identity, members };
+        let (zone, gateway) = (config.zone.name.clone(), config.gateway.name.clone());
+        let own_zone = OwnZone { zone, gateway, identity, members };
         let ledger = Ledger::open(own_zone, folder, disk.clone())?;
         let cas = FederationCas::open(folder, &config.federations, &ledger.draft(), disk.clone());
         let key_files = [&config.tunnel.private_key_file, &config.registry.identity_key_file];

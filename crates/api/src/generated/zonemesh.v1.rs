@@ -17,7 +17,7 @@ pub mod registry_message {
         /// Who I am and what I hold. First message of both ends.
         #[prost(message, tag = "2")]
         Hello(super::Hello),
-        /// Which version of each zone's record I hold.
+        /// Which version of each gateway's record I hold.
         #[prost(message, tag = "3")]
         Versions(super::Versions),
         /// Signed records you do not hold yet.
@@ -77,7 +77,7 @@ pub struct Hello {
 /// A version vector.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Versions {
-    /// One entry for each zone whose record the sender holds.
+    /// One entry for each gateway whose record the sender holds.
     #[prost(message, repeated, tag = "1")]
     pub items: ::prost::alloc::vec::Vec<ItemVersion>,
     /// The trust items that the sender holds, if the two ends differ in them.
@@ -91,7 +91,7 @@ pub struct TrustIds {
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
-/// The version of one zone's record.
+/// The version of one gateway's record.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ItemVersion {
     /// The zone.
@@ -106,6 +106,9 @@ pub struct ItemVersion {
     /// First eight bytes of the payload's SHA-256, big-endian.
     #[prost(fixed64, tag = "4")]
     pub digest: u64,
+    /// The gateway of that zone.
+    #[prost(string, tag = "5")]
+    pub gateway: ::prost::alloc::string::String,
 }
 /// Signed records, as they were signed.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -114,13 +117,13 @@ pub struct Items {
     #[prost(message, repeated, tag = "1")]
     pub items: ::prost::alloc::vec::Vec<SignedItem>,
 }
-/// One signed zone record.
+/// One gateway's signed record.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignedItem {
     /// The bytes that were signed.
     #[prost(bytes = "bytes", tag = "1")]
     pub payload: ::prost::bytes::Bytes,
-    /// Ed25519 by the zone's key (64 bytes).
+    /// Ed25519 by the gateway's key, which the payload's certificate names (64 bytes).
     #[prost(bytes = "vec", tag = "2")]
     pub signature: ::prost::alloc::vec::Vec<u8>,
 }

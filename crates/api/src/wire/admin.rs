@@ -11,11 +11,11 @@ use crate::v1;
 /// All records that a registry holds, and the members that it holds none of.
 #[must_use]
 pub fn records(registry: &Registry) -> v1::RecordsReply {
-    let own = registry.zone();
+    let own = registry.id();
     let records = registry.records();
     let missing = registry.members().filter(|m| registry.get(&m.zone).is_none());
     v1::RecordsReply {
-        records: records.map(|held| record(held, held.record.zone == *own)).collect(),
+        records: records.map(|held| record(held, held.id() == *own)).collect(),
         missing: missing.map(|member| member.zone.to_string()).collect(),
     }
 }

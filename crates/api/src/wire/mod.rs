@@ -14,6 +14,7 @@ mod trust;
 use std::net::{AddrParseError, IpAddr};
 
 use zonemesh_core::exit::error_line;
+use zonemesh_core::gateway::GatewayIdError;
 use zonemesh_core::key::KeyError;
 use zonemesh_core::name::NameError;
 use zonemesh_core::record::{FlowerTransport, Readiness, SignedRecordError};
@@ -38,6 +39,9 @@ pub enum WireProblem {
     /// A name that is none.
     #[error("not a valid name")]
     Name(#[source] NameError),
+    /// A gateway's name that is none.
+    #[error("not a gateway's name")]
+    Gateway(#[source] GatewayIdError),
     /// An IP address that is none.
     #[error("{0:?} is no IP address")]
     Address(String, #[source] AddrParseError),

@@ -1,6 +1,8 @@
 //! Messages of replication between gateways.
 
+use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::mesh::MeshId;
+use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::{ProtocolRange, SignedRecord, Version};
 use zonemesh_core::registry::{RecordHead, VersionVector};
 use zonemesh_core::replication::{
@@ -35,11 +37,7 @@ fn kind(body: StreamBody) -> Option<Kind> {
             trust_hash: hello.holds.trust_hash.map(Vec::from).unwrap_or_default(),
         }),
         StreamBody::Versions(versions) => Kind::Versions(v1::Versions {
-            items: versions
-                .records
-                .into_iter()
-                .map(|(zone, head)| item_version(zone, head))
-                .collect(),
+            items: versions.records.into_iter().map(|(id, head)| item_version(id, head)).collect(),
             trust: versions
                 .trust
                 .map(|ids| v1::TrustIds { ids: ids.into_iter().map(|id| id.0.to_vec()).collect() }),
@@ -58,9 +56,10 @@ fn kind(body: StreamBody) -> Option<Kind> {
     })
 }
 
-fn item_version(zone: zonemesh_core::name::ZoneName, head: RecordHead) -> v1::ItemVersion {
+fn item_version(id: GatewayId, head: RecordHead) -> v1::ItemVersion {
     v1::ItemVersion {
-        zone: zone.into(),
+        zone: id.zone.into(),
+        gateway: id.gateway,
         incarnation: head.version.incarnation,
         seq: head.version.seq,
         digest: head.digest,
@@ -121,13 +120,17 @@ impl TryFrom<Kind> for StreamBody {
 fn version_vector(items: Vec<v1::ItemVersion>) -> Result<VersionVector, WireError> {
     let mut vector = VersionVector::new();
     for (index, item) in items.into_iter().enumerate() {
-        let field = format!("versions.items[{index}].zone");
+        let field = |name: &str| format!("versions.items[{index}].{name}");
         let head = RecordHead {
             version: Version { incarnation: item.incarnation, seq: item.seq },
             digest: item.digest,
         };
-        if vector.insert(name(&field, &item.zone)?, head).is_some() {
-            return Err(WireError::new(field, WireProblem::Duplicate));
+        let zone: ZoneName = name(&field("zone"), &item.zone)?;
+        let id = format!("{zone}/{}", item.gateway).parse::<GatewayId>();
+        let id =
+            id.map_err(|error| WireError::new(field("gateway"), WireProblem::Gateway(error)))?;
+        if vector.insert(id, head).is_some() {
+            return Err(WireError::new(field("gateway"), WireProblem::Duplicate));
         }
     }
     Ok(vector)

@@ -5,6 +5,7 @@
 //! prefix `ed25519:` so that it cannot be mistaken for a WireGuard key, which has the same length.
 //! A WireGuard key signs too (`xeddsa`), so that its holder can prove that it has it.
 
+mod gateway;
 mod xeddsa;
 
 use std::fmt;
@@ -17,6 +18,8 @@ use hmac::{Hmac, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroizing;
+
+pub use gateway::{GatewayIdentity, GatewayPublicKey};
 
 /// Marks a zone key in its text form.
 const ZONE_KEY_PREFIX: &str = "ed25519:";

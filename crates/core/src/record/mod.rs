@@ -4,6 +4,7 @@
 //! that what stands in it may go into a certificate, a file or a command line. It refuses to know
 //! whether the zone was entitled to say it (`registry`). Encoding is in `wire`, signing in `signed`.
 
+mod certificate;
 mod proof;
 mod signed;
 mod slots;
@@ -19,6 +20,7 @@ use crate::key::WireGuardPublicKey;
 use crate::name::{FederationName, ZoneName};
 use crate::time::UnixMillis;
 
+pub use certificate::{GatewayCertificate, SignedGatewayCertificate};
 pub use proof::KeyProof;
 pub use signed::{MAX_RECORD_BYTES, SIGNATURE_BYTES, SignedRecord, SignedRecordError};
 pub use slots::{
@@ -328,20 +330,36 @@ pub struct RecordContent {
     pub supernodes: Vec<ZoneSuperNode>,
 }
 
-/// A zone's record.
+/// What a gateway says for its zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneRecord {
-    /// The zone, its only writer.
+    /// The zone.
     pub zone: ZoneName,
+    /// The name of its gateway that is the only writer of this record.
+    pub gateway: String,
     /// Its version.
     pub version: Version,
     /// When it was written, by the writer's clock. For people; orders nothing.
     pub issued_at: UnixMillis,
     /// What the zone says.
     pub content: RecordContent,
+    /// That the writer is a gateway of the zone; none before it is signed.
+    pub certificate: Option<SignedGatewayCertificate>,
 }
 
 impl ZoneRecord {
+    /// Which gateway's it is.
+    #[must_use]
+    pub fn id(&self) -> GatewayId {
+        GatewayId::new(self.zone.clone(), self.gateway.as_str())
+    }
+
+    /// True if release 0.1.0 wrote it, which signed with the zone's key and proved no keys.
+    #[must_use]
+    pub fn is_of_the_past(&self) -> bool {
+        self.content.protocol.max < ProtocolRange::CURRENT.min
+    }
+
     /// The zone's gateways with their ids, in the order in which the zone names them.
     pub fn gateways(&self) -> impl Iterator<Item = (GatewayId, &Gateway)> {
         let id = |gateway: &Gateway| GatewayId::new(self.zone.clone(), gateway.name.as_str());

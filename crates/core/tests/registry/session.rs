@@ -9,7 +9,7 @@ use zonemesh_core::replication::{
 };
 use zonemesh_core::time::UnixMillis;
 
-use crate::zones::{NOW, draft, name, registry, signed};
+use crate::zones::{NOW, draft, gateway, name, registry, signed};
 
 fn session(neighbour: u8) -> ReplicationSession {
     ReplicationSession::new(MeshId::static_peers(), name(neighbour))
@@ -93,7 +93,7 @@ fn a_change_is_pushed_once_and_not_sent_back() {
     pair.open(NOW);
     pair.seen.clear();
     pair.registries[0].publish(draft(0, 2), NOW).unwrap();
-    let push = |pair: &mut Pair| pair.ends[0].handle_change(&name(0), &pair.registries[0], NOW);
+    let push = |pair: &mut Pair| pair.ends[0].handle_change(&gateway(0), &pair.registries[0], NOW);
     let message = push(&mut pair).unwrap();
     assert!(push(&mut pair).is_none(), "it was sent already");
     pair.exchange(vec![(1, message)], NOW);
@@ -106,7 +106,7 @@ fn what_was_lost_is_found_by_the_next_digest() {
     let mut pair = Pair::new([published(0), published(1)]);
     pair.open(NOW);
     pair.registries[0].publish(draft(0, 2), NOW).unwrap();
-    pair.ends[0].handle_change(&name(0), &pair.registries[0], NOW).unwrap();
+    pair.ends[0].handle_change(&gateway(0), &pair.registries[0], NOW).unwrap();
     assert!(!pair.agree(), "the push was lost");
     let early = NOW.plus(DIGEST_INTERVAL_MS - 1);
     assert!(pair.ends[0].handle_timeout(&pair.registries[0], early).is_none());
@@ -152,7 +152,7 @@ fn a_full_queue_is_replaced_by_one_digest() {
     let mut pair = Pair::new([published(0), published(1)]);
     pair.open(NOW);
     pair.registries[0].publish(draft(0, 2), NOW).unwrap();
-    pair.ends[0].handle_change(&name(0), &pair.registries[0], NOW).unwrap();
+    pair.ends[0].handle_change(&gateway(0), &pair.registries[0], NOW).unwrap();
     let digest = pair.ends[0].handle_loss(&pair.registries[0], NOW);
     pair.exchange(vec![(1, digest)], NOW);
     assert!(pair.agree());

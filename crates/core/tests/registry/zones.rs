@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey, ZoneIdentity};
 use zonemesh_core::member::Member;
 use zonemesh_core::name::{FederationName, ZoneName};
@@ -17,6 +18,11 @@ pub(crate) const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
 
 pub(crate) fn name(zone: u8) -> ZoneName {
     format!("z{zone}").parse().unwrap()
+}
+
+/// The only gateway of a zone.
+pub(crate) fn gateway(zone: u8) -> GatewayId {
+    GatewayId::assumed(name(zone))
 }
 
 pub(crate) fn identity(zone: u8) -> ZoneIdentity {
@@ -97,12 +103,16 @@ pub(crate) fn proof(zone: u8, number: u8) -> KeyProof {
     KeyProof::make(&wireguard(number), &identity(zone).public_key(), &format!("z{zone}-gw1"))
 }
 
+/// A record of the gateway that `content` names.
 pub(crate) fn record(zone: u8, seq: u64, content: RecordContent) -> ZoneRecord {
+    let named = content.gateways.first().map(|gateway| gateway.name.clone());
     ZoneRecord {
         zone: name(zone),
+        gateway: named.unwrap_or_else(|| gateway(zone).gateway),
         version: Version { incarnation: 1, seq },
         issued_at: NOW,
         content,
+        certificate: None,
     }
 }
 

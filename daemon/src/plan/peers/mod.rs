@@ -246,7 +246,7 @@ impl PlanSources<'_> {
         recorded
     }
 
-    /// What the zone's record says of its gateways.
+    /// What the zone's records say of its gateways.
     fn recorded(&self, member: &Member) -> Vec<Reached> {
         let further = usize::from(self.most_lanes) - 1;
         let of = |held: &HeldRecord, id, gateway: &Gateway| Reached {
@@ -261,9 +261,9 @@ impl PlanSources<'_> {
             endpoints: endpoints(&gateway.endpoints),
             registry_port: gateway.registry_port,
         };
-        let held = self.registry.get(&member.zone);
-        let Some(held) = held else { return Vec::new() };
-        held.record.gateways().map(|(id, gateway)| of(held, id, gateway)).collect()
+        let held = self.registry.in_force(&member.zone);
+        held.flat_map(|held| held.record.gateways().map(move |(id, gateway)| of(held, id, gateway)))
+            .collect()
     }
 
     /// What the zone's record says, or its invitation while there is no record.

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
+use super::super::certificate::signed_certificate;
 use super::super::text::{self, TextProblem};
 use super::super::{
     MAX_CAS, MAX_ENDPOINTS, MAX_FEDERATIONS, MAX_GATEWAYS, MAX_LANES, MAX_PREFIXES, MAX_PROOFS,
@@ -215,6 +216,18 @@ fn ca_set(wire: WireCaSet) -> Result<CaSet> {
     })
 }
 
+/// The gateway whose record it is. One of release 0.1.0 does not say it.
+fn writer(gateway: String, content: &RecordContent, zone: &str) -> Result<String> {
+    if content.protocol.max < ProtocolRange::CURRENT.min {
+        let first = content.gateways.first().map(|gateway| gateway.name.clone());
+        return Ok(first.unwrap_or_else(|| format!("{zone}-gw1")));
+    }
+    match content.gateways.iter().position(|named| named.name != gateway) {
+        Some(index) => Err(bad(&format!("gateways[{index}].name"), Problem::OtherGateway)),
+        None => checked("gateway", gateway, text::dns_name),
+    }
+}
+
 impl TryFrom<WireRecord> for ZoneRecord {
     type Error = DecodeError;
 
@@ -232,11 +245,14 @@ impl TryFrom<WireRecord> for ZoneRecord {
         if content.protocol.min > content.protocol.max {
             return Err(bad("protocol", Problem::EmptyRange));
         }
+        let gateway = writer(wire.gateway, &content, &wire.zone)?;
         unique("gateways", content.gateways.iter().map(|g| &g.name))?;
         unique("superlinks", content.superlinks.iter().map(|s| &s.federation))?;
         unique("ca_sets", content.ca_sets.iter().map(|s| &s.federation))?;
         Ok(Self {
             zone: name("zone", &wire.zone)?,
+            gateway,
+            certificate: wire.certificate.map(signed_certificate).transpose()?,
             version: Version { incarnation: wire.incarnation, seq: wire.seq },
             issued_at: UnixMillis(wire.issued_at_unix_ms),
             content,

@@ -4,8 +4,10 @@
 //! does not know is passed over and stays in the signed bytes, be it a field or a value of a list:
 //! it never refuses the rest. Specification: the `prost` tags below.
 
+use bytes::Bytes;
 use prost::Message as _;
 
+use super::certificate::WireSignedCertificate;
 use super::text::TextProblem;
 use super::{
     CaCertificate, CaSet, CaState, FlowerTransport, Gateway, KeyProof, Lane, ProtocolRange,
@@ -61,6 +63,12 @@ pub enum Problem {
     /// A value that this build does not know, of a list where that cannot be passed over.
     #[error("unknown value {0}")]
     UnknownValue(i32),
+    /// A signature of wrong length.
+    #[error("a signature has 64 bytes, this one has {0}")]
+    SignatureLength(usize),
+    /// Another gateway's.
+    #[error("a record names its writer and no other gateway")]
+    OtherGateway,
     /// A hash of another kind.
     #[error("a hash has 32 bytes, this one has {0}")]
     HashLength(usize),
@@ -84,8 +92,8 @@ pub enum Problem {
 }
 
 /// Reads a payload.
-pub(super) fn decode(payload: &[u8]) -> Result<ZoneRecord, DecodeError> {
-    let record = WireRecord::decode(payload).map_err(|source| DecodeError {
+pub(super) fn decode(payload: &Bytes) -> Result<ZoneRecord, DecodeError> {
+    let record = WireRecord::decode(payload.clone()).map_err(|source| DecodeError {
         field: "payload".to_owned(),
         problem: Problem::Protobuf(source),
     })?;
@@ -121,6 +129,11 @@ pub(super) struct WireRecord {
     transit: Option<WireTransitOffer>,
     #[prost(message, repeated, tag = "13")]
     supernodes: Vec<WireSuperNode>,
+    /// The writer. Empty in a record of release 0.1.0.
+    #[prost(string, tag = "14")]
+    gateway: String,
+    #[prost(message, optional, tag = "15")]
+    certificate: Option<WireSignedCertificate>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -241,6 +254,8 @@ impl From<&ZoneRecord> for WireRecord {
             release: content.release.clone().unwrap_or_default(),
             transit: content.transit.as_ref().map(WireTransitOffer::from),
             supernodes: content.supernodes.iter().map(WireSuperNode::from).collect(),
+            gateway: record.gateway.clone(),
+            certificate: record.certificate.as_ref().map(WireSignedCertificate::from),
         }
     }
 }

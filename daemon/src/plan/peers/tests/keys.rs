@@ -1,5 +1,7 @@
 //! Whose a WireGuard key is: proved, said in an earlier release, or written by hand.
 
+use zonemesh_core::record::ProtocolRange;
+
 use super::super::claims::KeyDispute;
 use super::*;
 
@@ -75,7 +77,14 @@ fn restore_old(registry: &mut Registry, zone: u8, wireguard: WireGuardPublicKey)
         ..RecordContent::default()
     };
     let (zone_name, version) = (name(zone), Version { incarnation: 1, seq: 1 });
-    let record = ZoneRecord { zone: zone_name, version, issued_at: NOW, content };
+    let record = ZoneRecord {
+        gateway: format!("{}-gw1", zone_name),
+        certificate: None,
+        zone: zone_name,
+        version,
+        issued_at: NOW,
+        content,
+    };
     registry.restore(SignedRecord::sign(&record, &identity(zone)), NOW).unwrap();
 }
 

@@ -4,9 +4,7 @@ mod keys;
 
 use zonemesh_core::key::{WireGuardPrivateKey, ZoneIdentity};
 use zonemesh_core::membership::{AuthorityIdentity, GrantRequest, Membership, TrustItem, sign};
-use zonemesh_core::record::{
-    Gateway, KeyProof, ProtocolRange, RecordContent, SignedRecord, Version, ZoneRecord,
-};
+use zonemesh_core::record::{Gateway, KeyProof, RecordContent, SignedRecord, Version, ZoneRecord};
 use zonemesh_core::time::UnixMillis;
 
 use super::*;
@@ -133,22 +131,25 @@ fn announce_all(registry: &mut Registry, zone: u8, mut gateways: Vec<Gateway>) {
     say(registry, zone, gateways);
 }
 
+/// Each gateway in a record of its own.
 fn say(registry: &mut Registry, zone: u8, gateways: Vec<Gateway>) {
-    let seq = registry.get(&name(zone)).map_or(0, |held| held.record.version.seq);
-    let record = ZoneRecord {
-        zone: name(zone),
-        version: Version { incarnation: 1, seq: seq + 1 },
-        issued_at: NOW,
-        content: RecordContent {
-            gateways,
-            prefixes: vec![prefix(zone)],
-            superlinks: Vec::new(),
-            ca_sets: Vec::new(),
-            protocol: ProtocolRange::CURRENT,
-            ..RecordContent::default()
-        },
-    };
-    registry.accept(SignedRecord::sign(&record, &identity(zone)), NOW).unwrap();
+    for gateway in gateways {
+        let id = GatewayId::new(name(zone), gateway.name.as_str());
+        let seq = registry.get_gateway(&id).map_or(0, |held| held.record.version.seq);
+        let record = ZoneRecord {
+            zone: name(zone),
+            gateway: id.gateway,
+            version: Version { incarnation: 1, seq: seq + 1 },
+            issued_at: UnixMillis(NOW.0 + seq),
+            content: RecordContent {
+                gateways: vec![gateway],
+                prefixes: vec![prefix(zone)],
+                ..RecordContent::default()
+            },
+            certificate: None,
+        };
+        registry.accept(SignedRecord::sign(&record, &identity(zone)), NOW).unwrap();
+    }
 }
 
 fn plan(registry: &Registry, config: &Config) -> MeshPlan {

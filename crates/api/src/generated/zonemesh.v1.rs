@@ -1679,7 +1679,7 @@ pub struct RecordsReply {
     #[prost(string, repeated, tag = "2")]
     pub missing: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// One zone record.
+/// One gateway's record.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RecordView {
     /// The zone.
@@ -1703,9 +1703,15 @@ pub struct RecordView {
     /// True if the signature was checked by this daemon. Only such records are held.
     #[prost(bool, tag = "7")]
     pub verified: bool,
-    /// True for this gateway's own zone.
+    /// True for this gateway's own record.
     #[prost(bool, tag = "8")]
     pub own: bool,
+    /// The gateway that wrote it.
+    #[prost(string, tag = "9")]
+    pub gateway: ::prost::alloc::string::String,
+    /// The release that it runs; empty if it does not say.
+    #[prost(string, tag = "10")]
+    pub release: ::prost::alloc::string::String,
 }
 /// Asks for the certificates.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

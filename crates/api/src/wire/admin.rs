@@ -23,6 +23,8 @@ pub fn records(registry: &Registry) -> v1::RecordsReply {
 fn record(held: &HeldRecord, own: bool) -> v1::RecordView {
     v1::RecordView {
         zone: held.record.zone.to_string(),
+        gateway: held.record.gateway.clone(),
+        release: held.record.content.release.clone().unwrap_or_default(),
         incarnation: held.record.version.incarnation,
         seq: held.record.version.seq,
         issued_at_unix_ms: held.record.issued_at.0,

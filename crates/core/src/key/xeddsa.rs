@@ -43,11 +43,19 @@ pub(super) fn sign(private: &[u8; 32], message: &[u8]) -> [u8; 64] {
 }
 
 pub(super) fn verify(public: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
-    let Some(point) = MontgomeryPoint(*public).to_edwards(0) else { return false };
     // A second form of the same point is not the same key.
-    let is_canonical = point.to_montgomery().to_bytes() == *public;
+    if !is_canonical(public) {
+        return false;
+    }
+    let Some(point) = MontgomeryPoint(*public).to_edwards(0) else { return false };
     let signature = Signature::from_bytes(signature);
-    is_canonical && VerifyingKey::from(point).verify_strict(message, &signature).is_ok()
+    VerifyingKey::from(point).verify_strict(message, &signature).is_ok()
+}
+
+/// True for a number below 2^255 - 19, little-endian.
+fn is_canonical(public: &[u8; 32]) -> bool {
+    let [first, middle @ .., last] = public;
+    *last < 0x7f || (*last == 0x7f && (*first < 0xed || middle.iter().any(|byte| *byte != 0xff)))
 }
 
 fn hash(parts: &[&[u8]]) -> Scalar {
@@ -106,6 +114,21 @@ mod tests {
             assert_eq!(hex(&key.sign(b"zonemesh")) == signature, byte == 9);
             assert!(key.public_key().verify(b"zonemesh", &unhex(signature)));
         }
+    }
+
+    #[test]
+    fn a_key_is_a_number_below_the_fields_order() {
+        let mut largest = [0xff; 32];
+        (largest[0], largest[31]) = (0xec, 0x7f);
+        let mut order = largest;
+        order[0] = 0xed;
+        let mut high_bit = [0; 32];
+        high_bit[31] = 0x80;
+        let canonical = [[0; 32], largest, order, high_bit, [0xff; 32]];
+        assert_eq!(
+            canonical.map(|key| super::is_canonical(&key)),
+            [true, true, false, false, false]
+        );
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! A record that is held: verified, within its zone's bounds.
 //!
-//! Promises: a proof of a key is checked once, when the record is taken. Refuses to know which record
-//! of a gateway is the newest (`registry`).
+//! Promises: a proof of a key is checked when somebody asks for it, and once, also over later records
+//! of the gateway. Refuses to know which record of a gateway is the newest (`registry`).
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use crate::gateway::GatewayId;
 use crate::key::{WireGuardPublicKey, ZonePublicKey};
@@ -25,8 +26,10 @@ pub struct HeldRecord {
     pub(super) key: ZonePublicKey,
     /// Signed under a key that its zone has left: still true, replaced by whatever the new key signs.
     pub(super) former: bool,
-    /// The WireGuard keys that it names and proves.
-    proven: BTreeSet<WireGuardPublicKey>,
+    /// Proofs that are known to hold, from the record before.
+    known: Vec<KeyProof>,
+    /// The WireGuard keys that it names and proves, once somebody has asked.
+    proven: OnceLock<BTreeSet<WireGuardPublicKey>>,
 }
 
 impl HeldRecord {
@@ -36,8 +39,8 @@ impl HeldRecord {
         key: ZonePublicKey,
         received_at: UnixMillis,
     ) -> Self {
-        let (digest, proven) = (signed.digest(), BTreeSet::new());
-        Self { digest, record, signed, received_at, key, former: false, proven }
+        let (digest, known, proven) = (signed.digest(), Vec::new(), OnceLock::new());
+        Self { digest, record, signed, received_at, key, former: false, known, proven }
     }
 
     /// Which gateway's it is.
@@ -55,7 +58,7 @@ impl HeldRecord {
     /// True if it proves that its gateway has this WireGuard key.
     #[must_use]
     pub fn proves(&self, key: &WireGuardPublicKey) -> bool {
-        self.proven.contains(key)
+        self.proven.get_or_init(|| self.check_proofs()).contains(key)
     }
 
     /// True if it is of release 0.1.0, from this gateway's own disk: it raises the tunnels until its
@@ -80,21 +83,27 @@ impl HeldRecord {
         }
     }
 
-    /// Checks its proofs, but for those that `before` has shown to hold.
-    pub(super) fn prove(&mut self, before: Option<&Self>) {
-        let before = before.filter(|before| before.key == self.key);
+    /// Remembers which of its proofs `before`, which it replaces, has shown to hold.
+    pub(super) fn inherit(&mut self, before: Option<&Self>) {
+        let Some(before) = before.filter(|before| before.key == self.key) else { return };
+        let Some(proven) = before.proven.get() else { return };
+        let proofs = before.record.content.gateways.iter().flat_map(|gateway| &gateway.proofs);
+        self.known = proofs.filter(|proof| proven.contains(&proof.key)).copied().collect();
+    }
+
+    /// The keys that it names and proves. At most as many signatures are checked as one gateway may
+    /// have proofs.
+    fn check_proofs(&self) -> BTreeSet<WireGuardPublicKey> {
+        let mut proven = BTreeSet::new();
         for gateway in &self.record.content.gateways {
-            let was = before.into_iter().flat_map(|before| &before.record.content.gateways);
-            let was = was.filter(|was| was.name == gateway.name).flat_map(|was| &was.proofs);
-            let known: Vec<&KeyProof> =
-                was.filter(|proof| before.is_some_and(|held| held.proves(&proof.key))).collect();
             let named: BTreeSet<_> = gateway.wireguard_keys().collect();
             let holds = |proof: &&KeyProof| {
                 named.contains(&proof.key)
-                    && (known.contains(proof) || proof.holds(&self.key, &gateway.name))
+                    && (self.known.contains(proof) || proof.holds(&self.key, &gateway.name))
             };
-            self.proven.extend(gateway.proofs.iter().filter(holds).map(|proof| proof.key));
+            proven.extend(gateway.proofs.iter().filter(holds).map(|proof| proof.key));
         }
+        proven
     }
 }
 

@@ -245,7 +245,7 @@ impl Registry {
             }
         }
         self.root.take();
-        candidate.prove(self.held.get(&id));
+        candidate.inherit(self.held.get(&id));
         self.held.insert(id, candidate);
         Ok(())
     }

@@ -66,11 +66,14 @@ fn a_key_is_proven_only_as_long_as_the_proof_is_there() {
 }
 
 #[test]
-fn proofs_without_end_are_refused() {
+fn proofs_without_end_and_two_of_one_key_are_refused() {
     let mut content = draft(1, 51821);
     content.gateways[0].proofs = vec![proof(1, 7); MAX_PROOFS + 1];
-    let signed = SignedRecord::sign(&record(1, 1, content), &identity(1));
+    let signed = SignedRecord::sign(&record(1, 1, content.clone()), &identity(1));
     assert_eq!(registry(0, 2).accept(signed, NOW), Err(RecordRejected::TooLarge));
+    content.gateways[0].proofs.truncate(2);
+    let twice = SignedRecord::sign(&record(1, 1, content), &identity(1));
+    assert_eq!(registry(0, 2).accept(twice, NOW), Err(RecordRejected::Malformed));
 }
 
 /// A record as release 0.1.0 wrote it.

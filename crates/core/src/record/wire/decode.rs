@@ -162,12 +162,14 @@ fn wireguard_key(field: &str, bytes: &[u8]) -> Result<WireGuardPublicKey> {
 }
 
 pub(crate) fn gateway(wire: WireGateway) -> Result<Gateway> {
+    let proofs = known(at_most(MAX_PROOFS, "proofs", wire.proofs, proof)?);
+    unique("proofs", proofs.iter().map(|proof: &KeyProof| &proof.key))?;
     Ok(Gateway {
         name: checked("name", wire.name, text::dns_name)?,
         wireguard_key: wireguard_key("wireguard_key", &wire.wireguard_key)?,
         next_wireguard_key: next_key(&wire.next_wireguard_key)?,
         lanes: at_most(MAX_LANES, "lanes", wire.lanes, lane)?,
-        proofs: known(at_most(MAX_PROOFS, "proofs", wire.proofs, proof)?),
+        proofs,
         endpoints: at_most(MAX_ENDPOINTS, "endpoints", wire.endpoints, endpoint)?,
         further_endpoints: known(at_most(
             MAX_ENDPOINTS,

@@ -27,10 +27,8 @@ fn a_zone_that_was_granted_first_takes_no_key_that_another_proves() {
             let mut gateway = gateway(zone, "203.0.113.2:51820");
             gateway.wireguard_key = key(3);
             // What zone 3 has published is there to be copied.
-            gateway.proofs = proofs(3, &gateway);
-            gateway
-                .proofs
-                .extend(proofs(3, &Gateway { name: "z3-gw1".to_owned(), ..gateway.clone() }));
+            let published = Gateway { name: "z3-gw1".to_owned(), ..gateway.clone() };
+            gateway.proofs = proofs(3, &published);
             say(&mut registry, zone, vec![gateway]);
         }
         let plan = plan(&registry, &config);

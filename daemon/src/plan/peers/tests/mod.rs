@@ -26,7 +26,7 @@ fn key(number: u8) -> WireGuardPublicKey {
 /// What a gateway can prove: its zone has the WireGuard key of its own number and those from 20 on.
 fn proofs(zone: u8, gateway: &Gateway) -> Vec<KeyProof> {
     let named: Vec<_> = gateway.wireguard_keys().collect();
-    let own = std::iter::once(zone).chain(20..=u8::MAX);
+    let own = std::iter::once(zone).chain((20..=u8::MAX).filter(|number| *number != zone));
     let own = own.filter(|number| named.contains(&key(*number)));
     own.map(|n| KeyProof::make(&private(n), &identity(zone).public_key(), &gateway.name)).collect()
 }

@@ -69,7 +69,7 @@ struct KeyClaim {
     key: WireGuardPublicKey,
 }
 
-struct KeyHolder {
+struct KeptKey {
     zone: ZoneName,
     has_proved: bool,
 }
@@ -82,7 +82,7 @@ pub(super) fn settle(
     own_keys: &[WireGuardPublicKey],
     taken: &mut Vec<TakenKey>,
 ) -> Vec<Reached> {
-    let own = || KeyHolder { zone: own_zone.clone(), has_proved: true };
+    let own = || KeptKey { zone: own_zone.clone(), has_proved: true };
     let mut holders: BTreeMap<_, _> = own_keys.iter().map(|key| (*key, own())).collect();
     let mut claims: Vec<_> =
         gateways.iter().enumerate().flat_map(|(at, gateway)| claims_of(at, gateway)).collect();
@@ -93,7 +93,7 @@ pub(super) fn settle(
         let zone = gateway.id.zone.clone();
         let has_proved = claim.strength == KeyStrength::Proven;
         let Some(why) = dispute(&claim, &zone, &holders) else {
-            holders.insert(claim.key, KeyHolder { zone, has_proved });
+            holders.insert(claim.key, KeptKey { zone, has_proved });
             continue;
         };
         if let KeyDispute::Shared(keeper) = &why {
@@ -116,9 +116,9 @@ pub(super) fn settle(
 fn dispute(
     claim: &KeyClaim,
     zone: &ZoneName,
-    holders: &BTreeMap<WireGuardPublicKey, KeyHolder>,
+    holders: &BTreeMap<WireGuardPublicKey, KeptKey>,
 ) -> Option<KeyDispute> {
-    let both_prove = |holder: &&KeyHolder| {
+    let both_prove = |holder: &&KeptKey| {
         holder.has_proved && claim.strength == KeyStrength::Proven && holder.zone != *zone
     };
     match holders.get(&claim.key) {

@@ -1408,7 +1408,7 @@ pub struct OffloadView {
 /// The registry of a gateway in numbers.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RegistryView {
-    /// Records held, this zone's included.
+    /// Zones whose records are held, this one included.
     #[prost(uint32, tag = "1")]
     pub records: u32,
     /// Bytes of those records.

@@ -4,7 +4,9 @@ use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::record::{Gateway, MAX_PROOFS, ProtocolRange, RecordContent, SignedRecord};
 use zonemesh_core::registry::{RecordAccepted, RecordRejected, Registry};
 
-use crate::zones::{NOW, draft, gateway, identity, name, proof, record, registry, wireguard};
+use crate::zones::{
+    NOW, draft, gateway, identity, name, proof, record, registry, superlink, wireguard,
+};
 
 /// Says for zone `zone` what `change` makes of its gateway with the WireGuard key of that number.
 fn say(registry: &mut Registry, zone: u8, seq: u64, change: impl Fn(&mut Gateway)) {
@@ -106,4 +108,22 @@ fn what_this_zone_said_in_the_first_release_is_said_anew_above_it() {
     registry.restore(of_the_past(0, 9), NOW).unwrap();
     let published = registry.publish(draft(0, 51821), NOW).unwrap();
     assert!(published.changed && published.version.seq == 10);
+}
+
+/// What `records/z1.record` was in release 0.1.0, as that wrote it (8da5dfc).
+const STORED_BY_THE_FIRST_RELEASE: &str = include_str!("record-0.1.0.hex");
+
+#[test]
+fn a_file_of_the_first_release_is_read_as_it_was_written() {
+    let digits: String = STORED_BY_THE_FIRST_RELEASE.split_whitespace().collect();
+    let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+    let bytes: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
+    let signed = SignedRecord::from_file_bytes(&bytes).unwrap();
+    let mut registry = registry(0, 3);
+    assert_eq!(registry.accept(signed.clone(), NOW), Err(RecordRejected::NoCommonProtocol));
+    assert_eq!(registry.restore(signed, NOW), Ok(gateway(1)));
+    let held = registry.get(&name(1)).unwrap();
+    assert_eq!(held.record.content.gateways, draft(1, 51821).gateways);
+    assert_eq!(held.record.content.superlinks, [superlink(1)]);
+    assert!(held.is_of_the_past() && held.record.version.seq == 9);
 }

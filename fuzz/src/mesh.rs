@@ -62,6 +62,8 @@ pub fn draft(zone: u8) -> RecordContent {
             wireguard_key: WireGuardPublicKey([zone; 32]),
             next_wireguard_key: None,
             lanes: Vec::new(),
+            proofs: Vec::new(),
+            further_endpoints: Vec::new(),
             endpoints: vec![format!("203.0.113.{zone}:51820"), "[2001:db8::1]:1".to_owned()],
             tunnel_ips: vec![IpAddr::from([10, 255, 0, zone])],
             registry_port: 51_821,
@@ -76,6 +78,7 @@ pub fn draft(zone: u8) -> RecordContent {
             }],
         }],
         protocol: ProtocolRange::CURRENT,
+        ..RecordContent::default()
     }
 }
 
@@ -91,6 +94,8 @@ fn superlink(zone: u8) -> SuperLink {
         readiness: Readiness::Ready,
         tls_name: federation.superlink_tls_name(),
         clock_offset_ms: -3,
+        dns_name: None,
+        cas: Vec::new(),
         federation,
     }
 }

@@ -141,6 +141,8 @@ impl Administration {
                 wireguard_key: self.own_keys.wireguard().newest(),
                 next_wireguard_key: None,
                 lanes: Vec::new(),
+                proofs: Vec::new(),
+                further_endpoints: Vec::new(),
                 endpoints: config.gateway.endpoints.iter().map(Endpoint::to_string).collect(),
                 tunnel_ips: config.tunnel.addresses.clone(),
                 registry_port: config.registry.port,

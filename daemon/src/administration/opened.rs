@@ -7,7 +7,7 @@ use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::key::WireGuardKeys;
 use zonemesh_core::record::Lane;
 
-use super::announcer::Announcer;
+use super::announcer::{Announcer, OwnProofs};
 use super::{Administration, OwnKeys};
 use crate::facts::certificates::{FederationCas, OwnLeaf};
 use crate::facts::disk::{self, DiskWriter, keys};
@@ -43,7 +43,8 @@ impl OpenedState {
         })?;
         let leaf = OwnLeaf::issue(&config.zone.name, &identity, &config.tunnel.addresses)?;
         let members = announcement::members(config, zone_key);
-        let own_zone = OwnZone { zone: config.zone.name.clone(), identity, members };
+        let (zone, gateway) = (config.zone.name.clone(), config.gateway.name.clone());
+        let own_zone = OwnZone { zone, gateway, identity, members };
         let ledger = Ledger::open(own_zone, folder, disk.clone())?;
         let cas = FederationCas::open(folder, &config.federations, &ledger.draft(), disk.clone());
         let key_files = [&config.tunnel.private_key_file, &config.registry.identity_key_file];
@@ -53,8 +54,10 @@ impl OpenedState {
             ledger.findings().raise(open.with(Evidence::File(file)));
         }
         let cas = Arc::new(cas);
+        let proofs = OwnProofs::new(zone_key, config.gateway.name.clone());
+        std::iter::once(&tunnel_keys.private).chain(&tunnel_keys.next).for_each(|k| proofs.add(k));
         let announcer =
-            Announcer { config: config.clone(), cas: cas.clone(), ledger: ledger.clone() };
+            Announcer { config: config.clone(), cas: cas.clone(), ledger: ledger.clone(), proofs };
         announce(&announcer, own_keys, None).await?;
         let own = OwnKeys::new(zone_key, own_keys);
         let administration = Administration::open(config.clone(), ledger.clone(), own, disk);

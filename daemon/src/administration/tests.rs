@@ -31,7 +31,8 @@ fn open(folder: &std::path::Path, disk: &TrialDisk) -> Administration {
     let members = crate::plan::announcement::members(&config, key);
     let zone = config.zone.name.clone();
     let writer = DiskWriter::start(disk.clone()).unwrap();
-    let own = OwnZone { zone, identity, members };
+    let gateway = config.gateway.name.clone();
+    let own = OwnZone { zone, gateway, identity, members };
     let ledger = Ledger::open(own, folder, writer.clone()).unwrap();
     let wireguard = WireGuardKeys { current: WireGuardPublicKey([11; 32]), next: None };
     Administration::open(config, ledger, OwnKeys::new(key, wireguard), writer).unwrap()

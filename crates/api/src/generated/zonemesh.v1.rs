@@ -17,7 +17,7 @@ pub mod registry_message {
         /// Who I am and what I hold. First message of both ends.
         #[prost(message, tag = "2")]
         Hello(super::Hello),
-        /// Which version of each zone's record I hold.
+        /// Which version of each gateway's record I hold.
         #[prost(message, tag = "3")]
         Versions(super::Versions),
         /// Signed records you do not hold yet.
@@ -77,7 +77,7 @@ pub struct Hello {
 /// A version vector.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Versions {
-    /// One entry for each zone whose record the sender holds.
+    /// One entry for each gateway whose record the sender holds.
     #[prost(message, repeated, tag = "1")]
     pub items: ::prost::alloc::vec::Vec<ItemVersion>,
     /// The trust items that the sender holds, if the two ends differ in them.
@@ -91,7 +91,7 @@ pub struct TrustIds {
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
-/// The version of one zone's record.
+/// The version of one gateway's record.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ItemVersion {
     /// The zone.
@@ -106,6 +106,9 @@ pub struct ItemVersion {
     /// First eight bytes of the payload's SHA-256, big-endian.
     #[prost(fixed64, tag = "4")]
     pub digest: u64,
+    /// The gateway of that zone.
+    #[prost(string, tag = "5")]
+    pub gateway: ::prost::alloc::string::String,
 }
 /// Signed records, as they were signed.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -114,13 +117,13 @@ pub struct Items {
     #[prost(message, repeated, tag = "1")]
     pub items: ::prost::alloc::vec::Vec<SignedItem>,
 }
-/// One signed zone record.
+/// One gateway's signed record.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignedItem {
     /// The bytes that were signed.
     #[prost(bytes = "bytes", tag = "1")]
     pub payload: ::prost::bytes::Bytes,
-    /// Ed25519 by the zone's key (64 bytes).
+    /// Ed25519 by the gateway's key, which the payload's certificate names (64 bytes).
     #[prost(bytes = "vec", tag = "2")]
     pub signature: ::prost::alloc::vec::Vec<u8>,
 }
@@ -665,6 +668,8 @@ pub enum Readiness {
     Ready = 2,
     /// Stopped on purpose, or withdrawn by its gateway.
     Stopped = 3,
+    /// Its VM does not answer its gateway any more.
+    Lost = 4,
 }
 impl Readiness {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -677,6 +682,7 @@ impl Readiness {
             Self::Starting => "READINESS_STARTING",
             Self::Ready => "READINESS_READY",
             Self::Stopped => "READINESS_STOPPED",
+            Self::Lost => "READINESS_LOST",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -686,6 +692,7 @@ impl Readiness {
             "READINESS_STARTING" => Some(Self::Starting),
             "READINESS_READY" => Some(Self::Ready),
             "READINESS_STOPPED" => Some(Self::Stopped),
+            "READINESS_LOST" => Some(Self::Lost),
             _ => None,
         }
     }
@@ -736,7 +743,8 @@ pub mod local_client {
     use tonic::codegen::http::Uri;
     /// What a gateway does for the VMs of its zone. Reasons of refusal come as status codes:
     /// UNAUTHENTICATED (token), PERMISSION_DENIED (not this VM's address, federation not held here),
-    /// INVALID_ARGUMENT (which field and why), UNAVAILABLE.
+    /// INVALID_ARGUMENT (which field and why), UNAVAILABLE. Fields and values that one end does not know
+    /// are passed over or passed on, never a reason to refuse the rest.
     #[derive(Debug, Clone)]
     pub struct LocalClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -945,7 +953,8 @@ pub mod local_server {
     }
     /// What a gateway does for the VMs of its zone. Reasons of refusal come as status codes:
     /// UNAUTHENTICATED (token), PERMISSION_DENIED (not this VM's address, federation not held here),
-    /// INVALID_ARGUMENT (which field and why), UNAVAILABLE.
+    /// INVALID_ARGUMENT (which field and why), UNAVAILABLE. Fields and values that one end does not know
+    /// are passed over or passed on, never a reason to refuse the rest.
     #[derive(Debug)]
     pub struct LocalServer<T> {
         inner: Arc<T>,
@@ -1403,7 +1412,7 @@ pub struct OffloadView {
 /// The registry of a gateway in numbers.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RegistryView {
-    /// Records held, this zone's included.
+    /// Zones whose records are held, this one included.
     #[prost(uint32, tag = "1")]
     pub records: u32,
     /// Bytes of those records.
@@ -1674,7 +1683,7 @@ pub struct RecordsReply {
     #[prost(string, repeated, tag = "2")]
     pub missing: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// One zone record.
+/// One gateway's record.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RecordView {
     /// The zone.
@@ -1698,9 +1707,15 @@ pub struct RecordView {
     /// True if the signature was checked by this daemon. Only such records are held.
     #[prost(bool, tag = "7")]
     pub verified: bool,
-    /// True for this gateway's own zone.
+    /// True for this gateway's own record.
     #[prost(bool, tag = "8")]
     pub own: bool,
+    /// The gateway that wrote it.
+    #[prost(string, tag = "9")]
+    pub gateway: ::prost::alloc::string::String,
+    /// The release that it runs; empty if it does not say.
+    #[prost(string, tag = "10")]
+    pub release: ::prost::alloc::string::String,
 }
 /// Asks for the certificates.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -59,5 +59,6 @@ fn readiness(readiness: Readiness) -> &'static str {
         Readiness::Starting => "starting",
         Readiness::Ready => "ready",
         Readiness::Stopped => "stopped",
+        Readiness::Lost => "lost",
     }
 }

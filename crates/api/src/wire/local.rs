@@ -84,7 +84,7 @@ impl From<Registration> for v1::RegisterRequest {
             fleet_port: registration.fleet_port.into(),
             control_port: registration.control_port.into(),
             flower_version: registration.flower_version,
-            transport: v1::FlowerTransport::from(registration.transport).into(),
+            transport: registration.transport.number(),
             csr_pem: registration.csr_pem,
             clock_unix_ms: registration.clock.0,
         }
@@ -96,7 +96,7 @@ impl From<ReadinessReport> for v1::ReportRequest {
         Self {
             federation: report.federation.to_string(),
             token: report.token.as_str().to_owned(),
-            readiness: v1::Readiness::from(report.readiness).into(),
+            readiness: report.readiness.number(),
             clock_unix_ms: report.clock.map_or(0, |clock| clock.0),
         }
     }
@@ -169,8 +169,8 @@ pub fn federation_view(
     view.fleet_port = u32::from(superlink.fleet_port);
     view.control_port = u32::from(superlink.control_port);
     view.flower_version.clone_from(&superlink.flower_version);
-    view.transport = v1::FlowerTransport::from(superlink.transport).into();
-    view.readiness = v1::Readiness::from(superlink.readiness).into();
+    view.transport = superlink.transport.number();
+    view.readiness = superlink.readiness.number();
     view.tls_name.clone_from(&superlink.tls_name);
     view.ca_pems = found.ca_set.map(ca_pems).unwrap_or_default();
     view.superlink_clock_offset_ms = offset;

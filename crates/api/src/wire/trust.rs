@@ -64,7 +64,8 @@ fn signature(index: usize, wire: &v1::TrustSignature) -> Result<AuthoritySignatu
     })
 }
 
-/// A list of trust items; an error names the element.
+/// A list of trust items; an error names the element. Kinds that this build does not know are passed
+/// over.
 pub(super) fn trust_items(
     field: &str,
     items: Vec<v1::TrustItem>,
@@ -75,7 +76,8 @@ pub(super) fn trust_items(
             ..error
         })
     };
-    items.into_iter().enumerate().map(item).collect()
+    let is_known = |(_, wire): &(usize, v1::TrustItem)| v1::TrustKind::try_from(wire.kind).is_ok();
+    items.into_iter().enumerate().filter(is_known).map(item).collect()
 }
 
 pub(super) fn trust_ids(wire: Option<v1::TrustIds>) -> Result<Option<BTreeSet<ItemId>>, WireError> {

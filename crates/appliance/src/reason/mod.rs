@@ -257,6 +257,8 @@ pub const fn readiness_text(readiness: Readiness) -> &'static str {
         Readiness::Starting => "starting",
         Readiness::Ready => "ready",
         Readiness::Stopped => "stopped",
+        Readiness::Lost => "lost",
+        Readiness::Other(_) => "in a state that this version does not know",
     }
 }
 

@@ -226,8 +226,8 @@ codes! {
         "registry stream refused: {reason}"
         "both ends must be of one mesh and know each other's zone key: `zonemesh zone list`";
     WireGuardKeyTaken "T414" Degraded "a WireGuard key is another's"
-        "{kind} is another zone's or this gateway's own"
-        "each gateway has a key of its own: `zonemesh key generate wireguard` in that zone";
+        "{reason}"
+        "each gateway has a key of its own: `zonemesh key rotate` there, in both zones if both prove it";
     ClockWentBack "T415" Degraded "the clock went back"
         "the clock is {seconds} behind where it was before: peers may refuse handshakes from here until it is right"
         "run NTP (chrony); `timedatectl`";

@@ -290,8 +290,8 @@ impl Registry {
     fn review_records(&mut self) {
         let membership = self.trust.membership.as_ref();
         self.root.take();
-        self.held.retain(|zone, held| {
-            let Some(member) = self.members.get(zone) else { return false };
+        self.held.retain(|id, held| {
+            let Some(member) = self.members.get(&id.zone) else { return false };
             // Its zone has changed its key: what the old one said stays until the new one speaks,
             // unless the old one was revoked.
             held.former = held.key != member.key;

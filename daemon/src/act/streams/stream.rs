@@ -186,9 +186,9 @@ async fn exchange(
                     });
                     pushes.into_iter().try_for_each(|push| outbox.send(push))?;
                 }
-                Ok(News::Record(zone)) => {
+                Ok(News::Record(gateway)) => {
                     let push = ledger.ask(session, |session, registry, now| {
-                        session.handle_change(&zone, registry, now)
+                        session.handle_change(&gateway, registry, now)
                     });
                     push.map_or(Ok(()), |push| outbox.send(push))?;
                 }

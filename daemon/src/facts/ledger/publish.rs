@@ -118,8 +118,8 @@ impl Ledger {
         let ledger = self.clone();
         let publishing = move |disk: &mut dyn Disk| {
             let _turn = turn;
-            let zone = ledger.read(|registry| registry.zone().clone());
-            let stored = disk.write(&ledger.files.write(&zone, prepared.record()));
+            let id = ledger.read(|registry| registry.id().clone());
+            let stored = disk.write(&ledger.files.write(&id, prepared.record()));
             let mut state = ledger.lock();
             match stored {
                 Ok(()) => drop(state.registry.put_in_force(prepared)),
@@ -127,7 +127,7 @@ impl Ledger {
             }
             drop(state);
             if stored.is_ok() {
-                ledger.announce(&[zone]);
+                ledger.announce(&[id]);
             }
             stored
         };
@@ -144,7 +144,7 @@ impl Ledger {
 
 impl LedgerState {
     fn is_published(&self) -> bool {
-        let own = self.registry.get(self.registry.zone());
+        let own = self.registry.own_record().filter(|own| !own.is_of_the_past());
         own.is_some_and(|own| own.record.content == self.draft)
     }
 
@@ -154,7 +154,7 @@ impl LedgerState {
             Undo::Draft(before) => {
                 self.draft = before.unwrap_or_else(|| self.draft.clone());
                 // Something that waited before is still to be said.
-                if !self.is_published() && self.registry.get(self.registry.zone()).is_some() {
+                if !self.is_published() && self.registry.own_record().is_some() {
                     self.pace.handle_change(RecordChange::Readiness, now());
                 }
             }

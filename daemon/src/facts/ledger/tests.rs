@@ -7,6 +7,7 @@ use zonemesh_core::journal::{AuditAct, JournalEvent};
 use zonemesh_core::membership::{AuthorityIdentity, SignedTrustItem, TrustItem, sign};
 
 use zonemesh_core::pace::RecordChange;
+use zonemesh_core::record::{ProtocolRange, SignedRecord, Version, ZoneRecord};
 use zonemesh_core::registry::PublishError;
 
 use super::*;
@@ -24,7 +25,8 @@ fn own() -> OwnZone {
         prefixes: vec!["10.10.10.0/24".parse().unwrap()],
         tunnel_ips: vec!["10.255.0.1".parse().unwrap()],
     };
-    OwnZone { zone, identity: identity(), members: vec![member] }
+    let gateway = "berlin-gw1".to_owned();
+    OwnZone { zone, gateway, identity: identity(), members: vec![member] }
 }
 
 fn ledger(folder: &Path) -> Arc<Ledger> {
@@ -57,11 +59,11 @@ async fn a_restart_goes_on_with_the_stored_counter() {
 async fn a_corrupted_record_is_set_aside_and_a_new_incarnation_starts() {
     let folder = tempfile::tempdir().unwrap();
     announce(&ledger(folder.path()), "10.10.10.0/24").await.unwrap();
-    let file = folder.path().join("records/berlin.record");
+    let file = folder.path().join("records/berlin@berlin-gw1.record");
     std::fs::write(&file, "garbage").unwrap();
     let ledger = ledger(folder.path());
     assert!(ledger.read(|registry| registry.get(registry.zone()).is_none()));
-    assert!(folder.path().join("records/berlin.record.bad1").exists());
+    assert!(folder.path().join("records/berlin@berlin-gw1.record.bad1").exists());
     announce(&ledger, "10.10.10.0/24").await.unwrap();
     assert!(file.exists());
 }
@@ -186,4 +188,31 @@ async fn a_slow_disk_does_not_hold_up_who_reads() {
     said.await.unwrap();
     assert_eq!(ledger.read(|registry| registry.records().count()), 1);
     held.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_first_release_has_stored_is_taken_over_and_its_file_goes_once_it_is_said_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let version = Version { incarnation: 7, seq: 3 };
+    let content = RecordContent {
+        prefixes: vec!["10.10.10.0/24".parse().unwrap()],
+        protocol: ProtocolRange { min: 1, max: 1 },
+        ..RecordContent::default()
+    };
+    let (zone, gateway) = (own().zone, String::new());
+    let record =
+        ZoneRecord { zone, gateway, version, issued_at: now(), content, certificate: None };
+    let stored = SignedRecord::sign(&record, &identity()).to_file_bytes();
+    let file = folder.path().join("records/berlin.record");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, stored).unwrap();
+    let ledger = ledger(folder.path());
+    assert_eq!(ledger.draft().prefixes, record.content.prefixes);
+    let said = ledger.edit(RecordChange::Urgent, |draft| draft.protocol = ProtocolRange::CURRENT);
+    said.await.unwrap();
+    assert_eq!(self::version(&ledger), version.next());
+    assert!(file.exists() && folder.path().join("records/berlin@berlin-gw1.record").exists());
+    let again = self::ledger(folder.path());
+    assert_eq!(self::version(&again), version.next());
+    assert!(!file.exists());
 }

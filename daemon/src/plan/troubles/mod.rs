@@ -180,15 +180,15 @@ fn silent_lanes(peer: &PeerSight) -> Option<Finding> {
     (!silent.is_empty()).then_some(finding)
 }
 
-/// What the plan leaves out, as a key is another's: one finding for each zone.
+/// What the plan leaves out, as a key is another's or not proved: one finding for each zone.
 pub(crate) fn of_plan(plan: &MeshPlan) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
-    for TakenKey { zone, what } in &plan.taken {
+    for TakenKey { zone, what, why } in &plan.taken {
         let subject = Subject::Zone(zone.clone());
-        let kind = Evidence::Kind((*what).to_owned());
+        let reason = Evidence::Reason(format!("{what} {why}"));
         match found.iter_mut().find(|finding| finding.subject == subject) {
-            Some(finding) => finding.evidence.push(kind),
-            None => found.push(Finding::new(Code::WireGuardKeyTaken, subject).with(kind)),
+            Some(finding) => finding.evidence.push(reason),
+            None => found.push(Finding::new(Code::WireGuardKeyTaken, subject).with(reason)),
         }
     }
     found

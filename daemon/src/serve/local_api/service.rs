@@ -210,6 +210,8 @@ impl LocalService {
             transport: wanted.transport,
             readiness: same.map_or(Readiness::Starting, |before| before.readiness),
             clock_offset_ms: wanted.clock.offset_from(now()),
+            dns_name: None,
+            cas: Vec::new(),
         }
     }
 

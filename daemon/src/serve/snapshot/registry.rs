@@ -1,5 +1,7 @@
 //! The registry at one moment: all of it is read under one lock.
 
+use std::collections::BTreeSet;
+
 use zonemesh_api::v1::{FederationSummary, SuperLinkView};
 use zonemesh_api::wire::admin as wire;
 use zonemesh_config::Config;
@@ -12,6 +14,7 @@ use zonemesh_pki::describe;
 pub(crate) struct RegistrySnapshot {
     /// This zone's public key; empty if the zone is no member.
     pub(crate) zone_key: String,
+    /// Zones whose records are held.
     pub(crate) records: usize,
     /// Of all records.
     pub(crate) bytes: u64,
@@ -32,11 +35,12 @@ impl RegistrySnapshot {
     pub(crate) fn take(registry: &Registry, config: &Config, missing_at_most: usize) -> Self {
         let own = registry.members().find(|member| member.zone == *registry.zone());
         let missing = || registry.members().filter(|m| registry.get(&m.zone).is_none());
+        let zones: BTreeSet<_> = registry.records().map(|held| &held.record.zone).collect();
         let missing_zones = missing().take(missing_at_most).map(|member| member.zone.clone());
         let holds = |name: &str| config.federations.iter().any(|held| held.name.as_str() == name);
         Self {
             zone_key: own.map(|own| own.key.to_string()).unwrap_or_default(),
-            records: registry.records().count(),
+            records: zones.len(),
             bytes: registry.records().map(|held| held.signed.size() as u64).sum(),
             missing: missing_zones.collect(),
             missing_total: missing().count(),
@@ -87,6 +91,7 @@ pub(super) mod tests {
             prefixes: vec!["10.10.10.0/24".parse().unwrap()],
             superlinks: Vec::new(),
             ca_sets: Vec::new(),
+            ..RecordContent::default()
         };
         registry.publish(content, UnixMillis(1_790_000_000_000)).unwrap();
         registry

@@ -51,7 +51,7 @@ fn with_etcd<T: Send>(lab: &Lab, ask: impl AsyncFnOnce(Etcd) -> Result<T> + Send
 /// The key of paris's record in the managed mesh, and what lies there.
 fn record_of_paris(lab: &Lab) -> Result<(Vec<u8>, Vec<u8>)> {
     let keys = keys(lab)?;
-    let key = keys.iter().find(|key| key.ends_with("/records/paris"));
+    let key = keys.iter().find(|key| key.ends_with("/records/paris/paris-gw1"));
     let key = key.with_context(|| format!("only {keys:?}"))?.clone().into_bytes();
     let get = async |mut etcd: Etcd| Ok(etcd.get(&key).await?.context("it was deleted")?.0);
     let value = with_etcd(lab, get)?;
@@ -221,9 +221,9 @@ fn lies(lab: &Lab, earlier: Vec<u8>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     // The signature begins behind the line that says what this is.
     *forged.get_mut("zonemesh-record-1\n".len()).context("a record has a signature")? ^= 1;
     let oversized = vec![0; 1_000_000];
-    let (root, id) = (&key[..key.len() - "records/paris".len()], "ab".repeat(32));
+    let (root, id) = (&key[..key.len() - "records/paris/paris-gw1".len()], "ab".repeat(32));
     let trust = [root, b"trust/", id.as_bytes()].concat();
-    let other_zone = [root, b"records/berlin"].concat();
+    let other_zone = [root, b"records/berlin/berlin-gw1"].concat();
     Ok(vec![
         // Rightly signed, in the wrong place.
         (other_zone, value),

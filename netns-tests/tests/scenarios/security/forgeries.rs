@@ -66,6 +66,8 @@ fn forgeries(
         readiness: Readiness::Ready,
         tls_name: "superlink.health-eu.zonemesh.internal".to_owned(),
         clock_offset_ms: 0,
+        dns_name: None,
+        cas: Vec::new(),
     };
     ensure!(paris.content.prefixes[0].contains(&lan), "paris has other addresses");
     let atlantis: ZoneName = "atlantis".parse()?;

@@ -5,6 +5,7 @@
 
 mod floods;
 mod forgeries;
+mod keys;
 mod resumption;
 mod stolen;
 mod stream;

@@ -4,13 +4,13 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
+use zonemesh_core::key::{WireGuardPrivateKey, ZoneIdentity};
 use zonemesh_core::membership::{
     AuthorityIdentity, GrantRequest, Membership, SignedTrustItem, TrustItem, sign,
 };
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::{
-    CaCertificate, CaSet, CaState, Gateway, ProtocolRange, RecordContent, SignedRecord,
+    CaCertificate, CaSet, CaState, Gateway, KeyProof, ProtocolRange, RecordContent, SignedRecord,
 };
 use zonemesh_core::registry::Registry;
 use zonemesh_core::time::UnixMillis;
@@ -77,12 +77,17 @@ pub(crate) fn registry(zone: u32, trust: Membership, now: UnixMillis) -> Registr
 /// What a zone says; `port` tells apart one content from another.
 pub(crate) fn draft(zone: u32, port: u16) -> RecordContent {
     let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".to_owned();
+    let key = WireGuardPrivateKey::from_bytes([9; 32]);
+    let gateway = format!("{}-gw1", name(zone));
+    let proof = KeyProof::make(&key, &identity(zone).public_key(), &gateway);
     RecordContent {
         gateways: vec![Gateway {
-            name: format!("{}-gw1", name(zone)),
-            wireguard_key: WireGuardPublicKey([9; 32]),
+            name: gateway,
+            wireguard_key: proof.key,
             next_wireguard_key: None,
             lanes: Vec::new(),
+            proofs: vec![proof],
+            further_endpoints: Vec::new(),
             endpoints: vec!["203.0.113.1:51820".to_owned()],
             tunnel_ips: vec![tunnel_ip(zone)],
             registry_port: port,
@@ -94,6 +99,7 @@ pub(crate) fn draft(zone: u32, port: u16) -> RecordContent {
             certificates: vec![CaCertificate { pem, state: CaState::Active }],
         }],
         protocol: ProtocolRange::CURRENT,
+        ..RecordContent::default()
     }
 }
 

@@ -158,6 +158,9 @@ codes! {
     InvitedNotGranted "P308" Degraded "an invited zone cannot be granted"
         "its invitation was redeemed, and it cannot be granted: {reason}"
         "`zonemesh zone list`; invite it again when that is repaired";
+    ZoneLeft "P309" Note "this zone has left the mesh"
+        "this zone has left the mesh[, at {time}]"
+        "nothing to do if that is meant; to come back: `zonemesh zone join` with a new invitation";
     ChangeRefused "P310" Degraded "the mesh refuses a change"
         "{reason}"
         "`zonemesh zone list` shows how the mesh stands";

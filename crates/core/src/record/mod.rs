@@ -216,6 +216,30 @@ pub struct RecordContent {
     pub protocol: ProtocolRange,
 }
 
+impl RecordContent {
+    /// What a zone says that leaves the mesh: nothing. No zone that stays says so little, as it has
+    /// a gateway.
+    #[must_use]
+    pub const fn farewell() -> Self {
+        Self {
+            gateways: Vec::new(),
+            prefixes: Vec::new(),
+            superlinks: Vec::new(),
+            ca_sets: Vec::new(),
+            protocol: ProtocolRange::CURRENT,
+        }
+    }
+
+    /// True if the zone has left.
+    #[must_use]
+    pub const fn is_farewell(&self) -> bool {
+        self.gateways.is_empty()
+            && self.prefixes.is_empty()
+            && self.superlinks.is_empty()
+            && self.ca_sets.is_empty()
+    }
+}
+
 /// A zone's record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneRecord {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::mesh::RootHash;
 use crate::name::{FederationName, ZoneName};
 use crate::record::{CaSet, SignedRecord, SuperLink};
+use crate::time::UnixMillis;
 
 use super::vector::{self, VersionVector};
 use super::{HeldRecord, Registry};
@@ -33,6 +34,14 @@ impl Registry {
     /// All records, in the order of their zones.
     pub fn records(&self) -> impl Iterator<Item = &HeldRecord> {
         self.held.values()
+    }
+
+    /// Since when a zone has left the mesh, by its own clock; `None` if it has not. It is a member
+    /// still, and may come back.
+    #[must_use]
+    pub fn left_since(&self, zone: &ZoneName) -> Option<UnixMillis> {
+        let held = self.held.get(zone).filter(|held| held.record.content.is_farewell());
+        held.map(|held| held.record.issued_at)
     }
 
     /// Where the SuperLink of `federation` is. If two zones claim the federation, all gateways

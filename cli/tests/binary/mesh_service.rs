@@ -10,8 +10,8 @@ use zonemesh_api::v1::{
     KeyRotateReply, KeyRotateRequest, KeyRotation, MeshInitReply, MeshInitRequest, OpenInvitation,
     PendingZone, TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply,
     ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest,
-    ZoneJoinProgress, ZoneJoinRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
-    ZoneState, ZoneView,
+    ZoneJoinProgress, ZoneJoinRequest, ZoneLeaveReply, ZoneLeaveRequest, ZoneListReply,
+    ZoneListRequest, ZoneRevokeRequest, ZoneState, ZoneView,
 };
 use zonemesh_core::membership::{Revocation, SignedTrustItem, TrustItem};
 use zonemesh_core::mesh::MeshId;
@@ -150,6 +150,15 @@ impl Mesh for Members {
         let zone = request.into_inner().zone;
         check(&zone)?;
         Ok(Response::new(changed(&zone)))
+    }
+
+    async fn zone_leave(
+        &self,
+        request: Request<ZoneLeaveRequest>,
+    ) -> Result<Response<ZoneLeaveReply>, Status> {
+        check(&request.get_ref().zone)?;
+        let (left_at_unix_ms, told) = (1_800_000_000_000, texts(&["madrid", "paris"]));
+        Ok(Response::new(ZoneLeaveReply { left_at_unix_ms, told, etcd: false }))
     }
 
     async fn zone_block(

@@ -8,6 +8,7 @@ pub(crate) mod announcer;
 mod authorities;
 mod invite;
 pub(crate) mod join;
+mod leave;
 pub(crate) mod listening;
 pub(crate) mod opened;
 mod redeem;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use zonemesh_config::Config;
 use zonemesh_core::invitation::{Invitation, Redemptions};
+use zonemesh_core::journal::AuditAct;
 use zonemesh_core::key::{WireGuardKeys, ZonePublicKey};
 use zonemesh_core::member::Member;
 use zonemesh_core::membership::{
@@ -218,7 +220,12 @@ impl Administration {
         membership: Membership,
     ) -> Result<(), Refusal> {
         let mut state = self.state.lock().await;
-        self.disk.write(vec![self.invitations.write_inviter(invitation)]).await?;
+        let mut writes = vec![self.invitations.write_inviter(invitation)];
+        if self.ledger.left_since().is_some() {
+            let back = "came back after it had left".to_owned();
+            writes.push(self.ledger.audit(AuditAct::Join, membership.mesh(), back));
+        }
+        self.disk.write(writes).await?;
         self.hints.learn_inviter(invitation);
         if self.ledger.read(|registry| registry.mesh() == *membership.mesh()) {
             self.accept(membership.items()).await?;

@@ -88,6 +88,10 @@ async fn announce(
     match announcer.announce(keys, lanes).await {
         Err(NotPublished::Refused(error)) if !is_managed => Err(error)
             .or_exit(Exit::Configuration, || "cannot publish this zone's record".to_owned()),
+        Err(error @ NotPublished::Left) => {
+            tracing::warn!("{error}");
+            Ok(())
+        }
         Err(error) => {
             let error = format!("{:#}", anyhow::Error::new(error));
             tracing::error!(error, "this zone's record stays as it was");

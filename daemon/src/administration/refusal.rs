@@ -20,6 +20,10 @@ pub(crate) enum Refusal {
     Managed(MeshId),
     #[error("that is this gateway's own zone")]
     OwnZone,
+    #[error(
+        "this gateway is zone {own}'s, and can take no other zone ({asked}) out of the mesh: see zonemesh zone revoke"
+    )]
+    OtherZone { asked: ZoneName, own: ZoneName },
     #[error("name at least one prefix that the zone will be granted")]
     NoPrefix,
     #[error("no tunnel address is free beside this gateway's: name one")]

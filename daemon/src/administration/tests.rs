@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use tempfile::TempDir;
 use zonemesh_core::invitation::{JoinerKeys, Redemption};
 use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
+use zonemesh_core::record::{RecordContent, SignedRecord, Version, ZoneRecord};
 
 use super::*;
 use crate::facts::disk::TrialDisk;
@@ -190,4 +191,46 @@ async fn an_older_invitation_is_void_once_its_zone_has_come_with_another() {
     let thief = berlin.administration.redeem(another_madrid(&first)).await;
     assert!(matches!(thief, Err(NotRedeemed::Invitation(_))));
     assert_eq!(berlin.administration.invited().await.open.len(), 0);
+}
+
+#[tokio::test]
+async fn only_the_own_zone_of_a_managed_mesh_leaves_and_its_gateway_writes_that_down() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
+    let administration = open(folder.path(), &disk);
+    let [own, other] = ["berlin", "madrid"].map(|zone| zone.parse().unwrap());
+    assert!(matches!(administration.leave(&own).await, Err(Refusal::Unmanaged)));
+    administration.found(BTreeSet::new(), 1, false).await.unwrap();
+    assert!(matches!(administration.leave(&other).await, Err(Refusal::OtherZone { .. })));
+    disk.is_full.store(true, Ordering::Relaxed);
+    assert!(matches!(administration.leave(&own).await, Err(Refusal::Unpublished(_))));
+    disk.is_full.store(false, Ordering::Relaxed);
+    administration.leave(&own).await.unwrap();
+    assert!(administration.ledger.is_gone());
+    let audit = std::fs::read_to_string(folder.path().join("audit")).unwrap();
+    let last = zonemesh_core::journal::lines(&audit).next_back().unwrap().to_text();
+    assert!(last.contains("\tchanged\tleave\tadministration\tberlin\t"), "{last}");
+    let again = administration.leave(&own).await.err().unwrap();
+    assert!(again.to_line().contains("to come back: zonemesh zone join"), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_zone_that_has_left_is_found_where_it_redeems_its_new_invitation() {
+    let berlin = berlin().await;
+    let first = berlin.invite_madrid().await.unwrap();
+    let comes = asks(&first, FIRST_KEY, "198.51.100.2:51820");
+    berlin.administration.redeem(comes).await.unwrap();
+    let version = Version { incarnation: 1, seq: 7 };
+    let farewell = ZoneRecord {
+        zone: "madrid".parse().unwrap(),
+        version,
+        issued_at: now(),
+        content: RecordContent::farewell(),
+    };
+    let farewell = SignedRecord::sign(&farewell, &ZoneIdentity::from_seed(&[2; 32]));
+    berlin.administration.ledger.offer_record(Ok(farewell)).await.unwrap();
+    let second = berlin.invite_madrid().await.unwrap();
+    let comes = asks(&second, FIRST_KEY, "198.51.100.9:51820");
+    berlin.administration.redeem(comes).await.unwrap();
+    let hints = berlin.administration.hints.all();
+    assert_eq!(hints[&madrid(FIRST_KEY).zone_key][0].newer_than, Some(version));
 }

@@ -32,14 +32,18 @@ fn code(refusal: &Refusal) -> Code {
         },
         Refusal::UnknownZone(_) => Code::NotFound,
         Refusal::BookFull | Refusal::NoTunnelIp => Code::ResourceExhausted,
-        Refusal::OwnZone | Refusal::NoPrefix | Refusal::Item(..) | Refusal::Rejected(_) => {
-            Code::InvalidArgument
-        }
+        Refusal::OwnZone
+        | Refusal::OtherZone { .. }
+        | Refusal::NoPrefix
+        | Refusal::Item(..)
+        | Refusal::Rejected(_) => Code::InvalidArgument,
         Refusal::Disk(_)
         | Refusal::KeyFile(_)
         | Refusal::Randomness(_)
         | Refusal::Unpublished(NotPublished::Disk(_)) => Code::Internal,
-        Refusal::Unpublished(NotPublished::Refused(_)) => Code::FailedPrecondition,
+        Refusal::Unpublished(NotPublished::Refused(_) | NotPublished::Left) => {
+            Code::FailedPrecondition
+        }
     }
 }
 

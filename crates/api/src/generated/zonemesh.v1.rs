@@ -2927,7 +2927,7 @@ pub struct ZoneView {
     /// The serial of its grant or revocation; 0 if it is written by hand.
     #[prost(uint64, tag = "6")]
     pub serial: u64,
-    /// When that was written.
+    /// When that was written; of a zone that has left, when it has, by its own clock.
     #[prost(uint64, tag = "7")]
     pub issued_at_unix_ms: u64,
     /// Why it was revoked.
@@ -2972,6 +2972,26 @@ pub struct ZoneRevokeRequest {
     /// Why, for people.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+}
+/// Has this gateway's own zone leave its mesh.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ZoneLeaveRequest {
+    /// Its exact name.
+    #[prost(string, tag = "1")]
+    pub zone: ::prost::alloc::string::String,
+}
+/// A zone has left.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ZoneLeaveReply {
+    /// Since when.
+    #[prost(uint64, tag = "1")]
+    pub left_at_unix_ms: u64,
+    /// Zones to which a registry stream was open: they heard of it, and tell the others.
+    #[prost(string, repeated, tag = "2")]
+    pub told: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// True if its registry also goes through etcd, and that is reached.
+    #[prost(bool, tag = "3")]
+    pub etcd: bool,
 }
 /// Blocks a zone.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3128,6 +3148,8 @@ pub enum ZoneState {
     Blocked = 3,
     /// Revoked.
     Revoked = 4,
+    /// A member that has left and says nothing: no tunnels lead to it.
+    Left = 5,
 }
 impl ZoneState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3141,6 +3163,7 @@ impl ZoneState {
             Self::Configured => "ZONE_STATE_CONFIGURED",
             Self::Blocked => "ZONE_STATE_BLOCKED",
             Self::Revoked => "ZONE_STATE_REVOKED",
+            Self::Left => "ZONE_STATE_LEFT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3151,6 +3174,7 @@ impl ZoneState {
             "ZONE_STATE_CONFIGURED" => Some(Self::Configured),
             "ZONE_STATE_BLOCKED" => Some(Self::Blocked),
             "ZONE_STATE_REVOKED" => Some(Self::Revoked),
+            "ZONE_STATE_LEFT" => Some(Self::Left),
             _ => None,
         }
     }
@@ -3393,6 +3417,28 @@ pub mod mesh_client {
                 .insert(GrpcMethod::new("zonemesh.v1.Mesh", "ZoneRevoke"));
             self.inner.unary(req, path, codec).await
         }
+        /// Says to all others that this zone has left the mesh, and takes its tunnels down.
+        pub async fn zone_leave(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ZoneLeaveRequest>,
+        ) -> std::result::Result<tonic::Response<super::ZoneLeaveReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/zonemesh.v1.Mesh/ZoneLeave",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("zonemesh.v1.Mesh", "ZoneLeave"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Blocks a zone here, or lets it in again; other gateways are not concerned.
         pub async fn zone_block(
             &mut self,
@@ -3599,6 +3645,11 @@ pub mod mesh_server {
             &self,
             request: tonic::Request<super::ZoneRevokeRequest>,
         ) -> std::result::Result<tonic::Response<super::TrustReply>, tonic::Status>;
+        /// Says to all others that this zone has left the mesh, and takes its tunnels down.
+        async fn zone_leave(
+            &self,
+            request: tonic::Request<super::ZoneLeaveRequest>,
+        ) -> std::result::Result<tonic::Response<super::ZoneLeaveReply>, tonic::Status>;
         /// Blocks a zone here, or lets it in again; other gateways are not concerned.
         async fn zone_block(
             &self,
@@ -3921,6 +3972,49 @@ pub mod mesh_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ZoneRevokeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/zonemesh.v1.Mesh/ZoneLeave" => {
+                    #[allow(non_camel_case_types)]
+                    struct ZoneLeaveSvc<T: Mesh>(pub Arc<T>);
+                    impl<T: Mesh> tonic::server::UnaryService<super::ZoneLeaveRequest>
+                    for ZoneLeaveSvc<T> {
+                        type Response = super::ZoneLeaveReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ZoneLeaveRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Mesh>::zone_leave(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ZoneLeaveSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -114,5 +114,6 @@ fn state(state: ZoneState) -> &'static str {
         ZoneState::Configured => "configured",
         ZoneState::Blocked => "blocked",
         ZoneState::Revoked => "revoked",
+        ZoneState::Left => "left",
     }
 }

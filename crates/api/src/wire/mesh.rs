@@ -56,11 +56,14 @@ fn alarm(alarm: &membership::Alarm) -> String {
 fn zone(member: &Member, registry: &Registry) -> v1::ZoneView {
     let grant = registry.membership().and_then(|m| m.grant(&member.zone));
     let grant = grant.filter(|grant| grant.zone_key == member.key);
+    let left_since = registry.left_since(&member.zone);
     let state = match grant {
         _ if registry.blocked().contains(&member.zone) => v1::ZoneState::Blocked,
+        _ if left_since.is_some() => v1::ZoneState::Left,
         Some(_) => v1::ZoneState::Member,
         None => v1::ZoneState::Configured,
     };
+    let since = left_since.or(grant.map(|grant| grant.issued_at));
     v1::ZoneView {
         zone: member.zone.to_string(),
         state: state.into(),
@@ -68,7 +71,7 @@ fn zone(member: &Member, registry: &Registry) -> v1::ZoneView {
         prefixes: member.prefixes.iter().map(IpNet::to_string).collect(),
         tunnel_ips: member.tunnel_ips.iter().map(IpAddr::to_string).collect(),
         serial: grant.map_or(0, |grant| grant.serial),
-        issued_at_unix_ms: grant.map_or(0, |grant| grant.issued_at.0),
+        issued_at_unix_ms: since.map_or(0, |since| since.0),
         ..v1::ZoneView::default()
     }
 }

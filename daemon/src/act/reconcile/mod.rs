@@ -97,6 +97,7 @@ impl PlanFacts {
     pub(crate) fn plan(&self) -> MeshPlan {
         let own_keys = self.tunnel.all_keys();
         let hints = self.hints.all();
+        let is_gone = self.ledger.is_gone();
         self.ledger.read(|registry| {
             MeshPlan::of(&PlanSources {
                 registry,
@@ -104,6 +105,7 @@ impl PlanFacts {
                 own_keys: &own_keys,
                 hints: &hints,
                 most_lanes: MOST_LANES,
+                is_gone,
             })
         })
     }

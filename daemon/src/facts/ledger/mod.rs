@@ -6,6 +6,7 @@
 
 mod audit;
 mod complaints;
+mod leave;
 mod offers;
 mod publish;
 mod trust;
@@ -33,6 +34,7 @@ use crate::facts::journal::AuditFile;
 use crate::failure::{Exit, Failure, OrExit as _};
 
 use complaints::Complaints;
+pub(crate) use leave::FAREWELL;
 pub(crate) use publish::NotPublished;
 use trust::Admitted;
 pub(crate) use trust::TrustChange;
@@ -95,8 +97,11 @@ impl Ledger {
         let registry = open_registry(own, membership, now)
             .or_exit(Exit::Configuration, || "the peers contradict each other".to_owned())?;
         let files = RecordFiles::open(state_folder).or_exit(Exit::Configuration, message)?;
-        let mut state =
-            LedgerState { registry, draft: empty_draft(), pace: PublicationPace::default() };
+        let mut state = LedgerState {
+            registry,
+            draft: RecordContent::farewell(),
+            pace: PublicationPace::default(),
+        };
         for (path, record) in files.read_all().or_exit(Exit::Configuration, message)? {
             match state.registry.restore(record, now) {
                 Ok(_) => {}
@@ -286,16 +291,6 @@ fn open_registry(
 /// This gateway's clock.
 pub(crate) fn now() -> UnixMillis {
     UnixMillis::from(SystemTime::now())
-}
-
-fn empty_draft() -> RecordContent {
-    RecordContent {
-        gateways: Vec::new(),
-        prefixes: Vec::new(),
-        superlinks: Vec::new(),
-        ca_sets: Vec::new(),
-        protocol: zonemesh_core::record::ProtocolRange::CURRENT,
-    }
 }
 
 #[cfg(test)]

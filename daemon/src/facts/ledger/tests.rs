@@ -186,3 +186,38 @@ async fn a_slow_disk_does_not_hold_up_who_reads() {
     assert_eq!(ledger.read(|registry| registry.records().count()), 1);
     held.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_zone_that_has_left_says_nothing_until_it_comes_back_and_a_restart_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = ledger(folder.path());
+    announce(&first, "10.10.10.0/24").await.unwrap();
+    let (before, mut news) = (version(&first), first.changes());
+    let since = first.leave().await.unwrap();
+    assert_eq!((version(&first), first.left_since()), (before.next(), Some(since)));
+    assert!(matches!(news.try_recv(), Ok(News::Record(_))));
+    assert!(!first.is_gone(), "its neighbours are still to hear of it");
+    assert!(matches!(announce(&first, "10.10.10.0/24").await, Err(NotPublished::Left)));
+    assert!(matches!(first.leave().await, Err(NotPublished::Left)));
+    drop(first);
+    let second = ledger(folder.path());
+    assert_eq!(second.left_since(), Some(since));
+    assert!(matches!(announce(&second, "10.10.10.0/24").await, Err(NotPublished::Left)));
+    let prefixes = vec!["10.10.10.0/24".parse().unwrap()];
+    second.come_back(|draft| draft.prefixes = prefixes).await.unwrap();
+    assert_eq!((version(&second), second.left_since()), (before.next().next(), None));
+    announce(&second, "10.10.10.0/25").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_farewell_that_cannot_be_stored_is_said_to_nobody() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
+    let ledger = Ledger::open(own(), folder.path(), DiskWriter::start(disk.clone()).unwrap());
+    let ledger = ledger.unwrap();
+    announce(&ledger, "10.10.10.0/24").await.unwrap();
+    let mut news = ledger.changes();
+    disk.is_full.store(true, Ordering::Relaxed);
+    assert!(matches!(ledger.leave().await, Err(NotPublished::Disk(_))));
+    assert!(ledger.left_since().is_none() && news.try_recv().is_err());
+    assert_eq!(ledger.draft().prefixes, ["10.10.10.0/24".parse().unwrap()]);
+}

@@ -34,6 +34,7 @@ pub(crate) const CODES: &[Code] = &[
     Code::GrantReserved,
     Code::NotAMember,
     Code::ZoneBlocked,
+    Code::ZoneLeft,
     Code::KeyRevoked,
     Code::GrantedOtherKey,
     Code::ClonedGateway,
@@ -224,6 +225,9 @@ pub(crate) fn of_mesh(registry: &Registry) -> Vec<Finding> {
     if let Some(membership) = registry.membership() {
         found.extend(standing(registry.standing()).map(|code| Finding::new(code, Subject::Here)));
         found.extend(membership.alarms().iter().map(contradiction));
+    }
+    if let Some(since) = registry.left_since(registry.zone()) {
+        found.push(Finding::new(Code::ZoneLeft, Subject::Here).with(Evidence::Time(since)));
     }
     for zone in registry.blocked() {
         found.push(Finding::new(Code::ZoneBlocked, Subject::Zone(zone.clone())));

@@ -99,8 +99,14 @@ pub(crate) struct AdminParts {
 pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Result<()> {
     let AdminSocket { listener, _file } = socket;
     let AdminParts { sources, administration, rotation, joining, local_api } = parts;
-    let mesh =
-        mesh::MeshService { administration, ledger: sources.ledger.clone(), rotation, joining };
+    let mesh = mesh::MeshService {
+        administration,
+        ledger: sources.ledger.clone(),
+        rotation,
+        joining,
+        streams: sources.board.clone(),
+        etcd: sources.etcd.clone(),
+    };
     let connections = UserConnections::new(listener, sources.refusals.clone());
     Server::builder()
         .add_service(MeshServer::new(mesh))

@@ -60,6 +60,12 @@ pub(crate) enum ZoneVerb {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Have this gateway's own zone leave the mesh: all others take their tunnels to it down.
+    Leave {
+        /// The name of this zone, instead of typing it when asked.
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
+    },
     /// Have nothing to do with a zone, at this gateway only, at once.
     Block {
         /// The zone's exact name.

@@ -111,6 +111,19 @@ fn a_zone_is_revoked_only_when_its_name_is_written_twice() {
 }
 
 #[test]
+fn a_zone_leaves_only_when_its_own_name_is_written() {
+    let unconfirmed = tell(&["zone", "leave"]);
+    assert_eq!(unconfirmed.status.code(), Some(2));
+    let said = stderr(&unconfirmed);
+    assert!(said.ends_with("next: zonemesh zone leave --confirm berlin\n"), "{said}");
+    assert_eq!(code(&["zone", "leave", "--confirm", "paris"]), Some(2));
+    let left = tell(&["zone", "leave", "--confirm", "berlin"]);
+    assert_eq!(left.status.code(), Some(0), "{}", stderr(&left));
+    let text = stdout(&left);
+    assert!(text.contains("zone berlin has left the mesh") && text.contains("told: madrid, paris"));
+}
+
+#[test]
 fn an_item_goes_to_an_offline_authority_and_back() {
     let folder = tempfile::tempdir().unwrap();
     let [draft, key, signed] =

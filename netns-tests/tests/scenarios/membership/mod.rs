@@ -4,3 +4,4 @@ mod authorities;
 mod identity;
 mod invitations;
 mod join_by_invitation;
+mod leaving;

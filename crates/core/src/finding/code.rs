@@ -199,7 +199,7 @@ codes! {
         "the SuperLink {address}: {reason}"
         "find out which program listens there: only zonemesh-superlink should start it";
     KeyRevoked "T409" Down "this zone's key was revoked"
-        "this zone's key was revoked"
+        "this zone's key was revoked[ by {key}][ at {time}][: {reason}]"
         "make a new one and join again with a new invitation: `zonemesh key generate zone`";
     GrantedOtherKey "T410" Down "this zone is granted with another key"
         "this zone is granted with another key than this gateway's"

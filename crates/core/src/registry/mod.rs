@@ -25,7 +25,7 @@ use crate::time::UnixMillis;
 
 use crate::member::{Member, MembershipError};
 use crate::mesh::RootHash;
-pub use lookup::FoundSuperLink;
+pub use lookup::{FoundSuperLink, SignedRevocation};
 pub use outcome::{RecordAccepted, RecordCounters, RecordRejected};
 pub use own::{PreparedRecord, PublishError, PublishedRecord};
 pub use trust::{MembershipChange, Standing, TrustNews};

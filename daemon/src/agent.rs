@@ -11,6 +11,7 @@ use zonemesh_config::Config;
 
 use crate::act::lookout::{self, Lookout};
 use crate::act::network::Network;
+use crate::act::standing::Inquiry;
 use crate::act::start::{ActBoards, Acting};
 use crate::act::streams::StreamContext;
 use crate::act::tunnel::{self, StartedTunnel};
@@ -120,7 +121,10 @@ async fn start(
     let acting =
         act::start::start(config, &state, started, boards.acting(&state), supervisor).await?;
     let served = boards.served(config, state, acting);
-    supervisor.spawn("lookout", lookout::run(served.sources.lookout.clone()));
+    let lookout = served.sources.lookout.clone();
+    supervisor.spawn("lookout", lookout::run(lookout.clone()));
+    let inquiry = Inquiry { lookout, leaf: served.sources.leaf.clone() };
+    supervisor.spawn("inquiry", inquiry.run());
     serve::start::start(served, socket, supervisor).await?;
     Ok(Running { tunnel, disk })
 }

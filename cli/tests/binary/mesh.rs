@@ -184,9 +184,11 @@ fn the_list_of_zones_shows_who_waits_and_what_contradicts() {
     assert!(lines[2].starts_with("berlin (local)  member  "), "{text}");
     assert!(lines[3].starts_with("paris           revoked"), "{text}");
     assert!(lines[4].starts_with("rome            waits"), "{text}");
-    assert!(lines[5].starts_with("invited: oslo (for "), "{text}");
-    assert_eq!(lines[6], "! rome waits for approval   -> zonemesh zone approve rome");
-    assert!(lines[7].starts_with("! zone x is not admitted"), "{text}");
+    assert!(lines[5].starts_with("revoked: paris by authority:dRvv, "), "{text}");
+    assert!(lines[5].ends_with(": stolen"), "{text}");
+    assert!(lines[6].starts_with("invited: oslo (for "), "{text}");
+    assert_eq!(lines[7], "! rome waits for approval   -> zonemesh zone approve rome");
+    assert!(lines[8].starts_with("! zone x is not admitted"), "{text}");
 }
 
 #[test]
@@ -237,6 +239,7 @@ zones: list
   own: bool
   prefixes: list
   reason: null
+  revoked_by: list
   serial: number
   state: string
   tunnel_addresses: list

@@ -117,12 +117,14 @@ impl Mesh for Members {
             issued_at_unix_ms: NOW,
             reason: String::new(),
             own: true,
+            revoked_by: Vec::new(),
         };
         let paris = ZoneView {
             zone: "paris".into(),
             state: ZoneState::Revoked.into(),
             reason: "stolen".into(),
             own: false,
+            revoked_by: texts(&["authority:dRvv"]),
             ..berlin.clone()
         };
         Ok(Response::new(ZoneListReply {

@@ -16,7 +16,6 @@ use zonemesh_core::prefix;
 use zonemesh_core::record::Gateway;
 use zonemesh_core::time::UnixMillis;
 
-use super::listening::Listening;
 use super::{Administration, Refusal};
 use crate::facts::ledger::now;
 
@@ -57,13 +56,7 @@ impl Administration {
             book.restore(voided);
             return Err(error.into());
         }
-        self.listening.send_if_modified(|listening| {
-            let off = matches!(listening, Listening::Off | Listening::Failed(_));
-            if off {
-                *listening = Listening::Wanted;
-            }
-            off
-        });
+        self.want_to_listen();
         Ok(invitation)
     }
 

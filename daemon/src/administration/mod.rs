@@ -14,6 +14,7 @@ pub(crate) mod opened;
 mod redeem;
 mod refusal;
 pub(crate) mod rotation;
+mod standing;
 mod zones;
 
 use std::collections::BTreeSet;
@@ -122,7 +123,7 @@ impl Administration {
         let issued = invitations.read_all()?;
         let hints = Hints::new(&issued, invitations.inviter().as_ref());
         let managed = ledger.read(|registry| registry.membership().map(|m| m.mesh().clone()));
-        let wanted = managed.is_some() && !issued.is_empty();
+        let wanted = managed.is_some();
         let book = managed.map(|mesh| Redemptions::new(mesh, own_keys.zone_key, issued));
         Ok(Self {
             config,
@@ -209,6 +210,7 @@ impl Administration {
         let mesh = membership.mesh().clone();
         self.ledger.manage(membership).await?;
         state.book = Some(Redemptions::new(mesh.clone(), self.own_keys.zone_key, Vec::new()));
+        self.want_to_listen();
         tracing::info!(%mesh, "this gateway belongs to a managed mesh");
         Ok(())
     }
@@ -279,6 +281,17 @@ impl Administration {
             items.push(TrustItem::Grant(grant));
             Ok(items)
         })
+    }
+
+    /// Has the join service listen, now if it could not before.
+    fn want_to_listen(&self) {
+        self.listening.send_if_modified(|listening| {
+            let off = matches!(listening, Listening::Off | Listening::Failed(_));
+            if off {
+                *listening = Listening::Wanted;
+            }
+            off
+        });
     }
 
     fn fail_if_managed(&self) -> Result<(), Refusal> {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use tempfile::TempDir;
 use zonemesh_core::invitation::{JoinerKeys, Redemption};
 use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
+use zonemesh_core::membership::TrustKind;
 use zonemesh_core::record::{RecordContent, SignedRecord, Version, ZoneRecord};
 
 use super::*;
@@ -233,4 +234,32 @@ async fn a_zone_that_has_left_is_found_where_it_redeems_its_new_invitation() {
     berlin.administration.redeem(comes).await.unwrap();
     let hints = berlin.administration.hints.all();
     assert_eq!(hints[&madrid(FIRST_KEY).zone_key][0].newer_than, Some(version));
+}
+
+#[tokio::test]
+async fn who_asks_about_a_key_is_told_what_revoked_it_and_nothing_of_others() {
+    let berlin = berlin().await;
+    let invitation = berlin.invite_madrid().await.unwrap();
+    let comes = asks(&invitation, FIRST_KEY, "198.51.100.2:51820");
+    berlin.administration.redeem(comes).await.unwrap();
+    let key = madrid(FIRST_KEY).zone_key;
+    assert!(berlin.administration.decided(&key).is_empty(), "a member");
+    let zone = "madrid".parse().unwrap();
+    berlin.administration.revoke(&zone, "stolen").await.unwrap();
+    let told = berlin.administration.decided(&key);
+    let kinds: Vec<_> = told.iter().map(SignedTrustItem::kind).collect();
+    assert_eq!(kinds, [TrustKind::AuthoritySet, TrustKind::Revocation]);
+    let stranger = ZoneIdentity::from_seed(&[66; 32]).public_key();
+    assert!(berlin.administration.decided(&stranger).is_empty());
+}
+
+#[tokio::test]
+async fn the_join_port_is_wanted_in_every_managed_mesh_and_in_no_other() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
+    let administration = open(folder.path(), &disk);
+    assert_eq!(*administration.listening.borrow(), Listening::Off);
+    administration.found(BTreeSet::new(), 1, false).await.unwrap();
+    assert_eq!(*administration.listening.borrow(), Listening::Wanted);
+    drop(administration);
+    assert_eq!(*open(folder.path(), &disk).listening.borrow(), Listening::Wanted);
 }

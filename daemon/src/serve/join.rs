@@ -1,8 +1,8 @@
-//! The join service, on this gateway's outer address while it has invitations.
+//! The join service, on this gateway's outer address while its mesh is a managed one.
 //!
-//! Anyone on the outer network may call: requests are small, counted and rate limited, and a
-//! caller that cannot prove an invitation's secret learns nothing. It shows the zone's certificate;
-//! the caller has none that anybody knows yet.
+//! Anyone on the outer network may call: requests are small, counted and rate limited. A caller that
+//! cannot prove an invitation's secret joins nothing; one that knows a zone's key is told whether
+//! that was revoked. It shows the zone's certificate; the caller has none that anybody knows yet.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use tokio::net::TcpListener;
 use tonic::{Request, Response, Status};
 use zonemesh_api::serve::{self, Door, Incoming};
 use zonemesh_api::v1::join_server::{Join, JoinServer};
-use zonemesh_api::v1::{RedeemReply, RedeemRequest};
+use zonemesh_api::v1::{RedeemReply, RedeemRequest, StandingReply, StandingRequest};
+use zonemesh_api::wire::standing::{asked_key, standing_reply};
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::invitation::Redemption;
 use zonemesh_core::keepalive::Keepalive;
@@ -32,7 +33,7 @@ const NEW_CONNECTIONS: Rate = Rate { burst: 20.0, per_second: 2.0 };
 /// Pause before a port that was taken is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// Serves as soon as somebody was invited, until it is dropped. A port that cannot be had is said
+/// Serves as soon as the mesh is a managed one, until it is dropped. A port that cannot be had is said
 /// and tried again: it stops nothing else.
 pub(crate) async fn run(
     administration: Arc<Administration>,
@@ -120,25 +121,40 @@ impl Join for JoinService {
         &self,
         request: Request<RedeemRequest>,
     ) -> Result<Response<RedeemReply>, Status> {
-        let caller = serve::caller(&request).map(|caller| caller.address);
-        let now = Instant::now();
-        let from = caller.map(|caller| network(caller.ip()));
-        // From one network, and from all: addresses are cheap outside.
-        if !self.each.allow(&from, now) || !self.all.allow(&(), now) {
-            let from = from.map(|from| from.to_string()).unwrap_or_default();
-            self.refusals.count(LimitedCall::JoinRequests, &from);
-            return Err(Status::resource_exhausted(
-                "too many requests: try again in a few seconds",
-            ));
-        }
+        let from = self.admit(&request)?;
         let asked = Redemption::try_from(request.into_inner())?;
         let answer = self.administration.redeem(asked).await.map_err(|refused| {
-            if self.log.allow(&from, now) {
-                tracing::warn!(?caller, reason = %refused, "refused to redeem an invitation");
+            if self.log.allow(&from, Instant::now()) {
+                let caller = from.map(|from| from.to_string()).unwrap_or_default();
+                tracing::warn!(caller, reason = %refused, "refused to redeem an invitation");
             }
             Status::from(refused)
         })?;
         Ok(Response::new(answer.into()))
+    }
+
+    async fn standing(
+        &self,
+        request: Request<StandingRequest>,
+    ) -> Result<Response<StandingReply>, Status> {
+        self.admit(&request)?;
+        let key = asked_key(request.get_ref())?;
+        Ok(Response::new(standing_reply(&self.administration.decided(&key))))
+    }
+}
+
+impl JoinService {
+    /// The caller's network, if it may ask now: from one network, and from all, as addresses are
+    /// cheap outside.
+    fn admit<T>(&self, request: &Request<T>) -> Result<Option<IpAddr>, Status> {
+        let from = serve::caller(request).map(|caller| network(caller.address.ip()));
+        let now = Instant::now();
+        if self.each.allow(&from, now) && self.all.allow(&(), now) {
+            return Ok(from);
+        }
+        let caller = from.map(|from| from.to_string()).unwrap_or_default();
+        self.refusals.count(LimitedCall::JoinRequests, &caller);
+        Err(Status::resource_exhausted("too many requests: try again in a few seconds"))
     }
 }
 

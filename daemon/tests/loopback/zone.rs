@@ -138,6 +138,12 @@ impl Zone {
         status.into_inner().findings
     }
 
+    /// Registry streams that are open.
+    pub(crate) async fn streams(&self) -> u32 {
+        let status = self.admin().await.status(v1::StatusRequest::default()).await.unwrap();
+        status.into_inner().registry.map_or(0, |registry| registry.streams)
+    }
+
     /// A file of its state folder; nothing if there is none.
     pub(crate) fn file(&self, name: &str) -> String {
         std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()

@@ -34,6 +34,7 @@ pub struct ZoneEntry {
     pub serial: u64,
     pub issued_at: Timestamp,
     pub reason: Option<String>,
+    pub revoked_by: Vec<String>,
 }
 
 /// A zone that waits for approval.
@@ -89,6 +90,7 @@ impl From<ZoneView> for ZoneEntry {
             serial: zone.serial,
             issued_at: Timestamp::from(zone.issued_at_unix_ms),
             reason: known(zone.reason),
+            revoked_by: zone.revoked_by,
         }
     }
 }

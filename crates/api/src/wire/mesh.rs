@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use zonemesh_core::member::Member;
 use zonemesh_core::membership::{self, Membership, TrustAccepted, TrustRejected};
-use zonemesh_core::registry::{MembershipChange, Registry};
+use zonemesh_core::registry::{MembershipChange, Registry, SignedRevocation};
 
 use super::admin::counter;
 use crate::v1;
@@ -16,9 +16,9 @@ pub fn zones(registry: &Registry) -> v1::ZoneListReply {
     let own = registry.zone().as_str();
     let mut zones: Vec<_> = registry.all_members().map(|m| zone(m, registry)).collect();
     let membership = registry.membership();
-    for revocation in membership.into_iter().flat_map(Membership::revocations) {
-        if zones.iter().all(|zone| zone.zone_key != revocation.zone_key.to_string()) {
-            zones.push(revoked(revocation));
+    for told in registry.signed_revocations() {
+        if zones.iter().all(|zone| zone.zone_key != told.revocation.zone_key.to_string()) {
+            zones.push(revoked(told));
         }
     }
     zones.sort_by(|a, b| (&a.zone, a.serial).cmp(&(&b.zone, b.serial)));
@@ -76,14 +76,16 @@ fn zone(member: &Member, registry: &Registry) -> v1::ZoneView {
     }
 }
 
-fn revoked(revocation: &membership::Revocation) -> v1::ZoneView {
+fn revoked(told: SignedRevocation) -> v1::ZoneView {
+    let SignedRevocation { revocation, signers } = told;
     v1::ZoneView {
         zone: revocation.zone.to_string(),
         state: v1::ZoneState::Revoked.into(),
         zone_key: revocation.zone_key.to_string(),
         serial: revocation.serial,
         issued_at_unix_ms: revocation.issued_at.0,
-        reason: revocation.reason.clone(),
+        reason: revocation.reason,
+        revoked_by: signers.iter().map(ToString::to_string).collect(),
         ..v1::ZoneView::default()
     }
 }

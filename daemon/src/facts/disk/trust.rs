@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use zonemesh_core::membership::{Membership, SignedTrustItem, TrustKind};
+use zonemesh_core::membership::{ItemId, Membership, SignedTrustItem, TrustKind};
 
 use super::{Write, set_aside};
 
@@ -71,6 +71,11 @@ impl TrustFiles {
         let mut items: Vec<_> = items.iter().collect();
         items.sort_by_key(|item| item.kind() == TrustKind::AuthoritySet);
         items.into_iter().map(|item| write_in(&self.folder, item)).collect()
+    }
+
+    /// Where an item lies.
+    pub(crate) fn file(&self, id: &ItemId) -> PathBuf {
+        self.folder.join(format!("{id}.{SUFFIX}"))
     }
 
     /// Keeps a whole mesh; the file that says so comes last.

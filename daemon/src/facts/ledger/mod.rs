@@ -36,8 +36,7 @@ use crate::failure::{Exit, Failure, OrExit as _};
 use complaints::Complaints;
 pub(crate) use leave::FAREWELL;
 pub(crate) use publish::NotPublished;
-use trust::Admitted;
-pub(crate) use trust::TrustChange;
+pub(crate) use trust::{Admitted, TrustChange};
 
 /// Changed zones that a slow stream may lag behind before it falls back to a digest.
 const QUEUE: usize = 256;

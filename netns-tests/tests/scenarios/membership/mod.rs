@@ -5,3 +5,4 @@ mod identity;
 mod invitations;
 mod join_by_invitation;
 mod leaving;
+mod told;

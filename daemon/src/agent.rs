@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 use zonemesh_config::Config;
@@ -16,7 +16,7 @@ use crate::act::start::{ActBoards, Acting};
 use crate::act::streams::StreamContext;
 use crate::act::tunnel::{self, StartedTunnel};
 use crate::administration::opened::OpenedState;
-use crate::facts::disk::{DiskWriter, FileSystem, leftovers};
+use crate::facts::disk::{DiskWriter, FileSystem, SlowDisk, leftovers};
 use crate::facts::etcd::EtcdBoard;
 use crate::facts::journal;
 use crate::facts::keepalives::Keepalives;
@@ -91,6 +91,8 @@ pub struct GivenGround {
     pub tunnel: Arc<dyn DataPlane>,
     /// The network around it.
     pub network: Arc<dyn Network>,
+    /// How much longer than the real one the disk takes for each write.
+    pub write_delay: Duration,
 }
 
 /// What a gateway stands on.
@@ -104,7 +106,11 @@ async fn start(
     ground: Ground,
     supervisor: &mut Supervisor,
 ) -> Result<Running, Failure> {
-    let disk = DiskWriter::start(FileSystem)
+    let write_delay = match &ground {
+        Ground::Kernel => Duration::ZERO,
+        Ground::Given(given) => given.write_delay,
+    };
+    let disk = DiskWriter::start(SlowDisk { disk: FileSystem, write_delay })
         .or_exit(Exit::Negative, || "cannot start a thread".to_owned())?;
     let state = OpenedState::open(config, disk.clone()).await?;
     let socket = admin::bind(&config.gateway.admin_socket).await?;
@@ -136,7 +142,7 @@ async fn bring_up(
     ground: Ground,
     supervisor: &mut Supervisor,
 ) -> Result<StartedTunnel, Failure> {
-    if let Ground::Given(GivenGround { tunnel, network }) = ground {
+    if let Ground::Given(GivenGround { tunnel, network, .. }) = ground {
         // Nothing is set yet: the reconcilers find all of it missing.
         let trusted = tunnel::first_plan(config, state).trusted;
         let plan = MeshPlan { trusted, ..MeshPlan::default() };

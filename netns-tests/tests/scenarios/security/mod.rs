@@ -5,6 +5,7 @@
 
 mod floods;
 mod forgeries;
+mod idle;
 mod resumption;
 mod stolen;
 mod stream;

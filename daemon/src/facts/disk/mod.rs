@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use zonemesh_core::journal::trimmed;
 
-pub(crate) use state_folder::open_folder;
+pub(crate) use state_folder::{FolderLock, open_folder};
 #[cfg(test)]
 pub(crate) use writer::tests::{TrialDisk, writer};
 pub(crate) use writer::{Disk, DiskWriter, FileSystem, SlowDisk, Write, write_all};

@@ -1,7 +1,7 @@
 //! What a refusal is on the wire.
 
 use tonic::{Code, Status};
-use zonemesh_api::wire::finding::with_code;
+use zonemesh_api::wire::finding::{with_code, with_next};
 use zonemesh_core::membership::DraftError;
 
 use crate::administration::{NotRedeemed, Refusal};
@@ -49,7 +49,8 @@ fn code(refusal: &Refusal) -> Code {
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
-        with_code(Self::new(code(&refusal), refusal.to_line()), refusal.finding())
+        let told = with_code(Self::new(code(&refusal), refusal.to_line()), refusal.finding());
+        with_next(told, refusal.next())
     }
 }
 

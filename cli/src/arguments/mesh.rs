@@ -29,7 +29,7 @@ pub(crate) struct Init {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ZoneVerb {
-    /// The zones of the mesh. Exits with 1 if grants contradict each other.
+    /// The zones of the mesh. Exits with 1 if grants contradict each other or a zone waits for approval.
     List,
     /// Invite a zone: writes one line, to be given to its engineer or into its CONTEXT. It is secret.
     Invite(Invite),

@@ -77,7 +77,7 @@ fn list(socket: &Path, output: Printer, out: &mut impl Write) -> Result<Exit, Co
     let reply = change(socket, async |mut mesh| mesh.zone_list(question).await.map(body))?;
     let view = ZonesView::from(reply);
     output.show(&view, out)?;
-    Ok(if view.is_contradictory() { Exit::Negative } else { Exit::Ok })
+    Ok(if view.needs_somebody() { Exit::Negative } else { Exit::Ok })
 }
 
 fn invitation(socket: &Path, invite: &Invite) -> Result<InvitationView, CommandFailure> {

@@ -71,10 +71,10 @@ impl From<ZoneListReply> for ZonesView {
 }
 
 impl ZonesView {
-    /// True if grants contradict each other.
+    /// True if somebody has to do something: grants contradict each other, or a zone waits.
     #[must_use]
-    pub fn is_contradictory(&self) -> bool {
-        !self.alarms.is_empty()
+    pub fn needs_somebody(&self) -> bool {
+        !self.alarms.is_empty() || !self.pending.is_empty()
     }
 }
 
@@ -117,5 +117,22 @@ fn state(state: ZoneState) -> &'static str {
         ZoneState::Blocked => "blocked",
         ZoneState::Revoked => "revoked",
         ZoneState::Left => "left",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_that_waits_needs_somebody_as_a_contradiction_does() {
+        let view = |change: fn(&mut ZoneListReply)| {
+            let mut reply = ZoneListReply::default();
+            change(&mut reply);
+            ZonesView::from(reply)
+        };
+        assert!(!view(|_| {}).needs_somebody());
+        assert!(view(|reply| reply.alarms.push("overlap".to_owned())).needs_somebody());
+        assert!(view(|reply| reply.pending.push(PendingZone::default())).needs_somebody());
     }
 }

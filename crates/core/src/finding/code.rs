@@ -121,7 +121,7 @@ codes! {
     BulkWorkRefused "N217" Note "the kernel does less in bulk"
         "more CPU for each packet: {reason}"
         "a newer kernel or another network card does more in bulk";
-    TooManyRequests "N218" Degraded "a caller asks too much"
+    TooManyRequests "N218" Note "a caller asks too much"
         "{reason}, {count} refused"
         "find out what runs there; `journalctl -u zonemeshd` names the caller";
     JoinNotListening "N219" Degraded "the join service cannot listen"

@@ -7,6 +7,7 @@
 mod descriptors;
 mod findings;
 mod ground;
+mod leaving;
 mod slow_disk;
 mod told;
 mod zone;

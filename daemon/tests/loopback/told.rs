@@ -8,7 +8,7 @@ use crate::zone::{Zone, until};
 use crate::{knows_both, two};
 
 /// Two zones of a managed mesh that the first has founded.
-async fn managed(mesh: u8) -> [Zone; 2] {
+pub(crate) async fn managed(mesh: u8) -> [Zone; 2] {
     let [one, two] = two(mesh).await;
     let founded =
         v1::MeshInitRequest { threshold: 1, grant_configured: true, ..Default::default() };
@@ -51,7 +51,7 @@ async fn a_zone_that_is_revoked_hears_by_whom_and_why_before_its_stream_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_revoked_zone_that_does_not_listen_keeps_its_tunnel_for_a_second_at_most() {
+async fn a_zone_that_is_revoked_while_it_is_away_loses_its_tunnel_at_once() {
     let [mut one, mut two] = managed(11).await;
     two.stop().await;
     let start = Instant::now();

@@ -78,6 +78,11 @@ impl NeighbourStreams {
         Self { context, trust, leaf, wakers, running, tasks: JoinSet::new() }
     }
 
+    #[cfg(test)]
+    pub(super) fn board(&self) -> &crate::facts::streams::StreamBoard {
+        &self.context.board
+    }
+
     /// Wakes diallers.
     pub(crate) fn wakers(&self) -> StreamWakers {
         self.wakers.clone()

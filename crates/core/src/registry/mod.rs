@@ -146,7 +146,12 @@ impl Registry {
             Some(present) if !candidate.head().supersedes(&present.head()) => {
                 return Err(RecordRejected::Outdated);
             }
-            _ => self.hold(candidate),
+            _ => {
+                if zone == *self.zone() {
+                    self.own.goes_on_saying(candidate.record.content.clone());
+                }
+                self.hold(candidate);
+            }
         }
         Ok(zone)
     }

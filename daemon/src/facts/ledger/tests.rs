@@ -280,3 +280,31 @@ async fn while_55_addresses_register_on_a_slow_disk_no_lock_is_held_over_a_write
     let held = ledger.read(|registry| registry.get(registry.zone()).unwrap().record.clone());
     assert_eq!(held.content.superlinks.len(), 55);
 }
+
+#[tokio::test]
+async fn a_gateway_from_an_old_backup_speaks_above_what_it_has_said_since() {
+    let (folder, old) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let first = ledger(folder.path());
+    announce(&first, "10.10.10.0/24").await.unwrap();
+    std::fs::create_dir(old.path().join("records")).unwrap();
+    let file = "records/berlin.record";
+    std::fs::copy(folder.path().join(file), old.path().join(file)).unwrap();
+    announce(&first, "10.10.10.0/25").await.unwrap();
+    let newer = first.read(|registry| registry.get(registry.zone()).unwrap().signed.clone());
+    let since = version(&first);
+
+    let restored = ledger(old.path());
+    announce(&restored, "10.10.10.0/24").await.unwrap();
+    restored.offer_record(Ok(newer)).await.unwrap();
+    let running = restored.clone().run();
+    let said_above = async {
+        while version(&restored) <= since {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        ended = running => panic!("{ended:?}"),
+        () = said_above => {}
+        () = tokio::time::sleep(Duration::from_secs(3)) => panic!("it stays below"),
+    }
+}

@@ -20,7 +20,7 @@ use zonemesh_pki::{ZoneTrust, zone_client_config};
 
 use super::lookout::Lookout;
 use crate::facts::certificates::OwnLeaf;
-use crate::facts::ledger::now;
+use crate::facts::ledger::{Ledger, now};
 use crate::plan::PeerPlan;
 
 /// Where members are asked: the join port as it is by default.
@@ -51,7 +51,7 @@ impl Inquiry {
             let peers = self.lookout.peers.borrow().clone();
             for peer in peers.iter().cycle().skip(asked).take(AT_ONCE.min(peers.len())) {
                 asked = (asked + 1) % peers.len();
-                match self.ask(peer).await {
+                match ask(&self.lookout.ledger, &self.leaf, peer).await {
                     Ok(items) if !items.is_empty() => self.take(peer, items).await,
                     Ok(_) => {}
                     Err(error) => {
@@ -77,33 +77,6 @@ impl Inquiry {
         is_member && !look.peers.is_empty() && is_cut
     }
 
-    async fn ask(&self, peer: &PeerPlan) -> anyhow::Result<Vec<SignedTrustItem>> {
-        let zone = &peer.id.zone;
-        let ledger = &self.lookout.ledger;
-        let key = ledger.admitted().borrow().zones.get(zone).copied().context("not a member")?;
-        let own = ledger.read(|registry| {
-            let own = registry.all_members().find(|member| member.zone == *registry.zone());
-            own.map(|own| own.key)
-        });
-        let own = own.context("this zone is not a member")?;
-        let trust = ZoneTrust::new(&[(zone.to_string(), *key.as_bytes())])?;
-        let tls = zone_client_config(&trust, self.leaf.current(), zone.as_str())?;
-        let tunnel_ip = *peer.tunnel_ips.first().context("no tunnel address")?;
-        let mut last = anyhow::anyhow!("no endpoint is known");
-        for endpoint in &peer.endpoints {
-            let asking = async {
-                let outer = address(endpoint).await?;
-                Ok(standing::ask(JoinAddress { outer, tunnel_ip }, tls.clone(), &own).await?)
-            };
-            match tokio::time::timeout(PATIENCE, asking).await {
-                Ok(Ok(items)) => return Ok(items),
-                Ok(Err(error)) => last = error,
-                Err(elapsed) => last = elapsed.into(),
-            }
-        }
-        Err(last)
-    }
-
     /// Takes what is signed by the authorities of this mesh, and says so if this zone is out.
     async fn take(&self, from: &PeerPlan, items: Vec<SignedTrustItem>) {
         let ledger = &self.lookout.ledger;
@@ -117,6 +90,37 @@ impl Inquiry {
             tracing::warn!(told_by = %zone, at = %now(), "this zone's key was revoked");
         }
     }
+}
+
+/// Asks a member's gateways, at the endpoints that are known of this one, what has become of this zone.
+pub(crate) async fn ask(
+    ledger: &Ledger,
+    leaf: &OwnLeaf,
+    peer: &PeerPlan,
+) -> anyhow::Result<Vec<SignedTrustItem>> {
+    let zone = &peer.id.zone;
+    let key = ledger.admitted().borrow().zones.get(zone).copied().context("not a member")?;
+    let own = ledger.read(|registry| {
+        let own = registry.all_members().find(|member| member.zone == *registry.zone());
+        own.map(|own| own.key)
+    });
+    let own = own.context("this zone is not a member")?;
+    let trust = ZoneTrust::new(&[(zone.to_string(), *key.as_bytes())])?;
+    let tls = zone_client_config(&trust, leaf.current(), zone.as_str())?;
+    let tunnel_ip = *peer.tunnel_ips.first().context("no tunnel address")?;
+    let mut last = anyhow::anyhow!("no endpoint is known");
+    for endpoint in &peer.endpoints {
+        let asking = async {
+            let outer = address(endpoint).await?;
+            Ok(standing::ask(JoinAddress { outer, tunnel_ip }, tls.clone(), &own).await?)
+        };
+        match tokio::time::timeout(PATIENCE, asking).await {
+            Ok(Ok(items)) => return Ok(items),
+            Ok(Err(error)) => last = error,
+            Err(elapsed) => last = elapsed.into(),
+        }
+    }
+    Err(last)
 }
 
 /// Where the join port of an endpoint is.

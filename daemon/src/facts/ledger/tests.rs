@@ -222,6 +222,28 @@ async fn a_farewell_that_cannot_be_stored_is_said_to_nobody() {
     assert_eq!(ledger.draft().prefixes, ["10.10.10.0/24".parse().unwrap()]);
 }
 
+#[tokio::test]
+async fn what_revokes_a_zone_is_told_to_it_only_when_it_is_on_disk() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
+    let ledger = Ledger::open(own(), folder.path(), DiskWriter::start(disk.clone()).unwrap());
+    let ledger = ledger.unwrap();
+    let (membership, authority) = managed(&ledger);
+    ledger.manage(membership).await.unwrap();
+    let madrid = ZoneIdentity::from_seed(&[2; 32]).public_key();
+    assert!(ledger.kept_revocations(&madrid).await.is_empty(), "a member is told nothing");
+    let item = revocation(&ledger, &authority);
+    let id = item.id();
+    disk.is_full.store(true, Ordering::Relaxed);
+    // A neighbour's: it is in force here at once, whether it can be stored or not.
+    ledger.offer_trust(vec![Ok(item.clone())]).await;
+    let turn = Duration::from_millis(100);
+    assert!(tokio::time::timeout(turn, ledger.kept_revocations(&madrid)).await.is_err());
+    disk.is_full.store(false, Ordering::Relaxed);
+    let file = ledger.trust.file(&id);
+    ledger.disk.write(vec![Write::replace(file, item.to_file_bytes())]).await.unwrap();
+    assert_eq!(ledger.kept_revocations(&madrid).await, [id]);
+}
+
 /// A disk that takes 10 ms for each write, and finds out whether the ledger can be read meanwhile.
 #[derive(Clone, Default)]
 struct WatchedDisk {

@@ -210,7 +210,10 @@ async fn only_the_own_zone_of_a_managed_mesh_leaves_and_its_gateway_writes_that_
     let audit = std::fs::read_to_string(folder.path().join("audit")).unwrap();
     let last = zonemesh_core::journal::lines(&audit).next_back().unwrap().to_text();
     assert!(last.contains("\tchanged\tleave\tadministration\tberlin\t"), "{last}");
-    let again = administration.leave(&own).await.err().unwrap();
+    let berlin = Berlin { administration, disk, folder };
+    let invited = berlin.invite_madrid().await.err().unwrap();
+    let again = berlin.administration.leave(&own).await.err().unwrap();
+    assert_eq!(invited.to_line(), again.to_line());
     assert!(again.to_line().contains("to come back: zonemesh zone join"), "{again:?}");
 }
 

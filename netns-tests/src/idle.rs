@@ -133,7 +133,7 @@ fn headers() -> Vec<u8> {
     headers
 }
 
-/// Connections of a VM with [`AT_ONCE`] requests each, every one sent but for its last bytes.
+/// Connections of a VM with four requests each, every one sent but for its last bytes.
 pub struct HalfSent {
     runtime: tokio::runtime::Runtime,
     lines: Vec<TlsStream<AsyncStream>>,

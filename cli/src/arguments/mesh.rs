@@ -40,7 +40,7 @@ pub(crate) struct Init {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ZoneVerb {
-    /// The zones of the mesh. Exits with 1 if grants contradict each other.
+    /// The zones of the mesh. Exits with 1 if grants contradict each other or a zone waits for approval.
     List,
     /// Invite a zone: writes one line, to be given to its engineer or into its CONTEXT. It is secret.
     Invite(Invite),
@@ -70,6 +70,12 @@ pub(crate) enum ZoneVerb {
         /// A new file for the revocation, if other authorities must sign it too.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+    },
+    /// Have this gateway's own zone leave the mesh: all others take their tunnels to it down.
+    Leave {
+        /// The name of this zone, instead of typing it when asked.
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
     },
     /// Have nothing to do with a zone, at this gateway only, at once.
     Block {

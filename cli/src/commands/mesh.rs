@@ -5,14 +5,14 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 use zonemesh_api::v1::{
-    MeshInitRequest, TrustReply, ZoneApproveRequest, ZoneBlockRequest, ZoneInviteRequest,
-    ZoneJoinRequest, ZoneListRequest, ZoneRevokeRequest,
+    MeshInitRequest, StatusRequest, TrustReply, ZoneApproveRequest, ZoneBlockRequest,
+    ZoneInviteRequest, ZoneJoinRequest, ZoneLeaveRequest, ZoneListRequest, ZoneRevokeRequest,
 };
-use zonemesh_api::view::{BlockView, MeshView, ZonesView};
+use zonemesh_api::view::{BlockView, LeaveView, MeshView, ZonesView};
 
 use super::{owners, trust};
 use crate::arguments::{Format, Invite, MeshVerb, ZoneVerb};
-use crate::daemon::{Followed, body, change, follow};
+use crate::daemon::{Followed, ask, body, change, follow};
 use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::output::Printer;
 use crate::secret_file::{self, Reserved};
@@ -75,6 +75,7 @@ pub(super) fn zone(
                 change(socket, async |mut mesh| mesh.zone_revoke(request).await.map(body))
             })
         }
+        ZoneVerb::Leave { confirm } => leave(socket, confirm, output, out),
         ZoneVerb::Block { name } => {
             block(socket, ZoneBlockRequest { zone: name, blocked: true }, output, out)
         }
@@ -89,7 +90,7 @@ fn list(socket: &Path, output: Printer, out: &mut impl Write) -> Result<Exit, Co
     let reply = change(socket, async |mut mesh| mesh.zone_list(question).await.map(body))?;
     let view = ZonesView::from(reply);
     output.show(&view, out)?;
-    Ok(if view.is_contradictory() { Exit::Negative } else { Exit::Ok })
+    Ok(if view.needs_somebody() { Exit::Negative } else { Exit::Ok })
 }
 
 fn invitation(socket: &Path, invite: &Invite) -> Result<InvitationView, CommandFailure> {
@@ -192,6 +193,24 @@ pub(super) fn confirmed(
     }
     let message = format!("{typed:?} is not {name:?}: nothing was changed");
     Err(CommandFailure::message(Exit::Usage, message).next(format!("zonemesh {command}")))
+}
+
+fn leave(
+    socket: &Path,
+    confirm: Option<String>,
+    output: Printer,
+    out: &mut impl Write,
+) -> Result<Exit, CommandFailure> {
+    let question = StatusRequest { at_most: 1 };
+    let status = ask(socket, async |mut admin| admin.status(question).await.map(body))?;
+    let zone = status.zone;
+    let what = format!("has {zone} leave the mesh. Type its name");
+    confirmed((&zone, &what), confirm, "zone leave")?;
+    let request = ZoneLeaveRequest { zone: zone.clone() };
+    let reply = change(socket, async |mut mesh| mesh.zone_leave(request).await.map(body))?;
+    let view = LeaveView::new(zone, reply);
+    output.show(&view, out)?;
+    Ok(if view.was_told() { Exit::Ok } else { Exit::Negative })
 }
 
 fn block(

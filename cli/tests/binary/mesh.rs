@@ -123,6 +123,19 @@ fn a_zone_is_revoked_only_when_its_name_is_written_twice() {
 }
 
 #[test]
+fn a_zone_leaves_only_when_its_own_name_is_written() {
+    let unconfirmed = tell(&["zone", "leave"]);
+    assert_eq!(unconfirmed.status.code(), Some(2));
+    let said = stderr(&unconfirmed);
+    assert!(said.ends_with("next: zonemesh zone leave --confirm berlin\n"), "{said}");
+    assert_eq!(code(&["zone", "leave", "--confirm", "paris"]), Some(2));
+    let left = tell(&["zone", "leave", "--confirm", "berlin"]);
+    assert_eq!(left.status.code(), Some(0), "{}", stderr(&left));
+    let text = stdout(&left);
+    assert!(text.contains("zone berlin has left the mesh") && text.contains("told: madrid, paris"));
+}
+
+#[test]
 fn an_item_goes_to_an_offline_authority_and_back() {
     let folder = tempfile::tempdir().unwrap();
     let [draft, key, signed] =
@@ -183,9 +196,11 @@ fn the_list_of_zones_shows_who_waits_and_what_contradicts() {
     assert!(lines[2].starts_with("berlin (local)  member  "), "{text}");
     assert!(lines[3].starts_with("paris           revoked"), "{text}");
     assert!(lines[4].starts_with("rome            waits"), "{text}");
-    assert!(lines[5].starts_with("invited: oslo (for "), "{text}");
-    assert_eq!(lines[6], "! rome waits for approval   -> zonemesh zone approve rome");
-    assert!(lines[7].starts_with("! zone x is not admitted"), "{text}");
+    assert!(lines[5].starts_with("revoked: paris by authority:dRvv, "), "{text}");
+    assert!(lines[5].ends_with(": stolen"), "{text}");
+    assert!(lines[6].starts_with("invited: oslo (for "), "{text}");
+    assert_eq!(lines[7], "! rome waits for approval   -> zonemesh zone approve rome");
+    assert!(lines[8].starts_with("! zone x is not admitted"), "{text}");
 }
 
 #[test]
@@ -240,6 +255,7 @@ zones: list
   own: bool
   prefixes: list
   reason: null
+  revoked_by: list
   serial: number
   state: string
   tunnel_addresses: list

@@ -12,7 +12,8 @@ use zonemesh_api::v1::{
     KeyRotation, MeshInitReply, MeshInitRequest, OpenInvitation, PendingZone, TrustExportReply,
     TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest, ZoneBlockReply,
     ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest,
-    ZoneListReply, ZoneListRequest, ZoneRevokeRequest, ZoneState, ZoneView,
+    ZoneLeaveReply, ZoneLeaveRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest, ZoneState,
+    ZoneView,
 };
 use zonemesh_core::membership::{
     AuthorityEdit, AuthorityIdentity, Membership, Revocation, SignedTrustItem, TrustItem,
@@ -142,12 +143,14 @@ impl Mesh for Members {
             issued_at_unix_ms: NOW,
             reason: String::new(),
             own: true,
+            revoked_by: Vec::new(),
         };
         let paris = ZoneView {
             zone: "paris".into(),
             state: ZoneState::Revoked.into(),
             reason: "stolen".into(),
             own: false,
+            revoked_by: texts(&["authority:dRvv"]),
             ..berlin.clone()
         };
         Ok(Response::new(ZoneListReply {
@@ -175,6 +178,15 @@ impl Mesh for Members {
         let zone = request.into_inner().zone;
         check(&zone)?;
         Ok(Response::new(changed(&zone)))
+    }
+
+    async fn zone_leave(
+        &self,
+        request: Request<ZoneLeaveRequest>,
+    ) -> Result<Response<ZoneLeaveReply>, Status> {
+        check(&request.get_ref().zone)?;
+        let (left_at_unix_ms, told) = (1_800_000_000_000, texts(&["madrid", "paris"]));
+        Ok(Response::new(ZoneLeaveReply { left_at_unix_ms, told, etcd: false }))
     }
 
     async fn zone_block(

@@ -183,7 +183,7 @@ section! {
     #[derive(Copy)]
     JoinSettings, DraftJoin = Once "join";
 
-    /// where zones that this gateway has invited call; open only while there are invitations
+    /// where zones that join call, and zones that ask whether they are out; in a managed mesh
     listen: SocketAddr = one(value::listen_address), Default("\"0.0.0.0:51823\""), OnRestart;
 }
 

@@ -57,9 +57,23 @@ impl Announcer {
         keys: WireGuardKeys,
         lanes: Option<Vec<Lane>>,
     ) -> Result<(), NotPublished> {
+        let announcement = self.announcement(keys, lanes);
+        self.ledger.edit(RecordChange::Urgent, |draft| announcement.apply(draft)).await
+    }
+
+    /// Publishes this zone's record also if the zone had left: it is a member from now on.
+    pub(crate) async fn join(
+        &self,
+        keys: WireGuardKeys,
+        lanes: Vec<Lane>,
+    ) -> Result<(), NotPublished> {
+        let announcement = self.announcement(keys, Some(lanes));
+        self.ledger.come_back(|draft| announcement.apply(draft)).await
+    }
+
+    fn announcement(&self, keys: WireGuardKeys, lanes: Option<Vec<Lane>>) -> Announcement<'_> {
         let ca_sets = self.cas.ca_sets().collect();
         let proofs = self.proofs.all();
-        let announcement = Announcement { config: &self.config, keys, lanes, proofs, ca_sets };
-        self.ledger.edit(RecordChange::Urgent, |draft| announcement.apply(draft)).await
+        Announcement { config: &self.config, keys, lanes, proofs, ca_sets }
     }
 }

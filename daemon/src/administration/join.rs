@@ -209,7 +209,7 @@ impl Joining {
     /// Says about this zone what it says now that it is a member.
     async fn announce(&self) -> Result<(), Refusal> {
         let keys = self.administration.own_keys().wireguard();
-        Ok(self.announcer.announce(keys, Some(self.tunnel.lanes())).await?)
+        Ok(self.announcer.join(keys, self.tunnel.lanes()).await?)
     }
 
     async fn wait_for_inviter(

@@ -8,11 +8,13 @@ pub(crate) mod announcer;
 mod authorities;
 mod invite;
 pub(crate) mod join;
+mod leave;
 pub(crate) mod listening;
 pub(crate) mod opened;
 mod redeem;
 mod refusal;
 pub(crate) mod rotation;
+mod standing;
 mod zones;
 
 use std::collections::BTreeSet;
@@ -22,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use zonemesh_config::Config;
 use zonemesh_core::invitation::{Invitation, Redemptions};
+use zonemesh_core::journal::AuditAct;
 use zonemesh_core::key::{WireGuardKeys, ZonePublicKey};
 use zonemesh_core::member::Member;
 use zonemesh_core::membership::{
@@ -120,7 +123,7 @@ impl Administration {
         let issued = invitations.read_all()?;
         let hints = Hints::new(&issued, invitations.inviter().as_ref());
         let managed = ledger.read(|registry| registry.membership().map(|m| m.mesh().clone()));
-        let wanted = managed.is_some() && !issued.is_empty();
+        let wanted = managed.is_some();
         let book = managed.map(|mesh| Redemptions::new(mesh, own_keys.zone_key, issued));
         Ok(Self {
             config,
@@ -207,6 +210,7 @@ impl Administration {
         let mesh = membership.mesh().clone();
         self.ledger.manage(membership).await?;
         state.book = Some(Redemptions::new(mesh.clone(), self.own_keys.zone_key, Vec::new()));
+        self.want_to_listen();
         tracing::info!(%mesh, "this gateway belongs to a managed mesh");
         Ok(())
     }
@@ -218,7 +222,12 @@ impl Administration {
         membership: Membership,
     ) -> Result<(), Refusal> {
         let mut state = self.state.lock().await;
-        self.disk.write(vec![self.invitations.write_inviter(invitation)]).await?;
+        let mut writes = vec![self.invitations.write_inviter(invitation)];
+        if self.ledger.left_since().is_some() {
+            let back = "came back after it had left".to_owned();
+            writes.push(self.ledger.audit(AuditAct::Join, membership.mesh(), back));
+        }
+        self.disk.write(writes).await?;
         self.hints.learn_inviter(invitation);
         if self.ledger.read(|registry| registry.mesh() == *membership.mesh()) {
             self.accept(membership.items()).await?;
@@ -271,6 +280,17 @@ impl Administration {
             items.push(TrustItem::Grant(grant));
             Ok(items)
         })
+    }
+
+    /// Has the join service listen, now if it could not before.
+    fn want_to_listen(&self) {
+        self.listening.send_if_modified(|listening| {
+            let off = matches!(listening, Listening::Off | Listening::Failed(_));
+            if off {
+                *listening = Listening::Wanted;
+            }
+            off
+        });
     }
 
     fn fail_if_managed(&self) -> Result<(), Refusal> {

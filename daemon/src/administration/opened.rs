@@ -10,7 +10,7 @@ use zonemesh_core::record::Lane;
 use super::announcer::{Announcer, OwnProofs};
 use super::{Administration, OwnKeys};
 use crate::facts::certificates::{FederationCas, OwnLeaf};
-use crate::facts::disk::{self, DiskWriter, keys};
+use crate::facts::disk::{self, DiskWriter, FolderLock, keys};
 use crate::facts::ledger::{Ledger, NotPublished, OwnZone};
 use crate::facts::tunnel::TunnelKeys;
 use crate::failure::{Exit, Failure, OrExit as _};
@@ -18,6 +18,8 @@ use crate::plan::announcement;
 
 /// What lies on disk, in service.
 pub(crate) struct OpenedState {
+    /// Held for as long as this gateway works in its folder.
+    pub(crate) lock: Arc<FolderLock>,
     pub(crate) tunnel_keys: TunnelKeys,
     pub(crate) leaf: Arc<OwnLeaf>,
     pub(crate) cas: Arc<FederationCas>,
@@ -30,7 +32,7 @@ impl OpenedState {
     /// Opens everything below the state folder and publishes what this zone says.
     pub(crate) async fn open(config: &Arc<Config>, disk: DiskWriter) -> Result<Self, Failure> {
         let folder = &config.gateway.state_dir;
-        disk::open_folder(folder)?;
+        let lock = disk::open_folder(folder)?;
         let tunnel_keys = TunnelKeys {
             private: keys::wireguard(&config.tunnel.private_key_file)?,
             next: keys::next_wireguard(&config.tunnel.private_key_file)?,
@@ -65,6 +67,7 @@ impl OpenedState {
             format!("cannot use the state in {}", folder.display())
         })?;
         Ok(Self {
+            lock: Arc::new(lock),
             tunnel_keys,
             leaf: Arc::new(leaf),
             cas,
@@ -91,6 +94,10 @@ async fn announce(
     match announcer.announce(keys, lanes).await {
         Err(NotPublished::Refused(error)) if !is_managed => Err(error)
             .or_exit(Exit::Configuration, || "cannot publish this zone's record".to_owned()),
+        Err(error @ NotPublished::Left) => {
+            tracing::warn!("{error}");
+            Ok(())
+        }
         Err(error) => {
             let error = format!("{:#}", anyhow::Error::new(error));
             tracing::error!(error, "this zone's record stays as it was");

@@ -1,7 +1,7 @@
 //! What a refusal is on the wire.
 
 use tonic::{Code, Status};
-use zonemesh_api::wire::finding::with_code;
+use zonemesh_api::wire::finding::{with_code, with_next};
 use zonemesh_core::membership::DraftError;
 
 use crate::administration::{NotRedeemed, Refusal};
@@ -37,20 +37,25 @@ fn code(refusal: &Refusal) -> Code {
         },
         Refusal::UnknownZone(_) => Code::NotFound,
         Refusal::BookFull | Refusal::NoTunnelIp => Code::ResourceExhausted,
-        Refusal::OwnZone | Refusal::NoPrefix | Refusal::Item(..) | Refusal::Rejected(_) => {
-            Code::InvalidArgument
-        }
+        Refusal::OwnZone
+        | Refusal::OtherZone { .. }
+        | Refusal::NoPrefix
+        | Refusal::Item(..)
+        | Refusal::Rejected(_) => Code::InvalidArgument,
         Refusal::Disk(_)
         | Refusal::KeyFile(_)
         | Refusal::Randomness(_)
         | Refusal::Unpublished(NotPublished::Disk(_)) => Code::Internal,
-        Refusal::Unpublished(NotPublished::Refused(_)) => Code::FailedPrecondition,
+        Refusal::Unpublished(NotPublished::Refused(_) | NotPublished::Left) => {
+            Code::FailedPrecondition
+        }
     }
 }
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
-        with_code(Self::new(code(&refusal), refusal.to_line()), refusal.finding())
+        let told = with_code(Self::new(code(&refusal), refusal.to_line()), refusal.finding());
+        with_next(told, refusal.next())
     }
 }
 

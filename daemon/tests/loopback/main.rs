@@ -7,6 +7,9 @@
 mod descriptors;
 mod findings;
 mod ground;
+mod leaving;
+mod slow_disk;
+mod told;
 mod zone;
 
 use zonemesh_api::v1;

@@ -72,6 +72,8 @@ pub(crate) struct Zone {
     folder: TempDir,
     place: Place,
     peers: Vec<Place>,
+    /// How much longer each write takes from the next start on.
+    pub(crate) write_delay: Duration,
 }
 
 impl Zone {
@@ -86,7 +88,8 @@ impl Zone {
         let tunnel = Arc::new(SmallTunnel::new(place.private_key().public_key()));
         let network = Arc::default();
         let peers = peers.to_vec();
-        let mut zone = Self { tunnel, network, gateway: None, folder, place, peers };
+        let write_delay = Duration::ZERO;
+        let mut zone = Self { tunnel, network, gateway: None, folder, place, peers, write_delay };
         zone.start_again().await;
         zone
     }
@@ -104,7 +107,11 @@ impl Zone {
             self.place.tunnel_ip(),
         );
         let config = Config::parse(&text, "test").unwrap();
-        let ground = GivenGround { tunnel: self.tunnel.clone(), network: self.network.clone() };
+        let ground = GivenGround {
+            tunnel: self.tunnel.clone(),
+            network: self.network.clone(),
+            write_delay: self.write_delay,
+        };
         self.gateway = Some(StartedGateway::start(config, ground).await.unwrap());
     }
 
@@ -136,6 +143,12 @@ impl Zone {
     pub(crate) async fn findings(&self) -> Vec<v1::Finding> {
         let status = self.admin().await.status(v1::StatusRequest::default()).await.unwrap();
         status.into_inner().findings
+    }
+
+    /// Registry streams that are open.
+    pub(crate) async fn streams(&self) -> u32 {
+        let status = self.admin().await.status(v1::StatusRequest::default()).await.unwrap();
+        status.into_inner().registry.map_or(0, |registry| registry.streams)
     }
 
     /// A file of its state folder; nothing if there is none.

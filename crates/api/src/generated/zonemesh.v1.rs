@@ -586,6 +586,22 @@ pub struct FederationView {
     /// mesh that is written by hand, the one whose name comes first.
     #[prost(bool, tag = "16")]
     pub conflict: bool,
+    /// Set if the key of this gateway's own zone was revoked.
+    #[prost(message, optional, tag = "17")]
+    pub zone_revoked: ::core::option::Option<ZoneRevocation>,
+}
+/// Who has put a zone's key out of its mesh, when and why.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ZoneRevocation {
+    /// The keys that have signed it, `authority:<base64>`.
+    #[prost(string, repeated, tag = "1")]
+    pub signers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// When, in milliseconds since 1970, by the signer's clock.
+    #[prost(uint64, tag = "2")]
+    pub at_unix_ms: u64,
+    /// Why, for people; may be empty.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Registers a SuperLink, or renews its registration and certificate.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2521,6 +2537,20 @@ pub struct RedeemReply {
     #[prost(bytes = "vec", tag = "3")]
     pub proof: ::prost::alloc::vec::Vec<u8>,
 }
+/// Asks what the mesh has decided about a zone key.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StandingRequest {
+    /// The zone's public key (32 bytes).
+    #[prost(bytes = "vec", tag = "1")]
+    pub zone_key: ::prost::alloc::vec::Vec<u8>,
+}
+/// What it has decided. Whoever asks checks the signatures against the authorities that it knows.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StandingReply {
+    /// Authority sets, then the revocations of the key. Empty if it was not revoked.
+    #[prost(message, repeated, tag = "1")]
+    pub trust: ::prost::alloc::vec::Vec<TrustItem>,
+}
 /// Generated client implementations.
 pub mod join_client {
     #![allow(
@@ -2634,6 +2664,28 @@ pub mod join_client {
             req.extensions_mut().insert(GrpcMethod::new("zonemesh.v1.Join", "Redeem"));
             self.inner.unary(req, path, codec).await
         }
+        /// Says whether a zone key was revoked: for a gateway that nobody in the mesh talks to any more.
+        /// RESOURCE_EXHAUSTED: too many requests.
+        pub async fn standing(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StandingRequest>,
+        ) -> std::result::Result<tonic::Response<super::StandingReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/zonemesh.v1.Join/Standing",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("zonemesh.v1.Join", "Standing"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2656,6 +2708,12 @@ pub mod join_server {
             &self,
             request: tonic::Request<super::RedeemRequest>,
         ) -> std::result::Result<tonic::Response<super::RedeemReply>, tonic::Status>;
+        /// Says whether a zone key was revoked: for a gateway that nobody in the mesh talks to any more.
+        /// RESOURCE_EXHAUSTED: too many requests.
+        async fn standing(
+            &self,
+            request: tonic::Request<super::StandingRequest>,
+        ) -> std::result::Result<tonic::Response<super::StandingReply>, tonic::Status>;
     }
     /// The join service of a gateway that invites.
     #[derive(Debug)]
@@ -2762,6 +2820,49 @@ pub mod join_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RedeemSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/zonemesh.v1.Join/Standing" => {
+                    #[allow(non_camel_case_types)]
+                    struct StandingSvc<T: Join>(pub Arc<T>);
+                    impl<T: Join> tonic::server::UnaryService<super::StandingRequest>
+                    for StandingSvc<T> {
+                        type Response = super::StandingReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StandingRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Join>::standing(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StandingSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -2949,7 +3050,7 @@ pub struct ZoneView {
     /// The serial of its grant or revocation; 0 if it is written by hand.
     #[prost(uint64, tag = "6")]
     pub serial: u64,
-    /// When that was written.
+    /// When that was written; of a zone that has left, when it has, by its own clock.
     #[prost(uint64, tag = "7")]
     pub issued_at_unix_ms: u64,
     /// Why it was revoked.
@@ -2958,6 +3059,9 @@ pub struct ZoneView {
     /// True for this gateway's own zone.
     #[prost(bool, tag = "9")]
     pub own: bool,
+    /// The keys that have signed its revocation, `authority:<base64>`.
+    #[prost(string, repeated, tag = "10")]
+    pub revoked_by: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A zone that waits for approval.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2994,6 +3098,26 @@ pub struct ZoneRevokeRequest {
     /// Why, for people.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+}
+/// Has this gateway's own zone leave its mesh.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ZoneLeaveRequest {
+    /// Its exact name.
+    #[prost(string, tag = "1")]
+    pub zone: ::prost::alloc::string::String,
+}
+/// A zone has left.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ZoneLeaveReply {
+    /// Since when.
+    #[prost(uint64, tag = "1")]
+    pub left_at_unix_ms: u64,
+    /// Zones to which a registry stream was open: they heard of it, and tell the others.
+    #[prost(string, repeated, tag = "2")]
+    pub told: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// True if its registry also goes through etcd, and that is reached.
+    #[prost(bool, tag = "3")]
+    pub etcd: bool,
 }
 /// Blocks a zone.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3211,6 +3335,8 @@ pub enum ZoneState {
     Blocked = 3,
     /// Revoked.
     Revoked = 4,
+    /// A member that has left and says nothing: no tunnels lead to it.
+    Left = 5,
 }
 impl ZoneState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3224,6 +3350,7 @@ impl ZoneState {
             Self::Configured => "ZONE_STATE_CONFIGURED",
             Self::Blocked => "ZONE_STATE_BLOCKED",
             Self::Revoked => "ZONE_STATE_REVOKED",
+            Self::Left => "ZONE_STATE_LEFT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3234,6 +3361,7 @@ impl ZoneState {
             "ZONE_STATE_CONFIGURED" => Some(Self::Configured),
             "ZONE_STATE_BLOCKED" => Some(Self::Blocked),
             "ZONE_STATE_REVOKED" => Some(Self::Revoked),
+            "ZONE_STATE_LEFT" => Some(Self::Left),
             _ => None,
         }
     }
@@ -3476,6 +3604,28 @@ pub mod mesh_client {
                 .insert(GrpcMethod::new("zonemesh.v1.Mesh", "ZoneRevoke"));
             self.inner.unary(req, path, codec).await
         }
+        /// Says to all others that this zone has left the mesh, and takes its tunnels down.
+        pub async fn zone_leave(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ZoneLeaveRequest>,
+        ) -> std::result::Result<tonic::Response<super::ZoneLeaveReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/zonemesh.v1.Mesh/ZoneLeave",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("zonemesh.v1.Mesh", "ZoneLeave"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Blocks a zone here, or lets it in again; other gateways are not concerned.
         pub async fn zone_block(
             &mut self,
@@ -3707,6 +3857,11 @@ pub mod mesh_server {
             &self,
             request: tonic::Request<super::ZoneRevokeRequest>,
         ) -> std::result::Result<tonic::Response<super::TrustReply>, tonic::Status>;
+        /// Says to all others that this zone has left the mesh, and takes its tunnels down.
+        async fn zone_leave(
+            &self,
+            request: tonic::Request<super::ZoneLeaveRequest>,
+        ) -> std::result::Result<tonic::Response<super::ZoneLeaveReply>, tonic::Status>;
         /// Blocks a zone here, or lets it in again; other gateways are not concerned.
         async fn zone_block(
             &self,
@@ -4037,6 +4192,49 @@ pub mod mesh_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ZoneRevokeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/zonemesh.v1.Mesh/ZoneLeave" => {
+                    #[allow(non_camel_case_types)]
+                    struct ZoneLeaveSvc<T: Mesh>(pub Arc<T>);
+                    impl<T: Mesh> tonic::server::UnaryService<super::ZoneLeaveRequest>
+                    for ZoneLeaveSvc<T> {
+                        type Response = super::ZoneLeaveReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ZoneLeaveRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Mesh>::zone_leave(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ZoneLeaveSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

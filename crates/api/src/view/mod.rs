@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 pub use authorities::{AuthoritiesView, AuthorityChangeView, AuthorityEntry};
 pub use findings::{EvidenceView, FindingView, SeenValue, SubjectView};
-pub use mesh::{BlockView, MeshView, RotationView};
+pub use mesh::{BlockView, LeaveView, MeshView, RotationView};
 pub use peers::{LaneEntry, PeerEntry, PeerNameError, PeerView, PeersView};
 pub use records::{RecordEntry, RecordsView};
 pub use status::{

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use zeroize::Zeroizing;
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::{CaSet, CaState, FlowerTransport, Readiness};
-use zonemesh_core::registry::FoundSuperLink;
+use zonemesh_core::registry::{FoundSuperLink, SignedRevocation};
 use zonemesh_core::time::UnixMillis;
 
 use super::{WireError, WireProblem, addresses, name, port, readiness, transport};
@@ -199,6 +199,36 @@ pub struct FederationAnswer {
     pub gateway_time: UnixMillis,
     /// Grows with each change; starts anew with the daemon.
     pub revision: u64,
+    /// Set if the gateway's own zone was revoked.
+    pub zone_revoked: Option<ToldRevocation>,
+}
+
+/// What a gateway tells its VMs of the revocation of its zone's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldRevocation {
+    /// Who has signed it.
+    pub by: String,
+    /// When, by the signer's clock.
+    pub at: UnixMillis,
+    /// Why; may be empty.
+    pub reason: String,
+}
+
+impl From<SignedRevocation> for v1::ZoneRevocation {
+    fn from(told: SignedRevocation) -> Self {
+        Self {
+            signers: told.signers.iter().map(ToString::to_string).collect(),
+            at_unix_ms: told.revocation.issued_at.0,
+            reason: told.revocation.reason,
+        }
+    }
+}
+
+impl From<v1::ZoneRevocation> for ToldRevocation {
+    fn from(wire: v1::ZoneRevocation) -> Self {
+        let v1::ZoneRevocation { signers, at_unix_ms, reason } = wire;
+        Self { by: signers.join(", "), at: UnixMillis(at_unix_ms), reason }
+    }
 }
 
 /// A SuperLink as the gateways of all zones show it to their VMs.
@@ -238,6 +268,7 @@ impl TryFrom<v1::FederationView> for FederationAnswer {
             name: name("federation", &wire.federation)?,
             gateway_time: UnixMillis(wire.gateway_time_unix_ms),
             revision: wire.revision,
+            zone_revoked: wire.zone_revoked.clone().map(ToldRevocation::from),
             superlink: match wire.found {
                 true => Some(wire.try_into()?),
                 false => None,

@@ -9,6 +9,7 @@ pub mod join;
 pub mod local;
 pub mod mesh;
 pub mod registry;
+pub mod standing;
 mod trust;
 
 use std::net::{AddrParseError, IpAddr};

@@ -121,7 +121,7 @@ codes! {
     BulkWorkRefused "N217" Note "the kernel does less in bulk"
         "more CPU for each packet: {reason}"
         "a newer kernel or another network card does more in bulk";
-    TooManyRequests "N218" Degraded "a caller asks too much"
+    TooManyRequests "N218" Note "a caller asks too much"
         "{reason}, {count} refused"
         "find out what runs there; `journalctl -u zonemeshd` names the caller";
     JoinNotListening "N219" Degraded "the join service cannot listen"
@@ -158,6 +158,9 @@ codes! {
     InvitedNotGranted "P308" Degraded "an invited zone cannot be granted"
         "its invitation was redeemed, and it cannot be granted: {reason}"
         "`zonemesh zone list`; invite it again when that is repaired";
+    ZoneLeft "P309" Note "this zone has left the mesh"
+        "this zone has left the mesh[, at {time}]"
+        "nothing to do if that is meant; to come back: `zonemesh zone join` with a new invitation";
     ChangeRefused "P310" Degraded "the mesh refuses a change"
         "{reason}"
         "`zonemesh zone list` shows how the mesh stands";
@@ -211,7 +214,7 @@ codes! {
         "the SuperLink {address}: {reason}"
         "find out which program listens there: only zonemesh-superlink should start it";
     KeyRevoked "T409" Down "this zone's key was revoked"
-        "this zone's key was revoked"
+        "this zone's key was revoked[ by {key}][ at {time}][: {reason}]"
         "make a new one and join again with a new invitation: `zonemesh key generate zone`";
     GrantedOtherKey "T410" Down "this zone is granted with another key"
         "this zone is granted with another key than this gateway's"

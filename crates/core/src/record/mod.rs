@@ -330,6 +330,24 @@ pub struct RecordContent {
     pub supernodes: Vec<ZoneSuperNode>,
 }
 
+impl RecordContent {
+    /// What a zone says that leaves the mesh: nothing. No zone that stays says so little, as it has
+    /// a gateway.
+    #[must_use]
+    pub fn farewell() -> Self {
+        Self::default()
+    }
+
+    /// True if the zone has left.
+    #[must_use]
+    pub fn is_farewell(&self) -> bool {
+        self.gateways.is_empty()
+            && self.prefixes.is_empty()
+            && self.superlinks.is_empty()
+            && self.ca_sets.is_empty()
+    }
+}
+
 /// What a gateway says for its zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneRecord {

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::gateway::GatewayId;
+use crate::membership::{AuthorityPublicKey, Revocation, SignedTrustItem, TrustItem, TrustKind};
 use crate::mesh::RootHash;
 use crate::name::{FederationName, ZoneName};
 use crate::record::{CaSet, Gateway, SignedRecord, SuperLink, ZoneRecord};
+use crate::time::UnixMillis;
 
 use super::vector::{self, VersionVector};
 use super::{HeldRecord, Registry};
@@ -22,6 +24,15 @@ pub struct FoundSuperLink<'a> {
     /// True if more than one zone claims the federation; this is the one that belongs to the mesh
     /// longest.
     pub conflict: bool,
+}
+
+/// A revocation, and whose keys stand under it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedRevocation {
+    /// What it says.
+    pub revocation: Revocation,
+    /// Who has signed it.
+    pub signers: Vec<AuthorityPublicKey>,
 }
 
 impl Registry {
@@ -73,6 +84,41 @@ impl Registry {
     /// All records, in the order of their zones and gateways.
     pub fn records(&self) -> impl Iterator<Item = &HeldRecord> {
         self.held.values()
+    }
+
+    /// Since when a zone has left the mesh, by its own clock; `None` if it has not. It is a member
+    /// still, and may come back.
+    #[must_use]
+    pub fn left_since(&self, zone: &ZoneName) -> Option<UnixMillis> {
+        let held = self.get(zone).filter(|held| held.record.content.is_farewell());
+        held.map(|held| held.record.issued_at)
+    }
+
+    /// The revocations that hold, in no order, and whose they are.
+    #[must_use]
+    pub fn signed_revocations(&self) -> Vec<SignedRevocation> {
+        let Some(membership) = self.membership() else { return Vec::new() };
+        let of = |item: &SignedTrustItem| match item.decode().ok()? {
+            TrustItem::Revocation(revocation) if membership.is_revoked(&revocation.zone_key) => {
+                let signers = item.signatures().iter().map(|one| one.key).collect();
+                Some(SignedRevocation { revocation, signers })
+            }
+            _ => None,
+        };
+        let items = membership.items();
+        items.iter().filter(|item| item.kind() == TrustKind::Revocation).filter_map(of).collect()
+    }
+
+    /// Who has revoked the key of this gateway's own zone, when and why: the first that has.
+    #[must_use]
+    pub fn own_revocation(&self) -> Option<SignedRevocation> {
+        let key = self.own.key();
+        if !self.membership()?.is_revoked(&key) {
+            return None;
+        }
+        let all = self.signed_revocations().into_iter();
+        let own = all.filter(|one| one.revocation.zone_key == key);
+        own.min_by_key(|one| one.revocation.issued_at)
     }
 
     /// Where the SuperLink of `federation` is. If two zones claim the federation, all gateways

@@ -30,7 +30,7 @@ use crate::time::UnixMillis;
 use crate::member::{Member, MembershipError};
 use crate::mesh::RootHash;
 pub use held::HeldRecord;
-pub use lookup::FoundSuperLink;
+pub use lookup::{FoundSuperLink, SignedRevocation};
 pub use outcome::{RecordAccepted, RecordCounters, RecordRejected};
 pub use own::{PreparedRecord, PublishError, PublishedRecord};
 pub use trust::{MembershipChange, Standing, TrustNews};
@@ -144,7 +144,12 @@ impl Registry {
             Some(present) if !candidate.head().supersedes(&present.head()) => {
                 return Err(RecordRejected::Outdated);
             }
-            _ => self.hold(candidate)?,
+            _ => {
+                if id == *self.id() {
+                    self.own.goes_on_saying(candidate.record.content.clone());
+                }
+                self.hold(candidate)?;
+            }
         }
         Ok(id)
     }

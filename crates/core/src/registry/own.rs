@@ -89,6 +89,12 @@ impl Own {
         self.highest = self.highest.max(Some(version));
     }
 
+    /// What this zone said before a restart it says until something changes: a newer record of it, as
+    /// after a backup was restored, is to be surpassed by that.
+    pub(super) fn goes_on_saying(&mut self, content: RecordContent) {
+        self.draft = Some(content);
+    }
+
     /// Judges a record of this zone, rightly signed, that this registry does not hold.
     pub(super) fn judge_foreign(
         &mut self,

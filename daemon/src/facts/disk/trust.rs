@@ -80,7 +80,8 @@ impl TrustFiles {
         }
     }
 
-    fn path_of(&self, content: &ContentId) -> PathBuf {
+    /// Where what an item says lies.
+    pub(crate) fn path_of(&self, content: &ContentId) -> PathBuf {
         self.folder.join(format!("{content}.{SUFFIX}"))
     }
 

@@ -6,6 +6,7 @@
 
 mod audit;
 mod complaints;
+mod leave;
 mod offers;
 mod publish;
 mod trust;
@@ -34,9 +35,9 @@ use crate::facts::journal::AuditFile;
 use crate::failure::{Exit, Failure, OrExit as _};
 
 use complaints::Complaints;
+pub(crate) use leave::FAREWELL;
 pub(crate) use publish::NotPublished;
-use trust::Admitted;
-pub(crate) use trust::TrustChange;
+pub(crate) use trust::{Admitted, TrustChange};
 
 /// Changed zones that a slow stream may lag behind before it falls back to a digest.
 const QUEUE: usize = 256;
@@ -107,7 +108,7 @@ impl Ledger {
         let files = RecordFiles::open(state_folder).or_exit(Exit::Configuration, message)?;
         let mut state = LedgerState {
             registry,
-            draft: RecordContent::default(),
+            draft: RecordContent::farewell(),
             pace: PublicationPace::default(),
         };
         let mut restored = Vec::new();

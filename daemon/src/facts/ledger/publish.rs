@@ -23,6 +23,8 @@ pub(crate) enum NotPublished {
     Refused(#[from] PublishError),
     #[error("this zone's record cannot be stored in the state folder")]
     Disk(#[from] std::io::Error),
+    #[error("this zone has left the mesh; to come back: zonemesh zone join, with a new invitation")]
+    Left,
 }
 
 /// The right to change what is this zone's own.
@@ -38,13 +40,26 @@ enum Undo {
 
 impl Ledger {
     /// Changes what this zone says and publishes it, at once or when its pace allows. Published means
-    /// stored: what cannot be stored is not said to anybody.
+    /// stored: what cannot be stored is not said to anybody. A zone that has left says nothing.
     pub(crate) async fn edit(
         self: &Arc<Self>,
         change: RecordChange,
         edit: impl FnOnce(&mut RecordContent),
     ) -> Result<(), NotPublished> {
         let turn = self.turn().await;
+        if self.left_since().is_some() {
+            return Err(NotPublished::Left);
+        }
+        self.edit_in_turn(turn, change, edit).await
+    }
+
+    /// The same of a zone that may have left, in a turn that its caller has waited for.
+    pub(super) async fn edit_in_turn(
+        self: &Arc<Self>,
+        turn: Turn,
+        change: RecordChange,
+        edit: impl FnOnce(&mut RecordContent),
+    ) -> Result<(), NotPublished> {
         let before = {
             let mut state = self.lock();
             let before = state.draft.clone();

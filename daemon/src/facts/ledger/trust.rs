@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use zonemesh_core::journal::AuditAct;
 use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::membership::{
-    Membership, PinError, SetHash, SignedTrustItem, TrustAccepted, TrustPreview, TrustRejected,
+    ItemId, Membership, PinError, SetHash, SignedTrustItem, TrustAccepted, TrustItem, TrustKind,
+    TrustPreview, TrustRejected,
 };
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::ZoneName;
@@ -20,6 +22,9 @@ use zonemesh_core::registry::{MembershipChange, Registry, TrustNews};
 
 use super::{Ledger, LedgerState, audit};
 use crate::facts::disk::{Disk, Write, write_all};
+
+/// How often it is looked whether an item is on disk.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The mesh and the zones that this gateway deals with, with their keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +154,34 @@ impl Ledger {
         self.disk.write(self.trust.follow(None, &news.dropped)).await?;
         self.tell_of_trust(news);
         Ok(())
+    }
+
+    /// What revokes `key`, as soon as all of it is on disk: nothing leaves this gateway before. Waits for
+    /// that as long as it takes.
+    pub(crate) async fn kept_revocations(&self, key: &ZonePublicKey) -> Vec<ItemId> {
+        let items = self.read(|registry| {
+            let revoking = registry.membership().filter(|membership| membership.is_revoked(key));
+            revoking.map(Membership::items).unwrap_or_default()
+        });
+        let revokes = |item: &SignedTrustItem| {
+            let says = (item.kind() == TrustKind::Revocation).then(|| item.decode());
+            matches!(says, Some(Ok(TrustItem::Revocation(one))) if one.zone_key == *key)
+        };
+        let revoking: Vec<_> = items.iter().filter(|item| revokes(item)).collect();
+        let ids: Vec<_> = revoking.iter().map(|item| item.id()).collect();
+        let contents = revoking.iter().map(|item| item.content_id());
+        let files: Vec<_> = contents.map(|content| self.trust.path_of(&content)).collect();
+        // In the writer's turn, so that what is there is there for good.
+        let mut is_kept = ids.is_empty();
+        while !is_kept {
+            let files = files.clone();
+            let look = self.disk.run(move |_| files.iter().all(|file| file.exists())).await;
+            is_kept = look.unwrap_or(false);
+            if !is_kept {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+        ids
     }
 
     /// The line of a change that is no trust item, to be written with it, after everything else.

@@ -88,7 +88,8 @@ impl MeshPlan {
         let PlanSources { registry, config, .. } = sources;
         let others = || registry.members().filter(|member| member.zone != *registry.zone());
         let mut taken = Vec::new();
-        let mut peers = sources.peers(others(), &mut taken);
+        let called = others().filter(|_| !sources.is_gone);
+        let mut peers = sources.peers(called, &mut taken);
         sources.choose_neighbours(&mut peers);
         let is_foreign = |net: &IpNet| {
             !config.zone.prefixes.iter().any(|own| prefix::overlaps(own, net))
@@ -127,6 +128,8 @@ pub(crate) struct PlanSources<'a> {
     pub(crate) hints: &'a BTreeMap<ZonePublicKey, Vec<GatewayHint>>,
     /// Most lanes that the tunnel has to one peer, the first included.
     pub(crate) most_lanes: u8,
+    /// True if this zone has left and everyone who could be told was told: nobody is called.
+    pub(crate) is_gone: bool,
 }
 
 /// How a gateway is reached, from wherever that is known.
@@ -181,7 +184,8 @@ impl PlanSources<'_> {
 
     /// How the gateways of a zone are reached, the active one first.
     fn gateways(&self, member: &Member) -> Vec<Reached> {
-        let configured = self.configured(member);
+        let has_left = self.registry.left_since(&member.zone).is_some();
+        let configured = self.configured(member).filter(|_| !has_left);
         let by_hand = configured.map(|peer| self.by_hand(peer));
         let is_granted = self.serial(&member.zone) > 0;
         let mut gateways = match by_hand {
@@ -266,13 +270,16 @@ impl PlanSources<'_> {
             .collect()
     }
 
-    /// What the zone's record says, or its invitation while there is no record.
+    /// What the zone's record says, or its invitation while there is no record. Of a zone that has left
+    /// only an invitation counts that it has redeemed since: it is coming back.
     fn announced(&self, member: &Member) -> Vec<Reached> {
         let recorded = self.recorded(member);
         let version = self.registry.get(&member.zone).map(|held| held.record.version);
         let hints = self.hints.get(&member.key).map_or(&[][..], Vec::as_slice);
         let is_newer = |hint: &GatewayHint| hint.newer_than.is_some() && hint.newer_than == version;
-        if hints.is_empty() || !(recorded.is_empty() || hints.iter().any(is_newer)) {
+        let has_left = self.registry.left_since(&member.zone).is_some();
+        let is_unheard = recorded.is_empty() && !has_left;
+        if hints.is_empty() || !(is_unheard || hints.iter().any(is_newer)) {
             return recorded;
         }
         let of = |hint: &GatewayHint| Reached {
@@ -321,6 +328,7 @@ impl PlanSources<'_> {
             peers.iter().filter(|p| !p.endpoints.is_empty()).map(|p| &p.id.zone).collect();
         let zones: Zones = membership
             .members()
+            .filter(|member| self.registry.left_since(&member.zone).is_none())
             .map(|member| (member.zone.clone(), reachable.contains(&member.zone)))
             .chain([(own.clone(), is_open)])
             .collect();

@@ -11,7 +11,7 @@ use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::membership::{Alarm, KnownSet, Membership};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::path::{PathReason, PathState};
-use zonemesh_core::registry::{Registry, Standing};
+use zonemesh_core::registry::{Registry, SignedRevocation, Standing};
 
 use crate::plan::MeshPlan;
 use crate::plan::peers::TakenKey;
@@ -35,6 +35,7 @@ pub(crate) const CODES: &[Code] = &[
     Code::GrantReserved,
     Code::NotAMember,
     Code::ZoneBlocked,
+    Code::ZoneLeft,
     Code::KeyRevoked,
     Code::GrantedOtherKey,
     Code::ClonedGateway,
@@ -223,9 +224,12 @@ pub(crate) fn of_machine(machine: &MachineSight) -> Vec<Finding> {
 pub(crate) fn of_mesh(registry: &Registry) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(membership) = registry.membership() {
-        found.extend(standing(registry.standing()).map(|code| Finding::new(code, Subject::Here)));
+        found.extend(of_own_zone(registry));
         found.extend(membership.alarms().iter().map(contradiction));
         found.extend(of_authorities(membership));
+    }
+    if let Some(since) = registry.left_since(registry.zone()) {
+        found.push(Finding::new(Code::ZoneLeft, Subject::Here).with(Evidence::Time(since)));
     }
     for zone in registry.blocked() {
         found.push(Finding::new(Code::ZoneBlocked, Subject::Zone(zone.clone())));
@@ -276,6 +280,24 @@ const fn standing(standing: Standing) -> Option<Code> {
         Standing::Stranger => Some(Code::NotAMember),
         Standing::Revoked => Some(Code::KeyRevoked),
         Standing::OtherKey => Some(Code::GrantedOtherKey),
+    }
+}
+
+/// What this gateway's own zone is, unless it is a member.
+fn of_own_zone(registry: &Registry) -> Option<Finding> {
+    let code = standing(registry.standing())?;
+    let found = Finding::new(code, Subject::Here);
+    let revoked = registry.own_revocation().filter(|_| code == Code::KeyRevoked);
+    Some(revoked.into_iter().fold(found, revoked_by))
+}
+
+fn revoked_by(found: Finding, by: SignedRevocation) -> Finding {
+    let SignedRevocation { revocation, signers } = by;
+    let keys = signers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let found = found.with(Evidence::Key(keys)).with(Evidence::Time(revocation.issued_at));
+    match revocation.reason.is_empty() {
+        true => found,
+        false => found.with(Evidence::Reason(revocation.reason)),
     }
 }
 

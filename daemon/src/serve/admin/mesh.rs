@@ -17,7 +17,7 @@ use zonemesh_api::v1::{
     KeyRotation, MeshInitReply, MeshInitRequest, OpenInvitation, PendingZone, TrustExportReply,
     TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest, ZoneBlockReply,
     ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest,
-    ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
+    ZoneLeaveReply, ZoneLeaveRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
 };
 use zonemesh_api::wire::mesh::{self as wire, trust_reply};
 use zonemesh_core::invitation::IssuedInvitation;
@@ -33,7 +33,9 @@ use crate::administration::{
     SignedChange,
 };
 use crate::facts::disk::head::set_hash;
+use crate::facts::etcd::EtcdBoard;
 use crate::facts::ledger::{Ledger, TrustChange};
+use crate::facts::streams::StreamBoard;
 
 /// Steps that may wait for a slow terminal.
 const STEPS: usize = 16;
@@ -46,6 +48,8 @@ pub(super) struct MeshService {
     pub(super) rotation: Arc<Rotation>,
     pub(super) joining: Arc<Joining>,
     pub(super) reachability: Reachability,
+    pub(super) streams: Arc<StreamBoard>,
+    pub(super) etcd: Option<Arc<EtcdBoard>>,
 }
 
 type Steps = Pin<Box<dyn Stream<Item = Result<ZoneJoinProgress, Status>> + Send>>;
@@ -206,6 +210,21 @@ impl Mesh for MeshService {
         let ZoneRevokeRequest { zone: name, reason } = request.into_inner();
         let signed = self.administration.revoke(&zone(&name)?, &reason).await?;
         Ok(Response::new(reply(signed)))
+    }
+
+    async fn zone_leave(
+        &self,
+        request: Request<ZoneLeaveRequest>,
+    ) -> Result<Response<ZoneLeaveReply>, Status> {
+        allowed(&request)?;
+        let own = zone(&request.get_ref().zone)?;
+        let told: Vec<_> = self.streams.open_to().into_iter().collect();
+        let left_at = self.administration.leave(&own).await?;
+        Ok(Response::new(ZoneLeaveReply {
+            left_at_unix_ms: left_at.0,
+            told: texts(&told),
+            etcd: self.etcd.as_ref().is_some_and(|etcd| etcd.state().reached),
+        }))
     }
 
     async fn zone_block(

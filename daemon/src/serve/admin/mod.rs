@@ -107,8 +107,15 @@ pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Resul
         paths: sources.paths.clone(),
         streams: sources.board.clone(),
     };
-    let ledger = sources.ledger.clone();
-    let mesh = mesh::MeshService { administration, ledger, rotation, joining, reachability };
+    let mesh = mesh::MeshService {
+        administration,
+        ledger: sources.ledger.clone(),
+        rotation,
+        joining,
+        reachability,
+        streams: sources.board.clone(),
+        etcd: sources.etcd.clone(),
+    };
     let connections = UserConnections::new(listener, sources.refusals.clone());
     Server::builder()
         .add_service(MeshServer::new(mesh))

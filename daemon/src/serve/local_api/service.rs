@@ -251,6 +251,7 @@ impl LocalService {
                 Status::resource_exhausted(error_line(&error))
             }
             NotPublished::Refused(_) => Status::invalid_argument(error_line(&error)),
+            NotPublished::Left => Status::failed_precondition(error_line(&error)),
             NotPublished::Disk(_) => Status::unavailable(error_line(&error)),
         })
     }

@@ -5,6 +5,7 @@
 
 mod floods;
 mod forgeries;
+mod idle;
 mod keys;
 mod resumption;
 mod stolen;

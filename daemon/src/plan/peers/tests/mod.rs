@@ -9,6 +9,8 @@ use zonemesh_core::time::UnixMillis;
 
 use super::*;
 
+mod leaving;
+
 const NOW: UnixMillis = UnixMillis(1_000);
 
 fn identity(zone: u8) -> ZoneIdentity {
@@ -163,7 +165,8 @@ fn plan_with(
     hints: &BTreeMap<ZonePublicKey, Vec<GatewayHint>>,
 ) -> MeshPlan {
     let own_keys = &[key(1)];
-    MeshPlan::of(&PlanSources { registry, config, own_keys, hints, most_lanes: 8 })
+    let (most_lanes, is_gone) = (8, false);
+    MeshPlan::of(&PlanSources { registry, config, own_keys, hints, most_lanes, is_gone })
 }
 
 fn zones(plan: &MeshPlan) -> Vec<&str> {

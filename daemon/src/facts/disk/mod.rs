@@ -10,6 +10,7 @@ pub(crate) mod keys;
 pub(crate) mod leftovers;
 pub(crate) mod records;
 mod state_folder;
+mod transaction;
 pub(crate) mod trust;
 mod writer;
 
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use zonemesh_core::journal::trimmed;
 
 pub(crate) use state_folder::open_folder;
+pub(crate) use transaction::Together;
 #[cfg(test)]
 pub(crate) use writer::tests::{TrialDisk, writer};
 pub(crate) use writer::{Disk, DiskWriter, FileSystem, Write, write_all};

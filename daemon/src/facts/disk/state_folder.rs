@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::leftovers;
+use super::{Together, leftovers};
 use crate::failure::{Exit, Failure, OrExit as _};
 
 /// What stands in a state folder, keys that were put there before the first start included. The
@@ -37,7 +37,7 @@ fn is_foreign(folder: &Path) -> io::Result<bool> {
     Ok(holds_something)
 }
 
-/// Makes the state folder if it is missing and keeps others out of it.
+/// Makes the state folder if it is missing, keeps others out of it and finishes what was being written.
 pub(crate) fn open_folder(folder: &Path) -> Result<(), Failure> {
     let message = || {
         format!(
@@ -56,7 +56,8 @@ pub(crate) fn open_folder(folder: &Path) -> Result<(), Failure> {
         ));
     }
     let private = std::fs::Permissions::from_mode(0o700);
-    std::fs::set_permissions(folder, private).or_exit(Exit::Configuration, message)
+    std::fs::set_permissions(folder, private).or_exit(Exit::Configuration, message)?;
+    Together::new(folder).finish().or_exit(Exit::Configuration, message)
 }
 
 #[cfg(test)]

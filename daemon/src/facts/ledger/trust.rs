@@ -76,6 +76,17 @@ impl Ledger {
         items: Vec<SignedTrustItem>,
         check: impl FnOnce(&Membership, &[SignedTrustItem]) -> Result<(), E>,
     ) -> Result<TrustChange, E> {
+        self.accept_trust_with(items, Vec::new(), check).await
+    }
+
+    /// The same, and `more` is written with the items: all of it or none, also when this gateway is
+    /// killed meanwhile.
+    pub(crate) async fn accept_trust_with<E: From<io::Error>>(
+        self: &Arc<Self>,
+        items: Vec<SignedTrustItem>,
+        more: Vec<Write>,
+        check: impl FnOnce(&Membership, &[SignedTrustItem]) -> Result<(), E>,
+    ) -> Result<TrustChange, E> {
         let turn = self.turn().await;
         let kept = self.read(|registry| -> Result<_, E> {
             let Some(membership) = registry.membership() else { return Ok(Vec::new()) };
@@ -85,9 +96,14 @@ impl Ledger {
         let ledger = self.clone();
         let accepting = move |disk: &mut dyn Disk| -> io::Result<TrustChange> {
             let _turn = turn;
+            let is_alone = more.is_empty();
             let mut writes = ledger.trust.write(&kept);
+            writes.extend(more);
             writes.extend(kept.iter().filter_map(audit::taken).map(|one| ledger.audit.write(one)));
-            write_all(disk, &writes)?;
+            match is_alone {
+                true => write_all(disk, &writes)?,
+                false => ledger.together.write(disk, &writes)?,
+            }
             let mut state = ledger.lock();
             let outcomes = state.registry.accept_trust(items);
             let news = ledger.take_trust_news(&mut state);

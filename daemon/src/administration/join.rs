@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use zonemesh_api::clients::ConnectError;
-use zonemesh_api::clients::join::{self, JoinAddress, RedeemCallError};
-use zonemesh_config::Endpoint;
+use zonemesh_api::clients::join::{JoinAddress, JoinConnection, RedeemCallError};
 use zonemesh_core::exit::error_line;
-use zonemesh_core::invitation::{self, Invitation, RedemptionAnswer};
-use zonemesh_core::membership::Membership;
+use zonemesh_core::invitation::{Invitation, RedemptionAnswer};
+use zonemesh_core::membership::{Membership, SignedTrustItem};
 use zonemesh_core::prefix;
 use zonemesh_core::registry::Standing;
 use zonemesh_pki::{ZoneTrust, zone_client_config};
@@ -65,11 +64,21 @@ impl Joining {
                 invitation.zone, invitation.inviter.zone
             ))
             .await;
-        let answer = self.redeem(&invitation, progress).await?;
-        let membership = self.mesh(&invitation, answer)?;
+        // What the inviter is shown: nothing is said anew unless it has changed.
+        let announced = self.announce().await;
+        if !self.has_record() {
+            announced?;
+        }
+        let RedemptionAnswer { trust, record, .. } = self.redeem(&invitation, progress).await?;
+        let membership = self.mesh(&invitation, trust)?;
         let members = membership.members().count();
         self.administration.join(&invitation, membership).await?;
         self.announce().await?;
+        if let Some(record) = record {
+            let inviter = invitation.inviter.zone.as_str();
+            // Judged, counted and told like any other.
+            let _ = self.administration.ledger.offer_record(inviter, Ok(record)).await;
+        }
         progress.say(format!("member of the mesh of {members} zones, kept on disk")).await;
         self.wait_for_inviter(&invitation, progress).await
     }
@@ -147,11 +156,6 @@ impl Joining {
 
     /// One try at each endpoint of the inviter.
     async fn try_redeem(&self, invitation: &Invitation) -> Result<RedemptionAnswer, Attempt> {
-        let own = &self.administration.own_keys();
-        let joiner = invitation::JoinerKeys {
-            zone_key: own.zone_key,
-            wireguard_key: own.wireguard().newest(),
-        };
         let inviter = &invitation.inviter;
         // Any gateway of the zone may answer; its certificate says which by a tunnel IP.
         let tunnel_ips: Vec<IpAddr> =
@@ -164,41 +168,63 @@ impl Joining {
         let leaf = self.leaf.current();
         let tls = zone_client_config(&trust, leaf, inviter.zone.as_str())
             .map_err(|error| Attempt::Refused(error.to_string()))?;
-        let endpoints =
-            self.administration.config.gateway.endpoints.iter().map(Endpoint::to_string).collect();
-        let asked = invitation.redemption(&joiner, endpoints);
         let mut last = Attempt::Unreached("the invitation names no join endpoint".to_owned());
         let mut calls = Vec::new();
         for outer in addresses(&inviter.join_endpoints).await {
             calls.extend(tunnel_ips.iter().map(|ip| JoinAddress { outer, tunnel_ip: *ip }));
         }
         for at in calls {
-            let outer = at.outer;
-            match join::redeem(at, tls.clone(), asked.clone()).await {
-                Ok(answer) if invitation.verify_answer(&joiner, &answer) => return Ok(answer),
-                Ok(_) => {
-                    return Err(Attempt::Refused(
-                        "the answer does not prove the invitation's secret: nothing was changed"
-                            .to_owned(),
-                    ));
-                }
-                Err(RedeemCallError::Connect(error)) => last = not_connected(&inviter.zone, &error),
-                Err(RedeemCallError::Later(text)) => {
-                    last = Attempt::Unreached(format!("{outer}: {text}"));
-                }
-                Err(error) => return Err(Attempt::Refused(error_line(&error))),
+            match self.ask(invitation, at, tls.clone()).await {
+                Err(Attempt::Unreached(message)) => last = Attempt::Unreached(message),
+                answered => return answered,
             }
         }
         Err(last)
+    }
+
+    /// Asks at one address. What is said there holds on that connection alone.
+    async fn ask(
+        &self,
+        invitation: &Invitation,
+        at: JoinAddress,
+        tls: Arc<rustls::ClientConfig>,
+    ) -> Result<RedemptionAnswer, Attempt> {
+        let connected = JoinConnection::open(at, tls).await;
+        let connection =
+            connected.map_err(|error| not_connected(&invitation.inviter.zone, &error))?;
+        let binding = connection.binding;
+        let ledger = &self.administration.ledger;
+        let asked = ledger.read(|registry| registry.redemption(invitation, &binding));
+        let no_record = || "this gateway has published no record of its own: zonemesh status";
+        let asked = asked.ok_or_else(|| Attempt::Refused(no_record().to_owned()))?;
+        match connection.redeem(asked.clone()).await {
+            Ok(answer) if invitation.verify_answer(&asked, &binding, &answer) => Ok(answer),
+            Ok(_) => Err(Attempt::Refused(
+                "the answer does not prove the invitation's secret: nothing was changed".to_owned(),
+            )),
+            Err(RedeemCallError::Later(text)) => {
+                Err(Attempt::Unreached(format!("{}: {text}", at.outer)))
+            }
+            Err(error) => Err(Attempt::Refused(error_line(&error))),
+        }
+    }
+
+    /// True if this zone says something under its present key.
+    fn has_record(&self) -> bool {
+        let zone = &self.administration.config.zone.name;
+        self.administration.ledger.read(|registry| {
+            let own = registry.get(zone);
+            own.is_some_and(|held| held.signed.verify(&self.administration.own_keys.zone_key))
+        })
     }
 
     /// The mesh of the invitation, which has granted this zone's key.
     fn mesh(
         &self,
         invitation: &Invitation,
-        answer: RedemptionAnswer,
+        trust: Vec<SignedTrustItem>,
     ) -> Result<Membership, Refusal> {
-        let membership = Membership::from_items(&invitation.mesh, answer.trust)?;
+        let membership = Membership::from_items(&invitation.mesh, trust)?;
         match self.administration.is_granted(&membership) {
             true => Ok(membership),
             false => Err(Refusal::NotGranted),

@@ -118,10 +118,10 @@ impl Administration {
         }
         ledger.set_blocked(&blocked.read()?);
         let issued = invitations.read_all()?;
-        let hints = Hints::new(&issued, invitations.inviter().as_ref());
+        let hints = Hints::new(invitations.inviter().as_ref());
         let managed = ledger.read(|registry| registry.membership().map(|m| m.mesh().clone()));
         let wanted = managed.is_some() && !issued.is_empty();
-        let book = managed.map(|mesh| Redemptions::new(mesh, own_keys.zone_key, issued));
+        let book = managed.map(|mesh| Redemptions::new(mesh, issued));
         Ok(Self {
             config,
             ledger,
@@ -206,7 +206,7 @@ impl Administration {
     async fn adopt(&self, state: &mut BookState, membership: Membership) -> Result<(), Refusal> {
         let mesh = membership.mesh().clone();
         self.ledger.manage(membership).await?;
-        state.book = Some(Redemptions::new(mesh.clone(), self.own_keys.zone_key, Vec::new()));
+        state.book = Some(Redemptions::new(mesh.clone(), Vec::new()));
         tracing::info!(%mesh, "this gateway belongs to a managed mesh");
         Ok(())
     }

@@ -69,7 +69,7 @@ pub(crate) async fn run(
         log: RateLimiter::new(Rate::LOG),
         refusals,
     };
-    let service = JoinServer::new(service).max_decoding_message_size(serve::SMALL_REQUEST);
+    let service = JoinServer::new(service).max_decoding_message_size(serve::JOIN_REQUEST);
     serve::strangers(&Keepalive::DEFAULT)
         .add_service(service)
         .serve_with_incoming(Incoming::through(Arc::new(door), listener, tls))
@@ -120,7 +120,9 @@ impl Join for JoinService {
         &self,
         request: Request<RedeemRequest>,
     ) -> Result<Response<RedeemReply>, Status> {
-        let caller = serve::caller(&request).map(|caller| caller.address);
+        let caller = serve::caller(&request);
+        let binding = caller.as_ref().map(|caller| caller.binding);
+        let caller = caller.map(|caller| caller.address);
         let now = Instant::now();
         let from = caller.map(|caller| network(caller.ip()));
         // From one network, and from all: addresses are cheap outside.
@@ -131,8 +133,9 @@ impl Join for JoinService {
                 "too many requests: try again in a few seconds",
             ));
         }
+        let binding = binding.ok_or_else(|| Status::internal("a connection without TLS"))?;
         let asked = Redemption::try_from(request.into_inner())?;
-        let answer = self.administration.redeem(asked).await.map_err(|refused| {
+        let answer = self.administration.redeem(asked, &binding).await.map_err(|refused| {
             if self.log.allow(&from, now) {
                 tracing::warn!(?caller, reason = %refused, "refused to redeem an invitation");
             }

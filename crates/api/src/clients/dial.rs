@@ -3,6 +3,7 @@
 //! The first connection is made before the channel, so that its error is typed; later ones are
 //! made by the channel when it needs them.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::Channel;
 use tower::service_fn;
+use zonemesh_core::invitation::ChannelBinding;
 use zonemesh_core::keepalive::Keepalive;
 
 use super::{CONNECT_TIMEOUT, ConnectError, endpoint};
@@ -41,6 +43,27 @@ pub(super) async fn tls_channel(
     let endpoint = endpoint(format!("http://{address}"), keepalive)?;
     let channel = endpoint.connect_with_connector(connector).await;
     channel.map_err(ConnectError::Http2)
+}
+
+/// A channel over one connection, which is not made again, and what that connection alone has.
+pub(super) async fn bound_channel(
+    address: SocketAddr,
+    name: IpAddr,
+    tls: Arc<rustls::ClientConfig>,
+    keepalive: &Keepalive,
+) -> Result<(Channel, ChannelBinding), ConnectError> {
+    let stream = tls_stream(address, name, tls).await?;
+    let binding = stream.get_ref().1.export_keying_material([0; 32], ChannelBinding::LABEL, None);
+    let no_binding = |error| ConnectError::Tls { address, source: io::Error::other(error) };
+    let binding = ChannelBinding(binding.map_err(no_binding)?);
+    let mut first = Some(stream);
+    let connector = service_fn(move |_| {
+        let stream = first.take().ok_or(io::Error::from(io::ErrorKind::NotConnected));
+        async move { stream.map(TokioIo::new) }
+    });
+    let endpoint = endpoint(format!("http://{address}"), keepalive)?;
+    let channel = endpoint.connect_with_connector(connector).await;
+    Ok((channel.map_err(ConnectError::Http2)?, binding))
 }
 
 async fn tls_stream(

@@ -176,12 +176,16 @@ pub mod join {
     use std::net::IpAddr;
 
     use tonic::Code;
-    use zonemesh_core::invitation::{Redemption, RedemptionAnswer};
+    use zonemesh_core::invitation::{ChannelBinding, Redemption, RedemptionAnswer};
+    use zonemesh_core::membership::MAX_BYTES;
 
-    use super::{Arc, ConnectError, Keepalive, SocketAddr, dial};
+    use super::{Arc, Channel, ConnectError, Keepalive, SocketAddr, dial};
     use crate::v1::RedeemRequest;
     use crate::v1::join_client::JoinClient;
     use crate::wire::WireError;
+
+    /// Largest answer: all trust items that a mesh may have, with what is around each.
+    const MAX_ANSWER: usize = 2 * MAX_BYTES;
 
     /// Where the inviter's gateway is called.
     #[derive(Debug, Clone, Copy)]
@@ -209,22 +213,44 @@ pub mod join {
         Malformed(#[from] WireError),
     }
 
-    /// Redeems an invitation at one address of the inviter; `tls` pins its zone.
-    ///
-    /// # Errors
-    /// [`RedeemCallError`].
-    pub async fn redeem(
-        at: JoinAddress,
-        tls: Arc<rustls::ClientConfig>,
-        asked: Redemption,
-    ) -> Result<RedemptionAnswer, RedeemCallError> {
-        let channel = dial::tls_channel(at.outer, at.tunnel_ip, tls, &Keepalive::DEFAULT).await?;
-        match JoinClient::new(channel).redeem(RedeemRequest::from(asked)).await {
-            Ok(reply) => Ok(RedemptionAnswer::try_from(reply.into_inner())?),
-            Err(status) if is_passing(status.code()) => {
-                Err(RedeemCallError::Later(status.message().to_owned()))
+    /// A connection to the inviter, for one question that is tied to it.
+    pub struct JoinConnection {
+        client: JoinClient<Channel>,
+        /// What this connection alone has.
+        pub binding: ChannelBinding,
+    }
+
+    impl JoinConnection {
+        /// Connects to one address of the inviter; `tls` pins its zone.
+        ///
+        /// # Errors
+        /// [`ConnectError`].
+        pub async fn open(
+            at: JoinAddress,
+            tls: Arc<rustls::ClientConfig>,
+        ) -> Result<Self, ConnectError> {
+            let keepalive = &Keepalive::DEFAULT;
+            let (channel, binding) =
+                dial::bound_channel(at.outer, at.tunnel_ip, tls, keepalive).await?;
+            let client = JoinClient::new(channel).max_decoding_message_size(MAX_ANSWER);
+            Ok(Self { client, binding })
+        }
+
+        /// Redeems an invitation.
+        ///
+        /// # Errors
+        /// [`RedeemCallError`].
+        pub async fn redeem(
+            mut self,
+            asked: Redemption,
+        ) -> Result<RedemptionAnswer, RedeemCallError> {
+            match self.client.redeem(RedeemRequest::from(asked)).await {
+                Ok(reply) => Ok(RedemptionAnswer::try_from(reply.into_inner())?),
+                Err(status) if is_passing(status.code()) => {
+                    Err(RedeemCallError::Later(status.message().to_owned()))
+                }
+                Err(status) => Err(RedeemCallError::Refused(status.message().to_owned())),
             }
-            Err(status) => Err(RedeemCallError::Refused(status.message().to_owned())),
         }
     }
 

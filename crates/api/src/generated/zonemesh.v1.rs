@@ -2473,12 +2473,6 @@ pub struct RedeemRequest {
     /// The joining zone's public key (32 bytes).
     #[prost(bytes = "vec", tag = "2")]
     pub zone_key: ::prost::alloc::vec::Vec<u8>,
-    /// The joining gateway's WireGuard public key (32 bytes).
-    #[prost(bytes = "vec", tag = "3")]
-    pub wireguard_key: ::prost::alloc::vec::Vec<u8>,
-    /// How others reach the joining gateway from outside: `IP:port`, `\[v6\]:port` or `name:port`.
-    #[prost(string, repeated, tag = "4")]
-    pub endpoints: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// That the joiner knows the invitation's secret (32 bytes).
     #[prost(bytes = "vec", tag = "5")]
     pub proof: ::prost::alloc::vec::Vec<u8>,
@@ -2488,6 +2482,12 @@ pub struct RedeemRequest {
     /// Highest protocol version that the joiner speaks.
     #[prost(uint32, tag = "7")]
     pub protocol_max: u32,
+    /// What the joining zone says of itself.
+    #[prost(message, optional, tag = "8")]
+    pub record: ::core::option::Option<SignedItem>,
+    /// By the joining zone's key, over the proof and what that covers (64 bytes).
+    #[prost(bytes = "vec", tag = "9")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
 }
 /// The answer.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2498,9 +2498,12 @@ pub struct RedeemReply {
     /// All trust items of the mesh, the joiner's grant among them unless it is pending.
     #[prost(message, repeated, tag = "2")]
     pub trust: ::prost::alloc::vec::Vec<TrustItem>,
-    /// That the inviter knows the invitation's secret, over these trust items (32 bytes).
+    /// That the inviter knows the invitation's secret, over this answer (32 bytes).
     #[prost(bytes = "vec", tag = "3")]
     pub proof: ::prost::alloc::vec::Vec<u8>,
+    /// What the inviter's zone says of itself.
+    #[prost(message, optional, tag = "4")]
+    pub record: ::core::option::Option<SignedItem>,
 }
 /// Generated client implementations.
 pub mod join_client {
@@ -2594,7 +2597,8 @@ pub mod join_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Redeems an invitation. It is burned by the first key that does; the same key may ask again.
+        /// Redeems an invitation. It is burned by the first key that does; the same key may ask again, which
+        /// changes nothing.
         /// UNAUTHENTICATED: not valid here, expired or used, with one clear message.
         /// UNAVAILABLE: try again. RESOURCE_EXHAUSTED: too many requests.
         pub async fn redeem(
@@ -2630,7 +2634,8 @@ pub mod join_server {
     /// Generated trait containing gRPC methods that should be implemented for use with JoinServer.
     #[async_trait]
     pub trait Join: std::marker::Send + std::marker::Sync + 'static {
-        /// Redeems an invitation. It is burned by the first key that does; the same key may ask again.
+        /// Redeems an invitation. It is burned by the first key that does; the same key may ask again, which
+        /// changes nothing.
         /// UNAUTHENTICATED: not valid here, expired or used, with one clear message.
         /// UNAVAILABLE: try again. RESOURCE_EXHAUSTED: too many requests.
         async fn redeem(

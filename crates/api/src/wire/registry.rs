@@ -68,7 +68,7 @@ fn item_version(zone: zonemesh_core::name::ZoneName, head: RecordHead) -> v1::It
     }
 }
 
-fn signed_item(record: &SignedRecord) -> v1::SignedItem {
+pub(super) fn signed_item(record: &SignedRecord) -> v1::SignedItem {
     v1::SignedItem { payload: record.payload().clone(), signature: record.signature().to_vec() }
 }
 

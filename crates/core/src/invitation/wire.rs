@@ -12,9 +12,9 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::{
-    Invitation, InvitationId, InvitationSecret, Inviter, IssuedInvitation, JoinerKeys, RedeemKey,
+    Invitation, InvitationId, InvitationSecret, Inviter, IssuedInvitation, Joiner, RedeemKey,
 };
-use crate::key::{WireGuardPublicKey, ZonePublicKey};
+use crate::key::ZonePublicKey;
 use crate::mesh::MeshId;
 use crate::record::wire::{WireGateway, WirePrefix, decode, octets};
 use crate::record::{DecodeError, Problem};
@@ -122,10 +122,7 @@ struct WireIssued {
     expires_at_unix_ms: u64,
     #[prost(bytes = "vec", tag = "8")]
     joiner_key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "9")]
-    joiner_wireguard_key: Vec<u8>,
-    #[prost(string, repeated, tag = "10")]
-    endpoints: Vec<String>,
+    // 9 and 10 were what the joiner said of its gateway, which its record says.
 }
 
 type Result<T> = std::result::Result<T, InvitationError>;
@@ -223,7 +220,6 @@ fn invitation(wire: WireInvitation, secret: InvitationSecret) -> Result<Invitati
 }
 
 pub(super) fn issued_to_bytes(issued: &IssuedInvitation) -> Zeroizing<Vec<u8>> {
-    let used_by = issued.used_by.as_ref();
     let wire = WireIssued {
         id: issued.id.0.to_vec(),
         hash: issued.hash.to_vec(),
@@ -232,9 +228,7 @@ pub(super) fn issued_to_bytes(issued: &IssuedInvitation) -> Zeroizing<Vec<u8>> {
         prefixes: prefixes(&issued.prefixes),
         tunnel_ips: issued.tunnel_ips.iter().copied().map(octets).collect(),
         expires_at_unix_ms: issued.expires_at.0,
-        joiner_key: used_by.map(|j| j.zone_key.as_bytes().to_vec()).unwrap_or_default(),
-        joiner_wireguard_key: used_by.map(|j| j.wireguard_key.0.to_vec()).unwrap_or_default(),
-        endpoints: issued.endpoints.clone(),
+        joiner_key: issued.used_by.map(|j| j.zone_key.as_bytes().to_vec()).unwrap_or_default(),
     };
     Zeroizing::new([ISSUED_MAGIC, &wire.encode_to_vec()].concat())
 }
@@ -249,13 +243,8 @@ pub(super) fn issued_from_bytes(
 fn issued(wire: WireIssued) -> Result<IssuedInvitation> {
     let used_by = match wire.joiner_key.as_slice() {
         [] => None,
-        key => Some(JoinerKeys {
-            zone_key: zone_key("joiner_key", key)?,
-            wireguard_key: WireGuardPublicKey(array(
-                "joiner_wireguard_key",
-                &wire.joiner_wireguard_key,
-            )?),
-        }),
+        // It is written with what it has brought.
+        key => Some(Joiner { zone_key: zone_key("joiner_key", key)?, is_settled: true }),
     };
     Ok(IssuedInvitation {
         id: InvitationId(array("id", &wire.id)?),
@@ -266,6 +255,5 @@ fn issued(wire: WireIssued) -> Result<IssuedInvitation> {
         tunnel_ips: decode::each("tunnel_ips", wire.tunnel_ips, decode::address)?,
         expires_at: UnixMillis(wire.expires_at_unix_ms),
         used_by,
-        endpoints: endpoints("endpoints", wire.endpoints)?,
     })
 }

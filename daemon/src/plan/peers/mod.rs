@@ -262,17 +262,12 @@ impl PlanSources<'_> {
     /// What the zone's record says, or its invitation while there is no record.
     fn announced(&self, member: &Member) -> Vec<Reached> {
         let recorded = self.recorded(member);
-        let version = self.registry.get(&member.zone).map(|held| held.record.version);
         let hints = self.hints.get(&member.key).map_or(&[][..], Vec::as_slice);
-        let is_newer = |hint: &GatewayHint| hint.newer_than.is_some() && hint.newer_than == version;
-        if hints.is_empty() || !(recorded.is_empty() || hints.iter().any(is_newer)) {
+        if hints.is_empty() || !recorded.is_empty() {
             return recorded;
         }
         let of = |hint: &GatewayHint| Reached {
-            id: match &hint.gateway {
-                Some(name) => GatewayId::new(member.zone.clone(), name.as_str()),
-                None => GatewayId::assumed(member.zone.clone()),
-            },
+            id: GatewayId::new(member.zone.clone(), hint.gateway.as_str()),
             tunnel_ips: hint.tunnel_ips.clone(),
             wireguard_key: hint.wireguard_key,
             next_key: None,

@@ -294,9 +294,9 @@ fn zone_list(members: ZoneListReply, invited: &InvitedZones) -> ZoneListReply {
     reply.accepted.push(counter("invitation_redeemed", counters.redeemed));
     reply.accepted.push(counter("invitation_repeated", counters.repeated));
     let refused = counters.refused();
-    reply.rejected.extend(
-        refused.map(|(reason, count)| counter(&format!("invitation_{}", reason.as_str()), count)),
-    );
+    reply
+        .rejected
+        .extend(refused.map(|(reason, count)| counter(&format!("invitation_{reason}"), count)));
     reply
 }
 

@@ -83,7 +83,7 @@ pub(crate) struct Invite {
     #[arg(long = "tunnel-ip", value_name = "IP")]
     pub(crate) tunnel_ips: Vec<IpAddr>,
     /// How long the invitation holds: 90s, 30m, 24h, 7d.
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = quantity::duration)]
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = quantity::duration)]
     pub(crate) valid_for: Duration,
     /// The new file, for its owner only. It must not be there yet.
     #[arg(long, value_name = "FILE")]

@@ -92,8 +92,8 @@ fn joining_shows_each_step_also_from_standard_input() {
     assert_eq!(child.wait_with_output().unwrap().stdout, output.stdout);
     std::fs::write(&file, "something else").unwrap();
     let refused = tell(&["zone", "join", &file]);
-    assert_eq!(refused.status.code(), Some(6));
-    assert!(stderr(&refused).contains("this is no invitation"), "{}", stderr(&refused));
+    assert_eq!(refused.status.code(), Some(4));
+    assert!(stderr(&refused).contains("T420 this is no invitation"), "{}", stderr(&refused));
     assert!(!stderr(&refused).contains("something else"));
 }
 

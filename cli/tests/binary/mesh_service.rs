@@ -13,6 +13,8 @@ use zonemesh_api::v1::{
     ZoneJoinProgress, ZoneJoinRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
     ZoneState, ZoneView,
 };
+use zonemesh_api::wire::finding::with_code;
+use zonemesh_core::finding::Code;
 use zonemesh_core::membership::{Revocation, SignedTrustItem, TrustItem};
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::time::UnixMillis;
@@ -96,7 +98,8 @@ impl Mesh for Members {
         request: Request<ZoneJoinRequest>,
     ) -> Result<Response<Self::ZoneJoinStream>, Status> {
         if request.into_inner().invitation != INVITATION {
-            return Err(Status::failed_precondition("this is no invitation"));
+            let unusable = Status::unauthenticated("this is no invitation");
+            return Err(with_code(unusable, Code::Unusable));
         }
         let step = |step: &str, done| Ok(ZoneJoinProgress { step: step.into(), done });
         let steps = [step("redeemed", false), step("this zone is a member", true)];

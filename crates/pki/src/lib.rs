@@ -25,7 +25,8 @@ pub use probe::{Probe, ProbeFailure};
 pub use request::{CertificateRequest, RequestError};
 pub use san::San;
 pub use trust::{
-    TrustError, ZoneTrust, join_server_config, zone_client_config, zone_server_config,
+    TrustError, ZoneTrust, is_about_time, join_server_config, zone_client_config,
+    zone_server_config,
 };
 pub use validity::rfc3339;
 pub use zone::{CurrentLeaf, ZoneAuthority, ZoneError, ZoneLeaf};

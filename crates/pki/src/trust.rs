@@ -254,6 +254,14 @@ pub fn zone_client_config(
     Ok(Arc::new(config))
 }
 
+/// True if a handshake failed as a certificate does not hold yet, or no more, by this machine's clock.
+#[must_use]
+pub fn is_about_time(error: &TlsError) -> bool {
+    use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    let TlsError::InvalidCertificate(error) = error else { return false };
+    matches!(error, Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. })
+}
+
 /// The server's side: any trusted zone may connect. Intermediates are not passed on, so a zone
 /// cannot certify a sub-authority that carries another zone's name.
 #[derive(Debug)]

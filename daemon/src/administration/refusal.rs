@@ -58,6 +58,10 @@ pub(crate) enum Refusal {
     Randomness(#[from] getrandom::Error),
     #[error("{0}")]
     Join(String),
+    #[error("{0}")]
+    Invitation(String),
+    #[error("{1}")]
+    Unreached(finding::Code, String),
     #[error("the join service cannot listen: {0}")]
     Listen(String),
 }
@@ -70,7 +74,10 @@ impl Refusal {
         match self {
             Self::Overlap { .. } | Self::Draft(DraftError::Overlap(..)) => Code::GrantOverlaps,
             Self::Draft(DraftError::Reserved(..)) => Code::GrantReserved,
-            Self::Item(..) | Self::Rejected(_) | Self::NotGranted => Code::Unusable,
+            Self::Item(..) | Self::Rejected(_) | Self::NotGranted | Self::Invitation(_) => {
+                Code::Unusable
+            }
+            Self::Unreached(code, _) => *code,
             Self::Disk(_) | Self::KeyFile(_) | Self::Unpublished(NotPublished::Disk(_)) => {
                 Code::FileUnusable
             }

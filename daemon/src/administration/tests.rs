@@ -300,3 +300,11 @@ async fn an_older_invitation_is_void_once_its_zone_has_come_with_another() {
     assert!(matches!(thief, Err(NotRedeemed::Invitation(_))));
     assert_eq!(berlin.administration.invited().await.open.len(), 0);
 }
+
+#[tokio::test]
+async fn an_invitation_holds_for_seven_days_unless_its_issuer_says_otherwise() {
+    let invitation = berlin().await.invite_madrid().await.unwrap();
+    let left = invitation.expires_at.since(now());
+    let days = left.div_ceil(24 * 3600 * 1000);
+    assert_eq!(days, 7, "{left} ms");
+}

@@ -205,7 +205,10 @@ pub mod join {
         /// Not now: what the inviter says.
         #[error("{0}")]
         Later(String),
-        /// Never: what the inviter says.
+        /// Not with this invitation: what the inviter says.
+        #[error("{0}")]
+        Unusable(String),
+        /// Not as this gateway is: what the inviter says.
         #[error("{0}")]
         Refused(String),
         /// An answer that means nothing.
@@ -248,6 +251,9 @@ pub mod join {
                 Ok(reply) => Ok(RedemptionAnswer::try_from(reply.into_inner())?),
                 Err(status) if is_passing(status.code()) => {
                     Err(RedeemCallError::Later(status.message().to_owned()))
+                }
+                Err(status) if status.code() == Code::Unauthenticated => {
+                    Err(RedeemCallError::Unusable(status.message().to_owned()))
                 }
                 Err(status) => Err(RedeemCallError::Refused(status.message().to_owned())),
             }

@@ -2841,7 +2841,7 @@ pub struct ZoneInviteRequest {
     /// The tunnel IPs that it will be granted; empty: the next free one.
     #[prost(string, repeated, tag = "3")]
     pub tunnel_ips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// How long the invitation holds; 0 means 24 h.
+    /// How long the invitation holds; 0 means 7 days.
     #[prost(uint64, tag = "4")]
     pub valid_for_ms: u64,
 }

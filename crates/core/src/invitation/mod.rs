@@ -32,8 +32,8 @@ pub use book::{
 pub use proof::{ChannelBinding, RedeemKey, RedemptionProof};
 pub use wire::InvitationError;
 
-/// How long an invitation holds unless its issuer says otherwise: 24 h.
-pub const DEFAULT_LIFETIME_MS: u64 = 24 * 3600 * 1000;
+/// How long an invitation holds unless its issuer says otherwise: 7 days.
+pub const DEFAULT_LIFETIME_MS: u64 = 7 * 24 * 3600 * 1000;
 
 /// Names an invitation; random, not secret.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

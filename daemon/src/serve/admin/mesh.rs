@@ -167,7 +167,7 @@ impl Mesh for MeshService {
         let (sender, steps) = mpsc::channel(STEPS);
         let joining = self.joining.clone();
         let text = zeroize::Zeroizing::new(request.into_inner().invitation);
-        let joining = async move { joining.join(&text, &JoinProgress(sender)).await };
+        let joining = async move { joining.join(&text, &JoinProgress::new(sender)).await };
         Ok(Response::new(in_order(steps, joining)))
     }
 

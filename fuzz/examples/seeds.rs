@@ -93,7 +93,7 @@ fn invitation(membership: &Membership) -> Invitation {
         authority_set: membership.authority_set().0,
         inviter: Inviter {
             zone: name(1),
-            zone_key: identity(1).public_key(),
+            zone_key: Some(identity(1).public_key()),
             join_endpoints: vec!["203.0.113.1:51823".to_owned()],
             gateways: draft(1).gateways,
             prefixes: draft(1).prefixes,

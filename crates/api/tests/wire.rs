@@ -286,7 +286,7 @@ fn a_request_to_redeem_comes_back_as_it_was_sent() {
         authority_set: [0; 32],
         inviter: Inviter {
             zone: "berlin".parse().unwrap(),
-            zone_key: ZoneIdentity::from_seed(&[1; 32]).public_key(),
+            zone_key: Some(ZoneIdentity::from_seed(&[1; 32]).public_key()),
             join_endpoints: Vec::new(),
             gateways: Vec::new(),
             prefixes: Vec::new(),

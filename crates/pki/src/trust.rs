@@ -54,10 +54,10 @@ pub enum TrustError {
 struct Untrusted(String);
 
 #[derive(Debug)]
-struct Zone {
+pub(crate) struct Zone {
     key: [u8; 32],
     subject: Vec<u8>,
-    roots: RootCertStore,
+    pub(crate) roots: RootCertStore,
 }
 
 #[derive(Debug)]
@@ -144,7 +144,8 @@ impl Zones {
 }
 
 impl Zone {
-    fn of(name: &str, key: [u8; 32]) -> Self {
+    /// `name` is a zone's name: others do not fit.
+    pub(crate) fn of(name: &str, key: [u8; 32]) -> Self {
         let subject = subject(name);
         let full_spki = spki(&key);
         // webpki wants both fields without their outer SEQUENCE header.

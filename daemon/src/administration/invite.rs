@@ -134,7 +134,7 @@ impl Administration {
         }
         Ok(Inviter {
             zone: config.zone.name.clone(),
-            zone_key: self.own_keys.zone_key,
+            zone_key: Some(self.own_keys.zone_key),
             join_endpoints: config.gateway.endpoints.iter().map(join).collect(),
             gateways: vec![Gateway {
                 name: config.gateway.name.clone(),

@@ -281,7 +281,7 @@ impl Administration {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 fn request_of(member: Member) -> GrantRequest {
     GrantRequest {

@@ -14,10 +14,10 @@ use crate::facts::disk::{Together, TrialDisk};
 use crate::facts::ledger::OwnZone;
 
 /// The gateway of zone berlin, which has founded a mesh.
-struct Berlin {
-    administration: Administration,
+pub(crate) struct Berlin {
+    pub(crate) administration: Administration,
     disk: TrialDisk,
-    folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 const FIRST_KEY: WireGuardPublicKey = WireGuardPublicKey([22; 32]);

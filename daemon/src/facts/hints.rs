@@ -33,8 +33,8 @@ impl Hints {
             endpoints: gateway.endpoints.clone(),
         };
         let hints: Vec<_> = inviter.gateways.iter().map(hint).collect();
-        if !hints.is_empty() {
-            self.learn(inviter.zone_key, hints);
+        if let Some(key) = inviter.zone_key.filter(|_| !hints.is_empty()) {
+            self.learn(key, hints);
         }
     }
 

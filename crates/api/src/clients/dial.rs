@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -45,15 +45,25 @@ pub(super) async fn tls_channel(
     channel.map_err(ConnectError::Http2)
 }
 
-/// A channel over one connection, which is not made again, and what that connection alone has.
+/// A channel over one connection, which is not made again.
+pub(super) struct BoundChannel {
+    pub(super) channel: Channel,
+    /// What this connection alone has.
+    pub(super) binding: ChannelBinding,
+    /// The certificates that the server has shown.
+    pub(super) shown: Vec<CertificateDer<'static>>,
+}
+
 pub(super) async fn bound_channel(
     address: SocketAddr,
     name: IpAddr,
     tls: Arc<rustls::ClientConfig>,
     keepalive: &Keepalive,
-) -> Result<(Channel, ChannelBinding), ConnectError> {
+) -> Result<BoundChannel, ConnectError> {
     let stream = tls_stream(address, name, tls).await?;
-    let binding = stream.get_ref().1.export_keying_material([0; 32], ChannelBinding::LABEL, None);
+    let session = stream.get_ref().1;
+    let shown = session.peer_certificates().unwrap_or_default().to_vec();
+    let binding = session.export_keying_material([0; 32], ChannelBinding::LABEL, None);
     let no_binding = |error| ConnectError::Tls { address, source: io::Error::other(error) };
     let binding = ChannelBinding(binding.map_err(no_binding)?);
     let mut first = Some(stream);
@@ -63,7 +73,7 @@ pub(super) async fn bound_channel(
     });
     let endpoint = endpoint(format!("http://{address}"), keepalive)?;
     let channel = endpoint.connect_with_connector(connector).await;
-    Ok((channel.map_err(ConnectError::Http2)?, binding))
+    Ok(BoundChannel { channel: channel.map_err(ConnectError::Http2)?, binding, shown })
 }
 
 async fn tls_stream(

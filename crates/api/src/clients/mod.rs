@@ -175,6 +175,7 @@ pub mod registry {
 pub mod join {
     use std::net::IpAddr;
 
+    use rustls::pki_types::CertificateDer;
     use tonic::Code;
     use zonemesh_core::invitation::{ChannelBinding, Redemption, RedemptionAnswer};
     use zonemesh_core::membership::MAX_BYTES;
@@ -192,7 +193,7 @@ pub mod join {
     pub struct JoinAddress {
         /// Its join service, outside of the tunnels.
         pub outer: SocketAddr,
-        /// The address that its certificate carries.
+        /// The address that its certificate must carry, if `tls` looks at it.
         pub tunnel_ip: IpAddr,
     }
 
@@ -221,10 +222,13 @@ pub mod join {
         client: JoinClient<Channel>,
         /// What this connection alone has.
         pub binding: ChannelBinding,
+        /// The certificates that the inviter has shown.
+        pub shown: Vec<CertificateDer<'static>>,
     }
 
     impl JoinConnection {
-        /// Connects to one address of the inviter; `tls` pins its zone.
+        /// Connects to one address of the inviter; `tls` pins its zone, or what it has shown is checked
+        /// before it is believed.
         ///
         /// # Errors
         /// [`ConnectError`].
@@ -233,10 +237,9 @@ pub mod join {
             tls: Arc<rustls::ClientConfig>,
         ) -> Result<Self, ConnectError> {
             let keepalive = &Keepalive::DEFAULT;
-            let (channel, binding) =
-                dial::bound_channel(at.outer, at.tunnel_ip, tls, keepalive).await?;
-            let client = JoinClient::new(channel).max_decoding_message_size(MAX_ANSWER);
-            Ok(Self { client, binding })
+            let bound = dial::bound_channel(at.outer, at.tunnel_ip, tls, keepalive).await?;
+            let client = JoinClient::new(bound.channel).max_decoding_message_size(MAX_ANSWER);
+            Ok(Self { client, binding: bound.binding, shown: bound.shown })
         }
 
         /// Redeems an invitation.

@@ -11,6 +11,7 @@ mod proof;
 mod tests;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -19,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::key::{WireGuardPublicKey, ZoneIdentity, ZonePublicKey};
-use crate::membership::{SetHash, SignedTrustItem};
+use crate::membership::{Membership, SetHash, SignedTrustItem, TrustItem, TrustKind};
 use crate::mesh::MeshId;
 use crate::name::ZoneName;
 use crate::record::{Gateway, ProtocolRange, SIGNATURE_BYTES, SignedRecord};
@@ -68,8 +69,9 @@ impl InvitationSecret {
 pub struct Inviter {
     /// Its zone.
     pub zone: ZoneName,
-    /// Its zone's key: the joiner believes no other certificate.
-    pub zone_key: ZonePublicKey,
+    /// Its zone's key: the joiner believes no other certificate. `None` if the zone had none yet when it
+    /// was written: then the joiner believes the key that the mesh has granted that zone.
+    pub zone_key: Option<ZonePublicKey>,
     /// Its join service, `IP:port` or `name:port`, best first.
     pub join_endpoints: Vec<String>,
     /// Its gateways, for the first tunnel.
@@ -192,6 +194,26 @@ impl Invitation {
         asked.proof = self.redeem_key().joiner_proof(&transcript);
         asked.signature = identity.sign(&transcript.to_be_signed(&asked.proof));
         asked
+    }
+
+    /// True if the set that was in force when this was written is the one in force in `membership`, or
+    /// came before it: else somebody shows a mesh that has gone another way.
+    #[must_use]
+    pub fn is_followed_by(&self, membership: &Membership) -> bool {
+        let sets: BTreeMap<_, _> = membership
+            .items()
+            .iter()
+            .filter(|item| item.kind() == TrustKind::AuthoritySet)
+            .filter_map(|item| match item.decode() {
+                Ok(TrustItem::AuthoritySet(set)) => Some((item.payload_hash(), set.previous)),
+                _ => None,
+            })
+            .collect();
+        let before = |hash: &SetHash| sets.get(hash).copied().flatten();
+        let (head, _) = membership.authority_set();
+        // No longer than there are sets, whatever they say.
+        let mut chain = std::iter::successors(Some(head), before).take(sets.len());
+        chain.any(|hash| hash == self.authority_set)
     }
 
     /// True if the inviter that answered on this connection knows the secret too.

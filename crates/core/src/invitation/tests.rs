@@ -17,7 +17,7 @@ fn invitation() -> Invitation {
         authority_set: [0; 32],
         inviter: Inviter {
             zone: "berlin".parse().unwrap(),
-            zone_key: ZoneIdentity::from_seed(&[1; 32]).public_key(),
+            zone_key: Some(ZoneIdentity::from_seed(&[1; 32]).public_key()),
             join_endpoints: Vec::new(),
             gateways: Vec::new(),
             prefixes: Vec::new(),

@@ -138,7 +138,7 @@ pub(super) fn public_bytes(invitation: &Invitation) -> Vec<u8> {
         mesh: invitation.mesh.to_string(),
         authority_set: invitation.authority_set.to_vec(),
         inviter: inviter.zone.to_string(),
-        inviter_key: inviter.zone_key.as_bytes().to_vec(),
+        inviter_key: inviter.zone_key.map(|key| key.as_bytes().to_vec()).unwrap_or_default(),
         join_endpoints: inviter.join_endpoints.clone(),
         gateways: inviter.gateways.iter().map(WireGateway::from).collect(),
         inviter_prefixes: prefixes(&inviter.prefixes),
@@ -201,7 +201,10 @@ fn endpoints(field: &str, texts: Vec<String>) -> Result<Vec<String>> {
 fn invitation(wire: WireInvitation, secret: InvitationSecret) -> Result<Invitation> {
     let inviter = Inviter {
         zone: decode::name("inviter", &wire.inviter)?,
-        zone_key: zone_key("inviter_key", &wire.inviter_key)?,
+        zone_key: match wire.inviter_key.as_slice() {
+            [] => None,
+            key => Some(zone_key("inviter_key", key)?),
+        },
         join_endpoints: endpoints("join_endpoints", wire.join_endpoints)?,
         gateways: decode::each("gateways", wire.gateways, decode::gateway)?,
         prefixes: decode::each("inviter_prefixes", wire.inviter_prefixes, decode::prefix)?,

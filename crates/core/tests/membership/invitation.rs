@@ -8,12 +8,13 @@ use zonemesh_core::invitation::{
     IssuedInvitation, RedeemError, Redemption, RedemptionAnswer, Redemptions,
 };
 use zonemesh_core::key::WireGuardPublicKey;
+use zonemesh_core::membership::TrustItem;
 use zonemesh_core::record::{
     Gateway, ProtocolRange, RecordContent, SignedRecord, Version, ZoneRecord,
 };
 use zonemesh_core::time::UnixMillis;
 
-use crate::mesh::{NOW, grant, identity, mesh, name, request};
+use crate::mesh::{NOW, authority, by, grant, identity, mesh, name, request};
 
 const LATER: UnixMillis = UnixMillis(NOW.0 + 24 * 3_600_000);
 
@@ -26,7 +27,7 @@ fn invitation(number: u8) -> Invitation {
         authority_set: membership.authority_set().0,
         inviter: Inviter {
             zone: name(0),
-            zone_key: identity(0).public_key(),
+            zone_key: Some(identity(0).public_key()),
             join_endpoints: vec!["203.0.113.1:51823".to_owned()],
             gateways: vec![Gateway {
                 name: "z0-gw1".to_owned(),
@@ -215,7 +216,7 @@ fn a_changed_invitation_redeems_nothing() {
     let mut book = book(&issued);
     let changes: [fn(&mut Invitation); 6] = [
         |i| i.prefixes = vec!["10.0.0.0/8".parse().unwrap()],
-        |i| i.inviter.zone_key = identity(9).public_key(),
+        |i| i.inviter.zone_key = Some(identity(9).public_key()),
         |i| i.expires_at = LATER.plus(1),
         |i| i.authority_set = [0; 32],
         |i| i.secret = InvitationSecret::from_bytes([0; 16]),
@@ -227,6 +228,20 @@ fn a_changed_invitation_redeems_nothing() {
         assert_eq!(redeem(&mut book, &changed, 3, NOW), Err(RedeemError::Invalid));
     }
     assert_eq!(redeem(&mut book, &issued, 3, NOW), Ok(true), "and did not burn it");
+}
+
+#[test]
+fn an_invitation_is_followed_by_meshes_whose_authorities_came_after_its_own() {
+    let (invitation, mut later) = (invitation(1), mesh());
+    assert!(invitation.is_followed_by(&later));
+    let keys = [authority(0).public_key(), authority(1).public_key()].into();
+    let set = later.draft_authorities(keys, 1, NOW).unwrap();
+    let set = by(later.authority_set().1, &TrustItem::AuthoritySet(set), &[0]);
+    later.accept(set).unwrap();
+    assert!(invitation.is_followed_by(&later), "they were changed since");
+    let newer = Invitation { authority_set: later.authority_set().0, ..invitation };
+    assert!(newer.is_followed_by(&later));
+    assert!(!newer.is_followed_by(&mesh()), "the inviter has not heard of it, or another one");
 }
 
 #[test]

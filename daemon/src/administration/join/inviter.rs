@@ -6,21 +6,39 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
 use zonemesh_api::clients::ConnectError;
 use zonemesh_api::clients::join::{JoinAddress, JoinConnection, RedeemCallError};
 use zonemesh_core::exit::error_line;
-use zonemesh_core::invitation::{Invitation, RedemptionAnswer};
+use zonemesh_core::invitation::{Invitation, Inviter, RedemptionAnswer};
+use zonemesh_core::membership::Membership;
 use zonemesh_core::name::ZoneName;
-use zonemesh_pki::{ZoneTrust, is_about_time, rfc3339, zone_client_config};
+use zonemesh_core::record::SignedRecord;
+use zonemesh_pki::{
+    TrustError, ZoneTrust, check_shown, is_about_time, rfc3339, unpinned_client_config,
+    zone_client_config,
+};
 
-use super::{JoinProgress, Joining, Refusal, SOON};
+use super::{JoinProgress, SOON};
+use crate::administration::{Administration, Refusal};
+use crate::facts::certificates::OwnLeaf;
 
 /// Why a try has failed.
-pub(super) enum Attempt {
+#[derive(Debug)]
+pub(crate) enum Attempt {
     /// For good.
     Refused(Refusal),
     /// For now.
     Unreached(String),
+}
+
+/// What an inviter has shown that is the right one.
+pub(crate) struct Believed {
+    /// An authority must still approve.
+    pub(crate) is_pending: bool,
+    pub(crate) membership: Membership,
+    /// What the inviter's zone says of itself.
+    pub(crate) record: Option<SignedRecord>,
 }
 
 /// It cannot be used, whenever it is tried.
@@ -28,30 +46,25 @@ fn unusable(reason: impl Into<String>) -> Attempt {
     Attempt::Refused(Refusal::Invitation(reason.into()))
 }
 
-impl Joining {
+/// Who asks, with what, and who is told.
+pub(crate) struct Asking<'a> {
+    pub(crate) administration: &'a Administration,
+    pub(crate) leaf: &'a OwnLeaf,
+    pub(crate) invitation: &'a Invitation,
+    pub(crate) progress: &'a JoinProgress,
+}
+
+impl Asking<'_> {
     /// One try at each endpoint of the inviter.
-    pub(super) async fn try_redeem(
-        &self,
-        invitation: &Invitation,
-        progress: &JoinProgress,
-    ) -> Result<RedemptionAnswer, Attempt> {
-        let inviter = &invitation.inviter;
-        // Any gateway of the zone may answer; its certificate says which by a tunnel IP.
-        let tunnel_ips: Vec<IpAddr> =
-            inviter.gateways.iter().flat_map(|g| g.tunnel_ips.iter().take(1)).copied().collect();
-        if tunnel_ips.is_empty() {
-            return Err(unusable("the invitation names no gateway"));
-        }
-        let trust = ZoneTrust::new(&[(inviter.zone.to_string(), *inviter.zone_key.as_bytes())]);
-        let trust = trust.map_err(|error| unusable(error.to_string()))?;
-        let tls = zone_client_config(&trust, self.leaf.current(), inviter.zone.as_str())
-            .map_err(|error| unusable(error.to_string()))?;
+    pub(crate) async fn try_redeem(&self) -> Result<Believed, Attempt> {
+        let inviter = &self.invitation.inviter;
+        let tls = self.tls(inviter).map_err(|error| unusable(error.to_string()))?;
         let names = inviter.join_endpoints.join(", ");
         let mut last = Attempt::Unreached(format!("cannot resolve {names}"));
         for outer in addresses(&inviter.join_endpoints).await {
-            for tunnel_ip in tunnel_ips.iter().copied() {
+            for tunnel_ip in certified_for(inviter, outer) {
                 let at = JoinAddress { outer, tunnel_ip };
-                match self.ask(invitation, at, tls.clone(), progress).await {
+                match self.ask(at, tls.clone()).await {
                     Err(Attempt::Unreached(message)) => last = Attempt::Unreached(message),
                     answered => return answered,
                 }
@@ -60,24 +73,32 @@ impl Joining {
         Err(last)
     }
 
+    /// Pins the inviter's zone by its key, if the invitation knows it.
+    fn tls(&self, inviter: &Inviter) -> Result<Arc<rustls::ClientConfig>, TrustError> {
+        let Some(key) = inviter.zone_key else { return unpinned_client_config() };
+        let trust = ZoneTrust::new(&[(inviter.zone.to_string(), *key.as_bytes())])?;
+        zone_client_config(&trust, self.leaf.current(), inviter.zone.as_str())
+    }
+
     /// Asks at one address. What is said there holds on that connection alone.
     async fn ask(
         &self,
-        invitation: &Invitation,
         at: JoinAddress,
         tls: Arc<rustls::ClientConfig>,
-        progress: &JoinProgress,
-    ) -> Result<RedemptionAnswer, Attempt> {
+    ) -> Result<Believed, Attempt> {
+        let Self { administration, invitation, progress, .. } = self;
         let zone = &invitation.inviter.zone;
-        let connection = connect(zone, at, tls, progress).await?;
-        let binding = connection.binding;
-        let ledger = &self.administration.ledger;
-        let asked = ledger.read(|registry| registry.redemption(invitation, &binding));
+        let mut connection = connect(zone, at, tls, progress).await?;
+        let (binding, shown) = (connection.binding, std::mem::take(&mut connection.shown));
+        let asked =
+            administration.ledger.read(|registry| registry.redemption(invitation, &binding));
         let no_record = "this gateway has published no record of its own: zonemesh status";
         let no_record = || Attempt::Refused(Refusal::Join(no_record.to_owned()));
         let asked = asked.ok_or_else(no_record)?;
         match connection.redeem(asked.clone()).await {
-            Ok(answer) if invitation.verify_answer(&asked, &binding, &answer) => Ok(answer),
+            Ok(answer) if invitation.verify_answer(&asked, &binding, &answer) => {
+                believe(invitation, answer, &shown).map_err(Attempt::Refused)
+            }
             Ok(_) => Err(unusable(
                 "the answer does not prove the invitation's secret: nothing was changed",
             )),
@@ -86,6 +107,46 @@ impl Joining {
             }
             Err(RedeemCallError::Unusable(text)) => Err(unusable(text)),
             Err(error) => Err(Attempt::Refused(Refusal::Join(error_line(&error)))),
+        }
+    }
+}
+
+/// The mesh that the inviter has shown, if it is the one that the invitation is for.
+fn believe(
+    invitation: &Invitation,
+    answer: RedemptionAnswer,
+    shown: &[CertificateDer<'_>],
+) -> Result<Believed, Refusal> {
+    let RedemptionAnswer { pending, trust, record, .. } = answer;
+    let membership = Membership::from_items(&invitation.mesh, trust)?;
+    if !invitation.is_followed_by(&membership) {
+        return Err(Refusal::Invitation(
+            "the mesh has not followed the authorities that this invitation was written under: ask for a new one".to_owned(),
+        ));
+    }
+    let inviter = &invitation.inviter;
+    if inviter.zone_key.is_none() {
+        let member = membership.member(&inviter.zone).ok_or_else(|| {
+            Refusal::Invitation(format!("zone {}, which invites, is no member", inviter.zone))
+        })?;
+        let zone = (inviter.zone.as_str(), *member.key.as_bytes());
+        check_shown(zone, &member.tunnel_ips, shown).map_err(|error| {
+            Refusal::Invitation(format!(
+                "who answers is not a gateway of zone {}: {error}",
+                inviter.zone
+            ))
+        })?;
+    }
+    Ok(Believed { is_pending: pending, membership, record })
+}
+
+/// The tunnel IPs by which the inviter's certificate may say which gateway it is: any gateway of its
+/// zone may answer. Before the zone had a key nobody knew them, and the certificate is looked at later.
+fn certified_for(inviter: &Inviter, outer: SocketAddr) -> Vec<IpAddr> {
+    match inviter.zone_key {
+        None => vec![outer.ip()],
+        Some(_) => {
+            inviter.gateways.iter().flat_map(|g| g.tunnel_ips.iter().take(1)).copied().collect()
         }
     }
 }
@@ -146,12 +207,17 @@ async fn addresses(endpoints: &[String]) -> Vec<SocketAddr> {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use rustls::pki_types::pem::PemObject as _;
     use tokio::net::TcpListener;
     use tokio::sync::mpsc;
+    use zonemesh_core::invitation::{InvitationId, InvitationSecret, RedemptionProof};
     use zonemesh_core::key::ZoneIdentity;
+    use zonemesh_core::membership::{
+        AuthorityIdentity, GrantRequest, SignedTrustItem, TrustItem, sign,
+    };
+    use zonemesh_core::time::UnixMillis;
 
     use super::*;
-    use crate::facts::certificates::OwnLeaf;
 
     fn berlin() -> ZoneName {
         "berlin".parse().unwrap()
@@ -164,6 +230,54 @@ mod tests {
         let key = ZoneIdentity::from_seed(&[1; 32]).public_key();
         let trust = ZoneTrust::new(&[("berlin".to_owned(), *key.as_bytes())]).unwrap();
         zone_client_config(&trust, leaf.current(), "berlin").unwrap()
+    }
+
+    #[test]
+    fn a_certificate_that_the_granted_key_has_not_signed_is_no_inviters() {
+        let authority = AuthorityIdentity::from_seed(&[9; 32]);
+        let set =
+            Membership::draft_first([authority.public_key()].into(), 1, UnixMillis(1)).unwrap();
+        let first = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(set.clone()));
+        let mut mesh = Membership::new(first).unwrap();
+        let request = GrantRequest {
+            zone: berlin(),
+            zone_key: ZoneIdentity::from_seed(&[1; 32]).public_key(),
+            prefixes: vec!["10.10.1.0/24".parse().unwrap()],
+            tunnel_ips: vec![IpAddr::from([10, 255, 0, 1])],
+        };
+        let grant = TrustItem::Grant(mesh.draft_grant(request, UnixMillis(1)).unwrap());
+        mesh.accept(sign(&set, &grant, &[&authority])).unwrap();
+        let invitation = Invitation {
+            id: InvitationId([1; 16]),
+            mesh: mesh.mesh().clone(),
+            authority_set: mesh.authority_set().0,
+            inviter: Inviter {
+                zone: berlin(),
+                zone_key: None,
+                join_endpoints: Vec::new(),
+                gateways: Vec::new(),
+                prefixes: Vec::new(),
+            },
+            zone: "madrid".parse().unwrap(),
+            prefixes: Vec::new(),
+            tunnel_ips: Vec::new(),
+            expires_at: UnixMillis(1),
+            secret: InvitationSecret::from_bytes([1; 16]),
+        };
+        let believed = |seed: u8| {
+            let own = [IpAddr::from([10, 255, 0, 1])];
+            let identity = ZoneIdentity::from_seed(&[seed; 32]);
+            let leaf = OwnLeaf::issue(&berlin(), &identity, &own).unwrap();
+            let shown = CertificateDer::from_pem_slice(leaf.certificate_pem().as_bytes()).unwrap();
+            let answer = RedemptionAnswer {
+                pending: false,
+                trust: mesh.items(),
+                record: None,
+                proof: RedemptionProof::from_bytes([0; 32]),
+            };
+            believe(&invitation, answer, &[shown]).is_ok()
+        };
+        assert!(believed(1) && !believed(2));
     }
 
     #[tokio::test]

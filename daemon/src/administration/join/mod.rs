@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use zonemesh_core::exit::error_line;
 use zonemesh_core::finding;
-use zonemesh_core::invitation::{Invitation, RedemptionAnswer};
-use zonemesh_core::membership::{Membership, SignedTrustItem};
+use zonemesh_core::invitation::Invitation;
+use zonemesh_core::membership::Membership;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::prefix;
 use zonemesh_core::registry::Standing;
@@ -26,7 +26,8 @@ use crate::facts::ledger::now;
 use crate::facts::tunnel::{DataPlane, is_up};
 use crate::plan::PeerPlan;
 
-use inviter::Attempt;
+use inviter::Believed;
+pub(crate) use inviter::{Asking, Attempt};
 pub(crate) use progress::JoinProgress;
 
 /// Pause between two tries: the first, doubled each time, and the longest.
@@ -36,6 +37,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// When it is said what is waited for.
 const SOON: Duration = Duration::from_secs(5);
+/// What to do about a key that is out for ever.
+const REVOKED: &str = "this gateway's zone key was revoked: move zone.key away, restart, and ask for a new invitation";
 /// How often the first tunnel and the first record are looked for.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -66,8 +69,8 @@ impl Joining {
         if !self.has_record() {
             announced?;
         }
-        let RedemptionAnswer { trust, record, .. } = self.redeem(&invitation, progress).await?;
-        let membership = self.mesh(&invitation, trust)?;
+        let Believed { membership, record, .. } = self.redeem(&invitation, progress).await?;
+        self.check_granted(&membership)?;
         let members = membership.members().count();
         self.administration.join(&invitation, membership).await?;
         self.announce().await?;
@@ -111,9 +114,7 @@ impl Joining {
             return Err(Refusal::Managed(mesh));
         }
         match standing {
-            Standing::Revoked => Err(Refusal::Join(
-                "this gateway's zone key was revoked: move zone.key away, restart, and ask for a new invitation".to_owned(),
-            )),
+            Standing::Revoked => Err(Refusal::Join(REVOKED.to_owned())),
             _ => Ok(()),
         }
     }
@@ -124,11 +125,13 @@ impl Joining {
         &self,
         invitation: &Invitation,
         progress: &JoinProgress,
-    ) -> Result<RedemptionAnswer, Refusal> {
+    ) -> Result<Believed, Refusal> {
         let (start, mut pause) = (Instant::now(), PAUSE);
+        let Self { administration, leaf, .. } = self;
+        let asking = Asking { administration, leaf, invitation, progress };
         loop {
-            let step = match self.try_redeem(invitation, progress).await {
-                Ok(answer) if !answer.pending => return Ok(answer),
+            let step = match asking.try_redeem().await {
+                Ok(believed) if !believed.is_pending => return Ok(believed),
                 Ok(_) => "redeemed; waiting until an authority approves this zone".to_owned(),
                 Err(Attempt::Refused(refusal)) => return Err(refusal),
                 // A clock that is wrong may say that it is over from the start.
@@ -155,15 +158,12 @@ impl Joining {
         })
     }
 
-    /// The mesh of the invitation, which has granted this zone's key.
-    fn mesh(
-        &self,
-        invitation: &Invitation,
-        trust: Vec<SignedTrustItem>,
-    ) -> Result<Membership, Refusal> {
-        let membership = Membership::from_items(&invitation.mesh, trust)?;
-        match self.administration.is_granted(&membership) {
-            true => Ok(membership),
+    /// The mesh has granted this zone's key.
+    fn check_granted(&self, membership: &Membership) -> Result<(), Refusal> {
+        let key = self.administration.own_keys.zone_key;
+        match self.administration.is_granted(membership) {
+            true => Ok(()),
+            false if membership.is_revoked(&key) => Err(Refusal::Join(REVOKED.to_owned())),
             false => Err(Refusal::NotGranted),
         }
     }

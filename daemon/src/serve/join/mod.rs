@@ -146,25 +146,4 @@ impl Join for JoinService {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn places(callers: impl Iterator<Item = IpAddr>) -> usize {
-        let door = JoinDoor::new(Arc::default());
-        let held: Vec<_> = callers.filter_map(|caller| door.enter(caller)).collect();
-        held.len()
-    }
-
-    #[test]
-    fn all_addresses_of_one_network_have_the_places_of_one_caller() {
-        let base: Ipv6Addr = "2001:db8:0:7::".parse().unwrap();
-        let within = (0..1000).map(|n| Ipv6Addr::from_bits(base.to_bits() + n).into());
-        assert_eq!(places(within), CONNECTIONS.0);
-        let networks = (0..1000).map(|n| Ipv6Addr::from_bits(base.to_bits() + (n << 64)).into());
-        assert_eq!(places(networks), CONNECTIONS.1);
-        let v4 = (0..20).map(|n| IpAddr::from([192, 0, 2, n / 10]));
-        assert_eq!(places(v4), 2 * CONNECTIONS.0);
-        let mapped = (0..20).map(|n| format!("::ffff:192.0.2.{}", n / 10).parse().unwrap());
-        assert_eq!(places(mapped), 2 * CONNECTIONS.0);
-    }
-}
+mod tests;

@@ -1,0 +1,141 @@
+//! The door of the join service, and a joiner and its inviter over TLS on loopback.
+
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpListener as PortFinder};
+use std::path::Path;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use zonemesh_config::Config;
+use zonemesh_core::invitation::{Invitation, InvitationId, IssuedInvitation};
+use zonemesh_pki::join_server_config;
+
+use super::*;
+use crate::administration::InvitationRequest;
+use crate::administration::join::{Asking, Attempt, JoinProgress};
+use crate::administration::opened::OpenedState;
+use crate::facts::disk::writer;
+
+fn places(callers: impl Iterator<Item = IpAddr>) -> usize {
+    let door = JoinDoor::new(Arc::default());
+    let held: Vec<_> = callers.filter_map(|caller| door.enter(caller)).collect();
+    held.len()
+}
+
+#[test]
+fn all_addresses_of_one_network_have_the_places_of_one_caller() {
+    let base: Ipv6Addr = "2001:db8:0:7::".parse().unwrap();
+    let within = (0..1000).map(|n| Ipv6Addr::from_bits(base.to_bits() + n).into());
+    assert_eq!(places(within), CONNECTIONS.0);
+    let networks = (0..1000).map(|n| Ipv6Addr::from_bits(base.to_bits() + (n << 64)).into());
+    assert_eq!(places(networks), CONNECTIONS.1);
+    let v4 = (0..20).map(|n| IpAddr::from([192, 0, 2, n / 10]));
+    assert_eq!(places(v4), 2 * CONNECTIONS.0);
+    let mapped = (0..20).map(|n| format!("::ffff:192.0.2.{}", n / 10).parse().unwrap());
+    assert_eq!(places(mapped), 2 * CONNECTIONS.0);
+}
+
+/// A gateway `n`, from its disk, whose join service is at `join`.
+async fn gateway(folder: &Path, n: u8, join: SocketAddr) -> OpenedState {
+    let zone = ["", "berlin", "madrid"][usize::from(n)];
+    let text = format!(
+        "[zone]\nname = \"{zone}\"\nprefixes = [\"10.10.{n}.0/24\"]\n\
+         [gateway]\nendpoints = [\"127.0.0.1:5182{n}\"]\nstate_dir = {folder:?}\n\
+         [join]\nlisten = \"{join}\"\n\
+         [tunnel]\naddresses = [\"10.255.0.{n}\"]\n"
+    );
+    let config = Arc::new(Config::parse(&text, "test").unwrap());
+    OpenedState::open(&config, writer()).await.unwrap()
+}
+
+fn free_port() -> SocketAddr {
+    PortFinder::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn serve(gateway: &OpenedState, tasks: &mut JoinSet<()>) {
+    let tls = join_server_config(gateway.leaf.current()).unwrap();
+    let service = run(gateway.administration.clone(), tls, Arc::default());
+    tasks.spawn(async move { service.await.unwrap() });
+}
+
+/// Asks until the service listens.
+async fn ask(joiner: &OpenedState, invitation: &Invitation) -> Result<bool, String> {
+    let (sender, _steps) = mpsc::channel(16);
+    let progress = JoinProgress::new(sender);
+    let (administration, leaf) = (&*joiner.administration, &*joiner.leaf);
+    let asking = Asking { administration, leaf, invitation, progress: &progress };
+    for _ in 0..100 {
+        match asking.try_redeem().await {
+            Ok(believed) => {
+                let zone = &administration.config().zone.name;
+                let key = administration.own_keys().zone_key;
+                assert!(believed.record.is_some(), "the inviter says how it is reached");
+                return Ok(believed.membership.member(zone).is_some_and(|own| own.key == key));
+            }
+            Err(Attempt::Refused(refusal)) => return Err(refusal.to_line()),
+            Err(Attempt::Unreached(_)) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    Err("never reached".to_owned())
+}
+
+fn wanted() -> InvitationRequest {
+    InvitationRequest {
+        zone: "madrid".parse().unwrap(),
+        prefixes: vec!["10.10.2.0/24".parse().unwrap()],
+        tunnel_ips: vec![IpAddr::from([10, 255, 0, 2])],
+        valid_for_ms: 0,
+    }
+}
+
+#[tokio::test]
+async fn a_joiner_is_granted_over_one_connection_and_may_ask_again() {
+    let (here, there, join) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), free_port());
+    let berlin = gateway(here.path(), 1, join).await;
+    berlin.administration.found(BTreeSet::new(), 1, false).await.unwrap();
+    let invitation = berlin.administration.invite(wanted()).await.unwrap();
+    let madrid = gateway(there.path(), 2, free_port()).await;
+    let mut tasks = JoinSet::new();
+    serve(&berlin, &mut tasks);
+    assert_eq!(ask(&madrid, &invitation).await, Ok(true));
+    let heard = berlin.ledger.read(|registry| {
+        let held = registry.get(&"madrid".parse().unwrap())?;
+        Some(held.record.content.gateways[0].endpoints.clone())
+    });
+    assert_eq!(heard, Some(vec!["127.0.0.1:51822".to_owned()]), "berlin can call it now");
+    assert_eq!(ask(&madrid, &invitation).await, Ok(true), "the answer may be lost");
+    let other = tempfile::tempdir().unwrap();
+    let thief = gateway(other.path(), 2, free_port()).await;
+    let refused = ask(&thief, &invitation).await.unwrap_err();
+    assert!(refused.contains("was used by another gateway"), "{refused}");
+}
+
+/// Joins with an invitation that was written before any gateway had a key, and then `changed`.
+async fn join_by_name(changed: fn(&mut Invitation)) -> Result<bool, String> {
+    let [here, there] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let join = free_port();
+    let berlin = gateway(here.path(), 1, join).await;
+    berlin.administration.found(BTreeSet::new(), 1, false).await.unwrap();
+    let mut invitation = berlin.administration.invite(wanted()).await.unwrap();
+    invitation.id = InvitationId([1; 16]);
+    (invitation.inviter.zone_key, invitation.inviter.gateways) = (None, Vec::new());
+    changed(&mut invitation);
+    let file = here.path().join(format!("invitations/{}.issued", invitation.id));
+    std::fs::write(file, IssuedInvitation::new(&invitation).to_file_bytes()).unwrap();
+    let berlin = gateway(here.path(), 1, join).await;
+    let madrid = gateway(there.path(), 2, free_port()).await;
+    let mut tasks = JoinSet::new();
+    serve(&berlin, &mut tasks);
+    ask(&madrid, &invitation).await
+}
+
+#[tokio::test]
+async fn an_inviter_that_had_no_key_is_believed_as_the_mesh_grants_it() {
+    assert_eq!(join_by_name(|_| {}).await, Ok(true));
+    let foreign = join_by_name(|invitation| invitation.inviter.zone = "paris".parse().unwrap());
+    let refused = foreign.await.unwrap_err();
+    assert!(refused.contains("zone paris, which invites, is no member"), "{refused}");
+    let refused = join_by_name(|invitation| invitation.authority_set = [9; 32]).await.unwrap_err();
+    assert!(refused.contains("ask for a new one"), "{refused}");
+}

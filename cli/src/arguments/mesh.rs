@@ -33,6 +33,8 @@ pub(crate) enum ZoneVerb {
     List,
     /// Invite a zone: writes one line, to be given to its engineer or into its CONTEXT. It is secret.
     Invite(Invite),
+    /// Grant a zone whose key you know from somebody you trust; also: grant a member other prefixes.
+    Grant(Grant),
     /// Join the mesh that an invitation is for.
     Join {
         /// The invitation, or - for standard input.
@@ -88,6 +90,24 @@ pub(crate) struct Invite {
     /// The new file, for its owner only. It must not be there yet.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Grant {
+    /// The zone's name.
+    pub(crate) name: String,
+    /// The zone's key, as `zonemesh key public` prints it of its `zone.key`.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) zone_key: String,
+    /// A subnet of that zone. Again for each.
+    #[arg(long = "prefix", value_name = "PREFIX", required = true)]
+    pub(crate) prefixes: Vec<ipnet::IpNet>,
+    /// Its gateway's address inside the tunnels; without it the one it has, or the next free one.
+    #[arg(long = "tunnel-ip", value_name = "IP")]
+    pub(crate) tunnel_ips: Vec<IpAddr>,
+    /// A new file for the grant, if other authorities must sign it too.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

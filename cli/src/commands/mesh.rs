@@ -5,8 +5,8 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 use zonemesh_api::v1::{
-    MeshInitRequest, TrustReply, ZoneApproveRequest, ZoneBlockRequest, ZoneInviteRequest,
-    ZoneJoinRequest, ZoneListRequest, ZoneRevokeRequest,
+    MeshInitRequest, TrustReply, ZoneApproveRequest, ZoneBlockRequest, ZoneGrantRequest,
+    ZoneInviteRequest, ZoneJoinRequest, ZoneListRequest, ZoneRevokeRequest,
 };
 use zonemesh_api::view::{BlockView, MeshView, ZonesView};
 
@@ -46,6 +46,17 @@ pub(super) fn zone(
         ZoneVerb::Invite(invite) => {
             output.show(&invitation(socket, &invite)?, out)?;
             Ok(Exit::Ok)
+        }
+        ZoneVerb::Grant(grant) => {
+            let request = ZoneGrantRequest {
+                zone: grant.name,
+                zone_key: grant.zone_key,
+                prefixes: grant.prefixes.iter().map(ToString::to_string).collect(),
+                tunnel_ips: grant.tunnel_ips.iter().map(ToString::to_string).collect(),
+            };
+            trusted(grant.out.as_deref(), output, out, || {
+                change(socket, async |mut mesh| mesh.zone_grant(request).await.map(body))
+            })
         }
         ZoneVerb::Join { file } => join(socket, &file, output, out),
         ZoneVerb::Approve { name, out: file } => {

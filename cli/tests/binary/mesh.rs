@@ -111,6 +111,17 @@ fn a_zone_is_revoked_only_when_its_name_is_written_twice() {
 }
 
 #[test]
+fn a_zone_is_granted_with_the_key_that_somebody_attests() {
+    let key = "ed25519:guYSczKt7MsP7YCaVvhvSIJeKvzJ+ocK652ukz99+zc=";
+    let grant = ["zone", "grant", "rome", "--prefix", "10.10.13.0/24", "--zone-key"];
+    assert_eq!(code(&[&grant[..], &[key]].concat()), Some(0));
+    let other = tell(&[&grant[..], &["ed25519:other"]].concat());
+    assert_eq!(other.status.code(), Some(6));
+    assert!(stderr(&other).contains("another key"), "{}", stderr(&other));
+    assert_eq!(code(&grant[..4]), Some(2));
+}
+
+#[test]
 fn an_item_goes_to_an_offline_authority_and_back() {
     let folder = tempfile::tempdir().unwrap();
     let [draft, key, signed] =

@@ -9,9 +9,9 @@ use zonemesh_api::v1::{
     Authority, AuthorityChangeRequest, AuthorityListReply, AuthorityListRequest, Counter,
     KeyRotateReply, KeyRotateRequest, KeyRotation, MeshInitReply, MeshInitRequest, OpenInvitation,
     PendingZone, TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply,
-    ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest,
-    ZoneJoinProgress, ZoneJoinRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
-    ZoneState, ZoneView,
+    ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply,
+    ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest, ZoneListReply, ZoneListRequest,
+    ZoneRevokeRequest, ZoneState, ZoneView,
 };
 use zonemesh_api::wire::finding::with_code;
 use zonemesh_core::finding::Code;
@@ -163,6 +163,17 @@ impl Mesh for Members {
         check(&zone)?;
         let blocked = if blocked { vec![zone] } else { Vec::new() };
         Ok(Response::new(ZoneBlockReply { blocked }))
+    }
+
+    async fn zone_grant(
+        &self,
+        request: Request<ZoneGrantRequest>,
+    ) -> Result<Response<TrustReply>, Status> {
+        let request = request.into_inner();
+        if request.zone_key != ZONE_KEY {
+            return Err(Status::already_exists("zone rome is granted with another key"));
+        }
+        Ok(Response::new(changed(&request.zone)))
     }
 
     async fn zone_approve(

@@ -81,10 +81,7 @@ impl Administration {
             return Err(Refusal::NoPrefix);
         }
         if tunnel_ips.is_empty() {
-            tunnel_ips = match self.granted_tunnel_ips(&zone) {
-                Some(granted) => granted,
-                None => vec![self.free_tunnel_ip(reserved)?],
-            };
+            tunnel_ips = self.tunnel_ips_for(&zone, reserved)?;
         }
         self.check_free(&zone, &prefixes, &tunnel_ips, reserved)?;
         let (mesh, authority_set) = self
@@ -107,6 +104,18 @@ impl Administration {
             expires_at: now.plus(valid_for),
             secret: InvitationSecret::from_bytes(secret),
         })
+    }
+
+    /// Those that the zone has, or the next free one.
+    pub(super) fn tunnel_ips_for(
+        &self,
+        zone: &ZoneName,
+        reserved: &BTreeMap<ZoneName, Vec<IpNet>>,
+    ) -> Result<Vec<IpAddr>, Refusal> {
+        match self.granted_tunnel_ips(zone) {
+            Some(granted) => Ok(granted),
+            None => Ok(vec![self.free_tunnel_ip(reserved)?]),
+        }
     }
 
     /// Those of a zone that is granted: it is invited anew with another key, or after it was granted as
@@ -150,7 +159,7 @@ impl Administration {
     }
 
     /// Nobody else has these addresses: no grant, no configured peer, no open invitation.
-    fn check_free(
+    pub(super) fn check_free(
         &self,
         zone: &ZoneName,
         prefixes: &[IpNet],
@@ -204,7 +213,7 @@ impl Administration {
 }
 
 /// What open invitations of other zones have promised.
-fn reserved(
+pub(super) fn reserved(
     book: &Redemptions,
     zone: &ZoneName,
     now: UnixMillis,

@@ -6,6 +6,7 @@
 
 pub(crate) mod announcer;
 mod authorities;
+mod grant;
 mod invite;
 pub(crate) mod join;
 pub(crate) mod listening;
@@ -38,6 +39,7 @@ use crate::facts::hints::Hints;
 use crate::facts::ledger::{Ledger, TrustChange, now};
 
 pub(crate) use authorities::AuthoritiesInForce;
+pub(crate) use grant::AttestedZone;
 pub(crate) use invite::InvitationRequest;
 use listening::Listening;
 pub(crate) use redeem::NotRedeemed;

@@ -34,6 +34,10 @@ pub(crate) enum Refusal {
     BookFull,
     #[error("zone {0} is not known in this mesh; see: zonemesh zone list")]
     UnknownZone(ZoneName),
+    #[error(
+        "zone {0} is granted with another key: revoke that first, or invite the zone, which changes it"
+    )]
+    OtherKey(ZoneName),
     #[error("zone {0} does not wait for approval; see: zonemesh zone list")]
     NotPending(ZoneName),
     #[error(transparent)]

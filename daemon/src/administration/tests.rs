@@ -308,3 +308,42 @@ async fn an_invitation_holds_for_seven_days_unless_its_issuer_says_otherwise() {
     let days = left.div_ceil(24 * 3600 * 1000);
     assert_eq!(days, 7, "{left} ms");
 }
+
+#[tokio::test]
+async fn a_zone_whose_key_is_attested_is_granted_and_its_invitation_is_void() {
+    let berlin = berlin().await;
+    let administration = &berlin.administration;
+    let invitation = berlin.invite_madrid().await.unwrap();
+    let attested = |key: ZonePublicKey, prefix: &str| AttestedZone {
+        zone: "madrid".parse().unwrap(),
+        zone_key: key,
+        prefixes: vec![prefix.parse().unwrap()],
+        tunnel_ips: Vec::new(),
+    };
+    let key = madrid().public_key();
+    let taken = administration.grant(attested(key, "10.10.1.0/25")).await;
+    assert!(matches!(taken, Err(Refusal::Draft(_) | Refusal::Overlap { .. })), "berlin has it");
+    let granted = administration.grant(attested(key, "10.10.2.0/24")).await.unwrap();
+    assert!(
+        granted.change.members.added.contains(&"madrid".parse().unwrap()),
+        "{:?}",
+        granted.change
+    );
+    let late = redeem(administration, another_madrid(&invitation)).await;
+    assert!(matches!(late, Err(NotRedeemed::Invitation(RedeemError::Invalid))));
+    // Wider, and with the tunnel address that it has.
+    let had = administration.granted("madrid").unwrap().tunnel_ips;
+    administration.grant(attested(key, "10.10.2.0/23")).await.unwrap();
+    let now = administration.granted("madrid").unwrap();
+    assert_eq!((now.tunnel_ips, now.prefixes.len()), (had, 1));
+    let other = ZoneIdentity::from_seed(&[66; 32]).public_key();
+    let refused = administration.grant(attested(other, "10.10.2.0/24")).await;
+    assert!(matches!(refused, Err(Refusal::OtherKey(_))), "no key takes another's place");
+}
+
+impl Administration {
+    fn granted(&self, zone: &str) -> Option<zonemesh_core::membership::Grant> {
+        let zone = zone.parse().unwrap();
+        self.ledger.read(|registry| registry.membership()?.grant(&zone).cloned())
+    }
+}

@@ -18,7 +18,7 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::Join(_)
         | Refusal::Key(_)
         | Refusal::Listen(_) => Code::FailedPrecondition,
-        Refusal::Managed(_) | Refusal::Overlap { .. } => Code::AlreadyExists,
+        Refusal::Managed(_) | Refusal::OtherKey(_) | Refusal::Overlap { .. } => Code::AlreadyExists,
         Refusal::Draft(error) => match error {
             DraftError::Overlap(..) | DraftError::KeyOfOther(_) => Code::AlreadyExists,
             DraftError::UnknownZone(_) | DraftError::UnknownAuthority(_) => Code::NotFound,

@@ -2859,6 +2859,22 @@ pub struct ZoneInviteReply {
     #[prost(string, repeated, tag = "3")]
     pub tunnel_ips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// Grants a zone.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ZoneGrantRequest {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub zone: ::prost::alloc::string::String,
+    /// Its key, `ed25519:<base64>`.
+    #[prost(string, tag = "2")]
+    pub zone_key: ::prost::alloc::string::String,
+    /// The prefixes that it is granted.
+    #[prost(string, repeated, tag = "3")]
+    pub prefixes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The tunnel IPs that it is granted; empty: those that it has, or the next free one.
+    #[prost(string, repeated, tag = "4")]
+    pub tunnel_ips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// Joins a mesh.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -3331,6 +3347,28 @@ pub mod mesh_client {
                 .insert(GrpcMethod::new("zonemesh.v1.Mesh", "ZoneInvite"));
             self.inner.unary(req, path, codec).await
         }
+        /// Grants a zone whose key is known from elsewhere.
+        pub async fn zone_grant(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ZoneGrantRequest>,
+        ) -> std::result::Result<tonic::Response<super::TrustReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/zonemesh.v1.Mesh/ZoneGrant",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("zonemesh.v1.Mesh", "ZoneGrant"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Joins the mesh that an invitation is for, step by step.
         pub async fn zone_join(
             &mut self,
@@ -3583,6 +3621,11 @@ pub mod mesh_server {
             &self,
             request: tonic::Request<super::ZoneInviteRequest>,
         ) -> std::result::Result<tonic::Response<super::ZoneInviteReply>, tonic::Status>;
+        /// Grants a zone whose key is known from elsewhere.
+        async fn zone_grant(
+            &self,
+            request: tonic::Request<super::ZoneGrantRequest>,
+        ) -> std::result::Result<tonic::Response<super::TrustReply>, tonic::Status>;
         /// Server streaming response type for the ZoneJoin method.
         type ZoneJoinStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::ZoneJoinProgress, tonic::Status>,
@@ -3794,6 +3837,49 @@ pub mod mesh_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ZoneInviteSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/zonemesh.v1.Mesh/ZoneGrant" => {
+                    #[allow(non_camel_case_types)]
+                    struct ZoneGrantSvc<T: Mesh>(pub Arc<T>);
+                    impl<T: Mesh> tonic::server::UnaryService<super::ZoneGrantRequest>
+                    for ZoneGrantSvc<T> {
+                        type Response = super::TrustReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ZoneGrantRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Mesh>::zone_grant(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ZoneGrantSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

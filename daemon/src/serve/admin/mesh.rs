@@ -15,11 +15,13 @@ use zonemesh_api::v1::{
     Authority, AuthorityChangeRequest, AuthorityListReply, AuthorityListRequest, Counter,
     KeyRotateReply, KeyRotateRequest, KeyRotation, MeshInitReply, MeshInitRequest, OpenInvitation,
     PendingZone, TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply,
-    ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest,
-    ZoneJoinProgress, ZoneJoinRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
+    ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply,
+    ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest, ZoneListReply, ZoneListRequest,
+    ZoneRevokeRequest,
 };
 use zonemesh_api::wire::mesh::{self as wire, trust_reply};
 use zonemesh_core::invitation::IssuedInvitation;
+use zonemesh_core::key::KeyError;
 use zonemesh_core::membership::{AuthorityEdit, SignedTrustItem};
 use zonemesh_core::name::ZoneName;
 
@@ -27,7 +29,8 @@ use crate::administration::join::{JoinProgress, Joining};
 use crate::administration::listening::Listening;
 use crate::administration::rotation::Rotation;
 use crate::administration::{
-    Administration, AuthoritiesInForce, InvitationRequest, InvitedZones, Refusal, SignedChange,
+    Administration, AttestedZone, AuthoritiesInForce, InvitationRequest, InvitedZones, Refusal,
+    SignedChange,
 };
 use crate::facts::ledger::{Ledger, TrustChange};
 
@@ -105,6 +108,22 @@ impl Mesh for MeshService {
             expires_at_unix_ms: invitation.expires_at.0,
             tunnel_ips: texts(&invitation.tunnel_ips),
         }))
+    }
+
+    async fn zone_grant(
+        &self,
+        request: Request<ZoneGrantRequest>,
+    ) -> Result<Response<TrustReply>, Status> {
+        allowed(&request)?;
+        let request = request.into_inner();
+        let invalid = |error: KeyError| Status::invalid_argument(format!("zone_key: {error}"));
+        let signed = self.administration.grant(AttestedZone {
+            zone: zone(&request.zone)?,
+            zone_key: request.zone_key.parse().map_err(invalid)?,
+            prefixes: each("prefixes", &request.prefixes)?,
+            tunnel_ips: each("tunnel_ips", &request.tunnel_ips)?,
+        });
+        Ok(Response::new(reply(signed.await?)))
     }
 
     async fn authority_list(

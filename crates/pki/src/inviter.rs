@@ -43,7 +43,8 @@ pub fn unpinned_client_config() -> Result<Arc<ClientConfig>, TrustError> {
 /// # Errors
 /// What a pinned handshake would have said.
 pub fn check_shown(
-    (name, key): (&str, [u8; 32]),
+    name: &str,
+    key: [u8; 32],
     tunnel_ips: &[IpAddr],
     shown: &[CertificateDer<'_>],
 ) -> Result<(), TlsError> {

@@ -31,7 +31,7 @@ fn what_was_shown_is_held_against_the_key_that_is_learned_later() {
     let (now, ips) = (SystemTime::now(), [IpAddr::from(IP)]);
     let shown = shown_by(&berlin, now);
     let check = |ips: &[IpAddr], shown: &[CertificateDer<'_>]| {
-        check_shown(("berlin", berlin.public_key()), ips, shown).map_err(|error| error.to_string())
+        check_shown("berlin", berlin.public_key(), ips, shown).map_err(|error| error.to_string())
     };
     assert_eq!(check(&ips, &shown), Ok(()));
     assert!(check(&ips, &shown_by(&thief, now)).is_err(), "the name under another key");
@@ -46,7 +46,7 @@ fn what_was_shown_does_not_hold_for_longer_than_in_a_pinned_handshake() {
     let berlin = zone("berlin", 1);
     let long_ago = SystemTime::now() - Duration::from_secs(3 * 24 * 3600);
     let shown = shown_by(&berlin, long_ago);
-    let key = ("berlin", berlin.public_key());
-    let error = check_shown(key, &[IpAddr::from(IP)], &shown).unwrap_err();
+    let key = berlin.public_key();
+    let error = check_shown("berlin", key, &[IpAddr::from(IP)], &shown).unwrap_err();
     assert!(is_about_time(&error), "{error}");
 }

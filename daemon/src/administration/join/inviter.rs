@@ -129,8 +129,8 @@ fn believe(
         let member = membership.member(&inviter.zone).ok_or_else(|| {
             Refusal::Invitation(format!("zone {}, which invites, is no member", inviter.zone))
         })?;
-        let zone = (inviter.zone.as_str(), *member.key.as_bytes());
-        check_shown(zone, &member.tunnel_ips, shown).map_err(|error| {
+        let key = *member.key.as_bytes();
+        check_shown(inviter.zone.as_str(), key, &member.tunnel_ips, shown).map_err(|error| {
             Refusal::Invitation(format!(
                 "who answers is not a gateway of zone {}: {error}",
                 inviter.zone

@@ -6,12 +6,18 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::founding::{FederationArgument, ZoneArgument};
 use crate::quantity;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MeshVerb {
     /// Make a managed mesh of this gateway's zone, with an authority key of its own.
     Init(Init),
+    /// Become the founder of a mesh that `mesh init --out` has made.
+    Found {
+        /// The founding bundle, or - for standard input.
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -25,6 +31,36 @@ pub(crate) struct Init {
     /// Grant the zones that are written in this gateway's configuration too.
     #[arg(long)]
     pub(crate) grant_configured: bool,
+    #[command(flatten)]
+    pub(crate) offline: Offline,
+}
+
+/// A mesh that is made here and now, for gateways that do not run yet.
+#[derive(Debug, Args)]
+pub(crate) struct Offline {
+    /// Make the mesh in this new folder instead, without a gateway: for each zone what goes into its
+    /// VM's CONTEXT. Secret.
+    #[arg(
+        long, value_name = "FOLDER", requires = "founder",
+        conflicts_with_all = ["authorities", "threshold", "grant_configured"]
+    )]
+    pub(crate) out: Option<PathBuf>,
+    /// The zone whose gateway the others call, and where: berlin=10.10.10.0/24@203.0.113.1:51820.
+    #[arg(long, value_name = "ZONE", requires = "out")]
+    pub(crate) founder: Option<ZoneArgument>,
+    /// Another zone: madrid=10.10.11.0/24, with @ENDPOINT if it can be called too. Again for each.
+    #[arg(long = "zone", value_name = "ZONE", requires = "out")]
+    pub(crate) zones: Vec<ZoneArgument>,
+    /// A federation, the zone of its SuperLink and those that train: health-eu=berlin:madrid,paris.
+    /// Again for each.
+    #[arg(long = "federation", value_name = "FEDERATION", requires = "out")]
+    pub(crate) federations: Vec<FederationArgument>,
+    /// Where the zones' tunnel addresses are taken from, the founder's first.
+    #[arg(long, value_name = "PREFIX", default_value = "10.255.0.0/24")]
+    pub(crate) tunnel_net: ipnet::IpNet,
+    /// How long the invitations hold.
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = quantity::duration)]
+    pub(crate) valid_for: Duration,
 }
 
 #[derive(Debug, Subcommand)]
@@ -34,7 +70,7 @@ pub(crate) enum ZoneVerb {
     /// Invite a zone: writes one line, to be given to its engineer or into its CONTEXT. It is secret.
     Invite(Invite),
     /// Grant a zone whose key you know from somebody you trust; also: grant a member other prefixes.
-    Grant(Grant),
+    Grant(GrantZone),
     /// Join the mesh that an invitation is for.
     Join {
         /// The invitation, or - for standard input.
@@ -93,7 +129,7 @@ pub(crate) struct Invite {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Grant {
+pub(crate) struct GrantZone {
     /// The zone's name.
     pub(crate) name: String,
     /// The zone's key, as `zonemesh key public` prints it of its `zone.key`.

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 use zonemesh_api::v1::{
-    MeshInitRequest, TrustReply, ZoneApproveRequest, ZoneBlockRequest, ZoneGrantRequest,
-    ZoneInviteRequest, ZoneJoinRequest, ZoneListRequest, ZoneRevokeRequest,
+    MeshFoundRequest, MeshInitRequest, TrustReply, ZoneApproveRequest, ZoneBlockRequest,
+    ZoneGrantRequest, ZoneInviteRequest, ZoneJoinRequest, ZoneListRequest, ZoneRevokeRequest,
 };
 use zonemesh_api::view::{BlockView, MeshView, ZonesView};
 
-use super::trust;
+use super::{founding, trust};
 use crate::arguments::{Format, Init, Invite, MeshVerb, ZoneVerb};
 use crate::daemon::{Followed, body, change, follow};
 use crate::failure::{CommandFailure, Exit, OrFail as _};
@@ -21,6 +21,8 @@ use crate::view::mesh::{InvitationView, JoinView, TrustView};
 
 /// An invitation has a few kilobytes.
 const INVITATION_MAX: u64 = 64 << 10;
+/// A founding bundle has some hundred bytes for each zone.
+const BUNDLE_MAX: u64 = 1 << 20;
 
 pub(super) fn mesh(
     socket: &Path,
@@ -28,7 +30,21 @@ pub(super) fn mesh(
     output: Printer,
     out: &mut impl Write,
 ) -> Result<Exit, CommandFailure> {
-    let MeshVerb::Init(Init { authorities, threshold, grant_configured }) = verb;
+    let init = match verb {
+        MeshVerb::Init(init) => init,
+        MeshVerb::Found { file } => {
+            let bundle = one_line(&file, BUNDLE_MAX)?.trim().to_owned();
+            let request = MeshFoundRequest { bundle };
+            let reply = change(socket, async |mut mesh| mesh.mesh_found(request).await.map(body))?;
+            output.show(&MeshView::from(reply), out)?;
+            return Ok(Exit::Ok);
+        }
+    };
+    if let Some(folder) = &init.offline.out {
+        output.show(&founding::found(folder, &init.offline)?, out)?;
+        return Ok(Exit::Ok);
+    }
+    let Init { authorities, threshold, grant_configured, .. } = init;
     let request = MeshInitRequest { authority_keys: authorities, threshold, grant_configured };
     let reply = change(socket, async |mut mesh| mesh.mesh_init(request).await.map(body))?;
     output.show(&MeshView::from(reply), out)?;
@@ -111,7 +127,7 @@ fn join(
     output: Printer,
     out: &mut impl Write,
 ) -> Result<Exit, CommandFailure> {
-    let invitation = one_line(file)?.trim().to_owned();
+    let invitation = one_line(file, INVITATION_MAX)?.trim().to_owned();
     let shown = output.format == Format::Table;
     let steps = follow(socket, async |mut mesh| {
         let mut progress = mesh.zone_join(ZoneJoinRequest { invitation }).await?.into_inner();
@@ -135,12 +151,12 @@ fn join(
     Err(CommandFailure::message(Exit::Negative, message).next("journalctl -u zonemeshd -n 50"))
 }
 
-fn one_line(file: &Path) -> Result<Zeroizing<String>, CommandFailure> {
+fn one_line(file: &Path, most: u64) -> Result<Zeroizing<String>, CommandFailure> {
     if file != Path::new("-") {
-        return secret_file::read_up_to(file, INVITATION_MAX);
+        return secret_file::read_up_to(file, most);
     }
     let mut text = Zeroizing::new(String::new());
-    let read = io::stdin().lock().take(INVITATION_MAX).read_to_string(&mut text);
+    let read = io::stdin().lock().take(most).read_to_string(&mut text);
     read.or_exit(Exit::Configuration, || "cannot read standard input".to_owned())?;
     Ok(text)
 }

@@ -7,14 +7,15 @@ use tonic::{Request, Response, Status};
 use zonemesh_api::v1::mesh_server::Mesh;
 use zonemesh_api::v1::{
     Authority, AuthorityChangeRequest, AuthorityListReply, AuthorityListRequest, Counter,
-    KeyRotateReply, KeyRotateRequest, KeyRotation, MeshInitReply, MeshInitRequest, OpenInvitation,
-    PendingZone, TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply,
-    ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply,
-    ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest, ZoneListReply, ZoneListRequest,
-    ZoneRevokeRequest, ZoneState, ZoneView,
+    KeyRotateReply, KeyRotateRequest, KeyRotation, MeshFoundRequest, MeshInitReply,
+    MeshInitRequest, OpenInvitation, PendingZone, TrustExportReply, TrustExportRequest,
+    TrustImportRequest, TrustReply, ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest,
+    ZoneGrantRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest,
+    ZoneListReply, ZoneListRequest, ZoneRevokeRequest, ZoneState, ZoneView,
 };
 use zonemesh_api::wire::finding::with_code;
 use zonemesh_core::finding::Code;
+use zonemesh_core::founding::{FoundingBundle, FoundingBundleError};
 use zonemesh_core::membership::{Revocation, SignedTrustItem, TrustItem};
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::time::UnixMillis;
@@ -163,6 +164,18 @@ impl Mesh for Members {
         check(&zone)?;
         let blocked = if blocked { vec![zone] } else { Vec::new() };
         Ok(Response::new(ZoneBlockReply { blocked }))
+    }
+
+    async fn mesh_found(
+        &self,
+        request: Request<MeshFoundRequest>,
+    ) -> Result<Response<MeshInitReply>, Status> {
+        let bundle = request.into_inner().bundle;
+        let unusable = |error: FoundingBundleError| {
+            with_code(Status::unauthenticated(error.to_string()), Code::Unusable)
+        };
+        FoundingBundle::from_text(&bundle).map_err(unusable)?;
+        self.mesh_init(Request::new(MeshInitRequest::default())).await
     }
 
     async fn zone_grant(

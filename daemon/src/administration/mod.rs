@@ -6,6 +6,7 @@
 
 pub(crate) mod announcer;
 mod authorities;
+mod founding;
 mod grant;
 mod invite;
 pub(crate) mod join;
@@ -39,6 +40,7 @@ use crate::facts::hints::Hints;
 use crate::facts::ledger::{Ledger, TrustChange, now};
 
 pub(crate) use authorities::AuthoritiesInForce;
+pub(crate) use founding::Founder;
 pub(crate) use grant::AttestedZone;
 pub(crate) use invite::InvitationRequest;
 use listening::Listening;

@@ -347,3 +347,37 @@ impl Administration {
         self.ledger.read(|registry| registry.membership()?.grant(&zone).cloned())
     }
 }
+
+#[tokio::test]
+async fn a_gateway_killed_while_it_founds_has_mesh_key_and_invitations_or_nothing() {
+    use zonemesh_core::founding::{FoundingPlan, PlannedZone, first_set};
+
+    let text = || {
+        let founder = PlannedZone {
+            zone: "berlin".parse().unwrap(),
+            prefixes: vec!["10.10.1.0/24".parse().unwrap()],
+            tunnel_ips: vec!["10.255.0.1".parse().unwrap()],
+        };
+        let join_endpoints = vec!["192.0.2.1:51823".to_owned()];
+        let key = AuthorityIdentity::from_seed(&[9; 32]);
+        let first = first_set(key.public_key(), UnixMillis(1)).unwrap();
+        let expires_at = UnixMillis(1);
+        let plan = FoundingPlan { founder, join_endpoints, others: Vec::new(), expires_at };
+        plan.found(first, key).unwrap().bundle.to_text()
+    };
+    let mut outcomes = [0, 0];
+    for kill_point in 0..8 {
+        let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
+        let administration = open(folder.path(), &disk);
+        disk.dies_after(kill_point);
+        let told = administration.found_from(&text()).await;
+        Together::new(folder.path()).finish().unwrap();
+        let restarted = open(folder.path(), &TrialDisk::default());
+        let is_managed = restarted.ledger.read(|registry| registry.membership().is_some());
+        assert_eq!(is_managed, folder.path().join(AUTHORITY_KEY).exists(), "{kill_point}");
+        assert!(is_managed || told.is_err());
+        restarted.found_from(&text()).await.unwrap();
+        outcomes[usize::from(is_managed)] += 1;
+    }
+    assert!(outcomes.iter().all(|count| *count > 0), "{outcomes:?}");
+}

@@ -2829,6 +2829,13 @@ pub struct MeshInitReply {
     #[prost(string, repeated, tag = "3")]
     pub zones: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// Takes a founding bundle.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MeshFoundRequest {
+    /// The bundle: one base64 value. It holds a secret.
+    #[prost(string, tag = "1")]
+    pub bundle: ::prost::alloc::string::String,
+}
 /// Invites a zone.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ZoneInviteRequest {
@@ -3322,6 +3329,28 @@ pub mod mesh_client {
             req.extensions_mut().insert(GrpcMethod::new("zonemesh.v1.Mesh", "MeshInit"));
             self.inner.unary(req, path, codec).await
         }
+        /// Becomes the founder of a mesh that was made elsewhere. The same bundle may be given again.
+        pub async fn mesh_found(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MeshFoundRequest>,
+        ) -> std::result::Result<tonic::Response<super::MeshInitReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/zonemesh.v1.Mesh/MeshFound",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("zonemesh.v1.Mesh", "MeshFound"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Invites a zone.
         pub async fn zone_invite(
             &mut self,
@@ -3616,6 +3645,11 @@ pub mod mesh_server {
             &self,
             request: tonic::Request<super::MeshInitRequest>,
         ) -> std::result::Result<tonic::Response<super::MeshInitReply>, tonic::Status>;
+        /// Becomes the founder of a mesh that was made elsewhere. The same bundle may be given again.
+        async fn mesh_found(
+            &self,
+            request: tonic::Request<super::MeshFoundRequest>,
+        ) -> std::result::Result<tonic::Response<super::MeshInitReply>, tonic::Status>;
         /// Invites a zone.
         async fn zone_invite(
             &self,
@@ -3794,6 +3828,49 @@ pub mod mesh_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = MeshInitSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/zonemesh.v1.Mesh/MeshFound" => {
+                    #[allow(non_camel_case_types)]
+                    struct MeshFoundSvc<T: Mesh>(pub Arc<T>);
+                    impl<T: Mesh> tonic::server::UnaryService<super::MeshFoundRequest>
+                    for MeshFoundSvc<T> {
+                        type Response = super::MeshInitReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MeshFoundRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Mesh>::mesh_found(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MeshFoundSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

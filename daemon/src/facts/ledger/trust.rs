@@ -52,13 +52,27 @@ impl Ledger {
         self: &Arc<Self>,
         membership: Membership,
     ) -> io::Result<MembershipChange> {
+        self.manage_with(membership, Vec::new()).await
+    }
+
+    /// The same, and `more` is written with it: all of it or none.
+    pub(crate) async fn manage_with(
+        self: &Arc<Self>,
+        membership: Membership,
+        more: Vec<Write>,
+    ) -> io::Result<MembershipChange> {
         let turn = self.turn().await;
         let ledger = self.clone();
         let managing = move |disk: &mut dyn Disk| -> io::Result<MembershipChange> {
             let _turn = turn;
-            let mut writes = ledger.trust.adopt(&membership);
+            let is_alone = more.is_empty();
+            let mut writes = more;
+            writes.extend(ledger.trust.adopt(&membership));
             writes.push(ledger.audit.write(audit::joined(membership.mesh())));
-            write_all(disk, &writes)?;
+            match is_alone {
+                true => write_all(disk, &writes)?,
+                false => ledger.together.write(disk, &writes)?,
+            }
             let mut state = ledger.lock();
             let change = state.registry.manage(membership);
             ledger.readmit(&state);

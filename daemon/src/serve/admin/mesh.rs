@@ -13,11 +13,11 @@ use tonic::{Request, Response, Status};
 use zonemesh_api::v1::mesh_server::Mesh;
 use zonemesh_api::v1::{
     Authority, AuthorityChangeRequest, AuthorityListReply, AuthorityListRequest, Counter,
-    KeyRotateReply, KeyRotateRequest, KeyRotation, MeshInitReply, MeshInitRequest, OpenInvitation,
-    PendingZone, TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply,
-    ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply,
-    ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest, ZoneListReply, ZoneListRequest,
-    ZoneRevokeRequest,
+    KeyRotateReply, KeyRotateRequest, KeyRotation, MeshFoundRequest, MeshInitReply,
+    MeshInitRequest, OpenInvitation, PendingZone, TrustExportReply, TrustExportRequest,
+    TrustImportRequest, TrustReply, ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest,
+    ZoneGrantRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest,
+    ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
 };
 use zonemesh_api::wire::mesh::{self as wire, trust_reply};
 use zonemesh_core::invitation::IssuedInvitation;
@@ -29,8 +29,8 @@ use crate::administration::join::{JoinProgress, Joining};
 use crate::administration::listening::Listening;
 use crate::administration::rotation::Rotation;
 use crate::administration::{
-    Administration, AttestedZone, AuthoritiesInForce, InvitationRequest, InvitedZones, Refusal,
-    SignedChange,
+    Administration, AttestedZone, AuthoritiesInForce, Founder, InvitationRequest, InvitedZones,
+    Refusal, SignedChange,
 };
 use crate::facts::ledger::{Ledger, TrustChange};
 
@@ -85,6 +85,21 @@ impl Mesh for MeshService {
         Ok(Response::new(MeshInitReply {
             mesh,
             authority_key: key.to_string(),
+            zones: texts(&zones),
+        }))
+    }
+
+    async fn mesh_found(
+        &self,
+        request: Request<MeshFoundRequest>,
+    ) -> Result<Response<MeshInitReply>, Status> {
+        allowed(&request)?;
+        let text = zeroize::Zeroizing::new(request.into_inner().bundle);
+        let Founder { mesh, signing_key, zones } = self.administration.found_from(&text).await?;
+        self.wait_until_listening().await?;
+        Ok(Response::new(MeshInitReply {
+            mesh: mesh.to_string(),
+            authority_key: signing_key.to_string(),
             zones: texts(&zones),
         }))
     }

@@ -7,7 +7,9 @@ use std::path::Path;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use zonemesh_config::Config;
-use zonemesh_core::invitation::{Invitation, InvitationId, IssuedInvitation};
+use zonemesh_core::founding::{FoundedMesh, FoundingPlan, InvitedZone, PlannedZone, first_set};
+use zonemesh_core::invitation::{Invitation, InvitationId, InvitationSecret, IssuedInvitation};
+use zonemesh_core::membership::AuthorityIdentity;
 use zonemesh_pki::join_server_config;
 
 use super::*;
@@ -15,6 +17,7 @@ use crate::administration::InvitationRequest;
 use crate::administration::join::{Asking, Attempt, JoinProgress};
 use crate::administration::opened::OpenedState;
 use crate::facts::disk::writer;
+use crate::facts::ledger::now;
 
 fn places(callers: impl Iterator<Item = IpAddr>) -> usize {
     let door = JoinDoor::new(Arc::default());
@@ -138,4 +141,48 @@ async fn an_inviter_that_had_no_key_is_believed_as_the_mesh_grants_it() {
     assert!(refused.contains("zone paris, which invites, is no member"), "{refused}");
     let refused = join_by_name(|invitation| invitation.authority_set = [9; 32]).await.unwrap_err();
     assert!(refused.contains("ask for a new one"), "{refused}");
+}
+
+/// A mesh of berlin, which is called at `join`, and madrid.
+fn planned(join: SocketAddr) -> FoundedMesh {
+    let zone = |name: &str, n: u8| PlannedZone {
+        zone: name.parse().unwrap(),
+        prefixes: vec![format!("10.10.{n}.0/24").parse().unwrap()],
+        tunnel_ips: vec![IpAddr::from([10, 255, 0, n])],
+    };
+    let plan = FoundingPlan {
+        founder: zone("berlin", 1),
+        join_endpoints: vec![join.to_string()],
+        others: vec![InvitedZone {
+            planned: zone("madrid", 2),
+            id: InvitationId([1; 16]),
+            secret: InvitationSecret::from_bytes([2; 16]),
+        }],
+        expires_at: now().plus(60_000),
+    };
+    let key = AuthorityIdentity::from_seed(&[9; 32]);
+    plan.found(first_set(key.public_key(), now()).unwrap(), key).unwrap()
+}
+
+#[tokio::test]
+async fn a_mesh_that_was_founded_elsewhere_is_joined_with_its_invitations() {
+    let [here, there] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let join = free_port();
+    let mesh = planned(join);
+    let madrid = gateway(there.path(), 2, free_port()).await;
+    let not_madrids = madrid.administration.found_from(&mesh.bundle.to_text()).await;
+    assert!(not_madrids.err().unwrap().to_line().contains("is for zone berlin"));
+    let berlin = gateway(here.path(), 1, join).await;
+    for _ in 0..2 {
+        let founder = berlin.administration.found_from(&mesh.bundle.to_text()).await.unwrap();
+        assert_eq!((founder.mesh, founder.zones.len()), (mesh.mesh.clone(), 1));
+    }
+    let mut tasks = JoinSet::new();
+    serve(&berlin, &mut tasks);
+    assert_eq!(ask(&madrid, &mesh.invitations[0]).await, Ok(true));
+    // After a restart too it may sign, and the invitation is used.
+    let berlin = gateway(here.path(), 1, join).await;
+    assert_eq!(berlin.ledger.read(|registry| registry.members().count()), 2);
+    assert!(berlin.administration.invited().await.open.is_empty());
+    berlin.administration.revoke(&"madrid".parse().unwrap(), "stolen").await.unwrap();
 }

@@ -4,6 +4,7 @@
 //! here only with the key in this gateway's state folder, or handed out to be signed elsewhere. A
 //! refusal says what to do next. Refuses to know who may ask: that is the admin socket's.
 
+pub(crate) mod addresses;
 pub(crate) mod announcer;
 mod authorities;
 mod founding;
@@ -84,6 +85,8 @@ pub(crate) struct Administration {
     disk: DiskWriter,
     /// Held by whoever changes something, one after the other, also while the disk is written.
     state: tokio::sync::Mutex<BookState>,
+    /// Held by each join while it is under way.
+    pub(crate) joins: tokio::sync::RwLock<()>,
     /// Tells the join service whether it is wanted, and hears how it fares.
     pub(crate) listening: watch::Sender<Listening>,
 }
@@ -136,6 +139,7 @@ impl Administration {
             authority_file,
             disk,
             state: tokio::sync::Mutex::new(BookState { book }),
+            joins: tokio::sync::RwLock::default(),
             listening: watch::Sender::new(if wanted { Listening::Wanted } else { Listening::Off }),
         })
     }
@@ -166,6 +170,9 @@ impl Administration {
     ) -> Result<(AuthorityPublicKey, Vec<ZoneName>), Refusal> {
         let mut state = self.state.lock().await;
         self.fail_if_managed()?;
+        if self.config.tunnel.addresses.is_empty() {
+            return Err(Refusal::NoOwnTunnelIp);
+        }
         let authority = self.authority_or_new().await?;
         let key = authority.public_key();
         authorities.insert(key);

@@ -25,6 +25,10 @@ pub(crate) enum Refusal {
     #[error("no tunnel address is free beside this gateway's: name one")]
     NoTunnelIp,
     #[error(
+        "this gateway has no tunnel address to found a mesh with: set tunnel.addresses and restart"
+    )]
+    NoOwnTunnelIp,
+    #[error(
         "this gateway has no gateway.endpoints, so that nobody could call it: set them and restart"
     )]
     NoEndpoint,

@@ -348,23 +348,26 @@ impl Administration {
     }
 }
 
-#[tokio::test]
-async fn a_gateway_killed_while_it_founds_has_mesh_key_and_invitations_or_nothing() {
+/// What the gateway of a zone founds a mesh of one zone with.
+pub(crate) fn bundle(zone: &str, prefix: &str, tunnel_ip: &str) -> zeroize::Zeroizing<String> {
     use zonemesh_core::founding::{FoundingPlan, PlannedZone, first_set};
 
-    let text = || {
-        let founder = PlannedZone {
-            zone: "berlin".parse().unwrap(),
-            prefixes: vec!["10.10.1.0/24".parse().unwrap()],
-            tunnel_ips: vec!["10.255.0.1".parse().unwrap()],
-        };
-        let join_endpoints = vec!["192.0.2.1:51823".to_owned()];
-        let key = AuthorityIdentity::from_seed(&[9; 32]);
-        let first = first_set(key.public_key(), UnixMillis(1)).unwrap();
-        let expires_at = UnixMillis(1);
-        let plan = FoundingPlan { founder, join_endpoints, others: Vec::new(), expires_at };
-        plan.found(first, key).unwrap().bundle.to_text()
+    let founder = PlannedZone {
+        zone: zone.parse().unwrap(),
+        prefixes: vec![prefix.parse().unwrap()],
+        tunnel_ips: vec![tunnel_ip.parse().unwrap()],
     };
+    let join_endpoints = vec!["192.0.2.1:51823".to_owned()];
+    let key = AuthorityIdentity::from_seed(&[9; 32]);
+    let first = first_set(key.public_key(), UnixMillis(1)).unwrap();
+    let expires_at = UnixMillis(1);
+    let plan = FoundingPlan { founder, join_endpoints, others: Vec::new(), expires_at };
+    plan.found(first, key).unwrap().bundle.to_text()
+}
+
+#[tokio::test]
+async fn a_gateway_killed_while_it_founds_has_mesh_key_and_invitations_or_nothing() {
+    let text = || bundle("berlin", "10.10.1.0/24", "10.255.0.1");
     let mut outcomes = [0, 0];
     for kill_point in 0..8 {
         let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());

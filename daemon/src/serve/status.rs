@@ -12,6 +12,7 @@ fn code(refusal: &Refusal) -> Code {
     match refusal {
         Refusal::Unmanaged
         | Refusal::NoEndpoint
+        | Refusal::NoOwnTunnelIp
         | Refusal::NotPending(_)
         | Refusal::NotGranted
         | Refusal::PutsOut(_)

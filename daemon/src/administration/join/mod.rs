@@ -55,6 +55,7 @@ pub(crate) struct Joining {
 impl Joining {
     /// Joins the mesh that the invitation is for.
     pub(crate) async fn join(&self, text: &str, progress: &JoinProgress) -> Result<(), Refusal> {
+        let _under_way = self.administration.joins.read().await;
         let invitation =
             Invitation::from_text(text).map_err(|error| Refusal::Invitation(error_line(&error)))?;
         self.check(&invitation)?;

@@ -88,7 +88,7 @@ mod tests {
         let mut anew = std::pin::pin!(granted_anew(&bare, ledger, administration));
         let soon = Duration::from_millis(50);
         assert!(tokio::time::timeout(soon, &mut anew).await.is_err(), "nothing is granted");
-        let bundle = super::super::tests::bundle("madrid", "10.10.2.0/24", "10.255.0.2");
+        let bundle = super::super::founding::tests::bundle("madrid", "10.10.2.0/24", "10.255.0.2");
         administration.found_from(&bundle).await.unwrap();
         assert!(tokio::time::timeout(soon, &mut anew).await.is_err(), "a join is under way");
         drop(join);

@@ -89,3 +89,49 @@ impl Administration {
         Ok(membership)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use zonemesh_core::founding::{FoundingPlan, PlannedZone, first_set};
+    use zonemesh_core::membership::AuthorityIdentity;
+    use zonemesh_core::time::UnixMillis;
+
+    use super::super::AUTHORITY_KEY;
+    use super::super::tests::open;
+    use crate::facts::disk::{Together, TrialDisk};
+
+    /// What the gateway of a zone founds a mesh of one zone with.
+    pub(crate) fn bundle(zone: &str, prefix: &str, tunnel_ip: &str) -> zeroize::Zeroizing<String> {
+        let founder = PlannedZone {
+            zone: zone.parse().unwrap(),
+            prefixes: vec![prefix.parse().unwrap()],
+            tunnel_ips: vec![tunnel_ip.parse().unwrap()],
+        };
+        let join_endpoints = vec!["192.0.2.1:51823".to_owned()];
+        let key = AuthorityIdentity::from_seed(&[9; 32]);
+        let first = first_set(key.public_key(), UnixMillis(1)).unwrap();
+        let expires_at = UnixMillis(1);
+        let plan = FoundingPlan { founder, join_endpoints, others: Vec::new(), expires_at };
+        plan.found(first, key).unwrap().bundle.to_text()
+    }
+
+    #[tokio::test]
+    async fn a_gateway_killed_while_it_founds_has_mesh_key_and_invitations_or_nothing() {
+        let text = || bundle("berlin", "10.10.1.0/24", "10.255.0.1");
+        let mut outcomes = [0, 0];
+        for kill_point in 0..8 {
+            let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
+            let administration = open(folder.path(), &disk);
+            disk.dies_after(kill_point);
+            let told = administration.found_from(&text()).await;
+            Together::new(folder.path()).finish().unwrap();
+            let restarted = open(folder.path(), &TrialDisk::default());
+            let is_managed = restarted.ledger.read(|registry| registry.membership().is_some());
+            assert_eq!(is_managed, folder.path().join(AUTHORITY_KEY).exists(), "{kill_point}");
+            assert!(is_managed || told.is_err());
+            restarted.found_from(&text()).await.unwrap();
+            outcomes[usize::from(is_managed)] += 1;
+        }
+        assert!(outcomes.iter().all(|count| *count > 0), "{outcomes:?}");
+    }
+}

@@ -8,7 +8,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use zonemesh_config::Endpoint;
-use zonemesh_core::invitation::{Invitation, InvitationId, InvitationSecret, Inviter, Redemptions};
+use zonemesh_core::invitation::{
+    Invitation, InvitationId, InvitationSecret, InvitedAs, Inviter, Redemptions,
+};
 use zonemesh_core::journal::AuditAct;
 use zonemesh_core::member::Member;
 use zonemesh_core::name::ZoneName;
@@ -38,7 +40,10 @@ impl Administration {
         let reserved = reserved(book, &wanted.zone, now);
         let invitation = self.draft_invitation(wanted, &reserved, now)?;
         let voided = book.void(&invitation.zone, None);
-        let (room, stale) = book.issue(&invitation, now);
+        let before = self.ledger.read(|registry| {
+            registry.membership().map(|mesh| InvitedAs::of(&invitation.zone, mesh))
+        });
+        let (room, stale) = book.issue(&invitation, before.unwrap_or_default(), now);
         let mut writes = Vec::new();
         let issued = book.issued().find(|issued| room && issued.id == invitation.id);
         if let Some(issued) = issued {

@@ -6,8 +6,8 @@
 
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::invitation::{
-    ChannelBinding, IssuedInvitation, RedeemError, Redeemed, Redemption, RedemptionAnswer,
-    Redemptions,
+    ChannelBinding, InvitedAs, IssuedInvitation, RedeemError, Redeemed, Redemption,
+    RedemptionAnswer, Redemptions,
 };
 use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::membership::{Membership, SignedTrustItem};
@@ -81,6 +81,12 @@ impl Administration {
         redeemed: &Redeemed,
     ) -> Result<(), NotRedeemed> {
         let issued = &redeemed.invitation;
+        let zone = self
+            .ledger
+            .read(|registry| registry.membership().map(|mesh| InvitedAs::of(&issued.zone, mesh)));
+        if zone.is_some_and(|zone| issued.is_overtaken(zone)) {
+            return Err(RedeemError::Overtaken.into());
+        }
         let invited = Subject::Zone(issued.zone.clone());
         let items = self.sign_promised(issued).inspect_err(|refusal| {
             tracing::warn!(zone = %issued.zone, reason = refusal.to_line(), "cannot grant a zone that was invited");

@@ -23,7 +23,7 @@ pub(crate) struct Berlin {
 const FIRST_KEY: WireGuardPublicKey = WireGuardPublicKey([22; 32]);
 const HERE: ChannelBinding = ChannelBinding([1; 32]);
 
-fn open(folder: &std::path::Path, disk: &TrialDisk) -> Administration {
+pub(super) fn open(folder: &std::path::Path, disk: &TrialDisk) -> Administration {
     let text = format!(
         "[zone]\nname = \"berlin\"\nprefixes = [\"10.10.1.0/24\"]\n\
          [gateway]\nendpoints = [\"192.0.2.1:51820\"]\nstate_dir = {folder:?}\n\
@@ -348,39 +348,32 @@ impl Administration {
     }
 }
 
-/// What the gateway of a zone founds a mesh of one zone with.
-pub(crate) fn bundle(zone: &str, prefix: &str, tunnel_ip: &str) -> zeroize::Zeroizing<String> {
-    use zonemesh_core::founding::{FoundingPlan, PlannedZone, first_set};
-
-    let founder = PlannedZone {
-        zone: zone.parse().unwrap(),
-        prefixes: vec![prefix.parse().unwrap()],
-        tunnel_ips: vec![tunnel_ip.parse().unwrap()],
-    };
-    let join_endpoints = vec!["192.0.2.1:51823".to_owned()];
-    let key = AuthorityIdentity::from_seed(&[9; 32]);
-    let first = first_set(key.public_key(), UnixMillis(1)).unwrap();
-    let expires_at = UnixMillis(1);
-    let plan = FoundingPlan { founder, join_endpoints, others: Vec::new(), expires_at };
-    plan.found(first, key).unwrap().bundle.to_text()
-}
-
 #[tokio::test]
-async fn a_gateway_killed_while_it_founds_has_mesh_key_and_invitations_or_nothing() {
-    let text = || bundle("berlin", "10.10.1.0/24", "10.255.0.1");
-    let mut outcomes = [0, 0];
-    for kill_point in 0..8 {
-        let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
-        let administration = open(folder.path(), &disk);
-        disk.dies_after(kill_point);
-        let told = administration.found_from(&text()).await;
-        Together::new(folder.path()).finish().unwrap();
-        let restarted = open(folder.path(), &TrialDisk::default());
-        let is_managed = restarted.ledger.read(|registry| registry.membership().is_some());
-        assert_eq!(is_managed, folder.path().join(AUTHORITY_KEY).exists(), "{kill_point}");
-        assert!(is_managed || told.is_err());
-        restarted.found_from(&text()).await.unwrap();
-        outcomes[usize::from(is_managed)] += 1;
-    }
-    assert!(outcomes.iter().all(|count| *count > 0), "{outcomes:?}");
+async fn an_invitation_of_another_gateway_is_over_once_its_zone_has_come_or_was_put_out() {
+    let berlin = berlin().await;
+    let administration = &berlin.administration;
+    let invitation = berlin.invite_madrid().await.unwrap();
+    // Another gateway grants the zone, and puts it out: only the items come here.
+    let granted = GrantRequest {
+        zone: "madrid".parse().unwrap(),
+        zone_key: madrid().public_key(),
+        prefixes: invitation.prefixes.clone(),
+        tunnel_ips: invitation.tunnel_ips.clone(),
+    };
+    let items = administration.draft_grant(granted).unwrap();
+    administration.sign_and_apply(&items).await.unwrap();
+    let is_over = async || {
+        let thief = redeem(administration, another_madrid(&invitation)).await;
+        matches!(thief, Err(NotRedeemed::Invitation(RedeemError::Overtaken)))
+    };
+    assert!(is_over().await, "it has come");
+    let revocation = administration.ledger.read(|registry| {
+        let mesh = registry.membership().unwrap();
+        mesh.draft_revocation(&"madrid".parse().unwrap(), "stolen", now()).unwrap()
+    });
+    administration.sign_and_apply(&[TrustItem::Revocation(revocation)]).await.unwrap();
+    assert!(is_over().await, "it was put out");
+    // An invitation of now is as good as any.
+    let anew = berlin.invite_madrid().await.unwrap();
+    assert!(!redeem(administration, another_madrid(&anew)).await.unwrap().pending);
 }

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::proof::{ChannelBinding, RedemptionProof, Transcript};
-use super::{Invitation, InvitationId, RedeemKey, Redemption, RedemptionAnswer};
+use super::{Invitation, InvitationId, InvitedAs, RedeemKey, Redemption, RedemptionAnswer};
 use crate::key::ZonePublicKey;
 use crate::member::{Member, OutOfBounds};
 use crate::membership::{GrantRequest, SignedTrustItem};
@@ -46,6 +46,8 @@ pub struct IssuedInvitation {
     pub expires_at: UnixMillis,
     /// Who has used it.
     pub used_by: Option<Joiner>,
+    /// What the zone was when it was invited.
+    pub(super) before: InvitedAs,
 }
 
 /// Who has used an invitation.
@@ -70,7 +72,17 @@ impl IssuedInvitation {
             tunnel_ips: invitation.tunnel_ips.clone(),
             expires_at: invitation.expires_at,
             used_by: None,
+            before: InvitedAs::default(),
         }
+    }
+
+    /// True if the zone has come or was put out since it was invited, by whatever gateway: then it takes
+    /// a newer invitation.
+    #[must_use]
+    pub fn is_overtaken(&self, zone: InvitedAs) -> bool {
+        let joiner = self.used_by.map(|joiner| joiner.zone_key);
+        let has_come = zone.key.is_some() && zone.key != self.before.key && zone.key != joiner;
+        has_come || zone.revoked > self.before.revoked
     }
 
     /// What a zone with this key may claim by it.
@@ -122,6 +134,9 @@ pub enum RedeemError {
     /// Used by another key.
     #[error("this invitation was used by another gateway: ask for a new one")]
     Used,
+    /// Its zone has come, or was put out, since it was invited.
+    #[error("this zone has come or was revoked since it was invited: ask for a new invitation")]
+    Overtaken,
     /// The joiner's own record cannot be read, or is not its zone's or not signed by its key.
     #[error("the joining gateway's own record is not valid: is it of another version?")]
     Record,
@@ -132,7 +147,8 @@ pub enum RedeemError {
 
 impl RedeemError {
     /// The names of all reasons, in the order of [`RedeemError::index`].
-    const NAMES: [&'static str; 5] = ["invalid", "expired", "used", "record", "out_of_bounds"];
+    const NAMES: [&'static str; 6] =
+        ["invalid", "expired", "used", "overtaken", "record", "out_of_bounds"];
 
     /// The stable name.
     #[must_use]
@@ -145,8 +161,9 @@ impl RedeemError {
             Self::Invalid => 0,
             Self::Expired => 1,
             Self::Used => 2,
-            Self::Record => 3,
-            Self::OutOfBounds(_) => 4,
+            Self::Overtaken => 3,
+            Self::Record => 4,
+            Self::OutOfBounds(_) => 5,
         }
     }
 }
@@ -220,7 +237,12 @@ impl Redemptions {
 
     /// Enters an invitation. Unused ones that expired long ago leave the book: remove the files of
     /// those that are returned. False if the book is full.
-    pub fn issue(&mut self, invitation: &Invitation, now: UnixMillis) -> (bool, Vec<InvitationId>) {
+    pub fn issue(
+        &mut self,
+        invitation: &Invitation,
+        before: InvitedAs,
+        now: UnixMillis,
+    ) -> (bool, Vec<InvitationId>) {
         let stale = |issued: &&IssuedInvitation| {
             issued.used_by.is_none() && now.since(issued.expires_at) > KEEP_EXPIRED_MS
         };
@@ -228,7 +250,8 @@ impl Redemptions {
         self.issued.retain(|id, _| !stale.contains(id));
         let room = self.issued.len() < MAX_ISSUED;
         if room {
-            self.issued.insert(invitation.id, IssuedInvitation::new(invitation));
+            let issued = IssuedInvitation { before, ..IssuedInvitation::new(invitation) };
+            self.issued.insert(invitation.id, issued);
         }
         (room, stale)
     }

@@ -6,6 +6,7 @@
 //! grants nothing from then on: the grant counts. Secrets have no `Debug` and are wiped on drop.
 
 mod book;
+mod invited_as;
 mod proof;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use book::{
     Burned, IssuedError, IssuedInvitation, Joiner, MAX_ISSUED, RedeemError, Redeemed,
     RedemptionCounters, Redemptions,
 };
+pub use invited_as::InvitedAs;
 pub use proof::{ChannelBinding, RedeemKey, RedemptionProof};
 pub use wire::InvitationError;
 

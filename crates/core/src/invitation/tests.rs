@@ -51,7 +51,7 @@ fn who_knows_the_secret_and_what_was_said_elsewhere_lacks_the_zones_signature_he
     let transcript = Transcript::new(&invitation.mesh, invitation.hash(), &heard, &elsewhere);
     let proof = invitation.redeem_key().joiner_proof(&transcript);
     let mut book = Redemptions::new(invitation.mesh.clone(), Vec::new());
-    book.issue(&invitation, NOW);
+    book.issue(&invitation, InvitedAs::default(), NOW);
     let forged = Redemption { proof, ..heard };
     let refused = book.redeem(forged.clone(), &elsewhere, NOW).err();
     assert_eq!(refused, Some(RedeemError::Invalid));

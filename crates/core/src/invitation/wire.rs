@@ -12,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::{
-    Invitation, InvitationId, InvitationSecret, Inviter, IssuedInvitation, Joiner, RedeemKey,
+    Invitation, InvitationId, InvitationSecret, InvitedAs, Inviter, IssuedInvitation, Joiner,
+    RedeemKey,
 };
 use crate::key::ZonePublicKey;
 use crate::mesh::MeshId;
@@ -123,6 +124,10 @@ struct WireIssued {
     #[prost(bytes = "vec", tag = "8")]
     joiner_key: Vec<u8>,
     // 9 and 10 were what the joiner said of its gateway, which its record says.
+    #[prost(bytes = "vec", tag = "11")]
+    key_before: Vec<u8>,
+    #[prost(uint32, tag = "12")]
+    revoked_before: u32,
 }
 
 type Result<T> = std::result::Result<T, InvitationError>;
@@ -232,6 +237,8 @@ pub(super) fn issued_to_bytes(issued: &IssuedInvitation) -> Zeroizing<Vec<u8>> {
         tunnel_ips: issued.tunnel_ips.iter().copied().map(octets).collect(),
         expires_at_unix_ms: issued.expires_at.0,
         joiner_key: issued.used_by.map(|j| j.zone_key.as_bytes().to_vec()).unwrap_or_default(),
+        key_before: issued.before.key.map(|key| key.as_bytes().to_vec()).unwrap_or_default(),
+        revoked_before: issued.before.revoked,
     };
     Zeroizing::new([ISSUED_MAGIC, &wire.encode_to_vec()].concat())
 }
@@ -249,6 +256,10 @@ fn issued(wire: WireIssued) -> Result<IssuedInvitation> {
         // It is written with what it has brought.
         key => Some(Joiner { zone_key: zone_key("joiner_key", key)?, is_settled: true }),
     };
+    let key_before = match wire.key_before.as_slice() {
+        [] => None,
+        key => Some(zone_key("key_before", key)?),
+    };
     Ok(IssuedInvitation {
         id: InvitationId(array("id", &wire.id)?),
         hash: array("hash", &wire.hash)?,
@@ -258,5 +269,6 @@ fn issued(wire: WireIssued) -> Result<IssuedInvitation> {
         tunnel_ips: decode::each("tunnel_ips", wire.tunnel_ips, decode::address)?,
         expires_at: UnixMillis(wire.expires_at_unix_ms),
         used_by,
+        before: InvitedAs { key: key_before, revoked: wire.revoked_before },
     })
 }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 use zonemesh_core::invitation::{
-    ChannelBinding, Invitation, InvitationError, InvitationId, InvitationSecret, Inviter,
-    IssuedInvitation, RedeemError, Redemption, RedemptionAnswer, Redemptions,
+    ChannelBinding, Invitation, InvitationError, InvitationId, InvitationSecret, InvitedAs,
+    Inviter, IssuedInvitation, RedeemError, Redemption, RedemptionAnswer, Redemptions,
 };
 use zonemesh_core::key::WireGuardPublicKey;
 use zonemesh_core::membership::TrustItem;
@@ -82,7 +82,7 @@ fn asked(invitation: &Invitation, signer: u8) -> Redemption {
 
 fn book(invitation: &Invitation) -> Redemptions {
     let mut book = Redemptions::new(invitation.mesh.clone(), Vec::new());
-    assert!(book.issue(invitation, NOW).0);
+    assert!(book.issue(invitation, InvitedAs::default(), NOW).0);
     book
 }
 
@@ -295,7 +295,7 @@ fn what_expired_long_ago_leaves_the_book() {
     let old = invitation(1);
     let mut book = book(&old);
     let month = LATER.plus(31 * 24 * 3_600_000);
-    let (entered, gone) = book.issue(&invitation(2), month);
+    let (entered, gone) = book.issue(&invitation(2), InvitedAs::default(), month);
     assert!(entered);
     assert_eq!(gone, [old.id]);
     assert_eq!(book.issued().count(), 1);

@@ -80,8 +80,11 @@ impl IssuedInvitation {
     /// a newer invitation.
     #[must_use]
     pub fn is_overtaken(&self, zone: InvitedAs) -> bool {
-        let joiner = self.used_by.map(|joiner| joiner.zone_key);
-        let has_come = zone.key.is_some() && zone.key != self.before.key && zone.key != joiner;
+        if zone.key.is_some() && zone.key == self.used_by.map(|joiner| joiner.zone_key) {
+            // By itself, before somebody broke off.
+            return false;
+        }
+        let has_come = zone.key.is_some() && zone.key != self.before.key;
         has_come || zone.revoked > self.before.revoked
     }
 

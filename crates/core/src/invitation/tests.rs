@@ -59,3 +59,22 @@ fn who_knows_the_secret_and_what_was_said_elsewhere_lacks_the_zones_signature_he
     let signature = madrid.sign(&transcript.to_be_signed(&forged.proof));
     assert!(book.redeem(Redemption { signature, ..forged }, &elsewhere, NOW).is_ok());
 }
+
+#[test]
+fn an_invitation_is_overtaken_by_another_key_and_not_by_its_own_joiner() {
+    let (invitation, madrid) = (invitation(), ZoneIdentity::from_seed(&[3; 32]));
+    let [former, other] = [4, 5].map(|seed| ZoneIdentity::from_seed(&[seed; 32]).public_key());
+    let before = InvitedAs { key: Some(former), revoked: 1 };
+    let mut book = Redemptions::new(invitation.mesh.clone(), Vec::new());
+    book.issue(&invitation, before, NOW);
+    let binding = ChannelBinding([1; 32]);
+    let asked = invitation.redemption(&madrid, record(&madrid), &binding);
+    let issued = book.redeem(asked, &binding, NOW).unwrap().invitation;
+    let is_overtaken = |key, revoked| issued.is_overtaken(InvitedAs { key, revoked });
+    assert!(!is_overtaken(Some(former), 1), "the zone is as it was");
+    assert!(!is_overtaken(Some(madrid.public_key()), 2), "its new key has revoked the former");
+    assert!(is_overtaken(Some(other), 1) && is_overtaken(None, 2));
+    let stored = IssuedInvitation::from_file_bytes(&issued.to_file_bytes()).unwrap();
+    assert!(stored.is_overtaken(InvitedAs { key: Some(other), revoked: 1 }), "nor after a restart");
+    assert!(!stored.is_overtaken(before));
+}

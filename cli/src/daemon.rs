@@ -203,5 +203,7 @@ mod tests {
         let item = || Status::invalid_argument("item 0 is no trust item");
         assert_eq!(exit_of(Some(Code::Unusable), item()), Exit::Trust);
         assert_eq!(exit_of(None, item()), Exit::Usage);
+        let invitation = Status::unauthenticated("this invitation has expired");
+        assert_eq!(exit_of(Some(Code::Unusable), invitation), Exit::Trust);
     }
 }

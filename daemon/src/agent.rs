@@ -16,6 +16,7 @@ use crate::act::start::{ActBoards, Acting};
 use crate::act::streams::StreamContext;
 use crate::act::tunnel::{self, StartedTunnel};
 use crate::administration::opened::OpenedState;
+use crate::administration::{Administration, addresses};
 use crate::facts::disk::{DiskWriter, FileSystem, FolderLock, SlowDisk, leftovers};
 use crate::facts::etcd::EtcdBoard;
 use crate::facts::journal;
@@ -33,27 +34,46 @@ use crate::serve::start::Served;
 use crate::supervisor::Supervisor;
 use crate::{act, serve};
 
+/// How a gateway has ended in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentEnd {
+    /// It was asked to.
+    Stopped,
+    /// It is to be started anew at once: what it starts with has changed.
+    Again,
+}
+
 /// Runs the gateway until a signal asks it to end, or something it needs has ended.
-pub async fn run(config: Config) -> Result<(), Failure> {
+///
+/// # Errors
+/// [`Failure`]: why it cannot start, or what has ended.
+pub async fn run(mut config: Config) -> Result<AgentEnd, Failure> {
+    let follows_grant = addresses::fill_in(&mut config)?;
     let config = Arc::new(config);
     let mut supervisor = Supervisor::new();
-    let Running { tunnel, disk, lock: _held_to_the_end } =
+    let Running { tunnel, disk, ledger, administration, lock: _held_to_the_end } =
         start(&config, Ground::Kernel, &mut supervisor).await?;
     tracing::info!(zone = %config.zone.name, gateway = config.gateway.name, "ready");
     let ended = tokio::select! {
         ended = supervisor.first_end() => Err(ended),
         asked = asked_to_end() => asked,
+        () = addresses::granted_anew(&config, &ledger, &administration), if follows_grant => {
+            Ok(EndAsked::Again)
+        }
     };
     tracing::info!("stopping");
     supervisor.stop().await;
     disk.flush().await;
-    if matches!(ended, Ok(EndAsked::Restart)) {
+    if matches!(ended, Ok(EndAsked::Restart | EndAsked::Again)) {
         match tunnel.leave_device() {
             Ok(()) => tracing::info!("interface and routes stay for the next start"),
             Err(error) => tracing::warn!(%error, "interface and routes cannot stay"),
         }
     }
-    ended.map(drop)
+    ended.map(|asked| match asked {
+        EndAsked::Again => AgentEnd::Again,
+        EndAsked::Stop | EndAsked::Restart => AgentEnd::Stopped,
+    })
 }
 
 /// What is left to be ended when all tasks have.
@@ -61,6 +81,8 @@ struct Running {
     tunnel: Arc<dyn DataPlane>,
     disk: DiskWriter,
     lock: Arc<FolderLock>,
+    ledger: Arc<Ledger>,
+    administration: Arc<Administration>,
 }
 
 /// A gateway that runs inside another program: a test's.
@@ -82,7 +104,7 @@ impl StartedGateway {
 
     /// Ends it; everything that it was told to keep is on disk then.
     pub async fn stop(self) {
-        let Running { tunnel: _, disk, lock } = self.running;
+        let Running { disk, lock, .. } = self.running;
         self.supervisor.stop().await;
         disk.flush().await;
         drop(lock);
@@ -131,13 +153,14 @@ async fn start(
     let acting =
         act::start::start(config, &state, started, boards.acting(&state), supervisor).await?;
     let lock = state.lock.clone();
+    let (ledger, administration) = (state.ledger.clone(), state.administration.clone());
     let served = boards.served(config, state, acting);
     let lookout = served.sources.lookout.clone();
     supervisor.spawn("lookout", lookout::run(lookout.clone()));
     let inquiry = Inquiry { lookout, leaf: served.sources.leaf.clone() };
     supervisor.spawn("inquiry", inquiry.run());
     serve::start::start(served, socket, supervisor).await?;
-    Ok(Running { tunnel, disk, lock })
+    Ok(Running { tunnel, disk, lock, ledger, administration })
 }
 
 /// Tunnels and routes, from what is on disk.
@@ -248,6 +271,8 @@ enum EndAsked {
     Stop,
     /// To end and leave the interface to the next start.
     Restart,
+    /// The same, and to start anew at once.
+    Again,
 }
 
 async fn asked_to_end() -> Result<EndAsked, Failure> {

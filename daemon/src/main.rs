@@ -3,12 +3,14 @@
 //! A checklist only: arguments, logging, configuration, run, exit code. What happens in between
 //! stands in `agent.rs`; exit codes in `failure.rs`.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
 use zonemesh_config::Config;
 
+use zonemesh_daemon::agent::AgentEnd;
 use zonemesh_daemon::failure::{Exit, Failure, OrExit as _};
 use zonemesh_daemon::{agent, logging, raise_clock, raise_descriptor_limit};
 
@@ -62,7 +64,17 @@ fn run(file: &Path) -> Result<(), Failure> {
         .or_exit(Exit::Negative, || "cannot start the async runtime".to_owned())?;
     let result = runtime.block_on(agent::run(config));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
-    result
+    match result? {
+        AgentEnd::Stopped => Ok(()),
+        AgentEnd::Again => start_anew(),
+    }
+}
+
+/// This program takes its own place: nothing is left of it but its arguments and its process ID.
+fn start_anew() -> Result<(), Failure> {
+    let mut again = Command::new("/proc/self/exe");
+    let error = again.args(std::env::args_os().skip(1)).exec();
+    Err(error).or_exit(Exit::Negative, || "cannot start anew".to_owned())
 }
 
 fn read_config(file: &Path) -> Result<Config, Failure> {

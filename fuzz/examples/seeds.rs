@@ -100,7 +100,7 @@ fn invitation(membership: &Membership) -> Invitation {
         authority_set: membership.authority_set().0,
         inviter: Inviter {
             zone: name(1),
-            zone_key: identity(1).public_key(),
+            zone_key: Some(identity(1).public_key()),
             join_endpoints: vec!["203.0.113.1:51823".to_owned()],
             gateways: draft(1).gateways,
             prefixes: draft(1).prefixes,
@@ -174,11 +174,11 @@ fn messages(membership: &Membership) {
     };
     write("messages", "view", with_kind(2, view.encode_to_vec()));
     write("messages", "superlink", with_kind(3, view.encode_to_vec()));
-    let proof = invitation(membership).prove(&zonemesh_core::invitation::JoinerKeys {
-        zone_key: identity(2).public_key(),
-        wireguard_key: zonemesh_core::key::WireGuardPublicKey([2; 32]),
-    });
-    let answer = RedemptionAnswer { pending: false, trust: membership.items(), proof };
+    let binding = zonemesh_core::invitation::ChannelBinding([3; 32]);
+    let asked = invitation(membership).redemption(&identity(2), record(), &binding);
+    let (trust, proof) = (membership.items(), asked.proof.clone());
+    write("messages", "redeem", with_kind(4, v1::RedeemRequest::from(asked).encode_to_vec()));
+    let answer = RedemptionAnswer { pending: false, trust, record: Some(record()), proof };
     let reply = v1::RedeemReply::from(answer);
     write("messages", "redeemed", with_kind(5, reply.encode_to_vec()));
 }

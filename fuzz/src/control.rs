@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 use zonemesh_api::{v1, wire};
+use zonemesh_core::founding::FoundingBundle;
 use zonemesh_core::invitation::{Invitation, IssuedInvitation, Redemption, RedemptionAnswer};
 use zonemesh_core::membership::{Membership, SignedTrustItem, TrustKind};
 use zonemesh_core::record::SignedRecord;
@@ -76,7 +77,7 @@ pub fn trust(bytes: &[u8]) {
 /// The bytes as an invitation, and as a stored one.
 ///
 /// # Panics
-/// If an invitation that was read is another one after being written.
+/// If an invitation or a founding bundle that was read is another one after being written.
 pub fn invitation(bytes: &[u8]) {
     if let Ok(issued) = IssuedInvitation::from_file_bytes(bytes) {
         let written = issued.to_file_bytes();
@@ -86,6 +87,10 @@ pub fn invitation(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
+    if let Ok(bundle) = FoundingBundle::from_text(text) {
+        let again = FoundingBundle::from_text(&bundle.to_text());
+        assert!(again.is_ok_and(|again| again.founder == bundle.founder));
+    }
     if let Ok(invitation) = Invitation::from_text(text) {
         let written = invitation.to_text();
         let again = Invitation::from_text(&written).expect("what was written is read");

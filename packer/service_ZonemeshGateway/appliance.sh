@@ -14,6 +14,8 @@ ONE_SERVICE_RECONFIGURABLE=true
 # name, stage, description, user input
 ONE_SERVICE_PARAMS=(
     'ONEAPP_ZONEMESH_CONFIG' 'configure' 'Configuration of zonemeshd: zonemesh.toml in base64' 'M|text64'
+    'ONEAPP_ZONEMESH_FOUNDING' 'configure' 'Founding bundle of the mesh, for the founder alone' 'O|password'
+    'ONEAPP_ZONEMESH_INVITATION' 'configure' 'Invitation into the mesh' 'O|password'
 )
 
 ZONEMESH_TOML="$ZONEMESH_ETC/zonemesh.toml"
@@ -51,6 +53,8 @@ service_configure() {
 service_bootstrap() {
     zonemesh_start zonemeshd.service
     zonemesh_wait 120 "zonemeshd answers" gateway_answers
+    gateway_found
+    gateway_join
     local listen fingerprint=""
     listen="$(gateway_listen)"
     if [ -n "$listen" ]; then
@@ -64,6 +68,26 @@ service_bootstrap() {
 
 service_cleanup() {
     :
+}
+
+# The same bundle may be given at each boot.
+gateway_found() {
+    [ -n "${ONEAPP_ZONEMESH_FOUNDING:-}" ] || return 0
+    zonemesh mesh found - <<<"$ONEAPP_ZONEMESH_FOUNDING" ||
+        zonemesh_fail "zonemesh mesh found refuses ONEAPP_ZONEMESH_FOUNDING"
+}
+
+# The inviter may come later than this VM: joining goes on beside everything else until it is done, or
+# the invitation cannot be used. It is no argument, which all users could read.
+gateway_join() {
+    [ -n "${ONEAPP_ZONEMESH_INVITATION:-}" ] || return 0
+    local file="$ZONEMESH_ETC/invitation"
+    install -m 0600 /dev/stdin "$file" <<<"$ONEAPP_ZONEMESH_INVITATION"
+    systemctl stop zonemesh-join.service 2>/dev/null || true
+    systemd-run --unit zonemesh-join --collect --property Restart=on-failure \
+        --property RestartSec=30 --property "RestartPreventExitStatus=2 4 6 7" \
+        zonemesh zone join "$file" ||
+        zonemesh_fail "systemd does not start zonemesh zone join"
 }
 
 # Exit code 1 means degraded: peers that are not up yet are none of this VM's faults.

@@ -6,12 +6,18 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::founding::{FederationArgument, ZoneArgument};
 use crate::quantity;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MeshVerb {
     /// Make a managed mesh of this gateway's zone, with an authority key of its own.
     Init(Init),
+    /// Become the founder of a mesh that `mesh init --out` has made.
+    Found {
+        /// The founding bundle, or - for standard input.
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -20,10 +26,10 @@ pub(crate) struct Init {
     /// change who signs. 1, or none beside --owner.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=16))]
     pub(crate) owners: Option<u8>,
-    /// The new file for the owner key; of several -1, -2 and so on go in front of its suffix. Put it
-    /// away: no gateway needs it.
-    #[arg(long, value_name = "FILE", default_value = "zonemesh-owner.key")]
-    pub(crate) owner_key: PathBuf,
+    /// The new file for the owner key, zonemesh-owner.key if it is not said, FOLDER-owner.key beside
+    /// --out; of several -1, -2 and so on go in front of its suffix. Put it away: no gateway needs it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) owner_key: Option<PathBuf>,
     /// The public key of an owner who keeps the secret one elsewhere. Again for each.
     #[arg(long = "owner", value_name = "KEY")]
     pub(crate) owner_keys: Vec<String>,
@@ -36,6 +42,36 @@ pub(crate) struct Init {
     /// Grant the zones that are written in this gateway's configuration too.
     #[arg(long)]
     pub(crate) grant_configured: bool,
+    #[command(flatten)]
+    pub(crate) offline: Offline,
+}
+
+/// A mesh that is made here and now, for gateways that do not run yet.
+#[derive(Debug, Args)]
+pub(crate) struct Offline {
+    /// Make the mesh in this new folder instead, without a gateway: for each zone what goes into its
+    /// VM's CONTEXT. Secret.
+    #[arg(
+        long, value_name = "FOLDER", requires = "founder",
+        conflicts_with_all = ["authorities", "threshold", "grant_configured"]
+    )]
+    pub(crate) out: Option<PathBuf>,
+    /// The zone whose gateway the others call, and where: berlin=10.10.10.0/24@203.0.113.1:51820.
+    #[arg(long, value_name = "ZONE", requires = "out")]
+    pub(crate) founder: Option<ZoneArgument>,
+    /// Another zone: madrid=10.10.11.0/24, with @ENDPOINT if it can be called too. Again for each.
+    #[arg(long = "zone", value_name = "ZONE", requires = "out")]
+    pub(crate) zones: Vec<ZoneArgument>,
+    /// A federation, the zone of its SuperLink and those that train: health-eu=berlin:madrid,paris.
+    /// Again for each.
+    #[arg(long = "federation", value_name = "FEDERATION", requires = "out")]
+    pub(crate) federations: Vec<FederationArgument>,
+    /// Where the zones' tunnel addresses are taken from, the founder's first.
+    #[arg(long, value_name = "PREFIX", default_value = "10.255.0.0/24")]
+    pub(crate) tunnel_net: ipnet::IpNet,
+    /// How long the invitations hold.
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = quantity::duration)]
+    pub(crate) valid_for: Duration,
 }
 
 #[derive(Debug, Subcommand)]
@@ -44,6 +80,8 @@ pub(crate) enum ZoneVerb {
     List,
     /// Invite a zone: writes one line, to be given to its engineer or into its CONTEXT. It is secret.
     Invite(Invite),
+    /// Grant a zone whose key you know from somebody you trust; also: grant a member other prefixes.
+    Grant(GrantZone),
     /// Join the mesh that an invitation is for.
     Join {
         /// The invitation, or - for standard input.
@@ -100,11 +138,29 @@ pub(crate) struct Invite {
     #[arg(long = "tunnel-ip", value_name = "IP")]
     pub(crate) tunnel_ips: Vec<IpAddr>,
     /// How long the invitation holds: 90s, 30m, 24h, 7d.
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = quantity::duration)]
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = quantity::duration)]
     pub(crate) valid_for: Duration,
     /// The new file, for its owner only. It must not be there yet.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GrantZone {
+    /// The zone's name.
+    pub(crate) name: String,
+    /// The zone's key, as `zonemesh key public` prints it of its `zone.key`.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) zone_key: String,
+    /// A subnet of that zone. Again for each.
+    #[arg(long = "prefix", value_name = "PREFIX", required = true)]
+    pub(crate) prefixes: Vec<ipnet::IpNet>,
+    /// Its gateway's address inside the tunnels; without it the one it has, or the next free one.
+    #[arg(long = "tunnel-ip", value_name = "IP")]
+    pub(crate) tunnel_ips: Vec<IpAddr>,
+    /// A new file for the grant, if other authorities must sign it too.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,13 +1,15 @@
 //! The command line, as clap reads it. Wrong usage ends here, with exit code 2.
 
+mod founding;
 mod mesh;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use founding::{FederationArgument, ZoneArgument};
 pub(crate) use mesh::{
-    AuthorityChange, AuthorityVerb, Init, Invite, MeshVerb, TrustVerb, ZoneVerb,
+    AuthorityChange, AuthorityVerb, Init, Invite, MeshVerb, Offline, TrustVerb, ZoneVerb,
 };
 
 /// Look at a Zonemesh gateway: its tunnels, its registry, its certificates; say who belongs to its mesh.

@@ -5,13 +5,14 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 use zonemesh_api::v1::{
-    MeshInitRequest, StatusRequest, TrustReply, ZoneApproveRequest, ZoneBlockRequest,
-    ZoneInviteRequest, ZoneJoinRequest, ZoneLeaveRequest, ZoneListRequest, ZoneRevokeRequest,
+    MeshFoundRequest, MeshInitRequest, StatusRequest, TrustReply, ZoneApproveRequest,
+    ZoneBlockRequest, ZoneGrantRequest, ZoneInviteRequest, ZoneJoinRequest, ZoneLeaveRequest,
+    ZoneListRequest, ZoneRevokeRequest,
 };
 use zonemesh_api::view::{BlockView, LeaveView, MeshView, ZonesView};
 
-use super::{owners, trust};
-use crate::arguments::{Format, Invite, MeshVerb, ZoneVerb};
+use super::{founding, owners, trust};
+use crate::arguments::{Format, Init, Invite, MeshVerb, ZoneVerb};
 use crate::daemon::{Followed, ask, body, change, follow};
 use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::output::Printer;
@@ -21,6 +22,8 @@ use crate::view::mesh::{InvitationView, JoinView, TrustView};
 
 /// An invitation has a few kilobytes.
 const INVITATION_MAX: u64 = 64 << 10;
+/// A founding bundle has some hundred bytes for each zone.
+const BUNDLE_MAX: u64 = 1 << 20;
 
 pub(super) fn mesh(
     socket: &Path,
@@ -28,7 +31,34 @@ pub(super) fn mesh(
     output: Printer,
     out: &mut impl Write,
 ) -> Result<Exit, CommandFailure> {
-    let MeshVerb::Init(init) = verb;
+    let init = match verb {
+        MeshVerb::Init(init) => init,
+        MeshVerb::Found { file } => {
+            let bundle = one_line(&file, BUNDLE_MAX)?.trim().to_owned();
+            let request = MeshFoundRequest { bundle };
+            let reply = change(socket, async |mut mesh| mesh.mesh_found(request).await.map(body))?;
+            output.show(&MeshView::new(reply, Vec::new()), out)?;
+            return Ok(Exit::Ok);
+        }
+    };
+    if let Some(folder) = &init.offline.out {
+        let made = owners::made(&init)?;
+        let owners: Vec<_> = init.owner_keys.iter().cloned().chain(made.public_keys()).collect();
+        let founded = founding::found(folder, &init.offline, &owners, made.files());
+        let founded = founded.inspect_err(|_| made.remove())?;
+        output.show(&founded, out)?;
+        return Ok(Exit::Ok);
+    }
+    init_here(socket, init, output, out)
+}
+
+/// Founds a mesh at this gateway.
+fn init_here(
+    socket: &Path,
+    init: Init,
+    output: Printer,
+    out: &mut impl Write,
+) -> Result<Exit, CommandFailure> {
     let made = owners::made(&init)?;
     let owner_keys = init.owner_keys.iter().cloned().chain(made.public_keys()).collect();
     let request = MeshInitRequest {
@@ -59,6 +89,17 @@ pub(super) fn zone(
         ZoneVerb::Invite(invite) => {
             output.show(&invitation(socket, &invite)?, out)?;
             Ok(Exit::Ok)
+        }
+        ZoneVerb::Grant(grant) => {
+            let request = ZoneGrantRequest {
+                zone: grant.name,
+                zone_key: grant.zone_key,
+                prefixes: grant.prefixes.iter().map(ToString::to_string).collect(),
+                tunnel_ips: grant.tunnel_ips.iter().map(ToString::to_string).collect(),
+            };
+            trusted(grant.out.as_deref(), output, out, || {
+                change(socket, async |mut mesh| mesh.zone_grant(request).await.map(body))
+            })
         }
         ZoneVerb::Join { file } => join(socket, &file, output, out),
         ZoneVerb::Approve { name, out: file } => {
@@ -114,7 +155,7 @@ fn join(
     output: Printer,
     out: &mut impl Write,
 ) -> Result<Exit, CommandFailure> {
-    let invitation = one_line(file)?.trim().to_owned();
+    let invitation = one_line(file, INVITATION_MAX)?.trim().to_owned();
     let shown = output.format == Format::Table;
     let steps = follow(socket, async |mut mesh| {
         let mut progress = mesh.zone_join(ZoneJoinRequest { invitation }).await?.into_inner();
@@ -138,12 +179,12 @@ fn join(
     Err(CommandFailure::message(Exit::Negative, message).next("journalctl -u zonemeshd -n 50"))
 }
 
-fn one_line(file: &Path) -> Result<Zeroizing<String>, CommandFailure> {
+fn one_line(file: &Path, most: u64) -> Result<Zeroizing<String>, CommandFailure> {
     if file != Path::new("-") {
-        return secret_file::read_up_to(file, INVITATION_MAX);
+        return secret_file::read_up_to(file, most);
     }
     let mut text = Zeroizing::new(String::new());
-    let read = io::stdin().lock().take(INVITATION_MAX).read_to_string(&mut text);
+    let read = io::stdin().lock().take(most).read_to_string(&mut text);
     read.or_exit(Exit::Configuration, || "cannot read standard input".to_owned())?;
     Ok(text)
 }

@@ -1,6 +1,7 @@
 //! What each command does: ask or read, make a view of it, show it.
 
 mod authority;
+mod founding;
 mod mesh;
 mod owners;
 mod signing;

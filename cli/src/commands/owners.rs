@@ -26,11 +26,9 @@ pub(super) fn made(init: &Init) -> Result<MadeOwners, CommandFailure> {
         let message = "a mesh without an owner could never change who signs".to_owned();
         return Err(CommandFailure::message(Exit::Usage, message).next("zonemesh mesh init"));
     }
+    let file = init.owner_key.clone().unwrap_or_else(|| default_file(init));
     let one = |number: u8| {
-        let path = match count {
-            1 => init.owner_key.clone(),
-            _ => numbered(&init.owner_key, number),
-        };
+        let path = if count == 1 { file.clone() } else { numbered(&file, number) };
         let mut seed = zeroize::Zeroizing::new([0; 32]);
         getrandom::fill(seed.as_mut())
             .or_exit(Exit::Configuration, || "no randomness from the kernel".to_owned())?;
@@ -49,6 +47,17 @@ pub(super) fn made(init: &Init) -> Result<MadeOwners, CommandFailure> {
         }
     }
     Ok(made)
+}
+
+/// Beside what goes to the gateways, not among it.
+fn default_file(init: &Init) -> PathBuf {
+    let folder = init.offline.out.as_deref();
+    match folder.and_then(|folder| Some((folder, folder.file_name()?))) {
+        Some((folder, name)) => {
+            folder.with_file_name(format!("{}-owner.key", name.to_string_lossy()))
+        }
+        None => PathBuf::from("zonemesh-owner.key"),
+    }
 }
 
 fn numbered(path: &Path, number: u8) -> PathBuf {

@@ -54,6 +54,21 @@ impl Rendered for LeaveView {
     }
 }
 
+/// A mesh that was made in a folder.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct FoundedView(pub(crate) MeshView);
+
+impl Rendered for FoundedView {
+    fn text(&self, _page: Page) -> String {
+        let MeshView { mesh, authority_key, zones, .. } = &self.0;
+        let (mesh, key, zones) = (plain(mesh), plain(authority_key), plain(&zones.join(", ")));
+        format!(
+            "mesh       {mesh}\nauthority  {key}\nzones      {zones}, a folder each\nnext: put each folder's context into the CONTEXT of that zone's gateway, by a way that nobody else reads\n"
+        )
+    }
+}
+
 /// An invitation that was written into a file.
 #[derive(Debug, Serialize)]
 pub(crate) struct InvitationView {

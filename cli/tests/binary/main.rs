@@ -4,6 +4,7 @@ mod answers;
 mod authorities;
 mod daemon;
 mod exit_codes;
+mod founding;
 mod keys;
 mod mesh;
 mod mesh_service;

@@ -104,8 +104,8 @@ fn joining_shows_each_step_also_from_standard_input() {
     assert_eq!(child.wait_with_output().unwrap().stdout, output.stdout);
     std::fs::write(&file, "something else").unwrap();
     let refused = tell(&["zone", "join", &file]);
-    assert_eq!(refused.status.code(), Some(6));
-    assert!(stderr(&refused).contains("this is no invitation"), "{}", stderr(&refused));
+    assert_eq!(refused.status.code(), Some(4));
+    assert!(stderr(&refused).contains("T420 this is no invitation"), "{}", stderr(&refused));
     assert!(!stderr(&refused).contains("something else"));
 }
 
@@ -133,6 +133,17 @@ fn a_zone_leaves_only_when_its_own_name_is_written() {
     assert_eq!(left.status.code(), Some(0), "{}", stderr(&left));
     let text = stdout(&left);
     assert!(text.contains("zone berlin has left the mesh") && text.contains("told: madrid, paris"));
+}
+
+#[test]
+fn a_zone_is_granted_with_the_key_that_somebody_attests() {
+    let key = "ed25519:guYSczKt7MsP7YCaVvhvSIJeKvzJ+ocK652ukz99+zc=";
+    let grant = ["zone", "grant", "rome", "--prefix", "10.10.13.0/24", "--zone-key"];
+    assert_eq!(code(&[&grant[..], &[key]].concat()), Some(0));
+    let other = tell(&[&grant[..], &["ed25519:other"]].concat());
+    assert_eq!(other.status.code(), Some(6));
+    assert!(stderr(&other).contains("another key"), "{}", stderr(&other));
+    assert_eq!(code(&grant[..4]), Some(2));
 }
 
 #[test]

@@ -9,12 +9,15 @@ use zonemesh_api::v1::mesh_server::Mesh;
 use zonemesh_api::v1::{
     Authority, AuthorityChangeReply, AuthorityChangeRequest, AuthorityListReply,
     AuthorityListRequest, AuthorityPinRequest, Counter, KeyRotateReply, KeyRotateRequest,
-    KeyRotation, MeshInitReply, MeshInitRequest, OpenInvitation, PendingZone, TrustExportReply,
-    TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest, ZoneBlockReply,
-    ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest,
-    ZoneLeaveReply, ZoneLeaveRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest, ZoneState,
-    ZoneView,
+    KeyRotation, MeshFoundRequest, MeshInitReply, MeshInitRequest, OpenInvitation, PendingZone,
+    TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest,
+    ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply, ZoneInviteRequest,
+    ZoneJoinProgress, ZoneJoinRequest, ZoneLeaveReply, ZoneLeaveRequest, ZoneListReply,
+    ZoneListRequest, ZoneRevokeRequest, ZoneState, ZoneView,
 };
+use zonemesh_api::wire::finding::with_code;
+use zonemesh_core::finding::Code;
+use zonemesh_core::founding::{FoundingBundle, FoundingBundleError};
 use zonemesh_core::membership::{
     AuthorityEdit, AuthorityIdentity, Membership, Revocation, SignedTrustItem, TrustItem,
 };
@@ -122,7 +125,8 @@ impl Mesh for Members {
         request: Request<ZoneJoinRequest>,
     ) -> Result<Response<Self::ZoneJoinStream>, Status> {
         if request.into_inner().invitation != INVITATION {
-            return Err(Status::failed_precondition("this is no invitation"));
+            let unusable = Status::unauthenticated("this is no invitation");
+            return Err(with_code(unusable, Code::Unusable));
         }
         let step = |step: &str, done| Ok(ZoneJoinProgress { step: step.into(), done });
         let steps = [step("redeemed", false), step("this zone is a member", true)];
@@ -197,6 +201,29 @@ impl Mesh for Members {
         check(&zone)?;
         let blocked = if blocked { vec![zone] } else { Vec::new() };
         Ok(Response::new(ZoneBlockReply { blocked }))
+    }
+
+    async fn mesh_found(
+        &self,
+        request: Request<MeshFoundRequest>,
+    ) -> Result<Response<MeshInitReply>, Status> {
+        let bundle = request.into_inner().bundle;
+        let unusable = |error: FoundingBundleError| {
+            with_code(Status::unauthenticated(error.to_string()), Code::Unusable)
+        };
+        FoundingBundle::from_text(&bundle).map_err(unusable)?;
+        self.mesh_init(Request::new(MeshInitRequest::default())).await
+    }
+
+    async fn zone_grant(
+        &self,
+        request: Request<ZoneGrantRequest>,
+    ) -> Result<Response<TrustReply>, Status> {
+        let request = request.into_inner();
+        if request.zone_key != ZONE_KEY {
+            return Err(Status::already_exists("zone rome is granted with another key"));
+        }
+        Ok(Response::new(changed(&request.zone)))
     }
 
     async fn zone_approve(

@@ -9,9 +9,9 @@ use zonemesh_api::wire::local::{
 };
 use zonemesh_api::wire::{WireProblem, admin, mesh};
 use zonemesh_core::invitation::{
-    Invitation, InvitationId, InvitationSecret, Inviter, JoinerKeys, Redemption,
+    ChannelBinding, Invitation, InvitationId, InvitationSecret, Inviter, Redemption,
 };
-use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
+use zonemesh_core::key::ZoneIdentity;
 use zonemesh_core::member::Member;
 use zonemesh_core::membership::{
     AuthorityIdentity, AuthoritySet, Membership, SignedTrustItem, TrustItem, sign,
@@ -321,17 +321,13 @@ fn a_trust_item_without_a_kind_or_with_a_cut_signature_is_named() {
 
 #[test]
 fn a_request_to_redeem_comes_back_as_it_was_sent() {
-    let joiner = JoinerKeys {
-        zone_key: ZoneIdentity::from_seed(&[5; 32]).public_key(),
-        wireguard_key: WireGuardPublicKey([7; 32]),
-    };
     let invitation = Invitation {
         id: InvitationId([1; 16]),
         mesh: Membership::new(trust_item()).unwrap().mesh().clone(),
         authority_set: [0; 32],
         inviter: Inviter {
             zone: "berlin".parse().unwrap(),
-            zone_key: ZoneIdentity::from_seed(&[1; 32]).public_key(),
+            zone_key: Some(ZoneIdentity::from_seed(&[1; 32]).public_key()),
             join_endpoints: Vec::new(),
             gateways: Vec::new(),
             prefixes: Vec::new(),
@@ -342,14 +338,20 @@ fn a_request_to_redeem_comes_back_as_it_was_sent() {
         expires_at: NOW,
         secret: InvitationSecret::from_bytes([2; 16]),
     };
-    let endpoints = vec!["198.51.100.3:51820".to_owned()];
-    let asked = invitation.redemption(&joiner, endpoints);
-    let mut request = v1::RedeemRequest::from(asked.clone());
+    let record = registry().get(&"berlin".parse().unwrap()).unwrap().signed.clone();
+    let joiner = ZoneIdentity::from_seed(&[5; 32]);
+    let asked = invitation.redemption(&joiner, record, &ChannelBinding([3; 32]));
+    let request = v1::RedeemRequest::from(asked.clone());
     assert_eq!(Redemption::try_from(request.clone()).unwrap(), asked);
-    request.proof.pop();
-    assert_eq!(Redemption::try_from(request.clone()).unwrap_err().field, "proof");
-    request.endpoints = vec!["x:1".to_owned(); 17];
-    assert_eq!(Redemption::try_from(request).unwrap_err().field, "endpoints");
+    let refused = |change: fn(&mut v1::RedeemRequest)| {
+        let mut changed = request.clone();
+        change(&mut changed);
+        Redemption::try_from(changed).unwrap_err().field
+    };
+    assert_eq!(refused(|request| request.proof.truncate(31)), "proof");
+    assert_eq!(refused(|request| request.signature.truncate(63)), "signature");
+    assert_eq!(refused(|request| request.record = None), "record");
+    assert_eq!(refused(|request| request.record = Some(v1::SignedItem::default())), "record");
 }
 
 #[test]

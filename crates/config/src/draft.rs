@@ -37,7 +37,7 @@ impl ConfigDraft {
         let mut root = SectionReader::root(mistakes, &SECTIONS, file);
         let zone = root.required_table(DraftZone::SPEC).map(DraftZone::read);
         let gateway = root.table(DraftGateway::SPEC).map(DraftGateway::read);
-        let tunnel = root.required_table(DraftTunnel::SPEC).map(DraftTunnel::read);
+        let tunnel = root.table(DraftTunnel::SPEC).map(DraftTunnel::read);
         let keepalive = root.table(DraftKeepalive::SPEC).map(DraftKeepalive::read);
         let probes = root.table(DraftProbes::SPEC).map(DraftProbes::read);
         let registry = root.table(DraftRegistry::SPEC).map(DraftRegistry::read);

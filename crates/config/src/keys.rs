@@ -79,9 +79,8 @@ section! {
 
     /// the TUN device
     interface: String = one(value::interface), Default("\"zm0\""), OnRestart;
-    /// this gateway's addresses inside the tunnels
-    addresses: IpAddr
-        = list(value::tunnel_address), Required("addresses = [\"10.255.0.1\"]"), OnRestart;
+    /// this gateway's addresses inside the tunnels; left out, those that the mesh has granted its zone
+    addresses: IpAddr = list(value::tunnel_address), Default("[]"), OnRestart;
     /// 1280 to 65455; left out, the smallest underlay less 60 (IPv4) or 80 (IPv6), at most 1420
     /// ([more](RELIABILITY.md#mtu))
     mtu: u16 = one(|mtu| value::count(mtu, MTUS, "bytes", MTU_FIX)), Absent("derived"), OnRestart;

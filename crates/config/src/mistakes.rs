@@ -53,6 +53,11 @@ impl<'t> Mistakes<'t> {
         self.report_at(at, complaint.coded(Code::ConfigConflict));
     }
 
+    /// True if a key is written, be it right or wrong.
+    pub(crate) fn is_written(&self, key: &str) -> bool {
+        self.places.contains_key(key) || self.errors.iter().any(|error| error.key.starts_with(key))
+    }
+
     /// The line number of a value, for messages that name two places.
     pub(crate) fn line_of<T>(&self, at: &Placed<T>) -> usize {
         self.source.place(at.offset).line

@@ -114,3 +114,10 @@ fn every_value_knows_its_place_and_a_default_says_so() {
     let default = config.describe_place("tunnel.private_key_file");
     assert_eq!(default, "zm.toml: tunnel.private_key_file (its default)");
 }
+
+#[test]
+fn a_gateway_of_a_managed_mesh_may_leave_its_tunnel_addresses_to_the_grant() {
+    let text = "[zone]\nname = \"berlin\"\nprefixes = [\"10.10.10.0/24\"]\n";
+    let config = Config::parse(text, "zm.toml").unwrap();
+    assert!(config.tunnel.addresses.is_empty());
+}

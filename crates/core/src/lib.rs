@@ -6,6 +6,7 @@
 
 pub mod exit;
 pub mod finding;
+pub mod founding;
 pub mod gateway;
 pub mod invitation;
 pub mod journal;

@@ -1,6 +1,7 @@
 //! Certificates and TLS configurations of Zonemesh: bytes and PEM in, bytes and PEM out.
 //!
-//! Three kinds of trust live here and never mix: zones among themselves ([`zone`], [`trust`]), the
+//! Three kinds of trust live here and never mix: zones among themselves ([`zone`], [`trust`],
+//! [`inviter`]), the
 //! pinned key of a gateway's local API ([`local`]), and Flower's federation CA ([`federation`],
 //! [`request`]). [`mod@probe`] and [`mod@describe`] put certificates and failed handshakes into words.
 //! The crate reads no file, opens no socket and asks no clock: `now` is an argument. Only rustls
@@ -10,6 +11,7 @@
 mod crypto;
 pub mod describe;
 pub mod federation;
+pub mod inviter;
 pub mod local;
 pub mod probe;
 pub mod request;
@@ -20,12 +22,14 @@ pub mod zone;
 
 pub use describe::{CertificateSummary, describe, describe_all};
 pub use federation::{FederationCa, FederationError};
+pub use inviter::{check_shown, unpinned_client_config};
 pub use local::{Fingerprint, LocalApiKey, LocalError, local_server_config, pinned_client_config};
 pub use probe::{Probe, ProbeFailure};
 pub use request::{CertificateRequest, RequestError};
 pub use san::San;
 pub use trust::{
-    TrustError, ZoneTrust, join_server_config, zone_client_config, zone_server_config,
+    TrustError, ZoneTrust, is_about_time, join_server_config, zone_client_config,
+    zone_server_config,
 };
 pub use validity::rfc3339;
 pub use zone::{CurrentLeaf, ZoneAuthority, ZoneError, ZoneLeaf};

@@ -54,10 +54,10 @@ pub enum TrustError {
 struct Untrusted(String);
 
 #[derive(Debug)]
-struct Zone {
+pub(crate) struct Zone {
     key: [u8; 32],
     subject: Vec<u8>,
-    roots: RootCertStore,
+    pub(crate) roots: RootCertStore,
 }
 
 #[derive(Debug)]
@@ -144,7 +144,8 @@ impl Zones {
 }
 
 impl Zone {
-    fn of(name: &str, key: [u8; 32]) -> Self {
+    /// `name` is a zone's name: others do not fit.
+    pub(crate) fn of(name: &str, key: [u8; 32]) -> Self {
         let subject = subject(name);
         let full_spki = spki(&key);
         // webpki wants both fields without their outer SEQUENCE header.
@@ -252,6 +253,14 @@ pub fn zone_client_config(
     config.alpn_protocols = vec![crypto::ALPN_H2.to_vec()];
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
+}
+
+/// True if a handshake failed as a certificate does not hold yet, or no more, by this machine's clock.
+#[must_use]
+pub fn is_about_time(error: &TlsError) -> bool {
+    use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    let TlsError::InvalidCertificate(error) = error else { return false };
+    matches!(error, Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. })
 }
 
 /// The server's side: any trusted zone may connect. Intermediates are not passed on, so a zone

@@ -8,7 +8,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use zonemesh_config::Endpoint;
-use zonemesh_core::invitation::{Invitation, InvitationId, InvitationSecret, Inviter, Redemptions};
+use zonemesh_core::invitation::{
+    Invitation, InvitationId, InvitationSecret, InvitedAs, Inviter, Redemptions,
+};
 use zonemesh_core::journal::AuditAct;
 use zonemesh_core::member::Member;
 use zonemesh_core::name::ZoneName;
@@ -41,7 +43,10 @@ impl Administration {
         let reserved = reserved(book, &wanted.zone, now);
         let invitation = self.draft_invitation(wanted, &reserved, now)?;
         let voided = book.void(&invitation.zone, None);
-        let (room, stale) = book.issue(&invitation, now);
+        let before = self.ledger.read(|registry| {
+            registry.membership().map(|mesh| InvitedAs::of(&invitation.zone, mesh))
+        });
+        let (room, stale) = book.issue(&invitation, before.unwrap_or_default(), now);
         let mut writes = Vec::new();
         let issued = book.issued().find(|issued| room && issued.id == invitation.id);
         if let Some(issued) = issued {
@@ -78,10 +83,7 @@ impl Administration {
             return Err(Refusal::NoPrefix);
         }
         if tunnel_ips.is_empty() {
-            tunnel_ips = match self.granted_tunnel_ips(&zone) {
-                Some(granted) => granted,
-                None => vec![self.free_tunnel_ip(reserved)?],
-            };
+            tunnel_ips = self.tunnel_ips_for(&zone, reserved)?;
         }
         self.check_free(&zone, &prefixes, &tunnel_ips, reserved)?;
         let (mesh, authority_set) = self
@@ -104,6 +106,18 @@ impl Administration {
             expires_at: now.plus(valid_for),
             secret: InvitationSecret::from_bytes(secret),
         })
+    }
+
+    /// Those that the zone has, or the next free one.
+    pub(super) fn tunnel_ips_for(
+        &self,
+        zone: &ZoneName,
+        reserved: &BTreeMap<ZoneName, Vec<IpNet>>,
+    ) -> Result<Vec<IpAddr>, Refusal> {
+        match self.granted_tunnel_ips(zone) {
+            Some(granted) => Ok(granted),
+            None => Ok(vec![self.free_tunnel_ip(reserved)?]),
+        }
     }
 
     /// Those of a zone that is granted: it is invited anew with another key, or after it was granted as
@@ -131,7 +145,7 @@ impl Administration {
         }
         Ok(Inviter {
             zone: config.zone.name.clone(),
-            zone_key: self.own_keys.zone_key,
+            zone_key: Some(self.own_keys.zone_key),
             join_endpoints: config.gateway.endpoints.iter().map(join).collect(),
             gateways: vec![Gateway {
                 name: config.gateway.name.clone(),
@@ -149,7 +163,7 @@ impl Administration {
     }
 
     /// Nobody else has these addresses: no grant, no configured peer, no open invitation.
-    fn check_free(
+    pub(super) fn check_free(
         &self,
         zone: &ZoneName,
         prefixes: &[IpNet],
@@ -203,7 +217,7 @@ impl Administration {
 }
 
 /// What open invitations of other zones have promised.
-fn reserved(
+pub(super) fn reserved(
     book: &Redemptions,
     zone: &ZoneName,
     now: UnixMillis,

@@ -4,8 +4,11 @@
 //! here only with the key in this gateway's state folder, or handed out to be signed elsewhere. A
 //! refusal says what to do next. Refuses to know who may ask: that is the admin socket's.
 
+pub(crate) mod addresses;
 pub(crate) mod announcer;
 mod authorities;
+mod founding;
+mod grant;
 mod invite;
 pub(crate) mod join;
 mod leave;
@@ -41,6 +44,8 @@ use crate::facts::hints::Hints;
 use crate::facts::ledger::{Ledger, TrustChange, now};
 
 pub(crate) use authorities::{AuthoritiesInForce, DraftedChange};
+pub(crate) use founding::Founder;
+pub(crate) use grant::AttestedGrant;
 pub(crate) use invite::InvitationRequest;
 use listening::Listening;
 pub(crate) use redeem::NotRedeemed;
@@ -83,6 +88,8 @@ pub(crate) struct Administration {
     disk: DiskWriter,
     /// Held by whoever changes something, one after the other, also while the disk is written.
     state: tokio::sync::Mutex<BookState>,
+    /// Held by each join while it is under way.
+    pub(crate) joins: tokio::sync::RwLock<()>,
     /// Tells the join service whether it is wanted, and hears how it fares.
     pub(crate) listening: watch::Sender<Listening>,
 }
@@ -121,10 +128,10 @@ impl Administration {
         }
         ledger.set_blocked(&blocked.read()?);
         let issued = invitations.read_all()?;
-        let hints = Hints::new(&issued, invitations.inviter().as_ref());
+        let hints = Hints::new(invitations.inviter().as_ref());
         let managed = ledger.read(|registry| registry.membership().map(|m| m.mesh().clone()));
         let wanted = managed.is_some();
-        let book = managed.map(|mesh| Redemptions::new(mesh, own_keys.zone_key, issued));
+        let book = managed.map(|mesh| Redemptions::new(mesh, issued));
         Ok(Self {
             config,
             ledger,
@@ -135,6 +142,7 @@ impl Administration {
             authority_file,
             disk,
             state: tokio::sync::Mutex::new(BookState { book }),
+            joins: tokio::sync::RwLock::default(),
             listening: watch::Sender::new(if wanted { Listening::Wanted } else { Listening::Off }),
         })
     }
@@ -166,6 +174,9 @@ impl Administration {
     ) -> Result<(AuthorityPublicKey, Vec<ZoneName>), Refusal> {
         let mut state = self.state.lock().await;
         self.fail_if_managed()?;
+        if self.config.tunnel.addresses.is_empty() {
+            return Err(Refusal::NoOwnTunnelIp);
+        }
         let authority = self.authority_or_new().await?;
         let key = authority.public_key();
         authorities.insert(key);
@@ -209,7 +220,7 @@ impl Administration {
     async fn adopt(&self, state: &mut BookState, membership: Membership) -> Result<(), Refusal> {
         let mesh = membership.mesh().clone();
         self.ledger.manage(membership).await?;
-        state.book = Some(Redemptions::new(mesh.clone(), self.own_keys.zone_key, Vec::new()));
+        state.book = Some(Redemptions::new(mesh.clone(), Vec::new()));
         self.want_to_listen();
         tracing::info!(%mesh, "this gateway belongs to a managed mesh");
         Ok(())
@@ -300,7 +311,7 @@ impl Administration {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 fn request_of(member: Member) -> GrantRequest {
     GrantRequest {

@@ -1,9 +1,18 @@
 //! Redeeming invitations: the inviter's end.
+//!
+//! Promises: an invitation is burned and its zone granted in one write, before the answer leaves; who
+//! asks again gets what is in force now and changes nothing. What a zone says of itself is judged
+//! like any other record. An invitation that cannot be granted is not burned.
 
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
-use zonemesh_core::invitation::{IssuedInvitation, RedeemError, Redemption, RedemptionAnswer};
+use zonemesh_core::invitation::{
+    ChannelBinding, InvitedAs, IssuedInvitation, RedeemError, Redeemed, Redemption,
+    RedemptionAnswer, Redemptions,
+};
+use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::membership::{Membership, SignedTrustItem};
-use zonemesh_core::record::ProtocolRange;
+use zonemesh_core::record::{ProtocolRange, SignedRecord};
+use zonemesh_core::registry::Registry;
 
 use super::{Administration, Refusal};
 use crate::facts::ledger::now;
@@ -18,68 +27,92 @@ pub(crate) enum NotRedeemed {
     #[error(transparent)]
     Invitation(#[from] RedeemError),
     #[error("the inviter cannot write to its disk: try again")]
-    Disk(#[from] std::io::Error),
+    Disk(#[source] std::io::Error),
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(Refusal),
+}
+
+impl From<Refusal> for NotRedeemed {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Disk(error) => Self::Disk(error),
+            other => Self::Refused(other),
+        }
+    }
 }
 
 impl Administration {
-    /// Redeems an invitation: burned, on disk and, if this gateway can sign it, granted before the
-    /// answer leaves. A repeat gets what is in force and completes what the first has left open;
-    /// nothing is learned from it.
-    pub(crate) async fn redeem(&self, asked: Redemption) -> Result<RedemptionAnswer, NotRedeemed> {
+    /// Redeems an invitation for whoever asks on the connection of `binding`.
+    pub(crate) async fn redeem(
+        &self,
+        asked: Redemption,
+        binding: &ChannelBinding,
+    ) -> Result<RedemptionAnswer, NotRedeemed> {
         if ProtocolRange::CURRENT.common(asked.protocol).is_none() {
             return Err(NotRedeemed::Protocol);
         }
         let mut state = self.state.lock().await;
         let book = state.book.as_mut().ok_or(NotRedeemed::NobodyInvited)?;
-        let redeemed = book.redeem(asked, now())?;
-        let issued = &redeemed.invitation;
+        let key = asked.zone_key;
+        let redeemed = book.redeem(asked, binding, now())?;
+        let zone = redeemed.invitation.zone.clone();
         if redeemed.first {
-            // The zone has come: whoever has another of its invitations does not take its place.
-            let voided = book.void(&issued.zone, Some(&issued.id));
-            let mut writes = vec![self.invitations.write(issued)];
-            writes.extend(voided.iter().map(|other| self.invitations.remove(&other.id)));
-            if let Err(error) = self.disk.write(writes).await {
-                tracing::error!(%error, "cannot store a redeemed invitation; is the disk full?");
-                book.take_back(&redeemed);
-                book.restore(voided);
-                return Err(error.into());
-            }
+            self.burn_and_grant(book, &redeemed).await?;
         }
-        // Once: a hint of a repeat would outrank what the zone has said since.
-        if redeemed.first || !self.is_known(issued) {
-            self.learn(issued);
+        drop(state);
+        tracing::info!(%zone, first = redeemed.first, "an invitation was redeemed");
+        let is_member = |registry: &Registry| {
+            registry.all_members().any(|member| member.zone == zone && member.key == key)
+        };
+        if self.ledger.read(is_member) {
+            let record = Ok(redeemed.record.clone());
+            // What is refused is counted, and told if it is suspicious.
+            let _ = self.ledger.offer_record(zone.as_str(), record).await;
         }
-        tracing::info!(zone = %issued.zone, first = redeemed.first, "an invitation was redeemed");
+        let (trust, record, pending) =
+            self.ledger.read(|registry| in_force(registry, &redeemed.invitation, key));
+        Ok(redeemed.answer(trust, record, pending))
+    }
+
+    /// Burns it and, if this gateway can sign it, grants what it promises: both or neither.
+    async fn burn_and_grant(
+        &self,
+        book: &mut Redemptions,
+        redeemed: &Redeemed,
+    ) -> Result<(), NotRedeemed> {
+        let issued = &redeemed.invitation;
+        let zone = self
+            .ledger
+            .read(|registry| registry.membership().map(|mesh| InvitedAs::of(&issued.zone, mesh)));
+        if zone.is_some_and(|zone| issued.is_overtaken(zone)) {
+            return Err(RedeemError::Overtaken.into());
+        }
         let invited = Subject::Zone(issued.zone.clone());
-        let pending = self.grant(issued).await.inspect_err(|refusal| {
+        let items = self.sign_promised(issued).inspect_err(|refusal| {
             tracing::warn!(zone = %issued.zone, reason = refusal.to_line(), "cannot grant a zone that was invited");
             let reason = Evidence::Reason(refusal.to_line());
             let finding = Finding::new(Code::InvitedNotGranted, invited.clone());
             self.ledger.findings().raise(finding.with(reason));
         })?;
+        let burned = book.burn(redeemed);
+        let mut writes = vec![self.invitations.write(issued)];
+        writes.extend(burned.voided.iter().map(|other| self.invitations.remove(&other.id)));
+        let granted = self.ledger.accept_trust_with(items, writes, all_are_kept).await;
+        if let Err(refusal) = granted {
+            let reason = refusal.to_line();
+            tracing::error!(reason, "cannot store a redeemed invitation and its grant");
+            book.take_back(burned);
+            return Err(refusal.into());
+        }
+        book.settle(burned);
         self.ledger.findings().clear(Code::InvitedNotGranted, &invited);
-        Ok(redeemed.answer(self.trust(), pending))
+        Ok(())
     }
 
-    fn is_known(&self, issued: &IssuedInvitation) -> bool {
-        issued.used_by.is_some_and(|joiner| self.hints.all().contains_key(&joiner.zone_key))
-    }
-
-    fn learn(&self, issued: &IssuedInvitation) {
-        let older = self.ledger.read(|registry| {
-            let record = registry.get(&issued.zone).map(|held| &held.record)?;
-            let is_known = |key| record.content.gateways.iter().any(|g| g.wireguard_key == key);
-            let joiner = issued.used_by?;
-            (!is_known(joiner.wireguard_key)).then_some(record.version)
-        });
-        self.hints.learn_joiner(issued, older);
-    }
-
-    /// True if an authority elsewhere must still sign.
-    async fn grant(&self, issued: &IssuedInvitation) -> Result<bool, Refusal> {
-        let Some(request) = issued.grant_request() else { return Ok(true) };
+    /// What grants the zone what it was promised; nothing if it has that already, or if an authority
+    /// elsewhere must sign.
+    fn sign_promised(&self, issued: &IssuedInvitation) -> Result<Vec<SignedTrustItem>, Refusal> {
+        let Some(request) = issued.grant_request() else { return Ok(Vec::new()) };
         let granted = self.ledger.read(|registry| {
             let grant = registry.membership().and_then(|m| m.grant(&request.zone));
             grant.is_some_and(|grant| {
@@ -89,16 +122,30 @@ impl Administration {
             })
         });
         if granted {
-            return Ok(false);
+            return Ok(Vec::new());
         }
         let items = self.draft_grant(request)?;
-        let signed = self.sign_and_apply(&items).await?;
-        Ok(signed.missing > 0)
+        let (signed, missing) = self.sign(&items)?;
+        Ok(if missing > 0 { Vec::new() } else { signed })
     }
+}
 
-    /// All trust items of the mesh.
-    fn trust(&self) -> Vec<SignedTrustItem> {
-        let items = self.ledger.read(|registry| registry.membership().map(Membership::items));
-        items.unwrap_or_default()
-    }
+/// An invitation is not burned for a grant that would not be kept.
+fn all_are_kept(membership: &Membership, items: &[SignedTrustItem]) -> Result<(), Refusal> {
+    let mut trial = membership.clone();
+    let refused = trial.accept_all(items.to_vec()).into_iter().find_map(Result::err);
+    refused.map_or(Ok(()), |reason| Err(reason.into()))
+}
+
+/// All trust items, this zone's own record, and whether the joiner waits for an authority.
+fn in_force(
+    registry: &Registry,
+    issued: &IssuedInvitation,
+    key: ZonePublicKey,
+) -> (Vec<SignedTrustItem>, Option<SignedRecord>, bool) {
+    let own = registry.get(registry.zone()).map(|held| held.signed.clone());
+    let Some(membership) = registry.membership() else { return (Vec::new(), own, true) };
+    let is_granted = membership.grant(&issued.zone).is_some_and(|grant| grant.zone_key == key);
+    let is_pending = !is_granted && !membership.is_revoked(&key);
+    (membership.items(), own, is_pending)
 }

@@ -29,6 +29,10 @@ pub(crate) enum Refusal {
     #[error("no tunnel address is free beside this gateway's: name one")]
     NoTunnelIp,
     #[error(
+        "this gateway has no tunnel address to found a mesh with: set tunnel.addresses and restart"
+    )]
+    NoOwnTunnelIp,
+    #[error(
         "this gateway has no gateway.endpoints, so that nobody could call it: set them and restart"
     )]
     NoEndpoint,
@@ -38,6 +42,10 @@ pub(crate) enum Refusal {
     BookFull,
     #[error("zone {0} is not known in this mesh; see: zonemesh zone list")]
     UnknownZone(ZoneName),
+    #[error(
+        "zone {0} is granted with another key: revoke that first, or invite the zone, which changes it"
+    )]
+    OtherKey(ZoneName),
     #[error("zone {0} does not wait for approval; see: zonemesh zone list")]
     NotPending(ZoneName),
     #[error(transparent)]
@@ -62,6 +70,10 @@ pub(crate) enum Refusal {
     Randomness(#[from] getrandom::Error),
     #[error("{0}")]
     Join(String),
+    #[error("{0}")]
+    Invitation(String),
+    #[error("{1}")]
+    Unreached(finding::Code, String),
     #[error("the join service cannot listen: {0}")]
     Listen(String),
 }
@@ -74,7 +86,10 @@ impl Refusal {
         match self {
             Self::Overlap { .. } | Self::Draft(DraftError::Overlap(..)) => Code::GrantOverlaps,
             Self::Draft(DraftError::Reserved(..)) => Code::GrantReserved,
-            Self::Item(..) | Self::Rejected(_) | Self::NotGranted => Code::Unusable,
+            Self::Item(..) | Self::Rejected(_) | Self::NotGranted | Self::Invitation(_) => {
+                Code::Unusable
+            }
+            Self::Unreached(code, _) => *code,
             Self::Disk(_) | Self::KeyFile(_) | Self::Unpublished(NotPublished::Disk(_)) => {
                 Code::FileUnusable
             }
@@ -109,6 +124,12 @@ impl Refusal {
             Self::Key(_) => "zonemesh key rotate --show",
             Self::Randomness(_) => "try again",
             Self::Join(_) => "zonemesh status, then zonemesh zone join again",
+            Self::NoOwnTunnelIp => "set tunnel.addresses, then systemctl restart zonemeshd",
+            Self::OtherKey(_) => "zonemesh zone revoke NAME, or zonemesh zone invite NAME",
+            Self::Invitation(_) => {
+                "zonemesh zone invite, at a gateway of the mesh: a new invitation"
+            }
+            Self::Unreached(..) => "zonemesh peers",
             Self::Listen(_) => "ss -ltnp shows who has the port; free it, or set join.listen",
             Self::Managed(_) | Self::BookFull | Self::UnknownZone(_) | Self::NotPending(_) => {
                 "zonemesh zone list"

@@ -3,25 +3,28 @@
 use std::sync::atomic::Ordering;
 
 use tempfile::TempDir;
-use zonemesh_core::invitation::{JoinerKeys, Redemption};
+use zonemesh_core::invitation::{ChannelBinding, RedeemError, Redemption, RedemptionAnswer};
 use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
 use zonemesh_core::membership::TrustKind;
-use zonemesh_core::record::{RecordContent, SignedRecord, Version, ZoneRecord};
+use zonemesh_core::record::{
+    Gateway, ProtocolRange, RecordContent, SignedRecord, Version, ZoneRecord,
+};
 
 use super::*;
-use crate::facts::disk::TrialDisk;
+use crate::facts::disk::{Together, TrialDisk};
 use crate::facts::ledger::OwnZone;
 
 /// The gateway of zone berlin, which has founded a mesh.
-struct Berlin {
-    administration: Administration,
+pub(crate) struct Berlin {
+    pub(crate) administration: Administration,
     disk: TrialDisk,
-    folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 const FIRST_KEY: WireGuardPublicKey = WireGuardPublicKey([22; 32]);
+const HERE: ChannelBinding = ChannelBinding([1; 32]);
 
-fn open(folder: &std::path::Path, disk: &TrialDisk) -> Administration {
+pub(super) fn open(folder: &std::path::Path, disk: &TrialDisk) -> Administration {
     let text = format!(
         "[zone]\nname = \"berlin\"\nprefixes = [\"10.10.1.0/24\"]\n\
          [gateway]\nendpoints = [\"192.0.2.1:51820\"]\nstate_dir = {folder:?}\n\
@@ -70,43 +73,156 @@ impl Berlin {
     fn zones(&self) -> usize {
         self.administration.ledger.read(|registry| registry.members().count())
     }
+
+    fn key_of_madrid(&self) -> Option<WireGuardPublicKey> {
+        self.administration.ledger.read(|registry| {
+            let record = &registry.get(&"madrid".parse().unwrap())?.record;
+            Some(record.content.gateways[0].wireguard_key)
+        })
+    }
 }
 
-fn madrid(wireguard_key: WireGuardPublicKey) -> JoinerKeys {
-    JoinerKeys { zone_key: ZoneIdentity::from_seed(&[2; 32]).public_key(), wireguard_key }
+fn madrid() -> ZoneIdentity {
+    ZoneIdentity::from_seed(&[2; 32])
 }
 
-fn asks(invitation: &Invitation, key: WireGuardPublicKey, endpoint: &str) -> Redemption {
-    invitation.redemption(&madrid(key), vec![endpoint.to_owned()])
+/// What zone madrid says, the `seq`th time.
+fn record(identity: &ZoneIdentity, seq: u64, wireguard_key: WireGuardPublicKey) -> SignedRecord {
+    let gateway = Gateway {
+        name: "madrid-gw1".to_owned(),
+        wireguard_key,
+        next_wireguard_key: None,
+        lanes: Vec::new(),
+        endpoints: vec!["198.51.100.2:51820".to_owned()],
+        tunnel_ips: Vec::new(),
+        registry_port: 51821,
+        further_endpoints: Vec::new(),
+        proofs: Vec::new(),
+    };
+    let content = RecordContent {
+        gateways: vec![gateway],
+        prefixes: vec!["10.10.2.0/24".parse().unwrap()],
+        protocol: ProtocolRange::CURRENT,
+        ..RecordContent::default()
+    };
+    let record = ZoneRecord {
+        zone: "madrid".parse().unwrap(),
+        gateway: "madrid-gw1".to_owned(),
+        version: Version { incarnation: 1, seq },
+        issued_at: UnixMillis(1),
+        content,
+        certificate: None,
+    };
+    SignedRecord::sign(&record, identity)
+}
+
+fn asks(invitation: &Invitation, seq: u64, key: WireGuardPublicKey) -> Redemption {
+    invitation.redemption(&madrid(), record(&madrid(), seq, key), &HERE)
+}
+
+async fn redeem(
+    administration: &Administration,
+    asked: Redemption,
+) -> Result<RedemptionAnswer, NotRedeemed> {
+    administration.redeem(asked, &HERE).await
 }
 
 #[tokio::test]
-async fn a_used_invitation_played_again_with_another_key_moves_no_tunnel() {
+async fn a_repeat_changes_nothing_and_what_it_says_is_judged_like_any_record() {
     let berlin = berlin().await;
     let invitation = berlin.invite_madrid().await.unwrap();
     let administration = &berlin.administration;
-    let first = asks(&invitation, FIRST_KEY, "198.51.100.2:51820");
-    assert!(!administration.redeem(first).await.unwrap().pending);
-    let before = administration.hints.all();
-    let thief = asks(&invitation, WireGuardPublicKey([66; 32]), "192.0.2.66:51820");
-    let again = asks(&invitation, FIRST_KEY, "192.0.2.66:51820");
-    for played_again in [thief, again] {
-        administration.redeem(played_again).await.unwrap();
-        assert_eq!(administration.hints.all(), before);
+    let first = asks(&invitation, 1, FIRST_KEY);
+    assert!(!redeem(administration, first.clone()).await.unwrap().pending);
+    assert_eq!(berlin.key_of_madrid(), Some(FIRST_KEY));
+    let items = administration.export().unwrap();
+    // An older state of the gateway with another WireGuard key, and the same again.
+    for (seq, key) in [(0, 67), (1, 22)] {
+        let again = asks(&invitation, seq, WireGuardPublicKey([key; 32]));
+        assert!(!redeem(administration, again).await.unwrap().pending);
+        assert_eq!(berlin.key_of_madrid(), Some(FIRST_KEY));
     }
-    let [hint] = &before[&madrid(FIRST_KEY).zone_key][..] else { panic!("{before:?}") };
-    assert_eq!((hint.wireguard_key, hint.newer_than), (FIRST_KEY, None));
-    // Nor after a restart.
-    let restarted = open(berlin.folder.path(), &berlin.disk);
-    assert_eq!(restarted.hints.all(), before);
+    // Somebody who heard it, on a connection of their own.
+    let elsewhere = administration.redeem(first, &ChannelBinding([9; 32])).await;
+    assert!(matches!(elsewhere, Err(NotRedeemed::Invitation(RedeemError::Invalid))));
+    assert_eq!(administration.export().unwrap(), items, "nothing was granted anew");
+    // The zone has lost its WireGuard key, and says so.
+    let newer = asks(&invitation, 2, WireGuardPublicKey([23; 32]));
+    redeem(administration, newer).await.unwrap();
+    assert_eq!(berlin.key_of_madrid(), Some(WireGuardPublicKey([23; 32])));
+    assert_eq!(administration.export().unwrap(), items);
+}
+
+#[tokio::test]
+async fn a_used_invitation_does_not_take_back_what_was_granted_since() {
+    let berlin = berlin().await;
+    let administration = &berlin.administration;
+    let invitation = berlin.invite_madrid().await.unwrap();
+    redeem(administration, asks(&invitation, 1, FIRST_KEY)).await.unwrap();
+    let narrow = GrantRequest {
+        zone: "madrid".parse().unwrap(),
+        zone_key: madrid().public_key(),
+        prefixes: vec!["10.10.2.0/25".parse().unwrap()],
+        tunnel_ips: invitation.tunnel_ips.clone(),
+        federations: Vec::new(),
+    };
+    let items = administration.draft_grant(narrow.clone()).unwrap();
+    administration.sign_and_apply(&items).await.unwrap();
+    redeem(administration, asks(&invitation, 1, FIRST_KEY)).await.unwrap();
+    let granted = administration.ledger.read(|registry| {
+        registry.membership().and_then(|m| m.grant(&narrow.zone)).map(|g| g.prefixes.clone())
+    });
+    assert_eq!(granted, Some(narrow.prefixes));
+}
+
+#[tokio::test]
+async fn a_gateway_killed_while_it_redeems_has_burned_and_granted_or_neither() {
+    let mut outcomes = [0, 0];
+    for kill_point in 0..8 {
+        let berlin = berlin().await;
+        let invitation = berlin.invite_madrid().await.unwrap();
+        berlin.disk.dies_after(kill_point);
+        let told = redeem(&berlin.administration, asks(&invitation, 1, FIRST_KEY)).await;
+        Together::new(berlin.folder.path()).finish().unwrap();
+        let restarted = open(berlin.folder.path(), &TrialDisk::default());
+        let is_burned = restarted.invited().await.open.is_empty();
+        let zones = restarted.ledger.read(|registry| registry.members().count());
+        assert_eq!(is_burned, zones == 2, "killed after {kill_point} writes");
+        assert!(is_burned || told.is_err(), "told and lost");
+        // Whoever has no answer asks again.
+        let answer = redeem(&restarted, asks(&invitation, 1, FIRST_KEY)).await.unwrap();
+        assert!(!answer.pending);
+        assert_eq!(restarted.ledger.read(|registry| registry.members().count()), 2);
+        outcomes[usize::from(is_burned)] += 1;
+    }
+    assert!(outcomes.iter().all(|count| *count > 0), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn an_invitation_is_not_burned_for_a_key_that_was_revoked() {
+    let berlin = berlin().await;
+    let administration = &berlin.administration;
+    let first = berlin.invite_madrid().await.unwrap();
+    redeem(administration, asks(&first, 1, FIRST_KEY)).await.unwrap();
+    administration.revoke(&"madrid".parse().unwrap(), "stolen").await.unwrap();
+    let second = berlin.invite_madrid().await.unwrap();
+    let refused = redeem(administration, asks(&second, 1, FIRST_KEY)).await.err().unwrap();
+    assert!(refused.to_string().contains("was revoked: make a new one"), "{refused}");
+    assert!(!redeem(administration, another_madrid(&second)).await.unwrap().pending);
+    assert_eq!(berlin.zones(), 2);
+    // Who was put out and asks with its used invitation is told, and is not asked to wait.
+    let answer = redeem(administration, asks(&first, 1, FIRST_KEY)).await.unwrap();
+    assert!(!answer.pending);
+    let mesh = Membership::from_items(&first.mesh, None, answer.trust).unwrap();
+    assert!(mesh.is_revoked(&madrid().public_key()));
 }
 
 #[tokio::test]
 async fn a_revocation_that_cannot_be_stored_is_refused_with_the_reason() {
     let berlin = berlin().await;
     let invitation = berlin.invite_madrid().await.unwrap();
-    let first = asks(&invitation, FIRST_KEY, "198.51.100.2:51820");
-    berlin.administration.redeem(first).await.unwrap();
+    let first = asks(&invitation, 1, FIRST_KEY);
+    redeem(&berlin.administration, first).await.unwrap();
     assert_eq!(berlin.zones(), 2);
     berlin.fill_disk(true);
     let zone = "madrid".parse().unwrap();
@@ -131,39 +247,39 @@ async fn on_a_full_disk_nothing_is_founded_invited_blocked_or_redeemed() {
     let invitation = berlin.invite_madrid().await.unwrap();
     berlin.fill_disk(true);
     assert!(matches!(berlin.invite_madrid().await, Err(Refusal::Disk(_))));
-    let first = asks(&invitation, FIRST_KEY, "198.51.100.2:51820");
-    let refused = berlin.administration.redeem(first.clone()).await;
+    let first = asks(&invitation, 1, FIRST_KEY);
+    let refused = redeem(&berlin.administration, first.clone()).await;
     assert!(matches!(refused, Err(NotRedeemed::Disk(_))));
-    assert!(berlin.administration.hints.all().is_empty());
+    assert_eq!(berlin.zones(), 1);
     berlin.fill_disk(false);
     let invited = berlin.administration.invited().await;
     assert_eq!(invited.open.len(), 1, "the second one was not handed out");
     // It was not burned either.
-    assert!(!berlin.administration.redeem(first).await.unwrap().pending);
+    assert!(!redeem(&berlin.administration, first).await.unwrap().pending);
     berlin.fill_disk(true);
     assert!(berlin.administration.block(&"madrid".parse().unwrap(), true).await.is_err());
     assert_eq!(berlin.zones(), 2);
 }
 
+/// Somebody else in the zone's place.
 fn another_madrid(invitation: &Invitation) -> Redemption {
-    let keys = JoinerKeys {
-        zone_key: ZoneIdentity::from_seed(&[66; 32]).public_key(),
-        wireguard_key: WireGuardPublicKey([66; 32]),
-    };
-    invitation.redemption(&keys, vec!["192.0.2.66:51820".to_owned()])
+    let identity = ZoneIdentity::from_seed(&[66; 32]);
+    let record = record(&identity, 1, WireGuardPublicKey([66; 32]));
+    invitation.redemption(&identity, record, &HERE)
 }
 
 #[tokio::test]
 async fn one_invitation_of_a_zone_is_open_and_none_once_it_has_come_or_was_put_out() {
     let berlin = berlin().await;
     let administration = &berlin.administration;
-    let is_refused =
-        async |asked| matches!(administration.redeem(asked).await, Err(NotRedeemed::Invitation(_)));
+    let is_refused = async |asked| {
+        matches!(redeem(administration, asked).await, Err(NotRedeemed::Invitation(_)))
+    };
     let lost = berlin.invite_madrid().await.unwrap();
     let second = berlin.invite_madrid().await.unwrap();
     assert!(is_refused(another_madrid(&lost)).await, "invited anew");
-    let first = asks(&second, FIRST_KEY, "198.51.100.2:51820");
-    administration.redeem(first.clone()).await.unwrap();
+    let first = asks(&second, 1, FIRST_KEY);
+    redeem(administration, first.clone()).await.unwrap();
     // Whoever moves or renames the zone's gateway invites it again; that one is open.
     let third = berlin.invite_madrid().await.unwrap();
     let zone = "madrid".parse().unwrap();
@@ -173,7 +289,7 @@ async fn one_invitation_of_a_zone_is_open_and_none_once_it_has_come_or_was_put_o
     // Nor after a restart.
     let restarted = open(berlin.folder.path(), &berlin.disk);
     for asked in [another_madrid(&lost), another_madrid(&third)] {
-        let refused = restarted.redeem(asked).await;
+        let refused = redeem(&restarted, asked).await;
         assert!(matches!(refused, Err(NotRedeemed::Invitation(_))));
     }
 }
@@ -182,8 +298,8 @@ async fn one_invitation_of_a_zone_is_open_and_none_once_it_has_come_or_was_put_o
 async fn a_zone_that_is_invited_anew_keeps_its_tunnel_address() {
     let berlin = berlin().await;
     let first = berlin.invite_madrid().await.unwrap();
-    let comes = asks(&first, FIRST_KEY, "198.51.100.2:51820");
-    berlin.administration.redeem(comes).await.unwrap();
+    let comes = asks(&first, 1, FIRST_KEY);
+    redeem(&berlin.administration, comes).await.unwrap();
     let anew = berlin.invite_madrid().await.unwrap();
     assert_eq!(anew.tunnel_ips, first.tunnel_ips);
 }
@@ -193,9 +309,9 @@ async fn an_older_invitation_is_void_once_its_zone_has_come_with_another() {
     let berlin = berlin().await;
     let first = berlin.invite_madrid().await.unwrap();
     let second = berlin.invite_madrid().await.unwrap();
-    let comes = asks(&second, FIRST_KEY, "198.51.100.2:51820");
-    berlin.administration.redeem(comes).await.unwrap();
-    let thief = berlin.administration.redeem(another_madrid(&first)).await;
+    let comes = asks(&second, 1, FIRST_KEY);
+    redeem(&berlin.administration, comes).await.unwrap();
+    let thief = redeem(&berlin.administration, another_madrid(&first)).await;
     assert!(matches!(thief, Err(NotRedeemed::Invitation(_))));
     assert_eq!(berlin.administration.invited().await.open.len(), 0);
 }
@@ -224,36 +340,32 @@ async fn only_the_own_zone_of_a_managed_mesh_leaves_and_its_gateway_writes_that_
 }
 
 #[tokio::test]
-async fn a_zone_that_has_left_is_found_where_it_redeems_its_new_invitation() {
+async fn a_zone_that_has_left_is_back_with_what_it_says_as_it_redeems_its_new_invitation() {
     let berlin = berlin().await;
     let first = berlin.invite_madrid().await.unwrap();
-    let comes = asks(&first, FIRST_KEY, "198.51.100.2:51820");
-    berlin.administration.redeem(comes).await.unwrap();
-    let version = Version { incarnation: 1, seq: 7 };
+    redeem(&berlin.administration, asks(&first, 1, FIRST_KEY)).await.unwrap();
     let farewell = ZoneRecord {
-        zone: "madrid".parse().unwrap(),
-        gateway: "madrid-gw1".to_owned(),
-        version,
-        issued_at: now(),
         content: RecordContent::farewell(),
-        certificate: None,
+        version: Version { incarnation: 1, seq: 2 },
+        ..record(&madrid(), 2, FIRST_KEY).decode().unwrap()
     };
-    let farewell = SignedRecord::sign(&farewell, &ZoneIdentity::from_seed(&[2; 32]));
-    berlin.administration.ledger.offer_record(Ok(farewell)).await.unwrap();
+    let farewell = SignedRecord::sign(&farewell, &madrid());
+    let ledger = &berlin.administration.ledger;
+    ledger.offer_record("madrid", Ok(farewell)).await.unwrap();
+    let has_left = || ledger.read(|registry| registry.left_since(&"madrid".parse().unwrap()));
+    assert!(has_left().is_some());
     let second = berlin.invite_madrid().await.unwrap();
-    let comes = asks(&second, FIRST_KEY, "198.51.100.9:51820");
-    berlin.administration.redeem(comes).await.unwrap();
-    let hints = berlin.administration.hints.all();
-    assert_eq!(hints[&madrid(FIRST_KEY).zone_key][0].newer_than, Some(version));
+    redeem(&berlin.administration, asks(&second, 3, FIRST_KEY)).await.unwrap();
+    assert_eq!((has_left(), berlin.key_of_madrid()), (None, Some(FIRST_KEY)));
 }
 
 #[tokio::test]
 async fn who_asks_about_a_key_is_told_what_revoked_it_and_nothing_of_others() {
     let berlin = berlin().await;
     let invitation = berlin.invite_madrid().await.unwrap();
-    let comes = asks(&invitation, FIRST_KEY, "198.51.100.2:51820");
-    berlin.administration.redeem(comes).await.unwrap();
-    let key = madrid(FIRST_KEY).zone_key;
+    let comes = asks(&invitation, 1, FIRST_KEY);
+    redeem(&berlin.administration, comes).await.unwrap();
+    let key = madrid().public_key();
     assert!(berlin.administration.decided(&key).is_empty(), "a member");
     let zone = "madrid".parse().unwrap();
     berlin.administration.revoke(&zone, "stolen").await.unwrap();
@@ -273,4 +385,82 @@ async fn the_join_port_is_wanted_in_every_managed_mesh_and_in_no_other() {
     assert_eq!(*administration.listening.borrow(), Listening::Wanted);
     drop(administration);
     assert_eq!(*open(folder.path(), &disk).listening.borrow(), Listening::Wanted);
+}
+
+#[tokio::test]
+async fn an_invitation_holds_for_seven_days_unless_its_issuer_says_otherwise() {
+    let invitation = berlin().await.invite_madrid().await.unwrap();
+    let left = invitation.expires_at.since(now());
+    let days = left.div_ceil(24 * 3600 * 1000);
+    assert_eq!(days, 7, "{left} ms");
+}
+
+#[tokio::test]
+async fn a_zone_whose_key_is_attested_is_granted_and_its_invitation_is_void() {
+    let berlin = berlin().await;
+    let administration = &berlin.administration;
+    let invitation = berlin.invite_madrid().await.unwrap();
+    let attested = |key: ZonePublicKey, prefix: &str| AttestedGrant {
+        zone: "madrid".parse().unwrap(),
+        zone_key: key,
+        prefixes: vec![prefix.parse().unwrap()],
+        tunnel_ips: Vec::new(),
+    };
+    let key = madrid().public_key();
+    let taken = administration.grant(attested(key, "10.10.1.0/25")).await;
+    assert!(matches!(taken, Err(Refusal::Draft(_) | Refusal::Overlap { .. })), "berlin has it");
+    let granted = administration.grant(attested(key, "10.10.2.0/24")).await.unwrap();
+    assert!(
+        granted.change.members.added.contains(&"madrid".parse().unwrap()),
+        "{:?}",
+        granted.change
+    );
+    let late = redeem(administration, another_madrid(&invitation)).await;
+    assert!(matches!(late, Err(NotRedeemed::Invitation(RedeemError::Invalid))));
+    // Wider, and with the tunnel address that it has.
+    let had = administration.granted("madrid").unwrap().tunnel_ips;
+    administration.grant(attested(key, "10.10.2.0/23")).await.unwrap();
+    let now = administration.granted("madrid").unwrap();
+    assert_eq!((now.tunnel_ips, now.prefixes.len()), (had, 1));
+    let other = ZoneIdentity::from_seed(&[66; 32]).public_key();
+    let refused = administration.grant(attested(other, "10.10.2.0/24")).await;
+    assert!(matches!(refused, Err(Refusal::OtherKey(_))), "no key takes another's place");
+}
+
+impl Administration {
+    fn granted(&self, zone: &str) -> Option<zonemesh_core::membership::Grant> {
+        let zone = zone.parse().unwrap();
+        self.ledger.read(|registry| registry.membership()?.grant(&zone).cloned())
+    }
+}
+
+#[tokio::test]
+async fn an_invitation_of_another_gateway_is_over_once_its_zone_has_come_or_was_put_out() {
+    let berlin = berlin().await;
+    let administration = &berlin.administration;
+    let invitation = berlin.invite_madrid().await.unwrap();
+    // Another gateway grants the zone, and puts it out: only the items come here.
+    let granted = GrantRequest {
+        zone: "madrid".parse().unwrap(),
+        zone_key: madrid().public_key(),
+        prefixes: invitation.prefixes.clone(),
+        tunnel_ips: invitation.tunnel_ips.clone(),
+        federations: Vec::new(),
+    };
+    let items = administration.draft_grant(granted).unwrap();
+    administration.sign_and_apply(&items).await.unwrap();
+    let is_over = async || {
+        let thief = redeem(administration, another_madrid(&invitation)).await;
+        matches!(thief, Err(NotRedeemed::Invitation(RedeemError::Overtaken)))
+    };
+    assert!(is_over().await, "it has come");
+    let revocation = administration.ledger.read(|registry| {
+        let mesh = registry.membership().unwrap();
+        mesh.draft_revocation(&"madrid".parse().unwrap(), "stolen", now()).unwrap()
+    });
+    administration.sign_and_apply(&[TrustItem::Revocation(revocation)]).await.unwrap();
+    assert!(is_over().await, "it was put out");
+    // An invitation of now is as good as any.
+    let anew = berlin.invite_madrid().await.unwrap();
+    assert!(!redeem(administration, another_madrid(&anew)).await.unwrap().pending);
 }

@@ -71,7 +71,7 @@ impl Administration {
     }
 
     /// Before the revocation: with one of them whoever is put out would be back at once.
-    async fn void_invitations(
+    pub(super) async fn void_invitations(
         &self,
         state: &mut BookState,
         zone: &ZoneName,

@@ -5,7 +5,7 @@
 //! it knows.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -40,6 +40,9 @@ impl OwnLeaf {
         let message = || "cannot issue this gateway's certificate".to_owned();
         let authority = ZoneAuthority::from_seed(zone.as_str(), &identity.seed())
             .or_exit(Exit::Trust, message)?;
+        // Before it is granted an address nobody dials it, and it dials nobody with this.
+        let nowhere = [IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+        let tunnel_ips = if tunnel_ips.is_empty() { &nowhere[..] } else { tunnel_ips };
         let leaf = authority.issue_leaf(tunnel_ips, SystemTime::now());
         let leaf = leaf.or_exit(Exit::Trust, message)?;
         let current = CurrentLeaf::new(&leaf).or_exit(Exit::Trust, message)?;

@@ -1,57 +1,40 @@
 //! How gateways are reached whose zone record has not arrived yet.
 //!
-//! A joiner knows its inviter from the invitation, an inviter knows a joiner from its redemption.
-//! As soon as the zone's record is held it counts, and the hint is only kept for the next start.
+//! A joiner knows its inviter from the invitation. As soon as the zone's record is held it counts, and
+//! the hint is only kept for the next start.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use zonemesh_core::invitation::{GatewayHint, Invitation, IssuedInvitation};
+use zonemesh_core::invitation::{GatewayHint, Invitation};
 use zonemesh_core::key::ZonePublicKey;
-use zonemesh_core::record::{Gateway, Version};
+use zonemesh_core::record::Gateway;
 
 /// Hints by zone key, one for each gateway; all clones see each change.
 #[derive(Clone)]
 pub(crate) struct Hints(Arc<watch::Sender<BTreeMap<ZonePublicKey, Vec<GatewayHint>>>>);
 
 impl Hints {
-    /// What invitations say: those issued here, and the one that this gateway has used.
-    pub(crate) fn new(issued: &[IssuedInvitation], inviter: Option<&Invitation>) -> Self {
+    /// What the invitation says that this gateway has used.
+    pub(crate) fn new(inviter: Option<&Invitation>) -> Self {
         let hints = Self(Arc::new(watch::Sender::new(BTreeMap::new())));
-        issued.iter().for_each(|issued| hints.learn_joiner(issued, None));
         inviter.into_iter().for_each(|invitation| hints.learn_inviter(invitation));
         hints
-    }
-
-    /// Takes what a joiner has said.
-    pub(crate) fn learn_joiner(&self, issued: &IssuedInvitation, newer_than: Option<Version>) {
-        let Some(joiner) = issued.used_by else { return };
-        self.learn(
-            joiner.zone_key,
-            vec![GatewayHint {
-                gateway: None,
-                tunnel_ips: Vec::new(),
-                wireguard_key: joiner.wireguard_key,
-                endpoints: issued.endpoints.clone(),
-                newer_than,
-            }],
-        );
     }
 
     /// Takes what an invitation says of the inviter.
     pub(crate) fn learn_inviter(&self, invitation: &Invitation) {
         let inviter = &invitation.inviter;
         let hint = |gateway: &Gateway| GatewayHint {
-            gateway: Some(gateway.name.clone()),
+            gateway: gateway.name.clone(),
             tunnel_ips: gateway.tunnel_ips.clone(),
             wireguard_key: gateway.wireguard_key,
             endpoints: gateway.endpoints.clone(),
-            newer_than: None,
         };
         let hints: Vec<_> = inviter.gateways.iter().map(hint).collect();
-        if !hints.is_empty() {
-            self.learn(inviter.zone_key, hints);
+        if let Some(key) = inviter.zone_key.filter(|_| !hints.is_empty()) {
+            self.learn(key, hints);
         }
     }
 

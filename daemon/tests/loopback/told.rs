@@ -10,8 +10,7 @@ use crate::{knows_both, two};
 /// Two zones of a managed mesh that the first has founded.
 pub(crate) async fn managed(mesh: u8) -> [Zone; 2] {
     let [one, two] = two(mesh).await;
-    let founded =
-        v1::MeshInitRequest { threshold: 1, grant_configured: true, ..Default::default() };
+    let founded = v1::MeshInitRequest { grant_configured: true, ..crate::founding() };
     one.mesh().await.mesh_init(founded).await.unwrap();
     let exported = one.mesh().await.trust_export(v1::TrustExportRequest::default()).await.unwrap();
     let items = exported.into_inner().items;

@@ -158,7 +158,7 @@ fn a_gateway_may_have_as_many_files_open_as_its_doors_let_in() {
     let unit = read("configs/zonemeshd.service");
     let limit = between(&unit, "\nLimitNOFILE=", "\n");
     assert!(reference().contains(&format!("{limit} open files (`LimitNOFILE`")), "{limit}");
-    let doors = ["join.rs", "local_api/door.rs", "registry.rs"].map(|door| {
+    let doors = ["join/mod.rs", "local_api/door.rs", "registry.rs"].map(|door| {
         let text = source(&format!("daemon/src/serve/{door}"));
         let all = between(&text, "const CONNECTIONS: (usize, usize) = (", ")");
         all.split_once(", ").expect("of one and of all").1.parse::<usize>().expect("a number")

@@ -81,8 +81,11 @@ fn what_an_appliance_asks_is_what_its_program_reads() {
             assert!(known.contains(&name) || read_here, "{folder}: nobody reads {name}");
             assert_eq!(stage, "configure", "{folder}: {name}");
             assert!(!description.is_empty(), "{folder}: {name}");
-            assert!(["M|text", "O|text", "M|text64", "M|password"].contains(&input.as_str()));
-            assert_eq!(name.ends_with("_TOKEN"), input.ends_with("password"), "{folder}: {name}");
+            let inputs = ["M|text", "O|text", "M|text64", "M|password", "O|password"];
+            assert!(inputs.contains(&input.as_str()));
+            let is_secret =
+                ["_TOKEN", "_FOUNDING", "_INVITATION"].iter().any(|end| name.ends_with(end));
+            assert_eq!(is_secret, input.ends_with("password"), "{folder}: {name}");
         }
     }
     let asked = |folder| parameters(folder).into_iter().map(|four| four[0].clone());

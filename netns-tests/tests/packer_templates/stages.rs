@@ -192,3 +192,24 @@ fn the_fingerprint_is_that_of_the_key_which_is_shown() {
     assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(9), ""));
     assert!(text(&output.stderr).contains("shows no certificate"));
 }
+
+#[test]
+fn a_gateway_founds_or_joins_with_what_its_context_says_and_shows_no_secret() {
+    let vm = Vm::of("service_ZonemeshGateway");
+    std::fs::create_dir(vm.file("etc")).unwrap();
+    let stand_ins = "zonemesh() { echo \"zonemesh $*: $(cat)\"; }; systemctl() { :; }
+        systemd-run() { echo \"systemd-run $*\"; }; gateway_found; gateway_join";
+    assert_eq!(text(&vm.run(&[], stand_ins).stdout), "");
+    let founder = [("ONEAPP_ZONEMESH_FOUNDING", "Zm91bmRpbmc=")];
+    assert_eq!(text(&vm.run(&founder, stand_ins).stdout), "zonemesh mesh found -: Zm91bmRpbmc=\n");
+    let joiner = [("ONEAPP_ZONEMESH_INVITATION", "aW52aXRhdGlvbg==")];
+    let output = vm.run(&joiner, stand_ins);
+    let said = text(&output.stdout);
+    let file = vm.file("etc/invitation");
+    assert!(said.contains(&format!("zonemesh zone join {}", file.display())), "{said}");
+    assert!(!said.contains("aW52aXRhdGlvbg=="), "{said}");
+    assert_eq!(read(&file), "aW52aXRhdGlvbg==\n");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let refused = vm.run(&founder, "zonemesh() { return 4; }; gateway_found");
+    assert!(!refused.status.success());
+}

@@ -3,18 +3,20 @@
 //! The first connection is made before the channel, so that its error is typed; later ones are
 //! made by the channel when it needs them.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::Channel;
 use tower::service_fn;
+use zonemesh_core::invitation::ChannelBinding;
 use zonemesh_core::keepalive::Keepalive;
 
 use super::{CONNECT_TIMEOUT, ConnectError, endpoint};
@@ -41,6 +43,37 @@ pub(super) async fn tls_channel(
     let endpoint = endpoint(format!("http://{address}"), keepalive)?;
     let channel = endpoint.connect_with_connector(connector).await;
     channel.map_err(ConnectError::Http2)
+}
+
+/// A channel over one connection, which is not made again.
+pub(super) struct BoundChannel {
+    pub(super) channel: Channel,
+    /// What this connection alone has.
+    pub(super) binding: ChannelBinding,
+    /// The certificates that the server has shown.
+    pub(super) shown: Vec<CertificateDer<'static>>,
+}
+
+pub(super) async fn bound_channel(
+    address: SocketAddr,
+    name: IpAddr,
+    tls: Arc<rustls::ClientConfig>,
+    keepalive: &Keepalive,
+) -> Result<BoundChannel, ConnectError> {
+    let stream = tls_stream(address, name, tls).await?;
+    let session = stream.get_ref().1;
+    let shown = session.peer_certificates().unwrap_or_default().to_vec();
+    let binding = session.export_keying_material([0; 32], ChannelBinding::LABEL, None);
+    let no_binding = |error| ConnectError::Tls { address, source: io::Error::other(error) };
+    let binding = ChannelBinding(binding.map_err(no_binding)?);
+    let mut first = Some(stream);
+    let connector = service_fn(move |_| {
+        let stream = first.take().ok_or(io::Error::from(io::ErrorKind::NotConnected));
+        async move { stream.map(TokioIo::new) }
+    });
+    let endpoint = endpoint(format!("http://{address}"), keepalive)?;
+    let channel = endpoint.connect_with_connector(connector).await;
+    Ok(BoundChannel { channel: channel.map_err(ConnectError::Http2)?, binding, shown })
 }
 
 async fn tls_stream(

@@ -176,20 +176,25 @@ pub mod registry {
 pub mod join {
     use std::net::IpAddr;
 
+    use rustls::pki_types::CertificateDer;
     use tonic::Code;
-    use zonemesh_core::invitation::{Redemption, RedemptionAnswer};
+    use zonemesh_core::invitation::{ChannelBinding, Redemption, RedemptionAnswer};
+    use zonemesh_core::membership::MAX_LISTED_BYTES;
 
-    use super::{Arc, ConnectError, Keepalive, SocketAddr, dial};
+    use super::{Arc, Channel, ConnectError, Keepalive, SocketAddr, dial};
     use crate::v1::RedeemRequest;
     use crate::v1::join_client::JoinClient;
     use crate::wire::WireError;
+
+    /// Largest answer: all trust items that a mesh may have, with what is around each.
+    const MAX_ANSWER: usize = 2 * MAX_LISTED_BYTES;
 
     /// Where the inviter's gateway is called.
     #[derive(Debug, Clone, Copy)]
     pub struct JoinAddress {
         /// Its join service, outside of the tunnels.
         pub outer: SocketAddr,
-        /// The address that its certificate carries.
+        /// The address that its certificate must carry, if `tls` looks at it.
         pub tunnel_ip: IpAddr,
     }
 
@@ -202,7 +207,10 @@ pub mod join {
         /// Not now: what the inviter says.
         #[error("{0}")]
         Later(String),
-        /// Never: what the inviter says.
+        /// Not with this invitation: what the inviter says.
+        #[error("{0}")]
+        Unusable(String),
+        /// Not as this gateway is: what the inviter says.
         #[error("{0}")]
         Refused(String),
         /// An answer that means nothing.
@@ -210,22 +218,49 @@ pub mod join {
         Malformed(#[from] WireError),
     }
 
-    /// Redeems an invitation at one address of the inviter; `tls` pins its zone.
-    ///
-    /// # Errors
-    /// [`RedeemCallError`].
-    pub async fn redeem(
-        at: JoinAddress,
-        tls: Arc<rustls::ClientConfig>,
-        asked: Redemption,
-    ) -> Result<RedemptionAnswer, RedeemCallError> {
-        let channel = dial::tls_channel(at.outer, at.tunnel_ip, tls, &Keepalive::DEFAULT).await?;
-        match JoinClient::new(channel).redeem(RedeemRequest::from(asked)).await {
-            Ok(reply) => Ok(RedemptionAnswer::try_from(reply.into_inner())?),
-            Err(status) if is_passing(status.code()) => {
-                Err(RedeemCallError::Later(status.message().to_owned()))
+    /// A connection to the inviter, for one question that is tied to it.
+    pub struct JoinConnection {
+        client: JoinClient<Channel>,
+        /// What this connection alone has.
+        pub binding: ChannelBinding,
+        /// The certificates that the inviter has shown.
+        pub shown: Vec<CertificateDer<'static>>,
+    }
+
+    impl JoinConnection {
+        /// Connects to one address of the inviter; `tls` pins its zone, or what it has shown is checked
+        /// before it is believed.
+        ///
+        /// # Errors
+        /// [`ConnectError`].
+        pub async fn open(
+            at: JoinAddress,
+            tls: Arc<rustls::ClientConfig>,
+        ) -> Result<Self, ConnectError> {
+            let keepalive = &Keepalive::DEFAULT;
+            let bound = dial::bound_channel(at.outer, at.tunnel_ip, tls, keepalive).await?;
+            let client = JoinClient::new(bound.channel).max_decoding_message_size(MAX_ANSWER);
+            Ok(Self { client, binding: bound.binding, shown: bound.shown })
+        }
+
+        /// Redeems an invitation.
+        ///
+        /// # Errors
+        /// [`RedeemCallError`].
+        pub async fn redeem(
+            mut self,
+            asked: Redemption,
+        ) -> Result<RedemptionAnswer, RedeemCallError> {
+            match self.client.redeem(RedeemRequest::from(asked)).await {
+                Ok(reply) => Ok(RedemptionAnswer::try_from(reply.into_inner())?),
+                Err(status) if is_passing(status.code()) => {
+                    Err(RedeemCallError::Later(status.message().to_owned()))
+                }
+                Err(status) if status.code() == Code::Unauthenticated => {
+                    Err(RedeemCallError::Unusable(status.message().to_owned()))
+                }
+                Err(status) => Err(RedeemCallError::Refused(status.message().to_owned())),
             }
-            Err(status) => Err(RedeemCallError::Refused(status.message().to_owned())),
         }
     }
 

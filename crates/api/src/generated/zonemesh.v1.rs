@@ -2508,12 +2508,6 @@ pub struct RedeemRequest {
     /// The joining zone's public key (32 bytes).
     #[prost(bytes = "vec", tag = "2")]
     pub zone_key: ::prost::alloc::vec::Vec<u8>,
-    /// The joining gateway's WireGuard public key (32 bytes).
-    #[prost(bytes = "vec", tag = "3")]
-    pub wireguard_key: ::prost::alloc::vec::Vec<u8>,
-    /// How others reach the joining gateway from outside: `IP:port`, `\[v6\]:port` or `name:port`.
-    #[prost(string, repeated, tag = "4")]
-    pub endpoints: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// That the joiner knows the invitation's secret (32 bytes).
     #[prost(bytes = "vec", tag = "5")]
     pub proof: ::prost::alloc::vec::Vec<u8>,
@@ -2523,6 +2517,12 @@ pub struct RedeemRequest {
     /// Highest protocol version that the joiner speaks.
     #[prost(uint32, tag = "7")]
     pub protocol_max: u32,
+    /// What the joining zone says of itself.
+    #[prost(message, optional, tag = "8")]
+    pub record: ::core::option::Option<SignedItem>,
+    /// By the joining zone's key, over the proof and what that covers (64 bytes).
+    #[prost(bytes = "vec", tag = "9")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
 }
 /// The answer.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2533,9 +2533,12 @@ pub struct RedeemReply {
     /// All trust items of the mesh, the joiner's grant among them unless it is pending.
     #[prost(message, repeated, tag = "2")]
     pub trust: ::prost::alloc::vec::Vec<TrustItem>,
-    /// That the inviter knows the invitation's secret, over these trust items (32 bytes).
+    /// That the inviter knows the invitation's secret, over this answer (32 bytes).
     #[prost(bytes = "vec", tag = "3")]
     pub proof: ::prost::alloc::vec::Vec<u8>,
+    /// What the inviter's zone says of itself.
+    #[prost(message, optional, tag = "4")]
+    pub record: ::core::option::Option<SignedItem>,
 }
 /// Asks what the mesh has decided about a zone key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2643,7 +2646,8 @@ pub mod join_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Redeems an invitation. It is burned by the first key that does; the same key may ask again.
+        /// Redeems an invitation. It is burned by the first key that does; the same key may ask again, which
+        /// changes nothing.
         /// UNAUTHENTICATED: not valid here, expired or used, with one clear message.
         /// UNAVAILABLE: try again. RESOURCE_EXHAUSTED: too many requests.
         pub async fn redeem(
@@ -2701,7 +2705,8 @@ pub mod join_server {
     /// Generated trait containing gRPC methods that should be implemented for use with JoinServer.
     #[async_trait]
     pub trait Join: std::marker::Send + std::marker::Sync + 'static {
-        /// Redeems an invitation. It is burned by the first key that does; the same key may ask again.
+        /// Redeems an invitation. It is burned by the first key that does; the same key may ask again, which
+        /// changes nothing.
         /// UNAUTHENTICATED: not valid here, expired or used, with one clear message.
         /// UNAVAILABLE: try again. RESOURCE_EXHAUSTED: too many requests.
         async fn redeem(
@@ -2947,6 +2952,13 @@ pub struct MeshInitReply {
     #[prost(string, repeated, tag = "3")]
     pub zones: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// Takes a founding bundle.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MeshFoundRequest {
+    /// The bundle: one base64 value. It holds a secret.
+    #[prost(string, tag = "1")]
+    pub bundle: ::prost::alloc::string::String,
+}
 /// Invites a zone.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ZoneInviteRequest {
@@ -2959,7 +2971,7 @@ pub struct ZoneInviteRequest {
     /// The tunnel IPs that it will be granted; empty: the next free one.
     #[prost(string, repeated, tag = "3")]
     pub tunnel_ips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// How long the invitation holds; 0 means 24 h.
+    /// How long the invitation holds; 0 means 7 days.
     #[prost(uint64, tag = "4")]
     pub valid_for_ms: u64,
 }
@@ -2975,6 +2987,22 @@ pub struct ZoneInviteReply {
     pub expires_at_unix_ms: u64,
     /// The tunnel IPs that the zone will be granted.
     #[prost(string, repeated, tag = "3")]
+    pub tunnel_ips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Grants a zone.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ZoneGrantRequest {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub zone: ::prost::alloc::string::String,
+    /// Its key, `ed25519:<base64>`.
+    #[prost(string, tag = "2")]
+    pub zone_key: ::prost::alloc::string::String,
+    /// The prefixes that it is granted.
+    #[prost(string, repeated, tag = "3")]
+    pub prefixes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The tunnel IPs that it is granted; empty: those that it has, or the next free one.
+    #[prost(string, repeated, tag = "4")]
     pub tunnel_ips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Joins a mesh.
@@ -3512,6 +3540,28 @@ pub mod mesh_client {
             req.extensions_mut().insert(GrpcMethod::new("zonemesh.v1.Mesh", "MeshInit"));
             self.inner.unary(req, path, codec).await
         }
+        /// Becomes the founder of a mesh that was made elsewhere. The same bundle may be given again.
+        pub async fn mesh_found(
+            &mut self,
+            request: impl tonic::IntoRequest<super::MeshFoundRequest>,
+        ) -> std::result::Result<tonic::Response<super::MeshInitReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/zonemesh.v1.Mesh/MeshFound",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("zonemesh.v1.Mesh", "MeshFound"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Invites a zone.
         pub async fn zone_invite(
             &mut self,
@@ -3535,6 +3585,28 @@ pub mod mesh_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("zonemesh.v1.Mesh", "ZoneInvite"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Grants a zone whose key is known from elsewhere.
+        pub async fn zone_grant(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ZoneGrantRequest>,
+        ) -> std::result::Result<tonic::Response<super::TrustReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/zonemesh.v1.Mesh/ZoneGrant",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("zonemesh.v1.Mesh", "ZoneGrant"));
             self.inner.unary(req, path, codec).await
         }
         /// Joins the mesh that an invitation is for, step by step.
@@ -3831,11 +3903,21 @@ pub mod mesh_server {
             &self,
             request: tonic::Request<super::MeshInitRequest>,
         ) -> std::result::Result<tonic::Response<super::MeshInitReply>, tonic::Status>;
+        /// Becomes the founder of a mesh that was made elsewhere. The same bundle may be given again.
+        async fn mesh_found(
+            &self,
+            request: tonic::Request<super::MeshFoundRequest>,
+        ) -> std::result::Result<tonic::Response<super::MeshInitReply>, tonic::Status>;
         /// Invites a zone.
         async fn zone_invite(
             &self,
             request: tonic::Request<super::ZoneInviteRequest>,
         ) -> std::result::Result<tonic::Response<super::ZoneInviteReply>, tonic::Status>;
+        /// Grants a zone whose key is known from elsewhere.
+        async fn zone_grant(
+            &self,
+            request: tonic::Request<super::ZoneGrantRequest>,
+        ) -> std::result::Result<tonic::Response<super::TrustReply>, tonic::Status>;
         /// Server streaming response type for the ZoneJoin method.
         type ZoneJoinStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::ZoneJoinProgress, tonic::Status>,
@@ -4032,6 +4114,49 @@ pub mod mesh_server {
                     };
                     Box::pin(fut)
                 }
+                "/zonemesh.v1.Mesh/MeshFound" => {
+                    #[allow(non_camel_case_types)]
+                    struct MeshFoundSvc<T: Mesh>(pub Arc<T>);
+                    impl<T: Mesh> tonic::server::UnaryService<super::MeshFoundRequest>
+                    for MeshFoundSvc<T> {
+                        type Response = super::MeshInitReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::MeshFoundRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Mesh>::mesh_found(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = MeshFoundSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/zonemesh.v1.Mesh/ZoneInvite" => {
                     #[allow(non_camel_case_types)]
                     struct ZoneInviteSvc<T: Mesh>(pub Arc<T>);
@@ -4060,6 +4185,49 @@ pub mod mesh_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ZoneInviteSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/zonemesh.v1.Mesh/ZoneGrant" => {
+                    #[allow(non_camel_case_types)]
+                    struct ZoneGrantSvc<T: Mesh>(pub Arc<T>);
+                    impl<T: Mesh> tonic::server::UnaryService<super::ZoneGrantRequest>
+                    for ZoneGrantSvc<T> {
+                        type Response = super::TrustReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ZoneGrantRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Mesh>::zone_grant(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ZoneGrantSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

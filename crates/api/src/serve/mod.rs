@@ -26,7 +26,9 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
+use zonemesh_core::invitation::ChannelBinding;
 use zonemesh_core::keepalive::Keepalive;
+use zonemesh_core::record::MAX_RECORD_BYTES;
 
 pub use pause::AcceptPause;
 
@@ -51,6 +53,8 @@ const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 
 /// Largest request of a service behind [`small_requests`].
 pub const SMALL_REQUEST: usize = 16 * 1024;
+/// Largest request of a zone that joins: it holds the zone's record.
+pub const JOIN_REQUEST: usize = MAX_RECORD_BYTES + SMALL_REQUEST;
 /// What may have come of such requests on one connection and is not read yet.
 const SMALL_WINDOW: u32 = 64 * 1024;
 
@@ -142,6 +146,8 @@ pub struct Caller {
     pub certificates: Arc<Vec<CertificateDer<'static>>>,
     /// Ends its connection.
     pub line: HangUp,
+    /// What it shares with this end on this connection alone.
+    pub binding: ChannelBinding,
 }
 
 /// Who made a request that came through [`Incoming`]; `None` if it came another way.
@@ -279,9 +285,12 @@ async fn handshake(
     let secured = async {
         stream.set_nodelay(true)?;
         let stream = acceptor.accept(stream).await?;
-        let shown = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+        let session = stream.get_ref().1;
+        let shown = session.peer_certificates().unwrap_or_default().to_vec();
+        let binding = session.export_keying_material([0; 32], ChannelBinding::LABEL, None);
+        let binding = ChannelBinding(binding.map_err(io::Error::other)?);
         let line = HangUp::default();
-        let caller = Caller { address, certificates: Arc::new(shown), line };
+        let caller = Caller { address, certificates: Arc::new(shown), line, binding };
         let greeting = Some(Greeting::new());
         Ok(Connection { stream, caller, greeting, _place: place })
     };

@@ -66,7 +66,7 @@ fn item_version(id: GatewayId, head: RecordHead) -> v1::ItemVersion {
     }
 }
 
-fn signed_item(record: &SignedRecord) -> v1::SignedItem {
+pub(super) fn signed_item(record: &SignedRecord) -> v1::SignedItem {
     v1::SignedItem { payload: record.payload().clone(), signature: record.signature().to_vec() }
 }
 

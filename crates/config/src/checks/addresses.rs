@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use zonemesh_core::finding::Code;
 use zonemesh_core::record::MAX_ENDPOINTS;
 
 use super::{own_zone, peer_zone};
@@ -78,6 +79,20 @@ pub(super) fn prefixes(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
             mistakes.report_conflict(placed, Complaint::new(found, expected, fix));
         }
     }
+}
+
+/// Where members are written by hand nobody grants an address.
+pub(super) fn own_tunnel_address(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
+    if mistakes.is_written("tunnel.addresses") {
+        return;
+    }
+    let Some(zone) = draft.peers.iter().find_map(|peer| peer.zone.as_ref()) else { return };
+    let complaint = Complaint::new(
+        "nothing is written, and a mesh by hand grants no address",
+        "this gateway's address inside the tunnels",
+        "add addresses = [\"10.255.0.1\"] to [tunnel]",
+    );
+    mistakes.report("tunnel.addresses", zone.offset, complaint.coded(Code::ConfigMissingKey));
 }
 
 pub(super) fn tunnel_addresses(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {

@@ -18,6 +18,7 @@ use crate::mistakes::{Mistakes, Placed};
 pub(crate) fn run(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
     gateway_name(draft, mistakes);
     addresses::prefixes(draft, mistakes);
+    addresses::own_tunnel_address(draft, mistakes);
     addresses::tunnel_addresses(draft, mistakes);
     addresses::endpoints(draft, mistakes);
     addresses::local_api(draft, mistakes);

@@ -76,12 +76,12 @@ fn what_is_missing_is_named() {
     mistake(
         "addresses = [\"10.255.0.1\"]\n",
         "",
-        "zm.toml:6:1: tunnel.addresses: the key is missing; expected addresses in [tunnel]; add a line such as addresses = [\"10.255.0.1\"]",
+        "zm.toml:21:8: tunnel.addresses: nothing is written, and a mesh by hand grants no address; expected this gateway's address inside the tunnels; add addresses = [\"10.255.0.1\"] to [tunnel]",
     );
     mistake(
         "[tunnel]\naddresses = [\"10.255.0.1\"]\n",
         "",
-        "zm.toml:1:1: tunnel: the section is missing; expected [tunnel] with <keys of tunnel>; add a line [tunnel] and below it addresses = [\"10.255.0.1\"]",
+        "zm.toml:20:8: tunnel.addresses: nothing is written, and a mesh by hand grants no address; expected this gateway's address inside the tunnels; add addresses = [\"10.255.0.1\"] to [tunnel]",
     );
     mistake(
         "listen = \"10.10.10.1:51822\"\n",

@@ -1,12 +1,15 @@
 //! How a new zone joins a managed mesh: an invitation, redeemed once.
 //!
 //! An invitation is one base64 value: who invites, where to call, what the zone will be granted,
-//! and a one-time secret. Redeeming proves the secret to both ends over both ends' keys (`proof`);
-//! it is burned by the first key that uses it ([`Redemptions`]) and never looked at again: from then
-//! on the grant counts. Secrets have no `Debug` and are wiped on drop.
+//! and a one-time secret. Redeeming proves the secret and the zone's key over the zone's first record
+//! and over the connection (`proof`); it is burned by the first key that uses it ([`Redemptions`]) and
+//! grants nothing from then on: the grant counts. Secrets have no `Debug` and are wiped on drop.
 
 mod book;
+mod invited_as;
 mod proof;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::fmt;
@@ -16,22 +19,23 @@ use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::key::{WireGuardPublicKey, ZonePublicKey};
+use crate::key::{WireGuardPublicKey, ZoneIdentity, ZonePublicKey};
 use crate::membership::{SetHash, SignedTrustItem};
 use crate::mesh::MeshId;
 use crate::name::ZoneName;
-use crate::record::{Gateway, ProtocolRange, Version};
+use crate::record::{Gateway, ProtocolRange, SIGNATURE_BYTES, SignedRecord};
 use crate::time::UnixMillis;
 
 pub use book::{
-    IssuedError, IssuedInvitation, MAX_ISSUED, RedeemError, Redeemed, RedemptionCounters,
-    Redemptions,
+    Burned, IssuedError, IssuedInvitation, Joiner, MAX_ISSUED, RedeemError, Redeemed,
+    RedemptionCounters, Redemptions,
 };
-pub use proof::{JoinerKeys, RedeemKey, RedemptionProof};
+pub use invited_as::InvitedAs;
+pub use proof::{ChannelBinding, RedeemKey, RedemptionProof};
 pub use wire::InvitationError;
 
-/// How long an invitation holds unless its issuer says otherwise: 24 h.
-pub const DEFAULT_LIFETIME_MS: u64 = 24 * 3600 * 1000;
+/// How long an invitation holds unless its issuer says otherwise: 7 days.
+pub const DEFAULT_LIFETIME_MS: u64 = 7 * 24 * 3600 * 1000;
 
 /// Names an invitation; random, not secret.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,8 +70,9 @@ impl InvitationSecret {
 pub struct Inviter {
     /// Its zone.
     pub zone: ZoneName,
-    /// Its zone's key: the joiner believes no other certificate.
-    pub zone_key: ZonePublicKey,
+    /// Its zone's key: the joiner believes no other certificate. `None` if the zone had none yet when it
+    /// was written: then the joiner believes the key that the mesh has granted that zone.
+    pub zone_key: Option<ZonePublicKey>,
     /// Its join service, `IP:port` or `name:port`, best first.
     pub join_endpoints: Vec<String>,
     /// Its gateways, for the first tunnel.
@@ -104,12 +109,14 @@ pub struct Invitation {
 pub struct Redemption {
     /// The invitation.
     pub invitation: InvitationId,
-    /// Who joins.
-    pub joiner: JoinerKeys,
-    /// How others reach the joining gateway from outside; each is checked when it is announced.
-    pub endpoints: Vec<String>,
+    /// The joining zone's key.
+    pub zone_key: ZonePublicKey,
+    /// What the zone says of itself: its gateways, their keys, how they are reached.
+    pub record: SignedRecord,
     /// That the joiner knows the secret.
     pub proof: RedemptionProof,
+    /// By the zone's key, over the proof and what the proof covers.
+    pub signature: [u8; SIGNATURE_BYTES],
     /// What the joiner speaks.
     pub protocol: ProtocolRange,
 }
@@ -121,23 +128,23 @@ pub struct RedemptionAnswer {
     pub pending: bool,
     /// All trust items of the mesh.
     pub trust: Vec<SignedTrustItem>,
+    /// What the inviter's zone says of itself, if it has said anything yet.
+    pub record: Option<SignedRecord>,
     /// That the inviter knows the secret.
     pub proof: RedemptionProof,
 }
 
-/// How a gateway is reached whose zone record has not arrived yet.
+/// How a gateway of the inviter is reached while its zone's record has not arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayHint {
-    /// Its name, if that is known: a joiner does not tell it.
-    pub gateway: Option<String>,
-    /// Its tunnel IPs, if they are known.
+    /// Its name.
+    pub gateway: String,
+    /// Its tunnel IPs.
     pub tunnel_ips: Vec<IpAddr>,
     /// Its WireGuard key.
     pub wireguard_key: WireGuardPublicKey,
     /// Where it is reached, as it says itself.
     pub endpoints: Vec<String>,
-    /// A record that is older than the hint: the gateway was set up again since.
-    pub newer_than: Option<Version>,
 }
 
 impl Invitation {
@@ -168,33 +175,38 @@ impl Invitation {
         RedeemKey::new(&self.secret)
     }
 
-    /// The proof of a joiner that holds this invitation.
+    /// What the zone of `identity`, which says `record` of itself, asks with on one connection.
     #[must_use]
-    pub fn prove(&self, joiner: &JoinerKeys) -> RedemptionProof {
-        self.redeem_key().joiner_proof(&self.transcript(joiner))
-    }
-
-    /// What a joiner asks with that holds this invitation and is reached at `endpoints`.
-    #[must_use]
-    pub fn redemption(&self, joiner: &JoinerKeys, endpoints: Vec<String>) -> Redemption {
-        Redemption {
+    pub fn redemption(
+        &self,
+        identity: &ZoneIdentity,
+        record: SignedRecord,
+        binding: &ChannelBinding,
+    ) -> Redemption {
+        let mut asked = Redemption {
             invitation: self.id,
-            joiner: *joiner,
-            endpoints,
-            proof: self.prove(joiner),
+            zone_key: identity.public_key(),
+            record,
+            proof: RedemptionProof::from_bytes([0; 32]),
+            signature: [0; SIGNATURE_BYTES],
             protocol: ProtocolRange::CURRENT,
-        }
+        };
+        let transcript = proof::Transcript::new(&self.mesh, self.hash(), &asked, binding);
+        asked.proof = self.redeem_key().joiner_proof(&transcript);
+        asked.signature = identity.sign(&transcript.to_be_signed(&asked.proof));
+        asked
     }
 
-    /// True if the inviter that answered knows the secret too.
+    /// True if the inviter that answered on this connection knows the secret too.
     #[must_use]
-    pub fn verify_answer(&self, joiner: &JoinerKeys, answer: &RedemptionAnswer) -> bool {
-        let transcript = self.transcript(joiner);
-        self.redeem_key().inviter_proof(&transcript, &answer.trust).matches(&answer.proof)
-    }
-
-    fn transcript(&self, joiner: &JoinerKeys) -> proof::Transcript {
-        proof::Transcript::new(&self.mesh, self.id, self.hash(), joiner, &self.inviter.zone_key)
+    pub fn verify_answer(
+        &self,
+        asked: &Redemption,
+        binding: &ChannelBinding,
+        answer: &RedemptionAnswer,
+    ) -> bool {
+        let transcript = proof::Transcript::new(&self.mesh, self.hash(), asked, binding);
+        self.redeem_key().inviter_proof(&transcript, answer).matches(&answer.proof)
     }
 }
 

@@ -12,9 +12,10 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::{
-    Invitation, InvitationId, InvitationSecret, Inviter, IssuedInvitation, JoinerKeys, RedeemKey,
+    Invitation, InvitationId, InvitationSecret, InvitedAs, Inviter, IssuedInvitation, Joiner,
+    RedeemKey,
 };
-use crate::key::{WireGuardPublicKey, ZonePublicKey};
+use crate::key::ZonePublicKey;
 use crate::mesh::MeshId;
 use crate::record::wire::{WireGateway, WirePrefix, decode, octets};
 use crate::record::{DecodeError, Problem};
@@ -122,10 +123,11 @@ struct WireIssued {
     expires_at_unix_ms: u64,
     #[prost(bytes = "vec", tag = "8")]
     joiner_key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "9")]
-    joiner_wireguard_key: Vec<u8>,
-    #[prost(string, repeated, tag = "10")]
-    endpoints: Vec<String>,
+    // 9 and 10 were what the joiner said of its gateway, which its record says.
+    #[prost(bytes = "vec", tag = "11")]
+    key_before: Vec<u8>,
+    #[prost(uint32, tag = "12")]
+    revoked_before: u32,
 }
 
 type Result<T> = std::result::Result<T, InvitationError>;
@@ -141,7 +143,7 @@ pub(super) fn public_bytes(invitation: &Invitation) -> Vec<u8> {
         mesh: invitation.mesh.to_string(),
         authority_set: invitation.authority_set.to_vec(),
         inviter: inviter.zone.to_string(),
-        inviter_key: inviter.zone_key.as_bytes().to_vec(),
+        inviter_key: inviter.zone_key.map(|key| key.as_bytes().to_vec()).unwrap_or_default(),
         join_endpoints: inviter.join_endpoints.clone(),
         gateways: inviter.gateways.iter().map(WireGateway::from).collect(),
         inviter_prefixes: prefixes(&inviter.prefixes),
@@ -204,7 +206,10 @@ fn endpoints(field: &str, texts: Vec<String>) -> Result<Vec<String>> {
 fn invitation(wire: WireInvitation, secret: InvitationSecret) -> Result<Invitation> {
     let inviter = Inviter {
         zone: decode::name("inviter", &wire.inviter)?,
-        zone_key: zone_key("inviter_key", &wire.inviter_key)?,
+        zone_key: match wire.inviter_key.as_slice() {
+            [] => None,
+            key => Some(zone_key("inviter_key", key)?),
+        },
         join_endpoints: endpoints("join_endpoints", wire.join_endpoints)?,
         gateways: decode::each("gateways", wire.gateways, decode::gateway)?,
         prefixes: decode::each("inviter_prefixes", wire.inviter_prefixes, decode::prefix)?,
@@ -223,7 +228,6 @@ fn invitation(wire: WireInvitation, secret: InvitationSecret) -> Result<Invitati
 }
 
 pub(super) fn issued_to_bytes(issued: &IssuedInvitation) -> Zeroizing<Vec<u8>> {
-    let used_by = issued.used_by.as_ref();
     let wire = WireIssued {
         id: issued.id.0.to_vec(),
         hash: issued.hash.to_vec(),
@@ -232,9 +236,9 @@ pub(super) fn issued_to_bytes(issued: &IssuedInvitation) -> Zeroizing<Vec<u8>> {
         prefixes: prefixes(&issued.prefixes),
         tunnel_ips: issued.tunnel_ips.iter().copied().map(octets).collect(),
         expires_at_unix_ms: issued.expires_at.0,
-        joiner_key: used_by.map(|j| j.zone_key.as_bytes().to_vec()).unwrap_or_default(),
-        joiner_wireguard_key: used_by.map(|j| j.wireguard_key.0.to_vec()).unwrap_or_default(),
-        endpoints: issued.endpoints.clone(),
+        joiner_key: issued.used_by.map(|j| j.zone_key.as_bytes().to_vec()).unwrap_or_default(),
+        key_before: issued.before.key.map(|key| key.as_bytes().to_vec()).unwrap_or_default(),
+        revoked_before: issued.before.revoked,
     };
     Zeroizing::new([ISSUED_MAGIC, &wire.encode_to_vec()].concat())
 }
@@ -249,13 +253,12 @@ pub(super) fn issued_from_bytes(
 fn issued(wire: WireIssued) -> Result<IssuedInvitation> {
     let used_by = match wire.joiner_key.as_slice() {
         [] => None,
-        key => Some(JoinerKeys {
-            zone_key: zone_key("joiner_key", key)?,
-            wireguard_key: WireGuardPublicKey(array(
-                "joiner_wireguard_key",
-                &wire.joiner_wireguard_key,
-            )?),
-        }),
+        // It is written with what it has brought.
+        key => Some(Joiner { zone_key: zone_key("joiner_key", key)?, is_settled: true }),
+    };
+    let key_before = match wire.key_before.as_slice() {
+        [] => None,
+        key => Some(zone_key("key_before", key)?),
     };
     Ok(IssuedInvitation {
         id: InvitationId(array("id", &wire.id)?),
@@ -266,6 +269,6 @@ fn issued(wire: WireIssued) -> Result<IssuedInvitation> {
         tunnel_ips: decode::each("tunnel_ips", wire.tunnel_ips, decode::address)?,
         expires_at: UnixMillis(wire.expires_at_unix_ms),
         used_by,
-        endpoints: endpoints("endpoints", wire.endpoints)?,
+        before: InvitedAs { key: key_before, revoked: wire.revoked_before },
     })
 }

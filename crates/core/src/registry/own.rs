@@ -6,6 +6,7 @@
 //! ever, so that jumps are spaced, each wait twice the last.
 
 use crate::gateway::GatewayId;
+use crate::invitation::{ChannelBinding, Invitation, Redemption};
 use crate::key::{ZoneIdentity, ZonePublicKey};
 use crate::member::OutOfBounds;
 use crate::record::{
@@ -246,6 +247,19 @@ impl Registry {
         self.own.jump.due_at
     }
 
+    /// What this zone redeems an invitation with on one connection; `None` as long as it has published
+    /// nothing with its present key.
+    #[must_use]
+    pub fn redemption(
+        &self,
+        invitation: &Invitation,
+        binding: &ChannelBinding,
+    ) -> Option<Redemption> {
+        let (own, identity) = (self.held.get(&self.own.gateway)?, &self.own.identity);
+        (own.key == identity.public_key())
+            .then(|| invitation.redemption(identity, own.signed.clone(), binding))
+    }
+
     fn sign(&self, draft: RecordContent, now: UnixMillis) -> Result<PreparedRecord, PublishError> {
         let record = ZoneRecord {
             zone: self.own.gateway.zone.clone(),
@@ -261,7 +275,9 @@ impl Registry {
         }
         // Others will decode it by the same rules: what they would refuse is not published.
         let record = signed.decode().map_err(PublishError::Invalid)?;
-        if let Some(member) = self.members.get(&self.own.gateway.zone) {
+        // A zone that was granted with another key is granted anew before anybody takes this.
+        let member = self.members.get(&self.own.gateway.zone);
+        if let Some(member) = member.filter(|member| member.key == self.own.key()) {
             let bounds = member.check_bounds(&record);
             bounds.map_err(PublishError::OutOfBounds)?;
         }

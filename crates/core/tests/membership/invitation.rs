@@ -4,14 +4,18 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 use zonemesh_core::invitation::{
-    Invitation, InvitationError, InvitationId, InvitationSecret, Inviter, IssuedInvitation,
-    JoinerKeys, RedeemError, RedemptionAnswer, Redemptions,
+    ChannelBinding, Invitation, InvitationError, InvitationId, InvitationSecret, InvitedAs,
+    Inviter, IssuedInvitation, RedeemError, Redemption, RedemptionAnswer, Redemptions,
 };
 use zonemesh_core::key::WireGuardPublicKey;
-use zonemesh_core::record::Gateway;
+use zonemesh_core::membership::{Membership, TrustRejected};
+use zonemesh_core::record::{
+    Gateway, ProtocolRange, RecordContent, SignedRecord, Version, ZoneRecord,
+};
 use zonemesh_core::time::UnixMillis;
 
-use crate::mesh::{NOW, grant, identity, mesh, name, request};
+use crate::change::{batch, draft, edit};
+use crate::mesh::{NOW, authority, grant, identity, mesh, name, owner, request};
 
 const LATER: UnixMillis = UnixMillis(NOW.0 + 24 * 3_600_000);
 
@@ -24,7 +28,7 @@ fn invitation(number: u8) -> Invitation {
         authority_set: membership.authority_set().0,
         inviter: Inviter {
             zone: name(0),
-            zone_key: identity(0).public_key(),
+            zone_key: Some(identity(0).public_key()),
             join_endpoints: vec!["203.0.113.1:51823".to_owned()],
             gateways: vec![Gateway {
                 name: "z0-gw1".to_owned(),
@@ -47,28 +51,64 @@ fn invitation(number: u8) -> Invitation {
     }
 }
 
-fn joiner(zone: u8) -> JoinerKeys {
-    JoinerKeys {
-        zone_key: identity(zone).public_key(),
-        wireguard_key: WireGuardPublicKey([zone; 32]),
-    }
+/// The connection on which things are said, and another one.
+const HERE: ChannelBinding = ChannelBinding([1; 32]);
+const ELSEWHERE: ChannelBinding = ChannelBinding([2; 32]);
+
+/// What zone 3 says of itself, signed by zone `signer`: its gateway has the key `wireguard`.
+fn record(signer: u8, wireguard: u8) -> SignedRecord {
+    let request = request(3);
+    let content = RecordContent {
+        gateways: vec![Gateway {
+            name: "z3-gw1".to_owned(),
+            wireguard_key: WireGuardPublicKey([wireguard; 32]),
+            next_wireguard_key: None,
+            lanes: Vec::new(),
+            endpoints: vec!["198.51.100.3:51820".to_owned()],
+            tunnel_ips: request.tunnel_ips,
+            registry_port: 51821,
+            further_endpoints: Vec::new(),
+            proofs: Vec::new(),
+        }],
+        prefixes: request.prefixes,
+        protocol: ProtocolRange::CURRENT,
+        ..RecordContent::default()
+    };
+    let record = ZoneRecord {
+        zone: request.zone,
+        gateway: "z3-gw1".to_owned(),
+        version: Version { incarnation: 1, seq: 1 },
+        issued_at: NOW,
+        content,
+        certificate: None,
+    };
+    SignedRecord::sign(&record, &identity(signer))
+}
+
+/// What a gateway asks with that has the keys of zone `signer`.
+fn asked(invitation: &Invitation, signer: u8) -> Redemption {
+    invitation.redemption(&identity(signer), record(signer, 3), &HERE)
 }
 
 fn book(invitation: &Invitation) -> Redemptions {
-    let inviter = identity(0).public_key();
-    let mut book = Redemptions::new(invitation.mesh.clone(), inviter, Vec::new());
-    assert!(book.issue(invitation, NOW).0);
+    let mut book = Redemptions::new(invitation.mesh.clone(), Vec::new());
+    assert!(book.issue(invitation, InvitedAs::default(), NOW).0);
     book
 }
 
+/// Redeems and, the first time, burns it for good.
 fn redeem(
     book: &mut Redemptions,
     invitation: &Invitation,
     zone: u8,
     now: UnixMillis,
 ) -> Result<bool, RedeemError> {
-    let asked = invitation.redemption(&joiner(zone), vec!["198.51.100.3:51820".to_owned()]);
-    book.redeem(asked, now).map(|redeemed| redeemed.first)
+    let redeemed = book.redeem(asked(invitation, zone), &HERE, now)?;
+    if redeemed.first {
+        let burned = book.burn(&redeemed);
+        book.settle(burned);
+    }
+    Ok(redeemed.first)
 }
 
 #[test]
@@ -81,7 +121,7 @@ fn an_invitation_is_one_base64_value_and_comes_back_whole() {
     let back = Invitation::from_text(&wrapped).unwrap();
     assert_eq!(back.hash(), invitation.hash());
     assert_eq!(back.inviter, invitation.inviter);
-    assert_eq!(back.prove(&joiner(3)), invitation.prove(&joiner(3)), "the secret too");
+    assert_eq!(asked(&back, 3), asked(&invitation, 3), "the secret too");
     assert!(!format!("{invitation:?}").contains("90, 90"), "and it does not reach a log");
 }
 
@@ -105,39 +145,71 @@ fn the_first_key_burns_it_and_may_ask_again_also_after_its_expiry() {
     assert_eq!(redeem(&mut book, &invitation, 4, NOW), Err(RedeemError::Used));
     let counters = book.counters();
     assert_eq!((counters.redeemed, counters.repeated), (1, 1));
-    assert!(counters.refused().any(|counted| counted == (RedeemError::Used, 1)));
+    assert!(counters.refused().any(|counted| counted == ("used", 1)));
 }
 
 #[test]
-fn a_used_invitation_that_is_played_again_changes_no_key_and_no_endpoint() {
+fn a_redemption_that_is_played_again_on_another_connection_is_refused() {
     let invitation = invitation(1);
     let mut book = book(&invitation);
+    let heard = asked(&invitation, 3);
+    assert_eq!(
+        book.redeem(heard.clone(), &ELSEWHERE, NOW).err(),
+        Some(RedeemError::Invalid),
+        "unused"
+    );
     assert_eq!(redeem(&mut book, &invitation, 3, NOW), Ok(true));
-    let thief = JoinerKeys { wireguard_key: WireGuardPublicKey([66; 32]), ..joiner(3) };
-    for who in [thief, joiner(3)] {
-        let asked = invitation.redemption(&who, vec!["192.0.2.66:51820".to_owned()]);
-        let again = book.redeem(asked, NOW).unwrap();
-        assert!(!again.first);
-        for issued in [&again.invitation, book.issued().next().unwrap()] {
-            assert_eq!(issued.used_by, Some(joiner(3)));
-            assert_eq!(issued.endpoints, ["198.51.100.3:51820"]);
-        }
-    }
+    let refused = book.redeem(heard, &ELSEWHERE, NOW).err();
+    assert_eq!(refused, Some(RedeemError::Invalid), "used");
+}
+
+#[test]
+fn a_key_that_is_not_the_joiners_own_redeems_nothing() {
+    let invitation = invitation(1);
+    let mut book = book(&invitation);
+    let by_another = asked(&invitation, 6);
+    let by_zone = Redemption { zone_key: identity(3).public_key(), ..by_another };
+    assert_eq!(book.redeem(by_zone, &HERE, NOW).err(), Some(RedeemError::Invalid));
+}
+
+#[test]
+fn a_record_of_another_key_or_zone_or_beyond_the_invitation_burns_nothing() {
+    let invitation = invitation(1);
+    let mut book = book(&invitation);
+    let foreign = invitation.redemption(&identity(3), record(6, 66), &HERE);
+    assert_eq!(book.redeem(foreign, &HERE, NOW).err(), Some(RedeemError::Record));
+    let mut content = record(3, 3).decode().unwrap();
+    content.content.prefixes = vec!["10.10.0.0/16".parse().unwrap()];
+    let wide = SignedRecord::sign(&content, &identity(3));
+    let wide = invitation.redemption(&identity(3), wide, &HERE);
+    assert!(matches!(book.redeem(wide, &HERE, NOW).err(), Some(RedeemError::OutOfBounds(_))));
+    content.zone = name(4);
+    let of_other = SignedRecord::sign(&content, &identity(3));
+    let of_other = invitation.redemption(&identity(3), of_other, &HERE);
+    assert_eq!(book.redeem(of_other, &HERE, NOW).err(), Some(RedeemError::Record));
+    assert_eq!(redeem(&mut book, &invitation, 3, NOW), Ok(true));
 }
 
 #[test]
 fn a_redemption_that_is_taken_back_was_none() {
     let invitation = invitation(1);
     let mut book = book(&invitation);
-    let asked = invitation.redemption(&joiner(3), vec!["198.51.100.3:51820".to_owned()]);
-    let redeemed = book.redeem(asked.clone(), NOW).unwrap();
-    book.take_back(&redeemed);
-    assert!(book.issued().all(|issued| issued.used_by.is_none() && issued.endpoints.is_empty()));
-    let first = book.redeem(asked.clone(), NOW).unwrap();
-    let again = book.redeem(asked, NOW).unwrap();
-    assert!(first.first && !again.first);
-    book.take_back(&again);
-    assert!(book.issued().all(|issued| issued.used_by.is_some()), "the first one stands");
+    let redeemed = book.redeem(asked(&invitation, 3), &HERE, NOW).unwrap();
+    let burned = book.burn(&redeemed);
+    book.take_back(burned);
+    assert!(book.issued().all(|issued| issued.used_by.is_none()));
+    assert_eq!(redeem(&mut book, &invitation, 4, NOW), Ok(true));
+}
+
+#[test]
+fn what_was_broken_off_is_left_to_the_same_key_and_to_nobody_else() {
+    let invitation = invitation(1);
+    let mut book = book(&invitation);
+    let redeemed = book.redeem(asked(&invitation, 3), &HERE, NOW).unwrap();
+    drop(book.burn(&redeemed));
+    assert_eq!(redeem(&mut book, &invitation, 4, NOW), Err(RedeemError::Used));
+    assert_eq!(redeem(&mut book, &invitation, 3, LATER), Ok(true), "completes it");
+    assert_eq!(redeem(&mut book, &invitation, 3, LATER), Ok(false));
 }
 
 #[test]
@@ -154,7 +226,7 @@ fn a_changed_invitation_redeems_nothing() {
     let mut book = book(&issued);
     let changes: [fn(&mut Invitation); 6] = [
         |i| i.prefixes = vec!["10.0.0.0/8".parse().unwrap()],
-        |i| i.inviter.zone_key = identity(9).public_key(),
+        |i| i.inviter.zone_key = Some(identity(9).public_key()),
         |i| i.expires_at = LATER.plus(1),
         |i| i.authority_set = [0; 32],
         |i| i.secret = InvitationSecret::from_bytes([0; 16]),
@@ -169,28 +241,46 @@ fn a_changed_invitation_redeems_nothing() {
 }
 
 #[test]
-fn a_proof_holds_for_its_keys_only() {
+fn an_invitation_is_followed_by_meshes_whose_authorities_came_after_its_own() {
+    let (invitation, mut later) = (invitation(1), mesh());
+    let joins = |invitation: &Invitation, mesh: &Membership| {
+        let pin = Some(invitation.authority_set);
+        Membership::from_items(&invitation.mesh, pin, mesh.items()).map(|_| ())
+    };
+    assert_eq!(joins(&invitation, &later), Ok(()));
+    let change = draft(&later, &edit(&[1], &[], None));
+    later.accept_all(batch(change, &[owner(0), authority(1)]));
+    assert_eq!(joins(&invitation, &later), Ok(()), "they were changed since");
+    let newer = Invitation { authority_set: later.authority_set().0, ..invitation };
+    assert_eq!(joins(&newer, &later), Ok(()));
+    let refused = joins(&newer, &mesh());
+    assert_eq!(refused, Err(TrustRejected::UnknownPredecessor), "not heard of, or another one");
+}
+
+#[test]
+fn a_proof_holds_for_its_record_only() {
     let invitation = invitation(1);
     let mut book = book(&invitation);
-    let mut asked = invitation.redemption(&joiner(3), Vec::new());
-    asked.joiner.wireguard_key = WireGuardPublicKey([9; 32]);
-    let refused = book.redeem(asked, NOW);
-    assert_eq!(refused.err(), Some(RedeemError::Invalid));
+    let changed = Redemption { record: record(3, 9), ..asked(&invitation, 3) };
+    assert_eq!(book.redeem(changed, &HERE, NOW).err(), Some(RedeemError::Invalid));
 }
 
 #[test]
 fn the_joiner_believes_only_an_inviter_that_knows_the_secret_and_only_its_answer() {
     let invitation = invitation(1);
     let mut book = book(&invitation);
-    let asked = invitation.redemption(&joiner(3), Vec::new());
-    let redeemed = book.redeem(asked.clone(), NOW).unwrap();
-    let answer = redeemed.answer(vec![grant(&mesh(), 3)], false);
-    assert!(invitation.verify_answer(&joiner(3), &answer));
-    assert!(!invitation.verify_answer(&joiner(4), &answer));
-    let cut = RedemptionAnswer { trust: Vec::new(), ..answer.clone() };
-    assert!(!invitation.verify_answer(&joiner(3), &cut));
-    let own = RedemptionAnswer { proof: asked.proof, ..answer };
-    assert!(!invitation.verify_answer(&joiner(3), &own), "not the joiner's own");
+    let asked = asked(&invitation, 3);
+    let redeemed = book.redeem(asked.clone(), &HERE, NOW).unwrap();
+    let answer = redeemed.answer(vec![grant(&mesh(), 3)], Some(record(0, 5)), false);
+    let verify = |answer: &RedemptionAnswer| invitation.verify_answer(&asked, &HERE, answer);
+    assert!(verify(&answer));
+    assert!(!invitation.verify_answer(&asked, &ELSEWHERE, &answer), "said elsewhere");
+    assert!(!verify(&RedemptionAnswer { trust: Vec::new(), ..answer.clone() }));
+    assert!(!verify(&RedemptionAnswer { record: Some(record(0, 6)), ..answer.clone() }));
+    assert!(!verify(&RedemptionAnswer { record: None, ..answer.clone() }));
+    assert!(!verify(&RedemptionAnswer { pending: true, ..answer.clone() }));
+    let own = RedemptionAnswer { proof: asked.proof.clone(), ..answer };
+    assert!(!verify(&own), "not the joiner's own");
 }
 
 #[test]
@@ -201,10 +291,13 @@ fn the_book_survives_its_files() {
     let files: Vec<_> = first.issued().map(IssuedInvitation::to_file_bytes).collect();
     let stored =
         files.iter().map(|bytes| IssuedInvitation::from_file_bytes(bytes).unwrap()).collect();
-    let inviter = identity(0).public_key();
-    let mut second = Redemptions::new(invitation.mesh.clone(), inviter, stored);
+    let mut second = Redemptions::new(invitation.mesh.clone(), stored);
     assert_eq!(redeem(&mut second, &invitation, 4, NOW), Err(RedeemError::Used));
-    assert_eq!(redeem(&mut second, &invitation, 3, NOW), Ok(false));
+    assert_eq!(
+        redeem(&mut second, &invitation, 3, NOW),
+        Ok(false),
+        "it has brought what it brings"
+    );
     let request = second.issued().next().unwrap().grant_request().unwrap();
     assert_eq!(request.zone_key, identity(3).public_key());
     assert!(IssuedInvitation::from_file_bytes(&files[0][..20]).is_err());
@@ -215,7 +308,7 @@ fn what_expired_long_ago_leaves_the_book() {
     let old = invitation(1);
     let mut book = book(&old);
     let month = LATER.plus(31 * 24 * 3_600_000);
-    let (entered, gone) = book.issue(&invitation(2), month);
+    let (entered, gone) = book.issue(&invitation(2), InvitedAs::default(), month);
     assert!(entered);
     assert_eq!(gone, [old.id]);
     assert_eq!(book.issued().count(), 1);

@@ -9,4 +9,6 @@ mod local_api;
 #[cfg(test)]
 mod pipe;
 #[cfg(test)]
+mod unpinned;
+#[cfg(test)]
 mod zones;

@@ -225,7 +225,7 @@ impl<'a> Exchange<'a> {
         record: Result<SignedRecord, registry::RecordRejected>,
     ) {
         let is_ours = record.is_ok() && record.as_ref().ok() == self.own_record().as_ref();
-        let outcome = self.ledger.offer_record(record).await;
+        let outcome = self.ledger.offer_record("etcd", record).await;
         if outcome.as_ref().is_err_and(|reason| reason.is_suspicious()) {
             self.board.refused(1);
         }

@@ -52,6 +52,11 @@ pub(crate) fn new_authority(file: PathBuf) -> Result<(AuthorityIdentity, Write),
     Ok((key, write))
 }
 
+/// How an authority key that was made elsewhere is kept in `file`.
+pub(crate) fn keep_authority(file: PathBuf, key: &Zeroizing<String>) -> Write {
+    Write::Replace(file, line(key))
+}
+
 /// The zone identity in `file`; a new one on first start.
 pub(crate) fn zone_identity(file: &Path) -> Result<ZoneIdentity, Failure> {
     let text = read_or_create(file, || {

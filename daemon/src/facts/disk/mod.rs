@@ -13,6 +13,7 @@ mod killed;
 pub(crate) mod leftovers;
 pub(crate) mod records;
 mod state_folder;
+mod transaction;
 pub(crate) mod trust;
 mod writer;
 
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use zonemesh_core::journal::trimmed;
 
 pub(crate) use state_folder::{FolderLock, open_folder};
+pub(crate) use transaction::Together;
 #[cfg(test)]
 pub(crate) use writer::tests::{TrialDisk, writer};
 pub(crate) use writer::{Disk, DiskWriter, FileSystem, SlowDisk, Write, write_all};

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::leftovers;
+use super::{Together, leftovers};
 use crate::failure::{Exit, Failure, OrExit as _};
 
 /// What stands in a state folder, keys that were put there before the first start included. The
@@ -60,7 +60,8 @@ impl FolderLock {
     }
 }
 
-/// Makes the state folder if it is missing, keeps others out of it, and takes it for this daemon.
+/// Makes the state folder if it is missing, keeps others out of it, takes it for this daemon and
+/// finishes what was being written.
 pub(crate) fn open_folder(folder: &Path) -> Result<FolderLock, Failure> {
     let message = || {
         format!(
@@ -80,7 +81,7 @@ pub(crate) fn open_folder(folder: &Path) -> Result<FolderLock, Failure> {
     }
     let private = std::fs::Permissions::from_mode(0o700);
     std::fs::set_permissions(folder, private).or_exit(Exit::Configuration, message)?;
-    match FolderLock::take(folder) {
+    let lock = match FolderLock::take(folder) {
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(Failure::new(
             Exit::Configuration,
             format!(
@@ -89,7 +90,9 @@ pub(crate) fn open_folder(folder: &Path) -> Result<FolderLock, Failure> {
             ),
         )),
         taken => taken.or_exit(Exit::Configuration, message),
-    }
+    }?;
+    Together::new(folder).finish().or_exit(Exit::Configuration, message)?;
+    Ok(lock)
 }
 
 #[cfg(test)]

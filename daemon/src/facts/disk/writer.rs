@@ -159,11 +159,31 @@ pub(crate) mod tests {
         pub(crate) is_full: Arc<AtomicBool>,
         /// Whoever holds this holds the disk up.
         pub(crate) busy: Arc<Mutex<()>>,
+        /// How many more writes are done before the writer is killed, if it is.
+        left: Arc<Mutex<Option<usize>>>,
+    }
+
+    impl TrialDisk {
+        /// The gateway is killed behind so many more writes.
+        pub(crate) fn dies_after(&self, writes: usize) {
+            *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(writes);
+        }
+
+        fn is_dead(&self) -> bool {
+            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(writes) = &mut *left else { return false };
+            let is_dead = *writes == 0;
+            *writes = writes.saturating_sub(1);
+            is_dead
+        }
     }
 
     impl Disk for TrialDisk {
         fn write(&mut self, write: &Write) -> io::Result<()> {
             drop(self.busy.lock().unwrap_or_else(PoisonError::into_inner));
+            if self.is_dead() {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
             let adds = !matches!(write, Write::Remove(_));
             if adds && self.is_full.load(Ordering::Relaxed) {
                 return Err(io::ErrorKind::StorageFull.into());

@@ -29,7 +29,7 @@ use zonemesh_core::time::UnixMillis;
 
 use crate::facts::disk::records::RecordFiles;
 use crate::facts::disk::trust::TrustFiles;
-use crate::facts::disk::{Disk, DiskWriter, Write, remove, set_aside};
+use crate::facts::disk::{Disk, DiskWriter, Together, Write, remove, set_aside};
 use crate::facts::findings::FindingBoard;
 use crate::facts::journal::AuditFile;
 use crate::failure::{Exit, Failure, OrExit as _};
@@ -54,6 +54,7 @@ pub(crate) enum News {
 pub(crate) struct Ledger {
     state: Mutex<LedgerState>,
     disk: DiskWriter,
+    together: Together,
     files: RecordFiles,
     trust: TrustFiles,
     audit: AuditFile,
@@ -138,6 +139,7 @@ impl Ledger {
         Ok(Arc::new(Self {
             state: Mutex::new(state),
             disk,
+            together: Together::new(state_folder),
             files,
             trust,
             audit: AuditFile::new(state_folder),

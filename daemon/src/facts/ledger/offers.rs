@@ -1,5 +1,5 @@
-//! Items that a store brings which is not trusted: the same checks, counters and files as for those of
-//! a neighbour.
+//! Items that a store brings which is not trusted, or a zone that joins: the same checks, counters and
+//! files as for those of a neighbour.
 
 use std::sync::Arc;
 
@@ -10,9 +10,10 @@ use zonemesh_core::registry::{RecordAccepted, RecordRejected, Registry, TrustNew
 use super::{Ledger, now};
 
 impl Ledger {
-    /// Offers what lay under the key of a record: the record, or why it is none.
+    /// Offers what `from` brings in a record's place: the record, or why it is none.
     pub(crate) async fn offer_record(
         self: &Arc<Self>,
+        from: &str,
         record: Result<SignedRecord, RecordRejected>,
     ) -> Result<RecordAccepted, RecordRejected> {
         let outcome = {
@@ -30,7 +31,7 @@ impl Ledger {
                 self.keep(vec![id.clone()], TrustNews::default()).await
             }
             Err(reason) if reason.is_suspicious() => {
-                self.complaints.tell("etcd", "zone record", std::iter::once(reason.as_str()));
+                self.complaints.tell(from, "zone record", std::iter::once(reason.as_str()));
             }
             _ => {}
         }
@@ -128,7 +129,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let ledger = ledger(folder.path());
         let mut news = ledger.changes();
-        let outcome = ledger.offer_record(Ok(record(2))).await;
+        let outcome = ledger.offer_record("etcd", Ok(record(2))).await;
         assert_eq!(outcome, Ok(RecordAccepted::Stored("z2/z2-gw1".parse().unwrap())));
         assert!(folder.path().join("records/z2@z2-gw1.record").exists());
         assert!(news.try_recv().is_ok());
@@ -139,9 +140,12 @@ mod tests {
     async fn forged_and_unreadable_values_are_counted_by_their_reason_and_change_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let ledger = ledger(folder.path());
-        assert_eq!(ledger.offer_record(Ok(record(1))).await, Err(RecordRejected::BadSignature));
+        assert_eq!(
+            ledger.offer_record("etcd", Ok(record(1))).await,
+            Err(RecordRejected::BadSignature)
+        );
         for reason in [RecordRejected::Malformed, RecordRejected::TooLarge] {
-            assert_eq!(ledger.offer_record(Err(reason)).await, Err(reason));
+            assert_eq!(ledger.offer_record("etcd", Err(reason)).await, Err(reason));
         }
         ledger.read(|registry| {
             let counted = registry.counters().rejected().filter(|(_, count)| *count == 1);

@@ -349,7 +349,7 @@ async fn a_gateway_from_an_old_backup_speaks_above_what_it_has_said_since() {
 
     let restored = ledger(old.path());
     announce(&restored, "10.10.10.0/24").await.unwrap();
-    restored.offer_record(Ok(newer)).await.unwrap();
+    restored.offer_record("madrid", Ok(newer)).await.unwrap();
     let running = restored.clone().run();
     let said_above = async {
         while version(&restored) <= since {

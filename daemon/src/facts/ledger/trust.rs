@@ -59,13 +59,27 @@ impl Ledger {
         self: &Arc<Self>,
         membership: Membership,
     ) -> io::Result<MembershipChange> {
+        self.manage_with(membership, Vec::new()).await
+    }
+
+    /// The same, and `more` is written with it: all of it or none.
+    pub(crate) async fn manage_with(
+        self: &Arc<Self>,
+        membership: Membership,
+        more: Vec<Write>,
+    ) -> io::Result<MembershipChange> {
         let turn = self.turn().await;
         let ledger = self.clone();
         let managing = move |disk: &mut dyn Disk| -> io::Result<MembershipChange> {
             let _turn = turn;
-            let mut writes = ledger.trust.adopt(&membership);
+            let is_alone = more.is_empty();
+            let mut writes = more;
+            writes.extend(ledger.trust.adopt(&membership));
             writes.push(ledger.audit.write(audit::joined(membership.mesh())));
-            write_all(disk, &writes)?;
+            match is_alone {
+                true => write_all(disk, &writes)?,
+                false => ledger.together.write(disk, &writes)?,
+            }
             let mut state = ledger.lock();
             let change = state.registry.manage(membership);
             ledger.readmit(&state);
@@ -83,6 +97,17 @@ impl Ledger {
         items: Vec<SignedTrustItem>,
         check: impl FnOnce(&Membership, &[SignedTrustItem]) -> Result<(), E>,
     ) -> Result<TrustChange, E> {
+        self.accept_trust_with(items, Vec::new(), check).await
+    }
+
+    /// The same, and `more` is written with the items: all of it or none, also when this gateway is
+    /// killed meanwhile.
+    pub(crate) async fn accept_trust_with<E: From<io::Error>>(
+        self: &Arc<Self>,
+        items: Vec<SignedTrustItem>,
+        more: Vec<Write>,
+        check: impl FnOnce(&Membership, &[SignedTrustItem]) -> Result<(), E>,
+    ) -> Result<TrustChange, E> {
         let turn = self.turn().await;
         let preview = self.read(|registry| -> Result<_, E> {
             let Some(membership) = registry.membership() else {
@@ -94,10 +119,15 @@ impl Ledger {
         let ledger = self.clone();
         let accepting = move |disk: &mut dyn Disk| -> io::Result<TrustChange> {
             let _turn = turn;
+            let is_alone = more.is_empty();
             let mut writes = ledger.trust.write_preview(&preview);
+            writes.extend(more);
             let taken = preview.kept.iter().filter_map(audit::taken);
             writes.extend(taken.map(|one| ledger.audit.write(one)));
-            write_all(disk, &writes)?;
+            match is_alone {
+                true => write_all(disk, &writes)?,
+                false => ledger.together.write(disk, &writes)?,
+            }
             let mut state = ledger.lock();
             let outcomes = state.registry.accept_trust(items);
             let news = ledger.take_trust_news(&mut state);

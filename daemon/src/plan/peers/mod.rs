@@ -274,19 +274,13 @@ impl PlanSources<'_> {
     /// only an invitation counts that it has redeemed since: it is coming back.
     fn announced(&self, member: &Member) -> Vec<Reached> {
         let recorded = self.recorded(member);
-        let version = self.registry.get(&member.zone).map(|held| held.record.version);
         let hints = self.hints.get(&member.key).map_or(&[][..], Vec::as_slice);
-        let is_newer = |hint: &GatewayHint| hint.newer_than.is_some() && hint.newer_than == version;
         let has_left = self.registry.left_since(&member.zone).is_some();
-        let is_unheard = recorded.is_empty() && !has_left;
-        if hints.is_empty() || !(is_unheard || hints.iter().any(is_newer)) {
+        if hints.is_empty() || has_left || !recorded.is_empty() {
             return recorded;
         }
         let of = |hint: &GatewayHint| Reached {
-            id: match &hint.gateway {
-                Some(name) => GatewayId::new(member.zone.clone(), name.as_str()),
-                None => GatewayId::assumed(member.zone.clone()),
-            },
+            id: GatewayId::new(member.zone.clone(), hint.gateway.as_str()),
             is_by_hand: false,
             proven: BTreeSet::new(),
             must_prove: false,

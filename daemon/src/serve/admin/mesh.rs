@@ -14,13 +14,15 @@ use zonemesh_api::v1::mesh_server::Mesh;
 use zonemesh_api::v1::{
     Authority, AuthorityChangeReply, AuthorityChangeRequest, AuthorityListReply,
     AuthorityListRequest, AuthorityPinRequest, Counter, KeyRotateReply, KeyRotateRequest,
-    KeyRotation, MeshInitReply, MeshInitRequest, OpenInvitation, PendingZone, TrustExportReply,
-    TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest, ZoneBlockReply,
-    ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest,
-    ZoneLeaveReply, ZoneLeaveRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
+    KeyRotation, MeshFoundRequest, MeshInitReply, MeshInitRequest, OpenInvitation, PendingZone,
+    TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest,
+    ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply, ZoneInviteRequest,
+    ZoneJoinProgress, ZoneJoinRequest, ZoneLeaveReply, ZoneLeaveRequest, ZoneListReply,
+    ZoneListRequest, ZoneRevokeRequest,
 };
 use zonemesh_api::wire::mesh::{self as wire, trust_reply};
 use zonemesh_core::invitation::IssuedInvitation;
+use zonemesh_core::key::KeyError;
 use zonemesh_core::membership::{AuthorityEdit, SignedTrustItem};
 use zonemesh_core::name::ZoneName;
 
@@ -29,8 +31,8 @@ use crate::administration::join::{JoinProgress, Joining};
 use crate::administration::listening::Listening;
 use crate::administration::rotation::Rotation;
 use crate::administration::{
-    Administration, AuthoritiesInForce, DraftedChange, InvitationRequest, InvitedZones, Refusal,
-    SignedChange,
+    Administration, AttestedGrant, AuthoritiesInForce, DraftedChange, Founder, InvitationRequest,
+    InvitedZones, Refusal, SignedChange,
 };
 use crate::facts::disk::head::set_hash;
 use crate::facts::etcd::EtcdBoard;
@@ -97,6 +99,21 @@ impl Mesh for MeshService {
         }))
     }
 
+    async fn mesh_found(
+        &self,
+        request: Request<MeshFoundRequest>,
+    ) -> Result<Response<MeshInitReply>, Status> {
+        allowed(&request)?;
+        let text = zeroize::Zeroizing::new(request.into_inner().bundle);
+        let Founder { mesh, signing_key, zones } = self.administration.found_from(&text).await?;
+        self.wait_until_listening().await?;
+        Ok(Response::new(MeshInitReply {
+            mesh: mesh.to_string(),
+            authority_key: signing_key.to_string(),
+            zones: texts(&zones),
+        }))
+    }
+
     async fn zone_invite(
         &self,
         request: Request<ZoneInviteRequest>,
@@ -116,6 +133,22 @@ impl Mesh for MeshService {
             expires_at_unix_ms: invitation.expires_at.0,
             tunnel_ips: texts(&invitation.tunnel_ips),
         }))
+    }
+
+    async fn zone_grant(
+        &self,
+        request: Request<ZoneGrantRequest>,
+    ) -> Result<Response<TrustReply>, Status> {
+        allowed(&request)?;
+        let request = request.into_inner();
+        let invalid = |error: KeyError| Status::invalid_argument(format!("zone_key: {error}"));
+        let signed = self.administration.grant(AttestedGrant {
+            zone: zone(&request.zone)?,
+            zone_key: request.zone_key.parse().map_err(invalid)?,
+            prefixes: each("prefixes", &request.prefixes)?,
+            tunnel_ips: each("tunnel_ips", &request.tunnel_ips)?,
+        });
+        Ok(Response::new(reply(signed.await?)))
     }
 
     async fn authority_list(
@@ -190,7 +223,7 @@ impl Mesh for MeshService {
         let (sender, steps) = mpsc::channel(STEPS);
         let joining = self.joining.clone();
         let text = zeroize::Zeroizing::new(request.into_inner().invitation);
-        let joining = async move { joining.join(&text, &JoinProgress(sender)).await };
+        let joining = async move { joining.join(&text, &JoinProgress::new(sender)).await };
         Ok(Response::new(in_order(steps, joining)))
     }
 
@@ -364,9 +397,9 @@ fn zone_list(members: ZoneListReply, invited: &InvitedZones) -> ZoneListReply {
     reply.accepted.push(counter("invitation_redeemed", counters.redeemed));
     reply.accepted.push(counter("invitation_repeated", counters.repeated));
     let refused = counters.refused();
-    reply.rejected.extend(
-        refused.map(|(reason, count)| counter(&format!("invitation_{}", reason.as_str()), count)),
-    );
+    reply
+        .rejected
+        .extend(refused.map(|(reason, count)| counter(&format!("invitation_{reason}"), count)));
     reply
 }
 

@@ -142,11 +142,18 @@ impl FederationWatcher {
 
 #[cfg(test)]
 mod tests {
+    use zonemesh_core::invitation::ChannelBinding;
+
     use super::*;
 
     fn caller() -> Caller {
         let address = "10.10.10.5:40000".parse().unwrap();
-        Caller { address, certificates: Arc::default(), line: HangUp::default() }
+        Caller {
+            address,
+            certificates: Arc::default(),
+            line: HangUp::default(),
+            binding: ChannelBinding([0; 32]),
+        }
     }
 
     #[test]

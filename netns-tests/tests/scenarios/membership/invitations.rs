@@ -29,7 +29,7 @@ fn a_used_expired_damaged_or_foreign_invitation_joins_nobody() -> Result<()> {
 
     let late = invite(&lab, &mut mesh, madrid, &["--valid-for", "1s"])?;
     std::thread::sleep(std::time::Duration::from_millis(1_500));
-    let said = refused(&mut mesh, "madrid", &["zone", "join", &late], 6)?;
+    let said = refused(&mut mesh, "madrid", &["zone", "join", &late], 4)?;
     ensure!(said.contains("has expired: ask for a new one"), "{said}");
 
     let good = invite(&lab, &mut mesh, madrid, &[])?;
@@ -40,10 +40,10 @@ fn a_used_expired_damaged_or_foreign_invitation_joins_nobody() -> Result<()> {
     let changed = format!("{}{other}{}", &line[..middle], &line[middle + 1..]);
     for text in [&changed, &line[..middle], "", "c29tZXRoaW5nIGVsc2U="] {
         std::fs::write(&damaged, text)?;
-        let said = refused(&mut mesh, "madrid", &["zone", "join", &damaged], 6)?;
+        let said = refused(&mut mesh, "madrid", &["zone", "join", &damaged], 4)?;
         ensure!(said.contains("invitation"), "{said}");
     }
-    let said = refused(&mut mesh, "paris", &["zone", "join", &good], 6)?;
+    let said = refused(&mut mesh, "paris", &["zone", "join", &good], 4)?;
     ensure!(said.contains("the invitation is for zone madrid, this is zone paris"), "{said}");
 
     let steps = say(&mut mesh, "madrid", &["zone", "join", &good])?;
@@ -52,7 +52,7 @@ fn a_used_expired_damaged_or_foreign_invitation_joins_nobody() -> Result<()> {
 
     // Somebody else with a copy of the invitation, and with all of madrid's names.
     call_itself(&lab, &mut mesh, "paris", madrid)?;
-    let said = refused(&mut mesh, "paris", &["zone", "join", &good], 6)?;
+    let said = refused(&mut mesh, "paris", &["zone", "join", &good], 4)?;
     ensure!(said.contains("was used by another gateway"), "{said}");
     let zones = mesh.gateway("berlin")?.ask(&["zone", "list"])?;
     ensure!(zones["zones"].as_array().is_some_and(|zones| zones.len() == 2), "{zones}");
@@ -70,7 +70,7 @@ fn whoever_has_an_unused_invitation_joins_in_its_zones_place() -> Result<()> {
     say(&mut mesh, "paris", &["zone", "join", &stolen])?;
     mesh.gateway("paris")?.wait_until_connected(patience())?;
     // The zone that it was meant for finds out.
-    let said = refused(&mut mesh, "madrid", &["zone", "join", &stolen], 6)?;
+    let said = refused(&mut mesh, "madrid", &["zone", "join", &stolen], 4)?;
     ensure!(said.contains("was used by another gateway"), "{said}");
     lab.succeeded()
 }

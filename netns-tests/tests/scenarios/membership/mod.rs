@@ -1,6 +1,7 @@
 //! Who belongs to a mesh: invitations, grants, revocations, identities, authorities.
 
 mod authorities;
+mod founded_elsewhere;
 mod identity;
 mod invitations;
 mod join_by_invitation;

@@ -194,11 +194,10 @@ fn a_granted_zone_is_reached_as_its_record_says_and_before_that_as_the_hint_does
     let mut registry = managed(2, &config);
     assert_eq!(zones(&plan(&registry, &config)), [""; 0]);
     let hint = GatewayHint {
-        gateway: None,
+        gateway: "z2-gw1".to_owned(),
         tunnel_ips: Vec::new(),
         wireguard_key: key(7),
         endpoints: vec!["192.0.2.7:51820".to_owned()],
-        newer_than: None,
     };
     let hints = BTreeMap::from([(identity(2).public_key(), vec![hint])]);
     let with_hint = |registry: &Registry| plan_with(registry, &config, &hints);

@@ -1,0 +1,98 @@
+//! Zones and federations as they are written on the command line.
+
+use std::str::FromStr;
+
+use ipnet::IpNet;
+use zonemesh_config::{Endpoint, EndpointError};
+use zonemesh_core::name::{FederationName, NameError, ZoneName};
+
+/// `berlin=10.10.10.0/24,10.20.0.0/16@203.0.113.1:51820`.
+#[derive(Debug, Clone)]
+pub(crate) struct ZoneArgument {
+    pub(crate) zone: ZoneName,
+    pub(crate) prefixes: Vec<IpNet>,
+    pub(crate) endpoints: Vec<Endpoint>,
+}
+
+/// `health-eu=berlin:madrid,paris`.
+#[derive(Debug, Clone)]
+pub(crate) struct FederationArgument {
+    pub(crate) name: FederationName,
+    pub(crate) host: ZoneName,
+    pub(crate) trainers: Vec<ZoneName>,
+}
+
+/// Why a text is neither.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ArgumentError {
+    #[error("write NAME=PREFIX, NAME=PREFIX,PREFIX or NAME=PREFIX@ENDPOINT")]
+    Zone,
+    #[error("write NAME=HOST:TRAINER or NAME=HOST:TRAINER,TRAINER")]
+    Federation,
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("{0:?} is no prefix, such as 10.10.10.0/24")]
+    Prefix(String),
+    #[error("{0:?} is no endpoint, such as 203.0.113.1:51820: {1}")]
+    Endpoint(String, EndpointError),
+}
+
+impl FromStr for ZoneArgument {
+    type Err = ArgumentError;
+
+    fn from_str(text: &str) -> Result<Self, ArgumentError> {
+        let (name, rest) = text.split_once('=').ok_or(ArgumentError::Zone)?;
+        let (prefixes, endpoints) = rest.split_once('@').unwrap_or((rest, ""));
+        let prefix =
+            |text: &str| text.parse().map_err(|_no_prefix| ArgumentError::Prefix(text.to_owned()));
+        let endpoint = |text: &str| {
+            text.parse().map_err(|error| ArgumentError::Endpoint(text.to_owned(), error))
+        };
+        let endpoints = endpoints.split(',').filter(|endpoint| !endpoint.is_empty());
+        Ok(Self {
+            zone: name.parse()?,
+            prefixes: prefixes.split(',').map(prefix).collect::<Result<_, _>>()?,
+            endpoints: endpoints.map(endpoint).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl FromStr for FederationArgument {
+    type Err = ArgumentError;
+
+    fn from_str(text: &str) -> Result<Self, ArgumentError> {
+        let (name, rest) = text.split_once('=').ok_or(ArgumentError::Federation)?;
+        let (host, trainers) = rest.split_once(':').ok_or(ArgumentError::Federation)?;
+        let trainers = trainers.split(',').map(str::parse);
+        let trainers = trainers.collect::<Result<_, _>>()?;
+        Ok(Self { name: name.parse()?, host: host.parse()?, trainers })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_is_a_name_with_its_prefixes_and_perhaps_endpoints() {
+        let zone: ZoneArgument =
+            "berlin=10.10.10.0/24,fd00:1::/64@[2001:db8::1]:51820,gw.example.org:51820"
+                .parse()
+                .unwrap();
+        assert_eq!((zone.prefixes.len(), zone.endpoints.len()), (2, 2));
+        let madrid: ZoneArgument = "madrid=10.10.11.0/24".parse().unwrap();
+        assert!(madrid.endpoints.is_empty());
+        for wrong in ["madrid", "madrid=", "Madrid=10.10.11.0/24", "madrid=10.10.11.0/24@x"] {
+            assert!(wrong.parse::<ZoneArgument>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_federation_is_a_name_with_its_host_and_those_that_train() {
+        let federation: FederationArgument = "health-eu=berlin:madrid,paris".parse().unwrap();
+        assert_eq!((federation.host.as_str(), federation.trainers.len()), ("berlin", 2));
+        for wrong in ["health-eu", "health-eu=berlin", "health-eu=berlin:", "=berlin:madrid"] {
+            assert!(wrong.parse::<FederationArgument>().is_err(), "{wrong}");
+        }
+    }
+}

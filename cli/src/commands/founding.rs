@@ -1,0 +1,238 @@
+//! `zonemesh mesh init --out`: a mesh that is made on a machine without a gateway or a network.
+//!
+//! Promises: either everything that the zones need lies in the new folder, for its owner alone, or
+//! nothing of it is of use to anybody. Each secret stands in one zone's folder only.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+use zonemesh_api::view::MeshView;
+use zonemesh_config::Endpoint;
+use zonemesh_core::founding::{FoundedMesh, FoundingPlan, InvitedZone, PlannedZone, first_set};
+use zonemesh_core::invitation::{InvitationId, InvitationSecret};
+use zonemesh_core::membership::{AuthorityIdentity, AuthorityPublicKey};
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::time::UnixMillis;
+
+use crate::arguments::{FederationArgument, Offline, ZoneArgument};
+use crate::failure::{CommandFailure, Exit, OrFail as _};
+use crate::secret_file;
+use crate::view::mesh::FoundedView;
+
+/// TCP port of the join service.
+const JOIN_PORT: u16 = 51823;
+
+/// Makes the mesh in `folder`. Its owners are `owner_keys`, and those whose keys lie in
+/// `owner_key_files`.
+pub(super) fn found(
+    folder: &Path,
+    offline: &Offline,
+    owner_keys: &[String],
+    owner_key_files: Vec<String>,
+) -> Result<FoundedView, CommandFailure> {
+    let Some(founder) = &offline.founder else {
+        let message = "name the founder: --founder NAME=PREFIX@ENDPOINT".to_owned();
+        return Err(CommandFailure::message(Exit::Usage, message));
+    };
+    let all: Vec<_> = std::iter::once(founder).chain(&offline.zones).collect();
+    check_federations(&offline.federations, &all)?;
+    let zones = with_tunnel_ips(&all, offline)?;
+    let owners = owner_keys.iter().map(|key| key.parse()).collect::<Result<_, _>>();
+    let owners =
+        owners.or_exit(Exit::Usage, || "--owner takes an authority's public key".to_owned())?;
+    let (founded, signing_key) = make(founder, &zones, offline.valid_for, owners)?;
+    write_all(folder, &zones, &founded, &offline.federations)?;
+    let names = zones.iter().map(|zone| zone.planned.zone.to_string()).collect();
+    Ok(FoundedView(MeshView {
+        schema: "zonemesh/mesh/v1",
+        mesh: founded.mesh.to_string(),
+        authority_key: signing_key,
+        owner_key_files,
+        zones: names,
+    }))
+}
+
+/// A zone with what its configuration needs.
+struct ConfiguredZone<'a> {
+    planned: PlannedZone,
+    endpoints: &'a [Endpoint],
+}
+
+fn check_federations(
+    federations: &[FederationArgument],
+    zones: &[&ZoneArgument],
+) -> Result<(), CommandFailure> {
+    for FederationArgument { name, host, trainers } in federations {
+        let known = |zone: &&ZoneName| zones.iter().any(|planned| planned.zone == **zone);
+        let mut named = std::iter::once(host).chain(trainers);
+        if let Some(stranger) = named.find(|zone| !known(zone)) {
+            let message = format!("federation {name} names zone {stranger}, which is not founded");
+            return Err(CommandFailure::message(Exit::Usage, message));
+        }
+    }
+    Ok(())
+}
+
+/// The founder first, each with the next address of the tunnel network.
+fn with_tunnel_ips<'a>(
+    zones: &[&'a ZoneArgument],
+    offline: &Offline,
+) -> Result<Vec<ConfiguredZone<'a>>, CommandFailure> {
+    let addresses: Vec<IpAddr> = offline.tunnel_net.hosts().take(zones.len()).collect();
+    if addresses.len() < zones.len() {
+        let message =
+            format!("{} has too few addresses for {} zones", offline.tunnel_net, zones.len());
+        return Err(CommandFailure::message(Exit::Usage, message).next("--tunnel-net PREFIX"));
+    }
+    let configured = zones.iter().zip(addresses).map(|(zone, ip)| ConfiguredZone {
+        planned: PlannedZone {
+            zone: zone.zone.clone(),
+            prefixes: zone.prefixes.clone(),
+            tunnel_ips: vec![ip],
+        },
+        endpoints: &zone.endpoints,
+    });
+    Ok(configured.collect())
+}
+
+/// The mesh, and its signing key's public half.
+fn make(
+    founder: &ZoneArgument,
+    zones: &[ConfiguredZone<'_>],
+    valid_for: Duration,
+    owners: BTreeSet<AuthorityPublicKey>,
+) -> Result<(FoundedMesh, String), CommandFailure> {
+    let now = UnixMillis::from(SystemTime::now());
+    let signing_key = AuthorityIdentity::from_seed(&Zeroizing::new(random()?));
+    let public = signing_key.public_key();
+    let invited = |zone: &ConfiguredZone<'_>| -> Result<_, CommandFailure> {
+        let secret = InvitationSecret::from_bytes(random()?);
+        Ok(InvitedZone { planned: zone.planned.clone(), id: InvitationId(random()?), secret })
+    };
+    let (first, others) = zones.split_first().ok_or_else(|| {
+        CommandFailure::message(Exit::Usage, "a mesh has at least its founder".to_owned())
+    })?;
+    let valid_for_ms = u64::try_from(valid_for.as_millis()).unwrap_or(u64::MAX);
+    let plan = FoundingPlan {
+        founder: first.planned.clone(),
+        join_endpoints: founder.endpoints.iter().map(join_endpoint).collect(),
+        others: others.iter().map(invited).collect::<Result<_, _>>()?,
+        expires_at: now.plus(valid_for_ms),
+    };
+    let founded = first_set(owners, public, now).and_then(|first| plan.found(first, signing_key));
+    let founded = founded.or_exit(Exit::Usage, || "this mesh cannot be founded".to_owned())?;
+    Ok((founded, public.to_string()))
+}
+
+/// Where the founder's join service is, which listens beside its tunnels.
+fn join_endpoint(endpoint: &Endpoint) -> String {
+    match endpoint {
+        Endpoint::Address(address) => SocketAddr::new(address.ip(), JOIN_PORT).to_string(),
+        Endpoint::Name { host, .. } => format!("{host}:{JOIN_PORT}"),
+    }
+}
+
+fn write_all(
+    folder: &Path,
+    zones: &[ConfiguredZone<'_>],
+    founded: &FoundedMesh,
+    federations: &[FederationArgument],
+) -> Result<(), CommandFailure> {
+    make_folder(folder)?;
+    let founding = founded.bundle.to_text();
+    let invitations = founded.invitations.iter().map(|invitation| invitation.to_text());
+    let secrets = std::iter::once(founding).chain(invitations);
+    for (index, (zone, secret)) in zones.iter().zip(secrets).enumerate() {
+        let place = folder.join(zone.planned.zone.as_str());
+        make_folder(&place)?;
+        let kind = if index == 0 { "founding" } else { "invitation" };
+        let config = configuration(zone, federations);
+        secret_file::create(&place.join("zonemesh.toml"), config.trim_end())?;
+        secret_file::create(&place.join(kind), &secret)?;
+        let context = Zeroizing::new(format!(
+            "ONEAPP_ZONEMESH_CONFIG=\"{}\"\nONEAPP_ZONEMESH_{}=\"{}\"",
+            STANDARD.encode(&config),
+            kind.to_ascii_uppercase(),
+            *secret
+        ));
+        secret_file::create(&place.join("context"), &context)?;
+    }
+    Ok(())
+}
+
+fn make_folder(folder: &Path) -> Result<(), CommandFailure> {
+    match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let message = format!("{} is there already and is not overwritten", folder.display());
+            Err(CommandFailure::message(Exit::Policy, message).next("name another folder"))
+        }
+        made => made.or_exit(Exit::Configuration, || format!("cannot make {}", folder.display())),
+    }
+}
+
+/// The gateway's `zonemesh.toml`.
+fn configuration(zone: &ConfiguredZone<'_>, federations: &[FederationArgument]) -> String {
+    let ConfiguredZone { planned, endpoints } = zone;
+    let mut text = format!(
+        "[zone]\nname = \"{}\"\nprefixes = {:?}\n\n[tunnel]\naddresses = {:?}\n",
+        planned.zone,
+        texts(&planned.prefixes),
+        texts(&planned.tunnel_ips)
+    );
+    if !endpoints.is_empty() {
+        // Writing into a String does not fail.
+        let _ = write!(text, "\n[gateway]\nendpoints = {:?}\n", texts(endpoints));
+    }
+    let hosted = federations.iter().filter(|federation| federation.host == planned.zone);
+    for federation in hosted {
+        let _ = write!(text, "\n[[federation]]\nname = \"{}\"\n", federation.name);
+    }
+    text
+}
+
+fn texts(values: &[impl ToString]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}
+
+fn random<const N: usize>() -> Result<[u8; N], CommandFailure> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .or_exit(Exit::Negative, || "no randomness from the kernel".to_owned())?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use zonemesh_config::Config;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_for_a_gateway_is_a_valid_configuration() {
+        let zone: ZoneArgument = "berlin=10.10.10.0/24@203.0.113.1:51820".parse().unwrap();
+        let federation: FederationArgument = "health-eu=berlin:berlin".parse().unwrap();
+        let configured = ConfiguredZone {
+            planned: PlannedZone {
+                zone: zone.zone.clone(),
+                prefixes: zone.prefixes.clone(),
+                tunnel_ips: vec!["10.255.0.1".parse().unwrap()],
+            },
+            endpoints: &zone.endpoints,
+        };
+        let text = configuration(&configured, &[federation]);
+        let config = Config::parse(&text, "zonemesh.toml").unwrap();
+        assert_eq!(
+            (config.zone.prefixes, config.gateway.endpoints),
+            (zone.prefixes, zone.endpoints)
+        );
+        assert_eq!((config.federations.len(), config.join.listen.port()), (1, JOIN_PORT));
+    }
+}

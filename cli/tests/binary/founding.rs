@@ -1,0 +1,77 @@
+//! `zonemesh mesh init --out`: a mesh that is made without a daemon.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Output;
+
+use zonemesh_core::founding::FoundingBundle;
+use zonemesh_core::invitation::Invitation;
+
+use crate::mesh::{path, tell};
+use crate::{stderr, stdout, zonemesh};
+
+/// Without a daemon.
+fn init(folder: &str, more: &[&str]) -> Output {
+    let mut command = zonemesh();
+    command.env("ZONEMESH_SOCKET", "/nowhere/at/all").args(["mesh", "init", "--out", folder]);
+    command.args(["--founder", "berlin=10.10.10.0/24@203.0.113.1:51820"]);
+    command.args(["--zone", "madrid=10.10.11.0/24"]).args(more).output().expect("the tool runs")
+}
+
+fn read(folder: &str, file: &str) -> String {
+    std::fs::read_to_string(Path::new(folder).join(file)).expect("a file of the mesh")
+}
+
+#[test]
+fn a_mesh_is_founded_without_a_gateway_and_each_zone_has_its_own_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let mesh = path(folder.path(), "mesh");
+    let made = init(&mesh, &["--federation", "health-eu=berlin:madrid"]);
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    let bundle = FoundingBundle::from_text(&read(&mesh, "berlin/founding")).unwrap();
+    let invitation = Invitation::from_text(&read(&mesh, "madrid/invitation")).unwrap();
+    assert!(stdout(&made).contains(invitation.mesh.as_str()), "{}", stdout(&made));
+    assert_eq!(bundle.invitations[0].hash, invitation.hash());
+    assert_eq!(invitation.inviter.join_endpoints, ["203.0.113.1:51823"]);
+    assert!(read(&mesh, "berlin/zonemesh.toml").contains("health-eu"));
+    assert!(!read(&mesh, "madrid/zonemesh.toml").contains("health-eu"));
+    let context = read(&mesh, "madrid/context");
+    assert!(
+        context
+            .contains(&format!("ONEAPP_ZONEMESH_INVITATION={:?}", invitation.to_text().as_str()))
+    );
+    assert!(context.starts_with("ONEAPP_ZONEMESH_CONFIG=\""), "{context}");
+    for file in ["berlin/founding", "berlin/context", "madrid/context", "madrid/zonemesh.toml"] {
+        let mode = std::fs::metadata(Path::new(&mesh).join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    let secret = read(&mesh, "berlin/founding");
+    assert!(!stdout(&made).contains(secret.trim()) && !context.contains(secret.trim()));
+    let again = init(&mesh, &[]);
+    assert_eq!(again.status.code(), Some(6));
+    assert!(stderr(&again).contains("is not overwritten"), "{}", stderr(&again));
+    // The founder's gateway takes the bundle, and nothing else for one.
+    let founded = tell(&["mesh", "found", &path(Path::new(&mesh), "berlin/founding")]);
+    assert_eq!(founded.status.code(), Some(0), "{}", stderr(&founded));
+    let other = tell(&["mesh", "found", &path(Path::new(&mesh), "madrid/invitation")]);
+    assert_eq!(other.status.code(), Some(4), "{}", stderr(&other));
+}
+
+#[test]
+fn a_plan_that_cannot_be_granted_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mesh = path(folder.path(), "mesh");
+    for (more, said) in [
+        (["--zone", "paris=10.10.11.0/25"], "two zones share addresses"),
+        (["--zone", "madrid=10.10.12.0/24"], "zone madrid is named twice"),
+        (["--federation", "health-eu=berlin:rome"], "names zone rome"),
+        (["--tunnel-net", "10.255.0.0/32"], "too few addresses"),
+        (["--zone", "paris=10.10.12.0"], "is no prefix"),
+    ] {
+        let refused = init(&mesh, &more);
+        assert_eq!(refused.status.code(), Some(2), "{more:?}");
+        assert!(stderr(&refused).contains(said), "{more:?}: {}", stderr(&refused));
+        assert!(!Path::new(&mesh).exists(), "{more:?}");
+    }
+    assert_eq!(init(&mesh, &["--threshold", "2"]).status.code(), Some(2), "of a gateway only");
+}

@@ -1,0 +1,58 @@
+//! Granting a zone whose key somebody else attests: it was read out, or came with a record of its own.
+//!
+//! Promises: nothing that another zone has or was promised is granted, and no key takes the place of
+//! another; what was issued to invite the zone holds no more. Refuses to know how the key was learned.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use zonemesh_core::key::ZonePublicKey;
+use zonemesh_core::membership::GrantRequest;
+use zonemesh_core::name::ZoneName;
+
+use super::invite::reserved;
+use super::{Administration, Refusal, SignedChange};
+use crate::facts::ledger::now;
+
+/// A zone that is to be granted as it stands here.
+pub(crate) struct AttestedGrant {
+    pub(crate) zone: ZoneName,
+    pub(crate) zone_key: ZonePublicKey,
+    pub(crate) prefixes: Vec<IpNet>,
+    /// Empty: those that the zone is granted, or the next free one.
+    pub(crate) tunnel_ips: Vec<IpAddr>,
+}
+
+impl Administration {
+    /// Grants a zone, or grants it anew with other prefixes or tunnel IPs.
+    pub(crate) async fn grant(&self, attested: AttestedGrant) -> Result<SignedChange, Refusal> {
+        let mut state = self.state.lock().await;
+        let AttestedGrant { zone, zone_key, prefixes, mut tunnel_ips } = attested;
+        if prefixes.is_empty() {
+            return Err(Refusal::NoPrefix);
+        }
+        let granted = self.ledger.read(|registry| {
+            let grant = registry.membership().and_then(|membership| membership.grant(&zone));
+            grant.map(|grant| grant.zone_key)
+        });
+        if granted.is_some_and(|granted| granted != zone_key) {
+            return Err(Refusal::OtherKey(zone));
+        }
+        let book = state.book.as_ref().ok_or(Refusal::Unmanaged)?;
+        let reserved = reserved(book, &zone, now());
+        if tunnel_ips.is_empty() {
+            tunnel_ips = self.tunnel_ips_for(&zone, &reserved)?;
+        }
+        self.check_free(&zone, &prefixes, &tunnel_ips, &reserved)?;
+        let items = self.draft_grant(GrantRequest {
+            zone: zone.clone(),
+            zone_key,
+            prefixes,
+            tunnel_ips,
+            federations: Vec::new(),
+        })?;
+        // With one of them somebody else would take the zone's place.
+        self.void_invitations(&mut state, &zone).await?;
+        self.sign_and_apply(&items).await
+    }
+}

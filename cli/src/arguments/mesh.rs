@@ -12,7 +12,7 @@ use crate::quantity;
 #[derive(Debug, Subcommand)]
 pub(crate) enum MeshVerb {
     /// Make a managed mesh of this gateway's zone, with an authority key of its own.
-    Init(Init),
+    Init(Box<Init>),
     /// Become the founder of a mesh that `mesh init --out` has made.
     Found {
         /// The founding bundle, or - for standard input.

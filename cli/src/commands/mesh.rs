@@ -49,7 +49,7 @@ pub(super) fn mesh(
         output.show(&founded, out)?;
         return Ok(Exit::Ok);
     }
-    init_here(socket, init, output, out)
+    init_here(socket, *init, output, out)
 }
 
 /// Founds a mesh at this gateway.

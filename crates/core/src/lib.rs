@@ -23,3 +23,4 @@ pub mod record;
 pub mod registry;
 pub mod replication;
 pub mod time;
+pub mod token;

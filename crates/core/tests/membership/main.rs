@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod accept;
+mod attestation;
 mod authorities;
 mod invitation;
 mod mesh;

@@ -35,7 +35,7 @@ impl<'a> Post<'a> {
     /// # Errors
     /// When there is none of that name, or its gateway does not answer.
     pub fn at(lab: &'a Lab, mesh: &mut Mesh, zone: &str, vm: &str) -> Result<Self> {
-        let tls = vm::pinned(&mesh.gateway(zone)?.local_api_fingerprint()?)?;
+        let tls = vm::pinned(&mesh.gateway(zone)?.keys.zone)?;
         let zone = lab.zone(zone)?;
         let api = SocketAddr::from((zone.lan_address, LOCAL_API_PORT));
         Ok(Self { place: &zone.vm(vm)?.namespace, api, tls })

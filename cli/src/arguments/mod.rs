@@ -5,6 +5,8 @@ mod mesh;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use zonemesh_core::key::ZonePublicKey;
+use zonemesh_core::token::ZonePin;
 
 pub(crate) use mesh::{
     AuthorityChange, AuthorityVerb, Init, Invite, MeshVerb, TrustVerb, ZoneVerb,
@@ -177,12 +179,23 @@ pub(crate) enum Generate {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// A bootstrap token for a SuperLink's VM, and its SHA-256 for the gateway's configuration.
-    Token {
-        /// A new file for the token, which is then not printed. It must not be there yet.
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-    },
+    /// A token for a VM, which pins the zone that it may talk to, and its SHA-256 for the gateway's
+    /// configuration. Which zone is asked of the daemon on this machine, unless it is named.
+    Token(NewToken),
+}
+
+/// A new token, and the zone that it pins.
+#[derive(Debug, Default, Args)]
+pub(crate) struct NewToken {
+    /// The zone's key, in a mesh that is written by hand.
+    #[arg(long, value_name = "ed25519:KEY", conflicts_with = "pin")]
+    pub(crate) zone_key: Option<ZonePublicKey>,
+    /// What tokens of that zone pin, as `zonemesh status` shows it on its gateway.
+    #[arg(long, value_name = "PIN")]
+    pub(crate) pin: Option<ZonePin>,
+    /// A new file for the token, which is then not printed. It must not be there yet.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// The kinds of key files.

@@ -67,7 +67,7 @@ impl SuperLinkInputs<'_> {
         let ports = self.ports();
         Registration {
             federation: self.settings.common.federation.clone(),
-            token: self.settings.token.reveal(),
+            token: Zeroizing::new(self.settings.common.token.reveal().to_owned()),
             addresses: vec![self.settings.address],
             fleet_port: ports.fleet,
             control_port: ports.control,
@@ -163,10 +163,7 @@ mod tests {
             let value = match key {
                 "ONEAPP_ZONEMESH_FEDERATION" => "health-eu",
                 "ONEAPP_ZONEMESH_GATEWAY" => "10.10.10.1:51822",
-                "ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT" => {
-                    "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-                }
-                "ONEAPP_ZONEMESH_TOKEN" => "hunter2",
+                "ONEAPP_ZONEMESH_TOKEN" => zonemesh_appliance::settings::TOKEN_EXAMPLE,
                 "ONEAPP_ZONEMESH_ADDRESS" => "10.10.10.5",
                 _ => return None,
             };
@@ -184,6 +181,6 @@ mod tests {
         let printed = serde_json::to_string_pretty(&inputs.printed()).unwrap();
         let golden = include_str!("../tests/golden/plan.json").trim();
         assert_eq!(printed, golden, "if the change is meant, this is the new plan:\n{printed}");
-        assert!(!printed.contains("hunter2"));
+        assert!(!printed.contains("zmt1."));
     }
 }

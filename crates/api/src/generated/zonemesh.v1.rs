@@ -512,6 +512,16 @@ pub mod registry_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Asks which key the zone has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttestRequest {}
+/// What a VM finds the key in: the rules are in crates/core/src/attestation.rs.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AttestReply {
+    /// The authority sets from the mesh's first one, and what was signed about this zone.
+    #[prost(message, repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<TrustItem>,
+}
 /// Asks once.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResolveRequest {
@@ -587,7 +597,7 @@ pub struct RegisterRequest {
     /// The federation's name.
     #[prost(string, tag = "1")]
     pub federation: ::prost::alloc::string::String,
-    /// The bootstrap token.
+    /// The token of this VM.
     #[prost(string, tag = "2")]
     pub token: ::prost::alloc::string::String,
     /// The SuperLink's IP addresses, best first.
@@ -632,7 +642,7 @@ pub struct ReportRequest {
     /// The federation's name.
     #[prost(string, tag = "1")]
     pub federation: ::prost::alloc::string::String,
-    /// The bootstrap token.
+    /// The token of this VM.
     #[prost(string, tag = "2")]
     pub token: ::prost::alloc::string::String,
     /// The SuperLink's state.
@@ -813,6 +823,26 @@ pub mod local_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
+        /// Which key this gateway's zone has in its mesh. The one question to a gateway that is not pinned yet;
+        /// it says nothing about the VM. FAILED_PRECONDITION outside of a managed mesh.
+        pub async fn attest(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AttestRequest>,
+        ) -> std::result::Result<tonic::Response<super::AttestReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/zonemesh.v1.Local/Attest");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("zonemesh.v1.Local", "Attest"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Where a federation's SuperLink is and which CA to trust, now.
         pub async fn resolve(
             &mut self,
@@ -912,6 +942,12 @@ pub mod local_server {
     /// Generated trait containing gRPC methods that should be implemented for use with LocalServer.
     #[async_trait]
     pub trait Local: std::marker::Send + std::marker::Sync + 'static {
+        /// Which key this gateway's zone has in its mesh. The one question to a gateway that is not pinned yet;
+        /// it says nothing about the VM. FAILED_PRECONDITION outside of a managed mesh.
+        async fn attest(
+            &self,
+            request: tonic::Request<super::AttestRequest>,
+        ) -> std::result::Result<tonic::Response<super::AttestReply>, tonic::Status>;
         /// Where a federation's SuperLink is and which CA to trust, now.
         async fn resolve(
             &self,
@@ -1018,6 +1054,49 @@ pub mod local_server {
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
+                "/zonemesh.v1.Local/Attest" => {
+                    #[allow(non_camel_case_types)]
+                    struct AttestSvc<T: Local>(pub Arc<T>);
+                    impl<T: Local> tonic::server::UnaryService<super::AttestRequest>
+                    for AttestSvc<T> {
+                        type Response = super::AttestReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AttestRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Local>::attest(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AttestSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/zonemesh.v1.Local/Resolve" => {
                     #[allow(non_camel_case_types)]
                     struct ResolveSvc<T: Local>(pub Arc<T>);
@@ -1304,7 +1383,8 @@ pub struct StatusReply {
     /// The SuperLinks, as SuperLinksReply has them.
     #[prost(message, repeated, tag = "18")]
     pub superlinks: ::prost::alloc::vec::Vec<SuperLinkView>,
-    /// What the zone's VMs pin of the local API, `sha256:<hex>` of the public key. Empty without one.
+    /// What tokens of the zone's VMs pin: `key:<zone key>`, or `mesh:<mesh id>:<zone>:<authority set>`, in
+    /// base64url. Empty without a local API, and for a zone that is no member.
     #[prost(string, tag = "19")]
     pub local_api_pin: ::prost::alloc::string::String,
     /// Findings that stand, those that are left out included.
@@ -1720,9 +1800,6 @@ pub struct CertificateView {
     /// The certificate (PEM).
     #[prost(string, tag = "3")]
     pub pem: ::prost::alloc::string::String,
-    /// For the local API: what VMs pin, `sha256:<hex>` of the public key. Empty for the others.
-    #[prost(string, tag = "4")]
-    pub pin: ::prost::alloc::string::String,
 }
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1849,10 +1926,8 @@ impl StreamState {
 pub enum CertificateKind {
     /// Not said. Never sent.
     Unspecified = 0,
-    /// This gateway's certificate towards the other zones.
+    /// This gateway's certificate towards the other zones and the VMs of its own.
     ZoneLeaf = 1,
-    /// This gateway's certificate towards the VMs of its zone.
-    LocalApi = 2,
     /// The CA of a federation.
     FederationCa = 3,
     /// A SuperLink's certificate that this gateway has issued.
@@ -1867,7 +1942,6 @@ impl CertificateKind {
         match self {
             Self::Unspecified => "CERTIFICATE_KIND_UNSPECIFIED",
             Self::ZoneLeaf => "CERTIFICATE_KIND_ZONE_LEAF",
-            Self::LocalApi => "CERTIFICATE_KIND_LOCAL_API",
             Self::FederationCa => "CERTIFICATE_KIND_FEDERATION_CA",
             Self::Superlink => "CERTIFICATE_KIND_SUPERLINK",
         }
@@ -1877,7 +1951,6 @@ impl CertificateKind {
         match value {
             "CERTIFICATE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
             "CERTIFICATE_KIND_ZONE_LEAF" => Some(Self::ZoneLeaf),
-            "CERTIFICATE_KIND_LOCAL_API" => Some(Self::LocalApi),
             "CERTIFICATE_KIND_FEDERATION_CA" => Some(Self::FederationCa),
             "CERTIFICATE_KIND_SUPERLINK" => Some(Self::Superlink),
             _ => None,

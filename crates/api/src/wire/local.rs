@@ -7,11 +7,13 @@ use std::fmt;
 use std::net::IpAddr;
 
 use zeroize::Zeroizing;
+use zonemesh_core::membership::SignedTrustItem;
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::{CaSet, CaState, FlowerTransport, Readiness};
 use zonemesh_core::registry::FoundSuperLink;
 use zonemesh_core::time::UnixMillis;
 
+use super::trust::trust_items;
 use super::{WireError, WireProblem, addresses, name, port, readiness, transport};
 use crate::v1;
 
@@ -19,7 +21,7 @@ use crate::v1;
 pub struct Registration {
     /// Its federation.
     pub federation: FederationName,
-    /// The bootstrap token.
+    /// The VM's token.
     pub token: Zeroizing<String>,
     /// Its addresses, best first; at least one.
     pub addresses: Vec<IpAddr>,
@@ -41,7 +43,7 @@ pub struct Registration {
 pub struct ReadinessReport {
     /// Its federation.
     pub federation: FederationName,
-    /// The bootstrap token.
+    /// The VM's token.
     pub token: Zeroizing<String>,
     /// Its state.
     pub readiness: Readiness,
@@ -115,6 +117,20 @@ impl TryFrom<v1::ReportRequest> for ReadinessReport {
             clock: Some(wire.clock_unix_ms).filter(|clock| *clock != 0).map(UnixMillis),
         })
     }
+}
+
+/// Writes what a gateway shows of its zone.
+#[must_use]
+pub fn attestation(items: &[SignedTrustItem]) -> v1::AttestReply {
+    v1::AttestReply { items: items.iter().map(v1::TrustItem::from).collect() }
+}
+
+/// What a gateway has shown of its zone; nothing of it is believed yet.
+///
+/// # Errors
+/// [`WireError`] if it has no form.
+pub fn shown_items(reply: v1::AttestReply) -> Result<Vec<SignedTrustItem>, WireError> {
+    trust_items("items", reply.items)
 }
 
 /// The federation that is asked for.

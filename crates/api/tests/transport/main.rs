@@ -45,6 +45,13 @@ fn view(federation: &str, revision: u64) -> v1::FederationView {
 impl Local for Gateway {
     type WatchStream = Views;
 
+    async fn attest(
+        &self,
+        _: Request<v1::AttestRequest>,
+    ) -> Result<Response<v1::AttestReply>, Status> {
+        Err(Status::failed_precondition("it is asked nothing here"))
+    }
+
     async fn resolve(
         &self,
         request: Request<v1::ResolveRequest>,

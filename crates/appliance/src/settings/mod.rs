@@ -10,9 +10,8 @@ mod checks;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use zeroize::Zeroizing;
 use zonemesh_core::name::FederationName;
-use zonemesh_pki::Fingerprint;
+use zonemesh_core::token::VmToken;
 
 use crate::flower::{FlowerVersion, GivenPorts};
 use crate::reporter::onegate::OneGate;
@@ -21,17 +20,9 @@ use crate::source::{ContextKey, KeyReaders, SettingsErrors, Variables};
 /// Port of a gateway's local API, unless ONEAPP_ZONEMESH_GATEWAY names another.
 pub const LOCAL_API_PORT: u16 = 51822;
 
-/// A bootstrap token: secret, so without `Debug` and wiped.
-#[derive(Clone)]
-pub struct BootstrapToken(Zeroizing<String>);
-
-impl BootstrapToken {
-    /// The token itself, for the request that proves it.
-    #[must_use]
-    pub fn reveal(&self) -> Zeroizing<String> {
-        self.0.clone()
-    }
-}
+/// A token that is good nowhere.
+pub const TOKEN_EXAMPLE: &str =
+    "zmt1.key:iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w.bm90LWEtc2VjcmV0LWF0LWFsbA";
 
 /// What both companions are told.
 #[derive(Debug, Clone)]
@@ -40,8 +31,8 @@ pub struct CompanionSettings {
     pub federation: FederationName,
     /// The gateway's local API.
     pub gateway: SocketAddr,
-    /// The gateway's key.
-    pub fingerprint: Fingerprint,
+    /// Which zone the gateway must be of, and what proves this VM to it.
+    pub token: VmToken,
     /// Folder of Flower's programs.
     pub flower_bin: PathBuf,
     /// User that Flower runs as.
@@ -59,8 +50,6 @@ pub struct CompanionSettings {
 pub struct SuperLinkSettings {
     /// What both companions are told.
     pub common: CompanionSettings,
-    /// Proves to the gateway that this VM may register.
-    pub token: BootstrapToken,
     /// This VM's address in its zone.
     pub address: IpAddr,
     /// The ports that are given; the others are Flower's.
@@ -96,22 +85,13 @@ const GATEWAY: ContextKey = ContextKey {
     example: "10.10.10.1:51822",
     secret: false,
 };
-const FINGERPRINT: ContextKey = ContextKey {
-    name: "ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT",
-    readers: KeyReaders::Both,
-    default: "required",
-    meaning: "the gateway's key, as `zonemesh status` shows it there",
-    expected: "the fingerprint of the gateway's local API, which `zonemesh status` shows there",
-    example: "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-    secret: false,
-};
 const TOKEN: ContextKey = ContextKey {
     name: "ONEAPP_ZONEMESH_TOKEN",
-    readers: KeyReaders::SuperLink,
+    readers: KeyReaders::Both,
     default: "required",
-    meaning: "bootstrap token; secret",
+    meaning: "this VM's token: says which zone's gateway is talked to, and proves this VM there; secret",
     expected: "the token that `zonemesh key generate token` printed",
-    example: "zmt-...",
+    example: "zmt1.key:....",
     secret: true,
 };
 const ADDRESS: ContextKey = ContextKey {
@@ -211,7 +191,6 @@ const TOKENTXT: ContextKey =
 pub const KEYS: &[ContextKey] = &[
     FEDERATION,
     GATEWAY,
-    FINGERPRINT,
     TOKEN,
     ADDRESS,
     NODE_CONFIG,
@@ -266,7 +245,6 @@ const fn onegate_key(name: &'static str, meaning: &'static str) -> ContextKey {
 /// Every key that is missing or wrong.
 pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, SettingsErrors> {
     let common = common(&mut variables, "/var/lib/zonemesh-superlink");
-    let token = variables.required(TOKEN, checks::token);
     let address = address(&mut variables);
     let ports = GivenPorts {
         fleet: variables.optional(FLEET_PORT, checks::port),
@@ -275,10 +253,8 @@ pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, Sett
         health: variables.optional(HEALTH_PORT, checks::port),
         clientappio: None,
     };
-    let settings = match (common, token, address) {
-        (Some(common), Some(token), Some(address)) => {
-            Some(SuperLinkSettings { common, token, address, ports })
-        }
+    let settings = match (common, address) {
+        (Some(common), Some(address)) => Some(SuperLinkSettings { common, address, ports }),
         _ => None,
     };
     variables.finish(settings)
@@ -300,7 +276,7 @@ pub fn supernode(mut variables: Variables<'_>) -> Result<SuperNodeSettings, Sett
 fn common(variables: &mut Variables<'_>, state_dir: &str) -> Option<CompanionSettings> {
     let federation = variables.required(FEDERATION, str::parse);
     let gateway = variables.required(GATEWAY, checks::gateway);
-    let fingerprint = variables.required(FINGERPRINT, str::parse);
+    let token = variables.required(TOKEN, str::parse);
     let flower_bin = variables.optional(FLOWER_BIN, checks::absolute);
     let flower_user = variables.optional(FLOWER_USER, checks::user);
     let flower_version = variables.optional(FLOWER_VERSION, str::parse);
@@ -308,7 +284,7 @@ fn common(variables: &mut Variables<'_>, state_dir: &str) -> Option<CompanionSet
     Some(CompanionSettings {
         federation: federation?,
         gateway: gateway?,
-        fingerprint: fingerprint?,
+        token: token?,
         flower_bin: flower_bin.unwrap_or_else(|| FLOWER_BIN.example.into()),
         flower_user,
         flower_version,

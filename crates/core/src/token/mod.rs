@@ -8,6 +8,7 @@
 mod hash;
 mod pin;
 
+use std::fmt;
 use std::str::FromStr;
 
 use base64::Engine as _;
@@ -49,7 +50,7 @@ pub enum VmTokenError {
     Secret,
 }
 
-/// A VM's token: secret, so without `Debug`, and wiped.
+/// A VM's token: secret, so wiped, and shown nowhere.
 #[derive(Clone)]
 pub struct VmToken {
     text: Zeroizing<String>,
@@ -81,6 +82,12 @@ impl VmToken {
     #[must_use]
     pub fn hash(&self) -> TokenHash {
         TokenHash::of(&self.text)
+    }
+}
+
+impl fmt::Debug for VmToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VmToken({})", self.pin)
     }
 }
 

@@ -18,14 +18,14 @@ fn token(pin: ZonePin) -> VmToken {
 }
 
 fn refused(text: &str) -> VmTokenError {
-    text.parse::<VmToken>().err().expect("it is refused")
+    text.parse::<VmToken>().expect_err("it is refused")
 }
 
 #[test]
 fn a_token_tells_its_zone_and_survives_its_text_form() {
     for pin in [key_pin(), mesh_pin()] {
         let made = token(pin.clone());
-        let read: VmToken = made.reveal().parse().ok().expect("it is a token");
+        let read: VmToken = made.reveal().parse().expect("it is a token");
         assert_eq!(read.pin(), &pin);
         assert_eq!(read.reveal(), made.reveal());
         assert_eq!(read.hash(), made.hash());

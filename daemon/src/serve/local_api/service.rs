@@ -9,11 +9,12 @@ use zonemesh_api::keepalive::{self, Whose};
 use zonemesh_api::serve::{self, Caller};
 use zonemesh_api::v1::local_server::Local;
 use zonemesh_api::v1::{
-    FederationView, RegisterReply, RegisterRequest, ReportReply, ReportRequest, ResolveRequest,
-    WatchRequest,
+    AttestReply, AttestRequest, FederationView, RegisterReply, RegisterRequest, ReportReply,
+    ReportRequest, ResolveRequest, WatchRequest,
 };
-use zonemesh_api::wire::local::{ReadinessReport, Registration, federation_name};
+use zonemesh_api::wire::local::{self as wire, ReadinessReport, Registration, federation_name};
 use zonemesh_config::FederationSettings;
+use zonemesh_core::attestation;
 use zonemesh_core::exit::error_line;
 use zonemesh_core::finding::Subject;
 use zonemesh_core::name::FederationName;
@@ -46,6 +47,22 @@ pub(super) struct LocalService {
 
 #[tonic::async_trait]
 impl Local for LocalService {
+    async fn attest(
+        &self,
+        request: Request<AttestRequest>,
+    ) -> Result<Response<AttestReply>, Status> {
+        self.may_read(caller(&request)?.address)?;
+        let shown = self.parts.ledger.read(|registry| {
+            registry.membership().map(|mesh| attestation::about(mesh, registry.zone()))
+        });
+        let shown = shown.ok_or_else(|| {
+            Status::failed_precondition(
+                "this gateway's mesh is written by hand: make the token anew with: zonemesh key generate token",
+            )
+        })?;
+        Ok(Response::new(wire::attestation(&shown)))
+    }
+
     async fn resolve(
         &self,
         request: Request<ResolveRequest>,

@@ -33,7 +33,7 @@ fn call<T: Send>(
 ) -> Result<T> {
     let place = lab.zone(zone)?;
     let address = SocketAddr::from((place.lan_address, LOCAL_API_PORT));
-    let tls = vm::pinned(&mesh.gateway(zone)?.local_api_fingerprint()?)?;
+    let tls = vm::pinned(&mesh.gateway(zone)?.keys.zone)?;
     place.vm("vm")?.namespace.inside(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async { work(local::connect(address, tls).await?).await })

@@ -7,6 +7,7 @@
 mod descriptors;
 mod findings;
 mod ground;
+mod local_api;
 mod zone;
 
 use zonemesh_api::v1;

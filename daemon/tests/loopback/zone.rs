@@ -34,6 +34,11 @@ impl Place {
         format!("10.20.{}.0/24", self.zone).parse().unwrap()
     }
 
+    /// Where VMs call, if it serves any.
+    pub(crate) fn local_api(self) -> SocketAddr {
+        (self.tunnel_ip(), 28122).into()
+    }
+
     fn tunnel_ip(self) -> Ipv4Addr {
         Ipv4Addr::new(127, 20, self.mesh, self.zone)
     }
@@ -43,7 +48,7 @@ impl Place {
         (self.tunnel_ip(), 28121).into()
     }
 
-    fn identity(self) -> ZoneIdentity {
+    pub(crate) fn identity(self) -> ZoneIdentity {
         ZoneIdentity::from_seed(&[self.zone; 32])
     }
 
@@ -72,6 +77,8 @@ pub(crate) struct Zone {
     folder: TempDir,
     place: Place,
     peers: Vec<Place>,
+    /// What its configuration says besides.
+    pub(crate) more: String,
 }
 
 impl Zone {
@@ -86,7 +93,8 @@ impl Zone {
         let tunnel = Arc::new(SmallTunnel::new(place.private_key().public_key()));
         let network = Arc::default();
         let peers = peers.to_vec();
-        let mut zone = Self { tunnel, network, gateway: None, folder, place, peers };
+        let mut zone =
+            Self { tunnel, network, gateway: None, folder, place, peers, more: String::new() };
         zone.start_again().await;
         zone
     }
@@ -98,10 +106,11 @@ impl Zone {
             "[zone]\nname = \"{}\"\nprefixes = [\"{}\"]\n\
              [gateway]\nstate_dir = \"{folder}\"\nadmin_socket = \"{folder}/admin.sock\"\n\
              [tunnel]\naddresses = [\"{}\"]\nprivate_key_file = \"{folder}/wireguard.key\"\n\
-             [registry]\nport = 28121\nidentity_key_file = \"{folder}/zone.key\"\n{peers}",
+             [registry]\nport = 28121\nidentity_key_file = \"{folder}/zone.key\"\n{peers}{}",
             self.place.name(),
             self.place.prefix(),
             self.place.tunnel_ip(),
+            self.more,
         );
         let config = Config::parse(&text, "test").unwrap();
         let ground = GivenGround { tunnel: self.tunnel.clone(), network: self.network.clone() };
@@ -132,10 +141,14 @@ impl Zone {
         admin::connect_mesh(&self.folder.path().join("admin.sock")).await.unwrap()
     }
 
+    pub(crate) async fn status(&self) -> v1::StatusReply {
+        let status = self.admin().await.status(v1::StatusRequest::default()).await.unwrap();
+        status.into_inner()
+    }
+
     /// What the gateway finds, the worst first.
     pub(crate) async fn findings(&self) -> Vec<v1::Finding> {
-        let status = self.admin().await.status(v1::StatusRequest::default()).await.unwrap();
-        status.into_inner().findings
+        self.status().await.findings
     }
 
     /// A file of its state folder; nothing if there is none.

@@ -125,7 +125,7 @@ fn watch(post: &Post<'_>, seen: &Seen, mut stopped: Receiver<bool>) -> Result<()
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut gateway = local::connect(post.api, post.tls.clone()).await?;
-        let request = WatchRequest { federation: FEDERATION.to_owned() };
+        let request = WatchRequest { federation: FEDERATION.to_owned(), ..Default::default() };
         let mut views = gateway.watch(request).await?.into_inner();
         loop {
             tokio::select! {

@@ -231,6 +231,10 @@ impl Service {
         self.seen.lock().unwrap().push(call.to_owned());
     }
 
+    fn check_proof(&self, proof: Option<&v1::VmProof>) -> Result<(), Status> {
+        proof.map_or(Ok(()), |proof| self.check(&proof.token))
+    }
+
     fn check(&self, token: &str) -> Result<(), Status> {
         if token == self.token.reveal() {
             Ok(())
@@ -261,9 +265,10 @@ impl Local for Service {
 
     async fn resolve(
         &self,
-        _request: Request<v1::ResolveRequest>,
+        request: Request<v1::ResolveRequest>,
     ) -> Result<Response<v1::FederationView>, Status> {
         self.note("resolve");
+        self.check_proof(request.get_ref().proof.as_ref())?;
         Ok(Response::new(stamped(self.view.borrow().clone())))
     }
 
@@ -276,6 +281,7 @@ impl Local for Service {
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         self.note("watch");
+        self.check_proof(request.get_ref().proof.as_ref())?;
         let told = |whose| keepalive::told(request.metadata(), whose);
         *self.told.lock().unwrap() = [told(Whose::Own), told(Whose::Flowers)];
         let views = WatchStream::new(self.view.subscribe()).map(|view| Ok(stamped(view)));

@@ -220,6 +220,8 @@ async fn a_plan_tells_what_may_still_come_from_what_is_refused() {
     gateway.start_again(false);
     process.set("ONEAPP_ZONEMESH_TOKEN", TOKEN_EXAMPLE);
     coded(&process, REFUSED, "T405");
+    process.set("ONEAPP_ZONEMESH_TOKEN", &format!("{}AAAA", gateway.token.reveal()));
+    coded(&process, REFUSED, "T406");
     process.set("ONEAPP_ZONEMESH_FLOWER_VERSION", "1.25.9");
     coded(&process, REFUSED, "F502");
 }

@@ -70,7 +70,7 @@ async fn in_a_mesh_written_by_hand_a_vm_pins_the_zone_key_and_no_other_is_taken(
     let own = place.identity().public_key();
     let pin: ZonePin = zone.status().await.local_api_pin.parse().unwrap();
     assert_eq!(pin, ZonePin::Key(own));
-    let question = v1::ResolveRequest { federation: FEDERATIONS[0].to_owned() };
+    let question = v1::ResolveRequest { federation: FEDERATIONS[0].to_owned(), proof: None };
     let view = pinned(place, &own).await.resolve(question).await.unwrap().into_inner();
     assert!(!view.found);
     let other = crate::place(20, 2).identity().public_key();
@@ -133,6 +133,38 @@ async fn a_token_is_good_for_its_role_and_federation_until_its_end() {
         assert_eq!(status.code(), code, "{secret}, {federation}: {status}");
         assert!(status.message().contains(words), "{status}");
         assert!(!status.message().contains("zmt1."), "{status}");
+    }
+    zone.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_need_not_say_who_it_is_but_not_the_untruth() {
+    let place = place(23, 1);
+    let roles = [("supernode", "federation = \"health-eu\""), ("superlink", "")];
+    let mut zone = serving(place, &roles).await;
+    let key = place.identity().public_key();
+    let mut gateway = pinned(place, &key).await;
+    let supernode = v1::VmRole::Supernode;
+    let cases = [
+        (None, "health-eu", None),
+        (Some(0), "health-eu", None),
+        (Some(0), "weather-eu", Some(Code::PermissionDenied)),
+        (Some(1), "health-eu", Some(Code::PermissionDenied)),
+        (Some(9), "health-eu", Some(Code::Unauthenticated)),
+    ];
+    for (secret, federation, refused) in cases {
+        let proof = secret.map(|secret| v1::VmProof {
+            token: token(ZonePin::Key(key), secret).reveal().to_owned(),
+            role: supernode.into(),
+        });
+        let federation = federation.to_owned();
+        let resolve = v1::ResolveRequest { federation: federation.clone(), proof: proof.clone() };
+        let watch = v1::WatchRequest { federation, proof };
+        let answers = [
+            gateway.resolve(resolve).await.err().map(|status| status.code()),
+            gateway.watch(watch).await.err().map(|status| status.code()),
+        ];
+        assert_eq!(answers, [refused; 2], "{secret:?}");
     }
     zone.stop().await;
 }

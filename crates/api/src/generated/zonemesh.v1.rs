@@ -522,12 +522,26 @@ pub struct AttestReply {
     #[prost(message, repeated, tag = "1")]
     pub items: ::prost::alloc::vec::Vec<TrustItem>,
 }
+/// Who asks. Nothing that is only read needs it; what is shown must be good.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct VmProof {
+    /// The token of this VM.
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+    /// What it is used for.
+    #[prost(enumeration = "VmRole", tag = "2")]
+    pub role: i32,
+}
 /// Asks once.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResolveRequest {
     /// The federation's name.
     #[prost(string, tag = "1")]
     pub federation: ::prost::alloc::string::String,
+    /// Who asks, if that is said.
+    #[prost(message, optional, tag = "2")]
+    pub proof: ::core::option::Option<VmProof>,
 }
 /// Asks for a stream.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -535,6 +549,9 @@ pub struct WatchRequest {
     /// The federation's name.
     #[prost(string, tag = "1")]
     pub federation: ::prost::alloc::string::String,
+    /// Who asks, if that is said.
+    #[prost(message, optional, tag = "2")]
+    pub proof: ::core::option::Option<VmProof>,
 }
 /// What this gateway knows about one federation.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -725,6 +742,39 @@ impl FlowerTransport {
             "FLOWER_TRANSPORT_UNSPECIFIED" => Some(Self::Unspecified),
             "FLOWER_TRANSPORT_GRPC" => Some(Self::Grpc),
             "FLOWER_TRANSPORT_HTTP" => Some(Self::Http),
+            _ => None,
+        }
+    }
+}
+/// What runs in a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum VmRole {
+    /// Not said. Never sent.
+    Unspecified = 0,
+    /// A federation's SuperLink.
+    Superlink = 1,
+    /// A SuperNode.
+    Supernode = 2,
+}
+impl VmRole {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "VM_ROLE_UNSPECIFIED",
+            Self::Superlink => "VM_ROLE_SUPERLINK",
+            Self::Supernode => "VM_ROLE_SUPERNODE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "VM_ROLE_UNSPECIFIED" => Some(Self::Unspecified),
+            "VM_ROLE_SUPERLINK" => Some(Self::Superlink),
+            "VM_ROLE_SUPERNODE" => Some(Self::Supernode),
             _ => None,
         }
     }

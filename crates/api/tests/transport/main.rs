@@ -186,7 +186,7 @@ async fn watch_gives_a_snapshot_and_then_each_change() {
     let running = start().await;
     let mut client = clients::local::connect(running.address, running.tls).await.unwrap();
     let federation = "health-eu".to_owned();
-    let request = v1::WatchRequest { federation };
+    let request = v1::WatchRequest { federation, proof: None };
     let mut views = client.watch(request).await.unwrap().into_inner();
     for revision in 1..=3 {
         let view = views.message().await.unwrap().unwrap();

@@ -20,12 +20,12 @@ use zonemesh_api::keepalive::{self, Keepalive, KeepaliveMismatch, Whose};
 use zonemesh_api::v1;
 use zonemesh_api::v1::local_client::LocalClient;
 use zonemesh_api::wire::local::{
-    FederationAnswer, ReadinessReport, RegisteredSuperLink, Registration,
+    FederationAnswer, FederationQuestion, ReadinessReport, RegisteredSuperLink, Registration,
 };
 use zonemesh_core::name::FederationName;
 use zonemesh_core::record::Readiness;
 use zonemesh_core::time::UnixMillis;
-use zonemesh_core::token::VmToken;
+use zonemesh_core::token::{VmRole, VmToken};
 use zonemesh_pki::pinned_client_config;
 
 pub use pin::SetFile;
@@ -47,6 +47,7 @@ pub struct LocalGateway {
     address: SocketAddr,
     federation: FederationName,
     token: VmToken,
+    role: VmRole,
     zone: PinnedZone,
 }
 
@@ -135,7 +136,8 @@ impl LocalGateway {
     pub fn new(settings: &CompanionSettings, file: SetFile) -> Self {
         let (address, token) = (settings.gateway, settings.token.clone());
         let zone = PinnedZone::new(token.pin().clone(), address, NewestSet::new(file));
-        Self { address, federation: settings.federation.clone(), token, zone }
+        let (federation, role) = (settings.federation.clone(), settings.role);
+        Self { address, federation, token, role, zone }
     }
 
     /// Asks once, and compares clocks.
@@ -144,7 +146,7 @@ impl LocalGateway {
     /// Why there is no usable answer.
     pub async fn resolve(&self) -> Result<ResolvedFederation, Reason> {
         let mut client = self.connect().await?;
-        let request = v1::ResolveRequest { federation: self.federation.to_string() };
+        let request = v1::ResolveRequest::from(self.question());
         let before = signed(UnixMillis::from(SystemTime::now()));
         let view = self.call(client.resolve(telling(request))).await?.message;
         let halfway = before.midpoint(signed(UnixMillis::from(SystemTime::now())));
@@ -197,7 +199,7 @@ impl LocalGateway {
         seen: &watch::Sender<WatchedFederation>,
         backoff: &mut Backoff,
     ) -> Reason {
-        let request = v1::WatchRequest { federation: self.federation.to_string() };
+        let request = v1::WatchRequest::from(self.question());
         let stream = async {
             let mut client = self.connect().await?;
             self.call(client.watch(telling(request))).await
@@ -222,6 +224,10 @@ impl LocalGateway {
                 *seen = WatchedFederation { shown, lost: None, connected: true, misfit };
             });
         }
+    }
+
+    fn question(&self) -> FederationQuestion {
+        FederationQuestion::by(&self.federation, &self.token, self.role)
     }
 
     fn read(&self, view: v1::FederationView) -> Result<FederationAnswer, Reason> {

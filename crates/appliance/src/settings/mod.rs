@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use zonemesh_core::name::FederationName;
-use zonemesh_core::token::VmToken;
+use zonemesh_core::token::{VmRole, VmToken};
 
 use crate::flower::{FlowerVersion, GivenPorts};
 use crate::reporter::onegate::OneGate;
@@ -27,6 +27,8 @@ pub const TOKEN_EXAMPLE: &str =
 /// What both companions are told.
 #[derive(Debug, Clone)]
 pub struct CompanionSettings {
+    /// What runs in this VM.
+    pub role: VmRole,
     /// Name of the federation.
     pub federation: FederationName,
     /// The gateway's local API.
@@ -244,7 +246,7 @@ const fn onegate_key(name: &'static str, meaning: &'static str) -> ContextKey {
 /// # Errors
 /// Every key that is missing or wrong.
 pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, SettingsErrors> {
-    let common = common(&mut variables, "/var/lib/zonemesh-superlink");
+    let common = common(&mut variables, VmRole::SuperLink);
     let address = address(&mut variables);
     let ports = GivenPorts {
         fleet: variables.optional(FLEET_PORT, checks::port),
@@ -265,7 +267,7 @@ pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, Sett
 /// # Errors
 /// Every key that is missing or wrong.
 pub fn supernode(mut variables: Variables<'_>) -> Result<SuperNodeSettings, SettingsErrors> {
-    let common = common(&mut variables, "/var/lib/zonemesh-supernode");
+    let common = common(&mut variables, VmRole::SuperNode);
     let node_config = variables.optional(NODE_CONFIG, checks::node_config);
     let clientappio = variables.optional(CLIENTAPPIO_PORT, checks::port);
     let ports = GivenPorts { clientappio, ..GivenPorts::default() };
@@ -273,7 +275,7 @@ pub fn supernode(mut variables: Variables<'_>) -> Result<SuperNodeSettings, Sett
     variables.finish(settings)
 }
 
-fn common(variables: &mut Variables<'_>, state_dir: &str) -> Option<CompanionSettings> {
+fn common(variables: &mut Variables<'_>, role: VmRole) -> Option<CompanionSettings> {
     let federation = variables.required(FEDERATION, str::parse);
     let gateway = variables.required(GATEWAY, checks::gateway);
     let token = variables.required(TOKEN, str::parse);
@@ -282,13 +284,15 @@ fn common(variables: &mut Variables<'_>, state_dir: &str) -> Option<CompanionSet
     let flower_version = variables.optional(FLOWER_VERSION, str::parse);
     let given_state_dir = variables.optional(STATE_DIR, checks::absolute);
     Some(CompanionSettings {
+        role,
         federation: federation?,
         gateway: gateway?,
         token: token?,
         flower_bin: flower_bin.unwrap_or_else(|| FLOWER_BIN.example.into()),
         flower_user,
         flower_version,
-        state_dir: given_state_dir.unwrap_or_else(|| state_dir.into()),
+        state_dir: given_state_dir
+            .unwrap_or_else(|| format!("/var/lib/zonemesh-{}", role.as_str()).into()),
         onegate: onegate(variables),
     })
 }

@@ -1,6 +1,7 @@
 //! Who of the zone's VMs may write what: the one place that decides.
 //!
-//! Reading, as well as a connection, is for the zone's subnets. Writing needs a token (kept as its
+//! Reading, as well as a connection, is for the zone's subnets; a token that is shown with it must be
+//! good. Writing needs a token (kept as its
 //! SHA-256, with role, and federation and end if it has them), and a VM may register only the address
 //! it calls from.
 
@@ -100,7 +101,7 @@ impl VmPermissions {
     }
 
     /// Is `token` good for this role in this federation?
-    fn may_use(
+    pub(crate) fn may_use(
         &self,
         shown: &str,
         asked: VmRole,

@@ -12,7 +12,7 @@ use zonemesh_api::v1::{
     AttestReply, AttestRequest, FederationView, RegisterReply, RegisterRequest, ReportReply,
     ReportRequest, ResolveRequest, WatchRequest,
 };
-use zonemesh_api::wire::local::{self as wire, ReadinessReport, Registration, federation_name};
+use zonemesh_api::wire::local::{self as wire, FederationQuestion, ReadinessReport, Registration};
 use zonemesh_config::FederationSettings;
 use zonemesh_core::attestation;
 use zonemesh_core::exit::error_line;
@@ -67,10 +67,12 @@ impl Local for LocalService {
         &self,
         request: Request<ResolveRequest>,
     ) -> Result<Response<FederationView>, Status> {
-        self.may_read(caller(&request)?.address)?;
+        let vm = caller(&request)?.address;
+        self.may_read(vm)?;
         drop(self.hear_keepalives(&request)?);
-        let federation = federation_name(&request.get_ref().federation)?;
-        Ok(self.telling(view::of(&self.parts, &federation)))
+        let asked = FederationQuestion::try_from(request.into_inner())?;
+        self.may_ask(vm, &asked)?;
+        Ok(self.telling(view::of(&self.parts, &asked.federation)))
     }
 
     type WatchStream = watch::Views;
@@ -82,11 +84,12 @@ impl Local for LocalService {
         let caller = caller(&request)?;
         self.may_read(caller.address)?;
         let heard = self.hear_keepalives(&request)?;
-        let federation = federation_name(&request.get_ref().federation)?;
+        let asked = FederationQuestion::try_from(request.into_inner())?;
+        self.may_ask(caller.address, &asked)?;
         let seat = self.watchers.sit(&caller).ok_or_else(|| {
             Status::resource_exhausted("this VM has too many watchers: end one of them")
         })?;
-        Ok(self.telling(watch::views(self.parts.clone(), federation, seat, heard)))
+        Ok(self.telling(watch::views(self.parts.clone(), asked.federation, seat, heard)))
     }
 
     async fn register(
@@ -184,6 +187,14 @@ impl LocalService {
     fn may_read(&self, caller: SocketAddr) -> Result<(), Status> {
         self.within(&self.reads, caller, LimitedCall::VmReads)?;
         self.authority.may_read(caller).map_err(|denied| self.refused(caller, denied))
+    }
+
+    /// Nobody has to say who asks; what is said must be true, so that a wrong token is told.
+    fn may_ask(&self, vm: SocketAddr, asked: &FederationQuestion) -> Result<(), Status> {
+        let Some(proof) = &asked.proof else { return Ok(()) };
+        let (federation, now) = (&asked.federation, SystemTime::now());
+        let used = self.authority.may_use(&proof.token, proof.role, federation, now);
+        used.map_err(|denied| self.refused(vm, denied))
     }
 
     /// Others are served meanwhile: whoever asks too often waits.

@@ -50,14 +50,18 @@ pub enum AttestationError {
     NoGrant(ZoneName),
 }
 
-/// What a gateway shows about `zone`: the authority sets, and what was signed about it.
+/// What a gateway shows about `zone`: the authority sets that led to the one in force, the grant in
+/// force, and whatever revokes its key. No key that signs can make that much.
 #[must_use]
 pub fn about(membership: &Membership, zone: &ZoneName) -> Vec<SignedTrustItem> {
+    let grant = membership.grant(zone);
     let is_about = |item: &SignedTrustItem| match item.kind() {
-        TrustKind::AuthoritySet => true,
-        TrustKind::Grant | TrustKind::Revocation => match item.decode() {
-            Ok(TrustItem::Grant(grant)) => grant.zone == *zone,
-            Ok(TrustItem::Revocation(revocation)) => revocation.zone == *zone,
+        TrustKind::AuthoritySet => membership.follows(&item.payload_hash()),
+        TrustKind::Grant => {
+            matches!((item.decode(), grant), (Ok(TrustItem::Grant(one)), Some(grant)) if one == *grant)
+        }
+        TrustKind::Revocation => match (item.decode(), grant) {
+            (Ok(TrustItem::Revocation(one)), Some(grant)) => one.zone_key == grant.zone_key,
             _ => false,
         },
     };

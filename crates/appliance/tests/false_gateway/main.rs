@@ -15,6 +15,7 @@ use zonemesh_appliance::gateway::{LocalGateway, SetFile, WatchedFederation};
 use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::settings::{self, CompanionSettings};
 use zonemesh_appliance::source::{Environment, Variables};
+use zonemesh_core::key::ZoneIdentity;
 use zonemesh_core::record::Readiness;
 use zonemesh_core::token::{VmToken, ZonePin};
 use zonemesh_pki::{CurrentLeaf, ZoneAuthority, local_server_config};
@@ -128,6 +129,23 @@ async fn in_a_managed_mesh_the_gateway_shows_its_zones_key_before_it_is_told_any
     client.resolve().await.unwrap();
     client.report(Readiness::Ready).await.unwrap();
     assert_eq!(heard(&gateway), ["attest", "resolve", "attest", "READINESS_READY"]);
+}
+
+#[tokio::test]
+async fn a_token_of_a_managed_mesh_holds_when_the_zone_has_a_new_key_and_one_of_a_key_does_not() {
+    let mesh = mesh::granting(mesh::founded(1), 1, ZONE_SEED);
+    let mut gateway = managed(mesh::pin(&mesh), mesh::shown(&mesh));
+    let old_key = ZonePin::Key(ZoneIdentity::from_seed(&ZONE_SEED).public_key());
+    // Somebody who holds another key, which the mesh grants to the zone from now on.
+    gateway.is_replaced_by_a_false_one();
+    let granted = mesh::granting(mesh::founded(1), 1, [66; 32]);
+    *gateway.shown.lock().unwrap() = Some(mesh::shown(&granted));
+    gateway.start_again(false);
+    let folder = tempfile::tempdir().unwrap();
+    client(&gateway, &gateway.token, folder.path()).report(Readiness::Ready).await.unwrap();
+    assert_eq!(heard(&gateway), ["attest", "READINESS_READY"]);
+    refusal(&client(&gateway, &token(old_key), folder.path())).await;
+    assert_eq!(heard(&gateway), [""; 0]);
 }
 
 #[tokio::test]

@@ -98,6 +98,21 @@ fn nothing_older_is_taken_than_what_a_vm_has_seen() {
 }
 
 #[test]
+fn a_gateway_shows_little_however_much_was_signed_about_its_zone() {
+    let mut membership = granted(1..2);
+    let quiet = attestation::about(&membership, &name(1)).len();
+    for round in 0..50 {
+        let item = grant(&membership, 1);
+        membership.accept(item).unwrap();
+        let other_key = revocation(&membership, 1, 100 + round, 50);
+        membership.accept(other_key).unwrap();
+    }
+    let shown = attestation::about(&membership, &name(1));
+    assert_eq!(shown.len(), quiet, "the newest grant and no older one");
+    assert!(attestation::verify(&pin(&membership, 1), None, shown).is_ok());
+}
+
+#[test]
 fn more_than_any_mesh_has_is_not_looked_at() {
     let membership = granted(1..2);
     let shown = attestation::about(&membership, &name(1));

@@ -1,5 +1,6 @@
 //! The local API: what this gateway does for the VMs of its own zone.
 
+mod attest;
 mod authority;
 mod door;
 mod service;

@@ -12,9 +12,8 @@ use zonemesh_api::v1::{
     AttestReply, AttestRequest, FederationView, RegisterReply, RegisterRequest, ReportReply,
     ReportRequest, ResolveRequest, WatchRequest,
 };
-use zonemesh_api::wire::local::{self as wire, FederationQuestion, ReadinessReport, Registration};
+use zonemesh_api::wire::local::{FederationQuestion, ReadinessReport, Registration};
 use zonemesh_config::FederationSettings;
-use zonemesh_core::attestation;
 use zonemesh_core::exit::error_line;
 use zonemesh_core::finding::Subject;
 use zonemesh_core::name::FederationName;
@@ -23,6 +22,7 @@ use zonemesh_core::record::{Readiness, SuperLink};
 use zonemesh_core::registry::PublishError;
 
 use super::LocalParts;
+use super::attest::OwnAttestation;
 use super::authority::{Denied, VmPermissions};
 use super::view;
 use super::watch::{self, Watchers};
@@ -38,6 +38,7 @@ const READS: Rate = Rate { burst: 100.0, per_second: 20.0 };
 pub(super) struct LocalService {
     authority: Arc<VmPermissions>,
     parts: LocalParts,
+    attestation: OwnAttestation,
     writes: RateLimiter<IpAddr>,
     reads: RateLimiter<IpAddr>,
     watchers: Arc<Watchers>,
@@ -52,15 +53,12 @@ impl Local for LocalService {
         request: Request<AttestRequest>,
     ) -> Result<Response<AttestReply>, Status> {
         self.may_read(caller(&request)?.address)?;
-        let shown = self.parts.ledger.read(|registry| {
-            registry.membership().map(|mesh| attestation::about(mesh, registry.zone()))
-        });
-        let shown = shown.ok_or_else(|| {
+        let reply = self.attestation.reply(&self.parts.ledger).ok_or_else(|| {
             Status::failed_precondition(
                 "this gateway's mesh is written by hand: make the token anew with: zonemesh key generate token",
             )
         })?;
-        Ok(Response::new(wire::attestation(&shown)))
+        Ok(Response::new(reply))
     }
 
     async fn resolve(
@@ -176,6 +174,7 @@ impl LocalService {
         Self {
             authority,
             parts,
+            attestation: OwnAttestation::default(),
             writes: RateLimiter::new(WRITES),
             reads: RateLimiter::new(READS),
             watchers,

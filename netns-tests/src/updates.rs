@@ -58,6 +58,7 @@ pub fn registration(lab: &Lab, mesh: &Mesh, vm: &str) -> Result<RegisterRequest>
         transport: FlowerTransport::Grpc.into(),
         csr_pem: certificate_request(lab, vm)?,
         clock_unix_ms: unix_ms(),
+        onegate: None,
     })
 }
 

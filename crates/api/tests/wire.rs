@@ -8,6 +8,7 @@ use zonemesh_api::wire::local::{
     AnsweringGateway, FederationAnswer, FederationQuestion, ReadinessReport, Registration,
     federation_view,
 };
+use zonemesh_api::wire::onegate::OneGateIdentity;
 use zonemesh_api::wire::{WireProblem, admin, mesh};
 use zonemesh_core::invitation::{
     Invitation, InvitationId, InvitationSecret, Inviter, JoinerKeys, Redemption,
@@ -220,6 +221,7 @@ fn what_a_superlink_asks_is_what_its_gateway_reads() {
         transport: FlowerTransport::Grpc,
         csr_pem: "CSR".to_owned(),
         clock: NOW,
+        onegate: Some(OneGateIdentity { vm: "7".into(), token: "t".to_owned().into() }),
     };
     let read = Registration::try_from(v1::RegisterRequest::from(asked())).unwrap();
     assert_eq!((read.token.as_str(), read.clock), ("hunter2", NOW));
@@ -255,6 +257,8 @@ fn a_token_does_not_reach_the_log() {
     let proof = v1::VmProof { token: "hunter2".to_owned(), role: 1 };
     let request = v1::WatchRequest { federation: "f".to_owned(), proof: Some(proof) };
     assert!(!format!("{request:?}").contains("hunter2"));
+    let proof = v1::OneGateProof { vm: "7".to_owned(), token: "hunter2".to_owned() };
+    assert!(!format!("{proof:?}").contains("hunter2"));
 }
 
 #[test]

@@ -126,6 +126,19 @@ fn a_wrong_token_is_not_repeated() {
 }
 
 #[test]
+fn a_vm_shows_its_onegate_token_if_told_so_and_if_it_has_one() {
+    let told = ("ONEAPP_ZONEMESH_IDENTITY", "onegate");
+    let onegate =
+        [("ONEGATE_ENDPOINT", "http://169.254.16.9:5030"), ("VMID", "7"), ("TOKENTXT", "abc=")];
+    assert!(!superlink(&with(&onegate)).unwrap().shows_onegate);
+    assert!(superlink(&with(&[onegate.as_slice(), &[told]].concat())).unwrap().shows_onegate);
+    let without = message(superlink(&with(&[told])));
+    assert!(without.contains("its CONTEXT lacks TOKEN=YES"), "{without}");
+    let other = message(superlink(&with(&[("ONEAPP_ZONEMESH_IDENTITY", "passport")])));
+    assert!(other.contains("that is no way to prove a VM"), "{other}");
+}
+
+#[test]
 fn a_token_of_0_1_0_is_refused_with_the_command_that_makes_a_new_one() {
     let old = [("ONEAPP_ZONEMESH_TOKEN", "kntYxMidj3dFQp8G-YJbCa1tgHXuJcACjx4i2bSicjY")];
     let texts = [

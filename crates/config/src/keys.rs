@@ -195,6 +195,8 @@ section! {
     /// this gateway's LAN address and a TCP port
     listen: SocketAddr
         = one(value::listen_address), Required("listen = \"10.10.10.1:51822\""), OnRestart;
+    /// OneGate as this gateway reaches it: who registers a SuperLink must then prove its VM by it too
+    onegate: String = one(value::url), Absent("none"), OnRestart;
     /// the sections below
     tokens as "token": TokenSettings = sections(DraftToken), Absent("none"), OnReload;
 }

@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 use zeroize::Zeroizing;
 use zonemesh_api::wire::local::Registration;
+use zonemesh_api::wire::onegate::OneGateIdentity;
 use zonemesh_appliance::files::FileOwner;
 use zonemesh_appliance::flower::{FlowerHome, FlowerPorts, InstalledFlower, SuperLinkArguments};
 use zonemesh_appliance::plan::{LaunchPlan, PlannedFile, shim_file, state_folders};
@@ -75,7 +76,14 @@ impl SuperLinkInputs<'_> {
             transport: self.flower.generation.transport(),
             csr_pem,
             clock,
+            onegate: self.onegate(),
         }
+    }
+
+    fn onegate(&self) -> Option<OneGateIdentity> {
+        let known =
+            self.settings.common.onegate.as_ref().filter(|_| self.settings.shows_onegate)?;
+        Some(OneGateIdentity { vm: known.vm.clone(), token: known.token.clone() })
     }
 
     /// Files and command. Without an identity the files are named and empty, for printing only.
@@ -153,6 +161,7 @@ pub(crate) fn home(settings: &SuperLinkSettings) -> FlowerHome {
 #[cfg(test)]
 mod tests {
     use zonemesh_appliance::flower::{GrpcFlower, preferred_version};
+    use zonemesh_appliance::reporter::onegate::OneGate;
     use zonemesh_appliance::settings;
     use zonemesh_appliance::source::{Environment, Variables};
 
@@ -170,6 +179,19 @@ mod tests {
             Some(value.to_owned())
         };
         settings::superlink(Variables::new(vec![&Environment(lookup)])).unwrap()
+    }
+
+    #[test]
+    fn the_gateway_is_shown_the_onegate_token_only_if_that_is_wanted() {
+        let mut settings = settings();
+        settings.common.onegate = Some(OneGate::new("http://169.254.16.9:5030", "7", "abc="));
+        for shows in [false, true] {
+            settings.shows_onegate = shows;
+            let flower = InstalledFlower { version: preferred_version(), generation: &GrpcFlower };
+            let inputs = SuperLinkInputs { settings: &settings, owner: None, flower };
+            let shown = inputs.registration(String::new(), UnixMillis(0)).onegate;
+            assert_eq!(shown.map(|shown| shown.vm).as_deref(), shows.then_some("7"));
+        }
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! A gateway and a VM of its zone: what the VM pins, and what its token is good for.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use tonic::Code;
 use tonic::transport::Channel;
@@ -25,9 +30,14 @@ fn token(pin: ZonePin, secret: u8) -> VmToken {
 
 /// A zone with two federations, and a token for each of `roles`, whose secret is its place there.
 async fn serving(place: Place, roles: &[(&str, &str)]) -> Zone {
+    serving_with(place, roles, "").await
+}
+
+/// The same, with more lines in `[local_api]`.
+async fn serving_with(place: Place, roles: &[(&str, &str)], more: &str) -> Zone {
     let mut zone = Zone::start(place, &[]).await;
     zone.stop().await;
-    zone.more = format!("[local_api]\nlisten = \"{}\"\n", place.local_api());
+    zone.more = format!("[local_api]\nlisten = \"{}\"\n{more}\n", place.local_api());
     let pin = ZonePin::Key(place.identity().public_key());
     for ((role, more), secret) in roles.iter().zip(0..) {
         let hash = token(pin.clone(), secret).hash();
@@ -60,6 +70,7 @@ fn registration(federation: &str, token: &VmToken) -> v1::RegisterRequest {
         transport: v1::FlowerTransport::Grpc.into(),
         csr_pem: request.csr_pem,
         clock_unix_ms: 1_800_000_000_000,
+        onegate: None,
     }
 }
 
@@ -167,4 +178,71 @@ async fn who_asks_need_not_say_who_it_is_but_not_the_untruth() {
         assert_eq!(answers, [refused; 2], "{secret:?}");
     }
     zone.stop().await;
+}
+
+/// A OneGate that gives this answer to everybody, and what it was asked.
+async fn onegate(answer: &'static str) -> (SocketAddr, Arc<Mutex<String>>, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, asked) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(String::new())));
+    let (mut serving, notes) = (JoinSet::new(), asked.clone());
+    serving.spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            *notes.lock().unwrap() = String::from_utf8(request).unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    (address, asked, serving)
+}
+
+macro_rules! vm {
+    ($state:literal, $address:literal) => {
+        concat!(
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"VM\":{\"ID\":\"7\",\"STATE\":\"",
+            $state,
+            "\",\"LCM_STATE\":\"3\",\"TEMPLATE\":{\"NIC\":[{\"IP\":\"",
+            $address,
+            "\"}]}}}"
+        )
+    };
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_vms_prove_themselves_by_onegate_the_token_alone_is_not_enough() {
+    let unknown = "HTTP/1.1 401 Unauthorized\r\nconnection: close\r\n\r\n";
+    let broken = "HTTP/1.1 500 Oops\r\nconnection: close\r\n\r\n";
+    // Loopback is no prefix of the zone: that is looked at last.
+    let good = (Code::InvalidArgument, "lies in none of the zone's prefixes");
+    let cases = [
+        (true, vm!("3", "127.0.0.1"), good),
+        (true, vm!("3", "10.20.1.9"), (Code::PermissionDenied, "has another address")),
+        (true, vm!("8", "127.0.0.1"), (Code::Unavailable, "does not run")),
+        (true, unknown, (Code::PermissionDenied, "does not know this VM")),
+        (true, broken, (Code::Unavailable, "does not answer")),
+        (
+            false,
+            vm!("3", "127.0.0.1"),
+            (Code::PermissionDenied, "ONEAPP_ZONEMESH_IDENTITY=onegate"),
+        ),
+    ];
+    for ((shows, answer, (code, words)), mesh) in cases.into_iter().zip(30..) {
+        let place = place(mesh, 1);
+        let (address, asked, _serving) = onegate(answer).await;
+        let more = format!("onegate = \"http://{address}\"");
+        let mut zone = serving_with(place, &[("superlink", "")], &more).await;
+        let key = place.identity().public_key();
+        let mut request = registration("health-eu", &token(ZonePin::Key(key), 0));
+        let proof = v1::OneGateProof { vm: "7".to_owned(), token: "dG9rZW4=".to_owned() };
+        request.onegate = shows.then_some(proof);
+        let status = pinned(place, &key).await.register(request).await.unwrap_err();
+        assert_eq!(status.code(), code, "{status}");
+        assert!(status.message().contains(words), "{status}");
+        let asked = asked.lock().unwrap().to_ascii_lowercase();
+        assert_eq!(asked.contains("x-onegate-token: dg9rzw4="), shows, "{asked}");
+        zone.stop().await;
+    }
 }

@@ -41,6 +41,7 @@ fn generate(proto: &Path, into: &Path) -> Result<()> {
             ".zonemesh.v1.RegisterRequest",
             ".zonemesh.v1.ReportRequest",
             ".zonemesh.v1.VmProof",
+            ".zonemesh.v1.OneGateProof",
             ".zonemesh.v1.RedeemRequest",
             ".zonemesh.v1.ZoneInviteReply",
             ".zonemesh.v1.ZoneJoinRequest",

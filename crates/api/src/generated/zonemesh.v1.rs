@@ -638,6 +638,20 @@ pub struct RegisterRequest {
     /// The VM's clock when it sent this, in milliseconds since 1970.
     #[prost(uint64, tag = "9")]
     pub clock_unix_ms: u64,
+    /// What proves to OneGate which VM this is, if the VM is told to show it.
+    #[prost(message, optional, tag = "10")]
+    pub onegate: ::core::option::Option<OneGateProof>,
+}
+/// What proves to OneGate which VM it is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct OneGateProof {
+    /// VMID.
+    #[prost(string, tag = "1")]
+    pub vm: ::prost::alloc::string::String,
+    /// The VM's OneGate token.
+    #[prost(string, tag = "2")]
+    pub token: ::prost::alloc::string::String,
 }
 /// The SuperLink's certificate.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -14,6 +14,7 @@ use zonemesh_core::registry::FoundSuperLink;
 use zonemesh_core::time::UnixMillis;
 use zonemesh_core::token::{VmRole, VmToken};
 
+use super::onegate::OneGateIdentity;
 use super::trust::trust_items;
 use super::{WireError, WireProblem, addresses, name, port, readiness, transport};
 use crate::v1;
@@ -38,6 +39,8 @@ pub struct Registration {
     pub csr_pem: String,
     /// The VM's clock.
     pub clock: UnixMillis,
+    /// What proves to OneGate which VM it is, if that is shown.
+    pub onegate: Option<OneGateIdentity>,
 }
 
 /// A SuperLink's report of its readiness.
@@ -74,6 +77,7 @@ impl TryFrom<v1::RegisterRequest> for Registration {
             transport: transport("transport", wire.transport)?,
             csr_pem: wire.csr_pem,
             clock: UnixMillis(wire.clock_unix_ms),
+            onegate: wire.onegate.map(OneGateIdentity::try_from).transpose()?,
         })
     }
 }
@@ -90,6 +94,7 @@ impl From<Registration> for v1::RegisterRequest {
             transport: v1::FlowerTransport::from(registration.transport).into(),
             csr_pem: registration.csr_pem,
             clock_unix_ms: registration.clock.0,
+            onegate: registration.onegate.map(v1::OneGateProof::from),
         }
     }
 }

@@ -218,6 +218,7 @@ async fn a_bad_field_comes_back_with_its_name() {
         transport: v1::FlowerTransport::Grpc.into(),
         csr_pem: "-".to_owned(),
         clock_unix_ms: 1,
+        onegate: None,
     };
     let status = client.register(request.clone()).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::InvalidArgument);

@@ -47,3 +47,12 @@ pub(super) fn node_config(text: &str) -> Result<String, &'static str> {
     let one_line = !text.contains(['\n', '\r', '\0']);
     if one_line && text.contains('=') { Ok(text.to_owned()) } else { Err("it is no list of pairs") }
 }
+
+/// `onegate`, where the VM has one.
+pub(super) fn identity(text: &str, has_onegate: bool) -> Result<(), &'static str> {
+    match (text, has_onegate) {
+        ("onegate", true) => Ok(()),
+        ("onegate", false) => Err("this VM has no OneGate: its CONTEXT lacks TOKEN=YES"),
+        _ => Err("that is no way to prove a VM"),
+    }
+}

@@ -54,6 +54,8 @@ pub struct SuperLinkSettings {
     pub common: CompanionSettings,
     /// This VM's address in its zone.
     pub address: IpAddr,
+    /// OneGate proves to the gateway which VM this is.
+    pub shows_onegate: bool,
     /// The ports that are given; the others are Flower's.
     pub ports: GivenPorts,
 }
@@ -103,6 +105,15 @@ const ADDRESS: ContextKey = ContextKey {
     meaning: "this VM's address in its zone",
     expected: "the IP address of this VM in its zone (without it, ETH0_IP is taken)",
     example: "10.10.10.5",
+    secret: false,
+};
+const IDENTITY: ContextKey = ContextKey {
+    name: "ONEAPP_ZONEMESH_IDENTITY",
+    readers: KeyReaders::SuperLink,
+    default: "none",
+    meaning: "`onegate`: the gateway, once pinned, is shown this VM's OneGate token, for `local_api.onegate`",
+    expected: "onegate, in a VM with TOKEN=YES",
+    example: "onegate",
     secret: false,
 };
 const NODE_CONFIG: ContextKey = ContextKey {
@@ -195,6 +206,7 @@ pub const KEYS: &[ContextKey] = &[
     GATEWAY,
     TOKEN,
     ADDRESS,
+    IDENTITY,
     NODE_CONFIG,
     FLOWER_BIN,
     FLOWER_USER,
@@ -248,6 +260,8 @@ const fn onegate_key(name: &'static str, meaning: &'static str) -> ContextKey {
 pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, SettingsErrors> {
     let common = common(&mut variables, VmRole::SuperLink);
     let address = address(&mut variables);
+    let has_onegate = onegate(&variables).is_some();
+    let shows = variables.optional(IDENTITY, |text| checks::identity(text, has_onegate));
     let ports = GivenPorts {
         fleet: variables.optional(FLEET_PORT, checks::port),
         control: variables.optional(CONTROL_PORT, checks::port),
@@ -256,7 +270,10 @@ pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, Sett
         clientappio: None,
     };
     let settings = match (common, address) {
-        (Some(common), Some(address)) => Some(SuperLinkSettings { common, address, ports }),
+        (Some(common), Some(address)) => {
+            let shows_onegate = shows.is_some();
+            Some(SuperLinkSettings { common, address, shows_onegate, ports })
+        }
         _ => None,
     };
     variables.finish(settings)

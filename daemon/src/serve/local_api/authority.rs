@@ -47,6 +47,8 @@ pub(crate) enum Denied {
         "a SuperLink can be registered only with the address it calls from: {asked} was asked for, the call came from {caller}"
     )]
     ForeignAddress { asked: IpAddr, caller: IpAddr },
+    #[error("{0}")]
+    NotThisVm(String),
     #[error("no SuperLink address was given")]
     NoAddress,
 }

@@ -3,6 +3,7 @@
 mod attest;
 mod authority;
 mod door;
+mod onegate;
 mod service;
 mod view;
 mod watch;
@@ -25,6 +26,7 @@ use crate::failure::{Exit, Failure, OrExit as _};
 
 use authority::VmPermissions;
 use door::VmDoor;
+use onegate::VmDirectory;
 use service::LocalService;
 use watch::Watchers;
 
@@ -75,7 +77,9 @@ pub(crate) async fn bind(
     let door = Arc::new(VmDoor::new(authority.clone(), refusals.clone()));
     let watchers = Arc::new(Watchers::new(refusals));
     let keepalive = config.keepalive;
-    let service = LocalService::new(authority, parts, watchers.clone());
+    let vms = settings.onegate.as_deref().map(VmDirectory::new).transpose();
+    let vms = vms.or_exit(Exit::Configuration, || "cannot use local_api.onegate".to_owned())?;
+    let service = LocalService::new(authority, vms, parts, watchers.clone());
     Ok(Bound { listener, tls, door, watchers, service, keepalive })
 }
 

@@ -13,6 +13,7 @@ use zonemesh_api::v1::{
     ReportRequest, ResolveRequest, WatchRequest,
 };
 use zonemesh_api::wire::local::{FederationQuestion, ReadinessReport, Registration};
+use zonemesh_api::wire::onegate::OneGateIdentity;
 use zonemesh_config::FederationSettings;
 use zonemesh_core::exit::error_line;
 use zonemesh_core::finding::Subject;
@@ -24,6 +25,7 @@ use zonemesh_core::registry::PublishError;
 use super::LocalParts;
 use super::attest::OwnAttestation;
 use super::authority::{Denied, VmPermissions};
+use super::onegate::VmDirectory;
 use super::view;
 use super::watch::{self, Watchers};
 use crate::facts::certificates::superlink_sans;
@@ -37,6 +39,8 @@ const READS: Rate = Rate { burst: 100.0, per_second: 20.0 };
 
 pub(super) struct LocalService {
     authority: Arc<VmPermissions>,
+    /// There if VMs must prove themselves by OneGate too.
+    vms: Option<VmDirectory>,
     parts: LocalParts,
     attestation: OwnAttestation,
     writes: RateLimiter<IpAddr>,
@@ -105,6 +109,7 @@ impl Local for LocalService {
             .map_err(|denied| self.refused(caller, denied))?;
         VmPermissions::may_certify(caller, &wanted.addresses)
             .map_err(|denied| self.refused(caller, denied))?;
+        self.is_the_vm_it_says(caller, wanted.onegate.as_ref()).await?;
         let (certificate_pem, ca_pem) = self.certify(held, &wanted.addresses, &wanted.csr_pem)?;
         self.publish(RecordChange::Urgent, self.superlink(wanted)).await?;
         self.parts.cas.remember_issued(&federation, &certificate_pem).await;
@@ -168,11 +173,13 @@ impl LocalService {
 
     pub(super) fn new(
         authority: Arc<VmPermissions>,
+        vms: Option<VmDirectory>,
         parts: LocalParts,
         watchers: Arc<Watchers>,
     ) -> Self {
         Self {
             authority,
+            vms,
             parts,
             attestation: OwnAttestation::default(),
             writes: RateLimiter::new(WRITES),
@@ -186,6 +193,18 @@ impl LocalService {
     fn may_read(&self, caller: SocketAddr) -> Result<(), Status> {
         self.within(&self.reads, caller, LimitedCall::VmReads)?;
         self.authority.may_read(caller).map_err(|denied| self.refused(caller, denied))
+    }
+
+    async fn is_the_vm_it_says(
+        &self,
+        caller: SocketAddr,
+        shown: Option<&OneGateIdentity>,
+    ) -> Result<(), Status> {
+        let Some(vms) = &self.vms else { return Ok(()) };
+        vms.check(shown, caller.ip()).await.map_err(|error| match error.may_pass() {
+            true => Status::unavailable(error.to_string()),
+            false => self.refused(caller, Denied::NotThisVm(error.to_string())),
+        })
     }
 
     /// Nobody has to say who asks; what is said must be true, so that a wrong token is told.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use zonemesh_core::key::ZonePublicKey;
+use zonemesh_core::name::ZoneName;
 use zonemesh_core::token::ZonePin;
 
 pub(crate) use mesh::{
@@ -188,11 +189,20 @@ pub(crate) enum Generate {
 #[derive(Debug, Default, Args)]
 pub(crate) struct NewToken {
     /// The zone's key, in a mesh that is written by hand.
-    #[arg(long, value_name = "ed25519:KEY", conflicts_with = "pin")]
+    #[arg(long, value_name = "ed25519:KEY", conflicts_with_all = ["pin", "mesh"])]
     pub(crate) zone_key: Option<ZonePublicKey>,
     /// What tokens of that zone pin, as `zonemesh status` shows it on its gateway.
-    #[arg(long, value_name = "PIN")]
+    #[arg(long, value_name = "PIN", conflicts_with = "mesh")]
     pub(crate) pin: Option<ZonePin>,
+    /// The mesh id, in a managed mesh.
+    #[arg(long, value_name = "ID", requires = "zone")]
+    pub(crate) mesh: Option<String>,
+    /// The zone's name there; it need not have a gateway yet.
+    #[arg(long, value_name = "NAME", requires = "mesh")]
+    pub(crate) zone: Option<ZoneName>,
+    /// The hash of the authority set in force there. Without it: the first one.
+    #[arg(long, value_name = "HASH", requires = "mesh")]
+    pub(crate) set: Option<String>,
     /// A new file for the token, which is then not printed. It must not be there yet.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,

@@ -17,7 +17,7 @@ use zonemesh_api::view::{
     PeerView, PeersView, RecordsView, RotationView, StatusView, SuperLinksView,
 };
 use zonemesh_core::time::UnixMillis;
-use zonemesh_core::token::ZonePin;
+use zonemesh_core::token::{MeshPin, ZonePin};
 
 use crate::arguments::{
     CertVerb, CommandLine, ConfigVerb, Format, KeyVerb, ListVerb, NewToken, Rotate, StateVerb,
@@ -184,8 +184,11 @@ fn pin(socket: &Path, wanted: &NewToken) -> Result<ZonePin, CommandFailure> {
     if let Some(pin) = wanted.pin.clone().or(wanted.zone_key.map(ZonePin::Key)) {
         return Ok(pin);
     }
-    let elsewhere =
-        "to make it elsewhere: zonemesh key generate token --zone-key KEY, or --pin PIN";
+    if let (Some(mesh), Some(zone)) = (&wanted.mesh, &wanted.zone) {
+        let pin = MeshPin::written(mesh, zone.clone(), wanted.set.as_deref());
+        return pin.map(ZonePin::Mesh).or_exit(Exit::Usage, || "no such pin".to_owned());
+    }
+    let elsewhere = "to make it elsewhere: zonemesh key generate token --zone-key KEY, or --mesh ID --zone NAME";
     let question = StatusRequest { at_most: 1 };
     let reply = ask(socket, async |mut admin| admin.status(question).await.map(body))
         .map_err(|failure| failure.next(elsewhere))?;

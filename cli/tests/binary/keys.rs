@@ -86,6 +86,16 @@ fn a_token_pins_what_the_daemon_says_of_its_zone_or_what_was_named() {
         stderr(&output)
             .contains("next: to make it elsewhere: zonemesh key generate token --zone-key")
     );
+    let id = "05".repeat(32);
+    let offline = ["key", "generate", "token", "--mesh", &id, "--zone", "berlin"];
+    let [first, set] = ["BQUF", "CQkJ"].map(|four| format!("{}{}", four.repeat(10), &four[..3]));
+    let text = stdout(&run(&offline));
+    assert!(text.contains(&format!("token   zmt1.{}.", named.replace(&set, &first))), "{text}");
+    let text = stdout(&run(&[&offline[..], &["--set", &"09".repeat(32)]].concat()));
+    assert!(text.contains(&format!("token   zmt1.{named}.")), "{text}");
+    let output = run(&["key", "generate", "token", "--mesh", "05", "--zone", "berlin"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("a mesh id has 64 hexadecimal digits"));
     let output = run(&["key", "generate", "token", "--pin", "mesh:x"]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
 }

@@ -25,6 +25,9 @@ pub enum PinError {
     /// A part that is not 32 bytes in base64url.
     #[error("{0} is not 32 bytes of base64url")]
     Bytes(&'static str),
+    /// A part that is not 32 bytes in hexadecimal digits.
+    #[error("{0} has 64 hexadecimal digits")]
+    Digits(&'static str),
     /// 32 bytes that are no key.
     #[error("{0}")]
     Key(KeyError),
@@ -51,6 +54,23 @@ pub struct MeshPin {
     pub zone: ZoneName,
     /// The authority set that was followed when the token was made: a chain without it is refused.
     pub head: SetHash,
+}
+
+impl MeshPin {
+    /// A zone of the mesh with this id, as people write both: before there is any gateway. Without a
+    /// set it is the mesh's first one, whose hash is the mesh id.
+    ///
+    /// # Errors
+    /// [`PinError::Digits`] if id or set is not 64 hexadecimal digits.
+    pub fn written(mesh: &str, zone: ZoneName, set: Option<&str>) -> Result<Self, PinError> {
+        let id = digits32(mesh).ok_or(PinError::Digits("a mesh id"))?;
+        let head = match set {
+            Some(set) => digits32(set).ok_or(PinError::Digits("an authority set"))?,
+            None => id,
+        };
+        let mesh = MeshId::new(id.map(|byte| format!("{byte:02x}")).concat());
+        Ok(Self { mesh, zone, head })
+    }
 }
 
 impl fmt::Display for ZonePin {

@@ -36,6 +36,19 @@ fn a_token_tells_its_zone_and_survives_its_text_form() {
 }
 
 #[test]
+fn a_pin_can_be_written_before_there_is_a_gateway() {
+    let berlin = || "berlin".parse().unwrap();
+    let id = "0F".repeat(32);
+    let first = MeshPin::written(&id, berlin(), None).unwrap();
+    assert_eq!((first.mesh, first.head), (MeshId::new("0f".repeat(32)), [15; 32]));
+    let later = MeshPin::written(&id, berlin(), Some(&"09".repeat(32))).unwrap();
+    assert_eq!(later.head, [9; 32]);
+    assert_eq!(MeshPin::written("0f", berlin(), None), Err(PinError::Digits("a mesh id")));
+    let short = MeshPin::written(&id, berlin(), Some("09"));
+    assert_eq!(short, Err(PinError::Digits("an authority set")));
+}
+
+#[test]
 fn a_token_of_0_1_0_is_refused_with_the_command_that_makes_a_new_one() {
     let old = "kntYxMidj3dFQp8G-YJbCa1tgHXuJcACjx4i2bSicjY";
     assert_eq!(refused(old), VmTokenError::OldForm);

@@ -96,3 +96,33 @@ fn a_hash_is_known_by_its_form_and_that_of_0_1_0_is_told_apart() {
         assert_eq!(text.parse::<TokenHash>(), Err(TokenHashError::Form), "{text}");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_a_token_or_none_and_what_is_read_is_the_text(
+        text in "(zmt1)?[.]?(key|mesh)?[:.a-zA-Z0-9_=-]{0,140}[.]?[A-Za-z0-9_-]{0,44}"
+    ) {
+        if let Ok(token) = text.parse::<VmToken>() {
+            proptest::prop_assert_eq!(token.reveal(), &text);
+            proptest::prop_assert!(text.contains(&token.pin().to_string()));
+        }
+    }
+
+    #[test]
+    fn a_token_with_one_other_character_is_another_one_or_none(
+        at in 0..120_usize,
+        other in "[A-Za-z0-9._:-]",
+    ) {
+        let good = token(mesh_pin());
+        let mut text = good.reveal().to_owned();
+        let at = at % text.len();
+        if text[at..=at] == other {
+            return Ok(());
+        }
+        text.replace_range(at..=at, &other);
+        if let Ok(changed) = text.parse::<VmToken>() {
+            proptest::prop_assert!(changed.hash() != good.hash());
+            proptest::prop_assert!(!good.hash().is_of(changed.reveal()));
+        }
+    }
+}

@@ -16,7 +16,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 pub use hash::{TokenHash, TokenHashError};
-pub use pin::{MeshPin, PinError, ZonePin};
+pub use pin::{MeshPin, ZonePin, ZonePinError};
 
 /// What every token of this form begins with.
 const FORM: &str = "zmt1";
@@ -44,7 +44,7 @@ pub enum VmTokenError {
     #[error(
         "its pin cannot be read ({0}): copy it whole, or make a new one with `zonemesh key generate token`"
     )]
-    Pin(PinError),
+    Pin(ZonePinError),
     /// The part that nobody else knows.
     #[error("its secret is damaged or shorter than 128 bits: copy it whole")]
     Secret,

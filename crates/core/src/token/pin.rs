@@ -18,7 +18,7 @@ use crate::name::{NameError, ZoneName};
 
 /// Why a text is no pin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PinError {
+pub enum ZonePinError {
     /// Neither of the two forms.
     #[error("expected key:KEY or mesh:MESH:ZONE:SET")]
     Form,
@@ -61,11 +61,11 @@ impl MeshPin {
     /// set it is the mesh's first one, whose hash is the mesh id.
     ///
     /// # Errors
-    /// [`PinError::Digits`] if id or set is not 64 hexadecimal digits.
-    pub fn written(mesh: &str, zone: ZoneName, set: Option<&str>) -> Result<Self, PinError> {
-        let id = digits32(mesh).ok_or(PinError::Digits("a mesh id"))?;
+    /// [`ZonePinError::Digits`] if id or set is not 64 hexadecimal digits.
+    pub fn written(mesh: &str, zone: ZoneName, set: Option<&str>) -> Result<Self, ZonePinError> {
+        let id = digits32(mesh).ok_or(ZonePinError::Digits("a mesh id"))?;
         let head = match set {
-            Some(set) => digits32(set).ok_or(PinError::Digits("an authority set"))?,
+            Some(set) => digits32(set).ok_or(ZonePinError::Digits("an authority set"))?,
             None => id,
         };
         let mesh = MeshId::new(id.map(|byte| format!("{byte:02x}")).concat());
@@ -87,28 +87,28 @@ impl fmt::Display for ZonePin {
 }
 
 impl FromStr for ZonePin {
-    type Err = PinError;
+    type Err = ZonePinError;
 
-    fn from_str(text: &str) -> Result<Self, PinError> {
+    fn from_str(text: &str) -> Result<Self, ZonePinError> {
         let parts: Vec<&str> = text.split(':').collect();
         match parts.as_slice() {
             ["key", key] => {
                 let key = bytes("the key", key)?;
-                ZonePublicKey::from_bytes(key).map(Self::Key).map_err(PinError::Key)
+                ZonePublicKey::from_bytes(key).map(Self::Key).map_err(ZonePinError::Key)
             }
             ["mesh", mesh, zone, head] => {
                 let mesh = bytes("the mesh", mesh)?;
                 let mesh = MeshId::new(mesh.map(|byte| format!("{byte:02x}")).concat());
-                let zone = zone.parse().map_err(PinError::Zone)?;
+                let zone = zone.parse().map_err(ZonePinError::Zone)?;
                 let head = bytes("the authority set", head)?;
                 Ok(Self::Mesh(MeshPin { mesh, zone, head }))
             }
-            _ => Err(PinError::Form),
+            _ => Err(ZonePinError::Form),
         }
     }
 }
 
-fn bytes(what: &'static str, text: &str) -> Result<[u8; 32], PinError> {
+fn bytes(what: &'static str, text: &str) -> Result<[u8; 32], ZonePinError> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or(PinError::Bytes(what))
+    bytes.ok_or(ZonePinError::Bytes(what))
 }

@@ -43,9 +43,9 @@ fn a_pin_can_be_written_before_there_is_a_gateway() {
     assert_eq!((first.mesh, first.head), (MeshId::new("0f".repeat(32)), [15; 32]));
     let later = MeshPin::written(&id, berlin(), Some(&"09".repeat(32))).unwrap();
     assert_eq!(later.head, [9; 32]);
-    assert_eq!(MeshPin::written("0f", berlin(), None), Err(PinError::Digits("a mesh id")));
+    assert_eq!(MeshPin::written("0f", berlin(), None), Err(ZonePinError::Digits("a mesh id")));
     let short = MeshPin::written(&id, berlin(), Some("09"));
-    assert_eq!(short, Err(PinError::Digits("an authority set")));
+    assert_eq!(short, Err(ZonePinError::Digits("an authority set")));
 }
 
 #[test]
@@ -69,8 +69,8 @@ fn damaged_and_short_tokens_are_refused_and_never_repeated() {
         (format!("{head}.{}", &secret[..20]), VmTokenError::Secret),
         (format!("{head}.{secret}="), VmTokenError::Secret),
         (format!("{head}.{}", "A".repeat(90)), VmTokenError::Secret),
-        (text.replace("key:", "kex:"), VmTokenError::Pin(PinError::Form)),
-        (text.replace("key:", "key:A"), VmTokenError::Pin(PinError::Bytes("the key"))),
+        (text.replace("key:", "kex:"), VmTokenError::Pin(ZonePinError::Form)),
+        (text.replace("key:", "key:A"), VmTokenError::Pin(ZonePinError::Bytes("the key"))),
         ("A".repeat(4096), VmTokenError::Form),
     ];
     for (text, error) in cases {
@@ -79,7 +79,7 @@ fn damaged_and_short_tokens_are_refused_and_never_repeated() {
         assert!(!found.to_string().contains(secret), "{found}");
     }
     let upper = token(mesh_pin()).reveal().replace("eu-west-1", "Berlin");
-    assert!(matches!(refused(&upper), VmTokenError::Pin(PinError::Zone(_))));
+    assert!(matches!(refused(&upper), VmTokenError::Pin(ZonePinError::Zone(_))));
 }
 
 #[test]

@@ -152,12 +152,13 @@ fn unchanged(status: Status) -> CommandFailure {
         (_, Grpc::Unavailable | Grpc::ResourceExhausted) => Exit::Network,
         _ => return refused(status),
     };
-    let next = match (told, status.code()) {
+    let usual = match (told, status.code()) {
         (Some(Code::FileUnusable), _) => "df -h, for the gateway's state folder; then try again",
         (_, Grpc::Unauthenticated) => "ask who has invited this zone for a new invitation",
         (_, Grpc::Unavailable | Grpc::ResourceExhausted) => "zonemesh status, then try again",
         _ => "zonemesh zone list",
     };
+    let next = finding::told_next(&status).unwrap_or(usual).to_owned();
     let failure = CommandFailure::message(exit, status.message().to_owned()).next(next);
     match told {
         Some(code) => failure.code(code),
@@ -182,6 +183,19 @@ mod tests {
         let full = || Status::internal("cannot write to the state folder");
         assert_eq!(exit_of(Some(Code::FileUnusable), full()), Exit::Negative);
         assert_eq!(exit_of(None, full()), Exit::Unreachable);
+    }
+
+    #[test]
+    fn what_the_daemon_says_is_next_is_printed_as_the_next_command() {
+        let printed = |status: Status| {
+            let mut text = Vec::new();
+            unchanged(status).report(&mut text);
+            String::from_utf8(text).unwrap()
+        };
+        let refused = || Status::failed_precondition("no");
+        assert!(printed(refused()).ends_with("next: zonemesh zone list\n"));
+        let told = finding::with_next(refused(), "zonemesh mesh init");
+        assert!(printed(told).ends_with("next: zonemesh mesh init\n"));
     }
 
     #[test]

@@ -4,18 +4,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 use zonemesh_config::Config;
 
 use crate::act::lookout::{self, Lookout};
 use crate::act::network::Network;
+use crate::act::standing::Inquiry;
 use crate::act::start::{ActBoards, Acting};
 use crate::act::streams::StreamContext;
 use crate::act::tunnel::{self, StartedTunnel};
 use crate::administration::opened::OpenedState;
-use crate::facts::disk::{DiskWriter, FileSystem, leftovers};
+use crate::facts::disk::{DiskWriter, FileSystem, FolderLock, SlowDisk, leftovers};
 use crate::facts::etcd::EtcdBoard;
 use crate::facts::journal;
 use crate::facts::keepalives::Keepalives;
@@ -36,7 +37,8 @@ use crate::{act, serve};
 pub async fn run(config: Config) -> Result<(), Failure> {
     let config = Arc::new(config);
     let mut supervisor = Supervisor::new();
-    let Running { tunnel, disk } = start(&config, Ground::Kernel, &mut supervisor).await?;
+    let Running { tunnel, disk, lock: _held_to_the_end } =
+        start(&config, Ground::Kernel, &mut supervisor).await?;
     tracing::info!(zone = %config.zone.name, gateway = config.gateway.name, "ready");
     let ended = tokio::select! {
         ended = supervisor.first_end() => Err(ended),
@@ -58,6 +60,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
 struct Running {
     tunnel: Arc<dyn DataPlane>,
     disk: DiskWriter,
+    lock: Arc<FolderLock>,
 }
 
 /// A gateway that runs inside another program: a test's.
@@ -79,8 +82,10 @@ impl StartedGateway {
 
     /// Ends it; everything that it was told to keep is on disk then.
     pub async fn stop(self) {
+        let Running { tunnel: _, disk, lock } = self.running;
         self.supervisor.stop().await;
-        self.running.disk.flush().await;
+        disk.flush().await;
+        drop(lock);
     }
 }
 
@@ -90,6 +95,8 @@ pub struct GivenGround {
     pub tunnel: Arc<dyn DataPlane>,
     /// The network around it.
     pub network: Arc<dyn Network>,
+    /// How much longer than the real one the disk takes for each write.
+    pub write_delay: Duration,
 }
 
 /// What a gateway stands on.
@@ -103,11 +110,15 @@ async fn start(
     ground: Ground,
     supervisor: &mut Supervisor,
 ) -> Result<Running, Failure> {
-    let disk = DiskWriter::start(FileSystem)
+    let write_delay = match &ground {
+        Ground::Kernel => Duration::ZERO,
+        Ground::Given(given) => given.write_delay,
+    };
+    let disk = DiskWriter::start(SlowDisk { disk: FileSystem, write_delay })
         .or_exit(Exit::Negative, || "cannot start a thread".to_owned())?;
     let state = OpenedState::open(config, disk.clone()).await?;
     let socket = admin::bind(&config.gateway.admin_socket).await?;
-    // No other gateway is at work in this folder, or its socket would have answered.
+    // No other gateway is at work in this folder: it is locked.
     leftovers::remove_all(config.gateway.state_dir.clone(), &disk).await;
     let started = bring_up(config, &state, ground, supervisor).await?;
     let tunnel = started.tunnel.clone();
@@ -119,10 +130,14 @@ async fn start(
     }
     let acting =
         act::start::start(config, &state, started, boards.acting(&state), supervisor).await?;
+    let lock = state.lock.clone();
     let served = boards.served(config, state, acting);
-    supervisor.spawn("lookout", lookout::run(served.sources.lookout.clone()));
+    let lookout = served.sources.lookout.clone();
+    supervisor.spawn("lookout", lookout::run(lookout.clone()));
+    let inquiry = Inquiry { lookout, leaf: served.sources.leaf.clone() };
+    supervisor.spawn("inquiry", inquiry.run());
     serve::start::start(served, socket, supervisor).await?;
-    Ok(Running { tunnel, disk })
+    Ok(Running { tunnel, disk, lock })
 }
 
 /// Tunnels and routes, from what is on disk.
@@ -132,7 +147,7 @@ async fn bring_up(
     ground: Ground,
     supervisor: &mut Supervisor,
 ) -> Result<StartedTunnel, Failure> {
-    if let Ground::Given(GivenGround { tunnel, network }) = ground {
+    if let Ground::Given(GivenGround { tunnel, network, .. }) = ground {
         // Nothing is set yet: the reconcilers find all of it missing.
         let trusted = tunnel::first_plan(config, state).trusted;
         let plan = MeshPlan { trusted, ..MeshPlan::default() };

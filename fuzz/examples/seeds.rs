@@ -37,7 +37,14 @@ fn main() {
 
 fn record() -> SignedRecord {
     let version = Version { incarnation: 1, seq: 5 };
-    let record = ZoneRecord { zone: name(1), version, issued_at: NOW, content: draft(1) };
+    let record = ZoneRecord {
+        gateway: format!("{}-gw1", name(1)),
+        certificate: None,
+        zone: name(1),
+        version,
+        issued_at: NOW,
+        content: draft(1),
+    };
     SignedRecord::sign(&record, &identity(1))
 }
 

@@ -67,7 +67,7 @@ pub fn trust(bytes: &[u8]) {
             assert_eq!(membership.root_hash(), before, "what was refused changes nothing");
         }
     }
-    let again = Membership::from_items(membership.mesh(), membership.items())
+    let again = Membership::from_items(membership.mesh(), None, membership.items())
         .expect("what was accepted is accepted again");
     assert_eq!(again.root_hash(), membership.root_hash());
     assert!(again.members().eq(membership.members()), "the order of items decides nothing");

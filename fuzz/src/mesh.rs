@@ -62,6 +62,8 @@ pub fn draft(zone: u8) -> RecordContent {
             wireguard_key: WireGuardPublicKey([zone; 32]),
             next_wireguard_key: None,
             lanes: Vec::new(),
+            proofs: Vec::new(),
+            further_endpoints: Vec::new(),
             endpoints: vec![format!("203.0.113.{zone}:51820"), "[2001:db8::1]:1".to_owned()],
             tunnel_ips: vec![IpAddr::from([10, 255, 0, zone])],
             registry_port: 51_821,
@@ -76,6 +78,7 @@ pub fn draft(zone: u8) -> RecordContent {
             }],
         }],
         protocol: ProtocolRange::CURRENT,
+        ..RecordContent::default()
     }
 }
 
@@ -91,6 +94,8 @@ fn superlink(zone: u8) -> SuperLink {
         readiness: Readiness::Ready,
         tls_name: federation.superlink_tls_name(),
         clock_offset_ms: -3,
+        dns_name: None,
+        cas: Vec::new(),
         federation,
     }
 }
@@ -98,8 +103,8 @@ fn superlink(zone: u8) -> SuperLink {
 /// A managed mesh of [`authority`], with zone 1 as its member.
 #[must_use]
 pub fn membership() -> Membership {
-    let keys = [authority().public_key()].into();
-    let set = Membership::draft_first(keys, 1, NOW).expect("a first set");
+    let keys = std::collections::BTreeSet::from([authority().public_key()]);
+    let set = Membership::draft_first(keys.clone(), keys, 1, NOW).expect("a first set");
     let item = sign(&set, &TrustItem::AuthoritySet(set.clone()), &[&authority()]);
     let mut membership = Membership::new(item).expect("its own authority signed it");
     let granted = grant(&membership, 1);
@@ -115,6 +120,7 @@ pub fn grant(membership: &Membership, zone: u8) -> SignedTrustItem {
         zone_key: identity(zone).public_key(),
         prefixes: vec![format!("10.10.{zone}.0/24").parse().expect("a prefix")],
         tunnel_ips: vec![IpAddr::from([10, 255, 0, zone])],
+        federations: Vec::new(),
     };
     let grant = membership.draft_grant(request, NOW).expect("nothing overlaps");
     sign(membership.authority_set().1, &TrustItem::Grant(grant), &[&authority()])

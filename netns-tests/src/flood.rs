@@ -79,8 +79,11 @@ impl FloodingMember {
             superlinks: Vec::new(),
             ca_sets: Vec::new(),
             protocol: ProtocolRange::CURRENT,
+            ..RecordContent::default()
         };
         let record = |seq| ZoneRecord {
+            gateway: format!("{zone}-gw1"),
+            certificate: None,
             zone: zone.clone(),
             version: Version { incarnation: u64::MAX, seq },
             issued_at: UnixMillis(seq),

@@ -5,6 +5,7 @@
 //! `zonemesh_lab`'s. Refuses to judge: what must not happen is the scenario's matter.
 
 pub mod flood;
+pub mod idle;
 pub mod key_holder;
 pub mod managed;
 pub mod markdown;

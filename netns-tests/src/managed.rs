@@ -15,11 +15,18 @@ use zonemesh_api::v1::{
     ZoneJoinRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
 };
 
+use zonemesh_core::membership::AuthorityIdentity;
 use zonemesh_lab::gateway::LabGateway;
 use zonemesh_lab::lab::Lab;
 use zonemesh_lab::mesh::{Mesh, patience};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The owner of the meshes that are founded here.
+#[must_use]
+pub fn owner() -> AuthorityIdentity {
+    AuthorityIdentity::from_seed(&[41; 32])
+}
 
 /// The steps of a mesh whose zones join by invitation.
 pub trait ManagedMesh: Sized {
@@ -118,7 +125,9 @@ pub trait ManagedGateway {
 
 impl ManagedGateway for LabGateway {
     fn init_mesh(&self, grant_configured: bool) -> Result<MeshInitReply> {
-        let request = MeshInitRequest { grant_configured, ..MeshInitRequest::default() };
+        let owner_keys = vec![owner().public_key().to_string()];
+        let request =
+            MeshInitRequest { grant_configured, owner_keys, ..MeshInitRequest::default() };
         change(self, async |mut mesh| Ok(mesh.mesh_init(request).await?.into_inner()))
     }
 

@@ -16,6 +16,17 @@ pub(crate) enum MeshVerb {
 
 #[derive(Debug, Args)]
 pub(crate) struct Init {
+    /// How many owner keys to make, each in a file of its own: a strict majority of the owners may
+    /// change who signs. 1, or none beside --owner.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=16))]
+    pub(crate) owners: Option<u8>,
+    /// The new file for the owner key; of several -1, -2 and so on go in front of its suffix. Put it
+    /// away: no gateway needs it.
+    #[arg(long, value_name = "FILE", default_value = "zonemesh-owner.key")]
+    pub(crate) owner_key: PathBuf,
+    /// The public key of an owner who keeps the secret one elsewhere. Again for each.
+    #[arg(long = "owner", value_name = "KEY")]
+    pub(crate) owner_keys: Vec<String>,
     /// A further authority's public key, as `zonemesh key generate authority` prints it.
     #[arg(long = "authority", value_name = "KEY")]
     pub(crate) authorities: Vec<String>,
@@ -29,7 +40,7 @@ pub(crate) struct Init {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ZoneVerb {
-    /// The zones of the mesh. Exits with 1 if grants contradict each other.
+    /// The zones of the mesh. Exits with 1 if grants contradict each other or a zone waits for approval.
     List,
     /// Invite a zone: writes one line, to be given to its engineer or into its CONTEXT. It is secret.
     Invite(Invite),
@@ -59,6 +70,12 @@ pub(crate) enum ZoneVerb {
         /// A new file for the revocation, if other authorities must sign it too.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+    },
+    /// Have this gateway's own zone leave the mesh: all others take their tunnels to it down.
+    Leave {
+        /// The name of this zone, instead of typing it when asked.
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
     },
     /// Have nothing to do with a zone, at this gateway only, at once.
     Block {
@@ -94,40 +111,74 @@ pub(crate) struct Invite {
 pub(crate) enum AuthorityVerb {
     /// The authorities in force, and how many of them must sign.
     List,
-    /// Let a further key sign.
+    /// Let a further key sign, or with --owner change who may sign.
     Add {
         /// Its public key, as `zonemesh key generate authority` prints it.
         key: String,
+        /// As an owner key.
+        #[arg(long)]
+        owner: bool,
         #[command(flatten)]
         how: AuthorityChange,
     },
-    /// Take a key's right to sign. What it has granted is signed anew, what it has revoked stays.
+    /// Take a key's rights. The zones that it has granted stay, what it has revoked stays revoked.
     Remove {
         /// Its public key.
         key: String,
+        /// As an owner key.
+        #[arg(long)]
+        owner: bool,
+        /// It was stolen: zones that only it has revoked come back, but for those that it has granted.
+        #[arg(long)]
+        stolen: bool,
         /// The key again, instead of typing it when asked.
         #[arg(long, value_name = "KEY")]
         confirm: Option<String>,
         #[command(flatten)]
         how: AuthorityChange,
     },
-    /// Change how many authorities must sign.
+    /// Change how many signing keys must sign.
     Threshold {
         /// How many.
         #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
         least: u32,
-        /// A new file for the change, if other authorities must sign it too.
+        #[command(flatten)]
+        how: AuthorityChange,
+    },
+    /// Make the set anew with the same keys: a new list of zones, fresh serial numbers.
+    Renew {
+        #[command(flatten)]
+        how: AuthorityChange,
+    },
+    /// Follow an authority set at this gateway only, whoever has signed it: where two contradict each
+    /// other, after a restored backup, or when owner keys are lost.
+    Pin {
+        /// SHA-256 of the set: 64 hexadecimal digits.
+        set: String,
+        /// A file with the set and what it lists, if this gateway has not heard of it.
         #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
+        file: Option<PathBuf>,
+        /// The set again, instead of typing it when asked.
+        #[arg(long, value_name = "SET")]
+        confirm: Option<String>,
     },
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct AuthorityChange {
-    /// How many authorities must sign from then on; without it as many as before.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+    /// How many signing keys must sign from then on; without it as many as before.
+    #[arg(long = "and-threshold", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
     pub(crate) threshold: Option<u32>,
-    /// A new file for the change, if other authorities must sign it too.
+    /// A zone that is to be out. Again for each.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) without: Vec<String>,
+    /// A zone that comes back although a stolen key has granted it. Again for each.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) bring_back: Vec<String>,
+    /// The file of a key that signs the change: owner keys, and each key that is added. Again for each.
+    #[arg(long = "key", value_name = "FILE")]
+    pub(crate) keys: Vec<PathBuf>,
+    /// A new file for the change, if keys that lie elsewhere must sign it too.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }

@@ -1,16 +1,26 @@
 //! What the commands about the mesh's authorities do.
+//!
+//! Promises: owner keys are read here and go nowhere else; a change that lacks a signature changes
+//! nothing; what it does to the zones is shown with it.
 
 use std::io::Write;
 use std::path::Path;
 
-use zonemesh_api::v1::{AuthorityChangeRequest, AuthorityListRequest};
-use zonemesh_api::view::AuthoritiesView;
+use zonemesh_api::v1::{
+    AuthorityChangeReply, AuthorityChangeRequest, AuthorityListRequest, AuthorityPinRequest,
+    TrustImportRequest, TrustReply,
+};
+use zonemesh_api::view::{AuthoritiesView, AuthorityChangeView};
+use zonemesh_core::membership::{AuthorityIdentity, SignedTrustItem};
 
 use super::mesh::{confirmed, trusted};
+use super::signing::Sets;
+use super::trust;
 use crate::arguments::{AuthorityChange, AuthorityVerb};
 use crate::daemon::{body, change};
-use crate::failure::{CommandFailure, Exit};
+use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::output::Printer;
+use crate::secret_file::{self, Reserved};
 
 pub(super) fn authority(
     socket: &Path,
@@ -18,30 +28,126 @@ pub(super) fn authority(
     output: Printer,
     out: &mut impl Write,
 ) -> Result<Exit, CommandFailure> {
-    let (request, file) = match verb {
+    let none = AuthorityChangeRequest::default();
+    let (request, how) = match verb {
         AuthorityVerb::List => return list(socket, output, out),
-        AuthorityVerb::Add { key, how: AuthorityChange { threshold, out } } => {
-            let threshold = threshold.unwrap_or_default();
-            (AuthorityChangeRequest { add: vec![key], remove: Vec::new(), threshold }, out)
+        AuthorityVerb::Pin { set, file, confirm } => {
+            let what = format!("follows {set} here, whoever has signed it. Type it again");
+            confirmed((&set, &what), confirm, &format!("authority pin {set}"))?;
+            let items = file.map(|file| trust::read(&file)).transpose()?.unwrap_or_default();
+            let items = items.iter().map(SignedTrustItem::to_file_bytes).collect();
+            let request = AuthorityPinRequest { set, items };
+            return trusted(None, output, out, || {
+                change(socket, async |mut mesh| mesh.authority_pin(request).await.map(body))
+            });
         }
-        AuthorityVerb::Remove { key, confirm, how: AuthorityChange { threshold, out } } => {
-            let what = format!("takes the right to sign from {key}. Type the key");
+        AuthorityVerb::Add { key, owner: false, how } => {
+            (AuthorityChangeRequest { add: vec![key], ..none }, how)
+        }
+        AuthorityVerb::Add { key, owner: true, how } => {
+            (AuthorityChangeRequest { add_owners: vec![key], ..none }, how)
+        }
+        AuthorityVerb::Remove { key, owner, stolen, confirm, how } => {
+            let what = format!("takes its rights from {key}. Type the key");
             confirmed((&key, &what), confirm, &format!("authority remove {key}"))?;
-            let threshold = threshold.unwrap_or_default();
-            (AuthorityChangeRequest { add: Vec::new(), remove: vec![key], threshold }, out)
+            let none = AuthorityChangeRequest { stolen, ..none };
+            match owner {
+                false => (AuthorityChangeRequest { remove: vec![key], ..none }, how),
+                true => (AuthorityChangeRequest { remove_owners: vec![key], ..none }, how),
+            }
         }
-        AuthorityVerb::Threshold { least, out } => {
-            (AuthorityChangeRequest { threshold: least, ..AuthorityChangeRequest::default() }, out)
+        AuthorityVerb::Threshold { least, how } => {
+            (none, AuthorityChange { threshold: Some(least), ..how })
         }
+        AuthorityVerb::Renew { how } => (AuthorityChangeRequest { renew: true, ..none }, how),
     };
-    trusted(file.as_deref(), output, out, || {
-        change(socket, async |mut mesh| mesh.authority_change(request).await.map(body))
-    })
+    changed(socket, request, how, output, out)
 }
 
 fn list(socket: &Path, output: Printer, out: &mut impl Write) -> Result<Exit, CommandFailure> {
     let question = AuthorityListRequest {};
     let reply = change(socket, async |mut mesh| mesh.authority_list(question).await.map(body))?;
-    output.show(&AuthoritiesView::from(reply), out)?;
-    Ok(Exit::Ok)
+    let view = AuthoritiesView::from(reply);
+    output.show(&view, out)?;
+    Ok(if view.conflicts.is_empty() { Exit::Ok } else { Exit::Negative })
+}
+
+/// Has a change drafted, signs it with the keys at hand, and puts it into force if that is enough.
+fn changed(
+    socket: &Path,
+    request: AuthorityChangeRequest,
+    how: AuthorityChange,
+    output: Printer,
+    out: &mut impl Write,
+) -> Result<Exit, CommandFailure> {
+    let request = AuthorityChangeRequest {
+        threshold: how.threshold.unwrap_or_default(),
+        leave_out: how.without,
+        bring_back: how.bring_back,
+        ..request
+    };
+    let keys = how.keys.iter().map(|file| key(file)).collect::<Result<Vec<_>, _>>()?;
+    let reserved = how.out.as_deref().map(Reserved::new).transpose()?;
+    let draft = change(socket, async |mut mesh| mesh.authority_change(request).await.map(body))?;
+    let (items, missing) = signed(&draft, &keys)?;
+    if missing > 0 {
+        if let Some(reserved) = reserved {
+            reserved.write(&trust::lines(&items))?;
+        }
+        return told(draft, missing, how.out.as_deref(), output, out);
+    }
+    let items = items.iter().map(SignedTrustItem::to_file_bytes).collect();
+    let request = TrustImportRequest { items };
+    let taken = change(socket, async |mut mesh| mesh.trust_import(request).await.map(body))?;
+    told(draft, 0, None, output, out)?;
+    in_force(&taken)
+}
+
+fn key(file: &Path) -> Result<AuthorityIdentity, CommandFailure> {
+    AuthorityIdentity::from_base64(&secret_file::read(file)?)
+        .or_exit(Exit::Configuration, || format!("{} holds no key", file.display()))
+}
+
+/// The items of a draft with the signatures of these keys, and how many are missing.
+fn signed(
+    draft: &AuthorityChangeReply,
+    keys: &[AuthorityIdentity],
+) -> Result<(Vec<SignedTrustItem>, u32), CommandFailure> {
+    let items = draft.items.iter().map(|item| SignedTrustItem::from_file_bytes(item));
+    let mut items: Vec<_> = items
+        .collect::<Result<_, _>>()
+        .or_exit(Exit::VersionSkew, || "the daemon answered with no trust item".to_owned())?;
+    let sets = Sets::of(&items);
+    for item in &mut items {
+        if sets.is_next(item) {
+            keys.iter().for_each(|key| sets.sign(item, key));
+        }
+    }
+    let missing = items.iter().filter(|item| sets.is_next(item)).map(|item| sets.missing(item));
+    let missing = missing.max().unwrap_or_default();
+    Ok((items, missing))
+}
+
+fn told(
+    draft: AuthorityChangeReply,
+    missing: u32,
+    file: Option<&Path>,
+    output: Printer,
+    out: &mut impl Write,
+) -> Result<Exit, CommandFailure> {
+    let file = file.map(|file| file.display().to_string());
+    output.show(&AuthorityChangeView::new(draft, missing, file), out)?;
+    Ok(if missing > 0 { Exit::Negative } else { Exit::Ok })
+}
+
+fn in_force(taken: &TrustReply) -> Result<Exit, CommandFailure> {
+    if let Some(refused) = taken.rejected.first() {
+        let message = format!("the gateway has refused the change: {}", refused.name);
+        return Err(CommandFailure::message(Exit::Trust, message).next("zonemesh authority list"));
+    }
+    match taken.lacking.first() {
+        Some(lacking) => Err(CommandFailure::message(Exit::Negative, lacking.clone())
+            .next("zonemesh authority list")),
+        None => Ok(Exit::Ok),
+    }
 }

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 use zonemesh_api::v1::{
-    MeshInitRequest, TrustReply, ZoneApproveRequest, ZoneBlockRequest, ZoneInviteRequest,
-    ZoneJoinRequest, ZoneListRequest, ZoneRevokeRequest,
+    MeshInitRequest, StatusRequest, TrustReply, ZoneApproveRequest, ZoneBlockRequest,
+    ZoneInviteRequest, ZoneJoinRequest, ZoneLeaveRequest, ZoneListRequest, ZoneRevokeRequest,
 };
-use zonemesh_api::view::{BlockView, MeshView, ZonesView};
+use zonemesh_api::view::{BlockView, LeaveView, MeshView, ZonesView};
 
-use super::trust;
-use crate::arguments::{Format, Init, Invite, MeshVerb, ZoneVerb};
-use crate::daemon::{Followed, body, change, follow};
+use super::{owners, trust};
+use crate::arguments::{Format, Invite, MeshVerb, ZoneVerb};
+use crate::daemon::{Followed, ask, body, change, follow};
 use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::output::Printer;
 use crate::secret_file::{self, Reserved};
@@ -28,10 +28,23 @@ pub(super) fn mesh(
     output: Printer,
     out: &mut impl Write,
 ) -> Result<Exit, CommandFailure> {
-    let MeshVerb::Init(Init { authorities, threshold, grant_configured }) = verb;
-    let request = MeshInitRequest { authority_keys: authorities, threshold, grant_configured };
-    let reply = change(socket, async |mut mesh| mesh.mesh_init(request).await.map(body))?;
-    output.show(&MeshView::from(reply), out)?;
+    let MeshVerb::Init(init) = verb;
+    let made = owners::made(&init)?;
+    let owner_keys = init.owner_keys.iter().cloned().chain(made.public_keys()).collect();
+    let request = MeshInitRequest {
+        authority_keys: init.authorities,
+        threshold: init.threshold,
+        grant_configured: init.grant_configured,
+        owner_keys,
+    };
+    let founded = change(socket, async |mut mesh| mesh.mesh_init(request).await.map(body));
+    // Without an answer the mesh may be there, and then these keys own it.
+    let reply = founded.inspect_err(|failure| {
+        if failure.exit != Exit::Timeout {
+            made.remove();
+        }
+    })?;
+    output.show(&MeshView::new(reply, made.files()), out)?;
     Ok(Exit::Ok)
 }
 
@@ -62,6 +75,7 @@ pub(super) fn zone(
                 change(socket, async |mut mesh| mesh.zone_revoke(request).await.map(body))
             })
         }
+        ZoneVerb::Leave { confirm } => leave(socket, confirm, output, out),
         ZoneVerb::Block { name } => {
             block(socket, ZoneBlockRequest { zone: name, blocked: true }, output, out)
         }
@@ -76,7 +90,7 @@ fn list(socket: &Path, output: Printer, out: &mut impl Write) -> Result<Exit, Co
     let reply = change(socket, async |mut mesh| mesh.zone_list(question).await.map(body))?;
     let view = ZonesView::from(reply);
     output.show(&view, out)?;
-    Ok(if view.is_contradictory() { Exit::Negative } else { Exit::Ok })
+    Ok(if view.needs_somebody() { Exit::Negative } else { Exit::Ok })
 }
 
 fn invitation(socket: &Path, invite: &Invite) -> Result<InvitationView, CommandFailure> {
@@ -179,6 +193,24 @@ pub(super) fn confirmed(
     }
     let message = format!("{typed:?} is not {name:?}: nothing was changed");
     Err(CommandFailure::message(Exit::Usage, message).next(format!("zonemesh {command}")))
+}
+
+fn leave(
+    socket: &Path,
+    confirm: Option<String>,
+    output: Printer,
+    out: &mut impl Write,
+) -> Result<Exit, CommandFailure> {
+    let question = StatusRequest { at_most: 1 };
+    let status = ask(socket, async |mut admin| admin.status(question).await.map(body))?;
+    let zone = status.zone;
+    let what = format!("has {zone} leave the mesh. Type its name");
+    confirmed((&zone, &what), confirm, "zone leave")?;
+    let request = ZoneLeaveRequest { zone: zone.clone() };
+    let reply = change(socket, async |mut mesh| mesh.zone_leave(request).await.map(body))?;
+    let view = LeaveView::new(zone, reply);
+    output.show(&view, out)?;
+    Ok(if view.was_told() { Exit::Ok } else { Exit::Negative })
 }
 
 fn block(

@@ -2,6 +2,7 @@
 
 mod authority;
 mod mesh;
+mod owners;
 mod signing;
 mod trust;
 

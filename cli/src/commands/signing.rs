@@ -1,12 +1,12 @@
-//! Which items of a file an authority key has to sign.
+//! Which items of a file a key has to sign.
 //!
-//! An item takes exactly as many signatures as its authority set asks for, of that set's keys: one too
-//! many makes it void. The sets that stand in the file say so; without any, whoever signs is trusted to
-//! know.
+//! A grant or a revocation takes as many signatures as the set that it names asks for, an authority set
+//! those of a majority of the owners before it and of each key that it adds. The sets that stand in the
+//! file say so; without the one that counts, whoever signs is trusted to know.
 
 use zonemesh_core::membership::{
     AuthorityIdentity, AuthoritySet, SetHash, SignedTrustItem, TrustItem, TrustKind,
-    add_signatures, signatures_missing,
+    add_signatures, sign_set, signatures_missing, still_to_sign,
 };
 
 /// The authority sets of a file.
@@ -21,36 +21,56 @@ impl Sets {
         Self(items.iter().filter_map(set).collect())
     }
 
-    /// True for an authority set that lacks signatures of the one before it.
+    fn get(&self, hash: SetHash) -> Option<&AuthoritySet> {
+        self.0.iter().find(|(known, _)| *known == hash).map(|(_, set)| set)
+    }
+
+    /// True for the newest authority set, if there is one before it: the change that is asked for.
+    pub(super) fn is_next(&self, item: &SignedTrustItem) -> bool {
+        let newest = self.0.iter().max_by_key(|(_, set)| set.epoch);
+        newest.is_some_and(|(hash, set)| set.epoch > 0 && *hash == item.payload_hash())
+    }
+
+    /// True for an authority set that lacks signatures.
     pub(super) fn awaits(&self, item: &SignedTrustItem) -> bool {
-        item.kind() == TrustKind::AuthoritySet
-            && self.of_signers(item).is_some_and(|set| signatures_missing(set, item) > 0)
+        item.kind() == TrustKind::AuthoritySet && self.missing(item) > 0
+    }
+
+    /// How many signatures an item lacks, as far as the file says.
+    pub(super) fn missing(&self, item: &SignedTrustItem) -> u32 {
+        match item.decode() {
+            Ok(TrustItem::AuthoritySet(next)) => {
+                let parent = next.previous.and_then(|previous| self.get(previous));
+                let lacks = parent.map(|parent| still_to_sign(parent, &next, item).count());
+                u32::try_from(lacks.unwrap_or_default()).unwrap_or(u32::MAX)
+            }
+            _ => self.named_by(item).map_or(0, |set| signatures_missing(set, item)),
+        }
     }
 
     /// Adds a signature if the item lacks one of this key.
     pub(super) fn sign(&self, item: &mut SignedTrustItem, identity: &AuthorityIdentity) {
-        match self.of_signers(item) {
-            Some(set) => add_signatures(set, item, &[identity]),
-            None if self.0.is_empty() => item.sign(identity),
-            // A first authority set, which needs no signature.
-            None => {}
+        match item.decode() {
+            Ok(TrustItem::AuthoritySet(next)) => {
+                if let Some(parent) = next.previous.and_then(|previous| self.get(previous)) {
+                    sign_set(parent, &next, item, &[identity]);
+                }
+            }
+            Ok(TrustItem::Grant(_) | TrustItem::Revocation(_)) => match self.named_by(item) {
+                Some(set) => add_signatures(set, item, &[identity]),
+                None => item.sign(identity),
+            },
+            // What a set lists needs no signature.
+            Ok(TrustItem::GrantPage(_)) | Err(_) => {}
         }
     }
 
-    /// The set whose keys sign this item: for an authority set the one before it, for all else the
-    /// newest one.
-    fn of_signers(&self, item: &SignedTrustItem) -> Option<&AuthoritySet> {
-        match item.decode() {
-            Ok(TrustItem::AuthoritySet(set)) => {
-                let before = self.0.iter().find(|(hash, _)| Some(*hash) == set.previous);
-                before.map(|(_, before)| before)
-            }
-            _ => {
-                let newest = self.0.iter().map(|(_, set)| set).max_by_key(|set| set.epoch)?;
-                // What others have signed is whole as it is, or of no use.
-                let signers = item.signers().unwrap_or_default();
-                signers.is_subset(&newest.keys).then_some(newest)
-            }
-        }
+    fn named_by(&self, item: &SignedTrustItem) -> Option<&AuthoritySet> {
+        let set = match item.decode() {
+            Ok(TrustItem::Grant(grant)) => grant.set,
+            Ok(TrustItem::Revocation(revocation)) => revocation.set,
+            _ => None,
+        };
+        set.and_then(|set| self.get(set))
     }
 }

@@ -87,9 +87,9 @@ fn sign(
         );
         return Err(CommandFailure::message(Exit::Policy, message).next(next));
     }
-    let before: Vec<_> = items.iter().map(SignedTrustItem::id).collect();
+    let before = items.clone();
     items.iter_mut().for_each(|item| sets.sign(item, &identity));
-    if items.iter().map(SignedTrustItem::id).eq(before) {
+    if items == before {
         let message = format!("nothing in {} lacks a signature of this key", file.display());
         return Err(CommandFailure::message(Exit::Negative, message)
             .next(format!("zonemesh trust show {}", file.display())));
@@ -124,11 +124,12 @@ pub(super) fn stored_lines(stored: &[Vec<u8>]) -> String {
     stored.iter().map(|item| STANDARD.encode(item)).collect::<Vec<_>>().join("\n")
 }
 
-fn lines(items: &[SignedTrustItem]) -> String {
+pub(super) fn lines(items: &[SignedTrustItem]) -> String {
     stored_lines(&items.iter().map(SignedTrustItem::to_file_bytes).collect::<Vec<_>>())
 }
 
-fn read(file: &Path) -> Result<Vec<SignedTrustItem>, CommandFailure> {
+/// The items of a file.
+pub(super) fn read(file: &Path) -> Result<Vec<SignedTrustItem>, CommandFailure> {
     let text = secret_file::read_up_to(file, FILE_MAX)?;
     items(&text).or_exit(Exit::Trust, || file.display().to_string())
 }

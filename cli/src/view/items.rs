@@ -27,6 +27,8 @@ struct Item {
     prefixes: Vec<String>,
     tunnel_addresses: Vec<String>,
     authority_keys: Vec<String>,
+    owner_keys: Vec<String>,
+    listed: usize,
     threshold: Option<u32>,
     number: u64,
     issued_at: Timestamp,
@@ -60,6 +62,8 @@ fn item(signed: &SignedTrustItem) -> Result<Item, zonemesh_core::membership::Ite
         prefixes: Vec::new(),
         tunnel_addresses: Vec::new(),
         authority_keys: Vec::new(),
+        owner_keys: Vec::new(),
+        listed: 0,
         threshold: None,
         number: 0,
         issued_at: Timestamp::from(0),
@@ -87,11 +91,13 @@ fn item(signed: &SignedTrustItem) -> Result<Item, zonemesh_core::membership::Ite
         },
         TrustItem::AuthoritySet(set) => Item {
             authority_keys: texts(&set.keys),
+            owner_keys: texts(set.owners()),
             threshold: Some(set.threshold),
             number: set.epoch,
             issued_at: Timestamp(set.issued_at),
             ..empty
         },
+        TrustItem::GrantPage(page) => Item { listed: page.grants.len(), ..empty },
     })
 }
 
@@ -105,6 +111,11 @@ impl Rendered for ItemsView {
                 item.tunnel_addresses.clone(),
                 item.threshold.iter().map(|least| format!("{least} must sign of")).collect(),
                 item.authority_keys.clone(),
+                item.owner_keys.iter().map(|key| format!("owner {key}")).collect(),
+                (item.listed > 0)
+                    .then(|| format!("{} zones stay", item.listed))
+                    .into_iter()
+                    .collect(),
                 item.reason.iter().cloned().collect(),
             ];
             let signatures = match (item.signed_by.len(), item.signatures_hold) {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use zonemesh_api::v1::{TrustReply, ZoneJoinProgress};
-use zonemesh_api::view::{BlockView, MeshView, Timestamp, counters};
+use zonemesh_api::view::{BlockView, LeaveView, MeshView, Timestamp, counters};
 
 use super::counted;
 use crate::output::{Page, Rendered};
@@ -27,7 +27,30 @@ impl Rendered for MeshView {
             ),
         };
         let (mesh, key) = (plain(&self.mesh), plain(&self.authority_key));
-        format!("mesh       {mesh}\nauthority  {key}\nzones      {zones}\nnext: {next}\n")
+        let owners = match self.owner_key_files.as_slice() {
+            [] => String::new(),
+            files => format!(
+                "owner key  {}\n           It changes who may sign, and does nothing else: move it to a \
+                 place that no gateway\n           reads, keep a copy. Nobody can make it again.\n",
+                plain(&files.join(", "))
+            ),
+        };
+        format!("mesh       {mesh}\nauthority  {key}\n{owners}zones      {zones}\nnext: {next}\n")
+    }
+}
+
+impl Rendered for LeaveView {
+    fn text(&self, _page: Page) -> String {
+        let mut told: Vec<_> = self.told.iter().map(|zone| plain(zone)).collect();
+        told.extend(self.etcd.then(|| "etcd".to_owned()));
+        let told = match told.is_empty() {
+            true => "! nobody could be told: to all others this zone is silent".to_owned(),
+            false => format!("told: {}", told.join(", ")),
+        };
+        let zone = plain(&self.zone);
+        format!(
+            "zone {zone} has left the mesh; its tunnels are down\n{told}\nnext: to come back, zonemesh zone join FILE with a new invitation\n"
+        )
     }
 }
 

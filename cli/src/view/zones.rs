@@ -1,6 +1,6 @@
 //! `zonemesh zone list`: who belongs to the mesh, who waits, who was put out, and what contradicts.
 
-use zonemesh_api::view::ZonesView;
+use zonemesh_api::view::{ZoneEntry, ZonesView};
 
 use crate::output::{Page, Rendered};
 use crate::quantity;
@@ -45,6 +45,9 @@ impl Rendered for ZonesView {
         };
         let mut text = if page.header { mesh } else { String::new() };
         text += &table.text(page.header);
+        for zone in self.zones.iter().filter(|zone| !zone.revoked_by.is_empty()) {
+            text += &revoked(zone, page);
+        }
         for invitation in &self.invitations {
             let left = invitation.expires_at.0.since(page.now);
             let left = quantity::span(std::time::Duration::from_millis(left));
@@ -59,4 +62,11 @@ impl Rendered for ZonesView {
         }
         text
     }
+}
+
+fn revoked(zone: &ZoneEntry, page: Page) -> String {
+    let by = plain(&zone.revoked_by.join(", "));
+    let ago = quantity::ago(zone.issued_at.0, page.now);
+    let why = zone.reason.as_ref().map(|why| format!(": {}", plain(why))).unwrap_or_default();
+    format!("revoked: {} by {by}, {ago}{why}\n", plain(&zone.zone))
 }

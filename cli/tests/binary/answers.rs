@@ -453,10 +453,12 @@ superlinks: list
 const RECORDS: &str = "
 missing: list
 records: list
+  gateway: string
   incarnation: number
   issued_at: string
   own: bool
   received_at: null
+  release: string
   seq: number
   size: number
   verified: bool

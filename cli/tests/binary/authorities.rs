@@ -10,51 +10,84 @@ use zonemesh_core::membership::{
 use zonemesh_core::time::UnixMillis;
 
 use crate::mesh::{code, path, tell};
+use crate::mesh_service::{added, owner};
 use crate::{stderr, stdout};
 
 #[test]
-fn who_may_sign_is_listed_and_changed_and_a_removal_is_confirmed() {
-    let listed = stdout(&tell(&["authority", "list"]));
-    assert!(
-        listed.starts_with("1 of 2 must sign\nAUTHORITY    HERE\nauthority:a  yes\n"),
-        "{listed}"
+fn who_may_sign_is_listed_with_what_contradicts() {
+    let listing = tell(&["authority", "list"]);
+    let listed = stdout(&listing);
+    let set = "cd".repeat(32);
+    let head = format!(
+        "1 of 2 must sign a zone, 2 of 2 owners this list\nset {set}, pinned at this gateway\n"
     );
-    assert!(listed.contains("1 changes contradict"), "{listed}");
-    assert_eq!(code(&["authority", "add", "authority:c"]), Some(0));
+    assert!(listed.starts_with(&head), "{listed}");
+    for line in ["authority:a  zones      yes", "authority:o  this list  no"] {
+        assert!(listed.contains(line), "{listed}");
+    }
+    assert!(listed.contains("! sets ab and cd follow the same one\n  next: zonemesh"), "{listed}");
+    assert_eq!(listing.status.code(), Some(1), "no exit 0 beside a warning");
+}
+
+#[test]
+fn a_change_is_in_force_only_with_its_owners_and_the_keys_that_it_adds() {
+    let folder = tempfile::tempdir().unwrap();
+    let [owner_file, added_file, draft] =
+        ["owner.key", "added.key", "draft"].map(|name| path(folder.path(), name));
+    for (file, identity) in [(&owner_file, owner()), (&added_file, added())] {
+        std::fs::write(file, identity.to_base64().as_str()).unwrap();
+        std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
+    }
+    let add = ["authority", "add", "authority:c"];
+    let none = tell(&add);
+    assert_eq!(none.status.code(), Some(1));
+    let said = stdout(&none);
+    assert!(said.contains("nothing has changed: 2 signatures are missing"), "{said}");
+    assert!(said.contains("only by removed keys  madrid"), "{said}");
+    assert!(said.contains("not heard from        paris"), "{said}");
+    let one = tell(&[&add[..], &["--key", &owner_file, "--out", &draft]].concat());
+    assert_eq!(one.status.code(), Some(1), "{}", stderr(&one));
+    assert!(stdout(&one).contains("1 signature is missing\nwritten: "), "{}", stdout(&one));
+    assert_eq!(std::fs::read_to_string(&draft).unwrap().lines().count(), 2);
+    let both = tell(&[&add[..], &["--key", &owner_file, "--key", &added_file]].concat());
+    assert_eq!(both.status.code(), Some(0), "{}", stderr(&both));
+    assert!(stdout(&both).ends_with("in force\n"), "{}", stdout(&both));
+    assert_eq!(code(&["authority", "threshold", "0"]), Some(2));
+}
+
+#[test]
+fn a_removal_and_a_pin_are_confirmed() {
     let unconfirmed = tell(&["authority", "remove", "authority:b"]);
     assert_eq!(unconfirmed.status.code(), Some(2));
     let next = "next: zonemesh authority remove authority:b --confirm authority:b";
     assert!(stderr(&unconfirmed).contains(next), "{}", stderr(&unconfirmed));
-    let confirmed = ["authority", "remove", "authority:b", "--confirm", "authority:b"];
-    assert_eq!(code(&confirmed), Some(0));
     let last = ["authority", "remove", "authority:last", "--confirm", "authority:last"];
     let refused = tell(&last);
     assert_eq!(refused.status.code(), Some(6));
     assert!(stderr(&refused).contains("add another one before"), "{}", stderr(&refused));
-    assert_eq!(code(&["authority", "threshold", "0"]), Some(2));
-    let folder = tempfile::tempdir().unwrap();
-    let draft = path(folder.path(), "draft");
-    assert_eq!(code(&["authority", "threshold", "2", "--out", &draft]), Some(1));
-    assert_eq!(std::fs::read_to_string(&draft).unwrap().lines().count(), 2);
+    assert_eq!(code(&["authority", "pin", "cd"]), Some(2));
+    assert_eq!(code(&["authority", "pin", "cd", "--confirm", "cd"]), Some(0));
+    assert_eq!(code(&["authority", "pin", "unknown", "--confirm", "unknown"]), Some(6));
 }
 
 #[test]
 fn a_change_of_who_may_sign_is_signed_only_if_that_is_said() {
     let folder = tempfile::tempdir().unwrap();
-    let [first, second, stranger, draft, one, both] =
-        ["first.key", "second.key", "stranger.key", "draft", "one", "both"]
+    let [first, second, stranger, draft, one, two, both] =
+        ["first.key", "second.key", "stranger.key", "draft", "one", "two", "both"]
             .map(|name| path(folder.path(), name));
     let public = [&first, &second, &stranger].map(|file| {
         let made = stdout(&tell(&["key", "generate", "authority", "--out", file]));
         made.trim().parse::<AuthorityPublicKey>().unwrap()
     });
     let keys = BTreeSet::from([public[0], public[1]]);
-    let set = Membership::draft_first(keys, 2, UnixMillis(1)).unwrap();
+    let set = Membership::draft_first(keys.clone(), keys, 2, UnixMillis(1)).unwrap();
     let base = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(set));
     let membership = Membership::new(base.clone()).unwrap();
     let edit = AuthorityEdit { add: [public[2]].into(), ..AuthorityEdit::default() };
     let next = membership.draft_change(&edit, UnixMillis(2)).unwrap();
-    let next = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(next));
+    let next = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(next.next));
     let line = |item: &SignedTrustItem| STANDARD.encode(item.to_file_bytes());
     std::fs::write(&draft, [line(&base), line(&next)].join("\n")).unwrap();
     let sign = |from: &str, key: &str, to: &str, more: &[&str]| {
@@ -64,9 +97,9 @@ fn a_change_of_who_may_sign_is_signed_only_if_that_is_said() {
     assert_eq!(silent.status.code(), Some(6));
     assert!(stderr(&silent).contains("changes who may sign"), "{}", stderr(&silent));
     let aloud = &["--authorities"][..];
-    assert_eq!(sign(&draft, &stranger, &one, aloud).status.code(), Some(1), "it may not sign yet");
     assert_eq!(sign(&draft, &first, &one, aloud).status.code(), Some(0));
-    assert_eq!(sign(&one, &second, &both, aloud).status.code(), Some(0));
+    assert_eq!(sign(&one, &second, &two, aloud).status.code(), Some(0));
+    assert_eq!(sign(&two, &stranger, &both, aloud).status.code(), Some(0), "the key that is added");
     let signed = std::fs::read_to_string(&both).unwrap();
     let signed = STANDARD.decode(signed.lines().nth(1).unwrap()).unwrap();
     let mut membership = membership;

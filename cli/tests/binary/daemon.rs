@@ -305,6 +305,8 @@ impl Admin for Answers {
         Ok(Response::new(RecordsReply {
             records: vec![RecordView {
                 zone: "berlin".into(),
+                gateway: "berlin-gw1".into(),
+                release: "0.2.0".into(),
                 incarnation: 2,
                 seq: 41,
                 issued_at_unix_ms: NOW,

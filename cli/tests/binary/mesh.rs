@@ -24,7 +24,19 @@ pub(crate) fn path(folder: &Path, name: &str) -> String {
 
 #[test]
 fn a_founded_mesh_names_its_authority_and_what_to_do_next() {
-    let text = stdout(&tell(&["mesh", "init", "--grant-configured"]));
+    let folder = tempfile::tempdir().unwrap();
+    let owner = path(folder.path(), "owner.key");
+    let founding = ["mesh", "init", "--grant-configured", "--owner-key", &owner];
+    let text = stdout(&tell(&founding));
+    assert!(text.contains(&format!("owner key  {owner}\n")), "{text}");
+    assert!(text.contains("move it to a place that no gateway"), "{text}");
+    let made = std::fs::read_to_string(&owner).unwrap();
+    assert_eq!(code(&founding), Some(6), "an owner key is not written over");
+    assert_eq!(std::fs::read_to_string(&owner).unwrap(), made);
+    let three = ["mesh", "init", "--owners", "3", "--owner-key", &path(folder.path(), "o.key")];
+    assert!(stdout(&tell(&three)).contains("o-1.key, "), "{text}");
+    assert!(folder.path().join("o-3.key").exists());
+    assert_eq!(code(&["mesh", "init", "--owners", "0"]), Some(2), "nobody could change it");
     assert!(text.contains("zones      berlin, madrid, paris\n"), "{text}");
     assert!(text.contains("authority  authority:guYS") && text.contains("next: zonemesh zone"));
     assert_eq!(code(&["mesh", "init", "--threshold", "0"]), Some(2));
@@ -111,6 +123,19 @@ fn a_zone_is_revoked_only_when_its_name_is_written_twice() {
 }
 
 #[test]
+fn a_zone_leaves_only_when_its_own_name_is_written() {
+    let unconfirmed = tell(&["zone", "leave"]);
+    assert_eq!(unconfirmed.status.code(), Some(2));
+    let said = stderr(&unconfirmed);
+    assert!(said.ends_with("next: zonemesh zone leave --confirm berlin\n"), "{said}");
+    assert_eq!(code(&["zone", "leave", "--confirm", "paris"]), Some(2));
+    let left = tell(&["zone", "leave", "--confirm", "berlin"]);
+    assert_eq!(left.status.code(), Some(0), "{}", stderr(&left));
+    let text = stdout(&left);
+    assert!(text.contains("zone berlin has left the mesh") && text.contains("told: madrid, paris"));
+}
+
+#[test]
 fn an_item_goes_to_an_offline_authority_and_back() {
     let folder = tempfile::tempdir().unwrap();
     let [draft, key, signed] =
@@ -171,24 +196,29 @@ fn the_list_of_zones_shows_who_waits_and_what_contradicts() {
     assert!(lines[2].starts_with("berlin (local)  member  "), "{text}");
     assert!(lines[3].starts_with("paris           revoked"), "{text}");
     assert!(lines[4].starts_with("rome            waits"), "{text}");
-    assert!(lines[5].starts_with("invited: oslo (for "), "{text}");
-    assert_eq!(lines[6], "! rome waits for approval   -> zonemesh zone approve rome");
-    assert!(lines[7].starts_with("! zone x is not admitted"), "{text}");
+    assert!(lines[5].starts_with("revoked: paris by authority:dRvv, "), "{text}");
+    assert!(lines[5].ends_with(": stolen"), "{text}");
+    assert!(lines[6].starts_with("invited: oslo (for "), "{text}");
+    assert_eq!(lines[7], "! rome waits for approval   -> zonemesh zone approve rome");
+    assert!(lines[8].starts_with("! zone x is not admitted"), "{text}");
 }
 
 #[test]
 fn the_answers_keep_their_shapes() {
     let folder = tempfile::tempdir().unwrap();
     let [file, draft] = ["invitation", "draft"].map(|name| path(folder.path(), name));
+    let owner = path(folder.path(), "owner.key");
+    let init = ["mesh", "init", "--owner-key", &owner];
     let invite = ["zone", "invite", "rome", "--prefix", "10.10.13.0/24", "--out", &file];
     for (args, schema, shape) in [
-        (&["mesh", "init"][..], "zonemesh/mesh/v1", MESH),
+        (&init[..], "zonemesh/mesh/v1", MESH),
         (&["zone", "list"], "zonemesh/zones/v1", ZONES),
         (&invite, "zonemesh/invitation/v1", INVITED),
         (&["zone", "join", &file], "zonemesh/join/v1", JOINED),
         (&["zone", "block", "paris"], "zonemesh/blocked/v1", BLOCKED),
         (&["zone", "approve", "offline"], "zonemesh/trust/v1", TRUST),
         (&["authority", "list"], "zonemesh/authorities/v1", AUTHORITIES),
+        (&["authority", "renew"], "zonemesh/authority-change/v1", AUTHORITY_CHANGE),
         (&["trust", "export", "--out", &draft], "zonemesh/trust-items/v1", TRUST_ITEMS),
     ] {
         has_shape(&stdout(&tell(&[args, &["-o", "json"]].concat())), schema, shape);
@@ -198,6 +228,7 @@ fn the_answers_keep_their_shapes() {
 const MESH: &str = "
 authority_key: string
 mesh: string
+owner_key_files: list
 schema: string
 zones: list
 ";
@@ -224,6 +255,7 @@ zones: list
   own: bool
   prefixes: list
   reason: null
+  revoked_by: list
   serial: number
   state: string
   tunnel_addresses: list
@@ -252,10 +284,24 @@ authorities: list
   key: string
 changed_at: string
 changes: number
-lost_changes: number
+conflicts: list
 mesh: string
+owners: list
+pinned: bool
 schema: string
+set: string
 threshold: number
+";
+const AUTHORITY_CHANGE: &str = "
+back: list
+by_removed: list
+file: null
+not_compared: list
+out: list
+schema: string
+signatures_missing: number
+since_last: list
+stay: list
 ";
 const TRUST: &str = "
 added: list
@@ -274,7 +320,9 @@ items: list
   authority_keys: list
   issued_at: string
   kind: string
+  listed: number
   number: number
+  owner_keys: list
   prefixes: list
   reason: string
   signatures_hold: bool

@@ -1,19 +1,23 @@
 //! The daemon's answers about its mesh's members: the same for ever, refusals by the zone's name.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 
 use tokio_stream::{Stream, iter};
 use tonic::{Request, Response, Status};
 use zonemesh_api::v1::mesh_server::Mesh;
 use zonemesh_api::v1::{
-    Authority, AuthorityChangeRequest, AuthorityListReply, AuthorityListRequest, Counter,
-    KeyRotateReply, KeyRotateRequest, KeyRotation, MeshInitReply, MeshInitRequest, OpenInvitation,
-    PendingZone, TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply,
-    ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest,
-    ZoneJoinProgress, ZoneJoinRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
-    ZoneState, ZoneView,
+    Authority, AuthorityChangeReply, AuthorityChangeRequest, AuthorityListReply,
+    AuthorityListRequest, AuthorityPinRequest, Counter, KeyRotateReply, KeyRotateRequest,
+    KeyRotation, MeshInitReply, MeshInitRequest, OpenInvitation, PendingZone, TrustExportReply,
+    TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest, ZoneBlockReply,
+    ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest,
+    ZoneLeaveReply, ZoneLeaveRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest, ZoneState,
+    ZoneView,
 };
-use zonemesh_core::membership::{Revocation, SignedTrustItem, TrustItem};
+use zonemesh_core::membership::{
+    AuthorityEdit, AuthorityIdentity, Membership, Revocation, SignedTrustItem, TrustItem,
+};
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::time::UnixMillis;
 
@@ -30,10 +34,32 @@ pub(crate) fn draft() -> SignedTrustItem {
         mesh: MeshId::new("ab".repeat(32)),
         zone: "paris".parse().expect("a name"),
         zone_key: ZONE_KEY.parse().expect("a key"),
+        set: None,
         serial: 7,
         reason: "stolen".to_owned(),
         issued_at: UnixMillis(NOW),
     }))
+}
+
+/// The only owner of the mesh, and the key that a change adds.
+pub(crate) fn owner() -> AuthorityIdentity {
+    AuthorityIdentity::from_seed(&[5; 32])
+}
+
+pub(crate) fn added() -> AuthorityIdentity {
+    AuthorityIdentity::from_seed(&[6; 32])
+}
+
+/// The first set and one that adds a key, not signed yet.
+fn change() -> [SignedTrustItem; 2] {
+    let keys = |key: AuthorityIdentity| BTreeSet::from([key.public_key()]);
+    let first = AuthorityIdentity::from_seed(&[7; 32]);
+    let set = Membership::draft_first(keys(owner()), keys(first), 1, UnixMillis(NOW));
+    let base = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(set.expect("a first set")));
+    let mesh = Membership::new(base.clone()).expect("a mesh");
+    let edit = AuthorityEdit { add: keys(added()), ..AuthorityEdit::default() };
+    let draft = mesh.draft_change(&edit, UnixMillis(NOW)).expect("a change");
+    [base, SignedTrustItem::unsigned(&TrustItem::AuthoritySet(draft.next))]
 }
 
 fn texts(words: &[&str]) -> Vec<String> {
@@ -117,12 +143,14 @@ impl Mesh for Members {
             issued_at_unix_ms: NOW,
             reason: String::new(),
             own: true,
+            revoked_by: Vec::new(),
         };
         let paris = ZoneView {
             zone: "paris".into(),
             state: ZoneState::Revoked.into(),
             reason: "stolen".into(),
             own: false,
+            revoked_by: texts(&["authority:dRvv"]),
             ..berlin.clone()
         };
         Ok(Response::new(ZoneListReply {
@@ -150,6 +178,15 @@ impl Mesh for Members {
         let zone = request.into_inner().zone;
         check(&zone)?;
         Ok(Response::new(changed(&zone)))
+    }
+
+    async fn zone_leave(
+        &self,
+        request: Request<ZoneLeaveRequest>,
+    ) -> Result<Response<ZoneLeaveReply>, Status> {
+        check(&request.get_ref().zone)?;
+        let (left_at_unix_ms, told) = (1_800_000_000_000, texts(&["madrid", "paris"]));
+        Ok(Response::new(ZoneLeaveReply { left_at_unix_ms, told, etcd: false }))
     }
 
     async fn zone_block(
@@ -193,7 +230,7 @@ impl Mesh for Members {
         };
         Ok(Response::new(TrustReply {
             stored,
-            rejected: vec![rejected],
+            rejected: if stored == 0 { vec![rejected] } else { Vec::new() },
             lacking,
             ..TrustReply::default()
         }))
@@ -210,27 +247,40 @@ impl Mesh for Members {
             threshold: 1,
             epoch: 3,
             issued_at_unix_ms: NOW,
-            lost_changes: 1,
+            owner_keys: texts(&["authority:o", "authority:p"]),
+            set: "cd".repeat(32),
+            pinned: true,
+            conflicts: texts(&["sets ab and cd follow the same one"]),
         }))
     }
 
     async fn authority_change(
         &self,
         request: Request<AuthorityChangeRequest>,
-    ) -> Result<Response<TrustReply>, Status> {
-        let AuthorityChangeRequest { add, remove, threshold } = request.into_inner();
-        match (add.len(), remove.as_slice(), threshold) {
-            (0, [last], 0) if last == "authority:last" => Err(Status::failed_precondition(
+    ) -> Result<Response<AuthorityChangeReply>, Status> {
+        let AuthorityChangeRequest { remove, .. } = request.into_inner();
+        if remove == ["authority:last"] {
+            return Err(Status::failed_precondition(
                 "that is the last authority: add another one before it is removed",
-            )),
-            (0, [_], 0) | (1, [], 0) => {
-                Ok(Response::new(TrustReply { stored: 2, ..TrustReply::default() }))
-            }
-            _ => Ok(Response::new(TrustReply {
-                unfinished: vec![draft().to_file_bytes(), draft().to_file_bytes()],
-                signatures_missing: 1,
-                ..TrustReply::default()
-            })),
+            ));
+        }
+        Ok(Response::new(AuthorityChangeReply {
+            items: change().iter().map(SignedTrustItem::to_file_bytes).collect(),
+            stay: texts(&["berlin", "madrid"]),
+            by_removed: texts(&["madrid"]),
+            since_last: texts(&["madrid"]),
+            not_compared: texts(&["paris"]),
+            ..AuthorityChangeReply::default()
+        }))
+    }
+
+    async fn authority_pin(
+        &self,
+        request: Request<AuthorityPinRequest>,
+    ) -> Result<Response<TrustReply>, Status> {
+        match request.into_inner().set.as_str() {
+            "unknown" => Err(Status::failed_precondition("no authority set of this hash is here")),
+            _ => Ok(Response::new(TrustReply::default())),
         }
     }
 

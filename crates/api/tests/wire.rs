@@ -57,6 +57,8 @@ fn draft() -> RecordContent {
             readiness: Readiness::Ready,
             tls_name: federation().superlink_tls_name(),
             clock_offset_ms: -20,
+            dns_name: None,
+            cas: Vec::new(),
         }],
         ca_sets: vec![CaSet {
             federation: federation(),
@@ -67,6 +69,7 @@ fn draft() -> RecordContent {
             ],
         }],
         protocol: ProtocolRange::CURRENT,
+        ..RecordContent::default()
     }
 }
 
@@ -85,8 +88,8 @@ fn registry() -> Registry {
 }
 
 fn first_set() -> AuthoritySet {
-    let keys = [authority().public_key()].into();
-    Membership::draft_first(keys, 1, NOW).unwrap()
+    let keys = std::collections::BTreeSet::from([authority().public_key()]);
+    Membership::draft_first(keys.clone(), keys, 1, NOW).unwrap()
 }
 
 fn authority() -> AuthorityIdentity {
@@ -135,28 +138,33 @@ fn each_registry_message_comes_back_as_it_was_sent() {
 }
 
 #[test]
-fn a_cut_hash_a_bad_zone_and_a_missing_kind_are_named() {
+fn a_cut_hash_and_a_bad_zone_are_named() {
     let clock = Some(v1::Clock::default());
     let say = |kind| v1::RegistryMessage { clock, kind };
     let field = |kind| StreamMessage::try_from(say(kind)).unwrap_err().field;
     use v1::registry_message::Kind;
-    assert_eq!(field(None), "kind");
     let root_hash = vec![0; 31];
     assert_eq!(
         field(Some(Kind::Digest(v1::Digest { root_hash, ..Default::default() }))),
         "digest.root_hash"
     );
-    let item = |zone: &str| v1::ItemVersion { zone: zone.to_owned(), ..Default::default() };
+    let item = |zone: &str| v1::ItemVersion {
+        zone: zone.to_owned(),
+        gateway: "gw1".to_owned(),
+        ..Default::default()
+    };
     let items = vec![item("berlin"), item("../etc")];
     assert_eq!(
         field(Some(Kind::Versions(v1::Versions { items, trust: None }))),
         "versions.items[1].zone"
     );
-    let items = vec![item("berlin"), item("berlin")];
-    assert_eq!(
-        field(Some(Kind::Versions(v1::Versions { items, trust: None }))),
-        "versions.items[1].zone"
-    );
+    let other = v1::ItemVersion { gateway: "../gw1".to_owned(), ..item("berlin") };
+    for items in [vec![item("berlin"), item("berlin")], vec![item("berlin"), other]] {
+        assert_eq!(
+            field(Some(Kind::Versions(v1::Versions { items, trust: None }))),
+            "versions.items[1].gateway"
+        );
+    }
     let items = vec![v1::SignedItem::default()];
     assert_eq!(field(Some(Kind::Items(v1::Items { items }))), "items.items[0].signature");
     let without_clock = v1::RegistryMessage::default();
@@ -206,7 +214,40 @@ fn an_answer_that_cannot_be_used_is_refused_with_its_field() {
         assert_eq!(refused(&|v| v.fleet_port = port), said);
     }
     assert_eq!(refused(&|v| v.readiness = 0), "field readiness: missing");
-    assert_eq!(refused(&|v| v.transport = 99), "field transport: unknown value 99");
+    assert_eq!(refused(&|v| v.transport = 0), "field transport: missing");
+}
+
+#[test]
+fn a_companion_passes_over_what_a_later_gateway_adds() {
+    let registry = registry();
+    let seen = AnsweringGateway {
+        now: NOW,
+        revision: 3,
+        zone_reachable: true,
+        superlink_gateway_offset_ms: None,
+    };
+    let mut view = federation_view(&federation(), registry.find_superlink(&federation()), seen);
+    (view.readiness, view.transport) = (9, 7);
+    let mut bytes = view.encode_to_vec();
+    // Field 4000, three bytes.
+    bytes.extend([0x82, 0xfa, 0x01, 3, 1, 2, 3]);
+    let view = v1::FederationView::decode(bytes.as_slice()).unwrap();
+    let superlink = FederationAnswer::try_from(view).unwrap().superlink.unwrap();
+    assert_eq!(superlink.addresses, ["10.10.10.5".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!(superlink.readiness, Readiness::Other(9));
+    assert_eq!(superlink.transport, FlowerTransport::Other(7));
+}
+
+#[test]
+fn a_message_or_trust_item_of_a_later_kind_is_passed_over() {
+    let clock = Some(v1::Clock::default());
+    let later = v1::RegistryMessage { clock, kind: None };
+    assert_eq!(StreamMessage::try_from(later).unwrap().body, StreamBody::Unknown);
+    let known = v1::TrustItem::from(&trust_item());
+    let items = vec![v1::TrustItem { kind: 77, ..known.clone() }, known];
+    let kind = Some(v1::registry_message::Kind::Trust(v1::TrustItems { items }));
+    let read = StreamMessage::try_from(v1::RegistryMessage { clock, kind }).unwrap();
+    assert_eq!(read.body, StreamBody::Trust(vec![trust_item()]));
 }
 
 #[test]
@@ -237,17 +278,17 @@ fn what_a_superlink_asks_is_what_its_gateway_reads() {
 }
 
 #[test]
-fn an_unspecified_or_unknown_readiness_is_refused() {
+fn a_readiness_that_is_not_said_is_refused_and_one_of_a_later_companion_is_passed_on() {
     let report = |readiness| v1::ReportRequest {
         federation: "health-eu".to_owned(),
         token: "secret".to_owned(),
         readiness,
         clock_unix_ms: 0,
     };
-    let problem = |readiness| ReadinessReport::try_from(report(readiness)).err().unwrap().problem;
-    assert_eq!(problem(0), WireProblem::Missing);
-    assert_eq!(problem(9), WireProblem::UnknownValue(9));
-    assert_eq!(ReadinessReport::try_from(report(2)).unwrap().readiness, Readiness::Ready);
+    let read = |readiness| ReadinessReport::try_from(report(readiness)).map(|r| r.readiness);
+    assert_eq!(read(0).unwrap_err().problem, WireProblem::Missing);
+    assert_eq!(read(2), Ok(Readiness::Ready));
+    assert_eq!(read(9), Ok(Readiness::Other(9)));
 }
 
 #[test]

@@ -136,7 +136,7 @@ section! {
 
     /// TCP port on the tunnel addresses; the same in all zones
     port: u16 = one(value::port), Default("51821"), OnRestart;
-    /// signs this zone's records; made on first start; whoever has it is this zone
+    /// certifies this zone's gateway; made on first start; whoever has it is this zone
     identity_key_file: PathBuf
         = one(value::file), Default("\"<state_dir>/zone.key\""), OnRestart;
     /// the section below
@@ -184,7 +184,7 @@ section! {
     #[derive(Copy)]
     JoinSettings, DraftJoin = Once "join";
 
-    /// where zones that this gateway has invited call; open only while there are invitations
+    /// where zones that join call, and zones that ask whether they are out; in a managed mesh
     listen: SocketAddr = one(value::listen_address), Default("\"0.0.0.0:51823\""), OnRestart;
 }
 
@@ -239,7 +239,7 @@ section! {
     wireguard_key: WireGuardPublicKey
         = one(value::wireguard_key),
         Required("wireguard_key = \"...\", the public key that the peer gives you"), OnReload;
-    /// what its records are signed with
+    /// what its gateways are certified with
     zone_key: ZonePublicKey
         = one(value::zone_key),
         Required("zone_key = \"ed25519:...\", the public key that the peer gives you"), OnReload;

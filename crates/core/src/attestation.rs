@@ -6,9 +6,9 @@
 //! seen, so that a removed signing key cannot pose as a zone. It refuses to know which grants and
 //! sets count (`membership`), how they travel, and how the gateway then proves that it has the key.
 
-use crate::key::ZonePublicKey;
 use crate::membership::{
-    Membership, SetHash, SignedTrustItem, TrustItem, TrustKind, TrustRejected,
+    Attestation, AttestationError, AttestedZone, Membership, SetHash, SignedTrustItem,
+    TrustRejected,
 };
 use crate::name::ZoneName;
 use crate::token::MeshPin;
@@ -18,18 +18,9 @@ pub const MAX_ITEMS: usize = 512;
 /// Most bytes of them.
 pub const MAX_BYTES: usize = 2 * 1024 * 1024;
 
-/// A zone whose key follows from what its gateway has shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttestedZone {
-    /// The zone's key.
-    pub zone_key: ZonePublicKey,
-    /// The authority set that is followed there: nothing older is to be taken from now on.
-    pub head: SetHash,
-}
-
 /// Why a gateway is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AttestationError {
+pub enum GatewayDoubt {
     /// More than any mesh has.
     #[error("it shows more than {MAX_ITEMS} trust items or {MAX_BYTES} bytes of them")]
     TooMuch,
@@ -45,55 +36,69 @@ pub enum AttestationError {
     /// The chain ends before a set that was shown here before.
     #[error("it does not know the authority set {} that a gateway has shown before", short(.0))]
     OlderThanSeen(SetHash),
+    /// Nobody can say which set counts.
+    #[error("the authority sets that it shows contradict each other")]
+    Conflict,
     /// The mesh has no such zone.
     #[error("it shows no grant of the zone {0} that is in force")]
     NoGrant(ZoneName),
 }
 
-/// What a gateway shows about `zone`: the authority sets that led to the one in force, the grant in
-/// force, and whatever revokes its key. No key that signs can make that much.
+/// What a gateway shows about `zone`; nothing if it is no member. No key that signs can make that
+/// much.
 #[must_use]
 pub fn about(membership: &Membership, zone: &ZoneName) -> Vec<SignedTrustItem> {
-    let grant = membership.grant(zone);
-    let is_about = |item: &SignedTrustItem| match item.kind() {
-        TrustKind::AuthoritySet => membership.follows(&item.payload_hash()),
-        TrustKind::Grant => {
-            matches!((item.decode(), grant), (Ok(TrustItem::Grant(one)), Some(grant)) if one == *grant)
-        }
-        TrustKind::Revocation => match (item.decode(), grant) {
-            (Ok(TrustItem::Revocation(one)), Some(grant)) => one.zone_key == grant.zone_key,
-            _ => false,
-        },
-    };
-    membership.items().into_iter().filter(is_about).collect()
+    membership.attestation(zone).map_or_else(Vec::new, |attestation| attestation.items)
 }
 
 /// The key of the zone that a token pins, from what a gateway has shown. `seen` is the newest set
 /// that the VM knows of this mesh.
 ///
 /// # Errors
-/// [`AttestationError`]: why the gateway is not believed.
+/// [`GatewayDoubt`]: why the gateway is not believed.
 pub fn verify(
     pin: &MeshPin,
     seen: Option<&SetHash>,
     shown: Vec<SignedTrustItem>,
-) -> Result<AttestedZone, AttestationError> {
+) -> Result<AttestedZone, GatewayDoubt> {
     let bytes: usize = shown.iter().map(SignedTrustItem::size).sum();
     if shown.len() > MAX_ITEMS || bytes > MAX_BYTES {
-        return Err(AttestationError::TooMuch);
+        return Err(GatewayDoubt::TooMuch);
     }
-    let membership =
-        Membership::from_items(&pin.mesh, shown).map_err(AttestationError::OtherMesh)?;
-    if !membership.follows(&pin.head) {
-        return Err(AttestationError::OlderThanToken(pin.head));
+    // As a gateway answers whose zone is not granted, or was revoked.
+    if shown.is_empty() {
+        return Err(GatewayDoubt::NoGrant(pin.zone.clone()));
     }
-    if let Some(seen) = seen.filter(|seen| !membership.follows(seen)) {
-        return Err(AttestationError::OlderThanSeen(*seen));
+    let shown = Attestation { items: shown };
+    let by_token = verify_over(&shown, pin, pin.head, GatewayDoubt::OlderThanToken)?;
+    if let Some(seen) = seen.filter(|seen| **seen != pin.head) {
+        let by_seen = verify_over(&shown, pin, *seen, GatewayDoubt::OlderThanSeen)?;
+        // Two branches, each of which has one of the two sets.
+        if by_seen != by_token {
+            return Err(GatewayDoubt::Conflict);
+        }
     }
-    let member = membership.member(&pin.zone);
-    let member = member.ok_or_else(|| AttestationError::NoGrant(pin.zone.clone()))?;
-    let (head, _) = membership.authority_set();
-    Ok(AttestedZone { zone_key: member.key, head })
+    Ok(by_token)
+}
+
+/// As `verify`, over a chain that leads through `known`, which is called `older` where it is not there.
+fn verify_over(
+    shown: &Attestation,
+    pin: &MeshPin,
+    known: SetHash,
+    older: impl Fn(SetHash) -> GatewayDoubt,
+) -> Result<AttestedZone, GatewayDoubt> {
+    shown.verify(&pin.mesh, known, &pin.zone).map_err(|error| match error {
+        // Where the mesh's first set is there, it is the known one that is not.
+        AttestationError::Chain(_) => {
+            match Membership::from_items(&pin.mesh, None, shown.items.clone()) {
+                Ok(_) => older(known),
+                Err(rejected) => GatewayDoubt::OtherMesh(rejected),
+            }
+        }
+        AttestationError::Conflict => GatewayDoubt::Conflict,
+        AttestationError::NotGranted => GatewayDoubt::NoGrant(pin.zone.clone()),
+    })
 }
 
 /// The first digits, as people compare them.

@@ -66,8 +66,10 @@ pub enum AuditAct {
     Found,
     /// A zone was invited.
     Invite,
-    /// This zone joined a mesh.
+    /// This zone joined a mesh, or came back to it.
     Join,
+    /// This zone left its mesh.
+    Leave,
     /// A zone was granted.
     Grant,
     /// A zone was put out.
@@ -86,10 +88,11 @@ pub enum AuditAct {
 
 impl AuditAct {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Found,
         Self::Invite,
         Self::Join,
+        Self::Leave,
         Self::Grant,
         Self::Revoke,
         Self::Authorities,
@@ -106,6 +109,7 @@ impl AuditAct {
             Self::Found => "found",
             Self::Invite => "invite",
             Self::Join => "join",
+            Self::Leave => "leave",
             Self::Grant => "grant",
             Self::Revoke => "revoke",
             Self::Authorities => "authorities",

@@ -28,6 +28,28 @@ impl UnixMillis {
         let distance = i64::try_from(self.0.abs_diff(other.0)).unwrap_or(i64::MAX);
         if self >= other { distance } else { -distance }
     }
+
+    /// The moment in UTC for people, to the second: `2027-01-15T08:00:00Z`.
+    #[must_use]
+    pub fn to_calendar(self) -> String {
+        let (seconds, days) = (self.0 / 1000 % 86_400, self.0 / 86_400_000);
+        let (year, month, day) = civil(days);
+        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
+/// Year, month and day of the `days`th day after 1 January 1970 (H. Hinnant, `civil_from_days`):
+/// years begin in March, so that a leap day is a year's last.
+const fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march = (5 * day_of_year + 2) / 153;
+    let month = if march < 10 { march + 3 } else { march - 9 };
+    let year = year_of_era + era * 400 + (month <= 2) as u64;
+    (year, month, day_of_year - (153 * march + 2) / 5 + 1)
 }
 
 impl From<std::time::SystemTime> for UnixMillis {
@@ -62,6 +84,20 @@ mod tests {
         assert_eq!(UnixMillis(0).offset_from(UnixMillis(u64::MAX)), -i64::MAX);
         assert_eq!(UnixMillis(3).since(UnixMillis(9)), 0);
         assert_eq!(UnixMillis(u64::MAX).plus(1), UnixMillis(u64::MAX));
+    }
+
+    #[test]
+    fn a_moment_has_a_date_for_people() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400_000, "2000-02-29T00:00:00Z"),
+            (1_800_000_000_999, "2027-01-15T08:00:00Z"),
+            (4_107_542_399_000, "2100-02-28T23:59:59Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(UnixMillis(millis).to_calendar(), text);
+        }
+        assert!(UnixMillis(u64::MAX).to_calendar().ends_with('Z'));
     }
 
     #[test]

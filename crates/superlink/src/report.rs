@@ -94,7 +94,7 @@ mod tests {
     }
 
     fn connected(shown: ShownFederation) -> WatchedFederation {
-        WatchedFederation { shown, lost: None, connected: true, misfit: None }
+        WatchedFederation { shown, connected: true, ..WatchedFederation::default() }
     }
 
     #[test]

@@ -68,6 +68,9 @@ pub(crate) fn decide(
     if let Some(reason) = &watched.lost {
         return FlowerDecision::Wait(reason.clone());
     }
+    if let Some(reason) = &watched.revoked {
+        return FlowerDecision::Wait(reason.clone());
+    }
     match &watched.shown {
         ShownFederation::Unknown => FlowerDecision::Keep,
         ShownFederation::NoSuperLink => {
@@ -82,6 +85,9 @@ pub(crate) fn decide(
 
 #[cfg(test)]
 mod tests {
+    use zonemesh_api::wire::local::ToldRevocation;
+    use zonemesh_core::time::UnixMillis;
+
     use super::*;
 
     fn superlink() -> RegisteredSuperLink {
@@ -102,7 +108,7 @@ mod tests {
     }
 
     fn watched(shown: Option<RegisteredSuperLink>) -> WatchedFederation {
-        WatchedFederation { shown: shown.into(), lost: None, connected: true, misfit: None }
+        WatchedFederation { shown: shown.into(), connected: true, ..WatchedFederation::default() }
     }
 
     fn with(change: impl FnOnce(&mut RegisteredSuperLink)) -> WatchedFederation {
@@ -135,6 +141,20 @@ mod tests {
         }
         let FlowerDecision::Wait(reason) = decided(&watched(None), None) else { panic!() };
         assert_eq!(reason.code(), "F510");
+    }
+
+    #[test]
+    fn a_zone_that_was_revoked_is_told_so_and_flower_that_runs_goes_on() {
+        let told = ToldRevocation {
+            by: "authority:dRvv".to_owned(),
+            at: UnixMillis(1_800_000_000_000),
+            reason: "stolen".to_owned(),
+        };
+        let reason = Reason::ZoneRevoked(told);
+        let revoked = WatchedFederation { revoked: Some(reason.clone()), ..watched(None) };
+        assert_eq!(decided(&revoked, None), FlowerDecision::Wait(reason.clone()));
+        assert_eq!(decided(&revoked, Some(&FlowerTarget::of(&superlink()))), FlowerDecision::Keep);
+        assert_eq!(revoked.trouble(), Some(reason));
     }
 
     #[test]

@@ -210,6 +210,7 @@ async fn plan_now(
     let watched = WatchedFederation {
         shown: resolved.superlink.into(),
         connected: true,
+        revoked: resolved.revoked,
         ..WatchedFederation::default()
     };
     match decide(&watched, None, federation) {

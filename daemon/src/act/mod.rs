@@ -10,6 +10,7 @@ pub(crate) mod paths;
 pub(crate) mod reachability;
 pub(crate) mod reconcile;
 pub(crate) mod resolver;
+pub(crate) mod standing;
 pub(crate) mod start;
 pub(crate) mod streams;
 pub(crate) mod tunnel;

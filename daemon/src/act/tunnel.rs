@@ -35,8 +35,9 @@ pub(crate) struct StartedTunnel {
 pub(crate) fn first_plan(config: &Config, state: &OpenedState) -> MeshPlan {
     let (own_keys, hints) = (state.tunnel_keys.of_all_lanes(), state.administration.hints().all());
     let (own_keys, hints) = (&own_keys, &hints);
+    let (most_lanes, is_gone) = (MOST_LANES, state.ledger.is_gone());
     state.ledger.read(|registry| {
-        MeshPlan::of(&PlanSources { registry, config, own_keys, hints, most_lanes: MOST_LANES })
+        MeshPlan::of(&PlanSources { registry, config, own_keys, hints, most_lanes, is_gone })
     })
 }
 

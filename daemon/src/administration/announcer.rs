@@ -1,11 +1,12 @@
 //! Makes known what this zone says about itself.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use zonemesh_config::Config;
-use zonemesh_core::key::WireGuardKeys;
+use zonemesh_core::key::{WireGuardKeys, WireGuardPrivateKey, ZonePublicKey};
 use zonemesh_core::pace::RecordChange;
-use zonemesh_core::record::Lane;
+use zonemesh_core::record::{KeyProof, Lane, MAX_PROOFS};
+use zonemesh_tunnel::MOST_LANES;
 
 use crate::facts::certificates::FederationCas;
 use crate::facts::ledger::{Ledger, NotPublished};
@@ -16,6 +17,37 @@ pub(crate) struct Announcer {
     pub(crate) config: Arc<Config>,
     pub(crate) cas: Arc<FederationCas>,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) proofs: OwnProofs,
+}
+
+/// That this gateway has its WireGuard keys. Holds no secret.
+pub(crate) struct OwnProofs {
+    zone_key: ZonePublicKey,
+    gateway: String,
+    made: Mutex<Vec<KeyProof>>,
+}
+
+impl OwnProofs {
+    pub(crate) fn new(zone_key: ZonePublicKey, gateway: String) -> Self {
+        Self { zone_key, gateway, made: Mutex::default() }
+    }
+
+    /// Proves a key, and those that follow from it on further lanes.
+    pub(crate) fn add(&self, key: &WireGuardPrivateKey) {
+        let further = (1..MOST_LANES).map(|lane| key.of_lane(lane));
+        let proof = |key| KeyProof::make(&key, &self.zone_key, &self.gateway);
+        let proofs: Vec<_> = std::iter::once(key.clone()).chain(further).map(proof).collect();
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.retain(|before| !proofs.contains(before));
+        made.extend(proofs);
+        // Those of the present and the next key.
+        let excess = made.len().saturating_sub(MAX_PROOFS);
+        made.drain(..excess);
+    }
+
+    fn all(&self) -> Vec<KeyProof> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Announcer {
@@ -25,8 +57,23 @@ impl Announcer {
         keys: WireGuardKeys,
         lanes: Option<Vec<Lane>>,
     ) -> Result<(), NotPublished> {
-        let ca_sets = self.cas.ca_sets().collect();
-        let announcement = Announcement { config: &self.config, keys, lanes, ca_sets };
+        let announcement = self.announcement(keys, lanes);
         self.ledger.edit(RecordChange::Urgent, |draft| announcement.apply(draft)).await
+    }
+
+    /// Publishes this zone's record also if the zone had left: it is a member from now on.
+    pub(crate) async fn join(
+        &self,
+        keys: WireGuardKeys,
+        lanes: Vec<Lane>,
+    ) -> Result<(), NotPublished> {
+        let announcement = self.announcement(keys, Some(lanes));
+        self.ledger.come_back(|draft| announcement.apply(draft)).await
+    }
+
+    fn announcement(&self, keys: WireGuardKeys, lanes: Option<Vec<Lane>>) -> Announcement<'_> {
+        let ca_sets = self.cas.ca_sets().collect();
+        let proofs = self.proofs.all();
+        Announcement { config: &self.config, keys, lanes, proofs, ca_sets }
     }
 }

@@ -1,14 +1,16 @@
-//! Who may sign for the mesh: changed here, or drafted here and signed elsewhere.
+//! Who may sign for the mesh: drafted here, signed by owners elsewhere, pinned here by the operator.
 //!
-//! Promises: a change takes effect together with the grants that it would leave without signatures, or
-//! not at all; it is never applied half signed. Refuses to know which of two changes wins: that is the
-//! membership's.
+//! Promises: no owner key ever comes near this; a draft holds all that it takes, and changes nothing.
+//! Refuses to know which of two changes wins: that is the membership's.
+
+use std::collections::BTreeSet;
 
 use zonemesh_core::membership::{
-    AuthorityEdit, AuthorityIdentity, AuthorityPublicKey, AuthoritySet, Membership,
-    SignedTrustItem, TrustItem, add_signatures, sign, signatures_missing,
+    AuthorityEdit, AuthorityIdentity, AuthorityPublicKey, AuthoritySet, ChangeSummary, KnownSet,
+    Membership, SetHash, SignedTrustItem, TrustItem, TrustKind,
 };
 use zonemesh_core::mesh::MeshId;
+use zonemesh_core::name::ZoneName;
 
 use super::{Administration, Refusal, SignedChange};
 use crate::facts::disk::keys;
@@ -17,11 +19,22 @@ use crate::facts::ledger::now;
 /// Who may sign for the mesh now.
 pub(crate) struct AuthoritiesInForce {
     pub(crate) mesh: MeshId,
+    pub(crate) hash: SetHash,
     pub(crate) set: AuthoritySet,
+    pub(crate) is_pinned: bool,
     /// The one whose key lies here.
     pub(crate) here: Option<AuthorityPublicKey>,
-    /// Changes that lost against others.
-    pub(crate) lost_changes: usize,
+    /// Sets that contradict each other, one sentence each.
+    pub(crate) conflicts: Vec<String>,
+}
+
+/// A change that waits for its owners.
+pub(crate) struct DraftedChange {
+    /// The sets so far, the new one, its list and what that lists.
+    pub(crate) items: Vec<SignedTrustItem>,
+    pub(crate) summary: ChangeSummary,
+    /// Members that may know of changes which are not known here.
+    pub(crate) not_compared: BTreeSet<ZoneName>,
 }
 
 impl Administration {
@@ -48,44 +61,61 @@ impl Administration {
         let here = self.authority()?.map(|own| own.public_key());
         self.ledger.read(|registry| {
             let membership = registry.membership().ok_or(Refusal::Unmanaged)?;
+            let (hash, set) = membership.authority_set();
+            let conflicts = membership.conflicts();
             Ok(AuthoritiesInForce {
                 mesh: membership.mesh().clone(),
-                set: membership.authority_set().1.clone(),
+                hash,
+                set: set.clone(),
+                is_pinned: membership.pinned().head,
                 here,
-                lost_changes: membership.lost_changes(),
+                conflicts: conflicts.map(|(a, b)| KnownSet::contradiction(a, b)).collect(),
             })
         })
     }
 
-    /// Changes who may sign, or hands the change out to be signed elsewhere.
-    pub(crate) async fn change_authorities(
+    /// Drafts a change of who may sign. Nothing changes before its owners have signed it.
+    pub(crate) fn draft_change(
         &self,
         edit: &AuthorityEdit,
-    ) -> Result<SignedChange, Refusal> {
-        let _one_at_a_time = self.state.lock().await;
-        let own = self.authority()?;
-        let keys: Vec<_> = own.iter().collect();
-        let draft = self.ledger.read(|registry| {
+        is_heard: impl Fn(&ZoneName) -> bool,
+    ) -> Result<DraftedChange, Refusal> {
+        self.ledger.read(|registry| {
             let membership = registry.membership().ok_or(Refusal::Unmanaged)?;
-            draft(membership, edit, &keys)
-        })?;
-        match draft {
-            Draft { missing: 0, before: _, items } => self.apply(items).await,
-            Draft { missing, before, mut items } => {
-                items.splice(0..0, before);
-                Ok(SignedChange { unfinished: items, missing, ..SignedChange::default() })
-            }
-        }
+            let draft = membership.draft_change(edit, now())?;
+            let mut items = membership.items();
+            items.retain(|item| item.kind() == TrustKind::AuthoritySet);
+            items.push(SignedTrustItem::unsigned(&TrustItem::AuthoritySet(draft.next)));
+            items.extend(draft.pages.into_iter().chain(draft.grants));
+            let own = registry.zone();
+            let others = membership.members().map(|member| &member.zone);
+            let not_compared = others.filter(|zone| *zone != own && !is_heard(zone));
+            Ok(DraftedChange {
+                items,
+                summary: draft.summary,
+                not_compared: not_compared.cloned().collect(),
+            })
+        })
     }
 
-    /// Takes items unless zones would be put out by them that nobody has revoked.
+    /// Follows an authority set here, whoever has signed it.
+    pub(crate) async fn pin(
+        &self,
+        set: &SetHash,
+        items: &[SignedTrustItem],
+    ) -> Result<SignedChange, Refusal> {
+        let _one_at_a_time = self.state.lock().await;
+        let members = self.ledger.pin_trust::<Refusal>(set, items).await?;
+        let mut signed = SignedChange::default();
+        signed.change.members = members;
+        Ok(signed)
+    }
+
+    /// Takes items unless zones would be put out by them that nobody has revoked, and that the owners
+    /// have not left out either.
     pub(super) async fn apply(&self, items: Vec<SignedTrustItem>) -> Result<SignedChange, Refusal> {
         let offered = items.clone();
-        let nobody_is_put_out = |membership: &Membership, items: &[SignedTrustItem]| {
-            let put_out = membership.put_out_by(items);
-            if put_out.is_empty() { Ok(()) } else { Err(Refusal::PutsOut(put_out)) }
-        };
-        let change = self.ledger.accept_trust(items, nobody_is_put_out).await?;
+        let change = self.accept(items).await?;
         let lacking = self
             .ledger
             .read(|registry| registry.membership().map(|membership| lacking(membership, &offered)));
@@ -93,49 +123,26 @@ impl Administration {
     }
 }
 
-/// A change with all that it takes, signed as far as one gateway can.
-struct Draft {
-    /// The set in force, which says to other signers who may sign the next one.
-    before: Option<SignedTrustItem>,
-    items: Vec<SignedTrustItem>,
-    missing: u32,
-}
-
-fn draft(
-    membership: &Membership,
-    edit: &AuthorityEdit,
-    keys: &[&AuthorityIdentity],
-) -> Result<Draft, Refusal> {
-    let (hash, present) = membership.authority_set();
-    let next = membership.draft_change(edit, now())?;
-    let set = sign(present, &TrustItem::AuthoritySet(next.clone()), keys);
-    let mut missing = signatures_missing(present, &set);
-    let mut items = vec![set];
-    for mut grant in membership.draft_regrants(&next) {
-        add_signatures(&next, &mut grant, keys);
-        missing = missing.max(signatures_missing(&next, &grant));
-        items.push(grant);
-    }
-    let before = membership.items().into_iter().find(|item| item.payload_hash() == hash);
-    Ok(Draft { before, items, missing })
-}
-
 /// What was offered and has no effect, one sentence each.
 fn lacking(membership: &Membership, offered: &[SignedTrustItem]) -> Vec<String> {
     let sentence = |item: &SignedTrustItem| {
-        let what = match item.decode().ok()? {
+        let decoded = item.decode().ok()?;
+        let what = match &decoded {
             TrustItem::Grant(grant) => format!("the grant of {}", grant.zone),
             TrustItem::Revocation(revocation) => format!("the revocation of {}", revocation.zone),
             TrustItem::AuthoritySet(set) => format!("change {} of the authorities", set.epoch),
+            TrustItem::GrantPage(_) => return None,
         };
         if let Some(lacking) = membership.lacking(item) {
             let (missing, needed) = (lacking.missing, lacking.needed);
             return Some(format!("{what} lacks {missing} of {needed} signatures"));
         }
-        let lost = matches!(item.decode(), Ok(TrustItem::AuthoritySet(_)))
-            && membership.get(&item.id()).is_some()
-            && !membership.follows(&item.payload_hash());
-        lost.then(|| format!("{what} contradicts another one, which wins"))
+        let is_held = membership.get(&item.id()).is_some();
+        let is_set = matches!(decoded, TrustItem::AuthoritySet(_));
+        let waits = is_set && is_held && !membership.follows(&item.payload_hash());
+        waits.then(|| {
+            format!("{what} is not followed: it waits for its list, or contradicts another")
+        })
     };
     offered.iter().filter_map(sentence).collect()
 }

@@ -16,9 +16,8 @@ use zonemesh_core::prefix;
 use zonemesh_core::record::Gateway;
 use zonemesh_core::time::UnixMillis;
 
-use super::listening::Listening;
 use super::{Administration, Refusal};
-use crate::facts::ledger::now;
+use crate::facts::ledger::{NotPublished, now};
 
 /// A zone that is to be invited.
 pub(crate) struct InvitationRequest {
@@ -33,6 +32,10 @@ impl Administration {
     /// Issues an invitation; what was issued for the zone before and is unused holds no more.
     pub(crate) async fn invite(&self, wanted: InvitationRequest) -> Result<Invitation, Refusal> {
         let mut state = self.state.lock().await;
+        if self.ledger.left_since().is_some() {
+            // Whoever came would find nobody.
+            return Err(NotPublished::Left.into());
+        }
         let now = now();
         let book = state.book.as_mut().ok_or(Refusal::Unmanaged)?;
         let reserved = reserved(book, &wanted.zone, now);
@@ -57,13 +60,7 @@ impl Administration {
             book.restore(voided);
             return Err(error.into());
         }
-        self.listening.send_if_modified(|listening| {
-            let off = matches!(listening, Listening::Off | Listening::Failed(_));
-            if off {
-                *listening = Listening::Wanted;
-            }
-            off
-        });
+        self.want_to_listen();
         Ok(invitation)
     }
 
@@ -141,6 +138,8 @@ impl Administration {
                 wireguard_key: self.own_keys.wireguard().newest(),
                 next_wireguard_key: None,
                 lanes: Vec::new(),
+                proofs: Vec::new(),
+                further_endpoints: Vec::new(),
                 endpoints: config.gateway.endpoints.iter().map(Endpoint::to_string).collect(),
                 tunnel_ips: config.tunnel.addresses.clone(),
                 registry_port: config.registry.port,

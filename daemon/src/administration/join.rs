@@ -198,7 +198,8 @@ impl Joining {
         invitation: &Invitation,
         answer: RedemptionAnswer,
     ) -> Result<Membership, Refusal> {
-        let membership = Membership::from_items(&invitation.mesh, answer.trust)?;
+        let pin = Some(invitation.authority_set);
+        let membership = Membership::from_items(&invitation.mesh, pin, answer.trust)?;
         match self.administration.is_granted(&membership) {
             true => Ok(membership),
             false => Err(Refusal::NotGranted),
@@ -208,7 +209,7 @@ impl Joining {
     /// Says about this zone what it says now that it is a member.
     async fn announce(&self) -> Result<(), Refusal> {
         let keys = self.administration.own_keys().wireguard();
-        Ok(self.announcer.announce(keys, Some(self.tunnel.lanes())).await?)
+        Ok(self.announcer.join(keys, self.tunnel.lanes()).await?)
     }
 
     async fn wait_for_inviter(

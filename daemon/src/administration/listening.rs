@@ -1,11 +1,11 @@
-//! Whether the join service is wanted, and how it fares: said by who invites, and by who serves.
+//! Whether the join service is wanted, and how it fares: said by the administration, and by who serves.
 
 /// The state of the join service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Listening {
-    /// Nobody was invited.
+    /// The mesh is written by hand: nobody joins it.
     Off,
-    /// Somebody was: it is about to listen.
+    /// It is a managed one: it is about to listen.
     Wanted,
     /// It listens.
     On,

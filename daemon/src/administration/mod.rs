@@ -8,11 +8,13 @@ pub(crate) mod announcer;
 mod authorities;
 mod invite;
 pub(crate) mod join;
+mod leave;
 pub(crate) mod listening;
 pub(crate) mod opened;
 mod redeem;
 mod refusal;
 pub(crate) mod rotation;
+mod standing;
 mod zones;
 
 use std::collections::BTreeSet;
@@ -22,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use zonemesh_config::Config;
 use zonemesh_core::invitation::{Invitation, Redemptions};
+use zonemesh_core::journal::AuditAct;
 use zonemesh_core::key::{WireGuardKeys, ZonePublicKey};
 use zonemesh_core::member::Member;
 use zonemesh_core::membership::{
@@ -37,7 +40,7 @@ use crate::facts::disk::{DiskWriter, keys};
 use crate::facts::hints::Hints;
 use crate::facts::ledger::{Ledger, TrustChange, now};
 
-pub(crate) use authorities::AuthoritiesInForce;
+pub(crate) use authorities::{AuthoritiesInForce, DraftedChange};
 pub(crate) use invite::InvitationRequest;
 use listening::Listening;
 pub(crate) use redeem::NotRedeemed;
@@ -120,7 +123,7 @@ impl Administration {
         let issued = invitations.read_all()?;
         let hints = Hints::new(&issued, invitations.inviter().as_ref());
         let managed = ledger.read(|registry| registry.membership().map(|m| m.mesh().clone()));
-        let wanted = managed.is_some() && !issued.is_empty();
+        let wanted = managed.is_some();
         let book = managed.map(|mesh| Redemptions::new(mesh, own_keys.zone_key, issued));
         Ok(Self {
             config,
@@ -156,6 +159,7 @@ impl Administration {
     /// grants wait for the other authorities, among what [`Self::export`] hands out.
     pub(crate) async fn found(
         &self,
+        owners: BTreeSet<AuthorityPublicKey>,
         mut authorities: BTreeSet<AuthorityPublicKey>,
         threshold: u32,
         grant_configured: bool,
@@ -167,7 +171,7 @@ impl Administration {
         authorities.insert(key);
         let now = now();
         // All keys and the threshold stand in the set that names the mesh: no fewer can make another.
-        let first = Membership::draft_first(authorities, threshold.max(1), now)?;
+        let first = Membership::draft_first(owners, authorities, threshold.max(1), now)?;
         let first = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(first));
         let mut membership = Membership::new(first)?;
         let drafts = self.grant_known(&mut membership, &authority, grant_configured, now)?;
@@ -189,8 +193,7 @@ impl Administration {
         let known = crate::plan::announcement::members(&self.config, self.own_keys.zone_key);
         let count = if grant_configured { known.len() } else { 1 };
         for member in known.into_iter().take(count) {
-            let mut grant = membership.draft_grant(request_of(member), now)?;
-            grant.serial += drafts.len() as u64;
+            let grant = membership.draft_grant(request_of(member), now)?;
             let (_, set) = membership.authority_set();
             let grant = sign(set, &TrustItem::Grant(grant), &[authority]);
             if signatures_missing(set, &grant) > 0 {
@@ -207,6 +210,7 @@ impl Administration {
         let mesh = membership.mesh().clone();
         self.ledger.manage(membership).await?;
         state.book = Some(Redemptions::new(mesh.clone(), self.own_keys.zone_key, Vec::new()));
+        self.want_to_listen();
         tracing::info!(%mesh, "this gateway belongs to a managed mesh");
         Ok(())
     }
@@ -218,7 +222,12 @@ impl Administration {
         membership: Membership,
     ) -> Result<(), Refusal> {
         let mut state = self.state.lock().await;
-        self.disk.write(vec![self.invitations.write_inviter(invitation)]).await?;
+        let mut writes = vec![self.invitations.write_inviter(invitation)];
+        if self.ledger.left_since().is_some() {
+            let back = "came back after it had left".to_owned();
+            writes.push(self.ledger.audit(AuditAct::Join, membership.mesh(), back));
+        }
+        self.disk.write(writes).await?;
         self.hints.learn_inviter(invitation);
         if self.ledger.read(|registry| registry.mesh() == *membership.mesh()) {
             self.accept(membership.items()).await?;
@@ -261,17 +270,27 @@ impl Administration {
         self.ledger.read(|registry| {
             let membership = registry.membership().ok_or(Refusal::Unmanaged)?;
             let former = membership.grant(&request.zone).map(|grant| grant.zone_key);
-            let mut grant = membership.draft_grant(request, now())?;
+            let grant = membership.draft_grant(request, now())?;
             let mut items = Vec::new();
             if former.is_some_and(|former| former != grant.zone_key) {
                 let reason = "the zone has a new key";
                 let revocation = membership.draft_revocation(&grant.zone, reason, now())?;
-                grant.serial = revocation.serial.saturating_add(1);
                 items.push(TrustItem::Revocation(revocation));
             }
             items.push(TrustItem::Grant(grant));
             Ok(items)
         })
+    }
+
+    /// Has the join service listen, now if it could not before.
+    fn want_to_listen(&self) {
+        self.listening.send_if_modified(|listening| {
+            let off = matches!(listening, Listening::Off | Listening::Failed(_));
+            if off {
+                *listening = Listening::Wanted;
+            }
+            off
+        });
     }
 
     fn fail_if_managed(&self) -> Result<(), Refusal> {
@@ -289,5 +308,6 @@ fn request_of(member: Member) -> GrantRequest {
         zone_key: member.key,
         prefixes: member.prefixes,
         tunnel_ips: member.tunnel_ips,
+        federations: Vec::new(),
     }
 }

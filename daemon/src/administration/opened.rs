@@ -7,10 +7,10 @@ use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::key::WireGuardKeys;
 use zonemesh_core::record::Lane;
 
-use super::announcer::Announcer;
+use super::announcer::{Announcer, OwnProofs};
 use super::{Administration, OwnKeys};
 use crate::facts::certificates::{FederationCas, OwnLeaf};
-use crate::facts::disk::{self, DiskWriter, keys};
+use crate::facts::disk::{self, DiskWriter, FolderLock, keys};
 use crate::facts::ledger::{Ledger, NotPublished, OwnZone};
 use crate::facts::tunnel::TunnelKeys;
 use crate::failure::{Exit, Failure, OrExit as _};
@@ -18,6 +18,8 @@ use crate::plan::announcement;
 
 /// What lies on disk, in service.
 pub(crate) struct OpenedState {
+    /// Held for as long as this gateway works in its folder.
+    pub(crate) lock: Arc<FolderLock>,
     pub(crate) tunnel_keys: TunnelKeys,
     pub(crate) leaf: Arc<OwnLeaf>,
     pub(crate) cas: Arc<FederationCas>,
@@ -30,7 +32,7 @@ impl OpenedState {
     /// Opens everything below the state folder and publishes what this zone says.
     pub(crate) async fn open(config: &Arc<Config>, disk: DiskWriter) -> Result<Self, Failure> {
         let folder = &config.gateway.state_dir;
-        disk::open_folder(folder)?;
+        let lock = disk::open_folder(folder)?;
         let tunnel_keys = TunnelKeys {
             private: keys::wireguard(&config.tunnel.private_key_file)?,
             next: keys::next_wireguard(&config.tunnel.private_key_file)?,
@@ -43,7 +45,8 @@ impl OpenedState {
         })?;
         let leaf = OwnLeaf::issue(&config.zone.name, &identity, &config.tunnel.addresses)?;
         let members = announcement::members(config, zone_key);
-        let own_zone = OwnZone { zone: config.zone.name.clone(), identity, members };
+        let (zone, gateway) = (config.zone.name.clone(), config.gateway.name.clone());
+        let own_zone = OwnZone { zone, gateway, identity, members };
         let ledger = Ledger::open(own_zone, folder, disk.clone())?;
         let cas = FederationCas::open(folder, &config.federations, &ledger.draft(), disk.clone());
         let key_files = [&config.tunnel.private_key_file, &config.registry.identity_key_file];
@@ -53,8 +56,10 @@ impl OpenedState {
             ledger.findings().raise(open.with(Evidence::File(file)));
         }
         let cas = Arc::new(cas);
+        let proofs = OwnProofs::new(zone_key, config.gateway.name.clone());
+        std::iter::once(&tunnel_keys.private).chain(&tunnel_keys.next).for_each(|k| proofs.add(k));
         let announcer =
-            Announcer { config: config.clone(), cas: cas.clone(), ledger: ledger.clone() };
+            Announcer { config: config.clone(), cas: cas.clone(), ledger: ledger.clone(), proofs };
         announce(&announcer, own_keys, None).await?;
         let own = OwnKeys::new(zone_key, own_keys);
         let administration = Administration::open(config.clone(), ledger.clone(), own, disk);
@@ -62,6 +67,7 @@ impl OpenedState {
             format!("cannot use the state in {}", folder.display())
         })?;
         Ok(Self {
+            lock: Arc::new(lock),
             tunnel_keys,
             leaf: Arc::new(leaf),
             cas,
@@ -88,6 +94,10 @@ async fn announce(
     match announcer.announce(keys, lanes).await {
         Err(NotPublished::Refused(error)) if !is_managed => Err(error)
             .or_exit(Exit::Configuration, || "cannot publish this zone's record".to_owned()),
+        Err(error @ NotPublished::Left) => {
+            tracing::warn!("{error}");
+            Ok(())
+        }
         Err(error) => {
             let error = format!("{:#}", anyhow::Error::new(error));
             tracing::error!(error, "this zone's record stays as it was");

@@ -20,6 +20,10 @@ pub(crate) enum Refusal {
     Managed(MeshId),
     #[error("that is this gateway's own zone")]
     OwnZone,
+    #[error(
+        "this gateway is zone {own}'s, and can take no other zone ({asked}) out of the mesh: see zonemesh zone revoke"
+    )]
+    OtherZone { asked: ZoneName, own: ZoneName },
     #[error("name at least one prefix that the zone will be granted")]
     NoPrefix,
     #[error("no tunnel address is free beside this gateway's: name one")]
@@ -42,8 +46,8 @@ pub(crate) enum Refusal {
     Rejected(#[from] membership::TrustRejected),
     #[error("the items are of no mesh that has granted this zone's key")]
     NotGranted,
-    #[error("this would put out {}: their grants are not signed by the new authorities; draft the change anew: zonemesh authority", names(.0))]
-    PutsOut(Vec<ZoneName>),
+    #[error("this authority set cannot be followed")]
+    Pin(#[from] membership::PinError),
     #[error("item {0} is no trust item")]
     Item(usize, #[source] membership::ItemError),
     #[error("cannot write to the state folder")]
@@ -80,12 +84,86 @@ impl Refusal {
         }
     }
 
+    /// What to do about it: a command to type, or what to look at.
+    pub(crate) fn next(&self) -> &'static str {
+        match self {
+            Self::Unmanaged => "zonemesh mesh init, or edit [[peer]] in the configuration",
+            Self::OwnZone => "zonemesh zone leave, or the same at another gateway",
+            Self::OtherZone { .. } => "zonemesh zone revoke, or zonemesh zone leave at its gateway",
+            Self::NoPrefix => "zonemesh zone invite NAME --prefix PREFIX --out FILE",
+            Self::NoTunnelIp => "zonemesh zone invite NAME --tunnel-ip IP and the rest as before",
+            Self::NoEndpoint => "set gateway.endpoints, then systemctl restart zonemeshd",
+            Self::Overlap { .. } => "zonemesh zone list, then invite it with other prefixes",
+            Self::Draft(error) => next_of_draft(error),
+            Self::Item(..) | Self::Rejected(_) => "zonemesh trust show FILE",
+            Self::NotGranted => {
+                "zonemesh status shows this zone's key: ask an authority to grant it"
+            }
+            Self::Pin(_) => "zonemesh authority list; zonemesh authority pin SET --file FILE",
+            Self::Disk(_) | Self::Unpublished(NotPublished::Disk(_)) => {
+                "df -h, for the gateway's state folder; then try again"
+            }
+            Self::KeyFile(_) => "check the file that is named: its owner, its mode and its content",
+            Self::Unpublished(NotPublished::Left) => "zonemesh zone join FILE, a new invitation",
+            Self::Unpublished(NotPublished::Refused(_)) => "zonemesh config check",
+            Self::Key(_) => "zonemesh key rotate --show",
+            Self::Randomness(_) => "try again",
+            Self::Join(_) => "zonemesh status, then zonemesh zone join again",
+            Self::Listen(_) => "ss -ltnp shows who has the port; free it, or set join.listen",
+            Self::Managed(_) | Self::BookFull | Self::UnknownZone(_) | Self::NotPending(_) => {
+                "zonemesh zone list"
+            }
+        }
+    }
+
     /// The refusal and its causes in one line.
     pub(crate) fn to_line(&self) -> String {
         error_line(self)
     }
 }
 
-fn names(zones: &[ZoneName]) -> String {
-    zones.iter().map(ZoneName::as_str).collect::<Vec<_>>().join(", ")
+fn next_of_draft(error: &DraftError) -> &'static str {
+    match error {
+        DraftError::UnknownAuthority(_)
+        | DraftError::KnownAuthority(_)
+        | DraftError::SameAuthorities
+        | DraftError::LastAuthority
+        | DraftError::TooFewLeft { .. }
+        | DraftError::Authorities(..) => "zonemesh authority list",
+        DraftError::RevokedKey(_) => "zonemesh key generate zone, at that zone's gateway",
+        DraftError::HostBits(_) | DraftError::Reserved(..) => {
+            "say the same with the zone's own subnets"
+        }
+        _ => "zonemesh zone list",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_say_what_to_do_about_themselves_and_not_the_same_for_all() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let [one, other] = ["berlin", "madrid"].map(|zone| zone.parse::<ZoneName>().unwrap());
+        let refusals = [
+            Refusal::Unmanaged,
+            Refusal::OwnZone,
+            Refusal::OtherZone { asked: one.clone(), own: other },
+            Refusal::NoPrefix,
+            Refusal::NoTunnelIp,
+            Refusal::NoEndpoint,
+            Refusal::UnknownZone(one),
+            Refusal::Draft(DraftError::LastAuthority),
+            Refusal::NotGranted,
+            Refusal::Disk(full()),
+            Refusal::Unpublished(NotPublished::Left),
+            Refusal::Key("no other one".to_owned()),
+            Refusal::Listen("taken".to_owned()),
+        ];
+        let steps: std::collections::BTreeSet<_> = refusals.iter().map(Refusal::next).collect();
+        assert_eq!(steps.len(), refusals.len(), "{steps:?}");
+        assert!(steps.iter().all(|step| step.is_ascii() && !step.contains('\n')));
+        assert_eq!(Refusal::Unpublished(full().into()).next(), Refusal::Disk(full()).next());
+    }
 }

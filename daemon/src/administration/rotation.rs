@@ -54,6 +54,7 @@ impl Rotation {
         if self.tunnel.keys().next.is_none() {
             let file = keys::next_file(&self.administration.config.tunnel.private_key_file);
             let next = self.next_key(file).await?;
+            self.announcer.proofs.add(&next);
             let begun = self.tunnel.begin_rotation(&next);
             begun.map_err(|error| Refusal::Key(error.to_string()))?;
             tracing::info!(next = %next.public_key(), "this gateway changes its WireGuard key");

@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 use tempfile::TempDir;
 use zonemesh_core::invitation::{JoinerKeys, Redemption};
 use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
+use zonemesh_core::membership::TrustKind;
+use zonemesh_core::record::{RecordContent, SignedRecord, Version, ZoneRecord};
 
 use super::*;
 use crate::facts::disk::TrialDisk;
@@ -31,16 +33,22 @@ fn open(folder: &std::path::Path, disk: &TrialDisk) -> Administration {
     let members = crate::plan::announcement::members(&config, key);
     let zone = config.zone.name.clone();
     let writer = DiskWriter::start(disk.clone()).unwrap();
-    let own = OwnZone { zone, identity, members };
+    let gateway = config.gateway.name.clone();
+    let own = OwnZone { zone, gateway, identity, members };
     let ledger = Ledger::open(own, folder, writer.clone()).unwrap();
     let wireguard = WireGuardKeys { current: WireGuardPublicKey([11; 32]), next: None };
     Administration::open(config, ledger, OwnKeys::new(key, wireguard), writer).unwrap()
 }
 
+/// An owner whose secret key lies elsewhere.
+fn owners() -> BTreeSet<AuthorityPublicKey> {
+    [AuthorityIdentity::from_seed(&[77; 32]).public_key()].into()
+}
+
 async fn berlin() -> Berlin {
     let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
     let administration = open(folder.path(), &disk);
-    administration.found(BTreeSet::new(), 1, false).await.unwrap();
+    administration.found(owners(), BTreeSet::new(), 1, false).await.unwrap();
     Berlin { administration, disk, folder }
 }
 
@@ -116,10 +124,10 @@ async fn on_a_full_disk_nothing_is_founded_invited_blocked_or_redeemed() {
     let administration = open(folder.path(), &disk);
     let berlin = Berlin { administration, disk, folder };
     berlin.fill_disk(true);
-    assert!(berlin.administration.found(BTreeSet::new(), 1, false).await.is_err());
+    assert!(berlin.administration.found(owners(), BTreeSet::new(), 1, false).await.is_err());
     assert!(berlin.administration.ledger.read(|registry| registry.membership().is_none()));
     berlin.fill_disk(false);
-    berlin.administration.found(BTreeSet::new(), 1, false).await.unwrap();
+    berlin.administration.found(owners(), BTreeSet::new(), 1, false).await.unwrap();
     let invitation = berlin.invite_madrid().await.unwrap();
     berlin.fill_disk(true);
     assert!(matches!(berlin.invite_madrid().await, Err(Refusal::Disk(_))));
@@ -190,4 +198,79 @@ async fn an_older_invitation_is_void_once_its_zone_has_come_with_another() {
     let thief = berlin.administration.redeem(another_madrid(&first)).await;
     assert!(matches!(thief, Err(NotRedeemed::Invitation(_))));
     assert_eq!(berlin.administration.invited().await.open.len(), 0);
+}
+
+#[tokio::test]
+async fn only_the_own_zone_of_a_managed_mesh_leaves_and_its_gateway_writes_that_down() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
+    let administration = open(folder.path(), &disk);
+    let [own, other] = ["berlin", "madrid"].map(|zone| zone.parse().unwrap());
+    assert!(matches!(administration.leave(&own).await, Err(Refusal::Unmanaged)));
+    administration.found(owners(), BTreeSet::new(), 1, false).await.unwrap();
+    assert!(matches!(administration.leave(&other).await, Err(Refusal::OtherZone { .. })));
+    disk.is_full.store(true, Ordering::Relaxed);
+    assert!(matches!(administration.leave(&own).await, Err(Refusal::Unpublished(_))));
+    disk.is_full.store(false, Ordering::Relaxed);
+    administration.leave(&own).await.unwrap();
+    assert!(administration.ledger.is_gone());
+    let audit = std::fs::read_to_string(folder.path().join("audit")).unwrap();
+    let last = zonemesh_core::journal::lines(&audit).next_back().unwrap().to_text();
+    assert!(last.contains("\tchanged\tleave\tadministration\tberlin\t"), "{last}");
+    let berlin = Berlin { administration, disk, folder };
+    let invited = berlin.invite_madrid().await.err().unwrap();
+    let again = berlin.administration.leave(&own).await.err().unwrap();
+    assert_eq!(invited.to_line(), again.to_line());
+    assert!(again.to_line().contains("to come back: zonemesh zone join"), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_zone_that_has_left_is_found_where_it_redeems_its_new_invitation() {
+    let berlin = berlin().await;
+    let first = berlin.invite_madrid().await.unwrap();
+    let comes = asks(&first, FIRST_KEY, "198.51.100.2:51820");
+    berlin.administration.redeem(comes).await.unwrap();
+    let version = Version { incarnation: 1, seq: 7 };
+    let farewell = ZoneRecord {
+        zone: "madrid".parse().unwrap(),
+        gateway: "madrid-gw1".to_owned(),
+        version,
+        issued_at: now(),
+        content: RecordContent::farewell(),
+        certificate: None,
+    };
+    let farewell = SignedRecord::sign(&farewell, &ZoneIdentity::from_seed(&[2; 32]));
+    berlin.administration.ledger.offer_record(Ok(farewell)).await.unwrap();
+    let second = berlin.invite_madrid().await.unwrap();
+    let comes = asks(&second, FIRST_KEY, "198.51.100.9:51820");
+    berlin.administration.redeem(comes).await.unwrap();
+    let hints = berlin.administration.hints.all();
+    assert_eq!(hints[&madrid(FIRST_KEY).zone_key][0].newer_than, Some(version));
+}
+
+#[tokio::test]
+async fn who_asks_about_a_key_is_told_what_revoked_it_and_nothing_of_others() {
+    let berlin = berlin().await;
+    let invitation = berlin.invite_madrid().await.unwrap();
+    let comes = asks(&invitation, FIRST_KEY, "198.51.100.2:51820");
+    berlin.administration.redeem(comes).await.unwrap();
+    let key = madrid(FIRST_KEY).zone_key;
+    assert!(berlin.administration.decided(&key).is_empty(), "a member");
+    let zone = "madrid".parse().unwrap();
+    berlin.administration.revoke(&zone, "stolen").await.unwrap();
+    let told = berlin.administration.decided(&key);
+    let kinds: Vec<_> = told.iter().map(SignedTrustItem::kind).collect();
+    assert_eq!(kinds, [TrustKind::AuthoritySet, TrustKind::Revocation]);
+    let stranger = ZoneIdentity::from_seed(&[66; 32]).public_key();
+    assert!(berlin.administration.decided(&stranger).is_empty());
+}
+
+#[tokio::test]
+async fn the_join_port_is_wanted_in_every_managed_mesh_and_in_no_other() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
+    let administration = open(folder.path(), &disk);
+    assert_eq!(*administration.listening.borrow(), Listening::Off);
+    administration.found(owners(), BTreeSet::new(), 1, false).await.unwrap();
+    assert_eq!(*administration.listening.borrow(), Listening::Wanted);
+    drop(administration);
+    assert_eq!(*open(folder.path(), &disk).listening.borrow(), Listening::Wanted);
 }

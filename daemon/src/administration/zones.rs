@@ -104,6 +104,9 @@ impl Administration {
             true => drop(all.insert(zone.clone())),
             false => drop(all.remove(zone)),
         }
+        if !blocked {
+            self.ledger.lift(zone).await?;
+        }
         let act = if blocked { AuditAct::Block } else { AuditAct::Unblock };
         let audit = self.ledger.audit(act, zone, String::new());
         self.disk.write(vec![self.blocked.write(&all), audit]).await?;
@@ -190,7 +193,7 @@ impl Administration {
             .map(|membership| membership.mesh().clone())
             .collect();
         let candidates =
-            meshes.iter().filter_map(|mesh| Membership::from_items(mesh, items.clone()).ok());
+            meshes.iter().filter_map(|mesh| Membership::from_items(mesh, None, items.clone()).ok());
         let mut granted = candidates.filter(|membership| self.is_granted(membership));
         granted.next().ok_or(Refusal::NotGranted)
     }

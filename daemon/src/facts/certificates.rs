@@ -205,6 +205,7 @@ mod tests {
             superlinks: Vec::new(),
             ca_sets: announced.to_vec(),
             protocol: ProtocolRange::CURRENT,
+            ..RecordContent::default()
         };
         FederationCas::open(folder.path(), &[federation()], &said, writer())
     }

@@ -1,7 +1,7 @@
 //! What is known of the streams to the neighbours, for status and reachability, and how much each
 //! neighbour may say over all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -93,6 +93,13 @@ impl StreamBoard {
     /// Streams that are open now, to whichever gateway.
     pub(crate) fn open(&self) -> u32 {
         self.lock().entries.values().map(|entry| entry.open).sum()
+    }
+
+    /// The zones to which a stream is open now.
+    pub(crate) fn open_to(&self) -> BTreeSet<ZoneName> {
+        let known = self.lock();
+        let open = known.entries.iter().filter(|(_, entry)| entry.open > 0);
+        open.map(|(gateway, _)| gateway.zone.clone()).collect()
     }
 
     /// What is known of the streams to all gateways of a zone.

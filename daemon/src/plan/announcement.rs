@@ -4,7 +4,9 @@ use zonemesh_config::{Config, Endpoint, PeerSettings};
 use zonemesh_core::key::{WireGuardKeys, ZonePublicKey};
 use zonemesh_core::member::Member;
 use zonemesh_core::prefix;
-use zonemesh_core::record::{CaSet, Gateway, Lane, ProtocolRange, RecordContent, SuperLink};
+use zonemesh_core::record::{
+    CaSet, Gateway, KeyProof, Lane, ProtocolRange, RecordContent, SuperLink,
+};
 
 /// The zones of the mesh with their bounds: this one and its peers.
 pub(crate) fn members(config: &Config, own_key: ZonePublicKey) -> Vec<Member> {
@@ -29,6 +31,8 @@ pub(crate) struct Announcement<'a> {
     pub(crate) keys: WireGuardKeys,
     /// Before the tunnel is there they are what they were.
     pub(crate) lanes: Option<Vec<Lane>>,
+    /// Of this gateway's keys, on all lanes that it may have.
+    pub(crate) proofs: Vec<KeyProof>,
     /// The CAs that this gateway holds.
     pub(crate) ca_sets: Vec<CaSet>,
 }
@@ -37,14 +41,18 @@ impl Announcement<'_> {
     /// Changes what the zone has said until now. SuperLinks that registered before a restart stay, if
     /// their federation and address are still this zone's.
     pub(crate) fn apply(self, draft: &mut RecordContent) {
-        let Self { config, keys, lanes, ca_sets } = self;
+        let Self { config, keys, lanes, proofs, ca_sets } = self;
         let own = gateway(config, keys);
         let is_own = |g: &&Gateway| g.name == own.name || g.wireguard_key == own.wireguard_key;
         let before = draft.gateways.iter().find(is_own).map(|gateway| gateway.lanes.clone());
         let lanes = lanes.or(before).unwrap_or_default();
-        draft.gateways = vec![Gateway { lanes, ..own }];
+        let gateway = Gateway { lanes, ..own };
+        let proof = |key| proofs.iter().find(|proof| proof.key == key).copied();
+        let proofs = gateway.wireguard_keys().filter_map(proof).collect();
+        draft.gateways = vec![Gateway { proofs, ..gateway }];
         draft.prefixes.clone_from(&config.zone.prefixes);
         draft.protocol = ProtocolRange::CURRENT;
+        draft.release = Some(env!("CARGO_PKG_VERSION").to_owned());
         draft.superlinks.retain(|superlink| belongs(config, superlink));
         // A CA whose files cannot be read stays announced as it was.
         draft.ca_sets.retain(|set| {
@@ -62,6 +70,8 @@ fn gateway(config: &Config, keys: WireGuardKeys) -> Gateway {
         wireguard_key: keys.current,
         next_wireguard_key: keys.next,
         lanes: Vec::new(),
+        proofs: Vec::new(),
+        further_endpoints: Vec::new(),
         endpoints: config.gateway.endpoints.iter().map(Endpoint::to_string).collect(),
         tunnel_ips: config.tunnel.addresses.clone(),
         registry_port: config.registry.port,
@@ -76,7 +86,7 @@ fn belongs(config: &Config, superlink: &SuperLink) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use zonemesh_core::key::WireGuardPublicKey;
+    use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey, ZoneIdentity};
     use zonemesh_core::record::{CaCertificate, CaState};
 
     use super::*;
@@ -109,7 +119,7 @@ mod tests {
         ca_sets: Vec<CaSet>,
         draft: &mut RecordContent,
     ) {
-        Announcement { config, keys: KEYS, lanes, ca_sets }.apply(draft);
+        Announcement { config, keys: KEYS, lanes, proofs: Vec::new(), ca_sets }.apply(draft);
     }
 
     fn nothing() -> RecordContent {
@@ -119,6 +129,7 @@ mod tests {
             superlinks: Vec::new(),
             ca_sets: Vec::new(),
             protocol: ProtocolRange::CURRENT,
+            ..RecordContent::default()
         }
     }
 
@@ -131,6 +142,27 @@ mod tests {
         assert_eq!(draft.gateways[0].lanes, [LANE]);
         said(&config, Some(Vec::new()), Vec::new(), &mut draft);
         assert_eq!(draft.gateways[0].lanes, []);
+    }
+
+    #[test]
+    fn each_key_that_is_named_is_proved_and_no_other() {
+        let zone = ZoneIdentity::from_seed(&[1; 32]).public_key();
+        let private = [1, 2, 3, 4].map(|byte| WireGuardPrivateKey::from_bytes([byte; 32]));
+        let [current, next, of_lane, _] = private.each_ref().map(WireGuardPrivateKey::public_key);
+        let lane = Lane { wireguard_key: of_lane, ..LANE };
+        let proofs = private.iter().map(|key| KeyProof::make(key, &zone, "berlin-gw1")).collect();
+        let config = config(&[]);
+        let announcement = Announcement {
+            config: &config,
+            keys: WireGuardKeys { current, next: Some(next) },
+            lanes: Some(vec![lane]),
+            proofs,
+            ca_sets: Vec::new(),
+        };
+        let mut draft = nothing();
+        announcement.apply(&mut draft);
+        let proved: Vec<_> = draft.gateways[0].proofs.iter().map(|proof| proof.key).collect();
+        assert_eq!(proved, [current, next, of_lane]);
     }
 
     #[test]
@@ -157,6 +189,8 @@ mod tests {
             transport: zonemesh_core::record::FlowerTransport::Grpc,
             readiness: zonemesh_core::record::Readiness::Ready,
             clock_offset_ms: 0,
+            dns_name: None,
+            cas: Vec::new(),
         };
         let mut draft = nothing();
         draft.superlinks = vec![

@@ -1,7 +1,7 @@
 //! What a refusal is on the wire.
 
 use tonic::{Code, Status};
-use zonemesh_api::wire::finding::with_code;
+use zonemesh_api::wire::finding::{with_code, with_next};
 use zonemesh_core::membership::DraftError;
 
 use crate::administration::{NotRedeemed, Refusal};
@@ -13,39 +13,49 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::NoEndpoint
         | Refusal::NotPending(_)
         | Refusal::NotGranted
-        | Refusal::PutsOut(_)
+        | Refusal::Pin(_)
         | Refusal::Join(_)
         | Refusal::Key(_)
         | Refusal::Listen(_) => Code::FailedPrecondition,
         Refusal::Managed(_) | Refusal::Overlap { .. } => Code::AlreadyExists,
         Refusal::Draft(error) => match error {
             DraftError::Overlap(..) | DraftError::KeyOfOther(_) => Code::AlreadyExists,
-            DraftError::UnknownZone(_) | DraftError::UnknownAuthority(_) => Code::NotFound,
+            DraftError::UnknownZone(_)
+            | DraftError::UnknownAuthority(_)
+            | DraftError::NotAmongThem(_) => Code::NotFound,
             DraftError::KnownAuthority(_) | DraftError::SameAuthorities => Code::AlreadyExists,
             DraftError::RevokedKey(_)
             | DraftError::LastAuthority
+            | DraftError::UsedUp(_)
+            | DraftError::TooManyZones
             | DraftError::TooFewLeft { .. } => Code::FailedPrecondition,
             DraftError::Item(_)
             | DraftError::Authorities(..)
+            | DraftError::Owners(_)
             | DraftError::HostBits(_)
             | DraftError::Reserved(..) => Code::InvalidArgument,
         },
         Refusal::UnknownZone(_) => Code::NotFound,
         Refusal::BookFull | Refusal::NoTunnelIp => Code::ResourceExhausted,
-        Refusal::OwnZone | Refusal::NoPrefix | Refusal::Item(..) | Refusal::Rejected(_) => {
-            Code::InvalidArgument
-        }
+        Refusal::OwnZone
+        | Refusal::OtherZone { .. }
+        | Refusal::NoPrefix
+        | Refusal::Item(..)
+        | Refusal::Rejected(_) => Code::InvalidArgument,
         Refusal::Disk(_)
         | Refusal::KeyFile(_)
         | Refusal::Randomness(_)
         | Refusal::Unpublished(NotPublished::Disk(_)) => Code::Internal,
-        Refusal::Unpublished(NotPublished::Refused(_)) => Code::FailedPrecondition,
+        Refusal::Unpublished(NotPublished::Refused(_) | NotPublished::Left) => {
+            Code::FailedPrecondition
+        }
     }
 }
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
-        with_code(Self::new(code(&refusal), refusal.to_line()), refusal.finding())
+        let told = with_code(Self::new(code(&refusal), refusal.to_line()), refusal.finding());
+        with_next(told, refusal.next())
     }
 }
 

@@ -41,7 +41,7 @@ async fn a_blocked_zone_is_a_note_and_every_change_is_written_down() {
     let blocked = found.iter().find(|finding| finding.code == "P306").unwrap();
     assert_eq!((blocked.subject.as_str(), blocked.subject_kind.as_str()), ("z2", "zone"));
     assert_eq!(blocked.severity(), v1::FindingSeverity::Note);
-    let founded = v1::MeshInitRequest { threshold: 1, ..Default::default() };
+    let founded = crate::founding();
     zone.mesh().await.mesh_init(founded).await.unwrap();
     let begin = v1::KeyRotateRequest { action: v1::KeyRotation::Begin.into() };
     zone.mesh().await.key_rotate(begin).await.unwrap();

@@ -13,14 +13,14 @@ use zonemesh_api::clients::local;
 use zonemesh_api::v1;
 use zonemesh_api::v1::local_client::LocalClient;
 use zonemesh_api::wire::local::shown_items;
-use zonemesh_core::attestation::{self, AttestationError};
+use zonemesh_core::attestation::{self, GatewayDoubt};
 use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::token::{SECRET_BYTES, VmToken, ZonePin};
 use zonemesh_pki::local::pin_mismatch;
 use zonemesh_pki::{CertificateRequest, San, asking_client_config, pinned_client_config};
 
-use crate::place;
 use crate::zone::{Place, Zone};
+use crate::{founding, place};
 
 const FEDERATIONS: [&str; 2] = ["health-eu", "weather-eu"];
 
@@ -97,8 +97,7 @@ async fn in_a_mesh_written_by_hand_a_vm_pins_the_zone_key_and_no_other_is_taken(
 async fn in_a_managed_mesh_a_gateway_proves_its_zones_key_to_a_vm_that_knows_mesh_and_zone() {
     let place = place(21, 1);
     let mut zone = serving(place, &[]).await;
-    let founded = v1::MeshInitRequest { threshold: 1, ..Default::default() };
-    zone.mesh().await.mesh_init(founded).await.unwrap();
+    zone.mesh().await.mesh_init(founding()).await.unwrap();
     let pin = zone.status().await.local_api_pin.parse();
     let Ok(ZonePin::Mesh(pin)) = pin else { panic!("{pin:?}") };
     assert_eq!(pin.zone.as_str(), place.name());
@@ -112,7 +111,7 @@ async fn in_a_managed_mesh_a_gateway_proves_its_zones_key_to_a_vm_that_knows_mes
     pinned(place, &attested.zone_key).await;
     let other = zonemesh_core::token::MeshPin { zone: "z9".parse().unwrap(), ..pin };
     let refused = attestation::verify(&other, None, shown);
-    assert_eq!(refused, Err(AttestationError::NoGrant(other.zone)));
+    assert_eq!(refused, Err(GatewayDoubt::NoGrant(other.zone)));
     zone.stop().await;
 }
 

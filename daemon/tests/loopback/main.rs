@@ -7,10 +7,14 @@
 mod descriptors;
 mod findings;
 mod ground;
+mod leaving;
 mod local_api;
+mod slow_disk;
+mod told;
 mod zone;
 
 use zonemesh_api::v1;
+use zonemesh_core::membership::{AuthorityIdentity, SignedTrustItem};
 
 use zone::{Place, Zone, until};
 
@@ -105,10 +109,36 @@ async fn a_route_that_is_refused_stops_no_other_and_comes_when_it_can() {
     zone.stop().await;
 }
 
+fn owner() -> AuthorityIdentity {
+    AuthorityIdentity::from_seed(&[8; 32])
+}
+
+fn founding() -> v1::MeshInitRequest {
+    let owner_keys = vec![owner().public_key().to_string()];
+    v1::MeshInitRequest { threshold: 1, owner_keys, ..Default::default() }
+}
+
+impl Zone {
+    /// A change of the authority set that adds a key, signed by its owner and by that key.
+    async fn signed_change(&self) -> Vec<Vec<u8>> {
+        let added = AuthorityIdentity::from_seed(&[9; 32]);
+        let add = vec![added.public_key().to_string()];
+        let change = v1::AuthorityChangeRequest { add, ..Default::default() };
+        let drafted = self.mesh().await.authority_change(change).await.unwrap().into_inner();
+        let sign = |stored: &Vec<u8>| {
+            let mut item = SignedTrustItem::from_file_bytes(stored).unwrap();
+            item.sign(&owner());
+            item.sign(&added);
+            item.to_file_bytes()
+        };
+        drafted.items.iter().map(sign).collect()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mesh_is_founded_and_a_new_key_begun_over_the_admin_socket() {
     let mut zone = Zone::start(place(5, 1), &[]).await;
-    let founded = v1::MeshInitRequest { threshold: 1, ..Default::default() };
+    let founded = founding();
     let founded = zone.mesh().await.mesh_init(founded).await.unwrap().into_inner();
     assert_eq!(founded.zones, ["z1"]);
     let begin = v1::KeyRotateRequest { action: v1::KeyRotation::Begin.into() };
@@ -120,7 +150,7 @@ async fn a_mesh_is_founded_and_a_new_key_begun_over_the_admin_socket() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_of_authorities_that_cannot_be_stored_is_refused_and_nobody_hears_of_it() {
     let mut zone = Zone::start(place(6, 1), &[]).await;
-    let founded = v1::MeshInitRequest { threshold: 1, ..Default::default() };
+    let founded = founding();
     zone.mesh().await.mesh_init(founded).await.unwrap();
     let epoch = async |zone: &Zone| {
         let list = zone.mesh().await.authority_list(v1::AuthorityListRequest::default()).await;
@@ -130,15 +160,13 @@ async fn a_change_of_authorities_that_cannot_be_stored_is_refused_and_nobody_hea
     let trust = zone.path("trust");
     std::fs::rename(&trust, zone.path("elsewhere")).unwrap();
     std::fs::write(&trust, "no folder").unwrap();
-    let other = zonemesh_core::membership::AuthorityIdentity::from_seed(&[9; 32]);
-    let add = vec![other.public_key().to_string()];
-    let change = v1::AuthorityChangeRequest { add, ..Default::default() };
-    let refused = zone.mesh().await.authority_change(change.clone()).await.unwrap_err();
+    let change = v1::TrustImportRequest { items: zone.signed_change().await };
+    let refused = zone.mesh().await.trust_import(change.clone()).await.unwrap_err();
     assert!(refused.message().contains("cannot write to the state folder"), "{refused:?}");
     assert_eq!(epoch(&zone).await, before);
     std::fs::remove_file(&trust).unwrap();
     std::fs::rename(zone.path("elsewhere"), &trust).unwrap();
-    zone.mesh().await.authority_change(change).await.unwrap();
+    zone.mesh().await.trust_import(change).await.unwrap();
     assert!(epoch(&zone).await > before);
     zone.stop().await;
 }

@@ -79,6 +79,8 @@ pub(crate) struct Zone {
     peers: Vec<Place>,
     /// What its configuration says besides.
     pub(crate) more: String,
+    /// How much longer each write takes from the next start on.
+    pub(crate) write_delay: Duration,
 }
 
 impl Zone {
@@ -93,8 +95,9 @@ impl Zone {
         let tunnel = Arc::new(SmallTunnel::new(place.private_key().public_key()));
         let network = Arc::default();
         let peers = peers.to_vec();
+        let (more, write_delay) = (String::new(), Duration::ZERO);
         let mut zone =
-            Self { tunnel, network, gateway: None, folder, place, peers, more: String::new() };
+            Self { tunnel, network, gateway: None, folder, place, peers, more, write_delay };
         zone.start_again().await;
         zone
     }
@@ -113,7 +116,11 @@ impl Zone {
             self.more,
         );
         let config = Config::parse(&text, "test").unwrap();
-        let ground = GivenGround { tunnel: self.tunnel.clone(), network: self.network.clone() };
+        let ground = GivenGround {
+            tunnel: self.tunnel.clone(),
+            network: self.network.clone(),
+            write_delay: self.write_delay,
+        };
         self.gateway = Some(StartedGateway::start(config, ground).await.unwrap());
     }
 
@@ -149,6 +156,11 @@ impl Zone {
     /// What the gateway finds, the worst first.
     pub(crate) async fn findings(&self) -> Vec<v1::Finding> {
         self.status().await.findings
+    }
+
+    /// Registry streams that are open.
+    pub(crate) async fn streams(&self) -> u32 {
+        self.status().await.registry.map_or(0, |registry| registry.streams)
     }
 
     /// A file of its state folder; nothing if there is none.

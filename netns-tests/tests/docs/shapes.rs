@@ -104,6 +104,7 @@ fn shapes_without_a_golden_form_are_their_structs() {
     for (schema, source, name) in [
         ("zonemesh/key/v1", &key, "KeyView"),
         ("zonemesh/key-rotation/v1", &mesh, "RotationView"),
+        ("zonemesh/leave/v1", &mesh, "LeaveView"),
         ("zonemesh/token/v1", &key, "TokenView"),
         ("zonemesh/state/v1", &state, "StateView"),
         ("zonemesh/config-check/v1", &check, "CheckView"),

@@ -53,12 +53,18 @@ pub(crate) fn invite(lab: &Lab, mesh: &mut Mesh, zone: &LabZone, more: &[&str]) 
 pub(crate) fn command(mesh: &mut Mesh, zone: &str, args: &[&str]) -> Result<Command> {
     let mut command = Command::new(binaries::find("zonemesh")?);
     command.arg("--socket").arg(mesh.gateway(zone)?.socket()).args(args);
-    command.stdin(std::process::Stdio::null());
+    // `mesh init` writes the owner's key where it is typed.
+    command.stdin(std::process::Stdio::null()).current_dir(mesh.gateway(zone)?.folder());
     Ok(command)
 }
 
 pub(crate) fn run(mesh: &mut Mesh, zone: &str, args: &[&str]) -> Result<Output> {
     Ok(command(mesh, zone, args)?.output()?)
+}
+
+/// The owner's key of the mesh that was founded at a gateway by `zonemesh mesh init`.
+pub(crate) fn owner_key(mesh: &mut Mesh, zone: &str) -> Result<String> {
+    Ok(mesh.gateway(zone)?.folder().join("zonemesh-owner.key").display().to_string())
 }
 
 /// What `zonemesh ARGS` prints at a gateway; it must succeed.

@@ -10,6 +10,7 @@
 
 mod dial;
 pub mod etcd;
+pub mod standing;
 
 use std::io;
 use std::net::SocketAddr;

@@ -17,7 +17,7 @@ pub mod registry_message {
         /// Who I am and what I hold. First message of both ends.
         #[prost(message, tag = "2")]
         Hello(super::Hello),
-        /// Which version of each zone's record I hold.
+        /// Which version of each gateway's record I hold.
         #[prost(message, tag = "3")]
         Versions(super::Versions),
         /// Signed records you do not hold yet.
@@ -77,7 +77,7 @@ pub struct Hello {
 /// A version vector.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Versions {
-    /// One entry for each zone whose record the sender holds.
+    /// One entry for each gateway whose record the sender holds.
     #[prost(message, repeated, tag = "1")]
     pub items: ::prost::alloc::vec::Vec<ItemVersion>,
     /// The trust items that the sender holds, if the two ends differ in them.
@@ -91,7 +91,7 @@ pub struct TrustIds {
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
-/// The version of one zone's record.
+/// The version of one gateway's record.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ItemVersion {
     /// The zone.
@@ -106,6 +106,9 @@ pub struct ItemVersion {
     /// First eight bytes of the payload's SHA-256, big-endian.
     #[prost(fixed64, tag = "4")]
     pub digest: u64,
+    /// The gateway of that zone.
+    #[prost(string, tag = "5")]
+    pub gateway: ::prost::alloc::string::String,
 }
 /// Signed records, as they were signed.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -114,13 +117,13 @@ pub struct Items {
     #[prost(message, repeated, tag = "1")]
     pub items: ::prost::alloc::vec::Vec<SignedItem>,
 }
-/// One signed zone record.
+/// One gateway's signed record.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignedItem {
     /// The bytes that were signed.
     #[prost(bytes = "bytes", tag = "1")]
     pub payload: ::prost::bytes::Bytes,
-    /// Ed25519 by the zone's key (64 bytes).
+    /// Ed25519 by the gateway's key, which the payload's certificate names (64 bytes).
     #[prost(bytes = "vec", tag = "2")]
     pub signature: ::prost::alloc::vec::Vec<u8>,
 }
@@ -176,6 +179,8 @@ pub enum TrustKind {
     Grant = 2,
     /// A zone key belongs to it no more.
     Revocation = 3,
+    /// A page of the list of grants that stay under an authority set.
+    GrantPage = 4,
 }
 impl TrustKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -188,6 +193,7 @@ impl TrustKind {
             Self::AuthoritySet => "TRUST_KIND_AUTHORITY_SET",
             Self::Grant => "TRUST_KIND_GRANT",
             Self::Revocation => "TRUST_KIND_REVOCATION",
+            Self::GrantPage => "TRUST_KIND_GRANT_PAGE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -197,6 +203,7 @@ impl TrustKind {
             "TRUST_KIND_AUTHORITY_SET" => Some(Self::AuthoritySet),
             "TRUST_KIND_GRANT" => Some(Self::Grant),
             "TRUST_KIND_REVOCATION" => Some(Self::Revocation),
+            "TRUST_KIND_GRANT_PAGE" => Some(Self::GrantPage),
             _ => None,
         }
     }
@@ -606,6 +613,22 @@ pub struct FederationView {
     /// mesh that is written by hand, the one whose name comes first.
     #[prost(bool, tag = "16")]
     pub conflict: bool,
+    /// Set if the key of this gateway's own zone was revoked.
+    #[prost(message, optional, tag = "17")]
+    pub zone_revoked: ::core::option::Option<ZoneRevocation>,
+}
+/// Who has put a zone's key out of its mesh, when and why.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ZoneRevocation {
+    /// The keys that have signed it, `authority:<base64>`.
+    #[prost(string, repeated, tag = "1")]
+    pub signers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// When, in milliseconds since 1970, by the signer's clock.
+    #[prost(uint64, tag = "2")]
+    pub at_unix_ms: u64,
+    /// Why, for people; may be empty.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Registers a SuperLink, or renews its registration and certificate.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -702,6 +725,8 @@ pub enum Readiness {
     Ready = 2,
     /// Stopped on purpose, or withdrawn by its gateway.
     Stopped = 3,
+    /// Its VM does not answer its gateway any more.
+    Lost = 4,
 }
 impl Readiness {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -714,6 +739,7 @@ impl Readiness {
             Self::Starting => "READINESS_STARTING",
             Self::Ready => "READINESS_READY",
             Self::Stopped => "READINESS_STOPPED",
+            Self::Lost => "READINESS_LOST",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -723,6 +749,7 @@ impl Readiness {
             "READINESS_STARTING" => Some(Self::Starting),
             "READINESS_READY" => Some(Self::Ready),
             "READINESS_STOPPED" => Some(Self::Stopped),
+            "READINESS_LOST" => Some(Self::Lost),
             _ => None,
         }
     }
@@ -806,7 +833,8 @@ pub mod local_client {
     use tonic::codegen::http::Uri;
     /// What a gateway does for the VMs of its zone. Reasons of refusal come as status codes:
     /// UNAUTHENTICATED (token), PERMISSION_DENIED (not this VM's address, federation not held here),
-    /// INVALID_ARGUMENT (which field and why), UNAVAILABLE.
+    /// INVALID_ARGUMENT (which field and why), UNAVAILABLE. Fields and values that one end does not know
+    /// are passed over or passed on, never a reason to refuse the rest.
     #[derive(Debug, Clone)]
     pub struct LocalClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1041,7 +1069,8 @@ pub mod local_server {
     }
     /// What a gateway does for the VMs of its zone. Reasons of refusal come as status codes:
     /// UNAUTHENTICATED (token), PERMISSION_DENIED (not this VM's address, federation not held here),
-    /// INVALID_ARGUMENT (which field and why), UNAVAILABLE.
+    /// INVALID_ARGUMENT (which field and why), UNAVAILABLE. Fields and values that one end does not know
+    /// are passed over or passed on, never a reason to refuse the rest.
     #[derive(Debug)]
     pub struct LocalServer<T> {
         inner: Arc<T>,
@@ -1543,7 +1572,7 @@ pub struct OffloadView {
 /// The registry of a gateway in numbers.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RegistryView {
-    /// Records held, this zone's included.
+    /// Zones whose records are held, this one included.
     #[prost(uint32, tag = "1")]
     pub records: u32,
     /// Bytes of those records.
@@ -1814,7 +1843,7 @@ pub struct RecordsReply {
     #[prost(string, repeated, tag = "2")]
     pub missing: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
-/// One zone record.
+/// One gateway's record.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RecordView {
     /// The zone.
@@ -1838,9 +1867,15 @@ pub struct RecordView {
     /// True if the signature was checked by this daemon. Only such records are held.
     #[prost(bool, tag = "7")]
     pub verified: bool,
-    /// True for this gateway's own zone.
+    /// True for this gateway's own record.
     #[prost(bool, tag = "8")]
     pub own: bool,
+    /// The gateway that wrote it.
+    #[prost(string, tag = "9")]
+    pub gateway: ::prost::alloc::string::String,
+    /// The release that it runs; empty if it does not say.
+    #[prost(string, tag = "10")]
+    pub release: ::prost::alloc::string::String,
 }
 /// Asks for the certificates.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2639,6 +2674,20 @@ pub struct RedeemReply {
     #[prost(bytes = "vec", tag = "3")]
     pub proof: ::prost::alloc::vec::Vec<u8>,
 }
+/// Asks what the mesh has decided about a zone key.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StandingRequest {
+    /// The zone's public key (32 bytes).
+    #[prost(bytes = "vec", tag = "1")]
+    pub zone_key: ::prost::alloc::vec::Vec<u8>,
+}
+/// What it has decided. Whoever asks checks the signatures against the authorities that it knows.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StandingReply {
+    /// Authority sets, then the revocations of the key. Empty if it was not revoked.
+    #[prost(message, repeated, tag = "1")]
+    pub trust: ::prost::alloc::vec::Vec<TrustItem>,
+}
 /// Generated client implementations.
 pub mod join_client {
     #![allow(
@@ -2752,6 +2801,28 @@ pub mod join_client {
             req.extensions_mut().insert(GrpcMethod::new("zonemesh.v1.Join", "Redeem"));
             self.inner.unary(req, path, codec).await
         }
+        /// Says whether a zone key was revoked: for a gateway that nobody in the mesh talks to any more.
+        /// RESOURCE_EXHAUSTED: too many requests.
+        pub async fn standing(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StandingRequest>,
+        ) -> std::result::Result<tonic::Response<super::StandingReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/zonemesh.v1.Join/Standing",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("zonemesh.v1.Join", "Standing"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2774,6 +2845,12 @@ pub mod join_server {
             &self,
             request: tonic::Request<super::RedeemRequest>,
         ) -> std::result::Result<tonic::Response<super::RedeemReply>, tonic::Status>;
+        /// Says whether a zone key was revoked: for a gateway that nobody in the mesh talks to any more.
+        /// RESOURCE_EXHAUSTED: too many requests.
+        async fn standing(
+            &self,
+            request: tonic::Request<super::StandingRequest>,
+        ) -> std::result::Result<tonic::Response<super::StandingReply>, tonic::Status>;
     }
     /// The join service of a gateway that invites.
     #[derive(Debug)]
@@ -2895,6 +2972,49 @@ pub mod join_server {
                     };
                     Box::pin(fut)
                 }
+                "/zonemesh.v1.Join/Standing" => {
+                    #[allow(non_camel_case_types)]
+                    struct StandingSvc<T: Join>(pub Arc<T>);
+                    impl<T: Join> tonic::server::UnaryService<super::StandingRequest>
+                    for StandingSvc<T> {
+                        type Response = super::StandingReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StandingRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Join>::standing(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StandingSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -2947,6 +3067,9 @@ pub struct MeshInitRequest {
     /// Grant the zones that are written in this gateway's configuration too.
     #[prost(bool, tag = "3")]
     pub grant_configured: bool,
+    /// Public keys of the owners, `authority:<base64>`: who may change the authorities. At least one.
+    #[prost(string, repeated, tag = "4")]
+    pub owner_keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A managed mesh.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3064,7 +3187,7 @@ pub struct ZoneView {
     /// The serial of its grant or revocation; 0 if it is written by hand.
     #[prost(uint64, tag = "6")]
     pub serial: u64,
-    /// When that was written.
+    /// When that was written; of a zone that has left, when it has, by its own clock.
     #[prost(uint64, tag = "7")]
     pub issued_at_unix_ms: u64,
     /// Why it was revoked.
@@ -3073,6 +3196,9 @@ pub struct ZoneView {
     /// True for this gateway's own zone.
     #[prost(bool, tag = "9")]
     pub own: bool,
+    /// The keys that have signed its revocation, `authority:<base64>`.
+    #[prost(string, repeated, tag = "10")]
+    pub revoked_by: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A zone that waits for approval.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3109,6 +3235,26 @@ pub struct ZoneRevokeRequest {
     /// Why, for people.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+}
+/// Has this gateway's own zone leave its mesh.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ZoneLeaveRequest {
+    /// Its exact name.
+    #[prost(string, tag = "1")]
+    pub zone: ::prost::alloc::string::String,
+}
+/// A zone has left.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ZoneLeaveReply {
+    /// Since when.
+    #[prost(uint64, tag = "1")]
+    pub left_at_unix_ms: u64,
+    /// Zones to which a registry stream was open: they heard of it, and tell the others.
+    #[prost(string, repeated, tag = "2")]
+    pub told: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// True if its registry also goes through etcd, and that is reached.
+    #[prost(bool, tag = "3")]
+    pub etcd: bool,
 }
 /// Blocks a zone.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3202,9 +3348,18 @@ pub struct AuthorityListReply {
     /// When that was written, the last time.
     #[prost(uint64, tag = "5")]
     pub issued_at_unix_ms: u64,
-    /// Changes that contradict the one in force and lost against it.
-    #[prost(uint32, tag = "6")]
-    pub lost_changes: u32,
+    /// Owner keys, `authority:<base64>`: a strict majority of them changes the set.
+    #[prost(string, repeated, tag = "7")]
+    pub owner_keys: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// SHA-256 of the set that is followed: 64 hexadecimal digits.
+    #[prost(string, tag = "8")]
+    pub set: ::prost::alloc::string::String,
+    /// True if the operator of this gateway has chosen it.
+    #[prost(bool, tag = "9")]
+    pub pinned: bool,
+    /// Pairs of sets that follow the same one, one sentence each.
+    #[prost(string, repeated, tag = "10")]
+    pub conflicts: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// An authority.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3228,6 +3383,58 @@ pub struct AuthorityChangeRequest {
     /// How many must sign; 0 leaves it.
     #[prost(uint32, tag = "3")]
     pub threshold: u32,
+    /// Owner keys that are added and removed.
+    #[prost(string, repeated, tag = "4")]
+    pub add_owners: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "5")]
+    pub remove_owners: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The removed keys were stolen: revocations that need them end.
+    #[prost(bool, tag = "6")]
+    pub stolen: bool,
+    /// Zones that are not to stay.
+    #[prost(string, repeated, tag = "7")]
+    pub leave_out: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Zones that come back although a stolen key has signed their grant.
+    #[prost(string, repeated, tag = "8")]
+    pub bring_back: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Make the set anew even if nothing else changes.
+    #[prost(bool, tag = "9")]
+    pub renew: bool,
+}
+/// A change of who may sign, before owners have signed it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuthorityChangeReply {
+    /// In their stored form: the sets so far, the new one without signatures, its list, what it lists.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// Zones that stay.
+    #[prost(string, repeated, tag = "2")]
+    pub stay: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Members that are out afterwards.
+    #[prost(string, repeated, tag = "3")]
+    pub out: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Zones that were granted since the last list.
+    #[prost(string, repeated, tag = "4")]
+    pub since_last: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Those of them whose grant only removed keys have signed.
+    #[prost(string, repeated, tag = "5")]
+    pub by_removed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Zones that are back, as the key that revoked them was stolen.
+    #[prost(string, repeated, tag = "6")]
+    pub back: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Members whose gateway was not heard from, so that it may know of changes that this one does not.
+    #[prost(string, repeated, tag = "7")]
+    pub not_compared: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Follows an authority set.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuthorityPinRequest {
+    /// SHA-256 of it: 64 hexadecimal digits.
+    #[prost(string, tag = "1")]
+    pub set: ::prost::alloc::string::String,
+    /// Items that are looked at first, in their stored form.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub items: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// Changes the WireGuard key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3265,6 +3472,8 @@ pub enum ZoneState {
     Blocked = 3,
     /// Revoked.
     Revoked = 4,
+    /// A member that has left and says nothing: no tunnels lead to it.
+    Left = 5,
 }
 impl ZoneState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3278,6 +3487,7 @@ impl ZoneState {
             Self::Configured => "ZONE_STATE_CONFIGURED",
             Self::Blocked => "ZONE_STATE_BLOCKED",
             Self::Revoked => "ZONE_STATE_REVOKED",
+            Self::Left => "ZONE_STATE_LEFT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3288,6 +3498,7 @@ impl ZoneState {
             "ZONE_STATE_CONFIGURED" => Some(Self::Configured),
             "ZONE_STATE_BLOCKED" => Some(Self::Blocked),
             "ZONE_STATE_REVOKED" => Some(Self::Revoked),
+            "ZONE_STATE_LEFT" => Some(Self::Left),
             _ => None,
         }
     }
@@ -3530,6 +3741,28 @@ pub mod mesh_client {
                 .insert(GrpcMethod::new("zonemesh.v1.Mesh", "ZoneRevoke"));
             self.inner.unary(req, path, codec).await
         }
+        /// Says to all others that this zone has left the mesh, and takes its tunnels down.
+        pub async fn zone_leave(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ZoneLeaveRequest>,
+        ) -> std::result::Result<tonic::Response<super::ZoneLeaveReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/zonemesh.v1.Mesh/ZoneLeave",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("zonemesh.v1.Mesh", "ZoneLeave"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Blocks a zone here, or lets it in again; other gateways are not concerned.
         pub async fn zone_block(
             &mut self,
@@ -3646,11 +3879,14 @@ pub mod mesh_client {
                 .insert(GrpcMethod::new("zonemesh.v1.Mesh", "AuthorityList"));
             self.inner.unary(req, path, codec).await
         }
-        /// Changes who may sign, or how many must.
+        /// Drafts a change of who may sign, or how many must: owner keys sign it, which no gateway has.
         pub async fn authority_change(
             &mut self,
             request: impl tonic::IntoRequest<super::AuthorityChangeRequest>,
-        ) -> std::result::Result<tonic::Response<super::TrustReply>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::AuthorityChangeReply>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
@@ -3666,6 +3902,28 @@ pub mod mesh_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("zonemesh.v1.Mesh", "AuthorityChange"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Follows an authority set here, whoever has signed it.
+        pub async fn authority_pin(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AuthorityPinRequest>,
+        ) -> std::result::Result<tonic::Response<super::TrustReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/zonemesh.v1.Mesh/AuthorityPin",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("zonemesh.v1.Mesh", "AuthorityPin"));
             self.inner.unary(req, path, codec).await
         }
         /// Changes this gateway's WireGuard key under running connections, or says how far that is.
@@ -3736,6 +3994,11 @@ pub mod mesh_server {
             &self,
             request: tonic::Request<super::ZoneRevokeRequest>,
         ) -> std::result::Result<tonic::Response<super::TrustReply>, tonic::Status>;
+        /// Says to all others that this zone has left the mesh, and takes its tunnels down.
+        async fn zone_leave(
+            &self,
+            request: tonic::Request<super::ZoneLeaveRequest>,
+        ) -> std::result::Result<tonic::Response<super::ZoneLeaveReply>, tonic::Status>;
         /// Blocks a zone here, or lets it in again; other gateways are not concerned.
         async fn zone_block(
             &self,
@@ -3767,10 +4030,18 @@ pub mod mesh_server {
             tonic::Response<super::AuthorityListReply>,
             tonic::Status,
         >;
-        /// Changes who may sign, or how many must.
+        /// Drafts a change of who may sign, or how many must: owner keys sign it, which no gateway has.
         async fn authority_change(
             &self,
             request: tonic::Request<super::AuthorityChangeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AuthorityChangeReply>,
+            tonic::Status,
+        >;
+        /// Follows an authority set here, whoever has signed it.
+        async fn authority_pin(
+            &self,
+            request: tonic::Request<super::AuthorityPinRequest>,
         ) -> std::result::Result<tonic::Response<super::TrustReply>, tonic::Status>;
         /// Changes this gateway's WireGuard key under running connections, or says how far that is.
         async fn key_rotate(
@@ -4073,6 +4344,49 @@ pub mod mesh_server {
                     };
                     Box::pin(fut)
                 }
+                "/zonemesh.v1.Mesh/ZoneLeave" => {
+                    #[allow(non_camel_case_types)]
+                    struct ZoneLeaveSvc<T: Mesh>(pub Arc<T>);
+                    impl<T: Mesh> tonic::server::UnaryService<super::ZoneLeaveRequest>
+                    for ZoneLeaveSvc<T> {
+                        type Response = super::ZoneLeaveReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ZoneLeaveRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Mesh>::zone_leave(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ZoneLeaveSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/zonemesh.v1.Mesh/ZoneBlock" => {
                     #[allow(non_camel_case_types)]
                     struct ZoneBlockSvc<T: Mesh>(pub Arc<T>);
@@ -4297,7 +4611,7 @@ pub mod mesh_server {
                         T: Mesh,
                     > tonic::server::UnaryService<super::AuthorityChangeRequest>
                     for AuthorityChangeSvc<T> {
-                        type Response = super::TrustReply;
+                        type Response = super::AuthorityChangeReply;
                         type Future = BoxFuture<
                             tonic::Response<Self::Response>,
                             tonic::Status,
@@ -4320,6 +4634,49 @@ pub mod mesh_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AuthorityChangeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/zonemesh.v1.Mesh/AuthorityPin" => {
+                    #[allow(non_camel_case_types)]
+                    struct AuthorityPinSvc<T: Mesh>(pub Arc<T>);
+                    impl<T: Mesh> tonic::server::UnaryService<super::AuthorityPinRequest>
+                    for AuthorityPinSvc<T> {
+                        type Response = super::TrustReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AuthorityPinRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Mesh>::authority_pin(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AuthorityPinSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

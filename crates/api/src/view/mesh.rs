@@ -1,9 +1,9 @@
-//! What changed in the mesh: `zonemesh mesh init`, `zone block`, `key rotate`.
+//! What changed in the mesh: `zonemesh mesh init`, `zone block`, `zone leave`, `key rotate`.
 
 use serde::Serialize;
 
-use super::known;
-use crate::v1::{KeyRotateReply, MeshInitReply, ZoneBlockReply};
+use super::{Timestamp, known};
+use crate::v1::{KeyRotateReply, MeshInitReply, ZoneBlockReply, ZoneLeaveReply};
 
 /// A new managed mesh.
 #[derive(Debug, Serialize)]
@@ -11,13 +11,17 @@ pub struct MeshView {
     pub schema: &'static str,
     pub mesh: String,
     pub authority_key: String,
+    /// Files of owner keys that were made.
+    pub owner_key_files: Vec<String>,
     pub zones: Vec<String>,
 }
 
-impl From<MeshInitReply> for MeshView {
-    fn from(reply: MeshInitReply) -> Self {
+impl MeshView {
+    /// The mesh that was made, and where its owner keys were written.
+    #[must_use]
+    pub fn new(reply: MeshInitReply, owner_key_files: Vec<String>) -> Self {
         let MeshInitReply { mesh, authority_key, zones } = reply;
-        Self { schema: "zonemesh/mesh/v1", mesh, authority_key, zones }
+        Self { schema: "zonemesh/mesh/v1", mesh, authority_key, owner_key_files, zones }
     }
 }
 
@@ -31,6 +35,32 @@ pub struct BlockView {
 impl From<ZoneBlockReply> for BlockView {
     fn from(reply: ZoneBlockReply) -> Self {
         Self { schema: "zonemesh/blocked/v1", blocked: reply.blocked }
+    }
+}
+
+/// This zone, which has left its mesh.
+#[derive(Debug, Serialize)]
+pub struct LeaveView {
+    pub schema: &'static str,
+    pub zone: String,
+    pub left_at: Timestamp,
+    pub told: Vec<String>,
+    pub etcd: bool,
+}
+
+impl LeaveView {
+    /// `zone` is the one that was asked for.
+    #[must_use]
+    pub fn new(zone: String, reply: ZoneLeaveReply) -> Self {
+        let ZoneLeaveReply { left_at_unix_ms, told, etcd } = reply;
+        let left_at = Timestamp::from(left_at_unix_ms);
+        Self { schema: "zonemesh/leave/v1", zone, left_at, told, etcd }
+    }
+
+    /// True if somebody heard of it.
+    #[must_use]
+    pub fn was_told(&self) -> bool {
+        self.etcd || !self.told.is_empty()
     }
 }
 

@@ -19,9 +19,9 @@ mod zones;
 
 use std::collections::BTreeMap;
 
-pub use authorities::{AuthoritiesView, AuthorityEntry};
+pub use authorities::{AuthoritiesView, AuthorityChangeView, AuthorityEntry};
 pub use findings::{EvidenceView, FindingView, SeenValue, SubjectView};
-pub use mesh::{BlockView, MeshView, RotationView};
+pub use mesh::{BlockView, LeaveView, MeshView, RotationView};
 pub use peers::{LaneEntry, PeerEntry, PeerNameError, PeerView, PeersView};
 pub use records::{RecordEntry, RecordsView};
 pub use status::{
@@ -59,5 +59,6 @@ fn readiness(readiness: Readiness) -> &'static str {
         Readiness::Starting => "starting",
         Readiness::Ready => "ready",
         Readiness::Stopped => "stopped",
+        Readiness::Lost => "lost",
     }
 }

@@ -1,8 +1,8 @@
-//! The zone records that a gateway holds, and those that it waits for: `zonemesh registry list`.
+//! The records that a gateway holds, and those that it waits for: `zonemesh registry list`.
 
 use serde::Serialize;
 
-use super::Timestamp;
+use super::{Timestamp, known};
 use crate::v1::{RecordView, RecordsReply};
 
 /// All records.
@@ -17,6 +17,8 @@ pub struct RecordsView {
 #[derive(Debug, Serialize)]
 pub struct RecordEntry {
     pub zone: String,
+    pub gateway: String,
+    pub release: Option<String>,
     pub incarnation: u64,
     pub seq: u64,
     pub issued_at: Timestamp,
@@ -40,6 +42,8 @@ impl From<RecordView> for RecordEntry {
     fn from(reply: RecordView) -> Self {
         Self {
             zone: reply.zone,
+            gateway: reply.gateway,
+            release: known(reply.release),
             incarnation: reply.incarnation,
             seq: reply.seq,
             issued_at: reply.issued_at_unix_ms.into(),

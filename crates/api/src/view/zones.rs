@@ -34,6 +34,7 @@ pub struct ZoneEntry {
     pub serial: u64,
     pub issued_at: Timestamp,
     pub reason: Option<String>,
+    pub revoked_by: Vec<String>,
 }
 
 /// A zone that waits for approval.
@@ -70,10 +71,10 @@ impl From<ZoneListReply> for ZonesView {
 }
 
 impl ZonesView {
-    /// True if grants contradict each other.
+    /// True if somebody has to do something: grants contradict each other, or a zone waits.
     #[must_use]
-    pub fn is_contradictory(&self) -> bool {
-        !self.alarms.is_empty()
+    pub fn needs_somebody(&self) -> bool {
+        !self.alarms.is_empty() || !self.pending.is_empty()
     }
 }
 
@@ -89,6 +90,7 @@ impl From<ZoneView> for ZoneEntry {
             serial: zone.serial,
             issued_at: Timestamp::from(zone.issued_at_unix_ms),
             reason: known(zone.reason),
+            revoked_by: zone.revoked_by,
         }
     }
 }
@@ -114,5 +116,23 @@ fn state(state: ZoneState) -> &'static str {
         ZoneState::Configured => "configured",
         ZoneState::Blocked => "blocked",
         ZoneState::Revoked => "revoked",
+        ZoneState::Left => "left",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_that_waits_needs_somebody_as_a_contradiction_does() {
+        let view = |change: fn(&mut ZoneListReply)| {
+            let mut reply = ZoneListReply::default();
+            change(&mut reply);
+            ZonesView::from(reply)
+        };
+        assert!(!view(|_| {}).needs_somebody());
+        assert!(view(|reply| reply.alarms.push("overlap".to_owned())).needs_somebody());
+        assert!(view(|reply| reply.pending.push(PendingZone::default())).needs_somebody());
     }
 }

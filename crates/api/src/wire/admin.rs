@@ -11,11 +11,11 @@ use crate::v1;
 /// All records that a registry holds, and the members that it holds none of.
 #[must_use]
 pub fn records(registry: &Registry) -> v1::RecordsReply {
-    let own = registry.zone();
+    let own = registry.id();
     let records = registry.records();
     let missing = registry.members().filter(|m| registry.get(&m.zone).is_none());
     v1::RecordsReply {
-        records: records.map(|held| record(held, held.record.zone == *own)).collect(),
+        records: records.map(|held| record(held, held.id() == *own)).collect(),
         missing: missing.map(|member| member.zone.to_string()).collect(),
     }
 }
@@ -23,6 +23,8 @@ pub fn records(registry: &Registry) -> v1::RecordsReply {
 fn record(held: &HeldRecord, own: bool) -> v1::RecordView {
     v1::RecordView {
         zone: held.record.zone.to_string(),
+        gateway: held.record.gateway.clone(),
+        release: held.record.content.release.clone().unwrap_or_default(),
         incarnation: held.record.version.incarnation,
         seq: held.record.version.seq,
         issued_at_unix_ms: held.record.issued_at.0,
@@ -50,11 +52,11 @@ pub fn federations(
     let names = registry.federations().into_iter();
     let summary = |name: &zonemesh_core::name::FederationName| {
         let found = registry.find_superlink(name);
-        let readiness = found.map_or(v1::Readiness::Unspecified, |f| f.superlink.readiness.into());
+        let readiness = found.map_or(0, |f| f.superlink.readiness.number());
         v1::FederationSummary {
             name: name.to_string(),
             zone: found.map(|f| f.zone.to_string()).unwrap_or_default(),
-            readiness: readiness.into(),
+            readiness,
             held_here: held_here(name.as_str()),
             conflict: found.is_some_and(|f| f.conflict),
         }
@@ -104,8 +106,8 @@ fn superlink_view(superlink: &SuperLink) -> v1::SuperLinkView {
         fleet_port: u32::from(superlink.fleet_port),
         control_port: u32::from(superlink.control_port),
         flower_version: superlink.flower_version.clone(),
-        transport: v1::FlowerTransport::from(superlink.transport).into(),
-        readiness: v1::Readiness::from(superlink.readiness).into(),
+        transport: superlink.transport.number(),
+        readiness: superlink.readiness.number(),
         tls_name: superlink.tls_name.clone(),
         ..v1::SuperLinkView::default()
     }

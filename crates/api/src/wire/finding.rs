@@ -41,6 +41,24 @@ pub fn told_code(refusal: &tonic::Status) -> Option<Code> {
     Code::of(refusal.metadata().get(CODE)?.to_str().ok()?)
 }
 
+/// The metadata of a refusal that says what to do next.
+const NEXT: &str = "zonemesh-next";
+
+/// A refusal that says which command to type next; one that no header can carry says nothing.
+#[must_use]
+pub fn with_next(mut refusal: tonic::Status, next: &str) -> tonic::Status {
+    if let Ok(next) = next.parse() {
+        refusal.metadata_mut().insert(NEXT, next);
+    }
+    refusal
+}
+
+/// What a refusal says is to be done next, if it does.
+#[must_use]
+pub fn told_next(refusal: &tonic::Status) -> Option<&str> {
+    refusal.metadata().get(NEXT)?.to_str().ok()
+}
+
 fn evidence(seen: &Evidence) -> v1::FindingEvidence {
     let name = seen.name().to_owned();
     v1::FindingEvidence { name, text: seen.bare(), figure: seen.figure() }
@@ -100,6 +118,10 @@ mod tests {
         assert_eq!(told_code(&refusal), None);
         let refusal = with_code(refusal, Code::ChangeRefused);
         assert_eq!(told_code(&refusal), Some(Code::ChangeRefused));
+        assert_eq!(told_next(&refusal), None);
+        let refusal = with_next(refusal, "zonemesh zone list");
+        assert_eq!(told_next(&refusal), Some("zonemesh zone list"));
+        assert_eq!(told_next(&with_next(tonic::Status::not_found(""), "two\nlines")), None);
         assert_eq!(refusal.message(), "no such zone");
     }
 }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use zonemesh_core::membership::SignedTrustItem;
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::{CaSet, CaState, FlowerTransport, Readiness};
-use zonemesh_core::registry::FoundSuperLink;
+use zonemesh_core::registry::{FoundSuperLink, SignedRevocation};
 use zonemesh_core::time::UnixMillis;
 use zonemesh_core::token::{VmRole, VmToken};
 
@@ -91,7 +91,7 @@ impl From<Registration> for v1::RegisterRequest {
             fleet_port: registration.fleet_port.into(),
             control_port: registration.control_port.into(),
             flower_version: registration.flower_version,
-            transport: v1::FlowerTransport::from(registration.transport).into(),
+            transport: registration.transport.number(),
             csr_pem: registration.csr_pem,
             clock_unix_ms: registration.clock.0,
             onegate: registration.onegate.map(v1::OneGateProof::from),
@@ -104,7 +104,7 @@ impl From<ReadinessReport> for v1::ReportRequest {
         Self {
             federation: report.federation.to_string(),
             token: report.token.as_str().to_owned(),
-            readiness: v1::Readiness::from(report.readiness).into(),
+            readiness: report.readiness.number(),
             clock_unix_ms: report.clock.map_or(0, |clock| clock.0),
         }
     }
@@ -265,8 +265,8 @@ pub fn federation_view(
     view.fleet_port = u32::from(superlink.fleet_port);
     view.control_port = u32::from(superlink.control_port);
     view.flower_version.clone_from(&superlink.flower_version);
-    view.transport = v1::FlowerTransport::from(superlink.transport).into();
-    view.readiness = v1::Readiness::from(superlink.readiness).into();
+    view.transport = superlink.transport.number();
+    view.readiness = superlink.readiness.number();
     view.tls_name.clone_from(&superlink.tls_name);
     view.ca_pems = found.ca_set.map(ca_pems).unwrap_or_default();
     view.superlink_clock_offset_ms = offset;
@@ -295,6 +295,36 @@ pub struct FederationAnswer {
     pub gateway_time: UnixMillis,
     /// Grows with each change; starts anew with the daemon.
     pub revision: u64,
+    /// Set if the gateway's own zone was revoked.
+    pub zone_revoked: Option<ToldRevocation>,
+}
+
+/// What a gateway tells its VMs of the revocation of its zone's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldRevocation {
+    /// Who has signed it.
+    pub by: String,
+    /// When, by the signer's clock.
+    pub at: UnixMillis,
+    /// Why; may be empty.
+    pub reason: String,
+}
+
+impl From<SignedRevocation> for v1::ZoneRevocation {
+    fn from(told: SignedRevocation) -> Self {
+        Self {
+            signers: told.signers.iter().map(ToString::to_string).collect(),
+            at_unix_ms: told.revocation.issued_at.0,
+            reason: told.revocation.reason,
+        }
+    }
+}
+
+impl From<v1::ZoneRevocation> for ToldRevocation {
+    fn from(wire: v1::ZoneRevocation) -> Self {
+        let v1::ZoneRevocation { signers, at_unix_ms, reason } = wire;
+        Self { by: signers.join(", "), at: UnixMillis(at_unix_ms), reason }
+    }
 }
 
 /// A SuperLink as the gateways of all zones show it to their VMs.
@@ -334,6 +364,7 @@ impl TryFrom<v1::FederationView> for FederationAnswer {
             name: name("federation", &wire.federation)?,
             gateway_time: UnixMillis(wire.gateway_time_unix_ms),
             revision: wire.revision,
+            zone_revoked: wire.zone_revoked.clone().map(ToldRevocation::from),
             superlink: match wire.found {
                 true => Some(wire.try_into()?),
                 false => None,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use zonemesh_core::member::Member;
 use zonemesh_core::membership::{self, Membership, TrustAccepted, TrustRejected};
-use zonemesh_core::registry::{MembershipChange, Registry};
+use zonemesh_core::registry::{MembershipChange, Registry, SignedRevocation};
 
 use super::admin::counter;
 use crate::v1;
@@ -16,9 +16,9 @@ pub fn zones(registry: &Registry) -> v1::ZoneListReply {
     let own = registry.zone().as_str();
     let mut zones: Vec<_> = registry.all_members().map(|m| zone(m, registry)).collect();
     let membership = registry.membership();
-    for revocation in membership.into_iter().flat_map(Membership::revocations) {
-        if zones.iter().all(|zone| zone.zone_key != revocation.zone_key.to_string()) {
-            zones.push(revoked(revocation));
+    for told in registry.signed_revocations() {
+        if zones.iter().all(|zone| zone.zone_key != told.revocation.zone_key.to_string()) {
+            zones.push(revoked(told));
         }
     }
     zones.sort_by(|a, b| (&a.zone, a.serial).cmp(&(&b.zone, b.serial)));
@@ -56,11 +56,14 @@ fn alarm(alarm: &membership::Alarm) -> String {
 fn zone(member: &Member, registry: &Registry) -> v1::ZoneView {
     let grant = registry.membership().and_then(|m| m.grant(&member.zone));
     let grant = grant.filter(|grant| grant.zone_key == member.key);
+    let left_since = registry.left_since(&member.zone);
     let state = match grant {
-        _ if registry.blocked().contains(&member.zone) => v1::ZoneState::Blocked,
+        _ if registry.is_blocked(&member.zone) => v1::ZoneState::Blocked,
+        _ if left_since.is_some() => v1::ZoneState::Left,
         Some(_) => v1::ZoneState::Member,
         None => v1::ZoneState::Configured,
     };
+    let since = left_since.or(grant.map(|grant| grant.issued_at));
     v1::ZoneView {
         zone: member.zone.to_string(),
         state: state.into(),
@@ -68,19 +71,21 @@ fn zone(member: &Member, registry: &Registry) -> v1::ZoneView {
         prefixes: member.prefixes.iter().map(IpNet::to_string).collect(),
         tunnel_ips: member.tunnel_ips.iter().map(IpAddr::to_string).collect(),
         serial: grant.map_or(0, |grant| grant.serial),
-        issued_at_unix_ms: grant.map_or(0, |grant| grant.issued_at.0),
+        issued_at_unix_ms: since.map_or(0, |since| since.0),
         ..v1::ZoneView::default()
     }
 }
 
-fn revoked(revocation: &membership::Revocation) -> v1::ZoneView {
+fn revoked(told: SignedRevocation) -> v1::ZoneView {
+    let SignedRevocation { revocation, signers } = told;
     v1::ZoneView {
         zone: revocation.zone.to_string(),
         state: v1::ZoneState::Revoked.into(),
         zone_key: revocation.zone_key.to_string(),
         serial: revocation.serial,
         issued_at_unix_ms: revocation.issued_at.0,
-        reason: revocation.reason.clone(),
+        reason: revocation.reason,
+        revoked_by: signers.iter().map(ToString::to_string).collect(),
         ..v1::ZoneView::default()
     }
 }

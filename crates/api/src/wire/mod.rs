@@ -10,16 +10,16 @@ pub mod local;
 pub mod mesh;
 pub mod onegate;
 pub mod registry;
+pub mod standing;
 mod trust;
 
 use std::net::{AddrParseError, IpAddr};
 
 use zonemesh_core::exit::error_line;
+use zonemesh_core::gateway::GatewayIdError;
 use zonemesh_core::key::KeyError;
 use zonemesh_core::name::NameError;
 use zonemesh_core::record::{FlowerTransport, Readiness, SignedRecordError};
-
-use crate::v1;
 
 /// A field that is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,13 +41,16 @@ pub enum WireProblem {
     /// A name that is none.
     #[error("not a valid name")]
     Name(#[source] NameError),
+    /// A gateway's name that is none.
+    #[error("not a gateway's name")]
+    Gateway(#[source] GatewayIdError),
     /// An IP address that is none.
     #[error("{0:?} is no IP address")]
     Address(String, #[source] AddrParseError),
     /// Not a port.
     #[error("a port is 1 to 65535, this one is {0}")]
     Port(u32),
-    /// A value of a closed list that this build does not know.
+    /// A value that this build does not know, of a list where that cannot be passed over.
     #[error("unknown value {0}")]
     UnknownValue(i32),
     /// A hash of wrong length.
@@ -120,40 +123,18 @@ fn addresses(field: &str, texts: &[String]) -> Result<Vec<IpAddr>, WireError> {
     texts.iter().enumerate().map(address).collect()
 }
 
-impl From<Readiness> for v1::Readiness {
-    fn from(readiness: Readiness) -> Self {
-        match readiness {
-            Readiness::Starting => Self::Starting,
-            Readiness::Ready => Self::Ready,
-            Readiness::Stopped => Self::Stopped,
-        }
-    }
-}
-
-impl From<FlowerTransport> for v1::FlowerTransport {
-    fn from(transport: FlowerTransport) -> Self {
-        match transport {
-            FlowerTransport::Grpc => Self::Grpc,
-            FlowerTransport::Http => Self::Http,
-        }
-    }
-}
-
+/// A later release may know more values than this one: they are passed on.
 fn readiness(field: &str, value: i32) -> Result<Readiness, WireError> {
-    match v1::Readiness::try_from(value) {
-        Ok(v1::Readiness::Starting) => Ok(Readiness::Starting),
-        Ok(v1::Readiness::Ready) => Ok(Readiness::Ready),
-        Ok(v1::Readiness::Stopped) => Ok(Readiness::Stopped),
-        Ok(v1::Readiness::Unspecified) => Err(WireError::new(field, WireProblem::Missing)),
-        Err(_) => Err(WireError::new(field, WireProblem::UnknownValue(value))),
+    match value {
+        0 => Err(WireError::new(field, WireProblem::Missing)),
+        value => Ok(Readiness::of(value)),
     }
 }
 
+/// As [`readiness`].
 fn transport(field: &str, value: i32) -> Result<FlowerTransport, WireError> {
-    match v1::FlowerTransport::try_from(value) {
-        Ok(v1::FlowerTransport::Grpc) => Ok(FlowerTransport::Grpc),
-        Ok(v1::FlowerTransport::Http) => Ok(FlowerTransport::Http),
-        Ok(v1::FlowerTransport::Unspecified) => Err(WireError::new(field, WireProblem::Missing)),
-        Err(_) => Err(WireError::new(field, WireProblem::UnknownValue(value))),
+    match value {
+        0 => Err(WireError::new(field, WireProblem::Missing)),
+        value => Ok(FlowerTransport::of(value)),
     }
 }

@@ -1,6 +1,8 @@
 //! Messages of replication between gateways.
 
+use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::mesh::MeshId;
+use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::{ProtocolRange, SignedRecord, Version};
 use zonemesh_core::registry::{RecordHead, VersionVector};
 use zonemesh_core::replication::{
@@ -20,48 +22,44 @@ impl From<StreamMessage> for v1::RegistryMessage {
             received_at_unix_ms: echo.received_at.0,
         });
         let clock = v1::Clock { sent_at_unix_ms: message.clock.sent_at.0, echo };
-        Self { clock: Some(clock), kind: Some(message.body.into()) }
+        Self { clock: Some(clock), kind: kind(message.body) }
     }
 }
 
-impl From<StreamBody> for Kind {
-    fn from(body: StreamBody) -> Self {
-        match body {
-            StreamBody::Hello(hello) => Self::Hello(v1::Hello {
-                mesh: hello.mesh.as_str().to_owned(),
-                zone: hello.zone.into(),
-                protocol_min: hello.protocol.min,
-                protocol_max: hello.protocol.max,
-                root_hash: hello.holds.root_hash.to_vec(),
-                trust_hash: hello.holds.trust_hash.map(Vec::from).unwrap_or_default(),
-            }),
-            StreamBody::Versions(versions) => Self::Versions(v1::Versions {
-                items: versions
-                    .records
-                    .into_iter()
-                    .map(|(zone, head)| item_version(zone, head))
-                    .collect(),
-                trust: versions.trust.map(|ids| v1::TrustIds {
-                    ids: ids.into_iter().map(|id| id.0.to_vec()).collect(),
-                }),
-            }),
-            StreamBody::Items(items) => {
-                Self::Items(v1::Items { items: items.iter().map(signed_item).collect() })
-            }
-            StreamBody::Trust(items) => Self::Trust(v1::TrustItems {
-                items: items.iter().map(v1::TrustItem::from).collect(),
-            }),
-            StreamBody::Digest(holds) => Self::Digest(v1::Digest {
-                root_hash: holds.root_hash.to_vec(),
-                trust_hash: holds.trust_hash.map(Vec::from).unwrap_or_default(),
-            }),
+fn kind(body: StreamBody) -> Option<Kind> {
+    Some(match body {
+        StreamBody::Hello(hello) => Kind::Hello(v1::Hello {
+            mesh: hello.mesh.as_str().to_owned(),
+            zone: hello.zone.into(),
+            protocol_min: hello.protocol.min,
+            protocol_max: hello.protocol.max,
+            root_hash: hello.holds.root_hash.to_vec(),
+            trust_hash: hello.holds.trust_hash.map(Vec::from).unwrap_or_default(),
+        }),
+        StreamBody::Versions(versions) => Kind::Versions(v1::Versions {
+            items: versions.records.into_iter().map(|(id, head)| item_version(id, head)).collect(),
+            trust: versions
+                .trust
+                .map(|ids| v1::TrustIds { ids: ids.into_iter().map(|id| id.0.to_vec()).collect() }),
+        }),
+        StreamBody::Items(items) => {
+            Kind::Items(v1::Items { items: items.iter().map(signed_item).collect() })
         }
-    }
+        StreamBody::Trust(items) => {
+            Kind::Trust(v1::TrustItems { items: items.iter().map(v1::TrustItem::from).collect() })
+        }
+        StreamBody::Digest(holds) => Kind::Digest(v1::Digest {
+            root_hash: holds.root_hash.to_vec(),
+            trust_hash: holds.trust_hash.map(Vec::from).unwrap_or_default(),
+        }),
+        StreamBody::Unknown => return None,
+    })
 }
 
-fn item_version(zone: zonemesh_core::name::ZoneName, head: RecordHead) -> v1::ItemVersion {
+fn item_version(id: GatewayId, head: RecordHead) -> v1::ItemVersion {
     v1::ItemVersion {
-        zone: zone.into(),
+        zone: id.zone.into(),
+        gateway: id.gateway,
         incarnation: head.version.incarnation,
         seq: head.version.seq,
         digest: head.digest,
@@ -78,7 +76,6 @@ impl TryFrom<v1::RegistryMessage> for StreamMessage {
     fn try_from(wire: v1::RegistryMessage) -> Result<Self, WireError> {
         let missing = |field: &str| WireError::new(field, WireProblem::Missing);
         let clock = wire.clock.ok_or_else(|| missing("clock"))?;
-        let kind = wire.kind.ok_or_else(|| missing("kind"))?;
         Ok(Self {
             clock: ClockStamp {
                 sent_at: UnixMillis(clock.sent_at_unix_ms),
@@ -87,7 +84,7 @@ impl TryFrom<v1::RegistryMessage> for StreamMessage {
                     received_at: UnixMillis(echo.received_at_unix_ms),
                 }),
             },
-            body: kind.try_into()?,
+            body: wire.kind.map_or(Ok(StreamBody::Unknown), StreamBody::try_from)?,
         })
     }
 }
@@ -123,13 +120,17 @@ impl TryFrom<Kind> for StreamBody {
 fn version_vector(items: Vec<v1::ItemVersion>) -> Result<VersionVector, WireError> {
     let mut vector = VersionVector::new();
     for (index, item) in items.into_iter().enumerate() {
-        let field = format!("versions.items[{index}].zone");
+        let field = |name: &str| format!("versions.items[{index}].{name}");
         let head = RecordHead {
             version: Version { incarnation: item.incarnation, seq: item.seq },
             digest: item.digest,
         };
-        if vector.insert(name(&field, &item.zone)?, head).is_some() {
-            return Err(WireError::new(field, WireProblem::Duplicate));
+        let zone: ZoneName = name(&field("zone"), &item.zone)?;
+        let id = format!("{zone}/{}", item.gateway).parse::<GatewayId>();
+        let id =
+            id.map_err(|error| WireError::new(field("gateway"), WireProblem::Gateway(error)))?;
+        if vector.insert(id, head).is_some() {
+            return Err(WireError::new(field("gateway"), WireProblem::Duplicate));
         }
     }
     Ok(vector)

@@ -16,6 +16,7 @@ impl From<&SignedTrustItem> for v1::TrustItem {
             TrustKind::AuthoritySet => v1::TrustKind::AuthoritySet,
             TrustKind::Grant => v1::TrustKind::Grant,
             TrustKind::Revocation => v1::TrustKind::Revocation,
+            TrustKind::GrantPage => v1::TrustKind::GrantPage,
         };
         let signature = |s: &AuthoritySignature| v1::TrustSignature {
             key: s.key.as_bytes().to_vec(),
@@ -37,6 +38,7 @@ impl TryFrom<v1::TrustItem> for SignedTrustItem {
             Ok(v1::TrustKind::AuthoritySet) => TrustKind::AuthoritySet,
             Ok(v1::TrustKind::Grant) => TrustKind::Grant,
             Ok(v1::TrustKind::Revocation) => TrustKind::Revocation,
+            Ok(v1::TrustKind::GrantPage) => TrustKind::GrantPage,
             Ok(v1::TrustKind::Unspecified) => {
                 return Err(WireError::new("kind", WireProblem::Missing));
             }
@@ -62,7 +64,8 @@ fn signature(index: usize, wire: &v1::TrustSignature) -> Result<AuthoritySignatu
     })
 }
 
-/// A list of trust items; an error names the element.
+/// A list of trust items; an error names the element. Kinds that this build does not know are passed
+/// over.
 pub(super) fn trust_items(
     field: &str,
     items: Vec<v1::TrustItem>,
@@ -73,7 +76,8 @@ pub(super) fn trust_items(
             ..error
         })
     };
-    items.into_iter().enumerate().map(item).collect()
+    let is_known = |(_, wire): &(usize, v1::TrustItem)| v1::TrustKind::try_from(wire.kind).is_ok();
+    items.into_iter().enumerate().filter(is_known).map(item).collect()
 }
 
 pub(super) fn trust_ids(wire: Option<v1::TrustIds>) -> Result<Option<BTreeSet<ItemId>>, WireError> {

@@ -97,18 +97,24 @@ pub struct WatchedFederation {
     pub connected: bool,
     /// Why the keepalives of this VM do not fit those in force at the gateway.
     pub misfit: Option<Reason>,
+    /// Who has revoked this VM's zone, when and why.
+    pub revoked: Option<Reason>,
 }
 
 impl WatchedFederation {
-    /// What is wrong although Flower may run: the gateway is lost, the federation has two homes, or
-    /// keepalives do not fit.
+    /// What is wrong although Flower may run: the gateway is lost, the zone was revoked, the
+    /// federation has two homes, or keepalives do not fit.
     #[must_use]
     pub fn trouble(&self) -> Option<Reason> {
         let conflict = || {
             let superlink = self.shown.superlink().filter(|superlink| superlink.conflict)?;
             Some(Reason::Conflict { zone: superlink.zone.clone() })
         };
-        self.lost.clone().or_else(conflict).or_else(|| self.misfit.clone())
+        self.lost
+            .clone()
+            .or_else(|| self.revoked.clone())
+            .or_else(conflict)
+            .or_else(|| self.misfit.clone())
     }
 }
 
@@ -119,6 +125,8 @@ pub struct ResolvedFederation {
     pub superlink: Option<RegisteredSuperLink>,
     /// This machine's clock minus the gateway's, in milliseconds, to half a round trip.
     pub ahead_of_gateway_ms: i64,
+    /// Who has revoked this VM's zone, when and why.
+    pub revoked: Option<Reason>,
 }
 
 /// What the gateway issued.
@@ -152,7 +160,8 @@ impl LocalGateway {
         let halfway = before.midpoint(signed(UnixMillis::from(SystemTime::now())));
         let answer = self.read(view)?;
         let ahead_of_gateway_ms = halfway.saturating_sub(signed(answer.gateway_time));
-        Ok(ResolvedFederation { superlink: answer.superlink, ahead_of_gateway_ms })
+        let revoked = answer.zone_revoked.map(Reason::ZoneRevoked);
+        Ok(ResolvedFederation { superlink: answer.superlink, ahead_of_gateway_ms, revoked })
     }
 
     /// Registers a SuperLink and has it certified.
@@ -214,14 +223,14 @@ impl LocalGateway {
                 Ok(None) => return self.unreachable("it ended the watch".to_owned()),
                 Err(status) => return self.refused(&status),
             };
-            let shown = match self.read(view) {
-                Ok(answer) => answer.superlink.into(),
+            let (shown, revoked) = match self.read(view) {
+                Ok(answer) => (answer.superlink.into(), answer.zone_revoked),
                 Err(reason) => return reason,
             };
             backoff.reset();
             seen.send_modify(|seen| {
-                let misfit = misfit.clone();
-                *seen = WatchedFederation { shown, lost: None, connected: true, misfit };
+                let (misfit, revoked) = (misfit.clone(), revoked.map(Reason::ZoneRevoked));
+                *seen = WatchedFederation { shown, lost: None, connected: true, misfit, revoked };
             });
         }
     }

@@ -48,6 +48,11 @@ fn evidence(reason: &Reason) -> Vec<Evidence> {
         Reason::Keepalive { whose, mismatch } => {
             vec![Evidence::Kind((*whose).to_owned()), because(mismatch)]
         }
+        Reason::ZoneRevoked(told) => {
+            let reason = Some(&told.reason).filter(|reason| !reason.is_empty());
+            let seen = [Evidence::Key(told.by.clone()), Evidence::Time(told.at)];
+            seen.into_iter().chain(reason.map(because)).collect()
+        }
         Reason::Conflict { zone } => vec![Evidence::Zone(zone.clone())],
         Reason::Certificate { endpoint, failure } => vec![at(endpoint), because(failure)],
         Reason::ClockSkew { ahead_seconds } => {
@@ -99,7 +104,18 @@ fn better_fix(reason: &Reason) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use zonemesh_api::wire::local::ToldRevocation;
+    use zonemesh_core::time::UnixMillis;
+
     use super::*;
+
+    fn revoked(reason: &str) -> Reason {
+        Reason::ZoneRevoked(ToldRevocation {
+            by: "authority:dRvv".to_owned(),
+            at: UnixMillis(1_800_000_000_000),
+            reason: reason.to_owned(),
+        })
+    }
 
     #[test]
     fn a_reason_says_what_its_finding_says() {
@@ -115,6 +131,8 @@ mod tests {
             Reason::NoSuperLink { federation: "health-eu".parse().unwrap() },
             Reason::Conflict { zone: "berlin".parse().unwrap() },
             Reason::FlowerUnsupported { version: "1.42.0".parse().unwrap() },
+            revoked("stolen"),
+            revoked(""),
             Reason::Files { problem: "cannot write /x".into() },
             Reason::FlowerEnded { exit: "by signal 9".into() },
         ];

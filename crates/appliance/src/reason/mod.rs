@@ -9,6 +9,7 @@ mod finding;
 use std::net::SocketAddr;
 
 use zonemesh_api::keepalive::KeepaliveMismatch;
+use zonemesh_api::wire::local::ToldRevocation;
 use zonemesh_core::finding::{Code, Finding, Spelling};
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::Readiness;
@@ -123,6 +124,9 @@ pub enum Reason {
         /// The gateway's own words.
         message: String,
     },
+    /// The key of this VM's zone was revoked: no other zone talks to its gateway.
+    #[error("{}", revoked(.0))]
+    ZoneRevoked(ToldRevocation),
     /// Something at the Fleet port does not speak TLS with HTTP/2.
     #[error("{endpoint} does not speak TLS with HTTP/2: {problem}")]
     NotTls {
@@ -213,6 +217,7 @@ impl Reason {
             Self::ClockSkew { .. } => Code::ClockSkew,
             Self::GatewayKey { .. } | Self::GatewayUnproven { .. } => Code::OtherGatewayKey,
             Self::TokenRefused { .. } => Code::TokenRefused,
+            Self::ZoneRevoked(_) => Code::KeyRevoked,
             Self::NotTls { .. } => Code::NotTls,
             Self::VersionMismatch { .. } => Code::OtherFlower,
             Self::FlowerEnded { .. } => Code::FlowerEnded,
@@ -243,6 +248,7 @@ impl Reason {
             | Self::ZoneUnreachable { .. }
             | Self::Keepalive { .. }
             | Self::Conflict { .. }
+            | Self::ZoneRevoked(_)
             | Self::Certificate { .. }
             | Self::CaSet { .. }
             | Self::ClockSkew { .. }
@@ -263,6 +269,12 @@ impl Reason {
     }
 }
 
+fn revoked(told: &ToldRevocation) -> String {
+    let ToldRevocation { by, at, reason } = told;
+    let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    format!("this zone's key was revoked by {by} at {}{why}", at.to_calendar())
+}
+
 /// A readiness, for people.
 #[must_use]
 pub const fn readiness_text(readiness: Readiness) -> &'static str {
@@ -270,6 +282,8 @@ pub const fn readiness_text(readiness: Readiness) -> &'static str {
         Readiness::Starting => "starting",
         Readiness::Ready => "ready",
         Readiness::Stopped => "stopped",
+        Readiness::Lost => "lost",
+        Readiness::Other(_) => "in a state that this version does not know",
     }
 }
 

@@ -167,8 +167,8 @@ async fn a_gateway_that_proves_something_else_hears_the_question_and_no_more() {
     let folder = tempfile::tempdir().unwrap();
     let cases = [
         (Some(mesh::shown(&other_mesh)), "not of the mesh"),
-        (Some(mesh::shown(&mesh::founded(1))), "no grant of the zone berlin"),
-        (Some(Vec::new()), "not of the mesh"),
+        (Some(mesh::founded(1).items()), "no grant of the zone berlin"),
+        (Some(Vec::new()), "no grant of the zone berlin"),
         (None, "belongs to no managed mesh yet"),
     ];
     for (shown, why) in cases {

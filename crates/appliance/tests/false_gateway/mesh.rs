@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use zonemesh_core::attestation;
 use zonemesh_core::key::ZoneIdentity;
 use zonemesh_core::membership::{
-    AuthorityIdentity, GrantRequest, Membership, SignedTrustItem, TrustItem, sign,
+    AuthorityEdit, AuthorityIdentity, GrantRequest, Membership, SignedTrustItem, TrustItem, sign,
 };
 use zonemesh_core::time::UnixMillis;
 use zonemesh_core::token::{MeshPin, ZonePin};
@@ -13,12 +13,19 @@ use zonemesh_standin::ZONE;
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
-/// Founded by the authority of this seed.
+/// Founded with the signing key of this seed and the owner key that all meshes here have.
 pub(crate) fn founded(seed: u8) -> Membership {
-    let founder = AuthorityIdentity::from_seed(&[seed; 32]);
-    let set = Membership::draft_first(BTreeSet::from([founder.public_key()]), 1, NOW).unwrap();
-    let item = sign(&set, &TrustItem::AuthoritySet(set.clone()), &[&founder]);
-    Membership::new(item).unwrap()
+    let keys = BTreeSet::from([authority(seed).public_key()]);
+    let set = Membership::draft_first([owner().public_key()].into(), keys, 1, NOW).unwrap();
+    Membership::new(SignedTrustItem::unsigned(&TrustItem::AuthoritySet(set))).unwrap()
+}
+
+fn authority(seed: u8) -> AuthorityIdentity {
+    AuthorityIdentity::from_seed(&[seed; 32])
+}
+
+fn owner() -> AuthorityIdentity {
+    authority(200)
 }
 
 /// With berlin granted by the authority of this seed, for a zone key of that one.
@@ -28,21 +35,28 @@ pub(crate) fn granting(mut mesh: Membership, seed: u8, zone_seed: [u8; 32]) -> M
         zone_key: ZoneIdentity::from_seed(&zone_seed).public_key(),
         prefixes: vec!["10.10.10.0/24".parse().unwrap()],
         tunnel_ips: vec!["10.255.0.1".parse().unwrap()],
+        federations: Vec::new(),
     };
     let grant = TrustItem::Grant(mesh.draft_grant(request, NOW).unwrap());
-    let author = AuthorityIdentity::from_seed(&[seed; 32]);
-    let item = sign(mesh.authority_set().1, &grant, &[&author]);
+    let item = sign(mesh.authority_set().1, &grant, &[&authority(seed)]);
     mesh.accept(item).unwrap();
     mesh
 }
 
-/// The authority of the second seed takes the place of the first one's.
+/// The owner puts the signing key of the second seed in the place of the first one's, which was stolen.
 pub(crate) fn handed_over(mut mesh: Membership, from: u8, to: u8) -> Membership {
-    let [from, to] = [from, to].map(|seed| AuthorityIdentity::from_seed(&[seed; 32]));
-    let keys = BTreeSet::from([to.public_key()]);
-    let set = TrustItem::AuthoritySet(mesh.draft_authorities(keys, 1, NOW).unwrap());
-    let item = sign(mesh.authority_set().1, &set, &[&from]);
-    mesh.accept(item).unwrap();
+    let edit = AuthorityEdit {
+        add: [authority(to).public_key()].into(),
+        remove: [authority(from).public_key()].into(),
+        stolen: true,
+        ..AuthorityEdit::default()
+    };
+    let draft = mesh.draft_change(&edit, NOW).unwrap();
+    let mut set = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(draft.next));
+    set.sign(&owner());
+    set.sign(&authority(to));
+    let outcomes = mesh.accept_all(std::iter::once(set).chain(draft.pages).collect());
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     mesh
 }
 

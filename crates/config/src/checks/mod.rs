@@ -8,6 +8,7 @@ mod addresses;
 mod etcd;
 mod identity;
 mod keepalive;
+mod ports;
 
 use crate::complaint::Complaint;
 use crate::draft::ConfigDraft;
@@ -20,6 +21,7 @@ pub(crate) fn run(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
     addresses::tunnel_addresses(draft, mistakes);
     addresses::endpoints(draft, mistakes);
     addresses::local_api(draft, mistakes);
+    ports::each_has_one_use(draft, mistakes);
     etcd::is_complete(draft, mistakes);
     identity::peers(draft, mistakes);
     identity::federations(draft, mistakes);

@@ -243,3 +243,37 @@ fn federations_are_unique_and_their_names_valid() {
         "zm.toml:22:22: federation[0].extra_sans[1]: found the same as federation[0].extra_sans[0] in line 22; expected each name once; remove one of the two",
     );
 }
+
+#[test]
+fn each_port_has_one_use_where_it_is_open() {
+    let found = |old: &str, new: &str, what: &str| {
+        let said = messages(&VALID.replace(old, new));
+        assert!(said.len() == 1 && said[0].contains(what), "{new:?}: {said:?}");
+    };
+    let own = "expected a port of its own for each";
+    let join = |listen: &str| format!("[join]\nlisten = \"{listen}\"\n[log]");
+    found(
+        "port = 51821",
+        "port = 51820",
+        "registry.port: port 51820 is that of tunnel.listen_port",
+    );
+    found("port = 51821", "port = 51823", "registry.port: port 51823 is that of join.listen too");
+    for listen in ["0.0.0.0:51821", "[::]:51821"] {
+        let what = format!("join.listen: port 51821 is that of registry.port too; {own}");
+        found("[log]", &join(listen), &what);
+    }
+    found("[log]", &join("0.0.0.0:51822"), "port 51822 is that of join.listen too");
+    found(
+        "[tunnel]\n",
+        "[tunnel]\nlanes = 4\nlisten_port = 51808\n",
+        "port 51821 is that of the ports of tunnel.lanes too",
+    );
+    found(
+        "[tunnel]\n",
+        "[tunnel]\nlanes = \"auto\"\nlisten_port = 51804\n",
+        "port 51821 is that of the ports of tunnel.lanes too",
+    );
+    for fine in [join("192.0.2.1:51821"), join("0.0.0.0:51831")] {
+        Config::parse(&VALID.replace("[log]", &fine), "zm.toml").unwrap();
+    }
+}

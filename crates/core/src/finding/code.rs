@@ -121,7 +121,7 @@ codes! {
     BulkWorkRefused "N217" Note "the kernel does less in bulk"
         "more CPU for each packet: {reason}"
         "a newer kernel or another network card does more in bulk";
-    TooManyRequests "N218" Degraded "a caller asks too much"
+    TooManyRequests "N218" Note "a caller asks too much"
         "{reason}, {count} refused"
         "find out what runs there; `journalctl -u zonemeshd` names the caller";
     JoinNotListening "N219" Degraded "the join service cannot listen"
@@ -158,6 +158,9 @@ codes! {
     InvitedNotGranted "P308" Degraded "an invited zone cannot be granted"
         "its invitation was redeemed, and it cannot be granted: {reason}"
         "`zonemesh zone list`; invite it again when that is repaired";
+    ZoneLeft "P309" Note "this zone has left the mesh"
+        "this zone has left the mesh[, at {time}]"
+        "nothing to do if that is meant; to come back: `zonemesh zone join` with a new invitation";
     ChangeRefused "P310" Degraded "the mesh refuses a change"
         "{reason}"
         "`zonemesh zone list` shows how the mesh stands";
@@ -170,6 +173,21 @@ codes! {
     GrantReserved "P313" Degraded "a grant names addresses that no zone may have"
         "{reason}"
         "revoke it and invite the zone again with its own prefixes";
+    AuthorityConflict "P314" Degraded "two authority sets follow the same one"
+        "{reason}: owners have signed both"
+        "`zonemesh authority list`; ask the owners which one counts, then `zonemesh authority pin` at each gateway";
+    AuthorityPinned "P315" Note "the authority set was pinned here"
+        "this gateway follows a set that its operator has chosen"
+        "nothing to do: told until the next set";
+    GrantNotListed "P316" Degraded "a zone is out, as the authority set does not list it"
+        "its grant came while the authority set was changed, or it was left out"
+        "if it belongs to the mesh, sign its grant anew: `zonemesh zone invite`";
+    RevocationOvertaken "P317" Degraded "a revoked zone is granted by the new authority set"
+        "it was revoked here, and the author of the new set had not heard: it is kept out here"
+        "`zonemesh zone revoke` confirms it, `zonemesh zone unblock` lets the zone in here";
+    AuthorityAwaited "P318" Degraded "an authority set waits for its list"
+        "{count} parts of its list of zones are not here yet"
+        "wait for a gateway that has them, or give this one the file: `zonemesh trust import`";
 
     WrongCa "T401" Down "wrong CA"
         "[the SuperLink {address}: ]{reason}"
@@ -196,7 +214,7 @@ codes! {
         "the SuperLink {address}: {reason}"
         "find out which program listens there: only zonemesh-superlink should start it";
     KeyRevoked "T409" Down "this zone's key was revoked"
-        "this zone's key was revoked"
+        "this zone's key was revoked[ by {key}][ at {time}][: {reason}]"
         "make a new one and join again with a new invitation: `zonemesh key generate zone`";
     GrantedOtherKey "T410" Down "this zone is granted with another key"
         "this zone is granted with another key than this gateway's"
@@ -211,8 +229,8 @@ codes! {
         "registry stream refused: {reason}"
         "both ends must be of one mesh and know each other's zone key: `zonemesh zone list`";
     WireGuardKeyTaken "T414" Degraded "a WireGuard key is another's"
-        "{kind} is another zone's or this gateway's own"
-        "each gateway has a key of its own: `zonemesh key generate wireguard` in that zone";
+        "{reason}"
+        "each gateway has a key of its own: `zonemesh key rotate` there, in both zones if both prove it";
     ClockWentBack "T415" Degraded "the clock went back"
         "the clock is {seconds} behind where it was before: peers may refuse handshakes from here until it is right"
         "run NTP (chrony); `timedatectl`";

@@ -8,6 +8,7 @@ use std::fmt;
 use ipnet::IpNet;
 
 use crate::name::{FederationName, ZoneName};
+use crate::time::UnixMillis;
 
 /// One thing that was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,11 +56,13 @@ pub enum Evidence {
     ClockAheadMs(i64),
     /// A loss in thousandths.
     LossPermille(u64),
+    /// A moment.
+    Time(UnixMillis),
 }
 
 impl Evidence {
     /// The names of all kinds.
-    pub const NAMES: [&'static str; 21] = [
+    pub const NAMES: [&'static str; 22] = [
         "zone",
         "gateway",
         "federation",
@@ -81,6 +84,7 @@ impl Evidence {
         "seconds",
         "clock_ahead_ms",
         "loss_permille",
+        "time",
     ];
 
     /// The stable name of its kind.
@@ -108,6 +112,7 @@ impl Evidence {
             Self::Seconds(_) => 18,
             Self::ClockAheadMs(_) => 19,
             Self::LossPermille(_) => 20,
+            Self::Time(_) => 21,
         };
         Self::NAMES[index]
     }
@@ -152,6 +157,7 @@ impl fmt::Display for Evidence {
             | Self::Kind(text)
             | Self::Version(text)
             | Self::TheirVersion(text) => f.write_str(text),
+            Self::Time(at) => f.write_str(&at.to_calendar()),
             Self::Lane(n) | Self::Count(n) => n.fmt(f),
             Self::Bytes(n) => write!(f, "{n} bytes"),
             Self::Seconds(n) => write!(f, "{n} s"),

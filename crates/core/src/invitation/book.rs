@@ -73,6 +73,7 @@ impl IssuedInvitation {
             zone_key: joiner.zone_key,
             prefixes: self.prefixes.clone(),
             tunnel_ips: self.tunnel_ips.clone(),
+            federations: Vec::new(),
         })
     }
 

@@ -1,15 +1,13 @@
 //! What follows from the grants that hold: the members, and alarms where two contradict each other.
 //!
 //! Promises: the same members from the same grants, whatever their order; no two members share a
-//! key or an address. Of two zones that overlap the one whose claim has the lower serial keeps it;
-//! a zone that is granted anew keeps the rank of its earlier grants for what they covered, so that
-//! a rotation of keys opens nobody a gap.
+//! key or an address. Of one zone what names the head beats what is listed, then the higher serial,
+//! then the lower name of the item. Of two zones that overlap the one that has had it longer keeps it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use ipnet::IpNet;
-
-use super::item::{Grant, ItemId};
+use super::item::{ContentId, Grant};
 use crate::key::ZonePublicKey;
 use crate::member::Member;
 use crate::name::ZoneName;
@@ -37,6 +35,16 @@ pub enum Alarm {
         /// Who is not admitted.
         refused: ZoneName,
     },
+    /// Two grants of a zone say different things under one serial.
+    #[error(
+        "two grants of zone {refused} have the serial {serial}: the one with the lower hash holds"
+    )]
+    SameSerial {
+        /// The zone.
+        refused: ZoneName,
+        /// The serial of both.
+        serial: u64,
+    },
     /// A zone was granted what no zone may have.
     #[error("zone {refused} is not admitted")]
     Reserved {
@@ -49,15 +57,25 @@ pub enum Alarm {
 }
 
 impl Alarm {
-    /// Who is not admitted.
+    /// Who is not admitted, or not as one of its grants says.
     #[must_use]
     pub fn refused(&self) -> &ZoneName {
         match self {
             Self::Overlap { refused, .. }
+            | Self::SameSerial { refused, .. }
             | Self::SameKey { refused, .. }
             | Self::Reserved { refused, .. } => refused,
         }
     }
+}
+
+/// A grant in force.
+#[derive(Clone, Copy)]
+pub(super) struct GrantInForce<'a> {
+    pub(super) content: ContentId,
+    /// It names the head; otherwise the head lists it.
+    pub(super) names_head: bool,
+    pub(super) grant: &'a Grant,
 }
 
 /// Members and alarms.
@@ -65,51 +83,39 @@ impl Alarm {
 pub(super) struct Applied {
     pub(super) members: BTreeMap<ZoneName, Member>,
     pub(super) alarms: Vec<Alarm>,
-    /// The newest grant of each zone that is not revoked, applied or not.
-    pub(super) newest: BTreeMap<ZoneName, ItemId>,
+    /// The grant of each zone that holds and is not revoked, applied or not.
+    pub(super) chosen: BTreeMap<ZoneName, ContentId>,
 }
 
-/// Of each zone the newest grant, best rank first; none of a zone whose newest grant is revoked.
-/// Grants are those that hold, by the name of their item.
-pub(super) fn newest<'a>(
-    grants: impl Iterator<Item = (ItemId, &'a Grant)>,
+/// Of each zone the grant that holds, those first that have been there longest; none of a zone whose
+/// grant is revoked.
+pub(super) fn chosen<'a>(
+    grants: impl Iterator<Item = GrantInForce<'a>>,
     revoked: &BTreeSet<ZonePublicKey>,
-) -> Vec<(ItemId, &'a Grant)> {
-    let mut by_zone: BTreeMap<&ZoneName, Vec<(ItemId, &Grant)>> = BTreeMap::new();
-    for (id, grant) in grants {
-        by_zone.entry(&grant.zone).or_default().push((id, grant));
+) -> Vec<GrantInForce<'a>> {
+    let rank = |g: &GrantInForce<'_>| (g.names_head, g.grant.serial, Reverse(g.content));
+    let mut best: BTreeMap<&ZoneName, GrantInForce<'a>> = BTreeMap::new();
+    for grant in grants {
+        let present = best.entry(&grant.grant.zone).or_insert(grant);
+        if rank(&grant) > rank(present) {
+            *present = grant;
+        }
     }
-    let best = |grants: &Vec<(ItemId, &'a Grant)>| {
-        let newest = grants.iter().max_by_key(|(id, g)| (g.serial, std::cmp::Reverse(*id)));
-        let (id, newest) = newest.filter(|(_, grant)| !revoked.contains(&grant.zone_key))?;
-        let unrevoked = grants.iter().filter(|(_, grant)| !revoked.contains(&grant.zone_key));
-        Some((rank(newest, unrevoked.map(|(_, grant)| *grant)), *id, *newest))
-    };
-    let mut newest: Vec<_> = by_zone.values().filter_map(best).collect();
-    newest.sort_by_key(|(rank, id, _)| (*rank, *id));
-    newest.into_iter().map(|(_, id, grant)| (id, grant)).collect()
-}
-
-/// The serial since which this zone has claimed all that the grant claims.
-fn rank<'a>(grant: &Grant, earlier: impl Iterator<Item = &'a Grant> + Clone) -> u64 {
-    let since = |net: IpNet| {
-        let covers =
-            |g: &&Grant| claims(&g.prefixes, &g.tunnel_ips).any(|earlier| earlier.contains(&net));
-        earlier.clone().filter(covers).map(|g| g.serial).min().unwrap_or(grant.serial)
-    };
-    let claimed = claims(&grant.prefixes, &grant.tunnel_ips);
-    claimed.map(since).max().unwrap_or(grant.serial)
+    let holds = |g: &GrantInForce<'_>| !revoked.contains(&g.grant.zone_key);
+    let mut chosen: Vec<_> = best.into_values().filter(holds).collect();
+    chosen.sort_by_key(|g| (g.grant.since, g.content));
+    chosen
 }
 
 pub(super) fn apply<'a>(
-    grants: impl Iterator<Item = (ItemId, &'a Grant)>,
+    grants: impl Iterator<Item = GrantInForce<'a>> + Clone,
     revoked: &BTreeSet<ZonePublicKey>,
 ) -> Applied {
     let mut applied = Applied::default();
     let mut taken = Claims::default();
     let mut keys: BTreeMap<ZonePublicKey, &ZoneName> = BTreeMap::new();
-    for (id, grant) in newest(grants, revoked) {
-        applied.newest.insert(grant.zone.clone(), id);
+    for GrantInForce { content, grant, .. } in chosen(grants.clone(), revoked) {
+        applied.chosen.insert(grant.zone.clone(), content);
         let refused = grant.zone.clone();
         if let Some(kept) = keys.get(&grant.zone_key) {
             applied.alarms.push(Alarm::SameKey { kept: (*kept).clone(), refused });
@@ -128,7 +134,27 @@ pub(super) fn apply<'a>(
         keys.insert(grant.zone_key, &grant.zone);
         applied.members.insert(refused, member(grant));
     }
+    applied.alarms.extend(same_serials(grants, &applied.chosen));
     applied
+}
+
+/// Zones of which a second grant has the serial of the one that holds.
+fn same_serials<'a>(
+    grants: impl Iterator<Item = GrantInForce<'a>>,
+    chosen: &BTreeMap<ZoneName, ContentId>,
+) -> Vec<Alarm> {
+    let mut serials: BTreeMap<(&ZoneName, u64), Vec<ContentId>> = BTreeMap::new();
+    for GrantInForce { content, grant, .. } in grants.filter(|grant| grant.names_head) {
+        serials.entry((&grant.zone, grant.serial)).or_default().push(content);
+    }
+    let twice = serials.into_iter().filter(|((zone, _), contents)| {
+        contents.len() > 1 && chosen.get(*zone).is_some_and(|chosen| contents.contains(chosen))
+    });
+    let alarm = |((zone, serial), _): ((&ZoneName, u64), _)| Alarm::SameSerial {
+        refused: zone.clone(),
+        serial,
+    };
+    twice.map(alarm).collect()
 }
 
 fn member(grant: &Grant) -> Member {

@@ -8,10 +8,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::applied;
-use super::item::{AuthoritySet, Grant, MAX_AUTHORITIES, Revocation, SignedTrustItem, TrustItem};
-use super::key::{AuthorityIdentity, AuthorityPublicKey};
-use super::{ItemError, Membership};
+use super::item::{AuthoritySet, FederationRight, Grant, MAX_AUTHORITIES, Revocation, TrustItem};
+use super::key::AuthorityPublicKey;
+use super::signed::SignedTrustItem;
+use super::{ItemError, MAX_LISTED, Membership};
 use crate::key::ZonePublicKey;
 use crate::name::ZoneName;
 use crate::prefix::{Claims, Overlap, ReservedPrefix, check_all_ordinary, check_disjoint, claims};
@@ -28,6 +28,8 @@ pub struct GrantRequest {
     pub prefixes: Vec<IpNet>,
     /// The tunnel IPs that its gateways may use.
     pub tunnel_ips: Vec<IpAddr>,
+    /// What it may do for which federation; none named: all of both.
+    pub federations: Vec<FederationRight>,
 }
 
 /// Why something is not to be signed.
@@ -54,6 +56,15 @@ pub enum DraftError {
     /// Not a valid item.
     #[error("not a valid trust item")]
     Item(#[source] ItemError),
+    /// Serial numbers or room under this set are used up.
+    #[error("under the present authority set there is no {0} left for it: make the set anew")]
+    UsedUp(&'static str),
+    /// More zones than a list of grants has room for.
+    #[error("a mesh has at most {MAX_LISTED} zones, and 16 MiB of grants")]
+    TooManyZones,
+    /// No owner, or too many.
+    #[error("a mesh has 1 to 16 owner keys, not {0}: `zonemesh mesh init` makes one")]
+    Owners(usize),
     /// Too few, too many, or too high a threshold.
     #[error("a mesh has 1 to 16 authority keys and a threshold of 1 to as many, not {0} of {1}")]
     Authorities(u32, usize),
@@ -64,8 +75,11 @@ pub enum DraftError {
     #[error("{0} is an authority already")]
     KnownAuthority(AuthorityPublicKey),
     /// Nobody would be left.
-    #[error("that is the last authority: add another one before it is removed")]
+    #[error("that is the last key of its kind: add another one before it is removed")]
     LastAuthority,
+    /// A zone that was to be left out of the list and does not stand in it.
+    #[error("zone {0} is not among those that would stay")]
+    NotAmongThem(ZoneName),
     /// Fewer would be left than must sign.
     #[error("{left} would be left and {threshold} must sign: lower the threshold too")]
     TooFewLeft {
@@ -85,27 +99,21 @@ impl Membership {
     /// # Errors
     /// [`DraftError::Authorities`].
     pub fn draft_first(
+        owner_keys: BTreeSet<AuthorityPublicKey>,
         keys: BTreeSet<AuthorityPublicKey>,
         threshold: u32,
         now: UnixMillis,
     ) -> Result<AuthoritySet, DraftError> {
-        let set = AuthoritySet { epoch: 0, previous: None, keys, threshold, issued_at: now };
-        checked(set)
-    }
-
-    /// The authority set after the one in force.
-    ///
-    /// # Errors
-    /// [`DraftError::Authorities`].
-    pub fn draft_authorities(
-        &self,
-        keys: BTreeSet<AuthorityPublicKey>,
-        threshold: u32,
-        now: UnixMillis,
-    ) -> Result<AuthoritySet, DraftError> {
-        let (hash, current) = self.authority_set();
-        let epoch = current.epoch.saturating_add(1);
-        checked(AuthoritySet { epoch, previous: Some(hash), keys, threshold, issued_at: now })
+        checked(AuthoritySet {
+            epoch: 0,
+            previous: None,
+            owner_keys: Some(owner_keys),
+            keys,
+            threshold,
+            pages: Vec::new(),
+            stolen: BTreeSet::new(),
+            issued_at: now,
+        })
     }
 
     /// A grant, for a new zone or for one whose key, prefixes or tunnel IPs change.
@@ -113,24 +121,25 @@ impl Membership {
     /// # Errors
     /// [`DraftError`]: an overlap names both owners.
     pub fn draft_grant(&self, request: GrantRequest, now: UnixMillis) -> Result<Grant, DraftError> {
-        let GrantRequest { zone, zone_key, prefixes, tunnel_ips } = request;
+        let GrantRequest { zone, zone_key, prefixes, tunnel_ips, federations } = request;
         if self.is_revoked(&zone_key) {
             return Err(DraftError::RevokedKey(zone));
         }
-        let holders = applied::newest(self.grants_in_force(), &self.revoked);
-        let mut others =
-            holders.into_iter().map(|(_, grant)| grant).filter(|grant| grant.zone != zone);
         self.check_free(&zone, &prefixes, &tunnel_ips)?;
-        if let Some(other) = others.find(|other| other.zone_key == zone_key) {
+        let mut others = self.members().filter(|member| member.zone != zone);
+        if let Some(other) = others.find(|other| other.key == zone_key) {
             return Err(DraftError::KeyOfOther(other.zone.clone()));
         }
         let grant = Grant {
             mesh: self.mesh.clone(),
+            serial: self.next_serial(&zone)?,
+            since: self.since_when(&zone, &prefixes, &tunnel_ips).unwrap_or(now.0),
+            set: Some(self.authority_set().0),
             zone,
             zone_key,
             prefixes,
             tunnel_ips,
-            serial: self.next_serial(),
+            federations,
             issued_at: now,
         };
         let item = SignedTrustItem::unsigned(&TrustItem::Grant(grant.clone()));
@@ -150,12 +159,11 @@ impl Membership {
         tunnel_ips: &[IpAddr],
     ) -> Result<(), DraftError> {
         let mut taken = Claims::default();
-        for (_, grant) in applied::newest(self.grants_in_force(), &self.revoked) {
-            let nets: Vec<_> = claims(&grant.prefixes, &grant.tunnel_ips).collect();
-            if grant.zone != *zone {
-                // Two that overlap already have raised their own alarm.
-                let _first_or_not = taken.claim_all(&grant.zone, &nets);
-            }
+        // Members only: a grant that is not applied, as a thief signs them, keeps nobody from anything.
+        for member in self.members().filter(|member| member.zone != *zone) {
+            let nets: Vec<_> = claims(&member.prefixes, &member.tunnel_ips).collect();
+            // Members are disjoint.
+            let _claimed = taken.claim_all(&member.zone, &nets);
         }
         let nets: Vec<_> = claims(prefixes, tunnel_ips).collect();
         if let Some(net) = prefixes.iter().find(|net| net.trunc() != **net) {
@@ -183,7 +191,8 @@ impl Membership {
             mesh: self.mesh.clone(),
             zone: zone.clone(),
             zone_key: grant.zone_key,
-            serial: self.next_serial(),
+            set: Some(self.authority_set().0),
+            serial: self.revocations().map(|r| r.serial).max().unwrap_or(0).saturating_add(1),
             reason: reason.to_owned(),
             issued_at: now,
         };
@@ -192,57 +201,40 @@ impl Membership {
         Ok(revocation)
     }
 
-    fn next_serial(&self) -> u64 {
-        let serials = self.items.values().map(|held| match &held.item {
-            TrustItem::Grant(grant) => grant.serial,
-            TrustItem::Revocation(revocation) => revocation.serial,
-            TrustItem::AuthoritySet(_) => 0,
+    /// Above all that this zone was granted under the head.
+    fn next_serial(&self, zone: &ZoneName) -> Result<u64, DraftError> {
+        let head = Some(self.authority_set().0);
+        let of_zone = self.shelf.items().filter_map(|held| match &held.item {
+            TrustItem::Grant(grant) if grant.zone == *zone && grant.set == head => {
+                Some(grant.serial)
+            }
+            _ => None,
         });
-        serials.max().unwrap_or(0).saturating_add(1)
+        of_zone.max().unwrap_or(0).checked_add(1).ok_or(DraftError::UsedUp("serial number"))
+    }
+
+    /// Since when the zone has all of these addresses; `None` if some are new to it.
+    fn since_when(&self, zone: &ZoneName, prefixes: &[IpNet], ips: &[IpAddr]) -> Option<u64> {
+        let present = self.grant(zone)?;
+        let held: Vec<_> = claims(&present.prefixes, &present.tunnel_ips).collect();
+        let is_held = |net: IpNet| held.iter().any(|earlier| earlier.contains(&net));
+        claims(prefixes, ips).all(is_held).then_some(present.since)
+    }
+
+    /// How many more items naming the head this signing key may sign.
+    #[must_use]
+    pub fn room_of(&self, key: &AuthorityPublicKey) -> usize {
+        self.shelf.room_of(&self.chain, key)
     }
 }
 
-fn checked(set: AuthoritySet) -> Result<AuthoritySet, DraftError> {
+pub(super) fn checked(set: AuthoritySet) -> Result<AuthoritySet, DraftError> {
     let count = set.keys.len();
     let least = usize::try_from(set.threshold).unwrap_or(usize::MAX);
-    match (1..=MAX_AUTHORITIES).contains(&count) && (1..=count).contains(&least) {
-        true => Ok(set),
-        false => Err(DraftError::Authorities(set.threshold, count)),
+    let possible = 1..=MAX_AUTHORITIES;
+    if !possible.contains(&set.owners().len()) {
+        return Err(DraftError::Owners(set.owners().len()));
     }
-}
-
-/// How many signatures an item still needs under `set`: the one in force, for an authority set the
-/// one before it. The first set needs none.
-#[must_use]
-pub fn signatures_missing(set: &AuthoritySet, item: &SignedTrustItem) -> u32 {
-    let signers = item.signers().unwrap_or_default();
-    let present = signers.intersection(&set.keys).count();
-    set.threshold.saturating_sub(u32::try_from(present).unwrap_or(u32::MAX))
-}
-
-/// Signs `item` with as many of `identities` as `set` asks for. With fewer it stays incomplete
-/// ([`signatures_missing`]), to be signed elsewhere.
-#[must_use]
-pub fn sign(
-    set: &AuthoritySet,
-    item: &TrustItem,
-    identities: &[&AuthorityIdentity],
-) -> SignedTrustItem {
-    let mut signed = SignedTrustItem::unsigned(item);
-    add_signatures(set, &mut signed, identities);
-    signed
-}
-
-/// Adds signatures of keys of `set` to an item until it has as many as it takes.
-pub fn add_signatures(
-    set: &AuthoritySet,
-    item: &mut SignedTrustItem,
-    identities: &[&AuthorityIdentity],
-) {
-    for identity in identities {
-        let entitled = set.keys.contains(&identity.public_key());
-        if entitled && signatures_missing(set, item) > 0 {
-            item.sign(identity);
-        }
-    }
+    let is_sane = possible.contains(&count) && (1..=count).contains(&least);
+    if is_sane { Ok(set) } else { Err(DraftError::Authorities(set.threshold, count)) }
 }

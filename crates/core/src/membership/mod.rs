@@ -1,62 +1,79 @@
 //! Who belongs to a managed mesh: a pure state machine over signed trust items.
 //!
-//! The items that are held only grow; who is a member follows from them alone, so that any two
-//! gateways that hold the same items know the same members, in whatever order the items came. A
-//! revoked key never comes back. An item is held if the authorities of any set of this mesh signed
-//! it; a grant holds as long as enough of its signers are in force, a revocation for ever.
+//! Who is a member follows from the authority set that is followed and from the items that name it or
+//! that it lists, so that any two gateways which follow the same set and hold the same items know the
+//! same members, in whatever order the items came. What counts for nothing under that set is let go.
+//! The rules, and who tries to break them: `docs/design/trust.md`.
 //!
 //! It refuses to know which zones this gateway has blocked for itself (`crate::registry`), how
 //! items travel (`crate::replication`) and where keys lie.
 
 mod applied;
-mod authority;
+mod attestation;
+mod chain;
 mod draft;
+mod file;
 mod item;
 mod key;
+mod list;
 mod outcome;
+mod overtaken;
+mod query;
+mod restore;
+mod shelf;
+mod signed;
+mod signing;
 mod succession;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
 use crate::key::ZonePublicKey;
-use crate::member::Member;
 use crate::mesh::{MeshId, RootHash};
-use crate::name::ZoneName;
+use chain::Chain;
+use overtaken::Overtaken;
+use shelf::{ItemStanding, Shelf};
 
 pub use applied::Alarm;
-pub use draft::{DraftError, GrantRequest, add_signatures, sign, signatures_missing};
+pub use attestation::{Attestation, AttestationError, AttestedZone};
+pub use chain::{KnownSet, OperatorPin};
+pub use draft::{DraftError, GrantRequest};
 pub use item::{
-    AuthoritySet, AuthoritySignature, Grant, ItemId, MAX_AUTHORITIES, MAX_ITEM_BYTES, Revocation,
-    SetHash, SignedTrustItem, TrustItem, TrustKind,
+    AuthoritySet, ContentId, FederationRight, Grant, GrantPage, ItemId, MAX_AUTHORITIES,
+    MAX_ITEM_BYTES, Revocation, SetHash, TrustItem, TrustKind,
 };
 pub use key::{AuthorityIdentity, AuthorityKeyError, AuthorityPublicKey};
-pub use outcome::{TrustAccepted, TrustCounters, TrustRejected};
-pub use succession::{AuthorityEdit, Lacking};
+pub use outcome::{TrustAccepted, TrustCounters, TrustPreview, TrustRejected};
+pub use overtaken::OvertakenRevocation;
+pub use restore::{PinError, StoredHead, StoredTrust};
+pub use shelf::{MAX_BYTES_OF_KEY, MAX_ITEMS_OF_KEY};
+pub use signed::{AuthoritySignature, SignedTrustItem};
+pub use signing::{StillToSign, add_signatures, sign, sign_set, signatures_missing, still_to_sign};
+pub use succession::{AuthorityEdit, ChangeSummary, Lacking, SetDraft};
 pub use wire::ItemError;
 
-/// Most items that are held; items of authorities that are no more in force get half of it.
-pub const MAX_ITEMS: usize = 16_384;
-/// Most bytes of items that are held.
-pub const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Most grants that an authority set lists.
+pub const MAX_LISTED: usize = item::MAX_PAGES * item::PAGE_GRANTS;
+/// Most bytes of the grants that it lists.
+pub const MAX_LISTED_BYTES: usize = 16 * 1024 * 1024;
 
-/// An item that is held.
-struct HeldItem {
-    signed: SignedTrustItem,
-    item: TrustItem,
-    signers: BTreeSet<AuthorityPublicKey>,
+/// What the first look at an item says.
+enum Judged {
+    Known,
+    Set(ItemId),
+    New(ContentId),
 }
 
 /// Who belongs to a managed mesh. Clones share what they hold.
 #[derive(Clone)]
 pub struct Membership {
     mesh: MeshId,
-    authorities: authority::Authorities,
-    items: BTreeMap<ItemId, Arc<HeldItem>>,
-    bytes: usize,
+    chain: Chain,
+    shelf: Shelf,
+    overtaken: Overtaken,
     root: RootHash,
     revoked: BTreeSet<ZonePublicKey>,
     applied: Arc<applied::Applied>,
@@ -70,42 +87,22 @@ impl Membership {
     /// # Errors
     /// [`TrustRejected`] if it is no first set.
     pub fn new(first: SignedTrustItem) -> Result<Self, TrustRejected> {
-        // Signatures would add nothing, and make many items of one.
-        let first = SignedTrustItem::from_parts(first.kind(), first.payload().clone(), Vec::new());
-        let (item, signers) = examine(&first)?;
-        let TrustItem::AuthoritySet(set) = item.clone() else {
-            return Err(TrustRejected::UnknownPredecessor);
-        };
-        let hash = first.payload_hash();
+        Ok(Self::with_chain(Chain::new(first_set(first)?)?))
+    }
+
+    fn with_chain(chain: Chain) -> Self {
         let mut new = Self {
-            mesh: mesh_id(&hash),
-            authorities: authority::Authorities::new(hash, set)?,
-            items: BTreeMap::new(),
-            bytes: 0,
+            mesh: mesh_id(&chain.first().hash),
+            chain,
+            shelf: Shelf::default(),
+            overtaken: Overtaken::default(),
             root: RootHash::default(),
             revoked: BTreeSet::new(),
             applied: Arc::default(),
             counters: TrustCounters::default(),
         };
-        new.hold(HeldItem { signed: first, item, signers });
         new.apply();
-        Ok(new)
-    }
-
-    /// A mesh from items in any order: what a gateway has stored, or what an inviter answered.
-    /// Items that are refused are left out and counted.
-    ///
-    /// # Errors
-    /// [`TrustRejected::UnknownPredecessor`] if the first authority set of `mesh` is not among
-    /// them.
-    pub fn from_items(mesh: &MeshId, items: Vec<SignedTrustItem>) -> Result<Self, TrustRejected> {
-        let is_first = |item: &&SignedTrustItem| {
-            item.kind() == TrustKind::AuthoritySet && mesh_id(&item.payload_hash()) == *mesh
-        };
-        let first = items.iter().find(is_first).ok_or(TrustRejected::UnknownPredecessor)?;
-        let mut new = Self::new(first.clone())?;
-        new.accept_all(items);
-        Ok(new)
+        new
     }
 
     /// The mesh: 64 hexadecimal digits.
@@ -123,40 +120,54 @@ impl Membership {
         outcomes.into_iter().next().unwrap_or(Err(TrustRejected::Malformed))
     }
 
-    /// Offers items and then looks once at what follows from them: a new authority set and the
-    /// grants that were signed anew for it take effect together. Authority sets are looked at first;
-    /// the outcomes are in the order of the items.
+    /// Offers items and then looks once at what follows from them. Authority sets are looked at
+    /// first, then pages of lists; the outcomes are in the order of the items.
     pub fn accept_all(
         &mut self,
         items: Vec<SignedTrustItem>,
     ) -> Vec<Result<TrustAccepted, TrustRejected>> {
         let mut order: Vec<_> = items.into_iter().enumerate().collect();
-        order.sort_by_key(|(index, item)| (epoch(item), *index));
-        let mut outcomes: Vec<_> = order
-            .into_iter()
-            .map(|(index, item)| {
-                let outcome = self.judge(item);
-                self.counters.count(&outcome);
-                (index, outcome)
-            })
-            .collect();
-        if outcomes.iter().any(|(_, outcome)| matches!(outcome, Ok(TrustAccepted::Stored(_)))) {
-            self.apply();
+        order.sort_by_cached_key(|(index, item)| (turn(item), *index));
+        let mut judged: Vec<_> =
+            order.into_iter().map(|(index, item)| (index, self.judge(item))).collect();
+        let head = self.chain.head().hash;
+        if judged.iter().any(|(_, judged)| matches!(judged, Ok(Judged::Set(_) | Judged::New(_)))) {
+            self.settle();
         }
-        outcomes.sort_by_key(|(index, _)| *index);
-        outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+        let is_moved = head != self.chain.head().hash;
+        judged.sort_by_key(|(index, _)| *index);
+        let outcomes: Vec<_> =
+            judged.into_iter().map(|(_, judged)| self.outcome(judged?, is_moved)).collect();
+        outcomes.iter().for_each(|outcome| self.counters.count(outcome));
+        outcomes
     }
 
-    /// Those of `items` that [`Membership::accept_all`] would keep: to be stored first, where nothing
-    /// may take effect that the disk has not.
+    /// What has become of an item after everything was looked at.
+    fn outcome(&self, judged: Judged, is_moved: bool) -> Result<TrustAccepted, TrustRejected> {
+        match judged {
+            Judged::Known => Ok(TrustAccepted::Known),
+            Judged::Set(id) => Ok(TrustAccepted::Stored(id)),
+            Judged::New(content) => match self.shelf.get(&content) {
+                Some(held) => Ok(TrustAccepted::Stored(held.id)),
+                None if is_moved => Err(TrustRejected::NotAuthorised),
+                None => Err(TrustRejected::Full),
+            },
+        }
+    }
+
+    /// What [`Membership::accept_all`] would do: to be stored first, where nothing may take effect that
+    /// the disk has not.
     #[must_use]
-    pub fn would_keep(&self, items: &[SignedTrustItem]) -> Vec<SignedTrustItem> {
-        let outcomes = self.clone().accept_all(items.to_vec());
-        let kept = |outcome: &Result<TrustAccepted, TrustRejected>| {
-            matches!(outcome, Ok(TrustAccepted::Stored(_)))
-        };
-        let both = items.iter().zip(outcomes);
-        both.filter(|(_, outcome)| kept(outcome)).map(|(item, _)| item.clone()).collect()
+    pub fn preview(&self, items: &[SignedTrustItem]) -> TrustPreview {
+        let mut then = self.clone();
+        then.take_dropped();
+        let outcomes = then.accept_all(items.to_vec());
+        let kept = outcomes.iter().filter_map(|outcome| match outcome {
+            Ok(TrustAccepted::Stored(id)) => then.get(id).cloned(),
+            _ => None,
+        });
+        let head = Some(then.stored_head()).filter(|head| *head != self.stored_head());
+        TrustPreview { kept: kept.collect(), head, dropped: then.take_dropped() }
     }
 
     /// Counts what was offered as an item and could not be read as one.
@@ -164,204 +175,120 @@ impl Membership {
         self.counters.count(&Err(reason));
     }
 
-    fn judge(&mut self, signed: SignedTrustItem) -> Result<TrustAccepted, TrustRejected> {
-        let id = signed.id();
-        if self.items.contains_key(&id) {
-            return Ok(TrustAccepted::Known);
+    fn judge(&mut self, signed: SignedTrustItem) -> Result<Judged, TrustRejected> {
+        if signed.payload().len() > MAX_ITEM_BYTES
+            || signed.signatures().len() > item::MAX_SIGNATURES
+        {
+            return Err(TrustRejected::TooLarge);
         }
-        if self.is_first_set(&signed) {
-            return Ok(TrustAccepted::Known);
+        if chain::is_set(&signed) {
+            let known = KnownSet::read(signed)?;
+            let id = known.id;
+            return Ok(if self.chain.accept(known)? { Judged::Set(id) } else { Judged::Known });
         }
-        let (item, signers) = examine(&signed)?;
+        let content = signed.content_id();
+        let Ok(item) = signed.decode() else { return Err(TrustRejected::Malformed) };
         match &item {
-            TrustItem::AuthoritySet(set) => {
-                self.authorities.check(signed.payload_hash(), set, &signers)?;
-            }
             TrustItem::Grant(Grant { mesh, .. })
-            | TrustItem::Revocation(Revocation { mesh, .. }) => {
-                if *mesh != self.mesh {
-                    return Err(TrustRejected::OtherMesh);
-                }
-                if !self.authorities.ever_entitled(&signers) {
-                    return Err(TrustRejected::NotAuthorised);
-                }
+            | TrustItem::Revocation(Revocation { mesh, .. })
+                if *mesh != self.mesh =>
+            {
+                return Err(TrustRejected::OtherMesh);
             }
+            _ => {}
         }
-        if !self.has_room(&signed, &signers) {
-            return Err(TrustRejected::Full);
+        let is_page = matches!(item, TrustItem::GrantPage(_));
+        let is_new = self.shelf.take(&self.chain, signed, item)?;
+        if is_new && is_page {
+            self.shelf.read_lists(&self.chain);
         }
-        self.hold(HeldItem { signed, item, signers });
-        Ok(TrustAccepted::Stored(id))
+        Ok(if is_new { Judged::New(content) } else { Judged::Known })
     }
 
-    /// True for the set that names the mesh, whoever has signed it.
-    fn is_first_set(&self, item: &SignedTrustItem) -> bool {
-        item.kind() == TrustKind::AuthoritySet && self.authorities.is_first(&item.payload_hash())
-    }
-
-    /// A key that is no more in force must not fill the room of those that are.
-    fn has_room(&self, item: &SignedTrustItem, signers: &BTreeSet<AuthorityPublicKey>) -> bool {
-        let share = if self.authorities.entitled(signers) { 1 } else { 2 };
-        self.items.len() < MAX_ITEMS / share && self.bytes + item.size() <= MAX_BYTES / share
-    }
-
-    fn hold(&mut self, held: HeldItem) {
-        match &held.item {
-            TrustItem::AuthoritySet(set) => {
-                self.authorities.insert(held.signed.payload_hash(), set.clone());
+    /// Follows what can be followed, keeps the bounds, and says who is a member.
+    fn settle(&mut self) {
+        self.shelf.read_lists(&self.chain);
+        loop {
+            let shelf = &self.shelf;
+            let mut chain = self.chain.clone();
+            if !chain.follow_next(|set| shelf.lacks(set) == 0) {
+                break;
             }
-            TrustItem::Revocation(revocation) => {
-                self.revoked.insert(revocation.zone_key);
-            }
-            TrustItem::Grant(_) => {}
+            self.change_head(chain);
         }
-        self.bytes += held.signed.size();
-        self.items.insert(held.signed.id(), Arc::new(held));
+        self.shelf.keep_bounds(&self.chain);
+        self.apply();
+    }
+
+    /// Everything that a new head means for what is held.
+    fn change_head(&mut self, chain: Chain) {
+        let before = overtaken::InForce::of(self);
+        self.chain = chain;
+        self.shelf.sort_out(&self.chain, &self.overtaken.contents());
+        self.overtaken.look(&before, &self.chain, &mut self.shelf);
+        self.apply();
     }
 
     fn apply(&mut self) {
+        self.revoked = self.revocations_in_force().map(|(_, r)| r.zone_key).collect();
         self.applied = Arc::new(applied::apply(self.grants_in_force(), &self.revoked));
-        let mut hash = Sha256::new_with_prefix(b"zonemesh trust items v1\0");
-        self.items.keys().for_each(|id| hash.update(id.0));
+        let settled = self.overtaken.forget_settled(&self.applied, &self.revoked);
+        settled.iter().for_each(|content| self.shelf.remove(content));
+        let mut hash = Sha256::new_with_prefix(b"zonemesh trust items v2\0");
+        hash.update(self.chain.head().hash);
+        let in_force = self.shelf.items().filter(|held| {
+            let standing = self.shelf.standing(&self.chain, held);
+            matches!(standing, Some(ItemStanding::Listed | ItemStanding::InForce))
+        });
+        in_force.for_each(|held| hash.update(held.id.0));
         self.root = hash.finalize().into();
     }
 
-    fn grants_in_force(&self) -> impl Iterator<Item = (ItemId, &Grant)> {
-        let in_force =
-            |(_, held): &(&ItemId, &Arc<HeldItem>)| self.authorities.entitled(&held.signers);
-        self.items.iter().filter(in_force).filter_map(|(id, held)| match &held.item {
-            TrustItem::Grant(grant) => Some((*id, grant)),
-            _ => None,
+    fn grants_in_force(&self) -> impl Iterator<Item = applied::GrantInForce<'_>> + Clone {
+        self.shelf.items().filter_map(|held| {
+            let TrustItem::Grant(grant) = &held.item else { return None };
+            let names_head = match self.shelf.standing(&self.chain, held)? {
+                ItemStanding::Listed => false,
+                ItemStanding::InForce => true,
+                _ => return None,
+            };
+            Some(applied::GrantInForce { content: held.content, names_head, grant })
         })
     }
 
-    /// The members, in the order of their names.
-    pub fn members(&self) -> impl Iterator<Item = &Member> {
-        self.applied.members.values()
-    }
-
-    /// The member `zone`.
-    #[must_use]
-    pub fn member(&self, zone: &ZoneName) -> Option<&Member> {
-        self.applied.members.get(zone)
-    }
-
-    /// True if `key` was revoked.
-    #[must_use]
-    pub fn is_revoked(&self, key: &ZonePublicKey) -> bool {
-        self.revoked.contains(key)
-    }
-
-    /// Grants that contradict each other.
-    #[must_use]
-    pub fn alarms(&self) -> &[Alarm] {
-        &self.applied.alarms
-    }
-
-    /// The revocations, in no order.
-    pub fn revocations(&self) -> impl Iterator<Item = &Revocation> {
-        self.items.values().filter_map(|held| match &held.item {
-            TrustItem::Revocation(revocation) => Some(revocation),
+    fn revocations_in_force(&self) -> impl Iterator<Item = (&shelf::HeldItem, &Revocation)> {
+        self.shelf.items().filter_map(|held| match &held.item {
+            TrustItem::Revocation(revocation)
+                if self.shelf.standing(&self.chain, held) == Some(ItemStanding::InForce) =>
+            {
+                Some((held, revocation))
+            }
             _ => None,
         })
-    }
-
-    /// The newest grant of `zone` that holds and is not revoked, applied or not.
-    #[must_use]
-    pub fn grant(&self, zone: &ZoneName) -> Option<&Grant> {
-        let held = self.applied.newest.get(zone).and_then(|id| self.items.get(id))?;
-        match &held.item {
-            TrustItem::Grant(grant) => Some(grant),
-            _ => None,
-        }
-    }
-
-    /// The lowest serial of the grants of `zone` that hold: since when it belongs to the mesh, under
-    /// whatever key.
-    #[must_use]
-    pub fn first_serial(&self, zone: &ZoneName) -> Option<u64> {
-        let of_zone = self.grants_in_force().filter(|(_, grant)| grant.zone == *zone);
-        of_zone.map(|(_, grant)| grant.serial).min()
-    }
-
-    /// The authority set in force, and its hash.
-    #[must_use]
-    pub fn authority_set(&self) -> (SetHash, &AuthoritySet) {
-        self.authorities.current()
-    }
-
-    /// Items that a gateway needs to know this mesh, authority sets first, then revocations.
-    #[must_use]
-    pub fn items(&self) -> Vec<SignedTrustItem> {
-        self.items_except(&BTreeSet::new())
-    }
-
-    /// The items that a gateway which holds `theirs` lacks, in the same order.
-    #[must_use]
-    pub fn items_except(&self, theirs: &BTreeSet<ItemId>) -> Vec<SignedTrustItem> {
-        let lacking = self.items.iter().filter(|(id, _)| !theirs.contains(id));
-        let mut lacking: Vec<_> = lacking.map(|(_, held)| held).collect();
-        lacking.sort_by_key(|held| match &held.item {
-            TrustItem::AuthoritySet(set) => (0, set.epoch),
-            TrustItem::Revocation(_) => (1, 0),
-            TrustItem::Grant(_) => (2, 0),
-        });
-        lacking.into_iter().map(|held| held.signed.clone()).collect()
-    }
-
-    /// The item `id`.
-    #[must_use]
-    pub fn get(&self, id: &ItemId) -> Option<&SignedTrustItem> {
-        self.items.get(id).map(|held| &held.signed)
-    }
-
-    /// The names of all items.
-    #[must_use]
-    pub fn ids(&self) -> BTreeSet<ItemId> {
-        self.items.keys().copied().collect()
-    }
-
-    /// All items in one hash.
-    #[must_use]
-    pub fn root_hash(&self) -> RootHash {
-        self.root
-    }
-
-    /// Bytes of all items.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.bytes
-    }
-
-    /// How often each outcome has happened.
-    #[must_use]
-    pub fn counters(&self) -> &TrustCounters {
-        &self.counters
     }
 }
 
-/// The checks that need no state: size, form, every signature.
-fn examine(
-    signed: &SignedTrustItem,
-) -> Result<(TrustItem, BTreeSet<AuthorityPublicKey>), TrustRejected> {
-    if signed.payload().len() > MAX_ITEM_BYTES || signed.signatures().len() > MAX_AUTHORITIES {
+/// The first set without its signatures: they would add nothing, and make many items of one.
+fn first_set(first: SignedTrustItem) -> Result<KnownSet, TrustRejected> {
+    if first.payload().len() > MAX_ITEM_BYTES {
         return Err(TrustRejected::TooLarge);
     }
-    let Ok(item) = signed.decode() else {
-        return Err(TrustRejected::Malformed);
-    };
-    let signers = signed.signers().ok_or(TrustRejected::NotAuthorised)?;
-    Ok((item, signers))
+    let known = KnownSet::read(first.signed_only_by(|_| false))?;
+    if known.set.previous.is_some() || !known.set.pages.is_empty() {
+        return Err(TrustRejected::UnknownPredecessor);
+    }
+    Ok(known)
 }
 
-/// Sets in the order of their epochs, then the rest.
-fn epoch(item: &SignedTrustItem) -> u64 {
-    if item.kind() != TrustKind::AuthoritySet {
-        return u64::MAX;
-    }
-    match item.decode() {
-        Ok(TrustItem::AuthoritySet(set)) => set.epoch,
-        _ => u64::MAX,
+/// Sets in the order of their epochs, then pages, then the rest.
+fn turn(item: &SignedTrustItem) -> (u8, u64) {
+    match item.kind() {
+        TrustKind::AuthoritySet => match item.decode() {
+            Ok(TrustItem::AuthoritySet(set)) => (0, set.epoch),
+            _ => (0, u64::MAX),
+        },
+        TrustKind::GrantPage => (1, 0),
+        TrustKind::Grant | TrustKind::Revocation => (2, 0),
     }
 }
 

@@ -2,7 +2,11 @@
 //!
 //! Names are stable: they stand in metrics and in logs.
 
-use super::item::ItemId;
+use std::collections::BTreeSet;
+
+use super::item::{ContentId, ItemId};
+use super::restore::StoredHead;
+use super::signed::SignedTrustItem;
 
 /// An item that is held from now on, or was held already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +15,17 @@ pub enum TrustAccepted {
     Stored(ItemId),
     /// It was held already.
     Known,
+}
+
+/// What offering items would do, for the disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustPreview {
+    /// Items that would be held.
+    pub kept: Vec<SignedTrustItem>,
+    /// The set that would be followed, if it is another one.
+    pub head: Option<StoredHead>,
+    /// What would be held no more.
+    pub dropped: BTreeSet<ContentId>,
 }
 
 /// Why a trust item is refused. In the order of the checks.
@@ -31,10 +46,11 @@ pub enum TrustRejected {
     /// An authority set whose predecessor is not held (yet).
     #[error("the authority set before it is not known")]
     UnknownPredecessor,
-    /// Not signed by as many authorities as it takes.
-    #[error("not signed by the mesh's authorities")]
+    /// It counts for nothing under the authority set that is followed: not signed by as many of its keys
+    /// as it takes, naming a set that was left, or not listed.
+    #[error("not signed by the mesh's authorities, or no more")]
     NotAuthorised,
-    /// No room: a mesh never has that many items, unless an authority key was stolen.
+    /// No room: a key never signs that many items, unless it was stolen.
     #[error("no room for more trust items")]
     Full,
 }

@@ -3,12 +3,14 @@
 //! Field numbers are for ever: signed items of older builds are kept and read. Specification: the
 //! `prost` tags below.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use prost::Message as _;
 
 use super::item::{
-    AuthoritySet, AuthoritySignature, Grant, MAX_AUTHORITIES, MAX_ITEM_BYTES, Revocation,
-    SignedTrustItem, TrustItem, TrustKind,
+    AuthoritySet, ContentId, FederationRight, Grant, GrantPage, MAX_AUTHORITIES, MAX_CLAIMS,
+    MAX_ITEM_BYTES, MAX_PAGES, MAX_TUNNEL_IPS, PAGE_GRANTS, Revocation, TrustItem, TrustKind,
 };
 use super::key::AuthorityPublicKey;
 use crate::key::{KeyError, ZonePublicKey};
@@ -18,8 +20,6 @@ use crate::record::wire::{WirePrefix, decode, octets};
 use crate::record::{DecodeError, Problem};
 use crate::time::UnixMillis;
 
-/// Start of a stored item: kind and form.
-const FILE_MAGIC: &[u8] = b"zonemesh-trust-1\n";
 /// Longest reason of a revocation in characters.
 const MAX_REASON: usize = 256;
 
@@ -55,6 +55,12 @@ pub enum ItemError {
     /// A first set that is linked, or a later one that is not.
     #[error("an authority set of epoch 0 has none before it, any other has one; this is epoch {0}")]
     Link(u64),
+    /// More pages than a list may have, or grants on a page that are none or out of order.
+    #[error("a list has at most 128 pages of 1 to 128 grants each, in order")]
+    Page,
+    /// More prefixes, tunnel IPs or federations than a grant may have.
+    #[error("a grant has at most 64 prefixes and federations and 4 tunnel IPs of each family")]
+    Claims,
     /// Two of a grant's own prefixes overlap.
     #[error("a grant whose own prefixes overlap")]
     Overlap(#[source] Overlap),
@@ -81,6 +87,31 @@ struct WireAuthoritySet {
     threshold: u32,
     #[prost(uint64, tag = "5")]
     issued_at_unix_ms: u64,
+    /// None of them: a set of release 0.1.
+    #[prost(bytes = "vec", repeated, tag = "6")]
+    owner_keys: Vec<Vec<u8>>,
+    /// 32 bytes for each page, in order.
+    #[prost(bytes = "vec", tag = "7")]
+    pages: Vec<u8>,
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    stolen: Vec<Vec<u8>>,
+}
+
+/// 32 bytes for each grant.
+#[derive(Clone, PartialEq, prost::Message)]
+struct WireGrantPage {
+    #[prost(bytes = "vec", tag = "1")]
+    grants: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct WireFederationRight {
+    #[prost(string, tag = "1")]
+    federation: String,
+    #[prost(bool, tag = "2")]
+    host: bool,
+    #[prost(bool, tag = "3")]
+    train: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -99,6 +130,13 @@ struct WireGrant {
     serial: u64,
     #[prost(uint64, tag = "7")]
     issued_at_unix_ms: u64,
+    /// Empty in grants of release 0.1.
+    #[prost(bytes = "vec", tag = "8")]
+    set: Vec<u8>,
+    #[prost(uint64, tag = "9")]
+    since: u64,
+    #[prost(message, repeated, tag = "10")]
+    federations: Vec<WireFederationRight>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -115,57 +153,72 @@ struct WireRevocation {
     reason: String,
     #[prost(uint64, tag = "6")]
     issued_at_unix_ms: u64,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct WireSigned {
-    #[prost(int32, tag = "1")]
-    kind: i32,
-    #[prost(bytes = "bytes", tag = "2")]
-    payload: Bytes,
-    #[prost(message, repeated, tag = "3")]
-    signatures: Vec<WireSignature>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct WireSignature {
-    #[prost(bytes = "vec", tag = "1")]
-    key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    signature: Vec<u8>,
+    /// Empty in revocations of release 0.1.
+    #[prost(bytes = "vec", tag = "7")]
+    set: Vec<u8>,
 }
 
 pub(super) fn encode(item: &TrustItem) -> Bytes {
     let bytes = match item {
-        TrustItem::AuthoritySet(set) => WireAuthoritySet {
-            epoch: set.epoch,
-            previous: set.previous.map(Vec::from).unwrap_or_default(),
-            keys: set.keys.iter().map(|key| key.as_bytes().to_vec()).collect(),
-            threshold: set.threshold,
-            issued_at_unix_ms: set.issued_at.0,
+        TrustItem::AuthoritySet(set) => wire_set(set).encode_to_vec(),
+        TrustItem::Grant(grant) => wire_grant(grant).encode_to_vec(),
+        TrustItem::Revocation(revocation) => wire_revocation(revocation).encode_to_vec(),
+        TrustItem::GrantPage(page) => {
+            let grants = page.grants.iter().flat_map(|id| id.0).collect();
+            WireGrantPage { grants }.encode_to_vec()
         }
-        .encode_to_vec(),
-        TrustItem::Grant(grant) => WireGrant {
-            mesh: grant.mesh.to_string(),
-            zone: grant.zone.to_string(),
-            zone_key: grant.zone_key.as_bytes().to_vec(),
-            prefixes: grant.prefixes.iter().map(WirePrefix::from).collect(),
-            tunnel_ips: grant.tunnel_ips.iter().copied().map(octets).collect(),
-            serial: grant.serial,
-            issued_at_unix_ms: grant.issued_at.0,
-        }
-        .encode_to_vec(),
-        TrustItem::Revocation(revocation) => WireRevocation {
-            mesh: revocation.mesh.to_string(),
-            zone: revocation.zone.to_string(),
-            zone_key: revocation.zone_key.as_bytes().to_vec(),
-            serial: revocation.serial,
-            reason: revocation.reason.clone(),
-            issued_at_unix_ms: revocation.issued_at.0,
-        }
-        .encode_to_vec(),
     };
     Bytes::from(bytes)
+}
+
+fn wire_set(set: &AuthoritySet) -> WireAuthoritySet {
+    let bytes = |key: &AuthorityPublicKey| key.as_bytes().to_vec();
+    WireAuthoritySet {
+        epoch: set.epoch,
+        previous: optional(set.previous),
+        keys: set.keys.iter().map(bytes).collect(),
+        threshold: set.threshold,
+        issued_at_unix_ms: set.issued_at.0,
+        owner_keys: set.owner_keys.iter().flatten().map(bytes).collect(),
+        pages: set.pages.iter().flat_map(|page| page.0).collect(),
+        stolen: set.stolen.iter().map(bytes).collect(),
+    }
+}
+
+fn wire_grant(grant: &Grant) -> WireGrant {
+    let federation = |right: &FederationRight| WireFederationRight {
+        federation: right.federation.to_string(),
+        host: right.host,
+        train: right.train,
+    };
+    WireGrant {
+        mesh: grant.mesh.to_string(),
+        zone: grant.zone.to_string(),
+        zone_key: grant.zone_key.as_bytes().to_vec(),
+        prefixes: grant.prefixes.iter().map(WirePrefix::from).collect(),
+        tunnel_ips: grant.tunnel_ips.iter().copied().map(octets).collect(),
+        serial: grant.serial,
+        issued_at_unix_ms: grant.issued_at.0,
+        set: optional(grant.set),
+        since: grant.since,
+        federations: grant.federations.iter().map(federation).collect(),
+    }
+}
+
+fn wire_revocation(revocation: &Revocation) -> WireRevocation {
+    WireRevocation {
+        mesh: revocation.mesh.to_string(),
+        zone: revocation.zone.to_string(),
+        zone_key: revocation.zone_key.as_bytes().to_vec(),
+        serial: revocation.serial,
+        reason: revocation.reason.clone(),
+        issued_at_unix_ms: revocation.issued_at.0,
+        set: optional(revocation.set),
+    }
+}
+
+fn optional(hash: Option<[u8; 32]>) -> Vec<u8> {
+    hash.map(Vec::from).unwrap_or_default()
 }
 
 pub(super) fn decode(kind: TrustKind, payload: &[u8]) -> Result<TrustItem, ItemError> {
@@ -176,21 +229,25 @@ pub(super) fn decode(kind: TrustKind, payload: &[u8]) -> Result<TrustItem, ItemE
         TrustKind::AuthoritySet => authority_set(protobuf(payload)?).map(TrustItem::AuthoritySet),
         TrustKind::Grant => grant(protobuf(payload)?).map(TrustItem::Grant),
         TrustKind::Revocation => revocation(protobuf(payload)?).map(TrustItem::Revocation),
+        TrustKind::GrantPage => grant_page(&protobuf(payload)?).map(TrustItem::GrantPage),
     }
 }
 
-fn protobuf<T: prost::Message + Default>(bytes: &[u8]) -> Result<T, ItemError> {
+pub(super) fn protobuf<T: prost::Message + Default>(bytes: &[u8]) -> Result<T, ItemError> {
     let bad = |source| decode::bad("payload", Problem::Protobuf(source)).into();
     T::decode(bytes).map_err(bad)
 }
 
-fn array<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], ItemError> {
+pub(super) fn array<const N: usize>(
+    field: &'static str,
+    bytes: &[u8],
+) -> Result<[u8; N], ItemError> {
     let length = bytes.len();
     let wrong_length = |_: std::array::TryFromSliceError| ItemError::Length { field, length };
     bytes.try_into().map_err(wrong_length)
 }
 
-fn key<K>(
+pub(super) fn key<K>(
     field: &'static str,
     bytes: &[u8],
     make: fn([u8; 32]) -> Result<K, KeyError>,
@@ -200,32 +257,78 @@ fn key<K>(
 }
 
 fn authority_set(wire: WireAuthoritySet) -> Result<AuthoritySet, ItemError> {
-    let keys = wire.keys.iter().map(|bytes| key("keys", bytes, AuthorityPublicKey::from_bytes));
-    let keys = keys.collect::<Result<std::collections::BTreeSet<_>, _>>()?;
+    let keys = keys("keys", &wire.keys)?;
+    let owner_keys = keys_or_none("owner_keys", &wire.owner_keys)?;
     let most = u32::try_from(keys.len()).unwrap_or(u32::MAX);
-    let sane = keys.len() == wire.keys.len() && keys.len() <= MAX_AUTHORITIES;
-    if !sane || wire.threshold == 0 || wire.threshold > most {
+    if keys.is_empty() || wire.threshold == 0 || wire.threshold > most {
         return Err(ItemError::Threshold(wire.threshold, wire.keys.len()));
     }
-    let previous = match wire.previous.as_slice() {
-        [] => None,
-        bytes => Some(array("previous", bytes)?),
-    };
+    let previous = hash("previous", &wire.previous)?;
     if previous.is_none() != (wire.epoch == 0) {
         return Err(ItemError::Link(wire.epoch));
+    }
+    let pages = contents("pages", &wire.pages)?;
+    if pages.len() > MAX_PAGES {
+        return Err(ItemError::Page);
     }
     Ok(AuthoritySet {
         epoch: wire.epoch,
         previous,
+        owner_keys,
         keys,
         threshold: wire.threshold,
+        pages,
+        stolen: self::keys("stolen", &wire.stolen)?,
         issued_at: UnixMillis(wire.issued_at_unix_ms),
     })
+}
+
+/// Distinct keys, and no more than a set may have.
+fn keys(field: &'static str, wire: &[Vec<u8>]) -> Result<BTreeSet<AuthorityPublicKey>, ItemError> {
+    let keys = wire.iter().map(|bytes| key(field, bytes, AuthorityPublicKey::from_bytes));
+    let keys = keys.collect::<Result<BTreeSet<_>, _>>()?;
+    match keys.len() == wire.len() && keys.len() <= MAX_AUTHORITIES {
+        true => Ok(keys),
+        false => Err(ItemError::Threshold(0, wire.len())),
+    }
+}
+
+fn keys_or_none(
+    field: &'static str,
+    wire: &[Vec<u8>],
+) -> Result<Option<BTreeSet<AuthorityPublicKey>>, ItemError> {
+    Ok(Some(keys(field, wire)?).filter(|keys| !keys.is_empty()))
+}
+
+fn hash(field: &'static str, bytes: &[u8]) -> Result<Option<[u8; 32]>, ItemError> {
+    if bytes.is_empty() { Ok(None) } else { array(field, bytes).map(Some) }
+}
+
+fn contents(field: &'static str, bytes: &[u8]) -> Result<Vec<ContentId>, ItemError> {
+    bytes.chunks(32).map(|chunk| array(field, chunk).map(ContentId)).collect()
+}
+
+fn grant_page(wire: &WireGrantPage) -> Result<GrantPage, ItemError> {
+    let listed = contents("grants", &wire.grants)?;
+    let in_order = listed.is_sorted_by(|a, b| a < b);
+    if !in_order || listed.is_empty() || listed.len() > PAGE_GRANTS {
+        return Err(ItemError::Page);
+    }
+    Ok(GrantPage { grants: listed.into_iter().collect() })
 }
 
 fn grant(wire: WireGrant) -> Result<Grant, ItemError> {
     let prefixes = decode::each("prefixes", wire.prefixes, decode::prefix)?;
     let tunnel_ips = decode::each("tunnel_ips", wire.tunnel_ips, decode::address)?;
+    let federations = decode::each("federations", wire.federations, federation_right)?;
+    let of_family = |v4| tunnel_ips.iter().filter(|ip| ip.is_ipv4() == v4).count();
+    let set = hash("set", &wire.set)?;
+    let too_many = prefixes.len().max(federations.len()) > MAX_CLAIMS
+        || of_family(true).max(of_family(false)) > MAX_TUNNEL_IPS;
+    // Release 0.1 had no such bounds.
+    if too_many && set.is_some() {
+        return Err(ItemError::Claims);
+    }
     let claimed = claims(&prefixes, &tunnel_ips).map(|net| (wire.zone.as_str(), net));
     check_disjoint(claimed).map_err(ItemError::Overlap)?;
     Ok(Grant {
@@ -234,9 +337,18 @@ fn grant(wire: WireGrant) -> Result<Grant, ItemError> {
         zone_key: key("zone_key", &wire.zone_key, ZonePublicKey::from_bytes)?,
         prefixes,
         tunnel_ips,
+        federations,
+        // Serials of release 0.1 counted for the whole mesh: they say who came first.
+        since: if set.is_some() { wire.since } else { wire.serial },
+        set,
         serial: wire.serial,
         issued_at: UnixMillis(wire.issued_at_unix_ms),
     })
+}
+
+fn federation_right(wire: WireFederationRight) -> Result<FederationRight, DecodeError> {
+    let federation = decode::name("federation", &wire.federation)?;
+    Ok(FederationRight { federation, host: wire.host, train: wire.train })
 }
 
 fn revocation(wire: WireRevocation) -> Result<Revocation, ItemError> {
@@ -247,48 +359,9 @@ fn revocation(wire: WireRevocation) -> Result<Revocation, ItemError> {
         mesh: MeshId::new(wire.mesh),
         zone: decode::name("zone", &wire.zone)?,
         zone_key: key("zone_key", &wire.zone_key, ZonePublicKey::from_bytes)?,
+        set: hash("set", &wire.set)?,
         serial: wire.serial,
         reason: wire.reason,
         issued_at: UnixMillis(wire.issued_at_unix_ms),
     })
-}
-
-pub(super) fn to_file_bytes(item: &SignedTrustItem) -> Vec<u8> {
-    let signature = |s: &AuthoritySignature| WireSignature {
-        key: s.key.as_bytes().to_vec(),
-        signature: s.signature.to_vec(),
-    };
-    let signed = WireSigned {
-        kind: match item.kind() {
-            TrustKind::AuthoritySet => 1,
-            TrustKind::Grant => 2,
-            TrustKind::Revocation => 3,
-        },
-        payload: item.payload().clone(),
-        signatures: item.signatures().iter().map(signature).collect(),
-    };
-    [FILE_MAGIC, &signed.encode_to_vec()].concat()
-}
-
-pub(super) fn from_file_bytes(bytes: &[u8]) -> Result<SignedTrustItem, ItemError> {
-    let rest = bytes.strip_prefix(FILE_MAGIC).ok_or(ItemError::Magic)?;
-    let signed: WireSigned = protobuf(rest)?;
-    if signed.payload.len() > MAX_ITEM_BYTES {
-        return Err(ItemError::TooLarge(signed.payload.len()));
-    }
-    let kind = match signed.kind {
-        1 => TrustKind::AuthoritySet,
-        2 => TrustKind::Grant,
-        3 => TrustKind::Revocation,
-        other => return Err(decode::bad("kind", Problem::UnknownValue(other)).into()),
-    };
-    let signature = |wire: WireSignature| {
-        Ok(AuthoritySignature {
-            key: key("signatures.key", &wire.key, AuthorityPublicKey::from_bytes)?,
-            signature: array("signatures.signature", &wire.signature)?,
-        })
-    };
-    let signatures = signed.signatures.into_iter().map(signature);
-    let signatures = signatures.collect::<Result<_, ItemError>>()?;
-    Ok(SignedTrustItem::from_parts(kind, signed.payload, signatures))
 }

@@ -4,7 +4,10 @@
 //! that what stands in it may go into a certificate, a file or a command line. It refuses to know
 //! whether the zone was entitled to say it (`registry`). Encoding is in `wire`, signing in `signed`.
 
+mod certificate;
+mod proof;
 mod signed;
+mod slots;
 mod text;
 pub(crate) mod wire;
 
@@ -17,11 +20,23 @@ use crate::key::WireGuardPublicKey;
 use crate::name::{FederationName, ZoneName};
 use crate::time::UnixMillis;
 
+pub use certificate::{GatewayCertificate, SignedGatewayCertificate};
+pub use proof::KeyProof;
 pub use signed::{MAX_RECORD_BYTES, SIGNATURE_BYTES, SignedRecord, SignedRecordError};
+pub use slots::{
+    CertificateHash, EndpointKind, FurtherEndpoint, HeldCa, MAX_CAS, MAX_FEDERATIONS, MAX_GATEWAYS,
+    MAX_PREFIXES, MAX_SUPERLINK_ADDRESSES, MAX_SUPERNODES, MAX_TUNNEL_IPS, TransitOffer,
+    ZoneSuperNode,
+};
 pub use wire::{DecodeError, Problem};
 
 /// Most endpoints of one gateway: each name among them is asked for again and again by all others.
 pub const MAX_ENDPOINTS: usize = 16;
+/// Most lanes of one gateway beside the first.
+pub const MAX_LANES: usize = 15;
+/// Most proofs of one gateway: a present and a next key for each of its lanes. Each costs a signature
+/// to check.
+pub const MAX_PROOFS: usize = 2 * (MAX_LANES + 1);
 
 /// Version of a zone record, compared in order of its fields. No clock takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -53,14 +68,21 @@ pub struct ProtocolRange {
 }
 
 impl ProtocolRange {
-    /// What this build speaks.
-    pub const CURRENT: Self = Self { min: 1, max: 1 };
+    /// What this build speaks. Version 1, of release 0.1.0, knew no proofs of keys: what is said in it
+    /// is read from this gateway's own disk, never from others.
+    pub const CURRENT: Self = Self { min: 2, max: 2 };
 
     /// The highest version that both speak.
     #[must_use]
     pub fn common(self, other: Self) -> Option<u32> {
         let highest = self.max.min(other.max);
         (highest >= self.min.max(other.min)).then_some(highest)
+    }
+}
+
+impl Default for ProtocolRange {
+    fn default() -> Self {
+        Self::CURRENT
     }
 }
 
@@ -75,12 +97,24 @@ pub struct Gateway {
     pub next_wireguard_key: Option<WireGuardPublicKey>,
     /// Its lanes beside the one of `wireguard_key`: in order, from the second on.
     pub lanes: Vec<Lane>,
+    /// That it has the keys which it names, present and next, those of its lanes too.
+    pub proofs: Vec<KeyProof>,
     /// How others reach it from outside: `IP:port`, `[v6]:port` or `name:port`.
     pub endpoints: Vec<String>,
+    /// Further ways to reach it.
+    pub further_endpoints: Vec<FurtherEndpoint>,
     /// Its addresses inside the tunnels.
     pub tunnel_ips: Vec<IpAddr>,
     /// TCP port of its registry on those addresses.
     pub registry_port: u16,
+}
+
+impl Gateway {
+    /// All keys that it names.
+    pub fn wireguard_keys(&self) -> impl Iterator<Item = WireGuardPublicKey> {
+        let first = std::iter::once(self.wireguard_key).chain(self.next_wireguard_key);
+        first.chain(self.lanes.iter().flat_map(Lane::wireguard_keys))
+    }
 }
 
 /// A further lane of a gateway's tunnels: sessions of its own, for another core.
@@ -94,6 +128,13 @@ pub struct Lane {
     pub port_offset: u16,
 }
 
+impl Lane {
+    /// Its keys, present and next.
+    pub fn wireguard_keys(&self) -> impl Iterator<Item = WireGuardPublicKey> {
+        std::iter::once(self.wireguard_key).chain(self.next_wireguard_key)
+    }
+}
+
 /// How SuperNodes talk to a SuperLink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FlowerTransport {
@@ -101,6 +142,8 @@ pub enum FlowerTransport {
     Grpc,
     /// HTTP (Flower from 1.40).
     Http,
+    /// What a later release knows, by its number: passed on, never used here.
+    Other(i32),
 }
 
 impl FlowerTransport {
@@ -110,6 +153,27 @@ impl FlowerTransport {
         match self {
             Self::Grpc => "grpc",
             Self::Http => "http",
+            Self::Other(_) => "unknown",
+        }
+    }
+
+    /// What stands for it in records and messages.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        match self {
+            Self::Grpc => 1,
+            Self::Http => 2,
+            Self::Other(number) => number,
+        }
+    }
+
+    /// The one that a number stands for.
+    #[must_use]
+    pub fn of(number: i32) -> Self {
+        match number {
+            1 => Self::Grpc,
+            2 => Self::Http,
+            other => Self::Other(other),
         }
     }
 }
@@ -123,6 +187,10 @@ pub enum Readiness {
     Ready,
     /// Stopped on purpose, or withdrawn by its gateway.
     Stopped,
+    /// Its VM does not answer its gateway any more: nobody has stopped it.
+    Lost,
+    /// What a later release knows, by its number: passed on, and not ready.
+    Other(i32),
 }
 
 impl Readiness {
@@ -133,6 +201,32 @@ impl Readiness {
             Self::Starting => "starting",
             Self::Ready => "ready",
             Self::Stopped => "stopped",
+            Self::Lost => "lost",
+            Self::Other(_) => "unknown",
+        }
+    }
+
+    /// What stands for it in records and messages.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        match self {
+            Self::Starting => 1,
+            Self::Ready => 2,
+            Self::Stopped => 3,
+            Self::Lost => 4,
+            Self::Other(number) => number,
+        }
+    }
+
+    /// The one that a number stands for.
+    #[must_use]
+    pub fn of(number: i32) -> Self {
+        match number {
+            1 => Self::Starting,
+            2 => Self::Ready,
+            3 => Self::Stopped,
+            4 => Self::Lost,
+            other => Self::Other(other),
         }
     }
 }
@@ -156,6 +250,10 @@ pub struct SuperLink {
     pub readiness: Readiness,
     /// The mesh DNS name in its certificate; never looked up.
     pub tls_name: String,
+    /// A DNS name that leads to it, if its zone has one.
+    pub dns_name: Option<String>,
+    /// The CA certificates that it holds.
+    pub cas: Vec<HeldCa>,
     /// The SuperLink VM's clock minus its gateway's, in milliseconds.
     pub clock_offset_ms: i64,
 }
@@ -181,6 +279,16 @@ impl CaState {
             Self::Retiring => "retiring",
         }
     }
+
+    /// What stands for it in records.
+    #[must_use]
+    pub fn number(self) -> i32 {
+        match self {
+            Self::Next => 1,
+            Self::Active => 2,
+            Self::Retiring => 3,
+        }
+    }
 }
 
 /// A CA certificate of a federation.
@@ -202,7 +310,7 @@ pub struct CaSet {
 }
 
 /// What a zone says about itself, before it has a version.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RecordContent {
     /// Its gateways.
     pub gateways: Vec<Gateway>,
@@ -214,22 +322,62 @@ pub struct RecordContent {
     pub ca_sets: Vec<CaSet>,
     /// Protocol versions that its gateways speak.
     pub protocol: ProtocolRange,
+    /// The release that its gateway runs, for example `0.2.0`.
+    pub release: Option<String>,
+    /// That it carries others' packets, if it does.
+    pub transit: Option<TransitOffer>,
+    /// SuperNodes that run in it.
+    pub supernodes: Vec<ZoneSuperNode>,
 }
 
-/// A zone's record.
+impl RecordContent {
+    /// What a zone says that leaves the mesh: nothing. No zone that stays says so little, as it has
+    /// a gateway.
+    #[must_use]
+    pub fn farewell() -> Self {
+        Self::default()
+    }
+
+    /// True if the zone has left.
+    #[must_use]
+    pub fn is_farewell(&self) -> bool {
+        self.gateways.is_empty()
+            && self.prefixes.is_empty()
+            && self.superlinks.is_empty()
+            && self.ca_sets.is_empty()
+    }
+}
+
+/// What a gateway says for its zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZoneRecord {
-    /// The zone, its only writer.
+    /// The zone.
     pub zone: ZoneName,
+    /// The name of its gateway that is the only writer of this record.
+    pub gateway: String,
     /// Its version.
     pub version: Version,
     /// When it was written, by the writer's clock. For people; orders nothing.
     pub issued_at: UnixMillis,
     /// What the zone says.
     pub content: RecordContent,
+    /// That the writer is a gateway of the zone; none before it is signed.
+    pub certificate: Option<SignedGatewayCertificate>,
 }
 
 impl ZoneRecord {
+    /// Which gateway's it is.
+    #[must_use]
+    pub fn id(&self) -> GatewayId {
+        GatewayId::new(self.zone.clone(), self.gateway.as_str())
+    }
+
+    /// True if release 0.1.0 wrote it, which signed with the zone's key and proved no keys.
+    #[must_use]
+    pub fn is_of_the_past(&self) -> bool {
+        self.content.protocol.max < ProtocolRange::CURRENT.min
+    }
+
     /// The zone's gateways with their ids, in the order in which the zone names them.
     pub fn gateways(&self) -> impl Iterator<Item = (GatewayId, &Gateway)> {
         let id = |gateway: &Gateway| GatewayId::new(self.zone.clone(), gateway.name.as_str());

@@ -1,4 +1,4 @@
-//! A zone record as it travels and is kept: the bytes that were signed, and the signature.
+//! A gateway's record as it travels and is kept: the bytes that were signed, and the signature.
 //!
 //! Promises: what is signed is never encoded again, so that records of newer builds pass through
 //! older ones unharmed; the signature covers a domain text, so that it holds for nothing else.
@@ -10,16 +10,18 @@ use bytes::Bytes;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 
-use super::ZoneRecord;
 use super::wire::{self, DecodeError};
-use crate::key::{ZoneIdentity, ZonePublicKey};
+use super::{GatewayCertificate, SignedGatewayCertificate, ZoneRecord};
+use crate::key::{GatewayIdentity, ZoneIdentity, ZonePublicKey};
 
 /// Largest payload of a zone record.
 pub const MAX_RECORD_BYTES: usize = 64 * 1024;
 /// Bytes of an Ed25519 signature.
 pub const SIGNATURE_BYTES: usize = 64;
 /// What the signature covers besides the payload, so that it cannot be taken for anything else.
-const DOMAIN: &[u8] = b"zonemesh zone record v1\0";
+const DOMAIN: &[u8] = b"zonemesh gateway record v2\0";
+/// The same in release 0.1.0, where the zone's key signed.
+const DOMAIN_OF_THE_PAST: &[u8] = b"zonemesh zone record v1\0";
 /// Start of a stored record: kind and form.
 const FILE_MAGIC: &[u8] = b"zonemesh-record-1\n";
 
@@ -48,11 +50,35 @@ pub struct SignedRecord {
 }
 
 impl SignedRecord {
-    /// Encodes and signs a record.
+    /// Encodes and signs a record of a gateway that has its zone's key: its own key and certificate
+    /// follow from that one, so that the same record has the same bytes each time.
     #[must_use]
-    pub fn sign(record: &ZoneRecord, identity: &ZoneIdentity) -> Self {
-        let payload = Bytes::from(wire::WireRecord::from(record).encode_to_vec());
-        let signature = identity.sign(&signed_bytes(&payload));
+    pub fn sign(record: &ZoneRecord, zone: &ZoneIdentity) -> Self {
+        if record.is_of_the_past() {
+            let payload = encode(record.clone());
+            let signature = zone.sign(&[DOMAIN_OF_THE_PAST, &payload].concat());
+            return Self { payload, signature };
+        }
+        let gateway = zone.of_gateway(&record.gateway);
+        let own = record.content.gateways.iter().flat_map(|gateway| &gateway.tunnel_ips);
+        let certificate = GatewayCertificate {
+            gateway: record.id(),
+            key: gateway.public_key(),
+            tunnel_ips: own.copied().collect(),
+        };
+        let certificate = SignedGatewayCertificate::sign(&certificate, zone);
+        Self::sign_as(record, &gateway, certificate)
+    }
+
+    /// Encodes and signs a record of a gateway that its zone has certified.
+    #[must_use]
+    pub fn sign_as(
+        record: &ZoneRecord,
+        gateway: &GatewayIdentity,
+        certificate: SignedGatewayCertificate,
+    ) -> Self {
+        let payload = encode(ZoneRecord { certificate: Some(certificate), ..record.clone() });
+        let signature = gateway.sign(&[DOMAIN, &payload].concat());
         Self { payload, signature }
     }
 
@@ -93,10 +119,31 @@ impl SignedRecord {
         first.fold(0, |digest, byte| digest << 8 | u64::from(*byte))
     }
 
-    /// True if `key` signed this.
+    /// True if a gateway of the zone with this key signed this.
     #[must_use]
-    pub fn verify(&self, key: &ZonePublicKey) -> bool {
-        key.verify_strict(&signed_bytes(&self.payload), &self.signature)
+    pub fn verify(&self, zone: &ZonePublicKey) -> bool {
+        self.decode().is_ok_and(|record| self.verify_decoded(&record, zone, None))
+    }
+
+    /// As [`SignedRecord::verify`], of the record inside. A certificate that is `known` to hold is not
+    /// verified again.
+    pub(crate) fn verify_decoded(
+        &self,
+        record: &ZoneRecord,
+        zone: &ZonePublicKey,
+        known: Option<&SignedGatewayCertificate>,
+    ) -> bool {
+        if record.is_of_the_past() {
+            let signed = [DOMAIN_OF_THE_PAST, &self.payload].concat();
+            return zone.verify_strict(&signed, &self.signature);
+        }
+        let Some(signed) = &record.certificate else { return false };
+        let Ok(certificate) = signed.decode() else { return false };
+        let mut used = record.content.gateways.iter().flat_map(|gateway| &gateway.tunnel_ips);
+        certificate.gateway == record.id()
+            && used.all(|ip| certificate.tunnel_ips.contains(ip))
+            && (known == Some(signed) || signed.verify(zone))
+            && certificate.key.verify_strict(&[DOMAIN, &self.payload].concat(), &self.signature)
     }
 
     /// The record inside. Says nothing about the signature.
@@ -129,8 +176,8 @@ impl SignedRecord {
     }
 }
 
-fn signed_bytes(payload: &[u8]) -> Vec<u8> {
-    [DOMAIN, payload].concat()
+fn encode(record: ZoneRecord) -> Bytes {
+    Bytes::from(wire::WireRecord::from(&record).encode_to_vec())
 }
 
 impl fmt::Debug for SignedRecord {

@@ -1,12 +1,15 @@
-//! The registry of one gateway: the newest valid record of each zone.
+//! The registry of one gateway: the newest valid record of each gateway of each zone.
 //!
-//! A pure state machine. Every record has exactly one writer, its zone, so that there is no leader,
-//! no quorum and no clock in any order: the newest version that its zone signed within its bounds
-//! wins, everywhere. Nothing is ever deleted; silence changes nothing.
+//! A pure state machine. Every record has exactly one writer, a gateway that its zone has certified,
+//! so that there is no leader, no quorum and no clock in any order: the newest version that its gateway
+//! signed within its zone's bounds wins, everywhere. What a zone says is the union of its gateways'
+//! records. Nothing is ever deleted, but for what is beyond [`MAX_ZONE_RECORDS`]; silence changes
+//! nothing.
 //!
-//! It owns the zone's identity and is the only one to write the zone's own record (`own`). It
+//! It owns the zone's identity and is the only one to write this gateway's own record (`own`). It
 //! refuses to know who the neighbours are and how records travel (`crate::replication`).
 
+mod held;
 mod lookup;
 mod outcome;
 mod own;
@@ -16,7 +19,8 @@ mod vector;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use crate::key::{ZoneIdentity, ZonePublicKey};
+use crate::gateway::GatewayId;
+use crate::key::ZoneIdentity;
 use crate::member;
 use crate::membership::Membership;
 use crate::name::ZoneName;
@@ -25,42 +29,23 @@ use crate::time::UnixMillis;
 
 use crate::member::{Member, MembershipError};
 use crate::mesh::RootHash;
-pub use lookup::FoundSuperLink;
+pub use held::HeldRecord;
+pub use lookup::{FoundSuperLink, SignedRevocation};
 pub use outcome::{RecordAccepted, RecordCounters, RecordRejected};
 pub use own::{PreparedRecord, PublishError, PublishedRecord};
 pub use trust::{MembershipChange, Standing, TrustNews};
 pub use vector::{RecordHead, VersionVector};
 
-/// A record that is held: verified, within its zone's bounds.
-#[derive(Debug, Clone)]
-pub struct HeldRecord {
-    /// The record.
-    pub record: ZoneRecord,
-    /// The same as it was signed.
-    pub signed: SignedRecord,
-    /// When it arrived, by this gateway's clock.
-    pub received_at: UnixMillis,
-    digest: u64,
-    key: ZonePublicKey,
-    /// Signed by a key that its zone has left: still true, replaced by whatever the new key signs.
-    former: bool,
-}
+/// Most records of one zone, each of another gateway: beyond them the oldest goes.
+pub const MAX_ZONE_RECORDS: usize = 8;
 
-impl HeldRecord {
-    /// Version and content in brief.
-    #[must_use]
-    pub fn head(&self) -> RecordHead {
-        RecordHead { version: self.record.version, digest: self.digest }
-    }
-}
-
-/// The newest valid record of each zone.
+/// The newest valid record of each gateway.
 pub struct Registry {
     /// Who may write: granted or configured, blocked ones included, so that their records are
     /// passed on.
     members: BTreeMap<ZoneName, Member>,
     trust: trust::Trust,
-    held: BTreeMap<ZoneName, HeldRecord>,
+    held: BTreeMap<GatewayId, HeldRecord>,
     /// The hash over `held`, until that changes.
     root: OnceLock<RootHash>,
     own: own::Own,
@@ -69,7 +54,8 @@ pub struct Registry {
 
 impl Registry {
     /// An empty registry of the gateway whose zone is `zone`, in a mesh whose members are written
-    /// by hand.
+    /// by hand. The gateway has its zone's key, and the name that gateways have by default
+    /// ([`Registry::named`]).
     ///
     /// `incarnation` starts the own record's version if no earlier record of this zone is restored:
     /// pass something larger each time the store was lost, for example milliseconds since 1970.
@@ -95,7 +81,7 @@ impl Registry {
             members,
             held: BTreeMap::new(),
             root: OnceLock::new(),
-            own: own::Own::new(zone, identity, incarnation),
+            own: own::Own::new(GatewayId::assumed(zone), identity, incarnation),
             counters: RecordCounters::default(),
         })
     }
@@ -118,11 +104,18 @@ impl Registry {
             members: BTreeMap::new(),
             held: BTreeMap::new(),
             root: OnceLock::new(),
-            own: own::Own::new(zone, identity, incarnation),
+            own: own::Own::new(GatewayId::assumed(zone), identity, incarnation),
             counters: RecordCounters::default(),
         };
         registry.manage(membership);
         Ok(registry)
+    }
+
+    /// The same of a gateway with another name. To be said before anything is restored.
+    #[must_use]
+    pub fn named(mut self, gateway: impl Into<String>) -> Self {
+        self.own.set_gateway(gateway.into());
+        self
     }
 
     /// Takes back a record from this gateway's own store. Everything is checked anew; refused
@@ -134,21 +127,31 @@ impl Registry {
         &mut self,
         signed: SignedRecord,
         received_at: UnixMillis,
-    ) -> Result<ZoneName, RecordRejected> {
+    ) -> Result<GatewayId, RecordRejected> {
         let record = self.authenticate(&signed)?;
-        let zone = record.zone.clone();
+        let id = record.id();
         let candidate = self.candidate(record, signed, received_at)?;
-        if zone == *self.zone() {
+        // The zone's one writer in release 0.1.0 was this gateway, whatever its name was.
+        if id == *self.id() || (candidate.is_of_the_past() && id.zone == *self.zone()) {
             self.own.note_version(candidate.record.version);
         }
         self.check_bounds(&candidate)?;
-        match self.present(&zone) {
+        let is_past = candidate.is_of_the_past();
+        if is_past && self.of_zone(&id.zone).any(|held| !held.is_of_the_past()) {
+            return Err(RecordRejected::Outdated);
+        }
+        match self.present(&id) {
             Some(present) if !candidate.head().supersedes(&present.head()) => {
                 return Err(RecordRejected::Outdated);
             }
-            _ => self.hold(candidate),
+            _ => {
+                if id == *self.id() {
+                    self.own.goes_on_saying(candidate.record.content.clone());
+                }
+                self.hold(candidate)?;
+            }
         }
-        Ok(zone)
+        Ok(id)
     }
 
     /// Offers a record that came from elsewhere.
@@ -176,8 +179,11 @@ impl Registry {
         now: UnixMillis,
     ) -> Result<RecordAccepted, RecordRejected> {
         let record = self.authenticate(&signed)?;
-        let zone = record.zone.clone();
-        let present = self.present(&zone).map(HeldRecord::head);
+        if record.is_of_the_past() {
+            return Err(RecordRejected::NoCommonProtocol);
+        }
+        let id = record.id();
+        let present = self.present(&id).map(HeldRecord::head);
         let candidate = self.candidate(record, signed, now)?;
         let head = candidate.head();
         if present == Some(head) {
@@ -188,14 +194,14 @@ impl Registry {
             self.counters.alarm_clone();
         }
         let newer = present.is_none_or(|present| head.supersedes(&present));
-        if zone == *self.zone() {
+        if id == *self.id() {
             return self.own.judge_foreign(head.version, newer, cloned, now);
         }
         self.check_bounds(&candidate)?;
         match (newer, cloned) {
             (true, _) => {
-                self.hold(candidate);
-                Ok(RecordAccepted::Stored(zone))
+                self.hold(candidate)?;
+                Ok(RecordAccepted::Stored(id))
             }
             (false, true) => Err(RecordRejected::CloneRefused),
             (false, false) => Err(RecordRejected::Outdated),
@@ -214,9 +220,10 @@ impl Registry {
         let Some(member) = self.members.get(&record.zone) else {
             return Err(self.trust.stranger(&record.zone));
         };
-        let present = self.present(&record.zone);
-        let verified = present.is_some_and(|held| held.signed == *signed);
-        if !verified && !signed.verify(&member.key) {
+        let held = self.held.get(&record.id()).filter(|held| held.key == member.key);
+        let verified = held.is_some_and(|held| held.signed == *signed);
+        let known = held.and_then(|held| held.record.certificate.as_ref());
+        if !verified && !signed.verify_decoded(&record, &member.key, known) {
             return Err(RecordRejected::BadSignature);
         }
         Ok(record)
@@ -229,12 +236,40 @@ impl Registry {
         received_at: UnixMillis,
     ) -> Result<HeldRecord, RecordRejected> {
         let member = self.members.get(&record.zone).ok_or(RecordRejected::UnknownZone)?;
-        Ok(held(record, signed, member.key, received_at))
+        Ok(HeldRecord::new(record, signed, member.key, received_at))
     }
 
-    fn hold(&mut self, candidate: HeldRecord) {
+    /// Holds a record in place of the one before, and of what its zone said in release 0.1.0.
+    fn hold(&mut self, mut candidate: HeldRecord) -> Result<(), RecordRejected> {
+        let id = candidate.id();
+        self.make_room(&id, &candidate)?;
+        let past = self.of_zone(&id.zone).filter(|held| held.is_of_the_past());
+        for past in past.map(HeldRecord::id).collect::<Vec<_>>() {
+            if past != id {
+                self.held.remove(&past);
+            }
+        }
         self.root.take();
-        self.held.insert(candidate.record.zone.clone(), candidate);
+        candidate.inherit(self.held.get(&id));
+        self.held.insert(id, candidate);
+        Ok(())
+    }
+
+    /// Lets the oldest record of a zone go that has more gateways than it may, if that is older than
+    /// the one that comes. This gateway's own always stays.
+    fn make_room(&mut self, id: &GatewayId, candidate: &HeldRecord) -> Result<(), RecordRejected> {
+        let others = self.of_zone(&id.zone).filter(|held| held.record.gateway != id.gateway);
+        if others.clone().count() < MAX_ZONE_RECORDS {
+            return Ok(());
+        }
+        let others = others.filter(|held| held.id() != *self.id());
+        let Some(oldest) = others.min_by_key(|held| held.age_in_zone()) else { return Ok(()) };
+        if *id != *self.id() && oldest.age_in_zone() > candidate.age_in_zone() {
+            return Err(RecordRejected::TooManyGateways);
+        }
+        let oldest = oldest.id();
+        self.held.remove(&oldest);
+        Ok(())
     }
 
     fn check_bounds(&self, candidate: &HeldRecord) -> Result<(), RecordRejected> {
@@ -246,7 +281,13 @@ impl Registry {
     /// This gateway's zone.
     #[must_use]
     pub fn zone(&self) -> &ZoneName {
-        self.own.zone()
+        &self.own.id().zone
+    }
+
+    /// This gateway.
+    #[must_use]
+    pub fn id(&self) -> &GatewayId {
+        self.own.id()
     }
 
     /// The members of the mesh, in the order of their names; this zone is one of them, zones that
@@ -260,9 +301,9 @@ impl Registry {
         self.members.values()
     }
 
-    /// The record of a zone that counts for versions and hashes.
-    fn present(&self, zone: &ZoneName) -> Option<&HeldRecord> {
-        self.held.get(zone).filter(|held| !held.former)
+    /// The record of a gateway that counts for versions and hashes.
+    fn present(&self, gateway: &GatewayId) -> Option<&HeldRecord> {
+        self.held.get(gateway).filter(|held| held.counts())
     }
 
     /// How often each outcome has happened.
@@ -270,13 +311,4 @@ impl Registry {
     pub fn counters(&self) -> &RecordCounters {
         &self.counters
     }
-}
-
-fn held(
-    record: ZoneRecord,
-    signed: SignedRecord,
-    key: ZonePublicKey,
-    received_at: UnixMillis,
-) -> HeldRecord {
-    HeldRecord { digest: signed.digest(), record, signed, received_at, key, former: false }
 }

@@ -2,17 +2,17 @@
 //!
 //! Names are stable: they stand in metrics, in `zonemesh registry list` and in logs.
 
+use crate::gateway::GatewayId;
 use crate::member::OutOfBounds;
-use crate::name::ZoneName;
 
 /// A record that changed nothing bad, and what it changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordAccepted {
     /// It is held from now on.
-    Stored(ZoneName),
+    Stored(GatewayId),
     /// It was held already.
     Known,
-    /// It is this zone's own, of a version that this gateway does not remember: ask
+    /// It is this gateway's own, of a version that this gateway does not remember: ask
     /// [`super::Registry::poll_republish`].
     OwnSurpassed,
 }
@@ -44,14 +44,14 @@ pub enum RecordRejected {
     /// A stream of a neighbour that says it is another zone than its certificate does.
     #[error("a stream in another zone's name")]
     OtherZone,
-    /// A stream of a neighbour that shares no version of the protocol.
-    #[error("a stream without a common version of the protocol")]
+    /// A stream of a neighbour that shares no version of the protocol, or a record of such a gateway.
+    #[error("a stream or record without a common version of the protocol: update its gateway")]
     NoCommonProtocol,
     /// A stream that does not begin with a hello, or has two.
     #[error("a stream whose hello is out of turn")]
     OutOfTurn,
-    /// More than 64 KiB, or more endpoints of a gateway than others follow.
-    #[error("larger than 65536 bytes, or with more than 16 endpoints of a gateway")]
+    /// More than 64 KiB, or more in a list than others follow.
+    #[error("larger than 65536 bytes, or with more in a list than a record may have")]
     TooLarge,
     /// Not a valid record; [`crate::record::SignedRecord::decode`] says why.
     #[error("not a valid zone record")]
@@ -62,8 +62,8 @@ pub enum RecordRejected {
     /// Of a zone whose key was revoked.
     #[error("its zone's key was revoked")]
     RevokedZone,
-    /// Not signed by its zone's key.
-    #[error("not signed by its zone's key")]
+    /// Not signed by a gateway that its zone's key has certified.
+    #[error("not signed by a gateway that its zone's key has certified")]
     BadSignature,
     /// Announces a prefix that its zone may not announce.
     #[error("announces a prefix outside its zone's")]
@@ -74,6 +74,9 @@ pub enum RecordRejected {
     /// Names a SuperLink address that is not its zone's.
     #[error("names a SuperLink address outside its zone's")]
     ForeignSuperLinkAddress,
+    /// Of one gateway more than a zone may have.
+    #[error("its zone has newer records of as many other gateways as a zone may have")]
+    TooManyGateways,
     /// Older than what is held.
     #[error("older than the record that is held")]
     Outdated,
@@ -84,7 +87,7 @@ pub enum RecordRejected {
 
 impl RecordRejected {
     /// All reasons, in the order of the checks.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::OtherMesh,
         Self::OtherZone,
         Self::NoCommonProtocol,
@@ -97,6 +100,7 @@ impl RecordRejected {
         Self::ForeignPrefix,
         Self::ForeignTunnelIp,
         Self::ForeignSuperLinkAddress,
+        Self::TooManyGateways,
         Self::Outdated,
         Self::CloneRefused,
     ];
@@ -117,6 +121,7 @@ impl RecordRejected {
             Self::ForeignPrefix => "foreign_prefix",
             Self::ForeignTunnelIp => "foreign_tunnel_ip",
             Self::ForeignSuperLinkAddress => "foreign_superlink_address",
+            Self::TooManyGateways => "too_many_gateways",
             Self::Outdated => "outdated",
             Self::CloneRefused => "clone_refused",
         }

@@ -1,13 +1,13 @@
-//! The zone's own record: its only writer.
+//! This gateway's own record: its only writer.
 //!
 //! Promises: a version is signed once; publishing the same content again changes nothing; a record
 //! of this zone with a higher version (a wiped disk, a restored snapshot, a cloned gateway) is
 //! jumped above and the content published again. Two live clones would jump above each other for
 //! ever, so that jumps are spaced, each wait twice the last.
 
+use crate::gateway::GatewayId;
 use crate::key::{ZoneIdentity, ZonePublicKey};
 use crate::member::OutOfBounds;
-use crate::name::ZoneName;
 use crate::record::{
     DecodeError, MAX_RECORD_BYTES, RecordContent, SignedRecord, Version, ZoneRecord,
 };
@@ -48,7 +48,7 @@ pub struct PublishedRecord {
 }
 
 pub(super) struct Own {
-    zone: ZoneName,
+    gateway: GatewayId,
     identity: ZoneIdentity,
     incarnation: u64,
     draft: Option<RecordContent>,
@@ -66,8 +66,8 @@ struct Jump {
 }
 
 impl Own {
-    pub(super) fn new(zone: ZoneName, identity: ZoneIdentity, incarnation: u64) -> Self {
-        Self { zone, identity, incarnation, draft: None, highest: None, jump: Jump::default() }
+    pub(super) fn new(gateway: GatewayId, identity: ZoneIdentity, incarnation: u64) -> Self {
+        Self { gateway, identity, incarnation, draft: None, highest: None, jump: Jump::default() }
     }
 }
 
@@ -76,13 +76,23 @@ impl Own {
         self.identity.public_key()
     }
 
-    pub(super) fn zone(&self) -> &ZoneName {
-        &self.zone
+    pub(super) fn id(&self) -> &GatewayId {
+        &self.gateway
+    }
+
+    pub(super) fn set_gateway(&mut self, name: String) {
+        self.gateway.gateway = name;
     }
 
     /// Remembers a version that this zone has signed.
     pub(super) fn note_version(&mut self, version: Version) {
         self.highest = self.highest.max(Some(version));
+    }
+
+    /// What this zone said before a restart it says until something changes: a newer record of it, as
+    /// after a backup was restored, is to be surpassed by that.
+    pub(super) fn goes_on_saying(&mut self, content: RecordContent) {
+        self.draft = Some(content);
     }
 
     /// Judges a record of this zone, rightly signed, that this registry does not hold.
@@ -181,7 +191,7 @@ impl Registry {
         draft: RecordContent,
         now: UnixMillis,
     ) -> Result<PreparedRecord, PublishError> {
-        let present = self.present(&self.own.zone);
+        let present = self.present(&self.own.gateway);
         let current = present.filter(|held| Some(held.record.version) >= self.own.highest);
         if let Some(held) = current.filter(|held| held.record.content == draft) {
             return Ok(PreparedRecord { held: held.clone(), changed: false });
@@ -201,7 +211,8 @@ impl Registry {
                 self.own.jump.due_at = None;
             }
             self.own.note_version(version);
-            self.hold(held);
+            // Of this gateway's own there is always room.
+            let _held = self.hold(held);
         }
         PublishedRecord { record, version, changed }
     }
@@ -237,7 +248,9 @@ impl Registry {
 
     fn sign(&self, draft: RecordContent, now: UnixMillis) -> Result<PreparedRecord, PublishError> {
         let record = ZoneRecord {
-            zone: self.own.zone.clone(),
+            zone: self.own.gateway.zone.clone(),
+            gateway: self.own.gateway.gateway.clone(),
+            certificate: None,
             version: self.own.next_version(),
             issued_at: now,
             content: draft,
@@ -247,11 +260,14 @@ impl Registry {
             return Err(PublishError::TooLarge(signed.payload().len()));
         }
         // Others will decode it by the same rules: what they would refuse is not published.
-        signed.decode().map_err(PublishError::Invalid)?;
-        if let Some(member) = self.members.get(&self.own.zone) {
+        let record = signed.decode().map_err(PublishError::Invalid)?;
+        if let Some(member) = self.members.get(&self.own.gateway.zone) {
             let bounds = member.check_bounds(&record);
             bounds.map_err(PublishError::OutOfBounds)?;
         }
-        Ok(PreparedRecord { held: super::held(record, signed, self.own.key(), now), changed: true })
+        Ok(PreparedRecord {
+            held: HeldRecord::new(record, signed, self.own.key(), now),
+            changed: true,
+        })
     }
 }

@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::member::Member;
-use crate::membership::{self, ItemId, Membership, SignedTrustItem};
+use crate::membership::{
+    self, ContentId, ItemId, Membership, OvertakenRevocation, SignedTrustItem,
+};
 use crate::mesh::{MeshId, RootHash};
 use crate::name::ZoneName;
 use crate::prefix::{Claims, claims};
@@ -62,6 +64,10 @@ pub struct TrustNews {
     pub stored: Vec<ItemId>,
     /// How the members have changed.
     pub members: MembershipChange,
+    /// Another authority set is followed: to be stored after the items.
+    pub is_head_moved: bool,
+    /// Items that are held no more: to be taken off the disk after that.
+    pub dropped: BTreeSet<ContentId>,
     /// Items that were refused, for the log; they are counted already.
     pub rejected: Vec<membership::TrustRejected>,
 }
@@ -92,8 +98,15 @@ impl Trust {
         Self { configured, membership, blocked, news: TrustNews::default() }
     }
 
+    /// True for zones that were blocked here, and for those that a revocation keeps out here which the
+    /// authority set in force has overtaken.
     pub(super) fn is_blocked(&self, zone: &ZoneName) -> bool {
         self.blocked.contains(zone)
+            || self.overtaken().any(|kept_out| kept_out.revocation.zone == *zone)
+    }
+
+    fn overtaken(&self) -> impl Iterator<Item = &OvertakenRevocation> {
+        self.membership.iter().flat_map(Membership::overtaken)
     }
 
     /// Why a zone that is no member is refused.
@@ -150,6 +163,26 @@ impl Registry {
         })
     }
 
+    /// Lets a zone in again that an overtaken revocation keeps out here.
+    pub fn lift(&mut self, zone: &ZoneName) -> MembershipChange {
+        let mut dropped = BTreeSet::new();
+        let change = self.change(|trust| {
+            if let Some(membership) = &mut trust.membership {
+                membership.lift(zone);
+                dropped = membership.take_dropped();
+            }
+        });
+        self.trust.news.members.then(change.clone());
+        self.trust.news.dropped.append(&mut dropped);
+        change
+    }
+
+    /// True for a zone that has no place here: it was blocked, or an overtaken revocation keeps it out.
+    #[must_use]
+    pub fn is_blocked(&self, zone: &ZoneName) -> bool {
+        self.trust.is_blocked(zone)
+    }
+
     /// The zones that this gateway has blocked.
     #[must_use]
     pub fn blocked(&self) -> &BTreeSet<ZoneName> {
@@ -163,14 +196,22 @@ impl Registry {
         items: Vec<SignedTrustItem>,
     ) -> Vec<Result<membership::TrustAccepted, membership::TrustRejected>> {
         let mut outcomes = Vec::new();
+        let (mut is_head_moved, mut dropped) = (false, BTreeSet::new());
         let change = self.change(|trust| {
-            outcomes = match &mut trust.membership {
-                Some(membership) => membership.accept_all(items),
-                None => items.iter().map(|_| Err(membership::TrustRejected::Unmanaged)).collect(),
+            let Some(membership) = &mut trust.membership else {
+                let refused = Err(membership::TrustRejected::Unmanaged);
+                outcomes = vec![refused; items.len()];
+                return;
             };
+            let before = membership.stored_head();
+            outcomes = membership.accept_all(items);
+            is_head_moved = membership.stored_head() != before;
+            dropped = membership.take_dropped();
         });
         let news = &mut self.trust.news;
         news.members.then(change);
+        news.is_head_moved |= is_head_moved;
+        news.dropped.append(&mut dropped);
         for outcome in &outcomes {
             match outcome {
                 Ok(membership::TrustAccepted::Stored(id)) => news.stored.push(*id),
@@ -249,8 +290,8 @@ impl Registry {
     fn review_records(&mut self) {
         let membership = self.trust.membership.as_ref();
         self.root.take();
-        self.held.retain(|zone, held| {
-            let Some(member) = self.members.get(zone) else { return false };
+        self.held.retain(|id, held| {
+            let Some(member) = self.members.get(&id.zone) else { return false };
             // Its zone has changed its key: what the old one said stays until the new one speaks,
             // unless the old one was revoked.
             held.former = held.key != member.key;

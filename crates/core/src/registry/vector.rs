@@ -1,4 +1,4 @@
-//! What a registry holds, in brief: one head per zone, and one hash over all heads.
+//! What a registry holds, in brief: one head per gateway, and one hash over all heads.
 //!
 //! Heads are totally ordered by [`RecordHead::supersedes`], so that any two registries that have
 //! seen the same records hold the same ones, in whatever order they came.
@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::gateway::GatewayId;
 use crate::mesh::RootHash;
-use crate::name::ZoneName;
 use crate::record::Version;
 
 /// Version and content of one record, in brief.
@@ -30,15 +30,17 @@ impl RecordHead {
     }
 }
 
-/// The heads that a registry holds, by zone.
-pub type VersionVector = BTreeMap<ZoneName, RecordHead>;
+/// The heads that a registry holds, by gateway.
+pub type VersionVector = BTreeMap<GatewayId, RecordHead>;
 
-/// Hashes heads in the order of their zones.
-pub(super) fn root_hash<'a>(heads: impl Iterator<Item = (&'a ZoneName, RecordHead)>) -> RootHash {
+/// Hashes heads in the order of their gateways.
+pub(super) fn root_hash<'a>(heads: impl Iterator<Item = (&'a GatewayId, RecordHead)>) -> RootHash {
     let mut hash = Sha256::new();
-    for (zone, head) in heads {
+    for (id, head) in heads {
         // A name holds no zero byte: it ends itself.
-        hash.update(zone.as_str());
+        hash.update(id.zone.as_str());
+        hash.update([0]);
+        hash.update(&id.gateway);
         hash.update([0]);
         hash.update(head.version.incarnation.to_be_bytes());
         hash.update(head.version.seq.to_be_bytes());

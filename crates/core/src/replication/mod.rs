@@ -77,6 +77,8 @@ pub enum StreamBody {
     Trust(Vec<SignedTrustItem>),
     /// What I hold, in brief.
     Digest(RegistryDigest),
+    /// Something that a later release says; passed over. Never sent.
+    Unknown,
 }
 
 /// One message.

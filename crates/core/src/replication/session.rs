@@ -5,6 +5,7 @@
 //! it came from. Nothing a neighbour says can panic; what it may not say ends the stream
 //! ([`StreamRefused`]).
 
+use crate::gateway::GatewayId;
 use crate::name::ZoneName;
 use crate::record::{ProtocolRange, SignedRecord};
 use crate::registry::{RecordAccepted, RecordRejected, Registry, VersionVector};
@@ -74,10 +75,10 @@ impl StreamRefused {
 pub struct SessionOutput {
     /// To be sent to the neighbour, in this order.
     pub messages: Vec<StreamMessage>,
-    /// Zones whose record has changed (after what [`Registry::poll_trust`] tells): store it, then
+    /// Gateways whose record has changed (after what [`Registry::poll_trust`] tells): store it, then
     /// call [`ReplicationSession::handle_change`] of every session, this one included, and wake
     /// those who watch.
-    pub changed: Vec<ZoneName>,
+    pub changed: Vec<GatewayId>,
     /// Records that were refused, for the log; they are counted already.
     pub rejected: Vec<RecordRejected>,
 }
@@ -194,24 +195,25 @@ impl ReplicationSession {
             }
             (StreamBody::Trust(items), Some(_)) => self.trust.take(items, registry),
             (StreamBody::Items(items), Some(_)) => self.take(items, registry, now, &mut output),
+            (StreamBody::Unknown, Some(_)) => {}
         }
         Ok(output)
     }
 
-    /// The record of `zone` has changed: what to send, unless the neighbour has it already.
+    /// The record of `gateway` has changed: what to send, unless the neighbour has it already.
     pub fn handle_change(
         &mut self,
-        zone: &ZoneName,
+        gateway: &GatewayId,
         registry: &Registry,
         now: UnixMillis,
     ) -> Option<StreamMessage> {
         self.agreed?;
-        let held = registry.get(zone)?;
-        let present = self.theirs.get(zone);
+        let held = registry.get_gateway(gateway)?;
+        let present = self.theirs.get(gateway);
         if present.is_some_and(|present| !held.head().supersedes(present)) {
             return None;
         }
-        self.theirs.insert(zone.clone(), held.head());
+        self.theirs.insert(gateway.clone(), held.head());
         Some(self.message(StreamBody::Items(vec![held.signed.clone()]), now))
     }
 
@@ -339,8 +341,8 @@ impl ReplicationSession {
     /// nothing is remembered, whatever it says.
     fn note_sent(&mut self, registry: &Registry) {
         let mut held = registry.version_vector();
-        for (zone, head) in &mut held {
-            match self.theirs.get(zone) {
+        for (id, head) in &mut held {
+            match self.theirs.get(id) {
                 Some(present) if !head.supersedes(present) => *head = *present,
                 _ => {}
             }
@@ -357,18 +359,18 @@ impl ReplicationSession {
     ) {
         for signed in items {
             match registry.accept(signed, now) {
-                Ok(RecordAccepted::Stored(zone)) => {
-                    if let Some(held) = registry.get(&zone) {
-                        self.theirs.insert(zone.clone(), held.head());
+                Ok(RecordAccepted::Stored(id)) => {
+                    if let Some(held) = registry.get_gateway(&id) {
+                        self.theirs.insert(id.clone(), held.head());
                     }
-                    output.changed.push(zone);
+                    output.changed.push(id);
                 }
                 Ok(RecordAccepted::Known | RecordAccepted::OwnSurpassed) => {}
                 Err(reason) => output.rejected.push(reason),
             }
         }
         if registry.poll_republish(now).is_some() {
-            output.changed.push(registry.zone().clone());
+            output.changed.push(registry.id().clone());
         }
     }
 }

@@ -31,6 +31,8 @@ fn invitation(number: u8) -> Invitation {
                 wireguard_key: WireGuardPublicKey([5; 32]),
                 next_wireguard_key: None,
                 lanes: Vec::new(),
+                proofs: Vec::new(),
+                further_endpoints: Vec::new(),
                 endpoints: vec!["203.0.113.1:51820".to_owned()],
                 tunnel_ips: vec![IpAddr::from([10, 255, 0, 0])],
                 registry_port: 51821,

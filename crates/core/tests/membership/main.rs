@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod accept;
+mod attacker;
 mod attestation;
 mod authorities;
+mod change;
 mod invitation;
 mod mesh;
 mod model;
+mod overtaken;
 mod registry;
+mod room;

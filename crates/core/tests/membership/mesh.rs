@@ -1,4 +1,4 @@
-//! Meshes to test with: authority `i` has seed `100 + i`; zone `i` is named `z<i>`, has prefix
+//! Meshes to test with: signing key `i` has seed `100 + i`, owner key `i` seed `200 + i`; zone `i` is named `z<i>`, has prefix
 //! 10.10.<i>.0/24 and tunnel IP 10.255.0.<i>.
 
 use std::collections::BTreeSet;
@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use zonemesh_core::key::ZoneIdentity;
 use zonemesh_core::membership::{
-    AuthorityIdentity, AuthoritySet, Grant, GrantRequest, Membership, Revocation, SignedTrustItem,
-    TrustItem, sign,
+    AuthorityIdentity, AuthoritySet, Grant, GrantRequest, Membership, Revocation, SetHash,
+    SignedTrustItem, TrustItem, sign,
 };
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::ZoneName;
@@ -27,10 +27,20 @@ pub(crate) fn authority(number: u8) -> AuthorityIdentity {
     AuthorityIdentity::from_seed(&[100 + number; 32])
 }
 
-/// A first set of authorities `0..count`.
+pub(crate) fn owner(number: u8) -> AuthorityIdentity {
+    AuthorityIdentity::from_seed(&[200 + number; 32])
+}
+
+/// A first set of signing keys `0..count` and one owner.
 pub(crate) fn first_set(count: u8, threshold: u32) -> AuthoritySet {
+    first_set_of(1, count, threshold)
+}
+
+/// A first set of owner keys `0..owners` and signing keys `0..count`.
+pub(crate) fn first_set_of(owners: u8, count: u8, threshold: u32) -> AuthoritySet {
     let keys = (0..count).map(|number| authority(number).public_key()).collect();
-    Membership::draft_first(keys, threshold, NOW).unwrap()
+    let owners = (0..owners).map(|number| owner(number).public_key()).collect();
+    Membership::draft_first(owners, keys, threshold, NOW).unwrap()
 }
 
 pub(crate) fn by(set: &AuthoritySet, item: &TrustItem, authorities: &[u8]) -> SignedTrustItem {
@@ -38,11 +48,13 @@ pub(crate) fn by(set: &AuthoritySet, item: &TrustItem, authorities: &[u8]) -> Si
     sign(set, item, &identities.iter().collect::<Vec<_>>())
 }
 
-/// A mesh of `count` authorities of which `threshold` must sign, without members.
+/// A mesh of `count` signing keys of which `threshold` must sign, without members.
 pub(crate) fn mesh_of(count: u8, threshold: u32) -> Membership {
-    let set = first_set(count, threshold);
-    let signers: Vec<u8> = (0..count).collect();
-    Membership::new(by(&set, &TrustItem::AuthoritySet(set.clone()), &signers)).unwrap()
+    founded(&first_set(count, threshold))
+}
+
+pub(crate) fn founded(set: &AuthoritySet) -> Membership {
+    Membership::new(SignedTrustItem::unsigned(&TrustItem::AuthoritySet(set.clone()))).unwrap()
 }
 
 /// One authority, no members.
@@ -56,12 +68,23 @@ pub(crate) fn request(zone: u8) -> GrantRequest {
         zone_key: identity(zone).public_key(),
         prefixes: vec![format!("10.10.{zone}.0/24").parse().unwrap()],
         tunnel_ips: vec![IpAddr::from([10, 255, 0, zone])],
+        federations: Vec::new(),
     }
 }
 
-/// What an authority that knows nothing of the other grants would write.
+/// The first set of a mesh, which its name is the hash of.
+fn first_of(mesh: &MeshId) -> Option<SetHash> {
+    let digits = mesh.as_str().as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+    let bytes: Result<Vec<u8>, _> = digits.map(|pair| u8::from_str_radix(pair, 16)).collect();
+    Some(bytes.ok()?.try_into().unwrap_or([7; 32]))
+}
+
+/// What an authority that knows nothing of the other grants would write, under the first set.
 pub(crate) fn careless(mesh: &MeshId, request: GrantRequest, serial: u64) -> TrustItem {
     TrustItem::Grant(Grant {
+        set: first_of(mesh),
+        since: NOW.0 + serial,
+        federations: request.federations,
         mesh: mesh.clone(),
         zone: request.zone,
         zone_key: request.zone_key,
@@ -87,6 +110,7 @@ pub(crate) fn revocation(
         mesh: membership.mesh().clone(),
         zone: name(zone),
         zone_key: identity(key).public_key(),
+        set: Some(membership.authority_set().0),
         serial,
         reason: "stolen".to_owned(),
         issued_at: NOW,

@@ -53,14 +53,15 @@ fn expected(items: &[SignedTrustItem]) -> BTreeMap<String, Member> {
     let valid = |item: &&SignedTrustItem| {
         item.signers().is_some_and(|s| s.contains(&authority(0).public_key()))
     };
-    let said: Vec<_> = items.iter().filter(valid).map(|i| (i.id(), i.decode().unwrap())).collect();
+    let said: Vec<_> =
+        items.iter().filter(valid).map(|i| (i.content_id(), i.decode().unwrap())).collect();
     let mut revoked = BTreeSet::new();
     let mut grants = BTreeMap::new();
     for (id, item) in said {
         match item {
             TrustItem::Revocation(revocation) => drop(revoked.insert(revocation.zone_key)),
             TrustItem::Grant(grant) => drop(grants.insert((grant.serial, Reverse(id)), grant)),
-            TrustItem::AuthoritySet(_) => {}
+            TrustItem::AuthoritySet(_) | TrustItem::GrantPage(_) => {}
         }
     }
     let mut newest = BTreeMap::new();
@@ -69,12 +70,7 @@ fn expected(items: &[SignedTrustItem]) -> BTreeMap<String, Member> {
     }
     let mut candidates = Vec::new();
     for (order, grant) in newest.values().filter(|(_, g)| !revoked.contains(&g.zone_key)) {
-        // Since when has this zone, with a key that holds, had this prefix and this tunnel IP?
-        let same = |g: &&zonemesh_core::membership::Grant| {
-            g.zone == grant.zone && g.prefixes == grant.prefixes && !revoked.contains(&g.zone_key)
-        };
-        let since = grants.values().filter(same).map(|g| g.serial).min().unwrap();
-        candidates.push((since, order.1.0, *grant));
+        candidates.push((grant.since, order.1.0, *grant));
     }
     candidates.sort_by_key(|(since, id, _)| (*since, *id));
     let mut members: BTreeMap<String, Member> = BTreeMap::new();
@@ -127,7 +123,7 @@ proptest! {
         // A restart: the same items from their files.
         let files: Vec<_> = membership.items().iter().map(SignedTrustItem::to_file_bytes).collect();
         let stored = files.iter().map(|file| SignedTrustItem::from_file_bytes(file).unwrap());
-        let restarted = Membership::from_items(membership.mesh(), stored.collect()).unwrap();
+        let restarted = Membership::from_items(membership.mesh(), None, stored.collect()).unwrap();
         prop_assert_eq!(restarted.root_hash(), membership.root_hash());
         prop_assert_eq!(members(&restarted), members(&membership));
         prop_assert_eq!(members(&membership), expected(&items));

@@ -1,5 +1,6 @@
 //! A registry in a managed mesh: members come and go with trust items, records with them.
 
+use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::member::Member;
 use zonemesh_core::membership::{self, TrustItem};
 use zonemesh_core::mesh::MeshId;
@@ -20,13 +21,21 @@ fn draft(zone: u8) -> RecordContent {
         superlinks: Vec::new(),
         ca_sets: Vec::new(),
         protocol: ProtocolRange::CURRENT,
+        ..RecordContent::default()
     }
 }
 
 /// A record of zone `zone`, signed by the key of `key`.
 fn signed(zone: u8, key: u8, seq: u64) -> SignedRecord {
     let version = Version { incarnation: 1, seq };
-    let record = ZoneRecord { zone: name(zone), version, issued_at: NOW, content: draft(zone) };
+    let record = ZoneRecord {
+        gateway: format!("{}-gw1", name(zone)),
+        certificate: None,
+        zone: name(zone),
+        version,
+        issued_at: NOW,
+        content: draft(zone),
+    };
     SignedRecord::sign(&record, &identity(key))
 }
 
@@ -63,7 +72,10 @@ fn a_blocked_zone_is_no_member_here_yet_its_record_is_passed_on() {
     let before = registry.root_hash();
     let change = registry.set_blocked(&name(1), true);
     assert_eq!(change.removed, [name(1)].into());
-    assert_eq!(registry.accept(signed(1, 1, 1), NOW), Ok(RecordAccepted::Stored(name(1))));
+    assert_eq!(
+        registry.accept(signed(1, 1, 1), NOW),
+        Ok(RecordAccepted::Stored(GatewayId::assumed(name(1))))
+    );
     assert_ne!(registry.root_hash(), before);
     assert_eq!(members(&registry), ["z0", "z2"]);
     let change = registry.set_blocked(&name(1), false);
@@ -280,9 +292,18 @@ fn a_newcomer_cannot_take_a_federation_over_whatever_its_name() {
             transport: FlowerTransport::Grpc,
             readiness: Readiness::Ready,
             clock_offset_ms: 0,
+            dns_name: None,
+            cas: Vec::new(),
         }];
         let version = Version { incarnation: 1, seq: 1 };
-        let record = ZoneRecord { zone: name(zone), version, issued_at: NOW, content };
+        let record = ZoneRecord {
+            gateway: format!("{}-gw1", name(zone)),
+            certificate: None,
+            zone: name(zone),
+            version,
+            issued_at: NOW,
+            content,
+        };
         registry.accept(SignedRecord::sign(&record, &identity(zone)), NOW).unwrap();
     };
     // Zone 1 was granted after zone 2, though its name comes first.

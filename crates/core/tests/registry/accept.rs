@@ -8,8 +8,8 @@ use zonemesh_core::record::{MAX_ENDPOINTS, RecordContent, SignedRecord};
 use zonemesh_core::registry::{RecordAccepted, RecordRejected, Registry};
 
 use crate::zones::{
-    NOW, count, draft, federation, identity, member, members, name, record, registry, signed,
-    superlink,
+    NOW, count, draft, federation, gateway, identity, member, members, name, record, registry,
+    signed, superlink,
 };
 
 /// Offers what zone 1 signed to zone 0.
@@ -33,7 +33,7 @@ fn a_record_within_its_zones_bounds_is_stored() {
         content.superlinks = vec![superlink(1)];
         content.superlinks[0].addresses.push(IpAddr::from([10, 255, 0, 1]));
     };
-    assert_eq!(offer(within), Ok(RecordAccepted::Stored(name(1))));
+    assert_eq!(offer(within), Ok(RecordAccepted::Stored(gateway(1))));
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_gateway_with_more_endpoints_than_others_follow_is_too_large() {
             content.gateways[0].endpoints = names.collect();
         }
     };
-    assert_eq!(offer(named(MAX_ENDPOINTS)), Ok(RecordAccepted::Stored(name(1))));
+    assert_eq!(offer(named(MAX_ENDPOINTS)), Ok(RecordAccepted::Stored(gateway(1))));
     for count in [MAX_ENDPOINTS + 1, 2500] {
         assert_eq!(offer(named(count)), Err(RecordRejected::TooLarge), "{count}");
     }
@@ -101,7 +101,7 @@ fn a_gateway_with_more_endpoints_than_others_follow_is_too_large() {
 #[test]
 fn only_a_newer_version_replaces_what_is_held() {
     let mut registry = registry(0, 2);
-    let stored = Ok(RecordAccepted::Stored(name(1)));
+    let stored = Ok(RecordAccepted::Stored(gateway(1)));
     assert_eq!(registry.accept(signed(1, 2, 2), NOW), stored);
     assert_eq!(registry.accept(signed(1, 2, 2), NOW), Ok(RecordAccepted::Known));
     assert_eq!(registry.accept(signed(1, 1, 1), NOW), Err(RecordRejected::Outdated));
@@ -115,7 +115,7 @@ fn a_record_dated_far_ahead_orders_nothing() {
     let mut ahead = record(1, 1, draft(1, 1));
     ahead.issued_at = NOW.plus(u64::MAX);
     registry.accept(SignedRecord::sign(&ahead, &identity(1)), NOW).unwrap();
-    assert_eq!(registry.accept(signed(1, 2, 2), NOW), Ok(RecordAccepted::Stored(name(1))));
+    assert_eq!(registry.accept(signed(1, 2, 2), NOW), Ok(RecordAccepted::Stored(gateway(1))));
     let replayed = SignedRecord::sign(&ahead, &identity(1));
     assert_eq!(registry.accept(replayed, NOW), Err(RecordRejected::Outdated));
 }
@@ -149,8 +149,8 @@ fn a_damaged_or_forged_file_is_not_restored() {
     assert!(registry.restore(damaged, NOW).is_err());
     let forged = SignedRecord::sign(&record(1, 1, draft(1, 1)), &identity(2));
     assert_eq!(registry.restore(forged, NOW), Err(RecordRejected::BadSignature));
-    assert_eq!(registry.restore(signed(1, 1, 1), NOW), Ok(name(1)));
-    assert_eq!(registry.restore(signed(2, 1, 1), NOW), Ok(name(2)));
+    assert_eq!(registry.restore(signed(1, 1, 1), NOW), Ok(gateway(1)));
+    assert_eq!(registry.restore(signed(2, 1, 1), NOW), Ok(gateway(2)));
     assert_eq!(registry.records().count(), 2);
 }
 

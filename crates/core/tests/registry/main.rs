@@ -5,9 +5,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod accept;
+mod gateways;
 mod mesh;
 mod model;
 mod own;
+mod proofs;
 mod record;
 mod session;
 mod zones;

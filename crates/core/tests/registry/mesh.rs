@@ -9,7 +9,7 @@ use zonemesh_core::registry::{RecordRejected, Registry};
 use zonemesh_core::replication::{DIGEST_INTERVAL_MS, ReplicationSession, StreamMessage};
 use zonemesh_core::time::UnixMillis;
 
-use crate::zones::{NOW, draft, name, registry};
+use crate::zones::{NOW, draft, gateway, name, registry};
 
 /// One way, in milliseconds.
 const DELAY_MS: u64 = 60;
@@ -71,7 +71,7 @@ impl Mesh {
         self.under_way.push((self.now.plus(DELAY_MS), (other, own), message));
     }
 
-    fn changed(&mut self, zone: u8, of: &zonemesh_core::name::ZoneName) {
+    fn changed(&mut self, zone: u8, of: &zonemesh_core::gateway::GatewayId) {
         let ends: Vec<End> = self.sessions.keys().copied().filter(|end| end.0 == zone).collect();
         for end in ends {
             let registry = &self.registries[usize::from(zone)];
@@ -85,7 +85,7 @@ impl Mesh {
     fn publish(&mut self, zone: u8, port: u16) {
         let registry = &mut self.registries[usize::from(zone)];
         if registry.publish(draft(zone, port), self.now).unwrap().changed {
-            self.changed(zone, &name(zone));
+            self.changed(zone, &gateway(zone));
         }
     }
 
@@ -150,7 +150,7 @@ impl Mesh {
         for zone in (0_u8..).take(self.registries.len()) {
             let registry = &mut self.registries[usize::from(zone)];
             if registry.poll_republish(now).is_some() {
-                self.changed(zone, &name(zone));
+                self.changed(zone, &gateway(zone));
             }
         }
     }

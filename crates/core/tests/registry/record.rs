@@ -2,9 +2,13 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use zonemesh_core::record::{Readiness, RecordContent, SignedRecord, SignedRecordError};
+use zonemesh_core::record::{
+    CaCertificate, CaSet, CaState, EndpointKind, FlowerTransport, FurtherEndpoint, HeldCa, Lane,
+    MAX_ENDPOINTS, MAX_RECORD_BYTES, MAX_SUPERNODES, MAX_TUNNEL_IPS, Readiness, RecordContent,
+    SignedRecord, SignedRecordError, TransitOffer, ZoneRecord, ZoneSuperNode,
+};
 
-use crate::zones::{draft, identity, record, signed, superlink};
+use crate::zones::{draft, identity, name, proof, record, signed, superlink, wireguard};
 
 #[test]
 fn a_record_comes_back_as_it_was_signed_also_from_its_file() {
@@ -13,7 +17,9 @@ fn a_record_comes_back_as_it_was_signed_also_from_its_file() {
     content.prefixes.push("fd00:1::/48".parse().unwrap());
     let record = record(1, u64::MAX, content);
     let signed = SignedRecord::sign(&record, &identity(1));
-    assert_eq!(signed.decode().unwrap(), record);
+    let read = signed.decode().unwrap();
+    assert!(read.certificate.is_some());
+    assert_eq!(ZoneRecord { certificate: None, ..read }, record);
     let stored = SignedRecord::from_file_bytes(&signed.to_file_bytes()).unwrap();
     assert_eq!(stored, signed);
     assert!(stored.verify(&identity(1).public_key()));
@@ -50,6 +56,108 @@ fn a_refused_field_is_named_by_its_path() {
     assert_eq!(refused(|c| c.protocol.min = 9), "protocol");
 }
 
+/// One field of a message with a length (RFC: protobuf, wire type 2).
+fn field(tag: u32, bytes: &[u8]) -> Vec<u8> {
+    let mut field = Vec::new();
+    prost::encoding::encode_key(tag, prost::encoding::WireType::LengthDelimited, &mut field);
+    prost::encoding::encode_varint(bytes.len() as u64, &mut field);
+    field.extend_from_slice(bytes);
+    field
+}
+
+#[test]
+fn what_a_later_release_adds_to_a_record_is_passed_over_and_the_rest_holds() {
+    let certificate = |state| CaCertificate {
+        pem: "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n".to_owned(),
+        state,
+    };
+    let mut content = draft(1, 51821);
+    content.superlinks = vec![superlink(1)];
+    content.superlinks[0].readiness = Readiness::Other(9);
+    content.superlinks[0].transport = FlowerTransport::Other(7);
+    content.ca_sets = vec![CaSet {
+        federation: superlink(1).federation,
+        certificates: vec![certificate(CaState::Active), certificate(CaState::Retiring)],
+    }];
+    let today = SignedRecord::sign(&record(1, 1, content.clone()), &identity(1));
+    let mut payload = today.payload().to_vec();
+    // A certificate in state 3 is now in one that nobody knows yet.
+    let end = b"-----END CERTIFICATE-----\n\x10\x03";
+    let at = payload.windows(end.len()).position(|bytes| bytes == end).unwrap();
+    payload[at + end.len() - 1] = 99;
+    payload.extend(field(4000, b"what nobody knows yet"));
+    let later = SignedRecord::from_parts(Bytes::from(payload), &[0; 64]).unwrap();
+    content.ca_sets[0].certificates.truncate(1);
+    assert_eq!(later.decode().unwrap().content, content);
+}
+
+/// All that a record has room for.
+fn full() -> RecordContent {
+    let mut content = draft(1, 51821);
+    let endpoint = |kind| FurtherEndpoint { kind, endpoint: "203.0.113.7:443".to_owned() };
+    let kinds =
+        [EndpointKind::Udp, EndpointKind::Udp443, EndpointKind::Tcp443, EndpointKind::Observed];
+    let gateway = &mut content.gateways[0];
+    gateway.further_endpoints = kinds.map(endpoint).to_vec();
+    let key = |number| wireguard(number).public_key();
+    gateway.wireguard_key = key(1);
+    gateway.next_wireguard_key = Some(key(2));
+    let lane = |number: u8| Lane {
+        wireguard_key: key(2 * number + 1),
+        next_wireguard_key: Some(key(2 * number + 2)),
+        port_offset: 11,
+    };
+    gateway.lanes = (1..=15).map(lane).collect();
+    gateway.proofs = (1..=32).map(|number| proof(1, number)).collect();
+    content.superlinks = vec![superlink(1)];
+    content.superlinks[0].readiness = Readiness::Lost;
+    content.superlinks[0].dns_name = Some("superlink.hospital.example".to_owned());
+    content.superlinks[0].cas = vec![HeldCa { certificate: [7; 32], state: CaState::Next }];
+    content.release = Some("0.2.0".to_owned());
+    content.transit = Some(TransitOffer { zones: vec![name(2)], bytes_per_second: 1 << 20 });
+    let node = |number: usize| ZoneSuperNode {
+        federation: "a".repeat(63).parse().unwrap(),
+        public_key: vec![number as u8; 120],
+        ca: Some([7; 32]),
+        is_online: number.is_multiple_of(2),
+    };
+    content.supernodes = (0..MAX_SUPERNODES).map(node).collect();
+    content
+}
+
+#[test]
+fn all_that_a_record_has_room_for_comes_back_and_64_supernodes_fit() {
+    let signed = SignedRecord::sign(&record(1, 1, full()), &identity(1));
+    assert_eq!(signed.decode().unwrap().content, full());
+    let bytes = signed.payload().len();
+    assert!(bytes < MAX_RECORD_BYTES / 2, "{bytes} bytes");
+}
+
+#[test]
+fn each_list_is_bounded() {
+    let too_many = |change: &dyn Fn(&mut RecordContent)| refused(change);
+    let node = full().supernodes[0].clone();
+    let endpoint = full().gateways[0].further_endpoints[0].clone();
+    let ip = |n: usize| std::net::IpAddr::from([10, 255, 0, n as u8]);
+    assert_eq!(too_many(&|c| c.gateways = vec![c.gateways[0].clone(); 17]), "gateways");
+    assert_eq!(too_many(&|c| c.prefixes = vec![c.prefixes[0]; 1025]), "prefixes");
+    assert_eq!(too_many(&|c| c.superlinks = vec![superlink(1); 65]), "superlinks");
+    assert_eq!(too_many(&|c| c.supernodes = vec![node.clone(); 65]), "supernodes");
+    let further = vec![endpoint.clone(); MAX_ENDPOINTS + 1];
+    let path = too_many(&|c| c.gateways[0].further_endpoints.clone_from(&further));
+    assert_eq!(path, "gateways[0].further_endpoints");
+    let ips: Vec<_> = (0..=MAX_TUNNEL_IPS).map(ip).collect();
+    let path = too_many(&|c| c.gateways[0].tunnel_ips.clone_from(&ips));
+    assert_eq!(path, "gateways[0].tunnel_ips");
+    let path = too_many(&|c| c.superlinks[0].addresses = vec![ip(1); 17]);
+    assert_eq!(path, "superlinks[0].addresses");
+    let cas = vec![HeldCa { certificate: [7; 32], state: CaState::Next }; 9];
+    assert_eq!(too_many(&|c| c.superlinks[0].cas.clone_from(&cas)), "superlinks[0].cas");
+    let long = ZoneSuperNode { public_key: vec![7; 161], ..node.clone() };
+    let path = too_many(&|c| c.supernodes = vec![long.clone()]);
+    assert_eq!(path, "supernodes[0].public_key");
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_the_decoder_panic(payload in prop::collection::vec(any::<u8>(), 0..300)) {
@@ -73,7 +181,7 @@ proptest! {
         port in 1..=u16::MAX,
         offset in any::<i64>(),
         readiness in prop::sample::select(vec![
-            Readiness::Starting, Readiness::Ready, Readiness::Stopped,
+            Readiness::Starting, Readiness::Ready, Readiness::Stopped, Readiness::Lost,
         ]),
     ) {
         let mut content = draft(3, port);

@@ -9,7 +9,7 @@ use zonemesh_core::replication::{
 };
 use zonemesh_core::time::UnixMillis;
 
-use crate::zones::{NOW, draft, name, registry, signed};
+use crate::zones::{NOW, draft, gateway, name, registry, signed};
 
 fn session(neighbour: u8) -> ReplicationSession {
     ReplicationSession::new(MeshId::static_peers(), name(neighbour))
@@ -45,6 +45,7 @@ impl Pair {
                 StreamBody::Items(_) => "items",
                 StreamBody::Trust(_) => "trust",
                 StreamBody::Digest(_) => "digest",
+                StreamBody::Unknown => "unknown",
             });
             assert!(self.seen.len() < 50, "they do not come to rest: {:?}", self.seen);
             let registry = &mut self.registries[to];
@@ -92,7 +93,7 @@ fn a_change_is_pushed_once_and_not_sent_back() {
     pair.open(NOW);
     pair.seen.clear();
     pair.registries[0].publish(draft(0, 2), NOW).unwrap();
-    let push = |pair: &mut Pair| pair.ends[0].handle_change(&name(0), &pair.registries[0], NOW);
+    let push = |pair: &mut Pair| pair.ends[0].handle_change(&gateway(0), &pair.registries[0], NOW);
     let message = push(&mut pair).unwrap();
     assert!(push(&mut pair).is_none(), "it was sent already");
     pair.exchange(vec![(1, message)], NOW);
@@ -105,7 +106,7 @@ fn what_was_lost_is_found_by_the_next_digest() {
     let mut pair = Pair::new([published(0), published(1)]);
     pair.open(NOW);
     pair.registries[0].publish(draft(0, 2), NOW).unwrap();
-    pair.ends[0].handle_change(&name(0), &pair.registries[0], NOW).unwrap();
+    pair.ends[0].handle_change(&gateway(0), &pair.registries[0], NOW).unwrap();
     assert!(!pair.agree(), "the push was lost");
     let early = NOW.plus(DIGEST_INTERVAL_MS - 1);
     assert!(pair.ends[0].handle_timeout(&pair.registries[0], early).is_none());
@@ -151,7 +152,7 @@ fn a_full_queue_is_replaced_by_one_digest() {
     let mut pair = Pair::new([published(0), published(1)]);
     pair.open(NOW);
     pair.registries[0].publish(draft(0, 2), NOW).unwrap();
-    pair.ends[0].handle_change(&name(0), &pair.registries[0], NOW).unwrap();
+    pair.ends[0].handle_change(&gateway(0), &pair.registries[0], NOW).unwrap();
     let digest = pair.ends[0].handle_loss(&pair.registries[0], NOW);
     pair.exchange(vec![(1, digest)], NOW);
     assert!(pair.agree());
@@ -216,10 +217,12 @@ fn other_meshes_other_zones_and_other_protocols_are_refused() {
     assert!(matches!(mesh, Some(StreamRefused::Mesh { .. })));
     let zone = greet(|hello| hello.zone = name(2));
     assert!(matches!(zone, Some(StreamRefused::Zone { .. })));
-    let newer = greet(|hello| hello.protocol = ProtocolRange { min: 2, max: 3 });
+    let newer = greet(|hello| hello.protocol = ProtocolRange { min: 3, max: 4 });
     let text = newer.unwrap().to_string();
-    assert_eq!(text, "the neighbour speaks protocol 2-3, this gateway 1-1: update the older one");
-    assert_eq!(greet(|hello| hello.protocol.max = 9), None, "1 is common to both");
+    assert_eq!(text, "the neighbour speaks protocol 3-4, this gateway 2-2: update the older one");
+    let first_release = greet(|hello| hello.protocol = ProtocolRange { min: 1, max: 1 });
+    assert!(matches!(first_release, Some(StreamRefused::Protocol { .. })));
+    assert_eq!(greet(|hello| hello.protocol.max = 9), None, "2 is common to both");
 }
 
 #[test]

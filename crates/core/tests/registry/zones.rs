@@ -3,12 +3,13 @@
 
 use std::net::IpAddr;
 
-use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
+use zonemesh_core::gateway::GatewayId;
+use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey, ZoneIdentity};
 use zonemesh_core::member::Member;
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::{
-    FlowerTransport, Gateway, Lane, ProtocolRange, Readiness, RecordContent, SignedRecord,
-    SuperLink, Version, ZoneRecord,
+    FlowerTransport, Gateway, KeyProof, Lane, ProtocolRange, Readiness, RecordContent,
+    SignedRecord, SuperLink, Version, ZoneRecord,
 };
 use zonemesh_core::registry::Registry;
 use zonemesh_core::time::UnixMillis;
@@ -17,6 +18,11 @@ pub(crate) const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
 
 pub(crate) fn name(zone: u8) -> ZoneName {
     format!("z{zone}").parse().unwrap()
+}
+
+/// The only gateway of a zone.
+pub(crate) fn gateway(zone: u8) -> GatewayId {
+    GatewayId::assumed(name(zone))
 }
 
 pub(crate) fn identity(zone: u8) -> ZoneIdentity {
@@ -56,6 +62,8 @@ pub(crate) fn superlink(zone: u8) -> SuperLink {
         readiness: Readiness::Ready,
         tls_name: federation().superlink_tls_name(),
         clock_offset_ms: -3,
+        dns_name: None,
+        cas: Vec::new(),
     }
 }
 
@@ -71,6 +79,8 @@ pub(crate) fn draft(zone: u8, port: u16) -> RecordContent {
                 next_wireguard_key: None,
                 port_offset: 11,
             }],
+            proofs: Vec::new(),
+            further_endpoints: Vec::new(),
             endpoints: vec![format!("203.0.113.{zone}:51820"), "[2001:db8::1]:1".to_owned()],
             tunnel_ips: vec![IpAddr::from([10, 255, 0, zone])],
             registry_port: port,
@@ -79,15 +89,30 @@ pub(crate) fn draft(zone: u8, port: u16) -> RecordContent {
         superlinks: Vec::new(),
         ca_sets: Vec::new(),
         protocol: ProtocolRange::CURRENT,
+        ..RecordContent::default()
     }
 }
 
+/// The WireGuard key of that number.
+pub(crate) fn wireguard(number: u8) -> WireGuardPrivateKey {
+    WireGuardPrivateKey::from_bytes([number; 32])
+}
+
+/// What proves that zone `zone` has the WireGuard key of that number.
+pub(crate) fn proof(zone: u8, number: u8) -> KeyProof {
+    KeyProof::make(&wireguard(number), &identity(zone).public_key(), &format!("z{zone}-gw1"))
+}
+
+/// A record of the gateway that `content` names.
 pub(crate) fn record(zone: u8, seq: u64, content: RecordContent) -> ZoneRecord {
+    let named = content.gateways.first().map(|gateway| gateway.name.clone());
     ZoneRecord {
         zone: name(zone),
+        gateway: named.unwrap_or_else(|| gateway(zone).gateway),
         version: Version { incarnation: 1, seq },
         issued_at: NOW,
         content,
+        certificate: None,
     }
 }
 

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use zonemesh_api::clients::etcd::{Changed, Etcd, EtcdError};
-use zonemesh_core::membership::{ItemId, MAX_ITEMS, Membership, SignedTrustItem, TrustRejected};
+use zonemesh_core::gateway::GatewayId;
+use zonemesh_core::membership::{ItemId, Membership, SignedTrustItem, TrustRejected};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::SignedRecord;
 use zonemesh_core::registry::{self, RecordAccepted, Registry, Standing};
@@ -18,6 +19,9 @@ use zonemesh_core::registry::{self, RecordAccepted, Registry, Standing};
 use super::layout::{self, EtcdKey, EtcdLayout};
 use crate::facts::etcd::EtcdBoard;
 use crate::facts::ledger::Ledger;
+
+/// Most keys of items that are remembered, and most that are listed at once.
+const MAX_ITEMS: usize = 16_384;
 
 /// Trust items that are offered together: authority sets count in their order within these.
 const BATCH: usize = 64;
@@ -42,9 +46,9 @@ pub(super) struct Exchange<'a> {
     ledger: &'a Arc<Ledger>,
     board: &'a EtcdBoard,
     layout: EtcdLayout,
-    own: ZoneName,
+    own: GatewayId,
     /// Revisions of the values that were judged.
-    records: BTreeMap<ZoneName, i64>,
+    records: BTreeMap<GatewayId, i64>,
     trust: BTreeMap<ItemId, SeenItem>,
     /// The record of this zone for which nothing is left to put.
     settled: Option<SignedRecord>,
@@ -63,7 +67,7 @@ impl<'a> Exchange<'a> {
             ledger,
             board,
             layout,
-            own: ledger.read(|registry| registry.zone().clone()),
+            own: ledger.read(|registry| registry.id().clone()),
             records: BTreeMap::new(),
             trust: BTreeMap::new(),
             settled: None,
@@ -87,8 +91,8 @@ impl<'a> Exchange<'a> {
     }
 
     /// A record is held anew: puts it if it is this zone's.
-    pub(super) async fn announce(&mut self, zone: &ZoneName) -> Result<(), EtcdError> {
-        match *zone == self.own {
+    pub(super) async fn announce(&mut self, gateway: &GatewayId) -> Result<(), EtcdError> {
+        match *gateway == self.own {
             true => self.put_own().await,
             false => Ok(()),
         }
@@ -100,13 +104,13 @@ impl<'a> Exchange<'a> {
         let mut items = Vec::new();
         for Changed { key, revision, value } in changes {
             match (self.layout.place(&key), value) {
-                (Some(EtcdKey::Record(zone)), Some(value)) if members.contains(&zone) => {
-                    self.take_record(zone, revision, layout::record(&value)).await;
+                (Some(EtcdKey::Record(id)), Some(value)) if members.contains(&id.zone) => {
+                    self.take_record(id, revision, layout::record(&value)).await;
                 }
                 (Some(EtcdKey::Trust(id)), Some(value)) => {
                     items.push(FetchedItem { id, revision, item: layout::trust_item(&value) });
                 }
-                (Some(EtcdKey::Record(zone)), None) => drop(self.records.remove(&zone)),
+                (Some(EtcdKey::Record(id)), None) => drop(self.records.remove(&id)),
                 (Some(EtcdKey::Trust(id)), None) => drop(self.trust.remove(&id)),
                 (Some(EtcdKey::Record(_)) | None, _) => {}
             }
@@ -186,26 +190,27 @@ impl<'a> Exchange<'a> {
 
     async fn read_records(&mut self) -> Result<(), EtcdError> {
         let members = self.members();
-        let zone = |key: &[u8]| match self.layout.place(key) {
-            Some(EtcdKey::Record(zone)) if members.contains(&zone) => Some(zone),
+        let of_member = |key: &[u8]| match self.layout.place(key) {
+            Some(EtcdKey::Record(id)) if members.contains(&id.zone) => Some(id),
             _ => None,
         };
-        let (listed, complete) = self.etcd.list(self.layout.records(), MAX_ITEMS, zone).await?;
+        let (listed, complete) =
+            self.etcd.list(self.layout.records(), MAX_ITEMS, of_member).await?;
         self.note_crowd(complete);
-        if !listed.iter().any(|(zone, _)| *zone == self.own) {
+        if !listed.iter().any(|(id, _)| *id == self.own) {
             self.settled = None;
         }
-        for (zone, revision) in listed {
-            if self.records.get(&zone) == Some(&revision) {
+        for (id, revision) in listed {
+            if self.records.get(&id) == Some(&revision) {
                 continue;
             }
-            match self.etcd.get(&self.layout.key(&EtcdKey::Record(zone.clone()))).await {
+            match self.etcd.get(&self.layout.key(&EtcdKey::Record(id.clone()))).await {
                 Ok(Some((value, revision))) => {
-                    self.take_record(zone, revision, layout::record(&value)).await;
+                    self.take_record(id, revision, layout::record(&value)).await;
                 }
                 Ok(None) => {}
                 Err(EtcdError::TooLarge(_)) => {
-                    self.take_record(zone, revision, Err(registry::RecordRejected::TooLarge)).await;
+                    self.take_record(id, revision, Err(registry::RecordRejected::TooLarge)).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -215,7 +220,7 @@ impl<'a> Exchange<'a> {
 
     async fn take_record(
         &mut self,
-        zone: ZoneName,
+        id: GatewayId,
         revision: i64,
         record: Result<SignedRecord, registry::RecordRejected>,
     ) {
@@ -224,12 +229,12 @@ impl<'a> Exchange<'a> {
         if outcome.as_ref().is_err_and(|reason| reason.is_suspicious()) {
             self.board.refused(1);
         }
-        if zone == self.own {
+        if id == self.own {
             // Surpassed: the ledger publishes above it, and that is then put.
             let nothing_to_put = is_ours || outcome == Ok(RecordAccepted::OwnSurpassed);
             self.settled = if nothing_to_put { self.own_record() } else { None };
         }
-        self.records.insert(zone, revision);
+        self.records.insert(id, revision);
     }
 
     async fn put_own(&mut self) -> Result<(), EtcdError> {
@@ -248,7 +253,7 @@ impl<'a> Exchange<'a> {
     fn own_record(&self) -> Option<SignedRecord> {
         self.ledger.read(|registry| {
             let is_member = registry.standing() == Standing::Member;
-            let held = registry.get(&self.own).filter(|_| is_member);
+            let held = registry.get_gateway(&self.own).filter(|_| is_member);
             held.map(|held| held.signed.clone())
         })
     }

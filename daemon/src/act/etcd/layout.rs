@@ -1,13 +1,13 @@
 //! Where signed items lie in etcd and what their values are: pure.
 //!
-//! `<prefix>/<mesh>/records/<zone>` and `<prefix>/<mesh>/trust/<id>`; a value is the item as it is kept
+//! `<prefix>/<mesh>/records/<zone>/<gateway>` and `<prefix>/<mesh>/trust/<id>`; a value is the item as it is kept
 //! on disk. What an item says counts, not its key. Values that are too long are not even looked into.
 
+use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::membership::{
     self, ItemError, ItemId, MAX_AUTHORITIES, MAX_ITEM_BYTES, SignedTrustItem,
 };
 use zonemesh_core::mesh::MeshId;
-use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::{MAX_RECORD_BYTES, SignedRecord, SignedRecordError};
 use zonemesh_core::registry;
 
@@ -21,7 +21,7 @@ const MAX_TRUST_VALUE: usize = MAX_ITEM_BYTES + MAX_AUTHORITIES * 128 + FRAME;
 /// What a key is of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum EtcdKey {
-    Record(ZoneName),
+    Record(GatewayId),
     Trust(ItemId),
 }
 
@@ -55,7 +55,7 @@ impl EtcdLayout {
 
     pub(super) fn key(&self, place: &EtcdKey) -> Vec<u8> {
         let key = match place {
-            EtcdKey::Record(zone) => format!("{}{zone}", self.records),
+            EtcdKey::Record(id) => format!("{}{id}", self.records),
             EtcdKey::Trust(id) => format!("{}{id}", self.trust),
         };
         key.into_bytes()
@@ -64,8 +64,8 @@ impl EtcdLayout {
     /// `None` for a key that no gateway writes.
     pub(super) fn place(&self, key: &[u8]) -> Option<EtcdKey> {
         let key = std::str::from_utf8(key).ok()?;
-        if let Some(zone) = key.strip_prefix(&self.records) {
-            return zone.parse().ok().map(EtcdKey::Record);
+        if let Some(gateway) = key.strip_prefix(&self.records) {
+            return gateway.parse().ok().map(EtcdKey::Record);
         }
         item_id(key.strip_prefix(&self.trust)?).map(EtcdKey::Trust)
     }
@@ -120,13 +120,13 @@ mod tests {
     #[test]
     fn each_place_has_a_key_of_its_own_and_is_found_by_it() {
         let id = ItemId(std::array::from_fn(|i| u8::try_from(i * 8).unwrap()));
-        for place in [EtcdKey::Record("berlin".parse().unwrap()), EtcdKey::Trust(id)] {
+        for place in [EtcdKey::Record("berlin/gw1".parse().unwrap()), EtcdKey::Trust(id)] {
             let key = layout().key(&place);
             assert!(key.starts_with(layout().root()));
             assert_eq!(layout().place(&key), Some(place));
         }
-        let key = layout().key(&EtcdKey::Record("berlin".parse().unwrap()));
-        let expected = format!("/zonemesh/{}/records/berlin", "5a".repeat(32));
+        let key = layout().key(&EtcdKey::Record("berlin/gw1".parse().unwrap()));
+        let expected = format!("/zonemesh/{}/records/berlin/gw1", "5a".repeat(32));
         assert_eq!(String::from_utf8(key).unwrap(), expected);
     }
 
@@ -135,15 +135,22 @@ mod tests {
         let root = format!("/zonemesh/{}/", "5a".repeat(32));
         let long = "ab".repeat(33);
         let upper = "AB".repeat(32);
-        for tail in
-            ["", "records/", "records/Berlin", "records/a/b", "trust/", "trust/ab", "other/x"]
-        {
+        for tail in [
+            "",
+            "records/",
+            "records/berlin",
+            "records/Berlin/gw1",
+            "records/a/b/c",
+            "trust/",
+            "trust/ab",
+            "other/x",
+        ] {
             assert_eq!(layout().place(format!("{root}{tail}").as_bytes()), None, "{tail}");
         }
         for id in [&long, &upper, &"ab".repeat(31), &"g0".repeat(32), &"a".repeat(63)] {
             assert_eq!(layout().place(format!("{root}trust/{id}").as_bytes()), None, "{id}");
         }
-        assert_eq!(layout().place(b"/zonemesh/other/records/berlin"), None);
+        assert_eq!(layout().place(b"/zonemesh/other/records/berlin/gw1"), None);
         assert_eq!(layout().place(&[0xff, 0xfe]), None);
     }
 

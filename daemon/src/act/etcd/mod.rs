@@ -105,7 +105,7 @@ impl EtcdFollower {
             tokio::select! {
                 changes = watch.next() => exchange.take(changes?).await,
                 what = news.recv() => match what {
-                    Ok(News::Record(zone)) => exchange.announce(&zone).await?,
+                    Ok(News::Record(gateway)) => exchange.announce(&gateway).await?,
                     Ok(News::Trust(_)) | Err(RecvError::Lagged(_)) => {
                         // One look through is for all that has come until now.
                         news = news.resubscribe();

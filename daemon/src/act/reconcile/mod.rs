@@ -2,9 +2,9 @@
 //!
 //! Level-triggered: after each change and every few seconds the plan is made anew and compared with
 //! what there is. Promises: what does not differ is not touched; one thing that cannot be put right is
-//! told and tried again, and never stops the others. A zone that leaves is distrusted first, then its
-//! peer and routes go; for a zone that comes the way is barred in the clear before it is opened in
-//! the tunnel.
+//! told and tried again, and never stops the others. A zone that leaves is distrusted first, then told
+//! why within a second, then its peer and routes go; for a zone that comes the way is barred in the
+//! clear before it is opened in the tunnel.
 
 mod peers;
 mod routes;
@@ -97,6 +97,7 @@ impl PlanFacts {
     pub(crate) fn plan(&self) -> MeshPlan {
         let own_keys = self.tunnel.all_keys();
         let hints = self.hints.all();
+        let is_gone = self.ledger.is_gone();
         self.ledger.read(|registry| {
             MeshPlan::of(&PlanSources {
                 registry,
@@ -104,6 +105,7 @@ impl PlanFacts {
                 own_keys: &own_keys,
                 hints: &hints,
                 most_lanes: MOST_LANES,
+                is_gone,
             })
         })
     }
@@ -135,6 +137,7 @@ impl Reconcilers {
             return failed;
         }
         failed.extend(settle(&mut self.backstops, plan).await);
+        self.streams.last_words(plan).await;
         failed.extend(settle(&mut self.peers, plan).await);
         failed.extend(settle(&mut self.routes, plan).await);
         self.in_service.send_if_modified(|peers| {

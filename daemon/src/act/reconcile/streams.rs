@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
@@ -11,9 +12,12 @@ use zonemesh_core::key::WireGuardPublicKey;
 use zonemesh_pki::{ZoneTrust, zone_client_config};
 
 use super::Reconciler;
-use crate::act::streams::{self, Neighbour, StreamContext};
+use crate::act::streams::{self, LAST_WORD, Neighbour, StreamContext};
 use crate::facts::certificates::OwnLeaf;
 use crate::plan::{MeshPlan, PeerPlan};
+
+/// How often it is looked whether streams have ended.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Wakes the dialler of the peer whose handshake completes.
 #[derive(Clone, Default)]
@@ -74,6 +78,11 @@ impl NeighbourStreams {
         Self { context, trust, leaf, wakers, running, tasks: JoinSet::new() }
     }
 
+    #[cfg(test)]
+    pub(super) fn board(&self) -> &crate::facts::streams::StreamBoard {
+        &self.context.board
+    }
+
     /// Wakes diallers.
     pub(crate) fn wakers(&self) -> StreamWakers {
         self.wakers.clone()
@@ -88,6 +97,22 @@ impl NeighbourStreams {
                 None => return std::future::pending().await,
             }
         }
+    }
+
+    /// Waits until the streams to zones that `plan` does not trust have ended: their last word says why,
+    /// and goes through the tunnel that is taken down next.
+    pub(crate) async fn last_words(&self, plan: &MeshPlan) {
+        let trusted: BTreeSet<&str> = plan.trusted.iter().map(|(zone, _)| zone.as_str()).collect();
+        let is_left = || {
+            let mut open = self.context.board.open_to().into_iter();
+            open.any(|zone| !trusted.contains(zone.as_str()))
+        };
+        let ending = async {
+            while is_left() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let _ended_or_time = tokio::time::timeout(LAST_WORD, ending).await;
     }
 
     /// Who is woken by which key, and who calls from which address, follows the plan.

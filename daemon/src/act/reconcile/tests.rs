@@ -8,9 +8,11 @@ use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 
 use zonemesh_core::gateway::GatewayId;
+use zonemesh_core::key::ZoneIdentity;
 
 use super::*;
 use crate::act::network::{Network, NetworkChange};
+use crate::act::streams::LAST_WORD;
 use crate::plan::peers::GatewayRole;
 
 /// Notes what is changed, and refuses what it is told to.
@@ -96,4 +98,55 @@ async fn a_backstop_of_a_zone_that_has_gone_goes_too() {
     assert!(settle(&mut backstops, &plan(&[2])).await.is_empty());
     let made = [NetworkChange::Bar(net(2)), NetworkChange::Unbar(net(1))];
     assert_eq!(*network.made.lock().unwrap(), made);
+}
+
+/// The streams of a gateway whose neighbours are z2 and z3.
+fn streams(folder: &std::path::Path) -> NeighbourStreams {
+    use crate::facts::certificates::OwnLeaf;
+    use crate::facts::disk::writer;
+    use crate::facts::keepalives::Keepalives;
+    use crate::facts::ledger::{Ledger, OwnZone};
+    use crate::facts::streams::StreamBoard;
+
+    let (zone, identity) = ("z1".parse().unwrap(), ZoneIdentity::from_seed(&[1; 32]));
+    let leaf =
+        Arc::new(OwnLeaf::issue(&zone, &identity, &["10.255.0.1".parse().unwrap()]).unwrap());
+    let member = zonemesh_core::member::Member {
+        zone: zone.clone(),
+        key: identity.public_key(),
+        prefixes: Vec::new(),
+        tunnel_ips: Vec::new(),
+    };
+    let gateway = "berlin-gw1".to_owned();
+    let own = OwnZone { zone, gateway, identity, members: vec![member] };
+    let ledger = Ledger::open(own, folder, writer()).unwrap();
+    let board = Arc::new(StreamBoard::new(Arc::default()));
+    let keepalives = Keepalives::new(zonemesh_core::keepalive::Keepalive::DEFAULT, Arc::default());
+    let context = crate::act::streams::StreamContext { ledger, board, keepalives };
+    let trust = zonemesh_pki::ZoneTrust::new(&[]).unwrap();
+    NeighbourStreams::new(context, trust, leaf)
+}
+
+#[tokio::test]
+async fn a_stream_to_a_zone_that_is_out_holds_its_tunnel_for_a_second_at_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let streams = streams(folder.path());
+    let (trusted, out) = (("z2".to_owned(), [2; 32]), GatewayId::assumed("z3".parse().unwrap()));
+    let plan = MeshPlan { trusted: vec![trusted], ..MeshPlan::default() };
+    let took = async || {
+        let start = std::time::Instant::now();
+        streams.last_words(&plan).await;
+        start.elapsed()
+    };
+    streams.board().opened(&GatewayId::assumed("z2".parse().unwrap()));
+    assert!(took().await < Duration::from_millis(100), "nobody is out");
+    streams.board().opened(&out);
+    let waited = took().await;
+    assert!(waited >= LAST_WORD && waited < LAST_WORD * 2, "{waited:?}");
+    let ends = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        streams.board().closed(&out);
+    };
+    let (waited, ()) = tokio::join!(took(), ends);
+    assert!(waited < Duration::from_millis(500), "it has ended: {waited:?}");
 }

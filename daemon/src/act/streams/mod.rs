@@ -4,4 +4,4 @@ pub(crate) mod dialler;
 pub(crate) mod stream;
 
 pub(crate) use dialler::{Neighbour, run as dial};
-pub(crate) use stream::StreamContext;
+pub(crate) use stream::{LAST_WORD, StreamContext};

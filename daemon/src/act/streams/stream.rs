@@ -14,11 +14,14 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use zonemesh_api::exchange::{InboundError, InboundMessages};
 use zonemesh_core::gateway::GatewayId;
+use zonemesh_core::key::ZonePublicKey;
+use zonemesh_core::membership::ItemId;
 use zonemesh_core::name::ZoneName;
+use zonemesh_core::registry::Registry;
 use zonemesh_core::replication::{ReplicationSession, StreamMessage};
 
 use crate::facts::keepalives::{Heard, Keepalives};
-use crate::facts::ledger::{Ledger, News, now};
+use crate::facts::ledger::{Admitted, Ledger, News, now};
 use crate::facts::streams::StreamBoard;
 
 /// Messages that may wait for a slow neighbour.
@@ -27,6 +30,12 @@ pub(crate) const OUTBOX: usize = 64;
 const ITEMS_AT_ONCE: usize = 64;
 /// Pause between them.
 const PAUSE_BETWEEN_ITEMS: Duration = Duration::from_millis(1);
+/// How long a zone that is out is told why; its tunnel stays so long.
+pub(crate) const LAST_WORD: Duration = Duration::from_secs(1);
+/// How long what was handed to the network may take to the other end.
+const ON_ITS_WAY: Duration = Duration::from_millis(300);
+/// How often it is looked whether it was handed over.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Both directions of a stream.
 pub(crate) struct Wires {
@@ -45,7 +54,7 @@ pub(crate) struct StreamContext {
 }
 
 /// Runs a stream to `gateway`, whose zone its certificate has shown, until it ends. `probe` asks for
-/// a sign of life now: the path has just changed.
+/// a sign of life now: the path has just changed. A zone that was revoked is told so at last.
 pub(crate) async fn run(
     context: &StreamContext,
     gateway: &GatewayId,
@@ -58,17 +67,28 @@ pub(crate) async fn run(
         let now = admitted.borrow_and_update();
         (now.mesh.clone(), now.zones.get(neighbour).copied())
     };
-    anyhow::ensure!(key.is_some(), "zone {neighbour} does not belong to this mesh");
-    let mut session = ReplicationSession::new(mesh.clone(), neighbour.clone());
-    let mut open = OpenMark { board: &context.board, gateway, marked: false };
+    let key = key.with_context(|| format!("zone {neighbour} does not belong to this mesh"))?;
+    let is_other = |now: &Arc<Admitted>| now.mesh != mesh || now.zones.get(neighbour) != Some(&key);
+    let mut talk = Talk {
+        context,
+        session: ReplicationSession::new(mesh.clone(), neighbour.clone()),
+        open: OpenMark { board: &context.board, gateway, marked: false },
+        inbound: Inbox { queue: wires.inbound, hear_at: Instant::now() },
+        outbox: Outbox { queue: wires.outbound, lost: false },
+        _heard: wires.heard,
+    };
     let result = tokio::select! {
-        result = exchange(context, &mut session, &mut open, wires, probe) => result,
-        changed = admitted.wait_for(|now| now.mesh != mesh || now.zones.get(neighbour).copied() != key) => {
-            changed.context("the gateway stops")?;
-            Err(anyhow::anyhow!("the members of the mesh have changed"))
+        result = talk.exchange(probe) => result,
+        changed = admitted.wait_for(is_other) => {
+            changed.map(drop).context("the gateway stops")
         }
     };
-    context.board.set_clock_offset(gateway, session.clock_offset());
+    context.board.set_clock_offset(gateway, talk.session.clock_offset());
+    if result.is_ok() && is_other(&admitted.borrow()) {
+        // Nobody else will tell it: its tunnels go with this stream.
+        let _told_or_time = tokio::time::timeout(LAST_WORD, talk.tell_of_revocation(&key)).await;
+        anyhow::bail!("the members of the mesh have changed");
+    }
     result
 }
 
@@ -142,64 +162,103 @@ impl Outbox {
     }
 }
 
-async fn exchange(
-    context: &StreamContext,
-    session: &mut ReplicationSession,
-    open: &mut OpenMark<'_>,
-    wires: Wires,
-    probe: &Notify,
-) -> anyhow::Result<()> {
-    let ledger = &context.ledger;
-    let _heard = wires.heard;
-    let neighbour = session.neighbour().clone();
-    let mut inbound = Inbox { queue: wires.inbound, hear_at: Instant::now() };
-    let mut outbox = Outbox { queue: wires.outbound, lost: false };
-    let mut changes = ledger.changes();
-    outbox.send(ledger.open_session(session))?;
-    loop {
-        if outbox.must_catch_up() {
-            outbox.lost = false;
-            outbox.send(ledger.ask(session, ReplicationSession::handle_loss))?;
-        }
-        let digest_in = Duration::from_millis(session.poll_timeout().since(now()));
-        tokio::select! {
-            message = inbound.next(ledger, &neighbour) => {
-                let Some(message) = message? else { return Ok(()) };
-                let pause = context.board.pause(&neighbour, message.items());
-                inbound.hear_at = Instant::now() + pause;
-                let mut parts = message.split(ITEMS_AT_ONCE).into_iter().peekable();
-                while let Some(part) = parts.next() {
-                    for answer in ledger.exchange(session, part).await? {
-                        outbox.send(answer)?;
-                    }
-                    if parts.peek().is_some() {
-                        tokio::time::sleep(PAUSE_BETWEEN_ITEMS).await;
-                    }
-                }
-                open.set();
-                context.board.set_clock_offset(open.gateway, session.clock_offset());
+/// One end of an open stream.
+struct Talk<'a> {
+    context: &'a StreamContext,
+    session: ReplicationSession,
+    open: OpenMark<'a>,
+    inbound: Inbox,
+    outbox: Outbox,
+    _heard: Heard,
+}
+
+impl Talk<'_> {
+    /// Goes on until the neighbour ends it, or says what it may not.
+    async fn exchange(&mut self, probe: &Notify) -> anyhow::Result<()> {
+        let ledger = &self.context.ledger;
+        let neighbour = self.session.neighbour().clone();
+        let mut changes = ledger.changes();
+        self.outbox.send(ledger.open_session(&mut self.session))?;
+        loop {
+            if self.outbox.must_catch_up() {
+                self.outbox.lost = false;
+                let digest = ledger.ask(&mut self.session, ReplicationSession::handle_loss);
+                self.outbox.send(digest)?;
             }
-            change = changes.recv() => match change {
-                Ok(News::Trust(stored)) => {
-                    let pushes = ledger.ask(session, |session, registry, now| {
-                        session.handle_trust(&stored, registry, now)
-                    });
-                    pushes.into_iter().try_for_each(|push| outbox.send(push))?;
+            let digest_in = Duration::from_millis(self.session.poll_timeout().since(now()));
+            tokio::select! {
+                message = self.inbound.next(ledger, &neighbour) => {
+                    let Some(message) = message? else { return Ok(()) };
+                    self.hear(message).await?;
                 }
-                Ok(News::Record(zone)) => {
-                    let push = ledger.ask(session, |session, registry, now| {
-                        session.handle_change(&zone, registry, now)
-                    });
-                    push.map_or(Ok(()), |push| outbox.send(push))?;
+                change = changes.recv() => match change {
+                    Ok(news) => self.pass_on(&news)?,
+                    Err(RecvError::Lagged(_)) => self.outbox.lost = true,
+                    Err(RecvError::Closed) => return Ok(()),
+                },
+                () = tokio::time::sleep(digest_in) => {
+                    let digest = ledger.ask(&mut self.session, ReplicationSession::handle_timeout);
+                    digest.map_or(Ok(()), |digest| self.outbox.send(digest))?;
                 }
-                Err(RecvError::Lagged(_)) => outbox.lost = true,
-                Err(RecvError::Closed) => return Ok(()),
-            },
-            () = tokio::time::sleep(digest_in) => {
-                let digest = ledger.ask(session, ReplicationSession::handle_timeout);
-                digest.map_or(Ok(()), |digest| outbox.send(digest))?;
+                () = probe.notified() => self.outbox.lost = true,
             }
-            () = probe.notified() => outbox.lost = true,
         }
+    }
+
+    /// Takes a message of the neighbour, part by part.
+    async fn hear(&mut self, message: StreamMessage) -> anyhow::Result<()> {
+        let Self { context, session, open, inbound, outbox, .. } = self;
+        let pause = context.board.pause(session.neighbour(), message.items());
+        inbound.hear_at = Instant::now() + pause;
+        let mut parts = message.split(ITEMS_AT_ONCE).into_iter().peekable();
+        while let Some(part) = parts.next() {
+            for answer in context.ledger.exchange(session, part).await? {
+                outbox.send(answer)?;
+            }
+            if parts.peek().is_some() {
+                tokio::time::sleep(PAUSE_BETWEEN_ITEMS).await;
+            }
+        }
+        open.set();
+        context.board.set_clock_offset(open.gateway, session.clock_offset());
+        Ok(())
+    }
+
+    fn pass_on(&mut self, news: &News) -> anyhow::Result<()> {
+        let ledger = &self.context.ledger;
+        match news {
+            News::Trust(stored) => self.push_trust(stored),
+            News::Record(gateway) => {
+                let push = ledger.ask(&mut self.session, |session, registry, now| {
+                    session.handle_change(gateway, registry, now)
+                });
+                push.map_or(Ok(()), |push| self.outbox.send(push))
+            }
+        }
+    }
+
+    fn push_trust(&mut self, stored: &[ItemId]) -> anyhow::Result<()> {
+        let ask = |session: &mut ReplicationSession, registry: &Registry, now| {
+            session.handle_trust(stored, registry, now)
+        };
+        let pushes = self.context.ledger.ask(&mut self.session, ask);
+        pushes.into_iter().try_for_each(|push| self.outbox.send(push))
+    }
+
+    /// Says what has revoked `key`, the neighbour's, as soon as that is on disk, and waits until it can
+    /// have read it. Says nothing if the key was not revoked.
+    async fn tell_of_revocation(mut self, key: &ZonePublicKey) {
+        let revoking = self.context.ledger.kept_revocations(key).await;
+        if revoking.is_empty() || self.push_trust(&revoking).is_err() {
+            return;
+        }
+        let Self { mut inbound, outbox, .. } = self;
+        while outbox.queue.capacity() < outbox.queue.max_capacity() && !outbox.queue.is_closed() {
+            tokio::time::sleep(LOOK).await;
+        }
+        drop(outbox);
+        // One that has read all of it ends its side; another has had the time.
+        let ended = async { while let Ok(Some(_)) = inbound.queue.next().await {} };
+        let _ended_or_time = tokio::time::timeout(ON_ITS_WAY, ended).await;
     }
 }

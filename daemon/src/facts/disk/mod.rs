@@ -5,8 +5,11 @@
 
 pub(crate) mod blocked;
 pub(crate) mod federation;
+pub(crate) mod head;
 pub(crate) mod invitations;
 pub(crate) mod keys;
+#[cfg(test)]
+mod killed;
 pub(crate) mod leftovers;
 pub(crate) mod records;
 mod state_folder;
@@ -18,10 +21,10 @@ use std::path::{Path, PathBuf};
 
 use zonemesh_core::journal::trimmed;
 
-pub(crate) use state_folder::open_folder;
+pub(crate) use state_folder::{FolderLock, open_folder};
 #[cfg(test)]
 pub(crate) use writer::tests::{TrialDisk, writer};
-pub(crate) use writer::{Disk, DiskWriter, FileSystem, Write, write_all};
+pub(crate) use writer::{Disk, DiskWriter, FileSystem, SlowDisk, Write, write_all};
 
 /// Most bytes of a journal.
 const JOURNAL_BYTES: usize = 1 << 20;

@@ -1,4 +1,5 @@
-//! Signed records on disk: one file per zone, `records/<zone>.record`.
+//! Signed records on disk: one file per gateway, `records/<zone>@<gateway>.record`. Release 0.1.0 had
+//! one per zone, `records/<zone>.record`; it is read too.
 //!
 //! Payload and signature are kept as they were received; whether they hold is decided anew each
 //! time they are read. A file that cannot be used is set aside and fetched again from others.
@@ -6,7 +7,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use zonemesh_core::name::ZoneName;
+use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::record::SignedRecord;
 
 use super::{Write, set_aside};
@@ -43,8 +44,9 @@ impl RecordFiles {
         Ok(records)
     }
 
-    /// The record of `zone`, in place of the one before.
-    pub(crate) fn write(&self, zone: &ZoneName, record: &SignedRecord) -> Write {
-        Write::replace(self.folder.join(format!("{zone}.{SUFFIX}")), record.to_file_bytes())
+    /// The record of a gateway, in place of the one before.
+    pub(crate) fn write(&self, id: &GatewayId, record: &SignedRecord) -> Write {
+        let file = format!("{}@{}.{SUFFIX}", id.zone, id.gateway);
+        Write::replace(self.folder.join(file), record.to_file_bytes())
     }
 }

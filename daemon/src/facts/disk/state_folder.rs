@@ -1,5 +1,7 @@
-//! The state folder: made where it is missing, closed to others, and never somebody else's.
+//! The state folder: made where it is missing, closed to others, and never somebody else's. One
+//! daemon works in it at a time.
 
+use std::fs::TryLockError;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -37,8 +39,29 @@ fn is_foreign(folder: &Path) -> io::Result<bool> {
     Ok(holds_something)
 }
 
-/// Makes the state folder if it is missing and keeps others out of it.
-pub(crate) fn open_folder(folder: &Path) -> Result<(), Failure> {
+/// The right to work in a state folder, for as long as it lives and no longer than this process.
+pub(crate) struct FolderLock {
+    /// Locked by itself: no file is left behind that others would have to know.
+    _folder: std::fs::File,
+}
+
+impl FolderLock {
+    fn take(folder: &Path) -> io::Result<Self> {
+        let held = std::fs::File::open(folder)?;
+        match held.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::ResourceBusy.into()),
+            // Not every file system can: that is no reason not to run.
+            Err(TryLockError::Error(error)) => {
+                tracing::warn!(folder = %folder.display(), %error, "the state folder cannot be locked");
+            }
+            Ok(()) => {}
+        }
+        Ok(Self { _folder: held })
+    }
+}
+
+/// Makes the state folder if it is missing, keeps others out of it, and takes it for this daemon.
+pub(crate) fn open_folder(folder: &Path) -> Result<FolderLock, Failure> {
     let message = || {
         format!(
             "cannot use the state folder {} (gateway.state_dir): it must be a folder that zonemeshd may write",
@@ -56,7 +79,17 @@ pub(crate) fn open_folder(folder: &Path) -> Result<(), Failure> {
         ));
     }
     let private = std::fs::Permissions::from_mode(0o700);
-    std::fs::set_permissions(folder, private).or_exit(Exit::Configuration, message)
+    std::fs::set_permissions(folder, private).or_exit(Exit::Configuration, message)?;
+    match FolderLock::take(folder) {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(Failure::new(
+            Exit::Configuration,
+            format!(
+                "another zonemeshd works in the state folder {} (gateway.state_dir): stop it, or give this gateway a folder of its own",
+                folder.display()
+            ),
+        )),
+        taken => taken.or_exit(Exit::Configuration, message),
+    }
 }
 
 #[cfg(test)]
@@ -64,17 +97,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_of_others_is_refused_and_left_as_it_is() {
+    fn a_folder_of_others_or_of_another_daemon_is_refused_and_left_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let shared = folder.path().join("etc");
         std::fs::create_dir(&shared).unwrap();
         std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o755)).unwrap();
         std::fs::write(shared.join("passwd"), "root").unwrap();
         std::fs::create_dir(shared.join("audit")).unwrap();
-        let refused = format!("{:?}", open_folder(&shared).unwrap_err());
+        let refused = format!("{:?}", open_folder(&shared).err().unwrap());
         assert!(refused.contains("holds files of others"), "{refused}");
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&shared), 0o755);
+        let first = open_folder(&folder.path().join("own")).unwrap();
+        let second = format!("{:?}", open_folder(&folder.path().join("own")).err().unwrap());
+        assert!(second.contains("another zonemeshd works in the state folder"), "{second}");
+        drop(first);
+        open_folder(&folder.path().join("own")).unwrap();
         let killed = leftovers::temporary_file(&shared).unwrap().keep().unwrap();
         open_folder(&shared).unwrap();
         std::fs::remove_file(killed.1).unwrap();

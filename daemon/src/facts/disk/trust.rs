@@ -1,16 +1,22 @@
-//! Trust items on disk: one file per item, `trust/<id>.item`, and the mesh's first item in `mesh`.
-//! Those that others must sign too before anyone believes them lie in `trust/drafts`.
+//! Trust items on disk: one file per item, `trust/<name>.item`, where the name is that of its content;
+//! the mesh's first item in `mesh`, the authority set that is followed in `trust/head`. Items that
+//! others must sign too before anyone believes them lie in `trust/drafts`.
 //!
-//! Nothing here is secret and nothing is believed because it lies here: signatures are checked anew
-//! at each start. The file `mesh` says that this gateway belongs to a managed mesh, and to which.
+//! Promises: items are there before the head that needs them, and go after it. Nothing here is secret,
+//! signatures are checked anew at each start; only which set was followed is believed because it lies
+//! here. The file `mesh` says that this gateway belongs to a managed mesh, and to which.
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use zonemesh_core::membership::{Membership, SignedTrustItem, TrustKind};
+use zonemesh_core::membership::{
+    ContentId, Membership, SignedTrustItem, StoredHead, StoredTrust, TrustPreview, TrustRejected,
+};
 
-use super::{Write, set_aside};
+use super::head::HeadFile;
+use super::{FileSystem, Write, remove, rename, set_aside, write_all};
 
 const SUFFIX: &str = "item";
 
@@ -19,6 +25,7 @@ pub(crate) struct TrustFiles {
     mesh: PathBuf,
     folder: PathBuf,
     drafts: PathBuf,
+    head: HeadFile,
 }
 
 impl TrustFiles {
@@ -26,11 +33,12 @@ impl TrustFiles {
     pub(crate) fn open(state_folder: &Path) -> io::Result<Self> {
         let folder = state_folder.join("trust");
         std::fs::create_dir_all(&folder)?;
-        Ok(Self { mesh: state_folder.join("mesh"), drafts: folder.join("drafts"), folder })
+        let (mesh, head) = (state_folder.join("mesh"), HeadFile::new(&folder));
+        Ok(Self { mesh, drafts: folder.join("drafts"), head, folder })
     }
 
     /// The managed mesh that this gateway belongs to, if it does. Items that cannot be used are set
-    /// aside; others still have them.
+    /// aside, those that count for nothing any more are removed.
     pub(crate) fn read(&self) -> anyhow::Result<Option<Membership>> {
         let first = match std::fs::read(&self.mesh) {
             Ok(bytes) => bytes,
@@ -39,15 +47,42 @@ impl TrustFiles {
         };
         let first = SignedTrustItem::from_file_bytes(&first)
             .with_context(|| format!("{} is damaged", self.mesh.display()))?;
-        let mut membership = Membership::new(first)
-            .with_context(|| format!("{} names no mesh", self.mesh.display()))?;
-        let (paths, items): (Vec<_>, Vec<_>) = read_folder(&self.folder)?.into_iter().unzip();
-        for (path, outcome) in paths.iter().zip(membership.accept_all(items)) {
-            if let Err(reason) = outcome {
-                set_aside(path, &reason);
-            }
+        let head = self.head.read()?;
+        let files = read_folder(&self.folder)?;
+        let items = files.iter().map(|(_, item)| item.clone()).collect();
+        let restored = Membership::restore(StoredTrust { first, head, items });
+        let (membership, outcomes) = restored.with_context(|| {
+            format!("{} and {} name no mesh", self.mesh.display(), self.folder.display())
+        })?;
+        if head.is_none() {
+            // A folder of release 0.1: what it has followed is followed from now on.
+            write_all(&mut FileSystem, &[self.head.write(&membership.stored_head())])?;
+        }
+        for ((path, item), outcome) in files.iter().zip(outcomes) {
+            self.tidy(path, item, outcome.err());
         }
         Ok(Some(membership))
+    }
+
+    fn tidy(&self, path: &Path, item: &SignedTrustItem, refused: Option<TrustRejected>) {
+        match refused {
+            Some(TrustRejected::NotAuthorised) => remove(path),
+            Some(reason) => set_aside(path, &reason),
+            None => {
+                // Release 0.1 named files by their signatures too.
+                let named = self.path_of(&item.content_id());
+                if named != *path
+                    && let Err(error) = rename(path, &named)
+                {
+                    tracing::warn!(file = %path.display(), %error, "cannot rename a stored item");
+                }
+            }
+        }
+    }
+
+    /// Where what an item says lies.
+    pub(crate) fn path_of(&self, content: &ContentId) -> PathBuf {
+        self.folder.join(format!("{content}.{SUFFIX}"))
     }
 
     /// Items that lack signatures, to be handed out.
@@ -65,12 +100,30 @@ impl TrustFiles {
         folder.into_iter().chain(items).collect()
     }
 
-    /// Keeps items. Authority sets last: one that is on disk without the grants that were signed anew
-    /// for it would put zones out at the next start.
+    /// Keeps items.
     pub(crate) fn write(&self, items: &[SignedTrustItem]) -> Vec<Write> {
-        let mut items: Vec<_> = items.iter().collect();
-        items.sort_by_key(|item| item.kind() == TrustKind::AuthoritySet);
-        items.into_iter().map(|item| write_in(&self.folder, item)).collect()
+        let write = |item: &SignedTrustItem| {
+            Write::replace(self.path_of(&item.content_id()), item.to_file_bytes())
+        };
+        items.iter().map(write).collect()
+    }
+
+    /// Keeps which authority set is followed, and lets go of what counts for nothing under it.
+    pub(crate) fn follow(
+        &self,
+        head: Option<&StoredHead>,
+        dropped: &BTreeSet<ContentId>,
+    ) -> Vec<Write> {
+        let head = head.map(|head| self.head.write(head));
+        let gone = dropped.iter().map(|content| Write::Remove(self.path_of(content)));
+        head.into_iter().chain(gone).collect()
+    }
+
+    /// Keeps what items would do, in the order that a power cut may interrupt.
+    pub(crate) fn write_preview(&self, preview: &TrustPreview) -> Vec<Write> {
+        let mut writes = self.write(&preview.kept);
+        writes.extend(self.follow(preview.head.as_ref(), &preview.dropped));
+        writes
     }
 
     /// Keeps a whole mesh; the file that says so comes last.
@@ -79,12 +132,13 @@ impl TrustFiles {
         // `Membership::items` begins with the first authority set.
         let mesh =
             items.first().map(|first| Write::replace(self.mesh.clone(), first.to_file_bytes()));
-        self.write(&items).into_iter().chain(mesh).collect()
+        let head = self.head.write(&membership.stored_head());
+        self.write(&items).into_iter().chain([head]).chain(mesh).collect()
     }
 }
 
 fn write_in(folder: &Path, item: &SignedTrustItem) -> Write {
-    Write::replace(folder.join(format!("{}.{SUFFIX}", item.id())), item.to_file_bytes())
+    Write::replace(folder.join(format!("{}.{SUFFIX}", item.content_id())), item.to_file_bytes())
 }
 
 fn read_folder(folder: &Path) -> io::Result<Vec<(PathBuf, SignedTrustItem)>> {
@@ -106,7 +160,7 @@ fn read_folder(folder: &Path) -> io::Result<Vec<(PathBuf, SignedTrustItem)>> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use zonemesh_core::membership::{AuthorityIdentity, TrustItem, sign};
+    use zonemesh_core::membership::{AuthorityIdentity, TrustItem};
     use zonemesh_core::time::UnixMillis;
 
     use super::*;
@@ -119,9 +173,8 @@ mod tests {
     fn membership() -> Membership {
         let authority = AuthorityIdentity::from_seed(&[3; 32]);
         let keys = BTreeSet::from([authority.public_key()]);
-        let set = Membership::draft_first(keys, 1, UnixMillis(1)).unwrap();
-        let signed = sign(&set, &TrustItem::AuthoritySet(set.clone()), &[&authority]);
-        Membership::new(signed).unwrap()
+        let set = Membership::draft_first(keys.clone(), keys, 1, UnixMillis(1)).unwrap();
+        Membership::new(SignedTrustItem::unsigned(&TrustItem::AuthoritySet(set))).unwrap()
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
@@ -60,6 +61,19 @@ impl Disk for FileSystem {
             Write::Folder(path) => std::fs::create_dir_all(path),
             Write::Append(path, line) => super::append(path, line),
         }
+    }
+}
+
+/// A disk that takes longer: none for a gateway, some where a test looks who waits for it.
+pub(crate) struct SlowDisk<D> {
+    pub(crate) disk: D,
+    pub(crate) write_delay: Duration,
+}
+
+impl<D: Disk> Disk for SlowDisk<D> {
+    fn write(&mut self, write: &Write) -> io::Result<()> {
+        std::thread::sleep(self.write_delay);
+        self.disk.write(write)
     }
 }
 

@@ -22,7 +22,8 @@ pub(super) fn joined(mesh: &MeshId) -> AuditEntry {
     done(AuditAct::Join, mesh, String::new())
 }
 
-/// An item that takes effect; `None` of one that cannot be read, which is kept by nobody.
+/// An item that takes effect; `None` of a page, which says nothing without its set, and of one that
+/// cannot be read, which is kept by nobody.
 pub(super) fn taken(item: &SignedTrustItem) -> Option<AuditEntry> {
     Some(match item.decode().ok()? {
         TrustItem::Grant(grant) => {
@@ -39,5 +40,6 @@ pub(super) fn taken(item: &SignedTrustItem) -> Option<AuditEntry> {
                 format!("epoch {}, {} of {} sign", set.epoch, set.threshold, set.keys.len());
             done(AuditAct::Authorities, &"", detail)
         }
+        TrustItem::GrantPage(_) => return None,
     })
 }

@@ -6,22 +6,24 @@
 
 mod audit;
 mod complaints;
+mod leave;
 mod offers;
 mod publish;
 mod trust;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use tokio::sync::{Notify, broadcast, watch};
+use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::key::ZoneIdentity;
 use zonemesh_core::member::{Member, MembershipError};
 use zonemesh_core::membership::{ItemId, Membership};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::pace::PublicationPace;
 use zonemesh_core::record::RecordContent;
-use zonemesh_core::registry::{RecordRejected, Registry, TrustNews};
+use zonemesh_core::registry::{HeldRecord, RecordRejected, Registry, TrustNews};
 use zonemesh_core::replication::{ReplicationSession, SessionOutput, StreamMessage, StreamRefused};
 use zonemesh_core::time::UnixMillis;
 
@@ -33,9 +35,9 @@ use crate::facts::journal::AuditFile;
 use crate::failure::{Exit, Failure, OrExit as _};
 
 use complaints::Complaints;
+pub(crate) use leave::FAREWELL;
 pub(crate) use publish::NotPublished;
-use trust::Admitted;
-pub(crate) use trust::TrustChange;
+pub(crate) use trust::{Admitted, TrustChange};
 
 /// Changed zones that a slow stream may lag behind before it falls back to a digest.
 const QUEUE: usize = 256;
@@ -44,8 +46,8 @@ const QUEUE: usize = 256;
 pub(crate) enum News {
     /// Trust items that are held since now; they go before the records that need them.
     Trust(Arc<[ItemId]>),
-    /// A zone whose record has changed.
-    Record(ZoneName),
+    /// A gateway whose record has changed.
+    Record(GatewayId),
 }
 
 /// The registry, its files and those who wait for changes.
@@ -67,9 +69,19 @@ pub(crate) struct Ledger {
 /// What a gateway's ledger is opened with.
 pub(crate) struct OwnZone {
     pub(crate) zone: ZoneName,
+    /// The name of this gateway.
+    pub(crate) gateway: String,
     pub(crate) identity: ZoneIdentity,
     /// The members that are written by hand, this zone among them.
     pub(crate) members: Vec<Member>,
+}
+
+/// A record that was read from the disk.
+struct RestoredRecord {
+    path: PathBuf,
+    id: GatewayId,
+    /// True if release 0.1.0 wrote it.
+    is_past: bool,
 }
 
 struct LedgerState {
@@ -91,21 +103,35 @@ impl Ledger {
         let membership = trust.read().or_exit(Exit::Trust, || {
             "cannot read which mesh this gateway belongs to; restore the state folder, or move the file away and join again".to_owned()
         })?;
-        let zone = own.zone.clone();
         let registry = open_registry(own, membership, now)
             .or_exit(Exit::Configuration, || "the peers contradict each other".to_owned())?;
         let files = RecordFiles::open(state_folder).or_exit(Exit::Configuration, message)?;
-        let mut state =
-            LedgerState { registry, draft: empty_draft(), pace: PublicationPace::default() };
+        let mut state = LedgerState {
+            registry,
+            draft: RecordContent::farewell(),
+            pace: PublicationPace::default(),
+        };
+        let mut restored = Vec::new();
         for (path, record) in files.read_all().or_exit(Exit::Configuration, message)? {
             match state.registry.restore(record, now) {
-                Ok(_) => {}
+                Ok(id) => {
+                    let held = state.registry.get_gateway(&id);
+                    let is_past = held.is_some_and(HeldRecord::is_of_the_past);
+                    restored.push(RestoredRecord { path, id, is_past });
+                }
                 // It was in order until its zone was revoked.
                 Err(RecordRejected::RevokedZone) => remove(&path),
                 Err(reason) => set_aside(&path, &reason),
             }
         }
-        if let Some(own) = state.registry.get(&zone) {
+        // What a zone said in release 0.1.0 lies beside what its gateway says now.
+        for one in restored {
+            let held = state.registry.get_gateway(&one.id);
+            if held.is_none_or(|held| held.is_of_the_past() != one.is_past) {
+                remove(&one.path);
+            }
+        }
+        if let Some(own) = state.registry.own_record() {
             state.draft = own.record.content.clone();
         }
         let admitted = watch::Sender::new(Arc::new(Admitted::of(&state.registry)));
@@ -208,21 +234,21 @@ impl Ledger {
 
     /// Stores what others have brought, then tells everyone. What cannot be stored is told too: others
     /// have it as well.
-    async fn keep(self: &Arc<Self>, zones: Vec<ZoneName>, trust: TrustNews) {
-        if zones.is_empty() && trust.stored.is_empty() {
+    async fn keep(self: &Arc<Self>, gateways: Vec<GatewayId>, trust: TrustNews) {
+        if gateways.is_empty() && trust.stored.is_empty() && trust.dropped.is_empty() {
             return self.tell_of_trust(trust);
         }
         let ledger = self.clone();
         let keeping = move |disk: &mut dyn Disk| {
             let mut failed = None;
-            for write in ledger.writes(&zones, &trust) {
+            for write in ledger.writes(&gateways, &trust) {
                 if let Err(error) = disk.write(&write) {
                     tracing::error!(%error, "cannot store what another zone has said; is the disk full?");
                     failed = Some(error);
                 }
             }
             ledger.findings().tell_of_disk(failed.as_ref());
-            ledger.announce(&zones);
+            ledger.announce(&gateways);
             ledger.tell_of_trust(trust);
         };
         if let Err(error) = self.disk.run(keeping).await {
@@ -231,23 +257,25 @@ impl Ledger {
     }
 
     /// How what is held of these is kept on disk.
-    fn writes(&self, zones: &[ZoneName], trust: &TrustNews) -> Vec<Write> {
+    fn writes(&self, gateways: &[GatewayId], trust: &TrustNews) -> Vec<Write> {
         self.read(|registry| {
             let membership = registry.membership();
             let items = trust.stored.iter().filter_map(|id| membership?.get(id)).cloned();
             let mut writes = self.trust.write(&items.collect::<Vec<_>>());
-            let held = zones.iter().filter_map(|zone| Some((zone, registry.get(zone)?)));
-            writes.extend(held.map(|(zone, held)| self.files.write(zone, &held.signed)));
+            let head = membership.filter(|_| trust.is_head_moved).map(Membership::stored_head);
+            writes.extend(self.trust.follow(head.as_ref(), &trust.dropped));
+            let held = gateways.iter().filter_map(|id| Some((id, registry.get_gateway(id)?)));
+            writes.extend(held.map(|(id, held)| self.files.write(id, &held.signed)));
             writes
         })
     }
 
-    fn announce(&self, zones: &[ZoneName]) {
-        for zone in zones {
+    fn announce(&self, gateways: &[GatewayId]) {
+        for gateway in gateways {
             // Nobody listens while no stream is open.
-            let _ = self.changed.send(News::Record(zone.clone()));
+            let _ = self.changed.send(News::Record(gateway.clone()));
         }
-        if !zones.is_empty() {
+        if !gateways.is_empty() {
             self.wake_watchers();
         }
     }
@@ -276,26 +304,17 @@ fn open_registry(
     membership: Option<Membership>,
     now: UnixMillis,
 ) -> Result<Registry, MembershipError> {
-    let OwnZone { zone, identity, members } = own;
-    match membership {
+    let OwnZone { zone, gateway, identity, members } = own;
+    let registry = match membership {
         Some(membership) => Registry::managed(zone, identity, members, membership, now.0),
         None => Registry::new(zone, identity, members, now.0),
-    }
+    };
+    Ok(registry?.named(gateway))
 }
 
 /// This gateway's clock.
 pub(crate) fn now() -> UnixMillis {
     UnixMillis::from(SystemTime::now())
-}
-
-fn empty_draft() -> RecordContent {
-    RecordContent {
-        gateways: Vec::new(),
-        prefixes: Vec::new(),
-        superlinks: Vec::new(),
-        ca_sets: Vec::new(),
-        protocol: zonemesh_core::record::ProtocolRange::CURRENT,
-    }
 }
 
 #[cfg(test)]

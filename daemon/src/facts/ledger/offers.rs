@@ -26,8 +26,8 @@ impl Ledger {
             }
         };
         match &outcome {
-            Ok(RecordAccepted::Stored(zone)) => {
-                self.keep(vec![zone.clone()], TrustNews::default()).await
+            Ok(RecordAccepted::Stored(id)) => {
+                self.keep(vec![id.clone()], TrustNews::default()).await
             }
             Err(reason) if reason.is_suspicious() => {
                 self.complaints.tell("etcd", "zone record", std::iter::once(reason.as_str()));
@@ -106,13 +106,15 @@ mod tests {
         };
         let zone = "z1".parse().unwrap();
         let members = vec![member(1), member(2)];
-        let own = OwnZone { zone, identity: identity(1), members };
+        let own = OwnZone { zone, gateway: "z1-gw1".to_owned(), identity: identity(1), members };
         Ledger::open(own, folder, writer()).unwrap()
     }
 
     fn record(signer: u8) -> SignedRecord {
         let folder = tempfile::tempdir().unwrap();
         let record = ZoneRecord {
+            gateway: "z2-gw1".to_owned(),
+            certificate: None,
             zone: "z2".parse().unwrap(),
             version: Version { incarnation: 1, seq: 1 },
             issued_at: now(),
@@ -127,8 +129,8 @@ mod tests {
         let ledger = ledger(folder.path());
         let mut news = ledger.changes();
         let outcome = ledger.offer_record(Ok(record(2))).await;
-        assert_eq!(outcome, Ok(RecordAccepted::Stored("z2".parse().unwrap())));
-        assert!(folder.path().join("records/z2.record").exists());
+        assert_eq!(outcome, Ok(RecordAccepted::Stored("z2/z2-gw1".parse().unwrap())));
+        assert!(folder.path().join("records/z2@z2-gw1.record").exists());
         assert!(news.try_recv().is_ok());
         assert!(ledger.read(|registry| registry.get(&"z2".parse().unwrap()).is_some()));
     }

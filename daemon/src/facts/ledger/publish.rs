@@ -23,6 +23,8 @@ pub(crate) enum NotPublished {
     Refused(#[from] PublishError),
     #[error("this zone's record cannot be stored in the state folder")]
     Disk(#[from] std::io::Error),
+    #[error("this zone has left the mesh; to come back: zonemesh zone join, with a new invitation")]
+    Left,
 }
 
 /// The right to change what is this zone's own.
@@ -38,13 +40,26 @@ enum Undo {
 
 impl Ledger {
     /// Changes what this zone says and publishes it, at once or when its pace allows. Published means
-    /// stored: what cannot be stored is not said to anybody.
+    /// stored: what cannot be stored is not said to anybody. A zone that has left says nothing.
     pub(crate) async fn edit(
         self: &Arc<Self>,
         change: RecordChange,
         edit: impl FnOnce(&mut RecordContent),
     ) -> Result<(), NotPublished> {
         let turn = self.turn().await;
+        if self.left_since().is_some() {
+            return Err(NotPublished::Left);
+        }
+        self.edit_in_turn(turn, change, edit).await
+    }
+
+    /// The same of a zone that may have left, in a turn that its caller has waited for.
+    pub(super) async fn edit_in_turn(
+        self: &Arc<Self>,
+        turn: Turn,
+        change: RecordChange,
+        edit: impl FnOnce(&mut RecordContent),
+    ) -> Result<(), NotPublished> {
         let before = {
             let mut state = self.lock();
             let before = state.draft.clone();
@@ -118,8 +133,8 @@ impl Ledger {
         let ledger = self.clone();
         let publishing = move |disk: &mut dyn Disk| {
             let _turn = turn;
-            let zone = ledger.read(|registry| registry.zone().clone());
-            let stored = disk.write(&ledger.files.write(&zone, prepared.record()));
+            let id = ledger.read(|registry| registry.id().clone());
+            let stored = disk.write(&ledger.files.write(&id, prepared.record()));
             let mut state = ledger.lock();
             match stored {
                 Ok(()) => drop(state.registry.put_in_force(prepared)),
@@ -127,7 +142,7 @@ impl Ledger {
             }
             drop(state);
             if stored.is_ok() {
-                ledger.announce(&[zone]);
+                ledger.announce(&[id]);
             }
             stored
         };
@@ -144,7 +159,7 @@ impl Ledger {
 
 impl LedgerState {
     fn is_published(&self) -> bool {
-        let own = self.registry.get(self.registry.zone());
+        let own = self.registry.own_record().filter(|own| !own.is_of_the_past());
         own.is_some_and(|own| own.record.content == self.draft)
     }
 
@@ -154,7 +169,7 @@ impl LedgerState {
             Undo::Draft(before) => {
                 self.draft = before.unwrap_or_else(|| self.draft.clone());
                 // Something that waited before is still to be said.
-                if !self.is_published() && self.registry.get(self.registry.zone()).is_some() {
+                if !self.is_published() && self.registry.own_record().is_some() {
                     self.pace.handle_change(RecordChange::Readiness, now());
                 }
             }

@@ -7,6 +7,7 @@ use zonemesh_core::journal::{AuditAct, JournalEvent};
 use zonemesh_core::membership::{AuthorityIdentity, SignedTrustItem, TrustItem, sign};
 
 use zonemesh_core::pace::RecordChange;
+use zonemesh_core::record::{ProtocolRange, SignedRecord, Version, ZoneRecord};
 use zonemesh_core::registry::PublishError;
 
 use super::*;
@@ -24,7 +25,8 @@ fn own() -> OwnZone {
         prefixes: vec!["10.10.10.0/24".parse().unwrap()],
         tunnel_ips: vec!["10.255.0.1".parse().unwrap()],
     };
-    OwnZone { zone, identity: identity(), members: vec![member] }
+    let gateway = "berlin-gw1".to_owned();
+    OwnZone { zone, gateway, identity: identity(), members: vec![member] }
 }
 
 fn ledger(folder: &Path) -> Arc<Ledger> {
@@ -57,11 +59,11 @@ async fn a_restart_goes_on_with_the_stored_counter() {
 async fn a_corrupted_record_is_set_aside_and_a_new_incarnation_starts() {
     let folder = tempfile::tempdir().unwrap();
     announce(&ledger(folder.path()), "10.10.10.0/24").await.unwrap();
-    let file = folder.path().join("records/berlin.record");
+    let file = folder.path().join("records/berlin@berlin-gw1.record");
     std::fs::write(&file, "garbage").unwrap();
     let ledger = ledger(folder.path());
     assert!(ledger.read(|registry| registry.get(registry.zone()).is_none()));
-    assert!(folder.path().join("records/berlin.record.bad1").exists());
+    assert!(folder.path().join("records/berlin@berlin-gw1.record.bad1").exists());
     announce(&ledger, "10.10.10.0/24").await.unwrap();
     assert!(file.exists());
 }
@@ -111,7 +113,7 @@ async fn what_cannot_be_stored_is_said_to_nobody_and_can_be_said_later() {
 fn managed(ledger: &Ledger) -> (Membership, AuthorityIdentity) {
     let authority = AuthorityIdentity::from_seed(&[3; 32]);
     let keys = std::collections::BTreeSet::from([authority.public_key()]);
-    let set = Membership::draft_first(keys, 1, now()).unwrap();
+    let set = Membership::draft_first(keys.clone(), keys, 1, now()).unwrap();
     let first = sign(&set, &TrustItem::AuthoritySet(set.clone()), &[&authority]);
     let mut membership = Membership::new(first).unwrap();
     let key = ledger.read(|registry| registry.members().next().unwrap().key);
@@ -122,6 +124,7 @@ fn managed(ledger: &Ledger) -> (Membership, AuthorityIdentity) {
             zone_key,
             prefixes: vec![format!("10.10.{third}.0/24").parse().unwrap()],
             tunnel_ips: vec![format!("10.255.0.{third}").parse().unwrap()],
+            federations: Vec::new(),
         };
         let grant = membership.draft_grant(request, now()).unwrap();
         let grant = sign(&set, &TrustItem::Grant(grant), &[&authority]);
@@ -185,4 +188,177 @@ async fn a_slow_disk_does_not_hold_up_who_reads() {
     said.await.unwrap();
     assert_eq!(ledger.read(|registry| registry.records().count()), 1);
     held.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_first_release_has_stored_is_taken_over_and_its_file_goes_once_it_is_said_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let version = Version { incarnation: 7, seq: 3 };
+    let content = RecordContent {
+        prefixes: vec!["10.10.10.0/24".parse().unwrap()],
+        protocol: ProtocolRange { min: 1, max: 1 },
+        ..RecordContent::default()
+    };
+    let (zone, gateway) = (own().zone, String::new());
+    let record =
+        ZoneRecord { zone, gateway, version, issued_at: now(), content, certificate: None };
+    let stored = SignedRecord::sign(&record, &identity()).to_file_bytes();
+    let file = folder.path().join("records/berlin.record");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, stored).unwrap();
+    let ledger = ledger(folder.path());
+    assert_eq!(ledger.draft().prefixes, record.content.prefixes);
+    let said = ledger.edit(RecordChange::Urgent, |draft| draft.protocol = ProtocolRange::CURRENT);
+    said.await.unwrap();
+    assert_eq!(self::version(&ledger), version.next());
+    assert!(file.exists() && folder.path().join("records/berlin@berlin-gw1.record").exists());
+    let again = self::ledger(folder.path());
+    assert_eq!(self::version(&again), version.next());
+    assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn a_zone_that_has_left_says_nothing_until_it_comes_back_and_a_restart_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = ledger(folder.path());
+    announce(&first, "10.10.10.0/24").await.unwrap();
+    let (before, mut news) = (version(&first), first.changes());
+    let since = first.leave().await.unwrap();
+    assert_eq!((version(&first), first.left_since()), (before.next(), Some(since)));
+    assert!(matches!(news.try_recv(), Ok(News::Record(_))));
+    assert!(!first.is_gone(), "its neighbours are still to hear of it");
+    assert!(matches!(announce(&first, "10.10.10.0/24").await, Err(NotPublished::Left)));
+    assert!(matches!(first.leave().await, Err(NotPublished::Left)));
+    drop(first);
+    let second = ledger(folder.path());
+    assert_eq!(second.left_since(), Some(since));
+    assert!(matches!(announce(&second, "10.10.10.0/24").await, Err(NotPublished::Left)));
+    let prefixes = vec!["10.10.10.0/24".parse().unwrap()];
+    second.come_back(|draft| draft.prefixes = prefixes).await.unwrap();
+    assert_eq!((version(&second), second.left_since()), (before.next().next(), None));
+    announce(&second, "10.10.10.0/25").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_farewell_that_cannot_be_stored_is_said_to_nobody() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
+    let ledger = Ledger::open(own(), folder.path(), DiskWriter::start(disk.clone()).unwrap());
+    let ledger = ledger.unwrap();
+    announce(&ledger, "10.10.10.0/24").await.unwrap();
+    let mut news = ledger.changes();
+    disk.is_full.store(true, Ordering::Relaxed);
+    assert!(matches!(ledger.leave().await, Err(NotPublished::Disk(_))));
+    assert!(ledger.left_since().is_none() && news.try_recv().is_err());
+    assert_eq!(ledger.draft().prefixes, ["10.10.10.0/24".parse().unwrap()]);
+}
+
+#[tokio::test]
+async fn what_revokes_a_zone_is_told_to_it_only_when_it_is_on_disk() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
+    let ledger = Ledger::open(own(), folder.path(), DiskWriter::start(disk.clone()).unwrap());
+    let ledger = ledger.unwrap();
+    let (membership, authority) = managed(&ledger);
+    ledger.manage(membership).await.unwrap();
+    let madrid = ZoneIdentity::from_seed(&[2; 32]).public_key();
+    assert!(ledger.kept_revocations(&madrid).await.is_empty(), "a member is told nothing");
+    let item = revocation(&ledger, &authority);
+    let id = item.id();
+    disk.is_full.store(true, Ordering::Relaxed);
+    // A neighbour's: it is in force here at once, whether it can be stored or not.
+    ledger.offer_trust(vec![Ok(item.clone())]).await;
+    let turn = Duration::from_millis(100);
+    assert!(tokio::time::timeout(turn, ledger.kept_revocations(&madrid)).await.is_err());
+    disk.is_full.store(false, Ordering::Relaxed);
+    let file = ledger.trust.path_of(&item.content_id());
+    ledger.disk.write(vec![Write::replace(file, item.to_file_bytes())]).await.unwrap();
+    assert_eq!(ledger.kept_revocations(&madrid).await, [id]);
+}
+
+/// A disk that takes 10 ms for each write, and finds out whether the ledger can be read meanwhile.
+#[derive(Clone, Default)]
+struct WatchedDisk {
+    ledger: Arc<std::sync::OnceLock<Arc<Ledger>>>,
+    writes: Arc<std::sync::atomic::AtomicUsize>,
+    barred: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Disk for WatchedDisk {
+    fn write(&mut self, write: &Write) -> std::io::Result<()> {
+        if let Some(ledger) = self.ledger.get().cloned() {
+            let (answer, answered) = std::sync::mpsc::channel();
+            // It outlives a write that bars it.
+            std::thread::spawn(move || {
+                answer.send(ledger.read(|registry| registry.records().count()))
+            });
+            std::thread::sleep(Duration::from_millis(10));
+            if answered.recv_timeout(Duration::from_millis(90)).is_err() {
+                self.barred.fetch_add(1, Ordering::Relaxed);
+            }
+            self.writes.fetch_add(1, Ordering::Relaxed);
+        }
+        crate::facts::disk::FileSystem.write(write)
+    }
+}
+
+fn superlink(host: u8) -> zonemesh_core::record::SuperLink {
+    zonemesh_core::record::SuperLink {
+        tls_name: "superlink.example".to_owned(),
+        federation: format!("federation-{host}").parse().unwrap(),
+        addresses: vec![format!("10.10.10.{host}").parse().unwrap()],
+        fleet_port: 9092,
+        control_port: 9093,
+        flower_version: "1.25.0".to_owned(),
+        transport: zonemesh_core::record::FlowerTransport::Grpc,
+        readiness: zonemesh_core::record::Readiness::Ready,
+        clock_offset_ms: 0,
+        dns_name: None,
+        cas: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn while_55_addresses_register_on_a_slow_disk_no_lock_is_held_over_a_write() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), WatchedDisk::default());
+    let writer = DiskWriter::start(disk.clone()).unwrap();
+    let ledger = Ledger::open(own(), folder.path(), writer.clone()).unwrap();
+    assert!(disk.ledger.set(ledger.clone()).is_ok());
+    let register = async |host: u8| {
+        let add = |draft: &mut RecordContent| draft.superlinks.push(superlink(host));
+        ledger.edit(RecordChange::Urgent, add).await.unwrap();
+        let issued = folder.path().join(format!("issued-{host}"));
+        writer.write(vec![Write::replace(issued, "certificate")]).await.unwrap();
+    };
+    futures_util::future::join_all((1..=55).map(register)).await;
+    assert_eq!(disk.writes.load(Ordering::Relaxed), 110);
+    assert_eq!(disk.barred.load(Ordering::Relaxed), 0, "writes under which nobody could read");
+    let held = ledger.read(|registry| registry.get(registry.zone()).unwrap().record.clone());
+    assert_eq!(held.content.superlinks.len(), 55);
+}
+
+#[tokio::test]
+async fn a_gateway_from_an_old_backup_speaks_above_what_it_has_said_since() {
+    let (folder, old) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let first = ledger(folder.path());
+    announce(&first, "10.10.10.0/24").await.unwrap();
+    std::fs::create_dir(old.path().join("records")).unwrap();
+    let file = "records/berlin@berlin-gw1.record";
+    std::fs::copy(folder.path().join(file), old.path().join(file)).unwrap();
+    announce(&first, "10.10.10.0/25").await.unwrap();
+    let newer = first.read(|registry| registry.get(registry.zone()).unwrap().signed.clone());
+    let since = version(&first);
+
+    let restored = ledger(old.path());
+    announce(&restored, "10.10.10.0/24").await.unwrap();
+    restored.offer_record(Ok(newer)).await.unwrap();
+    let running = restored.clone().run();
+    let said_above = async {
+        while version(&restored) <= since {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        ended = running => panic!("{ended:?}"),
+        () = said_above => {}
+        () = tokio::time::sleep(Duration::from_secs(3)) => panic!("it stays below"),
+    }
 }

@@ -7,17 +7,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use zonemesh_core::journal::AuditAct;
 use zonemesh_core::key::ZonePublicKey;
-use zonemesh_core::membership::{Membership, SignedTrustItem, TrustAccepted, TrustRejected};
+use zonemesh_core::membership::{
+    ItemId, Membership, PinError, SetHash, SignedTrustItem, TrustAccepted, TrustItem, TrustKind,
+    TrustPreview, TrustRejected,
+};
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::registry::{MembershipChange, Registry, TrustNews};
 
 use super::{Ledger, LedgerState, audit};
 use crate::facts::disk::{Disk, Write, write_all};
+
+/// How often it is looked whether an item is on disk.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The mesh and the zones that this gateway deals with, with their keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,16 +84,19 @@ impl Ledger {
         check: impl FnOnce(&Membership, &[SignedTrustItem]) -> Result<(), E>,
     ) -> Result<TrustChange, E> {
         let turn = self.turn().await;
-        let kept = self.read(|registry| -> Result<_, E> {
-            let Some(membership) = registry.membership() else { return Ok(Vec::new()) };
+        let preview = self.read(|registry| -> Result<_, E> {
+            let Some(membership) = registry.membership() else {
+                return Ok(TrustPreview::default());
+            };
             check(membership, &items)?;
-            Ok(membership.would_keep(&items))
+            Ok(membership.preview(&items))
         })?;
         let ledger = self.clone();
         let accepting = move |disk: &mut dyn Disk| -> io::Result<TrustChange> {
             let _turn = turn;
-            let mut writes = ledger.trust.write(&kept);
-            writes.extend(kept.iter().filter_map(audit::taken).map(|one| ledger.audit.write(one)));
+            let mut writes = ledger.trust.write_preview(&preview);
+            let taken = preview.kept.iter().filter_map(audit::taken);
+            writes.extend(taken.map(|one| ledger.audit.write(one)));
             write_all(disk, &writes)?;
             let mut state = ledger.lock();
             let outcomes = state.registry.accept_trust(items);
@@ -97,6 +107,81 @@ impl Ledger {
             Ok(TrustChange { outcomes, members })
         };
         Ok(self.disk.run(accepting).await??)
+    }
+
+    /// Follows an authority set because the operator says so. On disk before it takes effect.
+    pub(crate) async fn pin_trust<E: From<io::Error> + From<PinError>>(
+        self: &Arc<Self>,
+        set: &SetHash,
+        items: &[SignedTrustItem],
+    ) -> Result<MembershipChange, E> {
+        let turn = self.turn().await;
+        let Some((before, mut then)) = self.read(|registry| {
+            let membership = registry.membership()?;
+            Some((membership.ids(), membership.clone()))
+        }) else {
+            return Err(PinError::Unknown.into());
+        };
+        then.pin(set, items)?;
+        let ledger = self.clone();
+        let hash: String = set.iter().map(|byte| format!("{byte:02x}")).collect();
+        let pinning = move |disk: &mut dyn Disk| -> io::Result<MembershipChange> {
+            let _turn = turn;
+            let mut writes = ledger.trust.write(&then.items());
+            let dropped = then.take_dropped();
+            writes.extend(ledger.trust.follow(Some(&then.stored_head()), &dropped));
+            writes.push(ledger.audit(AuditAct::Authorities, &hash, "pinned".to_owned()));
+            write_all(disk, &writes)?;
+            let fresh = then.ids().difference(&before).copied().collect();
+            let mut state = ledger.lock();
+            let change = state.registry.manage(then);
+            ledger.readmit(&state);
+            drop(state);
+            ledger.announce_trust(fresh);
+            ledger.wake_watchers();
+            Ok(change)
+        };
+        Ok(self.disk.run(pinning).await??)
+    }
+
+    /// Lets a zone in again that an overtaken revocation keeps out here.
+    pub(crate) async fn lift(self: &Arc<Self>, zone: &ZoneName) -> io::Result<()> {
+        let news = {
+            let mut state = self.lock();
+            state.registry.lift(zone);
+            self.take_trust_news(&mut state)
+        };
+        self.disk.write(self.trust.follow(None, &news.dropped)).await?;
+        self.tell_of_trust(news);
+        Ok(())
+    }
+
+    /// What revokes `key`, as soon as all of it is on disk: nothing leaves this gateway before. Waits for
+    /// that as long as it takes.
+    pub(crate) async fn kept_revocations(&self, key: &ZonePublicKey) -> Vec<ItemId> {
+        let items = self.read(|registry| {
+            let revoking = registry.membership().filter(|membership| membership.is_revoked(key));
+            revoking.map(Membership::items).unwrap_or_default()
+        });
+        let revokes = |item: &SignedTrustItem| {
+            let says = (item.kind() == TrustKind::Revocation).then(|| item.decode());
+            matches!(says, Some(Ok(TrustItem::Revocation(one))) if one.zone_key == *key)
+        };
+        let revoking: Vec<_> = items.iter().filter(|item| revokes(item)).collect();
+        let ids: Vec<_> = revoking.iter().map(|item| item.id()).collect();
+        let contents = revoking.iter().map(|item| item.content_id());
+        let files: Vec<_> = contents.map(|content| self.trust.path_of(&content)).collect();
+        // In the writer's turn, so that what is there is there for good.
+        let mut is_kept = ids.is_empty();
+        while !is_kept {
+            let files = files.clone();
+            let look = self.disk.run(move |_| files.iter().all(|file| file.exists())).await;
+            is_kept = look.unwrap_or(false);
+            if !is_kept {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+        ids
     }
 
     /// The line of a change that is no trust item, to be written with it, after everything else.

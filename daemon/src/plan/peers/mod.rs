@@ -5,6 +5,8 @@
 //! from their zones' records. Promises: no zone gets another's addresses, keys or routes by what it
 //! says about itself, and none can spoil the whole set for the others.
 
+mod claims;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -18,7 +20,11 @@ use zonemesh_core::name::ZoneName;
 use zonemesh_core::neighbours::{self, Zones};
 use zonemesh_core::prefix;
 use zonemesh_core::record::{Gateway, Lane};
-use zonemesh_core::registry::Registry;
+use zonemesh_core::registry::{HeldRecord, Registry};
+
+#[cfg(test)]
+pub(crate) use claims::KeyDispute;
+pub(crate) use claims::TakenKey;
 
 /// What a gateway does for its zone, as far as others are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,16 +78,8 @@ pub(crate) struct MeshPlan {
     pub(crate) backstops: BTreeSet<IpNet>,
     /// Whose certificates are accepted.
     pub(crate) trusted: Vec<(String, [u8; 32])>,
-    /// Keys that a zone names and that are another's.
+    /// Keys that a zone names and does not get.
     pub(crate) taken: Vec<TakenKey>,
-}
-
-/// A WireGuard key that a zone names though it is another's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TakenKey {
-    pub(crate) zone: ZoneName,
-    /// Which of its keys.
-    pub(crate) what: &'static str,
 }
 
 impl MeshPlan {
@@ -90,7 +88,8 @@ impl MeshPlan {
         let PlanSources { registry, config, .. } = sources;
         let others = || registry.members().filter(|member| member.zone != *registry.zone());
         let mut taken = Vec::new();
-        let mut peers = sources.peers(others(), &mut taken);
+        let called = others().filter(|_| !sources.is_gone);
+        let mut peers = sources.peers(called, &mut taken);
         sources.choose_neighbours(&mut peers);
         let is_foreign = |net: &IpNet| {
             !config.zone.prefixes.iter().any(|own| prefix::overlaps(own, net))
@@ -129,11 +128,19 @@ pub(crate) struct PlanSources<'a> {
     pub(crate) hints: &'a BTreeMap<ZonePublicKey, Vec<GatewayHint>>,
     /// Most lanes that the tunnel has to one peer, the first included.
     pub(crate) most_lanes: u8,
+    /// True if this zone has left and everyone who could be told was told: nobody is called.
+    pub(crate) is_gone: bool,
 }
 
 /// How a gateway is reached, from wherever that is known.
 struct Reached {
     id: GatewayId,
+    /// True if its present key is written here by hand: that needs no proof.
+    is_by_hand: bool,
+    /// The keys that its record proves.
+    proven: BTreeSet<WireGuardPublicKey>,
+    /// True if its record is of a release that proves keys.
+    must_prove: bool,
     /// The tunnel IPs that its record names; empty if there is no record.
     tunnel_ips: Vec<IpAddr>,
     wireguard_key: WireGuardPublicKey,
@@ -144,8 +151,7 @@ struct Reached {
 }
 
 impl PlanSources<'_> {
-    /// One peer for each gateway of a member whose key is known. Where two name one key, the zone
-    /// that was granted first keeps it; nobody gets this gateway's own.
+    /// One peer for each gateway of a member whose key is known and is its own.
     fn peers<'m>(
         &self,
         members: impl Iterator<Item = &'m Member>,
@@ -153,21 +159,15 @@ impl PlanSources<'_> {
     ) -> Vec<PeerPlan> {
         let mut members: Vec<_> = members.collect();
         members.sort_by_key(|member| (self.serial(&member.zone), &member.zone));
-        let mut keys: BTreeSet<_> = self.own_keys.iter().copied().collect();
+        let named = members.iter().flat_map(|member| self.gateways(member)).collect();
+        let own_zone = self.registry.zone();
+        let mut left = claims::settle(named, own_zone, self.own_keys, taken).into_iter().peekable();
         let mut peers = Vec::new();
         for member in members {
-            let mut gateways = self.gateways(member);
-            gateways.retain(|gateway| {
-                let is_free = keys.insert(gateway.wireguard_key);
-                if !is_free {
-                    let zone = member.zone.clone();
-                    taken.push(TakenKey { zone, what: "its WireGuard key" });
-                }
-                is_free
-            });
+            let of_member = |gateway: &Reached| gateway.id.zone == member.zone;
+            let gateways = std::iter::from_fn(|| left.next_if(of_member)).collect();
             peers.extend(of_zone(member, gateways));
         }
-        keep_foreign_keys_apart(&mut peers, keys, taken);
         peers.sort_by(|a, b| (&a.id.zone, a.role, &a.id).cmp(&(&b.id.zone, b.role, &b.id)));
         peers
     }
@@ -184,7 +184,8 @@ impl PlanSources<'_> {
 
     /// How the gateways of a zone are reached, the active one first.
     fn gateways(&self, member: &Member) -> Vec<Reached> {
-        let configured = self.configured(member);
+        let has_left = self.registry.left_since(&member.zone).is_some();
+        let configured = self.configured(member).filter(|_| !has_left);
         let by_hand = configured.map(|peer| self.by_hand(peer));
         let is_granted = self.serial(&member.zone) > 0;
         let mut gateways = match by_hand {
@@ -214,6 +215,9 @@ impl PlanSources<'_> {
     fn by_hand(&self, peer: &PeerSettings) -> Reached {
         Reached {
             id: GatewayId::assumed(peer.zone.clone()),
+            is_by_hand: true,
+            proven: BTreeSet::new(),
+            must_prove: true,
             tunnel_ips: Vec::new(),
             wireguard_key: peer.wireguard_key,
             next_key: None,
@@ -238,16 +242,22 @@ impl PlanSources<'_> {
         let recorded_by_hand = recorded.remove(known);
         let newest = recorded_by_hand.next_key.unwrap_or(recorded_by_hand.wireguard_key);
         let next_key = (newest != by_hand.wireguard_key).then_some(newest);
-        let Reached { id, tunnel_ips, lanes, .. } = recorded_by_hand;
-        recorded.insert(0, Reached { id, tunnel_ips, lanes, next_key, ..by_hand });
+        let Reached { wireguard_key, endpoints, registry_port, .. } = by_hand;
+        let is_by_hand = true;
+        let written =
+            Reached { is_by_hand, wireguard_key, endpoints, registry_port, ..recorded_by_hand };
+        recorded.insert(0, Reached { next_key, ..written });
         recorded
     }
 
-    /// What the zone's record says of its gateways.
+    /// What the zone's records say of its gateways.
     fn recorded(&self, member: &Member) -> Vec<Reached> {
         let further = usize::from(self.most_lanes) - 1;
-        let of = |(id, gateway): (GatewayId, &Gateway)| Reached {
+        let of = |held: &HeldRecord, id, gateway: &Gateway| Reached {
             id,
+            is_by_hand: false,
+            proven: gateway.wireguard_keys().filter(|key| held.proves(key)).collect(),
+            must_prove: !held.is_of_the_past(),
             tunnel_ips: gateway.tunnel_ips.clone(),
             wireguard_key: gateway.wireguard_key,
             next_key: gateway.next_wireguard_key.filter(|next| *next != gateway.wireguard_key),
@@ -255,17 +265,21 @@ impl PlanSources<'_> {
             endpoints: endpoints(&gateway.endpoints),
             registry_port: gateway.registry_port,
         };
-        let held = self.registry.get(&member.zone);
-        held.into_iter().flat_map(|held| held.record.gateways()).map(of).collect()
+        let held = self.registry.in_force(&member.zone);
+        held.flat_map(|held| held.record.gateways().map(move |(id, gateway)| of(held, id, gateway)))
+            .collect()
     }
 
-    /// What the zone's record says, or its invitation while there is no record.
+    /// What the zone's record says, or its invitation while there is no record. Of a zone that has left
+    /// only an invitation counts that it has redeemed since: it is coming back.
     fn announced(&self, member: &Member) -> Vec<Reached> {
         let recorded = self.recorded(member);
         let version = self.registry.get(&member.zone).map(|held| held.record.version);
         let hints = self.hints.get(&member.key).map_or(&[][..], Vec::as_slice);
         let is_newer = |hint: &GatewayHint| hint.newer_than.is_some() && hint.newer_than == version;
-        if hints.is_empty() || !(recorded.is_empty() || hints.iter().any(is_newer)) {
+        let has_left = self.registry.left_since(&member.zone).is_some();
+        let is_unheard = recorded.is_empty() && !has_left;
+        if hints.is_empty() || !(is_unheard || hints.iter().any(is_newer)) {
             return recorded;
         }
         let of = |hint: &GatewayHint| Reached {
@@ -273,6 +287,9 @@ impl PlanSources<'_> {
                 Some(name) => GatewayId::new(member.zone.clone(), name.as_str()),
                 None => GatewayId::assumed(member.zone.clone()),
             },
+            is_by_hand: false,
+            proven: BTreeSet::new(),
+            must_prove: false,
             tunnel_ips: hint.tunnel_ips.clone(),
             wireguard_key: hint.wireguard_key,
             next_key: None,
@@ -311,6 +328,7 @@ impl PlanSources<'_> {
             peers.iter().filter(|p| !p.endpoints.is_empty()).map(|p| &p.id.zone).collect();
         let zones: Zones = membership
             .members()
+            .filter(|member| self.registry.left_since(&member.zone).is_none())
             .map(|member| (member.zone.clone(), reachable.contains(&member.zone)))
             .chain([(own.clone(), is_open)])
             .collect();
@@ -364,30 +382,6 @@ fn of_zone(member: &Member, mut gateways: Vec<Reached>) -> impl Iterator<Item = 
             keeps_alive: true,
         }
     })
-}
-
-/// Takes away next keys and lanes whose keys are another's. After all present keys, which are `keys`,
-/// so that nobody's is taken away by another's next one.
-fn keep_foreign_keys_apart(
-    peers: &mut [PeerPlan],
-    mut keys: BTreeSet<WireGuardPublicKey>,
-    taken: &mut Vec<TakenKey>,
-) {
-    let mut refuse = |id: &GatewayId, what| taken.push(TakenKey { zone: id.zone.clone(), what });
-    for peer in &mut *peers {
-        if peer.next_key.is_some_and(|key| !keys.insert(key)) {
-            refuse(&peer.id, "its next WireGuard key");
-            peer.next_key = None;
-        }
-    }
-    for peer in peers {
-        let of_lane = |l: &Lane| std::iter::once(l.wireguard_key).chain(l.next_wireguard_key);
-        let of_lanes: Vec<_> = peer.lanes.iter().flat_map(of_lane).collect();
-        if !of_lanes.into_iter().all(|key| keys.insert(key)) {
-            refuse(&peer.id, "a lane's WireGuard key");
-            peer.lanes.clear();
-        }
-    }
 }
 
 #[cfg(test)]

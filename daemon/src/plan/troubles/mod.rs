@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use zonemesh_core::exit::error_line;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
-use zonemesh_core::membership::Alarm;
+use zonemesh_core::membership::{Alarm, KnownSet, Membership};
+use zonemesh_core::name::ZoneName;
 use zonemesh_core::path::{PathReason, PathState};
-use zonemesh_core::registry::{Registry, Standing};
+use zonemesh_core::registry::{Registry, SignedRevocation, Standing};
 
 use crate::plan::MeshPlan;
 use crate::plan::peers::TakenKey;
@@ -34,6 +35,7 @@ pub(crate) const CODES: &[Code] = &[
     Code::GrantReserved,
     Code::NotAMember,
     Code::ZoneBlocked,
+    Code::ZoneLeft,
     Code::KeyRevoked,
     Code::GrantedOtherKey,
     Code::ClonedGateway,
@@ -179,15 +181,15 @@ fn silent_lanes(peer: &PeerSight) -> Option<Finding> {
     (!silent.is_empty()).then_some(finding)
 }
 
-/// What the plan leaves out, as a key is another's: one finding for each zone.
+/// What the plan leaves out, as a key is another's or not proved: one finding for each zone.
 pub(crate) fn of_plan(plan: &MeshPlan) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
-    for TakenKey { zone, what } in &plan.taken {
+    for TakenKey { zone, what, why } in &plan.taken {
         let subject = Subject::Zone(zone.clone());
-        let kind = Evidence::Kind((*what).to_owned());
+        let reason = Evidence::Reason(format!("{what} {why}"));
         match found.iter_mut().find(|finding| finding.subject == subject) {
-            Some(finding) => finding.evidence.push(kind),
-            None => found.push(Finding::new(Code::WireGuardKeyTaken, subject).with(kind)),
+            Some(finding) => finding.evidence.push(reason),
+            None => found.push(Finding::new(Code::WireGuardKeyTaken, subject).with(reason)),
         }
     }
     found
@@ -222,8 +224,12 @@ pub(crate) fn of_machine(machine: &MachineSight) -> Vec<Finding> {
 pub(crate) fn of_mesh(registry: &Registry) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(membership) = registry.membership() {
-        found.extend(standing(registry.standing()).map(|code| Finding::new(code, Subject::Here)));
+        found.extend(of_own_zone(registry));
         found.extend(membership.alarms().iter().map(contradiction));
+        found.extend(of_authorities(membership));
+    }
+    if let Some(since) = registry.left_since(registry.zone()) {
+        found.push(Finding::new(Code::ZoneLeft, Subject::Here).with(Evidence::Time(since)));
     }
     for zone in registry.blocked() {
         found.push(Finding::new(Code::ZoneBlocked, Subject::Zone(zone.clone())));
@@ -245,6 +251,29 @@ pub(crate) fn of_mesh(registry: &Registry) -> Vec<Finding> {
     found
 }
 
+/// What the authority sets leave open.
+fn of_authorities(membership: &Membership) -> Vec<Finding> {
+    let here = |code| Finding::new(code, Subject::Here);
+    let zone = |code, zone: &ZoneName| Finding::new(code, Subject::Zone(zone.clone()));
+    let conflicts = membership.conflicts().map(|(one, other)| {
+        let reason = Evidence::Reason(KnownSet::contradiction(one, other));
+        here(Code::AuthorityConflict).with(reason)
+    });
+    let mut found: Vec<_> = conflicts.collect();
+    if membership.pinned().head {
+        found.push(here(Code::AuthorityPinned));
+    }
+    if let Some((_, missing @ 1..)) = membership.awaited() {
+        let count = Evidence::Count(missing as u64);
+        found.push(here(Code::AuthorityAwaited).with(count));
+    }
+    let not_listed = membership.not_listed().map(|grant| zone(Code::GrantNotListed, &grant.zone));
+    found.extend(not_listed);
+    let overtaken = membership.overtaken();
+    found.extend(overtaken.map(|one| zone(Code::RevocationOvertaken, &one.revocation.zone)));
+    found
+}
+
 const fn standing(standing: Standing) -> Option<Code> {
     match standing {
         Standing::Member => None,
@@ -254,12 +283,31 @@ const fn standing(standing: Standing) -> Option<Code> {
     }
 }
 
+/// What this gateway's own zone is, unless it is a member.
+fn of_own_zone(registry: &Registry) -> Option<Finding> {
+    let code = standing(registry.standing())?;
+    let found = Finding::new(code, Subject::Here);
+    let revoked = registry.own_revocation().filter(|_| code == Code::KeyRevoked);
+    Some(revoked.into_iter().fold(found, revoked_by))
+}
+
+fn revoked_by(found: Finding, by: SignedRevocation) -> Finding {
+    let SignedRevocation { revocation, signers } = by;
+    let keys = signers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let found = found.with(Evidence::Key(keys)).with(Evidence::Time(revocation.issued_at));
+    match revocation.reason.is_empty() {
+        true => found,
+        false => found.with(Evidence::Reason(revocation.reason)),
+    }
+}
+
 fn contradiction(alarm: &Alarm) -> Finding {
     let about = |code| Finding::new(code, Subject::Zone(alarm.refused().clone()));
     let found = match alarm {
         Alarm::Overlap { kept, .. } | Alarm::SameKey { kept, .. } => {
             about(Code::GrantsContradict).with(Evidence::Zone(kept.clone()))
         }
+        Alarm::SameSerial { .. } => about(Code::GrantsContradict),
         Alarm::Reserved { reserved, .. } => {
             about(Code::GrantReserved).with(Evidence::Prefix(reserved.prefix))
         }

@@ -1,6 +1,7 @@
 //! From sights to findings: each trouble in its own words, and nothing where all is well.
 
 use super::*;
+use crate::plan::peers::KeyDispute;
 
 fn paris() -> PeerSight {
     PeerSight {
@@ -105,10 +106,16 @@ fn a_stream_is_missed_only_of_a_neighbour() {
 
 #[test]
 fn keys_that_are_anothers_are_one_finding_for_each_zone() {
-    let taken = |what| TakenKey { zone: "rome".parse().unwrap(), what };
-    let taken = vec![taken("its next WireGuard key"), taken("a lane's WireGuard key")];
+    let taken = |what, why| TakenKey { zone: "rome".parse().unwrap(), what, why };
+    let taken = vec![
+        taken("its next WireGuard key", KeyDispute::Anothers),
+        taken("a lane's WireGuard key", KeyDispute::Unproven),
+        taken("its WireGuard key", KeyDispute::Shared("paris".parse().unwrap())),
+    ];
     let found = of_plan(&MeshPlan { taken, ..MeshPlan::default() });
-    let line = "T414 rome: its next WireGuard key, a lane's WireGuard key is another zone's or this gateway's own";
+    let line = "T414 rome: its next WireGuard key is another zone's or this gateway's own, \
+        a lane's WireGuard key is not proved: the zone's record has no signature by it, \
+        its WireGuard key is zone paris's too, and both have proved it";
     assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), [line]);
 }
 

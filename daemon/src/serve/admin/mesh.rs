@@ -12,24 +12,30 @@ use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Response, Status};
 use zonemesh_api::v1::mesh_server::Mesh;
 use zonemesh_api::v1::{
-    Authority, AuthorityChangeRequest, AuthorityListReply, AuthorityListRequest, Counter,
-    KeyRotateReply, KeyRotateRequest, KeyRotation, MeshInitReply, MeshInitRequest, OpenInvitation,
-    PendingZone, TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply,
-    ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest,
-    ZoneJoinProgress, ZoneJoinRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
+    Authority, AuthorityChangeReply, AuthorityChangeRequest, AuthorityListReply,
+    AuthorityListRequest, AuthorityPinRequest, Counter, KeyRotateReply, KeyRotateRequest,
+    KeyRotation, MeshInitReply, MeshInitRequest, OpenInvitation, PendingZone, TrustExportReply,
+    TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest, ZoneBlockReply,
+    ZoneBlockRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest,
+    ZoneLeaveReply, ZoneLeaveRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
 };
 use zonemesh_api::wire::mesh::{self as wire, trust_reply};
 use zonemesh_core::invitation::IssuedInvitation;
 use zonemesh_core::membership::{AuthorityEdit, SignedTrustItem};
 use zonemesh_core::name::ZoneName;
 
+use crate::act::reachability::Reachability;
 use crate::administration::join::{JoinProgress, Joining};
 use crate::administration::listening::Listening;
 use crate::administration::rotation::Rotation;
 use crate::administration::{
-    Administration, AuthoritiesInForce, InvitationRequest, InvitedZones, Refusal, SignedChange,
+    Administration, AuthoritiesInForce, DraftedChange, InvitationRequest, InvitedZones, Refusal,
+    SignedChange,
 };
+use crate::facts::disk::head::set_hash;
+use crate::facts::etcd::EtcdBoard;
 use crate::facts::ledger::{Ledger, TrustChange};
+use crate::facts::streams::StreamBoard;
 
 /// Steps that may wait for a slow terminal.
 const STEPS: usize = 16;
@@ -41,6 +47,9 @@ pub(super) struct MeshService {
     pub(super) ledger: Arc<Ledger>,
     pub(super) rotation: Arc<Rotation>,
     pub(super) joining: Arc<Joining>,
+    pub(super) reachability: Reachability,
+    pub(super) streams: Arc<StreamBoard>,
+    pub(super) etcd: Option<Arc<EtcdBoard>>,
 }
 
 type Steps = Pin<Box<dyn Stream<Item = Result<ZoneJoinProgress, Status>> + Send>>;
@@ -74,10 +83,12 @@ impl Mesh for MeshService {
         request: Request<MeshInitRequest>,
     ) -> Result<Response<MeshInitReply>, Status> {
         allowed(&request)?;
-        let MeshInitRequest { authority_keys, threshold, grant_configured } = request.into_inner();
-        let keys = each("authority_keys", &authority_keys)?;
-        let keys = keys.into_iter().collect();
-        let (key, zones) = self.administration.found(keys, threshold, grant_configured).await?;
+        let MeshInitRequest { authority_keys, threshold, grant_configured, owner_keys } =
+            request.into_inner();
+        let keys = each("authority_keys", &authority_keys)?.into_iter().collect();
+        let owners = each("owner_keys", &owner_keys)?.into_iter().collect();
+        let founding = self.administration.found(owners, keys, threshold, grant_configured);
+        let (key, zones) = founding.await?;
         let mesh = self.ledger.read(|registry| registry.mesh().to_string());
         Ok(Response::new(MeshInitReply {
             mesh,
@@ -111,7 +122,7 @@ impl Mesh for MeshService {
         &self,
         _: Request<AuthorityListRequest>,
     ) -> Result<Response<AuthorityListReply>, Status> {
-        let AuthoritiesInForce { mesh, set, here, lost_changes } =
+        let AuthoritiesInForce { mesh, hash, set, is_pinned, here, conflicts } =
             self.administration.authorities()?;
         let authority = |key: &_| Authority { key: format!("{key}"), here: here == Some(*key) };
         Ok(Response::new(AuthorityListReply {
@@ -120,22 +131,34 @@ impl Mesh for MeshService {
             threshold: set.threshold,
             epoch: set.epoch,
             issued_at_unix_ms: set.issued_at.0,
-            lost_changes: u32::try_from(lost_changes).unwrap_or(u32::MAX),
+            owner_keys: set.owners().iter().map(ToString::to_string).collect(),
+            set: hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            pinned: is_pinned,
+            conflicts,
         }))
     }
 
     async fn authority_change(
         &self,
         request: Request<AuthorityChangeRequest>,
+    ) -> Result<Response<AuthorityChangeReply>, Status> {
+        allowed(&request)?;
+        let edit = authority_edit(request.into_inner())?;
+        let drafted =
+            self.administration.draft_change(&edit, |zone| self.reachability.reaches(zone))?;
+        Ok(Response::new(drafted_change(&drafted)))
+    }
+
+    async fn authority_pin(
+        &self,
+        request: Request<AuthorityPinRequest>,
     ) -> Result<Response<TrustReply>, Status> {
         allowed(&request)?;
-        let AuthorityChangeRequest { add, remove, threshold } = request.into_inner();
-        let edit = AuthorityEdit {
-            add: each("add", &add)?.into_iter().collect(),
-            remove: each("remove", &remove)?.into_iter().collect(),
-            threshold: (threshold > 0).then_some(threshold),
-        };
-        let signed = self.administration.change_authorities(&edit).await?;
+        let AuthorityPinRequest { set, items } = request.into_inner();
+        let hash = set_hash(&set).ok_or_else(|| {
+            Status::invalid_argument(format!("set: {set:?}: 64 hexadecimal digits are expected"))
+        })?;
+        let signed = self.administration.pin(&hash, &trust_items(items)?).await?;
         Ok(Response::new(reply(signed)))
     }
 
@@ -189,6 +212,21 @@ impl Mesh for MeshService {
         Ok(Response::new(reply(signed)))
     }
 
+    async fn zone_leave(
+        &self,
+        request: Request<ZoneLeaveRequest>,
+    ) -> Result<Response<ZoneLeaveReply>, Status> {
+        allowed(&request)?;
+        let own = zone(&request.get_ref().zone)?;
+        let told: Vec<_> = self.streams.open_to().into_iter().collect();
+        let left_at = self.administration.leave(&own).await?;
+        Ok(Response::new(ZoneLeaveReply {
+            left_at_unix_ms: left_at.0,
+            told: texts(&told),
+            etcd: self.etcd.as_ref().is_some_and(|etcd| etcd.state().reached),
+        }))
+    }
+
     async fn zone_block(
         &self,
         request: Request<ZoneBlockRequest>,
@@ -226,11 +264,43 @@ impl Mesh for MeshService {
         request: Request<TrustImportRequest>,
     ) -> Result<Response<TrustReply>, Status> {
         allowed(&request)?;
-        let items = request.into_inner().items.into_iter().enumerate().map(|(index, bytes)| {
-            SignedTrustItem::from_file_bytes(&bytes).map_err(|error| Refusal::Item(index, error))
-        });
-        let signed = self.administration.import(items.collect::<Result<_, _>>()?).await?;
+        let items = trust_items(request.into_inner().items)?;
+        let signed = self.administration.import(items).await?;
         Ok(Response::new(reply(signed)))
+    }
+}
+
+fn trust_items(stored: Vec<Vec<u8>>) -> Result<Vec<SignedTrustItem>, Refusal> {
+    let items = stored.into_iter().enumerate().map(|(index, bytes)| {
+        SignedTrustItem::from_file_bytes(&bytes).map_err(|error| Refusal::Item(index, error))
+    });
+    items.collect()
+}
+
+fn authority_edit(request: AuthorityChangeRequest) -> Result<AuthorityEdit, Status> {
+    Ok(AuthorityEdit {
+        add: each("add", &request.add)?.into_iter().collect(),
+        remove: each("remove", &request.remove)?.into_iter().collect(),
+        add_owners: each("add_owners", &request.add_owners)?.into_iter().collect(),
+        remove_owners: each("remove_owners", &request.remove_owners)?.into_iter().collect(),
+        threshold: (request.threshold > 0).then_some(request.threshold),
+        stolen: request.stolen,
+        leave_out: each("leave_out", &request.leave_out)?.into_iter().collect(),
+        bring_back: each("bring_back", &request.bring_back)?.into_iter().collect(),
+        renew: request.renew,
+    })
+}
+
+fn drafted_change(drafted: &DraftedChange) -> AuthorityChangeReply {
+    let summary = &drafted.summary;
+    AuthorityChangeReply {
+        items: drafted.items.iter().map(SignedTrustItem::to_file_bytes).collect(),
+        stay: texts(&summary.stay),
+        out: texts(&summary.out),
+        since_last: texts(&summary.since_last),
+        by_removed: texts(&summary.by_removed),
+        back: texts(&summary.back),
+        not_compared: drafted.not_compared.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -23,6 +23,7 @@ use zonemesh_api::v1::{Counter, Finding};
 use zonemesh_api::wire;
 use zonemesh_core::finding::{Spelling, StandingFinding};
 
+use crate::act::reachability::Reachability;
 use crate::administration::Administration;
 use crate::administration::join::Joining;
 use crate::administration::rotation::Rotation;
@@ -97,8 +98,22 @@ pub(crate) struct AdminParts {
 pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Result<()> {
     let AdminSocket { listener, _file } = socket;
     let AdminParts { sources, administration, rotation, joining } = parts;
-    let mesh =
-        mesh::MeshService { administration, ledger: sources.ledger.clone(), rotation, joining };
+    let reachability = Reachability {
+        own_zone: sources.config.zone.name.clone(),
+        tunnel: sources.tunnel.clone(),
+        peers: sources.peers.clone(),
+        paths: sources.paths.clone(),
+        streams: sources.board.clone(),
+    };
+    let mesh = mesh::MeshService {
+        administration,
+        ledger: sources.ledger.clone(),
+        rotation,
+        joining,
+        reachability,
+        streams: sources.board.clone(),
+        etcd: sources.etcd.clone(),
+    };
     let connections = UserConnections::new(listener, sources.refusals.clone());
     Server::builder()
         .add_service(MeshServer::new(mesh))

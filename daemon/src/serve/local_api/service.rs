@@ -256,6 +256,8 @@ impl LocalService {
             transport: wanted.transport,
             readiness: same.map_or(Readiness::Starting, |before| before.readiness),
             clock_offset_ms: wanted.clock.offset_from(now()),
+            dns_name: None,
+            cas: Vec::new(),
         }
     }
 
@@ -295,6 +297,7 @@ impl LocalService {
                 Status::resource_exhausted(error_line(&error))
             }
             NotPublished::Refused(_) => Status::invalid_argument(error_line(&error)),
+            NotPublished::Left => Status::failed_precondition(error_line(&error)),
             NotPublished::Disk(_) => Status::unavailable(error_line(&error)),
         })
     }

@@ -1,6 +1,6 @@
 //! A federation as the VMs of this zone see it.
 
-use zonemesh_api::v1::FederationView;
+use zonemesh_api::v1::{FederationView, ZoneRevocation};
 use zonemesh_api::wire::local::{AnsweringGateway, federation_view};
 use zonemesh_core::name::FederationName;
 
@@ -19,7 +19,10 @@ pub(super) fn of(parts: &LocalParts, federation: &FederationName) -> FederationV
             superlink_gateway_offset_ms: found
                 .and_then(|found| parts.reach.clock_offset(found.zone)),
         };
-        federation_view(federation, found, gateway)
+        FederationView {
+            zone_revoked: registry.own_revocation().map(ZoneRevocation::from),
+            ..federation_view(federation, found, gateway)
+        }
     })
 }
 

@@ -1,5 +1,7 @@
 //! The registry at one moment: all of it is read under one lock.
 
+use std::collections::BTreeSet;
+
 use zonemesh_api::v1::{FederationSummary, SuperLinkView};
 use zonemesh_api::wire::admin as wire;
 use zonemesh_config::Config;
@@ -16,6 +18,7 @@ pub(crate) struct RegistrySnapshot {
     pub(crate) zone_key: String,
     /// What tokens of this zone's VMs pin, if the zone is a member.
     pub(crate) vm_pin: Option<ZonePin>,
+    /// Zones whose records are held.
     pub(crate) records: usize,
     /// Of all records.
     pub(crate) bytes: u64,
@@ -36,12 +39,13 @@ impl RegistrySnapshot {
     pub(crate) fn take(registry: &Registry, config: &Config, missing_at_most: usize) -> Self {
         let own = registry.members().find(|member| member.zone == *registry.zone());
         let missing = || registry.members().filter(|m| registry.get(&m.zone).is_none());
+        let zones: BTreeSet<_> = registry.records().map(|held| &held.record.zone).collect();
         let missing_zones = missing().take(missing_at_most).map(|member| member.zone.clone());
         let holds = |name: &str| config.federations.iter().any(|held| held.name.as_str() == name);
         Self {
             zone_key: own.map(|own| own.key.to_string()).unwrap_or_default(),
             vm_pin: own.map(|own| vm_pin(own, registry.membership())),
-            records: registry.records().count(),
+            records: zones.len(),
             bytes: registry.records().map(|held| held.signed.size() as u64).sum(),
             missing: missing_zones.collect(),
             missing_total: missing().count(),
@@ -103,6 +107,7 @@ pub(super) mod tests {
             prefixes: vec!["10.10.10.0/24".parse().unwrap()],
             superlinks: Vec::new(),
             ca_sets: Vec::new(),
+            ..RecordContent::default()
         };
         registry.publish(content, UnixMillis(1_790_000_000_000)).unwrap();
         registry

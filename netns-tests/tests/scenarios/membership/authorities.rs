@@ -1,6 +1,6 @@
-//! Who may sign. Two authorities must sign, one of them offline: zones, and the authorities themselves,
-//! come and go by files carried by hand. An authority takes another one's place in a running mesh, and
-//! two contradicting changes end the same everywhere.
+//! Who may sign. Two authorities must sign, one of them offline: zones come and go by files carried by
+//! hand, and so does the owner's change of the authorities. An authority takes another one's place in a
+//! running mesh; of two contradicting changes each gateway follows one, says so, and is pinned.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use zonemesh_lab::mesh::{Mesh, patience};
 use zonemesh_lab::process::Process;
 use zonemesh_lab::wait::{Look, until};
 
-use crate::tool::{ZONES, command, invite, joined, refused, run, say, without_peer};
+use crate::tool::{ZONES, command, invite, joined, owner_key, refused, run, say, without_peer};
 
 /// The longest pause between two dials after a partition, and a digest.
 const AGREED: Duration = Duration::from_secs(40);
@@ -64,15 +64,21 @@ fn a_zone_joins_when_the_offline_authority_has_signed_and_not_before() -> Result
     ensure!(code == 0 && said.ends_with("this zone is a member\n"), "{code}: {said}");
     mesh.wait_until_connected(patience())?;
 
-    // A third authority, by the two that there are.
-    let [third, draft, signed] = ["third.key", "change", "change.signed"].map(file);
+    // A third authority, by the owner.
+    let names = ["third.key", "change", "change.owner", "change.signed"];
+    let [third, draft, owned, signed] = names.map(file);
     let public = say(&mut mesh, "berlin", &["key", "generate", "authority", "--out", &third])?;
     let add = ["authority", "add", public.trim(), "--out", &draft];
-    ensure!(run(&mut mesh, "berlin", &add)?.status.code() == Some(1), "one was enough");
-    let sign = ["trust", "sign", &draft, "--key", &key, "--out", &signed];
+    ensure!(run(&mut mesh, "berlin", &add)?.status.code() == Some(1), "no owner has signed");
+    let owner = owner_key(&mut mesh, "berlin")?;
+    let sign = ["trust", "sign", &draft, "--key", &owner, "--out", &owned];
     let said = refused(&mut mesh, "berlin", &sign, 6)?;
     ensure!(said.contains("changes who may sign"), "{said}");
     say(&mut mesh, "berlin", &[&sign[..], &["--authorities"]].concat())?;
+    let half = run(&mut mesh, "berlin", &["trust", "import", &owned])?;
+    ensure!(half.status.code() == Some(4), "the key that is added has not signed: {half:?}");
+    let sign = ["trust", "sign", &owned, "--key", &third, "--out", &signed, "--authorities"];
+    say(&mut mesh, "berlin", &sign)?;
     say(&mut mesh, "berlin", &["trust", "import", &signed])?;
     agree(&mut mesh, &["berlin", "madrid"], 3)?;
 
@@ -137,12 +143,14 @@ fn an_authority_takes_the_place_of_the_first_one_without_a_cut() -> Result<()> {
     let first = listed["authorities"][0]["key"].as_str().unwrap_or_default().to_owned();
     let remove = ["authority", "remove", &first, "--confirm", &first];
     let said = refused(&mut mesh, "berlin", &remove, 6)?;
-    ensure!(said.contains("the last authority"), "{said}");
+    ensure!(said.contains("that is the last key of its kind"), "{said}");
     let second = authority_of(&mut mesh, "madrid")?;
-    say(&mut mesh, "berlin", &["authority", "add", &second])?;
+    let [owner, own] = [owner_key(&mut mesh, "berlin")?, key_file(&mut mesh, "madrid")?];
+    let add = ["authority", "add", &second, "--key", &owner, "--key", &own];
+    say(&mut mesh, "berlin", &add)?;
     agree(&mut mesh, &["berlin", "madrid"], 2)?;
-    let said = say(&mut mesh, "madrid", &remove)?;
-    ensure!(!said.contains("members no more"), "{said}");
+    let said = say(&mut mesh, "madrid", &[&remove[..], &["--key", &owner]].concat())?;
+    ensure!(!said.lines().any(|line| line.starts_with("out ")), "{said}");
     let listed = agree(&mut mesh, &["berlin", "madrid"], 1)?;
     ensure!(listed["authorities"][0]["key"] == second.as_str(), "{listed}");
 
@@ -160,9 +168,7 @@ fn an_authority_takes_the_place_of_the_first_one_without_a_cut() -> Result<()> {
         say(&mut mesh, zone, &["trust", "sign", &draft, "--key", &key, "--out", signed])?;
     }
     let refused = run(&mut mesh, "madrid", &["trust", "import", &by_first])?;
-    let said = String::from_utf8_lossy(&refused.stdout);
-    ensure!(refused.status.code() == Some(1), "{refused:?}");
-    ensure!(said.contains("the grant of paris lacks 1 of 1 signatures"), "{said}");
+    ensure!(refused.status.code() == Some(4), "{refused:?}");
     let zones = mesh.gateway("madrid")?.ask(&["zone", "list"])?;
     ensure!(zones["zones"].as_array().is_some_and(|zones| zones.len() == 2), "{zones}");
     say(&mut mesh, "madrid", &["trust", "import", &by_second])?;
@@ -181,25 +187,47 @@ fn an_authority_takes_the_place_of_the_first_one_without_a_cut() -> Result<()> {
 }
 
 #[test]
-fn of_two_contradicting_changes_the_removal_wins_everywhere() -> Result<()> {
+fn of_two_contradicting_changes_each_gateway_follows_one_and_a_pin_mends_it() -> Result<()> {
     let mut lab = Lab::new(&ZONES[..3])?;
     let mut mesh = joined(&lab)?;
     let second = authority_of(&mut mesh, "madrid")?;
     let third = authority_of(&mut mesh, "paris")?;
+    let owner = owner_key(&mut mesh, "berlin")?;
+    let [of_madrid, of_paris] = [key_file(&mut mesh, "madrid")?, key_file(&mut mesh, "paris")?];
     let listed = mesh.gateway("berlin")?.ask(&["authority", "list"])?;
     let first = listed["authorities"][0]["key"].as_str().unwrap_or_default().to_owned();
-    say(&mut mesh, "berlin", &["authority", "add", &second])?;
+    let add = ["authority", "add", &second, "--key", &owner, "--key", &of_madrid];
+    say(&mut mesh, "berlin", &add)?;
     agree(&mut mesh, &["berlin", "madrid", "paris"], 2)?;
 
     lab.cut("madrid")?;
-    say(&mut mesh, "berlin", &["authority", "add", &third])?;
+    say(&mut mesh, "berlin", &["authority", "add", &third, "--key", &owner, "--key", &of_paris])?;
     agree(&mut mesh, &["berlin", "paris"], 3)?;
-    say(&mut mesh, "madrid", &["authority", "remove", &first, "--confirm", &first])?;
+    let remove = ["authority", "remove", &first, "--confirm", &first, "--key", &owner];
+    let said = say(&mut mesh, "madrid", &remove)?;
+    ensure!(said.contains("not heard from"), "{said}");
     agree(&mut mesh, &["madrid"], 1)?;
     lab.heal("madrid")?;
+    // All are told, at all ends, and nothing is cut.
+    for zone in ["berlin", "madrid", "paris"] {
+        until(&format!("{zone} to be told"), AGREED, || {
+            let status = mesh.gateway(zone)?.ask(&["status"])?;
+            Ok(Look::<()>::when(status.to_string().contains("P314"), &status))
+        })?;
+    }
+    mesh.wait_until_connected(patience())?;
+
+    let chosen = mesh.gateway("madrid")?.ask(&["authority", "list"])?;
+    let set = chosen["set"].as_str().unwrap_or_default().to_owned();
+    let file = lab.folder().join("madrid.trust").display().to_string();
+    say(&mut mesh, "madrid", &["trust", "export", "--out", &file])?;
+    for zone in ["berlin", "paris", "madrid"] {
+        let pin = ["authority", "pin", &set, "--confirm", &set, "--file", &file];
+        say(&mut mesh, zone, &pin)?;
+    }
     let listed = agree(&mut mesh, &["berlin", "madrid", "paris"], 1)?;
     ensure!(listed["authorities"][0]["key"] == second.as_str(), "{listed}");
-    ensure!(listed["lost_changes"] == 1, "{listed}");
+    ensure!(listed["pinned"] == true && listed["conflicts"] == serde_json::json!([]), "{listed}");
     mesh.wait_until_connected(patience())?;
     let zones = mesh.gateway("paris")?.ask(&["zone", "list"])?;
     ensure!(zones["zones"].as_array().is_some_and(|zones| zones.len() == 3), "{zones}");

@@ -80,7 +80,8 @@ fn revoked_zone_is_cut_off_at_once_and_stays_out() -> Result<()> {
         kept.push(entry?.file_name().into_string().unwrap_or_default());
     }
     kept.sort();
-    ensure!(kept == ["berlin.record", "madrid.record"], "{kept:?}");
+    let expected = ["berlin@berlin-gw1.record", "madrid@madrid-gw1.record"];
+    ensure!(kept == expected, "{kept:?}");
     for zone in ["berlin", "madrid"] {
         mesh.gateway(zone)?.wait_until_connected(patience())?;
         let status = mesh.gateway(zone)?.ask(&["registry", "list"])?;

@@ -4,3 +4,5 @@ mod authorities;
 mod identity;
 mod invitations;
 mod join_by_invitation;
+mod leaving;
+mod told;

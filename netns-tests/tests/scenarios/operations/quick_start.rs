@@ -260,8 +260,8 @@ fn files_are_documented(desk: &Desk<'_>) -> Result<()> {
     ensure!(listed.lines().count() >= 7, "too few files in the state folder:\n{listed}");
     for line in listed.lines() {
         let (file, mode) = line.split_once(' ').context("find prints name and mode")?;
-        let zone = file.strip_prefix("records/").and_then(|name| name.strip_suffix(".record"));
-        let name = zone.map_or(file, |_| "records/<zone>.record");
+        let gateway = file.strip_prefix("records/").and_then(|name| name.strip_suffix(".record"));
+        let name = gateway.map_or(file, |_| "records/<zone>@<gateway>.record");
         ensure!(known.iter().any(|known| known == name), "{file} is not in REFERENCE.md");
         ensure!(mode == "600", "{file} has mode {mode}");
     }

@@ -66,6 +66,8 @@ fn forgeries(
         readiness: Readiness::Ready,
         tls_name: "superlink.health-eu.zonemesh.internal".to_owned(),
         clock_offset_ms: 0,
+        dns_name: None,
+        cas: Vec::new(),
     };
     ensure!(paris.content.prefixes[0].contains(&lan), "paris has other addresses");
     let atlantis: ZoneName = "atlantis".parse()?;
@@ -105,7 +107,10 @@ fn false_trust(liar: &KeyHolder) -> Result<Vec<SignedTrustItem>> {
             zone_key: liar.identity.public_key(),
             prefixes: vec!["10.10.99.0/24".parse()?],
             tunnel_ips: vec!["10.255.0.99".parse()?],
+            federations: Vec::new(),
+            set: None,
             serial: 1000,
+            since: 0,
             issued_at: now(),
         }))
     };
@@ -113,6 +118,7 @@ fn false_trust(liar: &KeyHolder) -> Result<Vec<SignedTrustItem>> {
         mesh: liar.mesh.clone(),
         zone: "paris".parse()?,
         zone_key: liar.identity.public_key(),
+        set: None,
         serial: 1001,
         reason: "a lie".to_owned(),
         issued_at: now(),

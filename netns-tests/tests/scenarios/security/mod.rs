@@ -6,6 +6,8 @@
 mod false_gateway;
 mod floods;
 mod forgeries;
+mod idle;
+mod keys;
 mod resumption;
 mod stolen;
 mod stream;

@@ -5,16 +5,18 @@
 //!      \======= rome's place on the WAN: the thief, with the copy
 //! ```
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::managed::{ManagedGateway as _, ManagedMesh as _};
+use netns_tests::managed::{ManagedGateway as _, ManagedMesh as _, owner};
 use netns_tests::updates::{Post, registration};
 use serde_json::Value;
 use zonemesh_api::clients::local;
 use zonemesh_api::v1::RegisterRequest;
+use zonemesh_core::membership::AuthorityIdentity;
 use zonemesh_lab::lab::{Lab, ZonePlan};
 use zonemesh_lab::mesh::{FEDERATION, Mesh, patience, peer_of};
 use zonemesh_lab::namespace::run;
@@ -131,7 +133,7 @@ fn a_stolen_wireguard_key_opens_the_tunnels_and_no_more_until_it_is_given_up() -
 }
 
 #[test]
-fn a_stolen_authority_key_does_everything_to_its_mesh() -> Result<()> {
+fn a_stolen_authority_key_grants_and_revokes_until_its_owner_removes_it() -> Result<()> {
     let mut lab = Lab::new(&ZONES)?;
     let mut mesh = Mesh::joined(&lab)?;
     let draft = mesh.gateway("madrid")?.revoke("rome")?;
@@ -148,7 +150,32 @@ fn a_stolen_authority_key_does_everything_to_its_mesh() -> Result<()> {
         let gone = peers["peers"].as_array().is_some_and(|all| all.len() == 1);
         Ok(Look::<()>::when(gone, &peers))
     })?;
+
+    // The owner puts another key in its place: from then on the stolen one does nothing.
+    let [owner_file, fresh] = ["owner.key", "fresh.key"].map(|name| lab.folder().join(name));
+    secret(&owner_file, &owner())?;
+    let new = AuthorityIdentity::from_seed(&[42; 32]);
+    secret(&fresh, &new)?;
+    let [owner_file, fresh] = [owner_file, fresh].map(|file| file.display().to_string());
+    let listed = mesh.gateway("berlin")?.ask(&["authority", "list"])?;
+    let stolen = listed["authorities"][0]["key"].as_str().unwrap_or_default().to_owned();
+    let added = new.public_key().to_string();
+    let add = ["authority", "add", &added, "--key", &owner_file, "--key", &fresh];
+    mesh.gateway("berlin")?.ask(&add)?;
+    let remove = ["authority", "remove", &stolen, "--confirm", &stolen, "--stolen"];
+    mesh.gateway("berlin")?.ask(&[&remove[..], &["--key", &owner_file]].concat())?;
+    until("madrid to know that its key is removed", patience(), || {
+        let list = mesh.gateway("madrid")?.ask(&["authority", "list"])?;
+        Ok(Look::<()>::when(!list.to_string().contains(&stolen), &list))
+    })?;
+    let draft = mesh.gateway("madrid")?.revoke("berlin")?;
+    ensure!(draft.signatures_missing == 1 && draft.removed.is_empty(), "{draft:?}");
     lab.succeeded()
+}
+
+fn secret(file: &Path, identity: &AuthorityIdentity) -> Result<()> {
+    std::fs::write(file, identity.to_base64().as_str())?;
+    Ok(std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))?)
 }
 
 /// Registers from the SuperLink's VM; returns its certificate.

@@ -8,12 +8,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::super::MAX_ENDPOINTS;
+use super::super::certificate::signed_certificate;
 use super::super::text::{self, TextProblem};
+use super::super::{
+    MAX_CAS, MAX_ENDPOINTS, MAX_FEDERATIONS, MAX_GATEWAYS, MAX_LANES, MAX_PREFIXES, MAX_PROOFS,
+    MAX_SUPERLINK_ADDRESSES, MAX_SUPERNODES, MAX_TUNNEL_IPS,
+};
+use super::slots;
 use super::{
-    CaCertificate, CaSet, CaState, DecodeError, FlowerTransport, Gateway, Lane, Problem,
+    CaCertificate, CaSet, CaState, DecodeError, FlowerTransport, Gateway, KeyProof, Lane, Problem,
     ProtocolRange, Readiness, RecordContent, SuperLink, UnixMillis, Version, WireCaCertificate,
-    WireCaSet, WireGateway, WireLane, WirePrefix, WireRecord, WireSuperLink, ZoneRecord,
+    WireCaSet, WireGateway, WireKeyProof, WireLane, WirePrefix, WireRecord, WireSuperLink,
+    ZoneRecord,
 };
 use crate::key::{KeyError, WireGuardPublicKey};
 
@@ -40,6 +46,11 @@ pub(crate) fn each<W, T>(
         })
     };
     wire.into_iter().enumerate().map(place).collect()
+}
+
+/// Those that this build knows.
+fn known<T>(elements: Vec<Option<T>>) -> Vec<T> {
+    elements.into_iter().flatten().collect()
 }
 
 pub(crate) fn name<T: std::str::FromStr<Err = crate::name::NameError>>(
@@ -86,6 +97,15 @@ fn checked(
     }
 }
 
+/// As [`checked`]; an empty text is none.
+fn optional(
+    field: &str,
+    text: String,
+    check: fn(&str) -> std::result::Result<(), TextProblem>,
+) -> Result<Option<String>> {
+    (!text.is_empty()).then(|| checked(field, text, check)).transpose()
+}
+
 fn unique<'a, T: Ord + 'a>(field: &str, keys: impl Iterator<Item = &'a T>) -> Result<()> {
     let mut seen = BTreeSet::new();
     for (index, key) in keys.enumerate() {
@@ -96,13 +116,17 @@ fn unique<'a, T: Ord + 'a>(field: &str, keys: impl Iterator<Item = &'a T>) -> Re
     Ok(())
 }
 
-/// Those of one gateway.
-fn endpoints(wire: Vec<String>) -> Result<Vec<String>> {
-    if wire.len() > MAX_ENDPOINTS {
-        let problem = Problem::TooMany { found: wire.len(), most: MAX_ENDPOINTS };
-        return Err(bad("endpoints", problem));
+/// As [`each`], of at most so many.
+pub(crate) fn at_most<W, T>(
+    most: usize,
+    field: &str,
+    wire: Vec<W>,
+    decode: impl Fn(W) -> Result<T>,
+) -> Result<Vec<T>> {
+    match wire.len() {
+        found if found > most => Err(bad(field, Problem::TooMany { found, most })),
+        _ => each(field, wire, decode),
     }
-    each("endpoints", wire, endpoint)
 }
 
 /// `IP:port` or `name:port`.
@@ -123,6 +147,13 @@ fn lane(wire: WireLane) -> Result<Lane> {
     })
 }
 
+/// None of a form that this build does not know: it proves nothing here.
+fn proof(wire: WireKeyProof) -> Result<Option<KeyProof>> {
+    let key = wireguard_key("key", &wire.key)?;
+    let signature = wire.signature.try_into().ok();
+    Ok(signature.map(|signature| KeyProof { key, signature }))
+}
+
 fn wireguard_key(field: &str, bytes: &[u8]) -> Result<WireGuardPublicKey> {
     match <[u8; 32]>::try_from(bytes) {
         Ok(key) => Ok(WireGuardPublicKey(key)),
@@ -131,13 +162,22 @@ fn wireguard_key(field: &str, bytes: &[u8]) -> Result<WireGuardPublicKey> {
 }
 
 pub(crate) fn gateway(wire: WireGateway) -> Result<Gateway> {
+    let proofs = known(at_most(MAX_PROOFS, "proofs", wire.proofs, proof)?);
+    unique("proofs", proofs.iter().map(|proof: &KeyProof| &proof.key))?;
     Ok(Gateway {
         name: checked("name", wire.name, text::dns_name)?,
         wireguard_key: wireguard_key("wireguard_key", &wire.wireguard_key)?,
         next_wireguard_key: next_key(&wire.next_wireguard_key)?,
-        lanes: each("lanes", wire.lanes, lane)?,
-        endpoints: endpoints(wire.endpoints)?,
-        tunnel_ips: each("tunnel_ips", wire.tunnel_ips, address)?,
+        lanes: at_most(MAX_LANES, "lanes", wire.lanes, lane)?,
+        proofs,
+        endpoints: at_most(MAX_ENDPOINTS, "endpoints", wire.endpoints, endpoint)?,
+        further_endpoints: known(at_most(
+            MAX_ENDPOINTS,
+            "further_endpoints",
+            wire.further_endpoints,
+            slots::further_endpoint,
+        )?),
+        tunnel_ips: at_most(MAX_TUNNEL_IPS, "tunnel_ips", wire.tunnel_ips, address)?,
         registry_port: port("registry_port", wire.registry_port)?,
     })
 }
@@ -148,43 +188,46 @@ fn superlink(wire: WireSuperLink) -> Result<SuperLink> {
     }
     Ok(SuperLink {
         federation: name("federation", &wire.federation)?,
-        addresses: each("addresses", wire.addresses, address)?,
+        addresses: at_most(MAX_SUPERLINK_ADDRESSES, "addresses", wire.addresses, address)?,
         fleet_port: port("fleet_port", wire.fleet_port)?,
         control_port: port("control_port", wire.control_port)?,
         flower_version: checked("flower_version", wire.flower_version, text::version)?,
-        transport: match wire.transport {
-            1 => FlowerTransport::Grpc,
-            2 => FlowerTransport::Http,
-            other => return Err(bad("transport", Problem::UnknownValue(other))),
-        },
-        readiness: match wire.readiness {
-            1 => Readiness::Starting,
-            2 => Readiness::Ready,
-            3 => Readiness::Stopped,
-            other => return Err(bad("readiness", Problem::UnknownValue(other))),
-        },
+        transport: FlowerTransport::of(wire.transport),
+        readiness: Readiness::of(wire.readiness),
         tls_name: checked("tls_name", wire.tls_name, text::dns_name)?,
         clock_offset_ms: wire.clock_offset_ms,
+        dns_name: optional("dns_name", wire.dns_name, text::dns_name)?,
+        cas: known(at_most(MAX_CAS, "cas", wire.cas, slots::held_ca)?),
     })
 }
 
-fn ca_certificate(wire: WireCaCertificate) -> Result<CaCertificate> {
-    Ok(CaCertificate {
-        pem: checked("pem", wire.pem, text::certificate)?,
-        state: match wire.state {
-            1 => CaState::Next,
-            2 => CaState::Active,
-            3 => CaState::Retiring,
-            other => return Err(bad("state", Problem::UnknownValue(other))),
-        },
-    })
+pub(super) fn ca_state(number: i32) -> Option<CaState> {
+    [CaState::Next, CaState::Active, CaState::Retiring].into_iter().find(|s| s.number() == number)
+}
+
+/// None in a state that this build does not know: it cannot say whether to trust it.
+fn ca_certificate(wire: WireCaCertificate) -> Result<Option<CaCertificate>> {
+    let Some(state) = ca_state(wire.state) else { return Ok(None) };
+    Ok(Some(CaCertificate { pem: checked("pem", wire.pem, text::certificate)?, state }))
 }
 
 fn ca_set(wire: WireCaSet) -> Result<CaSet> {
     Ok(CaSet {
         federation: name("federation", &wire.federation)?,
-        certificates: each("certificates", wire.certificates, ca_certificate)?,
+        certificates: known(at_most(MAX_CAS, "certificates", wire.certificates, ca_certificate)?),
     })
+}
+
+/// The gateway whose record it is. One of release 0.1.0 does not say it.
+fn writer(gateway: String, content: &RecordContent, zone: &str) -> Result<String> {
+    if content.protocol.max < ProtocolRange::CURRENT.min {
+        let first = content.gateways.first().map(|gateway| gateway.name.clone());
+        return Ok(first.unwrap_or_else(|| format!("{zone}-gw1")));
+    }
+    match content.gateways.iter().position(|named| named.name != gateway) {
+        Some(index) => Err(bad(&format!("gateways[{index}].name"), Problem::OtherGateway)),
+        None => checked("gateway", gateway, text::dns_name),
+    }
 }
 
 impl TryFrom<WireRecord> for ZoneRecord {
@@ -192,20 +235,26 @@ impl TryFrom<WireRecord> for ZoneRecord {
 
     fn try_from(wire: WireRecord) -> Result<Self> {
         let content = RecordContent {
-            gateways: each("gateways", wire.gateways, gateway)?,
-            prefixes: each("prefixes", wire.prefixes, prefix)?,
-            superlinks: each("superlinks", wire.superlinks, superlink)?,
-            ca_sets: each("ca_sets", wire.ca_sets, ca_set)?,
+            gateways: at_most(MAX_GATEWAYS, "gateways", wire.gateways, gateway)?,
+            prefixes: at_most(MAX_PREFIXES, "prefixes", wire.prefixes, prefix)?,
+            superlinks: at_most(MAX_FEDERATIONS, "superlinks", wire.superlinks, superlink)?,
+            ca_sets: at_most(MAX_FEDERATIONS, "ca_sets", wire.ca_sets, ca_set)?,
             protocol: ProtocolRange { min: wire.protocol_min, max: wire.protocol_max },
+            release: optional("release", wire.release, text::version)?,
+            transit: wire.transit.map(slots::transit).transpose()?,
+            supernodes: at_most(MAX_SUPERNODES, "supernodes", wire.supernodes, slots::supernode)?,
         };
         if content.protocol.min > content.protocol.max {
             return Err(bad("protocol", Problem::EmptyRange));
         }
+        let gateway = writer(wire.gateway, &content, &wire.zone)?;
         unique("gateways", content.gateways.iter().map(|g| &g.name))?;
         unique("superlinks", content.superlinks.iter().map(|s| &s.federation))?;
         unique("ca_sets", content.ca_sets.iter().map(|s| &s.federation))?;
         Ok(Self {
             zone: name("zone", &wire.zone)?,
+            gateway,
+            certificate: wire.certificate.map(signed_certificate).transpose()?,
             version: Version { incarnation: wire.incarnation, seq: wire.seq },
             issued_at: UnixMillis(wire.issued_at_unix_ms),
             content,

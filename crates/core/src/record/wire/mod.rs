@@ -1,22 +1,26 @@
 //! The protobuf form of a zone record, and the way from it to a valid record.
 //!
-//! Field numbers are for ever: signed records of older builds are kept and read. A field that this
-//! build does not know is passed over and stays in the signed bytes; an unknown value of a closed
-//! list refuses the record, so that a new one needs a new protocol version. Specification: the
-//! `prost` tags below.
+//! Field numbers are for ever: signed records of older builds are kept and read. What this build
+//! does not know is passed over and stays in the signed bytes, be it a field or a value of a list:
+//! it never refuses the rest. Specification: the `prost` tags below.
 
+use bytes::Bytes;
 use prost::Message as _;
 
+use super::certificate::WireSignedCertificate;
 use super::text::TextProblem;
 use super::{
-    CaCertificate, CaSet, CaState, FlowerTransport, Gateway, Lane, ProtocolRange, Readiness,
-    RecordContent, SuperLink, Version, ZoneRecord,
+    CaCertificate, CaSet, CaState, FlowerTransport, Gateway, KeyProof, Lane, ProtocolRange,
+    Readiness, RecordContent, SuperLink, Version, ZoneRecord,
 };
 use crate::key::{KeyError, WireGuardPublicKey};
 use crate::name::NameError;
 use crate::time::UnixMillis;
 
+use slots::{WireFurtherEndpoint, WireHeldCa, WireSuperNode, WireTransitOffer};
+
 pub(crate) mod decode;
+mod slots;
 
 /// A field of a record that is not valid.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -56,9 +60,18 @@ pub enum Problem {
     /// Not a port.
     #[error("a port is 1 to 65535, this one is {0}")]
     Port(u32),
-    /// A value of a closed list that this build does not know.
+    /// A value that this build does not know, of a list where that cannot be passed over.
     #[error("unknown value {0}")]
     UnknownValue(i32),
+    /// A signature of wrong length.
+    #[error("a signature has 64 bytes, this one has {0}")]
+    SignatureLength(usize),
+    /// Another gateway's.
+    #[error("a record names its writer and no other gateway")]
+    OtherGateway,
+    /// A hash of another kind.
+    #[error("a hash has 32 bytes, this one has {0}")]
+    HashLength(usize),
     /// Required and absent.
     #[error("missing")]
     Missing,
@@ -79,8 +92,8 @@ pub enum Problem {
 }
 
 /// Reads a payload.
-pub(super) fn decode(payload: &[u8]) -> Result<ZoneRecord, DecodeError> {
-    let record = WireRecord::decode(payload).map_err(|source| DecodeError {
+pub(super) fn decode(payload: &Bytes) -> Result<ZoneRecord, DecodeError> {
+    let record = WireRecord::decode(payload.clone()).map_err(|source| DecodeError {
         field: "payload".to_owned(),
         problem: Problem::Protobuf(source),
     })?;
@@ -109,6 +122,18 @@ pub(super) struct WireRecord {
     superlinks: Vec<WireSuperLink>,
     #[prost(message, repeated, tag = "10")]
     ca_sets: Vec<WireCaSet>,
+    /// Empty if it is not said.
+    #[prost(string, tag = "11")]
+    release: String,
+    #[prost(message, optional, tag = "12")]
+    transit: Option<WireTransitOffer>,
+    #[prost(message, repeated, tag = "13")]
+    supernodes: Vec<WireSuperNode>,
+    /// The writer. Empty in a record of release 0.1.0.
+    #[prost(string, tag = "14")]
+    gateway: String,
+    #[prost(message, optional, tag = "15")]
+    certificate: Option<WireSignedCertificate>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -128,6 +153,18 @@ pub(crate) struct WireGateway {
     next_wireguard_key: Vec<u8>,
     #[prost(message, repeated, tag = "7")]
     lanes: Vec<WireLane>,
+    #[prost(message, repeated, tag = "8")]
+    proofs: Vec<WireKeyProof>,
+    #[prost(message, repeated, tag = "9")]
+    further_endpoints: Vec<WireFurtherEndpoint>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct WireKeyProof {
+    #[prost(bytes = "vec", tag = "1")]
+    key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    signature: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -169,6 +206,11 @@ struct WireSuperLink {
     tls_name: String,
     #[prost(sint64, tag = "9")]
     clock_offset_ms: i64,
+    /// Empty if there is none.
+    #[prost(string, tag = "10")]
+    dns_name: String,
+    #[prost(message, repeated, tag = "11")]
+    cas: Vec<WireHeldCa>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -196,7 +238,8 @@ pub(crate) fn octets(address: std::net::IpAddr) -> Vec<u8> {
 
 impl From<&ZoneRecord> for WireRecord {
     fn from(record: &ZoneRecord) -> Self {
-        let RecordContent { gateways, prefixes, superlinks, ca_sets, protocol } = &record.content;
+        let content = &record.content;
+        let protocol = content.protocol;
         Self {
             zone: record.zone.to_string(),
             incarnation: record.version.incarnation,
@@ -204,10 +247,15 @@ impl From<&ZoneRecord> for WireRecord {
             issued_at_unix_ms: record.issued_at.0,
             protocol_min: protocol.min,
             protocol_max: protocol.max,
-            gateways: gateways.iter().map(WireGateway::from).collect(),
-            prefixes: prefixes.iter().map(WirePrefix::from).collect(),
-            superlinks: superlinks.iter().map(WireSuperLink::from).collect(),
-            ca_sets: ca_sets.iter().map(WireCaSet::from).collect(),
+            gateways: content.gateways.iter().map(WireGateway::from).collect(),
+            prefixes: content.prefixes.iter().map(WirePrefix::from).collect(),
+            superlinks: content.superlinks.iter().map(WireSuperLink::from).collect(),
+            ca_sets: content.ca_sets.iter().map(WireCaSet::from).collect(),
+            release: content.release.clone().unwrap_or_default(),
+            transit: content.transit.as_ref().map(WireTransitOffer::from),
+            supernodes: content.supernodes.iter().map(WireSuperNode::from).collect(),
+            gateway: record.gateway.clone(),
+            certificate: record.certificate.as_ref().map(WireSignedCertificate::from),
         }
     }
 }
@@ -228,6 +276,12 @@ impl From<&Gateway> for WireGateway {
             registry_port: u32::from(gateway.registry_port),
             next_wireguard_key: octets_of(gateway.next_wireguard_key),
             lanes: gateway.lanes.iter().map(WireLane::from).collect(),
+            proofs: gateway.proofs.iter().map(WireKeyProof::from).collect(),
+            further_endpoints: gateway
+                .further_endpoints
+                .iter()
+                .map(WireFurtherEndpoint::from)
+                .collect(),
         }
     }
 }
@@ -239,6 +293,12 @@ impl From<&Lane> for WireLane {
             next_wireguard_key: octets_of(lane.next_wireguard_key),
             port_offset: u32::from(lane.port_offset),
         }
+    }
+}
+
+impl From<&KeyProof> for WireKeyProof {
+    fn from(proof: &KeyProof) -> Self {
+        Self { key: proof.key.0.to_vec(), signature: proof.signature.to_vec() }
     }
 }
 
@@ -254,17 +314,12 @@ impl From<&SuperLink> for WireSuperLink {
             fleet_port: u32::from(superlink.fleet_port),
             control_port: u32::from(superlink.control_port),
             flower_version: superlink.flower_version.clone(),
-            transport: match superlink.transport {
-                FlowerTransport::Grpc => 1,
-                FlowerTransport::Http => 2,
-            },
-            readiness: match superlink.readiness {
-                Readiness::Starting => 1,
-                Readiness::Ready => 2,
-                Readiness::Stopped => 3,
-            },
+            transport: superlink.transport.number(),
+            readiness: superlink.readiness.number(),
             tls_name: superlink.tls_name.clone(),
             clock_offset_ms: superlink.clock_offset_ms,
+            dns_name: superlink.dns_name.clone().unwrap_or_default(),
+            cas: superlink.cas.iter().map(WireHeldCa::from).collect(),
         }
     }
 }
@@ -273,11 +328,7 @@ impl From<&CaSet> for WireCaSet {
     fn from(set: &CaSet) -> Self {
         let certificate = |certificate: &CaCertificate| WireCaCertificate {
             pem: certificate.pem.clone(),
-            state: match certificate.state {
-                CaState::Next => 1,
-                CaState::Active => 2,
-                CaState::Retiring => 3,
-            },
+            state: certificate.state.number(),
         };
         Self {
             federation: set.federation.to_string(),

@@ -1,15 +1,16 @@
 //! Gateways of the simulator: names, keys, grants, small records that count as 1.6 kB
 //! (`traffic::PADDING`, so that a thousand gateways fit into memory), and what can befall a disk.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
-use zonemesh_core::key::{WireGuardPublicKey, ZoneIdentity};
+use zonemesh_core::key::{WireGuardPrivateKey, ZoneIdentity};
 use zonemesh_core::membership::{
     AuthorityIdentity, GrantRequest, Membership, SignedTrustItem, TrustItem, sign,
 };
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::{
-    CaCertificate, CaSet, CaState, Gateway, ProtocolRange, RecordContent, SignedRecord,
+    CaCertificate, CaSet, CaState, Gateway, KeyProof, ProtocolRange, RecordContent, SignedRecord,
 };
 use zonemesh_core::registry::Registry;
 use zonemesh_core::time::UnixMillis;
@@ -42,13 +43,14 @@ pub(crate) fn request(zone: u32) -> GrantRequest {
         zone_key: identity(zone).public_key(),
         prefixes: vec![format!("{prefix}/24").parse().unwrap()],
         tunnel_ips: vec![tunnel_ip(zone)],
+        federations: Vec::new(),
     }
 }
 
 /// A mesh of one authority and `zones` members.
 pub(crate) fn membership(zones: u32) -> Membership {
-    let keys = [authority().public_key()].into();
-    let set = Membership::draft_first(keys, 1, START).unwrap();
+    let key = BTreeSet::from([authority().public_key()]);
+    let set = Membership::draft_first(key.clone(), key, 1, START).unwrap();
     let first = sign(&set, &TrustItem::AuthoritySet(set.clone()), &[&authority()]);
     let mut membership = Membership::new(first).unwrap();
     let base = membership.clone();
@@ -75,12 +77,17 @@ pub(crate) fn registry(zone: u32, trust: Membership, now: UnixMillis) -> Registr
 /// What a zone says; `port` tells apart one content from another.
 pub(crate) fn draft(zone: u32, port: u16) -> RecordContent {
     let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".to_owned();
+    let key = WireGuardPrivateKey::from_bytes([9; 32]);
+    let gateway = format!("{}-gw1", name(zone));
+    let proof = KeyProof::make(&key, &identity(zone).public_key(), &gateway);
     RecordContent {
         gateways: vec![Gateway {
-            name: format!("{}-gw1", name(zone)),
-            wireguard_key: WireGuardPublicKey([9; 32]),
+            name: gateway,
+            wireguard_key: proof.key,
             next_wireguard_key: None,
             lanes: Vec::new(),
+            proofs: vec![proof],
+            further_endpoints: Vec::new(),
             endpoints: vec!["203.0.113.1:51820".to_owned()],
             tunnel_ips: vec![tunnel_ip(zone)],
             registry_port: port,
@@ -92,6 +99,7 @@ pub(crate) fn draft(zone: u32, port: u16) -> RecordContent {
             certificates: vec![CaCertificate { pem, state: CaState::Active }],
         }],
         protocol: ProtocolRange::CURRENT,
+        ..RecordContent::default()
     }
 }
 

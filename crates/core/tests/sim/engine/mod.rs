@@ -12,6 +12,7 @@ pub(crate) mod traffic;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
+use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::membership::{ItemId, Membership};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::neighbours;
@@ -194,8 +195,8 @@ impl Sim {
                 // A gateway that was removed has nothing to say any more.
                 let Some(Node { registry, .. }) = self.nodes.get_mut(node) else { return };
                 if registry.poll_republish(self.now).is_some() {
-                    let zone = registry.zone().clone();
-                    self.spread(node, &[], &[zone]);
+                    let id = registry.id().clone();
+                    self.spread(node, &[], &[id]);
                 }
             }
         }
@@ -205,8 +206,8 @@ impl Sim {
     pub(crate) fn publish(&mut self, node: usize, port: u16) {
         let Node { zone, registry, .. } = &mut self.nodes[node];
         if registry.publish(draft(*zone, port), self.now).unwrap().changed {
-            let zone = registry.zone().clone();
-            self.spread(node, &[], &[zone]);
+            let id = registry.id().clone();
+            self.spread(node, &[], &[id]);
         }
     }
 
@@ -217,7 +218,7 @@ impl Sim {
     }
 
     /// Tells all streams of a gateway what has changed there.
-    fn spread(&mut self, node: usize, answers: &[(usize, StreamMessage)], zones: &[ZoneName]) {
+    fn spread(&mut self, node: usize, answers: &[(usize, StreamMessage)], changed: &[GatewayId]) {
         let Node { registry, streams, .. } = &mut self.nodes[node];
         let news = registry.poll_trust().unwrap_or_default();
         let stored: Vec<ItemId> = news.stored;
@@ -230,7 +231,7 @@ impl Sim {
             );
             out.extend(answers.iter().filter(|(to, _)| to == id).cloned());
             let pushes =
-                zones.iter().filter_map(|zone| session.handle_change(zone, registry, self.now));
+                changed.iter().filter_map(|id| session.handle_change(id, registry, self.now));
             out.extend(pushes.map(|m| (*id, m)));
         }
         let due = registry.poll_timeout();

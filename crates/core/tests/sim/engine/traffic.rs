@@ -20,13 +20,15 @@ pub(crate) fn wire_bytes(body: &StreamBody) -> u64 {
     let payload = match body {
         StreamBody::Hello(hello) => 160 + hello.zone.as_str().len(),
         StreamBody::Versions(versions) => {
-            let heads = versions.records.keys().map(|zone| zone.as_str().len() + 26);
+            let heads =
+                versions.records.keys().map(|id| id.zone.as_str().len() + id.gateway.len() + 28);
             let ids = versions.trust.as_ref().map_or(0, |ids| ids.len() * 34);
             heads.sum::<usize>() + ids
         }
         StreamBody::Items(items) => items.iter().map(|item| item.size() + PADDING + 8).sum(),
         StreamBody::Trust(items) => items.iter().map(|item| item.size() + 16).sum(),
         StreamBody::Digest(_) => 70,
+        StreamBody::Unknown => 0,
     };
     let payload = (payload + CLOCK_BYTES) as u64;
     payload + payload.div_ceil(1300) * PACKET_BYTES + ACK_BYTES

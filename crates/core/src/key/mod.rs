@@ -3,6 +3,10 @@
 //! Public keys print as text and parse from it; secrets have neither `Debug` nor `Display`, are
 //! wiped on drop and leave this module only as bytes that are wiped too. A zone key carries the
 //! prefix `ed25519:` so that it cannot be mistaken for a WireGuard key, which has the same length.
+//! A WireGuard key signs too (`xeddsa`), so that its holder can prove that it has it.
+
+mod gateway;
+mod xeddsa;
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,6 +18,8 @@ use hmac::{Hmac, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroizing;
+
+pub use gateway::{GatewayIdentity, GatewayPublicKey};
 
 /// Marks a zone key in its text form.
 const ZONE_KEY_PREFIX: &str = "ed25519:";
@@ -47,6 +53,14 @@ fn decode(text: &str) -> Result<[u8; 32], KeyError> {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct WireGuardPublicKey(pub [u8; 32]);
+
+impl WireGuardPublicKey {
+    /// True if whoever made `signature` over `message` has the private key (XEdDSA, strict rules).
+    #[must_use]
+    pub fn verify(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+        xeddsa::verify(&self.0, message, signature)
+    }
+}
 
 /// The public WireGuard keys of one gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,6 +198,12 @@ impl WireGuardPrivateKey {
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
         self.0.clone()
+    }
+
+    /// Signs `message` (XEdDSA). The same key and message give the same signature.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        xeddsa::sign(&self.0, message)
     }
 
     /// The key of a further lane of the same gateway: it follows from this one, so that no other secret

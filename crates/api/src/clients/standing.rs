@@ -1,0 +1,43 @@
+//! From a gateway that nobody talks to any more to the join port of a member: was its key revoked?
+
+use std::sync::Arc;
+
+use tonic::Status;
+use zonemesh_core::keepalive::Keepalive;
+use zonemesh_core::key::ZonePublicKey;
+use zonemesh_core::membership::SignedTrustItem;
+
+use super::join::JoinAddress;
+use super::{ConnectError, dial};
+use crate::v1::StandingRequest;
+use crate::v1::join_client::JoinClient;
+use crate::wire::WireError;
+use crate::wire::standing::told_items;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StandingCallError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The other gateway says no.
+    #[error("{}", .0.message())]
+    Refused(#[from] Status),
+    /// An answer that means nothing.
+    #[error(transparent)]
+    Malformed(#[from] WireError),
+}
+
+/// Asks one gateway about `key`; `tls` pins its zone. No items: the key was not revoked there.
+///
+/// # Errors
+/// [`StandingCallError`].
+pub async fn ask(
+    at: JoinAddress,
+    tls: Arc<rustls::ClientConfig>,
+    key: &ZonePublicKey,
+) -> Result<Vec<SignedTrustItem>, StandingCallError> {
+    let channel = dial::tls_channel(at.outer, at.tunnel_ip, tls, &Keepalive::DEFAULT).await?;
+    let reply = JoinClient::new(channel).standing(StandingRequest::from(key)).await?;
+    Ok(told_items(reply.into_inner())?)
+}

@@ -2,16 +2,13 @@
 
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 use zonemesh_core::key::{WireGuardPrivateKey, ZoneIdentity};
 use zonemesh_core::membership::AuthorityIdentity;
+use zonemesh_core::token::{SECRET_BYTES, VmToken, ZonePin};
 
-use crate::arguments::{Generate, KeyKind};
+use crate::arguments::{Generate, KeyKind, NewToken};
 use crate::failure::{CommandFailure, Exit, OrFail as _};
-use crate::quantity::hex;
 use crate::secret_file;
 use crate::view::key::{KeyView, TokenView};
 
@@ -21,7 +18,11 @@ pub(crate) enum Made {
     Token(TokenView),
 }
 
-pub(crate) fn generate(what: &Generate) -> Result<Made, CommandFailure> {
+/// Makes a key; `pin` says which zone a token is for: nothing else asks it.
+pub(crate) fn generate(
+    what: &Generate,
+    pin: impl FnOnce(&NewToken) -> Result<ZonePin, CommandFailure>,
+) -> Result<Made, CommandFailure> {
     match what {
         Generate::Wireguard { out } => {
             let key = WireGuardPrivateKey::from_bytes(*random()?);
@@ -41,14 +42,12 @@ pub(crate) fn generate(what: &Generate) -> Result<Made, CommandFailure> {
             let public_key = identity.public_key().to_string();
             Ok(Made::Key(KeyView::new(KeyKind::Authority, public_key, out)))
         }
-        Generate::Token { out } => {
-            // Base64url and not hexadecimal: so a token is never taken for its SHA-256.
-            let token = Zeroizing::new(URL_SAFE_NO_PAD.encode(*random()?));
-            let sha256 = hex(&Sha256::digest(token.as_bytes()));
-            if let Some(out) = out {
-                secret_file::create(out, &token)?;
+        Generate::Token(wanted) => {
+            let token = VmToken::new(pin(wanted)?, &*random::<SECRET_BYTES>()?);
+            if let Some(out) = &wanted.out {
+                secret_file::create(out, token.reveal())?;
             }
-            Ok(Made::Token(TokenView::new(token, sha256, out.as_deref())))
+            Ok(Made::Token(TokenView::new(token, wanted.out.as_deref())))
         }
     }
 }
@@ -93,8 +92,8 @@ fn kind_by_name(file: &Path) -> Option<KeyKind> {
     }
 }
 
-fn random() -> Result<Zeroizing<[u8; 32]>, CommandFailure> {
-    let mut bytes = Zeroizing::new([0; 32]);
+fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, CommandFailure> {
+    let mut bytes = Zeroizing::new([0; N]);
     let filled = getrandom::fill(bytes.as_mut_slice());
     filled.or_exit(Exit::Negative, || "the system gives no random numbers".to_owned())?;
     Ok(bytes)
@@ -116,15 +115,16 @@ mod tests {
     }
 
     #[test]
-    fn a_token_goes_with_its_hash_and_no_two_are_equal() {
-        let token = || match generate(&Generate::Token { out: None }).unwrap() {
-            Made::Token(view) => view,
-            Made::Key(_) => unreachable!("a token was asked for"),
+    fn a_token_pins_its_zone_goes_with_its_hash_and_no_two_are_equal() {
+        let pin = || ZonePin::Key(ZoneIdentity::from_seed(&[7; 32]).public_key());
+        let token = || match generate(&Generate::Token(NewToken::default()), |_| Ok(pin())) {
+            Ok(Made::Token(view)) => view,
+            _ => unreachable!("a token was asked for"),
         };
         let (one, two) = (token(), token());
-        let text = one.token().unwrap();
-        assert_eq!(text.len(), 43);
-        assert_eq!(one.sha256(), hex(&Sha256::digest(text.as_bytes())));
+        let read: VmToken = one.token().unwrap().parse().unwrap();
+        assert_eq!(read.pin(), &pin());
+        assert_eq!(one.sha256(), read.hash().to_string());
         assert_ne!(one.sha256(), two.sha256());
     }
 }

@@ -241,7 +241,8 @@ pub fn watch_without_reading(from: &Post<'_>, count: u32, period: Duration) -> R
             for _ in 0..CONNECTIONS {
                 let mut client = LocalClient::new(narrow(from).await?);
                 for _ in 0..count / CONNECTIONS {
-                    let request = WatchRequest { federation: FEDERATION.to_owned() };
+                    let request =
+                        WatchRequest { federation: FEDERATION.to_owned(), ..Default::default() };
                     unread.extend(client.watch(request).await.ok());
                 }
             }

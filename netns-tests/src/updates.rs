@@ -35,7 +35,7 @@ impl<'a> Post<'a> {
     /// # Errors
     /// When there is none of that name, or its gateway does not answer.
     pub fn at(lab: &'a Lab, mesh: &mut Mesh, zone: &str, vm: &str) -> Result<Self> {
-        let tls = vm::pinned(&mesh.gateway(zone)?.local_api_fingerprint()?)?;
+        let tls = vm::pinned(&mesh.gateway(zone)?.keys.zone)?;
         let zone = lab.zone(zone)?;
         let api = SocketAddr::from((zone.lan_address, LOCAL_API_PORT));
         Ok(Self { place: &zone.vm(vm)?.namespace, api, tls })
@@ -58,6 +58,7 @@ pub fn registration(lab: &Lab, mesh: &Mesh, vm: &str) -> Result<RegisterRequest>
         transport: FlowerTransport::Grpc.into(),
         csr_pem: certificate_request(lab, vm)?,
         clock_unix_ms: unix_ms(),
+        onegate: None,
     })
 }
 
@@ -125,7 +126,7 @@ fn watch(post: &Post<'_>, seen: &Seen, mut stopped: Receiver<bool>) -> Result<()
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut gateway = local::connect(post.api, post.tls.clone()).await?;
-        let request = WatchRequest { federation: FEDERATION.to_owned() };
+        let request = WatchRequest { federation: FEDERATION.to_owned(), ..Default::default() };
         let mut views = gateway.watch(request).await?.into_inner();
         loop {
             tokio::select! {

@@ -14,7 +14,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("zonemesh-config", &["zonemesh-core"]),
     ("zonemesh-tunnel", &["zonemesh-core"]),
     ("zonemesh-api", &["zonemesh-core"]),
-    ("zonemesh-standin", &["zonemesh-api", "zonemesh-pki"]),
+    ("zonemesh-standin", &["zonemesh-api", "zonemesh-core", "zonemesh-pki"]),
     ("zonemesh-appliance", &["zonemesh-api", "zonemesh-core", "zonemesh-pki", "zonemesh-standin"]),
     (
         "zonemesh-superlink",

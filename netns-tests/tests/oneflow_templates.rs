@@ -224,7 +224,7 @@ fn the_roles_are_the_three_appliances() {
 #[test]
 fn the_keys_of_the_programs_are_found() {
     let companion = known_keys("superlink");
-    for key in ["FEDERATION", "GATEWAY", "GATEWAY_FINGERPRINT", "TOKEN", "NODE_CONFIG"] {
+    for key in ["FEDERATION", "GATEWAY", "TOKEN", "NODE_CONFIG"] {
         assert!(companion.contains(&format!("ONEAPP_ZONEMESH_{key}")), "{key}");
     }
     assert!(known_keys("gateway").contains("ONEAPP_ZONEMESH_CONFIG"));

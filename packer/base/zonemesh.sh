@@ -73,17 +73,19 @@ zonemesh_published() {
     [ -n "$published" ] && printf '%s\n' "$published"
 }
 
-# zonemesh_find_gateway: fills in where the gateway is, if CONTEXT does not say, from OneGate. Both
-# values travel as one base64 word, because OneGate's server damages brackets and commas. A OneGate
-# that does not answer yet, and a gateway that is not there yet, are waited for.
+# zonemesh_find_gateway: fills in where the gateway is, if CONTEXT does not say, from OneGate. That is
+# a hint: any VM of the service may have written it, so nothing of it is believed but where to look;
+# which zone answers there is proved to the companion by the pin in its token. The address travels as
+# one base64 word, because OneGate's server damages brackets and commas. A OneGate that does not
+# answer yet, and a gateway that is not there yet, are waited for.
 zonemesh_find_gateway() {
-    if [ -n "${ONEAPP_ZONEMESH_GATEWAY:-}" ] && [ -n "${ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT:-}" ]; then
+    if [ -n "${ONEAPP_ZONEMESH_GATEWAY:-}" ]; then
         return 0
     fi
     local published left="${ZONEMESH_GATEWAY_WAIT:-600}" pause=1
     until published="$(zonemesh_published)"; do
         if [ "$left" -le 0 ]; then
-            zonemesh_fail "no gateway in this service has published itself: set ONEAPP_ZONEMESH_GATEWAY and ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT"
+            zonemesh_fail "no gateway in this service has published itself: set ONEAPP_ZONEMESH_GATEWAY"
             return 1
         fi
         msg info "no gateway in this service has published itself yet: asking again in $pause s"
@@ -91,8 +93,7 @@ zonemesh_find_gateway() {
         left=$((left - pause))
         pause=$((pause < 16 ? pause * 2 : 30))
     done
-    read -r ONEAPP_ZONEMESH_GATEWAY ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT \
-        < <(base64 -d <<<"$published"; echo)
+    read -r ONEAPP_ZONEMESH_GATEWAY _ < <(base64 -d <<<"$published"; echo)
     msg info "gateway $ONEAPP_ZONEMESH_GATEWAY, published by OneGate"
 }
 

@@ -55,14 +55,13 @@ service_bootstrap() {
     zonemesh_wait 120 "zonemeshd answers" gateway_answers
     gateway_found
     gateway_join
-    local listen fingerprint=""
+    local listen
     listen="$(gateway_listen)"
     if [ -n "$listen" ]; then
-        zonemesh_wait 60 "the local API answers" gateway_fingerprint "$listen"
-        fingerprint="$(gateway_fingerprint "$listen")"
-        gateway_publish "$listen" "$fingerprint"
+        zonemesh_wait 60 "the local API answers" gateway_shows_a_certificate "$listen"
+        gateway_publish "$listen"
     fi
-    zonemesh_report 'Zonemesh gateway' "local_api=$listen" "fingerprint=$fingerprint" \
+    zonemesh_report 'Zonemesh gateway' "local_api=$listen" 'token=zonemesh key generate token' \
         'status=zonemesh status' 'log=journalctl -u zonemeshd'
 }
 
@@ -107,26 +106,22 @@ gateway_listen() {
     esac
 }
 
-# gateway_fingerprint ADDRESS: SHA-256 of the key that the local API shows, as VMs pin it.
-gateway_fingerprint() {
-    local certificate digest
-    certificate="$(openssl s_client -connect "$1" </dev/null 2>/dev/null | openssl x509 2>/dev/null)" || {
+# gateway_shows_a_certificate ADDRESS: whether the local API serves there.
+gateway_shows_a_certificate() {
+    openssl s_client -connect "$1" </dev/null 2>/dev/null | openssl x509 -noout 2>/dev/null || {
         zonemesh_fail "the local API at $1 shows no certificate"
         return 1
     }
-    digest="$(openssl x509 -noout -pubkey <<<"$certificate" |
-        openssl pkey -pubin -outform DER | sha256sum)"
-    printf 'sha256:%s\n' "${digest%% *}"
 }
 
-# gateway_publish ADDRESS FINGERPRINT: for the other roles of this OneFlow service. Not secret.
+# gateway_publish ADDRESS: for the other roles of this OneFlow service, as a hint.
 gateway_publish() {
     if [ -z "${ONEGATE_ENDPOINT:-}" ]; then
-        msg info "this VM has no OneGate (TOKEN=YES): give $1 and $2 to the other VMs by hand"
+        msg info "this VM has no OneGate (TOKEN=YES): give $1 to the other VMs by hand"
         return 0
     fi
     local attribute
-    attribute="$ZONEMESH_PUBLISHED=$(printf '%s %s' "$1" "$2" | base64 -w0)"
+    attribute="$ZONEMESH_PUBLISHED=$(printf '%s' "$1" | base64 -w0)"
     if ! zonemesh_until 60 onegate vm update --data "$attribute"; then
         zonemesh_fail "OneGate does not take where this gateway is"
         return 1

@@ -6,6 +6,9 @@ mod mesh;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use zonemesh_core::key::ZonePublicKey;
+use zonemesh_core::name::ZoneName;
+use zonemesh_core::token::ZonePin;
 
 pub(crate) use founding::{FederationArgument, ZoneArgument};
 pub(crate) use mesh::{
@@ -179,12 +182,32 @@ pub(crate) enum Generate {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// A bootstrap token for a SuperLink's VM, and its SHA-256 for the gateway's configuration.
-    Token {
-        /// A new file for the token, which is then not printed. It must not be there yet.
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-    },
+    /// A token for a VM, which pins the zone that it may talk to, and its SHA-256 for the gateway's
+    /// configuration. Which zone is asked of the daemon on this machine, unless it is named.
+    Token(NewToken),
+}
+
+/// A new token, and the zone that it pins.
+#[derive(Debug, Default, Args)]
+pub(crate) struct NewToken {
+    /// The zone's key, in a mesh that is written by hand.
+    #[arg(long, value_name = "ed25519:KEY", conflicts_with_all = ["pin", "mesh"])]
+    pub(crate) zone_key: Option<ZonePublicKey>,
+    /// What tokens of that zone pin, as `zonemesh status` shows it on its gateway.
+    #[arg(long, value_name = "PIN", conflicts_with = "mesh")]
+    pub(crate) pin: Option<ZonePin>,
+    /// The mesh id, in a managed mesh.
+    #[arg(long, value_name = "ID", requires = "zone")]
+    pub(crate) mesh: Option<String>,
+    /// The zone's name there; it need not have a gateway yet.
+    #[arg(long, value_name = "NAME", requires = "mesh")]
+    pub(crate) zone: Option<ZoneName>,
+    /// The hash of the authority set in force there. Without it: the first one.
+    #[arg(long, value_name = "HASH", requires = "mesh")]
+    pub(crate) set: Option<String>,
+    /// A new file for the token, which is then not printed. It must not be there yet.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// The kinds of key files.

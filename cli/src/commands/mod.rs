@@ -19,9 +19,11 @@ use zonemesh_api::view::{
     PeerView, PeersView, RecordsView, RotationView, StatusView, SuperLinksView,
 };
 use zonemesh_core::time::UnixMillis;
+use zonemesh_core::token::{MeshPin, ZonePin};
 
 use crate::arguments::{
-    CertVerb, CommandLine, ConfigVerb, Format, KeyVerb, ListVerb, Rotate, StateVerb, ToolCommand,
+    CertVerb, CommandLine, ConfigVerb, Format, KeyVerb, ListVerb, NewToken, Rotate, StateVerb,
+    ToolCommand,
 };
 use crate::certificate;
 use crate::config_check;
@@ -169,7 +171,7 @@ fn key(
     out: &mut impl Write,
 ) -> Result<Exit, CommandFailure> {
     match verb {
-        KeyVerb::Generate { what } => match keys::generate(what)? {
+        KeyVerb::Generate { what } => match keys::generate(what, |token| pin(socket, token))? {
             Made::Key(view) => output.show(&view, out)?,
             Made::Token(view) => output.show(&view, out)?,
         },
@@ -177,6 +179,29 @@ fn key(
         KeyVerb::Rotate(wanted) => return rotate(socket, wanted, output, out),
     }
     Ok(Exit::Ok)
+}
+
+/// What a new token pins: what was named, or what the gateway on this machine says of its zone.
+fn pin(socket: &Path, wanted: &NewToken) -> Result<ZonePin, CommandFailure> {
+    if let Some(pin) = wanted.pin.clone().or(wanted.zone_key.map(ZonePin::Key)) {
+        return Ok(pin);
+    }
+    if let (Some(mesh), Some(zone)) = (&wanted.mesh, &wanted.zone) {
+        let pin = MeshPin::written(mesh, zone.clone(), wanted.set.as_deref());
+        return pin.map(ZonePin::Mesh).or_exit(Exit::Usage, || "no such pin".to_owned());
+    }
+    let elsewhere = "to make it elsewhere: zonemesh key generate token --zone-key KEY, or --mesh ID --zone NAME";
+    let question = StatusRequest { at_most: 1 };
+    let reply = ask(socket, async |mut admin| admin.status(question).await.map(body))
+        .map_err(|failure| failure.next(elsewhere))?;
+    if reply.local_api_pin.is_empty() {
+        let message =
+            "this gateway has no [local_api] in its configuration, or its zone is no member";
+        let failure = CommandFailure::message(Exit::Configuration, message.to_owned());
+        return Err(failure.next(elsewhere));
+    }
+    let pin = reply.local_api_pin.parse::<ZonePin>();
+    pin.or_exit(Exit::VersionSkew, || "the daemon is of another release".to_owned())
 }
 
 fn rotate(

@@ -32,7 +32,6 @@ struct Certificate {
     key_algorithm: String,
     is_ca: bool,
     sha256: String,
-    pin: Option<String>,
 }
 
 impl CertificatesView {
@@ -70,7 +69,6 @@ impl Certificate {
             key_algorithm: summary.key_algorithm,
             is_ca: summary.is_ca,
             sha256: summary.sha256,
-            pin: reply.and_then(|reply| known(reply.pin.clone())),
         }
     }
 
@@ -83,7 +81,7 @@ impl Certificate {
         let ca = if self.is_ca { " (CA)" } else { "" };
         let [from, to] = [self.not_before, self.not_after]
             .map(|moment| rfc3339(moment.0).unwrap_or_else(|| "an unknown time".to_owned()));
-        let mut lines = vec![
+        let lines = [
             ("subject", self.subject.clone()),
             ("issuer", self.issuer.clone()),
             ("names", self.sans.join(", ")),
@@ -91,7 +89,6 @@ impl Certificate {
             ("key", format!("{}{ca}", self.key_algorithm)),
             ("sha256", self.sha256.clone()),
         ];
-        lines.extend(self.pin.clone().map(|pin| ("pin", pin)));
         let lines = lines.iter().filter(|(_, value)| !value.is_empty());
         let lines = lines.map(|(name, value)| format!("  {name:<8} {}\n", plain(value)));
         format!("{}\n{}", plain(&title), lines.collect::<String>())
@@ -114,7 +111,6 @@ fn kind(kind: CertificateKind) -> &'static str {
     match kind {
         CertificateKind::Unspecified => "certificate",
         CertificateKind::ZoneLeaf => "zone leaf",
-        CertificateKind::LocalApi => "local API",
         CertificateKind::FederationCa => "federation CA",
         CertificateKind::Superlink => "SuperLink",
     }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use serde::{Serialize, Serializer};
-use zeroize::Zeroizing;
 use zonemesh_api::view::RotationView;
+use zonemesh_core::token::VmToken;
 
 use crate::arguments::KeyKind;
 use crate::output::{Page, Rendered};
@@ -60,41 +60,43 @@ impl Rendered for RotationView {
 pub(crate) struct TokenView {
     schema: &'static str,
     #[serde(serialize_with = "token_text")]
-    token: Option<Zeroizing<String>>,
+    token: Option<VmToken>,
     sha256: String,
+    pin: String,
     file: Option<String>,
 }
 
 impl TokenView {
-    pub(crate) fn new(token: Zeroizing<String>, sha256: String, file: Option<&Path>) -> Self {
+    pub(crate) fn new(token: VmToken, file: Option<&Path>) -> Self {
         let file = file.map(|file| file.display().to_string());
+        let (sha256, pin) = (token.hash().to_string(), token.pin().to_string());
         let token = file.is_none().then_some(token);
-        Self { schema: "zonemesh/token/v1", token, sha256, file }
+        Self { schema: "zonemesh/token/v1", token, sha256, pin, file }
     }
 }
 
-fn token_text<S: Serializer>(
-    token: &Option<Zeroizing<String>>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    token.as_ref().map(|token| token.as_str()).serialize(serializer)
+fn token_text<S: Serializer>(token: &Option<VmToken>, serializer: S) -> Result<S::Ok, S::Error> {
+    token.as_ref().map(VmToken::reveal).serialize(serializer)
 }
 
 impl Rendered for TokenView {
     fn text(&self, _page: Page) -> String {
         let token = match (&self.token, &self.file) {
-            (Some(token), _) => token.as_str(),
+            (Some(token), _) => token.reveal(),
             (None, Some(file)) => &format!("in {file}"),
             (None, None) => "not shown",
         };
-        format!("token   {token}\nsha256  {}\n", self.sha256)
+        format!(
+            "token   {token}\nsha256  {}\npins    {}\nnext: the token into the VM's CONTEXT as ONEAPP_ZONEMESH_TOKEN, the sha256 into [[local_api.token]] of its gateway\n",
+            self.sha256, self.pin
+        )
     }
 }
 
 #[cfg(test)]
 impl TokenView {
     pub(crate) fn token(&self) -> Option<&str> {
-        self.token.as_ref().map(|token| token.as_str())
+        self.token.as_ref().map(VmToken::reveal)
     }
 
     pub(crate) fn sha256(&self) -> &str {

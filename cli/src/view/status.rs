@@ -47,7 +47,7 @@ fn heading(status: &StatusView) -> String {
         ),
     ];
     let etcd = status.registry.etcd.iter().map(|section| etcd(section, status.now));
-    let pin = status.local_api_fingerprint.iter().map(|pin| format!("LOCAL API {pin}"));
+    let pin = status.local_api_pin.iter().map(|pin| format!("LOCAL API pin {pin}"));
     lines.into_iter().chain(etcd).chain(pin).map(|line| format!("{}\n", plain(&line))).collect()
 }
 

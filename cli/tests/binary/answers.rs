@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::daemon::{Answers, Daemon, PEM, Paris};
+use crate::daemon::{Answers, Daemon, PEM, PIN, Paris};
 use crate::{ask, run, stdout};
 
 /// Keys in alphabetical order, with the kinds of their values; of a list only its first element.
@@ -62,7 +62,7 @@ fn the_status_is_one_screen() {
         "TUNNEL zm0 10.255.0.1   port 51820   MTU 1420   key 1JC3l+xQ0AmXB05r4mQGXPfKfLjad8ZEZLyftnFmkDw="
     );
     assert_eq!(lines[2], "ETCD https://10.10.10.9:2379   in step (since 2m 5s ago)   refused 2");
-    assert_eq!(lines[3], "LOCAL API sha256:cd");
+    assert_eq!(lines[3], format!("LOCAL API pin {PIN}"));
     assert!(
         lines[4].starts_with("ZONE    STATE  VIA                 RTT   LOSS  MTU   HANDSHAKE"),
         "{text}"
@@ -118,7 +118,7 @@ fn lists_are_columns_and_may_go_without_a_header() {
     assert!(records.contains("paris           -  "), "{records}");
     assert!(
         text(&["cert", "show"])
-            .starts_with("local API of berlin\n  subject  CN=superlink, O=health-eu\n")
+            .starts_with("zone leaf of berlin\n  subject  CN=superlink, O=health-eu\n")
     );
 }
 
@@ -337,7 +337,7 @@ findings: list
     name: string
   title: string
 gateway: string
-local_api_fingerprint: string
+local_api_pin: string
 now: string
 peers: list
   black_hole: bool
@@ -474,7 +474,6 @@ certificates: list
   name: string
   not_after: string
   not_before: string
-  pin: string
   sans: list
   sha256: string
   subject: string

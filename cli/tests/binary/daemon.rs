@@ -23,6 +23,9 @@ use crate::mesh_service::Members;
 
 pub(crate) const PEM: &str = include_str!("../superlink.pem");
 /// 2027-01-15T08:00:00Z.
+/// What tokens of its zone pin.
+pub(crate) const PIN: &str = "key:iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w";
+
 const NOW: u64 = 1_800_000_000_000;
 
 /// What the daemon says about the peer `paris`.
@@ -159,7 +162,7 @@ fn status() -> StatusReply {
         refused: vec![count("vm_writes", 0)],
         findings: vec![note()],
         superlinks: vec![superlink()],
-        local_api_pin: "sha256:cd".into(),
+        local_api_pin: PIN.into(),
         ..StatusReply::default()
     }
 }
@@ -322,10 +325,9 @@ impl Admin for Answers {
     ) -> Result<Response<CertificatesReply>, Status> {
         Ok(Response::new(CertificatesReply {
             certificates: vec![CertificateView {
-                kind: CertificateKind::LocalApi.into(),
+                kind: CertificateKind::ZoneLeaf.into(),
                 name: "berlin".into(),
                 pem: PEM.into(),
-                pin: "sha256:cd".into(),
             }],
         }))
     }

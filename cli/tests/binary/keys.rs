@@ -3,7 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use crate::{run, stderr, stdout};
+use crate::daemon::{Daemon, PIN, Paris};
+use crate::{ask, run, stderr, stdout};
 
 fn generate(kind: &str, file: &Path) -> std::process::Output {
     run(&["key", "generate", kind, "--out", file.to_str().expect("the path is text")])
@@ -49,18 +50,52 @@ fn the_public_key_is_the_one_of_rfc_7748() {
 
 #[test]
 fn a_token_is_printed_once_with_its_hash_or_written() {
-    let text = stdout(&run(&["key", "generate", "token"]));
-    let words: Vec<&str> = text.split_whitespace().collect();
+    let zone_key = "ed25519:iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w=";
+    let make = |more: &[&str]| {
+        let all = [&["key", "generate", "token", "--zone-key", zone_key], more].concat();
+        stdout(&run(&all))
+    };
+    let text = make(&[]);
+    let words: Vec<&str> = text.split_whitespace().take(6).collect();
     assert!(
-        matches!(words.as_slice(), ["token", token, "sha256", hash] if token.len() == 43 && hash.len() == 64),
+        matches!(words.as_slice(), ["token", token, "sha256", hash, "pins", PIN]
+            if token.starts_with(&format!("zmt1.{PIN}.")) && hash.starts_with("zmt1:")),
         "{text}"
     );
-    let json = stdout(&run(&["key", "generate", "token", "-o", "json"]));
+    let json = make(&["-o", "json"]);
     assert!(json.starts_with("{\n  \"schema\": \"zonemesh/token/v1\",\n  \"token\": \""), "{json}");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
-    let text = stdout(&generate("token", &file));
+    let text = make(&["--out", file.to_str().unwrap()]);
     let token = std::fs::read_to_string(&file).unwrap();
-    assert_eq!(token.trim().len(), 43);
+    assert!(token.starts_with("zmt1.key:"), "{token}");
     assert!(!text.contains(token.trim()) && text.contains("sha256"), "{text}");
+}
+
+#[test]
+fn a_token_pins_what_the_daemon_says_of_its_zone_or_what_was_named() {
+    let daemon = Daemon::start(Paris::Up);
+    let text = stdout(&ask(&daemon.socket(), &["key", "generate", "token"]));
+    assert!(text.contains(&format!("token   zmt1.{PIN}.")), "{text}");
+    let named = "mesh:BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU:berlin:CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk";
+    let text = stdout(&run(&["key", "generate", "token", "--pin", named]));
+    assert!(text.contains(&format!("token   zmt1.{named}.")), "{text}");
+    let output = run(&["key", "generate", "token", "--socket", "/nowhere/admin.sock"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        stderr(&output)
+            .contains("next: to make it elsewhere: zonemesh key generate token --zone-key")
+    );
+    let id = "05".repeat(32);
+    let offline = ["key", "generate", "token", "--mesh", &id, "--zone", "berlin"];
+    let [first, set] = ["BQUF", "CQkJ"].map(|four| format!("{}{}", four.repeat(10), &four[..3]));
+    let text = stdout(&run(&offline));
+    assert!(text.contains(&format!("token   zmt1.{}.", named.replace(&set, &first))), "{text}");
+    let text = stdout(&run(&[&offline[..], &["--set", &"09".repeat(32)]].concat()));
+    assert!(text.contains(&format!("token   zmt1.{named}.")), "{text}");
+    let output = run(&["key", "generate", "token", "--mesh", "05", "--zone", "berlin"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("a mesh id has 64 hexadecimal digits"));
+    let output = run(&["key", "generate", "token", "--pin", "mesh:x"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
 }

@@ -5,8 +5,10 @@
 use prost::Message as _;
 use zonemesh_api::v1;
 use zonemesh_api::wire::local::{
-    AnsweringGateway, FederationAnswer, ReadinessReport, Registration, federation_view,
+    AnsweringGateway, FederationAnswer, FederationQuestion, ReadinessReport, Registration,
+    federation_view,
 };
+use zonemesh_api::wire::onegate::OneGateIdentity;
 use zonemesh_api::wire::{WireProblem, admin, mesh};
 use zonemesh_core::invitation::{
     ChannelBinding, Invitation, InvitationId, InvitationSecret, Inviter, Redemption,
@@ -27,6 +29,7 @@ use zonemesh_core::replication::{
     HeldVersions, RegistryDigest, ReplicationSession, StreamBody, StreamMessage,
 };
 use zonemesh_core::time::UnixMillis;
+use zonemesh_core::token::VmRole;
 
 const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
 
@@ -259,6 +262,7 @@ fn what_a_superlink_asks_is_what_its_gateway_reads() {
         transport: FlowerTransport::Grpc,
         csr_pem: "CSR".to_owned(),
         clock: NOW,
+        onegate: Some(OneGateIdentity { vm: "7".into(), token: "t".to_owned().into() }),
     };
     let read = Registration::try_from(v1::RegisterRequest::from(asked())).unwrap();
     assert_eq!((read.token.as_str(), read.clock), ("hunter2", NOW));
@@ -291,6 +295,31 @@ fn a_readiness_that_is_not_said_is_refused_and_one_of_a_later_companion_is_passe
 fn a_token_does_not_reach_the_log() {
     let request = v1::RegisterRequest { token: "hunter2".to_owned(), ..Default::default() };
     assert!(!format!("{request:?}").contains("hunter2"));
+    let proof = v1::VmProof { token: "hunter2".to_owned(), role: 1 };
+    let request = v1::WatchRequest { federation: "f".to_owned(), proof: Some(proof) };
+    assert!(!format!("{request:?}").contains("hunter2"));
+    let proof = v1::OneGateProof { vm: "7".to_owned(), token: "hunter2".to_owned() };
+    assert!(!format!("{proof:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_question_says_who_asks_or_nothing() {
+    let ask = |role| {
+        let proof = v1::VmProof { token: "t".to_owned(), role };
+        let request = v1::WatchRequest { federation: "health-eu".to_owned(), proof: Some(proof) };
+        FederationQuestion::try_from(request)
+    };
+    for (role, read) in [(1, VmRole::SuperLink), (2, VmRole::SuperNode)] {
+        assert_eq!(
+            ask(role).unwrap_or_else(|_| panic!()).proof.map(|proof| proof.role),
+            Some(read)
+        );
+    }
+    for role in [0, 7] {
+        assert_eq!(ask(role).err().map(|error| error.field).as_deref(), Some("proof.role"));
+    }
+    let nobody = v1::ResolveRequest { federation: "health-eu".to_owned(), proof: None };
+    assert!(FederationQuestion::try_from(nobody).is_ok_and(|asked| asked.proof.is_none()));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use zonemesh_core::exit::error_line;
 
 use crate::files::{FileOwner, make_folder};
 use crate::flower::{FlowerHome, FlowerVersion, InstalledFlower};
-use crate::gateway::{LocalGateway, WatchedFederation};
+use crate::gateway::{LocalGateway, SetFile, WatchedFederation};
 use crate::installed::installed_flower;
 use crate::plan::{LaunchPlan, state_folders};
 use crate::reason::Reason;
@@ -47,14 +47,14 @@ impl Companion {
     /// Makes the folders and begins to watch the gateway.
     ///
     /// # Errors
-    /// The user is unknown, a folder cannot be made, or TLS cannot be set up.
+    /// The user is unknown, or a folder cannot be made.
     pub fn begin(role: &'static str, settings: &CompanionSettings) -> anyhow::Result<Self> {
         let owner = settings.flower_user.as_deref().map(FileOwner::of_user).transpose()?;
         let state = StateFolder::new(&settings.state_dir);
         for folder in state_folders(&state, owner) {
             make_folder(&folder.path, folder.mode, folder.owner)?;
         }
-        let gateway = LocalGateway::new(settings)?;
+        let gateway = LocalGateway::new(settings, SetFile::Kept(state.authority_set()));
         let (sender, watched) = watch::channel(WatchedFederation::default());
         let mut watching = JoinSet::new();
         let follower = gateway.clone();

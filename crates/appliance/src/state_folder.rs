@@ -48,6 +48,12 @@ impl StateFolder {
         self.root.join("log")
     }
 
+    /// The newest authority set that a gateway has shown.
+    #[must_use]
+    pub fn authority_set(&self) -> PathBuf {
+        self.root.join("authority-set")
+    }
+
     /// What the companion says about itself.
     #[must_use]
     pub fn status_file(&self) -> PathBuf {

@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use zeroize::Zeroizing;
 use zonemesh_api::keepalive::Keepalive;
 use zonemesh_api::wire::local::Registration;
-use zonemesh_appliance::gateway::{LocalGateway, ShownFederation, WatchedFederation};
+use zonemesh_appliance::gateway::{LocalGateway, SetFile, ShownFederation, WatchedFederation};
 use zonemesh_appliance::settings::{self, SuperLinkSettings};
 use zonemesh_appliance::source::{Environment, Variables};
+use zonemesh_core::key::ZoneIdentity;
 use zonemesh_core::record::{FlowerTransport, Readiness};
+use zonemesh_core::token::{SECRET_BYTES, VmToken, ZonePin};
 use zonemesh_pki::{CertificateRequest, San};
-use zonemesh_standin::{FEDERATION, LOOPBACK, TestGateway, free_port};
+use zonemesh_standin::{FEDERATION, LOOPBACK, TestGateway, ZONE_SEED, free_port, token};
 
 fn settings(gateway: &TestGateway, changes: &[(&str, &str)]) -> SuperLinkSettings {
     let variables = gateway.variables();
@@ -25,11 +28,15 @@ fn settings(gateway: &TestGateway, changes: &[(&str, &str)]) -> SuperLinkSetting
     settings::superlink(Variables::new(vec![&Environment(lookup)])).expect("the settings are right")
 }
 
+fn gateway_of(settings: &SuperLinkSettings) -> LocalGateway {
+    LocalGateway::new(&settings.common, SetFile::Read("/nonexistent/authority-set".into()))
+}
+
 fn registration(settings: &SuperLinkSettings) -> Registration {
     let request = CertificateRequest::generate("superlink", &[San::Ip(LOOPBACK)]).unwrap();
     Registration {
         federation: settings.common.federation.clone(),
-        token: settings.token.reveal(),
+        token: Zeroizing::new(settings.common.token.reveal().to_owned()),
         addresses: vec![settings.address],
         fleet_port: 9092,
         control_port: 9093,
@@ -37,6 +44,7 @@ fn registration(settings: &SuperLinkSettings) -> Registration {
         transport: FlowerTransport::Grpc,
         csr_pem: request.csr_pem,
         clock: std::time::SystemTime::now().into(),
+        onegate: None,
     }
 }
 
@@ -52,11 +60,11 @@ async fn until(
 async fn a_registered_superlink_is_resolved_with_both_clocks() {
     let gateway = TestGateway::start();
     let settings = settings(&gateway, &[]);
-    let client = LocalGateway::new(&settings.common).unwrap();
+    let client = gateway_of(&settings);
     assert_eq!(client.resolve().await.unwrap().superlink, None);
     let issued = client.register(registration(&settings)).await.unwrap();
     assert_eq!(issued.ca_pem, gateway.ca.certificate_pem());
-    client.report(&settings.token, Readiness::Ready).await.unwrap();
+    client.report(Readiness::Ready).await.unwrap();
     let resolved = client.resolve().await.unwrap();
     let superlink = resolved.superlink.expect("it is registered");
     assert_eq!((superlink.readiness, superlink.fleet_port), (Readiness::Ready, 9092));
@@ -66,33 +74,35 @@ async fn a_registered_superlink_is_resolved_with_both_clocks() {
 #[tokio::test]
 async fn each_refusal_has_its_code() {
     let gateway = TestGateway::start();
-    let other_key = format!("sha256:{}", "0".repeat(64));
+    let zone_key = ZoneIdentity::from_seed(&ZONE_SEED).public_key();
+    let other_secret = VmToken::new(ZonePin::Key(zone_key), &[6; SECRET_BYTES]);
+    let other_key = token(ZonePin::Key(ZoneIdentity::from_seed(&[8; 32]).public_key()));
     let closed = format!("127.0.0.1:{}", free_port());
     let cases = [
-        ([("ONEAPP_ZONEMESH_TOKEN", "wrong")], LOOPBACK, "T406"),
-        ([("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", other_key.as_str())], LOOPBACK, "T405"),
+        ([("ONEAPP_ZONEMESH_TOKEN", other_secret.reveal())], LOOPBACK, "T406"),
+        ([("ONEAPP_ZONEMESH_TOKEN", other_key.reveal())], LOOPBACK, "T405"),
         ([("ONEAPP_ZONEMESH_GATEWAY", closed.as_str())], LOOPBACK, "N201"),
         ([("ONEAPP_ZONEMESH_ADDRESS", "10.9.9.9")], [10, 9, 9, 9].into(), "P301"),
     ];
     for (changes, address, code) in cases {
         let settings = settings(&gateway, &changes);
-        let client = LocalGateway::new(&settings.common).unwrap();
+        let client = gateway_of(&settings);
         let registration = Registration { addresses: vec![address], ..registration(&settings) };
         let refused = client.register(registration).await.unwrap_err();
         assert_eq!(refused.code(), code, "{refused}");
         let said = format!("{refused} {}", refused.fix());
-        assert!(!said.contains("a-good-token"), "{said}");
+        assert!(!said.contains("zmt1."), "{said}");
     }
     let settings = settings(&gateway, &[]);
     let broken = Registration { csr_pem: "no PEM".into(), ..registration(&settings) };
-    let client = LocalGateway::new(&settings.common).unwrap();
+    let client = gateway_of(&settings);
     assert_eq!(client.register(broken).await.unwrap_err().code(), "C101");
 }
 
 #[tokio::test]
 async fn the_watch_shows_a_snapshot_then_changes_and_survives_the_gateway() {
     let mut gateway = TestGateway::start();
-    let client = LocalGateway::new(&settings(&gateway, &[]).common).unwrap();
+    let client = gateway_of(&settings(&gateway, &[]));
     let (sender, mut seen) = watch::channel(WatchedFederation::default());
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { client.follow(sender).await });
@@ -117,7 +127,7 @@ async fn the_watch_shows_a_snapshot_then_changes_and_survives_the_gateway() {
 #[tokio::test]
 async fn keepalives_that_do_not_fit_are_told_by_both_ends_and_stop_nothing() {
     let mut gateway = TestGateway::start();
-    let client = LocalGateway::new(&settings(&gateway, &[]).common).unwrap();
+    let client = gateway_of(&settings(&gateway, &[]));
     let (sender, mut seen) = watch::channel(WatchedFederation::default());
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { client.follow(sender).await });

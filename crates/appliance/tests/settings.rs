@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use zonemesh_appliance::flower::{SUPPORTED, generation_of, preferred_version};
-use zonemesh_appliance::settings::{self, KEYS, SuperLinkSettings, SuperNodeSettings};
+use zonemesh_appliance::settings::{
+    self, KEYS, SuperLinkSettings, SuperNodeSettings, TOKEN_EXAMPLE,
+};
 use zonemesh_appliance::source::context::ContextFile;
 use zonemesh_appliance::source::{Environment, KeyReaders, SettingsErrors, Variables};
-
-const FINGERPRINT: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
 fn good() -> BTreeMap<String, String> {
     [
         ("ONEAPP_ZONEMESH_FEDERATION", "health-eu"),
         ("ONEAPP_ZONEMESH_GATEWAY", "10.10.10.1:51822"),
-        ("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", FINGERPRINT),
-        ("ONEAPP_ZONEMESH_TOKEN", "hunter2"),
+        ("ONEAPP_ZONEMESH_TOKEN", TOKEN_EXAMPLE),
         ("ETH0_IP", "10.10.10.5"),
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
@@ -46,7 +45,7 @@ fn message(result: Result<SuperLinkSettings, SettingsErrors>) -> String {
 fn the_least_that_is_needed_gives_settings_with_defaults() {
     let settings = superlink(&good()).expect("the settings are right");
     assert_eq!(settings.address.to_string(), "10.10.10.5");
-    assert_eq!(settings.token.reveal().as_str(), "hunter2");
+    assert_eq!(settings.common.token.reveal(), TOKEN_EXAMPLE);
     let usual = generation_of(preferred_version()).expect("it is supported").ports();
     let ports = settings.ports.or(usual);
     assert_eq!((ports.fleet, ports.control), (9092, 9093));
@@ -77,7 +76,6 @@ fn each_wrong_key_is_named_with_what_was_expected_and_an_example() {
         ),
         ("ONEAPP_ZONEMESH_GATEWAY", "gateway.example", "IP:PORT"),
         ("ONEAPP_ZONEMESH_GATEWAY", "10.10.10.1:0", "IP:PORT"),
-        ("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", "9f86", "64 hexadecimal digits"),
         ("ONEAPP_ZONEMESH_ADDRESS", "10.10.10", "the IP address of this VM"),
         ("ONEAPP_ZONEMESH_ADDRESS", "0.0.0.0", "SuperNodes cannot connect"),
         ("ONEAPP_ZONEMESH_FLOWER_BIN", "bin", "an absolute path"),
@@ -108,7 +106,7 @@ fn each_wrong_key_is_named_with_what_was_expected_and_an_example() {
 #[test]
 fn all_problems_are_told_together() {
     let message = message(superlink(&BTreeMap::new()));
-    for key in ["FEDERATION", "GATEWAY", "GATEWAY_FINGERPRINT", "TOKEN", "ADDRESS"] {
+    for key in ["FEDERATION", "GATEWAY", "TOKEN", "ADDRESS"] {
         assert!(
             message.contains(&format!("ONEAPP_ZONEMESH_{key}: is not set; expected")),
             "{message}"
@@ -118,16 +116,48 @@ fn all_problems_are_told_together() {
 
 #[test]
 fn a_wrong_token_is_not_repeated() {
-    let message = message(superlink(&with(&[("ONEAPP_ZONEMESH_TOKEN", "hunter2 hunter3")])));
-    assert!(message.starts_with("ONEAPP_ZONEMESH_TOKEN"), "{message}");
-    assert!(!message.contains("hunter"), "{message}");
+    let damaged = format!("{TOKEN_EXAMPLE}hunter2=");
+    for token in ["hunter2 hunter3", &damaged, "zmt1.hunter2.hunter3"] {
+        let message = message(superlink(&with(&[("ONEAPP_ZONEMESH_TOKEN", token)])));
+        assert!(message.starts_with("ONEAPP_ZONEMESH_TOKEN"), "{message}");
+        assert!(message.contains("zonemesh key generate token"), "{message}");
+        assert!(!message.contains("hunter"), "{message}");
+    }
+}
+
+#[test]
+fn a_vm_shows_its_onegate_token_if_told_so_and_if_it_has_one() {
+    let told = ("ONEAPP_ZONEMESH_IDENTITY", "onegate");
+    let onegate =
+        [("ONEGATE_ENDPOINT", "http://169.254.16.9:5030"), ("VMID", "7"), ("TOKENTXT", "abc=")];
+    assert!(!superlink(&with(&onegate)).unwrap().shows_onegate);
+    assert!(superlink(&with(&[onegate.as_slice(), &[told]].concat())).unwrap().shows_onegate);
+    let without = message(superlink(&with(&[told])));
+    assert!(without.contains("its CONTEXT lacks TOKEN=YES"), "{without}");
+    let other = message(superlink(&with(&[("ONEAPP_ZONEMESH_IDENTITY", "passport")])));
+    assert!(other.contains("that is no way to prove a VM"), "{other}");
+}
+
+#[test]
+fn a_token_of_0_1_0_is_refused_with_the_command_that_makes_a_new_one() {
+    let old = [("ONEAPP_ZONEMESH_TOKEN", "kntYxMidj3dFQp8G-YJbCa1tgHXuJcACjx4i2bSicjY")];
+    let texts = [
+        superlink(&with(&old)).err().map(|errors| errors.to_string()),
+        supernode(&with(&old)).err().map(|errors| errors.to_string()),
+    ];
+    for text in texts {
+        let text = text.expect("it is refused");
+        assert!(text.contains("it has the form of 0.1.0, which pins no zone"), "{text}");
+        assert!(text.contains("make a new one with `zonemesh key generate token`"), "{text}");
+        assert!(!text.contains("kntYx"), "{text}");
+    }
 }
 
 #[test]
 fn the_context_is_read_after_the_environment_and_named_with_its_line() {
     let text = format!(
         "ETH0_IP='10.10.10.5'\nONEAPP_ZONEMESH_FEDERATION='research'\nONEAPP_ZONEMESH_GATEWAY='10.10.10.1'\n\
-         ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT='{FINGERPRINT}'\nONEAPP_ZONEMESH_TOKEN='t'\nONEAPP_ZONEMESH_FLEET_PORT='x'\n\
+         ONEAPP_ZONEMESH_TOKEN='{TOKEN_EXAMPLE}'\nONEAPP_ZONEMESH_FLEET_PORT='x'\n\
          ONEGATE_ENDPOINT='http://169.254.16.9:5030/'\nVMID='7'\nTOKENTXT='abc='\nONEAPP_ZONEMESH_FLOWER_USER=''\n"
     );
     let context = ContextFile::parse(text.as_bytes(), Path::new("context.sh")).unwrap();
@@ -137,7 +167,7 @@ fn the_context_is_read_after_the_environment_and_named_with_its_line() {
         settings::superlink(Variables::new(vec![&Environment(lookup), &context]))
     };
     let message = message(read(&[]));
-    assert!(message.starts_with("ONEAPP_ZONEMESH_FLEET_PORT (context.sh:6): \"x\""), "{message}");
+    assert!(message.starts_with("ONEAPP_ZONEMESH_FLEET_PORT (context.sh:5): \"x\""), "{message}");
     let fixed =
         [("ONEAPP_ZONEMESH_FLEET_PORT", "19092"), ("ONEAPP_ZONEMESH_FEDERATION", "health-eu")];
     let settings = read(&fixed).expect("the environment repairs the port");

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use zonemesh_core::keepalive::Keepalive;
 use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
 use zonemesh_core::name::{FederationName, ZoneName};
+use zonemesh_core::token::{TokenHash, VmRole};
 
 use crate::defaults::{self, Known};
 use crate::endpoint::Endpoint;
@@ -193,26 +194,28 @@ section! {
     /// this gateway's LAN address and a TCP port
     listen: SocketAddr
         = one(value::listen_address), Required("listen = \"10.10.10.1:51822\""), OnRestart;
+    /// OneGate as this gateway reaches it: who registers a SuperLink must then prove its VM by it too
+    onegate: String = one(value::url), Absent("none"), OnRestart;
     /// the sections below
     tokens as "token": TokenSettings = sections(DraftToken), Absent("none"), OnReload;
 }
 
 section! {
-    /// `[[local_api.token]]`: a bootstrap token, of which only the hash is known here.
+    /// `[[local_api.token]]`: a token of a VM, of which only the hash is known here.
     TokenSettings, DraftToken = Many "local_api.token";
 
     /// for logs
     name: String = one(value::token_name), Required("name = \"superlink-vm\""), OnReload;
+    /// what the VM that has it runs: `superlink` or `supernode`
+    role: VmRole = one(value::vm_role), Required("role = \"superlink\""), OnReload;
     /// hash of the token; `zonemesh key generate token` prints both
-    sha256: [u8; 32]
-        = one(value::sha256),
-        Required("sha256 = \"...\", which `zonemesh key generate token` prints"), OnReload;
+    sha256: TokenHash
+        = one(value::token_hash),
+        Required("sha256 = \"zmt1:...\", which `zonemesh key generate token` prints"), OnReload;
     /// the one federation it is good for
-    federation: FederationName
-        = one(value::federation_name), Required("federation = \"health-eu\""), OnReload;
+    federation: FederationName = one(value::federation_name), Absent("any"), OnReload;
     /// RFC 3339; refused from then on
-    expires: SystemTime
-        = one(value::expiry), Required("expires = \"2027-01-01T00:00:00Z\""), OnReload;
+    expires: SystemTime = one(value::expiry), Absent("never"), OnReload;
 }
 
 section! {

@@ -7,6 +7,7 @@ use zonemesh_config::{
     Config, Endpoint, Lanes, LogFormat, LogLevel, SECTIONS, SubjectName, TakesEffect,
 };
 use zonemesh_core::keepalive::Keepalive;
+use zonemesh_core::token::VmRole;
 
 const SMALLEST: &str = "[zone]\nname = \"berlin\"\nprefixes = [\"10.10.10.0/24\", \"fd00:10::/64\"]\n\
                         [tunnel]\naddresses = [\"10.255.0.1\", \"fd00:ff::1\"]\n";
@@ -73,8 +74,10 @@ fn every_value_of_the_example_arrives() {
     let config = parse(include_str!("../../../configs/zonemesh.example.toml"));
     let api = config.local_api.as_ref().unwrap();
     assert_eq!(api.listen.to_string(), "10.10.10.1:51822");
-    assert_eq!(api.tokens[0].sha256[..2], [0x14, 0x80]);
-    assert_eq!(api.tokens[0].expires, SystemTime::UNIX_EPOCH + Duration::from_secs(1_798_761_600));
+    assert_eq!(api.tokens[0].sha256.as_bytes()[..2], [0x14, 0x80]);
+    assert_eq!(api.tokens[0].role, VmRole::SuperLink);
+    let end = SystemTime::UNIX_EPOCH + Duration::from_secs(1_798_761_600);
+    assert_eq!(api.tokens[0].expires, Some(end));
     let sans = &config.federations[0].extra_sans;
     assert_eq!(sans[0], SubjectName::Dns("superlink.example.org".to_owned()));
     assert_eq!(sans[1], SubjectName::Ip("198.51.100.20".parse().unwrap()));

@@ -4,6 +4,7 @@
 //! and decisions go out as values. Refuses to know how records travel (`zonemesh-api`), where they
 //! are kept (`zonemeshd`) and how packets move (`zonemesh-tunnel`).
 
+pub mod attestation;
 pub mod exit;
 pub mod finding;
 pub mod founding;
@@ -24,3 +25,4 @@ pub mod record;
 pub mod registry;
 pub mod replication;
 pub mod time;
+pub mod token;

@@ -115,7 +115,8 @@ impl LabFederation {
     pub fn superlink_settings(&mut self, zone: &str, vm: &str) -> Result<Settings> {
         let mut settings = self.common_settings(zone, vm)?;
         let address = self.lab.zone(zone)?.vm(vm)?.address;
-        settings.insert("ONEAPP_ZONEMESH_TOKEN", self.mesh.token().to_owned());
+        let token = self.mesh.gateway(zone)?.tokens.superlink.token.clone();
+        settings.insert("ONEAPP_ZONEMESH_TOKEN", token);
         settings.insert("ONEAPP_ZONEMESH_ADDRESS", address.to_string());
         Ok(settings)
     }
@@ -146,6 +147,8 @@ impl LabFederation {
         let partition = TRAINING.iter().position(|name| *name == zone).unwrap_or_default();
         let config = format!("partition-id={partition} num-partitions={}", TRAINING.len());
         settings.insert("ONEAPP_ZONEMESH_NODE_CONFIG", config);
+        let token = self.mesh.gateway(zone)?.tokens.supernode.token.clone();
+        settings.insert("ONEAPP_ZONEMESH_TOKEN", token);
         Ok(settings)
     }
 
@@ -158,13 +161,11 @@ impl LabFederation {
     fn common_settings(&mut self, zone: &str, vm: &str) -> Result<Settings> {
         let gateway = self.mesh.gateway(zone)?;
         gateway.wait_until_ready(crate::mesh::patience())?;
-        let fingerprint = gateway.local_api_fingerprint()?;
         let state = self.companion_folder(zone, vm);
         let address = self.lab.zone(zone)?.lan_address;
         Ok(BTreeMap::from([
             ("ONEAPP_ZONEMESH_FEDERATION", FEDERATION.to_owned()),
             ("ONEAPP_ZONEMESH_GATEWAY", format!("{address}:{LOCAL_API_PORT}")),
-            ("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", fingerprint),
             ("ONEAPP_ZONEMESH_FLOWER_BIN", self.flower.bin().display().to_string()),
             ("ONEAPP_ZONEMESH_STATE_DIR", state.display().to_string()),
         ]))

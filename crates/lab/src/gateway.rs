@@ -33,6 +33,24 @@ pub struct PublicKeys {
     pub zone: String,
 }
 
+/// A token of a VM, and the hash that its gateway knows.
+#[derive(Debug, Clone)]
+pub struct MadeToken {
+    /// Secret.
+    pub token: String,
+    /// `zmt1:<hex>`.
+    pub sha256: String,
+}
+
+/// The tokens of a zone's VMs; each pins the zone.
+#[derive(Debug, Clone)]
+pub struct VmTokens {
+    /// Of a SuperLink's VM; known where the federation is held.
+    pub superlink: MadeToken,
+    /// Of every SuperNode's VM; known everywhere.
+    pub supernode: MadeToken,
+}
+
 /// One gateway: its files, and its daemon if it runs.
 #[derive(Debug)]
 pub struct LabGateway {
@@ -42,6 +60,8 @@ pub struct LabGateway {
     pub config: Table,
     /// The public keys, made before the first start.
     pub keys: PublicKeys,
+    /// For the VMs of the zone.
+    pub tokens: VmTokens,
     /// Files that the daemon sees in the place of the machine's own (`/etc/resolv.conf`), from the next
     /// start on.
     pub stand_ins: BTreeMap<&'static str, PathBuf>,
@@ -102,21 +122,40 @@ impl LabGateway {
         section.with_context(|| format!("no section [{name}]"))
     }
 
-    pub(crate) fn hold_federation(&mut self, token_hash: &str) -> Result<()> {
+    /// It makes the federation's CA at the next start, and takes a SuperLink's VM with its token.
+    ///
+    /// # Errors
+    /// When the configuration has no local API.
+    pub fn hold_federation(&mut self) -> Result<()> {
         let token = toml::toml! {
             name = "superlink-vm"
-            sha256 = ""
-            federation = ""
+            role = "superlink"
             expires = "2099-01-01T00:00:00Z"
         };
         let mut token = token;
-        token.insert("sha256".to_owned(), token_hash.into());
+        token.insert("sha256".to_owned(), self.tokens.superlink.sha256.clone().into());
         token.insert("federation".to_owned(), FEDERATION.into());
-        let tokens = toml::Value::Array(vec![toml::Value::Table(token)]);
-        self.section("local_api")?.insert("token".to_owned(), tokens);
+        self.take_token(token)?;
         let federation = Table::from_iter([("name".to_owned(), FEDERATION.into())]);
         let federations = toml::Value::Array(vec![toml::Value::Table(federation)]);
         self.config.insert("federation".to_owned(), federations);
+        Ok(())
+    }
+
+    pub(crate) fn take_supernodes(&mut self) -> Result<()> {
+        let mut token = toml::toml! {
+            name = "supernode-vms"
+            role = "supernode"
+        };
+        token.insert("sha256".to_owned(), self.tokens.supernode.sha256.clone().into());
+        self.take_token(token)
+    }
+
+    fn take_token(&mut self, token: Table) -> Result<()> {
+        let none = || toml::Value::Array(Vec::new());
+        let tokens = self.section("local_api")?.entry("token").or_insert_with(none);
+        let tokens = tokens.as_array_mut().context("local_api.token is no list")?;
+        tokens.push(toml::Value::Table(token));
         Ok(())
     }
 
@@ -231,14 +270,14 @@ impl LabGateway {
         Ok(())
     }
 
-    /// The fingerprint that VMs pin for the local API.
+    /// What tokens of this zone's VMs pin.
     ///
     /// # Errors
-    /// When the daemon has none.
-    pub fn local_api_fingerprint(&self) -> Result<String> {
+    /// When the gateway does not answer, or has no local API.
+    pub fn local_api_pin(&self) -> Result<String> {
         let status = self.ask(&["status"])?;
-        let pin = status["local_api_fingerprint"].as_str().map(str::to_owned);
-        pin.with_context(|| format!("no fingerprint of the local API in {status}"))
+        let pin = status["local_api_pin"].as_str().map(str::to_owned);
+        pin.with_context(|| format!("no pin of the local API in {status}"))
     }
 
     /// Keeps `kill -9` and a new start together: what a crash and its supervisor do.

@@ -13,7 +13,7 @@ use toml::Table;
 
 use crate::binaries;
 use crate::gateway::LabGateway;
-pub use crate::gateway::{FEDERATION, PublicKeys};
+pub use crate::gateway::{FEDERATION, MadeToken, PublicKeys, VmTokens};
 use crate::lab::{Lab, LabZone};
 use crate::namespace::run;
 
@@ -30,29 +30,32 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Mesh {
     gateways: Vec<LabGateway>,
-    token: String,
 }
 
 impl Mesh {
-    /// Makes keys and configurations for every zone of the Lab, each the others' peer; the first
-    /// zone holds the federation and a bootstrap token for it. Starts nothing.
+    /// Makes keys, tokens and configurations for every zone of the Lab, each the others' peer; the
+    /// first zone holds the federation. Starts nothing.
     ///
     /// # Errors
     /// When the `zonemesh` tool does not make keys.
     pub fn prepare(lab: &Lab) -> Result<Self> {
         let zonemesh = binaries::find("zonemesh")?;
-        let (token, hash) = make_token(&zonemesh)?;
         let mut gateways = Vec::new();
         for zone in lab.zones() {
             let folder = lab.folder().join(&zone.name);
             std::fs::create_dir(&folder)?;
             let keys = make_keys(&zonemesh, &folder)?;
             let config = config_of(zone, &folder);
+            let tokens = VmTokens {
+                superlink: make_token(&zonemesh, &keys)?,
+                supernode: make_token(&zonemesh, &keys)?,
+            };
             gateways.push(LabGateway {
                 zone: zone.name.clone(),
                 folder,
                 config,
                 keys,
+                tokens,
                 stand_ins: BTreeMap::new(),
                 daemon: None,
                 clock: None,
@@ -68,11 +71,12 @@ impl Mesh {
             let mut others = peers.clone();
             others.remove(index);
             gateway.set_peers(others);
+            gateway.take_supernodes()?;
         }
         if let Some(home) = gateways.first_mut() {
-            home.hold_federation(&hash)?;
+            home.hold_federation()?;
         }
-        Ok(Self { gateways, token })
+        Ok(Self { gateways })
     }
 
     /// A gateway by its zone.
@@ -84,10 +88,10 @@ impl Mesh {
         found.with_context(|| format!("no gateway in zone {zone}"))
     }
 
-    /// The bootstrap token of the first zone's federation.
+    /// The token of a SuperLink's VM in the first zone.
     #[must_use]
     pub fn token(&self) -> &str {
-        &self.token
+        self.gateways.first().map_or("", |home| &home.tokens.superlink.token)
     }
 
     /// Gives the gateway of `thief` a copy of all that of `victim` keeps: keys, state, and what its
@@ -226,16 +230,17 @@ pub fn make_keys(zonemesh: &Path, folder: &Path) -> Result<PublicKeys> {
     })
 }
 
-/// A bootstrap token and its SHA-256, as `zonemesh key generate token -o json` prints them.
-fn make_token(zonemesh: &Path) -> Result<(String, String)> {
+/// A token that pins this zone, as `zonemesh key generate token -o json` prints it.
+fn make_token(zonemesh: &Path, keys: &PublicKeys) -> Result<MadeToken> {
     let mut command = std::process::Command::new(zonemesh);
-    let text = run(command.args(["key", "generate", "token", "-o", "json"]))?;
+    command.args(["key", "generate", "token", "-o", "json", "--zone-key"]).arg(&keys.zone);
+    let text = run(&mut command)?;
     let value: Value = serde_json::from_str(&text).context("key generate token: no JSON")?;
     let field = |name: &str| {
         let text = value[name].as_str().map(str::to_owned);
         text.with_context(|| format!("key generate token printed no {name}"))
     };
-    Ok((field("token")?, field("sha256")?))
+    Ok(MadeToken { token: field("token")?, sha256: field("sha256")? })
 }
 
 /// How long a freshly started mesh may take before a scenario gives up.

@@ -159,7 +159,7 @@ impl Zone {
 }
 
 /// SubjectPublicKeyInfo of an Ed25519 key (RFC 8410 section 4).
-fn spki(key: &[u8; 32]) -> Vec<u8> {
+pub(crate) fn spki(key: &[u8; 32]) -> Vec<u8> {
     let mut der = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
     der.extend_from_slice(key);
     der

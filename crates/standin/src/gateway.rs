@@ -1,6 +1,6 @@
 //! A gateway's local API and TLS servers on loopback, for tests of what talks to them.
 //!
-//! The gateway is a real tonic server with the real pinned TLS and a real federation CA; it knows one
+//! The gateway is a real tonic server with a real zone's TLS and a real federation CA; it knows one
 //! federation and one token, and refuses with the daemon's status codes.
 
 use std::net::{IpAddr, SocketAddr};
@@ -21,12 +21,20 @@ use zonemesh_api::keepalive::{self, Keepalive, Whose};
 use zonemesh_api::serve::Incoming;
 use zonemesh_api::v1;
 use zonemesh_api::v1::local_server::{Local, LocalServer};
-use zonemesh_pki::{CertificateRequest, FederationCa, LocalApiKey, San, local_server_config};
+use zonemesh_api::wire::local::attestation;
+use zonemesh_core::key::ZoneIdentity;
+use zonemesh_core::membership::SignedTrustItem;
+use zonemesh_core::token::{SECRET_BYTES, VmToken, ZonePin};
+use zonemesh_pki::{
+    CertificateRequest, CurrentLeaf, FederationCa, San, ZoneAuthority, local_server_config,
+};
 
 /// The federation that the gateway knows.
 pub const FEDERATION: &str = "health-eu";
-/// The token that it knows.
-pub const TOKEN: &str = "a-good-token";
+/// Its zone.
+pub const ZONE: &str = "berlin";
+/// The seed of its zone's key.
+pub const ZONE_SEED: [u8; 32] = [7; 32];
 /// Where everything listens.
 pub const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -34,11 +42,13 @@ pub const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 pub struct TestGateway {
     /// Of its local API.
     pub address: SocketAddr,
-    /// What is pinned of its key.
-    pub fingerprint: String,
+    /// The token that it knows.
+    pub token: VmToken,
+    /// What it shows about its zone; nothing in a mesh that is written by hand.
+    pub shown: Arc<Mutex<Option<Vec<SignedTrustItem>>>>,
     /// The CA of the federation that it holds.
     pub ca: Arc<FederationCa>,
-    key: LocalApiKey,
+    seed: [u8; 32],
     view: watch::Sender<v1::FederationView>,
     /// The calls so far, by name.
     pub seen: Arc<Mutex<Vec<String>>>,
@@ -58,13 +68,14 @@ impl Drop for TestGateway {
 impl TestGateway {
     /// One that serves, without a SuperLink yet.
     pub fn start() -> Self {
-        let key = LocalApiKey::generate().unwrap();
+        let key = ZoneIdentity::from_seed(&ZONE_SEED).public_key();
         let listener = std::net::TcpListener::bind((LOOPBACK, 0)).unwrap();
         let mut gateway = Self {
             address: listener.local_addr().unwrap(),
-            fingerprint: key.fingerprint().to_string(),
+            token: token(ZonePin::Key(key)),
+            shown: Arc::default(),
             ca: Arc::new(FederationCa::generate(FEDERATION, SystemTime::now()).unwrap()),
-            key,
+            seed: ZONE_SEED,
             view: watch::channel(unknown()).0,
             seen: Arc::default(),
             keepalive: Arc::default(),
@@ -79,12 +90,16 @@ impl TestGateway {
     fn serve(&mut self, listener: std::net::TcpListener) {
         let service = Service {
             ca: Arc::clone(&self.ca),
+            token: self.token.clone(),
+            shown: Arc::clone(&self.shown),
             view: self.view.clone(),
             seen: Arc::clone(&self.seen),
             keepalive: Arc::clone(&self.keepalive),
             told: Arc::clone(&self.told),
         };
-        let tls = local_server_config(&self.key).unwrap();
+        let zone = ZoneAuthority::from_seed(ZONE, &self.seed).unwrap();
+        let leaf = zone.issue_leaf(&[LOOPBACK], SystemTime::now()).unwrap();
+        let tls = local_server_config(&CurrentLeaf::new(&leaf).unwrap()).unwrap();
         listener.set_nonblocking(true).unwrap();
         let runtime = Runtime::new().unwrap();
         let inside = runtime.enter();
@@ -100,6 +115,19 @@ impl TestGateway {
         if let Some(runtime) = self.serving.take() {
             runtime.shutdown_background();
         }
+    }
+
+    /// From the next start on somebody else answers at its address, who has a key of its own and the
+    /// rest of what this one has.
+    pub fn is_replaced_by_a_false_one(&mut self) {
+        self.stop();
+        self.seed = [66; 32];
+    }
+
+    /// The true one is back at the next start.
+    pub fn is_back(&mut self) {
+        self.stop();
+        self.seed = ZONE_SEED;
     }
 
     /// With a new CA it has lost its state folder, without it only its memory of this SuperLink.
@@ -152,13 +180,17 @@ impl TestGateway {
         [
             ("ONEAPP_ZONEMESH_FEDERATION", FEDERATION.to_owned()),
             ("ONEAPP_ZONEMESH_GATEWAY", self.address.to_string()),
-            ("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", self.fingerprint.clone()),
-            ("ONEAPP_ZONEMESH_TOKEN", TOKEN.to_owned()),
+            ("ONEAPP_ZONEMESH_TOKEN", self.token.reveal().to_owned()),
             ("ONEAPP_ZONEMESH_ADDRESS", LOOPBACK.to_string()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
         .into()
     }
+}
+
+/// A token with this pin.
+pub fn token(pin: ZonePin) -> VmToken {
+    VmToken::new(pin, &[5; SECRET_BYTES])
 }
 
 fn unknown() -> v1::FederationView {
@@ -186,6 +218,8 @@ pub fn ready(endpoint: SocketAddr, ca_pem: String) -> v1::FederationView {
 
 struct Service {
     ca: Arc<FederationCa>,
+    token: VmToken,
+    shown: Arc<Mutex<Option<Vec<SignedTrustItem>>>>,
     view: watch::Sender<v1::FederationView>,
     seen: Arc<Mutex<Vec<String>>>,
     keepalive: Arc<Mutex<Option<Keepalive>>>,
@@ -197,8 +231,16 @@ impl Service {
         self.seen.lock().unwrap().push(call.to_owned());
     }
 
+    fn check_proof(&self, proof: Option<&v1::VmProof>) -> Result<(), Status> {
+        proof.map_or(Ok(()), |proof| self.check(&proof.token))
+    }
+
     fn check(&self, token: &str) -> Result<(), Status> {
-        if token == TOKEN { Ok(()) } else { Err(Status::unauthenticated("no such token")) }
+        if token == self.token.reveal() {
+            Ok(())
+        } else {
+            Err(Status::unauthenticated("no such token"))
+        }
     }
 }
 
@@ -210,10 +252,23 @@ fn stamped(mut view: v1::FederationView) -> v1::FederationView {
 
 #[tonic::async_trait]
 impl Local for Service {
+    async fn attest(
+        &self,
+        _request: Request<v1::AttestRequest>,
+    ) -> Result<Response<v1::AttestReply>, Status> {
+        self.note("attest");
+        match &*self.shown.lock().unwrap() {
+            Some(items) => Ok(Response::new(attestation(items))),
+            None => Err(Status::failed_precondition("written by hand")),
+        }
+    }
+
     async fn resolve(
         &self,
-        _request: Request<v1::ResolveRequest>,
+        request: Request<v1::ResolveRequest>,
     ) -> Result<Response<v1::FederationView>, Status> {
+        self.note("resolve");
+        self.check_proof(request.get_ref().proof.as_ref())?;
         Ok(Response::new(stamped(self.view.borrow().clone())))
     }
 
@@ -226,6 +281,7 @@ impl Local for Service {
         request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         self.note("watch");
+        self.check_proof(request.get_ref().proof.as_ref())?;
         let told = |whose| keepalive::told(request.metadata(), whose);
         *self.told.lock().unwrap() = [told(Whose::Own), told(Whose::Flowers)];
         let views = WatchStream::new(self.view.subscribe()).map(|view| Ok(stamped(view)));

@@ -49,7 +49,8 @@ impl CertifiedSuperLink {
                 Err(reason) => reason,
             };
             self.companion.reporter.blocked(&reason);
-            if matches!(reason, Reason::GatewayUnreachable { .. }) {
+            if matches!(reason, Reason::GatewayUnreachable { .. } | Reason::GatewayUnproven { .. })
+            {
                 match SuperLinkIdentity::load(
                     &inputs.state().tls(),
                     inputs.settings.address,
@@ -102,7 +103,7 @@ impl CertifiedSuperLink {
 
     /// Reports readiness; a failure is said and made good by `serving`.
     pub(crate) async fn tell(&mut self, readiness: Readiness) -> bool {
-        match self.companion.gateway.report(&self.settings.token, readiness).await {
+        match self.companion.gateway.report(readiness).await {
             Ok(()) => {
                 tracing::info!(readiness = readiness_text(readiness), "reported");
                 true

@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::Serialize;
 use zeroize::Zeroizing;
 use zonemesh_api::wire::local::Registration;
+use zonemesh_api::wire::onegate::OneGateIdentity;
 use zonemesh_appliance::files::FileOwner;
 use zonemesh_appliance::flower::{FlowerHome, FlowerPorts, InstalledFlower, SuperLinkArguments};
 use zonemesh_appliance::plan::{LaunchPlan, PlannedFile, shim_file, state_folders};
@@ -67,7 +68,7 @@ impl SuperLinkInputs<'_> {
         let ports = self.ports();
         Registration {
             federation: self.settings.common.federation.clone(),
-            token: self.settings.token.reveal(),
+            token: Zeroizing::new(self.settings.common.token.reveal().to_owned()),
             addresses: vec![self.settings.address],
             fleet_port: ports.fleet,
             control_port: ports.control,
@@ -75,7 +76,14 @@ impl SuperLinkInputs<'_> {
             transport: self.flower.generation.transport(),
             csr_pem,
             clock,
+            onegate: self.onegate(),
         }
+    }
+
+    fn onegate(&self) -> Option<OneGateIdentity> {
+        let known =
+            self.settings.common.onegate.as_ref().filter(|_| self.settings.shows_onegate)?;
+        Some(OneGateIdentity { vm: known.vm.clone(), token: known.token.clone() })
     }
 
     /// Files and command. Without an identity the files are named and empty, for printing only.
@@ -153,6 +161,7 @@ pub(crate) fn home(settings: &SuperLinkSettings) -> FlowerHome {
 #[cfg(test)]
 mod tests {
     use zonemesh_appliance::flower::{GrpcFlower, preferred_version};
+    use zonemesh_appliance::reporter::onegate::OneGate;
     use zonemesh_appliance::settings;
     use zonemesh_appliance::source::{Environment, Variables};
 
@@ -163,16 +172,26 @@ mod tests {
             let value = match key {
                 "ONEAPP_ZONEMESH_FEDERATION" => "health-eu",
                 "ONEAPP_ZONEMESH_GATEWAY" => "10.10.10.1:51822",
-                "ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT" => {
-                    "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-                }
-                "ONEAPP_ZONEMESH_TOKEN" => "hunter2",
+                "ONEAPP_ZONEMESH_TOKEN" => zonemesh_appliance::settings::TOKEN_EXAMPLE,
                 "ONEAPP_ZONEMESH_ADDRESS" => "10.10.10.5",
                 _ => return None,
             };
             Some(value.to_owned())
         };
         settings::superlink(Variables::new(vec![&Environment(lookup)])).unwrap()
+    }
+
+    #[test]
+    fn the_gateway_is_shown_the_onegate_token_only_if_that_is_wanted() {
+        let mut settings = settings();
+        settings.common.onegate = Some(OneGate::new("http://169.254.16.9:5030", "7", "abc="));
+        for shows in [false, true] {
+            settings.shows_onegate = shows;
+            let flower = InstalledFlower { version: preferred_version(), generation: &GrpcFlower };
+            let inputs = SuperLinkInputs { settings: &settings, owner: None, flower };
+            let shown = inputs.registration(String::new(), UnixMillis(0)).onegate;
+            assert_eq!(shown.map(|shown| shown.vm).as_deref(), shows.then_some("7"));
+        }
     }
 
     #[test]
@@ -184,6 +203,6 @@ mod tests {
         let printed = serde_json::to_string_pretty(&inputs.printed()).unwrap();
         let golden = include_str!("../tests/golden/plan.json").trim();
         assert_eq!(printed, golden, "if the change is meant, this is the new plan:\n{printed}");
-        assert!(!printed.contains("hunter2"));
+        assert!(!printed.contains("zmt1."));
     }
 }

@@ -123,9 +123,7 @@ mod tests {
             let value = match key {
                 "ONEAPP_ZONEMESH_FEDERATION" => "health-eu",
                 "ONEAPP_ZONEMESH_GATEWAY" => "10.10.11.1:51822",
-                "ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT" => {
-                    "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-                }
+                "ONEAPP_ZONEMESH_TOKEN" => zonemesh_appliance::settings::TOKEN_EXAMPLE,
                 "ONEAPP_ZONEMESH_NODE_CONFIG" => "partition-id=0 num-partitions=2",
                 _ => return None,
             };

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use zonemesh_api::wire::local::RegisteredSuperLink;
 use zonemesh_appliance::companion::Companion;
 use zonemesh_appliance::files::FileOwner;
-use zonemesh_appliance::gateway::{LocalGateway, WatchedFederation};
+use zonemesh_appliance::gateway::{LocalGateway, SetFile, WatchedFederation};
 use zonemesh_appliance::installed::installed_flower;
 use zonemesh_appliance::plan::LaunchPlan;
 use zonemesh_appliance::preflight;
@@ -21,6 +21,7 @@ use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::reporter::CompanionState;
 use zonemesh_appliance::settings::SuperNodeSettings;
 use zonemesh_appliance::startup;
+use zonemesh_appliance::state_folder::StateFolder;
 use zonemesh_core::exit::Exit;
 
 use crate::decision::{FlowerDecision, FlowerTarget, decide};
@@ -186,7 +187,9 @@ pub(crate) async fn print_plan(settings: SuperNodeSettings) -> anyhow::Result<Ex
     let (version, plan) = match installed_flower(&home(&settings), owner, wanted).await {
         Ok(flower) => {
             let inputs = SuperNodeInputs { settings: &settings, owner, flower };
-            let gateway = LocalGateway::new(&settings.common)?;
+            let state = StateFolder::new(&settings.common.state_dir);
+            let file = SetFile::Read(state.authority_set());
+            let gateway = LocalGateway::new(&settings.common, file);
             (Some(flower.version.to_string()), plan_now(&gateway, &inputs).await)
         }
         Err(reason) => (None, Err(reason)),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::Signal;
 use zonemesh_api::v1::Readiness;
+use zonemesh_appliance::settings::TOKEN_EXAMPLE;
 use zonemesh_pki::{FederationCa, San};
 use zonemesh_standin::{CompanionProcess, LIVES, group, until_gone};
 use zonemesh_standin::{FEDERATION, LOOPBACK, TestGateway, TlsServer, leaf};
@@ -217,8 +218,10 @@ async fn a_plan_tells_what_may_still_come_from_what_is_refused() {
     gateway.stop();
     coded(&process, NOT_YET, "N201");
     gateway.start_again(false);
-    process.set("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", &format!("sha256:{}", "ab".repeat(32)));
+    process.set("ONEAPP_ZONEMESH_TOKEN", TOKEN_EXAMPLE);
     coded(&process, REFUSED, "T405");
+    process.set("ONEAPP_ZONEMESH_TOKEN", &format!("{}AAAA", gateway.token.reveal()));
+    coded(&process, REFUSED, "T406");
     process.set("ONEAPP_ZONEMESH_FLOWER_VERSION", "1.25.9");
     coded(&process, REFUSED, "F502");
 }

@@ -39,7 +39,7 @@ pub(crate) async fn start(
         .or_exit(Exit::Trust, || "cannot set up TLS of the join service".to_owned())?;
     let service = join::run(administration.clone(), tls, sources.refusals.clone());
     supervisor.spawn("join service", service);
-    let local_api = start_local_api(&sources, supervisor).await?;
+    start_local_api(&sources, supervisor).await?;
     let rotation = Arc::new(Rotation {
         administration: administration.clone(),
         announcer: announcer.clone(),
@@ -55,7 +55,7 @@ pub(crate) async fn start(
         tunnel: sources.tunnel.clone(),
         peers: sources.peers.clone(),
     });
-    let parts = AdminParts { sources, administration, rotation, joining, local_api };
+    let parts = AdminParts { sources, administration, rotation, joining };
     supervisor.spawn("admin socket", admin::run(socket, parts));
     Ok(())
 }
@@ -79,9 +79,8 @@ async fn start_registry(served: &Served, supervisor: &mut Supervisor) -> Result<
 async fn start_local_api(
     sources: &SnapshotSources,
     supervisor: &mut Supervisor,
-) -> Result<Option<zonemesh_pki::LocalApiKey>, Failure> {
-    let Some(settings) = &sources.config.local_api else { return Ok(None) };
-    let key = local_api::key(&sources.config.gateway.state_dir)?;
+) -> Result<(), Failure> {
+    let Some(settings) = &sources.config.local_api else { return Ok(()) };
     let reach = Reachability {
         own_zone: sources.config.zone.name.clone(),
         tunnel: sources.tunnel.clone(),
@@ -97,7 +96,7 @@ async fn start_local_api(
         cas: sources.cas.clone(),
         refusals: sources.refusals.clone(),
     };
-    let bound = local_api::bind(settings, &key, parts).await?;
+    let bound = local_api::bind(settings, sources.leaf.current(), parts).await?;
     supervisor.spawn("local API", local_api::run(bound));
-    Ok(Some(key))
+    Ok(())
 }

@@ -8,6 +8,7 @@ mod descriptors;
 mod findings;
 mod ground;
 mod leaving;
+mod local_api;
 mod slow_disk;
 mod told;
 mod zone;

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use zonemesh_api::v1;
 
 use crate::zone::{Zone, until};
-use crate::{knows_both, two};
+use crate::{founding, knows_both, two};
 
 /// Two zones of a managed mesh that the first has founded.
 pub(crate) async fn managed(mesh: u8) -> [Zone; 2] {
     let [one, two] = two(mesh).await;
-    let founded = v1::MeshInitRequest { grant_configured: true, ..crate::founding() };
+    let founded = v1::MeshInitRequest { grant_configured: true, ..founding() };
     one.mesh().await.mesh_init(founded).await.unwrap();
     let exported = one.mesh().await.trust_export(v1::TrustExportRequest::default()).await.unwrap();
     let items = exported.into_inner().items;

@@ -34,6 +34,11 @@ impl Place {
         format!("10.20.{}.0/24", self.zone).parse().unwrap()
     }
 
+    /// Where VMs call, if it serves any.
+    pub(crate) fn local_api(self) -> SocketAddr {
+        (self.tunnel_ip(), 28122).into()
+    }
+
     fn tunnel_ip(self) -> Ipv4Addr {
         Ipv4Addr::new(127, 20, self.mesh, self.zone)
     }
@@ -43,7 +48,7 @@ impl Place {
         (self.tunnel_ip(), 28121).into()
     }
 
-    fn identity(self) -> ZoneIdentity {
+    pub(crate) fn identity(self) -> ZoneIdentity {
         ZoneIdentity::from_seed(&[self.zone; 32])
     }
 
@@ -72,6 +77,8 @@ pub(crate) struct Zone {
     folder: TempDir,
     place: Place,
     peers: Vec<Place>,
+    /// What its configuration says besides.
+    pub(crate) more: String,
     /// How much longer each write takes from the next start on.
     pub(crate) write_delay: Duration,
 }
@@ -88,8 +95,9 @@ impl Zone {
         let tunnel = Arc::new(SmallTunnel::new(place.private_key().public_key()));
         let network = Arc::default();
         let peers = peers.to_vec();
-        let write_delay = Duration::ZERO;
-        let mut zone = Self { tunnel, network, gateway: None, folder, place, peers, write_delay };
+        let (more, write_delay) = (String::new(), Duration::ZERO);
+        let mut zone =
+            Self { tunnel, network, gateway: None, folder, place, peers, more, write_delay };
         zone.start_again().await;
         zone
     }
@@ -101,10 +109,11 @@ impl Zone {
             "[zone]\nname = \"{}\"\nprefixes = [\"{}\"]\n\
              [gateway]\nstate_dir = \"{folder}\"\nadmin_socket = \"{folder}/admin.sock\"\n\
              [tunnel]\naddresses = [\"{}\"]\nprivate_key_file = \"{folder}/wireguard.key\"\n\
-             [registry]\nport = 28121\nidentity_key_file = \"{folder}/zone.key\"\n{peers}",
+             [registry]\nport = 28121\nidentity_key_file = \"{folder}/zone.key\"\n{peers}{}",
             self.place.name(),
             self.place.prefix(),
             self.place.tunnel_ip(),
+            self.more,
         );
         let config = Config::parse(&text, "test").unwrap();
         let ground = GivenGround {
@@ -139,16 +148,19 @@ impl Zone {
         admin::connect_mesh(&self.folder.path().join("admin.sock")).await.unwrap()
     }
 
+    pub(crate) async fn status(&self) -> v1::StatusReply {
+        let status = self.admin().await.status(v1::StatusRequest::default()).await.unwrap();
+        status.into_inner()
+    }
+
     /// What the gateway finds, the worst first.
     pub(crate) async fn findings(&self) -> Vec<v1::Finding> {
-        let status = self.admin().await.status(v1::StatusRequest::default()).await.unwrap();
-        status.into_inner().findings
+        self.status().await.findings
     }
 
     /// Registry streams that are open.
     pub(crate) async fn streams(&self) -> u32 {
-        let status = self.admin().await.status(v1::StatusRequest::default()).await.unwrap();
-        status.into_inner().registry.map_or(0, |registry| registry.streams)
+        self.status().await.registry.map_or(0, |registry| registry.streams)
     }
 
     /// A file of its state folder; nothing if there is none.

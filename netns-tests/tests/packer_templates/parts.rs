@@ -89,7 +89,7 @@ fn what_an_appliance_asks_is_what_its_program_reads() {
         }
     }
     let asked = |folder| parameters(folder).into_iter().map(|four| four[0].clone());
-    for name in ["FEDERATION", "TOKEN", "GATEWAY", "GATEWAY_FINGERPRINT"] {
+    for name in ["FEDERATION", "TOKEN", "GATEWAY"] {
         let name = format!("ONEAPP_ZONEMESH_{name}");
         assert!(asked("service_FlowerSuperLink").any(|asked| asked == name), "{name}");
     }

@@ -10,7 +10,7 @@ use crate::{read, text};
 
 const GIVEN: [(&str, &str); 4] = [
     ("ONEAPP_ZONEMESH_GATEWAY", "10.10.11.1:51822"),
-    ("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", "sha256:cd"),
+    ("ONEAPP_ZONEMESH_TOKEN", "zmt1.x.y"),
     ("ONEAPP_ZONEMESH_FEDERATION", "health-eu"),
     ("ETH0_IP", "10.10.11.6"),
 ];
@@ -108,7 +108,7 @@ fn a_gateway_that_publishes_itself_later_is_waited_for() {
             2) echo "not JSON" ;;
             3) echo '{"SERVICE":{"roles":[{"name":"gateway","nodes":[{}]}]}}' ;;
             *) echo '{"SERVICE":{"roles":[{"nodes":[{"vm_info":{"VM":{"USER_TEMPLATE":{
-                "ZONEMESH_GATEWAY":"W2ZkMDA6OjFdOjUxODIyIHNoYTI1NjphYg=="}}}}]}]}}' ;;
+                "ZONEMESH_GATEWAY":"W2ZkMDA6OjFdOjUxODIy"}}}}]}]}}' ;;
             esac
         }
         zonemesh_find_gateway; echo "$ONEAPP_ZONEMESH_GATEWAY""#;
@@ -150,5 +150,5 @@ fn a_gateway_waits_for_its_own_local_api_and_for_onegate() {
     let output = stage(&vm, "zonemesh", "3 9 1", late);
     well(&output);
     assert_eq!(read(&vm.file("etc.published")).lines().count(), 3);
-    assert!(read(&vm.file("report")).contains("fingerprint = sha256:"));
+    assert!(read(&vm.file("report")).contains("local_api = 10.10.11.1:51822"));
 }

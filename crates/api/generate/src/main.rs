@@ -40,6 +40,8 @@ fn generate(proto: &Path, into: &Path) -> Result<()> {
         .skip_debug([
             ".zonemesh.v1.RegisterRequest",
             ".zonemesh.v1.ReportRequest",
+            ".zonemesh.v1.VmProof",
+            ".zonemesh.v1.OneGateProof",
             ".zonemesh.v1.RedeemRequest",
             ".zonemesh.v1.ZoneInviteReply",
             ".zonemesh.v1.ZoneJoinRequest",

@@ -519,12 +519,36 @@ pub mod registry_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Asks which key the zone has.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttestRequest {}
+/// What a VM finds the key in: the rules are in crates/core/src/attestation.rs.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AttestReply {
+    /// The authority sets from the mesh's first one, and what was signed about this zone.
+    #[prost(message, repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<TrustItem>,
+}
+/// Who asks. Nothing that is only read needs it; what is shown must be good.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct VmProof {
+    /// The token of this VM.
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+    /// What it is used for.
+    #[prost(enumeration = "VmRole", tag = "2")]
+    pub role: i32,
+}
 /// Asks once.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ResolveRequest {
     /// The federation's name.
     #[prost(string, tag = "1")]
     pub federation: ::prost::alloc::string::String,
+    /// Who asks, if that is said.
+    #[prost(message, optional, tag = "2")]
+    pub proof: ::core::option::Option<VmProof>,
 }
 /// Asks for a stream.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -532,6 +556,9 @@ pub struct WatchRequest {
     /// The federation's name.
     #[prost(string, tag = "1")]
     pub federation: ::prost::alloc::string::String,
+    /// Who asks, if that is said.
+    #[prost(message, optional, tag = "2")]
+    pub proof: ::core::option::Option<VmProof>,
 }
 /// What this gateway knows about one federation.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -610,7 +637,7 @@ pub struct RegisterRequest {
     /// The federation's name.
     #[prost(string, tag = "1")]
     pub federation: ::prost::alloc::string::String,
-    /// The bootstrap token.
+    /// The token of this VM.
     #[prost(string, tag = "2")]
     pub token: ::prost::alloc::string::String,
     /// The SuperLink's IP addresses, best first.
@@ -634,6 +661,20 @@ pub struct RegisterRequest {
     /// The VM's clock when it sent this, in milliseconds since 1970.
     #[prost(uint64, tag = "9")]
     pub clock_unix_ms: u64,
+    /// What proves to OneGate which VM this is, if the VM is told to show it.
+    #[prost(message, optional, tag = "10")]
+    pub onegate: ::core::option::Option<OneGateProof>,
+}
+/// What proves to OneGate which VM it is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct OneGateProof {
+    /// VMID.
+    #[prost(string, tag = "1")]
+    pub vm: ::prost::alloc::string::String,
+    /// The VM's OneGate token.
+    #[prost(string, tag = "2")]
+    pub token: ::prost::alloc::string::String,
 }
 /// The SuperLink's certificate.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -655,7 +696,7 @@ pub struct ReportRequest {
     /// The federation's name.
     #[prost(string, tag = "1")]
     pub federation: ::prost::alloc::string::String,
-    /// The bootstrap token.
+    /// The token of this VM.
     #[prost(string, tag = "2")]
     pub token: ::prost::alloc::string::String,
     /// The SuperLink's state.
@@ -742,6 +783,39 @@ impl FlowerTransport {
             "FLOWER_TRANSPORT_UNSPECIFIED" => Some(Self::Unspecified),
             "FLOWER_TRANSPORT_GRPC" => Some(Self::Grpc),
             "FLOWER_TRANSPORT_HTTP" => Some(Self::Http),
+            _ => None,
+        }
+    }
+}
+/// What runs in a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum VmRole {
+    /// Not said. Never sent.
+    Unspecified = 0,
+    /// A federation's SuperLink.
+    Superlink = 1,
+    /// A SuperNode.
+    Supernode = 2,
+}
+impl VmRole {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "VM_ROLE_UNSPECIFIED",
+            Self::Superlink => "VM_ROLE_SUPERLINK",
+            Self::Supernode => "VM_ROLE_SUPERNODE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "VM_ROLE_UNSPECIFIED" => Some(Self::Unspecified),
+            "VM_ROLE_SUPERLINK" => Some(Self::Superlink),
+            "VM_ROLE_SUPERNODE" => Some(Self::Supernode),
             _ => None,
         }
     }
@@ -840,6 +914,26 @@ pub mod local_client {
         pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
+        }
+        /// Which key this gateway's zone has in its mesh. The one question to a gateway that is not pinned yet;
+        /// it says nothing about the VM. FAILED_PRECONDITION outside of a managed mesh.
+        pub async fn attest(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AttestRequest>,
+        ) -> std::result::Result<tonic::Response<super::AttestReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/zonemesh.v1.Local/Attest");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("zonemesh.v1.Local", "Attest"));
+            self.inner.unary(req, path, codec).await
         }
         /// Where a federation's SuperLink is and which CA to trust, now.
         pub async fn resolve(
@@ -940,6 +1034,12 @@ pub mod local_server {
     /// Generated trait containing gRPC methods that should be implemented for use with LocalServer.
     #[async_trait]
     pub trait Local: std::marker::Send + std::marker::Sync + 'static {
+        /// Which key this gateway's zone has in its mesh. The one question to a gateway that is not pinned yet;
+        /// it says nothing about the VM. FAILED_PRECONDITION outside of a managed mesh.
+        async fn attest(
+            &self,
+            request: tonic::Request<super::AttestRequest>,
+        ) -> std::result::Result<tonic::Response<super::AttestReply>, tonic::Status>;
         /// Where a federation's SuperLink is and which CA to trust, now.
         async fn resolve(
             &self,
@@ -1047,6 +1147,49 @@ pub mod local_server {
         }
         fn call(&mut self, req: http::Request<B>) -> Self::Future {
             match req.uri().path() {
+                "/zonemesh.v1.Local/Attest" => {
+                    #[allow(non_camel_case_types)]
+                    struct AttestSvc<T: Local>(pub Arc<T>);
+                    impl<T: Local> tonic::server::UnaryService<super::AttestRequest>
+                    for AttestSvc<T> {
+                        type Response = super::AttestReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AttestRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Local>::attest(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AttestSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/zonemesh.v1.Local/Resolve" => {
                     #[allow(non_camel_case_types)]
                     struct ResolveSvc<T: Local>(pub Arc<T>);
@@ -1333,7 +1476,8 @@ pub struct StatusReply {
     /// The SuperLinks, as SuperLinksReply has them.
     #[prost(message, repeated, tag = "18")]
     pub superlinks: ::prost::alloc::vec::Vec<SuperLinkView>,
-    /// What the zone's VMs pin of the local API, `sha256:<hex>` of the public key. Empty without one.
+    /// What tokens of the zone's VMs pin: `key:<zone key>`, or `mesh:<mesh id>:<zone>:<authority set>`, in
+    /// base64url. Empty without a local API, and for a zone that is no member.
     #[prost(string, tag = "19")]
     pub local_api_pin: ::prost::alloc::string::String,
     /// Findings that stand, those that are left out included.
@@ -1755,9 +1899,6 @@ pub struct CertificateView {
     /// The certificate (PEM).
     #[prost(string, tag = "3")]
     pub pem: ::prost::alloc::string::String,
-    /// For the local API: what VMs pin, `sha256:<hex>` of the public key. Empty for the others.
-    #[prost(string, tag = "4")]
-    pub pin: ::prost::alloc::string::String,
 }
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1884,10 +2025,8 @@ impl StreamState {
 pub enum CertificateKind {
     /// Not said. Never sent.
     Unspecified = 0,
-    /// This gateway's certificate towards the other zones.
+    /// This gateway's certificate towards the other zones and the VMs of its own.
     ZoneLeaf = 1,
-    /// This gateway's certificate towards the VMs of its zone.
-    LocalApi = 2,
     /// The CA of a federation.
     FederationCa = 3,
     /// A SuperLink's certificate that this gateway has issued.
@@ -1902,7 +2041,6 @@ impl CertificateKind {
         match self {
             Self::Unspecified => "CERTIFICATE_KIND_UNSPECIFIED",
             Self::ZoneLeaf => "CERTIFICATE_KIND_ZONE_LEAF",
-            Self::LocalApi => "CERTIFICATE_KIND_LOCAL_API",
             Self::FederationCa => "CERTIFICATE_KIND_FEDERATION_CA",
             Self::Superlink => "CERTIFICATE_KIND_SUPERLINK",
         }
@@ -1912,7 +2050,6 @@ impl CertificateKind {
         match value {
             "CERTIFICATE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
             "CERTIFICATE_KIND_ZONE_LEAF" => Some(Self::ZoneLeaf),
-            "CERTIFICATE_KIND_LOCAL_API" => Some(Self::LocalApi),
             "CERTIFICATE_KIND_FEDERATION_CA" => Some(Self::FederationCa),
             "CERTIFICATE_KIND_SUPERLINK" => Some(Self::Superlink),
             _ => None,

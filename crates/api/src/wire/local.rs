@@ -7,11 +7,15 @@ use std::fmt;
 use std::net::IpAddr;
 
 use zeroize::Zeroizing;
+use zonemesh_core::membership::SignedTrustItem;
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::{CaSet, CaState, FlowerTransport, Readiness};
 use zonemesh_core::registry::{FoundSuperLink, SignedRevocation};
 use zonemesh_core::time::UnixMillis;
+use zonemesh_core::token::{VmRole, VmToken};
 
+use super::onegate::OneGateIdentity;
+use super::trust::trust_items;
 use super::{WireError, WireProblem, addresses, name, port, readiness, transport};
 use crate::v1;
 
@@ -19,7 +23,7 @@ use crate::v1;
 pub struct Registration {
     /// Its federation.
     pub federation: FederationName,
-    /// The bootstrap token.
+    /// The VM's token.
     pub token: Zeroizing<String>,
     /// Its addresses, best first; at least one.
     pub addresses: Vec<IpAddr>,
@@ -35,13 +39,15 @@ pub struct Registration {
     pub csr_pem: String,
     /// The VM's clock.
     pub clock: UnixMillis,
+    /// What proves to OneGate which VM it is, if that is shown.
+    pub onegate: Option<OneGateIdentity>,
 }
 
 /// A SuperLink's report of its readiness.
 pub struct ReadinessReport {
     /// Its federation.
     pub federation: FederationName,
-    /// The bootstrap token.
+    /// The VM's token.
     pub token: Zeroizing<String>,
     /// Its state.
     pub readiness: Readiness,
@@ -71,6 +77,7 @@ impl TryFrom<v1::RegisterRequest> for Registration {
             transport: transport("transport", wire.transport)?,
             csr_pem: wire.csr_pem,
             clock: UnixMillis(wire.clock_unix_ms),
+            onegate: wire.onegate.map(OneGateIdentity::try_from).transpose()?,
         })
     }
 }
@@ -87,6 +94,7 @@ impl From<Registration> for v1::RegisterRequest {
             transport: registration.transport.number(),
             csr_pem: registration.csr_pem,
             clock_unix_ms: registration.clock.0,
+            onegate: registration.onegate.map(v1::OneGateProof::from),
         }
     }
 }
@@ -117,13 +125,101 @@ impl TryFrom<v1::ReportRequest> for ReadinessReport {
     }
 }
 
-/// The federation that is asked for.
+/// Writes what a gateway shows of its zone.
+#[must_use]
+pub fn attestation(items: &[SignedTrustItem]) -> v1::AttestReply {
+    v1::AttestReply { items: items.iter().map(v1::TrustItem::from).collect() }
+}
+
+/// What a gateway has shown of its zone; nothing of it is believed yet.
 ///
 /// # Errors
-/// [`WireError`] if it is no valid name.
-pub fn federation_name(text: &str) -> Result<FederationName, WireError> {
-    name("federation", text)
+/// [`WireError`] if it has no form.
+pub fn shown_items(reply: v1::AttestReply) -> Result<Vec<SignedTrustItem>, WireError> {
+    trust_items("items", reply.items)
 }
+
+/// What a VM asks about a federation.
+pub struct FederationQuestion {
+    /// The federation.
+    pub federation: FederationName,
+    /// Who asks, if that is said.
+    pub proof: Option<ShownToken>,
+}
+
+/// A token that a VM shows, and for what. Nothing is believed yet.
+pub struct ShownToken {
+    /// The token.
+    pub token: Zeroizing<String>,
+    /// What runs in the VM.
+    pub role: VmRole,
+}
+
+impl FederationQuestion {
+    /// The question of a companion that says who it is.
+    #[must_use]
+    pub fn by(federation: &FederationName, token: &VmToken, role: VmRole) -> Self {
+        let token = Zeroizing::new(token.reveal().to_owned());
+        Self { federation: federation.clone(), proof: Some(ShownToken { token, role }) }
+    }
+
+    fn read(federation: &str, proof: Option<v1::VmProof>) -> Result<Self, WireError> {
+        let proof = proof.map(ShownToken::try_from).transpose()?;
+        Ok(Self { federation: name("federation", federation)?, proof })
+    }
+}
+
+impl TryFrom<v1::VmProof> for ShownToken {
+    type Error = WireError;
+
+    fn try_from(wire: v1::VmProof) -> Result<Self, WireError> {
+        let token = Zeroizing::new(wire.token);
+        required("proof.token", &token)?;
+        let role = match v1::VmRole::try_from(wire.role) {
+            Ok(v1::VmRole::Superlink) => VmRole::SuperLink,
+            Ok(v1::VmRole::Supernode) => VmRole::SuperNode,
+            Ok(v1::VmRole::Unspecified) => {
+                return Err(WireError::new("proof.role", WireProblem::Missing));
+            }
+            Err(_) => {
+                return Err(WireError::new("proof.role", WireProblem::UnknownValue(wire.role)));
+            }
+        };
+        Ok(Self { token, role })
+    }
+}
+
+impl From<ShownToken> for v1::VmProof {
+    fn from(shown: ShownToken) -> Self {
+        let role = match shown.role {
+            VmRole::SuperLink => v1::VmRole::Superlink,
+            VmRole::SuperNode => v1::VmRole::Supernode,
+        };
+        Self { token: shown.token.as_str().to_owned(), role: role.into() }
+    }
+}
+
+macro_rules! question {
+    ($request:ident) => {
+        impl TryFrom<v1::$request> for FederationQuestion {
+            type Error = WireError;
+
+            fn try_from(wire: v1::$request) -> Result<Self, WireError> {
+                Self::read(&wire.federation, wire.proof)
+            }
+        }
+
+        impl From<FederationQuestion> for v1::$request {
+            fn from(asked: FederationQuestion) -> Self {
+                let proof = asked.proof.map(v1::VmProof::from);
+                Self { federation: asked.federation.to_string(), proof }
+            }
+        }
+    };
+}
+
+question!(ResolveRequest);
+question!(WatchRequest);
 
 fn required(field: &str, text: &str) -> Result<(), WireError> {
     match text.is_empty() {
@@ -311,6 +407,12 @@ impl fmt::Debug for v1::RegisterRequest {
             .field("addresses", &self.addresses)
             .field("flower_version", &self.flower_version)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for v1::VmProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VmProof").field("role", &self.role).finish_non_exhaustive()
     }
 }
 

@@ -8,6 +8,7 @@ pub mod finding;
 pub mod join;
 pub mod local;
 pub mod mesh;
+pub mod onegate;
 pub mod registry;
 pub mod standing;
 mod trust;

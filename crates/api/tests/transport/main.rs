@@ -46,6 +46,13 @@ fn view(federation: &str, revision: u64) -> v1::FederationView {
 impl Local for Gateway {
     type WatchStream = Views;
 
+    async fn attest(
+        &self,
+        _: Request<v1::AttestRequest>,
+    ) -> Result<Response<v1::AttestReply>, Status> {
+        Err(Status::failed_precondition("it is asked nothing here"))
+    }
+
     async fn resolve(
         &self,
         request: Request<v1::ResolveRequest>,
@@ -180,7 +187,7 @@ async fn watch_gives_a_snapshot_and_then_each_change() {
     let running = start().await;
     let mut client = clients::local::connect(running.address, running.tls).await.unwrap();
     let federation = "health-eu".to_owned();
-    let request = v1::WatchRequest { federation };
+    let request = v1::WatchRequest { federation, proof: None };
     let mut views = client.watch(request).await.unwrap().into_inner();
     for revision in 1..=3 {
         let view = views.message().await.unwrap().unwrap();
@@ -212,6 +219,7 @@ async fn a_bad_field_comes_back_with_its_name() {
         transport: v1::FlowerTransport::Grpc.into(),
         csr_pem: "-".to_owned(),
         clock_unix_ms: 1,
+        onegate: None,
     };
     let status = client.register(request.clone()).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::InvalidArgument);

@@ -37,7 +37,8 @@ fn evidence(reason: &Reason) -> Vec<Evidence> {
         | Reason::FlowerPrograms { problem }
         | Reason::FlowerSilent { problem } => vec![because(problem)],
         Reason::GatewayUnreachable { gateway, problem }
-        | Reason::GatewayKey { gateway, problem } => vec![at(gateway), because(problem)],
+        | Reason::GatewayKey { gateway, problem }
+        | Reason::GatewayUnproven { gateway, problem } => vec![at(gateway), because(problem)],
         Reason::SuperLinkUnreachable { endpoint, problem }
         | Reason::NotTls { endpoint, problem }
         | Reason::NotServing { endpoint, problem } => vec![at(endpoint), because(problem)],
@@ -122,6 +123,10 @@ mod tests {
             Reason::GatewayUnreachable {
                 gateway: "10.10.10.1:51822".parse().unwrap(),
                 problem: "refused".into(),
+            },
+            Reason::GatewayKey {
+                gateway: "10.10.10.1:51822".parse().unwrap(),
+                problem: "another".into(),
             },
             Reason::NoSuperLink { federation: "health-eu".parse().unwrap() },
             Reason::Conflict { zone: "berlin".parse().unwrap() },

@@ -98,15 +98,27 @@ pub enum Reason {
         /// This clock minus the SuperLink's, in seconds.
         ahead_seconds: i64,
     },
-    /// The gateway has another key than the one this VM was told.
-    #[error("the gateway {gateway} has not the key this VM was told: {problem}")]
+    /// The gateway is of another zone than the one that the token pins.
+    #[error(
+        "the gateway {gateway} does not prove to be of the zone that the token pins: {problem}"
+    )]
     GatewayKey {
         /// Its local API.
         gateway: SocketAddr,
         /// What the TLS library said.
         problem: String,
     },
-    /// The gateway does not accept the bootstrap token.
+    /// The gateway does not show yet that it is of the zone that the token pins.
+    #[error(
+        "the gateway {gateway} does not prove to be of the zone that the token pins: {problem}"
+    )]
+    GatewayUnproven {
+        /// Its local API.
+        gateway: SocketAddr,
+        /// What it lacks.
+        problem: String,
+    },
+    /// The gateway does not accept the token.
     #[error("the gateway refuses the token: {message}")]
     TokenRefused {
         /// The gateway's own words.
@@ -203,7 +215,7 @@ impl Reason {
             Self::Conflict { .. } => Code::FederationClaimedTwice,
             Self::CaSet { .. } => Code::WrongCa,
             Self::ClockSkew { .. } => Code::ClockSkew,
-            Self::GatewayKey { .. } => Code::OtherGatewayKey,
+            Self::GatewayKey { .. } | Self::GatewayUnproven { .. } => Code::OtherGatewayKey,
             Self::TokenRefused { .. } => Code::TokenRefused,
             Self::ZoneRevoked(_) => Code::KeyRevoked,
             Self::NotTls { .. } => Code::NotTls,
@@ -231,6 +243,7 @@ impl Reason {
             | Self::FlowerPrograms { .. }
             | Self::FlowerUnsupported { .. } => true,
             Self::GatewayUnreachable { .. }
+            | Self::GatewayUnproven { .. }
             | Self::SuperLinkUnreachable { .. }
             | Self::ZoneUnreachable { .. }
             | Self::Keepalive { .. }

@@ -5,9 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use zeroize::Zeroizing;
-
-use super::{BootstrapToken, LOCAL_API_PORT};
+use super::LOCAL_API_PORT;
 
 pub(super) fn port(text: &str) -> Result<u16, String> {
     match text.parse::<u16>() {
@@ -25,13 +23,6 @@ pub(super) fn gateway(text: &str) -> Result<SocketAddr, &'static str> {
         Ok(gateway) if gateway.port() != 0 => Ok(gateway),
         _ => Err("it is no IP:PORT (an IPv6 address stands in brackets)"),
     }
-}
-
-pub(super) fn token(text: &str) -> Result<BootstrapToken, &'static str> {
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err("it has spaces or control characters");
-    }
-    Ok(BootstrapToken(Zeroizing::new(text.to_owned())))
 }
 
 pub(super) fn own_address(text: &str) -> Result<IpAddr, String> {
@@ -55,4 +46,13 @@ pub(super) fn user(text: &str) -> Result<String, &'static str> {
 pub(super) fn node_config(text: &str) -> Result<String, &'static str> {
     let one_line = !text.contains(['\n', '\r', '\0']);
     if one_line && text.contains('=') { Ok(text.to_owned()) } else { Err("it is no list of pairs") }
+}
+
+/// `onegate`, where the VM has one.
+pub(super) fn identity(text: &str, has_onegate: bool) -> Result<(), &'static str> {
+    match (text, has_onegate) {
+        ("onegate", true) => Ok(()),
+        ("onegate", false) => Err("this VM has no OneGate: its CONTEXT lacks TOKEN=YES"),
+        _ => Err("that is no way to prove a VM"),
+    }
 }

@@ -10,9 +10,8 @@ mod checks;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use zeroize::Zeroizing;
 use zonemesh_core::name::FederationName;
-use zonemesh_pki::Fingerprint;
+use zonemesh_core::token::{VmRole, VmToken};
 
 use crate::flower::{FlowerVersion, GivenPorts};
 use crate::reporter::onegate::OneGate;
@@ -21,27 +20,21 @@ use crate::source::{ContextKey, KeyReaders, SettingsErrors, Variables};
 /// Port of a gateway's local API, unless ONEAPP_ZONEMESH_GATEWAY names another.
 pub const LOCAL_API_PORT: u16 = 51822;
 
-/// A bootstrap token: secret, so without `Debug` and wiped.
-#[derive(Clone)]
-pub struct BootstrapToken(Zeroizing<String>);
-
-impl BootstrapToken {
-    /// The token itself, for the request that proves it.
-    #[must_use]
-    pub fn reveal(&self) -> Zeroizing<String> {
-        self.0.clone()
-    }
-}
+/// A token that is good nowhere.
+pub const TOKEN_EXAMPLE: &str =
+    "zmt1.key:iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w.bm90LWEtc2VjcmV0LWF0LWFsbA";
 
 /// What both companions are told.
 #[derive(Debug, Clone)]
 pub struct CompanionSettings {
+    /// What runs in this VM.
+    pub role: VmRole,
     /// Name of the federation.
     pub federation: FederationName,
     /// The gateway's local API.
     pub gateway: SocketAddr,
-    /// The gateway's key.
-    pub fingerprint: Fingerprint,
+    /// Which zone the gateway must be of, and what proves this VM to it.
+    pub token: VmToken,
     /// Folder of Flower's programs.
     pub flower_bin: PathBuf,
     /// User that Flower runs as.
@@ -59,10 +52,10 @@ pub struct CompanionSettings {
 pub struct SuperLinkSettings {
     /// What both companions are told.
     pub common: CompanionSettings,
-    /// Proves to the gateway that this VM may register.
-    pub token: BootstrapToken,
     /// This VM's address in its zone.
     pub address: IpAddr,
+    /// OneGate proves to the gateway which VM this is.
+    pub shows_onegate: bool,
     /// The ports that are given; the others are Flower's.
     pub ports: GivenPorts,
 }
@@ -96,22 +89,13 @@ const GATEWAY: ContextKey = ContextKey {
     example: "10.10.10.1:51822",
     secret: false,
 };
-const FINGERPRINT: ContextKey = ContextKey {
-    name: "ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT",
-    readers: KeyReaders::Both,
-    default: "required",
-    meaning: "the gateway's key, as `zonemesh status` shows it there",
-    expected: "the fingerprint of the gateway's local API, which `zonemesh status` shows there",
-    example: "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-    secret: false,
-};
 const TOKEN: ContextKey = ContextKey {
     name: "ONEAPP_ZONEMESH_TOKEN",
-    readers: KeyReaders::SuperLink,
+    readers: KeyReaders::Both,
     default: "required",
-    meaning: "bootstrap token; secret",
+    meaning: "this VM's token: says which zone's gateway is talked to, and proves this VM there; secret",
     expected: "the token that `zonemesh key generate token` printed",
-    example: "zmt-...",
+    example: "zmt1.key:....",
     secret: true,
 };
 const ADDRESS: ContextKey = ContextKey {
@@ -121,6 +105,15 @@ const ADDRESS: ContextKey = ContextKey {
     meaning: "this VM's address in its zone",
     expected: "the IP address of this VM in its zone (without it, ETH0_IP is taken)",
     example: "10.10.10.5",
+    secret: false,
+};
+const IDENTITY: ContextKey = ContextKey {
+    name: "ONEAPP_ZONEMESH_IDENTITY",
+    readers: KeyReaders::SuperLink,
+    default: "none",
+    meaning: "`onegate`: the gateway, once pinned, is shown this VM's OneGate token, for `local_api.onegate`",
+    expected: "onegate, in a VM with TOKEN=YES",
+    example: "onegate",
     secret: false,
 };
 const NODE_CONFIG: ContextKey = ContextKey {
@@ -211,9 +204,9 @@ const TOKENTXT: ContextKey =
 pub const KEYS: &[ContextKey] = &[
     FEDERATION,
     GATEWAY,
-    FINGERPRINT,
     TOKEN,
     ADDRESS,
+    IDENTITY,
     NODE_CONFIG,
     FLOWER_BIN,
     FLOWER_USER,
@@ -265,9 +258,10 @@ const fn onegate_key(name: &'static str, meaning: &'static str) -> ContextKey {
 /// # Errors
 /// Every key that is missing or wrong.
 pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, SettingsErrors> {
-    let common = common(&mut variables, "/var/lib/zonemesh-superlink");
-    let token = variables.required(TOKEN, checks::token);
+    let common = common(&mut variables, VmRole::SuperLink);
     let address = address(&mut variables);
+    let has_onegate = onegate(&variables).is_some();
+    let shows = variables.optional(IDENTITY, |text| checks::identity(text, has_onegate));
     let ports = GivenPorts {
         fleet: variables.optional(FLEET_PORT, checks::port),
         control: variables.optional(CONTROL_PORT, checks::port),
@@ -275,9 +269,10 @@ pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, Sett
         health: variables.optional(HEALTH_PORT, checks::port),
         clientappio: None,
     };
-    let settings = match (common, token, address) {
-        (Some(common), Some(token), Some(address)) => {
-            Some(SuperLinkSettings { common, token, address, ports })
+    let settings = match (common, address) {
+        (Some(common), Some(address)) => {
+            let shows_onegate = shows.is_some();
+            Some(SuperLinkSettings { common, address, shows_onegate, ports })
         }
         _ => None,
     };
@@ -289,7 +284,7 @@ pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, Sett
 /// # Errors
 /// Every key that is missing or wrong.
 pub fn supernode(mut variables: Variables<'_>) -> Result<SuperNodeSettings, SettingsErrors> {
-    let common = common(&mut variables, "/var/lib/zonemesh-supernode");
+    let common = common(&mut variables, VmRole::SuperNode);
     let node_config = variables.optional(NODE_CONFIG, checks::node_config);
     let clientappio = variables.optional(CLIENTAPPIO_PORT, checks::port);
     let ports = GivenPorts { clientappio, ..GivenPorts::default() };
@@ -297,22 +292,24 @@ pub fn supernode(mut variables: Variables<'_>) -> Result<SuperNodeSettings, Sett
     variables.finish(settings)
 }
 
-fn common(variables: &mut Variables<'_>, state_dir: &str) -> Option<CompanionSettings> {
+fn common(variables: &mut Variables<'_>, role: VmRole) -> Option<CompanionSettings> {
     let federation = variables.required(FEDERATION, str::parse);
     let gateway = variables.required(GATEWAY, checks::gateway);
-    let fingerprint = variables.required(FINGERPRINT, str::parse);
+    let token = variables.required(TOKEN, str::parse);
     let flower_bin = variables.optional(FLOWER_BIN, checks::absolute);
     let flower_user = variables.optional(FLOWER_USER, checks::user);
     let flower_version = variables.optional(FLOWER_VERSION, str::parse);
     let given_state_dir = variables.optional(STATE_DIR, checks::absolute);
     Some(CompanionSettings {
+        role,
         federation: federation?,
         gateway: gateway?,
-        fingerprint: fingerprint?,
+        token: token?,
         flower_bin: flower_bin.unwrap_or_else(|| FLOWER_BIN.example.into()),
         flower_user,
         flower_version,
-        state_dir: given_state_dir.unwrap_or_else(|| state_dir.into()),
+        state_dir: given_state_dir
+            .unwrap_or_else(|| format!("/var/lib/zonemesh-{}", role.as_str()).into()),
         onegate: onegate(variables),
     })
 }

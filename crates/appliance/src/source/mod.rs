@@ -137,8 +137,9 @@ impl<'a> Variables<'a> {
         let found = self.find(key.name)?;
         match parse(found.value.trim()) {
             Ok(value) => Some(value),
-            Err(_) if key.secret => {
-                self.problem(key, &found.place, "its value is not usable".to_owned());
+            // What is wrong with a secret is said by its parser, which never repeats it.
+            Err(error) if key.secret => {
+                self.problem(key, &found.place, format!("its value is not usable: {error}"));
                 None
             }
             Err(error) => {

@@ -1,8 +1,11 @@
 //! Names, keys and tokens: every peer is somebody else, every name is used once.
 
+use zonemesh_core::token::VmRole;
+
 use super::report_twins;
 use crate::complaint::{Complaint, nearest};
 use crate::draft::ConfigDraft;
+use crate::keys::DraftToken;
 use crate::mistakes::Mistakes;
 
 pub(super) fn peers(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
@@ -72,7 +75,11 @@ pub(super) fn tokens(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
         .filter_map(|federation| federation.name.as_ref())
         .map(|name| name.value.as_str())
         .collect();
-    for federation in tokens().filter_map(|token| token.federation.as_ref()) {
+    // A SuperNode's federation may have its SuperLink in any zone.
+    let is_held = |token: &&DraftToken| {
+        token.role.as_ref().is_none_or(|role| role.value == VmRole::SuperLink)
+    };
+    for federation in tokens().filter(is_held).filter_map(|token| token.federation.as_ref()) {
         let name = federation.value.as_str();
         if held.contains(&name) {
             continue;

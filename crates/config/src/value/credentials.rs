@@ -1,10 +1,11 @@
-//! Public keys and hashes of tokens.
+//! Public keys, hashes of tokens, and what a token is good for.
 //!
 //! What stands there is never repeated in a message, because people paste the secret where the
 //! public half belongs.
 
 use toml::de::DeValue;
 use zonemesh_core::key::{KeyError, WireGuardPublicKey, ZonePublicKey};
+use zonemesh_core::token::{TokenHash, TokenHashError, VmRole};
 
 use super::text;
 use crate::complaint::Complaint;
@@ -38,19 +39,28 @@ fn public_key<K: std::str::FromStr<Err = KeyError>>(
     })
 }
 
-pub(crate) fn sha256(value: &DeValue<'_>) -> Result<[u8; 32], Complaint> {
-    let expected = "the token's SHA-256, 64 hexadecimal digits";
+pub(crate) fn token_hash(value: &DeValue<'_>) -> Result<TokenHash, Complaint> {
+    let expected = "the token's SHA-256, \"zmt1:\" and 64 hexadecimal digits";
     let text = text(value, expected)?;
-    let digits: Option<Vec<u8>> =
-        text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
-    let bytes: Option<[u8; 32]> = digits
-        .filter(|digits| digits.len() == 64)
-        .map(|digits| std::array::from_fn(|i| digits[2 * i] << 4 | digits[2 * i + 1]));
-    bytes.ok_or_else(|| {
-        Complaint::new(
+    text.parse().map_err(|error| match error {
+        TokenHashError::OldForm => Complaint::new(
+            "found the hash of a token of 0.1.0, which pins no zone and is taken no more",
+            expected,
+            "make a new token with `zonemesh key generate token`, for the VM's CONTEXT too",
+        ),
+        TokenHashError::Form => Complaint::new(
             format!("found {} other characters", text.chars().count()),
             expected,
             "`zonemesh key generate token` prints both the token and its SHA-256",
-        )
+        ),
     })
+}
+
+pub(crate) fn vm_role(value: &DeValue<'_>) -> Result<VmRole, Complaint> {
+    let expected = "\"superlink\" or \"supernode\"";
+    let text = text(value, expected)?;
+    let role =
+        [VmRole::SuperLink, VmRole::SuperNode].into_iter().find(|role| role.as_str() == text);
+    let fix = "name what runs in the VM that has the token";
+    role.ok_or_else(|| Complaint::new(format!("found {text:?}"), expected, fix))
 }

@@ -16,7 +16,7 @@ use toml::de::DeValue;
 use crate::complaint::{Complaint, kind};
 
 pub(crate) use addresses::{endpoint, listen_address, prefix, tunnel_address, url};
-pub(crate) use credentials::{sha256, wireguard_key, zone_key};
+pub(crate) use credentials::{token_hash, vm_role, wireguard_key, zone_key};
 pub(crate) use files::{file, socket};
 pub use log::{LogFormat, LogLevel};
 pub(crate) use log::{log_format, log_level};

@@ -25,7 +25,8 @@ port = 51821
 listen = "10.10.10.1:51822"
 [[local_api.token]]
 name = "vm"
-sha256 = "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
+role = "superlink"
+sha256 = "zmt1:b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
 federation = "health-eu"
 expires = "2027-01-01T00:00:00Z"
 [[federation]]
@@ -95,10 +96,10 @@ fn all_mistakes_are_reported_in_the_order_of_the_file() {
         [
             "zm.toml:2:8: zone.name: found \"Berlin\"; expected a zone name of 1 to 63 characters a-z, 0-9 and '-'; write \"berlin\"",
             "zm.toml:11:8: registry.port: found the number 0; expected a port from 1 to 65535; leave it out for the default",
-            "zm.toml:26:13: peer[0].prefixes[0]: 10.10.10.0/24 of zone \"madrid\" overlaps 10.10.10.0/24 of this zone in line 3; expected subnets that belong to one zone only; renumber one of the zones, or name only the subnets that are shared across zones",
-            "zm.toml:27:21: peer[0].tunnel_addresses[0]: 10.255.0.1 of zone \"madrid\" is also the address of this zone in line 7; expected each tunnel address once; give every gateway tunnel addresses of its own",
+            "zm.toml:27:13: peer[0].prefixes[0]: 10.10.10.0/24 of zone \"madrid\" overlaps 10.10.10.0/24 of this zone in line 3; expected subnets that belong to one zone only; renumber one of the zones, or name only the subnets that are shared across zones",
+            "zm.toml:28:21: peer[0].tunnel_addresses[0]: 10.255.0.1 of zone \"madrid\" is also the address of this zone in line 7; expected each tunnel address once; give every gateway tunnel addresses of its own",
             &expected(
-                "zm.toml:29:1: log.levle: unknown key \"levle\"; expected one of <keys of log>; did you mean \"level\"?"
+                "zm.toml:30:1: log.levle: unknown key \"levle\"; expected one of <keys of log>; did you mean \"level\"?"
             )
         ]
     );
@@ -125,12 +126,12 @@ fn own_keys_as_a_peers_are_found_with_their_place() {
     assert_eq!(
         errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
         [
-            "zm.toml:23:17: peer[0].wireguard_key: found this gateway's own WireGuard key; expected the key of zone \"madrid\"; put the peer's public key here, or remove the peer: a zone is not its own peer",
-            "zm.toml:24:12: peer[0].zone_key: found this gateway's own zone key; expected the key of zone \"madrid\"; put the peer's public key here, or remove the peer: a zone is not its own peer"
+            "zm.toml:24:17: peer[0].wireguard_key: found this gateway's own WireGuard key; expected the key of zone \"madrid\"; put the peer's public key here, or remove the peer: a zone is not its own peer",
+            "zm.toml:25:12: peer[0].zone_key: found this gateway's own zone key; expected the key of zone \"madrid\"; put the peer's public key here, or remove the peer: a zone is not its own peer"
         ]
     );
     let errors = config.check_keys(other_wg, peer.zone_key).unwrap_err();
-    assert_eq!((errors.count(), errors.iter().next().unwrap().line), (1, 24));
+    assert_eq!((errors.count(), errors.iter().next().unwrap().line), (1, 25));
 }
 
 /// The codes of the mistakes of a text, in the order of the file.

@@ -47,7 +47,7 @@ fn an_unknown_key_gets_a_suggestion() {
     mistake(
         "[log]",
         "[logs]",
-        "zm.toml:28:2: logs: unknown section \"logs\"; expected one of zone, gateway, tunnel, keepalive, probes, registry, mesh, join, local_api, federation, peer, log; did you mean \"log\"?",
+        "zm.toml:29:2: logs: unknown section \"logs\"; expected one of zone, gateway, tunnel, keepalive, probes, registry, mesh, join, local_api, federation, peer, log; did you mean \"log\"?",
     );
     mistake(
         "wireguard = \"25s\"",
@@ -71,7 +71,7 @@ fn what_is_missing_is_named() {
     mistake(
         "prefixes = [\"10.10.11.0/24\"]",
         "prefixes = []",
-        "zm.toml:26:12: peer[0].prefixes: found an empty list; expected at least one item; write for example prefixes = [\"10.10.11.0/24\"]",
+        "zm.toml:27:12: peer[0].prefixes: found an empty list; expected at least one item; write for example prefixes = [\"10.10.11.0/24\"]",
     );
     mistake(
         "addresses = [\"10.255.0.1\"]\n",
@@ -91,7 +91,7 @@ fn what_is_missing_is_named() {
     mistake(
         "zone_key = \"ed25519:hhnCHgFEc5VhZi03nYYZ2cEP7KChNxVrVkqvrcLieTI=\"\n",
         "",
-        "zm.toml:21:1: peer[0].zone_key: the key is missing; expected zone_key in [[peer]]; add a line such as zone_key = \"ed25519:...\", the public key that the peer gives you",
+        "zm.toml:22:1: peer[0].zone_key: the key is missing; expected zone_key in [[peer]]; add a line such as zone_key = \"ed25519:...\", the public key that the peer gives you",
     );
 }
 
@@ -120,7 +120,7 @@ fn a_value_of_the_wrong_kind_is_named() {
     mistake(
         "[[peer]]",
         "[peer]",
-        "zm.toml:21:1: peer: found a table; expected sections [[peer]]; write [[peer]], with two brackets, for each",
+        "zm.toml:22:1: peer: found a table; expected sections [[peer]]; write [[peer]], with two brackets, for each",
     );
     mistake(
         "[registry]",
@@ -130,6 +130,6 @@ fn a_value_of_the_wrong_kind_is_named() {
     mistake(
         "expires = \"2027-01-01T00:00:00Z\"",
         "expires = 2027-01-01T00:00:00Z",
-        "zm.toml:18:11: local_api.token[0].expires: found the date-time 2027-01-01T00:00:00Z without quotes; expected a time of RFC 3339 in quotes, such as \"2027-01-01T00:00:00Z\"; write it in quotes",
+        "zm.toml:19:11: local_api.token[0].expires: found the date-time 2027-01-01T00:00:00Z without quotes; expected a time of RFC 3339 in quotes, such as \"2027-01-01T00:00:00Z\"; write it in quotes",
     );
 }

@@ -66,22 +66,22 @@ fn a_bad_key_is_described_but_not_repeated() {
     mistake(
         "wN48+pIXgLBaVbxwAJ4kDZcvVbgYUf1cPwD6wyVEmzY=",
         "wN48",
-        "zm.toml:23:17: peer[0].wireguard_key: found 4 characters: a key has 32 bytes (44 characters of base64), this one has 3; expected the peer's WireGuard public key, 44 characters of base64; ask the peer for what `zonemesh key public /var/lib/zonemesh/wireguard.key` prints",
+        "zm.toml:24:17: peer[0].wireguard_key: found 4 characters: a key has 32 bytes (44 characters of base64), this one has 3; expected the peer's WireGuard public key, 44 characters of base64; ask the peer for what `zonemesh key public /var/lib/zonemesh/wireguard.key` prints",
     );
     mistake(
         "wN48+pIXgLBaVbxwAJ4kDZcvVbgYUf1cPwD6wyVEmzY=",
         "not base64",
-        "zm.toml:23:17: peer[0].wireguard_key: found 10 characters: a key is 44 characters of base64; expected the peer's WireGuard public key, 44 characters of base64; ask the peer for what `zonemesh key public /var/lib/zonemesh/wireguard.key` prints",
+        "zm.toml:24:17: peer[0].wireguard_key: found 10 characters: a key is 44 characters of base64; expected the peer's WireGuard public key, 44 characters of base64; ask the peer for what `zonemesh key public /var/lib/zonemesh/wireguard.key` prints",
     );
     mistake(
         "wN48+pIXgLBaVbxwAJ4kDZcvVbgYUf1cPwD6wyVEmzY=",
         "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
-        "zm.toml:23:17: peer[0].wireguard_key: found 32 zero bytes: the key is a placeholder; expected the peer's WireGuard public key, 44 characters of base64; ask the peer for what `zonemesh key public /var/lib/zonemesh/wireguard.key` prints",
+        "zm.toml:24:17: peer[0].wireguard_key: found 32 zero bytes: the key is a placeholder; expected the peer's WireGuard public key, 44 characters of base64; ask the peer for what `zonemesh key public /var/lib/zonemesh/wireguard.key` prints",
     );
     mistake(
         "ed25519:hhnC",
         "hhnC",
-        "zm.toml:24:12: peer[0].zone_key: found 44 characters: a zone key starts with \"ed25519:\" (is this a WireGuard key?); expected the peer's zone public key, \"ed25519:\" and 44 characters of base64; ask the peer for what `zonemesh key public /var/lib/zonemesh/zone.key` prints",
+        "zm.toml:25:12: peer[0].zone_key: found 44 characters: a zone key starts with \"ed25519:\" (is this a WireGuard key?); expected the peer's zone public key, \"ed25519:\" and 44 characters of base64; ask the peer for what `zonemesh key public /var/lib/zonemesh/zone.key` prints",
     );
 }
 
@@ -204,11 +204,11 @@ fn log_settings_are_words_of_a_list() {
     mistake(
         "\"info\"",
         "\"inof\"",
-        "zm.toml:29:9: log.level: found \"inof\"; expected one of error, warn, info, debug, trace; did you mean \"info\"?",
+        "zm.toml:30:9: log.level: found \"inof\"; expected one of error, warn, info, debug, trace; did you mean \"info\"?",
     );
     mistake(
         "level = \"info\"",
         "format = \"xml\"",
-        "zm.toml:29:10: log.format: found \"xml\"; expected one of text, json; write \"text\"",
+        "zm.toml:30:10: log.format: found \"xml\"; expected one of text, json; write \"text\"",
     );
 }

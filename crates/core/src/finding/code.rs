@@ -201,9 +201,9 @@ codes! {
     ClockSkew "T404" Down "this clock is too far from the SuperLink's"
         "this clock is {clock_ahead_ms} the SuperLink's; Flower accepts at most 5 s ahead, 300 s behind"
         "run NTP (chrony) here and in the SuperLink's VM; `chronyc tracking` shows the offset";
-    OtherGatewayKey "T405" Down "the gateway has another key than this VM was told"
-        "the gateway {address} has not the key this VM was told: {reason}"
-        "set {vm:gateway_fingerprint} to the one that `zonemesh status` shows on the gateway";
+    OtherGatewayKey "T405" Down "the gateway is not of the zone that the token pins"
+        "the gateway {address} does not prove to be of the zone that the token pins: {reason}"
+        "is {vm:gateway} this zone's gateway? if so, make a token there with `zonemesh key generate token` and set {vm:token}";
     TokenRefused "T406" Down "the gateway does not know the token"
         "the gateway refuses the token: {reason}"
         "`zonemesh key generate token` makes a new one: its sha256 into {local_api.token} of the gateway, the token into {vm:token}";

@@ -4,6 +4,7 @@
 
 mod accept;
 mod attacker;
+mod attestation;
 mod authorities;
 mod change;
 mod invitation;

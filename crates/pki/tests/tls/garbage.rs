@@ -10,8 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zonemesh_pki::{
-    CertificateRequest, FederationCa, Fingerprint, LocalApiKey, Probe, San, ZoneAuthority,
-    ZoneTrust, describe_all,
+    CertificateRequest, FederationCa, Probe, San, ZoneAuthority, ZoneTrust, describe_all,
 };
 
 struct Genuine {
@@ -39,10 +38,8 @@ static GENUINE: LazyLock<Genuine> = LazyLock::new(|| {
 fn read_everything(text: &str) {
     let genuine = &*GENUINE;
     let _ = describe_all(text);
-    let _ = text.parse::<Fingerprint>();
     let _ = text.parse::<San>();
     let _ = Probe::new(&[text]);
-    let _ = LocalApiKey::from_pem(text);
     let _ = genuine.ca.sign(text, &[San::Dns("a.example".into())], SystemTime::now());
     let _ = FederationCa::from_pem(text, &genuine.key_pem);
     let _ = FederationCa::from_pem(genuine.ca.certificate_pem(), text);

@@ -22,7 +22,6 @@ use zonemesh_api::v1::mesh_server::MeshServer;
 use zonemesh_api::v1::{Counter, Finding};
 use zonemesh_api::wire;
 use zonemesh_core::finding::{Spelling, StandingFinding};
-use zonemesh_pki::LocalApiKey;
 
 use crate::act::reachability::Reachability;
 use crate::administration::Administration;
@@ -93,13 +92,12 @@ pub(crate) struct AdminParts {
     pub(crate) administration: Arc<Administration>,
     pub(crate) rotation: Arc<Rotation>,
     pub(crate) joining: Arc<Joining>,
-    pub(crate) local_api: Option<LocalApiKey>,
 }
 
 /// Serves engineers until it is dropped.
 pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Result<()> {
     let AdminSocket { listener, _file } = socket;
-    let AdminParts { sources, administration, rotation, joining, local_api } = parts;
+    let AdminParts { sources, administration, rotation, joining } = parts;
     let reachability = Reachability {
         own_zone: sources.config.zone.name.clone(),
         tunnel: sources.tunnel.clone(),
@@ -119,7 +117,7 @@ pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Resul
     let connections = UserConnections::new(listener, sources.refusals.clone());
     Server::builder()
         .add_service(MeshServer::new(mesh))
-        .add_service(AdminServer::new(service::AdminService { sources, local_api }))
+        .add_service(AdminServer::new(service::AdminService { sources }))
         .serve_with_incoming(connections)
         .await?;
     Ok(())

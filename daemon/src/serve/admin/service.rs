@@ -7,7 +7,6 @@ use zonemesh_api::v1::{
     StatusReply, StatusRequest, SuperLinksReply, SuperLinksRequest,
 };
 use zonemesh_api::wire::admin as wire;
-use zonemesh_pki::LocalApiKey;
 
 use super::{certificates, peers, status};
 use crate::serve::snapshot::{Snapshot, TunnelsSnapshot, fingerprint};
@@ -15,7 +14,6 @@ use crate::serve::sources::SnapshotSources;
 
 pub(super) struct AdminService {
     pub(super) sources: SnapshotSources,
-    pub(super) local_api: Option<LocalApiKey>,
 }
 
 #[tonic::async_trait]
@@ -24,13 +22,11 @@ impl Admin for AdminService {
         &self,
         request: Request<StatusRequest>,
     ) -> Result<Response<StatusReply>, Status> {
-        let pin = self.local_api.as_ref().map(|key| key.fingerprint().to_string());
         let at_most = match request.get_ref().at_most {
             0 => usize::MAX,
             some => some as usize,
         };
-        let snapshot = Snapshot::take(&self.sources, at_most);
-        Ok(Response::new(status::reply(snapshot, pin.unwrap_or_default())))
+        Ok(Response::new(status::reply(Snapshot::take(&self.sources, at_most))))
     }
 
     async fn peers(&self, request: Request<PeersRequest>) -> Result<Response<PeersReply>, Status> {
@@ -58,7 +54,7 @@ impl Admin for AdminService {
         &self,
         _: Request<CertificatesRequest>,
     ) -> Result<Response<CertificatesReply>, Status> {
-        let certificates = certificates::all(&self.sources, self.local_api.as_ref());
+        let certificates = certificates::all(&self.sources);
         Ok(Response::new(CertificatesReply { certificates }))
     }
 }

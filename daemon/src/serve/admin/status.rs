@@ -7,9 +7,9 @@ use super::{counters, findings};
 use crate::facts::etcd::EtcdState;
 use crate::serve::snapshot::Snapshot;
 
-/// `pin` is what the zone's VMs pin of the local API; empty without one.
-pub(super) fn reply(snapshot: Snapshot, pin: String) -> StatusReply {
+pub(super) fn reply(snapshot: Snapshot) -> StatusReply {
     let config = &snapshot.config;
+    let pin = snapshot.registry.vm_pin.as_ref().filter(|_| config.local_api.is_some());
     StatusReply {
         zone: config.zone.name.to_string(),
         gateway: config.gateway.name.clone(),
@@ -27,7 +27,7 @@ pub(super) fn reply(snapshot: Snapshot, pin: String) -> StatusReply {
         findings_total: count(snapshot.findings_total),
         refused: counters(snapshot.refused()),
         dropped: counters(snapshot.tunnels.dropped()),
-        local_api_pin: pin,
+        local_api_pin: pin.map(ToString::to_string).unwrap_or_default(),
         federations: snapshot.registry.federations,
         superlinks: snapshot.registry.superlinks,
     }

@@ -1,16 +1,17 @@
 //! Who of the zone's VMs may write what: the one place that decides.
 //!
-//! Reading, as well as a connection, is for the zone's subnets. Writing needs a bootstrap token (kept as its SHA-256, with
-//! expiry and federation), and a VM may register only the address it calls from.
+//! Reading, as well as a connection, is for the zone's subnets; a token that is shown with it must be
+//! good. Writing needs a token (kept as its
+//! SHA-256, with role, and federation and end if it has them), and a VM may register only the address
+//! it calls from.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
 use ipnet::IpNet;
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
 use zonemesh_config::{FederationSettings, TokenSettings};
 use zonemesh_core::name::FederationName;
+use zonemesh_core::token::{self, VmRole};
 
 /// Why a VM may not do what it asked for. The texts reach the VM's log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,9 +25,18 @@ pub(crate) enum Denied {
     )]
     UnknownToken,
     #[error(
+        "the token has the form of 0.1.0, which is taken no more; make one with: zonemesh key generate token, and put its sha256 into [[local_api.token]] of the gateway"
+    )]
+    OldToken,
+    #[error(
         "the token {name:?} has expired; set a later `expires` in [[local_api.token]] of the gateway"
     )]
     ExpiredToken { name: String },
+    #[error(
+        "the token {name:?} is for a {}, not for a {}; make one for this VM with: zonemesh key generate token",
+        role.as_str(), asked.as_str()
+    )]
+    OtherRole { name: String, role: VmRole, asked: VmRole },
     #[error("the token {name:?} is for the federation {federation}, not for this one")]
     OtherFederation { name: String, federation: FederationName },
     #[error(
@@ -37,6 +47,8 @@ pub(crate) enum Denied {
         "a SuperLink can be registered only with the address it calls from: {asked} was asked for, the call came from {caller}"
     )]
     ForeignAddress { asked: IpAddr, caller: IpAddr },
+    #[error("{0}")]
+    NotThisVm(String),
     #[error("no SuperLink address was given")]
     NoAddress,
 }
@@ -44,7 +56,7 @@ pub(crate) enum Denied {
 impl Denied {
     /// True if showing another token could help.
     pub(crate) fn is_about_identity(&self) -> bool {
-        matches!(self, Self::UnknownToken | Self::ExpiredToken { .. })
+        matches!(self, Self::UnknownToken | Self::OldToken | Self::ExpiredToken { .. })
     }
 }
 
@@ -85,19 +97,35 @@ impl VmPermissions {
         now: SystemTime,
     ) -> Result<&FederationSettings, Denied> {
         self.may_read(caller)?;
-        let shown: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let known = self.tokens.iter().find(|token| bool::from(token.sha256.ct_eq(&shown)));
-        let token = known.ok_or(Denied::UnknownToken)?;
-        let name = || token.name.clone();
-        if token.expires <= now {
-            return Err(Denied::ExpiredToken { name: name() });
-        }
-        if token.federation != *federation {
-            let federation = token.federation.clone();
-            return Err(Denied::OtherFederation { name: name(), federation });
-        }
+        self.may_use(token, VmRole::SuperLink, federation, now)?;
         let held = self.federations.iter().find(|held| held.name == *federation);
         held.ok_or_else(|| Denied::NotHeldHere(federation.clone()))
+    }
+
+    /// Is `token` good for this role in this federation?
+    pub(crate) fn may_use(
+        &self,
+        shown: &str,
+        asked: VmRole,
+        federation: &FederationName,
+        now: SystemTime,
+    ) -> Result<(), Denied> {
+        let Some(token) = self.tokens.iter().find(|token| token.sha256.is_of(shown)) else {
+            return Err(if token::is_old(shown) { Denied::OldToken } else { Denied::UnknownToken });
+        };
+        let name = || token.name.clone();
+        if token.expires.is_some_and(|end| end <= now) {
+            return Err(Denied::ExpiredToken { name: name() });
+        }
+        if token.role != asked {
+            return Err(Denied::OtherRole { name: name(), role: token.role, asked });
+        }
+        match &token.federation {
+            Some(own) if own != federation => {
+                Err(Denied::OtherFederation { name: name(), federation: own.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// May `caller` have a SuperLink at `addresses` certified?
@@ -117,6 +145,9 @@ impl VmPermissions {
 mod tests {
     use std::time::Duration;
 
+    use zonemesh_core::key::ZoneIdentity;
+    use zonemesh_core::token::{SECRET_BYTES, VmToken, ZonePin};
+
     use super::*;
 
     const VM: &str = "10.10.10.5:40000";
@@ -126,15 +157,33 @@ mod tests {
     }
 
     fn authority() -> VmPermissions {
-        let federation: FederationName = "health-eu".parse().unwrap();
-        let token = TokenSettings {
-            name: "superlink-vm".to_owned(),
-            sha256: Sha256::digest(b"secret").into(),
-            federation: federation.clone(),
-            expires: now() + Duration::from_secs(60),
+        let settings = |name: &str, seed: u8, role| TokenSettings {
+            name: name.to_owned(),
+            role,
+            sha256: vm_token(seed).hash(),
+            federation: None,
+            expires: None,
         };
-        let held = FederationSettings { name: federation, extra_sans: Vec::new() };
-        VmPermissions::new(vec!["10.10.10.0/24".parse().unwrap()], vec![token], vec![held])
+        let first = TokenSettings {
+            federation: Some("health-eu".parse().unwrap()),
+            expires: Some(now() + Duration::from_secs(60)),
+            ..settings("superlink-vm", 1, VmRole::SuperLink)
+        };
+        let node = settings("supernode-vm", 2, VmRole::SuperNode);
+        let any = settings("any-superlink", 3, VmRole::SuperLink);
+        let held = ["health-eu", "finance-eu"]
+            .map(|name| FederationSettings { name: name.parse().unwrap(), extra_sans: Vec::new() });
+        let prefixes = vec!["10.10.10.0/24".parse().unwrap()];
+        VmPermissions::new(prefixes, vec![first, node, any], held.into())
+    }
+
+    fn vm_token(seed: u8) -> VmToken {
+        let pin = ZonePin::Key(ZoneIdentity::from_seed(&[7; 32]).public_key());
+        VmToken::new(pin, &[seed; SECRET_BYTES])
+    }
+
+    fn good() -> String {
+        vm_token(1).reveal().to_owned()
     }
 
     fn write(caller: &str, token: &str, federation: &str, at: SystemTime) -> Result<(), Denied> {
@@ -144,29 +193,49 @@ mod tests {
 
     #[test]
     fn a_vm_with_the_right_token_may_write() {
-        assert_eq!(write(VM, "secret", "health-eu", now()), Ok(()));
+        assert_eq!(write(VM, &good(), "health-eu", now()), Ok(()));
     }
 
     #[test]
     fn a_wrong_or_old_token_is_refused() {
-        assert_eq!(write(VM, "Secret", "health-eu", now()), Err(Denied::UnknownToken));
+        let other = vm_token(9);
+        assert_eq!(write(VM, other.reveal(), "health-eu", now()), Err(Denied::UnknownToken));
         assert_eq!(write(VM, "", "health-eu", now()), Err(Denied::UnknownToken));
         let late = now() + Duration::from_secs(60);
         let expired = Denied::ExpiredToken { name: "superlink-vm".to_owned() };
-        assert_eq!(write(VM, "secret", "health-eu", late), Err(expired));
+        assert_eq!(write(VM, &good(), "health-eu", late), Err(expired));
     }
 
     #[test]
     fn a_token_is_for_its_federation_only() {
-        let denied = write(VM, "secret", "finance-eu", now());
+        let denied = write(VM, &good(), "finance-eu", now());
         assert!(matches!(denied, Err(Denied::OtherFederation { .. })));
+        for federation in ["health-eu", "finance-eu"] {
+            assert_eq!(write(VM, vm_token(3).reveal(), federation, now()), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_supernodes_token_registers_no_superlink() {
+        let denied = write(VM, vm_token(2).reveal(), "health-eu", now()).unwrap_err();
+        assert!(matches!(denied, Denied::OtherRole { .. }));
+        assert!(denied.to_string().contains("is for a supernode, not for a superlink"), "{denied}");
+    }
+
+    #[test]
+    fn a_token_of_0_1_0_is_told_apart_with_the_command_that_makes_a_new_one() {
+        let old = "kntYxMidj3dFQp8G-YJbCa1tgHXuJcACjx4i2bSicjY";
+        let denied = write(VM, old, "health-eu", now()).unwrap_err();
+        assert_eq!(denied, Denied::OldToken);
+        assert!(denied.is_about_identity());
+        assert!(denied.to_string().contains("zonemesh key generate token"), "{denied}");
     }
 
     #[test]
     fn nobody_outside_the_zone_is_served() {
         let outside = "10.10.11.5:40000";
         let ip = "10.10.11.5".parse().unwrap();
-        assert_eq!(write(outside, "secret", "health-eu", now()), Err(Denied::NotOfThisZone(ip)));
+        assert_eq!(write(outside, &good(), "health-eu", now()), Err(Denied::NotOfThisZone(ip)));
         assert!(authority().may_read("[::ffff:10.10.10.5]:1".parse().unwrap()).is_ok());
     }
 

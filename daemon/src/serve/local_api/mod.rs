@@ -1,12 +1,13 @@
 //! The local API: what this gateway does for the VMs of its own zone.
 
+mod attest;
 mod authority;
 mod door;
+mod onegate;
 mod service;
 mod view;
 mod watch;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -14,11 +15,10 @@ use zonemesh_api::serve::{self, Door, Incoming};
 use zonemesh_api::v1::local_server::LocalServer;
 use zonemesh_config::{Config, LocalApiSettings};
 use zonemesh_core::keepalive::Keepalive;
-use zonemesh_pki::{LocalApiKey, local_server_config};
+use zonemesh_pki::{CurrentLeaf, local_server_config};
 
 use crate::act::reachability::Reachability;
 use crate::facts::certificates::FederationCas;
-use crate::facts::disk;
 use crate::facts::keepalives::Keepalives;
 use crate::facts::ledger::Ledger;
 use crate::facts::rate_limits::RefusedCalls;
@@ -26,6 +26,7 @@ use crate::failure::{Exit, Failure, OrExit as _};
 
 use authority::VmPermissions;
 use door::VmDoor;
+use onegate::VmDirectory;
 use service::LocalService;
 use watch::Watchers;
 
@@ -37,23 +38,6 @@ pub(crate) struct Bound {
     watchers: Arc<Watchers>,
     service: LocalService,
     keepalive: Keepalive,
-}
-
-/// The key in the state folder; a new one on first start.
-pub(crate) fn key(state_folder: &Path) -> Result<LocalApiKey, Failure> {
-    let file = state_folder.join("local-api.key");
-    let message = || format!("cannot use the key of the local API, {}", file.display());
-    match std::fs::read_to_string(&file) {
-        Ok(pem) => LocalApiKey::from_pem(&zeroize::Zeroizing::new(pem))
-            .or_exit(Exit::Configuration, message),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let key = LocalApiKey::generate().or_exit(Exit::Trust, message)?;
-            let stored = disk::replace(&file, key.key_pem().as_bytes());
-            stored.or_exit(Exit::Configuration, message)?;
-            Ok(key)
-        }
-        Err(error) => Err(error).or_exit(Exit::Configuration, message),
-    }
 }
 
 /// What the local API tells of, and changes.
@@ -70,7 +54,7 @@ pub(crate) struct LocalParts {
 /// Binds the local API.
 pub(crate) async fn bind(
     settings: &LocalApiSettings,
-    key: &LocalApiKey,
+    leaf: &CurrentLeaf,
     parts: LocalParts,
 ) -> Result<Bound, Failure> {
     let address = settings.listen;
@@ -80,20 +64,22 @@ pub(crate) async fn bind(
             address.port()
         )
     })?;
-    let tls = local_server_config(key)
-        .or_exit(Exit::Trust, || "cannot use the key of the local API".to_owned())?;
+    let tls = local_server_config(leaf)
+        .or_exit(Exit::Trust, || "cannot set up TLS of the local API".to_owned())?;
     let config = &parts.config;
     let authority = Arc::new(VmPermissions::new(
         config.zone.prefixes.clone(),
         settings.tokens.clone(),
         config.federations.clone(),
     ));
-    tracing::info!(%address, fingerprint = %key.fingerprint(), "local API");
+    tracing::info!(%address, "local API");
     let refusals = parts.refusals.clone();
     let door = Arc::new(VmDoor::new(authority.clone(), refusals.clone()));
     let watchers = Arc::new(Watchers::new(refusals));
     let keepalive = config.keepalive;
-    let service = LocalService::new(authority, parts, watchers.clone());
+    let vms = settings.onegate.as_deref().map(VmDirectory::new).transpose();
+    let vms = vms.or_exit(Exit::Configuration, || "cannot use local_api.onegate".to_owned())?;
+    let service = LocalService::new(authority, vms, parts, watchers.clone());
     Ok(Bound { listener, tls, door, watchers, service, keepalive })
 }
 

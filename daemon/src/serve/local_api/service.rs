@@ -9,10 +9,11 @@ use zonemesh_api::keepalive::{self, Whose};
 use zonemesh_api::serve::{self, Caller};
 use zonemesh_api::v1::local_server::Local;
 use zonemesh_api::v1::{
-    FederationView, RegisterReply, RegisterRequest, ReportReply, ReportRequest, ResolveRequest,
-    WatchRequest,
+    AttestReply, AttestRequest, FederationView, RegisterReply, RegisterRequest, ReportReply,
+    ReportRequest, ResolveRequest, WatchRequest,
 };
-use zonemesh_api::wire::local::{ReadinessReport, Registration, federation_name};
+use zonemesh_api::wire::local::{FederationQuestion, ReadinessReport, Registration};
+use zonemesh_api::wire::onegate::OneGateIdentity;
 use zonemesh_config::FederationSettings;
 use zonemesh_core::exit::error_line;
 use zonemesh_core::finding::Subject;
@@ -22,7 +23,9 @@ use zonemesh_core::record::{Readiness, SuperLink};
 use zonemesh_core::registry::PublishError;
 
 use super::LocalParts;
+use super::attest::OwnAttestation;
 use super::authority::{Denied, VmPermissions};
+use super::onegate::VmDirectory;
 use super::view;
 use super::watch::{self, Watchers};
 use crate::facts::certificates::superlink_sans;
@@ -36,7 +39,10 @@ const READS: Rate = Rate { burst: 100.0, per_second: 20.0 };
 
 pub(super) struct LocalService {
     authority: Arc<VmPermissions>,
+    /// There if VMs must prove themselves by OneGate too.
+    vms: Option<VmDirectory>,
     parts: LocalParts,
+    attestation: OwnAttestation,
     writes: RateLimiter<IpAddr>,
     reads: RateLimiter<IpAddr>,
     watchers: Arc<Watchers>,
@@ -46,14 +52,29 @@ pub(super) struct LocalService {
 
 #[tonic::async_trait]
 impl Local for LocalService {
+    async fn attest(
+        &self,
+        request: Request<AttestRequest>,
+    ) -> Result<Response<AttestReply>, Status> {
+        self.may_read(caller(&request)?.address)?;
+        let reply = self.attestation.reply(&self.parts.ledger).ok_or_else(|| {
+            Status::failed_precondition(
+                "this gateway's mesh is written by hand: make the token anew with: zonemesh key generate token",
+            )
+        })?;
+        Ok(Response::new(reply))
+    }
+
     async fn resolve(
         &self,
         request: Request<ResolveRequest>,
     ) -> Result<Response<FederationView>, Status> {
-        self.may_read(caller(&request)?.address)?;
+        let vm = caller(&request)?.address;
+        self.may_read(vm)?;
         drop(self.hear_keepalives(&request)?);
-        let federation = federation_name(&request.get_ref().federation)?;
-        Ok(self.telling(view::of(&self.parts, &federation)))
+        let asked = FederationQuestion::try_from(request.into_inner())?;
+        self.may_ask(vm, &asked)?;
+        Ok(self.telling(view::of(&self.parts, &asked.federation)))
     }
 
     type WatchStream = watch::Views;
@@ -65,11 +86,12 @@ impl Local for LocalService {
         let caller = caller(&request)?;
         self.may_read(caller.address)?;
         let heard = self.hear_keepalives(&request)?;
-        let federation = federation_name(&request.get_ref().federation)?;
+        let asked = FederationQuestion::try_from(request.into_inner())?;
+        self.may_ask(caller.address, &asked)?;
         let seat = self.watchers.sit(&caller).ok_or_else(|| {
             Status::resource_exhausted("this VM has too many watchers: end one of them")
         })?;
-        Ok(self.telling(watch::views(self.parts.clone(), federation, seat, heard)))
+        Ok(self.telling(watch::views(self.parts.clone(), asked.federation, seat, heard)))
     }
 
     async fn register(
@@ -87,6 +109,7 @@ impl Local for LocalService {
             .map_err(|denied| self.refused(caller, denied))?;
         VmPermissions::may_certify(caller, &wanted.addresses)
             .map_err(|denied| self.refused(caller, denied))?;
+        self.is_the_vm_it_says(caller, wanted.onegate.as_ref()).await?;
         let (certificate_pem, ca_pem) = self.certify(held, &wanted.addresses, &wanted.csr_pem)?;
         self.publish(RecordChange::Urgent, self.superlink(wanted)).await?;
         self.parts.cas.remember_issued(&federation, &certificate_pem).await;
@@ -150,12 +173,15 @@ impl LocalService {
 
     pub(super) fn new(
         authority: Arc<VmPermissions>,
+        vms: Option<VmDirectory>,
         parts: LocalParts,
         watchers: Arc<Watchers>,
     ) -> Self {
         Self {
             authority,
+            vms,
             parts,
+            attestation: OwnAttestation::default(),
             writes: RateLimiter::new(WRITES),
             reads: RateLimiter::new(READS),
             watchers,
@@ -167,6 +193,26 @@ impl LocalService {
     fn may_read(&self, caller: SocketAddr) -> Result<(), Status> {
         self.within(&self.reads, caller, LimitedCall::VmReads)?;
         self.authority.may_read(caller).map_err(|denied| self.refused(caller, denied))
+    }
+
+    async fn is_the_vm_it_says(
+        &self,
+        caller: SocketAddr,
+        shown: Option<&OneGateIdentity>,
+    ) -> Result<(), Status> {
+        let Some(vms) = &self.vms else { return Ok(()) };
+        vms.check(shown, caller.ip()).await.map_err(|error| match error.may_pass() {
+            true => Status::unavailable(error.to_string()),
+            false => self.refused(caller, Denied::NotThisVm(error.to_string())),
+        })
+    }
+
+    /// Nobody has to say who asks; what is said must be true, so that a wrong token is told.
+    fn may_ask(&self, vm: SocketAddr, asked: &FederationQuestion) -> Result<(), Status> {
+        let Some(proof) = &asked.proof else { return Ok(()) };
+        let (federation, now) = (&asked.federation, SystemTime::now());
+        let used = self.authority.may_use(&proof.token, proof.role, federation, now);
+        used.map_err(|denied| self.refused(vm, denied))
     }
 
     /// Others are served meanwhile: whoever asks too often waits.

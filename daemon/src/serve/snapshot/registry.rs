@@ -5,15 +5,19 @@ use std::collections::BTreeSet;
 use zonemesh_api::v1::{FederationSummary, SuperLinkView};
 use zonemesh_api::wire::admin as wire;
 use zonemesh_config::Config;
-use zonemesh_core::membership::TrustCounters;
+use zonemesh_core::member::Member;
+use zonemesh_core::membership::{Membership, TrustCounters};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::registry::{RecordCounters, Registry};
+use zonemesh_core::token::{MeshPin, ZonePin};
 use zonemesh_pki::describe;
 
 /// The registry at one moment.
 pub(crate) struct RegistrySnapshot {
     /// This zone's public key; empty if the zone is no member.
     pub(crate) zone_key: String,
+    /// What tokens of this zone's VMs pin, if the zone is a member.
+    pub(crate) vm_pin: Option<ZonePin>,
     /// Zones whose records are held.
     pub(crate) records: usize,
     /// Of all records.
@@ -40,6 +44,7 @@ impl RegistrySnapshot {
         let holds = |name: &str| config.federations.iter().any(|held| held.name.as_str() == name);
         Self {
             zone_key: own.map(|own| own.key.to_string()).unwrap_or_default(),
+            vm_pin: own.map(|own| vm_pin(own, registry.membership())),
             records: zones.len(),
             bytes: registry.records().map(|held| held.signed.size() as u64).sum(),
             missing: missing_zones.collect(),
@@ -53,6 +58,18 @@ impl RegistrySnapshot {
     }
 }
 
+/// In a managed mesh a token outlives the zone's key and its gateways.
+fn vm_pin(own: &Member, membership: Option<&Membership>) -> ZonePin {
+    match membership {
+        None => ZonePin::Key(own.key),
+        Some(membership) => ZonePin::Mesh(MeshPin {
+            mesh: membership.mesh().clone(),
+            zone: own.zone.clone(),
+            head: membership.authority_set().0,
+        }),
+    }
+}
+
 /// SHA-256 of a certificate in PEM; empty for something else.
 pub(crate) fn fingerprint(pem: &str) -> String {
     describe(pem).map(|summary| summary.sha256).unwrap_or_default()
@@ -61,7 +78,6 @@ pub(crate) fn fingerprint(pem: &str) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use zonemesh_core::key::ZoneIdentity;
-    use zonemesh_core::member::Member;
     use zonemesh_core::record::{ProtocolRange, RecordContent};
     use zonemesh_core::time::UnixMillis;
 

@@ -31,11 +31,26 @@ fn tells(code: &str, spoil: impl FnOnce(&mut Settings)) -> Result<()> {
 }
 
 #[test]
-fn a_wrong_fingerprint_of_the_gateway_is_told() -> Result<()> {
+fn a_gateway_of_another_zone_than_the_token_pins_is_told() -> Result<()> {
     tells("T405", |settings| {
-        let other = format!("sha256:{}", "ab".repeat(32));
-        settings.insert("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", other);
+        let other =
+            "zmt1.key:iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w.bm90LWEtc2VjcmV0LWF0LWFsbA";
+        settings.insert("ONEAPP_ZONEMESH_TOKEN", other.to_owned());
     })
+}
+
+#[test]
+fn a_token_of_0_1_0_ends_with_7_and_the_command_that_makes_a_new_one() -> Result<()> {
+    let mut federation = LabFederation::prepare(Lab::new(&ZONES)?)?;
+    federation.mesh.start(&federation.lab)?;
+    let mut settings = federation.superlink_settings(HOME, SUPERLINK)?;
+    let old = "kntYxMidj3dFQp8G-YJbCa1tgHXuJcACjx4i2bSicjY";
+    settings.insert("ONEAPP_ZONEMESH_TOKEN", old.to_owned());
+    federation.start_superlink_with(HOME, SUPERLINK, settings)?;
+    let (code, output) = federation.companion(HOME)?.wait_for_end(TOLD_WITHIN)?;
+    ensure!(code == 7 && output.contains("zonemesh key generate token"), "{code}: {output}");
+    ensure!(!output.contains(old), "the token is repeated: {output}");
+    federation.succeeded()
 }
 
 #[test]
@@ -69,7 +84,7 @@ fn missing_settings_end_with_7_and_are_all_named() -> Result<()> {
     federation.start_superlink_with(HOME, SUPERLINK, Settings::new())?;
     let (code, output) = federation.companion(HOME)?.wait_for_end(TOLD_WITHIN)?;
     ensure!(code == 7, "ended with {code}: {output}");
-    for key in ["FEDERATION", "GATEWAY", "GATEWAY_FINGERPRINT", "TOKEN"] {
+    for key in ["FEDERATION", "GATEWAY", "TOKEN"] {
         let name = format!("ONEAPP_ZONEMESH_{key}");
         ensure!(output.contains(&name), "{name} is not in:\n{output}");
     }

@@ -33,7 +33,7 @@ fn call<T: Send>(
 ) -> Result<T> {
     let place = lab.zone(zone)?;
     let address = SocketAddr::from((place.lan_address, LOCAL_API_PORT));
-    let tls = vm::pinned(&mesh.gateway(zone)?.local_api_fingerprint()?)?;
+    let tls = vm::pinned(&mesh.gateway(zone)?.keys.zone)?;
     place.vm("vm")?.namespace.inside(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async { work(local::connect(address, tls).await?).await })
@@ -46,7 +46,8 @@ fn wait_for_reach(lab: &Lab, mesh: &mut Mesh, wanted: bool, patience: Duration) 
     call((lab, mesh), "madrid", async |mut gateway| {
         let begun = Instant::now();
         loop {
-            let request = ResolveRequest { federation: FEDERATION.to_owned() };
+            let request =
+                ResolveRequest { federation: FEDERATION.to_owned(), ..Default::default() };
             let view = gateway.resolve(request).await?.into_inner();
             if view.found && view.zone_reachable == wanted {
                 return Ok(());
@@ -94,7 +95,10 @@ fn keepalives_that_do_not_fit_are_an_event_and_a_line_and_stop_nothing() -> Resu
     mesh.start_one(&lab, "berlin")?;
     let tell = |mesh: &mut Mesh, whose: Whose, interval: u64| {
         call((&lab, mesh), "berlin", async |mut gateway| {
-            let mut request = Request::new(ResolveRequest { federation: FEDERATION.to_owned() });
+            let mut request = Request::new(ResolveRequest {
+                federation: FEDERATION.to_owned(),
+                ..Default::default()
+            });
             let grpc_interval = Duration::from_secs(interval);
             let grpc_timeout = Duration::from_secs(5);
             let figures = Keepalive { grpc_interval, grpc_timeout, ..Keepalive::DEFAULT };

@@ -255,7 +255,7 @@ fn questions(from: &Post<'_>, count: u32) -> Result<Vec<Duration>> {
                 let mut gateway =
                     zonemesh_api::clients::local::connect(from.api, from.tls.clone()).await?;
                 let federation = zonemesh_lab::mesh::FEDERATION.to_owned();
-                let request = zonemesh_api::v1::ResolveRequest { federation };
+                let request = zonemesh_api::v1::ResolveRequest { federation, ..Default::default() };
                 let view = gateway.resolve(request).await?.into_inner();
                 ensure!(view.found, "{view:?}");
                 times.push(begin.elapsed());

@@ -3,6 +3,7 @@
 //! A line of `docs/SECURITY.md` is only worth as much as somebody tried it: what fails here has become
 //! better than it is written there, or worse.
 
+mod false_gateway;
 mod floods;
 mod forgeries;
 mod idle;

@@ -22,7 +22,8 @@ fn register(from: &Post<'_>, request: &RegisterRequest) -> Result<Result<String,
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let mut gateway = local::connect(from.api, from.tls.clone()).await?;
-            let question = ResolveRequest { federation: FEDERATION.to_owned() };
+            let question =
+                ResolveRequest { federation: FEDERATION.to_owned(), ..Default::default() };
             gateway.resolve(question).await?;
             let answer = gateway.register(request.clone()).await;
             Ok(answer.map(|reply| reply.into_inner().certificate_pem).map_err(|said| said.code()))
@@ -45,7 +46,8 @@ fn any_vm_is_told_where_the_superlink_is_and_which_ca_to_trust() -> Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let mut gateway = local::connect(runaway.api, runaway.tls.clone()).await?;
-            let question = ResolveRequest { federation: FEDERATION.to_owned() };
+            let question =
+                ResolveRequest { federation: FEDERATION.to_owned(), ..Default::default() };
             Ok(gateway.resolve(question).await?.into_inner())
         })
     })?;

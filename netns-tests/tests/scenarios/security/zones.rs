@@ -98,11 +98,7 @@ fn wait_for_fleet(vm: &Namespace, superlink: Ipv4Addr, timeout: Duration) -> Res
 fn a_federation_goes_to_the_zone_whose_name_comes_first_and_all_are_told() -> Result<()> {
     let mut federation = LabFederation::prepare(Lab::new(&ZONES)?)?;
     // Its gateway says that it holds the federation too, with a CA of its own.
-    let home = federation.mesh.gateway(HOME)?.config.clone();
-    let thief = federation.mesh.gateway(THIEF)?;
-    thief.config.insert("federation".to_owned(), home["federation"].clone());
-    let tokens = home["local_api"]["token"].clone();
-    thief.section("local_api")?.insert("token".to_owned(), tokens);
+    federation.mesh.gateway(THIEF)?.hold_federation()?;
     federation.connect()?;
     federation.start_superlink()?;
     federation.wait_until_ready()?;

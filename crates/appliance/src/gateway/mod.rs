@@ -1,33 +1,41 @@
 //! The local gateway as a companion meets it: pinned TLS, four calls, a watch that never gives up.
 //!
-//! It promises that each failure is one [`Reason`], and that a lost gateway is tried again for ever
-//! with jitter. It refuses to decide what a lost gateway means for Flower (nothing: see `run`).
+//! It promises that each connection pins the gateway's zone before anything is said on it, that each
+//! failure is one [`Reason`], and that a lost gateway is tried again for ever with jitter. It refuses to decide what a lost gateway means for Flower (nothing: see `run`).
 //! Specification: crates/api/proto/local.proto.
+
+mod newest;
+mod pin;
 
 use std::error::Error as StdError;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
+use zeroize::Zeroizing;
 use zonemesh_api::keepalive::{self, Keepalive, KeepaliveMismatch, Whose};
 use zonemesh_api::v1;
 use zonemesh_api::v1::local_client::LocalClient;
 use zonemesh_api::wire::local::{
-    FederationAnswer, ReadinessReport, RegisteredSuperLink, Registration,
+    FederationAnswer, FederationQuestion, ReadinessReport, RegisteredSuperLink, Registration,
 };
 use zonemesh_core::name::FederationName;
 use zonemesh_core::record::Readiness;
 use zonemesh_core::time::UnixMillis;
-use zonemesh_pki::{LocalError, pinned_client_config};
+use zonemesh_core::token::{VmRole, VmToken};
+use zonemesh_pki::pinned_client_config;
+
+pub use pin::SetFile;
 
 use crate::backoff::Backoff;
 use crate::flower::KEEPALIVE;
 use crate::reason::Reason;
-use crate::settings::{BootstrapToken, CompanionSettings};
+use crate::settings::CompanionSettings;
+use newest::NewestSet;
+use pin::PinnedZone;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -38,7 +46,9 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 pub struct LocalGateway {
     address: SocketAddr,
     federation: FederationName,
-    tls: Arc<rustls::ClientConfig>,
+    token: VmToken,
+    role: VmRole,
+    zone: PinnedZone,
 }
 
 /// An answer, and why the keepalives of this VM do not fit those in force at the gateway.
@@ -130,12 +140,12 @@ pub struct IssuedCertificate {
 
 impl LocalGateway {
     /// The gateway of these settings. Connects only when called.
-    ///
-    /// # Errors
-    /// rustls refuses the configuration.
-    pub fn new(settings: &CompanionSettings) -> Result<Self, LocalError> {
-        let tls = pinned_client_config(settings.fingerprint)?;
-        Ok(Self { address: settings.gateway, federation: settings.federation.clone(), tls })
+    #[must_use]
+    pub fn new(settings: &CompanionSettings, file: SetFile) -> Self {
+        let (address, token) = (settings.gateway, settings.token.clone());
+        let zone = PinnedZone::new(token.pin().clone(), address, NewestSet::new(file));
+        let (federation, role) = (settings.federation.clone(), settings.role);
+        Self { address, federation, token, role, zone }
     }
 
     /// Asks once, and compares clocks.
@@ -144,7 +154,7 @@ impl LocalGateway {
     /// Why there is no usable answer.
     pub async fn resolve(&self) -> Result<ResolvedFederation, Reason> {
         let mut client = self.connect().await?;
-        let request = v1::ResolveRequest { federation: self.federation.to_string() };
+        let request = v1::ResolveRequest::from(self.question());
         let before = signed(UnixMillis::from(SystemTime::now()));
         let view = self.call(client.resolve(telling(request))).await?.message;
         let halfway = before.midpoint(signed(UnixMillis::from(SystemTime::now())));
@@ -169,11 +179,11 @@ impl LocalGateway {
     ///
     /// # Errors
     /// Why it was not taken.
-    pub async fn report(&self, token: &BootstrapToken, readiness: Readiness) -> Result<(), Reason> {
+    pub async fn report(&self, readiness: Readiness) -> Result<(), Reason> {
         let mut client = self.connect().await?;
         let report = ReadinessReport {
             federation: self.federation.clone(),
-            token: token.reveal(),
+            token: Zeroizing::new(self.token.reveal().to_owned()),
             readiness,
             clock: Some(UnixMillis::from(SystemTime::now())),
         };
@@ -198,7 +208,7 @@ impl LocalGateway {
         seen: &watch::Sender<WatchedFederation>,
         backoff: &mut Backoff,
     ) -> Reason {
-        let request = v1::WatchRequest { federation: self.federation.to_string() };
+        let request = v1::WatchRequest::from(self.question());
         let stream = async {
             let mut client = self.connect().await?;
             self.call(client.watch(telling(request))).await
@@ -225,6 +235,10 @@ impl LocalGateway {
         }
     }
 
+    fn question(&self) -> FederationQuestion {
+        FederationQuestion::by(&self.federation, &self.token, self.role)
+    }
+
     fn read(&self, view: v1::FederationView) -> Result<FederationAnswer, Reason> {
         let unusable = |error: zonemesh_api::wire::WireError| {
             self.unreachable(format!("its answer cannot be used: {}", error.to_line()))
@@ -232,8 +246,12 @@ impl LocalGateway {
         FederationAnswer::try_from(view).map_err(unusable)
     }
 
+    /// A connection to the zone that the token pins, and to no other: nothing is said before.
     async fn connect(&self) -> Result<LocalClient<Channel>, Reason> {
-        let connecting = zonemesh_api::clients::local::connect(self.address, Arc::clone(&self.tls));
+        let key = self.zone.key().await?;
+        let tls = pinned_client_config(*key.as_bytes())
+            .map_err(|error| self.unreachable(error.to_string()))?;
+        let connecting = zonemesh_api::clients::local::connect(self.address, tls);
         match tokio::time::timeout(CALL_TIMEOUT, connecting).await {
             Ok(Ok(client)) => Ok(client),
             Ok(Err(error)) => Err(self.failed(&error)),

@@ -1,0 +1,247 @@
+//! A gateway and a VM of its zone: what the VM pins, and what its token is good for.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use tonic::Code;
+use tonic::transport::Channel;
+use zonemesh_api::clients::local;
+use zonemesh_api::v1;
+use zonemesh_api::v1::local_client::LocalClient;
+use zonemesh_api::wire::local::shown_items;
+use zonemesh_core::attestation::{self, GatewayDoubt};
+use zonemesh_core::key::ZonePublicKey;
+use zonemesh_core::token::{SECRET_BYTES, VmToken, ZonePin};
+use zonemesh_pki::local::pin_mismatch;
+use zonemesh_pki::{CertificateRequest, San, asking_client_config, pinned_client_config};
+
+use crate::zone::{Place, Zone};
+use crate::{founding, place};
+
+const FEDERATIONS: [&str; 2] = ["health-eu", "weather-eu"];
+
+fn token(pin: ZonePin, secret: u8) -> VmToken {
+    VmToken::new(pin, &[secret; SECRET_BYTES])
+}
+
+/// A zone with two federations, and a token for each of `roles`, whose secret is its place there.
+async fn serving(place: Place, roles: &[(&str, &str)]) -> Zone {
+    serving_with(place, roles, "").await
+}
+
+/// The same, with more lines in `[local_api]`.
+async fn serving_with(place: Place, roles: &[(&str, &str)], more: &str) -> Zone {
+    let mut zone = Zone::start(place, &[]).await;
+    zone.stop().await;
+    zone.more = format!("[local_api]\nlisten = \"{}\"\n{more}\n", place.local_api());
+    let pin = ZonePin::Key(place.identity().public_key());
+    for ((role, more), secret) in roles.iter().zip(0..) {
+        let hash = token(pin.clone(), secret).hash();
+        zone.more += &format!(
+            "[[local_api.token]]\nname = \"{secret}\"\nrole = \"{role}\"\nsha256 = \"{hash}\"\n{more}\n"
+        );
+    }
+    for name in FEDERATIONS {
+        zone.more += &format!("[[federation]]\nname = \"{name}\"\n");
+    }
+    zone.start_again().await;
+    zone
+}
+
+async fn pinned(place: Place, key: &ZonePublicKey) -> LocalClient<Channel> {
+    let tls = pinned_client_config(*key.as_bytes()).unwrap();
+    local::connect(place.local_api(), tls).await.unwrap()
+}
+
+fn registration(federation: &str, token: &VmToken) -> v1::RegisterRequest {
+    let address = IpAddr::from([127, 0, 0, 1]);
+    let request = CertificateRequest::generate("superlink", &[San::Ip(address)]).unwrap();
+    v1::RegisterRequest {
+        federation: federation.to_owned(),
+        token: token.reveal().to_owned(),
+        addresses: vec![address.to_string()],
+        fleet_port: 9092,
+        control_port: 9093,
+        flower_version: "1.25.0".to_owned(),
+        transport: v1::FlowerTransport::Grpc.into(),
+        csr_pem: request.csr_pem,
+        clock_unix_ms: 1_800_000_000_000,
+        onegate: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_mesh_written_by_hand_a_vm_pins_the_zone_key_and_no_other_is_taken() {
+    let place = place(20, 1);
+    let mut zone = serving(place, &[]).await;
+    let own = place.identity().public_key();
+    let pin: ZonePin = zone.status().await.local_api_pin.parse().unwrap();
+    assert_eq!(pin, ZonePin::Key(own));
+    let question = v1::ResolveRequest { federation: FEDERATIONS[0].to_owned(), proof: None };
+    let view = pinned(place, &own).await.resolve(question).await.unwrap().into_inner();
+    assert!(!view.found);
+    let other = crate::place(20, 2).identity().public_key();
+    let tls = pinned_client_config(*other.as_bytes()).unwrap();
+    let error = local::connect(place.local_api(), tls).await.unwrap_err();
+    assert!(pin_mismatch(&error).is_some(), "{error}");
+    let asked = pinned(place, &own).await.attest(v1::AttestRequest {}).await.unwrap_err();
+    assert_eq!(asked.code(), Code::FailedPrecondition);
+    zone.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_managed_mesh_a_gateway_proves_its_zones_key_to_a_vm_that_knows_mesh_and_zone() {
+    let place = place(21, 1);
+    let mut zone = serving(place, &[]).await;
+    zone.mesh().await.mesh_init(founding()).await.unwrap();
+    let pin = zone.status().await.local_api_pin.parse();
+    let Ok(ZonePin::Mesh(pin)) = pin else { panic!("{pin:?}") };
+    assert_eq!(pin.zone.as_str(), place.name());
+
+    let tls = asking_client_config().unwrap();
+    let mut anybody = local::connect(place.local_api(), tls).await.unwrap();
+    let shown = anybody.attest(v1::AttestRequest {}).await.unwrap().into_inner();
+    let shown = shown_items(shown).unwrap();
+    let attested = attestation::verify(&pin, None, shown.clone()).unwrap();
+    assert_eq!(attested.zone_key, place.identity().public_key());
+    pinned(place, &attested.zone_key).await;
+    let other = zonemesh_core::token::MeshPin { zone: "z9".parse().unwrap(), ..pin };
+    let refused = attestation::verify(&other, None, shown);
+    assert_eq!(refused, Err(GatewayDoubt::NoGrant(other.zone)));
+    zone.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_good_for_its_role_and_federation_until_its_end() {
+    let place = place(22, 1);
+    let roles = [
+        ("superlink", "federation = \"health-eu\""),
+        ("superlink", ""),
+        ("supernode", ""),
+        ("superlink", "expires = \"2020-01-01T00:00:00Z\""),
+    ];
+    let mut zone = serving(place, &roles).await;
+    let key = place.identity().public_key();
+    let mut gateway = pinned(place, &key).await;
+    // Loopback is no prefix of the zone: that is looked at last.
+    let good = (Code::InvalidArgument, "lies in none of the zone's prefixes");
+    let cases = [
+        (0, "health-eu", good),
+        (0, "weather-eu", (Code::PermissionDenied, "is for the federation health-eu")),
+        (1, "weather-eu", good),
+        (2, "health-eu", (Code::PermissionDenied, "is for a supernode, not for a superlink")),
+        (3, "health-eu", (Code::Unauthenticated, "has expired")),
+        (9, "health-eu", (Code::Unauthenticated, "is not known to this gateway")),
+    ];
+    for (secret, federation, (code, words)) in cases {
+        let token = token(ZonePin::Key(key), secret);
+        let status = gateway.register(registration(federation, &token)).await.unwrap_err();
+        assert_eq!(status.code(), code, "{secret}, {federation}: {status}");
+        assert!(status.message().contains(words), "{status}");
+        assert!(!status.message().contains("zmt1."), "{status}");
+    }
+    zone.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_need_not_say_who_it_is_but_not_the_untruth() {
+    let place = place(23, 1);
+    let roles = [("supernode", "federation = \"health-eu\""), ("superlink", "")];
+    let mut zone = serving(place, &roles).await;
+    let key = place.identity().public_key();
+    let mut gateway = pinned(place, &key).await;
+    let supernode = v1::VmRole::Supernode;
+    let cases = [
+        (None, "health-eu", None),
+        (Some(0), "health-eu", None),
+        (Some(0), "weather-eu", Some(Code::PermissionDenied)),
+        (Some(1), "health-eu", Some(Code::PermissionDenied)),
+        (Some(9), "health-eu", Some(Code::Unauthenticated)),
+    ];
+    for (secret, federation, refused) in cases {
+        let proof = secret.map(|secret| v1::VmProof {
+            token: token(ZonePin::Key(key), secret).reveal().to_owned(),
+            role: supernode.into(),
+        });
+        let federation = federation.to_owned();
+        let resolve = v1::ResolveRequest { federation: federation.clone(), proof: proof.clone() };
+        let watch = v1::WatchRequest { federation, proof };
+        let answers = [
+            gateway.resolve(resolve).await.err().map(|status| status.code()),
+            gateway.watch(watch).await.err().map(|status| status.code()),
+        ];
+        assert_eq!(answers, [refused; 2], "{secret:?}");
+    }
+    zone.stop().await;
+}
+
+/// A OneGate that gives this answer to everybody, and what it was asked.
+async fn onegate(answer: &'static str) -> (SocketAddr, Arc<Mutex<String>>, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, asked) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(String::new())));
+    let (mut serving, notes) = (JoinSet::new(), asked.clone());
+    serving.spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            *notes.lock().unwrap() = String::from_utf8(request).unwrap();
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    (address, asked, serving)
+}
+
+macro_rules! vm {
+    ($state:literal, $address:literal) => {
+        concat!(
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"VM\":{\"ID\":\"7\",\"STATE\":\"",
+            $state,
+            "\",\"LCM_STATE\":\"3\",\"TEMPLATE\":{\"NIC\":[{\"IP\":\"",
+            $address,
+            "\"}]}}}"
+        )
+    };
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_vms_prove_themselves_by_onegate_the_token_alone_is_not_enough() {
+    let unknown = "HTTP/1.1 401 Unauthorized\r\nconnection: close\r\n\r\n";
+    let broken = "HTTP/1.1 500 Oops\r\nconnection: close\r\n\r\n";
+    // Loopback is no prefix of the zone: that is looked at last.
+    let good = (Code::InvalidArgument, "lies in none of the zone's prefixes");
+    let cases = [
+        (true, vm!("3", "127.0.0.1"), good),
+        (true, vm!("3", "10.20.1.9"), (Code::PermissionDenied, "has another address")),
+        (true, vm!("8", "127.0.0.1"), (Code::Unavailable, "does not run")),
+        (true, unknown, (Code::PermissionDenied, "does not know this VM")),
+        (true, broken, (Code::Unavailable, "does not answer")),
+        (
+            false,
+            vm!("3", "127.0.0.1"),
+            (Code::PermissionDenied, "ONEAPP_ZONEMESH_IDENTITY=onegate"),
+        ),
+    ];
+    for ((shows, answer, (code, words)), mesh) in cases.into_iter().zip(30..) {
+        let place = place(mesh, 1);
+        let (address, asked, _serving) = onegate(answer).await;
+        let more = format!("onegate = \"http://{address}\"");
+        let mut zone = serving_with(place, &[("superlink", "")], &more).await;
+        let key = place.identity().public_key();
+        let mut request = registration("health-eu", &token(ZonePin::Key(key), 0));
+        let proof = v1::OneGateProof { vm: "7".to_owned(), token: "dG9rZW4=".to_owned() };
+        request.onegate = shows.then_some(proof);
+        let status = pinned(place, &key).await.register(request).await.unwrap_err();
+        assert_eq!(status.code(), code, "{status}");
+        assert!(status.message().contains(words), "{status}");
+        let asked = asked.lock().unwrap().to_ascii_lowercase();
+        assert_eq!(asked.contains("x-onegate-token: dg9rzw4="), shows, "{asked}");
+        zone.stop().await;
+    }
+}

@@ -26,7 +26,7 @@ use zonemesh_core::record::{
 };
 use zonemesh_core::registry::Registry;
 use zonemesh_core::replication::{
-    HeldVersions, RegistryDigest, ReplicationSession, StreamBody, StreamMessage,
+    HeldTrust, HeldVersions, RegistryDigest, ReplicationSession, StreamBody, StreamMessage,
 };
 use zonemesh_core::time::UnixMillis;
 use zonemesh_core::token::VmRole;
@@ -116,9 +116,10 @@ fn messages() -> Vec<StreamMessage> {
         say(StreamBody::Versions(versions.clone())),
         say(StreamBody::Items(vec![held.signed.clone()])),
         say(StreamBody::Versions(HeldVersions {
-            trust: Some([trust_item().id()].into()),
+            trust: Some(HeldTrust::whole([trust_item().id()].into())),
             ..versions.clone()
         })),
+        say(StreamBody::TrustIds(HeldTrust::whole([trust_item().id()].into()))),
         say(StreamBody::Trust(vec![trust_item()])),
         say(StreamBody::Digest(RegistryDigest { root_hash: [1; 32], trust_hash: Some([2; 32]) })),
         say(StreamBody::Digest(RegistryDigest {

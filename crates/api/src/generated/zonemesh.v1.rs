@@ -6,7 +6,7 @@ pub struct RegistryMessage {
     #[prost(message, optional, tag = "1")]
     pub clock: ::core::option::Option<Clock>,
     /// What is said.
-    #[prost(oneof = "registry_message::Kind", tags = "2, 3, 4, 5, 6")]
+    #[prost(oneof = "registry_message::Kind", tags = "2, 3, 4, 5, 6, 7")]
     pub kind: ::core::option::Option<registry_message::Kind>,
 }
 /// Nested message and enum types in `RegistryMessage`.
@@ -29,6 +29,9 @@ pub mod registry_message {
         /// Trust items you do not hold yet.
         #[prost(message, tag = "6")]
         Trust(super::TrustItems),
+        /// Further names of trust items that I hold, where they are too many for `versions`.
+        #[prost(message, tag = "7")]
+        TrustIds(super::TrustIds),
     }
 }
 /// Times of a message, in milliseconds since 1970 (as in NTP, RFC 5905, section 8).
@@ -87,9 +90,15 @@ pub struct Versions {
 /// Names of trust items.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TrustIds {
-    /// SHA-256 over kind, payload and signatures (32 bytes each).
+    /// SHA-256 over kind, payload and signers (32 bytes each).
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// The names between these two, both included (32 bytes each), are all in `ids`; empty: from the
+    /// first, to the last there can be.
+    #[prost(bytes = "vec", tag = "2")]
+    pub from: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub to: ::prost::alloc::vec::Vec<u8>,
 }
 /// The version of one gateway's record.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -6,11 +6,12 @@ use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::{ProtocolRange, SignedRecord, Version};
 use zonemesh_core::registry::{RecordHead, VersionVector};
 use zonemesh_core::replication::{
-    ClockEcho, ClockStamp, HeldVersions, RegistryDigest, StreamBody, StreamHello, StreamMessage,
+    ClockEcho, ClockStamp, HeldTrust, HeldVersions, RegistryDigest, StreamBody, StreamHello,
+    StreamMessage,
 };
 use zonemesh_core::time::UnixMillis;
 
-use super::trust::{trust_hash, trust_ids, trust_items};
+use super::trust::{trust_hash, trust_items};
 use super::{WireError, WireProblem, hash, name};
 use crate::v1;
 use crate::v1::registry_message::Kind;
@@ -38,10 +39,9 @@ fn kind(body: StreamBody) -> Option<Kind> {
         }),
         StreamBody::Versions(versions) => Kind::Versions(v1::Versions {
             items: versions.records.into_iter().map(|(id, head)| item_version(id, head)).collect(),
-            trust: versions
-                .trust
-                .map(|ids| v1::TrustIds { ids: ids.into_iter().map(|id| id.0.to_vec()).collect() }),
+            trust: versions.trust.as_ref().map(v1::TrustIds::from),
         }),
+        StreamBody::TrustIds(held) => Kind::TrustIds(v1::TrustIds::from(&held)),
         StreamBody::Items(items) => {
             Kind::Items(v1::Items { items: items.iter().map(signed_item).collect() })
         }
@@ -104,9 +104,10 @@ impl TryFrom<Kind> for StreamBody {
                 },
             }),
             Kind::Versions(versions) => Self::Versions(HeldVersions {
-                trust: trust_ids(versions.trust)?,
+                trust: versions.trust.map(HeldTrust::try_from).transpose()?,
                 records: version_vector(versions.items)?,
             }),
+            Kind::TrustIds(ids) => Self::TrustIds(HeldTrust::try_from(ids)?),
             Kind::Items(items) => Self::Items(signed_records(items)?),
             Kind::Trust(items) => Self::Trust(trust_items("trust.items", items.items)?),
             Kind::Digest(digest) => Self::Digest(RegistryDigest {

@@ -1,11 +1,10 @@
 //! Trust items: grants, revocations, authority sets.
 
-use std::collections::BTreeSet;
-
 use zonemesh_core::membership::{
     AuthorityPublicKey, AuthoritySignature, ItemId, SignedTrustItem, TrustKind,
 };
 use zonemesh_core::mesh::RootHash;
+use zonemesh_core::replication::HeldTrust;
 
 use super::{WireError, WireProblem, hash};
 use crate::v1;
@@ -80,11 +79,32 @@ pub(super) fn trust_items(
     items.into_iter().enumerate().filter(is_known).map(item).collect()
 }
 
-pub(super) fn trust_ids(wire: Option<v1::TrustIds>) -> Result<Option<BTreeSet<ItemId>>, WireError> {
-    let id = |(index, bytes): (usize, Vec<u8>)| {
-        hash(&format!("versions.trust.ids[{index}]"), &bytes).map(ItemId)
-    };
-    wire.map(|wire| wire.ids.into_iter().enumerate().map(id).collect()).transpose()
+impl From<&HeldTrust> for v1::TrustIds {
+    fn from(held: &HeldTrust) -> Self {
+        Self {
+            ids: held.ids.iter().map(|id| id.0.to_vec()).collect(),
+            from: held.from.0.to_vec(),
+            to: held.to.0.to_vec(),
+        }
+    }
+}
+
+impl TryFrom<v1::TrustIds> for HeldTrust {
+    type Error = WireError;
+
+    fn try_from(wire: v1::TrustIds) -> Result<Self, WireError> {
+        let id = |(index, bytes): (usize, Vec<u8>)| {
+            hash(&format!("trust.ids[{index}]"), &bytes).map(ItemId)
+        };
+        let all = Self::whole(wire.ids.into_iter().enumerate().map(id).collect::<Result<_, _>>()?);
+        let end = |field: &str, bytes: &[u8], otherwise: ItemId| match bytes {
+            [] => Ok(otherwise),
+            bytes => hash(field, bytes).map(ItemId),
+        };
+        let from = end("trust.from", &wire.from, all.from)?;
+        let to = end("trust.to", &wire.to, all.to)?;
+        Ok(Self { from, to, ..all })
+    }
 }
 
 /// Empty in a mesh whose members are written by hand.

@@ -214,7 +214,7 @@ impl Membership {
             }
             TrustItem::Grant(Grant { set, .. })
             | TrustItem::Revocation(super::Revocation { set, .. }) => {
-                set.filter(|set| *set == head)?;
+                set.filter(|set| *set == head && !self.holds(&item.content_id()))?;
                 let missing = signatures_missing(present, item) as usize;
                 (present.keys.clone(), missing, present.threshold as usize)
             }

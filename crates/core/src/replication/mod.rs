@@ -29,6 +29,8 @@ pub use session::{ReplicationSession, SessionOutput, StreamRefused};
 pub const DIGEST_INTERVAL_MS: u64 = 30_000;
 /// Most bytes of items in one message, but for a single larger item.
 pub const ITEMS_BYTES: usize = 256 * 1024;
+/// Most names of trust items in one message.
+const TRUST_IDS: usize = 4096;
 /// Most bytes of a message that is read: room for items with their frames, and for the versions of
 /// some thousand zones. What a hostile neighbour can have in memory is a few of these.
 pub const MESSAGE_BYTES: usize = 512 * 1024;
@@ -60,8 +62,47 @@ pub struct StreamHello {
 pub struct HeldVersions {
     /// Which version of each zone's record.
     pub records: VersionVector,
-    /// Which trust items, if the two ends differ in them.
-    pub trust: Option<BTreeSet<ItemId>>,
+    /// Which trust items, if the two ends differ in them: all, or the first of them.
+    pub trust: Option<HeldTrust>,
+}
+
+/// The trust items that the sender holds whose names lie between two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldTrust {
+    /// The lowest name that this tells about.
+    pub from: ItemId,
+    /// The highest.
+    pub to: ItemId,
+    /// The names between them, both included.
+    pub ids: BTreeSet<ItemId>,
+}
+
+impl HeldTrust {
+    /// All names there can be, of which these are held.
+    #[must_use]
+    pub fn whole(ids: BTreeSet<ItemId>) -> Self {
+        Self { from: ItemId([0; 32]), to: ItemId([0xff; 32]), ids }
+    }
+
+    /// The same in parts of at most [`TRUST_IDS`] names, each between the ones beside it.
+    fn parts(ids: BTreeSet<ItemId>) -> Vec<Self> {
+        let all: Vec<_> = ids.into_iter().collect();
+        let mut parts: Vec<_> =
+            all.chunks(TRUST_IDS).map(|ids| Self::whole(ids.iter().copied().collect())).collect();
+        for index in 1..parts.len() {
+            // No chunk is empty; one name lies in two parts, which tells the same twice.
+            if let Some(first) = parts[index].ids.first().copied() {
+                parts[index].from = first;
+                parts[index - 1].to = first;
+                parts[index - 1].ids.insert(first);
+            }
+        }
+        if parts.is_empty() { vec![Self::whole(BTreeSet::new())] } else { parts }
+    }
+
+    fn covers(&self, id: &ItemId) -> bool {
+        (self.from..=self.to).contains(id)
+    }
 }
 
 /// What a message says.
@@ -71,6 +112,8 @@ pub enum StreamBody {
     Hello(StreamHello),
     /// What I hold, item by item.
     Versions(HeldVersions),
+    /// Further trust items that I hold.
+    TrustIds(HeldTrust),
     /// Records that you do not hold yet.
     Items(Vec<SignedRecord>),
     /// Trust items that you do not hold yet.

@@ -15,7 +15,7 @@ use super::batch::batches;
 use super::clock::{ClockOffset, Estimator};
 use super::trust::{self, TrustState};
 use super::{
-    DIGEST_INTERVAL_MS, HeldVersions, MeshId, RegistryDigest, StreamBody, StreamHello,
+    DIGEST_INTERVAL_MS, HeldTrust, HeldVersions, MeshId, RegistryDigest, StreamBody, StreamHello,
     StreamMessage,
 };
 
@@ -180,7 +180,7 @@ impl ReplicationSession {
                 self.agreed = Some(self.check(&hello)?);
                 let ours = summary(registry);
                 let answer = match self.same(&ours, &hello.holds) {
-                    true => Some(self.message(StreamBody::Digest(ours), now)),
+                    true => vec![self.message(StreamBody::Digest(ours), now)],
                     false => self.compare(&hello.holds, registry, now),
                 };
                 output.messages.extend(answer);
@@ -192,6 +192,9 @@ impl ReplicationSession {
             }
             (StreamBody::Versions(theirs), Some(_)) => {
                 output.messages = self.answer(theirs, registry, now);
+            }
+            (StreamBody::TrustIds(theirs), Some(_)) => {
+                output.messages = self.answer_trust(&theirs, registry, now);
             }
             (StreamBody::Trust(items), Some(_)) => self.trust.take(items, registry),
             (StreamBody::Items(items), Some(_)) => self.take(items, registry, now, &mut output),
@@ -286,28 +289,29 @@ impl ReplicationSession {
         theirs: &RegistryDigest,
         registry: &Registry,
         now: UnixMillis,
-    ) -> Option<StreamMessage> {
+    ) -> Vec<StreamMessage> {
         let ours = summary(registry);
         match self.same(&ours, theirs) {
-            true => None,
+            true => Vec::new(),
             false => self.ask(self.trust_differs(&ours, theirs), registry, now),
         }
     }
 
     /// Sends our versions, once for each state of ours and digest.
-    fn ask(&mut self, trust: bool, registry: &Registry, now: UnixMillis) -> Option<StreamMessage> {
+    fn ask(&mut self, trust: bool, registry: &Registry, now: UnixMillis) -> Vec<StreamMessage> {
         let held = summary(registry);
         let covers = |asked: OpenQuestion| asked.held == held && (asked.with_trust || !trust);
         if self.asked.is_some_and(covers) {
-            return None;
+            return Vec::new();
         }
         self.asked = Some(OpenQuestion { held, with_trust: trust });
         let membership = registry.membership().filter(|_| trust);
-        let versions = HeldVersions {
-            records: registry.version_vector(),
-            trust: membership.map(crate::membership::Membership::ids),
-        };
-        Some(self.message(StreamBody::Versions(versions), now))
+        let parts = membership.map(|membership| HeldTrust::parts(membership.ids()));
+        let mut parts = parts.into_iter().flatten();
+        let versions = HeldVersions { records: registry.version_vector(), trust: parts.next() };
+        let versions = std::iter::once(StreamBody::Versions(versions));
+        let bodies = versions.chain(parts.map(StreamBody::TrustIds));
+        bodies.map(|body| self.message(body, now)).collect()
     }
 
     /// Sends what the neighbour lacks, and asks if it holds what we lack.
@@ -320,10 +324,10 @@ impl ReplicationSession {
         let HeldVersions { records, trust } = theirs;
         let mut messages = Vec::new();
         let mut asks_trust = false;
-        if let Some(ids) = trust.filter(|_| self.trust.shared) {
-            let lacking = self.trust.lacking(&ids, registry);
+        if let Some(theirs) = trust.filter(|_| self.trust.shared) {
+            let lacking = self.trust.lacking(&theirs, registry);
             messages = self.trust_messages(lacking, now);
-            asks_trust = trust::lacks_any_of(&ids, registry);
+            asks_trust = trust::lacks_any_of(&theirs, registry);
         }
         let asks = asks_trust || registry.lacks_any_of(&records);
         let lacking = registry.items_newer_than(&records);
@@ -333,6 +337,24 @@ impl ReplicationSession {
         messages.extend(batches.map(|items| self.message(StreamBody::Items(items), now)));
         if asks {
             messages.extend(self.ask(asks_trust, registry, now));
+        }
+        messages
+    }
+
+    /// The same of further names of trust items.
+    fn answer_trust(
+        &mut self,
+        theirs: &HeldTrust,
+        registry: &Registry,
+        now: UnixMillis,
+    ) -> Vec<StreamMessage> {
+        if !self.trust.shared {
+            return Vec::new();
+        }
+        let lacking = self.trust.lacking(theirs, registry);
+        let mut messages = self.trust_messages(lacking, now);
+        if trust::lacks_any_of(theirs, registry) {
+            messages.extend(self.ask(true, registry, now));
         }
         messages
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::batch::batches;
-use super::{MeshId, ReplicationSession, StreamBody, StreamMessage};
+use super::{HeldTrust, MeshId, ReplicationSession, StreamBody, StreamMessage};
 use crate::membership::{ItemId, SignedTrustItem, TrustAccepted};
 use crate::registry::Registry;
 use crate::time::UnixMillis;
@@ -29,17 +29,20 @@ impl TrustState {
         ours == theirs || becomes_managed(ours, theirs) || becomes_managed(theirs, ours)
     }
 
-    /// What a neighbour that holds `ids` lacks; it is taken to hold it from now on.
+    /// What a neighbour lacks of what its names tell about; it is taken to hold that from now on.
     pub(super) fn lacking(
         &mut self,
-        ids: &BTreeSet<ItemId>,
+        theirs: &HeldTrust,
         registry: &Registry,
     ) -> Vec<SignedTrustItem> {
         let Some(membership) = registry.membership().filter(|_| self.shared) else {
             return Vec::new();
         };
-        self.theirs = membership.ids();
-        membership.items_except(ids)
+        let ours = membership.ids();
+        self.theirs.retain(|id| ours.contains(id));
+        self.theirs.extend(ours.iter().filter(|id| theirs.covers(id)));
+        let untold = ours.into_iter().filter(|id| !theirs.covers(id));
+        membership.items_except(&untold.chain(theirs.ids.iter().copied()).collect())
     }
 
     pub(super) fn take(&mut self, items: Vec<SignedTrustItem>, registry: &mut Registry) {
@@ -54,9 +57,9 @@ impl TrustState {
 }
 
 /// True if `theirs` names an item that this registry lacks.
-pub(super) fn lacks_any_of(theirs: &BTreeSet<ItemId>, registry: &Registry) -> bool {
+pub(super) fn lacks_any_of(theirs: &HeldTrust, registry: &Registry) -> bool {
     let membership = registry.membership();
-    membership.is_some_and(|m| theirs.iter().any(|id| m.get(id).is_none()))
+    membership.is_some_and(|m| theirs.ids.iter().any(|id| m.get(id).is_none()))
 }
 
 impl ReplicationSession {

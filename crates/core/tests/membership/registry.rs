@@ -193,7 +193,7 @@ fn talk(
     }
 }
 
-fn meet(registries: &mut [Registry; 2]) -> [ReplicationSession; 2] {
+pub(crate) fn meet(registries: &mut [Registry; 2]) -> [ReplicationSession; 2] {
     let mut ends = [0, 1]
         .map(|i| ReplicationSession::new(registries[i].mesh(), registries[1 - i].zone().clone()));
     let hellos = [0, 1].map(|i| (1 - i, ends[i].open(&registries[i], NOW)));

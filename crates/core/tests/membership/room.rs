@@ -4,11 +4,14 @@ use zonemesh_core::membership::{
     AuthorityEdit, MAX_ITEMS_OF_KEY, Membership, SignedTrustItem, TrustItem, TrustRejected,
 };
 
+use zonemesh_core::registry::Registry;
+
 use crate::change::{batch, draft, edit};
 use crate::mesh::{
     NOW, authority, by, careless, first_set, grant, identity, mesh_of, name, names, owner, request,
     revocation, set_of,
 };
+use crate::registry::meet;
 
 /// Revocations of keys that nobody has: the most that one payload each can be.
 fn flood(membership: &Membership, signer: u8, count: u64) -> Vec<SignedTrustItem> {
@@ -65,4 +68,19 @@ fn what_is_kept_of_a_flood_follows_from_the_items_and_not_from_their_order() {
     assert_eq!(one.root_hash(), other.root_hash());
     assert_eq!(names(&one), set_of(&[]), "revocations go before the grants of the same key");
     assert!(!one.is_revoked(&identity(1).public_key()));
+}
+
+#[test]
+fn more_items_than_one_message_names_are_exchanged_in_parts() {
+    let mut full = mesh_of(1, 1);
+    full.accept_all(flood(&full, 0, 5000));
+    let registry = |zone: u8, mesh: Membership| {
+        Registry::managed(name(zone), identity(zone), Vec::new(), mesh, 1).unwrap()
+    };
+    let mut registries = [registry(0, full), registry(1, mesh_of(1, 1))];
+    registries.iter_mut().for_each(|registry| drop(registry.poll_trust()));
+    meet(&mut registries);
+    let [one, other] = &registries;
+    assert_eq!(one.trust_hash(), other.trust_hash());
+    assert_eq!(other.membership().unwrap().revocations().count(), 5000);
 }

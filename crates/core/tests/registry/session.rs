@@ -45,6 +45,7 @@ impl Pair {
                 StreamBody::Items(_) => "items",
                 StreamBody::Trust(_) => "trust",
                 StreamBody::Digest(_) => "digest",
+                StreamBody::TrustIds(_) => "trust ids",
                 StreamBody::Unknown => "unknown",
             });
             assert!(self.seen.len() < 50, "they do not come to rest: {:?}", self.seen);

@@ -13,7 +13,7 @@ use zonemesh_lab::lab::{Lab, ZonePlan};
 use zonemesh_lab::mesh::{Mesh, patience};
 use zonemesh_lab::wait::{Look, until};
 
-use crate::tool::{joined, say};
+use crate::tool::{joined, owner_key, say};
 
 const ZONES: [ZonePlan<'_>; 3] = [
     ZonePlan { name: "berlin", vms: &["superlink"] },
@@ -34,7 +34,9 @@ fn a_zone_changes_its_identity_and_keeps_its_federation() -> Result<()> {
     // berlin cannot grant itself: madrid becomes an authority.
     let file = mesh.gateway("madrid")?.folder().join("state/authority.key").display().to_string();
     let key = say(&mut mesh, "madrid", &["key", "generate", "authority", "--out", &file])?;
-    say(&mut mesh, "berlin", &["authority", "add", key.trim()])?;
+    let owner = owner_key(&mut mesh, "berlin")?;
+    let add = ["authority", "add", key.trim(), "--key", &owner, "--key", &file];
+    say(&mut mesh, "berlin", &add)?;
     until("madrid to be an authority", patience(), || {
         let list = mesh.gateway("madrid")?.ask(&["authority", "list"])?;
         let both = list["authorities"].as_array().is_some_and(|all| all.len() == 2);

@@ -67,6 +67,7 @@ fn a_zone_that_was_away_when_it_was_revoked_asks_and_is_told() -> Result<()> {
     // The one that revoked it is out of reach as well: any member will do.
     mesh.gateway("berlin")?.daemon()?.kill_9()?;
     mesh.gateway("madrid")?.start(&lab)?;
+    mesh.gateway("madrid")?.wait_until_ready(patience())?;
     let said = told(&mut mesh, ASKED)?;
     // Also over a restart, when nobody is asked any more.
     mesh.gateway("madrid")?.kill_9_and_start(&lab)?;

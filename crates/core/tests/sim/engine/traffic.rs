@@ -22,11 +22,12 @@ pub(crate) fn wire_bytes(body: &StreamBody) -> u64 {
         StreamBody::Versions(versions) => {
             let heads =
                 versions.records.keys().map(|id| id.zone.as_str().len() + id.gateway.len() + 28);
-            let ids = versions.trust.as_ref().map_or(0, |ids| ids.len() * 34);
+            let ids = versions.trust.as_ref().map_or(0, |held| held.ids.len() * 34);
             heads.sum::<usize>() + ids
         }
         StreamBody::Items(items) => items.iter().map(|item| item.size() + PADDING + 8).sum(),
         StreamBody::Trust(items) => items.iter().map(|item| item.size() + 16).sum(),
+        StreamBody::TrustIds(held) => held.ids.len() * 34 + 70,
         StreamBody::Digest(_) => 70,
         StreamBody::Unknown => 0,
     };

@@ -76,6 +76,11 @@ fn report(zones: u32, figures: &Figures) -> bool {
     );
     println!("  revocation at all zones    {} ms", figures.revocation_ms);
     println!(
+        "  authority removed, its list followed everywhere  {} ms, {} B per gateway",
+        figures.removal_ms,
+        figures.removal_bytes / u64::from(zones)
+    );
+    println!(
         "  restart, wiped disk, old disk, clone, cut at once: all agree; {} alarms about the clone",
         figures.clone_alarms
     );

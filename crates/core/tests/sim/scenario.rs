@@ -1,8 +1,9 @@
 //! What happens to a simulated mesh, and how long it takes until all agree again.
 
+use zonemesh_core::membership::Membership;
 use zonemesh_core::record::Version;
 
-use crate::engine::{Disk, Setup, Sim, name, revocation};
+use crate::engine::{Disk, Setup, Sim, name, removal, revocation};
 
 /// Longest a scenario may take: more would be a failure, not a figure.
 const LONGEST_MS: u64 = 900_000;
@@ -31,6 +32,10 @@ pub(crate) struct Figures {
     pub(crate) heal_ms: u64,
     pub(crate) heal_bytes: u64,
     pub(crate) revocation_ms: u64,
+    /// Milliseconds until all follow a set that replaces the signing key, with its list.
+    pub(crate) removal_ms: u64,
+    /// Bytes of all gateways meanwhile.
+    pub(crate) removal_bytes: u64,
     /// Gateways that have noticed the clone, each time that they did.
     pub(crate) clone_alarms: u64,
 }
@@ -121,7 +126,7 @@ pub(crate) fn half_cut(sim: &mut Sim, cut_ms: u64, changed: usize) -> (u64, u64)
 pub(crate) fn revoke(sim: &mut Sim, zone: u32) -> u64 {
     let item = revocation(sim.nodes[0].registry.membership().unwrap(), zone);
     let begin = sim.now;
-    sim.offer(0, item);
+    sim.offer(0, vec![item]);
     let gone = name(zone);
     let mut node = 0;
     let until = sim.now.plus(LONGEST_MS);
@@ -133,6 +138,29 @@ pub(crate) fn revoke(sim: &mut Sim, zone: u32) -> u64 {
     });
     assert!(done, "some gateway still holds the record of a revoked zone");
     sim.now.0 - begin.0
+}
+
+/// The owner replaces the signing key: milliseconds until every gateway follows the new set with its
+/// whole list, and bytes of all gateways in that time.
+pub(crate) fn remove_authority(sim: &mut Sim) -> (u64, u64) {
+    let items = removal(sim.nodes[0].registry.membership().unwrap());
+    let set = items[0].payload_hash();
+    let (begin, before) = (sim.now, sim.sent());
+    let members = sim.nodes[0].registry.members().count();
+    sim.offer(0, items);
+    let mut node = 0;
+    let follows = move |membership: &Membership| {
+        membership.authority_set().0 == set && membership.members().count() == members
+    };
+    let done = sim.run_until(sim.now.plus(LONGEST_MS), move |sim: &Sim| {
+        let of = |node: usize| sim.nodes.get(node).and_then(|n| n.registry.membership());
+        while of(node).is_some_and(follows) {
+            node += 1;
+        }
+        node == sim.nodes.len()
+    });
+    assert!(done, "some gateway does not follow the new set");
+    (sim.now.0 - begin.0, sim.sent() - before)
 }
 
 /// Everything at once: restarts, a wiped disk with a clock that went back, a restored old disk, a
@@ -183,6 +211,7 @@ pub(crate) fn run(setup: Setup, count: usize, cut_ms: u64) -> Figures {
     let clone_alarms = troubles(&mut sim);
     let last = setup.zones - 1;
     let revocation_ms = revoke(&mut sim, last);
+    let (removal_ms, removal_bytes) = remove_authority(&mut sim);
     Figures {
         streams,
         start_ms,
@@ -194,6 +223,8 @@ pub(crate) fn run(setup: Setup, count: usize, cut_ms: u64) -> Figures {
         heal_ms,
         heal_bytes,
         revocation_ms,
+        removal_ms,
+        removal_bytes,
         clone_alarms,
     }
 }

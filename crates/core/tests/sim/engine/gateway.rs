@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use zonemesh_core::key::{WireGuardPrivateKey, ZoneIdentity};
 use zonemesh_core::membership::{
-    AuthorityIdentity, GrantRequest, Membership, SignedTrustItem, TrustItem, sign,
+    AuthorityEdit, AuthorityIdentity, GrantRequest, Membership, SignedTrustItem, TrustItem, sign,
 };
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::{
@@ -68,6 +68,22 @@ pub(crate) fn membership(zones: u32) -> Membership {
 pub(crate) fn revocation(membership: &Membership, zone: u32) -> SignedTrustItem {
     let revocation = membership.draft_revocation(&name(zone), "simulated", START).unwrap();
     sign(membership.authority_set().1, &TrustItem::Revocation(revocation), &[&authority()])
+}
+
+/// Another signing key takes the place of the first: the set with its list, signed by the owner and by
+/// the key that is added.
+pub(crate) fn removal(membership: &Membership) -> Vec<SignedTrustItem> {
+    let fresh = AuthorityIdentity::from_seed(&[123; 32]);
+    let edit = AuthorityEdit {
+        add: [fresh.public_key()].into(),
+        remove: [authority().public_key()].into(),
+        ..AuthorityEdit::default()
+    };
+    let draft = membership.draft_change(&edit, START).unwrap();
+    let mut set = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(draft.next));
+    set.sign(&authority());
+    set.sign(&fresh);
+    std::iter::once(set).chain(draft.pages).collect()
 }
 
 pub(crate) fn registry(zone: u32, trust: Membership, now: UnixMillis) -> Registry {

@@ -13,14 +13,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use zonemesh_core::gateway::GatewayId;
-use zonemesh_core::membership::{ItemId, Membership};
+use zonemesh_core::membership::{ItemId, Membership, SignedTrustItem};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::neighbours;
 use zonemesh_core::registry::Registry;
 use zonemesh_core::replication::{ReplicationSession, StreamMessage};
 use zonemesh_core::time::UnixMillis;
 
-pub(crate) use gateway::{Disk, draft, membership, name, revocation};
+pub(crate) use gateway::{Disk, draft, membership, name, removal, revocation};
 use stream::{Direction, Stream};
 
 /// When a run starts.
@@ -211,9 +211,9 @@ impl Sim {
         }
     }
 
-    /// Signs something at a gateway that holds the authority key.
-    pub(crate) fn offer(&mut self, node: usize, item: zonemesh_core::membership::SignedTrustItem) {
-        self.nodes[node].registry.accept_trust(vec![item]);
+    /// Offers at a gateway what authorities have signed.
+    pub(crate) fn offer(&mut self, node: usize, items: Vec<SignedTrustItem>) {
+        self.nodes[node].registry.accept_trust(items);
         self.spread(node, &[], &[]);
     }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::founding::{FederationArgument, ZoneArgument};
+use zonemesh_core::membership::FederationRight;
+
 use crate::quantity;
 
 #[derive(Debug, Subcommand)]
@@ -158,6 +160,10 @@ pub(crate) struct GrantZone {
     /// Its gateway's address inside the tunnels; without it the one it has, or the next free one.
     #[arg(long = "tunnel-ip", value_name = "IP")]
     pub(crate) tunnel_ips: Vec<IpAddr>,
+    /// What it may do for a federation: health-eu=host, health-eu=train or health-eu=host,train. Again for
+    /// each; without it what it may now, which at first is everything.
+    #[arg(long = "federation", value_name = "FEDERATION")]
+    pub(crate) federations: Vec<FederationRight>,
     /// A new file for the grant, if other authorities must sign it too.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,

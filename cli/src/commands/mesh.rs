@@ -96,6 +96,7 @@ pub(super) fn zone(
                 zone_key: grant.zone_key,
                 prefixes: grant.prefixes.iter().map(ToString::to_string).collect(),
                 tunnel_ips: grant.tunnel_ips.iter().map(ToString::to_string).collect(),
+                federations: grant.federations.iter().map(ToString::to_string).collect(),
             };
             trusted(grant.out.as_deref(), output, out, || {
                 change(socket, async |mut mesh| mesh.zone_grant(request).await.map(body))

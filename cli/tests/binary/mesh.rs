@@ -262,6 +262,7 @@ rejected: object
 schema: string
 threshold: number
 zones: list
+  federations: list
   issued_at: string
   own: bool
   prefixes: list

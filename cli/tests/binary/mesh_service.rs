@@ -143,6 +143,7 @@ impl Mesh for Members {
             zone_key: ZONE_KEY.into(),
             prefixes: texts(&["10.10.10.0/24"]),
             tunnel_ips: texts(&["10.255.0.1"]),
+            federations: Vec::new(),
             serial: 1,
             issued_at_unix_ms: NOW,
             reason: String::new(),

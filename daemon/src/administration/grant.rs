@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use zonemesh_core::key::ZonePublicKey;
-use zonemesh_core::membership::GrantRequest;
+use zonemesh_core::membership::{FederationRight, GrantRequest};
 use zonemesh_core::name::ZoneName;
 
 use super::invite::reserved;
@@ -21,13 +21,15 @@ pub(crate) struct AttestedGrant {
     pub(crate) prefixes: Vec<IpNet>,
     /// Empty: those that the zone is granted, or the next free one.
     pub(crate) tunnel_ips: Vec<IpAddr>,
+    /// Empty: what it may now.
+    pub(crate) federations: Vec<FederationRight>,
 }
 
 impl Administration {
     /// Grants a zone, or grants it anew with other prefixes or tunnel IPs.
     pub(crate) async fn grant(&self, attested: AttestedGrant) -> Result<SignedChange, Refusal> {
         let mut state = self.state.lock().await;
-        let AttestedGrant { zone, zone_key, prefixes, mut tunnel_ips } = attested;
+        let AttestedGrant { zone, zone_key, prefixes, mut tunnel_ips, federations } = attested;
         if prefixes.is_empty() {
             return Err(Refusal::NoPrefix);
         }
@@ -49,7 +51,7 @@ impl Administration {
             zone_key,
             prefixes,
             tunnel_ips,
-            federations: Vec::new(),
+            federations,
         })?;
         // With one of them somebody else would take the zone's place.
         self.void_invitations(&mut state, &zone).await?;

@@ -405,6 +405,7 @@ async fn a_zone_whose_key_is_attested_is_granted_and_its_invitation_is_void() {
         zone_key: key,
         prefixes: vec![prefix.parse().unwrap()],
         tunnel_ips: Vec::new(),
+        federations: Vec::new(),
     };
     let key = madrid().public_key();
     let taken = administration.grant(attested(key, "10.10.1.0/25")).await;

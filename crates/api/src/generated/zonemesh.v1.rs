@@ -3150,6 +3150,9 @@ pub struct ZoneGrantRequest {
     /// The tunnel IPs that it is granted; empty: those that it has, or the next free one.
     #[prost(string, repeated, tag = "4")]
     pub tunnel_ips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What it may do for which federation, `health-eu=host,train`; empty: as before, at first all.
+    #[prost(string, repeated, tag = "5")]
+    pub federations: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Joins a mesh.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3236,6 +3239,9 @@ pub struct ZoneView {
     /// The keys that have signed its revocation, `authority:<base64>`.
     #[prost(string, repeated, tag = "10")]
     pub revoked_by: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What it may do for which federation, `health-eu=host,train`; empty: all.
+    #[prost(string, repeated, tag = "11")]
+    pub federations: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A zone that waits for approval.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

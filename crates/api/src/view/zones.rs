@@ -31,6 +31,8 @@ pub struct ZoneEntry {
     pub zone_key: String,
     pub prefixes: Vec<String>,
     pub tunnel_addresses: Vec<String>,
+    /// What it may do for which federation; empty: all.
+    pub federations: Vec<String>,
     pub serial: u64,
     pub issued_at: Timestamp,
     pub reason: Option<String>,
@@ -87,6 +89,7 @@ impl From<ZoneView> for ZoneEntry {
             zone_key: zone.zone_key,
             prefixes: zone.prefixes,
             tunnel_addresses: zone.tunnel_ips,
+            federations: zone.federations,
             serial: zone.serial,
             issued_at: Timestamp::from(zone.issued_at_unix_ms),
             reason: known(zone.reason),

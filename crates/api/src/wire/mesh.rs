@@ -53,6 +53,10 @@ fn alarm(alarm: &membership::Alarm) -> String {
     }
 }
 
+fn right(right: &membership::FederationRight) -> String {
+    right.to_string()
+}
+
 fn zone(member: &Member, registry: &Registry) -> v1::ZoneView {
     let grant = registry.membership().and_then(|m| m.grant(&member.zone));
     let grant = grant.filter(|grant| grant.zone_key == member.key);
@@ -70,6 +74,7 @@ fn zone(member: &Member, registry: &Registry) -> v1::ZoneView {
         zone_key: member.key.to_string(),
         prefixes: member.prefixes.iter().map(IpNet::to_string).collect(),
         tunnel_ips: member.tunnel_ips.iter().map(IpAddr::to_string).collect(),
+        federations: grant.into_iter().flat_map(|g| &g.federations).map(right).collect(),
         serial: grant.map_or(0, |grant| grant.serial),
         issued_at_unix_ms: since.map_or(0, |since| since.0),
         ..v1::ZoneView::default()

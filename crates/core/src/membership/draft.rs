@@ -28,7 +28,7 @@ pub struct GrantRequest {
     pub prefixes: Vec<IpNet>,
     /// The tunnel IPs that its gateways may use.
     pub tunnel_ips: Vec<IpAddr>,
-    /// What it may do for which federation; none named: all of both.
+    /// What it may do for which federation; none named: what it may now, at first all of both.
     pub federations: Vec<FederationRight>,
 }
 
@@ -130,6 +130,9 @@ impl Membership {
         if let Some(other) = others.find(|other| other.key == zone_key) {
             return Err(DraftError::KeyOfOther(other.zone.clone()));
         }
+        // What a zone was bounded to stays until other bounds are named: nothing widens by the way.
+        let present = self.grant(&zone).filter(|_| federations.is_empty());
+        let federations = present.map_or(federations, |present| present.federations.clone());
         let grant = Grant {
             mesh: self.mesh.clone(),
             serial: self.next_serial(&zone)?,

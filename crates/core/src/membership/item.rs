@@ -7,13 +7,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use ipnet::IpNet;
 
 use super::key::AuthorityPublicKey;
 use crate::key::ZonePublicKey;
 use crate::mesh::MeshId;
-use crate::name::{FederationName, ZoneName};
+use crate::name::{FederationName, NameError, ZoneName};
 use crate::time::UnixMillis;
 
 /// Most tunnel IPs of a grant in each family.
@@ -137,6 +138,42 @@ pub struct FederationRight {
     pub host: bool,
     /// Its SuperNodes may take part.
     pub train: bool,
+}
+
+/// Not what a zone may do for a federation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FederationRightError {
+    /// Another form.
+    #[error("write FEDERATION=host, FEDERATION=train or FEDERATION=host,train")]
+    Form,
+    /// Not a federation's name.
+    #[error("not a federation's name")]
+    Name(#[from] NameError),
+}
+
+impl fmt::Display for FederationRight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rights = [(self.host, "host"), (self.train, "train")];
+        let rights: Vec<_> = rights.iter().filter(|(has, _)| *has).map(|(_, word)| *word).collect();
+        write!(f, "{}={}", self.federation, rights.join(","))
+    }
+}
+
+impl FromStr for FederationRight {
+    type Err = FederationRightError;
+
+    fn from_str(text: &str) -> Result<Self, FederationRightError> {
+        let (federation, rights) = text.split_once('=').ok_or(FederationRightError::Form)?;
+        let mut right = Self { federation: federation.parse()?, host: false, train: false };
+        for word in rights.split(',') {
+            match word {
+                "host" => right.host = true,
+                "train" => right.train = true,
+                _ => return Err(FederationRightError::Form),
+            }
+        }
+        Ok(right)
+    }
 }
 
 /// A zone belongs to the mesh: its key and all that it may claim.

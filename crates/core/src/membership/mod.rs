@@ -42,8 +42,8 @@ pub use attestation::{Attestation, AttestationError, AttestedZone};
 pub use chain::{KnownSet, OperatorPin};
 pub use draft::{DraftError, GrantRequest};
 pub use item::{
-    AuthoritySet, ContentId, FederationRight, Grant, GrantPage, ItemId, MAX_AUTHORITIES,
-    MAX_ITEM_BYTES, Revocation, SetHash, TrustItem, TrustKind,
+    AuthoritySet, ContentId, FederationRight, FederationRightError, Grant, GrantPage, ItemId,
+    MAX_AUTHORITIES, MAX_ITEM_BYTES, Revocation, SetHash, TrustItem, TrustKind,
 };
 pub use key::{AuthorityIdentity, AuthorityKeyError, AuthorityPublicKey};
 pub use outcome::{TrustAccepted, TrustCounters, TrustPreview, TrustRejected};

@@ -253,3 +253,27 @@ fn an_item_survives_its_file_and_a_damaged_file_does_not_count() {
     }
     assert_eq!(membership.members().count(), 0);
 }
+
+#[test]
+fn what_a_zone_may_do_for_federations_stays_until_other_bounds_are_named() {
+    let mut membership = mesh();
+    let bounded: GrantRequest =
+        GrantRequest { federations: vec!["health-eu=train".parse().unwrap()], ..request(1) };
+    for wish in [bounded, request(1)] {
+        let item = TrustItem::Grant(membership.draft_grant(wish, NOW).unwrap());
+        membership.accept(by(&first_set(1, 1), &item, &[0])).unwrap();
+        let grant = membership.grant(&name(1)).unwrap();
+        let [health, other] = ["health-eu", "other"].map(|name| name.parse().unwrap());
+        assert_eq!((grant.may_host(&health), grant.may_train(&health)), (false, true));
+        assert_eq!((grant.may_host(&other), grant.may_train(&other)), (false, false));
+    }
+    let free = &granted(0..1);
+    assert!(free.grant(&name(0)).unwrap().may_host(&"health-eu".parse().unwrap()));
+    for text in ["health-eu", "health-eu=", "health-eu=lead", "=host"] {
+        let parsed = text.parse::<zonemesh_core::membership::FederationRight>();
+        assert!(parsed.is_err(), "{text}");
+    }
+    let both = "health-eu=host,train";
+    let right: zonemesh_core::membership::FederationRight = both.parse().unwrap();
+    assert_eq!(right.to_string(), both);
+}

@@ -147,6 +147,7 @@ impl Mesh for MeshService {
             zone_key: request.zone_key.parse().map_err(invalid)?,
             prefixes: each("prefixes", &request.prefixes)?,
             tunnel_ips: each("tunnel_ips", &request.tunnel_ips)?,
+            federations: each("federations", &request.federations)?,
         });
         Ok(Response::new(reply(signed.await?)))
     }

@@ -86,20 +86,26 @@ fn changed(
         bring_back: how.bring_back,
         ..request
     };
+    let stolen = request.stolen;
     let keys = how.keys.iter().map(|file| key(file)).collect::<Result<Vec<_>, _>>()?;
     let reserved = how.out.as_deref().map(Reserved::new).transpose()?;
     let draft = change(socket, async |mut mesh| mesh.authority_change(request).await.map(body))?;
     let (items, missing) = signed(&draft, &keys)?;
+    let show = |file: Option<&Path>, out: &mut _| {
+        let file = file.map(|file| file.display().to_string());
+        output.show(&AuthorityChangeView::new(draft, stolen, missing, file), out)
+    };
     if missing > 0 {
         if let Some(reserved) = reserved {
             reserved.write(&trust::lines(&items))?;
         }
-        return told(draft, missing, how.out.as_deref(), output, out);
+        show(how.out.as_deref(), out)?;
+        return Ok(Exit::Negative);
     }
     let items = items.iter().map(SignedTrustItem::to_file_bytes).collect();
     let request = TrustImportRequest { items };
     let taken = change(socket, async |mut mesh| mesh.trust_import(request).await.map(body))?;
-    told(draft, 0, None, output, out)?;
+    show(None, out)?;
     in_force(&taken)
 }
 
@@ -126,18 +132,6 @@ fn signed(
     let missing = items.iter().filter(|item| sets.is_next(item)).map(|item| sets.missing(item));
     let missing = missing.max().unwrap_or_default();
     Ok((items, missing))
-}
-
-fn told(
-    draft: AuthorityChangeReply,
-    missing: u32,
-    file: Option<&Path>,
-    output: Printer,
-    out: &mut impl Write,
-) -> Result<Exit, CommandFailure> {
-    let file = file.map(|file| file.display().to_string());
-    output.show(&AuthorityChangeView::new(draft, missing, file), out)?;
-    Ok(if missing > 0 { Exit::Negative } else { Exit::Ok })
 }
 
 fn in_force(taken: &TrustReply) -> Result<Exit, CommandFailure> {

@@ -69,6 +69,13 @@ impl Rendered for AuthorityChangeView {
                 ));
             }
         }
+        if !self.tokens_anew.is_empty() {
+            let once = if self.signatures_missing > 0 { "once it is in force, " } else { "" };
+            let zones = plain(&self.tokens_anew.join(", "));
+            text.push_str(&format!(
+                "{once}make the VMs' tokens of {zones} anew: zonemesh key generate token\n"
+            ));
+        }
         text
     }
 }

@@ -1,6 +1,7 @@
 //! Who may sign: listed, changed with confirmation, and signed offline only if that is said.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -29,16 +30,22 @@ fn who_may_sign_is_listed_with_what_contradicts() {
     assert_eq!(listing.status.code(), Some(1), "no exit 0 beside a warning");
 }
 
+/// Files of the owner's key and of the one that a change adds.
+fn key_files(folder: &Path) -> [String; 2] {
+    [("owner.key", owner()), ("added.key", added())].map(|(name, identity)| {
+        let file = path(folder, name);
+        std::fs::write(&file, identity.to_base64().as_str()).expect("a key file");
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .expect("its mode");
+        file
+    })
+}
+
 #[test]
 fn a_change_is_in_force_only_with_its_owners_and_the_keys_that_it_adds() {
     let folder = tempfile::tempdir().unwrap();
-    let [owner_file, added_file, draft] =
-        ["owner.key", "added.key", "draft"].map(|name| path(folder.path(), name));
-    for (file, identity) in [(&owner_file, owner()), (&added_file, added())] {
-        std::fs::write(file, identity.to_base64().as_str()).unwrap();
-        std::fs::set_permissions(file, std::os::unix::fs::PermissionsExt::from_mode(0o600))
-            .unwrap();
-    }
+    let [owner_file, added_file] = key_files(folder.path());
+    let draft = path(folder.path(), "draft");
     let add = ["authority", "add", "authority:c"];
     let none = tell(&add);
     assert_eq!(none.status.code(), Some(1));
@@ -54,6 +61,25 @@ fn a_change_is_in_force_only_with_its_owners_and_the_keys_that_it_adds() {
     assert_eq!(both.status.code(), Some(0), "{}", stderr(&both));
     assert!(stdout(&both).ends_with("in force\n"), "{}", stdout(&both));
     assert_eq!(code(&["authority", "threshold", "0"]), Some(2));
+}
+
+#[test]
+fn a_stolen_key_is_removed_with_the_word_whose_tokens_must_be_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let [owner_file, added_file] = key_files(folder.path());
+    let keys = ["--key", &owner_file, "--key", &added_file];
+    let remove = ["authority", "remove", "authority:b", "--confirm", "authority:b"];
+    let anew = "make the VMs' tokens of berlin, madrid anew: zonemesh key generate token\n";
+    let stolen = [&remove[..], &["--stolen"]].concat();
+    let unsigned = stdout(&tell(&stolen));
+    assert!(unsigned.ends_with(&format!("\nonce it is in force, {anew}")), "{unsigned}");
+    let signed = stdout(&tell(&[&stolen[..], &keys].concat()));
+    assert!(signed.ends_with(&format!("in force\n{anew}")), "{signed}");
+    let json = stdout(&tell(&[&stolen[..], &keys, &["-o", "json"]].concat()));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["tokens_anew"], serde_json::json!(["berlin", "madrid"]));
+    let kept = stdout(&tell(&[&remove[..], &keys].concat()));
+    assert!(!kept.contains("tokens"), "{kept}");
 }
 
 #[test]

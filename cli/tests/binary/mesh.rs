@@ -314,6 +314,7 @@ schema: string
 signatures_missing: number
 since_last: list
 stay: list
+tokens_anew: list
 ";
 const TRUST: &str = "
 added: list

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -15,6 +16,10 @@ use zonemesh_api::v1::local_client::LocalClient;
 use zonemesh_api::wire::local::shown_items;
 use zonemesh_core::attestation::{self, GatewayDoubt};
 use zonemesh_core::key::ZonePublicKey;
+use zonemesh_core::membership::{
+    AuthorityIdentity, FederationRight, GrantRequest, Membership, SignedTrustItem, TrustItem, sign,
+};
+use zonemesh_core::time::UnixMillis;
 use zonemesh_core::token::{SECRET_BYTES, VmToken, ZonePin};
 use zonemesh_pki::local::pin_mismatch;
 use zonemesh_pki::{CertificateRequest, San, asking_client_config, pinned_client_config};
@@ -176,6 +181,94 @@ async fn who_asks_need_not_say_who_it_is_but_not_the_untruth() {
         ];
         assert_eq!(answers, [refused; 2], "{secret:?}");
     }
+    zone.stop().await;
+}
+
+/// Grants the zone anew, in the mesh that it has founded, for these federations.
+async fn granted_for(zone: &Zone, rights: &[FederationRight]) {
+    let exported = zone.mesh().await.trust_export(v1::TrustExportRequest::default()).await.unwrap();
+    let stored = exported.into_inner().items;
+    let items = stored.iter().map(|item| SignedTrustItem::from_file_bytes(item).unwrap()).collect();
+    let Ok(ZonePin::Mesh(pin)) = zone.status().await.local_api_pin.parse() else { panic!("a pin") };
+    let membership = Membership::from_items(&pin.mesh, None, items).unwrap();
+    let member = membership.member(&pin.zone).unwrap();
+    let request = GrantRequest {
+        zone: pin.zone,
+        zone_key: member.key,
+        prefixes: member.prefixes.clone(),
+        tunnel_ips: member.tunnel_ips.clone(),
+        federations: rights.to_vec(),
+    };
+    let grant = TrustItem::Grant(membership.draft_grant(request, UnixMillis(1)).unwrap());
+    let authority = AuthorityIdentity::from_base64(zone.file("authority.key").trim()).unwrap();
+    let item = sign(membership.authority_set().1, &grant, &[&authority]);
+    let import = v1::TrustImportRequest { items: vec![item.to_file_bytes()] };
+    let taken = zone.mesh().await.trust_import(import).await.unwrap().into_inner();
+    assert_eq!((taken.stored, taken.rejected.len()), (1, 0));
+}
+
+fn right(federation: &str, host: bool, train: bool) -> FederationRight {
+    FederationRight { federation: federation.parse().unwrap(), host, train }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_zone_hosts_and_trains_in_what_its_grant_names_and_in_all_if_it_names_none() {
+    let place = place(24, 1);
+    let mut zone = serving(place, &[("superlink", ""), ("supernode", "")]).await;
+    zone.mesh().await.mesh_init(founding()).await.unwrap();
+    let key = place.identity().public_key();
+    let proof = |secret, role: v1::VmRole| v1::VmProof {
+        token: token(ZonePin::Key(key), secret).reveal().to_owned(),
+        role: role.into(),
+    };
+    let mut gateway = pinned(place, &key).await;
+    let mut refusals = async |federation: &str| {
+        let request = registration(federation, &token(ZonePin::Key(key), 0));
+        // Loopback is no prefix of the zone: that is looked at last.
+        let registered = gateway.register(request).await.unwrap_err();
+        let mut codes = vec![registered.code()];
+        let superlink = proof(0, v1::VmRole::Superlink);
+        let supernode = proof(1, v1::VmRole::Supernode);
+        for proof in [Some(superlink), Some(supernode), None] {
+            let question = v1::ResolveRequest { federation: federation.to_owned(), proof };
+            codes.push(gateway.resolve(question).await.map_or_else(|s| s.code(), |_| Code::Ok));
+        }
+        codes
+    };
+    let (open, no) = (Code::InvalidArgument, Code::PermissionDenied);
+    assert_eq!(refusals("health-eu").await, [open, Code::Ok, Code::Ok, Code::Ok]);
+    granted_for(&zone, &[right("health-eu", true, false), right("other-eu", false, true)]).await;
+    assert_eq!(refusals("health-eu").await, [open, Code::Ok, no, Code::Ok]);
+    assert_eq!(refusals("weather-eu").await, [no; 4]);
+    assert_eq!(refusals("other-eu").await, [no, no, Code::Ok, Code::Ok]);
+    zone.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supernode_that_watches_hears_that_its_zone_may_not_train_there_any_more() {
+    let place = place(25, 1);
+    let mut zone = serving(place, &[("supernode", "")]).await;
+    zone.mesh().await.mesh_init(founding()).await.unwrap();
+    let key = place.identity().public_key();
+    let token = token(ZonePin::Key(key), 0).reveal().to_owned();
+    let proof = Some(v1::VmProof { token, role: v1::VmRole::Supernode.into() });
+    let federation = "weather-eu".to_owned();
+    let mut gateway = pinned(place, &key).await;
+    let watch = v1::WatchRequest { federation, proof };
+    let mut views = gateway.watch(watch.clone()).await.unwrap().into_inner();
+    assert!(views.message().await.unwrap().is_some());
+    granted_for(&zone, &[right("health-eu", true, true)]).await;
+    let ended = async {
+        loop {
+            if let Err(status) = views.message().await {
+                break status;
+            }
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(20), ended).await.unwrap();
+    assert_eq!(ended.code(), Code::PermissionDenied);
+    assert!(ended.message().contains("take part in the federation weather-eu"), "{ended}");
+    assert_eq!(gateway.watch(watch).await.unwrap_err().code(), Code::PermissionDenied);
     zone.stop().await;
 }
 

@@ -841,9 +841,9 @@ pub mod local_client {
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
     /// What a gateway does for the VMs of its zone. Reasons of refusal come as status codes:
-    /// UNAUTHENTICATED (token), PERMISSION_DENIED (not this VM's address, federation not held here),
-    /// INVALID_ARGUMENT (which field and why), UNAVAILABLE. Fields and values that one end does not know
-    /// are passed over or passed on, never a reason to refuse the rest.
+    /// UNAUTHENTICATED (token), PERMISSION_DENIED (not this VM's address, federation not held here, not
+    /// granted to the zone), INVALID_ARGUMENT (which field and why), UNAVAILABLE. Fields and values that one
+    /// end does not know are passed over or passed on, never a reason to refuse the rest.
     #[derive(Debug, Clone)]
     pub struct LocalClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -1077,9 +1077,9 @@ pub mod local_server {
         ) -> std::result::Result<tonic::Response<super::ReportReply>, tonic::Status>;
     }
     /// What a gateway does for the VMs of its zone. Reasons of refusal come as status codes:
-    /// UNAUTHENTICATED (token), PERMISSION_DENIED (not this VM's address, federation not held here),
-    /// INVALID_ARGUMENT (which field and why), UNAVAILABLE. Fields and values that one end does not know
-    /// are passed over or passed on, never a reason to refuse the rest.
+    /// UNAUTHENTICATED (token), PERMISSION_DENIED (not this VM's address, federation not held here, not
+    /// granted to the zone), INVALID_ARGUMENT (which field and why), UNAVAILABLE. Fields and values that one
+    /// end does not know are passed over or passed on, never a reason to refuse the rest.
     #[derive(Debug)]
     pub struct LocalServer<T> {
         inner: Arc<T>,

@@ -65,6 +65,9 @@ pub struct AuthorityChangeView {
     pub back: Vec<String>,
     /// Members whose gateway was not heard from.
     pub not_compared: Vec<String>,
+    /// Zones whose VMs need new tokens once the change is in force: theirs pin a set under which a
+    /// stolen key counts.
+    pub tokens_anew: Vec<String>,
     /// Owner signatures and signatures of added keys that are missing.
     pub signatures_missing: u32,
     /// Where it was written, to be signed elsewhere.
@@ -72,11 +75,18 @@ pub struct AuthorityChangeView {
 }
 
 impl AuthorityChangeView {
-    /// The change as the daemon drafted it, after signing.
+    /// The change as the daemon drafted it, after signing; `stolen` if it was asked for because keys
+    /// were.
     #[must_use]
-    pub fn new(reply: AuthorityChangeReply, missing: u32, file: Option<String>) -> Self {
+    pub fn new(
+        reply: AuthorityChangeReply,
+        stolen: bool,
+        missing: u32,
+        file: Option<String>,
+    ) -> Self {
         Self {
             schema: "zonemesh/authority-change/v1",
+            tokens_anew: if stolen { reply.stay.clone() } else { Vec::new() },
             stay: reply.stay,
             out: reply.out,
             since_last: reply.since_last,

@@ -163,6 +163,12 @@ impl FederationQuestion {
         Self { federation: federation.clone(), proof: Some(ShownToken { token, role }) }
     }
 
+    /// What runs in the VM that asks, if that is said.
+    #[must_use]
+    pub fn role(&self) -> Option<VmRole> {
+        self.proof.as_ref().map(|proof| proof.role)
+    }
+
     fn read(federation: &str, proof: Option<v1::VmProof>) -> Result<Self, WireError> {
         let proof = proof.map(ShownToken::try_from).transpose()?;
         Ok(Self { federation: name("federation", federation)?, proof })

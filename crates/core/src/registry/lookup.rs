@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::gateway::GatewayId;
-use crate::membership::{AuthorityPublicKey, Revocation, SignedTrustItem, TrustItem, TrustKind};
+use crate::membership::{
+    AuthorityPublicKey, Grant, Revocation, SignedTrustItem, TrustItem, TrustKind,
+};
 use crate::mesh::RootHash;
 use crate::name::{FederationName, ZoneName};
 use crate::record::{CaSet, Gateway, SignedRecord, SuperLink, ZoneRecord};
@@ -165,9 +167,19 @@ impl Registry {
 
     /// True if the zone's grant lets it run this federation's SuperLink, or names no federation. Zones
     /// that are written by hand may run any.
-    fn may_host(&self, zone: &ZoneName, federation: &FederationName) -> bool {
-        let grant = self.membership().and_then(|membership| membership.grant(zone));
-        grant.is_none_or(|grant| grant.may_host(federation))
+    #[must_use]
+    pub fn may_host(&self, zone: &ZoneName, federation: &FederationName) -> bool {
+        self.grant_of(zone).is_none_or(|grant| grant.may_host(federation))
+    }
+
+    /// True if the zone's grant lets its SuperNodes take part in this federation; as above.
+    #[must_use]
+    pub fn may_train(&self, zone: &ZoneName, federation: &FederationName) -> bool {
+        self.grant_of(zone).is_none_or(|grant| grant.may_train(federation))
+    }
+
+    fn grant_of(&self, zone: &ZoneName) -> Option<&Grant> {
+        self.membership()?.grant(zone)
     }
 
     /// The federations that some zone has a SuperLink or a CA for.

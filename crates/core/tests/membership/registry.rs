@@ -2,7 +2,7 @@
 
 use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::member::Member;
-use zonemesh_core::membership::{self, TrustItem};
+use zonemesh_core::membership::{self, FederationRight, GrantRequest, TrustItem};
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::FederationName;
 use zonemesh_core::record::{
@@ -277,35 +277,39 @@ fn a_mesh_without_authorities_takes_no_trust_items() {
     assert_eq!(members(&registry), ["z0"]);
 }
 
+fn federation() -> FederationName {
+    "health-eu".parse().unwrap()
+}
+
+/// The zone says that it runs the federation's SuperLink.
+fn claim(zone: u8, registry: &mut Registry) {
+    let mut content = draft(zone);
+    content.superlinks = vec![SuperLink {
+        tls_name: federation().superlink_tls_name(),
+        federation: federation(),
+        addresses: vec![content.prefixes[0].hosts().next().unwrap()],
+        fleet_port: 9092,
+        control_port: 9093,
+        flower_version: "1.25.0".to_owned(),
+        transport: FlowerTransport::Grpc,
+        readiness: Readiness::Ready,
+        clock_offset_ms: 0,
+        dns_name: None,
+        cas: Vec::new(),
+    }];
+    let record = ZoneRecord {
+        gateway: format!("{}-gw1", name(zone)),
+        certificate: None,
+        zone: name(zone),
+        version: Version { incarnation: 1, seq: 1 },
+        issued_at: NOW,
+        content,
+    };
+    registry.accept(SignedRecord::sign(&record, &identity(zone)), NOW).unwrap();
+}
+
 #[test]
 fn a_newcomer_cannot_take_a_federation_over_whatever_its_name() {
-    let federation: FederationName = "health-eu".parse().unwrap();
-    let claim = |zone: u8, registry: &mut Registry| {
-        let mut content = draft(zone);
-        content.superlinks = vec![SuperLink {
-            tls_name: federation.superlink_tls_name(),
-            federation: federation.clone(),
-            addresses: vec![content.prefixes[0].hosts().next().unwrap()],
-            fleet_port: 9092,
-            control_port: 9093,
-            flower_version: "1.25.0".to_owned(),
-            transport: FlowerTransport::Grpc,
-            readiness: Readiness::Ready,
-            clock_offset_ms: 0,
-            dns_name: None,
-            cas: Vec::new(),
-        }];
-        let version = Version { incarnation: 1, seq: 1 };
-        let record = ZoneRecord {
-            gateway: format!("{}-gw1", name(zone)),
-            certificate: None,
-            zone: name(zone),
-            version,
-            issued_at: NOW,
-            content,
-        };
-        registry.accept(SignedRecord::sign(&record, &identity(zone)), NOW).unwrap();
-    };
     // Zone 1 was granted after zone 2, though its name comes first.
     let mut membership = granted(2..3);
     let set = membership.authority_set().1.clone();
@@ -316,6 +320,33 @@ fn a_newcomer_cannot_take_a_federation_over_whatever_its_name() {
     let mut registry = Registry::managed(name(0), identity(0), Vec::new(), membership, 1).unwrap();
     claim(1, &mut registry);
     claim(2, &mut registry);
-    let found = registry.find_superlink(&federation).unwrap();
+    let found = registry.find_superlink(&federation()).unwrap();
     assert_eq!((found.zone, found.conflict), (&name(2), true));
+}
+
+#[test]
+fn a_zone_whose_grant_names_other_federations_is_not_believed_about_this_one() {
+    let mut membership = granted(0..1);
+    let right = |name: &str, host| FederationRight {
+        federation: name.parse().unwrap(),
+        host,
+        train: !host,
+    };
+    let rights = [right("weather-eu", true), right("health-eu", false)];
+    for (zone, federations) in [(1, rights.to_vec()), (2, vec![right("health-eu", true)])] {
+        let request = GrantRequest { federations, ..request(zone) };
+        let grant = TrustItem::Grant(membership.draft_grant(request, NOW).unwrap());
+        membership.accept(by(membership.authority_set().1, &grant, &[0])).unwrap();
+    }
+    let mut registry = Registry::managed(name(0), identity(0), Vec::new(), membership, 1).unwrap();
+    let may = |zone| {
+        let (zone, registry) = (name(zone), &registry);
+        (registry.may_host(&zone, &federation()), registry.may_train(&zone, &federation()))
+    };
+    assert_eq!([0, 1, 2].map(may), [(true, true), (false, true), (true, false)]);
+    claim(1, &mut registry);
+    assert!(registry.find_superlink(&federation()).is_none());
+    claim(2, &mut registry);
+    let found = registry.find_superlink(&federation()).unwrap();
+    assert_eq!((found.zone, found.conflict), (&name(2), false));
 }

@@ -40,6 +40,14 @@ pub(crate) enum Denied {
     #[error("the token {name:?} is for the federation {federation}, not for this one")]
     OtherFederation { name: String, federation: FederationName },
     #[error(
+        "the grant of this zone lets it run no SuperLink of the federation {0}; a new grant that names it lets it"
+    )]
+    MayNotHost(FederationName),
+    #[error(
+        "the grant of this zone lets none of its SuperNodes take part in the federation {0}; a new grant that names it lets them"
+    )]
+    MayNotTrain(FederationName),
+    #[error(
         "this gateway does not hold the CA of the federation {0}; add [[federation]] name = \"{0}\" on the gateway of the SuperLink's zone"
     )]
     NotHeldHere(FederationName),

@@ -3,6 +3,7 @@
 mod attest;
 mod authority;
 mod door;
+mod granted;
 mod onegate;
 mod service;
 mod view;

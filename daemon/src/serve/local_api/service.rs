@@ -21,10 +21,12 @@ use zonemesh_core::name::FederationName;
 use zonemesh_core::pace::RecordChange;
 use zonemesh_core::record::{Readiness, SuperLink};
 use zonemesh_core::registry::PublishError;
+use zonemesh_core::token::VmRole;
 
 use super::LocalParts;
 use super::attest::OwnAttestation;
 use super::authority::{Denied, VmPermissions};
+use super::granted;
 use super::onegate::VmDirectory;
 use super::view;
 use super::watch::{self, Watchers};
@@ -91,7 +93,7 @@ impl Local for LocalService {
         let seat = self.watchers.sit(&caller).ok_or_else(|| {
             Status::resource_exhausted("this VM has too many watchers: end one of them")
         })?;
-        Ok(self.telling(watch::views(self.parts.clone(), asked.federation, seat, heard)))
+        Ok(self.telling(watch::views(self.parts.clone(), asked, seat, heard)))
     }
 
     async fn register(
@@ -103,10 +105,7 @@ impl Local for LocalService {
         let heard = self.hear_keepalives(&request)?;
         let wanted = Registration::try_from(request.into_inner())?;
         let federation = wanted.federation.clone();
-        let held = self
-            .authority
-            .may_write(caller, &wanted.token, &federation, SystemTime::now())
-            .map_err(|denied| self.refused(caller, denied))?;
+        let held = self.may_write(caller, &wanted.token, &federation)?;
         VmPermissions::may_certify(caller, &wanted.addresses)
             .map_err(|denied| self.refused(caller, denied))?;
         self.is_the_vm_it_says(caller, wanted.onegate.as_ref()).await?;
@@ -129,9 +128,7 @@ impl Local for LocalService {
         self.within(&self.writes, caller, LimitedCall::VmWrites)?;
         let report = ReadinessReport::try_from(request.into_inner())?;
         let federation = &report.federation;
-        self.authority
-            .may_write(caller, &report.token, federation, SystemTime::now())
-            .map_err(|denied| self.refused(caller, denied))?;
+        self.may_write(caller, &report.token, federation)?;
         let mut superlink = self.registered(federation).ok_or_else(|| {
             Status::failed_precondition(format!(
                 "no SuperLink of the federation {federation} is registered here: register first"
@@ -209,10 +206,27 @@ impl LocalService {
 
     /// Nobody has to say who asks; what is said must be true, so that a wrong token is told.
     fn may_ask(&self, vm: SocketAddr, asked: &FederationQuestion) -> Result<(), Status> {
-        let Some(proof) = &asked.proof else { return Ok(()) };
         let (federation, now) = (&asked.federation, SystemTime::now());
-        let used = self.authority.may_use(&proof.token, proof.role, federation, now);
-        used.map_err(|denied| self.refused(vm, denied))
+        let used = asked.proof.as_ref().map_or(Ok(()), |proof| {
+            self.authority.may_use(&proof.token, proof.role, federation, now)
+        });
+        let granted =
+            used.and_then(|()| granted::check(&self.parts.ledger, asked.role(), federation));
+        granted.map_err(|denied| self.refused(vm, denied))
+    }
+
+    /// Its token lets this VM write about the SuperLink of `federation`, and the zone may have one.
+    fn may_write(
+        &self,
+        vm: SocketAddr,
+        token: &str,
+        federation: &FederationName,
+    ) -> Result<&FederationSettings, Status> {
+        let held = self.authority.may_write(vm, token, federation, SystemTime::now());
+        let host = Some(VmRole::SuperLink);
+        let granted = held
+            .and_then(|held| granted::check(&self.parts.ledger, host, federation).map(|()| held));
+        granted.map_err(|denied| self.refused(vm, denied))
     }
 
     /// Others are served meanwhile: whoever asks too often waits.

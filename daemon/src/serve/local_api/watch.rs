@@ -13,9 +13,13 @@ use tokio::sync::watch::Receiver;
 use tonic::Status;
 use zonemesh_api::serve::{Caller, HangUp};
 use zonemesh_api::v1::FederationView;
+use zonemesh_api::wire::local::FederationQuestion;
 use zonemesh_core::name::FederationName;
+use zonemesh_core::token::VmRole;
 
 use super::LocalParts;
+use super::authority::Denied;
+use super::granted;
 use super::view;
 use crate::facts::keepalives::Heard;
 use crate::facts::rate_limits::{LimitedCall, RefusedCalls, Slot, Slots};
@@ -98,6 +102,7 @@ impl Seat {
 struct FederationWatcher {
     parts: LocalParts,
     federation: FederationName,
+    role: Option<VmRole>,
     revision: Receiver<u64>,
     sent: Option<FederationView>,
     seat: Arc<Seat>,
@@ -105,32 +110,40 @@ struct FederationWatcher {
     _heard: [Heard; 2],
 }
 
+/// The views of the federation that was asked for, as long as the zone may have a VM of this role in it.
 pub(super) fn views(
     parts: LocalParts,
-    federation: FederationName,
+    asked: FederationQuestion,
     seat: Arc<Seat>,
     heard: [Heard; 2],
 ) -> Views {
+    let (role, federation) = (asked.role(), asked.federation);
     let revision = parts.ledger.revision();
     let watcher =
-        FederationWatcher { parts, federation, revision, sent: None, seat, _heard: heard };
-    Box::pin(stream::unfold(watcher, |mut watcher| async move {
-        let view = watcher.next().await?;
-        Some((Ok(view), watcher))
+        FederationWatcher { parts, federation, role, revision, sent: None, seat, _heard: heard };
+    Box::pin(stream::unfold(Some(watcher), |watcher| async move {
+        let mut watcher = watcher?;
+        match watcher.next().await? {
+            Ok(view) => Some((Ok(view), Some(watcher))),
+            Err(denied) => Some((Err(Status::permission_denied(denied.to_string())), None)),
+        }
     }))
 }
 
 impl FederationWatcher {
     /// The next view that differs from the last one; `None` when the gateway stops.
-    async fn next(&mut self) -> Option<FederationView> {
+    async fn next(&mut self) -> Option<Result<FederationView, Denied>> {
         loop {
             // Asked for more: there is room on the way. Without room nobody polls this.
             *self.seat.ready() = Instant::now();
             self.revision.mark_unchanged();
+            if let Err(denied) = granted::check(&self.parts.ledger, self.role, &self.federation) {
+                return Some(Err(denied));
+            }
             let now = view::of(&self.parts, &self.federation);
             if self.sent.as_ref().is_none_or(|sent| !view::is_same(sent, &now)) {
                 self.sent = Some(now.clone());
-                return Some(now);
+                return Some(Ok(now));
             }
             tokio::select! {
                 changed = self.revision.changed() => changed.ok()?,

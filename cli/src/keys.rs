@@ -86,9 +86,11 @@ fn kind_by_name(file: &Path) -> Option<KeyKind> {
     let begins = |words: &[&str]| words.iter().any(|word| name.starts_with(word));
     if begins(&["wireguard", "wg"]) {
         Some(KeyKind::Wireguard)
+    } else if begins(&["authority"]) || name.contains("owner") {
+        // `mesh init` writes zonemesh-owner.key.
+        Some(KeyKind::Authority)
     } else {
-        let authority = begins(&["authority"]).then_some(KeyKind::Authority);
-        begins(&["zone"]).then_some(KeyKind::Zone).or(authority)
+        begins(&["zone"]).then_some(KeyKind::Zone)
     }
 }
 
@@ -108,6 +110,8 @@ mod tests {
         let kind = |name: &str| kind_by_name(Path::new(name));
         assert_eq!(kind("/var/lib/zonemesh/wireguard.key"), Some(KeyKind::Wireguard));
         assert_eq!(kind("wg0.key"), Some(KeyKind::Wireguard));
+        assert_eq!(kind("zonemesh-owner.key"), Some(KeyKind::Authority));
+        assert_eq!(kind("mesh-owner-2.key"), Some(KeyKind::Authority));
         assert_eq!(kind("/x/Zone.key"), Some(KeyKind::Zone));
         assert_eq!(kind("authority-2.key"), Some(KeyKind::Authority));
         assert_eq!(kind("/zone/private.key"), None);

@@ -193,6 +193,9 @@ pub(crate) enum AuthorityVerb {
         /// It was stolen: zones that only it has revoked come back, but for those that it has granted.
         #[arg(long)]
         stolen: bool,
+        /// The public key that takes its place in the same step. Again for each.
+        #[arg(long, value_name = "KEY")]
+        add: Vec<String>,
         /// The key again, instead of typing it when asked.
         #[arg(long, value_name = "KEY")]
         confirm: Option<String>,

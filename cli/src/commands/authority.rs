@@ -11,7 +11,7 @@ use zonemesh_api::v1::{
     TrustImportRequest, TrustReply,
 };
 use zonemesh_api::view::{AuthoritiesView, AuthorityChangeView};
-use zonemesh_core::membership::{AuthorityIdentity, SignedTrustItem};
+use zonemesh_core::membership::{AuthorityIdentity, SignedTrustItem, TrustKind};
 
 use super::mesh::{confirmed, trusted};
 use super::signing::Sets;
@@ -47,13 +47,16 @@ pub(super) fn authority(
         AuthorityVerb::Add { key, owner: true, how } => {
             (AuthorityChangeRequest { add_owners: vec![key], ..none }, how)
         }
-        AuthorityVerb::Remove { key, owner, stolen, confirm, how } => {
+        AuthorityVerb::Remove { key, owner, stolen, add, confirm, how } => {
             let what = format!("takes its rights from {key}. Type the key");
             confirmed((&key, &what), confirm, &format!("authority remove {key}"))?;
             let none = AuthorityChangeRequest { stolen, ..none };
             match owner {
-                false => (AuthorityChangeRequest { remove: vec![key], ..none }, how),
-                true => (AuthorityChangeRequest { remove_owners: vec![key], ..none }, how),
+                false => (AuthorityChangeRequest { remove: vec![key], add, ..none }, how),
+                true => {
+                    let add_owners = add;
+                    (AuthorityChangeRequest { remove_owners: vec![key], add_owners, ..none }, how)
+                }
             }
         }
         AuthorityVerb::Threshold { least, how } => {
@@ -91,9 +94,13 @@ fn changed(
     let reserved = how.out.as_deref().map(Reserved::new).transpose()?;
     let draft = change(socket, async |mut mesh| mesh.authority_change(request).await.map(body))?;
     let (items, missing) = signed(&draft, &keys)?;
+    let set = items.iter().rfind(|item| item.kind() == TrustKind::AuthoritySet);
+    let set =
+        set.map(|set| set.payload_hash().iter().map(|b| format!("{b:02x}")).collect::<String>());
+    let set = set.unwrap_or_default();
     let show = |file: Option<&Path>, out: &mut _| {
         let file = file.map(|file| file.display().to_string());
-        output.show(&AuthorityChangeView::new(draft, stolen, missing, file), out)
+        output.show(&AuthorityChangeView::new(draft, set, stolen, missing, file), out)
     };
     if missing > 0 {
         if let Some(reserved) = reserved {
@@ -105,8 +112,9 @@ fn changed(
     let items = items.iter().map(SignedTrustItem::to_file_bytes).collect();
     let request = TrustImportRequest { items };
     let taken = change(socket, async |mut mesh| mesh.trust_import(request).await.map(body))?;
+    let exit = in_force(&taken)?;
     show(None, out)?;
-    in_force(&taken)
+    Ok(exit)
 }
 
 fn key(file: &Path) -> Result<AuthorityIdentity, CommandFailure> {

@@ -25,10 +25,11 @@ impl Sets {
         self.0.iter().find(|(known, _)| *known == hash).map(|(_, set)| set)
     }
 
-    /// True for the newest authority set, if there is one before it: the change that is asked for.
+    /// True for the last authority set, if there is one before it: a draft puts the change behind the
+    /// sets that there are.
     pub(super) fn is_next(&self, item: &SignedTrustItem) -> bool {
-        let newest = self.0.iter().max_by_key(|(_, set)| set.epoch);
-        newest.is_some_and(|(hash, set)| set.epoch > 0 && *hash == item.payload_hash())
+        let last = self.0.last();
+        last.is_some_and(|(hash, set)| set.epoch > 0 && *hash == item.payload_hash())
     }
 
     /// True for an authority set that lacks signatures.

@@ -44,6 +44,7 @@ impl Rendered for AuthorityChangeView {
                 text.push_str(&format!("{what:<22}{}\n", plain(&zones.join(", "))));
             }
         };
+        line("set", std::slice::from_ref(&self.set));
         line("stay", &self.stay);
         line("out", &self.out);
         line("back", &self.back);

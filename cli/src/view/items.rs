@@ -22,6 +22,8 @@ pub(crate) struct ItemsView {
 #[derive(Debug, Serialize)]
 struct Item {
     kind: &'static str,
+    /// SHA-256 of an authority set, as `zonemesh authority pin` takes it.
+    set: Option<String>,
     zone: Option<String>,
     zone_key: Option<String>,
     prefixes: Vec<String>,
@@ -57,6 +59,7 @@ fn texts<T: ToString>(of: impl IntoIterator<Item = T>) -> Vec<String> {
 fn item(signed: &SignedTrustItem) -> Result<Item, zonemesh_core::membership::ItemError> {
     let empty = Item {
         kind: signed.kind().as_str(),
+        set: None,
         zone: None,
         zone_key: None,
         prefixes: Vec::new(),
@@ -90,6 +93,7 @@ fn item(signed: &SignedTrustItem) -> Result<Item, zonemesh_core::membership::Ite
             ..empty
         },
         TrustItem::AuthoritySet(set) => Item {
+            set: Some(signed.payload_hash().iter().map(|byte| format!("{byte:02x}")).collect()),
             authority_keys: texts(&set.keys),
             owner_keys: texts(set.owners()),
             threshold: Some(set.threshold),
@@ -106,6 +110,7 @@ impl Rendered for ItemsView {
         let mut table = Table::new(&["KIND", "NUMBER", "ZONE", "SAYS", "SIGNATURES"]);
         for item in &self.items {
             let says = [
+                item.set.iter().map(|set| format!("set {set}")).collect::<Vec<_>>(),
                 item.zone_key.iter().cloned().collect::<Vec<_>>(),
                 item.prefixes.clone(),
                 item.tunnel_addresses.clone(),

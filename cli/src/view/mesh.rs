@@ -27,14 +27,7 @@ impl Rendered for MeshView {
             ),
         };
         let (mesh, key) = (plain(&self.mesh), plain(&self.authority_key));
-        let owners = match self.owner_key_files.as_slice() {
-            [] => String::new(),
-            files => format!(
-                "owner key  {}\n           It changes who may sign, and does nothing else: move it to a \
-                 place that no gateway\n           reads, keep a copy. Nobody can make it again.\n",
-                plain(&files.join(", "))
-            ),
-        };
+        let owners = owner_lines(&self.owner_key_files);
         format!("mesh       {mesh}\nauthority  {key}\n{owners}zones      {zones}\nnext: {next}\n")
     }
 }
@@ -54,6 +47,17 @@ impl Rendered for LeaveView {
     }
 }
 
+/// Where the owner keys lie, and what to do with them.
+fn owner_lines(files: &[String]) -> String {
+    match files {
+        [] => String::new(),
+        files => format!(
+            "owner key  {}\n           It changes who may sign, and does nothing else: move it to a place that no gateway\n           reads, keep a copy. Nobody can make it again.\n",
+            plain(&files.join(", "))
+        ),
+    }
+}
+
 /// A mesh that was made in a folder.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]
@@ -61,10 +65,11 @@ pub(crate) struct FoundedView(pub(crate) MeshView);
 
 impl Rendered for FoundedView {
     fn text(&self, _page: Page) -> String {
-        let MeshView { mesh, authority_key, zones, .. } = &self.0;
+        let MeshView { mesh, authority_key, zones, owner_key_files, .. } = &self.0;
+        let owners = owner_lines(owner_key_files);
         let (mesh, key, zones) = (plain(mesh), plain(authority_key), plain(&zones.join(", ")));
         format!(
-            "mesh       {mesh}\nauthority  {key}\nzones      {zones}, a folder each\nnext: put each folder's context into the CONTEXT of that zone's gateway, by a way that nobody else reads\n"
+            "mesh       {mesh}\nauthority  {key}\n{owners}zones      {zones}, a folder each\nnext: put each folder's context into the CONTEXT of that zone's gateway, by a way that nobody else reads\n"
         )
     }
 }

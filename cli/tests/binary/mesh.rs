@@ -311,6 +311,7 @@ file: null
 not_compared: list
 out: list
 schema: string
+set: string
 signatures_missing: number
 since_last: list
 stay: list
@@ -338,6 +339,7 @@ items: list
   owner_keys: list
   prefixes: list
   reason: string
+  set: null
   signatures_hold: bool
   signed_by: list
   threshold: null

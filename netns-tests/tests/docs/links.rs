@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use netns_tests::markdown::{all_documents, read, root};
+use netns_tests::markdown::{all_documents, documents, read, root};
 
 /// The targets of `[text](target)` outside code.
 fn targets(document: &str) -> Vec<String> {
@@ -50,6 +50,34 @@ fn every_relative_link_leads_to_a_file_and_a_heading() {
         }
     }
     assert!(seen > 100, "only {seen} links were found");
+}
+
+#[test]
+fn the_readme_leads_to_every_document() {
+    let readme = read("README.md");
+    let listed = targets(&readme);
+    for document in documents("docs").iter().filter(|path| path.matches('/').count() == 1) {
+        // Who works on the sources finds the list of changes by its name.
+        let is_listed = listed.contains(document) || document == "docs/CHANGELOG.md";
+        assert!(is_listed, "README.md does not lead to {document}");
+    }
+}
+
+#[test]
+fn every_runbook_says_when_what_it_costs_what_to_type_how_to_check_and_what_is_left() {
+    let operations = read("docs/OPERATIONS.md");
+    let runbooks: Vec<&str> = operations.split("\n## ").skip(1).collect();
+    assert!(runbooks.len() >= 8, "only {} runbooks were found", runbooks.len());
+    for runbook in runbooks {
+        let title = runbook.lines().next().unwrap_or_default();
+        let mut rest = runbook;
+        for part in ["When.", "Costs.", "Do.", "Check.", "Not mended."] {
+            let found = rest.split_once(&format!("\n**{part}** "));
+            assert!(found.is_some(), "{title}: no {part} in its place");
+            rest = found.map_or("", |(_, behind)| behind);
+        }
+        assert!(runbook.contains("\n```sh\n"), "{title}: nothing to type");
+    }
 }
 
 fn inside(folder: &Path, file: &str) -> String {

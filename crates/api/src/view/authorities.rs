@@ -53,6 +53,8 @@ impl From<AuthorityListReply> for AuthoritiesView {
 #[derive(Debug, Serialize)]
 pub struct AuthorityChangeView {
     pub schema: &'static str,
+    /// SHA-256 of the new set, as `zonemesh authority pin` takes it.
+    pub set: String,
     /// Zones that stay.
     pub stay: Vec<String>,
     /// Members that are out afterwards.
@@ -80,12 +82,14 @@ impl AuthorityChangeView {
     #[must_use]
     pub fn new(
         reply: AuthorityChangeReply,
+        set: String,
         stolen: bool,
         missing: u32,
         file: Option<String>,
     ) -> Self {
         Self {
             schema: "zonemesh/authority-change/v1",
+            set,
             tokens_anew: if stolen { reply.stay.clone() } else { Vec::new() },
             stay: reply.stay,
             out: reply.out,

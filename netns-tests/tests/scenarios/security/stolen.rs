@@ -160,13 +160,20 @@ fn a_stolen_authority_key_grants_and_revokes_until_its_owner_removes_it() -> Res
     let listed = mesh.gateway("berlin")?.ask(&["authority", "list"])?;
     let stolen = listed["authorities"][0]["key"].as_str().unwrap_or_default().to_owned();
     let added = new.public_key().to_string();
-    let add = ["authority", "add", &added, "--key", &owner_file, "--key", &fresh];
-    mesh.gateway("berlin")?.ask(&add)?;
-    let remove = ["authority", "remove", &stolen, "--confirm", &stolen, "--stolen"];
-    mesh.gateway("berlin")?.ask(&[&remove[..], &["--key", &owner_file]].concat())?;
+    let remove =
+        ["authority", "remove", &stolen, "--confirm", &stolen, "--stolen", "--add", &added];
+    let keys = ["--key", &owner_file, "--key", &fresh, "--bring-back", "rome"];
+    let changed = mesh.gateway("berlin")?.ask(&[&remove[..], &keys].concat())?;
+    ensure!(changed["back"] == serde_json::json!(["rome"]), "{changed}");
     until("madrid to know that its key is removed", patience(), || {
         let list = mesh.gateway("madrid")?.ask(&["authority", "list"])?;
         Ok(Look::<()>::when(!list.to_string().contains(&stolen), &list))
+    })?;
+    until("rome to be back, as only the thief has revoked it", patience(), || {
+        let zones = mesh.gateway("berlin")?.ask(&["zone", "list"])?;
+        let all = zones["zones"].as_array().into_iter().flatten();
+        let members = all.filter(|zone| zone["state"] == "member").count();
+        Ok(Look::<()>::when(members == 3, &zones))
     })?;
     let draft = mesh.gateway("madrid")?.revoke("berlin")?;
     ensure!(draft.signatures_missing == 1 && draft.removed.is_empty(), "{draft:?}");

@@ -7,8 +7,8 @@
 //! sets count (`membership`), how they travel, and how the gateway then proves that it has the key.
 
 use crate::membership::{
-    Attestation, AttestationError, AttestedZone, Membership, SetHash, SignedTrustItem,
-    TrustRejected,
+    Attestation, AttestationError, AttestedZone, MAX_AUTHORITIES, MAX_ITEM_BYTES, Membership,
+    SetHash, SignedTrustItem, TrustRejected,
 };
 use crate::name::ZoneName;
 use crate::token::MeshPin;
@@ -16,7 +16,16 @@ use crate::token::MeshPin;
 /// Most items that are looked at: every authority set, and what is said about one zone.
 pub const MAX_ITEMS: usize = 512;
 /// Most bytes of them.
-pub const MAX_BYTES: usize = 2 * 1024 * 1024;
+pub const MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// The sets that a gateway keeps and the first one, each as long as one can be, fit with room for the
+/// page and the grant: else an old mesh of many zones and keys would be taken for a false one.
+const _: () = {
+    let signatures = 4 * MAX_AUTHORITIES * (KEY_BYTES + SIGNATURE_BYTES);
+    assert!((256 + 3) * (MAX_ITEM_BYTES + signatures) <= MAX_BYTES);
+};
+const KEY_BYTES: usize = 32;
+const SIGNATURE_BYTES: usize = 64;
 
 /// Why a gateway is not believed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

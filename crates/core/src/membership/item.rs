@@ -240,7 +240,7 @@ pub struct Revocation {
     pub issued_at: UnixMillis,
 }
 
-/// Some of the grants that stay under an authority set: at most [`PAGE_GRANTS`], in order.
+/// Some of the grants that stay under an authority set: at most `PAGE_GRANTS`, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantPage {
     /// The grants, by what they say: whoever has signed them.

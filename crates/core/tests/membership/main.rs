@@ -12,3 +12,4 @@ mod model;
 mod overtaken;
 mod registry;
 mod room;
+mod upgrade;

@@ -6,10 +6,11 @@
 //! left is kept as evidence and followed by nobody. Only a pin of the operator moves otherwise.
 //! Refuses to know which grants a set lists and whether they are here (`shelf`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::item::{AuthoritySet, ItemId, SetHash, TrustItem, TrustKind};
+use super::key::AuthorityPublicKey;
 use super::outcome::TrustRejected;
 use super::signed::SignedTrustItem;
 
@@ -165,6 +166,11 @@ impl Chain {
     /// The sets of the chain, the newest first.
     pub(super) fn newest_first(&self) -> impl Iterator<Item = &KnownSet> {
         self.followed.iter().rev().map(Arc::as_ref)
+    }
+
+    /// True if some set of the chain entitles these keys, as release 0.1 asks of a revocation.
+    pub(super) fn ever_entitled(&self, signers: &BTreeSet<AuthorityPublicKey>) -> bool {
+        self.newest_first().any(|known| known.set.entitles(signers))
     }
 
     pub(super) fn ahead(&self) -> impl Iterator<Item = &KnownSet> {

@@ -151,6 +151,12 @@ impl Membership {
         self.shelf.by_id(id).map(|held| &held.signed).or_else(set)
     }
 
+    /// What is held that says this, with all its signatures that count; sets are looked up by name.
+    #[must_use]
+    pub fn get_content(&self, content: &ContentId) -> Option<&SignedTrustItem> {
+        self.shelf.get(content).map(|held| &held.signed)
+    }
+
     /// The names of all items.
     #[must_use]
     pub fn ids(&self) -> BTreeSet<ItemId> {

@@ -122,15 +122,21 @@ impl Shelf {
                 let awaited = self.awaited.contains(content).then_some(ItemStanding::Awaited);
                 named.or(awaited)
             }
-            TrustItem::Revocation(revocation) => named(chain, revocation.set, signers, |head| {
-                named_before(chain, head, revocation, signers)
-            }),
+            TrustItem::Revocation(Revocation { set: None, .. }) => {
+                revoked_by_0_1(chain, signers).then_some(ItemStanding::InForce)
+            }
+            TrustItem::Revocation(Revocation { set: Some(set), .. }) => {
+                named(chain, Some(*set), signers, |_| named_before(chain, set, signers))
+            }
         }
     }
 
     /// The keys whose signatures of an item can count for anything: those of the set that it names, of
-    /// a revocation those of the head too.
+    /// a revocation those of the head too, of one of release 0.1 those of every set of the chain.
     pub(super) fn signing_keys(chain: &Chain, item: &TrustItem) -> BTreeSet<AuthorityPublicKey> {
+        if let TrustItem::Revocation(Revocation { set: None, .. }) = item {
+            return chain.newest_first().flat_map(|known| &known.set.keys).copied().collect();
+        }
         let head = &chain.head().set.keys;
         let (set, of_head) = match item {
             TrustItem::Grant(Grant { set, .. }) => (set, set.is_none()),
@@ -299,22 +305,27 @@ fn named_head(head: &KnownSet, grant: &Grant) -> bool {
     grant.set.map_or(head.set.is_older_form(), |set| set == head.hash)
 }
 
-fn named_before(
-    chain: &Chain,
-    head: &KnownSet,
-    revocation: &Revocation,
-    signers: &BTreeSet<AuthorityPublicKey>,
-) -> bool {
-    match revocation.set {
-        None => head.set.is_older_form(),
-        Some(set) => chain.followed(&set).is_some_and(|named| named.set.entitles(signers)),
-    }
+fn named_before(chain: &Chain, set: &SetHash, signers: &BTreeSet<AuthorityPublicKey>) -> bool {
+    chain.followed(set).is_some_and(|named| named.set.entitles(signers))
+}
+
+/// A revocation of release 0.1 holds whoever was removed since, until there is a set of the present
+/// form: its list leaves out who was revoked.
+fn revoked_by_0_1(chain: &Chain, signers: &BTreeSet<AuthorityPublicKey>) -> bool {
+    chain.head().set.is_older_form() && chain.ever_entitled(signers)
 }
 
 fn over_bounds(set: &KnownSet, items: &[Arc<HeldItem>]) -> Vec<ContentId> {
     let mut fits: BTreeMap<ContentId, u64> = BTreeMap::new();
-    for key in &set.set.keys {
-        let mut of_key: Vec<_> = items.iter().filter(|held| held.signers.contains(key)).collect();
+    let removed = items.iter().filter(|held| is_revocation_of_0_1(held));
+    let keys: BTreeSet<_> =
+        removed.flat_map(|held| &held.signers).chain(&set.set.keys).copied().collect();
+    for key in keys {
+        let has_signed = |held: &&Arc<HeldItem>| {
+            let counts = set.set.keys.contains(&key) || is_revocation_of_0_1(held);
+            counts && held.signers.contains(&key)
+        };
+        let mut of_key: Vec<_> = items.iter().filter(has_signed).collect();
         of_key.sort_by_key(|held| (matches!(held.item, TrustItem::Grant(_)), held.content));
         let mut room = MAX_BYTES_OF_KEY;
         for held in of_key.into_iter().take(MAX_ITEMS_OF_KEY) {
@@ -323,7 +334,15 @@ fn over_bounds(set: &KnownSet, items: &[Arc<HeldItem>]) -> Vec<ContentId> {
             *fits.entry(held.content).or_default() += 1;
         }
     }
-    let threshold = u64::from(set.set.threshold);
-    let over = |held: &&Arc<HeldItem>| fits.get(&held.content).is_none_or(|n| *n < threshold);
+    let enough = |held: &HeldItem| match is_revocation_of_0_1(held) {
+        // Of an earlier set, which may have asked for fewer.
+        true => u64::from(set.set.threshold).min(held.signers.len() as u64),
+        false => u64::from(set.set.threshold),
+    };
+    let over = |held: &&Arc<HeldItem>| fits.get(&held.content).is_none_or(|n| *n < enough(held));
     items.iter().filter(over).map(|held| held.content).collect()
+}
+
+fn is_revocation_of_0_1(held: &HeldItem) -> bool {
+    matches!(held.item, TrustItem::Revocation(Revocation { set: None, .. }))
 }

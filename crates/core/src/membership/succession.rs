@@ -153,8 +153,12 @@ impl Membership {
     /// The keys that are revoked by others than `stolen`, those kept out here only among them.
     fn revoked_without(&self, stolen: &BTreeSet<AuthorityPublicKey>) -> BTreeSet<ZonePublicKey> {
         let (_, present) = self.authority_set();
-        let by_others = self.revocations_in_force().filter(|(held, _)| {
-            present.entitles(&held.signers.difference(stolen).copied().collect())
+        let by_others = self.revocations_in_force().filter(|(held, revocation)| {
+            let others = held.signers.difference(stolen).copied().collect();
+            match revocation.set {
+                Some(_) => present.entitles(&others),
+                None => self.chain.ever_entitled(&others),
+            }
         });
         by_others.map(|(_, revocation)| revocation.zone_key).collect()
     }

@@ -13,3 +13,4 @@ mod model;
 mod overtaken;
 mod registry;
 mod room;
+mod upgrade;

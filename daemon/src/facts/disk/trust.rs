@@ -59,21 +59,35 @@ impl TrustFiles {
             write_all(&mut FileSystem, &[self.head.write(&membership.stored_head())])?;
         }
         for ((path, item), outcome) in files.iter().zip(outcomes) {
-            self.tidy(path, item, outcome.err());
+            self.tidy(path, item, outcome.err(), &membership);
         }
         Ok(Some(membership))
     }
 
-    fn tidy(&self, path: &Path, item: &SignedTrustItem, refused: Option<TrustRejected>) {
+    fn tidy(
+        &self,
+        path: &Path,
+        item: &SignedTrustItem,
+        refused: Option<TrustRejected>,
+        membership: &Membership,
+    ) {
         match refused {
             Some(TrustRejected::NotAuthorised) => remove(path),
             Some(reason) => set_aside(path, &reason),
             None => {
-                // Release 0.1 named files by their signatures too.
-                let named = self.path_of(&item.content_id());
-                if named != *path
-                    && let Err(error) = rename(path, &named)
-                {
+                let content = item.content_id();
+                let named = self.path_of(&content);
+                let renamed = match membership.get_content(&content) {
+                    _ if named == *path => Ok(()),
+                    // Release 0.1 named files by their signatures too, so that one grant could lie in
+                    // several: what is kept is what counts, not what is read last.
+                    Some(whole) => {
+                        let kept = Write::replace(named, whole.to_file_bytes());
+                        write_all(&mut FileSystem, &[kept, Write::Remove(path.to_owned())])
+                    }
+                    None => rename(path, &named),
+                };
+                if let Err(error) = renamed {
                     tracing::warn!(file = %path.display(), %error, "cannot rename a stored item");
                 }
             }
@@ -160,7 +174,8 @@ fn read_folder(folder: &Path) -> io::Result<Vec<(PathBuf, SignedTrustItem)>> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use zonemesh_core::membership::{AuthorityIdentity, TrustItem};
+    use zonemesh_core::key::ZoneIdentity;
+    use zonemesh_core::membership::{AuthorityIdentity, AuthoritySet, Grant, TrustItem};
     use zonemesh_core::time::UnixMillis;
 
     use super::*;
@@ -212,6 +227,69 @@ mod tests {
         std::fs::remove_dir_all(folder.path().join("trust")).unwrap();
         let files = TrustFiles::open(folder.path()).unwrap();
         assert!(files.read().unwrap().is_some());
+    }
+
+    /// A folder of release 0.1 whose only authority was replaced: each grant lies in it twice, signed by
+    /// the key that went and by the one that came, under names of no order.
+    fn old_folder(state: &Path, zones: u8) -> BTreeSet<String> {
+        let [went, came] = [3, 4].map(|seed| AuthorityIdentity::from_seed(&[seed; 32]));
+        let set = |epoch, previous, key: &AuthorityIdentity| {
+            TrustItem::AuthoritySet(AuthoritySet {
+                epoch,
+                previous,
+                owner_keys: None,
+                keys: BTreeSet::from([key.public_key()]),
+                threshold: 1,
+                pages: Vec::new(),
+                stolen: BTreeSet::new(),
+                issued_at: UnixMillis(1),
+            })
+        };
+        let by = |item: &TrustItem, key: &AuthorityIdentity| {
+            let mut item = SignedTrustItem::unsigned(item);
+            item.sign(key);
+            item
+        };
+        let first = SignedTrustItem::unsigned(&set(0, None, &went));
+        let second = by(&set(1, Some(first.payload_hash()), &came), &went);
+        let mesh = Membership::new(first.clone()).unwrap().mesh().clone();
+        let grant = |zone: u8| {
+            TrustItem::Grant(Grant {
+                mesh: mesh.clone(),
+                zone: format!("z{zone}").parse().unwrap(),
+                zone_key: ZoneIdentity::from_seed(&[zone; 32]).public_key(),
+                prefixes: vec![format!("10.10.{zone}.0/24").parse().unwrap()],
+                tunnel_ips: vec![std::net::IpAddr::from([10, 255, 0, zone])],
+                federations: Vec::new(),
+                set: None,
+                serial: zone.into(),
+                since: 0,
+                issued_at: UnixMillis(1),
+            })
+        };
+        let grants = (1..=zones).map(grant);
+        let grants = grants.flat_map(|grant| [by(&grant, &went), by(&grant, &came)]);
+        std::fs::create_dir(state.join("trust")).unwrap();
+        std::fs::write(state.join("mesh"), first.to_file_bytes()).unwrap();
+        for item in grants.chain([first, second]) {
+            let name = format!("trust/{}.item", item.id());
+            std::fs::write(state.join(name), item.to_file_bytes()).unwrap();
+        }
+        (1..=zones).map(|zone| format!("z{zone}")).collect()
+    }
+
+    #[test]
+    fn what_0_1_signed_anew_is_kept_over_every_restart_whatever_is_read_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let zones = old_folder(folder.path(), 16);
+        for start in 0..3 {
+            let files = TrustFiles::open(folder.path()).unwrap();
+            let mesh = files.read().unwrap().unwrap();
+            let members: BTreeSet<_> = mesh.members().map(|m| m.zone.to_string()).collect();
+            assert_eq!(members, zones, "start {start}");
+        }
+        let left = std::fs::read_dir(folder.path().join("trust")).unwrap().count();
+        assert_eq!(left, zones.len() + 3, "two sets, the grants, the head");
     }
 
     #[test]

@@ -79,7 +79,7 @@ fn vm_asks(from: &Post<'_>) -> Result<()> {
         runtime.block_on(async {
             let mut gateway = local::connect(from.api, from.tls.clone()).await?;
             let federation = FEDERATION.to_owned();
-            gateway.resolve(ResolveRequest { federation }).await?;
+            gateway.resolve(ResolveRequest { federation, ..ResolveRequest::default() }).await?;
             Ok(())
         })
     })

@@ -10,7 +10,7 @@ use zonemesh_core::invitation::{
     Invitation, InvitationId, InvitationSecret, Inviter, RedemptionAnswer,
 };
 use zonemesh_core::membership::{
-    Membership, Revocation, SignedTrustItem, TrustItem, TrustKind, sign,
+    AuthorityEdit, Membership, Revocation, SignedTrustItem, TrustItem, TrustKind, sign,
 };
 use zonemesh_core::record::{SignedRecord, Version, ZoneRecord};
 use zonemesh_core::replication::{ReplicationSession, StreamBody, StreamMessage};
@@ -59,11 +59,14 @@ fn control() {
         write("trust", &format!("{seed}-stored"), item.to_file_bytes());
         all.extend(script_of(&item));
     }
-    let set = membership.draft_authorities([authority().public_key()].into(), 1, NOW);
-    if let Ok(set) = set {
-        let item = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(set));
-        write("trust", "authorities", script_of(&item));
-        all.extend(script_of(&item));
+    let renewed = AuthorityEdit { renew: true, ..AuthorityEdit::default() };
+    if let Ok(draft) = membership.draft_change(&renewed, NOW) {
+        let mut set = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(draft.next));
+        set.sign(&authority());
+        write("trust", "authorities", script_of(&set));
+        for item in std::iter::once(set).chain(draft.pages) {
+            all.extend(script_of(&item));
+        }
     }
     write("trust", "all", all);
     write("invitation", "text", invitation(&membership).to_text().as_bytes());
@@ -76,6 +79,7 @@ fn script_of(item: &SignedTrustItem) -> Vec<u8> {
         TrustKind::AuthoritySet => 0,
         TrustKind::Grant => 1,
         TrustKind::Revocation => 2,
+        TrustKind::GrantPage => 3,
     };
     [vec![kind], piece(item.payload())].concat()
 }
@@ -85,6 +89,7 @@ fn revocation(membership: &Membership) -> SignedTrustItem {
         mesh: membership.mesh().clone(),
         zone: name(1),
         zone_key: identity(1).public_key(),
+        set: Some(membership.authority_set().0),
         serial: 1,
         reason: "stolen".to_owned(),
         issued_at: NOW,

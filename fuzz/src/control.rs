@@ -55,10 +55,11 @@ pub fn trust(bytes: &[u8]) {
         let len = usize::from(u16::from_be_bytes([*high, *low])).min(behind.len());
         let (payload, next) = behind.split_at(len);
         rest = next;
-        let kind = match kind % 3 {
+        let kind = match kind % 4 {
             0 => TrustKind::AuthoritySet,
             1 => TrustKind::Grant,
-            _ => TrustKind::Revocation,
+            2 => TrustKind::Revocation,
+            _ => TrustKind::GrantPage,
         };
         let payload = Bytes::copy_from_slice(payload);
         let mut item = SignedTrustItem::from_parts(kind, payload, Vec::new());

@@ -55,6 +55,7 @@ impl Mesh {
                 keys,
                 stand_ins: BTreeMap::new(),
                 daemon: None,
+                programs: None,
                 clock: None,
             });
         }

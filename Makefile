@@ -77,6 +77,7 @@ test: test-unit test-scenarios test-wireguard ## Unit tests, then the suites ove
 test-build: setup
 	@$(STAGE) 'test build' $(CARGO) build --workspace --bins --tests
 	@$(STAGE) 'suites build' $(CARGO) build $(SUITES)
+	@$(STAGE) 'release 0.1.0' netns-tests/older.sh $(TARGET)
 
 test-unit: test-build ## Everything that needs no root.
 	@$(STAGE) 'unit tests' $(CARGO) nextest run --workspace

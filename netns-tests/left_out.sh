@@ -7,6 +7,7 @@
 # fails, and says what is missing.
 set -euo pipefail
 
+older=${CARGO_TARGET_DIR:-$(dirname "${BASH_SOURCE[0]}")/../target}/older/0.1.0
 peers=${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/peers/bin
 filter='all()'
 
@@ -19,6 +20,8 @@ leave_out() {
 case ${1:?left_out.sh scenarios|wireguard} in
     scenarios)
         [ "$(id -u)" = 0 ] || leave_out security::users 'only root can be another user for a moment'
+        [ -x "$older/zonemeshd" ] ||
+            leave_out operations::upgrade 'release 0.1.0 is not here -> netns-tests/older.sh target'
         ;;
     wireguard)
         for peer in boringtun:boringtun-cli gotatun:gotatun; do

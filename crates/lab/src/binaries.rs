@@ -1,7 +1,8 @@
 //! Where the binaries under test are.
 //!
 //! Owns the one rule that finds them: `ZONEMESH_BIN_DIR`, else the profile folder of the running
-//! program (`target/debug`, `target/release`). Refuses to build anything.
+//! program (`target/debug`, `target/release`). Those of the release before this one lie where
+//! `netns-tests/older.sh` puts them. Refuses to build anything.
 
 use std::path::{Path, PathBuf};
 
@@ -22,10 +23,32 @@ pub fn find(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// The folder of the programs of release 0.1.0.
+///
+/// # Errors
+/// When they were not built; the message names the command that builds them.
+pub fn release_0_1() -> Result<PathBuf> {
+    let folder = match std::env::var_os("ZONEMESH_OLDER_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => profile_folder()?.parent().unwrap_or(Path::new("/")).join("older/0.1.0"),
+    };
+    if !folder.join("zonemeshd").is_file() {
+        bail!(
+            "release 0.1.0 is not in {} -> netns-tests/older.sh target (or set ZONEMESH_OLDER_DIR)",
+            folder.display()
+        );
+    }
+    Ok(folder)
+}
+
 fn folder() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os("ZONEMESH_BIN_DIR") {
         return Ok(PathBuf::from(dir));
     }
+    profile_folder()
+}
+
+fn profile_folder() -> Result<PathBuf> {
     let me = std::env::current_exe().context("cannot tell where this program is")?;
     let dir = me.parent().unwrap_or(Path::new("/"));
     // Test programs lie in `deps`, one folder below the binaries.

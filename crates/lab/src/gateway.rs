@@ -66,6 +66,8 @@ pub struct LabGateway {
     /// start on.
     pub stand_ins: BTreeMap<&'static str, PathBuf>,
     pub(crate) daemon: Option<Process>,
+    /// The folder of another release's programs, to be used from the next start on.
+    pub programs: Option<PathBuf>,
     /// How wrong its clock is from the next start, as `faketime -f` takes it.
     pub clock: Option<String>,
 }
@@ -93,6 +95,17 @@ impl LabGateway {
     #[must_use]
     pub fn config_file(&self) -> PathBuf {
         self.folder.join("zonemesh.toml")
+    }
+
+    /// One of the programs that belong to this gateway's release.
+    ///
+    /// # Errors
+    /// When it was not built.
+    pub fn program(&self, name: &str) -> Result<PathBuf> {
+        match &self.programs {
+            Some(folder) => Ok(folder.join(name)),
+            None => binaries::find(name),
+        }
     }
 
     /// Replaces the peers of the configuration.
@@ -168,7 +181,7 @@ impl LabGateway {
             ensure!(daemon.ended()?.is_some(), "the gateway of {} runs already", self.zone);
         }
         std::fs::write(self.config_file(), self.config.to_string())?;
-        let (gateway, program) = (&lab.zone(&self.zone)?.gateway, binaries::find("zonemeshd")?);
+        let (gateway, program) = (&lab.zone(&self.zone)?.gateway, self.program("zonemeshd")?);
         let mut command = if self.stand_ins.is_empty() {
             gateway.command(program)
         } else {
@@ -227,7 +240,7 @@ impl LabGateway {
     }
 
     fn zonemesh(&self) -> Result<std::process::Command> {
-        let mut command = std::process::Command::new(binaries::find("zonemesh")?);
+        let mut command = std::process::Command::new(self.program("zonemesh")?);
         command.arg("--socket").arg(self.socket()).stdin(std::process::Stdio::null());
         Ok(command)
     }

@@ -58,6 +58,7 @@ impl Mesh {
                 tokens,
                 stand_ins: BTreeMap::new(),
                 daemon: None,
+                programs: None,
                 clock: None,
             });
         }

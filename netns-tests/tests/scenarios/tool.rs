@@ -14,7 +14,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use netns_tests::managed::ManagedMesh as _;
 use serde_json::Value;
-use zonemesh_lab::binaries;
 use zonemesh_lab::lab::{Lab, LabZone, ZonePlan};
 use zonemesh_lab::mesh::{Mesh, patience};
 use zonemesh_lab::wait::{Look, until};
@@ -51,7 +50,7 @@ pub(crate) fn invite(lab: &Lab, mesh: &mut Mesh, zone: &LabZone, more: &[&str]) 
 }
 
 pub(crate) fn command(mesh: &mut Mesh, zone: &str, args: &[&str]) -> Result<Command> {
-    let mut command = Command::new(binaries::find("zonemesh")?);
+    let mut command = Command::new(mesh.gateway(zone)?.program("zonemesh")?);
     command.arg("--socket").arg(mesh.gateway(zone)?.socket()).args(args);
     // `mesh init` writes the owner's key where it is typed.
     command.stdin(std::process::Stdio::null()).current_dir(mesh.gateway(zone)?.folder());

@@ -1,9 +1,10 @@
-//! What engineers type and see: the documents' commands, restarts, `zonemesh`, `wg`, bad input.
+//! What engineers type and see: the documents' commands, restarts, upgrades, `zonemesh`, `wg`, bad input.
 
 mod bad_input;
 mod documented_commands;
 mod gateway_killed_and_restarted;
 mod planned_restart;
 mod quick_start;
+mod upgrade;
 mod wg_shows_a_gateway;
 mod zonemesh_shows_a_gateway;

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Builds zonemeshd and zonemesh of the release before this one, once: the scenario of an upgrade starts
+# with them (netns-tests/tests/scenarios/operations/upgrade.rs).
+#
+#   older.sh TARGET     -> TARGET/older/0.1.0/zonemeshd, TARGET/older/0.1.0/zonemesh
+#
+# The sources come from this repository's own history. Where that does not reach back (a shallow
+# clone) it says so and builds nothing; left_out.sh leaves the scenario out then.
+set -euo pipefail
+
+release=0.1.0
+commit=6825f82
+programs=(zonemeshd zonemesh)
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+folder=${1:?older.sh TARGET}/older/$release
+
+say() { printf 'older: %s\n' "$*"; }
+
+if [ "$(cat "$folder/stamp" 2>/dev/null)" = "$commit" ]; then
+    say "$release in $folder"
+    exit 0
+fi
+if ! git cat-file -e "$commit^{commit}" 2>/dev/null; then
+    say "$release is not built: $commit is not in this clone -> git fetch --unshallow"
+    exit 0
+fi
+say "building $release ($commit) into $folder (some minutes, once)"
+rm -rf "$folder"
+mkdir -p "$folder/source"
+git archive "$commit" | tar -x -C "$folder/source"
+# As the daemons under test are built, but nobody debugs or edits these.
+CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=false CARGO_TARGET_DIR=$folder/build \
+    "${CARGO:-cargo}" build --quiet --locked --manifest-path "$folder/source/Cargo.toml" \
+    "${programs[@]/#/--package=}" --bins
+for program in "${programs[@]}"; do
+    mv "$folder/build/debug/$program" "$folder/"
+done
+rm -rf "$folder/build" "$folder/source"
+printf '%s\n' "$commit" >"$folder/stamp"

@@ -36,9 +36,7 @@ pub enum Alarm {
         refused: ZoneName,
     },
     /// Two grants of a zone say different things under one serial.
-    #[error(
-        "two grants of zone {refused} have the serial {serial}: the one with the lower hash holds"
-    )]
+    #[error("two grants of zone {refused} have the serial {serial}: the older one holds")]
     SameSerial {
         /// The zone.
         refused: ZoneName,
@@ -93,7 +91,9 @@ pub(super) fn chosen<'a>(
     grants: impl Iterator<Item = GrantInForce<'a>>,
     revoked: &BTreeSet<ZonePublicKey>,
 ) -> Vec<GrantInForce<'a>> {
-    let rank = |g: &GrantInForce<'_>| (g.names_head, g.grant.serial, Reverse(g.content));
+    let rank = |g: &GrantInForce<'_>| {
+        (g.names_head, g.grant.serial, Reverse(g.grant.since), Reverse(g.content))
+    };
     let mut best: BTreeMap<&ZoneName, GrantInForce<'a>> = BTreeMap::new();
     for grant in grants {
         let present = best.entry(&grant.grant.zone).or_insert(grant);

@@ -1,5 +1,7 @@
 //! Which trust items are held, why others are refused, and who is a member then.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use zonemesh_core::membership::{
     Alarm, DraftError, GrantRequest, ItemError, Membership, SignedTrustItem, TrustAccepted,
@@ -202,6 +204,29 @@ fn of_two_grants_that_overlap_the_one_that_had_it_longer_keeps_and_an_alarm_name
         };
         assert_eq!((kept, refused), (&name(1), &name(5)));
     }
+}
+
+/// A gateway that was set back to an earlier state of its disk may invite twice to one place.
+#[test]
+fn of_two_grants_with_one_serial_the_older_holds_and_an_alarm_is_raised() {
+    let mut compared = BTreeSet::new();
+    for key in 20..30 {
+        let mut thief = request(1);
+        thief.zone_key = identity(key).public_key();
+        let TrustItem::Grant(mut later) = careless(mesh().mesh(), thief, 1) else { panic!() };
+        later.since += 1;
+        let first = by(&first_set(1, 1), &careless(mesh().mesh(), request(1), 1), &[0]);
+        let later = by(&first_set(1, 1), &TrustItem::Grant(later), &[0]);
+        compared.insert(first.content_id() < later.content_id());
+        for order in [[&first, &later], [&later, &first]] {
+            let mut membership = mesh();
+            order.into_iter().for_each(|item| drop(membership.accept(item.clone()).unwrap()));
+            assert_eq!(membership.member(&name(1)).unwrap().key, identity(1).public_key());
+            let text = membership.alarms()[0].to_string();
+            assert_eq!(text, "two grants of zone z1 have the serial 1: the older one holds");
+        }
+    }
+    assert_eq!(compared.len(), 2, "whichever hash is the lower one");
 }
 
 #[test]

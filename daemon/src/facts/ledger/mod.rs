@@ -6,12 +6,14 @@
 
 mod audit;
 mod complaints;
+mod keep;
 mod leave;
 mod offers;
 mod publish;
 mod trust;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -23,13 +25,13 @@ use zonemesh_core::membership::{ItemId, Membership};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::pace::PublicationPace;
 use zonemesh_core::record::RecordContent;
-use zonemesh_core::registry::{HeldRecord, RecordRejected, Registry, TrustNews};
+use zonemesh_core::registry::{HeldRecord, RecordRejected, Registry};
 use zonemesh_core::replication::{ReplicationSession, SessionOutput, StreamMessage, StreamRefused};
 use zonemesh_core::time::UnixMillis;
 
 use crate::facts::disk::records::RecordFiles;
 use crate::facts::disk::trust::TrustFiles;
-use crate::facts::disk::{Disk, DiskWriter, Together, Write, remove, set_aside};
+use crate::facts::disk::{DiskWriter, Together, remove, set_aside};
 use crate::facts::findings::FindingBoard;
 use crate::facts::journal::AuditFile;
 use crate::failure::{Exit, Failure, OrExit as _};
@@ -65,6 +67,8 @@ pub(crate) struct Ledger {
     admitted: watch::Sender<Arc<Admitted>>,
     due: Notify,
     complaints: Complaints,
+    /// True while something that others have said is not on disk.
+    is_owed: AtomicBool,
 }
 
 /// What a gateway's ledger is opened with.
@@ -149,6 +153,7 @@ impl Ledger {
             revision: watch::Sender::new(1),
             due: Notify::new(),
             complaints: Complaints::default(),
+            is_owed: AtomicBool::new(false),
         }))
     }
 
@@ -232,44 +237,6 @@ impl Ledger {
         ask: impl FnOnce(&mut ReplicationSession, &Registry, UnixMillis) -> T,
     ) -> T {
         ask(session, &self.lock().registry, now())
-    }
-
-    /// Stores what others have brought, then tells everyone. What cannot be stored is told too: others
-    /// have it as well.
-    async fn keep(self: &Arc<Self>, gateways: Vec<GatewayId>, trust: TrustNews) {
-        if gateways.is_empty() && trust.stored.is_empty() && trust.dropped.is_empty() {
-            return self.tell_of_trust(trust);
-        }
-        let ledger = self.clone();
-        let keeping = move |disk: &mut dyn Disk| {
-            let mut failed = None;
-            for write in ledger.writes(&gateways, &trust) {
-                if let Err(error) = disk.write(&write) {
-                    tracing::error!(%error, "cannot store what another zone has said; is the disk full?");
-                    failed = Some(error);
-                }
-            }
-            ledger.findings().tell_of_disk(failed.as_ref());
-            ledger.announce(&gateways);
-            ledger.tell_of_trust(trust);
-        };
-        if let Err(error) = self.disk.run(keeping).await {
-            tracing::error!(%error, "cannot store what another zone has said");
-        }
-    }
-
-    /// How what is held of these is kept on disk.
-    fn writes(&self, gateways: &[GatewayId], trust: &TrustNews) -> Vec<Write> {
-        self.read(|registry| {
-            let membership = registry.membership();
-            let items = trust.stored.iter().filter_map(|id| membership?.get(id)).cloned();
-            let mut writes = self.trust.write(&items.collect::<Vec<_>>());
-            let head = membership.filter(|_| trust.is_head_moved).map(Membership::stored_head);
-            writes.extend(self.trust.follow(head.as_ref(), &trust.dropped));
-            let held = gateways.iter().filter_map(|id| Some((id, registry.get_gateway(id)?)));
-            writes.extend(held.map(|(id, held)| self.files.write(id, &held.signed)));
-            writes
-        })
     }
 
     fn announce(&self, gateways: &[GatewayId]) {

@@ -75,8 +75,13 @@ impl Ledger {
         published
     }
 
-    /// Publishes what waited for its time, until it is dropped.
+    /// Publishes what waited for its time and stores what the disk has refused, until it is dropped.
     pub(crate) async fn run(self: Arc<Self>) -> anyhow::Result<()> {
+        tokio::join!(self.publish_in_time(), self.keep_what_is_owed());
+        Ok(())
+    }
+
+    async fn publish_in_time(self: &Arc<Self>) {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.next_due()) => {}

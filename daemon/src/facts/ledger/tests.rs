@@ -10,8 +10,10 @@ use zonemesh_core::pace::RecordChange;
 use zonemesh_core::record::{ProtocolRange, SignedRecord, Version, ZoneRecord};
 use zonemesh_core::registry::PublishError;
 
+use zonemesh_core::finding::Code;
+
 use super::*;
-use crate::facts::disk::{TrialDisk, writer};
+use crate::facts::disk::{Disk, TrialDisk, Write, writer};
 
 fn identity() -> ZoneIdentity {
     ZoneIdentity::from_seed(&[1; 32])
@@ -170,6 +172,62 @@ async fn a_revocation_that_cannot_be_stored_fails_and_is_announced_to_nobody() {
     };
     assert_eq!((joined.act, revoked.act), (AuditAct::Join, AuditAct::Revoke));
     assert!(revoked.about == "madrid" && revoked.detail.ends_with(": stolen"), "{revoked:?}");
+}
+
+/// Heard from a neighbour, not signed here: it is in force at once, whatever the disk says to it.
+#[tokio::test]
+async fn what_was_heard_while_the_disk_was_full_is_written_once_it_has_room_and_told_until_then() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
+    let ledger = Ledger::open(own(), folder.path(), DiskWriter::start(disk.clone()).unwrap());
+    let ledger = ledger.unwrap();
+    let (membership, authority) = managed(&ledger);
+    let before = membership.clone();
+    ledger.manage(membership).await.unwrap();
+    let item = revocation(&ledger, &authority);
+    let is_told =
+        || ledger.findings().all().iter().any(|one| one.finding.code == Code::FileUnusable);
+    let stored = || {
+        let files = TrustFiles::open(folder.path()).unwrap();
+        files.read().unwrap().unwrap().revocations().count()
+    };
+    disk.is_full.store(true, Ordering::Relaxed);
+    ledger.offer_trust(vec![Ok(item)]).await;
+    assert!(is_told() && stored() == 0);
+    let trying = tokio::spawn(ledger.clone().run());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(is_told() && stored() == 0, "it is tried in vain");
+    trying.abort();
+    // Room again: the next item that comes does not hide that an earlier one is missing.
+    disk.is_full.store(false, Ordering::Relaxed);
+    let rome = zonemesh_core::membership::GrantRequest {
+        zone: "rome".parse().unwrap(),
+        zone_key: ZoneIdentity::from_seed(&[4; 32]).public_key(),
+        prefixes: vec!["10.10.12.0/24".parse().unwrap()],
+        tunnel_ips: vec!["10.255.0.12".parse().unwrap()],
+        federations: Vec::new(),
+    };
+    let rome = TrustItem::Grant(before.draft_grant(rome, now()).unwrap());
+    let rome = sign(before.authority_set().1, &rome, &[&authority]);
+    ledger.offer_trust(vec![Ok(rome)]).await;
+    assert!(!is_told() && stored() == 1);
+}
+
+#[tokio::test]
+async fn a_disk_that_has_room_again_is_tried_without_any_news() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
+    let ledger = Ledger::open(own(), folder.path(), DiskWriter::start(disk.clone()).unwrap());
+    let ledger = ledger.unwrap();
+    let (membership, authority) = managed(&ledger);
+    ledger.manage(membership).await.unwrap();
+    let item = revocation(&ledger, &authority);
+    let _trying = tokio::spawn(ledger.clone().run());
+    disk.is_full.store(true, Ordering::Relaxed);
+    ledger.offer_trust(vec![Ok(item)]).await;
+    disk.is_full.store(false, Ordering::Relaxed);
+    let madrid = ZoneIdentity::from_seed(&[2; 32]).public_key();
+    let kept = ledger.kept_revocations(&madrid);
+    let kept = tokio::time::timeout(Duration::from_secs(20), kept).await.unwrap();
+    assert_eq!(kept.len(), 1, "and madrid may hear it now");
 }
 
 #[tokio::test]

@@ -43,6 +43,11 @@ pub(crate) const CODES: &[Code] = &[
     Code::ClockWentBack,
     Code::PeerClockOff,
     Code::FederationCaUnusable,
+    Code::AuthorityConflict,
+    Code::AuthorityPinned,
+    Code::AuthorityAwaited,
+    Code::GrantNotListed,
+    Code::RevocationOvertaken,
 ];
 
 /// A clock that is further off than this is worth a line: Flower bears 5 s.

@@ -147,3 +147,21 @@ fn who_has_no_place_in_the_mesh_is_told_why() {
         "P304 rome: zone rome is not admitted, as it was granted with zone paris's key"
     );
 }
+
+/// A code that is raised and not listed never ends.
+#[test]
+fn every_code_that_is_decided_here_is_listed_here() {
+    let (_, decided) = include_str!("mod.rs").split_once("];").unwrap();
+    let named = |text: &'static str| {
+        let names = text.split("Code::").skip(1);
+        names.map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default())
+    };
+    // Taken keys are found here for the reconciler, which raises and ends them.
+    let reconciler = "WireGuardKeyTaken".to_owned();
+    let listed = CODES.iter().map(|code| format!("{code:?}")).chain([reconciler]);
+    let listed: Vec<_> = listed.collect();
+    let raised: Vec<_> = named(decided).collect();
+    assert!(raised.len() > 20);
+    let missing = raised.iter().filter(|name| !listed.contains(&name.to_string()));
+    assert_eq!(missing.collect::<Vec<_>>(), [&""; 0]);
+}

@@ -132,6 +132,8 @@ impl World<'_> {
         }
         let set = signed(&draft.next, &signers);
         self.sets.push((set.payload_hash(), draft.next.clone()));
+        let needed = draft.pages.iter().chain(&draft.grants).map(SignedTrustItem::content_id);
+        self.lists.insert(set.payload_hash(), needed.collect());
         self.learn(&edit);
         let items: Vec<_> = std::iter::once(set).chain(draft.pages).collect();
         let mut file = self.nodes[node].membership.items();

@@ -18,6 +18,12 @@ pub(super) fn hold(world: &World<'_>) -> Outcome {
         prop_assert!(world.sets.iter().any(|(hash, _)| *hash == head), "A1 at {number}");
         // Keys that count under the head which a gateway follows may do their daily work there.
         let may_sign = set.entitles(&world.stolen_keys());
+        // A set is followed once all that its list names is here.
+        if let Some(grants) = world.lists.get(&head) {
+            let mut listed = grants.iter();
+            let is_held = listed.all(|grant| membership.get_content(grant).is_some());
+            prop_assert!(is_held, "A1 at {number}: a list is not here");
+        }
         for member in membership.members() {
             let grant = membership.grant(&member.zone).unwrap().clone();
             let content = SignedTrustItem::unsigned(&TrustItem::Grant(grant)).content_id();

@@ -1,6 +1,6 @@
 //! The world of a history: gateways, keys, who holds which, and what was honestly said.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use zonemesh_core::membership::{
     AuthorityIdentity, AuthorityPublicKey, AuthoritySet, ContentId, Membership, SetHash,
@@ -17,6 +17,8 @@ pub(crate) struct World<'a> {
     pub(crate) tally: &'a Tally,
     /// Sets that the owners have made, the newest last.
     pub(crate) sets: Vec<(SetHash, AuthoritySet)>,
+    /// What must be here when each of them is followed.
+    pub(crate) lists: BTreeMap<SetHash, Vec<ContentId>>,
     /// The file of the newest one, with all that it lists.
     pub(crate) file: Vec<SignedTrustItem>,
     /// Grants and revocations that operators have made.
@@ -59,6 +61,7 @@ impl<'a> World<'a> {
             nodes: (0..3).map(|_| Node::new(membership.clone())).collect(),
             tally,
             sets: vec![(first.payload_hash(), set)],
+            lists: BTreeMap::new(),
             file: Vec::new(),
             honest: BTreeSet::new(),
             stolen: BTreeSet::new(),

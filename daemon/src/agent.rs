@@ -238,6 +238,7 @@ impl Boards {
             keepalives: self.keepalives.clone(),
             refusals: self.refusals.clone(),
             cas: state.cas.clone(),
+            silent: Mutex::default(),
             last: Mutex::default(),
         };
         Served {

@@ -2,11 +2,13 @@
 //!
 //! What is a finding stands in `plan::troubles`; here is where the sights come from.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use zonemesh_config::Config;
-use zonemesh_core::finding::Subject;
+use zonemesh_core::finding::{Code, Finding, Subject};
+use zonemesh_core::name::ZoneName;
 use zonemesh_core::path::PathState;
 use zonemesh_tunnel::Offload;
 
@@ -28,6 +30,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How old a look may be for a screen, so that it does not pay for going through all peers.
 const FRESH: Duration = Duration::from_millis(1500);
 
+/// How long a member that has just been granted has to say where it is.
+const SILENT: Duration = Duration::from_secs(10);
+
 /// Where it looks, and where it tells.
 pub(crate) struct Lookout {
     pub(crate) config: Arc<Config>,
@@ -40,6 +45,8 @@ pub(crate) struct Lookout {
     pub(crate) keepalives: Arc<Keepalives>,
     pub(crate) refusals: Arc<RefusedCalls>,
     pub(crate) cas: Arc<FederationCas>,
+    /// Members of which nothing is known, and since when.
+    pub(crate) silent: Mutex<BTreeMap<ZoneName, Instant>>,
     /// The last one.
     pub(crate) last: Mutex<Option<Arc<Sighting>>>,
 }
@@ -110,10 +117,25 @@ impl Lookout {
                 found.extend(troubles::of_peer(&sight));
             }
         }
+        found.extend(self.silent(&peers, at));
         self.ledger.findings().settle(troubles::CODES, found);
         let look = Arc::new(Sighting { at, peers, states });
         *self.last() = Some(look.clone());
         look
+    }
+
+    /// Members without a tunnel, as nothing has come of them for a while.
+    fn silent(&self, peers: &[PeerPlan], now: Instant) -> Vec<Finding> {
+        let mut silent = self.ledger.read(troubles::silent_members);
+        silent.retain(|zone| peers.iter().all(|peer| peer.id.zone != *zone));
+        let mut since = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        since.retain(|zone, _| silent.contains(zone));
+        let about = |zone| Finding::new(Code::NoEndpoint, Subject::Zone(zone));
+        let long = silent.into_iter().filter(|zone| {
+            let since = *since.entry(zone.clone()).or_insert(now);
+            now.duration_since(since) > SILENT
+        });
+        long.map(about).collect()
     }
 
     fn sight(&self, peer: &PeerPlan, subject: Subject) -> PeerSight {

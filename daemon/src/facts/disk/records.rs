@@ -4,10 +4,12 @@
 //! Payload and signature are kept as they were received; whether they hold is decided anew each
 //! time they are read. A file that cannot be used is set aside and fetched again from others.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use zonemesh_core::gateway::GatewayId;
+use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::SignedRecord;
 
 use super::{Write, set_aside};
@@ -29,10 +31,28 @@ impl RecordFiles {
 
     /// Everything that can be read; what cannot is set aside.
     pub(crate) fn read_all(&self) -> io::Result<Vec<(PathBuf, SignedRecord)>> {
+        self.read_where(|_| true)
+    }
+
+    /// The same of what gateways of these zones have said.
+    pub(crate) fn read_of(&self, zones: &BTreeSet<&ZoneName>) -> io::Result<Vec<SignedRecord>> {
+        let is_theirs = |name: &str| {
+            let zone = name.split_once('@').map(|(zone, _)| zone);
+            zones.iter().any(|one| Some(one.as_str()) == zone)
+        };
+        Ok(self.read_where(is_theirs)?.into_iter().map(|(_, record)| record).collect())
+    }
+
+    fn read_where(
+        &self,
+        is_asked: impl Fn(&str) -> bool,
+    ) -> io::Result<Vec<(PathBuf, SignedRecord)>> {
         let mut records = Vec::new();
         for entry in std::fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            if path.extension().is_none_or(|suffix| suffix != SUFFIX) {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let is_record = path.extension().is_some_and(|suffix| suffix == SUFFIX);
+            if !is_record || !name.is_some_and(&is_asked) {
                 continue;
             }
             match SignedRecord::from_file_bytes(&std::fs::read(&path)?) {

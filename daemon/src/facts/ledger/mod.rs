@@ -124,8 +124,8 @@ impl Ledger {
                     let is_past = held.is_some_and(HeldRecord::is_of_the_past);
                     restored.push(RestoredRecord { path, id, is_past });
                 }
-                // It was in order until its zone was revoked.
-                Err(RecordRejected::RevokedZone) => remove(&path),
+                // It was in order while its zone was a member, and is again if it comes back.
+                Err(RecordRejected::RevokedZone | RecordRejected::UnknownZone) => {}
                 Err(reason) => set_aside(&path, &reason),
             }
         }

@@ -230,6 +230,40 @@ async fn a_disk_that_has_room_again_is_tried_without_any_news() {
     assert_eq!(kept.len(), 1, "and madrid may hear it now");
 }
 
+/// As `authority remove --stolen`, `zone approve` and `authority pin` bring zones back.
+#[tokio::test]
+async fn a_zone_that_is_a_member_again_is_heard_as_before_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = ledger(folder.path());
+    let (membership, authority) = managed(&first);
+    first.manage(membership.clone()).await.unwrap();
+    let madrid = ZoneRecord {
+        zone: "madrid".parse().unwrap(),
+        gateway: "madrid-gw1".to_owned(),
+        version: Version { incarnation: 1, seq: 1 },
+        issued_at: now(),
+        content: RecordContent::default(),
+        certificate: None,
+    };
+    let signed = SignedRecord::sign(&madrid, &ZoneIdentity::from_seed(&[2; 32]));
+    first.offer_record("madrid", Ok(signed)).await.unwrap();
+    let is_heard =
+        |ledger: &Ledger| ledger.read(|registry| registry.of_zone(&madrid.zone).next().is_some());
+    let item = revocation(&first, &authority);
+    first.accept_trust::<std::io::Error>(vec![item], |_, _| Ok(())).await.unwrap();
+    assert!(!is_heard(&first));
+    let mut news = first.changes();
+    first.manage(membership.clone()).await.unwrap();
+    assert!(is_heard(&first) && matches!(news.try_recv(), Ok(News::Record(_))));
+    let item = revocation(&first, &authority);
+    first.accept_trust::<std::io::Error>(vec![item], |_, _| Ok(())).await.unwrap();
+    drop(first);
+    let second = ledger(folder.path());
+    assert!(!is_heard(&second));
+    second.manage(membership).await.unwrap();
+    assert!(is_heard(&second));
+}
+
 #[tokio::test]
 async fn a_slow_disk_does_not_hold_up_who_reads() {
     let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());

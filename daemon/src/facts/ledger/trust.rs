@@ -84,6 +84,7 @@ impl Ledger {
             let change = state.registry.manage(membership);
             ledger.readmit(&state);
             drop(state);
+            ledger.hear_again(&change);
             ledger.wake_watchers();
             Ok(change)
         };
@@ -168,6 +169,7 @@ impl Ledger {
             ledger.readmit(&state);
             drop(state);
             ledger.announce_trust(fresh);
+            ledger.hear_again(&change);
             ledger.wake_watchers();
             Ok(change)
         };
@@ -261,7 +263,25 @@ impl Ledger {
             zones.iter().for_each(|zone| tracing::info!(%zone, "{what}"));
         }
         self.announce_trust(news.stored);
+        self.hear_again(&news.members);
         self.wake_watchers();
+    }
+
+    /// Zones that are members again: what they had said is on disk still, and says where they are.
+    fn hear_again(&self, change: &MembershipChange) {
+        let zones: BTreeSet<_> = change.added.union(&change.changed).collect();
+        if zones.is_empty() {
+            return;
+        }
+        let read = self.files.read_of(&zones).inspect_err(|error| {
+            tracing::warn!(%error, "cannot read what zones had said that are members again");
+        });
+        let mut back = Vec::new();
+        for record in read.unwrap_or_default() {
+            // What is held already, or not in order any more, is refused.
+            back.extend(self.lock().registry.restore(record, super::now()).ok());
+        }
+        self.announce(&back);
     }
 
     pub(super) fn complain_of_trust(&self, from: &str, rejected: &[TrustRejected]) {

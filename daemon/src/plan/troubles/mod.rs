@@ -3,6 +3,7 @@
 //! One root cause is one finding: a peer whose tunnel is down is not blamed for its stream as well,
 //! and a peer that rests is missed by nobody.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -254,6 +255,16 @@ pub(crate) fn of_mesh(registry: &Registry) -> Vec<Finding> {
         }
     }
     found
+}
+
+/// Members that have said nothing and have not called: no tunnel is there for them.
+pub(crate) fn silent_members(registry: &Registry) -> BTreeSet<ZoneName> {
+    let granted = registry.membership().into_iter().flat_map(Membership::members);
+    let silent = granted.map(|member| &member.zone).filter(|zone| {
+        let is_asked = *zone != registry.zone() && !registry.is_blocked(zone);
+        is_asked && registry.of_zone(zone).next().is_none()
+    });
+    silent.cloned().collect()
 }
 
 /// What the authority sets leave open.

@@ -175,6 +175,8 @@ fn a_stolen_authority_key_grants_and_revokes_until_its_owner_removes_it() -> Res
         let members = all.filter(|zone| zone["state"] == "member").count();
         Ok(Look::<()>::when(members == 3, &zones))
     })?;
+    // A member again, and with a tunnel: what rome had said is not forgotten.
+    mesh.wait_until_connected(patience())?;
     let draft = mesh.gateway("madrid")?.revoke("berlin")?;
     ensure!(draft.signatures_missing == 1 && draft.removed.is_empty(), "{draft:?}");
     lab.succeeded()

@@ -28,8 +28,18 @@ impl Administration {
         let now = now();
         let issued = book.book.iter().flat_map(|book| book.issued());
         let open = issued.filter(|issued| issued.used_by.is_none() && issued.expires_at > now);
+        let left_out = |issued: &IssuedInvitation| {
+            self.ledger.read(|registry| {
+                let mut out = registry.membership().into_iter().flat_map(Membership::not_listed);
+                let key = issued.used_by.as_ref().map(|joiner| joiner.zone_key);
+                out.any(|grant| grant.zone == issued.zone && Some(grant.zone_key) == key)
+            })
+        };
+        let mut pending = self.pending(&book);
+        // Its owners meant it to be out, or it is told as what the set has overtaken.
+        pending.retain(|issued| !left_out(issued));
         InvitedZones {
-            pending: self.pending(&book),
+            pending,
             open: open.cloned().collect(),
             counters: book.book.as_ref().map(Redemptions::counters),
         }

@@ -143,18 +143,24 @@ fn same_serials<'a>(
     grants: impl Iterator<Item = GrantInForce<'a>>,
     chosen: &BTreeMap<ZoneName, ContentId>,
 ) -> Vec<Alarm> {
-    let mut serials: BTreeMap<(&ZoneName, u64), Vec<ContentId>> = BTreeMap::new();
-    for GrantInForce { content, grant, .. } in grants.filter(|grant| grant.names_head) {
-        serials.entry((&grant.zone, grant.serial)).or_default().push(content);
+    let mut serials: BTreeMap<(&ZoneName, u64), Vec<GrantInForce<'a>>> = BTreeMap::new();
+    for grant in grants.filter(|grant| grant.names_head) {
+        serials.entry((&grant.grant.zone, grant.grant.serial)).or_default().push(grant);
     }
-    let twice = serials.into_iter().filter(|((zone, _), contents)| {
-        contents.len() > 1 && chosen.get(*zone).is_some_and(|chosen| contents.contains(chosen))
+    let twice = serials.into_iter().filter(|((zone, _), grants)| {
+        let holds = |one: &GrantInForce<'_>| chosen.get(*zone) == Some(&one.content);
+        grants.iter().any(holds) && grants.iter().any(|one| !is_same(one.grant, grants[0].grant))
     });
     let alarm = |((zone, serial), _): ((&ZoneName, u64), _)| Alarm::SameSerial {
         refused: zone.clone(),
         serial,
     };
     twice.map(alarm).collect()
+}
+
+/// True if two grants of one zone give the same: one was given again, by a gateway that had lost it.
+fn is_same(one: &Grant, other: &Grant) -> bool {
+    member(one) == member(other) && one.federations == other.federations
 }
 
 fn member(grant: &Grant) -> Member {

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use ipnet::IpNet;
+
 use super::Membership;
 use super::applied::Alarm;
 use super::chain::{KnownSet, OperatorPin};
@@ -15,6 +17,7 @@ use crate::key::ZonePublicKey;
 use crate::member::Member;
 use crate::mesh::RootHash;
 use crate::name::ZoneName;
+use crate::prefix::{check_all_ordinary, claims};
 
 impl Membership {
     /// The members, in the order of their names.
@@ -107,6 +110,20 @@ impl Membership {
     /// Grants that were in force here and that the set which is followed does not list.
     pub fn not_listed(&self) -> impl Iterator<Item = &Grant> {
         self.overtaken.not_listed()
+    }
+
+    /// Prefixes and tunnel IPs of every zone that is or was granted some, as far as it is known here:
+    /// what is meant for one that was put out is nobody else's.
+    pub fn ever_claimed(&self) -> impl Iterator<Item = (&ZoneName, IpNet)> {
+        let held = self.shelf.items().filter_map(|held| match &held.item {
+            TrustItem::Grant(grant) => Some(grant),
+            _ => None,
+        });
+        // Nobody had what no zone may have.
+        let had = |grant: &&Grant| check_all_ordinary(&grant.prefixes, &grant.tunnel_ips).is_ok();
+        held.chain(self.not_listed()).filter(had).flat_map(|grant| {
+            claims(&grant.prefixes, &grant.tunnel_ips).map(|net| (&grant.zone, net))
+        })
     }
 
     /// What is held no more, since this was last asked: to be taken off the disk, after the set that is

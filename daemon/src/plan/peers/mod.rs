@@ -16,6 +16,7 @@ use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::invitation::GatewayHint;
 use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
 use zonemesh_core::member::Member;
+use zonemesh_core::membership::Membership;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::neighbours::{self, Zones};
 use zonemesh_core::prefix;
@@ -99,9 +100,12 @@ impl MeshPlan {
             peer.prefixes.retain(is_foreign);
         }
         let all = registry.all_members().filter(|member| member.zone != *registry.zone());
+        // A zone that was put out gets nothing, and nobody on the way to it either.
+        let ever = registry.membership().into_iter().flat_map(Membership::ever_claimed);
+        let ever = ever.filter(|(zone, _)| *zone != registry.zone()).map(|(_, net)| net);
         Self {
             peers,
-            backstops: all.flat_map(nets).filter(is_foreign).collect(),
+            backstops: all.flat_map(nets).chain(ever).filter(is_foreign).collect(),
             trusted: others().map(|m| (m.zone.to_string(), *m.key.as_bytes())).collect(),
             taken,
         }

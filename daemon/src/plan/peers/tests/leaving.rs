@@ -1,4 +1,6 @@
-//! A zone that has left: nobody calls it, and what it may claim stays barred.
+//! A zone that has left or was put out: nobody calls it, and what it was granted stays barred.
+
+use zonemesh_core::membership::AuthorityEdit;
 
 use super::*;
 
@@ -42,6 +44,30 @@ fn a_zone_that_has_left_gets_no_peer_and_stays_barred_in_the_clear() {
     assert!(after.peers.is_empty() && after.routed().is_empty());
     assert_eq!(after.backstops, before.backstops);
     assert_eq!(after.trusted, before.trusted, "it may come back");
+}
+
+/// A zone that was revoked as stolen is the one whose packets somebody waits for on the way.
+#[test]
+fn what_is_meant_for_a_zone_that_was_put_out_stays_barred_in_the_clear() {
+    let config = config("");
+    let mut registry = managed(3, &config);
+    let before = plan(&registry, &config);
+    let authority = AuthorityIdentity::from_seed(&[99; 32]);
+    let membership = registry.membership().unwrap();
+    let (_, set) = membership.authority_set();
+    let revocation = membership.draft_revocation(&name(2), "stolen", NOW).unwrap();
+    let revoked = sign(set, &TrustItem::Revocation(revocation), &[&authority]);
+    registry.accept_trust(vec![revoked]);
+    let after = plan(&registry, &config);
+    assert_eq!((after.trusted.len(), &after.backstops), (1, &before.backstops));
+
+    let leave_out = BTreeSet::from([name(3)]);
+    let edit = AuthorityEdit { leave_out, renew: true, ..AuthorityEdit::default() };
+    let draft = registry.membership().unwrap().draft_change(&edit, NOW).unwrap();
+    let next = sign(&draft.next, &TrustItem::AuthoritySet(draft.next.clone()), &[&authority]);
+    registry.accept_trust([vec![next], draft.pages].concat());
+    let after = plan(&registry, &config);
+    assert!(after.trusted.is_empty() && after.backstops.contains(&prefix(3)), "{after:?}");
 }
 
 #[test]

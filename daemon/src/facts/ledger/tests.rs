@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use zonemesh_core::journal::{AuditAct, JournalEvent};
-use zonemesh_core::membership::{AuthorityIdentity, SignedTrustItem, TrustItem, sign};
+use zonemesh_core::membership::{
+    AuthorityEdit, AuthorityIdentity, SignedTrustItem, TrustItem, sign,
+};
 
 use zonemesh_core::pace::RecordChange;
 use zonemesh_core::record::{ProtocolRange, SignedRecord, Version, ZoneRecord};
@@ -228,6 +230,37 @@ async fn a_disk_that_has_room_again_is_tried_without_any_news() {
     let kept = ledger.kept_revocations(&madrid);
     let kept = tokio::time::timeout(Duration::from_secs(20), kept).await.unwrap();
     assert_eq!(kept.len(), 1, "and madrid may hear it now");
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_killed_in_a_change_of_authorities_has_made_all_of_it_or_nothing() {
+    let mut outcomes = [0, 0];
+    for kill_point in 0..12 {
+        let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
+        let ledger = Ledger::open(own(), folder.path(), DiskWriter::start(disk.clone()).unwrap());
+        let ledger = ledger.unwrap();
+        let (membership, authority) = managed(&ledger);
+        ledger.manage(membership.clone()).await.unwrap();
+        let edit = AuthorityEdit { renew: true, ..AuthorityEdit::default() };
+        let draft = membership.draft_change(&edit, now()).unwrap();
+        let next = TrustItem::AuthoritySet(draft.next.clone());
+        let next = sign(&draft.next, &next, &[&authority]);
+        let set = next.payload_hash();
+        disk.dies_after(kill_point);
+        let items = [vec![next], draft.pages, draft.grants].concat();
+        let told = ledger.accept_trust::<std::io::Error>(items, |_, _| Ok(())).await;
+        drop(ledger);
+        Together::new(folder.path()).finish().unwrap();
+        let after = TrustFiles::open(folder.path()).unwrap().read().unwrap().unwrap();
+        let is_followed = after.follows(&set);
+        assert!(is_followed || told.is_err(), "told and lost, killed after {kill_point}");
+        assert!(after.awaited().is_none_or(|(_, missing)| missing == 0), "{kill_point}");
+        assert_eq!(after.members().count(), 2, "killed after {kill_point}");
+        let is_known = after.items().iter().any(|item| item.payload_hash() == set);
+        assert_eq!(is_known, is_followed, "half of it, killed after {kill_point}");
+        outcomes[usize::from(is_followed)] += 1;
+    }
+    assert!(outcomes[0] > 0 && outcomes[1] > 3, "{outcomes:?}");
 }
 
 /// As `authority remove --stolen`, `zone approve` and `authority pin` bring zones back.

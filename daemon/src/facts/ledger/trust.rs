@@ -120,7 +120,8 @@ impl Ledger {
         let ledger = self.clone();
         let accepting = move |disk: &mut dyn Disk| -> io::Result<TrustChange> {
             let _turn = turn;
-            let is_alone = more.is_empty();
+            // A set is nothing without its list.
+            let is_alone = more.is_empty() && preview.kept.len() < 2;
             let mut writes = ledger.trust.write_preview(&preview);
             writes.extend(more);
             let taken = preview.kept.iter().filter_map(audit::taken);
@@ -162,7 +163,7 @@ impl Ledger {
             let dropped = then.take_dropped();
             writes.extend(ledger.trust.follow(Some(&then.stored_head()), &dropped));
             writes.push(ledger.audit(AuditAct::Authorities, &hash, "pinned".to_owned()));
-            write_all(disk, &writes)?;
+            ledger.together.write(disk, &writes)?;
             let fresh = then.ids().difference(&before).copied().collect();
             let mut state = ledger.lock();
             let change = state.registry.manage(then);

@@ -215,7 +215,7 @@ codes! {
         "find out which program listens there: only zonemesh-superlink should start it";
     KeyRevoked "T409" Down "this zone's key was revoked"
         "this zone's key was revoked[ by {key}][ at {time}][: {reason}]"
-        "make a new one and join again with a new invitation: `zonemesh key generate zone`";
+        "move {registry.identity_key_file} away, restart, and join again with a new invitation";
     GrantedOtherKey "T410" Down "this zone is granted with another key"
         "this zone is granted with another key than this gateway's"
         "give this gateway its old {registry.identity_key_file} back, or join again with a new invitation";

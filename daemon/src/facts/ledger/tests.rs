@@ -195,10 +195,11 @@ async fn what_was_heard_while_the_disk_was_full_is_written_once_it_has_room_and_
     disk.is_full.store(true, Ordering::Relaxed);
     ledger.offer_trust(vec![Ok(item)]).await;
     assert!(is_told() && stored() == 0);
-    let trying = tokio::spawn(ledger.clone().run());
+    let mut trying = tokio::task::JoinSet::new();
+    trying.spawn(ledger.clone().run());
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(is_told() && stored() == 0, "it is tried in vain");
-    trying.abort();
+    trying.abort_all();
     // Room again: the next item that comes does not hide that an earlier one is missing.
     disk.is_full.store(false, Ordering::Relaxed);
     let rome = zonemesh_core::membership::GrantRequest {
@@ -222,7 +223,8 @@ async fn a_disk_that_has_room_again_is_tried_without_any_news() {
     let (membership, authority) = managed(&ledger);
     ledger.manage(membership).await.unwrap();
     let item = revocation(&ledger, &authority);
-    let _trying = tokio::spawn(ledger.clone().run());
+    let mut trying = tokio::task::JoinSet::new();
+    trying.spawn(ledger.clone().run());
     disk.is_full.store(true, Ordering::Relaxed);
     ledger.offer_trust(vec![Ok(item)]).await;
     disk.is_full.store(false, Ordering::Relaxed);

@@ -10,7 +10,7 @@ use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::membership::{FederationRight, GrantRequest};
 use zonemesh_core::name::ZoneName;
 
-use super::invite::reserved;
+use super::invite::{reserved, revoked};
 use super::{Administration, Refusal, SignedChange};
 use crate::facts::ledger::now;
 
@@ -41,7 +41,7 @@ impl Administration {
             return Err(Refusal::OtherKey(zone));
         }
         let book = state.book.as_ref().ok_or(Refusal::Unmanaged)?;
-        let reserved = reserved(book, &zone, now());
+        let reserved = self.ledger.read(|registry| reserved(book, &zone, now(), revoked(registry)));
         if tunnel_ips.is_empty() {
             tunnel_ips = self.tunnel_ips_for(&zone, &reserved)?;
         }

@@ -9,13 +9,15 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use zonemesh_config::Endpoint;
 use zonemesh_core::invitation::{
-    Invitation, InvitationId, InvitationSecret, InvitedAs, Inviter, Redemptions,
+    Invitation, InvitationId, InvitationSecret, InvitedAs, Inviter, Joiner, Redemptions,
 };
 use zonemesh_core::journal::AuditAct;
+use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::member::Member;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::prefix;
 use zonemesh_core::record::Gateway;
+use zonemesh_core::registry::Registry;
 use zonemesh_core::time::UnixMillis;
 
 use super::{Administration, Refusal};
@@ -40,7 +42,8 @@ impl Administration {
         }
         let now = now();
         let book = state.book.as_mut().ok_or(Refusal::Unmanaged)?;
-        let reserved = reserved(book, &wanted.zone, now);
+        let reserved =
+            self.ledger.read(|registry| reserved(book, &wanted.zone, now, revoked(registry)));
         let invitation = self.draft_invitation(wanted, &reserved, now)?;
         let voided = book.void(&invitation.zone, None);
         let before = self.ledger.read(|registry| {
@@ -221,15 +224,23 @@ pub(super) fn reserved(
     book: &Redemptions,
     zone: &ZoneName,
     now: UnixMillis,
+    is_revoked: impl Fn(&ZonePublicKey) -> bool,
 ) -> BTreeMap<ZoneName, Vec<IpNet>> {
     let open = book.issued().filter(|issued| {
-        issued.zone != *zone && (issued.used_by.is_some() || issued.expires_at > now)
+        // Whoever came by it and was put out has nothing any more.
+        let has = |joiner: &Joiner| !is_revoked(&joiner.zone_key);
+        issued.zone != *zone && issued.used_by.as_ref().map_or(issued.expires_at > now, has)
     });
     let nets = |issued: &zonemesh_core::invitation::IssuedInvitation| {
         let ips = issued.tunnel_ips.iter().copied().map(IpNet::from);
         issued.prefixes.iter().copied().chain(ips).collect::<Vec<_>>()
     };
     open.map(|issued| (issued.zone.clone(), nets(issued))).collect()
+}
+
+/// Which keys were put out for ever.
+pub(super) fn revoked(registry: &Registry) -> impl Fn(&ZonePublicKey) -> bool {
+    |key| registry.membership().is_some_and(|membership| membership.is_revoked(key))
 }
 
 fn member_nets(member: &Member) -> impl Iterator<Item = IpNet> {

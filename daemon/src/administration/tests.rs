@@ -269,6 +269,24 @@ fn another_madrid(invitation: &Invitation) -> Redemption {
 }
 
 #[tokio::test]
+async fn what_a_revoked_zone_had_may_be_given_to_another() {
+    let berlin = berlin().await;
+    let administration = &berlin.administration;
+    let invitation = berlin.invite_madrid().await.unwrap();
+    redeem(administration, asks(&invitation, 1, FIRST_KEY)).await.unwrap();
+    let rome = || InvitationRequest {
+        zone: "rome".parse().unwrap(),
+        prefixes: invitation.prefixes.clone(),
+        tunnel_ips: Vec::new(),
+        valid_for_ms: 0,
+    };
+    let taken = administration.invite(rome()).await;
+    assert!(taken.is_err(), "madrid has it");
+    administration.revoke(&"madrid".parse().unwrap(), "gone").await.unwrap();
+    administration.invite(rome()).await.unwrap();
+}
+
+#[tokio::test]
 async fn one_invitation_of_a_zone_is_open_and_none_once_it_has_come_or_was_put_out() {
     let berlin = berlin().await;
     let administration = &berlin.administration;

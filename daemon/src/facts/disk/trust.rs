@@ -42,7 +42,17 @@ impl TrustFiles {
     pub(crate) fn read(&self) -> anyhow::Result<Option<Membership>> {
         let first = match std::fs::read(&self.mesh) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // They come and stay together: without it the barriers of all zones would go.
+                let is_lost = self.head.read()?.is_some();
+                anyhow::ensure!(
+                    !is_lost,
+                    "{} is lost; restore it, or move {} away as well and join again",
+                    self.mesh.display(),
+                    self.folder.display()
+                );
+                return Ok(None);
+            }
             Err(error) => return Err(error).context(self.mesh.display().to_string()),
         };
         let first = SignedTrustItem::from_file_bytes(&first)
@@ -290,6 +300,22 @@ mod tests {
         }
         let left = std::fs::read_dir(folder.path().join("trust")).unwrap().count();
         assert_eq!(left, zones.len() + 3, "two sets, the grants, the head");
+    }
+
+    #[test]
+    fn a_mesh_whose_name_is_lost_is_no_mesh_by_hand() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = TrustFiles::open(folder.path()).unwrap();
+        let keys = BTreeSet::from([AuthorityIdentity::from_seed(&[1; 32]).public_key()]);
+        let set = Membership::draft_first(keys.clone(), keys, 1, UnixMillis(1)).unwrap();
+        let first = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(set));
+        write(&files.adopt(&Membership::new(first).unwrap()));
+        assert!(files.read().unwrap().is_some());
+        let mesh = folder.path().join("mesh");
+        std::fs::remove_file(&mesh).unwrap();
+        let error = format!("{:#}", files.read().err().unwrap());
+        let starts = format!("{} is lost; restore it, or move ", mesh.display());
+        assert!(error.starts_with(&starts), "{error}");
     }
 
     #[test]

@@ -72,14 +72,10 @@ impl Ledger {
         let ledger = self.clone();
         let managing = move |disk: &mut dyn Disk| -> io::Result<MembershipChange> {
             let _turn = turn;
-            let is_alone = more.is_empty();
             let mut writes = more;
             writes.extend(ledger.trust.adopt(&membership));
             writes.push(ledger.audit.write(audit::joined(membership.mesh())));
-            match is_alone {
-                true => write_all(disk, &writes)?,
-                false => ledger.together.write(disk, &writes)?,
-            }
+            ledger.together.write(disk, &writes)?;
             let mut state = ledger.lock();
             let change = state.registry.manage(membership);
             ledger.readmit(&state);

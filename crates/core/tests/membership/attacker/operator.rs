@@ -70,6 +70,15 @@ impl World<'_> {
         zones.filter(|zone| !ours(zone)).collect()
     }
 
+    fn zone_not_ours(&self, item: &SignedTrustItem) -> Option<ZoneName> {
+        match item.decode() {
+            Ok(TrustItem::Grant(grant)) if !self.honest.contains(&item.content_id()) => {
+                Some(grant.zone)
+            }
+            _ => None,
+        }
+    }
+
     fn edit(&mut self, how: u8) -> AuthorityEdit {
         let fresh = self.next_key;
         let stolen = self.keys.intersection(&self.stolen).next().copied();
@@ -114,7 +123,10 @@ impl World<'_> {
         edit: AuthorityEdit,
         halves: bool,
     ) -> Vec<SignedTrustItem> {
-        let edit = AuthorityEdit { leave_out: self.not_ours(node), ..edit };
+        let mut edit = AuthorityEdit { leave_out: self.not_ours(node), ..edit };
+        let draft = self.nodes[node].membership.draft_change(&edit, NOW).unwrap();
+        // What would come back is looked at as well, as it was revoked when they looked before.
+        edit.leave_out.extend(draft.grants.iter().filter_map(|item| self.zone_not_ours(item)));
         let draft = self.nodes[node].membership.draft_change(&edit, NOW).unwrap();
         let signers: Vec<AuthorityIdentity> = self
             .owners

@@ -30,8 +30,8 @@ DOC = $(CARGO) doc --workspace --no-deps --lib --bins --examples
 
 .PHONY: bench-status
 .PHONY: help setup build demo check lint test test-build test-unit test-scenarios test-wireguard scenario
-.PHONY: interop interop-kernel flood soak blackout partition properties fuzz fuzz-smoke generate
-.PHONY: release-tools bench bench-quick bench-versions bench-mesh bench-registry properties clean-lab
+.PHONY: interop interop-kernel flood soak blackout partition properties properties-trust fuzz fuzz-smoke generate
+.PHONY: release-tools bench bench-quick bench-versions bench-mesh bench-registry clean-lab
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -122,8 +122,12 @@ fuzz-smoke: ## Every parser under fuzz for 3 seconds, after building all targets
 	@netns-tests/setup.sh fuzzer
 	@fuzz/run.sh 3
 
-properties: ## The data plane's property tests on 20 000 inputs each (CASES=n).
+properties: properties-trust ## The property tests on 20 000 inputs and histories (CASES=n HISTORIES=n).
 	PROPTEST_CASES=$(or $(CASES),20000) $(CARGO) test --package zonemesh-tunnel --lib
+
+properties-trust: ## Of these the attacker against the rules of trust.
+	ZONEMESH_HISTORIES=$(or $(HISTORIES),20000) $(CARGO) test --profile demo -p zonemesh-core \
+	  --test membership attacker -- --nocapture
 
 generate: ## Write the Rust of the protobuf files again, after a change below crates/api/proto.
 	$(GENERATE)
@@ -138,10 +142,6 @@ bench-mesh: release-tools ## A managed mesh of three zones: updates, starts, idl
 bench-status: ## What a look at a gateway of 100 and of 1000 peers costs it (ZONEMESH_BIN_DIR=, ARGS=).
 	$(if $(ZONEMESH_BIN_DIR),,$(CARGO) build --release --quiet --package zonemeshd --package zonemesh)
 	@netns-tests/bench/status.py $(ARGS)
-
-properties: ## 20 000 histories of the attacker against the rules of trust (HISTORIES=n).
-	ZONEMESH_HISTORIES=$(or $(HISTORIES),20000) $(CARGO) test --profile demo -p zonemesh-core \
-	  --test membership attacker -- --nocapture
 
 bench-registry: ## The registry at 3, 100 and 1000 simulated zones, in virtual time (SIZES="3 100").
 	$(CARGO) bench --quiet --package zonemesh-core --bench registry_sim -- $(SIZES)

@@ -81,7 +81,7 @@ fn what_is_missing_is_named() {
     mistake(
         "[tunnel]\naddresses = [\"10.255.0.1\"]\n",
         "",
-        "zm.toml:20:8: tunnel.addresses: nothing is written, and a mesh by hand grants no address; expected this gateway's address inside the tunnels; add addresses = [\"10.255.0.1\"] to [tunnel]",
+        "zm.toml:21:8: tunnel.addresses: nothing is written, and a mesh by hand grants no address; expected this gateway's address inside the tunnels; add addresses = [\"10.255.0.1\"] to [tunnel]",
     );
     mistake(
         "listen = \"10.10.10.1:51822\"\n",

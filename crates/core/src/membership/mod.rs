@@ -127,7 +127,7 @@ impl Membership {
         items: Vec<SignedTrustItem>,
     ) -> Vec<Result<TrustAccepted, TrustRejected>> {
         let mut order: Vec<_> = items.into_iter().enumerate().collect();
-        order.sort_by_cached_key(|(index, item)| (turn(item), *index));
+        order.sort_by_cached_key(|(index, item)| (item.turn(), *index));
         let mut judged: Vec<_> =
             order.into_iter().map(|(index, item)| (index, self.judge(item))).collect();
         let head = self.chain.head().hash;
@@ -278,18 +278,6 @@ fn first_set(first: SignedTrustItem) -> Result<KnownSet, TrustRejected> {
         return Err(TrustRejected::UnknownPredecessor);
     }
     Ok(known)
-}
-
-/// Sets in the order of their epochs, then pages, then the rest.
-fn turn(item: &SignedTrustItem) -> (u8, u64) {
-    match item.kind() {
-        TrustKind::AuthoritySet => match item.decode() {
-            Ok(TrustItem::AuthoritySet(set)) => (0, set.epoch),
-            _ => (0, u64::MAX),
-        },
-        TrustKind::GrantPage => (1, 0),
-        TrustKind::Grant | TrustKind::Revocation => (2, 0),
-    }
 }
 
 fn mesh_id(first: &SetHash) -> MeshId {

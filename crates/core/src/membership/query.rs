@@ -148,6 +148,17 @@ impl Membership {
     /// The items that a gateway which holds `theirs` lacks: sets, pages, revocations, grants.
     #[must_use]
     pub fn items_except(&self, theirs: &BTreeSet<ItemId>) -> Vec<SignedTrustItem> {
+        let lacking = self.in_order().filter(|(id, _)| !theirs.contains(id));
+        lacking.map(|(_, item)| item.clone()).collect()
+    }
+
+    /// The names of all items, each behind those without which it counts for nothing.
+    #[must_use]
+    pub fn ids_in_order(&self) -> Vec<ItemId> {
+        self.in_order().map(|(id, _)| id).collect()
+    }
+
+    fn in_order(&self) -> impl Iterator<Item = (ItemId, &SignedTrustItem)> {
         let sets = self.chain.sets().map(|known| (known.id, &known.signed));
         let mut held: Vec<_> =
             self.shelf.items().filter(|held| !self.overtaken.holds(&held.content)).collect();
@@ -156,9 +167,7 @@ impl Membership {
             TrustItem::Revocation(_) => 1,
             TrustItem::Grant(_) => 2,
         });
-        let all = sets.chain(held.into_iter().map(|held| (held.id, &held.signed)));
-        let lacking = all.filter(|(id, _)| !theirs.contains(id));
-        lacking.map(|(_, item)| item.clone()).collect()
+        sets.chain(held.into_iter().map(|held| (held.id, &held.signed)))
     }
 
     /// The item `id`.

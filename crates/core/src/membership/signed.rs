@@ -66,6 +66,20 @@ impl SignedTrustItem {
         self.kind
     }
 
+    /// Among items that are offered together: sets in the order of their epochs, then pages, then the
+    /// rest.
+    #[must_use]
+    pub fn turn(&self) -> (u8, u64) {
+        match self.kind {
+            TrustKind::AuthoritySet => match self.decode() {
+                Ok(TrustItem::AuthoritySet(set)) => (0, set.epoch),
+                _ => (0, u64::MAX),
+            },
+            TrustKind::GrantPage => (1, 0),
+            TrustKind::Grant | TrustKind::Revocation => (2, 0),
+        }
+    }
+
     /// The bytes that were signed.
     #[must_use]
     pub fn payload(&self) -> &Bytes {

@@ -1,10 +1,12 @@
 //! What is read from etcd and put there, over one connection.
 //!
 //! Reads before it writes, so that this zone's record is never put over a newer one. Puts this zone's
-//! own record and every trust item that etcd lacks; other zones' records are theirs to put. Promises
-//! bounded memory: one value at a time, keys of members and of at most [`MAX_ITEMS`] trust items.
-//! A value is judged once for each change of it; what somebody puts over ours is put right when
-//! everything is looked through, not at once, so that no two writers chase each other.
+//! own record and every trust item that etcd lacks, each after those without which it counts for
+//! nothing; other zones' records are theirs to put. Promises bounded memory: one record at a time,
+//! trust items of [`MAX_BYTES`], keys of members and of at most [`MAX_ITEMS`] trust items. A value is
+//! judged once for each change of it, and one that counts for nothing again whenever trust has
+//! changed; what somebody puts over ours is put right when everything is looked through, not at
+//! once, so that no two writers chase each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,7 +25,10 @@ use crate::facts::ledger::Ledger;
 /// Most keys of items that are remembered, and most that are listed at once.
 const MAX_ITEMS: usize = 16_384;
 
-/// Trust items that are offered together: authority sets count in their order within these.
+/// Bytes of trust items that are read before they are judged in their order: what a mesh may hold.
+const MAX_BYTES: usize = 16 << 20;
+
+/// Trust items that are offered together: nobody else waits longer than for these.
 const BATCH: usize = 64;
 
 /// A trust item as etcd holds it.
@@ -33,11 +38,24 @@ struct FetchedItem {
     item: Result<SignedTrustItem, TrustRejected>,
 }
 
+impl FetchedItem {
+    fn size(&self) -> usize {
+        self.item.as_ref().map_or(0, SignedTrustItem::size)
+    }
+
+    /// As it was put: each item after those without which it counts for nothing.
+    fn turn(&self) -> Option<(u8, u64)> {
+        self.item.as_ref().ok().map(SignedTrustItem::turn)
+    }
+}
+
 /// What was seen of a trust item's key.
 struct SeenItem {
     revision: i64,
     /// The right item lies there.
     right: bool,
+    /// It may count once trust has changed: what it needs may have come after it.
+    early: bool,
 }
 
 /// One connection to etcd.
@@ -85,9 +103,10 @@ impl<'a> Exchange<'a> {
         self.put_own().await
     }
 
-    /// Judges every record anew next time: what its zone may say has changed.
-    pub(super) fn forget_records(&mut self) {
+    /// Trust has changed: judges anew next time what a zone may say, and what counted for nothing.
+    pub(super) fn judge_anew(&mut self) {
         self.records.clear();
+        self.trust.retain(|_, seen| !seen.early);
     }
 
     /// A record is held anew: puts it if it is this zone's.
@@ -127,7 +146,7 @@ impl<'a> Exchange<'a> {
         self.note_crowd(complete);
         let listed: BTreeMap<_, _> = listed.into_iter().collect();
         self.trust.retain(|id, _| listed.contains_key(id));
-        let mut batch = Vec::new();
+        let (mut batch, mut bytes) = (Vec::new(), 0);
         for (id, revision) in listed {
             if self.trust.get(&id).is_some_and(|seen| seen.revision == revision) {
                 continue;
@@ -142,40 +161,46 @@ impl<'a> Exchange<'a> {
                 }
                 Err(error) => return Err(error),
             };
+            bytes += fetched.size();
             batch.push(fetched);
-            if batch.len() == BATCH {
+            if bytes > MAX_BYTES {
                 self.take_trust(std::mem::take(&mut batch)).await;
+                bytes = 0;
             }
         }
         self.take_trust(batch).await;
         Ok(())
     }
 
-    async fn take_trust(&mut self, batch: Vec<FetchedItem>) {
-        if batch.is_empty() {
-            return;
+    async fn take_trust(&mut self, mut fetched: Vec<FetchedItem>) {
+        fetched.sort_by_cached_key(FetchedItem::turn);
+        let mut fetched = fetched.into_iter().peekable();
+        while fetched.peek().is_some() {
+            self.judge(fetched.by_ref().take(BATCH).collect()).await;
         }
+    }
+
+    async fn judge(&mut self, batch: Vec<FetchedItem>) {
         let right =
             |fetched: &FetchedItem| fetched.item.as_ref().is_ok_and(|i| i.id() == fetched.id);
-        let keys: Vec<_> = batch
-            .iter()
-            .map(|f| (f.id, SeenItem { revision: f.revision, right: right(f) }))
-            .collect();
+        let seen: Vec<_> = batch.iter().map(|f| (f.id, f.revision, right(f))).collect();
         let outcomes = self.ledger.offer_trust(batch.into_iter().map(|f| f.item).collect()).await;
         let refused = outcomes.iter().filter(|o| o.as_ref().is_err_and(|r| r.is_suspicious()));
         self.board.refused(refused.count() as u64);
-        for ((id, seen), outcome) in keys.into_iter().zip(outcomes) {
-            // Its predecessor may come with a later batch: it is asked for again.
-            let is_early = outcome == Err(TrustRejected::UnknownPredecessor);
-            if !is_early && (self.trust.len() < MAX_ITEMS || self.trust.contains_key(&id)) {
-                self.trust.insert(id, seen);
+        for ((id, revision, right), outcome) in seen.into_iter().zip(outcomes) {
+            let early = matches!(
+                outcome,
+                Err(TrustRejected::UnknownPredecessor | TrustRejected::NotAuthorised)
+            );
+            if self.trust.len() < MAX_ITEMS || self.trust.contains_key(&id) {
+                self.trust.insert(id, SeenItem { revision, right, early });
             }
         }
     }
 
     async fn put_trust(&mut self) -> Result<(), EtcdError> {
-        let ids = self.ledger.read(|r| r.membership().map(Membership::ids).unwrap_or_default());
-        for id in ids {
+        let ids = |r: &Registry| r.membership().map(Membership::ids_in_order).unwrap_or_default();
+        for id in self.ledger.read(ids) {
             if self.trust.get(&id).is_some_and(|seen| seen.right) {
                 continue;
             }
@@ -183,7 +208,7 @@ impl<'a> Exchange<'a> {
             let Some(item) = self.ledger.read(item) else { continue };
             let key = self.layout.key(&EtcdKey::Trust(id));
             let revision = self.etcd.put(key, item.to_file_bytes()).await?;
-            self.trust.insert(id, SeenItem { revision, right: true });
+            self.trust.insert(id, SeenItem { revision, right: true, early: false });
         }
         Ok(())
     }

@@ -109,7 +109,7 @@ impl EtcdFollower {
                     Ok(News::Trust(_)) | Err(RecvError::Lagged(_)) => {
                         // One look through is for all that has come until now.
                         news = news.resubscribe();
-                        exchange.forget_records();
+                        exchange.judge_anew();
                         exchange.look_through().await?;
                     }
                     Err(RecvError::Closed) => anyhow::bail!("the gateway stops"),

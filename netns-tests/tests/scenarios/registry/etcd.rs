@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use zonemesh_api::clients::etcd::{Access, Etcd};
+use zonemesh_core::membership::{SignedTrustItem, TrustKind};
 use zonemesh_lab::lab::Lab;
 use zonemesh_lab::mesh::{Mesh, patience};
 use zonemesh_lab::process::Process;
 use zonemesh_lab::wait::{Look, until};
 
-use crate::tool::{ZONES, change_record, in_step, invite, owner_key, peers, say, version};
+use crate::tool::{ZONES, change_record, in_step, invite, owner_key, peers, run, say, version};
 
 /// The router's side of berlin's WAN; every gateway has a route to it.
 const URL: &str = "http://198.51.100.254:2379";
@@ -196,6 +197,67 @@ fn what_etcd_holds_back_comes_by_the_streams() -> Result<()> {
     in_step(&lab, &mut mesh, patience())?;
     ensure!(version(&mut mesh, "berlin", "paris")? > before, "paris has nothing new to say");
     etcd.signal(nix::sys::signal::Signal::SIGCONT)?;
+    lab.succeeded()
+}
+
+/// What berlin's disk holds of a kind, each under the key at which etcd keeps it.
+fn kept_by_berlin(lab: &Lab, mesh: &mut Mesh, kind: TrustKind) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let (record, _) = record_of_paris(lab)?;
+    let root = &record[..record.len() - "records/paris/paris-gw1".len()];
+    let mut kept = Vec::new();
+    for entry in std::fs::read_dir(mesh.gateway("berlin")?.folder().join("state/trust"))? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|suffix| suffix != "item") {
+            continue;
+        }
+        let value = std::fs::read(path)?;
+        let item = SignedTrustItem::from_file_bytes(&value)?;
+        if item.kind() == kind {
+            let id = item.id().0.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            kept.push(([root, b"trust/", id.as_bytes()].concat(), value));
+        }
+    }
+    ensure!(!kept.is_empty(), "berlin's disk holds no {kind:?}");
+    Ok(kept)
+}
+
+#[test]
+fn what_came_to_etcd_before_what_it_needs_counts_in_the_end() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..3])?;
+    let mut etcd = start_etcd(&lab)?;
+    let mut mesh = joined_through_etcd(&lab, Ways::Etcd)?;
+
+    // A change that only berlin knows, and berlin is gone.
+    etcd.terminate(patience())?;
+    let key = lab.folder().join("second.key").display().to_string();
+    let second = say(&mut mesh, "berlin", &["key", "generate", "authority", "--out", &key])?;
+    let owner = owner_key(&mut mesh, "berlin")?;
+    let add = ["authority", "add", second.trim(), "--key", &owner, "--key", &key];
+    // It says whom it could not ask.
+    run(&mut mesh, "berlin", &add)?;
+    mesh.gateway("berlin")?.daemon()?.terminate(patience())?;
+    let _etcd = start_etcd(&lab)?;
+    let put = |items: Vec<(Vec<u8>, Vec<u8>)>| {
+        with_etcd(&lab, async |mut etcd| {
+            for (key, value) in items {
+                etcd.put(key, value).await?;
+            }
+            Ok(())
+        })
+    };
+
+    put(kept_by_berlin(&lab, &mut mesh, TrustKind::GrantPage)?)?;
+    for zone in ["madrid", "paris"] {
+        mesh.gateway(zone)?.daemon()?.wait_for("not_authorised", CAUGHT_UP)?;
+    }
+    put(kept_by_berlin(&lab, &mut mesh, TrustKind::AuthoritySet)?)?;
+    for zone in ["madrid", "paris"] {
+        until(&format!("{zone} to follow the new set"), patience(), || {
+            let list = mesh.gateway(zone)?.ask(&["authority", "list"])?;
+            let known = list["authorities"].to_string().contains(second.trim());
+            Ok(Look::<()>::when(known, &list))
+        })?;
+    }
     lab.succeeded()
 }
 

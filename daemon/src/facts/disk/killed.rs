@@ -17,7 +17,7 @@ use zonemesh_core::time::UnixMillis;
 
 use super::federation::CaFiles;
 use super::trust::TrustFiles;
-use super::{FileSystem, Write, keys, leftovers, write_all, writer};
+use super::{FileSystem, Together, Write, keys, leftovers, write_all, writer};
 
 const CHILD: &str = "facts::disk::killed::a_child_writes_where_its_parent_asks_for_it";
 /// The folder that the child writes; without it that test writes nothing.
@@ -64,7 +64,8 @@ fn write_round(folder: &Path, round: usize) {
     writes.extend(trust.write(&[sign(mesh.authority_set().1, &grant, &[&authority])]));
     writes.push(Write::replace(folder.join("blocked"), format!("madrid{round}\n")));
     writes.push(Write::Append(folder.join("audit"), format!("{round}\n")));
-    write_all(&mut disk, &writes).unwrap();
+    // As a gateway adopts a mesh.
+    Together::new(folder).write(&mut disk, &writes).unwrap();
 }
 
 #[test]
@@ -123,6 +124,7 @@ fn all_files(folder: &Path) -> Vec<PathBuf> {
 
 /// What a start finds: everything is whole, and nothing was set aside.
 fn check_opens(folder: &Path) {
+    Together::new(folder).finish().unwrap();
     keys::zone_identity(&folder.join("zone.key")).unwrap();
     let key = folder.join("wireguard.key");
     keys::wireguard(&key).unwrap();

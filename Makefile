@@ -30,8 +30,8 @@ DOC = $(CARGO) doc --workspace --no-deps --lib --bins --examples
 
 .PHONY: bench-status
 .PHONY: help setup build demo check lint test test-build test-unit test-scenarios test-wireguard scenario
-.PHONY: interop interop-kernel flood soak blackout partition properties properties-trust fuzz fuzz-smoke generate
-.PHONY: release-tools bench bench-quick bench-versions bench-mesh bench-registry clean-lab
+.PHONY: interop interop-kernel flood soak blackout partition properties properties-trust mutations
+.PHONY: fuzz fuzz-smoke generate release-tools bench bench-quick bench-versions bench-mesh bench-registry clean-lab
 
 help: ## List the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -128,6 +128,9 @@ properties: properties-trust ## The property tests on 20 000 inputs and historie
 properties-trust: ## Of these the attacker against the rules of trust.
 	ZONEMESH_HISTORIES=$(or $(HISTORIES),20000) $(CARGO) test --profile demo -p zonemesh-core \
 	  --test membership attacker -- --nocapture
+
+mutations: ## The old rules of trust brought back, each to be found by the attacker (SEED=n NAMES="...").
+	@SEED=$(or $(SEED),1) crates/core/tests/mutations.sh $(TARGET) $(NAMES)
 
 generate: ## Write the Rust of the protobuf files again, after a change below crates/api/proto.
 	$(GENERATE)

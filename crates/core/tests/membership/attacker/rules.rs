@@ -26,9 +26,14 @@ pub(super) fn hold(world: &World<'_>) -> Outcome {
         }
         for member in membership.members() {
             let grant = membership.grant(&member.zone).unwrap().clone();
+            let named = grant.set;
             let content = SignedTrustItem::unsigned(&TrustItem::Grant(grant)).content_id();
             let is_ours = world.honest.contains(&content);
             prop_assert!(is_ours || may_sign, "A2 at {number}: {} admitted", member.zone);
+            // What was left out of a list stays out, whoever says it again.
+            let is_listed = world.lists.get(&head).is_some_and(|list| list.contains(&content));
+            let counts = is_listed || named == Some(head);
+            prop_assert!(counts, "A2 at {number}: {} admitted by an old grant", member.zone);
         }
         for revocation in membership.revocations() {
             let item = TrustItem::Revocation(revocation.clone());

@@ -114,7 +114,10 @@ fn invitation(membership: &Membership) -> Invitation {
         prefixes: draft(2).prefixes,
         tunnel_ips: vec![std::net::IpAddr::from([10, 255, 0, 2])],
         expires_at: NOW,
+        federations: Vec::new(),
+        tokens: Vec::new(),
         secret: InvitationSecret::from_bytes([9; 16]),
+        read_from: None,
     }
 }
 

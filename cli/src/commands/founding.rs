@@ -97,6 +97,8 @@ fn with_tunnel_ips<'a>(
             zone: zone.zone.clone(),
             prefixes: zone.prefixes.clone(),
             tunnel_ips: vec![ip],
+            federations: Vec::new(),
+            tokens: Vec::new(),
         },
         endpoints: &zone.endpoints,
     });
@@ -224,6 +226,8 @@ mod tests {
                 zone: zone.zone.clone(),
                 prefixes: zone.prefixes.clone(),
                 tunnel_ips: vec!["10.255.0.1".parse().unwrap()],
+                federations: Vec::new(),
+                tokens: Vec::new(),
             },
             endpoints: &zone.endpoints,
         };

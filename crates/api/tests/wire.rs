@@ -366,7 +366,10 @@ fn a_request_to_redeem_comes_back_as_it_was_sent() {
         prefixes: Vec::new(),
         tunnel_ips: Vec::new(),
         expires_at: NOW,
+        federations: Vec::new(),
+        tokens: Vec::new(),
         secret: InvitationSecret::from_bytes([2; 16]),
+        read_from: None,
     };
     let record = registry().get(&"berlin".parse().unwrap()).unwrap().signed.clone();
     let joiner = ZoneIdentity::from_seed(&[5; 32]);

@@ -106,6 +106,8 @@ pub(crate) mod tests {
             zone: zone.parse().unwrap(),
             prefixes: vec![prefix.parse().unwrap()],
             tunnel_ips: vec![tunnel_ip.parse().unwrap()],
+            federations: Vec::new(),
+            tokens: Vec::new(),
         };
         let join_endpoints = vec!["192.0.2.1:51823".to_owned()];
         let key = AuthorityIdentity::from_seed(&[9; 32]);

@@ -124,6 +124,8 @@ impl Mesh for MeshService {
             zone: zone(&request.zone)?,
             prefixes: each("prefixes", &request.prefixes)?,
             tunnel_ips: each("tunnel_ips", &request.tunnel_ips)?,
+            federations: Vec::new(),
+            tokens: Vec::new(),
             valid_for_ms: request.valid_for_ms,
         });
         let invitation = invitation.await?;

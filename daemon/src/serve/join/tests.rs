@@ -97,6 +97,8 @@ fn wanted() -> InvitationRequest {
         zone: "madrid".parse().unwrap(),
         prefixes: vec!["10.10.2.0/24".parse().unwrap()],
         tunnel_ips: vec![IpAddr::from([10, 255, 0, 2])],
+        federations: Vec::new(),
+        tokens: Vec::new(),
         valid_for_ms: 0,
     }
 }
@@ -160,6 +162,8 @@ fn planned(join: SocketAddr) -> FoundedMesh {
         zone: name.parse().unwrap(),
         prefixes: vec![format!("10.10.{n}.0/24").parse().unwrap()],
         tunnel_ips: vec![IpAddr::from([10, 255, 0, n])],
+        federations: Vec::new(),
+        tokens: Vec::new(),
     };
     let plan = FoundingPlan {
         founder: zone("berlin", 1),

@@ -15,4 +15,5 @@ pub(crate) mod paths;
 pub(crate) mod rate_limits;
 pub(crate) mod reach;
 pub(crate) mod streams;
+pub(crate) mod tokens;
 pub(crate) mod tunnel;

@@ -3120,6 +3120,13 @@ pub struct ZoneInviteRequest {
     /// How long the invitation holds; 0 means 7 days.
     #[prost(uint64, tag = "4")]
     pub valid_for_ms: u64,
+    /// What it will be granted to do for which federation, `health-eu=host,train`; empty: as before, at
+    /// first all.
+    #[prost(string, repeated, tag = "5")]
+    pub federations: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The tokens of its VMs, `superlink:health-eu@2027-01-01T00:00:00Z=zmt1:<hash>`.
+    #[prost(string, repeated, tag = "6")]
+    pub tokens: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// An invitation.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3134,6 +3141,51 @@ pub struct ZoneInviteReply {
     /// The tunnel IPs that the zone will be granted.
     #[prost(string, repeated, tag = "3")]
     pub tunnel_ips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Asks which tokens are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokenListRequest {}
+/// Gives up a token.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokenRemoveRequest {
+    /// Its hash, `zmt1:<64 hexadecimal digits>`.
+    #[prost(string, tag = "1")]
+    pub sha256: ::prost::alloc::string::String,
+}
+/// The tokens of this zone's VMs.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TokenListReply {
+    /// Those of the configuration first.
+    #[prost(message, repeated, tag = "1")]
+    pub tokens: ::prost::alloc::vec::Vec<TakenToken>,
+    /// True if a local API takes them: the configuration has one.
+    #[prost(bool, tag = "2")]
+    pub served: bool,
+}
+/// A token that is taken.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TakenToken {
+    /// For logs.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What its VM runs: superlink or supernode.
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    /// The one federation that it is good for; empty: any.
+    #[prost(string, tag = "3")]
+    pub federation: ::prost::alloc::string::String,
+    /// When it ends; 0: never.
+    #[prost(uint64, tag = "4")]
+    pub expires_at_unix_ms: u64,
+    /// Its hash, `zmt1:<64 hexadecimal digits>`.
+    #[prost(string, tag = "5")]
+    pub sha256: ::prost::alloc::string::String,
+    /// Where it is known from: configuration, invitation or founding.
+    #[prost(string, tag = "6")]
+    pub source: ::prost::alloc::string::String,
+    /// The zone whose invitation has brought it.
+    #[prost(string, tag = "7")]
+    pub inviter: ::prost::alloc::string::String,
 }
 /// Grants a zone.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4013,6 +4065,50 @@ pub mod mesh_client {
                 .insert(GrpcMethod::new("zonemesh.v1.Mesh", "AuthorityPin"));
             self.inner.unary(req, path, codec).await
         }
+        /// The tokens of this zone's VMs that this gateway takes.
+        pub async fn token_list(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TokenListRequest>,
+        ) -> std::result::Result<tonic::Response<super::TokenListReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/zonemesh.v1.Mesh/TokenList",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("zonemesh.v1.Mesh", "TokenList"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives up a token that came with the invitation or the founding bundle.
+        pub async fn token_remove(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TokenRemoveRequest>,
+        ) -> std::result::Result<tonic::Response<super::TokenListReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/zonemesh.v1.Mesh/TokenRemove",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("zonemesh.v1.Mesh", "TokenRemove"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Changes this gateway's WireGuard key under running connections, or says how far that is.
         pub async fn key_rotate(
             &mut self,
@@ -4140,6 +4236,16 @@ pub mod mesh_server {
             &self,
             request: tonic::Request<super::AuthorityPinRequest>,
         ) -> std::result::Result<tonic::Response<super::TrustReply>, tonic::Status>;
+        /// The tokens of this zone's VMs that this gateway takes.
+        async fn token_list(
+            &self,
+            request: tonic::Request<super::TokenListRequest>,
+        ) -> std::result::Result<tonic::Response<super::TokenListReply>, tonic::Status>;
+        /// Gives up a token that came with the invitation or the founding bundle.
+        async fn token_remove(
+            &self,
+            request: tonic::Request<super::TokenRemoveRequest>,
+        ) -> std::result::Result<tonic::Response<super::TokenListReply>, tonic::Status>;
         /// Changes this gateway's WireGuard key under running connections, or says how far that is.
         async fn key_rotate(
             &self,
@@ -4860,6 +4966,92 @@ pub mod mesh_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AuthorityPinSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/zonemesh.v1.Mesh/TokenList" => {
+                    #[allow(non_camel_case_types)]
+                    struct TokenListSvc<T: Mesh>(pub Arc<T>);
+                    impl<T: Mesh> tonic::server::UnaryService<super::TokenListRequest>
+                    for TokenListSvc<T> {
+                        type Response = super::TokenListReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TokenListRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Mesh>::token_list(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TokenListSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/zonemesh.v1.Mesh/TokenRemove" => {
+                    #[allow(non_camel_case_types)]
+                    struct TokenRemoveSvc<T: Mesh>(pub Arc<T>);
+                    impl<T: Mesh> tonic::server::UnaryService<super::TokenRemoveRequest>
+                    for TokenRemoveSvc<T> {
+                        type Response = super::TokenListReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TokenRemoveRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Mesh>::token_remove(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TokenRemoveSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -15,6 +15,7 @@ mod records;
 mod status;
 mod superlinks;
 mod timestamp;
+mod tokens;
 mod zones;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub use status::{
 };
 pub use superlinks::{CaEntry, SuperLinkEntry, SuperLinksView};
 pub use timestamp::{Timestamp, rfc3339};
+pub use tokens::{TakenTokenEntry, TokensView};
 pub use zones::{InvitationEntry, PendingEntry, ZoneEntry, ZonesView};
 
 use crate::v1::{Counter, Readiness};

@@ -4,10 +4,13 @@
 //! a token is good for by a role of its own; all else that is not known is passed over. Nothing here is
 //! secret. Specification: the `prost` tags below; field numbers are for ever.
 
+use std::fmt;
+use std::str::FromStr;
+
 use prost::Message as _;
 
-use super::{TokenHash, VmRole};
-use crate::name::{FederationName, ZoneName};
+use super::{TokenHash, TokenHashError, VmRole};
+use crate::name::{FederationName, NameError, ZoneName};
 use crate::record::wire::decode;
 use crate::record::{DecodeError, Problem};
 use crate::time::UnixMillis;
@@ -36,6 +39,62 @@ impl KnownToken {
     pub fn name(&self) -> String {
         let federation = self.federation.iter().map(|name| format!("-{name}"));
         std::iter::once(self.role.as_str().to_owned()).chain(federation).collect()
+    }
+}
+
+/// Why a text is no token with what it is good for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KnownTokenError {
+    /// Another form.
+    #[error(
+        "write ROLE=SHA256, ROLE:FEDERATION=SHA256 or ROLE:FEDERATION@END=SHA256, with superlink or supernode"
+    )]
+    Form,
+    /// Not a federation's name.
+    #[error("not a federation's name")]
+    Federation(#[from] NameError),
+    /// Not a time.
+    #[error("{0:?} is no time such as 2027-01-01T00:00:00Z")]
+    End(String),
+    /// Not a hash.
+    #[error(transparent)]
+    Hash(#[from] TokenHashError),
+}
+
+/// `superlink:health-eu@2027-01-01T00:00:00Z=zmt1:…`: federation and end may be missing.
+impl fmt::Display for KnownToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.role.as_str())?;
+        self.federation.iter().try_for_each(|name| write!(f, ":{name}"))?;
+        self.expires_at.iter().try_for_each(|end| write!(f, "@{}", end.to_calendar()))?;
+        write!(f, "={}", self.hash)
+    }
+}
+
+impl FromStr for KnownToken {
+    type Err = KnownTokenError;
+
+    fn from_str(text: &str) -> Result<Self, KnownTokenError> {
+        let (good_for, hash) = text.split_once('=').ok_or(KnownTokenError::Form)?;
+        let (good_for, end) = match good_for.split_once('@') {
+            Some((good_for, end)) => (good_for, Some(end)),
+            None => (good_for, None),
+        };
+        let (role, federation) = match good_for.split_once(':') {
+            Some((role, federation)) => (role, Some(federation)),
+            None => (good_for, None),
+        };
+        let role = [VmRole::SuperLink, VmRole::SuperNode].into_iter().find(|r| r.as_str() == role);
+        let time = |end: &str| {
+            let time = UnixMillis::from_calendar(end);
+            time.ok_or_else(|| KnownTokenError::End(end.to_owned()))
+        };
+        Ok(Self {
+            hash: hash.parse()?,
+            role: role.ok_or(KnownTokenError::Form)?,
+            federation: federation.map(str::parse).transpose()?,
+            expires_at: end.map(time).transpose()?,
+        })
     }
 }
 
@@ -180,6 +239,32 @@ mod tests {
             bytes.extend([15 << 3, 1]);
             assert_eq!(KeptTokens::from_file_bytes(&bytes), Ok(kept));
         }
+    }
+
+    #[test]
+    fn a_token_is_written_with_its_role_its_federation_and_its_end() {
+        let hash = TokenHash::from_bytes([7; 32]);
+        for good_for in [
+            "superlink",
+            "supernode:health-eu",
+            "supernode:a@2028-02-29T23:59:59Z",
+            "superlink@1970-01-01T00:00:00Z",
+        ] {
+            let text = format!("{good_for}={hash}");
+            let token: KnownToken = text.parse().unwrap();
+            assert_eq!((token.to_string(), token.hash), (text, hash));
+        }
+        let error = |text: String| text.parse::<KnownToken>().unwrap_err();
+        assert_eq!(error("superlink".to_owned()), KnownTokenError::Form);
+        assert_eq!(error(format!("cook={hash}")), KnownTokenError::Form);
+        for end in ["2027-02-29T00:00:00Z", "2027-01-01", "tomorrow", "2027-01-01T24:00:00Z", ""] {
+            assert_eq!(
+                error(format!("superlink@{end}={hash}")),
+                KnownTokenError::End(end.to_owned())
+            );
+        }
+        assert!(matches!(error(format!("superlink:X={hash}")), KnownTokenError::Federation(_)));
+        assert!(matches!(error("superlink=zmt1:00".to_owned()), KnownTokenError::Hash(_)));
     }
 
     #[test]

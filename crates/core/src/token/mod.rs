@@ -17,7 +17,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 pub use hash::{TokenHash, TokenHashError};
-pub use known::{KeptTokens, KeptTokensError, KnownToken, MAX_KNOWN};
+pub use known::{KeptTokens, KeptTokensError, KnownToken, KnownTokenError, MAX_KNOWN};
 pub use pin::{MeshPin, ZonePin, ZonePinError};
 
 /// What every token of this form begins with.

@@ -8,6 +8,7 @@ mod mesh;
 mod peers;
 mod service;
 mod status;
+mod tokens;
 mod users;
 
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};

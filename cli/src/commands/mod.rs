@@ -61,6 +61,7 @@ pub(crate) fn run(arguments: CommandLine, out: &mut impl Write) -> Result<Exit, 
             Ok(Exit::Ok)
         }
         ToolCommand::Key { verb } => key(socket, &verb, output, out),
+        ToolCommand::Token { verb } => mesh::token(socket, &verb, output, out),
         ToolCommand::Config { verb: ConfigVerb::Check { file } } => {
             let view = config_check::check(&file)?;
             output.show(&view, out)?;

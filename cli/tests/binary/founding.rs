@@ -66,7 +66,8 @@ fn a_mesh_is_founded_without_a_gateway_and_each_zone_has_its_own_secret() {
 fn token(folder: &str, file: &str) -> VmToken {
     let context = read(folder, file);
     let line = context.lines().find(|line| line.starts_with("ONEAPP_ZONEMESH_TOKEN="));
-    line.and_then(|line| line.split('"').nth(1)).unwrap().parse().unwrap()
+    let text = line.and_then(|line| line.split('"').nth(1)).expect("KEY=\"VALUE\"");
+    text.parse().expect("a token")
 }
 
 #[test]

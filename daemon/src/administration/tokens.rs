@@ -6,6 +6,7 @@
 
 use zonemesh_core::founding::FoundingBundle;
 use zonemesh_core::invitation::Invitation;
+use zonemesh_core::journal::AuditAct;
 use zonemesh_core::token::{KeptTokens, TokenHash};
 
 use super::{Administration, Refusal};
@@ -46,7 +47,8 @@ impl Administration {
         if kept.tokens.len() == before {
             return Ok(false);
         }
-        self.disk.write(vec![self.tokens_file.write(&kept)]).await?;
+        let audit = self.ledger.audit(AuditAct::RemoveToken, hash, String::new());
+        self.disk.write(vec![self.tokens_file.write(&kept), audit]).await?;
         self.tokens.set(kept);
         Ok(true)
     }

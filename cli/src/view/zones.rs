@@ -8,8 +8,15 @@ use crate::table::{Table, plain};
 
 impl Rendered for ZonesView {
     fn text(&self, page: Page) -> String {
-        let mut table =
-            Table::new(&["ZONE", "STATE", "SINCE", "TUNNEL ADDRESSES", "PREFIXES", "ZONE KEY"]);
+        let mut table = Table::new(&[
+            "ZONE",
+            "STATE",
+            "SINCE",
+            "TUNNEL ADDRESSES",
+            "PREFIXES",
+            "FEDERATIONS",
+            "ZONE KEY",
+        ]);
         for zone in &self.zones {
             let name = if zone.own { format!("{} (local)", zone.zone) } else { zone.zone.clone() };
             let since = match zone.issued_at.0.0 {
@@ -22,6 +29,7 @@ impl Rendered for ZonesView {
                 since,
                 zone.tunnel_addresses.join(", "),
                 zone.prefixes.join(", "),
+                parts(zone),
                 zone.zone_key.clone(),
             ]);
         }
@@ -32,6 +40,7 @@ impl Rendered for ZonesView {
                 String::new(),
                 zone.tunnel_addresses.join(", "),
                 zone.prefixes.join(", "),
+                zone.federations.join(" "),
                 zone.zone_key.clone(),
             ]);
         }
@@ -61,6 +70,14 @@ impl Rendered for ZonesView {
             text += &format!("! {}\n", plain(alarm));
         }
         text
+    }
+}
+
+/// What a zone may do for which federation. A member whose grant names none may do all.
+fn parts(zone: &ZoneEntry) -> String {
+    match zone.federations.as_slice() {
+        [] if zone.state == "member" => "any".to_owned(),
+        named => named.join(" "),
     }
 }
 

@@ -234,6 +234,7 @@ fn the_list_of_zones_shows_who_waits_and_what_contradicts() {
     assert!(lines[0].ends_with("   2 of 2 authorities must sign"), "{text}");
     assert!(lines[1].starts_with("ZONE            STATE    SINCE"), "{text}");
     assert!(lines[2].starts_with("berlin (local)  member  "), "{text}");
+    assert!(lines[2].contains("  any  ") && lines[4].contains("  health-eu=train  "), "{text}");
     assert!(lines[3].starts_with("paris           revoked"), "{text}");
     assert!(lines[4].starts_with("rome            waits"), "{text}");
     assert!(lines[5].starts_with("revoked: paris by authority:dRvv, "), "{text}");
@@ -283,6 +284,7 @@ invitations: list
   zone: string
 mesh: string
 pending: list
+  federations: list
   prefixes: list
   tunnel_addresses: list
   zone: string

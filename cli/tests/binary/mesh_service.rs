@@ -194,6 +194,7 @@ impl Mesh for Members {
                 zone_key: ZONE_KEY.into(),
                 prefixes: texts(&["10.10.13.0/24"]),
                 tunnel_ips: texts(&["10.255.0.4"]),
+                federations: texts(&["health-eu=train"]),
             }],
             invitations: vec![OpenInvitation { zone: "oslo".into(), expires_at_unix_ms: NOW }],
             alarms: texts(&["zone x is not admitted, as its grant overlaps zone y's"]),

@@ -3310,6 +3310,10 @@ pub struct PendingZone {
     /// The tunnel IPs that it asks for.
     #[prost(string, repeated, tag = "4")]
     pub tunnel_ips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What it will be granted to do for which federation, `health-eu=host,train`; empty: as before, at
+    /// first all.
+    #[prost(string, repeated, tag = "5")]
+    pub federations: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// An invitation that nobody has used yet.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -412,6 +412,7 @@ fn zone_list(members: ZoneListReply, invited: &InvitedZones) -> ZoneListReply {
         zone_key: issued.used_by.map(|joiner| joiner.zone_key.to_string()).unwrap_or_default(),
         prefixes: texts(&issued.prefixes),
         tunnel_ips: texts(&issued.tunnel_ips),
+        federations: texts(&issued.federations),
     };
     let open = |issued: &IssuedInvitation| OpenInvitation {
         zone: issued.zone.to_string(),

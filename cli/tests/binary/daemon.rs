@@ -254,7 +254,8 @@ fn peers(state: Paris) -> PeersReply {
     let dropped = vec![count("foreign-source", 3), count("no-session", 0)];
     let events = vec![count("tunnel_up", 2), count("tunnel_down", 0)];
     let tunnel = Some(tunnel());
-    PeersReply { peers: vec![madrid, paris], dropped, events, findings: Vec::new(), tunnel }
+    let (findings, pairs) = (Vec::new(), Vec::new());
+    PeersReply { peers: vec![madrid, paris], dropped, events, findings, tunnel, pairs }
 }
 
 fn superlink() -> SuperLinkView {

@@ -6,7 +6,7 @@ pub struct RegistryMessage {
     #[prost(message, optional, tag = "1")]
     pub clock: ::core::option::Option<Clock>,
     /// What is said.
-    #[prost(oneof = "registry_message::Kind", tags = "2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "registry_message::Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
     pub kind: ::core::option::Option<registry_message::Kind>,
 }
 /// Nested message and enum types in `RegistryMessage`.
@@ -32,7 +32,44 @@ pub mod registry_message {
         /// Further names of trust items that I hold, where they are too many for `versions`.
         #[prost(message, tag = "7")]
         TrustIds(super::TrustIds),
+        /// What have you counted of the tunnel between us?
+        #[prost(message, tag = "8")]
+        CountersQuestion(super::CountersQuestion),
+        /// What I have counted of it.
+        #[prost(message, tag = "9")]
+        Counters(super::TunnelCounters),
     }
+}
+/// Asks for the counters of the tunnel between two gateways.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CountersQuestion {}
+/// What a gateway has counted of a tunnel, since whenever it counts.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TunnelCounters {
+    /// Authentic bytes received and bytes sent, as on the wire.
+    #[prost(uint64, tag = "1")]
+    pub rx_bytes: u64,
+    #[prost(uint64, tag = "2")]
+    pub tx_bytes: u64,
+    /// When the last handshake was completed, by the sender's clock; 0 means never.
+    #[prost(uint64, tag = "3")]
+    pub latest_handshake_unix_ms: u64,
+    /// Handshake initiations that it has sent since.
+    #[prost(uint64, tag = "4")]
+    pub unanswered_initiations: u64,
+    /// Packets that it has dropped, of all its tunnels; at most 64 reasons.
+    #[prost(message, repeated, tag = "5")]
+    pub dropped: ::prost::alloc::vec::Vec<DropCount>,
+}
+/// Packets dropped for one reason.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DropCount {
+    /// The reason's name.
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    /// How many.
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
 }
 /// Times of a message, in milliseconds since 1970 (as in NTP, RFC 5905, section 8).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1658,6 +1695,9 @@ pub struct PeersRequest {
     /// if it is empty.
     #[prost(string, tag = "1")]
     pub zone: ::prost::alloc::string::String,
+    /// Ask the gateways of that zone what they have counted, for two seconds at most.
+    #[prost(bool, tag = "2")]
+    pub ask_other_end: bool,
 }
 /// The tunnels.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1677,6 +1717,40 @@ pub struct PeersReply {
     /// The interface that all of them share.
     #[prost(message, optional, tag = "5")]
     pub tunnel: ::core::option::Option<TunnelView>,
+    /// What the two ends of tunnels have counted, of each gateway that was asked and has answered.
+    #[prost(message, repeated, tag = "6")]
+    pub pairs: ::prost::alloc::vec::Vec<PairView>,
+}
+/// What the two ends of a tunnel have counted. Bytes are those since `since_unix_ms`, when both were
+/// compared for the first time.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PairView {
+    /// The gateway at the other end.
+    #[prost(string, tag = "1")]
+    pub gateway: ::prost::alloc::string::String,
+    /// Since when, and when the other end answered last.
+    #[prost(uint64, tag = "2")]
+    pub since_unix_ms: u64,
+    #[prost(uint64, tag = "3")]
+    pub answered_at_unix_ms: u64,
+    /// Sent here, and received there.
+    #[prost(uint64, tag = "4")]
+    pub sent_here: u64,
+    #[prost(uint64, tag = "5")]
+    pub received_there: u64,
+    /// Sent there, and received here.
+    #[prost(uint64, tag = "6")]
+    pub sent_there: u64,
+    #[prost(uint64, tag = "7")]
+    pub received_here: u64,
+    /// The last handshake by the clock of the other end, and the initiations that it has sent since.
+    #[prost(uint64, tag = "8")]
+    pub latest_handshake_there_unix_ms: u64,
+    #[prost(uint64, tag = "9")]
+    pub unanswered_initiations_there: u64,
+    /// Packets that the other end has dropped, of all its tunnels, by reason.
+    #[prost(message, repeated, tag = "10")]
+    pub dropped_there: ::prost::alloc::vec::Vec<Counter>,
 }
 /// One tunnel.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -113,7 +113,7 @@ fn show(
     out: &mut impl Write,
 ) -> Result<Exit, CommandFailure> {
     let zone = name.split_once('/').map_or(name, |(zone, _)| zone);
-    let question = PeersRequest { zone: zone.to_owned(), ask_other_end: false };
+    let question = PeersRequest { zone: zone.to_owned(), ask_other_end: true };
     let reply = ask(socket, async |mut client| client.peers(question).await.map(body))?;
     let view = PeerView::find(reply, name)
         .map_err(|error| CommandFailure::message(Exit::Negative, error.to_string()))?;

@@ -11,6 +11,7 @@ pub(crate) mod hints;
 pub(crate) mod journal;
 pub(crate) mod keepalives;
 pub(crate) mod ledger;
+pub(crate) mod pairs;
 pub(crate) mod paths;
 pub(crate) mod rate_limits;
 pub(crate) mod reach;

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 pub use authorities::{AuthoritiesView, AuthorityChangeView, AuthorityEntry};
 pub use findings::{EvidenceView, FindingView, SeenValue, SubjectView};
 pub use mesh::{BlockView, LeaveView, MeshView, RotationView};
-pub use peers::{LaneEntry, PeerEntry, PeerNameError, PeerView, PeersView};
+pub use peers::{LaneEntry, PairEntry, PeerEntry, PeerNameError, PeerView, PeersView};
 pub use records::{RecordEntry, RecordsView};
 pub use status::{
     EtcdSection, FederationEntry, LeftOut, RegistrySection, StatusView, TunnelSection,

@@ -5,6 +5,7 @@
 
 mod certificates;
 mod mesh;
+mod pairs;
 mod peers;
 mod service;
 mod status;

@@ -22,6 +22,9 @@ case ${1:?left_out.sh scenarios|wireguard} in
         [ "$(id -u)" = 0 ] || leave_out security::users 'only root can be another user for a moment'
         [ -x "$older/zonemeshd" ] ||
             leave_out operations::upgrade 'release 0.1.0 is not here -> netns-tests/older.sh target'
+        [ -x "$older/zonemesh-superlink" ] ||
+            leave_out operations::upgrade_with_federation \
+                'the companions of 0.1.0 are not here -> netns-tests/older.sh target'
         ;;
     wireguard)
         for peer in boringtun:boringtun-cli gotatun:gotatun; do

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds zonemeshd and zonemesh of the release before this one, once: the scenario of an upgrade starts
-# with them (netns-tests/tests/scenarios/operations/upgrade.rs).
+# Builds the programs of the release before this one, once: the scenarios of an upgrade start with them
+# (netns-tests/tests/scenarios/operations/upgrade.rs, upgrade_with_federation.rs).
 #
-#   older.sh TARGET     -> TARGET/older/0.1.0/zonemeshd, TARGET/older/0.1.0/zonemesh
+#   older.sh TARGET     -> TARGET/older/0.1.0/zonemeshd, zonemesh, zonemesh-superlink and -supernode
 #
 # The sources come from this repository's own history. Where that does not reach back (a shallow
 # clone) it says so and builds nothing; left_out.sh leaves the scenario out then.
@@ -10,14 +10,15 @@ set -euo pipefail
 
 release=0.1.0
 commit=6825f82
-programs=(zonemeshd zonemesh)
+programs=(zonemeshd zonemesh zonemesh-superlink zonemesh-supernode)
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 folder=${1:?older.sh TARGET}/older/$release
 
 say() { printf 'older: %s\n' "$*"; }
 
-if [ "$(cat "$folder/stamp" 2>/dev/null)" = "$commit" ]; then
+stamp="$commit ${programs[*]}"
+if [ "$(cat "$folder/stamp" 2>/dev/null)" = "$stamp" ]; then
     say "$release in $folder"
     exit 0
 fi
@@ -37,4 +38,4 @@ for program in "${programs[@]}"; do
     mv "$folder/build/debug/$program" "$folder/"
 done
 rm -rf "$folder/build" "$folder/source"
-printf '%s\n' "$commit" >"$folder/stamp"
+printf '%s\n' "$stamp" >"$folder/stamp"

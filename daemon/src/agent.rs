@@ -22,6 +22,7 @@ use crate::facts::etcd::EtcdBoard;
 use crate::facts::journal;
 use crate::facts::keepalives::Keepalives;
 use crate::facts::ledger::Ledger;
+use crate::facts::pairs::PairBoard;
 use crate::facts::paths::PathBoard;
 use crate::facts::rate_limits::RefusedCalls;
 use crate::facts::streams::StreamBoard;
@@ -151,7 +152,8 @@ async fn start(
         supervisor.spawn("journal", journal::run(events, disk.clone(), folder));
     }
     let acting =
-        act::start::start(config, &state, started, boards.acting(&state), supervisor).await?;
+        act::start::start(config, &state, started, boards.acting(&state, &tunnel), supervisor)
+            .await?;
     let lock = state.lock.clone();
     let (ledger, administration) = (state.ledger.clone(), state.administration.clone());
     let served = boards.served(config, state, acting);
@@ -193,6 +195,7 @@ struct Boards {
     paths: Arc<PathBoard>,
     streams: Arc<StreamBoard>,
     keepalives: Arc<Keepalives>,
+    pairs: Arc<PairBoard>,
     etcd: Option<Arc<EtcdBoard>>,
     refusals: Arc<RefusedCalls>,
 }
@@ -204,24 +207,27 @@ impl Boards {
         Self {
             keepalives: Keepalives::new(config.keepalive, paths.clone()),
             streams: Arc::new(StreamBoard::new(Arc::clone(&refusals))),
+            pairs: Arc::default(),
             etcd: etcd.map(|first| Arc::new(EtcdBoard::new(first))),
             paths,
             refusals,
         }
     }
 
-    fn streams(&self, ledger: &Arc<Ledger>) -> StreamContext {
+    fn streams(&self, ledger: &Arc<Ledger>, tunnel: &Arc<dyn DataPlane>) -> StreamContext {
         StreamContext {
             ledger: ledger.clone(),
             board: self.streams.clone(),
             keepalives: self.keepalives.clone(),
+            pairs: self.pairs.clone(),
+            tunnel: tunnel.clone(),
         }
     }
 
-    fn acting(&self, state: &OpenedState) -> ActBoards {
+    fn acting(&self, state: &OpenedState, tunnel: &Arc<dyn DataPlane>) -> ActBoards {
         ActBoards {
             paths: self.paths.clone(),
-            streams: self.streams(&state.ledger),
+            streams: self.streams(&state.ledger, tunnel),
             etcd: self.etcd.clone(),
         }
     }
@@ -242,7 +248,7 @@ impl Boards {
             last: Mutex::default(),
         };
         Served {
-            streams: self.streams(&state.ledger),
+            streams: self.streams(&state.ledger, &acting.tunnel),
             administration: state.administration,
             announcer: state.announcer,
             trust: acting.trust,
@@ -254,6 +260,7 @@ impl Boards {
                 lookout: Arc::new(lookout),
                 ledger: state.ledger,
                 board: self.streams,
+                pairs: self.pairs,
                 etcd: self.etcd,
                 paths: self.paths,
                 keepalives: self.keepalives,

@@ -14,6 +14,7 @@ use zonemesh_core::membership::{
 };
 use zonemesh_core::record::{SignedRecord, Version, ZoneRecord};
 use zonemesh_core::replication::{ReplicationSession, StreamBody, StreamMessage};
+use zonemesh_core::token::{KeptTokens, KnownToken, TokenHash, VmRole};
 use zonemesh_fuzz::mesh::{NOW, authority, draft, grant, identity, membership, name, registry};
 
 fn write(target: &str, seed: &str, bytes: impl AsRef<[u8]>) {
@@ -72,6 +73,17 @@ fn control() {
     write("invitation", "text", invitation(&membership).to_text().as_bytes());
     let issued = zonemesh_core::invitation::IssuedInvitation::new(&invitation(&membership));
     write("invitation", "stored", issued.to_file_bytes());
+    let kept = KeptTokens { tokens: vec![token()], inviter: Some(name(1)) };
+    write("invitation", "tokens", kept.to_file_bytes());
+}
+
+fn token() -> KnownToken {
+    KnownToken {
+        hash: TokenHash::from_bytes([7; 32]),
+        role: VmRole::SuperNode,
+        federation: Some("health-eu".parse().expect("a name")),
+        expires_at: Some(NOW),
+    }
 }
 
 fn script_of(item: &SignedTrustItem) -> Vec<u8> {
@@ -114,7 +126,10 @@ fn invitation(membership: &Membership) -> Invitation {
         prefixes: draft(2).prefixes,
         tunnel_ips: vec![std::net::IpAddr::from([10, 255, 0, 2])],
         expires_at: NOW,
+        federations: vec!["health-eu=train".parse().expect("a right")],
+        tokens: vec![token()],
         secret: InvitationSecret::from_bytes([9; 16]),
+        read_from: None,
     }
 }
 

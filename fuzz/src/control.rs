@@ -8,6 +8,7 @@ use zonemesh_core::invitation::{Invitation, IssuedInvitation, Redemption, Redemp
 use zonemesh_core::membership::{Membership, SignedTrustItem, TrustKind};
 use zonemesh_core::record::SignedRecord;
 use zonemesh_core::replication::{ReplicationSession, StreamMessage};
+use zonemesh_core::token::KeptTokens;
 
 use crate::mesh::{NOW, authority, identity, membership, name, registry};
 
@@ -75,15 +76,19 @@ pub fn trust(bytes: &[u8]) {
     assert!(again.members().eq(membership.members()), "the order of items decides nothing");
 }
 
-/// The bytes as an invitation, and as a stored one.
+/// The bytes as an invitation, as a stored one, and as kept tokens.
 ///
 /// # Panics
-/// If an invitation or a founding bundle that was read is another one after being written.
+/// If what was read is something else after being written.
 pub fn invitation(bytes: &[u8]) {
     if let Ok(issued) = IssuedInvitation::from_file_bytes(bytes) {
         let written = issued.to_file_bytes();
         let again = IssuedInvitation::from_file_bytes(&written).expect("what was written is read");
         assert_eq!(again.to_file_bytes(), written);
+    }
+    if let Ok(kept) = KeptTokens::from_file_bytes(bytes) {
+        let again = KeptTokens::from_file_bytes(&kept.to_file_bytes());
+        assert_eq!(again, Ok(kept));
     }
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
@@ -97,6 +102,11 @@ pub fn invitation(bytes: &[u8]) {
         let again = Invitation::from_text(&written).expect("what was written is read");
         assert_eq!(again.hash(), invitation.hash());
         assert_eq!(again.to_text(), written);
+        // Without what was passed over it is another one, and that comes back too.
+        let made = Invitation { read_from: None, ..invitation };
+        let again = Invitation::from_text(&made.to_text()).expect("what was made is read");
+        assert_eq!(again.hash(), made.hash());
+        assert_eq!(again.tokens, made.tokens);
     }
 }
 

@@ -136,7 +136,7 @@ impl ManagedGateway for LabGateway {
             zone: zone.to_owned(),
             prefixes: vec![prefix.to_owned()],
             tunnel_ips: vec![tunnel_ip.to_owned()],
-            valid_for_ms: 0,
+            ..ZoneInviteRequest::default()
         };
         change(self, async |mut mesh| Ok(mesh.zone_invite(request).await?.into_inner().invitation))
     }

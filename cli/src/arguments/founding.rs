@@ -1,5 +1,6 @@
 //! Zones and federations as they are written on the command line.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -22,13 +23,22 @@ pub(crate) struct FederationArgument {
     pub(crate) trainers: Vec<ZoneName>,
 }
 
-/// Why a text is neither.
+/// `madrid=10.10.11.254`.
+#[derive(Debug, Clone)]
+pub(crate) struct LanArgument {
+    pub(crate) zone: ZoneName,
+    pub(crate) address: IpAddr,
+}
+
+/// Why a text is none of these.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArgumentError {
     #[error("write NAME=PREFIX, NAME=PREFIX,PREFIX or NAME=PREFIX@ENDPOINT")]
     Zone,
     #[error("write NAME=HOST:TRAINER or NAME=HOST:TRAINER,TRAINER")]
     Federation,
+    #[error("write NAME=ADDRESS, such as madrid=10.10.11.254")]
+    Lan,
     #[error(transparent)]
     Name(#[from] NameError),
     #[error("{0:?} is no prefix, such as 10.10.10.0/24")]
@@ -66,6 +76,16 @@ impl FromStr for FederationArgument {
         let trainers = trainers.split(',').map(str::parse);
         let trainers = trainers.collect::<Result<_, _>>()?;
         Ok(Self { name: name.parse()?, host: host.parse()?, trainers })
+    }
+}
+
+impl FromStr for LanArgument {
+    type Err = ArgumentError;
+
+    fn from_str(text: &str) -> Result<Self, ArgumentError> {
+        let (zone, address) = text.split_once('=').ok_or(ArgumentError::Lan)?;
+        let address = address.parse().map_err(|_no_address| ArgumentError::Lan)?;
+        Ok(Self { zone: zone.parse()?, address })
     }
 }
 

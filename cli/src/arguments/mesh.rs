@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::founding::{FederationArgument, ZoneArgument};
 use zonemesh_core::membership::FederationRight;
+use zonemesh_core::token::{KnownToken, TokenHash};
+
+use super::founding::{FederationArgument, LanArgument, ZoneArgument};
 
 use crate::quantity;
 
@@ -51,8 +53,8 @@ pub(crate) struct Init {
 /// A mesh that is made here and now, for gateways that do not run yet.
 #[derive(Debug, Args)]
 pub(crate) struct Offline {
-    /// Make the mesh in this new folder instead, without a gateway: for each zone what goes into its
-    /// VM's CONTEXT. Secret.
+    /// Make the mesh in this new folder instead, without a gateway: for each zone what goes into the
+    /// CONTEXT of its gateway's VM, and of its SuperLink's and SuperNodes'. Secret.
     #[arg(
         long, value_name = "FOLDER", requires = "founder",
         conflicts_with_all = ["authorities", "threshold", "grant_configured"]
@@ -64,10 +66,15 @@ pub(crate) struct Offline {
     /// Another zone: madrid=10.10.11.0/24, with @ENDPOINT if it can be called too. Again for each.
     #[arg(long = "zone", value_name = "ZONE", requires = "out")]
     pub(crate) zones: Vec<ZoneArgument>,
-    /// A federation, the zone of its SuperLink and those that train: health-eu=berlin:madrid,paris.
-    /// Again for each.
+    /// A federation, the zone of its SuperLink and those that train: health-eu=berlin:madrid,paris. Each
+    /// of them is granted its part, configured for it, and gets tokens for its VMs. Again for each; a
+    /// zone that none names is granted a part in none. Without any, each zone may do all.
     #[arg(long = "federation", value_name = "FEDERATION", requires = "out")]
     pub(crate) federations: Vec<FederationArgument>,
+    /// The address of a zone's gateway in its LAN, which its VMs call: madrid=10.10.11.254. Again for
+    /// each; without it the first one of the zone's first subnet.
+    #[arg(long = "lan", value_name = "ZONE=ADDRESS", requires = "out")]
+    pub(crate) lan: Vec<LanArgument>,
     /// Where the zones' tunnel addresses are taken from, the founder's first.
     #[arg(long, value_name = "PREFIX", default_value = "10.255.0.0/24")]
     pub(crate) tunnel_net: ipnet::IpNet,
@@ -139,6 +146,15 @@ pub(crate) struct Invite {
     /// Its gateway's address inside the tunnels; without it the next free one.
     #[arg(long = "tunnel-ip", value_name = "IP")]
     pub(crate) tunnel_ips: Vec<IpAddr>,
+    /// What it may do for a federation: health-eu=host, health-eu=train, health-eu=host,train, or
+    /// health-eu=none. Again for each; without it what it may now, which at first is everything.
+    #[arg(long = "federation", value_name = "FEDERATION")]
+    pub(crate) federations: Vec<FederationRight>,
+    /// A token of its VMs, as `zonemesh key generate token` prints its sha256, and what it is good for:
+    /// superlink:health-eu=zmt1:..., or supernode@2027-01-01T00:00:00Z=zmt1:... Again for each, at most
+    /// 64. Its gateway takes them when it has joined, in the place of those of an earlier invitation.
+    #[arg(long = "token-hash", value_name = "TOKEN")]
+    pub(crate) tokens: Vec<KnownToken>,
     /// How long the invitation holds: 90s, 30m, 24h, 7d.
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = quantity::duration)]
     pub(crate) valid_for: Duration,
@@ -160,13 +176,24 @@ pub(crate) struct GrantZone {
     /// Its gateway's address inside the tunnels; without it the one it has, or the next free one.
     #[arg(long = "tunnel-ip", value_name = "IP")]
     pub(crate) tunnel_ips: Vec<IpAddr>,
-    /// What it may do for a federation: health-eu=host, health-eu=train or health-eu=host,train. Again for
-    /// each; without it what it may now, which at first is everything.
+    /// What it may do for a federation: health-eu=host, health-eu=train, health-eu=host,train, or
+    /// health-eu=none. Again for each; without it what it may now, which at first is everything.
     #[arg(long = "federation", value_name = "FEDERATION")]
     pub(crate) federations: Vec<FederationRight>,
     /// A new file for the grant, if other authorities must sign it too.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenVerb {
+    /// The tokens that this gateway takes, and where each is known from.
+    List,
+    /// Give up a token that came with the invitation or the founding bundle: it is refused at once.
+    Remove {
+        /// Its hash, as `zonemesh token list` shows it.
+        sha256: TokenHash,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,9 +10,9 @@ use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::token::ZonePin;
 
-pub(crate) use founding::{FederationArgument, ZoneArgument};
+pub(crate) use founding::{FederationArgument, LanArgument, ZoneArgument};
 pub(crate) use mesh::{
-    AuthorityChange, AuthorityVerb, Init, Invite, MeshVerb, Offline, TrustVerb, ZoneVerb,
+    AuthorityChange, AuthorityVerb, Init, Invite, MeshVerb, Offline, TokenVerb, TrustVerb, ZoneVerb,
 };
 
 /// Look at a Zonemesh gateway: its tunnels, its registry, its certificates; say who belongs to its mesh.
@@ -103,6 +103,11 @@ pub(crate) enum ToolCommand {
     Key {
         #[command(subcommand)]
         verb: KeyVerb,
+    },
+    /// The tokens of this zone's VMs that the gateway takes.
+    Token {
+        #[command(subcommand)]
+        verb: TokenVerb,
     },
     /// Configuration files.
     Config {

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 use zonemesh_api::v1::{
-    MeshFoundRequest, MeshInitRequest, StatusRequest, TrustReply, ZoneApproveRequest,
-    ZoneBlockRequest, ZoneGrantRequest, ZoneInviteRequest, ZoneJoinRequest, ZoneLeaveRequest,
-    ZoneListRequest, ZoneRevokeRequest,
+    MeshFoundRequest, MeshInitRequest, StatusRequest, TokenListRequest, TokenRemoveRequest,
+    TrustReply, ZoneApproveRequest, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteRequest,
+    ZoneJoinRequest, ZoneLeaveRequest, ZoneListRequest, ZoneRevokeRequest,
 };
-use zonemesh_api::view::{BlockView, LeaveView, MeshView, ZonesView};
+use zonemesh_api::view::{BlockView, LeaveView, MeshView, TokensView, ZonesView};
 
 use super::{founding, owners, trust};
-use crate::arguments::{Format, Init, Invite, MeshVerb, ZoneVerb};
+use crate::arguments::{Format, Init, Invite, MeshVerb, TokenVerb, ZoneVerb};
 use crate::daemon::{Followed, ask, body, change, follow};
 use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::output::Printer;
@@ -131,6 +131,26 @@ pub(super) fn zone(
     }
 }
 
+pub(super) fn token(
+    socket: &Path,
+    verb: &TokenVerb,
+    output: Printer,
+    out: &mut impl Write,
+) -> Result<Exit, CommandFailure> {
+    let reply = match verb {
+        TokenVerb::List => {
+            let question = TokenListRequest {};
+            change(socket, async |mut mesh| mesh.token_list(question).await.map(body))
+        }
+        TokenVerb::Remove { sha256 } => {
+            let request = TokenRemoveRequest { sha256: sha256.to_string() };
+            change(socket, async |mut mesh| mesh.token_remove(request).await.map(body))
+        }
+    };
+    output.show(&TokensView::from(reply?), out)?;
+    Ok(Exit::Ok)
+}
+
 fn list(socket: &Path, output: Printer, out: &mut impl Write) -> Result<Exit, CommandFailure> {
     let question = ZoneListRequest {};
     let reply = change(socket, async |mut mesh| mesh.zone_list(question).await.map(body))?;
@@ -146,12 +166,13 @@ fn invitation(socket: &Path, invite: &Invite) -> Result<InvitationView, CommandF
         prefixes: invite.prefixes.iter().map(ToString::to_string).collect(),
         tunnel_ips: invite.tunnel_ips.iter().map(ToString::to_string).collect(),
         valid_for_ms: u64::try_from(invite.valid_for.as_millis()).unwrap_or(u64::MAX),
+        federations: invite.federations.iter().map(ToString::to_string).collect(),
+        tokens: invite.tokens.iter().map(ToString::to_string).collect(),
     };
     let reply = change(socket, async |mut mesh| mesh.zone_invite(request).await.map(body))?;
     let secret = Zeroizing::new(reply.invitation);
     file.write(&secret)?;
-    let expires_at = reply.expires_at_unix_ms.into();
-    Ok(InvitationView::new(&invite.name, reply.tunnel_ips, expires_at, &invite.out))
+    Ok(InvitationView::new(invite, reply.tunnel_ips, reply.expires_at_unix_ms.into()))
 }
 
 fn join(

@@ -61,6 +61,7 @@ pub(crate) fn run(arguments: CommandLine, out: &mut impl Write) -> Result<Exit, 
             Ok(Exit::Ok)
         }
         ToolCommand::Key { verb } => key(socket, &verb, output, out),
+        ToolCommand::Token { verb } => mesh::token(socket, &verb, output, out),
         ToolCommand::Config { verb: ConfigVerb::Check { file } } => {
             let view = config_check::check(&file)?;
             output.show(&view, out)?;
@@ -112,7 +113,7 @@ fn show(
     out: &mut impl Write,
 ) -> Result<Exit, CommandFailure> {
     let zone = name.split_once('/').map_or(name, |(zone, _)| zone);
-    let question = PeersRequest { zone: zone.to_owned() };
+    let question = PeersRequest { zone: zone.to_owned(), ask_other_end: true };
     let reply = ask(socket, async |mut client| client.peers(question).await.map(body))?;
     let view = PeerView::find(reply, name)
         .map_err(|error| CommandFailure::message(Exit::Negative, error.to_string()))?;

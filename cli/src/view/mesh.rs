@@ -9,6 +9,7 @@ use zonemesh_api::v1::{TrustReply, ZoneJoinProgress};
 use zonemesh_api::view::{BlockView, LeaveView, MeshView, Timestamp, counters};
 
 use super::counted;
+use crate::arguments::Invite;
 use crate::output::{Page, Rendered};
 use crate::quantity;
 use crate::table::plain;
@@ -69,7 +70,7 @@ impl Rendered for FoundedView {
         let owners = owner_lines(owner_key_files);
         let (mesh, key, zones) = (plain(mesh), plain(authority_key), plain(&zones.join(", ")));
         format!(
-            "mesh       {mesh}\nauthority  {key}\n{owners}zones      {zones}, a folder each\nnext: put each folder's context into the CONTEXT of that zone's gateway, by a way that nobody else reads\n"
+            "mesh       {mesh}\nauthority  {key}\n{owners}zones      {zones}, a folder each\nnext: put each folder's context into the CONTEXT of that zone's gateway, and what else ends in .context into that of its VMs, by a way that nobody else reads\n"
         )
     }
 }
@@ -80,23 +81,26 @@ pub(crate) struct InvitationView {
     schema: &'static str,
     zone: String,
     tunnel_addresses: Vec<String>,
+    federations: Vec<String>,
+    tokens: Vec<String>,
     expires_at: Timestamp,
     file: String,
 }
 
 impl InvitationView {
     pub(crate) fn new(
-        zone: &str,
+        invite: &Invite,
         tunnel_addresses: Vec<String>,
         expires_at: Timestamp,
-        file: &Path,
     ) -> Self {
         Self {
             schema: "zonemesh/invitation/v1",
-            zone: zone.to_owned(),
+            zone: invite.name.clone(),
             tunnel_addresses,
+            federations: invite.federations.iter().map(ToString::to_string).collect(),
+            tokens: invite.tokens.iter().map(ToString::to_string).collect(),
             expires_at,
-            file: file.display().to_string(),
+            file: invite.out.display().to_string(),
         }
     }
 }
@@ -104,8 +108,13 @@ impl InvitationView {
 impl Rendered for InvitationView {
     fn text(&self, page: Page) -> String {
         let left = self.expires_at.0.since(page.now);
+        let federations = match self.federations.as_slice() {
+            [] => String::new(),
+            named => format!("federations  {}\n", named.join(", ")),
+        };
+        let tokens: String = self.tokens.iter().map(|token| format!("token  {token}\n")).collect();
         format!(
-            "invited {} as {}: {}, good once and for {}\nnext: take it to the gateway of {0} by a way that nobody else reads, then there: zonemesh zone join FILE\n",
+            "invited {} as {}: {}, good once and for {}\n{federations}{tokens}next: take it to the gateway of {0} by a way that nobody else reads, then there: zonemesh zone join FILE\n",
             self.zone,
             self.tunnel_addresses.join(", "),
             self.file,

@@ -17,6 +17,7 @@ pub(crate) mod records;
 pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod superlinks;
+mod tokens;
 pub(crate) mod zones;
 
 use std::collections::BTreeMap;

@@ -19,6 +19,44 @@ fn bulk_work(peer: &PeerEntry) -> String {
     }
 }
 
+/// What the other end has counted, and what of both is missing.
+fn both_ends(view: &PeerView, page: Page) -> Vec<(&'static str, String)> {
+    let Some(pair) = &view.pair else {
+        let silent = "has not said what it has counted: it is of another release, or busy";
+        return match view.peer.stream {
+            "up" => vec![("other end", silent.to_owned())],
+            _ => Vec::new(),
+        };
+    };
+    let way = |sent, received, lost: i64| {
+        let what = if lost < 0 { "more than was sent: on their way before" } else { "missing" };
+        format!(
+            "{} sent, {} received, {} {what}",
+            bytes(sent),
+            bytes(received),
+            bytes(lost.unsigned_abs())
+        )
+    };
+    let dropped = counted(&pair.dropped_there);
+    let dropped = match dropped.is_empty() {
+        true => "nothing dropped".to_owned(),
+        false => format!("dropped of all its tunnels: {dropped}"),
+    };
+    vec![
+        ("way there", way(pair.sent_here, pair.received_there, pair.lost_on_the_way_there)),
+        ("way here", way(pair.sent_there, pair.received_here, pair.lost_on_the_way_here)),
+        ("", format!("both since {}", ago(pair.since.0, page.now))),
+        (
+            "other end",
+            format!(
+                "handshake {}, {} unanswered; {dropped}",
+                ago(pair.latest_handshake_there.0, page.now),
+                pair.unanswered_initiations_there
+            ),
+        ),
+    ]
+}
+
 impl Rendered for PeerView {
     fn text(&self, page: Page) -> String {
         let peer = &self.peer;
@@ -63,6 +101,7 @@ impl Rendered for PeerView {
         ];
         let line = |(name, value): (&str, String)| format!("{name:<10} {}\n", plain(&value));
         let mut text: String = lines.into_iter().map(line).collect();
+        text.extend(both_ends(self, page).into_iter().map(line));
         let now = Timestamp(page.now);
         text.extend(self.findings.iter().map(|finding| findings::text(finding, now)));
         text

@@ -8,33 +8,6 @@ use crate::table::{Table, plain};
 
 impl Rendered for ZonesView {
     fn text(&self, page: Page) -> String {
-        let mut table =
-            Table::new(&["ZONE", "STATE", "SINCE", "TUNNEL ADDRESSES", "PREFIXES", "ZONE KEY"]);
-        for zone in &self.zones {
-            let name = if zone.own { format!("{} (local)", zone.zone) } else { zone.zone.clone() };
-            let since = match zone.issued_at.0.0 {
-                0 => String::new(),
-                _ => quantity::ago(zone.issued_at.0, page.now),
-            };
-            table.row([
-                name,
-                zone.state.to_owned(),
-                since,
-                zone.tunnel_addresses.join(", "),
-                zone.prefixes.join(", "),
-                zone.zone_key.clone(),
-            ]);
-        }
-        for zone in &self.pending {
-            table.row([
-                zone.zone.clone(),
-                "waits".to_owned(),
-                String::new(),
-                zone.tunnel_addresses.join(", "),
-                zone.prefixes.join(", "),
-                zone.zone_key.clone(),
-            ]);
-        }
         let mesh = match self.threshold {
             0 => format!("MESH {}\n", plain(&self.mesh)),
             least => format!(
@@ -44,7 +17,7 @@ impl Rendered for ZonesView {
             ),
         };
         let mut text = if page.header { mesh } else { String::new() };
-        text += &table.text(page.header);
+        text += &table(self, page);
         for zone in self.zones.iter().filter(|zone| !zone.revoked_by.is_empty()) {
             text += &revoked(zone, page);
         }
@@ -61,6 +34,55 @@ impl Rendered for ZonesView {
             text += &format!("! {}\n", plain(alarm));
         }
         text
+    }
+}
+
+/// The zones, then those that wait.
+fn table(view: &ZonesView, page: Page) -> String {
+    let mut table = Table::new(&[
+        "ZONE",
+        "STATE",
+        "SINCE",
+        "TUNNEL ADDRESSES",
+        "PREFIXES",
+        "FEDERATIONS",
+        "ZONE KEY",
+    ]);
+    for zone in &view.zones {
+        let name = if zone.own { format!("{} (local)", zone.zone) } else { zone.zone.clone() };
+        let since = match zone.issued_at.0.0 {
+            0 => String::new(),
+            _ => quantity::ago(zone.issued_at.0, page.now),
+        };
+        table.row([
+            name,
+            zone.state.to_owned(),
+            since,
+            zone.tunnel_addresses.join(", "),
+            zone.prefixes.join(", "),
+            parts(zone),
+            zone.zone_key.clone(),
+        ]);
+    }
+    for zone in &view.pending {
+        table.row([
+            zone.zone.clone(),
+            "waits".to_owned(),
+            String::new(),
+            zone.tunnel_addresses.join(", "),
+            zone.prefixes.join(", "),
+            zone.federations.join(" "),
+            zone.zone_key.clone(),
+        ]);
+    }
+    table.text(page.header)
+}
+
+/// What a zone may do for which federation. A member whose grant names none may do all.
+fn parts(zone: &ZoneEntry) -> String {
+    match zone.federations.as_slice() {
+        [] if zone.state == "member" => "any".to_owned(),
+        named => named.join(" "),
     }
 }
 

@@ -160,6 +160,10 @@ fn a_tunnel_is_shown_with_its_quality_or_with_what_is_wrong() {
     assert!(text.contains("mtu        1420 bytes (underlay 1500)\n"), "{text}");
     let bulk = "bulk work  gro in_use, gso paused, merge in_use, tso in_use, uso refused; fell back: gso_refused 2\n";
     assert!(text.contains(bulk), "{text}");
+    let there = "way there  3.0 KiB sent, 2.0 KiB received, 1.0 KiB missing\n";
+    let here = "way here   4.0 KiB sent, 4.0 KiB received, 0 B missing\n";
+    assert!(text.contains(there) && text.contains(here), "{text}");
+    assert!(text.contains("0 unanswered; nothing dropped\n"), "{text}");
     let paris = ask(&daemon.socket(), &["show", "paris"]);
     assert_eq!(paris.status.code(), Some(1));
     let text = stdout(&paris);
@@ -270,6 +274,18 @@ findings: list
     kind: string
     name: string
   title: string
+pair: object
+  answered_at: string
+  dropped_there: object
+  latest_handshake_there: string
+  lost_on_the_way_here: number
+  lost_on_the_way_there: number
+  received_here: number
+  received_there: number
+  sent_here: number
+  sent_there: number
+  since: string
+  unanswered_initiations_there: number
 peer: object
   black_hole: bool
   clock_offset_ms: number

@@ -14,7 +14,7 @@ use zonemesh_api::v1::mesh_server::MeshServer;
 use zonemesh_api::v1::{
     CaView, CertificateKind, CertificateView, CertificatesReply, CertificatesRequest, Counter,
     EtcdView, FederationSummary, Finding, FindingEvidence, FindingSeverity, FlowerTransport,
-    OffloadView, PeerState, PeerView, PeersReply, PeersRequest, Readiness, RecordView,
+    OffloadView, PairView, PeerState, PeerView, PeersReply, PeersRequest, Readiness, RecordView,
     RecordsReply, RecordsRequest, RegistryView, StatusReply, StatusRequest, StreamState,
     SuperLinkView, SuperLinksReply, SuperLinksRequest, TunnelView,
 };
@@ -254,7 +254,30 @@ fn peers(state: Paris) -> PeersReply {
     let dropped = vec![count("foreign-source", 3), count("no-session", 0)];
     let events = vec![count("tunnel_up", 2), count("tunnel_down", 0)];
     let tunnel = Some(tunnel());
-    PeersReply { peers: vec![madrid, paris], dropped, events, findings: Vec::new(), tunnel }
+    PeersReply {
+        peers: vec![madrid, paris],
+        dropped,
+        events,
+        findings: Vec::new(),
+        tunnel,
+        pairs: Vec::new(),
+    }
+}
+
+/// What madrid's gateway says.
+fn pair() -> PairView {
+    PairView {
+        gateway: "madrid-gw1".into(),
+        since_unix_ms: NOW - 60_000,
+        answered_at_unix_ms: NOW,
+        sent_here: 3072,
+        received_there: 2048,
+        sent_there: 4096,
+        received_here: 4096,
+        latest_handshake_there_unix_ms: NOW,
+        unanswered_initiations_there: 0,
+        dropped_there: Vec::new(),
+    }
 }
 
 fn superlink() -> SuperLinkView {
@@ -288,10 +311,11 @@ impl Admin for Answers {
     }
 
     async fn peers(&self, request: Request<PeersRequest>) -> Result<Response<PeersReply>, Status> {
-        let zone = request.into_inner().zone;
-        let is_asked = |one: &&Finding| one.subject_kind == "zone" && one.subject == zone;
+        let asked = request.into_inner();
+        let is_asked = |one: &&Finding| one.subject_kind == "zone" && one.subject == asked.zone;
         let findings = self.status.findings.iter().filter(is_asked).cloned().collect();
-        Ok(Response::new(PeersReply { findings, ..self.peers.clone() }))
+        let pairs = if asked.ask_other_end { vec![pair()] } else { Vec::new() };
+        Ok(Response::new(PeersReply { findings, pairs, ..self.peers.clone() }))
     }
 
     async fn super_links(

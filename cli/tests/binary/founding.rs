@@ -6,6 +6,8 @@ use std::process::Output;
 
 use zonemesh_core::founding::FoundingBundle;
 use zonemesh_core::invitation::Invitation;
+use zonemesh_core::membership::FederationRight;
+use zonemesh_core::token::{VmToken, ZonePin};
 
 use crate::mesh::{path, tell};
 use crate::{stderr, stdout, zonemesh};
@@ -26,15 +28,18 @@ fn read(folder: &str, file: &str) -> String {
 fn a_mesh_is_founded_without_a_gateway_and_each_zone_has_its_own_secret() {
     let folder = tempfile::tempdir().unwrap();
     let mesh = path(folder.path(), "mesh");
-    let made = init(&mesh, &["--federation", "health-eu=berlin:madrid"]);
+    let lan = ["--lan", "berlin=10.10.10.254"];
+    let made = init(&mesh, &[&["--federation", "health-eu=berlin:madrid"], &lan[..]].concat());
     assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
     let bundle = FoundingBundle::from_text(&read(&mesh, "berlin/founding")).unwrap();
     let invitation = Invitation::from_text(&read(&mesh, "madrid/invitation")).unwrap();
     assert!(stdout(&made).contains(invitation.mesh.as_str()), "{}", stdout(&made));
     assert_eq!(bundle.invitations[0].hash, invitation.hash());
     assert_eq!(invitation.inviter.join_endpoints, ["203.0.113.1:51823"]);
-    assert!(read(&mesh, "berlin/zonemesh.toml").contains("health-eu"));
-    assert!(!read(&mesh, "madrid/zonemesh.toml").contains("health-eu"));
+    let berlin = read(&mesh, "berlin/zonemesh.toml");
+    assert!(berlin.contains("health-eu") && berlin.contains("listen = \"10.10.10.254:51822\""));
+    let madrid = read(&mesh, "madrid/zonemesh.toml");
+    assert!(!madrid.contains("health-eu") && madrid.contains("listen = \"10.10.11.1:51822\""));
     let context = read(&mesh, "madrid/context");
     assert!(
         context
@@ -57,6 +62,49 @@ fn a_mesh_is_founded_without_a_gateway_and_each_zone_has_its_own_secret() {
     assert_eq!(other.status.code(), Some(4), "{}", stderr(&other));
 }
 
+/// The token in the lines for a VM's CONTEXT.
+fn token(folder: &str, file: &str) -> VmToken {
+    let context = read(folder, file);
+    let line = context.lines().find(|line| line.starts_with("ONEAPP_ZONEMESH_TOKEN="));
+    let text = line.and_then(|line| line.split('"').nth(1)).expect("KEY=\"VALUE\"");
+    text.parse().expect("a token")
+}
+
+#[test]
+fn the_vms_of_a_founded_mesh_have_tokens_that_their_own_gateways_know() {
+    let folder = tempfile::tempdir().unwrap();
+    let mesh = path(folder.path(), "mesh");
+    let more = ["--federation", "health-eu=berlin:madrid", "--zone", "rome=10.10.13.0/24"];
+    let made = init(&mesh, &[&more[..], &["--lan", "madrid=10.10.11.9"]].concat());
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    let bundle = FoundingBundle::from_text(&read(&mesh, "berlin/founding")).unwrap();
+    let invitation =
+        |zone: &str| Invitation::from_text(&read(&mesh, &format!("{zone}/invitation"))).unwrap();
+    let (madrid, rome) = (invitation("madrid"), invitation("rome"));
+    let rights = |all: &[FederationRight]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(rights(&bundle.founder.federations), ["health-eu=host"]);
+    assert_eq!(rights(&madrid.federations), ["health-eu=train"]);
+    assert_eq!((rights(&rome.federations), rome.tokens.len()), (vec!["health-eu=none".into()], 0));
+    assert!(!read(&mesh, "rome/zonemesh.toml").contains("local_api"));
+    let files = [
+        ("berlin", "superlink", &bundle.founder.tokens[0]),
+        ("berlin", "supernode", &bundle.founder.tokens[1]),
+        ("madrid", "supernode", &madrid.tokens[0]),
+    ];
+    for (zone, role, known) in files {
+        let token = token(&mesh, &format!("{zone}/{role}-health-eu.context"));
+        assert_eq!((known.hash, known.role.as_str()), (token.hash(), role));
+        let ZonePin::Mesh(pin) = token.pin() else { panic!("of a managed mesh") };
+        assert_eq!((pin.zone.as_str(), &pin.mesh), (zone, &madrid.mesh));
+        assert!(!stdout(&made).contains(token.reveal()));
+    }
+    assert_eq!((bundle.founder.tokens.len(), madrid.tokens.len()), (2, 1));
+    let gateway = "ONEAPP_ZONEMESH_GATEWAY=\"10.10.11.9\"";
+    assert!(read(&mesh, "madrid/supernode-health-eu.context").contains(gateway));
+    let gateway = "ONEAPP_ZONEMESH_GATEWAY=\"10.10.10.1\"";
+    assert!(read(&mesh, "berlin/superlink-health-eu.context").contains(gateway));
+}
+
 #[test]
 fn a_plan_that_cannot_be_granted_makes_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -65,6 +113,8 @@ fn a_plan_that_cannot_be_granted_makes_nothing() {
         (["--zone", "paris=10.10.11.0/25"], "two zones share addresses"),
         (["--zone", "madrid=10.10.12.0/24"], "zone madrid is named twice"),
         (["--federation", "health-eu=berlin:rome"], "names zone rome"),
+        (["--federation", "health-eu=berlin"], "write NAME=HOST:TRAINER"),
+        (["--lan", "madrid=10.10.10.1"], "lies in no prefix of zone madrid"),
         (["--tunnel-net", "10.255.0.0/32"], "too few addresses"),
         (["--zone", "paris=10.10.12.0"], "is no prefix"),
     ] {

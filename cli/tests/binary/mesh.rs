@@ -71,6 +71,35 @@ fn an_invitation_goes_into_a_private_file_and_is_never_printed() {
 }
 
 #[test]
+fn an_invitation_says_what_it_promises_and_a_token_without_role_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "rome.invitation");
+    let token = format!("supernode:health-eu=zmt1:{}", "ab".repeat(32));
+    let invite = ["zone", "invite", "rome", "--prefix", "10.10.13.0/24", "--out", &file];
+    let more = ["--federation", "health-eu=train", "--token-hash"];
+    let said = stdout(&tell(&[&invite[..], &more, &[&token]].concat()));
+    assert!(said.contains(&format!("federations  health-eu=train\ntoken  {token}\n")), "{said}");
+    let other = path(folder.path(), "other");
+    let without = token.trim_start_matches("supernode:health-eu=");
+    let invite = ["zone", "invite", "rome", "--prefix", "10.10.13.0/24", "--out", &other];
+    let refused = tell(&[&invite[..], &more, &[without]].concat());
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("write ROLE=SHA256"), "{}", stderr(&refused));
+}
+
+#[test]
+fn the_tokens_are_listed_with_where_they_are_known_from() {
+    let text = stdout(&tell(&["token", "list"]));
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("TOKEN                ROLE       FEDERATION  ENDS"), "{text}");
+    assert!(lines[1].contains("2027-01-15T08:00:00Z") && lines[1].contains("configuration"));
+    assert!(lines[2].contains("never") && lines[2].contains("invitation by berlin"), "{text}");
+    let hash = format!("zmt1:{}", "ab".repeat(32));
+    assert_eq!(tell(&["token", "remove", &hash]).status.code(), Some(0));
+    assert_eq!(tell(&["token", "remove", "zmt1:00"]).status.code(), Some(2));
+}
+
+#[test]
 fn a_refused_invitation_names_both_owners_and_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = path(folder.path(), "greedy");
@@ -205,6 +234,7 @@ fn the_list_of_zones_shows_who_waits_and_what_contradicts() {
     assert!(lines[0].ends_with("   2 of 2 authorities must sign"), "{text}");
     assert!(lines[1].starts_with("ZONE            STATE    SINCE"), "{text}");
     assert!(lines[2].starts_with("berlin (local)  member  "), "{text}");
+    assert!(lines[2].contains("  any  ") && lines[4].contains("  health-eu=train  "), "{text}");
     assert!(lines[3].starts_with("paris           revoked"), "{text}");
     assert!(lines[4].starts_with("rome            waits"), "{text}");
     assert!(lines[5].starts_with("revoked: paris by authority:dRvv, "), "{text}");
@@ -227,6 +257,7 @@ fn the_answers_keep_their_shapes() {
         (&invite, "zonemesh/invitation/v1", INVITED),
         (&["zone", "join", &file], "zonemesh/join/v1", JOINED),
         (&["zone", "block", "paris"], "zonemesh/blocked/v1", BLOCKED),
+        (&["token", "list"], "zonemesh/tokens/v1", TOKENS),
         (&["zone", "approve", "offline"], "zonemesh/trust/v1", TRUST),
         (&["authority", "list"], "zonemesh/authorities/v1", AUTHORITIES),
         (&["authority", "renew"], "zonemesh/authority-change/v1", AUTHORITY_CHANGE),
@@ -253,6 +284,7 @@ invitations: list
   zone: string
 mesh: string
 pending: list
+  federations: list
   prefixes: list
   tunnel_addresses: list
   zone: string
@@ -276,8 +308,10 @@ zones: list
 ";
 const INVITED: &str = "
 expires_at: string
+federations: list
 file: string
 schema: string
+tokens: list
 tunnel_addresses: list
 zone: string
 ";
@@ -285,6 +319,18 @@ const JOINED: &str = "
 done: bool
 schema: string
 steps: list
+";
+const TOKENS: &str = "
+schema: string
+served: bool
+tokens: list
+  expires_at: string
+  federation: string
+  inviter: null
+  name: string
+  role: string
+  sha256: string
+  source: string
 ";
 const BLOCKED: &str = "
 blocked: list

@@ -10,10 +10,11 @@ use zonemesh_api::v1::{
     Authority, AuthorityChangeReply, AuthorityChangeRequest, AuthorityListReply,
     AuthorityListRequest, AuthorityPinRequest, Counter, KeyRotateReply, KeyRotateRequest,
     KeyRotation, MeshFoundRequest, MeshInitReply, MeshInitRequest, OpenInvitation, PendingZone,
-    TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest,
-    ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply, ZoneInviteRequest,
-    ZoneJoinProgress, ZoneJoinRequest, ZoneLeaveReply, ZoneLeaveRequest, ZoneListReply,
-    ZoneListRequest, ZoneRevokeRequest, ZoneState, ZoneView,
+    TakenToken, TokenListReply, TokenListRequest, TokenRemoveRequest, TrustExportReply,
+    TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest, ZoneBlockReply,
+    ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress,
+    ZoneJoinRequest, ZoneLeaveReply, ZoneLeaveRequest, ZoneListReply, ZoneListRequest,
+    ZoneRevokeRequest, ZoneState, ZoneView,
 };
 use zonemesh_api::wire::finding::with_code;
 use zonemesh_core::finding::Code;
@@ -118,6 +119,33 @@ impl Mesh for Members {
         }))
     }
 
+    async fn token_list(
+        &self,
+        _: Request<TokenListRequest>,
+    ) -> Result<Response<TokenListReply>, Status> {
+        let token = |source: &str, inviter: &str, expires_at_unix_ms| TakenToken {
+            name: "supernode-health-eu".into(),
+            role: "supernode".into(),
+            federation: "health-eu".into(),
+            expires_at_unix_ms,
+            sha256: format!("zmt1:{}", "ab".repeat(32)),
+            source: source.into(),
+            inviter: inviter.into(),
+        };
+        let tokens = vec![token("configuration", "", NOW), token("invitation", "berlin", 0)];
+        Ok(Response::new(TokenListReply { tokens, served: true }))
+    }
+
+    async fn token_remove(
+        &self,
+        request: Request<TokenRemoveRequest>,
+    ) -> Result<Response<TokenListReply>, Status> {
+        match request.into_inner().sha256.starts_with("zmt1:") {
+            true => Ok(Response::new(TokenListReply::default())),
+            false => Err(Status::not_found("no token with this hash")),
+        }
+    }
+
     type ZoneJoinStream = Pin<Box<dyn Stream<Item = Result<ZoneJoinProgress, Status>> + Send>>;
 
     async fn zone_join(
@@ -166,6 +194,7 @@ impl Mesh for Members {
                 zone_key: ZONE_KEY.into(),
                 prefixes: texts(&["10.10.13.0/24"]),
                 tunnel_ips: texts(&["10.255.0.4"]),
+                federations: texts(&["health-eu=train"]),
             }],
             invitations: vec![OpenInvitation { zone: "oslo".into(), expires_at_unix_ms: NOW }],
             alarms: texts(&["zone x is not admitted, as its grant overlaps zone y's"]),

@@ -26,7 +26,8 @@ use zonemesh_core::record::{
 };
 use zonemesh_core::registry::Registry;
 use zonemesh_core::replication::{
-    HeldTrust, HeldVersions, RegistryDigest, ReplicationSession, StreamBody, StreamMessage,
+    DropCount, HeldTrust, HeldVersions, MAX_DROP_REASONS, RegistryDigest, ReplicationSession,
+    StreamBody, StreamMessage, TunnelCounters,
 };
 use zonemesh_core::time::UnixMillis;
 use zonemesh_core::token::VmRole;
@@ -126,7 +127,40 @@ fn messages() -> Vec<StreamMessage> {
             root_hash: registry.root_hash(),
             trust_hash: None,
         })),
+        say(StreamBody::CountersQuestion),
+        say(StreamBody::Counters(TunnelCounters::default())),
+        say(StreamBody::Counters(counters(MAX_DROP_REASONS))),
     ]
+}
+
+/// What a gateway has counted, with so many reasons for what it has dropped.
+fn counters(reasons: usize) -> TunnelCounters {
+    let dropped = |n: usize| DropCount { reason: format!("reason_{n}"), count: n as u64 };
+    TunnelCounters {
+        rx_bytes: 1,
+        tx_bytes: u64::MAX,
+        latest_handshake: Some(NOW),
+        unanswered_initiations: 2,
+        dropped: (0..reasons).map(dropped).collect(),
+    }
+}
+
+#[test]
+fn of_the_reasons_that_a_neighbour_tells_so_many_are_read_and_no_endless_names() {
+    let mut told = v1::TunnelCounters {
+        dropped: vec![v1::DropCount { reason: "x".repeat(5000), count: 1 }; 500],
+        ..v1::TunnelCounters::default()
+    };
+    let clock = Some(v1::Clock::default());
+    let mut read = || {
+        let kind = v1::registry_message::Kind::Counters(std::mem::take(&mut told));
+        let message = v1::RegistryMessage { clock, kind: Some(kind) };
+        StreamMessage::try_from(message).unwrap().body
+    };
+    let StreamBody::Counters(counters) = read() else { panic!("counters") };
+    assert_eq!(counters.dropped.len(), MAX_DROP_REASONS);
+    assert!(counters.dropped.iter().all(|one| one.reason.len() == 64));
+    assert_eq!(read(), StreamBody::Counters(TunnelCounters::default()));
 }
 
 #[test]
@@ -366,7 +400,10 @@ fn a_request_to_redeem_comes_back_as_it_was_sent() {
         prefixes: Vec::new(),
         tunnel_ips: Vec::new(),
         expires_at: NOW,
+        federations: Vec::new(),
+        tokens: Vec::new(),
         secret: InvitationSecret::from_bytes([2; 16]),
+        read_from: None,
     };
     let record = registry().get(&"berlin".parse().unwrap()).unwrap().signed.clone();
     let joiner = ZoneIdentity::from_seed(&[5; 32]);

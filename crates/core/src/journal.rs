@@ -84,11 +84,13 @@ pub enum AuditAct {
     Block,
     /// A zone is no longer blocked here.
     Unblock,
+    /// A token of a VM was given up.
+    RemoveToken,
 }
 
 impl AuditAct {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Found,
         Self::Invite,
         Self::Join,
@@ -100,6 +102,7 @@ impl AuditAct {
         Self::Rotate,
         Self::Block,
         Self::Unblock,
+        Self::RemoveToken,
     ];
 
     /// The stable name.
@@ -117,6 +120,7 @@ impl AuditAct {
             Self::Rotate => "rotate",
             Self::Block => "block",
             Self::Unblock => "unblock",
+            Self::RemoveToken => "remove_token",
         }
     }
 }

@@ -37,6 +37,22 @@ impl UnixMillis {
         let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
         format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
     }
+
+    /// Reads what [`UnixMillis::to_calendar`] writes, from 1970 to 9999.
+    #[must_use]
+    pub fn from_calendar(text: &str) -> Option<Self> {
+        let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<u64>().ok();
+        let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+        let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+        // From March on, as below.
+        let (shifted, of_year) = (year.checked_sub(u64::from(month <= 2))?, (month + 9) % 12);
+        let day_of_year = (153 * of_year + 2) / 5 + day.checked_sub(1)?;
+        let leap = shifted / 4 - shifted / 100 + shifted / 400;
+        let days = (365 * shifted + leap + day_of_year).checked_sub(719_468)?;
+        let time = Self((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000);
+        // There is no 30 February, no 25 o'clock and no other form.
+        Some(time).filter(|time| time.to_calendar() == text)
+    }
 }
 
 /// Year, month and day of the `days`th day after 1 January 1970 (H. Hinnant, `civil_from_days`):

@@ -53,6 +53,8 @@ pub struct LabFederation {
     pub lab: Lab,
     /// Flower.
     pub flower: Flower,
+    /// The folder of another release's companions, to be used from the next start on.
+    pub programs: Option<PathBuf>,
     runs: u32,
 }
 
@@ -64,7 +66,7 @@ impl LabFederation {
     pub fn prepare(lab: Lab) -> Result<Self> {
         let flower = Flower::find()?;
         let mesh = Mesh::prepare(&lab)?;
-        Ok(Self { companions: BTreeMap::new(), mesh, lab, flower, runs: 0 })
+        Ok(Self { companions: BTreeMap::new(), mesh, lab, flower, programs: None, runs: 0 })
     }
 
     /// Starts the gateways and waits until all tunnels and registry streams are up.
@@ -173,7 +175,10 @@ impl LabFederation {
 
     fn start_companion(&mut self, place: CompanionPlace<'_>, settings: Settings) -> Result<()> {
         let CompanionPlace { zone, vm, role } = place;
-        let program = binaries::find(&format!("zonemesh-{role}"))?;
+        let program = match &self.programs {
+            Some(folder) => folder.join(format!("zonemesh-{role}")),
+            None => binaries::find(&format!("zonemesh-{role}"))?,
+        };
         let mut command = self.lab.zone(zone)?.vm(vm)?.namespace.command(program);
         command.arg("run").envs(settings);
         let process = Process::spawn(&format!("{zone}-{vm}"), command, self.lab.folder())?;

@@ -155,7 +155,11 @@ impl LabGateway {
         Ok(())
     }
 
-    pub(crate) fn take_supernodes(&mut self) -> Result<()> {
+    /// Takes the token of SuperNodes' VMs.
+    ///
+    /// # Errors
+    /// When the configuration has no local API.
+    pub fn take_supernodes(&mut self) -> Result<()> {
         let mut token = toml::toml! {
             name = "supernode-vms"
             role = "supernode"

@@ -1,7 +1,7 @@
 //! Becoming the founder of a mesh that was made elsewhere, from its bundle.
 //!
-//! Promises: the mesh, the key that signs for it and what its invitations need are on disk together or
-//! not at all; the same bundle may be given again and changes nothing. Refuses to know how it was made.
+//! Promises: the mesh, the key that signs for it, the hashes of this zone's tokens and what its
+//! invitations need are on disk together or not at all; the same bundle may be given again and changes nothing. Refuses to know how it was made.
 
 use zonemesh_core::exit::error_line;
 use zonemesh_core::founding::FoundingBundle;
@@ -46,7 +46,12 @@ impl Administration {
         let key = bundle.signing_key.to_base64();
         let mut writes = vec![keys::keep_authority(self.authority_file.clone(), &key)];
         writes.extend(bundle.invitations.iter().map(|issued| self.invitations.write(issued)));
+        let brought = Self::brought_by_bundle(&bundle);
+        writes.extend(self.keep_tokens(brought.as_ref()));
         self.ledger.manage_with(membership, writes).await?;
+        if let Some(kept) = brought {
+            self.tokens.set(kept);
+        }
         state.book = Some(Redemptions::new(mesh.clone(), bundle.invitations));
         tracing::info!(%mesh, "this gateway has founded the mesh of its bundle");
         self.listening.send_replace(Listening::Wanted);
@@ -106,6 +111,8 @@ pub(crate) mod tests {
             zone: zone.parse().unwrap(),
             prefixes: vec![prefix.parse().unwrap()],
             tunnel_ips: vec![tunnel_ip.parse().unwrap()],
+            federations: Vec::new(),
+            tokens: Vec::new(),
         };
         let join_endpoints = vec!["192.0.2.1:51823".to_owned()];
         let key = AuthorityIdentity::from_seed(&[9; 32]);

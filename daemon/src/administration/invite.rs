@@ -14,11 +14,13 @@ use zonemesh_core::invitation::{
 use zonemesh_core::journal::AuditAct;
 use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::member::Member;
+use zonemesh_core::membership::{FederationRight, MAX_CLAIMS};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::prefix;
 use zonemesh_core::record::Gateway;
 use zonemesh_core::registry::Registry;
 use zonemesh_core::time::UnixMillis;
+use zonemesh_core::token::{KnownToken, MAX_KNOWN};
 
 use super::{Administration, Refusal};
 use crate::facts::ledger::{NotPublished, now};
@@ -29,6 +31,10 @@ pub(crate) struct InvitationRequest {
     pub(crate) prefixes: Vec<IpNet>,
     /// Empty: those that the zone is granted, or the next free one.
     pub(crate) tunnel_ips: Vec<IpAddr>,
+    /// Empty: what the zone may now, at first everything.
+    pub(crate) federations: Vec<FederationRight>,
+    /// The tokens of its VMs.
+    pub(crate) tokens: Vec<KnownToken>,
     pub(crate) valid_for_ms: u64,
 }
 
@@ -78,12 +84,16 @@ impl Administration {
         reserved: &BTreeMap<ZoneName, Vec<IpNet>>,
         now: UnixMillis,
     ) -> Result<Invitation, Refusal> {
-        let InvitationRequest { zone, prefixes, mut tunnel_ips, valid_for_ms } = wanted;
+        let InvitationRequest { zone, prefixes, mut tunnel_ips, .. } = wanted;
+        let InvitationRequest { federations, tokens, valid_for_ms, .. } = wanted;
         if zone == self.config.zone.name {
             return Err(Refusal::OwnZone);
         }
         if prefixes.is_empty() {
             return Err(Refusal::NoPrefix);
+        }
+        if federations.len() > MAX_CLAIMS || tokens.len() > MAX_KNOWN {
+            return Err(Refusal::TooMuch);
         }
         if tunnel_ips.is_empty() {
             tunnel_ips = self.tunnel_ips_for(&zone, reserved)?;
@@ -106,8 +116,11 @@ impl Administration {
             zone,
             prefixes,
             tunnel_ips,
+            federations,
+            tokens,
             expires_at: now.plus(valid_for),
             secret: InvitationSecret::from_bytes(secret),
+            read_from: None,
         })
     }
 

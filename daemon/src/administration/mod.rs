@@ -18,6 +18,7 @@ mod redeem;
 mod refusal;
 pub(crate) mod rotation;
 mod standing;
+mod tokens;
 mod zones;
 
 use std::collections::BTreeSet;
@@ -39,9 +40,11 @@ use zonemesh_core::time::UnixMillis;
 
 use crate::facts::disk::blocked::BlockedFile;
 use crate::facts::disk::invitations::InvitationFiles;
+use crate::facts::disk::tokens::TokensFile;
 use crate::facts::disk::{DiskWriter, keys};
 use crate::facts::hints::Hints;
 use crate::facts::ledger::{Ledger, TrustChange, now};
+use crate::facts::tokens::TokenBoard;
 
 pub(crate) use authorities::{AuthoritiesInForce, DraftedChange};
 pub(crate) use founding::Founder;
@@ -84,6 +87,8 @@ pub(crate) struct Administration {
     pub(super) hints: Hints,
     invitations: InvitationFiles,
     blocked: BlockedFile,
+    tokens: TokenBoard,
+    tokens_file: TokensFile,
     authority_file: PathBuf,
     disk: DiskWriter,
     /// Held by whoever changes something, one after the other, also while the disk is written.
@@ -127,6 +132,8 @@ impl Administration {
             drop(keys::authority(&authority_file).map_err(crate::failure::Failure::into_error)?);
         }
         ledger.set_blocked(&blocked.read()?);
+        let tokens_file = TokensFile::new(folder);
+        let tokens = TokenBoard::new(tokens_file.read()?);
         let issued = invitations.read_all()?;
         let hints = Hints::new(invitations.inviter().as_ref());
         let managed = ledger.read(|registry| registry.membership().map(|m| m.mesh().clone()));
@@ -139,6 +146,8 @@ impl Administration {
             hints,
             invitations,
             blocked,
+            tokens,
+            tokens_file,
             authority_file,
             disk,
             state: tokio::sync::Mutex::new(BookState { book }),
@@ -233,12 +242,17 @@ impl Administration {
         membership: Membership,
     ) -> Result<(), Refusal> {
         let mut state = self.state.lock().await;
-        let mut writes = vec![self.invitations.write_inviter(invitation)];
+        let brought = self.brought(invitation);
+        let mut writes: Vec<_> = self.keep_tokens(brought.as_ref()).into_iter().collect();
+        writes.push(self.invitations.write_inviter(invitation));
         if self.ledger.left_since().is_some() {
             let back = "came back after it had left".to_owned();
             writes.push(self.ledger.audit(AuditAct::Join, membership.mesh(), back));
         }
         self.disk.write(writes).await?;
+        if let Some(kept) = brought {
+            self.tokens.set(kept);
+        }
         self.hints.learn_inviter(invitation);
         if self.ledger.read(|registry| registry.mesh() == *membership.mesh()) {
             self.accept(membership.items()).await?;

@@ -119,6 +119,7 @@ impl Administration {
                 grant.zone_key == request.zone_key
                     && grant.prefixes == request.prefixes
                     && grant.tunnel_ips == request.tunnel_ips
+                    && (request.federations.is_empty() || grant.federations == request.federations)
             })
         });
         if granted {

@@ -5,9 +5,10 @@ use std::io;
 use ipnet::IpNet;
 use zonemesh_core::exit::error_line;
 use zonemesh_core::finding;
-use zonemesh_core::membership::{self, DraftError};
+use zonemesh_core::membership::{self, DraftError, MAX_CLAIMS};
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::ZoneName;
+use zonemesh_core::token::MAX_KNOWN;
 
 use crate::facts::ledger::NotPublished;
 
@@ -40,6 +41,8 @@ pub(crate) enum Refusal {
     Overlap { zone: ZoneName, net: IpNet, owner: ZoneName, theirs: IpNet },
     #[error("there are too many open invitations: wait until some have expired")]
     BookFull,
+    #[error("a zone is invited with at most {MAX_CLAIMS} federations and {MAX_KNOWN} tokens")]
+    TooMuch,
     #[error("zone {0} is not known in this mesh; see: zonemesh zone list")]
     UnknownZone(ZoneName),
     #[error(
@@ -106,6 +109,7 @@ impl Refusal {
             Self::OwnZone => "zonemesh zone leave, or the same at another gateway",
             Self::OtherZone { .. } => "zonemesh zone revoke, or zonemesh zone leave at its gateway",
             Self::NoPrefix => "zonemesh zone invite NAME --prefix PREFIX --out FILE",
+            Self::TooMuch => "say the same with fewer --federation or --token-hash",
             Self::NoTunnelIp => "zonemesh zone invite NAME --tunnel-ip IP and the rest as before",
             Self::NoEndpoint => "set gateway.endpoints, then systemctl restart zonemeshd",
             Self::Overlap { .. } => "zonemesh zone list, then invite it with other prefixes",

@@ -61,6 +61,8 @@ impl Berlin {
             zone: "madrid".parse().unwrap(),
             prefixes: vec!["10.10.2.0/24".parse().unwrap()],
             tunnel_ips: Vec::new(),
+            federations: Vec::new(),
+            tokens: Vec::new(),
             valid_for_ms: 0,
         };
         self.administration.invite(wanted).await
@@ -278,6 +280,8 @@ async fn what_a_revoked_zone_had_may_be_given_to_another() {
         zone: "rome".parse().unwrap(),
         prefixes: invitation.prefixes.clone(),
         tunnel_ips: Vec::new(),
+        federations: Vec::new(),
+        tokens: Vec::new(),
         valid_for_ms: 0,
     };
     let taken = administration.invite(rome()).await;

@@ -12,6 +12,7 @@ use crate::facts::etcd::EtcdBoard;
 use crate::facts::findings::FindingBoard;
 use crate::facts::keepalives::Keepalives;
 use crate::facts::ledger::Ledger;
+use crate::facts::pairs::PairBoard;
 use crate::facts::paths::PathBoard;
 use crate::facts::rate_limits::RefusedCalls;
 use crate::facts::streams::StreamBoard;
@@ -25,6 +26,7 @@ pub(crate) struct SnapshotSources {
     pub(crate) peers: PeersInService,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) board: Arc<StreamBoard>,
+    pub(crate) pairs: Arc<PairBoard>,
     /// There if the registry goes through etcd as well.
     pub(crate) etcd: Option<Arc<EtcdBoard>>,
     pub(crate) paths: Arc<PathBoard>,

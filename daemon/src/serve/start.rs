@@ -15,6 +15,7 @@ use crate::administration::Administration;
 use crate::administration::announcer::Announcer;
 use crate::administration::join::Joining;
 use crate::administration::rotation::Rotation;
+use crate::facts::tokens::TokenBoard;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::supervisor::Supervisor;
 
@@ -39,7 +40,7 @@ pub(crate) async fn start(
         .or_exit(Exit::Trust, || "cannot set up TLS of the join service".to_owned())?;
     let service = join::run(administration.clone(), tls, sources.refusals.clone());
     supervisor.spawn("join service", service);
-    start_local_api(&sources, supervisor).await?;
+    start_local_api(&sources, administration.tokens(), supervisor).await?;
     let rotation = Arc::new(Rotation {
         administration: administration.clone(),
         announcer: announcer.clone(),
@@ -78,6 +79,7 @@ async fn start_registry(served: &Served, supervisor: &mut Supervisor) -> Result<
 
 async fn start_local_api(
     sources: &SnapshotSources,
+    tokens: TokenBoard,
     supervisor: &mut Supervisor,
 ) -> Result<(), Failure> {
     let Some(settings) = &sources.config.local_api else { return Ok(()) };
@@ -95,6 +97,7 @@ async fn start_local_api(
         keepalives: sources.keepalives.clone(),
         cas: sources.cas.clone(),
         refusals: sources.refusals.clone(),
+        tokens,
     };
     let bound = local_api::bind(settings, sources.leaf.current(), parts).await?;
     supervisor.spawn("local API", local_api::run(bound));

@@ -44,6 +44,7 @@ fn code(refusal: &Refusal) -> Code {
         Refusal::OwnZone
         | Refusal::OtherZone { .. }
         | Refusal::NoPrefix
+        | Refusal::TooMuch
         | Refusal::Item(..)
         | Refusal::Rejected(_) => Code::InvalidArgument,
         Refusal::Disk(_)

@@ -65,6 +65,7 @@ fn the_documented_shapes_are_the_golden_ones() {
         ("zonemesh/invitation/v1", "INVITED"),
         ("zonemesh/join/v1", "JOINED"),
         ("zonemesh/blocked/v1", "BLOCKED"),
+        ("zonemesh/tokens/v1", "TOKENS"),
         ("zonemesh/trust/v1", "TRUST"),
         ("zonemesh/authorities/v1", "AUTHORITIES"),
         ("zonemesh/trust-items/v1", "TRUST_ITEMS"),

@@ -6,7 +6,7 @@ pub struct RegistryMessage {
     #[prost(message, optional, tag = "1")]
     pub clock: ::core::option::Option<Clock>,
     /// What is said.
-    #[prost(oneof = "registry_message::Kind", tags = "2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "registry_message::Kind", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
     pub kind: ::core::option::Option<registry_message::Kind>,
 }
 /// Nested message and enum types in `RegistryMessage`.
@@ -32,7 +32,44 @@ pub mod registry_message {
         /// Further names of trust items that I hold, where they are too many for `versions`.
         #[prost(message, tag = "7")]
         TrustIds(super::TrustIds),
+        /// What have you counted of the tunnel between us?
+        #[prost(message, tag = "8")]
+        CountersQuestion(super::CountersQuestion),
+        /// What I have counted of it.
+        #[prost(message, tag = "9")]
+        Counters(super::TunnelCounters),
     }
+}
+/// Asks for the counters of the tunnel between two gateways.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CountersQuestion {}
+/// What a gateway has counted of a tunnel, since whenever it counts.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TunnelCounters {
+    /// Authentic bytes received and bytes sent, as on the wire.
+    #[prost(uint64, tag = "1")]
+    pub rx_bytes: u64,
+    #[prost(uint64, tag = "2")]
+    pub tx_bytes: u64,
+    /// When the last handshake was completed, by the sender's clock; 0 means never.
+    #[prost(uint64, tag = "3")]
+    pub latest_handshake_unix_ms: u64,
+    /// Handshake initiations that it has sent since.
+    #[prost(uint64, tag = "4")]
+    pub unanswered_initiations: u64,
+    /// Packets that it has dropped, of all its tunnels; at most 64 reasons.
+    #[prost(message, repeated, tag = "5")]
+    pub dropped: ::prost::alloc::vec::Vec<DropCount>,
+}
+/// Packets dropped for one reason.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DropCount {
+    /// The reason's name.
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    /// How many.
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
 }
 /// Times of a message, in milliseconds since 1970 (as in NTP, RFC 5905, section 8).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1658,6 +1695,9 @@ pub struct PeersRequest {
     /// if it is empty.
     #[prost(string, tag = "1")]
     pub zone: ::prost::alloc::string::String,
+    /// Ask the gateways of that zone what they have counted, for two seconds at most.
+    #[prost(bool, tag = "2")]
+    pub ask_other_end: bool,
 }
 /// The tunnels.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1677,6 +1717,40 @@ pub struct PeersReply {
     /// The interface that all of them share.
     #[prost(message, optional, tag = "5")]
     pub tunnel: ::core::option::Option<TunnelView>,
+    /// What the two ends of tunnels have counted, of each gateway that was asked and has answered.
+    #[prost(message, repeated, tag = "6")]
+    pub pairs: ::prost::alloc::vec::Vec<PairView>,
+}
+/// What the two ends of a tunnel have counted. Bytes are those since `since_unix_ms`, when both were
+/// compared for the first time.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PairView {
+    /// The gateway at the other end.
+    #[prost(string, tag = "1")]
+    pub gateway: ::prost::alloc::string::String,
+    /// Since when, and when the other end answered last.
+    #[prost(uint64, tag = "2")]
+    pub since_unix_ms: u64,
+    #[prost(uint64, tag = "3")]
+    pub answered_at_unix_ms: u64,
+    /// Sent here, and received there.
+    #[prost(uint64, tag = "4")]
+    pub sent_here: u64,
+    #[prost(uint64, tag = "5")]
+    pub received_there: u64,
+    /// Sent there, and received here.
+    #[prost(uint64, tag = "6")]
+    pub sent_there: u64,
+    #[prost(uint64, tag = "7")]
+    pub received_here: u64,
+    /// The last handshake by the clock of the other end, and the initiations that it has sent since.
+    #[prost(uint64, tag = "8")]
+    pub latest_handshake_there_unix_ms: u64,
+    #[prost(uint64, tag = "9")]
+    pub unanswered_initiations_there: u64,
+    /// Packets that the other end has dropped, of all its tunnels, by reason.
+    #[prost(message, repeated, tag = "10")]
+    pub dropped_there: ::prost::alloc::vec::Vec<Counter>,
 }
 /// One tunnel.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3120,6 +3194,13 @@ pub struct ZoneInviteRequest {
     /// How long the invitation holds; 0 means 7 days.
     #[prost(uint64, tag = "4")]
     pub valid_for_ms: u64,
+    /// What it will be granted to do for which federation, `health-eu=host,train`; empty: as before, at
+    /// first all.
+    #[prost(string, repeated, tag = "5")]
+    pub federations: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The tokens of its VMs, `superlink:health-eu@2027-01-01T00:00:00Z=zmt1:<hash>`.
+    #[prost(string, repeated, tag = "6")]
+    pub tokens: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// An invitation.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3134,6 +3215,51 @@ pub struct ZoneInviteReply {
     /// The tunnel IPs that the zone will be granted.
     #[prost(string, repeated, tag = "3")]
     pub tunnel_ips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Asks which tokens are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokenListRequest {}
+/// Gives up a token.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokenRemoveRequest {
+    /// Its hash, `zmt1:<64 hexadecimal digits>`.
+    #[prost(string, tag = "1")]
+    pub sha256: ::prost::alloc::string::String,
+}
+/// The tokens of this zone's VMs.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TokenListReply {
+    /// Those of the configuration first.
+    #[prost(message, repeated, tag = "1")]
+    pub tokens: ::prost::alloc::vec::Vec<TakenToken>,
+    /// True if a local API takes them: the configuration has one.
+    #[prost(bool, tag = "2")]
+    pub served: bool,
+}
+/// A token that is taken.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TakenToken {
+    /// For logs.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What its VM runs: superlink or supernode.
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    /// The one federation that it is good for; empty: any.
+    #[prost(string, tag = "3")]
+    pub federation: ::prost::alloc::string::String,
+    /// When it ends; 0: never.
+    #[prost(uint64, tag = "4")]
+    pub expires_at_unix_ms: u64,
+    /// Its hash, `zmt1:<64 hexadecimal digits>`.
+    #[prost(string, tag = "5")]
+    pub sha256: ::prost::alloc::string::String,
+    /// Where it is known from: configuration, invitation or founding.
+    #[prost(string, tag = "6")]
+    pub source: ::prost::alloc::string::String,
+    /// The zone whose invitation has brought it.
+    #[prost(string, tag = "7")]
+    pub inviter: ::prost::alloc::string::String,
 }
 /// Grants a zone.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3258,6 +3384,10 @@ pub struct PendingZone {
     /// The tunnel IPs that it asks for.
     #[prost(string, repeated, tag = "4")]
     pub tunnel_ips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What it will be granted to do for which federation, `health-eu=host,train`; empty: as before, at
+    /// first all.
+    #[prost(string, repeated, tag = "5")]
+    pub federations: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// An invitation that nobody has used yet.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4013,6 +4143,50 @@ pub mod mesh_client {
                 .insert(GrpcMethod::new("zonemesh.v1.Mesh", "AuthorityPin"));
             self.inner.unary(req, path, codec).await
         }
+        /// The tokens of this zone's VMs that this gateway takes.
+        pub async fn token_list(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TokenListRequest>,
+        ) -> std::result::Result<tonic::Response<super::TokenListReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/zonemesh.v1.Mesh/TokenList",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("zonemesh.v1.Mesh", "TokenList"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives up a token that came with the invitation or the founding bundle.
+        pub async fn token_remove(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TokenRemoveRequest>,
+        ) -> std::result::Result<tonic::Response<super::TokenListReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/zonemesh.v1.Mesh/TokenRemove",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("zonemesh.v1.Mesh", "TokenRemove"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Changes this gateway's WireGuard key under running connections, or says how far that is.
         pub async fn key_rotate(
             &mut self,
@@ -4140,6 +4314,16 @@ pub mod mesh_server {
             &self,
             request: tonic::Request<super::AuthorityPinRequest>,
         ) -> std::result::Result<tonic::Response<super::TrustReply>, tonic::Status>;
+        /// The tokens of this zone's VMs that this gateway takes.
+        async fn token_list(
+            &self,
+            request: tonic::Request<super::TokenListRequest>,
+        ) -> std::result::Result<tonic::Response<super::TokenListReply>, tonic::Status>;
+        /// Gives up a token that came with the invitation or the founding bundle.
+        async fn token_remove(
+            &self,
+            request: tonic::Request<super::TokenRemoveRequest>,
+        ) -> std::result::Result<tonic::Response<super::TokenListReply>, tonic::Status>;
         /// Changes this gateway's WireGuard key under running connections, or says how far that is.
         async fn key_rotate(
             &self,
@@ -4860,6 +5044,92 @@ pub mod mesh_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AuthorityPinSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/zonemesh.v1.Mesh/TokenList" => {
+                    #[allow(non_camel_case_types)]
+                    struct TokenListSvc<T: Mesh>(pub Arc<T>);
+                    impl<T: Mesh> tonic::server::UnaryService<super::TokenListRequest>
+                    for TokenListSvc<T> {
+                        type Response = super::TokenListReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TokenListRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Mesh>::token_list(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TokenListSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/zonemesh.v1.Mesh/TokenRemove" => {
+                    #[allow(non_camel_case_types)]
+                    struct TokenRemoveSvc<T: Mesh>(pub Arc<T>);
+                    impl<T: Mesh> tonic::server::UnaryService<super::TokenRemoveRequest>
+                    for TokenRemoveSvc<T> {
+                        type Response = super::TokenListReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TokenRemoveRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Mesh>::token_remove(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TokenRemoveSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

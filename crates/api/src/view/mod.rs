@@ -15,6 +15,7 @@ mod records;
 mod status;
 mod superlinks;
 mod timestamp;
+mod tokens;
 mod zones;
 
 use std::collections::BTreeMap;
@@ -22,13 +23,14 @@ use std::collections::BTreeMap;
 pub use authorities::{AuthoritiesView, AuthorityChangeView, AuthorityEntry};
 pub use findings::{EvidenceView, FindingView, SeenValue, SubjectView};
 pub use mesh::{BlockView, LeaveView, MeshView, RotationView};
-pub use peers::{LaneEntry, PeerEntry, PeerNameError, PeerView, PeersView};
+pub use peers::{LaneEntry, PairEntry, PeerEntry, PeerNameError, PeerView, PeersView};
 pub use records::{RecordEntry, RecordsView};
 pub use status::{
     EtcdSection, FederationEntry, LeftOut, RegistrySection, StatusView, TunnelSection,
 };
 pub use superlinks::{CaEntry, SuperLinkEntry, SuperLinksView};
 pub use timestamp::{Timestamp, rfc3339};
+pub use tokens::{TakenTokenEntry, TokensView};
 pub use zones::{InvitationEntry, PendingEntry, ZoneEntry, ZonesView};
 
 use crate::v1::{Counter, Readiness};

@@ -21,7 +21,49 @@ pub struct PeersView {
 pub struct PeerView {
     pub schema: &'static str,
     pub peer: PeerEntry,
+    /// What both ends have counted, if the other one has answered.
+    pub pair: Option<PairEntry>,
     pub findings: Vec<FindingView>,
+}
+
+/// What the two ends of a tunnel have counted since they were compared first.
+#[derive(Debug, Serialize)]
+pub struct PairEntry {
+    pub since: Timestamp,
+    pub answered_at: Timestamp,
+    pub sent_here: u64,
+    pub received_there: u64,
+    pub lost_on_the_way_there: i64,
+    pub sent_there: u64,
+    pub received_here: u64,
+    pub lost_on_the_way_here: i64,
+    pub latest_handshake_there: Timestamp,
+    pub unanswered_initiations_there: u64,
+    pub dropped_there: BTreeMap<String, u64>,
+}
+
+impl From<v1::PairView> for PairEntry {
+    fn from(pair: v1::PairView) -> Self {
+        Self {
+            since: pair.since_unix_ms.into(),
+            answered_at: pair.answered_at_unix_ms.into(),
+            lost_on_the_way_there: lost(pair.sent_here, pair.received_there),
+            lost_on_the_way_here: lost(pair.sent_there, pair.received_here),
+            sent_here: pair.sent_here,
+            received_there: pair.received_there,
+            sent_there: pair.sent_there,
+            received_here: pair.received_here,
+            latest_handshake_there: pair.latest_handshake_there_unix_ms.into(),
+            unanswered_initiations_there: pair.unanswered_initiations_there,
+            dropped_there: counters(pair.dropped_there),
+        }
+    }
+}
+
+/// Negative if what was on its way when the ends were compared has arrived since.
+fn lost(sent: u64, received: u64) -> i64 {
+    let distance = i64::try_from(sent.abs_diff(received)).unwrap_or(i64::MAX);
+    if sent >= received { distance } else { -distance }
 }
 
 /// One tunnel.
@@ -102,6 +144,11 @@ impl PeerView {
             None => Err(PeerNameError::Unknown(name.to_owned())),
             Some(peer) if found.is_empty() => Ok(Self {
                 schema: "zonemesh/peer/v1",
+                pair: reply
+                    .pairs
+                    .into_iter()
+                    .find(|pair| pair.gateway == peer.gateway)
+                    .map(PairEntry::from),
                 peer,
                 findings: reply.findings.into_iter().map(FindingView::from).collect(),
             }),

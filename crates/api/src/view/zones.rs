@@ -46,6 +46,8 @@ pub struct PendingEntry {
     pub zone_key: String,
     pub prefixes: Vec<String>,
     pub tunnel_addresses: Vec<String>,
+    /// What it will be granted to do for which federation; empty: what it may now.
+    pub federations: Vec<String>,
 }
 
 /// An invitation that nobody has used.
@@ -100,8 +102,8 @@ impl From<ZoneView> for ZoneEntry {
 
 impl From<PendingZone> for PendingEntry {
     fn from(zone: PendingZone) -> Self {
-        let PendingZone { zone, zone_key, prefixes, tunnel_ips } = zone;
-        Self { zone, zone_key, prefixes, tunnel_addresses: tunnel_ips }
+        let PendingZone { zone, zone_key, prefixes, tunnel_ips, federations } = zone;
+        Self { zone, zone_key, prefixes, tunnel_addresses: tunnel_ips, federations }
     }
 }
 

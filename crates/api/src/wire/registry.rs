@@ -6,8 +6,8 @@ use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::{ProtocolRange, SignedRecord, Version};
 use zonemesh_core::registry::{RecordHead, VersionVector};
 use zonemesh_core::replication::{
-    ClockEcho, ClockStamp, HeldTrust, HeldVersions, RegistryDigest, StreamBody, StreamHello,
-    StreamMessage,
+    ClockEcho, ClockStamp, DropCount, HeldTrust, HeldVersions, MAX_DROP_REASONS, RegistryDigest,
+    StreamBody, StreamHello, StreamMessage, TunnelCounters,
 };
 use zonemesh_core::time::UnixMillis;
 
@@ -15,6 +15,9 @@ use super::trust::{trust_hash, trust_items};
 use super::{WireError, WireProblem, hash, name};
 use crate::v1;
 use crate::v1::registry_message::Kind;
+
+/// Longest name of a reason, in characters.
+const MAX_REASON_CHARS: usize = 64;
 
 impl From<StreamMessage> for v1::RegistryMessage {
     fn from(message: StreamMessage) -> Self {
@@ -52,8 +55,37 @@ fn kind(body: StreamBody) -> Option<Kind> {
             root_hash: holds.root_hash.to_vec(),
             trust_hash: holds.trust_hash.map(Vec::from).unwrap_or_default(),
         }),
+        StreamBody::CountersQuestion => Kind::CountersQuestion(v1::CountersQuestion {}),
+        StreamBody::Counters(counters) => Kind::Counters(tunnel_counters(counters)),
         StreamBody::Unknown => return None,
     })
+}
+
+fn tunnel_counters(counters: TunnelCounters) -> v1::TunnelCounters {
+    let dropped = |one: DropCount| v1::DropCount { reason: one.reason, count: one.count };
+    v1::TunnelCounters {
+        rx_bytes: counters.rx_bytes,
+        tx_bytes: counters.tx_bytes,
+        latest_handshake_unix_ms: counters.latest_handshake.map_or(0, |at| at.0),
+        unanswered_initiations: counters.unanswered_initiations,
+        dropped: counters.dropped.into_iter().take(MAX_DROP_REASONS).map(dropped).collect(),
+    }
+}
+
+/// Further reasons and their excess are left out: they are for people.
+fn read_counters(wire: v1::TunnelCounters) -> TunnelCounters {
+    let dropped = |one: v1::DropCount| DropCount {
+        reason: one.reason.chars().take(MAX_REASON_CHARS).collect(),
+        count: one.count,
+    };
+    let handshake = wire.latest_handshake_unix_ms;
+    TunnelCounters {
+        rx_bytes: wire.rx_bytes,
+        tx_bytes: wire.tx_bytes,
+        latest_handshake: (handshake != 0).then_some(UnixMillis(handshake)),
+        unanswered_initiations: wire.unanswered_initiations,
+        dropped: wire.dropped.into_iter().take(MAX_DROP_REASONS).map(dropped).collect(),
+    }
 }
 
 fn item_version(id: GatewayId, head: RecordHead) -> v1::ItemVersion {
@@ -110,6 +142,8 @@ impl TryFrom<Kind> for StreamBody {
             Kind::TrustIds(ids) => Self::TrustIds(HeldTrust::try_from(ids)?),
             Kind::Items(items) => Self::Items(signed_records(items)?),
             Kind::Trust(items) => Self::Trust(trust_items("trust.items", items.items)?),
+            Kind::CountersQuestion(v1::CountersQuestion {}) => Self::CountersQuestion,
+            Kind::Counters(counters) => Self::Counters(read_counters(counters)),
             Kind::Digest(digest) => Self::Digest(RegistryDigest {
                 root_hash: hash("digest.root_hash", &digest.root_hash)?,
                 trust_hash: trust_hash("digest.trust_hash", &digest.trust_hash)?,

@@ -2,8 +2,8 @@
 //!
 //! Promises: what is planned can be granted: no two zones share a name or an address, none has what no
 //! zone may have. The founder's gateway gets a [`FoundingBundle`]: the first authority set, the key that
-//! signs each day, what the founder is granted, and what an inviter keeps of the other zones'
-//! invitations. Whoever reads it may grant and revoke. Refuses to make randomness and to write files.
+//! signs each day, what the founder is granted, the hashes of its VMs' tokens, and what an inviter
+//! keeps of the other zones' invitations. Whoever reads it may grant and revoke. Refuses to make randomness and to write files.
 
 mod wire;
 
@@ -16,13 +16,14 @@ use zeroize::Zeroizing;
 use crate::invitation::{Invitation, InvitationId, InvitationSecret, Inviter, IssuedInvitation};
 use crate::key::ZonePublicKey;
 use crate::membership::{
-    AuthorityIdentity, AuthorityPublicKey, DraftError, GrantRequest, Membership, SignedTrustItem,
-    TrustItem, TrustRejected,
+    AuthorityIdentity, AuthorityPublicKey, DraftError, FederationRight, GrantRequest, MAX_CLAIMS,
+    Membership, SignedTrustItem, TrustItem, TrustRejected,
 };
 use crate::mesh::MeshId;
 use crate::name::ZoneName;
 use crate::prefix::{Overlap, ReservedPrefix, check_all_ordinary, check_disjoint, claims};
 use crate::time::UnixMillis;
+use crate::token::{KnownToken, MAX_KNOWN};
 
 pub use wire::FoundingBundleError;
 
@@ -38,6 +39,10 @@ pub struct PlannedZone {
     pub prefixes: Vec<IpNet>,
     /// The tunnel IPs that it is granted.
     pub tunnel_ips: Vec<IpAddr>,
+    /// What it is granted to do for which federation; none named: all of both.
+    pub federations: Vec<FederationRight>,
+    /// The tokens of its VMs.
+    pub tokens: Vec<KnownToken>,
 }
 
 /// A planned zone with the randomness of its invitation.
@@ -96,6 +101,11 @@ pub enum FoundingError {
     /// Too many.
     #[error("a mesh is founded with at most {MAX_ZONES} zones, not {0}: invite the others later")]
     TooMany(usize),
+    /// More than an invitation has room for.
+    #[error(
+        "zone {0} has too many federations or tokens: at most {MAX_CLAIMS} and {MAX_KNOWN} when a mesh is founded"
+    )]
+    TooMuch(ZoneName),
     /// A prefix that is an address with a length.
     #[error("{} has bits set behind its length: write {}", .0, .0.trunc())]
     HostBits(IpNet),
@@ -130,6 +140,15 @@ pub fn first_set(
         .map_err(FoundingError::FirstSet)
 }
 
+/// The mesh of a first set, before there is anything else of it: what tokens of its zones pin.
+///
+/// # Errors
+/// [`FoundingError::NoFirstSet`].
+pub fn mesh_of(first: &SignedTrustItem) -> Result<MeshId, FoundingError> {
+    let membership = Membership::new(first.clone()).map_err(FoundingError::NoFirstSet)?;
+    Ok(membership.mesh().clone())
+}
+
 impl FoundingPlan {
     /// Makes the mesh under a first set that `signing_key` belongs to.
     ///
@@ -158,8 +177,11 @@ impl FoundingPlan {
             zone: planned.zone,
             prefixes: planned.prefixes,
             tunnel_ips: planned.tunnel_ips,
+            federations: planned.federations,
+            tokens: planned.tokens,
             expires_at: self.expires_at,
             secret,
+            read_from: None,
         };
         let invitations: Vec<_> = self.others.into_iter().map(invitation).collect();
         let issued = invitations.iter().map(IssuedInvitation::new).collect();
@@ -197,6 +219,9 @@ impl PlannedZone {
         if self.prefixes.is_empty() {
             return Err(FoundingError::NoPrefix(self.zone.clone()));
         }
+        if self.federations.len() > MAX_CLAIMS || self.tokens.len() > MAX_KNOWN {
+            return Err(FoundingError::TooMuch(self.zone.clone()));
+        }
         if let Some(net) = self.prefixes.iter().find(|net| net.trunc() != **net) {
             return Err(FoundingError::HostBits(*net));
         }
@@ -209,8 +234,8 @@ impl FoundingBundle {
     /// What the founder is granted once its gateway has a key.
     #[must_use]
     pub fn grant_request(&self, zone_key: ZonePublicKey) -> GrantRequest {
-        let PlannedZone { zone, prefixes, tunnel_ips } = self.founder.clone();
-        GrantRequest { zone, zone_key, prefixes, tunnel_ips, federations: Vec::new() }
+        let PlannedZone { zone, prefixes, tunnel_ips, federations, .. } = self.founder.clone();
+        GrantRequest { zone, zone_key, prefixes, tunnel_ips, federations }
     }
 
     /// One line of base64: a file's content, or a CONTEXT value. It holds the signing key.

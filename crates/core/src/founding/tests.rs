@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
+use crate::token::{TokenHash, VmRole};
 
 const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
 
@@ -12,6 +13,8 @@ fn planned(zone: &str, prefix: &str, last: u8) -> PlannedZone {
         zone: zone.parse().unwrap(),
         prefixes: vec![prefix.parse().unwrap()],
         tunnel_ips: vec![IpAddr::from([10, 255, 0, last])],
+        federations: Vec::new(),
+        tokens: Vec::new(),
     }
 }
 
@@ -57,6 +60,32 @@ fn a_bundle_holds_all_that_the_founder_needs_and_no_secret_of_an_invitation() {
 }
 
 #[test]
+fn federations_and_tokens_go_to_the_founder_and_to_the_others_with_their_own() {
+    let with = |name: &str, prefix: &str, n: u8, right: &str| PlannedZone {
+        federations: vec![right.parse().unwrap()],
+        tokens: vec![KnownToken {
+            hash: TokenHash::from_bytes([n; 32]),
+            role: VmRole::SuperNode,
+            federation: Some("health-eu".parse().unwrap()),
+            expires_at: None,
+        }],
+        ..planned(name, prefix, n)
+    };
+    let mut plan = plan(vec![with("madrid", "10.10.11.0/24", 2, "health-eu=train")]);
+    plan.founder = with("berlin", "10.10.10.0/24", 1, "health-eu=host");
+    let founder = plan.founder.clone();
+    let founded = found(plan).unwrap();
+    let bundle = FoundingBundle::from_text(&founded.bundle.to_text()).unwrap();
+    assert_eq!(bundle.founder, founder);
+    let key = crate::key::ZoneIdentity::from_seed(&[1; 32]).public_key();
+    assert_eq!(bundle.grant_request(key).federations, founder.federations);
+    let [madrid] = &founded.invitations[..] else { panic!("one zone") };
+    assert_eq!(madrid.tokens[0].hash, TokenHash::from_bytes([2; 32]));
+    assert_eq!(bundle.invitations[0].federations, madrid.federations);
+    assert_eq!(mesh_of(&bundle.first), Ok(founded.mesh));
+}
+
+#[test]
 fn what_cannot_be_granted_is_refused_before_anything_is_made() {
     let refused = |others| found(plan(others)).err().unwrap();
     let twice = planned("berlin", "10.10.11.0/24", 2);
@@ -71,6 +100,10 @@ fn what_cannot_be_granted_is_refused_before_anything_is_made() {
     assert!(matches!(default_route, FoundingError::Reserved(..)), "{default_route}");
     let none = PlannedZone { prefixes: Vec::new(), ..planned("madrid", "10.10.11.0/24", 2) };
     assert!(matches!(refused(vec![none]), FoundingError::NoPrefix(_)));
+    let right = || "health-eu=train".parse().unwrap();
+    let many_rights = (0..=MAX_CLAIMS).map(|_| right()).collect();
+    let much = PlannedZone { federations: many_rights, ..planned("madrid", "10.10.11.0/24", 2) };
+    assert!(matches!(refused(vec![much]), FoundingError::TooMuch(_)));
     let many = (0..MAX_ZONES).map(|n| planned(&format!("z{n}"), "10.10.11.0/24", 2)).collect();
     assert_eq!(refused(many), FoundingError::TooMany(MAX_ZONES + 1));
     let unreachable = FoundingPlan { join_endpoints: Vec::new(), ..plan(Vec::new()) };

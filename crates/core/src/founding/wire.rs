@@ -10,10 +10,13 @@ use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{FoundingBundle, MAX_ZONES, PlannedZone};
+use crate::invitation::wire::federations;
 use crate::invitation::{IssuedError, IssuedInvitation};
+use crate::membership::wire::WireFederationRight;
 use crate::membership::{AuthorityIdentity, ItemError, SignedTrustItem};
 use crate::record::wire::{WirePrefix, decode, octets};
 use crate::record::{DecodeError, Problem};
+use crate::token::known::{self, WireKnownToken};
 
 /// Start of a bundle: kind and form.
 const MAGIC: &[u8] = b"zonemesh-founding-1\n";
@@ -78,6 +81,10 @@ struct WireBundle {
     tunnel_ips: Vec<Vec<u8>>,
     #[prost(bytes = "vec", repeated, tag = "6")]
     invitations: Vec<Vec<u8>>,
+    #[prost(message, repeated, tag = "7")]
+    federations: Vec<WireFederationRight>,
+    #[prost(message, repeated, tag = "8")]
+    tokens: Vec<WireKnownToken>,
 }
 
 type Result<T> = std::result::Result<T, FoundingBundleError>;
@@ -91,6 +98,8 @@ pub(super) fn to_text(bundle: &FoundingBundle) -> Zeroizing<String> {
         prefixes: founder.prefixes.iter().map(WirePrefix::from).collect(),
         tunnel_ips: founder.tunnel_ips.iter().copied().map(octets).collect(),
         invitations: bundle.invitations.iter().map(|one| one.to_file_bytes().to_vec()).collect(),
+        federations: founder.federations.iter().map(WireFederationRight::from).collect(),
+        tokens: known::to_wire(&founder.tokens),
     };
     let body = Zeroizing::new(wire.encode_to_vec());
     wire.signing_key.zeroize();
@@ -136,6 +145,8 @@ fn bundle(wire: WireBundle) -> Result<FoundingBundle> {
             zone: decode::name("zone", &wire.zone)?,
             prefixes: decode::each("prefixes", wire.prefixes, decode::prefix)?,
             tunnel_ips: decode::each("tunnel_ips", wire.tunnel_ips, decode::address)?,
+            federations: federations(wire.federations)?,
+            tokens: known::from_wire(wire.tokens)?,
         },
         invitations: invitations.map_err(FoundingBundleError::Invitation)?,
     })

@@ -14,7 +14,7 @@ use super::proof::{ChannelBinding, RedemptionProof, Transcript};
 use super::{Invitation, InvitationId, InvitedAs, RedeemKey, Redemption, RedemptionAnswer};
 use crate::key::ZonePublicKey;
 use crate::member::{Member, OutOfBounds};
-use crate::membership::{GrantRequest, SignedTrustItem};
+use crate::membership::{FederationRight, GrantRequest, SignedTrustItem};
 use crate::mesh::MeshId;
 use crate::name::ZoneName;
 use crate::record::{MAX_RECORD_BYTES, SignedRecord, ZoneRecord};
@@ -42,6 +42,8 @@ pub struct IssuedInvitation {
     pub prefixes: Vec<IpNet>,
     /// The tunnel IPs that it will be granted.
     pub tunnel_ips: Vec<IpAddr>,
+    /// What it will be granted to do for which federation; none named: what it may now.
+    pub federations: Vec<FederationRight>,
     /// When it expires.
     pub expires_at: UnixMillis,
     /// Who has used it.
@@ -70,6 +72,7 @@ impl IssuedInvitation {
             zone: invitation.zone.clone(),
             prefixes: invitation.prefixes.clone(),
             tunnel_ips: invitation.tunnel_ips.clone(),
+            federations: invitation.federations.clone(),
             expires_at: invitation.expires_at,
             used_by: None,
             before: InvitedAs::default(),
@@ -106,7 +109,7 @@ impl IssuedInvitation {
             zone_key: joiner.zone_key,
             prefixes: self.prefixes.clone(),
             tunnel_ips: self.tunnel_ips.clone(),
-            federations: Vec::new(),
+            federations: self.federations.clone(),
         })
     }
 

@@ -10,7 +10,7 @@ mod invited_as;
 mod proof;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub(crate) mod wire;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -20,11 +20,12 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::key::{WireGuardPublicKey, ZoneIdentity, ZonePublicKey};
-use crate::membership::{SetHash, SignedTrustItem};
+use crate::membership::{FederationRight, SetHash, SignedTrustItem};
 use crate::mesh::MeshId;
 use crate::name::ZoneName;
 use crate::record::{Gateway, ProtocolRange, SIGNATURE_BYTES, SignedRecord};
 use crate::time::UnixMillis;
+use crate::token::KnownToken;
 
 pub use book::{
     Burned, IssuedError, IssuedInvitation, Joiner, MAX_ISSUED, RedeemError, Redeemed,
@@ -98,10 +99,17 @@ pub struct Invitation {
     pub prefixes: Vec<IpNet>,
     /// The tunnel IPs that it will be granted.
     pub tunnel_ips: Vec<IpAddr>,
+    /// What it will be granted to do for which federation; none named: what it may now, at first all.
+    pub federations: Vec<FederationRight>,
+    /// The tokens of its VMs, which its gateway keeps when it has joined.
+    pub tokens: Vec<KnownToken>,
     /// When it expires, by the inviter's clock.
     pub expires_at: UnixMillis,
     /// The one-time secret.
     pub secret: InvitationSecret,
+    /// What it was read from, without the secret: a later release may have said more there, which takes
+    /// part in the hash. `None` of one that is made here.
+    pub read_from: Option<Vec<u8>>,
 }
 
 /// What a joiner asks with, as it came from elsewhere: nothing is believed yet.
@@ -166,7 +174,7 @@ impl Invitation {
     /// which anything was changed redeems nothing.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
-        Sha256::digest(wire::public_bytes(self)).into()
+        Sha256::digest(&*wire::public_bytes(self)).into()
     }
 
     /// The key of the proofs.

@@ -4,6 +4,8 @@
 //! finds damage and truncation; against change on purpose there is the proof. Specification: the
 //! `prost` tags below; field numbers are for ever.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ipnet::IpNet;
@@ -16,10 +18,13 @@ use super::{
     RedeemKey,
 };
 use crate::key::ZonePublicKey;
+use crate::membership::wire::{WireFederationRight, federation_right};
+use crate::membership::{FederationRight, MAX_CLAIMS};
 use crate::mesh::MeshId;
 use crate::record::wire::{WireGateway, WirePrefix, decode, octets};
 use crate::record::{DecodeError, Problem};
 use crate::time::UnixMillis;
+use crate::token::known::{self, WireKnownToken};
 
 /// Start of an invitation: kind and form.
 const MAGIC: &[u8] = b"zonemesh-invitation-1\n";
@@ -101,6 +106,10 @@ struct WireInvitation {
     tunnel_ips: Vec<Vec<u8>>,
     #[prost(uint64, tag = "12")]
     expires_at_unix_ms: u64,
+    #[prost(message, repeated, tag = "13")]
+    federations: Vec<WireFederationRight>,
+    #[prost(message, repeated, tag = "14")]
+    tokens: Vec<WireKnownToken>,
 }
 
 // No Debug: it holds the key of the proofs.
@@ -128,6 +137,8 @@ struct WireIssued {
     key_before: Vec<u8>,
     #[prost(uint32, tag = "12")]
     revoked_before: u32,
+    #[prost(message, repeated, tag = "13")]
+    federations: Vec<WireFederationRight>,
 }
 
 type Result<T> = std::result::Result<T, InvitationError>;
@@ -136,7 +147,14 @@ fn prefixes(nets: &[IpNet]) -> Vec<WirePrefix> {
     nets.iter().map(WirePrefix::from).collect()
 }
 
-pub(super) fn public_bytes(invitation: &Invitation) -> Vec<u8> {
+pub(super) fn public_bytes(invitation: &Invitation) -> Cow<'_, [u8]> {
+    match &invitation.read_from {
+        Some(bytes) => bytes.into(),
+        None => to_wire(invitation).encode_to_vec().into(),
+    }
+}
+
+fn to_wire(invitation: &Invitation) -> WireInvitation {
     let Invitation { inviter, .. } = invitation;
     WireInvitation {
         id: invitation.id.0.to_vec(),
@@ -151,8 +169,9 @@ pub(super) fn public_bytes(invitation: &Invitation) -> Vec<u8> {
         prefixes: prefixes(&invitation.prefixes),
         tunnel_ips: invitation.tunnel_ips.iter().copied().map(octets).collect(),
         expires_at_unix_ms: invitation.expires_at.0,
+        federations: invitation.federations.iter().map(WireFederationRight::from).collect(),
+        tokens: known::to_wire(&invitation.tokens),
     }
-    .encode_to_vec()
 }
 
 pub(super) fn to_text(invitation: &Invitation) -> Zeroizing<String> {
@@ -181,7 +200,9 @@ pub(super) fn from_text(text: &str) -> Result<Invitation> {
     }
     let (secret, public) =
         body.split_first_chunk::<SECRET_BYTES>().ok_or(InvitationError::Damaged)?;
-    invitation(protobuf(public)?, InvitationSecret::from_bytes(*secret))
+    let mut read = invitation(protobuf(public)?, InvitationSecret::from_bytes(*secret))?;
+    read.read_from = Some(public.to_vec());
+    Ok(read)
 }
 
 fn protobuf<T: prost::Message + Default>(bytes: &[u8]) -> Result<T> {
@@ -197,6 +218,11 @@ fn array<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N]> {
 fn zone_key(field: &'static str, bytes: &[u8]) -> Result<ZonePublicKey> {
     let bad = |source| decode::bad(field, Problem::Key(source)).into();
     ZonePublicKey::from_bytes(array(field, bytes)?).map_err(bad)
+}
+
+/// What a zone may do for federations, as it stands in an invitation and in a founding bundle.
+pub(crate) fn federations(wire: Vec<WireFederationRight>) -> decode::Result<Vec<FederationRight>> {
+    decode::at_most(MAX_CLAIMS, "federations", wire, federation_right)
 }
 
 fn endpoints(field: &str, texts: Vec<String>) -> Result<Vec<String>> {
@@ -222,8 +248,11 @@ fn invitation(wire: WireInvitation, secret: InvitationSecret) -> Result<Invitati
         zone: decode::name("zone", &wire.zone)?,
         prefixes: decode::each("prefixes", wire.prefixes, decode::prefix)?,
         tunnel_ips: decode::each("tunnel_ips", wire.tunnel_ips, decode::address)?,
+        federations: federations(wire.federations)?,
+        tokens: known::from_wire(wire.tokens)?,
         expires_at: UnixMillis(wire.expires_at_unix_ms),
         secret,
+        read_from: None,
     })
 }
 
@@ -239,6 +268,7 @@ pub(super) fn issued_to_bytes(issued: &IssuedInvitation) -> Zeroizing<Vec<u8>> {
         joiner_key: issued.used_by.map(|j| j.zone_key.as_bytes().to_vec()).unwrap_or_default(),
         key_before: issued.before.key.map(|key| key.as_bytes().to_vec()).unwrap_or_default(),
         revoked_before: issued.before.revoked,
+        federations: issued.federations.iter().map(WireFederationRight::from).collect(),
     };
     Zeroizing::new([ISSUED_MAGIC, &wire.encode_to_vec()].concat())
 }
@@ -267,6 +297,7 @@ fn issued(wire: WireIssued) -> Result<IssuedInvitation> {
         zone: decode::name("zone", &wire.zone)?,
         prefixes: decode::each("prefixes", wire.prefixes, decode::prefix)?,
         tunnel_ips: decode::each("tunnel_ips", wire.tunnel_ips, decode::address)?,
+        federations: federations(wire.federations)?,
         expires_at: UnixMillis(wire.expires_at_unix_ms),
         used_by,
         before: InvitedAs { key: key_before, revoked: wire.revoked_before },

@@ -20,7 +20,7 @@ use crate::time::UnixMillis;
 /// Most tunnel IPs of a grant in each family.
 pub(super) const MAX_TUNNEL_IPS: usize = 4;
 /// Most prefixes of a grant, and most federations.
-pub(super) const MAX_CLAIMS: usize = 64;
+pub const MAX_CLAIMS: usize = 64;
 /// Largest payload of a trust item.
 pub const MAX_ITEM_BYTES: usize = 8 * 1024;
 /// Most owner keys of a mesh, and most signing keys.
@@ -144,7 +144,7 @@ pub struct FederationRight {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FederationRightError {
     /// Another form.
-    #[error("write FEDERATION=host, FEDERATION=train or FEDERATION=host,train")]
+    #[error("write FEDERATION=host, FEDERATION=train, FEDERATION=host,train or FEDERATION=none")]
     Form,
     /// Not a federation's name.
     #[error("not a federation's name")]
@@ -155,7 +155,8 @@ impl fmt::Display for FederationRight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rights = [(self.host, "host"), (self.train, "train")];
         let rights: Vec<_> = rights.iter().filter(|(has, _)| *has).map(|(_, word)| *word).collect();
-        write!(f, "{}={}", self.federation, rights.join(","))
+        let rights = if rights.is_empty() { "none".to_owned() } else { rights.join(",") };
+        write!(f, "{}={rights}", self.federation)
     }
 }
 
@@ -165,6 +166,9 @@ impl FromStr for FederationRight {
     fn from_str(text: &str) -> Result<Self, FederationRightError> {
         let (federation, rights) = text.split_once('=').ok_or(FederationRightError::Form)?;
         let mut right = Self { federation: federation.parse()?, host: false, train: false };
+        if rights == "none" {
+            return Ok(right);
+        }
         for word in rights.split(',') {
             match word {
                 "host" => right.host = true,

@@ -24,7 +24,7 @@ mod shelf;
 mod signed;
 mod signing;
 mod succession;
-mod wire;
+pub(crate) mod wire;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub use chain::{KnownSet, OperatorPin};
 pub use draft::{DraftError, GrantRequest};
 pub use item::{
     AuthoritySet, ContentId, FederationRight, FederationRightError, Grant, GrantPage, ItemId,
-    MAX_AUTHORITIES, MAX_ITEM_BYTES, Revocation, SetHash, TrustItem, TrustKind,
+    MAX_AUTHORITIES, MAX_CLAIMS, MAX_ITEM_BYTES, Revocation, SetHash, TrustItem, TrustKind,
 };
 pub use key::{AuthorityIdentity, AuthorityKeyError, AuthorityPublicKey};
 pub use outcome::{TrustAccepted, TrustCounters, TrustPreview, TrustRejected};

@@ -105,7 +105,7 @@ struct WireGrantPage {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct WireFederationRight {
+pub(crate) struct WireFederationRight {
     #[prost(string, tag = "1")]
     federation: String,
     #[prost(bool, tag = "2")]
@@ -185,12 +185,14 @@ fn wire_set(set: &AuthoritySet) -> WireAuthoritySet {
     }
 }
 
+impl From<&FederationRight> for WireFederationRight {
+    fn from(right: &FederationRight) -> Self {
+        let federation = right.federation.to_string();
+        Self { federation, host: right.host, train: right.train }
+    }
+}
+
 fn wire_grant(grant: &Grant) -> WireGrant {
-    let federation = |right: &FederationRight| WireFederationRight {
-        federation: right.federation.to_string(),
-        host: right.host,
-        train: right.train,
-    };
     WireGrant {
         mesh: grant.mesh.to_string(),
         zone: grant.zone.to_string(),
@@ -201,7 +203,7 @@ fn wire_grant(grant: &Grant) -> WireGrant {
         issued_at_unix_ms: grant.issued_at.0,
         set: optional(grant.set),
         since: grant.since,
-        federations: grant.federations.iter().map(federation).collect(),
+        federations: grant.federations.iter().map(WireFederationRight::from).collect(),
     }
 }
 
@@ -346,7 +348,7 @@ fn grant(wire: WireGrant) -> Result<Grant, ItemError> {
     })
 }
 
-fn federation_right(wire: WireFederationRight) -> Result<FederationRight, DecodeError> {
+pub(crate) fn federation_right(wire: WireFederationRight) -> Result<FederationRight, DecodeError> {
     let federation = decode::name("federation", &wire.federation)?;
     Ok(FederationRight { federation, host: wire.host, train: wire.train })
 }

@@ -21,6 +21,7 @@ use crate::mesh::RootHash;
 use crate::name::ZoneName;
 use crate::record::{ProtocolRange, SignedRecord};
 use crate::registry::VersionVector;
+use crate::time::UnixMillis;
 
 pub use clock::{ClockEcho, ClockOffset, ClockStamp};
 pub use session::{ReplicationSession, SessionOutput, StreamRefused};
@@ -105,6 +106,33 @@ impl HeldTrust {
     }
 }
 
+/// Most reasons that a gateway tells for what it has dropped.
+pub const MAX_DROP_REASONS: usize = 64;
+
+/// What a gateway has counted of the tunnel to another one, since whenever it counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TunnelCounters {
+    /// Authentic bytes received, as on the wire (UDP payload).
+    pub rx_bytes: u64,
+    /// Bytes sent, as on the wire (UDP payload).
+    pub tx_bytes: u64,
+    /// When the last handshake was completed, by its own clock.
+    pub latest_handshake: Option<UnixMillis>,
+    /// Handshake initiations that it has sent since.
+    pub unanswered_initiations: u64,
+    /// Packets that it has dropped, of all its tunnels.
+    pub dropped: Vec<DropCount>,
+}
+
+/// How many packets were dropped for one reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DropCount {
+    /// The reason's name, of whatever release.
+    pub reason: String,
+    /// How many.
+    pub count: u64,
+}
+
 /// What a message says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamBody {
@@ -120,6 +148,10 @@ pub enum StreamBody {
     Trust(Vec<SignedTrustItem>),
     /// What I hold, in brief.
     Digest(RegistryDigest),
+    /// What have you counted of the tunnel between us?
+    CountersQuestion,
+    /// What I have counted of it.
+    Counters(TunnelCounters),
     /// Something that a later release says; passed over. Never sent.
     Unknown,
 }

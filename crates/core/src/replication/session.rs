@@ -198,7 +198,11 @@ impl ReplicationSession {
             }
             (StreamBody::Trust(items), Some(_)) => self.trust.take(items, registry),
             (StreamBody::Items(items), Some(_)) => self.take(items, registry, now, &mut output),
-            (StreamBody::Unknown, Some(_)) => {}
+            // Tunnels are not the registry's: who has them answers.
+            (
+                StreamBody::CountersQuestion | StreamBody::Counters(_) | StreamBody::Unknown,
+                Some(_),
+            ) => {}
         }
         Ok(output)
     }
@@ -250,6 +254,12 @@ impl ReplicationSession {
         self.asked = None;
         self.digest_at = now.plus(DIGEST_INTERVAL_MS);
         self.message(StreamBody::Digest(summary(registry)), now)
+    }
+
+    /// Something that is said beside replication, once the neighbour has said hello.
+    #[must_use]
+    pub fn aside(&self, body: StreamBody, now: UnixMillis) -> Option<StreamMessage> {
+        self.agreed.map(|_version| self.message(body, now))
     }
 
     pub(super) fn message(&self, body: StreamBody, now: UnixMillis) -> StreamMessage {

@@ -6,6 +6,7 @@
 //! It refuses to know how a gateway proves that it is of that zone (`attestation`, TLS).
 
 mod hash;
+pub(crate) mod known;
 mod pin;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 pub use hash::{TokenHash, TokenHashError};
+pub use known::{KeptTokens, KeptTokensError, KnownToken, KnownTokenError, MAX_KNOWN};
 pub use pin::{MeshPin, ZonePin, ZonePinError};
 
 /// What every token of this form begins with.

@@ -300,7 +300,8 @@ fn what_a_zone_may_do_for_federations_stays_until_other_bounds_are_named() {
         let parsed = text.parse::<zonemesh_core::membership::FederationRight>();
         assert!(parsed.is_err(), "{text}");
     }
-    let both = "health-eu=host,train";
-    let right: zonemesh_core::membership::FederationRight = both.parse().unwrap();
-    assert_eq!(right.to_string(), both);
+    for text in ["health-eu=host,train", "health-eu=none"] {
+        let right: zonemesh_core::membership::FederationRight = text.parse().unwrap();
+        assert_eq!(right.to_string(), text);
+    }
 }

@@ -47,7 +47,10 @@ fn invitation(number: u8) -> Invitation {
         prefixes: request.prefixes,
         tunnel_ips: request.tunnel_ips,
         expires_at: LATER,
+        federations: Vec::new(),
+        tokens: Vec::new(),
         secret: InvitationSecret::from_bytes([number ^ 0x5a; 16]),
+        read_from: None,
     }
 }
 

@@ -46,6 +46,7 @@ impl Pair {
                 StreamBody::Trust(_) => "trust",
                 StreamBody::Digest(_) => "digest",
                 StreamBody::TrustIds(_) => "trust ids",
+                StreamBody::CountersQuestion | StreamBody::Counters(_) => "counters",
                 StreamBody::Unknown => "unknown",
             });
             assert!(self.seen.len() < 50, "they do not come to rest: {:?}", self.seen);
@@ -244,6 +245,18 @@ fn hello_comes_first_and_once() {
     };
     assert_eq!(out_of_turn(&registry), Some((RecordRejected::OutOfTurn, 1)));
     assert_eq!(out_of_turn(&pair.registries[0]), Some((RecordRejected::OutOfTurn, 1)));
+}
+
+#[test]
+fn what_is_said_beside_replication_waits_for_hello_and_changes_nothing() {
+    assert_eq!(session(1).aside(StreamBody::CountersQuestion, NOW), None);
+    let mut pair = Pair::new([published(0), published(1)]);
+    pair.open(NOW);
+    let question = pair.ends[1].aside(StreamBody::CountersQuestion, NOW).unwrap();
+    let before = pair.registries[0].root_hash();
+    let output = pair.ends[0].handle(question, &mut pair.registries[0], NOW).unwrap();
+    assert!(output.messages.is_empty() && output.changed.is_empty());
+    assert_eq!(pair.registries[0].root_hash(), before);
 }
 
 #[test]

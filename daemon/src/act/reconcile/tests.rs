@@ -8,11 +8,15 @@ use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 
 use zonemesh_core::gateway::GatewayId;
-use zonemesh_core::key::ZoneIdentity;
+use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey, ZoneIdentity};
+use zonemesh_tunnel::{
+    PeerStatus, PeersError, ProbeError, TunnelEvent, TunnelStatus, TunnelZone, ZoneStatus,
+};
 
 use super::*;
 use crate::act::network::{Network, NetworkChange};
 use crate::act::streams::LAST_WORD;
+use crate::facts::tunnel::DataPlane;
 use crate::plan::peers::GatewayRole;
 
 /// Notes what is changed, and refuses what it is told to.
@@ -122,9 +126,67 @@ fn streams(folder: &std::path::Path) -> NeighbourStreams {
     let ledger = Ledger::open(own, folder, writer()).unwrap();
     let board = Arc::new(StreamBoard::new(Arc::default()));
     let keepalives = Keepalives::new(zonemesh_core::keepalive::Keepalive::DEFAULT, Arc::default());
-    let context = crate::act::streams::StreamContext { ledger, board, keepalives };
+    let (pairs, tunnel) = (Arc::default(), Arc::new(NoTunnel));
+    let context = crate::act::streams::StreamContext { ledger, board, keepalives, pairs, tunnel };
     let trust = zonemesh_pki::ZoneTrust::new(&[]).unwrap();
     NeighbourStreams::new(context, trust, leaf)
+}
+
+/// Where no stream ever opens, nobody asks the tunnel.
+struct NoTunnel;
+
+impl DataPlane for NoTunnel {
+    fn status(&self) -> TunnelStatus {
+        unreachable!()
+    }
+
+    fn zones(&self) -> Vec<ZoneStatus> {
+        unreachable!()
+    }
+
+    fn peer_status(&self, _: &WireGuardPublicKey) -> Option<PeerStatus> {
+        unreachable!()
+    }
+
+    fn is_running(&self) -> bool {
+        unreachable!()
+    }
+
+    fn if_index(&self) -> u32 {
+        unreachable!()
+    }
+
+    fn events(&self) -> Option<std::sync::mpsc::Receiver<TunnelEvent>> {
+        unreachable!()
+    }
+
+    fn set_zones(&self, _: Vec<TunnelZone>) -> Result<(), PeersError> {
+        unreachable!()
+    }
+
+    fn set_endpoint(&self, _: &WireGuardPublicKey, _: std::net::SocketAddr) -> bool {
+        unreachable!()
+    }
+
+    fn set_peer_mtu(&self, _: &WireGuardPublicKey, _: Option<u16>) -> bool {
+        unreachable!()
+    }
+
+    fn probe(&self, _: &WireGuardPublicKey, _: &[u8]) -> Result<(), ProbeError> {
+        unreachable!()
+    }
+
+    fn begin_rotation(&self, _: &WireGuardPrivateKey) -> Result<(), PeersError> {
+        unreachable!()
+    }
+
+    fn finish_rotation(&self) -> Result<(), PeersError> {
+        unreachable!()
+    }
+
+    fn leave_device(&self) -> std::io::Result<()> {
+        unreachable!()
+    }
 }
 
 #[tokio::test]

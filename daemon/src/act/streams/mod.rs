@@ -1,5 +1,6 @@
 //! The streams that keep this gateway's registry equal to its neighbours'.
 
+mod counters;
 pub(crate) mod dialler;
 pub(crate) mod stream;
 

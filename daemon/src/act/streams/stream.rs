@@ -18,11 +18,13 @@ use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::membership::ItemId;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::registry::Registry;
-use zonemesh_core::replication::{ReplicationSession, StreamMessage};
+use zonemesh_core::replication::{ReplicationSession, StreamBody, StreamMessage};
 
 use crate::facts::keepalives::{Heard, Keepalives};
 use crate::facts::ledger::{Admitted, Ledger, News, now};
+use crate::facts::pairs::PairBoard;
 use crate::facts::streams::StreamBoard;
+use crate::facts::tunnel::DataPlane;
 
 /// Messages that may wait for a slow neighbour.
 pub(crate) const OUTBOX: usize = 64;
@@ -51,6 +53,8 @@ pub(crate) struct StreamContext {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) board: Arc<StreamBoard>,
     pub(crate) keepalives: Arc<Keepalives>,
+    pub(crate) pairs: Arc<PairBoard>,
+    pub(crate) tunnel: Arc<dyn DataPlane>,
 }
 
 /// Runs a stream to `gateway`, whose zone its certificate has shown, until it ends. `probe` asks for
@@ -72,7 +76,7 @@ pub(crate) async fn run(
     let mut talk = Talk {
         context,
         session: ReplicationSession::new(mesh.clone(), neighbour.clone()),
-        open: OpenMark { board: &context.board, gateway, marked: false },
+        open: OpenMark { context, gateway, marked: false },
         inbound: Inbox { queue: wires.inbound, hear_at: Instant::now() },
         outbox: Outbox { queue: wires.outbound, lost: false },
         _heard: wires.heard,
@@ -94,25 +98,29 @@ pub(crate) async fn run(
 
 /// Marks the stream open on the board for as long as it lives.
 struct OpenMark<'a> {
-    board: &'a StreamBoard,
+    context: &'a StreamContext,
     gateway: &'a GatewayId,
     marked: bool,
 }
 
 impl OpenMark<'_> {
-    fn set(&mut self) {
-        if !self.marked {
-            self.marked = true;
-            if self.board.opened(self.gateway) {
-                tracing::info!(zone = %self.gateway.zone, "registry stream open");
-            }
+    /// True if it was not before.
+    fn set(&mut self) -> bool {
+        if self.marked {
+            return false;
         }
+        self.marked = true;
+        if self.context.board.opened(self.gateway) {
+            tracing::info!(zone = %self.gateway.zone, "registry stream open");
+        }
+        true
     }
 }
 
 impl Drop for OpenMark<'_> {
     fn drop(&mut self) {
-        if self.marked && self.board.closed(self.gateway) {
+        if self.marked && self.context.board.closed(self.gateway) {
+            self.context.pairs.forget(self.gateway);
             tracing::info!(zone = %self.gateway.zone, "registry stream closed");
         }
     }
@@ -178,6 +186,7 @@ impl Talk<'_> {
         let ledger = &self.context.ledger;
         let neighbour = self.session.neighbour().clone();
         let mut changes = ledger.changes();
+        let mut questions = self.context.pairs.questions();
         self.outbox.send(ledger.open_session(&mut self.session))?;
         loop {
             if self.outbox.must_catch_up() {
@@ -201,12 +210,19 @@ impl Talk<'_> {
                     digest.map_or(Ok(()), |digest| self.outbox.send(digest))?;
                 }
                 () = probe.notified() => self.outbox.lost = true,
+                // What it lags behind were questions that somebody still waits for, or nobody any more.
+                asked = questions.recv() => {
+                    if asked.as_ref().map_or(true, |gateway| gateway == self.open.gateway) {
+                        self.say_aside(StreamBody::CountersQuestion)?;
+                    }
+                }
             }
         }
     }
 
     /// Takes a message of the neighbour, part by part.
     async fn hear(&mut self, message: StreamMessage) -> anyhow::Result<()> {
+        self.hear_aside(&message.body)?;
         let Self { context, session, open, inbound, outbox, .. } = self;
         let pause = context.board.pause(session.neighbour(), message.items());
         inbound.hear_at = Instant::now() + pause;
@@ -219,9 +235,29 @@ impl Talk<'_> {
                 tokio::time::sleep(PAUSE_BETWEEN_ITEMS).await;
             }
         }
-        open.set();
+        let is_new = open.set();
         context.board.set_clock_offset(open.gateway, session.clock_offset());
-        Ok(())
+        // What it has counted until now: later answers are compared with it.
+        if is_new { self.say_aside(StreamBody::CountersQuestion) } else { Ok(()) }
+    }
+
+    /// Takes what is said beside replication.
+    fn hear_aside(&mut self, said: &StreamBody) -> anyhow::Result<()> {
+        match said {
+            StreamBody::CountersQuestion => {
+                let ours = self.context.own_end(self.open.gateway);
+                ours.map_or(Ok(()), |ours| self.say_aside(StreamBody::Counters(ours)))
+            }
+            StreamBody::Counters(theirs) if self.session.protocol().is_some() => {
+                self.context.compare(self.open.gateway, theirs.clone());
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn say_aside(&mut self, body: StreamBody) -> anyhow::Result<()> {
+        self.session.aside(body, now()).map_or(Ok(()), |message| self.outbox.send(message))
     }
 
     fn pass_on(&mut self, news: &News) -> anyhow::Result<()> {

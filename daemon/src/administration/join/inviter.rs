@@ -264,7 +264,10 @@ mod tests {
             prefixes: Vec::new(),
             tunnel_ips: Vec::new(),
             expires_at: UnixMillis(1),
+            federations: Vec::new(),
+            tokens: Vec::new(),
             secret: InvitationSecret::from_bytes([1; 16]),
+            read_from: None,
         };
         let believed = |seed: u8| {
             let own = [IpAddr::from([10, 255, 0, 1])];

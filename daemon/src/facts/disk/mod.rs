@@ -13,6 +13,7 @@ mod killed;
 pub(crate) mod leftovers;
 pub(crate) mod records;
 mod state_folder;
+pub(crate) mod tokens;
 mod transaction;
 pub(crate) mod trust;
 mod writer;

@@ -15,17 +15,19 @@ use zonemesh_api::v1::{
     Authority, AuthorityChangeReply, AuthorityChangeRequest, AuthorityListReply,
     AuthorityListRequest, AuthorityPinRequest, Counter, KeyRotateReply, KeyRotateRequest,
     KeyRotation, MeshFoundRequest, MeshInitReply, MeshInitRequest, OpenInvitation, PendingZone,
-    TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest,
-    ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply, ZoneInviteRequest,
-    ZoneJoinProgress, ZoneJoinRequest, ZoneLeaveReply, ZoneLeaveRequest, ZoneListReply,
-    ZoneListRequest, ZoneRevokeRequest,
+    TokenListReply, TokenListRequest, TokenRemoveRequest, TrustExportReply, TrustExportRequest,
+    TrustImportRequest, TrustReply, ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest,
+    ZoneGrantRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest,
+    ZoneLeaveReply, ZoneLeaveRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
 };
 use zonemesh_api::wire::mesh::{self as wire, trust_reply};
 use zonemesh_core::invitation::IssuedInvitation;
 use zonemesh_core::key::KeyError;
 use zonemesh_core::membership::{AuthorityEdit, SignedTrustItem};
 use zonemesh_core::name::ZoneName;
+use zonemesh_core::token::TokenHashError;
 
+use super::tokens;
 use crate::act::reachability::Reachability;
 use crate::administration::join::{JoinProgress, Joining};
 use crate::administration::listening::Listening;
@@ -124,6 +126,8 @@ impl Mesh for MeshService {
             zone: zone(&request.zone)?,
             prefixes: each("prefixes", &request.prefixes)?,
             tunnel_ips: each("tunnel_ips", &request.tunnel_ips)?,
+            federations: each("federations", &request.federations)?,
+            tokens: each("tokens", &request.tokens)?,
             valid_for_ms: request.valid_for_ms,
         });
         let invitation = invitation.await?;
@@ -150,6 +154,30 @@ impl Mesh for MeshService {
             federations: each("federations", &request.federations)?,
         });
         Ok(Response::new(reply(signed.await?)))
+    }
+
+    async fn token_list(
+        &self,
+        _: Request<TokenListRequest>,
+    ) -> Result<Response<TokenListReply>, Status> {
+        Ok(Response::new(tokens::taken(&self.administration)))
+    }
+
+    async fn token_remove(
+        &self,
+        request: Request<TokenRemoveRequest>,
+    ) -> Result<Response<TokenListReply>, Status> {
+        allowed(&request)?;
+        let text = request.into_inner().sha256;
+        let hash = text.parse().map_err(|error: TokenHashError| {
+            Status::invalid_argument(format!("sha256: {error}"))
+        })?;
+        match self.administration.remove_token(&hash).await? {
+            true => Ok(Response::new(tokens::taken(&self.administration))),
+            false => Err(Status::not_found(
+                "no token with this hash came with the invitation or the founding bundle; those of the configuration are taken out there",
+            )),
+        }
     }
 
     async fn authority_list(
@@ -384,6 +412,7 @@ fn zone_list(members: ZoneListReply, invited: &InvitedZones) -> ZoneListReply {
         zone_key: issued.used_by.map(|joiner| joiner.zone_key.to_string()).unwrap_or_default(),
         prefixes: texts(&issued.prefixes),
         tunnel_ips: texts(&issued.tunnel_ips),
+        federations: texts(&issued.federations),
     };
     let open = |issued: &IssuedInvitation| OpenInvitation {
         zone: issued.zone.to_string(),

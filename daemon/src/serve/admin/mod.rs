@@ -5,9 +5,11 @@
 
 mod certificates;
 mod mesh;
+mod pairs;
 mod peers;
 mod service;
 mod status;
+mod tokens;
 mod users;
 
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};

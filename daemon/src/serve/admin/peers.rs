@@ -19,6 +19,7 @@ pub(super) fn reply(tunnels: &TunnelsSnapshot, config: &Config) -> PeersReply {
         dropped: counters(tunnels.dropped()),
         events: counters(tunnels.path_events()),
         findings: findings(&tunnels.findings),
+        pairs: Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use zonemesh_api::v1::{
 };
 use zonemesh_api::wire::admin as wire;
 
-use super::{certificates, peers, status};
+use super::{certificates, pairs, peers, status};
 use crate::serve::snapshot::{Snapshot, TunnelsSnapshot, fingerprint};
 use crate::serve::sources::SnapshotSources;
 
@@ -30,11 +30,17 @@ impl Admin for AdminService {
     }
 
     async fn peers(&self, request: Request<PeersRequest>) -> Result<Response<PeersReply>, Status> {
-        let tunnels = match request.get_ref().zone.as_str() {
+        let PeersRequest { zone, ask_other_end } = request.into_inner();
+        let tunnels = || match zone.as_str() {
             "" => TunnelsSnapshot::take(&self.sources),
             zone => TunnelsSnapshot::of_zone(&self.sources, zone),
         };
-        Ok(Response::new(peers::reply(&tunnels, &self.sources.config)))
+        let pairs = match ask_other_end && !zone.is_empty() {
+            true => pairs::ask(&self.sources, &tunnels()).await,
+            false => Vec::new(),
+        };
+        let reply = peers::reply(&tunnels(), &self.sources.config);
+        Ok(Response::new(PeersReply { pairs, ..reply }))
     }
 
     async fn super_links(

@@ -13,13 +13,14 @@ use zonemesh_core::invitation::{Invitation, InvitationId, InvitationSecret, Issu
 use zonemesh_core::key::WireGuardPublicKey;
 use zonemesh_core::membership::{AuthorityIdentity, AuthorityPublicKey, Membership};
 use zonemesh_core::registry::Standing;
+use zonemesh_core::token::{KeptTokens, KnownToken, MAX_KNOWN, TokenHash, VmRole};
 use zonemesh_pki::join_server_config;
 
 use super::*;
 use crate::act::standing::ask as asks;
-use crate::administration::InvitationRequest;
 use crate::administration::join::{Asking, Attempt, JoinProgress};
 use crate::administration::opened::OpenedState;
+use crate::administration::{InvitationRequest, Refusal};
 use crate::facts::disk::writer;
 use crate::facts::ledger::now;
 use crate::plan::{PeerPlan, peers::GatewayRole};
@@ -97,6 +98,8 @@ fn wanted() -> InvitationRequest {
         zone: "madrid".parse().unwrap(),
         prefixes: vec!["10.10.2.0/24".parse().unwrap()],
         tunnel_ips: vec![IpAddr::from([10, 255, 0, 2])],
+        federations: Vec::new(),
+        tokens: Vec::new(),
         valid_for_ms: 0,
     }
 }
@@ -154,18 +157,84 @@ async fn an_inviter_that_had_no_key_is_believed_as_the_mesh_grants_it() {
     assert!(refused.contains("ask for a new one"), "{refused}");
 }
 
+fn token(n: u8) -> KnownToken {
+    KnownToken {
+        hash: TokenHash::from_bytes([n; 32]),
+        role: VmRole::SuperNode,
+        federation: None,
+        expires_at: None,
+    }
+}
+
+/// What a zone's grant lets it do for federations, as a gateway has it.
+fn rights(at: &OpenedState, zone: &str) -> Vec<String> {
+    at.ledger.read(|registry| {
+        let grant = registry.membership().and_then(|mesh| mesh.grant(&zone.parse().unwrap()));
+        grant.unwrap().federations.iter().map(ToString::to_string).collect()
+    })
+}
+
+/// What a joiner does with what it has heard.
+async fn join_with(joiner: &OpenedState, inviter: &OpenedState, invitation: &Invitation) {
+    assert_eq!(ask(joiner, invitation).await, Ok(true));
+    let items = inviter.ledger.read(|registry| registry.membership().unwrap().items());
+    let mesh = Membership::from_items(&invitation.mesh, None, items).unwrap();
+    joiner.administration.join(invitation, mesh).await.unwrap();
+}
+
+#[tokio::test]
+async fn tokens_and_federations_come_with_bundle_and_invitation_and_outlive_a_restart() {
+    let [here, there] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let join = free_port();
+    let mesh = planned(join);
+    let berlin = gateway(here.path(), 1, join).await;
+    let madrid = gateway(there.path(), 2, free_port()).await;
+    berlin.administration.found_from(&mesh.bundle.to_text()).await.unwrap();
+    let mut tasks = JoinSet::new();
+    serve(&berlin, &mut tasks);
+    assert!(madrid.administration.tokens().kept().tokens.is_empty());
+    join_with(&madrid, &berlin, &mesh.invitations[0]).await;
+    assert_eq!(rights(&madrid, "berlin"), ["health-eu=host"]);
+    assert_eq!(rights(&madrid, "madrid"), ["health-eu=train"]);
+    drop(madrid);
+    let madrid = gateway(there.path(), 2, free_port()).await;
+    let kept = |of: &OpenedState| of.administration.tokens().kept();
+    let inviter = Some("berlin".parse().unwrap());
+    assert_eq!(kept(&madrid), KeptTokens { tokens: vec![token(2)], inviter });
+    assert_eq!(kept(&berlin), KeptTokens { tokens: vec![token(1)], inviter: None });
+    // What was given up stays so, whatever the CONTEXT of its VM says at the next start.
+    assert!(!madrid.administration.remove_token(&token(1).hash).await.unwrap());
+    assert!(madrid.administration.remove_token(&token(2).hash).await.unwrap());
+    join_with(&madrid, &berlin, &mesh.invitations[0]).await;
+    assert!(kept(&madrid).tokens.is_empty());
+    // Invited anew without a word of either: both stay. With: it takes the place of what was there.
+    let again = berlin.administration.invite(wanted()).await.unwrap();
+    join_with(&madrid, &berlin, &again).await;
+    assert_eq!((rights(&berlin, "madrid").len(), kept(&madrid).tokens.len()), (1, 0));
+    let federations = vec!["other-eu=host,train".parse().unwrap()];
+    let other = InvitationRequest { federations, tokens: vec![token(3)], ..wanted() };
+    let again = berlin.administration.invite(other).await.unwrap();
+    join_with(&madrid, &berlin, &again).await;
+    assert_eq!(rights(&madrid, "madrid"), ["other-eu=host,train"]);
+    assert_eq!(kept(&madrid).tokens, [token(3)]);
+    let much = InvitationRequest { tokens: vec![token(3); MAX_KNOWN + 1], ..wanted() };
+    assert!(matches!(berlin.administration.invite(much).await, Err(Refusal::TooMuch)));
+}
+
 /// A mesh of berlin, which is called at `join`, and madrid.
 fn planned(join: SocketAddr) -> FoundedMesh {
-    let zone = |name: &str, n: u8| PlannedZone {
+    let zone = |name: &str, n: u8, right: &str| PlannedZone {
         zone: name.parse().unwrap(),
         prefixes: vec![format!("10.10.{n}.0/24").parse().unwrap()],
         tunnel_ips: vec![IpAddr::from([10, 255, 0, n])],
+        federations: vec![right.parse().unwrap()],
+        tokens: vec![token(n)],
     };
     let plan = FoundingPlan {
-        founder: zone("berlin", 1),
+        founder: zone("berlin", 1, "health-eu=host"),
         join_endpoints: vec![join.to_string()],
         others: vec![InvitedZone {
-            planned: zone("madrid", 2),
+            planned: zone("madrid", 2, "health-eu=train"),
             id: InvitationId([1; 16]),
             secret: InvitationSecret::from_bytes([2; 16]),
         }],

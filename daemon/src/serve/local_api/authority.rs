@@ -1,9 +1,9 @@
 //! Who of the zone's VMs may write what: the one place that decides.
 //!
 //! Reading, as well as a connection, is for the zone's subnets; a token that is shown with it must be
-//! good. Writing needs a token (kept as its
-//! SHA-256, with role, and federation and end if it has them), and a VM may register only the address
-//! it calls from.
+//! good. Writing needs a token (known by its SHA-256, with role, and federation and end if it has
+//! them: from the configuration, or as it came with the invitation), and a VM may register only the
+//! address it calls from.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
@@ -12,6 +12,8 @@ use ipnet::IpNet;
 use zonemesh_config::{FederationSettings, TokenSettings};
 use zonemesh_core::name::FederationName;
 use zonemesh_core::token::{self, VmRole};
+
+use crate::facts::tokens::TokenBoard;
 
 /// Why a VM may not do what it asked for. The texts reach the VM's log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +75,7 @@ pub(crate) struct VmPermissions {
     prefixes: Vec<IpNet>,
     tokens: Vec<TokenSettings>,
     federations: Vec<FederationSettings>,
+    kept: TokenBoard,
 }
 
 impl VmPermissions {
@@ -80,8 +83,9 @@ impl VmPermissions {
         prefixes: Vec<IpNet>,
         tokens: Vec<TokenSettings>,
         federations: Vec<FederationSettings>,
+        kept: TokenBoard,
     ) -> Self {
-        Self { prefixes, tokens, federations }
+        Self { prefixes, tokens, federations, kept }
     }
 
     /// May `caller` read endpoints and CA sets?
@@ -118,7 +122,7 @@ impl VmPermissions {
         federation: &FederationName,
         now: SystemTime,
     ) -> Result<(), Denied> {
-        let Some(token) = self.tokens.iter().find(|token| token.sha256.is_of(shown)) else {
+        let Some(token) = self.known(shown) else {
             return Err(if token::is_old(shown) { Denied::OldToken } else { Denied::UnknownToken });
         };
         let name = || token.name.clone();
@@ -134,6 +138,20 @@ impl VmPermissions {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The token that is shown: what the configuration says of it counts before what is kept.
+    fn known(&self, shown: &str) -> Option<TokenSettings> {
+        let configured = self.tokens.iter().find(|token| token.sha256.is_of(shown)).cloned();
+        configured.or_else(|| {
+            self.kept.of(shown).map(|token| TokenSettings {
+                name: token.name(),
+                role: token.role,
+                sha256: token.hash,
+                federation: token.federation,
+                expires: token.expires_at.map(SystemTime::from),
+            })
+        })
     }
 
     /// May `caller` have a SuperLink at `addresses` certified?
@@ -154,7 +172,7 @@ mod tests {
     use std::time::Duration;
 
     use zonemesh_core::key::ZoneIdentity;
-    use zonemesh_core::token::{SECRET_BYTES, VmToken, ZonePin};
+    use zonemesh_core::token::{KeptTokens, KnownToken, SECRET_BYTES, VmToken, ZonePin};
 
     use super::*;
 
@@ -182,7 +200,16 @@ mod tests {
         let held = ["health-eu", "finance-eu"]
             .map(|name| FederationSettings { name: name.parse().unwrap(), extra_sans: Vec::new() });
         let prefixes = vec!["10.10.10.0/24".parse().unwrap()];
-        VmPermissions::new(prefixes, vec![first, node, any], held.into())
+        let kept = KnownToken {
+            hash: vm_token(4).hash(),
+            role: VmRole::SuperLink,
+            federation: Some("health-eu".parse().unwrap()),
+            expires_at: Some((now() + Duration::from_secs(60)).into()),
+        };
+        let ended = KnownToken { expires_at: None, hash: vm_token(1).hash(), ..kept.clone() };
+        let kept = KeptTokens { tokens: vec![ended, kept], inviter: None };
+        let tokens = vec![first, node, any];
+        VmPermissions::new(prefixes, tokens, held.into(), TokenBoard::new(kept))
     }
 
     fn vm_token(seed: u8) -> VmToken {
@@ -221,6 +248,21 @@ mod tests {
         for federation in ["health-eu", "finance-eu"] {
             assert_eq!(write(VM, vm_token(3).reveal(), federation, now()), Ok(()));
         }
+    }
+
+    #[test]
+    fn a_token_that_came_with_the_invitation_is_taken_for_what_it_is_good_for() {
+        let late = now() + Duration::from_secs(60);
+        let kept = vm_token(4);
+        assert_eq!(write(VM, kept.reveal(), "health-eu", now()), Ok(()));
+        let other = write(VM, kept.reveal(), "finance-eu", now());
+        assert!(matches!(other, Err(Denied::OtherFederation { .. })), "{other:?}");
+        let name = "superlink-health-eu".to_owned();
+        let expired = write(VM, kept.reveal(), "health-eu", late);
+        assert_eq!(expired, Err(Denied::ExpiredToken { name }));
+        // What the configuration says of a token counts, also where it came with the invitation.
+        let ended = write(VM, &good(), "health-eu", late);
+        assert_eq!(ended, Err(Denied::ExpiredToken { name: "superlink-vm".to_owned() }));
     }
 
     #[test]

@@ -48,6 +48,7 @@ impl Door for VmDoor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::facts::tokens::TokenBoard;
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -56,7 +57,8 @@ mod tests {
     #[test]
     fn another_zones_idle_connections_keep_no_vm_out() {
         let prefixes = vec!["10.10.10.0/24".parse().unwrap(), "fd10::/64".parse().unwrap()];
-        let authority = Arc::new(VmPermissions::new(prefixes, Vec::new(), Vec::new()));
+        let authority =
+            Arc::new(VmPermissions::new(prefixes, Vec::new(), Vec::new(), TokenBoard::default()));
         let refusals = Arc::new(RefusedCalls::default());
         let door = VmDoor::new(authority, refusals.clone());
         let foreign = (0..5000_u32).map(|n| IpAddr::from((0x0a0a_1400 + n).to_be_bytes()));

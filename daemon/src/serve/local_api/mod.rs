@@ -23,6 +23,7 @@ use crate::facts::certificates::FederationCas;
 use crate::facts::keepalives::Keepalives;
 use crate::facts::ledger::Ledger;
 use crate::facts::rate_limits::RefusedCalls;
+use crate::facts::tokens::TokenBoard;
 use crate::failure::{Exit, Failure, OrExit as _};
 
 use authority::VmPermissions;
@@ -50,6 +51,7 @@ pub(crate) struct LocalParts {
     pub(crate) keepalives: Arc<Keepalives>,
     pub(crate) cas: Arc<FederationCas>,
     pub(crate) refusals: Arc<RefusedCalls>,
+    pub(crate) tokens: TokenBoard,
 }
 
 /// Binds the local API.
@@ -72,6 +74,7 @@ pub(crate) async fn bind(
         config.zone.prefixes.clone(),
         settings.tokens.clone(),
         config.federations.clone(),
+        parts.tokens.clone(),
     ));
     tracing::info!(%address, "local API");
     let refusals = parts.refusals.clone();

@@ -2,6 +2,7 @@
 
 mod authorities;
 mod founded_elsewhere;
+mod founded_with_federation;
 mod identity;
 mod invitations;
 mod join_by_invitation;

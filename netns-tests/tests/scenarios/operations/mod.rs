@@ -6,5 +6,6 @@ mod gateway_killed_and_restarted;
 mod planned_restart;
 mod quick_start;
 mod upgrade;
+mod upgrade_with_federation;
 mod wg_shows_a_gateway;
 mod zonemesh_shows_a_gateway;

@@ -29,7 +29,8 @@ pub(crate) fn wire_bytes(body: &StreamBody) -> u64 {
         StreamBody::Trust(items) => items.iter().map(|item| item.size() + 16).sum(),
         StreamBody::TrustIds(held) => held.ids.len() * 34 + 70,
         StreamBody::Digest(_) => 70,
-        StreamBody::Unknown => 0,
+        // Nobody asks for counters here.
+        StreamBody::CountersQuestion | StreamBody::Counters(_) | StreamBody::Unknown => 0,
     };
     let payload = (payload + CLOCK_BYTES) as u64;
     payload + payload.div_ceil(1300) * PACKET_BYTES + ACK_BYTES

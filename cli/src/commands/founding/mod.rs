@@ -3,7 +3,8 @@
 //! Promises: either everything that the zones need lies in the new folder, for its owner alone, or
 //! nothing of it is of use to anybody. Each secret stands in one zone's folder only.
 
-use std::collections::BTreeSet;
+mod vms;
+
 use std::fmt::Write as _;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -16,19 +17,26 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 use zonemesh_api::view::MeshView;
 use zonemesh_config::Endpoint;
-use zonemesh_core::founding::{FoundedMesh, FoundingPlan, InvitedZone, PlannedZone, first_set};
+use zonemesh_core::founding::{
+    FoundedMesh, FoundingPlan, InvitedZone, PlannedZone, first_set, mesh_of,
+};
 use zonemesh_core::invitation::{InvitationId, InvitationSecret};
-use zonemesh_core::membership::{AuthorityIdentity, AuthorityPublicKey};
+use zonemesh_core::membership::AuthorityIdentity;
+use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::time::UnixMillis;
 
-use crate::arguments::{FederationArgument, Offline, ZoneArgument};
+use crate::arguments::{FederationArgument, LanArgument, Offline, ZoneArgument};
 use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::secret_file;
 use crate::view::mesh::FoundedView;
+use vms::ZoneVms;
 
 /// TCP port of the join service.
 const JOIN_PORT: u16 = 51823;
+/// TCP port of the local API.
+const LOCAL_API_PORT: u16 = 51822;
+const NOT_FOUNDED: &str = "this mesh cannot be founded";
 
 /// Makes the mesh in `folder`. Its owners are `owner_keys`, and those whose keys lie in
 /// `owner_key_files`.
@@ -44,17 +52,28 @@ pub(super) fn found(
     };
     let all: Vec<_> = std::iter::once(founder).chain(&offline.zones).collect();
     check_federations(&offline.federations, &all)?;
-    let zones = with_tunnel_ips(&all, offline)?;
+    check_lan(&offline.lan, &all)?;
+    let mut zones = with_tunnel_ips(&all, offline)?;
     let owners = owner_keys.iter().map(|key| key.parse()).collect::<Result<_, _>>();
     let owners =
         owners.or_exit(Exit::Usage, || "--owner takes an authority's public key".to_owned())?;
-    let (founded, signing_key) = make(founder, &zones, offline.valid_for, owners)?;
+    let now = UnixMillis::from(SystemTime::now());
+    let signing_key = AuthorityIdentity::from_seed(&Zeroizing::new(random()?));
+    let public = signing_key.public_key();
+    let first = first_set(owners, public, now).or_exit(Exit::Usage, || NOT_FOUNDED.to_owned())?;
+    let mesh = mesh_of(&first).or_exit(Exit::Usage, || NOT_FOUNDED.to_owned())?;
+    for zone in &mut zones {
+        zone.take_part(&mesh, &offline.federations)?;
+    }
+    let plan = plan(founder, &zones, now, offline.valid_for)?;
+    let founded = plan.found(first, signing_key);
+    let founded = founded.or_exit(Exit::Usage, || NOT_FOUNDED.to_owned())?;
     write_all(folder, &zones, &founded, &offline.federations)?;
     let names = zones.iter().map(|zone| zone.planned.zone.to_string()).collect();
     Ok(FoundedView(MeshView {
         schema: "zonemesh/mesh/v1",
         mesh: founded.mesh.to_string(),
-        authority_key: signing_key,
+        authority_key: public.to_string(),
         owner_key_files,
         zones: names,
     }))
@@ -64,18 +83,57 @@ pub(super) fn found(
 struct ConfiguredZone<'a> {
     planned: PlannedZone,
     endpoints: &'a [Endpoint],
+    /// Where its VMs reach the gateway.
+    lan: IpAddr,
+    vms: Vec<ZoneVms>,
+}
+
+impl ConfiguredZone<'_> {
+    /// Plans what the zone does for the federations, and makes its VMs' tokens.
+    fn take_part(
+        &mut self,
+        mesh: &MeshId,
+        federations: &[FederationArgument],
+    ) -> Result<(), CommandFailure> {
+        let zone = &mut self.planned;
+        zone.federations = vms::rights(&zone.zone, federations);
+        self.vms = vms::vms(mesh, &zone.zone, &zone.federations)?;
+        zone.tokens = self.vms.iter().map(ZoneVms::known).collect();
+        Ok(())
+    }
+}
+
+/// What was said of a zone's gateway, or the first address of its first subnet.
+fn lan_address(zone: &ZoneArgument, said: &[LanArgument]) -> Option<IpAddr> {
+    let said = said.iter().find(|lan| lan.zone == zone.zone).map(|lan| lan.address);
+    said.or_else(|| zone.prefixes.first()?.hosts().next())
 }
 
 fn check_federations(
     federations: &[FederationArgument],
     zones: &[&ZoneArgument],
 ) -> Result<(), CommandFailure> {
-    for FederationArgument { name, host, trainers } in federations {
+    for (index, FederationArgument { name, host, trainers }) in federations.iter().enumerate() {
+        if federations[..index].iter().any(|other| other.name == *name) {
+            let message = format!("federation {name} is named twice: name it once");
+            return Err(CommandFailure::message(Exit::Usage, message));
+        }
         let known = |zone: &&ZoneName| zones.iter().any(|planned| planned.zone == **zone);
         let mut named = std::iter::once(host).chain(trainers);
         if let Some(stranger) = named.find(|zone| !known(zone)) {
             let message = format!("federation {name} names zone {stranger}, which is not founded");
             return Err(CommandFailure::message(Exit::Usage, message));
+        }
+    }
+    Ok(())
+}
+
+fn check_lan(lan: &[LanArgument], zones: &[&ZoneArgument]) -> Result<(), CommandFailure> {
+    for LanArgument { zone, address } in lan {
+        let of_zone = zones.iter().find(|planned| planned.zone == *zone);
+        if of_zone.is_none_or(|planned| planned.prefixes.iter().all(|net| !net.contains(address))) {
+            let message = format!("{address} lies in no prefix of zone {zone} that is founded");
+            return Err(CommandFailure::message(Exit::Usage, message).next("--lan ZONE=ADDRESS"));
         }
     }
     Ok(())
@@ -97,22 +155,22 @@ fn with_tunnel_ips<'a>(
             zone: zone.zone.clone(),
             prefixes: zone.prefixes.clone(),
             tunnel_ips: vec![ip],
+            federations: Vec::new(),
+            tokens: Vec::new(),
         },
         endpoints: &zone.endpoints,
+        lan: lan_address(zone, &offline.lan).unwrap_or(ip),
+        vms: Vec::new(),
     });
     Ok(configured.collect())
 }
 
-/// The mesh, and its signing key's public half.
-fn make(
+fn plan(
     founder: &ZoneArgument,
     zones: &[ConfiguredZone<'_>],
+    now: UnixMillis,
     valid_for: Duration,
-    owners: BTreeSet<AuthorityPublicKey>,
-) -> Result<(FoundedMesh, String), CommandFailure> {
-    let now = UnixMillis::from(SystemTime::now());
-    let signing_key = AuthorityIdentity::from_seed(&Zeroizing::new(random()?));
-    let public = signing_key.public_key();
+) -> Result<FoundingPlan, CommandFailure> {
     let invited = |zone: &ConfiguredZone<'_>| -> Result<_, CommandFailure> {
         let secret = InvitationSecret::from_bytes(random()?);
         Ok(InvitedZone { planned: zone.planned.clone(), id: InvitationId(random()?), secret })
@@ -121,15 +179,12 @@ fn make(
         CommandFailure::message(Exit::Usage, "a mesh has at least its founder".to_owned())
     })?;
     let valid_for_ms = u64::try_from(valid_for.as_millis()).unwrap_or(u64::MAX);
-    let plan = FoundingPlan {
+    Ok(FoundingPlan {
         founder: first.planned.clone(),
         join_endpoints: founder.endpoints.iter().map(join_endpoint).collect(),
         others: others.iter().map(invited).collect::<Result<_, _>>()?,
         expires_at: now.plus(valid_for_ms),
-    };
-    let founded = first_set(owners, public, now).and_then(|first| plan.found(first, signing_key));
-    let founded = founded.or_exit(Exit::Usage, || "this mesh cannot be founded".to_owned())?;
-    Ok((founded, public.to_string()))
+    })
 }
 
 /// Where the founder's join service is, which listens beside its tunnels.
@@ -164,6 +219,7 @@ fn write_all(
             *secret
         ));
         secret_file::create(&place.join("context"), &context)?;
+        zone.vms.iter().try_for_each(|vms| vms.write(&place, zone.lan))?;
     }
     Ok(())
 }
@@ -180,7 +236,7 @@ fn make_folder(folder: &Path) -> Result<(), CommandFailure> {
 
 /// The gateway's `zonemesh.toml`.
 fn configuration(zone: &ConfiguredZone<'_>, federations: &[FederationArgument]) -> String {
-    let ConfiguredZone { planned, endpoints } = zone;
+    let ConfiguredZone { planned, endpoints, .. } = zone;
     let mut text = format!(
         "[zone]\nname = \"{}\"\nprefixes = {:?}\n\n[tunnel]\naddresses = {:?}\n",
         planned.zone,
@@ -190,6 +246,13 @@ fn configuration(zone: &ConfiguredZone<'_>, federations: &[FederationArgument]) 
     if !endpoints.is_empty() {
         // Writing into a String does not fail.
         let _ = write!(text, "\n[gateway]\nendpoints = {:?}\n", texts(endpoints));
+    }
+    if !zone.vms.is_empty() {
+        let _ = write!(
+            text,
+            "\n[local_api]\nlisten = \"{}\"\n",
+            SocketAddr::new(zone.lan, LOCAL_API_PORT)
+        );
     }
     let hosted = federations.iter().filter(|federation| federation.host == planned.zone);
     for federation in hosted {
@@ -219,16 +282,24 @@ mod tests {
     fn what_is_written_for_a_gateway_is_a_valid_configuration() {
         let zone: ZoneArgument = "berlin=10.10.10.0/24@203.0.113.1:51820".parse().unwrap();
         let federation: FederationArgument = "health-eu=berlin:berlin".parse().unwrap();
-        let configured = ConfiguredZone {
+        let mut configured = ConfiguredZone {
             planned: PlannedZone {
                 zone: zone.zone.clone(),
                 prefixes: zone.prefixes.clone(),
                 tunnel_ips: vec!["10.255.0.1".parse().unwrap()],
+                federations: Vec::new(),
+                tokens: Vec::new(),
             },
             endpoints: &zone.endpoints,
+            lan: lan_address(&zone, &[]).unwrap(),
+            vms: Vec::new(),
         };
-        let text = configuration(&configured, &[federation]);
+        let federations = [federation];
+        configured.take_part(&MeshId::new("0f".repeat(32)), &federations).unwrap();
+        let text = configuration(&configured, &federations);
         let config = Config::parse(&text, "zonemesh.toml").unwrap();
+        let listen = config.local_api.map(|api| api.listen.to_string());
+        assert_eq!(listen.as_deref(), Some("10.10.10.1:51822"));
         assert_eq!(
             (config.zone.prefixes, config.gateway.endpoints),
             (zone.prefixes, zone.endpoints)

@@ -94,6 +94,7 @@ async fn start_local_api(
         reach: Arc::new(reach),
         keepalives: sources.keepalives.clone(),
         cas: sources.cas.clone(),
+        companions: sources.companions.clone(),
         refusals: sources.refusals.clone(),
     };
     let bound = local_api::bind(settings, sources.leaf.current(), parts).await?;

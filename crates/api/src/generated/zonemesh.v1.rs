@@ -1618,6 +1618,59 @@ pub struct StatusReply {
     /// Findings that stand, those that are left out included.
     #[prost(uint32, tag = "20")]
     pub findings_total: u32,
+    /// The companions in this zone's VMs that speak, or have spoken, to this gateway; those that need a
+    /// look first.
+    #[prost(message, repeated, tag = "21")]
+    pub companions: ::prost::alloc::vec::Vec<CompanionView>,
+    /// How many there are.
+    #[prost(uint32, tag = "22")]
+    pub companions_total: u32,
+}
+/// A companion in a VM of this zone, and what it has reported last.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CompanionView {
+    /// Its VM's address.
+    #[prost(string, tag = "1")]
+    pub vm: ::prost::alloc::string::String,
+    /// superlink or supernode.
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    /// Its federation.
+    #[prost(string, tag = "3")]
+    pub federation: ::prost::alloc::string::String,
+    /// True while it has a session.
+    #[prost(bool, tag = "4")]
+    pub connected: bool,
+    /// When its session began, or ended.
+    #[prost(uint64, tag = "5")]
+    pub since_unix_ms: u64,
+    /// The companion's version.
+    #[prost(string, tag = "6")]
+    pub release: ::prost::alloc::string::String,
+    /// When it reported last; what follows is from then, and empty if it never has.
+    #[prost(uint64, tag = "7")]
+    pub reported_at_unix_ms: u64,
+    /// A SuperLink's readiness, or where a SuperNode is: waiting, connecting, running, stopped, unknown.
+    #[prost(string, tag = "8")]
+    pub state: ::prost::alloc::string::String,
+    /// idle or training; empty if it is not known.
+    #[prost(string, tag = "9")]
+    pub activity: ::prost::alloc::string::String,
+    /// Flower's version.
+    #[prost(string, tag = "10")]
+    pub flower_version: ::prost::alloc::string::String,
+    /// What is wrong there.
+    #[prost(message, repeated, tag = "11")]
+    pub findings: ::prost::alloc::vec::Vec<CompanionFinding>,
+    /// The number that Flower knows the node by; 0 if it is not known.
+    #[prost(uint64, tag = "12")]
+    pub node_id: u64,
+    /// The key that Flower knows the node by (SubjectPublicKeyInfo in DER); empty if it is not known.
+    #[prost(bytes = "vec", tag = "13")]
+    pub public_key: ::prost::alloc::vec::Vec<u8>,
+    /// The CA certificates that Flower trusts there.
+    #[prost(message, repeated, tag = "14")]
+    pub cas: ::prost::alloc::vec::Vec<HeldCaCertificate>,
 }
 /// One thing that an engineer should know, for as long as it lasts.
 #[derive(Clone, PartialEq, ::prost::Message)]

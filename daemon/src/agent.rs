@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 use zonemesh_config::Config;
@@ -17,6 +17,7 @@ use crate::act::streams::StreamContext;
 use crate::act::tunnel::{self, StartedTunnel};
 use crate::administration::opened::OpenedState;
 use crate::administration::{Administration, addresses};
+use crate::facts::companions::CompanionBoard;
 use crate::facts::disk::{DiskWriter, FileSystem, FolderLock, SlowDisk, leftovers};
 use crate::facts::etcd::EtcdBoard;
 use crate::facts::journal;
@@ -247,6 +248,8 @@ impl Boards {
             silent: Mutex::default(),
             last: Mutex::default(),
         };
+        let said = state.ledger.draft().supernodes;
+        let companions = Arc::new(CompanionBoard::new(said, Instant::now()));
         Served {
             streams: self.streams(&state.ledger, &acting.tunnel),
             administration: state.administration,
@@ -265,6 +268,7 @@ impl Boards {
                 paths: self.paths,
                 keepalives: self.keepalives,
                 cas: state.cas,
+                companions,
                 leaf: state.leaf,
                 refusals: self.refusals,
                 started_at: SystemTime::now(),

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use prost::Message as _;
 use zonemesh_api::v1;
+use zonemesh_api::v1::companion_message::Body;
 use zonemesh_core::invitation::{
     Invitation, InvitationId, InvitationSecret, Inviter, RedemptionAnswer,
 };
@@ -162,23 +163,25 @@ fn wire_bytes(message: &StreamMessage) -> Vec<u8> {
 
 fn messages(membership: &Membership) {
     let with_kind = |kind: u8, bytes: Vec<u8>| [vec![kind], bytes].concat();
-    let register = v1::RegisterRequest {
-        federation: "health-eu".to_owned(),
-        token: "token".to_owned(),
+    let say = |body| v1::CompanionMessage { number: 1, body: Some(body) }.encode_to_vec();
+    let register = Body::Registration(v1::SuperLinkRegistration {
         addresses: vec!["10.10.10.5".to_owned()],
         fleet_port: 9092,
         control_port: 9093,
         flower_version: "1.25.0".to_owned(),
-        ..Default::default()
-    };
-    write("messages", "register", with_kind(0, register.encode_to_vec()));
-    let report = v1::ReportRequest {
-        federation: "health-eu".to_owned(),
-        token: "token".to_owned(),
+        transport: 1,
+        csr_pem: "csr".to_owned(),
+        clock_unix_ms: 1,
+    });
+    write("messages", "register", with_kind(0, say(register)));
+    let report = Body::Report(v1::CompanionReport {
         readiness: 2,
+        supernode: 3,
+        flower_version: "1.25.0".to_owned(),
+        public_key: vec![4; 91],
         ..Default::default()
-    };
-    write("messages", "report", with_kind(1, report.encode_to_vec()));
+    });
+    write("messages", "report", with_kind(1, say(report)));
     let view = v1::FederationView {
         federation: "health-eu".to_owned(),
         found: true,

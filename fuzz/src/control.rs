@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use prost::Message as _;
+use zonemesh_api::v1::companion_message::Body;
 use zonemesh_api::{v1, wire};
 use zonemesh_core::founding::FoundingBundle;
 use zonemesh_core::invitation::{Invitation, IssuedInvitation, Redemption, RedemptionAnswer};
 use zonemesh_core::membership::{Membership, SignedTrustItem, TrustKind};
 use zonemesh_core::record::SignedRecord;
 use zonemesh_core::replication::{ReplicationSession, StreamMessage};
-use zonemesh_core::token::KeptTokens;
+use zonemesh_core::token::{KeptTokens, VmRole};
 
 use crate::mesh::{NOW, authority, identity, membership, name, registry};
 
@@ -142,13 +143,32 @@ pub fn messages(bytes: &[u8]) {
         return;
     };
     match kind % 6 {
-        0 => drop(v1::RegisterRequest::decode(bytes).map(wire::local::Registration::try_from)),
-        1 => drop(v1::ReportRequest::decode(bytes).map(wire::local::ReadinessReport::try_from)),
+        0 | 1 => said(v1::CompanionMessage::decode(bytes).ok().and_then(|message| message.body)),
         2 => drop(v1::FederationView::decode(bytes).map(wire::local::FederationAnswer::try_from)),
         3 => {
             drop(v1::FederationView::decode(bytes).map(wire::local::RegisteredSuperLink::try_from))
         }
         4 => drop(v1::RedeemRequest::decode(bytes).map(Redemption::try_from)),
         _ => drop(v1::RedeemReply::decode(bytes).map(RedemptionAnswer::try_from)),
+    }
+}
+
+/// What a companion says in a session.
+fn said(body: Option<Body>) {
+    match body {
+        Some(Body::Hello(hello)) => drop(wire::local::CompanionHello::try_from(hello)),
+        Some(Body::Registration(wanted)) => drop(wire::local::Registration::try_from(wanted)),
+        Some(Body::Report(report)) => {
+            for role in [VmRole::SuperLink, VmRole::SuperNode] {
+                let Ok(read) = wire::local::report(report.clone(), role) else {
+                    continue;
+                };
+                let Body::Report(again) = Body::from(read.clone()) else {
+                    unreachable!("a report is written as one")
+                };
+                assert_eq!(wire::local::report(again, role), Ok(read));
+            }
+        }
+        None => {}
     }
 }

@@ -15,21 +15,21 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
-use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 use tower::service_fn;
-use zonemesh_api::clients::local;
+use zonemesh_api::clients::local::{self, LocalSession};
+use zonemesh_api::v1::RegistryMessage;
 use zonemesh_api::v1::local_client::LocalClient;
-use zonemesh_api::v1::{RegisterRequest, RegistryMessage, WatchRequest};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::{ProtocolRange, RecordContent, SignedRecord, Version, ZoneRecord};
 use zonemesh_core::replication::{ClockStamp, StreamBody, StreamMessage};
 use zonemesh_core::time::UnixMillis;
 
 use crate::key_holder::KeyHolder;
-use crate::updates::Post;
+use crate::updates::{Post, Registering};
 use zonemesh_lab::lab::Lab;
-use zonemesh_lab::mesh::{FEDERATION, Mesh};
+use zonemesh_lab::mesh::Mesh;
 use zonemesh_lab::namespace::Namespace;
 
 /// Callers at once.
@@ -185,7 +185,7 @@ pub struct Registrations {
 /// When the namespace cannot be entered, or the gateway lets nobody in.
 pub fn flood_with_registrations(
     from: &Post<'_>,
-    request: &RegisterRequest,
+    request: &Registering,
     count: u64,
 ) -> Result<Registrations> {
     const CONNECTIONS: u64 = 8;
@@ -212,13 +212,15 @@ pub fn flood_with_registrations(
 
 async fn register(
     mut client: LocalClient<Channel>,
-    request: RegisterRequest,
+    request: Registering,
     count: u64,
 ) -> Registrations {
     let mut seen = Registrations::default();
+    let mut session = None;
     for _ in 0..count {
-        match client.register(request.clone()).await.map_err(|status| status.code()) {
-            Ok(_) => seen.served += 1,
+        let registered = again(&mut client, &mut session, &request).await;
+        match registered.map_err(|status| status.code()) {
+            Ok(()) => seen.served += 1,
             Err(Code::Unauthenticated) => seen.unauthenticated += 1,
             Err(Code::ResourceExhausted) => seen.too_many += 1,
             Err(_) => seen.other += 1,
@@ -227,12 +229,25 @@ async fn register(
     seen
 }
 
-/// Opens `count` watches from a VM and reads none of them, for `period`; returns how many the gateway
+/// In the session that is open, or in a new one.
+async fn again(
+    client: &mut LocalClient<Channel>,
+    session: &mut Option<LocalSession>,
+    request: &Registering,
+) -> Result<(), Status> {
+    let open = match session {
+        Some(open) => open,
+        None => session.insert(request.open(client).await?),
+    };
+    request.again(open).await.map(drop)
+}
+
+/// Opens `count` sessions from a VM and reads none of them, for `period`; returns how many the gateway
 /// has let in.
 ///
 /// # Errors
 /// When the namespace cannot be entered, or the gateway lets nobody in.
-pub fn watch_without_reading(from: &Post<'_>, count: u32, period: Duration) -> Result<usize> {
+pub fn listen_without_reading(from: &Post<'_>, count: u32, period: Duration) -> Result<usize> {
     const CONNECTIONS: u32 = 4;
     from.place.inside(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -241,9 +256,8 @@ pub fn watch_without_reading(from: &Post<'_>, count: u32, period: Duration) -> R
             for _ in 0..CONNECTIONS {
                 let mut client = LocalClient::new(narrow(from).await?);
                 for _ in 0..count / CONNECTIONS {
-                    let request =
-                        WatchRequest { federation: FEDERATION.to_owned(), ..Default::default() };
-                    unread.extend(client.watch(request).await.ok());
+                    let hello = from.hello()?;
+                    unread.extend(LocalSession::open(&mut client, hello, &[]).await.ok());
                 }
             }
             tokio::time::sleep(period).await;

@@ -11,8 +11,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 use tokio::sync::watch::Receiver;
-use zonemesh_api::clients::local;
-use zonemesh_api::v1::{FlowerTransport, RegisterRequest, WatchRequest};
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+use zonemesh_api::clients::local::{self, LocalSession};
+use zonemesh_api::v1::gateway_message::Body as Answer;
+use zonemesh_api::v1::local_client::LocalClient;
+use zonemesh_api::v1::{IssuedLeaf, RefusalKind};
+use zonemesh_api::wire::local::{CompanionHello, Registration, ShownToken};
+use zonemesh_core::record::FlowerTransport;
+use zonemesh_core::time::UnixMillis;
+use zonemesh_core::token::VmRole;
 
 use crate::vm;
 use zonemesh_lab::lab::Lab;
@@ -27,6 +35,8 @@ pub struct Post<'a> {
     pub api: SocketAddr,
     /// The TLS that pins its gateway's key.
     pub tls: Arc<rustls::ClientConfig>,
+    /// The token of a SuperNode's VM here.
+    pub token: String,
 }
 
 impl<'a> Post<'a> {
@@ -35,10 +45,89 @@ impl<'a> Post<'a> {
     /// # Errors
     /// When there is none of that name, or its gateway does not answer.
     pub fn at(lab: &'a Lab, mesh: &mut Mesh, zone: &str, vm: &str) -> Result<Self> {
-        let tls = vm::pinned(&mesh.gateway(zone)?.keys.zone)?;
+        let gateway = mesh.gateway(zone)?;
+        let tls = vm::pinned(&gateway.keys.zone)?;
+        let token = gateway.tokens.supernode.token.clone();
         let zone = lab.zone(zone)?;
         let api = SocketAddr::from((zone.lan_address, LOCAL_API_PORT));
-        Ok(Self { place: &zone.vm(vm)?.namespace, api, tls })
+        Ok(Self { place: &zone.vm(vm)?.namespace, api, tls, token })
+    }
+
+    /// The hello of a SuperNode's companion here.
+    ///
+    /// # Errors
+    /// Never: the federation of the Lab has a name.
+    pub fn hello(&self) -> Result<CompanionHello> {
+        hello(&self.token, VmRole::SuperNode)
+    }
+}
+
+fn hello(token: &str, role: VmRole) -> Result<CompanionHello> {
+    let proof = ShownToken { token: token.to_owned().into(), role };
+    Ok(CompanionHello {
+        federation: FEDERATION.parse()?,
+        proof: Some(proof),
+        release: "0.2.0".to_owned(),
+        onegate: None,
+    })
+}
+
+/// A SuperLink's VM that is to be registered.
+#[derive(Clone)]
+pub struct Registering {
+    /// The token that it shows.
+    pub token: String,
+    /// What it asks for.
+    pub wanted: Registration,
+}
+
+impl Registering {
+    /// Opens a session for it.
+    ///
+    /// # Errors
+    /// The gateway's refusal.
+    pub async fn open(&self, gateway: &mut LocalClient<Channel>) -> Result<LocalSession, Status> {
+        let hello = hello(&self.token, VmRole::SuperLink);
+        let hello = hello.map_err(|error| Status::internal(error.to_string()))?;
+        LocalSession::open(gateway, hello, &[]).await
+    }
+
+    /// Registers it once, in a session that ends with it.
+    ///
+    /// # Errors
+    /// The gateway's refusal.
+    pub async fn once(&self, gateway: &mut LocalClient<Channel>) -> Result<IssuedLeaf, Status> {
+        self.again(&mut self.open(gateway).await?).await
+    }
+
+    /// Registers it in a session that is open.
+    ///
+    /// # Errors
+    /// The gateway's refusal.
+    pub async fn again(&self, session: &mut LocalSession) -> Result<IssuedLeaf, Status> {
+        let number = session.say(self.wanted.clone()).await;
+        loop {
+            let message = session.inbound.message().await?;
+            let message = message.ok_or_else(|| Status::aborted("the session has ended"))?;
+            match message.body {
+                Some(Answer::Issued(issued)) if message.answers == number => return Ok(issued),
+                Some(Answer::Refused(refusal)) if message.answers == number => {
+                    return Err(Status::new(code(refusal.kind()), refusal.reason));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn code(kind: RefusalKind) -> Code {
+    match kind {
+        RefusalKind::Invalid => Code::InvalidArgument,
+        RefusalKind::NotAllowed => Code::PermissionDenied,
+        RefusalKind::NotRegistered => Code::FailedPrecondition,
+        RefusalKind::TooOften => Code::ResourceExhausted,
+        RefusalKind::Unavailable => Code::Unavailable,
+        RefusalKind::Unspecified => Code::Unknown,
     }
 }
 
@@ -46,20 +135,18 @@ impl<'a> Post<'a> {
 ///
 /// # Errors
 /// When there is no such VM, or openssl makes no certificate request.
-pub fn registration(lab: &Lab, mesh: &Mesh, vm: &str) -> Result<RegisterRequest> {
+pub fn registration(lab: &Lab, mesh: &Mesh, vm: &str) -> Result<Registering> {
     let zone = lab.zones().first().context("a Lab without a zone")?;
-    Ok(RegisterRequest {
-        federation: FEDERATION.to_owned(),
-        token: mesh.token().to_owned(),
-        addresses: vec![zone.vm(vm)?.address.to_string()],
+    let wanted = Registration {
+        addresses: vec![zone.vm(vm)?.address.into()],
         fleet_port: 9092,
         control_port: 9093,
         flower_version: "1.25.0".to_owned(),
-        transport: FlowerTransport::Grpc.into(),
+        transport: FlowerTransport::Grpc,
         csr_pem: certificate_request(lab, vm)?,
-        clock_unix_ms: unix_ms(),
-        onegate: None,
-    })
+        clock: UnixMillis(unix_ms()),
+    };
+    Ok(Registering { token: mesh.token().to_owned(), wanted })
 }
 
 /// Milliseconds since 1970.
@@ -98,7 +185,7 @@ pub struct Series {
 pub fn measure(
     home: &Post<'_>,
     posts: &[Post<'_>],
-    request: &RegisterRequest,
+    request: &Registering,
     series: Series,
 ) -> Result<Vec<Duration>> {
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -126,12 +213,12 @@ fn watch(post: &Post<'_>, seen: &Seen, mut stopped: Receiver<bool>) -> Result<()
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut gateway = local::connect(post.api, post.tls.clone()).await?;
-        let request = WatchRequest { federation: FEDERATION.to_owned(), ..Default::default() };
-        let mut views = gateway.watch(request).await?.into_inner();
+        let mut session = LocalSession::open(&mut gateway, post.hello()?, &[]).await?;
         loop {
             tokio::select! {
-                view = views.message() => {
-                    let view = view?.context("the gateway ended a watch")?;
+                message = session.inbound.message() => {
+                    let message = message?.context("the gateway ended a session")?;
+                    let Some(Answer::View(view)) = message.body else { continue };
                     let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
                     seen.entry(view.fleet_port).or_insert_with(Instant::now);
                 }
@@ -144,19 +231,21 @@ fn watch(post: &Post<'_>, seen: &Seen, mut stopped: Receiver<bool>) -> Result<()
 fn register(
     home: &Post<'_>,
     watchers: &[Seen],
-    request: &RegisterRequest,
+    request: &Registering,
     series: Series,
 ) -> Result<Vec<Duration>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut gateway = local::connect(home.api, home.tls.clone()).await?;
+        let mut session = request.open(&mut gateway).await?;
         until_all_watch(watchers).await?;
         let mut times = Vec::new();
         for port in series.ports {
-            let clock_unix_ms = unix_ms();
+            let clock = UnixMillis(unix_ms());
             let start = Instant::now();
-            let request = RegisterRequest { fleet_port: port, clock_unix_ms, ..request.clone() };
-            gateway.register(request).await?;
+            let fleet_port = u16::try_from(port)?;
+            let wanted = Registration { fleet_port, clock, ..request.wanted.clone() };
+            Registering { wanted, ..request.clone() }.again(&mut session).await?;
             let last = loop {
                 let told = watchers.iter().map(|seen| {
                     seen.lock().unwrap_or_else(PoisonError::into_inner).get(&port).copied()

@@ -6,6 +6,7 @@
 
 pub(crate) mod authorities;
 pub(crate) mod certificates;
+mod companions;
 pub(crate) mod config_check;
 pub(crate) mod findings;
 pub(crate) mod items;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use zonemesh_api::view::{EtcdSection, LeftOut, RegistrySection, StatusView, Timestamp};
 
 use super::peers::{self, Width};
-use super::{counted, findings, superlinks};
+use super::{companions, counted, findings, superlinks};
 use crate::output::{Page, Rendered};
 use crate::quantity::{ago, span};
 use crate::table::plain;
@@ -19,6 +19,8 @@ impl Rendered for StatusView {
         text.push_str(&peers::table(&self.peers, Width::Narrow, page));
         text.push_str(&peers_left_out(self.left_out));
         text.push_str(&superlinks::table(&self.superlinks, page));
+        text.push_str(&companions::table(&self.companions, self.now, page));
+        text.push_str(&companions_left_out(self.left_out));
         text.extend(self.findings.iter().map(|finding| findings::text(finding, self.now)));
         text.push_str(&findings_left_out(self.left_out));
         text.push_str(&refusals(self));
@@ -71,6 +73,13 @@ fn peers_left_out(left_out: LeftOut) -> String {
         LeftOut { peers, peers_up, .. } => {
             format!("and {peers} more, {peers_up} of them up or degraded  -> zonemesh peers\n")
         }
+    }
+}
+
+fn companions_left_out(left_out: LeftOut) -> String {
+    match left_out.companions {
+        0 => String::new(),
+        more => format!("and {more} more companions  -> zonemesh status -o json\n"),
     }
 }
 

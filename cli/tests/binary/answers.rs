@@ -84,7 +84,14 @@ fn the_status_is_one_screen() {
         "  N216 madrid: nothing was sent for longer than 25 s",
         "  for 2m 5s  -> nothing to do unless it repeats",
     ];
-    assert_eq!(lines[9..], findings);
+    assert_eq!(
+        lines[9..11],
+        [
+            "VM          RUNS       FEDERATION  STATE              FLOWER  SESSION    FINDINGS",
+            "10.10.10.7  supernode  health-eu   running, training  1.25.0  2m 5s ago  N201",
+        ]
+    );
+    assert_eq!(lines[11..], findings);
 }
 
 #[test]
@@ -92,10 +99,12 @@ fn a_mesh_that_has_no_room_on_a_screen_is_counted_there() {
     let mut answers = Answers::new(Paris::Down);
     (answers.status.peers_total, answers.status.peers_up) = (1000, 990);
     answers.status.findings_total = 12;
+    answers.status.companions_total = 60;
     let daemon = Daemon::saying(answers);
     let text = stdout(&ask(&daemon.socket(), &["status"]));
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[7], "and 998 more, 989 of them up or degraded  -> zonemesh peers");
+    assert_eq!(lines[12], "and 59 more companions  -> zonemesh status -o json");
     assert_eq!(lines.last(), Some(&"and 9 more findings  -> zonemesh status -o json"));
 }
 
@@ -328,6 +337,25 @@ peer: object
 schema: string
 ";
 const STATUS: &str = "
+companions: list
+  activity: string
+  cas: list
+    fingerprint: string
+    state: string
+  connected: bool
+  federation: string
+  findings: list
+    code: string
+    text: string
+  flower_version: string
+  node_id: string
+  public_key: string
+  release: string
+  reported_at: string
+  role: string
+  since: string
+  state: string
+  vm: string
 dropped: object
   foreign-source: number
   no-session: number

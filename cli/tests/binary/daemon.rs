@@ -12,11 +12,12 @@ use tonic::{Request, Response, Status};
 use zonemesh_api::v1::admin_server::{Admin, AdminServer};
 use zonemesh_api::v1::mesh_server::MeshServer;
 use zonemesh_api::v1::{
-    CaView, CertificateKind, CertificateView, CertificatesReply, CertificatesRequest, Counter,
-    EtcdView, FederationSummary, Finding, FindingEvidence, FindingSeverity, FlowerTransport,
-    OffloadView, PairView, PeerState, PeerView, PeersReply, PeersRequest, Readiness, RecordView,
-    RecordsReply, RecordsRequest, RegistryView, StatusReply, StatusRequest, StreamState,
-    SuperLinkView, SuperLinksReply, SuperLinksRequest, TunnelView,
+    CaState, CaView, CertificateKind, CertificateView, CertificatesReply, CertificatesRequest,
+    CompanionFinding, CompanionView, Counter, EtcdView, FederationSummary, Finding,
+    FindingEvidence, FindingSeverity, FlowerTransport, HeldCaCertificate, OffloadView, PairView,
+    PeerState, PeerView, PeersReply, PeersRequest, Readiness, RecordView, RecordsReply,
+    RecordsRequest, RegistryView, StatusReply, StatusRequest, StreamState, SuperLinkView,
+    SuperLinksReply, SuperLinksRequest, TunnelView,
 };
 
 use crate::mesh_service::Members;
@@ -162,8 +163,29 @@ fn status() -> StatusReply {
         refused: vec![count("vm_writes", 0)],
         findings: vec![note()],
         superlinks: vec![superlink()],
+        companions: vec![companion()],
+        companions_total: 1,
         local_api_pin: PIN.into(),
         ..StatusReply::default()
+    }
+}
+
+fn companion() -> CompanionView {
+    CompanionView {
+        vm: "10.10.10.7".into(),
+        role: "supernode".into(),
+        federation: "health-eu".into(),
+        connected: true,
+        since_unix_ms: NOW - 125_000,
+        release: "0.2.0".into(),
+        reported_at_unix_ms: NOW - 5_000,
+        state: "running".into(),
+        activity: "training".into(),
+        flower_version: "1.25.0".into(),
+        findings: vec![CompanionFinding { code: "N201".into(), text: "no answer".into() }],
+        node_id: u64::MAX,
+        public_key: vec![0x30, 0x59],
+        cas: vec![HeldCaCertificate { sha256: vec![0xcd; 32], state: CaState::Active.into() }],
     }
 }
 

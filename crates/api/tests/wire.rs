@@ -4,12 +4,8 @@
 
 use prost::Message as _;
 use zonemesh_api::v1;
-use zonemesh_api::wire::local::{
-    AnsweringGateway, FederationAnswer, FederationQuestion, ReadinessReport, Registration,
-    federation_view,
-};
-use zonemesh_api::wire::onegate::OneGateIdentity;
-use zonemesh_api::wire::{WireProblem, admin, mesh};
+use zonemesh_api::wire::local::{AnsweringGateway, FederationAnswer, federation_view};
+use zonemesh_api::wire::{admin, mesh};
 use zonemesh_core::invitation::{
     ChannelBinding, Invitation, InvitationId, InvitationSecret, Inviter, Redemption,
 };
@@ -30,7 +26,6 @@ use zonemesh_core::replication::{
     StreamBody, StreamMessage, TunnelCounters,
 };
 use zonemesh_core::time::UnixMillis;
-use zonemesh_core::token::VmRole;
 
 const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
 
@@ -219,7 +214,10 @@ fn a_companion_reads_what_the_registry_knows() {
     let superlink = FederationAnswer::try_from(view).unwrap().superlink.unwrap();
     assert_eq!(superlink.zone.as_str(), "berlin");
     assert_eq!((superlink.fleet_port, superlink.control_port), (9092, 9093));
-    assert_eq!(superlink.ca_pems, ["A", "N", "R"].map(pem), "active, next, retiring");
+    let order = [("A", CaState::Active), ("N", CaState::Next), ("R", CaState::Retiring)];
+    let cas = order.map(|(letter, state)| CaCertificate { pem: pem(letter), state });
+    assert_eq!(superlink.cas, cas);
+    assert_eq!(superlink.ca_pems(), ["A", "N", "R"].map(pem));
     assert_eq!(superlink.clock_offset_ms, Some(100));
     let unknown = "other".parse().unwrap();
     let view = federation_view(&unknown, registry.find_superlink(&unknown), seen);
@@ -263,6 +261,7 @@ fn a_companion_passes_over_what_a_later_gateway_adds() {
     };
     let mut view = federation_view(&federation(), registry.find_superlink(&federation()), seen);
     (view.readiness, view.transport) = (9, 7);
+    view.cas[1].state = 9;
     let mut bytes = view.encode_to_vec();
     // Field 4000, three bytes.
     bytes.extend([0x82, 0xfa, 0x01, 3, 1, 2, 3]);
@@ -271,6 +270,7 @@ fn a_companion_passes_over_what_a_later_gateway_adds() {
     assert_eq!(superlink.addresses, ["10.10.10.5".parse::<std::net::IpAddr>().unwrap()]);
     assert_eq!(superlink.readiness, Readiness::Other(9));
     assert_eq!(superlink.transport, FlowerTransport::Other(7));
+    assert_eq!(superlink.ca_pems(), ["A", "R"].map(pem), "nobody knows whether to trust the other");
 }
 
 #[test]
@@ -283,78 +283,6 @@ fn a_message_or_trust_item_of_a_later_kind_is_passed_over() {
     let kind = Some(v1::registry_message::Kind::Trust(v1::TrustItems { items }));
     let read = StreamMessage::try_from(v1::RegistryMessage { clock, kind }).unwrap();
     assert_eq!(read.body, StreamBody::Trust(vec![trust_item()]));
-}
-
-#[test]
-fn what_a_superlink_asks_is_what_its_gateway_reads() {
-    let asked = || Registration {
-        federation: federation(),
-        token: zeroize::Zeroizing::new("hunter2".to_owned()),
-        addresses: vec![[10, 10, 10, 5].into()],
-        fleet_port: 9092,
-        control_port: 9093,
-        flower_version: "1.25.0".to_owned(),
-        transport: FlowerTransport::Grpc,
-        csr_pem: "CSR".to_owned(),
-        clock: NOW,
-        onegate: Some(OneGateIdentity { vm: "7".into(), token: "t".to_owned().into() }),
-    };
-    let read = Registration::try_from(v1::RegisterRequest::from(asked())).unwrap();
-    assert_eq!((read.token.as_str(), read.clock), ("hunter2", NOW));
-    assert_eq!((read.addresses, read.csr_pem), (asked().addresses, "CSR".to_owned()));
-    let report = ReadinessReport {
-        federation: federation(),
-        token: zeroize::Zeroizing::new("hunter2".to_owned()),
-        readiness: Readiness::Stopped,
-        clock: None,
-    };
-    let read = ReadinessReport::try_from(v1::ReportRequest::from(report)).unwrap();
-    assert_eq!((read.readiness, read.clock), (Readiness::Stopped, None));
-}
-
-#[test]
-fn a_readiness_that_is_not_said_is_refused_and_one_of_a_later_companion_is_passed_on() {
-    let report = |readiness| v1::ReportRequest {
-        federation: "health-eu".to_owned(),
-        token: "secret".to_owned(),
-        readiness,
-        clock_unix_ms: 0,
-    };
-    let read = |readiness| ReadinessReport::try_from(report(readiness)).map(|r| r.readiness);
-    assert_eq!(read(0).unwrap_err().problem, WireProblem::Missing);
-    assert_eq!(read(2), Ok(Readiness::Ready));
-    assert_eq!(read(9), Ok(Readiness::Other(9)));
-}
-
-#[test]
-fn a_token_does_not_reach_the_log() {
-    let request = v1::RegisterRequest { token: "hunter2".to_owned(), ..Default::default() };
-    assert!(!format!("{request:?}").contains("hunter2"));
-    let proof = v1::VmProof { token: "hunter2".to_owned(), role: 1 };
-    let request = v1::WatchRequest { federation: "f".to_owned(), proof: Some(proof) };
-    assert!(!format!("{request:?}").contains("hunter2"));
-    let proof = v1::OneGateProof { vm: "7".to_owned(), token: "hunter2".to_owned() };
-    assert!(!format!("{proof:?}").contains("hunter2"));
-}
-
-#[test]
-fn a_question_says_who_asks_or_nothing() {
-    let ask = |role| {
-        let proof = v1::VmProof { token: "t".to_owned(), role };
-        let request = v1::WatchRequest { federation: "health-eu".to_owned(), proof: Some(proof) };
-        FederationQuestion::try_from(request)
-    };
-    for (role, read) in [(1, VmRole::SuperLink), (2, VmRole::SuperNode)] {
-        assert_eq!(
-            ask(role).unwrap_or_else(|_| panic!()).proof.map(|proof| proof.role),
-            Some(read)
-        );
-    }
-    for role in [0, 7] {
-        assert_eq!(ask(role).err().map(|error| error.field).as_deref(), Some("proof.role"));
-    }
-    let nobody = v1::ResolveRequest { federation: "health-eu".to_owned(), proof: None };
-    assert!(FederationQuestion::try_from(nobody).is_ok_and(|asked| asked.proof.is_none()));
 }
 
 #[test]

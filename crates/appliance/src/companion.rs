@@ -1,6 +1,7 @@
-//! The body that both companions have: the gateway's watch, the one Flower, what is said.
+//! The body that both companions have: the session with the gateway, the one Flower, what is said.
 //!
-//! It promises that each end of Flower is told with its reason. It refuses to decide when Flower may
+//! It promises that each end of Flower is told with its reason, and that the gateway hears how it goes
+//! whenever that changes. It refuses to decide when Flower may
 //! run: that is the companions' own `run`. Its three seams: settings come from a
 //! [`SettingsSource`](crate::source::SettingsSource), Flower runs in a [`Runner`], and what is going
 //! on is told by a [`Reporter`].
@@ -10,21 +11,29 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use zonemesh_api::wire::onegate::OneGateIdentity;
+use zonemesh_core::companion::{
+    CompanionReport, FlowerActivity, MAX_FINDING_TEXT, ReportedFinding, ReportedState,
+};
 use zonemesh_core::exit::error_line;
+use zonemesh_core::record::{CaCertificate, HeldCa, MAX_CAS};
+use zonemesh_pki::describe::fingerprint;
 
 use crate::files::{FileOwner, make_folder};
 use crate::flower::{FlowerHome, FlowerVersion, InstalledFlower};
-use crate::gateway::{LocalGateway, SetFile, WatchedFederation};
+use crate::gateway::{GatewayLine, GatewayTalk, LocalGateway, SetFile, WatchedFederation};
 use crate::installed::installed_flower;
 use crate::plan::{LaunchPlan, state_folders};
 use crate::reason::Reason;
-use crate::reporter::{CompanionState, Reporter};
+use crate::reporter::{CompanionState, Reporter, StatusReason};
 use crate::runner::Runner;
 use crate::runner::child::ChildError;
 use crate::settings::CompanionSettings;
 use crate::state_folder::StateFolder;
 
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How often it is looked whether Flower has work.
+pub const LOOK_FOR_WORK: Duration = Duration::from_secs(5);
 
 /// What a running companion holds.
 pub struct Companion {
@@ -34,46 +43,61 @@ pub struct Companion {
     pub runner: Runner,
     /// The local gateway.
     pub gateway: LocalGateway,
-    /// What its watch has seen.
+    /// The session with it.
+    pub line: GatewayLine,
+    /// What it has shown.
     pub watched: watch::Receiver<WatchedFederation>,
+    /// The CA certificates that Flower trusts here.
+    pub trusted: Vec<HeldCa>,
+    /// What Flower is doing, if that is known.
+    pub activity: Option<FlowerActivity>,
     /// As whom Flower runs.
     pub owner: Option<FileOwner>,
     home: FlowerHome,
     wanted: Option<FlowerVersion>,
-    _watching: JoinSet<()>,
+    /// What was reported last.
+    reported: Option<CompanionReport>,
+    _talking: JoinSet<()>,
 }
 
 impl Companion {
-    /// Makes the folders and begins to watch the gateway.
+    /// Makes the folders and begins to talk with the gateway, which is shown `onegate` if there is one.
     ///
     /// # Errors
     /// The user is unknown, or a folder cannot be made.
-    pub fn begin(role: &'static str, settings: &CompanionSettings) -> anyhow::Result<Self> {
+    pub fn begin(
+        role: &'static str,
+        settings: &CompanionSettings,
+        onegate: Option<OneGateIdentity>,
+    ) -> anyhow::Result<Self> {
         let owner = settings.flower_user.as_deref().map(FileOwner::of_user).transpose()?;
         let state = StateFolder::new(&settings.state_dir);
         for folder in state_folders(&state, owner) {
             make_folder(&folder.path, folder.mode, folder.owner)?;
         }
         let gateway = LocalGateway::new(settings, SetFile::Kept(state.authority_set()));
-        let (sender, watched) = watch::channel(WatchedFederation::default());
-        let mut watching = JoinSet::new();
-        let follower = gateway.clone();
-        watching.spawn(async move { follower.follow(sender).await });
+        let GatewayTalk { line, watched, session } = gateway.clone().showing(onegate).talk();
+        let mut talking = JoinSet::new();
+        talking.spawn(session.run());
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"), role, federation = %settings.federation,
             gateway = %settings.gateway, state_dir = %state.root().display(), "companion started"
         );
         let guard = std::env::current_exe().context("cannot find this program's own file")?;
-        let onegate = settings.onegate.clone();
+        let told = settings.onegate.clone();
         Ok(Self {
-            reporter: Reporter::begin(&state, role, &settings.federation, onegate),
+            reporter: Reporter::begin(&state, role, &settings.federation, told),
             runner: Runner::new(guard, state.log()),
             gateway,
+            line,
             watched,
+            trusted: Vec::new(),
+            activity: None,
+            reported: None,
             owner,
             home: FlowerHome::new(&settings.flower_bin, &state),
             wanted: settings.flower_version,
-            _watching: watching,
+            _talking: talking,
         })
     }
 
@@ -111,11 +135,83 @@ impl Companion {
         Ok(())
     }
 
+    /// Flower trusts these CA certificates from now on.
+    pub fn trusts<'a>(&mut self, cas: impl IntoIterator<Item = &'a CaCertificate>) {
+        let held = |ca: &CaCertificate| {
+            let certificate = fingerprint(&ca.pem).ok()?;
+            Some(HeldCa { certificate, state: ca.state })
+        };
+        self.trusted = cas.into_iter().filter_map(held).take(MAX_CAS).collect();
+    }
+
+    /// Looks whether Flower has started `app`, which it does while there is work.
+    pub fn look_for_work(&mut self, app: &str) {
+        self.activity = self.runner.has_started(app).map(|works| match works {
+            true => FlowerActivity::Training,
+            false => FlowerActivity::Idle,
+        });
+    }
+
+    /// How it goes, in this state.
+    #[must_use]
+    pub fn report(&self, state: ReportedState) -> CompanionReport {
+        let status = self.reporter.status();
+        let finding = |reason: &StatusReason| ReportedFinding {
+            code: reason.code.to_owned(),
+            text: cut(&reason.text, MAX_FINDING_TEXT).to_owned(),
+        };
+        CompanionReport {
+            findings: status.reason.iter().map(finding).collect(),
+            flower_version: status.flower_version.clone().unwrap_or_default(),
+            cas: self.trusted.clone(),
+            activity: self.activity,
+            ..CompanionReport::of(state)
+        }
+    }
+
+    /// Reports how it goes, if that is something else than was reported last. Nobody waits for it: it
+    /// is said again in each session.
+    pub fn mention(&mut self, state: ReportedState) {
+        let report = self.report(state);
+        let is_new = self.reported.as_ref().is_none_or(|last| !last.says_the_same(&report));
+        if is_new && self.line.mention(report.clone()) {
+            self.reported = Some(report);
+        }
+    }
+
+    /// Reports how it goes, and waits until the gateway has taken it.
+    ///
+    /// # Errors
+    /// Why it has not.
+    pub async fn tell(&mut self, state: ReportedState) -> Result<(), Reason> {
+        let report = self.report(state);
+        self.reported = Some(report.clone());
+        self.line.report(report).await
+    }
+
     /// Says that Flower has ended by itself, and gives the wait before the next start.
     pub fn note_end(&mut self, exit: String) -> Duration {
         let wait = self.runner.note_end();
         self.reporter.enter(CompanionState::Waiting);
         self.reporter.blocked(&Reason::FlowerEnded { exit });
         wait
+    }
+}
+
+/// At most so many bytes of a text.
+fn cut(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        assert_eq!(cut("short", 512), "short");
+        assert_eq!(cut("aü", 2), "a");
+        assert_eq!(cut("aü", 3), "aü");
     }
 }

@@ -38,7 +38,7 @@ pub async fn check(
     if let (Some(node), Some(offset)) = (ahead_of_gateway_ms, superlink.clock_offset_ms) {
         check_clock(node.saturating_sub(offset))?;
     }
-    let probe = Probe::new(&superlink.ca_pems)
+    let probe = Probe::new(&superlink.ca_pems())
         .map_err(|error| Reason::CaSet { problem: error.to_string() })?;
     let mut first_failure = None;
     for address in &superlink.addresses {

@@ -1,16 +1,18 @@
-//! The gateway client against a real local API on loopback: answers, refusals, the watch that lasts.
+//! The gateway client against a real local API on loopback: answers, refusals, the session that lasts.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use zeroize::Zeroizing;
 use zonemesh_api::keepalive::Keepalive;
 use zonemesh_api::wire::local::Registration;
-use zonemesh_appliance::gateway::{LocalGateway, SetFile, ShownFederation, WatchedFederation};
+use zonemesh_appliance::gateway::{
+    GatewayLine, GatewayTalk, LocalGateway, SetFile, ShownFederation, WatchedFederation,
+};
 use zonemesh_appliance::settings::{self, SuperLinkSettings};
 use zonemesh_appliance::source::{Environment, Variables};
+use zonemesh_core::companion::{CompanionReport, ReportedState};
 use zonemesh_core::key::ZoneIdentity;
 use zonemesh_core::record::{FlowerTransport, Readiness};
 use zonemesh_core::token::{SECRET_BYTES, VmToken, ZonePin};
@@ -35,8 +37,6 @@ fn gateway_of(settings: &SuperLinkSettings) -> LocalGateway {
 fn registration(settings: &SuperLinkSettings) -> Registration {
     let request = CertificateRequest::generate("superlink", &[San::Ip(LOOPBACK)]).unwrap();
     Registration {
-        federation: settings.common.federation.clone(),
-        token: Zeroizing::new(settings.common.token.reveal().to_owned()),
         addresses: vec![settings.address],
         fleet_port: 9092,
         control_port: 9093,
@@ -44,8 +44,25 @@ fn registration(settings: &SuperLinkSettings) -> Registration {
         transport: FlowerTransport::Grpc,
         csr_pem: request.csr_pem,
         clock: std::time::SystemTime::now().into(),
-        onegate: None,
     }
+}
+
+/// A talk that runs until it is dropped.
+struct Talking {
+    line: GatewayLine,
+    seen: watch::Receiver<WatchedFederation>,
+    _session: JoinSet<()>,
+}
+
+fn talk(client: &LocalGateway) -> Talking {
+    let GatewayTalk { line, watched, session } = client.talk();
+    let mut running = JoinSet::new();
+    running.spawn(session.run());
+    Talking { line, seen: watched, _session: running }
+}
+
+fn ready() -> CompanionReport {
+    CompanionReport::of(ReportedState::SuperLink(Readiness::Ready))
 }
 
 async fn until(
@@ -53,7 +70,7 @@ async fn until(
     wanted: impl FnMut(&WatchedFederation) -> bool,
 ) -> WatchedFederation {
     let found = tokio::time::timeout(Duration::from_secs(20), seen.wait_for(wanted)).await;
-    found.expect("the watch shows it in time").unwrap().clone()
+    found.expect("it is shown in time").unwrap().clone()
 }
 
 #[tokio::test]
@@ -62,9 +79,12 @@ async fn a_registered_superlink_is_resolved_with_both_clocks() {
     let settings = settings(&gateway, &[]);
     let client = gateway_of(&settings);
     assert_eq!(client.resolve().await.unwrap().superlink, None);
-    let issued = client.register(registration(&settings)).await.unwrap();
+    let talking = talk(&client);
+    let early = talking.line.report(ready()).await.unwrap_err();
+    assert!(early.to_string().contains("register first"), "{early}");
+    let issued = talking.line.register(registration(&settings)).await.unwrap();
     assert_eq!(issued.ca_pem, gateway.ca.certificate_pem());
-    client.report(Readiness::Ready).await.unwrap();
+    talking.line.report(ready()).await.unwrap();
     let resolved = client.resolve().await.unwrap();
     let superlink = resolved.superlink.expect("it is registered");
     assert_eq!((superlink.readiness, superlink.fleet_port), (Readiness::Ready, 9092));
@@ -88,7 +108,7 @@ async fn each_refusal_has_its_code() {
         let settings = settings(&gateway, &changes);
         let client = gateway_of(&settings);
         let registration = Registration { addresses: vec![address], ..registration(&settings) };
-        let refused = client.register(registration).await.unwrap_err();
+        let refused = talk(&client).line.register(registration).await.unwrap_err();
         assert_eq!(refused.code(), code, "{refused}");
         let said = format!("{refused} {}", refused.fix());
         assert!(!said.contains("zmt1."), "{said}");
@@ -96,16 +116,14 @@ async fn each_refusal_has_its_code() {
     let settings = settings(&gateway, &[]);
     let broken = Registration { csr_pem: "no PEM".into(), ..registration(&settings) };
     let client = gateway_of(&settings);
-    assert_eq!(client.register(broken).await.unwrap_err().code(), "C101");
+    assert_eq!(talk(&client).line.register(broken).await.unwrap_err().code(), "C101");
 }
 
 #[tokio::test]
-async fn the_watch_shows_a_snapshot_then_changes_and_survives_the_gateway() {
+async fn the_session_shows_a_view_then_changes_and_survives_the_gateway() {
     let mut gateway = TestGateway::start();
     let client = gateway_of(&settings(&gateway, &[]));
-    let (sender, mut seen) = watch::channel(WatchedFederation::default());
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move { client.follow(sender).await });
+    let Talking { line: _line, mut seen, _session } = talk(&client);
 
     until(&mut seen, |seen| seen.connected && seen.shown == ShownFederation::NoSuperLink).await;
     gateway.show_ready("127.0.0.1:9092".parse().unwrap());
@@ -128,9 +146,7 @@ async fn the_watch_shows_a_snapshot_then_changes_and_survives_the_gateway() {
 async fn keepalives_that_do_not_fit_are_told_by_both_ends_and_stop_nothing() {
     let mut gateway = TestGateway::start();
     let client = gateway_of(&settings(&gateway, &[]));
-    let (sender, mut seen) = watch::channel(WatchedFederation::default());
-    let mut tasks = JoinSet::new();
-    tasks.spawn(async move { client.follow(sender).await });
+    let Talking { line: _line, mut seen, _session } = talk(&client);
     let older = until(&mut seen, |seen| seen.connected).await;
     assert_eq!(older.trouble(), None, "an older gateway tells nothing");
     let ours = Some(Keepalive::DEFAULT);
@@ -147,4 +163,27 @@ async fn keepalives_that_do_not_fit_are_told_by_both_ends_and_stop_nothing() {
     assert_eq!(trouble.code(), "N204");
     assert!(text.contains("120s") && text.contains("60s"), "{text}");
     assert_eq!(back.shown, ShownFederation::NoSuperLink, "what is seen counts all the same");
+}
+
+#[tokio::test]
+async fn the_last_report_is_said_first_in_each_session() {
+    let mut gateway = TestGateway::start();
+    let settings = settings(&gateway, &[]);
+    let talking = talk(&gateway_of(&settings));
+    talking.line.register(registration(&settings)).await.unwrap();
+    talking.line.report(ready()).await.unwrap();
+    gateway.stop();
+    let mut seen = talking.seen.clone();
+    until(&mut seen, |seen| seen.lost.is_some()).await;
+    let away = talking.line.report(ready()).await.unwrap_err();
+    assert_eq!(away.code(), "N201", "who reports is told that nobody hears it");
+    gateway.seen.lock().unwrap().clear();
+    gateway.start_again(false);
+    until(&mut seen, |seen| seen.connected).await;
+    let patience = tokio::time::Instant::now() + Duration::from_secs(10);
+    while gateway.calls("READINESS_READY") == 0 {
+        assert!(tokio::time::Instant::now() < patience, "it was not said again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(*gateway.seen.lock().unwrap(), ["session", "READINESS_READY"]);
 }

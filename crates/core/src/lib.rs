@@ -5,6 +5,7 @@
 //! are kept (`zonemeshd`) and how packets move (`zonemesh-tunnel`).
 
 pub mod attestation;
+pub mod companion;
 pub mod exit;
 pub mod finding;
 pub mod founding;

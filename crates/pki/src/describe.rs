@@ -74,6 +74,18 @@ pub fn describe(pem: &str) -> Result<CertificateSummary, DescribeError> {
     }
 }
 
+/// SHA-256 of the first certificate of a PEM text, in DER.
+///
+/// # Errors
+/// [`DescribeError`] if there is none or it is broken.
+pub fn fingerprint(pem: &str) -> Result<[u8; 32], DescribeError> {
+    let first = CertificateDer::pem_slice_iter(pem.as_bytes()).next();
+    match first.ok_or(DescribeError::Empty)? {
+        Ok(der) => Ok(Sha256::digest(der).into()),
+        Err(source) => Err(DescribeError::Pem { index: 1, source }),
+    }
+}
+
 /// All certificates of a PEM text, in order, at least one.
 ///
 /// # Errors

@@ -16,10 +16,13 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use zonemesh_api::keepalive::{self, Keepalive, Whose};
 use zonemesh_api::serve::Incoming;
 use zonemesh_api::v1;
+use zonemesh_api::v1::RefusalKind;
+use zonemesh_api::v1::companion_message::Body as Said;
+use zonemesh_api::v1::gateway_message::Body as Answer;
 use zonemesh_api::v1::local_server::{Local, LocalServer};
 use zonemesh_api::wire::local::attestation;
 use zonemesh_core::key::ZoneIdentity;
@@ -54,8 +57,10 @@ pub struct TestGateway {
     pub seen: Arc<Mutex<Vec<String>>>,
     /// The keepalives that it tells; none, as an older one does.
     pub keepalive: Arc<Mutex<Option<Keepalive>>>,
-    /// What a watching companion has told of its own and of its Flower's.
+    /// What a companion has told of its own and of its Flower's.
     pub told: Arc<Mutex<[Option<Keepalive>; 2]>>,
+    /// What a companion has reported last.
+    pub reported: Arc<Mutex<Option<v1::CompanionReport>>>,
     serving: Option<Runtime>,
 }
 
@@ -80,6 +85,7 @@ impl TestGateway {
             seen: Arc::default(),
             keepalive: Arc::default(),
             told: Arc::default(),
+            reported: Arc::default(),
             serving: None,
         };
         gateway.serve(listener);
@@ -96,6 +102,7 @@ impl TestGateway {
             seen: Arc::clone(&self.seen),
             keepalive: Arc::clone(&self.keepalive),
             told: Arc::clone(&self.told),
+            reported: Arc::clone(&self.reported),
         };
         let zone = ZoneAuthority::from_seed(ZONE, &self.seed).unwrap();
         let leaf = zone.issue_leaf(&[LOOPBACK], SystemTime::now()).unwrap();
@@ -209,13 +216,19 @@ pub fn ready(endpoint: SocketAddr, ca_pem: String) -> v1::FederationView {
         flower_version: "1.25.0".into(),
         transport: v1::FlowerTransport::Grpc.into(),
         readiness: v1::Readiness::Ready.into(),
-        ca_pems: vec![ca_pem],
+        cas: vec![trusted(ca_pem)],
         superlink_clock_offset_ms: Some(0),
         zone_reachable: true,
         ..Default::default()
     }
 }
 
+/// A CA certificate that signs, as a view has it.
+pub fn trusted(pem: String) -> v1::FederationCa {
+    v1::FederationCa { pem, state: v1::CaState::Active.into() }
+}
+
+#[derive(Clone)]
 struct Service {
     ca: Arc<FederationCa>,
     token: VmToken,
@@ -224,6 +237,7 @@ struct Service {
     seen: Arc<Mutex<Vec<String>>>,
     keepalive: Arc<Mutex<Option<Keepalive>>>,
     told: Arc<Mutex<[Option<Keepalive>; 2]>>,
+    reported: Arc<Mutex<Option<v1::CompanionReport>>>,
 }
 
 impl Service {
@@ -272,59 +286,86 @@ impl Local for Service {
         Ok(Response::new(stamped(self.view.borrow().clone())))
     }
 
-    type WatchStream = std::pin::Pin<
-        Box<dyn tokio_stream::Stream<Item = Result<v1::FederationView, Status>> + Send>,
+    type SessionStream = std::pin::Pin<
+        Box<dyn tokio_stream::Stream<Item = Result<v1::GatewayMessage, Status>> + Send>,
     >;
 
-    async fn watch(
+    async fn session(
         &self,
-        request: Request<v1::WatchRequest>,
-    ) -> Result<Response<Self::WatchStream>, Status> {
-        self.note("watch");
-        self.check_proof(request.get_ref().proof.as_ref())?;
+        request: Request<Streaming<v1::CompanionMessage>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
         let told = |whose| keepalive::told(request.metadata(), whose);
-        *self.told.lock().unwrap() = [told(Whose::Own), told(Whose::Flowers)];
-        let views = WatchStream::new(self.view.subscribe()).map(|view| Ok(stamped(view)));
-        let mut response: Response<Self::WatchStream> = Response::new(Box::pin(views));
+        let told = [told(Whose::Own), told(Whose::Flowers)];
+        let mut inbound = request.into_inner();
+        let first = inbound.message().await?.and_then(|message| message.body);
+        let Some(Said::Hello(hello)) = first else { return Err(Status::invalid_argument("hello")) };
+        self.note("session");
+        self.check(&hello.proof.unwrap_or_default().token)?;
+        *self.told.lock().unwrap() = told;
+        let view =
+            |view| v1::GatewayMessage { answers: 0, body: Some(Answer::View(stamped(view))) };
+        let views = WatchStream::new(self.view.subscribe()).map(move |shown| Ok(view(shown)));
+        let service = self.clone();
+        let answers = inbound.map(move |said| said.map(|said| service.hear(said)));
+        let mut response: Response<Self::SessionStream> =
+            Response::new(Box::pin(views.merge(answers)));
         if let Some(figures) = &*self.keepalive.lock().unwrap() {
             keepalive::tell(response.metadata_mut(), Whose::Own, figures);
         }
         Ok(response)
     }
+}
 
-    async fn register(
-        &self,
-        request: Request<v1::RegisterRequest>,
-    ) -> Result<Response<v1::RegisterReply>, Status> {
-        self.note("register");
-        let request = request.into_inner();
-        self.check(&request.token)?;
-        if request.addresses != [LOOPBACK.to_string()] {
-            return Err(Status::permission_denied("10.9.9.9 is not this VM's address"));
+impl Service {
+    /// The answer to what a companion says in a session.
+    fn hear(&self, said: v1::CompanionMessage) -> v1::GatewayMessage {
+        let body = match said.body {
+            Some(Said::Report(report)) => self.take(report),
+            Some(Said::Registration(wanted)) => self.register(wanted),
+            Some(Said::Hello(_)) | None => None,
+        };
+        v1::GatewayMessage { answers: said.number, body }
+    }
+
+    fn take(&self, report: v1::CompanionReport) -> Option<Answer> {
+        let state = match report.supernode() {
+            v1::SuperNodeState::Unspecified => report.readiness().as_str_name(),
+            state => state.as_str_name(),
+        };
+        self.note(state);
+        let readiness = report.readiness;
+        *self.reported.lock().unwrap() = Some(report);
+        if readiness != 0 {
+            if !self.view.borrow().found {
+                return Some(refused(RefusalKind::NotRegistered, "register first"));
+            }
+            self.view.send_modify(|view| view.readiness = readiness);
         }
-        let certificate_pem = self
-            .ca
-            .sign(&request.csr_pem, &[San::Ip(LOOPBACK)], SystemTime::now())
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        Some(Answer::Taken(v1::ReportTaken {}))
+    }
+
+    fn register(&self, wanted: v1::SuperLinkRegistration) -> Option<Answer> {
+        self.note("register");
+        if wanted.addresses != [LOOPBACK.to_string()] {
+            return Some(refused(RefusalKind::NotAllowed, "10.9.9.9 is not this VM's address"));
+        }
+        let names = [San::Ip(LOOPBACK)];
+        let certificate_pem = match self.ca.sign(&wanted.csr_pem, &names, SystemTime::now()) {
+            Ok(signed) => signed,
+            Err(error) => return Some(refused(RefusalKind::Invalid, &error.to_string())),
+        };
         let ca_pem = self.ca.certificate_pem().to_owned();
-        let endpoint = SocketAddr::new(LOOPBACK, request.fleet_port.try_into().unwrap());
+        let endpoint = SocketAddr::new(LOOPBACK, wanted.fleet_port.try_into().unwrap());
         let mut view = ready(endpoint, ca_pem.clone());
         view.readiness = v1::Readiness::Starting.into();
-        view.flower_version = request.flower_version;
-        self.view.send_replace(view.clone());
-        Ok(Response::new(v1::RegisterReply { certificate_pem, ca_pem, view: Some(view) }))
+        view.flower_version = wanted.flower_version;
+        self.view.send_replace(view);
+        Some(Answer::Issued(v1::IssuedLeaf { certificate_pem, ca_pem }))
     }
+}
 
-    async fn report(
-        &self,
-        request: Request<v1::ReportRequest>,
-    ) -> Result<Response<v1::ReportReply>, Status> {
-        let request = request.into_inner();
-        self.note(request.readiness().as_str_name());
-        self.check(&request.token)?;
-        self.view.send_modify(|view| view.readiness = request.readiness);
-        Ok(Response::new(v1::ReportReply { revision: 1 }))
-    }
+fn refused(kind: RefusalKind, reason: &str) -> Answer {
+    Answer::Refused(v1::Refusal { kind: kind.into(), reason: reason.to_owned() })
 }
 
 /// A certificate and its key for these names, issued at `now`.

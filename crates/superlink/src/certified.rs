@@ -1,4 +1,4 @@
-//! A SuperLink at its gateway: registered, certified, its readiness told.
+//! A SuperLink at its gateway: registered, certified, how it goes reported.
 //!
 //! It promises that a certificate is kept for a start without the gateway, and that each refusal is
 //! said. It refuses to start or stop Flower for the gateway's sake: that is `run`'s and `serving`'s.
@@ -10,13 +10,14 @@ use zonemesh_appliance::companion::Companion;
 use zonemesh_appliance::reason::{Reason, readiness_text};
 use zonemesh_appliance::reporter::CompanionState;
 use zonemesh_appliance::settings::SuperLinkSettings;
+use zonemesh_core::companion::ReportedState;
 use zonemesh_core::exit::error_line;
 use zonemesh_core::record::Readiness;
 use zonemesh_core::time::UnixMillis;
 use zonemesh_pki::CertificateRequest;
 
 use crate::identity::{self, SuperLinkIdentity};
-use crate::plan::SuperLinkInputs;
+use crate::plan::{SuperLinkInputs, onegate};
 
 const LAST_REPORT: Duration = Duration::from_secs(3);
 
@@ -25,6 +26,8 @@ pub(crate) struct CertifiedSuperLink {
     pub(crate) companion: Companion,
     pub(crate) settings: SuperLinkSettings,
     registered: bool,
+    /// What was reported last.
+    readiness: Readiness,
 }
 
 impl CertifiedSuperLink {
@@ -33,8 +36,18 @@ impl CertifiedSuperLink {
     /// # Errors
     /// Settings that cannot work on this machine.
     pub(crate) fn begin(settings: SuperLinkSettings) -> anyhow::Result<Self> {
-        let companion = Companion::begin("superlink", &settings.common)?;
-        Ok(Self { companion, settings, registered: false })
+        let shown = onegate(&settings);
+        let companion = Companion::begin("superlink", &settings.common, shown)?;
+        let readiness = Readiness::Starting;
+        let mut superlink = Self { companion, settings, registered: false, readiness };
+        // Its gateway may still say of it what was true before this companion began.
+        superlink.mention();
+        Ok(superlink)
+    }
+
+    /// Reports how it goes, if that has changed.
+    pub(crate) fn mention(&mut self) {
+        self.companion.mention(ReportedState::SuperLink(self.readiness));
     }
 
     /// A certificate from the gateway, or the kept one while the gateway is away.
@@ -88,7 +101,7 @@ impl CertifiedSuperLink {
     ) -> Result<SuperLinkIdentity, Reason> {
         let clock = UnixMillis::from(SystemTime::now());
         let registration = inputs.registration(request.csr_pem, clock);
-        let issued = self.companion.gateway.register(registration).await?;
+        let issued = self.companion.line.register(registration).await?;
         self.registered = true;
         let refused = |problem| Reason::CaSet { problem };
         let identity = SuperLinkIdentity::new(request.key_pem, issued)
@@ -103,7 +116,8 @@ impl CertifiedSuperLink {
 
     /// Reports readiness; a failure is said and made good by `serving`.
     pub(crate) async fn tell(&mut self, readiness: Readiness) -> bool {
-        match self.companion.gateway.report(readiness).await {
+        self.readiness = readiness;
+        match self.companion.tell(ReportedState::SuperLink(readiness)).await {
             Ok(()) => {
                 tracing::info!(readiness = readiness_text(readiness), "reported");
                 true

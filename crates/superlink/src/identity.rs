@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use zonemesh_appliance::files::{FileError, write_atomic};
 use zonemesh_appliance::gateway::IssuedCertificate;
 use zonemesh_core::name::FederationName;
+use zonemesh_core::record::{CaCertificate, CaState};
 use zonemesh_pki::describe::{DescribeError, describe};
 use zonemesh_pki::{CertificateRequest, RequestError, San};
 
@@ -78,6 +79,11 @@ impl SuperLinkIdentity {
         let IssuedCertificate { certificate_pem, ca_pem } = issued;
         let renew_at = from + life.mul_f64(2.0 / 3.0);
         Ok(Self { key_pem, certificate_pem, ca_pem, renew_at, not_after })
+    }
+
+    /// The CA that signed it.
+    pub(crate) fn ca(&self) -> CaCertificate {
+        CaCertificate { pem: self.ca_pem.clone(), state: CaState::Active }
     }
 
     /// How long until a new one is due.

@@ -49,6 +49,12 @@ pub(crate) struct PrintedSuperLinkPlan {
     plan: LaunchPlan,
 }
 
+/// What the gateway is shown of this VM, if that is wanted.
+pub(crate) fn onegate(settings: &SuperLinkSettings) -> Option<OneGateIdentity> {
+    let known = settings.common.onegate.as_ref().filter(|_| settings.shows_onegate)?;
+    Some(OneGateIdentity { vm: known.vm.clone(), token: known.token.clone() })
+}
+
 impl SuperLinkInputs<'_> {
     pub(crate) fn state(&self) -> StateFolder {
         StateFolder::new(&self.settings.common.state_dir)
@@ -67,8 +73,6 @@ impl SuperLinkInputs<'_> {
     pub(crate) fn registration(&self, csr_pem: String, clock: UnixMillis) -> Registration {
         let ports = self.ports();
         Registration {
-            federation: self.settings.common.federation.clone(),
-            token: Zeroizing::new(self.settings.common.token.reveal().to_owned()),
             addresses: vec![self.settings.address],
             fleet_port: ports.fleet,
             control_port: ports.control,
@@ -76,14 +80,7 @@ impl SuperLinkInputs<'_> {
             transport: self.flower.generation.transport(),
             csr_pem,
             clock,
-            onegate: self.onegate(),
         }
-    }
-
-    fn onegate(&self) -> Option<OneGateIdentity> {
-        let known =
-            self.settings.common.onegate.as_ref().filter(|_| self.settings.shows_onegate)?;
-        Some(OneGateIdentity { vm: known.vm.clone(), token: known.token.clone() })
     }
 
     /// Files and command. Without an identity the files are named and empty, for printing only.
@@ -187,9 +184,7 @@ mod tests {
         settings.common.onegate = Some(OneGate::new("http://169.254.16.9:5030", "7", "abc="));
         for shows in [false, true] {
             settings.shows_onegate = shows;
-            let flower = InstalledFlower { version: preferred_version(), generation: &GrpcFlower };
-            let inputs = SuperLinkInputs { settings: &settings, owner: None, flower };
-            let shown = inputs.registration(String::new(), UnixMillis(0)).onegate;
+            let shown = onegate(&settings);
             assert_eq!(shown.map(|shown| shown.vm).as_deref(), shows.then_some("7"));
         }
     }

@@ -46,7 +46,7 @@ pub(crate) fn next_report(watched: &WatchedFederation, served: &ServedSuperLink)
     let known = shown.addresses.contains(&served.address)
         && shown.fleet_port == served.fleet_port
         && shown.flower_version == served.flower_version
-        && shown.ca_pems.iter().any(|pem| pem.trim() == served.ca_pem.trim());
+        && shown.cas.iter().any(|ca| ca.pem.trim() == served.ca_pem.trim());
     if !known {
         return NextReport::Registration;
     }
@@ -60,9 +60,13 @@ pub(crate) fn next_report(watched: &WatchedFederation, served: &ServedSuperLink)
 #[cfg(test)]
 mod tests {
     use zonemesh_api::wire::local::RegisteredSuperLink;
-    use zonemesh_core::record::FlowerTransport;
+    use zonemesh_core::record::{CaCertificate, CaState, FlowerTransport};
 
     use super::*;
+
+    fn ca(pem: &str) -> CaCertificate {
+        CaCertificate { pem: pem.to_owned(), state: CaState::Active }
+    }
 
     fn served() -> ServedSuperLink {
         ServedSuperLink {
@@ -84,7 +88,7 @@ mod tests {
             transport: FlowerTransport::Grpc,
             readiness: Readiness::Ready,
             tls_name: String::new(),
-            ca_pems: vec!["CA".into()],
+            cas: vec![ca("CA")],
             clock_offset_ms: None,
             zone_reachable: true,
             conflict: false,
@@ -109,7 +113,7 @@ mod tests {
         let others: [fn(&mut RegisteredSuperLink); 4] = [
             |shown| shown.addresses = vec![[10, 10, 10, 6].into()],
             |shown| shown.fleet_port = 1,
-            |shown| shown.ca_pems = vec!["OTHER".into()],
+            |shown| shown.cas = vec![ca("OTHER")],
             |shown| shown.flower_version = "1.24.0".into(),
         ];
         for other in others {
@@ -119,8 +123,10 @@ mod tests {
 
     #[test]
     fn another_readiness_is_reported() {
-        let starting = shown(|superlink| superlink.readiness = Readiness::Starting);
-        assert_eq!(next_report(&starting, &served()), NextReport::Readiness(Readiness::Ready));
+        for readiness in [Readiness::Starting, Readiness::Lost] {
+            let other = shown(|superlink| superlink.readiness = readiness);
+            assert_eq!(next_report(&other, &served()), NextReport::Readiness(Readiness::Ready));
+        }
     }
 
     #[test]

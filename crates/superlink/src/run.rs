@@ -37,6 +37,7 @@ async fn work(superlink: &mut CertifiedSuperLink) -> anyhow::Result<()> {
     let inputs = SuperLinkInputs { settings: &settings, owner, flower };
     let mut identity = superlink.first_identity(&inputs).await;
     loop {
+        superlink.companion.trusts(&[identity.ca()]);
         let plan = inputs.plan(Some(&identity));
         if let Err(reason) = superlink.companion.start(&plan, &inputs.fleet().to_string()) {
             superlink.companion.reporter.blocked(&reason);

@@ -7,8 +7,9 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use zonemesh_appliance::backoff::Backoff;
+use zonemesh_appliance::companion::LOOK_FOR_WORK;
 use zonemesh_appliance::preflight::dial;
 use zonemesh_appliance::reason::Reason;
 use zonemesh_core::record::Readiness;
@@ -91,6 +92,8 @@ impl<'a> ServingFlower<'a> {
     ) -> anyhow::Result<FlowerEnd> {
         loop {
             self.say_what_is_wrong_with_the_gateway(superlink);
+            superlink.companion.look_for_work(self.inputs.flower.generation.superlink_app());
+            superlink.mention();
             match self.wake(superlink).await? {
                 ServingEvent::Exited(exit) => return Ok(FlowerEnd::Exited(exit)),
                 ServingEvent::Probe => self.probe_port(superlink).await,
@@ -124,8 +127,9 @@ impl<'a> ServingFlower<'a> {
             () = sleep_until(self.next_probe), if starting => ServingEvent::Probe,
             () = sleep_until(self.next_report_at), if next != NextReport::Nothing => ServingEvent::Report(next),
             () = sleep_until(self.next_renewal) => ServingEvent::Renew,
+            () = sleep(LOOK_FOR_WORK) => ServingEvent::Seen,
             changed = watched.changed() => {
-                changed.context("the watch of the gateway has ended")?;
+                changed.context("the session with the gateway has ended")?;
                 ServingEvent::Seen
             }
         })

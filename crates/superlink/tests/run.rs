@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use nix::sys::signal::Signal;
 use zonemesh_api::v1::Readiness;
 use zonemesh_appliance::settings::TOKEN_EXAMPLE;
+use zonemesh_pki::describe::fingerprint;
 use zonemesh_standin::{CompanionProcess, LIVES, group, until_gone};
 use zonemesh_standin::{TestGateway, TlsServer, free_port};
 
@@ -38,6 +39,10 @@ async fn it_registers_starts_flower_and_reports_ready_once_the_port_serves() {
     assert_eq!(status["endpoint"], format!("127.0.0.1:{port}"));
     assert_eq!(status["flower_version"], "1.25.0");
     process.until(|_| gateway.view().readiness() == Readiness::Ready).await;
+    let reported = gateway.reported.lock().unwrap().clone().unwrap();
+    let ca = fingerprint(gateway.ca.certificate_pem()).unwrap();
+    assert_eq!((reported.cas.len(), &reported.cas[0].sha256[..]), (1, &ca[..]));
+    assert_eq!((reported.flower_version.as_str(), reported.findings.len()), ("1.25.0", 0));
 
     let key = std::fs::metadata(process.state().join("tls/server.key")).unwrap();
     assert_eq!(key.permissions().mode() & 0o777, 0o600);

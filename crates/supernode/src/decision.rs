@@ -4,6 +4,7 @@
 //! Flower that runs: not a lost gateway, not an unreachable zone, not a SuperLink that restarts
 //! (Flower connects again by itself, the SuperLink keeps its database). It refuses to check anything.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use zonemesh_api::wire::local::RegisteredSuperLink;
@@ -17,7 +18,8 @@ use zonemesh_core::record::{FlowerTransport, Readiness};
 pub(crate) struct FlowerTarget {
     addresses: Vec<IpAddr>,
     fleet_port: u16,
-    ca_pems: Vec<String>,
+    /// Their order and states are no reason to touch it.
+    ca_pems: BTreeSet<String>,
     flower_version: String,
     transport: FlowerTransport,
 }
@@ -27,7 +29,7 @@ impl FlowerTarget {
         Self {
             addresses: superlink.addresses.clone(),
             fleet_port: superlink.fleet_port,
-            ca_pems: superlink.ca_pems.clone(),
+            ca_pems: superlink.cas.iter().map(|ca| ca.pem.clone()).collect(),
             flower_version: superlink.flower_version.clone(),
             transport: superlink.transport,
         }
@@ -86,9 +88,14 @@ pub(crate) fn decide(
 #[cfg(test)]
 mod tests {
     use zonemesh_api::wire::local::ToldRevocation;
+    use zonemesh_core::record::{CaCertificate, CaState};
     use zonemesh_core::time::UnixMillis;
 
     use super::*;
+
+    fn ca(pem: &str, state: CaState) -> CaCertificate {
+        CaCertificate { pem: pem.to_owned(), state }
+    }
 
     fn superlink() -> RegisteredSuperLink {
         RegisteredSuperLink {
@@ -100,7 +107,7 @@ mod tests {
             transport: FlowerTransport::Grpc,
             readiness: Readiness::Ready,
             tls_name: String::new(),
-            ca_pems: vec!["CA".into()],
+            cas: vec![ca("CA", CaState::Active), ca("OLD", CaState::Retiring)],
             clock_offset_ms: Some(0),
             zone_reachable: true,
             conflict: false,
@@ -134,7 +141,7 @@ mod tests {
     fn flower_is_started_for_a_superlink_that_is_ready_and_for_no_other() {
         let start = FlowerDecision::Start(Box::new(superlink()));
         assert_eq!(decided(&watched(Some(superlink())), None), start);
-        for readiness in [Readiness::Starting, Readiness::Stopped] {
+        for readiness in [Readiness::Starting, Readiness::Stopped, Readiness::Lost] {
             let not_ready = with(|superlink| superlink.readiness = readiness);
             let FlowerDecision::Wait(reason) = decided(&not_ready, None) else { panic!() };
             assert_eq!(reason.code(), "F511");
@@ -172,6 +179,10 @@ mod tests {
             watched(None),
             with(|superlink| superlink.readiness = Readiness::Starting),
             with(|superlink| superlink.readiness = Readiness::Stopped),
+            with(|superlink| superlink.readiness = Readiness::Lost),
+            with(|superlink| superlink.readiness = Readiness::Other(9)),
+            with(|superlink| superlink.cas.reverse()),
+            with(|superlink| superlink.cas[1].state = CaState::Next),
             with(|superlink| superlink.zone_reachable = false),
             with(|superlink| superlink.clock_offset_ms = Some(90_000)),
             with(|superlink| superlink.control_port = 19093),
@@ -188,7 +199,7 @@ mod tests {
         let changes: [fn(&mut RegisteredSuperLink); 3] = [
             |superlink| superlink.addresses = vec![[10, 10, 10, 6].into()],
             |superlink| superlink.fleet_port = 19092,
-            |superlink| superlink.ca_pems.push("NEXT".into()),
+            |superlink| superlink.cas.push(ca("NEXT", CaState::Next)),
         ];
         for change in changes {
             let mut changed = superlink();

@@ -47,7 +47,7 @@ pub(crate) struct PrintedReason {
 
 impl SuperNodeInputs<'_> {
     /// Files and command for a SuperLink at this address with these CA certificates.
-    pub(crate) fn plan(&self, superlink: SocketAddr, ca_pems: &[String]) -> LaunchPlan {
+    pub(crate) fn plan(&self, superlink: SocketAddr, ca_pems: &[&str]) -> LaunchPlan {
         let state = StateFolder::new(&self.settings.common.state_dir);
         let ca_file = state.tls().join("ca.pem");
         let contents: String = ca_pems.iter().map(|pem| format!("{}\n", pem.trim())).collect();
@@ -148,7 +148,7 @@ mod tests {
         let owner = Some(FileOwner { uid: 990, gid: 991 });
         let inputs = SuperNodeInputs { settings: &settings, owner, flower };
         let superlink = "[fd00:10::5]:9092".parse().unwrap();
-        let plan = inputs.plan(superlink, &["FIRST\n".into(), "SECOND".into()]);
+        let plan = inputs.plan(superlink, &["FIRST\n", "SECOND"]);
         let ca = plan.files.iter().find(|file| file.path.ends_with("ca.pem")).unwrap();
         assert_eq!(ca.contents.as_slice(), b"FIRST\nSECOND\n");
         let printed = printed(Ok(plan), &settings);

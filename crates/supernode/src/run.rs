@@ -9,9 +9,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use zonemesh_api::wire::local::RegisteredSuperLink;
-use zonemesh_appliance::companion::Companion;
+use zonemesh_appliance::companion::{Companion, LOOK_FOR_WORK};
 use zonemesh_appliance::files::FileOwner;
 use zonemesh_appliance::gateway::{LocalGateway, SetFile, WatchedFederation};
 use zonemesh_appliance::installed::installed_flower;
@@ -22,6 +22,7 @@ use zonemesh_appliance::reporter::CompanionState;
 use zonemesh_appliance::settings::SuperNodeSettings;
 use zonemesh_appliance::startup;
 use zonemesh_appliance::state_folder::StateFolder;
+use zonemesh_core::companion::{ReportedState, SuperNodeState};
 use zonemesh_core::exit::Exit;
 
 use crate::decision::{FlowerDecision, FlowerTarget, decide};
@@ -29,6 +30,8 @@ use crate::plan::{PrintedSuperNodePlan, SuperNodeInputs, home};
 
 /// Between two checks of a SuperLink that did not pass.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
+/// How long the goodbye may take.
+const LAST_REPORT: Duration = Duration::from_secs(3);
 /// A Flower that lived this long has connected, or tries to.
 const SETTLED: Duration = Duration::from_secs(3);
 
@@ -38,7 +41,7 @@ const SETTLED: Duration = Duration::from_secs(3);
 /// Settings that cannot work on this machine, or a system that gives no signals.
 pub(crate) async fn run(settings: SuperNodeSettings) -> anyhow::Result<Exit> {
     let mut supernode = SupervisedSuperNode {
-        companion: Companion::begin("supernode", &settings.common)?,
+        companion: Companion::begin("supernode", &settings.common, None)?,
         running: None,
         next_check: Instant::now(),
         settled_at: None,
@@ -47,8 +50,7 @@ pub(crate) async fn run(settings: SuperNodeSettings) -> anyhow::Result<Exit> {
         failed = supernode.work(&settings) => failed?,
         stopped = startup::stop_signal() => stopped?,
     }
-    supernode.companion.runner.stop().await;
-    supernode.companion.reporter.enter(CompanionState::Stopped);
+    supernode.stop().await;
     Ok(Exit::Ok)
 }
 
@@ -84,6 +86,8 @@ impl SupervisedSuperNode {
                 }
                 _ => {}
             }
+            self.companion.look_for_work(inputs.flower.generation.supernode_app());
+            self.companion.mention(reported(&self.companion));
             match self.wake(decision).await? {
                 SuperNodeEvent::Seen => {}
                 SuperNodeEvent::Settled => {
@@ -99,6 +103,14 @@ impl SupervisedSuperNode {
                 SuperNodeEvent::Check(superlink) => self.check_and_start(&superlink, &inputs).await,
             }
         }
+    }
+
+    /// Stops Flower and says goodbye. Silence is as good: its gateway finds it gone.
+    async fn stop(&mut self) {
+        self.companion.runner.stop().await;
+        self.companion.reporter.enter(CompanionState::Stopped);
+        let state = ReportedState::SuperNode(SuperNodeState::Stopped);
+        let _ = tokio::time::timeout(LAST_REPORT, self.companion.tell(state)).await;
     }
 
     async fn wake(&mut self, decision: FlowerDecision) -> anyhow::Result<SuperNodeEvent> {
@@ -117,8 +129,9 @@ impl SupervisedSuperNode {
                 Some(superlink) => SuperNodeEvent::Check(superlink),
                 None => SuperNodeEvent::Seen,
             },
+            () = sleep(LOOK_FOR_WORK), if self.running.is_some() => SuperNodeEvent::Seen,
             changed = watched.changed() => {
-                changed.context("the watch of the gateway has ended")?;
+                changed.context("the session with the gateway has ended")?;
                 SuperNodeEvent::Seen
             }
         })
@@ -142,10 +155,11 @@ impl SupervisedSuperNode {
             self.companion.runner.stop().await;
             self.running = None;
         }
-        let plan = inputs.plan(endpoint, &superlink.ca_pems);
+        let plan = inputs.plan(endpoint, &superlink.ca_pems());
         match self.companion.start(&plan, &endpoint.to_string()) {
             Ok(()) => {
                 self.running = Some(FlowerTarget::of(superlink));
+                self.companion.trusts(&superlink.cas);
                 self.settled_at = Some(Instant::now() + SETTLED);
                 self.next_check = Instant::now();
             }
@@ -155,6 +169,16 @@ impl SupervisedSuperNode {
             }
         }
     }
+}
+
+/// Where the SuperNode is, as its gateway is told.
+fn reported(companion: &Companion) -> ReportedState {
+    ReportedState::SuperNode(match companion.reporter.status().state {
+        CompanionState::Waiting => SuperNodeState::Waiting,
+        CompanionState::Starting => SuperNodeState::Connecting,
+        CompanionState::Ready => SuperNodeState::Running,
+        CompanionState::Stopped => SuperNodeState::Stopped,
+    })
 }
 
 /// Every check, with the clocks compared if the gateway answers.
@@ -217,7 +241,7 @@ async fn plan_now(
         FlowerDecision::Start(superlink) => {
             let ahead = Some(resolved.ahead_of_gateway_ms);
             let endpoint = preflight::check(federation, &superlink, inputs.flower, ahead).await?;
-            Ok(inputs.plan(endpoint, &superlink.ca_pems))
+            Ok(inputs.plan(endpoint, &superlink.ca_pems()))
         }
         FlowerDecision::Wait(reason) => Err(reason),
         FlowerDecision::Keep => Err(Reason::NoSuperLink { federation: federation.clone() }),

@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::Signal;
-use zonemesh_api::v1::Readiness;
+use zonemesh_api::v1::{FlowerActivity, Readiness, SuperNodeState};
 use zonemesh_appliance::settings::TOKEN_EXAMPLE;
+use zonemesh_pki::describe::fingerprint;
 use zonemesh_pki::{FederationCa, San};
 use zonemesh_standin::{CompanionProcess, LIVES, group, until_gone};
-use zonemesh_standin::{FEDERATION, LOOPBACK, TestGateway, TlsServer, leaf};
+use zonemesh_standin::{FEDERATION, LOOPBACK, TestGateway, TlsServer, leaf, trusted};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_zonemesh-supernode");
 /// `plan`'s exit codes, as docs/REFERENCE.md has them.
@@ -55,9 +56,17 @@ async fn it_waits_for_the_superlink_and_joins_by_itself() {
     assert_eq!(ca.trim(), gateway.ca.certificate_pem().trim());
     assert!(process.state().join("shim/sitecustomize.py").is_file());
 
+    let reported = || gateway.reported.lock().unwrap().clone().unwrap();
+    process.until(|_| reported().supernode() == SuperNodeState::Running).await;
+    assert_eq!((reported().flower_version.as_str(), reported().cas.len()), ("1.25.0", 1));
+    assert_eq!(reported().cas[0].sha256, fingerprint(gateway.ca.certificate_pem()).unwrap());
+    let states = gateway.seen.lock().unwrap().clone();
+    assert!(states.contains(&"SUPER_NODE_STATE_WAITING".to_owned()), "{states:?}");
+
     process.signal(Signal::SIGTERM);
     assert_eq!(process.wait(), Some(0));
     assert_eq!(process.status()["state"], "stopped");
+    assert_eq!(reported().supernode(), SuperNodeState::Stopped, "a goodbye");
     until_gone(status["flower_group"].as_i64().unwrap()).await;
 }
 
@@ -144,10 +153,24 @@ async fn another_address_or_ca_set_restarts_flower_after_the_checks_passed() {
     until_gone(old).await;
 
     let next = FederationCa::generate(FEDERATION, SystemTime::now()).unwrap();
-    gateway.show(|view| view.ca_pems.push(next.certificate_pem().to_owned()));
+    gateway.show(|view| view.cas.push(trusted(next.certificate_pem().to_owned())));
     process.until(|status| status["flower_starts"] == 3).await;
     let ca = std::fs::read_to_string(process.state().join("tls/ca.pem")).unwrap();
     assert_eq!(ca.matches("BEGIN CERTIFICATE").count(), 2);
+}
+
+#[tokio::test]
+async fn the_gateway_hears_whether_flower_trains() {
+    let gateway = TestGateway::start();
+    let server = superlink(&gateway.ca, "127.0.0.1").await;
+    gateway.show_ready(server.address);
+    // As Flower's own SuperExec does: another program of its group, for as long as there is work.
+    let works = "cp /bin/sleep \"$HOME/flwr-clientapp\"\n\"$HOME/flwr-clientapp\" 8\nsleep 600";
+    let mut process = companion(&gateway, works);
+    process.run();
+    let activity = || gateway.reported.lock().unwrap().as_ref().map(|said| said.activity());
+    process.until(|_| activity() == Some(FlowerActivity::Training)).await;
+    process.until(|_| activity() == Some(FlowerActivity::Idle)).await;
 }
 
 #[tokio::test]

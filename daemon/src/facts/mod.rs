@@ -4,6 +4,7 @@
 
 pub(crate) mod certificates;
 pub(crate) mod clock;
+pub(crate) mod companions;
 pub(crate) mod disk;
 pub(crate) mod etcd;
 pub(crate) mod findings;

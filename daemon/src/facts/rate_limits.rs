@@ -25,8 +25,8 @@ pub(crate) enum LimitedCall {
     ForeignConnections,
     VmReads,
     VmWrites,
-    VmWatches,
-    StuckWatches,
+    VmSessions,
+    StuckSessions,
     ZoneConnections,
     ZoneStreams,
     ZoneMessages,
@@ -45,8 +45,8 @@ impl LimitedCall {
             }
             Self::VmReads => ("vm_reads", "too many questions of one VM"),
             Self::VmWrites => ("vm_writes", "too many registrations and reports of one VM"),
-            Self::VmWatches => ("vm_watches", "too many watchers of one VM"),
-            Self::StuckWatches => ("stuck_watches", "a watcher does not read, it was cut off"),
+            Self::VmSessions => ("vm_sessions", "too many sessions of one VM"),
+            Self::StuckSessions => ("stuck_sessions", "a companion does not read, it was cut off"),
             Self::ZoneConnections => ("zone_connections", "too many connections of one zone"),
             Self::ZoneStreams => ("zone_streams", "too many registry streams of one zone"),
             Self::ZoneMessages => {

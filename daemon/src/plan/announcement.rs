@@ -54,6 +54,9 @@ impl Announcement<'_> {
         draft.protocol = ProtocolRange::CURRENT;
         draft.release = Some(env!("CARGO_PKG_VERSION").to_owned());
         draft.superlinks.retain(|superlink| belongs(config, superlink));
+        if config.local_api.is_none() {
+            draft.supernodes.clear();
+        }
         // A CA whose files cannot be read stays announced as it was.
         draft.ca_sets.retain(|set| {
             !ca_sets.iter().any(|held| held.federation == set.federation)

@@ -8,6 +8,7 @@ use zonemesh_config::Config;
 use crate::act::PeersInService;
 use crate::act::lookout::Lookout;
 use crate::facts::certificates::{FederationCas, OwnLeaf};
+use crate::facts::companions::CompanionBoard;
 use crate::facts::etcd::EtcdBoard;
 use crate::facts::findings::FindingBoard;
 use crate::facts::keepalives::Keepalives;
@@ -32,6 +33,7 @@ pub(crate) struct SnapshotSources {
     pub(crate) paths: Arc<PathBoard>,
     pub(crate) keepalives: Arc<Keepalives>,
     pub(crate) cas: Arc<FederationCas>,
+    pub(crate) companions: Arc<CompanionBoard>,
     pub(crate) leaf: Arc<OwnLeaf>,
     pub(crate) refusals: Arc<RefusedCalls>,
     pub(crate) findings: Arc<FindingBoard>,

@@ -96,6 +96,7 @@ async fn start_local_api(
         reach: Arc::new(reach),
         keepalives: sources.keepalives.clone(),
         cas: sources.cas.clone(),
+        companions: sources.companions.clone(),
         refusals: sources.refusals.clone(),
         tokens,
     };

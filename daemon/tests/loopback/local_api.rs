@@ -8,19 +8,23 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use tonic::Code;
 use tonic::transport::Channel;
-use zonemesh_api::clients::local;
+use tonic::{Code, Status};
+use zonemesh_api::clients::local::{self, LocalSession};
 use zonemesh_api::v1;
+use zonemesh_api::v1::RefusalKind;
+use zonemesh_api::v1::gateway_message::Body as Answer;
 use zonemesh_api::v1::local_client::LocalClient;
-use zonemesh_api::wire::local::shown_items;
+use zonemesh_api::wire::local::{CompanionHello, Registration, ShownToken, shown_items};
+use zonemesh_api::wire::onegate::OneGateIdentity;
 use zonemesh_core::attestation::{self, GatewayDoubt};
 use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::membership::{
     AuthorityIdentity, FederationRight, GrantRequest, Membership, SignedTrustItem, TrustItem, sign,
 };
+use zonemesh_core::record::FlowerTransport;
 use zonemesh_core::time::UnixMillis;
-use zonemesh_core::token::{SECRET_BYTES, VmToken, ZonePin};
+use zonemesh_core::token::{SECRET_BYTES, VmRole, VmToken, ZonePin};
 use zonemesh_pki::local::pin_mismatch;
 use zonemesh_pki::{CertificateRequest, San, asking_client_config, pinned_client_config};
 
@@ -29,12 +33,12 @@ use crate::{founding, place};
 
 const FEDERATIONS: [&str; 2] = ["health-eu", "weather-eu"];
 
-fn token(pin: ZonePin, secret: u8) -> VmToken {
+pub(crate) fn token(pin: ZonePin, secret: u8) -> VmToken {
     VmToken::new(pin, &[secret; SECRET_BYTES])
 }
 
 /// A zone with two federations, and a token for each of `roles`, whose secret is its place there.
-async fn serving(place: Place, roles: &[(&str, &str)]) -> Zone {
+pub(crate) async fn serving(place: Place, roles: &[(&str, &str)]) -> Zone {
     serving_with(place, roles, "").await
 }
 
@@ -57,26 +61,93 @@ async fn serving_with(place: Place, roles: &[(&str, &str)], more: &str) -> Zone 
     zone
 }
 
-async fn pinned(place: Place, key: &ZonePublicKey) -> LocalClient<Channel> {
+pub(crate) async fn pinned(place: Place, key: &ZonePublicKey) -> LocalClient<Channel> {
     let tls = pinned_client_config(*key.as_bytes()).unwrap();
     local::connect(place.local_api(), tls).await.unwrap()
 }
 
-fn registration(federation: &str, token: &VmToken) -> v1::RegisterRequest {
-    let address = IpAddr::from([127, 0, 0, 1]);
-    let request = CertificateRequest::generate("superlink", &[San::Ip(address)]).unwrap();
-    v1::RegisterRequest {
-        federation: federation.to_owned(),
-        token: token.reveal().to_owned(),
-        addresses: vec![address.to_string()],
-        fleet_port: 9092,
-        control_port: 9093,
-        flower_version: "1.25.0".to_owned(),
-        transport: v1::FlowerTransport::Grpc.into(),
-        csr_pem: request.csr_pem,
-        clock_unix_ms: 1_800_000_000_000,
-        onegate: None,
+/// Says hello in a session, then asks to be registered; how that was refused.
+async fn registered(
+    gateway: &mut LocalClient<Channel>,
+    federation: &str,
+    token: &VmToken,
+    onegate: Option<OneGateIdentity>,
+) -> Said {
+    let hello = CompanionHello::by(&federation.parse().unwrap(), token, VmRole::SuperLink);
+    let hello = CompanionHello { onegate, ..hello };
+    match LocalSession::open(gateway, hello, &[]).await {
+        Err(status) => Said::Status(status),
+        Ok(mut session) => {
+            let address = IpAddr::from([127, 0, 0, 1]);
+            let request = CertificateRequest::generate("superlink", &[San::Ip(address)]).unwrap();
+            let wanted = Registration {
+                addresses: vec![address],
+                fleet_port: 9092,
+                control_port: 9093,
+                flower_version: "1.25.0".to_owned(),
+                transport: FlowerTransport::Grpc,
+                csr_pem: request.csr_pem,
+                clock: UnixMillis(1_800_000_000_000),
+            };
+            let number = session.say(wanted).await;
+            answer(&mut session, number).await
+        }
     }
+}
+
+/// What a gateway said: in the end of a call or a session, or in an answer.
+#[derive(Debug)]
+pub(crate) enum Said {
+    Status(Status),
+    Answer(Box<Answer>),
+}
+
+impl Said {
+    /// What was answered.
+    pub(crate) fn answer(self) -> Answer {
+        match self {
+            Self::Answer(answer) => *answer,
+            Self::Status(status) => panic!("{status}"),
+        }
+    }
+
+    /// The kind of a refusal that ended nothing, or the code of one that did; and why.
+    fn refusal(&self) -> (Refused, String) {
+        match self {
+            Self::Status(status) => (Refused::Ended(status.code()), status.message().to_owned()),
+            Self::Answer(answer) => match &**answer {
+                Answer::Refused(refusal) => (Refused::Kept(refusal.kind()), refusal.reason.clone()),
+                other => panic!("it was not refused: {other:?}"),
+            },
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    Ended(Code),
+    Kept(RefusalKind),
+}
+
+/// Loopback is no prefix of the zone: that is looked at last.
+const GOOD: (Refused, &str) =
+    (Refused::Kept(RefusalKind::Invalid), "lies in none of the zone's prefixes");
+
+/// The answer to the message of this number, with the views before it passed over.
+pub(crate) async fn answer(session: &mut LocalSession, number: u64) -> Said {
+    let answered = async {
+        loop {
+            match session.inbound.message().await {
+                Ok(Some(message)) if message.answers == number => {
+                    break Said::Answer(Box::new(message.body.unwrap()));
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the session has ended"),
+                Err(status) => break Said::Status(status),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), answered).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -132,22 +203,23 @@ async fn a_token_is_good_for_its_role_and_federation_until_its_end() {
     let mut zone = serving(place, &roles).await;
     let key = place.identity().public_key();
     let mut gateway = pinned(place, &key).await;
-    // Loopback is no prefix of the zone: that is looked at last.
-    let good = (Code::InvalidArgument, "lies in none of the zone's prefixes");
+    let denied = Refused::Ended(Code::PermissionDenied);
+    let unknown = Refused::Ended(Code::Unauthenticated);
     let cases = [
-        (0, "health-eu", good),
-        (0, "weather-eu", (Code::PermissionDenied, "is for the federation health-eu")),
-        (1, "weather-eu", good),
-        (2, "health-eu", (Code::PermissionDenied, "is for a supernode, not for a superlink")),
-        (3, "health-eu", (Code::Unauthenticated, "has expired")),
-        (9, "health-eu", (Code::Unauthenticated, "is not known to this gateway")),
+        (0, "health-eu", GOOD),
+        (0, "weather-eu", (denied, "is for the federation health-eu")),
+        (1, "weather-eu", GOOD),
+        (2, "health-eu", (denied, "is for a supernode, not for a superlink")),
+        (3, "health-eu", (unknown, "has expired")),
+        (9, "health-eu", (unknown, "is not known to this gateway")),
     ];
-    for (secret, federation, (code, words)) in cases {
+    for (secret, federation, (expected, words)) in cases {
         let token = token(ZonePin::Key(key), secret);
-        let status = gateway.register(registration(federation, &token)).await.unwrap_err();
-        assert_eq!(status.code(), code, "{secret}, {federation}: {status}");
-        assert!(status.message().contains(words), "{status}");
-        assert!(!status.message().contains("zmt1."), "{status}");
+        let said = registered(&mut gateway, federation, &token, None).await;
+        let (refused, why) = said.refusal();
+        assert_eq!(refused, expected, "{secret}, {federation}: {why}");
+        assert!(why.contains(words), "{why}");
+        assert!(!why.contains("zmt1."), "{why}");
     }
     zone.stop().await;
 }
@@ -159,7 +231,6 @@ async fn who_asks_need_not_say_who_it_is_but_not_the_untruth() {
     let mut zone = serving(place, &roles).await;
     let key = place.identity().public_key();
     let mut gateway = pinned(place, &key).await;
-    let supernode = v1::VmRole::Supernode;
     let cases = [
         (None, "health-eu", None),
         (Some(0), "health-eu", None),
@@ -168,18 +239,23 @@ async fn who_asks_need_not_say_who_it_is_but_not_the_untruth() {
         (Some(9), "health-eu", Some(Code::Unauthenticated)),
     ];
     for (secret, federation, refused) in cases {
-        let proof = secret.map(|secret| v1::VmProof {
-            token: token(ZonePin::Key(key), secret).reveal().to_owned(),
-            role: supernode.into(),
-        });
-        let federation = federation.to_owned();
-        let resolve = v1::ResolveRequest { federation: federation.clone(), proof: proof.clone() };
-        let watch = v1::WatchRequest { federation, proof };
-        let answers = [
-            gateway.resolve(resolve).await.err().map(|status| status.code()),
-            gateway.watch(watch).await.err().map(|status| status.code()),
-        ];
-        assert_eq!(answers, [refused; 2], "{secret:?}");
+        let shown = |secret| ShownToken {
+            token: token(ZonePin::Key(key), secret).reveal().to_owned().into(),
+            role: VmRole::SuperNode,
+        };
+        let proof = secret.map(shown);
+        let resolve = v1::ResolveRequest {
+            federation: federation.to_owned(),
+            proof: proof.clone().map(v1::VmProof::from),
+        };
+        let answer = gateway.resolve(resolve).await.err().map(|status| status.code());
+        assert_eq!(answer, refused, "{secret:?}");
+        let federation = federation.parse().unwrap();
+        let hello =
+            CompanionHello { federation, proof, release: "0.2.0".to_owned(), onegate: None };
+        let session = LocalSession::open(&mut gateway, hello, &[]).await;
+        let needs_one = refused.or(secret.is_none().then_some(Code::Unauthenticated));
+        assert_eq!(session.err().map(|status| status.code()), needs_one, "{secret:?}");
     }
     zone.stop().await;
 }
@@ -207,6 +283,12 @@ async fn granted_for(zone: &Zone, rights: &[FederationRight]) {
     assert_eq!((taken.stored, taken.rejected.len()), (1, 0));
 }
 
+/// That is what a registration comes to which a grant lets pass.
+fn panic_unless_good(kind: RefusalKind) -> Code {
+    assert_eq!(kind, RefusalKind::Invalid);
+    Code::InvalidArgument
+}
+
 fn right(federation: &str, host: bool, train: bool) -> FederationRight {
     FederationRight { federation: federation.parse().unwrap(), host, train }
 }
@@ -223,10 +305,12 @@ async fn a_zone_hosts_and_trains_in_what_its_grant_names_and_in_all_if_it_names_
     };
     let mut gateway = pinned(place, &key).await;
     let mut refusals = async |federation: &str| {
-        let request = registration(federation, &token(ZonePin::Key(key), 0));
-        // Loopback is no prefix of the zone: that is looked at last.
-        let registered = gateway.register(request).await.unwrap_err();
-        let mut codes = vec![registered.code()];
+        let token = token(ZonePin::Key(key), 0);
+        let (registered, _) = registered(&mut gateway, federation, &token, None).await.refusal();
+        let mut codes = vec![match registered {
+            Refused::Ended(code) => code,
+            Refused::Kept(kind) => panic_unless_good(kind),
+        }];
         let superlink = proof(0, v1::VmRole::Superlink);
         let supernode = proof(1, v1::VmRole::Supernode);
         for proof in [Some(superlink), Some(supernode), None] {
@@ -245,22 +329,20 @@ async fn a_zone_hosts_and_trains_in_what_its_grant_names_and_in_all_if_it_names_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_supernode_that_watches_hears_that_its_zone_may_not_train_there_any_more() {
+async fn a_supernode_in_a_session_hears_that_its_zone_may_not_train_there_any_more() {
     let place = place(25, 1);
     let mut zone = serving(place, &[("supernode", "")]).await;
     zone.mesh().await.mesh_init(founding()).await.unwrap();
     let key = place.identity().public_key();
-    let token = token(ZonePin::Key(key), 0).reveal().to_owned();
-    let proof = Some(v1::VmProof { token, role: v1::VmRole::Supernode.into() });
-    let federation = "weather-eu".to_owned();
+    let token = token(ZonePin::Key(key), 0);
     let mut gateway = pinned(place, &key).await;
-    let watch = v1::WatchRequest { federation, proof };
-    let mut views = gateway.watch(watch.clone()).await.unwrap().into_inner();
-    assert!(views.message().await.unwrap().is_some());
+    let hello = CompanionHello::by(&"weather-eu".parse().unwrap(), &token, VmRole::SuperNode);
+    let mut session = LocalSession::open(&mut gateway, hello.clone(), &[]).await.unwrap();
+    assert!(session.inbound.message().await.unwrap().is_some());
     granted_for(&zone, &[right("health-eu", true, true)]).await;
     let ended = async {
         loop {
-            if let Err(status) = views.message().await {
+            if let Err(status) = session.inbound.message().await {
                 break status;
             }
         }
@@ -268,7 +350,8 @@ async fn a_supernode_that_watches_hears_that_its_zone_may_not_train_there_any_mo
     let ended = tokio::time::timeout(Duration::from_secs(20), ended).await.unwrap();
     assert_eq!(ended.code(), Code::PermissionDenied);
     assert!(ended.message().contains("take part in the federation weather-eu"), "{ended}");
-    assert_eq!(gateway.watch(watch).await.unwrap_err().code(), Code::PermissionDenied);
+    let again = LocalSession::open(&mut gateway, hello, &[]).await.err().unwrap();
+    assert_eq!(again.code(), Code::PermissionDenied);
     zone.stop().await;
 }
 
@@ -307,32 +390,30 @@ macro_rules! vm {
 async fn where_vms_prove_themselves_by_onegate_the_token_alone_is_not_enough() {
     let unknown = "HTTP/1.1 401 Unauthorized\r\nconnection: close\r\n\r\n";
     let broken = "HTTP/1.1 500 Oops\r\nconnection: close\r\n\r\n";
-    // Loopback is no prefix of the zone: that is looked at last.
-    let good = (Code::InvalidArgument, "lies in none of the zone's prefixes");
+    let denied = Refused::Kept(RefusalKind::NotAllowed);
+    let passes = Refused::Kept(RefusalKind::Unavailable);
     let cases = [
-        (true, vm!("3", "127.0.0.1"), good),
-        (true, vm!("3", "10.20.1.9"), (Code::PermissionDenied, "has another address")),
-        (true, vm!("8", "127.0.0.1"), (Code::Unavailable, "does not run")),
-        (true, unknown, (Code::PermissionDenied, "does not know this VM")),
-        (true, broken, (Code::Unavailable, "does not answer")),
-        (
-            false,
-            vm!("3", "127.0.0.1"),
-            (Code::PermissionDenied, "ONEAPP_ZONEMESH_IDENTITY=onegate"),
-        ),
+        (true, vm!("3", "127.0.0.1"), GOOD),
+        (true, vm!("3", "10.20.1.9"), (denied, "has another address")),
+        (true, vm!("8", "127.0.0.1"), (passes, "does not run")),
+        (true, unknown, (denied, "does not know this VM")),
+        (true, broken, (passes, "does not answer")),
+        (false, vm!("3", "127.0.0.1"), (denied, "ONEAPP_ZONEMESH_IDENTITY=onegate")),
     ];
-    for ((shows, answer, (code, words)), mesh) in cases.into_iter().zip(30..) {
+    for ((shows, answer, (expected, words)), mesh) in cases.into_iter().zip(30..) {
         let place = place(mesh, 1);
         let (address, asked, _serving) = onegate(answer).await;
         let more = format!("onegate = \"http://{address}\"");
         let mut zone = serving_with(place, &[("superlink", "")], &more).await;
         let key = place.identity().public_key();
-        let mut request = registration("health-eu", &token(ZonePin::Key(key), 0));
-        let proof = v1::OneGateProof { vm: "7".to_owned(), token: "dG9rZW4=".to_owned() };
-        request.onegate = shows.then_some(proof);
-        let status = pinned(place, &key).await.register(request).await.unwrap_err();
-        assert_eq!(status.code(), code, "{status}");
-        assert!(status.message().contains(words), "{status}");
+        let proof = OneGateIdentity { vm: "7".to_owned(), token: "dG9rZW4=".to_owned().into() };
+        let token = token(ZonePin::Key(key), 0);
+        let mut gateway = pinned(place, &key).await;
+        let proof = shows.then_some(proof);
+        let said = registered(&mut gateway, "health-eu", &token, proof).await;
+        let (refused, why) = said.refusal();
+        assert_eq!(refused, expected, "{why}");
+        assert!(why.contains(words), "{why}");
         let asked = asked.lock().unwrap().to_ascii_lowercase();
         assert_eq!(asked.contains("x-onegate-token: dg9rzw4="), shows, "{asked}");
         zone.stop().await;

@@ -9,6 +9,7 @@ mod findings;
 mod ground;
 mod leaving;
 mod local_api;
+mod sessions;
 mod slow_disk;
 mod told;
 mod zone;

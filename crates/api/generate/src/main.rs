@@ -38,8 +38,6 @@ fn generate(proto: &Path, into: &Path) -> Result<()> {
         .bytes(".zonemesh.v1.SignedItem.payload")
         .bytes(".zonemesh.v1.TrustItem.payload")
         .skip_debug([
-            ".zonemesh.v1.RegisterRequest",
-            ".zonemesh.v1.ReportRequest",
             ".zonemesh.v1.VmProof",
             ".zonemesh.v1.OneGateProof",
             ".zonemesh.v1.RedeemRequest",

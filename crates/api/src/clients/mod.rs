@@ -10,6 +10,7 @@
 
 mod dial;
 pub mod etcd;
+pub mod local;
 pub mod standing;
 
 use std::io;
@@ -85,24 +86,6 @@ fn endpoint(uri: String, keepalive: &Keepalive) -> Result<Endpoint, ConnectError
         .keep_alive_timeout(keepalive.grpc_timeout)
         .keep_alive_while_idle(true)
         .connect_timeout(CONNECT_TIMEOUT * 2))
-}
-
-/// From a VM to its zone's gateway.
-pub mod local {
-    use super::{Arc, Channel, ConnectError, Keepalive, SocketAddr, dial};
-    use crate::v1::local_client::LocalClient;
-
-    /// Connects; `tls` pins the gateway's key.
-    ///
-    /// # Errors
-    /// [`ConnectError`].
-    pub async fn connect(
-        address: SocketAddr,
-        tls: Arc<rustls::ClientConfig>,
-    ) -> Result<LocalClient<Channel>, ConnectError> {
-        let channel = dial::tls_channel(address, address.ip(), tls, &Keepalive::DEFAULT).await?;
-        Ok(LocalClient::new(channel))
-    }
 }
 
 /// From a gateway to another zone's gateway.

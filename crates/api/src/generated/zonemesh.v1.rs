@@ -596,24 +596,14 @@ pub struct ResolveRequest {
     #[prost(message, optional, tag = "2")]
     pub proof: ::core::option::Option<VmProof>,
 }
-/// Asks for a stream.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct WatchRequest {
-    /// The federation's name.
-    #[prost(string, tag = "1")]
-    pub federation: ::prost::alloc::string::String,
-    /// Who asks, if that is said.
-    #[prost(message, optional, tag = "2")]
-    pub proof: ::core::option::Option<VmProof>,
-}
 /// What this gateway knows about one federation.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FederationView {
     /// The federation's name.
     #[prost(string, tag = "1")]
     pub federation: ::prost::alloc::string::String,
-    /// True if a SuperLink is registered in some zone; if false, all that follows up to `ca_pems` is
-    /// empty.
+    /// True if a SuperLink is registered in some zone; if false, all that follows up to `tls_name`, and
+    /// `cas`, is empty.
     #[prost(bool, tag = "2")]
     pub found: bool,
     /// The SuperLink's zone.
@@ -640,9 +630,6 @@ pub struct FederationView {
     /// The mesh DNS name in the SuperLink's certificate; it is never looked up.
     #[prost(string, tag = "10")]
     pub tls_name: ::prost::alloc::string::String,
-    /// CA certificates (PEM) to trust: ACTIVE, then NEXT, then RETIRING.
-    #[prost(string, repeated, tag = "11")]
-    pub ca_pems: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// This gateway's clock when it sent the view, in milliseconds since 1970.
     #[prost(uint64, tag = "12")]
     pub gateway_time_unix_ms: u64,
@@ -662,6 +649,19 @@ pub struct FederationView {
     /// Set if the key of this gateway's own zone was revoked.
     #[prost(message, optional, tag = "17")]
     pub zone_revoked: ::core::option::Option<ZoneRevocation>,
+    /// CA certificates to trust: ACTIVE, then NEXT, then RETIRING. One in an unknown state is left out.
+    #[prost(message, repeated, tag = "18")]
+    pub cas: ::prost::alloc::vec::Vec<FederationCa>,
+}
+/// A CA certificate of a federation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FederationCa {
+    /// The certificate (PEM).
+    #[prost(string, tag = "1")]
+    pub pem: ::prost::alloc::string::String,
+    /// Its place in the rotation.
+    #[prost(enumeration = "CaState", tag = "2")]
+    pub state: i32,
 }
 /// Who has put a zone's key out of its mesh, when and why.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -676,41 +676,6 @@ pub struct ZoneRevocation {
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
 }
-/// Registers a SuperLink, or renews its registration and certificate.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[prost(skip_debug)]
-pub struct RegisterRequest {
-    /// The federation's name.
-    #[prost(string, tag = "1")]
-    pub federation: ::prost::alloc::string::String,
-    /// The token of this VM.
-    #[prost(string, tag = "2")]
-    pub token: ::prost::alloc::string::String,
-    /// The SuperLink's IP addresses, best first.
-    #[prost(string, repeated, tag = "3")]
-    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// TCP port for SuperNodes.
-    #[prost(uint32, tag = "4")]
-    pub fleet_port: u32,
-    /// TCP port for `flwr run`.
-    #[prost(uint32, tag = "5")]
-    pub control_port: u32,
-    /// Flower's version, for example 1.25.0.
-    #[prost(string, tag = "6")]
-    pub flower_version: ::prost::alloc::string::String,
-    /// How SuperNodes talk to it.
-    #[prost(enumeration = "FlowerTransport", tag = "7")]
-    pub transport: i32,
-    /// Certificate signing request (PKCS#10, PEM).
-    #[prost(string, tag = "8")]
-    pub csr_pem: ::prost::alloc::string::String,
-    /// The VM's clock when it sent this, in milliseconds since 1970.
-    #[prost(uint64, tag = "9")]
-    pub clock_unix_ms: u64,
-    /// What proves to OneGate which VM this is, if the VM is told to show it.
-    #[prost(message, optional, tag = "10")]
-    pub onegate: ::core::option::Option<OneGateProof>,
-}
 /// What proves to OneGate which VM it is.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -722,42 +687,176 @@ pub struct OneGateProof {
     #[prost(string, tag = "2")]
     pub token: ::prost::alloc::string::String,
 }
-/// The SuperLink's certificate.
+/// What a companion says in a session.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CompanionMessage {
+    /// Stands in the gateway's answer to this message.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// What is said.
+    #[prost(oneof = "companion_message::Body", tags = "2, 3, 4")]
+    pub body: ::core::option::Option<companion_message::Body>,
+}
+/// Nested message and enum types in `CompanionMessage`.
+pub mod companion_message {
+    /// What is said.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Body {
+        /// Who speaks. The first message, and no other.
+        #[prost(message, tag = "2")]
+        Hello(super::CompanionHello),
+        /// How it goes; each report is whole and takes the place of the one before.
+        #[prost(message, tag = "3")]
+        Report(super::CompanionReport),
+        /// Registers this VM's SuperLink, or renews its registration and certificate.
+        #[prost(message, tag = "4")]
+        Registration(super::SuperLinkRegistration),
+    }
+}
+/// Who speaks, in a session.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RegisterReply {
+pub struct CompanionHello {
+    /// The federation's name.
+    #[prost(string, tag = "1")]
+    pub federation: ::prost::alloc::string::String,
+    /// The token of this VM, and what it is used for. Without a good one there is no session.
+    #[prost(message, optional, tag = "2")]
+    pub proof: ::core::option::Option<VmProof>,
+    /// The companion's version, for example 0.2.0; at most 64 bytes.
+    #[prost(string, tag = "3")]
+    pub release: ::prost::alloc::string::String,
+    /// What proves to OneGate which VM this is, if the VM is told to show it.
+    #[prost(message, optional, tag = "4")]
+    pub onegate: ::core::option::Option<OneGateProof>,
+}
+/// A SuperLink that is to be registered and certified.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SuperLinkRegistration {
+    /// The SuperLink's IP addresses, best first.
+    #[prost(string, repeated, tag = "1")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// TCP port for SuperNodes.
+    #[prost(uint32, tag = "2")]
+    pub fleet_port: u32,
+    /// TCP port for `flwr run`.
+    #[prost(uint32, tag = "3")]
+    pub control_port: u32,
+    /// Flower's version, for example 1.25.0.
+    #[prost(string, tag = "4")]
+    pub flower_version: ::prost::alloc::string::String,
+    /// How SuperNodes talk to it.
+    #[prost(enumeration = "FlowerTransport", tag = "5")]
+    pub transport: i32,
+    /// Certificate signing request (PKCS#10, PEM).
+    #[prost(string, tag = "6")]
+    pub csr_pem: ::prost::alloc::string::String,
+    /// The VM's clock when it sent this, in milliseconds since 1970.
+    #[prost(uint64, tag = "7")]
+    pub clock_unix_ms: u64,
+}
+/// How it goes in a VM.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CompanionReport {
+    /// Of a SuperLink's companion: whether SuperNodes may connect.
+    #[prost(enumeration = "Readiness", tag = "1")]
+    pub readiness: i32,
+    /// Of a SuperNode's companion: where it is.
+    #[prost(enumeration = "SuperNodeState", tag = "2")]
+    pub supernode: i32,
+    /// What is wrong, at most 16.
+    #[prost(message, repeated, tag = "3")]
+    pub findings: ::prost::alloc::vec::Vec<CompanionFinding>,
+    /// Flower's version, for example 1.25.0; at most 64 bytes, empty if it is not known.
+    #[prost(string, tag = "4")]
+    pub flower_version: ::prost::alloc::string::String,
+    /// The number that Flower knows this node by; 0 if it is not known.
+    #[prost(uint64, tag = "5")]
+    pub node_id: u64,
+    /// The key that Flower knows this node by (SubjectPublicKeyInfo in DER, at most 160 bytes); empty if
+    /// it is not known.
+    #[prost(bytes = "vec", tag = "6")]
+    pub public_key: ::prost::alloc::vec::Vec<u8>,
+    /// The CA certificates that Flower trusts here, at most 8. One in an unknown state is left out.
+    #[prost(message, repeated, tag = "7")]
+    pub cas: ::prost::alloc::vec::Vec<HeldCaCertificate>,
+    /// What Flower is doing.
+    #[prost(enumeration = "FlowerActivity", tag = "8")]
+    pub activity: i32,
+    /// The VM's clock when it sent this, in milliseconds since 1970; 0 if not told.
+    #[prost(uint64, tag = "9")]
+    pub clock_unix_ms: u64,
+}
+/// Something that is wrong in a VM.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CompanionFinding {
+    /// Its code: docs/codes. At most 16 bytes.
+    #[prost(string, tag = "1")]
+    pub code: ::prost::alloc::string::String,
+    /// What was seen, in a line of at most 512 bytes.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+}
+/// Which CA certificate a VM holds.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeldCaCertificate {
+    /// SHA-256 of its DER (32 bytes).
+    #[prost(bytes = "vec", tag = "1")]
+    pub sha256: ::prost::alloc::vec::Vec<u8>,
+    /// Its place in the rotation, as the VM knows it.
+    #[prost(enumeration = "CaState", tag = "2")]
+    pub state: i32,
+}
+/// What a gateway says in a session.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GatewayMessage {
+    /// The number of the companion's message that this answers; 0 if it answers none.
+    #[prost(uint64, tag = "1")]
+    pub answers: u64,
+    /// What is said.
+    #[prost(oneof = "gateway_message::Body", tags = "2, 3, 4, 5")]
+    pub body: ::core::option::Option<gateway_message::Body>,
+}
+/// Nested message and enum types in `GatewayMessage`.
+pub mod gateway_message {
+    /// What is said.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Body {
+        /// The federation, as this gateway sees it now.
+        #[prost(message, tag = "2")]
+        View(super::FederationView),
+        /// The SuperLink is registered, with this certificate.
+        #[prost(message, tag = "3")]
+        Issued(super::IssuedLeaf),
+        /// The report is taken.
+        #[prost(message, tag = "4")]
+        Taken(super::ReportTaken),
+        /// The message that is answered is refused; the session goes on.
+        #[prost(message, tag = "5")]
+        Refused(super::Refusal),
+    }
+}
+/// A SuperLink's certificate.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IssuedLeaf {
     /// The certificate (PEM).
     #[prost(string, tag = "1")]
     pub certificate_pem: ::prost::alloc::string::String,
     /// The CA certificate that signed it (PEM).
     #[prost(string, tag = "2")]
     pub ca_pem: ::prost::alloc::string::String,
-    /// The federation as this gateway now sees it.
-    #[prost(message, optional, tag = "3")]
-    pub view: ::core::option::Option<FederationView>,
-}
-/// Reports readiness.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-#[prost(skip_debug)]
-pub struct ReportRequest {
-    /// The federation's name.
-    #[prost(string, tag = "1")]
-    pub federation: ::prost::alloc::string::String,
-    /// The token of this VM.
-    #[prost(string, tag = "2")]
-    pub token: ::prost::alloc::string::String,
-    /// The SuperLink's state.
-    #[prost(enumeration = "Readiness", tag = "3")]
-    pub readiness: i32,
-    /// The VM's clock when it sent this, in milliseconds since 1970; 0 if not told.
-    #[prost(uint64, tag = "4")]
-    pub clock_unix_ms: u64,
 }
 /// A report was taken.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ReportReply {
-    /// The view's revision that carries the report, at the earliest.
-    #[prost(uint64, tag = "1")]
-    pub revision: u64,
+pub struct ReportTaken {}
+/// A message was refused.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Refusal {
+    /// Why.
+    #[prost(enumeration = "RefusalKind", tag = "1")]
+    pub kind: i32,
+    /// Why, in one line for people.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Whether SuperNodes may connect to a SuperLink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -862,6 +961,162 @@ impl VmRole {
             "VM_ROLE_UNSPECIFIED" => Some(Self::Unspecified),
             "VM_ROLE_SUPERLINK" => Some(Self::Superlink),
             "VM_ROLE_SUPERNODE" => Some(Self::Supernode),
+            _ => None,
+        }
+    }
+}
+/// Place of a CA certificate in the rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CaState {
+    /// Not said. Never sent.
+    Unspecified = 0,
+    /// To be trusted already, signs nothing yet.
+    Next = 1,
+    /// Signs.
+    Active = 2,
+    /// Signs nothing any more, still trusted.
+    Retiring = 3,
+}
+impl CaState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CA_STATE_UNSPECIFIED",
+            Self::Next => "CA_STATE_NEXT",
+            Self::Active => "CA_STATE_ACTIVE",
+            Self::Retiring => "CA_STATE_RETIRING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CA_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "CA_STATE_NEXT" => Some(Self::Next),
+            "CA_STATE_ACTIVE" => Some(Self::Active),
+            "CA_STATE_RETIRING" => Some(Self::Retiring),
+            _ => None,
+        }
+    }
+}
+/// Where a SuperNode is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SuperNodeState {
+    /// Not said. Never sent.
+    Unspecified = 0,
+    /// Flower does not run; a finding says why.
+    Waiting = 1,
+    /// Flower was started and is not known to work yet.
+    Connecting = 2,
+    /// Flower runs.
+    Running = 3,
+    /// Stopped on purpose.
+    Stopped = 4,
+}
+impl SuperNodeState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SUPER_NODE_STATE_UNSPECIFIED",
+            Self::Waiting => "SUPER_NODE_STATE_WAITING",
+            Self::Connecting => "SUPER_NODE_STATE_CONNECTING",
+            Self::Running => "SUPER_NODE_STATE_RUNNING",
+            Self::Stopped => "SUPER_NODE_STATE_STOPPED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SUPER_NODE_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SUPER_NODE_STATE_WAITING" => Some(Self::Waiting),
+            "SUPER_NODE_STATE_CONNECTING" => Some(Self::Connecting),
+            "SUPER_NODE_STATE_RUNNING" => Some(Self::Running),
+            "SUPER_NODE_STATE_STOPPED" => Some(Self::Stopped),
+            _ => None,
+        }
+    }
+}
+/// What Flower is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FlowerActivity {
+    /// Not known.
+    Unspecified = 0,
+    /// It waits for work.
+    Idle = 1,
+    /// An app runs.
+    Training = 2,
+}
+impl FlowerActivity {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FLOWER_ACTIVITY_UNSPECIFIED",
+            Self::Idle => "FLOWER_ACTIVITY_IDLE",
+            Self::Training => "FLOWER_ACTIVITY_TRAINING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FLOWER_ACTIVITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "FLOWER_ACTIVITY_IDLE" => Some(Self::Idle),
+            "FLOWER_ACTIVITY_TRAINING" => Some(Self::Training),
+            _ => None,
+        }
+    }
+}
+/// Why a message was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RefusalKind {
+    /// Not said. Never sent.
+    Unspecified = 0,
+    /// A field is not valid.
+    Invalid = 1,
+    /// This VM may not do that.
+    NotAllowed = 2,
+    /// No SuperLink of the federation is registered here: register first.
+    NotRegistered = 3,
+    /// This VM says too much.
+    TooOften = 4,
+    /// The gateway cannot now.
+    Unavailable = 5,
+}
+impl RefusalKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REFUSAL_KIND_UNSPECIFIED",
+            Self::Invalid => "REFUSAL_KIND_INVALID",
+            Self::NotAllowed => "REFUSAL_KIND_NOT_ALLOWED",
+            Self::NotRegistered => "REFUSAL_KIND_NOT_REGISTERED",
+            Self::TooOften => "REFUSAL_KIND_TOO_OFTEN",
+            Self::Unavailable => "REFUSAL_KIND_UNAVAILABLE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REFUSAL_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "REFUSAL_KIND_INVALID" => Some(Self::Invalid),
+            "REFUSAL_KIND_NOT_ALLOWED" => Some(Self::NotAllowed),
+            "REFUSAL_KIND_NOT_REGISTERED" => Some(Self::NotRegistered),
+            "REFUSAL_KIND_TOO_OFTEN" => Some(Self::TooOften),
+            "REFUSAL_KIND_UNAVAILABLE" => Some(Self::Unavailable),
             _ => None,
         }
     }
@@ -1002,12 +1257,14 @@ pub mod local_client {
             req.extensions_mut().insert(GrpcMethod::new("zonemesh.v1.Local", "Resolve"));
             self.inner.unary(req, path, codec).await
         }
-        /// The same as a stream: a snapshot first, then each change.
-        pub async fn watch(
+        /// All that a companion and its gateway tell each other, for as long as both live: the companion's
+        /// hello first, then a view, and each change of either. What one end says in a body that the other
+        /// does not know is passed over.
+        pub async fn session(
             &mut self,
-            request: impl tonic::IntoRequest<super::WatchRequest>,
+            request: impl tonic::IntoStreamingRequest<Message = super::CompanionMessage>,
         ) -> std::result::Result<
-            tonic::Response<tonic::codec::Streaming<super::FederationView>>,
+            tonic::Response<tonic::codec::Streaming<super::GatewayMessage>>,
             tonic::Status,
         > {
             self.inner
@@ -1019,51 +1276,12 @@ pub mod local_client {
                     )
                 })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/zonemesh.v1.Local/Watch");
-            let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("zonemesh.v1.Local", "Watch"));
-            self.inner.server_streaming(req, path, codec).await
-        }
-        /// Registers a SuperLink that runs in this zone and certifies it.
-        pub async fn register(
-            &mut self,
-            request: impl tonic::IntoRequest<super::RegisterRequest>,
-        ) -> std::result::Result<tonic::Response<super::RegisterReply>, tonic::Status> {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
             let path = http::uri::PathAndQuery::from_static(
-                "/zonemesh.v1.Local/Register",
+                "/zonemesh.v1.Local/Session",
             );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("zonemesh.v1.Local", "Register"));
-            self.inner.unary(req, path, codec).await
-        }
-        /// Reports the readiness of a registered SuperLink.
-        pub async fn report(
-            &mut self,
-            request: impl tonic::IntoRequest<super::ReportRequest>,
-        ) -> std::result::Result<tonic::Response<super::ReportReply>, tonic::Status> {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static("/zonemesh.v1.Local/Report");
-            let mut req = request.into_request();
-            req.extensions_mut().insert(GrpcMethod::new("zonemesh.v1.Local", "Report"));
-            self.inner.unary(req, path, codec).await
+            let mut req = request.into_streaming_request();
+            req.extensions_mut().insert(GrpcMethod::new("zonemesh.v1.Local", "Session"));
+            self.inner.streaming(req, path, codec).await
         }
     }
 }
@@ -1091,27 +1309,19 @@ pub mod local_server {
             &self,
             request: tonic::Request<super::ResolveRequest>,
         ) -> std::result::Result<tonic::Response<super::FederationView>, tonic::Status>;
-        /// Server streaming response type for the Watch method.
-        type WatchStream: tonic::codegen::tokio_stream::Stream<
-                Item = std::result::Result<super::FederationView, tonic::Status>,
+        /// Server streaming response type for the Session method.
+        type SessionStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::GatewayMessage, tonic::Status>,
             >
             + std::marker::Send
             + 'static;
-        /// The same as a stream: a snapshot first, then each change.
-        async fn watch(
+        /// All that a companion and its gateway tell each other, for as long as both live: the companion's
+        /// hello first, then a view, and each change of either. What one end says in a body that the other
+        /// does not know is passed over.
+        async fn session(
             &self,
-            request: tonic::Request<super::WatchRequest>,
-        ) -> std::result::Result<tonic::Response<Self::WatchStream>, tonic::Status>;
-        /// Registers a SuperLink that runs in this zone and certifies it.
-        async fn register(
-            &self,
-            request: tonic::Request<super::RegisterRequest>,
-        ) -> std::result::Result<tonic::Response<super::RegisterReply>, tonic::Status>;
-        /// Reports the readiness of a registered SuperLink.
-        async fn report(
-            &self,
-            request: tonic::Request<super::ReportRequest>,
-        ) -> std::result::Result<tonic::Response<super::ReportReply>, tonic::Status>;
+            request: tonic::Request<tonic::Streaming<super::CompanionMessage>>,
+        ) -> std::result::Result<tonic::Response<Self::SessionStream>, tonic::Status>;
     }
     /// What a gateway does for the VMs of its zone. Reasons of refusal come as status codes:
     /// UNAUTHENTICATED (token), PERMISSION_DENIED (not this VM's address, federation not held here, not
@@ -1279,26 +1489,28 @@ pub mod local_server {
                     };
                     Box::pin(fut)
                 }
-                "/zonemesh.v1.Local/Watch" => {
+                "/zonemesh.v1.Local/Session" => {
                     #[allow(non_camel_case_types)]
-                    struct WatchSvc<T: Local>(pub Arc<T>);
+                    struct SessionSvc<T: Local>(pub Arc<T>);
                     impl<
                         T: Local,
-                    > tonic::server::ServerStreamingService<super::WatchRequest>
-                    for WatchSvc<T> {
-                        type Response = super::FederationView;
-                        type ResponseStream = T::WatchStream;
+                    > tonic::server::StreamingService<super::CompanionMessage>
+                    for SessionSvc<T> {
+                        type Response = super::GatewayMessage;
+                        type ResponseStream = T::SessionStream;
                         type Future = BoxFuture<
                             tonic::Response<Self::ResponseStream>,
                             tonic::Status,
                         >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::WatchRequest>,
+                            request: tonic::Request<
+                                tonic::Streaming<super::CompanionMessage>,
+                            >,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as Local>::watch(&inner, request).await
+                                <T as Local>::session(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -1309,7 +1521,7 @@ pub mod local_server {
                     let max_encoding_message_size = self.max_encoding_message_size;
                     let inner = self.inner.clone();
                     let fut = async move {
-                        let method = WatchSvc(inner);
+                        let method = SessionSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -1320,93 +1532,7 @@ pub mod local_server {
                                 max_decoding_message_size,
                                 max_encoding_message_size,
                             );
-                        let res = grpc.server_streaming(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/zonemesh.v1.Local/Register" => {
-                    #[allow(non_camel_case_types)]
-                    struct RegisterSvc<T: Local>(pub Arc<T>);
-                    impl<T: Local> tonic::server::UnaryService<super::RegisterRequest>
-                    for RegisterSvc<T> {
-                        type Response = super::RegisterReply;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::RegisterRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Local>::register(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = RegisterSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/zonemesh.v1.Local/Report" => {
-                    #[allow(non_camel_case_types)]
-                    struct ReportSvc<T: Local>(pub Arc<T>);
-                    impl<T: Local> tonic::server::UnaryService<super::ReportRequest>
-                    for ReportSvc<T> {
-                        type Response = super::ReportReply;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::ReportRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as Local>::report(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = ReportSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
+                        let res = grpc.streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
@@ -1529,6 +1655,59 @@ pub struct StatusReply {
     /// Findings that stand, those that are left out included.
     #[prost(uint32, tag = "20")]
     pub findings_total: u32,
+    /// The companions in this zone's VMs that speak, or have spoken, to this gateway; those that need a
+    /// look first.
+    #[prost(message, repeated, tag = "21")]
+    pub companions: ::prost::alloc::vec::Vec<CompanionView>,
+    /// How many there are.
+    #[prost(uint32, tag = "22")]
+    pub companions_total: u32,
+}
+/// A companion in a VM of this zone, and what it has reported last.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CompanionView {
+    /// Its VM's address.
+    #[prost(string, tag = "1")]
+    pub vm: ::prost::alloc::string::String,
+    /// superlink or supernode.
+    #[prost(string, tag = "2")]
+    pub role: ::prost::alloc::string::String,
+    /// Its federation.
+    #[prost(string, tag = "3")]
+    pub federation: ::prost::alloc::string::String,
+    /// True while it has a session.
+    #[prost(bool, tag = "4")]
+    pub connected: bool,
+    /// When its session began, or ended.
+    #[prost(uint64, tag = "5")]
+    pub since_unix_ms: u64,
+    /// The companion's version.
+    #[prost(string, tag = "6")]
+    pub release: ::prost::alloc::string::String,
+    /// When it reported last; what follows is from then, and empty if it never has.
+    #[prost(uint64, tag = "7")]
+    pub reported_at_unix_ms: u64,
+    /// A SuperLink's readiness, or where a SuperNode is: waiting, connecting, running, stopped, unknown.
+    #[prost(string, tag = "8")]
+    pub state: ::prost::alloc::string::String,
+    /// idle or training; empty if it is not known.
+    #[prost(string, tag = "9")]
+    pub activity: ::prost::alloc::string::String,
+    /// Flower's version.
+    #[prost(string, tag = "10")]
+    pub flower_version: ::prost::alloc::string::String,
+    /// What is wrong there.
+    #[prost(message, repeated, tag = "11")]
+    pub findings: ::prost::alloc::vec::Vec<CompanionFinding>,
+    /// The number that Flower knows the node by; 0 if it is not known.
+    #[prost(uint64, tag = "12")]
+    pub node_id: u64,
+    /// The key that Flower knows the node by (SubjectPublicKeyInfo in DER); empty if it is not known.
+    #[prost(bytes = "vec", tag = "13")]
+    pub public_key: ::prost::alloc::vec::Vec<u8>,
+    /// The CA certificates that Flower trusts there.
+    #[prost(message, repeated, tag = "14")]
+    pub cas: ::prost::alloc::vec::Vec<HeldCaCertificate>,
 }
 /// One thing that an engineer should know, for as long as it lasts.
 #[derive(Clone, PartialEq, ::prost::Message)]

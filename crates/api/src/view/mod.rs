@@ -8,6 +8,7 @@
 #![expect(missing_docs, reason = "fields are the JSON's keys, described in the protobuf files")]
 
 mod authorities;
+mod companions;
 mod findings;
 mod mesh;
 mod peers;
@@ -21,6 +22,7 @@ mod zones;
 use std::collections::BTreeMap;
 
 pub use authorities::{AuthoritiesView, AuthorityChangeView, AuthorityEntry};
+pub use companions::{CompanionEntry, CompanionFindingEntry, HeldCaEntry};
 pub use findings::{EvidenceView, FindingView, SeenValue, SubjectView};
 pub use mesh::{BlockView, LeaveView, MeshView, RotationView};
 pub use peers::{LaneEntry, PairEntry, PeerEntry, PeerNameError, PeerView, PeersView};

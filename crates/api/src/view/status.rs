@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{FindingView, PeerEntry, SuperLinkEntry, Timestamp, counters, known, readiness};
+use super::{
+    CompanionEntry, FindingView, PeerEntry, SuperLinkEntry, Timestamp, counters, known, readiness,
+};
 use crate::v1::{
     EtcdView, FederationSummary, PeerState, PeerView, RegistryView, StatusReply, TunnelView,
 };
@@ -27,6 +29,7 @@ pub struct StatusView {
     pub peers: Vec<PeerEntry>,
     pub superlinks: Vec<SuperLinkEntry>,
     pub federations: Vec<FederationEntry>,
+    pub companions: Vec<CompanionEntry>,
     pub dropped: BTreeMap<String, u64>,
     pub refused: BTreeMap<String, u64>,
     pub findings: Vec<FindingView>,
@@ -42,6 +45,7 @@ pub struct LeftOut {
     /// Those of them that are up or degraded.
     pub peers_up: usize,
     pub findings: usize,
+    pub companions: usize,
 }
 
 /// The tunnel interface.
@@ -112,6 +116,7 @@ impl From<StatusReply> for StatusView {
             tunnel: tunnel.into(),
             superlinks: reply.superlinks.into_iter().map(SuperLinkEntry::from).collect(),
             federations: reply.federations.into_iter().map(FederationEntry::from).collect(),
+            companions: reply.companions.into_iter().map(CompanionEntry::from).collect(),
             dropped: counters(reply.dropped),
             refused: counters(reply.refused),
             findings: reply.findings.into_iter().map(FindingView::from).collect(),
@@ -134,6 +139,7 @@ impl LeftOut {
             peers: less(reply.peers_total, reply.peers.len()),
             peers_up: less(reply.peers_up, reply.peers.iter().filter(passes).count()),
             findings: less(reply.findings_total, reply.findings.len()),
+            companions: less(reply.companions_total, reply.companions.len()),
         }
     }
 }
@@ -211,11 +217,12 @@ mod tests {
             peers_total: 1000,
             peers_up: 990,
             peers: [PeerState::Down, PeerState::Degraded, PeerState::Up].map(peer).to_vec(),
+            companions_total: 3,
             findings_total: 12,
             findings: vec![crate::v1::Finding::default(); 10],
             ..StatusReply::default()
         };
         let left_out = StatusView::from(reply).left_out;
-        assert_eq!(left_out, LeftOut { peers: 997, peers_up: 988, findings: 2 });
+        assert_eq!(left_out, LeftOut { peers: 997, peers_up: 988, findings: 2, companions: 3 });
     }
 }

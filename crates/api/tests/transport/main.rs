@@ -20,15 +20,19 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::{UnixListenerStream, WatchStream};
 use tokio_stream::{Stream, StreamExt as _};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
+use zonemesh_api::clients::local::LocalSession;
 use zonemesh_api::clients::{self, ConnectError};
 use zonemesh_api::serve::{self, Incoming};
 use zonemesh_api::v1;
 use zonemesh_api::v1::admin_server::{Admin, AdminServer};
+use zonemesh_api::v1::companion_message::Body;
+use zonemesh_api::v1::gateway_message::Body as Answer;
 use zonemesh_api::v1::local_server::{Local, LocalServer};
+use zonemesh_api::wire::local::CompanionHello;
 use zonemesh_core::keepalive::Keepalive;
 
-type Views = Pin<Box<dyn Stream<Item = Result<v1::FederationView, Status>> + Send>>;
+type Answers = Pin<Box<dyn Stream<Item = Result<v1::GatewayMessage, Status>> + Send>>;
 
 struct Gateway {
     revision: watch::Receiver<u64>,
@@ -44,7 +48,7 @@ fn view(federation: &str, revision: u64) -> v1::FederationView {
 
 #[tonic::async_trait]
 impl Local for Gateway {
-    type WatchStream = Views;
+    type SessionStream = Answers;
 
     async fn attest(
         &self,
@@ -64,27 +68,19 @@ impl Local for Gateway {
         Ok(Response::new(view))
     }
 
-    async fn watch(&self, request: Request<v1::WatchRequest>) -> Result<Response<Views>, Status> {
-        let federation = request.into_inner().federation;
+    async fn session(
+        &self,
+        request: Request<Streaming<v1::CompanionMessage>>,
+    ) -> Result<Response<Answers>, Status> {
+        let first = request.into_inner().message().await?.and_then(|message| message.body);
+        let Some(Body::Hello(hello)) = first else { return Err(Status::invalid_argument("hello")) };
+        let federation = CompanionHello::try_from(hello)?.federation;
         let revisions = WatchStream::new(self.revision.clone());
-        let views = revisions.map(move |revision| Ok(view(&federation, revision)));
-        Ok(Response::new(Box::pin(views)))
-    }
-
-    async fn register(
-        &self,
-        request: Request<v1::RegisterRequest>,
-    ) -> Result<Response<v1::RegisterReply>, Status> {
-        let request = request.into_inner();
-        let registration = zonemesh_api::wire::local::Registration::try_from(request)?;
-        Err(Status::unauthenticated(registration.federation.to_string()))
-    }
-
-    async fn report(
-        &self,
-        _request: Request<v1::ReportRequest>,
-    ) -> Result<Response<v1::ReportReply>, Status> {
-        Err(Status::unavailable("not here"))
+        let messages = revisions.map(move |revision| {
+            let view = view(federation.as_str(), revision);
+            Ok(v1::GatewayMessage { answers: 0, body: Some(Answer::View(view)) })
+        });
+        Ok(Response::new(Box::pin(messages)))
     }
 }
 
@@ -182,16 +178,24 @@ async fn start() -> Running {
     running
 }
 
+fn hello() -> CompanionHello {
+    CompanionHello {
+        federation: "health-eu".parse().unwrap(),
+        proof: None,
+        release: "0.2.0".to_owned(),
+        onegate: None,
+    }
+}
+
 #[tokio::test]
-async fn watch_gives_a_snapshot_and_then_each_change() {
+async fn a_session_gives_a_view_and_then_each_change() {
     let running = start().await;
     let mut client = clients::local::connect(running.address, running.tls).await.unwrap();
-    let federation = "health-eu".to_owned();
-    let request = v1::WatchRequest { federation, proof: None };
-    let mut views = client.watch(request).await.unwrap().into_inner();
+    let mut session = LocalSession::open(&mut client, hello(), &[]).await.unwrap();
     for revision in 1..=3 {
-        let view = views.message().await.unwrap().unwrap();
-        assert_eq!((view.federation.as_str(), view.revision), ("health-eu", revision));
+        let message = session.inbound.message().await.unwrap().unwrap();
+        let shown = Some(Answer::View(view("health-eu", revision)));
+        assert_eq!(message.body, shown);
         running.revision.send(revision + 1).unwrap();
     }
 }
@@ -209,24 +213,10 @@ async fn a_service_sees_the_callers_address_and_certificate() {
 async fn a_bad_field_comes_back_with_its_name() {
     let running = start().await;
     let mut client = clients::local::connect(running.address, running.tls).await.unwrap();
-    let mut request = v1::RegisterRequest {
-        federation: "health-eu".to_owned(),
-        token: "secret".to_owned(),
-        addresses: vec!["10.0.0.5".to_owned(), "10.0.0.".to_owned()],
-        fleet_port: 9092,
-        control_port: 9093,
-        flower_version: "1.25.0".to_owned(),
-        transport: v1::FlowerTransport::Grpc.into(),
-        csr_pem: "-".to_owned(),
-        clock_unix_ms: 1,
-        onegate: None,
-    };
-    let status = client.register(request.clone()).await.unwrap_err();
-    assert_eq!(status.code(), tonic::Code::InvalidArgument);
-    assert!(status.message().starts_with("field addresses[1]: \"10.0.0.\" is no IP"), "{status}");
-    request.addresses.pop();
-    let status = client.register(request).await.unwrap_err();
-    assert_eq!((status.code(), status.message()), (tonic::Code::Unauthenticated, "health-eu"));
+    let hello = CompanionHello { release: "1".repeat(65), ..hello() };
+    let refused = LocalSession::open(&mut client, hello, &[]).await.err().unwrap();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    assert_eq!(refused.message(), "field release: too many, or too long");
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Flower up to 1.39, which speaks gRPC: programs, ports, arguments, keepalive.
 //!
 //! It promises that the APIs that never speak TLS (ServerAppIo, ClientAppIo, health) stay on loopback.
-//! Specification: `flower-superlink --help` and `flower-supernode --help` of 1.25.0.
+//! Specification: `flower-superlink --help` and `flower-supernode --help` of 1.25.0; the apps, of its
+//! default isolation: supercore/superexec/plugin.
 
 use std::collections::BTreeMap;
 
@@ -30,6 +31,14 @@ impl FlowerGeneration for GrpcFlower {
 
     fn supernode_program(&self) -> &'static str {
         "flower-supernode"
+    }
+
+    fn superlink_app(&self) -> &'static str {
+        "flwr-serverapp"
+    }
+
+    fn supernode_app(&self) -> &'static str {
+        "flwr-clientapp"
     }
 
     fn ports(&self) -> FlowerPorts {

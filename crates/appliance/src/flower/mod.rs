@@ -95,6 +95,10 @@ pub trait FlowerGeneration: fmt::Debug + Sync {
     fn superlink_program(&self) -> &'static str;
     /// Name of the SuperNode's program.
     fn supernode_program(&self) -> &'static str;
+    /// Name of the program that a SuperLink starts while an app runs.
+    fn superlink_app(&self) -> &'static str;
+    /// Name of the program that a SuperNode starts while it has work.
+    fn supernode_app(&self) -> &'static str;
     /// The ports that are used if no others are given.
     fn ports(&self) -> FlowerPorts;
     /// What its processes need in their environment beside [`FlowerHome::environment`].

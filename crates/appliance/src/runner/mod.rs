@@ -5,6 +5,7 @@
 //! container) is another implementation of what [`Runner`] does.
 
 pub mod child;
+mod group;
 pub mod guard;
 pub mod output;
 
@@ -64,6 +65,13 @@ impl Runner {
     #[must_use]
     pub const fn is_running(&self) -> bool {
         self.running.is_some()
+    }
+
+    /// Whether the program has started one of this name, which has not ended; none if it does not run
+    /// itself.
+    #[must_use]
+    pub fn has_started(&self, name: &str) -> Option<bool> {
+        self.running.as_ref().map(|running| group::runs(running.child.group(), name))
     }
 
     /// Waits until the program has ended by itself, and says how; for ever if it does not run. Can be

@@ -8,18 +8,20 @@ use std::time::{Duration, SystemTime};
 
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use zonemesh_appliance::gateway::{LocalGateway, SetFile, WatchedFederation};
+use zonemesh_appliance::gateway::{GatewayTalk, LocalGateway, SetFile, WatchedFederation};
 use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::settings::{self, CompanionSettings};
 use zonemesh_appliance::source::{Environment, Variables};
+use zonemesh_core::companion::{CompanionReport, ReportedState, SuperNodeState};
 use zonemesh_core::key::ZoneIdentity;
-use zonemesh_core::record::Readiness;
 use zonemesh_core::token::{VmToken, ZonePin};
 use zonemesh_pki::{CurrentLeaf, ZoneAuthority, local_server_config};
 use zonemesh_standin::{LOOPBACK, TestGateway, ZONE, ZONE_SEED, token};
+
+/// What the stand-in notes of a report.
+const RUNNING: &str = "SUPER_NODE_STATE_RUNNING";
 
 fn settings(gateway: &TestGateway, token: &VmToken) -> CompanionSettings {
     let variables = gateway.variables();
@@ -49,8 +51,17 @@ fn heard(gateway: &TestGateway) -> Vec<String> {
     std::mem::take(&mut gateway.seen.lock().unwrap())
 }
 
+/// Opens a session and reports in it.
+async fn report(client: &LocalGateway) -> Result<(), Reason> {
+    let GatewayTalk { line, watched: _watched, session } = client.talk();
+    let mut talking = JoinSet::new();
+    talking.spawn(session.run());
+    let state = ReportedState::SuperNode(SuperNodeState::Running);
+    line.report(CompanionReport::of(state)).await
+}
+
 async fn refusal(client: &LocalGateway) -> Reason {
-    let report = client.report(Readiness::Ready).await.unwrap_err();
+    let report = report(client).await.unwrap_err();
     let resolve = client.resolve().await.unwrap_err();
     assert_eq!((report.code(), resolve.code()), ("T405", "T405"), "{report}");
     report
@@ -81,7 +92,7 @@ async fn a_false_gateway_with_another_key_reads_not_one_byte() {
     let (address, mut reading) = listener(66).await;
     let told = CompanionSettings { gateway: address, ..settings(&gateway, &gateway.token) };
     let client = LocalGateway::new(&told, SetFile::Read("/nonexistent".into()));
-    let reason = client.report(Readiness::Ready).await.unwrap_err();
+    let reason = report(&client).await.unwrap_err();
     assert!(matches!(reason, Reason::GatewayKey { .. }), "{reason}");
     assert!(reason.to_string().contains("said to be of the zone berlin"), "{reason}");
     assert_eq!(reading.join_next().await.unwrap().unwrap(), 0);
@@ -89,35 +100,37 @@ async fn a_false_gateway_with_another_key_reads_not_one_byte() {
     let (address, mut reading) = listener(ZONE_SEED[0]).await;
     let told = CompanionSettings { gateway: address, ..told };
     let client = LocalGateway::new(&told, SetFile::Read("/nonexistent".into()));
-    let _no_answer = client.report(Readiness::Ready).await;
+    let _no_answer = report(&client).await;
     assert!(reading.join_next().await.unwrap().unwrap() > 0);
 }
 
 #[tokio::test]
-async fn a_watch_that_was_cut_pins_anew_before_it_says_anything() {
+async fn a_session_that_was_cut_pins_anew_before_it_says_anything() {
     let mut gateway = TestGateway::start();
     let folder = tempfile::tempdir().unwrap();
-    let watching = client(&gateway, &gateway.token, folder.path());
-    let (sender, mut seen) = watch::channel(WatchedFederation::default());
+    let talking = client(&gateway, &gateway.token, folder.path());
+    let GatewayTalk { line, watched: mut seen, session } = talking.talk();
     let mut tasks = JoinSet::new();
-    tasks.spawn(async move { watching.follow(sender).await });
+    tasks.spawn(session.run());
     let patience = Duration::from_secs(20);
     let connected = seen.wait_for(|seen| seen.connected);
     drop(tokio::time::timeout(patience, connected).await.unwrap().unwrap());
-    assert_eq!(heard(&gateway), ["watch"]);
+    assert_eq!(heard(&gateway), ["session"]);
 
     gateway.is_replaced_by_a_false_one();
     gateway.start_again(false);
     let refused =
         |seen: &WatchedFederation| seen.lost.as_ref().is_some_and(|reason| reason.code() == "T405");
     drop(tokio::time::timeout(patience, seen.wait_for(refused)).await.unwrap().unwrap());
+    let state = ReportedState::SuperNode(SuperNodeState::Running);
+    line.report(CompanionReport::of(state)).await.unwrap_err();
     assert_eq!(heard(&gateway), [""; 0], "the false one has heard nothing");
 
     gateway.is_back();
     gateway.start_again(false);
     let connected = seen.wait_for(|seen| seen.connected);
     drop(tokio::time::timeout(patience, connected).await.unwrap().unwrap());
-    assert_eq!(heard(&gateway), ["watch"]);
+    assert_eq!(heard(&gateway)[0], "session");
 }
 
 #[tokio::test]
@@ -127,8 +140,8 @@ async fn in_a_managed_mesh_the_gateway_shows_its_zones_key_before_it_is_told_any
     let folder = tempfile::tempdir().unwrap();
     let client = client(&gateway, &gateway.token, folder.path());
     client.resolve().await.unwrap();
-    client.report(Readiness::Ready).await.unwrap();
-    assert_eq!(heard(&gateway), ["attest", "resolve", "attest", "READINESS_READY"]);
+    report(&client).await.unwrap();
+    assert_eq!(heard(&gateway), ["attest", "resolve", "attest", "session", RUNNING]);
 }
 
 #[tokio::test]
@@ -142,8 +155,8 @@ async fn a_token_of_a_managed_mesh_holds_when_the_zone_has_a_new_key_and_one_of_
     *gateway.shown.lock().unwrap() = Some(mesh::shown(&granted));
     gateway.start_again(false);
     let folder = tempfile::tempdir().unwrap();
-    client(&gateway, &gateway.token, folder.path()).report(Readiness::Ready).await.unwrap();
-    assert_eq!(heard(&gateway), ["attest", "READINESS_READY"]);
+    report(&client(&gateway, &gateway.token, folder.path())).await.unwrap();
+    assert_eq!(heard(&gateway), ["attest", "session", RUNNING]);
     refusal(&client(&gateway, &token(old_key), folder.path())).await;
     assert_eq!(heard(&gateway), [""; 0]);
 }
@@ -211,7 +224,7 @@ async fn a_vm_that_cannot_keep_what_it_has_seen_says_so_and_goes_no_further() {
     let mesh = mesh::granting(mesh::founded(1), 1, ZONE_SEED);
     let gateway = managed(mesh::pin(&mesh), mesh::shown(&mesh));
     let client = client(&gateway, &gateway.token, Path::new("/nonexistent"));
-    let reason = client.report(Readiness::Ready).await.unwrap_err();
+    let reason = report(&client).await.unwrap_err();
     assert!(matches!(reason, Reason::Files { .. }), "{reason}");
     assert_eq!(heard(&gateway), ["attest"]);
 }

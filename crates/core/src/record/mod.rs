@@ -25,8 +25,8 @@ pub use proof::KeyProof;
 pub use signed::{MAX_RECORD_BYTES, SIGNATURE_BYTES, SignedRecord, SignedRecordError};
 pub use slots::{
     CertificateHash, EndpointKind, FurtherEndpoint, HeldCa, MAX_CAS, MAX_FEDERATIONS, MAX_GATEWAYS,
-    MAX_PREFIXES, MAX_SUPERLINK_ADDRESSES, MAX_SUPERNODES, MAX_TUNNEL_IPS, TransitOffer,
-    ZoneSuperNode,
+    MAX_PREFIXES, MAX_SUPERLINK_ADDRESSES, MAX_SUPERNODE_KEY, MAX_SUPERNODES, MAX_TUNNEL_IPS,
+    TransitOffer, ZoneSuperNode,
 };
 pub use wire::{DecodeError, Problem};
 
@@ -288,6 +288,12 @@ impl CaState {
             Self::Active => 2,
             Self::Retiring => 3,
         }
+    }
+
+    /// The one that a number stands for; none that a later release may know.
+    #[must_use]
+    pub fn of(number: i32) -> Option<Self> {
+        [Self::Next, Self::Active, Self::Retiring].into_iter().find(|s| s.number() == number)
     }
 }
 

@@ -22,7 +22,7 @@ pub const MAX_CAS: usize = 8;
 /// Most SuperNodes of a zone.
 pub const MAX_SUPERNODES: usize = 64;
 /// Longest public key of a SuperNode in bytes: one of P-384 has 120 in DER.
-pub(super) const MAX_SUPERNODE_KEY: usize = 160;
+pub const MAX_SUPERNODE_KEY: usize = 160;
 /// Most zones that a gateway names as those it offers transit to.
 pub(super) const MAX_TRANSIT_ZONES: usize = 64;
 

@@ -149,6 +149,16 @@ impl Registry {
         Some(FoundSuperLink { zone, superlink, ca_set, conflict })
     }
 
+    /// True if another gateway of this zone has spoken of the SuperLink of `federation` later than
+    /// this one: it has moved there.
+    #[must_use]
+    pub fn is_spoken_for(&self, federation: &FederationName) -> bool {
+        let speaks = |held: &&HeldRecord| held.record.superlink(federation).is_some();
+        let newest =
+            self.in_force(self.zone()).filter(speaks).max_by_key(|held| held.age_in_zone());
+        newest.is_some_and(|held| held.record.id() != *self.id())
+    }
+
     /// What the newest record of a zone says that says it.
     fn newest_of<'a, T>(
         &'a self,

@@ -122,7 +122,7 @@ pub fn is_old(text: &str) -> bool {
 }
 
 /// What a VM's companion runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum VmRole {
     /// A federation's SuperLink.
     SuperLink,

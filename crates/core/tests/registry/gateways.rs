@@ -68,6 +68,21 @@ fn what_a_zone_says_of_its_superlinks_comes_from_the_newest_registration() {
     }
 }
 
+#[test]
+fn a_superlink_that_has_moved_to_another_gateway_of_its_zone_is_spoken_for() {
+    let mut registry = registry(1, 3).named("z1-gw1".to_owned());
+    let mut own = said("z1-gw1", 1);
+    own.superlinks = vec![superlink(1)];
+    registry.publish(own, NOW).unwrap();
+    assert!(!registry.is_spoken_for(&federation()));
+    registry.accept(signed_at(1, said("z1-gw2", 2)), NOW).unwrap();
+    assert!(!registry.is_spoken_for(&federation()), "that one does not speak of it");
+    let mut newer = said("z1-gw3", 3);
+    newer.superlinks = vec![superlink(1)];
+    registry.accept(signed_at(2, newer), NOW).unwrap();
+    assert!(registry.is_spoken_for(&federation()));
+}
+
 /// Offers a record of gateway z1-gw1 that was signed by a key of its own under `certificate`.
 fn under(certificate: &GatewayCertificate, signer: u8, key: u8) -> Result<(), RecordRejected> {
     let certificate = SignedGatewayCertificate::sign(certificate, &identity(signer));

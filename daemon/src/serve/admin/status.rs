@@ -1,11 +1,13 @@
 //! A whole snapshot on the wire: one screen.
 
-use zonemesh_api::v1::{EtcdView, RegistryView, StatusReply};
+use zonemesh_api::v1::{
+    CompanionFinding, CompanionView, EtcdView, HeldCaCertificate, RegistryView, StatusReply,
+};
 
 use super::peers::{self, texts};
 use super::{counters, findings};
 use crate::facts::etcd::EtcdState;
-use crate::serve::snapshot::Snapshot;
+use crate::serve::snapshot::{ShownCompanion, Snapshot};
 
 pub(super) fn reply(snapshot: Snapshot) -> StatusReply {
     let config = &snapshot.config;
@@ -28,6 +30,8 @@ pub(super) fn reply(snapshot: Snapshot) -> StatusReply {
         refused: counters(snapshot.refused()),
         dropped: counters(snapshot.tunnels.dropped()),
         local_api_pin: pin.map(ToString::to_string).unwrap_or_default(),
+        companions: snapshot.companions.shown.iter().map(companion).collect(),
+        companions_total: count(snapshot.companions.total),
         federations: snapshot.registry.federations,
         superlinks: snapshot.registry.superlinks,
     }
@@ -46,6 +50,31 @@ fn registry(snapshot: &Snapshot) -> RegistryView {
         etcd: snapshot.etcd.clone().map(etcd),
         missing: texts(&registry.missing),
         missing_total: count(registry.missing_total),
+    }
+}
+
+fn companion(shown: &ShownCompanion) -> CompanionView {
+    let ShownCompanion { id, known } = shown;
+    let view = CompanionView {
+        vm: id.vm.to_string(),
+        role: id.role.as_str().to_owned(),
+        federation: id.federation.to_string(),
+        connected: known.is_connected(),
+        since_unix_ms: known.since.0,
+        release: known.release.clone(),
+        ..CompanionView::default()
+    };
+    let Some(report) = &known.report else { return view };
+    CompanionView {
+        reported_at_unix_ms: known.reported_at.0,
+        state: report.state.as_str().to_owned(),
+        activity: report.activity.map(|activity| activity.as_str().to_owned()).unwrap_or_default(),
+        flower_version: report.flower_version.clone(),
+        findings: report.findings.iter().map(CompanionFinding::from).collect(),
+        node_id: report.node_id.unwrap_or_default(),
+        public_key: report.public_key.clone(),
+        cas: report.cas.iter().map(HeldCaCertificate::from).collect(),
+        ..view
     }
 }
 

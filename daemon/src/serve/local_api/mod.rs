@@ -2,12 +2,15 @@
 
 mod attest;
 mod authority;
+mod desk;
 mod door;
 mod granted;
 mod onegate;
+mod presence;
+mod seats;
 mod service;
+mod session;
 mod view;
-mod watch;
 
 use std::sync::Arc;
 
@@ -20,6 +23,7 @@ use zonemesh_pki::{CurrentLeaf, local_server_config};
 
 use crate::act::reachability::Reachability;
 use crate::facts::certificates::FederationCas;
+use crate::facts::companions::CompanionBoard;
 use crate::facts::keepalives::Keepalives;
 use crate::facts::ledger::Ledger;
 use crate::facts::rate_limits::RefusedCalls;
@@ -27,17 +31,20 @@ use crate::facts::tokens::TokenBoard;
 use crate::failure::{Exit, Failure, OrExit as _};
 
 use authority::VmPermissions;
+use desk::VmDesk;
 use door::VmDoor;
 use onegate::VmDirectory;
+use presence::Presence;
+use seats::OpenSessions;
 use service::LocalService;
-use watch::Watchers;
 
 /// The local API, bound and ready to be served.
 pub(crate) struct Bound {
     listener: TcpListener,
     tls: Arc<rustls::ServerConfig>,
     door: Arc<dyn Door>,
-    watchers: Arc<Watchers>,
+    sessions: Arc<OpenSessions>,
+    presence: Presence,
     service: LocalService,
     keepalive: Keepalive,
 }
@@ -50,6 +57,7 @@ pub(crate) struct LocalParts {
     pub(crate) reach: Arc<Reachability>,
     pub(crate) keepalives: Arc<Keepalives>,
     pub(crate) cas: Arc<FederationCas>,
+    pub(crate) companions: Arc<CompanionBoard>,
     pub(crate) refusals: Arc<RefusedCalls>,
     pub(crate) tokens: TokenBoard,
 }
@@ -79,12 +87,13 @@ pub(crate) async fn bind(
     tracing::info!(%address, "local API");
     let refusals = parts.refusals.clone();
     let door = Arc::new(VmDoor::new(authority.clone(), refusals.clone()));
-    let watchers = Arc::new(Watchers::new(refusals));
+    let sessions = Arc::new(OpenSessions::new(refusals));
     let keepalive = config.keepalive;
     let vms = settings.onegate.as_deref().map(VmDirectory::new).transpose();
     let vms = vms.or_exit(Exit::Configuration, || "cannot use local_api.onegate".to_owned())?;
-    let service = LocalService::new(authority, vms, parts, watchers.clone());
-    Ok(Bound { listener, tls, door, watchers, service, keepalive })
+    let presence = Presence { ledger: parts.ledger.clone(), companions: parts.companions.clone() };
+    let service = LocalService::new(VmDesk::new(authority, vms, parts), sessions.clone());
+    Ok(Bound { listener, tls, door, sessions, presence, service, keepalive })
 }
 
 /// Serves the zone's VMs until it is dropped.
@@ -95,6 +104,7 @@ pub(crate) async fn run(bound: Bound) -> anyhow::Result<()> {
         serve::small_requests(&bound.keepalive).add_service(service).serve_with_incoming(incoming);
     tokio::select! {
         served = served => Ok(served?),
-        () = bound.watchers.mind() => Ok(()),
+        () = bound.sessions.mind() => Ok(()),
+        () = bound.presence.mind() => Ok(()),
     }
 }

@@ -113,6 +113,7 @@ mod tests {
     use zonemesh_core::time::UnixMillis;
     use zonemesh_tunnel::TunnelStatus;
 
+    use super::super::CompanionsSnapshot;
     use super::super::registry::tests::snapshot as registry;
     use super::*;
 
@@ -136,6 +137,7 @@ mod tests {
             now: UnixMillis(2),
             tunnels: TunnelsSnapshot::without_peers(tunnel),
             registry: registry(),
+            companions: CompanionsSnapshot { shown: Vec::new(), total: 0 },
             etcd: None,
             peers_total: 0,
             peers_up: 0,

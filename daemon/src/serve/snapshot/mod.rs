@@ -5,6 +5,7 @@
 //! be had alone, which costs the same however many others there are. Keeps nothing: each answer takes
 //! its own.
 
+mod companions;
 mod counters;
 mod registry;
 mod screen;
@@ -17,6 +18,7 @@ use zonemesh_config::Config;
 use zonemesh_core::finding::StandingFinding;
 use zonemesh_core::time::UnixMillis;
 
+pub(crate) use companions::{CompanionsSnapshot, ShownCompanion};
 pub(crate) use counters::Count;
 pub(crate) use registry::{RegistrySnapshot, fingerprint};
 pub(crate) use tunnels::{PeerSnapshot, TunnelsSnapshot};
@@ -35,6 +37,7 @@ pub(crate) struct Snapshot {
     pub(crate) peers_total: usize,
     pub(crate) peers_up: usize,
     pub(crate) registry: RegistrySnapshot,
+    pub(crate) companions: CompanionsSnapshot,
     /// There if the registry goes through etcd as well.
     pub(crate) etcd: Option<EtcdState>,
     /// What an engineer should know, the worst first: as many as were asked for.
@@ -62,6 +65,7 @@ impl Snapshot {
             registry: sources
                 .ledger
                 .read(|registry| RegistrySnapshot::take(registry, &sources.config, at_most)),
+            companions: CompanionsSnapshot::take(&sources.companions, at_most),
             etcd: sources.etcd.as_ref().map(|board| board.state()),
             findings,
             findings_total,

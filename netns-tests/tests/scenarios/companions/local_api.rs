@@ -61,7 +61,7 @@ fn wait_for_reach(lab: &Lab, mesh: &mut Mesh, wanted: bool, patience: Duration) 
 fn register(lab: &Lab, mesh: &mut Mesh) -> Result<()> {
     let request = registration(lab, mesh, "vm")?;
     call((lab, mesh), "berlin", async |mut gateway| {
-        gateway.register(request).await?;
+        request.once(&mut gateway).await?;
         Ok(())
     })
 }

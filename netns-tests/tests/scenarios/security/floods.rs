@@ -12,7 +12,7 @@ use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::flood::{FloodingMember, Sent, flood_with_registrations, watch_without_reading};
+use netns_tests::flood::{FloodingMember, Sent, flood_with_registrations, listen_without_reading};
 use netns_tests::updates::{Post, Series, measure, registration};
 use zonemesh_api::v1::RegistryMessage;
 use zonemesh_lab::lab::{Lab, ZonePlan};
@@ -149,7 +149,7 @@ fn a_flood_of_forged_records_of_a_member_is_felt_by_nobody() -> Result<()> {
 }
 
 #[test]
-fn watchers_that_do_not_read_are_cut_off_and_others_are_told_in_time() -> Result<()> {
+fn companions_that_do_not_read_are_cut_off_and_others_are_told_in_time() -> Result<()> {
     let mut lab = Lab::new(&ZONES)?;
     let mut mesh = joined(&lab)?;
     let home = Post::at(&lab, &mut mesh, "berlin", "superlink")?;
@@ -161,25 +161,25 @@ fn watchers_that_do_not_read_are_cut_off_and_others_are_told_in_time() -> Result
     let request = registration(&lab, &mesh, "superlink")?;
     let before = resident(&mut mesh, "berlin")?;
     let let_in = std::thread::scope(|scope| {
-        let stuck = scope.spawn(|| watch_without_reading(&runaway, 80, Duration::from_secs(15)));
+        let stuck = scope.spawn(|| listen_without_reading(&runaway, 80, Duration::from_secs(15)));
         served_in_time(&measure(
             &home,
             &watchers,
             &request,
             Series { ports: 20_000..20_012, pause: PAUSE },
         )?)?;
-        until("the stuck watchers to be cut off", Duration::from_secs(20), || {
-            let count = refused(&mut mesh, "berlin", "stuck_watches")?;
+        until("the stuck sessions to be cut off", Duration::from_secs(20), || {
+            let count = refused(&mut mesh, "berlin", "stuck_sessions")?;
             Ok(Look::<()>::when(count > 0, count))
         })?;
         end_of(stuck)
     })?;
-    ensure!(let_in == 16, "{let_in} of 80 watchers of one VM were let in");
-    ensure!(refused(&mut mesh, "berlin", "vm_watches")? == 64);
+    ensure!(let_in == 16, "{let_in} of 80 sessions of one VM were let in");
+    ensure!(refused(&mut mesh, "berlin", "vm_sessions")? == 64);
     has_grown_little(&mut mesh, "berlin", before)?;
     // Whoever was cut off may come again.
-    let again = watch_without_reading(&runaway, 4, Duration::ZERO)?;
-    ensure!(again == 4, "{again} of 4 watchers were let in afterwards");
+    let again = listen_without_reading(&runaway, 4, Duration::ZERO)?;
+    ensure!(again == 4, "{again} of 4 sessions were let in afterwards");
     lab.succeeded()
 }
 
@@ -210,9 +210,9 @@ fn ten_thousand_registrations_of_one_vm_are_felt_by_no_other() -> Result<()> {
         end_of(flood)
     })?;
     eprintln!("without the token: {seen:?}");
-    ensure!((seen.served, seen.other) == (0, 0) && seen.unauthenticated < 200, "{seen:?}");
+    ensure!((seen.served, seen.other) == (0, 0) && seen.unauthenticated < 2_000, "{seen:?}");
     ensure!(seen.unauthenticated + seen.too_many == 10_000, "{seen:?}");
-    ensure!(refused(&mut mesh, "berlin", "vm_writes")? == seen.too_many);
+    ensure!(refused(&mut mesh, "berlin", "vm_reads")? == seen.too_many);
     has_grown_little(&mut mesh, "berlin", before)?;
 
     // Then the SuperLink's own VM has gone mad; others ask and are told.
@@ -231,7 +231,7 @@ fn ten_thousand_registrations_of_one_vm_are_felt_by_no_other() -> Result<()> {
     ensure!(about == 1, "{about} log lines about refused VMs:\n{log}");
 
     // Nothing was lost: the SuperLink is where it was, in all zones.
-    let address = &honest.addresses[0];
+    let address = honest.wanted.addresses[0].to_string();
     for zone in ["berlin", "madrid", "paris"] {
         until("the SuperLink as it was registered last", patience(), || {
             let known = mesh.gateway(zone)?.ask(&["superlink", "list"])?;

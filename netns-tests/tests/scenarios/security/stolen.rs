@@ -12,10 +12,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use netns_tests::managed::{ManagedGateway as _, ManagedMesh as _, owner};
-use netns_tests::updates::{Post, registration};
+use netns_tests::updates::{Post, Registering, registration};
 use serde_json::Value;
 use zonemesh_api::clients::local;
-use zonemesh_api::v1::RegisterRequest;
 use zonemesh_core::membership::AuthorityIdentity;
 use zonemesh_lab::lab::{Lab, ZonePlan};
 use zonemesh_lab::mesh::{FEDERATION, Mesh, patience, peer_of};
@@ -188,12 +187,12 @@ fn secret(file: &Path, identity: &AuthorityIdentity) -> Result<()> {
 }
 
 /// Registers from the SuperLink's VM; returns its certificate.
-fn register(from: &Post<'_>, request: &RegisterRequest) -> Result<String> {
+fn register(from: &Post<'_>, request: &Registering) -> Result<String> {
     from.place.inside(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let mut gateway = local::connect(from.api, from.tls.clone()).await?;
-            Ok(gateway.register(request.clone()).await?.into_inner().certificate_pem)
+            Ok(request.once(&mut gateway).await?.certificate_pem)
         })
     })
 }
@@ -245,7 +244,7 @@ fn a_stolen_federation_ca_is_believed_until_it_is_made_anew() -> Result<()> {
     register(&home, &request)?;
     let told = ca_told_in_madrid(&mut mesh, None)?;
     let held = mesh.gateway("berlin")?.folder().join("state/federations").join(FEDERATION);
-    let forged = forge(lab.folder(), &held, &request.csr_pem)?;
+    let forged = forge(lab.folder(), &held, &request.wanted.csr_pem)?;
     ensure!(believed(lab.folder(), &told, &forged)?, "the thief's certificate:\n{forged}");
 
     std::fs::rename(&held, lab.folder().join("moved-away"))?;

@@ -7,17 +7,17 @@
 //! ```
 
 use anyhow::{Result, ensure};
-use netns_tests::updates::{Post, registration};
+use netns_tests::updates::{Post, Registering, registration};
 use tonic::Code;
 use zonemesh_api::clients::local;
-use zonemesh_api::v1::{RegisterRequest, ResolveRequest};
+use zonemesh_api::v1::ResolveRequest;
 use zonemesh_lab::lab::{Lab, ZonePlan};
 use zonemesh_lab::mesh::{FEDERATION, Mesh};
 
 const ZONES: [ZonePlan<'_>; 1] = [ZonePlan { name: "berlin", vms: &["superlink", "runaway"] }];
 
 /// Registers from a VM; returns the certificate, or how it was refused.
-fn register(from: &Post<'_>, request: &RegisterRequest) -> Result<Result<String, Code>> {
+fn register(from: &Post<'_>, request: &Registering) -> Result<Result<String, Code>> {
     from.place.inside(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
@@ -25,8 +25,8 @@ fn register(from: &Post<'_>, request: &RegisterRequest) -> Result<Result<String,
             let question =
                 ResolveRequest { federation: FEDERATION.to_owned(), ..Default::default() };
             gateway.resolve(question).await?;
-            let answer = gateway.register(request.clone()).await;
-            Ok(answer.map(|reply| reply.into_inner().certificate_pem).map_err(|said| said.code()))
+            let answer = request.once(&mut gateway).await;
+            Ok(answer.map(|issued| issued.certificate_pem).map_err(|said| said.code()))
         })
     })
 }
@@ -51,8 +51,9 @@ fn any_vm_is_told_where_the_superlink_is_and_which_ca_to_trust() -> Result<()> {
             Ok(gateway.resolve(question).await?.into_inner())
         })
     })?;
-    ensure!(view.addresses == request.addresses && view.ca_pems.len() == 1, "{view:?}");
-    ensure!(view.ca_pems[0].contains("BEGIN CERTIFICATE"), "{view:?}");
+    let own = request.wanted.addresses[0].to_string();
+    ensure!(view.addresses == [own] && view.cas.len() == 1, "{view:?}");
+    ensure!(view.cas[0].pem.contains("BEGIN CERTIFICATE"), "{view:?}");
     lab.succeeded()
 }
 
@@ -73,7 +74,7 @@ fn a_vm_that_takes_its_neighbours_address_is_taken_for_it_but_has_no_token() -> 
     runaway.place.ip(&["addr", "del", &own, "dev", "eth0"])?;
     runaway.place.ip(&["addr", "add", &format!("{}/24", neighbour.address), "dev", "eth0"])?;
     runaway.place.ip(&["route", "replace", "default", "via", &zone.lan_address.to_string()])?;
-    let without_token = RegisterRequest { token: "a guess".to_owned(), ..for_neighbour.clone() };
+    let without_token = Registering { token: "a guess".to_owned(), ..for_neighbour.clone() };
     let refused = register(&runaway, &without_token)?;
     ensure!(refused == Err(Code::Unauthenticated), "{refused:?}");
     let certified = register(&runaway, &for_neighbour)?;

@@ -201,13 +201,9 @@ fn superlink(wire: WireSuperLink) -> Result<SuperLink> {
     })
 }
 
-pub(super) fn ca_state(number: i32) -> Option<CaState> {
-    [CaState::Next, CaState::Active, CaState::Retiring].into_iter().find(|s| s.number() == number)
-}
-
 /// None in a state that this build does not know: it cannot say whether to trust it.
 fn ca_certificate(wire: WireCaCertificate) -> Result<Option<CaCertificate>> {
-    let Some(state) = ca_state(wire.state) else { return Ok(None) };
+    let Some(state) = CaState::of(wire.state) else { return Ok(None) };
     Ok(Some(CaCertificate { pem: checked("pem", wire.pem, text::certificate)?, state }))
 }
 

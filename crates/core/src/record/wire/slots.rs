@@ -8,7 +8,8 @@ use super::super::slots::{
     TransitOffer, ZoneSuperNode,
 };
 use super::Problem;
-use super::decode::{Result, at_most, bad, ca_state, endpoint, name};
+use super::decode::{Result, at_most, bad, endpoint, name};
+use crate::record::CaState;
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct WireFurtherEndpoint {
@@ -110,7 +111,7 @@ fn certificate_hash(field: &str, bytes: &[u8]) -> Result<CertificateHash> {
 /// None in a state that this build does not know.
 pub(super) fn held_ca(wire: WireHeldCa) -> Result<Option<HeldCa>> {
     let certificate = certificate_hash("certificate", &wire.certificate)?;
-    Ok(ca_state(wire.state).map(|state| HeldCa { certificate, state }))
+    Ok(CaState::of(wire.state).map(|state| HeldCa { certificate, state }))
 }
 
 pub(super) fn supernode(wire: WireSuperNode) -> Result<ZoneSuperNode> {

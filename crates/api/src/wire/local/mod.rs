@@ -1,7 +1,9 @@
 //! What VMs ask their gateway, and what it answers.
 //!
-//! [`Registration`] and [`ReadinessReport`] are the requests, [`FederationAnswer`] is the answer. Each is
-//! written and read here only: a companion's words are the daemon's.
+//! [`FederationQuestion`] is asked once, a companion speaks in a session; [`FederationAnswer`] is what
+//! both are shown. Each is written and read here only: a companion's words are the daemon's.
+
+mod session;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,121 +11,16 @@ use std::net::IpAddr;
 use zeroize::Zeroizing;
 use zonemesh_core::membership::SignedTrustItem;
 use zonemesh_core::name::{FederationName, ZoneName};
-use zonemesh_core::record::{CaSet, CaState, FlowerTransport, Readiness};
+use zonemesh_core::record::{CaCertificate, CaSet, CaState, FlowerTransport, Readiness};
 use zonemesh_core::registry::{FoundSuperLink, SignedRevocation};
 use zonemesh_core::time::UnixMillis;
 use zonemesh_core::token::{VmRole, VmToken};
 
-use super::onegate::OneGateIdentity;
 use super::trust::trust_items;
 use super::{WireError, WireProblem, addresses, name, port, readiness, transport};
 use crate::v1;
 
-/// A SuperLink that asks to be registered and certified. Nothing is believed yet but its form.
-pub struct Registration {
-    /// Its federation.
-    pub federation: FederationName,
-    /// The VM's token.
-    pub token: Zeroizing<String>,
-    /// Its addresses, best first; at least one.
-    pub addresses: Vec<IpAddr>,
-    /// TCP port for SuperNodes.
-    pub fleet_port: u16,
-    /// TCP port for `flwr run`.
-    pub control_port: u16,
-    /// Flower's version.
-    pub flower_version: String,
-    /// How SuperNodes talk to it.
-    pub transport: FlowerTransport,
-    /// Certificate signing request (PEM).
-    pub csr_pem: String,
-    /// The VM's clock.
-    pub clock: UnixMillis,
-    /// What proves to OneGate which VM it is, if that is shown.
-    pub onegate: Option<OneGateIdentity>,
-}
-
-/// A SuperLink's report of its readiness.
-pub struct ReadinessReport {
-    /// Its federation.
-    pub federation: FederationName,
-    /// The VM's token.
-    pub token: Zeroizing<String>,
-    /// Its state.
-    pub readiness: Readiness,
-    /// The VM's clock, if it was told.
-    pub clock: Option<UnixMillis>,
-}
-
-impl TryFrom<v1::RegisterRequest> for Registration {
-    type Error = WireError;
-
-    fn try_from(wire: v1::RegisterRequest) -> Result<Self, WireError> {
-        let token = Zeroizing::new(wire.token);
-        required("token", &token)?;
-        required("flower_version", &wire.flower_version)?;
-        required("csr_pem", &wire.csr_pem)?;
-        let addresses = addresses("addresses", &wire.addresses)?;
-        if addresses.is_empty() {
-            return Err(WireError::new("addresses", WireProblem::Missing));
-        }
-        Ok(Self {
-            federation: name("federation", &wire.federation)?,
-            token,
-            addresses,
-            fleet_port: port("fleet_port", wire.fleet_port)?,
-            control_port: port("control_port", wire.control_port)?,
-            flower_version: wire.flower_version,
-            transport: transport("transport", wire.transport)?,
-            csr_pem: wire.csr_pem,
-            clock: UnixMillis(wire.clock_unix_ms),
-            onegate: wire.onegate.map(OneGateIdentity::try_from).transpose()?,
-        })
-    }
-}
-
-impl From<Registration> for v1::RegisterRequest {
-    fn from(registration: Registration) -> Self {
-        Self {
-            federation: registration.federation.to_string(),
-            token: registration.token.as_str().to_owned(),
-            addresses: registration.addresses.iter().map(IpAddr::to_string).collect(),
-            fleet_port: registration.fleet_port.into(),
-            control_port: registration.control_port.into(),
-            flower_version: registration.flower_version,
-            transport: registration.transport.number(),
-            csr_pem: registration.csr_pem,
-            clock_unix_ms: registration.clock.0,
-            onegate: registration.onegate.map(v1::OneGateProof::from),
-        }
-    }
-}
-
-impl From<ReadinessReport> for v1::ReportRequest {
-    fn from(report: ReadinessReport) -> Self {
-        Self {
-            federation: report.federation.to_string(),
-            token: report.token.as_str().to_owned(),
-            readiness: report.readiness.number(),
-            clock_unix_ms: report.clock.map_or(0, |clock| clock.0),
-        }
-    }
-}
-
-impl TryFrom<v1::ReportRequest> for ReadinessReport {
-    type Error = WireError;
-
-    fn try_from(wire: v1::ReportRequest) -> Result<Self, WireError> {
-        let token = Zeroizing::new(wire.token);
-        required("token", &token)?;
-        Ok(Self {
-            federation: name("federation", &wire.federation)?,
-            token,
-            readiness: readiness("readiness", wire.readiness)?,
-            clock: Some(wire.clock_unix_ms).filter(|clock| *clock != 0).map(UnixMillis),
-        })
-    }
-}
+pub use session::{CompanionHello, Registration, report};
 
 /// Writes what a gateway shows of its zone.
 #[must_use]
@@ -148,6 +45,7 @@ pub struct FederationQuestion {
 }
 
 /// A token that a VM shows, and for what. Nothing is believed yet.
+#[derive(Clone)]
 pub struct ShownToken {
     /// The token.
     pub token: Zeroizing<String>,
@@ -167,11 +65,6 @@ impl FederationQuestion {
     #[must_use]
     pub fn role(&self) -> Option<VmRole> {
         self.proof.as_ref().map(|proof| proof.role)
-    }
-
-    fn read(federation: &str, proof: Option<v1::VmProof>) -> Result<Self, WireError> {
-        let proof = proof.map(ShownToken::try_from).transpose()?;
-        Ok(Self { federation: name("federation", federation)?, proof })
     }
 }
 
@@ -205,27 +98,21 @@ impl From<ShownToken> for v1::VmProof {
     }
 }
 
-macro_rules! question {
-    ($request:ident) => {
-        impl TryFrom<v1::$request> for FederationQuestion {
-            type Error = WireError;
+impl TryFrom<v1::ResolveRequest> for FederationQuestion {
+    type Error = WireError;
 
-            fn try_from(wire: v1::$request) -> Result<Self, WireError> {
-                Self::read(&wire.federation, wire.proof)
-            }
-        }
-
-        impl From<FederationQuestion> for v1::$request {
-            fn from(asked: FederationQuestion) -> Self {
-                let proof = asked.proof.map(v1::VmProof::from);
-                Self { federation: asked.federation.to_string(), proof }
-            }
-        }
-    };
+    fn try_from(wire: v1::ResolveRequest) -> Result<Self, WireError> {
+        let proof = wire.proof.map(ShownToken::try_from).transpose()?;
+        Ok(Self { federation: name("federation", &wire.federation)?, proof })
+    }
 }
 
-question!(ResolveRequest);
-question!(WatchRequest);
+impl From<FederationQuestion> for v1::ResolveRequest {
+    fn from(asked: FederationQuestion) -> Self {
+        let proof = asked.proof.map(v1::VmProof::from);
+        Self { federation: asked.federation.to_string(), proof }
+    }
+}
 
 fn required(field: &str, text: &str) -> Result<(), WireError> {
     match text.is_empty() {
@@ -274,7 +161,7 @@ pub fn federation_view(
     view.transport = superlink.transport.number();
     view.readiness = superlink.readiness.number();
     view.tls_name.clone_from(&superlink.tls_name);
-    view.ca_pems = found.ca_set.map(ca_pems).unwrap_or_default();
+    view.cas = found.ca_set.map(trusted_cas).unwrap_or_default();
     view.superlink_clock_offset_ms = offset;
     view.zone_reachable = gateway.zone_reachable;
     view.conflict = found.conflict;
@@ -283,11 +170,13 @@ pub fn federation_view(
 
 /// The certificates to trust: ACTIVE, then NEXT, then RETIRING.
 #[must_use]
-pub fn ca_pems(set: &CaSet) -> Vec<String> {
+pub fn trusted_cas(set: &CaSet) -> Vec<v1::FederationCa> {
     let order = [CaState::Active, CaState::Next, CaState::Retiring];
     let in_state = |state| set.certificates.iter().filter(move |ca| ca.state == state);
-    let pems = order.into_iter().flat_map(in_state);
-    pems.map(|ca| ca.pem.clone()).collect()
+    let certificates = order.into_iter().flat_map(in_state);
+    let written =
+        |ca: &CaCertificate| v1::FederationCa { pem: ca.pem.clone(), state: ca.state.number() };
+    certificates.map(written).collect()
 }
 
 /// What a companion learns about its federation.
@@ -352,14 +241,27 @@ pub struct RegisteredSuperLink {
     pub readiness: Readiness,
     /// The mesh DNS name in its certificate.
     pub tls_name: String,
-    /// CA certificates (PEM) to trust.
-    pub ca_pems: Vec<String>,
+    /// CA certificates to trust.
+    pub cas: Vec<CaCertificate>,
     /// Its clock minus the gateway's, if known.
     pub clock_offset_ms: Option<i64>,
     /// True if the gateway can reach its zone.
     pub zone_reachable: bool,
     /// True if more than one zone claims the federation.
     pub conflict: bool,
+}
+
+impl RegisteredSuperLink {
+    /// The CA certificates to trust, in PEM.
+    #[must_use]
+    pub fn ca_pems(&self) -> Vec<&str> {
+        self.cas.iter().map(|ca| ca.pem.as_str()).collect()
+    }
+}
+
+/// None in a state that this build does not know: it cannot say whether to trust it.
+fn trusted_ca(wire: v1::FederationCa) -> Option<CaCertificate> {
+    CaState::of(wire.state).map(|state| CaCertificate { pem: wire.pem, state })
 }
 
 impl TryFrom<v1::FederationView> for FederationAnswer {
@@ -396,7 +298,7 @@ impl TryFrom<v1::FederationView> for RegisteredSuperLink {
             transport: transport("transport", wire.transport)?,
             readiness: readiness("readiness", wire.readiness)?,
             tls_name: wire.tls_name,
-            ca_pems: wire.ca_pems,
+            cas: wire.cas.into_iter().filter_map(trusted_ca).collect(),
             clock_offset_ms: wire.superlink_clock_offset_ms,
             zone_reachable: wire.zone_reachable,
             conflict: wire.conflict,
@@ -406,27 +308,8 @@ impl TryFrom<v1::FederationView> for RegisteredSuperLink {
 
 // Written by hand: the token must not reach a log.
 
-impl fmt::Debug for v1::RegisterRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RegisterRequest")
-            .field("federation", &self.federation)
-            .field("addresses", &self.addresses)
-            .field("flower_version", &self.flower_version)
-            .finish_non_exhaustive()
-    }
-}
-
 impl fmt::Debug for v1::VmProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VmProof").field("role", &self.role).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for v1::ReportRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReportRequest")
-            .field("federation", &self.federation)
-            .field("readiness", &self.readiness)
-            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,292 @@
+//! The session with the gateway: one for a companion's whole life, opened again whenever it is lost.
+//!
+//! Promises that the last report is said first in each session, and that whoever registers or reports
+//! is answered within seconds, while the gateway is away with the reason. Refuses to judge what the
+//! gateway says.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+use zonemesh_api::clients::local::LocalSession;
+use zonemesh_api::v1::gateway_message::Body as Said;
+use zonemesh_api::v1::{GatewayMessage, RefusalKind};
+use zonemesh_api::wire::local::{CompanionHello, Registration};
+use zonemesh_core::companion::CompanionReport;
+
+use super::{CALL_TIMEOUT, IssuedCertificate, KEEPALIVES, LocalGateway, WatchedFederation, misfit};
+use crate::backoff::Backoff;
+use crate::reason::Reason;
+
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+/// How long until a report is said again that the gateway could not take.
+const SAY_AGAIN: Duration = Duration::from_secs(5);
+/// What waits until the session can say it.
+const TELLINGS: usize = 16;
+
+/// A talk with the gateway that has begun.
+pub struct GatewayTalk {
+    /// How the companion says something.
+    pub line: GatewayLine,
+    /// What was seen.
+    pub watched: watch::Receiver<WatchedFederation>,
+    /// What must run for both.
+    pub session: GatewaySession,
+}
+
+/// How a companion says something to its gateway.
+#[derive(Clone)]
+pub struct GatewayLine {
+    gateway: LocalGateway,
+    tellings: mpsc::Sender<Telling>,
+}
+
+/// Something that is to be said.
+enum Telling {
+    Register(Registration, oneshot::Sender<Result<IssuedCertificate, Reason>>),
+    Report(CompanionReport, oneshot::Sender<Result<(), Reason>>),
+}
+
+/// Somebody who waits for an answer.
+enum Waiting {
+    Certificate(oneshot::Sender<Result<IssuedCertificate, Reason>>),
+    Report(oneshot::Sender<Result<(), Reason>>),
+}
+
+struct Question {
+    waiting: Waiting,
+    until: Instant,
+}
+
+/// The session, and all that come after it.
+pub struct GatewaySession {
+    gateway: LocalGateway,
+    tellings: mpsc::Receiver<Telling>,
+    seen: watch::Sender<WatchedFederation>,
+    last_report: Option<CompanionReport>,
+    /// In which message of this session.
+    reported_in: u64,
+    /// When to say it again.
+    again_at: Option<Instant>,
+    questions: BTreeMap<u64, Question>,
+}
+
+impl LocalGateway {
+    /// Begins to talk; nothing happens until [`GatewaySession::run`].
+    #[must_use]
+    pub fn talk(&self) -> GatewayTalk {
+        let (sender, tellings) = mpsc::channel(TELLINGS);
+        let (seen, watched) = watch::channel(WatchedFederation::default());
+        let session = GatewaySession {
+            gateway: self.clone(),
+            tellings,
+            seen,
+            last_report: None,
+            reported_in: 0,
+            again_at: None,
+            questions: BTreeMap::new(),
+        };
+        let line = GatewayLine { gateway: self.clone(), tellings: sender };
+        GatewayTalk { line, watched, session }
+    }
+}
+
+impl GatewayLine {
+    /// Registers a SuperLink and has it certified.
+    ///
+    /// # Errors
+    /// Why it was not.
+    pub async fn register(&self, registration: Registration) -> Result<IssuedCertificate, Reason> {
+        let (answer, answered) = oneshot::channel();
+        let _ended = self.tellings.send(Telling::Register(registration, answer)).await;
+        answered.await.unwrap_or_else(|_ended| Err(self.ended()))
+    }
+
+    /// Reports how it goes; until the next report this one is said in each session.
+    ///
+    /// # Errors
+    /// Why it was not taken.
+    pub async fn report(&self, report: CompanionReport) -> Result<(), Reason> {
+        let (answer, answered) = oneshot::channel();
+        let _ended = self.tellings.send(Telling::Report(report, answer)).await;
+        answered.await.unwrap_or_else(|_ended| Err(self.ended()))
+    }
+
+    /// The same without waiting for an answer; false if too much is to be said already.
+    #[must_use]
+    pub fn mention(&self, report: CompanionReport) -> bool {
+        let (answer, _nobody) = oneshot::channel();
+        self.tellings.try_send(Telling::Report(report, answer)).is_ok()
+    }
+
+    fn ended(&self) -> Reason {
+        self.gateway.unreachable("this companion ends".to_owned())
+    }
+}
+
+impl GatewaySession {
+    /// Keeps a session for ever. Nothing that was seen is forgotten when the gateway is lost.
+    pub async fn run(mut self) {
+        let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
+        loop {
+            let lost = self.run_once(&mut backoff).await;
+            for (_, question) in std::mem::take(&mut self.questions) {
+                question.waiting.fail(lost.clone());
+            }
+            self.seen.send_modify(|seen| {
+                seen.connected = false;
+                seen.lost = Some(lost.clone());
+            });
+            self.wait(Instant::now() + backoff.wait(), &lost).await;
+        }
+    }
+
+    /// Answers with the reason until it is time for the next try.
+    async fn wait(&mut self, until: Instant, lost: &Reason) {
+        loop {
+            tokio::select! {
+                () = sleep_until(until) => return,
+                Some(telling) = self.tellings.recv() => match telling {
+                    Telling::Register(_, answer) => drop(answer.send(Err(lost.clone()))),
+                    Telling::Report(report, answer) => {
+                        self.last_report = Some(report);
+                        let _nobody_waits = answer.send(Err(lost.clone()));
+                    }
+                },
+            }
+        }
+    }
+
+    async fn run_once(&mut self, backoff: &mut Backoff) -> Reason {
+        let mut session = match self.open().await {
+            Ok(session) => session,
+            Err(reason) => return reason,
+        };
+        let misfit = misfit(session.keepalive);
+        self.report(&mut session).await;
+        loop {
+            let first = self.questions.values().map(|question| question.until).min();
+            let again = self.again_at;
+            tokio::select! {
+                said = session.inbound.message() => match said {
+                    Ok(Some(message)) => match self.hear(message, misfit.as_ref()) {
+                        Ok(()) => backoff.reset(),
+                        Err(reason) => return reason,
+                    },
+                    Ok(None) => return self.gateway.unreachable("it ended the session".to_owned()),
+                    Err(status) => return self.gateway.refused(&status),
+                },
+                Some(telling) = self.tellings.recv() => self.tell(&mut session, telling).await,
+                () = sleep_until(first.unwrap_or_else(Instant::now)), if first.is_some() => {
+                    self.give_up(Instant::now());
+                }
+                () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => {
+                    self.report(&mut session).await;
+                }
+            }
+        }
+    }
+
+    /// A session with the zone that the token pins, and with no other.
+    async fn open(&self) -> Result<LocalSession, Reason> {
+        let gateway = &self.gateway;
+        let mut client = gateway.connect().await?;
+        let hello = CompanionHello::by(&gateway.federation, &gateway.token, gateway.role);
+        let hello = CompanionHello { onegate: gateway.onegate.clone(), ..hello };
+        gateway.call(LocalSession::open(&mut client, hello, &KEEPALIVES)).await
+    }
+
+    /// Says the last report, with the clock as late as can be.
+    async fn report(&mut self, session: &mut LocalSession) {
+        self.again_at = None;
+        if let Some(report) = self.last_report.clone() {
+            let clock = Some(SystemTime::now().into());
+            self.reported_in = session.say(CompanionReport { clock, ..report }).await;
+        }
+    }
+
+    async fn tell(&mut self, session: &mut LocalSession, telling: Telling) {
+        let (number, waiting) = match telling {
+            Telling::Register(registration, answer) => {
+                (session.say(registration).await, Waiting::Certificate(answer))
+            }
+            Telling::Report(report, answer) => {
+                self.last_report = Some(report);
+                self.report(session).await;
+                (self.reported_in, Waiting::Report(answer))
+            }
+        };
+        let until = Instant::now() + CALL_TIMEOUT;
+        self.questions.insert(number, Question { waiting, until });
+    }
+
+    /// What the gateway says; an error ends the session.
+    fn hear(&mut self, message: GatewayMessage, misfit: Option<&Reason>) -> Result<(), Reason> {
+        let GatewayMessage { answers, body } = message;
+        match body {
+            Some(Said::View(view)) => {
+                let answer = self.gateway.read(view)?;
+                let (shown, revoked) = (answer.superlink.into(), answer.zone_revoked);
+                let (misfit, revoked) = (misfit.cloned(), revoked.map(Reason::ZoneRevoked));
+                self.seen.send_replace(WatchedFederation {
+                    shown,
+                    lost: None,
+                    connected: true,
+                    misfit,
+                    revoked,
+                });
+            }
+            Some(Said::Issued(issued)) => {
+                if let Some(Waiting::Certificate(answer)) = self.waits_for(answers) {
+                    let (certificate_pem, ca_pem) = (issued.certificate_pem, issued.ca_pem);
+                    let _gone = answer.send(Ok(IssuedCertificate { certificate_pem, ca_pem }));
+                }
+            }
+            Some(Said::Taken(_)) => {
+                if let Some(Waiting::Report(answer)) = self.waits_for(answers) {
+                    let _gone = answer.send(Ok(()));
+                }
+            }
+            Some(Said::Refused(refusal)) => {
+                tracing::debug!(reason = refusal.reason, "the gateway refuses a message");
+                let passes = [RefusalKind::TooOften, RefusalKind::Unavailable];
+                if answers == self.reported_in && passes.contains(&refusal.kind()) {
+                    self.again_at = Some(Instant::now() + SAY_AGAIN);
+                }
+                if let Some(waiting) = self.waits_for(answers) {
+                    waiting.fail(self.gateway.declined(refusal));
+                }
+            }
+            // Of a later release.
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn waits_for(&mut self, answers: u64) -> Option<Waiting> {
+        self.questions.remove(&answers).map(|question| question.waiting)
+    }
+
+    fn give_up(&mut self, now: Instant) {
+        let late = |question: &Question| question.until <= now;
+        let (late, waiting) =
+            std::mem::take(&mut self.questions).into_iter().partition(|(_, one)| late(one));
+        self.questions = waiting;
+        let late: BTreeMap<u64, Question> = late;
+        for question in late.into_values() {
+            question.waiting.fail(self.gateway.silent());
+        }
+    }
+}
+
+impl Waiting {
+    fn fail(self, reason: Reason) {
+        // Whoever does not wait any more does not want to know.
+        match self {
+            Self::Certificate(answer) => drop(answer.send(Err(reason))),
+            Self::Report(answer) => drop(answer.send(Err(reason))),
+        }
+    }
+}

@@ -154,7 +154,10 @@ impl SmallNetwork {
                 self.opened.lock().unwrap().insert(prefix);
             }
             NetworkChange::Close(prefix) => drop(self.opened.lock().unwrap().remove(&prefix)),
-            NetworkChange::InterfaceMtu(_) | NetworkChange::RouteMtu(..) => {}
+            NetworkChange::Aside(_)
+            | NetworkChange::Unaside(_)
+            | NetworkChange::InterfaceMtu(_)
+            | NetworkChange::RouteMtu(..) => {}
         }
         Ok(())
     }

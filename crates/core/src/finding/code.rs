@@ -133,6 +133,9 @@ codes! {
     DaemonSilent "N221" Down "the daemon does not answer in time"
         "no answer within {seconds}"
         "`journalctl -u zonemeshd`";
+    OuterAddressCovered "N222" Degraded "a granted network holds an outer address"
+        "{prefix} holds {address}, {reason}"
+        "grant that zone its own networks only: `zonemesh zone grant`, or correct its peer entry here";
 
     RegistrationRefused "P301" Down "the gateway refuses this VM"
         "the gateway refuses the registration: {reason}"

@@ -4,6 +4,7 @@
 //! the tunnel go with its device, or wait on it for the next start (`inherit`); below them lie
 //! `backstop`s that stay.
 
+mod aside;
 mod backstop;
 mod forwarding;
 mod inherit;
@@ -17,6 +18,7 @@ use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 use rtnetlink::{LinkUnspec, RouteMessageBuilder};
 
+pub(crate) use aside::set as set_asides;
 pub(crate) use backstop::set as set_backstops;
 pub(crate) use forwarding::{switched_off, warn_if_off};
 pub(crate) use inherit::routes as inherited_routes;
@@ -37,6 +39,10 @@ pub enum NetworkChange {
     Open(IpNet),
     /// Takes that back.
     Close(IpNet),
+    /// Lets the tunnels' own datagrams to this address go around the tunnel, and nothing else.
+    Aside(IpAddr),
+    /// Takes that back.
+    Unaside(IpAddr),
     /// Sets the MTU of the tunnel's interface.
     InterfaceMtu(u16),
     /// Sets the MTU of the route to a prefix; without one it is the interface's.
@@ -69,6 +75,8 @@ impl Network for KernelNetwork {
                 NetworkChange::Unbar(prefix) => backstop::remove(netlink, prefix).await,
                 NetworkChange::Open(prefix) => routes::add(netlink, index, prefix).await,
                 NetworkChange::Close(prefix) => routes::remove(netlink, index, prefix).await,
+                NetworkChange::Aside(address) => aside::add(netlink, index, address).await,
+                NetworkChange::Unaside(address) => aside::remove(netlink, address).await,
                 NetworkChange::InterfaceMtu(mtu) => {
                     paths::set_device_mtu(netlink, index, mtu).await
                 }

@@ -50,6 +50,7 @@ fn plan(nets: &[u8]) -> MeshPlan {
         endpoints: Vec::new(),
         prefixes: vec![net(*third)],
         tunnel_ips: Vec::new(),
+        aside: Vec::new(),
         registry_port: 51_821,
         is_neighbour: true,
         keeps_alive: true,
@@ -57,8 +58,7 @@ fn plan(nets: &[u8]) -> MeshPlan {
     MeshPlan {
         peers: nets.iter().map(peer).collect(),
         backstops: nets.iter().map(|third| net(*third)).collect(),
-        trusted: Vec::new(),
-        taken: Vec::new(),
+        ..MeshPlan::default()
     }
 }
 

@@ -15,7 +15,7 @@ use zonemesh_core::path::{PathReason, PathState};
 use zonemesh_core::registry::{Registry, SignedRevocation, Standing};
 
 use crate::plan::MeshPlan;
-use crate::plan::peers::TakenKey;
+use crate::plan::peers::{CoveredAddress, TakenKey};
 
 /// What is decided here and by nobody else.
 pub(crate) const CODES: &[Code] = &[
@@ -197,6 +197,26 @@ pub(crate) fn of_plan(plan: &MeshPlan) -> Vec<Finding> {
             Some(finding) => finding.evidence.push(reason),
             None => found.push(Finding::new(Code::WireGuardKeyTaken, subject).with(reason)),
         }
+    }
+    found.extend(of_covered(&plan.covered));
+    found
+}
+
+/// What holds an address outside: one finding for each zone that has such a network, with the first.
+fn of_covered(covered: &[CoveredAddress]) -> Vec<Finding> {
+    let mut found: Vec<Finding> = Vec::new();
+    for CoveredAddress { zone, net, address, of } in covered {
+        let subject = Subject::Zone(zone.clone());
+        if found.iter().any(|finding| finding.subject == subject) {
+            continue;
+        }
+        let reason = match of {
+            None => "which this gateway has outside: it is not routed here".to_owned(),
+            Some(of) => format!("which zone {of}'s gateway has outside: its tunnel goes around"),
+        };
+        let about = Finding::new(Code::OuterAddressCovered, subject).with(Evidence::Prefix(*net));
+        let about = about.with(Evidence::Address(address.to_string()));
+        found.push(about.with(Evidence::Reason(reason)));
     }
     found
 }

@@ -93,8 +93,7 @@ pub fn check_ordinary(prefix: &IpNet) -> Result<(), ReservedPrefix> {
     }
 }
 
-/// Checks that a zone may have all of these. A tunnel IP may be a loopback address: no packet with
-/// one leaves a machine or is taken from outside (RFC 1122, section 3.2.1.3).
+/// Checks that a zone may have all of these.
 ///
 /// # Errors
 /// The first [`ReservedPrefix`].
@@ -102,7 +101,7 @@ pub(crate) fn check_all_ordinary(
     prefixes: &[IpNet],
     tunnel_ips: &[IpAddr],
 ) -> Result<(), ReservedPrefix> {
-    let addresses = tunnel_ips.iter().filter(|ip| !ip.is_loopback()).map(|ip| host(*ip));
+    let addresses = tunnel_ips.iter().map(|ip| host(*ip));
     prefixes.iter().copied().chain(addresses).try_for_each(|net| check_ordinary(&net))
 }
 

@@ -49,7 +49,7 @@ pub(crate) async fn start(
     boards: ActBoards,
     supervisor: &mut Supervisor,
 ) -> Result<Acting, Failure> {
-    let StartedTunnel { tunnel, network, routes, plan, preshared } = started;
+    let StartedTunnel { tunnel, network, routes, plan, preshared, machine } = started;
     let trust = ZoneTrust::new(&plan.trusted)
         .or_exit(Exit::Configuration, || "cannot set up TLS between the gateways".to_owned())?;
     let in_service = watch::Sender::new(Arc::new(plan.peers.clone()));
@@ -89,6 +89,7 @@ pub(crate) async fn start(
         ledger: state.ledger.clone(),
         hints: state.administration.hints(),
         tunnel: tunnel.clone(),
+        machine,
     };
     supervisor.spawn("mesh", reconcilers.run(facts));
     if let Some((settings, board)) = config.registry.etcd.clone().zip(boards.etcd) {

@@ -19,7 +19,7 @@ use crate::facts::disk::keys;
 use crate::facts::tunnel::DataPlane;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::plan::mtu;
-use crate::plan::{MeshPlan, PlanSources};
+use crate::plan::{MachineAddresses, MeshPlan, PlanSources};
 
 /// A tunnel that is up, the network around it, and what both were set up with.
 pub(crate) struct StartedTunnel {
@@ -29,6 +29,7 @@ pub(crate) struct StartedTunnel {
     pub(crate) routes: BTreeSet<IpNet>,
     pub(crate) plan: MeshPlan,
     pub(crate) preshared: BTreeMap<ZoneName, PresharedKey>,
+    pub(crate) machine: MachineAddresses,
 }
 
 /// The plan to begin with: from what is on disk.
@@ -83,8 +84,14 @@ pub(crate) async fn start(
         format!("cannot take over the interface {}", config.tunnel.interface)
     })?;
     let tunnel = Arc::new(tunnel);
-    let started =
-        StartedTunnel { tunnel: tunnel.clone(), network: kernel, routes, plan, preshared };
+    let started = StartedTunnel {
+        tunnel: tunnel.clone(),
+        network: kernel,
+        routes,
+        plan,
+        preshared,
+        machine: MachineAddresses::default(),
+    };
     Ok((tunnel, started))
 }
 

@@ -8,6 +8,7 @@ mod aside;
 mod backstop;
 mod forwarding;
 mod inherit;
+mod outer;
 mod paths;
 mod routes;
 
@@ -22,6 +23,7 @@ pub(crate) use aside::set as set_asides;
 pub(crate) use backstop::set as set_backstops;
 pub(crate) use forwarding::{switched_off, warn_if_off};
 pub(crate) use inherit::routes as inherited_routes;
+pub(crate) use outer::addresses as outer_addresses;
 
 /// EPERM, ESRCH and EEXIST of Linux, as netlink answers them.
 const NOT_PERMITTED: i32 = -1;
@@ -58,6 +60,11 @@ pub trait Network: Send + Sync {
     /// The MTU of the path to an endpoint as far as this machine knows; `None` if there is no route
     /// outside of the tunnel.
     fn underlay_mtu(&self, endpoint: IpAddr) -> BoxFuture<'_, anyhow::Result<Option<u16>>>;
+
+    /// Where sockets of this machine find a tunnel address: there, unless a test has no tunnel.
+    fn place(&self, tunnel_ip: IpAddr) -> IpAddr {
+        tunnel_ip
+    }
 }
 
 /// The kernel's network around the tunnel interface of this index.

@@ -30,7 +30,7 @@ pub(crate) use trust::TrustedZones;
 use crate::facts::hints::Hints;
 use crate::facts::ledger::Ledger;
 use crate::facts::tunnel::DataPlane;
-use crate::plan::{MeshPlan, PeerPlan, PlanSources, troubles};
+use crate::plan::{MachineAddresses, MeshPlan, PeerPlan, PlanSources, troubles};
 
 /// When everything is compared again, also if nothing is known to have changed.
 const RETRY: Duration = Duration::from_secs(5);
@@ -94,6 +94,7 @@ pub(crate) struct PlanFacts {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) hints: Hints,
     pub(crate) tunnel: Arc<dyn DataPlane>,
+    pub(crate) machine: MachineAddresses,
 }
 
 impl PlanFacts {
@@ -102,7 +103,9 @@ impl PlanFacts {
         let own_keys = self.tunnel.all_keys();
         let hints = self.hints.all();
         let is_gone = self.ledger.is_gone();
-        let outer = &outer::seen(&self.config, &self.tunnel.zones());
+        let mut outer = outer::seen(&self.config, &self.tunnel.zones());
+        outer.machine.clone_from(&self.machine);
+        let outer = &outer;
         self.ledger.read(|registry| {
             MeshPlan::of(&PlanSources {
                 registry,

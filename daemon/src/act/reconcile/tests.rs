@@ -122,7 +122,12 @@ fn streams(folder: &std::path::Path) -> NeighbourStreams {
     let ledger = Ledger::open(own, folder, writer()).unwrap();
     let board = Arc::new(StreamBoard::new(Arc::default()));
     let keepalives = Keepalives::new(zonemesh_core::keepalive::Keepalive::DEFAULT, Arc::default());
-    let context = crate::act::streams::StreamContext { ledger, board, keepalives };
+    let context = crate::act::streams::StreamContext {
+        ledger,
+        board,
+        keepalives,
+        network: Arc::new(NotedNetwork::default()),
+    };
     let trust = zonemesh_pki::ZoneTrust::new(&[]).unwrap();
     NeighbourStreams::new(context, trust, leaf)
 }

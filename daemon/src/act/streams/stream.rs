@@ -20,6 +20,7 @@ use zonemesh_core::name::ZoneName;
 use zonemesh_core::registry::Registry;
 use zonemesh_core::replication::{ReplicationSession, StreamMessage};
 
+use crate::act::network::Network;
 use crate::facts::keepalives::{Heard, Keepalives};
 use crate::facts::ledger::{Admitted, Ledger, News, now};
 use crate::facts::streams::StreamBoard;
@@ -51,6 +52,7 @@ pub(crate) struct StreamContext {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) board: Arc<StreamBoard>,
     pub(crate) keepalives: Arc<Keepalives>,
+    pub(crate) network: Arc<dyn Network>,
 }
 
 /// Runs a stream to `gateway`, whose zone its certificate has shown, until it ends. `probe` asks for

@@ -28,7 +28,7 @@ use zonemesh_core::registry::Registry;
 #[cfg(test)]
 pub(crate) use claims::KeyDispute;
 pub(crate) use claims::TakenKey;
-pub(crate) use outside::{CoveredAddress, OuterAddresses};
+pub(crate) use outside::{AddressOwner, CoveredAddress, MachineAddresses, OuterAddresses};
 use reached::Reached;
 
 /// What a gateway does for its zone, as far as others are concerned.
@@ -118,6 +118,9 @@ impl MeshPlan {
         let outer = sources.outer.with(&peers);
         let mut covered = outer.take_own(&mut peers);
         covered.extend(outer.covered_by(&peers));
+        let own = registry.all_members().find(|member| member.zone == *registry.zone());
+        let granted = own.map_or(&[][..], |own| &own.tunnel_ips);
+        covered.extend(outer.own_left_out(registry.zone(), granted));
         // A zone that was put out gets nothing, and nobody on the way to it either.
         let ever = registry.membership().into_iter().flat_map(Membership::ever_claimed);
         let ever = ever.filter(|(zone, _)| *zone != registry.zone()).map(|(_, net)| net);

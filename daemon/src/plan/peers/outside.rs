@@ -21,6 +21,16 @@ pub(crate) struct OuterAddresses {
     pub(crate) own: BTreeSet<IpAddr>,
     /// Those of others, where their tunnels lead to now.
     pub(crate) others: BTreeMap<IpAddr, ZoneName>,
+    /// Those of this machine that are no tunnel addresses.
+    pub(crate) machine: MachineAddresses,
+}
+
+/// What this machine had outside of the tunnel when the gateway started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct MachineAddresses {
+    pub(crate) outside: Vec<IpAddr>,
+    /// Tunnel addresses among them that were set, and are not used.
+    pub(crate) left_out: Vec<IpAddr>,
 }
 
 /// A net that holds an address outside.
@@ -30,8 +40,18 @@ pub(crate) struct CoveredAddress {
     pub(crate) zone: ZoneName,
     pub(crate) net: IpNet,
     pub(crate) address: IpAddr,
-    /// Whose address it is; `None` for this gateway's own.
-    pub(crate) of: Option<ZoneName>,
+    pub(crate) of: AddressOwner,
+}
+
+/// Whose an outer address is that lies in a net.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AddressOwner {
+    /// This gateway's: the net is not routed here.
+    Here,
+    /// This gateway's, and the net is a tunnel address of its own.
+    HereTwice,
+    /// Another zone's gateway.
+    Zone(ZoneName),
 }
 
 impl OuterAddresses {
@@ -59,7 +79,7 @@ impl OuterAddresses {
                     zone: id.zone.clone(),
                     net: *net,
                     address: *address,
-                    of: None,
+                    of: AddressOwner::Here,
                 }));
                 held.is_none()
             };
@@ -67,6 +87,20 @@ impl OuterAddresses {
             tunnel_ips.retain(|ip| is_free(&IpNet::from(*ip)));
         }
         covered
+    }
+
+    /// Tunnel addresses of this gateway's own zone that it has outside.
+    pub(super) fn own_left_out(&self, zone: &ZoneName, granted: &[IpAddr]) -> Vec<CoveredAddress> {
+        let MachineAddresses { outside, left_out } = &self.machine;
+        let granted = granted.iter().filter(|ip| outside.contains(ip));
+        let all: BTreeSet<_> = granted.chain(left_out).collect();
+        let told = all.into_iter().map(|address| CoveredAddress {
+            zone: zone.clone(),
+            net: IpNet::from(*address),
+            address: *address,
+            of: AddressOwner::HereTwice,
+        });
+        told.collect()
     }
 
     /// Which addresses of others lie in what is routed to the peers.
@@ -78,7 +112,7 @@ impl OuterAddresses {
                 zone: zone.clone(),
                 net,
                 address: *address,
-                of: Some(of.clone()),
+                of: AddressOwner::Zone(of.clone()),
             })
             .collect::<Vec<_>>()
         };

@@ -154,12 +154,11 @@ impl PlanSources<'_> {
         hints.iter().map(of).collect()
     }
 
-    /// No gateway is reached from outside at an address inside the tunnels, nor in this zone.
+    /// No gateway of another zone is reached in this one.
     fn is_outside(&self, endpoint: &Endpoint) -> bool {
         let Endpoint::Address(address) = endpoint else { return true };
-        let ip = address.ip();
-        !prefix::contains(&self.config.zone.prefixes, &ip)
-            && !self.registry.all_members().any(|member| member.tunnel_ips.contains(&ip))
+        let (ip, config) = (address.ip(), self.config);
+        !prefix::contains(&config.zone.prefixes, &ip) && !config.tunnel.addresses.contains(&ip)
     }
 }
 

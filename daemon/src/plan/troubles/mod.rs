@@ -15,7 +15,7 @@ use zonemesh_core::path::{PathReason, PathState};
 use zonemesh_core::registry::{Registry, SignedRevocation, Standing};
 
 use crate::plan::MeshPlan;
-use crate::plan::peers::{CoveredAddress, TakenKey};
+use crate::plan::peers::{AddressOwner, CoveredAddress, TakenKey};
 
 /// What is decided here and by nobody else.
 pub(crate) const CODES: &[Code] = &[
@@ -211,8 +211,15 @@ fn of_covered(covered: &[CoveredAddress]) -> Vec<Finding> {
             continue;
         }
         let reason = match of {
-            None => "which this gateway has outside: it is not routed here".to_owned(),
-            Some(of) => format!("which zone {of}'s gateway has outside: its tunnel goes around"),
+            AddressOwner::Here => {
+                "which this gateway has outside: it is not routed here".to_owned()
+            }
+            AddressOwner::HereTwice => {
+                "which this gateway has outside: it is no tunnel address here".to_owned()
+            }
+            AddressOwner::Zone(of) => {
+                format!("which zone {of}'s gateway has outside: its tunnel goes around")
+            }
         };
         let about = Finding::new(Code::OuterAddressCovered, subject).with(Evidence::Prefix(*net));
         let about = about.with(Evidence::Address(address.to_string()));

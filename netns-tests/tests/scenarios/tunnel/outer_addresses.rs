@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::managed::ManagedMesh as _;
+use netns_tests::managed::{ManagedGateway as _, ManagedMesh as _};
 use zonemesh_lab::capture::Capture;
 use zonemesh_lab::lab::{Lab, ZonePlan};
 use zonemesh_lab::mesh::{Mesh, WIREGUARD_PORT, patience};
@@ -84,5 +84,37 @@ fn a_granted_network_that_holds_outer_addresses_draws_no_tunnel_into_itself() ->
         Ok(Look::<()>::when(said.is_none(), format!("{said:?}")))
     })?;
     mesh.wait_until_connected(patience())?;
+    lab.succeeded()
+}
+
+#[test]
+fn a_tunnel_address_that_a_gateway_has_outside_is_told_and_not_used() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..2])?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    mesh.gateway("madrid")?.section("tunnel")?.remove("addresses");
+    for zone in ["berlin", "madrid"] {
+        mesh.gateway(zone)?.set_peers(Vec::new());
+    }
+    mesh.start(&lab)?;
+    mesh.gateway("berlin")?.wait_until_ready(patience())?;
+    mesh.gateway("berlin")?.init_mesh(false)?;
+    let madrid = lab.zone("madrid")?;
+    let outer = madrid.wan_address.to_string();
+    mesh.invite_and_join(&lab, "madrid")?;
+    mesh.gateway("madrid")?.wait_until_connected(patience())?;
+    let key = mesh.gateway("madrid")?.ask(&["status"])?["zone_key"].clone();
+    let key = key.as_str().context("a zone key")?;
+    let grant = ["zone", "grant", "madrid", "--zone-key", key, "--prefix", &madrid.prefix()];
+    say(&mut mesh, "berlin", &[&grant[..], &["--tunnel-ip", &outer]].concat())?;
+    until("madrid to tell", patience(), || {
+        let Ok(status) = mesh.gateway("madrid")?.ask(&["status"]) else {
+            return Ok(Look::<()>::Not("no answer".to_owned()));
+        };
+        let said = status["findings"].to_string();
+        let is_told = said.contains("N222") && said.contains("no tunnel address here");
+        Ok(Look::<()>::when(is_told, said))
+    })?;
+    let own = madrid.gateway.ip(&["addr", "show", "dev", "zm0"])?;
+    ensure!(!own.contains(&outer), "{own}");
     lab.succeeded()
 }

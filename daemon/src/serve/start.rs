@@ -40,6 +40,8 @@ pub(crate) async fn start(
     let service = join::run(administration.clone(), tls, sources.refusals.clone());
     supervisor.spawn("join service", service);
     start_local_api(&sources, supervisor).await?;
+    let following = announcer.clone().follow_grant(administration.clone());
+    supervisor.spawn("own record", following);
     let rotation = Arc::new(Rotation {
         administration: administration.clone(),
         announcer: announcer.clone(),

@@ -191,6 +191,9 @@ codes! {
     AuthorityAwaited "P318" Degraded "an authority set waits for its list"
         "{count} parts of its list of zones are not here yet"
         "wait for a gateway that has them, or give this one the file: `zonemesh trust import`";
+    BeyondGrant "P319" Degraded "this zone has more than it is granted"
+        "{prefix} is not granted: no other zone reaches it. At an authority: {expected}"
+        "have it granted, or take it out of {zone.prefixes} and {tunnel.addresses}";
 
     WrongCa "T401" Down "wrong CA"
         "[the SuperLink {address}: ]{reason}"

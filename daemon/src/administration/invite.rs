@@ -41,6 +41,7 @@ impl Administration {
             // Whoever came would find nobody.
             return Err(NotPublished::Left.into());
         }
+        self.fail_if_revoked()?;
         let now = clock::never_back(&self.config);
         let book = state.book.as_mut().ok_or(Refusal::Unmanaged)?;
         let reserved =

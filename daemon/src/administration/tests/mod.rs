@@ -253,6 +253,11 @@ async fn only_the_own_zone_of_a_managed_mesh_leaves_and_its_gateway_writes_that_
     assert!(matches!(administration.leave(&own).await, Err(Refusal::Unmanaged)));
     administration.found(owners(), BTreeSet::new(), 1, false).await.unwrap();
     assert!(matches!(administration.leave(&other).await, Err(Refusal::OtherZone { .. })));
+    assert!(matches!(administration.leave(&own).await, Err(Refusal::LastMember)));
+    let berlin = Berlin { administration, disk: disk.clone(), folder };
+    let invitation = berlin.invite_madrid().await.unwrap();
+    redeem(&berlin.administration, asks(&invitation, 1, FIRST_KEY)).await.unwrap();
+    let Berlin { administration, folder, .. } = berlin;
     disk.is_full.store(true, Ordering::Relaxed);
     assert!(matches!(administration.leave(&own).await, Err(Refusal::Unpublished(_))));
     disk.is_full.store(false, Ordering::Relaxed);

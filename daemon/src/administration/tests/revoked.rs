@@ -141,3 +141,18 @@ async fn an_invitation_of_another_gateway_is_over_once_its_zone_has_come_or_was_
     let anew = berlin.invite_madrid().await.unwrap();
     assert!(!redeem(administration, another_madrid(&anew)).await.unwrap().pending);
 }
+
+#[tokio::test]
+async fn a_zone_whose_key_was_revoked_invites_nobody_and_does_not_leave() {
+    let berlin = berlin().await;
+    let own = "berlin".parse().unwrap();
+    let revoked = berlin.administration.ledger.read(|registry| {
+        registry.membership().unwrap().draft_revocation(&own, "stolen", now()).unwrap()
+    });
+    let items = [TrustItem::Revocation(revoked)];
+    berlin.administration.sign_and_apply(&items).await.unwrap();
+    let refused = berlin.invite_madrid().await.unwrap_err();
+    assert!(matches!(refused, Refusal::Revoked), "{refused:?}");
+    let refused = berlin.administration.leave(&own).await.unwrap_err();
+    assert!(matches!(refused, Refusal::Revoked), "{refused:?}");
+}

@@ -9,6 +9,7 @@ mod peers;
 mod service;
 mod status;
 mod users;
+mod zone_list;
 
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;

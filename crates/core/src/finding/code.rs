@@ -337,7 +337,7 @@ impl fmt::Display for Code {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::{Evidence, Fix, Spelling, placeholders, sentence};
+    use super::super::{Evidence, Fix, placeholders, sentence};
     use super::*;
 
     #[test]
@@ -374,7 +374,7 @@ mod tests {
     #[test]
     fn every_code_says_what_to_do() {
         for code in Code::ALL {
-            let fix = Fix::from(code.fix()).spelled(Spelling::File);
+            let fix = Fix::from(code.fix()).spelled();
             assert!(!fix.is_empty() && !fix.contains(['{', '}']), "{code}: {fix}");
             assert!(!code.title().is_empty() && !code.title().ends_with('.'), "{code}");
         }

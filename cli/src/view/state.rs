@@ -16,7 +16,6 @@ pub(crate) struct StateView {
     file: String,
     files: usize,
     bytes: u64,
-    #[serde(skip)]
     is_managed: bool,
 }
 

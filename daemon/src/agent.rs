@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use zonemesh_config::Config;
 
 use crate::act::lookout::{self, Lookout};
+use crate::act::network;
 use crate::act::network::Network;
 use crate::act::standing::Inquiry;
 use crate::act::start::{ActBoards, Acting};
@@ -29,7 +30,7 @@ use crate::facts::rate_limits::RefusedCalls;
 use crate::facts::streams::StreamBoard;
 use crate::facts::tunnel::DataPlane;
 use crate::failure::{Exit, Failure, OrExit as _};
-use crate::plan::MeshPlan;
+use crate::plan::{MachineAddresses, MeshPlan};
 use crate::serve::admin;
 use crate::serve::sources::SnapshotSources;
 use crate::serve::start::Served;
@@ -51,15 +52,18 @@ pub enum AgentEnd {
 /// [`Failure`]: why it cannot start, or what has ended.
 pub async fn run(mut config: Config) -> Result<AgentEnd, Failure> {
     let follows_grant = addresses::fill_in(&mut config)?;
+    let outside = network::outer_addresses(&config).await;
+    let left_out = addresses::leave_out(&mut config, &outside);
+    let machine = MachineAddresses { outside: outside.clone(), left_out };
     let config = Arc::new(config);
     let mut supervisor = Supervisor::new();
     let Running { tunnel, disk, ledger, administration, lock: _held_to_the_end } =
-        start(&config, Ground::Kernel, &mut supervisor).await?;
+        start(&config, Ground::Kernel(machine), &mut supervisor).await?;
     tracing::info!(zone = %config.zone.name, gateway = config.gateway.name, "ready");
     let ended = tokio::select! {
         ended = supervisor.first_end() => Err(ended),
         asked = asked_to_end() => asked,
-        () = addresses::granted_anew(&config, &ledger, &administration), if follows_grant => {
+        () = addresses::granted_anew(&config, &outside, &ledger, &administration), if follows_grant => {
             Ok(EndAsked::Again)
         }
     };
@@ -125,7 +129,7 @@ pub struct GivenGround {
 
 /// What a gateway stands on.
 enum Ground {
-    Kernel,
+    Kernel(MachineAddresses),
     Given(GivenGround),
 }
 
@@ -135,7 +139,7 @@ async fn start(
     supervisor: &mut Supervisor,
 ) -> Result<Running, Failure> {
     let write_delay = match &ground {
-        Ground::Kernel => Duration::ZERO,
+        Ground::Kernel(_) => Duration::ZERO,
         Ground::Given(given) => given.write_delay,
     };
     let disk = DiskWriter::start(SlowDisk { disk: FileSystem, write_delay })
@@ -147,7 +151,7 @@ async fn start(
     let started = bring_up(config, &state, ground, supervisor).await?;
     let tunnel = started.tunnel.clone();
     state.announce(tunnel.lanes()).await?;
-    let boards = Boards::new(config);
+    let boards = Boards::new(config, started.network.clone());
     if let Some(events) = state.ledger.findings().events() {
         let folder = config.gateway.state_dir.clone();
         supervisor.spawn("journal", journal::run(events, disk.clone(), folder));
@@ -173,13 +177,17 @@ async fn bring_up(
     ground: Ground,
     supervisor: &mut Supervisor,
 ) -> Result<StartedTunnel, Failure> {
-    if let Ground::Given(GivenGround { tunnel, network, .. }) = ground {
-        // Nothing is set yet: the reconcilers find all of it missing.
-        let trusted = tunnel::first_plan(config, state).trusted;
-        let plan = MeshPlan { trusted, ..MeshPlan::default() };
-        let preshared = BTreeMap::new();
-        return Ok(StartedTunnel { tunnel, network, routes: BTreeSet::new(), plan, preshared });
-    }
+    let machine = match ground {
+        Ground::Kernel(machine) => machine,
+        Ground::Given(GivenGround { tunnel, network, .. }) => {
+            // Nothing is set yet: the reconcilers find all of it missing.
+            let trusted = tunnel::first_plan(config, state).trusted;
+            let plan = MeshPlan { trusted, ..MeshPlan::default() };
+            let (preshared, routes) = (BTreeMap::new(), BTreeSet::new());
+            let machine = MachineAddresses::default();
+            return Ok(StartedTunnel { tunnel, network, routes, plan, preshared, machine });
+        }
+    };
     let (connection, netlink, _) = rtnetlink::new_connection()
         .or_exit(Exit::Network, || "cannot open a netlink socket".to_owned())?;
     supervisor.spawn("netlink", async move {
@@ -188,7 +196,7 @@ async fn bring_up(
     });
     let (tunnel, started) = tunnel::start(config, state, netlink).await?;
     supervisor.spawn("UAPI socket", serve::wg::run(tunnel));
-    Ok(started)
+    Ok(StartedTunnel { machine, ..started })
 }
 
 /// Where the parts of the gateway tell how it goes.
@@ -199,10 +207,11 @@ struct Boards {
     pairs: Arc<PairBoard>,
     etcd: Option<Arc<EtcdBoard>>,
     refusals: Arc<RefusedCalls>,
+    network: Arc<dyn Network>,
 }
 
 impl Boards {
-    fn new(config: &Config) -> Self {
+    fn new(config: &Config, network: Arc<dyn Network>) -> Self {
         let (paths, refusals) = (Arc::new(PathBoard::default()), Arc::default());
         let etcd = config.registry.etcd.as_ref().and_then(|etcd| etcd.endpoints.first());
         Self {
@@ -212,6 +221,7 @@ impl Boards {
             etcd: etcd.map(|first| Arc::new(EtcdBoard::new(first))),
             paths,
             refusals,
+            network,
         }
     }
 
@@ -220,6 +230,7 @@ impl Boards {
             ledger: ledger.clone(),
             board: self.streams.clone(),
             keepalives: self.keepalives.clone(),
+            network: self.network.clone(),
             pairs: self.pairs.clone(),
             tunnel: tunnel.clone(),
         }

@@ -3,6 +3,7 @@
 //! What it holds is described in docs/REFERENCE.md (*State of a gateway*). New files and folders
 //! belong to the owner of the state folder and to nobody else.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown};
@@ -98,18 +99,51 @@ pub(super) fn is_empty(dir: &Path) -> Result<bool, FolderError> {
     }
 }
 
-/// Writes the files into an empty folder; the keys come last, so that a folder that was cut off is
-/// not taken for a whole one.
+/// Puts the files into a folder that is missing or empty, all of them or none: they are written beside
+/// it, and take its place when they are on disk.
 pub(super) fn write(dir: &Path, files: &[Saved]) -> Result<(), FolderError> {
-    make_folder(dir)?;
+    let (parent, beside) = beside(dir);
+    make_folder(parent)?;
+    let staged = match fs::metadata(dir) {
+        Ok(place) => make_like(&beside, &place),
+        Err(_) => DirBuilder::new().mode(0o700).create(&beside).map_err(at(&beside)),
+    };
+    let done = staged.and_then(|()| fill(&beside, files)).and_then(|()| {
+        fs::rename(&beside, dir).map_err(at(dir))?;
+        File::open(parent).and_then(|folder| folder.sync_all()).map_err(at(parent))
+    });
+    done.inspect_err(|_| {
+        // What cannot be removed either is named by the error that is told.
+        let _ = fs::remove_dir_all(&beside);
+    })
+}
+
+/// The folder above, and a name beside that no state folder has.
+fn beside(dir: &Path) -> (&Path, PathBuf) {
+    let parent = dir.parent().filter(|parent| *parent != Path::new(""));
+    let parent = parent.unwrap_or(Path::new("."));
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    (parent, parent.join(format!(".{name}.restored-{}", std::process::id())))
+}
+
+/// Makes a folder that is whose `place` is, with its rights.
+fn make_like(path: &Path, place: &fs::Metadata) -> Result<(), FolderError> {
+    DirBuilder::new().mode(0o700).create(path).map_err(at(path))?;
+    give(path, place)?;
+    fs::set_permissions(path, place.permissions()).map_err(at(path))
+}
+
+/// Writes the files; every one and every folder is on disk when it ends.
+fn fill(dir: &Path, files: &[Saved]) -> Result<(), FolderError> {
     let owner = fs::metadata(dir).map_err(at(dir))?;
-    let is_key = |saved: &&Saved| saved.path.components().count() == 1;
-    for saved in files.iter().filter(|s| !is_key(s)).chain(files.iter().filter(is_key)) {
+    let mut made = BTreeSet::from([dir.to_owned()]);
+    for saved in files {
         let path = dir.join(&saved.path);
         for folder in folders(&saved.path) {
             let folder = dir.join(folder);
             make_folder(&folder)?;
             give(&folder, &owner)?;
+            made.insert(folder);
         }
         let mut options = OpenOptions::new();
         let opened = options.write(true).create_new(true).mode(0o600).open(&path);
@@ -117,7 +151,8 @@ pub(super) fn write(dir: &Path, files: &[Saved]) -> Result<(), FolderError> {
         file.write_all(&saved.content).and_then(|()| file.sync_all()).map_err(at(&path))?;
         give(&path, &owner)?;
     }
-    File::open(dir).and_then(|folder| folder.sync_all()).map_err(at(dir))
+    let sync = |folder: &PathBuf| File::open(folder).and_then(|open| open.sync_all());
+    made.iter().try_for_each(|folder| sync(folder).map_err(at(folder)))
 }
 
 /// The folders above a file, the highest first.

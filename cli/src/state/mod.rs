@@ -38,6 +38,8 @@ pub(crate) struct StateBackup {
     pub(crate) file: PathBuf,
     pub(crate) files: usize,
     pub(crate) bytes: u64,
+    /// True if it knows a managed mesh, as that was when it was saved.
+    pub(crate) is_managed: bool,
 }
 
 impl StateBackup {
@@ -49,6 +51,7 @@ impl StateBackup {
             file: file.to_owned(),
             files: document.files.len(),
             bytes: document.size(),
+            is_managed: document.files.iter().any(|saved| saved.path.starts_with("trust")),
         }
     }
 }
@@ -204,6 +207,33 @@ mod tests {
             assert_eq!(restore(&file, &to).unwrap_err().exit, Exit::Configuration);
             assert!(!to.exists());
         }
+    }
+
+    #[test]
+    fn a_restore_that_fails_midway_leaves_nothing_and_may_be_typed_again() {
+        let (from, work) = (gateway(), tempfile::tempdir().unwrap());
+        let (file, to) = (work.path().join("berlin.state"), work.path().join("state"));
+        // Two entries of one name: the second cannot be written.
+        let mut files = folder::read(from.path()).unwrap();
+        let twice = files.iter().find(|saved| saved.path.starts_with("trust")).unwrap();
+        let twice = Saved { path: twice.path.clone(), content: twice.content.clone() };
+        files.push(twice);
+        let key = zone_key(&files).unwrap();
+        let text = Document::new(key, files).to_json().unwrap();
+        fs::write(&file, &*text).unwrap();
+        for is_there in [false, true] {
+            if is_there {
+                fs::create_dir(&to).unwrap();
+            }
+            assert!(restore(&file, &to).is_err());
+            assert_eq!(to.exists(), is_there);
+            let left = fs::read_dir(work.path()).unwrap().count();
+            assert_eq!(left, 1 + usize::from(is_there), "nothing beside it either");
+        }
+        fs::remove_file(&file).unwrap();
+        backup(from.path(), &file).unwrap();
+        assert!(restore(&file, &to).unwrap().is_managed);
+        assert_eq!(restored(&to, "zone.key").unwrap(), ZONE);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 use zonemesh_api::v1::{TrustReply, ZoneJoinProgress};
 use zonemesh_api::view::{BlockView, LeaveView, MeshView, Timestamp, counters};
+use zonemesh_core::membership::TrustRejected;
 
 use super::counted;
 use crate::arguments::Invite;
@@ -201,11 +202,22 @@ impl TrustView {
 
     /// True if an item was refused for more than signatures that it may still get.
     pub(crate) fn has_refusals(&self) -> bool {
-        let unsigned = self.lacking.len() as u64;
-        let expected = |reason: &str| if reason == "not_authorised" { unsigned } else { 0 };
-        self.rejected.iter().any(|(reason, count)| *count > expected(reason))
+        let (waiting, refused): (Vec<_>, Vec<_>) = self.rejected.iter().partition(|(reason, _)| {
+            TrustRejected::of(reason).is_some_and(TrustRejected::awaits_signatures)
+        });
+        let waiting: u64 = waiting.into_iter().map(|(_, count)| count).sum();
+        !refused.is_empty() || waiting > self.lacking.len() as u64
+    }
+
+    /// True if only an operator can say which of two authority sets counts.
+    fn needs_pin(&self) -> bool {
+        let mut reasons = self.rejected.keys().filter_map(|reason| TrustRejected::of(reason));
+        reasons.any(|reason| reason == TrustRejected::Contradicted)
     }
 }
+
+/// What helps against two changes of one authority set.
+const PIN: &str = "next: zonemesh authority list, then zonemesh authority pin HASH at each gateway";
 
 impl Rendered for TrustView {
     fn text(&self, _page: Page) -> String {
@@ -238,6 +250,44 @@ impl Rendered for TrustView {
         if self.has_refusals() {
             lines.push(format!("refused: {}", counted(&self.rejected)));
         }
+        if self.needs_pin() {
+            lines.push(PIN.to_owned());
+        }
         lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zonemesh_api::v1::Counter;
+    use zonemesh_core::time::UnixMillis;
+
+    use super::*;
+
+    fn of(rejected: &[(&str, u64)], lacking: &[&str]) -> TrustView {
+        let counter =
+            |(name, count): &(&str, u64)| Counter { name: (*name).to_owned(), count: *count };
+        TrustView::new(
+            TrustReply {
+                rejected: rejected.iter().map(counter).collect(),
+                lacking: lacking.iter().map(|sentence| (*sentence).to_owned()).collect(),
+                ..TrustReply::default()
+            },
+            None,
+        )
+    }
+
+    #[test]
+    fn what_may_still_be_signed_is_no_refusal_and_what_takes_a_pin_says_so() {
+        let sentence = "change 2 of the authorities lacks 1 of 2 signatures";
+        for reason in ["unsigned", "not_authorised"] {
+            assert!(!of(&[(reason, 1)], &[sentence]).has_refusals(), "{reason}");
+            assert!(of(&[(reason, 2)], &[sentence]).has_refusals(), "{reason}");
+        }
+        assert!(of(&[("malformed", 1)], &[sentence]).has_refusals());
+        let third = of(&[("contradicted", 1)], &[]);
+        assert!(third.has_refusals());
+        let text = third.text(Page { header: true, now: UnixMillis(0) });
+        assert!(text.contains("zonemesh authority pin HASH"), "{text}");
     }
 }

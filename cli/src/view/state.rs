@@ -16,6 +16,7 @@ pub(crate) struct StateView {
     file: String,
     files: usize,
     bytes: u64,
+    is_managed: bool,
 }
 
 impl From<StateBackup> for StateView {
@@ -31,9 +32,15 @@ impl From<StateBackup> for StateView {
             file: backup.file.display().to_string(),
             files: backup.files,
             bytes: backup.bytes,
+            is_managed: backup.is_managed,
         }
     }
 }
+
+/// Nobody reaches a gateway that knows no zone, and nothing then tells it what it lacks.
+const OLDER: &str = "it knows the mesh of the time when it was saved: who came since is missing\n\
+    if zonemesh zone list lacks a zone: zonemesh trust export at another gateway, \
+    zonemesh trust import here\n";
 
 impl Rendered for StateView {
     fn text(&self, _page: Page) -> String {
@@ -41,8 +48,10 @@ impl Rendered for StateView {
         let what = format!("{files} files, {size}, zone key {key}");
         match self.action {
             "restored" => format!(
-                "restored {} from {}: {what}\nnever start two gateways with these keys\n",
-                self.state_dir, self.file
+                "restored {} from {}: {what}\nnever start two gateways with these keys\n{}",
+                self.state_dir,
+                self.file,
+                if self.is_managed { OLDER } else { "" }
             ),
             _ => format!(
                 "saved {} in {}: {what}\nwhoever has this file is this zone: keep it in a safe place\n",

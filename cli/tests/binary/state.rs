@@ -67,6 +67,7 @@ action: string
 bytes: number
 file: string
 files: number
+is_managed: bool
 schema: string
 state_dir: string
 zone_key: string

@@ -234,3 +234,21 @@ fn the_usual_values_in_the_table_are_those_in_force() {
     assert!(of("STATE_DIR").default.contains(&state_dir));
     assert!(of("FLOWER_BIN").default.contains(&settings.common.flower_bin.display().to_string()));
 }
+
+/// The settings' own sources, where each key stands once.
+const SOURCES: &str =
+    concat!(include_str!("../src/settings/mod.rs"), include_str!("../src/settings/checks.rs"));
+
+#[test]
+fn every_key_that_a_fix_names_is_one_that_a_companion_reads() {
+    let mut named = std::collections::BTreeSet::new();
+    for code in zonemesh_core::finding::Code::ALL {
+        let fix = zonemesh_core::finding::Fix::from(code.fix()).spelled();
+        let words = fix.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
+        named.extend(words.filter(|word| word.starts_with("ONEAPP_")).map(ToOwned::to_owned));
+    }
+    assert!(named.len() > 5, "{named:?}");
+    for key in named {
+        assert!(SOURCES.contains(&format!("\"{key}\"")), "no companion reads {key}");
+    }
+}

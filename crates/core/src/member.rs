@@ -85,12 +85,15 @@ impl Member {
             return Err(OutOfBounds::TunnelIp(*ip));
         }
         let addresses = &mut content.superlinks.iter().flat_map(|s| &s.addresses);
-        let own =
-            |ip: &&IpAddr| prefix::contains(&self.prefixes, ip) || self.tunnel_ips.contains(ip);
-        match addresses.find(|ip| !own(ip)) {
+        match addresses.find(|ip| !self.holds(ip)) {
             Some(ip) => Err(OutOfBounds::SuperLinkAddress(*ip)),
             None => Ok(()),
         }
+    }
+
+    /// True if the address is one of the zone's.
+    pub(crate) fn holds(&self, ip: &IpAddr) -> bool {
+        prefix::contains(&self.prefixes, ip) || self.tunnel_ips.contains(ip)
     }
 }
 

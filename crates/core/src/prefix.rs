@@ -40,6 +40,19 @@ pub fn contains(prefixes: &[IpNet], address: &IpAddr) -> bool {
     prefixes.iter().any(|net| net.contains(address))
 }
 
+/// What is left of `net` without these addresses, as few prefixes as it takes.
+#[must_use]
+pub fn without(net: IpNet, addresses: &[IpAddr]) -> Vec<IpNet> {
+    let mut left = vec![net];
+    while let Some(at) = left.iter().position(|net| addresses.iter().any(|ip| net.contains(ip))) {
+        let whole = left.swap_remove(at);
+        // A single address has no halves.
+        left.extend(whole.subnets(whole.prefix_len() + 1).into_iter().flatten());
+    }
+    left.sort();
+    left
+}
+
 /// A prefix that no zone may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{prefix} holds {what}, which no zone may have")]
@@ -80,8 +93,7 @@ pub fn check_ordinary(prefix: &IpNet) -> Result<(), ReservedPrefix> {
     }
 }
 
-/// Checks that a zone may have all of these. A tunnel IP may be a loopback address: no packet with
-/// one leaves a machine or is taken from outside (RFC 1122, section 3.2.1.3).
+/// Checks that a zone may have all of these.
 ///
 /// # Errors
 /// The first [`ReservedPrefix`].
@@ -89,7 +101,7 @@ pub(crate) fn check_all_ordinary(
     prefixes: &[IpNet],
     tunnel_ips: &[IpAddr],
 ) -> Result<(), ReservedPrefix> {
-    let addresses = tunnel_ips.iter().filter(|ip| !ip.is_loopback()).map(|ip| host(*ip));
+    let addresses = tunnel_ips.iter().map(|ip| host(*ip));
     prefixes.iter().copied().chain(addresses).try_for_each(|net| check_ordinary(&net))
 }
 
@@ -220,6 +232,16 @@ mod tests {
             assert_eq!(check_ordinary(&net(prefix)), Ok(()), "{prefix}");
         }
         assert_eq!(check_ordinary(&net("2000::/3")), Ok(()));
+    }
+
+    #[test]
+    fn a_prefix_without_an_address_is_all_the_rest_of_it() {
+        let hole: IpAddr = "192.0.2.6".parse().unwrap();
+        let left = without(net("192.0.2.0/29"), &[hole]);
+        assert_eq!(left, ["192.0.2.0/30", "192.0.2.4/31", "192.0.2.7/32"].map(net));
+        assert_eq!(without(net("10.0.0.0/8"), &[hole]), [net("10.0.0.0/8")]);
+        assert_eq!(without(net("192.0.2.6/32"), &[hole]), []);
+        assert_eq!(without(net("fd00::/8"), &["fd00::1".parse().unwrap()]).len(), 120);
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub mod uapi;
 mod vnet;
 mod zones;
 
+pub use clock::latest_kept;
 pub use clock::raise::{ClockVerdict, raise_clock};
 pub use config::{LANE_PORTS, MOST_LANES, PeerLane, TunnelConfig, TunnelPeer, TunnelZone};
 pub use dropped::Dropped;

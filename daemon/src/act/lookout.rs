@@ -99,7 +99,7 @@ impl Lookout {
             etcd_lost: etcd_lost.map(|etcd| EtcdSight { url: etcd.url, error: etcd.error }),
         };
         let mut found = troubles::of_machine(&machine);
-        found.extend(self.ledger.read(troubles::of_mesh));
+        found.extend(self.ledger.read(|registry| troubles::of_mesh(registry, &self.config)));
         found.extend(self.keepalives.findings());
         found.extend(self.refusals.findings(Instant::now()));
         found.extend(self.cas.findings());

@@ -1,5 +1,6 @@
 //! Starts everything that acts on a tunnel which is up.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -11,8 +12,8 @@ use zonemesh_tunnel::TunnelEvent;
 
 use super::paths::PathParts;
 use super::reconcile::{
-    Backstops, NeighbourStreams, PlanFacts, Reconcilers, StreamWakers, TrustedZones, TunnelPeers,
-    TunnelRoutes,
+    Asides, Backstops, NeighbourStreams, PlanFacts, Reconcilers, StreamWakers, TrustedZones,
+    TunnelPeers, TunnelRoutes,
 };
 use super::streams::StreamContext;
 use super::tunnel::StartedTunnel;
@@ -48,7 +49,7 @@ pub(crate) async fn start(
     boards: ActBoards,
     supervisor: &mut Supervisor,
 ) -> Result<Acting, Failure> {
-    let StartedTunnel { tunnel, network, routes, plan, preshared } = started;
+    let StartedTunnel { tunnel, network, routes, plan, preshared, machine } = started;
     let trust = ZoneTrust::new(&plan.trusted)
         .or_exit(Exit::Configuration, || "cannot set up TLS between the gateways".to_owned())?;
     let in_service = watch::Sender::new(Arc::new(plan.peers.clone()));
@@ -68,9 +69,11 @@ pub(crate) async fn start(
     paths::start(watched, supervisor).await?;
     let streams = NeighbourStreams::new(boards.streams, trust.clone(), state.leaf.clone());
     watch_tunnel(&tunnel, streams.wakers(), supervisor);
+    let barred = plan.barred();
     let reconcilers = Reconcilers {
         trust: TrustedZones { trust: trust.clone(), set: plan.trusted },
-        backstops: Backstops { network: network.clone(), set: plan.backstops },
+        asides: Asides { network: network.clone(), set: BTreeSet::new() },
+        backstops: Backstops { network: network.clone(), set: barred },
         peers: TunnelPeers {
             tunnel: tunnel.clone(),
             preshared,
@@ -86,6 +89,7 @@ pub(crate) async fn start(
         ledger: state.ledger.clone(),
         hints: state.administration.hints(),
         tunnel: tunnel.clone(),
+        machine,
     };
     supervisor.spawn("mesh", reconcilers.run(facts));
     if let Some((settings, board)) = config.registry.etcd.clone().zip(boards.etcd) {

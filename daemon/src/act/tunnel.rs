@@ -12,14 +12,14 @@ use zonemesh_core::name::ZoneName;
 use zonemesh_tunnel::{MOST_LANES, StartError, Tunnel, TunnelConfig, TunnelZone};
 
 use crate::act::network::{self, KernelNetwork, Network};
-use crate::act::reconcile::{Reconciler as _, TunnelRoutes, tunnel_zones};
+use crate::act::reconcile::{Reconciler as _, TunnelRoutes, outer_addresses, tunnel_zones};
 use crate::administration::opened::OpenedState;
 use crate::facts::clock;
 use crate::facts::disk::keys;
 use crate::facts::tunnel::DataPlane;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::plan::mtu;
-use crate::plan::{MeshPlan, PlanSources};
+use crate::plan::{MachineAddresses, MeshPlan, PlanSources};
 
 /// A tunnel that is up, the network around it, and what both were set up with.
 pub(crate) struct StartedTunnel {
@@ -29,6 +29,7 @@ pub(crate) struct StartedTunnel {
     pub(crate) routes: BTreeSet<IpNet>,
     pub(crate) plan: MeshPlan,
     pub(crate) preshared: BTreeMap<ZoneName, PresharedKey>,
+    pub(crate) machine: MachineAddresses,
 }
 
 /// The plan to begin with: from what is on disk.
@@ -36,8 +37,9 @@ pub(crate) fn first_plan(config: &Config, state: &OpenedState) -> MeshPlan {
     let (own_keys, hints) = (state.tunnel_keys.of_all_lanes(), state.administration.hints().all());
     let (own_keys, hints) = (&own_keys, &hints);
     let (most_lanes, is_gone) = (MOST_LANES, state.ledger.is_gone());
+    let outer = &outer_addresses(config, &[]);
     state.ledger.read(|registry| {
-        MeshPlan::of(&PlanSources { registry, config, own_keys, hints, most_lanes, is_gone })
+        MeshPlan::of(&PlanSources { registry, config, own_keys, hints, outer, most_lanes, is_gone })
     })
 }
 
@@ -63,7 +65,7 @@ pub(crate) async fn start(
         fwmark: None,
     };
     let zones = tunnel_zones(&plan.peers, &preshared, config.keepalive.wireguard);
-    network::set_backstops(&netlink, &plan.backstops).await.map_err(cannot_route)?;
+    let plan = prepare(&netlink, plan).await?;
     let mut tunnel = open(settings, zones)?;
     if let Some(next) = &state.tunnel_keys.next {
         tunnel.begin_rotation(next).or_exit(Exit::Configuration, || {
@@ -82,9 +84,28 @@ pub(crate) async fn start(
         format!("cannot take over the interface {}", config.tunnel.interface)
     })?;
     let tunnel = Arc::new(tunnel);
-    let started =
-        StartedTunnel { tunnel: tunnel.clone(), network: kernel, routes, plan, preshared };
+    let started = StartedTunnel {
+        tunnel: tunnel.clone(),
+        network: kernel,
+        routes,
+        plan,
+        preshared,
+        machine: MachineAddresses::default(),
+    };
     Ok((tunnel, started))
+}
+
+/// Bars what is for other zones before there is a tunnel. Returns what can be done of the plan.
+async fn prepare(netlink: &rtnetlink::Handle, plan: MeshPlan) -> Result<MeshPlan, Failure> {
+    let plan = match network::set_asides(netlink, &plan.aside).await {
+        Err(error) if !plan.aside.is_empty() => {
+            tracing::error!(error = format!("{error:#}"), "no tunnel can go around another");
+            plan.closed()
+        }
+        _ => plan,
+    };
+    network::set_backstops(netlink, &plan.barred()).await.map_err(cannot_route)?;
+    Ok(plan)
 }
 
 /// What other zones may reach here: this zone's prefixes and the tunnel addresses.

@@ -33,6 +33,14 @@ pub(crate) fn fill_in(config: &mut Config) -> Result<bool, Failure> {
     Ok(true)
 }
 
+/// Takes out what this gateway has outside: the peers' own datagrams would go there. Returns it.
+pub(crate) fn leave_out(config: &mut Config, outside: &[IpAddr]) -> Vec<IpAddr> {
+    let addresses = std::mem::take(&mut config.tunnel.addresses);
+    let (left_out, kept) = addresses.into_iter().partition(|ip| outside.contains(ip));
+    config.tunnel.addresses = kept;
+    left_out
+}
+
 fn granted(config: &Config, membership: Option<&Membership>) -> Vec<IpAddr> {
     let grant = membership.and_then(|membership| membership.grant(&config.zone.name));
     grant.map(|grant| grant.tunnel_ips.clone()).unwrap_or_default()
@@ -41,12 +49,14 @@ fn granted(config: &Config, membership: Option<&Membership>) -> Vec<IpAddr> {
 /// Waits until the zone is granted other tunnel addresses than the gateway has.
 pub(crate) async fn granted_anew(
     config: &Config,
+    outside: &[IpAddr],
     ledger: &Arc<Ledger>,
     administration: &Administration,
 ) {
     let mut revision = ledger.revision();
     loop {
-        let now = ledger.read(|registry| granted(config, registry.membership()));
+        let mut now = ledger.read(|registry| granted(config, registry.membership()));
+        now.retain(|ip| !outside.contains(ip));
         if !now.is_empty() && now != config.tunnel.addresses {
             let _no_join_is_under_way = administration.joins.write().await;
             tracing::info!(addresses = ?now, "this zone was granted tunnel addresses");
@@ -77,6 +87,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_tunnel_address_that_the_gateway_has_outside_is_not_used_and_no_news() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bare = config(folder.path());
+        let opened = OpenedState::open(&Arc::new(bare.clone()), writer()).await.unwrap();
+        let (ledger, administration) = (&opened.ledger, &opened.administration);
+        let bundle = super::super::founding::tests::bundle("madrid", "10.10.2.0/24", "10.255.0.2");
+        administration.found_from(&bundle).await.unwrap();
+        let outside = [IpAddr::from([10, 255, 0, 2])];
+        bare.tunnel.addresses = vec![outside[0], IpAddr::from([10, 255, 0, 9])];
+        assert_eq!(leave_out(&mut bare, &outside), outside);
+        assert_eq!(bare.tunnel.addresses, [IpAddr::from([10, 255, 0, 9])]);
+        let anew = granted_anew(&bare, &outside, ledger, administration);
+        let soon = Duration::from_millis(50);
+        assert!(tokio::time::timeout(soon, anew).await.is_err(), "or it would start for ever");
+    }
+
+    #[tokio::test]
     async fn a_gateway_without_addresses_takes_those_of_its_grant_and_says_when_they_come() {
         let folder = tempfile::tempdir().unwrap();
         let mut bare = config(folder.path());
@@ -85,8 +112,9 @@ mod tests {
         let opened = OpenedState::open(&bare, writer()).await.unwrap();
         {
             let (ledger, administration) = (&opened.ledger, &opened.administration);
+            let outside = [IpAddr::from([203, 0, 113, 2])];
             let join = administration.joins.read().await;
-            let mut anew = std::pin::pin!(granted_anew(&bare, ledger, administration));
+            let mut anew = std::pin::pin!(granted_anew(&bare, &outside, ledger, administration));
             let soon = Duration::from_millis(50);
             assert!(tokio::time::timeout(soon, &mut anew).await.is_err(), "nothing is granted");
             let bundle =

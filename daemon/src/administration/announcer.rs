@@ -4,13 +4,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use zonemesh_config::Config;
 use zonemesh_core::key::{WireGuardKeys, WireGuardPrivateKey, ZonePublicKey};
+use zonemesh_core::member::Member;
 use zonemesh_core::pace::RecordChange;
 use zonemesh_core::record::{KeyProof, Lane, MAX_PROOFS};
 use zonemesh_tunnel::MOST_LANES;
 
+use super::Administration;
 use crate::facts::certificates::FederationCas;
 use crate::facts::ledger::{Ledger, NotPublished};
-use crate::plan::announcement::Announcement;
+use crate::plan::announcement::{Announcement, bounds};
 
 /// What this zone says follows from these, and goes into that.
 pub(crate) struct Announcer {
@@ -57,7 +59,8 @@ impl Announcer {
         keys: WireGuardKeys,
         lanes: Option<Vec<Lane>>,
     ) -> Result<(), NotPublished> {
-        let announcement = self.announcement(keys, lanes);
+        let bounds = self.bounds();
+        let announcement = self.announcement(keys, lanes, bounds.as_ref());
         self.ledger.edit(RecordChange::Urgent, |draft| announcement.apply(draft)).await
     }
 
@@ -67,13 +70,46 @@ impl Announcer {
         keys: WireGuardKeys,
         lanes: Vec<Lane>,
     ) -> Result<(), NotPublished> {
-        let announcement = self.announcement(keys, Some(lanes));
+        let bounds = self.bounds();
+        let announcement = self.announcement(keys, Some(lanes), bounds.as_ref());
         self.ledger.come_back(|draft| announcement.apply(draft)).await
     }
 
-    fn announcement(&self, keys: WireGuardKeys, lanes: Option<Vec<Lane>>) -> Announcement<'_> {
+    /// Says again what this zone is, whenever it is granted something else, until it is dropped.
+    pub(crate) async fn follow_grant(
+        self: Arc<Self>,
+        administration: Arc<Administration>,
+    ) -> anyhow::Result<()> {
+        let mut revision = self.ledger.revision();
+        let mut before = self.bounds();
+        loop {
+            revision.changed().await?;
+            let granted = self.bounds();
+            if granted == before || self.ledger.left_since().is_some() {
+                continue;
+            }
+            match self.announce(administration.own_keys().wireguard(), None).await {
+                Ok(()) => before = granted,
+                Err(error) => {
+                    let error = format!("{:#}", anyhow::Error::new(error));
+                    tracing::error!(error, "this zone's record does not follow its grant yet");
+                }
+            }
+        }
+    }
+
+    fn bounds(&self) -> Option<Member> {
+        self.ledger.read(|registry| bounds(registry).cloned())
+    }
+
+    fn announcement<'a>(
+        &'a self,
+        keys: WireGuardKeys,
+        lanes: Option<Vec<Lane>>,
+        bounds: Option<&'a Member>,
+    ) -> Announcement<'a> {
         let ca_sets = self.cas.ca_sets().collect();
         let proofs = self.proofs.all();
-        Announcement { config: &self.config, keys, lanes, proofs, ca_sets }
+        Announcement { config: &self.config, keys, lanes, proofs, ca_sets, bounds }
     }
 }

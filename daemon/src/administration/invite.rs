@@ -23,7 +23,8 @@ use zonemesh_core::time::UnixMillis;
 use zonemesh_core::token::{KnownToken, MAX_KNOWN};
 
 use super::{Administration, Refusal};
-use crate::facts::ledger::{NotPublished, now};
+use crate::facts::clock;
+use crate::facts::ledger::NotPublished;
 
 /// A zone that is to be invited.
 pub(crate) struct InvitationRequest {
@@ -46,7 +47,8 @@ impl Administration {
             // Whoever came would find nobody.
             return Err(NotPublished::Left.into());
         }
-        let now = now();
+        self.fail_if_revoked()?;
+        let now = clock::never_back(&self.config);
         let book = state.book.as_mut().ok_or(Refusal::Unmanaged)?;
         let reserved =
             self.ledger.read(|registry| reserved(book, &wanted.zone, now, revoked(registry)));

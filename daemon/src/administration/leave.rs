@@ -24,6 +24,11 @@ impl Administration {
             if !managed {
                 return Err(Refusal::Unmanaged);
             }
+            self.fail_if_revoked()?;
+            let is_alone = self.ledger.read(|registry| registry.all_members().count() < 2);
+            if is_alone && self.ledger.left_since().is_none() {
+                return Err(Refusal::LastMember);
+            }
             let since = self.ledger.leave().await?;
             tracing::warn!(zone = %own, "this zone has left the mesh");
             let audit = self.ledger.audit(AuditAct::Leave, own, String::new());

@@ -36,6 +36,7 @@ use zonemesh_core::membership::{
     sign, signatures_missing,
 };
 use zonemesh_core::name::ZoneName;
+use zonemesh_core::registry::{Registry, Standing};
 use zonemesh_core::time::UnixMillis;
 
 use crate::facts::disk::blocked::BlockedFile;
@@ -154,6 +155,14 @@ impl Administration {
             joins: tokio::sync::RwLock::default(),
             listening: watch::Sender::new(if wanted { Listening::Wanted } else { Listening::Off }),
         })
+    }
+
+    /// Refuses to a zone whose key was revoked what only a member may do.
+    fn fail_if_revoked(&self) -> Result<(), Refusal> {
+        match self.ledger.read(Registry::standing) {
+            Standing::Revoked => Err(Refusal::Revoked),
+            Standing::Member | Standing::Stranger | Standing::OtherKey => Ok(()),
+        }
     }
 
     /// The settings of this gateway.

@@ -15,7 +15,7 @@ use zonemesh_core::record::{ProtocolRange, SignedRecord};
 use zonemesh_core::registry::Registry;
 
 use super::{Administration, Refusal};
-use crate::facts::ledger::now;
+use crate::facts::clock;
 
 /// Why a joiner is turned away. It is a stranger: the text tells no more than the book's one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ impl Administration {
         let mut state = self.state.lock().await;
         let book = state.book.as_mut().ok_or(NotRedeemed::NobodyInvited)?;
         let key = asked.zone_key;
-        let redeemed = book.redeem(asked, binding, now())?;
+        let redeemed = book.redeem(asked, binding, clock::never_back(&self.config))?;
         let zone = redeemed.invitation.zone.clone();
         if redeemed.first {
             self.burn_and_grant(book, &redeemed).await?;

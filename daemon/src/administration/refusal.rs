@@ -19,6 +19,10 @@ pub(crate) enum Refusal {
     Unmanaged,
     #[error("this gateway belongs to the managed mesh {0} already")]
     Managed(MeshId),
+    #[error("this zone's key was revoked: the others take nothing from it any more")]
+    Revoked,
+    #[error("no other zone belongs to this mesh: nobody could let this one in again")]
+    LastMember,
     #[error("that is this gateway's own zone")]
     OwnZone,
     #[error(
@@ -106,6 +110,12 @@ impl Refusal {
     pub(crate) fn next(&self) -> &'static str {
         match self {
             Self::Unmanaged => "zonemesh mesh init, or edit [[peer]] in the configuration",
+            Self::Revoked => {
+                "zonemesh status says by whom; zonemesh zone join with a new invitation"
+            }
+            Self::LastMember => {
+                "nothing: it talks to nobody; another mesh takes an empty gateway.state_dir"
+            }
             Self::OwnZone => "zonemesh zone leave, or the same at another gateway",
             Self::OtherZone { .. } => "zonemesh zone revoke, or zonemesh zone leave at its gateway",
             Self::NoPrefix => "zonemesh zone invite NAME --prefix PREFIX --out FILE",
@@ -173,6 +183,8 @@ mod tests {
         let [one, other] = ["berlin", "madrid"].map(|zone| zone.parse::<ZoneName>().unwrap());
         let refusals = [
             Refusal::Unmanaged,
+            Refusal::Revoked,
+            Refusal::LastMember,
             Refusal::OwnZone,
             Refusal::OtherZone { asked: one.clone(), own: other },
             Refusal::NoPrefix,

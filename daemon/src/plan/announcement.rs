@@ -1,5 +1,8 @@
 //! What configuration and disk make this zone say about itself, and whom it believes.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use zonemesh_config::{Config, Endpoint, PeerSettings};
 use zonemesh_core::key::{WireGuardKeys, ZonePublicKey};
 use zonemesh_core::member::Member;
@@ -7,6 +10,7 @@ use zonemesh_core::prefix;
 use zonemesh_core::record::{
     CaSet, Gateway, KeyProof, Lane, ProtocolRange, RecordContent, SuperLink,
 };
+use zonemesh_core::registry::{Registry, Standing};
 
 /// The zones of the mesh with their bounds: this one and its peers.
 pub(crate) fn members(config: &Config, own_key: ZonePublicKey) -> Vec<Member> {
@@ -25,6 +29,32 @@ pub(crate) fn members(config: &Config, own_key: ZonePublicKey) -> Vec<Member> {
     std::iter::once(own).chain(config.peers.iter().map(of)).collect()
 }
 
+/// What a configuration has that its zone is not granted.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Beyond {
+    pub(crate) prefixes: Vec<IpNet>,
+    pub(crate) tunnel_ips: Vec<IpAddr>,
+}
+
+impl Beyond {
+    /// Without bounds nothing is beyond them.
+    pub(crate) fn of(config: &Config, bounds: Option<&Member>) -> Self {
+        let Some(bounds) = bounds else { return Self::default() };
+        let is_beyond = |net: &&IpNet| !prefix::covered(net, &bounds.prefixes);
+        let is_unknown = |ip: &&IpAddr| !bounds.tunnel_ips.contains(ip);
+        Self {
+            prefixes: config.zone.prefixes.iter().filter(is_beyond).copied().collect(),
+            tunnel_ips: config.tunnel.addresses.iter().filter(is_unknown).copied().collect(),
+        }
+    }
+}
+
+/// What this zone may claim, if it is a member with this gateway's key.
+pub(crate) fn bounds(registry: &Registry) -> Option<&Member> {
+    let own = || registry.members().find(|member| member.zone == *registry.zone());
+    (registry.standing() == Standing::Member).then(own).flatten()
+}
+
 /// What this zone says as configuration and disk say.
 pub(crate) struct Announcement<'a> {
     pub(crate) config: &'a Config,
@@ -35,13 +65,16 @@ pub(crate) struct Announcement<'a> {
     pub(crate) proofs: Vec<KeyProof>,
     /// The CAs that this gateway holds.
     pub(crate) ca_sets: Vec<CaSet>,
+    /// What this zone may claim: others refuse all of a record that claims more.
+    pub(crate) bounds: Option<&'a Member>,
 }
 
 impl Announcement<'_> {
     /// Changes what the zone has said until now. SuperLinks that registered before a restart stay, if
     /// their federation and address are still this zone's.
     pub(crate) fn apply(self, draft: &mut RecordContent) {
-        let Self { config, keys, lanes, proofs, ca_sets } = self;
+        let Self { config, keys, lanes, proofs, ca_sets, bounds } = self;
+        let beyond = Beyond::of(config, bounds);
         let own = gateway(config, keys);
         let is_own = |g: &&Gateway| g.name == own.name || g.wireguard_key == own.wireguard_key;
         let before = draft.gateways.iter().find(is_own).map(|gateway| gateway.lanes.clone());
@@ -49,14 +82,18 @@ impl Announcement<'_> {
         let gateway = Gateway { lanes, ..own };
         let proof = |key| proofs.iter().find(|proof| proof.key == key).copied();
         let proofs = gateway.wireguard_keys().filter_map(proof).collect();
-        draft.gateways = vec![Gateway { proofs, ..gateway }];
+        let mut gateway = Gateway { proofs, ..gateway };
+        gateway.tunnel_ips.retain(|ip| !beyond.tunnel_ips.contains(ip));
+        draft.gateways = vec![gateway];
         draft.prefixes.clone_from(&config.zone.prefixes);
+        draft.prefixes.retain(|net| !beyond.prefixes.contains(net));
         draft.protocol = ProtocolRange::CURRENT;
         draft.release = Some(env!("CARGO_PKG_VERSION").to_owned());
-        draft.superlinks.retain(|superlink| belongs(config, superlink));
         if config.local_api.is_none() {
             draft.supernodes.clear();
         }
+        let prefixes = draft.prefixes.clone();
+        draft.superlinks.retain(|superlink| belongs(config, &prefixes, superlink));
         // A CA whose files cannot be read stays announced as it was.
         draft.ca_sets.retain(|set| {
             !ca_sets.iter().any(|held| held.federation == set.federation)
@@ -81,9 +118,9 @@ fn gateway(config: &Config, keys: WireGuardKeys) -> Gateway {
     }
 }
 
-fn belongs(config: &Config, superlink: &SuperLink) -> bool {
+fn belongs(config: &Config, prefixes: &[IpNet], superlink: &SuperLink) -> bool {
     let held = config.federations.iter().any(|held| held.name == superlink.federation);
-    let inside = |ip| prefix::contains(&config.zone.prefixes, ip);
+    let inside = |ip| prefix::contains(prefixes, ip);
     held && superlink.addresses.iter().all(inside)
 }
 
@@ -122,7 +159,8 @@ mod tests {
         ca_sets: Vec<CaSet>,
         draft: &mut RecordContent,
     ) {
-        Announcement { config, keys: KEYS, lanes, proofs: Vec::new(), ca_sets }.apply(draft);
+        let proofs = Vec::new();
+        Announcement { config, keys: KEYS, lanes, proofs, ca_sets, bounds: None }.apply(draft);
     }
 
     fn nothing() -> RecordContent {
@@ -148,6 +186,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_granted_is_left_out_of_what_the_zone_says() {
+        let text = "[zone]\nname = \"berlin\"\nprefixes = [\"10.10.1.0/24\", \"10.77.0.0/16\"]\n\
+            [tunnel]\naddresses = [\"10.255.0.1\", \"10.255.1.1\"]\n";
+        let config = Config::parse(text, "test").unwrap();
+        let bounds = Member {
+            zone: config.zone.name.clone(),
+            key: ZoneIdentity::from_seed(&[1; 32]).public_key(),
+            prefixes: vec!["10.10.0.0/16".parse().unwrap()],
+            tunnel_ips: vec!["10.255.0.1".parse().unwrap()],
+        };
+        let beyond = Beyond {
+            prefixes: vec!["10.77.0.0/16".parse().unwrap()],
+            tunnel_ips: vec!["10.255.1.1".parse().unwrap()],
+        };
+        assert_eq!(Beyond::of(&config, Some(&bounds)), beyond);
+        assert_eq!(Beyond::of(&config, None), Beyond::default());
+        let mut draft = nothing();
+        let (config, bounds) = (&config, Some(&bounds));
+        let (lanes, proofs, ca_sets) = (None, Vec::new(), Vec::new());
+        Announcement { config, keys: KEYS, lanes, proofs, ca_sets, bounds }.apply(&mut draft);
+        assert_eq!(draft.prefixes, ["10.10.1.0/24".parse().unwrap()]);
+        assert_eq!(draft.gateways[0].tunnel_ips, ["10.255.0.1".parse::<IpAddr>().unwrap()]);
+    }
+
+    #[test]
     fn each_key_that_is_named_is_proved_and_no_other() {
         let zone = ZoneIdentity::from_seed(&[1; 32]).public_key();
         let private = [1, 2, 3, 4].map(|byte| WireGuardPrivateKey::from_bytes([byte; 32]));
@@ -161,6 +224,7 @@ mod tests {
             lanes: Some(vec![lane]),
             proofs,
             ca_sets: Vec::new(),
+            bounds: None,
         };
         let mut draft = nothing();
         announcement.apply(&mut draft);

@@ -7,4 +7,4 @@ pub(crate) mod peers;
 pub(crate) mod punctuality;
 pub(crate) mod troubles;
 
-pub(crate) use peers::{MeshPlan, PeerPlan, PlanSources};
+pub(crate) use peers::{MachineAddresses, MeshPlan, OuterAddresses, PeerPlan, PlanSources};

@@ -41,6 +41,8 @@ pub(crate) async fn start(
     let service = join::run(administration.clone(), tls, sources.refusals.clone());
     supervisor.spawn("join service", service);
     start_local_api(&sources, administration.tokens(), supervisor).await?;
+    let following = announcer.clone().follow_grant(administration.clone());
+    supervisor.spawn("own record", following);
     let rotation = Arc::new(Rotation {
         administration: administration.clone(),
         announcer: announcer.clone(),
@@ -66,7 +68,9 @@ async fn start_registry(served: &Served, supervisor: &mut Supervisor) -> Result<
     let tls = zone_server_config(&served.trust, served.sources.leaf.current());
     let tls = tls.or_exit(Exit::Trust, || "cannot set up TLS between the gateways".to_owned())?;
     let service = RegistryService::new(served.trust.clone(), served.streams.clone());
-    for listener in registry::bind(&config.tunnel.addresses, config.registry.port).await? {
+    let network = &served.streams.network;
+    let places: Vec<_> = config.tunnel.addresses.iter().map(|ip| network.place(*ip)).collect();
+    for listener in registry::bind(&places, config.registry.port).await? {
         let terms = RegistryTerms {
             tls: tls.clone(),
             keepalive: config.keepalive,

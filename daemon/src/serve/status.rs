@@ -11,6 +11,8 @@ use crate::facts::ledger::NotPublished;
 fn code(refusal: &Refusal) -> Code {
     match refusal {
         Refusal::Unmanaged
+        | Refusal::Revoked
+        | Refusal::LastMember
         | Refusal::NoEndpoint
         | Refusal::NoOwnTunnelIp
         | Refusal::NotPending(_)

@@ -136,6 +136,17 @@ impl DataPlane for SmallTunnel {
     }
 }
 
+/// Where an address inside the tunnels is found on this machine.
+pub(crate) fn placed(tunnel_ip: IpAddr) -> IpAddr {
+    match tunnel_ip {
+        IpAddr::V4(ip) => {
+            let [_, b, c, d] = ip.octets();
+            IpAddr::from([127, b, c, d])
+        }
+        IpAddr::V6(_) => tunnel_ip,
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct SmallNetwork {
     pub(crate) barred: Mutex<BTreeSet<IpNet>>,
@@ -154,7 +165,10 @@ impl SmallNetwork {
                 self.opened.lock().unwrap().insert(prefix);
             }
             NetworkChange::Close(prefix) => drop(self.opened.lock().unwrap().remove(&prefix)),
-            NetworkChange::InterfaceMtu(_) | NetworkChange::RouteMtu(..) => {}
+            NetworkChange::Aside(_)
+            | NetworkChange::Unaside(_)
+            | NetworkChange::InterfaceMtu(_)
+            | NetworkChange::RouteMtu(..) => {}
         }
         Ok(())
     }
@@ -167,5 +181,9 @@ impl Network for SmallNetwork {
 
     fn underlay_mtu(&self, _: IpAddr) -> BoxFuture<'_, anyhow::Result<Option<u16>>> {
         Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn place(&self, tunnel_ip: IpAddr) -> IpAddr {
+        placed(tunnel_ip)
     }
 }

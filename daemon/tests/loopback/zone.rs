@@ -1,6 +1,6 @@
 //! A zone whose gateway runs in this process, on a loopback address of its own.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use zonemesh_config::Config;
 use zonemesh_core::key::{WireGuardPrivateKey, ZoneIdentity};
 use zonemesh_daemon::agent::{GivenGround, StartedGateway};
 
-use crate::ground::{SmallNetwork, SmallTunnel};
+use crate::ground::{SmallNetwork, SmallTunnel, placed};
 
 /// What differs between two zones of one test.
 #[derive(Clone, Copy)]
@@ -36,16 +36,21 @@ impl Place {
 
     /// Where VMs call, if it serves any.
     pub(crate) fn local_api(self) -> SocketAddr {
-        (self.tunnel_ip(), 28122).into()
+        (self.loopback(), 28122).into()
     }
 
     fn tunnel_ip(self) -> Ipv4Addr {
-        Ipv4Addr::new(127, 20, self.mesh, self.zone)
+        Ipv4Addr::new(10, 20, 100 + self.mesh, self.zone)
+    }
+
+    /// Where its tunnel address is, as there is no tunnel.
+    fn loopback(self) -> IpAddr {
+        placed(self.tunnel_ip().into())
     }
 
     /// Where its neighbours call.
     pub(crate) fn registry(self) -> SocketAddr {
-        (self.tunnel_ip(), 28121).into()
+        (self.loopback(), 28121).into()
     }
 
     pub(crate) fn identity(self) -> ZoneIdentity {

@@ -173,9 +173,19 @@ fn every_outcome_of_a_trust_item_is_listed() {
     let text = source("crates/core/src/membership/outcome.rs");
     let refused = literals(&text).filter(|word| text.contains(&format!("=> \"{word}\"")));
     let mut expected: BTreeSet<String> = refused.map(str::to_owned).collect();
-    assert_eq!(expected.len(), 7, "the outcomes were not found: {expected:?}");
+    assert_eq!(expected.len(), 9, "the outcomes were not found: {expected:?}");
     expected.extend(["stored".to_owned(), "known".to_owned()]);
     assert_eq!(names("## Trust items taken and refused"), expected);
+}
+
+#[test]
+fn every_outcome_of_a_redemption_is_listed() {
+    let text = source("crates/core/src/invitation/book.rs");
+    let refused = between(&text, "const NAMES: [&'static str; 6] =", ";");
+    let refused = literals(refused).map(str::to_owned);
+    let all = refused.chain(["redeemed", "repeated"].map(str::to_owned));
+    let expected: BTreeSet<String> = all.map(|name| format!("invitation_{name}")).collect();
+    assert_eq!(names("## Invitations redeemed and refused"), expected);
 }
 
 #[test]

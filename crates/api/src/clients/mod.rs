@@ -90,6 +90,8 @@ fn endpoint(uri: String, keepalive: &Keepalive) -> Result<Endpoint, ConnectError
 
 /// From a gateway to another zone's gateway.
 pub mod registry {
+    use std::net::IpAddr;
+
     use tokio::sync::mpsc;
     use tokio_stream::StreamExt as _;
     use tokio_stream::wrappers::ReceiverStream;
@@ -133,18 +135,20 @@ pub mod registry {
         Ok(RegistryClient::new(channel))
     }
 
-    /// Opens a stream to a tunnel IP, which is also the name that the certificate must carry. What
-    /// comes out of `queue` is sent.
+    /// Opens a stream to a gateway, whose certificate must carry its `tunnel_ip`. What comes out of
+    /// `queue` is sent.
     ///
     /// # Errors
     /// [`ExchangeError`].
     pub async fn exchange(
         address: SocketAddr,
+        tunnel_ip: IpAddr,
         tls: Arc<rustls::ClientConfig>,
         keepalive: &Keepalive,
         queue: mpsc::Receiver<StreamMessage>,
     ) -> Result<Dialled, ExchangeError> {
-        let client = connect(address, tls, keepalive).await?;
+        let channel = dial::tls_channel(address, tunnel_ip, tls, keepalive).await?;
+        let client = RegistryClient::new(channel);
         let mut client = client.max_decoding_message_size(MESSAGE_BYTES);
         let messages = ReceiverStream::new(queue).map(RegistryMessage::from);
         let mut request = tonic::Request::new(messages);

@@ -4,7 +4,7 @@
 
 use serde::{Serialize, Serializer};
 
-use zonemesh_core::finding::{Code, Fix, Spelling, sentence};
+use zonemesh_core::finding::{Code, Fix, sentence};
 
 use super::Timestamp;
 use crate::v1::{Finding, FindingEvidence, FindingSeverity};
@@ -97,7 +97,7 @@ impl ListedWords {
         Self {
             title: code.title().to_owned(),
             sentence: sentence(code.sentence(), |_| None),
-            fix: Fix::from(code.fix()).spelled(Spelling::File),
+            fix: Fix::from(code.fix()).spelled(),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Findings as engineers see them: what the list of codes says by itself is left out, as both ends
 //! have it; a sentence with evidence in it is made here, the data goes beside it.
 
-use zonemesh_core::finding::{Code, Evidence, Severity, Spelling, StandingFinding};
+use zonemesh_core::finding::{Code, Evidence, Severity, StandingFinding};
 
 use crate::v1;
 
-/// A finding that lasts, with its fix as the platform spells settings.
+/// A finding that lasts, with its fix as people set settings.
 #[must_use]
-pub fn finding(standing: &StandingFinding, spelling: Spelling) -> v1::Finding {
+pub fn finding(standing: &StandingFinding) -> v1::Finding {
     let finding = &standing.finding;
     v1::Finding {
         code: finding.code.to_string(),
@@ -16,7 +16,7 @@ pub fn finding(standing: &StandingFinding, spelling: Spelling) -> v1::Finding {
         subject: finding.subject.to_string(),
         sentence: if finding.code.needs_evidence() { finding.sentence() } else { String::new() },
         evidence: finding.evidence.iter().map(evidence).collect(),
-        fix: if finding.has_own_fix() { finding.fix.spelled(spelling) } else { String::new() },
+        fix: if finding.has_own_fix() { finding.fix.spelled() } else { String::new() },
         since_unix_ms: standing.since.0,
         seen_at_unix_ms: standing.seen_at.0,
         count: standing.count,
@@ -91,7 +91,7 @@ mod tests {
             .with(Evidence::Address("198.51.100.7:51820".to_owned()))
             .fix("raise {tunnel.mtu}");
         findings.raise(lossy, UnixMillis(70));
-        let wire = finding(&findings.all()[0], Spelling::File);
+        let wire = finding(&findings.all()[0]);
         assert_eq!((wire.code.as_str(), wire.severity()), ("N208", v1::FindingSeverity::Degraded));
         assert_eq!((wire.subject_kind.as_str(), wire.subject.as_str()), ("zone", "paris"));
         assert_eq!(wire.sentence, "tunnel degraded, loss of 4.3 % (198.51.100.7:51820)");
@@ -108,7 +108,7 @@ mod tests {
     fn what_the_list_says_by_itself_is_not_sent() {
         let mut findings = Findings::default();
         findings.raise(Finding::new(Code::NoEndpoint, Subject::Here), UnixMillis(70));
-        let wire = finding(&findings.all()[0], Spelling::File);
+        let wire = finding(&findings.all()[0]);
         assert_eq!((wire.sentence.as_str(), wire.fix.as_str()), ("", ""));
     }
 

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 use zonemesh_api::keepalive::KeepaliveMismatch;
 use zonemesh_api::wire::local::ToldRevocation;
-use zonemesh_core::finding::{Code, Finding, Spelling};
+use zonemesh_core::finding::{Code, Finding};
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::Readiness;
 use zonemesh_pki::ProbeFailure;
@@ -265,7 +265,7 @@ impl Reason {
     /// What to do next, as this platform spells it.
     #[must_use]
     pub fn fix(&self) -> String {
-        Finding::from(self).fix.spelled(Spelling::Context)
+        Finding::from(self).fix.spelled()
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use zonemesh_core::exit::error_line;
-use zonemesh_core::finding::{Finding, Spelling};
+use zonemesh_core::finding::Finding;
 use zonemesh_core::name::FederationName;
 
 use crate::files::write_atomic;
@@ -180,7 +180,7 @@ impl Reporter {
         let entry = StatusReason {
             code: finding.code.as_str(),
             text: reason.to_string(),
-            fix: finding.fix.spelled(Spelling::Context),
+            fix: finding.fix.spelled(),
         };
         if self.worth_saying(reason, Instant::now()) {
             let what =

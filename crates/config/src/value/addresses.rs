@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use toml::de::DeValue;
-use zonemesh_core::prefix::check_ordinary;
+use zonemesh_core::prefix::{check_ordinary, host};
 
 use super::text;
 use crate::complaint::Complaint;
@@ -51,8 +51,10 @@ pub(crate) fn tunnel_address(value: &DeValue<'_>) -> Result<IpAddr, Complaint> {
         };
         return Err(complaint(fix));
     };
-    if address.is_unspecified() || address.is_multicast() {
-        return Err(complaint("choose an address that belongs to one gateway".to_owned()));
+    if let Err(reserved) = check_ordinary(&host(address)) {
+        let found = format!("found {text:?}, which holds {}", reserved.what);
+        let fix = "choose an address that belongs to one gateway";
+        return Err(Complaint::new(found, expected, fix));
     }
     Ok(address)
 }

@@ -49,7 +49,12 @@ fn a_tunnel_address_has_one_owner() {
     mistake(
         "10.255.0.1",
         "0.0.0.0",
-        "zm.toml:7:14: tunnel.addresses[0]: found \"0.0.0.0\"; expected an IP address such as \"10.255.0.1\"; choose an address that belongs to one gateway",
+        "zm.toml:7:14: tunnel.addresses[0]: found \"0.0.0.0\", which holds the unspecified address; expected an IP address such as \"10.255.0.1\"; choose an address that belongs to one gateway",
+    );
+    mistake(
+        "10.255.0.1",
+        "127.0.0.1",
+        "zm.toml:7:14: tunnel.addresses[0]: found \"127.0.0.1\", which holds loopback addresses; expected an IP address such as \"10.255.0.1\"; choose an address that belongs to one gateway",
     );
     mistake(
         "10.255.0.1",

@@ -133,6 +133,9 @@ codes! {
     DaemonSilent "N221" Down "the daemon does not answer in time"
         "no answer within {seconds}"
         "`journalctl -u zonemeshd`";
+    OuterAddressCovered "N222" Degraded "a granted network holds an outer address"
+        "{prefix} holds {address}, {reason}"
+        "grant that zone its own networks only: `zonemesh zone grant`, or correct its peer entry here";
 
     RegistrationRefused "P301" Down "the gateway refuses this VM"
         "the gateway refuses the registration: {reason}"
@@ -188,6 +191,9 @@ codes! {
     AuthorityAwaited "P318" Degraded "an authority set waits for its list"
         "{count} parts of its list of zones are not here yet"
         "wait for a gateway that has them, or give this one the file: `zonemesh trust import`";
+    BeyondGrant "P319" Degraded "this zone has more than it is granted"
+        "{prefix} is not granted: no other zone reaches it. At an authority: {expected}"
+        "have it granted, or take it out of {zone.prefixes} and {tunnel.addresses}";
 
     WrongCa "T401" Down "wrong CA"
         "[the SuperLink {address}: ]{reason}"
@@ -331,7 +337,7 @@ impl fmt::Display for Code {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::{Evidence, Fix, Spelling, placeholders, sentence};
+    use super::super::{Evidence, Fix, placeholders, sentence};
     use super::*;
 
     #[test]
@@ -368,7 +374,7 @@ mod tests {
     #[test]
     fn every_code_says_what_to_do() {
         for code in Code::ALL {
-            let fix = Fix::from(code.fix()).spelled(Spelling::File);
+            let fix = Fix::from(code.fix()).spelled();
             assert!(!fix.is_empty() && !fix.contains(['{', '}']), "{code}: {fix}");
             assert!(!code.title().is_empty() && !code.title().ends_with('.'), "{code}");
         }

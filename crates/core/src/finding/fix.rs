@@ -1,23 +1,14 @@
-//! What to do next, with settings by the name that all platforms share.
+//! What to do next, with settings by their names.
 //!
 //! In braces stand settings: `{keepalive.grpc_interval}` is one of a gateway, by its key in
 //! `zonemesh.toml`; `{vm:address}` is one of a companion. In backticks stand commands. A renderer
-//! spells the settings as the platform knows them.
+//! spells the settings as people set them.
 
 use std::borrow::Cow;
 
 /// What to do next, in one or two sentences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fix(Cow<'static, str>);
-
-/// How a platform knows the settings of its gateways.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spelling {
-    /// Keys of `zonemesh.toml`.
-    File,
-    /// OpenNebula's CONTEXT, in appliances.
-    Context,
-}
 
 /// Companions are configured by CONTEXT, or by environment variables of the same names.
 const OF_A_VM: &str = "vm:";
@@ -29,34 +20,26 @@ impl Fix {
         &self.0
     }
 
-    /// The text for a platform.
+    /// The text, with each setting by the name that people set it by.
     #[must_use]
-    pub fn spelled(&self, spelling: Spelling) -> String {
+    pub fn spelled(&self) -> String {
         let mut parts = self.0.split('{');
         let mut text = parts.next().unwrap_or_default().to_owned();
         for part in parts {
             let (setting, after) = part.split_once('}').unwrap_or((part, ""));
-            text.push_str(&spelling.of(setting));
+            text.push_str(&spelled(setting));
             text.push_str(after);
         }
         text
     }
 }
 
-impl Spelling {
-    /// A setting as this platform knows it.
-    #[must_use]
-    pub fn of(self, setting: &str) -> String {
-        match (setting.strip_prefix(OF_A_VM), self) {
-            (Some(of_a_vm), _) => context_key(of_a_vm),
-            (None, Self::Context) => context_key(setting),
-            (None, Self::File) => setting.to_owned(),
-        }
+/// A setting of a gateway is a key of its file, also in an appliance: CONTEXT holds that file whole.
+fn spelled(setting: &str) -> String {
+    match setting.strip_prefix(OF_A_VM) {
+        Some(of_a_vm) => format!("ONEAPP_ZONEMESH_{}", of_a_vm.to_ascii_uppercase()),
+        None => setting.to_owned(),
     }
-}
-
-fn context_key(setting: &str) -> String {
-    format!("ONEAPP_ZONEMESH_{}", setting.to_ascii_uppercase().replace('.', "_"))
 }
 
 impl From<&'static str> for Fix {
@@ -79,12 +62,8 @@ mod tests {
     fn settings_are_spelled_as_the_platform_knows_them() {
         let fix = Fix::from("set {gateway.endpoints}, or {vm:address} in the VM; `zonemesh peers`");
         assert_eq!(
-            fix.spelled(Spelling::File),
+            fix.spelled(),
             "set gateway.endpoints, or ONEAPP_ZONEMESH_ADDRESS in the VM; `zonemesh peers`"
-        );
-        assert_eq!(
-            fix.spelled(Spelling::Context),
-            "set ONEAPP_ZONEMESH_GATEWAY_ENDPOINTS, or ONEAPP_ZONEMESH_ADDRESS in the VM; `zonemesh peers`"
         );
     }
 }

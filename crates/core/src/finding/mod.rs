@@ -17,7 +17,7 @@ use std::fmt;
 
 pub use code::Code;
 pub use evidence::Evidence;
-pub use fix::{Fix, Spelling};
+pub use fix::Fix;
 pub use sentence::{placeholders, sentence};
 pub use store::{Findings, Raised, Settled, StandingFinding};
 pub use subject::Subject;

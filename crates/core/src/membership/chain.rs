@@ -230,9 +230,13 @@ impl Chain {
         let known = Arc::new(examined(&parent.set, known)?);
         let mut siblings = self.ahead.values().filter(|other| other.set.previous == Some(previous));
         match place {
-            Place::Ahead if siblings.nth(MAX_CHILDREN - 1).is_some() => Err(TrustRejected::Full),
+            Place::Ahead if siblings.nth(MAX_CHILDREN - 1).is_some() => {
+                Err(TrustRejected::Contradicted)
+            }
             Place::Ahead if self.ahead.len() >= MAX_SETS => Err(TrustRejected::Full),
-            Place::Rival(parent) if self.rivals.contains_key(&parent) => Err(TrustRejected::Full),
+            Place::Rival(parent) if self.rivals.contains_key(&parent) => {
+                Err(TrustRejected::Contradicted)
+            }
             Place::Ahead => Ok(self.ahead.insert(known.hash, known).is_none()),
             Place::Rival(parent) => Ok(self.rivals.insert(parent, known).is_none()),
         }
@@ -303,6 +307,9 @@ fn examined(parent: &AuthoritySet, known: KnownSet) -> Result<KnownSet, TrustRej
     let follows = parent.epoch.checked_add(1) == Some(set.epoch);
     if !follows || (set.is_older_form() && !parent.is_older_form()) {
         return Err(TrustRejected::Malformed);
+    }
+    if signed.signatures().is_empty() {
+        return Err(TrustRejected::Unsigned);
     }
     let added: Vec<_> = parent.added_by(&set).copied().collect();
     let signed = signed.signed_only_by(|key| parent.owners().contains(key) || added.contains(key));

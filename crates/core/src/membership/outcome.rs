@@ -50,6 +50,12 @@ pub enum TrustRejected {
     /// as it takes, naming a set that was left, or not listed.
     #[error("not signed by the mesh's authorities, or no more")]
     NotAuthorised,
+    /// An authority set that nobody has signed: only whom an operator has told by a pin follows it.
+    #[error("an authority set that nobody has signed: only a pin follows it")]
+    Unsigned,
+    /// Two changes of the authority set that it changes are known already.
+    #[error("two changes of the same authority set are known already: pin one")]
+    Contradicted,
     /// No room: a key never signs that many items, unless it was stolen.
     #[error("no room for more trust items")]
     Full,
@@ -57,13 +63,15 @@ pub enum TrustRejected {
 
 impl TrustRejected {
     /// All reasons, in the order of the checks.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Unmanaged,
         Self::TooLarge,
         Self::Malformed,
         Self::OtherMesh,
         Self::UnknownPredecessor,
         Self::NotAuthorised,
+        Self::Unsigned,
+        Self::Contradicted,
         Self::Full,
     ];
 
@@ -77,6 +85,8 @@ impl TrustRejected {
             Self::OtherMesh => "other_mesh",
             Self::UnknownPredecessor => "unknown_predecessor",
             Self::NotAuthorised => "not_authorised",
+            Self::Unsigned => "unsigned",
+            Self::Contradicted => "contradicted",
             Self::Full => "full",
         }
     }
@@ -84,7 +94,19 @@ impl TrustRejected {
     /// True if an honest neighbour never causes it: worth a warning.
     #[must_use]
     pub fn is_suspicious(self) -> bool {
-        self != Self::UnknownPredecessor
+        !matches!(self, Self::UnknownPredecessor | Self::Unsigned | Self::Contradicted)
+    }
+
+    /// True if signatures that are still missing may change that.
+    #[must_use]
+    pub fn awaits_signatures(self) -> bool {
+        matches!(self, Self::NotAuthorised | Self::Unsigned)
+    }
+
+    /// The reason of this name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
     }
 }
 

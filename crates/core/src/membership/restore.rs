@@ -80,6 +80,10 @@ impl Membership {
         let mut new = Self::with_chain(chain);
         let mut outcomes = new.accept_all(items.clone());
         for (item, outcome) in items.into_iter().zip(&mut outcomes) {
+            // What the disk has of a set that is not known any more has nothing to wait for.
+            if *outcome == Err(TrustRejected::UnknownPredecessor) && !is_set(&item) {
+                *outcome = Err(TrustRejected::NotAuthorised);
+            }
             let is_void = *outcome == Err(TrustRejected::NotAuthorised);
             if is_void && let Some(id) = new.keep_overtaken(item) {
                 *outcome = Ok(TrustAccepted::Stored(id));

@@ -178,7 +178,8 @@ impl Shelf {
             None => fresh,
         };
         let held = HeldItem { id: signed.id(), content, signed, item, signers };
-        let held = match self.standing(chain, &held).ok_or(TrustRejected::NotAuthorised)? {
+        let standing = self.standing(chain, &held).ok_or_else(|| void(chain, &held.item))?;
+        let held = match standing {
             ItemStanding::Listed => signed_only_by(held, &BTreeSet::new()),
             _ => held,
         };
@@ -345,4 +346,17 @@ fn over_bounds(set: &KnownSet, items: &[Arc<HeldItem>]) -> Vec<ContentId> {
 
 fn is_revocation_of_0_1(held: &HeldItem) -> bool {
     matches!(held.item, TrustItem::Revocation(Revocation { set: None, .. }))
+}
+
+/// Why an item counts for nothing. Whoever follows a set that is not known here sends what belongs to
+/// that in good faith.
+fn void(chain: &Chain, item: &TrustItem) -> TrustRejected {
+    let is_known = match item {
+        TrustItem::Grant(Grant { set, .. }) | TrustItem::Revocation(Revocation { set, .. }) => {
+            set.is_none_or(|set| chain.get(&set).is_some())
+        }
+        TrustItem::AuthoritySet(_) => true,
+        TrustItem::GrantPage(_) => false,
+    };
+    if is_known { TrustRejected::NotAuthorised } else { TrustRejected::UnknownPredecessor }
 }

@@ -24,7 +24,8 @@ pub struct HeldRecord {
     pub received_at: UnixMillis,
     digest: u64,
     pub(super) key: ZonePublicKey,
-    /// Signed under a key that its zone has left: still true, replaced by whatever the new key signs.
+    /// Signed under a key that its zone has left, or before it was granted less: its gateways are reached
+    /// as it says until the zone speaks again.
     pub(super) former: bool,
     /// Proofs that are known to hold, from the record before.
     known: Vec<KeyProof>,

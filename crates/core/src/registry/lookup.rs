@@ -133,6 +133,10 @@ impl Registry {
         let allowed = unblocked.filter(|zone| self.may_host(zone, federation));
         let mut claims = allowed.filter_map(|zone| {
             let superlink = self.newest_of(zone, |record| record.superlink(federation))?;
+            let member = self.members.get(zone)?;
+            if !superlink.addresses.iter().all(|ip| member.holds(ip)) {
+                return None;
+            }
             Some((zone, superlink, self.newest_of(zone, |record| record.ca_set(federation))))
         });
         let first = claims.next()?;

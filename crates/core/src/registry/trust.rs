@@ -292,11 +292,11 @@ impl Registry {
         self.root.take();
         self.held.retain(|id, held| {
             let Some(member) = self.members.get(&id.zone) else { return false };
-            // Its zone has changed its key: what the old one said stays until the new one speaks,
-            // unless the old one was revoked.
-            held.former = held.key != member.key;
-            let revoked = membership.is_some_and(|m| m.is_revoked(&held.key));
-            !revoked && member.check_bounds(&held.record).is_ok()
+            // Its zone has changed its key, or is granted less: what it said stays, so that it is
+            // reached, until it speaks again, unless the key was revoked.
+            let is_beyond = member.check_bounds(&held.record).is_err();
+            held.former = held.key != member.key || is_beyond;
+            !membership.is_some_and(|m| m.is_revoked(&held.key))
         });
     }
 }

@@ -166,8 +166,14 @@ fn what_would_make_no_valid_grant_is_refused_before_anybody_is_invited_with_it()
 #[test]
 fn what_no_zone_may_have_is_refused_at_signing_and_when_it_was_signed_elsewhere() {
     let reserved = ["0.0.0.0/0", "127.0.0.0/8", "169.254.169.254/32", "ff00::/8"];
-    for prefix in reserved.map(|prefix| prefix.parse().unwrap()) {
-        let greedy = GrantRequest { prefixes: vec![prefix], ..request(5) };
+    let prefixes = reserved
+        .map(|prefix| prefix.parse().unwrap())
+        .map(|prefix| (prefix, GrantRequest { prefixes: vec![prefix], ..request(5) }));
+    let addresses = ["127.0.0.1", "::1", "0.0.0.0", "169.254.0.1", "ff02::1"];
+    let addresses = addresses.map(|ip| ip.parse::<std::net::IpAddr>().unwrap());
+    let addresses =
+        addresses.map(|ip| (ip.into(), GrantRequest { tunnel_ips: vec![ip], ..request(5) }));
+    for (prefix, greedy) in prefixes.into_iter().chain(addresses) {
         let refused = granted(0..2).draft_grant(greedy.clone(), NOW).unwrap_err();
         let DraftError::Reserved(zone, why) = &refused else { panic!("{refused:?}") };
         assert_eq!((zone, why.prefix), (&name(5), prefix));

@@ -170,7 +170,7 @@ fn a_set_is_followed_once_and_a_second_child_is_told_and_kept_and_not_followed()
     let (chosen, late) = mesh.conflicts().next().unwrap();
     assert_eq!((chosen.hash, late.hash), (one[0].payload_hash(), other[0].payload_hash()));
     let third = batch(draft(&granted(0..3), &edit(&[7], &[], None)), &[owner(0), authority(7)]);
-    assert_eq!(mesh.accept(third[0].clone()), Err(TrustRejected::Full), "two are kept");
+    assert_eq!(mesh.accept(third[0].clone()), Err(TrustRejected::Contradicted), "two are kept");
 }
 
 #[test]
@@ -313,4 +313,31 @@ fn a_revocation_by_a_key_that_is_removed_keeps_its_zone_out_by_the_list() {
     assert_eq!(names(&membership), set_of(&["z2"]));
     let stale = by(&first_set(2, 1), &careless(membership.mesh(), request(1), 1), &[0, 1]);
     assert_eq!(membership.accept(stale), Err(TrustRejected::NotAuthorised), "no more");
+}
+
+#[test]
+fn a_third_change_of_one_set_is_a_contradiction_and_no_want_of_room() {
+    let mut mesh = mesh_of(1, 1);
+    let changes = [5, 6, 7].map(|key| (draft(&mesh, &edit(&[key], &[], None)), key));
+    let batches = changes.map(|(draft, key)| batch(draft, &[owner(0), authority(key)]));
+    let [one, other, third] = batches;
+    // Known before either is followed: neither is.
+    mesh.accept_all([one, other].concat());
+    assert_eq!(mesh.conflicts().count(), 1);
+    let outcomes = mesh.accept_all(third);
+    assert_eq!(outcomes[0], Err(TrustRejected::Contradicted));
+    assert!(!TrustRejected::Contradicted.is_suspicious(), "whoever sends it on is honest");
+}
+
+#[test]
+fn what_belongs_to_a_set_that_was_pinned_elsewhere_accuses_nobody() {
+    let (mut pinned, mut other) = (mesh_of(3, 1), mesh_of(3, 1));
+    let change = draft(&pinned, &edit(&[5], &[], None));
+    let set = batch(change, &[]);
+    let hash = set[0].payload_hash();
+    assert_eq!(other.accept_all(set.clone())[0], Err(TrustRejected::Unsigned));
+    pinned.pin(&hash, &set).unwrap();
+    let sent = other.accept_all(pinned.items());
+    let refused = sent.into_iter().filter_map(Result::err).collect::<Vec<_>>();
+    assert!(!refused.is_empty() && refused.iter().all(|why| !why.is_suspicious()), "{refused:?}");
 }

@@ -117,14 +117,15 @@ fn what_an_old_key_said_goes_when_that_key_is_revoked() {
 }
 
 #[test]
-fn a_record_outside_a_narrower_grant_is_let_go() {
+fn a_record_outside_a_narrower_grant_says_no_more_than_where_its_gateway_is() {
     let mut registry = registry(0, 2);
     registry.accept(signed(1, 1, 1), NOW).unwrap();
     let mut narrower = request(1);
     narrower.prefixes = vec!["10.10.1.0/25".parse().unwrap()];
     let set = registry.membership().unwrap().authority_set().1.clone();
     registry.accept_trust(vec![by(&set, &careless(&registry.mesh(), narrower, 9), &[0])]);
-    assert!(registry.get(&name(1)).is_none());
+    assert!(registry.get(&name(1)).is_some(), "or the zone could not say what it may");
+    assert!(registry.version_vector().is_empty(), "nobody is told of it any more");
     assert_eq!(registry.accept(signed(1, 1, 2), NOW), Err(RecordRejected::ForeignPrefix));
 }
 

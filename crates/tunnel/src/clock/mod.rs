@@ -53,6 +53,15 @@ impl HandshakeClock {
     }
 }
 
+/// The latest time that stands in `file`, in milliseconds since 1970, if a time stands there.
+#[must_use]
+pub fn latest_kept(file: &Path) -> Option<u64> {
+    match file::read(file) {
+        Ok(KeptTime::Millis(kept)) => Some(kept),
+        Ok(KeptTime::Missing | KeptTime::Unusable) | Err(_) => None,
+    }
+}
+
 /// Keeps a clock in its file until it is dropped.
 pub(crate) struct ClockKeeper {
     stop: StopSignal,

@@ -17,12 +17,13 @@ use rtnetlink::packet_route::route::{
 };
 use rtnetlink::{Handle, RouteMessageBuilder};
 
+use super::aside::is_aside;
 use super::{MISSING, answers, to};
 
 /// Worse than any route an administrator sets.
-const METRIC: u32 = 4_278_198_272;
+pub(super) const METRIC: u32 = 4_278_198_272;
 /// A number that no routing daemon of rt_protos has.
-const PROTOCOL: RouteProtocol = RouteProtocol::Other(90);
+pub(super) const PROTOCOL: RouteProtocol = RouteProtocol::Other(90);
 
 /// Sets one under each of `prefixes` and removes all others that an earlier agent has left.
 pub(crate) async fn set(netlink: &Handle, prefixes: &BTreeSet<IpNet>) -> anyhow::Result<()> {
@@ -66,7 +67,7 @@ async fn left_over(
     for family in [v4, v6] {
         let mut routes = netlink.route().get(family).execute();
         while let Some(route) = routes.try_next().await? {
-            let ours = route.header.protocol == PROTOCOL;
+            let ours = route.header.protocol == PROTOCOL && !is_aside(&route);
             if ours && destination(&route).is_some_and(|prefix| !wanted.contains(&prefix)) {
                 left.push(route);
             }

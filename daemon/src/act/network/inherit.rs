@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressScope};
 use rtnetlink::{Handle, RouteMessageBuilder};
 
+use super::aside::is_aside;
 use super::backstop::destination;
 use super::routes::leads_into;
 
@@ -46,7 +47,7 @@ pub(crate) async fn routes(netlink: &Handle, index: u32) -> anyhow::Result<BTree
     for family in [v4, v6] {
         let mut routes = netlink.route().get(family).execute();
         while let Some(route) = routes.try_next().await.context("cannot list the routes")? {
-            if leads_into(&route, index) {
+            if leads_into(&route, index) && !is_aside(&route) {
                 found.extend(destination(&route));
             }
         }

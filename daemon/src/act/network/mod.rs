@@ -4,9 +4,11 @@
 //! the tunnel go with its device, or wait on it for the next start (`inherit`); below them lie
 //! `backstop`s that stay.
 
+mod aside;
 mod backstop;
 mod forwarding;
 mod inherit;
+mod outer;
 mod paths;
 mod routes;
 
@@ -17,9 +19,11 @@ use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 use rtnetlink::{LinkUnspec, RouteMessageBuilder};
 
+pub(crate) use aside::set as set_asides;
 pub(crate) use backstop::set as set_backstops;
 pub(crate) use forwarding::{switched_off, warn_if_off};
 pub(crate) use inherit::routes as inherited_routes;
+pub(crate) use outer::addresses as outer_addresses;
 
 /// EPERM, ESRCH and EEXIST of Linux, as netlink answers them.
 const NOT_PERMITTED: i32 = -1;
@@ -37,6 +41,10 @@ pub enum NetworkChange {
     Open(IpNet),
     /// Takes that back.
     Close(IpNet),
+    /// Lets the tunnels' own datagrams to this address go around the tunnel, and nothing else.
+    Aside(IpAddr),
+    /// Takes that back.
+    Unaside(IpAddr),
     /// Sets the MTU of the tunnel's interface.
     InterfaceMtu(u16),
     /// Sets the MTU of the route to a prefix; without one it is the interface's.
@@ -52,6 +60,11 @@ pub trait Network: Send + Sync {
     /// The MTU of the path to an endpoint as far as this machine knows; `None` if there is no route
     /// outside of the tunnel.
     fn underlay_mtu(&self, endpoint: IpAddr) -> BoxFuture<'_, anyhow::Result<Option<u16>>>;
+
+    /// Where sockets of this machine find a tunnel address: there, unless a test has no tunnel.
+    fn place(&self, tunnel_ip: IpAddr) -> IpAddr {
+        tunnel_ip
+    }
 }
 
 /// The kernel's network around the tunnel interface of this index.
@@ -69,6 +82,8 @@ impl Network for KernelNetwork {
                 NetworkChange::Unbar(prefix) => backstop::remove(netlink, prefix).await,
                 NetworkChange::Open(prefix) => routes::add(netlink, index, prefix).await,
                 NetworkChange::Close(prefix) => routes::remove(netlink, index, prefix).await,
+                NetworkChange::Aside(address) => aside::add(netlink, index, address).await,
+                NetworkChange::Unaside(address) => aside::remove(netlink, address).await,
                 NetworkChange::InterfaceMtu(mtu) => {
                     paths::set_device_mtu(netlink, index, mtu).await
                 }

@@ -25,6 +25,9 @@ const LEAST_V6: u16 = 1280;
 /// that it forwards only if it is locked.
 const MTU_IS_LOCKED: u32 = 1 << 2;
 
+/// The protocol number of UDP.
+const UDP: u8 = 17;
+
 /// The MTU of the path to `endpoint` as far as this machine knows, unless the path leads into
 /// interface `own`. `None` if there is no route.
 pub(crate) async fn underlay_mtu(
@@ -32,7 +35,9 @@ pub(crate) async fn underlay_mtu(
     endpoint: IpAddr,
     own: u32,
 ) -> anyhow::Result<Option<u16>> {
-    let question = to(IpNet::from(endpoint)).build();
+    let mut question = to(IpNet::from(endpoint)).build();
+    // As the tunnel's datagrams go.
+    question.attributes.push(RouteAttribute::IpProto(UDP));
     let mut routes = netlink.route().get(question).execute();
     let Ok(Some(route)) = routes.try_next().await else {
         return Ok(None);

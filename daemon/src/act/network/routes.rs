@@ -12,6 +12,7 @@ use rtnetlink::packet_route::route::{
 };
 use rtnetlink::{Handle, RouteMessageBuilder};
 
+use super::aside::is_aside;
 use super::backstop::destination;
 use super::{EXISTS, MISSING, answers, to};
 
@@ -72,7 +73,7 @@ async fn first(netlink: &Handle, prefix: IpNet) -> Result<Option<RouteMessage>, 
     };
     let mut routes = netlink.route().get(all).execute();
     while let Some(route) = routes.try_next().await? {
-        if destination(&route) == Some(prefix.trunc()) {
+        if destination(&route) == Some(prefix.trunc()) && !is_aside(&route) {
             return Ok(Some(route));
         }
     }

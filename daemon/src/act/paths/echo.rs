@@ -125,6 +125,7 @@ mod tests {
             endpoints: Vec::new(),
             prefixes: Vec::new(),
             tunnel_ips: peers.iter().map(|text| text.parse().unwrap()).collect(),
+            aside: Vec::new(),
             registry_port: 51821,
             is_neighbour: true,
             keeps_alive: true,

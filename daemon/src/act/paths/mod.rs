@@ -42,7 +42,7 @@ pub(crate) async fn start(watched: PathParts, supervisor: &mut Supervisor) -> Re
     let (config, peers) = (&watched.config, &watched.peers);
     let (sender, answers) = mpsc::channel(ANSWERS);
     for address in &config.tunnel.addresses {
-        let address = SocketAddr::new(*address, config.registry.port);
+        let address = SocketAddr::new(watched.network.place(*address), config.registry.port);
         let bound = ProbeSocket::bind(address, peers.clone(), sender.clone()).await;
         let echo = bound.or_exit(Exit::Network, || {
             format!("cannot bind UDP {address} for the probes of the tunnels (registry.port)")

@@ -283,7 +283,7 @@ impl WatchedPath {
             self.monitor.handle_moved(now);
         }
         self.endpoint = status.endpoint;
-        self.allowed_ips = self.plan.allowed_ips().collect();
+        self.allowed_ips = self.plan.routes().collect();
     }
 
     fn send(

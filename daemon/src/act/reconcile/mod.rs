@@ -6,6 +6,7 @@
 //! why within a second, then its peer and routes go; for a zone that comes the way is barred in the
 //! clear before it is opened in the tunnel.
 
+mod outer;
 mod peers;
 mod routes;
 mod streams;
@@ -19,15 +20,17 @@ use zonemesh_config::Config;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_tunnel::MOST_LANES;
 
+pub(crate) use outer::seen as outer_addresses;
 pub(crate) use peers::{TunnelPeers, tunnel_zones};
-pub(crate) use routes::{Backstops, TunnelRoutes};
+use routes::LeftAsides;
+pub(crate) use routes::{Asides, Backstops, TunnelRoutes};
 pub(crate) use streams::{NeighbourStreams, StreamWakers};
 pub(crate) use trust::TrustedZones;
 
 use crate::facts::hints::Hints;
 use crate::facts::ledger::Ledger;
 use crate::facts::tunnel::DataPlane;
-use crate::plan::{MeshPlan, PeerPlan, PlanSources, troubles};
+use crate::plan::{MachineAddresses, MeshPlan, PeerPlan, PlanSources, troubles};
 
 /// When everything is compared again, also if nothing is known to have changed.
 const RETRY: Duration = Duration::from_secs(5);
@@ -58,7 +61,7 @@ pub(crate) async fn settle<R: Reconciler>(kind: &mut R, plan: &MeshPlan) -> Vec<
 }
 
 /// What is told here and by nobody else.
-const CODES: [Code; 2] = [Code::PlanNotApplied, Code::WireGuardKeyTaken];
+const CODES: [Code; 3] = [Code::OuterAddressCovered, Code::PlanNotApplied, Code::WireGuardKeyTaken];
 /// Reasons that are told at one time; the log has all.
 const REASONS: usize = 3;
 
@@ -76,6 +79,7 @@ fn told(plan: &MeshPlan, failed: Vec<String>) -> Vec<Finding> {
 /// Everything that is made to follow the plan.
 pub(crate) struct Reconcilers {
     pub(crate) trust: TrustedZones,
+    pub(crate) asides: Asides,
     pub(crate) backstops: Backstops,
     pub(crate) peers: TunnelPeers,
     pub(crate) routes: TunnelRoutes,
@@ -90,6 +94,7 @@ pub(crate) struct PlanFacts {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) hints: Hints,
     pub(crate) tunnel: Arc<dyn DataPlane>,
+    pub(crate) machine: MachineAddresses,
 }
 
 impl PlanFacts {
@@ -98,12 +103,16 @@ impl PlanFacts {
         let own_keys = self.tunnel.all_keys();
         let hints = self.hints.all();
         let is_gone = self.ledger.is_gone();
+        let mut outer = outer::seen(&self.config, &self.tunnel.zones());
+        outer.machine.clone_from(&self.machine);
+        let outer = &outer;
         self.ledger.read(|registry| {
             MeshPlan::of(&PlanSources {
                 registry,
                 config: &self.config,
                 own_keys: &own_keys,
                 hints: &hints,
+                outer,
                 most_lanes: MOST_LANES,
                 is_gone,
             })
@@ -136,6 +145,10 @@ impl Reconcilers {
         if !failed.is_empty() {
             return failed;
         }
+        failed.extend(settle(&mut self.asides, plan).await);
+        // Where nothing can go around, a tunnel is cut rather than a packet let out.
+        let closed = (!failed.is_empty()).then(|| plan.clone().closed());
+        let plan = closed.as_ref().unwrap_or(plan);
         failed.extend(settle(&mut self.backstops, plan).await);
         self.streams.last_words(plan).await;
         failed.extend(settle(&mut self.peers, plan).await);
@@ -147,6 +160,7 @@ impl Reconcilers {
             }
             changed
         });
+        failed.extend(settle(&mut LeftAsides(&mut self.asides), plan).await);
         failed.extend(settle(&mut self.streams, plan).await);
         self.streams.follow_names(plan);
         failed

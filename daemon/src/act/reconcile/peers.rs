@@ -110,6 +110,7 @@ mod tests {
             endpoints: Vec::new(),
             prefixes: prefixes.iter().map(|text| text.parse().unwrap()).collect(),
             tunnel_ips: vec![std::net::IpAddr::from([10, 255, 0, key])],
+            aside: Vec::new(),
             registry_port: 51_821,
             is_neighbour: true,
             keeps_alive: true,

@@ -3,6 +3,7 @@
 //! Both remember what they have set, so that a change touches nothing else.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -23,6 +24,15 @@ pub(crate) struct TunnelRoutes {
     pub(crate) set: BTreeSet<IpNet>,
 }
 
+/// The addresses that the tunnels' own datagrams reach around the tunnel.
+pub(crate) struct Asides {
+    pub(crate) network: Arc<dyn Network>,
+    pub(crate) set: BTreeSet<IpAddr>,
+}
+
+/// Those of them that are wanted no more: they go when all other routes are there again.
+pub(crate) struct LeftAsides<'a>(pub(crate) &'a mut Asides);
+
 /// First what is missing: a prefix may be part of one that goes.
 fn changes(
     set: &BTreeSet<IpNet>,
@@ -33,11 +43,39 @@ fn changes(
     missing.chain(set.difference(wanted).copied().map(go)).collect()
 }
 
+impl Reconciler for Asides {
+    type Step = IpAddr;
+
+    fn difference(&self, plan: &MeshPlan) -> Vec<IpAddr> {
+        plan.aside.difference(&self.set).copied().collect()
+    }
+
+    async fn apply(&mut self, step: IpAddr) -> anyhow::Result<()> {
+        self.network.change(NetworkChange::Aside(step)).await?;
+        self.set.insert(step);
+        Ok(())
+    }
+}
+
+impl Reconciler for LeftAsides<'_> {
+    type Step = IpAddr;
+
+    fn difference(&self, plan: &MeshPlan) -> Vec<IpAddr> {
+        self.0.set.difference(&plan.aside).copied().collect()
+    }
+
+    async fn apply(&mut self, step: IpAddr) -> anyhow::Result<()> {
+        self.0.network.change(NetworkChange::Unaside(step)).await?;
+        self.0.set.remove(&step);
+        Ok(())
+    }
+}
+
 impl Reconciler for Backstops {
     type Step = NetworkChange;
 
     fn difference(&self, plan: &MeshPlan) -> Vec<NetworkChange> {
-        changes(&self.set, &plan.backstops, [NetworkChange::Bar, NetworkChange::Unbar])
+        changes(&self.set, &plan.barred(), [NetworkChange::Bar, NetworkChange::Unbar])
     }
 
     async fn apply(&mut self, step: NetworkChange) -> anyhow::Result<()> {
@@ -69,6 +107,9 @@ fn note(set: &mut BTreeSet<IpNet>, made: NetworkChange) {
     match made {
         NetworkChange::Bar(prefix) | NetworkChange::Open(prefix) => drop(set.insert(prefix)),
         NetworkChange::Unbar(prefix) | NetworkChange::Close(prefix) => drop(set.remove(&prefix)),
-        NetworkChange::InterfaceMtu(_) | NetworkChange::RouteMtu(..) => {}
+        NetworkChange::Aside(_)
+        | NetworkChange::Unaside(_)
+        | NetworkChange::InterfaceMtu(_)
+        | NetworkChange::RouteMtu(..) => {}
     }
 }

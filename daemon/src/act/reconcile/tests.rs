@@ -54,6 +54,7 @@ fn plan(nets: &[u8]) -> MeshPlan {
         endpoints: Vec::new(),
         prefixes: vec![net(*third)],
         tunnel_ips: Vec::new(),
+        aside: Vec::new(),
         registry_port: 51_821,
         is_neighbour: true,
         keeps_alive: true,
@@ -61,8 +62,7 @@ fn plan(nets: &[u8]) -> MeshPlan {
     MeshPlan {
         peers: nets.iter().map(peer).collect(),
         backstops: nets.iter().map(|third| net(*third)).collect(),
-        trusted: Vec::new(),
-        taken: Vec::new(),
+        ..MeshPlan::default()
     }
 }
 
@@ -126,8 +126,14 @@ fn streams(folder: &std::path::Path) -> NeighbourStreams {
     let ledger = Ledger::open(own, folder, writer()).unwrap();
     let board = Arc::new(StreamBoard::new(Arc::default()));
     let keepalives = Keepalives::new(zonemesh_core::keepalive::Keepalive::DEFAULT, Arc::default());
-    let (pairs, tunnel) = (Arc::default(), Arc::new(NoTunnel));
-    let context = crate::act::streams::StreamContext { ledger, board, keepalives, pairs, tunnel };
+    let context = crate::act::streams::StreamContext {
+        ledger,
+        board,
+        keepalives,
+        network: Arc::new(NotedNetwork::default()),
+        pairs: Arc::default(),
+        tunnel: Arc::new(NoTunnel),
+    };
     let trust = zonemesh_pki::ZoneTrust::new(&[]).unwrap();
     NeighbourStreams::new(context, trust, leaf)
 }

@@ -80,7 +80,9 @@ async fn open(
 ) -> anyhow::Result<Wires> {
     let (outbound, queue) = mpsc::channel(OUTBOX);
     let ours = context.keepalives.ours();
-    let dialled = registry::exchange(address, neighbour.tls.clone(), ours, queue).await?;
+    let place = SocketAddr::new(context.network.place(address.ip()), address.port());
+    let tls = neighbour.tls.clone();
+    let dialled = registry::exchange(place, address.ip(), tls, ours, queue).await?;
     let heard =
         context.keepalives.heard(&Subject::Zone(neighbour.id.zone.clone()), dialled.keepalive);
     Ok(Wires { inbound: dialled.inbound, outbound, heard })

@@ -20,6 +20,7 @@ use zonemesh_core::name::ZoneName;
 use zonemesh_core::registry::Registry;
 use zonemesh_core::replication::{ReplicationSession, StreamBody, StreamMessage};
 
+use crate::act::network::Network;
 use crate::facts::keepalives::{Heard, Keepalives};
 use crate::facts::ledger::{Admitted, Ledger, News, now};
 use crate::facts::pairs::PairBoard;
@@ -53,6 +54,7 @@ pub(crate) struct StreamContext {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) board: Arc<StreamBoard>,
     pub(crate) keepalives: Arc<Keepalives>,
+    pub(crate) network: Arc<dyn Network>,
     pub(crate) pairs: Arc<PairBoard>,
     pub(crate) tunnel: Arc<dyn DataPlane>,
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use zonemesh_core::key::WireGuardPublicKey;
 use zonemesh_core::name::ZoneName;
 
-use super::Reached;
+use super::reached::Reached;
 
 /// A WireGuard key that a zone names and does not get, or has to share.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,12 +6,14 @@
 //! says about itself, and none can spoil the whole set for the others.
 
 mod claims;
+mod outside;
+mod reached;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use zonemesh_config::{Config, Endpoint, PeerSettings};
+use zonemesh_config::{Config, Endpoint};
 use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::invitation::GatewayHint;
 use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
@@ -20,12 +22,14 @@ use zonemesh_core::membership::Membership;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::neighbours::{self, Zones};
 use zonemesh_core::prefix;
-use zonemesh_core::record::{Gateway, Lane};
-use zonemesh_core::registry::{HeldRecord, Registry};
+use zonemesh_core::record::Lane;
+use zonemesh_core::registry::Registry;
 
 #[cfg(test)]
 pub(crate) use claims::KeyDispute;
 pub(crate) use claims::TakenKey;
+pub(crate) use outside::{AddressOwner, CoveredAddress, MachineAddresses, OuterAddresses};
+use reached::Reached;
 
 /// What a gateway does for its zone, as far as others are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +54,8 @@ pub(crate) struct PeerPlan {
     /// The zone's prefixes if they are routed to this gateway, else none.
     pub(crate) prefixes: Vec<IpNet>,
     pub(crate) tunnel_ips: Vec<IpAddr>,
+    /// Addresses outside that its prefixes hold: the tunnels' own datagrams go around.
+    pub(crate) aside: Vec<IpAddr>,
     pub(crate) registry_port: u16,
     /// True if this gateway keeps a registry stream to it.
     pub(crate) is_neighbour: bool,
@@ -68,6 +74,11 @@ impl PeerPlan {
         let addresses = self.tunnel_ips.iter().copied().map(IpNet::from);
         addresses.chain(self.prefixes.iter().copied())
     }
+
+    /// What of these is routed into the tunnel for everybody.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = IpNet> {
+        self.allowed_ips().flat_map(|net| prefix::without(net, &self.aside))
+    }
 }
 
 /// All that follows from who belongs to the mesh.
@@ -81,6 +92,10 @@ pub(crate) struct MeshPlan {
     pub(crate) trusted: Vec<(String, [u8; 32])>,
     /// Keys that a zone names and does not get.
     pub(crate) taken: Vec<TakenKey>,
+    /// Addresses outside that lie in what is granted.
+    pub(crate) covered: Vec<CoveredAddress>,
+    /// Those of other gateways among them, and in what is barred: the tunnels' own datagrams go around.
+    pub(crate) aside: BTreeSet<IpAddr>,
 }
 
 impl MeshPlan {
@@ -100,20 +115,49 @@ impl MeshPlan {
             peer.prefixes.retain(is_foreign);
         }
         let all = registry.all_members().filter(|member| member.zone != *registry.zone());
+        let outer = sources.outer.with(&peers);
+        let mut covered = outer.take_own(&mut peers);
+        covered.extend(outer.covered_by(&peers));
+        let own = registry.all_members().find(|member| member.zone == *registry.zone());
+        let granted = own.map_or(&[][..], |own| &own.tunnel_ips);
+        covered.extend(outer.own_left_out(registry.zone(), granted));
         // A zone that was put out gets nothing, and nobody on the way to it either.
         let ever = registry.membership().into_iter().flat_map(Membership::ever_claimed);
         let ever = ever.filter(|(zone, _)| *zone != registry.zone()).map(|(_, net)| net);
+        let backstops: BTreeSet<IpNet> =
+            all.flat_map(nets).chain(ever).filter(is_foreign).collect();
+        let is_barred = |ip: &IpAddr| backstops.iter().any(|net| net.contains(ip));
+        let aside: BTreeSet<_> = outer.others.into_keys().filter(is_barred).collect();
+        for peer in &mut peers {
+            let nets: Vec<_> = peer.allowed_ips().collect();
+            peer.aside = aside.iter().copied().filter(|ip| prefix::contains(&nets, ip)).collect();
+        }
         Self {
             peers,
-            backstops: all.flat_map(nets).chain(ever).filter(is_foreign).collect(),
+            backstops,
+            covered,
+            aside,
             trusted: others().map(|m| (m.zone.to_string(), *m.key.as_bytes())).collect(),
             taken,
         }
     }
 
-    /// What is routed into the tunnel.
+    /// What is routed into the tunnel for everybody.
     pub(crate) fn routed(&self) -> BTreeSet<IpNet> {
-        self.peers.iter().flat_map(PeerPlan::allowed_ips).collect()
+        self.peers.iter().flat_map(PeerPlan::routes).collect()
+    }
+
+    /// What is barred in the clear for everybody.
+    pub(crate) fn barred(&self) -> BTreeSet<IpNet> {
+        let aside: Vec<_> = self.aside.iter().copied().collect();
+        self.backstops.iter().flat_map(|net| prefix::without(*net, &aside)).collect()
+    }
+
+    /// The same where the kernel lets nothing go around: barred is then everything.
+    pub(crate) fn closed(mut self) -> Self {
+        self.aside.clear();
+        self.peers.iter_mut().for_each(|peer| peer.aside.clear());
+        self
     }
 }
 
@@ -130,28 +174,12 @@ pub(crate) struct PlanSources<'a> {
     pub(crate) own_keys: &'a [WireGuardPublicKey],
     /// How zones are reached that have said nothing yet.
     pub(crate) hints: &'a BTreeMap<ZonePublicKey, Vec<GatewayHint>>,
+    /// Where gateways are outside of the tunnels.
+    pub(crate) outer: &'a OuterAddresses,
     /// Most lanes that the tunnel has to one peer, the first included.
     pub(crate) most_lanes: u8,
     /// True if this zone has left and everyone who could be told was told: nobody is called.
     pub(crate) is_gone: bool,
-}
-
-/// How a gateway is reached, from wherever that is known.
-struct Reached {
-    id: GatewayId,
-    /// True if its present key is written here by hand: that needs no proof.
-    is_by_hand: bool,
-    /// The keys that its record proves.
-    proven: BTreeSet<WireGuardPublicKey>,
-    /// True if its record is of a release that proves keys.
-    must_prove: bool,
-    /// The tunnel IPs that its record names; empty if there is no record.
-    tunnel_ips: Vec<IpAddr>,
-    wireguard_key: WireGuardPublicKey,
-    next_key: Option<WireGuardPublicKey>,
-    lanes: Vec<Lane>,
-    endpoints: Vec<Endpoint>,
-    registry_port: u16,
 }
 
 impl PlanSources<'_> {
@@ -179,129 +207,6 @@ impl PlanSources<'_> {
     fn serial(&self, zone: &ZoneName) -> u64 {
         let grant = self.registry.membership().and_then(|membership| membership.grant(zone));
         grant.map_or(0, |grant| grant.serial)
-    }
-
-    fn configured(&self, member: &Member) -> Option<&PeerSettings> {
-        let is = |peer: &&PeerSettings| peer.zone == member.zone && peer.zone_key == member.key;
-        self.config.peers.iter().find(is)
-    }
-
-    /// How the gateways of a zone are reached, the active one first.
-    fn gateways(&self, member: &Member) -> Vec<Reached> {
-        let has_left = self.registry.left_since(&member.zone).is_some();
-        let configured = self.configured(member).filter(|_| !has_left);
-        let by_hand = configured.map(|peer| self.by_hand(peer));
-        let is_granted = self.serial(&member.zone) > 0;
-        let mut gateways = match by_hand {
-            Some(by_hand) if !is_granted => self.beside(member, by_hand),
-            by_hand => {
-                let announced = self.announced(member);
-                if announced.is_empty() { by_hand.into_iter().collect() } else { announced }
-            }
-        };
-        if !is_granted {
-            return gateways;
-        }
-        // What was written here by hand is tried too: it may be a private path.
-        let written = configured.into_iter().flat_map(|peer| &peer.endpoints);
-        if let Some(active) = gateways.get_mut(0) {
-            let new: Vec<_> = written.filter(|e| !active.endpoints.contains(e)).cloned().collect();
-            active.endpoints.extend(new);
-        }
-        for gateway in &mut gateways {
-            gateway.endpoints.retain(|endpoint| self.is_outside(endpoint));
-        }
-        gateways
-    }
-
-    /// The gateway of a `[[peer]]`. Its name stands in its zone's record only; until that is known
-    /// it has the name that gateways have by default.
-    fn by_hand(&self, peer: &PeerSettings) -> Reached {
-        Reached {
-            id: GatewayId::assumed(peer.zone.clone()),
-            is_by_hand: true,
-            proven: BTreeSet::new(),
-            must_prove: true,
-            tunnel_ips: Vec::new(),
-            wireguard_key: peer.wireguard_key,
-            next_key: None,
-            lanes: Vec::new(),
-            endpoints: peer.endpoints.clone(),
-            registry_port: self.config.registry.port,
-        }
-    }
-
-    /// A gateway that is written by hand, with what its record says beside that, and the other
-    /// gateways of its zone.
-    fn beside(&self, member: &Member, by_hand: Reached) -> Vec<Reached> {
-        let mut recorded = self.recorded(member);
-        let names = |key| {
-            move |gateway: &Reached| gateway.wireguard_key == key || gateway.next_key == Some(key)
-        };
-        // A record that knows the key no more is of a gateway that has changed it since.
-        let known = recorded.iter().position(names(by_hand.wireguard_key)).unwrap_or(0);
-        if known >= recorded.len() {
-            return vec![by_hand];
-        }
-        let recorded_by_hand = recorded.remove(known);
-        let newest = recorded_by_hand.next_key.unwrap_or(recorded_by_hand.wireguard_key);
-        let next_key = (newest != by_hand.wireguard_key).then_some(newest);
-        let Reached { wireguard_key, endpoints, registry_port, .. } = by_hand;
-        let is_by_hand = true;
-        let written =
-            Reached { is_by_hand, wireguard_key, endpoints, registry_port, ..recorded_by_hand };
-        recorded.insert(0, Reached { next_key, ..written });
-        recorded
-    }
-
-    /// What the zone's records say of its gateways.
-    fn recorded(&self, member: &Member) -> Vec<Reached> {
-        let further = usize::from(self.most_lanes) - 1;
-        let of = |held: &HeldRecord, id, gateway: &Gateway| Reached {
-            id,
-            is_by_hand: false,
-            proven: gateway.wireguard_keys().filter(|key| held.proves(key)).collect(),
-            must_prove: !held.is_of_the_past(),
-            tunnel_ips: gateway.tunnel_ips.clone(),
-            wireguard_key: gateway.wireguard_key,
-            next_key: gateway.next_wireguard_key.filter(|next| *next != gateway.wireguard_key),
-            lanes: gateway.lanes.iter().take(further).copied().collect(),
-            endpoints: endpoints(&gateway.endpoints),
-            registry_port: gateway.registry_port,
-        };
-        let held = self.registry.in_force(&member.zone);
-        held.flat_map(|held| held.record.gateways().map(move |(id, gateway)| of(held, id, gateway)))
-            .collect()
-    }
-
-    /// What the zone's record says, or its invitation while there is no record. Of a zone that has left
-    /// only an invitation counts that it has redeemed since: it is coming back.
-    fn announced(&self, member: &Member) -> Vec<Reached> {
-        let recorded = self.recorded(member);
-        let hints = self.hints.get(&member.key).map_or(&[][..], Vec::as_slice);
-        let has_left = self.registry.left_since(&member.zone).is_some();
-        if hints.is_empty() || has_left || !recorded.is_empty() {
-            return recorded;
-        }
-        let of = |hint: &GatewayHint| Reached {
-            id: GatewayId::new(member.zone.clone(), hint.gateway.as_str()),
-            is_by_hand: false,
-            proven: BTreeSet::new(),
-            must_prove: false,
-            tunnel_ips: hint.tunnel_ips.clone(),
-            wireguard_key: hint.wireguard_key,
-            next_key: None,
-            lanes: Vec::new(),
-            endpoints: endpoints(&hint.endpoints),
-            registry_port: self.config.registry.port,
-        };
-        hints.iter().map(of).collect()
-    }
-
-    /// An endpoint inside the tunnels would be reached through itself.
-    fn is_outside(&self, endpoint: &Endpoint) -> bool {
-        let Endpoint::Address(address) = endpoint else { return true };
-        !self.registry.all_members().flat_map(nets).any(|net| net.contains(&address.ip()))
     }
 
     /// Streams only where they are wanted beside etcd.
@@ -345,11 +250,6 @@ impl PlanSources<'_> {
     }
 }
 
-/// Those that are valid: what another zone says is not believed, only tried.
-fn endpoints(texts: &[String]) -> Vec<Endpoint> {
-    texts.iter().filter_map(|text| text.parse().ok()).collect()
-}
-
 /// The peers of one zone. All that it may claim is routed to its active gateway, but for the tunnel
 /// IPs that another one names as its own.
 fn of_zone(member: &Member, mut gateways: Vec<Reached>) -> impl Iterator<Item = PeerPlan> {
@@ -375,6 +275,7 @@ fn of_zone(member: &Member, mut gateways: Vec<Reached>) -> impl Iterator<Item = 
             endpoints: gateway.endpoints,
             prefixes,
             tunnel_ips,
+            aside: Vec::new(),
             registry_port: gateway.registry_port,
             is_neighbour: true,
             keeps_alive: true,

@@ -7,15 +7,19 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+use zonemesh_config::Config;
 use zonemesh_core::exit::error_line;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
+use zonemesh_core::member::Member;
 use zonemesh_core::membership::{Alarm, KnownSet, Membership};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::path::{PathReason, PathState};
 use zonemesh_core::registry::{Registry, SignedRevocation, Standing};
 
 use crate::plan::MeshPlan;
-use crate::plan::peers::TakenKey;
+use crate::plan::announcement::{Beyond, bounds};
+use crate::plan::peers::{AddressOwner, CoveredAddress, TakenKey};
 
 /// What is decided here and by nobody else.
 pub(crate) const CODES: &[Code] = &[
@@ -49,6 +53,7 @@ pub(crate) const CODES: &[Code] = &[
     Code::AuthorityAwaited,
     Code::GrantNotListed,
     Code::RevocationOvertaken,
+    Code::BeyondGrant,
 ];
 
 /// A clock that is further off than this is worth a line: Flower bears 5 s.
@@ -198,6 +203,33 @@ pub(crate) fn of_plan(plan: &MeshPlan) -> Vec<Finding> {
             None => found.push(Finding::new(Code::WireGuardKeyTaken, subject).with(reason)),
         }
     }
+    found.extend(of_covered(&plan.covered));
+    found
+}
+
+/// What holds an address outside: one finding for each zone that has such a network, with the first.
+fn of_covered(covered: &[CoveredAddress]) -> Vec<Finding> {
+    let mut found: Vec<Finding> = Vec::new();
+    for CoveredAddress { zone, net, address, of } in covered {
+        let subject = Subject::Zone(zone.clone());
+        if found.iter().any(|finding| finding.subject == subject) {
+            continue;
+        }
+        let reason = match of {
+            AddressOwner::Here => {
+                "which this gateway has outside: it is not routed here".to_owned()
+            }
+            AddressOwner::HereTwice => {
+                "which this gateway has outside: it is no tunnel address here".to_owned()
+            }
+            AddressOwner::Zone(of) => {
+                format!("which zone {of}'s gateway has outside: its tunnel goes around")
+            }
+        };
+        let about = Finding::new(Code::OuterAddressCovered, subject).with(Evidence::Prefix(*net));
+        let about = about.with(Evidence::Address(address.to_string()));
+        found.push(about.with(Evidence::Reason(reason)));
+    }
     found
 }
 
@@ -227,9 +259,10 @@ pub(crate) fn of_machine(machine: &MachineSight) -> Vec<Finding> {
 }
 
 /// What is wrong with the mesh, as this gateway's registry has it.
-pub(crate) fn of_mesh(registry: &Registry) -> Vec<Finding> {
+pub(crate) fn of_mesh(registry: &Registry, config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(membership) = registry.membership() {
+        found.extend(bounds(registry).and_then(|granted| beyond(config, granted)));
         found.extend(of_own_zone(registry));
         found.extend(membership.alarms().iter().map(contradiction));
         found.extend(of_authorities(membership));
@@ -288,6 +321,27 @@ fn of_authorities(membership: &Membership) -> Vec<Finding> {
     let overtaken = membership.overtaken();
     found.extend(overtaken.map(|one| zone(Code::RevocationOvertaken, &one.revocation.zone)));
     found
+}
+
+/// What the configuration has beside what is granted, and the command that grants all of it.
+fn beyond(config: &Config, granted: &Member) -> Option<Finding> {
+    let Beyond { prefixes, tunnel_ips } = Beyond::of(config, Some(granted));
+    if prefixes.is_empty() && tunnel_ips.is_empty() {
+        return None;
+    }
+    let mut command = format!("zonemesh zone grant {} --zone-key {}", granted.zone, granted.key);
+    for net in granted.prefixes.iter().chain(&prefixes) {
+        command.push_str(&format!(" --prefix {net}"));
+    }
+    if !tunnel_ips.is_empty() {
+        for ip in granted.tunnel_ips.iter().chain(&tunnel_ips) {
+            command.push_str(&format!(" --tunnel-ip {ip}"));
+        }
+    }
+    let nets = prefixes.into_iter().chain(tunnel_ips.into_iter().map(IpNet::from));
+    let found = Finding::new(Code::BeyondGrant, Subject::Here);
+    let found = nets.map(Evidence::Prefix).fold(found, Finding::with);
+    Some(found.with(Evidence::Expected(format!("`{command}`"))))
 }
 
 const fn standing(standing: Standing) -> Option<Code> {

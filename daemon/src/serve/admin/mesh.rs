@@ -13,28 +13,28 @@ use tonic::{Request, Response, Status};
 use zonemesh_api::v1::mesh_server::Mesh;
 use zonemesh_api::v1::{
     Authority, AuthorityChangeReply, AuthorityChangeRequest, AuthorityListReply,
-    AuthorityListRequest, AuthorityPinRequest, Counter, KeyRotateReply, KeyRotateRequest,
-    KeyRotation, MeshFoundRequest, MeshInitReply, MeshInitRequest, OpenInvitation, PendingZone,
-    TokenListReply, TokenListRequest, TokenRemoveRequest, TrustExportReply, TrustExportRequest,
-    TrustImportRequest, TrustReply, ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest,
-    ZoneGrantRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest,
-    ZoneLeaveReply, ZoneLeaveRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
+    AuthorityListRequest, AuthorityPinRequest, KeyRotateReply, KeyRotateRequest, KeyRotation,
+    MeshFoundRequest, MeshInitReply, MeshInitRequest, TokenListReply, TokenListRequest,
+    TokenRemoveRequest, TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply,
+    ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply,
+    ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest, ZoneLeaveReply, ZoneLeaveRequest,
+    ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
 };
 use zonemesh_api::wire::mesh::{self as wire, trust_reply};
-use zonemesh_core::invitation::IssuedInvitation;
 use zonemesh_core::key::KeyError;
 use zonemesh_core::membership::{AuthorityEdit, SignedTrustItem};
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::token::TokenHashError;
 
 use super::tokens;
+use super::zone_list::{texts, zone_list};
 use crate::act::reachability::Reachability;
 use crate::administration::join::{JoinProgress, Joining};
 use crate::administration::listening::Listening;
 use crate::administration::rotation::Rotation;
 use crate::administration::{
     Administration, AttestedGrant, AuthoritiesInForce, DraftedChange, Founder, InvitationRequest,
-    InvitedZones, Refusal, SignedChange,
+    Refusal, SignedChange,
 };
 use crate::facts::disk::head::set_hash;
 use crate::facts::etcd::EtcdBoard;
@@ -405,34 +405,6 @@ fn reply(signed: SignedChange) -> TrustReply {
     }
 }
 
-/// The members with those who were invited.
-fn zone_list(members: ZoneListReply, invited: &InvitedZones) -> ZoneListReply {
-    let pending = |issued: &IssuedInvitation| PendingZone {
-        zone: issued.zone.to_string(),
-        zone_key: issued.used_by.map(|joiner| joiner.zone_key.to_string()).unwrap_or_default(),
-        prefixes: texts(&issued.prefixes),
-        tunnel_ips: texts(&issued.tunnel_ips),
-        federations: texts(&issued.federations),
-    };
-    let open = |issued: &IssuedInvitation| OpenInvitation {
-        zone: issued.zone.to_string(),
-        expires_at_unix_ms: issued.expires_at.0,
-    };
-    let mut reply = members;
-    reply.pending = invited.pending.iter().map(pending).collect();
-    reply.invitations = invited.open.iter().map(open).collect();
-    reply.invitations.sort_by(|a, b| a.zone.cmp(&b.zone));
-    let Some(counters) = &invited.counters else { return reply };
-    let counter = |name: &str, count: u64| Counter { name: name.to_owned(), count };
-    reply.accepted.push(counter("invitation_redeemed", counters.redeemed));
-    reply.accepted.push(counter("invitation_repeated", counters.repeated));
-    let refused = counters.refused();
-    reply
-        .rejected
-        .extend(refused.map(|(reason, count)| counter(&format!("invitation_{reason}"), count)));
-    reply
-}
-
 fn zone(text: &str) -> Result<ZoneName, Status> {
     text.parse().map_err(|error| Status::invalid_argument(format!("zone: {error}")))
 }
@@ -447,10 +419,6 @@ where
         text.parse().map_err(invalid)
     });
     parsed.collect()
-}
-
-fn texts(values: &[impl ToString]) -> Vec<String> {
-    values.iter().map(ToString::to_string).collect()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod service;
 mod status;
 mod tokens;
 mod users;
+mod zone_list;
 
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -23,7 +24,7 @@ use zonemesh_api::v1::admin_server::AdminServer;
 use zonemesh_api::v1::mesh_server::MeshServer;
 use zonemesh_api::v1::{Counter, Finding};
 use zonemesh_api::wire;
-use zonemesh_core::finding::{Spelling, StandingFinding};
+use zonemesh_core::finding::StandingFinding;
 
 use crate::act::reachability::Reachability;
 use crate::administration::Administration;
@@ -127,7 +128,7 @@ pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Resul
 
 /// Findings as this platform spells settings.
 fn findings(standing: &[StandingFinding]) -> Vec<Finding> {
-    standing.iter().map(|one| wire::finding::finding(one, Spelling::File)).collect()
+    standing.iter().map(wire::finding::finding).collect()
 }
 
 /// Counters of one kind, which their first label tells apart.

@@ -292,6 +292,7 @@ async fn a_zone_that_is_out_asks_at_the_join_port_and_is_told() {
         endpoints: vec!["127.40.0.1:51820".parse().unwrap()],
         prefixes: Vec::new(),
         tunnel_ips: vec!["10.255.0.1".parse().unwrap()],
+        aside: Vec::new(),
         registry_port: 51_821,
         is_neighbour: true,
         keeps_alive: true,

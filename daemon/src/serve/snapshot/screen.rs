@@ -55,6 +55,7 @@ mod tests {
             endpoints: Vec::new(),
             prefixes: Vec::new(),
             tunnel_ips: Vec::new(),
+            aside: Vec::new(),
             registry_port: 51821,
             is_neighbour: true,
             keeps_alive: true,

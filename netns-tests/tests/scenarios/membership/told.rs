@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use netns_tests::managed::ManagedMesh as _;
 use zonemesh_lab::lab::Lab;
 use zonemesh_lab::mesh::{Mesh, patience};
 use zonemesh_lab::wait::{Look, until};
 
-use crate::tool::{ZONES, say};
+use crate::tool::{ZONES, run, say, version};
 
 /// It asks again after 15, 30 and 60 s.
 const ASKED: Duration = Duration::from_secs(120);
@@ -73,5 +73,51 @@ fn a_zone_that_was_away_when_it_was_revoked_asks_and_is_told() -> Result<()> {
     mesh.gateway("madrid")?.kill_9_and_start(&lab)?;
     mesh.gateway("madrid")?.wait_until_ready(patience())?;
     ensure!(told(&mut mesh, Duration::from_secs(5))? == said);
+    lab.succeeded()
+}
+
+/// The sentence of a finding with this code at a gateway, if it is there.
+fn finding(mesh: &mut Mesh, zone: &str, code: &str) -> Result<Option<String>> {
+    let status = mesh.gateway(zone)?.ask(&["status"])?;
+    let mut findings = status["findings"].as_array().into_iter().flatten();
+    let found = findings.find(|finding| finding["code"] == code);
+    Ok(found.and_then(|finding| finding["sentence"].as_str()).map(ToOwned::to_owned))
+}
+
+#[test]
+fn a_zone_that_is_granted_less_than_it_has_is_told_and_what_is_granted_works() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..2])?;
+    let mut mesh = Mesh::joined(&lab)?;
+    let key = mesh.gateway("madrid")?.ask(&["status"])?["zone_key"].clone();
+    let key = key.as_str().context("a zone key")?;
+    let grant = ["zone", "grant", "madrid", "--zone-key", key, "--prefix"];
+    say(&mut mesh, "berlin", &[&grant[..], &["10.66.0.0/24"]].concat())?;
+    let own = lab.zone("madrid")?.prefix();
+    let (said, _) = until("madrid to tell", patience(), || {
+        Ok(match finding(&mut mesh, "madrid", "P319")? {
+            Some(said) => Look::Done(said),
+            None => Look::Not(String::new()),
+        })
+    })?;
+    ensure!(said.starts_with(&format!("{own} is not granted")), "{said}");
+    let status = run(&mut mesh, "madrid", &["status"])?;
+    ensure!(status.status.code() == Some(1), "{status:?}");
+    // Others take what it says now.
+    until("berlin to hold madrid's record", patience(), || {
+        let list = mesh.gateway("berlin")?.ask(&["registry", "list"])?;
+        let refused = finding(&mut mesh, "berlin", "P303")?;
+        let mut records = list["records"].as_array().into_iter().flatten();
+        let is_held = records.any(|record| record["zone"] == "madrid");
+        Ok(Look::<()>::when(is_held && refused.is_none(), format!("{refused:?}, {list}")))
+    })?;
+    // The command that it names helps.
+    let command = said.split('`').nth(1).context("a command")?.to_owned();
+    let words: Vec<&str> = command.split(' ').skip(1).collect();
+    say(&mut mesh, "berlin", &words)?;
+    until("madrid to be at ease", patience(), || {
+        let said = finding(&mut mesh, "madrid", "P319")?;
+        let is_said = version(&mut mesh, "berlin", "madrid")?.1 > 2;
+        Ok(Look::<()>::when(said.is_none() && is_said, format!("{said:?}, {is_said}")))
+    })?;
     lab.succeeded()
 }

@@ -8,6 +8,7 @@ mod ipv6_underlay;
 mod key_rotation;
 mod lanes;
 mod nothing_leaves_in_the_clear;
+mod outer_addresses;
 mod path_liveness;
 mod path_mtu;
 mod routes_of_others;

@@ -89,7 +89,9 @@ fn nobody_is_called_by_a_gateway_whose_own_zone_is_gone() {
     let (registry, hints) = (&registry, &BTreeMap::new());
     let of = |is_gone| {
         let (own_keys, config) = (&[key(1)][..], &config);
-        MeshPlan::of(&PlanSources { registry, config, own_keys, hints, most_lanes: 8, is_gone })
+        let outer = &OuterAddresses::default();
+        let most_lanes = 8;
+        MeshPlan::of(&PlanSources { registry, config, own_keys, hints, outer, most_lanes, is_gone })
     };
     assert_eq!(of(false).peers.len(), 1);
     assert!(of(true).peers.is_empty());

@@ -10,7 +10,9 @@ use zonemesh_core::time::UnixMillis;
 use super::*;
 
 mod leaving;
+mod outside;
 
+const OWN_OUTER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 const NOW: UnixMillis = UnixMillis(1_000);
 
 fn identity(zone: u8) -> ZoneIdentity {
@@ -67,6 +69,10 @@ fn peer(zone: u8, number: u8) -> String {
 
 /// A managed registry of zone 1 that has granted zones 1 to `zones`.
 fn managed(zones: u8, config: &Config) -> Registry {
+    managed_with(zones, config, |zone| vec![prefix(zone)])
+}
+
+fn managed_with(zones: u8, config: &Config, prefixes: impl Fn(u8) -> Vec<IpNet>) -> Registry {
     let authority = AuthorityIdentity::from_seed(&[99; 32]);
     let keys = BTreeSet::from([authority.public_key()]);
     let set = Membership::draft_first(keys.clone(), keys, 1, NOW).unwrap();
@@ -76,7 +82,7 @@ fn managed(zones: u8, config: &Config) -> Registry {
         let request = GrantRequest {
             zone: name(zone),
             zone_key: identity(zone).public_key(),
-            prefixes: vec![prefix(zone)],
+            prefixes: prefixes(zone),
             tunnel_ips: vec![tunnel_ip(zone)],
             federations: Vec::new(),
         };
@@ -165,8 +171,9 @@ fn plan_with(
     hints: &BTreeMap<ZonePublicKey, Vec<GatewayHint>>,
 ) -> MeshPlan {
     let own_keys = &[key(1)];
+    let outer = &OuterAddresses { own: BTreeSet::from([OWN_OUTER]), ..OuterAddresses::default() };
     let (most_lanes, is_gone) = (8, false);
-    MeshPlan::of(&PlanSources { registry, config, own_keys, hints, most_lanes, is_gone })
+    MeshPlan::of(&PlanSources { registry, config, own_keys, hints, outer, most_lanes, is_gone })
 }
 
 fn zones(plan: &MeshPlan) -> Vec<&str> {
@@ -229,11 +236,13 @@ fn a_blocked_zone_is_neither_peer_nor_trusted_yet_stays_barred() {
 }
 
 #[test]
-fn an_endpoint_inside_the_tunnels_is_not_tried() {
+fn an_endpoint_in_this_zone_is_not_tried() {
     let config = config("");
-    let mut registry = managed(2, &config);
-    announce(&mut registry, 2, key(2), "10.10.2.1:51820");
-    assert!(plan(&registry, &config).peers[0].endpoints.is_empty());
+    for endpoint in ["10.255.0.1:51820", "10.10.1.7:51820"] {
+        let mut registry = managed(2, &config);
+        announce(&mut registry, 2, key(2), endpoint);
+        assert!(plan(&registry, &config).peers[0].endpoints.is_empty(), "{endpoint}");
+    }
 }
 
 #[test]

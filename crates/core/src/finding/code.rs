@@ -102,7 +102,7 @@ codes! {
         "open its UDP port on both ends, or set {tunnel.lanes} to 1";
     StreamBroken "N211" Degraded "a registry stream is not up"
         "registry stream not up: {reason}"
-        "TCP {registry.port} must be open on the tunnel addresses of both gateways";
+        "it is tried again by itself; if it lasts, open TCP {registry.port} on the tunnel addresses of both gateways";
     EtcdOutOfReach "N212" Degraded "etcd is out of reach"
         "etcd is out of reach at {address}: {reason}; this zone works on without it"
         "check the cluster and {registry.etcd.endpoints}";

@@ -14,7 +14,7 @@ use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::StreamRefused;
 
-use super::stream::{self, OUTBOX, StreamContext, Wires};
+use super::stream::{self, MembersChanged, OUTBOX, StreamContext, Wires};
 
 pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(500);
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -37,9 +37,13 @@ pub(crate) async fn run(neighbour: Neighbour, context: StreamContext) -> anyhow:
         match try_all(&neighbour, &context).await {
             Ok(()) => wait = FIRST_WAIT,
             Err(error) => {
-                let refused = error.downcast_ref::<StreamRefused>().is_some();
                 report(&neighbour.id.zone, &error, was_open);
-                context.board.failed(&neighbour.id, format!("{error:#}"), refused);
+                match failure(&error) {
+                    Some(refused) => {
+                        context.board.failed(&neighbour.id, format!("{error:#}"), refused);
+                    }
+                    None => wait = FIRST_WAIT,
+                }
             }
         }
         tokio::select! {
@@ -47,6 +51,12 @@ pub(crate) async fn run(neighbour: Neighbour, context: StreamContext) -> anyhow:
             () = neighbour.reachable.notified() => wait = FIRST_WAIT,
         }
     }
+}
+
+/// Whether the neighbour has refused; `None` if nothing has failed: a stream that ends with the members
+/// that it was made for is followed by another one.
+fn failure(error: &anyhow::Error) -> Option<bool> {
+    (!error.is::<MembersChanged>()).then(|| error.is::<StreamRefused>())
 }
 
 fn report(zone: &ZoneName, error: &anyhow::Error, was_open: bool) {
@@ -94,4 +104,19 @@ pub(crate) fn jittered(wait: Duration) -> Duration {
     // Without randomness the waits are merely even.
     let _ = getrandom::fill(&mut byte);
     wait / 2 + (wait / 2).mul_f64(f64::from(byte[0]) / 255.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn a_stream_that_ends_as_the_members_have_changed_has_not_failed() {
+        assert_eq!(failure(&MembersChanged.into()), None);
+        let refused = Err::<(), _>(StreamRefused::NoHello).context("stream").unwrap_err();
+        assert_eq!(failure(&refused), Some(true));
+        assert_eq!(failure(&anyhow::anyhow!("connection refused")), Some(false));
+    }
 }

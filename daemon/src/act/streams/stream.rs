@@ -40,6 +40,11 @@ const ON_ITS_WAY: Duration = Duration::from_millis(300);
 /// How often it is looked whether it was handed over.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// A stream ends as it is one of other members now; the next one is of those.
+#[derive(Debug, thiserror::Error)]
+#[error("the members of the mesh have changed")]
+pub(super) struct MembersChanged;
+
 /// Both directions of a stream.
 pub(crate) struct Wires {
     pub(crate) inbound: InboundMessages,
@@ -93,7 +98,7 @@ pub(crate) async fn run(
     if result.is_ok() && is_other(&admitted.borrow()) {
         // Nobody else will tell it: its tunnels go with this stream.
         let _told_or_time = tokio::time::timeout(LAST_WORD, talk.tell_of_revocation(&key)).await;
-        anyhow::bail!("the members of the mesh have changed");
+        return Err(MembersChanged.into());
     }
     result
 }

@@ -105,6 +105,14 @@ fn a_stream_is_missed_only_of_a_neighbour() {
 }
 
 #[test]
+fn a_stream_that_is_not_up_is_tried_again_and_its_fix_says_so_first() {
+    let broken = StreamSight { is_open: false, error: "gone".into(), ..paris().stream };
+    let found = of_peer(&PeerSight { stream: broken, ..paris() });
+    let fix = found[0].fix.spelled();
+    assert!(fix.starts_with("it is tried again by itself; if it lasts"), "{fix}");
+}
+
+#[test]
 fn keys_that_are_anothers_are_one_finding_for_each_zone() {
     let taken = |what, why| TakenKey { zone: "rome".parse().unwrap(), what, why };
     let taken = vec![

@@ -21,6 +21,7 @@ impl Rendered for StatusView {
         text.push_str(&superlinks::table(&self.superlinks, page));
         text.push_str(&companions::table(&self.companions, self.now, page));
         text.push_str(&companions_left_out(self.left_out));
+        text.push_str(&waiting(&self.pending));
         text.extend(self.findings.iter().map(|finding| findings::text(finding, self.now)));
         text.push_str(&findings_left_out(self.left_out));
         text.push_str(&refusals(self));
@@ -81,6 +82,17 @@ fn companions_left_out(left_out: LeftOut) -> String {
         0 => String::new(),
         more => format!("and {more} more companions  -> zonemesh status -o json\n"),
     }
+}
+
+/// Zones that somebody has to approve: as in `zonemesh zone list`, with the command.
+fn waiting(zones: &[String]) -> String {
+    let name = match zones {
+        [] => return String::new(),
+        [one] => plain(one),
+        _ => "NAME".to_owned(),
+    };
+    let zones = plain(&zones.join(", "));
+    format!("waiting for approval: {zones}  -> zonemesh zone approve {name}\n")
 }
 
 fn findings_left_out(left_out: LeftOut) -> String {

@@ -189,6 +189,23 @@ fn a_tunnel_is_shown_with_its_quality_or_with_what_is_wrong() {
 }
 
 #[test]
+fn the_status_names_who_waits_for_approval_and_what_to_type() {
+    let mut answers = Answers::new(Paris::Up);
+    let line = |answers: &Answers| {
+        let daemon = Daemon::saying(answers.clone());
+        let text = stdout(&ask(&daemon.socket(), &["status"]));
+        text.lines().find(|line| line.starts_with("waiting")).map(str::to_owned)
+    };
+    assert_eq!(line(&answers), None);
+    answers.status.pending_zones = vec!["rome".into()];
+    let one = "waiting for approval: rome  -> zonemesh zone approve rome";
+    assert_eq!(line(&answers).as_deref(), Some(one));
+    answers.status.pending_zones.push("oslo".into());
+    let two = "waiting for approval: rome, oslo  -> zonemesh zone approve NAME";
+    assert_eq!(line(&answers).as_deref(), Some(two));
+}
+
+#[test]
 fn the_status_keeps_its_shape() {
     has_shape(&json(&["status"]), "zonemesh/status/v1", STATUS);
 }
@@ -422,6 +439,7 @@ peers: list
   unanswered_initiations: number
   underlay_mtu: number
   zone: string
+pending: list
 prefixes: list
 refused: object
   vm_writes: number

@@ -94,6 +94,8 @@ pub(crate) struct Administration {
     disk: DiskWriter,
     /// Held by whoever changes something, one after the other, also while the disk is written.
     state: tokio::sync::Mutex<BookState>,
+    /// Zones that waited for approval when a screen was made last.
+    last_waiting: Mutex<Vec<ZoneName>>,
     /// Held by each join while it is under way.
     pub(crate) joins: tokio::sync::RwLock<()>,
     /// Tells the join service whether it is wanted, and hears how it fares.
@@ -152,6 +154,7 @@ impl Administration {
             authority_file,
             disk,
             state: tokio::sync::Mutex::new(BookState { book }),
+            last_waiting: Mutex::default(),
             joins: tokio::sync::RwLock::default(),
             listening: watch::Sender::new(if wanted { Listening::Wanted } else { Listening::Off }),
         })

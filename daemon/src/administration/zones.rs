@@ -1,6 +1,7 @@
 //! The zones of the mesh, one by one: list, revoke, block, approve, export, import.
 
 use std::collections::BTreeSet;
+use std::sync::PoisonError;
 
 use zonemesh_core::invitation::{IssuedInvitation, RedemptionCounters, Redemptions};
 use zonemesh_core::journal::AuditAct;
@@ -28,6 +29,25 @@ impl Administration {
         let now = now();
         let issued = book.book.iter().flat_map(|book| book.issued());
         let open = issued.filter(|issued| issued.used_by.is_none() && issued.expires_at > now);
+        InvitedZones {
+            pending: self.waiting(&book),
+            open: open.cloned().collect(),
+            counters: book.book.as_ref().map(Redemptions::counters),
+        }
+    }
+
+    /// The zones that wait for approval, for a screen: it does not wait for who changes something now,
+    /// and shows what it showed last.
+    pub(crate) fn waiting_zones(&self) -> Vec<ZoneName> {
+        let mut last = self.last_waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(state) = self.state.try_lock() {
+            *last = self.waiting(&state).into_iter().map(|issued| issued.zone).collect();
+        }
+        last.clone()
+    }
+
+    /// Those of [`Self::pending`] that nobody meant to leave out.
+    fn waiting(&self, state: &BookState) -> Vec<IssuedInvitation> {
         let left_out = |issued: &IssuedInvitation| {
             self.ledger.read(|registry| {
                 let mut out = registry.membership().into_iter().flat_map(Membership::not_listed);
@@ -35,14 +55,10 @@ impl Administration {
                 out.any(|grant| grant.zone == issued.zone && Some(grant.zone_key) == key)
             })
         };
-        let mut pending = self.pending(&book);
+        let mut pending = self.pending(state);
         // Its owners meant it to be out, or it is told as what the set has overtaken.
         pending.retain(|issued| !left_out(issued));
-        InvitedZones {
-            pending,
-            open: open.cloned().collect(),
-            counters: book.book.as_ref().map(Redemptions::counters),
-        }
+        pending
     }
 
     /// Invitations that were used by a key that is not granted and not revoked: the newest of each
@@ -212,5 +228,23 @@ impl Administration {
     pub(crate) fn is_granted(&self, membership: &Membership) -> bool {
         let own = membership.member(&self.config.zone.name);
         own.is_some_and(|own| own.key == self.own_keys.zone_key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::administration::tests::{berlin, madrid_redeems};
+
+    #[tokio::test]
+    async fn a_screen_shows_who_waits_for_approval_also_while_somebody_changes_something() {
+        let berlin = berlin().await;
+        let administration = &berlin.administration;
+        let invitation = berlin.invite_madrid().await.unwrap();
+        assert!(administration.waiting_zones().is_empty());
+        std::fs::remove_file(berlin.folder.path().join("authority.key")).unwrap();
+        madrid_redeems(administration, &invitation).await;
+        assert_eq!(administration.waiting_zones(), ["madrid".parse().unwrap()]);
+        let _changing = administration.state.lock().await;
+        assert_eq!(administration.waiting_zones(), ["madrid".parse().unwrap()]);
     }
 }

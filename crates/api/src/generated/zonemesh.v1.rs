@@ -1662,6 +1662,9 @@ pub struct StatusReply {
     /// How many there are.
     #[prost(uint32, tag = "22")]
     pub companions_total: u32,
+    /// Zones that have redeemed an invitation of this gateway and wait for approval.
+    #[prost(string, repeated, tag = "23")]
+    pub pending_zones: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A companion in a VM of this zone, and what it has reported last.
 #[derive(Clone, PartialEq, ::prost::Message)]

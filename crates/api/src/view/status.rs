@@ -33,6 +33,7 @@ pub struct StatusView {
     pub dropped: BTreeMap<String, u64>,
     pub refused: BTreeMap<String, u64>,
     pub findings: Vec<FindingView>,
+    pub pending: Vec<String>,
     /// What was not asked for; programs ask for all.
     #[serde(skip)]
     pub left_out: LeftOut,
@@ -120,6 +121,7 @@ impl From<StatusReply> for StatusView {
             dropped: counters(reply.dropped),
             refused: counters(reply.refused),
             findings: reply.findings.into_iter().map(FindingView::from).collect(),
+            pending: reply.pending_zones,
             left_out,
         };
         if view.findings.iter().any(FindingView::is_alarming) {

@@ -51,7 +51,7 @@ fn owners() -> BTreeSet<AuthorityPublicKey> {
     [AuthorityIdentity::from_seed(&[77; 32]).public_key()].into()
 }
 
-async fn berlin() -> Berlin {
+pub(super) async fn berlin() -> Berlin {
     let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
     let administration = open(folder.path(), &disk);
     administration.found(owners(), BTreeSet::new(), 1, false).await.unwrap();
@@ -59,7 +59,7 @@ async fn berlin() -> Berlin {
 }
 
 impl Berlin {
-    async fn invite_madrid(&self) -> Result<Invitation, Refusal> {
+    pub(super) async fn invite_madrid(&self) -> Result<Invitation, Refusal> {
         let wanted = InvitationRequest {
             zone: "madrid".parse().unwrap(),
             prefixes: vec!["10.10.2.0/24".parse().unwrap()],
@@ -130,6 +130,10 @@ async fn redeem(
     asked: Redemption,
 ) -> Result<RedemptionAnswer, NotRedeemed> {
     administration.redeem(asked, &HERE).await
+}
+
+pub(super) async fn madrid_redeems(administration: &Administration, invitation: &Invitation) {
+    redeem(administration, asks(invitation, 1, FIRST_KEY)).await.unwrap();
 }
 
 #[tokio::test]

@@ -109,7 +109,7 @@ pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Resul
         streams: sources.board.clone(),
     };
     let mesh = mesh::MeshService {
-        administration,
+        administration: administration.clone(),
         ledger: sources.ledger.clone(),
         rotation,
         joining,
@@ -120,7 +120,7 @@ pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Resul
     let connections = UserConnections::new(listener, sources.refusals.clone());
     Server::builder()
         .add_service(MeshServer::new(mesh))
-        .add_service(AdminServer::new(service::AdminService { sources }))
+        .add_service(AdminServer::new(service::AdminService { administration, sources }))
         .serve_with_incoming(connections)
         .await?;
     Ok(())

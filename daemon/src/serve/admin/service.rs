@@ -1,5 +1,7 @@
 //! Answers `zonemesh` where it looks: one snapshot for each question. Rendering is the tool's.
 
+use std::sync::Arc;
+
 use tonic::{Request, Response, Status};
 use zonemesh_api::v1::admin_server::Admin;
 use zonemesh_api::v1::{
@@ -9,10 +11,12 @@ use zonemesh_api::v1::{
 use zonemesh_api::wire::admin as wire;
 
 use super::{certificates, pairs, peers, status};
+use crate::administration::Administration;
 use crate::serve::snapshot::{Snapshot, TunnelsSnapshot, fingerprint};
 use crate::serve::sources::SnapshotSources;
 
 pub(super) struct AdminService {
+    pub(super) administration: Arc<Administration>,
     pub(super) sources: SnapshotSources,
 }
 
@@ -26,7 +30,8 @@ impl Admin for AdminService {
             0 => usize::MAX,
             some => some as usize,
         };
-        Ok(Response::new(status::reply(Snapshot::take(&self.sources, at_most))))
+        let waiting = self.administration.waiting_zones();
+        Ok(Response::new(status::reply(Snapshot::take(&self.sources, at_most), &waiting)))
     }
 
     async fn peers(&self, request: Request<PeersRequest>) -> Result<Response<PeersReply>, Status> {

@@ -3,13 +3,15 @@
 use zonemesh_api::v1::{
     CompanionFinding, CompanionView, EtcdView, HeldCaCertificate, RegistryView, StatusReply,
 };
+use zonemesh_core::name::ZoneName;
 
 use super::peers::{self, texts};
 use super::{counters, findings};
 use crate::facts::etcd::EtcdState;
 use crate::serve::snapshot::{ShownCompanion, Snapshot};
 
-pub(super) fn reply(snapshot: Snapshot) -> StatusReply {
+/// `waiting` are the zones that wait for approval.
+pub(super) fn reply(snapshot: Snapshot, waiting: &[ZoneName]) -> StatusReply {
     let config = &snapshot.config;
     let pin = snapshot.registry.vm_pin.as_ref().filter(|_| config.local_api.is_some());
     StatusReply {
@@ -27,6 +29,7 @@ pub(super) fn reply(snapshot: Snapshot) -> StatusReply {
         zone_key: snapshot.registry.zone_key.clone(),
         findings: findings(&snapshot.findings),
         findings_total: count(snapshot.findings_total),
+        pending_zones: texts(waiting),
         refused: counters(snapshot.refused()),
         dropped: counters(snapshot.tunnels.dropped()),
         local_api_pin: pin.map(ToString::to_string).unwrap_or_default(),

@@ -148,7 +148,7 @@ fn in_force(taken: &TrustReply) -> Result<Exit, CommandFailure> {
         return Err(CommandFailure::message(Exit::Trust, message).next("zonemesh authority list"));
     }
     match taken.lacking.first() {
-        Some(lacking) => Err(CommandFailure::message(Exit::Negative, lacking.clone())
+        Some(lacking) => Err(CommandFailure::message(Exit::Negative, lacking.sentence.clone())
             .next("zonemesh authority list")),
         None => Ok(Exit::Ok),
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
-use zonemesh_api::v1::{TrustReply, ZoneJoinProgress};
+use zonemesh_api::v1::{LackingItem, LackingReason, TrustReply, ZoneJoinProgress};
 use zonemesh_api::view::{BlockView, LeaveView, MeshView, Timestamp, counters};
 use zonemesh_core::membership::TrustRejected;
 
@@ -174,8 +174,12 @@ pub(crate) struct TrustView {
     removed: Vec<String>,
     signatures_missing: u32,
     lacking: Vec<String>,
+    warnings: Vec<String>,
     unfinished: Option<String>,
     file: Option<String>,
+    /// Why each of `lacking` has no effect.
+    #[serde(skip)]
+    reasons: Vec<LackingReason>,
 }
 
 impl TrustView {
@@ -189,7 +193,9 @@ impl TrustView {
             added: reply.added,
             removed: reply.removed,
             signatures_missing: reply.signatures_missing,
-            lacking: reply.lacking,
+            reasons: reply.lacking.iter().map(LackingItem::reason).collect(),
+            lacking: reply.lacking.into_iter().map(|item| item.sentence).collect(),
+            warnings: reply.warnings,
             unfinished,
             file: file.flatten().map(|file| file.display().to_string()),
         }
@@ -206,22 +212,45 @@ impl TrustView {
             TrustRejected::of(reason).is_some_and(TrustRejected::awaits_signatures)
         });
         let waiting: u64 = waiting.into_iter().map(|(_, count)| count).sum();
-        !refused.is_empty() || waiting > self.lacking.len() as u64
+        let is_unsigned = |reason: &&LackingReason| **reason == LackingReason::Unsigned;
+        let unsigned = self.reasons.iter().filter(is_unsigned).count() as u64;
+        !refused.is_empty() || waiting > unsigned
     }
 
     /// True if only an operator can say which of two authority sets counts.
     fn needs_pin(&self) -> bool {
+        let is_told = self.reasons.contains(&LackingReason::NotFollowed);
         let mut reasons = self.rejected.keys().filter_map(|reason| TrustRejected::of(reason));
-        reasons.any(|reason| reason == TrustRejected::Contradicted)
+        !is_told && reasons.any(|reason| reason == TrustRejected::Contradicted)
     }
 }
 
 /// What helps against two changes of one authority set.
 const PIN: &str = "next: zonemesh authority list, then zonemesh authority pin HASH at each gateway";
 
+impl TrustView {
+    /// What to type about what has no effect, once for each reason.
+    fn next_steps(&self) -> Vec<String> {
+        let steps = [
+            (
+                LackingReason::Unsigned,
+                "zonemesh trust sign FILE --key KEY --out SIGNED, then zonemesh trust import SIGNED",
+            ),
+            (
+                LackingReason::NotFollowed,
+                "zonemesh authority list; ask the owners which set counts, then zonemesh authority pin SET --file FILE",
+            ),
+            (LackingReason::Overtaken, "zonemesh zone list; zonemesh authority list"),
+        ];
+        let wanted = steps.into_iter().filter(|(reason, _)| self.reasons.contains(reason));
+        wanted.map(|(_, step)| format!("next: {step}")).collect()
+    }
+}
+
 impl Rendered for TrustView {
     fn text(&self, _page: Page) -> String {
-        let mut lines = Vec::new();
+        let mut lines: Vec<_> =
+            self.warnings.iter().map(|warning| format!("! {}", plain(warning))).collect();
         let zones = |zones: &[String]| plain(&zones.join(", "));
         if !self.added.is_empty() {
             lines.push(format!("members now: {}", zones(&self.added)));
@@ -241,12 +270,7 @@ impl Rendered for TrustView {
             (None, _) => lines.push(format!("new trust items: {}", self.stored)),
         }
         lines.extend(self.lacking.iter().map(|sentence| plain(sentence)));
-        if !self.lacking.is_empty() {
-            lines.push(
-                "next: zonemesh trust sign FILE --key KEY --out SIGNED, then zonemesh trust import SIGNED"
-                    .to_owned(),
-            );
-        }
+        lines.extend(self.next_steps());
         if self.has_refusals() {
             lines.push(format!("refused: {}", counted(&self.rejected)));
         }
@@ -259,7 +283,7 @@ impl Rendered for TrustView {
 
 #[cfg(test)]
 mod tests {
-    use zonemesh_api::v1::Counter;
+    use zonemesh_api::v1::{Counter, LackingItem};
     use zonemesh_core::time::UnixMillis;
 
     use super::*;
@@ -270,11 +294,16 @@ mod tests {
         TrustView::new(
             TrustReply {
                 rejected: rejected.iter().map(counter).collect(),
-                lacking: lacking.iter().map(|sentence| (*sentence).to_owned()).collect(),
+                lacking: lacking.iter().map(|sentence| unsigned(sentence)).collect(),
                 ..TrustReply::default()
             },
             None,
         )
+    }
+
+    fn unsigned(sentence: &str) -> LackingItem {
+        let reason = zonemesh_api::v1::LackingReason::Unsigned;
+        LackingItem { sentence: sentence.to_owned(), reason: reason.into() }
     }
 
     #[test]

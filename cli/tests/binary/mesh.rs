@@ -4,9 +4,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::answers::has_shape;
 use crate::daemon::{Daemon, Paris};
-use crate::mesh_service::INVITATION;
+use crate::mesh_service::{INVITATION, old_grant};
 use crate::{ask, stderr, stdout, zonemesh};
 
 pub(crate) fn tell(args: &[&str]) -> Output {
@@ -169,6 +172,9 @@ fn a_zone_is_granted_with_the_key_that_somebody_attests() {
     let key = "ed25519:guYSczKt7MsP7YCaVvhvSIJeKvzJ+ocK652ukz99+zc=";
     let grant = ["zone", "grant", "rome", "--prefix", "10.10.13.0/24", "--zone-key"];
     assert_eq!(code(&[&grant[..], &[key]].concat()), Some(0));
+    let lost = tell(&[&grant[..], &[key, "--federation", "health-eu=train"]].concat());
+    assert_eq!(lost.status.code(), Some(0));
+    assert!(stdout(&lost).starts_with("! rome hosts another: health-eu=train\n"), "{lost:?}");
     let other = tell(&[&grant[..], &["ed25519:other"]].concat());
     assert_eq!(other.status.code(), Some(6));
     assert!(stderr(&other).contains("another key"), "{}", stderr(&other));
@@ -207,6 +213,26 @@ fn an_item_goes_to_an_offline_authority_and_back() {
     let output = tell(&["trust", "show", &draft]);
     assert_eq!(output.status.code(), Some(4));
     assert!(stderr(&output).contains("line 1 is no trust item"), "{}", stderr(&output));
+}
+
+#[test]
+fn an_import_of_which_nothing_takes_effect_ends_with_1_and_says_what_helps() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "old");
+    let line = STANDARD.encode(old_grant().to_file_bytes());
+    std::fs::write(&file, line).unwrap();
+    let imported = tell(&["trust", "import", &file]);
+    assert_eq!(imported.status.code(), Some(1), "{}", stderr(&imported));
+    let said = stdout(&imported);
+    for line in [
+        "the grant of rome is overtaken by a later decision\n",
+        "change 2 of the authorities is not followed\n",
+        "then zonemesh authority pin SET --file FILE\n",
+        "next: zonemesh zone list; zonemesh authority list\n",
+    ] {
+        assert!(said.contains(line), "{line:?} is not in {said}");
+    }
+    assert!(!said.contains("trust sign") && !said.contains("refused"), "{said}");
 }
 
 #[test]
@@ -373,6 +399,7 @@ schema: string
 signatures_missing: number
 stored: number
 unfinished: string
+warnings: list
 ";
 const TRUST_ITEMS: &str = "
 file: string

@@ -9,18 +9,19 @@ use zonemesh_api::v1::mesh_server::Mesh;
 use zonemesh_api::v1::{
     Authority, AuthorityChangeReply, AuthorityChangeRequest, AuthorityListReply,
     AuthorityListRequest, AuthorityPinRequest, Counter, KeyRotateReply, KeyRotateRequest,
-    KeyRotation, MeshFoundRequest, MeshInitReply, MeshInitRequest, OpenInvitation, PendingZone,
-    TakenToken, TokenListReply, TokenListRequest, TokenRemoveRequest, TrustExportReply,
-    TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest, ZoneBlockReply,
-    ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress,
-    ZoneJoinRequest, ZoneLeaveReply, ZoneLeaveRequest, ZoneListReply, ZoneListRequest,
-    ZoneRevokeRequest, ZoneState, ZoneView,
+    KeyRotation, LackingItem, LackingReason, MeshFoundRequest, MeshInitReply, MeshInitRequest,
+    OpenInvitation, PendingZone, TakenToken, TokenListReply, TokenListRequest, TokenRemoveRequest,
+    TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest,
+    ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply, ZoneInviteRequest,
+    ZoneJoinProgress, ZoneJoinRequest, ZoneLeaveReply, ZoneLeaveRequest, ZoneListReply,
+    ZoneListRequest, ZoneRevokeRequest, ZoneState, ZoneView,
 };
 use zonemesh_api::wire::finding::with_code;
 use zonemesh_core::finding::Code;
 use zonemesh_core::founding::{FoundingBundle, FoundingBundleError};
 use zonemesh_core::membership::{
-    AuthorityEdit, AuthorityIdentity, Membership, Revocation, SignedTrustItem, TrustItem,
+    AuthorityEdit, AuthorityIdentity, Grant, Membership, Revocation, SignedTrustItem, TrustItem,
+    TrustKind,
 };
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::time::UnixMillis;
@@ -79,6 +80,28 @@ fn check(zone: &str) -> Result<(), Status> {
         "static" => Err(Status::failed_precondition("the members are written by hand")),
         _ => Ok(()),
     }
+}
+
+/// A grant that a later one has overtaken.
+pub(crate) fn old_grant() -> SignedTrustItem {
+    let mut item = SignedTrustItem::unsigned(&TrustItem::Grant(Grant {
+        mesh: MeshId::new("ab".repeat(32)),
+        zone: "rome".parse().expect("a name"),
+        zone_key: ZONE_KEY.parse().expect("a key"),
+        prefixes: vec!["10.10.13.0/24".parse().expect("a prefix")],
+        tunnel_ips: vec!["10.255.0.4".parse().expect("an address")],
+        federations: Vec::new(),
+        set: None,
+        serial: 7,
+        since: 7,
+        issued_at: UnixMillis(NOW),
+    }));
+    item.sign(&owner());
+    item
+}
+
+fn lacking(sentence: &str, reason: LackingReason) -> LackingItem {
+    LackingItem { sentence: sentence.to_owned(), reason: reason.into() }
 }
 
 fn changed(zone: &str) -> TrustReply {
@@ -253,7 +276,8 @@ impl Mesh for Members {
         if request.zone_key != ZONE_KEY {
             return Err(Status::already_exists("zone rome is granted with another key"));
         }
-        Ok(Response::new(changed(&request.zone)))
+        let lost = request.federations.iter().map(|right| format!("rome hosts another: {right}"));
+        Ok(Response::new(TrustReply { warnings: lost.collect(), ..changed(&request.zone) }))
     }
 
     async fn zone_approve(
@@ -278,11 +302,25 @@ impl Mesh for Members {
     ) -> Result<Response<TrustReply>, Status> {
         let items = request.into_inner().items;
         let items = items.iter().filter_map(|item| SignedTrustItem::from_file_bytes(item).ok());
-        let signed = items.filter(|item| item.signers().is_some_and(|keys| !keys.is_empty()));
+        let items: Vec<_> = items.collect();
+        let is_grant = items.iter().any(|item| item.kind() == TrustKind::Grant);
+        let signed =
+            items.into_iter().filter(|item| item.signers().is_some_and(|keys| !keys.is_empty()));
         let stored = u32::try_from(signed.count()).unwrap_or(u32::MAX);
         let rejected = Counter { name: "not_authorised".into(), count: u64::from(stored == 0) };
         let lacking = match stored {
-            0 => texts(&["the revocation of paris lacks 1 of 1 signatures"]),
+            0 => vec![lacking(
+                "the revocation of paris lacks 1 of 1 signatures",
+                LackingReason::Unsigned,
+            )],
+            // A grant: what this daemon is told about rome is overtaken.
+            _ if is_grant => vec![
+                lacking(
+                    "the grant of rome is overtaken by a later decision",
+                    LackingReason::Overtaken,
+                ),
+                lacking("change 2 of the authorities is not followed", LackingReason::NotFollowed),
+            ],
             _ => Vec::new(),
         };
         Ok(Response::new(TrustReply {

@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 
 use zonemesh_core::membership::{
     AuthorityEdit, AuthorityIdentity, AuthorityPublicKey, AuthoritySet, ChangeSummary, KnownSet,
-    Membership, SetHash, SignedTrustItem, TrustItem, TrustKind,
+    SetHash, SignedTrustItem, TrustItem, TrustKind,
 };
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::ZoneName;
 
+use super::ineffective::{lacking, overtaken};
 use super::{Administration, Refusal, SignedChange};
 use crate::facts::disk::keys;
 use crate::facts::ledger::now;
@@ -116,78 +117,13 @@ impl Administration {
     pub(super) async fn apply(&self, items: Vec<SignedTrustItem>) -> Result<SignedChange, Refusal> {
         let offered = items.clone();
         let change = self.accept(items).await?;
-        let lacking = self
-            .ledger
-            .read(|registry| registry.membership().map(|membership| lacking(membership, &offered)));
+        let were_taken = change.outcomes.iter().all(Result::is_ok);
+        let lacking = self.ledger.read(|registry| {
+            let membership = registry.membership()?;
+            let open = lacking(membership, &offered);
+            let past = (were_taken && open.is_empty()).then(|| overtaken(membership, &offered));
+            Some(past.unwrap_or(open))
+        });
         Ok(SignedChange { change, lacking: lacking.unwrap_or_default(), ..SignedChange::default() })
-    }
-}
-
-/// What was offered and has no effect, one sentence each. Sets before the newest one that was offered
-/// are the way to it: one that was given up or pinned among them is nobody's question any more.
-fn lacking(membership: &Membership, offered: &[SignedTrustItem]) -> Vec<String> {
-    let epoch = |item: &SignedTrustItem| match item.decode() {
-        Ok(TrustItem::AuthoritySet(set)) => Some(set.epoch),
-        _ => None,
-    };
-    let newest = offered.iter().filter_map(epoch).max();
-    let sentence = |item: &SignedTrustItem| {
-        if epoch(item).is_some_and(|epoch| Some(epoch) < newest) {
-            return None;
-        }
-        let decoded = item.decode().ok()?;
-        let what = match &decoded {
-            TrustItem::Grant(grant) => format!("the grant of {}", grant.zone),
-            TrustItem::Revocation(revocation) => format!("the revocation of {}", revocation.zone),
-            TrustItem::AuthoritySet(set) => format!("change {} of the authorities", set.epoch),
-            TrustItem::GrantPage(_) => return None,
-        };
-        if let Some(lacking) = membership.lacking(item) {
-            let (missing, needed) = (lacking.missing, lacking.needed);
-            return Some(format!("{what} lacks {missing} of {needed} signatures"));
-        }
-        let is_held = membership.get(&item.id()).is_some();
-        let is_set = matches!(decoded, TrustItem::AuthoritySet(_));
-        let waits = is_set && is_held && !membership.follows(&item.payload_hash());
-        waits.then(|| {
-            format!("{what} is not followed: it waits for its list, or contradicts another")
-        })
-    };
-    offered.iter().filter_map(sentence).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use zonemesh_core::membership::{AuthorityIdentity, sign};
-
-    use super::*;
-
-    #[test]
-    fn a_change_is_judged_by_its_own_set_and_not_by_one_that_was_given_up() {
-        let [owner, fresh] = [3, 4].map(|seed| AuthorityIdentity::from_seed(&[seed; 32]));
-        let keys = BTreeSet::from([owner.public_key()]);
-        let set = Membership::draft_first(keys.clone(), keys, 1, now()).unwrap();
-        let first = sign(&set, &TrustItem::AuthoritySet(set.clone()), &[&owner]);
-        let mut membership = Membership::new(first).unwrap();
-        let child = |membership: &Membership, edit: &AuthorityEdit| {
-            let draft = membership.draft_change(edit, now()).unwrap();
-            let mut next = SignedTrustItem::unsigned(&TrustItem::AuthoritySet(draft.next));
-            [&owner, &fresh].into_iter().for_each(|key| next.sign(key));
-            (next.payload_hash(), [vec![next], draft.pages].concat())
-        };
-        let renew = AuthorityEdit { renew: true, ..AuthorityEdit::default() };
-        let add = AuthorityEdit { add: [fresh.public_key()].into(), ..AuthorityEdit::default() };
-        let (given_up, kept) = (child(&membership, &renew).1, child(&membership, &add));
-        membership.accept_all(kept.1.clone());
-        assert!(membership.follows(&kept.0));
-        membership.accept_all(given_up.clone());
-        let told = ["change 1 of the authorities is not followed: it waits for its list, \
-                     or contradicts another"];
-        assert_eq!(lacking(&membership, &given_up), told);
-        let (head, last) = child(&membership, &renew);
-        membership.accept_all(last.clone());
-        assert!(membership.follows(&head));
-        let file = [given_up, kept.1, last].concat();
-        assert_eq!(lacking(&membership, &file), [""; 0]);
     }
 }

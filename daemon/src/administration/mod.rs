@@ -9,6 +9,7 @@ pub(crate) mod announcer;
 mod authorities;
 mod founding;
 mod grant;
+mod ineffective;
 mod invite;
 pub(crate) mod join;
 mod leave;
@@ -50,6 +51,7 @@ use crate::facts::tokens::TokenBoard;
 pub(crate) use authorities::{AuthoritiesInForce, DraftedChange};
 pub(crate) use founding::Founder;
 pub(crate) use grant::AttestedGrant;
+pub(crate) use ineffective::{IneffectiveItem, Ineffectiveness};
 pub(crate) use invite::InvitationRequest;
 use listening::Listening;
 pub(crate) use redeem::NotRedeemed;
@@ -114,8 +116,10 @@ pub(crate) struct SignedChange {
     /// Items with too few signatures, and how many are missing at most.
     pub(crate) unfinished: Vec<SignedTrustItem>,
     pub(crate) missing: u32,
-    /// What was offered and has no effect, one sentence each.
-    pub(crate) lacking: Vec<String>,
+    /// What was offered and has no effect.
+    pub(crate) lacking: Vec<IneffectiveItem>,
+    /// What the change takes from somebody, one sentence each.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Administration {

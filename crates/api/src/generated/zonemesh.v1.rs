@@ -3657,9 +3657,22 @@ pub struct TrustReply {
     /// How many signatures they still need, at most.
     #[prost(uint32, tag = "6")]
     pub signatures_missing: u32,
-    /// What was offered and has no effect, for people: for want of signatures, or as something else wins.
-    #[prost(string, repeated, tag = "7")]
-    pub lacking: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What was offered and has no effect.
+    #[prost(message, repeated, tag = "8")]
+    pub lacking: ::prost::alloc::vec::Vec<LackingItem>,
+    /// What the change takes from somebody, for people.
+    #[prost(string, repeated, tag = "9")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// An item that was offered and has no effect.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LackingItem {
+    /// For people.
+    #[prost(string, tag = "1")]
+    pub sentence: ::prost::alloc::string::String,
+    /// Why.
+    #[prost(enumeration = "LackingReason", tag = "2")]
+    pub reason: i32,
 }
 /// Asks for trust items.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3854,6 +3867,43 @@ impl ZoneState {
             "ZONE_STATE_BLOCKED" => Some(Self::Blocked),
             "ZONE_STATE_REVOKED" => Some(Self::Revoked),
             "ZONE_STATE_LEFT" => Some(Self::Left),
+            _ => None,
+        }
+    }
+}
+/// Why an item has no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LackingReason {
+    /// Not said. Never sent.
+    Unspecified = 0,
+    /// It lacks signatures that it may still get.
+    Unsigned = 1,
+    /// An authority set that waits for its list, or that contradicts another.
+    NotFollowed = 2,
+    /// Something later holds.
+    Overtaken = 3,
+}
+impl LackingReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LACKING_REASON_UNSPECIFIED",
+            Self::Unsigned => "LACKING_REASON_UNSIGNED",
+            Self::NotFollowed => "LACKING_REASON_NOT_FOLLOWED",
+            Self::Overtaken => "LACKING_REASON_OVERTAKEN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LACKING_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "LACKING_REASON_UNSIGNED" => Some(Self::Unsigned),
+            "LACKING_REASON_NOT_FOLLOWED" => Some(Self::NotFollowed),
+            "LACKING_REASON_OVERTAKEN" => Some(Self::Overtaken),
             _ => None,
         }
     }

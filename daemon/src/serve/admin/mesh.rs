@@ -14,11 +14,11 @@ use zonemesh_api::v1::mesh_server::Mesh;
 use zonemesh_api::v1::{
     Authority, AuthorityChangeReply, AuthorityChangeRequest, AuthorityListReply,
     AuthorityListRequest, AuthorityPinRequest, KeyRotateReply, KeyRotateRequest, KeyRotation,
-    MeshFoundRequest, MeshInitReply, MeshInitRequest, TokenListReply, TokenListRequest,
-    TokenRemoveRequest, TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply,
-    ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply,
-    ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest, ZoneLeaveReply, ZoneLeaveRequest,
-    ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
+    LackingItem, LackingReason, MeshFoundRequest, MeshInitReply, MeshInitRequest, TokenListReply,
+    TokenListRequest, TokenRemoveRequest, TrustExportReply, TrustExportRequest, TrustImportRequest,
+    TrustReply, ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest,
+    ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest, ZoneLeaveReply,
+    ZoneLeaveRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
 };
 use zonemesh_api::wire::mesh::{self as wire, trust_reply};
 use zonemesh_core::key::KeyError;
@@ -33,8 +33,8 @@ use crate::administration::join::{JoinProgress, Joining};
 use crate::administration::listening::Listening;
 use crate::administration::rotation::Rotation;
 use crate::administration::{
-    Administration, AttestedGrant, AuthoritiesInForce, DraftedChange, Founder, InvitationRequest,
-    Refusal, SignedChange,
+    Administration, AttestedGrant, AuthoritiesInForce, DraftedChange, Founder, IneffectiveItem,
+    Ineffectiveness, InvitationRequest, Refusal, SignedChange,
 };
 use crate::facts::disk::head::set_hash;
 use crate::facts::etcd::EtcdBoard;
@@ -400,9 +400,19 @@ fn reply(signed: SignedChange) -> TrustReply {
     TrustReply {
         unfinished: signed.unfinished.iter().map(SignedTrustItem::to_file_bytes).collect(),
         signatures_missing: signed.missing,
-        lacking: signed.lacking,
+        lacking: signed.lacking.into_iter().map(lacking).collect(),
+        warnings: signed.warnings,
         ..trust_reply(&outcomes, &members)
     }
+}
+
+fn lacking(item: IneffectiveItem) -> LackingItem {
+    let reason = match item.why {
+        Ineffectiveness::Unsigned => LackingReason::Unsigned,
+        Ineffectiveness::NotFollowed => LackingReason::NotFollowed,
+        Ineffectiveness::Overtaken => LackingReason::Overtaken,
+    };
+    LackingItem { sentence: item.sentence, reason: reason.into() }
 }
 
 fn zone(text: &str) -> Result<ZoneName, Status> {

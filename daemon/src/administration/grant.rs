@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::membership::{FederationRight, GrantRequest};
-use zonemesh_core::name::ZoneName;
+use zonemesh_core::name::{FederationName, ZoneName};
 
 use super::invite::{reserved, revoked};
 use super::{Administration, Refusal, SignedChange};
@@ -46,6 +46,7 @@ impl Administration {
             tunnel_ips = self.tunnel_ips_for(&zone, &reserved)?;
         }
         self.check_free(&zone, &prefixes, &tunnel_ips, &reserved)?;
+        let warnings = self.hosting_lost(&zone, &federations);
         let items = self.draft_grant(GrantRequest {
             zone: zone.clone(),
             zone_key,
@@ -55,6 +56,28 @@ impl Administration {
         })?;
         // With one of them somebody else would take the zone's place.
         self.void_invitations(&mut state, &zone).await?;
-        self.sign_and_apply(&items).await
+        let signed = self.sign_and_apply(&items).await?;
+        Ok(SignedChange { warnings, ..signed })
+    }
+
+    /// What a grant with these rights takes from a zone that hosts it now, one sentence each.
+    fn hosting_lost(&self, zone: &ZoneName, rights: &[FederationRight]) -> Vec<String> {
+        if rights.is_empty() {
+            // It may what it may now.
+            return Vec::new();
+        }
+        self.ledger.read(|registry| {
+            let may = |federation: &FederationName| {
+                rights.iter().any(|right| right.federation == *federation && right.host)
+            };
+            let hosted = registry.hosted_by(zone).into_iter();
+            let lost = hosted.filter(|one| registry.may_host(zone, one) && !may(one));
+            let sentence = |federation| {
+                format!(
+                    "{zone} hosts {federation} now, and this grant takes that away: no zone will find its SuperLink, and its gateway will certify none; to leave it there, grant {federation}=host too"
+                )
+            };
+            lost.map(sentence).collect()
+        })
     }
 }

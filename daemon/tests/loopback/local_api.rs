@@ -329,6 +329,40 @@ async fn a_zone_hosts_and_trains_in_what_its_grant_names_and_in_all_if_it_names_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_grant_that_takes_hosting_from_the_zone_that_hosts_warns_and_is_a_finding_there() {
+    let place = place(28, 1);
+    let mut zone = serving(place, &[]).await;
+    zone.mesh().await.mesh_init(founding()).await.unwrap();
+    let member = zone.mesh().await.zone_list(v1::ZoneListRequest {}).await.unwrap().into_inner();
+    let member = member.zones.into_iter().next().unwrap();
+    let grant = async |rights: [&str; 2]| {
+        let request = v1::ZoneGrantRequest {
+            zone: member.zone.clone(),
+            zone_key: member.zone_key.clone(),
+            prefixes: member.prefixes.clone(),
+            tunnel_ips: Vec::new(),
+            federations: rights.map(str::to_owned).to_vec(),
+        };
+        zone.mesh().await.zone_grant(request).await.unwrap().into_inner().warnings
+    };
+    let lost = async || {
+        let findings = zone.findings().await.into_iter().filter(|found| found.code == "P320");
+        findings.map(|found| found.subject).collect::<Vec<_>>()
+    };
+    assert_eq!(grant(["health-eu=host,train", "weather-eu=host"]).await, [""; 0]);
+    assert_eq!(lost().await, [""; 0]);
+    let warned = grant(["health-eu=train", "weather-eu=host"]).await;
+    let expected = format!("{} hosts health-eu now, and this grant takes that away", member.zone);
+    assert!(warned.len() == 1 && warned[0].starts_with(&expected), "{warned:?}");
+    assert!(warned[0].ends_with("grant health-eu=host too"), "{warned:?}");
+    assert_eq!(lost().await, ["health-eu"]);
+    assert_eq!(grant(["health-eu=none", "weather-eu=host"]).await, [""; 0], "it hosts it no more");
+    assert_eq!(grant(["health-eu=host", "weather-eu=host"]).await, [""; 0]);
+    assert_eq!(lost().await, [""; 0]);
+    zone.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_supernode_in_a_session_hears_that_its_zone_may_not_train_there_any_more() {
     let place = place(25, 1);
     let mut zone = serving(place, &[("supernode", "")]).await;

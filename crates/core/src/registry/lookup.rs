@@ -201,8 +201,13 @@ impl Registry {
     pub fn federations(&self) -> BTreeSet<&FederationName> {
         let zones: BTreeSet<_> = self.held.keys().map(|id| &id.zone).collect();
         let unblocked = zones.into_iter().filter(|zone| !self.trust.is_blocked(zone));
-        let in_force = unblocked.flat_map(|zone| self.in_force(zone));
-        let contents = in_force.map(|held| &held.record.content);
+        unblocked.flat_map(|zone| self.hosted_by(zone)).collect()
+    }
+
+    /// The federations that this zone says it has a SuperLink or a CA for, whether it may or not.
+    #[must_use]
+    pub fn hosted_by(&self, zone: &ZoneName) -> BTreeSet<&FederationName> {
+        let contents = self.in_force(zone).map(|held| &held.record.content);
         let named = contents.flat_map(|content| {
             let superlinks = content.superlinks.iter().map(|s| &s.federation);
             superlinks.chain(content.ca_sets.iter().map(|set| &set.federation))

@@ -13,7 +13,7 @@ use zonemesh_core::exit::error_line;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::member::Member;
 use zonemesh_core::membership::{Alarm, KnownSet, Membership};
-use zonemesh_core::name::ZoneName;
+use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::path::{PathReason, PathState};
 use zonemesh_core::registry::{Registry, SignedRevocation, Standing};
 
@@ -54,6 +54,7 @@ pub(crate) const CODES: &[Code] = &[
     Code::GrantNotListed,
     Code::RevocationOvertaken,
     Code::BeyondGrant,
+    Code::HostingNotGranted,
 ];
 
 /// A clock that is further off than this is worth a line: Flower bears 5 s.
@@ -264,6 +265,7 @@ pub(crate) fn of_mesh(registry: &Registry, config: &Config) -> Vec<Finding> {
     if let Some(membership) = registry.membership() {
         found.extend(bounds(registry).and_then(|granted| beyond(config, granted)));
         found.extend(of_own_zone(registry));
+        found.extend(of_hosting(registry));
         found.extend(membership.alarms().iter().map(contradiction));
         found.extend(of_authorities(membership));
     }
@@ -359,6 +361,16 @@ fn of_own_zone(registry: &Registry) -> Option<Finding> {
     let found = Finding::new(code, Subject::Here);
     let revoked = registry.own_revocation().filter(|_| code == Code::KeyRevoked);
     Some(revoked.into_iter().fold(found, revoked_by))
+}
+
+/// Federations that this zone's record says it hosts, and that its grant does not let it host.
+fn of_hosting(registry: &Registry) -> Vec<Finding> {
+    let own = registry.zone();
+    let lost = registry.hosted_by(own).into_iter().filter(|one| !registry.may_host(own, one));
+    let about = |federation: &FederationName| {
+        Finding::new(Code::HostingNotGranted, Subject::Federation(federation.clone()))
+    };
+    lost.map(about).collect()
 }
 
 fn revoked_by(found: Finding, by: SignedRevocation) -> Finding {

@@ -41,7 +41,8 @@ service_bootstrap() {
         msg info "the SuperLink is not ready yet: the companion waits, and journalctl -u zonemesh-superlink says for what"
     fi
     local plan
-    plan="$(zonemesh-superlink plan --context "$ZONEMESH_ETC/context.sh")" || plan="{}"
+    # It is printed as well while the gateway is not there, or has something against this VM.
+    plan="$(zonemesh-superlink plan --context "$ZONEMESH_ETC/context.sh")" || [ -n "$plan" ] || plan="{}"
     zonemesh_report 'Flower SuperLink' "federation=$ONEAPP_ZONEMESH_FEDERATION" \
         "supernodes=$(superlink_endpoint fleet_port <<<"$plan")" \
         "flwr_run=$(superlink_endpoint control_port <<<"$plan")" \

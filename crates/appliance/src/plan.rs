@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::files::{FileError, FileOwner, make_folder, write_atomic};
 use crate::flower::SHIM;
+use crate::reason::Reason;
 use crate::runner::child::Program;
 use crate::state_folder::StateFolder;
 
@@ -51,6 +52,20 @@ pub struct LaunchPlan {
     pub files: Vec<PlannedFile>,
     /// Run last.
     pub program: Program,
+}
+
+/// Why Flower would not be started now, as `plan` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PrintedReason {
+    code: &'static str,
+    reason: String,
+    fix: String,
+}
+
+impl From<&Reason> for PrintedReason {
+    fn from(reason: &Reason) -> Self {
+        Self { code: reason.code(), reason: reason.to_string(), fix: reason.fix() }
+    }
 }
 
 impl LaunchPlan {

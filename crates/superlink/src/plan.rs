@@ -12,7 +12,8 @@ use zonemesh_api::wire::local::Registration;
 use zonemesh_api::wire::onegate::OneGateIdentity;
 use zonemesh_appliance::files::FileOwner;
 use zonemesh_appliance::flower::{FlowerHome, FlowerPorts, InstalledFlower, SuperLinkArguments};
-use zonemesh_appliance::plan::{LaunchPlan, PlannedFile, shim_file, state_folders};
+use zonemesh_appliance::plan::{LaunchPlan, PlannedFile, PrintedReason, shim_file, state_folders};
+use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::runner::child::Program;
 use zonemesh_appliance::settings::SuperLinkSettings;
 use zonemesh_appliance::state_folder::StateFolder;
@@ -45,6 +46,8 @@ pub(crate) struct PrintedSuperLinkPlan {
     schema: &'static str,
     role: &'static str,
     register: PlannedRegistration,
+    /// What the gateway has against this VM, or why it cannot be asked.
+    waiting: Option<PrintedReason>,
     #[serde(flatten)]
     plan: LaunchPlan,
 }
@@ -132,7 +135,8 @@ impl SuperLinkInputs<'_> {
         }
     }
 
-    pub(crate) fn printed(&self) -> PrintedSuperLinkPlan {
+    /// `asked` is what came of asking the gateway.
+    pub(crate) fn printed(&self, asked: Result<(), &Reason>) -> PrintedSuperLinkPlan {
         let (settings, ports) = (self.settings, self.ports());
         PrintedSuperLinkPlan {
             schema: "zonemesh/plan/v1",
@@ -145,6 +149,7 @@ impl SuperLinkInputs<'_> {
                 control_port: ports.control,
                 flower_version: self.flower.version.to_string(),
             },
+            waiting: asked.err().map(PrintedReason::from),
             plan: self.plan(None),
         }
     }
@@ -195,7 +200,7 @@ mod tests {
         let flower = InstalledFlower { version: preferred_version(), generation: &GrpcFlower };
         let owner = Some(FileOwner { uid: 990, gid: 991 });
         let inputs = SuperLinkInputs { settings: &settings, owner, flower };
-        let printed = serde_json::to_string_pretty(&inputs.printed()).unwrap();
+        let printed = serde_json::to_string_pretty(&inputs.printed(Ok(()))).unwrap();
         let golden = include_str!("../tests/golden/plan.json").trim();
         assert_eq!(printed, golden, "if the change is meant, this is the new plan:\n{printed}");
         assert!(!printed.contains("zmt1."));

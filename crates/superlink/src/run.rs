@@ -6,6 +6,7 @@
 
 use anyhow::Context as _;
 use zonemesh_appliance::files::FileOwner;
+use zonemesh_appliance::gateway::{LocalGateway, SetFile};
 use zonemesh_appliance::installed::installed_flower;
 use zonemesh_appliance::settings::SuperLinkSettings;
 use zonemesh_appliance::startup;
@@ -60,7 +61,8 @@ async fn work(superlink: &mut CertifiedSuperLink) -> anyhow::Result<()> {
     }
 }
 
-/// Prints what `run` would do, without secrets.
+/// Prints what `run` would do, without secrets, and judges: well if the gateway is the token's and
+/// takes the token. It is asked what it tells of the federation; nothing is registered.
 ///
 /// # Errors
 /// Flower is not usable here.
@@ -69,6 +71,10 @@ pub(crate) async fn print_plan(settings: SuperLinkSettings) -> anyhow::Result<Ex
     let wanted = settings.common.flower_version;
     let flower = installed_flower(&home(&settings), owner, wanted).await?;
     let inputs = SuperLinkInputs { settings: &settings, owner, flower };
-    let json = serde_json::to_string_pretty(&inputs.printed()).context("cannot print the plan")?;
-    startup::print(&json)
+    let file = SetFile::Read(inputs.state().authority_set());
+    let asked = LocalGateway::new(&settings.common, file).resolve().await.map(drop);
+    let printed = inputs.printed(asked.as_ref().copied());
+    let json = serde_json::to_string_pretty(&printed).context("cannot print the plan")?;
+    startup::print(&json)?;
+    Ok(asked.as_ref().map_or_else(startup::verdict, |()| Exit::Ok))
 }

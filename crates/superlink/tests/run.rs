@@ -208,6 +208,7 @@ async fn the_plan_is_printed_without_secrets() {
     let plan: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(plan["schema"], "zonemesh/plan/v1");
     assert_eq!(plan["register"]["fleet_port"], 19092);
+    assert!(plan["waiting"].is_null(), "the gateway takes the token: {out}");
     let files = plan["files"].as_array().unwrap();
     let key = files.iter().find(|file| file["purpose"] == "key").unwrap();
     assert_eq!((&key["mode"], &key["owner"]["uid"]), (&"0600".into(), &0.into()));
@@ -218,4 +219,26 @@ async fn the_plan_is_printed_without_secrets() {
     let (code, _, errors) = process.output(&["plan"]);
     assert_eq!(code, 6, "refused, and not an unknown failure: {errors}");
     assert!(errors.contains("ONEAPP_ZONEMESH_FLOWER_VERSION=1.25.9"), "{errors}");
+}
+
+#[tokio::test]
+async fn a_plan_asks_the_gateway_and_registers_nothing() {
+    let mut gateway = TestGateway::start();
+    let unknown = format!("{}AAAA", gateway.token.reveal());
+    let ends = |gateway: &TestGateway, token: Option<&str>| {
+        let mut process = companion(gateway, 19092, LIVES);
+        if let Some(token) = token {
+            process.set("ONEAPP_ZONEMESH_TOKEN", token);
+        }
+        let (exit, out, errors) = process.output(&["plan"]);
+        let plan: serde_json::Value = serde_json::from_str(&out).expect(&errors);
+        assert!(plan["program"].is_object(), "{out}");
+        (exit, plan["waiting"]["code"].as_str().map(str::to_owned))
+    };
+    assert_eq!(ends(&gateway, Some(&unknown)), (6, Some("T406".into())));
+    assert_eq!(ends(&gateway, Some(TOKEN_EXAMPLE)), (6, Some("T405".into())));
+    assert_eq!(ends(&gateway, None), (0, None));
+    assert_eq!(gateway.calls("register"), 0, "a plan changes nothing");
+    gateway.stop();
+    assert_eq!(ends(&gateway, None), (10, Some("N201".into())));
 }

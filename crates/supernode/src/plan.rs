@@ -10,7 +10,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 use zonemesh_appliance::files::FileOwner;
 use zonemesh_appliance::flower::{FlowerHome, InstalledFlower, SuperNodeArguments};
-use zonemesh_appliance::plan::{LaunchPlan, PlannedFile, shim_file, state_folders};
+use zonemesh_appliance::plan::{LaunchPlan, PlannedFile, PrintedReason, shim_file, state_folders};
 use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::runner::child::Program;
 use zonemesh_appliance::settings::SuperNodeSettings;
@@ -36,13 +36,6 @@ pub(crate) struct PrintedSuperNodePlan {
     waiting: Option<PrintedReason>,
     #[serde(flatten)]
     plan: Option<LaunchPlan>,
-}
-
-#[derive(Serialize)]
-pub(crate) struct PrintedReason {
-    code: &'static str,
-    reason: String,
-    fix: String,
 }
 
 impl SuperNodeInputs<'_> {
@@ -88,10 +81,7 @@ impl PrintedSuperNodePlan {
     ) -> Self {
         let (plan, waiting) = match plan {
             Ok(plan) => (Some(plan), None),
-            Err(reason) => {
-                let (code, fix) = (reason.code(), reason.fix());
-                (None, Some(PrintedReason { code, reason: reason.to_string(), fix }))
-            }
+            Err(reason) => (None, Some(PrintedReason::from(&reason))),
         };
         Self {
             schema: "zonemesh/plan/v1",

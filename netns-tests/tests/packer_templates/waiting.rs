@@ -35,6 +35,9 @@ fn well(output: &Output) {
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
 
+/// What a SuperLink's `plan` prints, whatever it ends with.
+const PLAN: &str = r#"{"register":{"address":"10.10.10.5","fleet_port":9092,"control_port":9093}}"#;
+
 /// A stage with a companion that ends with these codes, one after another; the last one stays.
 fn stage(vm: &Vm, program: &str, codes: &str, stage: &str) -> Output {
     let script = format!(
@@ -42,6 +45,7 @@ fn stage(vm: &Vm, program: &str, codes: &str, stage: &str) -> Output {
         codes=({codes}); {program}() {{
             local code=\"${{codes[0]}}\"
             [ \"${{#codes[@]}}\" = 1 ] || codes=(\"${{codes[@]:1}}\")
+            [ \"$1\" != plan ] || printf '%s\\n' '{PLAN}'
             return \"$code\"
         }}
         {stage}"
@@ -72,7 +76,10 @@ fn a_companion_that_says_not_yet_is_configured_and_started() {
         assert!(calls.contains(&enabled), "{calls}");
         let tries = calls.matches("restart --no-block").count();
         assert_eq!((tries, calls.matches("is-active").count()), (3, 3), "{calls}");
-        assert!(read(&vm.file("report")).contains("federation = health-eu\n"));
+        let report = read(&vm.file("report"));
+        assert!(report.contains("federation = health-eu\n"));
+        let is_known = report.contains("supernodes = 10.10.10.5:9092\n");
+        assert_eq!(is_known, program == "zonemesh-superlink", "{report}");
     }
 }
 

@@ -13,10 +13,10 @@ use std::time::Duration;
 use tonic::{Code, Request};
 use zonemesh_api::v1::AttestRequest;
 use zonemesh_api::wire::local::shown_items;
-use zonemesh_core::attestation;
+use zonemesh_core::attestation::{self, GatewayDoubt};
 use zonemesh_core::exit::error_line;
 use zonemesh_core::key::ZonePublicKey;
-use zonemesh_core::membership::SignedTrustItem;
+use zonemesh_core::membership::{SignedTrustItem, TrustKind};
 use zonemesh_core::token::{MeshPin, ZonePin};
 use zonemesh_pki::asking_client_config;
 
@@ -76,15 +76,30 @@ impl PinnedZone {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         let unusable = |problem| Reason::Files { problem };
         let seen = newest.of(&pin.mesh).map_err(|error| unusable(error_line(&error)))?;
+        let shows_a_zone = shown.iter().any(|item| item.kind() == TrustKind::Grant);
         let attested = attestation::verify(pin, seen.as_ref(), shown)
-            .map_err(|error| self.unproven(error.to_string()))?;
+            .map_err(|doubt| self.doubted(&doubt, shows_a_zone))?;
         let kept = newest.keep(&pin.mesh, attested.head);
         kept.map_err(|error| unusable(error_line(&error)))?;
         Ok(attested.zone_key)
     }
 
     fn unproven(&self, problem: impl Into<String>) -> Reason {
-        Reason::GatewayUnproven { gateway: self.gateway, problem: problem.into() }
+        Reason::GatewayUnproven { gateway: self.gateway, problem: problem.into(), is_other: false }
+    }
+
+    /// A gateway that shows another mesh or zone is not one that is behind.
+    fn doubted(&self, doubt: &GatewayDoubt, shows_a_zone: bool) -> Reason {
+        let is_other = match doubt {
+            GatewayDoubt::OtherMesh(_) => true,
+            GatewayDoubt::NoGrant(_) => shows_a_zone,
+            GatewayDoubt::TooMuch
+            | GatewayDoubt::OlderThanToken(_)
+            | GatewayDoubt::OlderThanSeen(_)
+            | GatewayDoubt::Conflict => false,
+        };
+        let (gateway, problem) = (self.gateway, doubt.to_string());
+        Reason::GatewayUnproven { gateway, problem, is_other }
     }
 
     fn unreachable(&self, problem: impl Into<String>) -> Reason {

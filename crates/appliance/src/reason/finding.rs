@@ -38,7 +38,7 @@ fn evidence(reason: &Reason) -> Vec<Evidence> {
         | Reason::FlowerSilent { problem } => vec![because(problem)],
         Reason::GatewayUnreachable { gateway, problem }
         | Reason::GatewayKey { gateway, problem }
-        | Reason::GatewayUnproven { gateway, problem } => vec![at(gateway), because(problem)],
+        | Reason::GatewayUnproven { gateway, problem, .. } => vec![at(gateway), because(problem)],
         Reason::SuperLinkUnreachable { endpoint, problem }
         | Reason::NotTls { endpoint, problem }
         | Reason::NotServing { endpoint, problem } => vec![at(endpoint), because(problem)],

@@ -117,6 +117,8 @@ pub enum Reason {
         gateway: SocketAddr,
         /// What it lacks.
         problem: String,
+        /// True if it shows to be another mesh's or zone's, and is not only behind.
+        is_other: bool,
     },
     /// The gateway does not accept the token.
     #[error("the gateway refuses the token: {message}")]
@@ -242,8 +244,8 @@ impl Reason {
             | Self::TokenRefused { .. }
             | Self::FlowerPrograms { .. }
             | Self::FlowerUnsupported { .. } => true,
+            Self::GatewayUnproven { is_other, .. } => *is_other,
             Self::GatewayUnreachable { .. }
-            | Self::GatewayUnproven { .. }
             | Self::SuperLinkUnreachable { .. }
             | Self::ZoneUnreachable { .. }
             | Self::Keepalive { .. }

@@ -178,18 +178,22 @@ async fn a_gateway_that_proves_something_else_hears_the_question_and_no_more() {
     let mesh = mesh::granting(mesh::founded(1), 1, ZONE_SEED);
     let other_mesh = mesh::granting(mesh::founded(2), 2, ZONE_SEED);
     let folder = tempfile::tempdir().unwrap();
+    let paris = mesh::granting_as("paris", mesh::founded(1), 1, ZONE_SEED);
+    let paris = zonemesh_core::attestation::about(&paris, &"paris".parse().unwrap());
+    // Whoever shows another mesh or zone stays that; one that shows less may be behind.
     let cases = [
-        (Some(mesh::shown(&other_mesh)), "not of the mesh"),
-        (Some(mesh::founded(1).items()), "no grant of the zone berlin"),
-        (Some(Vec::new()), "no grant of the zone berlin"),
-        (None, "belongs to no managed mesh yet"),
+        (Some(mesh::shown(&other_mesh)), "not of the mesh", true),
+        (Some(paris), "no grant of the zone berlin", true),
+        (Some(mesh::founded(1).items()), "no grant of the zone berlin", false),
+        (Some(Vec::new()), "no grant of the zone berlin", false),
+        (None, "belongs to no managed mesh yet", false),
     ];
-    for (shown, why) in cases {
+    for (shown, why, is_refusal) in cases {
         let gateway = managed(mesh::pin(&mesh), Vec::new());
         *gateway.shown.lock().unwrap() = shown;
         let reason = refusal(&client(&gateway, &gateway.token, folder.path())).await;
         assert!(reason.to_string().contains(why), "{reason}");
-        assert!(!reason.is_refusal(), "it may still come");
+        assert_eq!(reason.is_refusal(), is_refusal, "{reason}");
         assert_eq!(heard(&gateway), ["attest", "attest"]);
     }
 }

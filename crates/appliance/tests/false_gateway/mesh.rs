@@ -29,9 +29,19 @@ fn owner() -> AuthorityIdentity {
 }
 
 /// With berlin granted by the authority of this seed, for a zone key of that one.
-pub(crate) fn granting(mut mesh: Membership, seed: u8, zone_seed: [u8; 32]) -> Membership {
+pub(crate) fn granting(mesh: Membership, seed: u8, zone_seed: [u8; 32]) -> Membership {
+    granting_as(ZONE, mesh, seed, zone_seed)
+}
+
+/// The same with another zone.
+pub(crate) fn granting_as(
+    zone: &str,
+    mut mesh: Membership,
+    seed: u8,
+    zone_seed: [u8; 32],
+) -> Membership {
     let request = GrantRequest {
-        zone: ZONE.parse().unwrap(),
+        zone: zone.parse().unwrap(),
         zone_key: ZoneIdentity::from_seed(&zone_seed).public_key(),
         prefixes: vec!["10.10.10.0/24".parse().unwrap()],
         tunnel_ips: vec!["10.255.0.1".parse().unwrap()],

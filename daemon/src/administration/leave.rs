@@ -25,7 +25,11 @@ impl Administration {
                 return Err(Refusal::Unmanaged);
             }
             self.fail_if_revoked()?;
-            let is_alone = self.ledger.read(|registry| registry.all_members().count() < 2);
+            // Whoever leaves comes back by the invitation of another zone: one must be left.
+            let is_alone = self.ledger.read(|registry| {
+                let mut others = registry.all_members().filter(|member| member.zone != *own);
+                others.all(|member| registry.left_since(&member.zone).is_some())
+            });
             if is_alone && self.ledger.left_since().is_none() {
                 return Err(Refusal::LastMember);
             }

@@ -93,7 +93,8 @@ fn is_left_out(path: &Path) -> bool {
 /// True if there is no such folder, or nothing in it.
 pub(super) fn is_empty(dir: &Path) -> Result<bool, FolderError> {
     match fs::read_dir(dir) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
+        // What ext4 puts into a disk that is new.
+        Ok(entries) => Ok(entries.flatten().all(|entry| entry.file_name() == "lost+found")),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
         Err(error) => Err(at(dir)(error)),
     }
@@ -105,17 +106,55 @@ pub(super) fn write(dir: &Path, files: &[Saved]) -> Result<(), FolderError> {
     let (parent, beside) = beside(dir);
     make_folder(parent)?;
     let staged = match fs::metadata(dir) {
+        Ok(place) if is_mounted(&place, parent) => return fill_mount(dir, files),
         Ok(place) => make_like(&beside, &place),
         Err(_) => DirBuilder::new().mode(0o700).create(&beside).map_err(at(&beside)),
     };
     let done = staged.and_then(|()| fill(&beside, files)).and_then(|()| {
-        fs::rename(&beside, dir).map_err(at(dir))?;
-        File::open(parent).and_then(|folder| folder.sync_all()).map_err(at(parent))
+        match fs::rename(&beside, dir) {
+            // A folder of the same disk is mounted here.
+            Err(error) if error.kind() == ErrorKind::ResourceBusy => return fill_mount(dir, files),
+            renamed => renamed.map_err(at(dir))?,
+        }
+        sync(parent)
     });
-    done.inspect_err(|_| {
-        // What cannot be removed either is named by the error that is told.
-        let _ = fs::remove_dir_all(&beside);
-    })
+    // Nothing is there any more if it took its place; what cannot be removed either is named by the
+    // error that is told.
+    let _ = fs::remove_dir_all(&beside);
+    done
+}
+
+fn is_mounted(place: &fs::Metadata, parent: &Path) -> bool {
+    fs::metadata(parent).is_ok_and(|parent| parent.dev() != place.dev())
+}
+
+/// The same for a mount point, whose place nothing can take: the files are written into a folder in it
+/// and then moved up, those last without which no daemon starts.
+fn fill_mount(dir: &Path, files: &[Saved]) -> Result<(), FolderError> {
+    let inside = dir.join(format!(".tmp-restored-{}", std::process::id()));
+    make_like(&inside, &fs::metadata(dir).map_err(at(dir))?)?;
+    let mut moved = Vec::new();
+    let done = fill(&inside, files).and_then(|()| {
+        let entries = fs::read_dir(&inside).map_err(at(&inside))?;
+        let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+        let mut names = names.collect::<io::Result<Vec<_>>>().map_err(at(&inside))?;
+        names.sort_by_key(|name| (name != "trust", name == "mesh"));
+        for name in names {
+            let place = dir.join(&name);
+            fs::rename(inside.join(&name), &place).map_err(at(&place))?;
+            moved.push(place);
+        }
+        sync(dir)
+    });
+    if done.is_err() {
+        moved.iter().for_each(|path| drop(fs::remove_dir_all(path).or(fs::remove_file(path))));
+    }
+    let _ = fs::remove_dir_all(&inside);
+    done
+}
+
+fn sync(folder: &Path) -> Result<(), FolderError> {
+    File::open(folder).and_then(|open| open.sync_all()).map_err(at(folder))
 }
 
 /// The folder above, and a name beside that no state folder has.
@@ -151,8 +190,7 @@ fn fill(dir: &Path, files: &[Saved]) -> Result<(), FolderError> {
         file.write_all(&saved.content).and_then(|()| file.sync_all()).map_err(at(&path))?;
         give(&path, &owner)?;
     }
-    let sync = |folder: &PathBuf| File::open(folder).and_then(|open| open.sync_all());
-    made.iter().try_for_each(|folder| sync(folder).map_err(at(folder)))
+    made.iter().try_for_each(|folder| sync(folder))
 }
 
 /// The folders above a file, the highest first.
@@ -174,4 +212,30 @@ fn give(path: &Path, owner: &fs::Metadata) -> Result<(), FolderError> {
         return Ok(());
     }
     chown(path, Some(owner.uid()), Some(owner.gid())).map_err(at(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saved(path: &str) -> Saved {
+        Saved { path: path.into(), content: Zeroizing::new(path.as_bytes().to_vec()) }
+    }
+
+    #[test]
+    fn a_mount_point_is_filled_whole_or_not_at_all() {
+        let mount = tempfile::tempdir().unwrap();
+        fs::create_dir(mount.path().join("lost+found")).unwrap();
+        assert!(is_empty(mount.path()).unwrap());
+        let files = ["mesh", "trust/ab.item", "zone.key"].map(saved);
+        // The last that is moved finds something in its place.
+        let obstacle = mount.path().join("mesh");
+        fs::create_dir(&obstacle).unwrap();
+        assert!(fill_mount(mount.path(), &files).is_err());
+        fs::remove_dir(&obstacle).unwrap();
+        assert!(is_empty(mount.path()).unwrap(), "nothing stays");
+        fill_mount(mount.path(), &files).unwrap();
+        let read: Vec<_> = read(mount.path()).unwrap().into_iter().map(|f| f.path).collect();
+        assert_eq!(read, ["mesh", "trust/ab.item", "zone.key"].map(PathBuf::from));
+    }
 }

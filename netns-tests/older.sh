@@ -4,15 +4,16 @@
 #
 #   older.sh TARGET     -> TARGET/older/0.1.0/zonemeshd, zonemesh, zonemesh-superlink and -supernode
 #
-# The sources come from this repository's own history. Where that does not reach back (a shallow
-# clone) it says so and builds nothing; left_out.sh leaves the scenario out then.
+# The sources come from this repository's own history, at the commit that docs/CHANGELOG.md names.
+# Where that does not reach back (a shallow clone) it says so and builds nothing; left_out.sh leaves
+# the scenarios out then.
 set -euo pipefail
 
 release=0.1.0
-commit=6825f82
 programs=(zonemeshd zonemesh zonemesh-superlink zonemesh-supernode)
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+commit=$(sed -n "s/^## $release (commit \([0-9a-f]*\)).*/\1/p" docs/CHANGELOG.md)
 folder=${1:?older.sh TARGET}/older/$release
 
 say() { printf 'older: %s\n' "$*"; }

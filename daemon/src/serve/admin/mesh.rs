@@ -14,18 +14,18 @@ use zonemesh_api::v1::mesh_server::Mesh;
 use zonemesh_api::v1::{
     Authority, AuthorityChangeReply, AuthorityChangeRequest, AuthorityListReply,
     AuthorityListRequest, AuthorityPinRequest, KeyRotateReply, KeyRotateRequest, KeyRotation,
-    LackingItem, LackingReason, MeshFoundRequest, MeshInitReply, MeshInitRequest, TokenListReply,
-    TokenListRequest, TokenRemoveRequest, TrustExportReply, TrustExportRequest, TrustImportRequest,
-    TrustReply, ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest,
-    ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest, ZoneLeaveReply,
-    ZoneLeaveRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
+    MeshFoundRequest, MeshInitReply, MeshInitRequest, TokenListReply, TokenListRequest,
+    TokenRemoveRequest, TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply,
+    ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply,
+    ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest, ZoneLeaveReply, ZoneLeaveRequest,
+    ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
 };
-use zonemesh_api::wire::mesh::{self as wire, trust_reply};
+use zonemesh_api::wire::mesh::{self as wire};
 use zonemesh_core::key::KeyError;
-use zonemesh_core::membership::{AuthorityEdit, SignedTrustItem};
-use zonemesh_core::name::ZoneName;
+use zonemesh_core::membership::SignedTrustItem;
 use zonemesh_core::token::TokenHashError;
 
+use super::forms::{authority_edit, drafted_change, each, reply, trust_items, zone};
 use super::tokens;
 use super::zone_list::{texts, zone_list};
 use crate::act::reachability::Reachability;
@@ -33,12 +33,11 @@ use crate::administration::join::{JoinProgress, Joining};
 use crate::administration::listening::Listening;
 use crate::administration::rotation::Rotation;
 use crate::administration::{
-    Administration, AttestedGrant, AuthoritiesInForce, DraftedChange, Founder, IneffectiveItem,
-    Ineffectiveness, InvitationRequest, Refusal, SignedChange,
+    Administration, AttestedGrant, AuthoritiesInForce, Founder, InvitationRequest, Refusal,
 };
 use crate::facts::disk::head::set_hash;
 use crate::facts::etcd::EtcdBoard;
-use crate::facts::ledger::{Ledger, TrustChange};
+use crate::facts::ledger::Ledger;
 use crate::facts::streams::StreamBoard;
 
 /// Steps that may wait for a slow terminal.
@@ -332,40 +331,6 @@ impl Mesh for MeshService {
     }
 }
 
-fn trust_items(stored: Vec<Vec<u8>>) -> Result<Vec<SignedTrustItem>, Refusal> {
-    let items = stored.into_iter().enumerate().map(|(index, bytes)| {
-        SignedTrustItem::from_file_bytes(&bytes).map_err(|error| Refusal::Item(index, error))
-    });
-    items.collect()
-}
-
-fn authority_edit(request: AuthorityChangeRequest) -> Result<AuthorityEdit, Status> {
-    Ok(AuthorityEdit {
-        add: each("add", &request.add)?.into_iter().collect(),
-        remove: each("remove", &request.remove)?.into_iter().collect(),
-        add_owners: each("add_owners", &request.add_owners)?.into_iter().collect(),
-        remove_owners: each("remove_owners", &request.remove_owners)?.into_iter().collect(),
-        threshold: (request.threshold > 0).then_some(request.threshold),
-        stolen: request.stolen,
-        leave_out: each("leave_out", &request.leave_out)?.into_iter().collect(),
-        bring_back: each("bring_back", &request.bring_back)?.into_iter().collect(),
-        renew: request.renew,
-    })
-}
-
-fn drafted_change(drafted: &DraftedChange) -> AuthorityChangeReply {
-    let summary = &drafted.summary;
-    AuthorityChangeReply {
-        items: drafted.items.iter().map(SignedTrustItem::to_file_bytes).collect(),
-        stay: texts(&summary.stay),
-        out: texts(&summary.out),
-        since_last: texts(&summary.since_last),
-        by_removed: texts(&summary.by_removed),
-        back: texts(&summary.back),
-        not_compared: drafted.not_compared.iter().map(ToString::to_string).collect(),
-    }
-}
-
 /// Changes are for root and for the user that runs this daemon; others in the group may look.
 fn allowed<T>(request: &Request<T>) -> Result<(), Status> {
     let info = request.extensions().get::<UdsConnectInfo>();
@@ -393,42 +358,6 @@ impl MeshService {
             Ok(Err(_)) | Err(_) => Err(Refusal::Listen("it does not answer".to_owned())),
         }
     }
-}
-
-fn reply(signed: SignedChange) -> TrustReply {
-    let TrustChange { outcomes, members } = signed.change;
-    TrustReply {
-        unfinished: signed.unfinished.iter().map(SignedTrustItem::to_file_bytes).collect(),
-        signatures_missing: signed.missing,
-        lacking: signed.lacking.into_iter().map(lacking).collect(),
-        warnings: signed.warnings,
-        ..trust_reply(&outcomes, &members)
-    }
-}
-
-fn lacking(item: IneffectiveItem) -> LackingItem {
-    let reason = match item.why {
-        Ineffectiveness::Unsigned => LackingReason::Unsigned,
-        Ineffectiveness::NotFollowed => LackingReason::NotFollowed,
-        Ineffectiveness::Overtaken => LackingReason::Overtaken,
-    };
-    LackingItem { sentence: item.sentence, reason: reason.into() }
-}
-
-fn zone(text: &str) -> Result<ZoneName, Status> {
-    text.parse().map_err(|error| Status::invalid_argument(format!("zone: {error}")))
-}
-
-fn each<T>(field: &str, texts: &[String]) -> Result<Vec<T>, Status>
-where
-    T: std::str::FromStr,
-    T::Err: std::fmt::Display,
-{
-    let parsed = texts.iter().map(|text| {
-        let invalid = |error| Status::invalid_argument(format!("{field}: {text:?}: {error}"));
-        text.parse().map_err(invalid)
-    });
-    parsed.collect()
 }
 
 #[cfg(test)]

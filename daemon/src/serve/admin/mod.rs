@@ -4,6 +4,7 @@
 //! neither needs sudo. How many connections one user may have: `users`.
 
 mod certificates;
+mod forms;
 mod mesh;
 mod pairs;
 mod peers;

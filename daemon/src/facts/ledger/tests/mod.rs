@@ -17,6 +17,9 @@ use zonemesh_core::finding::Code;
 use super::*;
 use crate::facts::disk::{Disk, TrialDisk, Write, writer};
 
+mod full_disk;
+mod slow_disk;
+
 fn identity() -> ZoneIdentity {
     ZoneIdentity::from_seed(&[1; 32])
 }
@@ -147,94 +150,6 @@ fn revocation(ledger: &Ledger, authority: &AuthorityIdentity) -> SignedTrustItem
 }
 
 #[tokio::test]
-async fn a_revocation_that_cannot_be_stored_fails_and_is_announced_to_nobody() {
-    let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
-    let ledger = Ledger::open(own(), folder.path(), DiskWriter::start(disk.clone()).unwrap());
-    let ledger = ledger.unwrap();
-    let (membership, authority) = managed(&ledger);
-    ledger.manage(membership).await.unwrap();
-    let item = revocation(&ledger, &authority);
-    let mut news = ledger.changes();
-    disk.is_full.store(true, Ordering::Relaxed);
-    let refused = ledger.accept_trust::<std::io::Error>(vec![item.clone()], |_, _| Ok(())).await;
-    assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
-    assert!(ledger.read(|registry| registry.membership().unwrap().revocations().count()) == 0);
-    assert_eq!(ledger.read(|registry| registry.members().count()), 2);
-    assert!(news.try_recv().is_err());
-    let stored = TrustFiles::open(folder.path()).unwrap().read().unwrap().unwrap();
-    assert_eq!(stored.revocations().count(), 0, "nor does the next start know of it");
-    disk.is_full.store(false, Ordering::Relaxed);
-    let change = ledger.accept_trust::<std::io::Error>(vec![item], |_, _| Ok(())).await.unwrap();
-    assert_eq!(change.members.removed.len(), 1);
-    assert!(news.try_recv().is_ok());
-    let audit = std::fs::read_to_string(folder.path().join("audit")).unwrap();
-    let told: Vec<_> = zonemesh_core::journal::lines(&audit).map(|line| line.event).collect();
-    let [JournalEvent::Changed(joined), JournalEvent::Changed(revoked)] = &told[..] else {
-        panic!("what failed is not written down: {told:?}")
-    };
-    assert_eq!((joined.act, revoked.act), (AuditAct::Join, AuditAct::Revoke));
-    assert!(revoked.about == "madrid" && revoked.detail.ends_with(": stolen"), "{revoked:?}");
-}
-
-/// Heard from a neighbour, not signed here: it is in force at once, whatever the disk says to it.
-#[tokio::test]
-async fn what_was_heard_while_the_disk_was_full_is_written_once_it_has_room_and_told_until_then() {
-    let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
-    let ledger = Ledger::open(own(), folder.path(), DiskWriter::start(disk.clone()).unwrap());
-    let ledger = ledger.unwrap();
-    let (membership, authority) = managed(&ledger);
-    let before = membership.clone();
-    ledger.manage(membership).await.unwrap();
-    let item = revocation(&ledger, &authority);
-    let is_told =
-        || ledger.findings().all().iter().any(|one| one.finding.code == Code::FileUnusable);
-    let stored = || {
-        let files = TrustFiles::open(folder.path()).unwrap();
-        files.read().unwrap().unwrap().revocations().count()
-    };
-    disk.is_full.store(true, Ordering::Relaxed);
-    ledger.offer_trust(vec![Ok(item)]).await;
-    assert!(is_told() && stored() == 0);
-    let mut trying = tokio::task::JoinSet::new();
-    trying.spawn(ledger.clone().run());
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert!(is_told() && stored() == 0, "it is tried in vain");
-    trying.abort_all();
-    // Room again: the next item that comes does not hide that an earlier one is missing.
-    disk.is_full.store(false, Ordering::Relaxed);
-    let rome = zonemesh_core::membership::GrantRequest {
-        zone: "rome".parse().unwrap(),
-        zone_key: ZoneIdentity::from_seed(&[4; 32]).public_key(),
-        prefixes: vec!["10.10.12.0/24".parse().unwrap()],
-        tunnel_ips: vec!["10.255.0.12".parse().unwrap()],
-        federations: Vec::new(),
-    };
-    let rome = TrustItem::Grant(before.draft_grant(rome, now()).unwrap());
-    let rome = sign(before.authority_set().1, &rome, &[&authority]);
-    ledger.offer_trust(vec![Ok(rome)]).await;
-    assert!(!is_told() && stored() == 1);
-}
-
-#[tokio::test]
-async fn a_disk_that_has_room_again_is_tried_without_any_news() {
-    let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
-    let ledger = Ledger::open(own(), folder.path(), DiskWriter::start(disk.clone()).unwrap());
-    let ledger = ledger.unwrap();
-    let (membership, authority) = managed(&ledger);
-    ledger.manage(membership).await.unwrap();
-    let item = revocation(&ledger, &authority);
-    let mut trying = tokio::task::JoinSet::new();
-    trying.spawn(ledger.clone().run());
-    disk.is_full.store(true, Ordering::Relaxed);
-    ledger.offer_trust(vec![Ok(item)]).await;
-    disk.is_full.store(false, Ordering::Relaxed);
-    let madrid = ZoneIdentity::from_seed(&[2; 32]).public_key();
-    let kept = ledger.kept_revocations(&madrid);
-    let kept = tokio::time::timeout(Duration::from_secs(20), kept).await.unwrap();
-    assert_eq!(kept.len(), 1, "and madrid may hear it now");
-}
-
-#[tokio::test]
 async fn a_gateway_that_is_killed_in_a_change_of_authorities_has_made_all_of_it_or_nothing() {
     let mut outcomes = [0, 0];
     for kill_point in 0..12 {
@@ -297,24 +212,6 @@ async fn a_zone_that_is_a_member_again_is_heard_as_before_also_after_a_restart()
     assert!(!is_heard(&second));
     second.manage(membership).await.unwrap();
     assert!(is_heard(&second));
-}
-
-#[tokio::test]
-async fn a_slow_disk_does_not_hold_up_who_reads() {
-    let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
-    let ledger = Ledger::open(own(), folder.path(), DiskWriter::start(disk.clone()).unwrap());
-    let ledger = ledger.unwrap();
-    let held = tokio::task::spawn_blocking(move || {
-        let _busy = disk.busy.lock().unwrap();
-        std::thread::sleep(Duration::from_millis(300));
-    });
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let mut said = std::pin::pin!(announce(&ledger, "10.10.10.0/24"));
-    assert!(tokio::time::timeout(Duration::from_millis(20), &mut said).await.is_err());
-    assert_eq!(ledger.read(|registry| registry.records().count()), 0, "nor is it in force yet");
-    said.await.unwrap();
-    assert_eq!(ledger.read(|registry| registry.records().count()), 1);
-    held.await.unwrap();
 }
 
 #[tokio::test]
@@ -399,67 +296,6 @@ async fn what_revokes_a_zone_is_told_to_it_only_when_it_is_on_disk() {
     let file = ledger.trust.path_of(&item.content_id());
     ledger.disk.write(vec![Write::replace(file, item.to_file_bytes())]).await.unwrap();
     assert_eq!(ledger.kept_revocations(&madrid).await, [id]);
-}
-
-/// A disk that takes 10 ms for each write, and finds out whether the ledger can be read meanwhile.
-#[derive(Clone, Default)]
-struct WatchedDisk {
-    ledger: Arc<std::sync::OnceLock<Arc<Ledger>>>,
-    writes: Arc<std::sync::atomic::AtomicUsize>,
-    barred: Arc<std::sync::atomic::AtomicUsize>,
-}
-
-impl Disk for WatchedDisk {
-    fn write(&mut self, write: &Write) -> std::io::Result<()> {
-        if let Some(ledger) = self.ledger.get().cloned() {
-            let (answer, answered) = std::sync::mpsc::channel();
-            // It outlives a write that bars it.
-            std::thread::spawn(move || {
-                answer.send(ledger.read(|registry| registry.records().count()))
-            });
-            std::thread::sleep(Duration::from_millis(10));
-            if answered.recv_timeout(Duration::from_millis(90)).is_err() {
-                self.barred.fetch_add(1, Ordering::Relaxed);
-            }
-            self.writes.fetch_add(1, Ordering::Relaxed);
-        }
-        crate::facts::disk::FileSystem.write(write)
-    }
-}
-
-fn superlink(host: u8) -> zonemesh_core::record::SuperLink {
-    zonemesh_core::record::SuperLink {
-        tls_name: "superlink.example".to_owned(),
-        federation: format!("federation-{host}").parse().unwrap(),
-        addresses: vec![format!("10.10.10.{host}").parse().unwrap()],
-        fleet_port: 9092,
-        control_port: 9093,
-        flower_version: "1.25.0".to_owned(),
-        transport: zonemesh_core::record::FlowerTransport::Grpc,
-        readiness: zonemesh_core::record::Readiness::Ready,
-        clock_offset_ms: 0,
-        dns_name: None,
-        cas: Vec::new(),
-    }
-}
-
-#[tokio::test]
-async fn while_55_addresses_register_on_a_slow_disk_no_lock_is_held_over_a_write() {
-    let (folder, disk) = (tempfile::tempdir().unwrap(), WatchedDisk::default());
-    let writer = DiskWriter::start(disk.clone()).unwrap();
-    let ledger = Ledger::open(own(), folder.path(), writer.clone()).unwrap();
-    assert!(disk.ledger.set(ledger.clone()).is_ok());
-    let register = async |host: u8| {
-        let add = |draft: &mut RecordContent| draft.superlinks.push(superlink(host));
-        ledger.edit(RecordChange::Urgent, add).await.unwrap();
-        let issued = folder.path().join(format!("issued-{host}"));
-        writer.write(vec![Write::replace(issued, "certificate")]).await.unwrap();
-    };
-    futures_util::future::join_all((1..=55).map(register)).await;
-    assert_eq!(disk.writes.load(Ordering::Relaxed), 110);
-    assert_eq!(disk.barred.load(Ordering::Relaxed), 0, "writes under which nobody could read");
-    let held = ledger.read(|registry| registry.get(registry.zone()).unwrap().record.clone());
-    assert_eq!(held.content.superlinks.len(), 55);
 }
 
 #[tokio::test]

@@ -12,11 +12,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use netns_tests::managed::ManagedGateway as _;
-use netns_tests::updates::{Post, registration};
+use netns_tests::updates::{Post, Registering, registration};
 use serde_json::Value;
 use tonic::{Code, Status};
 use zonemesh_api::clients::local;
-use zonemesh_api::v1::RegisterRequest;
 use zonemesh_lab::federation::{
     HOME, LabFederation, SUPERLINK, SUPERNODE, Settings, TRAINING, ZONES,
 };
@@ -116,13 +115,13 @@ fn grants_and_tokens(federation: &mut LabFederation) -> Result<()> {
 }
 
 /// How a gateway answers a VM that wants to register a SuperLink.
-fn register(from: &Post<'_>, request: &RegisterRequest) -> Result<Option<Status>> {
+fn register(from: &Post<'_>, request: &Registering) -> Result<Option<Status>> {
     from.place.inside(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let api: SocketAddr = from.api;
             let mut gateway = local::connect(api, from.tls.clone()).await?;
-            Ok(gateway.register(request.clone()).await.err())
+            Ok(request.once(&mut gateway).await.err())
         })
     })
 }
@@ -131,12 +130,9 @@ fn register(from: &Post<'_>, request: &RegisterRequest) -> Result<Option<Status>
 /// madrid's grant still lets it host none.
 fn who_may_not_host_is_refused(federation: &mut LabFederation, token: &str) -> Result<()> {
     let LabFederation { mesh, lab, .. } = federation;
-    let address = lab.zone(TRAINING[0])?.vm(SUPERNODE)?.address.to_string();
-    let request = RegisterRequest {
-        token: token.to_owned(),
-        addresses: vec![address],
-        ..registration(lab, mesh, SUPERLINK)?
-    };
+    let mut request = registration(lab, mesh, SUPERLINK)?;
+    request.token = token.to_owned();
+    request.wanted.addresses = vec![lab.zone(TRAINING[0])?.vm(SUPERNODE)?.address.into()];
     let said = register(&Post::at(lab, mesh, TRAINING[0], SUPERNODE)?, &request)?;
     ensure!(said.as_ref().map(Status::code) == Some(Code::Unauthenticated), "{said:?}");
 

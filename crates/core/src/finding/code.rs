@@ -196,7 +196,7 @@ codes! {
         "have it granted, or take it out of {zone.prefixes} and {tunnel.addresses}";
     HostingNotGranted "P320" Down "this zone may not host a federation that it hosts"
         "the grant of this zone does not let it host the federation: no zone finds its SuperLink here"
-        "have it granted: `zonemesh zone grant --federation` with host; or take its {federation} out here and stop its SuperLink";
+        "have it granted with host (`zonemesh zone grant`); or take its {federation} out here and stop its SuperLink";
 
     WrongCa "T401" Down "wrong CA"
         "[the SuperLink {address}: ]{reason}"

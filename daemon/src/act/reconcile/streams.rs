@@ -12,7 +12,7 @@ use zonemesh_core::key::WireGuardPublicKey;
 use zonemesh_pki::{ZoneTrust, zone_client_config};
 
 use super::Reconciler;
-use crate::act::streams::{self, LAST_WORD, Neighbour, StreamContext};
+use crate::act::streams::{self, LAST_WORD, Neighbour, ON_ITS_WAY, StreamContext};
 use crate::facts::certificates::OwnLeaf;
 use crate::plan::{MeshPlan, PeerPlan};
 
@@ -100,7 +100,8 @@ impl NeighbourStreams {
     }
 
     /// Waits until the streams to zones that `plan` does not trust have ended: their last word says why,
-    /// and goes through the tunnel that is taken down next.
+    /// and goes through the tunnel that is taken down next. A zone that was granted other tunnel
+    /// addresses hears of it through those that it had.
     pub(crate) async fn last_words(&self, plan: &MeshPlan) {
         let trusted: BTreeSet<&str> = plan.trusted.iter().map(|(zone, _)| zone.as_str()).collect();
         let is_left = || {
@@ -113,6 +114,13 @@ impl NeighbourStreams {
             }
         };
         let _ended_or_time = tokio::time::timeout(LAST_WORD, ending).await;
+        let is_moved = plan.peers.iter().any(|peer| {
+            let dialler = self.running.get(&peer.id);
+            dialler.is_some_and(|d| d.tunnel_ips.iter().any(|ip| !peer.tunnel_ips.contains(ip)))
+        });
+        if is_moved {
+            tokio::time::sleep(ON_ITS_WAY).await;
+        }
     }
 
     /// Who is woken by which key, and who calls from which address, follows the plan.

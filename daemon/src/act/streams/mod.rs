@@ -5,4 +5,4 @@ pub(crate) mod dialler;
 pub(crate) mod stream;
 
 pub(crate) use dialler::{Neighbour, run as dial};
-pub(crate) use stream::{LAST_WORD, StreamContext};
+pub(crate) use stream::{LAST_WORD, ON_ITS_WAY, StreamContext};

@@ -36,7 +36,7 @@ const PAUSE_BETWEEN_ITEMS: Duration = Duration::from_millis(1);
 /// How long a zone that is out is told why; its tunnel stays so long.
 pub(crate) const LAST_WORD: Duration = Duration::from_secs(1);
 /// How long what was handed to the network may take to the other end.
-const ON_ITS_WAY: Duration = Duration::from_millis(300);
+pub(crate) const ON_ITS_WAY: Duration = Duration::from_millis(300);
 /// How often it is looked whether it was handed over.
 const LOOK: Duration = Duration::from_millis(10);
 

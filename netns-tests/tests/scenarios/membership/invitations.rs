@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use netns_tests::managed::ManagedMesh as _;
 use zonemesh_lab::lab::{Lab, LabZone};
 use zonemesh_lab::mesh::{Mesh, patience};
+use zonemesh_lab::wait::{Look, until};
 
 use crate::tool::{ZONES, invite, joined, refused, run, say};
 
@@ -87,13 +88,21 @@ fn a_prefix_that_another_zone_has_is_granted_to_nobody() -> Result<()> {
         let said = refused(&mut mesh, "berlin", &args, 6)?;
         ensure!(said.contains("thief") && said.contains("madrid"), "one owner is missing: {said}");
     }
-    // A member that announces it all the same: its own gateway does not sign it.
+    // A member that announces it all the same: its own gateway leaves it out, and says so.
     let paris = mesh.gateway("paris")?;
     let prefixes = toml::Value::Array(vec![stolen.clone().into()]);
     paris.section("zone")?.insert("prefixes".to_owned(), prefixes);
     paris.config.remove("local_api");
     paris.kill_9_and_start(&lab)?;
-    paris.daemon()?.wait_for("this zone may not claim that", patience())?;
+    paris.wait_until_ready(patience())?;
+    until("paris to tell what it is not granted", patience(), || {
+        let status = paris.ask(&["status"])?;
+        let mut findings = status["findings"].as_array().into_iter().flatten();
+        let is_told = findings.any(|finding| {
+            finding["code"] == "P319" && finding["sentence"].to_string().contains(&stolen)
+        });
+        Ok(Look::<()>::when(is_told, &status["findings"]))
+    })?;
     mesh.wait_until_connected(patience())?;
     let output = run(&mut mesh, "berlin", &["peers", "-o", "json"])?;
     let peers = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -67,6 +67,7 @@ lint-format:
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) fmt --manifest-path crates/api/generate/Cargo.toml --check
 	for script in $(SCRIPTS); do bash -n "$$script"; done
+	for rule in crates/core/tests/membership/mutations/*.patch; do git apply --check "$$rule"; done
 
 lint-clippy:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings

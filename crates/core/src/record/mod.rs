@@ -5,6 +5,7 @@
 //! whether the zone was entitled to say it (`registry`). Encoding is in `wire`, signing in `signed`.
 
 mod certificate;
+mod pem;
 mod proof;
 mod signed;
 mod slots;
@@ -300,7 +301,7 @@ impl CaState {
 /// A CA certificate of a federation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaCertificate {
-    /// The certificate in PEM; never a key.
+    /// The certificate in PEM; never a key. Records carry it in DER.
     pub pem: String,
     /// Its place in the rotation.
     pub state: CaState,

@@ -7,7 +7,7 @@ use zonemesh_core::registry::{PublishError, RecordAccepted, RecordRejected, Regi
 use zonemesh_core::time::UnixMillis;
 
 use crate::zones::{
-    NOW, draft, federation, identity, members, name, record, registry, signed, superlink,
+    NOW, draft, identity, members, name, record, registry, signed, superlink,
 };
 
 fn version(incarnation: u64, seq: u64) -> Version {
@@ -144,11 +144,15 @@ fn what_others_would_refuse_is_not_published_and_the_earlier_record_stays() {
     assert_eq!(source.field, "gateways[0].endpoints");
     assert_eq!(source.problem.to_string(), "17 of at most 16");
     let mut large = draft(0, 2);
-    let ca = CaCertificate {
-        pem: format!("-----BEGIN CERTIFICATE-----\n{}-----END CERTIFICATE-----", "A".repeat(7_000)),
-        state: CaState::Active,
+    // A SEQUENCE of 5999 bytes: MIIXbw are its first four.
+    let body = format!("MIIXbw{}", "A".repeat(7_998));
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----");
+    let ca = CaCertificate { pem, state: CaState::Active };
+    let of = |federation: &str| CaSet {
+        federation: federation.parse().unwrap(),
+        certificates: vec![ca.clone(); 6],
     };
-    large.ca_sets = vec![CaSet { federation: federation(), certificates: vec![ca; 10] }];
+    large.ca_sets = vec![of("health-eu"), of("finance-eu")];
     let error = registry.publish(large, NOW).unwrap_err();
     assert!(matches!(error, PublishError::TooLarge(bytes) if bytes > 65_536), "{error:?}");
     assert_eq!(registry.get(&name(0)).unwrap().signed, before.record);

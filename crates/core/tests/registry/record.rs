@@ -68,7 +68,7 @@ fn field(tag: u32, bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn what_a_later_release_adds_to_a_record_is_passed_over_and_the_rest_holds() {
     let certificate = |state| CaCertificate {
-        pem: "-----BEGIN CERTIFICATE-----\nTUlJ\n-----END CERTIFICATE-----\n".to_owned(),
+        pem: "-----BEGIN CERTIFICATE-----\nMAMCAQA=\n-----END CERTIFICATE-----\n".to_owned(),
         state,
     };
     let mut content = draft(1, 51821);
@@ -82,13 +82,38 @@ fn what_a_later_release_adds_to_a_record_is_passed_over_and_the_rest_holds() {
     let today = SignedRecord::sign(&record(1, 1, content.clone()), &identity(1));
     let mut payload = today.payload().to_vec();
     // A certificate in state 3 is now in one that nobody knows yet.
-    let end = b"-----END CERTIFICATE-----\n\x10\x03";
-    let at = payload.windows(end.len()).position(|bytes| bytes == end).unwrap();
-    payload[at + end.len() - 1] = 99;
+    let state = b"\x10\x03\x1a\x05\x30\x03\x02\x01\x00";
+    let at = payload.windows(state.len()).position(|bytes| bytes == state).unwrap();
+    payload[at + 1] = 99;
     payload.extend(field(4000, b"what nobody knows yet"));
     let later = SignedRecord::from_parts(Bytes::from(payload), &[0; 64]).unwrap();
     content.ca_sets[0].certificates.truncate(1);
     assert_eq!(later.decode().unwrap().content, content);
+}
+
+/// The certificate as release 0.1.0 wrote it: in PEM, in a field of its own.
+#[test]
+fn a_ca_certificate_of_the_first_release_is_read_in_the_form_of_today() {
+    let pem = "-----BEGIN CERTIFICATE-----\nMAMCAQA=\n-----END CERTIFICATE-----\n";
+    let mut content = draft(1, 51821);
+    let active = CaCertificate { pem: pem.to_owned(), state: CaState::Active };
+    content.ca_sets =
+        vec![CaSet { federation: superlink(1).federation, certificates: vec![active] }];
+    let today = SignedRecord::sign(&record(1, 1, content.clone()), &identity(1));
+    let payload = today.payload().to_vec();
+    let form = b"\x12\x09\x10\x02\x1a\x05\x30\x03\x02\x01\x00";
+    let at = payload.windows(form.len()).position(|bytes| bytes == form).unwrap();
+    // Set 10: the federation and one certificate.
+    let length_at = at - 1 - (2 + superlink(1).federation.as_str().len());
+    assert_eq!(payload[length_at - 1], 0x52, "{payload:02x?}");
+    let crlf = pem.replace('\n', "\r\n");
+    let old = [field(1, crlf.as_bytes()), vec![0x10, 2]].concat();
+    let mut set = field(1, superlink(1).federation.as_str().as_bytes());
+    set.extend(field(2, &old));
+    let before = [&payload[..length_at - 1], &field(10, &set)].concat();
+    let old = [before, payload[at + form.len()..].to_vec()].concat();
+    let old = SignedRecord::from_parts(Bytes::from(old), &[0; 64]).unwrap();
+    assert_eq!(old.decode().unwrap().content, content);
 }
 
 /// All that a record has room for.

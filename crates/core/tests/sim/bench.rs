@@ -21,7 +21,7 @@ fn main() -> std::process::ExitCode {
     let sizes: Vec<u32> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();
     let sizes = if sizes.is_empty() { vec![3, 100, 1000] } else { sizes };
     println!(
-        "one-way latency 5 to 125 ms, 0.5 % of packets lost, records of 1.6 kB, six neighbours"
+        "one-way latency 5 to 125 ms, 0.5 % of packets lost, a CA set of 1 kB in each record, six neighbours"
     );
     let mut missed = false;
     let mut per_gateway = Vec::new();
@@ -41,6 +41,9 @@ fn main() -> std::process::ExitCode {
             last_update as f64 / update as f64
         );
     }
+    let (first, next) = scenario::taking(1000);
+    println!("a record of each of 1000 zones, never heard before: {first:?} of one core");
+    println!("the next one of each: {next:?}");
     if let Some(peak) = peak_memory() {
         println!("memory of all simulated gateways at their peak: {peak}");
     }

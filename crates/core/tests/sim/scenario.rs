@@ -1,9 +1,14 @@
 //! What happens to a simulated mesh, and how long it takes until all agree again.
 
+use std::time::{Duration, Instant};
+
 use zonemesh_core::membership::Membership;
 use zonemesh_core::record::Version;
+use zonemesh_core::registry::RecordAccepted;
 
-use crate::engine::{Disk, Setup, Sim, name, removal, revocation};
+use crate::engine::{
+    Disk, START, Setup, Sim, membership, name, registry, removal, revocation, signed,
+};
 
 /// Longest a scenario may take: more would be a failure, not a figure.
 const LONGEST_MS: u64 = 900_000;
@@ -120,6 +125,22 @@ pub(crate) fn half_cut(sim: &mut Sim, cut_ms: u64, changed: usize) -> (u64, u64)
     let took = settle(sim, &zones).0 - begin.0;
     assert!(sim.agree());
     (took, sim.sent() - before)
+}
+
+/// How long one gateway of `zones` takes for a record of each other zone that it has never heard of,
+/// and for the next one of each.
+#[expect(clippy::disallowed_methods, reason = "what it measures is no part of the simulation")]
+pub(crate) fn taking(zones: u32) -> (Duration, Duration) {
+    let mut one = registry(0, membership(zones), START);
+    let mut take = |seq| {
+        let records: Vec<_> = (1..zones).map(|zone| signed(zone, seq)).collect();
+        let begin = Instant::now();
+        records.into_iter().for_each(|record| {
+            assert!(matches!(one.accept(record, START), Ok(RecordAccepted::Stored(_))));
+        });
+        begin.elapsed()
+    };
+    (take(1), take(2))
 }
 
 /// The authority's gateway revokes a zone: milliseconds until no gateway knows it any more.

@@ -11,7 +11,7 @@ use super::certificate::WireSignedCertificate;
 use super::text::TextProblem;
 use super::{
     CaCertificate, CaSet, CaState, FlowerTransport, Gateway, KeyProof, Lane, ProtocolRange,
-    Readiness, RecordContent, SuperLink, Version, ZoneRecord,
+    Readiness, RecordContent, SuperLink, Version, ZoneRecord, pem,
 };
 use crate::key::{KeyError, WireGuardPublicKey};
 use crate::name::NameError;
@@ -223,10 +223,13 @@ struct WireCaSet {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct WireCaCertificate {
+    /// As release 0.1.0 wrote it: only ever read from this gateway's own disk.
     #[prost(string, tag = "1")]
     pem: String,
     #[prost(int32, tag = "2")]
     state: i32,
+    #[prost(bytes = "bytes", tag = "3")]
+    der: Bytes,
 }
 
 pub(crate) fn octets(address: std::net::IpAddr) -> Vec<u8> {
@@ -327,8 +330,10 @@ impl From<&SuperLink> for WireSuperLink {
 impl From<&CaSet> for WireCaSet {
     fn from(set: &CaSet) -> Self {
         let certificate = |certificate: &CaCertificate| WireCaCertificate {
-            pem: certificate.pem.clone(),
+            pem: String::new(),
             state: certificate.state.number(),
+            // What is no certificate is refused by whoever reads it, the writer first.
+            der: pem::der(&certificate.pem).unwrap_or_default().into(),
         };
         Self {
             federation: set.federation.to_string(),

@@ -1,5 +1,5 @@
-//! Gateways of the simulator: names, keys, grants, small records that count as 1.6 kB
-//! (`traffic::PADDING`, so that a thousand gateways fit into memory), and what can befall a disk.
+//! Gateways of the simulator: names, keys, grants, small records that count 1 kB
+//! more (`traffic::PADDING`, so that a thousand gateways fit into memory), and what can befall a disk.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,6 +11,7 @@ use zonemesh_core::membership::{
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::{
     CaCertificate, CaSet, CaState, Gateway, KeyProof, ProtocolRange, RecordContent, SignedRecord,
+    Version, ZoneRecord,
 };
 use zonemesh_core::registry::Registry;
 use zonemesh_core::time::UnixMillis;
@@ -92,7 +93,7 @@ pub(crate) fn registry(zone: u32, trust: Membership, now: UnixMillis) -> Registr
 
 /// What a zone says; `port` tells apart one content from another.
 pub(crate) fn draft(zone: u32, port: u16) -> RecordContent {
-    let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".to_owned();
+    let pem = "-----BEGIN CERTIFICATE-----\nMAMCAQA=\n-----END CERTIFICATE-----\n".to_owned();
     let key = WireGuardPrivateKey::from_bytes([9; 32]);
     let gateway = format!("{}-gw1", name(zone));
     let proof = KeyProof::make(&key, &identity(zone).public_key(), &gateway);
@@ -117,6 +118,20 @@ pub(crate) fn draft(zone: u32, port: u16) -> RecordContent {
         protocol: ProtocolRange::CURRENT,
         ..RecordContent::default()
     }
+}
+
+/// A record as another gateway passes it on.
+pub(crate) fn signed(zone: u32, seq: u16) -> SignedRecord {
+    let content = draft(zone, seq);
+    let record = ZoneRecord {
+        zone: name(zone),
+        gateway: content.gateways[0].name.clone(),
+        version: Version { incarnation: 1, seq: seq.into() },
+        issued_at: START,
+        content,
+        certificate: None,
+    };
+    SignedRecord::sign(&record, &identity(zone))
 }
 
 /// What is left of a disk.

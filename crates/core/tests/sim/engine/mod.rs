@@ -20,7 +20,7 @@ use zonemesh_core::registry::Registry;
 use zonemesh_core::replication::{ReplicationSession, StreamMessage};
 use zonemesh_core::time::UnixMillis;
 
-pub(crate) use gateway::{Disk, draft, membership, name, removal, revocation};
+pub(crate) use gateway::{Disk, draft, membership, name, registry, removal, revocation, signed};
 use stream::{Direction, Stream};
 
 /// When a run starts.

@@ -49,6 +49,12 @@ fn decode(text: &str) -> Result<[u8; 32], KeyError> {
     <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_wrong_length| KeyError::Length(bytes.len()))
 }
 
+/// An Ed25519 key with its point, if that has large order.
+fn usable(bytes: &[u8; 32]) -> Result<VerifyingKey, KeyError> {
+    let key = VerifyingKey::from_bytes(bytes).map_err(|_no_point| KeyError::NotAPoint)?;
+    if key.is_weak() { Err(KeyError::NotAPoint) } else { Ok(key) }
+}
+
 /// A WireGuard public key (X25519, 32 bytes), shown in base64 as `wg` does.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -95,10 +101,7 @@ impl ZonePublicKey {
     /// # Errors
     /// [`KeyError::NotAPoint`] for any other 32 bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, KeyError> {
-        match VerifyingKey::from_bytes(&bytes) {
-            Ok(key) if !key.is_weak() => Ok(Self(bytes)),
-            _ => Err(KeyError::NotAPoint),
-        }
+        usable(&bytes).map(|_point| Self(bytes))
     }
 
     /// The 32 bytes.

@@ -6,9 +6,7 @@ use zonemesh_core::record::{CaCertificate, CaSet, CaState, SignedRecord, Version
 use zonemesh_core::registry::{PublishError, RecordAccepted, RecordRejected, Registry};
 use zonemesh_core::time::UnixMillis;
 
-use crate::zones::{
-    NOW, draft, identity, members, name, record, registry, signed, superlink,
-};
+use crate::zones::{NOW, draft, identity, members, name, record, registry, signed, superlink};
 
 fn version(incarnation: u64, seq: u64) -> Version {
     Version { incarnation, seq }

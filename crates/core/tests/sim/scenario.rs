@@ -41,6 +41,9 @@ pub(crate) struct Figures {
     pub(crate) removal_ms: u64,
     /// Bytes of all gateways meanwhile.
     pub(crate) removal_bytes: u64,
+    /// Megabytes of all gateways at their peak, before that and with it.
+    pub(crate) memory_mb: u64,
+    pub(crate) removal_memory_mb: u64,
     /// Gateways that have noticed the clone, each time that they did.
     pub(crate) clone_alarms: u64,
 }
@@ -125,6 +128,14 @@ pub(crate) fn half_cut(sim: &mut Sim, cut_ms: u64, changed: usize) -> (u64, u64)
     let took = settle(sim, &zones).0 - begin.0;
     assert!(sim.agree());
     (took, sim.sent() - before)
+}
+
+/// As Linux tells it; 0 where it tells nothing.
+fn peak_memory_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or_default() / 1024
 }
 
 /// How long one gateway of `zones` takes for a record of each other zone that it has never heard of,
@@ -232,6 +243,7 @@ pub(crate) fn run(setup: Setup, count: usize, cut_ms: u64) -> Figures {
     let clone_alarms = troubles(&mut sim);
     let last = setup.zones - 1;
     let revocation_ms = revoke(&mut sim, last);
+    let memory_mb = peak_memory_mb();
     let (removal_ms, removal_bytes) = remove_authority(&mut sim);
     Figures {
         streams,
@@ -246,6 +258,8 @@ pub(crate) fn run(setup: Setup, count: usize, cut_ms: u64) -> Figures {
         revocation_ms,
         removal_ms,
         removal_bytes,
+        memory_mb,
+        removal_memory_mb: peak_memory_mb(),
         clone_alarms,
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 use zonemesh_config::Config;
@@ -260,7 +260,7 @@ impl Boards {
             last: Mutex::default(),
         };
         let said = state.ledger.draft().supernodes;
-        let companions = Arc::new(CompanionBoard::new(said, Instant::now()));
+        let companions = Arc::new(CompanionBoard::new(said));
         Served {
             streams: self.streams(&state.ledger, &acting.tunnel),
             administration: state.administration,

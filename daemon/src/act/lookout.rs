@@ -14,6 +14,7 @@ use zonemesh_tunnel::Offload;
 
 use crate::act::{PeersInService, network};
 use crate::facts::certificates::FederationCas;
+use crate::facts::disk::state_folder::{self, FolderState};
 use crate::facts::etcd::EtcdBoard;
 use crate::facts::keepalives::Keepalives;
 use crate::facts::ledger::Ledger;
@@ -23,7 +24,7 @@ use crate::facts::reach::state_of;
 use crate::facts::streams::StreamBoard;
 use crate::facts::tunnel::DataPlane;
 use crate::plan::PeerPlan;
-use crate::plan::troubles::{self, EtcdSight, MachineSight, PeerSight, StreamSight};
+use crate::plan::troubles::{self, EtcdSight, FolderSight, MachineSight, PeerSight, StreamSight};
 
 /// Time between two looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -97,6 +98,7 @@ impl Lookout {
             not_forwarded: network::switched_off(&self.config.zone.prefixes),
             bulk_work_missing: missing.collect(),
             etcd_lost: etcd_lost.map(|etcd| EtcdSight { url: etcd.url, error: etcd.error }),
+            state_folder: self.state_folder(),
         };
         let mut found = troubles::of_machine(&machine);
         found.extend(self.ledger.read(|registry| troubles::of_mesh(registry, &self.config)));
@@ -122,6 +124,12 @@ impl Lookout {
         let look = Arc::new(Sighting { at, peers, states });
         *self.last() = Some(look.clone());
         look
+    }
+
+    fn state_folder(&self) -> FolderSight {
+        let folder = &self.config.gateway.state_dir;
+        let FolderState { unwritable, open_to } = state_folder::look(folder);
+        FolderSight { path: folder.display().to_string(), unwritable, open_to }
     }
 
     /// Members without a tunnel, as nothing has come of them for a while.

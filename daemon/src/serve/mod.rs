@@ -4,6 +4,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod join;
+mod listen;
 pub(crate) mod local_api;
 pub(crate) mod registry;
 mod snapshot;

@@ -3,13 +3,11 @@
 //! The zone of a stream is the one whose key signed the certificate that was shown; nothing a
 //! neighbour says about itself is believed.
 
-use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::{Stream, StreamExt as _, stream as streams};
-use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -25,11 +23,11 @@ use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::MESSAGE_BYTES;
 use zonemesh_pki::ZoneTrust;
 
+use super::listen::SoonListening;
 use crate::act::streams::stream::{self, OUTBOX, StreamContext, Wires};
 use crate::facts::rate_limits::{
     ConnectionLimiter, LimitedCall, Rate, RateLimiter, RefusedCalls, Slot, Slots,
 };
-use crate::failure::{Exit, Failure, OrExit as _};
 
 /// Most streams of one neighbour, and of all: one is enough; others may still be dying.
 const STREAMS: (usize, usize) = (8, 4096);
@@ -38,21 +36,6 @@ const NEW_STREAMS: Rate = Rate { burst: 20.0, per_second: 0.5 };
 /// Most connections of one tunnel address, and of all.
 const CONNECTIONS: (usize, usize) = (16, 4096);
 const NEW_CONNECTIONS: Rate = Rate { burst: 30.0, per_second: 1.0 };
-
-/// Listens on every tunnel IP.
-pub(crate) async fn bind(ips: &[IpAddr], port: u16) -> Result<Vec<TcpListener>, Failure> {
-    let mut listeners = Vec::new();
-    for ip in ips {
-        let address = SocketAddr::new(*ip, port);
-        let listener = TcpListener::bind(address).await.or_exit(Exit::Network, || {
-            format!(
-                "the registry cannot listen on {address}; find who does with: ss -ltnp 'sport = :{port}', or set registry.port"
-            )
-        })?;
-        listeners.push(listener);
-    }
-    Ok(listeners)
-}
 
 /// What serves the neighbours.
 #[derive(Clone)]
@@ -105,12 +88,13 @@ pub(crate) struct RegistryTerms {
     pub(crate) refusals: Arc<RefusedCalls>,
 }
 
-/// Serves the neighbours that connect to `listener` until it is dropped.
+/// Serves the neighbours that connect to one address until it is dropped.
 pub(crate) async fn run(
-    listener: TcpListener,
+    listening: SoonListening,
     service: RegistryService,
     terms: RegistryTerms,
 ) -> anyhow::Result<()> {
+    let listener = listening.listener().await;
     let RegistryTerms { tls, keepalive, refusals } = terms;
     let door = ConnectionLimiter {
         rate: RateLimiter::new(NEW_CONNECTIONS),

@@ -1,10 +1,12 @@
 //! Starts everything that others see of this gateway.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use zonemesh_pki::{ZoneTrust, join_server_config, zone_server_config};
 
 use super::admin::{AdminParts, AdminSocket};
+use super::listen::ListenAt;
 use super::local_api::LocalParts;
 use super::registry::{RegistryService, RegistryTerms};
 use super::sources::SnapshotSources;
@@ -69,14 +71,16 @@ async fn start_registry(served: &Served, supervisor: &mut Supervisor) -> Result<
     let tls = tls.or_exit(Exit::Trust, || "cannot set up TLS between the gateways".to_owned())?;
     let service = RegistryService::new(served.trust.clone(), served.streams.clone());
     let network = &served.streams.network;
-    let places: Vec<_> = config.tunnel.addresses.iter().map(|ip| network.place(*ip)).collect();
-    for listener in registry::bind(&places, config.registry.port).await? {
+    for (index, ip) in config.tunnel.addresses.iter().enumerate() {
+        let address = SocketAddr::new(network.place(*ip), config.registry.port);
+        let at = ListenAt::of_setting(format!("tunnel.addresses[{index}]"), address);
         let terms = RegistryTerms {
             tls: tls.clone(),
             keepalive: config.keepalive,
             refusals: served.sources.refusals.clone(),
         };
-        supervisor.spawn("registry server", registry::run(listener, service.clone(), terms));
+        let listening = at.begin(served.sources.findings.clone()).await;
+        supervisor.spawn("registry server", registry::run(listening, service.clone(), terms));
     }
     Ok(())
 }
@@ -104,7 +108,7 @@ async fn start_local_api(
         refusals: sources.refusals.clone(),
         tokens,
     };
-    let bound = local_api::bind(settings, sources.leaf.current(), parts).await?;
-    supervisor.spawn("local API", local_api::run(bound));
+    let ready = local_api::prepare(settings, sources.leaf.current(), parts).await?;
+    supervisor.spawn("local API", local_api::run(ready));
     Ok(())
 }

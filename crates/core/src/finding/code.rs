@@ -54,6 +54,12 @@ codes! {
     OtherVersion "C103" Down "the daemon is of another version"
         "this is {version} and the daemon does not know the question[: {reason}]"
         "install the same version of both; `zonemesh --version`";
+    StateFolderUnwritable "C104" Degraded "the state folder cannot be written"
+        "nothing can be written there: {reason}; tunnels run on, and no change is kept"
+        "check the mount (`findmnt -T` it), the folder's owner and its free space";
+    StateFolderOpen "C105" Note "others can open the state folder"
+        "it is open to {found}"
+        "nothing to do where the platform wants it; else `chmod 700` it";
     ConfigSyntax "C110" Down "the configuration is no TOML"
         "{file}: {found}, expected {expected}"
         "correct this line; `zonemesh config check` names every mistake";
@@ -136,6 +142,9 @@ codes! {
     OuterAddressCovered "N222" Degraded "a granted network holds an outer address"
         "{prefix} holds {address}, {reason}"
         "grant that zone its own networks only: `zonemesh zone grant`, or correct its peer entry here";
+    NotListening "N225" Down "a service of this gateway cannot listen"
+        "cannot listen on {address}: {reason}; trying again"
+        "give this machine the address, or free the port: `ss -tanp`";
 
     RegistrationRefused "P301" Down "the gateway refuses this VM"
         "the gateway refuses the registration: {reason}"

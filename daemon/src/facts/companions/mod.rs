@@ -8,7 +8,7 @@ mod said;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use zonemesh_core::companion::{CompanionId, CompanionReport};
@@ -32,7 +32,8 @@ type Known = BTreeMap<CompanionId, KnownCompanion>;
 /// All companions that are known.
 pub(crate) struct CompanionBoard {
     known: Mutex<Known>,
-    begun: Instant,
+    /// Since when companions can call; not yet if it is empty.
+    begun: OnceLock<Instant>,
     /// The SuperNodes that this zone said before it was restarted.
     said_before: Vec<ZoneSuperNode>,
 }
@@ -71,8 +72,18 @@ impl KnownCompanion {
 }
 
 impl CompanionBoard {
-    pub(crate) fn new(said_before: Vec<ZoneSuperNode>, begun: Instant) -> Self {
-        Self { known: Mutex::default(), begun, said_before }
+    pub(crate) fn new(said_before: Vec<ZoneSuperNode>) -> Self {
+        Self { known: Mutex::default(), begun: OnceLock::new(), said_before }
+    }
+
+    /// Companions can call from now on: who does not is missed after a while.
+    pub(crate) fn begin(&self, now: Instant) {
+        self.begun.get_or_init(|| now);
+    }
+
+    /// How long they could call.
+    fn since_begun(&self, now: Instant) -> Duration {
+        self.begun.get().map_or(Duration::ZERO, |begun| now.saturating_duration_since(*begun))
     }
 
     /// `id` has a session, for as long as what is returned lives.
@@ -85,7 +96,7 @@ impl CompanionBoard {
             report: None,
             reported_at: UnixMillis(0),
             sessions: 0,
-            gone_at: self.begun,
+            gone_at: Instant::now(),
         });
         if companion.sessions == 0 {
             companion.since = SystemTime::now().into();
@@ -120,7 +131,7 @@ impl CompanionBoard {
                 && addresses.contains(&id.vm)
         };
         let mut its = known.iter().filter(|(id, _)| is_its(id));
-        let has_had_time = now.saturating_duration_since(self.begun) >= MISSED_AFTER;
+        let has_had_time = self.since_begun(now) >= MISSED_AFTER;
         has_had_time && its.all(|(_, one)| one.is_gone_for(MISSED_AFTER, now))
     }
 
@@ -128,7 +139,7 @@ impl CompanionBoard {
     pub(crate) fn supernodes(&self, now: Instant) -> Vec<ZoneSuperNode> {
         let mut known = self.lock();
         known.retain(|_, companion| !companion.is_gone_for(REMEMBERED, now));
-        let since_begun = now.saturating_duration_since(self.begun);
+        let since_begun = self.since_begun(now);
         let before = self.said_before.iter().filter(|_| since_begun < REMEMBERED);
         let before = before.map(|node| ZoneSuperNode {
             is_online: node.is_online && since_begun < MISSED_AFTER,
@@ -194,7 +205,9 @@ mod tests {
     use super::*;
 
     fn board() -> Arc<CompanionBoard> {
-        Arc::new(CompanionBoard::new(Vec::new(), Instant::now()))
+        let board = Arc::new(CompanionBoard::new(Vec::new()));
+        board.begin(Instant::now());
+        board
     }
 
     fn id(vm: u8, role: VmRole, federation: &str) -> CompanionId {
@@ -314,7 +327,9 @@ mod tests {
             ca: None,
             is_online: true,
         };
-        let board = Arc::new(CompanionBoard::new(vec![before.clone()], start));
+        let board = Arc::new(CompanionBoard::new(vec![before.clone()]));
+        assert_eq!(board.supernodes(start + 2 * REMEMBERED), vec![before.clone()]);
+        board.begin(start);
         let said = |after| board.supernodes(start + Duration::from_secs(after));
         assert_eq!(said(29), vec![before.clone()]);
         assert_eq!(said(31), [ZoneSuperNode { is_online: false, ..before.clone() }]);

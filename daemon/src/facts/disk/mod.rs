@@ -12,7 +12,7 @@ pub(crate) mod keys;
 mod killed;
 pub(crate) mod leftovers;
 pub(crate) mod records;
-mod state_folder;
+pub(crate) mod state_folder;
 pub(crate) mod tokens;
 mod transaction;
 pub(crate) mod trust;

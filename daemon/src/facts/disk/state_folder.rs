@@ -1,10 +1,15 @@
-//! The state folder: made where it is missing, closed to others, and never somebody else's. One
-//! daemon works in it at a time.
+//! The state folder: made where it is missing, closed to others if it is ours, and never somebody
+//! else's. One daemon works in it at a time.
+//!
+//! Promises: a folder that everybody may write is refused, as nothing in it could be believed; one that
+//! cannot be written, or that another user owns, is worked in, and [`look`] says what it is.
 
-use std::fs::TryLockError;
+use std::fs::{Metadata, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
+
+use nix::unistd::AccessFlags;
 
 use super::{Together, leftovers};
 use crate::failure::{Exit, Failure, OrExit as _};
@@ -60,6 +65,52 @@ impl FolderLock {
     }
 }
 
+/// How a state folder is found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct FolderState {
+    /// Why nothing can be written there; empty if it can be.
+    pub(crate) unwritable: String,
+    /// Who else can open it; empty if nobody can.
+    pub(crate) open_to: String,
+}
+
+/// How the state folder is now.
+pub(crate) fn look(folder: &Path) -> FolderState {
+    let right = AccessFlags::W_OK | AccessFlags::X_OK;
+    let unwritable = nix::unistd::eaccess(folder, right).err().map(io::Error::from);
+    FolderState {
+        unwritable: unwritable.map(|error| error.to_string()).unwrap_or_default(),
+        open_to: std::fs::metadata(folder).map(|found| open_to(&found)).unwrap_or_default(),
+    }
+}
+
+fn open_to(found: &Metadata) -> String {
+    match (found.mode() & 0o007, found.mode() & 0o070) {
+        (0, 0) => String::new(),
+        (0, _) => format!("group {}", found.gid()),
+        _ => "everybody".to_owned(),
+    }
+}
+
+/// Closes a folder of this daemon's to others; another user's stays as that user wants it, unless
+/// everybody may write there.
+fn close(folder: &Path) -> io::Result<()> {
+    let found = std::fs::metadata(folder)?;
+    let is_ours = found.uid() == nix::unistd::geteuid().as_raw();
+    if found.mode() & 0o002 != 0 {
+        let reason = "everybody may write there; run: chmod o-w";
+        return Err(io::Error::other(format!("{reason} {}", folder.display())));
+    }
+    if !is_ours || found.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    let closed = std::fs::set_permissions(folder, Permissions::from_mode(0o700));
+    match closed {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
+        closed => closed,
+    }
+}
+
 /// Makes the state folder if it is missing, keeps others out of it, takes it for this daemon and
 /// finishes what was being written.
 pub(crate) fn open_folder(folder: &Path) -> Result<FolderLock, Failure> {
@@ -79,8 +130,7 @@ pub(crate) fn open_folder(folder: &Path) -> Result<FolderLock, Failure> {
             ),
         ));
     }
-    let private = std::fs::Permissions::from_mode(0o700);
-    std::fs::set_permissions(folder, private).or_exit(Exit::Configuration, message)?;
+    close(folder).or_exit(Exit::Configuration, message)?;
     let lock = match FolderLock::take(folder) {
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Err(Failure::new(
             Exit::Configuration,
@@ -91,7 +141,12 @@ pub(crate) fn open_folder(folder: &Path) -> Result<FolderLock, Failure> {
         )),
         taken => taken.or_exit(Exit::Configuration, message),
     }?;
-    Together::new(folder).finish().or_exit(Exit::Configuration, message)?;
+    match Together::new(folder).finish() {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            tracing::warn!(%error, "what was being written at the last stop stays unfinished");
+        }
+        finished => finished.or_exit(Exit::Configuration, message)?,
+    }
     Ok(lock)
 }
 
@@ -122,8 +177,16 @@ mod tests {
         std::fs::write(shared.join("zone.key"), "put there before the first start").unwrap();
         open_folder(&shared).unwrap();
         assert_eq!(mode(&shared), 0o700);
+        let everybodys = std::fs::Permissions::from_mode(0o777);
+        std::fs::set_permissions(&shared, everybodys).unwrap();
+        let refused = format!("{:?}", open_folder(&shared).err().unwrap());
+        assert!(refused.contains("everybody may write there; run: chmod o-w"), "{refused}");
+        assert_eq!((mode(&shared), look(&shared).open_to.as_str()), (0o777, "everybody"));
         let own_disk = folder.path().join("disk");
         std::fs::create_dir_all(own_disk.join("lost+found")).unwrap();
         open_folder(&own_disk).unwrap();
+        assert_eq!(look(&own_disk), FolderState::default());
+        let missing = look(&folder.path().join("missing"));
+        assert_eq!(missing.unwritable, "No such file or directory (os error 2)");
     }
 }

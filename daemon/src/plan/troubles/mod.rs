@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use zonemesh_config::Config;
@@ -20,6 +19,10 @@ use zonemesh_core::registry::{Registry, SignedRevocation, Standing};
 use crate::plan::MeshPlan;
 use crate::plan::announcement::{Beyond, bounds};
 use crate::plan::peers::{AddressOwner, CoveredAddress, TakenKey};
+
+mod machine;
+
+pub(crate) use machine::{EtcdSight, FolderSight, MachineSight, of_machine};
 
 /// What is decided here and by nobody else.
 pub(crate) const CODES: &[Code] = &[
@@ -55,19 +58,14 @@ pub(crate) const CODES: &[Code] = &[
     Code::RevocationOvertaken,
     Code::BeyondGrant,
     Code::HostingNotGranted,
+    Code::StateFolderUnwritable,
+    Code::StateFolderOpen,
 ];
 
 /// A clock that is further off than this is worth a line: Flower bears 5 s.
 const CLOCK_OFF_MS: i64 = 5_000;
 /// Unanswered handshakes after which a lane is in trouble.
 const LANE_SILENT: u64 = 3;
-
-/// An etcd that is out of reach.
-#[derive(Debug, Clone)]
-pub(crate) struct EtcdSight {
-    pub(crate) url: String,
-    pub(crate) error: String,
-}
 
 /// What is seen of a peer.
 #[derive(Debug, Clone)]
@@ -99,18 +97,6 @@ pub(crate) struct StreamSight {
     pub(crate) is_refused: bool,
     /// Why the last attempt failed; empty if none did.
     pub(crate) error: String,
-}
-
-/// What is seen of the machine and of what it talks with.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct MachineSight {
-    pub(crate) clock_behind: Option<Duration>,
-    /// The kernel's switches that are off and that the zone needs.
-    pub(crate) not_forwarded: Vec<&'static str>,
-    /// Bulk work that is not done: its kind and its state.
-    pub(crate) bulk_work_missing: Vec<String>,
-    /// What is tried to reach etcd, if it is not reached.
-    pub(crate) etcd_lost: Option<EtcdSight>,
 }
 
 /// What is wrong with a peer.
@@ -230,31 +216,6 @@ fn of_covered(covered: &[CoveredAddress]) -> Vec<Finding> {
         let about = Finding::new(Code::OuterAddressCovered, subject).with(Evidence::Prefix(*net));
         let about = about.with(Evidence::Address(address.to_string()));
         found.push(about.with(Evidence::Reason(reason)));
-    }
-    found
-}
-
-/// What is wrong with the machine and with etcd.
-pub(crate) fn of_machine(machine: &MachineSight) -> Vec<Finding> {
-    let mut found = Vec::new();
-    if let Some(behind) = machine.clock_behind {
-        let seconds = Evidence::Seconds(behind.as_secs());
-        found.push(Finding::new(Code::ClockWentBack, Subject::Here).with(seconds));
-    }
-    if !machine.not_forwarded.is_empty() {
-        let switches =
-            machine.not_forwarded.iter().map(|name| Evidence::Setting((*name).to_owned()));
-        let off = Finding::new(Code::ForwardingOff, Subject::Here);
-        found.push(switches.fold(off, Finding::with));
-    }
-    if !machine.bulk_work_missing.is_empty() {
-        let reason = Evidence::Reason(machine.bulk_work_missing.join(", "));
-        found.push(Finding::new(Code::BulkWorkRefused, Subject::Here).with(reason));
-    }
-    if let Some(etcd) = &machine.etcd_lost {
-        let lost = Finding::new(Code::EtcdOutOfReach, Subject::Here);
-        let lost = lost.with(Evidence::Address(etcd.url.clone()));
-        found.push(lost.with(Evidence::Reason(etcd.error.clone())));
     }
     found
 }

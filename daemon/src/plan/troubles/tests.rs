@@ -1,5 +1,7 @@
 //! From sights to findings: each trouble in its own words, and nothing where all is well.
 
+use std::time::Duration;
+
 use super::*;
 use crate::plan::peers::KeyDispute;
 
@@ -135,6 +137,11 @@ fn the_machine_is_told_of_its_clock_its_bulk_work_and_etcd() {
         not_forwarded: vec!["net.ipv4.ip_forward"],
         bulk_work_missing: vec!["uso refused".to_owned()],
         etcd_lost: None,
+        state_folder: FolderSight {
+            path: "/var/lib/zonemesh".to_owned(),
+            unwritable: "Read-only file system".to_owned(),
+            open_to: "group 1000".to_owned(),
+        },
     };
     let found = of_machine(&machine);
     assert_eq!(found[0].code, Code::ClockWentBack);
@@ -142,6 +149,11 @@ fn the_machine_is_told_of_its_clock_its_bulk_work_and_etcd() {
     assert_eq!(found[1].to_string(), off);
     assert_eq!(found[2].to_string(), "N217 more CPU for each packet: uso refused");
     assert!(!found[2].severity.is_alarming());
+    let unwritable = "C104 /var/lib/zonemesh: nothing can be written there: \
+        Read-only file system; tunnels run on, and no change is kept";
+    assert_eq!(found[3].to_string(), unwritable);
+    assert_eq!(found[4].to_string(), "C105 /var/lib/zonemesh: it is open to group 1000");
+    assert!(found[3].severity.is_alarming() && !found[4].severity.is_alarming());
 }
 
 #[test]

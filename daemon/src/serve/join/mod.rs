@@ -8,16 +8,16 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
 use tonic::{Request, Response, Status};
 use zonemesh_api::serve::{self, Door, Incoming};
 use zonemesh_api::v1::join_server::{Join, JoinServer};
 use zonemesh_api::v1::{RedeemReply, RedeemRequest, StandingReply, StandingRequest};
 use zonemesh_api::wire::standing::{asked_key, standing_reply};
-use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
+use zonemesh_core::finding::{Code, Subject};
 use zonemesh_core::invitation::Redemption;
 use zonemesh_core::keepalive::Keepalive;
 
+use super::listen::ListenAt;
 use crate::administration::Administration;
 use crate::administration::listening::Listening;
 use crate::facts::rate_limits::{
@@ -43,15 +43,13 @@ pub(crate) async fn run(
     let mut listening = administration.listening.subscribe();
     listening.wait_for(|state| *state != Listening::Off).await?;
     let address = administration.config().join.listen;
+    let at = ListenAt { address, code: Code::JoinNotListening, subject: Subject::Here };
+    let findings = administration.ledger.findings();
     let listener = loop {
-        match TcpListener::bind(address).await {
+        match at.attempt(&findings).await {
             Ok(listener) => break listener,
             Err(error) => {
                 tracing::error!(%address, %error, "the join service cannot listen (join.listen), trying again");
-                let deaf = Finding::new(Code::JoinNotListening, Subject::Here)
-                    .with(Evidence::Address(address.to_string()))
-                    .with(Evidence::Reason(error.to_string()));
-                administration.ledger.findings().raise(deaf);
                 let reason = format!("{address} (join.listen): {error}");
                 administration.listening.send_replace(Listening::Failed(reason));
                 listening.mark_unchanged();
@@ -60,7 +58,6 @@ pub(crate) async fn run(
         }
     };
     tracing::info!(%address, "join service");
-    administration.ledger.findings().clear(Code::JoinNotListening, &Subject::Here);
     administration.listening.send_replace(Listening::On);
     let door = JoinDoor::new(refusals.clone());
     let service = JoinService {

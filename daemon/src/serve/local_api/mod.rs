@@ -13,14 +13,15 @@ mod session;
 mod view;
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use tokio::net::TcpListener;
 use zonemesh_api::serve::{self, Door, Incoming};
 use zonemesh_api::v1::local_server::LocalServer;
 use zonemesh_config::{Config, LocalApiSettings};
 use zonemesh_core::keepalive::Keepalive;
 use zonemesh_pki::{CurrentLeaf, local_server_config};
 
+use super::listen::{ListenAt, SoonListening};
 use crate::act::reachability::Reachability;
 use crate::facts::certificates::FederationCas;
 use crate::facts::companions::CompanionBoard;
@@ -38,9 +39,9 @@ use presence::Presence;
 use seats::OpenSessions;
 use service::LocalService;
 
-/// The local API, bound and ready to be served.
-pub(crate) struct Bound {
-    listener: TcpListener,
+/// The local API, ready to be served.
+pub(crate) struct Ready {
+    listening: SoonListening,
     tls: Arc<rustls::ServerConfig>,
     door: Arc<dyn Door>,
     sessions: Arc<OpenSessions>,
@@ -62,19 +63,12 @@ pub(crate) struct LocalParts {
     pub(crate) tokens: TokenBoard,
 }
 
-/// Binds the local API.
-pub(crate) async fn bind(
+/// Prepares the local API, and has it listen if that can be now.
+pub(crate) async fn prepare(
     settings: &LocalApiSettings,
     leaf: &CurrentLeaf,
     parts: LocalParts,
-) -> Result<Bound, Failure> {
-    let address = settings.listen;
-    let listener = TcpListener::bind(address).await.or_exit(Exit::Network, || {
-        format!(
-            "the local API cannot listen on {address} (local_api.listen): it must be an address of this gateway, and free; see: ss -ltnp 'sport = :{}'",
-            address.port()
-        )
-    })?;
+) -> Result<Ready, Failure> {
     let tls = local_server_config(leaf)
         .or_exit(Exit::Trust, || "cannot set up TLS of the local API".to_owned())?;
     let config = &parts.config;
@@ -84,7 +78,6 @@ pub(crate) async fn bind(
         config.federations.clone(),
         parts.tokens.clone(),
     ));
-    tracing::info!(%address, "local API");
     let refusals = parts.refusals.clone();
     let door = Arc::new(VmDoor::new(authority.clone(), refusals.clone()));
     let sessions = Arc::new(OpenSessions::new(refusals));
@@ -92,19 +85,25 @@ pub(crate) async fn bind(
     let vms = settings.onegate.as_deref().map(VmDirectory::new).transpose();
     let vms = vms.or_exit(Exit::Configuration, || "cannot use local_api.onegate".to_owned())?;
     let presence = Presence { ledger: parts.ledger.clone(), companions: parts.companions.clone() };
+    let findings = parts.ledger.findings();
     let service = LocalService::new(VmDesk::new(authority, vms, parts), sessions.clone());
-    Ok(Bound { listener, tls, door, sessions, presence, service, keepalive })
+    let at = ListenAt::of_setting("local_api.listen", settings.listen);
+    let listening = at.begin(findings).await;
+    Ok(Ready { listening, tls, door, sessions, presence, service, keepalive })
 }
 
-/// Serves the zone's VMs until it is dropped.
-pub(crate) async fn run(bound: Bound) -> anyhow::Result<()> {
-    let incoming = Incoming::through(bound.door, bound.listener, bound.tls);
-    let service = LocalServer::new(bound.service).max_decoding_message_size(serve::SMALL_REQUEST);
+/// Serves the zone's VMs until it is dropped. Companions are missed only once they can call.
+pub(crate) async fn run(ready: Ready) -> anyhow::Result<()> {
+    let listener = ready.listening.listener().await;
+    tracing::info!(address = ?listener.local_addr().ok(), "local API");
+    ready.presence.companions.begin(Instant::now());
+    let incoming = Incoming::through(ready.door, listener, ready.tls);
+    let service = LocalServer::new(ready.service).max_decoding_message_size(serve::SMALL_REQUEST);
     let served =
-        serve::small_requests(&bound.keepalive).add_service(service).serve_with_incoming(incoming);
+        serve::small_requests(&ready.keepalive).add_service(service).serve_with_incoming(incoming);
     tokio::select! {
         served = served => Ok(served?),
-        () = bound.sessions.mind() => Ok(()),
-        () = bound.presence.mind() => Ok(()),
+        () = ready.sessions.mind() => Ok(()),
+        () = ready.presence.mind() => Ok(()),
     }
 }

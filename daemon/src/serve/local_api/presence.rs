@@ -131,7 +131,9 @@ mod tests {
             draft.superlinks = vec![superlink()];
         });
         said.await.unwrap();
-        Presence { ledger, companions: Arc::new(CompanionBoard::new(Vec::new(), begun)) }
+        let companions = Arc::new(CompanionBoard::new(Vec::new()));
+        companions.begin(begun);
+        Presence { ledger, companions }
     }
 
     impl Presence {

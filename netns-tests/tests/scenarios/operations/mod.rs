@@ -5,6 +5,7 @@ mod documented_commands;
 mod gateway_killed_and_restarted;
 mod planned_restart;
 mod quick_start;
+mod start_with_what_works;
 mod upgrade;
 mod upgrade_with_federation;
 mod wg_shows_a_gateway;

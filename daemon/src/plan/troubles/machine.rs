@@ -1,0 +1,73 @@
+//! What is wrong with the machine, and with what it talks with beside the mesh.
+//!
+//! Promises: the same sights give the same findings. Refuses to know how they are seen
+//! (`act::lookout`).
+
+use std::time::Duration;
+
+use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
+
+/// An etcd that is out of reach.
+#[derive(Debug, Clone)]
+pub(crate) struct EtcdSight {
+    pub(crate) url: String,
+    pub(crate) error: String,
+}
+
+/// What is seen of the machine and of what it talks with.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MachineSight {
+    pub(crate) clock_behind: Option<Duration>,
+    /// The kernel's switches that are off and that the zone needs.
+    pub(crate) not_forwarded: Vec<&'static str>,
+    /// Bulk work that is not done: its kind and its state.
+    pub(crate) bulk_work_missing: Vec<String>,
+    /// What is tried to reach etcd, if it is not reached.
+    pub(crate) etcd_lost: Option<EtcdSight>,
+    pub(crate) state_folder: FolderSight,
+}
+
+/// What is seen of the state folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct FolderSight {
+    /// Where it is.
+    pub(crate) path: String,
+    /// Why nothing can be written there; empty if it can be.
+    pub(crate) unwritable: String,
+    /// Who else can open it; empty if nobody can.
+    pub(crate) open_to: String,
+}
+
+/// What is wrong with the machine and with etcd.
+pub(crate) fn of_machine(machine: &MachineSight) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(behind) = machine.clock_behind {
+        let seconds = Evidence::Seconds(behind.as_secs());
+        found.push(Finding::new(Code::ClockWentBack, Subject::Here).with(seconds));
+    }
+    if !machine.not_forwarded.is_empty() {
+        let switches =
+            machine.not_forwarded.iter().map(|name| Evidence::Setting((*name).to_owned()));
+        let off = Finding::new(Code::ForwardingOff, Subject::Here);
+        found.push(switches.fold(off, Finding::with));
+    }
+    if !machine.bulk_work_missing.is_empty() {
+        let reason = Evidence::Reason(machine.bulk_work_missing.join(", "));
+        found.push(Finding::new(Code::BulkWorkRefused, Subject::Here).with(reason));
+    }
+    if let Some(etcd) = &machine.etcd_lost {
+        let lost = Finding::new(Code::EtcdOutOfReach, Subject::Here);
+        let lost = lost.with(Evidence::Address(etcd.url.clone()));
+        found.push(lost.with(Evidence::Reason(etcd.error.clone())));
+    }
+    let FolderSight { path, unwritable, open_to } = &machine.state_folder;
+    let about = |code| Finding::new(code, Subject::File(path.clone()));
+    if !unwritable.is_empty() {
+        let reason = Evidence::Reason(unwritable.clone());
+        found.push(about(Code::StateFolderUnwritable).with(reason));
+    }
+    if !open_to.is_empty() {
+        found.push(about(Code::StateFolderOpen).with(Evidence::Found(open_to.clone())));
+    }
+    found
+}

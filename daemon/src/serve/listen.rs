@@ -1,0 +1,94 @@
+//! A TCP listener that is there as soon as it can be had.
+//!
+//! Promises: an address that this machine does not have yet, and a port that is somebody else's, are
+//! findings and tried again; they stop nothing else. Refuses to know what is served.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
+
+use crate::facts::findings::FindingBoard;
+
+/// Pause before an address that could not be had is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Where something is to be served, and what is said while it cannot be.
+pub(crate) struct ListenAt {
+    pub(crate) address: SocketAddr,
+    pub(crate) code: Code,
+    pub(crate) subject: Subject,
+}
+
+impl ListenAt {
+    /// The address that this setting names.
+    pub(crate) fn of_setting(setting: impl Into<String>, address: SocketAddr) -> Self {
+        Self { address, code: Code::NotListening, subject: Subject::Setting(setting.into()) }
+    }
+
+    /// Tries now, so that what can be had is there when this returns.
+    pub(crate) async fn begin(self, findings: Arc<FindingBoard>) -> SoonListening {
+        let bound = self.attempt(&findings).await.ok();
+        SoonListening { at: self, bound, findings }
+    }
+
+    /// The listener if it can be had now; a finding if not.
+    pub(crate) async fn attempt(&self, findings: &FindingBoard) -> io::Result<TcpListener> {
+        let bound = TcpListener::bind(self.address).await;
+        match &bound {
+            Ok(_) => findings.clear(self.code, &self.subject),
+            Err(error) => {
+                let deaf = Finding::new(self.code, self.subject.clone())
+                    .with(Evidence::Address(self.address.to_string()))
+                    .with(Evidence::Reason(error.to_string()));
+                findings.raise(deaf);
+            }
+        }
+        bound
+    }
+}
+
+/// A listener that is there, or will be.
+pub(crate) struct SoonListening {
+    at: ListenAt,
+    bound: Option<TcpListener>,
+    findings: Arc<FindingBoard>,
+}
+
+impl SoonListening {
+    /// The listener, however long that takes.
+    pub(crate) async fn listener(self) -> TcpListener {
+        let mut bound = self.bound;
+        loop {
+            match bound {
+                Some(listener) => break listener,
+                None => tokio::time::sleep(RETRY).await,
+            }
+            bound = self.at.attempt(&self.findings).await.ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_is_taken_is_a_finding_until_it_is_free() {
+        let findings = Arc::new(FindingBoard::default());
+        let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = other.local_addr().unwrap();
+        let wanted = ListenAt::of_setting("local_api.listen", address);
+        let soon = wanted.begin(findings.clone()).await;
+        let standing = findings.all();
+        assert_eq!(standing[0].finding.code, Code::NotListening);
+        assert!(standing[0].finding.sentence().contains("cannot listen on 127.0.0.1:"));
+        drop(other);
+        let listener = soon.listener().await;
+        assert_eq!(listener.local_addr().unwrap(), address);
+        assert!(findings.all().is_empty());
+    }
+}

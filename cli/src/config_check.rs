@@ -1,10 +1,12 @@
 //! `config check`: every mistake of a configuration file, and of the key files it names.
 //!
-//! Key files that are not there, or that this user may not read, are no mistake: files are also
-//! checked before they go to their gateway. The answer says what was left out.
+//! Key files that this user may not read are no mistake; nor are those that are not there on a
+//! machine without the state folder: files are also checked before they go to their gateway. The
+//! answer says what was left out.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
+use std::time::SystemTime;
 
 use zonemesh_config::{Config, ConfigErrors};
 use zonemesh_core::key::{KeyError, PresharedKey, WireGuardPrivateKey, ZoneIdentity};
@@ -13,20 +15,20 @@ use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::secret_file;
 use crate::view::config_check::{CheckView, Mistake};
 
-const MADE: &str = "the daemon makes it on first start";
-const NEEDED: &str = "the daemon does not start without it";
-
 /// Reads and checks `file`; `-` is standard input.
 pub(crate) fn check(file: &Path) -> Result<CheckView, CommandFailure> {
-    let (name, text) = if file == Path::new("-") {
-        ("standard input".to_owned(), io::read_to_string(io::stdin()))
+    let (name, bytes) = if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        ("standard input".to_owned(), io::stdin().read_to_end(&mut bytes).map(|_length| bytes))
     } else {
-        (file.display().to_string(), std::fs::read_to_string(file))
+        (file.display().to_string(), std::fs::read(file))
     };
-    let text = text.or_exit(Exit::Configuration, || format!("cannot read {name}"))?;
-    Ok(match Config::parse(&text, &name) {
+    let bytes = bytes.or_exit(Exit::Configuration, || format!("cannot read {name}"))?;
+    Ok(match Config::parse_bytes(&bytes, &name) {
         Ok(config) => {
             let mut view = CheckView::valid(&name, &config);
+            config.notes().into_iter().for_each(|note| view.note(note));
+            note_expired_tokens(&config, SystemTime::now(), &mut view);
             check_key_files(&config, &mut view);
             view
         }
@@ -38,12 +40,23 @@ fn mistakes(errors: &ConfigErrors) -> Vec<Mistake> {
     errors.iter().map(Mistake::from).collect()
 }
 
+fn note_expired_tokens(config: &Config, now: SystemTime, view: &mut CheckView) {
+    let tokens = config.local_api.iter().flat_map(|local_api| &local_api.tokens);
+    for (index, token) in tokens.enumerate() {
+        if token.expires.is_some_and(|end| end <= now) {
+            view.note(format!(
+                "local_api.token[{index}].expires: the token is over: no VM gets in"
+            ));
+        }
+    }
+}
+
 fn check_key_files(config: &Config, view: &mut CheckView) {
-    let wireguard = KeyFile { config, key: "tunnel.private_key_file", if_absent: MADE };
+    let wireguard = KeyFile { config, key: "tunnel.private_key_file", is_made: true };
     let own_wireguard = wireguard.read(&config.tunnel.private_key_file, view, |text| {
         WireGuardPrivateKey::from_base64(text).map(|key| key.public_key())
     });
-    let zone = KeyFile { config, key: "registry.identity_key_file", if_absent: MADE };
+    let zone = KeyFile { config, key: "registry.identity_key_file", is_made: true };
     let own_zone = zone.read(&config.registry.identity_key_file, view, |text| {
         ZoneIdentity::from_base64(text).map(|key| key.public_key())
     });
@@ -55,7 +68,7 @@ fn check_key_files(config: &Config, view: &mut CheckView) {
     for (index, peer) in config.peers.iter().enumerate() {
         if let Some(path) = &peer.preshared_key_file {
             let key = format!("peer[{index}].preshared_key_file");
-            KeyFile { config, key: &key, if_absent: NEEDED }.read(
+            KeyFile { config, key: &key, is_made: false }.read(
                 path,
                 view,
                 PresharedKey::from_base64,
@@ -68,8 +81,8 @@ fn check_key_files(config: &Config, view: &mut CheckView) {
 struct KeyFile<'c> {
     config: &'c Config,
     key: &'c str,
-    /// What becomes of it where it is not there yet.
-    if_absent: &'c str,
+    /// Whether the daemon makes it where it is not there yet.
+    is_made: bool,
 }
 
 impl KeyFile<'_> {
@@ -80,10 +93,8 @@ impl KeyFile<'_> {
         parse: impl FnOnce(&str) -> Result<K, KeyError>,
     ) -> Option<K> {
         let shown = path.display();
+        self.find(path, view);
         if !path.exists() {
-            // Also so below a folder that this user may not look into.
-            let Self { key, if_absent, .. } = self;
-            view.note(format!("{key}: {shown} is not there, or not for this user; {if_absent}"));
             return None;
         }
         let Ok(text) = secret_file::read(path) else {
@@ -98,6 +109,28 @@ impl KeyFile<'_> {
                 let found = format!("{shown} holds no key: {error}");
                 view.add(vec![Mistake::at(self.config, self.key, found, expected, fix)]);
                 None
+            }
+        }
+    }
+
+    /// Notes, or complains, that there is no such file.
+    fn find(&self, path: &Path, view: &mut CheckView) {
+        let (key, shown) = (self.key, path.display());
+        match path.try_exists() {
+            Ok(true) => {}
+            Ok(false) if self.is_made => {
+                view.note(format!("{key}: {shown} is not there yet; the daemon makes it"));
+            }
+            Ok(false) if !self.config.gateway.state_dir.exists() => {
+                view.note(format!("{key}: {shown} is not here; the daemon needs it"));
+            }
+            Ok(false) => {
+                let found = format!("{shown} is not there");
+                let (expected, fix) = ("a key file", "put the key there, or take this line out");
+                view.add(vec![Mistake::at(self.config, key, found, expected, fix)]);
+            }
+            Err(_) => {
+                view.note(format!("{key}: {shown} was not checked: this user may not see it"))
             }
         }
     }

@@ -79,10 +79,10 @@ fn start_anew() -> Result<(), Failure> {
 
 fn read_config(file: &Path) -> Result<Config, Failure> {
     let name = file.display().to_string();
-    let text = std::fs::read_to_string(file).or_exit(Exit::Configuration, || {
+    let bytes = std::fs::read(file).or_exit(Exit::Configuration, || {
         format!("cannot read the configuration {name}; name another with --config FILE")
     })?;
-    Config::parse(&text, &name).or_exit(Exit::Configuration, || {
+    Config::parse_bytes(&bytes, &name).or_exit(Exit::Configuration, || {
         format!("the configuration is not valid; after the fix run: zonemesh config check {name}")
     })
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use zonemesh_config::{Endpoint, EndpointError};
 use zonemesh_core::name::{FederationName, NameError, ZoneName};
+use zonemesh_core::prefix::{self, NotPrefix};
 
 /// `berlin=10.10.10.0/24,10.20.0.0/16@203.0.113.1:51820`.
 #[derive(Debug, Clone)]
@@ -41,8 +42,8 @@ pub(crate) enum ArgumentError {
     Lan,
     #[error(transparent)]
     Name(#[from] NameError),
-    #[error("{0:?} is no prefix, such as 10.10.10.0/24")]
-    Prefix(String),
+    #[error("{0:?} is no prefix, such as 10.10.10.0/24: {1}")]
+    Prefix(String, NotPrefix),
     #[error("{0:?} is no endpoint, such as 203.0.113.1:51820: {1}")]
     Endpoint(String, EndpointError),
 }
@@ -53,8 +54,9 @@ impl FromStr for ZoneArgument {
     fn from_str(text: &str) -> Result<Self, ArgumentError> {
         let (name, rest) = text.split_once('=').ok_or(ArgumentError::Zone)?;
         let (prefixes, endpoints) = rest.split_once('@').unwrap_or((rest, ""));
-        let prefix =
-            |text: &str| text.parse().map_err(|_no_prefix| ArgumentError::Prefix(text.to_owned()));
+        let prefix = |text: &str| {
+            prefix::parse(text).map_err(|problem| ArgumentError::Prefix(text.to_owned(), problem))
+        };
         let endpoint = |text: &str| {
             text.parse().map_err(|error| ArgumentError::Endpoint(text.to_owned(), error))
         };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use zonemesh_core::membership::FederationRight;
+use zonemesh_core::prefix;
 use zonemesh_core::token::{KnownToken, TokenHash};
 
 use super::founding::{FederationArgument, LanArgument, ZoneArgument};
@@ -76,7 +77,7 @@ pub(crate) struct Offline {
     #[arg(long = "lan", value_name = "ZONE=ADDRESS", requires = "out")]
     pub(crate) lan: Vec<LanArgument>,
     /// Where the zones' tunnel addresses are taken from, the founder's first.
-    #[arg(long, value_name = "PREFIX", default_value = "10.255.0.0/24")]
+    #[arg(long, value_name = "PREFIX", default_value = "10.255.0.0/24", value_parser = prefix::parse)]
     pub(crate) tunnel_net: ipnet::IpNet,
     /// How long the invitations hold.
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = quantity::duration)]
@@ -141,7 +142,7 @@ pub(crate) struct Invite {
     /// The new zone's name.
     pub(crate) name: String,
     /// A subnet of that zone. Again for each.
-    #[arg(long = "prefix", value_name = "PREFIX", required = true)]
+    #[arg(long = "prefix", value_name = "PREFIX", required = true, value_parser = prefix::parse)]
     pub(crate) prefixes: Vec<ipnet::IpNet>,
     /// Its gateway's address inside the tunnels; without it the next free one.
     #[arg(long = "tunnel-ip", value_name = "IP")]
@@ -171,7 +172,7 @@ pub(crate) struct GrantZone {
     #[arg(long, value_name = "KEY")]
     pub(crate) zone_key: String,
     /// A subnet of that zone. Again for each.
-    #[arg(long = "prefix", value_name = "PREFIX", required = true)]
+    #[arg(long = "prefix", value_name = "PREFIX", required = true, value_parser = prefix::parse)]
     pub(crate) prefixes: Vec<ipnet::IpNet>,
     /// Its gateway's address inside the tunnels; without it the one it has, or the next free one.
     #[arg(long = "tunnel-ip", value_name = "IP")]

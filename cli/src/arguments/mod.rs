@@ -231,6 +231,7 @@ pub(crate) enum ConfigVerb {
     /// Find every mistake in a configuration file. Exits with 7 if there is one.
     Check {
         /// The file, or - for standard input.
+        #[arg(default_value = "/etc/zonemesh/zonemesh.toml", env = "ZONEMESH_CONFIG")]
         file: PathBuf,
     },
 }

@@ -128,6 +128,9 @@ fn a_valid_configuration_is_0_and_a_bad_one_7_with_every_mistake() {
     assert_eq!(output.status.code(), Some(7));
     assert!(stdout(&output).starts_with("{\n  \"schema\": \"zonemesh/config-check/v1\",\n"));
     assert_eq!(run(&["config", "check", "/nowhere.toml"]).status.code(), Some(7));
+    let by_default = run(&["config", "check"]);
+    assert_eq!(by_default.status.code(), Some(7));
+    assert!(stderr(&by_default).contains("/etc/zonemesh/zonemesh.toml"), "{}", stderr(&by_default));
 }
 
 #[test]
@@ -164,7 +167,14 @@ fn a_key_file_without_a_key_is_a_mistake_and_a_missing_one_a_note() {
     let check = || run(&["config", "check", file.to_str().unwrap()]);
     let output = check();
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
-    assert!(stdout(&output).contains("the daemon does not start without it"));
+    assert!(stdout(&output).contains("madrid.psk is not here; the daemon needs it"));
+    let state = folder.path().to_str().unwrap();
+    let here = std::fs::read_to_string(&file).unwrap().replace("/var/lib/zonemesh", state);
+    let on_its_gateway = folder.path().join("here.toml");
+    std::fs::write(&on_its_gateway, here).unwrap();
+    let output = run(&["config", "check", on_its_gateway.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(7), "{}", stdout(&output));
+    assert!(stdout(&output).contains("madrid.psk is not there; expected a key file"));
     std::fs::write(&psk, "secret, but no key").unwrap();
     let output = check();
     assert_eq!(output.status.code(), Some(7));

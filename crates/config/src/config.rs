@@ -22,6 +22,7 @@ use crate::keys::{
 };
 use crate::mistakes::Mistakes;
 use crate::source::FilePlace;
+use crate::syntax;
 
 /// A valid configuration of one gateway.
 #[derive(Debug, Clone)]
@@ -69,9 +70,7 @@ impl Config {
         let mut mistakes = Mistakes::new(text, file_name);
         let (file, syntax_errors) = DeTable::parse_recoverable(text);
         if !syntax_errors.is_empty() {
-            for error in &syntax_errors {
-                report_syntax(&mut mistakes, error);
-            }
+            syntax::report(&mut mistakes, text, &syntax_errors);
             return ConfigErrors::unless_empty(None, mistakes.into_parts().0);
         }
         let draft = ConfigDraft::read(&mut mistakes, file.get_ref());
@@ -79,6 +78,14 @@ impl Config {
         let (errors, places) = mistakes.into_parts();
         let file = file_name.to_owned();
         ConfigErrors::unless_empty(finish(draft, Origin { file, places }), errors)
+    }
+
+    /// Reads the bytes of a configuration file, as [`Config::parse`] reads its text.
+    ///
+    /// # Errors
+    /// All mistakes of the file; one, with its line, if it is no UTF-8.
+    pub fn parse_bytes(bytes: &[u8], file_name: &str) -> Result<Self, ConfigErrors> {
+        Self::parse(syntax::utf8(bytes, file_name)?, file_name)
     }
 
     /// Where the value of a dotted key stands in the file, or `None` where it is a default.
@@ -131,17 +138,6 @@ impl Config {
         }
         ConfigErrors::unless_empty(Some(()), errors)
     }
-}
-
-fn report_syntax(mistakes: &mut Mistakes<'_>, error: &toml::de::Error) {
-    let offset = error.span().map_or(0, |span| span.start);
-    let (found, expected) = match error.message().split_once(", expected ") {
-        Some((found, expected)) => (found, expected),
-        None => (error.message(), "valid TOML"),
-    };
-    // The line itself is not repeated: the file may be a key file that was named by mistake.
-    let complaint = Complaint::new(found, expected, "correct this line");
-    mistakes.report("(syntax)", offset, complaint.coded(Code::ConfigSyntax));
 }
 
 /// The typed configuration, or `None` if a value is missing, which has been reported.

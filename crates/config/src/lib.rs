@@ -15,9 +15,11 @@ mod endpoint;
 mod error;
 mod keys;
 mod mistakes;
+mod notes;
 mod reader;
 mod schema;
 mod source;
+mod syntax;
 mod table;
 mod value;
 

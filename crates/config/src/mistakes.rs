@@ -63,6 +63,11 @@ impl<'t> Mistakes<'t> {
         self.source.place(at.offset).line
     }
 
+    /// The line number of an offset.
+    pub(crate) fn line_at(&self, offset: usize) -> usize {
+        self.source.place(offset).line
+    }
+
     /// Remembers where a key stands.
     pub(crate) fn note(&mut self, key: &str, offset: usize) {
         let place = self.source.place(offset);

@@ -119,6 +119,28 @@ fn every_value_knows_its_place_and_a_default_says_so() {
 }
 
 #[test]
+fn what_is_valid_and_rarely_meant_is_noted() {
+    assert!(parse(SMALLEST).notes().is_empty());
+    let peer = "[[peer]]\nzone = \"madrid\"\n\
+        wireguard_key = \"wN48+pIXgLBaVbxwAJ4kDZcvVbgYUf1cPwD6wyVEmzY=\"\n\
+        zone_key = \"ed25519:hhnCHgFEc5VhZi03nYYZ2cEP7KChNxVrVkqvrcLieTI=\"\n\
+        prefixes = [\"10.10.11.0/24\"]\ntunnel_addresses = [\"10.255.0.2\"]\n";
+    let endpoints =
+        "endpoints = [\"127.0.0.1:1\", \"203.0.113.1:1\", \"localhost:1\", \"[::1]:1\"]\n";
+    let notes = parse(&format!("{SMALLEST}mtu = 9000\n{peer}{endpoints}")).notes();
+    assert_eq!(
+        notes,
+        [
+            "peer[0].endpoints[0]: 127.0.0.1:1 is the machine itself for whoever dials it",
+            "peer[0].endpoints[2]: localhost:1 is the machine itself for whoever dials it",
+            "peer[0].endpoints[3]: [::1]:1 is the machine itself for whoever dials it",
+            "tunnel.mtu: 9000 bytes pass only where the underlay carries more than 1500; \
+             each path is probed and cut to what it carries",
+        ]
+    );
+}
+
+#[test]
 fn a_gateway_of_a_managed_mesh_may_leave_its_tunnel_addresses_to_the_grant() {
     let text = "[zone]\nname = \"berlin\"\nprefixes = [\"10.10.10.0/24\"]\n";
     let config = Config::parse(text, "zm.toml").unwrap();

@@ -22,6 +22,37 @@ pub struct Overlap {
     pub second: IpNet,
 }
 
+/// Reads `address/length`. Leading zeros are refused: elsewhere `010` is 8 (RFC 6943, section
+/// 3.1.1).
+///
+/// # Errors
+/// [`NotPrefix`] says what it is instead.
+pub fn parse(text: &str) -> Result<IpNet, NotPrefix> {
+    let Some((address, length)) = text.split_once('/') else {
+        let is_address = text.parse::<IpAddr>().is_ok();
+        return Err(if is_address { NotPrefix::NoLength } else { NotPrefix::Other });
+    };
+    match (address.parse::<IpAddr>(), text.parse::<IpNet>()) {
+        (Ok(_), Ok(net)) if length == net.prefix_len().to_string() => Ok(net),
+        (_, Ok(net)) => Err(NotPrefix::LeadingZeros(net)),
+        (_, Err(_)) => Err(NotPrefix::Other),
+    }
+}
+
+/// Why a text is no prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotPrefix {
+    /// An address alone.
+    #[error("the length is missing: write it after a '/'")]
+    NoLength,
+    /// Numbers that some programs read otherwise.
+    #[error("leading zeros: write {0}")]
+    LeadingZeros(IpNet),
+    /// Anything else.
+    #[error("expected an address, a '/' and a length of at most 32 (IPv4) or 128 (IPv6)")]
+    Other,
+}
+
 /// True if the two share an address.
 #[must_use]
 pub fn overlaps(a: &IpNet, b: &IpNet) -> bool {

@@ -2,11 +2,11 @@
 //!
 //! None is looked up; that a name can be resolved is found out when it is used.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 use toml::de::DeValue;
-use zonemesh_core::prefix::{check_ordinary, host};
+use zonemesh_core::prefix::{self, NotPrefix, check_ordinary, host};
 
 use super::text;
 use crate::complaint::Complaint;
@@ -16,14 +16,17 @@ pub(crate) fn prefix(value: &DeValue<'_>) -> Result<IpNet, Complaint> {
     let expected = "a subnet such as \"10.10.10.0/24\" or \"fd00:10::/64\"";
     let text = text(value, expected)?;
     let complaint = |fix: String| Complaint::new(format!("found {text:?}"), expected, fix);
-    let net = match (text.parse::<IpNet>(), text.parse::<IpAddr>()) {
-        (Ok(net), _) => net,
-        (Err(_), Ok(_)) => return Err(complaint("add the length after a '/'".to_owned())),
-        (Err(_), Err(_)) => {
-            let fix = "write the address, a '/' and a length of at most 32 (IPv4) or 128 (IPv6)";
-            return Err(complaint(fix.to_owned()));
+    let net = prefix::parse(text).map_err(|problem| match problem {
+        NotPrefix::NoLength => complaint("add the length after a '/'".to_owned()),
+        NotPrefix::LeadingZeros(net) => {
+            let found = format!("found {text:?}, where a zero leads");
+            Complaint::new(found, expected, format!("write \"{net}\" if that is meant"))
         }
-    };
+        NotPrefix::Other => {
+            let fix = "write the address, a '/' and a length of at most 32 (IPv4) or 128 (IPv6)";
+            complaint(fix.to_owned())
+        }
+    })?;
     if net.prefix_len() == 0 {
         let fix = "name the zone's own subnets: this would take every packet";
         return Err(complaint(fix.to_owned()));
@@ -68,7 +71,7 @@ pub(crate) fn endpoint(value: &DeValue<'_>) -> Result<Endpoint, Complaint> {
             EndpointError::Port(_) => "give a port from 1 to 65535".to_owned(),
             EndpointError::Brackets => match text.parse::<IpAddr>() {
                 Ok(ip) => format!("write \"[{ip}]:51820\""),
-                Err(_) => "write \"[address]:port\"".to_owned(),
+                Err(_) => with_brackets(text),
             },
             EndpointError::Host(_) | EndpointError::NotOneMachine(_) => {
                 "give the address at which the gateway is reached".to_owned()
@@ -76,6 +79,15 @@ pub(crate) fn endpoint(value: &DeValue<'_>) -> Result<Endpoint, Complaint> {
         };
         Complaint::new(format!("found {text:?}: {error}"), expected, fix)
     })
+}
+
+/// An IPv6 address and a port that follow each other, told apart.
+fn with_brackets(text: &str) -> String {
+    let apart = text.rsplit_once(':').filter(|(ip, _)| ip.parse::<Ipv6Addr>().is_ok());
+    match apart {
+        Some((ip, port)) => format!("write \"[{ip}]:{port}\""),
+        None => "write \"[address]:port\"".to_owned(),
+    }
 }
 
 /// `http://host:port` or `https://host:port`, in lower case.

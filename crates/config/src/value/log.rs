@@ -63,7 +63,28 @@ impl LogFormat {
 }
 
 pub(crate) fn log_level(value: &DeValue<'_>) -> Result<LogLevel, Complaint> {
-    one_of(value, &LogLevel::ALL.map(|level| (level.as_str(), level)))
+    /// As other programs call them.
+    const ELSEWHERE: [(&str, LogLevel); 9] = [
+        ("critical", LogLevel::Error),
+        ("fatal", LogLevel::Error),
+        ("quiet", LogLevel::Error),
+        ("silent", LogLevel::Error),
+        ("warning", LogLevel::Warn),
+        ("notice", LogLevel::Info),
+        ("information", LogLevel::Info),
+        ("verbose", LogLevel::Debug),
+        ("all", LogLevel::Trace),
+    ];
+    one_of(value, &LogLevel::ALL.map(|level| (level.as_str(), level))).map_err(|complaint| {
+        let word = value.as_str().map(str::to_lowercase);
+        let known = ELSEWHERE.iter().find(|(elsewhere, _)| word.as_deref() == Some(elsewhere));
+        match known {
+            Some((_, level)) => {
+                Complaint { fix: format!("write {:?}", level.as_str()), ..complaint }
+            }
+            None => complaint,
+        }
+    })
 }
 
 pub(crate) fn log_format(value: &DeValue<'_>) -> Result<LogFormat, Complaint> {

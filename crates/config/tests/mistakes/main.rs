@@ -5,6 +5,7 @@
 mod etcd;
 mod owners;
 mod shape;
+mod syntax;
 mod values;
 
 use zonemesh_config::{Config, SECTIONS};

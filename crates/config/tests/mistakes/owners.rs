@@ -92,6 +92,11 @@ fn an_endpoint_is_somebody_elses() {
     );
     mistake(
         "203.0.113.50:51820",
+        "2001:db8::1:51820",
+        "zm.toml:26:14: peer[0].endpoints[0]: found \"2001:db8::1:51820\": an IPv6 address needs brackets; expected an address or DNS name with a port, such as \"203.0.113.1:51820\"; write \"[2001:db8::1]:51820\"",
+    );
+    mistake(
+        "203.0.113.50:51820",
         "a_b:1",
         "zm.toml:26:14: peer[0].endpoints[0]: found \"a_b:1\": \"a_b\" is neither an IP address nor a DNS name; expected an address or DNS name with a port, such as \"203.0.113.1:51820\"; give the address at which the gateway is reached",
     );

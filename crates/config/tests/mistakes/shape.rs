@@ -1,26 +1,6 @@
 //! Mistakes in the shape of the file: syntax, keys, kinds of values.
 
-use crate::{messages, mistake};
-
-#[test]
-fn a_text_that_is_no_toml_names_the_line() {
-    mistake(
-        "\"berlin\"",
-        "\"berlin",
-        "zm.toml:2:15: (syntax): invalid basic string; expected `\"`; correct this line",
-    );
-}
-
-#[test]
-fn all_syntax_mistakes_are_reported_at_once() {
-    assert_eq!(
-        messages("a = \nb = 1\nb = 2\n"),
-        [
-            "zm.toml:1:5: (syntax): string values must be quoted; expected literal string; correct this line",
-            "zm.toml:3:1: (syntax): duplicate key; expected valid TOML; correct this line"
-        ]
-    );
-}
+use crate::mistake;
 
 #[test]
 fn an_unknown_key_gets_a_suggestion() {

@@ -36,6 +36,11 @@ fn a_name_that_is_no_dns_label_gets_a_suggestion() {
 fn a_prefix_with_host_bits_is_shown_masked() {
     mistake(
         "10.10.10.0/24",
+        "10.010.10.0/24",
+        "zm.toml:3:13: zone.prefixes[0]: found \"10.010.10.0/24\", where a zero leads; expected a subnet such as \"10.10.10.0/24\" or \"fd00:10::/64\"; write \"10.10.10.0/24\" if that is meant",
+    );
+    mistake(
+        "10.10.10.0/24",
         "10.10.10.7/24",
         "zm.toml:3:13: zone.prefixes[0]: found \"10.10.10.7/24\", which has host bits set; expected a subnet such as \"10.10.10.0/24\" or \"fd00:10::/64\"; write \"10.10.10.0/24\"",
     );
@@ -205,6 +210,11 @@ fn log_settings_are_words_of_a_list() {
         "\"info\"",
         "\"inof\"",
         "zm.toml:30:9: log.level: found \"inof\"; expected one of error, warn, info, debug, trace; did you mean \"info\"?",
+    );
+    mistake(
+        "level = \"info\"",
+        "level = \"Verbose\"",
+        "zm.toml:30:9: log.level: found \"Verbose\"; expected one of error, warn, info, debug, trace; write \"debug\"",
     );
     mistake(
         "level = \"info\"",

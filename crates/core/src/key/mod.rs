@@ -44,8 +44,10 @@ pub enum KeyError {
     NotAPoint,
 }
 
+/// Some editors put a byte order mark before a text.
 fn decode(text: &str) -> Result<[u8; 32], KeyError> {
-    let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(KeyError::Base64)?);
+    let text = text.trim_start_matches('\u{feff}').trim();
+    let bytes = Zeroizing::new(STANDARD.decode(text).map_err(KeyError::Base64)?);
     <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_wrong_length| KeyError::Length(bytes.len()))
 }
 
@@ -312,6 +314,13 @@ mod tests {
             WireGuardPrivateKey::from_base64("dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=");
         let public = private.unwrap().public_key().to_string();
         assert_eq!(public, "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=");
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_a_key_is_passed_over() {
+        let marked = "\u{feff}dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=\r\n";
+        let private = WireGuardPrivateKey::from_base64(marked).unwrap();
+        assert!(private.public_key().to_string().starts_with("hSDwCYkw"));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Why a command ended, with the exit code that says so (`zonemesh_core::exit`), the code of the
 //! finding that it is, if it is one, and the command to type next.
 //!
-//! A failure is reported once, on standard error, with its causes.
+//! A failure is reported once, on standard error, with its causes; programs that asked for JSON have
+//! the same as an answer.
 
 use std::io::{self, Write};
 
+use serde::Serialize;
 pub(crate) use zonemesh_core::exit::Exit;
 use zonemesh_core::finding::Code;
 
@@ -51,6 +53,31 @@ impl CommandFailure {
             let _ = writeln!(err, "next: {next}");
         }
     }
+
+    /// Writes the same as one JSON object.
+    pub(crate) fn answer(&self, out: &mut impl Write) {
+        let view = FailureView {
+            schema: "zonemesh/error/v1",
+            exit: self.exit.code(),
+            meaning: self.exit.meaning(),
+            code: self.code.map(Code::as_str),
+            error: format!("{:#}", self.error),
+            next: self.next.as_deref(),
+        };
+        // Nothing is left to do when standard output is closed.
+        let _ = serde_json::to_writer_pretty(&mut *out, &view).map(|()| writeln!(out));
+    }
+}
+
+/// A failure for programs.
+#[derive(Serialize)]
+struct FailureView<'a> {
+    schema: &'static str,
+    exit: u8,
+    meaning: &'static str,
+    code: Option<&'static str>,
+    error: String,
+    next: Option<&'a str>,
 }
 
 /// Writing the answer is all that commands do with I/O errors of their own.

@@ -24,11 +24,15 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let arguments = arguments::CommandLine::parse();
+    let format = arguments.output;
     match commands::run(arguments, &mut io::stdout().lock()) {
         Ok(exit) => exit.into(),
         Err(failure) if failure.is_broken_pipe() => failure::Exit::Ok.into(),
         Err(failure) => {
             failure.report(&mut io::stderr().lock());
+            if format == arguments::Format::Json {
+                failure.answer(&mut io::stdout().lock());
+            }
             failure.exit.into()
         }
     }

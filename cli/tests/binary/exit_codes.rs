@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use zonemesh_api::v1::{Counter, FindingSeverity};
 
+use crate::answers::has_shape;
 use crate::daemon::{Answers, Daemon, Paris};
 use crate::{ask, run, stderr, stdout, zonemesh};
 
@@ -17,6 +18,20 @@ fn a_missing_socket_is_3_and_names_the_next_command() {
     let said = stderr(&output);
     assert!(said.contains("/nowhere/admin.sock"), "{said}");
     assert!(said.ends_with("next: systemctl status zonemeshd\n"), "{said}");
+}
+
+#[test]
+fn a_failure_is_one_json_object_for_who_asked_for_json() {
+    let output = run(&["--socket", "/nowhere/admin.sock", "status", "-o", "json"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("N220"));
+    let expected = "code: string\nerror: string\nexit: number\nmeaning: string\nnext: string\n\
+        schema: string";
+    has_shape(&stdout(&output), "zonemesh/error/v1", expected);
+    let told = run(&["config", "check", "/nowhere.toml", "-o", "json"]);
+    let said: serde_json::Value = serde_json::from_str(&stdout(&told)).unwrap();
+    assert_eq!((&said["exit"], &said["code"]), (&7.into(), &serde_json::Value::Null));
+    assert!(said["error"].as_str().unwrap().contains("/nowhere.toml: No such file"), "{said}");
 }
 
 #[test]

@@ -47,20 +47,20 @@ impl Registry {
     /// The record of a gateway.
     #[must_use]
     pub fn get_gateway(&self, gateway: &GatewayId) -> Option<&HeldRecord> {
-        self.held.get(gateway)
+        self.held.get(gateway).map(Box::as_ref)
     }
 
     /// This gateway's own record; what this zone said in release 0.1.0 until it is said anew.
     #[must_use]
     pub fn own_record(&self) -> Option<&HeldRecord> {
         let mut past = self.of_zone(self.zone()).filter(|held| held.is_of_the_past());
-        self.held.get(self.id()).or_else(|| past.next())
+        self.get_gateway(self.id()).or_else(|| past.next())
     }
 
     /// The records of a zone, in the order of its gateways' names.
     pub fn of_zone(&self, zone: &ZoneName) -> impl Iterator<Item = &HeldRecord> + Clone {
         let from = GatewayId::new(zone.clone(), "");
-        let of_zone = self.held.range(from..).map(|(_, held)| held);
+        let of_zone = self.held.range(from..).map(|(_, held)| held.as_ref());
         let zone = zone.clone();
         of_zone.take_while(move |held| held.record.zone == zone)
     }
@@ -85,7 +85,7 @@ impl Registry {
 
     /// All records, in the order of their zones and gateways.
     pub fn records(&self) -> impl Iterator<Item = &HeldRecord> {
-        self.held.values()
+        self.held.values().map(Box::as_ref)
     }
 
     /// Since when a zone has left the mesh, by its own clock; `None` if it has not. It is a member
@@ -229,7 +229,8 @@ impl Registry {
     }
 
     fn present_records(&self) -> impl Iterator<Item = (&GatewayId, &HeldRecord)> {
-        self.held.iter().filter(|(_, held)| held.counts())
+        let all = self.held.iter().map(|(id, held)| (id, held.as_ref()));
+        all.filter(|(_, held)| held.counts())
     }
 
     /// The records that a registry with the heads `theirs` lacks.

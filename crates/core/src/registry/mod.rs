@@ -45,7 +45,8 @@ pub struct Registry {
     /// passed on.
     members: BTreeMap<ZoneName, Member>,
     trust: trust::Trust,
-    held: BTreeMap<GatewayId, HeldRecord>,
+    /// Boxed: the nodes of a map have room for more than they hold.
+    held: BTreeMap<GatewayId, Box<HeldRecord>>,
     /// The hash over `held`, until that changes.
     root: OnceLock<RootHash>,
     own: own::Own,
@@ -250,8 +251,8 @@ impl Registry {
             }
         }
         self.root.take();
-        candidate.inherit(self.held.get(&id));
-        self.held.insert(id, candidate);
+        candidate.inherit(self.held.get(&id).map(Box::as_ref));
+        self.held.insert(id, Box::new(candidate));
         Ok(())
     }
 
@@ -303,7 +304,7 @@ impl Registry {
 
     /// The record of a gateway that counts for versions and hashes.
     fn present(&self, gateway: &GatewayId) -> Option<&HeldRecord> {
-        self.held.get(gateway).filter(|held| held.counts())
+        self.get_gateway(gateway).filter(|held| held.counts())
     }
 
     /// How often each outcome has happened.

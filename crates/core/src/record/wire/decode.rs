@@ -46,12 +46,19 @@ pub(crate) fn each<W, T>(
             ..error
         })
     };
-    wire.into_iter().enumerate().map(place).collect()
+    let decoded: Result<Vec<T>> = wire.into_iter().enumerate().map(place).collect();
+    // The list lies where the larger elements of the wire lay, and is kept for as long as the record.
+    decoded.map(|mut list| {
+        list.shrink_to_fit();
+        list
+    })
 }
 
 /// Those that this build knows.
 fn known<T>(elements: Vec<Option<T>>) -> Vec<T> {
-    elements.into_iter().flatten().collect()
+    let mut known: Vec<T> = elements.into_iter().flatten().collect();
+    known.shrink_to_fit();
+    known
 }
 
 pub(crate) fn name<T: std::str::FromStr<Err = crate::name::NameError>>(

@@ -5,7 +5,9 @@ use std::sync::PoisonError;
 
 use zonemesh_core::invitation::{IssuedInvitation, RedemptionCounters, Redemptions};
 use zonemesh_core::journal::AuditAct;
-use zonemesh_core::membership::{AuthoritySet, Membership, SignedTrustItem, TrustItem, TrustKind};
+use zonemesh_core::membership::{
+    AuthoritySet, DraftError, Membership, SignedTrustItem, TrustItem, TrustKind,
+};
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::ZoneName;
 
@@ -78,7 +80,8 @@ impl Administration {
         })
     }
 
-    /// Revokes the present key of a zone, for ever. Its unused invitations hold no more.
+    /// Revokes the present key of a zone, for ever. Its unused invitations hold no more; of a zone that
+    /// is no member there is nothing else to take.
     pub(crate) async fn revoke(
         &self,
         zone: &ZoneName,
@@ -88,10 +91,20 @@ impl Administration {
         if *zone == self.config.zone.name {
             return Err(Refusal::OwnZone);
         }
-        let revocation = self.ledger.read(|registry| {
+        let drafted = self.ledger.read(|registry| {
             let membership = registry.membership().ok_or(Refusal::Unmanaged)?;
             Ok::<_, Refusal>(membership.draft_revocation(zone, reason, now())?)
-        })?;
+        });
+        let revocation = match drafted {
+            Err(unknown @ Refusal::Draft(DraftError::UnknownZone(_))) => {
+                let is_invited = self.give_up_invitations(&mut state, zone).await?;
+                let said = format!("zone {zone} is no member: its invitation holds no more");
+                let warnings = vec![said];
+                let change = SignedChange { warnings, ..SignedChange::default() };
+                return is_invited.then_some(change).ok_or(unknown);
+            }
+            drafted => drafted?,
+        };
         self.void_invitations(&mut state, zone).await?;
         self.sign_and_apply(&[TrustItem::Revocation(revocation)]).await
     }
@@ -104,9 +117,29 @@ impl Administration {
     ) -> Result<(), Refusal> {
         let Some(book) = &mut state.book else { return Ok(()) };
         let voided = book.void(zone, None);
-        let writes = voided.iter().map(|issued| self.invitations.remove(&issued.id)).collect();
+        self.strike_out(book, voided).await
+    }
+
+    /// True if there were any.
+    async fn give_up_invitations(
+        &self,
+        state: &mut BookState,
+        zone: &ZoneName,
+    ) -> Result<bool, Refusal> {
+        let Some(book) = &mut state.book else { return Ok(false) };
+        let given_up = book.give_up(zone);
+        let were_there = !given_up.is_empty();
+        self.strike_out(book, given_up).await.map(|()| were_there)
+    }
+
+    async fn strike_out(
+        &self,
+        book: &mut Redemptions,
+        struck: Vec<IssuedInvitation>,
+    ) -> Result<(), Refusal> {
+        let writes = struck.iter().map(|issued| self.invitations.remove(&issued.id)).collect();
         let stored = self.disk.write(writes).await;
-        Ok(stored.inspect_err(|_| book.restore(voided))?)
+        Ok(stored.inspect_err(|_| book.restore(struck))?)
     }
 
     /// Blocks a zone here, or lets it in again; returns all that are blocked now.

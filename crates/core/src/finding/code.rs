@@ -96,7 +96,7 @@ codes! {
         "check the peer's endpoint, its UDP port and both public keys";
     NoEndpoint "N207" Down "no endpoint of a peer is known"
         "no endpoint is known, and it has not called"
-        "set {gateway.endpoints} in that zone, or an endpoint of its peer entry here";
+        "set {gateway.endpoints} in that zone or in this one: of two zones one must be called";
     PathLoses "N208" Degraded "a path loses packets"
         "tunnel degraded, {reason}[ ({address})]"
         "`mtr` to the address shows where; a shaped or busy uplink drops first";
@@ -206,6 +206,9 @@ codes! {
     HostingNotGranted "P320" Down "this zone may not host a federation that it hosts"
         "the grant of this zone does not let it host the federation: no zone finds its SuperLink here"
         "have it granted with host (`zonemesh zone grant`); or take its {federation} out here and stop its SuperLink";
+    NoMesh "P321" Degraded "this gateway is in no mesh yet"
+        "nothing is founded or joined here, and no peer is written"
+        "`zonemesh zone join FILE` with an invitation; the first zone: `zonemesh mesh init`";
 
     WrongCa "T401" Down "wrong CA"
         "[the SuperLink {address}: ]{reason}"

@@ -279,6 +279,15 @@ impl Redemptions {
         self.issued.extract_if(.., is_open).map(|(_, issued)| issued).collect()
     }
 
+    /// Strikes out all invitations of a zone that is no member, used ones too: whoever waits for
+    /// approval waits no more. Remove the files of those that are returned, or have them [restored].
+    ///
+    /// [restored]: Self::restore
+    pub fn give_up(&mut self, zone: &ZoneName) -> Vec<IssuedInvitation> {
+        let is_its = |_: &InvitationId, issued: &mut IssuedInvitation| issued.zone == *zone;
+        self.issued.extract_if(.., is_its).map(|(_, issued)| issued).collect()
+    }
+
     /// Takes back that invitations were struck out.
     pub fn restore(&mut self, voided: Vec<IssuedInvitation>) {
         self.issued.extend(voided.into_iter().map(|issued| (issued.id, issued)));

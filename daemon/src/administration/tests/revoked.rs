@@ -21,6 +21,27 @@ async fn an_invitation_is_not_burned_for_a_key_that_was_revoked() {
     assert!(mesh.is_revoked(&madrid().public_key()));
 }
 
+/// Also one that has redeemed and waits for approval.
+#[tokio::test]
+async fn an_invitation_of_a_zone_that_is_no_member_is_withdrawn_by_revoking_the_zone() {
+    let berlin = berlin().await;
+    let administration = &berlin.administration;
+    let zone = "madrid".parse().unwrap();
+    let open = berlin.invite_madrid().await.unwrap();
+    let change = administration.revoke(&zone, "a mistake").await.unwrap();
+    assert_eq!(change.warnings, ["zone madrid is no member: its invitation holds no more"]);
+    assert!(administration.invited().await.open.is_empty());
+    let refused = redeem(administration, asks(&open, 1, FIRST_KEY)).await;
+    assert!(matches!(refused, Err(NotRedeemed::Invitation(_))));
+    std::fs::remove_file(berlin.folder.path().join("authority.key")).unwrap();
+    let waits = berlin.invite_madrid().await.unwrap();
+    assert!(redeem(administration, asks(&waits, 1, FIRST_KEY)).await.unwrap().pending);
+    administration.revoke(&zone, "a mistake").await.unwrap();
+    assert!(administration.waiting_zones().is_empty());
+    let refused = administration.revoke(&zone, "again").await.err().unwrap();
+    assert!(refused.to_string().contains("madrid"), "{refused}");
+}
+
 #[tokio::test]
 async fn a_revocation_that_cannot_be_stored_is_refused_with_the_reason() {
     let berlin = berlin().await;

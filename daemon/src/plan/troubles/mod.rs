@@ -58,6 +58,7 @@ pub(crate) const CODES: &[Code] = &[
     Code::RevocationOvertaken,
     Code::BeyondGrant,
     Code::HostingNotGranted,
+    Code::NoMesh,
     Code::StateFolderUnwritable,
     Code::StateFolderOpen,
 ];
@@ -229,6 +230,9 @@ pub(crate) fn of_mesh(registry: &Registry, config: &Config) -> Vec<Finding> {
         found.extend(of_hosting(registry));
         found.extend(membership.alarms().iter().map(contradiction));
         found.extend(of_authorities(membership));
+    }
+    if registry.membership().is_none() && config.peers.is_empty() {
+        found.push(Finding::new(Code::NoMesh, Subject::Here));
     }
     if let Some(since) = registry.left_since(registry.zone()) {
         found.push(Finding::new(Code::ZoneLeft, Subject::Here).with(Evidence::Time(since)));

@@ -29,7 +29,7 @@ use crate::reporter::{CompanionState, Reporter, StatusReason};
 use crate::runner::Runner;
 use crate::runner::child::ChildError;
 use crate::settings::CompanionSettings;
-use crate::state_folder::StateFolder;
+use crate::state_folder::{FolderLock, StateFolder};
 
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How often it is looked whether Flower has work.
@@ -58,6 +58,7 @@ pub struct Companion {
     /// What was reported last.
     reported: Option<CompanionReport>,
     _talking: JoinSet<()>,
+    _lock: FolderLock,
 }
 
 impl Companion {
@@ -75,6 +76,7 @@ impl Companion {
         for folder in state_folders(&state, owner) {
             make_folder(&folder.path, folder.mode, folder.owner)?;
         }
+        let lock = state.lock()?;
         let gateway = LocalGateway::new(settings, SetFile::Kept(state.authority_set()));
         let GatewayTalk { line, watched, session } = gateway.clone().showing(onegate).talk();
         let mut talking = JoinSet::new();
@@ -98,6 +100,7 @@ impl Companion {
             home: FlowerHome::new(&settings.flower_bin, &state),
             wanted: settings.flower_version,
             _talking: talking,
+            _lock: lock,
         })
     }
 

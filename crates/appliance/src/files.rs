@@ -27,6 +27,15 @@ pub enum FileError {
         #[source]
         source: std::io::Error,
     },
+    /// Another companion of this machine holds it.
+    #[error(
+        "another companion works in the state folder {}: stop that one, or give this one a folder of its own (ONEAPP_ZONEMESH_STATE_DIR)",
+        path.display()
+    )]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The path has no folder or no file name.
     #[error("{} is not a path of a file", path.display())]
     NoFile {

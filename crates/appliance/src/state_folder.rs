@@ -1,9 +1,18 @@
 //! Where things are in a companion's state folder.
 //!
-//! It promises one place for each path. It refuses to make any of them: that is the plan's.
+//! It promises one place for each path, and one companion in it at a time. It refuses to make any of
+//! them: that is the plan's.
 //! Specification: *State of a companion* in docs/REFERENCE.md.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+
+use crate::files::FileError;
+
+/// The right to work in a state folder, for as long as it lives and no longer than this process.
+pub struct FolderLock {
+    _folder: File,
+}
 
 /// A companion's own folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +25,26 @@ impl StateFolder {
     #[must_use]
     pub fn new(root: &Path) -> Self {
         Self { root: root.to_owned() }
+    }
+
+    /// Takes the folder, which must be there, for this process.
+    ///
+    /// # Errors
+    /// [`FileError::Taken`] if another one has it; it cannot be opened.
+    pub fn lock(&self) -> Result<FolderLock, FileError> {
+        let path = || self.root.clone();
+        let opened = File::open(&self.root);
+        let folder =
+            opened.map_err(|source| FileError::Io { step: "open", path: path(), source })?;
+        match folder.try_lock() {
+            Err(TryLockError::WouldBlock) => return Err(FileError::Taken { path: path() }),
+            // Not every file system can: that is no reason not to run.
+            Err(TryLockError::Error(error)) => {
+                tracing::warn!(folder = %self.root.display(), %error, "the state folder cannot be locked");
+            }
+            Ok(()) => {}
+        }
+        Ok(FolderLock { _folder: folder })
     }
 
     /// The folder itself.

@@ -20,6 +20,21 @@ fn companion(gateway: &TestGateway, port: u16, flower: &str) -> CompanionProcess
     process
 }
 
+#[tokio::test]
+async fn a_second_one_in_the_same_state_folder_ends_and_leaves_the_first_alone() {
+    let (gateway, port) = (TestGateway::start(), free_port());
+    let mut process = companion(&gateway, port, LIVES);
+    process.run();
+    process.until_state("starting").await;
+    let _flower = serve(&process, port).await;
+    process.until_state("ready").await;
+    let (code, _, said) = process.output(&["run"]);
+    assert_eq!(code, 7, "{said}");
+    assert!(said.contains("another companion works in the state folder"), "{said}");
+    assert_eq!((process.status()["state"].as_str(), process.starts().len()), (Some("ready"), 1));
+    assert_eq!(gateway.view().readiness(), Readiness::Ready);
+}
+
 /// Flower's port, with the certificate that Flower was given.
 async fn serve(process: &CompanionProcess, port: u16) -> TlsServer {
     let read =

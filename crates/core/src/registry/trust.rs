@@ -258,11 +258,16 @@ impl Registry {
         self.membership().map(Membership::root_hash)
     }
 
-    /// What this gateway's own zone is in its mesh.
+    /// What this gateway's own zone is in its mesh. In a managed one a grant says it, not the zone's own
+    /// configuration.
     #[must_use]
     pub fn standing(&self) -> Standing {
         let key = self.own.key();
-        match self.members.get(self.zone()) {
+        let member = match self.membership() {
+            Some(membership) => membership.member(self.zone()),
+            None => self.members.get(self.zone()),
+        };
+        match member {
             Some(member) if member.key == key => Standing::Member,
             _ if self.membership().is_some_and(|m| m.is_revoked(&key)) => Standing::Revoked,
             Some(_) => Standing::OtherKey,

@@ -4,14 +4,15 @@
 //! process's threads. Refuses to judge: how much is too much is the scenario's matter.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream as AsyncStream;
+use tokio::net::{TcpSocket, TcpStream as AsyncStream};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -50,6 +51,36 @@ pub fn hold_idle(
             }
         }
         Ok(held)
+    })
+}
+
+/// Connects `of_each` times from each of `sources` to each of `targets`, and says nothing; all at
+/// once, so that one that is not taken holds up no other.
+///
+/// # Errors
+/// When this process may not open as many files.
+pub fn silent_from(
+    place: &Namespace,
+    sources: &[Ipv4Addr],
+    targets: &[SocketAddr],
+    of_each: usize,
+) -> Result<Vec<AsyncStream>> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    place.inside(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut connecting = JoinSet::new();
+            for source in sources.iter().flat_map(|source| std::iter::repeat_n(*source, of_each)) {
+                for target in targets.iter().copied() {
+                    let socket = TcpSocket::new_v4()?;
+                    socket.bind(SocketAddr::from((source, 0)))?;
+                    connecting.spawn(tokio::time::timeout(CONNECT, socket.connect(target)));
+                }
+            }
+            let done = connecting.join_all().await;
+            Ok(done.into_iter().filter_map(|in_time| in_time.ok()?.ok()).collect())
+        })
     })
 }
 

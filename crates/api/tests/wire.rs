@@ -29,9 +29,11 @@ use zonemesh_core::time::UnixMillis;
 
 const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
 
+/// As short as can be: a SEQUENCE of one number, of which each letter has its own.
 fn pem(letter: &str) -> String {
-    let body = letter.repeat(4);
-    format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+    let number = usize::from(letter.as_bytes()[0] % 16);
+    let last = char::from(b"AEIMQUYcgkosw048"[number]);
+    format!("-----BEGIN CERTIFICATE-----\nMAMCAQ{last}=\n-----END CERTIFICATE-----\n")
 }
 
 fn federation() -> FederationName {

@@ -28,6 +28,7 @@ pub(crate) enum LimitedCall {
     VmSessions,
     StuckSessions,
     ZoneConnections,
+    StrangeConnections,
     ZoneStreams,
     ZoneMessages,
     JoinConnections,
@@ -48,6 +49,9 @@ impl LimitedCall {
             Self::VmSessions => ("vm_sessions", "too many sessions of one VM"),
             Self::StuckSessions => ("stuck_sessions", "a companion does not read, it was cut off"),
             Self::ZoneConnections => ("zone_connections", "too many connections of one zone"),
+            Self::StrangeConnections => {
+                ("strange_connections", "a caller at the registry that has no gateway's address")
+            }
             Self::ZoneStreams => ("zone_streams", "too many registry streams of one zone"),
             Self::ZoneMessages => {
                 ("zone_messages", "too many messages of one zone, it is slowed down")
@@ -250,6 +254,10 @@ impl Door for ConnectionLimiter {
             self.refusals.count(self.counted_as, &caller);
         }
         slot.map(|slot| Box::new(slot) as Box<dyn Send>)
+    }
+
+    fn ended(&self, caller: IpAddr) {
+        self.refusals.count(self.counted_as, &caller.to_canonical());
     }
 }
 

@@ -3,6 +3,7 @@
 //! The zone of a stream is the one whose key signed the certificate that was shown; nothing a
 //! neighbour says about itself is believed.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use zonemesh_api::exchange::InboundMessages;
 use zonemesh_api::keepalive::{self, Whose};
-use zonemesh_api::serve::{self, Incoming};
+use zonemesh_api::serve::{self, Door, Incoming};
 use zonemesh_api::v1::RegistryMessage;
 use zonemesh_api::v1::registry_server::{Registry, RegistryServer};
 use zonemesh_core::finding::Subject;
@@ -25,6 +26,7 @@ use zonemesh_pki::ZoneTrust;
 
 use super::listen::SoonListening;
 use crate::act::streams::stream::{self, OUTBOX, StreamContext, Wires};
+use crate::facts::ledger::Ledger;
 use crate::facts::rate_limits::{
     ConnectionLimiter, LimitedCall, Rate, RateLimiter, RefusedCalls, Slot, Slots,
 };
@@ -81,6 +83,27 @@ impl RegistryService {
     }
 }
 
+/// Lets in whoever calls from a gateway's tunnel address, which no other zone can have.
+struct GatewayDoor {
+    ledger: Arc<Ledger>,
+    inside: ConnectionLimiter,
+}
+
+impl Door for GatewayDoor {
+    fn enter(&self, caller: IpAddr) -> Option<Box<dyn Send>> {
+        let caller = caller.to_canonical();
+        if caller.is_loopback() || self.ledger.read(|registry| registry.is_a_gateways(&caller)) {
+            return self.inside.enter(caller);
+        }
+        self.inside.refusals.count(LimitedCall::StrangeConnections, &caller);
+        None
+    }
+
+    fn ended(&self, caller: IpAddr) {
+        self.inside.ended(caller);
+    }
+}
+
 /// How neighbours are served.
 pub(crate) struct RegistryTerms {
     pub(crate) tls: Arc<rustls::ServerConfig>,
@@ -96,12 +119,13 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let listener = listening.listener().await;
     let RegistryTerms { tls, keepalive, refusals } = terms;
-    let door = ConnectionLimiter {
+    let inside = ConnectionLimiter {
         rate: RateLimiter::new(NEW_CONNECTIONS),
         slots: Slots::new(CONNECTIONS.0, CONNECTIONS.1),
         refusals,
         counted_as: LimitedCall::ZoneConnections,
     };
+    let door = GatewayDoor { ledger: service.context.ledger.clone(), inside };
     serve::server(&keepalive)
         .add_service(RegistryServer::new(service).max_decoding_message_size(MESSAGE_BYTES))
         .serve_with_incoming(Incoming::through(Arc::new(door), listener, tls))
@@ -120,9 +144,10 @@ impl Registry for RegistryService {
         request: Request<Streaming<RegistryMessage>>,
     ) -> Result<Response<Outgoing>, Status> {
         let neighbour = self.neighbour(&request)?;
-        let from = serve::caller(&request).map(|caller| caller.address.ip());
-        let gateway = match from {
-            Some(ip) => self.context.board.caller(&neighbour, ip),
+        let caller = serve::caller(&request);
+        let held = caller.as_ref().map(|caller| caller.line.hold());
+        let gateway = match &caller {
+            Some(caller) => self.context.board.caller(&neighbour, caller.address.ip()),
             None => GatewayId::assumed(neighbour.clone()),
         };
         let slot = self.enter(&neighbour)?;
@@ -132,7 +157,7 @@ impl Registry for RegistryService {
         let wires = Wires { inbound: InboundMessages::new(request.into_inner()), outbound, heard };
         let (context, gate) = (self.context.clone(), self.gate.clone());
         let session = async move {
-            let _slot = slot;
+            let _in_use = (slot, held);
             match stream::run(&context, &gateway, wires, &Notify::new()).await {
                 Ok(()) => None,
                 Err(error) => {
@@ -150,5 +175,33 @@ impl Registry for RegistryService {
             Response::new(Box::pin(streams::select(messages, end)));
         keepalive::tell(response.metadata_mut(), Whose::Own, self.context.keepalives.ours());
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::administration::tests::berlin;
+
+    #[tokio::test]
+    async fn who_has_no_gateways_address_is_not_let_in() {
+        let berlin = berlin().await;
+        let refusals = Arc::new(RefusedCalls::default());
+        let inside = ConnectionLimiter {
+            rate: RateLimiter::new(NEW_CONNECTIONS),
+            slots: Slots::new(CONNECTIONS.0, CONNECTIONS.1),
+            refusals: refusals.clone(),
+            counted_as: LimitedCall::ZoneConnections,
+        };
+        let door = GatewayDoor { ledger: berlin.administration.ledger.clone(), inside };
+        let lets_in = |caller: &str| door.enter(caller.parse().unwrap()).is_some();
+        for gateway in ["10.255.0.1", "::ffff:10.255.0.1", "127.0.0.1"] {
+            assert!(lets_in(gateway), "{gateway}");
+        }
+        // A VM of this zone, one of nobody's, and somebody outside.
+        for other in ["10.10.1.5", "10.255.0.9", "198.51.100.66"] {
+            assert!(!lets_in(other), "{other}");
+        }
+        assert_eq!(refusals.counters(), [("strange_connections", 3)]);
     }
 }

@@ -1,25 +1,26 @@
 //! The accept loop of TLS servers, and what a service may know about its caller.
 //!
 //! Promises: handshakes run beside each other, each within [`HANDSHAKE_TIMEOUT`] and at most
-//! [`MAX_HANDSHAKES`] at once, so that a silent or hostile caller holds up nobody; a failed
-//! handshake never ends the loop. Whoever is connected and does not go on to speak HTTP/2, or sends a
-//! request by half, is left after [`REQUEST_TIMEOUT`]. Who may connect how often is said by a [`Door`]; a connection can
-//! be ended from outside ([`HangUp`]). tonic's own TLS has no swappable verifier and no reload, hence
+//! [`MAX_HANDSHAKES`] at once, and nobody is kept waiting for another one's; a failed handshake never
+//! ends the loop. Whoever is connected and does not go on to speak HTTP/2, or sends a request by half,
+//! is left after [`REQUEST_TIMEOUT`], and whoever asks for nothing after [`IDLE_TIMEOUT`]. Who may
+//! connect how often is said by a [`Door`]; a connection can be ended from outside ([`HangUp`]). tonic's own TLS has no swappable verifier and no reload, hence
 //! this one. Trust is in the `rustls::ServerConfig` that the caller brings.
 
+mod handshakes;
+mod line;
 mod pause;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -30,15 +31,21 @@ use zonemesh_core::invitation::ChannelBinding;
 use zonemesh_core::keepalive::Keepalive;
 use zonemesh_core::record::MAX_RECORD_BYTES;
 
+use handshakes::{Handshake, Handshakes};
+use line::IdleLimit;
+
+pub use line::{HangUp, Held};
 pub use pause::AcceptPause;
 
 /// Longest time for a TLS handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Most handshakes at once; further connections wait in the kernel's queue.
+/// Most handshakes at once; for a further one another is ended.
 pub const MAX_HANDSHAKES: usize = 256;
 /// Longest time until HTTP/2 begins after TLS, and until a request is there and has its answer; a
 /// stream of answers may go on behind that.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may be open on which nothing is asked and nothing is under way.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a caller whom nobody knows may be connected: longer than its request takes.
 pub const STRANGER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Most requests at once on one connection, with those that are answered by a stream; further ones
@@ -93,6 +100,9 @@ pub fn strangers(keepalive: &Keepalive) -> Server {
 pub trait Door: Send + Sync {
     /// `None` closes the connection at once. What is returned is dropped when the connection ends.
     fn enter(&self, caller: IpAddr) -> Option<Box<dyn Send>>;
+
+    /// A handshake of this caller was ended, as there were too many and it had most of them.
+    fn ended(&self, caller: IpAddr);
 }
 
 /// Everyone may connect.
@@ -102,39 +112,8 @@ impl Door for OpenDoor {
     fn enter(&self, _caller: IpAddr) -> Option<Box<dyn Send>> {
         Some(Box::new(()))
     }
-}
 
-/// Ends a connection from outside, with all that is open on it.
-#[derive(Debug, Clone, Default)]
-pub struct HangUp(Arc<Mutex<Line>>);
-
-#[derive(Debug, Default)]
-struct Line {
-    ended: bool,
-    connection: Option<Waker>,
-}
-
-impl HangUp {
-    /// Ends it now.
-    pub fn hang_up(&self) {
-        let mut line = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        line.ended = true;
-        if let Some(connection) = line.connection.take() {
-            connection.wake();
-        }
-    }
-
-    fn poll(&self, cx: &mut Context<'_>) -> io::Result<()> {
-        let mut line = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if line.ended {
-            return Err(io::ErrorKind::ConnectionAborted.into());
-        }
-        match &mut line.connection {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
-        Ok(())
-    }
+    fn ended(&self, _caller: IpAddr) {}
 }
 
 /// Who calls, as TCP and TLS know it.
@@ -150,10 +129,12 @@ pub struct Caller {
     pub binding: ChannelBinding,
 }
 
-/// Who made a request that came through [`Incoming`]; `None` if it came another way.
+/// Who made a request that came through [`Incoming`]; `None` if it came another way. Its connection is
+/// in use: [`HangUp::hold`] says for how long.
 #[must_use]
 pub fn caller<T>(request: &tonic::Request<T>) -> Option<Caller> {
-    request.extensions().get::<Caller>().cloned()
+    let caller = request.extensions().get::<Caller>().cloned();
+    caller.inspect(|caller| caller.line.touch())
 }
 
 /// A connection whose TLS session stands.
@@ -162,6 +143,7 @@ pub struct Connection {
     caller: Caller,
     /// Until HTTP/2 has begun.
     greeting: Option<Greeting>,
+    idle: IdleLimit,
     _place: Box<dyn Send>,
 }
 
@@ -174,6 +156,14 @@ struct Greeting {
 impl Greeting {
     fn new() -> Self {
         Self { left: PREFACE, late: Box::pin(sleep(REQUEST_TIMEOUT)) }
+    }
+}
+
+impl Connection {
+    /// Fails once nothing was asked for too long.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Self { idle, caller, .. } = self;
+        idle.poll(&caller.line, cx)
     }
 }
 
@@ -192,6 +182,7 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.caller.line.poll(cx)?;
+        self.poll_idle(cx)?;
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         let came = buffer.filled().len() - before;
@@ -229,14 +220,12 @@ impl AsyncWrite for Connection {
     }
 }
 
-type Handshake = (SocketAddr, io::Result<Connection>);
-
 /// TLS connections to a listener, for `serve_with_incoming`. It never ends by itself.
 pub struct Incoming {
     listener: TcpListener,
     acceptor: TlsAcceptor,
     door: Arc<dyn Door>,
-    handshakes: JoinSet<Handshake>,
+    handshakes: Handshakes,
     pause: AcceptPause,
 }
 
@@ -255,24 +244,26 @@ impl Incoming {
         tls: Arc<rustls::ServerConfig>,
     ) -> Self {
         let acceptor = TlsAcceptor::from(tls);
-        Self { listener, acceptor, door, handshakes: JoinSet::new(), pause: AcceptPause::default() }
+        let handshakes = Handshakes::new(MAX_HANDSHAKES);
+        Self { listener, acceptor, door, handshakes, pause: AcceptPause::default() }
     }
 
-    /// Starts handshakes for all connections that wait, while there is room.
+    /// Starts handshakes for all connections that wait.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.handshakes.len() < MAX_HANDSHAKES {
+        loop {
             ready!(self.pause.poll_over(cx));
             match ready!(self.listener.poll_accept(cx)) {
                 Ok((stream, address)) => {
                     if let Some(place) = self.door.enter(address.ip()) {
-                        let acceptor = self.acceptor.clone();
-                        self.handshakes.spawn(handshake(acceptor, stream, address, place));
+                        let begun = handshake(self.acceptor.clone(), stream, address, place);
+                        if let Some(caller) = self.handshakes.begin(address.ip(), begun) {
+                            self.door.ended(caller);
+                        }
                     }
                 }
                 Err(error) => self.pause.begin(&error),
             }
         }
-        Poll::Ready(())
     }
 }
 
@@ -292,7 +283,13 @@ async fn handshake(
         let line = HangUp::default();
         let caller = Caller { address, certificates: Arc::new(shown), line, binding };
         let greeting = Some(Greeting::new());
-        Ok(Connection { stream, caller, greeting, _place: place })
+        Ok(Connection {
+            stream,
+            caller,
+            greeting,
+            idle: IdleLimit::new(IDLE_TIMEOUT),
+            _place: place,
+        })
     };
     let secured = timeout(HANDSHAKE_TIMEOUT, secured).await;
     (address, secured.unwrap_or_else(|late| Err(late.into())))
@@ -303,15 +300,12 @@ impl Stream for Incoming {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            // Pending or full, both have told the waker: what is left are the handshakes.
+            // It is never done and has told the waker: what is left are the handshakes.
             let _accepted_all = self.poll_accept(cx);
-            match self.handshakes.poll_join_next(cx) {
-                Poll::Ready(Some(Ok((_, Ok(stream))))) => return Poll::Ready(Some(Ok(stream))),
-                Poll::Ready(Some(Ok((address, Err(error))))) => {
+            match self.handshakes.poll_next(cx) {
+                Poll::Ready(Some((_, Ok(stream)))) => return Poll::Ready(Some(Ok(stream))),
+                Poll::Ready(Some((address, Err(error)))) => {
                     tracing::debug!(%address, %error, "TLS handshake failed");
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    tracing::warn!(%error, "a TLS handshake has panicked");
                 }
                 Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }

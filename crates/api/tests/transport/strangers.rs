@@ -24,6 +24,8 @@ impl Door for FewPlaces {
         let place = self.0.clone().try_acquire_owned().ok()?;
         Some(Box::new(place))
     }
+
+    fn ended(&self, _caller: IpAddr) {}
 }
 
 #[tokio::test]

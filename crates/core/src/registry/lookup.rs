@@ -1,6 +1,7 @@
 //! Questions to the registry: what is held, what another one lacks, where a SuperLink is.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use crate::gateway::GatewayId;
 use crate::membership::{
@@ -86,6 +87,15 @@ impl Registry {
     /// All records, in the order of their zones and gateways.
     pub fn records(&self) -> impl Iterator<Item = &HeldRecord> {
         self.held.values().map(Box::as_ref)
+    }
+
+    /// True for a tunnel address of a member's gateway: one that its zone is granted, or that it still
+    /// says that it has.
+    #[must_use]
+    pub fn is_a_gateways(&self, address: &IpAddr) -> bool {
+        let granted = self.members().any(|member| member.tunnel_ips.contains(address));
+        let mut said = self.records().flat_map(|held| &held.record.content.gateways);
+        granted || said.any(|gateway| gateway.tunnel_ips.contains(address))
     }
 
     /// Since when a zone has left the mesh, by its own clock; `None` if it has not. It is a member

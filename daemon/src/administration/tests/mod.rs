@@ -51,7 +51,7 @@ fn owners() -> BTreeSet<AuthorityPublicKey> {
     [AuthorityIdentity::from_seed(&[77; 32]).public_key()].into()
 }
 
-pub(super) async fn berlin() -> Berlin {
+pub(crate) async fn berlin() -> Berlin {
     let (folder, disk) = (tempfile::tempdir().unwrap(), TrialDisk::default());
     let administration = open(folder.path(), &disk);
     administration.found(owners(), BTreeSet::new(), 1, false).await.unwrap();

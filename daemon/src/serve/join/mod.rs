@@ -93,6 +93,10 @@ impl Door for JoinDoor {
     fn enter(&self, caller: IpAddr) -> Option<Box<dyn Send>> {
         self.0.enter(network(caller))
     }
+
+    fn ended(&self, caller: IpAddr) {
+        self.0.ended(network(caller));
+    }
 }
 
 /// Who counts as one caller outside: an IPv4 address, or 64 bits of an IPv6 one, as whoever has one

@@ -43,6 +43,10 @@ impl Door for VmDoor {
         self.inside.refusals.count(LimitedCall::ForeignConnections, &caller.to_canonical());
         None
     }
+
+    fn ended(&self, caller: IpAddr) {
+        self.inside.ended(caller);
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use zonemesh_api::serve::{Caller, HangUp};
+use zonemesh_api::serve::{Caller, HangUp, Held};
 
 use crate::facts::rate_limits::{LimitedCall, RefusedCalls, Slot, Slots};
 
@@ -32,6 +32,7 @@ pub(super) struct Seat {
     /// When it was last ready to take something; none while it waits for this gateway.
     ready: Mutex<Option<Instant>>,
     _slot: Slot<IpAddr>,
+    _held: Held,
 }
 
 impl OpenSessions {
@@ -48,7 +49,8 @@ impl OpenSessions {
             return None;
         };
         let (line, ready) = (caller.line.clone(), Mutex::default());
-        let seat = Arc::new(Seat { vm, line, ready, _slot: slot });
+        let held = line.hold();
+        let seat = Arc::new(Seat { vm, line, ready, _slot: slot, _held: held });
         self.lock().push(Arc::downgrade(&seat));
         Some(seat)
     }

@@ -118,7 +118,7 @@ fn no_connection(socket: &Path, error: ConnectError) -> CommandFailure {
         let message = format!("this user may not open {}", socket.display());
         return CommandFailure::new(Exit::Policy, anyhow::Error::new(error).context(message))
             .code(Code::NotPermitted)
-            .next("sudo usermod -aG zonemesh \"$USER\", then log in again");
+            .next("sudo usermod -aG zonemesh-admin \"$USER\", then log in again");
     }
     CommandFailure::new(Exit::Unreachable, error)
         .code(Code::DaemonUnreachable)

@@ -68,6 +68,7 @@ pub async fn run(mut config: Config) -> Result<AgentEnd, Failure> {
         }
     };
     tracing::info!("stopping");
+    serve::manager::stopping();
     supervisor.stop().await;
     disk.flush().await;
     if matches!(ended, Ok(EndAsked::Restart | EndAsked::Again)) {
@@ -145,7 +146,7 @@ async fn start(
     let disk = DiskWriter::start(SlowDisk { disk: FileSystem, write_delay })
         .or_exit(Exit::Negative, || "cannot start a thread".to_owned())?;
     let state = OpenedState::open(config, disk.clone()).await?;
-    let socket = admin::bind(&config.gateway.admin_socket).await?;
+    let socket = admin::bind(&config.gateway.admin_socket, &state.ledger.findings()).await?;
     // No other gateway is at work in this folder: it is locked.
     leftovers::remove_all(config.gateway.state_dir.clone(), &disk).await;
     let started = bring_up(config, &state, ground, supervisor).await?;

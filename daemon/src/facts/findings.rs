@@ -94,6 +94,11 @@ impl FindingBoard {
         (findings.worst(at_most), findings.count())
     }
 
+    /// How many of them somebody should look at.
+    pub(crate) fn alarming(&self) -> usize {
+        self.lock().alarming()
+    }
+
     /// Those about one of `subjects`, the worst first; the others are not copied.
     pub(crate) fn about(&self, subjects: &[Subject]) -> Vec<StandingFinding> {
         let findings = self.lock();

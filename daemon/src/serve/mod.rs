@@ -6,6 +6,7 @@ pub(crate) mod admin;
 pub(crate) mod join;
 mod listen;
 pub(crate) mod local_api;
+pub(crate) mod manager;
 pub(crate) mod registry;
 mod snapshot;
 pub(crate) mod sources;

@@ -10,7 +10,7 @@ use super::listen::ListenAt;
 use super::local_api::LocalParts;
 use super::registry::{RegistryService, RegistryTerms};
 use super::sources::SnapshotSources;
-use super::{admin, join, local_api, registry};
+use super::{admin, join, local_api, manager, registry};
 use crate::act::reachability::Reachability;
 use crate::act::streams::StreamContext;
 use crate::administration::Administration;
@@ -30,7 +30,8 @@ pub(crate) struct Served {
     pub(crate) streams: StreamContext,
 }
 
-/// Starts the registry's server, the join service, the local API and the admin socket, in this order.
+/// Starts the registry's server, the join service, the local API and the admin socket, in this order;
+/// then the service manager hears that all is there.
 pub(crate) async fn start(
     served: Served,
     socket: AdminSocket,
@@ -60,8 +61,9 @@ pub(crate) async fn start(
         tunnel: sources.tunnel.clone(),
         peers: sources.peers.clone(),
     });
-    let parts = AdminParts { sources, administration, rotation, joining };
+    let parts = AdminParts { sources: sources.clone(), administration, rotation, joining };
     supervisor.spawn("admin socket", admin::run(socket, parts));
+    supervisor.spawn("service manager", manager::run(sources));
     Ok(())
 }
 

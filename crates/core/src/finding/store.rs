@@ -153,6 +153,13 @@ impl Findings {
         self.standing.len()
     }
 
+    /// How many of them somebody should look at.
+    #[must_use]
+    pub fn alarming(&self) -> usize {
+        let severities = self.standing.values().map(|kept| kept.standing.finding.severity);
+        severities.filter(|severity| severity.is_alarming()).count()
+    }
+
     /// How often there was no room for one.
     #[must_use]
     pub const fn left_out(&self) -> u64 {

@@ -34,7 +34,7 @@ pub enum ServeError {
     #[error(transparent)]
     Start(#[from] StartError),
     /// The socket cannot be made.
-    #[error("cannot serve {path}: run as root, and check that no other process serves it", path = path.display())]
+    #[error("cannot serve {path}: its folder must be this user's to write, and no other process may serve it", path = path.display())]
     Socket {
         /// The path of the socket.
         path: PathBuf,

@@ -118,8 +118,8 @@ fn read_or_create(
 fn read_existing(file: &Path) -> Result<Zeroizing<String>, Failure> {
     let text = read(file).or_exit(Exit::Configuration, || {
         format!(
-            "cannot read the key file {}; it must be readable by the user that runs zonemeshd",
-            file.display()
+            "cannot read the key file {file}; it must be readable by the user that runs zonemeshd, under systemd: chown zonemesh: {file}",
+            file = file.display()
         )
     })?;
     warn_if_others_can_read(file);

@@ -1,7 +1,7 @@
 //! The admin socket: what engineers see of this gateway and change in its mesh.
 //!
-//! A unix socket of mode 0660 that belongs to group `zonemesh` where that group exists, so that
-//! neither needs sudo. How many connections one user may have: `users`.
+//! A unix socket of mode 0660 that belongs to group `zonemesh-admin`, so that looking needs no sudo; where
+//! it cannot be given to that group, that is a note. How many connections one user may have: `users`.
 
 mod certificates;
 mod forms;
@@ -25,12 +25,15 @@ use zonemesh_api::v1::admin_server::AdminServer;
 use zonemesh_api::v1::mesh_server::MeshServer;
 use zonemesh_api::v1::{Counter, Finding};
 use zonemesh_api::wire;
-use zonemesh_core::finding::StandingFinding;
+use zonemesh_core::finding::{
+    Code, Evidence, Finding as Found, Severity, StandingFinding, Subject,
+};
 
 use crate::act::reachability::Reachability;
 use crate::administration::Administration;
 use crate::administration::join::Joining;
 use crate::administration::rotation::Rotation;
+use crate::facts::findings::FindingBoard;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::serve::snapshot::Count;
 use crate::serve::sources::SnapshotSources;
@@ -38,7 +41,7 @@ use crate::serve::sources::SnapshotSources;
 use users::UserConnections;
 
 /// The group whose members may use it.
-const GROUP: &str = "zonemesh";
+const GROUP: &str = "zonemesh-admin";
 
 /// The socket, removed when the agent ends.
 pub(crate) struct AdminSocket {
@@ -56,7 +59,7 @@ impl Drop for SocketFile {
 }
 
 /// Makes the socket. One that a dead agent has left behind is replaced, a live one is not.
-pub(crate) async fn bind(path: &Path) -> Result<AdminSocket, Failure> {
+pub(crate) async fn bind(path: &Path, findings: &FindingBoard) -> Result<AdminSocket, Failure> {
     if UnixStream::connect(path).await.is_ok() {
         let path = path.display();
         return Err(Failure::new(
@@ -69,7 +72,25 @@ pub(crate) async fn bind(path: &Path) -> Result<AdminSocket, Failure> {
     let listener = open(path).or_exit(Exit::Network, || {
         format!("cannot make the admin socket {} (gateway.admin_socket)", path.display())
     })?;
+    if let Err(error) = give_to_group(path) {
+        findings.raise(not_given(path, &error));
+    }
     Ok(AdminSocket { listener, _file: SocketFile(path.to_owned()) })
+}
+
+/// Takes membership of the group, or root.
+fn give_to_group(path: &Path) -> anyhow::Result<()> {
+    let group = nix::unistd::Group::from_name(GROUP)?.context("there is no such group")?;
+    Ok(nix::unistd::chown(path, None, Some(group.gid))?)
+}
+
+fn not_given(path: &Path, error: &anyhow::Error) -> Found {
+    let reason = format!("it is not of the group {GROUP}: {error:#}; asking takes sudo");
+    let subject = Subject::File(path.display().to_string());
+    Found::new(Code::FileUnusable, subject)
+        .severity(Severity::Note)
+        .with(Evidence::Reason(reason))
+        .fix(format!("`systemd-sysusers` or `groupadd --system {GROUP}`, then restart zonemeshd"))
 }
 
 fn open(path: &Path) -> anyhow::Result<UnixListener> {
@@ -83,9 +104,6 @@ fn open(path: &Path) -> anyhow::Result<UnixListener> {
         Err(error) => return Err(error.into()),
     }
     let listener = UnixListener::bind(path)?;
-    if let Ok(Some(group)) = nix::unistd::Group::from_name(GROUP) {
-        nix::unistd::chown(path, None, Some(group.gid)).context("cannot give it to its group")?;
-    }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     Ok(listener)
 }
@@ -150,10 +168,29 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notes");
         std::fs::write(&path, "of somebody").unwrap();
-        let refused = format!("{:?}", bind(&path).await.err().expect("it is refused"));
+        let findings = FindingBoard::default();
+        let refused = bind(&path, &findings).await.err().expect("it is refused");
+        let refused = format!("{refused:?}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "of somebody");
         assert!(refused.contains("gateway.admin_socket"), "{refused}");
         drop(UnixListener::bind(folder.path().join("left")).unwrap());
-        assert!(bind(&folder.path().join("left")).await.is_ok(), "a dead agent's is replaced");
+        let left = folder.path().join("left");
+        assert!(bind(&left, &findings).await.is_ok(), "a dead agent's is replaced");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_cannot_be_given_to_its_group_is_a_note_and_nothing_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        let said = not_given(&path, &anyhow::anyhow!("there is no such group"));
+        assert_eq!(said.severity, Severity::Note);
+        let line = said.to_string();
+        assert!(line.contains("admin.sock") && line.contains("zonemesh-admin"), "{line}");
+        let findings = FindingBoard::default();
+        let socket = bind(&path, &findings).await.expect("it serves its own user all the same");
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o660);
+        drop(socket);
+        assert!(findings.all().iter().all(|one| !one.finding.severity.is_alarming()));
     }
 }

@@ -1,7 +1,7 @@
-//! Users of a gateway who are not root: those in the group `zonemesh` look, nobody of them changes.
+//! Users of a gateway who are not root: those in the group `zonemesh-admin` look, nobody of them changes.
 //!
 //! ```text
-//!   berlin: root's zonemeshd, its admin socket for group zonemesh ==== madrid
+//!   berlin: root's zonemeshd, its admin socket for group zonemesh-admin ==== madrid
 //!           user with that group; user without
 //! ```
 //!
@@ -20,7 +20,7 @@ use zonemesh_lab::mesh::{Mesh, patience};
 
 const ZONES: [ZonePlan<'_>; 2] =
     [ZonePlan { name: "berlin", vms: &[] }, ZonePlan { name: "madrid", vms: &[] }];
-/// Group `zonemesh`, as the gateway's machine has it here.
+/// Group `zonemesh-admin`, as the gateway's machine has it here.
 const GROUP: u32 = 4242;
 /// Debian's `nobody`; any user but root would do.
 const USER: &str = "65534";
@@ -92,7 +92,7 @@ impl User {
 
 fn joined_with_group(lab: &Lab) -> Result<Mesh> {
     let groups = lab.folder().join("group");
-    std::fs::write(&groups, format!("root:x:0:\nzonemesh:x:{GROUP}:\n"))?;
+    std::fs::write(&groups, format!("root:x:0:\nzonemesh-admin:x:{GROUP}:\n"))?;
     let mut mesh = Mesh::joined(lab)?;
     let berlin = mesh.gateway("berlin")?;
     berlin.stand_ins.insert("/etc/group", groups);

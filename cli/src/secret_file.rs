@@ -1,8 +1,11 @@
 //! Files with secrets: written once, for their owner only, and wiped from memory.
+//!
+//! What root makes in somebody's folder is theirs: a daemon that runs as a user of its own can read the
+//! key that `sudo` has put into its state folder.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -31,13 +34,28 @@ impl<'a> Reserved<'a> {
         let mut options = OpenOptions::new();
         let opened = options.write(true).create_new(true).mode(0o600).open(path);
         match opened {
-            Ok(file) => Ok(Self { path, file, written: false }),
+            Ok(file) => {
+                let new = Self { path, file, written: false };
+                new.give_to_owner_of_folder()
+                    .or_exit(Exit::Configuration, || format!("cannot make {}", path.display()))?;
+                Ok(new)
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let message = format!("{} is there already and is not overwritten", path.display());
                 Err(CommandFailure::message(Exit::Policy, message).next("name another file"))
             }
             Err(error) => Err(error)
                 .or_exit(Exit::Configuration, || format!("cannot make {}", path.display())),
+        }
+    }
+
+    fn give_to_owner_of_folder(&self) -> io::Result<()> {
+        let folder = self.path.parent().filter(|folder| *folder != Path::new(""));
+        let owner = std::fs::metadata(folder.unwrap_or(Path::new(".")))?;
+        let mine = self.file.metadata()?;
+        match mine.uid() == 0 && owner.uid() != 0 {
+            true => fchown(&self.file, Some(owner.uid()), Some(owner.gid())),
+            false => Ok(()),
         }
     }
 

@@ -64,6 +64,8 @@ pub(crate) enum ToolCommand {
         /// The zone's name, or ZONE/GATEWAY if it has several gateways.
         zone: String,
     },
+    /// Wait until the tunnels to all zones are up. Exits with 9 if they are not in time.
+    Wait(Wait),
     /// The SuperLinks of all zones.
     Superlink {
         #[command(subcommand)]
@@ -119,6 +121,16 @@ pub(crate) enum ToolCommand {
         #[command(subcommand)]
         verb: StateVerb,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    /// Wait for these zones alone; they need not be known yet.
+    #[arg(value_name = "ZONE")]
+    pub(crate) zones: Vec<ZoneName>,
+    /// How long, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) timeout: u64,
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]

@@ -6,6 +6,7 @@ mod mesh;
 mod owners;
 mod signing;
 mod trust;
+mod wait;
 
 use std::io::{self, Read as _, Write};
 use std::path::Path;
@@ -47,6 +48,7 @@ pub(crate) fn run(arguments: CommandLine, out: &mut impl Write) -> Result<Exit, 
         ToolCommand::Status => status(socket, output, out),
         ToolCommand::Peers => peers(socket, output, out),
         ToolCommand::Show { zone } => show(socket, &zone, output, out),
+        ToolCommand::Wait(wanted) => wait::wait(socket, &wanted),
         ToolCommand::Superlink { verb: ListVerb::List } => superlinks(socket, output, out),
         ToolCommand::Registry { verb: ListVerb::List } => records(socket, output, out),
         ToolCommand::Mesh { verb } => mesh::mesh(socket, verb, output, out),

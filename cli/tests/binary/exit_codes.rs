@@ -51,6 +51,20 @@ fn wrong_usage_is_2() {
 }
 
 #[test]
+fn the_man_page_lists_every_command() {
+    let page = include_str!("../../../configs/man/zonemesh.1");
+    let (_, listed) = page.split_once(".SH COMMANDS\n").expect("it has the section");
+    let (listed, _) = listed.split_once(".SH OPTIONS\n").expect("the next section");
+    let listed: Vec<&str> = listed.lines().filter_map(|line| line.strip_prefix(".B ")).collect();
+    let help = stdout(&run(&["--help"]));
+    let (_, commands) = help.split_once("Commands:\n").expect("it lists commands");
+    let (commands, _) = commands.split_once("\n\n").expect("then options");
+    let names = commands.lines().filter_map(|line| line.split_whitespace().next());
+    let told: Vec<&str> = names.filter(|name| *name != "help").collect();
+    assert_eq!(listed, told);
+}
+
+#[test]
 fn help_and_version_are_0() {
     assert_eq!(stdout(&run(&["--version"])), concat!("zonemesh ", env!("CARGO_PKG_VERSION"), "\n"));
     let help = run(&["--help"]);
@@ -67,6 +81,25 @@ fn a_degraded_mesh_is_1_and_a_sound_one_0() {
         assert_eq!(ask(&degraded.socket(), args).status.code(), Some(1), "{args:?}");
     }
     assert_eq!(ask(&degraded.socket(), &["peers"]).status.code(), Some(0));
+}
+
+#[test]
+fn waiting_ends_well_with_the_tunnels_and_with_9_and_a_name_without() {
+    let up = Daemon::start(Paris::Up);
+    for args in [&["wait"][..], &["wait", "madrid", "paris", "--timeout", "30"]] {
+        assert_eq!(ask(&up.socket(), args).status.code(), Some(0), "{args:?}");
+    }
+    let down = Daemon::start(Paris::Down);
+    let late = ask(&down.socket(), &["wait", "--timeout", "1"]);
+    assert_eq!(late.status.code(), Some(9));
+    let said = stderr(&late);
+    assert!(said.contains("after 1 s no tunnel is up to: paris"), "{said}");
+    assert!(said.ends_with("next: zonemesh status\n"), "{said}");
+    assert_eq!(ask(&down.socket(), &["wait", "madrid", "--timeout", "1"]).status.code(), Some(0));
+    let unknown = ask(&up.socket(), &["wait", "rome", "--timeout", "0"]);
+    assert_eq!(unknown.status.code(), Some(9));
+    let nobody = run(&["--socket", "/nowhere/admin.sock", "wait", "--timeout", "1"]);
+    assert_eq!(nobody.status.code(), Some(3));
 }
 
 /// A gateway with one finding, of this severity.

@@ -110,21 +110,44 @@ fn values<'u>(unit: &'u BTreeMap<&str, Vec<(&str, &'u str)>>, key: &str) -> Vec<
     all.filter(|(found, _)| *found == key).map(|(_, value)| *value).collect()
 }
 
+/// The one that ends by itself.
+const WAIT: &str = "zonemesh-wait-ready.service";
+
+#[test]
+fn the_unit_that_waits_for_the_tunnels_asks_the_tool_and_is_started_by_whoever_needs_it() {
+    let text = &files("service")[WAIT];
+    let unit = unit(text);
+    assert_eq!(unit.keys().collect::<Vec<_>>(), [&"Service", &"Unit"]);
+    let start = values(&unit, "ExecStart")[0];
+    let seconds = start.strip_prefix("/usr/bin/zonemesh wait --timeout ").expect("it waits");
+    let seconds: u32 = seconds.parse().expect("seconds");
+    let limit = values(&unit, "TimeoutStartSec")[0].trim_end_matches('s');
+    assert!(limit.parse::<u32>().expect("seconds") > seconds, "it is killed before it can say why");
+    assert_eq!(values(&unit, "After"), ["zonemeshd.service"]);
+    // Bound to it, a restart of the daemon would restart whatever has waited.
+    assert_eq!(values(&unit, "Wants"), ["zonemeshd.service"]);
+}
+
 #[test]
 fn every_unit_starts_a_program_of_ours_and_is_started_again() {
     let units = files("service");
     assert_eq!(
         units.keys().collect::<Vec<_>>(),
-        ["zonemesh-superlink.service", "zonemesh-supernode.service", "zonemeshd.service"]
+        [
+            "zonemesh-superlink.service",
+            "zonemesh-supernode.service",
+            "zonemesh-wait-ready.service",
+            "zonemeshd.service"
+        ]
     );
-    for (name, text) in &units {
+    for (name, text) in units.iter().filter(|(name, _)| *name != WAIT) {
         let unit = unit(text);
         assert_eq!(unit.keys().collect::<Vec<_>>(), [&"Install", &"Service", &"Unit"], "{name}");
         let program = name.trim_end_matches(".service");
         let flag = if program == "zonemeshd" { "--config" } else { "--context" };
         let start = values(&unit, "ExecStart");
         let words: Vec<&str> = start[0].split(' ').collect();
-        assert_eq!(words[..3], [&format!("/usr/local/bin/{program}"), "run", flag], "{name}");
+        assert_eq!(words[..3], [&format!("/usr/bin/{program}"), "run", flag], "{name}");
         assert!(words[3].starts_with("/etc/zonemesh/") && words.len() == 4, "{name}");
         assert_eq!(values(&unit, "Restart"), ["always"], "{name}");
         assert_eq!(values(&unit, "StartLimitIntervalSec"), ["0"], "{name}");
@@ -136,9 +159,9 @@ fn every_unit_starts_a_program_of_ours_and_is_started_again() {
 /// The part of a program's clap definition that declares a subcommand such as `RaiseClock`.
 fn arguments_of(program: &str, command: &str) -> String {
     let source = match program {
-        "zonemeshd" => "daemon/src/main.rs".to_owned(),
+        "zonemeshd" => "daemon/src/main.rs",
         // Both companions have one command line.
-        _companion => "crates/appliance/src/command.rs".to_owned(),
+        _companion => "crates/appliance/src/command.rs",
     };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(source);
     let text = std::fs::read_to_string(path).expect("every program has a command line");
@@ -150,11 +173,11 @@ fn arguments_of(program: &str, command: &str) -> String {
 
 #[test]
 fn every_flag_of_a_unit_is_one_that_its_program_knows() {
-    for (name, text) in files("service") {
+    for (name, text) in files("service").into_iter().filter(|(name, _)| name != WAIT) {
         let unit = unit(&text);
         let program = name.trim_end_matches(".service");
         let before = values(&unit, "ExecStartPre");
-        let ours = before.into_iter().filter(|line| line.contains("/usr/local/bin/"));
+        let ours = before.into_iter().filter(|line| line.contains("/usr/bin/zonemesh"));
         for line in values(&unit, "ExecStart").into_iter().chain(ours) {
             let word = line.split(' ').nth(1).expect("a subcommand");
             let command = match word {
@@ -195,11 +218,14 @@ fn no_unit_is_ordered_behind_the_contextualisation() {
 fn the_gateway_keeps_only_the_capabilities_it_needs() {
     let text = &files("service")["zonemeshd.service"];
     let unit = unit(text);
-    assert_eq!(values(&unit, "CapabilityBoundingSet"), ["CAP_NET_ADMIN CAP_CHOWN"]);
+    for set in ["CapabilityBoundingSet", "AmbientCapabilities"] {
+        assert_eq!(values(&unit, set), ["CAP_NET_ADMIN CAP_NET_BIND_SERVICE"]);
+    }
+    assert_eq!(values(&unit, "User"), ["zonemesh"]);
     // The right to the lowest real-time priority, without the capability to rank other processes.
     assert_eq!(values(&unit, "LimitRTPRIO"), ["1"]);
     // Only a step before the start may set the clock; `-`: that it fails stops nothing.
-    let set_clock = "-+/usr/local/bin/zonemeshd raise-clock --config /etc/zonemesh/zonemesh.toml";
+    let set_clock = "-+/usr/bin/zonemeshd raise-clock --config /etc/zonemesh/zonemesh.toml";
     assert!(values(&unit, "ExecStartPre").contains(&set_clock));
     assert_eq!(values(&unit, "ProtectClock"), ["yes"]);
     assert_eq!(values(&unit, "DeviceAllow"), ["/dev/net/tun rw"]);

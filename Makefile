@@ -42,6 +42,11 @@ setup: ## Install what the demo and the tests need, if it is missing.
 build: ## Build the release binaries.
 	$(RELEASE) --package zonemesh-tunnel --bins
 
+package: ## The Debian packages of the gateway and the companions, in target/package/release.
+	@netns-tests/setup.sh package
+	$(RELEASE)
+	@configs/debian/build.sh $(TARGET)/release $(TARGET)/package/release
+
 demo: ## Three zones, one federation, on this machine; KEEP=1 leaves the zones up.
 	@netns-tests/setup.sh tools flower
 	@printf 'demo: building %s\n' '$(PROGRAMS)'
@@ -67,6 +72,7 @@ lint-format:
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) fmt --manifest-path crates/api/generate/Cargo.toml --check
 	for script in $(SCRIPTS); do bash -n "$$script"; done
+	for script in configs/debian/*/*; do sh -n "$$script"; done
 	for rule in crates/core/tests/membership/mutations/*.patch; do git apply --check "$$rule"; done
 
 lint-clippy:

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs what the lab, the demo and the tests need, and only what is missing.
 #
-#   setup.sh [tools|runner|flower|fuzzer|kernel]...     default: the first three
+#   setup.sh [tools|runner|flower|fuzzer|kernel|package]...     default: the first three
 #     tools    programs of the system, with apt on Debian and Ubuntu (sudo unless root)
 #     runner   cargo-nextest, with cargo install
 #     fuzzer   cargo-fuzz, with cargo install
 #     kernel   qemu, and a kernel with its WireGuard under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
+#     package  cargo-deb, with cargo install; lintian
 #     flower   Python environment with Flower 1.25.0 under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
 #
 # Running it again costs a second. It changes nothing else on the machine.
@@ -39,6 +40,9 @@ programs=(
 
 # What the machine of `make interop-kernel` needs besides.
 kernel_programs=(qemu-system-x86_64:qemu-system-x86 cpio:cpio modprobe:kmod)
+
+# What makes the Debian packages and judges them.
+package_programs=(lintian:lintian dpkg-shlibdeps:dpkg-dev strip:binutils)
 
 missing_packages() {
     local entry
@@ -74,6 +78,16 @@ install_runner() {
     fi
     say "runner: cargo install cargo-nextest (some minutes)"
     cargo install --locked cargo-nextest
+}
+
+install_packager() {
+    has cargo || fail "cargo is missing -> install Rust 1.95 or newer (rustup)"
+    if cargo deb --version >/dev/null 2>&1; then
+        say "packager: cargo-deb $(cargo deb --version)"
+        return
+    fi
+    say "packager: cargo install cargo-deb (some minutes)"
+    cargo install --locked cargo-deb
 }
 
 install_fuzzer() {
@@ -118,6 +132,10 @@ for step in "$@"; do
             install_programs kernel "${programs[@]}" "${kernel_programs[@]}"
             "$here/kernel/build.sh"
             ;;
-        *) fail "unknown step $step: tools, runner, flower, fuzzer or kernel" ;;
+        package)
+            install_programs package "${package_programs[@]}"
+            install_packager
+            ;;
+        *) fail "unknown step $step: tools, runner, flower, fuzzer, kernel or package" ;;
     esac
 done

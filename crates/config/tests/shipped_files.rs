@@ -1,4 +1,5 @@
-//! Every file in `configs/` is read: settings by the reader itself, units by a small parser.
+//! Every file in `configs/` is read: settings by the reader itself, units by a small parser; what else
+//! is there goes into a package.
 //!
 //! A key of the schema that the annotated example does not show, or shows without its default, fails
 //! here; so does a unit that starts a program which is not ours.
@@ -258,4 +259,50 @@ fn no_unit_needs_a_writable_folder_that_a_fresh_boot_lacks() {
         }
     }
     assert!(seen > 0, "zonemeshd.service names the folder of the WireGuard sockets");
+}
+
+fn project(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn every_file_in_a_folder_of_its_own_is_in_a_package() {
+    let crates = ["daemon", "crates/superlink", "crates/supernode"];
+    let packages: String = crates.map(|of| project(&format!("{of}/Cargo.toml"))).concat();
+    let mut seen = 0;
+    for below in ["default", "man", "sysctl.d", "sysusers.d", "tmpfiles.d"] {
+        for entry in std::fs::read_dir(folder().join(below)).expect("it can be listed") {
+            let name = entry.expect("it can be listed").file_name();
+            let source = format!("/configs/{below}/{}\"", name.to_string_lossy());
+            assert!(packages.contains(&source), "{source} is in no package");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 9, "only {seen} files were found");
+    for unit in files("service").keys() {
+        assert!(packages.contains(&format!("/configs/{unit}\"")), "{unit} is in no package");
+    }
+}
+
+#[test]
+fn the_packages_have_the_version_of_the_programs() {
+    let changelog = project("configs/debian/changelog");
+    let workspace = project("Cargo.toml");
+    let (_, after) = workspace.split_once("[workspace.package]\nversion = \"").expect("a version");
+    let (version, _) = after.split_once('"').expect("its end");
+    assert!(changelog.starts_with(&format!("zonemesh ({version}-1) ")), "{changelog}");
+}
+
+#[test]
+fn the_user_and_the_groups_of_the_unit_are_made_by_the_package() {
+    let users = project("configs/sysusers.d/zonemesh.conf");
+    let text = &files("service")["zonemeshd.service"];
+    let unit = unit(text);
+    for name in [values(&unit, "User"), values(&unit, "Group")].concat() {
+        assert!(users.lines().any(|line| line.starts_with(&format!("u {name} "))), "{name}");
+    }
+    assert!(users.contains("\ng zonemesh-admin "), "{users}");
+    let flower = project("configs/sysusers.d/zonemesh-flower.conf");
+    assert!(flower.contains("\nu flower "), "{flower}");
 }

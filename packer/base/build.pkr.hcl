@@ -96,13 +96,8 @@ build {
   }
 
   provisioner "file" {
-    sources     = [for program in var.programs : "${var.programs_dir}/${program}"]
-    destination = "/usr/local/bin/"
-  }
-
-  provisioner "file" {
-    source      = "${var.configs_dir}/${var.unit}"
-    destination = "/etc/systemd/system/${var.unit}"
+    source      = "${var.packages_dir}/${var.package}.deb"
+    destination = "/root/${var.package}.deb"
   }
 
   provisioner "shell" {
@@ -112,7 +107,10 @@ build {
   provisioner "shell" {
     inline_shebang = "/bin/bash -e"
     inline = [
-      "chmod 0755 /etc/one-appliance/service /usr/local/bin/zonemesh*",
+      "chmod 0755 /etc/one-appliance/service",
+      "apt-get update",
+      "apt-get install -y --no-install-recommends /root/${var.package}.deb",
+      "rm /root/${var.package}.deb",
       "/etc/one-appliance/service install",
       "sync",
     ]

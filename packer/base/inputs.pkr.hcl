@@ -20,14 +20,9 @@ variable "one_apps_dir" {
   description = "A checkout of OpenNebula's one-apps: the service framework comes from there."
 }
 
-variable "programs_dir" {
+variable "packages_dir" {
   type        = string
-  description = "Folder of our built programs."
-}
-
-variable "configs_dir" {
-  type        = string
-  description = "The project's configs folder: systemd units."
+  description = "Folder of our Debian packages, without their versions: zonemesh.deb."
 }
 
 variable "accelerator" {

@@ -44,11 +44,9 @@ zonemesh_install_packages() {
     apt-get clean
 }
 
-# zonemesh_install_flower VERSION: Flower in /opt/flower, for a user of its own.
+# zonemesh_install_flower VERSION: Flower in /opt/flower; the package has made its user.
 zonemesh_install_flower() {
     zonemesh_install_packages ca-certificates curl jq python3 python3-venv
-    id flower >/dev/null 2>&1 ||
-        useradd --system --create-home --home-dir /var/lib/flower --shell /usr/sbin/nologin flower
     (
         # The service stages run with umask 0077, but Flower's user must read its programs.
         umask 0022

@@ -3,14 +3,8 @@ variable "appliance_name" {
   default = "service_FlowerSuperLink"
 }
 
-# Programs of ours in the image, from programs_dir.
-variable "programs" {
-  type    = list(string)
-  default = ["zonemesh-superlink", "zonemesh"]
-}
-
-# The systemd unit, from configs_dir.
-variable "unit" {
+# The Debian package in the image, from packages_dir: programs, unit, users and folders.
+variable "package" {
   type    = string
-  default = "zonemesh-superlink.service"
+  default = "zonemesh-superlink"
 }

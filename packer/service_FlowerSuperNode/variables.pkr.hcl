@@ -3,14 +3,8 @@ variable "appliance_name" {
   default = "service_FlowerSuperNode"
 }
 
-# Programs of ours in the image, from programs_dir.
-variable "programs" {
-  type    = list(string)
-  default = ["zonemesh-supernode", "zonemesh"]
-}
-
-# The systemd unit, from configs_dir.
-variable "unit" {
+# The Debian package in the image, from packages_dir: programs, unit, users and folders.
+variable "package" {
   type    = string
-  default = "zonemesh-supernode.service"
+  default = "zonemesh-supernode"
 }

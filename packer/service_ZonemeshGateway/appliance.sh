@@ -22,15 +22,10 @@ ZONEMESH_TOML="$ZONEMESH_ETC/zonemesh.toml"
 
 service_install() {
     zonemesh_install_packages ca-certificates iproute2 openssl
-    groupadd --system --force zonemesh
-    printf 'net.ipv4.ip_forward = 1\nnet.ipv6.conf.all.forwarding = 1\n' \
-        >/etc/sysctl.d/60-zonemesh.conf
 }
 
 # A wrong configuration never replaces a good one.
 service_configure() {
-    # A kernel without IPv6 has no such key: nothing that this stage must end for.
-    sysctl --load /etc/sysctl.d/60-zonemesh.conf || msg info "not all of the kernel's settings were taken"
     install -d -m 0755 "$ZONEMESH_ETC"
     if [ -z "${ONEAPP_ZONEMESH_CONFIG:-}" ] && [ -s "$ZONEMESH_TOML" ]; then
         msg info "CONTEXT has no ONEAPP_ZONEMESH_CONFIG: $ZONEMESH_TOML stays"

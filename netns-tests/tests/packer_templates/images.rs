@@ -1,6 +1,5 @@
 //! What goes into the images, and what Packer says to the templates.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::process::{Command, Output};
 
@@ -11,21 +10,30 @@ use crate::{APPLIANCES, packer, read, text};
 const PACKER_MISSING: &str = "this test needs Packer: apt-get install packer";
 
 #[test]
-fn images_hold_programs_and_units_that_exist() {
+fn images_hold_packages_with_the_unit_and_the_program_that_they_start() {
     let metadata = cargo_metadata::MetadataCommand::new().no_deps().exec().unwrap();
-    let targets = metadata.packages.iter().flat_map(|package| &package.targets);
-    let programs: BTreeSet<_> = targets.map(|target| target.name.clone()).collect();
+    let deb = |package: &cargo_metadata::Package| package.metadata.get("deb").cloned();
     for (folder, _name) in APPLIANCES {
         let variables = read(&packer().join(folder).join("variables.pkr.hcl"));
         let quoted: Vec<_> = variables.split('"').skip(1).step_by(2).collect();
-        let unit = quoted.iter().find(|word| word.ends_with(".service")).unwrap();
+        let wanted = *quoted.last().unwrap();
+        let found = metadata.packages.iter().find_map(|package| {
+            let deb = deb(package)?;
+            let name = deb["name"].as_str().unwrap_or(&package.name).to_owned();
+            (name == wanted).then(|| deb["assets"].to_string())
+        });
+        let assets = found.unwrap_or_else(|| panic!("{folder}: {wanted} is no package of ours"));
+        let script = read(&packer().join(folder).join("appliance.sh"));
+        let unit = script.split_whitespace().skip_while(|word| *word != "zonemesh_start").nth(1);
+        let unit = unit.unwrap();
+        assert!(
+            assets.contains(&format!("configs/{unit}\"")),
+            "{folder}: {unit} is not in {wanted}"
+        );
         let file = read(&packer().join("../configs").join(unit));
         let started = file.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
         let program = started.split(' ').next().unwrap().rsplit('/').next().unwrap();
-        assert!(quoted.contains(&program), "{folder}: {unit} starts {program}");
-        assert!(programs.contains(program), "{folder}: {program} is no program of ours");
-        let script = read(&packer().join(folder).join("appliance.sh"));
-        assert!(script.contains(&format!("zonemesh_start {unit}")), "{folder}");
+        assert!(assets.contains(&format!("target/release/{program}\"")), "{folder}: {program}");
     }
 }
 
@@ -50,10 +58,10 @@ fn the_build_context_opens_ssh_and_the_image_closes_it() {
 fn copy_for_packer(folder: &str) -> TempDir {
     let copy = tempfile::tempdir().expect("a temporary folder");
     let script = "cp -rL \"$1/$2\" \"$3/image\" && rm \"$3/image/plugins.pkr.hcl\"
-        mkdir -p \"$3/one-apps/appliances/\"{scripts,lib} \"$3/programs\" && cd \"$3\"
+        mkdir -p \"$3/one-apps/appliances/\"{scripts,lib} \"$3/packages\" && cd \"$3\"
         touch one-apps/appliances/scripts/net-9{0-service-appliance,9-report-ready}
         touch one-apps/appliances/lib/{common,functions}.sh one-apps/appliances/service.sh
-        touch programs/zonemesh{d,,-superlink,-supernode} base.qcow2";
+        touch packages/zonemesh{,-superlink,-supernode}.deb base.qcow2";
     let done = Command::new("bash")
         .args(["-ec", script, "copy"])
         .args([packer().as_os_str(), OsStr::new(folder), copy.path().as_os_str()])
@@ -65,14 +73,12 @@ fn copy_for_packer(folder: &str) -> TempDir {
 
 fn validate(copy: &TempDir, options: &[&str]) -> Output {
     let at = |name: &str| copy.path().join(name).display().to_string();
-    let configs = packer().join("../configs").display().to_string();
     let variables = [
         ("input_dir", at("image")),
         ("output_dir", at("output")),
         ("base_image", at("base.qcow2")),
         ("one_apps_dir", at("one-apps")),
-        ("programs_dir", at("programs")),
-        ("configs_dir", configs),
+        ("packages_dir", at("packages")),
     ];
     let variables =
         variables.iter().flat_map(|(name, value)| ["-var".to_owned(), format!("{name}={value}")]);

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs what the lab, the demo and the tests need, and only what is missing.
 #
-#   setup.sh [tools|runner|flower|fuzzer|kernel|package]...     default: the first three
+#   setup.sh [tools|runner|flower|fuzzer|kernel|package|systemd]...     default: the first three
 #     tools    programs of the system, with apt on Debian and Ubuntu (sudo unless root)
 #     runner   cargo-nextest, with cargo install
 #     fuzzer   cargo-fuzz, with cargo install
 #     kernel   qemu, and a kernel with its WireGuard under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
 #     package  cargo-deb, with cargo install; lintian
+#     systemd  systemd-nspawn, debootstrap, and a Debian 12 to boot under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
 #     flower   Python environment with Flower 1.25.0 under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
 #
 # Running it again costs a second. It changes nothing else on the machine.
@@ -43,6 +44,12 @@ kernel_programs=(qemu-system-x86_64:qemu-system-x86 cpio:cpio modprobe:kmod)
 
 # What makes the Debian packages and judges them.
 package_programs=(lintian:lintian dpkg-shlibdeps:dpkg-dev strip:binutils)
+
+# What boots a Debian in a container.
+systemd_programs=(
+    systemd-nspawn:systemd-container systemd-analyze:systemd debootstrap:debootstrap
+    setpriv:util-linux gpg:gnupg
+)
 
 missing_packages() {
     local entry
@@ -136,6 +143,10 @@ for step in "$@"; do
             install_programs package "${package_programs[@]}"
             install_packager
             ;;
-        *) fail "unknown step $step: tools, runner, flower, fuzzer, kernel or package" ;;
+        systemd)
+            install_programs systemd "${systemd_programs[@]}"
+            "$here/rootfs.sh" bookworm
+            ;;
+        *) fail "unknown step $step: tools, runner, flower, fuzzer, kernel, package or systemd" ;;
     esac
 done

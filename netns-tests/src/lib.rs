@@ -1,7 +1,7 @@
 //! What the scenarios do to the Lab's zones from inside the protocols.
 //!
-//! Owns callers with real keys over real TLS (members, VMs, floods), the steps of a managed mesh, and
-//! WireGuard implementations as black boxes. Promises nothing about the zones themselves: those are
+//! Owns callers with real keys over real TLS (members, VMs, floods), the steps of a managed mesh,
+//! WireGuard implementations as black boxes, and Debians that are booted. Promises nothing about the zones themselves: those are
 //! `zonemesh_lab`'s. Refuses to judge: what must not happen is the scenario's matter.
 
 pub mod flood;
@@ -9,6 +9,7 @@ pub mod idle;
 pub mod key_holder;
 pub mod managed;
 pub mod markdown;
+pub mod systemd;
 pub mod updates;
 pub mod vm;
 pub mod wireguard;

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# A Debian to boot in a container, made once with debootstrap: the tests of the packages start from it.
+#
+#   rootfs.sh RELEASE...    leaves ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/rootfs/RELEASE
+#
+# The packages come from where this machine takes its own. Nothing is installed in it later: each test
+# boots it below a folder of its own, where all that it changes lies.
+set -euo pipefail
+
+# What a small server has, and what the tests type.
+packages=(systemd systemd-sysv dbus iproute2 iputils-ping nftables procps wireguard-tools python3-minimal)
+PATH=$PATH:/usr/sbin:/sbin
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/rootfs
+
+say() { printf 'rootfs: %s\n' "$*"; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        sudo --preserve-env=http_proxy,https_proxy "$@"
+    fi
+}
+
+# Where this machine takes Debian's packages from; on another distribution Debian's own place.
+mirror() {
+    local found
+    found=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' |
+        sed -n 's/^Debian \(.*\/debian\/\)$/\1/p' | head -n 1)
+    printf '%s\n' "${found:-http://deb.debian.org/debian/}"
+}
+
+# apt's own way out, if it has one.
+use_proxy_of_apt() {
+    local proxy=
+    eval "$(apt-config shell proxy Acquire::http::Proxy)"
+    if [ -n "$proxy" ]; then
+        export http_proxy=$proxy https_proxy=$proxy
+    fi
+}
+
+build() {
+    local release=$1 folder=$cache/$1 include
+    include=$(IFS=,; printf '%s' "${packages[*]}")
+    say "building $release with debootstrap from $(mirror) (a minute or two, once)"
+    as_root rm -rf "$folder" "$folder.new"
+    mkdir -p "$cache"
+    as_root debootstrap --variant=minbase --include="$include" "$release" "$folder.new" "$(mirror)" \
+        >"$cache/$release.log" 2>&1 ||
+        { tail -n 20 "$cache/$release.log" >&2; exit 1; }
+    as_root sh -c "rm -rf '$folder.new/var/cache/apt/archives/'*.deb '$folder.new/var/lib/apt/lists/'*
+        : >'$folder.new/etc/machine-id'; echo debian >'$folder.new/etc/hostname'
+        # On a machine udev does that; a container has none.
+        echo 'z /dev/net/tun 0666 - - -' >'$folder.new/etc/tmpfiles.d/tun.conf'"
+    as_root mv "$folder.new" "$folder"
+    printf '%s\n' "${packages[*]}" >"$cache/$release.stamp"
+}
+
+use_proxy_of_apt
+for release in "${@:?rootfs.sh RELEASE...}"; do
+    if [ -d "$cache/$release" ] && [ "$(cat "$cache/$release.stamp" 2>/dev/null)" = "${packages[*]}" ]; then
+        say "$release in $cache/$release"
+    else
+        build "$release"
+    fi
+done

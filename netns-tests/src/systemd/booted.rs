@@ -1,0 +1,171 @@
+//! One Debian that is booted by systemd-nspawn, in a network namespace of a Lab.
+//!
+//! Its root is a layer above the release's own: what it writes lies in the Lab's folder and goes with
+//! it. Promises that nothing of it is left when the value goes, also after a kill: the layer is mounted
+//! in a mount namespace of its own. Refuses to know what is installed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::namespace::Namespace;
+use zonemesh_lab::process::Process;
+use zonemesh_lab::wait::{Look, until};
+
+use super::rootfs;
+
+/// How long a boot may take on a busy machine.
+const BOOT: Duration = Duration::from_secs(60);
+
+/// Mounts the layer ($1: release, $2: folder) and becomes what follows.
+const ABOVE: &str = "mkdir -p \"$2/upper\" \"$2/work\" \"$2/root\"
+    mount -t overlay overlay -o \"lowerdir=$1,upperdir=$2/upper,workdir=$2/work\" \"$2/root\"
+    shift 2; exec \"$@\"";
+
+/// How systemd-nspawn ends when the machine in it wants to boot again.
+const WANTS_REBOOT: i32 = 133;
+
+/// A Debian that runs.
+pub struct BootedDebian {
+    release: String,
+    /// Where its layer lies, and its logs.
+    folder: PathBuf,
+    namespace: String,
+    container: Process,
+}
+
+impl BootedDebian {
+    /// Boots it, and waits until all that belongs to the boot has been started.
+    ///
+    /// # Errors
+    /// When it does not come up: what its console says.
+    pub fn boot(lab: &Lab, place: &Namespace, release: &str) -> Result<Self> {
+        let (namespace, folder) = (place.name().to_owned(), lab.folder().join(place.name()));
+        std::fs::create_dir(&folder)?;
+        let container = start(release, &namespace, &folder)?;
+        let mut booted = Self { release: release.to_owned(), folder, namespace, container };
+        booted.wait_until_booted()?;
+        Ok(booted)
+    }
+
+    /// Whose release it is.
+    #[must_use]
+    pub fn release(&self) -> &str {
+        &self.release
+    }
+
+    /// Waits until nothing of the boot is left to be started, failed units or not.
+    ///
+    /// # Errors
+    /// After a minute, or when the container ends: what was seen last.
+    pub fn wait_until_booted(&mut self) -> Result<()> {
+        until(&format!("the boot of {}", self.release), BOOT, || {
+            if let Some(status) = self.container.ended()? {
+                bail!("the container ended with {status}:\n{}", self.container.output()?);
+            }
+            let output = match self.output("systemctl is-system-running") {
+                Ok(output) => output,
+                Err(error) => return Ok(Look::Not(format!("{error:#}"))),
+            };
+            let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            Ok(Look::<()>::when(["running", "degraded"].contains(&said.as_str()), said))
+        })?;
+        Ok(())
+    }
+
+    /// Runs a script as root in it, whatever it ends with.
+    ///
+    /// # Errors
+    /// When it cannot be started: nothing is booted.
+    pub fn output(&self, script: &str) -> Result<Output> {
+        let init = self.init()?.to_string();
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--target", &init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]);
+        command.args(["--root", "--wd", "--", "/bin/sh", "-ec", script]);
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        command
+            .env("LC_ALL", "C.UTF-8")
+            .env("HOME", "/root")
+            .env("DEBIAN_FRONTEND", "noninteractive");
+        command.stdin(Stdio::null()).output().context("nsenter does not start")
+    }
+
+    /// Runs a script as root in it; returns what it prints on both ways.
+    ///
+    /// # Errors
+    /// When it does not end with 0.
+    pub fn run(&self, script: &str) -> Result<String> {
+        let output = self.output(script)?;
+        let said =
+            [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+        let said = said.concat();
+        ensure!(output.status.success(), "{script}\nended with {}: {said}", output.status);
+        Ok(said)
+    }
+
+    /// Puts a file of this machine into it.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn put(&self, file: &Path, place: &str) -> Result<()> {
+        let root = format!("/proc/{}/root", self.init()?);
+        let to = Path::new(&root).join(place.trim_start_matches('/'));
+        std::fs::copy(file, &to)
+            .with_context(|| format!("cannot copy {} to {place}", file.display()))?;
+        Ok(())
+    }
+
+    /// Writes a file in it, as root's own editor would.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, place: &str, text: &str) -> Result<()> {
+        let root = format!("/proc/{}/root", self.init()?);
+        let to = Path::new(&root).join(place.trim_start_matches('/'));
+        std::fs::write(&to, text).with_context(|| format!("cannot write {place}"))
+    }
+
+    /// Boots it again, as `reboot` does; returns when it is up again.
+    ///
+    /// # Errors
+    /// When it does not go down or does not come up.
+    pub fn reboot(&mut self) -> Result<()> {
+        // The connection to systemd may end before its answer.
+        let _asked = self.output("systemctl reboot")?;
+        let (code, said) = self.container.wait_for_end(BOOT)?;
+        ensure!(code == WANTS_REBOOT, "the container ended with {code}: {said}");
+        self.container = start(&self.release, &self.namespace, &self.folder)?;
+        self.wait_until_booted()
+    }
+
+    /// Its process 1, as this machine counts.
+    fn init(&self) -> Result<u32> {
+        let pid = self.container.pid();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+        let first = children.split_whitespace().next().context("the container has no process")?;
+        Ok(first.parse()?)
+    }
+}
+
+/// Starts the container over the layer in `folder`, which is new or from the last boot.
+fn start(release: &str, namespace: &str, folder: &Path) -> Result<Process> {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-ec", ABOVE, "sh"]);
+    command.arg(rootfs(release)?).arg(folder).arg("systemd-nspawn");
+    command.args(["--quiet", "--boot", "--register=no", "--keep-unit", "--link-journal=no"]);
+    command.args(["--resolv-conf=off", "--timezone=off", "--console=pipe"]);
+    // The network is its own, as a machine's.
+    command.arg("--capability=CAP_NET_ADMIN");
+    command.arg(format!("--network-namespace-path=/run/netns/{namespace}"));
+    command.arg(format!("--machine={namespace}")).arg("--directory").arg(folder.join("root"));
+    command.env("SYSTEMD_NSPAWN_API_VFS_WRITABLE", "network");
+    // The host's own tree of control groups may be of the old kind; no release boots on that alone.
+    command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1");
+    let logs = folder.parent().context("a folder of the Lab")?;
+    Process::spawn(&format!("{namespace}-console"), command, logs)
+}

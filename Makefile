@@ -19,8 +19,9 @@ RELEASE = $(CARGO) build --release $(PACKAGES)
 
 # Everything else is asked for with --workspace: cargo unifies features over what it is to build, and
 # a smaller selection would build the same dependencies again.
-SUITES := --workspace --test lab --test scenarios --test wireguard
+SUITES := --workspace --test lab --test scenarios --test wireguard --test systemd
 ENTER := $(TARGET)/debug/zonemesh-lab enter --
+SYSTEMD = $(CARGO) nextest run --workspace --test systemd --profile systemd
 WIREGUARD = $(ENTER) $(CARGO) nextest run --workspace --test wireguard --profile wireguard
 
 GENERATE = $(CARGO) run --quiet --manifest-path crates/api/generate/Cargo.toml \
@@ -30,6 +31,7 @@ DOC = $(CARGO) doc --workspace --no-deps --lib --bins --examples
 
 .PHONY: bench-status
 .PHONY: help setup build demo check lint test test-build test-unit test-scenarios test-wireguard scenario
+.PHONY: package test-package test-systemd
 .PHONY: interop interop-kernel flood soak blackout partition properties properties-trust mutations
 .PHONY: fuzz fuzz-smoke generate release-tools bench bench-quick bench-versions bench-mesh bench-registry clean-lab
 
@@ -79,7 +81,7 @@ lint-clippy:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy $(SUITES) --test kernel -- -D warnings
 
-test: test-unit test-scenarios test-wireguard ## Unit tests, then the suites over the real binaries.
+test: test-unit test-scenarios test-wireguard test-package ## Unit tests, then the suites over the real binaries.
 
 test-build: setup
 	@$(STAGE) 'test build' $(CARGO) build --workspace --bins --tests
@@ -98,6 +100,19 @@ scenario: test-build ## One scenario, or those whose names hold FILTER.
 
 test-wireguard: test-build ## WireGuard's behaviours over the real binary, beside wireguard-go.
 	@$(STAGE) wireguard $(WIREGUARD) -E "$$(netns-tests/left_out.sh wireguard)"
+
+# What was built for the tests will do: the packages are about users, folders and units.
+test-package: test-build ## The packages on a real systemd: Debian 12 in a container.
+	@netns-tests/setup.sh package systemd
+	@$(STAGE) packages configs/debian/build.sh $(TARGET)/debug $(TARGET)/package/debug
+	@$(STAGE) systemd env ZONEMESH_PACKAGES=$(TARGET)/package/debug $(SYSTEMD) \
+	  -E "$$(netns-tests/left_out.sh systemd)"
+
+test-systemd: test-build package ## The same on Debian 12, 13 and sid, and 50 times kill -9.
+	@netns-tests/setup.sh systemd
+	@netns-tests/rootfs.sh bookworm trixie sid
+	ZONEMESH_PACKAGES=$(TARGET)/package/release ZONEMESH_RELEASES="bookworm trixie sid" ZONEMESH_KILLS=50 \
+	  $(SYSTEMD) --no-capture
 
 interop: test-build ## The interop matrix with every peer, those that have to be built first too.
 	@netns-tests/bench/setup.sh

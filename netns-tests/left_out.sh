@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Says which tests cannot run on this machine, and why; prints the filter that leaves them out.
 #
-#   cargo nextest run ... -E "$(netns-tests/left_out.sh scenarios|wireguard)"
+#   cargo nextest run ... -E "$(netns-tests/left_out.sh scenarios|wireguard|systemd)"
 #
 # nextest counts them as skipped then. None of them passes where it cannot run: without the filter it
 # fails, and says what is missing.
@@ -17,7 +17,7 @@ leave_out() {
     filter+=" - test(/^$1::/)"
 }
 
-case ${1:?left_out.sh scenarios|wireguard} in
+case ${1:?left_out.sh scenarios|wireguard|systemd} in
     scenarios)
         [ "$(id -u)" = 0 ] || leave_out security::users 'only root can be another user for a moment'
         [ -x "$older/zonemeshd" ] ||
@@ -32,6 +32,12 @@ case ${1:?left_out.sh scenarios|wireguard} in
             [ -x "$program" ] ||
                 leave_out "interop::with_${peer%%:*}" "$program is missing -> netns-tests/bench/setup.sh"
         done
+        ;;
+    systemd)
+        [ "$(id -u)" = 0 ] ||
+            for module in companions confinement package service upgrade; do
+                leave_out "$module" 'only root can boot a container'
+            done
         ;;
     *)
         printf 'left_out.sh: no such suite: %s\n' "$1" >&2

@@ -1,0 +1,142 @@
+//! The life of `zonemeshd.service` under a real systemd: boots, restarts, and what goes wrong.
+//!
+//! ```text
+//!   berlin: Debian, the package installed with dpkg ==== WAN ==== madrid: a daemon of the Lab
+//! ```
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use netns_tests::systemd::Site;
+use zonemesh_lab::wait::{Look, holds_for, until};
+
+use crate::{SOON, on_each_release, say};
+
+/// How often it is killed; `make test-systemd` sets more.
+fn kills() -> u32 {
+    let wanted = std::env::var("ZONEMESH_KILLS").ok().and_then(|text| text.parse().ok());
+    wanted.unwrap_or(2)
+}
+
+#[test]
+fn a_gateway_starts_at_a_fresh_boot_and_after_every_kill() -> Result<()> {
+    on_each_release(|release| {
+        let mut site = Site::connected(release)?;
+        site.berlin.reboot()?;
+        let took = site.wait_until_connected()?;
+        say(format_args!("{release}: connected {took:.1?} after the boot"))?;
+        site.ping()?;
+        ensure!(site.berlin.run("systemctl --failed --plain --no-legend")?.is_empty());
+        for kill in 1..=kills() {
+            site.berlin.run("kill -9 $(systemctl show --value -p MainPID zonemeshd)")?;
+            let restarts = kill.to_string();
+            until("the next start", SOON, || {
+                let is = site.property("NRestarts")? == restarts;
+                let is_up = is && site.property("ActiveState")? == "active";
+                Ok(Look::<()>::when(is_up, "not yet"))
+            })?;
+        }
+        site.wait_until_connected()?;
+        site.ping()?;
+        site.succeeded()
+    })
+}
+
+#[test]
+fn a_restart_keeps_the_device_and_a_stop_takes_it() -> Result<()> {
+    on_each_release(|release| {
+        let site = Site::connected(release)?;
+        let berlin = &site.berlin;
+        let index = berlin.run("ip -o link show dev zm0 | cut -d: -f1")?;
+        let first = site.property("MainPID")?;
+        berlin.run("systemctl restart zonemeshd")?;
+        ensure!(site.property("MainPID")? != first, "it is the same process");
+        ensure!(berlin.run("ip -o link show dev zm0 | cut -d: -f1")? == index, "zm0 was made anew");
+        site.wait_until_connected()?;
+        site.ping()?;
+        berlin.run("systemctl stop zonemeshd")?;
+        ensure!(site.property("Result")? == "success");
+        ensure!(!berlin.output("ip link show zm0")?.status.success(), "zm0 is there still");
+        ensure!(site.ping().is_err(), "something else carries packets for madrid");
+        berlin.run("systemctl start zonemeshd")?;
+        site.wait_until_connected()?;
+        site.succeeded()
+    })
+}
+
+#[test]
+fn a_broken_file_fails_the_start_and_the_mended_one_is_taken_by_itself() -> Result<()> {
+    on_each_release(|release| {
+        let mut site = Site::connected(release)?;
+        let good = site.configuration()?;
+        site.berlin.write("/etc/zonemesh/zonemesh.toml", "[zone\nname = 1\n")?;
+        let output = site.berlin.output("systemctl restart zonemeshd")?;
+        ensure!(!output.status.success(), "systemctl says that it has started");
+        ensure!(site.property("ExecMainStatus")? == "7");
+        let said = site.berlin.run("journalctl --no-pager -u zonemeshd -n 20")?;
+        ensure!(said.contains("zonemesh config check /etc/zonemesh/zonemesh.toml"), "{said}");
+        site.berlin.write("/etc/zonemesh/zonemesh.toml", &good)?;
+        site.wait_until_connected()?;
+        site.berlin.run("rm /etc/zonemesh/zonemesh.toml")?;
+        let output = site.berlin.output("systemctl restart zonemeshd")?;
+        ensure!(!output.status.success(), "it starts without a configuration");
+        site.berlin.write("/etc/zonemesh/zonemesh.toml", &good)?;
+        site.berlin.run("systemctl start zonemeshd")?;
+        site.wait_until_connected()?;
+        site.succeeded()
+    })
+}
+
+#[test]
+fn missing_folders_and_files_of_root_are_put_right_by_the_next_start() -> Result<()> {
+    on_each_release(|release| {
+        let site = Site::connected(release)?;
+        let berlin = &site.berlin;
+        let key = site.status()?["tunnel"]["public_key"].clone();
+        berlin.run("systemctl stop zonemeshd; rm -rf /run/wireguard /run/zonemesh")?;
+        berlin.run("systemctl start zonemeshd; wg show zm0 public-key")?;
+        // As `sudo install` and an unpacked copy leave them.
+        berlin.run(
+            "systemctl stop zonemeshd; chown -R root:root /var/lib/zonemesh
+            chmod 0600 /etc/zonemesh/zonemesh.toml; systemctl start zonemeshd",
+        )?;
+        site.wait_until_connected()?;
+        berlin.run("chown root:root /var/lib/zonemesh/zone.key; systemctl restart zonemeshd")?;
+        site.wait_until_connected()?;
+        ensure!(site.status()?["tunnel"]["public_key"] == key, "the gateway has another key");
+        // Another gateway then, and it runs: whoever deletes the keys is told nothing else.
+        berlin
+            .run("systemctl stop zonemeshd; rm -rf /var/lib/zonemesh; systemctl start zonemeshd")?;
+        ensure!(site.status()?["tunnel"]["public_key"] != key);
+        site.succeeded()
+    })
+}
+
+#[test]
+fn a_gateway_that_stands_still_is_started_anew() -> Result<()> {
+    on_each_release(|release| {
+        let site = Site::connected(release)?;
+        let berlin = &site.berlin;
+        berlin.run(
+            "mkdir /run/systemd/system/zonemeshd.service.d
+            printf '[Service]\\nWatchdogSec=5s\\n' >/run/systemd/system/zonemeshd.service.d/soon.conf
+            systemctl daemon-reload; systemctl restart zonemeshd",
+        )?;
+        site.wait_until_connected()?;
+        let first = site.property("MainPID")?;
+        // Longer than the time that it may be silent: it speaks by itself.
+        holds_for("the first process", Duration::from_secs(7), || {
+            let pid = site.property("MainPID")?;
+            Ok(Look::<()>::when(pid == first, pid))
+        })?;
+        berlin.run(&format!("kill -STOP {first}"))?;
+        until("the next start", SOON, || {
+            let pid = site.property("MainPID")?;
+            Ok(Look::<()>::when(pid != first && pid != "0", pid))
+        })?;
+        let said = berlin.run("journalctl --no-pager -u zonemeshd")?;
+        ensure!(said.contains("Watchdog timeout"), "{said}");
+        site.wait_until_connected()?;
+        site.succeeded()
+    })
+}

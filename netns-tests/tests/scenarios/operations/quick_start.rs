@@ -52,7 +52,8 @@ struct Desk<'l> {
 impl<'l> Desk<'l> {
     fn new(lab: &'l Lab, zone: &'l LabZone, column: usize) -> Result<Self> {
         let root = lab.folder().join(&zone.name);
-        for folder in ["stand-ins", "peers", "etc", "var/lib", "run/zonemesh"] {
+        // As the package makes them.
+        for folder in ["stand-ins", "peers", "etc/zonemesh", "var/lib/zonemesh", "run/zonemesh"] {
             std::fs::create_dir_all(root.join(folder))?;
         }
         let sudo = "#!/bin/sh\nexec \"$@\"\n";

@@ -103,13 +103,13 @@ test-wireguard: test-build ## WireGuard's behaviours over the real binary, besid
 
 # What was built for the tests will do: the packages are about users, folders and units.
 test-package: test-build ## The packages on a real systemd: Debian 12 in a container.
-	@netns-tests/setup.sh package systemd
+	@netns-tests/setup.sh package systemd flower
 	@$(STAGE) packages configs/debian/build.sh $(TARGET)/debug $(TARGET)/package/debug
 	@$(STAGE) systemd env ZONEMESH_PACKAGES=$(TARGET)/package/debug $(SYSTEMD) \
 	  -E "$$(netns-tests/left_out.sh systemd)"
 
 test-systemd: test-build package ## The same on Debian 12, 13 and sid, and 50 times kill -9.
-	@netns-tests/setup.sh systemd
+	@netns-tests/setup.sh systemd flower
 	@netns-tests/rootfs.sh bookworm trixie sid
 	ZONEMESH_PACKAGES=$(TARGET)/package/release ZONEMESH_RELEASES="bookworm trixie sid" ZONEMESH_KILLS=50 \
 	  $(SYSTEMD) --no-capture

@@ -8,7 +8,7 @@
 set -euo pipefail
 
 # What a small server has, and what the tests type.
-packages=(systemd systemd-sysv dbus iproute2 iputils-ping nftables procps wireguard-tools python3-minimal)
+packages=(systemd systemd-sysv dbus iproute2 iputils-ping nftables procps wireguard-tools python3)
 PATH=$PATH:/usr/sbin:/sbin
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/rootfs
 

@@ -263,7 +263,7 @@ fn no_unit_needs_a_writable_folder_that_a_fresh_boot_lacks() {
 
 fn project(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    std::fs::read_to_string(path).expect("a file of the project")
 }
 
 #[test]

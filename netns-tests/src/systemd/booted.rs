@@ -30,10 +30,17 @@ const WANTS_REBOOT: i32 = 133;
 /// A Debian that runs.
 pub struct BootedDebian {
     release: String,
-    /// Where its layer lies, and its logs.
-    folder: PathBuf,
-    namespace: String,
+    layer: Layer,
     container: Process,
+}
+
+/// Where a machine's own files lie, from boot to boot.
+struct Layer {
+    folder: PathBuf,
+    /// Of the network; the machine is called the same.
+    namespace: String,
+    /// A folder of this machine that is at `/srv/shared`, to be read.
+    shared: Option<PathBuf>,
 }
 
 impl BootedDebian {
@@ -42,10 +49,28 @@ impl BootedDebian {
     /// # Errors
     /// When it does not come up: what its console says.
     pub fn boot(lab: &Lab, place: &Namespace, release: &str) -> Result<Self> {
+        Self::boot_layer(lab, place, release, None)
+    }
+
+    /// As [`BootedDebian::boot`], with a folder of this machine at `/srv/shared`.
+    ///
+    /// # Errors
+    /// As [`BootedDebian::boot`].
+    pub fn boot_with(lab: &Lab, place: &Namespace, release: &str, shared: &Path) -> Result<Self> {
+        Self::boot_layer(lab, place, release, Some(shared.to_owned()))
+    }
+
+    fn boot_layer(
+        lab: &Lab,
+        place: &Namespace,
+        release: &str,
+        shared: Option<PathBuf>,
+    ) -> Result<Self> {
         let (namespace, folder) = (place.name().to_owned(), lab.folder().join(place.name()));
         std::fs::create_dir(&folder)?;
-        let container = start(release, &namespace, &folder)?;
-        let mut booted = Self { release: release.to_owned(), folder, namespace, container };
+        let layer = Layer { folder, namespace, shared };
+        let container = start(release, &layer)?;
+        let mut booted = Self { release: release.to_owned(), layer, container };
         booted.wait_until_booted()?;
         Ok(booted)
     }
@@ -139,7 +164,7 @@ impl BootedDebian {
         let _asked = self.output("systemctl reboot")?;
         let (code, said) = self.container.wait_for_end(BOOT)?;
         ensure!(code == WANTS_REBOOT, "the container ended with {code}: {said}");
-        self.container = start(&self.release, &self.namespace, &self.folder)?;
+        self.container = start(&self.release, &self.layer)?;
         self.wait_until_booted()
     }
 
@@ -152,8 +177,9 @@ impl BootedDebian {
     }
 }
 
-/// Starts the container over the layer in `folder`, which is new or from the last boot.
-fn start(release: &str, namespace: &str, folder: &Path) -> Result<Process> {
+/// Starts the container over a layer that is new or from the last boot.
+fn start(release: &str, layer: &Layer) -> Result<Process> {
+    let Layer { folder, namespace, shared } = layer;
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-ec", ABOVE, "sh"]);
     command.arg(rootfs(release)?).arg(folder).arg("systemd-nspawn");
@@ -163,6 +189,9 @@ fn start(release: &str, namespace: &str, folder: &Path) -> Result<Process> {
     command.arg("--capability=CAP_NET_ADMIN");
     command.arg(format!("--network-namespace-path=/run/netns/{namespace}"));
     command.arg(format!("--machine={namespace}")).arg("--directory").arg(folder.join("root"));
+    if let Some(shared) = shared {
+        command.arg(format!("--bind-ro={}:/srv/shared", shared.display()));
+    }
     command.env("SYSTEMD_NSPAWN_API_VFS_WRITABLE", "network");
     // The host's own tree of control groups may be of the old kind; no release boots on that alone.
     command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1");

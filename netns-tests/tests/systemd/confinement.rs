@@ -7,7 +7,7 @@
 //! Each attempt is made by root too, outside the unit, where it succeeds: so each can fail.
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::systemd::{Site, package};
+use netns_tests::systemd::{BootedDebian, Site, package};
 
 use crate::{on_each_release, say};
 
@@ -97,8 +97,8 @@ fn all_of_it_is_possible_outside(site: &Site, eva: &str) -> Result<()> {
 }
 
 /// The figure of `systemd-analyze security`: 0 is closed, 10 is open.
-fn exposure(site: &Site, unit: &str) -> Result<f64> {
-    let said = site.berlin.run(&format!("systemd-analyze security --no-pager {unit}"))?;
+pub(crate) fn exposure(debian: &BootedDebian, unit: &str) -> Result<f64> {
+    let said = debian.run(&format!("systemd-analyze security --no-pager {unit}"))?;
     let line = said.lines().find(|line| line.contains("Overall exposure level"));
     let line = line.with_context(|| format!("no figure for {unit}: {said}"))?;
     let figure = line.split_whitespace().find_map(|word| word.parse().ok());
@@ -118,7 +118,7 @@ fn the_units_are_as_closed_as_they_are_said_to_be() -> Result<()> {
             ("zonemesh-superlink.service", 3.0),
             ("zonemesh-supernode.service", 3.0),
         ] {
-            let figure = exposure(&site, unit)?;
+            let figure = exposure(&site.berlin, unit)?;
             say(format_args!("{release}: {unit} {figure:.1} (at most {most:.1})"))?;
             ensure!(figure <= most, "{unit} is at {figure}");
         }

@@ -1,0 +1,133 @@
+//! The companions' packages with a real Flower under their units.
+//!
+//! ```text
+//!   berlin                           WAN                            madrid             paris
+//!   Debian with superlink - gw   [ router ]   gw - Debian with supernode      gw - Debian with supernode
+//! ```
+//!
+//! The gateways are daemons of the Lab. Flower is this machine's, behind a Python of the Debian: it has
+//! to be of the same version, which only Debian 12 has here.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use netns_tests::systemd::{BootedDebian, package};
+use serde_json::Value;
+use zonemesh_lab::federation::{
+    HOME, LabFederation, SUPERLINK, SUPERNODE, Settings, TRAINING, ZONES,
+};
+use zonemesh_lab::flower::TrainingPlan;
+use zonemesh_lab::lab::Lab;
+use zonemesh_lab::wait::{Look, until};
+
+use crate::confinement::exposure;
+use crate::say;
+
+/// The Debian whose Python has the version that Flower was installed for.
+const RELEASE: &str = "bookworm";
+/// Flower itself takes seconds to start, and up to a minute on a starved machine.
+const FLOWER: Duration = Duration::from_secs(120);
+
+/// Flower in /opt/flower, as `pip` would have put it there.
+const INSTALL_FLOWER: &str = r#"python3 -m venv --without-pip /opt/flower
+    site=$(echo /opt/flower/lib/python3*/site-packages)
+    test -d /srv/shared/lib/$(basename $(dirname "$site"))
+    echo "/srv/shared/lib/$(basename $(dirname "$site"))/site-packages" >"$site/shared.pth"
+    for script in /srv/shared/bin/fl*; do
+        sed '1s|.*|#!/opt/flower/bin/python|' "$script" >"/opt/flower/bin/${script##*/}"
+    done
+    chmod 0755 /opt/flower/bin/fl*"#;
+
+/// One VM with its companion.
+struct Vm {
+    debian: BootedDebian,
+    unit: String,
+}
+
+impl Vm {
+    fn boot(
+        federation: &LabFederation,
+        zone: &str,
+        role: &str,
+        settings: Settings,
+    ) -> Result<Self> {
+        let place = &federation.lab.zone(zone)?.vm(role)?.namespace;
+        let flower = federation.flower.bin().parent().context("a folder above bin")?;
+        let debian = BootedDebian::boot_with(&federation.lab, place, RELEASE, flower)?;
+        let unit = format!("zonemesh-{role}");
+        let file = package(&unit)?;
+        debian.put(&file, "/root/companion.deb")?;
+        debian.run("dpkg --install /root/companion.deb")?;
+        debian.run(INSTALL_FLOWER)?;
+        debian.write("/etc/zonemesh/context.sh", &context(settings))?;
+        debian.run(&format!("chmod 0600 /etc/zonemesh/context.sh; systemctl start {unit}"))?;
+        Ok(Self { debian, unit })
+    }
+
+    /// Until the companion says that Flower is ready.
+    fn wait_until_ready(&self) -> Result<()> {
+        until(&format!("{} to be ready", self.unit), FLOWER, || {
+            let said = match self.debian.run(&format!("cat /var/lib/{}/status.json", self.unit)) {
+                Ok(said) => said,
+                Err(error) => return Ok(Look::Not(format!("{error:#}"))),
+            };
+            let status: Value = serde_json::from_str(&said)?;
+            Ok(Look::<()>::when(status["state"] == "ready", said))
+        })?;
+        Ok(())
+    }
+
+    /// The processes of the user `flower`, by their names.
+    fn flowers(&self) -> Result<String> {
+        self.debian.run("ps -u flower -o args= || true")
+    }
+}
+
+/// The settings in the form of a VM's CONTEXT.
+fn context(mut settings: Settings) -> String {
+    // Places as the package has them.
+    settings.remove("ONEAPP_ZONEMESH_STATE_DIR");
+    settings.remove("ONEAPP_ZONEMESH_FLOWER_BIN");
+    settings.insert("ONEAPP_ZONEMESH_FLOWER_USER", "flower".to_owned());
+    settings.into_iter().map(|(key, value)| format!("{key}='{value}'\n")).collect()
+}
+
+#[test]
+fn flower_trains_under_the_shipped_units_and_goes_with_its_package() -> Result<()> {
+    let mut federation = LabFederation::prepare(Lab::new(&ZONES)?)?;
+    federation.connect()?;
+    let settings = federation.superlink_settings(HOME, SUPERLINK)?;
+    let superlink = Vm::boot(&federation, HOME, SUPERLINK, settings)?;
+    superlink.wait_until_ready()?;
+    let mut supernodes = Vec::new();
+    for zone in TRAINING {
+        let settings = federation.supernode_settings(zone)?;
+        supernodes.push(Vm::boot(&federation, zone, SUPERNODE, settings)?);
+    }
+    supernodes.iter().try_for_each(Vm::wait_until_ready)?;
+    federation.train(TrainingPlan { rounds: 2, nodes: 2, train_sleep: Duration::ZERO })?;
+    for vm in supernodes.iter().chain([&superlink]) {
+        let figure = exposure(&vm.debian, &vm.unit)?;
+        say(format_args!("{RELEASE}: {} {figure:.1} with Flower under it", vm.unit))?;
+        ensure!(figure <= 3.0, "{} is at {figure}", vm.unit);
+        ensure!(vm.flowers()?.contains("flower-super"), "Flower runs as another user");
+        let token =
+            "setpriv --reuid flower --regid flower --clear-groups cat /etc/zonemesh/context.sh";
+        ensure!(!vm.debian.output(token)?.status.success(), "Flower's user reads the token");
+    }
+    goes_with_its_package(&superlink)?;
+    federation.succeeded()
+}
+
+fn goes_with_its_package(vm: &Vm) -> Result<()> {
+    let (debian, unit) = (&vm.debian, &vm.unit);
+    let said = debian.run(&format!("dpkg --remove {unit}"))?;
+    ensure!(said.contains("stay; a purge deletes them"), "{said}");
+    ensure!(vm.flowers()?.is_empty(), "Flower outlives its package");
+    debian.run(&format!("test -s /etc/zonemesh/context.sh -a -d /var/lib/{unit}"))?;
+    let said = debian.run(&format!("dpkg --purge {unit}"))?;
+    ensure!(said.contains(&format!("deleting /var/lib/{unit}")), "{said}");
+    debian.run(&format!("! test -e /etc/zonemesh -o -e /var/lib/{unit}"))?;
+    ensure!(debian.run("systemctl --failed --plain --no-legend")?.is_empty());
+    Ok(())
+}

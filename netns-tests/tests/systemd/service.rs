@@ -113,6 +113,25 @@ fn missing_folders_and_files_of_root_are_put_right_by_the_next_start() -> Result
 }
 
 #[test]
+fn a_socket_that_cannot_be_given_to_its_group_is_a_note_and_the_gateway_runs() -> Result<()> {
+    on_each_release(|release| {
+        let site = Site::connected(release)?;
+        site.berlin.run("gpasswd --delete zonemesh zonemesh-admin; systemctl restart zonemeshd")?;
+        site.wait_until_connected()?;
+        let status = site.status()?;
+        let findings = status["findings"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let note = findings.iter().find(|one| one["code"] == "C102");
+        ensure!(note.is_some_and(|one| one["severity"] == "note"), "{status}");
+        let owner = site.berlin.run("stat -c '%U:%G %a' /run/zonemesh/admin.sock")?;
+        ensure!(owner.trim() == "zonemesh:zonemesh 660", "{owner}");
+        site.berlin.run("gpasswd --add zonemesh zonemesh-admin; systemctl restart zonemeshd")?;
+        site.wait_until_connected()?;
+        ensure!(site.status()?["findings"].as_array().is_some_and(Vec::is_empty), "it stays");
+        site.succeeded()
+    })
+}
+
+#[test]
 fn a_gateway_that_stands_still_is_started_anew() -> Result<()> {
     on_each_release(|release| {
         let site = Site::connected(release)?;

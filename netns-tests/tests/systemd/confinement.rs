@@ -87,6 +87,34 @@ fn an_attacker_in_the_daemon_reads_no_other_users_file_and_ends_no_other_process
     })
 }
 
+/// What root does before each start looks at this folder, in which the daemon may put anything.
+const PLANTED: &str = "ln -s /etc/shadow /var/lib/zonemesh/planted.key
+ln -s /etc/shadow /var/lib/zonemesh/clock
+mkdir -p /var/lib/zonemesh/federations
+ln -s /etc /var/lib/zonemesh/federations/planted
+ln -s /srv /var/lib/zonemesh/records/planted
+";
+
+#[test]
+fn links_that_an_attacker_leaves_in_the_state_folder_lead_root_nowhere() -> Result<()> {
+    on_each_release(|release| {
+        let site = Site::connected(release)?;
+        let berlin = &site.berlin;
+        // The name that a rule for keys would meet behind the second link.
+        berlin.run("systemctl stop zonemeshd; echo secret | tee /etc/ca.key >/srv/secret")?;
+        let owners = "stat -c '%n %U:%G %a' /etc /etc/shadow /etc/ca.key /srv /srv/secret";
+        let before = berlin.run(owners)?;
+        berlin.run("rm -f /var/lib/zonemesh/clock")?;
+        berlin.write("/usr/local/lib/plant", PLANTED)?;
+        berlin.run(
+            "setpriv --reuid zonemesh --regid zonemesh --clear-groups sh -e /usr/local/lib/plant",
+        )?;
+        berlin.run("systemctl restart zonemeshd || true; systemd-tmpfiles --create || true")?;
+        ensure!(berlin.run(owners)? == before, "before: {before}after: {}", berlin.run(owners)?);
+        site.succeeded()
+    })
+}
+
 fn all_of_it_is_possible_outside(site: &Site, eva: &str) -> Result<()> {
     let by_root = |attempt: &&str| NOT_BY_ROOT.iter().all(|not| !attempt.starts_with(not));
     for attempt in ATTEMPTS.lines().filter(by_root) {

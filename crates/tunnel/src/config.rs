@@ -36,6 +36,9 @@ pub struct TunnelConfig {
     pub inner_destinations: Option<Vec<IpNet>>,
     /// Mark of outgoing datagrams (`SO_MARK`), for policy routing.
     pub fwmark: Option<u32>,
+    /// The tunnel goes on when its TUN device is deleted, until the device is made anew
+    /// ([`crate::Tunnel::renew_device`]). Otherwise it ends with the device, as WireGuard does.
+    pub outlives_device: bool,
 }
 
 /// A zone: the owner of inner addresses, behind one gateway or several.

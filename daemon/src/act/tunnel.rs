@@ -63,6 +63,7 @@ pub(crate) async fn start(
         private_key: state.tunnel_keys.private.clone(),
         inner_destinations: Some(own_destinations(config)),
         fwmark: None,
+        outlives_device: false,
     };
     let zones = tunnel_zones(&plan.peers, &preshared, config.keepalive.wireguard);
     let plan = prepare(&netlink, plan).await?;

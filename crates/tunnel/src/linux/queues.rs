@@ -26,6 +26,15 @@ impl TunQueue {
     pub(super) fn writer(&self) -> &File {
         self.writer.as_ref().unwrap_or(&self.reader)
     }
+
+    /// From now on these descriptors are those of another device's queue.
+    pub(super) fn take_over(&self, fresh: &Self) -> io::Result<()> {
+        sys::replace(&self.reader, &fresh.reader)?;
+        match (&self.writer, &fresh.writer) {
+            (Some(old), Some(new)) => sys::replace(old, new),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Why there is no queue.

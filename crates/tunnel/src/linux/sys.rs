@@ -27,6 +27,12 @@ pub(crate) fn own(result: libc::c_int) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Lets the descriptor of `old` lead to what that of `new` leads to, in one step for all threads.
+pub(crate) fn replace(old: &File, new: &File) -> io::Result<()> {
+    // SAFETY: no pointers are passed; both descriptors are open as long as the files that own them.
+    check(unsafe { libc::dup3(new.as_raw_fd(), old.as_raw_fd(), libc::O_CLOEXEC) }).map(drop)
+}
+
 /// A socket that does not block and is closed on exec.
 pub(crate) fn socket(
     family: libc::c_int,

@@ -10,6 +10,8 @@
 use std::fs::File;
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::link::DeviceLink;
 use super::queues::{self, TunQueue};
@@ -26,7 +28,7 @@ const QUEUE_LENGTH: libc::c_int = 2000;
 /// A queue of an open TUN device.
 pub(crate) struct Tun {
     queue: TunQueue,
-    index: u32,
+    index: AtomicU32,
     takes_merged: Mergeable,
     wanted: WantedOffloads,
     granted: libc::c_uint,
@@ -69,14 +71,36 @@ impl Tun {
             uso = udp,
             "TUN device is open"
         );
-        let of =
-            |queue| Self { queue, index, takes_merged, wanted, granted, link: DeviceLink::new() };
+        let of = |queue| Self {
+            queue,
+            index: AtomicU32::new(index),
+            takes_merged,
+            wanted,
+            granted,
+            link: DeviceLink::new(),
+        };
         Ok(queues.into_iter().map(of).collect())
     }
 
     /// The interface index in the namespace in which the device was created.
     pub(crate) fn index(&self) -> u32 {
-        self.index
+        self.index.load(Ordering::Relaxed)
+    }
+
+    /// Makes the device of these queues anew, under the descriptors that its threads read and write
+    /// already: to them it is as if it had been down.
+    pub(crate) fn renew(tuns: &[Arc<Self>], name: &str) -> Result<(), StartError> {
+        if sys::interface_index(name) != 0 {
+            let source = io::Error::from(io::ErrorKind::AlreadyExists);
+            return Err(StartError::InterfaceExists { name: name.to_owned(), source });
+        }
+        let system = |source| StartError::System { action: "make the TUN device anew", source };
+        let fresh = Self::open(name, tuns[0].wanted, tuns.len())?;
+        for (tun, fresh) in tuns.iter().zip(&fresh) {
+            tun.queue.take_over(&fresh.queue).map_err(system)?;
+            tun.index.store(fresh.index(), Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// What the kernel does of the bulk work at this edge, by kind.

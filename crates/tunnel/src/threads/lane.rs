@@ -30,6 +30,9 @@ const LEND_AFTER: Duration = Duration::from_millis(10);
 /// ... and over this one whether it would be again.
 const RETURN_AFTER: Duration = Duration::from_millis(100);
 
+/// How often a device that is gone is asked whether it is there again.
+const GONE: Duration = Duration::from_millis(20);
+
 /// What a lane is made of.
 pub(crate) struct LaneParts {
     /// Whose queue and sockets these are, 0 for the first.
@@ -39,6 +42,8 @@ pub(crate) struct LaneParts {
     pub(crate) handshakes: SyncSender<HandshakeMessage>,
     /// It runs before all that are not real-time while it is busy, if it may.
     pub(crate) realtime: bool,
+    /// A device that is deleted will be made anew under the same descriptors.
+    pub(crate) outlives_device: bool,
     pub(crate) stop: StopSignal,
 }
 
@@ -50,6 +55,7 @@ pub(crate) struct LaneThreads {
     udp: Arc<Udp>,
     stop: StopSignal,
     realtime: bool,
+    outlives_device: bool,
     inward: Mutex<Inbound>,
     /// The second thread carries the inward direction. Set by the first, taken back by the second.
     lent: AtomicBool,
@@ -59,7 +65,7 @@ pub(crate) struct LaneThreads {
 
 impl LaneThreads {
     pub(crate) fn new(engine: &Arc<Engine>, parts: LaneParts) -> io::Result<Self> {
-        let LaneParts { number, tun, udp, handshakes, realtime, stop } = parts;
+        let LaneParts { number, tun, udp, handshakes, realtime, outlives_device, stop } = parts;
         Ok(Self {
             engine: Arc::clone(engine),
             lane: number,
@@ -67,6 +73,7 @@ impl LaneThreads {
             udp,
             stop,
             realtime,
+            outlives_device,
             inward: Mutex::new(Inbound::new(Arc::clone(engine), number, handshakes)),
             lent: AtomicBool::new(false),
             lend: WakeBell::new()?,
@@ -169,7 +176,12 @@ impl LaneThreads {
     fn outward(&self, outbound: &mut Outbound) -> io::Result<bool> {
         match outbound.drain(ClockReading::now()) {
             // The device was deleted.
-            Err(error) if error.raw_os_error() == Some(libc::EBADFD) => Err(error),
+            Err(error) if error.raw_os_error() == Some(libc::EBADFD) => {
+                if !self.outlives_device {
+                    return Err(error);
+                }
+                self.stop.wait_timeout(GONE).map(|_stopped| false)
+            }
             Err(error) => {
                 tracing::warn!(%error, "reading the TUN device failed, trying again");
                 self.stop.wait_timeout(TICK).map(|_stopped| false)

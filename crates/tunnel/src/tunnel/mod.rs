@@ -42,6 +42,7 @@ pub struct Tunnel {
     interface: String,
     fwmark: Option<u32>,
     realtime: bool,
+    outlives_device: bool,
     events: Mutex<Option<Receiver<TunnelEvent>>>,
     clock: Option<ClockKeeper>,
     stop: StopSignal,
@@ -76,6 +77,7 @@ impl Tunnel {
             interface: config.interface,
             fwmark: config.fwmark,
             realtime: config.realtime,
+            outlives_device: config.outlives_device,
             events: Mutex::new(Some(events)),
             clock: None,
             stop: StopSignal::new().map_err(system("create an eventfd"))?,
@@ -164,6 +166,7 @@ impl Tunnel {
                 udp: Arc::clone(udp),
                 handshakes: queue.clone(),
                 realtime: self.realtime,
+                outlives_device: self.outlives_device,
                 stop: self.stop.clone(),
             };
             let lane = Arc::new(LaneThreads::new(&self.engine, parts)?);
@@ -183,6 +186,16 @@ impl Tunnel {
     #[must_use]
     pub fn if_index(&self) -> u32 {
         self.tuns[0].index()
+    }
+
+    /// Makes the TUN device anew when somebody has deleted it, under its first name. Sessions and
+    /// counters stay; MTU, addresses and routes are the owner's to set again. For a tunnel that
+    /// outlives its device ([`TunnelConfig::outlives_device`]).
+    ///
+    /// # Errors
+    /// [`StartError`], also when an interface of this name exists: it is somebody else's.
+    pub fn renew_device(&self) -> Result<(), StartError> {
+        Tun::renew(&self.tuns, &self.interface)
     }
 
     /// The TUN device is to stay when this tunnel ends, with its addresses and routes: packets into

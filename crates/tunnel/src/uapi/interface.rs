@@ -65,6 +65,7 @@ impl WireGuardInterface {
         clock_file: Option<&Path>,
     ) -> Result<Self, StartError> {
         let config = TunnelConfig {
+            outlives_device: false,
             interface: name.to_owned(),
             mtu,
             listen_port: 0,

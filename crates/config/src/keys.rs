@@ -191,7 +191,7 @@ section! {
     /// `[local_api]`: what the zone's own VMs talk to.
     LocalApiSettings, DraftLocalApi = Once "local_api";
 
-    /// this gateway's LAN address and a TCP port; until it can be had, [N225](codes/N225.md)
+    /// this gateway's LAN address and a TCP port; until it can be had, [N226](codes/N226.md)
     listen: SocketAddr
         = one(value::listen_address), Required("listen = \"10.10.10.1:51822\""), OnRestart;
     /// OneGate as this gateway reaches it: who registers a SuperLink must then prove its VM by it too

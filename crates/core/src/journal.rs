@@ -6,6 +6,7 @@
 //! file and who asks for it.
 
 use crate::finding::{Code, Severity, StandingFinding};
+use crate::kernel::{ChangeInWords, KernelChange};
 use crate::time::UnixMillis;
 
 /// A line, and when it was written.
@@ -41,6 +42,17 @@ pub enum JournalEvent {
         lasted_ms: u64,
         /// How often it has happened.
         count: u64,
+    },
+    /// Somebody had changed what this gateway has in the kernel, and it is as it should be again.
+    Repaired {
+        /// `link`, `address`, `mtu`, `route`, `rule` or `guard`.
+        kind: String,
+        /// Which of these.
+        object: String,
+        /// As it was found.
+        before: String,
+        /// As it is now.
+        after: String,
     },
     /// Somebody changed the mesh or this gateway.
     Changed(AuditEntry),
@@ -127,6 +139,7 @@ impl AuditAct {
 
 const RAISED: &str = "raised";
 const CLEARED: &str = "cleared";
+const REPAIRED: &str = "repaired";
 const CHANGED: &str = "changed";
 
 impl JournalEvent {
@@ -140,6 +153,13 @@ impl JournalEvent {
             subject: finding.subject.to_string(),
             sentence: finding.sentence(),
         }
+    }
+
+    /// Of a change that puts right what somebody else had changed.
+    #[must_use]
+    pub fn repaired(change: &KernelChange) -> Self {
+        let ChangeInWords { kind, object, before, after } = change.in_words();
+        Self::Repaired { kind: kind.to_owned(), object, before, after }
     }
 
     /// Of a finding that is over since `now`.
@@ -176,6 +196,9 @@ impl JournalLine {
                 lasted_ms.to_string(),
                 count.to_string(),
             ],
+            JournalEvent::Repaired { kind, object, before, after } => {
+                [REPAIRED, kind, object, before, after].map(escaped)
+            }
             JournalEvent::Changed(AuditEntry { act, by, about, detail }) => {
                 [CHANGED, act.as_str(), by, about, detail].map(escaped)
             }
@@ -201,6 +224,12 @@ impl JournalLine {
                 subject: text(second),
                 lasted_ms: third.parse().ok()?,
                 count: fourth.parse().ok()?,
+            },
+            REPAIRED => JournalEvent::Repaired {
+                kind: text(first),
+                object: text(second),
+                before: text(third),
+                after: text(fourth),
             },
             CHANGED => JournalEvent::Changed(AuditEntry {
                 act: AuditAct::ALL.into_iter().find(|act| act.as_str() == first)?,
@@ -311,6 +340,14 @@ mod tests {
         );
         assert_eq!(text[1], "61000\tcleared\tN206\trome\t60000\t1\n");
         assert_eq!(lines(&text.concat()).count(), 2);
+    }
+
+    #[test]
+    fn a_repair_is_one_line_that_is_read_back() {
+        let event = JournalEvent::repaired(&KernelChange::LinkMtu { from: 1300, to: 1420 });
+        let line = JournalLine { at: UnixMillis(61_000), event };
+        assert_eq!(line.to_text(), "61000\trepaired\tmtu\tthe tunnel's\t1300\t1420\n");
+        assert_eq!(JournalLine::parse(line.to_text().trim_end()), Some(line));
     }
 
     #[test]

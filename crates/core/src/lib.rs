@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod invitation;
 pub mod journal;
 pub mod keepalive;
+pub mod kernel;
 pub mod key;
 pub mod member;
 pub mod membership;

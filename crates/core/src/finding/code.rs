@@ -142,7 +142,16 @@ codes! {
     OuterAddressCovered "N222" Degraded "a granted network holds an outer address"
         "{prefix} holds {address}, {reason}"
         "grant that zone its own networks only: `zonemesh zone grant`, or correct its peer entry here";
-    NotListening "N225" Down "a service of this gateway cannot listen"
+    LocalNetworkInside "N223" Degraded "a local network lies inside another zone's"
+        "{prefix} is a network of this machine as well ({found}): what is sent there from here stays here"
+        "give one of the two other addresses; the rest of that zone works";
+    ForeignRoute "N224" Note "somebody else routes another zone's network too"
+        "{prefix} is also routed {found}: the tunnel is taken all the same"
+        "nothing to do; who wants this line gone removes that route: `ip route`";
+    GuardMissing "N225" Degraded "no packet filter bars other zones' packets in the clear"
+        "the table inet zonemesh cannot be there: {reason}; only routes bar packets in the clear"
+        "the kernel needs nf_tables: `modprobe nf_tables`; in a container load it on the host";
+    NotListening "N226" Down "a service of this gateway cannot listen"
         "cannot listen on {address}: {reason}; trying again"
         "give this machine the address, or free the port: `ss -tanp`";
 

@@ -38,11 +38,11 @@ fn a_lan_address_that_comes_later_stops_no_tunnel() -> Result<()> {
     mesh.wait_until_connected(patience())?;
     told(
         mesh.gateway("berlin")?,
-        "N225",
+        "N226",
         &["local_api.listen", "Cannot assign requested address"],
     )?;
     lab.zone("berlin")?.gateway.ip(&["address", "add", &lan, "dev", "lan0"])?;
-    over(mesh.gateway("berlin")?, "N225")?;
+    over(mesh.gateway("berlin")?, "N226")?;
     answers(&lab, address)?;
     lab.succeeded()
 }
@@ -56,9 +56,9 @@ fn a_port_of_the_local_api_that_is_taken_stops_no_tunnel() -> Result<()> {
     let taken = lab.zone("berlin")?.gateway.inside(|| Ok(TcpListener::bind(at)?))?;
     mesh.start(&lab)?;
     mesh.wait_until_connected(patience())?;
-    told(mesh.gateway("berlin")?, "N225", &["local_api.listen", "Address already in use"])?;
+    told(mesh.gateway("berlin")?, "N226", &["local_api.listen", "Address already in use"])?;
     drop(taken);
-    over(mesh.gateway("berlin")?, "N225")?;
+    over(mesh.gateway("berlin")?, "N226")?;
     answers(&lab, address)?;
     lab.succeeded()
 }

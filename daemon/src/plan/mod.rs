@@ -2,6 +2,7 @@
 
 pub(crate) mod announcement;
 pub(crate) mod endpoints;
+pub(crate) mod kernel;
 pub(crate) mod mtu;
 pub(crate) mod peers;
 pub(crate) mod punctuality;

@@ -11,6 +11,7 @@ pub(crate) mod findings;
 pub(crate) mod hints;
 pub(crate) mod journal;
 pub(crate) mod keepalives;
+pub(crate) mod kernel;
 pub(crate) mod ledger;
 pub(crate) mod pairs;
 pub(crate) mod paths;

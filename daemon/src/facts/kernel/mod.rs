@@ -1,0 +1,188 @@
+//! What the kernel has: links, addresses, routes, rules, the packet filter, and news of changes.
+//!
+//! Read whole at each look, in the words of `zonemesh_core::kernel`; [`changes`] says when it is worth
+//! one. Promises that what stands in the gateway's own tables is told also if nobody would know it.
+//! Changes nothing.
+
+pub(crate) mod changes;
+pub(crate) mod nftables;
+pub(crate) mod routes;
+pub(crate) mod rules;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use anyhow::Context as _;
+use futures_util::TryStreamExt as _;
+use ipnet::IpNet;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressScope};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use rtnetlink::packet_route::route::RouteMessage;
+use rtnetlink::{Handle, IpVersion};
+use zonemesh_core::kernel::{KernelState, LINK_ALIAS, LocalNetwork, RouteWay, TunnelLink};
+
+use routes::ReadRoute;
+
+/// ENODEV: there is no such link.
+const NO_LINK: i32 = -19;
+
+/// Reads all but the packet filter. `index` is that of the tunnel's interface, `granted` what belongs
+/// to other zones.
+pub(crate) async fn read(
+    netlink: &Handle,
+    index: Option<u32>,
+    granted: &BTreeSet<IpNet>,
+) -> anyhow::Result<KernelState> {
+    let mut state = KernelState::default();
+    if let Some(index) = index {
+        state.link = link(netlink, index).await.context("cannot read the tunnel's interface")?;
+    }
+    let all = all_routes(netlink).await.context("cannot list the routes")?;
+    if let Some(link) = state.link.as_mut().filter(|link| link.is_up) {
+        // An address that the kernel does not take packets for is none.
+        let taken: BTreeSet<_> = all.iter().filter_map(routes::taken_address).collect();
+        link.addresses.retain(|net| taken.contains(&net.addr()));
+    }
+    for message in all {
+        match routes::read(&message, index, granted) {
+            Some(ReadRoute::Own(slot, way)) => {
+                let twice = RouteWay::Other("several routes".to_owned());
+                state.routes.entry(slot).and_modify(|way| *way = twice).or_insert(way);
+            }
+            Some(ReadRoute::Local { net, index, source }) => {
+                let interface = name(netlink, index).await?;
+                state.local.extend(interface.map(|interface| LocalNetwork {
+                    net,
+                    interface,
+                    index,
+                    source,
+                }));
+            }
+            Some(ReadRoute::Foreign { net, way }) => drop(state.foreign.insert(net, way)),
+            None => {}
+        }
+    }
+    for version in [IpVersion::V4, IpVersion::V6] {
+        let mut read = netlink.rule().get(version).execute();
+        while let Some(message) = read.try_next().await.context("cannot list the rules")? {
+            state.rules.extend(rules::read(&message));
+        }
+    }
+    Ok(state)
+}
+
+/// Every route of both families.
+pub(crate) async fn all_routes(netlink: &Handle) -> Result<Vec<RouteMessage>, rtnetlink::Error> {
+    let mut all = Vec::new();
+    for family in routes::of_all_families() {
+        let mut read = netlink.route().get(family).execute();
+        while let Some(route) = read.try_next().await? {
+            all.push(route);
+        }
+    }
+    Ok(all)
+}
+
+/// The link of this index, if there is one.
+async fn link(netlink: &Handle, index: u32) -> anyhow::Result<Option<TunnelLink>> {
+    let mut links = netlink.link().get().match_index(index).execute();
+    let Some(message) = there(links.try_next().await)? else { return Ok(None) };
+    let mut link =
+        TunnelLink { is_up: message.header.flags.contains(LinkFlags::Up), ..TunnelLink::default() };
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::Mtu(mtu) => link.mtu = mtu,
+            LinkAttribute::IfAlias(alias) => link.is_marked = alias == LINK_ALIAS,
+            _ => {}
+        }
+    }
+    link.addresses = addresses(netlink, index).await?;
+    Ok(Some(link))
+}
+
+/// The addresses of a link, without the kernel's own of scope link.
+async fn addresses(netlink: &Handle, index: u32) -> anyhow::Result<BTreeSet<IpNet>> {
+    let mut found = BTreeSet::new();
+    let mut read = netlink.address().get().set_link_index_filter(index).execute();
+    while let Some(message) = read.try_next().await.context("cannot list the addresses")? {
+        if message.header.index != index || message.header.scope == AddressScope::Link {
+            continue;
+        }
+        let mut address = None;
+        for attribute in &message.attributes {
+            match attribute {
+                AddressAttribute::Local(ip) => address = Some(*ip),
+                AddressAttribute::Address(ip) => address = address.or(Some(*ip)),
+                _ => {}
+            }
+        }
+        let length = message.header.prefix_len;
+        found.extend(address.and_then(|ip: IpAddr| IpNet::new(ip, length).ok()));
+    }
+    Ok(found)
+}
+
+async fn name(netlink: &Handle, index: u32) -> anyhow::Result<Option<String>> {
+    let mut links = netlink.link().get().match_index(index).execute();
+    Ok(there(links.try_next().await)?.and_then(|link| name_of(&link)))
+}
+
+fn name_of(link: &LinkMessage) -> Option<String> {
+    link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name.clone()),
+        _ => None,
+    })
+}
+
+/// A link that somebody has left behind under this name: its index, and whether it is a gateway's.
+pub(crate) async fn found_link(
+    netlink: &Handle,
+    wanted: &str,
+) -> anyhow::Result<Option<FoundLink>> {
+    let mut links = netlink.link().get().match_name(wanted).execute();
+    let Some(message) = there(links.try_next().await)? else { return Ok(None) };
+    let index = message.header.index;
+    let alias = LinkAttribute::IfAlias(LINK_ALIAS.to_owned());
+    Ok(Some(FoundLink {
+        index,
+        is_marked: message.attributes.contains(&alias),
+        is_held: message.attributes.contains(&LinkAttribute::Carrier(1)),
+        addresses: addresses(netlink, index).await?,
+    }))
+}
+
+/// All links that carry the gateway's mark, with their names.
+pub(crate) async fn marked_links(netlink: &Handle) -> anyhow::Result<BTreeMap<String, FoundLink>> {
+    let alias = LinkAttribute::IfAlias(LINK_ALIAS.to_owned());
+    let mut names = Vec::new();
+    let mut links = netlink.link().get().execute();
+    while let Some(link) = links.try_next().await.context("cannot list the links")? {
+        if link.attributes.contains(&alias) {
+            names.extend(name_of(&link));
+        }
+    }
+    let mut found = BTreeMap::new();
+    for name in names {
+        found.extend(found_link(netlink, &name).await?.map(|link| (name, link)));
+    }
+    Ok(found)
+}
+
+/// A link that is there before the tunnel.
+#[derive(Debug, Clone)]
+pub(crate) struct FoundLink {
+    pub(crate) index: u32,
+    /// It carries the gateway's mark.
+    pub(crate) is_marked: bool,
+    /// A process holds it.
+    pub(crate) is_held: bool,
+    pub(crate) addresses: BTreeSet<IpNet>,
+}
+
+fn there<T>(read: Result<Option<T>, rtnetlink::Error>) -> anyhow::Result<Option<T>> {
+    match read {
+        Err(rtnetlink::Error::NetlinkError(error)) if error.raw_code() == NO_LINK => Ok(None),
+        read => Ok(read?),
+    }
+}

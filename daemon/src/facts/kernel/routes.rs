@@ -1,0 +1,163 @@
+//! A route of the kernel in the words of `zonemesh_core::kernel`.
+//!
+//! Three kinds concern a gateway: what stands in its own tables, networks at local interfaces that lie
+//! in other zones', and routes of others that lead there.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use rtnetlink::RouteMessageBuilder;
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric,
+    RouteProtocol, RouteType,
+};
+use zonemesh_core::kernel::{ASIDE_TABLE, PROTOCOL, RouteSlot, RouteWay, TABLE};
+
+/// A route that concerns this gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ReadRoute {
+    /// It stands in a table of the gateway's.
+    Own(RouteSlot, RouteWay),
+    /// A network at a local interface, inside another zone's.
+    Local { net: IpNet, index: u32, source: Option<IpAddr> },
+    /// Somebody else's, to another zone's prefix or a part of it.
+    Foreign { net: IpNet, way: String },
+}
+
+/// Questions for all routes of each family.
+pub(crate) fn of_all_families() -> [RouteMessage; 2] {
+    let v4 = RouteMessageBuilder::<Ipv4Addr>::new().build();
+    [v4, RouteMessageBuilder::<Ipv6Addr>::new().build()]
+}
+
+/// What this route is to the gateway whose tunnel has this index, if anything.
+pub(crate) fn read(
+    route: &RouteMessage,
+    tunnel: Option<u32>,
+    granted: &BTreeSet<IpNet>,
+) -> Option<ReadRoute> {
+    if route.header.flags.contains(RouteFlags::Cloned) {
+        return None;
+    }
+    let prefix = destination(route)?;
+    let attributes = RouteParts::of(route);
+    let table = attributes.table;
+    if table == TABLE || table == ASIDE_TABLE {
+        let slot = RouteSlot { table, prefix, metric: attributes.metric };
+        return Some(ReadRoute::Own(slot, attributes.way(route, tunnel)));
+    }
+    let is_main = table == u32::from(RouteHeader::RT_TABLE_MAIN);
+    let is_granted = prefix.prefix_len() > 0 && granted.iter().any(|net| net.contains(&prefix));
+    if !is_main || !is_granted || route.header.kind != RouteType::Unicast {
+        return None;
+    }
+    if attributes.interface.is_some() && attributes.interface == tunnel {
+        return None;
+    }
+    let is_connected = attributes.gateway.is_none()
+        && matches!(route.header.protocol, RouteProtocol::Kernel | RouteProtocol::Ra);
+    match attributes.interface {
+        Some(index) if is_connected => {
+            Some(ReadRoute::Local { net: prefix, index, source: attributes.source })
+        }
+        _ if route.header.protocol == RouteProtocol::Other(PROTOCOL) => None,
+        _ => Some(ReadRoute::Foreign { net: prefix, way: attributes.words(route) }),
+    }
+}
+
+/// The address of this machine's that a route of the table `local` is for.
+pub(crate) fn taken_address(route: &RouteMessage) -> Option<IpAddr> {
+    let is_local = route.header.kind == RouteType::Local;
+    destination(route).filter(|_| is_local).map(|net| net.addr())
+}
+
+/// Where a route leads to.
+pub(crate) fn destination(route: &RouteMessage) -> Option<IpNet> {
+    let address = route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(address) => ip(address),
+        _ => None,
+    });
+    let any = match route.header.address_family {
+        AddressFamily::Inet => IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        AddressFamily::Inet6 => IpAddr::from(Ipv6Addr::UNSPECIFIED),
+        _ => return None,
+    };
+    IpNet::new(address.unwrap_or(any), route.header.destination_prefix_length).ok()
+}
+
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(ip) => Some(IpAddr::from(*ip)),
+        RouteAddress::Inet6(ip) => Some(IpAddr::from(*ip)),
+        _ => None,
+    }
+}
+
+/// The attributes of a route that count here.
+#[derive(Default)]
+struct RouteParts {
+    table: u32,
+    metric: u32,
+    interface: Option<u32>,
+    gateway: Option<IpAddr>,
+    source: Option<IpAddr>,
+    mtu: Option<u32>,
+    has_several: bool,
+}
+
+impl RouteParts {
+    fn of(route: &RouteMessage) -> Self {
+        let table = u32::from(route.header.table);
+        let mut parts = Self { table, ..Self::default() };
+        for attribute in &route.attributes {
+            match attribute {
+                RouteAttribute::Table(table) => parts.table = *table,
+                RouteAttribute::Priority(metric) => parts.metric = *metric,
+                RouteAttribute::Oif(index) => parts.interface = Some(*index),
+                RouteAttribute::Gateway(address) => parts.gateway = ip(address),
+                RouteAttribute::PrefSource(address) => parts.source = ip(address),
+                RouteAttribute::MultiPath(_) | RouteAttribute::Via(_) => parts.has_several = true,
+                RouteAttribute::Metrics(metrics) => {
+                    parts.mtu = metrics.iter().find_map(|metric| match metric {
+                        RouteMetric::Mtu(mtu) if *mtu > 0 => Some(*mtu),
+                        _ => None,
+                    });
+                }
+                _ => {}
+            }
+        }
+        parts
+    }
+
+    fn way(&self, route: &RouteMessage, tunnel: Option<u32>) -> RouteWay {
+        let is_ours = route.header.protocol == RouteProtocol::Other(PROTOCOL)
+            && route.header.tos == 0
+            && self.gateway.is_none()
+            && !self.has_several;
+        let mtu = self.mtu.map(|mtu| u16::try_from(mtu).unwrap_or(u16::MAX));
+        match (route.header.kind, self.interface) {
+            (RouteType::Unreachable, _) if is_ours => RouteWay::Unreachable,
+            (RouteType::Unicast, index) if is_ours && index.is_some() && index == tunnel => {
+                RouteWay::Tunnel { mtu }
+            }
+            (RouteType::Unicast, Some(index)) if is_ours && mtu.is_none() => {
+                RouteWay::Local { index, source: self.source }
+            }
+            _ => RouteWay::Other(self.words(route)),
+        }
+    }
+
+    fn words(&self, route: &RouteMessage) -> String {
+        let mut words = match (self.gateway, self.interface) {
+            (Some(gateway), _) => format!("via {gateway}"),
+            (None, Some(index)) => format!("to interface {index}"),
+            (None, None) => format!("{:?}", route.header.kind).to_lowercase(),
+        };
+        if let Some(mtu) = self.mtu {
+            words.push_str(&format!(", mtu {mtu}"));
+        }
+        words
+    }
+}

@@ -2,16 +2,16 @@
 //!
 //! Tunnels come up with what configuration and disk say, before any network answer is awaited.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use zonemesh_config::Config;
 
 use crate::act::lookout::{self, Lookout};
 use crate::act::network;
-use crate::act::network::Network;
+use crate::act::network::{KernelNetwork, Network};
 use crate::act::standing::Inquiry;
 use crate::act::start::{ActBoards, Acting};
 use crate::act::streams::StreamContext;
@@ -19,10 +19,11 @@ use crate::act::tunnel::{self, StartedTunnel};
 use crate::administration::opened::OpenedState;
 use crate::administration::{Administration, addresses};
 use crate::facts::companions::CompanionBoard;
-use crate::facts::disk::{DiskWriter, FileSystem, FolderLock, SlowDisk, leftovers};
+use crate::facts::disk::{DiskWriter, FileSystem, FolderLock, SlowDisk, barred, leftovers};
 use crate::facts::etcd::EtcdBoard;
 use crate::facts::journal;
 use crate::facts::keepalives::Keepalives;
+use crate::facts::kernel::changes;
 use crate::facts::ledger::Ledger;
 use crate::facts::pairs::PairBoard;
 use crate::facts::paths::PathBoard;
@@ -152,6 +153,8 @@ async fn start(
     let started = bring_up(config, &state, ground, supervisor).await?;
     let tunnel = started.tunnel.clone();
     state.announce(tunnel.lanes()).await?;
+    let folder = config.gateway.state_dir.clone();
+    supervisor.spawn("barred", barred::run(started.kernel.barred(), disk.clone(), folder));
     let boards = Boards::new(config, started.network.clone());
     if let Some(events) = state.ledger.findings().events() {
         let folder = config.gateway.state_dir.clone();
@@ -184,9 +187,8 @@ async fn bring_up(
             // Nothing is set yet: the reconcilers find all of it missing.
             let trusted = tunnel::first_plan(config, state).trusted;
             let plan = MeshPlan { trusted, ..MeshPlan::default() };
-            let (preshared, routes) = (BTreeMap::new(), BTreeSet::new());
-            let machine = MachineAddresses::default();
-            return Ok(StartedTunnel { tunnel, network, routes, plan, preshared, machine });
+            let findings = state.ledger.findings();
+            return Ok(StartedTunnel::over(config, tunnel, network, plan, findings));
         }
     };
     let (connection, netlink, _) = rtnetlink::new_connection()
@@ -195,7 +197,10 @@ async fn bring_up(
         connection.await;
         Ok(())
     });
-    let (tunnel, started) = tunnel::start(config, state, netlink).await?;
+    let news = Arc::new(watch::Sender::new(0));
+    let network = KernelNetwork::new(netlink, Some(news.subscribe()));
+    supervisor.spawn("news of the kernel", changes::run(news));
+    let (tunnel, started) = tunnel::start(config, state, network).await?;
     supervisor.spawn("UAPI socket", serve::wg::run(tunnel));
     Ok(StartedTunnel { machine, ..started })
 }

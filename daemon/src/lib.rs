@@ -15,7 +15,8 @@ mod plan;
 mod serve;
 mod supervisor;
 
-pub use act::network::{Network, NetworkChange};
+pub use act::barrier::{clear, guard};
+pub use act::network::Network;
 pub use descriptors::raise_descriptor_limit;
 pub use facts::clock::raise as raise_clock;
 pub use facts::tunnel::DataPlane;

@@ -12,7 +12,7 @@ use zonemesh_config::Config;
 
 use zonemesh_daemon::agent::AgentEnd;
 use zonemesh_daemon::failure::{Exit, Failure, OrExit as _};
-use zonemesh_daemon::{agent, logging, raise_clock, raise_descriptor_limit};
+use zonemesh_daemon::{agent, clear, guard, logging, raise_clock, raise_descriptor_limit};
 
 /// The gateway agent of a zone: tunnels, registry, local API.
 #[derive(Parser)]
@@ -37,12 +37,22 @@ enum DaemonCommand {
         #[arg(long, default_value = "/etc/zonemesh/zonemesh.toml", env = "ZONEMESH_CONFIG")]
         config: PathBuf,
     },
+    /// Let nothing for other zones leave in the clear, before the network comes up at boot and `run`.
+    Guard {
+        /// The configuration file.
+        #[arg(long, default_value = "/etc/zonemesh/zonemesh.toml", env = "ZONEMESH_CONFIG")]
+        config: PathBuf,
+    },
+    /// Take away what the gateway has in the kernel, when there is to be none any more.
+    Clear,
 }
 
 fn main() -> ExitCode {
     let done = match DaemonArguments::parse().command {
         DaemonCommand::Run { config } => run(&config),
         DaemonCommand::RaiseClock { config } => read_config(&config).and_then(|c| raise_clock(&c)),
+        DaemonCommand::Guard { config } => read_config(&config).and_then(|c| guard(&c)),
+        DaemonCommand::Clear => clear(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 //! Compares the plan with what is there after each change. May use facts, plan and administration;
 //! refuses to know who asks and what is shown.
 
+pub(crate) mod barrier;
 pub(crate) mod etcd;
 pub(crate) mod lookout;
 pub(crate) mod network;

@@ -1,6 +1,5 @@
 //! Starts everything that acts on a tunnel which is up.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -12,8 +11,7 @@ use zonemesh_tunnel::TunnelEvent;
 
 use super::paths::PathParts;
 use super::reconcile::{
-    Asides, Backstops, NeighbourStreams, PlanFacts, Reconcilers, StreamWakers, TrustedZones,
-    TunnelPeers, TunnelRoutes,
+    NeighbourStreams, PlanFacts, Reconcilers, StreamWakers, TrustedZones, TunnelPeers,
 };
 use super::streams::StreamContext;
 use super::tunnel::StartedTunnel;
@@ -49,7 +47,7 @@ pub(crate) async fn start(
     boards: ActBoards,
     supervisor: &mut Supervisor,
 ) -> Result<Acting, Failure> {
-    let StartedTunnel { tunnel, network, routes, plan, preshared, machine } = started;
+    let StartedTunnel { tunnel, network, kernel, mtus, plan, preshared, machine } = started;
     let trust = ZoneTrust::new(&plan.trusted)
         .or_exit(Exit::Configuration, || "cannot set up TLS between the gateways".to_owned())?;
     let in_service = watch::Sender::new(Arc::new(plan.peers.clone()));
@@ -61,7 +59,8 @@ pub(crate) async fn start(
     let watched = PathParts {
         config: config.clone(),
         tunnel: tunnel.clone(),
-        network: network.clone(),
+        network,
+        mtus,
         peers: peers.clone(),
         board: boards.paths,
         findings,
@@ -69,18 +68,15 @@ pub(crate) async fn start(
     paths::start(watched, supervisor).await?;
     let streams = NeighbourStreams::new(boards.streams, trust.clone(), state.leaf.clone());
     watch_tunnel(&tunnel, streams.wakers(), supervisor);
-    let barred = plan.barred();
     let reconcilers = Reconcilers {
         trust: TrustedZones { trust: trust.clone(), set: plan.trusted },
-        asides: Asides { network: network.clone(), set: BTreeSet::new() },
-        backstops: Backstops { network: network.clone(), set: barred },
+        kernel,
         peers: TunnelPeers {
             tunnel: tunnel.clone(),
             preshared,
             keepalive: config.keepalive.wireguard,
             set: plan.peers,
         },
-        routes: TunnelRoutes { network, set: routes },
         streams,
         in_service,
     };

@@ -2,34 +2,72 @@
 //!
 //! Needs no network answer: tunnels come up with what the configuration and the disk say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use tokio::sync::watch;
 use zonemesh_config::Config;
+use zonemesh_core::kernel::MARK;
 use zonemesh_core::key::PresharedKey;
 use zonemesh_core::name::ZoneName;
 use zonemesh_tunnel::{MOST_LANES, StartError, Tunnel, TunnelConfig, TunnelZone};
 
 use crate::act::network::{self, KernelNetwork, Network};
-use crate::act::reconcile::{Reconciler as _, TunnelRoutes, outer_addresses, tunnel_zones};
+use crate::act::reconcile::{Kernel, Refused, outer_addresses, tunnel_zones};
 use crate::administration::opened::OpenedState;
+use crate::facts;
 use crate::facts::clock;
 use crate::facts::disk::keys;
+use crate::facts::findings::FindingBoard;
+use crate::facts::kernel::FoundLink;
 use crate::facts::tunnel::DataPlane;
 use crate::failure::{Exit, Failure, OrExit as _};
+use crate::plan::kernel::{OwnLink, WantedMtus};
 use crate::plan::mtu;
 use crate::plan::{MachineAddresses, MeshPlan, PlanSources};
+
+const NEEDS_NET_ADMIN: &str = "setting routes needs CAP_NET_ADMIN: run as root, or set AmbientCapabilities=CAP_NET_ADMIN in the systemd unit";
 
 /// A tunnel that is up, the network around it, and what both were set up with.
 pub(crate) struct StartedTunnel {
     pub(crate) tunnel: Arc<dyn DataPlane>,
     pub(crate) network: Arc<dyn Network>,
-    /// The routes into it that are set.
-    pub(crate) routes: BTreeSet<IpNet>,
+    /// What this gateway has in the kernel.
+    pub(crate) kernel: Kernel,
+    /// Where it is said how large packets may be.
+    pub(crate) mtus: Arc<watch::Sender<Arc<WantedMtus>>>,
     pub(crate) plan: MeshPlan,
     pub(crate) preshared: BTreeMap<ZoneName, PresharedKey>,
     pub(crate) machine: MachineAddresses,
+}
+
+impl StartedTunnel {
+    /// Over a tunnel that is up, in a kernel in which nothing is set yet.
+    pub(crate) fn over(
+        config: &Config,
+        tunnel: Arc<dyn DataPlane>,
+        network: Arc<dyn Network>,
+        plan: MeshPlan,
+        findings: Arc<FindingBoard>,
+    ) -> Self {
+        let (kernel, mtus) = kernel(config, network.clone(), findings);
+        let (preshared, machine) = (BTreeMap::new(), MachineAddresses::default());
+        Self { tunnel, network, kernel, mtus, plan, preshared, machine }
+    }
+}
+
+/// What looks after the kernel, and where it is told how large packets may be.
+fn kernel(
+    config: &Config,
+    network: Arc<dyn Network>,
+    findings: Arc<FindingBoard>,
+) -> (Kernel, Arc<watch::Sender<Arc<WantedMtus>>>) {
+    let wanted = WantedMtus { link: mtu(config), ..WantedMtus::default() };
+    let mtus = Arc::new(watch::Sender::new(Arc::new(wanted)));
+    let (name, addresses) = (config.tunnel.interface.clone(), config.tunnel.addresses.clone());
+    let own = OwnLink { name, addresses };
+    (Kernel::new(network, own, mtus.subscribe(), findings), mtus)
 }
 
 /// The plan to begin with: from what is on disk.
@@ -43,31 +81,22 @@ pub(crate) fn first_plan(config: &Config, state: &OpenedState) -> MeshPlan {
     })
 }
 
-/// Starts the data plane, then sets addresses and routes. The device and its routes go with the
-/// last handle. A route that cannot be set ends the start in a mesh that is written by hand; in a
-/// managed one it is tried again later, for the sake of all others.
+/// Bars what is for other zones, starts the data plane, then opens the ways into it. The device and its
+/// routes go with the last handle. What cannot be set is told and tried again, for the sake of all
+/// others.
 pub(crate) async fn start(
     config: &Config,
     state: &OpenedState,
-    netlink: rtnetlink::Handle,
+    network: KernelNetwork,
 ) -> Result<(Arc<Tunnel>, StartedTunnel), Failure> {
     let (plan, preshared) = (first_plan(config, state), preshared_keys(config)?);
-    let strict = state.ledger.read(|registry| registry.membership().is_none());
     network::warn_if_off(&config.zone.prefixes);
-    let settings = TunnelConfig {
-        interface: config.tunnel.interface.clone(),
-        mtu: mtu(config),
-        listen_port: config.tunnel.listen_port,
-        lanes: config.tunnel.lanes.count(cores()),
-        realtime: config.tunnel.realtime,
-        private_key: state.tunnel_keys.private.clone(),
-        inner_destinations: Some(own_destinations(config)),
-        fwmark: None,
-        outlives_device: false,
-    };
+    let network = Arc::new(network);
+    let (mut kernel, mtus) = kernel(config, network.clone(), state.ledger.findings());
+    let plan = bar(&mut kernel, plan).await?;
+    check_device(config, network.netlink()).await?;
     let zones = tunnel_zones(&plan.peers, &preshared, config.keepalive.wireguard);
-    let plan = prepare(&netlink, plan).await?;
-    let mut tunnel = open(settings, zones)?;
+    let mut tunnel = open(settings(config, state), zones)?;
     if let Some(next) = &state.tunnel_keys.next {
         tunnel.begin_rotation(next).or_exit(Exit::Configuration, || {
             "the next WireGuard key is a peer's; move its file away".to_owned()
@@ -76,37 +105,74 @@ pub(crate) async fn start(
     tunnel
         .keep_clock(&clock::file(config))
         .or_exit(Exit::Negative, || "cannot start a thread".to_owned())?;
-    let kernel = Arc::new(KernelNetwork { netlink, index: tunnel.if_index() });
-    let configured = configure(config, &plan, kernel.clone(), strict).await;
-    let routes = configured.or_exit(Exit::Network, || {
-        format!("cannot configure the interface {}", config.tunnel.interface)
-    })?;
+    let tunnel = Arc::new(tunnel);
+    network.set_tunnel(tunnel.clone());
+    tell(&kernel.open(&plan).await);
+    if let Err(error) = network::clear_earlier(network.netlink(), Some(tunnel.if_index())).await {
+        let error = format!("{error:#}");
+        tracing::error!(error, "routes of an earlier release stay in the table main");
+    }
     tunnel.own_device().or_exit(Exit::Network, || {
         format!("cannot take over the interface {}", config.tunnel.interface)
     })?;
-    let tunnel = Arc::new(tunnel);
-    let started = StartedTunnel {
-        tunnel: tunnel.clone(),
-        network: kernel,
-        routes,
-        plan,
-        preshared,
-        machine: MachineAddresses::default(),
-    };
+    let machine = MachineAddresses::default();
+    let started =
+        StartedTunnel { tunnel: tunnel.clone(), network, kernel, mtus, plan, preshared, machine };
     Ok((tunnel, started))
 }
 
+fn settings(config: &Config, state: &OpenedState) -> TunnelConfig {
+    TunnelConfig {
+        interface: config.tunnel.interface.clone(),
+        mtu: mtu(config),
+        listen_port: config.tunnel.listen_port,
+        lanes: config.tunnel.lanes.count(cores()),
+        realtime: config.tunnel.realtime,
+        private_key: state.tunnel_keys.private.clone(),
+        inner_destinations: Some(own_destinations(config)),
+        fwmark: Some(MARK),
+        outlives_device: true,
+    }
+}
+
 /// Bars what is for other zones before there is a tunnel. Returns what can be done of the plan.
-async fn prepare(netlink: &rtnetlink::Handle, plan: MeshPlan) -> Result<MeshPlan, Failure> {
-    let plan = match network::set_asides(netlink, &plan.aside).await {
-        Err(error) if !plan.aside.is_empty() => {
-            tracing::error!(error = format!("{error:#}"), "no tunnel can go around another");
-            plan.closed()
-        }
-        _ => plan,
+async fn bar(kernel: &mut Kernel, plan: MeshPlan) -> Result<MeshPlan, Failure> {
+    let refused = kernel.bar(&plan).await;
+    tell(&refused);
+    let is_closed = refused.keeps_from_going_around();
+    let mut reasons = refused.reasons.into_iter();
+    if let Some(error) = reasons.find(network::is_not_permitted) {
+        return Err(Failure::caused(Exit::Policy, error, NEEDS_NET_ADMIN));
+    }
+    Ok(if is_closed { plan.closed() } else { plan })
+}
+
+fn tell(refused: &Refused) {
+    for error in &refused.reasons {
+        let error = format!("{error:#}");
+        tracing::error!(error, "something is not as it should be, trying again");
+    }
+}
+
+/// A device that waits for this start carries the gateway's mark; one of releases up to 0.2 is known by
+/// its address. Another one of this name is somebody else's.
+async fn check_device(config: &Config, netlink: &rtnetlink::Handle) -> Result<(), Failure> {
+    let name = &config.tunnel.interface;
+    let found = facts::kernel::found_link(netlink, name).await;
+    let found = found.or_exit(Exit::Network, || format!("cannot look for the interface {name}"))?;
+    let has_ours = |link: &FoundLink| {
+        config.tunnel.addresses.iter().any(|ip| link.addresses.contains(&IpNet::from(*ip)))
     };
-    network::set_backstops(netlink, &plan.barred()).await.map_err(cannot_route)?;
-    Ok(plan)
+    match found {
+        Some(link) if !link.is_marked && !has_ours(&link) => Err(Failure::new(
+            Exit::Network,
+            format!(
+                "interface {name} exists already and is not this gateway's: \
+                 `ip -d link show {name}` says what it is; remove it, or set another tunnel.interface"
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// What other zones may reach here: this zone's prefixes and the tunnel addresses.
@@ -121,29 +187,6 @@ fn mtu(config: &Config) -> u16 {
     mtu::of_device(config.tunnel.mtu, std::iter::empty())
 }
 
-async fn configure(
-    config: &Config,
-    plan: &MeshPlan,
-    kernel: Arc<KernelNetwork>,
-    strict: bool,
-) -> anyhow::Result<BTreeSet<IpNet>> {
-    let (netlink, index) = (&kernel.netlink, kernel.index);
-    network::configure(netlink, index, mtu(config), &config.tunnel.addresses).await?;
-    let set = network::inherited_routes(netlink, index).await?;
-    let mut routes = TunnelRoutes { network: kernel.clone(), set };
-    for step in routes.difference(plan) {
-        match routes.apply(step).await {
-            Err(error) if strict => return Err(error),
-            Err(error) => tracing::error!(
-                error = format!("{error:#}"),
-                "a route could not be set, trying again"
-            ),
-            Ok(()) => {}
-        }
-    }
-    Ok(routes.set)
-}
-
 /// The cores that this process may use.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
@@ -156,17 +199,6 @@ fn preshared_keys(config: &Config) -> Result<BTreeMap<ZoneName, PresharedKey>, F
         Some(keys::preshared(file).map(|key| (peer.zone.clone(), key)))
     });
     files.collect()
-}
-
-fn cannot_route(error: anyhow::Error) -> Failure {
-    match network::is_not_permitted(&error) {
-        true => Failure::caused(
-            Exit::Policy,
-            error,
-            "setting routes needs CAP_NET_ADMIN: run as root, or set AmbientCapabilities=CAP_NET_ADMIN in the systemd unit",
-        ),
-        false => Failure::caused(Exit::Network, error, "cannot prepare the routes"),
-    }
 }
 
 fn open(settings: TunnelConfig, zones: Vec<TunnelZone>) -> Result<Tunnel, Failure> {

@@ -11,6 +11,7 @@ use zonemesh_core::finding::{
     Code, Evidence, Finding, Findings, Raised, Settled, Severity, StandingFinding, Subject,
 };
 use zonemesh_core::journal::JournalEvent;
+use zonemesh_core::kernel::KernelChange;
 use zonemesh_core::time::UnixMillis;
 
 /// Events that may wait for the journal; more are lost to it.
@@ -69,6 +70,11 @@ impl FindingBoard {
         let Settled { came, went } = self.lock().settle(codes, seen, now());
         came.iter().for_each(|standing| self.tell(JournalEvent::raised(standing)));
         went.iter().for_each(|standing| self.tell(JournalEvent::cleared(standing, now())));
+    }
+
+    /// Somebody had changed something, and it is as it should be again.
+    pub(crate) fn tell_of_repair(&self, change: &KernelChange) {
+        self.tell(JournalEvent::repaired(change));
     }
 
     /// What others have said cannot be stored, or can.

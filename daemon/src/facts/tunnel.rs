@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use zonemesh_core::key::{WireGuardKeys, WireGuardPrivateKey, WireGuardPublicKey};
 use zonemesh_core::record::Lane;
 use zonemesh_tunnel::{
-    MOST_LANES, PeerLane, PeerStatus, PeersError, ProbeError, Tunnel, TunnelEvent, TunnelStatus,
-    TunnelZone, ZoneStatus,
+    MOST_LANES, PeerLane, PeerStatus, PeersError, ProbeError, StartError, Tunnel, TunnelEvent,
+    TunnelStatus, TunnelZone, ZoneStatus,
 };
 
 /// A tunnel is up if its last handshake is younger: WireGuard's REJECT_AFTER_TIME.
@@ -55,6 +55,9 @@ pub trait DataPlane: Send + Sync {
 
     /// Answers to the other key alone from now on.
     fn finish_rotation(&self) -> Result<(), PeersError>;
+
+    /// Makes the interface anew when somebody has deleted it.
+    fn renew_device(&self) -> Result<(), StartError>;
 
     /// Lets the interface stay when this tunnel ends.
     fn leave_device(&self) -> io::Result<()>;
@@ -132,6 +135,10 @@ impl DataPlane for Tunnel {
 
     fn finish_rotation(&self) -> Result<(), PeersError> {
         Tunnel::finish_rotation(self)
+    }
+
+    fn renew_device(&self) -> Result<(), StartError> {
+        Tunnel::renew_device(self)
     }
 
     fn leave_device(&self) -> io::Result<()> {

@@ -12,10 +12,12 @@ use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 use ipnet::IpNet;
+use zonemesh_core::kernel::{GuardState, KernelChange, KernelState, RouteWay};
 use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
-use zonemesh_daemon::{DataPlane, Network, NetworkChange};
+use zonemesh_daemon::{DataPlane, Network};
 use zonemesh_tunnel::{
-    PeerStatus, PeersError, ProbeError, TunnelEvent, TunnelStatus, TunnelZone, ZoneStatus,
+    PeerStatus, PeersError, ProbeError, StartError, TunnelEvent, TunnelStatus, TunnelZone,
+    ZoneStatus,
 };
 
 pub(crate) struct SmallTunnel {
@@ -131,6 +133,10 @@ impl DataPlane for SmallTunnel {
         Ok(())
     }
 
+    fn renew_device(&self) -> Result<(), StartError> {
+        Ok(())
+    }
+
     fn leave_device(&self) -> io::Result<()> {
         Ok(())
     }
@@ -152,30 +158,48 @@ pub(crate) struct SmallNetwork {
     pub(crate) barred: Mutex<BTreeSet<IpNet>>,
     pub(crate) opened: Mutex<BTreeSet<IpNet>>,
     pub(crate) refused: Mutex<BTreeSet<IpNet>>,
+    state: Mutex<KernelState>,
 }
 
 impl SmallNetwork {
-    fn make(&self, change: NetworkChange) -> anyhow::Result<()> {
-        match change {
-            NetworkChange::Bar(prefix) => drop(self.barred.lock().unwrap().insert(prefix)),
-            NetworkChange::Unbar(prefix) => drop(self.barred.lock().unwrap().remove(&prefix)),
-            NetworkChange::Open(prefix) => {
-                let is_refused = self.refused.lock().unwrap().contains(&prefix);
-                anyhow::ensure!(!is_refused, "another route to {prefix} exists");
-                self.opened.lock().unwrap().insert(prefix);
-            }
-            NetworkChange::Close(prefix) => drop(self.opened.lock().unwrap().remove(&prefix)),
-            NetworkChange::Aside(_)
-            | NetworkChange::Unaside(_)
-            | NetworkChange::InterfaceMtu(_)
-            | NetworkChange::RouteMtu(..) => {}
+    fn make(&self, change: KernelChange) -> anyhow::Result<()> {
+        if let KernelChange::SetRoute { slot, to: RouteWay::Tunnel { .. }, .. } = &change {
+            let is_refused = self.refused.lock().unwrap().contains(&slot.prefix);
+            anyhow::ensure!(!is_refused, "no route to {}", slot.prefix);
         }
+        let mut state = self.state.lock().unwrap();
+        let link = state.link.get_or_insert_default();
+        match change {
+            KernelChange::MakeLink { name } | KernelChange::RenameLink { to: name, .. } => {
+                link.name = name;
+            }
+            KernelChange::MarkLink => link.is_marked = true,
+            KernelChange::LinkMtu { to, .. } => link.mtu = to,
+            KernelChange::LinkUp => link.is_up = true,
+            KernelChange::AddAddress(net) => drop(link.addresses.insert(net)),
+            KernelChange::RemoveAddress(net) => drop(link.addresses.remove(&net)),
+            KernelChange::SetRoute { slot, to, .. } => drop(state.routes.insert(slot, to)),
+            KernelChange::RemoveRoute { slot, .. } => drop(state.routes.remove(&slot)),
+            KernelChange::AddRule(rule) => drop(state.rules.insert(rule)),
+            KernelChange::RemoveRule(rule) => drop(state.rules.remove(&rule)),
+            KernelChange::SetGuard { to, .. } => state.guard = GuardState::Set(to),
+        }
+        let of = |is_meant: fn(&RouteWay) -> bool| {
+            let meant = state.routes.iter().filter(|(_, way)| is_meant(way));
+            meant.map(|(slot, _)| slot.prefix).collect()
+        };
+        *self.opened.lock().unwrap() = of(|way| matches!(way, RouteWay::Tunnel { .. }));
+        *self.barred.lock().unwrap() = of(|way| *way == RouteWay::Unreachable);
         Ok(())
     }
 }
 
 impl Network for SmallNetwork {
-    fn change(&self, change: NetworkChange) -> BoxFuture<'_, anyhow::Result<()>> {
+    fn look<'a>(&'a self, _: &'a BTreeSet<IpNet>) -> BoxFuture<'a, anyhow::Result<KernelState>> {
+        Box::pin(std::future::ready(Ok(self.state.lock().unwrap().clone())))
+    }
+
+    fn change(&self, change: KernelChange) -> BoxFuture<'_, anyhow::Result<()>> {
         Box::pin(std::future::ready(self.make(change)))
     }
 

@@ -1,61 +1,59 @@
-//! The kernel's view of the tunnel: addresses, MTU, routes and the forwarding switch.
+//! The kernel's network, as far as a gateway touches it: one change at a time, each said whole.
 //!
-//! Touches nothing but the tunnel interface and the routes of the peers' prefixes. The routes into
-//! the tunnel go with its device, or wait on it for the next start (`inherit`); below them lie
-//! `backstop`s that stay.
+//! What is to be changed stands in `plan::kernel`, what there is in `facts::kernel`. Touches nothing but
+//! the tunnel's interface, the gateway's own routing tables with their rules, and its own table of
+//! nftables; what an earlier release has left in `main` is taken away once (`earlier`).
 
-mod aside;
-mod backstop;
+mod clear;
+mod earlier;
 mod forwarding;
-mod inherit;
+mod guard;
+mod link;
 mod outer;
-mod paths;
 mod routes;
+mod underlay;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use futures_util::future::BoxFuture;
 use ipnet::IpNet;
-use rtnetlink::{LinkUnspec, RouteMessageBuilder};
+use tokio::sync::watch;
+use zonemesh_core::kernel::{KernelChange, KernelState};
 
-pub(crate) use aside::set as set_asides;
-pub(crate) use backstop::set as set_backstops;
+pub(crate) use clear::clear_all;
+pub(crate) use earlier::clear as clear_earlier;
 pub(crate) use forwarding::{switched_off, warn_if_off};
-pub(crate) use inherit::routes as inherited_routes;
+pub(crate) use guard::GuardTable;
 pub(crate) use outer::addresses as outer_addresses;
 
-/// EPERM, ESRCH and EEXIST of Linux, as netlink answers them.
+use crate::facts::kernel;
+use crate::facts::tunnel::DataPlane;
+
+/// EPERM, ENOENT, ESRCH and EEXIST of Linux, as netlink answers them.
 const NOT_PERMITTED: i32 = -1;
+const NONE: i32 = -2;
 const MISSING: i32 = -3;
 const EXISTS: i32 = -17;
-
-/// One change of the kernel's network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NetworkChange {
-    /// Lets nothing for this prefix leave in the clear.
-    Bar(IpNet),
-    /// Takes that back.
-    Unbar(IpNet),
-    /// Routes a prefix into the tunnel.
-    Open(IpNet),
-    /// Takes that back.
-    Close(IpNet),
-    /// Lets the tunnels' own datagrams to this address go around the tunnel, and nothing else.
-    Aside(IpAddr),
-    /// Takes that back.
-    Unaside(IpAddr),
-    /// Sets the MTU of the tunnel's interface.
-    InterfaceMtu(u16),
-    /// Sets the MTU of the route to a prefix; without one it is the interface's.
-    RouteMtu(IpNet, Option<u16>),
-}
 
 /// The kernel's network, as far as a gateway touches it. The real one speaks netlink; tests have a
 /// small one in its place.
 pub trait Network: Send + Sync {
+    /// What there is; `granted` is what belongs to other zones.
+    fn look<'a>(
+        &'a self,
+        granted: &'a BTreeSet<IpNet>,
+    ) -> BoxFuture<'a, anyhow::Result<KernelState>>;
+
     /// Makes a change; one that is made already is no error.
-    fn change(&self, change: NetworkChange) -> BoxFuture<'_, anyhow::Result<()>>;
+    fn change(&self, change: KernelChange) -> BoxFuture<'_, anyhow::Result<()>>;
+
+    /// Counts what the kernel says has changed; without it only looks tell.
+    fn news(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
 
     /// The MTU of the path to an endpoint as far as this machine knows; `None` if there is no route
     /// outside of the tunnel.
@@ -67,71 +65,88 @@ pub trait Network: Send + Sync {
     }
 }
 
-/// The kernel's network around the tunnel interface of this index.
+/// The kernel's network around a tunnel, which may be still to come.
 pub(crate) struct KernelNetwork {
-    pub(crate) netlink: rtnetlink::Handle,
-    pub(crate) index: u32,
+    netlink: rtnetlink::Handle,
+    guard: GuardTable,
+    news: Option<watch::Receiver<u64>>,
+    tunnel: OnceLock<Arc<dyn DataPlane>>,
+}
+
+impl KernelNetwork {
+    pub(crate) fn new(netlink: rtnetlink::Handle, news: Option<watch::Receiver<u64>>) -> Self {
+        Self { netlink, guard: GuardTable::default(), news, tunnel: OnceLock::new() }
+    }
+
+    /// The tunnel has come up.
+    pub(crate) fn set_tunnel(&self, tunnel: Arc<dyn DataPlane>) {
+        let _only_once = self.tunnel.set(tunnel);
+    }
+
+    pub(crate) fn netlink(&self) -> &rtnetlink::Handle {
+        &self.netlink
+    }
+
+    /// The index of the tunnel's interface, if there is a tunnel.
+    fn index(&self) -> Option<u32> {
+        self.tunnel.get().map(|tunnel| tunnel.if_index())
+    }
+
+    async fn make(&self, change: KernelChange) -> anyhow::Result<()> {
+        let netlink = &self.netlink;
+        let index = || self.index().context("there is no tunnel yet");
+        match change {
+            KernelChange::SetGuard { to, .. } => self.guard.set(&to),
+            KernelChange::AddRule(rule) => routes::add_rule(netlink, &rule).await,
+            KernelChange::RemoveRule(rule) => routes::remove_rule(netlink, &rule).await,
+            KernelChange::SetRoute { slot, from, to } => {
+                routes::set(netlink, self.index(), slot, from, &to).await
+            }
+            KernelChange::RemoveRoute { slot, .. } => routes::remove(netlink, slot).await,
+            KernelChange::MakeLink { .. } => {
+                let tunnel = self.tunnel.get().context("there is no tunnel yet")?;
+                tunnel.renew_device().context("cannot make the tunnel's interface anew")
+            }
+            KernelChange::RenameLink { to, .. } => link::rename(netlink, index()?, &to).await,
+            KernelChange::MarkLink => link::mark(netlink, index()?).await,
+            KernelChange::LinkMtu { to, .. } => link::set_mtu(netlink, index()?, to).await,
+            KernelChange::LinkUp => link::bring_up(netlink, index()?).await,
+            KernelChange::AddAddress(net) => link::add_address(netlink, index()?, net).await,
+            KernelChange::RemoveAddress(net) => link::remove_address(netlink, index()?, net).await,
+        }
+    }
 }
 
 impl Network for KernelNetwork {
-    fn change(&self, change: NetworkChange) -> BoxFuture<'_, anyhow::Result<()>> {
-        let (netlink, index) = (&self.netlink, self.index);
+    fn look<'a>(
+        &'a self,
+        granted: &'a BTreeSet<IpNet>,
+    ) -> BoxFuture<'a, anyhow::Result<KernelState>> {
         Box::pin(async move {
-            match change {
-                NetworkChange::Bar(prefix) => backstop::add(netlink, prefix).await,
-                NetworkChange::Unbar(prefix) => backstop::remove(netlink, prefix).await,
-                NetworkChange::Open(prefix) => routes::add(netlink, index, prefix).await,
-                NetworkChange::Close(prefix) => routes::remove(netlink, index, prefix).await,
-                NetworkChange::Aside(address) => aside::add(netlink, index, address).await,
-                NetworkChange::Unaside(address) => aside::remove(netlink, address).await,
-                NetworkChange::InterfaceMtu(mtu) => {
-                    paths::set_device_mtu(netlink, index, mtu).await
-                }
-                NetworkChange::RouteMtu(prefix, mtu) => {
-                    paths::set_route_mtu(netlink, index, prefix, mtu).await
-                }
-            }
+            let mut state = kernel::read(&self.netlink, self.index(), granted).await?;
+            state.guard = self.guard.look();
+            Ok(state)
         })
     }
 
+    fn change(&self, change: KernelChange) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(self.make(change))
+    }
+
+    fn news(&self) -> Option<watch::Receiver<u64>> {
+        self.news.clone()
+    }
+
     fn underlay_mtu(&self, endpoint: IpAddr) -> BoxFuture<'_, anyhow::Result<Option<u16>>> {
-        Box::pin(paths::underlay_mtu(&self.netlink, endpoint, self.index))
+        Box::pin(underlay::mtu(&self.netlink, endpoint, self.index()))
     }
-}
-
-/// Sets MTU and addresses (as /32 and /128) of the tunnel interface and brings it up. Routes come
-/// after it: what a peer sends to an address that is not yet here would be forwarded by the default
-/// route.
-pub(crate) async fn configure(
-    netlink: &rtnetlink::Handle,
-    index: u32,
-    mtu: u16,
-    addresses: &[IpAddr],
-) -> anyhow::Result<()> {
-    let link = LinkUnspec::new_with_index(index).mtu(u32::from(mtu)).build();
-    netlink.link().set(link).execute().await.context("cannot set the MTU")?;
-    inherit::addresses(netlink, index, addresses).await?;
-    for address in addresses {
-        let net = IpNet::from(*address);
-        let add = netlink.address().add(index, *address, net.prefix_len()).replace();
-        let added = add.execute().await;
-        added.with_context(|| format!("cannot set the tunnel address {address}"))?;
-    }
-    let link = LinkUnspec::new_with_index(index).up().build();
-    netlink.link().set(link).execute().await.context("cannot bring it up")?;
-    Ok(())
-}
-
-fn to(prefix: IpNet) -> RouteMessageBuilder<IpAddr> {
-    let builder = RouteMessageBuilder::<IpAddr>::new();
-    builder
-        .destination_prefix(prefix.network(), prefix.prefix_len())
-        .expect("an IpNet has a prefix length of its family")
 }
 
 /// True if the kernel refused because a capability is missing.
 pub(crate) fn is_not_permitted(error: &anyhow::Error) -> bool {
-    error.downcast_ref().is_some_and(|error| answers(error, NOT_PERMITTED))
+    let by_netlink = error.downcast_ref().is_some_and(|error| answers(error, NOT_PERMITTED));
+    let by_nftables = error.downcast_ref::<std::io::Error>();
+    by_netlink || by_nftables.is_some_and(|error| error.raw_os_error() == Some(-NOT_PERMITTED))
 }
 
 fn answers(error: &rtnetlink::Error, code: i32) -> bool {

@@ -1,81 +1,156 @@
-//! The routes into the tunnel, one by one. A route that cannot be set is an error that names it.
+//! Routes and rules of the gateway's own tables, one by one. A refusal names the route.
 //!
-//! This gateway's are known by protocol, scope and interface; those of others are left as they are.
+//! A route is set in one step, in the place of the one that stood there: no packet finds a gap.
 
-use std::cmp::Ordering;
+use std::net::IpAddr;
 
 use anyhow::Context as _;
 use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
 use rtnetlink::packet_route::route::{
-    RouteAttribute, RouteFlags, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
 };
-use rtnetlink::{Handle, RouteMessageBuilder};
+use rtnetlink::{Handle, IpVersion, RouteMessageBuilder};
+use zonemesh_core::kernel::{PROTOCOL, PolicyRule, RouteSlot, RouteWay};
 
-use super::aside::is_aside;
-use super::backstop::destination;
-use super::{EXISTS, MISSING, answers, to};
+use super::{EXISTS, MISSING, NONE, answers};
+use crate::facts::kernel::routes::{ReadRoute, read};
+use crate::facts::kernel::{all_routes, rules};
 
-/// Routes `prefix` into the interface.
-pub(super) async fn add(netlink: &Handle, index: u32, prefix: IpNet) -> anyhow::Result<()> {
-    let route = to(prefix).output_interface(index).build();
-    match netlink.route().add(route).execute().await {
-        Err(error) if answers(&error, EXISTS) => anyhow::bail!(
-            "another route to {prefix} exists on this gateway; see it with: ip route show {prefix}"
-        ),
-        added => added.with_context(|| format!("cannot route {prefix}")),
+/// The number of the MTU among the metrics, as a bit: IPv6 heeds the MTU of a route for packets
+/// that it forwards only if it is locked.
+const MTU_IS_LOCKED: u32 = 1 << 2;
+
+/// Sets the route of this place; what nobody of ours has put there is taken away first.
+pub(super) async fn set(
+    netlink: &Handle,
+    tunnel: Option<u32>,
+    slot: RouteSlot,
+    from: Option<RouteWay>,
+    to: &RouteWay,
+) -> anyhow::Result<()> {
+    if matches!(from, Some(RouteWay::Other(_))) {
+        remove(netlink, slot).await?;
     }
+    let message = message(tunnel, slot, to)?;
+    let set = netlink.route().add(message).replace().execute().await;
+    set.with_context(|| format!("cannot set the route {slot}: {to}"))
 }
 
-/// Takes the route to `prefix` out of the interface.
-pub(super) async fn remove(netlink: &Handle, index: u32, prefix: IpNet) -> anyhow::Result<()> {
-    let route = to(prefix).output_interface(index).build();
-    match netlink.route().del(route).execute().await {
-        // Somebody else has removed it.
-        Err(error) if answers(&error, MISSING) => Ok(()),
-        removed => removed.with_context(|| format!("cannot remove the route to {prefix}")),
-    }
-}
-
-/// True if the route that the kernel takes for exactly `prefix` is this gateway's.
-pub(super) async fn is_own(netlink: &Handle, index: u32, prefix: IpNet) -> anyhow::Result<bool> {
-    let mut question = to(IpNet::from(prefix.network())).build();
-    question.header.flags = RouteFlags::FibMatch;
-    // An error is an answer as well: no route leads there.
-    let Ok(Some(route)) = netlink.route().get(question).execute().try_next().await else {
-        return Ok(false);
-    };
-    match route.header.destination_prefix_length.cmp(&prefix.prefix_len()) {
-        Ordering::Equal => Ok(leads_into(&route, index)),
-        Ordering::Less => Ok(false),
-        // A longer prefix begins at the same address: only the whole table tells.
-        Ordering::Greater => {
-            let first = first(netlink, prefix).await.context("cannot list the routes")?;
-            Ok(first.is_some_and(|route| leads_into(&route, index)))
+/// Removes every route of this place.
+pub(super) async fn remove(netlink: &Handle, slot: RouteSlot) -> anyhow::Result<()> {
+    let what = || format!("cannot remove the route {slot}");
+    for route in all_routes(netlink).await.context("cannot list the routes")? {
+        let is_meant = matches!(
+            read(&route, None, &std::collections::BTreeSet::new()),
+            Some(ReadRoute::Own(at, _)) if at == slot
+        );
+        if !is_meant {
+            continue;
+        }
+        match netlink.route().del(route).execute().await {
+            // Somebody else has removed it.
+            Err(error) if answers(&error, MISSING) => {}
+            removed => removed.with_context(what)?,
         }
     }
+    Ok(())
 }
 
-/// True if it is such a route as [`add`] makes.
-pub(super) fn leads_into(route: &RouteMessage, index: u32) -> bool {
-    let header = &route.header;
-    header.protocol == RouteProtocol::Static
-        && header.scope == RouteScope::Universe
-        && header.kind == RouteType::Unicast
-        && route.attributes.contains(&RouteAttribute::Oif(index))
-}
-
-/// The route to exactly `prefix` that is taken before all others to it.
-async fn first(netlink: &Handle, prefix: IpNet) -> Result<Option<RouteMessage>, rtnetlink::Error> {
-    let all = match prefix {
-        IpNet::V4(_) => RouteMessageBuilder::<std::net::Ipv4Addr>::new().build(),
-        IpNet::V6(_) => RouteMessageBuilder::<std::net::Ipv6Addr>::new().build(),
+fn message(tunnel: Option<u32>, slot: RouteSlot, to: &RouteWay) -> anyhow::Result<RouteMessage> {
+    let route = to_prefix(slot.prefix).table_id(slot.table).priority(slot.metric);
+    let route = route.protocol(RouteProtocol::Other(PROTOCOL));
+    let mut message = match to {
+        RouteWay::Unreachable => route.kind(RouteType::Unreachable).build(),
+        RouteWay::Tunnel { .. } => {
+            let index = tunnel.context("there is no tunnel yet")?;
+            route.output_interface(index).build()
+        }
+        RouteWay::Local { index, .. } => {
+            route.output_interface(*index).scope(RouteScope::Link).build()
+        }
+        RouteWay::Other(words) => anyhow::bail!("nobody plans a route {words}"),
     };
-    let mut routes = netlink.route().get(all).execute();
-    while let Some(route) = routes.try_next().await? {
-        if destination(&route) == Some(prefix.trunc()) && !is_aside(&route) {
-            return Ok(Some(route));
+    match to {
+        RouteWay::Tunnel { mtu: Some(mtu) } => {
+            let mtu = RouteMetric::Mtu(u32::from(*mtu));
+            let metrics = match slot.prefix {
+                IpNet::V4(_) => vec![mtu],
+                IpNet::V6(_) => vec![RouteMetric::Lock(MTU_IS_LOCKED), mtu],
+            };
+            message.attributes.push(RouteAttribute::Metrics(metrics));
+        }
+        RouteWay::Local { source: Some(source), .. } => {
+            let source = match source {
+                IpAddr::V4(ip) => (*ip).into(),
+                IpAddr::V6(ip) => (*ip).into(),
+            };
+            message.attributes.push(RouteAttribute::PrefSource(source));
+        }
+        _ => {}
+    }
+    Ok(message)
+}
+
+/// Adds a rule, if it is not there.
+pub(super) async fn add_rule(netlink: &Handle, rule: &PolicyRule) -> anyhow::Result<()> {
+    let mut request = netlink.rule().add();
+    *request.message_mut() = rules::to_message(rule);
+    match request.execute().await {
+        Err(error) if answers(&error, EXISTS) => Ok(()),
+        added => added.with_context(|| format!("cannot set the rule {rule}")),
+    }
+}
+
+/// Removes a rule wherever it stands.
+pub(super) async fn remove_rule(netlink: &Handle, rule: &PolicyRule) -> anyhow::Result<()> {
+    let version = if rule.is_v4 { IpVersion::V4 } else { IpVersion::V6 };
+    let all: Vec<_> = netlink
+        .rule()
+        .get(version)
+        .execute()
+        .try_collect()
+        .await
+        .context("cannot list the rules")?;
+    for message in all.into_iter().filter(|message| rules::read(message).as_ref() == Some(rule)) {
+        match netlink.rule().del(message).execute().await {
+            Err(error) if answers(&error, MISSING) || answers(&error, NONE) => {}
+            removed => removed.with_context(|| format!("cannot remove the rule {rule}"))?,
         }
     }
-    Ok(None)
+    Ok(())
+}
+
+pub(super) fn to_prefix(prefix: IpNet) -> RouteMessageBuilder<IpAddr> {
+    let builder = RouteMessageBuilder::<IpAddr>::new();
+    builder
+        .destination_prefix(prefix.network(), prefix.prefix_len())
+        .expect("an IpNet has a prefix length of its family")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use zonemesh_core::kernel::{LAST_METRIC, LOCAL_METRIC, TABLE, TUNNEL_METRIC};
+
+    use super::*;
+
+    #[test]
+    fn a_route_that_is_set_is_read_as_what_it_is() {
+        let ways = [
+            (RouteWay::Unreachable, LAST_METRIC),
+            (RouteWay::Tunnel { mtu: None }, TUNNEL_METRIC),
+            (RouteWay::Tunnel { mtu: Some(1380) }, TUNNEL_METRIC),
+            (RouteWay::Local { index: 9, source: None }, LOCAL_METRIC),
+        ];
+        for (way, metric) in ways {
+            for text in ["10.10.11.0/24", "fd00:11::/64", "10.255.0.2/32"] {
+                let slot = RouteSlot { table: TABLE, prefix: text.parse().unwrap(), metric };
+                let set = message(Some(7), slot, &way).unwrap();
+                let read = read(&set, Some(7), &BTreeSet::new());
+                assert_eq!(read, Some(ReadRoute::Own(slot, way.clone())), "{text}");
+            }
+        }
+    }
 }

@@ -11,7 +11,7 @@ mod watcher;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use zonemesh_config::Config;
 
 use crate::act::PeersInService;
@@ -20,6 +20,7 @@ use crate::facts::findings::FindingBoard;
 use crate::facts::paths::PathBoard;
 use crate::facts::tunnel::DataPlane;
 use crate::failure::{Exit, Failure, OrExit as _};
+use crate::plan::kernel::WantedMtus;
 use crate::supervisor::Supervisor;
 use echo::ProbeSocket;
 use watcher::PathWatcher;
@@ -32,6 +33,8 @@ pub(crate) struct PathParts {
     pub(crate) config: Arc<Config>,
     pub(crate) tunnel: Arc<dyn DataPlane>,
     pub(crate) network: Arc<dyn Network>,
+    /// Where it is said how large packets may be.
+    pub(crate) mtus: Arc<watch::Sender<Arc<WantedMtus>>>,
     pub(crate) peers: PeersInService,
     pub(crate) board: Arc<PathBoard>,
     pub(crate) findings: Arc<FindingBoard>,

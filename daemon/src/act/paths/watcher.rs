@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use ipnet::IpNet;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 use zonemesh_config::Config;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
@@ -20,11 +20,12 @@ use super::PathParts;
 use super::echo::ProbeAnswer;
 use super::packet::{self, ProbePacket};
 use crate::act::PeersInService;
-use crate::act::network::{Network, NetworkChange};
+use crate::act::network::Network;
 use crate::facts::findings::FindingBoard;
 use crate::facts::paths::{Happening, PathBoard, PathView};
 use crate::facts::tunnel::DataPlane;
 use crate::plan::PeerPlan;
+use crate::plan::kernel::WantedMtus;
 use crate::plan::mtu;
 use crate::plan::punctuality::Punctuality;
 
@@ -45,9 +46,8 @@ struct WatchedPath {
     looked_below_at: Option<Duration>,
     since: Option<SystemTime>,
     punctuality: Punctuality,
-    /// The MTU that routes and tunnel were told, and for which prefixes.
-    applied: Option<(Option<u16>, Vec<IpNet>)>,
-    apply_again_at: Duration,
+    /// The MTU that the tunnel was told.
+    applied: Option<Option<u16>>,
 }
 
 /// All peers under watch.
@@ -58,6 +58,7 @@ pub(super) struct PathWatcher {
     board: Arc<PathBoard>,
     findings: Arc<FindingBoard>,
     network: Arc<dyn Network>,
+    mtus: Arc<watch::Sender<Arc<WantedMtus>>>,
     peers: BTreeMap<GatewayId, WatchedPath>,
     started: Instant,
     run: u64,
@@ -67,7 +68,7 @@ pub(super) struct PathWatcher {
 
 impl PathWatcher {
     pub(super) fn new(parts: PathParts) -> Self {
-        let PathParts { config, tunnel, network, peers: table, board, findings } = parts;
+        let PathParts { config, tunnel, network, mtus, peers: table, board, findings } = parts;
         let device_mtu = mtu::of_device(config.tunnel.mtu, std::iter::empty());
         Self {
             config,
@@ -76,6 +77,7 @@ impl PathWatcher {
             board,
             findings,
             network,
+            mtus,
             peers: BTreeMap::new(),
             started: Instant::now(),
             run: getrandom::u64().unwrap_or_default(),
@@ -140,7 +142,7 @@ impl PathWatcher {
                 peer.show(&self.board);
             }
         }
-        self.apply(now).await;
+        self.apply();
     }
 
     /// Takes over which peers there are and what the tunnel and the kernel say of them.
@@ -203,13 +205,8 @@ impl PathWatcher {
         let device_mtu =
             mtu::of_device(configured, self.peers.values().filter_map(WatchedPath::inside));
         if device_mtu != self.device_mtu {
-            match self.network.change(NetworkChange::InterfaceMtu(device_mtu)).await {
-                Ok(()) => {
-                    tracing::info!(mtu = device_mtu, "the tunnel follows the MTU of its paths");
-                    self.device_mtu = device_mtu;
-                }
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "trying again"),
-            }
+            tracing::info!(mtu = device_mtu, "the tunnel follows the MTU of its paths");
+            self.device_mtu = device_mtu;
         }
         for peer in self.peers.values_mut() {
             let ceiling = mtu::ceiling(self.device_mtu, peer.inside());
@@ -217,37 +214,27 @@ impl PathWatcher {
         }
     }
 
-    /// Tells tunnel and kernel how large packets to each peer may be.
-    async fn apply(&mut self, now: Duration) {
+    /// Tells how large packets to each peer may be: the tunnel, and who looks after the routes.
+    fn apply(&mut self) {
+        let mut wanted = WantedMtus { link: self.device_mtu, routes: BTreeMap::new() };
         for peer in self.peers.values_mut() {
-            let mtu = peer.monitor.mtu();
-            let wanted = ((mtu < self.device_mtu).then_some(mtu), peer.allowed_ips.clone());
-            if peer.applied.as_ref() == Some(&wanted) || now < peer.apply_again_at {
-                continue;
+            let mtu = Some(peer.monitor.mtu()).filter(|mtu| *mtu < self.device_mtu);
+            if peer.applied != Some(mtu) {
+                self.tunnel.set_peer_mtu(&peer.plan.wireguard_key, mtu);
+                peer.applied = Some(mtu);
             }
-            self.tunnel.set_peer_mtu(&peer.plan.wireguard_key, wanted.0);
-            match set_routes(&*self.network, wanted.0, &wanted.1).await {
-                Ok(()) => peer.applied = Some(wanted),
-                Err(error) => {
-                    peer.apply_again_at = now + LOOK;
-                    let (zone, error) = (&peer.plan.id.zone, format!("{error:#}"));
-                    tracing::debug!(%zone, error, "a route has not got its MTU yet, trying again");
-                }
-            }
+            wanted.routes.extend(
+                mtu.into_iter().flat_map(|mtu| peer.allowed_ips.iter().map(move |net| (*net, mtu))),
+            );
         }
+        self.mtus.send_if_modified(|mtus| {
+            let is_new = **mtus != wanted;
+            if is_new {
+                *mtus = Arc::new(wanted);
+            }
+            is_new
+        });
     }
-}
-
-/// Also where nothing is to be bounded: routes may be those of an earlier agent.
-async fn set_routes(
-    network: &dyn Network,
-    mtu: Option<u16>,
-    prefixes: &[IpNet],
-) -> anyhow::Result<()> {
-    for prefix in prefixes {
-        network.change(NetworkChange::RouteMtu(*prefix, mtu)).await?;
-    }
-    Ok(())
 }
 
 impl WatchedPath {
@@ -263,7 +250,6 @@ impl WatchedPath {
             since: None,
             punctuality: Punctuality::default(),
             applied: None,
-            apply_again_at: Duration::ZERO,
         }
     }
 

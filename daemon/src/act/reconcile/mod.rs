@@ -6,9 +6,9 @@
 //! why within a second, then its peer and routes go; for a zone that comes the way is barred in the
 //! clear before it is opened in the tunnel.
 
+mod kernel;
 mod outer;
 mod peers;
-mod routes;
 mod streams;
 mod trust;
 
@@ -18,12 +18,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use zonemesh_config::Config;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
+use zonemesh_core::kernel::KernelState;
 use zonemesh_tunnel::MOST_LANES;
 
+pub(crate) use kernel::{Kernel, Refused};
 pub(crate) use outer::seen as outer_addresses;
 pub(crate) use peers::{TunnelPeers, tunnel_zones};
-use routes::LeftAsides;
-pub(crate) use routes::{Asides, Backstops, TunnelRoutes};
 pub(crate) use streams::{NeighbourStreams, StreamWakers};
 pub(crate) use trust::TrustedZones;
 
@@ -60,14 +60,32 @@ pub(crate) async fn settle<R: Reconciler>(kind: &mut R, plan: &MeshPlan) -> Vec<
     failed
 }
 
+/// Tells what the kernel has refused.
+fn tell_refused(refused: Refused) -> Vec<String> {
+    let tell = |error| {
+        let error = format!("{error:#}");
+        tracing::error!(error, "something is not as it should be, trying again");
+        error
+    };
+    refused.reasons.into_iter().map(tell).collect()
+}
+
 /// What is told here and by nobody else.
-const CODES: [Code; 3] = [Code::OuterAddressCovered, Code::PlanNotApplied, Code::WireGuardKeyTaken];
+const CODES: [Code; 6] = [
+    Code::OuterAddressCovered,
+    Code::PlanNotApplied,
+    Code::WireGuardKeyTaken,
+    Code::LocalNetworkInside,
+    Code::ForeignRoute,
+    Code::GuardMissing,
+];
 /// Reasons that are told at one time; the log has all.
 const REASONS: usize = 3;
 
 /// One finding for all that could not be put right, and those of the plan itself.
-fn told(plan: &MeshPlan, failed: Vec<String>) -> Vec<Finding> {
+fn told(plan: &MeshPlan, seen: &KernelState, failed: Vec<String>) -> Vec<Finding> {
     let mut found = troubles::of_plan(plan);
+    found.extend(troubles::of_kernel(plan, seen));
     if !failed.is_empty() {
         let reasons = failed.into_iter().take(REASONS).map(Evidence::Reason);
         let here = Finding::new(Code::PlanNotApplied, Subject::Here);
@@ -79,10 +97,8 @@ fn told(plan: &MeshPlan, failed: Vec<String>) -> Vec<Finding> {
 /// Everything that is made to follow the plan.
 pub(crate) struct Reconcilers {
     pub(crate) trust: TrustedZones,
-    pub(crate) asides: Asides,
-    pub(crate) backstops: Backstops,
+    pub(crate) kernel: Kernel,
     pub(crate) peers: TunnelPeers,
-    pub(crate) routes: TunnelRoutes,
     pub(crate) streams: NeighbourStreams,
     /// The peers in service, for all who look after them.
     pub(crate) in_service: watch::Sender<Arc<Vec<PeerPlan>>>,
@@ -128,10 +144,12 @@ impl Reconcilers {
         loop {
             let plan = facts.plan();
             let failed = self.follow(&plan).await;
-            facts.ledger.findings().settle(&CODES, told(&plan, failed));
+            let found = told(&plan, self.kernel.seen(), failed);
+            facts.ledger.findings().settle(&CODES, found);
             tokio::select! {
                 changed = revision.changed() => changed?,
                 changed = hints.changed() => changed?,
+                () = self.kernel.disturbed(&plan) => {}
                 () = tokio::time::sleep(RETRY) => {}
                 failed = self.streams.failed() => failed?,
             }
@@ -145,14 +163,14 @@ impl Reconcilers {
         if !failed.is_empty() {
             return failed;
         }
-        failed.extend(settle(&mut self.asides, plan).await);
+        let barred = self.kernel.bar(plan).await;
         // Where nothing can go around, a tunnel is cut rather than a packet let out.
-        let closed = (!failed.is_empty()).then(|| plan.clone().closed());
+        let closed = barred.keeps_from_going_around().then(|| plan.clone().closed());
+        failed.extend(tell_refused(barred));
         let plan = closed.as_ref().unwrap_or(plan);
-        failed.extend(settle(&mut self.backstops, plan).await);
         self.streams.last_words(plan).await;
         failed.extend(settle(&mut self.peers, plan).await);
-        failed.extend(settle(&mut self.routes, plan).await);
+        failed.extend(tell_refused(self.kernel.open(plan).await));
         self.in_service.send_if_modified(|peers| {
             let changed = **peers != plan.peers;
             if changed {
@@ -160,7 +178,6 @@ impl Reconcilers {
             }
             changed
         });
-        failed.extend(settle(&mut LeftAsides(&mut self.asides), plan).await);
         failed.extend(settle(&mut self.streams, plan).await);
         self.streams.follow_names(plan);
         failed

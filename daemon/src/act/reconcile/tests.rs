@@ -8,36 +8,91 @@ use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 
 use zonemesh_core::gateway::GatewayId;
+use zonemesh_core::journal::JournalEvent;
+use zonemesh_core::kernel::{GuardState, KernelChange, RouteWay, TunnelLink};
 use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey, ZoneIdentity};
 use zonemesh_tunnel::{
-    PeerStatus, PeersError, ProbeError, TunnelEvent, TunnelStatus, TunnelZone, ZoneStatus,
+    PeerStatus, PeersError, ProbeError, StartError, TunnelEvent, TunnelStatus, TunnelZone,
+    ZoneStatus,
 };
 
 use super::*;
-use crate::act::network::{Network, NetworkChange};
+use crate::act::network::Network;
 use crate::act::streams::LAST_WORD;
+use crate::facts::findings::FindingBoard;
 use crate::facts::tunnel::DataPlane;
+use crate::plan::kernel::{OwnLink, WantedMtus};
 use crate::plan::peers::GatewayRole;
 
-/// Notes what is changed, and refuses what it is told to.
+/// A kernel that notes what is changed, and refuses what it is told to.
 #[derive(Default)]
 struct NotedNetwork {
-    made: Mutex<Vec<NetworkChange>>,
-    refused: Mutex<Option<NetworkChange>>,
+    state: Mutex<KernelState>,
+    made: Mutex<Vec<KernelChange>>,
+    refused: Mutex<Option<IpNet>>,
+}
+
+impl NotedNetwork {
+    fn made(&self) -> Vec<KernelChange> {
+        std::mem::take(&mut *self.made.lock().unwrap())
+    }
+
+    fn ways(&self) -> BTreeSet<IpNet> {
+        let state = self.state.lock().unwrap();
+        let ways = state.routes.iter().filter(|(_, way)| matches!(way, RouteWay::Tunnel { .. }));
+        ways.map(|(slot, _)| slot.prefix).collect()
+    }
+
+    fn make(&self, change: KernelChange) -> anyhow::Result<()> {
+        let mut state = self.state.lock().unwrap();
+        match change.clone() {
+            KernelChange::MakeLink { name } => {
+                let (mtu, is_up, is_marked) = (1420, true, true);
+                let addresses = BTreeSet::new();
+                state.link = Some(TunnelLink { name, mtu, is_up, is_marked, addresses });
+            }
+            KernelChange::SetRoute { slot, to, .. } => {
+                let is_refused = *self.refused.lock().unwrap() == Some(slot.prefix);
+                anyhow::ensure!(!is_refused, "no route to {}", slot.prefix);
+                state.routes.insert(slot, to);
+            }
+            KernelChange::RemoveRoute { slot, .. } => drop(state.routes.remove(&slot)),
+            KernelChange::AddRule(rule) => drop(state.rules.insert(rule)),
+            KernelChange::SetGuard { to, .. } => state.guard = GuardState::Set(to),
+            other => anyhow::bail!("not expected: {other}"),
+        }
+        self.made.lock().unwrap().push(change);
+        Ok(())
+    }
 }
 
 impl Network for NotedNetwork {
-    fn change(&self, change: NetworkChange) -> BoxFuture<'_, anyhow::Result<()>> {
-        Box::pin(async move {
-            anyhow::ensure!(*self.refused.lock().unwrap() != Some(change), "another route exists");
-            self.made.lock().unwrap().push(change);
-            Ok(())
-        })
+    fn look<'a>(&'a self, _: &'a BTreeSet<IpNet>) -> BoxFuture<'a, anyhow::Result<KernelState>> {
+        Box::pin(async { Ok(self.state.lock().unwrap().clone()) })
+    }
+
+    fn change(&self, change: KernelChange) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async move { self.make(change) })
     }
 
     fn underlay_mtu(&self, _: IpAddr) -> BoxFuture<'_, anyhow::Result<Option<u16>>> {
         Box::pin(async { Ok(None) })
     }
+}
+
+/// What looks after this network.
+fn kernel(network: &Arc<NotedNetwork>, findings: &Arc<FindingBoard>) -> Kernel {
+    let own = OwnLink { name: "zm0".to_owned(), addresses: Vec::new() };
+    let wanted = WantedMtus { link: 1420, ..WantedMtus::default() };
+    let mtus = watch::Sender::new(Arc::new(wanted)).subscribe();
+    Kernel::new(network.clone(), own, mtus, findings.clone())
+}
+
+/// Bars and opens; returns what was refused.
+async fn settle_kernel(kernel: &mut Kernel, plan: &MeshPlan) -> Vec<String> {
+    let mut failed = tell_refused(kernel.bar(plan).await);
+    failed.extend(tell_refused(kernel.open(plan).await));
+    failed
 }
 
 fn net(third: u8) -> IpNet {
@@ -68,40 +123,60 @@ fn plan(nets: &[u8]) -> MeshPlan {
 
 #[tokio::test]
 async fn only_what_differs_is_touched() {
-    let network = Arc::new(NotedNetwork::default());
-    let mut routes = TunnelRoutes { network: network.clone(), set: BTreeSet::from([net(1)]) };
-    assert!(settle(&mut routes, &plan(&[1, 2])).await.is_empty());
-    assert_eq!(*network.made.lock().unwrap(), [NetworkChange::Open(net(2))]);
-    assert!(routes.difference(&plan(&[1, 2])).is_empty());
-    network.made.lock().unwrap().clear();
-    assert!(settle(&mut routes, &plan(&[2, 3])).await.is_empty());
-    let swapped = [NetworkChange::Close(net(1)), NetworkChange::Open(net(3))];
-    assert_eq!(*network.made.lock().unwrap(), swapped);
+    let (network, findings) = (Arc::new(NotedNetwork::default()), Arc::default());
+    let mut kernel = kernel(&network, &findings);
+    assert!(settle_kernel(&mut kernel, &plan(&[1])).await.is_empty());
+    network.made();
+    assert!(settle_kernel(&mut kernel, &plan(&[1])).await.is_empty());
+    assert_eq!(network.made(), []);
+    assert!(settle_kernel(&mut kernel, &plan(&[1, 2])).await.is_empty());
+    let touched = |change: &KernelChange| match change {
+        KernelChange::SetRoute { slot, .. } => slot.prefix == net(2),
+        change => matches!(change, KernelChange::SetGuard { .. }),
+    };
+    let made = network.made();
+    assert_eq!(made.len(), 3, "{made:?}");
+    assert!(made.iter().all(touched), "{made:?}");
+    assert_eq!(network.ways(), BTreeSet::from([net(1), net(2)]));
 }
 
 #[tokio::test]
 async fn one_route_that_cannot_be_set_stops_no_other_and_is_tried_again() {
-    let network = Arc::new(NotedNetwork::default());
-    *network.refused.lock().unwrap() = Some(NetworkChange::Open(net(1)));
-    let mut routes = TunnelRoutes { network: network.clone(), set: BTreeSet::new() };
-    let failed = settle(&mut routes, &plan(&[1, 2, 3])).await;
-    let found = told(&plan(&[1, 2, 3]), failed);
+    let (network, findings) = (Arc::new(NotedNetwork::default()), Arc::default());
+    *network.refused.lock().unwrap() = Some(net(1));
+    let mut kernel = kernel(&network, &findings);
+    let failed = settle_kernel(&mut kernel, &plan(&[1, 2, 3])).await;
+    let found = told(&plan(&[1, 2, 3]), kernel.seen(), failed);
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].code, Code::PlanNotApplied);
-    assert_eq!(routes.set, BTreeSet::from([net(2), net(3)]));
+    assert_eq!(network.ways(), BTreeSet::from([net(2), net(3)]));
     *network.refused.lock().unwrap() = None;
-    assert!(settle(&mut routes, &plan(&[1, 2, 3])).await.is_empty());
-    assert!(told(&plan(&[1, 2, 3]), Vec::new()).is_empty());
-    assert_eq!(routes.set.len(), 3);
+    assert!(settle_kernel(&mut kernel, &plan(&[1, 2, 3])).await.is_empty());
+    assert!(told(&plan(&[1, 2, 3]), kernel.seen(), Vec::new()).is_empty());
+    assert_eq!(network.ways().len(), 3);
 }
 
 #[tokio::test]
-async fn a_backstop_of_a_zone_that_has_gone_goes_too() {
-    let network = Arc::new(NotedNetwork::default());
-    let mut backstops = Backstops { network: network.clone(), set: BTreeSet::from([net(1)]) };
-    assert!(settle(&mut backstops, &plan(&[2])).await.is_empty());
-    let made = [NetworkChange::Bar(net(2)), NetworkChange::Unbar(net(1))];
-    assert_eq!(*network.made.lock().unwrap(), made);
+async fn what_somebody_takes_comes_back_and_is_an_event_and_a_zone_that_goes_is_none() {
+    let (network, findings) = (Arc::new(NotedNetwork::default()), Arc::<FindingBoard>::default());
+    let mut events = findings.events().unwrap();
+    let mut kernel = kernel(&network, &findings);
+    settle_kernel(&mut kernel, &plan(&[1, 2])).await;
+    settle_kernel(&mut kernel, &plan(&[1])).await;
+    assert_eq!(network.ways(), BTreeSet::from([net(1)]));
+    assert!(events.try_recv().is_err(), "nobody has changed anything");
+    network.state.lock().unwrap().routes.clear();
+    let wanted = plan(&[1]);
+    let taken = tokio::time::timeout(Duration::from_secs(4), kernel.disturbed(&wanted));
+    taken.await.unwrap();
+    settle_kernel(&mut kernel, &plan(&[1])).await;
+    assert_eq!(network.ways(), BTreeSet::from([net(1)]));
+    for _ in 0..2 {
+        let event = events.try_recv().unwrap();
+        let JournalEvent::Repaired { kind, before, .. } = &event else { panic!("{event:?}") };
+        assert_eq!((kind.as_str(), before.as_str()), ("route", "none"));
+    }
+    assert!(events.try_recv().is_err());
 }
 
 /// The streams of a gateway whose neighbours are z2 and z3.
@@ -187,6 +262,10 @@ impl DataPlane for NoTunnel {
     }
 
     fn finish_rotation(&self) -> Result<(), PeersError> {
+        unreachable!()
+    }
+
+    fn renew_device(&self) -> Result<(), StartError> {
         unreachable!()
     }
 

@@ -3,6 +3,9 @@
 //! One root cause is one finding: a peer whose tunnel is down is not blamed for its stream as well,
 //! and a peer that rests is missed by nobody.
 
+mod kernel;
+mod machine;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
@@ -20,8 +23,7 @@ use crate::plan::MeshPlan;
 use crate::plan::announcement::{Beyond, bounds};
 use crate::plan::peers::{AddressOwner, CoveredAddress, TakenKey};
 
-mod machine;
-
+pub(crate) use kernel::of_kernel;
 pub(crate) use machine::{EtcdSight, FolderSight, MachineSight, of_machine};
 
 /// What is decided here and by nobody else.

@@ -1,0 +1,119 @@
+//! What bars packets for other zones while no agent runs: `zonemeshd guard` sets it, before the network
+//! comes up at boot; `zonemeshd clear` takes it away for good, with all else that a gateway leaves.
+//!
+//! Promises: `guard` adds and takes nothing away, so that it harms no agent that runs; it needs no key,
+//! only the configuration and the list of what was barred last. `clear` touches nothing that is not
+//! marked as a gateway's.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use tokio::sync::watch;
+use zonemesh_config::Config;
+use zonemesh_core::prefix;
+
+use crate::act::network::{self, KernelNetwork};
+use crate::act::reconcile::Kernel;
+use crate::facts::disk::barred;
+use crate::facts::findings::FindingBoard;
+use crate::facts::kernel;
+use crate::failure::{Exit, Failure, OrExit as _};
+use crate::logging;
+use crate::plan::MeshPlan;
+use crate::plan::kernel::{OwnLink, WantedMtus};
+
+/// Bars what belongs to other zones, as far as configuration and disk say. Nothing is done where an
+/// agent runs, which knows better.
+///
+/// # Errors
+/// When the kernel refuses to bar something.
+pub fn guard(config: &Config) -> Result<(), Failure> {
+    logging::start(&config.log);
+    with_netlink(async |netlink| bar(config, netlink).await)
+}
+
+async fn bar(config: &Config, netlink: rtnetlink::Handle) -> Result<(), Failure> {
+    if is_running(&netlink).await? {
+        return Ok(());
+    }
+    let backstops = networks(config);
+    if backstops.is_empty() {
+        return Ok(());
+    }
+    let mesh = MeshPlan { backstops, ..MeshPlan::default() };
+    let (name, addresses) = (config.tunnel.interface.clone(), config.tunnel.addresses.clone());
+    let own = OwnLink { name, addresses };
+    let mtus = watch::Sender::new(Arc::new(WantedMtus::default()));
+    let network = Arc::new(KernelNetwork::new(netlink, None));
+    let findings = Arc::new(FindingBoard::default());
+    let mut kernel = Kernel::new(network, own, mtus.subscribe(), findings);
+    match kernel.bar(&mesh).await.reasons.into_iter().next() {
+        None => Ok(()),
+        Some(error) => {
+            let exit = match network::is_not_permitted(&error) {
+                true => Exit::Policy,
+                false => Exit::Network,
+            };
+            Err(Failure::caused(exit, error, "packets for other zones are not barred"))
+        }
+    }
+}
+
+/// Takes away what gateways leave in the kernel: interface, routes, rules, packet filter.
+///
+/// # Errors
+/// While an agent runs, or when the kernel refuses.
+pub fn clear() -> Result<(), Failure> {
+    with_netlink(async |netlink| take_away(&netlink).await)
+}
+
+/// Does what is done in a moment.
+fn with_netlink(
+    work: impl AsyncFnOnce(rtnetlink::Handle) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .or_exit(Exit::Negative, || "cannot start the async runtime".to_owned())?;
+    runtime.block_on(async {
+        let (connection, netlink, _) = rtnetlink::new_connection()
+            .or_exit(Exit::Network, || "cannot open a netlink socket".to_owned())?;
+        tokio::select! {
+            done = work(netlink) => done,
+            () = connection => Err(Failure::new(Exit::Network, "the netlink socket has ended")),
+        }
+    })
+}
+
+async fn take_away(netlink: &rtnetlink::Handle) -> Result<(), Failure> {
+    if is_running(netlink).await? {
+        let message = "a gateway runs and would set it again; first: systemctl stop zonemeshd";
+        return Err(Failure::new(Exit::Negative, message));
+    }
+    let cleared = network::clear_all(netlink).await;
+    cleared.or_exit(Exit::Network, || "cannot take away what the gateway has left".to_owned())
+}
+
+async fn is_running(netlink: &rtnetlink::Handle) -> Result<bool, Failure> {
+    let links = kernel::marked_links(netlink).await;
+    let links = links.or_exit(Exit::Network, || "cannot list the links".to_owned())?;
+    Ok(links.values().any(|link| link.is_held))
+}
+
+/// What was barred last, and what the peers of the configuration own.
+fn networks(config: &Config) -> BTreeSet<IpNet> {
+    let kept = barred::read(&config.gateway.state_dir).unwrap_or_else(|error| {
+        tracing::warn!(%error, "what was barred last cannot be read");
+        BTreeSet::new()
+    });
+    let tunnel_ips = config.peers.iter().flat_map(|peer| &peer.tunnel_addresses);
+    let tunnel_ips = tunnel_ips.map(|ip: &IpAddr| IpNet::from(*ip));
+    let prefixes = config.peers.iter().flat_map(|peer| peer.prefixes.iter().copied());
+    let is_foreign = |net: &IpNet| {
+        !config.zone.prefixes.iter().any(|own| prefix::overlaps(own, net))
+            && !config.tunnel.addresses.iter().any(|own| net.contains(own))
+    };
+    kept.into_iter().chain(tunnel_ips).chain(prefixes).filter(is_foreign).collect()
+}

@@ -1,0 +1,198 @@
+//! What the kernel has of this gateway: links, addresses, routes, rules and the packet filter.
+//!
+//! Nothing is remembered that the kernel can say: each look is compared with the plan. Promises that
+//! what somebody else has changed is put right within two seconds and told as an event, and that what
+//! cannot be put right stops nothing else and is tried again. First what bars, then what opens.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::sync::watch;
+use zonemesh_core::kernel::{ASIDE_TABLE, KernelChange, KernelState, PolicyRule, RuleSelector};
+
+use crate::act::network::Network;
+use crate::facts::findings::FindingBoard;
+use crate::plan::MeshPlan;
+use crate::plan::kernel::{KernelPlan, OwnLink, WantedMtus};
+
+/// How long nobody looks after news, so that many changes are one.
+const PAUSE: Duration = Duration::from_millis(30);
+/// How often the kernel is looked at also without news.
+const LOOK: Duration = Duration::from_secs(2);
+/// Looks and changes in turn: an interface that was made anew gets what belongs to it after that.
+const ROUNDS: usize = 4;
+
+/// The gateway's part of the kernel.
+pub(crate) struct Kernel {
+    network: Arc<dyn Network>,
+    own: OwnLink,
+    mtus: watch::Receiver<Arc<WantedMtus>>,
+    news: Option<watch::Receiver<u64>>,
+    findings: Arc<FindingBoard>,
+    /// What is barred in the clear, for those who write it down.
+    barred: watch::Sender<Arc<BTreeSet<IpNet>>>,
+    /// What was wanted last.
+    settled: Option<KernelPlan>,
+    /// What is there now, as far as it is not this gateway's.
+    seen: KernelState,
+    /// What could not be done, so that only something else is news.
+    refused: Vec<KernelChange>,
+    /// What could not be done the time before: to do it now is no repair.
+    refused_before: Vec<KernelChange>,
+}
+
+/// Which part of the plan is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Bars,
+    Ways,
+}
+
+/// Changes that could not be made.
+#[derive(Debug, Default)]
+pub(crate) struct Refused {
+    changes: Vec<KernelChange>,
+    pub(crate) reasons: Vec<anyhow::Error>,
+}
+
+impl Refused {
+    /// True if the tunnels' own datagrams cannot go around another tunnel.
+    pub(crate) fn keeps_from_going_around(&self) -> bool {
+        self.changes.iter().any(|change| match change {
+            KernelChange::SetRoute { slot, .. } => slot.table == ASIDE_TABLE,
+            KernelChange::AddRule(PolicyRule { selects, .. }) => {
+                *selects == RuleSelector::NotLocalUdp
+            }
+            _ => false,
+        })
+    }
+}
+
+impl Kernel {
+    pub(crate) fn new(
+        network: Arc<dyn Network>,
+        own: OwnLink,
+        mtus: watch::Receiver<Arc<WantedMtus>>,
+        findings: Arc<FindingBoard>,
+    ) -> Self {
+        let news = network.news();
+        let (barred, seen) = (watch::Sender::default(), KernelState::default());
+        let (refused, refused_before) = (Vec::new(), Vec::new());
+        let settled = None;
+        Self { network, own, mtus, news, findings, barred, settled, seen, refused, refused_before }
+    }
+
+    /// What is barred in the clear, as it changes.
+    pub(crate) fn barred(&self) -> watch::Receiver<Arc<BTreeSet<IpNet>>> {
+        self.barred.subscribe()
+    }
+
+    /// What concerns this gateway beside its own, at the last look.
+    pub(crate) fn seen(&self) -> &KernelState {
+        &self.seen
+    }
+
+    /// Keeps what is for other zones from leaving in the clear.
+    pub(crate) async fn bar(&mut self, mesh: &MeshPlan) -> Refused {
+        self.barred.send_if_modified(|barred| {
+            let is_new = **barred != mesh.backstops;
+            if is_new {
+                *barred = Arc::new(mesh.backstops.clone());
+            }
+            is_new
+        });
+        self.refused_before = std::mem::take(&mut self.refused);
+        self.carry_out(mesh, Part::Bars).await
+    }
+
+    /// Opens what leads into the tunnel, and takes away what is wanted no more.
+    pub(crate) async fn open(&mut self, mesh: &MeshPlan) -> Refused {
+        self.carry_out(mesh, Part::Ways).await
+    }
+
+    async fn carry_out(&mut self, mesh: &MeshPlan, part: Part) -> Refused {
+        let mut refused = Refused::default();
+        for _ in 0..ROUNDS {
+            let plan = match self.look(mesh).await {
+                Ok(plan) => plan,
+                Err(error) => {
+                    refused.reasons.push(error);
+                    break;
+                }
+            };
+            let mut changes = match part {
+                Part::Bars => plan.bars(&self.seen),
+                Part::Ways => plan.ways(&self.seen),
+            };
+            changes.retain(|change| !refused.changes.contains(change));
+            if changes.is_empty() {
+                if part == Part::Ways {
+                    self.settled = Some(plan);
+                }
+                break;
+            }
+            for change in changes {
+                if let Err(error) = self.make(&plan, &change).await {
+                    refused.changes.push(change);
+                    refused.reasons.push(error);
+                }
+            }
+        }
+        self.refused.extend(refused.changes.iter().cloned());
+        refused
+    }
+
+    async fn make(&self, plan: &KernelPlan, change: &KernelChange) -> anyhow::Result<()> {
+        let was_wanted = self.settled.as_ref().is_some_and(|settled| settled.holds(change, plan));
+        let is_repair = was_wanted && !self.refused_before.contains(change);
+        self.network.change(change.clone()).await?;
+        if is_repair {
+            tracing::warn!("repaired what somebody has changed: {change}");
+            self.findings.tell_of_repair(change);
+        } else {
+            tracing::debug!("{change}");
+        }
+        Ok(())
+    }
+
+    async fn look(&mut self, mesh: &MeshPlan) -> anyhow::Result<KernelPlan> {
+        self.seen = self.network.look(&mesh.backstops).await?;
+        let mtus = self.mtus.borrow().clone();
+        Ok(KernelPlan::of(mesh, &self.own, &mtus, &self.seen))
+    }
+
+    /// Waits until the kernel is not as planned, or has something new that concerns the plan.
+    pub(crate) async fn disturbed(&mut self, mesh: &MeshPlan) {
+        loop {
+            let Self { news, mtus, .. } = self;
+            tokio::select! {
+                () = told(news.as_mut()) => tokio::time::sleep(PAUSE).await,
+                () = told(Some(mtus)) => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            if let Some(news) = &mut self.news {
+                news.mark_unchanged();
+            }
+            let before = (self.seen.local.clone(), self.seen.foreign.clone());
+            let Ok(plan) = self.look(mesh).await else { return };
+            let is_new = before != (self.seen.local.clone(), self.seen.foreign.clone());
+            let differs = |change| !self.refused.contains(change);
+            if is_new || plan.difference(&self.seen).iter().any(differs) {
+                return;
+            }
+        }
+    }
+}
+
+/// Waits for a change; for ever, if none can come.
+async fn told<T>(of: Option<&mut watch::Receiver<T>>) {
+    let changed = match of {
+        Some(of) => of.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        std::future::pending::<()>().await;
+    }
+}

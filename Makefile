@@ -126,6 +126,11 @@ flood: test-build release-tools ## 10 000 spoofed handshakes a second: figures o
 	ZONEMESH_BIN_DIR=$(TARGET)/release $(WIREGUARD) --no-capture \
 	  flood_of cookies_are_for one_source_cannot
 
+.PHONY: meddle
+meddle: test-build ## Random changes of a gateway's kernel state under traffic, 100 sequences (SEEDS=n).
+	ZONEMESH_MEDDLE_SEEDS=$(or $(SEEDS),100) $(ENTER) \
+	  $(CARGO) test --workspace --test scenarios -- --nocapture sequences_of_random
+
 soak: release-tools ## 30 minutes of loss, jitter, cuts and forced handshakes (MINUTES=n).
 	$(TARGET)/release/zonemesh-reliability soak --minutes $(or $(MINUTES),30)
 

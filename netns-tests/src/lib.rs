@@ -6,10 +6,12 @@
 
 pub mod flood;
 pub mod idle;
+pub mod kernel_state;
 pub mod key_holder;
 pub mod managed;
 pub mod markdown;
 pub mod systemd;
+pub mod meddle;
 pub mod updates;
 pub mod vm;
 pub mod wireguard;

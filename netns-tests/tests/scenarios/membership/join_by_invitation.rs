@@ -7,6 +7,7 @@
 //! ```
 
 use anyhow::{Result, ensure};
+use netns_tests::kernel_state::routes;
 use netns_tests::managed::{ManagedGateway as _, ManagedMesh as _};
 use zonemesh_lab::lab::{Lab, ZonePlan};
 use zonemesh_lab::mesh::{Mesh, patience};
@@ -66,9 +67,7 @@ fn revoked_zone_is_cut_off_at_once_and_stays_out() -> Result<()> {
                 .is_some_and(|peers| peers.iter().all(|peer| peer["zone"] != "paris"));
             Ok(Look::<()>::when(gone, &peers))
         })?;
-        let mut ip = lab.zone(zone)?.gateway.command("ip");
-        let routes = ip.args(["route", "show", &lab.zone("paris")?.prefix()]).output()?;
-        let routes = String::from_utf8_lossy(&routes.stdout).into_owned();
+        let routes = routes(&lab.zone(zone)?.gateway, &lab.zone("paris")?.prefix())?;
         let is_barred = routes.lines().count() == 1 && routes.starts_with("unreachable ");
         ensure!(
             is_barred,
@@ -136,9 +135,7 @@ fn blocked_zone_is_out_here_only_and_comes_back() -> Result<()> {
     let blocked = mesh.gateway("berlin")?.block("madrid", true)?;
     ensure!(blocked == ["madrid"], "{blocked:?}");
     until("madrid to be barred in berlin", patience(), || {
-        let mut ip = lab.zone("berlin")?.gateway.command("ip");
-        let routes = ip.args(["route", "show", &lab.zone("madrid")?.prefix()]).output()?;
-        let routes = String::from_utf8_lossy(&routes.stdout).into_owned();
+        let routes = routes(&lab.zone("berlin")?.gateway, &lab.zone("madrid")?.prefix())?;
         let barred = routes.lines().count() == 1 && routes.starts_with("unreachable");
         Ok(Look::<()>::when(barred, &routes))
     })?;

@@ -5,6 +5,7 @@
 //! ```
 
 use anyhow::{Context as _, Result, ensure};
+use netns_tests::kernel_state::routes;
 use netns_tests::managed::ManagedMesh as _;
 use serde_json::Value;
 use zonemesh_lab::lab::Lab;
@@ -42,9 +43,7 @@ fn a_zone_that_leaves_is_nobodys_peer_and_comes_back_by_a_new_invitation() -> Re
             Ok(Look::<()>::when(gone, format!("{zone} {peers:?}")))
         })?;
         ensure!(madrid_at(&mut mesh, other)?["issued_at"].is_string());
-        let mut ip = lab.zone(other)?.gateway.command("ip");
-        let routes = ip.args(["route", "show", &lab.zone("madrid")?.prefix()]).output()?;
-        let routes = String::from_utf8_lossy(&routes.stdout).into_owned();
+        let routes = routes(&lab.zone(other)?.gateway, &lab.zone("madrid")?.prefix())?;
         let barred = routes.lines().count() == 1 && routes.starts_with("unreachable");
         ensure!(barred, "{other}: {routes}");
     }

@@ -40,7 +40,7 @@ fn wg_shows_all_of_a_gateway_and_is_refused_what_the_registry_decides() -> Resul
     let dump = wg(&["show", &name, "dump"])?;
     let lines: Vec<Vec<&str>> = dump.lines().map(|line| line.split('\t').collect()).collect();
     let [interface, peer] = &lines[..] else { anyhow::bail!("one peer expected:\n{dump}") };
-    ensure!(interface[..] == [secret.trim(), &berlin.keys.wireguard, "51820", "off"], "{dump}");
+    ensure!(interface[..] == [secret.trim(), &berlin.keys.wireguard, "51820", "0x7a6d"], "{dump}");
     let madrid_wan = lab.zone("madrid")?.wan_address;
     ensure!(peer[0] == madrid && peer[1] == "(none)", "{dump}");
     ensure!(peer[2] == format!("{madrid_wan}:51820") && peer[7] == "25", "{dump}");

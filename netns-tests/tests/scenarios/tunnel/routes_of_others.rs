@@ -1,67 +1,137 @@
-//! A route of somebody else to another zone's prefix stays as it is, whatever becomes of that zone.
+//! Routes of others to another zone's prefix: they stop no start, stay as they are, and are told.
 //!
 //! ```text
 //!   berlin                                   WAN          madrid 10.10.11.0/24
-//!     gw: a bridge with 10.10.11.1/24    [ router ]         joins by invitation
+//!     gw: a bridge with 10.10.11.1/24,   [ router ]       paris  10.10.12.0/24
+//!         or a static route via its LAN
 //! ```
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use netns_tests::managed::{ManagedGateway as _, ManagedMesh as _};
+use netns_tests::kernel_state::{SOON, routes};
+use netns_tests::wireguard::traffic::ping;
+use serde_json::Value;
 use zonemesh_lab::lab::{Lab, ZonePlan};
 use zonemesh_lab::mesh::{Mesh, patience};
-use zonemesh_lab::namespace::Namespace;
 use zonemesh_lab::wait::{Look, holds_for, until};
 
-const ZONES: [ZonePlan<'_>; 2] =
-    [ZonePlan { name: "berlin", vms: &[] }, ZonePlan { name: "madrid", vms: &[] }];
+const ZONES: [ZonePlan<'_>; 3] = [
+    ZonePlan { name: "berlin", vms: &["vm"] },
+    ZonePlan { name: "madrid", vms: &["vm"] },
+    ZonePlan { name: "paris", vms: &["vm"] },
+];
 
-/// The routes to `prefix` at a gateway, without the routes of last resort.
-fn routes(gateway: &Namespace, prefix: &str) -> Result<Vec<String>> {
-    let shown = gateway.command("ip").args(["route", "show", prefix]).output()?;
-    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-    let is_route = |line: &&str| !line.starts_with("unreachable");
-    Ok(shown.lines().filter(is_route).map(|line| line.trim().to_owned()).collect())
+/// Waits until berlin tells this code of madrid, or tells it no more.
+fn told(mesh: &mut Mesh, code: &str, is_told: bool) -> Result<Value> {
+    let gateway = mesh.gateway("berlin")?;
+    let (found, _) = until(&format!("{code}: {is_told}"), Duration::from_secs(10), || {
+        let status = gateway.ask(&["status"])?;
+        let mut findings = status["findings"].as_array().into_iter().flatten();
+        let is = |one: &&Value| one["code"] == code && one["subject"]["name"] == "madrid";
+        let found = findings.find(is).cloned().unwrap_or_default();
+        Ok(match found.is_null() != is_told {
+            true => Look::Done(found),
+            false => Look::Not(status["findings"].to_string()),
+        })
+    })?;
+    Ok(found)
+}
+
+/// Where berlin's gateway sends what a VM of its zone sends to an address.
+fn way(lab: &Lab, address: &str) -> Result<String> {
+    let berlin = lab.zone("berlin")?;
+    let from = ["route", "get", address, "from", "10.10.10.5", "iif", "lan0"];
+    berlin.gateway.ip(&from)
+}
+
+fn answers(lab: &Lab, address: [u8; 4]) -> Result<()> {
+    let (vm, target) = (&lab.zone("berlin")?.vm("vm")?.namespace, IpAddr::from(address));
+    until("an answer through the tunnel", Duration::from_secs(10), || {
+        let pinged = ping(vm, target, 1, 0.2)?;
+        Ok(Look::<()>::when(pinged.received == 1, format!("{target} does not answer")))
+    })?;
+    Ok(())
 }
 
 #[test]
-fn a_connected_route_to_another_zones_prefix_is_never_replaced() -> Result<()> {
+fn a_local_network_in_a_zone_is_told_wins_for_itself_and_cuts_no_other_zone() -> Result<()> {
     let mut lab = Lab::new(&ZONES)?;
-    let mut mesh = Mesh::strangers(&lab)?;
+    let mut mesh = Mesh::prepare(&lab)?;
     let berlin = &lab.zone("berlin")?.gateway;
     berlin.ip(&["link", "add", "br9", "type", "bridge"])?;
     berlin.ip(&["link", "set", "br9", "up"])?;
     berlin.ip(&["addr", "add", "10.10.11.1/24", "dev", "br9"])?;
-    let prefix = lab.zone("madrid")?.prefix();
-    let before = routes(berlin, &prefix)?;
-    ensure!(before.len() == 1 && before[0].contains("dev br9 proto kernel"), "{before:?}");
-
-    mesh.gateway("berlin")?.init_mesh(false)?;
-    mesh.invite_and_join(&lab, "madrid")?;
+    let before = berlin.ip(&["route"])?;
+    mesh.start(&lab)?;
     mesh.wait_until_connected(patience())?;
-    let gateway = mesh.gateway("berlin")?;
-    until("the finding", patience(), || {
-        let status = gateway.ask(&["status"])?;
-        let codes = status["findings"].as_array().into_iter().flatten();
-        let is_told = codes.map(|finding| &finding["code"]).any(|code| code == "N213");
-        Ok(Look::<()>::when(is_told, &status["findings"]))
+    let found = told(&mut mesh, "N223", true)?;
+    ensure!(found["sentence"].as_str().is_some_and(|text| text.contains("br9")), "{found}");
+    answers(&lab, [10, 10, 12, 5])?;
+    holds_for("the local network", Duration::from_secs(3), || {
+        let way = way(&lab, "10.10.11.9")?;
+        Ok(Look::<()>::when(way.contains("dev br9"), way))
     })?;
-    // The path's MTU is set once a second until it could be set everywhere.
-    let own = routes(berlin, "10.255.0.2")?;
-    ensure!(own.iter().any(|route| route.contains("dev zm0")), "{own:?}");
-    holds_for("the route of the bridge", Duration::from_secs(4), || {
-        let after = routes(berlin, &prefix)?;
-        Ok(Look::<()>::when(after == before, format!("{before:?} became {after:?}")))
-    })?;
-    // Once it is gone, the tunnel has its own.
+    ensure!(berlin.ip(&["route"])? == before, "something was written into main");
+    // Once it is gone, the zone has its own; a part of it that comes later wins for itself alone.
     berlin.ip(&["link", "del", "br9"])?;
-    until("the route into the tunnel", patience(), || {
-        let routes = routes(berlin, &prefix)?;
-        Ok(Look::<()>::when(
-            routes.iter().any(|route| route.contains("zm0")),
-            format!("{routes:?}"),
-        ))
+    told(&mut mesh, "N223", false)?;
+    answers(&lab, [10, 10, 11, 5])?;
+    berlin.ip(&["link", "add", "br9", "type", "bridge"])?;
+    berlin.ip(&["link", "set", "br9", "up"])?;
+    berlin.ip(&["addr", "add", "10.10.11.129/25", "dev", "br9"])?;
+    until("the part to be local", SOON, || {
+        let ways = [way(&lab, "10.10.11.130")?, way(&lab, "10.10.11.5")?];
+        let is_so = ways[0].contains("dev br9") && ways[1].contains("dev zm0");
+        Ok(Look::<()>::when(is_so, format!("{ways:?}")))
     })?;
+    answers(&lab, [10, 10, 11, 5])?;
+    lab.succeeded()
+}
+
+#[test]
+fn a_route_of_somebody_else_is_a_note_and_the_tunnel_is_taken() -> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    let berlin = &lab.zone("berlin")?.gateway;
+    // As OpenNebula makes it of the network's ROUTES at the gateway's own interface.
+    let prefix = lab.zone("madrid")?.prefix();
+    let route = ["route", "add", &prefix, "via", "10.10.10.9", "dev", "lan0", "onlink"];
+    berlin.ip(&route)?;
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    let found = told(&mut mesh, "N224", true)?;
+    ensure!(found["severity"] == "note", "{found}");
+    answers(&lab, [10, 10, 11, 5])?;
+    berlin.ip(&["route", "del", &prefix])?;
+    told(&mut mesh, "N224", false)?;
+    // The same while it runs.
+    berlin.ip(&route)?;
+    told(&mut mesh, "N224", true)?;
+    answers(&lab, [10, 10, 11, 5])?;
+    let own = routes(berlin, &prefix)?;
+    ensure!(own.contains("dev zm0") && own.contains("unreachable"), "{own}");
+    let main = berlin.ip(&["route", "show", &prefix])?;
+    ensure!(main.contains("via 10.10.10.9") && main.lines().count() == 1, "{main}");
+    let status = mesh.gateway("berlin")?.ask(&["status"])?;
+    let mut findings = status["findings"].as_array().into_iter().flatten();
+    ensure!(findings.all(|one| one["severity"] == "note"), "{status}");
+    lab.succeeded()
+}
+
+#[test]
+fn a_device_of_somebody_else_under_the_tunnels_name_is_left_alone() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..2])?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    let berlin = &lab.zone("berlin")?.gateway;
+    berlin.ip(&["tuntap", "add", "dev", "zm0", "mode", "tun"])?;
+    berlin.ip(&["addr", "add", "10.66.0.1/32", "dev", "zm0"])?;
+    let gateway = mesh.gateway("berlin")?;
+    gateway.start(&lab)?;
+    let (code, output) = gateway.daemon()?.wait_for_end(Duration::from_secs(20))?;
+    ensure!(code == 5 && output.contains("is not this gateway's"), "{code}: {output}");
+    let link = berlin.ip(&["addr", "show", "dev", "zm0"])?;
+    ensure!(link.contains("10.66.0.1/32"), "{link}");
     lab.succeeded()
 }

@@ -1,0 +1,105 @@
+//! Somebody changes what a gateway has in its kernel: it is back within two seconds, each time, and
+//! nothing for another zone ever crosses the WAN in the clear.
+//!
+//! ```text
+//!   berlin                        WAN                      madrid
+//!   vm 10.10.10.5 - gw (meddled) [ router: capture ] gw - vm 10.10.11.5
+//!   (its default route leads straight to the WAN)
+//! ```
+//!
+//! `make meddle` runs a hundred seeds of the sequences instead of three.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use netns_tests::kernel_state::whole_soon;
+use netns_tests::meddle::{meddle, meddlings, sequence};
+use netns_tests::wireguard::traffic::ping;
+use zonemesh_lab::capture::Capture;
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::mesh::{Mesh, WIREGUARD_PORT, patience};
+use zonemesh_lab::process::Process;
+use zonemesh_lab::wait::{Look, until};
+
+const ZONES: [ZonePlan<'_>; 2] =
+    [ZonePlan { name: "berlin", vms: &["vm"] }, ZonePlan { name: "madrid", vms: &["vm"] }];
+
+/// A VM that never stops sending to the other zone, and what crosses the WAN meanwhile.
+fn stays_clean(trouble: impl FnOnce(&Lab, &mut Mesh) -> Result<()>) -> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    let capture = Capture::start(&lab, "wan", &[WIREGUARD_PORT])?;
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    whole_soon(&lab, "berlin")?;
+    let mut pings = Vec::new();
+    for (from, name) in
+        [(&lab.zone("berlin")?.vm("vm")?.namespace, "vm"), (&lab.zone("berlin")?.gateway, "gw")]
+    {
+        let mut ping = from.command("ping");
+        ping.args(["-n", "-i", "0.01", "10.10.11.5"]);
+        let mut ping = Process::spawn(&format!("ping-{name}"), ping, lab.folder())?;
+        ping.wait_for("bytes from 10.10.11.5", Duration::from_secs(10))?;
+        pings.push(ping);
+    }
+    trouble(&lab, &mut mesh)?;
+    answers(&lab)?;
+    drop(pings);
+    let report = capture.finish(&lab)?;
+    ensure!(report.is_clean(), "{report}");
+    lab.succeeded()
+}
+
+/// The VM is answered by the other zone's.
+fn answers(lab: &Lab) -> Result<()> {
+    let (vm, target) = (&lab.zone("berlin")?.vm("vm")?.namespace, IpAddr::from([10, 10, 11, 5]));
+    until("an answer through the tunnel", Duration::from_secs(10), || {
+        let pinged = ping(vm, target, 1, 0.1)?;
+        Ok(Look::<()>::when(pinged.received == 1, "no answer"))
+    })?;
+    Ok(())
+}
+
+#[test]
+fn each_thing_that_is_taken_or_changed_is_back_within_2_s_and_told_as_an_event() -> Result<()> {
+    stays_clean(|lab, mesh| {
+        let at = lab.zone("berlin")?;
+        for meddling in meddlings(at, &lab.zone("madrid")?.prefix()) {
+            let events = mesh.gateway("berlin")?.folder().join("state/events");
+            let before = std::fs::read_to_string(&events).unwrap_or_default().len();
+            meddle(&at.gateway, &meddling)?;
+            let whole = whole_soon(lab, "berlin");
+            ensure!(whole.is_ok(), "{}: {:#}", meddling.line, whole.unwrap_err());
+            answers(lab)?;
+            if !meddling.leaves_damage {
+                continue;
+            }
+            until(&format!("the event of {:?}", meddling.line), Duration::from_secs(5), || {
+                let text = std::fs::read_to_string(&events).unwrap_or_default();
+                let told = text.get(before..).unwrap_or_default().contains("\trepaired\t");
+                Ok(Look::<()>::when(told, &text))
+            })?;
+        }
+        let status = mesh.gateway("berlin")?.ask(&["status"])?;
+        let mut findings = status["findings"].as_array().into_iter().flatten();
+        ensure!(findings.all(|one| one["severity"] == "note"), "{status}");
+        Ok(())
+    })
+}
+
+#[test]
+fn sequences_of_random_meddling_are_over_2_s_after_their_last_step() -> Result<()> {
+    let seeds = std::env::var("ZONEMESH_MEDDLE_SEEDS").ok();
+    let seeds: u64 = seeds.map_or(Ok(3), |seeds| seeds.parse())?;
+    stays_clean(|lab, _| {
+        let mut longest = Duration::ZERO;
+        for seed in 1..=seeds {
+            longest = longest.max(sequence(lab, "berlin", "madrid", seed)?);
+            answers(lab)?;
+        }
+        writeln!(std::io::stderr(), "{seeds} sequences, whole after {longest:.2?} at most")?;
+        Ok(())
+    })
+}

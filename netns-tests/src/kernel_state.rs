@@ -60,10 +60,16 @@ pub fn missing(lab: &Lab, zone: &LabZone) -> Result<Vec<String>> {
         }
     }
     let filter = said("nft", &["list", "table", "inet", "zonemesh"])?;
-    for part in ["hook postrouting", "@zones4 drop", "oifname \"zm0\" accept"] {
-        if !filter.contains(part) {
+    let others = lab.zones().iter().filter(|other| other.name != zone.name);
+    let rest = ["hook postrouting", "@zones4 drop", "oifname \"zm0\" accept"];
+    for part in rest.into_iter().map(str::to_owned).chain(others.map(LabZone::prefix)) {
+        if !filter.contains(&part) {
             missing.push(format!("the packet filter without {part:?}: {filter}"));
         }
+    }
+    // By the tunnel, inside this machine, by the tunnels' own mark; the policy besides.
+    if filter.matches("accept").count() != 4 {
+        missing.push(format!("the packet filter accepts more: {filter}"));
     }
     Ok(missing)
 }

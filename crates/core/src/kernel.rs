@@ -93,6 +93,8 @@ pub struct TunnelLink {
     pub is_marked: bool,
     /// Its addresses, those of scope link left out.
     pub addresses: BTreeSet<IpNet>,
+    /// Those for which the kernel takes no packets: their routes in the table `local` are gone.
+    pub unheard: BTreeSet<IpNet>,
 }
 
 /// A network that this machine is part of.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use tokio::sync::watch;
@@ -17,10 +17,13 @@ use crate::facts::findings::FindingBoard;
 use crate::plan::MeshPlan;
 use crate::plan::kernel::{KernelPlan, OwnLink, WantedMtus};
 
-/// How long nobody looks after news, so that many changes are one.
+/// How long nobody looks after news, so that many changes are one; longer while they do not end.
 const PAUSE: Duration = Duration::from_millis(30);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// What comes later than this after the last is news of its own.
+const APART: Duration = Duration::from_secs(1);
 /// How often the kernel is looked at also without news.
-const LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(1500);
 /// Looks and changes in turn: an interface that was made anew gets what belongs to it after that.
 const ROUNDS: usize = 4;
 
@@ -41,6 +44,9 @@ pub(crate) struct Kernel {
     refused: Vec<KernelChange>,
     /// What could not be done the time before: to do it now is no repair.
     refused_before: Vec<KernelChange>,
+    /// How long to wait after news, and when there was something to be done last.
+    pause: Duration,
+    disturbed_at: Instant,
 }
 
 /// Which part of the plan is carried out.
@@ -80,8 +86,20 @@ impl Kernel {
         let news = network.news();
         let (barred, seen) = (watch::Sender::default(), KernelState::default());
         let (refused, refused_before) = (Vec::new(), Vec::new());
-        let settled = None;
-        Self { network, own, mtus, news, findings, barred, settled, seen, refused, refused_before }
+        Self {
+            network,
+            own,
+            mtus,
+            news,
+            findings,
+            barred,
+            settled: None,
+            seen,
+            refused,
+            refused_before,
+            pause: PAUSE,
+            disturbed_at: Instant::now(),
+        }
     }
 
     /// What is barred in the clear, as it changes.
@@ -114,7 +132,7 @@ impl Kernel {
 
     async fn carry_out(&mut self, mesh: &MeshPlan, part: Part) -> Refused {
         let mut refused = Refused::default();
-        for _ in 0..ROUNDS {
+        for round in 0..=ROUNDS {
             let plan = match self.look(mesh).await {
                 Ok(plan) => plan,
                 Err(error) => {
@@ -127,17 +145,22 @@ impl Kernel {
                 Part::Ways => plan.ways(&self.seen),
             };
             changes.retain(|change| !refused.changes.contains(change));
-            if changes.is_empty() {
+            let is_over = changes.is_empty() || round == ROUNDS;
+            for change in changes {
+                let made = match is_over {
+                    true => Err(anyhow::anyhow!("it does not stay as it was set: {change}")),
+                    false => self.make(&plan, &change).await,
+                };
+                if let Err(error) = made {
+                    refused.changes.push(change);
+                    refused.reasons.push(error);
+                }
+            }
+            if is_over {
                 if part == Part::Ways {
                     self.settled = Some(plan);
                 }
                 break;
-            }
-            for change in changes {
-                if let Err(error) = self.make(&plan, &change).await {
-                    refused.changes.push(change);
-                    refused.reasons.push(error);
-                }
             }
         }
         self.refused.extend(refused.changes.iter().cloned());
@@ -166,9 +189,9 @@ impl Kernel {
     /// Waits until the kernel is not as planned, or has something new that concerns the plan.
     pub(crate) async fn disturbed(&mut self, mesh: &MeshPlan) {
         loop {
-            let Self { news, mtus, .. } = self;
+            let Self { news, mtus, pause, .. } = self;
             tokio::select! {
-                () = told(news.as_mut()) => tokio::time::sleep(PAUSE).await,
+                () = told(news.as_mut()) => tokio::time::sleep(*pause).await,
                 () = told(Some(mtus)) => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
@@ -180,9 +203,18 @@ impl Kernel {
             let is_new = before != (self.seen.local.clone(), self.seen.foreign.clone());
             let differs = |change| !self.refused.contains(change);
             if is_new || plan.difference(&self.seen).iter().any(differs) {
-                return;
+                return self.note_disturbance();
             }
         }
+    }
+}
+
+impl Kernel {
+    /// Somebody who changes the same again and again costs this process little.
+    fn note_disturbance(&mut self) {
+        let is_again = self.disturbed_at.elapsed() < APART;
+        self.pause = if is_again { (self.pause * 2).min(LONGEST_PAUSE) } else { PAUSE };
+        self.disturbed_at = Instant::now();
     }
 }
 

@@ -30,6 +30,8 @@ struct NotedNetwork {
     state: Mutex<KernelState>,
     made: Mutex<Vec<KernelChange>>,
     refused: Mutex<Option<IpNet>>,
+    /// Says that a route is set, and it is not.
+    forgets: Mutex<Option<IpNet>>,
 }
 
 impl NotedNetwork {
@@ -48,13 +50,15 @@ impl NotedNetwork {
         match change.clone() {
             KernelChange::MakeLink { name } => {
                 let (mtu, is_up, is_marked) = (1420, true, true);
-                let addresses = BTreeSet::new();
-                state.link = Some(TunnelLink { name, mtu, is_up, is_marked, addresses });
+                let link = TunnelLink { name, mtu, is_up, is_marked, ..TunnelLink::default() };
+                state.link = Some(link);
             }
             KernelChange::SetRoute { slot, to, .. } => {
                 let is_refused = *self.refused.lock().unwrap() == Some(slot.prefix);
                 anyhow::ensure!(!is_refused, "no route to {}", slot.prefix);
-                state.routes.insert(slot, to);
+                if *self.forgets.lock().unwrap() != Some(slot.prefix) {
+                    state.routes.insert(slot, to);
+                }
             }
             KernelChange::RemoveRoute { slot, .. } => drop(state.routes.remove(&slot)),
             KernelChange::AddRule(rule) => drop(state.rules.insert(rule)),
@@ -177,6 +181,20 @@ async fn what_somebody_takes_comes_back_and_is_an_event_and_a_zone_that_goes_is_
         assert_eq!((kind.as_str(), before.as_str()), ("route", "none"));
     }
     assert!(events.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn what_does_not_stay_as_it_was_set_is_a_finding_and_no_reason_to_try_without_end() {
+    let (network, findings) = (Arc::new(NotedNetwork::default()), Arc::default());
+    *network.forgets.lock().unwrap() = Some(net(1));
+    let mut kernel = kernel(&network, &findings);
+    let wanted = plan(&[1, 2]);
+    let failed = settle_kernel(&mut kernel, &wanted).await;
+    assert!(failed.iter().all(|reason| reason.contains("does not stay")), "{failed:?}");
+    assert_eq!(failed.len(), 2, "{failed:?}");
+    assert!(network.made().len() < 20);
+    let again = tokio::time::timeout(Duration::from_secs(4), kernel.disturbed(&wanted)).await;
+    assert!(again.is_err(), "it is tried again now and then, not at each look");
 }
 
 /// The streams of a gateway whose neighbours are z2 and z3.

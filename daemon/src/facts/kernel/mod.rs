@@ -39,9 +39,9 @@ pub(crate) async fn read(
     }
     let all = all_routes(netlink).await.context("cannot list the routes")?;
     if let Some(link) = state.link.as_mut().filter(|link| link.is_up) {
-        // An address that the kernel does not take packets for is none.
-        let taken: BTreeSet<_> = all.iter().filter_map(routes::taken_address).collect();
-        link.addresses.retain(|net| taken.contains(&net.addr()));
+        let heard: BTreeSet<_> = all.iter().filter_map(routes::taken_address).collect();
+        let is_unheard = |net: &&IpNet| !heard.contains(&net.addr());
+        link.unheard = link.addresses.iter().filter(is_unheard).copied().collect();
     }
     for message in all {
         match routes::read(&message, index, granted) {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
 use zonemesh_core::kernel::{
     GuardState, KernelChange, KernelState, RouteSlot, RouteWay, TunnelLink,
 };
@@ -63,8 +64,9 @@ impl KernelPlan {
         if link.mtu != wanted.mtu {
             changes.push(KernelChange::LinkMtu { from: link.mtu, to: wanted.mtu });
         }
-        let missing = wanted.addresses.difference(&link.addresses);
-        changes.extend(missing.copied().map(KernelChange::AddAddress));
+        let is_heard = |net: &IpNet| link.addresses.contains(net) && !link.unheard.contains(net);
+        let missing = wanted.addresses.iter().copied().filter(|net| !is_heard(net));
+        changes.extend(missing.map(KernelChange::AddAddress));
         let foreign = link.addresses.difference(&wanted.addresses);
         changes.extend(foreign.copied().map(KernelChange::RemoveAddress));
         if !link.is_up {

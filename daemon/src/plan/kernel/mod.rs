@@ -77,6 +77,7 @@ impl KernelPlan {
             is_up: true,
             is_marked: true,
             addresses,
+            unheard: BTreeSet::new(),
         };
         Self { link, routes, rules, guard }
     }

@@ -60,7 +60,10 @@ fn change(seen: &mut KernelState, change: KernelChange) {
         KernelChange::MarkLink => link.is_marked = true,
         KernelChange::LinkMtu { to, .. } => link.mtu = to,
         KernelChange::LinkUp => link.is_up = true,
-        KernelChange::AddAddress(net) => drop(link.addresses.insert(net)),
+        KernelChange::AddAddress(net) => {
+            link.unheard.remove(&net);
+            link.addresses.insert(net);
+        }
         KernelChange::RemoveAddress(net) => drop(link.addresses.remove(&net)),
         KernelChange::SetRoute { slot, to, .. } => drop(seen.routes.insert(slot, to)),
         KernelChange::RemoveRoute { slot, .. } => drop(seen.routes.remove(&slot)),
@@ -117,11 +120,12 @@ fn each_thing_that_is_taken_or_changed_is_put_right_alone_and_told_as_a_repair()
     let wanted = settle(&mesh, &mut seen);
     let slot = |metric| RouteSlot { table: TABLE, prefix: net("10.10.11.0/24"), metric };
     let extra = RouteSlot { prefix: net("10.77.0.0/16"), ..slot(0) };
-    let link: [Meddle; 5] = [
+    let link: [Meddle; 6] = [
         |seen, _| seen.link.as_mut().unwrap().is_up = false,
         |seen, _| seen.link.as_mut().unwrap().mtu = 1300,
         |seen, _| seen.link.as_mut().unwrap().name = "eth9".to_owned(),
         |seen, _| seen.link.as_mut().unwrap().addresses.clear(),
+        |seen, _| _ = seen.link.as_mut().unwrap().unheard.insert(net("10.255.0.1/32")),
         |seen, _| _ = seen.link.as_mut().unwrap().addresses.insert(net("10.1.1.1/32")),
     ];
     let others: [Meddle; 5] = [

@@ -38,3 +38,65 @@ fn by_zone(
     }
     found.into_values().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use zonemesh_core::finding::Severity;
+    use zonemesh_core::gateway::GatewayId;
+    use zonemesh_core::kernel::LocalNetwork;
+    use zonemesh_core::key::WireGuardPublicKey;
+
+    use super::*;
+    use crate::plan::PeerPlan;
+    use crate::plan::peers::GatewayRole;
+
+    fn madrid() -> MeshPlan {
+        let peer = PeerPlan {
+            id: GatewayId::assumed("madrid".parse().unwrap()),
+            role: GatewayRole::Active,
+            wireguard_key: WireGuardPublicKey([2; 32]),
+            next_key: None,
+            lanes: Vec::new(),
+            endpoints: Vec::new(),
+            prefixes: vec!["10.10.11.0/24".parse().unwrap()],
+            tunnel_ips: Vec::new(),
+            aside: Vec::new(),
+            registry_port: 51_821,
+            is_neighbour: true,
+            keeps_alive: true,
+        };
+        MeshPlan { peers: vec![peer], ..MeshPlan::default() }
+    }
+
+    #[test]
+    fn all_local_networks_in_a_zone_are_one_finding_and_those_of_nobody_none() {
+        let at = |net: &str, interface: &str| LocalNetwork {
+            net: net.parse().unwrap(),
+            interface: interface.to_owned(),
+            index: 7,
+            source: None,
+        };
+        let local = [
+            at("10.10.11.0/25", "br9"),
+            at("10.10.11.128/25", "br8"),
+            at("192.168.1.0/24", "lan0"),
+        ];
+        let seen = KernelState { local: local.into(), ..KernelState::default() };
+        let found = of_kernel(&madrid(), &seen);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].code, Code::LocalNetworkInside);
+        assert_eq!(found[0].seen("found").as_deref(), Some("at br9, at br8"));
+    }
+
+    #[test]
+    fn a_route_of_others_is_a_note_and_no_nftables_is_worth_a_look() {
+        let foreign = [("10.10.11.0/24".parse().unwrap(), "via 10.10.10.9".to_owned())].into();
+        let guard = GuardState::Unusable("Protocol not supported".to_owned());
+        let seen = KernelState { foreign, guard, ..KernelState::default() };
+        let found = of_kernel(&madrid(), &seen);
+        let told: Vec<_> = found.iter().map(|one| (one.code, one.severity)).collect();
+        let note = (Code::ForeignRoute, Severity::Note);
+        assert_eq!(told, [note, (Code::GuardMissing, Severity::Degraded)]);
+        assert!(of_kernel(&madrid(), &KernelState::default()).is_empty());
+    }
+}

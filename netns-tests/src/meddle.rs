@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result};
 use zonemesh_lab::lab::{Lab, LabZone};
 use zonemesh_lab::namespace::Namespace;
 
@@ -142,8 +142,7 @@ pub fn sequence(lab: &Lab, zone: &str, other: &str, seed: u64) -> Result<Duratio
         let meddling = &all[numbers.below(all.len() as u64) as usize];
         if meddling.takes != Safeguard::None {
             if taken != Safeguard::None && taken != meddling.takes {
-                let whole = whole_soon(lab, zone);
-                ensure!(whole.is_ok(), "seed {seed}: {done:#?}: {:#}", whole.unwrap_err());
+                whole_soon(lab, zone).with_context(|| format!("seed {seed}: {done:#?}"))?;
             }
             taken = meddling.takes;
         }
@@ -151,9 +150,7 @@ pub fn sequence(lab: &Lab, zone: &str, other: &str, seed: u64) -> Result<Duratio
         done.push(meddling.line.clone());
         std::thread::sleep(Duration::from_millis(numbers.below(200)));
     }
-    let whole = whole_soon(lab, zone);
-    ensure!(whole.is_ok(), "seed {seed}: {done:#?}: {:#}", whole.unwrap_err());
-    whole
+    whole_soon(lab, zone).with_context(|| format!("seed {seed}: {done:#?}"))
 }
 
 #[cfg(test)]

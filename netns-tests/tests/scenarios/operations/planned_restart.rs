@@ -54,6 +54,10 @@ fn a_tcp_connection_and_every_route_survive_a_planned_restart() -> Result<()> {
     gateway.ip(&["addr", "add", "10.255.9.9/32", "dev", "zm0"])?;
     let stale = ["10.99.0.0/16", "dev", "zm0", "proto", "static", "scope", "global"];
     gateway.ip(&[&["route", "add"][..], &stale].concat())?;
+    // As releases up to 0.2 leave it: no mark on the interface, routes of last resort in `main`.
+    gateway.ip(&["link", "set", "zm0", "alias", ""])?;
+    let last = ["proto", "90", "metric", "4278198272"];
+    gateway.ip(&[&["route", "add", "unreachable", "10.98.0.0/16"][..], &last].concat())?;
     berlin.start(&lab)?;
     conversation.exchange(b"after").context(berlin.daemon()?.output()?)?;
     writeln!(std::io::stderr(), "planned restart to first byte {:.2?}", start.elapsed())?;
@@ -70,6 +74,8 @@ fn a_tcp_connection_and_every_route_survive_a_planned_restart() -> Result<()> {
     ensure!(link.contains("persist off"), "{link}");
     let left = gateway.ip(&["route"])? + &gateway.ip(&["addr"])?;
     ensure!(!left.contains("10.99.0.0/16") && !left.contains("10.255.9.9"), "{left}");
+    ensure!(!left.contains("proto 90") && !left.contains("10.98.0.0/16"), "{left}");
+    ensure!(link.contains("alias zonemesh gateway"), "{link}");
 
     berlin.daemon()?.terminate(SOON)?;
     let links = gateway.ip(&["-o", "link"])?;

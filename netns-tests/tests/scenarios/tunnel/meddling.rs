@@ -13,7 +13,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use netns_tests::kernel_state::whole_soon;
 use netns_tests::meddle::{meddle, meddlings, sequence};
 use netns_tests::wireguard::traffic::ping;
@@ -70,8 +70,7 @@ fn each_thing_that_is_taken_or_changed_is_back_within_2_s_and_told_as_an_event()
             let events = mesh.gateway("berlin")?.folder().join("state/events");
             let before = std::fs::read_to_string(&events).unwrap_or_default().len();
             meddle(&at.gateway, &meddling)?;
-            let whole = whole_soon(lab, "berlin");
-            ensure!(whole.is_ok(), "{}: {:#}", meddling.line, whole.unwrap_err());
+            whole_soon(lab, "berlin").with_context(|| meddling.line.clone())?;
             answers(lab)?;
             if !meddling.leaves_damage {
                 continue;

@@ -201,7 +201,10 @@ impl Kernel {
             let before = (self.seen.local.clone(), self.seen.foreign.clone());
             let Ok(plan) = self.look(mesh).await else { return };
             let is_new = before != (self.seen.local.clone(), self.seen.foreign.clone());
-            let differs = |change| !self.refused.contains(change);
+            // Without an interface nothing works: that is tried at each look.
+            let differs = |change: &KernelChange| {
+                matches!(change, KernelChange::MakeLink { .. }) || !self.refused.contains(change)
+            };
             if is_new || plan.difference(&self.seen).iter().any(differs) {
                 return self.note_disturbance();
             }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use netns_tests::kernel_state::{SOON, routes};
+use netns_tests::kernel_state::{SOON, routes, whole_soon};
 use netns_tests::wireguard::traffic::ping;
 use serde_json::Value;
 use zonemesh_lab::lab::{Lab, ZonePlan};
@@ -133,5 +133,42 @@ fn a_device_of_somebody_else_under_the_tunnels_name_is_left_alone() -> Result<()
     ensure!(code == 5 && output.contains("is not this gateway's"), "{code}: {output}");
     let link = berlin.ip(&["addr", "show", "dev", "zm0"])?;
     ensure!(link.contains("10.66.0.1/32"), "{link}");
+    lab.succeeded()
+}
+
+#[test]
+fn an_interface_that_is_deleted_comes_back_with_its_session_when_its_name_is_free() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..2])?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    // With several queues, each under two descriptors.
+    for zone in ["berlin", "madrid"] {
+        mesh.gateway(zone)?.section("tunnel")?.insert("lanes".to_owned(), 2.into());
+    }
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    let handshake = |mesh: &mut Mesh| -> Result<Value> {
+        Ok(mesh.gateway("berlin")?.ask(&["peers"])?["peers"][0]["latest_handshake"].clone())
+    };
+    let before = handshake(&mut mesh)?;
+    ensure!(!before.is_null(), "no handshake");
+    let berlin = &lab.zone("berlin")?.gateway;
+    berlin.ip(&["link", "del", "zm0"])?;
+    answers(&lab, [10, 10, 11, 5])?;
+    ensure!(handshake(&mut mesh)? == before, "the session is another");
+    // Somebody takes the name in the same moment.
+    let take = "ip link del zm0; ip link add zm0 type bridge; ip link set zm0 up";
+    berlin.run(&["sh", "-ec", take])?;
+    let gateway = mesh.gateway("berlin")?;
+    until("the finding", Duration::from_secs(10), || {
+        let status = gateway.ask(&["status"])?;
+        let mut findings = status["findings"].as_array().into_iter().flatten();
+        let is_told = findings.any(|one| one["code"] == "N213");
+        Ok(Look::<()>::when(is_told, status["findings"].to_string()))
+    })?;
+    let link = berlin.ip(&["-d", "link", "show", "zm0"])?;
+    ensure!(link.contains("bridge"), "{link}");
+    berlin.ip(&["link", "del", "zm0"])?;
+    whole_soon(&lab, "berlin")?;
+    answers(&lab, [10, 10, 11, 5])?;
     lab.succeeded()
 }

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use anyhow::Context as _;
 use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressScope};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressScope};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::packet_route::route::RouteMessage;
 use rtnetlink::{Handle, IpVersion};
@@ -38,10 +38,9 @@ pub(crate) async fn read(
         state.link = link(netlink, index).await.context("cannot read the tunnel's interface")?;
     }
     let all = all_routes(netlink).await.context("cannot list the routes")?;
-    if let Some(link) = state.link.as_mut().filter(|link| link.is_up) {
+    if let Some(link) = &mut state.link {
         let heard: BTreeSet<_> = all.iter().filter_map(routes::taken_address).collect();
-        let is_unheard = |net: &&IpNet| !heard.contains(&net.addr());
-        link.unheard = link.addresses.iter().filter(is_unheard).copied().collect();
+        link.unheard.retain(|net| !heard.contains(&net.addr()));
     }
     for message in all {
         match routes::read(&message, index, granted) {
@@ -97,13 +96,19 @@ async fn link(netlink: &Handle, index: u32) -> anyhow::Result<Option<TunnelLink>
             _ => {}
         }
     }
-    link.addresses = addresses(netlink, index).await?;
+    // Until the routes are known. One of IPv6 that has just come gets its route in a moment.
+    for (net, is_new) in addresses(netlink, index).await? {
+        link.addresses.insert(net);
+        if link.is_up && !is_new {
+            link.unheard.insert(net);
+        }
+    }
     Ok(Some(link))
 }
 
-/// The addresses of a link, without the kernel's own of scope link.
-async fn addresses(netlink: &Handle, index: u32) -> anyhow::Result<BTreeSet<IpNet>> {
-    let mut found = BTreeSet::new();
+/// The addresses of a link, without the kernel's own of scope link, and whether each is tentative still.
+async fn addresses(netlink: &Handle, index: u32) -> anyhow::Result<BTreeMap<IpNet, bool>> {
+    let mut found = BTreeMap::new();
     let mut read = netlink.address().get().set_link_index_filter(index).execute();
     while let Some(message) = read.try_next().await.context("cannot list the addresses")? {
         if message.header.index != index || message.header.scope == AddressScope::Link {
@@ -118,7 +123,9 @@ async fn addresses(netlink: &Handle, index: u32) -> anyhow::Result<BTreeSet<IpNe
             }
         }
         let length = message.header.prefix_len;
-        found.extend(address.and_then(|ip: IpAddr| IpNet::new(ip, length).ok()));
+        let is_new = message.header.flags.contains(AddressHeaderFlags::Tentative);
+        let net = address.and_then(|ip: IpAddr| IpNet::new(ip, length).ok());
+        found.extend(net.map(|net| (net, is_new)));
     }
     Ok(found)
 }
@@ -148,7 +155,7 @@ pub(crate) async fn found_link(
         index,
         is_marked: message.attributes.contains(&alias),
         is_held: message.attributes.contains(&LinkAttribute::Carrier(1)),
-        addresses: addresses(netlink, index).await?,
+        addresses: addresses(netlink, index).await?.into_keys().collect(),
     }))
 }
 

@@ -14,14 +14,17 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::kernel_state::whole_soon;
+use netns_tests::kernel_state::{SOON, whole_soon};
 use netns_tests::meddle::{meddle, meddlings, sequence};
 use netns_tests::wireguard::traffic::ping;
 use zonemesh_lab::capture::Capture;
 use zonemesh_lab::lab::{Lab, ZonePlan};
 use zonemesh_lab::mesh::{Mesh, WIREGUARD_PORT, patience};
+use zonemesh_lab::namespace::Namespace;
 use zonemesh_lab::process::Process;
 use zonemesh_lab::wait::{Look, until};
+
+use super::path_mtu::with_ipv6_inside;
 
 const ZONES: [ZonePlan<'_>; 2] =
     [ZonePlan { name: "berlin", vms: &["vm"] }, ZonePlan { name: "madrid", vms: &["vm"] }];
@@ -101,4 +104,72 @@ fn sequences_of_random_meddling_are_over_2_s_after_their_last_step() -> Result<(
         writeln!(std::io::stderr(), "{seeds} sequences, whole after {longest:.2?} at most")?;
         Ok(())
     })
+}
+
+/// What is missing of IPv6 at berlin's gateway: routes and rule, the set of the packet filter, the address.
+fn missing_v6(gateway: &Namespace) -> Result<Vec<String>> {
+    let said = |program: &str, args: &[&str]| -> Result<String> {
+        let output = gateway.command(program).args(args).output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let wanted = [
+        ("ip", "-6 route show table 9091 fd00:11::/64", &["dev zm0", "unreachable"][..]),
+        ("ip", "-6 rule", &["9091:", "not from all fwmark 0x7a6d"]),
+        ("nft", "list set inet zonemesh zones6", &["fd00:11::/64"]),
+        ("ip", "-6 addr show dev zm0", &["fd00:ff::1/128"]),
+    ];
+    let mut missing = Vec::new();
+    for (program, args, parts) in wanted {
+        let seen = said(program, &args.split(' ').collect::<Vec<_>>())?;
+        let gone = parts.iter().filter(|part| !seen.contains(**part));
+        missing.extend(gone.map(|part| format!("{program} {args} without {part:?}: {seen}")));
+    }
+    Ok(missing)
+}
+
+#[test]
+fn ipv6_is_put_right_as_well() -> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    with_ipv6_inside(&lab, &mut mesh)?;
+    for (zone, other, own, others) in [
+        ("berlin", "madrid", "fd00:ff::1", "fd00:ff::2"),
+        ("madrid", "berlin", "fd00:ff::2", "fd00:ff::1"),
+    ] {
+        let both = |v4: String, v6: &str| toml::Value::Array(vec![v4.into(), v6.into()]);
+        let (at, to) = (lab.zone(zone)?.tunnel_address, lab.zone(other)?.tunnel_address);
+        let gateway = mesh.gateway(zone)?;
+        gateway.section("tunnel")?.insert("addresses".to_owned(), both(at.to_string(), own));
+        let peer = gateway.peer(other)?;
+        peer.insert("tunnel_addresses".to_owned(), both(to.to_string(), others));
+    }
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    let at = lab.zone("berlin")?;
+    let (vm, target) = (&at.vm("vm")?.namespace, "fd00:11::5".parse()?);
+    for line in [
+        "true",
+        "ip link set zm0 down",
+        "ip link del zm0",
+        "ip -6 addr flush dev zm0",
+        "ip -6 route flush table 9091",
+        "ip -6 route flush table local dev zm0",
+        "ip -6 rule del pref 9091",
+        "nft flush set inet zonemesh zones6",
+        "ip -6 route replace fd00:11::/64 dev lan0 metric 1024 table 9091",
+        "ip -6 route append fd00:11::/64 dev lan0 metric 1024 table 9091",
+    ] {
+        drop(at.gateway.command("sh").args(["-c", line]).output()?);
+        let (_, took) = until(&format!("{line:?} to be put right"), SOON * 3, || {
+            let missing = missing_v6(&at.gateway)?;
+            let lines = at.gateway.ip(&["-6", "route", "show", "table", "9091", "fd00:11::/64"])?;
+            let is_whole = missing.is_empty() && lines.lines().count() == 2;
+            Ok(Look::<()>::when(is_whole, format!("{missing:#?} {lines}")))
+        })?;
+        ensure!(took <= SOON, "{line:?} took {took:.2?}");
+        until(&format!("an answer after {line:?}"), Duration::from_secs(10), || {
+            Ok(Look::<()>::when(ping(vm, target, 1, 0.1)?.received == 1, "no answer"))
+        })?;
+    }
+    lab.succeeded()
 }

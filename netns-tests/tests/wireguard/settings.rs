@@ -83,6 +83,48 @@ pub(crate) fn bad_requests_get_their_errno_and_change_nothing(by: Implementation
     wan.succeeded()
 }
 
+/// Whoever writes the requests may hold anything in memory; a client waits for the answer.
+pub(crate) fn bytes_that_are_no_text_get_an_errno(by: Implementation) -> Result<()> {
+    let wan = Wan::new()?;
+    let gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
+    gateway.set(&["listen-port", "4500"])?;
+    for bytes in [
+        &b"\xff\xfe"[..],
+        b"\0",
+        b"listen_port=45\x0001",
+        b"listen_port=45\xc3\x28",
+        b"fwmark=\xf0",
+    ] {
+        let mut stream = gateway.connect()?;
+        stream.write_all(&[b"set=1\n", bytes, b"\n\n"].concat())?;
+        let answer = read_answer(&mut stream)?;
+        let errno = answer.lines().find_map(|line| line.strip_prefix("errno="));
+        ensure!(errno.is_some_and(|errno| errno != "0"), "{answer:?} to {bytes:?}");
+        ensure!(answer.ends_with("\n\n"), "{answer:?} has no end");
+    }
+    ensure!(gateway.show()?.listen_port == 4500, "the port changed");
+    wan.succeeded()
+}
+
+/// As many as a monitoring system with a leak leaves open.
+pub(crate) fn sixty_idle_clients_do_not_block_the_next(by: Implementation) -> Result<()> {
+    let wan = Wan::new()?;
+    let gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
+    let mut idle = Vec::new();
+    for _ in 0..60 {
+        let mut stream = gateway.connect()?;
+        stream.write_all(b"get=1\n\n")?;
+        ensure!(read_answer(&mut stream)?.ends_with("errno=0\n\n"), "number {}", idle.len());
+        idle.push(stream);
+    }
+    let start = Instant::now();
+    ensure!(gateway.errno("get=1\n\n")? == 0, "the next one was refused");
+    let waited = start.elapsed();
+    ensure!(waited < Duration::from_secs(1), "the next one waited for {waited:.1?}");
+    drop(idle);
+    wan.succeeded()
+}
+
 pub(crate) fn zero_takes_a_setting_away(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
     let gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
@@ -165,6 +207,28 @@ pub(crate) fn ones_own_key_is_no_peer(by: Implementation) -> Result<()> {
     let shown = gateway.show()?;
     let is_own = |peer: &_| *peer == shown.public_key;
     ensure!(!shown.peers.iter().any(|peer| is_own(&peer.public_key)), "a peer's key became ours");
+    wan.succeeded()
+}
+
+/// As the kernel does it: the key of the interface counts, and the peer that it makes impossible goes.
+pub(crate) fn a_peer_whose_key_becomes_ones_own_is_removed(by: Implementation) -> Result<()> {
+    let wan = Wan::new()?;
+    let gateway = WireGuardGateway::start(by, &wan, Side::Left)?;
+    gateway.ask(&format!("set=1\nprivate_key={}\n\n", key(Side::Left).secret_hex()))?;
+    let (a, b) = (peer(7), peer(8));
+    gateway.ask(&format!(
+        "set=1\npublic_key={a}\nallowed_ip=10.1.0.0/16\npublic_key={b}\nallowed_ip=10.2.0.0/16\n\n"
+    ))?;
+    let becomes = format!("set=1\nprivate_key={}\n\n", TunnelKey::of(7).secret_hex());
+    let errno = gateway.errno(&becomes)?;
+    ensure!(errno == 0, "errno {errno}");
+    let shown = gateway.show()?;
+    ensure!(shown.public_key == TunnelKey::of(7).public_base64(), "{shown:?}");
+    ensure!(shown.peers.len() == 1 && shown.peers[0].allowed_ips == ["10.2.0.0/16"], "{shown:?}");
+    // Named as a peer again, it is passed over, and what it asks for stays where it is.
+    let errno = gateway.errno(&format!("set=1\npublic_key={a}\nallowed_ip=10.2.0.0/16\n\n"))?;
+    ensure!(errno == 0, "errno {errno}");
+    ensure!(gateway.show()?.peers == shown.peers, "{:?}", gateway.show()?);
     wan.succeeded()
 }
 

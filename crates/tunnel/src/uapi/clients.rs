@@ -4,7 +4,9 @@
 //! is behind the socket is a [`UapiDevice`]. Specification: <https://www.wireguard.com/xplatform/>.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -16,9 +18,10 @@ use crate::linux::sys;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest request: 130 000 allowed IPs in their longest form fit.
 const LONGEST: u64 = 16 << 20;
-/// Connections of one user at once, and of all; more are closed unheard.
-const CLIENTS_EACH: usize = 16;
-const CLIENTS: usize = 256;
+/// Connections of one user at once, and of all. For one more, an idle one of the same user is closed;
+/// where none is idle, the new one is.
+const CLIENTS_EACH: usize = 64;
+const CLIENTS: usize = 512;
 /// Time between two log lines about those that were closed.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// Pause after an error of `accept`: out of descriptors the listener stays ready, and asked again at
@@ -42,7 +45,15 @@ pub(super) fn lock<D>(device: &Mutex<D>) -> MutexGuard<'_, D> {
 struct UapiClient {
     /// `None` if the kernel does not say; all of those count as one.
     user: Option<u32>,
+    connection: Arc<UapiConnection>,
     thread: JoinHandle<()>,
+}
+
+/// What its thread shares with who admits others.
+struct UapiConnection {
+    stream: UnixStream,
+    /// A request has begun and is not answered yet.
+    is_busy: AtomicBool,
 }
 
 /// Those who are connected. What their threads still wait for ends with the process.
@@ -64,22 +75,38 @@ impl UapiClients {
             return;
         }
         let device = Arc::clone(device);
+        let connection = Arc::new(UapiConnection { stream, is_busy: AtomicBool::new(false) });
+        let served = Arc::clone(&connection);
         let spawned = thread::Builder::new().name("zm-uapi".to_owned()).spawn(move || {
-            if let Err(error) = converse(&stream, &device) {
+            if let Err(error) = converse(&served, &device) {
                 tracing::debug!(%error, "a client left");
             }
         });
         match spawned {
-            Ok(thread) => self.connected.push(UapiClient { user, thread }),
+            Ok(thread) => self.connected.push(UapiClient { user, connection, thread }),
             Err(error) => self.say(&error.to_string(), user),
         }
     }
 
-    /// One user's idle connections keep no other user out.
+    /// One user's connections keep no other user out, and idle ones nobody.
     fn has_room_for(&mut self, user: Option<u32>) -> bool {
         self.connected.retain(|client| !client.thread.is_finished());
         let own = self.connected.iter().filter(|client| client.user == user).count();
-        own < CLIENTS_EACH && self.connected.len() < CLIENTS
+        (own < CLIENTS_EACH && self.connected.len() < CLIENTS) || self.close_idle(user)
+    }
+
+    /// Closes the connection of `user` that has been there for longest and asks nothing now.
+    fn close_idle(&mut self, user: Option<u32>) -> bool {
+        let is_idle = |client: &UapiClient| {
+            client.user == user && !client.connection.is_busy.load(Ordering::Acquire)
+        };
+        let Some(at) = self.connected.iter().position(is_idle) else { return false };
+        let closed = self.connected.remove(at);
+        // Its thread reads the end, and goes.
+        if let Err(error) = closed.connection.stream.shutdown(Shutdown::Both) {
+            tracing::debug!(%error, "a client had left");
+        }
+        true
     }
 
     fn say(&mut self, reason: &str, user: Option<u32>) {
@@ -104,22 +131,29 @@ fn accepted(listener: &UnixListener) -> Option<UnixStream> {
 }
 
 /// Answers the requests of one client.
-fn converse(mut stream: &UnixStream, device: &Mutex<impl UapiDevice>) -> io::Result<()> {
+fn converse(client: &UapiConnection, device: &Mutex<impl UapiDevice>) -> io::Result<()> {
+    let mut stream = &client.stream;
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut reader = BufReader::new(stream.take(LONGEST));
-    let mut first = String::new();
-    while reader.read_line(&mut first)? > 0 {
-        let (mut answer, result) = match first.trim_end() {
-            "get=1" => {
+    let mut first = Vec::new();
+    loop {
+        client.is_busy.store(!reader.buffer().is_empty(), Ordering::Release);
+        if reader.fill_buf()?.is_empty() {
+            return Ok(());
+        }
+        client.is_busy.store(true, Ordering::Release);
+        reader.read_until(b'\n', &mut first)?;
+        let (mut answer, result) = match first.trim_ascii_end() {
+            b"get=1" => {
                 read_blank_line(&mut reader)?;
                 match lock(device).get() {
                     Ok(answer) => (answer, Ok(())),
                     Err(errno) => (String::new(), Err(errno)),
                 }
             }
-            "set=1" => {
+            b"set=1" => {
                 let request = read_set(&mut reader)?;
                 (String::new(), request.and_then(|request| lock(device).set(request)))
             }
@@ -133,7 +167,6 @@ fn converse(mut stream: &UnixStream, device: &Mutex<impl UapiDevice>) -> io::Res
         first.clear();
         reader.get_mut().set_limit(LONGEST);
     }
-    Ok(())
 }
 
 /// The lines that end every answer.
@@ -143,25 +176,26 @@ fn closing(result: Result<(), Errno>) -> String {
 }
 
 fn read_blank_line(reader: &mut impl io::BufRead) -> io::Result<()> {
-    let mut blank = String::new();
-    reader.read_line(&mut blank).map(drop)
+    reader.read_until(b'\n', &mut Vec::new()).map(drop)
 }
 
 /// Reads up to the blank line that ends a request, or its limit; also behind a mistake, as whoever
 /// is still writing would not read the answer.
 pub(super) fn read_set(reader: &mut impl io::BufRead) -> io::Result<Result<SetRequest, Errno>> {
     let mut request = Ok(SetRequest::default());
-    let mut text = zeroize::Zeroizing::new(String::new());
+    // Bytes, as a client may write any, and is to hear that they are no text.
+    let mut bytes = zeroize::Zeroizing::new(Vec::new());
     loop {
-        text.clear();
-        if reader.read_line(&mut text)? == 0 {
+        bytes.clear();
+        if reader.read_until(b'\n', &mut bytes)? == 0 {
             return Ok(Err(TOO_LONG));
         }
-        let line = text.trim_end_matches('\n');
+        let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         if line.is_empty() {
             return Ok(request);
         }
-        let taken = request.as_mut().map_or(Ok(()), |request| request.take_line(line));
+        let line = std::str::from_utf8(line).map_err(|_no_text| INVALID);
+        let taken = request.as_mut().map_or(Ok(()), |request| request.take_line(line?));
         if let Err(errno) = taken {
             request = Err(errno);
         }
@@ -188,28 +222,64 @@ mod tests {
         }
     }
 
-    #[test]
-    fn one_users_idle_clients_leave_room_for_every_other_user() {
-        let name = format!("zonemesh-uapi-{}", std::process::id());
+    /// A listener, and what connects to it.
+    fn ground(name: &str) -> (UnixListener, impl Fn() -> UnixStream) {
+        let name = format!("zonemesh-uapi-{name}-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(name).unwrap();
         let listener = UnixListener::bind_addr(&address).unwrap();
+        (listener, move || UnixStream::connect_addr(&address).unwrap())
+    }
+
+    /// What a `get` is answered on this connection.
+    fn ask(mut client: &UnixStream) -> String {
+        client.write_all(b"get=1\n\n").unwrap();
+        let mut answer = String::new();
+        let mut reader = BufReader::new(client);
+        while !answer.ends_with("\n\n") && reader.read_line(&mut answer).unwrap() > 0 {}
+        answer
+    }
+
+    #[test]
+    fn however_many_are_idle_the_next_is_heard_and_no_other_user_is_kept_out() {
+        let (listener, connect) = ground("idle");
         let (mut clients, device) = (UapiClients::default(), Arc::new(Mutex::new(NoDevice)));
         let mut idle = Vec::new();
-        for _ in 0..60 {
-            idle.push(UnixStream::connect_addr(&address).unwrap());
+        for _ in 0..3 * CLIENTS_EACH {
+            idle.push(connect());
             clients.admit(&listener, &device);
+            assert_eq!(ask(&idle[idle.len() - 1]), closing(Err(INVALID)));
         }
         let own = sys::peer_user(&idle[0]).unwrap();
-        let held = clients.connected.iter().filter(|client| client.user == Some(own)).count();
-        assert_eq!((held, clients.connected.len()), (CLIENTS_EACH, CLIENTS_EACH));
-        assert!(!clients.has_room_for(Some(own)));
+        assert!(clients.connected.iter().all(|client| client.user == Some(own)));
+        assert!(clients.connected.len() <= CLIENTS_EACH);
         assert!(clients.has_room_for(Some(own + 1)));
-        drop(idle);
-        let begun = Instant::now();
-        while !clients.has_room_for(Some(own)) && begun.elapsed() < PATIENCE {
-            thread::sleep(Duration::from_millis(10));
+    }
+
+    #[test]
+    fn a_request_that_has_begun_is_not_given_up_for_a_newcomer() {
+        let (listener, connect) = ground("busy");
+        let (mut clients, device) = (UapiClients::default(), Arc::new(Mutex::new(NoDevice)));
+        let mut halfway = Vec::new();
+        for _ in 0..CLIENTS_EACH {
+            let mut client = connect();
+            clients.admit(&listener, &device);
+            client.write_all(b"set=1\n").unwrap();
+            halfway.push(client);
         }
-        assert!(clients.has_room_for(Some(own)), "their places are given back");
+        let is_busy = |client: &UapiClient| client.connection.is_busy.load(Ordering::Acquire);
+        let begun = Instant::now();
+        while !clients.connected.iter().all(is_busy) && begun.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let own = sys::peer_user(&halfway[0]).unwrap();
+        assert!(!clients.has_room_for(Some(own)));
+        halfway[5].write_all(b"\n").unwrap();
+        let mut answer = [0; 64];
+        assert!(halfway[5].read(&mut answer).unwrap() > 0);
+        while !clients.has_room_for(Some(own)) && begun.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(clients.connected.len(), CLIENTS_EACH - 1, "the one that was answered has gone");
     }
 
     #[test]

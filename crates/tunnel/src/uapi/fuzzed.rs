@@ -11,7 +11,6 @@ use super::request::{INVALID, TOO_LONG};
 /// If a request is neither taken nor refused with an errno of the protocol.
 pub fn uapi(bytes: &[u8]) {
     let mut reader = BufReader::new(Cursor::new(bytes));
-    // Not UTF-8: the connection ends.
     while let Ok(request) = read_set(&mut reader) {
         match request {
             Ok(request) => {

@@ -115,7 +115,10 @@ impl UapiDevice for WireGuardInterface {
         config.fwmark = request.fwmark.map_or(config.fwmark, |mark| (mark != 0).then_some(mark));
         let mut peers = if request.replace_peers { Peers::new() } else { self.peers.clone() };
         let mut owners = owners(&peers);
-        for change in request.peers {
+        // As the kernel does it: nobody is a peer of itself, and a key that becomes ours is no peer's.
+        let own = config.private_key.public_key();
+        remove(&own, &mut peers, &mut owners);
+        for change in request.peers.into_iter().filter(|change| change.public_key != own) {
             apply(change, &mut peers, &mut owners);
         }
         let zones = peers.values().map(WireGuardPeer::zone).collect();
@@ -139,11 +142,7 @@ fn owners(peers: &Peers) -> BTreeMap<IpNet, WireGuardPublicKey> {
 fn apply(change: PeerChange, peers: &mut Peers, owners: &mut BTreeMap<IpNet, WireGuardPublicKey>) {
     let key = change.public_key;
     if change.remove || (change.update_only && !peers.contains_key(&key)) {
-        let removed = peers.remove(&key).map(|peer| peer.allowed_ips);
-        for prefix in removed.unwrap_or_default() {
-            owners.remove(&prefix);
-        }
-        return;
+        return remove(&key, peers, owners);
     }
     let peer = peers.entry(key).or_insert_with(|| WireGuardPeer::new(key));
     if let Some(preshared_key) = change.preshared_key {
@@ -166,6 +165,17 @@ fn apply(change: PeerChange, peers: &mut Peers, owners: &mut BTreeMap<IpNet, Wir
         if add || owners.get(&prefix) == Some(&key) {
             move_prefix(prefix, add.then_some(key), peers, owners);
         }
+    }
+}
+
+fn remove(
+    key: &WireGuardPublicKey,
+    peers: &mut Peers,
+    owners: &mut BTreeMap<IpNet, WireGuardPublicKey>,
+) {
+    let removed = peers.remove(key).map(|peer| peer.allowed_ips);
+    for prefix in removed.unwrap_or_default() {
+        owners.remove(&prefix);
     }
 }
 

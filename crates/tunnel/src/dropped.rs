@@ -49,6 +49,8 @@ reasons! {
     Unauthentic => "unauthentic",
     /// Inward: a counter that was seen already or is too old.
     Replayed => "replayed",
+    /// Inward: a counter beyond the last that a session may use.
+    CounterSpent => "counter_spent",
     /// Inward: authentic, but what was inside is no valid IP packet.
     InnerMalformed => "inner_malformed",
     /// Inward: the inner source address does not belong to the zone of the peer that sent it.

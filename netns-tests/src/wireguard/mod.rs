@@ -11,6 +11,7 @@ pub mod gateway;
 pub mod implementation;
 pub mod key;
 pub mod machine;
+pub mod numbered;
 pub mod pair;
 pub mod puppet;
 pub mod storm;

@@ -166,6 +166,7 @@ behaviours! {
         an_idle_pair_is_back_10_s_after_an_outage_of_100_s;
     replay:
         replayed_data_is_dropped_and_reordered_data_is_not,
+        data_beyond_the_last_number_is_dropped,
         a_replayed_initiation_is_not_answered,
         a_forged_cookie_changes_nothing,
         bad_inner_packets_reach_nobody,

@@ -10,10 +10,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use netns_tests::wireguard::gateway::{PORT, WireGuardGateway, inner, key};
 use netns_tests::wireguard::implementation::Implementation;
+use netns_tests::wireguard::numbered::{NumberedHandshake, REJECT_AFTER_MESSAGES};
 use netns_tests::wireguard::pair::{Pair, PairPlan};
-use netns_tests::wireguard::puppet::{COOKIE_REPLY, INITIATION, Puppet, Taken, echo_request};
+use netns_tests::wireguard::puppet::{
+    COOKIE_REPLY, INITIATION, Puppet, PuppetKeys, Taken, echo_request,
+};
 use netns_tests::wireguard::traffic::Pinger;
 use netns_tests::wireguard::wan::{Family, Side, Wan};
+use zonemesh_lab::wait::{Look, until};
 
 use crate::paths::gateway_and_puppet;
 
@@ -62,6 +66,38 @@ pub(crate) fn replayed_data_is_dropped_and_reordered_data_is_not(by: Implementat
     let answered = answers(&mut puppet)?;
     ensure!(answered == 1, "{answered} answers, the packet from beyond the window included");
     drop(gateway);
+    wan.succeeded()
+}
+
+/// Authentic, and beyond the last number that a session may use: taken, it would also move the replay
+/// window past everything that is still to come.
+pub(crate) fn data_beyond_the_last_number_is_dropped(by: Implementation) -> Result<()> {
+    let wan = Wan::new()?;
+    let (gateway, puppet) = gateway_and_puppet(by, &wan)?;
+    let keys = PuppetKeys { own: &key(Side::Left), peer: key(Side::Right).public() };
+    let (handshake, initiation) = NumberedHandshake::begin(&keys)?;
+    puppet.send(&initiation)?;
+    let session = handshake.finish(&puppet.receive(SOON)?.context("no answer")?)?;
+    puppet.send(&session.seal(0, &[])?)?;
+    let before = delivered(&gateway)?;
+    let send = |number: u64| -> Result<()> {
+        puppet.send(&session.seal(number, &echo_request(SOURCE, TARGET, 1)?)?)
+    };
+    let arrived = |count: u64, what: &str| {
+        until(what, Duration::from_secs(3), || {
+            let seen = delivered(&gateway)? - before;
+            Ok(Look::<()>::when(seen == count, format!("{seen} packets came through, not {count}")))
+        })
+    };
+    send(1)?;
+    arrived(1, "a packet")?;
+    for beyond in [REJECT_AFTER_MESSAGES, REJECT_AFTER_MESSAGES + 1, u64::MAX - 1, u64::MAX] {
+        send(beyond)?;
+    }
+    send(2)?;
+    arrived(2, "the next packet, and none from beyond the last number")?;
+    send(REJECT_AFTER_MESSAGES - 1)?;
+    arrived(3, "the last packet of the session")?;
     wan.succeeded()
 }
 

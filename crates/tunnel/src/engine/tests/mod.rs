@@ -5,6 +5,8 @@
 
 #[cfg(test)]
 mod bulk;
+#[cfg(test)]
+mod expected;
 pub(crate) mod fuzzed;
 #[cfg(test)]
 mod gateways;

@@ -23,6 +23,10 @@ pub(crate) const INITIATION: usize = 148;
 pub(super) const TYPE_INITIATION: u8 = 1;
 pub(crate) const TYPE_DATA: u8 = 4;
 
+/// A counter from which on nothing is taken (WireGuard paper, section 6.1): the nonce of a key is used
+/// once, and a window that was moved there would refuse all that is still to come.
+const REJECT_AFTER_MESSAGES: u64 = u64::MAX - (1 << 13);
+
 /// This gateway's keys, as the noise layer wants them.
 pub(crate) struct OwnIdentity {
     pub(crate) secret: StaticSecret,
@@ -160,6 +164,12 @@ pub(super) fn sender_index(message: &[u8]) -> Option<u32> {
 /// The index of ours that a data message is for.
 pub(crate) fn receiver_index(message: &[u8]) -> Option<u32> {
     sender_index(message)
+}
+
+/// True if the counter of a data message is one that a session may use.
+pub(super) fn has_usable_counter(message: &[u8]) -> bool {
+    let counter = message.get(8..16).and_then(<[u8]>::first_chunk);
+    counter.is_some_and(|bytes| u64::from_le_bytes(*bytes) < REJECT_AFTER_MESSAGES)
 }
 
 fn reason_for_data(error: &WireGuardError) -> Dropped {

@@ -10,7 +10,9 @@ use std::time::{Duration, SystemTime};
 use boringtun::noise::{Tunn, TunnResult};
 use zonemesh_core::key::{PresharedKey, WireGuardPublicKey};
 
-use super::noise::{OwnIdentity, RemoteKeys, has_session, new_tunn, opened};
+use super::noise::{
+    OwnIdentity, RemoteKeys, has_session, has_usable_counter, new_tunn, opened,
+};
 use crate::dropped::Dropped;
 use crate::peer::ClockReading;
 
@@ -99,6 +101,10 @@ impl NoiseSessions {
         out: &mut [u8],
         now: ClockReading,
     ) -> Result<OpenedData, Dropped> {
+        // boringtun knows no last one.
+        if !has_usable_counter(message) {
+            return Err(Dropped::CounterSpent);
+        }
         let result = opened(self.present(now)?.decapsulate(None, message, out));
         match (result, &mut self.former) {
             // boringtun has written nothing into `out` that anybody reads: it is written anew.

@@ -89,13 +89,7 @@ impl<'a> Replies<'a> {
              \x20   {to} counter name zm_packets\n\
              \x20   {to} meta length > {REQUEST} counter name zm_longer\n  }}\n}}\n"
         );
-        let mut command = router.command("nft");
-        command.args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped());
-        let mut nft = command.spawn().context("cannot start nft -> install nftables")?;
-        nft.stdin.take().context("nft has no input")?.write_all(rules.as_bytes())?;
-        let output = nft.wait_with_output()?;
-        let reason = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(output.status.success(), "nft refused: {reason}\n{rules}");
+        load(router, &rules)?;
         Ok(Self { router })
     }
 
@@ -104,16 +98,57 @@ impl<'a> Replies<'a> {
     /// # Errors
     /// When nft shows none.
     pub fn read(&self) -> Result<Replied> {
-        let text = self.router.run(&["nft", "-j", "list", "counters"])?;
-        let shown: serde_json::Value = serde_json::from_str(&text)?;
-        let of = |name: &str| {
-            let all = shown["nftables"].as_array().into_iter().flatten();
-            let mut counters = all.map(|entry| &entry["counter"]);
-            let found = counters.find(|counter| counter["name"] == name);
-            found
-                .and_then(|counter| counter["packets"].as_u64())
-                .context("no counter in nft's list")
-        };
+        let of = |name| counter(self.router, name);
         Ok(Replied { packets: of("zm_packets")?, longer: of("zm_longer")? })
     }
+}
+
+/// A counter on the router for handshake initiations over IPv4, whoever sends them.
+#[derive(Debug)]
+pub struct Initiations<'a> {
+    router: &'a Namespace,
+}
+
+impl<'a> Initiations<'a> {
+    /// Begins to count.
+    ///
+    /// # Errors
+    /// When nft refuses.
+    pub fn count(router: &'a Namespace) -> Result<Self> {
+        let rules = format!(
+            "table ip zm_begun {{\n  counter zm_initiations {{\n  }}\n  chain begun {{\n\
+             \x20   type filter hook prerouting priority 0; policy accept;\n\
+             \x20   meta l4proto udp ip length {REQUEST} counter name zm_initiations\n  }}\n}}\n"
+        );
+        load(router, &rules)?;
+        Ok(Self { router })
+    }
+
+    /// The count so far.
+    ///
+    /// # Errors
+    /// When nft shows none.
+    pub fn read(&self) -> Result<u64> {
+        counter(self.router, "zm_initiations")
+    }
+}
+
+fn load(router: &Namespace, rules: &str) -> Result<()> {
+    let mut command = router.command("nft");
+    command.args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut nft = command.spawn().context("cannot start nft -> install nftables")?;
+    nft.stdin.take().context("nft has no input")?.write_all(rules.as_bytes())?;
+    let output = nft.wait_with_output()?;
+    let reason = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "nft refused: {reason}\n{rules}");
+    Ok(())
+}
+
+fn counter(router: &Namespace, name: &str) -> Result<u64> {
+    let text = router.run(&["nft", "-j", "list", "counters"])?;
+    let shown: serde_json::Value = serde_json::from_str(&text)?;
+    let mut counters =
+        shown["nftables"].as_array().into_iter().flatten().map(|entry| &entry["counter"]);
+    let found = counters.find(|counter| counter["name"] == name);
+    found.and_then(|counter| counter["packets"].as_u64()).context("no counter in nft's list")
 }

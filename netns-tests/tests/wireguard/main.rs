@@ -138,7 +138,9 @@ behaviours! {
     sessions:
         latest_handshake_is_a_unix_time,
         changing_a_setting_disturbs_no_session,
+        settings_of_a_peer_start_no_handshake,
         changing_the_preshared_key_keeps_the_session,
+        a_session_is_renewed_with_a_new_preshared_key_without_loss,
         preshared_keys_must_match,
         both_ips_inside_and_outside,
         sessions_are_renewed_without_loss;

@@ -4,6 +4,7 @@
 //!   left  ==== tunnel ====  right
 //! ```
 
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
@@ -11,6 +12,7 @@ use netns_tests::wireguard::gateway::{PORT, inner};
 use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::key::{TunnelKey, base64};
 use netns_tests::wireguard::pair::{Pair, PairPlan, configuration, preshared_key};
+use netns_tests::wireguard::storm::Initiations;
 use netns_tests::wireguard::traffic::{Pinger, ping};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
 use zonemesh_lab::wait::{Look, holds_for, until};
@@ -72,6 +74,36 @@ pub(crate) fn changing_a_setting_disturbs_no_session(by: Implementation) -> Resu
     wan.succeeded()
 }
 
+/// What is set is for what comes next: nobody asked for a handshake.
+pub(crate) fn settings_of_a_peer_start_no_handshake(by: Implementation) -> Result<()> {
+    let wan = Wan::new()?;
+    let second = SocketAddr::new(wan.add_host(Side::Right, Family::V4, 9)?, PORT).to_string();
+    let pair = Pair::start(&wan, [by, by], PairPlan::default())?;
+    pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
+    let initiations = Initiations::count(wan.router())?;
+    let secret = wan.folder().join("preshared");
+    std::fs::write(&secret, base64(&[0x44; 32]))?;
+    let file = secret.display().to_string();
+    let peer = pair.left.peer()?.public_key;
+    for change in [
+        &["peer", &peer, "endpoint", &second][..],
+        &["peer", &peer, "preshared-key", &file],
+        &["peer", &peer, "persistent-keepalive", "25"],
+        &["peer", &peer, "persistent-keepalive", "0"],
+    ] {
+        pair.left.set(change)?;
+        holds_for("the silence", Duration::from_millis(1200), || {
+            let seen = initiations.read()?;
+            Ok(Look::<()>::when(seen == 0, format!("{seen} initiations after {change:?}")))
+        })?;
+    }
+    // Packets go on where they were told to go, in the session that was there.
+    let pinged = ping(wan.namespace(Side::Left), inner(Side::Right, Family::V4), 3, 0.1)?;
+    ensure!(pinged.lost() == 0 && initiations.read()? == 0, "{pinged:?}");
+    ensure!(pair.left.peer()?.endpoint == second, "{:?}", pair.left.peer()?);
+    wan.succeeded()
+}
+
 fn still_the_same(pair: &Pair<'_>, handshakes: (u64, u64)) -> Result<()> {
     holds_for("the session", Duration::from_millis(300), || {
         let now = (pair.left.peer_of_right()?, pair.right.peer()?.latest_handshake);
@@ -106,6 +138,32 @@ pub(crate) fn changing_the_preshared_key_keeps_the_session(by: Implementation) -
         let pinged = ping(wan.namespace(Side::Left), target, 10, 0.1)?;
         ensure!(pinged.lost() == 0, "{pinged:?}");
     }
+    wan.succeeded()
+}
+
+pub(crate) fn a_session_is_renewed_with_a_new_preshared_key_without_loss(
+    by: Implementation,
+) -> Result<()> {
+    let wan = Wan::new()?;
+    let pair = Pair::start(&wan, [by, by], PairPlan::default())?;
+    pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
+    let first = pair.left.peer()?.latest_handshake;
+    let secret = wan.folder().join("preshared");
+    std::fs::write(&secret, base64(&[0x44; 32]))?;
+    for gateway in [&pair.left, &pair.right] {
+        let peer = gateway.peer()?.public_key;
+        gateway.set(&["peer", &peer, "preshared-key", &secret.display().to_string()])?;
+    }
+    let target = inner(Side::Right, Family::V4);
+    let pinger = Pinger::start(wan.namespace(Side::Left), target, 0.1, wan.folder())?;
+    let (_, took) = until("a renewed session", Duration::from_secs(150), || {
+        let latest = pair.left.peer()?.latest_handshake;
+        Ok(Look::<()>::when(latest > first, latest))
+    })?;
+    holds_for("the renewed session", Duration::from_secs(3), || Ok(Look::Done(())))?;
+    let pinged = pinger.finish()?;
+    ensure!(took >= Duration::from_secs(100), "renewed after {took:?} already");
+    ensure!(pinged.lost() == 0, "{pinged:?}");
     wan.succeeded()
 }
 

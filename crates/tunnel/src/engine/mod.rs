@@ -27,7 +27,7 @@ use crate::dropped::{DropCounters, Dropped};
 use crate::edge::{Transmit, TunEdge, UdpEdge, UdpPath};
 use crate::error::PeersError;
 use crate::offload::OffloadPause;
-use crate::peer::{ClockReading, OwnIdentities, OwnIdentity, RemoteLink};
+use crate::peer::{ClockReading, OwnIdentities, OwnIdentity, RemoteGateway, RemoteLink};
 use crate::status::TunnelEvent;
 use crate::zones::RemoteZones;
 
@@ -117,6 +117,13 @@ impl Engine {
         let next = self.zones.load().replace(&self.identities.load(), zones)?;
         self.zones.store(Arc::new(next));
         Ok(())
+    }
+
+    /// Begins handshakes where the last [`Self::set_zones`] have changed endpoint or preshared key.
+    pub(crate) fn call_those_set_anew(&self) {
+        for link in self.zones.load().gateways().flat_map(RemoteGateway::links) {
+            link.lock().call_if_set_anew();
+        }
     }
 
     /// Sends to this gateway what is for its zone. False if there is no such gateway.

@@ -45,6 +45,10 @@ pub(crate) struct Schedule {
     /// Our clock went back: renewals are left to the other side.
     yielding: bool,
     wanted: bool,
+    /// An interval was set, and nothing sent since: silence until now is no news.
+    keepalive_is_new: bool,
+    /// When the first message with an interval was sent.
+    keepalive_since: Option<Instant>,
     retry_at: Option<Instant>,
     /// When a cookie last brought a retry forward.
     hastened: Option<Instant>,
@@ -63,6 +67,8 @@ impl Schedule {
             elected,
             yielding: false,
             wanted: false,
+            keepalive_is_new: false,
+            keepalive_since: None,
             retry_at: None,
             hastened: None,
             session_since: None,
@@ -74,7 +80,13 @@ impl Schedule {
     }
 
     pub(crate) fn set_keepalive(&mut self, interval: Option<Duration>) {
+        let before = self.keepalive;
         self.keepalive = interval.filter(|interval| !interval.is_zero());
+        self.keepalive_is_new = match (before, self.keepalive) {
+            (None, Some(_)) => true,
+            (_, None) => false,
+            (Some(_), Some(_)) => self.keepalive_is_new,
+        };
     }
 
     /// A handshake is wanted at once, whatever else is known.
@@ -104,6 +116,13 @@ impl Schedule {
     /// An authenticated packet was sent.
     pub(crate) fn sent(&mut self, now: Instant) {
         self.last_sent = Some(now);
+        self.begin_keepalive(now);
+    }
+
+    fn begin_keepalive(&mut self, now: Instant) {
+        if std::mem::take(&mut self.keepalive_is_new) {
+            self.keepalive_since = Some(now);
+        }
     }
 
     /// An authentic packet came from the peer.
@@ -145,6 +164,7 @@ impl Schedule {
         self.unanswered = 0;
         self.session_since = Some(now);
         self.last_received = Some(now);
+        self.begin_keepalive(now);
     }
 
     /// The noise layer has given up its handshake and forgotten its sessions.
@@ -198,7 +218,13 @@ impl Schedule {
         // WireGuard has no message that says so.
         !session_is_up
             || older_than(self.session_since, most, now)
-            || older_than(self.last_received, interval * 2 + SILENCE_GRACE, now)
+            || self.is_silent(interval * 2 + SILENCE_GRACE, now)
+    }
+
+    /// Nobody has to speak before there is an interval to keep.
+    fn is_silent(&self, period: Duration, now: Instant) -> bool {
+        let heard_or_begun = self.last_received.max(self.keepalive_since);
+        !self.keepalive_is_new && older_than(heard_or_begun, period, now)
     }
 
     /// Uniform in 0..1 (xorshift32: jitter needs no secrecy).

@@ -14,12 +14,15 @@ use crate::peer::ClockReading;
 
 impl Tunnel {
     /// Puts exactly these zones into service. Gateways that were there keep their sessions, and the
-    /// endpoints they roamed to unless another one is configured now.
+    /// endpoints they roamed to unless another one is configured now: then, and with a new preshared
+    /// key, a handshake begins at once.
     ///
     /// # Errors
     /// [`PeersError`]; the zones that were there stay.
     pub fn set_zones(&self, zones: Vec<TunnelZone>) -> Result<(), PeersError> {
-        self.engine.set_zones(zones)
+        self.engine.set_zones(zones)?;
+        self.engine.call_those_set_anew();
+        Ok(())
     }
 
     /// Sends to this gateway what is for its zone from now on; packets are taken from all of the zone's

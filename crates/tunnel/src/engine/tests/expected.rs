@@ -1,8 +1,42 @@
 //! What users of `wg` expect: settings wait for their turn, a peer hears of a new way to us.
 
+use std::time::Duration;
+
+use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey};
+
 use super::pair::{Pair, Setting, berlin_to_madrid};
 use crate::dropped::Dropped;
 use crate::peer::TYPE_DATA;
+
+const TYPE_INITIATION: u8 = 1;
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+#[test]
+fn what_a_peer_is_set_to_starts_no_handshake_until_it_is_called() {
+    let setting = Setting { keepalive: None, ..Setting::default() };
+    for call in [false, true] {
+        let mut pair = Pair::new(&setting);
+        pair.berlin.give(berlin_to_madrid(b"hello"));
+        pair.pass(seconds(100));
+        assert_eq!(pair.madrid.take().len(), 1);
+        let mut told = pair.to_madrid.clone();
+        let key = WireGuardPrivateKey::from_bytes([9; 32]).to_base64();
+        told.gateways[0].preshared_key = PresharedKey::from_base64(&key).ok();
+        told.gateways[0].endpoint = Some("198.51.100.2:7".parse().unwrap());
+        told.gateways[0].keepalive = Some(seconds(25));
+        pair.forget_wire();
+        pair.berlin.engine.set_zones(vec![told]).unwrap();
+        if call {
+            pair.berlin.engine.call_those_set_anew();
+        }
+        pair.pass(seconds(3));
+        assert_eq!(pair.seen(TYPE_INITIATION).is_empty(), !call);
+        assert!(pair.seen(TYPE_DATA).iter().all(|seen| seen.to.port() == 7), "sent to where it is");
+    }
+}
 
 #[test]
 fn a_counter_beyond_the_last_of_a_session_is_dropped_unopened() {

@@ -11,7 +11,7 @@ use boringtun::noise::{Tunn, TunnResult};
 use zonemesh_core::key::{PresharedKey, WireGuardPublicKey};
 
 use super::noise::{
-    OwnIdentity, RemoteKeys, has_session, has_usable_counter, new_tunn, opened,
+    OwnIdentity, RemoteKeys, TYPE_DATA, has_session, has_usable_counter, new_tunn, opened,
 };
 use crate::dropped::Dropped;
 use crate::peer::ClockReading;
@@ -42,6 +42,16 @@ pub(super) struct OpenedData {
     pub(super) len: usize,
     /// By a session of the present noise state.
     pub(super) by_present: bool,
+}
+
+/// What the former sessions want of the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FormerWish {
+    Nothing,
+    /// A message of this length is in the buffer: what came is to be answered with something.
+    Keepalive(usize),
+    /// They are old.
+    Handshake,
 }
 
 impl NoiseSessions {
@@ -138,16 +148,23 @@ impl NoiseSessions {
         self.former_seals = false;
     }
 
-    /// Lets time pass for the former sessions. What they would send by themselves is for a key
-    /// that is no longer wanted.
-    pub(super) fn end_former(&mut self, out: &mut [u8]) {
-        if let Some(former) = &mut self.former {
-            former.update_timers(out);
-            if !has_session(former) {
-                self.former = None;
-                self.former_seals = false;
+    /// Lets time pass for the former sessions. Their handshakes are for a key that is no longer
+    /// wanted; while they seal, what they wish for is for the present ones to do.
+    pub(super) fn end_former(&mut self, out: &mut [u8]) -> FormerWish {
+        let Some(former) = &mut self.former else { return FormerWish::Nothing };
+        let wish = match former.update_timers(out) {
+            TunnResult::WriteToNetwork(message) if message[0] == TYPE_DATA => {
+                FormerWish::Keepalive(message.len())
             }
+            TunnResult::WriteToNetwork(_) => FormerWish::Handshake,
+            _ => FormerWish::Nothing,
+        };
+        let wish = if self.former_seals { wish } else { FormerWish::Nothing };
+        if !has_session(former) {
+            self.former = None;
+            self.former_seals = false;
         }
+        wish
     }
 
     /// Lets time pass for the present ones. What they send by themselves is in `out`.

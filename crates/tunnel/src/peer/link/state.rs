@@ -17,7 +17,7 @@ use super::noise::{
     OwnIdentity, RemoteKeys, TYPE_DATA, TYPE_INITIATION, has_room, has_session, receiver_index,
     sender_index,
 };
-use super::sessions::{NoiseSessions, OpenedData};
+use super::sessions::{FormerWish, NoiseSessions, OpenedData};
 use crate::dropped::Dropped;
 use crate::edge::UdpPath;
 use crate::peer::ClockReading;
@@ -45,6 +45,8 @@ pub(crate) struct LinkState {
     /// As configured, which may differ from where the gateway was last heard.
     endpoint: Option<SocketAddr>,
     path: Option<UdpPath>,
+    /// Endpoint or preshared key were set anew and the gateway was not called since.
+    set_anew: bool,
     /// What the routes chose as our address towards this endpoint when last asked.
     route: Option<(SocketAddr, IpAddr)>,
     /// Handshakes answered in a row of which the gateway has used none.
@@ -72,6 +74,7 @@ impl LinkState {
             schedule,
             endpoint,
             path: endpoint.map(unbound_path),
+            set_anew: false,
             route: None,
             answered: 0,
             unconfirmed: None,
@@ -100,19 +103,20 @@ impl LinkState {
         std::mem::take(&mut self.completed)
     }
 
-    /// Takes new settings. The session stays, under a new preshared key until the next one is up;
-    /// the path stays, except if the configured endpoint changed.
+    /// Takes new settings, and sends nothing for it ([`Self::call_if_set_anew`]). The session stays,
+    /// under a new preshared key until the next one is up; the path stays, except if the configured
+    /// endpoint changed.
     pub(crate) fn reconfigure(&mut self, settings: LinkSettings) {
         if self.sessions.set_preshared(settings.preshared_key) {
             (self.unconfirmed, self.answered) = (None, 0);
-            self.schedule.want_handshake();
+            self.set_anew = true;
         }
         self.schedule.set_keepalive(settings.keepalive);
         // The same endpoint told again is no reason to leave the one that the gateway roamed to.
         if let Some(endpoint) = settings.endpoint
             && settings.endpoint != self.endpoint
         {
-            self.set_endpoint(endpoint);
+            self.set_anew |= self.go_to(endpoint);
         }
         self.endpoint = settings.endpoint;
     }
@@ -120,11 +124,25 @@ impl LinkState {
     /// Sends to `endpoint` from now on, beginning with a handshake: it tells the gateway our address,
     /// and us whether the gateway is there.
     pub(crate) fn set_endpoint(&mut self, endpoint: SocketAddr) {
-        if self.path.is_some_and(|path| path.remote == endpoint) {
-            return;
+        if self.go_to(endpoint) {
+            self.schedule.want_handshake();
         }
-        self.path = Some(unbound_path(endpoint));
-        self.schedule.want_handshake();
+    }
+
+    /// False if that is where datagrams went.
+    fn go_to(&mut self, endpoint: SocketAddr) -> bool {
+        let is_new = self.path.is_none_or(|path| path.remote != endpoint);
+        if is_new {
+            self.path = Some(unbound_path(endpoint));
+        }
+        is_new
+    }
+
+    /// Begins a handshake if settings that were taken ask for one: it shows whether they are good.
+    pub(crate) fn call_if_set_anew(&mut self) {
+        if std::mem::take(&mut self.set_anew) {
+            self.schedule.want_handshake();
+        }
     }
 
     /// Lets this link rest, or take part again with the gateway's keepalive.
@@ -296,7 +314,14 @@ impl LinkState {
     /// time until it returns `None`.
     pub(crate) fn poll(&mut self, out: &mut [u8], now: ClockReading) -> Option<usize> {
         assert!(has_room(0, out), "callers size their buffers");
-        self.sessions.end_former(out);
+        match self.sessions.end_former(out) {
+            FormerWish::Nothing => {}
+            FormerWish::Keepalive(len) => {
+                self.note_sent(TYPE_DATA, now);
+                return Some(len);
+            }
+            FormerWish::Handshake => self.seek(),
+        }
         self.follow_clock(now);
         // Passive keepalives and the rekey of an initiator are boringtun's, and its clock stands still
         // without this call.

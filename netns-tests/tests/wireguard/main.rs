@@ -34,6 +34,12 @@ const WIREGUARD_GO_LACKS: &Lacks = &[
         "an initiation with an old time is ignored and nothing else is done",
     ),
     ("a_port_in_use_is_refused_and_the_old_one_stays", "the old socket is closed first"),
+    (
+        "a_better_route_brings_its_source_to_every_peer_v4",
+        "which peers follow before they are spoken to anew is chance",
+    ),
+    ("a_better_route_brings_its_source_to_every_peer_v6", "the old source is used on"),
+    ("a_better_route_is_told_to_a_silent_peer", "nothing is said to it"),
     ("a_replaced_source_address_is_given_up_v4", "the removed source is used for ever"),
     (
         "an_idle_pair_is_back_10_s_after_an_outage_of_100_s",
@@ -159,6 +165,9 @@ behaviours! {
         a_replaced_source_address_is_given_up_v6,
         routes_that_lead_elsewhere_change_the_source_v4,
         routes_that_lead_elsewhere_change_the_source_v6,
+        a_better_route_brings_its_source_to_every_peer_v4,
+        a_better_route_brings_its_source_to_every_peer_v6,
+        a_better_route_is_told_to_a_silent_peer,
         only_authentic_datagrams_move_an_endpoint_v4,
         only_authentic_datagrams_move_an_endpoint_v6,
         fwmark_keeps_the_tunnel_out_of_itself,

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use netns_tests::wireguard::gateway::{PORT, WireGuardGateway, inner, key};
 use netns_tests::wireguard::implementation::Implementation;
-use netns_tests::wireguard::pair::{Pair, PairPlan};
+use netns_tests::wireguard::key::TunnelKey;
+use netns_tests::wireguard::pair::{Pair, PairPlan, configuration};
 use netns_tests::wireguard::puppet::{Puppet, PuppetKeys, echo_request};
-use netns_tests::wireguard::traffic::ping;
+use netns_tests::wireguard::traffic::{Pinger, ping};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
 use zonemesh_lab::wait::{Look, holds_for, until};
 
@@ -139,7 +140,7 @@ fn gateway_and_puppet_over(
 ) -> Result<(WireGuardGateway<'_>, Puppet)> {
     let gateway = WireGuardGateway::start(by, wan, Side::Right)?;
     let plan = PairPlan { right_knows_left: false, ..PairPlan::default() };
-    let text = netns_tests::wireguard::pair::configuration(wan, Side::Right, plan);
+    let text = configuration(wan, Side::Right, plan);
     gateway.load("setconf", &text)?;
     gateway.bring_up()?;
     // A puppet says nothing twice, and IPv6 is slow to get to know its neighbours.
@@ -232,6 +233,27 @@ pub(crate) fn routes_that_lead_elsewhere_change_the_source_v6(by: Implementation
 /// Left has a second way out. The first goes down: its address stays (IPv4), its routes do not.
 fn routes_that_lead_elsewhere_change_the_source(by: Implementation, outer: Family) -> Result<()> {
     let wan = Wan::new()?;
+    add_second_way(&wan)?;
+    let left = wan.namespace(Side::Left);
+    let plan = PairPlan { outer, right_knows_left: false, ..PairPlan::default() };
+    let pair = Pair::start(&wan, [by, by], plan)?;
+    pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
+    // Long enough for whoever looks at the routes now and then to know this one.
+    holds_for("the first way", Duration::from_secs(2), || {
+        Ok(Look::<()>::when(pair.left.peer()?.latest_handshake > 0, "no session"))
+    })?;
+    left.ip(&["link", "set", "wan0", "down"])?;
+    take_second_way(&wan)?;
+    let took = pair.wait_for_ping(Side::Left, Family::V4, Duration::from_secs(20))?;
+    writeln!(std::io::stderr(), "{by}: {outer:?} by another way after {took:.2?}")?;
+    ensure!(took < Duration::from_secs(3), "back after {took:.2?}");
+    let endpoint = pair.right.peer()?.endpoint;
+    ensure!(endpoint == second_endpoint(outer), "right sends to {endpoint}");
+    wan.succeeded()
+}
+
+/// Another way from left to the router: 192.0.2.1 and 2001:db8:c::1 on `wan1`.
+fn add_second_way(wan: &Wan) -> Result<()> {
     let (left, router) = (wan.namespace(Side::Left), wan.router());
     let second = ["type", "veth", "peer", "name", "wan1", "netns", left.name()];
     router.ip(&[&["link", "add", "second"][..], &second].concat())?;
@@ -243,22 +265,125 @@ fn routes_that_lead_elsewhere_change_the_source(by: Implementation, outer: Famil
         router.ip(&[&["addr", "add", far, "dev", "second"][..], nodad].concat())?;
     }
     router.ip(&["link", "set", "second", "up"])?;
-    left.ip(&["link", "set", "wan1", "up"])?;
-    let plan = PairPlan { outer, right_knows_left: false, ..PairPlan::default() };
-    let pair = Pair::start(&wan, [by, by], plan)?;
-    pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
-    // Long enough for whoever looks at the routes now and then to know this one.
-    holds_for("the first way", Duration::from_secs(2), || {
-        Ok(Look::<()>::when(pair.left.peer()?.latest_handshake > 0, "no session"))
-    })?;
-    left.ip(&["link", "set", "wan0", "down"])?;
+    left.ip(&["link", "set", "wan1", "up"]).map(drop)
+}
+
+fn take_second_way(wan: &Wan) -> Result<()> {
+    let left = wan.namespace(Side::Left);
     left.ip(&["route", "replace", "default", "via", "192.0.2.254"])?;
-    left.ip(&["-6", "route", "replace", "default", "via", "2001:db8:c::fe"])?;
-    let took = pair.wait_for_ping(Side::Left, Family::V4, Duration::from_secs(20))?;
-    writeln!(std::io::stderr(), "{by}: {outer:?} by another way after {took:.2?}")?;
-    ensure!(took < Duration::from_secs(3), "back after {took:.2?}");
-    let endpoint = pair.right.peer()?.endpoint;
-    let expected = if outer == Family::V4 { "192.0.2.1:51820" } else { "[2001:db8:c::1]:51820" };
-    ensure!(endpoint == expected, "right sends to {endpoint}");
+    left.ip(&["-6", "route", "replace", "default", "via", "2001:db8:c::fe"]).map(drop)
+}
+
+/// Where left is seen by the second way.
+fn second_endpoint(outer: Family) -> &'static str {
+    if outer == Family::V4 { "192.0.2.1:51820" } else { "[2001:db8:c::1]:51820" }
+}
+
+pub(crate) fn a_better_route_brings_its_source_to_every_peer_v4(by: Implementation) -> Result<()> {
+    a_better_route_brings_its_source(by, Family::V4, &[Talk::Asked, Talk::Asking])
+}
+
+pub(crate) fn a_better_route_brings_its_source_to_every_peer_v6(by: Implementation) -> Result<()> {
+    a_better_route_brings_its_source(by, Family::V6, &[Talk::Asked, Talk::Asking])
+}
+
+/// Nothing is said in the tunnel when the routes change, and the peer knows all the same.
+pub(crate) fn a_better_route_is_told_to_a_silent_peer(by: Implementation) -> Result<()> {
+    a_better_route_brings_its_source(by, Family::V4, &[Talk::Asked, Talk::Silent])
+}
+
+/// Who speaks while the routes change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Talk {
+    /// Left pings it.
+    Asked,
+    /// It pings left.
+    Asking,
+    /// Nobody does.
+    Silent,
+}
+
+/// Left gets a better route, while the old one would still do, with several peers on the right.
+fn a_better_route_brings_its_source(
+    by: Implementation,
+    outer: Family,
+    talks: &[Talk],
+) -> Result<()> {
+    let wan = Wan::new()?;
+    add_second_way(&wan)?;
+    let left = WireGuardGateway::start(by, &wan, Side::Left)?;
+    let text = configuration(&wan, Side::Left, PairPlan { outer, ..PairPlan::default() });
+    left.load("setconf", &text)?;
+    left.bring_up()?;
+    let peers: Vec<_> = (0..talks.len())
+        .map(|number| further_peer(by, &wan, &left, (number as u8, outer)))
+        .collect::<Result<_>>()?;
+    // Long enough for whoever looks at the routes now and then to know these.
+    holds_for("the first way", Duration::from_secs(2), || Ok(Look::Done(left.show().map(drop)?)))?;
+    let pingers: Vec<_> = (0..)
+        .zip(talks)
+        .map(|(number, talk)| {
+            let (from, to) = match talk {
+                Talk::Asked => (Side::Left, 2),
+                Talk::Asking => (Side::Right, 1),
+                Talk::Silent => return Ok(None),
+            };
+            let to = Ipv4Addr::new(10, 98, number, to).into();
+            Pinger::start(wan.namespace(from), to, 0.02, wan.folder()).map(Some)
+        })
+        .collect::<Result<_>>()?;
+    take_second_way(&wan)?;
+    for (number, peer) in peers.iter().enumerate() {
+        let follows = format!("peer {number} to follow");
+        let (_, took) = until(&follows, Duration::from_secs(2), || {
+            let endpoint = peer.peer()?.endpoint;
+            Ok(Look::<()>::when(endpoint == second_endpoint(outer), endpoint))
+        })?;
+        writeln!(std::io::stderr(), "{by}: {outer:?} peer {number} follows after {took:.2?}")?;
+    }
+    holds_for("the second way", Duration::from_secs(2), || {
+        let endpoints: Vec<_> =
+            peers.iter().map(|peer| Ok(peer.peer()?.endpoint)).collect::<Result<_>>()?;
+        let stays = endpoints.iter().all(|endpoint| endpoint == second_endpoint(outer));
+        Ok(Look::<()>::when(stays, format!("{endpoints:?}")))
+    })?;
+    for pinger in pingers.into_iter().flatten() {
+        let pinged = pinger.finish()?;
+        ensure!(pinged.lost() == 0, "{pinged:?}");
+    }
     wan.succeeded()
+}
+
+/// A peer of left's on the right, with a session: 10.98.`number`.2, left is 10.98.`number`.1 there.
+fn further_peer<'a>(
+    by: Implementation,
+    wan: &'a Wan,
+    left: &WireGuardGateway<'_>,
+    (number, outer): (u8, Family),
+) -> Result<WireGuardGateway<'a>> {
+    let own = TunnelKey::of(100 + u16::from(number));
+    let port = PORT + 10 + u16::from(number);
+    let name = wan.interface(char::from(b'a' + number));
+    let peer = WireGuardGateway::start_as(name, by, wan, Side::Right)?;
+    let inner = |host: u8| Ipv4Addr::new(10, 98, number, host);
+    let text = format!(
+        "[Interface]\nPrivateKey = {}\nListenPort = {port}\n[Peer]\nPublicKey = {}\nAllowedIPs = {}/32\n",
+        own.secret_base64(),
+        key(Side::Left).public_base64(),
+        inner(1)
+    );
+    peer.load("setconf", &text)?;
+    for (gateway, host) in [(left, 1), (&peer, 2)] {
+        let address = format!("{}/24", inner(host));
+        gateway.namespace().ip(&["addr", "add", &address, "dev", gateway.interface()])?;
+    }
+    peer.namespace().ip(&["link", "set", peer.interface(), "up"])?;
+    let endpoint = SocketAddr::new(wan.address(Side::Right, outer), port).to_string();
+    let allowed = format!("{}/32", inner(2));
+    left.set(&["peer", &own.public_base64(), "endpoint", &endpoint, "allowed-ips", &allowed])?;
+    until("an answer of the further peer", SOON, || {
+        let answered = ping(left.namespace(), inner(2).into(), 1, 0.1)?.received == 1;
+        Ok(Look::<()>::when(answered, "no answer"))
+    })?;
+    Ok(peer)
 }

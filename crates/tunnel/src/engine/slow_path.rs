@@ -146,7 +146,7 @@ impl SlowPath {
                 self.engine.follow_mtu();
             }
             self.period_since = Some(now.instant);
-            self.follow_routes();
+            self.follow_routes(now.instant);
         }
         // Whoever asks a peer for an answer wants to be able to hear it.
         self.has_been_up = self.has_been_up || self.engine.first().tun.is_up().unwrap_or(true);
@@ -179,12 +179,11 @@ impl SlowPath {
     }
 
     /// Lets peers know what the routes choose as our address towards them now.
-    fn follow_routes(&self) {
+    fn follow_routes(&self, now: Instant) {
         for link in self.engine.zones.load().gateways().flat_map(RemoteGateway::links) {
-            let bound = link.lock().path().filter(|path| path.local.is_some());
-            let Some(remote) = bound.map(|path| path.remote) else { continue };
+            let Some(remote) = link.lock().path().map(|path| path.remote) else { continue };
             if let Some(chosen) = self.engine.first().udp.source_towards(remote) {
-                link.lock().follow_route(remote, chosen);
+                link.lock().follow_route(remote, chosen, now);
             }
         }
     }

@@ -45,6 +45,8 @@ pub(crate) struct Schedule {
     /// Our clock went back: renewals are left to the other side.
     yielding: bool,
     wanted: bool,
+    /// Whoever is there is to hear from us at once.
+    unheard: bool,
     /// An interval was set, and nothing sent since: silence until now is no news.
     keepalive_is_new: bool,
     /// When the first message with an interval was sent.
@@ -67,6 +69,7 @@ impl Schedule {
             elected,
             yielding: false,
             wanted: false,
+            unheard: false,
             keepalive_is_new: false,
             keepalive_since: None,
             retry_at: None,
@@ -87,6 +90,11 @@ impl Schedule {
             (_, None) => false,
             (Some(_), Some(_)) => self.keepalive_is_new,
         };
+    }
+
+    /// The peer is to hear from us at once, as far as there is a session to speak in.
+    pub(crate) fn want_to_be_heard(&mut self) {
+        self.unheard = true;
     }
 
     /// A handshake is wanted at once, whatever else is known.
@@ -116,6 +124,7 @@ impl Schedule {
     /// An authenticated packet was sent.
     pub(crate) fn sent(&mut self, now: Instant) {
         self.last_sent = Some(now);
+        self.unheard = false;
         self.begin_keepalive(now);
     }
 
@@ -197,7 +206,7 @@ impl Schedule {
             return DueMessage::Initiate;
         }
         let interval_is_over = |interval| older_than(self.last_sent, interval, now);
-        if session_is_up && self.keepalive.is_some_and(interval_is_over) {
+        if session_is_up && (self.unheard || self.keepalive.is_some_and(interval_is_over)) {
             return DueMessage::Keepalive;
         }
         DueMessage::Nothing

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey};
 
-use super::pair::{Pair, Setting, berlin_to_madrid};
+use super::pair::{Pair, Setting, berlin_to_madrid, packet};
 use crate::dropped::Dropped;
 use crate::peer::TYPE_DATA;
 
@@ -12,6 +12,20 @@ const TYPE_INITIATION: u8 = 1;
 
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
+}
+
+#[test]
+fn routes_that_lead_elsewhere_are_told_to_a_silent_peer_and_cost_no_handshake() {
+    let mut pair = Pair::new(&Setting { keepalive: None, ..Setting::default() });
+    pair.berlin.give(berlin_to_madrid(b"hello"));
+    pair.pass(seconds(1));
+    pair.madrid.give(packet("10.2.0.7", "10.1.0.7", b"hello"));
+    pair.pass(seconds(2));
+    pair.forget_wire();
+    pair.berlin.move_to("192.0.2.77:51820");
+    pair.pass(seconds(2));
+    assert_eq!(pair.madrid.status().endpoint, Some(pair.berlin.address()));
+    assert_eq!((pair.seen(TYPE_DATA).len(), pair.seen(TYPE_INITIATION).len()), (1, 0));
 }
 
 #[test]

@@ -350,16 +350,3 @@ fn a_clock_put_forward_costs_one_handshake_and_no_packet() {
     pair.pass(seconds(10));
     assert!(pair.seen(TYPE_INITIATION).is_empty(), "once is enough");
 }
-
-#[test]
-fn routes_that_lead_elsewhere_take_the_bound_source_away() {
-    let mut pair = Pair::established(&Setting::default());
-    pair.pass(seconds(2));
-    let local = |pair: &Pair| pair.berlin.link().lock().path().unwrap().local;
-    assert_eq!(local(&pair), Some("192.0.2.1".parse().unwrap()));
-    let remote = pair.madrid.address();
-    pair.berlin.link().lock().follow_route(remote, "192.0.2.1".parse().unwrap());
-    assert!(local(&pair).is_some(), "the same routes");
-    pair.berlin.link().lock().follow_route(remote, "192.0.2.77".parse().unwrap());
-    assert_eq!(local(&pair), None);
-}

@@ -1,9 +1,10 @@
 //! A link in service: one own key, one key of a gateway's. A whole WireGuard peer.
 //!
 //! What must be known without waiting stands here, what changes with messages behind the lock
-//! ([`LinkState`]). What the noise layer is and says is in `noise`, the sessions in `sessions`, and
-//! who may send what it sealed in `turn`.
+//! ([`LinkState`]). What the noise layer is and says is in `noise`, the sessions in `sessions`, the way
+//! to the gateway in `course`, and who may send what it sealed in `turn`.
 
+mod course;
 mod noise;
 mod sessions;
 mod state;

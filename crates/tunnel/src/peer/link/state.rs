@@ -13,6 +13,7 @@ use boringtun::noise::TunnResult;
 use boringtun::noise::errors::WireGuardError;
 
 use super::LinkSettings;
+use super::course::Course;
 use super::noise::{
     OwnIdentity, RemoteKeys, TYPE_DATA, TYPE_INITIATION, has_room, has_session, receiver_index,
     sender_index,
@@ -44,11 +45,9 @@ pub(crate) struct LinkState {
     schedule: Schedule,
     /// As configured, which may differ from where the gateway was last heard.
     endpoint: Option<SocketAddr>,
-    path: Option<UdpPath>,
+    course: Course,
     /// Endpoint or preshared key were set anew and the gateway was not called since.
     set_anew: bool,
-    /// What the routes chose as our address towards this endpoint when last asked.
-    route: Option<(SocketAddr, IpAddr)>,
     /// Handshakes answered in a row of which the gateway has used none.
     answered: u32,
     /// Index of the session that we answered and the gateway has not used yet.
@@ -73,9 +72,8 @@ impl LinkState {
             sessions: NoiseSessions::new(identity, remote, index),
             schedule,
             endpoint,
-            path: endpoint.map(unbound_path),
+            course: Course::to(endpoint),
             set_anew: false,
-            route: None,
             answered: 0,
             unconfirmed: None,
             latest_handshake: None,
@@ -86,7 +84,7 @@ impl LinkState {
 
     /// Where datagrams to the gateway go now.
     pub(crate) fn path(&self) -> Option<UdpPath> {
-        self.path
+        self.course.path()
     }
 
     pub(crate) fn latest_handshake(&self) -> Option<SystemTime> {
@@ -116,7 +114,7 @@ impl LinkState {
         if let Some(endpoint) = settings.endpoint
             && settings.endpoint != self.endpoint
         {
-            self.set_anew |= self.go_to(endpoint);
+            self.set_anew |= self.course.set_endpoint(endpoint);
         }
         self.endpoint = settings.endpoint;
     }
@@ -124,18 +122,9 @@ impl LinkState {
     /// Sends to `endpoint` from now on, beginning with a handshake: it tells the gateway our address,
     /// and us whether the gateway is there.
     pub(crate) fn set_endpoint(&mut self, endpoint: SocketAddr) {
-        if self.go_to(endpoint) {
+        if self.course.set_endpoint(endpoint) {
             self.schedule.want_handshake();
         }
-    }
-
-    /// False if that is where datagrams went.
-    fn go_to(&mut self, endpoint: SocketAddr) -> bool {
-        let is_new = self.path.is_none_or(|path| path.remote != endpoint);
-        if is_new {
-            self.path = Some(unbound_path(endpoint));
-        }
-        is_new
     }
 
     /// Begins a handshake if settings that were taken ask for one: it shows whether they are good.
@@ -171,16 +160,14 @@ impl LinkState {
 
     /// Goes where another link to the same gateway goes.
     pub(crate) fn follow_path(&mut self, path: Option<UdpPath>) {
-        self.path = path.or(self.path);
+        self.course.follow(path);
     }
 
-    /// Takes what the routes choose as our address towards `remote` now. Another choice than before
-    /// means that they lead elsewhere: the address that the gateway spoke to is given up for it.
-    pub(crate) fn follow_route(&mut self, remote: SocketAddr, chosen: IpAddr) {
-        let before = self.route.replace((remote, chosen));
-        let changed = before.is_some_and(|(to, source)| to == remote && source != chosen);
-        if let Some(path) = self.path.as_mut().filter(|path| changed && path.remote == remote) {
-            path.local = None;
+    /// Takes what the routes choose as our address towards `remote` now. If they lead elsewhere than
+    /// before, the gateway hears so at once, also where nothing else is to be said.
+    pub(crate) fn follow_route(&mut self, remote: SocketAddr, chosen: IpAddr, now: Instant) {
+        if self.course.follow_route(remote, chosen, now) {
+            self.schedule.want_to_be_heard();
         }
     }
 
@@ -234,7 +221,7 @@ impl LinkState {
         assert!(out.len() >= message.len(), "callers size their buffers");
         let OpenedData { len, by_present } = self.sessions.open(message, out, now)?;
         // Only now: roaming follows what proved to come from the peer (WireGuard paper, section 2.1).
-        self.path = Some(path);
+        self.course.heard(path, now.instant);
         self.schedule.received(now.instant);
         // The first data in a session is the initiator's proof that it holds the keys, without which
         // nothing is sent in it (section 5.1).
@@ -274,7 +261,7 @@ impl LinkState {
             }
             _ => return Err(Dropped::HandshakeInvalid),
         };
-        self.path = Some(path);
+        self.course.heard(path, now.instant);
         self.schedule.received(now.instant);
         self.schedule.sent(now.instant);
         if message[0] == TYPE_INITIATION {
@@ -335,7 +322,7 @@ impl LinkState {
             }
             _ => None,
         };
-        self.path?;
+        self.course.path()?;
         let resting = self.resting;
         // A link that rests must not renew its session by boringtun's own wish.
         let message = message.filter(|(kind, _)| !resting || *kind != TYPE_INITIATION);
@@ -379,8 +366,4 @@ impl LinkState {
         self.completed = true;
         self.schedule.established(now.instant);
     }
-}
-
-fn unbound_path(remote: SocketAddr) -> UdpPath {
-    UdpPath { remote, local: None }
 }

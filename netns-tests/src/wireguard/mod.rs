@@ -6,6 +6,7 @@
 //! to know anything inside them: it sees their sockets, their output and the wire.
 //! Protocol: <https://www.wireguard.com/papers/wireguard.pdf>, <https://www.wireguard.com/xplatform/>.
 
+pub mod bounce;
 pub mod flood;
 pub mod gateway;
 pub mod implementation;

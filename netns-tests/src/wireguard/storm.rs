@@ -133,7 +133,7 @@ impl<'a> Initiations<'a> {
     }
 }
 
-fn load(router: &Namespace, rules: &str) -> Result<()> {
+pub(super) fn load(router: &Namespace, rules: &str) -> Result<()> {
     let mut command = router.command("nft");
     command.args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped());
     let mut nft = command.spawn().context("cannot start nft -> install nftables")?;
@@ -144,7 +144,7 @@ fn load(router: &Namespace, rules: &str) -> Result<()> {
     Ok(())
 }
 
-fn counter(router: &Namespace, name: &str) -> Result<u64> {
+pub(super) fn counter(router: &Namespace, name: &str) -> Result<u64> {
     let text = router.run(&["nft", "-j", "list", "counters"])?;
     let shown: serde_json::Value = serde_json::from_str(&text)?;
     let mut counters =

@@ -7,6 +7,7 @@
 //! `cargo test` (`test = false` in Cargo.toml): needs namespaces; `make test-wireguard` runs it.
 
 mod attack;
+mod bounces;
 mod clock;
 mod handshakes;
 mod interop;
@@ -48,6 +49,8 @@ const WIREGUARD_GO_LACKS: &Lacks = &[
     ("an_endpoint_inside_its_own_tunnel_stays_bounded_v4", "its own datagrams are sealed again"),
     ("an_endpoint_inside_its_own_tunnel_stays_bounded_v6", "its own datagrams are sealed again"),
     ("the_first_handshake_waits_for_the_interface", "endpoint and keepalive are enough for it"),
+    ("forged_icmp_cuts_no_datagram_v4", "the kernel believes the path, and cuts"),
+    ("forged_icmp_cuts_no_datagram_v6", "the kernel believes the path, and cuts"),
     ("socket_is_for_its_owner_alone", "the folder is open to all (0755)"),
 ];
 
@@ -173,6 +176,9 @@ behaviours! {
         fwmark_keeps_the_tunnel_out_of_itself,
         an_endpoint_inside_its_own_tunnel_stays_bounded_v4,
         an_endpoint_inside_its_own_tunnel_stays_bounded_v6;
+    bounces:
+        forged_icmp_cuts_no_datagram_v4,
+        forged_icmp_cuts_no_datagram_v6;
     keepalive:
         an_idle_pair_is_back_10_s_after_an_outage_of_100_s;
     replay:

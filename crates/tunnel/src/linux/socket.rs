@@ -40,7 +40,8 @@ pub(super) fn open(
         option(libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)?;
         SocketFamily::V6
     };
-    // As kernel WireGuard does: a smaller MTU on the way means fragments, not a black hole.
+    // A smaller MTU on the way means fragments, not a black hole, and no word of ICMP counts: anybody
+    // can say it, and one such message would cut our datagrams into pieces for ten minutes.
     fragments(&fd, kind, true).map_err(system("set an option of a UDP socket"))?;
     if wanted.gro
         && let Err(error) = sys::set_option(&fd, libc::SOL_UDP, libc::UDP_GRO, 1)
@@ -56,16 +57,16 @@ pub(super) fn merges_receives(fd: &OwnedFd) -> bool {
     sys::option(fd, libc::SOL_UDP, libc::UDP_GRO).is_ok_and(|value| value != 0)
 }
 
-/// Allows or forbids that datagrams of this socket are cut into fragments, here or on the way.
-/// Forbidding takes no heed of what the kernel knows of the path: it is probed by us.
+/// Allows or forbids that datagrams of this socket are cut into fragments, here or on the way. Neither
+/// takes heed of what the kernel was told of the path (ip(7), `IP_MTU_DISCOVER`): we probe it.
 pub(super) fn fragments(fd: &OwnedFd, family: SocketFamily, allowed: bool) -> io::Result<()> {
     match family {
         SocketFamily::V4 => {
-            let mode = if allowed { libc::IP_PMTUDISC_DONT } else { libc::IP_PMTUDISC_PROBE };
+            let mode = if allowed { libc::IP_PMTUDISC_OMIT } else { libc::IP_PMTUDISC_PROBE };
             sys::set_option(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, mode)
         }
         SocketFamily::V6 => {
-            let mode = if allowed { libc::IPV6_PMTUDISC_DONT } else { libc::IPV6_PMTUDISC_PROBE };
+            let mode = if allowed { libc::IPV6_PMTUDISC_OMIT } else { libc::IPV6_PMTUDISC_PROBE };
             let whole = libc::c_int::from(!allowed);
             sys::set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, mode)?;
             sys::set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_DONTFRAG, whole)

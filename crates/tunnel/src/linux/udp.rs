@@ -345,7 +345,7 @@ mod tests {
             let value = (&raw mut mode).cast();
             libc::getsockopt(a.v4.as_raw_fd(), level, name, value, &raw mut len)
         };
-        assert_eq!((result, mode), (0, libc::IP_PMTUDISC_DONT));
+        assert_eq!((result, mode), (0, libc::IP_PMTUDISC_OMIT));
     }
 
     #[test]

@@ -15,8 +15,9 @@ use super::routes::to_prefix;
 /// The protocol number of UDP.
 const UDP: u8 = 17;
 
-/// The MTU of the path to `endpoint` as far as this machine knows, unless the path leads into
-/// interface `own`. `None` if there is no route.
+/// The MTU of the path to `endpoint` as far as this machine is set, unless the path leads into
+/// interface `own`. `None` if there is no route. What ICMP has told the kernel of the path, which
+/// ends by itself, is not believed: anybody can forge it. Probes find what it may be true of.
 pub(super) async fn mtu(
     netlink: &Handle,
     endpoint: IpAddr,
@@ -31,9 +32,11 @@ pub(super) async fn mtu(
     };
     let mut interface = None;
     let mut of_route = None;
+    let mut is_hearsay = false;
     for attribute in route.attributes {
         match attribute {
             RouteAttribute::Oif(index) => interface = Some(index),
+            RouteAttribute::CacheInfo(cached) => is_hearsay = cached.expires != 0,
             RouteAttribute::Metrics(metrics) => {
                 of_route = metrics.into_iter().find_map(|metric| match metric {
                     RouteMetric::Mtu(mtu) if mtu > 0 => Some(mtu),
@@ -47,6 +50,7 @@ pub(super) async fn mtu(
         return Ok(None);
     };
     let of_link = link_mtu(netlink, interface).await?;
+    let of_route = of_route.filter(|_| !is_hearsay);
     let mtu = of_route.into_iter().chain(of_link).min();
     Ok(mtu.map(|mtu| u16::try_from(mtu).unwrap_or(u16::MAX)))
 }

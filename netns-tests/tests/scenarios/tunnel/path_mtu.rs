@@ -9,10 +9,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use netns_tests::wireguard::bounce::{Blamed, Fragments, forge};
 use netns_tests::wireguard::traffic::transfer;
 use zonemesh_lab::lab::{Lab, Vm, ZonePlan};
-use zonemesh_lab::mesh::{Mesh, patience};
-use zonemesh_lab::wait::{Look, until};
+use zonemesh_lab::mesh::{Mesh, WIREGUARD_PORT, patience};
+use zonemesh_lab::wait::{Look, holds_for, until};
 
 const ZONES: [ZonePlan<'_>; 2] =
     [ZonePlan { name: "berlin", vms: &["vm"] }, ZonePlan { name: "madrid", vms: &["vm"] }];
@@ -50,8 +51,12 @@ fn bulk_tcp_passes_a_hole_from_the_start_and_long_packets_pass_again_after_it() 
     mesh.wait_until_connected(patience())?;
     let took = bulk(lab.zone("berlin")?.vm("vm")?, lab.zone("madrid")?.vm("vm")?)?;
     ensure!(took < Duration::from_secs(15), "4 MB took {took:?}");
-    for zone in ["berlin", "madrid"] {
+    for (zone, other) in [("berlin", "madrid"), ("madrid", "berlin")] {
         wait_for_mtu(&mut mesh, zone, INSIDE, Duration::from_secs(10))?;
+        let status = mesh.gateway(zone)?.ask(&["status"])?;
+        let mut findings = status["findings"].as_array().into_iter().flatten();
+        let told = findings.any(|one| one["code"] == "N209" && one["subject"]["name"] == other);
+        ensure!(told, "{zone} does not tell of the hole towards {other}: {status}");
     }
     let shown = mesh.gateway("berlin")?.show(&["show", "madrid"])?;
     ensure!(shown.contains("nothing above 1240 bytes passes"), "{shown}");
@@ -110,6 +115,35 @@ fn link_has(lab: &Lab, words: &str) -> Result<()> {
         Ok(Look::<()>::when(link.contains(words), &link))
     })?;
     Ok(())
+}
+
+#[test]
+fn forged_icmp_from_the_path_changes_nothing() -> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    wait_for_mtu(&mut mesh, "berlin", 1420, patience())?;
+    let fragments = Fragments::count(lab.router())?;
+    let [from, to] = ["berlin", "madrid"].map(|zone| lab.zone(zone));
+    let [from, to] = [from?.wan_address, to?.wan_address]
+        .map(|address| SocketAddr::from((address, WIREGUARD_PORT)));
+    for blamed in [Blamed { from, to }, Blamed { from: to, to: from }] {
+        forge(lab.router(), blamed, 576)?;
+    }
+    // Longer than it takes to ask the kernel again, and to check the size in use.
+    holds_for("the MTU", Duration::from_secs(16), || {
+        let peers = mesh.gateway("berlin")?.ask(&["peers"])?;
+        let device = lab.zone("berlin")?.gateway.ip(&["link", "show", "zm0"])?;
+        let same = peers["peers"][0]["mtu"] == 1420 && device.contains("mtu 1420");
+        Ok(Look::<()>::when(same, format!("{peers} {device}")))
+    })?;
+    bulk(lab.zone("berlin")?.vm("vm")?, lab.zone("madrid")?.vm("vm")?)?;
+    bulk(lab.zone("madrid")?.vm("vm")?, lab.zone("berlin")?.vm("vm")?)?;
+    ensure!(fragments.read()? == 0, "datagrams were cut");
+    let events = mesh.gateway("berlin")?.ask(&["peers"])?["events"].clone();
+    ensure!(events["mtu_lowered"] == 0, "{events}");
+    lab.succeeded()
 }
 
 #[test]

@@ -22,7 +22,10 @@ use crate::edge::{MAX_PACKET, ReceivedRun, SocketFamily, UdpPath};
 use crate::merge::Merger;
 use crate::offload::Mergeable;
 use crate::packet::InnerPacket;
-use crate::peer::{ClockReading, DATA_OVERHEAD, INITIATION, RemoteLink, TYPE_DATA, receiver_index};
+use crate::peer::{
+    COOKIE, ClockReading, DATA_OVERHEAD, INITIATION, RESPONSE, RemoteLink, TYPE_COOKIE, TYPE_DATA,
+    TYPE_INITIATION, TYPE_RESPONSE, receiver_index,
+};
 use crate::zones::{RemoteZones, SessionOwner};
 
 /// Receives between two looks at the clock, the other socket and the other direction: whoever keeps
@@ -143,12 +146,32 @@ impl Inbound {
         if message.first() == Some(&TYPE_DATA) {
             return Err(Some(Dropped::NotWireGuard));
         }
+        self.check_handshake(message, zones).map_err(Some)?;
         // Never waited for: a handshake costs hundreds of times what a packet does, and strangers decide
         // how many come (WireGuard paper, section 5.3).
         let message = HandshakeMessage::new(message, path, self.lane);
         let message = message.ok_or(Some(Dropped::NotWireGuard))?;
         let queued = self.handshakes.try_send(message);
         Err(queued.err().map(|_full| Dropped::HandshakeQueue))
+    }
+
+    /// Refuses what is not for this gateway before it takes a place in the queue: anybody can fill that
+    /// with noise, and what a peer says would find it full.
+    fn check_handshake(&self, message: &[u8], zones: &RemoteZones) -> Result<(), Dropped> {
+        match (message, message.len()) {
+            ([TYPE_INITIATION, 0, 0, 0, ..], INITIATION)
+            | ([TYPE_RESPONSE, 0, 0, 0, ..], RESPONSE) => {
+                let identities = self.engine.identities.load().of_lane(self.lane);
+                let is_meant =
+                    identities.is_some_and(|keys| keys.iter().any(|key| key.is_meant(message)));
+                if is_meant { Ok(()) } else { Err(Dropped::HandshakeMac) }
+            }
+            ([TYPE_COOKIE, 0, 0, 0, ..], COOKIE) => {
+                let session = receiver_index(message).and_then(|index| zones.by_session(index));
+                session.map(drop).ok_or(Dropped::UnknownSession)
+            }
+            _ => Err(Dropped::NotWireGuard),
+        }
     }
 
     /// Opens data messages as long as they are for one link. Returns where the rest begins.

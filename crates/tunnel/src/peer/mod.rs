@@ -17,8 +17,9 @@ pub(crate) use self::choice::QUIET;
 pub(crate) use self::gateway::{Departure, RemoteGateway};
 pub(crate) use self::lane::{LaneSettings, LaneState, RemoteLane};
 pub(crate) use self::link::{
-    DATA_OVERHEAD, HeldSendTurn, INITIATION, LinkPlace, LinkSettings, OwnIdentities, OwnIdentity,
-    RemoteLink, Sealed, TYPE_DATA, receiver_index,
+    COOKIE, DATA_OVERHEAD, HeldSendTurn, INITIATION, LinkPlace, LinkSettings, OwnIdentities,
+    OwnIdentity, RESPONSE, RemoteLink, Sealed, TYPE_COOKIE, TYPE_DATA, TYPE_INITIATION,
+    TYPE_RESPONSE, receiver_index,
 };
 pub(crate) use self::zone::RemoteZone;
 

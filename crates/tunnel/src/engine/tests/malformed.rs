@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::pair::{Datagram, Pair, Setting, berlin_to_madrid};
+use crate::dropped::Dropped;
 
 fn datagram() -> impl Strategy<Value = Vec<u8>> {
     let any_bytes = |len| prop::collection::vec(any::<u8>(), len);
@@ -68,4 +69,24 @@ proptest! {
         pair.settle();
         prop_assert_eq!(pair.madrid.take(), [packet]);
     }
+}
+
+#[test]
+fn garbage_takes_no_place_in_the_queue_of_handshakes() {
+    let mut pair = Pair::new(&Setting { keepalive: None, ..Setting::default() });
+    let (from, to) = ("203.0.113.66:666".parse().unwrap(), pair.madrid.address());
+    // More of each kind than the queue holds, before the only handshake.
+    for (kind, len) in [(1, 148), (2, 92), (3, 64), (1, 100), (5, 148)] {
+        for number in 0..40 {
+            let mut bytes = vec![number; len];
+            bytes[..4].copy_from_slice(&[kind, 0, 0, 0]);
+            pair.wire.deliver(Datagram { from, to, bytes, ecn: 0 });
+        }
+    }
+    pair.berlin.give(berlin_to_madrid(b"hello"));
+    pair.settle();
+    assert_eq!(pair.madrid.take().len(), 1, "the handshake came through at once");
+    let of = |reason| pair.madrid.dropped(reason);
+    assert_eq!((of(Dropped::HandshakeMac), of(Dropped::UnknownSession)), (80, 40));
+    assert_eq!((of(Dropped::NotWireGuard), of(Dropped::HandshakeQueue)), (80, 0));
 }

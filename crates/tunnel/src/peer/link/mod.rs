@@ -18,7 +18,8 @@ use std::time::{Duration, Instant, SystemTime};
 use zonemesh_core::key::{PresharedKey, WireGuardPublicKey};
 
 pub(crate) use self::noise::{
-    DATA_OVERHEAD, INITIATION, OwnIdentities, OwnIdentity, TYPE_DATA, receiver_index,
+    COOKIE, DATA_OVERHEAD, INITIATION, OwnIdentities, OwnIdentity, RESPONSE, TYPE_COOKIE,
+    TYPE_DATA, TYPE_INITIATION, TYPE_RESPONSE, receiver_index,
 };
 pub(crate) use self::state::{LinkState, Sealed};
 pub(crate) use self::turn::{HeldSendTurn, SendTurn};

@@ -6,6 +6,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use blake2::digest::Mac as _;
+use blake2::digest::consts::U16;
+use blake2::{Blake2s256, Blake2sMac, Digest as _};
 use boringtun::noise::errors::WireGuardError;
 use boringtun::noise::rate_limiter::RateLimiter;
 use boringtun::noise::{Tunn, TunnResult};
@@ -19,13 +22,23 @@ use crate::dropped::Dropped;
 pub(crate) const DATA_OVERHEAD: usize = 32;
 /// The longest message that is not data. Every buffer to write into has at least this room.
 pub(crate) const INITIATION: usize = 148;
+pub(crate) const RESPONSE: usize = 92;
+pub(crate) const COOKIE: usize = 64;
 /// Message types (WireGuard paper, section 5.4).
-pub(super) const TYPE_INITIATION: u8 = 1;
+pub(crate) const TYPE_INITIATION: u8 = 1;
+pub(crate) const TYPE_RESPONSE: u8 = 2;
+pub(crate) const TYPE_COOKIE: u8 = 3;
 pub(crate) const TYPE_DATA: u8 = 4;
 
 /// A counter from which on nothing is taken (WireGuard paper, section 6.1): the nonce of a key is used
 /// once, and a window that was moved there would refuse all that is still to come.
 const REJECT_AFTER_MESSAGES: u64 = u64::MAX - (1 << 13);
+
+/// Behind an initiation or a response stand two MACs of 16 bytes; the first is made with the receiver's
+/// public key (section 5.4.4).
+const MAC_LABEL: &[u8] = b"mac1----";
+const MACS: usize = 32;
+const MAC: usize = 16;
 
 /// This gateway's keys, as the noise layer wants them.
 pub(crate) struct OwnIdentity {
@@ -34,6 +47,8 @@ pub(crate) struct OwnIdentity {
     pub(crate) key: WireGuardPublicKey,
     /// What is known of the times of its own handshakes.
     pub(crate) clock: Arc<HandshakeClock>,
+    /// What the first MAC of messages to this key is made with.
+    mac_key: [u8; 32],
     /// Handshakes are limited where they arrive; inside a session they would be counted twice.
     unlimited: Arc<RateLimiter>,
     /// Those of the lanes from the second on.
@@ -64,9 +79,22 @@ impl OwnIdentity {
             public,
             key: private.public_key(),
             clock: Arc::clone(clock),
+            mac_key: Blake2s256::new()
+                .chain_update(MAC_LABEL)
+                .chain_update(public.as_bytes())
+                .finalize()
+                .into(),
             unlimited: Arc::new(RateLimiter::new(&public, u64::MAX)),
             further: Vec::new(),
         }
+    }
+
+    /// True if whoever made this initiation or response knows this key: noise from strangers costs a hash
+    /// and no place in a queue.
+    pub(crate) fn is_meant(&self, message: &[u8]) -> bool {
+        let Some((said, macs)) = message.split_last_chunk::<MACS>() else { return false };
+        let mac = Blake2sMac::<U16>::new_from_slice(&self.mac_key);
+        mac.is_ok_and(|mac| mac.chain_update(said).verify_slice(&macs[..MAC]).is_ok())
     }
 
     fn of_lane(self: &Arc<Self>, lane: usize) -> Option<Arc<Self>> {

@@ -92,8 +92,9 @@ section! {
     /// cores, then half of them up to 4; [unmeasured](PERFORMANCE.md#lanes)
     lanes: Lanes = one(value::lanes), Default("1"), OnRestart;
     /// while there is much to carry, the tunnel's threads run before ordinary programs of this
-    /// machine ([more](design/data-plane.md#busy-threads)); it takes the right to the lowest real-time
-    /// priority (`LimitRTPRIO=1` in the unit), without which the log says so once
+    /// machine for a fifth of the time, on one core never ([more](design/data-plane.md#busy-threads));
+    /// it takes the right to the lowest real-time priority (`LimitRTPRIO=1` in the unit), without
+    /// which the log says so once
     realtime: bool = one(value::truth), Default("true"), OnRestart;
     /// made on first start
     private_key_file: PathBuf

@@ -21,6 +21,20 @@ pub fn is_allowed() -> Result<bool> {
     Ok(Command::new("chrt").args(["--rr", "1", "true"]).output()?.status.success())
 }
 
+/// Whether a busy tunnel runs first here: it may, and there is a core beside the one that it takes.
+///
+/// # Errors
+/// As [`is_allowed`].
+pub fn is_expected() -> Result<bool> {
+    Ok(has_several_cores() && is_allowed()?)
+}
+
+/// Whether there is more than one core to run on.
+#[must_use]
+pub fn has_several_cores() -> bool {
+    std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
+}
+
 /// Whether the process's thread of this name runs first now.
 ///
 /// # Errors

@@ -1,9 +1,10 @@
 //! How busy a thread is that carries packets, and how it goes about its work then.
 //!
 //! Owns the account of its time. A busy thread runs before all that are not real-time, where it may: what
-//! waits for it stands in queues. And it lets packets gather for a moment before it looks again, which
-//! saves most of its awakenings. Promises that a thread with little to do is woken at once and ranks as
-//! any other. Refuses to know what is carried.
+//! waits for it stands in queues. It does so for a fifth of the time at most, and never on an only core.
+//! And it lets packets gather for a moment before it looks again, which saves most of its awakenings.
+//! Promises that a thread with little to do is woken at once and ranks as any other. Refuses to know
+//! what is carried.
 
 use std::sync::Once;
 use std::time::{Duration, Instant};
@@ -14,6 +15,18 @@ use crate::linux::priority::set_realtime;
 const GATHER: Duration = Duration::from_micros(100);
 /// More packets are expected after a wait that was shorter than this.
 const SOON: Duration = Duration::from_micros(200);
+
+/// For so long a busy thread runs first. With what it does between two looks at the clock it stays below
+/// 10 ms: nobody who has a core with it waits longer.
+const FIRST_FOR: Duration = Duration::from_millis(8);
+/// Then it ranks as any other for so long.
+const ORDINARY_FOR: Duration = Duration::from_millis(40);
+
+/// Whether there is a core for others while a busy thread runs first. On an only one, others would
+/// wait for each packet that anybody sends here.
+pub(crate) fn has_several_cores() -> bool {
+    std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
+}
 
 /// Whether the environment leaves it to busy threads to run first.
 pub(crate) fn may_be_realtime() -> bool {
@@ -27,11 +40,41 @@ pub(crate) struct ThreadPace {
     realtime: bool,
     busy: bool,
     expects: bool,
+    rank: ThreadRank,
+}
+
+/// How a busy thread ranks now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ThreadRank {
+    /// As any other, until it is busy.
+    Ordinary,
+    /// Before others, for what is left of its time.
+    First { spent: Duration },
+    /// As any other again, for it has been first.
+    OrdinaryUntil(Instant),
+}
+
+impl ThreadRank {
+    /// After `work` that ended `now`.
+    fn after(self, work: Duration, now: Instant) -> Self {
+        match self {
+            Self::First { spent } if spent + work >= FIRST_FOR => {
+                Self::OrdinaryUntil(now + ORDINARY_FOR)
+            }
+            Self::First { spent } => Self::First { spent: spent + work },
+            Self::OrdinaryUntil(end) if now < end => self,
+            Self::Ordinary | Self::OrdinaryUntil(_) => Self::First { spent: Duration::ZERO },
+        }
+    }
+
+    fn is_first(self) -> bool {
+        matches!(self, Self::First { .. })
+    }
 }
 
 impl ThreadPace {
     pub(crate) fn new(realtime: bool) -> Self {
-        Self { realtime, busy: false, expects: false }
+        Self { realtime, busy: false, expects: false, rank: ThreadRank::Ordinary }
     }
 
     /// Becomes busy or idle, by what a stretch of time was spent on. What a busy thread is left to do
@@ -42,19 +85,30 @@ impl ThreadPace {
     }
 
     pub(crate) fn set_busy(&mut self, busy: bool) {
-        if busy == self.busy {
-            return;
-        }
         self.busy = busy;
-        if !self.realtime {
+        if !busy && self.rank.is_first() {
+            self.take(ThreadRank::Ordinary);
+        }
+    }
+
+    /// Has worked for so long, until `now`.
+    pub(crate) fn worked(&mut self, work: Duration, now: Instant) {
+        if self.busy && self.realtime {
+            self.take(self.rank.after(work, now));
+        }
+    }
+
+    fn take(&mut self, rank: ThreadRank) {
+        let before = std::mem::replace(&mut self.rank, rank);
+        if before.is_first() == rank.is_first() {
             return;
         }
-        if let Err(error) = set_realtime(busy) {
+        if let Err(error) = set_realtime(rank.is_first()) {
             static SAID: Once = Once::new();
             SAID.call_once(|| {
                 tracing::info!(%error, "busy tunnel threads rank as any other; LimitRTPRIO=1 lets them run first");
             });
-            self.realtime = false;
+            (self.realtime, self.rank) = (false, ThreadRank::Ordinary);
         }
     }
 
@@ -101,6 +155,11 @@ impl ThreadLoad {
         self.slept += slept;
         self.last = now;
         slept
+    }
+
+    /// The end of what was booked last.
+    pub(crate) fn last(&self) -> Instant {
+        self.last
     }
 
     /// Does `work` and books its time.
@@ -169,6 +228,48 @@ mod tests {
         {
             pace.judge(&load(slept, outward, inward));
             assert_eq!(pace.busy, busy, "{slept} {outward} {inward}");
+        }
+    }
+
+    /// The time for which a thread is first in each period of 50 ms, whenever that begins.
+    fn most_first_in_50_ms(work: Duration, sleep: Duration) -> Duration {
+        let (start, period) = (Instant::now(), Duration::from_millis(50));
+        let (mut rank, mut now, mut firsts) = (ThreadRank::Ordinary, start, Vec::new());
+        while now < start + Duration::from_secs(2) {
+            if rank.is_first() {
+                firsts.push((now, now + work));
+            }
+            now += work;
+            rank = rank.after(work, now);
+            now += sleep;
+        }
+        let within = |from: Instant| -> Duration {
+            let overlap = |(begin, end): &(Instant, Instant)| {
+                (*end).min(from + period).saturating_duration_since((*begin).max(from))
+            };
+            firsts.iter().map(overlap).sum()
+        };
+        firsts.iter().map(|(begin, _)| within(*begin)).max().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_thread_is_first_for_ten_of_any_fifty_milliseconds_at_most() {
+        let micros = Duration::from_micros;
+        for (work, sleep) in [(50, 0), (500, 0), (1_900, 0), (500, 100), (1_000, 1_000), (40, 60)] {
+            let most = most_first_in_50_ms(micros(work), micros(sleep));
+            assert!(most <= Duration::from_millis(10), "{work} {sleep}: {most:?}");
+            assert!(most >= Duration::from_millis(6), "{work} {sleep}: {most:?}");
+        }
+    }
+
+    #[test]
+    fn a_thread_that_is_not_busy_or_may_not_is_never_first() {
+        let now = Instant::now();
+        for (busy, realtime) in [(false, true), (true, false)] {
+            let mut pace = ThreadPace { realtime, ..ThreadPace::new(false) };
+            pace.set_busy(busy);
+            pace.worked(Duration::from_millis(1), now);
+            assert!(!pace.rank.is_first());
         }
     }
 

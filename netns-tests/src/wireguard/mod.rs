@@ -8,6 +8,7 @@
 
 pub mod bounce;
 pub mod flood;
+pub mod garbage;
 pub mod gateway;
 pub mod implementation;
 pub mod key;

@@ -4,6 +4,7 @@
 //! measured it. Refuses to send anything itself.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use zonemesh_lab::process::Process;
 /// Length of an initiation in IPv4: no answer may be longer.
 const REQUEST: usize = 20 + 8 + 148;
 
-/// A flood against the left gateway, from the router.
+/// A flood against the left gateway, from the router: handshakes or garbage.
 #[derive(Debug)]
 pub struct Storm {
     process: Process,
@@ -39,6 +40,20 @@ impl Storm {
         Ok(Self { process, patience: duration + Duration::from_secs(30) })
     }
 
+    /// Starts `program garbage` for `duration`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn of_garbage(program: &str, wan: &Wan, rate: u32, duration: Duration) -> Result<Self> {
+        let target = SocketAddr::new(wan.address(Side::Left, Family::V4), PORT);
+        let mut command = wan.router().command(program);
+        command
+            .args(["garbage", "--target", &target.to_string(), "--rate", &rate.to_string()])
+            .args(["--seconds", &duration.as_secs().to_string()]);
+        let process = Process::spawn("garbage", command, wan.folder())?;
+        Ok(Self { process, patience: duration + Duration::from_secs(30) })
+    }
+
     /// Waits until it sends.
     ///
     /// # Errors
@@ -47,7 +62,7 @@ impl Storm {
         self.process.wait_for("sending", Duration::from_secs(30)).map(drop)
     }
 
-    /// Waits for its end and returns the initiations per second that it sent.
+    /// Waits for its end and returns the datagrams per second that it sent.
     ///
     /// # Errors
     /// When it fails, or does not say.

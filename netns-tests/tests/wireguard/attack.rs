@@ -64,7 +64,7 @@ pub(crate) fn a_flood_of_initiations_disturbs_nobody(by: Implementation) -> Resu
 }
 
 /// A third gateway that has never spoken with left and does not know yet where it is.
-fn cold_peer<'a>(
+pub(crate) fn cold_peer<'a>(
     by: Implementation,
     wan: &'a Wan,
     left: &WireGuardGateway<'_>,
@@ -85,7 +85,7 @@ fn cold_peer<'a>(
 }
 
 /// The time from "speak to left" to the handshake.
-fn greet(wan: &Wan, cold: &WireGuardGateway<'_>) -> Result<Duration> {
+pub(crate) fn greet(wan: &Wan, cold: &WireGuardGateway<'_>) -> Result<Duration> {
     let endpoint = SocketAddr::new(wan.address(Side::Left, Family::V4), PORT).to_string();
     let peer = cold.peer()?.public_key;
     cold.namespace().ip(&["link", "set", cold.interface(), "up"])?;

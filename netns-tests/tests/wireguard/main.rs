@@ -9,6 +9,7 @@
 mod attack;
 mod bounces;
 mod clock;
+mod garbage;
 mod handshakes;
 mod interop;
 mod keepalive;
@@ -192,4 +193,8 @@ behaviours! {
         a_flood_of_initiations_disturbs_nobody,
         cookies_are_for_one_address_and_port,
         one_source_cannot_spend_the_time_of_all;
+    garbage:
+        garbage_on_one_core_keeps_no_program_waiting,
+        garbage_on_all_cores_keeps_no_program_waiting,
+        garbage_starves_no_handshake;
 }

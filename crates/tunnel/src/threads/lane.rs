@@ -40,7 +40,7 @@ pub(crate) struct LaneParts {
     pub(crate) tun: Arc<Tun>,
     pub(crate) udp: Arc<Udp>,
     pub(crate) handshakes: SyncSender<HandshakeMessage>,
-    /// It runs before all that are not real-time while it is busy, if it may.
+    /// It runs before all that are not real-time while it is busy, now and then and if it may.
     pub(crate) realtime: bool,
     /// A device that is deleted will be made anew under the same descriptors.
     pub(crate) outlives_device: bool,
@@ -101,11 +101,13 @@ impl LaneThreads {
             let mut inward = (!lent).then(|| InwardTurn::new(self.inbound(), &sockets, ready >> 2));
             let mut emptied = false;
             for _ in 0..TURNS {
+                let begun = load.last();
                 let more = match &mut inward {
                     Some(inward) => load.time(PacketDirection::In, || inward.turn())?,
                     None => false,
                 };
                 let outward = load.time(PacketDirection::Out, || self.outward(&mut outbound))?;
+                pace.worked(load.last().saturating_duration_since(begun), load.last());
                 emptied = !more && !outward;
                 if emptied {
                     break;

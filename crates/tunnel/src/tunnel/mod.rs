@@ -23,6 +23,7 @@ use crate::linux::tun::Tun;
 use crate::linux::udp::Udp;
 use crate::linux::wake::StopSignal;
 use crate::offload::WantedOffloads;
+use crate::pace;
 use crate::peer::{OwnIdentities, OwnIdentity};
 use crate::status::TunnelEvent;
 use crate::threads::{LaneParts, LaneThreads, slow_lane, spawn};
@@ -165,7 +166,7 @@ impl Tunnel {
                 tun: Arc::clone(tun),
                 udp: Arc::clone(udp),
                 handshakes: queue.clone(),
-                realtime: self.realtime,
+                realtime: self.realtime && pace::has_several_cores(),
                 outlives_device: self.outlives_device,
                 stop: self.stop.clone(),
             };

@@ -1,21 +1,22 @@
 //! `zonemesh-reliability`: what takes longer than a test may, and the flood that tests start.
 //!
-//! Owns three commands: `soak` (half an hour of a bad path), `blackout` (ten minutes of none) and
-//! `storm` (handshake initiations from spoofed sources, inside the lab). Prints figures, and ends
-//! with 1 if they are not good enough. Method and figures: docs/RELIABILITY.md.
+//! Owns the commands `soak` (half an hour of a bad path) and `blackout` (ten minutes of none), and,
+//! for use inside the lab, `storm` (handshake initiations from spoofed sources), `garbage` and
+//! `stalls` (who waits for it). Prints figures, and ends with 1 if they are not good enough. Method and figures: docs/RELIABILITY.md.
 
 mod blackout;
 mod echo;
 mod soak;
 
 use std::io::Write as _;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use base64::Engine as _;
 use clap::{Args, Parser, Subcommand};
 use netns_tests::wireguard::flood::HandshakeFlood;
+use netns_tests::wireguard::garbage;
 use zonemesh_lab::privilege;
 
 #[derive(Parser)]
@@ -41,6 +42,24 @@ enum LongRun {
     },
     /// Send handshake initiations from spoofed sources; for use inside the lab.
     Storm(StormArguments),
+    /// Send datagrams that are no WireGuard; for use inside the lab.
+    Garbage {
+        /// The victim, an address of the lab, and its port.
+        #[arg(long)]
+        target: SocketAddr,
+        /// Datagrams per second.
+        #[arg(long)]
+        rate: u32,
+        /// How long.
+        #[arg(long)]
+        seconds: u64,
+    },
+    /// Sleep for a millisecond again and again, and say by how much that was late.
+    Stalls {
+        /// How long.
+        #[arg(long)]
+        seconds: u64,
+    },
 }
 
 #[derive(Args)]
@@ -65,6 +84,8 @@ struct StormArguments {
 fn main() -> Result<()> {
     match ReliabilityArguments::parse().command {
         LongRun::Storm(arguments) => storm(&arguments),
+        LongRun::Garbage { target, rate, seconds } => send_garbage(target, rate, seconds),
+        LongRun::Stalls { seconds } => watch_stalls(seconds),
         LongRun::Soak { minutes } => {
             privilege::enter()?;
             soak::run(Duration::from_secs(minutes * 60))
@@ -74,6 +95,22 @@ fn main() -> Result<()> {
             blackout::run(Duration::from_secs(minutes * 60))
         }
     }
+}
+
+fn send_garbage(target: SocketAddr, rate: u32, seconds: u64) -> Result<()> {
+    let mut out = std::io::stdout();
+    writeln!(out, "sending")?;
+    let offered = garbage::send(target, rate, Duration::from_secs(seconds))?;
+    writeln!(out, "offered {:.0}/s, {} in {:.1?}", offered.rate(), offered.sent, offered.took)?;
+    Ok(())
+}
+
+fn watch_stalls(seconds: u64) -> Result<()> {
+    garbage::come_first()?;
+    let seen = garbage::stalls(Duration::from_secs(seconds));
+    let micros = seen.longest.as_micros();
+    writeln!(std::io::stdout(), "longest {micros} us, {} beyond 10 ms", seen.beyond_10_ms)?;
+    Ok(())
 }
 
 fn storm(arguments: &StormArguments) -> Result<()> {

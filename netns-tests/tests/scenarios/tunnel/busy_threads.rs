@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use netns_tests::wireguard::traffic::transfer;
 use zonemesh_lab::lab::{Lab, ZonePlan};
 use zonemesh_lab::mesh::{Mesh, patience};
-use zonemesh_lab::priority::{is_allowed, was_first_during};
+use zonemesh_lab::priority::{is_expected, was_first_during};
 
 const ZONES: [ZonePlan<'_>; 2] =
     [ZonePlan { name: "berlin", vms: &[] }, ZonePlan { name: "madrid", vms: &[] }];
@@ -25,7 +25,7 @@ fn a_busy_gateway_runs_first_unless_it_is_told_not_to() -> Result<()> {
     mesh.wait_until_connected(patience())?;
     let (berlin, madrid) = (lab.zone("berlin")?, lab.zone("madrid")?);
     let address = SocketAddr::from((madrid.tunnel_address, 7000));
-    for (zone, wanted) in [("berlin", is_allowed()?), ("madrid", false)] {
+    for (zone, wanted) in [("berlin", is_expected()?), ("madrid", false)] {
         let daemon = mesh.gateway(zone)?.daemon()?;
         let first = was_first_during(daemon, "zm-both", || {
             transfer(&berlin.gateway, &madrid.gateway, address, BYTES).map(drop)

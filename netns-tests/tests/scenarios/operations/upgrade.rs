@@ -182,6 +182,11 @@ fn a_mesh_of_0_1_0_goes_on_with_this_release_and_its_first_change_is_of_the_new_
     let start = std::time::Instant::now();
     is_whole(&lab, &mut mesh)?;
     writeln!(std::io::stderr(), "whole {:.2?} after the last one", start.elapsed())?;
+    for zone in MEMBERS {
+        let main = lab.zone(zone)?.gateway.ip(&["route", "show", "table", "main"])?;
+        let is_left = main.contains("proto 90") || main.contains("dev zm0");
+        ensure!(!is_left, "routes of 0.1.0 are left in {zone}:\n{main}");
+    }
     follow(&mut mesh, &[&old], &[&old])?;
     let listed = authorities(&mut mesh, "madrid")?;
     ensure!(listed["changes"] == 0 && listed["conflicts"] == json!([]), "{listed}");

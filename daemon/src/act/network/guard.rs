@@ -274,4 +274,18 @@ mod tests {
             assert_eq!(interval(&net.parse().unwrap()).len(), ends, "{net}");
         }
     }
+
+    #[test]
+    fn the_networks_of_3000_zones_fit_into_one_transaction() {
+        // What a socket takes at once by default: net.core.wmem_default.
+        const MOST: usize = 212_992 - 32;
+        // None beside another, so that none is merged with it.
+        let net =
+            |zone: u32| IpNet::new(IpAddr::from((0x0a00_0000 + zone * 512).to_be_bytes()), 24);
+        let zones: Vec<_> = (0..3000).map(|zone| net(zone).unwrap()).collect();
+        assert_eq!(IpNet::aggregate(&zones).len(), zones.len());
+        let guard = Guard { interface: "zm0".to_owned(), zones, ..Guard::default() };
+        let length = transaction(&guard, 1).len();
+        assert!(length < MOST, "{length}");
+    }
 }

@@ -172,3 +172,31 @@ fn an_interface_that_is_deleted_comes_back_with_its_session_when_its_name_is_fre
     answers(&lab, [10, 10, 11, 5])?;
     lab.succeeded()
 }
+
+#[test]
+fn a_prefix_of_ipv6_where_ipv6_is_off_is_a_finding_and_cuts_nobody() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..2])?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    let prefixes = [lab.zone("madrid")?.prefix(), "fd00:11::/64".to_owned()];
+    let prefixes = prefixes.map(toml::Value::from).to_vec();
+    mesh.gateway("berlin")?.peer("madrid")?.insert("prefixes".to_owned(), prefixes.into());
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    answers(&lab, [10, 10, 11, 5])?;
+    let gateway = mesh.gateway("berlin")?;
+    until("the finding", Duration::from_secs(10), || {
+        let status = gateway.ask(&["status"])?;
+        let said = status["findings"].to_string();
+        let is_told = said.contains("N213") && said.contains("fd00:11::/64");
+        Ok(Look::<()>::when(is_told, said))
+    })?;
+    // With IPv6 it comes by itself.
+    let on = ["net.ipv6.conf.all.disable_ipv6=0", "net.ipv6.conf.zm0.disable_ipv6=0"];
+    lab.zone("berlin")?.gateway.run(&[&["sysctl", "-qw"][..], &on[..]].concat())?;
+    until("no finding", Duration::from_secs(10), || {
+        let status = gateway.ask(&["status"])?;
+        let said = status["findings"].to_string();
+        Ok(Look::<()>::when(!said.contains("N213"), said))
+    })?;
+    lab.succeeded()
+}

@@ -3,7 +3,9 @@
 //! Needs no network answer: tunnels come up with what the configuration and the disk say.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::sync::watch;
@@ -108,6 +110,7 @@ pub(crate) async fn start(
     let tunnel = Arc::new(tunnel);
     network.set_tunnel(tunnel.clone());
     tell(&kernel.open(&plan).await);
+    wait_for_addresses(&config.tunnel.addresses).await;
     if let Err(error) = network::clear_earlier(network.netlink(), Some(tunnel.if_index())).await {
         let error = format!("{error:#}");
         tracing::error!(error, "routes of an earlier release stay in the table main");
@@ -151,6 +154,20 @@ fn tell(refused: &Refused) {
     for error in &refused.reasons {
         let error = format!("{error:#}");
         tracing::error!(error, "something is not as it should be, trying again");
+    }
+}
+
+/// Waits until sockets can be bound to the tunnel addresses: of IPv6 the kernel takes a moment. Not for
+/// long, as one may be of a family that is switched off.
+async fn wait_for_addresses(addresses: &[IpAddr]) {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let usable = async {
+        while addresses.iter().any(|ip| UdpSocket::bind((*ip, 0)).is_err()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, usable).await.is_err() {
+        tracing::warn!(?addresses, "not all tunnel addresses can be used yet");
     }
 }
 

@@ -38,7 +38,7 @@ const STALL: Duration = Duration::from_millis(50);
 const FIRST_CORE: &str = "0";
 
 fn length() -> Result<Duration> {
-    let seconds = std::env::var("ZONEMESH_GARBAGE_S").map_or(Ok(12), |text| text.parse());
+    let seconds = std::env::var("ZONEMESH_GARBAGE_S").map_or(Ok(5), |text| text.parse());
     Ok(Duration::from_secs(seconds.context("ZONEMESH_GARBAGE_S is no number")?))
 }
 
@@ -109,7 +109,7 @@ fn garbage_keeps_no_program_waiting(by: Implementation, cores: Option<&str>) -> 
 pub(crate) fn garbage_starves_no_handshake(by: Implementation) -> Result<()> {
     let wan = Wan::new()?;
     let pair = pair_on(by, &wan, Some(FIRST_CORE))?;
-    let mut storm = Storm::of_garbage(PROGRAM, &wan, MUCH, Duration::from_secs(12))?;
+    let mut storm = Storm::of_garbage(PROGRAM, &wan, MUCH, Duration::from_secs(8))?;
     storm.wait_until_it_blows()?;
     let target = inner(Side::Left, Family::V4);
     let pinger = Pinger::start(wan.namespace(Side::Right), target, 0.02, wan.folder())?;

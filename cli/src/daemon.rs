@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tonic::transport::Channel;
 use tonic::{Code as Grpc, Response, Status};
-use zonemesh_api::clients::{ConnectError, admin};
+use zonemesh_api::clients::{ConnectError, Said, admin};
 use zonemesh_api::v1::admin_client::AdminClient;
 use zonemesh_api::v1::mesh_client::MeshClient;
 use zonemesh_api::wire::finding;
@@ -110,16 +110,15 @@ fn silent(socket: &Path, elapsed: tokio::time::error::Elapsed) -> CommandFailure
 }
 
 fn no_connection(socket: &Path, error: ConnectError) -> CommandFailure {
-    let denied = matches!(
-        &error,
-        ConnectError::Socket { source, .. } if source.kind() == io::ErrorKind::PermissionDenied
-    );
-    if denied {
-        let message = format!("this user may not open {}", socket.display());
-        return CommandFailure::new(Exit::Policy, anyhow::Error::new(error).context(message))
-            .code(Code::NotPermitted)
-            .next("sudo usermod -aG zonemesh-admin \"$USER\", then log in again");
-    }
+    let error = match error {
+        ConnectError::Socket { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            let message = format!("this user may not open {}", socket.display());
+            return CommandFailure::new(Exit::Policy, anyhow::Error::new(source).context(message))
+                .code(Code::NotPermitted)
+                .next("sudo usermod -aG zonemesh-admin \"$USER\", then log in again");
+        }
+        other => other,
+    };
     CommandFailure::new(Exit::Unreachable, error)
         .code(Code::DaemonUnreachable)
         .next("systemctl status zonemeshd")
@@ -133,12 +132,14 @@ fn refused(status: Status) -> CommandFailure {
         Grpc::DeadlineExceeded => {
             (Exit::Timeout, Code::DaemonSilent, "journalctl -u zonemeshd -n 50")
         }
-        Grpc::PermissionDenied | Grpc::Unauthenticated => (Exit::Policy, Code::NotPermitted, "id"),
+        Grpc::PermissionDenied | Grpc::Unauthenticated => {
+            (Exit::Policy, Code::NotPermitted, "the same with sudo")
+        }
         _ => (Exit::Unreachable, Code::DaemonUnreachable, "systemctl status zonemeshd"),
     };
     let code = finding::told_code(&status).unwrap_or(code);
-    let message = format!("the daemon refused the question: {}", status.message());
-    CommandFailure::new(exit, anyhow::Error::new(status).context(message)).code(code).next(next)
+    let message = format!("the daemon refused the question: {}", Said::from(status));
+    CommandFailure::message(exit, message).code(code).next(next)
 }
 
 /// Of a change the daemon says itself what is wrong and what to do.
@@ -183,6 +184,21 @@ mod tests {
         let full = || Status::internal("cannot write to the state folder");
         assert_eq!(exit_of(Some(Code::FileUnusable), full()), Exit::Negative);
         assert_eq!(exit_of(None, full()), Exit::Unreachable);
+    }
+
+    #[test]
+    fn a_refusal_is_told_once_and_in_no_librarys_words() {
+        let mut text = Vec::new();
+        refused(Status::permission_denied("changing the mesh takes root")).report(&mut text);
+        let expected = "zonemesh: P312 the daemon refused the question: changing the mesh takes \
+            root\nnext: the same with sudo\n";
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
+        let broken = Status::from_error(Box::new(io::Error::from_raw_os_error(104)));
+        let mut text = Vec::new();
+        refused(broken).report(&mut text);
+        let said = String::from_utf8(text).unwrap();
+        assert!(said.contains(": the connection broke: Connection reset by peer"), "{said}");
+        assert!(!said.contains("code: '"), "{said}");
     }
 
     #[test]

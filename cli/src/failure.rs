@@ -8,7 +8,11 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 pub(crate) use zonemesh_core::exit::Exit;
+use zonemesh_core::exit::is_denied;
 use zonemesh_core::finding::Code;
+
+/// What to type where this user may not do what was asked.
+const AS_ROOT: &str = "the same with sudo";
 
 /// A failure with its exit code.
 #[derive(Debug)]
@@ -20,8 +24,12 @@ pub(crate) struct CommandFailure {
 }
 
 impl CommandFailure {
+    /// A permission that is missing is told as one, whatever `exit` says of other causes.
     pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
-        Self { exit, error: error.into(), code: None, next: None }
+        let error = error.into();
+        let denied = is_denied(error.as_ref());
+        let exit = if denied { Exit::Policy } else { exit };
+        Self { exit, error, code: None, next: denied.then(|| AS_ROOT.to_owned()) }
     }
 
     pub(crate) fn message(exit: Exit, message: String) -> Self {
@@ -113,6 +121,17 @@ mod tests {
         let expected =
             "zonemesh: N220 cannot ask: no such file\nnext: systemctl status zonemeshd\n";
         assert_eq!(String::from_utf8(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_missing_permission_is_one_whatever_it_was_needed_for() {
+        for exit in [Exit::Configuration, Exit::Trust, Exit::Negative] {
+            let cause = io::Error::from(io::ErrorKind::PermissionDenied);
+            let failed: Result<(), CommandFailure> = Err(cause).or_exit(exit, || "no".to_owned());
+            let failure = failed.unwrap_err();
+            assert_eq!((failure.exit, failure.next.as_deref()), (Exit::Policy, Some(AS_ROOT)));
+            assert_eq!(failure.next("id").next.as_deref(), Some("id"));
+        }
     }
 
     #[test]

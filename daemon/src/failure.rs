@@ -6,6 +6,10 @@ use std::fmt::Display;
 use std::io::Write as _;
 
 pub use zonemesh_core::exit::Exit;
+use zonemesh_core::exit::is_denied;
+
+/// Who may do it: the unit's user has the rights that a gateway needs.
+const AS_ROOT: &str = "run it as root, or by its unit: systemctl start zonemeshd";
 
 /// A failure with its exit code.
 #[derive(Debug)]
@@ -23,7 +27,10 @@ impl Failure {
 
     /// A failure with a cause; `message` says what failed.
     pub fn caused(exit: Exit, cause: impl Into<anyhow::Error>, message: &str) -> Self {
-        Self { exit, error: cause.into().context(message.to_owned()) }
+        let error = cause.into();
+        // A permission that is missing is told as one, whatever it was needed for.
+        let exit = if is_denied(error.as_ref()) { Exit::Policy } else { exit };
+        Self { exit, error: error.context(message.to_owned()) }
     }
 
     /// The error without its exit code: for one that does not end the agent.
@@ -33,8 +40,12 @@ impl Failure {
 
     /// Writes the message and its causes to standard error.
     pub fn report(&self) {
+        let mut err = std::io::stderr();
         // Nothing is left to do when standard error is closed.
-        let _ = writeln!(std::io::stderr(), "zonemeshd: {:#}", self.error);
+        let _ = writeln!(err, "zonemeshd: {:#}", self.error);
+        if is_denied(self.error.as_ref()) {
+            let _ = writeln!(err, "next: {AS_ROOT}");
+        }
     }
 }
 
@@ -46,6 +57,6 @@ pub trait OrExit<T> {
 
 impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
     fn or_exit(self, exit: Exit, message: impl FnOnce() -> String) -> Result<T, Failure> {
-        self.map_err(|error| Failure { exit, error: error.into().context(message()) })
+        self.map_err(|error| Failure::caused(exit, error, &message()))
     }
 }

@@ -31,15 +31,6 @@ pub(super) enum FolderError {
     TooLarge,
 }
 
-impl FolderError {
-    pub(super) fn kind(&self) -> Option<ErrorKind> {
-        match self {
-            Self::Io { source, .. } => Some(source.kind()),
-            _ => None,
-        }
-    }
-}
-
 fn at(path: &Path) -> impl FnOnce(io::Error) -> FolderError + '_ {
     |source| FolderError::Io { path: path.to_owned(), source }
 }

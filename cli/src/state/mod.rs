@@ -9,7 +9,6 @@
 mod document;
 mod folder;
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use zonemesh_core::key::ZoneIdentity;
@@ -119,11 +118,8 @@ fn zone_key(files: &[Saved]) -> Result<String, Option<&'static str>> {
 }
 
 fn unreadable(dir: &Path, error: folder::FolderError) -> CommandFailure {
-    let denied = error.kind() == Some(ErrorKind::PermissionDenied);
-    let exit = if denied { Exit::Policy } else { Exit::Configuration };
     let message = format!("cannot use the state folder {}", dir.display());
-    let failure = CommandFailure::new(exit, anyhow::Error::new(error).context(message));
-    if denied { failure.next("the same with sudo") } else { failure }
+    CommandFailure::new(Exit::Configuration, anyhow::Error::new(error).context(message))
 }
 
 #[cfg(test)]

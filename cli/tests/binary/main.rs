@@ -8,6 +8,7 @@ mod founding;
 mod keys;
 mod mesh;
 mod mesh_service;
+mod permission;
 mod state;
 
 use std::path::Path;

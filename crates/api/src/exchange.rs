@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use zonemesh_core::replication::StreamMessage;
 
+use crate::said::Said;
 use crate::v1::RegistryMessage;
 use crate::wire::WireError;
 
@@ -19,7 +20,7 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
 pub enum InboundError {
     /// The connection is gone, or the other end has ended the stream with a reason.
     #[error("the stream broke")]
-    Broken(#[source] tonic::Status),
+    Broken(#[source] Said),
     /// Bytes that are no message.
     #[error("a malformed message")]
     Malformed(#[source] WireError),
@@ -51,8 +52,9 @@ impl InboundMessages {
             Some(by) => timeout_at(by, self.stream.message()).await,
             None => Ok(self.stream.message().await),
         };
-        let message =
-            message.map_err(|_late| InboundError::Silent)?.map_err(InboundError::Broken)?;
+        let message = message
+            .map_err(|_late| InboundError::Silent)?
+            .map_err(|status| InboundError::Broken(status.into()))?;
         self.hello_by = None;
         message.map(StreamMessage::try_from).transpose().map_err(InboundError::Malformed)
     }

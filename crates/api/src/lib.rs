@@ -9,6 +9,7 @@
 pub mod clients;
 pub mod exchange;
 pub mod keepalive;
+mod said;
 pub mod serve;
 pub mod view;
 pub mod wire;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-use zonemesh_core::exit::Exit;
+use zonemesh_core::exit::{Exit, is_denied};
 
 use crate::files::FileError;
 use crate::reason::Reason;
@@ -86,13 +86,15 @@ pub async fn stop_signal() -> std::io::Result<()> {
     Ok(())
 }
 
-/// The exit code of a failure: a reason's own; settings, context, user and state folder 7, else 1.
+/// The exit code of a failure: a reason's own; a missing permission 6; settings, context, user and
+/// state folder 7, else 1.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> Exit {
     let settings =
         error.is::<SettingsErrors>() || error.is::<ContextError>() || error.is::<FileError>();
     match error.downcast_ref::<Reason>() {
         Some(reason) => verdict(reason),
+        None if is_denied(error.as_ref()) => Exit::Policy,
         None if settings => Exit::Configuration,
         None => Exit::Negative,
     }
@@ -118,6 +120,9 @@ pub fn finish(ended: anyhow::Result<Exit>) -> ExitCode {
         Err(error) => {
             // Nobody is left to tell if standard error is closed.
             let _ = writeln!(std::io::stderr(), "{error:#}");
+            if is_denied(error.as_ref()) {
+                let _ = writeln!(std::io::stderr(), "next: the same with sudo");
+            }
             exit_code(&error).into()
         }
     }

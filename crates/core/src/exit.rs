@@ -3,6 +3,7 @@
 //! The table in `docs/REFERENCE.md` is checked against this one. Refuses to print.
 
 use std::error::Error;
+use std::io;
 use std::process::ExitCode;
 
 /// The exit codes.
@@ -83,6 +84,20 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// True if the system denied this user something: that is among the causes.
+#[must_use]
+pub fn is_denied(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        let said = cause.downcast_ref::<io::Error>();
+        if said.is_some_and(|said| said.kind() == io::ErrorKind::PermissionDenied) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}
+
 /// An error and its causes in one line.
 #[must_use]
 pub fn error_line(error: &dyn Error) -> String {
@@ -103,6 +118,20 @@ mod tests {
     #[test]
     fn the_codes_are_their_places_in_the_list() {
         assert!(Exit::ALL.iter().map(|exit| exit.code()).eq(0..11));
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot read the file")]
+    struct Denied(#[source] io::Error);
+
+    #[test]
+    fn what_this_user_may_not_do_is_told_from_what_is_not_there() {
+        for (kind, denied) in
+            [(io::ErrorKind::PermissionDenied, true), (io::ErrorKind::NotFound, false)]
+        {
+            assert_eq!(is_denied(&Denied(io::Error::from(kind))), denied);
+        }
+        assert!(!is_denied(&std::fmt::Error));
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) async fn tls_channel(
     // TLS is below the connector: to the channel this is plain HTTP/2.
     let endpoint = endpoint(format!("http://{address}"), keepalive)?;
     let channel = endpoint.connect_with_connector(connector).await;
-    channel.map_err(ConnectError::Http2)
+    channel.map_err(http2)
 }
 
 /// A channel over one connection, which is not made again.
@@ -73,7 +73,11 @@ pub(super) async fn bound_channel(
     });
     let endpoint = endpoint(format!("http://{address}"), keepalive)?;
     let channel = endpoint.connect_with_connector(connector).await;
-    Ok(BoundChannel { channel: channel.map_err(ConnectError::Http2)?, binding, shown })
+    Ok(BoundChannel { channel: channel.map_err(http2)?, binding, shown })
+}
+
+fn http2(error: tonic::transport::Error) -> ConnectError {
+    ConnectError::Http2(error.into())
 }
 
 async fn tls_stream(
@@ -112,7 +116,7 @@ pub(super) async fn unix_channel(path: &Path) -> Result<Channel, ConnectError> {
     });
     let endpoint = endpoint("http://zonemeshd".to_owned(), &Keepalive::DEFAULT)?;
     let channel = endpoint.connect_with_connector(connector).await;
-    channel.map_err(ConnectError::Http2)
+    channel.map_err(http2)
 }
 
 async fn unix_stream(path: PathBuf) -> Result<UnixStream, ConnectError> {

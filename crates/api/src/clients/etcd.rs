@@ -55,7 +55,7 @@ pub enum EtcdError {
         url: String,
         /// Why.
         #[source]
-        source: tonic::transport::Error,
+        source: super::Said,
     },
     /// No answer in time.
     #[error("no answer within 10 s ({0})")]
@@ -135,13 +135,13 @@ impl Etcd {
         let mut endpoint = endpoint(url.to_owned(), &Keepalive::DEFAULT).map_err(setup)?;
         if url.starts_with("https://") {
             let tls = endpoint.tls_config(tls(access));
-            endpoint = tls.map_err(|source| setup(super::ConnectError::Http2(source)))?;
+            endpoint = tls.map_err(|source| setup(super::ConnectError::Http2(source.into())))?;
         }
         let Ok(channel) = timeout(CONNECT_TIMEOUT, endpoint.connect()).await else {
             return Err(EtcdError::Timeout("connect"));
         };
-        let channel =
-            channel.map_err(|source| EtcdError::Connect { url: url.to_owned(), source })?;
+        let channel = channel
+            .map_err(|source| EtcdError::Connect { url: url.to_owned(), source: source.into() })?;
         let token = log_in(&channel, access).await?;
         let keys = KvClient::with_interceptor(channel.clone(), token.clone());
         let watch = WatchClient::with_interceptor(channel, token);
@@ -249,7 +249,7 @@ impl Watch {
             }
             Ok(Some(answer)) => Err(EtcdError::WatchEnded(answer.cancel_reason)),
             Ok(None) => Err(EtcdError::WatchEnded("etcd stops".to_owned())),
-            Err(status) => Err(EtcdError::WatchEnded(status.message().to_owned())),
+            Err(status) => Err(EtcdError::WatchEnded(super::Said::from(status).to_string())),
         }
     }
 }
@@ -291,7 +291,7 @@ async fn call<T>(
             Err(EtcdError::LoggedOut(what))
         }
         Ok(Err(status)) => {
-            Err(EtcdError::Refused { call: what, message: status.message().to_owned() })
+            Err(EtcdError::Refused { call: what, message: super::Said::from(status).to_string() })
         }
         Err(_) => Err(EtcdError::Timeout(what)),
     }

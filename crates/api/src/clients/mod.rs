@@ -22,6 +22,8 @@ use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 use zonemesh_core::keepalive::Keepalive;
 
+pub use crate::said::Said;
+
 /// Longest time for a TCP connection, and again for the TLS handshake.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -55,7 +57,7 @@ pub enum ConnectError {
         step: &'static str,
     },
     /// No connection to the unix socket.
-    #[error("cannot connect to {}: is zonemeshd running?", path.display())]
+    #[error("cannot connect to {}: {}", path.display(), perhaps(source))]
     Socket {
         /// The socket.
         path: PathBuf,
@@ -65,7 +67,15 @@ pub enum ConnectError {
     },
     /// Connected, but the other end does not speak HTTP/2.
     #[error("no HTTP/2 connection")]
-    Http2(#[source] tonic::transport::Error),
+    Http2(#[source] Said),
+}
+
+/// A socket that may not be opened says nothing of who listens.
+fn perhaps(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "this user may not open it",
+        _ => "is zonemeshd running?",
+    }
 }
 
 impl ConnectError {
@@ -80,7 +90,7 @@ impl ConnectError {
 }
 
 fn endpoint(uri: String, keepalive: &Keepalive) -> Result<Endpoint, ConnectError> {
-    let endpoint = Endpoint::from_shared(uri).map_err(ConnectError::Http2)?;
+    let endpoint = Endpoint::from_shared(uri).map_err(|error| ConnectError::Http2(error.into()))?;
     Ok(endpoint
         .http2_keep_alive_interval(keepalive.grpc_interval)
         .keep_alive_timeout(keepalive.grpc_timeout)
@@ -97,7 +107,7 @@ pub mod registry {
     use tokio_stream::wrappers::ReceiverStream;
     use zonemesh_core::replication::{MESSAGE_BYTES, StreamMessage};
 
-    use super::{Arc, Channel, ConnectError, Keepalive, SocketAddr, dial};
+    use super::{Arc, Channel, ConnectError, Keepalive, Said, SocketAddr, dial};
     use crate::exchange::InboundMessages;
     use crate::keepalive::{Whose, tell, told};
     use crate::v1::RegistryMessage;
@@ -111,7 +121,7 @@ pub mod registry {
         Connect(#[from] ConnectError),
         /// Reached, and refused.
         #[error("the neighbour refused the stream")]
-        Refused(#[source] tonic::Status),
+        Refused(#[source] Said),
     }
 
     /// An open stream, as the end that dialled has it.
@@ -153,7 +163,8 @@ pub mod registry {
         let messages = ReceiverStream::new(queue).map(RegistryMessage::from);
         let mut request = tonic::Request::new(messages);
         tell(request.metadata_mut(), Whose::Own, keepalive);
-        let reply = client.exchange(request).await.map_err(ExchangeError::Refused)?;
+        let reply = client.exchange(request).await;
+        let reply = reply.map_err(|status| ExchangeError::Refused(status.into()))?;
         let keepalive = told(reply.metadata(), Whose::Own);
         Ok(Dialled { inbound: InboundMessages::new(reply.into_inner()), keepalive })
     }
@@ -168,7 +179,7 @@ pub mod join {
     use zonemesh_core::invitation::{ChannelBinding, Redemption, RedemptionAnswer};
     use zonemesh_core::membership::MAX_LISTED_BYTES;
 
-    use super::{Arc, Channel, ConnectError, Keepalive, SocketAddr, dial};
+    use super::{Arc, Channel, ConnectError, Keepalive, Said, SocketAddr, dial};
     use crate::v1::RedeemRequest;
     use crate::v1::join_client::JoinClient;
     use crate::wire::WireError;
@@ -241,7 +252,7 @@ pub mod join {
             match self.client.redeem(RedeemRequest::from(asked)).await {
                 Ok(reply) => Ok(RedemptionAnswer::try_from(reply.into_inner())?),
                 Err(status) if is_passing(status.code()) => {
-                    Err(RedeemCallError::Later(status.message().to_owned()))
+                    Err(RedeemCallError::Later(Said::from(status).to_string()))
                 }
                 Err(status) if status.code() == Code::Unauthenticated => {
                     Err(RedeemCallError::Unusable(status.message().to_owned()))

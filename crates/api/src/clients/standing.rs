@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use tonic::Status;
 use zonemesh_core::keepalive::Keepalive;
 use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::membership::SignedTrustItem;
 
 use super::join::JoinAddress;
-use super::{ConnectError, dial};
+use super::{ConnectError, Said, dial};
 use crate::v1::StandingRequest;
 use crate::v1::join_client::JoinClient;
 use crate::wire::WireError;
@@ -21,8 +20,8 @@ pub enum StandingCallError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The other gateway says no.
-    #[error("{}", .0.message())]
-    Refused(#[from] Status),
+    #[error(transparent)]
+    Refused(#[from] Said),
     /// An answer that means nothing.
     #[error(transparent)]
     Malformed(#[from] WireError),
@@ -38,6 +37,7 @@ pub async fn ask(
     key: &ZonePublicKey,
 ) -> Result<Vec<SignedTrustItem>, StandingCallError> {
     let channel = dial::tls_channel(at.outer, at.tunnel_ip, tls, &Keepalive::DEFAULT).await?;
-    let reply = JoinClient::new(channel).standing(StandingRequest::from(key)).await?;
+    let reply = JoinClient::new(channel).standing(StandingRequest::from(key)).await;
+    let reply = reply.map_err(Said::from)?;
     Ok(told_items(reply.into_inner())?)
 }

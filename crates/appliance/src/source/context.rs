@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 #[derive(Debug, thiserror::Error)]
 pub enum ContextError {
     /// The file itself could not be read.
-    #[error("{}: cannot read the context; is the CONTEXT image mounted?", file.display())]
+    #[error("{}: cannot read the context{}", file.display(), perhaps(source))]
     Unreadable {
         /// The file named by `--context`.
         file: PathBuf,
@@ -35,6 +35,14 @@ pub enum ContextError {
         #[source]
         problem: Malformed,
     },
+}
+
+/// A file that is not there may lie on an image that is not.
+fn perhaps(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "; is the CONTEXT image mounted?",
+        _ => "",
+    }
 }
 
 /// What is wrong with a line. Values never appear in here: they may be secret.

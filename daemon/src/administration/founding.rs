@@ -3,7 +3,6 @@
 //! Promises: the mesh, the key that signs for it, the hashes of this zone's tokens and what its
 //! invitations need are on disk together or not at all; the same bundle may be given again and changes nothing. Refuses to know how it was made.
 
-use zonemesh_core::exit::error_line;
 use zonemesh_core::founding::FoundingBundle;
 use zonemesh_core::invitation::Redemptions;
 use zonemesh_core::membership::{
@@ -13,9 +12,9 @@ use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::ZoneName;
 
 use super::listening::Listening;
-use super::{Administration, Refusal};
+use super::{Administration, Refusal, given};
 use crate::facts::disk::keys;
-use crate::facts::ledger::now;
+use crate::facts::ledger::{NotPublished, now};
 
 /// What a founder's gateway is part of.
 pub(crate) struct Founder {
@@ -28,8 +27,7 @@ pub(crate) struct Founder {
 impl Administration {
     /// Takes the mesh of a founding bundle as this gateway's own, with its zone as the first member.
     pub(crate) async fn found_from(&self, text: &str) -> Result<Founder, Refusal> {
-        let bundle = FoundingBundle::from_text(text)
-            .map_err(|error| Refusal::Invitation(error_line(&error)))?;
+        let bundle = given::founding(text)?;
         let mut state = self.state.lock().await;
         self.check_founder(&bundle)?;
         let membership = self.founded(&bundle)?;
@@ -40,6 +38,10 @@ impl Administration {
             zones: membership.members().map(|member| member.zone.clone()).collect(),
         };
         if self.ledger.read(|registry| registry.mesh()) == mesh {
+            if self.ledger.left_since().is_some() {
+                return Err(NotPublished::Left.into());
+            }
+            self.fail_if_revoked()?;
             return Ok(founder);
         }
         self.fail_if_managed()?;
@@ -63,10 +65,7 @@ impl Administration {
         let own = &self.config.zone.name;
         let founder = &bundle.founder;
         if founder.zone != *own {
-            return Err(Refusal::Invitation(format!(
-                "the founding bundle is for zone {}, this is zone {own} (zone.name)",
-                founder.zone
-            )));
+            return Err(given::of_another_zone("the founding bundle", &founder.zone, own));
         }
         let here = self.authority()?.map(|identity| identity.public_key());
         match here.is_some_and(|here| here != bundle.signing_key.public_key()) {

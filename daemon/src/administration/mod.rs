@@ -8,6 +8,7 @@ pub(crate) mod addresses;
 pub(crate) mod announcer;
 mod authorities;
 mod founding;
+mod given;
 mod grant;
 mod ineffective;
 mod invite;

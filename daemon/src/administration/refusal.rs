@@ -79,6 +79,9 @@ pub(crate) enum Refusal {
     Join(String),
     #[error("{0}")]
     Invitation(String),
+    /// What was given is not what was asked for; with what to do about that.
+    #[error("{0}")]
+    Given(String, &'static str),
     #[error("{1}")]
     Unreached(finding::Code, String),
     #[error("the join service cannot listen: {0}")]
@@ -93,9 +96,11 @@ impl Refusal {
         match self {
             Self::Overlap { .. } | Self::Draft(DraftError::Overlap(..)) => Code::GrantOverlaps,
             Self::Draft(DraftError::Reserved(..)) => Code::GrantReserved,
-            Self::Item(..) | Self::Rejected(_) | Self::NotGranted | Self::Invitation(_) => {
-                Code::Unusable
-            }
+            Self::Item(..)
+            | Self::Rejected(_)
+            | Self::NotGranted
+            | Self::Invitation(_)
+            | Self::Given(..) => Code::Unusable,
             Self::Unreached(code, _) => *code,
             Self::Disk(_) | Self::KeyFile(_) | Self::Unpublished(NotPublished::Disk(_)) => {
                 Code::FileUnusable
@@ -143,6 +148,7 @@ impl Refusal {
             Self::Invitation(_) => {
                 "zonemesh zone invite, at a gateway of the mesh: a new invitation"
             }
+            Self::Given(_, next) => next,
             Self::Unreached(..) => "zonemesh peers",
             Self::Listen(_) => "ss -ltnp shows who has the port; free it, or set join.listen",
             Self::Managed(_) | Self::BookFull | Self::UnknownZone(_) | Self::NotPending(_) => {

@@ -40,7 +40,7 @@ fn code(refusal: &Refusal) -> Code {
             | DraftError::Reserved(..) => Code::InvalidArgument,
         },
         Refusal::UnknownZone(_) => Code::NotFound,
-        Refusal::Invitation(_) => Code::Unauthenticated,
+        Refusal::Invitation(_) | Refusal::Given(..) => Code::Unauthenticated,
         Refusal::Unreached(..) => Code::Unavailable,
         Refusal::BookFull | Refusal::NoTunnelIp => Code::ResourceExhausted,
         Refusal::OwnZone

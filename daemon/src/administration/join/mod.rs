@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use zonemesh_core::exit::error_line;
 use zonemesh_core::finding;
 use zonemesh_core::invitation::Invitation;
 use zonemesh_core::membership::Membership;
@@ -20,7 +19,7 @@ use zonemesh_core::prefix;
 use zonemesh_core::registry::Standing;
 
 use crate::administration::announcer::Announcer;
-use crate::administration::{Administration, Refusal};
+use crate::administration::{Administration, Refusal, given};
 use crate::facts::certificates::OwnLeaf;
 use crate::facts::ledger::now;
 use crate::facts::tunnel::{DataPlane, is_up};
@@ -56,8 +55,7 @@ impl Joining {
     /// Joins the mesh that the invitation is for.
     pub(crate) async fn join(&self, text: &str, progress: &JoinProgress) -> Result<(), Refusal> {
         let _under_way = self.administration.joins.read().await;
-        let invitation =
-            Invitation::from_text(text).map_err(|error| Refusal::Invitation(error_line(&error)))?;
+        let invitation = given::invitation(text)?;
         self.check(&invitation)?;
         progress
             .say(format!(
@@ -88,10 +86,8 @@ impl Joining {
     fn check(&self, invitation: &Invitation) -> Result<(), Refusal> {
         let config = &self.administration.config;
         if invitation.zone != config.zone.name {
-            return Err(Refusal::Invitation(format!(
-                "the invitation is for zone {}, this is zone {} (zone.name)",
-                invitation.zone, config.zone.name
-            )));
+            let (theirs, own) = (&invitation.zone, &config.zone.name);
+            return Err(given::of_another_zone("the invitation", theirs, own));
         }
         if let Some(net) =
             config.zone.prefixes.iter().find(|net| !prefix::covered(net, &invitation.prefixes))

@@ -1,0 +1,121 @@
+//! What a text is that somebody gave to a command: by its beginning, also where it was cut off.
+//!
+//! Promises only words for people: nothing is believed and no value of the text comes back. Refuses
+//! to know which command it was given to.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// What all forms of each begin with.
+const KINDS: [(&[u8], Offered); 4] = [
+    (b"zonemesh-invitation-", Offered::Invitation),
+    (b"zonemesh-founding-", Offered::FoundingBundle),
+    (b"zonemesh-trust-", Offered::TrustItems),
+    (b"zonemesh-issued-", Offered::KeptInvitation),
+];
+
+/// Characters that hold the longest of them.
+const HEAD: usize = 28;
+
+/// What a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offered {
+    /// Nothing at all.
+    Empty,
+    /// An invitation, whole or not.
+    Invitation,
+    /// A founding bundle, whole or not.
+    FoundingBundle,
+    /// What a gateway keeps of an invitation that it has issued.
+    KeptInvitation,
+    /// Trust items.
+    TrustItems,
+    /// A VM's token.
+    Token,
+    /// The public or private half of a key.
+    Key,
+    /// A certificate or a key in PEM.
+    Pem,
+    /// Lines for a VM's CONTEXT.
+    Context,
+    /// A gateway's configuration.
+    Configuration,
+    /// Something else.
+    Other,
+}
+
+impl Offered {
+    /// Looks at a text.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let text = text.trim();
+        let begins = |words: &[&str]| words.iter().any(|word| text.starts_with(word));
+        let head = text.get(..HEAD.min(text.len() / 4 * 4)).unwrap_or_default();
+        let head = STANDARD.decode(head).unwrap_or_default();
+        let kind = KINDS.iter().find(|(magic, _)| head.starts_with(magic));
+        match kind {
+            Some((_, kind)) => *kind,
+            None if text.is_empty() => Self::Empty,
+            None if begins(&["zmt1"]) => Self::Token,
+            None if begins(&["ed25519:", "authority:"]) || is_key(text) => Self::Key,
+            None if begins(&["-----BEGIN"]) => Self::Pem,
+            None if text.contains("ONEAPP_ZONEMESH_") => Self::Context,
+            None if begins(&["["]) || text.contains("\n[") => Self::Configuration,
+            None => Self::Other,
+        }
+    }
+
+    /// The same with its article.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Empty => "an empty file",
+            Self::Invitation => "an invitation",
+            Self::FoundingBundle => "a founding bundle",
+            Self::KeptInvitation => "what a gateway keeps of an invitation",
+            Self::TrustItems => "a file of trust items",
+            Self::Token => "a VM's token",
+            Self::Key => "a key",
+            Self::Pem => "a certificate or key in PEM",
+            Self::Context => "a file of CONTEXT lines",
+            Self::Configuration => "a configuration",
+            Self::Other => "something else",
+        }
+    }
+}
+
+/// 32 bytes, as keys are written.
+fn is_key(text: &str) -> bool {
+    text.len() == 44 && STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_is_known_by_its_beginning_also_if_it_is_cut() {
+        for (magic, kind) in KINDS {
+            let whole = STANDARD.encode([magic, b"1\nand what is in it".as_slice()].concat());
+            for length in [HEAD, HEAD + 1, whole.len() - 1, whole.len()] {
+                assert_eq!(Offered::of(&whole[..length]), kind, "{length}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_else_people_have_is_told_apart() {
+        for (text, kind) in [
+            (" \n", Offered::Empty),
+            ("zmt1.key:abc.def", Offered::Token),
+            ("hiojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb0=", Offered::Key),
+            ("-----BEGIN CERTIFICATE-----\n", Offered::Pem),
+            ("ONEAPP_ZONEMESH_INVITATION=\"x\"", Offered::Context),
+            ("# a gateway\n[zone]\nname = \"berlin\"", Offered::Configuration),
+            ("bm8gaXRlbQ==", Offered::Other),
+            ("hällo wörld, this is no base64 ä", Offered::Other),
+        ] {
+            assert_eq!(Offered::of(text), kind, "{text:?}");
+        }
+    }
+}

@@ -81,14 +81,15 @@ pub(crate) fn public(file: &Path, kind: Option<KeyKind>) -> Result<KeyView, Comm
     Ok(KeyView::new(kind, public_key, file))
 }
 
-fn kind_by_name(file: &Path) -> Option<KeyKind> {
+/// What the name of a file says that it holds.
+pub(crate) fn kind_by_name(file: &Path) -> Option<KeyKind> {
     let name = file.file_name()?.to_str()?.to_ascii_lowercase();
     let begins = |words: &[&str]| words.iter().any(|word| name.starts_with(word));
-    if begins(&["wireguard", "wg"]) {
-        Some(KeyKind::Wireguard)
-    } else if begins(&["authority"]) || name.contains("owner") {
+    if name.contains("authority") || name.contains("owner") {
         // `mesh init` writes zonemesh-owner.key.
         Some(KeyKind::Authority)
+    } else if begins(&["wireguard", "wg"]) {
+        Some(KeyKind::Wireguard)
     } else {
         begins(&["zone"]).then_some(KeyKind::Zone)
     }
@@ -114,6 +115,7 @@ mod tests {
         assert_eq!(kind("mesh-owner-2.key"), Some(KeyKind::Authority));
         assert_eq!(kind("/x/Zone.key"), Some(KeyKind::Zone));
         assert_eq!(kind("authority-2.key"), Some(KeyKind::Authority));
+        assert_eq!(kind("zone-berlin-authority.key"), Some(KeyKind::Authority));
         assert_eq!(kind("/zone/private.key"), None);
         assert_eq!(kind("/"), None);
     }

@@ -13,14 +13,14 @@ use zonemesh_api::v1::{
 use zonemesh_api::view::{AuthoritiesView, AuthorityChangeView};
 use zonemesh_core::membership::{AuthorityIdentity, SignedTrustItem, TrustKind};
 
-use super::mesh::{confirmed, trusted};
+use super::mesh::{SAME, confirmed, trusted};
 use super::signing::Sets;
 use super::trust;
 use crate::arguments::{AuthorityChange, AuthorityVerb};
 use crate::daemon::{body, change};
 use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::output::Printer;
-use crate::secret_file::{self, Reserved};
+use crate::secret_file::Reserved;
 
 pub(super) fn authority(
     socket: &Path,
@@ -37,7 +37,7 @@ pub(super) fn authority(
             let items = file.map(|file| trust::read(&file)).transpose()?.unwrap_or_default();
             let items = items.iter().map(SignedTrustItem::to_file_bytes).collect();
             let request = AuthorityPinRequest { set, items };
-            return trusted(None, output, out, || {
+            return trusted((None, SAME), output, out, || {
                 change(socket, async |mut mesh| mesh.authority_pin(request).await.map(body))
             });
         }
@@ -90,7 +90,8 @@ fn changed(
         ..request
     };
     let stolen = request.stolen;
-    let keys = how.keys.iter().map(|file| key(file)).collect::<Result<Vec<_>, _>>()?;
+    let keys =
+        how.keys.iter().map(|file| trust::authority_key(file)).collect::<Result<Vec<_>, _>>()?;
     let reserved = how.out.as_deref().map(Reserved::new).transpose()?;
     let draft = change(socket, async |mut mesh| mesh.authority_change(request).await.map(body))?;
     let (items, missing) = signed(&draft, &keys)?;
@@ -117,11 +118,6 @@ fn changed(
     Ok(exit)
 }
 
-fn key(file: &Path) -> Result<AuthorityIdentity, CommandFailure> {
-    AuthorityIdentity::from_base64(&secret_file::read(file)?)
-        .or_exit(Exit::Configuration, || format!("{} holds no key", file.display()))
-}
-
 /// The items of a draft with the signatures of these keys, and how many are missing.
 fn signed(
     draft: &AuthorityChangeReply,
@@ -132,6 +128,14 @@ fn signed(
         .collect::<Result<_, _>>()
         .or_exit(Exit::VersionSkew, || "the daemon answered with no trust item".to_owned())?;
     let sets = Sets::of(&items);
+    let entitled = sets.entitled(&items).unwrap_or_default();
+    let stranger =
+        keys.iter().map(AuthorityIdentity::public_key).find(|key| !entitled.contains(key));
+    if let Some(stranger) = stranger
+        && !entitled.is_empty()
+    {
+        return Err(trust::not_entitled(&stranger, &entitled));
+    }
     for item in &mut items {
         if sets.is_next(item) {
             keys.iter().for_each(|key| sets.sign(item, key));

@@ -102,14 +102,15 @@ pub(super) fn zone(
                 tunnel_ips: grant.tunnel_ips.iter().map(ToString::to_string).collect(),
                 federations: grant.federations.iter().map(ToString::to_string).collect(),
             };
-            trusted(grant.out.as_deref(), output, out, || {
+            trusted((grant.out.as_deref(), SAME), output, out, || {
                 change(socket, async |mut mesh| mesh.zone_grant(request).await.map(body))
             })
         }
         ZoneVerb::Join { file } => join(socket, &file, output, out),
         ZoneVerb::Approve { name, out: file } => {
+            let again = format!("zonemesh zone approve {name}");
             let request = ZoneApproveRequest { zone: name };
-            trusted(file.as_deref(), output, out, || {
+            trusted((file.as_deref(), &again), output, out, || {
                 change(socket, async |mut mesh| mesh.zone_approve(request).await.map(body))
             })
         }
@@ -117,7 +118,7 @@ pub(super) fn zone(
             let what = format!("puts {name} out of the mesh for ever. Type its name");
             confirmed((&name, &what), confirm, &format!("zone revoke {name}"))?;
             let request = ZoneRevokeRequest { zone: name, reason };
-            trusted(file.as_deref(), output, out, || {
+            trusted((file.as_deref(), SAME), output, out, || {
                 change(socket, async |mut mesh| mesh.zone_revoke(request).await.map(body))
             })
         }
@@ -170,9 +171,10 @@ fn invitation(socket: &Path, invite: &Invite) -> Result<InvitationView, CommandF
         tokens: invite.tokens.iter().map(ToString::to_string).collect(),
     };
     let reply = change(socket, async |mut mesh| mesh.zone_invite(request).await.map(body))?;
-    let secret = Zeroizing::new(reply.invitation);
+    let mut reply = reply;
+    let secret = Zeroizing::new(std::mem::take(&mut reply.invitation));
     file.write(&secret)?;
-    Ok(InvitationView::new(invite, reply.tunnel_ips, reply.expires_at_unix_ms.into()))
+    Ok(InvitationView::new(invite, reply))
 }
 
 fn join(
@@ -238,9 +240,13 @@ fn one_line(file: &Path, most: u64) -> Result<Zeroizing<String>, CommandFailure>
     Ok(text)
 }
 
-/// A change of trust. What still lacks signatures goes into `file`, or is shown.
+/// A command that is too long to be said again.
+pub(super) const SAME: &str = "the same with";
+
+/// A change of trust. What still lacks signatures goes into `file`; without one, `again` is the command
+/// that writes it.
 pub(super) fn trusted(
-    file: Option<&Path>,
+    (file, again): (Option<&Path>, &str),
     output: Printer,
     out: &mut impl Write,
     change: impl FnOnce() -> Result<TrustReply, CommandFailure>,
@@ -251,7 +257,7 @@ pub(super) fn trusted(
     if let (Some(reserved), Some(line)) = (reserved, &unfinished) {
         reserved.write(line)?;
     }
-    let view = TrustView::new(reply, unfinished.map(|line| (line, file)));
+    let view = TrustView::new(reply, unfinished.map(|line| (line, file))).by(again);
     output.show(&view, out)?;
     Ok(if view.is_complete() { Exit::Ok } else { Exit::Negative })
 }

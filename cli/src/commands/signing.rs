@@ -4,9 +4,11 @@
 //! those of a majority of the owners before it and of each key that it adds. The sets that stand in the
 //! file say so; without the one that counts, whoever signs is trusted to know.
 
+use std::collections::BTreeSet;
+
 use zonemesh_core::membership::{
-    AuthorityIdentity, AuthoritySet, SetHash, SignedTrustItem, TrustItem, TrustKind,
-    add_signatures, sign_set, signatures_missing, still_to_sign,
+    AuthorityIdentity, AuthorityPublicKey, AuthoritySet, SetHash, SignedTrustItem, TrustItem,
+    TrustKind, add_signatures, sign_set, signatures_missing, still_to_sign,
 };
 
 /// The authority sets of a file.
@@ -47,6 +49,33 @@ impl Sets {
             }
             _ => self.named_by(item).map_or(0, |set| signatures_missing(set, item)),
         }
+    }
+
+    /// Who may sign items that lack signatures; `None` if one of them does not say it here.
+    pub(super) fn entitled(
+        &self,
+        items: &[SignedTrustItem],
+    ) -> Option<BTreeSet<AuthorityPublicKey>> {
+        let mut all = BTreeSet::new();
+        for item in items {
+            match item.decode() {
+                Ok(TrustItem::AuthoritySet(next)) => {
+                    let parent = next.previous.and_then(|previous| self.get(previous));
+                    let Some(parent) = parent else { continue };
+                    let lacks = still_to_sign(parent, &next, item);
+                    let owners = parent.owners().iter().filter(|_| lacks.owners > 0);
+                    all.extend(owners.chain(&lacks.added).copied());
+                }
+                Ok(TrustItem::Grant(_) | TrustItem::Revocation(_)) => {
+                    let set = self.named_by(item)?;
+                    if signatures_missing(set, item) > 0 {
+                        all.extend(set.keys.iter().copied());
+                    }
+                }
+                Ok(TrustItem::GrantPage(_)) | Err(_) => {}
+            }
+        }
+        Some(all)
     }
 
     /// Adds a signature if the item lacks one of this key.

@@ -9,12 +9,15 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zonemesh_api::v1::{TrustExportRequest, TrustImportRequest};
-use zonemesh_core::membership::{AuthorityIdentity, ItemError, SignedTrustItem};
+use zonemesh_core::membership::{
+    AuthorityIdentity, AuthorityPublicKey, ItemError, SignedTrustItem,
+};
 
 use super::signing::Sets;
-use crate::arguments::TrustVerb;
+use crate::arguments::{KeyKind, TrustVerb};
 use crate::daemon::{body, change};
 use crate::failure::{CommandFailure, Exit, OrFail as _};
+use crate::keys;
 use crate::output::Printer;
 use crate::secret_file::{self, Reserved};
 use crate::view::items::ItemsView;
@@ -76,8 +79,8 @@ fn sign(
     out: &Path,
 ) -> Result<ItemsView, CommandFailure> {
     let mut items = read(file)?;
-    let identity = AuthorityIdentity::from_base64(&secret_file::read(key)?)
-        .or_exit(Exit::Configuration, || format!("{} holds no key", key.display()))?;
+    let identity = authority_key(key)?;
+    let public = identity.public_key();
     let sets = Sets::of(&items);
     if !authorities && items.iter().any(|item| sets.awaits(item)) {
         let message = format!("{} changes who may sign for the mesh", file.display());
@@ -87,18 +90,53 @@ fn sign(
         );
         return Err(CommandFailure::message(Exit::Policy, message).next(next));
     }
+    let entitled = sets.entitled(&items);
     let before = items.clone();
     items.iter_mut().for_each(|item| sets.sign(item, &identity));
     if items == before {
+        let signs = |item: &SignedTrustItem| item.signers().is_some_and(|s| s.contains(&public));
+        if let Some(entitled) = &entitled
+            && !entitled.is_empty()
+            && !before.iter().any(signs)
+        {
+            return Err(not_entitled(&public, entitled));
+        }
         let message = format!("nothing in {} lacks a signature of this key", file.display());
         return Err(CommandFailure::message(Exit::Negative, message)
             .next(format!("zonemesh trust show {}", file.display())));
     }
     let reserved = Reserved::new(out)?;
     // An item that cannot be read is not signed: `ItemsView` has decoded each.
-    let view = ItemsView::new(&items, Some(out))?;
+    let view = ItemsView::new(&items, Some(out))?.signed(&public, entitled.is_some());
     reserved.write(&lines(&items))?;
     Ok(view)
+}
+
+/// An authority's key. That of a zone or of a tunnel looks the same, and is told by its name.
+pub(super) fn authority_key(file: &Path) -> Result<AuthorityIdentity, CommandFailure> {
+    if let Some(kind @ (KeyKind::Zone | KeyKind::Wireguard)) = keys::kind_by_name(file) {
+        let whose = if matches!(kind, KeyKind::Zone) { "a zone's" } else { "a tunnel's" };
+        let message =
+            format!("{} holds {whose} key by its name, and no authority's", file.display());
+        let next = "name an authority's key file: authority.key, or an owner's";
+        return Err(CommandFailure::message(Exit::Configuration, message).next(next));
+    }
+    AuthorityIdentity::from_base64(&secret_file::read(file)?)
+        .or_exit(Exit::Configuration, || format!("{} holds no key", file.display()))
+}
+
+/// A key that may sign nothing of what was to be signed.
+pub(super) fn not_entitled<'k>(
+    key: &AuthorityPublicKey,
+    entitled: impl IntoIterator<Item = &'k AuthorityPublicKey>,
+) -> CommandFailure {
+    let entitled: Vec<_> = entitled.into_iter().map(ToString::to_string).collect();
+    let message = format!(
+        "the signature of {key} does not count here; those of these do: {}",
+        entitled.join(", ")
+    );
+    CommandFailure::message(Exit::Policy, message)
+        .next("the same with the file of one of these keys")
 }
 
 fn import(

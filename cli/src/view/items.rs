@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use zonemesh_api::view::{Timestamp, known};
-use zonemesh_core::membership::{SignedTrustItem, TrustItem};
+use zonemesh_core::membership::{AuthorityPublicKey, SignedTrustItem, TrustItem, TrustKind};
 
 use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::output::{Page, Rendered};
@@ -16,6 +16,9 @@ pub(crate) struct ItemsView {
     schema: &'static str,
     file: Option<String>,
     items: Vec<Item>,
+    /// Whose signature was added, and whether the file says that it counts.
+    #[serde(skip)]
+    signed: Option<(String, bool)>,
 }
 
 /// One item.
@@ -28,6 +31,8 @@ struct Item {
     zone_key: Option<String>,
     prefixes: Vec<String>,
     tunnel_addresses: Vec<String>,
+    /// What a grant allows for which federation; one that names none allows all.
+    federations: Vec<String>,
     authority_keys: Vec<String>,
     owner_keys: Vec<String>,
     listed: usize,
@@ -48,7 +53,12 @@ impl ItemsView {
         let items: Result<Vec<_>, _> = items.iter().map(item).collect();
         let items = items.or_exit(Exit::Trust, || "a trust item cannot be read".to_owned())?;
         let file = file.map(|file| file.display().to_string());
-        Ok(Self { schema: "zonemesh/trust-items/v1", file, items })
+        Ok(Self { schema: "zonemesh/trust-items/v1", file, items, signed: None })
+    }
+
+    /// Says who has signed now; `counts` if the file says who may.
+    pub(crate) fn signed(self, key: &AuthorityPublicKey, counts: bool) -> Self {
+        Self { signed: Some((key.to_string(), counts)), ..self }
     }
 }
 
@@ -64,6 +74,7 @@ fn item(signed: &SignedTrustItem) -> Result<Item, zonemesh_core::membership::Ite
         zone_key: None,
         prefixes: Vec::new(),
         tunnel_addresses: Vec::new(),
+        federations: Vec::new(),
         authority_keys: Vec::new(),
         owner_keys: Vec::new(),
         listed: 0,
@@ -80,6 +91,7 @@ fn item(signed: &SignedTrustItem) -> Result<Item, zonemesh_core::membership::Ite
             zone_key: Some(grant.zone_key.to_string()),
             prefixes: texts(&grant.prefixes),
             tunnel_addresses: texts(&grant.tunnel_ips),
+            federations: texts(&grant.federations),
             number: grant.serial,
             issued_at: Timestamp(grant.issued_at),
             ..empty
@@ -114,6 +126,7 @@ impl Rendered for ItemsView {
                 item.zone_key.iter().cloned().collect::<Vec<_>>(),
                 item.prefixes.clone(),
                 item.tunnel_addresses.clone(),
+                rights(item),
                 item.threshold.iter().map(|least| format!("{least} must sign of")).collect(),
                 item.authority_keys.clone(),
                 item.owner_keys.iter().map(|key| format!("owner {key}")).collect(),
@@ -137,6 +150,21 @@ impl Rendered for ItemsView {
             ]);
         }
         let written = self.file.as_ref().map(|file| format!("written: {file}\n"));
-        table.text(page.header) + &written.unwrap_or_default()
+        let signed = self.signed.as_ref().map(|(key, counts)| match counts {
+            true => format!("signed by {key}\n"),
+            false => format!(
+                "signed by {key}; the file does not say whether that counts: zonemesh authority list, at a gateway, does\n"
+            ),
+        });
+        let signed = signed.unwrap_or_default();
+        table.text(page.header) + &signed + &written.unwrap_or_default()
+    }
+}
+
+/// What a grant allows, as `zonemesh zone list` says it.
+fn rights(item: &Item) -> Vec<String> {
+    match item.federations.as_slice() {
+        [] if item.kind == TrustKind::Grant.as_str() => vec!["any federation".to_owned()],
+        named => named.to_vec(),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
-use zonemesh_api::v1::{LackingItem, LackingReason, TrustReply, ZoneJoinProgress};
+use zonemesh_api::v1::{LackingItem, LackingReason, TrustReply, ZoneInviteReply, ZoneJoinProgress};
 use zonemesh_api::view::{BlockView, LeaveView, MeshView, Timestamp, counters};
 use zonemesh_core::membership::TrustRejected;
 
@@ -86,22 +86,21 @@ pub(crate) struct InvitationView {
     tokens: Vec<String>,
     expires_at: Timestamp,
     file: String,
+    /// What is to be known beside it.
+    notes: Vec<String>,
 }
 
 impl InvitationView {
-    pub(crate) fn new(
-        invite: &Invite,
-        tunnel_addresses: Vec<String>,
-        expires_at: Timestamp,
-    ) -> Self {
+    pub(crate) fn new(invite: &Invite, reply: ZoneInviteReply) -> Self {
         Self {
             schema: "zonemesh/invitation/v1",
             zone: invite.name.clone(),
-            tunnel_addresses,
+            tunnel_addresses: reply.tunnel_ips,
             federations: invite.federations.iter().map(ToString::to_string).collect(),
             tokens: invite.tokens.iter().map(ToString::to_string).collect(),
-            expires_at,
+            expires_at: reply.expires_at_unix_ms.into(),
             file: invite.out.display().to_string(),
+            notes: reply.notes,
         }
     }
 }
@@ -114,8 +113,10 @@ impl Rendered for InvitationView {
             named => format!("federations  {}\n", named.join(", ")),
         };
         let tokens: String = self.tokens.iter().map(|token| format!("token  {token}\n")).collect();
+        let notes: String =
+            self.notes.iter().map(|note| format!("note: {}\n", plain(note))).collect();
         format!(
-            "invited {} as {}: {}, good once and for {}\n{federations}{tokens}next: take it to the gateway of {0} by a way that nobody else reads, then there: zonemesh zone join FILE\n",
+            "invited {} as {}: {}, good once and for {}\n{federations}{tokens}{notes}next: take it to the gateway of {0} by a way that nobody else reads, then there: zonemesh zone join FILE\n",
             self.zone,
             self.tunnel_addresses.join(", "),
             self.file,
@@ -157,9 +158,10 @@ impl Rendered for JoinView {
 
 impl Rendered for BlockView {
     fn text(&self, _page: Page) -> String {
+        let before = if self.changed { "" } else { "nothing was changed: " };
         match self.blocked.is_empty() {
-            true => "no zone is blocked here\n".to_owned(),
-            false => format!("blocked here: {}\n", plain(&self.blocked.join(", "))),
+            true => format!("{before}no zone is blocked here\n"),
+            false => format!("{before}blocked here: {}\n", plain(&self.blocked.join(", "))),
         }
     }
 }
@@ -180,6 +182,9 @@ pub(crate) struct TrustView {
     /// Why each of `lacking` has no effect.
     #[serde(skip)]
     reasons: Vec<LackingReason>,
+    /// The command, for the case that what it drafts is to be written into a file.
+    #[serde(skip)]
+    again: String,
 }
 
 impl TrustView {
@@ -198,7 +203,13 @@ impl TrustView {
             warnings: reply.warnings,
             unfinished,
             file: file.flatten().map(|file| file.display().to_string()),
+            again: String::new(),
         }
+    }
+
+    /// The command that has said this.
+    pub(crate) fn by(self, command: &str) -> Self {
+        Self { again: command.to_owned(), ..self }
     }
 
     /// True if nobody else has to sign and all that was offered has its effect.
@@ -227,6 +238,9 @@ impl TrustView {
 
 /// What helps against two changes of one authority set.
 const PIN: &str = "next: zonemesh authority list, then zonemesh authority pin HASH at each gateway";
+
+/// What helps against signatures of keys that may not sign.
+const STRANGER: &str = "next: zonemesh authority list says who may sign; zonemesh trust sign FILE --key KEY --out SIGNED with such a key, then zonemesh trust import SIGNED";
 
 impl TrustView {
     /// What to type about what has no effect, once for each reason.
@@ -263,9 +277,9 @@ impl Rendered for TrustView {
                 "{} more signatures are needed, nothing has changed yet: {file}\nnext: zonemesh trust sign {file} --key KEY --out SIGNED, then zonemesh trust import SIGNED",
                 self.signatures_missing
             )),
-            (Some(line), None) => lines.push(format!(
-                "{} more signatures are needed, nothing has changed yet; sign what follows as a file (zonemesh trust sign):\n{line}",
-                self.signatures_missing
+            (Some(_), None) => lines.push(format!(
+                "{} more signatures are needed, nothing has changed yet\nnext: {} --out FILE, then zonemesh trust sign FILE --key KEY --out SIGNED where an authority's key lies, then here zonemesh trust import SIGNED",
+                self.signatures_missing, self.again
             )),
             (None, _) => lines.push(format!("new trust items: {}", self.stored)),
         }
@@ -273,6 +287,11 @@ impl Rendered for TrustView {
         lines.extend(self.next_steps());
         if self.has_refusals() {
             lines.push(format!("refused: {}", counted(&self.rejected)));
+            let is_strange =
+                |reason: &String| TrustRejected::of(reason) == Some(TrustRejected::NotAuthorised);
+            if self.rejected.keys().any(is_strange) {
+                lines.push(STRANGER.to_owned());
+            }
         }
         if self.needs_pin() {
             lines.push(PIN.to_owned());

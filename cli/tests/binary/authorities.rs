@@ -123,6 +123,13 @@ fn a_change_of_who_may_sign_is_signed_only_if_that_is_said() {
     assert_eq!(silent.status.code(), Some(6));
     assert!(stderr(&silent).contains("changes who may sign"), "{}", stderr(&silent));
     let aloud = &["--authorities"][..];
+    let fourth = path(folder.path(), "fourth.key");
+    let fourth_key = stdout(&tell(&["key", "generate", "authority", "--out", &fourth]));
+    let refused = sign(&draft, &fourth, &one, aloud);
+    assert_eq!(refused.status.code(), Some(6), "{}", stdout(&refused));
+    let said = stderr(&refused);
+    assert!(said.contains(&format!("the signature of {} does not", fourth_key.trim())), "{said}");
+    assert!(public.iter().all(|key| said.contains(&key.to_string())), "{said}");
     assert_eq!(sign(&draft, &first, &one, aloud).status.code(), Some(0));
     assert_eq!(sign(&one, &second, &two, aloud).status.code(), Some(0));
     assert_eq!(sign(&two, &stranger, &both, aloud).status.code(), Some(0), "the key that is added");

@@ -6,6 +6,7 @@ use std::process::{Output, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use zonemesh_core::membership::{Grant, SignedTrustItem, TrustItem};
 
 use crate::answers::has_shape;
 use crate::daemon::{Daemon, Paris};
@@ -112,6 +113,8 @@ fn a_refused_invitation_names_both_owners_and_leaves_no_file() {
     assert!(said.contains("zone greedy") && said.contains("zone berlin's 10.10.10.0/24"), "{said}");
     assert!(said.ends_with("next: zonemesh zone list\n"), "{said}");
     assert!(!Path::new(&file).exists());
+    let unmeasured = tell(&["zone", "invite", "a", "--prefix", "10.10.13.0", "--out", &file]);
+    assert!(stderr(&unmeasured).contains("add the length"), "{}", stderr(&unmeasured));
     for wrong in [&["--prefix", "10.10.10.0"][..], &["--prefix", "x/1"], &["--valid-for", "1y"]] {
         let args = [&["zone", "invite", "a", "--out", file.as_str()], wrong].concat();
         assert_eq!(code(&args), Some(2), "{wrong:?}");
@@ -204,7 +207,10 @@ fn an_item_goes_to_an_offline_authority_and_back() {
     assert!(stdout(&made).starts_with("authority:"), "{}", stderr(&made));
     let output = tell(&["trust", "sign", &draft, "--key", &key, "--out", &signed]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    assert!(stdout(&output).contains("stolen  1\n"), "{}", stdout(&output));
+    let said = stdout(&output);
+    assert!(said.contains("stolen  1\n"), "{said}");
+    let whose = format!("signed by {}; the file does not say whether", stdout(&made).trim());
+    assert!(said.contains(&whose), "{said}");
     let imported = tell(&["trust", "import", &signed]);
     assert_eq!(imported.status.code(), Some(0), "{}", stderr(&imported));
     assert_eq!(code(&["trust", "export", "--out", &path(folder.path(), "all")]), Some(0));
@@ -213,6 +219,41 @@ fn an_item_goes_to_an_offline_authority_and_back() {
     let output = tell(&["trust", "show", &draft]);
     assert_eq!(output.status.code(), Some(4));
     assert!(stderr(&output).contains("line 1 is no trust item"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_key_that_is_no_authoritys_by_its_name_signs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let draft = path(folder.path(), "draft");
+    std::fs::write(&draft, STANDARD.encode(old_grant().to_file_bytes())).unwrap();
+    for (kind, whose) in [("zone", "a zone's"), ("wireguard", "a tunnel's")] {
+        let key = path(folder.path(), &format!("{kind}.key"));
+        tell(&["key", "generate", kind, "--out", &key]);
+        let signed = path(folder.path(), "signed");
+        let output = tell(&["trust", "sign", &draft, "--key", &key, "--out", &signed]);
+        assert_eq!(output.status.code(), Some(7), "{}", stdout(&output));
+        assert!(stderr(&output).contains(&format!("holds {whose} key by its name")));
+        assert!(!Path::new(&signed).exists());
+    }
+}
+
+#[test]
+fn what_a_grant_allows_is_seen_before_it_is_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let draft = path(folder.path(), "draft");
+    let Ok(TrustItem::Grant(mut grant)) = old_grant().decode() else { panic!("it is a grant") };
+    let show = |grant: &Grant, format: &str| {
+        let item = SignedTrustItem::unsigned(&TrustItem::Grant(grant.clone()));
+        std::fs::write(&draft, STANDARD.encode(item.to_file_bytes())).unwrap();
+        stdout(&tell(&["trust", "show", &draft, "-o", format]))
+    };
+    let said = show(&grant, "table");
+    assert!(said.contains(" 10.255.0.4 health-eu=train "), "{said}");
+    let json: serde_json::Value = serde_json::from_str(&show(&grant, "json")).unwrap();
+    assert_eq!(json["items"][0]["federations"], serde_json::json!(["health-eu=train"]));
+    grant.federations.clear();
+    let said = show(&grant, "table");
+    assert!(said.contains(" 10.255.0.4 any federation "), "{said}");
 }
 
 #[test]
@@ -236,19 +277,26 @@ fn an_import_of_which_nothing_takes_effect_ends_with_1_and_says_what_helps() {
 }
 
 #[test]
-fn without_a_file_an_unfinished_item_is_printed_and_not_lost() {
+fn without_a_file_what_writes_an_unfinished_item_into_one_is_told() {
     let text = stdout(&tell(&["zone", "approve", "offline"]));
-    let line = text.lines().last().unwrap();
+    let expected = "1 more signatures are needed, nothing has changed yet\n\
+        next: zonemesh zone approve offline --out FILE, then zonemesh trust sign FILE --key KEY \
+        --out SIGNED where an authority's key lies, then here zonemesh trust import SIGNED\n";
+    assert_eq!(text, expected);
+    let json = stdout(&tell(&["zone", "approve", "offline", "-o", "json"]));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = path(folder.path(), "draft");
-    std::fs::write(&file, line).unwrap();
-    assert_eq!(code(&["trust", "show", &file]), Some(0), "{text}");
+    std::fs::write(&file, json["unfinished"].as_str().unwrap()).unwrap();
+    assert_eq!(code(&["trust", "show", &file]), Some(0), "{json}");
 }
 
 #[test]
 fn a_block_is_told() {
     assert_eq!(stdout(&tell(&["zone", "block", "paris"])), "blocked here: paris\n");
     assert_eq!(stdout(&tell(&["zone", "unblock", "paris"])), "no zone is blocked here\n");
+    let as_before = "nothing was changed: no zone is blocked here\n";
+    assert_eq!(stdout(&tell(&["zone", "unblock", "rome"])), as_before);
 }
 
 #[test]
@@ -336,6 +384,7 @@ const INVITED: &str = "
 expires_at: string
 federations: list
 file: string
+notes: list
 schema: string
 tokens: list
 tunnel_addresses: list
@@ -360,6 +409,7 @@ tokens: list
 ";
 const BLOCKED: &str = "
 blocked: list
+changed: bool
 schema: string
 ";
 const AUTHORITIES: &str = "
@@ -405,6 +455,7 @@ const TRUST_ITEMS: &str = "
 file: string
 items: list
   authority_keys: list
+  federations: list
   issued_at: string
   kind: string
   listed: number

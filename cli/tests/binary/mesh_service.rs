@@ -90,7 +90,7 @@ pub(crate) fn old_grant() -> SignedTrustItem {
         zone_key: ZONE_KEY.parse().expect("a key"),
         prefixes: vec!["10.10.13.0/24".parse().expect("a prefix")],
         tunnel_ips: vec!["10.255.0.4".parse().expect("an address")],
-        federations: Vec::new(),
+        federations: vec!["health-eu=train".parse().expect("a right")],
         set: None,
         serial: 7,
         since: 7,
@@ -139,6 +139,7 @@ impl Mesh for Members {
             invitation: INVITATION.into(),
             expires_at_unix_ms: NOW + request.valid_for_ms,
             tunnel_ips: texts(&["10.255.0.4"]),
+            notes: texts(&["no zone hosts the federation health-us yet"]),
         }))
     }
 
@@ -252,8 +253,9 @@ impl Mesh for Members {
     ) -> Result<Response<ZoneBlockReply>, Status> {
         let ZoneBlockRequest { zone, blocked } = request.into_inner();
         check(&zone)?;
+        let unchanged = zone == "rome";
         let blocked = if blocked { vec![zone] } else { Vec::new() };
-        Ok(Response::new(ZoneBlockReply { blocked }))
+        Ok(Response::new(ZoneBlockReply { blocked, unchanged }))
     }
 
     async fn mesh_found(

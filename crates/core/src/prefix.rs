@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 /// Two owners claim the same addresses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{second_owner}'s prefix {second} overlaps {first_owner}'s prefix {first}")]
+#[error("{second_owner}'s {} overlaps {first_owner}'s {}", named(second), named(first))]
 pub struct Overlap {
     /// Who claimed first.
     pub first_owner: String,
@@ -20,6 +20,14 @@ pub struct Overlap {
     pub second_owner: String,
     /// What the second one claimed.
     pub second: IpNet,
+}
+
+/// A tunnel address has all bits, and nobody has written a length behind it.
+fn named(net: &IpNet) -> String {
+    match net.prefix_len() == net.max_prefix_len() {
+        true => format!("address {}", net.addr()),
+        false => format!("prefix {net}"),
+    }
 }
 
 /// Reads `address/length`. Leading zeros are refused: elsewhere `010` is 8 (RFC 6943, section
@@ -43,7 +51,7 @@ pub fn parse(text: &str) -> Result<IpNet, NotPrefix> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotPrefix {
     /// An address alone.
-    #[error("the length is missing: write it after a '/'")]
+    #[error("add the length of the prefix behind a '/', as in 10.10.10.0/24")]
     NoLength,
     /// Numbers that some programs read otherwise.
     #[error("leading zeros: write {0}")]
@@ -233,6 +241,9 @@ mod tests {
             error.to_string(),
             "madrid's prefix 10.10.0.0/16 overlaps berlin's prefix 10.10.10.0/24"
         );
+        let tunnel = [("berlin", net("10.10.10.7/32")), ("madrid", net("10.10.10.0/24"))];
+        let error = check_disjoint(tunnel).unwrap_err().to_string();
+        assert_eq!(error, "madrid's prefix 10.10.10.0/24 overlaps berlin's address 10.10.10.7");
     }
 
     #[test]

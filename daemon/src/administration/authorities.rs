@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 
 use zonemesh_core::membership::{
     AuthorityEdit, AuthorityIdentity, AuthorityPublicKey, AuthoritySet, ChangeSummary, KnownSet,
-    SetHash, SignedTrustItem, TrustItem, TrustKind,
+    SetHash, SignedTrustItem, TrustItem, TrustKind, TrustRejected,
 };
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::ZoneName;
 
-use super::ineffective::{lacking, overtaken};
+use super::ineffective::{lacking, overtaken, strangers};
 use super::{Administration, Refusal, SignedChange};
 use crate::facts::disk::keys;
 use crate::facts::ledger::now;
@@ -118,12 +118,16 @@ impl Administration {
         let offered = items.clone();
         let change = self.accept(items).await?;
         let were_taken = change.outcomes.iter().all(Result::is_ok);
-        let lacking = self.ledger.read(|registry| {
+        let judged = offered.iter().zip(&change.outcomes);
+        let refused = judged.filter(|(_, how)| **how == Err(TrustRejected::NotAuthorised));
+        let refused: Vec<_> = refused.map(|(item, _)| item.clone()).collect();
+        let found = self.ledger.read(|registry| {
             let membership = registry.membership()?;
             let open = lacking(membership, &offered);
             let past = (were_taken && open.is_empty()).then(|| overtaken(membership, &offered));
-            Some(past.unwrap_or(open))
+            Some((past.unwrap_or(open), strangers(membership, &refused)))
         });
-        Ok(SignedChange { change, lacking: lacking.unwrap_or_default(), ..SignedChange::default() })
+        let (lacking, warnings) = found.unwrap_or_default();
+        Ok(SignedChange { change, lacking, warnings, ..SignedChange::default() })
     }
 }

@@ -3,7 +3,11 @@
 //! Promises: a file of which nothing holds is never taken in silence. Refuses to know what to type
 //! next: that is the tool's.
 
-use zonemesh_core::membership::{Membership, SignedTrustItem, TrustItem};
+use std::collections::BTreeSet;
+
+use zonemesh_core::membership::{
+    AuthorityPublicKey, Grant, Membership, Revocation, SignedTrustItem, TrustItem,
+};
 
 /// An item that was offered and has no effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +63,35 @@ pub(super) fn overtaken(
     told.collect()
 }
 
+/// Whose signatures were offered that count for nothing, and whose would, one sentence each.
+pub(super) fn strangers(membership: &Membership, offered: &[SignedTrustItem]) -> Vec<String> {
+    let (head, present) = membership.authority_set();
+    let mut told = Vec::new();
+    for item in offered {
+        let Ok(decoded) = item.decode() else { continue };
+        let may: BTreeSet<AuthorityPublicKey> = match &decoded {
+            TrustItem::Grant(Grant { set, .. }) | TrustItem::Revocation(Revocation { set, .. })
+                if set.is_none_or(|set| set == head) =>
+            {
+                present.keys.clone()
+            }
+            TrustItem::AuthoritySet(next) if next.previous == Some(head) => {
+                present.owners().union(&next.keys).copied().collect()
+            }
+            _ => continue,
+        };
+        let signers = item.signers().unwrap_or_default();
+        if let (Some(what), Some(stranger)) = (subject(&decoded), signers.first())
+            && signers.is_disjoint(&may)
+        {
+            let may: Vec<_> = may.iter().map(ToString::to_string).collect();
+            let may = may.join(", ");
+            told.push(format!("{what} is signed by {stranger}, which may not; these may: {may}"));
+        }
+    }
+    told
+}
+
 fn open(membership: &Membership, item: &SignedTrustItem) -> Option<IneffectiveItem> {
     let decoded = item.decode().ok()?;
     let what = subject(&decoded)?;
@@ -104,6 +137,34 @@ mod tests {
 
     fn sentences(items: &[IneffectiveItem]) -> Vec<&str> {
         items.iter().map(|item| item.sentence.as_str()).collect()
+    }
+
+    #[test]
+    fn a_signature_that_does_not_count_is_told_with_those_that_do() {
+        let [owner, stranger] = [3, 4].map(|seed| AuthorityIdentity::from_seed(&[seed; 32]));
+        let keys = BTreeSet::from([owner.public_key()]);
+        let set = Membership::draft_first(keys.clone(), keys, 1, now()).unwrap();
+        let first = sign(&set, &TrustItem::AuthoritySet(set.clone()), &[&owner]);
+        let membership = Membership::new(first).unwrap();
+        let request = GrantRequest {
+            zone: "madrid".parse().unwrap(),
+            zone_key: zonemesh_core::key::ZoneIdentity::from_seed(&[2; 32]).public_key(),
+            prefixes: vec!["10.10.2.0/24".parse().unwrap()],
+            tunnel_ips: vec!["10.255.0.2".parse().unwrap()],
+            federations: Vec::new(),
+        };
+        let grant = TrustItem::Grant(membership.draft_grant(request, now()).unwrap());
+        let mut item = SignedTrustItem::unsigned(&grant);
+        assert_eq!(strangers(&membership, std::slice::from_ref(&item)), Vec::<String>::new());
+        item.sign(&stranger);
+        let told = format!(
+            "the grant of madrid is signed by {}, which may not; these may: {}",
+            stranger.public_key(),
+            owner.public_key()
+        );
+        assert_eq!(strangers(&membership, std::slice::from_ref(&item)), [told]);
+        item.sign(&owner);
+        assert_eq!(strangers(&membership, &[item]), Vec::<String>::new());
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod founding;
 mod given;
 mod grant;
 mod ineffective;
+mod invitation_notes;
 mod invite;
 pub(crate) mod join;
 mod leave;

@@ -142,12 +142,13 @@ impl Administration {
         Ok(stored.inspect_err(|_| book.restore(struck))?)
     }
 
-    /// Blocks a zone here, or lets it in again; returns all that are blocked now.
+    /// Blocks a zone here, or lets it in again; returns all that are blocked now, and whether anything
+    /// was changed.
     pub(crate) async fn block(
         &self,
         zone: &ZoneName,
         blocked: bool,
-    ) -> Result<BTreeSet<ZoneName>, Refusal> {
+    ) -> Result<(BTreeSet<ZoneName>, bool), Refusal> {
         let _one_at_a_time = self.state.lock().await;
         if *zone == self.config.zone.name {
             return Err(Refusal::OwnZone);
@@ -159,19 +160,20 @@ impl Administration {
         if !known && !all.contains(zone) {
             return Err(Refusal::UnknownZone(zone.clone()));
         }
-        match blocked {
-            true => drop(all.insert(zone.clone())),
-            false => drop(all.remove(zone)),
-        }
-        if !blocked {
-            self.ledger.lift(zone).await?;
+        let changed = match blocked {
+            true => all.insert(zone.clone()),
+            // Both keep the zone out.
+            false => self.ledger.lift(zone).await? | all.remove(zone),
+        };
+        if !changed {
+            return Ok((all, false));
         }
         let act = if blocked { AuditAct::Block } else { AuditAct::Unblock };
         let audit = self.ledger.audit(act, zone, String::new());
         self.disk.write(vec![self.blocked.write(&all), audit]).await?;
         self.ledger.set_blocked(&all);
         tracing::warn!(%zone, blocked, "changed which zones this gateway blocks");
-        Ok(all)
+        Ok((all, true))
     }
 
     /// Signs the grant of a zone that has redeemed its invitation.

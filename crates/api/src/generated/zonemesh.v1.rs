@@ -3397,6 +3397,9 @@ pub struct ZoneInviteReply {
     /// The tunnel IPs that the zone will be granted.
     #[prost(string, repeated, tag = "3")]
     pub tunnel_ips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What is to be known beside it, for people.
+    #[prost(string, repeated, tag = "4")]
+    pub notes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Asks which tokens are taken.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3627,6 +3630,9 @@ pub struct ZoneBlockReply {
     /// Their names.
     #[prost(string, repeated, tag = "1")]
     pub blocked: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// True if it was so before: nothing was changed.
+    #[prost(bool, tag = "2")]
+    pub unchanged: bool,
 }
 /// Approves a zone.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -30,11 +30,13 @@ impl MeshView {
 pub struct BlockView {
     pub schema: &'static str,
     pub blocked: Vec<String>,
+    /// False if it was so before.
+    pub changed: bool,
 }
 
 impl From<ZoneBlockReply> for BlockView {
     fn from(reply: ZoneBlockReply) -> Self {
-        Self { schema: "zonemesh/blocked/v1", blocked: reply.blocked }
+        Self { schema: "zonemesh/blocked/v1", blocked: reply.blocked, changed: !reply.unchanged }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::facts::ledger::OwnZone;
 
 mod expiry;
 mod revoked;
+mod unchanged;
 
 /// The gateway of zone berlin, which has founded a mesh.
 pub(crate) struct Berlin {

@@ -173,16 +173,20 @@ impl Ledger {
         Ok(self.disk.run(pinning).await??)
     }
 
-    /// Lets a zone in again that an overtaken revocation keeps out here.
-    pub(crate) async fn lift(self: &Arc<Self>, zone: &ZoneName) -> io::Result<()> {
-        let news = {
+    /// Lets a zone in again that an overtaken revocation keeps out here. True if there was one.
+    pub(crate) async fn lift(self: &Arc<Self>, zone: &ZoneName) -> io::Result<bool> {
+        let (lifted, news) = {
             let mut state = self.lock();
+            let keeps_out = |mesh: &Membership| {
+                mesh.overtaken().any(|overtaken| overtaken.revocation.zone == *zone)
+            };
+            let lifted = state.registry.membership().is_some_and(keeps_out);
             state.registry.lift(zone);
-            self.take_trust_news(&mut state)
+            (lifted, self.take_trust_news(&mut state))
         };
         self.disk.write(self.trust.follow(None, &news.dropped)).await?;
         self.tell_of_trust(news);
-        Ok(())
+        Ok(lifted)
     }
 
     /// What revokes `key`, as soon as all of it is on disk: nothing leaves this gateway before. Waits for

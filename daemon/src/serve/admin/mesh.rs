@@ -121,20 +121,22 @@ impl Mesh for MeshService {
     ) -> Result<Response<ZoneInviteReply>, Status> {
         allowed(&request)?;
         let request = request.into_inner();
-        let invitation = self.administration.invite(InvitationRequest {
+        let wanted = InvitationRequest {
             zone: zone(&request.zone)?,
             prefixes: each("prefixes", &request.prefixes)?,
             tunnel_ips: each("tunnel_ips", &request.tunnel_ips)?,
             federations: each("federations", &request.federations)?,
             tokens: each("tokens", &request.tokens)?,
             valid_for_ms: request.valid_for_ms,
-        });
-        let invitation = invitation.await?;
+        };
+        let notes = self.administration.notes_of(&wanted).await?;
+        let invitation = self.administration.invite(wanted).await?;
         self.wait_until_listening().await?;
         Ok(Response::new(ZoneInviteReply {
             invitation: invitation.to_text().to_string(),
             expires_at_unix_ms: invitation.expires_at.0,
             tunnel_ips: texts(&invitation.tunnel_ips),
+            notes,
         }))
     }
 
@@ -296,9 +298,9 @@ impl Mesh for MeshService {
     ) -> Result<Response<ZoneBlockReply>, Status> {
         allowed(&request)?;
         let ZoneBlockRequest { zone: name, blocked } = request.into_inner();
-        let blocked = self.administration.block(&zone(&name)?, blocked).await?;
+        let (blocked, changed) = self.administration.block(&zone(&name)?, blocked).await?;
         let blocked = blocked.iter().map(ToString::to_string).collect();
-        Ok(Response::new(ZoneBlockReply { blocked }))
+        Ok(Response::new(ZoneBlockReply { blocked, unchanged: !changed }))
     }
 
     async fn zone_approve(
@@ -340,9 +342,7 @@ fn allowed<T>(request: &Request<T>) -> Result<(), Status> {
     let own = nix::unistd::geteuid().as_raw();
     match uid {
         Some(uid) if uid == 0 || uid == own => Ok(()),
-        _ => Err(Status::permission_denied(
-            "changing the mesh takes root: type the same with sudo in front",
-        )),
+        _ => Err(Status::permission_denied("changing the mesh takes root")),
     }
 }
 

@@ -60,3 +60,22 @@ impl<T, E: Into<anyhow::Error>> OrExit<T> for Result<T, E> {
         self.map_err(|error| Failure::caused(exit, error, &message()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_missing_permission_is_one_and_what_is_not_there_is_a_matter_of_configuration() {
+        for (kind, exit) in [
+            (io::ErrorKind::PermissionDenied, Exit::Policy),
+            (io::ErrorKind::NotFound, Exit::Configuration),
+        ] {
+            let failed: Result<(), _> = Err(io::Error::from(kind));
+            let failure = failed.or_exit(Exit::Configuration, || "no folder".to_owned());
+            assert_eq!(failure.unwrap_err().exit, exit, "{kind}");
+        }
+    }
+}

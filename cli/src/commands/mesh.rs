@@ -243,8 +243,8 @@ fn one_line(file: &Path, most: u64) -> Result<Zeroizing<String>, CommandFailure>
 /// A command that is too long to be said again.
 pub(super) const SAME: &str = "the same with";
 
-/// A change of trust. What still lacks signatures goes into `file`; without one, `again` is the command
-/// that writes it.
+/// A change of trust. What still lacks signatures goes into `file`; without one, `again` is the
+/// command that writes it.
 pub(super) fn trusted(
     (file, again): (Option<&Path>, &str),
     output: Printer,

@@ -1,7 +1,7 @@
 //! What ends a call, in words: what the other end says, or what has happened to the connection.
 //!
-//! Promises that no library's own text comes through: those of HTTP/2 and TLS nest three deep and name
-//! types. What the system says of a connection is kept. Refuses to know what was asked.
+//! Promises that no library's own text comes through: those of HTTP/2 and TLS nest three deep and
+//! name types. What the system says of a connection is kept. Refuses to know what was asked.
 
 use std::error::Error;
 use std::io;

@@ -111,7 +111,7 @@ fn a_message_field_or_value_of_a_later_release_is_passed_over() {
     let cas = full_report().cas[1..].to_vec();
     let state = ReportedState::SuperNode(SuperNodeState::Other(9));
     assert_eq!(read, Ok(CompanionReport { state, cas, activity: None, ..full_report() }));
-    let refusal = v1::Refusal { kind: 77, reason: "later".to_owned() };
+    let refusal = v1::Refusal { kind: 77, reason: "later".to_owned(), next: String::new() };
     assert_eq!(refusal.kind(), v1::RefusalKind::Unspecified);
     let superlink = v1::CompanionReport { readiness: 9, ..wire_report() };
     let read = report(superlink, VmRole::SuperLink).unwrap();

@@ -43,7 +43,9 @@ pub enum FileError {
         path: PathBuf,
     },
     /// The user does not exist on this machine.
-    #[error("there is no user {user:?} on this machine: create it, or remove the setting")]
+    #[error(
+        "there is no user {user:?} on this machine: create it, or set another with ONEAPP_ZONEMESH_FLOWER_USER"
+    )]
     NoUser {
         /// The name that was looked up.
         user: String,

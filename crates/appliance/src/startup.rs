@@ -127,3 +127,23 @@ pub fn finish(ended: anyhow::Result<Exit>) -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_context_that_this_user_may_not_read_is_6_and_no_image_is_suspected() {
+        for (kind, exit, suspects) in [
+            (io::ErrorKind::PermissionDenied, Exit::Policy, false),
+            (io::ErrorKind::NotFound, Exit::Configuration, true),
+        ] {
+            let unreadable =
+                ContextError::Unreadable { file: "/x".into(), source: io::Error::from(kind) };
+            assert_eq!(unreadable.to_string().contains("mounted"), suspects, "{kind}");
+            assert_eq!(exit_code(&anyhow::Error::from(unreadable)), exit, "{kind}");
+        }
+    }
+}

@@ -365,7 +365,11 @@ impl Service {
 }
 
 fn refused(kind: RefusalKind, reason: &str) -> Answer {
-    Answer::Refused(v1::Refusal { kind: kind.into(), reason: reason.to_owned() })
+    Answer::Refused(v1::Refusal {
+        kind: kind.into(),
+        reason: reason.to_owned(),
+        next: String::new(),
+    })
 }
 
 /// A certificate and its key for these names, issued at `now`.

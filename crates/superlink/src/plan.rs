@@ -45,12 +45,23 @@ pub(crate) struct PlannedRegistration {
 pub(crate) struct PrintedSuperLinkPlan {
     schema: &'static str,
     role: &'static str,
-    register: PlannedRegistration,
-    /// What the gateway has against this VM, or why it cannot be asked.
+    register: Option<PlannedRegistration>,
+    /// What the gateway has against this VM, why it cannot be asked, or what is wrong with Flower.
     waiting: Option<PrintedReason>,
     #[serde(flatten)]
-    plan: LaunchPlan,
+    plan: Option<LaunchPlan>,
 }
+
+impl PrintedSuperLinkPlan {
+    /// Without a Flower nothing is known of what would be registered or started.
+    pub(crate) fn without_flower(reason: &Reason) -> Self {
+        let waiting = Some(PrintedReason::from(reason));
+        Self { schema: SCHEMA, role: ROLE, register: None, waiting, plan: None }
+    }
+}
+
+const SCHEMA: &str = "zonemesh/plan/v1";
+const ROLE: &str = "superlink";
 
 /// What the gateway is shown of this VM, if that is wanted.
 pub(crate) fn onegate(settings: &SuperLinkSettings) -> Option<OneGateIdentity> {
@@ -139,18 +150,18 @@ impl SuperLinkInputs<'_> {
     pub(crate) fn printed(&self, asked: Result<(), &Reason>) -> PrintedSuperLinkPlan {
         let (settings, ports) = (self.settings, self.ports());
         PrintedSuperLinkPlan {
-            schema: "zonemesh/plan/v1",
-            role: "superlink",
-            register: PlannedRegistration {
+            schema: SCHEMA,
+            role: ROLE,
+            register: Some(PlannedRegistration {
                 gateway: settings.common.gateway,
                 federation: settings.common.federation.clone(),
                 address: settings.address,
                 fleet_port: ports.fleet,
                 control_port: ports.control,
                 flower_version: self.flower.version.to_string(),
-            },
+            }),
             waiting: asked.err().map(PrintedReason::from),
-            plan: self.plan(None),
+            plan: Some(self.plan(None)),
         }
     }
 }

@@ -14,7 +14,7 @@ use zonemesh_core::exit::Exit;
 use zonemesh_core::record::Readiness;
 
 use crate::certified::CertifiedSuperLink;
-use crate::plan::{SuperLinkInputs, home};
+use crate::plan::{PrintedSuperLinkPlan, SuperLinkInputs, home};
 use crate::serving::{FlowerEnd, ServingFlower};
 
 /// Runs until the process is told to stop.
@@ -69,11 +69,15 @@ async fn work(superlink: &mut CertifiedSuperLink) -> anyhow::Result<()> {
 pub(crate) async fn print_plan(settings: SuperLinkSettings) -> anyhow::Result<Exit> {
     let owner = settings.common.flower_user.as_deref().map(FileOwner::of_user).transpose()?;
     let wanted = settings.common.flower_version;
-    let flower = installed_flower(&home(&settings), owner, wanted).await?;
-    let inputs = SuperLinkInputs { settings: &settings, owner, flower };
-    let file = SetFile::Read(inputs.state().authority_set());
-    let asked = LocalGateway::new(&settings.common, file).resolve().await.map(drop);
-    let printed = inputs.printed(asked.as_ref().copied());
+    let (printed, asked) = match installed_flower(&home(&settings), owner, wanted).await {
+        Ok(flower) => {
+            let inputs = SuperLinkInputs { settings: &settings, owner, flower };
+            let file = SetFile::Read(inputs.state().authority_set());
+            let asked = LocalGateway::new(&settings.common, file).resolve().await.map(drop);
+            (inputs.printed(asked.as_ref().copied()), asked)
+        }
+        Err(reason) => (PrintedSuperLinkPlan::without_flower(&reason), Err(reason)),
+    };
     let json = serde_json::to_string_pretty(&printed).context("cannot print the plan")?;
     startup::print(&json)?;
     Ok(asked.as_ref().map_or_else(startup::verdict, |()| Exit::Ok))

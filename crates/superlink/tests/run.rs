@@ -231,9 +231,29 @@ async fn the_plan_is_printed_without_secrets() {
     assert_eq!(plan["program"]["environment"]["FLWR_TELEMETRY_ENABLED"], "0");
     assert_eq!(gateway.calls("register"), 0, "a plan changes nothing");
     process.set("ONEAPP_ZONEMESH_FLOWER_VERSION", "1.25.9");
-    let (code, _, errors) = process.output(&["plan"]);
+    let (code, out, errors) = process.output(&["plan"]);
     assert_eq!(code, 6, "refused, and not an unknown failure: {errors}");
-    assert!(errors.contains("ONEAPP_ZONEMESH_FLOWER_VERSION=1.25.9"), "{errors}");
+    let plan: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let said = plan["waiting"]["reason"].as_str().unwrap_or_default();
+    assert!(said.contains("ONEAPP_ZONEMESH_FLOWER_VERSION=1.25.9"), "{out}");
+}
+
+#[tokio::test]
+async fn a_plan_without_flower_says_which_setting_helps() {
+    let gateway = TestGateway::start();
+    let mut process = companion(&gateway, 19092, LIVES);
+    process.set("ONEAPP_ZONEMESH_FLOWER_BIN", "/nowhere/bin");
+    let (code, out, errors) = process.output(&["plan"]);
+    assert_eq!(code, 6, "{errors}");
+    let plan: serde_json::Value = serde_json::from_str(&out).expect(&errors);
+    assert_eq!(plan["waiting"]["code"], "F502", "{out}");
+    let fix = plan["waiting"]["fix"].as_str().unwrap_or_default();
+    assert!(fix.contains("ONEAPP_ZONEMESH_FLOWER_BIN"), "{out}");
+    assert!(plan["register"].is_null() && plan.get("program").is_none(), "{out}");
+    process.set("ONEAPP_ZONEMESH_FLOWER_USER", "nobody-of-that-name");
+    let (code, _, errors) = process.output(&["plan"]);
+    assert_eq!(code, 7, "{errors}");
+    assert!(errors.contains("ONEAPP_ZONEMESH_FLOWER_USER"), "{errors}");
 }
 
 #[tokio::test]

@@ -47,8 +47,8 @@ impl Administration {
         lost.map(|right| note(&right.federation)).collect()
     }
 
-    /// Those of which a SuperLink is registered, which this gateway is configured for, or which a zone
-    /// was granted by name.
+    /// Those of which a SuperLink is registered, which this gateway is configured for, or which a
+    /// zone was granted by name.
     fn hosted(&self) -> BTreeSet<FederationName> {
         let own = self.config.federations.iter().map(|federation| federation.name.clone());
         self.ledger.read(|registry| {

@@ -142,8 +142,8 @@ impl Administration {
         Ok(stored.inspect_err(|_| book.restore(struck))?)
     }
 
-    /// Blocks a zone here, or lets it in again; returns all that are blocked now, and whether anything
-    /// was changed.
+    /// Blocks a zone here, or lets it in again; returns all that are blocked now, and whether
+    /// anything was changed.
     pub(crate) async fn block(
         &self,
         zone: &ZoneName,

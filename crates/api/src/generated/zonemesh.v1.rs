@@ -857,6 +857,10 @@ pub struct Refusal {
     /// Why, in one line for people.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
+    /// What to do about it, with settings in braces; empty if the gateway knows nothing better than
+    /// the list of codes.
+    #[prost(string, tag = "3")]
+    pub next: ::prost::alloc::string::String,
 }
 /// Whether SuperNodes may connect to a SuperLink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -20,11 +20,12 @@ use zonemesh_api::keepalive::{self, Keepalive, KeepaliveMismatch, Whose};
 use zonemesh_api::v1;
 use zonemesh_api::v1::RefusalKind;
 use zonemesh_api::v1::local_client::LocalClient;
+use zonemesh_api::wire::finding::told_next;
 use zonemesh_api::wire::local::{FederationAnswer, FederationQuestion, RegisteredSuperLink};
 use zonemesh_api::wire::onegate::OneGateIdentity;
 use zonemesh_core::name::FederationName;
 use zonemesh_core::time::UnixMillis;
-use zonemesh_core::token::{VmRole, VmToken};
+use zonemesh_core::token::{SECRET_CHARACTERS, VmRole, VmToken};
 use zonemesh_pki::pinned_client_config;
 
 pub use pin::SetFile;
@@ -138,8 +139,11 @@ impl LocalGateway {
     fn refused(&self, status: &Status) -> Reason {
         let message = status.message().to_owned();
         match status.code() {
-            Code::Unauthenticated => Reason::TokenRefused { message },
-            Code::PermissionDenied => Reason::RegistrationRefused { message },
+            Code::Unauthenticated => Reason::TokenRefused { message: self.whole(message) },
+            Code::PermissionDenied => {
+                let next = told_next(status).map(str::to_owned);
+                Reason::RegistrationRefused { message, next }
+            }
             Code::InvalidArgument | Code::NotFound | Code::FailedPrecondition => {
                 Reason::RequestRefused { message }
             }
@@ -147,11 +151,24 @@ impl LocalGateway {
         }
     }
 
+    /// A token that has not the length of those that are made may have been cut on its way.
+    fn whole(&self, message: String) -> String {
+        match self.token.secret_length() {
+            SECRET_CHARACTERS => message,
+            other => format!(
+                "{message}; was it copied whole? {other} characters follow its last dot, {SECRET_CHARACTERS} in each that `zonemesh key generate token` makes"
+            ),
+        }
+    }
+
     /// A message of a session was refused.
     fn declined(&self, refusal: v1::Refusal) -> Reason {
         let (kind, message) = (refusal.kind(), refusal.reason);
         match kind {
-            RefusalKind::NotAllowed => Reason::RegistrationRefused { message },
+            RefusalKind::NotAllowed => {
+                let next = Some(refusal.next).filter(|next| !next.is_empty());
+                Reason::RegistrationRefused { message, next }
+            }
             RefusalKind::Invalid | RefusalKind::NotRegistered => Reason::RequestRefused { message },
             RefusalKind::TooOften | RefusalKind::Unavailable | RefusalKind::Unspecified => {
                 self.unreachable(message)

@@ -30,7 +30,7 @@ fn at(address: impl ToString) -> Evidence {
 fn evidence(reason: &Reason) -> Vec<Evidence> {
     match reason {
         Reason::RequestRefused { message }
-        | Reason::RegistrationRefused { message }
+        | Reason::RegistrationRefused { message, .. }
         | Reason::TokenRefused { message } => vec![because(message)],
         Reason::Files { problem }
         | Reason::CaSet { problem }
@@ -82,6 +82,11 @@ fn better_fix(reason: &Reason) -> Option<String> {
         Reason::SuperLinkUnreachable { endpoint, .. } => Some(format!(
             "in the SuperLink's VM: is flower-superlink listening on {endpoint}? between: `zonemesh peers`, firewalls"
         )),
+        Reason::RegistrationRefused { next, .. } => next.clone(),
+        Reason::GatewayUnproven { is_other: false, .. } => Some(
+            "on that gateway: `zonemesh status`. If it belongs to no mesh yet, `zonemesh zone join FILE` there; once it has joined and heard of the others this goes on by itself"
+                .to_owned(),
+        ),
         Reason::Certificate { endpoint, failure: ProbeFailure::SanMismatch { .. } } => {
             let dialled = endpoint.ip();
             Some(format!(
@@ -115,6 +120,25 @@ mod tests {
             at: UnixMillis(1_800_000_000_000),
             reason: reason.to_owned(),
         })
+    }
+
+    #[test]
+    fn what_to_do_follows_the_reason_of_the_gateway() {
+        let refused = |next: Option<&str>| Reason::RegistrationRefused {
+            message: "no".into(),
+            next: next.map(str::to_owned),
+        };
+        let fix = refused(Some("set {vm:address}=10.10.10.5")).fix();
+        assert_eq!(fix, "set ONEAPP_ZONEMESH_ADDRESS=10.10.10.5");
+        // A SuperNode has none.
+        assert!(!refused(None).fix().contains("ADDRESS"), "{}", refused(None).fix());
+        let unproven = |is_other| Reason::GatewayUnproven {
+            gateway: "10.10.10.1:51822".parse().unwrap(),
+            problem: "it belongs to no managed mesh yet".into(),
+            is_other,
+        };
+        assert!(unproven(false).fix().contains("zonemesh zone join FILE"));
+        assert!(unproven(true).fix().contains("zonemesh key generate token"));
     }
 
     #[test]

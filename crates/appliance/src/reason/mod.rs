@@ -71,6 +71,8 @@ pub enum Reason {
     RegistrationRefused {
         /// The gateway's own words.
         message: String,
+        /// What it says is to be done.
+        next: Option<String>,
     },
     /// More than one zone has registered a SuperLink for this federation.
     #[error("more than one zone has registered a SuperLink for this federation; {zone}'s is used")]

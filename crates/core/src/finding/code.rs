@@ -157,7 +157,7 @@ codes! {
 
     RegistrationRefused "P301" Down "the gateway refuses this VM"
         "the gateway refuses the registration: {reason}"
-        "check {vm:federation} and {vm:address} here, {federation} and {zone.prefixes} on the gateway";
+        "check {vm:federation} and {vm:token} here, {federation}, {local_api.token} and {zone.prefixes} on the gateway";
     FederationClaimedTwice "P302" Degraded "two zones claim the federation"
         "more than one zone has registered a SuperLink for this federation[; {zone}'s is used]"
         "stop zonemesh-superlink in all zones but one; `zonemesh superlink list`";
@@ -236,7 +236,7 @@ codes! {
         "is {vm:gateway} this zone's gateway? if so, make a token there with `zonemesh key generate token` and set {vm:token}";
     TokenRefused "T406" Down "the gateway does not know the token"
         "the gateway refuses the token: {reason}"
-        "`zonemesh key generate token` makes a new one: its sha256 into {local_api.token} of the gateway, the token into {vm:token}";
+        "was {vm:token} copied whole? `zonemesh key generate token` makes a new one: its sha256 into {local_api.token} of the gateway, the token into {vm:token}";
     NotTls "T407" Down "no TLS with HTTP/2 at the Fleet port"
         "{address} does not speak TLS with HTTP/2: {reason}"
         "find out which program listens there: only the SuperLink's companion should start it";

@@ -24,6 +24,8 @@ pub use pin::{MeshPin, ZonePin, ZonePinError};
 const FORM: &str = "zmt1";
 /// Bytes of a new token's secret.
 pub const SECRET_BYTES: usize = 24;
+/// The same as characters: what follows the last dot.
+pub const SECRET_CHARACTERS: usize = SECRET_BYTES / 3 * 4;
 /// Fewest and most bytes that a secret may have: 128 bits, and what a person can still paste.
 const SECRET_RANGE: std::ops::RangeInclusive<usize> = 16..=64;
 /// Longest text that is looked at.
@@ -78,6 +80,12 @@ impl VmToken {
     #[must_use]
     pub fn pin(&self) -> &ZonePin {
         &self.pin
+    }
+
+    /// How many characters its secret has.
+    #[must_use]
+    pub fn secret_length(&self) -> usize {
+        self.text.len() - self.text.rfind('.').map_or(0, |dot| dot + 1)
     }
 
     /// What the gateway keeps of it.

@@ -56,6 +56,15 @@ fn a_token_of_0_1_0_is_refused_with_the_command_that_makes_a_new_one() {
 }
 
 #[test]
+fn a_token_that_was_cut_is_known_by_its_length() {
+    let made = token(key_pin());
+    assert_eq!(made.secret_length(), super::SECRET_CHARACTERS);
+    let cut = &made.reveal()[..made.reveal().len() - 4];
+    let cut: VmToken = cut.parse().unwrap();
+    assert_eq!(cut.secret_length(), super::SECRET_CHARACTERS - 4);
+}
+
+#[test]
 fn damaged_and_short_tokens_are_refused_and_never_repeated() {
     let good = token(key_pin());
     let text = good.reveal();

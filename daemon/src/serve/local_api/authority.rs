@@ -68,6 +68,42 @@ impl Denied {
     pub(crate) fn is_about_identity(&self) -> bool {
         matches!(self, Self::UnknownToken | Self::OldToken | Self::ExpiredToken { .. })
     }
+
+    /// What to do about it, as a fix of a finding is written.
+    pub(crate) fn next(&self) -> String {
+        match self {
+            Self::NotOfThisZone(_) => {
+                "give this VM an address of the zone, or add its subnet to {zone.prefixes} of the gateway"
+                    .to_owned()
+            }
+            Self::UnknownToken
+            | Self::OldToken
+            | Self::ExpiredToken { .. }
+            | Self::OtherRole { .. } => {
+                "`zonemesh key generate token`: its sha256 into {local_api.token} of the gateway, with this VM's role, the token into {vm:token}"
+                    .to_owned()
+            }
+            Self::OtherFederation { federation, .. } => format!(
+                "set {{vm:federation}}={federation}, or make a token for this one with `zonemesh key generate token`"
+            ),
+            Self::MayNotHost(federation) => granted(federation, "host"),
+            Self::MayNotTrain(federation) => granted(federation, "train"),
+            Self::NotHeldHere(federation) => format!(
+                "on the gateway add [[federation]] name = \"{federation}\", or correct {{vm:federation}}"
+            ),
+            Self::ForeignAddress { caller, .. } => format!("set {{vm:address}}={caller}"),
+            Self::NotThisVm(_) => {
+                "compare `onegate vm show` in this VM with {local_api.onegate} of the gateway".to_owned()
+            }
+            Self::NoAddress => "set {vm:address}".to_owned(),
+        }
+    }
+}
+
+fn granted(federation: &FederationName, part: &str) -> String {
+    format!(
+        "an authority grants it: `zonemesh zone grant` with --federation {federation}={part}; or correct {{vm:federation}}"
+    )
 }
 
 /// What VMs may do.
@@ -224,6 +260,24 @@ mod tests {
     fn write(caller: &str, token: &str, federation: &str, at: SystemTime) -> Result<(), Denied> {
         let (caller, federation) = (caller.parse().unwrap(), federation.parse().unwrap());
         authority().may_write(caller, token, &federation, at).map(|_| ())
+    }
+
+    #[test]
+    fn what_to_do_about_a_refusal_follows_its_reason() {
+        let federation = || "health-eu".parse::<FederationName>().unwrap();
+        let [asked, caller] = ["10.10.10.5", "10.10.10.6"].map(|ip| ip.parse().unwrap());
+        let foreign = Denied::ForeignAddress { asked, caller };
+        assert_eq!(foreign.next(), "set {vm:address}=10.10.10.6");
+        for (denied, word) in [
+            (Denied::NotOfThisZone(caller), "{zone.prefixes}"),
+            (Denied::MayNotTrain(federation()), "--federation health-eu=train"),
+            (Denied::MayNotHost(federation()), "--federation health-eu=host"),
+            (Denied::NotHeldHere(federation()), "[[federation]] name = \"health-eu\""),
+            (Denied::UnknownToken, "zonemesh key generate token"),
+        ] {
+            let next = denied.next();
+            assert!(next.contains(word) && !next.contains("{vm:address}"), "{denied}: {next}");
+        }
     }
 
     #[test]

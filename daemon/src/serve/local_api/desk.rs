@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 use zonemesh_api::keepalive::{self, Whose};
 use zonemesh_api::serve::{self, Caller};
 use zonemesh_api::v1::IssuedLeaf;
+use zonemesh_api::wire::finding::with_next;
 use zonemesh_api::wire::local::{CompanionHello, FederationQuestion, Registration, ShownToken};
 use zonemesh_api::wire::onegate::OneGateIdentity;
 use zonemesh_config::FederationSettings;
@@ -241,7 +242,7 @@ impl VmDesk {
         if denied.is_about_identity() {
             Status::unauthenticated(denied.to_string())
         } else {
-            Status::permission_denied(denied.to_string())
+            with_next(Status::permission_denied(denied.to_string()), &denied.next())
         }
     }
 

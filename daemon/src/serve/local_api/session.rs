@@ -17,6 +17,7 @@ use zonemesh_api::v1::gateway_message::Body as Answer;
 use zonemesh_api::v1::{
     CompanionMessage, FederationView, GatewayMessage, Refusal, RefusalKind, ReportTaken,
 };
+use zonemesh_api::wire::finding::told_next;
 use zonemesh_api::wire::local::{self as wire, CompanionHello, Registration};
 use zonemesh_core::companion::{CompanionId, ReportedState};
 
@@ -204,5 +205,6 @@ fn refusal(status: &Status) -> Refusal {
         Code::ResourceExhausted => RefusalKind::TooOften,
         _ => RefusalKind::Unavailable,
     };
-    Refusal { kind: kind.into(), reason: status.message().to_owned() }
+    let next = told_next(status).unwrap_or_default().to_owned();
+    Refusal { kind: kind.into(), reason: status.message().to_owned(), next }
 }

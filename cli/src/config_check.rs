@@ -36,6 +36,13 @@ pub(crate) fn check(file: &Path) -> Result<CheckView, CommandFailure> {
     })
 }
 
+/// The zone that `file` is for, if it is a configuration that this user may read.
+pub(crate) fn zone_of(file: &Path) -> Option<String> {
+    let bytes = std::fs::read(file).ok()?;
+    let config = Config::parse_bytes(&bytes, &file.display().to_string()).ok()?;
+    Some(config.zone.name.to_string())
+}
+
 fn mistakes(errors: &ConfigErrors) -> Vec<Mistake> {
     errors.iter().map(Mistake::from).collect()
 }

@@ -263,6 +263,9 @@ pub(crate) enum StateVerb {
         file: PathBuf,
         #[command(flatten)]
         folder: StateFolderOption,
+        /// The configuration whose zone the state must be of; it is told if it is not.
+        #[arg(long, value_name = "FILE", default_value = "/etc/zonemesh/zonemesh.toml")]
+        config: PathBuf,
     },
 }
 

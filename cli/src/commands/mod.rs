@@ -70,11 +70,16 @@ pub(crate) fn run(arguments: CommandLine, out: &mut impl Write) -> Result<Exit, 
             Ok(if view.is_valid() { Exit::Ok } else { Exit::Configuration })
         }
         ToolCommand::State { verb } => {
-            let backup = match &verb {
-                StateVerb::Backup { file, folder } => state::backup(&folder.state_dir, file)?,
-                StateVerb::Restore { file, folder } => state::restore(file, &folder.state_dir)?,
+            let view = match &verb {
+                StateVerb::Backup { file, folder } => {
+                    StateView::from(state::backup(&folder.state_dir, file)?)
+                }
+                StateVerb::Restore { file, folder, config } => {
+                    let restored = state::restore(file, &folder.state_dir)?;
+                    StateView::from(restored).beside(config_check::zone_of(config))
+                }
             };
-            output.show(&StateView::from(backup), out)?;
+            output.show(&view, out)?;
             Ok(Exit::Ok)
         }
     }

@@ -11,7 +11,9 @@ mod folder;
 
 use std::path::{Path, PathBuf};
 
-use zonemesh_core::key::ZoneIdentity;
+use zonemesh_core::key::{ZoneIdentity, ZonePublicKey};
+use zonemesh_core::membership::{SignedTrustItem, TrustItem};
+use zonemesh_core::record::SignedRecord;
 
 use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::secret_file;
@@ -33,6 +35,8 @@ pub(crate) enum BackupAction {
 pub(crate) struct StateBackup {
     pub(crate) action: BackupAction,
     pub(crate) zone_key: String,
+    /// The zone's name, as far as the files say it.
+    pub(crate) zone: Option<String>,
     pub(crate) state_dir: PathBuf,
     pub(crate) file: PathBuf,
     pub(crate) files: usize,
@@ -46,6 +50,7 @@ impl StateBackup {
         Self {
             action,
             zone_key: document.zone_key.clone(),
+            zone: zone_name(&document.zone_key, &document.files),
             state_dir: dir.to_owned(),
             file: file.to_owned(),
             files: document.files.len(),
@@ -115,6 +120,27 @@ fn zone_key(files: &[Saved]) -> Result<String, Option<&'static str>> {
     let text = find(KEYS[0]).and_then(|saved| std::str::from_utf8(&saved.content).ok());
     let identity = text.and_then(|text| ZoneIdentity::from_base64(text).ok()).ok_or(None)?;
     Ok(identity.public_key().to_string())
+}
+
+/// The name that this key was granted, or that its own record says.
+fn zone_name(zone_key: &str, files: &[Saved]) -> Option<String> {
+    let key: ZonePublicKey = zone_key.parse().ok()?;
+    let under =
+        |folder: &'static str| files.iter().filter(move |saved| saved.path.starts_with(folder));
+    let grants = under("trust").filter_map(|saved| {
+        match SignedTrustItem::from_file_bytes(&saved.content).ok()?.decode().ok()? {
+            TrustItem::Grant(grant) if grant.zone_key == key => Some(grant),
+            _ => None,
+        }
+    });
+    let granted = grants.max_by_key(|grant| grant.issued_at).map(|grant| grant.zone.to_string());
+    let recorded = || {
+        let records =
+            under("records").filter_map(|saved| SignedRecord::from_file_bytes(&saved.content).ok());
+        let own = records.filter(|record| record.verify(&key));
+        own.filter_map(|record| record.decode().ok()).map(|record| record.zone.to_string()).next()
+    };
+    granted.or_else(recorded)
 }
 
 fn unreadable(dir: &Path, error: folder::FolderError) -> CommandFailure {

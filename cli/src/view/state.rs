@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::output::{Page, Rendered};
 use crate::quantity;
 use crate::state::{BackupAction, StateBackup};
+use crate::table::plain;
 
 /// A backup and where it lies.
 #[derive(Debug, Serialize)]
@@ -12,6 +13,10 @@ pub(crate) struct StateView {
     schema: &'static str,
     action: &'static str,
     zone_key: String,
+    /// Whose state it is.
+    zone: Option<String>,
+    /// The zone of the configuration here, if it is another.
+    configured_zone: Option<String>,
     state_dir: String,
     file: String,
     files: usize,
@@ -28,12 +33,23 @@ impl From<StateBackup> for StateView {
                 BackupAction::Restored => "restored",
             },
             zone_key: backup.zone_key,
+            zone: backup.zone,
+            configured_zone: None,
             state_dir: backup.state_dir.display().to_string(),
             file: backup.file.display().to_string(),
             files: backup.files,
             bytes: backup.bytes,
             is_managed: backup.is_managed,
         }
+    }
+}
+
+impl StateView {
+    /// Says so if the configuration here names another zone.
+    pub(crate) fn beside(self, configured: Option<String>) -> Self {
+        let configured_zone =
+            configured.filter(|name| self.zone.as_ref().is_some_and(|own| own != name));
+        Self { configured_zone, ..self }
     }
 }
 
@@ -45,10 +61,18 @@ const OLDER: &str = "it knows the mesh of the time when it was saved: who came s
 impl Rendered for StateView {
     fn text(&self, _page: Page) -> String {
         let (size, files, key) = (quantity::bytes(self.bytes), self.files, &self.zone_key);
-        let what = format!("{files} files, {size}, zone key {key}");
+        let zone = self.zone.as_ref().map(|zone| format!("zone {}, ", plain(zone)));
+        let what = format!("{}{files} files, {size}, zone key {key}", zone.unwrap_or_default());
+        let other = self.configured_zone.as_ref().map(|configured| {
+            format!(
+                "! the configuration here is for zone {} (zone.name): the daemon would speak for it with another zone's keys\n",
+                plain(configured)
+            )
+        });
+        let other = other.unwrap_or_default();
         match self.action {
             "restored" => format!(
-                "restored {} from {}: {what}\nnever start two gateways with these keys\n{}",
+                "restored {} from {}: {what}\n{other}never start two gateways with these keys\n{}",
                 self.state_dir,
                 self.file,
                 if self.is_managed { OLDER } else { "" }

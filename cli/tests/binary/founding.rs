@@ -125,3 +125,17 @@ fn a_plan_that_cannot_be_granted_makes_nothing() {
     }
     assert_eq!(init(&mesh, &["--threshold", "2"]).status.code(), Some(2), "of a gateway only");
 }
+
+#[test]
+fn a_zone_that_is_misspelled_is_told_with_those_that_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    for wrong in
+        [&["--lan", "madird=10.10.11.254"][..], &["--federation", "health-eu=berlin:madird"]]
+    {
+        let output = init(&path(folder.path(), "mesh"), wrong);
+        assert_eq!(output.status.code(), Some(2));
+        let said = stderr(&output);
+        assert!(said.contains("zone madird, which is not founded"), "{said}");
+        assert!(said.contains("founded: berlin, madrid"), "{said}");
+    }
+}

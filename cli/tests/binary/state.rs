@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::process::Output;
 
+use zonemesh_core::membership::{Grant, SignedTrustItem, TrustItem};
+
+use crate::mesh_service::old_grant;
 use crate::{run, stderr, stdout};
 
 fn key(dir: &Path, kind: &str) -> String {
@@ -41,6 +44,31 @@ fn a_gateway_is_itself_again_after_a_restore_and_no_secret_is_printed() {
 }
 
 #[test]
+fn a_restore_says_whose_state_it_is_and_if_the_configuration_is_another_zones() {
+    let work = tempfile::tempdir().unwrap();
+    let [from, file, config] = ["from", "saved", "zm.toml"].map(|name| work.path().join(name));
+    std::fs::create_dir_all(from.join("trust")).unwrap();
+    let (zone_key, _) = (key(&from, "zone"), key(&from, "wireguard"));
+    let Ok(TrustItem::Grant(grant)) = old_grant().decode() else { panic!("it is a grant") };
+    let grant = Grant { zone_key: zone_key.parse().unwrap(), ..grant };
+    let grant = SignedTrustItem::unsigned(&TrustItem::Grant(grant));
+    std::fs::write(from.join("trust/1.item"), grant.to_file_bytes()).unwrap();
+    assert_eq!(state("backup", &file, &from).status.code(), Some(0));
+    for (configured, warns) in [("berlin", true), ("rome", false)] {
+        let text = format!("[zone]\nname = \"{configured}\"\nprefixes = [\"10.10.13.0/24\"]\n");
+        std::fs::write(&config, text).unwrap();
+        let to = work.path().join(configured);
+        let [file, to, config] = [&file, &to, &config].map(|path| path.to_str().unwrap());
+        let restored = run(&["state", "restore", file, "--state-dir", to, "--config", config]);
+        let said = stdout(&restored);
+        assert!(said.contains(": zone rome, 3 files, "), "{said}");
+        assert!(said.contains(&zone_key), "{said}");
+        let warned = said.contains("! the configuration here is for zone berlin (zone.name)");
+        assert_eq!(warned, warns, "{said}");
+    }
+}
+
+#[test]
 fn what_is_no_backup_and_no_state_folder_is_7() {
     let work = tempfile::tempdir().unwrap();
     let file = work.path().join("x");
@@ -65,10 +93,12 @@ fn the_answer_keeps_its_shape() {
 const STATE: &str = "
 action: string
 bytes: number
+configured_zone: null
 file: string
 files: number
 is_managed: bool
 schema: string
 state_dir: string
+zone: null
 zone_key: string
 ";

@@ -121,7 +121,11 @@ fn check_federations(
         let known = |zone: &&ZoneName| zones.iter().any(|planned| planned.zone == **zone);
         let mut named = std::iter::once(host).chain(trainers);
         if let Some(stranger) = named.find(|zone| !known(zone)) {
-            let message = format!("federation {name} names zone {stranger}, which is not founded");
+            let known: Vec<_> = zones.iter().map(|planned| planned.zone.as_str()).collect();
+            let known = known.join(", ");
+            let message = format!(
+                "federation {name} names zone {stranger}, which is not founded; founded: {known}"
+            );
             return Err(CommandFailure::message(Exit::Usage, message));
         }
     }
@@ -131,8 +135,16 @@ fn check_federations(
 fn check_lan(lan: &[LanArgument], zones: &[&ZoneArgument]) -> Result<(), CommandFailure> {
     for LanArgument { zone, address } in lan {
         let of_zone = zones.iter().find(|planned| planned.zone == *zone);
+        if of_zone.is_none() {
+            let known: Vec<_> = zones.iter().map(|planned| planned.zone.as_str()).collect();
+            let message = format!(
+                "--lan names zone {zone}, which is not founded; founded: {}",
+                known.join(", ")
+            );
+            return Err(CommandFailure::message(Exit::Usage, message).next("--lan ZONE=ADDRESS"));
+        }
         if of_zone.is_none_or(|planned| planned.prefixes.iter().all(|net| !net.contains(address))) {
-            let message = format!("{address} lies in no prefix of zone {zone} that is founded");
+            let message = format!("{address} lies in no prefix of zone {zone}");
             return Err(CommandFailure::message(Exit::Usage, message).next("--lan ZONE=ADDRESS"));
         }
     }

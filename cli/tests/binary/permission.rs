@@ -15,9 +15,9 @@ const NOBODY: u32 = 65534;
 
 /// A folder that all may enter, with the binary in it.
 fn open_folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
-    copy(env!("CARGO_BIN_EXE_zonemesh"), folder.path().join("zonemesh")).unwrap();
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    set_permissions(folder.path(), Permissions::from_mode(0o777)).expect("it is ours");
+    copy(env!("CARGO_BIN_EXE_zonemesh"), folder.path().join("zonemesh")).expect("it can be copied");
     folder
 }
 
@@ -25,18 +25,18 @@ fn open_folder() -> tempfile::TempDir {
 fn as_nobody(folder: &Path, socket: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(folder.join("zonemesh"));
     command.env_clear().env("ZONEMESH_SOCKET", socket).args(args);
-    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+    if std::fs::metadata("/proc/self").expect("/proc is there").uid() == 0 {
         command.uid(NOBODY).gid(NOBODY);
     }
-    command.output().unwrap()
+    command.output().expect("the binary starts")
 }
 
 /// A file that its owner alone may read, who is not the one that reads it.
 fn closed_file(folder: &Path, name: &str) -> String {
     let file = folder.join(name);
-    write(&file, "secret").unwrap();
-    set_permissions(&file, Permissions::from_mode(0o000)).unwrap();
-    file.to_str().unwrap().to_owned()
+    write(&file, "secret").expect("the folder is ours");
+    set_permissions(&file, Permissions::from_mode(0o000)).expect("it is ours");
+    file.to_str().expect("the path is text").to_owned()
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub(super) fn authority(
             let items = file.map(|file| trust::read(&file)).transpose()?.unwrap_or_default();
             let items = items.iter().map(SignedTrustItem::to_file_bytes).collect();
             let request = AuthorityPinRequest { set, items };
-            return trusted((None, SAME), output, out, || {
+            return trusted(None, SAME, output, out, || {
                 change(socket, async |mut mesh| mesh.authority_pin(request).await.map(body))
             });
         }

@@ -102,7 +102,7 @@ pub(super) fn zone(
                 tunnel_ips: grant.tunnel_ips.iter().map(ToString::to_string).collect(),
                 federations: grant.federations.iter().map(ToString::to_string).collect(),
             };
-            trusted((grant.out.as_deref(), SAME), output, out, || {
+            trusted(grant.out.as_deref(), SAME, output, out, || {
                 change(socket, async |mut mesh| mesh.zone_grant(request).await.map(body))
             })
         }
@@ -110,7 +110,7 @@ pub(super) fn zone(
         ZoneVerb::Approve { name, out: file } => {
             let again = format!("zonemesh zone approve {name}");
             let request = ZoneApproveRequest { zone: name };
-            trusted((file.as_deref(), &again), output, out, || {
+            trusted(file.as_deref(), &again, output, out, || {
                 change(socket, async |mut mesh| mesh.zone_approve(request).await.map(body))
             })
         }
@@ -118,7 +118,7 @@ pub(super) fn zone(
             let what = format!("puts {name} out of the mesh for ever. Type its name");
             confirmed((&name, &what), confirm, &format!("zone revoke {name}"))?;
             let request = ZoneRevokeRequest { zone: name, reason };
-            trusted((file.as_deref(), SAME), output, out, || {
+            trusted(file.as_deref(), SAME, output, out, || {
                 change(socket, async |mut mesh| mesh.zone_revoke(request).await.map(body))
             })
         }
@@ -246,7 +246,8 @@ pub(super) const SAME: &str = "the same with";
 /// A change of trust. What still lacks signatures goes into `file`; without one, `again` is the
 /// command that writes it.
 pub(super) fn trusted(
-    (file, again): (Option<&Path>, &str),
+    file: Option<&Path>,
+    again: &str,
     output: Printer,
     out: &mut impl Write,
     change: impl FnOnce() -> Result<TrustReply, CommandFailure>,

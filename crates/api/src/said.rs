@@ -7,9 +7,6 @@ use std::error::Error;
 use std::io;
 
 use tonic::{Status, transport};
-use zonemesh_core::exit::error_line;
-
-use crate::clients::ConnectError;
 
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,14 +36,11 @@ impl From<transport::Error> for Said {
     }
 }
 
-/// The innermost cause that is ours or the system's; those between name libraries.
+/// The innermost cause that is the system's; those around it name libraries.
 fn broken(error: &(dyn Error + 'static)) -> String {
     let mut found = None;
     let mut next = Some(error);
     while let Some(cause) = next {
-        if let Some(connect) = cause.downcast_ref::<ConnectError>() {
-            return error_line(connect);
-        }
         found = cause.downcast_ref::<io::Error>().or(found);
         next = cause.source();
     }
@@ -87,15 +81,5 @@ mod tests {
         let custom = io::Error::new(io::ErrorKind::BrokenPipe, Library(io::Error::other("h2")));
         let told = broke(custom);
         assert!(told.starts_with("the connection broke: ") && !told.contains("hyper"), "{told}");
-    }
-
-    #[test]
-    fn a_connection_that_is_not_made_again_says_why() {
-        let connect = ConnectError::Timeout {
-            address: "10.255.0.2:51821".parse().unwrap(),
-            step: "TCP connection",
-        };
-        let told = Said::from(Status::from_error(Box::new(connect))).to_string();
-        assert_eq!(told, "no answer from 10.255.0.2:51821 within 10 s (TCP connection)");
     }
 }

@@ -7,11 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 /// What all forms of each begin with.
-const KINDS: [(&[u8], Offered); 4] = [
-    (b"zonemesh-invitation-", Offered::Invitation),
-    (b"zonemesh-founding-", Offered::FoundingBundle),
-    (b"zonemesh-trust-", Offered::TrustItems),
-    (b"zonemesh-issued-", Offered::KeptInvitation),
+const KINDS: [(&[u8], OfferedText); 4] = [
+    (b"zonemesh-invitation-", OfferedText::Invitation),
+    (b"zonemesh-founding-", OfferedText::FoundingBundle),
+    (b"zonemesh-trust-", OfferedText::TrustItems),
+    (b"zonemesh-issued-", OfferedText::KeptInvitation),
 ];
 
 /// Characters that hold the longest of them.
@@ -19,7 +19,7 @@ const HEAD: usize = 28;
 
 /// What a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Offered {
+pub enum OfferedText {
     /// Nothing at all.
     Empty,
     /// An invitation, whole or not.
@@ -44,7 +44,7 @@ pub enum Offered {
     Other,
 }
 
-impl Offered {
+impl OfferedText {
     /// Looks at a text.
     #[must_use]
     pub fn of(text: &str) -> Self {
@@ -98,7 +98,7 @@ mod tests {
         for (magic, kind) in KINDS {
             let whole = STANDARD.encode([magic, b"1\nand what is in it".as_slice()].concat());
             for length in [HEAD, HEAD + 1, whole.len() - 1, whole.len()] {
-                assert_eq!(Offered::of(&whole[..length]), kind, "{length}");
+                assert_eq!(OfferedText::of(&whole[..length]), kind, "{length}");
             }
         }
     }
@@ -106,16 +106,16 @@ mod tests {
     #[test]
     fn what_else_people_have_is_told_apart() {
         for (text, kind) in [
-            (" \n", Offered::Empty),
-            ("zmt1.key:abc.def", Offered::Token),
-            ("hiojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb0=", Offered::Key),
-            ("-----BEGIN CERTIFICATE-----\n", Offered::Pem),
-            ("ONEAPP_ZONEMESH_INVITATION=\"x\"", Offered::Context),
-            ("# a gateway\n[zone]\nname = \"berlin\"", Offered::Configuration),
-            ("bm8gaXRlbQ==", Offered::Other),
-            ("hällo wörld, this is no base64 ä", Offered::Other),
+            (" \n", OfferedText::Empty),
+            ("zmt1.key:abc.def", OfferedText::Token),
+            ("hiojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb0=", OfferedText::Key),
+            ("-----BEGIN CERTIFICATE-----\n", OfferedText::Pem),
+            ("ONEAPP_ZONEMESH_INVITATION=\"x\"", OfferedText::Context),
+            ("# a gateway\n[zone]\nname = \"berlin\"", OfferedText::Configuration),
+            ("bm8gaXRlbQ==", OfferedText::Other),
+            ("hällo wörld, this is no base64 ä", OfferedText::Other),
         ] {
-            assert_eq!(Offered::of(text), kind, "{text:?}");
+            assert_eq!(OfferedText::of(text), kind, "{text:?}");
         }
     }
 }

@@ -7,7 +7,7 @@ use zonemesh_core::exit::error_line;
 use zonemesh_core::founding::{FoundingBundle, FoundingBundleError};
 use zonemesh_core::invitation::{Invitation, InvitationError};
 use zonemesh_core::name::ZoneName;
-use zonemesh_core::offered::Offered;
+use zonemesh_core::offered::OfferedText;
 
 use super::Refusal;
 
@@ -16,27 +16,29 @@ const NEWER: &str = "update zonemesh here, then the same again";
 
 /// The invitation that `text` is.
 pub(super) fn invitation(text: &str) -> Result<Invitation, Refusal> {
-    Invitation::from_text(text).map_err(|error| match (Offered::of(text), &error) {
-        (Offered::Invitation, InvitationError::Newer) => Refusal::Given(error.to_string(), NEWER),
+    Invitation::from_text(text).map_err(|error| match (OfferedText::of(text), &error) {
+        (OfferedText::Invitation, InvitationError::Newer) => {
+            Refusal::Given(error.to_string(), NEWER)
+        }
         // What base64 has against it says nothing more.
-        (Offered::Invitation, InvitationError::Base64(_)) => {
+        (OfferedText::Invitation, InvitationError::Base64(_)) => {
             Refusal::Given(InvitationError::Damaged.to_string(), CUT)
         }
-        (Offered::Invitation, _) => Refusal::Given(error_line(&error), CUT),
+        (OfferedText::Invitation, _) => Refusal::Given(error_line(&error), CUT),
         (other, _) => instead(other, "an invitation"),
     })
 }
 
 /// The founding bundle that `text` is.
 pub(super) fn founding(text: &str) -> Result<FoundingBundle, Refusal> {
-    FoundingBundle::from_text(text).map_err(|error| match (Offered::of(text), &error) {
-        (Offered::FoundingBundle, FoundingBundleError::Newer) => {
+    FoundingBundle::from_text(text).map_err(|error| match (OfferedText::of(text), &error) {
+        (OfferedText::FoundingBundle, FoundingBundleError::Newer) => {
             Refusal::Given(error.to_string(), NEWER)
         }
-        (Offered::FoundingBundle, FoundingBundleError::Base64(_)) => {
+        (OfferedText::FoundingBundle, FoundingBundleError::Base64(_)) => {
             Refusal::Given(FoundingBundleError::Damaged.to_string(), CUT)
         }
-        (Offered::FoundingBundle, _) => Refusal::Given(error_line(&error), CUT),
+        (OfferedText::FoundingBundle, _) => Refusal::Given(error_line(&error), CUT),
         (other, _) => instead(other, "a founding bundle"),
     })
 }
@@ -49,18 +51,18 @@ pub(super) fn of_another_zone(what: &str, theirs: &ZoneName, own: &ZoneName) -> 
     )
 }
 
-fn instead(given: Offered, wanted: &str) -> Refusal {
+fn instead(given: OfferedText, wanted: &str) -> Refusal {
     let next = match given {
-        Offered::Invitation => "zonemesh zone join FILE",
-        Offered::FoundingBundle => "zonemesh mesh found FILE",
-        Offered::TrustItems => "zonemesh trust show FILE, then zonemesh trust import FILE",
-        Offered::Context => {
+        OfferedText::Invitation => "zonemesh zone join FILE",
+        OfferedText::FoundingBundle => "zonemesh mesh found FILE",
+        OfferedText::TrustItems => "zonemesh trust show FILE, then zonemesh trust import FILE",
+        OfferedText::Context => {
             "put these lines into the CONTEXT of the VM; or name the file beside it"
         }
-        Offered::Configuration => "zonemesh config check FILE; it belongs to /etc/zonemesh",
-        Offered::KeptInvitation => "name the file that zonemesh zone invite --out has written",
-        Offered::Token => "set it as ONEAPP_ZONEMESH_TOKEN in the CONTEXT of the VM",
-        Offered::Empty | Offered::Key | Offered::Pem | Offered::Other => {
+        OfferedText::Configuration => "zonemesh config check FILE; it belongs to /etc/zonemesh",
+        OfferedText::KeptInvitation => "name the file that zonemesh zone invite --out has written",
+        OfferedText::Token => "set it as ONEAPP_ZONEMESH_TOKEN in the CONTEXT of the VM",
+        OfferedText::Empty | OfferedText::Key | OfferedText::Pem | OfferedText::Other => {
             "name the file that zonemesh zone invite, or zonemesh mesh init, has written"
         }
     };

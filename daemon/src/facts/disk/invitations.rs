@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use zonemesh_core::invitation::{Invitation, InvitationId, InvitationSecret, IssuedInvitation};
 
-use super::{Write, set_aside};
+use super::{Write, files_of, set_aside};
 
 const SUFFIX: &str = "issued";
 
@@ -30,11 +30,7 @@ impl InvitationFiles {
     /// Everything that was issued here and can be read; what cannot is set aside.
     pub(crate) fn read_all(&self) -> io::Result<Vec<IssuedInvitation>> {
         let mut issued = Vec::new();
-        for entry in std::fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            if path.extension().is_none_or(|suffix| suffix != SUFFIX) {
-                continue;
-            }
+        for path in files_of(&self.folder, SUFFIX)? {
             let bytes = zeroize::Zeroizing::new(std::fs::read(&path)?);
             match IssuedInvitation::from_file_bytes(&bytes) {
                 Ok(one) => issued.push(one),

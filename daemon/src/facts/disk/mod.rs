@@ -85,6 +85,23 @@ fn sync_folder_of(file: &Path) -> io::Result<()> {
     std::fs::File::open(folder_of(file))?.sync_all()
 }
 
+/// The files of a folder whose names end so. What is no regular file is left alone: opening a FIFO
+/// would never end.
+fn files_of(folder: &Path, suffix: &str) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|ending| ending != suffix) {
+            continue;
+        }
+        match std::fs::metadata(&path)?.is_file() {
+            true => files.push(path),
+            false => tracing::warn!(file = %path.display(), "no regular file: it is not read"),
+        }
+    }
+    Ok(files)
+}
+
 /// Moves a file that cannot be used out of the way and says where to.
 pub(crate) fn set_aside(path: &Path, reason: &dyn std::fmt::Display) {
     let aside = aside_name(path);

@@ -12,7 +12,7 @@ use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::SignedRecord;
 
-use super::{Write, set_aside};
+use super::{Write, files_of, set_aside};
 
 const SUFFIX: &str = "record";
 
@@ -48,11 +48,9 @@ impl RecordFiles {
         is_asked: impl Fn(&str) -> bool,
     ) -> io::Result<Vec<(PathBuf, SignedRecord)>> {
         let mut records = Vec::new();
-        for entry in std::fs::read_dir(&self.folder)? {
-            let path = entry?.path();
+        for path in files_of(&self.folder, SUFFIX)? {
             let name = path.file_name().and_then(|name| name.to_str());
-            let is_record = path.extension().is_some_and(|suffix| suffix == SUFFIX);
-            if !is_record || !name.is_some_and(&is_asked) {
+            if !name.is_some_and(&is_asked) {
                 continue;
             }
             match SignedRecord::from_file_bytes(&std::fs::read(&path)?) {
@@ -68,5 +66,23 @@ impl RecordFiles {
     pub(crate) fn write(&self, id: &GatewayId, record: &SignedRecord) -> Write {
         let file = format!("{}@{}.{SUFFIX}", id.zone, id.gateway);
         Write::replace(self.folder.join(file), record.to_file_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_regular_file_is_passed_over_and_holds_no_start_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = RecordFiles::open(folder.path()).unwrap();
+        let fifo = folder.path().join("records/madrid@gw1.record");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::fs::create_dir(folder.path().join("records/kiel@gw1.record")).unwrap();
+        let (done, is_done) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(files.read_all().unwrap().len()));
+        assert_eq!(is_done.recv_timeout(std::time::Duration::from_secs(10)), Ok(0));
+        assert!(fifo.exists());
     }
 }

@@ -44,6 +44,14 @@ fn all_addresses_of_one_network_have_the_places_of_one_caller() {
     assert_eq!(places(mapped), 2 * CONNECTIONS.0);
 }
 
+#[test]
+fn sixteen_ipv4_addresses_take_all_places_also_those_of_one_network() {
+    let of_one_network =
+        |count: u8| (0..count).flat_map(|n| std::iter::repeat_n(IpAddr::from([192, 0, 2, n]), 20));
+    assert_eq!(places(of_one_network(15)), CONNECTIONS.1 - CONNECTIONS.0);
+    assert_eq!(places(of_one_network(16)), CONNECTIONS.1);
+}
+
 /// A gateway `n`, from its disk, whose join service is at `join`.
 async fn gateway(folder: &Path, n: u8, join: SocketAddr) -> OpenedState {
     let zone = ["", "berlin", "madrid"][usize::from(n)];

@@ -9,7 +9,7 @@ use crate::name::ZoneName;
 pub struct InvitedAs {
     /// The key that it is granted with.
     pub key: Option<ZonePublicKey>,
-    /// How many of its keys were revoked.
+    /// How many of its keys were put out, under whatever authority set.
     pub revoked: u32,
 }
 
@@ -17,10 +17,9 @@ impl InvitedAs {
     /// What `zone` is in the mesh now.
     #[must_use]
     pub fn of(zone: &ZoneName, membership: &Membership) -> Self {
-        let revoked = membership.revocations().filter(|revocation| revocation.zone == *zone);
         Self {
             key: membership.grant(zone).map(|grant| grant.zone_key),
-            revoked: u32::try_from(revoked.count()).unwrap_or(u32::MAX),
+            revoked: u32::try_from(membership.keys_put_out(zone)).unwrap_or(u32::MAX),
         }
     }
 }

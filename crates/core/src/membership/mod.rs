@@ -18,6 +18,7 @@ mod key;
 mod list;
 mod outcome;
 mod overtaken;
+mod put_out;
 mod query;
 mod restore;
 mod shelf;
@@ -48,6 +49,7 @@ pub use item::{
 pub use key::{AuthorityIdentity, AuthorityKeyError, AuthorityPublicKey};
 pub use outcome::{TrustAccepted, TrustCounters, TrustPreview, TrustRejected};
 pub use overtaken::OvertakenRevocation;
+pub use put_out::{MAX_PUT_OUT, PutOut};
 pub use restore::{PinError, StoredHead, StoredTrust};
 pub use shelf::{MAX_BYTES_OF_KEY, MAX_ITEMS_OF_KEY};
 pub use signed::{AuthoritySignature, SignedTrustItem};
@@ -74,6 +76,7 @@ pub struct Membership {
     chain: Chain,
     shelf: Shelf,
     overtaken: Overtaken,
+    put_out: PutOut,
     root: RootHash,
     revoked: BTreeSet<ZonePublicKey>,
     applied: Arc<applied::Applied>,
@@ -96,6 +99,7 @@ impl Membership {
             chain,
             shelf: Shelf::default(),
             overtaken: Overtaken::default(),
+            put_out: PutOut::default(),
             root: RootHash::default(),
             revoked: BTreeSet::new(),
             applied: Arc::default(),
@@ -227,6 +231,7 @@ impl Membership {
         self.shelf.sort_out(&self.chain, &self.overtaken.contents());
         self.overtaken.look(&before, &self.chain, &mut self.shelf);
         self.apply();
+        self.remember_put_out(&before);
     }
 
     fn apply(&mut self) {

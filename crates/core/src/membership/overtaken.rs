@@ -37,6 +37,17 @@ impl InForce {
             revocations: membership.revocations_in_force().map(|(held, _)| held.clone()).collect(),
         }
     }
+
+    pub(super) fn grants(&self) -> impl Iterator<Item = &Grant> {
+        self.grants.iter()
+    }
+
+    pub(super) fn revocations(&self) -> impl Iterator<Item = &Revocation> {
+        self.revocations.iter().filter_map(|held| match &held.item {
+            TrustItem::Revocation(revocation) => Some(revocation),
+            _ => None,
+        })
+    }
 }
 
 #[derive(Clone, Default)]

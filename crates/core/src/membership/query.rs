@@ -58,6 +58,13 @@ impl Membership {
         }
     }
 
+    /// True if a grant that counts names `zone` and `key`, whether it is the one that holds or not.
+    #[must_use]
+    pub fn names(&self, zone: &ZoneName, key: &ZonePublicKey) -> bool {
+        let mut grants = self.grants_in_force();
+        grants.any(|one| one.grant.zone == *zone && one.grant.zone_key == *key)
+    }
+
     /// Since when `zone` belongs to the mesh, under whatever key: orders zones, not for clocks.
     #[must_use]
     pub fn since(&self, zone: &ZoneName) -> Option<u64> {
@@ -80,7 +87,11 @@ impl Membership {
     /// The same as it is kept on disk.
     #[must_use]
     pub fn stored_head(&self) -> StoredHead {
-        StoredHead { set: self.chain.head().hash, pinned: self.chain.pinned() }
+        StoredHead {
+            set: self.chain.head().hash,
+            pinned: self.chain.pinned(),
+            put_out: self.put_out.clone(),
+        }
     }
 
     /// What the operator has said about which set to follow.

@@ -10,18 +10,21 @@ use std::collections::BTreeMap;
 use super::chain::{Chain, KnownSet, OperatorPin, is_set};
 use super::item::{SetHash, TrustItem};
 use super::outcome::{TrustAccepted, TrustRejected};
+use super::put_out::PutOut;
 use super::shelf::HeldItem;
 use super::signed::SignedTrustItem;
 use super::{Membership, first_set, mesh_id};
 use crate::mesh::MeshId;
 
 /// The authority set that is followed, as it is kept on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredHead {
     /// SHA-256 of the set.
     pub set: SetHash,
     /// What the operator has said about it.
     pub pinned: OperatorPin,
+    /// Who was put out under the sets before it.
+    pub put_out: PutOut,
 }
 
 /// What a gateway has stored of its mesh.
@@ -71,13 +74,14 @@ impl Membership {
         let StoredTrust { first, head, items } = stored;
         let first = first_set(first)?;
         let sets = sets_of(&items);
-        let StoredHead { set, pinned } = head.unwrap_or_else(|| StoredHead {
+        let StoredHead { set, pinned, put_out } = head.unwrap_or_else(|| StoredHead {
             set: followed_by_release_0_1(&first, &sets),
             pinned: OperatorPin::default(),
+            put_out: PutOut::default(),
         });
         let mut chain = Chain::ending_at(first, set, sets)?;
         chain.set_pinned(pinned);
-        let mut new = Self::with_chain(chain);
+        let mut new = Self { put_out, ..Self::with_chain(chain) };
         let mut outcomes = new.accept_all(items.clone());
         for (item, outcome) in items.into_iter().zip(&mut outcomes) {
             // What the disk has of a set that is not known any more has nothing to wait for.

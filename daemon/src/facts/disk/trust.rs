@@ -1,6 +1,7 @@
 //! Trust items on disk: one file per item, `trust/<name>.item`, where the name is that of its content;
-//! the mesh's first item in `mesh`, the authority set that is followed in `trust/head`. Items that
-//! others must sign too before anyone believes them lie in `trust/drafts`.
+//! the mesh's first item in `mesh`, the authority set that is followed in `trust/head`, beside
+//! it who was put out before. Items that others must sign too before anyone believes them lie in
+//! `trust/drafts`.
 //!
 //! Promises: items are there before the head that needs them, and go after it. Nothing here is secret,
 //! signatures are checked anew at each start; only which set was followed is believed because it lies
@@ -16,7 +17,7 @@ use zonemesh_core::membership::{
 };
 
 use super::head::HeadFile;
-use super::{FileSystem, Write, remove, rename, set_aside, write_all};
+use super::{FileSystem, Write, files_of, remove, rename, set_aside, write_all};
 
 const SUFFIX: &str = "item";
 
@@ -60,13 +61,14 @@ impl TrustFiles {
         let head = self.head.read()?;
         let files = read_folder(&self.folder)?;
         let items = files.iter().map(|(_, item)| item.clone()).collect();
+        let has_head = head.is_some();
         let restored = Membership::restore(StoredTrust { first, head, items });
         let (membership, outcomes) = restored.with_context(|| {
             format!("{} and {} name no mesh", self.mesh.display(), self.folder.display())
         })?;
-        if head.is_none() {
+        if !has_head {
             // A folder of release 0.1: what it has followed is followed from now on.
-            write_all(&mut FileSystem, &[self.head.write(&membership.stored_head())])?;
+            write_all(&mut FileSystem, &self.head.write(&membership.stored_head()))?;
         }
         for ((path, item), outcome) in files.iter().zip(outcomes) {
             self.tidy(path, item, outcome.err(), &membership);
@@ -140,7 +142,7 @@ impl TrustFiles {
     ) -> Vec<Write> {
         let head = head.map(|head| self.head.write(head));
         let gone = dropped.iter().map(|content| Write::Remove(self.path_of(content)));
-        head.into_iter().chain(gone).collect()
+        head.into_iter().flatten().chain(gone).collect()
     }
 
     /// Keeps what items would do, in the order that a power cut may interrupt.
@@ -157,7 +159,7 @@ impl TrustFiles {
         let mesh =
             items.first().map(|first| Write::replace(self.mesh.clone(), first.to_file_bytes()));
         let head = self.head.write(&membership.stored_head());
-        self.write(&items).into_iter().chain([head]).chain(mesh).collect()
+        self.write(&items).into_iter().chain(head).chain(mesh).collect()
     }
 }
 
@@ -167,11 +169,7 @@ fn write_in(folder: &Path, item: &SignedTrustItem) -> Write {
 
 fn read_folder(folder: &Path) -> io::Result<Vec<(PathBuf, SignedTrustItem)>> {
     let mut items = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_none_or(|suffix| suffix != SUFFIX) {
-            continue;
-        }
+    for path in files_of(folder, SUFFIX)? {
         match SignedTrustItem::from_file_bytes(&std::fs::read(&path)?) {
             Ok(item) => items.push((path, item)),
             Err(error) => set_aside(&path, &error),
@@ -299,7 +297,7 @@ mod tests {
             assert_eq!(members, zones, "start {start}");
         }
         let left = std::fs::read_dir(folder.path().join("trust")).unwrap().count();
-        assert_eq!(left, zones.len() + 3, "two sets, the grants, the head");
+        assert_eq!(left, zones.len() + 4, "two sets, the grants, the head, who was put out");
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Node {
 
     fn load(&mut self, disk: Stored) {
         let first = self.membership.items().remove(0);
-        let head = Some(disk.head);
+        let head = Some(disk.head.clone());
         let items = disk.files.values().cloned().collect();
         let stored = StoredTrust { first, head, items };
         self.membership = Membership::restore(stored).unwrap().0;

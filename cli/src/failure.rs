@@ -10,6 +10,7 @@ use serde::Serialize;
 pub(crate) use zonemesh_core::exit::Exit;
 use zonemesh_core::exit::is_denied;
 use zonemesh_core::finding::Code;
+use zonemesh_core::visible::{visible, visible_json};
 
 /// What to type where this user may not do what was asked.
 const AS_ROOT: &str = "the same with sudo";
@@ -56,9 +57,10 @@ impl CommandFailure {
     pub(crate) fn report(&self, err: &mut impl Write) {
         // Nothing is left to do when standard error is closed.
         let code = self.code.map(|code| format!("{code} ")).unwrap_or_default();
-        let _ = writeln!(err, "zonemesh: {code}{:#}", self.error);
+        let error = format!("{:#}", self.error);
+        let _ = writeln!(err, "zonemesh: {code}{}", lines_of(&error));
         if let Some(next) = &self.next {
-            let _ = writeln!(err, "next: {next}");
+            let _ = writeln!(err, "next: {}", lines_of(next));
         }
     }
 
@@ -73,8 +75,15 @@ impl CommandFailure {
             next: self.next.as_deref(),
         };
         // Nothing is left to do when standard output is closed.
-        let _ = serde_json::to_writer_pretty(&mut *out, &view).map(|()| writeln!(out));
+        let json = serde_json::to_string_pretty(&view).unwrap_or_default();
+        let _ = writeln!(out, "{}", visible_json(&json));
     }
+}
+
+/// What others have written into it is spelled out; it may have several lines, as a file with several
+/// mistakes has.
+fn lines_of(text: &str) -> String {
+    text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
 }
 
 /// A failure for programs.
@@ -132,6 +141,17 @@ mod tests {
             assert_eq!((failure.exit, failure.next.as_deref()), (Exit::Policy, Some(AS_ROOT)));
             assert_eq!(failure.next("id").next.as_deref(), Some("id"));
         }
+    }
+
+    #[test]
+    fn what_a_daemon_quotes_of_others_does_not_steer_the_terminal() {
+        let message = "zone \u{1b}[2J\u{202e}x".to_owned();
+        let failure = CommandFailure::message(Exit::Policy, message);
+        let (mut text, mut json) = (Vec::new(), Vec::new());
+        failure.report(&mut text);
+        failure.answer(&mut json);
+        assert_eq!(String::from_utf8(text).unwrap(), "zonemesh: zone \\u{1b}[2J\\u{202e}x\n");
+        assert!(String::from_utf8(json).unwrap().contains("zone \\u001b[2J\\u202ex"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::io::Write;
 
 use serde::Serialize;
 use zonemesh_core::time::UnixMillis;
+use zonemesh_core::visible::visible_json;
 
 use crate::arguments::Format;
 use crate::failure::{CommandFailure, Exit, OrFail as _};
@@ -43,10 +44,39 @@ impl Printer {
             Format::Json => {
                 let json = serde_json::to_string_pretty(view);
                 let json = json.or_exit(Exit::Negative, || "cannot write JSON".to_owned())?;
-                format!("{json}\n")
+                format!("{}\n", visible_json(&json))
             }
         };
         out.write_all(text.as_bytes())?;
         Ok(out.flush()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Told {
+        reason: &'static str,
+    }
+
+    impl Rendered for Told {
+        fn text(&self, _: Page) -> String {
+            String::new()
+        }
+    }
+
+    #[test]
+    fn what_others_write_into_json_is_spelled_out_and_means_the_same() {
+        let told = Told { reason: "\u{9b}2J\u{202e}x\u{2028}\u{1b}\u{7f}" };
+        let page = Page { header: true, now: UnixMillis(0) };
+        let mut out = Vec::new();
+        Printer { format: Format::Json, page }.show(&told, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let spelled = "\\u009b2J\\u202ex\\u2028\\u001b\\u007f";
+        assert_eq!(text, format!("{{\n  \"reason\": \"{spelled}\"\n}}\n"));
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read["reason"], told.reason);
     }
 }

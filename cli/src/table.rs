@@ -1,7 +1,9 @@
 //! Columns of text, two spaces apart, as `ps` and `onevm list` print them.
 //!
-//! Cells come from other zones too: control characters are replaced, so that nobody writes escape
-//! sequences to an engineer's terminal.
+//! Cells come from other zones too: what a terminal would obey is spelled out, so that nobody writes
+//! escape sequences to an engineer's terminal, or turns the order of a line.
+
+use zonemesh_core::visible::visible;
 
 /// A table that is filled row by row.
 pub(crate) struct Table {
@@ -43,7 +45,7 @@ fn one_line(cells: &[String], widths: &[usize]) -> String {
 
 /// `text` without anything that a terminal would obey.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    visible(text).into_owned()
 }
 
 #[cfg(test)]
@@ -72,7 +74,8 @@ mod tests {
     #[test]
     fn escape_sequences_do_not_reach_the_terminal() {
         let mut table = Table::new(&["ZONE"]);
-        table.row(["\u{1b}[2Jx\n".to_owned()]);
-        assert_eq!(table.text(false), "\u{fffd}[2Jx\u{fffd}\n");
+        table.row(["\u{1b}[2Jx\u{9b}\u{202e}\u{2028}\n".to_owned()]);
+        let shown = "\\u{1b}[2Jx\\u{9b}\\u{202e}\\u{2028}\\n\n";
+        assert_eq!(table.text(false), shown);
     }
 }

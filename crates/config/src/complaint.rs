@@ -5,6 +5,7 @@
 
 use toml::de::DeValue;
 use zonemesh_core::finding::Code;
+use zonemesh_core::visible::visible;
 
 use crate::error::ConfigError;
 use crate::source::FilePlace;
@@ -40,26 +41,12 @@ impl Complaint {
             file: file.to_owned(),
             line: place.line,
             column: place.column,
-            key: key.to_owned(),
-            found: printable(self.found),
-            expected: printable(self.expected),
-            fix: printable(self.fix),
+            key: visible(key).into_owned(),
+            // A value is quoted as it stands in the file, and may hold what would steer a terminal.
+            found: visible(&self.found).into_owned(),
+            expected: visible(&self.expected).into_owned(),
+            fix: visible(&self.fix).into_owned(),
         }
-    }
-}
-
-/// A value is quoted as it stands in the file, and may hold what would steer a terminal.
-fn printable(text: String) -> String {
-    match text.contains(char::is_control) {
-        true => text.chars().map(shown).collect(),
-        false => text,
-    }
-}
-
-fn shown(character: char) -> String {
-    match character.is_control() {
-        true => character.escape_default().to_string(),
-        false => character.to_string(),
     }
 }
 

@@ -8,6 +8,7 @@
 use crate::finding::{Code, Severity, StandingFinding};
 use crate::kernel::{ChangeInWords, KernelChange};
 use crate::time::UnixMillis;
+use crate::visible::visible;
 
 /// A line, and when it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -260,9 +261,10 @@ pub fn trimmed(store: &[u8], most: usize) -> &[u8] {
     end_of_first.map_or(&[], |at| &newest[at + 1..])
 }
 
-/// A field that holds neither a tab nor the end of a line.
+/// A field that holds neither a tab nor the end of a line, nor what steers the terminal of who prints
+/// the file: other zones and VMs have words in it.
 fn escaped(field: &str) -> String {
-    field.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
+    visible(&field.replace('\\', "\\\\")).into_owned()
 }
 
 fn plain(field: &str) -> String {
@@ -274,6 +276,7 @@ fn plain(field: &str) -> String {
                 Some('t') => '\t',
                 Some('n') => '\n',
                 Some('r') => '\r',
+                Some('u') => spelled_out(&mut letters),
                 _ => '\\',
             },
             letter => letter,
@@ -282,12 +285,20 @@ fn plain(field: &str) -> String {
     text
 }
 
+/// The character of `{1b}`.
+fn spelled_out(letters: &mut std::str::Chars<'_>) -> char {
+    let number: String = letters.skip(1).take_while(|letter| *letter != '}').collect();
+    let number = u32::from_str_radix(&number, 16).ok();
+    number.and_then(char::from_u32).unwrap_or('\u{fffd}')
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::finding::{Evidence, Finding, Findings, Subject};
+    use crate::visible::is_hidden;
 
     fn change(by: &str, about: &str, detail: &str) -> JournalLine {
         let [by, about, detail] = [by, about, detail].map(str::to_owned);
@@ -302,6 +313,8 @@ mod tests {
             let line = change(&by, &about, &detail);
             let text = line.to_text();
             prop_assert_eq!(text.matches('\n').count(), 1);
+            let hidden: Vec<_> = text.chars().filter(|letter| is_hidden(*letter)).collect();
+            prop_assert_eq!(hidden, ['\t', '\t', '\t', '\t', '\t', '\n']);
             prop_assert_eq!(JournalLine::parse(text.trim_end_matches('\n')), Some(line));
         }
 
@@ -348,6 +361,15 @@ mod tests {
         let line = JournalLine { at: UnixMillis(61_000), event };
         assert_eq!(line.to_text(), "61000\trepaired\tmtu\tthe tunnel's\t1300\t1420\n");
         assert_eq!(JournalLine::parse(line.to_text().trim_end()), Some(line));
+    }
+
+    #[test]
+    fn what_steers_a_terminal_is_spelled_out_in_the_file_and_read_back() {
+        let line = change("root", "rome", "\u{1b}[2J\u{9b}\u{202e}\u{2028}\\u{1b}");
+        let text = line.to_text();
+        let spelled = "rome\t\\u{1b}[2J\\u{9b}\\u{202e}\\u{2028}\\\\u{1b}\n";
+        assert!(text.ends_with(spelled), "{text:?}");
+        assert_eq!(JournalLine::parse(text.trim_end_matches('\n')), Some(line));
     }
 
     #[test]

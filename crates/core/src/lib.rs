@@ -29,3 +29,4 @@ pub mod registry;
 pub mod replication;
 pub mod time;
 pub mod token;
+pub mod visible;

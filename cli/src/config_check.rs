@@ -4,6 +4,7 @@
 //! machine without the state folder: files are also checked before they go to their gateway. The
 //! answer says what was left out.
 
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::SystemTime;
@@ -18,10 +19,9 @@ use crate::view::config_check::{CheckView, Mistake};
 /// Reads and checks `file`; `-` is standard input.
 pub(crate) fn check(file: &Path) -> Result<CheckView, CommandFailure> {
     let (name, bytes) = if file == Path::new("-") {
-        let mut bytes = Vec::new();
-        ("standard input".to_owned(), io::stdin().read_to_end(&mut bytes).map(|_length| bytes))
+        ("standard input".to_owned(), read(io::stdin()))
     } else {
-        (file.display().to_string(), std::fs::read(file))
+        (file.display().to_string(), File::open(file).and_then(read))
     };
     let bytes = bytes.or_exit(Exit::Configuration, || format!("cannot read {name}"))?;
     Ok(match Config::parse_bytes(&bytes, &name) {
@@ -38,9 +38,16 @@ pub(crate) fn check(file: &Path) -> Result<CheckView, CommandFailure> {
 
 /// The zone that `file` is for, if it is a configuration that this user may read.
 pub(crate) fn zone_of(file: &Path) -> Option<String> {
-    let bytes = std::fs::read(file).ok()?;
+    let bytes = read(std::fs::File::open(file).ok()?).ok()?;
     let config = Config::parse_bytes(&bytes, &file.display().to_string()).ok()?;
     Some(config.zone.name.to_string())
+}
+
+/// Enough of `source` to see that it is too long: a device may have no end.
+fn read(source: impl io::Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(Config::MAX_BYTES + 1).unwrap_or(u64::MAX);
+    source.take(most).read_to_end(&mut bytes).map(|_length| bytes)
 }
 
 fn mistakes(errors: &ConfigErrors) -> Vec<Mistake> {

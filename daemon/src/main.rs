@@ -3,6 +3,8 @@
 //! A checklist only: arguments, logging, configuration, run, exit code. What happens in between
 //! stands in `agent.rs`; exit codes in `failure.rs`.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -87,9 +89,16 @@ fn start_anew() -> Result<(), Failure> {
     Err(error).or_exit(Exit::Negative, || "cannot start anew".to_owned())
 }
 
+/// Enough of a file to see that it is too long: a device may have no end.
+fn bounded(file: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(Config::MAX_BYTES + 1).unwrap_or(u64::MAX);
+    File::open(file)?.take(most).read_to_end(&mut bytes).map(|_length| bytes)
+}
+
 fn read_config(file: &Path) -> Result<Config, Failure> {
     let name = file.display().to_string();
-    let bytes = std::fs::read(file).or_exit(Exit::Configuration, || {
+    let bytes = bounded(file).or_exit(Exit::Configuration, || {
         format!("cannot read the configuration {name}; name another with --config FILE")
     })?;
     Config::parse_bytes(&bytes, &name).or_exit(Exit::Configuration, || {

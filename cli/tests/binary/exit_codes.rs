@@ -1,7 +1,7 @@
 //! Exit codes and the words that go with them.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use zonemesh_api::v1::{Counter, FindingSeverity};
 
@@ -157,6 +157,16 @@ fn a_daemon_that_does_not_answer_is_9() {
     let output = ask(&socket, &["peers"]);
     assert_eq!(output.status.code(), Some(9), "{}", stderr(&output));
     assert!(stderr(&output).contains("did not answer in 5 s"));
+}
+
+/// In little memory: what is read without bound takes all there is.
+#[test]
+fn a_file_without_an_end_is_no_configuration() {
+    let script = "ulimit -v 2000000; exec \"$0\" config check /dev/zero";
+    let exe = env!("CARGO_BIN_EXE_zonemesh");
+    let output = Command::new("sh").args(["-c", script, exe]).output().unwrap();
+    assert_eq!(output.status.code(), Some(7), "{}", stderr(&output));
+    assert!(stdout(&output).contains("found more than 1 MiB"), "{}", stdout(&output));
 }
 
 #[test]

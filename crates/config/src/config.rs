@@ -62,6 +62,10 @@ struct Origin {
 }
 
 impl Config {
+    /// Most bytes of a configuration file; a peer has some 300. Who reads one need not read more than one
+    /// byte beyond.
+    pub const MAX_BYTES: usize = 1 << 20;
+
     /// Reads the text of a configuration file; `file_name` only stands in messages.
     ///
     /// # Errors
@@ -83,8 +87,10 @@ impl Config {
     /// Reads the bytes of a configuration file, as [`Config::parse`] reads its text.
     ///
     /// # Errors
-    /// All mistakes of the file; one, with its line, if it is no UTF-8.
+    /// All mistakes of the file; one, with its line, if it is no UTF-8, and one if it has more than
+    /// [`Config::MAX_BYTES`].
     pub fn parse_bytes(bytes: &[u8], file_name: &str) -> Result<Self, ConfigErrors> {
+        syntax::check_size(bytes, file_name)?;
         Self::parse(syntax::utf8(bytes, file_name)?, file_name)
     }
 

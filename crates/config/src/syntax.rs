@@ -7,6 +7,7 @@
 use zonemesh_core::finding::Code;
 
 use crate::complaint::Complaint;
+use crate::config::Config;
 use crate::error::ConfigErrors;
 use crate::keys::SECTIONS;
 use crate::mistakes::Mistakes;
@@ -109,6 +110,21 @@ fn is_yaml(line: &str) -> bool {
 
 fn is_wg_quick(text: &str) -> bool {
     text.lines().any(|line| matches!(line.trim(), "[Interface]" | "[Peer]"))
+}
+
+/// Refuses a file that is longer than any configuration.
+///
+/// # Errors
+/// One mistake, at the beginning.
+pub(crate) fn check_size(bytes: &[u8], file_name: &str) -> Result<(), ConfigErrors> {
+    if bytes.len() <= Config::MAX_BYTES {
+        return Ok(());
+    }
+    let mut mistakes = Mistakes::new("", file_name);
+    let fix = "name the configuration file";
+    let complaint = Complaint::new("found more than 1 MiB", "at most 1 MiB", fix);
+    mistakes.report("(syntax)", 0, complaint.coded(Code::ConfigSyntax));
+    ConfigErrors::unless_empty(None, mistakes.into_parts().0)
 }
 
 /// The text of a file.

@@ -4,6 +4,7 @@
 
 #![cfg(test)]
 
+mod configuration;
 mod descriptors;
 mod findings;
 mod ground;

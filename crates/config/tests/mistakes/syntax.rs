@@ -79,6 +79,17 @@ fn of_bytes(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn more_than_a_mebibyte_is_no_configuration() {
+    assert_eq!(
+        of_bytes(&vec![b'#'; Config::MAX_BYTES + 1]),
+        "zm.toml:1:1: (syntax): found more than 1 MiB; expected at most 1 MiB; name the configuration file"
+    );
+    let mut whole = VALID.as_bytes().to_vec();
+    whole.resize(Config::MAX_BYTES, b'\n');
+    assert!(Config::parse_bytes(&whole, "zm.toml").is_ok());
+}
+
+#[test]
 fn bytes_that_are_no_utf8_have_a_line_and_a_way_out() {
     let utf16: Vec<u8> =
         "\u{feff}[zone]\n".encode_utf16().flat_map(|unit| unit.to_le_bytes()).collect();

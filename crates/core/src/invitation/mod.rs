@@ -7,6 +7,7 @@
 
 mod book;
 mod invited_as;
+mod joiner;
 mod proof;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use book::{
     RedemptionCounters, Redemptions,
 };
 pub use invited_as::InvitedAs;
+pub use joiner::JoinerStanding;
 pub use proof::{ChannelBinding, RedeemKey, RedemptionProof};
 pub use wire::InvitationError;
 

@@ -86,7 +86,8 @@ pub(crate) struct Offline {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ZoneVerb {
-    /// The zones of the mesh. Exits with 1 if grants contradict each other or a zone waits for approval.
+    /// The zones of the mesh. Exits with 1 if grants or used invitations contradict each other, or
+    /// a zone waits for approval.
     List,
     /// Invite a zone: writes one line, to be given to its engineer or into its CONTEXT. It is secret.
     Invite(Invite),
@@ -101,6 +102,9 @@ pub(crate) enum ZoneVerb {
     Approve {
         /// The zone's exact name.
         name: String,
+        /// The name again, where the zone is granted with another key, which this revokes.
+        #[arg(long, value_name = "NAME")]
+        confirm: Option<String>,
         /// A new file for the grant, if other authorities must sign it too.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 use zonemesh_api::v1::{
     MeshFoundRequest, MeshInitRequest, StatusRequest, TokenListRequest, TokenRemoveRequest,
-    TrustReply, ZoneApproveRequest, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteRequest,
-    ZoneJoinRequest, ZoneLeaveRequest, ZoneListRequest, ZoneRevokeRequest,
+    TrustReply, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteRequest, ZoneJoinRequest,
+    ZoneLeaveRequest, ZoneListRequest, ZoneRevokeRequest,
 };
 use zonemesh_api::view::{BlockView, LeaveView, MeshView, TokensView, ZonesView};
 
-use super::{founding, owners, trust};
+use super::{approval, founding, owners, trust};
 use crate::arguments::{Format, Init, Invite, MeshVerb, TokenVerb, ZoneVerb};
 use crate::daemon::{Followed, ask, body, change, follow};
 use crate::failure::{CommandFailure, Exit, OrFail as _};
@@ -107,9 +107,9 @@ pub(super) fn zone(
             })
         }
         ZoneVerb::Join { file } => join(socket, &file, output, out),
-        ZoneVerb::Approve { name, out: file } => {
+        ZoneVerb::Approve { name, confirm, out: file } => {
             let again = format!("zonemesh zone approve {name}");
-            let request = ZoneApproveRequest { zone: name };
+            let request = approval::request(socket, name, confirm)?;
             trusted(file.as_deref(), &again, output, out, || {
                 change(socket, async |mut mesh| mesh.zone_approve(request).await.map(body))
             })

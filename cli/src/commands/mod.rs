@@ -1,5 +1,6 @@
 //! What each command does: ask or read, make a view of it, show it.
 
+mod approval;
 mod authority;
 mod founding;
 mod mesh;

@@ -10,7 +10,7 @@ use zonemesh_core::membership::{Grant, SignedTrustItem, TrustItem};
 
 use crate::answers::has_shape;
 use crate::daemon::{Daemon, Paris};
-use crate::mesh_service::{INVITATION, old_grant};
+use crate::mesh_service::{INVITATION, OTHER_KEY, ZONE_KEY, old_grant};
 use crate::{ask, stderr, stdout, zonemesh};
 
 pub(crate) fn tell(args: &[&str]) -> Output {
@@ -289,6 +289,23 @@ fn without_a_file_what_writes_an_unfinished_item_into_one_is_told() {
     let file = path(folder.path(), "draft");
     std::fs::write(&file, json["unfinished"].as_str().unwrap()).unwrap();
     assert_eq!(code(&["trust", "show", &file]), Some(0), "{json}");
+}
+
+#[test]
+fn a_key_that_takes_the_place_of_another_is_approved_by_who_has_read_both() {
+    let asked = tell(&["zone", "approve", "kiel"]);
+    assert_eq!(asked.status.code(), Some(2), "{}", stderr(&asked));
+    let said = stderr(&asked);
+    for part in [
+        &format!("revokes the key {ZONE_KEY} of kiel for ever and grants {OTHER_KEY}"),
+        "zonemesh zone approve kiel --confirm kiel",
+    ] {
+        assert!(said.contains(part), "{part:?} is not in {said}");
+    }
+    let mistyped = tell(&["zone", "approve", "kiel", "--confirm", "rome"]);
+    assert_eq!(mistyped.status.code(), Some(2), "{}", stderr(&mistyped));
+    let done = tell(&["zone", "approve", "kiel", "--confirm", "kiel"]);
+    assert_eq!(done.status.code(), Some(0), "{}", stderr(&done));
 }
 
 #[test]

@@ -8,13 +8,13 @@ use tonic::{Request, Response, Status};
 use zonemesh_api::v1::mesh_server::Mesh;
 use zonemesh_api::v1::{
     Authority, AuthorityChangeReply, AuthorityChangeRequest, AuthorityListReply,
-    AuthorityListRequest, AuthorityPinRequest, Counter, KeyRotateReply, KeyRotateRequest,
-    KeyRotation, LackingItem, LackingReason, MeshFoundRequest, MeshInitReply, MeshInitRequest,
-    OpenInvitation, PendingZone, TakenToken, TokenListReply, TokenListRequest, TokenRemoveRequest,
-    TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest,
-    ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply, ZoneInviteRequest,
-    ZoneJoinProgress, ZoneJoinRequest, ZoneLeaveReply, ZoneLeaveRequest, ZoneListReply,
-    ZoneListRequest, ZoneRevokeRequest, ZoneState, ZoneView,
+    AuthorityListRequest, AuthorityPinRequest, Counter, DisputedZone, KeyRotateReply,
+    KeyRotateRequest, KeyRotation, LackingItem, LackingReason, MeshFoundRequest, MeshInitReply,
+    MeshInitRequest, OpenInvitation, PendingZone, TakenToken, TokenListReply, TokenListRequest,
+    TokenRemoveRequest, TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply,
+    ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply,
+    ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest, ZoneLeaveReply, ZoneLeaveRequest,
+    ZoneListReply, ZoneListRequest, ZoneRevokeRequest, ZoneState, ZoneView,
 };
 use zonemesh_api::wire::finding::with_code;
 use zonemesh_core::finding::Code;
@@ -29,7 +29,9 @@ use zonemesh_core::time::UnixMillis;
 /// 2027-01-15T08:00:00Z.
 const NOW: u64 = 1_800_000_000_000;
 pub(crate) const INVITATION: &str = "c2VjcmV0IGludml0YXRpb24=";
-const ZONE_KEY: &str = "ed25519:guYSczKt7MsP7YCaVvhvSIJeKvzJ+ocK652ukz99+zc=";
+pub(crate) const ZONE_KEY: &str = "ed25519:guYSczKt7MsP7YCaVvhvSIJeKvzJ+ocK652ukz99+zc=";
+
+pub(crate) const OTHER_KEY: &str = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
 
 pub(crate) struct Members;
 
@@ -220,6 +222,11 @@ impl Mesh for Members {
                 tunnel_ips: texts(&["10.255.0.4"]),
                 federations: texts(&["health-eu=train"]),
             }],
+            disputed: vec![DisputedZone {
+                zone: "kiel".into(),
+                zone_key: OTHER_KEY.into(),
+                granted_key: ZONE_KEY.into(),
+            }],
             invitations: vec![OpenInvitation { zone: "oslo".into(), expires_at_unix_ms: NOW }],
             alarms: texts(&["zone x is not admitted, as its grant overlaps zone y's"]),
             authority_keys: texts(&["authority:a", "authority:b"]),
@@ -286,8 +293,11 @@ impl Mesh for Members {
         &self,
         request: Request<ZoneApproveRequest>,
     ) -> Result<Response<TrustReply>, Status> {
-        let zone = request.into_inner().zone;
+        let ZoneApproveRequest { zone, zone_key, revokes_key } = request.into_inner();
         check(&zone)?;
+        if zone == "kiel" && (zone_key.as_str(), revokes_key.as_str()) != (OTHER_KEY, ZONE_KEY) {
+            return Err(Status::failed_precondition("zone kiel is granted with another key"));
+        }
         Ok(Response::new(changed(&zone)))
     }
 

@@ -54,8 +54,10 @@ impl Administration {
             tunnel_ips,
             federations,
         })?;
-        // With one of them somebody else would take the zone's place.
-        self.void_invitations(&mut state, &zone).await?;
+        // With one of them somebody else would take the zone's place, or has tried to.
+        let book = state.book.as_mut().ok_or(Refusal::Unmanaged)?;
+        let struck = book.keep_only(&zone, &zone_key);
+        self.strike_out(book, struck).await?;
         let signed = self.sign_and_apply(&items).await?;
         Ok(SignedChange { warnings, ..signed })
     }

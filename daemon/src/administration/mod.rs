@@ -6,6 +6,7 @@
 
 pub(crate) mod addresses;
 pub(crate) mod announcer;
+mod approval;
 mod authorities;
 mod founding;
 mod given;
@@ -50,6 +51,7 @@ use crate::facts::hints::Hints;
 use crate::facts::ledger::{Ledger, TrustChange, now};
 use crate::facts::tokens::TokenBoard;
 
+pub(crate) use approval::{DisputedKeys, DisputedZone, Joiners};
 pub(crate) use authorities::{AuthoritiesInForce, DraftedChange};
 pub(crate) use founding::Founder;
 pub(crate) use grant::AttestedGrant;

@@ -5,6 +5,7 @@ use std::io;
 use ipnet::IpNet;
 use zonemesh_core::exit::error_line;
 use zonemesh_core::finding;
+use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::membership::{self, DraftError, MAX_CLAIMS};
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::ZoneName;
@@ -55,6 +56,12 @@ pub(crate) enum Refusal {
     OtherKey(ZoneName),
     #[error("zone {0} does not wait for approval; see: zonemesh zone list")]
     NotPending(ZoneName),
+    #[error(
+        "zone {zone} is granted with {granted}, and {joiner} has used an invitation of it: approving that revokes {granted} for ever"
+    )]
+    HeldByOther { zone: ZoneName, joiner: ZonePublicKey, granted: ZonePublicKey },
+    #[error("{1} was granted or revoked as zone {0} before, and is no member: it does not wait")]
+    PutOut(ZoneName, ZonePublicKey),
     #[error(transparent)]
     Draft(#[from] DraftError),
     #[error("the trust item was refused")]
@@ -144,6 +151,12 @@ impl Refusal {
             Self::Randomness(_) => "try again",
             Self::Join(_) => "zonemesh status, then zonemesh zone join again",
             Self::NoOwnTunnelIp => "set tunnel.addresses, then systemctl restart zonemeshd",
+            Self::HeldByOther { .. } => {
+                "zonemesh zone approve NAME --confirm NAME, if its gateway was made anew by you"
+            }
+            Self::PutOut(..) => {
+                "zonemesh zone grant NAME --zone-key KEY --prefix PREFIX takes it back"
+            }
             Self::OtherKey(_) => "zonemesh zone revoke NAME, or zonemesh zone invite NAME",
             Self::Invitation(_) => {
                 "zonemesh zone invite, at a gateway of the mesh: a new invitation"

@@ -1,4 +1,4 @@
-//! The zones of the mesh, one by one: list, revoke, block, approve, export, import.
+//! The zones of the mesh, one by one: list, revoke, block, export, import.
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
@@ -11,13 +11,13 @@ use zonemesh_core::membership::{
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::ZoneName;
 
-use super::{Administration, BookState, Refusal, SignedChange};
+use super::{Administration, BookState, Joiners, Refusal, SignedChange};
 use crate::facts::ledger::now;
 
 /// The zones that were invited and are no members yet.
 pub(crate) struct InvitedZones {
-    /// They have redeemed and wait for an authority.
-    pub(crate) pending: Vec<IssuedInvitation>,
+    /// They have redeemed.
+    pub(crate) joiners: Joiners,
     /// They have not redeemed yet.
     pub(crate) open: Vec<IssuedInvitation>,
     /// What has become of redemptions, in a managed mesh.
@@ -32,7 +32,7 @@ impl Administration {
         let issued = book.book.iter().flat_map(|book| book.issued());
         let open = issued.filter(|issued| issued.used_by.is_none() && issued.expires_at > now);
         InvitedZones {
-            pending: self.waiting(&book),
+            joiners: self.joiners(&book),
             open: open.cloned().collect(),
             counters: book.book.as_ref().map(Redemptions::counters),
         }
@@ -43,41 +43,9 @@ impl Administration {
     pub(crate) fn waiting_zones(&self) -> Vec<ZoneName> {
         let mut last = self.last_waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(state) = self.state.try_lock() {
-            *last = self.waiting(&state).into_iter().map(|issued| issued.zone).collect();
+            *last = self.joiners(&state).pending.into_iter().map(|issued| issued.zone).collect();
         }
         last.clone()
-    }
-
-    /// Those of [`Self::pending`] that nobody meant to leave out.
-    fn waiting(&self, state: &BookState) -> Vec<IssuedInvitation> {
-        let left_out = |issued: &IssuedInvitation| {
-            self.ledger.read(|registry| {
-                let mut out = registry.membership().into_iter().flat_map(Membership::not_listed);
-                let key = issued.used_by.as_ref().map(|joiner| joiner.zone_key);
-                out.any(|grant| grant.zone == issued.zone && Some(grant.zone_key) == key)
-            })
-        };
-        let mut pending = self.pending(state);
-        // Its owners meant it to be out, or it is told as what the set has overtaken.
-        pending.retain(|issued| !left_out(issued));
-        pending
-    }
-
-    /// Invitations that were used by a key that is not granted and not revoked: the newest of each
-    /// zone.
-    fn pending(&self, state: &BookState) -> Vec<IssuedInvitation> {
-        let used = state.book.iter().flat_map(|book| book.issued());
-        self.ledger.read(|registry| {
-            let Some(membership) = registry.membership() else { return Vec::new() };
-            let waits = |issued: &&IssuedInvitation| {
-                issued.used_by.is_some_and(|joiner| {
-                    !membership.is_revoked(&joiner.zone_key)
-                        && membership.grant(&issued.zone).map(|g| g.zone_key)
-                            != Some(joiner.zone_key)
-                })
-            };
-            used.filter(waits).cloned().collect()
-        })
     }
 
     /// Revokes the present key of a zone, for ever. Its unused invitations hold no more; of a zone that
@@ -132,7 +100,7 @@ impl Administration {
         self.strike_out(book, given_up).await.map(|()| were_there)
     }
 
-    async fn strike_out(
+    pub(super) async fn strike_out(
         &self,
         book: &mut Redemptions,
         struck: Vec<IssuedInvitation>,
@@ -174,33 +142,6 @@ impl Administration {
         self.ledger.set_blocked(&all);
         tracing::warn!(%zone, blocked, "changed which zones this gateway blocks");
         Ok((all, true))
-    }
-
-    /// Signs the grant of a zone that has redeemed its invitation.
-    pub(crate) async fn approve(&self, zone: &ZoneName) -> Result<SignedChange, Refusal> {
-        let state = self.state.lock().await;
-        let items = self.draft_pending(&state, zone)?;
-        self.sign_and_apply(&items).await
-    }
-
-    fn draft_pending(&self, state: &BookState, zone: &ZoneName) -> Result<Vec<TrustItem>, Refusal> {
-        if state.book.is_none() {
-            return Err(Refusal::Unmanaged);
-        }
-        let pending = self.pending(state).into_iter().find(|issued| issued.zone == *zone);
-        let request = pending.and_then(|issued| issued.grant_request());
-        let request = request.ok_or_else(|| Refusal::NotPending(zone.clone()))?;
-        self.draft_grant(request)
-    }
-
-    /// The grant that a zone waits for, signed as far as this gateway can.
-    pub(crate) async fn export_pending(
-        &self,
-        zone: &ZoneName,
-    ) -> Result<Vec<SignedTrustItem>, Refusal> {
-        let state = self.state.lock().await;
-        let items = self.draft_pending(&state, zone)?;
-        self.sign(&items).map(|(signed, _)| signed)
     }
 
     /// All trust items that are held, and the first grants while they lack signatures.

@@ -16,6 +16,8 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::NoEndpoint
         | Refusal::NoOwnTunnelIp
         | Refusal::NotPending(_)
+        | Refusal::HeldByOther { .. }
+        | Refusal::PutOut(..)
         | Refusal::NotGranted
         | Refusal::Pin(_)
         | Refusal::Join(_)

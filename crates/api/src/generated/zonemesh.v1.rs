@@ -3505,7 +3505,7 @@ pub struct ZoneListReply {
     /// Invitations that are open.
     #[prost(message, repeated, tag = "4")]
     pub invitations: ::prost::alloc::vec::Vec<OpenInvitation>,
-    /// Grants that contradict each other, one sentence each.
+    /// Grants and used invitations that contradict each other, one sentence each.
     #[prost(string, repeated, tag = "5")]
     pub alarms: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// Authority keys in force, `authority:<base64>`.
@@ -3520,6 +3520,9 @@ pub struct ZoneListReply {
     /// Trust items refused, by reason.
     #[prost(message, repeated, tag = "9")]
     pub rejected: ::prost::alloc::vec::Vec<Counter>,
+    /// Zones that are granted with one key and of which another key has used an invitation.
+    #[prost(message, repeated, tag = "10")]
+    pub disputed: ::prost::alloc::vec::Vec<DisputedZone>,
 }
 /// One zone.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3577,6 +3580,19 @@ pub struct PendingZone {
     /// first all.
     #[prost(string, repeated, tag = "5")]
     pub federations: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A zone that is granted, and of which another key has used an invitation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DisputedZone {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub zone: ::prost::alloc::string::String,
+    /// The key that has used the invitation, `ed25519:<base64>`.
+    #[prost(string, tag = "2")]
+    pub zone_key: ::prost::alloc::string::String,
+    /// The key that is granted.
+    #[prost(string, tag = "3")]
+    pub granted_key: ::prost::alloc::string::String,
 }
 /// An invitation that nobody has used yet.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3644,6 +3660,12 @@ pub struct ZoneApproveRequest {
     /// Its exact name.
     #[prost(string, tag = "1")]
     pub zone: ::prost::alloc::string::String,
+    /// Where another key of the zone is granted: the key to let in, `ed25519:<base64>`.
+    #[prost(string, tag = "2")]
+    pub zone_key: ::prost::alloc::string::String,
+    /// Where another key of the zone is granted: that one, which is revoked. Without both it is refused.
+    #[prost(string, tag = "3")]
+    pub revokes_key: ::prost::alloc::string::String,
 }
 /// What a change of trust has brought.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -14,6 +14,7 @@ use super::*;
 use crate::facts::disk::{Together, TrialDisk};
 use crate::facts::ledger::OwnZone;
 
+pub(crate) mod approval;
 mod expiry;
 mod revoked;
 mod unchanged;

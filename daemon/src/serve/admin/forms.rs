@@ -6,12 +6,13 @@ use zonemesh_api::v1::{
     AuthorityChangeReply, AuthorityChangeRequest, LackingItem, LackingReason, TrustReply,
 };
 use zonemesh_api::wire::mesh::trust_reply;
+use zonemesh_core::key::KeyError;
 use zonemesh_core::membership::{AuthorityEdit, SignedTrustItem};
 use zonemesh_core::name::ZoneName;
 
 use super::zone_list::texts;
 use crate::administration::{
-    DraftedChange, IneffectiveItem, Ineffectiveness, Refusal, SignedChange,
+    DisputedKeys, DraftedChange, IneffectiveItem, Ineffectiveness, Refusal, SignedChange,
 };
 use crate::facts::ledger::TrustChange;
 
@@ -20,6 +21,22 @@ pub(super) fn trust_items(stored: Vec<Vec<u8>>) -> Result<Vec<SignedTrustItem>, 
         SignedTrustItem::from_file_bytes(&bytes).map_err(|error| Refusal::Item(index, error))
     });
     items.collect()
+}
+
+/// The keys that an engineer has confirmed, if any.
+pub(super) fn disputed_keys(
+    zone_key: &str,
+    revokes_key: &str,
+) -> Result<Option<DisputedKeys>, Status> {
+    let key = |field: &str, text: &str| {
+        let invalid = |error: KeyError| Status::invalid_argument(format!("{field}: {error}"));
+        text.parse().map_err(invalid)
+    };
+    if zone_key.is_empty() && revokes_key.is_empty() {
+        return Ok(None);
+    }
+    let (joiner, granted) = (key("zone_key", zone_key)?, key("revokes_key", revokes_key)?);
+    Ok(Some(DisputedKeys { joiner, granted }))
 }
 
 pub(super) fn authority_edit(request: AuthorityChangeRequest) -> Result<AuthorityEdit, Status> {

@@ -25,7 +25,7 @@ use zonemesh_core::key::KeyError;
 use zonemesh_core::membership::SignedTrustItem;
 use zonemesh_core::token::TokenHashError;
 
-use super::forms::{authority_edit, drafted_change, each, reply, trust_items, zone};
+use super::forms::{authority_edit, disputed_keys, drafted_change, each, reply, trust_items, zone};
 use super::tokens;
 use super::zone_list::{texts, zone_list};
 use crate::act::reachability::Reachability;
@@ -308,7 +308,9 @@ impl Mesh for MeshService {
         request: Request<ZoneApproveRequest>,
     ) -> Result<Response<TrustReply>, Status> {
         allowed(&request)?;
-        let signed = self.administration.approve(&zone(&request.get_ref().zone)?).await?;
+        let ZoneApproveRequest { zone: name, zone_key, revokes_key } = request.into_inner();
+        let confirmed = disputed_keys(&zone_key, &revokes_key)?;
+        let signed = self.administration.approve(&zone(&name)?, confirmed).await?;
         Ok(Response::new(reply(signed)))
     }
 

@@ -80,8 +80,8 @@ impl CommandFailure {
     }
 }
 
-/// What others have written into it is spelled out; it may have several lines, as a file with several
-/// mistakes has.
+/// What others have written into it is spelled out; it may have several lines, as a file with
+/// several mistakes has.
 fn lines_of(text: &str) -> String {
     text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
 }

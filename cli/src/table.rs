@@ -1,7 +1,7 @@
 //! Columns of text, two spaces apart, as `ps` and `onevm list` print them.
 //!
-//! Cells come from other zones too: what a terminal would obey is spelled out, so that nobody writes
-//! escape sequences to an engineer's terminal, or turns the order of a line.
+//! Cells come from other zones too: what a terminal would obey is spelled out, so that nobody
+//! writes escape sequences to an engineer's terminal, or turns the order of a line.
 
 use zonemesh_core::visible::visible;
 

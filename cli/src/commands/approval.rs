@@ -1,7 +1,7 @@
 //! `zonemesh zone approve`: what is asked before a key takes the place of another.
 //!
-//! Promises: the daemon hears both keys that the engineer was shown, so that nothing else is approved
-//! if it changed meanwhile. Refuses to know who waits: that is the daemon's.
+//! Promises: the daemon hears both keys that the engineer was shown, so that nothing else is
+//! approved if it changed meanwhile. Refuses to know who waits: that is the daemon's.
 
 use std::path::Path;
 

@@ -261,8 +261,8 @@ pub fn trimmed(store: &[u8], most: usize) -> &[u8] {
     end_of_first.map_or(&[], |at| &newest[at + 1..])
 }
 
-/// A field that holds neither a tab nor the end of a line, nor what steers the terminal of who prints
-/// the file: other zones and VMs have words in it.
+/// A field that holds neither a tab nor the end of a line, nor what steers the terminal of who
+/// prints the file: other zones and VMs have words in it.
 fn escaped(field: &str) -> String {
     visible(&field.replace('\\', "\\\\")).into_owned()
 }

@@ -1,8 +1,8 @@
 //! Text of others, made safe to look at: what a terminal or an editor would obey is spelled out.
 //!
-//! Promises: what comes out holds no control, format, line or paragraph separator character (Unicode
-//! general categories Cc, Cf, Zl, Zp), so that it neither moves the cursor nor turns the order of what
-//! stands beside it, and begins no new line. Refuses to know where it is shown.
+//! Promises: what comes out holds no control, format, line or paragraph separator character
+//! (Unicode general categories Cc, Cf, Zl, Zp), so that it neither moves the cursor nor turns the
+//! order of what stands beside it, and begins no new line. Refuses to know where it is shown.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -55,8 +55,8 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     shown.into()
 }
 
-/// JSON text, which holds such characters only in its strings, with each as JSON spells it out. The ends
-/// of lines between its parts stay.
+/// JSON text, which holds such characters only in its strings, with each as JSON spells it out. The
+/// ends of lines between its parts stay.
 #[must_use]
 pub fn visible_json(json: &str) -> Cow<'_, str> {
     let is_hidden = |character: char| character != '\n' && is_hidden(character);

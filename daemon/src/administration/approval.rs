@@ -1,4 +1,5 @@
-//! Zones that have redeemed an invitation and that an authority has not granted: who waits, and approving.
+//! Zones that have redeemed an invitation and that an authority has not granted: who waits, and
+//! approving.
 //!
 //! Promises: only what nobody has decided about waits and is approved by its name alone. A key that
 //! takes the place of another is approved by who names both, and one that was put out not at all:
@@ -55,8 +56,8 @@ impl Administration {
         })
     }
 
-    /// Signs the grant of a zone that has redeemed its invitation. Where another key is granted, only
-    /// if `confirmed` names both: that other one is revoked.
+    /// Signs the grant of a zone that has redeemed its invitation. Where another key is granted,
+    /// only if `confirmed` names both: that other one is revoked.
     pub(crate) async fn approve(
         &self,
         zone: &ZoneName,

@@ -230,7 +230,7 @@ pub struct Burned {
 /// The inviter's book.
 pub struct Redemptions {
     mesh: MeshId,
-    issued: BTreeMap<InvitationId, IssuedInvitation>,
+    pub(super) issued: BTreeMap<InvitationId, IssuedInvitation>,
     counters: RedemptionCounters,
 }
 
@@ -286,17 +286,6 @@ impl Redemptions {
     pub fn give_up(&mut self, zone: &ZoneName) -> Vec<IssuedInvitation> {
         let is_its = |_: &InvitationId, issued: &mut IssuedInvitation| issued.zone == *zone;
         self.issued.extract_if(.., is_its).map(|(_, issued)| issued).collect()
-    }
-
-    /// Strikes out the invitations of a zone that are unused or that another key than `key` has used: what
-    /// that one is was decided. Remove the files of those that are returned, or have them [restored].
-    ///
-    /// [restored]: Self::restore
-    pub fn keep_only(&mut self, zone: &ZoneName, key: &ZonePublicKey) -> Vec<IssuedInvitation> {
-        let is_others = |_: &InvitationId, issued: &mut IssuedInvitation| {
-            issued.zone == *zone && issued.used_by.is_none_or(|joiner| joiner.zone_key != *key)
-        };
-        self.issued.extract_if(.., is_others).map(|(_, issued)| issued).collect()
     }
 
     /// Takes back that invitations were struck out.

@@ -1,12 +1,14 @@
-//! What the key that has used an invitation is in its mesh: who waits for approval, and who does not.
+//! What the key that has used an invitation is in its mesh: who waits for approval, and who does
+//! not.
 //!
-//! Promises: a key waits only if nothing was ever decided about it, and if nobody else holds the name.
-//! Else whoever steals an invitation, or was put out under a set that is past, is let in by an engineer
-//! who only types what the screen says.
+//! Promises: a key waits only if nothing was ever decided about it, and if nobody else holds the
+//! name. Else whoever steals an invitation, or was put out under a set that is past, is let in by
+//! an engineer who only types what the screen says.
 
-use super::IssuedInvitation;
+use super::{InvitationId, IssuedInvitation, Redemptions};
 use crate::key::ZonePublicKey;
 use crate::membership::Membership;
+use crate::name::ZoneName;
 
 /// What the key that has used an invitation is in its mesh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,5 +35,19 @@ impl IssuedInvitation {
             None if membership.names(&self.zone, &key) => JoinerStanding::PutOut,
             None => JoinerStanding::Waits,
         })
+    }
+}
+
+impl Redemptions {
+    /// Strikes out the invitations of a zone that are unused or that another key than `key` has
+    /// used: what that one is was decided. Remove the files of those that are returned, or have
+    /// them [restored].
+    ///
+    /// [restored]: Self::restore
+    pub fn keep_only(&mut self, zone: &ZoneName, key: &ZonePublicKey) -> Vec<IssuedInvitation> {
+        let is_others = |_: &InvitationId, issued: &mut IssuedInvitation| {
+            issued.zone == *zone && issued.used_by.is_none_or(|joiner| joiner.zone_key != *key)
+        };
+        self.issued.extract_if(.., is_others).map(|(_, issued)| issued).collect()
     }
 }

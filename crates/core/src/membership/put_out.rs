@@ -1,9 +1,9 @@
 //! Keys that this gateway saw put out: revoked, or left out of the list of a set that it followed.
 //!
-//! What a set overtakes leaves the items, and with it the reason why a key was nobody's to take back. So
-//! that is written down beside the set that is followed. It keeps nobody out: a grant in force counts.
-//! Promises: it only grows, up to [`MAX_PUT_OUT`]; of too many those of the last set stay. Refuses to know
-//! who asks to be let in (`crate::invitation`).
+//! What a set overtakes leaves the items, and with it the reason why a key was nobody's to take
+//! back. So that is written down beside the set that is followed. It keeps nobody out: a grant in
+//! force counts. Promises: it only grows, up to [`MAX_PUT_OUT`]; of too many those of the last set
+//! stay. Refuses to know who asks to be let in (`crate::invitation`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -108,8 +108,8 @@ async fn a_thief_that_was_granted_and_lost_against_the_older_grant_waits_for_nob
     assert!(matches!(refused, Err(Refusal::NotPending(_))));
 }
 
-/// The owners put another signing key in the place of berlin's, which was stolen, and leave out who is
-/// named.
+/// The owners put another signing key in the place of berlin's, which was stolen, and leave out who
+/// is named.
 async fn change_authorities(administration: &Administration, without: &[&str]) {
     let [owner, new] = [77, 78].map(|seed| AuthorityIdentity::from_seed(&[seed; 32]));
     let own = administration.authority().unwrap().unwrap().public_key();

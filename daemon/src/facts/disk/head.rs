@@ -1,6 +1,6 @@
-//! Which authority set is followed, on disk: `trust/head`, a line of its hash, how it was chosen and up
-//! to which epoch the operator has decided. Beside it `trust/put-out`, a line for each zone key that was
-//! put out under the sets before it.
+//! Which authority set is followed, on disk: `trust/head`, a line of its hash, how it was chosen
+//! and up to which epoch the operator has decided. Beside it `trust/put-out`, a line for each zone
+//! key that was put out under the sets before it.
 //!
 //! Promises: who was put out is there before the set under which nothing else says so.
 

@@ -320,18 +320,7 @@ fn a_better_route_brings_its_source(
         .collect::<Result<_>>()?;
     // Long enough for whoever looks at the routes now and then to know these.
     holds_for("the first way", Duration::from_secs(2), || Ok(Look::Done(left.show().map(drop)?)))?;
-    let pingers: Vec<_> = (0..)
-        .zip(talks)
-        .map(|(number, talk)| {
-            let (from, to) = match talk {
-                Talk::Asked => (Side::Left, 2),
-                Talk::Asking => (Side::Right, 1),
-                Talk::Silent => return Ok(None),
-            };
-            let to = Ipv4Addr::new(10, 98, number, to).into();
-            Pinger::start(wan.namespace(from), to, 0.02, wan.folder()).map(Some)
-        })
-        .collect::<Result<_>>()?;
+    let pingers = speak(&wan, talks)?;
     take_second_way(&wan)?;
     for (number, peer) in peers.iter().enumerate() {
         let follows = format!("peer {number} to follow");
@@ -352,6 +341,20 @@ fn a_better_route_brings_its_source(
         ensure!(pinged.lost() == 0, "{pinged:?}");
     }
     wan.succeeded()
+}
+
+/// Those who speak, in their order.
+fn speak(wan: &Wan, talks: &[Talk]) -> Result<Vec<Option<Pinger>>> {
+    let start = |(number, talk): (u8, &Talk)| {
+        let (from, to) = match talk {
+            Talk::Asked => (Side::Left, 2),
+            Talk::Asking => (Side::Right, 1),
+            Talk::Silent => return Ok(None),
+        };
+        let to = Ipv4Addr::new(10, 98, number, to).into();
+        Pinger::start(wan.namespace(from), to, 0.02, wan.folder()).map(Some)
+    };
+    (0..).zip(talks).map(start).collect()
 }
 
 /// A peer of left's on the right, with a session: 10.98.`number`.2, left is 10.98.`number`.1 there.

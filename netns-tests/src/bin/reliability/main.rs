@@ -1,8 +1,9 @@
-//! `zonemesh-reliability`: what takes longer than a test may, and the flood that tests start.
+//! `zonemesh-reliability`: what takes longer than a test may, and the floods that tests start.
 //!
-//! Owns the commands `soak` (half an hour of a bad path) and `blackout` (ten minutes of none), and,
+//! Owns the commands `soak` (half an hour of a bad path) and `blackout` (ten minutes of none) and,
 //! for use inside the lab, `storm` (handshake initiations from spoofed sources), `garbage` and
-//! `stalls` (who waits for it). Prints figures, and ends with 1 if they are not good enough. Method and figures: docs/RELIABILITY.md.
+//! `stalls` (who waits for it). Prints figures, and ends with 1 if they are not good enough. Method
+//! and figures: docs/RELIABILITY.md.
 
 mod blackout;
 mod echo;

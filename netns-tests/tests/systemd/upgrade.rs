@@ -36,7 +36,7 @@ impl Traffic {
         command.args(["--client", &to.address.to_string(), "--bitrate", "20M", "--forceflush"]);
         command.args(["--time", &seconds.to_string()]);
         let mut client = Process::spawn("iperf3-client", command, site.lab.folder())?;
-        client.wait_for("0.00-1.00", SOON)?;
+        client.wait_for("bits/sec", SOON)?;
         Ok(Self { _server: server, client })
     }
 

@@ -124,6 +124,21 @@ fn removal_leaves_the_keys_and_a_purge_takes_them_and_says_so() -> Result<()> {
 }
 
 #[test]
+fn a_purge_empties_a_state_folder_on_a_disk_of_its_own() -> Result<()> {
+    on_each_release(|release| {
+        let mut site = Site::new(release)?;
+        site.berlin.run("mkdir -p /var/lib/zonemesh; mount -t tmpfs disk /var/lib/zonemesh")?;
+        site.configure()?;
+        site.install(&package("zonemesh")?)?;
+        site.wait_until_connected()?;
+        site.berlin.run("dpkg --purge zonemesh; mountpoint /var/lib/zonemesh")?;
+        let left = site.berlin.run("find /var/lib/zonemesh -mindepth 1")?;
+        ensure!(left.is_empty(), "a purge leaves {left}");
+        site.succeeded()
+    })
+}
+
+#[test]
 fn a_default_route_from_router_advertisements_survives_forwarding() -> Result<()> {
     on_each_release(|release| {
         let site = Site::new(release)?;

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# A Debian to boot in a container, made once with debootstrap: the tests of the packages start from it.
+# A Debian to boot in a container, made once with debootstrap: the tests of the packages start from
+# it.
 #
 #   rootfs.sh RELEASE...    leaves ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/rootfs/RELEASE
 #
-# The packages come from where this machine takes its own. Nothing is installed in it later: each test
-# boots it below a folder of its own, where all that it changes lies.
+# The packages come from where this machine takes its own. Nothing is installed in it later: each
+# test boots it below a folder of its own, where all that it changes lies.
 set -euo pipefail
 
 # What a small server has, and what the tests type.

@@ -7,7 +7,7 @@
 #     fuzzer   cargo-fuzz, with cargo install
 #     kernel   qemu, and a kernel with its WireGuard under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
 #     package  cargo-deb, with cargo install; lintian
-#     systemd  systemd-nspawn, debootstrap, and a Debian 12 to boot under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
+#     systemd  systemd-nspawn, debootstrap, and a Debian 12 to boot, beside what `kernel` leaves
 #     flower   Python environment with Flower 1.25.0 under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
 #
 # Running it again costs a second. It changes nothing else on the machine.

@@ -1,7 +1,7 @@
 //! Files with secrets: written once, for their owner only, and wiped from memory.
 //!
-//! What root makes in somebody's folder is theirs: a daemon that runs as a user of its own can read the
-//! key that `sudo` has put into its state folder.
+//! What root makes in somebody's folder is theirs: a daemon that runs as a user of its own can read
+//! the key that `sudo` has put into its state folder.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Makes the Debian packages of programs that are built already; lintian has the last word.
 #
-#   build.sh PROGRAMS OUT   -> OUT/zonemesh_<version>_<machine>.deb, zonemesh-superlink_…, zonemesh-supernode_…
+#   build.sh PROGRAMS OUT   -> OUT/zonemesh_<version>_<machine>.deb, and those of the companions
 #
-# What goes into each stands in its crate's Cargo.toml. What lintian is told to pass over stands below.
+# What goes into each stands in its crate's Cargo.toml; what lintian is told to pass over, below.
 set -euo pipefail
 
 programs=$(realpath "${1:?build.sh PROGRAMS OUT}") out=${2:?build.sh PROGRAMS OUT}
-# crate:package, and the programs that they need.
-packages=(zonemeshd:zonemesh zonemesh-superlink:zonemesh-superlink zonemesh-supernode:zonemesh-supernode)
+# Their crates, and the programs that they need.
+packages=(zonemeshd zonemesh-superlink zonemesh-supernode)
 needed=(zonemeshd zonemesh zonemesh-superlink zonemesh-supernode)
 
 # Nobody has filed a wish for these packages with Debian.
@@ -25,7 +25,7 @@ done
 made=()
 for package in "${packages[@]}"; do
     file=$(CARGO_TARGET_DIR=$out/staged "${CARGO:-cargo}" deb --quiet --locked --no-build --fast \
-        --package "${package%:*}" --output "$out/")
+        --package "$package" --output "$out/")
     made+=("$file")
 done
 rm -rf "$out/staged"

@@ -1,8 +1,9 @@
 //! What the scenarios do to the Lab's zones from inside the protocols.
 //!
 //! Owns callers with real keys over real TLS (members, VMs, floods), the steps of a managed mesh,
-//! WireGuard implementations as black boxes, and Debians that are booted. Promises nothing about the zones themselves: those are
-//! `zonemesh_lab`'s. Refuses to judge: what must not happen is the scenario's matter.
+//! WireGuard implementations as black boxes, and Debians that are booted. Promises nothing about
+//! the zones themselves: those are `zonemesh_lab`'s. Refuses to judge: what must not happen is the
+//! scenario's matter.
 
 pub mod flood;
 pub mod idle;

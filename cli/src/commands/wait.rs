@@ -1,7 +1,7 @@
 //! `zonemesh wait`: until the tunnels to all zones, or to those that are named, are up.
 //!
-//! A daemon that is not there yet is waited for as well. Prints nothing: the exit code is the answer,
-//! and what is missing at the end is named.
+//! A daemon that is not there yet is waited for as well. Prints nothing: the exit code is the
+//! answer, and what is missing at the end is named.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,8 +1,8 @@
-//! Every file in `configs/` is read: settings by the reader itself, units by a small parser; what else
-//! is there goes into a package.
+//! Every file in `configs/` is read: settings by the reader itself, units by a small parser; what
+//! else is there goes into a package.
 //!
-//! A key of the schema that the annotated example does not show, or shows without its default, fails
-//! here; so does a unit that starts a program which is not ours.
+//! A key of the schema that the annotated example does not show, or shows without its default,
+//! fails here; so does a unit that starts a program which is not ours.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

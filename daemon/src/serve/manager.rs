@@ -1,8 +1,8 @@
 //! What the service manager hears: all is there, how it goes, that this daemon lives, that it ends.
 //!
-//! The text and the sign of life come from the look that `zonemesh status` shows, which goes through
-//! the locks of tunnel and ledger: a daemon that cannot look any more is silent, and started anew.
-//! Without a service manager nobody is told. Specification: sd_notify(3).
+//! The text and the sign of life come from the look that `zonemesh status` shows, which goes
+//! through the locks of tunnel and ledger: a daemon that cannot look any more is silent, and
+//! started anew. Without a service manager nobody is told. Specification: sd_notify(3).
 
 use std::time::Duration;
 

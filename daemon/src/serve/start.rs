@@ -30,8 +30,8 @@ pub(crate) struct Served {
     pub(crate) streams: StreamContext,
 }
 
-/// Starts the registry's server, the join service, the local API and the admin socket, in this order;
-/// then the service manager hears that all is there.
+/// Starts the registry's server, the join service, the local API and the admin socket, in this
+/// order; then the service manager hears that all is there.
 pub(crate) async fn start(
     served: Served,
     socket: AdminSocket,

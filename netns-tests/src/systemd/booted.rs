@@ -1,8 +1,8 @@
 //! One Debian that is booted by systemd-nspawn, in a network namespace of a Lab.
 //!
-//! Its root is a layer above the release's own: what it writes lies in the Lab's folder and goes with
-//! it. Promises that nothing of it is left when the value goes, also after a kill: the layer is mounted
-//! in a mount namespace of its own. Refuses to know what is installed.
+//! Its root is a layer above the release's own: what it writes lies in the Lab's folder and goes
+//! with it. Promises that nothing of it is left when the value goes, also after a kill: the layer
+//! is mounted in a mount namespace of its own. Refuses to know what is installed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

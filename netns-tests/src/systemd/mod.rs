@@ -1,8 +1,8 @@
 //! Debian with its systemd in a container, and the packages of Zonemesh in it.
 //!
-//! Owns which releases are booted (`ZONEMESH_RELEASES`, Debian 12 without it) and where the packages
-//! are (`ZONEMESH_PACKAGES`, which `make` sets). Refuses to build either: `netns-tests/rootfs.sh` and
-//! `configs/debian/build.sh` do.
+//! Owns which releases are booted (`ZONEMESH_RELEASES`, Debian 12 without it) and where the
+//! packages are (`ZONEMESH_PACKAGES`, which `make` sets). Refuses to build either:
+//! `netns-tests/rootfs.sh` and `configs/debian/build.sh` do.
 
 mod booted;
 mod site;

@@ -1,7 +1,7 @@
 //! Two zones: berlin's gateway is a booted Debian, madrid's a plain daemon of the Lab.
 //!
 //! ```text
-//!   vm 10.10.10.5 - [ berlin: Debian, package zonemesh ] ==== WAN ==== [ madrid: zonemeshd ] - vm 10.10.11.5
+//!   vm - [ berlin: Debian, package zonemesh ] ==== WAN ==== [ madrid: zonemeshd ] - vm
 //! ```
 //!
 //! Owns berlin's keys and configuration as an engineer would put them there. Refuses to install

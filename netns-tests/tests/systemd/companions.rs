@@ -1,12 +1,12 @@
 //! The companions' packages with a real Flower under their units.
 //!
 //! ```text
-//!   berlin                           WAN                            madrid             paris
-//!   Debian with superlink - gw   [ router ]   gw - Debian with supernode      gw - Debian with supernode
+//!   berlin               WAN              madrid                paris
+//!   superlink - gw   [ router ]   gw - supernode        gw - supernode      each in a Debian
 //! ```
 //!
-//! The gateways are daemons of the Lab. Flower is this machine's, behind a Python of the Debian: it has
-//! to be of the same version, which only Debian 12 has here.
+//! The gateways are daemons of the Lab. Flower is this machine's, behind a Python of the Debian: it
+//! has to be of the same version, which only Debian 12 has here.
 
 use std::time::Duration;
 

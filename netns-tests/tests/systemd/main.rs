@@ -4,8 +4,8 @@
 //!   berlin: Debian, the package installed with dpkg ==== WAN ==== madrid: a daemon of the Lab
 //! ```
 //!
-//! Not part of plain `cargo test` (`test = false` in Cargo.toml): needs root, systemd-nspawn and a root
-//! file system. `make test` runs it on Debian 12, `make test-systemd` on 12, 13 and sid.
+//! Not part of plain `cargo test` (`test = false` in Cargo.toml): needs root, systemd-nspawn and a
+//! root file system. `make test` runs it on Debian 12, `make test-systemd` on 12, 13 and sid.
 
 mod companions;
 mod confinement;

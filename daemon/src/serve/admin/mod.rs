@@ -1,7 +1,8 @@
 //! The admin socket: what engineers see of this gateway and change in its mesh.
 //!
-//! A unix socket of mode 0660 that belongs to group `zonemesh-admin`, so that looking needs no sudo; where
-//! that group is and cannot have it, that is a note. How many connections one user may have: `users`.
+//! A unix socket of mode 0660 that belongs to group `zonemesh-admin`, so that looking needs no
+//! sudo; where that group is and cannot have it, that is a note. How many connections one user may
+//! have: `users`.
 
 mod certificates;
 mod forms;

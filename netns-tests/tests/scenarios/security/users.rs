@@ -1,11 +1,13 @@
-//! Users of a gateway who are not root: those in the group `zonemesh-admin` look, nobody of them changes.
+//! Users of a gateway who are not root: those in the group `zonemesh-admin` look, nobody of them
+//! changes.
 //!
 //! ```text
 //!   berlin: root's zonemeshd, its admin socket for group zonemesh-admin ==== madrid
 //!           user with that group; user without
 //! ```
 //!
-//! To be another user takes root: without it `make test` says so, leaves this file out, and nextest counts it.
+//! To be another user takes root: without it `make test` says so, leaves this file out, and nextest
+//! counts it.
 
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};

@@ -73,7 +73,8 @@ pub fn draft(zone: u8) -> RecordContent {
         ca_sets: vec![CaSet {
             federation: "health-eu".parse().expect("a federation name"),
             certificates: vec![CaCertificate {
-                pem: "-----BEGIN CERTIFICATE-----\nMAMCAQA=\n-----END CERTIFICATE-----\n".to_owned(),
+                pem: "-----BEGIN CERTIFICATE-----\nMAMCAQA=\n-----END CERTIFICATE-----\n"
+                    .to_owned(),
                 state: CaState::Active,
             }],
         }],

@@ -79,7 +79,7 @@ fn a_socket_that_this_user_may_not_open_is_6_and_says_that_it_is_the_right_that_
     assert_eq!(output.status.code(), Some(6), "{said}");
     let expected = format!(
         "zonemesh: P312 this user may not open {}: Permission denied (os error 13)\n\
-         next: sudo usermod -aG zonemesh \"$USER\", then log in again\n",
+         next: sudo usermod -aG zonemesh-admin \"$USER\", then log in again\n",
         socket.display()
     );
     assert_eq!(said, expected);

@@ -29,7 +29,7 @@ use crate::reporter::{CompanionState, Reporter, StatusReason};
 use crate::runner::Runner;
 use crate::runner::child::ChildError;
 use crate::settings::CompanionSettings;
-use crate::state_folder::{FolderLock, StateFolder};
+use crate::state_folder::{CompanionLock, StateFolder};
 
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How often it is looked whether Flower has work.
@@ -58,7 +58,7 @@ pub struct Companion {
     /// What was reported last.
     reported: Option<CompanionReport>,
     _talking: JoinSet<()>,
-    _lock: FolderLock,
+    _lock: CompanionLock,
 }
 
 impl Companion {

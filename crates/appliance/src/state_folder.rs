@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::files::FileError;
 
 /// The right to work in a state folder, for as long as it lives and no longer than this process.
-pub struct FolderLock {
+pub struct CompanionLock {
     _folder: File,
 }
 
@@ -31,7 +31,7 @@ impl StateFolder {
     ///
     /// # Errors
     /// [`FileError::Taken`] if another one has it; it cannot be opened.
-    pub fn lock(&self) -> Result<FolderLock, FileError> {
+    pub fn lock(&self) -> Result<CompanionLock, FileError> {
         let path = || self.root.clone();
         let opened = File::open(&self.root);
         let folder =
@@ -44,7 +44,7 @@ impl StateFolder {
             }
             Ok(()) => {}
         }
-        Ok(FolderLock { _folder: folder })
+        Ok(CompanionLock { _folder: folder })
     }
 
     /// The folder itself.

@@ -64,7 +64,7 @@ struct Origin {
 impl Config {
     /// Most bytes of a configuration file; a peer has some 300. Who reads one need not read more
     /// than one byte beyond.
-    pub const MAX_BYTES: usize = 1 << 20;
+    pub const MAX_BYTES: usize = syntax::MAX_BYTES;
 
     /// Reads the text of a configuration file; `file_name` only stands in messages.
     ///

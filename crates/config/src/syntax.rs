@@ -7,12 +7,13 @@
 use zonemesh_core::finding::Code;
 
 use crate::complaint::Complaint;
-use crate::config::Config;
 use crate::error::ConfigErrors;
 use crate::keys::SECTIONS;
 use crate::mistakes::Mistakes;
 use crate::schema::{SectionCount, SectionSpec};
 
+/// Longest text of a configuration file.
+pub(crate) const MAX_BYTES: usize = 1 << 20;
 /// What word processors make of straight quotes.
 const CURLY: &str = "\u{201c}\u{201d}\u{201e}\u{2018}\u{2019}\u{201a}\u{ab}\u{bb}";
 
@@ -117,7 +118,7 @@ fn is_wg_quick(text: &str) -> bool {
 /// # Errors
 /// One mistake, at the beginning.
 pub(crate) fn check_size(bytes: &[u8], file_name: &str) -> Result<(), ConfigErrors> {
-    if bytes.len() <= Config::MAX_BYTES {
+    if bytes.len() <= MAX_BYTES {
         return Ok(());
     }
     let mut mistakes = Mistakes::new("", file_name);

@@ -17,7 +17,7 @@ use super::Connection;
 pub(super) type Handshake = (SocketAddr, io::Result<Connection>);
 
 /// A handshake that runs.
-struct Running {
+struct RunningHandshake {
     caller: IpAddr,
     began: u64,
     task: AbortHandle,
@@ -27,7 +27,7 @@ struct Running {
 pub(super) struct Handshakes {
     most: usize,
     tasks: JoinSet<Handshake>,
-    running: BTreeMap<Id, Running>,
+    running: BTreeMap<Id, RunningHandshake>,
     begun: u64,
 }
 
@@ -45,7 +45,7 @@ impl Handshakes {
         let ended = (self.running.len() >= self.most).then(|| self.end_one()).flatten();
         let task = self.tasks.spawn(handshake);
         self.begun += 1;
-        self.running.insert(task.id(), Running { caller, began: self.begun, task });
+        self.running.insert(task.id(), RunningHandshake { caller, began: self.begun, task });
         ended
     }
 
@@ -54,7 +54,7 @@ impl Handshakes {
         for one in self.running.values() {
             *of_each.entry(one.caller).or_insert(0_usize) += 1;
         }
-        let worth = |(_, one): &(&Id, &Running)| {
+        let worth = |(_, one): &(&Id, &RunningHandshake)| {
             (std::cmp::Reverse(of_each.get(&one.caller).copied()), one.began)
         };
         let id = *self.running.iter().min_by_key(worth)?.0;

@@ -166,9 +166,12 @@ fn an_interface_that_is_deleted_comes_back_with_its_session_when_its_name_is_fre
     berlin.ip(&["link", "del", "zm0"])?;
     answers(&lab, [10, 10, 11, 5])?;
     ensure!(handshake(&mut mesh)? == before, "the session is another");
-    // Somebody takes the name in the same moment.
-    let take = "ip link del zm0; ip link add zm0 type bridge; ip link set zm0 up";
-    berlin.run(&["sh", "-ec", take])?;
+    // Somebody takes the name in the same moment, or a moment before the gateway does.
+    let take = r"printf 'link del zm0\nlink add zm0 type bridge\n' | ip -batch -";
+    until("somebody else to be faster", patience(), || {
+        let taken = berlin.command("sh").args(["-c", take]).status()?;
+        Ok(Look::<()>::when(taken.success(), "the gateway was faster"))
+    })?;
     let gateway = mesh.gateway("berlin")?;
     until("the finding", Duration::from_secs(10), || {
         let status = gateway.ask(&["status"])?;

@@ -1,7 +1,7 @@
 //! What ends a call, in words: what the other end says, or what has happened to the connection.
 //!
-//! Promises that no library's own text comes through: those of HTTP/2 and TLS nest three deep and
-//! name types. What the system says of a connection is kept. Refuses to know what was asked.
+//! Promises that no library's own text comes through: those of HTTP/2 nest three deep and name types.
+//! What the system says of a connection is kept, and what is wrong with a certificate. Refuses to know what was asked.
 
 use std::error::Error;
 use std::io;
@@ -48,7 +48,11 @@ fn broken(error: &(dyn Error + 'static)) -> String {
         Some(system) if system.raw_os_error().is_some() => {
             format!("the connection broke: {system}")
         }
-        Some(other) => format!("the connection broke: {}", other.kind()),
+        Some(other) => match other.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(tls @ rustls::Error::InvalidCertificate(_)) => format!("TLS failed: {tls}"),
+            Some(tls @ rustls::Error::AlertReceived(_)) => format!("TLS was refused: {tls}"),
+            _ => format!("the connection broke: {}", other.kind()),
+        },
         None => "the connection broke".to_owned(),
     }
 }
@@ -79,6 +83,9 @@ mod tests {
         let reset = io::Error::from_raw_os_error(104);
         assert_eq!(broke(reset), "the connection broke: Connection reset by peer (os error 104)");
         let custom = io::Error::new(io::ErrorKind::BrokenPipe, Library(io::Error::other("h2")));
+        let of_tls = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let untrusted = broke(io::Error::new(io::ErrorKind::InvalidData, of_tls));
+        assert_eq!(untrusted, "TLS failed: invalid peer certificate: UnknownIssuer");
         let told = broke(custom);
         assert!(told.starts_with("the connection broke: ") && !told.contains("hyper"), "{told}");
     }

@@ -1,7 +1,7 @@
 //! `config check`: every mistake of a configuration file, and of the key files it names.
 //!
 //! Key files that this user may not read are no mistake; nor are those that are not there on a
-//! machine without the state folder: files are also checked before they go to their gateway. The
+//! machine without the gateway's key: files are also checked before they go to their gateway. The
 //! answer says what was left out.
 
 use std::fs::File;
@@ -135,7 +135,8 @@ impl KeyFile<'_> {
             Ok(false) if self.is_made => {
                 view.note(format!("{key}: {shown} is not there yet; the daemon makes it"));
             }
-            Ok(false) if !self.config.gateway.state_dir.exists() => {
+            // The gateway's own key is where the gateway is.
+            Ok(false) if !self.config.tunnel.private_key_file.exists() => {
                 view.note(format!("{key}: {shown} is not here; the daemon needs it"));
             }
             Ok(false) => {

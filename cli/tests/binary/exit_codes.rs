@@ -228,6 +228,8 @@ fn a_key_file_without_a_key_is_a_mistake_and_a_missing_one_a_note() {
     assert!(stdout(&output).contains("madrid.psk is not here; the daemon needs it"));
     let state = folder.path().to_str().unwrap();
     let here = std::fs::read_to_string(&file).unwrap().replace("/var/lib/zonemesh", state);
+    let own = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=\n";
+    std::fs::write(folder.path().join("wireguard.key"), own).unwrap();
     let on_its_gateway = folder.path().join("here.toml");
     std::fs::write(&on_its_gateway, here).unwrap();
     let output = run(&["config", "check", on_its_gateway.to_str().unwrap()]);

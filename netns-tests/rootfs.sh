@@ -23,12 +23,12 @@ as_root() {
     fi
 }
 
-# Where this machine takes Debian's packages from; on another distribution Debian's own place.
+# Where this machine takes Debian's packages from; on another distribution DEBIAN_MIRROR says it.
 mirror() {
     local found
     found=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' |
         sed -n 's/^Debian \(.*\/debian\/\)$/\1/p' | head -n 1)
-    printf '%s\n' "${found:-http://deb.debian.org/debian/}"
+    printf '%s\n' "${found:-${DEBIAN_MIRROR:?set it to the URL of a mirror of Debian}}"
 }
 
 # apt's own way out, if it has one.

@@ -122,14 +122,14 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("cannot read the file")]
-    struct Denied(#[source] io::Error);
+    struct DeniedCause(#[source] io::Error);
 
     #[test]
     fn what_this_user_may_not_do_is_told_from_what_is_not_there() {
         for (kind, denied) in
             [(io::ErrorKind::PermissionDenied, true), (io::ErrorKind::NotFound, false)]
         {
-            assert_eq!(is_denied(&Denied(io::Error::from(kind))), denied);
+            assert_eq!(is_denied(&DeniedCause(io::Error::from(kind))), denied);
         }
         assert!(!is_denied(&std::fmt::Error));
     }

@@ -27,6 +27,7 @@ pub mod prefix;
 pub mod record;
 pub mod registry;
 pub mod replication;
+pub mod suggestion;
 pub mod time;
 pub mod token;
 pub mod visible;

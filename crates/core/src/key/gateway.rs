@@ -5,12 +5,12 @@
 
 use std::fmt;
 
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{KeyError, ZoneIdentity, ZonePublicKey};
+use super::{KeyError, ZoneIdentity, ZonePublicKey, strict};
 
 /// A gateway's public key (Ed25519, 32 bytes), with its point: each is used as soon as it is read, and
 /// the point costs a tenth of a signature.
@@ -35,7 +35,7 @@ impl GatewayPublicKey {
     /// True if `signature` over `message` was made by this key (RFC 8032, strict rules).
     #[must_use]
     pub fn verify_strict(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        self.0.verify_strict(message, &Signature::from_bytes(signature)).is_ok()
+        strict::verify(&self.0, message, signature)
     }
 }
 

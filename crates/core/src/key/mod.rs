@@ -6,6 +6,7 @@
 //! A WireGuard key signs too (`xeddsa`), so that its holder can prove that it has it.
 
 mod gateway;
+mod strict;
 mod xeddsa;
 
 use std::fmt;
@@ -115,9 +116,7 @@ impl ZonePublicKey {
     /// True if `signature` over `message` was made by this key (RFC 8032, strict rules).
     #[must_use]
     pub fn verify_strict(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        let signature = ed25519_dalek::Signature::from_bytes(signature);
-        VerifyingKey::from_bytes(&self.0)
-            .is_ok_and(|key| key.verify_strict(message, &signature).is_ok())
+        VerifyingKey::from_bytes(&self.0).is_ok_and(|key| strict::verify(&key, message, signature))
     }
 }
 

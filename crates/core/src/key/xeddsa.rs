@@ -12,6 +12,8 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest as _, Sha512};
 use zeroize::Zeroizing;
 
+use super::strict;
+
 /// Keeps the hash that makes the nonce apart from all others: 2^256 - 2, little-endian.
 const NONCE_PREFIX: [u8; 32] = {
     let mut prefix = [0xff; 32];
@@ -48,8 +50,7 @@ pub(super) fn verify(public: &[u8; 32], message: &[u8], signature: &[u8; 64]) ->
         return false;
     }
     let Some(point) = MontgomeryPoint(*public).to_edwards(0) else { return false };
-    let signature = Signature::from_bytes(signature);
-    VerifyingKey::from(point).verify_strict(message, &signature).is_ok()
+    strict::verify(&VerifyingKey::from(point), message, signature)
 }
 
 /// True for a number below 2^255 - 19, little-endian.

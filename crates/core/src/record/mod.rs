@@ -22,6 +22,7 @@ use crate::name::{FederationName, ZoneName};
 use crate::time::UnixMillis;
 
 pub use certificate::{GatewayCertificate, SignedGatewayCertificate};
+pub use pem::CertificateDer;
 pub use proof::KeyProof;
 pub use signed::{MAX_RECORD_BYTES, SIGNATURE_BYTES, SignedRecord, SignedRecordError};
 pub use slots::{
@@ -29,6 +30,7 @@ pub use slots::{
     MAX_PREFIXES, MAX_SUPERLINK_ADDRESSES, MAX_SUPERNODE_KEY, MAX_SUPERNODES, MAX_TUNNEL_IPS,
     TransitOffer, ZoneSuperNode,
 };
+pub use text::TextProblem;
 pub use wire::{DecodeError, Problem};
 
 /// Most endpoints of one gateway: each name among them is asked for again and again by all others.
@@ -301,8 +303,8 @@ impl CaState {
 /// A CA certificate of a federation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaCertificate {
-    /// The certificate in PEM; never a key. Records carry it in DER.
-    pub pem: String,
+    /// The certificate.
+    pub certificate: CertificateDer,
     /// Its place in the rotation.
     pub state: CaState,
 }

@@ -4,8 +4,11 @@
 //! Promises: one certificate in, one out, in the strict form of RFC 7468 (section 3), whatever line
 //! ends it came with. Refuses to know what stands in a certificate (`zonemesh-pki`).
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 
 use super::text::TextProblem;
 
@@ -18,33 +21,59 @@ const MAX_DER: usize = 6 * 1024;
 /// A SEQUENCE (ITU-T X.690, 8.9).
 const SEQUENCE: u8 = 0x30;
 
-/// The certificate in a text that holds one and nothing else.
-pub(super) fn der(text: &str) -> Result<Vec<u8>, TextProblem> {
-    let body = text.trim().strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END));
-    let body: Option<String> =
-        body.map(|body| body.chars().filter(|c| !matches!(c, '\r' | '\n')).collect());
-    let der = body.and_then(|body| BASE64_STANDARD.decode(body).ok());
-    der.filter(|der| is_certificate(der)).ok_or(TextProblem::Certificate)
-}
+/// An X.509 certificate in DER; never a key. Every gateway holds one of each zone's: what was read from
+/// a record takes no room beside it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CertificateDer(Bytes);
 
-/// The text of a certificate.
-pub(super) fn text(der: &[u8]) -> Result<String, TextProblem> {
-    if !is_certificate(der) {
-        return Err(TextProblem::Certificate);
+impl CertificateDer {
+    /// The certificate in a text that holds one and nothing else.
+    ///
+    /// # Errors
+    /// [`TextProblem::Certificate`] for any other text.
+    pub fn from_pem(text: &str) -> Result<Self, TextProblem> {
+        let body = text.trim().strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END));
+        let body: Option<String> =
+            body.map(|body| body.chars().filter(|c| !matches!(c, '\r' | '\n')).collect());
+        let der = body.and_then(|body| BASE64_STANDARD.decode(body).ok());
+        Self::new(der.ok_or(TextProblem::Certificate)?.into())
     }
-    let mut text = format!("{BEGIN}\n");
-    let mut rest = BASE64_STANDARD.encode(der);
-    while rest.len() > LINE {
-        let later = rest.split_off(LINE);
+
+    /// The certificate in these bytes.
+    ///
+    /// # Errors
+    /// [`TextProblem::Certificate`] if they are not one, or one and more.
+    pub fn new(der: Bytes) -> Result<Self, TextProblem> {
+        is_certificate(&der).then_some(Self(der)).ok_or(TextProblem::Certificate)
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        let mut rest = BASE64_STANDARD.encode(&self.0);
+        let mut text = format!("{BEGIN}\n");
+        while rest.len() > LINE {
+            let later = rest.split_off(LINE);
+            text.push_str(&rest);
+            text.push('\n');
+            rest = later;
+        }
         text.push_str(&rest);
         text.push('\n');
-        rest = later;
+        text.push_str(END);
+        text.push('\n');
+        text
     }
-    text.push_str(&rest);
-    text.push('\n');
-    text.push_str(END);
-    text.push('\n');
-    Ok(text)
+
+    pub(super) fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+}
+
+impl fmt::Debug for CertificateDer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateDer").field("bytes", &self.0.len()).finish()
+    }
 }
 
 /// True for one SEQUENCE of definite length with nothing behind it, as every certificate is.
@@ -68,6 +97,14 @@ mod tests {
     /// 30 03 02 01 00.
     const ONE: &str = "-----BEGIN CERTIFICATE-----\nMAMCAQA=\n-----END CERTIFICATE-----\n";
 
+    fn der(text: &str) -> Result<Vec<u8>, TextProblem> {
+        CertificateDer::from_pem(text).map(|certificate| certificate.bytes().to_vec())
+    }
+
+    fn read(der: &[u8]) -> Result<CertificateDer, TextProblem> {
+        CertificateDer::new(Bytes::copy_from_slice(der))
+    }
+
     #[test]
     fn a_certificate_is_one_block_and_never_a_key() {
         assert_eq!(der(ONE), Ok(vec![0x30, 3, 2, 1, 0]));
@@ -84,25 +121,28 @@ mod tests {
             [&[0x30, 0x82][..], &octets, &vec![7; length]].concat()
         };
         for good in [vec![0x30, 0], [&[0x30, 0x81, 200][..], &[7; 200]].concat(), long(6_000)] {
-            assert!(text(&good).is_ok(), "{:02x?}", &good[..2]);
+            assert!(read(&good).is_ok(), "{:02x?}", &good[..2]);
         }
         let cut = long(300)[..200].to_vec();
         let second = [long(300), vec![0]].concat();
         let endless = vec![0x30, 0x80, 0, 0];
         for bad in [vec![], vec![0x30], vec![0x31, 0], cut, second, endless, long(6_141)] {
-            assert_eq!(text(&bad), Err(TextProblem::Certificate), "{:02x?}", bad.get(..2));
+            assert_eq!(read(&bad), Err(TextProblem::Certificate), "{:02x?}", bad.get(..2));
         }
     }
 
     #[test]
     fn a_text_comes_back_in_one_form_with_lines_of_64_whatever_its_line_ends() {
         let certificate = [&[0x30, 0x81, 200][..], &[7; 200]].concat();
-        let plain = text(&certificate).unwrap();
+        let certificate = read(&certificate).unwrap();
+        let plain = certificate.pem();
         assert!(plain.lines().all(|line| line.len() <= 64));
         assert_eq!(plain.lines().nth(1).map(str::len), Some(64));
         for other in [plain.replace('\n', "\r\n"), plain.trim().to_owned(), format!("\n{plain}\n")]
         {
-            assert_eq!(der(&other).and_then(|der| text(&der)), Ok(plain.clone()));
+            let again = CertificateDer::from_pem(&other);
+            assert_eq!(again.as_ref(), Ok(&certificate));
+            assert_eq!(again.map(|again| again.pem()), Ok(plain.clone()));
         }
     }
 }

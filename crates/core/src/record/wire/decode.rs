@@ -6,14 +6,13 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use bytes::Bytes;
 use ipnet::IpNet;
 
 use super::super::certificate::signed_certificate;
 use super::super::text::{self, TextProblem};
 use super::super::{
-    MAX_CAS, MAX_ENDPOINTS, MAX_FEDERATIONS, MAX_GATEWAYS, MAX_LANES, MAX_PREFIXES, MAX_PROOFS,
-    MAX_SUPERLINK_ADDRESSES, MAX_SUPERNODES, MAX_TUNNEL_IPS, pem,
+    CertificateDer, MAX_CAS, MAX_ENDPOINTS, MAX_FEDERATIONS, MAX_GATEWAYS, MAX_LANES, MAX_PREFIXES,
+    MAX_PROOFS, MAX_SUPERLINK_ADDRESSES, MAX_SUPERNODES, MAX_TUNNEL_IPS,
 };
 use super::slots;
 use super::{
@@ -212,13 +211,12 @@ fn superlink(wire: WireSuperLink) -> Result<SuperLink> {
 /// None in a state that this build does not know: it cannot say whether to trust it.
 fn ca_certificate(wire: WireCaCertificate) -> Result<Option<CaCertificate>> {
     let Some(state) = CaState::of(wire.state) else { return Ok(None) };
-    let der = match wire.der.is_empty() {
-        true => pem::der(&wire.pem).map(Bytes::from),
-        false => Ok(wire.der),
+    let certificate = match wire.der.is_empty() {
+        true => CertificateDer::from_pem(&wire.pem),
+        false => CertificateDer::new(wire.der),
     };
-    let pem = der.and_then(|der| pem::text(&der));
-    let pem = pem.map_err(|source| bad("certificate", Problem::Text(source)))?;
-    Ok(Some(CaCertificate { pem, state }))
+    let certificate = certificate.map_err(|source| bad("certificate", Problem::Text(source)))?;
+    Ok(Some(CaCertificate { certificate, state }))
 }
 
 fn ca_set(wire: WireCaSet) -> Result<CaSet> {

@@ -11,7 +11,7 @@ use super::certificate::WireSignedCertificate;
 use super::text::TextProblem;
 use super::{
     CaCertificate, CaSet, CaState, FlowerTransport, Gateway, KeyProof, Lane, ProtocolRange,
-    Readiness, RecordContent, SuperLink, Version, ZoneRecord, pem,
+    Readiness, RecordContent, SuperLink, Version, ZoneRecord,
 };
 use crate::key::{KeyError, WireGuardPublicKey};
 use crate::name::NameError;
@@ -332,8 +332,7 @@ impl From<&CaSet> for WireCaSet {
         let certificate = |certificate: &CaCertificate| WireCaCertificate {
             pem: String::new(),
             state: certificate.state.number(),
-            // What is no certificate is refused by whoever reads it, the writer first.
-            der: pem::der(&certificate.pem).unwrap_or_default().into(),
+            der: certificate.certificate.bytes().clone(),
         };
         Self {
             federation: set.federation.to_string(),

@@ -7,7 +7,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::quality::ProbeLoss;
+use super::quality::{LossyWay, ProbeLoss};
+use super::refusal::SendRefusal;
 
 /// A session is good for this long after its handshake: WireGuard's REJECT_AFTER_TIME.
 pub const SESSION_LIFE: Duration = Duration::from_secs(180);
@@ -16,17 +17,24 @@ pub const SESSION_LIFE: Duration = Duration::from_secs(180);
 const SILENCE: Duration = Duration::from_secs(5);
 /// ... in which at least this many probes were sent or had no session to be sent in.
 const SILENT_PROBES: u32 = 8;
+/// A peer that answers no probes, but hears them, sends a keepalive within 10 s (WireGuard's
+/// KEEPALIVE_TIMEOUT), and answers each initiation. Down takes that it does neither: nothing for so
+/// long, and so many initiations without an answer.
+const UNHEARD: Duration = Duration::from_secs(20);
+const UNANSWERED: u64 = 2;
 /// Up again takes this many answers in a row.
 const ANSWERS: u32 = 3;
 /// Degraded from this loss on, in thousandths, ...
 const LOSS_DEGRADED: u32 = 50;
-/// ... which is seen in at least so many probes, of which so many were lost.
+/// ... which is seen in at least so many probes, and was seen so many times: probes that are lost in a
+/// row are an interruption, which is over when the next one is answered.
 const LOSS_OF: u32 = 20;
-const LOST: u32 = 3;
+const TIMES_LOST: u32 = 3;
 /// A path with more silence than this is not judged by its loss: it may be about to be down.
 const SILENT_A_LITTLE: u32 = 2;
-/// Up again at this loss, and not sooner than after this time.
+/// Up again at this loss, or when it was seen so many times, and not sooner than after this time.
 const LOSS_UP: u32 = 20;
+const TIMES_UP: u32 = 1;
 const DWELL: Duration = Duration::from_secs(10);
 
 /// The state of a path.
@@ -41,6 +49,8 @@ pub enum PathState {
     Degraded,
     /// Nothing passes.
     Down,
+    /// The peer has said goodbye: it was stopped, and nothing is wrong with the path.
+    Stopped,
 }
 
 impl PathState {
@@ -52,6 +62,7 @@ impl PathState {
             Self::Up => "up",
             Self::Degraded => "degraded",
             Self::Down => "down",
+            Self::Stopped => "stopped",
         }
     }
 }
@@ -65,19 +76,25 @@ pub enum PathReason {
     Answers,
     /// Loss fell, to so many thousandths.
     LossGone(u32),
-    /// Loss, in thousandths.
-    Loss(u32),
+    /// Loss, in thousandths, and on which way most of it is, if that is known.
+    Loss(u32, Option<LossyWay>),
     /// So many probes had no answer for this long, though there is a session.
     Silence {
         /// Probes sent since the last answer.
         probes: u32,
         /// Time since the last answer.
         time: Duration,
+        /// True if the peer's packets arrive all the same.
+        is_heard: bool,
     },
     /// So many handshake initiations have no answer.
     Handshakes(u64),
     /// The last handshake is too old, and nothing else is known of the peer.
     Expired,
+    /// The peer has said that it stops.
+    Goodbye,
+    /// This machine refuses to send to it.
+    Refused(SendRefusal),
 }
 
 impl fmt::Display for PathReason {
@@ -87,12 +104,22 @@ impl fmt::Display for PathReason {
             Self::Handshake => write!(f, "handshake completed"),
             Self::Answers => write!(f, "probes are answered"),
             Self::LossGone(permille) => write!(f, "loss fell to {}", percent(*permille)),
-            Self::Loss(permille) => write!(f, "loss of {}", percent(*permille)),
-            Self::Silence { probes, time } => {
-                write!(f, "{probes} probes without an answer in {} s", time.as_secs())
+            Self::Loss(permille, way) => {
+                let way = match way {
+                    Some(LossyWay::There) => " on the way there",
+                    Some(LossyWay::Back) => " on the way back",
+                    None => "",
+                };
+                write!(f, "loss of {}{way}", percent(*permille))
+            }
+            Self::Silence { probes, time, is_heard } => {
+                let heard = if *is_heard { "though its packets arrive" } else { "nothing arrives" };
+                write!(f, "{probes} probes without an answer in {} s, {heard}", time.as_secs())
             }
             Self::Handshakes(count) => write!(f, "{count} handshake initiations unanswered"),
             Self::Expired => write!(f, "no handshake for {} s", SESSION_LIFE.as_secs()),
+            Self::Goodbye => write!(f, "it said goodbye"),
+            Self::Refused(refusal) => write!(f, "sending is refused: {refusal}"),
         }
     }
 }
@@ -115,16 +142,32 @@ pub struct PathObservation {
     pub handshake_age: Option<Duration>,
     /// Handshake initiations since then.
     pub unanswered: u64,
+    /// Why this machine has refused the last datagram to the peer, if it has.
+    pub refused: Option<SendRefusal>,
+    /// Probes that it has refused in a row.
+    pub refused_in_a_row: u32,
     /// Time since the last answer to a probe; `None` if none was ever answered.
     pub silence: Option<Duration>,
     /// Probes sent, or without a session to be sent in, since that answer.
     pub probes_in_silence: u32,
+    /// True if the peer's packets have gone on to arrive in this silence.
+    pub is_heard: bool,
+    /// Time since anything came from the peer.
+    pub heard_ago: Option<Duration>,
     /// Answers since the last probe that was lost.
     pub answers_in_a_row: u32,
     /// Loss over the last probes.
     pub loss: ProbeLoss,
+    /// How often something was lost, as [`PathQuality::times_lost`] counts it.
+    ///
+    /// [`PathQuality::times_lost`]: super::quality::PathQuality::times_lost
+    pub times_lost: u32,
+    /// On which way most of it is.
+    pub lossy_way: Option<LossyWay>,
     /// The usual distance of two probes.
     pub interval: Duration,
+    /// The peer has said goodbye, and there was no handshake since.
+    pub said_goodbye: bool,
 }
 
 /// The state of one path.
@@ -151,6 +194,10 @@ impl PathHealth {
     /// Takes what is known now; returns the change that follows from it, if any.
     pub fn observe(&mut self, seen: &PathObservation, now: Duration) -> Option<PathChange> {
         let (to, reason) = match seen.silence {
+            _ if seen.said_goodbye && seen.answers_in_a_row < ANSWERS => {
+                let is_new = self.state != PathState::Stopped;
+                is_new.then_some((PathState::Stopped, PathReason::Goodbye))?
+            }
             None => self.by_handshake(seen)?,
             Some(silence) => self.by_probes(seen, silence, now)?,
         };
@@ -161,16 +208,20 @@ impl PathHealth {
 
     /// The peer does not answer probes: only handshakes tell.
     fn by_handshake(&self, seen: &PathObservation) -> Option<(PathState, PathReason)> {
-        let is_up = seen.handshake_age.is_some_and(|age| age < SESSION_LIFE);
+        let is_heard = seen.heard_ago.is_some_and(|ago| ago < UNHEARD);
+        let is_up = seen.handshake_age.is_some_and(|age| age < SESSION_LIFE)
+            && (is_heard || seen.unanswered < UNANSWERED)
+            && seen.refused_in_a_row < SILENT_PROBES;
         match (self.state, is_up) {
-            (PathState::Never | PathState::Down, true) => {
+            (PathState::Never | PathState::Down | PathState::Stopped, true) => {
                 Some((PathState::Up, PathReason::Handshake))
             }
             (PathState::Up | PathState::Degraded, false) => Some((
                 PathState::Down,
-                match seen.unanswered {
-                    0 => PathReason::Expired,
-                    count => PathReason::Handshakes(count),
+                match (seen.refused, seen.unanswered) {
+                    (Some(refusal), _) => PathReason::Refused(refusal),
+                    (None, 0) => PathReason::Expired,
+                    (None, count) => PathReason::Handshakes(count),
                 },
             )),
             _ => None,
@@ -188,26 +239,34 @@ impl PathHealth {
         let permille = seen.loss.permille().unwrap_or(0);
         match self.state {
             PathState::Never => Some((PathState::Up, PathReason::Answers)),
-            PathState::Down => {
-                (seen.answers_in_a_row >= ANSWERS).then_some((PathState::Up, PathReason::Answers))
+            PathState::Down | PathState::Stopped if seen.answers_in_a_row >= ANSWERS => {
+                Some((PathState::Up, PathReason::Answers))
             }
-            PathState::Up | PathState::Degraded if is_silent => Some((
+            PathState::Down => None,
+            PathState::Up | PathState::Degraded | PathState::Stopped if is_silent => Some((
                 PathState::Down,
-                match seen.unanswered {
-                    0 => PathReason::Silence { probes: seen.probes_in_silence, time: silence },
-                    count => PathReason::Handshakes(count),
+                match (seen.refused, seen.unanswered) {
+                    (Some(refusal), _) => PathReason::Refused(refusal),
+                    (None, count @ 1..) if !seen.is_heard => PathReason::Handshakes(count),
+                    (None, _) => PathReason::Silence {
+                        probes: seen.probes_in_silence,
+                        time: silence,
+                        is_heard: seen.is_heard,
+                    },
                 },
             )),
+            PathState::Stopped => None,
             PathState::Up => {
                 let enough = seen.loss.of >= LOSS_OF
-                    && seen.loss.lost >= LOST
+                    && seen.times_lost >= TIMES_LOST
                     && seen.probes_in_silence <= SILENT_A_LITTLE;
                 let is_lossy = enough && permille >= LOSS_DEGRADED;
-                is_lossy.then_some((PathState::Degraded, PathReason::Loss(permille)))
+                is_lossy
+                    .then_some((PathState::Degraded, PathReason::Loss(permille, seen.lossy_way)))
             }
             PathState::Degraded => {
                 let has_dwelt = now.saturating_sub(self.since) >= DWELL;
-                let is_good = has_dwelt && permille <= LOSS_UP;
+                let is_good = has_dwelt && (permille <= LOSS_UP || seen.times_lost <= TIMES_UP);
                 is_good.then_some((PathState::Up, PathReason::LossGone(permille)))
             }
         }
@@ -215,120 +274,4 @@ impl PathHealth {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn s(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    fn answering() -> PathObservation {
-        PathObservation {
-            handshake_age: Some(s(10)),
-            silence: Some(Duration::ZERO),
-            answers_in_a_row: 50,
-            loss: ProbeLoss { lost: 0, of: 100 },
-            interval: s(1),
-            ..PathObservation::default()
-        }
-    }
-
-    fn up() -> PathHealth {
-        let mut health = PathHealth::default();
-        let change = health.observe(&answering(), s(0)).unwrap();
-        assert_eq!((change.from, change.to), (PathState::Never, PathState::Up));
-        health
-    }
-
-    fn silent(seconds: u64, probes: u32) -> PathObservation {
-        let silence = Some(s(seconds));
-        PathObservation { silence, probes_in_silence: probes, answers_in_a_row: 0, ..answering() }
-    }
-
-    #[test]
-    fn a_peer_that_never_answers_probes_is_judged_by_its_handshakes() {
-        let mut health = PathHealth::default();
-        let seen = |age| PathObservation {
-            handshake_age: age,
-            probes_in_silence: 999,
-            ..PathObservation::default()
-        };
-        assert_eq!(health.observe(&seen(None), s(0)), None);
-        assert_eq!(health.state(), PathState::Never);
-        let up = health.observe(&seen(Some(s(1))), s(1)).unwrap();
-        assert_eq!((up.to, up.reason), (PathState::Up, PathReason::Handshake));
-        assert_eq!(health.observe(&seen(Some(s(179))), s(180)), None);
-        let down = health.observe(&seen(Some(s(180))), s(181)).unwrap();
-        assert_eq!((down.to, down.reason), (PathState::Down, PathReason::Expired));
-        let unanswered = PathObservation { unanswered: 3, ..seen(Some(s(300))) };
-        assert_eq!(health.observe(&unanswered, s(301)), None);
-        assert_eq!(health.observe(&seen(Some(s(0))), s(302)).unwrap().to, PathState::Up);
-    }
-
-    #[test]
-    fn silence_is_down_only_after_time_and_probes() {
-        let mut health = up();
-        assert_eq!(health.observe(&silent(5, 99), s(5)), None);
-        assert_eq!(health.observe(&silent(60, 7), s(60)), None);
-        let down = health.observe(&silent(6, 20), s(66)).unwrap();
-        assert_eq!(down.to, PathState::Down);
-        assert_eq!(down.reason.to_string(), "20 probes without an answer in 6 s");
-    }
-
-    #[test]
-    fn unanswered_handshakes_are_named_as_the_reason() {
-        let seen = PathObservation { unanswered: 2, ..silent(7, 9) };
-        let down = up().observe(&seen, s(7)).unwrap();
-        assert_eq!(down.reason.to_string(), "2 handshake initiations unanswered");
-    }
-
-    #[test]
-    fn one_answer_does_not_bring_a_path_up() {
-        let mut health = up();
-        health.observe(&silent(6, 20), s(6)).unwrap();
-        let answers = |count| PathObservation { answers_in_a_row: count, ..answering() };
-        assert_eq!(health.observe(&answers(2), s(7)), None);
-        assert_eq!(health.observe(&answers(3), s(8)).unwrap().to, PathState::Up);
-    }
-
-    #[test]
-    fn loss_degrades_and_has_to_fall_well_below_to_be_forgotten() {
-        let mut health = up();
-        let lossy = |lost, of| PathObservation { loss: ProbeLoss { lost, of }, ..answering() };
-        assert_eq!(health.observe(&lossy(2, 19), s(1)), None, "too few to say");
-        assert_eq!(health.observe(&lossy(4, 100), s(1)), None);
-        let degraded = health.observe(&lossy(10, 100), s(2)).unwrap();
-        assert_eq!(degraded.reason.to_string(), "loss of 10.0 %");
-        assert_eq!(health.observe(&lossy(3, 100), s(60)), None);
-        assert_eq!(health.observe(&lossy(2, 100), s(61)).unwrap().to, PathState::Up);
-    }
-
-    #[test]
-    fn a_path_at_the_edge_does_not_flap() {
-        let mut health = up();
-        let mut changes = 0;
-        for second in 1..600 {
-            let lost = if second % 2 == 0 { 5 } else { 4 };
-            let seen = PathObservation { loss: ProbeLoss { lost, of: 100 }, ..answering() };
-            changes += u32::from(health.observe(&seen, s(second)).is_some());
-        }
-        assert_eq!(changes, 1);
-    }
-
-    #[test]
-    fn good_news_within_the_dwell_time_wait() {
-        let mut health = up();
-        let lossy = PathObservation { loss: ProbeLoss { lost: 10, of: 100 }, ..answering() };
-        health.observe(&lossy, s(1)).unwrap();
-        assert_eq!(health.observe(&answering(), s(10)), None);
-        assert!(health.observe(&answering(), s(11)).is_some());
-    }
-
-    #[test]
-    fn a_degraded_path_can_go_down() {
-        let mut health = up();
-        let lossy = PathObservation { loss: ProbeLoss { lost: 10, of: 100 }, ..answering() };
-        health.observe(&lossy, s(1)).unwrap();
-        assert_eq!(health.observe(&silent(6, 8), s(7)).unwrap().to, PathState::Down);
-    }
-}
+mod tests;

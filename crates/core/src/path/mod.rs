@@ -7,11 +7,17 @@
 //! a probe looks and how it travels.
 
 mod health;
+mod last_mile;
 mod monitor;
 mod mtu;
 mod quality;
+mod refusal;
+mod sightings;
 
 pub use health::{PathChange, PathHealth, PathObservation, PathReason, PathState, SESSION_LIFE};
-pub use monitor::{HandshakeStatus, PathEvent, PathMonitor, PathSummary, ProbeRequest};
+pub use last_mile::{AskedWay, LastMile};
+pub use monitor::{AnswerSeen, HandshakeStatus, PathEvent, PathMonitor, PathSummary, ProbeRequest};
 pub use mtu::{MTU_CHECK_EVERY, MtuChange, MtuSearch, SMALLEST_MTU};
-pub use quality::{PROBE_LENGTH, PROBE_PATIENCE, PathQuality, ProbeLoss};
+pub use quality::{LossyWay, PROBE_LENGTH, PROBE_PATIENCE, PathQuality, ProbeLoss};
+pub use refusal::SendRefusal;
+pub use sightings::PeerSightings;

@@ -2,8 +2,10 @@
 //!
 //! The ceiling is what the underlay's MTU leaves. It is used until probes of that size vanish while
 //! small ones are answered: a black hole. Then eight sizes at a time are tried until the border is
-//! known to the byte, some four seconds, and used from the first round on. Loss of single probes decides
-//! nothing. Later probes raise the size again. After RFC 8899 (DPLPMTUD), with several sizes at once.
+//! known to the byte, and used from the first round on. It is believed once the two sizes were sent side
+//! by side and only the smaller one passed: a path that is away for a second at a time looks like a
+//! hole to each round alone. All that takes some five seconds. Loss of single probes decides nothing.
+//! Later probes raise the size again. After RFC 8899 (DPLPMTUD), with several sizes at once.
 
 use std::time::Duration;
 
@@ -18,6 +20,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 const PROOF: Duration = Duration::from_secs(6);
 /// Copies of each probe before its size is taken not to pass.
 const COPIES: u32 = 3;
+/// Copies of the last round, and how many of them have to be answered.
+const PROOFS: u32 = 6;
+const PROVEN: u32 = 3;
 /// Sizes that are tried at once.
 const SIZES: u16 = 8;
 /// Bounds of the wait between copies.
@@ -41,6 +46,8 @@ enum RoundKind {
     Raise,
     /// Where is the border?
     Search,
+    /// Does the size that was found pass, side by side with the one before, which does not?
+    Confirm,
 }
 
 #[derive(Debug, Clone)]
@@ -53,6 +60,9 @@ struct SearchRound {
     high: u16,
     copies: u32,
     next: Duration,
+    /// What is sent beside all sizes, and how often it was answered.
+    control: Option<u16>,
+    answered: u32,
 }
 
 /// The search for the MTU of one path.
@@ -106,10 +116,10 @@ impl MtuSearch {
         self.confirmed
     }
 
-    /// True if less passes than the underlay would allow.
+    /// True if less passes than the underlay would allow. A search that goes on says nothing yet.
     #[must_use]
     pub fn is_black_hole(&self) -> bool {
-        self.mtu < self.ceiling
+        self.settled < self.ceiling
     }
 
     /// Takes another ceiling; what was found below it stays until it is raised.
@@ -118,7 +128,7 @@ impl MtuSearch {
         if ceiling == self.ceiling {
             return;
         }
-        if !self.is_black_hole() || self.mtu > ceiling {
+        if !self.is_black_hole() || self.settled > ceiling {
             (self.mtu, self.settled, self.confirmed) = (ceiling, ceiling, false);
         }
         self.ceiling = ceiling;
@@ -128,6 +138,7 @@ impl MtuSearch {
     /// Checks at once: the path may be another one.
     pub fn restart(&mut self, now: Duration) {
         self.round = None;
+        self.mtu = self.settled;
         self.next = now;
         self.raise_next = self.is_black_hole();
     }
@@ -136,6 +147,7 @@ impl MtuSearch {
     pub fn handle_answer(&mut self, size: u16) {
         if let Some(round) = &mut self.round {
             round.low = round.low.max(size.min(self.ceiling));
+            round.answered += u32::from(round.control == Some(size));
         }
     }
 
@@ -161,7 +173,7 @@ impl MtuSearch {
         round.copies -= 1;
         round.next = now + (delay * 3).clamp(WAIT_LEAST, WAIT_MOST);
         let wanted = round.sizes.iter().copied().filter(|size| *size > round.low);
-        (wanted.collect(), settled)
+        (round.control.into_iter().chain(wanted).collect(), settled)
     }
 
     fn begin(&mut self, now: Duration) {
@@ -186,6 +198,12 @@ impl MtuSearch {
         self.next = now + MTU_CHECK_EVERY;
         match round.kind {
             RoundKind::Check if passed => return self.settle(self.mtu),
+            RoundKind::Confirm if passed || !round.is_proven(alive_at) => {
+                self.mtu = self.settled;
+                self.next = now + AGAIN;
+                return None;
+            }
+            RoundKind::Confirm => return self.settle(self.mtu),
             RoundKind::Raise if !passed => return None,
             // Nothing at all is answered: that is no matter of size. A search begins anew, not from
             // where it was cut off: less than the truth would stay in use.
@@ -202,11 +220,15 @@ impl MtuSearch {
             }
             RoundKind::Raise | RoundKind::Search => {}
         }
-        if high - low <= 1 {
-            return self.settle(low.max(SMALLEST_MTU));
-        }
         // Less than the truth, and enough for packets to pass meanwhile.
         self.mtu = low.max(SMALLEST_MTU);
+        if high - low <= 1 {
+            if self.mtu >= self.settled {
+                return self.settle(self.mtu);
+            }
+            self.round = Some(SearchRound::confirming(low, self.settled, now));
+            return None;
+        }
         self.round = Some(SearchRound::new(RoundKind::Search, (low, high), now));
         None
     }
@@ -224,7 +246,26 @@ impl SearchRound {
         // Nothing depends on a raise that is lost; a check that is lost would start a search.
         let copies = if kind == RoundKind::Raise { 1 } else { COPIES };
         let sizes = spread(low, high);
-        Self { kind, began: now, sizes, low, high, copies, next: now }
+        let (control, answered) = (None, 0);
+        Self { kind, began: now, sizes, low, high, copies, next: now, control, answered }
+    }
+
+    /// Does `low` pass and `before` not?
+    fn confirming(low: u16, before: u16, now: Duration) -> Self {
+        Self {
+            sizes: vec![before],
+            copies: PROOFS,
+            control: (low >= SMALLEST_MTU).then_some(low),
+            ..Self::new(RoundKind::Confirm, (low, before + 1), now)
+        }
+    }
+
+    /// True if the path was there while the size before did not pass.
+    fn is_proven(&self, alive_at: Duration) -> bool {
+        match self.control {
+            Some(_) => self.answered >= PROVEN,
+            None => alive_at > self.began,
+        }
     }
 
     /// The smallest size that is known not to pass: all sizes of a round are sent as often as each

@@ -82,6 +82,7 @@ fn packets_pass_long_before_the_border_is_known() {
     path.run(ms(2_600));
     assert!(path.search.mtu() <= 1240, "{}", path.search.mtu());
     assert!(path.search.mtu() > 1100);
+    assert!(!path.search.is_black_hole(), "nobody is told before it is sure");
 }
 
 #[test]
@@ -127,6 +128,28 @@ fn a_dead_path_is_no_hole() {
     path.alive = false;
     path.run(ms(120_000));
     assert_eq!((path.search.mtu(), path.changes.len()), (1420, 0));
+}
+
+/// What two gateways with one key do to a third: its packets reach the one and the other by turns.
+#[test]
+fn a_path_that_comes_and_goes_is_no_hole() {
+    for (away_most, there_most) in [(1_000, 300), (2_000, 500), (4_000, 1_500), (8_000, 8_000)] {
+        let mut path = Path::new(1420, 1420);
+        path.run(ms(1_000));
+        let mut random = 12_345_u64;
+        let mut upto = |most: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            ms(50 + (random >> 33) % most)
+        };
+        for _ in 0..5_000 {
+            path.alive = false;
+            path.run(upto(away_most));
+            path.alive = true;
+            path.alive_at = path.now;
+            path.run(upto(there_most));
+        }
+        assert_eq!(path.changes, [], "up to {away_most} ms away and {there_most} ms there");
+    }
 }
 
 #[test]

@@ -9,11 +9,23 @@ use std::time::Duration;
 use super::health::{PathChange, PathHealth, PathObservation, PathReason, PathState, SESSION_LIFE};
 use super::mtu::{MtuChange, MtuSearch};
 use super::quality::{PathQuality, ProbeLoss};
+use super::refusal::SendRefusal;
 
 /// Distance of two probes while the peer is silent or was down a moment ago.
 const FAST: Duration = Duration::from_millis(250);
 /// Padded probes whose answer is still awaited.
 const PADDED: usize = 64;
+/// Packets of a peer that come so long after its last answer do not belong to it.
+const AFTER_ANSWER: Duration = Duration::from_secs(3);
+/// How long ago a silent peer may have been heard to be heard still: one that hears nothing begins a
+/// handshake every 5 s.
+const HEARD: Duration = Duration::from_secs(15);
+/// How long what the peer has told of its packets holds without being said again.
+const TOLD: Duration = Duration::from_secs(30);
+/// A handshake so soon after a goodbye was on its way before.
+const ON_ITS_WAY: Duration = Duration::from_secs(2);
+/// A peer that was stopped and has made a handshake answers probes within this time.
+const RETURNS: Duration = Duration::from_secs(10);
 
 /// A probe that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +43,10 @@ pub struct HandshakeStatus {
     pub handshake_age: Option<Duration>,
     /// Handshake initiations since then.
     pub unanswered: u64,
+    /// Why this machine has refused the last datagram to the peer, if it has.
+    pub refused: Option<SendRefusal>,
+    /// Time since something authentic came from the peer.
+    pub heard_ago: Option<Duration>,
 }
 
 /// Something to be told.
@@ -63,6 +79,27 @@ pub struct PathSummary {
     pub mtu_confirmed: bool,
     /// True if the peer has ever answered a probe.
     pub answers: bool,
+    /// True if it does not answer although its packets arrive: ours do not.
+    pub one_way: bool,
+    /// The largest packet that passes from the peer to here, if it has told that less passes than the
+    /// underlay would allow.
+    pub mtu_back: Option<u16>,
+}
+
+/// What an answer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerSeen {
+    /// The number of the request.
+    pub number: u32,
+    /// How many small requests the peer has heard, if it tells.
+    pub heard: Option<u32>,
+}
+
+/// What a request of the peer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct MtuTold {
+    mtu: u16,
+    at: Duration,
 }
 
 /// One peer under watch.
@@ -78,7 +115,12 @@ pub struct PathMonitor {
     last_answer: Option<Duration>,
     probes_in_silence: u32,
     answers_in_a_row: u32,
+    refused_in_a_row: u32,
     padded: Vec<ProbeRequest>,
+    /// When the peer said that it stops, if it is not known to be back.
+    goodbye_at: Option<Duration>,
+    is_heard: bool,
+    mtu_back: Option<MtuTold>,
 }
 
 impl PathMonitor {
@@ -96,8 +138,17 @@ impl PathMonitor {
             last_answer: None,
             probes_in_silence: 0,
             answers_in_a_row: 0,
+            refused_in_a_row: 0,
             padded: Vec::new(),
+            goodbye_at: None,
+            is_heard: false,
+            mtu_back: None,
         }
+    }
+
+    /// Probes once each `interval` from now on; what is known of the path stays.
+    pub fn set_interval(&mut self, interval: Duration) {
+        self.interval = interval;
     }
 
     /// What the underlay allows now.
@@ -117,6 +168,9 @@ impl PathMonitor {
         now: Duration,
     ) -> (Vec<ProbeRequest>, Vec<PathEvent>) {
         self.quality.expire(now);
+        self.forget_goodbye(session, now);
+        self.is_heard = self.hears(session, now);
+        self.mtu_back = self.mtu_back.filter(|told| now.saturating_sub(told.at) < TOLD);
         let mut events = Vec::new();
         if let Some(change) = self.health.observe(&self.seen(session, now), now) {
             self.handle_change(change, now);
@@ -146,12 +200,28 @@ impl PathMonitor {
     /// The probe was sent.
     pub fn handle_sent(&mut self, request: ProbeRequest, now: Duration) {
         if request.size.is_none() {
-            self.probes_in_silence = self.probes_in_silence.saturating_add(1);
-            let turn = self.interval - self.interval / 5;
-            let counts = self.counted_at.is_none_or(|at| now.saturating_sub(at) >= turn);
-            self.counted_at = if counts { Some(now) } else { self.counted_at };
+            self.refused_in_a_row = 0;
+            let counts = self.takes_its_turn(now);
             self.quality.sent(request.number, now, counts);
         }
+    }
+
+    /// This machine has refused to send the probe: that is a lost one.
+    pub fn handle_refused(&mut self, request: ProbeRequest, now: Duration) {
+        if request.size.is_none() {
+            self.refused_in_a_row = self.refused_in_a_row.saturating_add(1);
+            let counts = self.takes_its_turn(now);
+            self.quality.refused(request.number, now, counts);
+        }
+    }
+
+    /// Counts a probe of now; true if it counts for the loss.
+    fn takes_its_turn(&mut self, now: Duration) -> bool {
+        self.probes_in_silence = self.probes_in_silence.saturating_add(1);
+        let turn = self.interval - self.interval / 5;
+        let counts = self.counted_at.is_none_or(|at| now.saturating_sub(at) >= turn);
+        self.counted_at = if counts { Some(now) } else { self.counted_at };
+        counts
     }
 
     /// There is no session for the probe to be sent in.
@@ -162,14 +232,15 @@ impl PathMonitor {
     }
 
     /// An answer came.
-    pub fn handle_answer(&mut self, number: u32, now: Duration) {
+    pub fn handle_answer(&mut self, answer: AnswerSeen, now: Duration) {
+        let AnswerSeen { number, heard } = answer;
         if let Some(at) = self.padded.iter().position(|request| request.number == number) {
             let size = self.padded.swap_remove(at).size;
             self.mtu.handle_answer(size.unwrap_or_default());
             return;
         }
         let lost_before = self.quality.loss().lost;
-        if self.quality.answered(number, now).is_none() {
+        if self.quality.answered(number, heard, now).is_none() {
             return;
         }
         if self.last_answer.is_none() {
@@ -180,6 +251,24 @@ impl PathMonitor {
         self.last_answer = Some(now);
         self.probes_in_silence = 0;
         self.next_at = self.next_at.min(now + self.distance(now));
+    }
+
+    /// The peer says that it stops. It is back when it answers again, or has made a handshake.
+    pub fn handle_goodbye(&mut self, now: Duration) {
+        self.goodbye_at = Some(now);
+        self.answers_in_a_row = 0;
+    }
+
+    /// A request of the peer came, which tells the largest packet that passes from it to here if less
+    /// passes than the underlay would allow.
+    pub fn handle_request(&mut self, mtu: Option<u16>, now: Duration) {
+        self.mtu_back = mtu.map(|mtu| MtuTold { mtu, at: now });
+    }
+
+    /// What is told to the peer of the packets that are sent to it.
+    #[must_use]
+    pub fn mtu_to_tell(&self) -> Option<u16> {
+        self.mtu.is_black_hole().then(|| self.mtu.mtu())
     }
 
     /// The largest packet to be sent now.
@@ -201,6 +290,8 @@ impl PathMonitor {
             black_hole: self.mtu.is_black_hole(),
             mtu_confirmed: self.mtu.is_confirmed(),
             answers: self.last_answer.is_some(),
+            one_way: self.is_heard && self.health.state() == PathState::Down,
+            mtu_back: self.mtu_back.map(|told| told.mtu),
         }
     }
 
@@ -214,23 +305,54 @@ impl PathMonitor {
         PathObservation {
             handshake_age: session.handshake_age,
             unanswered: session.unanswered,
+            refused: session.refused,
+            refused_in_a_row: self.refused_in_a_row,
             silence: self.last_answer.map(|at| now.saturating_sub(at)),
             probes_in_silence: self.probes_in_silence,
+            is_heard: self.is_heard,
+            heard_ago: session.heard_ago,
             answers_in_a_row: self.answers_in_a_row,
             loss: self.quality.loss(),
+            times_lost: self.quality.times_lost(),
+            lossy_way: self.quality.lossy_way(),
             interval: self.interval,
+            said_goodbye: self.goodbye_at.is_some(),
+        }
+    }
+
+    /// True if the peer goes on to send although it answers nothing.
+    fn hears(&self, session: &HandshakeStatus, now: Duration) -> bool {
+        let silence = self.last_answer.map(|at| now.saturating_sub(at));
+        silence.zip(session.heard_ago).is_some_and(|(silence, heard)| {
+            heard < HEARD && silence.saturating_sub(heard) >= AFTER_ANSWER
+        })
+    }
+
+    /// A handshake that was made after a goodbye is of a peer that is back.
+    fn forget_goodbye(&mut self, session: &HandshakeStatus, now: Duration) {
+        let since = self.goodbye_at.map(|at| now.saturating_sub(at));
+        let is_back = since.zip(session.handshake_age).is_some_and(|(since, age)| {
+            let is_newer = since.checked_sub(age).is_some_and(|between| between > ON_ITS_WAY);
+            is_newer && (self.last_answer.is_none() || age >= RETURNS)
+        });
+        if is_back {
+            self.goodbye_at = None;
         }
     }
 
     /// Figures from before an outage say nothing of the path that follows it.
     fn handle_change(&mut self, change: PathChange, now: Duration) {
-        if change.to == PathState::Down {
+        let is_over = |state| matches!(state, PathState::Down | PathState::Stopped);
+        if is_over(change.to) {
             self.quality.clear();
             self.padded.clear();
             self.answers_in_a_row = 0;
-        } else if change.from == PathState::Down {
-            self.quality.clear();
-            self.mtu.restart(now);
+        } else {
+            self.goodbye_at = None;
+            if is_over(change.from) {
+                self.quality.clear();
+                self.mtu.restart(now);
+            }
         }
     }
 
@@ -246,7 +368,7 @@ impl PathMonitor {
         };
         let due = self.interval + self.interval / 2 + self.quality.delay().unwrap_or_default() * 2;
         let is_silent = now.saturating_sub(last) > due;
-        let is_down = self.health.state() == PathState::Down;
+        let is_down = matches!(self.health.state(), PathState::Down | PathState::Stopped);
         // A peer that has been away for long is asked as often as any other.
         let is_recent = now.saturating_sub(last) < SESSION_LIFE;
         let returns = is_down && self.answers_in_a_row > 0;
@@ -259,134 +381,4 @@ impl PathMonitor {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ms(millis: u64) -> Duration {
-        Duration::from_millis(millis)
-    }
-
-    const SESSION: HandshakeStatus =
-        HandshakeStatus { handshake_age: Some(Duration::from_secs(5)), unanswered: 0 };
-
-    /// A peer at the other end of a path of 20 ms.
-    struct World {
-        monitor: PathMonitor,
-        now: Duration,
-        /// The path loses these rounds, by the number of small probes sent.
-        loses: fn(u32) -> bool,
-        border: u16,
-        small: u32,
-        told: Vec<(Duration, PathEvent)>,
-    }
-
-    impl World {
-        fn new() -> Self {
-            let monitor = PathMonitor::new(ms(1000), 1420);
-            let (loses, told): (fn(u32) -> bool, _) = (|_| false, Vec::new());
-            Self { monitor, now: ms(7), loses, border: 1420, small: 0, told }
-        }
-
-        fn run(&mut self, seconds: u64) {
-            let end = self.now + Duration::from_secs(seconds);
-            while self.now < end {
-                let (due, events) = self.monitor.poll(&SESSION, self.now);
-                self.told.extend(events.into_iter().map(|event| (self.now, event)));
-                for request in due {
-                    self.monitor.handle_sent(request, self.now);
-                    self.small += u32::from(request.size.is_none());
-                    let fits = request.size.is_none_or(|size| size <= self.border);
-                    if fits && !(self.loses)(self.small) {
-                        self.monitor.handle_answer(request.number, self.now + ms(20));
-                    }
-                }
-                self.now += ms(100);
-            }
-        }
-
-        fn states(&self) -> Vec<PathState> {
-            let state = |(_, event): &(Duration, PathEvent)| match event {
-                PathEvent::State(change) => Some(change.to),
-                PathEvent::Mtu(_) => None,
-            };
-            self.told.iter().filter_map(state).collect()
-        }
-    }
-
-    #[test]
-    fn a_good_path_is_up_and_told_once() {
-        let mut world = World::new();
-        world.run(300);
-        let summary = world.monitor.summary();
-        assert_eq!(world.states(), [PathState::Up]);
-        assert_eq!((summary.delay, summary.jitter), (Some(ms(20)), Some(ms(0))));
-        assert_eq!((summary.loss.permille(), summary.mtu), (Some(0), 1420));
-        assert!(summary.answers && summary.mtu_confirmed && !summary.black_hole);
-        assert!(world.small < 330, "{} probes in 300 s", world.small);
-    }
-
-    #[test]
-    fn a_tenth_of_lost_rounds_is_degraded_with_that_figure() {
-        let mut world = World::new();
-        world.run(10);
-        world.loses = |number| number % 10 == 0;
-        world.run(120);
-        assert_eq!(world.states(), [PathState::Up, PathState::Degraded]);
-        let permille = world.monitor.summary().loss.permille().unwrap();
-        assert!((80..=120).contains(&permille), "{permille}");
-        world.loses = |_| false;
-        world.run(120);
-        assert_eq!(world.states(), [PathState::Up, PathState::Degraded, PathState::Up]);
-    }
-
-    #[test]
-    fn a_cut_is_down_within_8_s_and_its_end_up_within_3_s_with_fresh_figures() {
-        let mut world = World::new();
-        world.run(60);
-        (world.loses, world.now) = (|_| true, world.now);
-        let cut = world.now;
-        world.run(60);
-        let (down, _) = *world.told.last().unwrap();
-        assert!(down - cut < ms(8_000), "{:?}", down - cut);
-        world.loses = |_| false;
-        let healed = world.now;
-        world.run(30);
-        assert_eq!(world.states(), [PathState::Up, PathState::Down, PathState::Up]);
-        let up = world.told.iter().rev().find(|(_, e)| matches!(e, PathEvent::State(_))).unwrap().0;
-        assert!(up - healed < ms(3_000), "{:?}", up - healed);
-        assert_eq!(world.monitor.summary().loss.lost, 0);
-    }
-
-    #[test]
-    fn half_of_all_rounds_lost_at_random_is_degraded_and_never_down() {
-        let mut world = World::new();
-        world.run(10);
-        // A fixed sequence without a pattern.
-        world.loses = |number| (number.wrapping_mul(2_654_435_761) >> 16) & 1 == 1;
-        world.run(600);
-        assert_eq!(world.states(), [PathState::Up, PathState::Degraded]);
-    }
-
-    #[test]
-    fn a_hole_is_found_while_the_path_stays_up() {
-        let mut world = World::new();
-        world.border = 1240;
-        world.run(10);
-        let summary = world.monitor.summary();
-        assert_eq!((summary.state, summary.mtu, summary.black_hole), (PathState::Up, 1240, true));
-        let lowered = MtuChange { from: 1420, to: 1240 };
-        assert!(world.told.iter().any(|(_, event)| *event == PathEvent::Mtu(lowered)));
-        assert_eq!(summary.loss.lost, 0, "padded probes are not loss");
-    }
-
-    #[test]
-    fn a_peer_that_answers_nothing_is_judged_by_handshakes_and_never_searched() {
-        let mut world = World::new();
-        world.loses = |_| true;
-        world.run(300);
-        assert_eq!(world.states(), [PathState::Up]);
-        let summary = world.monitor.summary();
-        assert_eq!((summary.answers, summary.mtu), (false, 1420));
-        assert!(world.small < 310, "{} probes in 300 s", world.small);
-    }
-}
+mod tests;

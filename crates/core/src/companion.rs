@@ -4,6 +4,7 @@
 //! know who reports, and whether that is believed.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::name::FederationName;
 use crate::record::{HeldCa, Readiness};
@@ -163,6 +164,11 @@ pub struct CompanionReport {
     pub activity: Option<FlowerActivity>,
     /// The VM's clock, if it was told.
     pub clock: Option<UnixMillis>,
+    /// How soon it is said again, whether it is another or not, if that was told: who has said so and
+    /// is silent for much longer does not live.
+    pub again_after: Option<Duration>,
+    /// The UDP port at which the VM echoes what its gateway asks, if it does.
+    pub echo_port: Option<u16>,
 }
 
 impl CompanionReport {
@@ -178,6 +184,8 @@ impl CompanionReport {
             cas: Vec::new(),
             activity: None,
             clock: None,
+            again_after: None,
+            echo_port: None,
         }
     }
 

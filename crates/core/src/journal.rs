@@ -99,11 +99,13 @@ pub enum AuditAct {
     Unblock,
     /// A token of a VM was given up.
     RemoveToken,
+    /// A changed configuration file was taken.
+    Reload,
 }
 
 impl AuditAct {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Found,
         Self::Invite,
         Self::Join,
@@ -116,6 +118,7 @@ impl AuditAct {
         Self::Block,
         Self::Unblock,
         Self::RemoveToken,
+        Self::Reload,
     ];
 
     /// The stable name.
@@ -134,6 +137,7 @@ impl AuditAct {
             Self::Block => "block",
             Self::Unblock => "unblock",
             Self::RemoveToken => "remove_token",
+            Self::Reload => "reload",
         }
     }
 }

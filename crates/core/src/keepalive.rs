@@ -62,6 +62,13 @@ impl Keepalive {
 }
 
 impl Keepalive {
+    /// True if nothing differs that connections of gRPC are made with.
+    #[must_use]
+    pub fn is_same_for_streams(&self, other: &Self) -> bool {
+        (self.grpc_interval, self.grpc_timeout, self.server_min_interval)
+            == (other.grpc_interval, other.grpc_timeout, other.server_min_interval)
+    }
+
     /// Checks that these values of one end can live with those that the other end has told.
     ///
     /// # Errors

@@ -144,9 +144,23 @@ pub enum GuardState {
     Set(Guard),
 }
 
+/// Whether the kernel has IPv6 for an interface.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ipv6State {
+    /// It has.
+    #[default]
+    On,
+    /// It is switched off: the interface takes no address and no route.
+    Off,
+    /// The kernel knows nothing of it.
+    Absent,
+}
+
 /// What the kernel has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KernelState {
+    /// Whether the tunnel's interface can have IPv6.
+    pub ipv6: Ipv6State,
     /// The tunnel's interface, if it is there.
     pub link: Option<TunnelLink>,
     /// The routes in the gateway's tables.

@@ -75,6 +75,15 @@ codes! {
     ConfigConflict "C114" Down "two settings contradict each other"
         "{file}: {setting}: {found}, expected {expected}"
         "correct one of the two";
+    ReloadRefused "C115" Degraded "a reload was refused"
+        "the reload of {file} was refused whole: {reason}"
+        "correct the file and `zonemesh reload`, or put back what was there";
+    ConfigNotInForce "C116" Note "the configuration file is not what is in force"
+        "{file} is not what is in force: {found}"
+        "`zonemesh config check` says more; `zonemesh reload` takes it";
+    ConfigOfBefore "C117" Down "the gateway runs with the last good configuration"
+        "{file} cannot be used, the last one that was in force is: {reason}"
+        "correct the file (`zonemesh config check`), then `zonemesh reload`";
 
     GatewayUnreachable "N201" Down "the gateway does not answer"
         "the gateway {address} does not answer: {reason}"
@@ -101,7 +110,7 @@ codes! {
         "tunnel degraded, {reason}[ ({address})]"
         "`mtr` to the address shows where; a shaped or busy uplink drops first";
     BlackHole "N209" Degraded "long packets do not pass"
-        "nothing above {bytes} passes[, though the underlay has {expected}]"
+        "nothing above {bytes} passes[ {found}][, though the underlay has {expected}]"
         "packets are kept below it; look for a link or firewall that drops longer ones";
     LaneUnanswered "N210" Degraded "a lane is not answered"
         "lane {lane} is not answered[ ({address})], the first carries its flows"
@@ -117,7 +126,7 @@ codes! {
         "the kernel's words say why; another program may own the route or the address";
     ForwardingOff "N214" Degraded "the kernel does not forward packets"
         "{setting} is off: packets of this zone's VMs end here"
-        "`sysctl -w` it to 1, and keep that in /etc/sysctl.d";
+        "`sysctl -w` it to 1, and keep that in /etc/sysctl.d; a container is given it: `--sysctl`";
     NameUnresolved "N215" Degraded "an endpoint's name does not resolve"
         "cannot resolve {address}: {reason}"
         "check the name and this gateway's resolver; known addresses stay in use";
@@ -152,8 +161,29 @@ codes! {
         "the table inet zonemesh cannot be there: {reason}; only routes bar packets in the clear"
         "the kernel needs nf_tables: `modprobe nf_tables`; in a container load it on the host";
     NotListening "N226" Down "a service of this gateway cannot listen"
-        "cannot listen on {address}: {reason}; trying again"
+        "cannot listen on {address}: {reason}[, held by {found}]; trying again"
         "give this machine the address, or free the port: `ss -tanp`";
+    Ipv6Off "N229" Degraded "IPv6 is switched off on this machine"
+        "{setting} is 1: IPv4 goes on without IPv6 (addresses and networks left out: {count})"
+        "`sysctl -w` it to 0, and keep that in /etc/sysctl.d (a container is given it: `--sysctl`); or take IPv6 out of {tunnel.addresses} and {zone.prefixes}";
+    PeerStopped "N230" Down "a gateway was stopped"
+        "its gateway said goodbye: it was stopped"
+        "nothing to do if that is meant; else on that gateway: `systemctl start zonemeshd`";
+    SendingRefused "N231" Down "this machine refuses to send to a peer"
+        "what is sent to it is refused here: {reason}[ ({address})]"
+        "`ip route get` the address from here; `nft list ruleset` shows what drops UDP that leaves";
+    PassesOneWay "N232" Down "packets pass one way only"
+        "what is sent there does not arrive, what comes from there does[ ({address})]"
+        "look for a firewall or route between that drops UDP to the address, or on that gateway";
+    LanDown "N233" Down "the link to this zone's VMs is down"
+        "{found}: this zone's VMs are cut off"
+        "`ip link` and `ip address`: plug it in, set it up, give it its address again";
+    VmCutOff "N234" Degraded "other zones do not reach a VM"
+        "it answers this gateway, and not what comes through the tunnel ({count} times)"
+        "is there a `forward` filter here (`nft list ruleset`), and a route back to other zones in the VM?";
+    KeyUsedTwice "N235" Down "two hosts use one WireGuard key"
+        "two hosts use its WireGuard key: {address}"
+        "stop the gateway that was cloned, or give it keys of its own: a VM is not copied with them";
 
     RegistrationRefused "P301" Down "the gateway refuses this VM"
         "the gateway refuses the registration: {reason}"
@@ -218,6 +248,9 @@ codes! {
     NoMesh "P321" Degraded "this gateway is in no mesh yet"
         "nothing is founded or joined here, and no peer is written"
         "`zonemesh zone join FILE` with an invitation; the first zone: `zonemesh mesh init`";
+    VmRefused "P322" Degraded "this gateway refuses a VM"
+        "it is refused: {reason}"
+        "correct what its companion shows: {vm:token}, {vm:federation}, {vm:address}";
 
     WrongCa "T401" Down "wrong CA"
         "[the SuperLink {address}: ]{reason}"
@@ -301,6 +334,9 @@ codes! {
     SuperLinkNotReady "F511" Degraded "the SuperLink is not ready"
         "the SuperLink in zone {zone} is {found}"
         "wait; if it lasts, read the log of zonemesh-superlink in that VM";
+    CompanionBlocked "F512" Degraded "a companion does not get on"
+        "its companion does not get on: {found}: {reason}"
+        "`journalctl` of the companion in that VM says more";
 }
 
 impl Code {

@@ -27,7 +27,7 @@ use crate::name::ZoneName;
 use crate::record::{MAX_RECORD_BYTES, Problem, SignedRecord, ZoneRecord};
 use crate::time::UnixMillis;
 
-use crate::member::{Member, MembershipError};
+use crate::member::{Member, MembershipError, OutOfBounds};
 use crate::mesh::RootHash;
 pub use held::HeldRecord;
 pub use lookup::{FoundSuperLink, SignedRevocation};
@@ -277,6 +277,12 @@ impl Registry {
         let member = self.members.get(&candidate.record.zone);
         let member = member.ok_or(RecordRejected::UnknownZone)?;
         Ok(member.check_bounds(&candidate.record)?)
+    }
+
+    /// What a record claims that is not its zone's.
+    #[must_use]
+    pub fn beyond_bounds(&self, record: &ZoneRecord) -> Option<OutOfBounds> {
+        self.members.get(&record.zone)?.check_bounds(record).err()
     }
 
     /// This gateway's zone.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::member::Member;
+use crate::member::{self, Member, MembershipError};
 use crate::membership::{
     self, ContentId, ItemId, Membership, OvertakenRevocation, SignedTrustItem,
 };
@@ -119,7 +119,7 @@ impl Trust {
     }
 
     /// Granted zones first; a configured one counts if its zone has no grant, its key was not
-    /// revoked and nothing of it is another's.
+    /// put out, under whatever set, and nothing of it is another's.
     fn members(&self) -> BTreeMap<ZoneName, Member> {
         let Some(membership) = &self.membership else {
             return self.configured.clone();
@@ -136,7 +136,7 @@ impl Trust {
         }
         for member in self.configured.values() {
             let open =
-                !membership.is_revoked(&member.key) && membership.grant(&member.zone).is_none();
+                !membership.was_put_out(&member.key) && membership.grant(&member.zone).is_none();
             let free = open
                 && keys.insert(member.key)
                 && taken.claim_all(&member.zone, &nets(member)).is_ok();
@@ -153,6 +153,28 @@ impl Registry {
     /// ones, one by one.
     pub fn manage(&mut self, membership: Membership) -> MembershipChange {
         self.change(|trust| trust.membership = Some(membership))
+    }
+
+    /// Takes other members that are written by hand. What the others have said stays; a zone that is
+    /// written no more is gone at once, with its record, and one that is granted stays what it is.
+    ///
+    /// # Errors
+    /// [`MembershipError`] if they contradict each other or do not know this zone's key; those that
+    /// were there stay.
+    pub fn set_configured(
+        &mut self,
+        configured: Vec<Member>,
+    ) -> Result<MembershipChange, MembershipError> {
+        let configured = member::check(configured)?;
+        let zone = self.zone();
+        match configured.get(zone) {
+            None => return Err(MembershipError::OwnZoneMissing(zone.clone())),
+            Some(own) if own.key != self.own.key() => {
+                return Err(MembershipError::OtherIdentity(zone.clone()));
+            }
+            Some(_) => {}
+        }
+        Ok(self.change(|trust| trust.configured = configured))
     }
 
     /// Blocks a zone, or lets it in again: here only, at once.

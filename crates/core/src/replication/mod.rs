@@ -24,7 +24,7 @@ use crate::registry::VersionVector;
 use crate::time::UnixMillis;
 
 pub use clock::{ClockEcho, ClockOffset, ClockStamp};
-pub use session::{ReplicationSession, SessionOutput, StreamRefused};
+pub use session::{RefusedClaim, ReplicationSession, SessionOutput, StreamRefused};
 
 /// Time between two digests on a stream.
 pub const DIGEST_INTERVAL_MS: u64 = 30_000;

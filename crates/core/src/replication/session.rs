@@ -6,6 +6,7 @@
 //! ([`StreamRefused`]).
 
 use crate::gateway::GatewayId;
+use crate::member::OutOfBounds;
 use crate::name::ZoneName;
 use crate::record::{ProtocolRange, SignedRecord};
 use crate::registry::{RecordAccepted, RecordRejected, Registry, VersionVector};
@@ -79,8 +80,20 @@ pub struct SessionOutput {
     /// call [`ReplicationSession::handle_change`] of every session, this one included, and wake
     /// those who watch.
     pub changed: Vec<GatewayId>,
-    /// Records that were refused, for the log; they are counted already.
+    /// Records that were refused, for the log; they are counted already. Of a zone whose key this
+    /// gateway may have wrong there are none: whoever passes them on is honest.
     pub rejected: Vec<RecordRejected>,
+    /// Records that were refused for what they claim, whoever passed them on; they are counted already.
+    pub claims: Vec<RefusedClaim>,
+}
+
+/// A record of a zone that claims what is not that zone's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedClaim {
+    /// Whose record it is.
+    pub zone: ZoneName,
+    /// What it claims.
+    pub claim: OutOfBounds,
 }
 
 /// What was held when the versions were last sent, and whether those of the trust items were among
@@ -390,6 +403,7 @@ impl ReplicationSession {
         output: &mut SessionOutput,
     ) {
         for signed in items {
+            let offered = signed.clone();
             match registry.accept(signed, now) {
                 Ok(RecordAccepted::Stored(id)) => {
                     if let Some(held) = registry.get_gateway(&id) {
@@ -398,13 +412,36 @@ impl ReplicationSession {
                     output.changed.push(id);
                 }
                 Ok(RecordAccepted::Known | RecordAccepted::OwnSurpassed) => {}
-                Err(reason) => output.rejected.push(reason),
+                Err(RecordRejected::BadSignature) if self.is_passed_on(&offered, registry) => {}
+                Err(reason) => match claim_of(&offered, reason, registry) {
+                    Some(refused) => output.claims.push(refused),
+                    None => output.rejected.push(reason),
+                },
             }
         }
         if registry.poll_republish(now).is_some() {
             output.changed.push(registry.id().clone());
         }
     }
+
+    /// True of a record of a zone that is not the neighbour's, and of which nothing has ever been valid
+    /// here: its key may be the wrong one here, which its own stream tells, and no neighbour's fault.
+    fn is_passed_on(&self, offered: &SignedRecord, registry: &Registry) -> bool {
+        offered.decode().is_ok_and(|record| {
+            record.zone != self.neighbour && registry.of_zone(&record.zone).next().is_none()
+        })
+    }
+}
+
+/// What a record claims that was refused for that.
+fn claim_of(
+    offered: &SignedRecord,
+    reason: RecordRejected,
+    registry: &Registry,
+) -> Option<RefusedClaim> {
+    let record = offered.decode().ok()?;
+    let claim = registry.beyond_bounds(&record)?;
+    (RecordRejected::from(claim) == reason).then_some(RefusedClaim { zone: record.zone, claim })
 }
 
 fn summary(registry: &Registry) -> RegistryDigest {

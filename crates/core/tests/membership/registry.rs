@@ -12,9 +12,12 @@ use zonemesh_core::record::{
 use zonemesh_core::registry::{RecordAccepted, RecordRejected, Registry, Standing};
 use zonemesh_core::replication::{ReplicationSession, StreamBody, StreamMessage};
 
-use crate::mesh::{NOW, by, careless, grant, granted, identity, mesh, name, request, revocation};
+use crate::change::{batch, draft, edit};
+use crate::mesh::{
+    NOW, by, careless, grant, granted, identity, mesh, mesh_of, name, owner, request, revocation,
+};
 
-fn draft(zone: u8) -> RecordContent {
+fn content(zone: u8) -> RecordContent {
     RecordContent {
         gateways: Vec::new(),
         prefixes: request(zone).prefixes,
@@ -34,7 +37,7 @@ fn signed(zone: u8, key: u8, seq: u64) -> SignedRecord {
         zone: name(zone),
         version,
         issued_at: NOW,
-        content: draft(zone),
+        content: content(zone),
     };
     SignedRecord::sign(&record, &identity(key))
 }
@@ -64,6 +67,31 @@ fn a_revoked_zone_is_gone_at_once_with_its_record_and_stays_out() {
     assert_eq!(registry.accept(signed(1, 1, 9), NOW), Err(RecordRejected::RevokedZone));
     registry.accept_trust(vec![item]);
     assert!(registry.poll_trust().is_none(), "known: nothing to do");
+}
+
+/// What `[[peer]]` still says of a zone whose revocation went with the set that it was made under.
+#[test]
+fn a_zone_that_was_put_out_is_no_member_by_the_configuration_whatever_set_is_followed() {
+    let mut membership = mesh_of(2, 1);
+    for zone in 0..3 {
+        let item = grant(&membership, zone);
+        membership.accept(item).unwrap();
+    }
+    let revocation = membership.draft_revocation(&name(1), "stolen", NOW).unwrap();
+    let revoked = by(membership.authority_set().1, &TrustItem::Revocation(revocation), &[1]);
+    membership.accept(revoked).unwrap();
+    let GrantRequest { zone, zone_key: key, prefixes, tunnel_ips, .. } = request(1);
+    let configured = vec![Member { zone, key, prefixes, tunnel_ips }];
+    let mut registry =
+        Registry::managed(name(0), identity(0), configured, membership.clone(), 1).unwrap();
+    registry.poll_trust();
+    assert_eq!(members(&registry), ["z0", "z2"]);
+    let change = draft(&membership, &edit(&[], &[1], None));
+    registry.accept_trust(batch(change, &[owner(0)]));
+    registry.poll_trust();
+    let now = registry.membership().unwrap();
+    assert!(!now.is_revoked(&key), "the revocation went with the set");
+    assert_eq!(members(&registry), ["z0", "z2"]);
 }
 
 #[test]
@@ -210,7 +238,7 @@ fn two_gateways_exchange_trust_items_before_the_records_that_need_them() {
     }
     let revoked = revocation(registries[1].membership().unwrap(), 4, 4, 9);
     registries[1].accept_trust(vec![revoked]);
-    registries[1].publish(draft(1), NOW).unwrap();
+    registries[1].publish(content(1), NOW).unwrap();
     meet(&mut registries);
     let [one, other] = &registries;
     assert_eq!(one.trust_hash(), other.trust_hash());
@@ -248,8 +276,8 @@ fn a_gateway_that_is_not_managed_yet_takes_part_with_its_records() {
     let fixed = vec![member(0), member(1)];
     let late = Registry::new(name(1), identity(1), fixed, 1).unwrap();
     let mut registries = [registry(0, 2), late];
-    registries[0].publish(draft(0), NOW).unwrap();
-    registries[1].publish(draft(1), NOW).unwrap();
+    registries[0].publish(content(0), NOW).unwrap();
+    registries[1].publish(content(1), NOW).unwrap();
     meet(&mut registries);
     assert_eq!(registries[0].root_hash(), registries[1].root_hash());
     assert_eq!(registries[0].records().count(), 2);
@@ -284,7 +312,7 @@ fn federation() -> FederationName {
 
 /// The zone says that it runs the federation's SuperLink.
 fn claim(zone: u8, registry: &mut Registry) {
-    let mut content = draft(zone);
+    let mut content = content(zone);
     content.superlinks = vec![SuperLink {
         tls_name: federation().superlink_tls_name(),
         federation: federation(),

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod accept;
+mod configured;
 mod gateways;
 mod mesh;
 mod model;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use zonemesh_core::record::{CaCertificate, CaSet, CaState, SignedRecord, Version};
+use zonemesh_core::record::{CaCertificate, CaSet, CaState, CertificateDer, SignedRecord, Version};
 use zonemesh_core::registry::{PublishError, RecordAccepted, RecordRejected, Registry};
 use zonemesh_core::time::UnixMillis;
 
@@ -142,10 +142,10 @@ fn what_others_would_refuse_is_not_published_and_the_earlier_record_stays() {
     assert_eq!(source.field, "gateways[0].endpoints");
     assert_eq!(source.problem.to_string(), "17 of at most 16");
     let mut large = draft(0, 2);
-    // A SEQUENCE of 5999 bytes: MIIXbw are its first four.
-    let body = format!("MIIXbw{}", "A".repeat(7_998));
-    let pem = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----");
-    let ca = CaCertificate { pem, state: CaState::Active };
+    // A SEQUENCE of 5999 bytes.
+    let der = [&[0x30, 0x82, 0x17, 0x6f][..], &[0; 5_999]].concat();
+    let certificate = CertificateDer::new(der.into()).unwrap();
+    let ca = CaCertificate { certificate, state: CaState::Active };
     let of = |federation: &str| CaSet {
         federation: federation.parse().unwrap(),
         certificates: vec![ca.clone(); 6],

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use zonemesh_core::record::{
-    CaCertificate, CaSet, CaState, EndpointKind, FlowerTransport, FurtherEndpoint, HeldCa, Lane,
-    MAX_ENDPOINTS, MAX_RECORD_BYTES, MAX_SUPERNODES, MAX_TUNNEL_IPS, Readiness, RecordContent,
-    SignedRecord, SignedRecordError, TransitOffer, ZoneRecord, ZoneSuperNode,
+    CaCertificate, CaSet, CaState, CertificateDer, EndpointKind, FlowerTransport, FurtherEndpoint,
+    HeldCa, Lane, MAX_ENDPOINTS, MAX_RECORD_BYTES, MAX_SUPERNODES, MAX_TUNNEL_IPS, Readiness,
+    RecordContent, SignedRecord, SignedRecordError, TransitOffer, ZoneRecord, ZoneSuperNode,
 };
 
 use crate::zones::{draft, identity, name, proof, record, signed, superlink, wireguard};
@@ -68,7 +68,7 @@ fn field(tag: u32, bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn what_a_later_release_adds_to_a_record_is_passed_over_and_the_rest_holds() {
     let certificate = |state| CaCertificate {
-        pem: "-----BEGIN CERTIFICATE-----\nMAMCAQA=\n-----END CERTIFICATE-----\n".to_owned(),
+        certificate: CertificateDer::new(vec![0x30, 3, 2, 1, 0].into()).unwrap(),
         state,
     };
     let mut content = draft(1, 51821);
@@ -96,7 +96,8 @@ fn what_a_later_release_adds_to_a_record_is_passed_over_and_the_rest_holds() {
 fn a_ca_certificate_of_the_first_release_is_read_in_the_form_of_today() {
     let pem = "-----BEGIN CERTIFICATE-----\nMAMCAQA=\n-----END CERTIFICATE-----\n";
     let mut content = draft(1, 51821);
-    let active = CaCertificate { pem: pem.to_owned(), state: CaState::Active };
+    let certificate = CertificateDer::from_pem(pem).unwrap();
+    let active = CaCertificate { certificate, state: CaState::Active };
     content.ca_sets =
         vec![CaSet { federation: superlink(1).federation, certificates: vec![active] }];
     let today = SignedRecord::sign(&record(1, 1, content.clone()), &identity(1));

@@ -1,7 +1,7 @@
 //! One stream: greeting, refusals, the messages that two ends exchange.
 
 use zonemesh_core::mesh::MeshId;
-use zonemesh_core::record::ProtocolRange;
+use zonemesh_core::record::{ProtocolRange, SignedRecord};
 use zonemesh_core::registry::{RecordRejected, Registry};
 use zonemesh_core::replication::{
     DIGEST_INTERVAL_MS, RegistryDigest, ReplicationSession, StreamBody, StreamMessage,
@@ -9,7 +9,7 @@ use zonemesh_core::replication::{
 };
 use zonemesh_core::time::UnixMillis;
 
-use crate::zones::{NOW, draft, gateway, name, registry, signed};
+use crate::zones::{NOW, draft, gateway, identity, name, record, registry, signed};
 
 fn session(neighbour: u8) -> ReplicationSession {
     ReplicationSession::new(MeshId::static_peers(), name(neighbour))
@@ -181,6 +181,26 @@ fn forged_items_are_told_and_do_not_end_the_stream() {
         pair.ends[0].handle(StreamMessage { clock, body }, &mut pair.registries[0], NOW).unwrap();
     assert_eq!(output.rejected.len(), 1);
     assert!(output.changed.is_empty() && output.messages.is_empty());
+}
+
+/// As a gateway sees it that has another key of zone 2 than zone 2 signs with.
+#[test]
+fn a_neighbour_that_passes_on_a_record_of_a_zone_whose_key_is_wrong_here_is_not_blamed() {
+    let mut pair = Pair::new([published(0), published(1)]);
+    pair.open(NOW);
+    let clock = pair.ends[1].open(&pair.registries[1], NOW).clock;
+    let by_another_key = SignedRecord::sign(&record(2, 1, draft(2, 1)), &identity(7));
+    let offer = |pair: &mut Pair| {
+        let body = StreamBody::Items(vec![by_another_key.clone()]);
+        let message = StreamMessage { clock, body };
+        pair.ends[0].handle(message, &mut pair.registries[0], NOW).unwrap().rejected
+    };
+    assert_eq!(offer(&mut pair), [], "its own stream tells");
+    let counters = pair.registries[0].counters();
+    assert!(counters.rejected().any(|count| count == (RecordRejected::BadSignature, 1)));
+    // Where the key is right, as it was good for another record, this one is a forgery.
+    pair.registries[0].accept(signed(2, 1, 1), NOW).unwrap();
+    assert_eq!(offer(&mut pair), [RecordRejected::BadSignature]);
 }
 
 /// What zone 0 answers to zone 1's hello after `change`.

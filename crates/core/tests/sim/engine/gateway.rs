@@ -10,8 +10,8 @@ use zonemesh_core::membership::{
 };
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::{
-    CaCertificate, CaSet, CaState, Gateway, KeyProof, ProtocolRange, RecordContent, SignedRecord,
-    Version, ZoneRecord,
+    CaCertificate, CaSet, CaState, CertificateDer, Gateway, KeyProof, ProtocolRange, RecordContent,
+    SignedRecord, Version, ZoneRecord,
 };
 use zonemesh_core::registry::Registry;
 use zonemesh_core::time::UnixMillis;
@@ -93,7 +93,7 @@ pub(crate) fn registry(zone: u32, trust: Membership, now: UnixMillis) -> Registr
 
 /// What a zone says; `port` tells apart one content from another.
 pub(crate) fn draft(zone: u32, port: u16) -> RecordContent {
-    let pem = "-----BEGIN CERTIFICATE-----\nMAMCAQA=\n-----END CERTIFICATE-----\n".to_owned();
+    let certificate = CertificateDer::new(vec![0x30, 3, 2, 1, 0].into()).unwrap();
     let key = WireGuardPrivateKey::from_bytes([9; 32]);
     let gateway = format!("{}-gw1", name(zone));
     let proof = KeyProof::make(&key, &identity(zone).public_key(), &gateway);
@@ -113,7 +113,7 @@ pub(crate) fn draft(zone: u32, port: u16) -> RecordContent {
         superlinks: Vec::new(),
         ca_sets: vec![CaSet {
             federation: "health-eu".parse().unwrap(),
-            certificates: vec![CaCertificate { pem, state: CaState::Active }],
+            certificates: vec![CaCertificate { certificate, state: CaState::Active }],
         }],
         protocol: ProtocolRange::CURRENT,
         ..RecordContent::default()

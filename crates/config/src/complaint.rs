@@ -5,6 +5,7 @@
 
 use toml::de::DeValue;
 use zonemesh_core::finding::Code;
+use zonemesh_core::suggestion;
 use zonemesh_core::visible::visible;
 
 use crate::error::ConfigError;
@@ -69,10 +70,5 @@ pub(crate) fn kind(value: &DeValue<'_>) -> String {
 /// The candidate that `text` was probably meant to be.
 pub(crate) fn nearest<'c>(text: &str, candidates: &[&'c str]) -> Option<&'c str> {
     let text = text.to_lowercase().replace('-', "_");
-    candidates
-        .iter()
-        .map(|candidate| (strsim::jaro_winkler(&text, candidate), *candidate))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
+    suggestion::nearest(&text, candidates)
 }

@@ -17,9 +17,10 @@ use crate::complaint::Complaint;
 use crate::draft::ConfigDraft;
 use crate::error::ConfigErrors;
 use crate::keys::{
-    FederationSettings, GatewaySettings, JoinSettings, LocalApiSettings, LogSettings, MeshSettings,
-    PeerSettings, ProbeSettings, RegistrySettings, TunnelSettings, ZoneSettings,
+    FederationSettings, GatewaySettings, HttpSettings, JoinSettings, LocalApiSettings, LogSettings,
+    MeshSettings, PeerSettings, ProbeSettings, RegistrySettings, TunnelSettings, ZoneSettings,
 };
+use crate::left_out::{self, LeftOutPeer};
 use crate::mistakes::Mistakes;
 use crate::source::FilePlace;
 use crate::syntax;
@@ -49,8 +50,12 @@ pub struct Config {
     pub federations: Vec<FederationSettings>,
     /// `[[peer]]`: the other zones.
     pub peers: Vec<PeerSettings>,
+    /// `[[peer]]` sections that cannot be used: none, unless [`Config::parse_usable`] has met one.
+    pub left_out: Vec<LeftOutPeer>,
     /// `[log]`: what is written to standard error.
     pub log: LogSettings,
+    /// `[http]`: two states for probes; absent if the section is.
+    pub http: Option<HttpSettings>,
     origin: Origin,
 }
 
@@ -71,17 +76,30 @@ impl Config {
     /// # Errors
     /// All mistakes of the file, each with its place, what was expected and the way out.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
+        let mut config = Self::parse_usable(text, file_name)?;
+        let mistakes = left_out::mistakes_of(std::mem::take(&mut config.left_out));
+        ConfigErrors::unless_empty(Some(config), mistakes)
+    }
+
+    /// Reads it as far as a gateway can start with it: `[[peer]]` sections that cannot be used are left
+    /// out and told ([`Config::left_out`]), if there are others and no mistake elsewhere.
+    ///
+    /// # Errors
+    /// As [`Config::parse`].
+    pub fn parse_usable(text: &str, file_name: &str) -> Result<Self, ConfigErrors> {
         let mut mistakes = Mistakes::new(text, file_name);
         let (file, syntax_errors) = DeTable::parse_recoverable(text);
         if !syntax_errors.is_empty() {
             syntax::report(&mut mistakes, text, &syntax_errors);
             return ConfigErrors::unless_empty(None, mistakes.into_parts().0);
         }
-        let draft = ConfigDraft::read(&mut mistakes, file.get_ref());
+        let mut draft = ConfigDraft::read(&mut mistakes, file.get_ref());
         checks::run(&draft, &mut mistakes);
-        let (errors, places) = mistakes.into_parts();
+        let (errors, mut places) = mistakes.into_parts();
+        let (errors, left_out) = left_out::split(&mut draft, errors, &mut places);
         let file = file_name.to_owned();
-        ConfigErrors::unless_empty(finish(draft, Origin { file, places }), errors)
+        let config = finish(draft, Origin { file, places });
+        ConfigErrors::unless_empty(config.map(|config| Self { left_out, ..config }), errors)
     }
 
     /// Reads the bytes of a configuration file, as [`Config::parse`] reads its text.
@@ -92,6 +110,26 @@ impl Config {
     pub fn parse_bytes(bytes: &[u8], file_name: &str) -> Result<Self, ConfigErrors> {
         syntax::check_size(bytes, file_name)?;
         Self::parse(syntax::utf8(bytes, file_name)?, file_name)
+    }
+
+    /// Reads the bytes of a configuration file, as [`Config::parse_usable`] reads its text.
+    ///
+    /// # Errors
+    /// As [`Config::parse_bytes`].
+    pub fn parse_bytes_usable(bytes: &[u8], file_name: &str) -> Result<Self, ConfigErrors> {
+        syntax::check_size(bytes, file_name)?;
+        Self::parse_usable(syntax::utf8(bytes, file_name)?, file_name)
+    }
+
+    /// Leaves the peer of this number out, as `found` stands at its `key`.
+    pub fn leave_out(&mut self, index: usize, key: &str, found: &str) {
+        let place = self.place(&format!("peer[{index}].{key}"));
+        let place = place.unwrap_or(FilePlace { line: 1, column: 1 });
+        let section = left_out::in_file(index, &self.left_out);
+        let key = format!("peer[{section}].{key}");
+        let mistake = left_out::unusable(&self.origin.file, place, &key, found);
+        left_out::close_gap(&mut self.origin.places, index);
+        self.left_out.push(LeftOutPeer::of_settings(self.peers.remove(index), mistake, section));
     }
 
     /// Where the value of a dotted key stands in the file, or `None` where it is a default.
@@ -144,6 +182,15 @@ impl Config {
         }
         ConfigErrors::unless_empty(Some(()), errors)
     }
+
+    /// The mistake that `key` names a file which cannot be used.
+    #[must_use]
+    pub fn unusable_file(&self, key: &str, found: impl Into<String>) -> ConfigErrors {
+        let fix = "put the file there, or take this line out";
+        let complaint = Complaint::new(found, "a key file", fix).coded(Code::FileUnusable);
+        let place = self.place(key).unwrap_or(FilePlace { line: 1, column: 1 });
+        ConfigErrors::one(complaint.at(&self.origin.file, place, key))
+    }
 }
 
 /// The typed configuration, or `None` if a value is missing, which has been reported.
@@ -164,7 +211,12 @@ fn finish(draft: ConfigDraft, origin: Origin) -> Option<Config> {
         },
         federations: draft.federations.into_iter().filter_map(|f| f.settings(known)).collect(),
         peers: draft.peers.into_iter().filter_map(|peer| peer.settings(known)).collect(),
+        left_out: Vec::new(),
         log: draft.log.settings(known)?,
+        http: match draft.http {
+            Some(draft) => Some(draft.settings(known)?),
+            None => None,
+        },
         origin,
     })
 }

@@ -7,8 +7,8 @@ use toml::de::DeTable;
 
 use crate::defaults::{self, Known};
 use crate::keys::{
-    DraftFederation, DraftGateway, DraftJoin, DraftKeepalive, DraftLocalApi, DraftLog, DraftMesh,
-    DraftPeer, DraftProbes, DraftRegistry, DraftTunnel, DraftZone, SECTIONS,
+    DraftFederation, DraftGateway, DraftHttp, DraftJoin, DraftKeepalive, DraftLocalApi, DraftLog,
+    DraftMesh, DraftPeer, DraftProbes, DraftRegistry, DraftTunnel, DraftZone, SECTIONS,
 };
 use crate::mistakes::Mistakes;
 use crate::reader::SectionReader;
@@ -30,6 +30,7 @@ pub(crate) struct ConfigDraft {
     pub(crate) federations: Vec<DraftFederation>,
     pub(crate) peers: Vec<DraftPeer>,
     pub(crate) log: DraftLog,
+    pub(crate) http: Option<DraftHttp>,
 }
 
 impl ConfigDraft {
@@ -56,6 +57,7 @@ impl ConfigDraft {
             federations: root.tables(DraftFederation::SPEC, DraftFederation::read),
             peers: root.tables(DraftPeer::SPEC, DraftPeer::read),
             log: root.table(DraftLog::SPEC).map(DraftLog::read).unwrap_or_default(),
+            http: root.table(DraftHttp::SPEC).map(DraftHttp::read),
         }
     }
 

@@ -58,6 +58,11 @@ impl ConfigErrors {
         }
     }
 
+    /// This one alone.
+    pub(crate) fn one(error: ConfigError) -> Self {
+        Self(vec![error])
+    }
+
     /// The mistakes, in the order of the file; at least one.
     pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
         self.0.iter()

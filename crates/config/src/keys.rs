@@ -22,10 +22,10 @@ use crate::mistakes::Placed;
 use crate::reader::SectionReader;
 use crate::schema::{KeyNeed, KeySpec, SectionCount, SectionSpec, TakesEffect};
 use crate::table::section;
-use crate::value::{self, Lanes, LogFormat, LogLevel, SubjectName};
+use crate::value::{self, Lanes, LogFormat, LogLevel, SubjectName, WgSockets};
 
 /// All sections of the file and their keys, in the order of the annotated example.
-pub const SECTIONS: [SectionSpec; 14] = [
+pub const SECTIONS: [SectionSpec; 15] = [
     DraftZone::SPEC,
     DraftGateway::SPEC,
     DraftTunnel::SPEC,
@@ -40,6 +40,7 @@ pub const SECTIONS: [SectionSpec; 14] = [
     DraftFederation::SPEC,
     DraftPeer::SPEC,
     DraftLog::SPEC,
+    DraftHttp::SPEC,
 ];
 
 section! {
@@ -62,7 +63,10 @@ section! {
     state_dir: PathBuf = one(value::file), Default("\"/var/lib/zonemesh\""), OnRestart;
     /// socket of the `zonemesh` tool, at most 107 bytes
     admin_socket: PathBuf
-        = one(value::socket), Default("\"/run/zonemesh/admin.sock\""), OnRestart;
+        = one(value::socket), Default("\"/run/zonemesh/admin.sock\""), OnReload;
+    /// folder of the socket that [`wg`](#wg-on-a-gateway) speaks to; `"off"`: there is none
+    wg_sockets: WgSockets
+        = one(value::wg_sockets), Default("\"/var/run/wireguard\""), Anew;
     /// how others reach this gateway, best first, at most 16: `IP:port`, `[IPv6]:port`, `name:port`;
     /// empty behind a NAT
     endpoints: Endpoint = list(value::endpoint), Default("[]"), OnReload;
@@ -81,21 +85,22 @@ section! {
     /// the TUN device
     interface: String = one(value::interface), Default("\"zm0\""), OnRestart;
     /// this gateway's addresses inside the tunnels; left out, those that the mesh has granted its zone
-    addresses: IpAddr = list(value::tunnel_address), Default("[]"), OnRestart;
+    addresses: IpAddr = list(value::tunnel_address), Default("[]"), Anew;
     /// 1280 to 65455; left out, the smallest underlay less 60 (IPv4) or 80 (IPv6), at most 1420
     /// ([more](RELIABILITY.md#mtu))
-    mtu: u16 = one(|mtu| value::count(mtu, MTUS, "bytes", MTU_FIX)), Absent("derived"), OnRestart;
+    mtu: u16 = one(|mtu| value::count(mtu, MTUS, "bytes", MTU_FIX)), Absent("derived"), OnReload;
     /// UDP port of WireGuard
-    listen_port: u16 = one(value::port), Default("51820"), OnRestart;
+    listen_port: u16 = one(value::port), Default("51820"), Anew;
     /// cores that may work for one other gateway, 1 to 8; each lane from the second on has a UDP
     /// port, `listen_port` + 11 and up ([more](design/data-plane.md#lanes)). `"auto"`: 1 below four
     /// cores, then half of them up to 4; [unmeasured](PERFORMANCE.md#lanes)
-    lanes: Lanes = one(value::lanes), Default("1"), OnRestart;
+    lanes: Lanes = one(value::lanes), Default("1"), Anew;
     /// while there is much to carry, the tunnel's threads run before ordinary programs of this
-    /// machine for a fifth of the time, on one core never ([more](design/data-plane.md#busy-threads));
-    /// it takes the right to the lowest real-time priority (`LimitRTPRIO=1` in the unit), without
+    /// machine for a fifth of the time and have a larger share than they for the rest, on one core
+    /// neither ([more](design/data-plane.md#busy-threads)); it takes the right to the lowest
+    /// real-time priority and to `nice` -10 (`LimitRTPRIO=1` and `LimitNICE=-10` in the unit), without
     /// which the log says so once
-    realtime: bool = one(value::truth), Default("true"), OnRestart;
+    realtime: bool = one(value::truth), Default("true"), Anew;
     /// made on first start
     private_key_file: PathBuf
         = one(value::file), Default("\"<state_dir>/wireguard.key\""), OnRestart;
@@ -109,9 +114,9 @@ section! {
     /// silence after which an empty packet goes to every peer; 1s to 29s
     wireguard: Duration = one(value::duration), Default("\"25s\""), OnReload;
     /// silence after which a registry stream is tried; at least 30s
-    grpc_interval: Duration = one(value::duration), Default("\"60s\""), OnRestart;
+    grpc_interval: Duration = one(value::duration), Default("\"60s\""), OnReload;
     /// without an answer the stream ends and is opened again
-    grpc_timeout: Duration = one(value::duration), Default("\"20s\""), OnRestart;
+    grpc_timeout: Duration = one(value::duration), Default("\"20s\""), OnReload;
 }
 
 /// Seldom enough to weigh nothing, often enough to see a cut within seconds.
@@ -135,12 +140,12 @@ section! {
     RegistrySettings, DraftRegistry = Once "registry";
 
     /// TCP port on the tunnel addresses; the same in all zones
-    port: u16 = one(value::port), Default("51821"), OnRestart;
+    port: u16 = one(value::port), Default("51821"), Anew;
     /// certifies this zone's gateway; made on first start; whoever has it is this zone
     identity_key_file: PathBuf
         = one(value::file), Default("\"<state_dir>/zone.key\""), OnRestart;
     /// the section below
-    etcd: EtcdSettings = section(DraftEtcd), Absent("none"), OnRestart;
+    etcd: EtcdSettings = section(DraftEtcd), Absent("none"), OnReload;
 }
 
 section! {
@@ -149,21 +154,21 @@ section! {
 
     /// `https://host:port` or `http://host:port` of its members, tried one after another
     endpoints: String
-        = list(value::url), Required("endpoints = [\"https://10.10.10.9:2379\"]"), OnRestart;
+        = list(value::url), Required("endpoints = [\"https://10.10.10.9:2379\"]"), OnReload;
     /// where the keys begin; the same in all zones
-    prefix: String = one(value::key_prefix), Default("\"/zonemesh\""), OnRestart;
+    prefix: String = one(value::key_prefix), Default("\"/zonemesh\""), OnReload;
     /// `false`: this gateway opens no registry streams besides
-    streams: bool = one(value::truth), Default("true"), OnRestart;
+    streams: bool = one(value::truth), Default("true"), OnReload;
     /// PEM; etcd's certificate must chain to it; needed with `https`
-    ca_file: PathBuf = one(value::file), Absent("none"), OnRestart;
+    ca_file: PathBuf = one(value::file), Absent("none"), OnReload;
     /// PEM, this gateway's; with `key_file`
-    certificate_file: PathBuf = one(value::file), Absent("none"), OnRestart;
+    certificate_file: PathBuf = one(value::file), Absent("none"), OnReload;
     /// PEM, its private key; only with `https`
-    key_file: PathBuf = one(value::file), Absent("none"), OnRestart;
+    key_file: PathBuf = one(value::file), Absent("none"), OnReload;
     /// with `password_file`
-    user: String = one(value::user), Absent("none"), OnRestart;
+    user: String = one(value::user), Absent("none"), OnReload;
     /// that user's password; only with `https`
-    password_file: PathBuf = one(value::file), Absent("none"), OnRestart;
+    password_file: PathBuf = one(value::file), Absent("none"), OnReload;
 }
 
 const NEIGHBOURS_FIX: &str = "6 is usual: fewer make changes slow to arrive, more cost traffic";
@@ -185,7 +190,7 @@ section! {
     JoinSettings, DraftJoin = Once "join";
 
     /// where zones that join call, and zones that ask whether they are out; in a managed mesh
-    listen: SocketAddr = one(value::listen_address), Default("\"0.0.0.0:51823\""), OnRestart;
+    listen: SocketAddr = one(value::listen_address), Default("\"0.0.0.0:51823\""), OnReload;
 }
 
 section! {
@@ -194,9 +199,9 @@ section! {
 
     /// this gateway's LAN address and a TCP port; until it can be had, [N226](codes/N226.md)
     listen: SocketAddr
-        = one(value::listen_address), Required("listen = \"10.10.10.1:51822\""), OnRestart;
+        = one(value::listen_address), Required("listen = \"10.10.10.1:51822\""), OnReload;
     /// OneGate as this gateway reaches it: who registers a SuperLink must then prove its VM by it too
-    onegate: String = one(value::url), Absent("none"), OnRestart;
+    onegate: String = one(value::url), Absent("none"), OnReload;
     /// the sections below
     tokens as "token": TokenSettings = sections(DraftToken), Absent("none"), OnReload;
 }
@@ -263,7 +268,24 @@ section! {
     /// error, warn, info, debug, trace
     level: LogLevel = one(value::log_level), Default("\"info\""), OnReload;
     /// or `"json"`
-    format: LogFormat = one(value::log_format), Default("\"text\""), OnRestart;
+    format: LogFormat = one(value::log_format), Default("\"text\""), OnReload;
+}
+
+impl From<&Keepalive> for KeepaliveSettings {
+    fn from(keepalive: &Keepalive) -> Self {
+        let Keepalive { wireguard, grpc_interval, grpc_timeout, .. } = *keepalive;
+        Self { wireguard, grpc_interval, grpc_timeout }
+    }
+}
+
+section! {
+    /// `[http]`: two states of this gateway, for probes of a container engine or a load balancer.
+    #[derive(Copy)]
+    HttpSettings, DraftHttp = Once "http";
+
+    /// a loopback address and a TCP port, where [`/livez` and `/readyz`](#whether-it-lives) answer
+    listen: SocketAddr
+        = one(value::loopback_address), Required("listen = \"127.0.0.1:9824\""), Anew;
 }
 
 impl From<KeepaliveSettings> for Keepalive {

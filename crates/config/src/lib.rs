@@ -10,13 +10,16 @@ mod checks;
 mod complaint;
 mod config;
 mod defaults;
+mod difference;
 mod draft;
 mod endpoint;
 mod error;
 mod keys;
+mod left_out;
 mod mistakes;
 mod notes;
 mod reader;
+mod salvage;
 mod schema;
 mod source;
 mod syntax;
@@ -24,13 +27,15 @@ mod table;
 mod value;
 
 pub use config::Config;
+pub use difference::{DifferenceKind, FileStanding, KeyDifference};
 pub use endpoint::{Endpoint, EndpointError};
 pub use error::{ConfigError, ConfigErrors};
 pub use keys::{
-    EtcdSettings, FederationSettings, GatewaySettings, JoinSettings, KeepaliveSettings,
-    LocalApiSettings, LogSettings, MeshSettings, PeerSettings, ProbeSettings, RegistrySettings,
-    SECTIONS, TokenSettings, TunnelSettings, ZoneSettings,
+    EtcdSettings, FederationSettings, GatewaySettings, HttpSettings, JoinSettings,
+    KeepaliveSettings, LocalApiSettings, LogSettings, MeshSettings, PeerSettings, ProbeSettings,
+    RegistrySettings, SECTIONS, TokenSettings, TunnelSettings, ZoneSettings,
 };
+pub use left_out::LeftOutPeer;
 pub use schema::{KeyNeed, KeySpec, SectionCount, SectionSpec, TakesEffect};
 pub use source::FilePlace;
-pub use value::{Lanes, LogFormat, LogLevel, SubjectName};
+pub use value::{Lanes, LogFormat, LogLevel, SubjectName, WgSockets};

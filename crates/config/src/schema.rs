@@ -49,14 +49,15 @@ pub enum KeyNeed {
 }
 
 /// When a change of a key counts.
-///
-/// Today every change takes a restart. This says which keys a reload will be able to take while
-/// tunnels and sockets stay as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TakesEffect {
-    /// What it sets can be replaced while the gateway runs.
+    /// With a reload, and nothing else is touched.
     OnReload,
-    /// It names a device, a socket, a file or an identity that is opened once.
+    /// With a reload, for which the gateway starts anew within itself: all tunnels stand still for
+    /// about a second, connections through them go on.
+    Anew,
+    /// With a restart: it says who this gateway is, or names a device, folder or key file that is
+    /// opened once. A reload refuses it.
     OnRestart,
 }
 

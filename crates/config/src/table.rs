@@ -1,8 +1,8 @@
 //! How a section of the table of keys becomes code.
 //!
 //! `section!` makes of one list of keys: the typed settings, what a person wrote of them (a draft),
-//! the reading of the one and its completion with defaults to the other, and the description. A
-//! function cannot, because the keys are fields. A row reads
+//! the reading of the one and its completion with defaults to the other, what differs between two of
+//! them, and the description. A function cannot, because the keys are fields. A row reads
 //!
 //! ```text
 //! /// What it means, as in REFERENCE.md.
@@ -29,6 +29,17 @@ macro_rules! section {
                 $(#[doc = $meaning])+
                 pub $field: section!(@setting $form $need $type),
             )+
+        }
+
+        impl $settings {
+            /// The keys whose values differ, in the order of the table.
+            pub(crate) fn differing(&self, other: &Self) -> Vec<&'static str> {
+                let mut keys = Vec::new();
+                $( if self.$field != other.$field {
+                    keys.push(section!(@name $field $($key)?));
+                } )+
+                keys
+            }
         }
 
         #[derive(Debug, Clone, Default)]

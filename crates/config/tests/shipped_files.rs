@@ -111,8 +111,9 @@ fn values<'u>(unit: &'u BTreeMap<&str, Vec<(&str, &'u str)>>, key: &str) -> Vec<
     all.filter(|(found, _)| *found == key).map(|(_, value)| *value).collect()
 }
 
-/// The one that ends by itself.
+/// Those that end by themselves.
 const WAIT: &str = "zonemesh-wait-ready.service";
+const GUARD: &str = "zonemesh-guard.service";
 
 #[test]
 fn the_unit_that_waits_for_the_tunnels_asks_the_tool_and_is_started_by_whoever_needs_it() {
@@ -130,18 +131,44 @@ fn the_unit_that_waits_for_the_tunnels_asks_the_tool_and_is_started_by_whoever_n
 }
 
 #[test]
+fn the_unit_that_bars_the_clear_is_before_every_network_and_keeps_no_boot_waiting() {
+    let text = &files("service")[GUARD];
+    let unit = unit(text);
+    // Ordinary units come after basic.target, when interfaces may be up already.
+    assert_eq!(values(&unit, "DefaultDependencies"), ["no"]);
+    assert_eq!(values(&unit, "After"), ["local-fs.target"]);
+    assert_eq!(values(&unit, "Wants"), ["network-pre.target"]);
+    let before: Vec<_> = values(&unit, "Before")[0].split(' ').collect();
+    assert_eq!(before, ["network-pre.target", "zonemeshd.service", "shutdown.target"]);
+    assert_eq!(values(&unit, "Conflicts"), ["shutdown.target"]);
+    assert_eq!(values(&unit, "WantedBy"), ["sysinit.target"]);
+    // Without a configuration it is passed over; the boot waits for it half a minute at most.
+    assert_eq!(values(&unit, "ConditionPathExists"), ["/etc/zonemesh/zonemesh.toml"]);
+    assert_eq!(values(&unit, "TimeoutStartSec"), ["30s"]);
+    assert_eq!(values(&unit, "Type"), ["oneshot"]);
+    assert_eq!(values(&unit, "RemainAfterExit"), ["yes"]);
+    let start = "/usr/bin/zonemeshd guard --config /etc/zonemesh/zonemesh.toml";
+    assert_eq!(values(&unit, "ExecStart"), [start]);
+    for set in ["CapabilityBoundingSet", "AmbientCapabilities"] {
+        assert_eq!(values(&unit, set), ["CAP_NET_ADMIN"]);
+    }
+    assert_eq!(values(&unit, "User"), ["zonemesh"]);
+}
+
+#[test]
 fn every_unit_starts_a_program_of_ours_and_is_started_again() {
     let units = files("service");
     assert_eq!(
         units.keys().collect::<Vec<_>>(),
         [
+            GUARD,
             "zonemesh-superlink.service",
             "zonemesh-supernode.service",
-            "zonemesh-wait-ready.service",
+            WAIT,
             "zonemeshd.service"
         ]
     );
-    for (name, text) in units.iter().filter(|(name, _)| *name != WAIT) {
+    for (name, text) in units.iter().filter(|(name, _)| ![WAIT, GUARD].contains(&name.as_str())) {
         let unit = unit(text);
         assert_eq!(unit.keys().collect::<Vec<_>>(), [&"Install", &"Service", &"Unit"], "{name}");
         let program = name.trim_end_matches(".service");
@@ -155,6 +182,21 @@ fn every_unit_starts_a_program_of_ours_and_is_started_again() {
         assert_eq!(values(&unit, "NoNewPrivileges"), ["yes"], "{name}");
         assert_eq!(values(&unit, "WantedBy"), ["multi-user.target"], "{name}");
     }
+}
+
+#[test]
+fn a_reload_of_the_gateways_unit_waits_for_the_answer_and_the_count_of_failed_starts_is_kept() {
+    let text = &files("service")["zonemeshd.service"];
+    let unit = unit(text);
+    // Type=notify-reload is of systemd 253; a signal would say nothing of a file that is refused.
+    assert_eq!(values(&unit, "Type"), ["notify"]);
+    assert_eq!(values(&unit, "ExecReload"), ["/usr/bin/zonemesh reload"]);
+    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cli/src/arguments/mod.rs");
+    let tool = std::fs::read_to_string(tool).expect("the tool has a command line");
+    assert!(tool.contains("\n    Reload,\n"), "the tool has no such command");
+    assert_eq!(values(&unit, "RestartSec"), ["1s"]);
+    assert_eq!(values(&unit, "RuntimeDirectory"), ["zonemesh"]);
+    assert_eq!(values(&unit, "RuntimeDirectoryPreserve"), ["restart"]);
 }
 
 /// The part of a program's clap definition that declares a subcommand such as `RaiseClock`.
@@ -176,7 +218,10 @@ fn arguments_of(program: &str, command: &str) -> String {
 fn every_flag_of_a_unit_is_one_that_its_program_knows() {
     for (name, text) in files("service").into_iter().filter(|(name, _)| name != WAIT) {
         let unit = unit(&text);
-        let program = name.trim_end_matches(".service");
+        let program = match name.as_str() {
+            GUARD => "zonemeshd",
+            name => name.trim_end_matches(".service"),
+        };
         let before = values(&unit, "ExecStartPre");
         let ours = before.into_iter().filter(|line| line.contains("/usr/bin/zonemesh"));
         for line in values(&unit, "ExecStart").into_iter().chain(ours) {
@@ -184,6 +229,7 @@ fn every_flag_of_a_unit_is_one_that_its_program_knows() {
             let command = match word {
                 "run" => "Run",
                 "raise-clock" => "RaiseClock",
+                "guard" => "Guard",
                 _ => panic!("{name}: {word}"),
             };
             let arguments = arguments_of(program, command);
@@ -223,8 +269,10 @@ fn the_gateway_keeps_only_the_capabilities_it_needs() {
         assert_eq!(values(&unit, set), ["CAP_NET_ADMIN CAP_NET_BIND_SERVICE"]);
     }
     assert_eq!(values(&unit, "User"), ["zonemesh"]);
-    // The right to the lowest real-time priority, without the capability to rank other processes.
+    // The right to the lowest real-time priority and to a larger share, without the capability to rank
+    // other processes.
     assert_eq!(values(&unit, "LimitRTPRIO"), ["1"]);
+    assert_eq!(values(&unit, "LimitNICE"), ["-10"]);
     // Only a step before the start may set the clock; `-`: that it fails stops nothing.
     let set_clock = "-+/usr/bin/zonemeshd raise-clock --config /etc/zonemesh/zonemesh.toml";
     assert!(values(&unit, "ExecStartPre").contains(&set_clock));

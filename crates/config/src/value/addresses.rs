@@ -106,6 +106,22 @@ pub(crate) fn url(value: &DeValue<'_>) -> Result<String, Complaint> {
     Ok(format!("{scheme}://{endpoint}"))
 }
 
+/// What is served there shows its state to whoever asks.
+pub(crate) fn loopback_address(value: &DeValue<'_>) -> Result<SocketAddr, Complaint> {
+    let address = listen_address(value)?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err(Complaint::new(
+        format!("{} is reached from outside this machine", address.ip()),
+        "a loopback address",
+        format!(
+            "write \"127.0.0.1:{}\"; a probe from outside runs: zonemesh health",
+            address.port()
+        ),
+    ))
+}
+
 pub(crate) fn listen_address(value: &DeValue<'_>) -> Result<SocketAddr, Complaint> {
     let expected = "an IP address with a port, such as \"10.10.10.1:51822\"";
     let text = text(value, expected)?;

@@ -12,6 +12,36 @@ use crate::complaint::Complaint;
 /// The longest path of a unix socket (`sun_path` of 108 bytes, with its final zero).
 const SOCKET_PATH_MAX: usize = 107;
 
+/// The longest folder in which the socket of an interface of 15 bytes fits: `/<interface>.sock`.
+const SOCKETS_FOLDER_MAX: usize = SOCKET_PATH_MAX - 21;
+
+/// Where the socket is that `wg` speaks to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WgSockets {
+    /// Nowhere.
+    Off,
+    /// In this folder, under the interface's name.
+    In(PathBuf),
+}
+
+pub(crate) fn wg_sockets(value: &DeValue<'_>) -> Result<WgSockets, Complaint> {
+    if value.as_str() == Some("off") {
+        return Ok(WgSockets::Off);
+    }
+    let folder = file(value).map_err(|complaint| Complaint {
+        expected: "an absolute path, or \"off\"".to_owned(),
+        ..complaint
+    })?;
+    match folder.as_os_str().len() {
+        0..=SOCKETS_FOLDER_MAX => Ok(WgSockets::In(folder)),
+        length => Err(Complaint::new(
+            format!("found a path of {length} bytes"),
+            format!("at most {SOCKETS_FOLDER_MAX} bytes, so that a unix socket in it has a name"),
+            "leave it out: `wg` looks in /var/run/wireguard",
+        )),
+    }
+}
+
 pub(crate) fn file(value: &DeValue<'_>) -> Result<PathBuf, Complaint> {
     let expected = "an absolute path";
     let path = text(value, expected)?;

@@ -15,9 +15,12 @@ use toml::de::DeValue;
 
 use crate::complaint::{Complaint, kind};
 
-pub(crate) use addresses::{endpoint, listen_address, prefix, tunnel_address, url};
+pub(crate) use addresses::{
+    endpoint, listen_address, loopback_address, prefix, tunnel_address, url,
+};
 pub(crate) use credentials::{token_hash, vm_role, wireguard_key, zone_key};
-pub(crate) use files::{file, socket};
+pub use files::WgSockets;
+pub(crate) use files::{file, socket, wg_sockets};
 pub use log::{LogFormat, LogLevel};
 pub(crate) use log::{log_format, log_level};
 pub use names::SubjectName;

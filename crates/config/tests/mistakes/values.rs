@@ -222,3 +222,32 @@ fn log_settings_are_words_of_a_list() {
         "zm.toml:30:10: log.format: found \"xml\"; expected one of text, json; write \"text\"",
     );
 }
+
+#[test]
+fn states_are_shown_on_loopback_alone() {
+    mistake(
+        "[log]",
+        "[http]\nlisten = \"10.10.10.1:9824\"\n[log]",
+        "zm.toml:30:10: http.listen: 10.10.10.1 is reached from outside this machine; expected a loopback address; write \"127.0.0.1:9824\"; a probe from outside runs: zonemesh health",
+    );
+    mistake(
+        "[log]",
+        "[http]\nlisten = \"[::]:9824\"\n[log]",
+        "zm.toml:30:10: http.listen: :: is reached from outside this machine; expected a loopback address; write \"127.0.0.1:9824\"; a probe from outside runs: zonemesh health",
+    );
+}
+
+#[test]
+fn the_sockets_of_wg_are_in_a_folder_or_off() {
+    mistake(
+        "[gateway]",
+        "[gateway]\nwg_sockets = \"none\"",
+        "zm.toml:5:14: gateway.wg_sockets: found \"none\"; expected an absolute path, or \"off\"; begin it with '/': a service starts in a folder of the system's choice",
+    );
+    let long = format!("/{}", "x".repeat(86));
+    mistake(
+        "[gateway]",
+        &format!("[gateway]\nwg_sockets = \"{long}\""),
+        "zm.toml:5:14: gateway.wg_sockets: found a path of 87 bytes; expected at most 86 bytes, so that a unix socket in it has a name; leave it out: `wg` looks in /var/run/wireguard",
+    );
+}

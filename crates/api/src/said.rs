@@ -6,12 +6,31 @@
 use std::error::Error;
 use std::io;
 
+use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError};
 use tonic::{Status, transport};
+use zonemesh_core::time::UnixMillis;
 
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Said(String);
+#[error("{text}")]
+pub struct Said {
+    text: String,
+    alert: Option<AlertDescription>,
+}
+
+impl Said {
+    /// What the other end found of the certificate that was shown to it, if that is why. With TLS 1.3
+    /// it says so after the handshake.
+    #[must_use]
+    pub const fn alert(&self) -> Option<AlertDescription> {
+        self.alert
+    }
+
+    pub(crate) const fn new(text: String) -> Self {
+        Self { text, alert: None }
+    }
+}
 
 impl From<Status> for Said {
     fn from(status: Status) -> Self {
@@ -22,39 +41,94 @@ impl From<Status> for Said {
 impl From<&Status> for Said {
     fn from(status: &Status) -> Self {
         // What came from the other end has no cause here.
-        Self(match status.source() {
-            Some(cause) => broken(cause),
+        let text = match status.source() {
+            Some(cause) => return broken(cause),
             None if status.message().is_empty() => status.code().description().to_owned(),
             None => status.message().to_owned(),
-        })
+        };
+        Self::new(text)
     }
 }
 
 impl From<transport::Error> for Said {
     fn from(error: transport::Error) -> Self {
-        Self(broken(&error))
+        broken(&error)
     }
 }
 
 /// The innermost cause that is the system's; those around it name libraries.
-fn broken(error: &(dyn Error + 'static)) -> String {
+fn broken(error: &(dyn Error + 'static)) -> Said {
     let mut found = None;
     let mut next = Some(error);
     while let Some(cause) = next {
         found = cause.downcast_ref::<io::Error>().or(found);
         next = cause.source();
     }
-    match found {
+    let text = match found {
         Some(system) if system.raw_os_error().is_some() => {
             format!("the connection broke: {system}")
         }
         Some(other) => match other.get_ref().and_then(|inner| inner.downcast_ref()) {
-            Some(tls @ rustls::Error::InvalidCertificate(_)) => format!("TLS failed: {tls}"),
-            Some(tls @ rustls::Error::AlertReceived(_)) => format!("TLS was refused: {tls}"),
+            Some(tls @ rustls::Error::InvalidCertificate(_)) => {
+                format!("TLS failed: {}", told(tls))
+            }
+            Some(rustls::Error::AlertReceived(alert)) => {
+                return Said { text: refused(*alert), alert: Some(*alert) };
+            }
             _ => format!("the connection broke: {}", other.kind()),
         },
         None => "the connection broke".to_owned(),
+    };
+    Said::new(text)
+}
+
+/// Why there is no TLS session over a connection.
+pub(crate) fn of_handshake(error: &io::Error) -> String {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    tls.map_or_else(|| error.to_string(), told)
+}
+
+/// What rustls says, with times that people read and without its manual's address.
+fn told(error: &rustls::Error) -> String {
+    let rustls::Error::InvalidCertificate(problem) = error else {
+        return match error {
+            rustls::Error::AlertReceived(alert) => refused(*alert),
+            other => without_link(&other.to_string()),
+        };
+    };
+    let at = |time: &UnixTime| UnixMillis(time.as_secs().saturating_mul(1000)).to_calendar();
+    match problem {
+        CertificateError::ExpiredContext { time, not_after } => format!(
+            "its certificate ended at {}, and this clock says {}: one of the two clocks is wrong",
+            at(not_after),
+            at(time)
+        ),
+        CertificateError::NotValidYetContext { time, not_before } => format!(
+            "its certificate begins at {}, and this clock says {}: one of the two clocks is wrong",
+            at(not_before),
+            at(time)
+        ),
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "its certificate is not of the zone_key that is known here".to_owned()
+        }
+        other => without_link(&format!("its certificate cannot be used: {other}")),
     }
+}
+
+/// What the other end found of the certificate that was shown to it.
+fn refused(alert: AlertDescription) -> String {
+    match alert {
+        AlertDescription::CertificateExpired => {
+            "the other end finds this gateway's certificate outside its time: one of the two clocks is wrong"
+                .to_owned()
+        }
+        AlertDescription::UnknownCA => "the other end knows another zone_key of this zone".to_owned(),
+        other => format!("the other end refused: {other:?}"),
+    }
+}
+
+fn without_link(text: &str) -> String {
+    text.split(": https://").next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -85,8 +159,28 @@ mod tests {
         let custom = io::Error::new(io::ErrorKind::BrokenPipe, Library(io::Error::other("h2")));
         let of_tls = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
         let untrusted = broke(io::Error::new(io::ErrorKind::InvalidData, of_tls));
-        assert_eq!(untrusted, "TLS failed: invalid peer certificate: UnknownIssuer");
+        assert_eq!(
+            untrusted,
+            "TLS failed: its certificate is not of the zone_key that is known here"
+        );
         let told = broke(custom);
         assert!(told.starts_with("the connection broke: ") && !told.contains("hyper"), "{told}");
+    }
+
+    #[test]
+    fn a_certificate_outside_its_time_names_both_times_as_people_read_them() {
+        let at = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        let (time, not_after) = (at(1_796_116_485), at(1_796_094_679));
+        let over = CertificateError::ExpiredContext { time, not_after };
+        let error = io::Error::other(rustls::Error::InvalidCertificate(over));
+        assert_eq!(
+            of_handshake(&error),
+            "its certificate ended at 2026-12-01T03:11:19Z, and this clock says 2026-12-01T09:14:45Z: one of the two clocks is wrong"
+        );
+        let refused = rustls::AlertDescription::CertificateExpired;
+        let error = io::Error::other(rustls::Error::AlertReceived(refused));
+        assert!(of_handshake(&error).ends_with("one of the two clocks is wrong"));
+        let reset = io::Error::from_raw_os_error(104);
+        assert_eq!(of_handshake(&reset), "Connection reset by peer (os error 104)");
     }
 }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+use std::time::Duration;
+
 use prost::Message as _;
 use zonemesh_api::v1;
 use zonemesh_api::v1::companion_message::Body;
@@ -47,6 +49,8 @@ fn full_report() -> CompanionReport {
         cas: vec![ca(1, CaState::Active), ca(2, CaState::Next)],
         activity: Some(FlowerActivity::Training),
         clock: Some(NOW),
+        again_after: Some(Duration::from_secs(10)),
+        echo_port: Some(40_000),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use prost::Message as _;
 use zonemesh_api::v1;
-use zonemesh_api::wire::local::{AnsweringGateway, FederationAnswer, federation_view};
+use zonemesh_api::wire::local::{AnsweringGateway, FederationAnswer, TrustedCa, federation_view};
 use zonemesh_api::wire::{admin, mesh};
 use zonemesh_core::invitation::{
     ChannelBinding, Invitation, InvitationId, InvitationSecret, Inviter, Redemption,
@@ -17,8 +17,8 @@ use zonemesh_core::membership::{
 use zonemesh_core::mesh::MeshId;
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::{
-    CaCertificate, CaSet, CaState, FlowerTransport, ProtocolRange, Readiness, RecordContent,
-    SuperLink,
+    CaCertificate, CaSet, CaState, CertificateDer, FlowerTransport, ProtocolRange, Readiness,
+    RecordContent, SuperLink,
 };
 use zonemesh_core::registry::Registry;
 use zonemesh_core::replication::{
@@ -41,7 +41,10 @@ fn federation() -> FederationName {
 }
 
 fn draft() -> RecordContent {
-    let certificate = |letter, state| CaCertificate { pem: pem(letter), state };
+    let certificate = |letter, state| CaCertificate {
+        certificate: CertificateDer::from_pem(&pem(letter)).unwrap(),
+        state,
+    };
     RecordContent {
         gateways: Vec::new(),
         prefixes: vec!["10.10.10.0/24".parse().unwrap()],
@@ -217,7 +220,7 @@ fn a_companion_reads_what_the_registry_knows() {
     assert_eq!(superlink.zone.as_str(), "berlin");
     assert_eq!((superlink.fleet_port, superlink.control_port), (9092, 9093));
     let order = [("A", CaState::Active), ("N", CaState::Next), ("R", CaState::Retiring)];
-    let cas = order.map(|(letter, state)| CaCertificate { pem: pem(letter), state });
+    let cas = order.map(|(letter, state)| TrustedCa { pem: pem(letter), state });
     assert_eq!(superlink.cas, cas);
     assert_eq!(superlink.ca_pems(), ["A", "N", "R"].map(pem));
     assert_eq!(superlink.clock_offset_ms, Some(100));

@@ -20,8 +20,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::transport::{Channel, Endpoint};
+use zonemesh_core::exit::error_line;
 use zonemesh_core::keepalive::Keepalive;
 
+use crate::said;
 pub use crate::said::Said;
 
 /// Longest time for a TCP connection, and again for the TLS handshake.
@@ -70,6 +72,21 @@ pub enum ConnectError {
     Http2(#[source] Said),
 }
 
+impl From<ConnectError> for Said {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Tcp { source, .. } | ConnectError::Socket { source, .. } => {
+                Self::new(source.to_string())
+            }
+            ConnectError::Tls { source, .. } => Self::new(said::of_handshake(&source)),
+            ConnectError::Timeout { step, .. } => {
+                Self::new(format!("no answer within {} s ({step})", CONNECT_TIMEOUT.as_secs()))
+            }
+            ConnectError::Http2(said) => said,
+        }
+    }
+}
+
 /// A socket that may not be opened says nothing of who listens.
 fn perhaps(error: &io::Error) -> &'static str {
     match error.kind() {
@@ -79,6 +96,15 @@ fn perhaps(error: &io::Error) -> &'static str {
 }
 
 impl ConnectError {
+    /// It in words of ours, not a library's: what a handshake failed of stands in them.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Tls { source, .. } => format!("{self}: {}", said::of_handshake(source)),
+            other => error_line(other),
+        }
+    }
+
     /// What rustls says, if the TLS handshake failed.
     #[must_use]
     pub fn tls_error(&self) -> Option<&rustls::Error> {
@@ -295,5 +321,22 @@ pub mod admin {
     /// [`ConnectError`].
     pub async fn connect_mesh(path: &Path) -> Result<MeshClient<Channel>, ConnectError> {
         Ok(MeshClient::new(dial::unix_channel(path).await?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_never_was_is_told_in_the_systems_words_or_with_what_had_no_answer() {
+        let (address, refused) = (([127, 0, 0, 1], 1).into(), io::Error::from_raw_os_error(111));
+        let said = Said::from(ConnectError::Tcp { address, source: refused });
+        assert_eq!(said.to_string(), "Connection refused (os error 111)");
+        let said = Said::from(ConnectError::Timeout { address, step: "TCP" });
+        assert_eq!(said.to_string(), "no answer within 10 s (TCP)");
+        let of_tls = io::Error::other(rustls::Error::HandshakeNotComplete);
+        let said = Said::from(ConnectError::Tls { address, source: of_tls });
+        assert_eq!(said.to_string(), "handshake not complete");
     }
 }

@@ -652,6 +652,9 @@ pub struct FederationView {
     /// CA certificates to trust: ACTIVE, then NEXT, then RETIRING. One in an unknown state is left out.
     #[prost(message, repeated, tag = "18")]
     pub cas: ::prost::alloc::vec::Vec<FederationCa>,
+    /// When this gateway's own zone has left its mesh, in milliseconds since 1970; 0 if it has not.
+    #[prost(uint64, tag = "19")]
+    pub zone_left_unix_ms: u64,
 }
 /// A CA certificate of a federation.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -785,6 +788,12 @@ pub struct CompanionReport {
     /// The VM's clock when it sent this, in milliseconds since 1970; 0 if not told.
     #[prost(uint64, tag = "9")]
     pub clock_unix_ms: u64,
+    /// In how many seconds it is said again at the latest, whether it is another or not; 0 if not told.
+    #[prost(uint32, tag = "10")]
+    pub again_after_s: u32,
+    /// The UDP port at which this VM sends 32 bytes of its gateway's back as they came; 0 if it does not.
+    #[prost(uint32, tag = "11")]
+    pub echo_port: u32,
 }
 /// Something that is wrong in a VM.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1581,6 +1590,37 @@ pub mod local_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Asks what is different in a file.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CompareConfigRequest {
+    /// The file's content.
+    #[prost(bytes = "vec", tag = "1")]
+    pub text: ::prost::alloc::vec::Vec<u8>,
+}
+/// A file beside what is in force.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CompareConfigReply {
+    /// True if it is a valid configuration of this zone and gateway; nothing is compared otherwise.
+    #[prost(bool, tag = "1")]
+    pub is_own: bool,
+    /// What differs, in the order of the file.
+    #[prost(message, repeated, tag = "2")]
+    pub changed: ::prost::alloc::vec::Vec<DifferingKey>,
+}
+/// A key or section of the configuration that differs from what is in force.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DifferingKey {
+    /// Its dotted name: `tunnel.mtu`, `peer\[madrid\].endpoints`, `peer\[madrid\]`.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// changed, added or removed.
+    #[prost(string, tag = "2")]
+    pub change: ::prost::alloc::string::String,
+    /// When it counts: with a `reload`; `anew`, as `reload` with a short standstill of all tunnels; with
+    /// a `restart` of the daemon.
+    #[prost(string, tag = "3")]
+    pub takes_effect: ::prost::alloc::string::String,
+}
 /// A counter with a stable name.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Counter {
@@ -1669,6 +1709,19 @@ pub struct StatusReply {
     /// Zones that have redeemed an invitation of this gateway and wait for approval.
     #[prost(string, repeated, tag = "23")]
     pub pending_zones: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether this gateway lives and is ready; absent if it does not say so.
+    #[prost(message, optional, tag = "30")]
+    pub health: ::core::option::Option<GatewayHealth>,
+}
+/// Whether a gateway lives and is ready. Another zone that is down is a reason for neither.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GatewayHealth {
+    /// Why it does not live; empty if it does.
+    #[prost(string, tag = "1")]
+    pub not_live: ::prost::alloc::string::String,
+    /// Why it is not ready; empty if it is.
+    #[prost(string, tag = "2")]
+    pub not_ready: ::prost::alloc::string::String,
 }
 /// A companion in a VM of this zone, and what it has reported last.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2016,6 +2069,9 @@ pub struct PeerView {
     /// True while nothing is sent to it in bulk for that reason.
     #[prost(bool, tag = "27")]
     pub gso_paused: bool,
+    /// The port of this gateway that it is spoken to from, if not the listen port.
+    #[prost(uint32, optional, tag = "28")]
+    pub source_port: ::core::option::Option<u32>,
 }
 /// One lane of a tunnel.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2220,6 +2276,8 @@ pub enum PeerState {
     Never = 3,
     /// Packets pass, but too many are lost.
     Degraded = 4,
+    /// The peer has said goodbye: it was stopped.
+    Stopped = 5,
 }
 impl PeerState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2233,6 +2291,7 @@ impl PeerState {
             Self::Down => "PEER_STATE_DOWN",
             Self::Never => "PEER_STATE_NEVER",
             Self::Degraded => "PEER_STATE_DEGRADED",
+            Self::Stopped => "PEER_STATE_STOPPED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2243,6 +2302,7 @@ impl PeerState {
             "PEER_STATE_DOWN" => Some(Self::Down),
             "PEER_STATE_NEVER" => Some(Self::Never),
             "PEER_STATE_DEGRADED" => Some(Self::Degraded),
+            "PEER_STATE_STOPPED" => Some(Self::Stopped),
             _ => None,
         }
     }
@@ -2526,6 +2586,31 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("zonemesh.v1.Admin", "Certificates"));
             self.inner.unary(req, path, codec).await
         }
+        /// What a configuration file has otherwise than what is in force.
+        pub async fn compare_config(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CompareConfigRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CompareConfigReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/zonemesh.v1.Admin/CompareConfig",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("zonemesh.v1.Admin", "CompareConfig"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2567,6 +2652,14 @@ pub mod admin_server {
             request: tonic::Request<super::CertificatesRequest>,
         ) -> std::result::Result<
             tonic::Response<super::CertificatesReply>,
+            tonic::Status,
+        >;
+        /// What a configuration file has otherwise than what is in force.
+        async fn compare_config(
+            &self,
+            request: tonic::Request<super::CompareConfigRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CompareConfigReply>,
             tonic::Status,
         >;
     }
@@ -2849,6 +2942,51 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = CertificatesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/zonemesh.v1.Admin/CompareConfig" => {
+                    #[allow(non_camel_case_types)]
+                    struct CompareConfigSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::UnaryService<super::CompareConfigRequest>
+                    for CompareConfigSvc<T> {
+                        type Response = super::CompareConfigReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CompareConfigRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::compare_config(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CompareConfigSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -3328,6 +3466,59 @@ pub mod join_server {
     impl<T> tonic::server::NamedService for JoinServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
+}
+/// Asks for the configuration file to be taken.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReloadRequest {}
+/// What a reload has changed, or why it was refused.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReloadReply {
+    /// True if the file is in force; otherwise nothing has changed.
+    #[prost(bool, tag = "1")]
+    pub applied: bool,
+    /// What differed; of a refused reload the keys that only a restart takes.
+    #[prost(message, repeated, tag = "2")]
+    pub changed: ::prost::alloc::vec::Vec<DifferingKey>,
+    /// True if the daemon starts anew for it now: it does not answer for about a second.
+    #[prost(bool, tag = "3")]
+    pub starts_anew: bool,
+    /// Why it was refused; empty if it was not.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    /// The mistakes of a file that is not valid.
+    #[prost(message, repeated, tag = "5")]
+    pub mistakes: ::prost::alloc::vec::Vec<ConfigMistake>,
+    /// What did not follow, though the file is in force; empty if all is well.
+    #[prost(string, repeated, tag = "6")]
+    pub unfinished: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// One mistake of a configuration file.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfigMistake {
+    /// Its code, of a closed list: docs/codes.
+    #[prost(string, tag = "1")]
+    pub code: ::prost::alloc::string::String,
+    /// The file.
+    #[prost(string, tag = "2")]
+    pub file: ::prost::alloc::string::String,
+    /// Line, from 1.
+    #[prost(uint32, tag = "3")]
+    pub line: u32,
+    /// Column in characters, from 1.
+    #[prost(uint32, tag = "4")]
+    pub column: u32,
+    /// The dotted key.
+    #[prost(string, tag = "5")]
+    pub key: ::prost::alloc::string::String,
+    /// What stands there.
+    #[prost(string, tag = "6")]
+    pub found: ::prost::alloc::string::String,
+    /// What would be valid there.
+    #[prost(string, tag = "7")]
+    pub expected: ::prost::alloc::string::String,
+    /// What to do about it.
+    #[prost(string, tag = "8")]
+    pub fix: ::prost::alloc::string::String,
 }
 /// Makes a managed mesh.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4473,6 +4664,25 @@ pub mod mesh_client {
                 .insert(GrpcMethod::new("zonemesh.v1.Mesh", "KeyRotate"));
             self.inner.unary(req, path, codec).await
         }
+        /// Takes the configuration file as it is now, whole, or says why not. A refusal is no error.
+        pub async fn reload(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReloadRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReloadReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/zonemesh.v1.Mesh/Reload");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("zonemesh.v1.Mesh", "Reload"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -4593,6 +4803,11 @@ pub mod mesh_server {
             &self,
             request: tonic::Request<super::KeyRotateRequest>,
         ) -> std::result::Result<tonic::Response<super::KeyRotateReply>, tonic::Status>;
+        /// Takes the configuration file as it is now, whole, or says why not. A refusal is no error.
+        async fn reload(
+            &self,
+            request: tonic::Request<super::ReloadRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReloadReply>, tonic::Status>;
     }
     /// What an engineer may change.
     #[derive(Debug)]
@@ -5437,6 +5652,49 @@ pub mod mesh_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = KeyRotateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/zonemesh.v1.Mesh/Reload" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReloadSvc<T: Mesh>(pub Arc<T>);
+                    impl<T: Mesh> tonic::server::UnaryService<super::ReloadRequest>
+                    for ReloadSvc<T> {
+                        type Response = super::ReloadReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReloadRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Mesh>::reload(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReloadSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -33,7 +33,7 @@ pub use status::{
 pub use superlinks::{CaEntry, SuperLinkEntry, SuperLinksView};
 pub use timestamp::{Timestamp, rfc3339};
 pub use tokens::{TakenTokenEntry, TokensView};
-pub use zones::{InvitationEntry, PendingEntry, ZoneEntry, ZonesView};
+pub use zones::{DisputedEntry, InvitationEntry, PendingEntry, ZoneEntry, ZonesView};
 
 use crate::v1::{Counter, Readiness};
 

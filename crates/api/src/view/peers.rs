@@ -84,6 +84,7 @@ pub struct PeerEntry {
     pub black_hole: bool,
     pub underlay_mtu: Option<u32>,
     pub endpoint: Option<String>,
+    pub source_port: Option<u32>,
     pub latest_handshake: Timestamp,
     pub rx_bytes: u64,
     pub tx_bytes: u64,
@@ -209,6 +210,7 @@ impl PeerEntry {
             black_hole: reply.black_hole,
             underlay_mtu: (reply.underlay_mtu > 0).then_some(reply.underlay_mtu),
             endpoint: known(reply.endpoint),
+            source_port: reply.source_port,
             latest_handshake: reply.latest_handshake_unix_ms.into(),
             rx_bytes: reply.rx_bytes,
             tx_bytes: reply.tx_bytes,
@@ -266,6 +268,7 @@ fn state(state: PeerState) -> &'static str {
         PeerState::Down => "down",
         PeerState::Never => "never",
         PeerState::Degraded => "degraded",
+        PeerState::Stopped => "stopped",
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Timestamp, counters, known};
-use crate::v1::{OpenInvitation, PendingZone, ZoneListReply, ZoneState, ZoneView};
+use crate::v1::{DisputedZone, OpenInvitation, PendingZone, ZoneListReply, ZoneState, ZoneView};
 
 /// The mesh.
 #[derive(Debug, Serialize)]
@@ -16,6 +16,7 @@ pub struct ZonesView {
     pub authority_keys: Vec<String>,
     pub zones: Vec<ZoneEntry>,
     pub pending: Vec<PendingEntry>,
+    pub disputed: Vec<DisputedEntry>,
     pub invitations: Vec<InvitationEntry>,
     pub alarms: Vec<String>,
     pub accepted: BTreeMap<String, u64>,
@@ -50,6 +51,15 @@ pub struct PendingEntry {
     pub federations: Vec<String>,
 }
 
+/// A member, and another key that has used an invitation of it.
+#[derive(Debug, Serialize)]
+pub struct DisputedEntry {
+    pub zone: String,
+    /// No member by it.
+    pub zone_key: String,
+    pub granted_key: String,
+}
+
 /// An invitation that nobody has used.
 #[derive(Debug, Serialize)]
 pub struct InvitationEntry {
@@ -66,6 +76,7 @@ impl From<ZoneListReply> for ZonesView {
             authority_keys: reply.authority_keys,
             zones: reply.zones.into_iter().map(ZoneEntry::from).collect(),
             pending: reply.pending.into_iter().map(PendingEntry::from).collect(),
+            disputed: reply.disputed.into_iter().map(DisputedEntry::from).collect(),
             invitations: reply.invitations.into_iter().map(InvitationEntry::from).collect(),
             alarms: reply.alarms,
             accepted: counters(reply.accepted),
@@ -104,6 +115,13 @@ impl From<PendingZone> for PendingEntry {
     fn from(zone: PendingZone) -> Self {
         let PendingZone { zone, zone_key, prefixes, tunnel_ips, federations } = zone;
         Self { zone, zone_key, prefixes, tunnel_addresses: tunnel_ips, federations }
+    }
+}
+
+impl From<DisputedZone> for DisputedEntry {
+    fn from(zone: DisputedZone) -> Self {
+        let DisputedZone { zone, zone_key, granted_key } = zone;
+        Self { zone, zone_key, granted_key }
     }
 }
 

@@ -71,10 +71,10 @@ pub fn superlinks(
     registry: &Registry,
     fingerprint: impl Fn(&str) -> String,
 ) -> v1::SuperLinksReply {
-    let ca = |ca: &CaCertificate| v1::CaView {
-        pem: ca.pem.clone(),
-        fingerprint: fingerprint(&ca.pem),
-        state: ca.state.as_str().to_owned(),
+    let ca = |ca: &CaCertificate| {
+        let pem = ca.certificate.pem();
+        let fingerprint = fingerprint(&pem);
+        v1::CaView { pem, fingerprint, state: ca.state.as_str().to_owned() }
     };
     // Looked up once for each federation: each look goes through all records.
     let mut in_use = BTreeMap::new();

@@ -314,6 +314,13 @@ impl Admin for Daemon {
     ) -> Result<Response<v1::CertificatesReply>, Status> {
         Ok(Response::new(Default::default()))
     }
+
+    async fn compare_config(
+        &self,
+        _request: Request<v1::CompareConfigRequest>,
+    ) -> Result<Response<v1::CompareConfigReply>, Status> {
+        Ok(Response::new(Default::default()))
+    }
 }
 
 #[tokio::test]

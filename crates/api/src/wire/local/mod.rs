@@ -174,8 +174,10 @@ pub fn trusted_cas(set: &CaSet) -> Vec<v1::FederationCa> {
     let order = [CaState::Active, CaState::Next, CaState::Retiring];
     let in_state = |state| set.certificates.iter().filter(move |ca| ca.state == state);
     let certificates = order.into_iter().flat_map(in_state);
-    let written =
-        |ca: &CaCertificate| v1::FederationCa { pem: ca.pem.clone(), state: ca.state.number() };
+    let written = |ca: &CaCertificate| v1::FederationCa {
+        pem: ca.certificate.pem(),
+        state: ca.state.number(),
+    };
     certificates.map(written).collect()
 }
 
@@ -192,6 +194,8 @@ pub struct FederationAnswer {
     pub revision: u64,
     /// Set if the gateway's own zone was revoked.
     pub zone_revoked: Option<ToldRevocation>,
+    /// When the gateway's own zone has left its mesh, if it has.
+    pub zone_left: Option<UnixMillis>,
 }
 
 /// What a gateway tells its VMs of the revocation of its zone's key.
@@ -242,13 +246,22 @@ pub struct RegisteredSuperLink {
     /// The mesh DNS name in its certificate.
     pub tls_name: String,
     /// CA certificates to trust.
-    pub cas: Vec<CaCertificate>,
+    pub cas: Vec<TrustedCa>,
     /// Its clock minus the gateway's, if known.
     pub clock_offset_ms: Option<i64>,
     /// True if the gateway can reach its zone.
     pub zone_reachable: bool,
     /// True if more than one zone claims the federation.
     pub conflict: bool,
+}
+
+/// A CA certificate of a federation, as Flower is given it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustedCa {
+    /// The certificate in PEM; never a key.
+    pub pem: String,
+    /// Its place in the rotation.
+    pub state: CaState,
 }
 
 impl RegisteredSuperLink {
@@ -260,8 +273,8 @@ impl RegisteredSuperLink {
 }
 
 /// None in a state that this build does not know: it cannot say whether to trust it.
-fn trusted_ca(wire: v1::FederationCa) -> Option<CaCertificate> {
-    CaState::of(wire.state).map(|state| CaCertificate { pem: wire.pem, state })
+fn trusted_ca(wire: v1::FederationCa) -> Option<TrustedCa> {
+    CaState::of(wire.state).map(|state| TrustedCa { pem: wire.pem, state })
 }
 
 impl TryFrom<v1::FederationView> for FederationAnswer {
@@ -273,6 +286,7 @@ impl TryFrom<v1::FederationView> for FederationAnswer {
             gateway_time: UnixMillis(wire.gateway_time_unix_ms),
             revision: wire.revision,
             zone_revoked: wire.zone_revoked.clone().map(ToldRevocation::from),
+            zone_left: Some(wire.zone_left_unix_ms).filter(|at| *at != 0).map(UnixMillis),
             superlink: match wire.found {
                 true => Some(wire.try_into()?),
                 false => None,

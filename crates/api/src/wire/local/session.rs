@@ -4,6 +4,7 @@
 //! release is passed on or left out, never a reason to refuse the rest.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 use zonemesh_core::companion::{
@@ -159,6 +160,10 @@ pub fn report(wire: v1::CompanionReport, role: VmRole) -> Result<CompanionReport
             Some(v1::FlowerActivity::Unspecified) | None => None,
         },
         clock: Some(wire.clock_unix_ms).filter(|clock| *clock != 0).map(UnixMillis),
+        again_after: Some(wire.again_after_s)
+            .filter(|seconds| *seconds != 0)
+            .map(|seconds| Duration::from_secs(seconds.into())),
+        echo_port: u16::try_from(wire.echo_port).ok().filter(|port| *port != 0),
     })
 }
 
@@ -183,6 +188,10 @@ impl From<CompanionReport> for Said {
             cas: report.cas.iter().map(v1::HeldCaCertificate::from).collect(),
             activity: activity.into(),
             clock_unix_ms: report.clock.map_or(0, |clock| clock.0),
+            again_after_s: report
+                .again_after
+                .map_or(0, |time| u32::try_from(time.as_secs()).unwrap_or(u32::MAX)),
+            echo_port: report.echo_port.map_or(0, u32::from),
         })
     }
 }

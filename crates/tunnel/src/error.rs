@@ -32,12 +32,12 @@ pub enum StartError {
     },
     /// The kernel has no TUN driver, or the device node is missing.
     #[error(
-        "/dev/net/tun is missing: load the driver with `modprobe tun`, or pass the device into the container"
+        "/dev/net/tun is missing: load the driver with `modprobe tun` on the host; a container is given it: `--device /dev/net/tun`"
     )]
     NoTunDevice(#[source] io::Error),
     /// The process may not create a TUN device.
     #[error(
-        "creating interface {name} needs CAP_NET_ADMIN: run as root, or set AmbientCapabilities=CAP_NET_ADMIN in the systemd unit"
+        "creating interface {name} needs CAP_NET_ADMIN: run as root, or set AmbientCapabilities=CAP_NET_ADMIN in the systemd unit; in a container: `--cap-add NET_ADMIN --device /dev/net/tun`"
     )]
     NotPermitted {
         /// The name that was asked for.

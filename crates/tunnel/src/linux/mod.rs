@@ -6,6 +6,8 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod control;
+mod datagram;
+mod fresh;
 pub(crate) mod link;
 pub(crate) mod priority;
 mod queues;

@@ -6,6 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use super::control::AddressBuffer;
 use super::sys;
@@ -15,6 +16,46 @@ use crate::offload::WantedOffloads;
 
 /// Socket buffers: one merged receive counts its true size, and a handshake may hold up the reader.
 const SOCKET_BUFFER: libc::c_int = 8 << 20;
+
+/// The socket of one family.
+pub(super) struct FamilySocket {
+    pub(super) fd: OwnedFd,
+    /// The errno that a send meets while the socket has no port; 0 when it has one.
+    refuses: AtomicI32,
+}
+
+impl FamilySocket {
+    pub(super) fn new(fd: OwnedFd) -> Self {
+        Self { fd, refuses: AtomicI32::new(libc::EADDRINUSE) }
+    }
+
+    /// Takes the port, if it has none yet. True if it has one then: this machine has the family.
+    pub(super) fn listen(&self, address: SocketAddr) -> Result<bool, StartError> {
+        if self.refuses.load(Ordering::Relaxed) == 0 {
+            return Ok(true);
+        }
+        match bind(&self.fd, address) {
+            // With disable_ipv6=1 the family exists, but its addresses do not.
+            Err(StartError::System { source, .. })
+                if source.raw_os_error() == Some(libc::EADDRNOTAVAIL) =>
+            {
+                self.refuses.store(libc::EAFNOSUPPORT, Ordering::Relaxed);
+                Ok(false)
+            }
+            bound => {
+                bound?;
+                self.refuses.store(0, Ordering::Relaxed);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Why nothing can be sent, if it has no port: without one the kernel would choose another.
+    pub(super) fn refusal(&self) -> Option<io::Error> {
+        let errno = self.refuses.load(Ordering::Relaxed);
+        (errno != 0).then(|| io::Error::from_raw_os_error(errno))
+    }
+}
 
 /// A UDP socket of this family with all that the engine needs set.
 pub(super) fn open(

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 /// The result of a libc call that says -1 for "see errno".
@@ -28,9 +28,10 @@ pub(crate) fn own(result: libc::c_int) -> io::Result<OwnedFd> {
 }
 
 /// Lets the descriptor of `old` lead to what that of `new` leads to, in one step for all threads.
-pub(crate) fn replace(old: &File, new: &File) -> io::Result<()> {
-    // SAFETY: no pointers are passed; both descriptors are open as long as the files that own them.
-    check(unsafe { libc::dup3(new.as_raw_fd(), old.as_raw_fd(), libc::O_CLOEXEC) }).map(drop)
+pub(crate) fn replace(old: &impl AsFd, new: &impl AsFd) -> io::Result<()> {
+    let (old, new) = (old.as_fd().as_raw_fd(), new.as_fd().as_raw_fd());
+    // SAFETY: no pointers are passed; both descriptors are open as long as their owners.
+    check(unsafe { libc::dup3(new, old, libc::O_CLOEXEC) }).map(drop)
 }
 
 /// A socket that does not block and is closed on exec.

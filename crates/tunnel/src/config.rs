@@ -25,6 +25,9 @@ pub struct TunnelConfig {
     pub mtu: u16,
     /// UDP port for IPv4 and IPv6; 0 lets the kernel choose one.
     pub listen_port: u16,
+    /// A port that is somebody else's is waited for ([`crate::Tunnel::listen`]); otherwise the start is
+    /// refused. Not with a port that the kernel chooses.
+    pub waits_for_port: bool,
     /// How many cores may work for one peer, 1 to [`MOST_LANES`]: each lane has its own threads, key, port
     /// ([`LANE_PORTS`]) and queue of the TUN device. A host that cannot do so many gets fewer.
     pub lanes: u8,
@@ -36,6 +39,9 @@ pub struct TunnelConfig {
     pub inner_destinations: Option<Vec<IpNet>>,
     /// Mark of outgoing datagrams (`SO_MARK`), for policy routing.
     pub fwmark: Option<u32>,
+    /// A peer that leaves handshakes unanswered is tried from a fresh source port too, and spoken to
+    /// from it once it answers there. Otherwise all leaves from the listen port, as of any WireGuard.
+    pub fresh_ports: bool,
     /// The tunnel goes on when its TUN device is deleted, until the device is made anew
     /// ([`crate::Tunnel::renew_device`]). Otherwise it ends with the device, as WireGuard does.
     pub outlives_device: bool,

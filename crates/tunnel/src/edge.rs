@@ -8,6 +8,7 @@
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 
+use crate::error::StartError;
 use crate::offload::Mergeable;
 
 /// The size of the header before each packet of a TUN device: `struct virtio_net_hdr`
@@ -17,19 +18,62 @@ pub(crate) const VNET_HEADER: usize = 10;
 /// The largest IP packet, and the largest run of datagrams that one receive can return.
 pub(crate) const MAX_PACKET: usize = 65_535;
 
-/// Which of the two sockets.
+/// Which of the two kinds of address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SocketFamily {
     V4,
     V6,
 }
 
-/// Where datagrams go, and from which of our addresses.
+impl SocketFamily {
+    pub(crate) const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    pub(crate) fn of(address: SocketAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
+
+/// Which of our ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OwnPort {
+    /// The one that peers are told of.
+    Listen,
+    /// One of the kernel's choice beside it, which no NAT on the way has seen; the listen port while
+    /// there is none.
+    Fresh,
+}
+
+impl OwnPort {
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Listen => Self::Fresh,
+            Self::Fresh => Self::Listen,
+        }
+    }
+}
+
+/// Which of the sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SocketName {
+    pub(crate) family: SocketFamily,
+    pub(crate) port: OwnPort,
+}
+
+/// Where datagrams go, and from which of our addresses and ports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UdpPath {
     pub(crate) remote: SocketAddr,
     /// The address the peer spoke to: answers come from it. `None` leaves the choice to the routes.
     pub(crate) local: Option<IpAddr>,
+    /// The port the peer spoke to.
+    pub(crate) from: OwnPort,
+}
+
+impl UdpPath {
+    /// The socket to send by.
+    pub(crate) fn socket(&self) -> SocketName {
+        SocketName { family: SocketFamily::of(self.remote), port: self.from }
+    }
 }
 
 /// What one receive returned: one datagram, or several of `stride` bytes (the last may be shorter)
@@ -70,7 +114,7 @@ pub(crate) trait TunEdge: Send + Sync {
 /// The side of the Internet.
 pub(crate) trait UdpEdge: Send + Sync {
     /// Receives one run; `WouldBlock` when there is none.
-    fn receive(&self, family: SocketFamily, buffer: &mut [u8]) -> io::Result<ReceivedRun>;
+    fn receive(&self, socket: SocketName, buffer: &mut [u8]) -> io::Result<ReceivedRun>;
     /// Sends one run.
     fn send(&self, transmit: Transmit<'_>) -> io::Result<()>;
     /// Sends one datagram that nobody on the way may cut into fragments; `EMSGSIZE` if it does not
@@ -78,8 +122,20 @@ pub(crate) trait UdpEdge: Send + Sync {
     fn send_whole(&self, transmit: Transmit<'_>) -> io::Result<()>;
     /// Our address towards `remote`, as the routes choose it now; `None` without a route.
     fn source_towards(&self, remote: SocketAddr) -> Option<IpAddr>;
-    /// The port that is bound.
+    /// The listen port.
     fn port(&self) -> u16;
+    /// True if datagrams leave from this port.
+    fn sends_from(&self, port: u16) -> bool {
+        let fresh = |family| self.fresh_port(family) == Some(port);
+        self.port() == port || SocketFamily::ALL.into_iter().any(fresh)
+    }
+    /// The fresh port of this family; `None` while there is none.
+    fn fresh_port(&self, family: SocketFamily) -> Option<u16>;
+    /// Opens a fresh port of this family, in place of the one that was. Where none is wanted none
+    /// is opened.
+    fn open_fresh(&self, family: SocketFamily) -> Result<(), StartError>;
+    /// Gives up the fresh port of this family.
+    fn close_fresh(&self, family: SocketFamily);
     /// True if it sends many datagrams at once.
     fn takes_runs(&self) -> bool;
 }

@@ -1,15 +1,16 @@
 //! How busy a thread is that carries packets, and how it goes about its work then.
 //!
 //! Owns the account of its time. A busy thread runs before all that are not real-time, where it may: what
-//! waits for it stands in queues. It does so for a fifth of the time at most, and never on an only core.
-//! And it lets packets gather for a moment before it looks again, which saves most of its awakenings.
+//! waits for it stands in queues. It does so for a fifth of the time at most, and has a larger share than
+//! others for the rest; on an only core neither. And it lets packets gather for a moment before it looks
+//! again, which saves most of its awakenings.
 //! Promises that a thread with little to do is woken at once and ranks as any other. Refuses to know
 //! what is carried.
 
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use crate::linux::priority::set_realtime;
+use crate::linux::priority::ThreadPriority;
 
 /// How long packets gather.
 const GATHER: Duration = Duration::from_micros(100);
@@ -19,8 +20,8 @@ const SOON: Duration = Duration::from_micros(200);
 /// For so long a busy thread runs first. With what it does between two looks at the clock it stays below
 /// 10 ms: nobody who has a core with it waits longer.
 const FIRST_FOR: Duration = Duration::from_millis(8);
-/// Then it ranks as any other for so long.
-const ORDINARY_FOR: Duration = Duration::from_millis(40);
+/// Then others get their share for so long.
+const SHARES_FOR: Duration = Duration::from_millis(40);
 
 /// Whether there is a core for others while a busy thread runs first. On an only one, others would
 /// wait for each packet that anybody sends here.
@@ -38,9 +39,12 @@ pub(crate) fn may_be_realtime() -> bool {
 pub(crate) struct ThreadPace {
     /// It may run before others, as far as is known.
     realtime: bool,
+    /// The same of a larger share.
+    favoured: bool,
     busy: bool,
     expects: bool,
     rank: ThreadRank,
+    priority: ThreadPriority,
 }
 
 /// How a busy thread ranks now.
@@ -50,8 +54,8 @@ enum ThreadRank {
     Ordinary,
     /// Before others, for what is left of its time.
     First { spent: Duration },
-    /// As any other again, for it has been first.
-    OrdinaryUntil(Instant),
+    /// With a larger share than others, for it has been first.
+    SharesUntil(Instant),
 }
 
 impl ThreadRank {
@@ -59,11 +63,11 @@ impl ThreadRank {
     fn after(self, work: Duration, now: Instant) -> Self {
         match self {
             Self::First { spent } if spent + work >= FIRST_FOR => {
-                Self::OrdinaryUntil(now + ORDINARY_FOR)
+                Self::SharesUntil(now + SHARES_FOR)
             }
             Self::First { spent } => Self::First { spent: spent + work },
-            Self::OrdinaryUntil(end) if now < end => self,
-            Self::Ordinary | Self::OrdinaryUntil(_) => Self::First { spent: Duration::ZERO },
+            Self::SharesUntil(end) if now < end => self,
+            Self::Ordinary | Self::SharesUntil(_) => Self::First { spent: Duration::ZERO },
         }
     }
 
@@ -74,7 +78,14 @@ impl ThreadRank {
 
 impl ThreadPace {
     pub(crate) fn new(realtime: bool) -> Self {
-        Self { realtime, busy: false, expects: false, rank: ThreadRank::Ordinary }
+        Self {
+            realtime,
+            favoured: realtime,
+            busy: false,
+            expects: false,
+            rank: ThreadRank::Ordinary,
+            priority: ThreadPriority::Ordinary,
+        }
     }
 
     /// Becomes busy or idle, by what a stretch of time was spent on. What a busy thread is left to do
@@ -86,29 +97,47 @@ impl ThreadPace {
 
     pub(crate) fn set_busy(&mut self, busy: bool) {
         self.busy = busy;
-        if !busy && self.rank.is_first() {
-            self.take(ThreadRank::Ordinary);
+        if !busy {
+            if self.rank.is_first() {
+                self.rank = ThreadRank::Ordinary;
+            }
+            self.take(ThreadPriority::Ordinary);
         }
     }
 
     /// Has worked for so long, until `now`.
     pub(crate) fn worked(&mut self, work: Duration, now: Instant) {
-        if self.busy && self.realtime {
-            self.take(self.rank.after(work, now));
-        }
-    }
-
-    fn take(&mut self, rank: ThreadRank) {
-        let before = std::mem::replace(&mut self.rank, rank);
-        if before.is_first() == rank.is_first() {
+        if !self.busy || !self.realtime {
             return;
         }
-        if let Err(error) = set_realtime(rank.is_first()) {
-            static SAID: Once = Once::new();
-            SAID.call_once(|| {
-                tracing::info!(%error, "busy tunnel threads rank as any other; LimitRTPRIO=1 lets them run first");
+        self.rank = self.rank.after(work, now);
+        self.take(match self.rank {
+            ThreadRank::First { .. } => ThreadPriority::First,
+            ThreadRank::SharesUntil(_) if self.favoured => ThreadPriority::Favoured,
+            ThreadRank::SharesUntil(_) | ThreadRank::Ordinary => ThreadPriority::Ordinary,
+        });
+    }
+
+    fn take(&mut self, priority: ThreadPriority) {
+        if self.priority == priority {
+            return;
+        }
+        let Err(error) = priority.apply() else {
+            self.priority = priority;
+            return;
+        };
+        static SAID: [Once; 2] = [Once::new(), Once::new()];
+        if priority == ThreadPriority::First {
+            SAID[0].call_once(|| {
+                tracing::info!(%error, "busy tunnel threads rank as any other; to run first they need LimitRTPRIO=1, in a container `--ulimit rtprio=1` and a real-time budget of its cgroup (cpu.rt_runtime_us)");
             });
             (self.realtime, self.rank) = (false, ThreadRank::Ordinary);
+        } else {
+            SAID[1].call_once(|| {
+                tracing::info!(%error, "busy tunnel threads have the share of any other when they are not first; a larger one needs LimitNICE=-10, in a container `--ulimit nice=30`");
+            });
+            // The scheduler was taken all the same: what was refused is the share.
+            (self.favoured, self.priority) = (false, ThreadPriority::Ordinary);
         }
     }
 
@@ -270,6 +299,7 @@ mod tests {
             pace.set_busy(busy);
             pace.worked(Duration::from_millis(1), now);
             assert!(!pace.rank.is_first());
+            assert_eq!(pace.priority, ThreadPriority::Ordinary);
         }
     }
 

@@ -59,12 +59,16 @@ pub struct PeerStatus {
     pub public_key: WireGuardPublicKey,
     /// Where datagrams to it go now: configured, or learnt from its last authentic datagram.
     pub endpoint: Option<SocketAddr>,
+    /// The port of ours that they come from, if not the listen port.
+    pub source_port: Option<u16>,
     /// When the last handshake was completed.
     pub latest_handshake: Option<SystemTime>,
     /// Authentic bytes received, as on the wire (UDP payload).
     pub rx_bytes: u64,
     /// Bytes sent, as on the wire (UDP payload).
     pub tx_bytes: u64,
+    /// The errno with which the kernel has refused the last datagram to it; `None` if it took it.
+    pub send_refused: Option<i32>,
     /// Handshake initiations sent since the last completed handshake.
     pub handshake_attempts_unanswered: u64,
     /// True once the peer has completed a handshake with this gateway's next key.
@@ -90,6 +94,8 @@ pub struct LaneStatus {
     pub rx_bytes: u64,
     /// Bytes sent on it, as on the wire (UDP payload).
     pub tx_bytes: u64,
+    /// The errno with which the kernel has refused the last datagram on it.
+    pub send_refused: Option<i32>,
     /// True if flows leave by it; those of a lane that is not answered leave by the first.
     pub is_usable: bool,
     /// Handshake initiations sent on it since the last completed one.

@@ -25,7 +25,9 @@ pub(super) enum KeptTime {
 }
 
 pub(super) fn read(file: &Path) -> io::Result<KeptTime> {
-    let opened = match File::open(file) {
+    // A pipe that somebody has put there is not waited for, and holds nothing.
+    let mut options = OpenOptions::new();
+    let opened = match options.read(true).custom_flags(libc::O_NONBLOCK).open(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(KeptTime::Missing),
         opened => opened?,
     };
@@ -75,6 +77,16 @@ fn beside(file: &Path, suffix: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipe_holds_no_time_and_is_not_waited_for() {
+        let folder = super::super::tests::folder("pipe");
+        let file = folder.join("clock");
+        let made = std::process::Command::new("mkfifo").arg(&file).status().unwrap();
+        assert!(made.success());
+        assert_eq!(read(&file).unwrap(), KeptTime::Unusable);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 
     #[test]
     fn the_last_time_of_all_is_one_and_the_next_is_not() {

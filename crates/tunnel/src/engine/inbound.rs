@@ -18,7 +18,7 @@ use crate::clamp::clamp_mss;
 use crate::destinations::InnerDestinations;
 use crate::dropped::Dropped;
 use crate::ecn;
-use crate::edge::{MAX_PACKET, ReceivedRun, SocketFamily, UdpPath};
+use crate::edge::{MAX_PACKET, ReceivedRun, SocketName, UdpPath};
 use crate::merge::Merger;
 use crate::offload::Mergeable;
 use crate::packet::InnerPacket;
@@ -72,10 +72,10 @@ impl Inbound {
     }
 
     /// Carries what one socket has. Returns false once it is empty.
-    pub(crate) fn drain(&mut self, family: SocketFamily, now: ClockReading) -> io::Result<bool> {
+    pub(crate) fn drain(&mut self, socket: SocketName, now: ClockReading) -> io::Result<bool> {
         let mut more = true;
         for _ in 0..BATCH {
-            match self.engine.lanes[self.lane].udp.receive(family, &mut self.received) {
+            match self.engine.lanes[self.lane].udp.receive(socket, &mut self.received) {
                 Ok(received) => self.carry_all(received, now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     more = false;
@@ -100,7 +100,7 @@ impl Inbound {
         let received = ReceivedRun { stride: received.stride.max(1), ..received };
         // One table for all: a zone is told from another by its address.
         let engine = Arc::clone(&self.engine);
-        let zones = engine.zones.load();
+        let (zones, destinations) = (engine.zones.load(), engine.destinations.load());
         let mut rest = 0..received.len;
         if rest.is_empty() {
             engine.dropped.count(Dropped::NotWireGuard);
@@ -113,7 +113,7 @@ impl Inbound {
                     let run = InwardRun {
                         owner,
                         zones: &zones,
-                        destinations: &engine.destinations,
+                        destinations: &destinations,
                         received,
                         mtu,
                         known: None,

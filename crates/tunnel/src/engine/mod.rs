@@ -4,17 +4,19 @@
 //! and timers. No lock is held across a system call; no packet can end a thread. Refuses to know
 //! what the edges are made of.
 
+mod fresh;
 mod gate;
 pub(crate) mod inbound;
 pub(crate) mod outbound;
 mod probe;
+mod returned;
 mod run;
 pub(crate) mod slow_path;
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -24,14 +26,16 @@ use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 use crate::config::TunnelZone;
 use crate::destinations::InnerDestinations;
 use crate::dropped::{DropCounters, Dropped};
-use crate::edge::{Transmit, TunEdge, UdpEdge, UdpPath};
+use crate::edge::{SocketFamily, Transmit, TunEdge, UdpEdge, UdpPath};
 use crate::error::PeersError;
 use crate::offload::OffloadPause;
 use crate::peer::{ClockReading, OwnIdentities, OwnIdentity, RemoteGateway, RemoteLink};
 use crate::status::TunnelEvent;
 use crate::zones::RemoteZones;
+use returned::ReturnTap;
 
 pub use probe::ProbeError;
+pub(crate) use returned::COOKIE_LENGTH;
 
 /// Events that nobody has fetched yet; more are let go.
 const EVENTS: usize = 256;
@@ -48,7 +52,7 @@ pub(crate) struct Engine {
     pub(crate) identities: ArcSwap<OwnIdentities>,
     pub(crate) zones: ArcSwap<RemoteZones>,
     pub(crate) dropped: DropCounters,
-    pub(crate) destinations: Arc<InnerDestinations>,
+    pub(crate) destinations: ArcSwap<InnerDestinations>,
     /// The edges of each lane, at least of one.
     pub(crate) lanes: Vec<LaneEdges>,
     /// Writes of merged packets, which some kernels do not take.
@@ -57,6 +61,8 @@ pub(crate) struct Engine {
     events: SyncSender<TunnelEvent>,
     /// Serialises changes of the zones; readers never take it.
     change: Mutex<()>,
+    /// What of the daemon's own is kept from the tunnels, once it asks for that.
+    tap: OnceLock<ReturnTap>,
 }
 
 impl Engine {
@@ -74,12 +80,13 @@ impl Engine {
             identities: ArcSwap::new(identities),
             zones: ArcSwap::new(zones),
             dropped: DropCounters::new(),
-            destinations,
+            destinations: ArcSwap::new(destinations),
             lanes,
             merging: OffloadPause::new(Instant::now()),
             mtu: AtomicUsize::new(usize::from(mtu)),
             events,
             change: Mutex::new(()),
+            tap: OnceLock::new(),
         };
         (engine, receiver)
     }
@@ -170,6 +177,21 @@ impl Engine {
         self.account(link, bytes.len(), result);
     }
 
+    /// Sends a message to a peer again by another way, if there is one. That it is refused there says
+    /// nothing of the peer.
+    fn send_beside(&self, link: &RemoteLink, path: UdpPath, bytes: &[u8]) {
+        let udp = self.udp_of(link);
+        if udp.fresh_port(SocketFamily::of(path.remote)).is_none() {
+            return;
+        }
+        match udp.send(Transmit { path, bytes, stride: bytes.len(), ecn: 0 }) {
+            Ok(()) => {
+                link.lane.tx_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            }
+            Err(error) => tracing::trace!(peer = ?link.key, %error, "send beside failed"),
+        }
+    }
+
     /// Sends a run of datagrams to a peer, in one piece where the path takes that, and counts
     /// their bytes.
     pub(crate) fn transmit(&self, link: &RemoteLink, transmit: Transmit<'_>, now: ClockReading) {
@@ -196,6 +218,7 @@ impl Engine {
             Ok(()) => link.count_sent(bytes),
             Err(error) => {
                 tracing::trace!(peer = ?link.key, %error, "send failed");
+                link.note_refused(&error);
                 self.dropped.count(Dropped::SendFailed);
             }
         }

@@ -85,7 +85,7 @@ impl Outbound {
             self.run.flush(&self.engine, now);
             std::thread::sleep(QUIET);
         }
-        let is_own_port = |port| self.engine.lanes.iter().any(|lane| lane.udp.port() == port);
+        let is_own_port = |port| self.engine.lanes.iter().any(|lane| lane.udp.sends_from(port));
         // A route to the gateway's own endpoint that leads through the tunnel would seal each datagram
         // again, longer every time, until it is too long to be sent.
         if source_port(&packet[..inner.len]).is_some_and(is_own_port) {
@@ -93,6 +93,10 @@ impl Outbound {
             if path.is_some_and(|path| path.remote.ip() == inner.destination) {
                 return Err(Dropped::Loop);
             }
+        }
+        let tap = self.engine.tap.get().filter(|_| vnet.gso == Gso::None);
+        if tap.is_some_and(|tap| tap.takes(&packet[..inner.len])) {
+            return Ok(());
         }
         let mtu = link.mtu(self.engine.mtu());
         // A super-packet is data of a connection whose segments are agreed already: no SYN is one.

@@ -54,14 +54,16 @@ impl Engine {
         };
         let bytes = &datagram[..len];
         let result = self.udp_of(link).send_whole(Transmit { path, bytes, stride: len, ecn: 0 });
-        match &result {
-            Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
-                return Err(ProbeError::TooLong);
+        match result {
+            Ok(()) => {
+                link.count_sent(len);
+                Ok(())
             }
-            _ => {}
+            Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => Err(ProbeError::TooLong),
+            Err(error) => {
+                link.note_refused(&error);
+                Err(ProbeError::Refused(error))
+            }
         }
-        result.map_err(ProbeError::Refused)?;
-        link.count_sent(len);
-        Ok(())
     }
 }

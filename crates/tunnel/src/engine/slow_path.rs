@@ -13,12 +13,14 @@ use boringtun::noise::handshake::parse_handshake_anon;
 use zonemesh_core::key::WireGuardPublicKey;
 
 use super::Engine;
+use super::fresh::FreshPorts;
 use super::gate::{HandshakeGate, NotAdmitted};
 use super::inbound::send_waiting;
 use crate::dropped::Dropped;
 use crate::edge::{MAX_PACKET, Transmit, UdpEdge, UdpPath};
 use crate::peer::{
     ClockReading, DATA_OVERHEAD, INITIATION, OwnIdentities, OwnIdentity, RemoteGateway, RemoteLink,
+    TYPE_INITIATION,
 };
 
 /// How often [`SlowPath::tick`] is to be called.
@@ -59,6 +61,7 @@ pub(crate) struct SlowPath {
     has_been_up: bool,
     /// One for each lane: a handshake is for a key of the lane it comes on.
     gates: Vec<HandshakeGate>,
+    fresh_ports: FreshPorts,
 }
 
 impl SlowPath {
@@ -70,6 +73,7 @@ impl SlowPath {
             buffer: vec![0; MAX_PACKET + 16 + DATA_OVERHEAD + INITIATION].into(),
             period_since: None,
             has_been_up: false,
+            fresh_ports: FreshPorts::default(),
         }
     }
 
@@ -147,6 +151,7 @@ impl SlowPath {
             }
             self.period_since = Some(now.instant);
             self.follow_routes(now.instant);
+            self.fresh_ports.look(&self.engine, now.instant);
         }
         // Whoever asks a peer for an answer wants to be able to hear it.
         self.has_been_up = self.has_been_up || self.engine.first().tun.is_up().unwrap_or(true);
@@ -191,11 +196,14 @@ impl SlowPath {
     fn tick_link(&mut self, link: &RemoteLink, now: ClockReading) {
         loop {
             let mut state = link.lock();
-            let (due, path) = (state.poll(&mut self.buffer, now), state.path());
+            let due = state.poll(&mut self.buffer, now);
+            let (path, detour) = (state.path(), state.detour());
             drop(state);
-            match due {
-                Some(len) => self.engine.send(link, path, &self.buffer[..len]),
-                None => return,
+            let Some(len) = due else { return };
+            let message = &self.buffer[..len];
+            self.engine.send(link, path, message);
+            if let Some(detour) = detour.filter(|_| message.first() == Some(&TYPE_INITIATION)) {
+                self.engine.send_beside(link, detour, message);
             }
         }
     }

@@ -131,9 +131,12 @@ impl RemoteGateway {
         PeerStatus {
             public_key: self.key,
             endpoint: first.and_then(|first| first.endpoint),
+            // Which number it has is known where the sockets are.
+            source_port: None,
             latest_handshake: lanes.iter().filter_map(|lane| lane.latest_handshake).max(),
             rx_bytes: sum(|lane| lane.rx_bytes),
             tx_bytes: sum(|lane| lane.tx_bytes),
+            send_refused: first.and_then(|first| first.send_refused),
             handshake_attempts_unanswered: first
                 .map_or(0, |first| first.handshake_attempts_unanswered),
             knows_next_key: first.is_some_and(|first| first.knows_next_key)

@@ -9,7 +9,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use zonemesh_core::key::{PresharedKey, WireGuardPublicKey};
@@ -75,6 +75,8 @@ pub(crate) struct LaneState {
     pub(crate) number: usize,
     pub(crate) rx_bytes: AtomicU64,
     pub(crate) tx_bytes: AtomicU64,
+    /// The errno that the last send was refused with; 0 if it was not.
+    refused: AtomicI32,
     /// Sends of many datagrams at once, which the path to this gateway may not take.
     pub(crate) segmentation: OffloadPause,
     /// The largest packet that passes, if less than the tunnel's MTU does.
@@ -95,6 +97,7 @@ impl LaneState {
             number,
             rx_bytes: AtomicU64::new(0),
             tx_bytes: AtomicU64::new(0),
+            refused: AtomicI32::new(0),
             segmentation: OffloadPause::new(Instant::now()),
             largest: AtomicUsize::new(usize::MAX),
             sender: AtomicU32::new(NOBODY),
@@ -102,6 +105,20 @@ impl LaneState {
             asked: AtomicBool::new(false),
             reported: AtomicBool::new(false),
         }
+    }
+
+    /// The kernel takes datagrams for this lane, or has refused one with this errno.
+    pub(super) fn note_refused(&self, errno: Option<i32>) {
+        let errno = errno.unwrap_or(0);
+        // Most sends are taken, as those before were: nothing is written then.
+        if self.refused.load(Ordering::Relaxed) != errno {
+            self.refused.store(errno, Ordering::Relaxed);
+        }
+    }
+
+    /// True if the kernel has refused the last datagram for this lane.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed) != 0
     }
 
     /// Bounds packets beyond the tunnel's MTU; `None` takes the bound away.
@@ -272,6 +289,7 @@ impl RemoteLane {
             latest_handshake: links.iter().filter_map(|link| link.latest_handshake).max(),
             rx_bytes: self.state.rx_bytes.load(Ordering::Relaxed),
             tx_bytes: self.state.tx_bytes.load(Ordering::Relaxed),
+            send_refused: Some(self.state.refused.load(Ordering::Relaxed)).filter(|no| *no != 0),
             is_usable: self.state.number == 0 || self.state.is_usable(),
             handshake_attempts_unanswered: sender.map_or(0, |sender| sender.unanswered),
             knows_next_key: identities.next.as_ref().is_some_and(|next| has_used(&next.key)),

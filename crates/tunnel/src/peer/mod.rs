@@ -18,7 +18,7 @@ pub(crate) use self::gateway::{Departure, RemoteGateway};
 pub(crate) use self::lane::{LaneSettings, LaneState, RemoteLane};
 pub(crate) use self::link::{
     COOKIE, DATA_OVERHEAD, HeldSendTurn, INITIATION, LinkPlace, LinkSettings, OwnIdentities,
-    OwnIdentity, RESPONSE, RemoteLink, Sealed, TYPE_COOKIE, TYPE_DATA, TYPE_INITIATION,
+    OwnIdentity, PortNews, RESPONSE, RemoteLink, Sealed, TYPE_COOKIE, TYPE_DATA, TYPE_INITIATION,
     TYPE_RESPONSE, receiver_index,
 };
 pub(crate) use self::zone::RemoteZone;

@@ -60,7 +60,6 @@ pub(crate) struct LaneThreads {
     /// The second thread carries the inward direction. Set by the first, taken back by the second.
     lent: AtomicBool,
     lend: WakeBell,
-    returned: WakeBell,
 }
 
 impl LaneThreads {
@@ -77,7 +76,6 @@ impl LaneThreads {
             inward: Mutex::new(Inbound::new(Arc::clone(engine), number, handshakes)),
             lent: AtomicBool::new(false),
             lend: WakeBell::new()?,
-            returned: WakeBell::new()?,
         })
     }
 
@@ -85,18 +83,21 @@ impl LaneThreads {
     pub(crate) fn carry_both(&self) -> io::Result<()> {
         let mut outbound = Outbound::new(Arc::clone(&self.engine), self.lane);
         let sockets = self.udp.readable();
-        let mut fds = vec![self.tun.as_raw_fd(), self.returned.as_raw_fd()];
+        // One bell for all that changes what is waited for: a direction that is back, other sockets.
+        let mut fds = vec![self.tun.as_raw_fd(), self.udp.bell().as_raw_fd()];
         fds.extend(sockets.iter().map(|socket| socket.fd));
         let mut poller = Poller::new(&fds, self.stop.clone());
         let mut load = ThreadLoad::new(Instant::now());
         let mut pace = ThreadPace::new(self.realtime);
         loop {
             let lent = self.lent.load(Ordering::Acquire);
-            (0..sockets.len()).for_each(|bit| poller.set_watched(2 + bit, !lent));
+            for (bit, socket) in sockets.iter().enumerate() {
+                poller.set_watched(2 + bit, !lent && self.udp.has_port(socket.name));
+            }
             let WakeReason::Ready(ready) = poller.wait()? else { return Ok(()) };
             pace.waited(load.woke(Instant::now()));
             if ready & 2 != 0 {
-                self.returned.clear();
+                self.udp.bell().clear();
             }
             let mut inward = (!lent).then(|| InwardTurn::new(self.inbound(), &sockets, ready >> 2));
             let mut emptied = false;
@@ -151,6 +152,9 @@ impl LaneThreads {
             let mut load = ThreadLoad::new(Instant::now());
             pace.set_busy(true);
             while !load.is_over(RETURN_AFTER) || load.take().is_worth_a_thread() {
+                for (bit, socket) in sockets.iter().enumerate() {
+                    poller.set_watched(bit, self.udp.has_port(socket.name));
+                }
                 let WakeReason::Ready(ready) = poller.wait_timeout(RETURN_AFTER)? else {
                     return Ok(());
                 };
@@ -164,7 +168,7 @@ impl LaneThreads {
             }
             pace.set_busy(false);
             self.lent.store(false, Ordering::Release);
-            self.returned.ring();
+            self.udp.bell().ring();
         }
     }
 
@@ -209,7 +213,7 @@ impl<'a> InwardTurn<'a> {
     fn turn(&mut self) -> io::Result<bool> {
         for (bit, socket) in self.sockets.iter().enumerate() {
             if self.ready & (1 << bit) != 0
-                && !self.inbound.drain(socket.family, ClockReading::now())?
+                && !self.inbound.drain(socket.name, ClockReading::now())?
             {
                 self.ready &= !(1 << bit);
             }

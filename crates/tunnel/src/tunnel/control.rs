@@ -2,13 +2,18 @@
 //!
 //! None of it stops a packet. A peer is named by its key on the first lane, present or next.
 
+use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
+use ipnet::IpNet;
 use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey};
 
 use super::Tunnel;
 use crate::config::TunnelZone;
-use crate::engine::ProbeError;
+use crate::destinations::InnerDestinations;
+use crate::engine::{COOKIE_LENGTH, ProbeError};
 use crate::error::PeersError;
 use crate::peer::ClockReading;
 
@@ -59,6 +64,12 @@ impl Tunnel {
         known.is_some()
     }
 
+    /// Lets packets in to these addresses and to no other from now on
+    /// ([`crate::TunnelConfig::inner_destinations`]).
+    pub fn set_inner_destinations(&self, own: &[IpNet]) {
+        self.engine.destinations.store(Arc::new(InnerDestinations::new(Some(own))));
+    }
+
     /// Sends `packet`, a whole IP packet, to `peer` in one datagram that nobody on the way may cut
     /// into fragments, whatever MTU the device has.
     ///
@@ -66,6 +77,20 @@ impl Tunnel {
     /// [`ProbeError`]; nothing waits for a session.
     pub fn probe(&self, peer: &WireGuardPublicKey, packet: &[u8]) -> Result<(), ProbeError> {
         self.engine.probe(peer, packet, ClockReading::now())
+    }
+
+    /// Hands `packet`, a whole IP packet, to the kernel as if it had come through this tunnel.
+    ///
+    /// # Errors
+    /// What the device refuses.
+    pub fn to_lan(&self, packet: &[u8]) -> io::Result<()> {
+        self.engine.to_lan(packet)
+    }
+
+    /// Hands out, from now on, the UDP datagrams for other zones whose payload begins with `cookie`,
+    /// and sends none of them; once. What is not fetched in time is let go.
+    pub fn take_back(&self, cookie: [u8; COOKIE_LENGTH]) -> Option<Receiver<Vec<u8>>> {
+        self.engine.take_back(cookie)
     }
 
     /// Bounds TCP segments and padding towards `peer` below what the device's MTU leaves; `None`

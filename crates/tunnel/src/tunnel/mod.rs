@@ -123,7 +123,7 @@ impl Tunnel {
             (Arc::new(OwnIdentities::one(Arc::new(identity))), Arc::new(RemoteZones::empty()))
         };
         let lanes = edges(&self.tuns, &udps);
-        let destinations = Arc::clone(&old.destinations);
+        let destinations = old.destinations.load_full();
         let (engine, events) = Engine::new(identities, before, destinations, config.mtu, lanes);
         engine.follow_mtu();
         engine.set_zones(zones)?;
@@ -189,6 +189,14 @@ impl Tunnel {
         self.tuns[0].index()
     }
 
+    /// Takes the UDP port, if somebody else has had it ([`TunnelConfig::waits_for_port`]).
+    ///
+    /// # Errors
+    /// [`StartError::PortInUse`] while somebody has it for one of the families; the other works.
+    pub fn listen(&self) -> Result<(), StartError> {
+        self.udps[0].listen()
+    }
+
     /// Makes the TUN device anew when somebody has deleted it, under its first name. Sessions and
     /// counters stay; MTU, addresses and routes are the owner's to set again. For a tunnel that
     /// outlives its device ([`TunnelConfig::outlives_device`]).
@@ -243,11 +251,15 @@ fn bind(
     lanes: usize,
     wanted: WantedOffloads,
 ) -> Result<Vec<Arc<Udp>>, StartError> {
-    let mut udps = vec![Arc::new(Udp::bind(config.listen_port, config.fwmark, wanted)?)];
+    let open = if config.waits_for_port { Udp::bind_soon } else { Udp::bind };
+    let with_fresh = |udp: Udp| if config.fresh_ports { udp.with_fresh_ports() } else { Ok(udp) };
+    let first = open(config.listen_port, config.fwmark, wanted).and_then(with_fresh)?;
+    let mut udps = vec![Arc::new(first)];
     let first = udps[0].port();
     for lane in 1..lanes {
         let port = first.checked_add(LANE_PORTS + lane as u16);
-        match port.map(|port| Udp::bind(port, config.fwmark, wanted)) {
+        let udp = port.map(|port| Udp::bind(port, config.fwmark, wanted).and_then(with_fresh));
+        match udp {
             Some(Ok(udp)) => udps.push(Arc::new(udp)),
             Some(Err(error)) => {
                 tracing::warn!(lane, %error, "no more lanes than these: a port cannot be bound");

@@ -3,6 +3,7 @@
 //! Each is asked for by itself, since there may be a thousand peers: the tunnel, all zones, one peer,
 //! and the peers in the words of WireGuard, which has no zones.
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use ipnet::IpNet;
@@ -11,9 +12,9 @@ use zonemesh_core::key::WireGuardPublicKey;
 
 use super::Tunnel;
 use crate::config::{PeerLane, TunnelPeer};
-use crate::edge::UdpEdge as _;
+use crate::edge::{OwnPort, UdpEdge as _};
 use crate::offload::Offload;
-use crate::peer::OwnIdentities;
+use crate::peer::{OwnIdentities, RemoteGateway, RemoteZone};
 use crate::status::{PeerStatus, TunnelStatus, ZoneStatus};
 use crate::zones::RemoteZones;
 
@@ -68,7 +69,14 @@ impl Tunnel {
     pub fn zones(&self) -> Vec<ZoneStatus> {
         let identities = self.engine.identities.load();
         let now = Instant::now();
-        self.engine.zones.load().iter().map(|zone| zone.status(&identities, now)).collect()
+        let of = |zone: &Arc<RemoteZone>| {
+            let mut status = zone.status(&identities, now);
+            for (gateway, status) in zone.gateways().iter().zip(&mut status.gateways) {
+                status.source_port = self.source_port(gateway);
+            }
+            status
+        };
+        self.engine.zones.load().iter().map(of).collect()
     }
 
     /// One peer as it is now; costs the same however many there are.
@@ -76,7 +84,17 @@ impl Tunnel {
     pub fn peer_status(&self, peer: &WireGuardPublicKey) -> Option<PeerStatus> {
         let identities = self.engine.identities.load();
         let zones = self.engine.zones.load();
-        zones.by_key(peer).map(|gateway| gateway.status(&identities, Instant::now()))
+        let gateway = zones.by_key(peer)?;
+        let status = gateway.status(&identities, Instant::now());
+        Some(PeerStatus { source_port: self.source_port(gateway), ..status })
+    }
+
+    fn source_port(&self, gateway: &RemoteGateway) -> Option<u16> {
+        let path = gateway.first().lock().path()?;
+        match path.from {
+            OwnPort::Listen => None,
+            OwnPort::Fresh => self.udps[0].fresh_port(path.socket().family),
+        }
     }
 
     fn further_lanes(&self, identities: &OwnIdentities) -> Vec<PeerLane> {

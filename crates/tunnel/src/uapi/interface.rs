@@ -65,7 +65,9 @@ impl WireGuardInterface {
         clock_file: Option<&Path>,
     ) -> Result<Self, StartError> {
         let config = TunnelConfig {
+            waits_for_port: false,
             outlives_device: false,
+            fresh_ports: false,
             interface: name.to_owned(),
             mtu,
             listen_port: 0,

@@ -63,7 +63,7 @@ pub fn serve(name: &str, mtu: u16, clock_file: Option<&Path>) -> Result<(), Serv
     // Before any thread starts: they are to inherit the blocked signals.
     let termination = Termination::block().map_err(ServeError::Wait)?;
     let interface = Arc::new(Mutex::new(WireGuardInterface::create(name, mtu, clock_file)?));
-    let socket = UapiSocket::bind(name)?;
+    let socket = UapiSocket::bind(Path::new(socket::FOLDER), name)?;
     let never = StopSignal::new().map_err(ServeError::Wait)?;
     let fds = [socket.as_raw_fd(), termination.as_raw_fd()];
     let mut poller = Poller::new(&fds, never);
@@ -86,15 +86,19 @@ pub struct UapiAttachment {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Serves the socket of a tunnel that somebody else owns: `wg` shows all of it, and may tell where
+/// Serves the socket of a tunnel that somebody else owns, in `folder`: `wg` shows all of it, and may tell where
 /// a peer is; whatever else it asks for is refused with EOPNOTSUPP and a warning in the log that
 /// says `instead`: where the setting is made. Holds no tunnel alive.
 ///
 /// # Errors
 /// [`ServeError`]; another process that answers on the socket keeps it.
-pub fn attach(tunnel: &Arc<Tunnel>, instead: &'static str) -> Result<UapiAttachment, ServeError> {
+pub fn attach(
+    tunnel: &Arc<Tunnel>,
+    folder: &Path,
+    instead: &'static str,
+) -> Result<UapiAttachment, ServeError> {
     let name = tunnel.status().interface;
-    let socket = UapiSocket::bind(&name)?;
+    let socket = UapiSocket::bind(folder, &name)?;
     let stop = StopSignal::new().map_err(ServeError::Wait)?;
     let device = Arc::new(Mutex::new(ManagedInterface::new(tunnel, instead)));
     let mut poller = Poller::new(&[socket.as_raw_fd()], stop.clone());

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use super::ServeError;
 
 /// Where `wg` looks for sockets.
-const FOLDER: &str = "/var/run/wireguard";
+pub(super) const FOLDER: &str = "/var/run/wireguard";
 
 /// The socket, which is removed with its owner.
 pub(super) struct UapiSocket {
@@ -25,8 +25,8 @@ pub(super) struct UapiSocket {
 
 impl UapiSocket {
     /// Makes the socket of interface `name`.
-    pub(super) fn bind(name: &str) -> Result<Self, ServeError> {
-        let path = path_of(name);
+    pub(super) fn bind(folder: &Path, name: &str) -> Result<Self, ServeError> {
+        let path = path_of(folder, name);
         match bind_path(&path) {
             Ok((listener, inode)) => Ok(Self { listener, path, inode }),
             Err(source) => Err(ServeError::Socket { path, source }),
@@ -40,15 +40,17 @@ impl UapiSocket {
 
 /// True if somebody answers there.
 pub(super) fn is_served(name: &str) -> bool {
-    UnixStream::connect(path_of(name)).is_ok()
+    UnixStream::connect(path_of(Path::new(FOLDER), name)).is_ok()
 }
 
-fn path_of(name: &str) -> PathBuf {
-    Path::new(FOLDER).join(format!("{name}.sock"))
+fn path_of(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.sock"))
 }
 
 fn bind_path(path: &Path) -> io::Result<(UnixListener, u64)> {
-    DirBuilder::new().recursive(true).mode(0o700).create(FOLDER)?;
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
     if path.exists() {
         if UnixStream::connect(path).is_ok() {
             return Err(io::ErrorKind::AddrInUse.into());

@@ -3,10 +3,14 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::edge::{ReceivedRun, SocketFamily, Transmit, TunEdge, UdpEdge, UdpPath, VNET_HEADER};
+use crate::edge::{
+    OwnPort, ReceivedRun, SocketFamily, SocketName, Transmit, TunEdge, UdpEdge, UdpPath,
+    VNET_HEADER,
+};
+use crate::error::StartError;
 use crate::offload::Mergeable;
 use crate::split::Split;
 use crate::vnet::Vnet;
@@ -31,6 +35,8 @@ pub(super) struct Wire {
     pub(super) cut: Mutex<bool>,
     /// Where a firewall lets nothing in.
     pub(super) closed: Mutex<HashSet<SocketAddr>>,
+    /// Whose datagrams a translation sends nowhere, as well as those for it.
+    pub(super) astray: Mutex<HashSet<SocketAddr>>,
     pub(super) congested: Mutex<bool>,
 }
 
@@ -39,18 +45,58 @@ impl Wire {
         let mut queues = self.queues.lock().unwrap();
         queues.entry(datagram.to).or_default().push_back(datagram);
     }
+
+    fn carries(&self, datagram: &Datagram) -> bool {
+        let (closed, astray) = (self.closed.lock().unwrap(), self.astray.lock().unwrap());
+        let is_astray = astray.contains(&datagram.from) || astray.contains(&datagram.to);
+        !*self.cut.lock().unwrap() && !closed.contains(&datagram.to) && !is_astray
+    }
 }
 
 pub(super) struct MemoryUdp {
     pub(super) address: Mutex<SocketAddr>,
     pub(super) wire: Arc<Wire>,
     pub(super) refuses_runs: Mutex<bool>,
+    /// Refuses everything with this errno.
+    pub(super) refuses: Mutex<Option<i32>>,
     pub(super) sends: AtomicUsize,
+    pub(super) wants_fresh: AtomicBool,
+    /// 0 while there is none.
+    pub(super) fresh: AtomicU16,
+    /// How many there were.
+    pub(super) opened: AtomicU16,
+}
+
+impl MemoryUdp {
+    pub(super) fn new(address: SocketAddr, wire: &Arc<Wire>) -> Self {
+        Self {
+            address: Mutex::new(address),
+            wire: Arc::clone(wire),
+            refuses_runs: Mutex::new(false),
+            refuses: Mutex::new(None),
+            sends: AtomicUsize::new(0),
+            wants_fresh: AtomicBool::new(false),
+            fresh: AtomicU16::new(0),
+            opened: AtomicU16::new(0),
+        }
+    }
+
+    fn address_of(&self, port: OwnPort) -> SocketAddr {
+        let mut address = *self.address.lock().unwrap();
+        let fresh = self.fresh.load(Ordering::Relaxed);
+        if port == OwnPort::Fresh && fresh != 0 {
+            address.set_port(fresh);
+        }
+        address
+    }
 }
 
 impl UdpEdge for MemoryUdp {
-    fn receive(&self, _: SocketFamily, buffer: &mut [u8]) -> io::Result<ReceivedRun> {
-        let address = *self.address.lock().unwrap();
+    fn receive(&self, socket: SocketName, buffer: &mut [u8]) -> io::Result<ReceivedRun> {
+        if socket.port == OwnPort::Fresh && self.fresh_port(socket.family).is_none() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let address = self.address_of(socket.port);
         let mut queues = self.wire.queues.lock().unwrap();
         let datagram = queues.entry(address).or_default().pop_front();
         let datagram = datagram.ok_or_else(|| io::Error::from(io::ErrorKind::WouldBlock))?;
@@ -67,7 +113,8 @@ impl UdpEdge for MemoryUdp {
             buffer[len..len + next.bytes.len()].copy_from_slice(&next.bytes);
             len += next.bytes.len();
         }
-        let path = UdpPath { remote: datagram.from, local: Some(address.ip()) };
+        let (remote, local) = (datagram.from, Some(address.ip()));
+        let path = UdpPath { remote, local, from: socket.port };
         Ok(ReceivedRun { path, len, stride, ecn: datagram.ecn })
     }
 
@@ -79,20 +126,22 @@ impl UdpEdge for MemoryUdp {
     }
 
     fn send(&self, transmit: Transmit<'_>) -> io::Result<()> {
+        if let Some(errno) = *self.refuses.lock().unwrap() {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
         if *self.refuses_runs.lock().unwrap() && transmit.bytes.len() > transmit.stride {
             return Err(io::Error::from_raw_os_error(libc::EIO));
         }
         self.sends.fetch_add(1, Ordering::Relaxed);
         for bytes in transmit.bytes.chunks(transmit.stride) {
             let datagram = Datagram {
-                from: *self.address.lock().unwrap(),
+                from: self.address_of(transmit.path.from),
                 to: transmit.path.remote,
                 bytes: bytes.to_vec(),
                 ecn: if *self.wire.congested.lock().unwrap() { 0b11 } else { transmit.ecn },
             };
             self.wire.seen.lock().unwrap().push(datagram.clone());
-            let is_closed = self.wire.closed.lock().unwrap().contains(&datagram.to);
-            if !*self.wire.cut.lock().unwrap() && !is_closed {
+            if self.wire.carries(&datagram) {
                 self.wire.deliver(datagram);
             }
         }
@@ -105,6 +154,25 @@ impl UdpEdge for MemoryUdp {
 
     fn port(&self) -> u16 {
         self.address.lock().unwrap().port()
+    }
+
+    fn fresh_port(&self, family: SocketFamily) -> Option<u16> {
+        let port = self.fresh.load(Ordering::Relaxed);
+        (family == SocketFamily::V4 && port != 0).then_some(port)
+    }
+
+    fn open_fresh(&self, family: SocketFamily) -> Result<(), StartError> {
+        if self.wants_fresh.load(Ordering::Relaxed) && family == SocketFamily::V4 {
+            let number = self.opened.fetch_add(1, Ordering::Relaxed);
+            self.fresh.store(40_000 + number, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn close_fresh(&self, family: SocketFamily) {
+        if family == SocketFamily::V4 {
+            self.fresh.store(0, Ordering::Relaxed);
+        }
     }
 
     fn takes_runs(&self) -> bool {

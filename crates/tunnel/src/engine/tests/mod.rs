@@ -7,6 +7,8 @@
 mod bulk;
 #[cfg(test)]
 mod expected;
+#[cfg(test)]
+mod fresh_ports;
 pub(crate) mod fuzzed;
 #[cfg(test)]
 mod gateways;

@@ -1,9 +1,9 @@
 //! Two engines over a wire in memory that can be cut, tapped and forged.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -14,7 +14,7 @@ use super::memory::{MemoryTun, MemoryUdp};
 use crate::config::{PeerLane, TunnelPeer, TunnelZone};
 use crate::destinations::InnerDestinations;
 use crate::dropped::Dropped;
-use crate::edge::SocketFamily;
+use crate::edge::{OwnPort, SocketFamily, SocketName};
 use crate::engine::inbound::Inbound;
 use crate::engine::outbound::Outbound;
 use crate::engine::slow_path::{HandshakeMessage, SlowPath};
@@ -58,12 +58,7 @@ impl Side {
         let udp_of = |lane: u8| {
             let mut address = address;
             address.set_port(address.port() + if lane == 0 { 0 } else { 10 + u16::from(lane) });
-            Arc::new(MemoryUdp {
-                address: Mutex::new(address),
-                wire: Arc::clone(wire),
-                refuses_runs: Mutex::new(false),
-                sends: AtomicUsize::new(0),
-            })
+            Arc::new(MemoryUdp::new(address, wire))
         };
         let memory: Vec<_> =
             (0..lanes).map(|lane| (Arc::new(MemoryTun::default()), udp_of(lane))).collect();
@@ -134,9 +129,31 @@ impl Side {
         *self.udp.address.lock().unwrap() = address.parse().unwrap();
     }
 
+    /// Lets it try fresh source ports, as a gateway does.
+    pub(super) fn want_fresh_ports(&self) {
+        self.udp.wants_fresh.store(true, Ordering::Relaxed);
+    }
+
+    /// How many fresh source ports it has opened.
+    pub(super) fn opened_ports(&self) -> u16 {
+        self.udp.opened.load(Ordering::Relaxed)
+    }
+
+    /// From now on a translation sends nowhere what goes between this port and others.
+    pub(super) fn lead_astray(&self, port: u16) {
+        let mut address = self.address();
+        address.set_port(port);
+        self.udp.wire.astray.lock().unwrap().insert(address);
+    }
+
     /// How many sends there were since the last call.
     pub(super) fn take_sends(&self) -> usize {
         self.udp.sends.swap(0, Ordering::Relaxed)
+    }
+
+    /// Has every datagram refused with this errno, or none any more.
+    pub(super) fn refuse(&self, errno: Option<i32>) {
+        *self.udp.refuses.lock().unwrap() = errno;
     }
 
     pub(super) fn refuse_runs(&self, refuse: bool) {
@@ -186,7 +203,10 @@ impl Side {
     fn step(&mut self, now: ClockReading) {
         for lane in &mut self.lanes {
             while lane.outbound.drain(now).unwrap() {}
-            while lane.inbound.drain(SocketFamily::V4, now).unwrap() {}
+            for port in [OwnPort::Listen, OwnPort::Fresh] {
+                let socket = SocketName { family: SocketFamily::V4, port };
+                while lane.inbound.drain(socket, now).unwrap() {}
+            }
         }
         while let Ok(message) = self.handshakes.try_recv() {
             self.slow_path.handle(&message, now);

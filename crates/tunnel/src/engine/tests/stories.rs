@@ -1,8 +1,10 @@
 //! What two gateways do, told by what is seen on the wire and at the local networks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::pair::{Datagram, Pair, Setting, berlin_to_madrid, packet};
+use crate::destinations::InnerDestinations;
 use crate::dropped::Dropped;
 use crate::packet::samples::udp_packet;
 use crate::peer::{DATA_OVERHEAD, TYPE_DATA};
@@ -209,6 +211,27 @@ fn an_inner_destination_beyond_the_own_addresses_is_dropped_and_counted() {
     pair.settle();
     assert_eq!(pair.madrid.take(), [genuine]);
     assert_eq!(pair.madrid.dropped(Dropped::InnerDestination), 4);
+}
+
+#[test]
+fn own_addresses_that_change_count_from_the_next_packet_and_the_session_stays() {
+    let mut pair = Pair::established(&Setting::default());
+    let mut madrid = pair.to_madrid.clone();
+    madrid.allowed_ips.push("10.3.0.0/16".parse().unwrap());
+    pair.berlin.engine.set_zones(vec![madrid]).unwrap();
+    let new = packet("10.1.0.7", "10.3.0.7", b"to a new network");
+    let sessions = pair.berlin.status().latest_handshake;
+    for (own, arrives) in [(&["10.2.0.0/16", "10.3.0.0/16"][..], true), (&["10.2.0.0/16"], false)] {
+        let own: Vec<_> = own.iter().map(|net| net.parse().unwrap()).collect();
+        pair.madrid.engine.destinations.store(Arc::new(InnerDestinations::new(Some(&own))));
+        pair.berlin.give(new.clone());
+        let old = berlin_to_madrid(b"as before");
+        pair.berlin.give(old.clone());
+        pair.settle();
+        let expected = if arrives { vec![new.clone(), old] } else { vec![old] };
+        assert_eq!(pair.madrid.take(), expected);
+    }
+    assert_eq!(pair.berlin.status().latest_handshake, sessions);
 }
 
 #[test]

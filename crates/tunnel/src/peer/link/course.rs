@@ -1,17 +1,32 @@
-//! Where datagrams to a gateway go, and from which address of ours.
+//! Where datagrams to a gateway go, and from which address and port of ours.
 //!
-//! Pure. The endpoint follows what proves to come from the gateway; our address is the one that the
-//! gateway speaks to, until the routes lead elsewhere. Promises that datagrams which were on their way to
-//! the old address do not bring it back. Refuses to know sessions.
+//! Pure. The endpoint follows what proves to come from the gateway; our address and port are those
+//! that the gateway speaks to, until the routes lead elsewhere. While handshakes stay unanswered
+//! they leave from our other port as well: a NAT's entry that leads nowhere is kept by what we send
+//! through it, and a fresh port gets one of its own. Promises that datagrams which were on their way
+//! to the old address do not bring it back, and that nothing leaves from the present port less often
+//! because of the other. Refuses to know sessions and sockets.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::edge::UdpPath;
+use crate::edge::{OwnPort, UdpPath};
 
 /// After this time a gateway that still speaks to the address that the routes have left wants its
 /// answers from there: it may know no other.
 const LATE: Duration = Duration::from_secs(10);
+
+/// Initiations in a row, some 20 s, after which the others leave from our other port as well.
+const PATIENCE: u32 = 4;
+
+/// What there is to tell of our ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PortNews {
+    /// Handshakes stay unanswered: they leave from both ports now.
+    BothTried,
+    /// The gateway has answered, and is spoken to from this port.
+    AnsweredAt(OwnPort),
+}
 
 /// The way to one gateway.
 #[derive(Debug, Default)]
@@ -21,6 +36,10 @@ pub(super) struct Course {
     route: Option<(SocketAddr, IpAddr)>,
     /// The address that they have left, and when.
     left: Option<(IpAddr, Instant)>,
+    /// Initiations since the gateway has last shown that it hears us.
+    unanswered: u32,
+    /// It was told that both ports are tried.
+    both_told: bool,
 }
 
 impl Course {
@@ -44,6 +63,34 @@ impl Course {
     /// Goes where another one to the same gateway goes.
     pub(super) fn follow(&mut self, other: Option<UdpPath>) {
         self.path = other.or(self.path);
+    }
+
+    /// An initiation was sent.
+    pub(super) fn asked(&mut self) {
+        self.unanswered = self.unanswered.saturating_add(1);
+    }
+
+    /// The gateway has shown that it hears us.
+    pub(super) fn answered(&mut self) {
+        self.unanswered = 0;
+    }
+
+    /// The way beside [`Self::path`] that initiations take as well now.
+    pub(super) fn detour(&self) -> Option<UdpPath> {
+        let path = self.path.filter(|_| self.unanswered >= PATIENCE)?;
+        Some(UdpPath { from: path.from.other(), ..path })
+    }
+
+    /// What has changed since the last call, if both ports can be sent from.
+    pub(super) fn news(&mut self) -> Option<PortNews> {
+        let path = self.path?;
+        let are_both_tried = self.unanswered >= PATIENCE;
+        let told = std::mem::replace(&mut self.both_told, are_both_tried);
+        match (told, are_both_tried) {
+            (false, true) => Some(PortNews::BothTried),
+            (true, false) => Some(PortNews::AnsweredAt(path.from)),
+            _ => None,
+        }
     }
 
     /// The gateway was heard there.
@@ -79,7 +126,7 @@ impl Course {
 }
 
 fn unbound(remote: SocketAddr) -> UdpPath {
-    UdpPath { remote, local: None }
+    UdpPath { remote, local: None, from: OwnPort::Listen }
 }
 
 #[cfg(test)]
@@ -91,7 +138,8 @@ mod tests {
     }
 
     fn path(local: &str) -> UdpPath {
-        UdpPath { remote: "203.0.113.1:51820".parse().unwrap(), local: Some(ip(local)) }
+        let remote = "203.0.113.1:51820".parse().unwrap();
+        UdpPath { remote, local: Some(ip(local)), from: OwnPort::Listen }
     }
 
     /// A course whose routes have led from .1 to .7 at `now`.
@@ -136,6 +184,61 @@ mod tests {
         let mut course = elsewhere(now);
         course.heard(path("192.0.2.1"), now + LATE);
         assert_eq!(local(&course), Some(ip("192.0.2.1")));
+    }
+
+    /// Asks so many times in a row; returns from which ports the last time.
+    fn asked(course: &mut Course, times: u32) -> Vec<OwnPort> {
+        (0..times).for_each(|_| course.asked());
+        course.path().into_iter().chain(course.detour()).map(|path| path.from).collect()
+    }
+
+    #[test]
+    fn a_few_unanswered_handshakes_leave_from_the_listen_port_alone_the_others_from_both() {
+        let mut course = Course::to(Some(path("192.0.2.1").remote));
+        assert_eq!(asked(&mut course, PATIENCE - 1), [OwnPort::Listen]);
+        assert_eq!(course.news(), None);
+        for _ in 0..100 {
+            assert_eq!(asked(&mut course, 1), [OwnPort::Listen, OwnPort::Fresh]);
+        }
+        assert_eq!(course.news(), Some(PortNews::BothTried));
+        assert_eq!(course.news(), None, "once");
+    }
+
+    #[test]
+    fn the_port_that_was_answered_is_used_until_it_is_answered_no_more_or_another_is() {
+        let now = Instant::now();
+        let mut course = Course::to(Some(path("192.0.2.1").remote));
+        asked(&mut course, PATIENCE);
+        course.news();
+        let fresh = UdpPath { from: OwnPort::Fresh, ..path("192.0.2.1") };
+        course.heard(fresh, now);
+        course.answered();
+        assert_eq!(course.news(), Some(PortNews::AnsweredAt(OwnPort::Fresh)));
+        assert_eq!(asked(&mut course, PATIENCE - 1), [OwnPort::Fresh]);
+        assert_eq!(asked(&mut course, 1), [OwnPort::Fresh, OwnPort::Listen]);
+        course.heard(path("192.0.2.1"), now);
+        course.answered();
+        assert_eq!(asked(&mut course, 1), [OwnPort::Listen]);
+        assert_eq!(course.path(), Some(path("192.0.2.1")));
+    }
+
+    #[test]
+    fn a_gateway_that_calls_and_does_not_hear_us_is_asked_from_both_ports() {
+        let mut course = Course::to(Some(path("192.0.2.1").remote));
+        for _ in 0..PATIENCE {
+            course.heard(path("192.0.2.1"), Instant::now());
+            course.asked();
+        }
+        assert_eq!(asked(&mut course, 1), [OwnPort::Listen, OwnPort::Fresh]);
+    }
+
+    #[test]
+    fn another_endpoint_is_asked_from_both_ports_as_long_as_nobody_answers() {
+        let mut course = Course::to(Some(path("192.0.2.1").remote));
+        asked(&mut course, PATIENCE);
+        assert!(course.set_endpoint("203.0.113.2:51820".parse().unwrap()));
+        assert_eq!(asked(&mut course, 1), [OwnPort::Listen, OwnPort::Fresh]);
+        assert_eq!(course.detour().unwrap().remote, "203.0.113.2:51820".parse().unwrap());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod sessions;
 mod state;
 mod turn;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use zonemesh_core::key::{PresharedKey, WireGuardPublicKey};
 
+pub(crate) use self::course::PortNews;
 pub(crate) use self::noise::{
     COOKIE, DATA_OVERHEAD, INITIATION, OwnIdentities, OwnIdentity, RESPONSE, TYPE_COOKIE,
     TYPE_DATA, TYPE_INITIATION, TYPE_RESPONSE, receiver_index,
@@ -83,6 +85,14 @@ impl RemoteLink {
     /// Counts what was sent, as on the wire.
     pub(crate) fn count_sent(&self, bytes: usize) {
         self.lane.tx_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.lane.note_refused(None);
+    }
+
+    /// Notes that the kernel has refused a datagram. One that is too long says nothing of the others.
+    pub(crate) fn note_refused(&self, error: &io::Error) {
+        if let Some(errno) = error.raw_os_error().filter(|errno| *errno != libc::EMSGSIZE) {
+            self.lane.note_refused(Some(errno));
+        }
     }
 
     /// True if the session of this index, as a data message names it, is one of this link.

@@ -13,7 +13,7 @@ use boringtun::noise::TunnResult;
 use boringtun::noise::errors::WireGuardError;
 
 use super::LinkSettings;
-use super::course::Course;
+use super::course::{Course, PortNews};
 use super::noise::{
     OwnIdentity, RemoteKeys, TYPE_DATA, TYPE_INITIATION, has_room, has_session, receiver_index,
     sender_index,
@@ -85,6 +85,16 @@ impl LinkState {
     /// Where datagrams to the gateway go now.
     pub(crate) fn path(&self) -> Option<UdpPath> {
         self.course.path()
+    }
+
+    /// The way beside [`Self::path`] that an initiation is to take as well now.
+    pub(crate) fn detour(&self) -> Option<UdpPath> {
+        self.course.detour().filter(|_| !self.resting)
+    }
+
+    /// What there is to tell of the ports that handshakes leave from, once.
+    pub(crate) fn port_news(&mut self) -> Option<PortNews> {
+        self.course.news()
     }
 
     pub(crate) fn latest_handshake(&self) -> Option<SystemTime> {
@@ -222,6 +232,7 @@ impl LinkState {
         let OpenedData { len, by_present } = self.sessions.open(message, out, now)?;
         // Only now: roaming follows what proved to come from the peer (WireGuard paper, section 2.1).
         self.course.heard(path, now.instant);
+        self.course.answered();
         self.schedule.received(now.instant);
         // The first data in a session is the initiator's proof that it holds the keys, without which
         // nothing is sent in it (section 5.1).
@@ -352,6 +363,7 @@ impl LinkState {
 
     fn note_sent(&mut self, kind: u8, now: ClockReading) {
         if kind == TYPE_INITIATION {
+            self.course.asked();
             self.schedule.initiated(now.instant);
             self.sessions.note_initiation(now);
         } else {
@@ -361,6 +373,7 @@ impl LinkState {
 
     fn established(&mut self, now: ClockReading) {
         self.sessions.established();
+        self.course.answered();
         (self.unconfirmed, self.answered) = (None, 0);
         self.latest_handshake = Some(now.wall);
         self.completed = true;

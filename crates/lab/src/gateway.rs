@@ -56,7 +56,7 @@ pub struct VmTokens {
 pub struct LabGateway {
     pub(crate) zone: String,
     pub(crate) folder: PathBuf,
-    /// The configuration; a change counts from the next start.
+    /// The configuration; a change counts from the next start or [`LabGateway::reload`].
     pub config: Table,
     /// The public keys, made before the first start.
     pub keys: PublicKeys,
@@ -70,6 +70,8 @@ pub struct LabGateway {
     pub programs: Option<PathBuf>,
     /// How wrong its clock is from the next start, as `faketime -f` takes it.
     pub clock: Option<String>,
+    /// The socket at which a service manager listens to it, from the next start on.
+    pub service_manager: Option<PathBuf>,
 }
 
 impl LabGateway {
@@ -184,7 +186,7 @@ impl LabGateway {
         if let Some(daemon) = &mut self.daemon {
             ensure!(daemon.ended()?.is_some(), "the gateway of {} runs already", self.zone);
         }
-        std::fs::write(self.config_file(), self.config.to_string())?;
+        self.write_config()?;
         let (gateway, program) = (&lab.zone(&self.zone)?.gateway, self.program("zonemeshd")?);
         let mut command = if self.stand_ins.is_empty() {
             gateway.command(program)
@@ -200,10 +202,34 @@ impl LabGateway {
         if let Some(offset) = &self.clock {
             command.envs(wrong_clock(offset)?);
         }
+        if let Some(socket) = &self.service_manager {
+            command.env("NOTIFY_SOCKET", socket);
+        }
         command.args(["run", "--config"]).arg(self.config_file());
         let name = format!("{}-zonemeshd", self.zone);
         self.daemon = Some(Process::spawn(&name, command, lab.folder())?);
         Ok(())
+    }
+
+    /// Writes the configuration file as it is now.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_config(&self) -> Result<()> {
+        Ok(std::fs::write(self.config_file(), self.config.to_string())?)
+    }
+
+    /// Writes the configuration and has the daemon take it; what `zonemesh reload -o json` says, also
+    /// of a file that is refused.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub fn reload(&self) -> Result<Value> {
+        self.write_config()?;
+        let output = self.zonemesh()?.args(["reload", "-o", "json"]).output()?;
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        ensure!(matches!(output.status.code(), Some(0 | 7)), "zonemesh reload: {said}");
+        serde_json::from_slice(&output.stdout).with_context(|| format!("no JSON ({said})"))
     }
 
     /// The daemon's process.
@@ -310,11 +336,16 @@ impl LabGateway {
 /// What Debian's `faketime` puts into the environment; timers go on as they are.
 fn wrong_clock(offset: &str) -> Result<Vec<(String, String)>> {
     let mut command = std::process::Command::new("faketime");
-    let library = namespace::run(command.args(["-f", offset, "printenv", "LD_PRELOAD"]))?;
+    let library = namespace::run(command.args(["-f", "+0", "printenv", "LD_PRELOAD"]))?;
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let (key, value) = match offset.strip_prefix("file:") {
+        Some(file) => ("FAKETIME_TIMESTAMP_FILE", file),
+        None => ("FAKETIME", offset),
+    };
     Ok(vec![
         pair("LD_PRELOAD", library.trim()),
-        pair("FAKETIME", offset),
+        pair(key, value),
+        pair("FAKETIME_CACHE_DURATION", "1"),
         pair("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
     ])
 }

@@ -8,6 +8,7 @@
 
 pub mod binaries;
 pub mod capture;
+pub mod catalogue;
 pub mod conversation;
 pub mod faults;
 pub mod federation;

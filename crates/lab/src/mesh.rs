@@ -60,6 +60,7 @@ impl Mesh {
                 daemon: None,
                 programs: None,
                 clock: None,
+                service_manager: None,
             });
         }
         let peers: Vec<Table> = lab

@@ -35,38 +35,57 @@ pub fn has_several_cores() -> bool {
     std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
 }
 
-/// Whether the process's thread of this name runs first now.
+/// Whom a thread runs before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SeenRank {
+    /// All that are not real-time.
+    pub first: bool,
+    /// Nobody, but its share is larger than that of ordinary ones.
+    pub favoured: bool,
+}
+
+impl SeenRank {
+    /// The rank of nearly all threads.
+    pub const ORDINARY: Self = Self { first: false, favoured: false };
+}
+
+/// How the process's thread of this name ranks now.
 ///
 /// # Errors
 /// When it has no such thread, or has ended.
-pub fn is_first(process: &Process, thread: &str) -> Result<bool> {
+pub fn rank(process: &Process, thread: &str) -> Result<SeenRank> {
     for task in std::fs::read_dir(format!("/proc/{}/task", process.pid()))? {
         let stat = std::fs::read_to_string(task?.path().join("stat"))?;
         let (name, fields) = stat.rsplit_once(") ").context("no name in stat")?;
         if name.ends_with(&format!("({thread}")) {
-            // The 41st of proc_pid_stat(5); `fields` begins with the third.
-            let policy: u32 = fields.split(' ').nth(38).context("too short")?.parse()?;
-            return Ok(policy == ROUND_ROBIN);
+            // The 19th and the 41st of proc_pid_stat(5); `fields` begins with the third.
+            let fields: Vec<&str> = fields.split(' ').collect();
+            let nice: i32 = fields.get(16).context("too short")?.parse()?;
+            let policy: u32 = fields.get(38).context("too short")?.parse()?;
+            let first = policy == ROUND_ROBIN;
+            return Ok(SeenRank { first, favoured: !first && nice < 0 });
         }
     }
     anyhow::bail!("process {} has no thread {thread}", process.pid())
 }
 
-/// Whether it ever did while `work` was done.
+/// How it ever ranked while `work` was done.
 ///
 /// # Errors
-/// As [`is_first`], or when the work fails.
-pub fn was_first_during(
+/// As [`rank`], or when the work fails.
+pub fn ranks_during(
     process: &Process,
     thread: &str,
     work: impl FnOnce() -> Result<()>,
-) -> Result<bool> {
+) -> Result<SeenRank> {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let watched = scope.spawn(|| -> Result<bool> {
-            let mut seen = false;
+        let watched = scope.spawn(|| -> Result<SeenRank> {
+            let mut seen = SeenRank::ORDINARY;
             while !over.load(Ordering::Relaxed) {
-                seen |= is_first(process, thread)?;
+                let now = rank(process, thread)?;
+                seen.first |= now.first;
+                seen.favoured |= now.favoured;
                 std::thread::sleep(Duration::from_millis(2));
             }
             Ok(seen)

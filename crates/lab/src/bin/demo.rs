@@ -59,6 +59,9 @@ fn main() -> Result<ExitCode> {
     let mut federation = LabFederation::prepare(lab)?;
     let right = tell(&story, &mut federation)?;
     federation.succeeded()?;
+    if right {
+        next_step(arguments.keep)?;
+    }
     if arguments.keep {
         how_to_enter(&mut federation)?;
         federation.left();
@@ -151,6 +154,15 @@ fn verdict(digest_right: bool, report: &Report) -> Result<()> {
     writeln!(out, "{weights}: the weights of this federation against plain FedAvg")?;
     let wan = if report.is_clean() { "CLEAN" } else { "NOT CLEAN" };
     Ok(writeln!(out, "{wan}: only WireGuard datagrams may cross the WAN")?)
+}
+
+fn next_step(kept: bool) -> Result<()> {
+    let look =
+        if kept { "" } else { "make demo KEEP=1        the same, left up to look around in\n" };
+    Story::block(
+        "Next",
+        &format!("{look}docs/QUICKSTART.md      three zones on machines of yours, by hand\n"),
+    )
 }
 
 fn how_to_enter(federation: &mut LabFederation) -> Result<()> {

@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant, SystemTime};
 
 use zonemesh_config::FederationSettings;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::key::ZoneIdentity;
 use zonemesh_core::name::{FederationName, ZoneName};
-use zonemesh_core::record::{CaCertificate, CaSet, CaState, RecordContent};
+use zonemesh_core::record::{CaCertificate, CaSet, CaState, CertificateDer, RecordContent};
 use zonemesh_pki::{CurrentLeaf, FederationCa, San, ZoneAuthority, ZoneLeaf};
 
 use crate::facts::disk::federation::CaFiles;
@@ -21,9 +22,12 @@ use crate::facts::disk::{DiskWriter, Write};
 use crate::failure::{Exit, Failure, OrExit as _};
 
 /// How often the clock is looked at, as it may jump.
-const LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_secs(10);
+/// A clock that has jumped further than this was wrong before, or is now.
+const JUMP: Duration = Duration::from_secs(60);
 
-/// Issues this gateway's leaf and renews it at a third of its life.
+/// Issues this gateway's leaf, renews it at a third of its life, and makes it anew when the clock jumps:
+/// one of a wrong time is good for nobody.
 pub(crate) struct OwnLeaf {
     authority: ZoneAuthority,
     tunnel_ips: Vec<IpAddr>,
@@ -63,10 +67,15 @@ impl OwnLeaf {
     /// Renews the leaf when it is time, until it is dropped.
     pub(crate) async fn keep_fresh(&self) -> anyhow::Result<()> {
         loop {
+            let (before, begun) = (SystemTime::now(), Instant::now());
             tokio::time::sleep(LOOK).await;
             let now = SystemTime::now();
-            if self.lock().renew_at() > now {
+            let has_jumped = has_jumped(before + begun.elapsed(), now);
+            if self.lock().renew_at() > now && !has_jumped {
                 continue;
+            }
+            if has_jumped {
+                tracing::warn!("the clock was set: this gateway's certificate is made anew");
             }
             let leaf = self.authority.issue_leaf(&self.tunnel_ips, now)?;
             self.current.replace(&leaf)?;
@@ -80,13 +89,31 @@ impl OwnLeaf {
     }
 }
 
+/// True if a clock that should show the one shows the other.
+fn has_jumped(expected: SystemTime, shown: SystemTime) -> bool {
+    let ahead = shown.duration_since(expected);
+    ahead.unwrap_or_else(|behind| behind.duration()) > JUMP
+}
+
 /// The CAs of the federations whose SuperLink lives in this zone.
 pub(crate) struct FederationCas {
     state_folder: PathBuf,
     disk: DiskWriter,
-    held: BTreeMap<FederationName, FederationCa>,
+    known: RwLock<KnownCas>,
+}
+
+#[derive(Default)]
+struct KnownCas {
+    held: BTreeMap<FederationName, OpenedCa>,
     /// Why the CA of a federation cannot be used.
     unusable: BTreeMap<FederationName, String>,
+}
+
+#[derive(Clone)]
+struct OpenedCa {
+    ca: Arc<FederationCa>,
+    /// Its certificate, as records carry it.
+    certificate: CertificateDer,
 }
 
 impl FederationCas {
@@ -97,55 +124,78 @@ impl FederationCas {
         said: &RecordContent,
         disk: DiskWriter,
     ) -> Self {
-        let (mut held, mut unusable) = (BTreeMap::new(), BTreeMap::new());
+        let cas = Self { state_folder: state_folder.to_owned(), disk, known: RwLock::default() };
+        cas.follow(federations, said);
+        cas
+    }
+
+    /// Holds the CAs of these federations from now on: those that are not held yet are read, or made.
+    pub(crate) fn follow(&self, federations: &[FederationSettings], said: &RecordContent) {
+        let mut known = KnownCas::default();
         for FederationSettings { name, .. } in federations {
-            let sets = said.ca_sets.iter().filter(|set| set.federation == *name);
-            let announced: Vec<_> =
-                sets.flat_map(|set| &set.certificates).map(|ca| ca.pem.as_str()).collect();
-            match CaFiles::new(state_folder, name).open(&announced) {
-                Ok(ca) => {
-                    held.insert(name.clone(), ca);
-                }
+            if let Some(held) = self.read().held.get(name).cloned() {
+                known.held.insert(name.clone(), held);
+                continue;
+            }
+            match self.open_one(name, said) {
+                Ok(ca) => drop(known.held.insert(name.clone(), ca)),
                 Err(error) => {
                     let error = format!("{error:#}");
                     tracing::error!(
                         federation = %name, error,
                         "cannot use this federation's CA: its SuperLink cannot be certified until the files are restored"
                     );
-                    unusable.insert(name.clone(), error);
+                    known.unusable.insert(name.clone(), error);
                 }
             }
         }
-        Self { state_folder: state_folder.to_owned(), disk, held, unusable }
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+
+    fn open_one(&self, name: &FederationName, said: &RecordContent) -> anyhow::Result<OpenedCa> {
+        let sets = said.ca_sets.iter().filter(|set| set.federation == *name);
+        let announced: Vec<String> =
+            sets.flat_map(|set| &set.certificates).map(|ca| ca.certificate.pem()).collect();
+        let ca = CaFiles::new(&self.state_folder, name).open(&announced)?;
+        let certificate = CertificateDer::from_pem(ca.certificate_pem())?;
+        Ok(OpenedCa { ca: Arc::new(ca), certificate })
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, KnownCas> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One for each federation whose CA cannot be used.
-    pub(crate) fn findings(&self) -> impl Iterator<Item = Finding> {
-        self.unusable.iter().map(|(federation, error)| {
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let about = |(federation, error): (&FederationName, &String)| {
             Finding::new(Code::FederationCaUnusable, Subject::Federation(federation.clone()))
                 .with(Evidence::Reason(error.clone()))
-        })
+        };
+        self.read().unusable.iter().map(about).collect()
     }
 
     /// What other zones are to trust.
-    pub(crate) fn ca_sets(&self) -> impl Iterator<Item = CaSet> {
-        self.held.iter().map(|(federation, ca)| CaSet {
+    pub(crate) fn ca_sets(&self) -> Vec<CaSet> {
+        let set = |(federation, held): (&FederationName, &OpenedCa)| CaSet {
             federation: federation.clone(),
             certificates: vec![CaCertificate {
-                pem: ca.certificate_pem().to_owned(),
+                certificate: held.certificate.clone(),
                 state: CaState::Active,
             }],
-        })
+        };
+        self.read().held.iter().map(set).collect()
     }
 
     /// The CA of `federation`, if it could be read.
-    pub(crate) fn get(&self, federation: &FederationName) -> Option<&FederationCa> {
-        self.held.get(federation)
+    pub(crate) fn get(&self, federation: &FederationName) -> Option<Arc<FederationCa>> {
+        self.read().held.get(federation).map(|held| held.ca.clone())
     }
 
-    /// All CAs.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&FederationName, &FederationCa)> {
-        self.held.iter()
+    /// The certificates of all CAs, by their federations.
+    pub(crate) fn certificates(&self) -> BTreeMap<FederationName, String> {
+        let known = self.read();
+        let pem = |held: &OpenedCa| held.ca.certificate_pem().to_owned();
+        known.held.iter().map(|(federation, held)| (federation.clone(), pem(held))).collect()
     }
 
     /// Remembers the certificate that was issued last, for `zonemesh cert show`.
@@ -196,6 +246,15 @@ mod tests {
     use super::*;
     use crate::facts::disk::writer;
 
+    #[test]
+    fn a_clock_that_jumps_either_way_is_noticed_and_one_that_is_slewed_is_not() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        assert!(has_jumped(at(1_000_000), at(1_000_061)));
+        assert!(has_jumped(at(1_000_000), at(740_000)));
+        assert!(!has_jumped(at(1_000_000), at(1_000_060)));
+        assert!(!has_jumped(at(1_000_000), at(999_999)));
+    }
+
     fn federation() -> FederationSettings {
         let extra = zonemesh_config::SubjectName::Dns("superlink.example.org".to_owned());
         FederationSettings { name: "health-eu".parse().unwrap(), extra_sans: vec![extra] }
@@ -216,7 +275,7 @@ mod tests {
     #[test]
     fn a_ca_is_made_once() {
         let folder = tempfile::tempdir().unwrap();
-        let pem = |cas: &FederationCas| cas.ca_sets().next().unwrap().certificates[0].pem.clone();
+        let pem = |cas: &FederationCas| cas.ca_sets()[0].certificates[0].certificate.pem();
         let first = pem(&open(&folder, &[]));
         assert_eq!(pem(&open(&folder, &[])), first);
     }
@@ -224,25 +283,41 @@ mod tests {
     #[test]
     fn a_ca_that_cannot_be_read_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        let announced: Vec<_> = open(&folder, &[]).ca_sets().collect();
+        let announced = open(&folder, &[]).ca_sets();
         let key = folder.path().join("federations/health-eu/ca.key");
         std::fs::write(&key, "garbage").unwrap();
         let cas = open(&folder, &[]);
-        assert!(cas.iter().next().is_none() && cas.findings().count() == 1);
+        assert!(cas.certificates().is_empty() && cas.findings().len() == 1);
         assert_eq!(std::fs::read_to_string(&key).unwrap(), "garbage");
         std::fs::remove_file(&key).unwrap();
         let cas = open(&folder, &announced);
-        assert!(cas.iter().next().is_none() && cas.findings().count() == 1);
+        assert!(cas.certificates().is_empty() && cas.findings().len() == 1);
         assert!(!key.exists(), "half a CA that others trust is not made whole with a new key");
     }
 
     #[test]
     fn a_certificate_that_was_lost_is_taken_from_what_this_zone_has_said() {
         let folder = tempfile::tempdir().unwrap();
-        let announced: Vec<_> = open(&folder, &[]).ca_sets().collect();
+        let announced = open(&folder, &[]).ca_sets();
         std::fs::remove_file(folder.path().join("federations/health-eu/ca.pem")).unwrap();
         let cas = open(&folder, &announced);
-        assert_eq!((cas.ca_sets().collect(), cas.findings().count()), (announced, 0));
+        assert_eq!((cas.ca_sets(), cas.findings().len()), (announced, 0));
+    }
+
+    #[test]
+    fn a_federation_that_comes_gets_a_ca_and_the_others_keep_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let cas = open(&folder, &[]);
+        let before = cas.ca_sets();
+        let new =
+            FederationSettings { name: "finance-eu".parse().unwrap(), extra_sans: Vec::new() };
+        cas.follow(&[new.clone(), federation()], &RecordContent::farewell());
+        assert_eq!((cas.ca_sets().len(), &cas.ca_sets()[1]), (2, &before[0]));
+        let made = cas.ca_sets()[0].clone();
+        cas.follow(&[new], &RecordContent::farewell());
+        assert_eq!(cas.ca_sets(), [made], "one that goes is announced no more");
+        cas.follow(&[federation()], &RecordContent::farewell());
+        assert_eq!(cas.ca_sets(), before, "its files stay");
     }
 
     #[test]

@@ -65,6 +65,11 @@ impl FindingBoard {
         }
     }
 
+    /// True if it is so now.
+    pub(crate) fn stands(&self, code: Code, subject: &Subject) -> bool {
+        self.lock().get(code, subject).is_some()
+    }
+
     /// All that the raiser of these codes sees now; what it saw before and sees no more is over.
     pub(crate) fn settle(&self, codes: &[Code], seen: impl IntoIterator<Item = Finding>) {
         let Settled { came, went } = self.lock().settle(codes, seen, now());

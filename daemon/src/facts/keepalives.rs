@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::keepalive::{Keepalive, KeepaliveMismatch};
 
+use crate::facts::in_force::ConfigInForce;
 use crate::facts::paths::PathBoard;
 use crate::facts::rate_limits::{Rate, RateLimiter};
 
@@ -22,7 +23,7 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// What the other ends have told, as far as it breaks the law.
 pub(crate) struct Keepalives {
-    ours: Keepalive,
+    config: ConfigInForce,
     breaches: Mutex<BTreeMap<Subject, Breach>>,
     paths: Arc<PathBoard>,
     log: RateLimiter<Subject>,
@@ -42,18 +43,19 @@ impl Breach {
 }
 
 impl Keepalives {
-    pub(crate) fn new(ours: Keepalive, paths: Arc<PathBoard>) -> Arc<Self> {
-        Arc::new(Self { ours, breaches: Mutex::default(), paths, log: RateLimiter::new(Rate::LOG) })
+    pub(crate) fn new(config: ConfigInForce, paths: Arc<PathBoard>) -> Arc<Self> {
+        let (breaches, log) = (Mutex::default(), RateLimiter::new(Rate::LOG));
+        Arc::new(Self { config, breaches, paths, log })
     }
 
-    /// This gateway's own figures.
-    pub(crate) const fn ours(&self) -> &Keepalive {
-        &self.ours
+    /// This gateway's own figures, as they are in force.
+    pub(crate) fn ours(&self) -> Keepalive {
+        self.config.now().keepalive
     }
 
     /// `end` has told its figures over a connection that lives as long as what is returned.
     pub(crate) fn heard(self: &Arc<Self>, end: &Subject, theirs: Option<Keepalive>) -> Heard {
-        let counts = match theirs.map(|theirs| self.ours.check_against(&theirs)) {
+        let counts = match theirs.map(|theirs| self.ours().check_against(&theirs)) {
             None => false,
             Some(Ok(())) => {
                 self.mended(end);
@@ -138,7 +140,7 @@ mod tests {
 
     fn board() -> (Arc<Keepalives>, Arc<PathBoard>) {
         let paths = Arc::new(PathBoard::default());
-        (Keepalives::new(Keepalive::DEFAULT, paths.clone()), paths)
+        (Keepalives::new(ConfigInForce::smallest(), paths.clone()), paths)
     }
 
     fn vm(n: u32) -> Subject {

@@ -1,6 +1,7 @@
 //! What is known of the paths, for those who ask, and how often what happened.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -13,6 +14,7 @@ pub(crate) enum Happening {
     Up,
     Degraded,
     Down,
+    Stopped,
     MtuLowered,
     MtuRaised,
     KeepaliveLate,
@@ -20,10 +22,11 @@ pub(crate) enum Happening {
 }
 
 impl Happening {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Up,
         Self::Degraded,
         Self::Down,
+        Self::Stopped,
         Self::MtuLowered,
         Self::MtuRaised,
         Self::KeepaliveLate,
@@ -35,6 +38,7 @@ impl Happening {
             Self::Up => "tunnel_up",
             Self::Degraded => "tunnel_degraded",
             Self::Down => "tunnel_down",
+            Self::Stopped => "tunnel_stopped",
             Self::MtuLowered => "mtu_lowered",
             Self::MtuRaised => "mtu_raised",
             Self::KeepaliveLate => "keepalive_late",
@@ -52,6 +56,8 @@ pub(crate) struct PathView {
     pub(crate) since: Option<SystemTime>,
     /// MTU of the underlay towards the peer's endpoint, if it is known.
     pub(crate) underlay_mtu: Option<u16>,
+    /// The two places between which the peer goes to and fro, if it does.
+    pub(crate) two_places: Option<[SocketAddr; 2]>,
 }
 
 /// All paths.
@@ -127,10 +133,11 @@ mod tests {
             ("tunnel_up", 0),
             ("tunnel_degraded", 1),
             ("tunnel_down", 2),
-            ("mtu_lowered", 3),
-            ("mtu_raised", 4),
-            ("keepalive_late", 5),
-            ("keepalive_mismatch", 6),
+            ("tunnel_stopped", 3),
+            ("mtu_lowered", 4),
+            ("mtu_raised", 5),
+            ("keepalive_late", 6),
+            ("keepalive_mismatch", 7),
         ];
         assert_eq!(names, expected);
     }
@@ -141,7 +148,12 @@ mod tests {
         let [one, two] = ["madrid/gw1", "madrid/gw2"].map(|id| id.parse::<GatewayId>().unwrap());
         let view = |mtu| {
             let summary = zonemesh_core::path::PathMonitor::new(std::time::Duration::ZERO, mtu);
-            PathView { summary: summary.summary(), since: None, underlay_mtu: None }
+            PathView {
+                summary: summary.summary(),
+                since: None,
+                underlay_mtu: None,
+                two_places: None,
+            }
         };
         board.show(one.clone(), view(1420));
         board.show(two.clone(), view(1280));

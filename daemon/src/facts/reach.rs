@@ -55,8 +55,10 @@ mod tests {
             black_hole: false,
             mtu_confirmed: false,
             answers,
+            one_way: false,
+            mtu_back: None,
         };
-        Some(PathView { summary, since: None, underlay_mtu: None })
+        Some(PathView { summary, since: None, underlay_mtu: None, two_places: None })
     }
 
     #[test]

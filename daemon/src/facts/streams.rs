@@ -15,6 +15,18 @@ use crate::facts::rate_limits::{LimitedCall, Rate, RateLimiter, RefusedCalls};
 /// Messages and items of one neighbour: a thousand zones in step after a cut are one burst.
 const SAYS: Rate = Rate { burst: 4000.0, per_second: 400.0 };
 
+/// What the last failure was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum StreamFailure {
+    /// The neighbour was not reached, or a stream broke.
+    #[default]
+    Broken,
+    /// It was reached, and one of the two refused the other.
+    Refused,
+    /// The same, as one of the two clocks is wrong.
+    ClockOff,
+}
+
 /// The streams to one neighbour.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct StreamsState {
@@ -22,10 +34,17 @@ pub(crate) struct StreamsState {
     pub(crate) open: u32,
     /// Why the last attempt failed; empty if none did since a stream was open.
     pub(crate) error: String,
-    /// True if the neighbour was reached and refused.
-    pub(crate) refused: bool,
+    /// What kind of failure that was.
+    pub(crate) failure: StreamFailure,
     /// The neighbour's clock minus ours, last known.
     pub(crate) clock_offset: Option<ClockOffset>,
+}
+
+impl StreamsState {
+    /// True if the neighbour was reached, and one of the two refused the other.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.failure != StreamFailure::Broken
+    }
 }
 
 #[derive(Default)]
@@ -147,7 +166,7 @@ impl StreamBoard {
         let entry = known.entry(gateway);
         entry.open += 1;
         entry.error.clear();
-        entry.refused = false;
+        entry.failure = StreamFailure::Broken;
         entry.open == 1
     }
 
@@ -159,11 +178,11 @@ impl StreamBoard {
         entry.open == 0
     }
 
-    pub(crate) fn failed(&self, gateway: &GatewayId, error: String, refused: bool) {
+    pub(crate) fn failed(&self, gateway: &GatewayId, error: String, failure: StreamFailure) {
         let mut known = self.lock();
         let entry = known.entry(gateway);
         entry.error = error;
-        entry.refused = refused;
+        entry.failure = failure;
     }
 
     pub(crate) fn set_clock_offset(&self, gateway: &GatewayId, offset: Option<ClockOffset>) {
@@ -184,7 +203,7 @@ mod tests {
     #[test]
     fn a_stream_of_either_end_counts_as_open() {
         let (board, zone) = (StreamBoard::new(Arc::default()), "madrid/gw1".parse().unwrap());
-        board.failed(&zone, "connection refused".to_owned(), false);
+        board.failed(&zone, "connection refused".to_owned(), StreamFailure::Broken);
         board.opened(&zone);
         board.opened(&zone);
         board.closed(&zone);
@@ -199,7 +218,7 @@ mod tests {
         let [one, two, named] = ["madrid/madrid-gw1", "madrid/gw2", "madrid/edge"]
             .map(|name| name.parse::<GatewayId>().unwrap());
         board.opened(&one);
-        board.failed(&two, "connection refused".to_owned(), true);
+        board.failed(&two, "connection refused".to_owned(), StreamFailure::Refused);
         assert_eq!((board.entry(&one).open, board.entry(&two).open), (1, 0));
         assert!(board.entry(&one).error.is_empty());
         board.rename(&one, &named);

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, SystemTime};
 
+use ipnet::IpNet;
 use zonemesh_core::key::{WireGuardKeys, WireGuardPrivateKey, WireGuardPublicKey};
 use zonemesh_core::record::Lane;
 use zonemesh_tunnel::{
@@ -41,6 +42,9 @@ pub trait DataPlane: Send + Sync {
     /// Puts exactly these zones into service, or none of them.
     fn set_zones(&self, zones: Vec<TunnelZone>) -> Result<(), PeersError>;
 
+    /// What may be reached through it at this end.
+    fn set_inner_destinations(&self, own: &[IpNet]);
+
     /// Sends to this endpoint from now on.
     fn set_endpoint(&self, peer: &WireGuardPublicKey, endpoint: SocketAddr) -> bool;
 
@@ -49,6 +53,16 @@ pub trait DataPlane: Send + Sync {
 
     /// Sends a whole IP packet to a peer, uncut.
     fn probe(&self, peer: &WireGuardPublicKey, packet: &[u8]) -> Result<(), ProbeError>;
+
+    /// Hands a whole IP packet to the kernel as if it had come through the tunnel.
+    fn to_lan(&self, _packet: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// The UDP datagrams for other zones that begin with this, which are not sent; handed out once.
+    fn take_back(&self, _cookie: [u8; 16]) -> Option<Receiver<Vec<u8>>> {
+        None
+    }
 
     /// Answers to another key too from now on.
     fn begin_rotation(&self, next: &WireGuardPrivateKey) -> Result<(), PeersError>;
@@ -117,6 +131,10 @@ impl DataPlane for Tunnel {
         Tunnel::set_zones(self, zones)
     }
 
+    fn set_inner_destinations(&self, own: &[IpNet]) {
+        Tunnel::set_inner_destinations(self, own);
+    }
+
     fn set_endpoint(&self, peer: &WireGuardPublicKey, endpoint: SocketAddr) -> bool {
         Tunnel::set_endpoint(self, peer, endpoint)
     }
@@ -127,6 +145,14 @@ impl DataPlane for Tunnel {
 
     fn probe(&self, peer: &WireGuardPublicKey, packet: &[u8]) -> Result<(), ProbeError> {
         Tunnel::probe(self, peer, packet)
+    }
+
+    fn to_lan(&self, packet: &[u8]) -> io::Result<()> {
+        Tunnel::to_lan(self, packet)
+    }
+
+    fn take_back(&self, cookie: [u8; 16]) -> Option<Receiver<Vec<u8>>> {
+        Tunnel::take_back(self, cookie)
     }
 
     fn begin_rotation(&self, next: &WireGuardPrivateKey) -> Result<(), PeersError> {

@@ -1,8 +1,9 @@
 //! The companions in this zone's VMs: who has a session here, and what each has reported last.
 //!
 //! Promises bounds: so many companions of one VM, and of all; who has gone makes room for who comes,
-//! first its own VM's. A companion that comes back within [`MISSED_AFTER`] was never away. Refuses to
-//! know who may have a session, and what follows from a report.
+//! first its own VM's. A companion that comes back within [`MISSED_AFTER`] was never away; one that
+//! has told how often it reports and is silent for so long is away whatever its session looks like.
+//! Refuses to know who may have a session, and what follows from a report.
 
 mod said;
 
@@ -52,6 +53,8 @@ pub(crate) struct KnownCompanion {
     /// Sessions that are open: a second one while the first is not known to be dead.
     sessions: usize,
     gone_at: Instant,
+    /// When it has said something last.
+    heard_at: Instant,
 }
 
 impl KnownCompanion {
@@ -60,10 +63,30 @@ impl KnownCompanion {
         self.sessions > 0
     }
 
+    /// True while it has a session in which it says what it has told to say.
+    pub(crate) fn is_heard(&self, now: Instant) -> bool {
+        self.is_connected() && !self.is_silent(now)
+    }
+
     /// True if it may be believed to run: it has a session, or had one a moment ago.
     fn is_there(&self, now: Instant) -> bool {
         let goodbye = self.report.as_ref().is_some_and(|report| report.state.is_goodbye());
-        self.is_connected() || !goodbye && !self.is_gone_for(MISSED_AFTER, now)
+        self.is_heard(now) || !goodbye && !self.is_missed(now)
+    }
+
+    /// True if it was not there for as long as it takes to come back.
+    fn is_missed(&self, now: Instant) -> bool {
+        self.is_silent(now) || self.is_gone_for(MISSED_AFTER, now)
+    }
+
+    /// True if it has told that it goes on to report, and does not: its VM may have lost its power,
+    /// which its session does not know yet.
+    fn is_silent(&self, now: Instant) -> bool {
+        let again_after = self.report.as_ref().and_then(|report| report.again_after);
+        again_after.is_some_and(|again_after| {
+            let patience = MISSED_AFTER.max(again_after.saturating_mul(3));
+            now.saturating_duration_since(self.heard_at) >= patience
+        })
     }
 
     fn is_gone_for(&self, time: Duration, now: Instant) -> bool {
@@ -97,11 +120,13 @@ impl CompanionBoard {
             reported_at: UnixMillis(0),
             sessions: 0,
             gone_at: Instant::now(),
+            heard_at: Instant::now(),
         });
         if companion.sessions == 0 {
             companion.since = SystemTime::now().into();
         }
         companion.sessions += 1;
+        companion.heard_at = Instant::now();
         companion.release = release;
         drop(known);
         PresentCompanion { board: self.clone(), id }
@@ -116,8 +141,8 @@ impl CompanionBoard {
         }
     }
 
-    /// True if nobody has a session for the SuperLink of `federation` at one of `addresses`, and
-    /// nobody had one for as long as it takes to come back.
+    /// True if nobody is heard of the SuperLink of `federation` at one of `addresses`, and nobody was
+    /// for as long as it takes to come back.
     pub(crate) fn misses(
         &self,
         federation: &FederationName,
@@ -132,7 +157,7 @@ impl CompanionBoard {
         };
         let mut its = known.iter().filter(|(id, _)| is_its(id));
         let has_had_time = self.since_begun(now) >= MISSED_AFTER;
-        has_had_time && its.all(|(_, one)| one.is_gone_for(MISSED_AFTER, now))
+        has_had_time && its.all(|(_, one)| one.is_missed(now))
     }
 
     /// The SuperNodes whose keys are known, as the zone says them.
@@ -181,7 +206,8 @@ impl PresentCompanion {
     pub(crate) fn reports(&self, report: CompanionReport) {
         if let Some(companion) = self.board.lock().get_mut(&self.id) {
             companion.report = Some(report);
-            companion.reported_at = SystemTime::now().into();
+            (companion.reported_at, companion.heard_at) =
+                (SystemTime::now().into(), Instant::now());
         }
     }
 }
@@ -251,6 +277,34 @@ mod tests {
         let other = enter(&board, id(6, VmRole::SuperLink, "health-eu"));
         assert!(misses(31), "another VM is another SuperLink");
         drop(other);
+    }
+
+    #[test]
+    fn who_has_told_to_report_again_and_is_silent_is_missed_though_its_session_stands() {
+        let (board, vm) = (board(), id(5, VmRole::SuperLink, "health-eu"));
+        let (federation, addresses) = (vm.federation.clone(), [vm.vm]);
+        let present = enter(&board, vm);
+        let misses = |after| {
+            board.misses(&federation, &addresses, Instant::now() + Duration::from_secs(after))
+        };
+        let ready = CompanionReport::of(ReportedState::SuperLink(Readiness::Ready));
+        present.reports(ready.clone());
+        assert!(!misses(1000), "one of an earlier release tells nothing");
+        let again = |seconds| CompanionReport {
+            again_after: Some(Duration::from_secs(seconds)),
+            ..ready.clone()
+        };
+        present.reports(again(10));
+        assert!(!misses(29) && misses(31));
+        present.reports(again(60));
+        assert!(!misses(179) && misses(181), "it is waited for as it has told");
+        let shown = |after| {
+            let mut heard = Vec::new();
+            let now = Instant::now() + Duration::from_secs(after);
+            board.each(|_, one| heard.push(one.is_heard(now)));
+            heard
+        };
+        assert_eq!((shown(1), shown(200)), (vec![true], vec![false]));
     }
 
     #[test]

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use tokio::sync::watch;
 
-use super::{DiskWriter, Write};
+use super::{DiskWriter, Write, regular};
 
 /// The networks that were barred last.
 pub(crate) fn read(state_folder: &Path) -> io::Result<BTreeSet<IpNet>> {
     let file = file(state_folder);
-    let text = match std::fs::read_to_string(&file) {
+    let text = match regular::read_text(&file) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
         text => text?,
     };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use zonemesh_core::name::ZoneName;
 
-use super::Write;
+use super::{Write, regular};
 
 /// The file of blocked zones.
 pub(crate) struct BlockedFile(PathBuf);
@@ -18,7 +18,7 @@ impl BlockedFile {
 
     /// The zones; a line that is no name blocks nobody and is said.
     pub(crate) fn read(&self) -> io::Result<BTreeSet<ZoneName>> {
-        let text = match std::fs::read_to_string(&self.0) {
+        let text = match regular::read_text(&self.0) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
             text => text?,
         };

@@ -14,7 +14,7 @@ use zonemesh_core::name::FederationName;
 use zonemesh_pki::FederationCa;
 
 use super::leftovers::temporary_folder;
-use super::{create, folder_of, rename, replace, set_aside, sync_folder_of};
+use super::{create, folder_of, regular, rename, replace, set_aside, sync_folder_of};
 
 const KEY: &str = "ca.key";
 const CERTIFICATE: &str = "ca.pem";
@@ -40,7 +40,7 @@ impl CaFiles {
 
     /// Reads the CA, makes half a one whole, or makes a new one. `announced` are the certificates
     /// that this zone has announced for the federation.
-    pub(crate) fn open(&self, announced: &[&str]) -> anyhow::Result<FederationCa> {
+    pub(crate) fn open(&self, announced: &[String]) -> anyhow::Result<FederationCa> {
         match (read(&self.key())?, read(&self.certificate())?) {
             (Some(key), Some(certificate)) => FederationCa::from_pem(&certificate, &key)
                 .with_context(|| format!("the files in {} hold no CA", self.folder.display())),
@@ -64,7 +64,7 @@ impl CaFiles {
     }
 
     /// A key without its certificate: what was announced is right again, else it is made anew.
-    fn complete(&self, key: &str, announced: &[&str]) -> anyhow::Result<FederationCa> {
+    fn complete(&self, key: &str, announced: &[String]) -> anyhow::Result<FederationCa> {
         let known = announced.iter().find_map(|pem| FederationCa::from_pem(pem, key).ok());
         let source = if known.is_some() { "this zone's record" } else { "its key, made anew" };
         let ca = match known {
@@ -86,7 +86,7 @@ impl CaFiles {
     /// already cannot be replaced: there the key goes first, as a certificate follows from it.
     fn write_pair(&self, ca: &FederationCa) -> io::Result<()> {
         let all = folder_of(&self.folder);
-        std::fs::create_dir_all(all)?;
+        super::make_folder(all)?;
         sync_folder_of(all)?;
         let new = temporary_folder(all)?;
         let (key, certificate) = (new.path().join(KEY), new.path().join(CERTIFICATE));
@@ -116,10 +116,10 @@ impl CaFiles {
 }
 
 fn read(file: &Path) -> anyhow::Result<Option<Zeroizing<String>>> {
-    match std::fs::read_to_string(file) {
-        Ok(text) => Ok(Some(Zeroizing::new(text))),
+    match regular::read_text(file) {
+        Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| file.display().to_string()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -181,7 +181,7 @@ mod tests {
         let announced = files.open(&[]).unwrap().certificate_pem().to_owned();
         std::fs::remove_file(files.certificate()).unwrap();
         let other = FederationCa::generate("health-eu", SystemTime::now()).unwrap();
-        let ca = files.open(&[other.certificate_pem(), &announced]).unwrap();
+        let ca = files.open(&[other.certificate_pem().to_owned(), announced.clone()]).unwrap();
         assert_eq!(
             (ca.certificate_pem(), text(&files.certificate())),
             (&*announced, announced.clone())
@@ -206,7 +206,7 @@ mod tests {
         let files = files(&folder);
         let announced = files.open(&[]).unwrap().certificate_pem().to_owned();
         std::fs::remove_file(files.key()).unwrap();
-        let error = files.open(&[&announced]).err().unwrap();
+        let error = files.open(std::slice::from_ref(&announced)).err().unwrap();
         assert!(error.to_string().ends_with("ca.key is missing, and its CA is in use"), "{error}");
         std::fs::write(files.issued(), "issued").unwrap();
         assert!(files.open(&[]).is_err());

@@ -12,7 +12,7 @@ use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::membership::{OperatorPin, PutOut, SetHash, StoredHead};
 use zonemesh_core::name::ZoneName;
 
-use super::{Write, set_aside};
+use super::{Write, regular, set_aside};
 
 /// The files.
 pub(super) struct HeadFile {
@@ -28,10 +28,10 @@ impl HeadFile {
     /// `None` if there is none yet. A damaged one is an error: another set must not be followed because
     /// of it.
     pub(super) fn read(&self) -> anyhow::Result<Option<StoredHead>> {
-        let text = match std::fs::read_to_string(&self.head) {
+        let text = match regular::read_text(&self.head) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).context(self.head.display().to_string()),
+            Err(error) => return Err(error.into()),
         };
         let damaged = || format!("{} is damaged", self.head.display());
         let mut head = parse(&text).with_context(damaged)?;
@@ -41,10 +41,10 @@ impl HeadFile {
 
     /// A damaged one is set aside: it admits nobody, so that the gateway need not stay down for it.
     fn read_put_out(&self) -> anyhow::Result<PutOut> {
-        let text = match std::fs::read_to_string(&self.put_out) {
+        let text = match regular::read_text(&self.put_out) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(PutOut::default()),
-            Err(error) => return Err(error).context(self.put_out.display().to_string()),
+            Err(error) => return Err(error.into()),
         };
         let keys: Option<Vec<_>> = text.lines().map(parse_put_out).collect();
         if keys.is_none() {

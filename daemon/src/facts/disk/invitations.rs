@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use zonemesh_core::invitation::{Invitation, InvitationId, InvitationSecret, IssuedInvitation};
 
-use super::{Write, files_of, set_aside};
+use super::{Write, files_of, regular, set_aside};
 
 const SUFFIX: &str = "issued";
 
@@ -23,7 +23,7 @@ impl InvitationFiles {
     /// Opens (and makes) the folder below the state folder.
     pub(crate) fn open(state_folder: &Path) -> io::Result<Self> {
         let folder = state_folder.join("invitations");
-        std::fs::create_dir_all(&folder)?;
+        super::make_folder(&folder)?;
         Ok(Self { folder, inviter: state_folder.join("inviter") })
     }
 
@@ -31,7 +31,7 @@ impl InvitationFiles {
     pub(crate) fn read_all(&self) -> io::Result<Vec<IssuedInvitation>> {
         let mut issued = Vec::new();
         for path in files_of(&self.folder, SUFFIX)? {
-            let bytes = zeroize::Zeroizing::new(std::fs::read(&path)?);
+            let bytes = zeroize::Zeroizing::new(regular::read(&path)?);
             match IssuedInvitation::from_file_bytes(&bytes) {
                 Ok(one) => issued.push(one),
                 Err(error) => set_aside(&path, &error),
@@ -59,7 +59,7 @@ impl InvitationFiles {
 
     /// The invitation that this gateway has used, if it has.
     pub(crate) fn inviter(&self) -> Option<Invitation> {
-        let text = match std::fs::read_to_string(&self.inviter) {
+        let text = match regular::read_text(&self.inviter) {
             Ok(text) => text,
             Err(error) => {
                 if error.kind() != ErrorKind::NotFound {

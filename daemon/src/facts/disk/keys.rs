@@ -1,6 +1,5 @@
 //! The gateway's own keys: read from their files, made on first start, never printed.
 
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +7,7 @@ use zeroize::Zeroizing;
 use zonemesh_core::key::{PresharedKey, WireGuardPrivateKey, ZoneIdentity};
 use zonemesh_core::membership::AuthorityIdentity;
 
-use super::{Write, create};
+use super::{Write, create, regular};
 use crate::failure::{Exit, Failure, OrExit as _};
 
 /// The WireGuard private key in `file`; a new one on first start.
@@ -95,9 +94,7 @@ fn random() -> Result<[u8; 32], getrandom::Error> {
 }
 
 fn read(file: &Path) -> std::io::Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(String::with_capacity(64));
-    std::fs::File::open(file)?.read_to_string(&mut text)?;
-    Ok(text)
+    regular::read_text(file)
 }
 
 fn read_or_create(

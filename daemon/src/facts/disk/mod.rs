@@ -5,6 +5,7 @@
 
 pub(crate) mod barred;
 pub(crate) mod blocked;
+pub(crate) mod config_file;
 pub(crate) mod federation;
 pub(crate) mod head;
 pub(crate) mod invitations;
@@ -13,13 +14,16 @@ pub(crate) mod keys;
 mod killed;
 pub(crate) mod leftovers;
 pub(crate) mod records;
+pub(crate) mod regular;
 pub(crate) mod state_folder;
 pub(crate) mod tokens;
 mod transaction;
 pub(crate) mod trust;
 mod writer;
 
+use std::fs::DirBuilder;
 use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use zonemesh_core::journal::trimmed;
@@ -54,15 +58,17 @@ fn create(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// Adds a line; a file that would grow beyond its bound loses its oldest lines.
 fn append(path: &Path, line: &str) -> io::Result<()> {
-    let size = match std::fs::metadata(path) {
-        Ok(metadata) => usize::try_from(metadata.len()).unwrap_or(usize::MAX),
+    let size = match std::fs::symlink_metadata(path) {
+        // Whatever somebody has put there, the line is not for it.
+        Ok(found) if !found.is_file() => return replace(path, line.as_bytes()),
+        Ok(found) => usize::try_from(found.len()).unwrap_or(usize::MAX),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return replace(path, line.as_bytes());
         }
         Err(error) => return Err(error),
     };
     if size + line.len() > JOURNAL_BYTES {
-        let whole = std::fs::read(path)?;
+        let whole = regular::read(path).unwrap_or_default();
         let kept = trimmed(&whole, JOURNAL_BYTES - line.len());
         return replace(path, &[kept, line.as_bytes()].concat());
     }
@@ -74,6 +80,11 @@ fn append(path: &Path, line: &str) -> io::Result<()> {
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)?;
     sync_folder_of(to)
+}
+
+/// Makes a folder that is closed to others, whatever the umask; one that is there stays as it is.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 fn folder_of(file: &Path) -> &Path {
@@ -150,6 +161,21 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary is left");
+    }
+
+    #[test]
+    fn a_line_is_for_no_link_and_no_pipe_that_somebody_has_put_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        std::fs::write(place("of-somebody"), "theirs\n").unwrap();
+        std::os::unix::fs::symlink(place("of-somebody"), place("events")).unwrap();
+        nix::unistd::mkfifo(&place("audit"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for name in ["events", "audit"] {
+            append(&place(name), "one\n").unwrap();
+            append(&place(name), "two\n").unwrap();
+            assert_eq!(std::fs::read_to_string(place(name)).unwrap(), "one\ntwo\n");
+        }
+        assert_eq!(std::fs::read_to_string(place("of-somebody")).unwrap(), "theirs\n");
     }
 
     #[test]

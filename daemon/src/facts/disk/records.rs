@@ -12,7 +12,7 @@ use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::SignedRecord;
 
-use super::{Write, files_of, set_aside};
+use super::{Write, files_of, regular, set_aside};
 
 const SUFFIX: &str = "record";
 
@@ -25,7 +25,7 @@ impl RecordFiles {
     /// Opens (and makes) the folder below the state folder.
     pub(crate) fn open(state_folder: &Path) -> io::Result<Self> {
         let folder = state_folder.join("records");
-        std::fs::create_dir_all(&folder)?;
+        super::make_folder(&folder)?;
         Ok(Self { folder })
     }
 
@@ -53,7 +53,7 @@ impl RecordFiles {
             if !name.is_some_and(&is_asked) {
                 continue;
             }
-            match SignedRecord::from_file_bytes(&std::fs::read(&path)?) {
+            match SignedRecord::from_file_bytes(&regular::read(&path)?) {
                 Ok(record) => records.push((path, record)),
                 Err(error) => set_aside(&path, &error),
             }

@@ -9,6 +9,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use nix::errno::Errno;
+use nix::sys::statvfs::statvfs;
 use nix::unistd::AccessFlags;
 
 use super::{Together, leftovers};
@@ -77,11 +79,24 @@ pub(crate) struct FolderState {
 /// How the state folder is now.
 pub(crate) fn look(folder: &Path) -> FolderState {
     let right = AccessFlags::W_OK | AccessFlags::X_OK;
-    let unwritable = nix::unistd::eaccess(folder, right).err().map(io::Error::from);
+    let unwritable = nix::unistd::eaccess(folder, right).err().or_else(|| full(folder));
     FolderState {
-        unwritable: unwritable.map(|error| error.to_string()).unwrap_or_default(),
+        unwritable: unwritable.map(|error| error.desc().to_owned()).unwrap_or_default(),
         open_to: std::fs::metadata(folder).map(|found| open_to(&found)).unwrap_or_default(),
     }
+}
+
+/// Neither a block is left for what is written there nor, where they are counted, a file. A gateway
+/// that has nothing to write would not notice until somebody wants a change.
+fn full(folder: &Path) -> Option<Errno> {
+    let disk = statvfs(folder).ok()?;
+    let blocks = match nix::unistd::geteuid().is_root() {
+        true => disk.blocks_free(),
+        false => disk.blocks_available(),
+    };
+    let is_full =
+        disk.blocks() > 0 && blocks == 0 || disk.files() > 0 && disk.files_available() == 0;
+    is_full.then_some(Errno::ENOSPC)
 }
 
 fn open_to(found: &Metadata) -> String {
@@ -120,7 +135,7 @@ pub(crate) fn open_folder(folder: &Path) -> Result<FolderLock, Failure> {
             folder.display()
         )
     };
-    std::fs::create_dir_all(folder).or_exit(Exit::Configuration, message)?;
+    super::make_folder(folder).or_exit(Exit::Configuration, message)?;
     if is_foreign(folder).or_exit(Exit::Configuration, message)? {
         return Err(Failure::new(
             Exit::Configuration,
@@ -155,6 +170,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_folder_that_is_made_is_closed_whatever_the_umask() {
+        let above = tempfile::tempdir().unwrap();
+        let state = above.path().join("state");
+        let _lock = open_folder(&state).unwrap();
+        super::super::records::RecordFiles::open(&state).unwrap();
+        super::super::trust::TrustFiles::open(&state).unwrap();
+        let folders = [state.clone(), state.join("records"), state.join("trust")];
+        for folder in folders {
+            let mode = std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o700, "{}", folder.display());
+        }
+    }
+
+    #[test]
     fn a_folder_of_others_or_of_another_daemon_is_refused_and_left_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let shared = folder.path().join("etc");
@@ -187,6 +216,6 @@ mod tests {
         open_folder(&own_disk).unwrap();
         assert_eq!(look(&own_disk), FolderState::default());
         let missing = look(&folder.path().join("missing"));
-        assert_eq!(missing.unwritable, "No such file or directory (os error 2)");
+        assert_eq!(missing.unwritable, "No such file or directory");
     }
 }

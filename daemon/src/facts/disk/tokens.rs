@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use zonemesh_core::token::KeptTokens;
 
-use super::{Write, set_aside};
+use super::{Write, regular, set_aside};
 
 /// The file of kept tokens.
 pub(crate) struct TokensFile(PathBuf);
@@ -19,7 +19,7 @@ impl TokensFile {
 
     /// The tokens; a file that cannot be used is set aside, and its tokens count no more.
     pub(crate) fn read(&self) -> io::Result<KeptTokens> {
-        let bytes = match std::fs::read(&self.0) {
+        let bytes = match regular::read(&self.0) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(KeptTokens::default()),
             bytes => bytes?,
         };

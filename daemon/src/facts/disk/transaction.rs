@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::{Disk, FileSystem, Write, set_aside};
+use super::{Disk, FileSystem, Write, regular, set_aside};
 
 /// Start of the file: kind and form.
 const MAGIC: &[u8] = b"zonemesh-unfinished-1\n";
@@ -53,7 +53,7 @@ impl Together {
 
     /// Does what was written down and not done: call it before anything in the folder is read.
     pub(crate) fn finish(&self) -> io::Result<()> {
-        let plan = match std::fs::read(&self.unfinished) {
+        let plan = match regular::read(&self.unfinished) {
             Ok(plan) => Zeroizing::new(plan),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
@@ -78,7 +78,7 @@ impl Together {
 fn before(write: &Write) -> Option<Write> {
     match write {
         Write::Replace(path, _) | Write::Create(path, _) | Write::Remove(path) => {
-            Some(match std::fs::read(path) {
+            Some(match regular::read(path) {
                 Ok(content) => Write::replace(path.clone(), content),
                 Err(_) => Write::Remove(path.clone()),
             })

@@ -17,7 +17,7 @@ use zonemesh_core::membership::{
 };
 
 use super::head::HeadFile;
-use super::{FileSystem, Write, files_of, remove, rename, set_aside, write_all};
+use super::{FileSystem, Write, files_of, regular, remove, rename, set_aside, write_all};
 
 const SUFFIX: &str = "item";
 
@@ -33,7 +33,7 @@ impl TrustFiles {
     /// Opens (and makes) the folder below the state folder.
     pub(crate) fn open(state_folder: &Path) -> io::Result<Self> {
         let folder = state_folder.join("trust");
-        std::fs::create_dir_all(&folder)?;
+        super::make_folder(&folder)?;
         let (mesh, head) = (state_folder.join("mesh"), HeadFile::new(&folder));
         Ok(Self { mesh, drafts: folder.join("drafts"), head, folder })
     }
@@ -41,7 +41,7 @@ impl TrustFiles {
     /// The managed mesh that this gateway belongs to, if it does. Items that cannot be used are set
     /// aside, those that count for nothing any more are removed.
     pub(crate) fn read(&self) -> anyhow::Result<Option<Membership>> {
-        let first = match std::fs::read(&self.mesh) {
+        let first = match regular::read(&self.mesh) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 // They come and stay together: without it the barriers of all zones would go.
@@ -54,7 +54,7 @@ impl TrustFiles {
                 );
                 return Ok(None);
             }
-            Err(error) => return Err(error).context(self.mesh.display().to_string()),
+            Err(error) => return Err(error.into()),
         };
         let first = SignedTrustItem::from_file_bytes(&first)
             .with_context(|| format!("{} is damaged", self.mesh.display()))?;
@@ -170,7 +170,7 @@ fn write_in(folder: &Path, item: &SignedTrustItem) -> Write {
 fn read_folder(folder: &Path) -> io::Result<Vec<(PathBuf, SignedTrustItem)>> {
     let mut items = Vec::new();
     for path in files_of(folder, SUFFIX)? {
-        match SignedTrustItem::from_file_bytes(&std::fs::read(&path)?) {
+        match SignedTrustItem::from_file_bytes(&regular::read(&path)?) {
             Ok(item) => items.push((path, item)),
             Err(error) => set_aside(&path, &error),
         }

@@ -58,7 +58,7 @@ impl Disk for FileSystem {
                 removed => removed,
             },
             Write::Rename(from, to) => super::rename(from, to),
-            Write::Folder(path) => std::fs::create_dir_all(path),
+            Write::Folder(path) => super::make_folder(path),
             Write::Append(path, line) => super::append(path, line),
         }
     }

@@ -5,6 +5,7 @@
 //! Changes nothing.
 
 pub(crate) mod changes;
+pub(crate) mod ipv6;
 pub(crate) mod nftables;
 pub(crate) mod routes;
 pub(crate) mod rules;
@@ -37,11 +38,13 @@ pub(crate) async fn read(
     if let Some(index) = index {
         state.link = link(netlink, index).await.context("cannot read the tunnel's interface")?;
     }
+    state.ipv6 = ipv6::state(state.link.as_ref().map_or("default", |link| &link.name));
     let all = all_routes(netlink).await.context("cannot list the routes")?;
     if let Some(link) = &mut state.link {
         let heard: BTreeSet<_> = all.iter().filter_map(routes::taken_address).collect();
         link.unheard.retain(|net| !heard.contains(&net.addr()));
     }
+    let outward: BTreeSet<u32> = all.iter().flat_map(routes::outward).collect();
     for message in all {
         match routes::read(&message, index, granted) {
             Some(ReadRoute::Own(slot, way)) => {
@@ -49,13 +52,14 @@ pub(crate) async fn read(
                 state.routes.entry(slot).and_modify(|way| *way = twice).or_insert(way);
             }
             Some(ReadRoute::Local { net, index, source }) => {
-                let interface = name(netlink, index).await?;
-                state.local.extend(interface.map(|interface| LocalNetwork {
-                    net,
-                    interface,
-                    index,
-                    source,
-                }));
+                let Some(interface) = name(netlink, index).await? else { continue };
+                // What a router or a DHCP server on the WAN says is no network of this machine's own.
+                if outward.contains(&index) {
+                    let way = format!("to {interface}, where the default route leads");
+                    state.foreign.insert(net, way);
+                } else {
+                    state.local.insert(LocalNetwork { net, interface, index, source });
+                }
             }
             Some(ReadRoute::Foreign { net, way }) => drop(state.foreign.insert(net, way)),
             None => {}

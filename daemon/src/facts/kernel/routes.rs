@@ -67,6 +67,15 @@ pub(crate) fn read(
     }
 }
 
+/// The interfaces to which a default route of `main` leads.
+pub(crate) fn outward(route: &RouteMessage) -> Vec<u32> {
+    let parts = RouteParts::of(route);
+    let is_default = destination(route).is_some_and(|net| net.prefix_len() == 0)
+        && parts.table == u32::from(RouteHeader::RT_TABLE_MAIN)
+        && route.header.kind == RouteType::Unicast;
+    if is_default { parts.interfaces().collect() } else { Vec::new() }
+}
+
 /// The address of this machine's that a route of the table `local` is for.
 pub(crate) fn taken_address(route: &RouteMessage) -> Option<IpAddr> {
     let is_local = route.header.kind == RouteType::Local;
@@ -105,6 +114,8 @@ struct RouteParts {
     source: Option<IpAddr>,
     mtu: Option<u32>,
     has_several: bool,
+    /// Those of several next hops.
+    interfaces: Vec<u32>,
 }
 
 impl RouteParts {
@@ -118,7 +129,11 @@ impl RouteParts {
                 RouteAttribute::Oif(index) => parts.interface = Some(*index),
                 RouteAttribute::Gateway(address) => parts.gateway = ip(address),
                 RouteAttribute::PrefSource(address) => parts.source = ip(address),
-                RouteAttribute::MultiPath(_) | RouteAttribute::Via(_) => parts.has_several = true,
+                RouteAttribute::MultiPath(hops) => {
+                    parts.has_several = true;
+                    parts.interfaces = hops.iter().map(|hop| hop.interface_index).collect();
+                }
+                RouteAttribute::Via(_) => parts.has_several = true,
                 RouteAttribute::Metrics(metrics) => {
                     parts.mtu = metrics.iter().find_map(|metric| match metric {
                         RouteMetric::Mtu(mtu) if *mtu > 0 => Some(*mtu),
@@ -129,6 +144,10 @@ impl RouteParts {
             }
         }
         parts
+    }
+
+    fn interfaces(&self) -> impl Iterator<Item = u32> {
+        self.interface.into_iter().chain(self.interfaces.iter().copied())
     }
 
     fn way(&self, route: &RouteMessage, tunnel: Option<u32>) -> RouteWay {

@@ -4,10 +4,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::name::ZoneName;
+use zonemesh_core::registry::RecordRejected;
+use zonemesh_core::replication::RefusedClaim;
 
 use crate::facts::findings::FindingBoard;
 use crate::facts::rate_limits::{Rate, RateLimiter};
@@ -22,19 +25,30 @@ const STREAMS: [&str; 2] = ["registry stream", "message"];
 /// What is raised and cleared here.
 const CODES: [Code; 2] = [Code::InvalidItem, Code::ForeignClaim];
 
+/// Why a record of a zone is refused that is no member here.
+const STRANGER: &str = "unknown_zone";
+
 /// What may be said now, and what was raised.
 pub(super) struct Complaints {
     log: RateLimiter<Complaint>,
+    /// It is known why there are such records.
+    expects_strangers: AtomicBool,
     pub(super) findings: Arc<FindingBoard>,
 }
 
 impl Default for Complaints {
     fn default() -> Self {
-        Self { log: RateLimiter::new(Rate::LOG), findings: Arc::default() }
+        let expects_strangers = AtomicBool::new(false);
+        Self { log: RateLimiter::new(Rate::LOG), expects_strangers, findings: Arc::default() }
     }
 }
 
 impl Complaints {
+    /// From now on records of zones that are no members here are no fault of those who send them.
+    pub(super) fn expect_strangers(&self) {
+        self.expects_strangers.store(true, Ordering::Relaxed);
+    }
+
     /// Notes that `from` sent items of this kind that were refused, and says so if it is time.
     pub(super) fn tell(
         &self,
@@ -42,12 +56,36 @@ impl Complaints {
         kind: &'static str,
         reasons: impl Iterator<Item = &'static str>,
     ) {
-        for reason in reasons.collect::<BTreeSet<_>>() {
+        let expects_strangers = self.expects_strangers.load(Ordering::Relaxed);
+        let is_told = |reason: &&str| !(expects_strangers && *reason == STRANGER);
+        for reason in reasons.filter(is_told).collect::<BTreeSet<_>>() {
             self.findings.raise(finding(from, kind, reason));
             if self.is_due((from.to_owned(), kind, reason), Instant::now()) {
                 tracing::warn!(from, reason, "refused a {kind}; zonemesh status counts them");
             }
         }
+    }
+
+    /// `from` has brought a record of some zone that claims what is not that zone's: the zone is told of,
+    /// and not who passes it on.
+    pub(super) fn tell_of_claim(&self, from: &str, refused: &RefusedClaim) {
+        let RefusedClaim { zone, claim } = refused;
+        let reason = RecordRejected::from(*claim).as_str();
+        let about = Finding::new(Code::ForeignClaim, Subject::Zone(zone.clone()));
+        let about = about.with(Evidence::Kind("zone record".to_owned()));
+        let about = about.with(Evidence::Reason(claim.to_string()));
+        self.findings.raise(match zone.as_str() == from {
+            true => about,
+            false => about.with(Evidence::HeardFrom(from.to_owned())),
+        });
+        if self.is_due((zone.to_string(), "zone record", reason), Instant::now()) {
+            tracing::warn!(%zone, from, reason, %claim, "refused a zone record; zonemesh status counts them");
+        }
+    }
+
+    /// A record of `zone` was taken.
+    pub(super) fn claims_no_more(&self, zone: &ZoneName) {
+        self.findings.clear(Code::ForeignClaim, &Subject::Zone(zone.clone()));
     }
 
     /// `from` has brought something that was taken.
@@ -104,6 +142,8 @@ fn finding(from: &str, kind: &str, reason: &str) -> Finding {
 mod tests {
     use std::time::Duration;
 
+    use zonemesh_core::member::OutOfBounds;
+
     use super::*;
 
     #[test]
@@ -116,6 +156,36 @@ mod tests {
         assert!(due("too_large", start));
         let later = start + Duration::from_secs(61);
         assert_eq!((0..10_000).filter(|_| due("malformed", later)).count(), 1);
+    }
+
+    #[test]
+    fn who_brings_records_of_a_zone_that_is_left_out_here_is_not_blamed() {
+        let complaints = Complaints::default();
+        complaints.tell("madrid", "zone record", std::iter::once("unknown_zone"));
+        assert_eq!(complaints.findings.all().len(), 1);
+        complaints.is_honest_again("madrid");
+        complaints.expect_strangers();
+        complaints.tell("madrid", "zone record", ["unknown_zone", "malformed"].into_iter());
+        let standing = complaints.findings.all();
+        assert_eq!(standing[0].finding.seen("reason").as_deref(), Some("malformed"));
+        assert_eq!(standing.len(), 1);
+    }
+
+    #[test]
+    fn a_claim_is_told_of_the_zone_that_makes_it_until_a_record_of_it_is_taken() {
+        let complaints = Complaints::default();
+        let zone: ZoneName = "madrid".parse().unwrap();
+        let claim = OutOfBounds::Prefix("10.10.11.0/24".parse().unwrap());
+        let refused = RefusedClaim { zone: zone.clone(), claim };
+        complaints.tell_of_claim("madrid", &refused);
+        complaints.tell_of_claim("paris", &refused);
+        let lines: Vec<_> =
+            complaints.findings.all().iter().map(|one| one.finding.to_string()).collect();
+        let line = "P303 madrid: its record was refused: prefix 10.10.11.0/24 lies in none of the \
+            zone's prefixes, heard from paris";
+        assert_eq!(lines, [line]);
+        complaints.claims_no_more(&zone);
+        assert!(complaints.findings.all().is_empty());
     }
 
     #[test]

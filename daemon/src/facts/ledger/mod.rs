@@ -196,11 +196,13 @@ impl Ledger {
         let neighbour = session.neighbour().as_str();
         self.complain_of_trust(neighbour, &trust.rejected);
         let (changed, outcome) = match handled {
-            Ok(SessionOutput { messages, changed, rejected }) => {
+            Ok(SessionOutput { messages, changed, rejected, claims }) => {
                 let records = rejected.iter().filter(|reason| reason.is_suspicious());
                 let reasons = records.map(|reason| reason.as_str());
                 self.complaints.is_heard_again(neighbour);
                 self.complaints.tell(neighbour, "zone record", reasons);
+                claims.iter().for_each(|refused| self.complaints.tell_of_claim(neighbour, refused));
+                changed.iter().for_each(|id| self.complaints.claims_no_more(&id.zone));
                 if !changed.is_empty() && !rejected.iter().any(|reason| reason.is_suspicious()) {
                     self.complaints.is_honest_again(neighbour);
                 }
@@ -221,6 +223,11 @@ impl Ledger {
     /// Where what is found about this gateway is kept.
     pub(crate) fn findings(&self) -> Arc<FindingBoard> {
         self.complaints.findings.clone()
+    }
+
+    /// Neighbours may bring records of zones that are left out here.
+    pub(crate) fn expect_strangers(&self) {
+        self.complaints.expect_strangers();
     }
 
     /// Counts a neighbour's message that could not be read.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use zonemesh_core::journal::AuditAct;
 use zonemesh_core::key::ZonePublicKey;
+use zonemesh_core::member::{Member, MembershipError};
 use zonemesh_core::membership::{
     ItemId, Membership, PinError, SetHash, SignedTrustItem, TrustAccepted, TrustItem, TrustKind,
     TrustPreview, TrustRejected,
@@ -230,6 +231,17 @@ impl Ledger {
     /// Items that lacked signatures when they were kept.
     pub(crate) fn drafts(&self) -> io::Result<Vec<SignedTrustItem>> {
         self.trust.read_drafts()
+    }
+
+    /// Takes other members that are written by hand; what differs alone is touched.
+    pub(crate) fn set_configured(&self, members: Vec<Member>) -> Result<(), MembershipError> {
+        let mut state = self.lock();
+        let change = state.registry.set_configured(members)?;
+        self.readmit(&state);
+        drop(state);
+        self.hear_again(&change);
+        self.wake_watchers();
+        Ok(())
     }
 
     /// Blocks zones, or lets them in again: exactly `blocked` from now on.

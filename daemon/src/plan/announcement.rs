@@ -127,7 +127,7 @@ fn belongs(config: &Config, prefixes: &[IpNet], superlink: &SuperLink) -> bool {
 #[cfg(test)]
 mod tests {
     use zonemesh_core::key::{WireGuardPrivateKey, WireGuardPublicKey, ZoneIdentity};
-    use zonemesh_core::record::{CaCertificate, CaState};
+    use zonemesh_core::record::{CaCertificate, CaState, CertificateDer};
 
     use super::*;
 
@@ -148,9 +148,12 @@ mod tests {
         Config::parse(&text, "test").unwrap()
     }
 
-    fn ca(federation: &str, pem: &str) -> CaSet {
-        let certificate = CaCertificate { pem: pem.to_owned(), state: CaState::Active };
-        CaSet { federation: federation.parse().unwrap(), certificates: vec![certificate] }
+    fn ca(federation: &str, name: &str) -> CaSet {
+        let length = u8::try_from(name.len()).unwrap();
+        let der = [&[0x30, length], name.as_bytes()].concat();
+        let certificate = CertificateDer::new(der.into()).unwrap();
+        let certificates = vec![CaCertificate { certificate, state: CaState::Active }];
+        CaSet { federation: federation.parse().unwrap(), certificates }
     }
 
     fn said(

@@ -1,7 +1,8 @@
 //! Which of a peer's endpoints to try, as pure decisions.
 //!
 //! A peer that answers is left alone, wherever it roamed to. One that does not is tried at its
-//! configured endpoints in turn, names with all their addresses. Knows neither DNS nor sockets.
+//! configured endpoints in turn, names with all their addresses; where this machine has no way to one,
+//! the next is tried at once. Knows neither DNS nor sockets.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +18,8 @@ pub(crate) struct PeerSeen {
     pub(crate) endpoint: Option<SocketAddr>,
     /// Handshake initiations since the last answer.
     pub(crate) unanswered: u64,
+    /// True if this machine has no way there: no route, or no address of that family.
+    pub(crate) has_no_way: bool,
 }
 
 /// The endpoints of one peer.
@@ -59,7 +62,7 @@ impl Candidates {
         };
         let position = addresses.iter().position(|address| *address == in_use);
         let next = match position {
-            Some(index) if seen.unanswered >= self.chosen_at + PATIENCE => {
+            Some(index) if seen.has_no_way || seen.unanswered >= self.chosen_at + PATIENCE => {
                 addresses[(index + 1) % addresses.len()]
             }
             None if seen.unanswered > 0 => *addresses.first()?,
@@ -91,7 +94,24 @@ mod tests {
     }
 
     fn seen(endpoint: &str, unanswered: u64) -> PeerSeen {
-        PeerSeen { endpoint: endpoint.parse().ok(), unanswered }
+        PeerSeen { endpoint: endpoint.parse().ok(), unanswered, has_no_way: false }
+    }
+
+    #[test]
+    fn addresses_that_this_machine_has_no_way_to_cost_no_patience() {
+        let mut candidates = named();
+        let addresses = (1..=8).map(|n| format!("2001:db8::{n}").parse().unwrap()).collect();
+        candidates.set_resolved("gw.madrid.example", addresses);
+        let mut endpoint = "[2001:db8::1]:51820".to_owned();
+        for _ in 0..8 {
+            let no_way = PeerSeen { has_no_way: true, ..seen(&endpoint, 1) };
+            endpoint = candidates.choose(no_way).unwrap().to_string();
+        }
+        assert_eq!(endpoint, "192.0.2.9:51820");
+        // The only one stays, whether there is a way or not.
+        let mut alone = Candidates::new(vec!["192.0.2.9:51820".parse().unwrap()]);
+        let no_way = PeerSeen { has_no_way: true, ..seen("192.0.2.9:51820", 1) };
+        assert_eq!(alone.choose(no_way), None);
     }
 
     #[test]

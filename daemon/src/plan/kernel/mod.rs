@@ -3,7 +3,7 @@
 //! Its routes stand in a table of its own, which a rule for each family leads to before `main`; nothing
 //! is written anywhere else. Promises: what belongs to another zone goes into the tunnel or nowhere,
 //! by the routes of last resort alone and by the guard alone; a local network inside another zone's
-//! wins for itself, at this gateway.
+//! wins for itself, at this gateway; nothing is wanted of IPv6 that a kernel without it would refuse.
 
 mod difference;
 
@@ -12,8 +12,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use zonemesh_core::kernel::{
-    ASIDE_TABLE, Guard, GuardException, KernelChange, KernelState, LAST_METRIC, LOCAL_METRIC,
-    LocalNetwork, PolicyRule, RouteSlot, RouteWay, RuleSelector, TABLE, TUNNEL_METRIC, TunnelLink,
+    ASIDE_TABLE, Guard, GuardException, Ipv6State, KernelChange, KernelState, LAST_METRIC,
+    LOCAL_METRIC, LocalNetwork, PolicyRule, RouteSlot, RouteWay, RuleSelector, TABLE,
+    TUNNEL_METRIC, TunnelLink,
 };
 
 use super::MeshPlan;
@@ -63,6 +64,7 @@ impl KernelPlan {
             let slot = RouteSlot { table: TABLE, prefix, metric: LAST_METRIC };
             routes.insert(slot, RouteWay::Unreachable);
         }
+        routes.retain(|slot, way| can_be(seen.ipv6, slot, way));
         let rules = rules(&routes);
         let exceptions =
             local.iter().map(|at| GuardException { interface: at.interface.clone(), net: at.net });
@@ -76,7 +78,7 @@ impl KernelPlan {
             mtu: u32::from(mtus.link),
             is_up: true,
             is_marked: true,
-            addresses,
+            addresses: addresses.into_iter().filter(|net| takes(seen.ipv6, net)).collect(),
             unheard: BTreeSet::new(),
         };
         Self { link, routes, rules, guard }
@@ -99,6 +101,17 @@ impl KernelPlan {
             KernelChange::SetGuard { to, .. } => self.guard == *to,
         }
     }
+}
+
+/// True if the tunnel's interface can have this address, or a route to this network.
+fn takes(ipv6: Ipv6State, net: &IpNet) -> bool {
+    net.addr().is_ipv4() || ipv6 == Ipv6State::On
+}
+
+/// What bars is there also while IPv6 is off for the tunnel's interface: others may have it.
+fn can_be(ipv6: Ipv6State, slot: &RouteSlot, way: &RouteWay) -> bool {
+    let needs_interface = matches!(way, RouteWay::Tunnel { .. });
+    takes(ipv6, &slot.prefix) || (ipv6 == Ipv6State::Off && !needs_interface)
 }
 
 /// True if one of the networks holds `net`.

@@ -226,3 +226,31 @@ fn an_address_that_tunnels_go_around_is_barred_to_all_others_in_a_table_before()
     let barred = [net("10.255.0.1/32"), net("203.0.113.0/24")];
     assert_eq!(plan.guard.zones, barred, "the guard bars the whole");
 }
+
+#[test]
+fn without_ipv6_all_of_ipv4_is_wanted_and_nothing_that_the_kernel_would_refuse() {
+    let mesh = mesh(&["10.10.11.0/24", "fd00:11::/64"]);
+    let mut own = own();
+    own.addresses.push("fd00:255::1".parse().unwrap());
+    let with = |ipv6| {
+        let seen = KernelState { ipv6, ..KernelState::default() };
+        KernelPlan::of(&mesh, &own, &mtus(), &seen)
+    };
+    let of_v6 = |plan: &KernelPlan| {
+        let routes = plan.routes.iter().filter(|(slot, _)| slot.prefix.addr().is_ipv6());
+        let ways: Vec<_> = routes.map(|(_, way)| way.clone()).collect();
+        (ways, plan.rules.iter().filter(|rule| !rule.is_v4).count())
+    };
+    let (on, off, absent) = (with(Ipv6State::On), with(Ipv6State::Off), with(Ipv6State::Absent));
+    assert!(of_v6(&on).0.contains(&RouteWay::Tunnel { mtu: None }));
+    assert_eq!(on.link.addresses.len(), 2);
+    // Another interface may have IPv6: what bars stays.
+    assert_eq!(of_v6(&off), (vec![RouteWay::Unreachable; 2], 1));
+    assert_eq!(of_v6(&absent), (Vec::new(), 0));
+    for plan in [&off, &absent] {
+        assert_eq!(plan.link.addresses, [net("10.255.0.1/32")].into());
+        let is_v4 = |(slot, _): &(&RouteSlot, &RouteWay)| slot.prefix.addr().is_ipv4();
+        assert!(plan.routes.iter().filter(is_v4).eq(on.routes.iter().filter(is_v4)));
+        assert_eq!(plan.guard, on.guard);
+    }
+}

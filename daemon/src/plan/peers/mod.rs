@@ -124,8 +124,10 @@ impl MeshPlan {
         // A zone that was put out gets nothing, and nobody on the way to it either.
         let ever = registry.membership().into_iter().flat_map(Membership::ever_claimed);
         let ever = ever.filter(|(zone, _)| *zone != registry.zone()).map(|(_, net)| net);
+        // Nor does one whose section cannot be used.
+        let left_out = config.left_out.iter().flat_map(|peer| peer.networks.iter().copied());
         let backstops: BTreeSet<IpNet> =
-            all.flat_map(nets).chain(ever).filter(is_foreign).collect();
+            all.flat_map(nets).chain(ever).chain(left_out).filter(is_foreign).collect();
         let is_barred = |ip: &IpAddr| backstops.iter().any(|net| net.contains(ip));
         let aside: BTreeSet<_> = outer.others.into_keys().filter(is_barred).collect();
         for peer in &mut peers {

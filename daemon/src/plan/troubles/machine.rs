@@ -14,12 +14,25 @@ pub(crate) struct EtcdSight {
     pub(crate) error: String,
 }
 
+/// IPv6 that is wanted and switched off.
+#[derive(Debug, Clone)]
+pub(crate) struct Ipv6Sight {
+    /// The kernel's switch.
+    pub(crate) switch: String,
+    /// Addresses and networks of IPv6 that are left out.
+    pub(crate) left_out: u64,
+}
+
 /// What is seen of the machine and of what it talks with.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MachineSight {
     pub(crate) clock_behind: Option<Duration>,
     /// The kernel's switches that are off and that the zone needs.
-    pub(crate) not_forwarded: Vec<&'static str>,
+    pub(crate) not_forwarded: Vec<String>,
+    /// In words, what is wrong with the interfaces of the zone's own network.
+    pub(crate) lan_down: Vec<String>,
+    /// What there is of IPv6 in this gateway's part of the mesh, where the machine has none.
+    pub(crate) without_ipv6: Option<Ipv6Sight>,
     /// Bulk work that is not done: its kind and its state.
     pub(crate) bulk_work_missing: Vec<String>,
     /// What is tried to reach etcd, if it is not reached.
@@ -46,10 +59,18 @@ pub(crate) fn of_machine(machine: &MachineSight) -> Vec<Finding> {
         found.push(Finding::new(Code::ClockWentBack, Subject::Here).with(seconds));
     }
     if !machine.not_forwarded.is_empty() {
-        let switches =
-            machine.not_forwarded.iter().map(|name| Evidence::Setting((*name).to_owned()));
+        let switches = machine.not_forwarded.iter().cloned().map(Evidence::Setting);
         let off = Finding::new(Code::ForwardingOff, Subject::Here);
         found.push(switches.fold(off, Finding::with));
+    }
+    if !machine.lan_down.is_empty() {
+        let wrong = Evidence::Found(machine.lan_down.join(", "));
+        found.push(Finding::new(Code::LanDown, Subject::Here).with(wrong));
+    }
+    if let Some(ipv6) = &machine.without_ipv6 {
+        let off = Finding::new(Code::Ipv6Off, Subject::Here);
+        let setting = Evidence::Setting(ipv6.switch.clone());
+        found.push(off.with(setting).with(Evidence::Count(ipv6.left_out)));
     }
     if !machine.bulk_work_missing.is_empty() {
         let reason = Evidence::Reason(machine.bulk_work_missing.join(", "));

@@ -1,30 +1,42 @@
 //! From what is known of peers, mesh and machine to findings: a pure decision, made at each look.
 //!
-//! One root cause is one finding: a peer whose tunnel is down is not blamed for its stream as well,
-//! and a peer that rests is missed by nobody.
+//! Promises that what is seen no more is found no more. Refuses to know how it is seen
+//! (`act::lookout`).
 
+mod companions;
+mod configuration;
 mod kernel;
 mod machine;
+mod peer;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 
 use ipnet::IpNet;
 use zonemesh_config::Config;
 use zonemesh_core::exit::error_line;
-use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
+use zonemesh_core::finding::{Code, Evidence, Finding, Severity, Subject};
 use zonemesh_core::member::Member;
 use zonemesh_core::membership::{Alarm, KnownSet, Membership};
 use zonemesh_core::name::{FederationName, ZoneName};
-use zonemesh_core::path::{PathReason, PathState};
-use zonemesh_core::registry::{Registry, SignedRevocation, Standing};
+use zonemesh_core::record::Readiness;
+use zonemesh_core::registry::{FoundSuperLink, Registry, SignedRevocation, Standing};
 
 use crate::plan::MeshPlan;
 use crate::plan::announcement::{Beyond, bounds};
 use crate::plan::peers::{AddressOwner, CoveredAddress, TakenKey};
 
+pub(crate) use companions::{CompanionSight, of_companions};
+pub(crate) use configuration::of_configuration;
 pub(crate) use kernel::of_kernel;
-pub(crate) use machine::{EtcdSight, FolderSight, MachineSight, of_machine};
+pub(crate) use machine::{EtcdSight, FolderSight, Ipv6Sight, MachineSight, of_machine};
+pub(crate) use peer::{PeerSight, StreamSight, of_peer};
+
+/// What helps where nobody is heard of a SuperLink's VM.
+const SUPERLINK_LOST: &str = "is its VM up, and does it reach its gateway? in it: \
+    `systemctl restart zonemesh-superlink`";
+/// What helps where it was stopped.
+const SUPERLINK_STOPPED: &str = "nothing to do if that is meant (to forget it, take its \
+    {federation} out on its gateway); else in its VM: `systemctl start zonemesh-superlink`";
 
 /// What is decided here and by nobody else.
 pub(crate) const CODES: &[Code] = &[
@@ -34,10 +46,16 @@ pub(crate) const CODES: &[Code] = &[
     Code::NoEndpoint,
     Code::PathLoses,
     Code::BlackHole,
+    Code::PeerStopped,
+    Code::SendingRefused,
+    Code::PassesOneWay,
+    Code::KeyUsedTwice,
     Code::LaneUnanswered,
     Code::StreamBroken,
     Code::EtcdOutOfReach,
     Code::ForwardingOff,
+    Code::Ipv6Off,
+    Code::LanDown,
     Code::BulkWorkRefused,
     Code::TooManyRequests,
     Code::FederationClaimedTwice,
@@ -60,127 +78,16 @@ pub(crate) const CODES: &[Code] = &[
     Code::RevocationOvertaken,
     Code::BeyondGrant,
     Code::HostingNotGranted,
+    Code::SuperLinkNotReady,
+    Code::CompanionBlocked,
+    Code::VmRefused,
     Code::NoMesh,
     Code::StateFolderUnwritable,
     Code::StateFolderOpen,
+    Code::ReloadRefused,
+    Code::ConfigNotInForce,
+    Code::ConfigOfBefore,
 ];
-
-/// A clock that is further off than this is worth a line: Flower bears 5 s.
-const CLOCK_OFF_MS: i64 = 5_000;
-/// Unanswered handshakes after which a lane is in trouble.
-const LANE_SILENT: u64 = 3;
-
-/// What is seen of a peer.
-#[derive(Debug, Clone)]
-pub(crate) struct PeerSight {
-    /// Its zone, or which of the zone's gateways it is.
-    pub(crate) subject: Subject,
-    /// True if nobody keeps the tunnel up while it is not used.
-    pub(crate) rests: bool,
-    pub(crate) state: PathState,
-    pub(crate) reason: Option<PathReason>,
-    pub(crate) endpoint: Option<SocketAddr>,
-    pub(crate) unanswered: u64,
-    pub(crate) mtu: u16,
-    pub(crate) black_hole: bool,
-    pub(crate) underlay_mtu: Option<u16>,
-    pub(crate) stream: StreamSight,
-    pub(crate) clock_offset_ms: Option<i64>,
-    /// Handshakes that each lane beside the first has not been answered.
-    pub(crate) lanes: Vec<u64>,
-}
-
-/// What is seen of the registry's stream to a peer.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct StreamSight {
-    /// False if others are this gateway's neighbours.
-    pub(crate) is_wanted: bool,
-    pub(crate) is_open: bool,
-    /// True if the neighbour was reached and refused.
-    pub(crate) is_refused: bool,
-    /// Why the last attempt failed; empty if none did.
-    pub(crate) error: String,
-}
-
-/// What is wrong with a peer.
-pub(crate) fn of_peer(peer: &PeerSight) -> Vec<Finding> {
-    let mut found = Vec::new();
-    if peer.black_hole {
-        let hole = about(peer, Code::BlackHole).with(Evidence::Bytes(u64::from(peer.mtu)));
-        found.push(match peer.underlay_mtu {
-            Some(underlay) => hole.with(Evidence::Expected(underlay.to_string())),
-            None => hole,
-        });
-    }
-    match peer.state {
-        PathState::Degraded => found.push(lossy(peer)),
-        PathState::Up => {
-            found.extend(broken_stream(peer));
-            found.extend(silent_lanes(peer));
-        }
-        PathState::Down | PathState::Never if peer.rests && peer.unanswered == 0 => {}
-        PathState::Down | PathState::Never => found.push(silent(peer)),
-    }
-    if let Some(offset) = peer.clock_offset_ms.filter(|offset| offset.abs() >= CLOCK_OFF_MS) {
-        found.push(about(peer, Code::PeerClockOff).with(Evidence::ClockAheadMs(offset)));
-    }
-    found
-}
-
-fn about(peer: &PeerSight, code: Code) -> Finding {
-    Finding::new(code, peer.subject.clone())
-}
-
-fn at_endpoint(finding: Finding, peer: &PeerSight) -> Finding {
-    match peer.endpoint {
-        Some(endpoint) => finding.with(Evidence::Address(endpoint.to_string())),
-        None => finding,
-    }
-}
-
-fn lossy(peer: &PeerSight) -> Finding {
-    let reason = peer.reason.map_or_else(|| "too many packets are lost".into(), |r| r.to_string());
-    let finding = about(peer, Code::PathLoses).with(Evidence::Reason(reason));
-    let finding = match peer.reason {
-        Some(PathReason::Loss(permille)) => {
-            finding.with(Evidence::LossPermille(u64::from(permille)))
-        }
-        _ => finding,
-    };
-    at_endpoint(finding, peer)
-}
-
-/// Of a tunnel that should be up and is not.
-fn silent(peer: &PeerSight) -> Finding {
-    let finding = match (peer.endpoint, peer.unanswered) {
-        (None, _) => about(peer, Code::NoEndpoint),
-        (Some(_), 0) => {
-            let untried = || "no handshake was tried".to_owned();
-            let reason = peer.reason.map_or_else(untried, |reason| reason.to_string());
-            about(peer, Code::TunnelSilent).with(Evidence::Reason(reason))
-        }
-        (Some(_), count) => about(peer, Code::HandshakesUnanswered).with(Evidence::Count(count)),
-    };
-    at_endpoint(finding, peer)
-}
-
-fn broken_stream(peer: &PeerSight) -> Option<Finding> {
-    let StreamSight { is_wanted, is_open, is_refused, error } = &peer.stream;
-    if !is_wanted || *is_open || error.is_empty() {
-        return None;
-    }
-    let code = if *is_refused { Code::StreamRefused } else { Code::StreamBroken };
-    Some(about(peer, code).with(Evidence::Reason(error.clone())))
-}
-
-fn silent_lanes(peer: &PeerSight) -> Option<Finding> {
-    let numbered = (1..).zip(&peer.lanes);
-    let silent: Vec<u64> =
-        numbered.filter(|(_, unanswered)| **unanswered >= LANE_SILENT).map(|(n, _)| n).collect();
-    let finding = about(peer, Code::LaneUnanswered);
-    let finding = silent.iter().fold(finding, |one, lane| one.with(Evidence::Lane(*lane)));
-    (!silent.is_empty()).then_some(finding)
-}
 
 /// What the plan leaves out, as a key is another's or not proved: one finding for each zone.
 pub(crate) fn of_plan(plan: &MeshPlan) -> Vec<Finding> {
@@ -197,7 +104,8 @@ pub(crate) fn of_plan(plan: &MeshPlan) -> Vec<Finding> {
     found
 }
 
-/// What holds an address outside: one finding for each zone that has such a network, with the first.
+/// What holds an address outside: one finding for each zone that has such a network, with the
+/// first.
 fn of_covered(covered: &[CoveredAddress]) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     for CoveredAddress { zone, net, address, of } in covered {
@@ -243,11 +151,8 @@ pub(crate) fn of_mesh(registry: &Registry, config: &Config) -> Vec<Finding> {
         found.push(Finding::new(Code::ZoneBlocked, Subject::Zone(zone.clone())));
     }
     for federation in registry.federations() {
-        if let Some(used) = registry.find_superlink(federation).filter(|found| found.conflict) {
-            let subject = Subject::Federation(federation.clone());
-            let twice = Finding::new(Code::FederationClaimedTwice, subject);
-            found.push(twice.with(Evidence::Zone(used.zone.clone())));
-        }
+        let used = registry.find_superlink(federation);
+        found.extend(used.into_iter().flat_map(|used| of_superlink(federation, &used)));
     }
     match registry.counters().clone_alarms() {
         0 => {}
@@ -256,6 +161,27 @@ pub(crate) fn of_mesh(registry: &Registry, config: &Config) -> Vec<Finding> {
             found.push(cloned.with(Evidence::Count(count)));
         }
     }
+    found
+}
+
+/// A SuperLink that another zone has as well, and one that nobody can connect to: lost, which
+/// nobody wanted, or stopped, which somebody may have. One that starts is nobody's trouble.
+fn of_superlink(federation: &FederationName, used: &FoundSuperLink<'_>) -> Vec<Finding> {
+    let about = |code| {
+        let found = Finding::new(code, Subject::Federation(federation.clone()));
+        found.with(Evidence::Zone(used.zone.clone()))
+    };
+    let mut found = Vec::new();
+    if used.conflict {
+        found.push(about(Code::FederationClaimedTwice));
+    }
+    let readiness = used.superlink.readiness;
+    let gone = about(Code::SuperLinkNotReady).with(Evidence::Found(readiness.as_str().to_owned()));
+    found.extend(match readiness {
+        Readiness::Lost => Some(gone.severity(Severity::Down).fix(SUPERLINK_LOST)),
+        Readiness::Stopped => Some(gone.fix(SUPERLINK_STOPPED)),
+        _ => None,
+    });
     found
 }
 

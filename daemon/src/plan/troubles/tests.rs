@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use zonemesh_core::path::{PathReason, PathState, SendRefusal};
+
 use super::*;
 use crate::plan::peers::KeyDispute;
 
@@ -11,10 +13,16 @@ fn paris() -> PeerSight {
         rests: false,
         state: PathState::Up,
         reason: None,
+        in_state_for: Duration::from_secs(60),
         endpoint: Some("198.51.100.7:51820".parse().unwrap()),
+        is_unresolved: false,
         unanswered: 0,
+        refused: None,
         mtu: 1420,
         black_hole: false,
+        mtu_back: None,
+        two_places: None,
+        one_way: false,
         underlay_mtu: Some(1500),
         stream: StreamSight { is_wanted: true, is_open: true, ..StreamSight::default() },
         clock_offset_ms: Some(-12),
@@ -46,17 +54,83 @@ fn of_several_gateways_each_has_findings_of_its_own() {
 fn a_tunnel_that_is_not_up_is_one_finding_with_its_cause() {
     let broken = StreamSight { is_open: false, error: "gone".into(), ..paris().stream };
     let down = PeerSight { state: PathState::Down, stream: broken, ..paris() };
-    let reason = Some(PathReason::Silence { probes: 10, time: Duration::from_secs(10) });
-    says(
-        &PeerSight { reason, ..down.clone() },
-        &["N205 paris: 10 probes without an answer in 10 s (198.51.100.7:51820)"],
-    );
+    let reason =
+        Some(PathReason::Silence { probes: 10, time: Duration::from_secs(10), is_heard: false });
+    let cut = PeerSight { reason, ..down.clone() };
+    let line =
+        "N205 paris: 10 probes without an answer in 10 s, nothing arrives (198.51.100.7:51820)";
+    says(&cut, &[line]);
+    // Its keys were right: what helps against wrong ones is not what helps here.
+    says(&PeerSight { unanswered: 12, ..cut }, &[line]);
     says(
         &PeerSight { unanswered: 12, ..down.clone() },
         &["N206 paris: 12 handshake initiations unanswered (198.51.100.7:51820)"],
     );
     let nowhere = PeerSight { endpoint: None, unanswered: 3, ..down };
+    says(&PeerSight { is_unresolved: true, ..nowhere.clone() }, &[]);
     says(&nowhere, &["N207 paris: no endpoint is known, and it has not called"]);
+}
+
+#[test]
+fn a_hole_is_told_with_the_way_it_is_on_at_both_ends() {
+    let there = PeerSight { black_hole: true, mtu: 1240, ..paris() };
+    for (back, words) in [
+        (Some(1240), "1240 bytes passes either way"),
+        (Some(1300), "1240 bytes passes on the way there, 1300 bytes on the way back"),
+    ] {
+        let found = of_peer(&PeerSight { mtu_back: back, ..there.clone() });
+        assert!(found[0].to_string().contains(words), "{}", found[0]);
+    }
+    let back = PeerSight { mtu_back: Some(1240), ..paris() };
+    says(&back, &["N209 paris: nothing above 1240 bytes passes on the way back"]);
+}
+
+#[test]
+fn a_cut_of_the_way_there_is_told_apart() {
+    let one_way = PeerSight { state: PathState::Down, one_way: true, unanswered: 4, ..paris() };
+    let line = "N232 paris: what is sent there does not arrive, what comes from there does \
+        (198.51.100.7:51820)";
+    says(&one_way, &[line]);
+}
+
+#[test]
+fn two_hosts_with_one_key_are_the_cause_of_all_that_follows() {
+    let places = ["198.51.100.7:51820", "198.51.100.9:51820"].map(|at| at.parse().unwrap());
+    let cloned = PeerSight {
+        two_places: Some(places),
+        state: PathState::Degraded,
+        black_hole: true,
+        ..paris()
+    };
+    let line =
+        "N235 paris: two hosts use its WireGuard key: 198.51.100.7:51820, 198.51.100.9:51820";
+    says(&cloned, &[line]);
+}
+
+#[test]
+fn what_this_machine_refuses_to_send_is_the_cause_and_not_the_silence() {
+    let refused = PeerSight {
+        state: PathState::Down,
+        refused: Some(SendRefusal(101)),
+        unanswered: 7,
+        ..paris()
+    };
+    let line = "N231 paris: what is sent to it is refused here: no route to it (ENETUNREACH) \
+        (198.51.100.7:51820)";
+    says(&refused, &[line]);
+    says(&PeerSight { state: PathState::Never, ..refused }, &[line]);
+}
+
+#[test]
+fn a_gateway_that_was_stopped_is_said_so_unless_it_is_back_at_once() {
+    let stopped = PeerSight {
+        state: PathState::Stopped,
+        reason: Some(PathReason::Goodbye),
+        unanswered: 7,
+        ..paris()
+    };
+    says(&stopped, &["N230 paris: its gateway said goodbye: it was stopped"]);
+    says(&PeerSight { in_state_for: Duration::from_secs(4), ..stopped }, &[]);
 }
 
 #[test]
@@ -71,7 +145,7 @@ fn a_peer_that_rests_is_missed_only_when_it_is_called_in_vain() {
 fn loss_holes_lanes_and_clocks_are_told_with_their_figures() {
     let lossy = PeerSight {
         state: PathState::Degraded,
-        reason: Some(PathReason::Loss(43)),
+        reason: Some(PathReason::Loss(43, None)),
         black_hole: true,
         mtu: 1240,
         clock_offset_ms: Some(9_400),
@@ -80,7 +154,7 @@ fn loss_holes_lanes_and_clocks_are_told_with_their_figures() {
     says(
         &lossy,
         &[
-            "N209 paris: nothing above 1240 bytes passes, though the underlay has 1500",
+            "N209 paris: nothing above 1240 bytes passes on the way there, though the underlay has 1500",
             "N208 paris: tunnel degraded, loss of 4.3 % (198.51.100.7:51820)",
             "T416 paris: its clock is 9 s ahead of this gateway's",
         ],
@@ -96,6 +170,7 @@ fn a_stream_is_missed_only_of_a_neighbour() {
         is_wanted: true,
         is_open: false,
         is_refused: true,
+        is_clock_off: false,
         error: "your certificate is not of a known zone".into(),
     };
     let line = "T413 paris: registry stream refused: your certificate is not of a known zone";
@@ -112,6 +187,17 @@ fn a_stream_that_is_not_up_is_tried_again_and_its_fix_says_so_first() {
     let found = of_peer(&PeerSight { stream: broken, ..paris() });
     let fix = found[0].fix.spelled();
     assert!(fix.starts_with("it is tried again by itself; if it lasts"), "{fix}");
+}
+
+#[test]
+fn a_stream_that_is_refused_for_a_clock_is_mended_by_a_clock() {
+    let error = "its certificate ended".to_owned();
+    let (is_refused, is_clock_off, wanted) = (true, true, paris().stream);
+    let refused = StreamSight { is_open: false, is_refused, is_clock_off, error, ..wanted };
+    let found = of_peer(&PeerSight { stream: refused, ..paris() });
+    assert_eq!(found[0].code, Code::StreamRefused);
+    let fix = found[0].fix.spelled();
+    assert!(fix.contains("timedatectl") && !fix.contains("zone key"), "{fix}");
 }
 
 #[test]
@@ -134,7 +220,12 @@ fn the_machine_is_told_of_its_clock_its_bulk_work_and_etcd() {
     assert!(of_machine(&MachineSight::default()).is_empty());
     let machine = MachineSight {
         clock_behind: Some(Duration::from_secs(60)),
-        not_forwarded: vec!["net.ipv4.ip_forward"],
+        not_forwarded: vec!["net.ipv4.ip_forward".to_owned()],
+        lan_down: vec!["lan0 is down".to_owned()],
+        without_ipv6: Some(Ipv6Sight {
+            switch: "net.ipv6.conf.zm0.disable_ipv6".to_owned(),
+            left_out: 3,
+        }),
         bulk_work_missing: vec!["uso refused".to_owned()],
         etcd_lost: None,
         state_folder: FolderSight {
@@ -147,13 +238,18 @@ fn the_machine_is_told_of_its_clock_its_bulk_work_and_etcd() {
     assert_eq!(found[0].code, Code::ClockWentBack);
     let off = "N214 net.ipv4.ip_forward is off: packets of this zone's VMs end here";
     assert_eq!(found[1].to_string(), off);
-    assert_eq!(found[2].to_string(), "N217 more CPU for each packet: uso refused");
-    assert!(!found[2].severity.is_alarming());
+    assert_eq!(found[2].to_string(), "N233 lan0 is down: this zone's VMs are cut off");
+    let found = &found[1..];
+    let without = "N229 net.ipv6.conf.zm0.disable_ipv6 is 1: IPv4 goes on without IPv6 \
+        (addresses and networks left out: 3)";
+    assert_eq!(found[2].to_string(), without);
+    assert_eq!(found[3].to_string(), "N217 more CPU for each packet: uso refused");
+    assert!(!found[3].severity.is_alarming());
     let unwritable = "C104 /var/lib/zonemesh: nothing can be written there: \
         Read-only file system; tunnels run on, and no change is kept";
-    assert_eq!(found[3].to_string(), unwritable);
-    assert_eq!(found[4].to_string(), "C105 /var/lib/zonemesh: it is open to group 1000");
-    assert!(found[3].severity.is_alarming() && !found[4].severity.is_alarming());
+    assert_eq!(found[4].to_string(), unwritable);
+    assert_eq!(found[5].to_string(), "C105 /var/lib/zonemesh: it is open to group 1000");
+    assert!(found[4].severity.is_alarming() && !found[5].severity.is_alarming());
 }
 
 #[test]
@@ -172,6 +268,7 @@ fn who_has_no_place_in_the_mesh_is_told_why() {
 #[test]
 fn every_code_that_is_decided_here_is_listed_here() {
     let (_, decided) = include_str!("mod.rs").split_once("];").unwrap();
+    let decided = [decided, include_str!("peer.rs")];
     let named = |text: &'static str| {
         let names = text.split("Code::").skip(1);
         names.map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default())
@@ -180,7 +277,7 @@ fn every_code_that_is_decided_here_is_listed_here() {
     let reconciler = ["OuterAddressCovered", "WireGuardKeyTaken"].map(str::to_owned);
     let listed = CODES.iter().map(|code| format!("{code:?}")).chain(reconciler);
     let listed: Vec<_> = listed.collect();
-    let raised: Vec<_> = named(decided).collect();
+    let raised: Vec<_> = decided.into_iter().flat_map(named).collect();
     assert!(raised.len() > 20);
     let missing = raised.iter().filter(|name| !listed.contains(&name.to_string()));
     assert_eq!(missing.collect::<Vec<_>>(), [&""; 0]);

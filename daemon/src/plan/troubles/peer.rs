@@ -1,0 +1,182 @@
+//! What is wrong with a peer: its tunnel, its path, its stream, its lanes and its clock.
+//!
+//! One root cause is one finding: a peer whose tunnel is down is not blamed for its stream as well,
+//! and a peer that rests is missed by nobody.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
+use zonemesh_core::path::{PathReason, PathState, SendRefusal};
+
+/// A clock that is further off than this is worth a line: Flower bears 5 s.
+const CLOCK_OFF_MS: i64 = 5_000;
+/// Unanswered handshakes after which a lane is in trouble.
+const LANE_SILENT: u64 = 3;
+/// What helps where one clock makes the other end's certificate one of another time.
+const SET_THE_CLOCK: &str =
+    "set the clock that is wrong: NTP (chrony) on both gateways; `timedatectl`";
+/// How long a gateway that was stopped may take to be started again.
+const STOPPED: Duration = Duration::from_secs(5);
+
+/// What is seen of a peer.
+#[derive(Debug, Clone)]
+pub(crate) struct PeerSight {
+    /// Its zone, or which of the zone's gateways it is.
+    pub(crate) subject: Subject,
+    /// True if nobody keeps the tunnel up while it is not used.
+    pub(crate) rests: bool,
+    pub(crate) state: PathState,
+    pub(crate) reason: Option<PathReason>,
+    /// How long it has been in this state.
+    pub(crate) in_state_for: Duration,
+    pub(crate) endpoint: Option<SocketAddr>,
+    /// True if there would be an endpoint, and its name does not resolve: that is told.
+    pub(crate) is_unresolved: bool,
+    pub(crate) unanswered: u64,
+    /// Why this machine refuses to send to it, if it does.
+    pub(crate) refused: Option<SendRefusal>,
+    pub(crate) mtu: u16,
+    pub(crate) black_hole: bool,
+    /// The largest packet that passes from it to here, if it says that less does than should.
+    pub(crate) mtu_back: Option<u16>,
+    /// The two places between which it goes to and fro.
+    pub(crate) two_places: Option<[SocketAddr; 2]>,
+    /// True if its packets arrive and it answers none.
+    pub(crate) one_way: bool,
+    pub(crate) underlay_mtu: Option<u16>,
+    pub(crate) stream: StreamSight,
+    pub(crate) clock_offset_ms: Option<i64>,
+    /// Handshakes that each lane beside the first has not been answered.
+    pub(crate) lanes: Vec<u64>,
+}
+
+/// What is seen of the registry's stream to a peer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StreamSight {
+    /// False if others are this gateway's neighbours.
+    pub(crate) is_wanted: bool,
+    pub(crate) is_open: bool,
+    /// True if the neighbour was reached, and one of the two refused the other.
+    pub(crate) is_refused: bool,
+    /// True if that is so as one of the two clocks is wrong.
+    pub(crate) is_clock_off: bool,
+    /// Why the last attempt failed; empty if none did.
+    pub(crate) error: String,
+}
+
+/// What is wrong with a peer.
+pub(crate) fn of_peer(peer: &PeerSight) -> Vec<Finding> {
+    // Each of two hosts takes the other's packets: loss, holes and silence follow from that.
+    if let Some(places) = peer.two_places {
+        let places = places.map(|place| Evidence::Address(place.to_string()));
+        return vec![places.into_iter().fold(about(peer, Code::KeyUsedTwice), Finding::with)];
+    }
+    let mut found = Vec::new();
+    found.extend(hole(peer));
+    match peer.state {
+        PathState::Degraded => found.push(lossy(peer)),
+        PathState::Up => {
+            found.extend(broken_stream(peer));
+            found.extend(silent_lanes(peer));
+        }
+        PathState::Down | PathState::Never if peer.rests && peer.unanswered == 0 => {}
+        PathState::Down | PathState::Never if peer.endpoint.is_none() && peer.is_unresolved => {}
+        PathState::Down | PathState::Never => found.push(silent(peer)),
+        // One that is started again at once is missed by nobody.
+        PathState::Stopped if peer.in_state_for < STOPPED => {}
+        PathState::Stopped => found.push(about(peer, Code::PeerStopped)),
+    }
+    if let Some(offset) = peer.clock_offset_ms.filter(|offset| offset.abs() >= CLOCK_OFF_MS) {
+        found.push(about(peer, Code::PeerClockOff).with(Evidence::ClockAheadMs(offset)));
+    }
+    found
+}
+
+fn about(peer: &PeerSight, code: Code) -> Finding {
+    Finding::new(code, peer.subject.clone())
+}
+
+fn at_endpoint(finding: Finding, peer: &PeerSight) -> Finding {
+    match peer.endpoint {
+        Some(endpoint) => finding.with(Evidence::Address(endpoint.to_string())),
+        None => finding,
+    }
+}
+
+/// Of long packets that do not pass: there, back, or either way. Both ends say it.
+fn hole(peer: &PeerSight) -> Option<Finding> {
+    let there = peer.black_hole.then_some(peer.mtu);
+    let way = match (there, peer.mtu_back) {
+        (None, None) => return None,
+        (Some(there), Some(back)) if there == back => "either way".to_owned(),
+        (Some(_), Some(back)) => format!("on the way there, {back} bytes on the way back"),
+        (Some(_), None) => "on the way there".to_owned(),
+        (None, Some(_)) => "on the way back".to_owned(),
+    };
+    let largest = u64::from(there.or(peer.mtu_back)?);
+    let hole = about(peer, Code::BlackHole).with(Evidence::Bytes(largest));
+    let hole = hole.with(Evidence::Found(way));
+    Some(match peer.underlay_mtu.filter(|_| peer.black_hole) {
+        Some(underlay) => hole.with(Evidence::Expected(underlay.to_string())),
+        None => hole,
+    })
+}
+
+fn lossy(peer: &PeerSight) -> Finding {
+    let reason = peer.reason.map_or_else(|| "too many packets are lost".into(), |r| r.to_string());
+    let finding = about(peer, Code::PathLoses).with(Evidence::Reason(reason));
+    let finding = match peer.reason {
+        Some(PathReason::Loss(permille, _)) => {
+            finding.with(Evidence::LossPermille(u64::from(permille)))
+        }
+        _ => finding,
+    };
+    at_endpoint(finding, peer)
+}
+
+/// True of a path that was up, so that both keys were right: that its next handshakes are not answered
+/// either is the same trouble.
+fn fell_silent(peer: &PeerSight) -> bool {
+    let silence = |reason| matches!(reason, PathReason::Silence { .. } | PathReason::Handshakes(_));
+    peer.state == PathState::Down && peer.reason.is_some_and(silence)
+}
+
+/// Of a tunnel that should be up and is not.
+fn silent(peer: &PeerSight) -> Finding {
+    let finding = match (peer.endpoint, peer.refused, peer.unanswered) {
+        (None, ..) => about(peer, Code::NoEndpoint),
+        (Some(_), Some(refusal), _) => {
+            about(peer, Code::SendingRefused).with(Evidence::Reason(refusal.to_string()))
+        }
+        (Some(_), None, _) if peer.one_way => about(peer, Code::PassesOneWay),
+        (Some(_), None, count @ 1..) if !fell_silent(peer) => {
+            about(peer, Code::HandshakesUnanswered).with(Evidence::Count(count))
+        }
+        (Some(_), None, _) => {
+            let untried = || "no handshake was tried".to_owned();
+            let reason = peer.reason.map_or_else(untried, |reason| reason.to_string());
+            about(peer, Code::TunnelSilent).with(Evidence::Reason(reason))
+        }
+    };
+    at_endpoint(finding, peer)
+}
+
+fn broken_stream(peer: &PeerSight) -> Option<Finding> {
+    let StreamSight { is_wanted, is_open, is_refused, is_clock_off, error } = &peer.stream;
+    if !is_wanted || *is_open || error.is_empty() {
+        return None;
+    }
+    let code = if *is_refused { Code::StreamRefused } else { Code::StreamBroken };
+    let found = about(peer, code).with(Evidence::Reason(error.clone()));
+    Some(if *is_clock_off { found.fix(SET_THE_CLOCK) } else { found })
+}
+
+fn silent_lanes(peer: &PeerSight) -> Option<Finding> {
+    let numbered = (1..).zip(&peer.lanes);
+    let silent: Vec<u64> =
+        numbered.filter(|(_, unanswered)| **unanswered >= LANE_SILENT).map(|(n, _)| n).collect();
+    let finding = about(peer, Code::LaneUnanswered);
+    let finding = silent.iter().fold(finding, |one, lane| one.with(Evidence::Lane(*lane)));
+    (!silent.is_empty()).then_some(finding)
+}

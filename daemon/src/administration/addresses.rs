@@ -13,6 +13,7 @@ use zonemesh_core::membership::Membership;
 use super::Administration;
 use crate::facts::disk;
 use crate::facts::disk::trust::TrustFiles;
+use crate::facts::in_force::ConfigInForce;
 use crate::facts::ledger::Ledger;
 use crate::failure::{Exit, Failure, OrExit as _};
 
@@ -48,16 +49,16 @@ fn granted(config: &Config, membership: Option<&Membership>) -> Vec<IpAddr> {
 
 /// Waits until the zone is granted other tunnel addresses than the gateway has.
 pub(crate) async fn granted_anew(
-    config: &Config,
+    config: &ConfigInForce,
     outside: &[IpAddr],
     ledger: &Arc<Ledger>,
     administration: &Administration,
 ) {
     let mut revision = ledger.revision();
     loop {
-        let mut now = ledger.read(|registry| granted(config, registry.membership()));
+        let mut now = ledger.read(|registry| granted(&config.now(), registry.membership()));
         now.retain(|ip| !outside.contains(ip));
-        if !now.is_empty() && now != config.tunnel.addresses {
+        if !now.is_empty() && now != config.now().tunnel.addresses {
             let _no_join_is_under_way = administration.joins.write().await;
             tracing::info!(addresses = ?now, "this zone was granted tunnel addresses");
             tokio::time::sleep(LAST_WORD).await;
@@ -90,7 +91,7 @@ mod tests {
     async fn a_tunnel_address_that_the_gateway_has_outside_is_not_used_and_no_news() {
         let folder = tempfile::tempdir().unwrap();
         let mut bare = config(folder.path());
-        let opened = OpenedState::open(&Arc::new(bare.clone()), writer()).await.unwrap();
+        let opened = OpenedState::open(&ConfigInForce::of(bare.clone()), writer()).await.unwrap();
         let (ledger, administration) = (&opened.ledger, &opened.administration);
         let bundle = super::super::founding::tests::bundle("madrid", "10.10.2.0/24", "10.255.0.2");
         administration.found_from(&bundle).await.unwrap();
@@ -98,6 +99,7 @@ mod tests {
         bare.tunnel.addresses = vec![outside[0], IpAddr::from([10, 255, 0, 9])];
         assert_eq!(leave_out(&mut bare, &outside), outside);
         assert_eq!(bare.tunnel.addresses, [IpAddr::from([10, 255, 0, 9])]);
+        let bare = ConfigInForce::of(bare);
         let anew = granted_anew(&bare, &outside, ledger, administration);
         let soon = Duration::from_millis(50);
         assert!(tokio::time::timeout(soon, anew).await.is_err(), "or it would start for ever");
@@ -108,7 +110,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut bare = config(folder.path());
         assert!(fill_in(&mut bare).unwrap() && bare.tunnel.addresses.is_empty());
-        let bare = Arc::new(bare);
+        let bare = ConfigInForce::of(bare);
         let opened = OpenedState::open(&bare, writer()).await.unwrap();
         {
             let (ledger, administration) = (&opened.ledger, &opened.administration);

@@ -11,12 +11,13 @@ use zonemesh_tunnel::MOST_LANES;
 
 use super::Administration;
 use crate::facts::certificates::FederationCas;
+use crate::facts::in_force::ConfigInForce;
 use crate::facts::ledger::{Ledger, NotPublished};
 use crate::plan::announcement::{Announcement, bounds};
 
 /// What this zone says follows from these, and goes into that.
 pub(crate) struct Announcer {
-    pub(crate) config: Arc<Config>,
+    pub(crate) config: ConfigInForce,
     pub(crate) cas: Arc<FederationCas>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) proofs: OwnProofs,
@@ -59,8 +60,8 @@ impl Announcer {
         keys: WireGuardKeys,
         lanes: Option<Vec<Lane>>,
     ) -> Result<(), NotPublished> {
-        let bounds = self.bounds();
-        let announcement = self.announcement(keys, lanes, bounds.as_ref());
+        let (config, bounds) = (self.config.now(), self.bounds());
+        let announcement = self.announcement(&config, keys, lanes, bounds.as_ref());
         self.ledger.edit(RecordChange::Urgent, |draft| announcement.apply(draft)).await
     }
 
@@ -70,8 +71,8 @@ impl Announcer {
         keys: WireGuardKeys,
         lanes: Vec<Lane>,
     ) -> Result<(), NotPublished> {
-        let bounds = self.bounds();
-        let announcement = self.announcement(keys, Some(lanes), bounds.as_ref());
+        let (config, bounds) = (self.config.now(), self.bounds());
+        let announcement = self.announcement(&config, keys, Some(lanes), bounds.as_ref());
         self.ledger.come_back(|draft| announcement.apply(draft)).await
     }
 
@@ -103,13 +104,14 @@ impl Announcer {
     }
 
     fn announcement<'a>(
-        &'a self,
+        &self,
+        config: &'a Config,
         keys: WireGuardKeys,
         lanes: Option<Vec<Lane>>,
         bounds: Option<&'a Member>,
     ) -> Announcement<'a> {
-        let ca_sets = self.cas.ca_sets().collect();
+        let ca_sets = self.cas.ca_sets();
         let proofs = self.proofs.all();
-        Announcement { config: &self.config, keys, lanes, proofs, ca_sets, bounds }
+        Announcement { config, keys, lanes, proofs, ca_sets, bounds }
     }
 }

@@ -62,7 +62,7 @@ impl Administration {
 
     /// The bundle is for this gateway as it is configured, and no other key signs here.
     fn check_founder(&self, bundle: &FoundingBundle) -> Result<(), Refusal> {
-        let own = &self.config.zone.name;
+        let own = &self.config().zone.name;
         let founder = &bundle.founder;
         if founder.zone != *own {
             return Err(given::of_another_zone("the founding bundle", &founder.zone, own));

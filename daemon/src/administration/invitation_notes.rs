@@ -50,7 +50,8 @@ impl Administration {
     /// Those of which a SuperLink is registered, which this gateway is configured for, or which a
     /// zone was granted by name.
     fn hosted(&self) -> BTreeSet<FederationName> {
-        let own = self.config.federations.iter().map(|federation| federation.name.clone());
+        let config = self.config();
+        let own = config.federations.iter().map(|federation| federation.name.clone());
         self.ledger.read(|registry| {
             let registered = registry.federations().into_iter().cloned();
             let members = registry.membership().into_iter().flat_map(Membership::members);

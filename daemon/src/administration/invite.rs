@@ -48,7 +48,7 @@ impl Administration {
             return Err(NotPublished::Left.into());
         }
         self.fail_if_revoked()?;
-        let now = clock::never_back(&self.config);
+        let now = clock::never_back(&self.config());
         let book = state.book.as_mut().ok_or(Refusal::Unmanaged)?;
         let reserved =
             self.ledger.read(|registry| reserved(book, &wanted.zone, now, revoked(registry)));
@@ -88,7 +88,7 @@ impl Administration {
     ) -> Result<Invitation, Refusal> {
         let InvitationRequest { zone, prefixes, mut tunnel_ips, .. } = wanted;
         let InvitationRequest { federations, tokens, valid_for_ms, .. } = wanted;
-        if zone == self.config.zone.name {
+        if zone == self.config().zone.name {
             return Err(Refusal::OwnZone);
         }
         if prefixes.is_empty() {
@@ -150,7 +150,7 @@ impl Administration {
 
     /// How the joiner reaches this gateway.
     fn inviter(&self) -> Result<Inviter, Refusal> {
-        let config = &self.config;
+        let config = self.config();
         let port = config.join.listen.port();
         let join = |endpoint: &Endpoint| match endpoint {
             Endpoint::Address(address) => {
@@ -219,7 +219,7 @@ impl Administration {
 
     /// The next address after this gateway's that nobody has, in the same /24 or /120.
     fn free_tunnel_ip(&self, reserved: &BTreeMap<ZoneName, Vec<IpNet>>) -> Result<IpAddr, Refusal> {
-        let own = *self.config.tunnel.addresses.first().ok_or(Refusal::NoTunnelIp)?;
+        let own = *self.config().tunnel.addresses.first().ok_or(Refusal::NoTunnelIp)?;
         let around = match own {
             IpAddr::V4(_) => IpNet::new(own, 24),
             IpAddr::V6(_) => IpNet::new(own, 120),

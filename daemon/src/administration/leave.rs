@@ -14,7 +14,7 @@ impl Administration {
     /// Says that this zone, which must be `zone`, has left, and takes its tunnels down when its
     /// neighbours have had the time to hear it. Returns since when it has left.
     pub(crate) async fn leave(&self, zone: &ZoneName) -> Result<UnixMillis, Refusal> {
-        let own = &self.config.zone.name;
+        let own = &self.config().zone.name;
         if zone != own {
             return Err(Refusal::OtherZone { asked: zone.clone(), own: own.clone() });
         }

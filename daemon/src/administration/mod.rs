@@ -16,10 +16,12 @@ mod invitation_notes;
 mod invite;
 pub(crate) mod join;
 mod leave;
+pub(crate) mod left_out;
 pub(crate) mod listening;
 pub(crate) mod opened;
 mod redeem;
 mod refusal;
+pub(crate) mod reload;
 pub(crate) mod rotation;
 mod standing;
 mod tokens;
@@ -48,6 +50,7 @@ use crate::facts::disk::invitations::InvitationFiles;
 use crate::facts::disk::tokens::TokensFile;
 use crate::facts::disk::{DiskWriter, keys};
 use crate::facts::hints::Hints;
+use crate::facts::in_force::ConfigInForce;
 use crate::facts::ledger::{Ledger, TrustChange, now};
 use crate::facts::tokens::TokenBoard;
 
@@ -88,7 +91,7 @@ impl OwnKeys {
 
 /// What changes the mesh.
 pub(crate) struct Administration {
-    pub(super) config: Arc<Config>,
+    pub(super) config: ConfigInForce,
     pub(super) ledger: Arc<Ledger>,
     pub(super) own_keys: OwnKeys,
     pub(super) hints: Hints,
@@ -129,12 +132,12 @@ pub(crate) struct SignedChange {
 impl Administration {
     /// Opens the administration with what the disk says.
     pub(crate) fn open(
-        config: Arc<Config>,
+        config: ConfigInForce,
         ledger: Arc<Ledger>,
         own_keys: OwnKeys,
         disk: DiskWriter,
     ) -> anyhow::Result<Self> {
-        let folder = &config.gateway.state_dir;
+        let folder = &config.now().gateway.state_dir;
         let invitations = InvitationFiles::open(folder)?;
         let blocked = BlockedFile::new(folder);
         let authority_file = folder.join(AUTHORITY_KEY);
@@ -176,9 +179,14 @@ impl Administration {
         }
     }
 
-    /// The settings of this gateway.
-    pub(crate) fn config(&self) -> &Config {
-        &self.config
+    /// The settings of this gateway that are in force.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.config.now()
+    }
+
+    /// Tells when other settings are in force.
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<Config>> {
+        self.config.changes()
     }
 
     /// The public keys of this gateway.
@@ -203,7 +211,7 @@ impl Administration {
     ) -> Result<(AuthorityPublicKey, Vec<ZoneName>), Refusal> {
         let mut state = self.state.lock().await;
         self.fail_if_managed()?;
-        if self.config.tunnel.addresses.is_empty() {
+        if self.config().tunnel.addresses.is_empty() {
             return Err(Refusal::NoOwnTunnelIp);
         }
         let authority = self.authority_or_new().await?;
@@ -230,7 +238,7 @@ impl Administration {
         now: UnixMillis,
     ) -> Result<Vec<SignedTrustItem>, Refusal> {
         let mut drafts = Vec::new();
-        let known = crate::plan::announcement::members(&self.config, self.own_keys.zone_key);
+        let known = crate::plan::announcement::members(&self.config(), self.own_keys.zone_key);
         let count = if grant_configured { known.len() } else { 1 };
         for member in known.into_iter().take(count) {
             let grant = membership.draft_grant(request_of(member), now)?;

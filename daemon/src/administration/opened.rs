@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use zonemesh_config::Config;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::key::WireGuardKeys;
 use zonemesh_core::record::Lane;
@@ -11,6 +10,7 @@ use super::announcer::{Announcer, OwnProofs};
 use super::{Administration, OwnKeys};
 use crate::facts::certificates::{FederationCas, OwnLeaf};
 use crate::facts::disk::{self, DiskWriter, FolderLock, keys};
+use crate::facts::in_force::ConfigInForce;
 use crate::facts::ledger::{Ledger, NotPublished, OwnZone};
 use crate::facts::tunnel::TunnelKeys;
 use crate::failure::{Exit, Failure, OrExit as _};
@@ -30,7 +30,8 @@ pub(crate) struct OpenedState {
 
 impl OpenedState {
     /// Opens everything below the state folder and publishes what this zone says.
-    pub(crate) async fn open(config: &Arc<Config>, disk: DiskWriter) -> Result<Self, Failure> {
+    pub(crate) async fn open(held: &ConfigInForce, disk: DiskWriter) -> Result<Self, Failure> {
+        let config = held.now();
         let folder = &config.gateway.state_dir;
         let lock = disk::open_folder(folder)?;
         let tunnel_keys = TunnelKeys {
@@ -44,7 +45,7 @@ impl OpenedState {
             "the configuration does not fit this gateway".to_owned()
         })?;
         let leaf = OwnLeaf::issue(&config.zone.name, &identity, &config.tunnel.addresses)?;
-        let members = announcement::members(config, zone_key);
+        let members = announcement::members(&config, zone_key);
         let (zone, gateway) = (config.zone.name.clone(), config.gateway.name.clone());
         let own_zone = OwnZone { zone, gateway, identity, members };
         let ledger = Ledger::open(own_zone, folder, disk.clone())?;
@@ -59,10 +60,10 @@ impl OpenedState {
         let proofs = OwnProofs::new(zone_key, config.gateway.name.clone());
         std::iter::once(&tunnel_keys.private).chain(&tunnel_keys.next).for_each(|k| proofs.add(k));
         let announcer =
-            Announcer { config: config.clone(), cas: cas.clone(), ledger: ledger.clone(), proofs };
+            Announcer { config: held.clone(), cas: cas.clone(), ledger: ledger.clone(), proofs };
         announce(&announcer, own_keys, None).await?;
         let own = OwnKeys::new(zone_key, own_keys);
-        let administration = Administration::open(config.clone(), ledger.clone(), own, disk);
+        let administration = Administration::open(held.clone(), ledger.clone(), own, disk);
         let administration = administration.or_exit(Exit::Configuration, || {
             format!("cannot use the state in {}", folder.display())
         })?;
@@ -85,7 +86,7 @@ impl OpenedState {
 
 /// In a managed mesh the grant bounds what a zone says: a gateway whose settings go beyond runs on
 /// with what it said before. So does one whose disk is full.
-async fn announce(
+pub(super) async fn announce(
     announcer: &Announcer,
     keys: WireGuardKeys,
     lanes: Option<Vec<Lane>>,

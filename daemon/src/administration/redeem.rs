@@ -54,7 +54,7 @@ impl Administration {
         let mut state = self.state.lock().await;
         let book = state.book.as_mut().ok_or(NotRedeemed::NobodyInvited)?;
         let key = asked.zone_key;
-        let redeemed = book.redeem(asked, binding, clock::never_back(&self.config))?;
+        let redeemed = book.redeem(asked, binding, clock::never_back(&self.config()))?;
         let zone = redeemed.invitation.zone.clone();
         if redeemed.first {
             self.burn_and_grant(book, &redeemed).await?;

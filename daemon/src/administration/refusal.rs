@@ -35,11 +35,11 @@ pub(crate) enum Refusal {
     #[error("no tunnel address is free beside this gateway's: name one")]
     NoTunnelIp,
     #[error(
-        "this gateway has no tunnel address to found a mesh with: set tunnel.addresses and restart"
+        "this gateway has no tunnel address to found a mesh with: set tunnel.addresses and `zonemesh reload`"
     )]
     NoOwnTunnelIp,
     #[error(
-        "this gateway has no gateway.endpoints, so that nobody could call it: set them and restart"
+        "this gateway has no gateway.endpoints, so that nobody could call it: set them and `zonemesh reload`"
     )]
     NoEndpoint,
     #[error("zone {zone} cannot be granted {net}: it overlaps zone {owner}'s {theirs}")]
@@ -133,7 +133,7 @@ impl Refusal {
             Self::NoPrefix => "zonemesh zone invite NAME --prefix PREFIX --out FILE",
             Self::TooMuch => "say the same with fewer --federation or --token-hash",
             Self::NoTunnelIp => "zonemesh zone invite NAME --tunnel-ip IP and the rest as before",
-            Self::NoEndpoint => "set gateway.endpoints, then systemctl restart zonemeshd",
+            Self::NoEndpoint => "set gateway.endpoints, then zonemesh reload",
             Self::Overlap { .. } => "zonemesh zone list, then invite it with other prefixes",
             Self::Draft(error) => next_of_draft(error),
             Self::Item(..) | Self::Rejected(_) => "zonemesh trust show FILE",
@@ -150,7 +150,7 @@ impl Refusal {
             Self::Key(_) => "zonemesh key rotate --show",
             Self::Randomness(_) => "try again",
             Self::Join(_) => "zonemesh status, then zonemesh zone join again",
-            Self::NoOwnTunnelIp => "set tunnel.addresses, then systemctl restart zonemeshd",
+            Self::NoOwnTunnelIp => "set tunnel.addresses, then zonemesh reload",
             Self::HeldByOther { .. } => {
                 "zonemesh zone approve NAME --confirm NAME, if its gateway was made anew by you"
             }

@@ -52,7 +52,7 @@ impl Rotation {
     pub(crate) async fn begin(&self) -> Result<RotationProgress, Refusal> {
         let _one_at_a_time = self.turn.lock().await;
         if self.tunnel.keys().next.is_none() {
-            let file = keys::next_file(&self.administration.config.tunnel.private_key_file);
+            let file = keys::next_file(&self.administration.config().tunnel.private_key_file);
             let next = self.next_key(file).await?;
             self.announcer.proofs.add(&next);
             let begun = self.tunnel.begin_rotation(&next);
@@ -89,7 +89,7 @@ impl Rotation {
             ..lane
         });
         self.publish(WireGuardKeys { current: next, next: None }, lanes.collect()).await?;
-        let promoted = keys::promote_next(&self.administration.config.tunnel.private_key_file);
+        let promoted = keys::promote_next(&self.administration.config().tunnel.private_key_file);
         let audit = self.administration.ledger.audit(AuditAct::Rotate, &next, "finished".into());
         self.administration.disk.write(vec![promoted, audit]).await?;
         let finished = self.tunnel.finish_rotation();

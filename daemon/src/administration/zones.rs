@@ -56,7 +56,7 @@ impl Administration {
         reason: &str,
     ) -> Result<SignedChange, Refusal> {
         let mut state = self.state.lock().await;
-        if *zone == self.config.zone.name {
+        if *zone == self.config().zone.name {
             return Err(Refusal::OwnZone);
         }
         let drafted = self.ledger.read(|registry| {
@@ -118,7 +118,7 @@ impl Administration {
         blocked: bool,
     ) -> Result<(BTreeSet<ZoneName>, bool), Refusal> {
         let _one_at_a_time = self.state.lock().await;
-        if *zone == self.config.zone.name {
+        if *zone == self.config().zone.name {
             return Err(Refusal::OwnZone);
         }
         let (mut all, known) = self.ledger.read(|registry| {
@@ -202,7 +202,7 @@ impl Administration {
 
     /// True if this zone is a member there with this gateway's key.
     pub(crate) fn is_granted(&self, membership: &Membership) -> bool {
-        let own = membership.member(&self.config.zone.name);
+        let own = membership.member(&self.config().zone.name);
         own.is_some_and(|own| own.key == self.own_keys.zone_key)
     }
 }

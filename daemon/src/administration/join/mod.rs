@@ -21,6 +21,7 @@ use zonemesh_core::registry::Standing;
 use crate::administration::announcer::Announcer;
 use crate::administration::{Administration, Refusal, given};
 use crate::facts::certificates::OwnLeaf;
+use crate::facts::ledger::FAREWELL;
 use crate::facts::ledger::now;
 use crate::facts::tunnel::{DataPlane, is_up};
 use crate::plan::PeerPlan;
@@ -64,11 +65,19 @@ impl Joining {
             ))
             .await;
         // What the inviter is shown: nothing is said anew unless it has changed.
+        let had_left = self.administration.ledger.left_since().is_some();
         let announced = self.announce().await;
         if !self.has_record() {
             announced?;
         }
-        let Believed { membership, record, .. } = self.redeem(&invitation, progress).await?;
+        let redeemed = self.redeem(&invitation, progress).await;
+        if had_left && redeemed.is_err() {
+            // It is where it was: outside.
+            self.administration.ledger.leave().await?;
+            tokio::time::sleep(FAREWELL).await;
+            self.administration.ledger.look_again();
+        }
+        let Believed { membership, record, .. } = redeemed?;
         self.check_granted(&membership)?;
         let members = membership.members().count();
         self.administration.join(&invitation, membership).await?;
@@ -84,7 +93,7 @@ impl Joining {
 
     /// The invitation is for this gateway as it is configured.
     fn check(&self, invitation: &Invitation) -> Result<(), Refusal> {
-        let config = &self.administration.config;
+        let config = self.administration.config();
         if invitation.zone != config.zone.name {
             let (theirs, own) = (&invitation.zone, &config.zone.name);
             return Err(given::of_another_zone("the invitation", theirs, own));
@@ -148,7 +157,7 @@ impl Joining {
 
     /// True if this zone says something under its present key.
     fn has_record(&self) -> bool {
-        let zone = &self.administration.config.zone.name;
+        let zone = &self.administration.config().zone.name;
         self.administration.ledger.read(|registry| {
             let own = registry.get(zone);
             own.is_some_and(|held| held.signed.verify(&self.administration.own_keys.zone_key))

@@ -35,7 +35,7 @@ pub(super) fn open(folder: &std::path::Path, disk: &TrialDisk) -> Administration
          [gateway]\nendpoints = [\"192.0.2.1:51820\"]\nstate_dir = {folder:?}\n\
          [tunnel]\naddresses = [\"10.255.0.1\"]\n"
     );
-    let config = Arc::new(Config::parse(&text, "test").unwrap());
+    let config = Config::parse(&text, "test").unwrap();
     let identity = ZoneIdentity::from_seed(&[1; 32]);
     let key = identity.public_key();
     let members = crate::plan::announcement::members(&config, key);
@@ -45,7 +45,8 @@ pub(super) fn open(folder: &std::path::Path, disk: &TrialDisk) -> Administration
     let own = OwnZone { zone, gateway, identity, members };
     let ledger = Ledger::open(own, folder, writer.clone()).unwrap();
     let wireguard = WireGuardKeys { current: WireGuardPublicKey([11; 32]), next: None };
-    Administration::open(config, ledger, OwnKeys::new(key, wireguard), writer).unwrap()
+    Administration::open(ConfigInForce::of(config), ledger, OwnKeys::new(key, wireguard), writer)
+        .unwrap()
 }
 
 /// An owner whose secret key lies elsewhere.

@@ -2,16 +2,17 @@
 //! comes up at boot; `zonemeshd clear` takes it away for good, with all else that a gateway leaves.
 //!
 //! Promises: `guard` adds and takes nothing away, so that it harms no agent that runs; it needs no key,
-//! only the configuration and the list of what was barred last. `clear` touches nothing that is not
-//! marked as a gateway's.
+//! only the configuration and the list of what was barred last, and bars by that list alone where the
+//! configuration cannot be used. `clear` touches nothing that is not marked as a gateway's.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use tokio::sync::watch;
-use zonemesh_config::Config;
+use zonemesh_config::{Config, LogFormat, LogLevel, LogSettings};
 use zonemesh_core::prefix;
 
 use crate::act::network::{self, KernelNetwork};
@@ -24,31 +25,56 @@ use crate::logging;
 use crate::plan::MeshPlan;
 use crate::plan::kernel::{OwnLink, WantedMtus};
 
+/// The state folder of a configuration that names none.
+const STATE_FOLDER: &str = "/var/lib/zonemesh";
+/// The interface of a configuration that names none.
+const INTERFACE: &str = "zm0";
+
+/// What is to be barred, and what is not.
+struct Barrier {
+    networks: BTreeSet<IpNet>,
+    own: OwnLink,
+}
+
 /// Bars what belongs to other zones, as far as configuration and disk say. Nothing is done where an
 /// agent runs, which knows better.
 ///
 /// # Errors
 /// When the kernel refuses to bar something.
-pub fn guard(config: &Config) -> Result<(), Failure> {
+pub fn guard(config: &Config, broken: Option<&str>) -> Result<(), Failure> {
     logging::start(&config.log);
-    with_netlink(async |netlink| bar(config, netlink).await)
+    if let Some(reason) = broken {
+        tracing::warn!(
+            reason,
+            "the configuration file is broken: barring by the last one in force"
+        );
+    }
+    let (name, addresses) = (config.tunnel.interface.clone(), config.tunnel.addresses.clone());
+    let barrier = Barrier { networks: networks(config), own: OwnLink { name, addresses } };
+    with_netlink(async |netlink| bar(barrier, netlink).await)
 }
 
-async fn bar(config: &Config, netlink: rtnetlink::Handle) -> Result<(), Failure> {
-    if is_running(&netlink).await? {
+/// Bars what was barred last, for a gateway whose configuration cannot be used: it had a mesh, and will
+/// have it again when the file is mended.
+///
+/// # Errors
+/// When the kernel refuses to bar something.
+pub fn guard_as_before() -> Result<(), Failure> {
+    logging::start(&LogSettings { level: LogLevel::Info, format: LogFormat::Text });
+    let own = OwnLink { name: INTERFACE.to_owned(), addresses: Vec::new() };
+    let barrier = Barrier { networks: barred_last(Path::new(STATE_FOLDER)), own };
+    with_netlink(async |netlink| bar(barrier, netlink).await)
+}
+
+async fn bar(barrier: Barrier, netlink: rtnetlink::Handle) -> Result<(), Failure> {
+    if barrier.networks.is_empty() || is_running(&netlink).await? {
         return Ok(());
     }
-    let backstops = networks(config);
-    if backstops.is_empty() {
-        return Ok(());
-    }
-    let mesh = MeshPlan { backstops, ..MeshPlan::default() };
-    let (name, addresses) = (config.tunnel.interface.clone(), config.tunnel.addresses.clone());
-    let own = OwnLink { name, addresses };
+    let mesh = MeshPlan { backstops: barrier.networks, ..MeshPlan::default() };
     let mtus = watch::Sender::new(Arc::new(WantedMtus::default()));
     let network = Arc::new(KernelNetwork::new(netlink, None));
     let findings = Arc::new(FindingBoard::default());
-    let mut kernel = Kernel::new(network, own, mtus.subscribe(), findings);
+    let mut kernel = Kernel::new(network, barrier.own, mtus.subscribe(), findings);
     match kernel.bar(&mesh).await.reasons.into_iter().next() {
         None => Ok(()),
         Some(error) => {
@@ -104,16 +130,45 @@ async fn is_running(netlink: &rtnetlink::Handle) -> Result<bool, Failure> {
 
 /// What was barred last, and what the peers of the configuration own.
 fn networks(config: &Config) -> BTreeSet<IpNet> {
-    let kept = barred::read(&config.gateway.state_dir).unwrap_or_else(|error| {
-        tracing::warn!(%error, "what was barred last cannot be read");
-        BTreeSet::new()
-    });
+    let kept = barred_last(&config.gateway.state_dir);
     let tunnel_ips = config.peers.iter().flat_map(|peer| &peer.tunnel_addresses);
     let tunnel_ips = tunnel_ips.map(|ip: &IpAddr| IpNet::from(*ip));
     let prefixes = config.peers.iter().flat_map(|peer| peer.prefixes.iter().copied());
+    let left_out = config.left_out.iter().flat_map(|peer| peer.networks.iter().copied());
     let is_foreign = |net: &IpNet| {
         !config.zone.prefixes.iter().any(|own| prefix::overlaps(own, net))
             && !config.tunnel.addresses.iter().any(|own| net.contains(own))
     };
-    kept.into_iter().chain(tunnel_ips).chain(prefixes).filter(is_foreign).collect()
+    kept.into_iter().chain(tunnel_ips).chain(prefixes).chain(left_out).filter(is_foreign).collect()
+}
+
+fn barred_last(state_folder: &Path) -> BTreeSet<IpNet> {
+    barred::read(state_folder).unwrap_or_else(|error| {
+        tracing::warn!(%error, "what was barred last cannot be read");
+        BTreeSet::new()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_configuration_its_defaults_are_meant() {
+        let text = "[zone]\nname = \"berlin\"\nprefixes = [\"10.10.10.0/24\"]\n";
+        let config = Config::parse(text, "zm.toml").unwrap();
+        assert_eq!(config.gateway.state_dir, Path::new(STATE_FOLDER));
+        assert_eq!(config.tunnel.interface, INTERFACE);
+    }
+
+    #[test]
+    fn what_a_section_owns_that_cannot_be_used_is_barred_too() {
+        let text = include_str!("../../../configs/berlin.toml");
+        let whole = Config::parse(text, "zm.toml").unwrap();
+        let bad = text.replacen("wireguard_key = \"", "wireguard_key = \"no key ", 1);
+        let usable = Config::parse_usable(&bad, "zm.toml").unwrap();
+        assert_eq!(usable.peers.len() + 1, whole.peers.len());
+        assert_eq!(networks(&usable), networks(&whole));
+        assert!(networks(&whole).len() >= 4);
+    }
 }

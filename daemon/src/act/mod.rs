@@ -4,7 +4,9 @@
 //! refuses to know who asks and what is shown.
 
 pub(crate) mod barrier;
+mod datagram;
 pub(crate) mod etcd;
+pub(crate) mod last_mile;
 pub(crate) mod lookout;
 pub(crate) mod network;
 pub(crate) mod paths;
@@ -15,6 +17,7 @@ pub(crate) mod standing;
 pub(crate) mod start;
 pub(crate) mod streams;
 pub(crate) mod tunnel;
+pub(crate) mod udp_port;
 
 use std::sync::Arc;
 

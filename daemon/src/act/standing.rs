@@ -21,6 +21,7 @@ use zonemesh_pki::{ZoneTrust, zone_client_config};
 use super::lookout::Lookout;
 use crate::facts::certificates::OwnLeaf;
 use crate::facts::ledger::{Ledger, now};
+use crate::facts::reach::passes;
 use crate::plan::PeerPlan;
 
 /// Where members are asked: the join port as it is by default.
@@ -71,8 +72,8 @@ impl Inquiry {
             registry.membership().is_some() && registry.standing() == Standing::Member
         });
         let look = self.lookout.refresh(0);
-        let is_silent = |state: &PathState| matches!(state, PathState::Down | PathState::Never);
-        let is_refused = |peer: &PeerPlan| self.lookout.streams.entry(&peer.id).refused;
+        let is_silent = |state: &PathState| !passes(*state);
+        let is_refused = |peer: &PeerPlan| self.lookout.streams.entry(&peer.id).is_refused();
         let is_cut = look.states.iter().all(is_silent) || look.peers.iter().any(is_refused);
         is_member && !look.peers.is_empty() && is_cut
     }

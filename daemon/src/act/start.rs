@@ -5,13 +5,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use zonemesh_config::Config;
 use zonemesh_pki::ZoneTrust;
 use zonemesh_tunnel::TunnelEvent;
 
-use super::paths::PathParts;
+use super::paths::{Farewell, PathParts};
 use super::reconcile::{
-    NeighbourStreams, PlanFacts, Reconcilers, StreamWakers, TrustedZones, TunnelPeers,
+    InnerNetworks, NeighbourStreams, PlanFacts, Reconcilers, StreamWakers, ToldPeers, TrustedZones,
+    TunnelPeers, inner_networks,
 };
 use super::streams::StreamContext;
 use super::tunnel::StartedTunnel;
@@ -19,6 +19,7 @@ use super::{PeersInService, etcd, paths, resolver};
 use crate::administration::opened::OpenedState;
 use crate::facts::certificates::OwnLeaf;
 use crate::facts::etcd::EtcdBoard;
+use crate::facts::in_force::ConfigInForce;
 use crate::facts::paths::PathBoard;
 use crate::facts::tunnel::DataPlane;
 use crate::failure::{Exit, Failure, OrExit as _};
@@ -28,8 +29,7 @@ use crate::supervisor::Supervisor;
 pub(crate) struct ActBoards {
     pub(crate) paths: Arc<PathBoard>,
     pub(crate) streams: StreamContext,
-    /// There if the registry goes through etcd as well.
-    pub(crate) etcd: Option<Arc<EtcdBoard>>,
+    pub(crate) etcd: Arc<EtcdBoard>,
 }
 
 /// What serving needs of those who act.
@@ -37,21 +37,23 @@ pub(crate) struct Acting {
     pub(crate) tunnel: Arc<dyn DataPlane>,
     pub(crate) peers: PeersInService,
     pub(crate) trust: ZoneTrust,
+    pub(crate) farewell: Farewell,
 }
 
 /// Starts the reconcilers, the watch over the paths, and what renews and resolves.
 pub(crate) async fn start(
-    config: &Arc<Config>,
+    config: &ConfigInForce,
     state: &OpenedState,
     started: StartedTunnel,
     boards: ActBoards,
     supervisor: &mut Supervisor,
 ) -> Result<Acting, Failure> {
-    let StartedTunnel { tunnel, network, kernel, mtus, plan, preshared, machine } = started;
+    let StartedTunnel { tunnel, network, kernel, mtus, plan, machine } = started;
     let trust = ZoneTrust::new(&plan.trusted)
         .or_exit(Exit::Configuration, || "cannot set up TLS between the gateways".to_owned())?;
     let in_service = watch::Sender::new(Arc::new(plan.peers.clone()));
     let peers = in_service.subscribe();
+    let inner = inner_networks(&config.now());
     let findings = state.ledger.findings();
     let looked_up =
         resolver::run(peers.clone(), tunnel.clone(), boards.paths.clone(), findings.clone());
@@ -65,7 +67,7 @@ pub(crate) async fn start(
         board: boards.paths,
         findings,
     };
-    paths::start(watched, supervisor).await?;
+    let farewell = paths::start(watched, supervisor);
     let streams = NeighbourStreams::new(boards.streams, trust.clone(), state.leaf.clone());
     watch_tunnel(&tunnel, streams.wakers(), supervisor);
     let reconcilers = Reconcilers {
@@ -73,10 +75,10 @@ pub(crate) async fn start(
         kernel,
         peers: TunnelPeers {
             tunnel: tunnel.clone(),
-            preshared,
-            keepalive: config.keepalive.wireguard,
-            set: plan.peers,
+            config: config.clone(),
+            set: ToldPeers::of(plan.peers, config),
         },
+        inner: InnerNetworks { tunnel: tunnel.clone(), config: config.clone(), set: inner },
         streams,
         in_service,
     };
@@ -88,12 +90,10 @@ pub(crate) async fn start(
         machine,
     };
     supervisor.spawn("mesh", reconcilers.run(facts));
-    if let Some((settings, board)) = config.registry.etcd.clone().zip(boards.etcd) {
-        supervisor.spawn("etcd", etcd::run(settings, state.ledger.clone(), board));
-    }
+    supervisor.spawn("etcd", etcd::run(config.changes(), state.ledger.clone(), boards.etcd));
     supervisor.spawn("registry", state.ledger.clone().run());
     supervisor.spawn("certificate renewal", renew(state.leaf.clone()));
-    Ok(Acting { tunnel, peers, trust })
+    Ok(Acting { tunnel, peers, trust, farewell })
 }
 
 async fn renew(leaf: Arc<OwnLeaf>) -> anyhow::Result<()> {

@@ -2,7 +2,6 @@
 //!
 //! Needs no network answer: tunnels come up with what the configuration and the disk say.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +10,15 @@ use ipnet::IpNet;
 use tokio::sync::watch;
 use zonemesh_config::Config;
 use zonemesh_core::kernel::MARK;
-use zonemesh_core::key::PresharedKey;
-use zonemesh_core::name::ZoneName;
 use zonemesh_tunnel::{MOST_LANES, StartError, Tunnel, TunnelConfig, TunnelZone};
 
 use crate::act::network::{self, KernelNetwork, Network};
-use crate::act::reconcile::{Kernel, Refused, outer_addresses, tunnel_zones};
+use crate::act::reconcile::{Kernel, Refused, inner_networks, outer_addresses, tunnel_zones};
 use crate::administration::opened::OpenedState;
 use crate::facts;
 use crate::facts::clock;
-use crate::facts::disk::keys;
 use crate::facts::findings::FindingBoard;
+use crate::facts::in_force::ConfigInForce;
 use crate::facts::kernel::FoundLink;
 use crate::facts::tunnel::DataPlane;
 use crate::failure::{Exit, Failure, OrExit as _};
@@ -29,7 +26,7 @@ use crate::plan::kernel::{OwnLink, WantedMtus};
 use crate::plan::mtu;
 use crate::plan::{MachineAddresses, MeshPlan, PlanSources};
 
-const NEEDS_NET_ADMIN: &str = "setting routes needs CAP_NET_ADMIN: run as root, or set AmbientCapabilities=CAP_NET_ADMIN in the systemd unit";
+const NEEDS_NET_ADMIN: &str = "setting routes needs CAP_NET_ADMIN: run as root, or set AmbientCapabilities=CAP_NET_ADMIN in the systemd unit; in a container: `--cap-add NET_ADMIN --device /dev/net/tun`";
 
 /// A tunnel that is up, the network around it, and what both were set up with.
 pub(crate) struct StartedTunnel {
@@ -40,7 +37,6 @@ pub(crate) struct StartedTunnel {
     /// Where it is said how large packets may be.
     pub(crate) mtus: Arc<watch::Sender<Arc<WantedMtus>>>,
     pub(crate) plan: MeshPlan,
-    pub(crate) preshared: BTreeMap<ZoneName, PresharedKey>,
     pub(crate) machine: MachineAddresses,
 }
 
@@ -54,8 +50,8 @@ impl StartedTunnel {
         findings: Arc<FindingBoard>,
     ) -> Self {
         let (kernel, mtus) = kernel(config, network.clone(), findings);
-        let (preshared, machine) = (BTreeMap::new(), MachineAddresses::default());
-        Self { tunnel, network, kernel, mtus, plan, preshared, machine }
+        let machine = MachineAddresses::default();
+        Self { tunnel, network, kernel, mtus, plan, machine }
     }
 }
 
@@ -87,17 +83,18 @@ pub(crate) fn first_plan(config: &Config, state: &OpenedState) -> MeshPlan {
 /// routes go with the last handle. What cannot be set is told and tried again, for the sake of all
 /// others.
 pub(crate) async fn start(
-    config: &Config,
+    held: &ConfigInForce,
     state: &OpenedState,
     network: KernelNetwork,
 ) -> Result<(Arc<Tunnel>, StartedTunnel), Failure> {
-    let (plan, preshared) = (first_plan(config, state), preshared_keys(config)?);
+    let config = &held.now();
+    let plan = first_plan(config, state);
     network::warn_if_off(&config.zone.prefixes);
     let network = Arc::new(network);
     let (mut kernel, mtus) = kernel(config, network.clone(), state.ledger.findings());
     let plan = bar(&mut kernel, plan).await?;
     check_device(config, network.netlink()).await?;
-    let zones = tunnel_zones(&plan.peers, &preshared, config.keepalive.wireguard);
+    let zones = tunnel_zones(&plan.peers, &held.preshared(), config.keepalive.wireguard);
     let mut tunnel = open(settings(config, state), zones)?;
     if let Some(next) = &state.tunnel_keys.next {
         tunnel.begin_rotation(next).or_exit(Exit::Configuration, || {
@@ -119,8 +116,7 @@ pub(crate) async fn start(
         format!("cannot take over the interface {}", config.tunnel.interface)
     })?;
     let machine = MachineAddresses::default();
-    let started =
-        StartedTunnel { tunnel: tunnel.clone(), network, kernel, mtus, plan, preshared, machine };
+    let started = StartedTunnel { tunnel: tunnel.clone(), network, kernel, mtus, plan, machine };
     Ok((tunnel, started))
 }
 
@@ -129,11 +125,13 @@ fn settings(config: &Config, state: &OpenedState) -> TunnelConfig {
         interface: config.tunnel.interface.clone(),
         mtu: mtu(config),
         listen_port: config.tunnel.listen_port,
+        waits_for_port: true,
         lanes: config.tunnel.lanes.count(cores()),
         realtime: config.tunnel.realtime,
         private_key: state.tunnel_keys.private.clone(),
-        inner_destinations: Some(own_destinations(config)),
+        inner_destinations: Some(inner_networks(config)),
         fwmark: Some(MARK),
+        fresh_ports: true,
         outlives_device: true,
     }
 }
@@ -192,12 +190,6 @@ async fn check_device(config: &Config, netlink: &rtnetlink::Handle) -> Result<()
     }
 }
 
-/// What other zones may reach here: this zone's prefixes and the tunnel addresses.
-fn own_destinations(config: &Config) -> Vec<IpNet> {
-    let addresses = config.tunnel.addresses.iter().copied().map(IpNet::from);
-    addresses.chain(config.zone.prefixes.iter().copied()).collect()
-}
-
 /// The MTU to begin with. The paths are not known yet; their watcher lowers it where they are
 /// narrow.
 fn mtu(config: &Config) -> u16 {
@@ -207,15 +199,6 @@ fn mtu(config: &Config) -> u16 {
 /// The cores that this process may use.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-/// The preshared keys of the configured peers.
-fn preshared_keys(config: &Config) -> Result<BTreeMap<ZoneName, PresharedKey>, Failure> {
-    let files = config.peers.iter().filter_map(|peer| {
-        let file = peer.preshared_key_file.as_deref()?;
-        Some(keys::preshared(file).map(|key| (peer.zone.clone(), key)))
-    });
-    files.collect()
 }
 
 fn open(settings: TunnelConfig, zones: Vec<TunnelZone>) -> Result<Tunnel, Failure> {

@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use zeroize::Zeroizing;
 use zonemesh_api::clients::etcd::{Access, Etcd, EtcdError};
-use zonemesh_config::EtcdSettings;
+use zonemesh_config::{Config, EtcdSettings};
 
 use crate::act::streams::dialler::{FIRST_WAIT, LONGEST_WAIT, jittered};
 use crate::facts::etcd::EtcdBoard;
@@ -30,8 +31,29 @@ const LOOK_THROUGH: Duration = Duration::from_secs(60);
 /// A connection that lived this long was a good one: the waits start anew.
 const SETTLED: Duration = Duration::from_secs(30);
 
-/// Keeps the registry and etcd in step until it is dropped.
+/// Keeps the registry in step with the etcd of the configuration, if there is one, until it is dropped.
 pub(crate) async fn run(
+    mut config: watch::Receiver<Arc<Config>>,
+    ledger: Arc<Ledger>,
+    board: Arc<EtcdBoard>,
+) -> anyhow::Result<()> {
+    loop {
+        let settings = config.borrow_and_update().registry.etcd.clone();
+        let is_other = |now: &Arc<Config>| now.registry.etcd != settings;
+        let Some(etcd) = settings.clone() else {
+            board.end();
+            config.wait_for(is_other).await?;
+            continue;
+        };
+        board.begin(etcd.endpoints.first().map_or("", String::as_str));
+        tokio::select! {
+            ended = run_with(etcd, ledger.clone(), board.clone()) => return ended,
+            changed = config.wait_for(is_other) => drop(changed?),
+        }
+    }
+}
+
+async fn run_with(
     settings: EtcdSettings,
     ledger: Arc<Ledger>,
     board: Arc<EtcdBoard>,
@@ -41,7 +63,7 @@ pub(crate) async fn run(
     for url in link.settings.endpoints.iter().cycle() {
         let begun = Instant::now();
         let ended = link.follow(url).await;
-        let settled = link.board.state().reached && begun.elapsed() > SETTLED;
+        let settled = link.board.is_reached() && begun.elapsed() > SETTLED;
         let Err(error) = ended else { continue };
         if settled {
             (wait, told) = (FIRST_WAIT, false);

@@ -2,24 +2,28 @@
 //!
 //! 20 bytes: `zmP1`, kind (1 request, 2 answer), three zeros, the asker's run (8), the number (4). Then
 //! come fields, each a tag, a length and so many bytes (docs/design/formats.md); tag 0 ends them, and
-//! zeros fill up to the length that is asked for. Nobody sends fields yet: what comes behind the 20
-//! bytes, or in place of the three zeros, is passed over. An answer has no padding, so that it is
-//! never longer than its request. Authenticity is the tunnel's. Parsing takes any bytes.
+//! zeros fill up to the length that is asked for. What is not known there, or comes in place of the
+//! three zeros, is passed over. An answer has no padding, so that it is never longer than its request.
+//! Authenticity is the tunnel's. Parsing takes any bytes.
 
 use std::net::IpAddr;
+
+use crate::act::datagram;
 
 const MAGIC: &[u8; 4] = b"zmP1";
 const REQUEST: u8 = 1;
 const ANSWER: u8 = 2;
 /// The bytes that say something.
 const LEN: usize = 20;
-const UDP: u8 = 17;
-const UDP_HEADER: usize = 8;
-const HOP_LIMIT: u8 = 64;
 
 /// Lengths of a small probe as a whole packet, full blocks of WireGuard's padding.
 const SMALL_V4: u16 = 64;
 const SMALL_V6: u16 = 80;
+
+const END: u8 = 0;
+const GOODBYE: u8 = 1;
+const HEARD: u8 = 7;
+const FITS: u8 = 8;
 
 /// A request, or the answer to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +32,57 @@ pub(super) struct ProbePacket {
     /// Drawn at random at each start of the asker: answers to an earlier one mean nothing.
     pub(super) run: u64,
     pub(super) number: u32,
+    pub(super) fields: ProbeFields,
+}
+
+/// What else a probe says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct ProbeFields {
+    /// The sender stops: nobody has asked for this answer.
+    pub(super) goodbye: bool,
+    /// In an answer: how many small requests of the asker's run have come in.
+    pub(super) heard: Option<u32>,
+    /// In a request: the largest packet that passes from the asker, if less does than should.
+    pub(super) fits: Option<u16>,
+}
+
+impl ProbeFields {
+    /// Those that are known; one that is cut off ends them.
+    fn parse(mut bytes: &[u8]) -> Self {
+        let mut fields = Self::default();
+        while let [tag, len, rest @ ..] = bytes
+            && *tag != END
+        {
+            let Some((value, rest)) = rest.split_at_checked(usize::from(*len)) else { break };
+            match *tag {
+                GOODBYE => fields.goodbye = true,
+                HEARD => fields.heard = value.try_into().ok().map(u32::from_be_bytes),
+                FITS => fields.fits = value.try_into().ok().map(u16::from_be_bytes),
+                _ => {}
+            }
+            bytes = rest;
+        }
+        fields
+    }
+
+    fn write(self, bytes: &mut Vec<u8>) {
+        if self.goodbye {
+            bytes.extend([GOODBYE, 0]);
+        }
+        if let Some(heard) = self.heard {
+            bytes.extend([HEARD, 4]);
+            bytes.extend(heard.to_be_bytes());
+        }
+        if let Some(fits) = self.fits {
+            bytes.extend([FITS, 2]);
+            bytes.extend(fits.to_be_bytes());
+        }
+    }
 }
 
 impl ProbePacket {
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
-        let (head, _padding) = bytes.split_first_chunk::<LEN>()?;
+        let (head, fields) = bytes.split_first_chunk::<LEN>()?;
         let [a, b, c, d, kind, _, _, _, run @ .., n0, n1, n2, n3] = head;
         let is_answer = match *kind {
             REQUEST => false,
@@ -41,109 +91,94 @@ impl ProbePacket {
         };
         let run = u64::from_be_bytes(run.first_chunk().copied()?);
         let number = u32::from_be_bytes([*n0, *n1, *n2, *n3]);
-        ([*a, *b, *c, *d] == *MAGIC).then_some(Self { is_answer, run, number })
+        let fields = ProbeFields::parse(fields);
+        ([*a, *b, *c, *d] == *MAGIC).then_some(Self { is_answer, run, number, fields })
     }
 
-    pub(super) fn to_bytes(self) -> [u8; LEN] {
-        let mut bytes = [0; LEN];
-        bytes[..4].copy_from_slice(MAGIC);
-        bytes[4] = if self.is_answer { ANSWER } else { REQUEST };
-        bytes[8..16].copy_from_slice(&self.run.to_be_bytes());
-        bytes[16..].copy_from_slice(&self.number.to_be_bytes());
+    /// Without padding.
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend([if self.is_answer { ANSWER } else { REQUEST }, 0, 0, 0]);
+        bytes.extend(self.run.to_be_bytes());
+        bytes.extend(self.number.to_be_bytes());
+        self.fields.write(&mut bytes);
         bytes
     }
 
-    /// The answer to this request.
-    pub(super) fn answer(self) -> Self {
-        Self { is_answer: true, ..self }
+    /// The answer to this request, with what there is to say.
+    pub(super) fn answer(self, fields: ProbeFields) -> Self {
+        Self { is_answer: true, fields, ..self }
+    }
+
+    /// What a gateway says that stops, whoever asks.
+    pub(super) fn goodbye() -> Self {
+        let fields = ProbeFields { goodbye: true, ..ProbeFields::default() };
+        Self { is_answer: true, run: 0, number: 0, fields }
     }
 }
 
-/// The whole IP packet of a request, of `size` bytes or as small as they are; `None` if the
+/// The whole IP packet around a probe, of `size` bytes or as small as they are; `None` if the
 /// addresses are of two families.
-pub(super) fn request(
+pub(super) fn whole(
     probe: ProbePacket,
-    (source, destination): (IpAddr, IpAddr),
-    (source_port, port): (u16, u16),
+    ends: (IpAddr, IpAddr),
+    ports: (u16, u16),
     size: Option<u16>,
 ) -> Option<Vec<u8>> {
-    let small = if source.is_ipv4() { SMALL_V4 } else { SMALL_V6 };
-    let len = size.unwrap_or(small).max(small);
-    let (mut packet, addresses) = match (source, destination) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            let mut header = vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, HOP_LIMIT, UDP, 0, 0];
-            header[2..4].copy_from_slice(&len.to_be_bytes());
-            header.extend([source.octets(), destination.octets()].concat());
-            let checksum = checksum(&header, 0);
-            header[10..12].copy_from_slice(&checksum);
-            (header, [source.octets(), destination.octets()].concat())
-        }
-        (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            let mut header = vec![0x60, 0, 0, 0, 0, 0, UDP, HOP_LIMIT];
-            header[4..6].copy_from_slice(&(len - 40).to_be_bytes());
-            header.extend([source.octets(), destination.octets()].concat());
-            (header, [source.octets(), destination.octets()].concat())
-        }
-        _ => return None,
-    };
-    let udp_at = packet.len();
-    let udp_len = len - u16::try_from(udp_at).ok()?;
-    packet.extend(source_port.to_be_bytes());
-    packet.extend(port.to_be_bytes());
-    packet.extend(udp_len.to_be_bytes());
-    packet.extend([0, 0]);
-    packet.extend(probe.to_bytes());
-    packet.resize(usize::from(len), 0);
-    let pseudo_header = sum(&addresses) + u64::from(UDP) + u64::from(udp_len);
-    let checksum = match checksum(&packet[udp_at..], pseudo_header) {
-        // Zero would say that there is none (RFC 768).
-        [0, 0] => [0xff, 0xff],
-        checksum => checksum,
-    };
-    packet[udp_at + UDP_HEADER - 2..udp_at + UDP_HEADER].copy_from_slice(&checksum);
-    Some(packet)
-}
-
-fn sum(bytes: &[u8]) -> u64 {
-    let words =
-        bytes.chunks(2).map(|word| u16::from_be_bytes([word[0], *word.get(1).unwrap_or(&0)]));
-    words.map(u64::from).sum()
-}
-
-/// RFC 1071.
-fn checksum(bytes: &[u8], start: u64) -> [u8; 2] {
-    let mut total = start + sum(bytes);
-    while total > 0xffff {
-        total = (total >> 16) + (total & 0xffff);
-    }
-    (!u16::try_from(total).unwrap_or(u16::MAX)).to_be_bytes()
+    let small = if ends.0.is_ipv4() { SMALL_V4 } else { SMALL_V6 };
+    datagram::whole(&probe.to_bytes(), ends, ports, size.unwrap_or(small).max(small))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PROBE: ProbePacket =
-        ProbePacket { is_answer: false, run: 0x1122_3344_5566_7788, number: 77 };
+    const PROBE: ProbePacket = ProbePacket {
+        is_answer: false,
+        run: 0x1122_3344_5566_7788,
+        number: 77,
+        fields: ProbeFields { goodbye: false, heard: None, fits: None },
+    };
 
     #[test]
     fn a_probe_survives_packing_and_padding() {
-        let mut bytes = PROBE.to_bytes().to_vec();
+        let mut bytes = PROBE.to_bytes();
         assert_eq!(ProbePacket::parse(&bytes), Some(PROBE));
         bytes.resize(1400, 0);
         assert_eq!(ProbePacket::parse(&bytes), Some(PROBE));
-        let answer = PROBE.answer().to_bytes();
-        assert_eq!(ProbePacket::parse(&answer), Some(PROBE.answer()));
+        let told = ProbeFields { heard: Some(70_000), ..ProbeFields::default() };
+        let answer = PROBE.answer(told).to_bytes();
+        assert_eq!(ProbePacket::parse(&answer), Some(PROBE.answer(told)));
+        let fields = ProbeFields { fits: Some(1240), ..ProbeFields::default() };
+        let asking = ProbePacket { fields, ..PROBE };
+        assert_eq!(ProbePacket::parse(&asking.to_bytes()), Some(asking));
         assert!(answer.len() < usize::from(SMALL_V4) - 28, "answers are shorter than requests");
     }
 
     #[test]
     fn what_a_later_release_adds_to_a_probe_is_passed_over() {
-        let mut later = PROBE.to_bytes().to_vec();
+        let mut later = PROBE.to_bytes();
         (later[5], later[7]) = (1, 9);
-        // A goodbye, a field that nobody knows, and a cut one.
-        later.extend([1, 0, 200, 3, 7, 7, 7, 6, 18, 1]);
+        // A field that nobody knows, and a cut one.
+        later.extend([200, 3, 7, 7, 7, 6, 18, 1]);
         assert_eq!(ProbePacket::parse(&later), Some(PROBE));
+        // Fields that are known, in another length.
+        let mut other = PROBE.to_bytes();
+        other.extend([HEARD, 2, 1, 1, FITS, 3, 1, 1, 1]);
+        assert_eq!(ProbePacket::parse(&other), Some(PROBE));
+    }
+
+    #[test]
+    fn a_goodbye_is_read_among_fields_that_are_not_known() {
+        let goodbye = ProbePacket::goodbye();
+        assert_eq!(ProbePacket::parse(&goodbye.to_bytes()), Some(goodbye));
+        let mut among = ProbePacket { fields: ProbeFields::default(), ..goodbye }.to_bytes();
+        among.extend([200, 3, 7, 7, 7, GOODBYE, 0, 6, 18, 1]);
+        assert_eq!(ProbePacket::parse(&among), Some(goodbye));
+        // As the head of padding, which says nothing.
+        let mut padded = PROBE.to_bytes();
+        padded.extend([0, GOODBYE, 0]);
+        assert_eq!(ProbePacket::parse(&padded), Some(PROBE));
     }
 
     #[test]
@@ -153,30 +188,24 @@ mod tests {
             assert_eq!(ProbePacket::parse(&good[..len]), None);
         }
         for (at, value) in [(0, b'x'), (3, b'2'), (4, 0), (4, 3)] {
-            let mut bad = good;
+            let mut bad = good.clone();
             bad[at] = value;
             assert_eq!(ProbePacket::parse(&bad), None, "byte {at} is {value}");
         }
     }
 
     #[test]
-    fn the_packet_is_as_long_as_asked_and_its_checksums_are_right() {
+    fn the_packet_is_as_long_as_asked() {
         let v4 = ("10.255.0.1".parse().unwrap(), "10.255.0.2".parse().unwrap());
         let v6 = ("fd00:ff::1".parse().unwrap(), "fd00:ff::2".parse().unwrap());
-        for (addresses, header, small) in [(v4, 20, SMALL_V4), (v6, 40, SMALL_V6)] {
-            for size in [None, Some(576), Some(1237), Some(1420)] {
-                let packet = request(PROBE, addresses, (51821, 51831), size).unwrap();
-                assert_eq!(packet.len(), usize::from(size.unwrap_or(small)));
-                if header == 20 {
-                    assert_eq!(checksum(&packet[..20], 0), [0, 0]);
-                }
-                let udp = &packet[header..];
-                assert_eq!(usize::from(u16::from_be_bytes([udp[4], udp[5]])), udp.len());
-                let pseudo = sum(&packet[header - if header == 20 { 8 } else { 32 }..header]);
-                assert_eq!(checksum(udp, pseudo + u64::from(UDP) + udp.len() as u64), [0, 0]);
-                assert_eq!(ProbePacket::parse(&udp[8..]), Some(PROBE));
+        for (ends, headers, small) in [(v4, 28, SMALL_V4), (v6, 48, SMALL_V6)] {
+            for size in [None, Some(10), Some(576), Some(1237)] {
+                let packet = whole(PROBE, ends, (51821, 51831), size).unwrap();
+                let wanted = size.unwrap_or(small).max(small);
+                assert_eq!(packet.len(), usize::from(wanted));
+                assert_eq!(ProbePacket::parse(&packet[headers..]), Some(PROBE));
             }
         }
-        assert_eq!(request(PROBE, (v4.0, v6.1), (51821, 51831), None), None);
+        assert_eq!(whole(PROBE, (v4.0, v6.1), (51821, 51831), None), None);
     }
 }

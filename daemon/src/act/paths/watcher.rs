@@ -8,20 +8,23 @@ use std::time::{Duration, Instant, SystemTime};
 use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
-use zonemesh_config::Config;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::gateway::GatewayId;
+use zonemesh_core::kernel::Ipv6State;
 use zonemesh_core::path::{
-    HandshakeStatus, MtuChange, PathChange, PathEvent, PathMonitor, PathState, ProbeRequest,
+    AnswerSeen, HandshakeStatus, MtuChange, PathChange, PathEvent, PathMonitor, PathState,
+    PeerSightings, ProbeRequest, SendRefusal,
 };
 use zonemesh_tunnel::{PeerStatus, ProbeError};
 
-use super::PathParts;
-use super::echo::ProbeAnswer;
-use super::packet::{self, ProbePacket};
+use super::echo::ProbeHeard;
+use super::packet::{self, ProbeFields, ProbePacket};
+use super::{PathParts, ends};
 use crate::act::PeersInService;
 use crate::act::network::Network;
 use crate::facts::findings::FindingBoard;
+use crate::facts::in_force::ConfigInForce;
+use crate::facts::kernel::ipv6;
 use crate::facts::paths::{Happening, PathBoard, PathView};
 use crate::facts::tunnel::DataPlane;
 use crate::plan::PeerPlan;
@@ -45,6 +48,11 @@ struct WatchedPath {
     underlay_mtu: Option<u16>,
     looked_below_at: Option<Duration>,
     since: Option<SystemTime>,
+    /// Bytes that have come from it, and when that changed.
+    received: u64,
+    heard_at: Option<Duration>,
+    sightings: PeerSightings,
+    two_places: Option<[SocketAddr; 2]>,
     punctuality: Punctuality,
     /// The MTU that the tunnel was told.
     applied: Option<Option<u16>>,
@@ -52,7 +60,7 @@ struct WatchedPath {
 
 /// All peers under watch.
 pub(super) struct PathWatcher {
-    config: Arc<Config>,
+    config: ConfigInForce,
     tunnel: Arc<dyn DataPlane>,
     table: PeersInService,
     board: Arc<PathBoard>,
@@ -60,6 +68,8 @@ pub(super) struct PathWatcher {
     network: Arc<dyn Network>,
     mtus: Arc<watch::Sender<Arc<WantedMtus>>>,
     peers: BTreeMap<GatewayId, WatchedPath>,
+    /// This gateway's tunnel addresses, as far as the machine takes them.
+    own: Vec<IpAddr>,
     started: Instant,
     run: u64,
     device_mtu: u16,
@@ -69,7 +79,7 @@ pub(super) struct PathWatcher {
 impl PathWatcher {
     pub(super) fn new(parts: PathParts) -> Self {
         let PathParts { config, tunnel, network, mtus, peers: table, board, findings } = parts;
-        let device_mtu = mtu::of_device(config.tunnel.mtu, std::iter::empty());
+        let device_mtu = mtu::of_device(config.now().tunnel.mtu, std::iter::empty());
         Self {
             config,
             tunnel,
@@ -79,6 +89,7 @@ impl PathWatcher {
             network,
             mtus,
             peers: BTreeMap::new(),
+            own: Vec::new(),
             started: Instant::now(),
             run: getrandom::u64().unwrap_or_default(),
             device_mtu,
@@ -87,16 +98,13 @@ impl PathWatcher {
     }
 
     /// Watches until it is dropped.
-    pub(super) async fn run(
-        mut self,
-        mut answers: mpsc::Receiver<ProbeAnswer>,
-    ) -> anyhow::Result<()> {
+    pub(super) async fn run(mut self, mut heard: mpsc::Receiver<ProbeHeard>) -> anyhow::Result<()> {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = tick.tick() => self.work().await,
-                Some(answer) = answers.recv() => self.take(answer),
+                Some(probe) = heard.recv() => self.take(probe),
             }
         }
     }
@@ -105,13 +113,19 @@ impl PathWatcher {
         self.started.elapsed()
     }
 
-    fn take(&mut self, answer: ProbeAnswer) {
-        let now = answer.at.saturating_duration_since(self.started);
-        let sender = self.peers.values_mut().find(|peer| {
-            answer.probe.run == self.run && peer.plan.tunnel_ips.contains(&answer.from)
-        });
-        if let Some(peer) = sender {
-            peer.monitor.handle_answer(answer.probe.number, now);
+    fn take(&mut self, heard: ProbeHeard) {
+        let ProbeHeard { from, probe, at } = heard;
+        let now = at.saturating_duration_since(self.started);
+        let mut peers = self.peers.values_mut();
+        let sender = peers.find(|peer| peer.plan.tunnel_ips.contains(&from));
+        match sender {
+            Some(peer) if !probe.is_answer => peer.monitor.handle_request(probe.fields.fits, now),
+            Some(peer) if probe.fields.goodbye => peer.monitor.handle_goodbye(now),
+            Some(peer) if probe.run == self.run => {
+                let answer = AnswerSeen { number: probe.number, heard: probe.fields.heard };
+                peer.monitor.handle_answer(answer, now);
+            }
+            _ => {}
         }
     }
 
@@ -122,13 +136,17 @@ impl PathWatcher {
             self.looked_at = Some(now);
             self.look(now).await;
         }
+        let config = self.config.now();
         for peer in self.peers.values_mut() {
             let (requests, events) = peer.monitor.poll(&peer.session, now);
             for request in requests {
-                let ends = ends(&self.config.tunnel.addresses, &peer.plan.tunnel_ips);
-                let probe = ProbePacket { is_answer: false, run: self.run, number: request.number };
-                let ports = (self.config.registry.port, peer.plan.registry_port);
-                let packet = ends.and_then(|at| packet::request(probe, at, ports, request.size));
+                let ends = ends(&self.own, &peer.plan.tunnel_ips);
+                let (run, number) = (self.run, request.number);
+                let fits = peer.monitor.mtu_to_tell();
+                let fields = ProbeFields { fits, ..ProbeFields::default() };
+                let probe = ProbePacket { is_answer: false, run, number, fields };
+                let ports = (config.registry.port, peer.plan.registry_port);
+                let packet = ends.and_then(|at| packet::whole(probe, at, ports, request.size));
                 if let Some(packet) = packet {
                     peer.send(&*self.tunnel, request, &packet, self.started);
                 }
@@ -147,6 +165,10 @@ impl PathWatcher {
 
     /// Takes over which peers there are and what the tunnel and the kernel say of them.
     async fn look(&mut self, now: Duration) {
+        let tunnel = &self.config.now().tunnel;
+        let takes_ipv6 = ipv6::state(&tunnel.interface) == Ipv6State::On;
+        self.own.clone_from(&tunnel.addresses);
+        self.own.retain(|ip| ip.is_ipv4() || takes_ipv6);
         // A tunnel that is not kept up is not kept busy either.
         let table = Arc::clone(&self.table.borrow_and_update());
         let watched = || table.iter().filter(|plan| plan.keeps_alive);
@@ -155,7 +177,8 @@ impl PathWatcher {
             std::mem::take(&mut self.peers).into_iter().partition(|(id, _)| is_watched(id));
         self.peers = kept;
         self.board.keep_only(is_watched);
-        let (interval, ceiling) = (self.config.probes.interval, self.device_mtu);
+        let config = self.config.now();
+        let (interval, ceiling) = (config.probes.interval, self.device_mtu);
         for plan in watched() {
             let Some(status) = self.tunnel.peer_status(&plan.wireguard_key) else { continue };
             let peer = self.peers.entry(plan.id.clone()).or_insert_with(|| {
@@ -166,9 +189,10 @@ impl PathWatcher {
                 known.unwrap_or_else(|| WatchedPath::new(plan.clone(), interval, ceiling))
             });
             peer.plan.clone_from(plan);
+            peer.monitor.set_interval(interval);
             peer.look(&status, now);
             let sent = peer.endpoint.map(|_| status.tx_bytes);
-            let keepalive = self.config.keepalive.wireguard;
+            let keepalive = config.keepalive.wireguard;
             let was_late = peer.punctuality.is_late();
             let subject = || Subject::Zone(peer.plan.id.zone.clone());
             if peer.punctuality.observe(sent, keepalive, now) {
@@ -201,7 +225,7 @@ impl PathWatcher {
                 }
             }
         }
-        let configured = self.config.tunnel.mtu;
+        let configured = self.config.now().tunnel.mtu;
         let device_mtu =
             mtu::of_device(configured, self.peers.values().filter_map(WatchedPath::inside));
         if device_mtu != self.device_mtu {
@@ -248,6 +272,10 @@ impl WatchedPath {
             underlay_mtu: None,
             looked_below_at: None,
             since: None,
+            received: 0,
+            heard_at: None,
+            sightings: PeerSightings::default(),
+            two_places: None,
             punctuality: Punctuality::default(),
             applied: None,
         }
@@ -259,10 +287,19 @@ impl WatchedPath {
     }
 
     fn look(&mut self, status: &PeerStatus, now: Duration) {
+        if self.received != status.rx_bytes {
+            (self.received, self.heard_at) = (status.rx_bytes, Some(now));
+            if let Some(endpoint) = status.endpoint {
+                self.sightings.heard_from(endpoint, now);
+            }
+        }
+        self.two_places = self.sightings.two_places(now);
         let age = |at: SystemTime| SystemTime::now().duration_since(at).unwrap_or_default();
         self.session = HandshakeStatus {
             handshake_age: status.latest_handshake.map(age),
             unanswered: status.handshake_attempts_unanswered,
+            refused: status.send_refused.map(SendRefusal),
+            heard_ago: self.heard_at.map(|at| now.saturating_sub(at)),
         };
         if self.endpoint.map(|at| at.ip()) != status.endpoint.map(|at| at.ip()) {
             self.looked_below_at = None;
@@ -284,6 +321,10 @@ impl WatchedPath {
             Ok(()) => self.monitor.handle_sent(request, sent_at),
             Err(ProbeError::NoSession | ProbeError::NoEndpoint) => {
                 self.monitor.handle_no_session(request);
+            }
+            Err(ProbeError::Refused(error)) => {
+                self.session.refused = error.raw_os_error().map(SendRefusal);
+                self.monitor.handle_refused(request, sent_at);
             }
             Err(error) => tracing::trace!(zone = %self.plan.id.zone, %error, "no probe"),
         }
@@ -308,6 +349,10 @@ impl WatchedPath {
                         board.count(Happening::Down);
                         tracing::warn!(%zone, %reason, from, "tunnel down");
                     }
+                    PathState::Stopped => {
+                        board.count(Happening::Stopped);
+                        tracing::info!(%zone, %reason, from, "tunnel stopped");
+                    }
                     PathState::Never => {}
                 }
             }
@@ -324,13 +369,8 @@ impl WatchedPath {
 
     fn show(&self, board: &PathBoard) {
         let summary = self.monitor.summary();
-        let view = PathView { summary, since: self.since, underlay_mtu: self.underlay_mtu };
+        let (since, underlay_mtu) = (self.since, self.underlay_mtu);
+        let view = PathView { summary, since, underlay_mtu, two_places: self.two_places };
         board.show(self.plan.id.clone(), view);
     }
-}
-
-/// Tunnel addresses of one family: ours and the peer's.
-fn ends(own: &[IpAddr], peers: &[IpAddr]) -> Option<(IpAddr, IpAddr)> {
-    let of_peer = |own: &IpAddr| peers.iter().find(|peer| peer.is_ipv4() == own.is_ipv4());
-    own.iter().find_map(|own| Some((*own, *of_peer(own)?)))
 }

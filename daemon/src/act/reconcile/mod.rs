@@ -23,11 +23,12 @@ use zonemesh_tunnel::MOST_LANES;
 
 pub(crate) use kernel::{Kernel, Refused};
 pub(crate) use outer::seen as outer_addresses;
-pub(crate) use peers::{TunnelPeers, tunnel_zones};
+pub(crate) use peers::{InnerNetworks, ToldPeers, TunnelPeers, inner_networks, tunnel_zones};
 pub(crate) use streams::{NeighbourStreams, StreamWakers};
 pub(crate) use trust::TrustedZones;
 
 use crate::facts::hints::Hints;
+use crate::facts::in_force::ConfigInForce;
 use crate::facts::ledger::Ledger;
 use crate::facts::tunnel::DataPlane;
 use crate::plan::{MachineAddresses, MeshPlan, PeerPlan, PlanSources, troubles};
@@ -99,6 +100,7 @@ pub(crate) struct Reconcilers {
     pub(crate) trust: TrustedZones,
     pub(crate) kernel: Kernel,
     pub(crate) peers: TunnelPeers,
+    pub(crate) inner: InnerNetworks,
     pub(crate) streams: NeighbourStreams,
     /// The peers in service, for all who look after them.
     pub(crate) in_service: watch::Sender<Arc<Vec<PeerPlan>>>,
@@ -106,7 +108,7 @@ pub(crate) struct Reconcilers {
 
 /// What the plan is made of.
 pub(crate) struct PlanFacts {
-    pub(crate) config: Arc<Config>,
+    pub(crate) config: ConfigInForce,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) hints: Hints,
     pub(crate) tunnel: Arc<dyn DataPlane>,
@@ -115,17 +117,17 @@ pub(crate) struct PlanFacts {
 
 impl PlanFacts {
     /// What follows from who belongs to the mesh now.
-    pub(crate) fn plan(&self) -> MeshPlan {
+    pub(crate) fn plan(&self, config: &Config) -> MeshPlan {
         let own_keys = self.tunnel.all_keys();
         let hints = self.hints.all();
         let is_gone = self.ledger.is_gone();
-        let mut outer = outer::seen(&self.config, &self.tunnel.zones());
+        let mut outer = outer::seen(config, &self.tunnel.zones());
         outer.machine.clone_from(&self.machine);
         let outer = &outer;
         self.ledger.read(|registry| {
             MeshPlan::of(&PlanSources {
                 registry,
-                config: &self.config,
+                config,
                 own_keys: &own_keys,
                 hints: &hints,
                 outer,
@@ -141,14 +143,18 @@ impl Reconcilers {
     pub(crate) async fn run(mut self, facts: PlanFacts) -> anyhow::Result<()> {
         let mut revision = facts.ledger.revision();
         let mut hints = facts.hints.changes();
+        let mut changes = facts.config.changes();
         loop {
-            let plan = facts.plan();
+            let config = changes.borrow_and_update().clone();
+            let plan = facts.plan(&config);
             let failed = self.follow(&plan).await;
             let found = told(&plan, self.kernel.seen(), failed);
             facts.ledger.findings().settle(&CODES, found);
+            facts.config.followed(config);
             tokio::select! {
                 changed = revision.changed() => changed?,
                 changed = hints.changed() => changed?,
+                changed = changes.changed() => changed?,
                 () = self.kernel.disturbed(&plan) => {}
                 () = tokio::time::sleep(RETRY) => {}
                 failed = self.streams.failed() => failed?,
@@ -170,6 +176,7 @@ impl Reconcilers {
         let plan = closed.as_ref().unwrap_or(plan);
         self.streams.last_words(plan).await;
         failed.extend(settle(&mut self.peers, plan).await);
+        failed.extend(settle(&mut self.inner, plan).await);
         failed.extend(tell_refused(self.kernel.open(plan).await));
         self.in_service.send_if_modified(|peers| {
             let changed = **peers != plan.peers;

@@ -3,17 +3,17 @@
 //! The tunnel takes all of them or none. A zone that it refuses is left out and told, so that it cuts
 //! off nobody else.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use zonemesh_core::key::PresharedKey;
-use zonemesh_core::name::ZoneName;
+use ipnet::IpNet;
+use zonemesh_config::Config;
 use zonemesh_core::record::Lane;
 use zonemesh_tunnel::{PeerLane, PeersError, TunnelPeer, TunnelZone};
 
 use super::Reconciler;
+use crate::facts::in_force::{ConfigInForce, PresharedKeys};
 use crate::facts::tunnel::DataPlane;
 use crate::plan::endpoints::Candidates;
 use crate::plan::{MeshPlan, PeerPlan};
@@ -21,20 +21,41 @@ use crate::plan::{MeshPlan, PeerPlan};
 /// The peers that the tunnel has.
 pub(crate) struct TunnelPeers {
     pub(crate) tunnel: Arc<dyn DataPlane>,
-    pub(crate) preshared: BTreeMap<ZoneName, PresharedKey>,
+    pub(crate) config: ConfigInForce,
+    pub(crate) set: ToldPeers,
+}
+
+/// What the tunnel is told of its peers.
+pub(crate) struct ToldPeers {
+    pub(crate) peers: Vec<PeerPlan>,
+    pub(crate) preshared: Arc<PresharedKeys>,
     pub(crate) keepalive: Duration,
-    pub(crate) set: Vec<PeerPlan>,
+}
+
+impl ToldPeers {
+    /// What the plan and the configuration in force ask for.
+    pub(crate) fn of(peers: Vec<PeerPlan>, config: &ConfigInForce) -> Self {
+        let keepalive = config.now().keepalive.wireguard;
+        Self { peers, preshared: config.preshared(), keepalive }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.peers == other.peers
+            && self.keepalive == other.keepalive
+            && Arc::ptr_eq(&self.preshared, &other.preshared)
+    }
 }
 
 impl Reconciler for TunnelPeers {
-    type Step = Vec<PeerPlan>;
+    type Step = ToldPeers;
 
-    fn difference(&self, plan: &MeshPlan) -> Vec<Vec<PeerPlan>> {
-        if plan.peers == self.set { Vec::new() } else { vec![plan.peers.clone()] }
+    fn difference(&self, plan: &MeshPlan) -> Vec<ToldPeers> {
+        let wanted = ToldPeers::of(plan.peers.clone(), &self.config);
+        if wanted.is_same(&self.set) { Vec::new() } else { vec![wanted] }
     }
 
-    async fn apply(&mut self, step: Vec<PeerPlan>) -> anyhow::Result<()> {
-        let mut zones = tunnel_zones(&step, &self.preshared, self.keepalive);
+    async fn apply(&mut self, step: ToldPeers) -> anyhow::Result<()> {
+        let mut zones = tunnel_zones(&step.peers, &step.preshared, step.keepalive);
         let mut refused = Vec::new();
         while let Err(error) = self.tunnel.set_zones(zones.clone()) {
             if !leave_out(&mut zones, &error) {
@@ -48,6 +69,34 @@ impl Reconciler for TunnelPeers {
         }
         anyhow::bail!("zones are left out of the tunnel: {}", refused.join("; "))
     }
+}
+
+/// What other zones may reach here, as the tunnel was told.
+pub(crate) struct InnerNetworks {
+    pub(crate) tunnel: Arc<dyn DataPlane>,
+    pub(crate) config: ConfigInForce,
+    pub(crate) set: Vec<IpNet>,
+}
+
+impl Reconciler for InnerNetworks {
+    type Step = Vec<IpNet>;
+
+    fn difference(&self, _: &MeshPlan) -> Vec<Vec<IpNet>> {
+        let wanted = inner_networks(&self.config.now());
+        if wanted == self.set { Vec::new() } else { vec![wanted] }
+    }
+
+    async fn apply(&mut self, step: Vec<IpNet>) -> anyhow::Result<()> {
+        self.tunnel.set_inner_destinations(&step);
+        self.set = step;
+        Ok(())
+    }
+}
+
+/// This zone's prefixes and the tunnel addresses.
+pub(crate) fn inner_networks(config: &Config) -> Vec<IpNet> {
+    let addresses = config.tunnel.addresses.iter().copied().map(IpNet::from);
+    addresses.chain(config.zone.prefixes.iter().copied()).collect()
 }
 
 /// False if the zone that is refused is not among them.
@@ -64,7 +113,7 @@ fn leave_out(zones: &mut Vec<TunnelZone>, error: &PeersError) -> bool {
 /// The other zones, as the tunnel is told of them.
 pub(crate) fn tunnel_zones(
     peers: &[PeerPlan],
-    preshared: &BTreeMap<ZoneName, PresharedKey>,
+    preshared: &PresharedKeys,
     keepalive: Duration,
 ) -> Vec<TunnelZone> {
     let gateway = |peer: &PeerPlan| TunnelPeer {
@@ -124,7 +173,7 @@ mod tests {
             peer("madrid/gw2", 3, GatewayRole::Standby, &[]),
             peer("paris/gw1", 4, GatewayRole::Active, &["10.10.12.0/24"]),
         ];
-        let zones = tunnel_zones(&peers, &BTreeMap::new(), Duration::from_secs(25));
+        let zones = tunnel_zones(&peers, &PresharedKeys::new(), Duration::from_secs(25));
         let names: Vec<_> = zones.iter().map(|zone| zone.name.as_str()).collect();
         assert_eq!(names, ["madrid", "paris"]);
         let keys: Vec<_> = zones[0].gateways.iter().map(|peer| peer.public_key.0[0]).collect();

@@ -218,7 +218,7 @@ fn streams(folder: &std::path::Path) -> NeighbourStreams {
     let own = OwnZone { zone, gateway, identity, members: vec![member] };
     let ledger = Ledger::open(own, folder, writer()).unwrap();
     let board = Arc::new(StreamBoard::new(Arc::default()));
-    let keepalives = Keepalives::new(zonemesh_core::keepalive::Keepalive::DEFAULT, Arc::default());
+    let keepalives = Keepalives::new(ConfigInForce::smallest(), Arc::default());
     let context = crate::act::streams::StreamContext {
         ledger,
         board,
@@ -260,6 +260,10 @@ impl DataPlane for NoTunnel {
     }
 
     fn set_zones(&self, _: Vec<TunnelZone>) -> Result<(), PeersError> {
+        unreachable!()
+    }
+
+    fn set_inner_destinations(&self, _: &[IpNet]) {
         unreachable!()
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::task::{JoinError, JoinSet};
 use zonemesh_core::name::ZoneName;
 
-use super::system::SystemResolver;
+use super::system::{ResolvedName, SystemResolver};
 
 /// Bounds of the time between two look-ups of a name.
 const SOONEST: Duration = Duration::from_secs(5);
@@ -20,12 +20,6 @@ const LATEST: Duration = Duration::from_secs(300);
 /// asked three times.
 const AT_ONCE: usize = 16;
 const AT_ONCE_OF_A_ZONE: usize = 4;
-
-/// What a name resolves to.
-pub(super) struct ResolvedName {
-    pub(super) addresses: Vec<IpAddr>,
-    pub(super) valid_until: Instant,
-}
 
 /// A look-up that has ended.
 pub(super) struct EndedLookup {
@@ -88,7 +82,7 @@ impl Lookups {
             let resolver = self.system.shared();
             self.running.spawn(async move {
                 let answer = match resolver {
-                    Ok(resolver) => look_up(&resolver, &name).await,
+                    Ok(resolver) => resolver.look_up(&name).await,
                     Err(error) => Err(error),
                 };
                 EndedLookup { name, answer }
@@ -147,14 +141,6 @@ impl Lookups {
         let error = self.names.get(name)?.error.as_str();
         (!error.is_empty()).then_some(error)
     }
-}
-
-async fn look_up(
-    resolver: &hickory_resolver::TokioResolver,
-    name: &str,
-) -> anyhow::Result<ResolvedName> {
-    let answer = resolver.lookup_ip(name).await?;
-    Ok(ResolvedName { addresses: answer.iter().collect(), valid_until: answer.valid_until() })
 }
 
 impl WatchedName {

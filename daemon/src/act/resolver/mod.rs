@@ -30,6 +30,8 @@ use lookups::{EndedLookup, Lookups};
 use system::SystemResolver;
 
 const TICK: Duration = Duration::from_secs(1);
+/// EAFNOSUPPORT, EADDRNOTAVAIL, ENETUNREACH, EHOSTUNREACH: this machine has no way to an address.
+const NO_WAY: [i32; 4] = [97, 99, 101, 113];
 
 /// A peer whose endpoints are looked after.
 struct ResolvedPeer {
@@ -120,11 +122,13 @@ fn switch_endpoints(
     for peer in peers {
         let Some(now) = tunnel.peer_status(&peer.key) else { continue };
         // Probes tell before handshakes do: a session outlives the path that it was made over.
-        let is_down =
-            paths.path(&peer.id).is_some_and(|path| path.summary.state == PathState::Down);
+        // One that was stopped may come back elsewhere.
+        let is_gone = |state| matches!(state, PathState::Down | PathState::Stopped);
+        let is_down = paths.path(&peer.id).is_some_and(|path| is_gone(path.summary.state));
         let unanswered = now.handshake_attempts_unanswered.max(u64::from(is_down));
-        if let Some(next) = peer.candidates.choose(PeerSeen { endpoint: now.endpoint, unanswered })
-        {
+        let has_no_way = now.send_refused.is_some_and(|errno| NO_WAY.contains(&errno));
+        let seen = PeerSeen { endpoint: now.endpoint, unanswered, has_no_way };
+        if let Some(next) = peer.candidates.choose(seen) {
             tracing::info!(zone = %peer.id.zone, endpoint = %next, "trying another endpoint");
             tunnel.set_endpoint(&peer.key, next);
         }
@@ -160,7 +164,7 @@ fn unresolved(lookups: &Lookups, peers: &[ResolvedPeer]) -> Vec<Finding> {
 mod tests {
     use std::net::IpAddr;
 
-    use super::lookups::ResolvedName;
+    use super::system::ResolvedName;
     use super::*;
 
     fn peer(gateway: &str, names: &[&str]) -> ResolvedPeer {

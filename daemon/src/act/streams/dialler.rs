@@ -7,14 +7,17 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::AlertDescription;
 use tokio::sync::{Notify, mpsc};
-use zonemesh_api::clients::registry;
+use zonemesh_api::clients::ConnectError;
+use zonemesh_api::clients::registry::{self, ExchangeError};
 use zonemesh_core::finding::Subject;
 use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::StreamRefused;
 
 use super::stream::{self, MembersChanged, OUTBOX, StreamContext, Wires};
+use crate::facts::streams::StreamFailure;
 
 pub(crate) const FIRST_WAIT: Duration = Duration::from_millis(500);
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -37,10 +40,11 @@ pub(crate) async fn run(neighbour: Neighbour, context: StreamContext) -> anyhow:
         match try_all(&neighbour, &context).await {
             Ok(()) => wait = FIRST_WAIT,
             Err(error) => {
-                report(&neighbour.id.zone, &error, was_open);
+                let line = line(&error);
+                report(&neighbour.id.zone, &line, was_open);
                 match failure(&error) {
-                    Some(refused) => {
-                        context.board.failed(&neighbour.id, format!("{error:#}"), refused);
+                    Some(failure) => {
+                        context.board.failed(&neighbour.id, line, failure);
                     }
                     None => wait = FIRST_WAIT,
                 }
@@ -53,14 +57,65 @@ pub(crate) async fn run(neighbour: Neighbour, context: StreamContext) -> anyhow:
     }
 }
 
-/// Whether the neighbour has refused; `None` if nothing has failed: a stream that ends with the members
-/// that it was made for is followed by another one.
-fn failure(error: &anyhow::Error) -> Option<bool> {
-    (!error.is::<MembersChanged>()).then(|| error.is::<StreamRefused>())
+/// What has failed; `None` if nothing has: a stream that ends with the members that it was made for is
+/// followed by another one.
+fn failure(error: &anyhow::Error) -> Option<StreamFailure> {
+    let tls = connect_error(error).and_then(ConnectError::tls_error).map(of_tls);
+    let failure = match tls.or_else(|| alert(error).map(of_alert)) {
+        Some(failure) => failure,
+        None if error.is::<StreamRefused>() => StreamFailure::Refused,
+        None => StreamFailure::Broken,
+    };
+    (!error.is::<MembersChanged>()).then_some(failure)
 }
 
-fn report(zone: &ZoneName, error: &anyhow::Error, was_open: bool) {
-    let error = format!("{error:#}");
+/// What the neighbour found of this gateway's certificate, if it said so after the handshake.
+fn alert(error: &anyhow::Error) -> Option<AlertDescription> {
+    match error.downcast_ref()? {
+        ExchangeError::Refused(said) | ExchangeError::Connect(ConnectError::Http2(said)) => {
+            said.alert()
+        }
+        ExchangeError::Connect(_) => None,
+    }
+}
+
+/// A certificate outside its time is a wrong clock: each is made anew long before its end.
+fn of_tls(error: &rustls::Error) -> StreamFailure {
+    use rustls::CertificateError::{ExpiredContext, NotValidYetContext};
+    match error {
+        rustls::Error::InvalidCertificate(ExpiredContext { .. } | NotValidYetContext { .. }) => {
+            StreamFailure::ClockOff
+        }
+        rustls::Error::InvalidCertificate(_) => StreamFailure::Refused,
+        rustls::Error::AlertReceived(alert) => of_alert(*alert),
+        _ => StreamFailure::Broken,
+    }
+}
+
+const fn of_alert(alert: AlertDescription) -> StreamFailure {
+    match alert {
+        AlertDescription::CertificateExpired => StreamFailure::ClockOff,
+        _ => StreamFailure::Refused,
+    }
+}
+
+/// That there was no connection, if that is what failed.
+fn connect_error(error: &anyhow::Error) -> Option<&ConnectError> {
+    match error.downcast_ref() {
+        Some(ExchangeError::Connect(error)) => Some(error),
+        _ => None,
+    }
+}
+
+/// What failed, in a line.
+fn line(error: &anyhow::Error) -> String {
+    match connect_error(error) {
+        Some(cause) => format!("{error}: {}", cause.in_words()),
+        None => format!("{error:#}"),
+    }
+}
+
+fn report(zone: &ZoneName, error: &str, was_open: bool) {
     if was_open {
         tracing::debug!(%zone, error, "registry stream not open, trying again");
     } else {
@@ -92,7 +147,7 @@ async fn open(
     let ours = context.keepalives.ours();
     let place = SocketAddr::new(context.network.place(address.ip()), address.port());
     let tls = neighbour.tls.clone();
-    let dialled = registry::exchange(place, address.ip(), tls, ours, queue).await?;
+    let dialled = registry::exchange(place, address.ip(), tls, &ours, queue).await?;
     let heard =
         context.keepalives.heard(&Subject::Zone(neighbour.id.zone.clone()), dialled.keepalive);
     Ok(Wires { inbound: dialled.inbound, outbound, heard })
@@ -116,7 +171,24 @@ mod tests {
     fn a_stream_that_ends_as_the_members_have_changed_has_not_failed() {
         assert_eq!(failure(&MembersChanged.into()), None);
         let refused = Err::<(), _>(StreamRefused::NoHello).context("stream").unwrap_err();
-        assert_eq!(failure(&refused), Some(true));
-        assert_eq!(failure(&anyhow::anyhow!("connection refused")), Some(false));
+        assert_eq!(failure(&refused), Some(StreamFailure::Refused));
+        let broken = anyhow::anyhow!("connection refused");
+        assert_eq!(failure(&broken), Some(StreamFailure::Broken));
+    }
+
+    #[test]
+    fn a_certificate_that_is_over_is_a_refusal_told_without_a_librarys_words() {
+        let over = rustls::CertificateError::ExpiredContext {
+            time: rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(2)),
+            not_after: rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(1)),
+        };
+        let source = std::io::Error::other(rustls::Error::InvalidCertificate(over));
+        let address: SocketAddr = "10.255.0.2:51821".parse().unwrap();
+        let failed = ExchangeError::from(ConnectError::Tls { address, source });
+        let error = anyhow::Error::from(failed).context("cannot reach the registry");
+        assert_eq!(failure(&error), Some(StreamFailure::ClockOff));
+        let line = line(&error);
+        assert!(line.contains("ended at 1970-01-01T00:00:01Z"), "{line}");
+        assert!(!line.contains("UNIX") && !line.contains("peer certificate"), "{line}");
     }
 }

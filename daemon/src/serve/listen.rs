@@ -17,6 +17,7 @@ use crate::facts::findings::FindingBoard;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Where something is to be served, and what is said while it cannot be.
+#[derive(Clone)]
 pub(crate) struct ListenAt {
     pub(crate) address: SocketAddr,
     pub(crate) code: Code,
@@ -35,6 +36,11 @@ impl ListenAt {
         SoonListening { at: self, bound, findings }
     }
 
+    /// Nobody wants to listen there any more.
+    pub(crate) fn give_up(&self, findings: &FindingBoard) {
+        findings.clear(self.code, &self.subject);
+    }
+
     /// The listener if it can be had now; a finding if not.
     pub(crate) async fn attempt(&self, findings: &FindingBoard) -> io::Result<TcpListener> {
         let bound = TcpListener::bind(self.address).await;
@@ -51,6 +57,19 @@ impl ListenAt {
     }
 }
 
+/// An address that is to be listened at once more.
+pub(crate) struct ListenAgain {
+    at: ListenAt,
+    findings: Arc<FindingBoard>,
+}
+
+impl ListenAgain {
+    /// Tries now, as [`ListenAt::begin`] does.
+    pub(crate) async fn now(self) -> SoonListening {
+        self.at.begin(self.findings).await
+    }
+}
+
 /// A listener that is there, or will be.
 pub(crate) struct SoonListening {
     at: ListenAt,
@@ -59,6 +78,11 @@ pub(crate) struct SoonListening {
 }
 
 impl SoonListening {
+    /// The same address again, for when this listener has gone.
+    pub(crate) fn again(&self) -> ListenAgain {
+        ListenAgain { at: self.at.clone(), findings: self.findings.clone() }
+    }
+
     /// The listener, however long that takes.
     pub(crate) async fn listener(self) -> TcpListener {
         let mut bound = self.bound;

@@ -33,6 +33,20 @@ pub(crate) async fn run(sources: SnapshotSources) -> anyhow::Result<()> {
     }
 }
 
+/// Another configuration is being taken: [`reloaded`] follows, or a new start.
+pub(crate) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        // Since systemd 253 one without the other would be a failed reload.
+        Err(error) => tracing::debug!(%error, "the service manager is not told of the reload"),
+    }
+}
+
+/// The configuration that is in force is told, or was refused.
+pub(crate) fn reloaded() {
+    tell(&[NotifyState::Ready]);
+}
+
 /// The end has begun.
 pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
@@ -48,7 +62,7 @@ fn text(sources: &SnapshotSources) -> String {
     let look = sources.lookout.refresh(0);
     let up = look.states.iter().filter(|state| reach::passes(**state)).count();
     let counts = Counts { up, peers: look.states.len(), findings: sources.findings.alarming() };
-    line(&sources.config.zone.name, &counts)
+    line(&sources.config.now().zone.name, &counts)
 }
 
 struct Counts {

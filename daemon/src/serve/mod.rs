@@ -3,7 +3,9 @@
 //! The only place that knows wire types and `tonic::Status`.
 
 pub(crate) mod admin;
-pub(crate) mod join;
+pub(crate) mod health;
+mod http;
+mod join;
 mod listen;
 pub(crate) mod local_api;
 pub(crate) mod manager;

@@ -19,13 +19,13 @@ use zonemesh_api::v1::RegistryMessage;
 use zonemesh_api::v1::registry_server::{Registry, RegistryServer};
 use zonemesh_core::finding::Subject;
 use zonemesh_core::gateway::GatewayId;
-use zonemesh_core::keepalive::Keepalive;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::replication::MESSAGE_BYTES;
 use zonemesh_pki::ZoneTrust;
 
 use super::listen::SoonListening;
 use crate::act::streams::stream::{self, OUTBOX, StreamContext, Wires};
+use crate::facts::in_force::ConfigInForce;
 use crate::facts::ledger::Ledger;
 use crate::facts::rate_limits::{
     ConnectionLimiter, LimitedCall, Rate, RateLimiter, RefusedCalls, Slot, Slots,
@@ -107,30 +107,44 @@ impl Door for GatewayDoor {
 /// How neighbours are served.
 pub(crate) struct RegistryTerms {
     pub(crate) tls: Arc<rustls::ServerConfig>,
-    pub(crate) keepalive: Keepalive,
+    pub(crate) config: ConfigInForce,
     pub(crate) refusals: Arc<RefusedCalls>,
 }
 
-/// Serves the neighbours that connect to one address until it is dropped.
+/// Serves the neighbours that connect to one address until it is dropped. Other keepalives count for
+/// connections that come later.
 pub(crate) async fn run(
-    listening: SoonListening,
+    mut listening: SoonListening,
     service: RegistryService,
     terms: RegistryTerms,
 ) -> anyhow::Result<()> {
-    let listener = listening.listener().await;
-    let RegistryTerms { tls, keepalive, refusals } = terms;
+    let RegistryTerms { tls, config, refusals } = terms;
     let inside = ConnectionLimiter {
         rate: RateLimiter::new(NEW_CONNECTIONS),
         slots: Slots::new(CONNECTIONS.0, CONNECTIONS.1),
         refusals,
         counted_as: LimitedCall::ZoneConnections,
     };
-    let door = GatewayDoor { ledger: service.context.ledger.clone(), inside };
-    serve::server(&keepalive)
-        .add_service(RegistryServer::new(service).max_decoding_message_size(MESSAGE_BYTES))
-        .serve_with_incoming(Incoming::through(Arc::new(door), listener, tls))
-        .await?;
-    Ok(())
+    let door = Arc::new(GatewayDoor { ledger: service.context.ledger.clone(), inside });
+    let mut changes = config.changes();
+    loop {
+        let ours = changes.borrow_and_update().keepalive;
+        let service = RegistryServer::new(service.clone());
+        let server =
+            serve::server(&ours).add_service(service.max_decoding_message_size(MESSAGE_BYTES));
+        let (door, tls, again) = (door.clone(), tls.clone(), listening.again());
+        let serving = async {
+            let incoming = Incoming::through(door, listening.listener().await, tls);
+            server.serve_with_incoming(incoming).await
+        };
+        tokio::select! {
+            served = serving => return Ok(served?),
+            changed = changes.wait_for(|now| !now.keepalive.is_same_for_streams(&ours)) => {
+                drop(changed?);
+            }
+        }
+        listening = again.now().await;
+    }
 }
 
 type Outgoing = Pin<Box<dyn Stream<Item = Result<RegistryMessage, Status>> + Send>>;
@@ -173,7 +187,7 @@ impl Registry for RegistryService {
         let messages = ReceiverStream::new(queue).map(|message| Ok(message.into()));
         let mut response: Response<Outgoing> =
             Response::new(Box::pin(streams::select(messages, end)));
-        keepalive::tell(response.metadata_mut(), Whose::Own, self.context.keepalives.ours());
+        keepalive::tell(response.metadata_mut(), Whose::Own, &self.context.keepalives.ours());
         Ok(response)
     }
 }

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use zonemesh_config::Config;
-
 use crate::act::PeersInService;
 use crate::act::lookout::Lookout;
 use crate::facts::certificates::{FederationCas, OwnLeaf};
 use crate::facts::companions::CompanionBoard;
 use crate::facts::etcd::EtcdBoard;
 use crate::facts::findings::FindingBoard;
+use crate::facts::in_force::ConfigInForce;
 use crate::facts::keepalives::Keepalives;
 use crate::facts::ledger::Ledger;
 use crate::facts::pairs::PairBoard;
@@ -22,14 +21,13 @@ use crate::facts::tunnel::DataPlane;
 /// The parts of a running gateway that engineers look at.
 #[derive(Clone)]
 pub(crate) struct SnapshotSources {
-    pub(crate) config: Arc<Config>,
+    pub(crate) config: ConfigInForce,
     pub(crate) tunnel: Arc<dyn DataPlane>,
     pub(crate) peers: PeersInService,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) board: Arc<StreamBoard>,
     pub(crate) pairs: Arc<PairBoard>,
-    /// There if the registry goes through etcd as well.
-    pub(crate) etcd: Option<Arc<EtcdBoard>>,
+    pub(crate) etcd: Arc<EtcdBoard>,
     pub(crate) paths: Arc<PathBoard>,
     pub(crate) keepalives: Arc<Keepalives>,
     pub(crate) cas: Arc<FederationCas>,

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use zonemesh_config::WgSockets;
 use zonemesh_tunnel::{Tunnel, uapi};
 
 /// Serves `wg` until it is dropped. A gateway without is as good for its zone: it goes on.
-pub(crate) async fn run(tunnel: Arc<Tunnel>) -> anyhow::Result<()> {
-    const INSTEAD: &str = "change zonemesh.toml and restart zonemeshd instead";
-    let _attached = match uapi::attach(&tunnel, INSTEAD) {
+pub(crate) async fn run(tunnel: Arc<Tunnel>, sockets: WgSockets) -> anyhow::Result<()> {
+    const INSTEAD: &str = "change zonemesh.toml and type `zonemesh reload` instead";
+    let WgSockets::In(folder) = sockets else { return std::future::pending().await };
+    let _attached = match uapi::attach(&tunnel, &folder, INSTEAD) {
         Ok(attached) => Some(attached),
         Err(error) => {
             let error = format!("{:#}", anyhow::Error::from(error));

@@ -14,11 +14,11 @@ use zonemesh_api::v1::mesh_server::Mesh;
 use zonemesh_api::v1::{
     Authority, AuthorityChangeReply, AuthorityChangeRequest, AuthorityListReply,
     AuthorityListRequest, AuthorityPinRequest, KeyRotateReply, KeyRotateRequest, KeyRotation,
-    MeshFoundRequest, MeshInitReply, MeshInitRequest, TokenListReply, TokenListRequest,
-    TokenRemoveRequest, TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply,
-    ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply,
-    ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest, ZoneLeaveReply, ZoneLeaveRequest,
-    ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
+    MeshFoundRequest, MeshInitReply, MeshInitRequest, ReloadReply, ReloadRequest, TokenListReply,
+    TokenListRequest, TokenRemoveRequest, TrustExportReply, TrustExportRequest, TrustImportRequest,
+    TrustReply, ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest,
+    ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest, ZoneLeaveReply,
+    ZoneLeaveRequest, ZoneListReply, ZoneListRequest, ZoneRevokeRequest,
 };
 use zonemesh_api::wire::mesh::{self as wire};
 use zonemesh_core::key::KeyError;
@@ -26,11 +26,12 @@ use zonemesh_core::membership::SignedTrustItem;
 use zonemesh_core::token::TokenHashError;
 
 use super::forms::{authority_edit, disputed_keys, drafted_change, each, reply, trust_items, zone};
-use super::tokens;
 use super::zone_list::{texts, zone_list};
+use super::{reload, tokens};
 use crate::act::reachability::Reachability;
 use crate::administration::join::{JoinProgress, Joining};
 use crate::administration::listening::Listening;
+use crate::administration::reload::Reloading;
 use crate::administration::rotation::Rotation;
 use crate::administration::{
     Administration, AttestedGrant, AuthoritiesInForce, Founder, InvitationRequest, Refusal,
@@ -47,12 +48,13 @@ const LISTEN: Duration = Duration::from_secs(2);
 
 pub(super) struct MeshService {
     pub(super) administration: Arc<Administration>,
+    pub(super) reloading: Arc<Reloading>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) rotation: Arc<Rotation>,
     pub(super) joining: Arc<Joining>,
     pub(super) reachability: Reachability,
     pub(super) streams: Arc<StreamBoard>,
-    pub(super) etcd: Option<Arc<EtcdBoard>>,
+    pub(super) etcd: Arc<EtcdBoard>,
 }
 
 type Steps = Pin<Box<dyn Stream<Item = Result<ZoneJoinProgress, Status>> + Send>>;
@@ -225,6 +227,14 @@ impl Mesh for MeshService {
         Ok(Response::new(reply(signed)))
     }
 
+    async fn reload(
+        &self,
+        request: Request<ReloadRequest>,
+    ) -> Result<Response<ReloadReply>, Status> {
+        allowed(&request)?;
+        Ok(Response::new(reload::reply(reload::reload(&self.reloading).await)))
+    }
+
     async fn key_rotate(
         &self,
         request: Request<KeyRotateRequest>,
@@ -288,7 +298,7 @@ impl Mesh for MeshService {
         Ok(Response::new(ZoneLeaveReply {
             left_at_unix_ms: left_at.0,
             told: texts(&told),
-            etcd: self.etcd.as_ref().is_some_and(|etcd| etcd.state().reached),
+            etcd: self.etcd.is_reached(),
         }))
     }
 

@@ -9,6 +9,7 @@ mod forms;
 mod mesh;
 mod pairs;
 mod peers;
+mod reload;
 mod service;
 mod status;
 mod tokens;
@@ -18,6 +19,7 @@ mod zone_list;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use nix::errno::Errno;
@@ -34,21 +36,26 @@ use zonemesh_core::finding::{
 use crate::act::reachability::Reachability;
 use crate::administration::Administration;
 use crate::administration::join::Joining;
+use crate::administration::reload::Reloading;
 use crate::administration::rotation::Rotation;
 use crate::facts::findings::FindingBoard;
+use crate::facts::in_force::ConfigInForce;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::serve::snapshot::Count;
 use crate::serve::sources::SnapshotSources;
 
+pub(crate) use reload::reload;
 use users::UserConnections;
 
+/// Pause before a path that could not be had is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 /// The group whose members may use it.
 const GROUP: &str = "zonemesh-admin";
 
 /// The socket, removed when the agent ends.
 pub(crate) struct AdminSocket {
     listener: UnixListener,
-    _file: SocketFile,
+    file: SocketFile,
 }
 
 struct SocketFile(std::path::PathBuf);
@@ -77,7 +84,7 @@ pub(crate) async fn bind(path: &Path, findings: &FindingBoard) -> Result<AdminSo
     if let Err(error) = give_to_group(path) {
         findings.raise(not_given(path, error));
     }
-    Ok(AdminSocket { listener, _file: SocketFile(path.to_owned()) })
+    Ok(AdminSocket { listener, file: SocketFile(path.to_owned()) })
 }
 
 /// Takes membership of the group, or root. Without such a group nobody misses it.
@@ -121,14 +128,14 @@ pub(crate) struct AdminParts {
     pub(crate) administration: Arc<Administration>,
     pub(crate) rotation: Arc<Rotation>,
     pub(crate) joining: Arc<Joining>,
+    pub(crate) reloading: Arc<Reloading>,
 }
 
 /// Serves engineers until it is dropped.
 pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Result<()> {
-    let AdminSocket { listener, _file } = socket;
-    let AdminParts { sources, administration, rotation, joining } = parts;
+    let AdminParts { sources, administration, rotation, joining, reloading } = parts;
     let reachability = Reachability {
-        own_zone: sources.config.zone.name.clone(),
+        own_zone: sources.config.now().zone.name.clone(),
         tunnel: sources.tunnel.clone(),
         peers: sources.peers.clone(),
         paths: sources.paths.clone(),
@@ -136,6 +143,7 @@ pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Resul
     };
     let mesh = mesh::MeshService {
         administration: administration.clone(),
+        reloading: reloading.clone(),
         ledger: sources.ledger.clone(),
         rotation,
         joining,
@@ -143,13 +151,58 @@ pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Resul
         streams: sources.board.clone(),
         etcd: sources.etcd.clone(),
     };
-    let connections = UserConnections::new(listener, sources.refusals.clone());
-    Server::builder()
-        .add_service(MeshServer::new(mesh))
-        .add_service(AdminServer::new(service::AdminService { administration, sources }))
-        .serve_with_incoming(connections)
-        .await?;
-    Ok(())
+    let (config, findings) = (sources.config.clone(), sources.findings.clone());
+    let refusals = sources.refusals.clone();
+    let mesh = MeshServer::from_arc(Arc::new(mesh));
+    let admin = service::AdminService { administration, reloading, sources };
+    let admin = AdminServer::from_arc(Arc::new(admin));
+    let mut socket = socket;
+    loop {
+        let AdminSocket { listener, file } = socket;
+        let connections = UserConnections::new(listener, refusals.clone());
+        let served = Server::builder()
+            .add_service(mesh.clone())
+            .add_service(admin.clone())
+            .serve_with_incoming(connections);
+        socket = tokio::select! {
+            served = served => return Ok(served?),
+            moved = moved(&file.0, &config, &findings) => moved?,
+        };
+    }
+}
+
+/// The socket at another path, once the configuration in force names one and it can be had. Until then
+/// the old one is served; who is connected to it stays so.
+async fn moved(
+    path: &Path,
+    config: &ConfigInForce,
+    findings: &FindingBoard,
+) -> anyhow::Result<AdminSocket> {
+    let mut changes = config.changes();
+    loop {
+        let wanted = changes.borrow_and_update().gateway.admin_socket.clone();
+        let subject = Subject::File(wanted.display().to_string());
+        if wanted == path {
+            changes.changed().await?;
+            continue;
+        }
+        match bind(&wanted, findings).await {
+            Ok(socket) => {
+                findings.clear(Code::FileUnusable, &subject);
+                return Ok(socket);
+            }
+            Err(failure) => {
+                let reason = Evidence::Reason(format!("{:#}", failure.into_error()));
+                findings.raise(Found::new(Code::FileUnusable, subject.clone()).with(reason));
+            }
+        }
+        // Tried again, unless another one is wanted by then.
+        let other = changes.changed();
+        if let Ok(changed) = tokio::time::timeout(RETRY, other).await {
+            changed?;
+            findings.clear(Code::FileUnusable, &subject);
+        }
+    }
 }
 
 /// Findings as this platform spells settings.

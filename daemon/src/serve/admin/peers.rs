@@ -71,6 +71,7 @@ fn view(peer: &PeerSnapshot<'_>) -> PeerView {
         underlay_mtu: path.and_then(|path| path.underlay_mtu).map_or(0, u32::from),
         gso_refused: tunnel.map_or(0, |tunnel| tunnel.segmentation_refused),
         gso_paused: tunnel.is_some_and(|tunnel| tunnel.segmentation_paused),
+        source_port: tunnel.and_then(|tunnel| tunnel.source_port).map(u32::from),
         lanes: lanes(tunnel),
     }
 }
@@ -81,6 +82,7 @@ fn state(state: PathState) -> PeerState {
         PathState::Degraded => PeerState::Degraded,
         PathState::Down => PeerState::Down,
         PathState::Never => PeerState::Never,
+        PathState::Stopped => PeerState::Stopped,
     }
 }
 
@@ -88,7 +90,7 @@ fn stream(peer: &PeerSnapshot<'_>) -> StreamState {
     match peer.streams {
         streams if streams.open > 0 => StreamState::Up,
         _ if !peer.plan.is_neighbour => StreamState::None,
-        streams if streams.refused => StreamState::Refused,
+        streams if streams.is_refused() => StreamState::Refused,
         _ => StreamState::Connecting,
     }
 }

@@ -5,18 +5,22 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 use zonemesh_api::v1::admin_server::Admin;
 use zonemesh_api::v1::{
-    CertificatesReply, CertificatesRequest, PeersReply, PeersRequest, RecordsReply, RecordsRequest,
-    StatusReply, StatusRequest, SuperLinksReply, SuperLinksRequest,
+    CertificatesReply, CertificatesRequest, CompareConfigReply, CompareConfigRequest,
+    GatewayHealth, PeersReply, PeersRequest, RecordsReply, RecordsRequest, StatusReply,
+    StatusRequest, SuperLinksReply, SuperLinksRequest,
 };
 use zonemesh_api::wire::admin as wire;
 
-use super::{certificates, pairs, peers, status};
+use super::{certificates, pairs, peers, reload, status};
 use crate::administration::Administration;
+use crate::administration::reload::Reloading;
+use crate::serve::health::Health;
 use crate::serve::snapshot::{Snapshot, TunnelsSnapshot, fingerprint};
 use crate::serve::sources::SnapshotSources;
 
 pub(super) struct AdminService {
     pub(super) administration: Arc<Administration>,
+    pub(super) reloading: Arc<Reloading>,
     pub(super) sources: SnapshotSources,
 }
 
@@ -31,7 +35,11 @@ impl Admin for AdminService {
             some => some as usize,
         };
         let waiting = self.administration.waiting_zones();
-        Ok(Response::new(status::reply(Snapshot::take(&self.sources, at_most), &waiting)))
+        // Before the snapshot, for which it is looked anew.
+        let Health { not_live, not_ready } = Health::of(&self.sources);
+        let reply = status::reply(Snapshot::take(&self.sources, at_most), &waiting);
+        let health = Some(GatewayHealth { not_live, not_ready });
+        Ok(Response::new(StatusReply { health, ..reply }))
     }
 
     async fn peers(&self, request: Request<PeersRequest>) -> Result<Response<PeersReply>, Status> {
@@ -44,7 +52,7 @@ impl Admin for AdminService {
             true => pairs::ask(&self.sources, &tunnels()).await,
             false => Vec::new(),
         };
-        let reply = peers::reply(&tunnels(), &self.sources.config);
+        let reply = peers::reply(&tunnels(), &self.sources.config.now());
         Ok(Response::new(PeersReply { pairs, ..reply }))
     }
 
@@ -67,5 +75,13 @@ impl Admin for AdminService {
     ) -> Result<Response<CertificatesReply>, Status> {
         let certificates = certificates::all(&self.sources);
         Ok(Response::new(CertificatesReply { certificates }))
+    }
+
+    async fn compare_config(
+        &self,
+        request: Request<CompareConfigRequest>,
+    ) -> Result<Response<CompareConfigReply>, Status> {
+        let text = request.into_inner().text;
+        Ok(Response::new(reload::comparison(&self.reloading, &text)))
     }
 }

@@ -1,5 +1,7 @@
 //! A whole snapshot on the wire: one screen.
 
+use std::time::Instant;
+
 use zonemesh_api::v1::{
     CompanionFinding, CompanionView, EtcdView, HeldCaCertificate, RegistryView, StatusReply,
 };
@@ -10,7 +12,7 @@ use super::{counters, findings};
 use crate::facts::etcd::EtcdState;
 use crate::serve::snapshot::{ShownCompanion, Snapshot};
 
-/// `waiting` are the zones that wait for approval.
+/// All but the health, which is older than the snapshot. `waiting` are the zones that wait for approval.
 pub(super) fn reply(snapshot: Snapshot, waiting: &[ZoneName]) -> StatusReply {
     let config = &snapshot.config;
     let pin = snapshot.registry.vm_pin.as_ref().filter(|_| config.local_api.is_some());
@@ -37,6 +39,7 @@ pub(super) fn reply(snapshot: Snapshot, waiting: &[ZoneName]) -> StatusReply {
         companions_total: count(snapshot.companions.total),
         federations: snapshot.registry.federations,
         superlinks: snapshot.registry.superlinks,
+        health: None,
     }
 }
 
@@ -62,7 +65,7 @@ fn companion(shown: &ShownCompanion) -> CompanionView {
         vm: id.vm.to_string(),
         role: id.role.as_str().to_owned(),
         federation: id.federation.to_string(),
-        connected: known.is_connected(),
+        connected: known.is_heard(Instant::now()),
         since_unix_ms: known.since.0,
         release: known.release.clone(),
         ..CompanionView::default()

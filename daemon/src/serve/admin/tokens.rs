@@ -12,7 +12,8 @@ use crate::administration::Administration;
 /// Those of the configuration, then those that are kept. One that stands in both is the
 /// configuration's.
 pub(super) fn taken(administration: &Administration) -> TokenListReply {
-    let local_api = administration.config().local_api.as_ref();
+    let config = administration.config();
+    let local_api = config.local_api.as_ref();
     let configured = local_api.map(|api| api.tokens.as_slice()).unwrap_or_default();
     let kept = administration.tokens().kept();
     let (source, inviter) = match kept.inviter {

@@ -4,7 +4,7 @@
 //! cannot prove an invitation's secret joins nothing; one that knows a zone's key is told whether
 //! that was revoked. It shows the zone's certificate; the caller has none that anybody knows yet.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,34 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let mut listening = administration.listening.subscribe();
     listening.wait_for(|state| *state != Listening::Off).await?;
-    let address = administration.config().join.listen;
+    let door = Arc::new(JoinDoor::new(refusals.clone()));
+    let service = Arc::new(JoinService {
+        administration: administration.clone(),
+        each: RateLimiter::new(EACH),
+        all: RateLimiter::new(ALL),
+        log: RateLimiter::new(Rate::LOG),
+        refusals,
+    });
+    let mut changes = administration.changes();
+    loop {
+        let address = changes.borrow_and_update().join.listen;
+        let served = serve_at(address, &door, &service, tls.clone());
+        tokio::select! {
+            served = served => return served,
+            changed = changes.wait_for(|now| now.join.listen != address) => drop(changed?),
+        }
+    }
+}
+
+/// Serves at one address until it is dropped.
+async fn serve_at(
+    address: SocketAddr,
+    door: &Arc<JoinDoor>,
+    service: &Arc<JoinService>,
+    tls: Arc<rustls::ServerConfig>,
+) -> anyhow::Result<()> {
+    let administration = &service.administration;
+    let mut listening = administration.listening.subscribe();
     let at = ListenAt { address, code: Code::JoinNotListening, subject: Subject::Here };
     let findings = administration.ledger.findings();
     let listener = loop {
@@ -59,18 +86,11 @@ pub(crate) async fn run(
     };
     tracing::info!(%address, "join service");
     administration.listening.send_replace(Listening::On);
-    let door = JoinDoor::new(refusals.clone());
-    let service = JoinService {
-        administration,
-        each: RateLimiter::new(EACH),
-        all: RateLimiter::new(ALL),
-        log: RateLimiter::new(Rate::LOG),
-        refusals,
-    };
-    let service = JoinServer::new(service).max_decoding_message_size(serve::JOIN_REQUEST);
+    let service = JoinServer::from_arc(service.clone());
+    let service = service.max_decoding_message_size(serve::JOIN_REQUEST);
     serve::strangers(&Keepalive::DEFAULT)
         .add_service(service)
-        .serve_with_incoming(Incoming::through(Arc::new(door), listener, tls))
+        .serve_with_incoming(Incoming::through(door.clone(), listener, tls))
         .await?;
     Ok(())
 }

@@ -22,6 +22,7 @@ use crate::administration::join::{Asking, Attempt, JoinProgress};
 use crate::administration::opened::OpenedState;
 use crate::administration::{InvitationRequest, Refusal};
 use crate::facts::disk::writer;
+use crate::facts::in_force::ConfigInForce;
 use crate::facts::ledger::now;
 use crate::plan::{PeerPlan, peers::GatewayRole};
 
@@ -62,7 +63,7 @@ async fn gateway(folder: &Path, n: u8, join: SocketAddr) -> OpenedState {
          [tunnel]\naddresses = [\"10.255.0.{n}\"]\n",
         join.ip()
     );
-    let config = Arc::new(Config::parse(&text, "test").unwrap());
+    let config = ConfigInForce::of(Config::parse(&text, "test").unwrap());
     OpenedState::open(&config, writer()).await.unwrap()
 }
 

@@ -8,11 +8,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
-use ipnet::IpNet;
 use zonemesh_config::{FederationSettings, TokenSettings};
 use zonemesh_core::name::FederationName;
+use zonemesh_core::prefix;
 use zonemesh_core::token::{self, VmRole};
 
+use crate::facts::in_force::ConfigInForce;
 use crate::facts::tokens::TokenBoard;
 
 /// Why a VM may not do what it asked for. The texts reach the VM's log.
@@ -108,20 +109,14 @@ fn granted(federation: &FederationName, part: &str) -> String {
 
 /// What VMs may do.
 pub(crate) struct VmPermissions {
-    prefixes: Vec<IpNet>,
-    tokens: Vec<TokenSettings>,
-    federations: Vec<FederationSettings>,
+    config: ConfigInForce,
     kept: TokenBoard,
 }
 
 impl VmPermissions {
-    pub(crate) fn new(
-        prefixes: Vec<IpNet>,
-        tokens: Vec<TokenSettings>,
-        federations: Vec<FederationSettings>,
-        kept: TokenBoard,
-    ) -> Self {
-        Self { prefixes, tokens, federations, kept }
+    /// What the configuration in force says at each question counts.
+    pub(crate) fn new(config: ConfigInForce, kept: TokenBoard) -> Self {
+        Self { config, kept }
     }
 
     /// May `caller` read endpoints and CA sets?
@@ -133,7 +128,7 @@ impl VmPermissions {
     /// Is this the address of a VM of the zone, or the gateway's own?
     pub(crate) fn is_of_this_zone(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
-        ip.is_loopback() || self.prefixes.iter().any(|prefix| prefix.contains(&ip))
+        ip.is_loopback() || prefix::contains(&self.config.now().zone.prefixes, &ip)
     }
 
     /// May `caller`, who shows `token`, write about the SuperLink of `federation`?
@@ -143,10 +138,11 @@ impl VmPermissions {
         token: &str,
         federation: &FederationName,
         now: SystemTime,
-    ) -> Result<&FederationSettings, Denied> {
+    ) -> Result<FederationSettings, Denied> {
         self.may_read(caller)?;
         self.may_use(token, VmRole::SuperLink, federation, now)?;
-        let held = self.federations.iter().find(|held| held.name == *federation);
+        let config = self.config.now();
+        let held = config.federations.iter().find(|held| held.name == *federation).cloned();
         held.ok_or_else(|| Denied::NotHeldHere(federation.clone()))
     }
 
@@ -178,7 +174,9 @@ impl VmPermissions {
 
     /// The token that is shown: what the configuration says of it counts before what is kept.
     fn known(&self, shown: &str) -> Option<TokenSettings> {
-        let configured = self.tokens.iter().find(|token| token.sha256.is_of(shown)).cloned();
+        let config = self.config.now();
+        let mut tokens = config.local_api.iter().flat_map(|api| &api.tokens);
+        let configured = tokens.find(|token| token.sha256.is_of(shown)).cloned();
         configured.or_else(|| {
             self.kept.of(shown).map(|token| TokenSettings {
                 name: token.name(),
@@ -207,10 +205,12 @@ impl VmPermissions {
 mod tests {
     use std::time::Duration;
 
+    use zonemesh_config::Config;
     use zonemesh_core::key::ZoneIdentity;
     use zonemesh_core::token::{KeptTokens, KnownToken, SECRET_BYTES, VmToken, ZonePin};
 
     use super::*;
+    use crate::facts::in_force::PresharedKeys;
 
     const VM: &str = "10.10.10.5:40000";
 
@@ -218,24 +218,30 @@ mod tests {
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
     }
 
+    /// Two federations are held; of three tokens the first is bound to one of them and ends.
+    fn configured() -> ConfigInForce {
+        let token = |name: &str, seed: u8, role: &str, more: &str| {
+            let hash = vm_token(seed).hash();
+            format!(
+                "[[local_api.token]]\nname = \"{name}\"\nrole = \"{role}\"\nsha256 = \"{hash}\"\n{more}"
+            )
+        };
+        let bound = "federation = \"health-eu\"\nexpires = \"2027-01-15T08:01:00Z\"\n";
+        let text = [
+            "[zone]\nname = \"berlin\"\nprefixes = [\"10.10.10.0/24\"]\n".to_owned(),
+            "[local_api]\nlisten = \"10.10.10.1:51822\"\n".to_owned(),
+            token("superlink-vm", 1, "superlink", bound),
+            token("supernode-vm", 2, "supernode", ""),
+            token("any-superlink", 3, "superlink", ""),
+            "[[federation]]\nname = \"health-eu\"\n[[federation]]\nname = \"finance-eu\"\n"
+                .to_owned(),
+        ];
+        let config =
+            Config::parse(&text.concat(), "test").unwrap_or_else(|error| panic!("{error}"));
+        ConfigInForce::of(config)
+    }
+
     fn authority() -> VmPermissions {
-        let settings = |name: &str, seed: u8, role| TokenSettings {
-            name: name.to_owned(),
-            role,
-            sha256: vm_token(seed).hash(),
-            federation: None,
-            expires: None,
-        };
-        let first = TokenSettings {
-            federation: Some("health-eu".parse().unwrap()),
-            expires: Some(now() + Duration::from_secs(60)),
-            ..settings("superlink-vm", 1, VmRole::SuperLink)
-        };
-        let node = settings("supernode-vm", 2, VmRole::SuperNode);
-        let any = settings("any-superlink", 3, VmRole::SuperLink);
-        let held = ["health-eu", "finance-eu"]
-            .map(|name| FederationSettings { name: name.parse().unwrap(), extra_sans: Vec::new() });
-        let prefixes = vec!["10.10.10.0/24".parse().unwrap()];
         let kept = KnownToken {
             hash: vm_token(4).hash(),
             role: VmRole::SuperLink,
@@ -244,8 +250,21 @@ mod tests {
         };
         let ended = KnownToken { expires_at: None, hash: vm_token(1).hash(), ..kept.clone() };
         let kept = KeptTokens { tokens: vec![ended, kept], inviter: None };
-        let tokens = vec![first, node, any];
-        VmPermissions::new(prefixes, tokens, held.into(), TokenBoard::new(kept))
+        VmPermissions::new(configured(), TokenBoard::new(kept))
+    }
+
+    #[test]
+    fn a_token_that_the_configuration_in_force_has_no_more_is_refused_at_once() {
+        let config = configured();
+        let authority = VmPermissions::new(config.clone(), TokenBoard::default());
+        let federation: FederationName = "health-eu".parse().unwrap();
+        let ask =
+            || authority.may_write(VM.parse().unwrap(), vm_token(3).reveal(), &federation, now());
+        assert!(ask().is_ok());
+        let mut fewer = Config::clone(&config.now());
+        fewer.local_api.as_mut().unwrap().tokens.pop();
+        config.put(fewer.clone().into(), fewer, PresharedKeys::new());
+        assert_eq!(ask(), Err(Denied::UnknownToken));
     }
 
     fn vm_token(seed: u8) -> VmToken {

@@ -4,7 +4,7 @@
 //! with its reason, and that what one VM asks for too often is refused and counted.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use tonic::{Request, Response, Status};
@@ -44,8 +44,8 @@ const DRIFT_MS: u64 = 1_000;
 pub(super) struct VmDesk {
     pub(super) parts: LocalParts,
     authority: Arc<VmPermissions>,
-    /// There if VMs must prove themselves by OneGate too.
-    vms: Option<VmDirectory>,
+    /// Made for the OneGate of the configuration when it is first asked.
+    vms: Mutex<Option<Arc<VmDirectory>>>,
     writes: RateLimiter<IpAddr>,
     reads: RateLimiter<IpAddr>,
     registered_log: RateLimiter<IpAddr>,
@@ -61,15 +61,11 @@ pub(super) struct ProvenVm {
 }
 
 impl VmDesk {
-    pub(super) fn new(
-        authority: Arc<VmPermissions>,
-        vms: Option<VmDirectory>,
-        parts: LocalParts,
-    ) -> Self {
+    pub(super) fn new(authority: Arc<VmPermissions>, parts: LocalParts) -> Self {
         Self {
             parts,
             authority,
-            vms,
+            vms: Mutex::default(),
             writes: RateLimiter::new(WRITES),
             reads: RateLimiter::new(READS),
             registered_log: RateLimiter::new(Rate::LOG),
@@ -90,7 +86,7 @@ impl VmDesk {
     /// An answer that tells the keepalives in force here.
     pub(super) fn telling<T>(&self, answer: T) -> Response<T> {
         let mut response = Response::new(answer);
-        keepalive::tell(response.metadata_mut(), Whose::Own, self.parts.keepalives.ours());
+        keepalive::tell(response.metadata_mut(), Whose::Own, &self.parts.keepalives.ours());
         response
     }
 
@@ -99,12 +95,29 @@ impl VmDesk {
         self.authority.may_read(caller).map_err(|denied| self.refused(caller, denied))
     }
 
+    /// Present if VMs must prove themselves by OneGate too.
+    fn directory(&self) -> Result<Option<Arc<VmDirectory>>, Status> {
+        let config = self.parts.config.now();
+        let Some(endpoint) = config.local_api.as_ref().and_then(|api| api.onegate.as_deref())
+        else {
+            return Ok(None);
+        };
+        let mut vms = self.vms.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = vms.as_ref().filter(|known| known.is_at(endpoint)) {
+            return Ok(Some(known.clone()));
+        }
+        let new = VmDirectory::new(endpoint).map_err(|error| {
+            Status::unavailable(format!("cannot use local_api.onegate: {}", error_line(&error)))
+        })?;
+        Ok(Some(vms.insert(Arc::new(new)).clone()))
+    }
+
     async fn is_the_vm_it_says(
         &self,
         caller: SocketAddr,
         shown: Option<&OneGateIdentity>,
     ) -> Result<(), Status> {
-        let Some(vms) = &self.vms else { return Ok(()) };
+        let Some(vms) = self.directory()? else { return Ok(()) };
         vms.check(shown, caller.ip()).await.map_err(|error| match error.may_pass() {
             true => Status::unavailable(error.to_string()),
             false => self.refused(caller, Denied::NotThisVm(error.to_string())),
@@ -158,7 +171,7 @@ impl VmDesk {
         VmPermissions::may_certify(caller, &wanted.addresses)
             .map_err(|denied| self.refused(caller, denied))?;
         self.is_the_vm_it_says(caller, vm.onegate.as_ref()).await?;
-        let issued = self.certify(held, &wanted)?;
+        let issued = self.certify(&held, &wanted)?;
         let superlink = self.superlink(federation, wanted);
         let published = self.publish(RecordChange::Urgent, |draft| {
             draft.superlinks.retain(|other| other.federation != superlink.federation);
@@ -209,7 +222,7 @@ impl VmDesk {
     }
 
     /// Its token lets this VM write about the SuperLink of `federation`, and the zone may have one.
-    fn may_write(&self, vm: &ProvenVm) -> Result<&FederationSettings, Status> {
+    fn may_write(&self, vm: &ProvenVm) -> Result<FederationSettings, Status> {
         let (address, federation) = (vm.address, &vm.federation);
         let held =
             self.authority.may_write(address, &vm.proof.token, federation, SystemTime::now());
@@ -235,8 +248,9 @@ impl VmDesk {
     }
 
     fn refused(&self, caller: SocketAddr, denied: Denied) -> Status {
-        let vm = caller.ip().to_canonical();
-        if self.refused_log.allow(&vm, Instant::now()) {
+        let (vm, now) = (caller.ip().to_canonical(), Instant::now());
+        self.parts.refused_vms.note(vm, denied.to_string(), denied.next(), now);
+        if self.refused_log.allow(&vm, now) {
             tracing::info!(%vm, reason = %denied, "refused a VM");
         }
         if denied.is_about_identity() {
@@ -284,7 +298,7 @@ impl VmDesk {
                 federation.name
             ))
         })?;
-        let tunnel_ips = &self.parts.config.tunnel.addresses;
+        let tunnel_ips = &self.parts.config.now().tunnel.addresses;
         let sans = superlink_sans(federation, &wanted.addresses, tunnel_ips);
         let signed = ca.sign(&wanted.csr_pem, &sans, SystemTime::now());
         let certificate_pem = signed.map_err(|error| {

@@ -51,7 +51,10 @@ impl Door for VmDoor {
 
 #[cfg(test)]
 mod tests {
+    use zonemesh_config::Config;
+
     use super::*;
+    use crate::facts::in_force::ConfigInForce;
     use crate::facts::tokens::TokenBoard;
 
     fn address(text: &str) -> IpAddr {
@@ -60,9 +63,9 @@ mod tests {
 
     #[test]
     fn another_zones_idle_connections_keep_no_vm_out() {
-        let prefixes = vec!["10.10.10.0/24".parse().unwrap(), "fd10::/64".parse().unwrap()];
-        let authority =
-            Arc::new(VmPermissions::new(prefixes, Vec::new(), Vec::new(), TokenBoard::default()));
+        let text = "[zone]\nname = \"berlin\"\nprefixes = [\"10.10.10.0/24\", \"fd10::/64\"]\n";
+        let config = ConfigInForce::of(Config::parse(text, "test").unwrap());
+        let authority = Arc::new(VmPermissions::new(config, TokenBoard::default()));
         let refusals = Arc::new(RefusedCalls::default());
         let door = VmDoor::new(authority, refusals.clone());
         let foreign = (0..5000_u32).map(|n| IpAddr::from((0x0a0a_1400 + n).to_be_bytes()));

@@ -67,6 +67,11 @@ impl VmDirectory {
         Ok(Self { endpoint, client: client.build()? })
     }
 
+    /// True if it is the OneGate at this endpoint.
+    pub(super) fn is_at(&self, endpoint: &str) -> bool {
+        self.endpoint == endpoint.trim_end_matches('/')
+    }
+
     /// Is the caller the VM that it says?
     pub(super) async fn check(
         &self,

@@ -22,6 +22,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// Says who is there.
+#[derive(Clone)]
 pub(super) struct Presence {
     pub(super) ledger: Arc<Ledger>,
     pub(super) companions: Arc<CompanionBoard>,

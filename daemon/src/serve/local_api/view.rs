@@ -21,6 +21,7 @@ pub(super) fn of(parts: &LocalParts, federation: &FederationName) -> FederationV
         };
         FederationView {
             zone_revoked: registry.own_revocation().map(ZoneRevocation::from),
+            zone_left_unix_ms: registry.left_since(registry.zone()).map_or(0, |since| since.0),
             ..federation_view(federation, found, gateway)
         }
     })

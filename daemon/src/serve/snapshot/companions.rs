@@ -1,5 +1,7 @@
 //! The companions of this zone's VMs at one moment.
 
+use std::time::Instant;
+
 use zonemesh_core::companion::CompanionId;
 
 use crate::facts::companions::{CompanionBoard, KnownCompanion};
@@ -35,5 +37,6 @@ impl CompanionsSnapshot {
 }
 
 fn needs_a_look(known: &KnownCompanion) -> bool {
-    !known.is_connected() || known.report.as_ref().is_none_or(|said| !said.findings.is_empty())
+    !known.is_heard(Instant::now())
+        || known.report.as_ref().is_none_or(|said| !said.findings.is_empty())
 }

@@ -55,8 +55,8 @@ impl Snapshot {
     pub(crate) fn take(sources: &SnapshotSources, at_most: usize) -> Self {
         let look = sources.lookout.refresh(at_most);
         let (findings, findings_total) = sources.findings.worst(at_most);
+        let config = sources.config.now();
         Self {
-            config: sources.config.clone(),
             started_at: sources.started_at.into(),
             now: SystemTime::now().into(),
             tunnels: TunnelsSnapshot::on_screen(sources, &look, at_most),
@@ -64,9 +64,10 @@ impl Snapshot {
             peers_up: look.states.iter().filter(|state| reach::passes(**state)).count(),
             registry: sources
                 .ledger
-                .read(|registry| RegistrySnapshot::take(registry, &sources.config, at_most)),
+                .read(|registry| RegistrySnapshot::take(registry, &config, at_most)),
             companions: CompanionsSnapshot::take(&sources.companions, at_most),
-            etcd: sources.etcd.as_ref().map(|board| board.state()),
+            etcd: sources.etcd.state(),
+            config,
             findings,
             findings_total,
             refused: sources.refusals.counters(),

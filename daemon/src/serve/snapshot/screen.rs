@@ -34,8 +34,9 @@ const fn need(state: PathState) -> u8 {
     match state {
         PathState::Up => 0,
         PathState::Never => 1,
-        PathState::Degraded => 2,
-        PathState::Down => 3,
+        PathState::Stopped => 2,
+        PathState::Degraded => 3,
+        PathState::Down => 4,
     }
 }
 

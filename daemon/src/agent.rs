@@ -2,25 +2,34 @@
 //!
 //! Tunnels come up with what configuration and disk say, before any network answer is awaited.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use zonemesh_config::Config;
+use zonemesh_core::gateway::GatewayId;
 
+use crate::act::last_mile::{self, LastMileParts};
 use crate::act::lookout::{self, Lookout};
 use crate::act::network;
 use crate::act::network::{KernelNetwork, Network};
+use crate::act::paths::Farewell;
 use crate::act::standing::Inquiry;
 use crate::act::start::{ActBoards, Acting};
 use crate::act::streams::StreamContext;
 use crate::act::tunnel::{self, StartedTunnel};
+use crate::act::udp_port;
 use crate::administration::opened::OpenedState;
-use crate::administration::{Administration, addresses};
+use crate::administration::reload::{self, Reloading};
+use crate::administration::{Administration, addresses, left_out};
+use crate::configuration::StartConfig;
 use crate::facts::companions::CompanionBoard;
+use crate::facts::disk::config_file::ConfigFile;
 use crate::facts::disk::{DiskWriter, FileSystem, FolderLock, SlowDisk, barred, leftovers};
 use crate::facts::etcd::EtcdBoard;
+use crate::facts::in_force::ConfigInForce;
 use crate::facts::journal;
 use crate::facts::keepalives::Keepalives;
 use crate::facts::kernel::changes;
@@ -36,7 +45,7 @@ use crate::serve::admin;
 use crate::serve::sources::SnapshotSources;
 use crate::serve::start::Served;
 use crate::supervisor::Supervisor;
-use crate::{act, serve};
+use crate::{act, failed_starts, serve};
 
 /// How a gateway has ended in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,26 +60,51 @@ pub enum AgentEnd {
 ///
 /// # Errors
 /// [`Failure`]: why it cannot start, or what has ended.
-pub async fn run(mut config: Config) -> Result<AgentEnd, Failure> {
+pub async fn run(begun: StartConfig) -> Result<AgentEnd, Failure> {
+    let StartConfig { config: written, text, file, broken } = begun;
+    if let Some(reason) = broken {
+        tracing::error!(reason, "the configuration file is broken: what was in force last runs");
+    }
+    let mut config = written;
+    left_out::settle(&mut config);
+    let written = config.clone();
     let follows_grant = addresses::fill_in(&mut config)?;
     let outside = network::outer_addresses(&config).await;
     let left_out = addresses::leave_out(&mut config, &outside);
     let machine = MachineAddresses { outside: outside.clone(), left_out };
-    let config = Arc::new(config);
+    let config = in_force(config, written)?;
     let mut supervisor = Supervisor::new();
-    let Running { tunnel, disk, ledger, administration, lock: _held_to_the_end } =
-        start(&config, Ground::Kernel(machine), &mut supervisor).await?;
-    tracing::info!(zone = %config.zone.name, gateway = config.gateway.name, "ready");
+    let begun = Beginning { config: &config, file: Some(Arc::new(file)) };
+    let Running {
+        tunnel,
+        farewell,
+        disk,
+        ledger,
+        administration,
+        reloading,
+        lock: _held_to_the_end,
+    } = start(begun, Ground::Kernel(machine), &mut supervisor).await?;
+    failed_starts::over();
+    reloading.keep_what_runs(text).await;
+    let GatewayId { zone, gateway } = ledger.read(|registry| registry.id().clone());
+    tracing::info!(%zone, gateway, "ready");
     let ended = tokio::select! {
         ended = supervisor.first_end() => Err(ended),
         asked = asked_to_end() => asked,
         () = addresses::granted_anew(&config, &outside, &ledger, &administration), if follows_grant => {
             Ok(EndAsked::Again)
         }
+        () = reloading.wants_to_start_anew() => Ok(EndAsked::Again),
     };
     tracing::info!("stopping");
-    serve::manager::stopping();
+    // Whoever says so and is still there later is ended by the service manager.
+    if !matches!(ended, Ok(EndAsked::Again)) {
+        serve::manager::stopping();
+    }
     supervisor.stop().await;
+    if matches!(ended, Ok(EndAsked::Stop)) {
+        farewell.say().await;
+    }
     disk.flush().await;
     if matches!(ended, Ok(EndAsked::Restart | EndAsked::Again)) {
         match tunnel.leave_device() {
@@ -87,10 +121,26 @@ pub async fn run(mut config: Config) -> Result<AgentEnd, Failure> {
 /// What is left to be ended when all tasks have.
 struct Running {
     tunnel: Arc<dyn DataPlane>,
+    farewell: Farewell,
     disk: DiskWriter,
     lock: Arc<FolderLock>,
     ledger: Arc<Ledger>,
     administration: Arc<Administration>,
+    reloading: Arc<Reloading>,
+}
+
+/// With what a gateway begins.
+struct Beginning<'a> {
+    config: &'a ConfigInForce,
+    file: Option<Arc<ConfigFile>>,
+}
+
+/// The configuration in force, with the preshared keys that its peers name.
+fn in_force(config: Config, written: Config) -> Result<ConfigInForce, Failure> {
+    let preshared = reload::preshared(&written).or_exit(Exit::Configuration, || {
+        "a file that the configuration names cannot be used".to_owned()
+    })?;
+    Ok(ConfigInForce::new(config, written, preshared))
 }
 
 /// A gateway that runs inside another program: a test's.
@@ -106,7 +156,10 @@ impl StartedGateway {
     /// [`Failure`], as [`run`] ends with.
     pub async fn start(config: Config, ground: GivenGround) -> Result<Self, Failure> {
         let mut supervisor = Supervisor::new();
-        let running = start(&Arc::new(config), Ground::Given(ground), &mut supervisor).await?;
+        let config = &in_force(config.clone(), config)?;
+        let file = ground.file.clone().map(|path| Arc::new(ConfigFile::new(&path, false)));
+        let begun = Beginning { config, file };
+        let running = start(begun, Ground::Given(ground), &mut supervisor).await?;
         Ok(Self { supervisor, running })
     }
 
@@ -127,6 +180,8 @@ pub struct GivenGround {
     pub network: Arc<dyn Network>,
     /// How much longer than the real one the disk takes for each write.
     pub write_delay: Duration,
+    /// The configuration file that a reload reads.
+    pub file: Option<PathBuf>,
 }
 
 /// What a gateway stands on.
@@ -136,47 +191,63 @@ enum Ground {
 }
 
 async fn start(
-    config: &Arc<Config>,
+    begun: Beginning<'_>,
     ground: Ground,
     supervisor: &mut Supervisor,
 ) -> Result<Running, Failure> {
+    // From here on a signal to reload ends nobody.
+    let hang_ups = signal(SignalKind::hangup())
+        .or_exit(Exit::Negative, || "cannot wait for signals".to_owned())?;
+    let Beginning { config: held, file } = begun;
+    let config = &held.now();
     let write_delay = match &ground {
         Ground::Kernel(_) => Duration::ZERO,
         Ground::Given(given) => given.write_delay,
     };
     let disk = DiskWriter::start(SlowDisk { disk: FileSystem, write_delay })
         .or_exit(Exit::Negative, || "cannot start a thread".to_owned())?;
-    let state = OpenedState::open(config, disk.clone()).await?;
+    let state = OpenedState::open(held, disk.clone()).await?;
+    left_out::tell(config, &state.ledger);
     let socket = admin::bind(&config.gateway.admin_socket, &state.ledger.findings()).await?;
     // No other gateway is at work in this folder: it is locked.
     leftovers::remove_all(config.gateway.state_dir.clone(), &disk).await;
-    let started = bring_up(config, &state, ground, supervisor).await?;
+    let started = bring_up(held, &state, ground, supervisor).await?;
     let tunnel = started.tunnel.clone();
     state.announce(tunnel.lanes()).await?;
     let folder = config.gateway.state_dir.clone();
     supervisor.spawn("barred", barred::run(started.kernel.barred(), disk.clone(), folder));
-    let boards = Boards::new(config, started.network.clone());
+    let boards = Boards::new(held, started.network.clone());
     if let Some(events) = state.ledger.findings().events() {
         let folder = config.gateway.state_dir.clone();
         supervisor.spawn("journal", journal::run(events, disk.clone(), folder));
     }
     let acting =
-        act::start::start(config, &state, started, boards.acting(&state, &tunnel), supervisor)
+        act::start::start(held, &state, started, boards.acting(&state, &tunnel), supervisor)
             .await?;
     let lock = state.lock.clone();
     let (ledger, administration) = (state.ledger.clone(), state.administration.clone());
-    let served = boards.served(config, state, acting);
+    let file_of = ServedConfig { config: held.clone(), file, hang_ups };
+    let (served, farewell) = boards.served(file_of, state, acting);
+    let reloading = served.reloading.clone();
+    let asked = LastMileParts {
+        config: held.clone(),
+        tunnel: tunnel.clone(),
+        peers: served.sources.peers.clone(),
+        companions: served.sources.companions.clone(),
+        findings: served.sources.findings.clone(),
+    };
+    supervisor.spawn("last mile", last_mile::run(asked));
     let lookout = served.sources.lookout.clone();
     supervisor.spawn("lookout", lookout::run(lookout.clone()));
     let inquiry = Inquiry { lookout, leaf: served.sources.leaf.clone() };
     supervisor.spawn("inquiry", inquiry.run());
     serve::start::start(served, socket, supervisor).await?;
-    Ok(Running { tunnel, disk, lock, ledger, administration })
+    Ok(Running { tunnel, farewell, disk, lock, ledger, administration, reloading })
 }
 
 /// Tunnels and routes, from what is on disk.
 async fn bring_up(
-    config: &Config,
+    held: &ConfigInForce,
     state: &OpenedState,
     ground: Ground,
     supervisor: &mut Supervisor,
@@ -185,6 +256,7 @@ async fn bring_up(
         Ground::Kernel(machine) => machine,
         Ground::Given(GivenGround { tunnel, network, .. }) => {
             // Nothing is set yet: the reconcilers find all of it missing.
+            let config = &held.now();
             let trusted = tunnel::first_plan(config, state).trusted;
             let plan = MeshPlan { trusted, ..MeshPlan::default() };
             let findings = state.ledger.findings();
@@ -200,9 +272,20 @@ async fn bring_up(
     let news = Arc::new(watch::Sender::new(0));
     let network = KernelNetwork::new(netlink, Some(news.subscribe()));
     supervisor.spawn("news of the kernel", changes::run(news));
-    let (tunnel, started) = tunnel::start(config, state, network).await?;
-    supervisor.spawn("UAPI socket", serve::wg::run(tunnel));
+    let (tunnel, started) = tunnel::start(held, state, network).await?;
+    let listening =
+        udp_port::run(tunnel.clone(), held.now().tunnel.listen_port, state.ledger.findings());
+    supervisor.spawn("UDP port", listening);
+    let sockets = held.now().gateway.wg_sockets.clone();
+    supervisor.spawn("UAPI socket", serve::wg::run(tunnel, sockets));
     Ok(StartedTunnel { machine, ..started })
+}
+
+/// The configuration, for those who serve and look.
+struct ServedConfig {
+    config: ConfigInForce,
+    file: Option<Arc<ConfigFile>>,
+    hang_ups: Signal,
 }
 
 /// Where the parts of the gateway tell how it goes.
@@ -211,20 +294,19 @@ struct Boards {
     streams: Arc<StreamBoard>,
     keepalives: Arc<Keepalives>,
     pairs: Arc<PairBoard>,
-    etcd: Option<Arc<EtcdBoard>>,
+    etcd: Arc<EtcdBoard>,
     refusals: Arc<RefusedCalls>,
     network: Arc<dyn Network>,
 }
 
 impl Boards {
-    fn new(config: &Config, network: Arc<dyn Network>) -> Self {
+    fn new(config: &ConfigInForce, network: Arc<dyn Network>) -> Self {
         let (paths, refusals) = (Arc::new(PathBoard::default()), Arc::default());
-        let etcd = config.registry.etcd.as_ref().and_then(|etcd| etcd.endpoints.first());
         Self {
-            keepalives: Keepalives::new(config.keepalive, paths.clone()),
+            keepalives: Keepalives::new(config.clone(), paths.clone()),
             streams: Arc::new(StreamBoard::new(Arc::clone(&refusals))),
             pairs: Arc::default(),
-            etcd: etcd.map(|first| Arc::new(EtcdBoard::new(first))),
+            etcd: Arc::default(),
             paths,
             refusals,
             network,
@@ -250,9 +332,13 @@ impl Boards {
         }
     }
 
-    fn served(self, config: &Arc<Config>, state: OpenedState, acting: Acting) -> Served {
+    fn served(self, of: ServedConfig, state: OpenedState, acting: Acting) -> (Served, Farewell) {
+        let ServedConfig { config, file, hang_ups } = of;
+        let said = state.ledger.draft().supernodes;
+        let companions = Arc::new(CompanionBoard::new(said));
         let lookout = Lookout {
             config: config.clone(),
+            file: file.clone(),
             tunnel: acting.tunnel.clone(),
             peers: acting.peers.clone(),
             ledger: state.ledger.clone(),
@@ -261,19 +347,24 @@ impl Boards {
             paths: self.paths.clone(),
             keepalives: self.keepalives.clone(),
             refusals: self.refusals.clone(),
+            companions: companions.clone(),
+            refused_vms: Arc::default(),
             cas: state.cas.clone(),
             silent: Mutex::default(),
             last: Mutex::default(),
         };
-        let said = state.ledger.draft().supernodes;
-        let companions = Arc::new(CompanionBoard::new(said));
-        Served {
+        let (administration, announcer) = (state.administration, state.announcer);
+        let reloading =
+            Reloading::new(config.clone(), file, administration.clone(), announcer.clone());
+        let served = Served {
+            hang_ups,
+            reloading: Arc::new(reloading),
             streams: self.streams(&state.ledger, &acting.tunnel),
-            administration: state.administration,
-            announcer: state.announcer,
+            administration,
+            announcer,
             trust: acting.trust,
             sources: SnapshotSources {
-                config: config.clone(),
+                config,
                 tunnel: acting.tunnel,
                 peers: acting.peers,
                 findings: state.ledger.findings(),
@@ -290,7 +381,8 @@ impl Boards {
                 refusals: self.refusals,
                 started_at: SystemTime::now(),
             },
-        }
+        };
+        (served, acting.farewell)
     }
 }
 

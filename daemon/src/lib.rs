@@ -7,15 +7,17 @@
 mod act;
 mod administration;
 pub mod agent;
+pub mod configuration;
 mod descriptors;
 mod facts;
+pub mod failed_starts;
 pub mod failure;
 pub mod logging;
 mod plan;
 mod serve;
 mod supervisor;
 
-pub use act::barrier::{clear, guard};
+pub use act::barrier::{clear, guard, guard_as_before};
 pub use act::network::Network;
 pub use descriptors::raise_descriptor_limit;
 pub use facts::clock::raise as raise_clock;

@@ -3,18 +3,18 @@
 //! A checklist only: arguments, logging, configuration, run, exit code. What happens in between
 //! stands in `agent.rs`; exit codes in `failure.rs`.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
-use zonemesh_config::Config;
 
 use zonemesh_daemon::agent::AgentEnd;
 use zonemesh_daemon::failure::{Exit, Failure, OrExit as _};
-use zonemesh_daemon::{agent, clear, guard, logging, raise_clock, raise_descriptor_limit};
+use zonemesh_daemon::{
+    agent, clear, configuration, failed_starts, guard, guard_as_before, logging, raise_clock,
+    raise_descriptor_limit,
+};
 
 /// The gateway agent of a zone: tunnels, registry, local API.
 #[derive(Parser)]
@@ -50,31 +50,32 @@ enum DaemonCommand {
 }
 
 fn main() -> ExitCode {
-    let done = match DaemonArguments::parse().command {
-        DaemonCommand::Run { config } => run(&config),
-        DaemonCommand::RaiseClock { config } => read_config(&config).and_then(|c| raise_clock(&c)),
-        DaemonCommand::Guard { config } => read_config(&config).and_then(|c| guard(&c)),
+    let command = DaemonArguments::parse().command;
+    let read = configuration::read;
+    let done = match &command {
+        DaemonCommand::Run { config } => run(config),
+        DaemonCommand::RaiseClock { config } => read(config).and_then(|c| raise_clock(&c.config)),
+        DaemonCommand::Guard { config } => guard_with(config),
         DaemonCommand::Clear => clear(),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            failure.report();
-            failure.exit.into()
-        }
+    let Err(failure) = done else { return ExitCode::SUCCESS };
+    failure.report();
+    if let DaemonCommand::Run { config } = &command {
+        failed_starts::wait(config);
     }
+    failure.exit.into()
 }
 
 fn run(file: &Path) -> Result<(), Failure> {
-    let config = read_config(file)?;
-    logging::start(&config.log);
+    let begun = configuration::read(file)?;
+    logging::start(&begun.config.log);
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .or_exit(Exit::Negative, || "cannot start the async runtime".to_owned())?;
-    let result = runtime.block_on(agent::run(config));
+    let result = runtime.block_on(agent::run(begun));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match result? {
         AgentEnd::Stopped => Ok(()),
@@ -89,19 +90,17 @@ fn start_anew() -> Result<(), Failure> {
     Err(error).or_exit(Exit::Negative, || "cannot start anew".to_owned())
 }
 
-/// Enough of a file to see that it is too long: a device may have no end.
-fn bounded(file: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let most = u64::try_from(Config::MAX_BYTES + 1).unwrap_or(u64::MAX);
-    File::open(file)?.take(most).read_to_end(&mut bytes).map(|_length| bytes)
-}
-
-fn read_config(file: &Path) -> Result<Config, Failure> {
-    let name = file.display().to_string();
-    let bytes = bounded(file).or_exit(Exit::Configuration, || {
-        format!("cannot read the configuration {name}; name another with --config FILE")
-    })?;
-    Config::parse_bytes(&bytes, &name).or_exit(Exit::Configuration, || {
-        format!("the configuration is not valid; after the fix run: zonemesh config check {name}")
-    })
+/// A file that cannot be used is no reason to bar nothing; where there is none, there is no gateway.
+fn guard_with(file: &Path) -> Result<(), Failure> {
+    match configuration::read(file) {
+        Ok(begun) => guard(&begun.config, begun.broken.as_deref()),
+        Err(failure) => {
+            if file.exists()
+                && let Err(also) = guard_as_before()
+            {
+                also.report();
+            }
+            Err(failure)
+        }
+    }
 }

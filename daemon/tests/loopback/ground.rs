@@ -24,11 +24,13 @@ pub(crate) struct SmallTunnel {
     key: WireGuardPublicKey,
     next: Mutex<Option<WireGuardPublicKey>>,
     zones: Mutex<Vec<TunnelZone>>,
+    /// What may be reached through it here, if that was told.
+    pub(crate) reached: Mutex<Vec<IpNet>>,
 }
 
 impl SmallTunnel {
     pub(crate) fn new(key: WireGuardPublicKey) -> Self {
-        Self { key, next: Mutex::default(), zones: Mutex::default() }
+        Self { key, next: Mutex::default(), zones: Mutex::default(), reached: Mutex::default() }
     }
 
     /// The names of the zones in service.
@@ -45,9 +47,11 @@ fn in_session(key: WireGuardPublicKey) -> PeerStatus {
     PeerStatus {
         public_key: key,
         endpoint: "192.0.2.1:51820".parse().ok(),
+        source_port: None,
         latest_handshake: Some(SystemTime::now()),
         rx_bytes: 1,
         tx_bytes: 1,
+        send_refused: None,
         handshake_attempts_unanswered: 0,
         knows_next_key: false,
         uses_current_key: true,
@@ -110,6 +114,10 @@ impl DataPlane for SmallTunnel {
         }
         *self.locked() = zones;
         Ok(())
+    }
+
+    fn set_inner_destinations(&self, own: &[IpNet]) {
+        *self.reached.lock().unwrap() = own.to_vec();
     }
 
     fn set_endpoint(&self, _: &WireGuardPublicKey, _: SocketAddr) -> bool {

@@ -17,6 +17,9 @@ use zonemesh_daemon::agent::{GivenGround, StartedGateway};
 
 use crate::ground::{SmallNetwork, SmallTunnel, placed};
 
+/// The name of the configuration file, in the state folder.
+pub(crate) const FILE: &str = "zonemesh.toml";
+
 /// What differs between two zones of one test.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
@@ -81,7 +84,7 @@ pub(crate) struct Zone {
     gateway: Option<StartedGateway>,
     folder: TempDir,
     place: Place,
-    peers: Vec<Place>,
+    pub(crate) peers: Vec<Place>,
     /// What its configuration says besides.
     pub(crate) more: String,
     /// How much longer each write takes from the next start on.
@@ -107,10 +110,11 @@ impl Zone {
         zone
     }
 
-    pub(crate) async fn start_again(&mut self) {
+    /// The text of its configuration.
+    fn text(&self) -> String {
         let folder = self.folder.path().display();
         let peers: String = self.peers.iter().map(|peer| peer.as_peer()).collect();
-        let text = format!(
+        format!(
             "[zone]\nname = \"{}\"\nprefixes = [\"{}\"]\n\
              [gateway]\nstate_dir = \"{folder}\"\nadmin_socket = \"{folder}/admin.sock\"\n\
              [tunnel]\naddresses = [\"{}\"]\nprivate_key_file = \"{folder}/wireguard.key\"\n\
@@ -119,12 +123,27 @@ impl Zone {
             self.place.prefix(),
             self.place.tunnel_ip(),
             self.more,
-        );
-        let config = Config::parse(&text, "test").unwrap();
+        )
+    }
+
+    /// Writes its configuration file.
+    pub(crate) fn write(&self) {
+        std::fs::write(self.path(FILE), self.text()).unwrap();
+    }
+
+    /// Has the gateway take its file as it is.
+    pub(crate) async fn reload(&self) -> v1::ReloadReply {
+        self.mesh().await.reload(v1::ReloadRequest {}).await.unwrap().into_inner()
+    }
+
+    pub(crate) async fn start_again(&mut self) {
+        self.write();
+        let config = Config::parse(&self.text(), "test").unwrap();
         let ground = GivenGround {
             tunnel: self.tunnel.clone(),
             network: self.network.clone(),
             write_delay: self.write_delay,
+            file: Some(self.path(FILE)),
         };
         self.gateway = Some(StartedGateway::start(config, ground).await.unwrap());
     }
@@ -145,7 +164,12 @@ impl Zone {
         self.folder.path().join(name)
     }
 
-    async fn admin(&self) -> AdminClient<Channel> {
+    /// A connection to the admin socket of another name.
+    pub(crate) async fn admin_at(&self, name: &str) -> Option<AdminClient<Channel>> {
+        admin::connect(&self.path(name)).await.ok()
+    }
+
+    pub(crate) async fn admin(&self) -> AdminClient<Channel> {
         admin::connect(&self.folder.path().join("admin.sock")).await.unwrap()
     }
 

@@ -16,15 +16,21 @@ use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::secret_file;
 use crate::view::config_check::{CheckView, Mistake};
 
+/// A file that was checked.
+pub(crate) struct Checked {
+    pub(crate) view: CheckView,
+    pub(crate) text: Vec<u8>,
+}
+
 /// Reads and checks `file`; `-` is standard input.
-pub(crate) fn check(file: &Path) -> Result<CheckView, CommandFailure> {
+pub(crate) fn check(file: &Path) -> Result<Checked, CommandFailure> {
     let (name, bytes) = if file == Path::new("-") {
         ("standard input".to_owned(), read(io::stdin()))
     } else {
         (file.display().to_string(), File::open(file).and_then(read))
     };
     let bytes = bytes.or_exit(Exit::Configuration, || format!("cannot read {name}"))?;
-    Ok(match Config::parse_bytes(&bytes, &name) {
+    let view = match Config::parse_bytes(&bytes, &name) {
         Ok(config) => {
             let mut view = CheckView::valid(&name, &config);
             config.notes().into_iter().for_each(|note| view.note(note));
@@ -33,7 +39,8 @@ pub(crate) fn check(file: &Path) -> Result<CheckView, CommandFailure> {
             view
         }
         Err(errors) => CheckView::invalid(&name, mistakes(&errors)),
-    })
+    };
+    Ok(Checked { view, text: bytes })
 }
 
 /// The zone that `file` is for, if it is a configuration that this user may read.

@@ -17,6 +17,8 @@ use crate::failure::{CommandFailure, Exit, OrFail as _};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Page {
     pub(crate) header: bool,
+    /// All columns, instead of what fits a terminal of 80.
+    pub(crate) wide: bool,
     pub(crate) now: UnixMillis,
 }
 
@@ -70,7 +72,7 @@ mod tests {
     #[test]
     fn what_others_write_into_json_is_spelled_out_and_means_the_same() {
         let told = Told { reason: "\u{9b}2J\u{202e}x\u{2028}\u{1b}\u{7f}" };
-        let page = Page { header: true, now: UnixMillis(0) };
+        let page = Page { header: true, wide: false, now: UnixMillis(0) };
         let mut out = Vec::new();
         Printer { format: Format::Json, page }.show(&told, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();

@@ -33,6 +33,10 @@ pub(crate) struct CommandLine {
     #[arg(long, global = true)]
     pub(crate) no_header: bool,
 
+    /// All columns: without it, tables fit a terminal of 80.
+    #[arg(short, long, global = true)]
+    pub(crate) wide: bool,
+
     /// The daemon's admin socket.
     #[arg(
         long,
@@ -66,6 +70,15 @@ pub(crate) enum ToolCommand {
     },
     /// Wait until the tunnels to all zones are up. Exits with 9 if they are not in time.
     Wait(Wait),
+    /// Whether the gateway on this machine lives, or is ready. Exits with 1 if not, and says why.
+    /// Another zone that is down is a reason for neither.
+    Health {
+        /// Which of the two.
+        question: HealthQuestion,
+    },
+    /// Take the configuration file as it is now: what differs, and nothing else. A file with a mistake,
+    /// or with a key that takes a restart, is refused whole; exits with 7 then.
+    Reload,
     /// The SuperLinks of all zones.
     Superlink {
         #[command(subcommand)]
@@ -121,6 +134,15 @@ pub(crate) enum ToolCommand {
         #[command(subcommand)]
         verb: StateVerb,
     },
+}
+
+/// What a probe asks of a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HealthQuestion {
+    /// Does it stand still? Then it is started anew.
+    Live,
+    /// Has it all its doors open? Else wait.
+    Ready,
 }
 
 #[derive(Debug, Args)]
@@ -240,7 +262,8 @@ pub(crate) enum KeyKind {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigVerb {
-    /// Find every mistake in a configuration file. Exits with 7 if there is one.
+    /// Find every mistake in a configuration file, and what it has otherwise than what is in force if
+    /// this gateway's daemon runs. Exits with 7 if there is a mistake.
     Check {
         /// The file, or - for standard input.
         #[arg(default_value = "/etc/zonemesh/zonemesh.toml", env = "ZONEMESH_CONFIG")]

@@ -3,8 +3,10 @@
 mod approval;
 mod authority;
 mod founding;
+mod health;
 mod mesh;
 mod owners;
+mod reload;
 mod signing;
 mod trust;
 mod wait;
@@ -42,7 +44,7 @@ const PEM_MAX: u64 = 1 << 20;
 
 pub(crate) fn run(arguments: CommandLine, out: &mut impl Write) -> Result<Exit, CommandFailure> {
     let now = UnixMillis::from(SystemTime::now());
-    let page = Page { header: !arguments.no_header, now };
+    let page = Page { header: !arguments.no_header, wide: arguments.wide, now };
     let output = Printer { format: arguments.output, page };
     let socket = arguments.socket.as_path();
     match arguments.command {
@@ -50,6 +52,8 @@ pub(crate) fn run(arguments: CommandLine, out: &mut impl Write) -> Result<Exit, 
         ToolCommand::Peers => peers(socket, output, out),
         ToolCommand::Show { zone } => show(socket, &zone, output, out),
         ToolCommand::Wait(wanted) => wait::wait(socket, &wanted),
+        ToolCommand::Health { question } => health::health(socket, question),
+        ToolCommand::Reload => reload::reload(socket, output, out),
         ToolCommand::Superlink { verb: ListVerb::List } => superlinks(socket, output, out),
         ToolCommand::Registry { verb: ListVerb::List } => records(socket, output, out),
         ToolCommand::Mesh { verb } => mesh::mesh(socket, verb, output, out),
@@ -66,7 +70,7 @@ pub(crate) fn run(arguments: CommandLine, out: &mut impl Write) -> Result<Exit, 
         ToolCommand::Key { verb } => key(socket, &verb, output, out),
         ToolCommand::Token { verb } => mesh::token(socket, &verb, output, out),
         ToolCommand::Config { verb: ConfigVerb::Check { file } } => {
-            let view = config_check::check(&file)?;
+            let view = reload::check(socket, &file)?;
             output.show(&view, out)?;
             Ok(if view.is_valid() { Exit::Ok } else { Exit::Configuration })
         }

@@ -78,7 +78,9 @@ fn is_left_out(path: &Path) -> bool {
         number.is_some_and(|n| !n.is_empty() && n.bytes().all(|c| c.is_ascii_digit()))
     });
     let name = path.file_name().and_then(|name| name.to_str());
-    set_aside || path == Path::new("invitations") || name.is_some_and(|n| n.starts_with(".tmp"))
+    // What was in force is the machine's, and old by the time it is restored.
+    let is_machines = [Path::new("invitations"), Path::new("in-force.toml")].contains(&path);
+    set_aside || is_machines || name.is_some_and(|n| n.starts_with(".tmp"))
 }
 
 /// True if there is no such folder, or nothing in it.

@@ -1,9 +1,11 @@
 //! `zonemesh config check`: valid, or every mistake with its place.
 
 use serde::Serialize;
+use zonemesh_api::v1::{ConfigMistake, DifferingKey};
 use zonemesh_config::{Config, ConfigError};
 use zonemesh_core::finding::Code;
 
+use super::reload::DifferenceView;
 use crate::output::{Page, Rendered};
 use crate::table::plain;
 
@@ -17,12 +19,14 @@ pub(crate) struct CheckView {
     peers: Vec<String>,
     errors: Vec<Mistake>,
     notes: Vec<String>,
+    /// Null where no daemon of this zone and gateway was asked.
+    differs: Option<Vec<DifferenceView>>,
 }
 
 /// One mistake.
 #[derive(Debug, Serialize)]
 pub(crate) struct Mistake {
-    code: &'static str,
+    code: String,
     line: Option<usize>,
     column: Option<usize>,
     key: String,
@@ -34,7 +38,7 @@ pub(crate) struct Mistake {
 impl From<&ConfigError> for Mistake {
     fn from(error: &ConfigError) -> Self {
         Self {
-            code: error.code.as_str(),
+            code: error.code.as_str().to_owned(),
             line: Some(error.line),
             column: Some(error.column),
             key: error.key.clone(),
@@ -50,7 +54,7 @@ impl Mistake {
     pub(crate) fn at(config: &Config, key: &str, found: String, expected: &str, fix: &str) -> Self {
         let place = config.place(key);
         Self {
-            code: Code::FileUnusable.as_str(),
+            code: Code::FileUnusable.as_str().to_owned(),
             line: place.map(|place| place.line),
             column: place.map(|place| place.column),
             key: key.to_owned(),
@@ -77,6 +81,7 @@ impl CheckView {
             peers: Vec::new(),
             errors,
             notes: Vec::new(),
+            differs: None,
         }
     }
 
@@ -89,23 +94,48 @@ impl CheckView {
         self.notes.push(note);
     }
 
+    /// What it has otherwise than what is in force.
+    pub(crate) fn compare(&mut self, changed: &[DifferingKey]) {
+        self.differs = Some(changed.iter().map(DifferenceView::from).collect());
+    }
+
     pub(crate) fn is_valid(&self) -> bool {
         self.valid
     }
+}
 
-    fn line(&self, mistake: &Mistake) -> String {
-        let place = match (mistake.line, mistake.column) {
-            (Some(line), Some(column)) => format!("{}:{line}:{column}", self.file),
-            _ => format!("{} (default)", self.file),
+impl Mistake {
+    /// As an editor jumps to it.
+    pub(crate) fn told(&self, file: &str) -> String {
+        let place = match (self.line, self.column) {
+            (Some(line), Some(column)) => format!("{file}:{line}:{column}"),
+            _ => format!("{file} (default)"),
         };
-        let Mistake { key, found, expected, fix, .. } = mistake;
+        let Self { key, found, expected, fix, .. } = self;
         format!("{place}: {key}: {found}; expected {expected}; {fix}")
+    }
+}
+
+/// As the daemon says it.
+impl From<&ConfigMistake> for Mistake {
+    fn from(mistake: &ConfigMistake) -> Self {
+        let number = |n: u32| usize::try_from(n).ok();
+        Self {
+            code: mistake.code.clone(),
+            line: number(mistake.line),
+            column: number(mistake.column),
+            key: mistake.key.clone(),
+            found: mistake.found.clone(),
+            expected: mistake.expected.clone(),
+            fix: mistake.fix.clone(),
+        }
     }
 }
 
 impl Rendered for CheckView {
     fn text(&self, _page: Page) -> String {
-        let mut lines: Vec<String> = self.errors.iter().map(|error| self.line(error)).collect();
+        let mut lines: Vec<String> =
+            self.errors.iter().map(|error| error.told(&self.file)).collect();
         if let Some(zone) = self.zone.as_ref().filter(|_| self.valid) {
             let peers = match self.peers.as_slice() {
                 [] => "no peers".to_owned(),
@@ -114,6 +144,13 @@ impl Rendered for CheckView {
             lines.push(format!("{}: valid (zone {zone}, {peers})", self.file));
         }
         lines.extend(self.notes.iter().map(|note| format!("note: {note}")));
+        match self.differs.as_deref() {
+            None => {}
+            Some([]) => lines.push("it is what is in force".to_owned()),
+            Some(differs) => {
+                lines.extend(differs.iter().map(|one| format!("differs: {}", one.line())))
+            }
+        }
         lines.iter().map(|line| format!("{}\n", plain(line))).collect()
     }
 }

@@ -335,7 +335,7 @@ mod tests {
         assert!(of(&[("malformed", 1)], &[sentence]).has_refusals());
         let third = of(&[("contradicted", 1)], &[]);
         assert!(third.has_refusals());
-        let text = third.text(Page { header: true, now: UnixMillis(0) });
+        let text = third.text(Page { header: true, wide: false, now: UnixMillis(0) });
         assert!(text.contains("zonemesh authority pin HASH"), "{text}");
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod mesh;
 pub(crate) mod peer;
 pub(crate) mod peers;
 pub(crate) mod records;
+pub(crate) mod reload;
 pub(crate) mod state;
 pub(crate) mod status;
 pub(crate) mod superlinks;

@@ -19,6 +19,15 @@ fn bulk_work(peer: &PeerEntry) -> String {
     }
 }
 
+/// Where datagrams to it go, and from which port if that is not the usual one.
+fn via(peer: &PeerEntry) -> String {
+    let endpoint = peer.endpoint.clone().unwrap_or_else(|| "no known endpoint".to_owned());
+    match peer.source_port {
+        Some(port) => format!("{endpoint}, from port {port}: the listen port was not answered"),
+        None => endpoint,
+    }
+}
+
 /// What the other end has counted, and what of both is missing.
 fn both_ends(view: &PeerView, page: Page) -> Vec<(&'static str, String)> {
     let Some(pair) = &view.pair else {
@@ -84,7 +93,7 @@ impl Rendered for PeerView {
             ("zone", peer.zone.clone()),
             ("gateway", peer.gateway.clone()),
             ("state", format!("{} ({reason}, {})", peer.state, ago(peer.since.0, page.now))),
-            ("via", peer.endpoint.clone().unwrap_or_else(|| "no known endpoint".to_owned())),
+            ("via", via(peer)),
             ("quality", quality),
             ("mtu", mtu),
             ("handshake", ago(peer.latest_handshake.0, page.now)),
@@ -139,10 +148,31 @@ mod tests {
     }
 
     #[test]
+    fn a_source_port_that_is_not_the_listen_port_is_shown_beside_the_endpoint() {
+        let via_of = |source_port| {
+            let mut reply = reply();
+            reply.peers[2].endpoint = "203.0.113.1:51820".to_owned();
+            reply.peers[2].source_port = source_port;
+            via(&PeerView::find(reply, "madrid").unwrap().peer)
+        };
+        assert_eq!(via_of(None), "203.0.113.1:51820");
+        assert_eq!(
+            via_of(Some(40_123)),
+            "203.0.113.1:51820, from port 40123: the listen port was not answered"
+        );
+    }
+
+    #[test]
     fn two_gateways_of_a_zone_are_told_apart_and_others_are_named_as_before() {
-        let page = Page { header: true, now: UnixMillis::default() };
-        let text = PeersView::from(reply()).text(page);
-        assert!(text.contains("\nberlin  gw1         unknown"), "{text}");
-        assert!(text.contains("\nberlin  gw2         unknown"), "{text}");
+        let text = |wide| {
+            let page = Page { header: true, wide, now: UnixMillis::default() };
+            PeersView::from(reply()).text(page)
+        };
+        for row in ["\nberlin/gw1  unknown", "\nberlin/gw2  unknown", "\nmadrid      unknown"] {
+            assert!(text(false).contains(row), "{}", text(false));
+        }
+        for row in ["\nberlin  gw1         unknown", "\nmadrid  madrid-gw1  unknown"] {
+            assert!(text(true).contains(row), "{}", text(true));
+        }
     }
 }

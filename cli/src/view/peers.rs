@@ -7,9 +7,9 @@ use crate::output::{Page, Rendered};
 use crate::quantity::{ago, bytes, delay, offset, percent};
 use crate::table::Table;
 
-/// The lines about all `peers`: every column, or those of `zonemesh status`.
-pub(super) fn table(peers: &[PeerEntry], width: Width, page: Page) -> String {
-    let is_shown = |column: &&PeerColumn| column.only.is_none_or(|only| only == width);
+/// The lines about all `peers`.
+pub(super) fn table(peers: &[PeerEntry], page: Page) -> String {
+    let is_shown = |column: &&PeerColumn| column.only.is_none_or(|only| only.is_of(page));
     let columns = || COLUMNS.iter().filter(is_shown);
     let mut table = Table::new(&columns().map(|column| column.header).collect::<Vec<_>>());
     for peer in peers {
@@ -18,20 +18,26 @@ pub(super) fn table(peers: &[PeerEntry], width: Width, page: Page) -> String {
     table.text(page.header)
 }
 
-/// How much a table shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Width {
-    /// As one part of a screen.
+/// In which tables a column is.
+#[derive(Debug, Clone, Copy)]
+enum Only {
+    /// Those that fit a terminal of 80 columns.
     Narrow,
-    /// All that is known in a line.
+    /// Those with all that is known.
     Wide,
+}
+
+impl Only {
+    fn is_of(self, page: Page) -> bool {
+        matches!(self, Self::Wide) == page.wide
+    }
 }
 
 /// A column of the table.
 struct PeerColumn {
     header: &'static str,
-    /// The one width that has it; `None` if both have.
-    only: Option<Width>,
+    /// `None` if every table has it.
+    only: Option<Only>,
     cell: fn(&PeerEntry, Page) -> String,
 }
 
@@ -40,35 +46,35 @@ impl PeerColumn {
         Self { header, only: None, cell }
     }
 
-    const fn only(self, width: Width) -> Self {
-        Self { only: Some(width), ..self }
+    const fn only(self, only: Only) -> Self {
+        Self { only: Some(only), ..self }
     }
 }
 
 const COLUMNS: [PeerColumn; 16] = [
-    PeerColumn::new("ZONE", |peer, _| peer.zone.clone()).only(Width::Wide),
-    PeerColumn::new("GATEWAY", |peer, _| peer.gateway.clone()).only(Width::Wide),
-    PeerColumn::new("ZONE", |peer, _| peer.label.clone()).only(Width::Narrow),
+    PeerColumn::new("ZONE", |peer, _| peer.zone.clone()).only(Only::Wide),
+    PeerColumn::new("GATEWAY", |peer, _| peer.gateway.clone()).only(Only::Wide),
+    PeerColumn::new("ZONE", |peer, _| peer.label.clone()).only(Only::Narrow),
     PeerColumn::new("STATE", |peer, _| peer.state.to_owned()),
     PeerColumn::new("VIA", |peer, _| peer.endpoint.clone().unwrap_or_default()),
     PeerColumn::new("RTT", |peer, _| peer.rtt_ms.map(delay).unwrap_or_default()),
     PeerColumn::new("LOSS", |peer, _| peer.loss_percent.map(percent).unwrap_or_default()),
     PeerColumn::new("JITTER", |peer, _| peer.jitter_ms.map(delay).unwrap_or_default())
-        .only(Width::Wide),
+        .only(Only::Wide),
     PeerColumn::new("MTU", |peer, _| peer.mtu.map(|mtu| mtu.to_string()).unwrap_or_default()),
     PeerColumn::new("HANDSHAKE", |peer, page| ago(peer.latest_handshake.0, page.now)),
-    PeerColumn::new("RX", |peer, _| bytes(peer.rx_bytes)),
-    PeerColumn::new("TX", |peer, _| bytes(peer.tx_bytes)),
+    PeerColumn::new("RX", |peer, _| bytes(peer.rx_bytes)).only(Only::Wide),
+    PeerColumn::new("TX", |peer, _| bytes(peer.tx_bytes)).only(Only::Wide),
     PeerColumn::new("STREAM", |peer, _| peer.stream.to_owned()),
     PeerColumn::new("CLOCK", |peer, _| peer.clock_offset_ms.map(offset).unwrap_or_default())
-        .only(Width::Wide),
-    PeerColumn::new("TUNNEL", |peer, _| peer.tunnel_addresses.join(", ")).only(Width::Wide),
-    PeerColumn::new("PREFIXES", |peer, _| peer.prefixes.join(", ")),
+        .only(Only::Wide),
+    PeerColumn::new("TUNNEL", |peer, _| peer.tunnel_addresses.join(", ")).only(Only::Wide),
+    PeerColumn::new("PREFIXES", |peer, _| peer.prefixes.join(", ")).only(Only::Wide),
 ];
 
 impl Rendered for PeersView {
     fn text(&self, page: Page) -> String {
-        let mut text = table(&self.peers, Width::Wide, page);
+        let mut text = table(&self.peers, page);
         let events = counted(&self.events);
         if page.header && !events.is_empty() {
             text.push_str(&format!("events: {events}\n"));

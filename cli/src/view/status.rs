@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use zonemesh_api::view::{EtcdSection, LeftOut, RegistrySection, StatusView, Timestamp};
 
-use super::peers::{self, Width};
-use super::{companions, counted, findings, superlinks};
+use super::{companions, counted, findings, peers, superlinks};
 use crate::output::{Page, Rendered};
 use crate::quantity::{ago, span};
 use crate::table::plain;
@@ -16,7 +15,7 @@ use crate::table::plain;
 impl Rendered for StatusView {
     fn text(&self, page: Page) -> String {
         let mut text = if page.header { heading(self) } else { String::new() };
-        text.push_str(&peers::table(&self.peers, Width::Narrow, page));
+        text.push_str(&peers::table(&self.peers, page));
         text.push_str(&peers_left_out(self.left_out));
         text.push_str(&superlinks::table(&self.superlinks, page));
         text.push_str(&companions::table(&self.companions, self.now, page));

@@ -11,16 +11,18 @@ impl Rendered for TokensView {
         if self.tokens.is_empty() && page.header {
             return "no token is taken here\n".to_owned();
         }
-        let mut table = Table::new(&["TOKEN", "ROLE", "FEDERATION", "ENDS", "FROM", "SHA256"]);
+        let mut header = vec!["TOKEN", "ROLE", "FEDERATION", "ENDS", "FROM"];
+        header.extend(page.wide.then_some("SHA256"));
+        let mut table = Table::new(&header);
         for token in &self.tokens {
-            table.row([
+            let cells = [
                 token.name.clone(),
                 token.role.clone(),
                 token.federation.clone().unwrap_or_else(|| "any".to_owned()),
                 token.expires_at.map_or("never".to_owned(), |end| ends(end.0, page.now)),
                 from(token),
-                token.sha256.clone(),
-            ]);
+            ];
+            table.row(cells.into_iter().chain(page.wide.then(|| token.sha256.clone())));
         }
         let mut text = table.text(page.header);
         if !self.served && page.header {

@@ -39,41 +39,35 @@ impl Rendered for ZonesView {
 
 /// The zones, then those that wait.
 fn table(view: &ZonesView, page: Page) -> String {
-    let mut table = Table::new(&[
-        "ZONE",
-        "STATE",
-        "SINCE",
-        "TUNNEL ADDRESSES",
-        "PREFIXES",
-        "FEDERATIONS",
-        "ZONE KEY",
-    ]);
+    let mut header = vec!["ZONE", "STATE", "SINCE", "TUNNEL ADDRESSES", "PREFIXES"];
+    header.extend(page.wide.then_some(["FEDERATIONS", "ZONE KEY"]).into_iter().flatten());
+    let more =
+        |parts: String, key: &String| page.wide.then(|| [parts, key.clone()]).into_iter().flatten();
+    let mut table = Table::new(&header);
     for zone in &view.zones {
         let name = if zone.own { format!("{} (local)", zone.zone) } else { zone.zone.clone() };
         let since = match zone.issued_at.0.0 {
             0 => String::new(),
             _ => quantity::ago(zone.issued_at.0, page.now),
         };
-        table.row([
+        let cells = [
             name,
             zone.state.to_owned(),
             since,
             zone.tunnel_addresses.join(", "),
             zone.prefixes.join(", "),
-            parts(zone),
-            zone.zone_key.clone(),
-        ]);
+        ];
+        table.row(cells.into_iter().chain(more(parts(zone), &zone.zone_key)));
     }
     for zone in &view.pending {
-        table.row([
+        let cells = [
             zone.zone.clone(),
             "waits".to_owned(),
             String::new(),
             zone.tunnel_addresses.join(", "),
             zone.prefixes.join(", "),
-            zone.federations.join(" "),
-            zone.zone_key.clone(),
-        ]);
+        ];
+        table.row(cells.into_iter().chain(more(zone.federations.join(" "), &zone.zone_key)));
     }
     table.text(page.header)
 }

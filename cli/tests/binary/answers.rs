@@ -87,8 +87,8 @@ fn the_status_is_one_screen() {
     assert_eq!(
         lines[9..11],
         [
-            "VM          RUNS       FEDERATION  STATE              FLOWER  SESSION    FINDINGS",
-            "10.10.10.7  supernode  health-eu   running, training  1.25.0  2m 5s ago  N201",
+            "VM          RUNS       FEDERATION  STATE              SESSION    FINDINGS",
+            "10.10.10.7  supernode  health-eu   running, training  2m 5s ago  N201",
         ]
     );
     assert_eq!(lines[11..], findings);
@@ -109,15 +109,32 @@ fn a_mesh_that_has_no_room_on_a_screen_is_counted_there() {
 }
 
 #[test]
+fn tables_fit_a_terminal_of_80_columns_unless_all_is_asked_for() {
+    for args in [&["status"][..], &["peers"], &["registry", "list"]] {
+        let text = text(args);
+        // Findings and the lines above the tables are sentences.
+        let starts = ["ZONE  ", "madrid  ", "paris  ", "berlin (local)  ", "VM  ", "10.10.10.7  "];
+        let is_row = |line: &&str| starts.iter().any(|start| line.starts_with(start));
+        let rows: Vec<&str> = text.lines().filter(is_row).collect();
+        assert!(rows.len() >= 3, "{text}");
+        for row in rows {
+            assert!(row.chars().count() <= 80, "{} columns: {row}", row.chars().count());
+        }
+    }
+    let wide = text(&["status", "-w"]);
+    assert!(wide.contains("  PREFIXES\n") && wide.contains("  10.10.11.0/24\n"), "{wide}");
+}
+
+#[test]
 fn lists_are_columns_and_may_go_without_a_header() {
-    let peers = text(&["peers"]);
+    let peers = text(&["peers", "--wide"]);
     assert!(peers.starts_with("ZONE    GATEWAY     STATE  VIA "), "{peers}");
     assert!(
         peers.contains("  88 MiB  12 MiB  up          -12ms  10.255.0.2  10.10.11.0/24\n"),
         "{peers}"
     );
     assert!(peers.ends_with("events: tunnel_up 2\ndropped packets: foreign-source 3\n"), "{peers}");
-    assert!(text(&["peers", "--no-header"]).starts_with("madrid  madrid-gw1  up "));
+    assert!(text(&["peers", "--no-header"]).starts_with("madrid  up "));
     assert_eq!(
         text(&["superlink", "list", "--no-header"]),
         "health-eu  berlin  10.10.10.5:9092, [fd00::5]:9092  1.25.0  grpc  ready  active\n"
@@ -274,6 +291,7 @@ peers: list
   rtt_ms: number
   rx_bytes: number
   since: string
+  source_port: null
   state: string
   stream: string
   stream_error: null
@@ -343,6 +361,7 @@ peer: object
   rtt_ms: number
   rx_bytes: number
   since: string
+  source_port: null
   state: string
   stream: string
   stream_error: null
@@ -431,6 +450,7 @@ peers: list
   rtt_ms: number
   rx_bytes: number
   since: string
+  source_port: null
   state: string
   stream: string
   stream_error: null

@@ -13,11 +13,11 @@ use zonemesh_api::v1::admin_server::{Admin, AdminServer};
 use zonemesh_api::v1::mesh_server::MeshServer;
 use zonemesh_api::v1::{
     CaState, CaView, CertificateKind, CertificateView, CertificatesReply, CertificatesRequest,
-    CompanionFinding, CompanionView, Counter, EtcdView, FederationSummary, Finding,
-    FindingEvidence, FindingSeverity, FlowerTransport, HeldCaCertificate, OffloadView, PairView,
-    PeerState, PeerView, PeersReply, PeersRequest, Readiness, RecordView, RecordsReply,
-    RecordsRequest, RegistryView, StatusReply, StatusRequest, StreamState, SuperLinkView,
-    SuperLinksReply, SuperLinksRequest, TunnelView,
+    CompanionFinding, CompanionView, CompareConfigReply, CompareConfigRequest, Counter,
+    DifferingKey, EtcdView, FederationSummary, Finding, FindingEvidence, FindingSeverity,
+    FlowerTransport, HeldCaCertificate, OffloadView, PairView, PeerState, PeerView, PeersReply,
+    PeersRequest, Readiness, RecordView, RecordsReply, RecordsRequest, RegistryView, StatusReply,
+    StatusRequest, StreamState, SuperLinkView, SuperLinksReply, SuperLinksRequest, TunnelView,
 };
 
 use crate::mesh_service::Members;
@@ -254,6 +254,7 @@ fn peers(state: Paris) -> PeersReply {
         underlay_mtu: 1500,
         gso_refused: 2,
         gso_paused: true,
+        source_port: None,
         lanes: Vec::new(),
         gateway: "madrid-gw1".into(),
     };
@@ -377,4 +378,19 @@ impl Admin for Answers {
             }],
         }))
     }
+
+    /// What is in force has one key otherwise than any file.
+    async fn compare_config(
+        &self,
+        request: Request<CompareConfigRequest>,
+    ) -> Result<Response<CompareConfigReply>, Status> {
+        let is_own = !request.into_inner().text.is_empty();
+        Ok(Response::new(CompareConfigReply { is_own, changed: vec![differing("tunnel.mtu")] }))
+    }
+}
+
+/// A key that a reload takes.
+pub(crate) fn differing(key: &str) -> DifferingKey {
+    let [key, change, takes_effect] = [key, "changed", "reload"].map(str::to_owned);
+    DifferingKey { key, change, takes_effect }
 }

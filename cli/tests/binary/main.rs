@@ -5,10 +5,12 @@ mod authorities;
 mod daemon;
 mod exit_codes;
 mod founding;
+mod health;
 mod keys;
 mod mesh;
 mod mesh_service;
 mod permission;
+mod reload;
 mod state;
 
 use std::path::Path;

@@ -325,8 +325,13 @@ fn the_list_of_zones_shows_who_waits_and_what_contradicts() {
     assert!(lines[0].ends_with("   2 of 2 authorities must sign"), "{text}");
     assert!(lines[1].starts_with("ZONE            STATE    SINCE"), "{text}");
     assert!(lines[2].starts_with("berlin (local)  member  "), "{text}");
-    assert!(lines[2].contains("  any  ") && lines[4].contains("  health-eu=train  "), "{text}");
     assert!(lines[3].starts_with("paris           revoked"), "{text}");
+    assert!(lines[1..5].iter().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(!lines[2].contains("ed25519:"), "{text}");
+    let wide = stdout(&tell(&["zone", "list", "-w"]));
+    let shown: Vec<&str> = wide.lines().collect();
+    assert!(shown[2].contains("  any  ") && shown[2].contains("  ed25519:"), "{wide}");
+    assert!(shown[4].contains("  health-eu=train  "), "{wide}");
     assert!(lines[4].starts_with("rome            waits"), "{text}");
     assert!(lines[5].starts_with("revoked: paris by authority:dRvv, "), "{text}");
     assert!(lines[5].ends_with(": stolen"), "{text}");
@@ -370,6 +375,10 @@ accepted: object
   stored: number
 alarms: list
 authority_keys: list
+disputed: list
+  granted_key: string
+  zone: string
+  zone_key: string
 invitations: list
   expires_at: string
   zone: string

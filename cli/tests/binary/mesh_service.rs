@@ -8,13 +8,14 @@ use tonic::{Request, Response, Status};
 use zonemesh_api::v1::mesh_server::Mesh;
 use zonemesh_api::v1::{
     Authority, AuthorityChangeReply, AuthorityChangeRequest, AuthorityListReply,
-    AuthorityListRequest, AuthorityPinRequest, Counter, DisputedZone, KeyRotateReply,
-    KeyRotateRequest, KeyRotation, LackingItem, LackingReason, MeshFoundRequest, MeshInitReply,
-    MeshInitRequest, OpenInvitation, PendingZone, TakenToken, TokenListReply, TokenListRequest,
-    TokenRemoveRequest, TrustExportReply, TrustExportRequest, TrustImportRequest, TrustReply,
-    ZoneApproveRequest, ZoneBlockReply, ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply,
-    ZoneInviteRequest, ZoneJoinProgress, ZoneJoinRequest, ZoneLeaveReply, ZoneLeaveRequest,
-    ZoneListReply, ZoneListRequest, ZoneRevokeRequest, ZoneState, ZoneView,
+    AuthorityListRequest, AuthorityPinRequest, ConfigMistake, Counter, DisputedZone,
+    KeyRotateReply, KeyRotateRequest, KeyRotation, LackingItem, LackingReason, MeshFoundRequest,
+    MeshInitReply, MeshInitRequest, OpenInvitation, PendingZone, ReloadReply, ReloadRequest,
+    TakenToken, TokenListReply, TokenListRequest, TokenRemoveRequest, TrustExportReply,
+    TrustExportRequest, TrustImportRequest, TrustReply, ZoneApproveRequest, ZoneBlockReply,
+    ZoneBlockRequest, ZoneGrantRequest, ZoneInviteReply, ZoneInviteRequest, ZoneJoinProgress,
+    ZoneJoinRequest, ZoneLeaveReply, ZoneLeaveRequest, ZoneListReply, ZoneListRequest,
+    ZoneRevokeRequest, ZoneState, ZoneView,
 };
 use zonemesh_api::wire::finding::with_code;
 use zonemesh_core::finding::Code;
@@ -402,5 +403,21 @@ impl Mesh for Members {
             waiting_for: if begins { texts(&["paris"]) } else { Vec::new() },
             old_sessions: Vec::new(),
         }))
+    }
+
+    /// A file with one mistake.
+    async fn reload(&self, _: Request<ReloadRequest>) -> Result<Response<ReloadReply>, Status> {
+        let mistake = ConfigMistake {
+            code: "C113".into(),
+            file: "/etc/zonemesh/zonemesh.toml".into(),
+            line: 7,
+            column: 9,
+            key: "log.level".into(),
+            found: "found \"loud\"".into(),
+            expected: "one of error, warn, info, debug, trace".into(),
+            fix: "did you mean \"info\"?".into(),
+        };
+        let (reason, mistakes) = ("log.level".into(), vec![mistake]);
+        Ok(Response::new(ReloadReply { reason, mistakes, ..ReloadReply::default() }))
     }
 }

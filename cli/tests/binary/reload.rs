@@ -1,0 +1,36 @@
+//! A changed configuration file: refused with its places, and compared with what is in force.
+
+use crate::daemon::{Daemon, Paris};
+use crate::{ask, run, stderr, stdout};
+
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/berlin.toml");
+
+#[test]
+fn a_refused_reload_is_7_and_names_the_place_as_config_check_does() {
+    let daemon = Daemon::start(Paris::Up);
+    let output = ask(&daemon.socket(), &["reload"]);
+    assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(7), ""));
+    let text = "/etc/zonemesh/zonemesh.toml:7:9: log.level: found \"loud\"; expected one of error, \
+        warn, info, debug, trace; did you mean \"info\"?\n\
+        refused: nothing has changed, what was in force stays\n";
+    assert_eq!(stdout(&output), text);
+    let output = ask(&daemon.socket(), &["reload", "-o", "json"]);
+    assert_eq!(output.status.code(), Some(7));
+    let said: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(said["schema"], "zonemesh/reload/v1");
+    assert_eq!((&said["applied"], &said["errors"][0]["line"]), (&false.into(), &7.into()));
+    assert_eq!(run(&["--socket", "/nowhere/admin.sock", "reload"]).status.code(), Some(3));
+}
+
+#[test]
+fn a_file_is_compared_with_what_is_in_force_if_its_daemon_runs_here() {
+    let daemon = Daemon::start(Paris::Up);
+    let checked = stdout(&ask(&daemon.socket(), &["config", "check", EXAMPLE]));
+    assert!(checked.ends_with("\ndiffers: tunnel.mtu: changed\n"), "{checked}");
+    let json = ["config", "check", EXAMPLE, "-o", "json"];
+    let said: serde_json::Value =
+        serde_json::from_str(&stdout(&ask(&daemon.socket(), &json))).unwrap();
+    assert_eq!(said["differs"][0]["key"], "tunnel.mtu");
+    let alone: serde_json::Value = serde_json::from_str(&stdout(&run(&json))).unwrap();
+    assert_eq!((&alone["valid"], &alone["differs"]), (&true.into(), &serde_json::Value::Null));
+}

@@ -11,12 +11,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use zonemesh_api::wire::local::TrustedCa;
 use zonemesh_api::wire::onegate::OneGateIdentity;
 use zonemesh_core::companion::{
     CompanionReport, FlowerActivity, MAX_FINDING_TEXT, ReportedFinding, ReportedState,
 };
 use zonemesh_core::exit::error_line;
-use zonemesh_core::record::{CaCertificate, HeldCa, MAX_CAS};
+use zonemesh_core::record::{HeldCa, MAX_CAS};
 use zonemesh_pki::describe::fingerprint;
 
 use crate::files::{FileOwner, make_folder};
@@ -139,8 +140,8 @@ impl Companion {
     }
 
     /// Flower trusts these CA certificates from now on.
-    pub fn trusts<'a>(&mut self, cas: impl IntoIterator<Item = &'a CaCertificate>) {
-        let held = |ca: &CaCertificate| {
+    pub fn trusts<'a>(&mut self, cas: impl IntoIterator<Item = &'a TrustedCa>) {
+        let held = |ca: &TrustedCa| {
             let certificate = fingerprint(&ca.pem).ok()?;
             Some(HeldCa { certificate, state: ca.state })
         };

@@ -3,6 +3,7 @@
 //! It promises logs on standard error only (standard output is for answers) and one exit code per
 //! kind of failure, the same in all of Zonemesh's programs. It refuses to know the settings.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -10,10 +11,12 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use zonemesh_core::exit::{Exit, is_denied};
+use zonemesh_core::token::VmRole;
 
 use crate::files::FileError;
 use crate::reason::Reason;
-use crate::source::context::{ContextError, ContextFile};
+use crate::settings::{is_ours, strangers};
+use crate::source::context::{ContextError, ContextFile, PassedOver};
 use crate::source::{Environment, SettingsErrors, SettingsSource, Variables};
 
 /// How `plan` ends for a reason that keeps Flower from starting: refused, or not yet.
@@ -42,12 +45,15 @@ pub fn crypto() {
 }
 
 /// What comes before everything else: logging, the crypto provider, the context and, by `read`,
-/// the settings from it and the environment.
+/// the settings from it and the environment. What is not taken of the context, and names of ours that
+/// do nothing in a VM of this role, are warned of.
 ///
 /// # Errors
-/// Logging cannot start, the context file cannot be read (with its line), or a setting is wrong.
+/// Logging cannot start, the context file cannot be read, a line of it that matters is malformed, or
+/// a setting is wrong.
 pub fn settings<S>(
     file: Option<&Path>,
+    role: VmRole,
     read: impl FnOnce(Variables<'_>) -> Result<S, SettingsErrors>,
 ) -> anyhow::Result<S> {
     logging()?;
@@ -55,8 +61,17 @@ pub fn settings<S>(
     let context = file.map(ContextFile::read).transpose()?;
     let environment = Environment(|key: &str| std::env::var(key).ok());
     let mut sources: Vec<&dyn SettingsSource> = vec![&environment];
+    let mut names: BTreeSet<String> =
+        std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
     if let Some(context) = &context {
+        for PassedOver { line, problem } in context.passed_over(is_ours)? {
+            tracing::warn!("{}:{line} is passed over: {problem}", context.file().display());
+        }
+        names.extend(context.keys().map(str::to_owned));
         sources.push(context);
+    }
+    for stranger in strangers(names.iter().map(String::as_str), role) {
+        tracing::warn!("{stranger}");
     }
     Ok(read(Variables::new(sources))?)
 }

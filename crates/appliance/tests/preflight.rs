@@ -7,11 +7,11 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use zonemesh_api::wire::local::{FederationAnswer, RegisteredSuperLink};
+use zonemesh_api::wire::local::{FederationAnswer, RegisteredSuperLink, TrustedCa};
 use zonemesh_appliance::flower::{FlowerVersion, GrpcFlower, InstalledFlower};
 use zonemesh_appliance::preflight;
 use zonemesh_appliance::reason::Reason;
-use zonemesh_core::record::{CaCertificate, CaState};
+use zonemesh_core::record::CaState;
 use zonemesh_pki::{FederationCa, San};
 use zonemesh_standin::{FEDERATION, LOOPBACK, TlsServer, free_port, leaf, ready};
 
@@ -155,7 +155,7 @@ async fn a_second_address_is_tried() {
 async fn a_ca_set_that_is_none_is_t401() {
     let mut view = view(SocketAddr::new(LOOPBACK, free_port()), &ca());
     for pems in [vec![], vec!["no PEM".to_owned()]] {
-        let ca = |pem| CaCertificate { pem, state: CaState::Active };
+        let ca = |pem| TrustedCa { pem, state: CaState::Active };
         view.cas = pems.into_iter().map(ca).collect();
         assert_eq!(reason(&view).await.code(), "T401");
     }

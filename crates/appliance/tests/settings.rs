@@ -160,7 +160,7 @@ fn the_context_is_read_after_the_environment_and_named_with_its_line() {
          ONEAPP_ZONEMESH_TOKEN='{TOKEN_EXAMPLE}'\nONEAPP_ZONEMESH_FLEET_PORT='x'\n\
          ONEGATE_ENDPOINT='http://169.254.16.9:5030/'\nVMID='7'\nTOKENTXT='abc='\nONEAPP_ZONEMESH_FLOWER_USER=''\n"
     );
-    let context = ContextFile::parse(text.as_bytes(), Path::new("context.sh")).unwrap();
+    let context = ContextFile::parse(text.as_bytes(), Path::new("context.sh"));
     let read = |environment: &[(&str, &str)]| {
         let environment: BTreeMap<_, _> = environment.iter().copied().collect();
         let lookup = |key: &str| environment.get(key).map(|value| (*value).to_owned());

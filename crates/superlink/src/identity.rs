@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
+use zonemesh_api::wire::local::TrustedCa;
 use zonemesh_appliance::files::{FileError, write_atomic};
 use zonemesh_appliance::gateway::IssuedCertificate;
 use zonemesh_core::name::FederationName;
-use zonemesh_core::record::{CaCertificate, CaState};
+use zonemesh_core::record::CaState;
 use zonemesh_pki::describe::{DescribeError, describe};
 use zonemesh_pki::{CertificateRequest, RequestError, San};
 
@@ -82,8 +83,8 @@ impl SuperLinkIdentity {
     }
 
     /// The CA that signed it.
-    pub(crate) fn ca(&self) -> CaCertificate {
-        CaCertificate { pem: self.ca_pem.clone(), state: CaState::Active }
+    pub(crate) fn ca(&self) -> TrustedCa {
+        TrustedCa { pem: self.ca_pem.clone(), state: CaState::Active }
     }
 
     /// How long until a new one is due.

@@ -20,6 +20,7 @@ use zonemesh_appliance::flower::preferred_version;
 use zonemesh_appliance::runner::guard;
 use zonemesh_appliance::settings::{self, SuperLinkSettings};
 use zonemesh_appliance::startup;
+use zonemesh_core::token::VmRole;
 
 /// Certifies, registers and runs a Flower SuperLink.
 #[derive(Parser)]
@@ -45,5 +46,5 @@ fn main() -> ExitCode {
 }
 
 fn read(file: Option<&Path>) -> anyhow::Result<SuperLinkSettings> {
-    startup::settings(file, settings::superlink)
+    startup::settings(file, VmRole::SuperLink, settings::superlink)
 }

@@ -31,7 +31,8 @@ pub(crate) enum NextReport {
 }
 
 pub(crate) fn next_report(watched: &WatchedFederation, served: &ServedSuperLink) -> NextReport {
-    if !watched.connected {
+    // A gateway whose zone is out registers nobody.
+    if !watched.connected || watched.out.is_some() {
         return NextReport::Nothing;
     }
     let shown = match &watched.shown {
@@ -59,13 +60,15 @@ pub(crate) fn next_report(watched: &WatchedFederation, served: &ServedSuperLink)
 
 #[cfg(test)]
 mod tests {
-    use zonemesh_api::wire::local::RegisteredSuperLink;
-    use zonemesh_core::record::{CaCertificate, CaState, FlowerTransport};
+    use zonemesh_api::wire::local::{RegisteredSuperLink, TrustedCa};
+    use zonemesh_appliance::reason::Reason;
+    use zonemesh_core::record::{CaState, FlowerTransport};
+    use zonemesh_core::time::UnixMillis;
 
     use super::*;
 
-    fn ca(pem: &str) -> CaCertificate {
-        CaCertificate { pem: pem.to_owned(), state: CaState::Active }
+    fn ca(pem: &str) -> TrustedCa {
+        TrustedCa { pem: pem.to_owned(), state: CaState::Active }
     }
 
     fn served() -> ServedSuperLink {
@@ -130,13 +133,19 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_that_is_away_or_in_conflict_is_left_alone() {
+    fn a_gateway_that_is_away_out_or_in_conflict_is_left_alone() {
         assert_eq!(next_report(&WatchedFederation::default(), &served()), NextReport::Nothing);
         let unknown = connected(ShownFederation::Unknown);
         assert_eq!(next_report(&unknown, &served()), NextReport::Nothing);
         let forgot = connected(ShownFederation::NoSuperLink);
         let away = WatchedFederation { connected: false, ..forgot };
         assert_eq!(next_report(&away, &served()), NextReport::Nothing);
+        let at = UnixMillis(1);
+        let out = WatchedFederation {
+            out: Some(Reason::ZoneLeft { at }),
+            ..connected(ShownFederation::NoSuperLink)
+        };
+        assert_eq!(next_report(&out, &served()), NextReport::Nothing);
         let conflict = shown(|superlink| {
             superlink.conflict = true;
             superlink.addresses = vec![[10, 9, 9, 9].into()];

@@ -63,14 +63,15 @@ pub(crate) fn decide(
             _ => FlowerDecision::Keep,
         };
     }
+    // Nobody is reached from a zone that is out, whatever it was shown before.
+    if let Some(out) = &watched.out {
+        return FlowerDecision::Wait(watched.lost.as_ref().unwrap_or(out).clone());
+    }
     if let Some(superlink) = ready {
         // The last answer is still the best there is while the gateway is away.
         return FlowerDecision::Start(Box::new(superlink.clone()));
     }
     if let Some(reason) = &watched.lost {
-        return FlowerDecision::Wait(reason.clone());
-    }
-    if let Some(reason) = &watched.revoked {
         return FlowerDecision::Wait(reason.clone());
     }
     match &watched.shown {
@@ -87,14 +88,14 @@ pub(crate) fn decide(
 
 #[cfg(test)]
 mod tests {
-    use zonemesh_api::wire::local::ToldRevocation;
-    use zonemesh_core::record::{CaCertificate, CaState};
+    use zonemesh_api::wire::local::{ToldRevocation, TrustedCa};
+    use zonemesh_core::record::CaState;
     use zonemesh_core::time::UnixMillis;
 
     use super::*;
 
-    fn ca(pem: &str, state: CaState) -> CaCertificate {
-        CaCertificate { pem: pem.to_owned(), state }
+    fn ca(pem: &str, state: CaState) -> TrustedCa {
+        TrustedCa { pem: pem.to_owned(), state }
     }
 
     fn superlink() -> RegisteredSuperLink {
@@ -151,17 +152,23 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_that_was_revoked_is_told_so_and_flower_that_runs_goes_on() {
+    fn a_zone_that_is_out_is_told_so_and_flower_that_runs_goes_on() {
         let told = ToldRevocation {
             by: "authority:dRvv".to_owned(),
             at: UnixMillis(1_800_000_000_000),
             reason: "stolen".to_owned(),
         };
         let reason = Reason::ZoneRevoked(told);
-        let revoked = WatchedFederation { revoked: Some(reason.clone()), ..watched(None) };
-        assert_eq!(decided(&revoked, None), FlowerDecision::Wait(reason.clone()));
-        assert_eq!(decided(&revoked, Some(&FlowerTarget::of(&superlink()))), FlowerDecision::Keep);
-        assert_eq!(revoked.trouble(), Some(reason));
+        for reason in [reason, Reason::ZoneLeft { at: UnixMillis(1) }] {
+            for shown in [None, Some(superlink())] {
+                let out = WatchedFederation { out: Some(reason.clone()), ..watched(shown) };
+                assert_eq!(decided(&out, None), FlowerDecision::Wait(reason.clone()));
+                let running = FlowerTarget::of(&superlink());
+                assert_eq!(decided(&out, Some(&running)), FlowerDecision::Keep);
+                assert_eq!(out.trouble(), Some(reason.clone()));
+                assert_eq!(decided(&away(out), None), FlowerDecision::Wait(lost()));
+            }
+        }
     }
 
     #[test]

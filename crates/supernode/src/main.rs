@@ -17,6 +17,7 @@ use zonemesh_appliance::flower::preferred_version;
 use zonemesh_appliance::runner::guard;
 use zonemesh_appliance::settings::{self, SuperNodeSettings};
 use zonemesh_appliance::startup;
+use zonemesh_core::token::VmRole;
 
 /// Finds, checks and runs a Flower SuperNode for a federation.
 #[derive(Parser)]
@@ -43,5 +44,5 @@ fn main() -> ExitCode {
 }
 
 fn read(file: Option<&Path>) -> anyhow::Result<SuperNodeSettings> {
-    startup::settings(file, settings::supernode)
+    startup::settings(file, VmRole::SuperNode, settings::supernode)
 }

@@ -234,7 +234,7 @@ async fn plan_now(
     let watched = WatchedFederation {
         shown: resolved.superlink.into(),
         connected: true,
-        revoked: resolved.revoked,
+        out: resolved.out,
         ..WatchedFederation::default()
     };
     match decide(&watched, None, federation) {

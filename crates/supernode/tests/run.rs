@@ -16,6 +16,7 @@ use zonemesh_standin::{FEDERATION, LOOPBACK, TestGateway, TlsServer, leaf, trust
 const PROGRAM: &str = env!("CARGO_BIN_EXE_zonemesh-supernode");
 /// `plan`'s exit codes, as docs/REFERENCE.md has them.
 const REFUSED: i32 = 6;
+const WRONG: i32 = 7;
 const NOT_YET: i32 = 10;
 
 fn companion(gateway: &TestGateway, flower: &str) -> CompanionProcess {
@@ -247,4 +248,35 @@ async fn a_plan_tells_what_may_still_come_from_what_is_refused() {
     coded(&process, REFUSED, "T406");
     process.set("ONEAPP_ZONEMESH_FLOWER_VERSION", "1.25.9");
     coded(&process, REFUSED, "F502");
+}
+
+/// What OpenNebula's users put beside our keys, and what they mistype.
+#[tokio::test]
+async fn a_context_with_lines_of_others_is_read_and_names_of_ours_that_do_nothing_are_warned_of() {
+    let gateway = TestGateway::start();
+    let process = companion(&gateway, LIVES);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("context.sh");
+    let plan = |lines: &[u8]| {
+        std::fs::write(&file, lines).unwrap();
+        process.output(&["plan", "--context", file.to_str().unwrap()])
+    };
+    let others = b"\xef\xbb\xbfK8S-TOKEN='a\nb'\nCITY='K\xf6ln'\nCMD=$(id)\nONEAPP_ZONEMESH_FEDERATOIN='x'\n";
+    let (exit, _, errors) = plan(others);
+    assert_eq!(exit, NOT_YET, "{errors}");
+    for said in [
+        "context.sh:3 is passed over: the bytes of the value of CITY are not UTF-8",
+        "context.sh:4 is passed over: the value of CMD needs a shell here",
+        "ONEAPP_ZONEMESH_FEDERATOIN has no effect: it is no key; did you mean ONEAPP_ZONEMESH_FEDERATION?",
+    ] {
+        assert!(errors.contains(said), "{said:?} is not in {errors}");
+    }
+    for (ours, said) in [
+        (&b"ONEAPP_ZONEMESH_FLOWER_USER=$(id)\n"[..], "context.sh:1: the value of"),
+        (b"ONEAPP_FL_TLS_ENABLED='NO'\n", "Flower never runs without TLS across zones"),
+    ] {
+        let (exit, _, errors) = plan(ours);
+        assert_eq!(exit, WRONG, "{errors}");
+        assert!(errors.contains(said), "{said:?} is not in {errors}");
+    }
 }

@@ -5,6 +5,7 @@
 //! to decide what a lost gateway means for Flower (nothing: see `run`).
 //! Specification: crates/api/proto/local.proto.
 
+mod echo;
 mod newest;
 mod pin;
 mod session;
@@ -16,6 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
+use zonemesh_api::clients::Said;
 use zonemesh_api::keepalive::{self, Keepalive, KeepaliveMismatch, Whose};
 use zonemesh_api::v1;
 use zonemesh_api::v1::RefusalKind;
@@ -59,8 +61,8 @@ pub struct ResolvedFederation {
     pub superlink: Option<RegisteredSuperLink>,
     /// This machine's clock minus the gateway's, in milliseconds, to half a round trip.
     pub ahead_of_gateway_ms: i64,
-    /// Who has revoked this VM's zone, when and why.
-    pub revoked: Option<Reason>,
+    /// Why this VM's zone is out of its mesh, if it is.
+    pub out: Option<Reason>,
 }
 
 /// What the gateway issued.
@@ -100,8 +102,8 @@ impl LocalGateway {
         let halfway = before.midpoint(signed(UnixMillis::from(SystemTime::now())));
         let answer = self.read(view)?;
         let ahead_of_gateway_ms = halfway.saturating_sub(signed(answer.gateway_time));
-        let revoked = answer.zone_revoked.map(Reason::ZoneRevoked);
-        Ok(ResolvedFederation { superlink: answer.superlink, ahead_of_gateway_ms, revoked })
+        let out = out_of_its_mesh(&answer);
+        Ok(ResolvedFederation { superlink: answer.superlink, ahead_of_gateway_ms, out })
     }
 
     fn question(&self) -> FederationQuestion {
@@ -123,7 +125,7 @@ impl LocalGateway {
         let connecting = zonemesh_api::clients::local::connect(self.address, tls);
         match tokio::time::timeout(CALL_TIMEOUT, connecting).await {
             Ok(Ok(client)) => Ok(client),
-            Ok(Err(error)) => Err(self.failed(&error)),
+            Ok(Err(error)) => Err(self.failed(error)),
             Err(_elapsed) => Err(self.silent()),
         }
     }
@@ -147,7 +149,7 @@ impl LocalGateway {
             Code::InvalidArgument | Code::NotFound | Code::FailedPrecondition => {
                 Reason::RequestRefused { message }
             }
-            _ => self.failed(status),
+            _ => self.failed(status.clone()),
         }
     }
 
@@ -176,12 +178,15 @@ impl LocalGateway {
         }
     }
 
-    fn failed(&self, error: &(dyn StdError + 'static)) -> Reason {
-        match zonemesh_pki::local::pin_mismatch(error) {
+    fn failed<E: StdError + 'static>(&self, error: E) -> Reason
+    where
+        Said: From<E>,
+    {
+        match zonemesh_pki::local::pin_mismatch(&error) {
             Some(mismatch) => {
                 Reason::GatewayKey { gateway: self.address, problem: mismatch.to_string() }
             }
-            None => self.unreachable(last_cause(error)),
+            None => self.unreachable(Said::from(error).to_string()),
         }
     }
 
@@ -192,6 +197,12 @@ impl LocalGateway {
     const fn unreachable(&self, problem: String) -> Reason {
         Reason::GatewayUnreachable { gateway: self.address, problem }
     }
+}
+
+/// Why the zone of the gateway that answers is out of its mesh, if it is.
+fn out_of_its_mesh(answer: &FederationAnswer) -> Option<Reason> {
+    let revoked = answer.zone_revoked.clone().map(Reason::ZoneRevoked);
+    revoked.or_else(|| answer.zone_left.map(|at| Reason::ZoneLeft { at }))
 }
 
 /// The keepalives of this companion and of its Flower.
@@ -214,17 +225,6 @@ fn misfit(theirs: Option<Keepalive>) -> Option<Reason> {
     let of = |whose, mismatch: KeepaliveMismatch| Reason::Keepalive { whose, mismatch };
     let own = fits(&Keepalive::DEFAULT).map(|mismatch| of("the companion", mismatch));
     own.or_else(|| fits(&KEEPALIVE).map(|mismatch| of("Flower", mismatch)))
-}
-
-/// The innermost cause is the one that a person can act on; the outer ones name libraries.
-fn last_cause(error: &(dyn StdError + 'static)) -> String {
-    let mut last = error;
-    while let Some(cause) = last.source() {
-        last = cause;
-    }
-    // rustls ends some of its messages with a link to its manual.
-    let text = last.to_string();
-    text.split(": https://").next().unwrap_or_default().to_owned()
 }
 
 fn signed(clock: UnixMillis) -> i64 {

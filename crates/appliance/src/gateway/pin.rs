@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tonic::{Code, Request};
+use zonemesh_api::clients::Said;
 use zonemesh_api::v1::AttestRequest;
 use zonemesh_api::wire::local::shown_items;
 use zonemesh_core::attestation::{self, GatewayDoubt};
@@ -20,7 +21,6 @@ use zonemesh_core::membership::{SignedTrustItem, TrustKind};
 use zonemesh_core::token::{MeshPin, ZonePin};
 use zonemesh_pki::asking_client_config;
 
-use super::last_cause;
 use super::newest::NewestSet;
 use crate::reason::Reason;
 
@@ -56,7 +56,7 @@ impl PinnedZone {
     async fn ask(&self) -> Result<Vec<SignedTrustItem>, Reason> {
         let tls = asking_client_config().map_err(|error| self.unreachable(error_line(&error)))?;
         let client = zonemesh_api::clients::local::connect(self.gateway, tls).await;
-        let client = client.map_err(|error| self.unreachable(last_cause(&error)))?;
+        let client = client.map_err(|error| self.unreachable(Said::from(error).to_string()))?;
         let mut client = client.max_decoding_message_size(attestation::MAX_BYTES);
         match client.attest(Request::new(AttestRequest {})).await {
             Ok(reply) => {
@@ -67,7 +67,7 @@ impl PinnedZone {
                 Code::FailedPrecondition => self.unproven("it belongs to no managed mesh yet"),
                 Code::Unimplemented => self.unproven("it is of a release that cannot show it"),
                 Code::OutOfRange => self.unproven("it shows more than any mesh has"),
-                _ => self.unreachable(last_cause(&status)),
+                _ => self.unreachable(Said::from(status).to_string()),
             }),
         }
     }

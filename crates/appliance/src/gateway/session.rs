@@ -1,10 +1,12 @@
 //! The session with the gateway: one for a companion's whole life, opened again whenever it is lost.
 //!
-//! Promises that the last report is said first in each session, and that whoever registers or reports
+//! Promises that the last report is said first in each session and again every 10 s, so that the
+//! gateway knows that this VM lives, and that whoever registers or reports
 //! is answered within seconds, while the gateway is away with the reason. Refuses to judge what the
 //! gateway says.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -15,12 +17,16 @@ use zonemesh_api::v1::{GatewayMessage, RefusalKind};
 use zonemesh_api::wire::local::{CompanionHello, Registration};
 use zonemesh_core::companion::CompanionReport;
 
+use super::echo::VmEcho;
+use super::out_of_its_mesh;
 use super::{CALL_TIMEOUT, IssuedCertificate, KEEPALIVES, LocalGateway, WatchedFederation, misfit};
 use crate::backoff::Backoff;
 use crate::reason::Reason;
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(5);
+/// How soon a report is said again when there is nothing new.
+const SAY_EVERY: Duration = Duration::from_secs(10);
 /// How long until a report is said again that the gateway could not take.
 const SAY_AGAIN: Duration = Duration::from_secs(5);
 /// What waits until the session can say it.
@@ -71,6 +77,8 @@ pub struct GatewaySession {
     /// When to say it again.
     again_at: Option<Instant>,
     questions: BTreeMap<u64, Question>,
+    /// What the gateway asks this VM comes back by it; none if there is no port to be had.
+    echo: Option<Arc<VmEcho>>,
 }
 
 impl LocalGateway {
@@ -87,6 +95,7 @@ impl LocalGateway {
             reported_in: 0,
             again_at: None,
             questions: BTreeMap::new(),
+            echo: None,
         };
         let line = GatewayLine { gateway: self.clone(), tellings: sender };
         GatewayTalk { line, watched, session }
@@ -129,6 +138,14 @@ impl GatewayLine {
 impl GatewaySession {
     /// Keeps a session for ever. Nothing that was seen is forgotten when the gateway is lost.
     pub async fn run(mut self) {
+        self.echo = VmEcho::bind().map(Arc::new).ok();
+        match self.echo.clone() {
+            Some(echo) => tokio::join!(self.talk_for_ever(), echo.run()),
+            None => (self.talk_for_ever().await, ()),
+        };
+    }
+
+    async fn talk_for_ever(&mut self) {
         let mut backoff = Backoff::new(FIRST_RETRY, LAST_RETRY);
         loop {
             let lost = self.run_once(&mut backoff).await;
@@ -202,8 +219,11 @@ impl GatewaySession {
     async fn report(&mut self, session: &mut LocalSession) {
         self.again_at = None;
         if let Some(report) = self.last_report.clone() {
-            let clock = Some(SystemTime::now().into());
-            self.reported_in = session.say(CompanionReport { clock, ..report }).await;
+            let (clock, again_after) = (Some(SystemTime::now().into()), Some(SAY_EVERY));
+            let echo_port = self.echo.as_ref().and_then(|echo| echo.port().ok());
+            let report = CompanionReport { clock, again_after, echo_port, ..report };
+            self.reported_in = session.say(report).await;
+            self.again_at = Some(Instant::now() + SAY_EVERY);
         }
     }
 
@@ -228,14 +248,13 @@ impl GatewaySession {
         match body {
             Some(Said::View(view)) => {
                 let answer = self.gateway.read(view)?;
-                let (shown, revoked) = (answer.superlink.into(), answer.zone_revoked);
-                let (misfit, revoked) = (misfit.cloned(), revoked.map(Reason::ZoneRevoked));
+                let (misfit, out) = (misfit.cloned(), out_of_its_mesh(&answer));
                 self.seen.send_replace(WatchedFederation {
-                    shown,
+                    shown: answer.superlink.into(),
                     lost: None,
                     connected: true,
                     misfit,
-                    revoked,
+                    out,
                 });
             }
             Some(Said::Issued(issued)) => {

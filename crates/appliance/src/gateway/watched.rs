@@ -46,12 +46,12 @@ pub struct WatchedFederation {
     pub connected: bool,
     /// Why the keepalives of this VM do not fit those in force at the gateway.
     pub misfit: Option<Reason>,
-    /// Who has revoked this VM's zone, when and why.
-    pub revoked: Option<Reason>,
+    /// Why this VM's zone is out of its mesh: who has revoked it, or that it has left.
+    pub out: Option<Reason>,
 }
 
 impl WatchedFederation {
-    /// What is wrong although Flower may run: the gateway is lost, the zone was revoked, the
+    /// What is wrong although Flower may run: the gateway is lost, the zone is out, the
     /// federation has two homes, or keepalives do not fit.
     #[must_use]
     pub fn trouble(&self) -> Option<Reason> {
@@ -61,7 +61,7 @@ impl WatchedFederation {
         };
         self.lost
             .clone()
-            .or_else(|| self.revoked.clone())
+            .or_else(|| self.out.clone())
             .or_else(conflict)
             .or_else(|| self.misfit.clone())
     }

@@ -53,6 +53,7 @@ fn evidence(reason: &Reason) -> Vec<Evidence> {
             let seen = [Evidence::Key(told.by.clone()), Evidence::Time(told.at)];
             seen.into_iter().chain(reason.map(because)).collect()
         }
+        Reason::ZoneLeft { at } => vec![Evidence::Time(*at)],
         Reason::Conflict { zone } => vec![Evidence::Zone(zone.clone())],
         Reason::Certificate { endpoint, failure } => vec![at(endpoint), because(failure)],
         Reason::ClockSkew { ahead_seconds } => {
@@ -83,6 +84,10 @@ fn better_fix(reason: &Reason) -> Option<String> {
             "in the SuperLink's VM: is flower-superlink listening on {endpoint}? between: `zonemesh peers`, firewalls"
         )),
         Reason::RegistrationRefused { next, .. } => next.clone(),
+        Reason::ZoneLeft { .. } => Some(
+            "nothing to do here; to come back, on the gateway: `zonemesh zone join` with a new invitation"
+                .to_owned(),
+        ),
         Reason::GatewayUnproven { is_other: false, .. } => Some(
             "on that gateway: `zonemesh status`. If it belongs to no mesh yet, `zonemesh zone join FILE` there; once it has joined and heard of the others this goes on by itself"
                 .to_owned(),
@@ -157,6 +162,7 @@ mod tests {
             Reason::FlowerUnsupported { version: "1.42.0".parse().unwrap() },
             revoked("stolen"),
             revoked(""),
+            Reason::ZoneLeft { at: UnixMillis(1_800_000_000_000) },
             Reason::Files { problem: "cannot write /x".into() },
             Reason::FlowerEnded { exit: "by signal 9".into() },
         ];

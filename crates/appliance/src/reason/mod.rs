@@ -13,6 +13,7 @@ use zonemesh_api::wire::local::ToldRevocation;
 use zonemesh_core::finding::{Code, Finding};
 use zonemesh_core::name::{FederationName, ZoneName};
 use zonemesh_core::record::Readiness;
+use zonemesh_core::time::UnixMillis;
 use zonemesh_pki::ProbeFailure;
 
 use crate::flower::{FlowerVersion, supported_lines};
@@ -131,6 +132,12 @@ pub enum Reason {
     /// The key of this VM's zone was revoked: no other zone talks to its gateway.
     #[error("{}", revoked(.0))]
     ZoneRevoked(ToldRevocation),
+    /// This VM's zone has left its mesh: no other zone talks to its gateway.
+    #[error("this zone has left the mesh, at {}", at.to_calendar())]
+    ZoneLeft {
+        /// When, by its gateway's clock.
+        at: UnixMillis,
+    },
     /// Something at the Fleet port does not speak TLS with HTTP/2.
     #[error("{endpoint} does not speak TLS with HTTP/2: {problem}")]
     NotTls {
@@ -222,6 +229,7 @@ impl Reason {
             Self::GatewayKey { .. } | Self::GatewayUnproven { .. } => Code::OtherGatewayKey,
             Self::TokenRefused { .. } => Code::TokenRefused,
             Self::ZoneRevoked(_) => Code::KeyRevoked,
+            Self::ZoneLeft { .. } => Code::ZoneLeft,
             Self::NotTls { .. } => Code::NotTls,
             Self::VersionMismatch { .. } => Code::OtherFlower,
             Self::FlowerEnded { .. } => Code::FlowerEnded,
@@ -253,6 +261,7 @@ impl Reason {
             | Self::Keepalive { .. }
             | Self::Conflict { .. }
             | Self::ZoneRevoked(_)
+            | Self::ZoneLeft { .. }
             | Self::Certificate { .. }
             | Self::CaSet { .. }
             | Self::ClockSkew { .. }

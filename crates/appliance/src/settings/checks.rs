@@ -43,9 +43,13 @@ pub(super) fn user(text: &str) -> Result<String, &'static str> {
     if text.chars().all(allowed) { Ok(text.to_owned()) } else { Err("that is no user name") }
 }
 
-pub(super) fn node_config(text: &str) -> Result<String, &'static str> {
-    let one_line = !text.contains(['\n', '\r', '\0']);
-    if one_line && text.contains('=') { Ok(text.to_owned()) } else { Err("it is no list of pairs") }
+/// A truth as OpenNebula and people write it; only one of the two is possible.
+pub(super) fn tls(text: &str) -> Result<(), &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "true" | "1" => Ok(()),
+        "no" | "false" | "0" => Err("Flower never runs without TLS across zones"),
+        _ => Err("it is neither YES nor NO"),
+    }
 }
 
 /// `onegate`, where the VM has one.

@@ -6,6 +6,8 @@
 //! docs/REFERENCE.md, which a test holds against [`KEYS`].
 
 mod checks;
+mod node_config;
+mod strangers;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -16,6 +18,8 @@ use zonemesh_core::token::{VmRole, VmToken};
 use crate::flower::{FlowerVersion, GivenPorts};
 use crate::reporter::onegate::OneGate;
 use crate::source::{ContextKey, KeyReaders, SettingsErrors, Variables};
+
+pub use strangers::{is_ours, strangers};
 
 /// Port of a gateway's local API, unless ONEAPP_ZONEMESH_GATEWAY names another.
 pub const LOCAL_API_PORT: u16 = 51822;
@@ -121,8 +125,17 @@ const NODE_CONFIG: ContextKey = ContextKey {
     readers: KeyReaders::SuperNode,
     default: "none",
     meaning: "`key=value` pairs for the ClientApps",
-    expected: "key=value pairs with spaces between them",
-    example: "partition-id=0 num-partitions=2",
+    expected: "key=value pairs with spaces between them; a value is a number, true, false or a quoted text",
+    example: "partition-id=0 num-partitions=2 site='berlin'",
+    secret: false,
+};
+const TLS_ENABLED: ContextKey = ContextKey {
+    name: "ONEAPP_FL_TLS_ENABLED",
+    readers: KeyReaders::Both,
+    default: "`YES`",
+    meaning: "of the single-site appliances; `NO` is refused: SuperNodes of other zones are there",
+    expected: "YES, or nothing: across zones Flower speaks TLS, and its certificates come by themselves",
+    example: "YES",
     secret: false,
 };
 const FLOWER_BIN: ContextKey = ContextKey {
@@ -208,6 +221,7 @@ pub const KEYS: &[ContextKey] = &[
     ADDRESS,
     IDENTITY,
     NODE_CONFIG,
+    TLS_ENABLED,
     FLOWER_BIN,
     FLOWER_USER,
     FLOWER_VERSION,
@@ -285,7 +299,7 @@ pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, Sett
 /// Every key that is missing or wrong.
 pub fn supernode(mut variables: Variables<'_>) -> Result<SuperNodeSettings, SettingsErrors> {
     let common = common(&mut variables, VmRole::SuperNode);
-    let node_config = variables.optional(NODE_CONFIG, checks::node_config);
+    let node_config = variables.optional(NODE_CONFIG, node_config::parse);
     let clientappio = variables.optional(CLIENTAPPIO_PORT, checks::port);
     let ports = GivenPorts { clientappio, ..GivenPorts::default() };
     let settings = common.map(|common| SuperNodeSettings { common, node_config, ports });
@@ -296,6 +310,7 @@ fn common(variables: &mut Variables<'_>, role: VmRole) -> Option<CompanionSettin
     let federation = variables.required(FEDERATION, str::parse);
     let gateway = variables.required(GATEWAY, checks::gateway);
     let token = variables.required(TOKEN, str::parse);
+    let _always = variables.optional(TLS_ENABLED, checks::tls);
     let flower_bin = variables.optional(FLOWER_BIN, checks::absolute);
     let flower_user = variables.optional(FLOWER_USER, checks::user);
     let flower_version = variables.optional(FLOWER_VERSION, str::parse);

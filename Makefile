@@ -131,6 +131,11 @@ meddle: test-build ## Random changes of a gateway's kernel state under traffic, 
 	ZONEMESH_MEDDLE_SEEDS=$(or $(SEEDS),100) $(ENTER) \
 	  $(CARGO) test --workspace --test scenarios -- --nocapture sequences_of_random
 
+.PHONY: faults
+faults: test-build ## Every fault of the catalogue, and an hour of silence (MINUTES=n FAULTS="name;name").
+	ZONEMESH_QUIET_MINUTES=$(or $(MINUTES),60) ZONEMESH_FAULTS="$(or $(FAULTS),all)" $(ENTER) \
+	  $(CARGO) test --workspace --test scenarios -- --nocapture faults_are_told
+
 soak: release-tools ## 30 minutes of loss, jitter, cuts and forced handshakes (MINUTES=n).
 	$(TARGET)/release/zonemesh-reliability soak --minutes $(or $(MINUTES),30)
 
@@ -173,8 +178,8 @@ bench-status: ## What a look at a gateway of 100 and of 1000 peers costs it (ZON
 	$(if $(ZONEMESH_BIN_DIR),,$(CARGO) build --release --quiet --package zonemeshd --package zonemesh)
 	@netns-tests/bench/status.py $(ARGS)
 
-bench-registry: ## The registry at 3, 100 and 1000 simulated zones, in virtual time (SIZES="3 100").
-	$(CARGO) bench --quiet --package zonemesh-core --bench registry_sim -- $(SIZES)
+bench-registry: ## The registry at 3, 100 and 1000 simulated zones, in virtual time (SIZES="3 100" SEED=n).
+	SEED=$(or $(SEED),42) $(CARGO) bench --quiet --package zonemesh-core --bench registry_sim -- $(SIZES)
 
 BENCH = netns-tests/bench/setup.sh && \
   $(CARGO) build --release --quiet --package zonemesh-tunnel --bin zonemesh-wg && \

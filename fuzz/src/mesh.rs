@@ -10,8 +10,8 @@ use zonemesh_core::membership::{
 };
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::{
-    CaCertificate, CaSet, CaState, FlowerTransport, Gateway, ProtocolRange, Readiness,
-    RecordContent, SuperLink,
+    CaCertificate, CaSet, CaState, CertificateDer, FlowerTransport, Gateway, ProtocolRange,
+    Readiness, RecordContent, SuperLink,
 };
 use zonemesh_core::registry::Registry;
 use zonemesh_core::time::UnixMillis;
@@ -73,8 +73,8 @@ pub fn draft(zone: u8) -> RecordContent {
         ca_sets: vec![CaSet {
             federation: "health-eu".parse().expect("a federation name"),
             certificates: vec![CaCertificate {
-                pem: "-----BEGIN CERTIFICATE-----\nMAMCAQA=\n-----END CERTIFICATE-----\n"
-                    .to_owned(),
+                certificate: CertificateDer::new(vec![0x30, 3, 2, 1, 0].into())
+                    .expect("a certificate"),
                 state: CaState::Active,
             }],
         }],

@@ -48,7 +48,10 @@ fn endpoint(mesh: &mut Mesh) -> Result<String> {
 
 fn resolv_conf(folder: &Path, server: std::net::Ipv4Addr) -> Result<std::path::PathBuf> {
     let file = folder.join("resolv.conf");
-    std::fs::write(&file, format!("nameserver {server}\noptions timeout:1 attempts:1\n"))?;
+    // Domains to search, as somebody has mistyped them, concern no endpoint.
+    let search = "search a..b ..\noptions ndots:9";
+    let text = format!("{search}\nnameserver {server}\noptions timeout:1 attempts:1\n");
+    std::fs::write(&file, text)?;
     Ok(file)
 }
 

@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use netns_tests::findings::told;
 use netns_tests::wireguard::traffic::{ping, transfer};
 use zonemesh_lab::lab::{Lab, Vm, ZonePlan};
 use zonemesh_lab::mesh::{Mesh, WIREGUARD_PORT, patience};
@@ -120,8 +121,8 @@ fn a_hole_under_ipv6_is_found_told_inside_and_left_again() -> Result<()> {
     lab.mtu_hole("madrid", Some(largest))?;
     let mut mesh = start(&lab)?;
     wait_for_mtu(&mut mesh, inside, Duration::from_secs(20))?;
-    let shown = mesh.gateway("berlin")?.show(&["show", "madrid"])?;
-    ensure!(shown.contains(&format!("nothing above {inside} bytes passes")), "{shown}");
+    let words = ["madrid", &format!("nothing above {inside} bytes passes")];
+    told(mesh.gateway("berlin")?, "N209", &words, Duration::from_secs(10))?;
     let (from, to) = (lab.zone("berlin")?.vm("vm")?, lab.zone("madrid")?.vm("vm")?);
     let told = whole(from, 1400)?;
     ensure!(told.contains(&format!("Packet too big: mtu={inside}")), "{told}");

@@ -36,7 +36,7 @@ case ${1:?left_out.sh scenarios|wireguard|systemd} in
         ;;
     systemd)
         [ "$(id -u)" = 0 ] ||
-            for module in companions confinement package service upgrade; do
+            for module in boot companions confinement package service upgrade; do
                 leave_out "$module" 'only root can boot a container'
             done
         # Flower is this machine's, under a Python of Debian 12.

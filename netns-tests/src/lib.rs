@@ -5,6 +5,7 @@
 //! the zones themselves: those are `zonemesh_lab`'s. Refuses to judge: what must not happen is the
 //! scenario's matter.
 
+pub mod findings;
 pub mod flood;
 pub mod idle;
 pub mod kernel_state;

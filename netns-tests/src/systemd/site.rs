@@ -114,6 +114,25 @@ impl Site {
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
+    /// The finding of this code that stands in berlin, if it does within some seconds.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub fn finding(&self, code: &str) -> Result<Option<Value>> {
+        let stands = || -> Result<Option<Value>> {
+            let status = self.status()?;
+            let mut all = status["findings"].as_array().into_iter().flatten();
+            Ok(all.find(|one| one["code"] == code).cloned())
+        };
+        for _ in 0..20 {
+            if let Some(found) = stands()? {
+                return Ok(Some(found));
+            }
+            std::thread::sleep(Duration::from_millis(250));
+        }
+        Ok(None)
+    }
+
     /// Until the tunnel is up, the records are exchanged, and nothing needs a look.
     ///
     /// # Errors

@@ -23,7 +23,8 @@ fn every_context_key_is_listed() {
     let settings = source("crates/appliance/src/settings/mod.rs");
     let known = |word: &str| {
         word.starts_with("ONEAPP_ZONEMESH_")
-            || ["ETH0_IP", "ONEGATE_ENDPOINT", "VMID", "TOKENTXT"].contains(&word)
+            || ["ONEAPP_FL_TLS_ENABLED", "ETH0_IP", "ONEGATE_ENDPOINT", "VMID", "TOKENTXT"]
+                .contains(&word)
     };
     let mut read_by_programs = words(&settings, known);
     let appliance = read("packer/service_ZonemeshGateway/appliance.sh");

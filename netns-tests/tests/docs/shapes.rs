@@ -102,6 +102,7 @@ fn shapes_without_a_golden_form_are_their_structs() {
     let mesh = source("crates/api/src/view/mesh.rs");
     let check = source("cli/src/view/config_check.rs");
     let state = source("cli/src/view/state.rs");
+    let reload = source("cli/src/view/reload.rs");
     for (schema, source, name) in [
         ("zonemesh/key/v1", &key, "KeyView"),
         ("zonemesh/key-rotation/v1", &mesh, "RotationView"),
@@ -109,12 +110,21 @@ fn shapes_without_a_golden_form_are_their_structs() {
         ("zonemesh/token/v1", &key, "TokenView"),
         ("zonemesh/state/v1", &state, "StateView"),
         ("zonemesh/config-check/v1", &check, "CheckView"),
+        ("zonemesh/reload/v1", &reload, "ReloadView"),
     ] {
         let shown = documented(schema);
         let mut expected: BTreeSet<String> = fields(source, name).into_iter().collect();
-        if name == "CheckView" {
-            expected
-                .extend(fields(source, "Mistake").iter().map(|field| format!("errors.{field}")));
+        for (view, list) in [("CheckView", "differs"), ("ReloadView", "changed")] {
+            if name == view {
+                let of = |list: &str, name, source| {
+                    fields(source, name)
+                        .into_iter()
+                        .map(move |field| format!("{list}.{field}"))
+                        .collect::<Vec<_>>()
+                };
+                expected.extend(of("errors", "Mistake", &check));
+                expected.extend(of(list, "DifferenceView", &reload));
+            }
         }
         assert_eq!(shown.into_keys().collect::<BTreeSet<_>>(), expected, "the keys of {schema}");
     }

@@ -49,6 +49,19 @@ pub(crate) fn invite(lab: &Lab, mesh: &mut Mesh, zone: &LabZone, more: &[&str]) 
     Ok(file)
 }
 
+/// Starts a gateway anew with another zone's name, prefix and tunnel IP.
+pub(crate) fn call_itself(lab: &Lab, mesh: &mut Mesh, gateway: &str, zone: &LabZone) -> Result<()> {
+    let list = |text: String| toml::Value::Array(vec![text.into()]);
+    let thief = mesh.gateway(gateway)?;
+    thief.section("zone")?.insert("name".to_owned(), zone.name.clone().into());
+    thief.section("zone")?.insert("prefixes".to_owned(), list(zone.prefix()));
+    let ip = zone.tunnel_address.to_string();
+    thief.section("tunnel")?.insert("addresses".to_owned(), list(ip));
+    thief.config.remove("local_api");
+    thief.kill_9_and_start(lab)?;
+    thief.wait_until_ready(patience())
+}
+
 pub(crate) fn command(mesh: &mut Mesh, zone: &str, args: &[&str]) -> Result<Command> {
     let mut command = Command::new(mesh.gateway(zone)?.program("zonemesh")?);
     command.arg("--socket").arg(mesh.gateway(zone)?.socket()).args(args);

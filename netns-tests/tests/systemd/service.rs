@@ -12,6 +12,9 @@ use zonemesh_lab::wait::{Look, holds_for, until};
 
 use crate::{SOON, on_each_release, say};
 
+/// Where berlin's configuration lies.
+const FILE: &str = "/etc/zonemesh/zonemesh.toml";
+
 /// How often it is killed; `make test-systemd` sets more.
 fn kills() -> u32 {
     let wanted = std::env::var("ZONEMESH_KILLS").ok().and_then(|text| text.parse().ok());
@@ -26,7 +29,8 @@ fn a_gateway_starts_at_a_fresh_boot_and_after_every_kill() -> Result<()> {
         let took = site.wait_until_connected()?;
         say(format_args!("{release}: connected {took:.1?} after the boot"))?;
         site.ping()?;
-        ensure!(site.berlin.run("systemctl --failed --plain --no-legend")?.is_empty());
+        let failed = site.berlin.run("systemctl --failed --plain --no-legend")?;
+        ensure!(failed.is_empty(), "{failed}{}", site.berlin.run("journalctl -b -p warning")?);
         for kill in 1..=kills() {
             site.berlin.run("kill -9 $(systemctl show --value -p MainPID zonemeshd)")?;
             let restarts = kill.to_string();
@@ -65,22 +69,78 @@ fn a_restart_keeps_the_device_and_a_stop_takes_it() -> Result<()> {
 }
 
 #[test]
-fn a_broken_file_fails_the_start_and_the_mended_one_is_taken_by_itself() -> Result<()> {
+fn a_reload_takes_a_good_file_and_fails_with_a_broken_one() -> Result<()> {
     on_each_release(|release| {
         let mut site = Site::connected(release)?;
         let good = site.configuration()?;
-        site.berlin.write("/etc/zonemesh/zonemesh.toml", "[zone\nname = 1\n")?;
-        let output = site.berlin.output("systemctl restart zonemeshd")?;
+        let pid = site.property("MainPID")?;
+        site.berlin.write(FILE, &format!("{good}\n[probes]\ninterval = \"2s\"\n"))?;
+        ensure!(site.berlin.run("zonemesh config check")?.contains("differs: probes.interval"));
+        site.berlin.run("systemctl reload zonemeshd")?;
+        ensure!(site.berlin.run("zonemesh config check")?.contains("it is what is in force"));
+        site.berlin.write(FILE, "[zone\nname = 1\n")?;
+        ensure!(
+            !site.berlin.output("systemctl reload zonemeshd")?.status.success(),
+            "it was taken"
+        );
+        let said = site.berlin.run("journalctl --no-pager -u zonemeshd -n 20")?;
+        ensure!(said.contains("zonemesh.toml:1:"), "{said}");
+        ensure!(site.property("ActiveState")? == "active" && site.property("MainPID")? == pid);
+        ensure!(site.finding("C115")?.is_some());
+        site.ping()?;
+        site.berlin.write(FILE, &good)?;
+        site.berlin.run("kill -HUP $(systemctl show --value -p MainPID zonemeshd)")?;
+        site.wait_until_connected()?;
+        // Its tunnels are made anew, by the same process.
+        let port = good.replace("[tunnel]\n", "[tunnel]\nlisten_port = 51899\n");
+        ensure!(port != good);
+        site.berlin.write(FILE, &port)?;
+        site.berlin.run("systemctl reload zonemeshd")?;
+        until("the other port", SOON, || {
+            let is_there =
+                site.status().is_ok_and(|status| status["tunnel"]["listen_port"] == 51_899);
+            Ok(Look::<()>::when(is_there && site.property("ActiveState")? == "active", "not yet"))
+        })?;
+        ensure!(site.property("MainPID")? == pid && site.property("NRestarts")? == "0");
+        site.wait_until_connected()?;
+        site.succeeded()
+    })
+}
+
+#[test]
+fn a_start_with_a_broken_file_runs_the_last_and_without_one_tries_less_and_less_often() -> Result<()>
+{
+    on_each_release(|release| {
+        let mut site = Site::connected(release)?;
+        let good = site.configuration()?;
+        site.berlin.write(FILE, "[zone\nname = 1\n")?;
+        site.berlin.run("systemctl restart zonemeshd")?;
+        until("the tunnel", SOON, || Ok(Look::<()>::when(site.ping().is_ok(), "no answer")))?;
+        let shown = site.berlin.output("zonemesh status")?;
+        let text = String::from_utf8_lossy(&shown.stdout);
+        ensure!(shown.status.code() == Some(1) && text.contains("! C117"), "{text}");
+        let mode = site.berlin.run("stat -c '%U %a' /var/lib/zonemesh/in-force.toml")?;
+        ensure!(mode.trim() == "zonemesh 400", "{mode}");
+        // Nothing is left that could run.
+        site.berlin.run("systemctl stop zonemeshd; rm /var/lib/zonemesh/in-force.toml")?;
+        let output = site.berlin.output("systemctl start zonemeshd")?;
         ensure!(!output.status.success(), "systemctl says that it has started");
         ensure!(site.property("ExecMainStatus")? == "7");
         let said = site.berlin.run("journalctl --no-pager -u zonemeshd -n 20")?;
         ensure!(said.contains("zonemesh config check /etc/zonemesh/zonemesh.toml"), "{said}");
-        site.berlin.write("/etc/zonemesh/zonemesh.toml", &good)?;
-        site.wait_until_connected()?;
+        // A second each would be twenty.
+        std::thread::sleep(Duration::from_secs(20));
+        let restarts: u32 = site.property("NRestarts")?.parse()?;
+        ensure!((3..=6).contains(&restarts), "{restarts} starts in 20 s");
+        let said = site.property("StatusText")?;
+        ensure!(said.contains("starts have failed"), "{said}");
+        site.berlin.write(FILE, &good)?;
+        let took = site.wait_until_connected()?;
+        ensure!(took < Duration::from_secs(10), "the mended file was taken after {took:?}");
         site.berlin.run("rm /etc/zonemesh/zonemesh.toml")?;
         let output = site.berlin.output("systemctl restart zonemeshd")?;
         ensure!(!output.status.success(), "it starts without a configuration");
-        site.berlin.write("/etc/zonemesh/zonemesh.toml", &good)?;
+        site.berlin.write(FILE, &good)?;
         site.berlin.run("systemctl start zonemeshd")?;
         site.wait_until_connected()?;
         site.succeeded()

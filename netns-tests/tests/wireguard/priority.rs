@@ -15,7 +15,7 @@ use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::pair::{Pair, PairPlan};
 use netns_tests::wireguard::traffic::{ping, transfer};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
-use zonemesh_lab::priority::{has_several_cores, is_allowed, is_first, was_first_during};
+use zonemesh_lab::priority::{SeenRank, has_several_cores, is_allowed, rank, ranks_during};
 use zonemesh_lab::wait::{Look, until};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -24,18 +24,19 @@ const BYTES: u64 = 400_000_000;
 const THREAD: &str = "zm-both";
 const TOLD: &str = "busy tunnel threads rank as any other";
 
-/// Sends from the left to the right; returns whether the left one's thread ever ran first meanwhile.
-fn ran_first(wan: &Wan, pair: &mut Pair<'_>) -> Result<bool> {
+/// Sends from the left to the right; returns how the left one's thread ranked meanwhile.
+fn ranks(wan: &Wan, pair: &mut Pair<'_>) -> Result<SeenRank> {
     let [from, to] = [Side::Left, Side::Right].map(|side| wan.namespace(side));
     let address = SocketAddr::new(inner(Side::Right, Family::V4), 7000);
-    was_first_during(pair.left.process(), THREAD, || transfer(from, to, address, BYTES).map(drop))
+    ranks_during(pair.left.process(), THREAD, || transfer(from, to, address, BYTES).map(drop))
 }
 
 /// Little traffic: the thread is as any other.
 fn comes_to_rest(wan: &Wan, pair: &mut Pair<'_>) -> Result<()> {
     until("the thread to rank as any other", SOON, || {
         ping(wan.namespace(Side::Left), inner(Side::Right, Family::V4), 2, 0.1)?;
-        Ok(Look::<()>::when(!is_first(pair.left.process(), THREAD)?, "it runs first"))
+        let now = rank(pair.left.process(), THREAD)?;
+        Ok(Look::<()>::when(now == SeenRank::ORDINARY, format!("it ranks {now:?}")))
     })?;
     Ok(())
 }
@@ -46,10 +47,11 @@ fn busy_threads_run_first_and_idle_ones_rank_as_any_other() -> Result<()> {
     let mut pair = Pair::start(&wan, [Implementation::Zonemesh; 2], PairPlan::default())?;
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     comes_to_rest(&wan, &mut pair)?;
-    let (allowed, first) = (is_allowed()?, ran_first(&wan, &mut pair)?);
+    let (allowed, ranks) = (is_allowed()?, ranks(&wan, &mut pair)?);
     let told = pair.left.process().output()?.contains(TOLD);
     let wants = has_several_cores();
-    ensure!(first == (allowed && wants), "allowed {allowed}, several cores {wants}, first {first}");
+    let wanted = SeenRank { first: allowed && wants, favoured: allowed && wants };
+    ensure!(ranks == wanted, "allowed {allowed}, several cores {wants}, ranked {ranks:?}");
     ensure!(told == (!allowed && wants), "allowed {allowed}, several cores {wants}, told {told}");
     comes_to_rest(&wan, &mut pair)?;
     wan.succeeded()
@@ -69,7 +71,8 @@ fn threads_that_may_not_run_first_say_so_once_and_carry_all_the_same() -> Result
     pair.configure(Side::Left, PairPlan::default())?;
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
     for _ in 0..2 {
-        ensure!(!ran_first(&wan, &mut pair)?, "it ran first without the right to");
+        let ranks = ranks(&wan, &mut pair)?;
+        ensure!(ranks == SeenRank::ORDINARY, "without the right to it ranked {ranks:?}");
         comes_to_rest(&wan, &mut pair)?;
     }
     let said = pair.left.process().output()?;
@@ -83,7 +86,8 @@ fn the_switch_leaves_all_threads_as_any_other() -> Result<()> {
     let without = Implementation::ZonemeshWithout("REALTIME");
     let mut pair = Pair::start(&wan, [without, Implementation::Zonemesh], PairPlan::default())?;
     pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
-    ensure!(!ran_first(&wan, &mut pair)?, "it ran first although it was told not to");
+    let ranks = ranks(&wan, &mut pair)?;
+    ensure!(ranks == SeenRank::ORDINARY, "although it was told not to it ranked {ranks:?}");
     let said = pair.left.process().output()?;
     ensure!(!said.contains(TOLD), "{said}");
     wan.succeeded()

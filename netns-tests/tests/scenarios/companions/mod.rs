@@ -8,3 +8,4 @@ mod lost_superlink;
 mod superlink_restart_with_database;
 mod supernode_boots_before_superlink;
 mod wan_cut_of_30_s_mid_round;
+mod zone_is_out;

@@ -2,24 +2,11 @@
 
 use anyhow::{Result, ensure};
 use netns_tests::managed::ManagedMesh as _;
-use zonemesh_lab::lab::{Lab, LabZone};
+use zonemesh_lab::lab::Lab;
 use zonemesh_lab::mesh::{Mesh, patience};
 use zonemesh_lab::wait::{Look, until};
 
-use crate::tool::{ZONES, invite, joined, refused, run, say};
-
-/// Starts a gateway anew with another zone's name, prefix and tunnel IP.
-fn call_itself(lab: &Lab, mesh: &mut Mesh, gateway: &str, zone: &LabZone) -> Result<()> {
-    let list = |text: String| toml::Value::Array(vec![text.into()]);
-    let thief = mesh.gateway(gateway)?;
-    thief.section("zone")?.insert("name".to_owned(), zone.name.clone().into());
-    thief.section("zone")?.insert("prefixes".to_owned(), list(zone.prefix()));
-    let ip = zone.tunnel_address.to_string();
-    thief.section("tunnel")?.insert("addresses".to_owned(), list(ip));
-    thief.config.remove("local_api");
-    thief.kill_9_and_start(lab)?;
-    thief.wait_until_ready(patience())
-}
+use crate::tool::{ZONES, call_itself, invite, joined, refused, run, say};
 
 #[test]
 fn a_used_expired_damaged_or_foreign_invitation_joins_nobody() -> Result<()> {

@@ -12,7 +12,7 @@ use zonemesh_lab::lab::Lab;
 use zonemesh_lab::mesh::{Mesh, patience};
 use zonemesh_lab::wait::{Look, until};
 
-use crate::tool::{ZONES, invite, joined, refused, say};
+use crate::tool::{ZONES, invite, joined, refused, run, say};
 
 /// What a gateway's `zone list` says of madrid.
 fn madrid_at(mesh: &mut Mesh, gateway: &str) -> Result<Value> {
@@ -55,7 +55,23 @@ fn a_zone_that_leaves_is_nobodys_peer_and_comes_back_by_a_new_invitation() -> Re
     ensure!(status.contains("P309") && !status.contains("! "), "{status}");
     ensure!(madrid_at(&mut mesh, "berlin")?["state"] == "left");
 
+    // One that its inviter does not have any more is refused, and changes nothing.
     let madrid = lab.zone("madrid")?;
+    let former = invite(&lab, &mut mesh, madrid, &[])?;
+    let berlin = mesh.gateway("berlin")?;
+    berlin.daemon()?.terminate(patience())?;
+    std::fs::remove_dir_all(berlin.folder().join("state/invitations"))?;
+    berlin.start(&lab)?;
+    berlin.wait_until_ready(patience())?;
+    let refused = refused(&mut mesh, "madrid", &["zone", "join", &former], 4)?;
+    ensure!(refused.contains("not valid here"), "{refused}");
+    until("madrid to be outside as before", patience(), || {
+        let status = run(&mut mesh, "madrid", &["status"])?;
+        let text = String::from_utf8_lossy(&status.stdout).into_owned();
+        let is_out = status.status.success() && text.contains("P309");
+        Ok(Look::<()>::when(is_out && madrid_at(&mut mesh, "madrid")?["state"] == "left", text))
+    })?;
+
     let invitation = invite(&lab, &mut mesh, madrid, &[])?;
     say(&mut mesh, "madrid", &["zone", "join", &invitation])?;
     mesh.wait_until_connected(patience())?;

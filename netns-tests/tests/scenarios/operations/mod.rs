@@ -2,9 +2,13 @@
 
 mod bad_input;
 mod documented_commands;
+mod fault_catalogue;
 mod gateway_killed_and_restarted;
+mod health;
 mod planned_restart;
 mod quick_start;
+mod reload;
+mod service_manager;
 mod start_with_what_works;
 mod upgrade;
 mod upgrade_with_federation;

@@ -76,7 +76,7 @@ fn wg_shows_all_of_a_gateway_and_is_refused_what_the_registry_decides() -> Resul
         ensure!(refused.contains("not supported"), "{change:?}: {refused:?}");
     }
     let said = berlin.daemon()?.output()?;
-    ensure!(said.contains("change zonemesh.toml and restart zonemeshd instead"), "{said}");
+    ensure!(said.contains("change zonemesh.toml and type `zonemesh reload` instead"), "{said}");
     wg(&["set", &name, "peer", &madrid, "endpoint", &format!("{madrid_wan}:51820")])?;
     ensure!(wg(&["show", &name, "dump"])?.lines().count() == 2, "a peer came or went");
     ensure!(wg(&["show", &name, "latest-handshakes"])?.contains(peer[4]), "the session is another");

@@ -168,8 +168,13 @@ fn records_travel_through_etcd_and_its_outage_stops_no_zone() -> Result<()> {
         let known = list["authorities"].to_string().contains(second.trim());
         Ok(Look::<()>::when(known && list["conflicts"] == serde_json::json!([]), &list))
     })?;
-    let before = keys(&lab)?;
-    ensure!(before.len() > 8, "a set and a page of its list: {before:?}");
+    // All that each gateway has to write for it, also the last one.
+    let mut before = Vec::new();
+    until("a set and a page of its list in etcd", patience(), || {
+        std::thread::sleep(Duration::from_secs(1));
+        let earlier = std::mem::replace(&mut before, keys(&lab)?);
+        Ok(Look::<()>::when(before.len() > 8 && before == earlier, format!("{before:?}")))
+    })?;
 
     // It comes back with nothing: whatever it held is put there again.
     etcd.terminate(patience())?;

@@ -1,5 +1,5 @@
 //! A gateway whose clock is two days ahead: it starts, its tunnels work, and what cannot work says
-//! why; with the clock set right all is well again.
+//! why; with the clock set right all is well again, also while it runs.
 
 use std::time::Duration;
 
@@ -46,5 +46,29 @@ fn a_clock_two_days_off_stops_no_tunnel_and_is_named() -> Result<()> {
     mesh.start_one(&lab, "madrid")?;
     mesh.wait_until_connected(Duration::from_secs(60))?;
     in_step(&lab, &mut mesh, patience())?;
+    lab.succeeded()
+}
+
+#[test]
+fn a_clock_that_is_put_right_under_a_running_gateway_ends_what_was_refused() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..2])?;
+    let mut mesh = joined(&lab)?;
+    let file = lab.folder().join("clock");
+    std::fs::write(&file, "+3d\n")?;
+    let madrid = mesh.gateway("madrid")?;
+    madrid.daemon()?.kill_9()?;
+    madrid.clock = Some(format!("file:{}", file.display()));
+    mesh.start_one(&lab, "madrid")?;
+    until("its certificate to be refused", patience(), || {
+        let peers = peers(&mut mesh, "madrid")?;
+        let refused = peers.iter().any(|peer| peer["state"] == "up" && peer["stream"] != "up");
+        let said = peers.iter().any(|peer| !peer["stream_error"].is_null());
+        Ok(Look::<()>::when(refused && said, format!("{peers:?}")))
+    })?;
+    std::fs::write(&file, "+0\n")?;
+    mesh.wait_until_connected(Duration::from_secs(90))?;
+    in_step(&lab, &mut mesh, patience())?;
+    let log = mesh.gateway("madrid")?.daemon()?.output()?;
+    ensure!(log.contains("this gateway's certificate is made anew"), "{log}");
     lab.succeeded()
 }

@@ -11,6 +11,7 @@ mod keys;
 mod resumption;
 mod stolen;
 mod stream;
+mod two_inviters;
 mod users;
 mod vms;
 mod zones;

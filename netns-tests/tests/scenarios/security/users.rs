@@ -37,7 +37,8 @@ const LOOKING: [&[&str]; 9] = [
     &["authority", "list"],
     &["trust", "export", "--out", "items"],
 ];
-const CHANGING: [&[&str]; 9] = [
+const CHANGING: [&[&str]; 10] = [
+    &["reload"],
     &["mesh", "init"],
     &["zone", "invite", "paris", "--prefix", "10.10.12.0/24", "--out", "invitation"],
     &["zone", "approve", "paris"],

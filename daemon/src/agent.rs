@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use zonemesh_config::Config;
 use zonemesh_core::gateway::GatewayId;
@@ -44,16 +44,17 @@ use crate::plan::{MachineAddresses, MeshPlan};
 use crate::serve::admin;
 use crate::serve::sources::SnapshotSources;
 use crate::serve::start::Served;
+use crate::signals::{self, EndAsked, EndSignals};
 use crate::supervisor::Supervisor;
 use crate::{act, failed_starts, serve};
 
 /// How a gateway has ended in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum AgentEnd {
     /// It was asked to.
     Stopped,
-    /// It is to be started anew at once: what it starts with has changed.
-    Again,
+    /// It is to be started anew at once, unless these ask to end: what it starts with has changed.
+    Again(EndSignals),
 }
 
 /// Runs the gateway until a signal asks it to end, or something it needs has ended.
@@ -61,6 +62,7 @@ pub enum AgentEnd {
 /// # Errors
 /// [`Failure`]: why it cannot start, or what has ended.
 pub async fn run(begun: StartConfig) -> Result<AgentEnd, Failure> {
+    let mut signals = EndSignals::listen()?;
     let StartConfig { config: written, text, file, broken } = begun;
     if let Some(reason) = broken {
         tracing::error!(reason, "the configuration file is broken: what was in force last runs");
@@ -75,46 +77,71 @@ pub async fn run(begun: StartConfig) -> Result<AgentEnd, Failure> {
     let config = in_force(config, written)?;
     let mut supervisor = Supervisor::new();
     let begun = Beginning { config: &config, file: Some(Arc::new(file)) };
-    let Running {
-        tunnel,
-        farewell,
-        disk,
-        ledger,
-        administration,
-        reloading,
-        lock: _held_to_the_end,
-    } = start(begun, Ground::Kernel(machine), &mut supervisor).await?;
+    let running = tokio::select! {
+        started = start(begun, Ground::Kernel(machine), &mut supervisor) => started?,
+        _ = signals.asked() => {
+            tracing::info!("stopping in the middle of the start");
+            serve::manager::stopping();
+            supervisor.stop().await;
+            return Ok(AgentEnd::Stopped);
+        }
+    };
     failed_starts::over();
-    reloading.keep_what_runs(text).await;
-    let GatewayId { zone, gateway } = ledger.read(|registry| registry.id().clone());
+    running.reloading.keep_what_runs(text).await;
+    let GatewayId { zone, gateway } = running.ledger.read(|registry| registry.id().clone());
     tracing::info!(%zone, gateway, "ready");
+    let (ledger, administration) = (&running.ledger, &running.administration);
     let ended = tokio::select! {
         ended = supervisor.first_end() => Err(ended),
-        asked = asked_to_end() => asked,
-        () = addresses::granted_anew(&config, &outside, &ledger, &administration), if follows_grant => {
-            Ok(EndAsked::Again)
+        asked = signals.asked() => Ok(Ended::Asked(asked)),
+        () = addresses::granted_anew(&config, &outside, ledger, administration), if follows_grant => {
+            Ok(Ended::Again)
         }
-        () = reloading.wants_to_start_anew() => Ok(EndAsked::Again),
+        () = running.reloading.wants_to_start_anew() => Ok(Ended::Again),
     };
+    stop(running, supervisor, ended, signals).await
+}
+
+/// Why a gateway that runs in order ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Asked(EndAsked),
+    Again,
+}
+
+async fn stop(
+    running: Running,
+    supervisor: Supervisor,
+    ended: Result<Ended, Failure>,
+    mut signals: EndSignals,
+) -> Result<AgentEnd, Failure> {
     tracing::info!("stopping");
+    let Running { tunnel, farewell, disk, lock: _held_to_the_end, .. } = running;
     // Whoever says so and is still there later is ended by the service manager.
-    if !matches!(ended, Ok(EndAsked::Again)) {
+    if !matches!(ended, Ok(Ended::Again)) {
         serve::manager::stopping();
     }
     supervisor.stop().await;
-    if matches!(ended, Ok(EndAsked::Stop)) {
+    if matches!(ended, Ok(Ended::Asked(EndAsked::Stop))) {
         farewell.say().await;
     }
     disk.flush().await;
-    if matches!(ended, Ok(EndAsked::Restart | EndAsked::Again)) {
+    let mut ended = ended?;
+    if ended == Ended::Again
+        && let Some(asked) = signals.asked_already().await
+    {
+        serve::manager::stopping();
+        ended = Ended::Asked(asked);
+    }
+    if ended != Ended::Asked(EndAsked::Stop) {
         match tunnel.leave_device() {
             Ok(()) => tracing::info!("interface and routes stay for the next start"),
             Err(error) => tracing::warn!(%error, "interface and routes cannot stay"),
         }
     }
-    ended.map(|asked| match asked {
-        EndAsked::Again => AgentEnd::Again,
-        EndAsked::Stop | EndAsked::Restart => AgentEnd::Stopped,
+    Ok(match ended {
+        Ended::Again => AgentEnd::Again(signals),
+        Ended::Asked(_) => AgentEnd::Stopped,
     })
 }
 
@@ -195,9 +222,7 @@ async fn start(
     ground: Ground,
     supervisor: &mut Supervisor,
 ) -> Result<Running, Failure> {
-    // From here on a signal to reload ends nobody.
-    let hang_ups = signal(SignalKind::hangup())
-        .or_exit(Exit::Negative, || "cannot wait for signals".to_owned())?;
+    let hang_ups = signals::hang_ups()?;
     let Beginning { config: held, file } = begun;
     let config = &held.now();
     let write_delay = match &ground {
@@ -384,26 +409,4 @@ impl Boards {
         };
         (served, acting.farewell)
     }
-}
-
-/// What a signal asks for.
-enum EndAsked {
-    /// To end and leave nothing but the routes of last resort.
-    Stop,
-    /// To end and leave the interface to the next start.
-    Restart,
-    /// The same, and to start anew at once.
-    Again,
-}
-
-async fn asked_to_end() -> Result<EndAsked, Failure> {
-    let on = |kind| signal(kind).or_exit(Exit::Negative, || "cannot wait for signals".to_owned());
-    let mut terminate = on(SignalKind::terminate())?;
-    let mut interrupt = on(SignalKind::interrupt())?;
-    let mut restart = on(SignalKind::user_defined1())?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => EndAsked::Stop,
-        _ = interrupt.recv() => EndAsked::Stop,
-        _ = restart.recv() => EndAsked::Restart,
-    })
 }

@@ -2,7 +2,8 @@
 //!
 //! systemd starts a service again after the same second for ever; its own steps (`RestartSteps=`) came
 //! with release 254, and Debian 12 has 252. Promises: the reason is told before the wait; a first
-//! failure does not wait, nor one that a person has asked for; a touched file ends the wait.
+//! failure does not wait, nor one that a person has asked for; a touched file ends the wait, and so
+//! does a signal that asks to end.
 
 use std::ffi::OsStr;
 use std::fs::Metadata;
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use sd_notify::NotifyState;
+
+use crate::signals::EndSignals;
 
 /// Where it stands how many have failed, in the folder that the service manager keeps over restarts.
 const MARK: &str = "failed-starts";
@@ -30,11 +33,19 @@ fn wait_after(failures: u32) -> Duration {
     }
 }
 
+/// Why a start that has failed ends now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waited {
+    /// The next one may follow.
+    ForTheNext,
+    /// It was asked to end: no other follows.
+    AskedToEnd,
+}
+
 /// Waits before this start, which has failed, ends. Without a service manager nobody starts it again.
-pub fn wait(file: &Path) {
-    if let Some(folder) = std::env::var_os("RUNTIME_DIRECTORY") {
-        wait_in(&folder, file);
-    }
+pub fn wait(file: &Path) -> Waited {
+    let Some(folder) = std::env::var_os("RUNTIME_DIRECTORY") else { return Waited::ForTheNext };
+    wait_in(&folder, file)
 }
 
 /// A start has not failed.
@@ -45,7 +56,8 @@ pub(crate) fn over() {
     }
 }
 
-fn wait_in(folder: &OsStr, file: &Path) {
+fn wait_in(folder: &OsStr, file: &Path) -> Waited {
+    let mut waited = Waited::ForTheNext;
     let mark = mark(folder);
     let failures = in_a_row(&mark, SystemTime::now()) + 1;
     let wait = wait_after(failures);
@@ -56,10 +68,11 @@ fn wait_in(folder: &OsStr, file: &Path) {
         let _ =
             writeln!(std::io::stderr(), "zonemeshd: {text}, or when {} changes", file.display());
         let _ = sd_notify::notify(&[NotifyState::Status(&text)]);
-        wait_or_touched(wait, file);
+        waited = wait_or_touched(wait, file);
     }
     // Without it the next start is a first one.
     let _ = std::fs::write(mark, failures.to_string());
+    waited
 }
 
 fn mark(folder: &OsStr) -> PathBuf {
@@ -74,12 +87,25 @@ fn in_a_row(mark: &Path, now: SystemTime) -> u32 {
     if is_fresh { count().unwrap_or(0) } else { 0 }
 }
 
-fn wait_or_touched(wait: Duration, file: &Path) {
+fn wait_or_touched(wait: Duration, file: &Path) -> Waited {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    // Without one the service manager's own pause has to do.
+    runtime.map_or(Waited::ForTheNext, |runtime| {
+        runtime.block_on(async {
+            let Ok(mut signals) = EndSignals::listen() else { return Waited::ForTheNext };
+            tokio::select! {
+                _ = tokio::time::timeout(wait, touched(file)) => Waited::ForTheNext,
+                _ = signals.asked() => Waited::AskedToEnd,
+            }
+        })
+    })
+}
+
+async fn touched(file: &Path) {
     let stamp = || std::fs::metadata(file).ok().map(|found| (found.ino(), found.ctime_nsec()));
-    let (before, mut left) = (stamp(), wait);
-    while !left.is_zero() && stamp() == before {
-        std::thread::sleep(LOOK.min(left));
-        left = left.saturating_sub(LOOK);
+    let before = stamp();
+    while stamp() == before {
+        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -7,6 +7,7 @@
 mod act;
 mod administration;
 pub mod agent;
+pub mod anew;
 pub mod configuration;
 mod descriptors;
 mod facts;
@@ -15,6 +16,7 @@ pub mod failure;
 pub mod logging;
 mod plan;
 mod serve;
+pub mod signals;
 mod supervisor;
 
 pub use act::barrier::{clear, guard, guard_as_before};

@@ -3,17 +3,17 @@
 //! A checklist only: arguments, logging, configuration, run, exit code. What happens in between
 //! stands in `agent.rs`; exit codes in `failure.rs`.
 
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use zonemesh_daemon::agent::AgentEnd;
+use zonemesh_daemon::failed_starts::Waited;
 use zonemesh_daemon::failure::{Exit, Failure, OrExit as _};
 use zonemesh_daemon::{
-    agent, clear, configuration, failed_starts, guard, guard_as_before, logging, raise_clock,
-    raise_descriptor_limit,
+    agent, anew, clear, configuration, failed_starts, guard, guard_as_before, logging, raise_clock,
+    raise_descriptor_limit, signals,
 };
 
 /// The gateway agent of a zone: tunnels, registry, local API.
@@ -60,13 +60,17 @@ fn main() -> ExitCode {
     };
     let Err(failure) = done else { return ExitCode::SUCCESS };
     failure.report();
-    if let DaemonCommand::Run { config } = &command {
-        failed_starts::wait(config);
+    if let DaemonCommand::Run { config } = &command
+        && failed_starts::wait(config) == Waited::AskedToEnd
+    {
+        return ExitCode::SUCCESS;
     }
     failure.exit.into()
 }
 
 fn run(file: &Path) -> Result<(), Failure> {
+    anew::take_name();
+    signals::hold()?;
     let begun = configuration::read(file)?;
     logging::start(&begun.config.log);
     raise_descriptor_limit();
@@ -79,15 +83,8 @@ fn run(file: &Path) -> Result<(), Failure> {
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match result? {
         AgentEnd::Stopped => Ok(()),
-        AgentEnd::Again => start_anew(),
+        AgentEnd::Again(signals) => anew::start(signals),
     }
-}
-
-/// This program takes its own place: nothing is left of it but its arguments and its process ID.
-fn start_anew() -> Result<(), Failure> {
-    let mut again = Command::new("/proc/self/exe");
-    let error = again.args(std::env::args_os().skip(1)).exec();
-    Err(error).or_exit(Exit::Negative, || "cannot start anew".to_owned())
 }
 
 /// A file that cannot be used is no reason to bar nothing; where there is none, there is no gateway.

@@ -40,7 +40,7 @@ pub fn has_several_cores() -> bool {
 pub struct SeenRank {
     /// All that are not real-time.
     pub first: bool,
-    /// Nobody, but its share is larger than that of ordinary ones.
+    /// Nobody, but its share is larger than that of its process's first thread.
     pub favoured: bool,
 }
 
@@ -54,19 +54,48 @@ impl SeenRank {
 /// # Errors
 /// When it has no such thread, or has ended.
 pub fn rank(process: &Process, thread: &str) -> Result<SeenRank> {
-    for task in std::fs::read_dir(format!("/proc/{}/task", process.pid()))? {
-        let stat = std::fs::read_to_string(task?.path().join("stat"))?;
-        let (name, fields) = stat.rsplit_once(") ").context("no name in stat")?;
-        if name.ends_with(&format!("({thread}")) {
-            // The 19th and the 41st of proc_pid_stat(5); `fields` begins with the third.
-            let fields: Vec<&str> = fields.split(' ').collect();
-            let nice: i32 = fields.get(16).context("too short")?.parse()?;
-            let policy: u32 = fields.get(38).context("too short")?.parse()?;
-            let first = policy == ROUND_ROBIN;
-            return Ok(SeenRank { first, favoured: !first && nice < 0 });
+    let own = ThreadStat::of(&format!("/proc/{}/stat", process.pid()))?;
+    let seen = ThreadStat::of_thread(process, thread)?;
+    let favoured = !seen.realtime && seen.nice < own.nice;
+    Ok(SeenRank { first: seen.realtime, favoured })
+}
+
+/// How nice the process's thread of this name is now.
+///
+/// # Errors
+/// As [`rank`].
+pub fn nice_of(process: &Process, thread: &str) -> Result<i32> {
+    Ok(ThreadStat::of_thread(process, thread)?.nice)
+}
+
+/// What the kernel says of a thread, proc_pid_stat(5).
+struct ThreadStat {
+    name: String,
+    nice: i32,
+    realtime: bool,
+}
+
+impl ThreadStat {
+    fn of_thread(process: &Process, thread: &str) -> Result<Self> {
+        for task in std::fs::read_dir(format!("/proc/{}/task", process.pid()))? {
+            let seen = Self::of(&task?.path().join("stat").display().to_string())?;
+            if seen.name == thread {
+                return Ok(seen);
+            }
         }
+        anyhow::bail!("process {} has no thread {thread}", process.pid())
     }
-    anyhow::bail!("process {} has no thread {thread}", process.pid())
+
+    fn of(path: &str) -> Result<Self> {
+        let stat = std::fs::read_to_string(path)?;
+        let (name, fields) = stat.rsplit_once(") ").context("no name in stat")?;
+        let name = name.split_once('(').context("no name in stat")?.1.to_owned();
+        // The 19th and the 41st; `fields` begins with the third.
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let nice = fields.get(16).context("too short")?.parse()?;
+        let policy: u32 = fields.get(38).context("too short")?.parse()?;
+        Ok(Self { name, nice, realtime: policy == ROUND_ROBIN })
+    }
 }
 
 /// How it ever ranked while `work` was done.

@@ -10,7 +10,7 @@
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use crate::linux::priority::ThreadPriority;
+use crate::linux::priority::{OwnRank, ThreadPriority};
 
 /// How long packets gather.
 const GATHER: Duration = Duration::from_micros(100);
@@ -45,6 +45,7 @@ pub(crate) struct ThreadPace {
     expects: bool,
     rank: ThreadRank,
     priority: ThreadPriority,
+    own: OwnRank,
 }
 
 /// How a busy thread ranks now.
@@ -77,8 +78,10 @@ impl ThreadRank {
 }
 
 impl ThreadPace {
+    /// Of the calling thread.
     pub(crate) fn new(realtime: bool) -> Self {
         Self {
+            own: OwnRank::of_this_thread(),
             realtime,
             favoured: realtime,
             busy: false,
@@ -122,7 +125,7 @@ impl ThreadPace {
         if self.priority == priority {
             return;
         }
-        let Err(error) = priority.apply() else {
+        let Err(error) = self.own.take(priority) else {
             self.priority = priority;
             return;
         };
@@ -134,7 +137,7 @@ impl ThreadPace {
             (self.realtime, self.rank) = (false, ThreadRank::Ordinary);
         } else {
             SAID[1].call_once(|| {
-                tracing::info!(%error, "busy tunnel threads have the share of any other when they are not first; a larger one needs LimitNICE=-10, in a container `--ulimit nice=30`");
+                tracing::info!(%error, "busy tunnel threads have the share of any other when they are not first; a larger one needs LimitNICE=-10 (ten less than the service's Nice=), in a container `--ulimit nice=30`");
             });
             // The scheduler was taken all the same: what was refused is the share.
             (self.favoured, self.priority) = (false, ThreadPriority::Ordinary);

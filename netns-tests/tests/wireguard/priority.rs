@@ -15,7 +15,9 @@ use netns_tests::wireguard::implementation::Implementation;
 use netns_tests::wireguard::pair::{Pair, PairPlan};
 use netns_tests::wireguard::traffic::{ping, transfer};
 use netns_tests::wireguard::wan::{Family, Side, Wan};
-use zonemesh_lab::priority::{SeenRank, has_several_cores, is_allowed, rank, ranks_during};
+use zonemesh_lab::priority::{
+    SeenRank, has_several_cores, is_allowed, nice_of, rank, ranks_during,
+};
 use zonemesh_lab::wait::{Look, until};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -77,6 +79,28 @@ fn threads_that_may_not_run_first_say_so_once_and_carry_all_the_same() -> Result
     }
     let said = pair.left.process().output()?;
     ensure!(said.matches(TOLD).count() == usize::from(has_several_cores()), "{said}");
+    wan.succeeded()
+}
+
+#[test]
+fn how_nice_the_process_was_started_is_where_its_threads_come_back_to() -> Result<()> {
+    let wan = Wan::new()?;
+    let mut pair = Pair::start(&wan, [Implementation::Zonemesh; 2], PairPlan::default())?;
+    pair.left.process().terminate(SOON)?;
+    pair.left.start_again_with(|command| {
+        let program = [command.get_program().to_owned()].into_iter();
+        let argv: Vec<OsString> = program.chain(command.get_args().map(OsString::from)).collect();
+        *command = Command::new("nice");
+        command.args(["-n", "5"]).args(argv);
+    })?;
+    pair.configure(Side::Left, PairPlan::default())?;
+    pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
+    comes_to_rest(&wan, &mut pair)?;
+    let ranks = ranks(&wan, &mut pair)?;
+    ensure!(ranks.favoured == (is_allowed()? && has_several_cores()), "it ranked {ranks:?}");
+    comes_to_rest(&wan, &mut pair)?;
+    let now = nice_of(pair.left.process(), THREAD)?;
+    ensure!(now == 5, "after the load it has nice {now}, and was started with 5");
     wan.succeeded()
 }
 

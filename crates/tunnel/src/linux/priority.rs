@@ -8,29 +8,43 @@ use super::sys::check;
 
 /// The lowest of the real-time priorities: before every ordinary thread, behind all else of the kind.
 const LOWEST: libc::c_int = 1;
-/// Nine times the time of an ordinary thread that wants the same core, which waits for nine of the
-/// kernel's slices (`base_slice_ns`: 1.4 ms on two cores, 2.8 on eight) at most. More would keep it
-/// waiting for longer than real time does.
-const NICE: libc::c_int = -10;
+/// By so much less nice than it was: nine times the time of a thread that has stayed as nice and wants
+/// the same core. That one waits for nine of the kernel's slices (`base_slice_ns`: 1.4 ms on two cores,
+/// 2.8 on eight) at most; more would keep it waiting for longer than real time does.
+const FAVOUR: libc::c_int = 10;
 
 /// Whom the calling thread runs before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ThreadPriority {
     /// Nobody.
     Ordinary,
-    /// It has a larger share than ordinary ones, which get theirs (`nice` -10).
+    /// It has a larger share than those of its process, which get theirs.
     Favoured,
     /// All that are not real-time (`SCHED_RR` 1).
     First,
 }
 
-impl ThreadPriority {
+/// How a thread ranked when it began: whoever has started the process may have made it nicer, or less.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OwnRank {
+    nice: libc::c_int,
+}
+
+impl OwnRank {
+    /// That of the calling thread.
+    pub(crate) fn of_this_thread() -> Self {
+        // SAFETY: the call takes no memory. It cannot fail for the thread that asks, though -1 may be
+        // its answer.
+        Self { nice: unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) } }
+    }
+
     /// Ranks the calling thread so. What the kernel does not allow leaves it as it is.
-    pub(crate) fn apply(self) -> io::Result<()> {
-        match self {
-            Self::Ordinary => set_scheduler(libc::SCHED_OTHER, 0).and_then(|()| set_nice(0)),
-            Self::Favoured => set_scheduler(libc::SCHED_OTHER, 0).and_then(|()| set_nice(NICE)),
-            Self::First => set_scheduler(libc::SCHED_RR, LOWEST),
+    pub(crate) fn take(self, priority: ThreadPriority) -> io::Result<()> {
+        let share = |nice| set_scheduler(libc::SCHED_OTHER, 0).and_then(|()| set_nice(nice));
+        match priority {
+            ThreadPriority::Ordinary => share(self.nice),
+            ThreadPriority::Favoured => share(self.nice - FAVOUR),
+            ThreadPriority::First => set_scheduler(libc::SCHED_RR, LOWEST),
         }
     }
 }

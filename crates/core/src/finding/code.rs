@@ -84,6 +84,9 @@ codes! {
     ConfigOfBefore "C117" Down "the gateway runs with the last good configuration"
         "{file} cannot be used, the last one that was in force is: {reason}"
         "correct the file (`zonemesh config check`), then `zonemesh reload`";
+    OtherKeyWritten "C118" Note "a peer has another WireGuard key than is written here"
+        "its WireGuard key is written here as {key}, its record names {expected}"
+        "write the record's key into the section, then `zonemesh reload`";
 
     GatewayUnreachable "N201" Down "the gateway does not answer"
         "the gateway {address} does not answer: {reason}"

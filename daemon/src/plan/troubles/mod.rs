@@ -6,6 +6,7 @@
 mod companions;
 mod configuration;
 mod kernel;
+mod keys;
 mod machine;
 mod peer;
 
@@ -87,6 +88,7 @@ pub(crate) const CODES: &[Code] = &[
     Code::ReloadRefused,
     Code::ConfigNotInForce,
     Code::ConfigOfBefore,
+    Code::OtherKeyWritten,
 ];
 
 /// What the plan leaves out, as a key is another's or not proved: one finding for each zone.
@@ -147,6 +149,7 @@ pub(crate) fn of_mesh(registry: &Registry, config: &Config) -> Vec<Finding> {
     if let Some(since) = registry.left_since(registry.zone()) {
         found.push(Finding::new(Code::ZoneLeft, Subject::Here).with(Evidence::Time(since)));
     }
+    found.extend(keys::of_written_keys(registry, config));
     for zone in registry.blocked() {
         found.push(Finding::new(Code::ZoneBlocked, Subject::Zone(zone.clone())));
     }

@@ -1,9 +1,11 @@
 //! Whose a WireGuard key is: proved, said in an earlier release, or written by hand.
 
+use zonemesh_core::finding::Code;
 use zonemesh_core::record::ProtocolRange;
 
 use super::super::claims::KeyDispute;
 use super::*;
+use crate::plan::troubles;
 
 #[test]
 fn a_zone_that_names_a_key_of_another_gets_no_peer_and_harms_nobody() {
@@ -133,6 +135,25 @@ fn a_key_that_is_written_by_hand_stays_and_the_one_that_its_zone_announces_is_ta
         let plan = plan(&registry, &config);
         assert_eq!((plan.peers[0].wireguard_key, plan.peers[0].next_key), (hand, Some(next)));
     }
+}
+
+#[test]
+fn a_written_key_that_its_zone_does_not_name_is_told_and_its_next_one_is_not() {
+    let config = config(&peer(2, 2));
+    let members = crate::plan::announcement::members(&config, identity(1).public_key());
+    let told = |announced| {
+        let mut registry = Registry::new(name(1), identity(1), members.clone(), 1).unwrap();
+        announce_keys(&mut registry, 2, announced, "203.0.113.2:51820");
+        let found = troubles::of_mesh(&registry, &config);
+        found.into_iter().map(|one| (one.code, one.to_string())).collect::<Vec<_>>()
+    };
+    let [written, other] = [2, 22].map(key);
+    assert_eq!(told((written, Some(other))), []);
+    assert_eq!(told((other, Some(written))), []);
+    let line = format!(
+        "C118 z2: its WireGuard key is written here as {written}, its record names {other}"
+    );
+    assert_eq!(told((other, None)), [(Code::OtherKeyWritten, line)]);
 }
 
 #[test]

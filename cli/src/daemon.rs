@@ -146,6 +146,8 @@ fn refused(status: Status) -> CommandFailure {
 fn unchanged(status: Status) -> CommandFailure {
     let told = finding::told_code(&status);
     let exit = match (told, status.code()) {
+        // One code, one exit code, whatever the mesh has against a change.
+        (Some(Code::ChangeRefused), _) => Exit::Policy,
         (Some(Code::FileUnusable), _) | (_, Grpc::NotFound) => Exit::Negative,
         (Some(Code::Unusable), _) | (_, Grpc::Unauthenticated) => Exit::Trust,
         (_, Grpc::InvalidArgument) => Exit::Usage,
@@ -184,6 +186,20 @@ mod tests {
         let full = || Status::internal("cannot write to the state folder");
         assert_eq!(exit_of(Some(Code::FileUnusable), full()), Exit::Negative);
         assert_eq!(exit_of(None, full()), Exit::Unreachable);
+    }
+
+    #[test]
+    fn what_the_mesh_refuses_ends_with_one_code_whatever_it_has_against_it() {
+        for kind in [
+            Grpc::NotFound,
+            Grpc::InvalidArgument,
+            Grpc::AlreadyExists,
+            Grpc::FailedPrecondition,
+            Grpc::ResourceExhausted,
+        ] {
+            let refusal = Status::new(kind, "zone rome is not known in this mesh");
+            assert_eq!(exit_of(Some(Code::ChangeRefused), refusal), Exit::Policy, "{kind:?}");
+        }
     }
 
     #[test]

@@ -158,6 +158,13 @@ fn a_zone_is_revoked_only_when_its_name_is_written_twice() {
 }
 
 #[test]
+fn an_invitation_that_is_withdrawn_is_a_note_and_no_warning() {
+    let output = tell(&["zone", "revoke", "oslo", "--confirm", "oslo"]);
+    let text = "note: zone oslo is no member: its invitation holds no more\nnew trust items: 0\n";
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), text));
+}
+
+#[test]
 fn a_zone_leaves_only_when_its_own_name_is_written() {
     let unconfirmed = tell(&["zone", "leave"]);
     assert_eq!(unconfirmed.status.code(), Some(2));
@@ -176,7 +183,7 @@ fn a_zone_is_granted_with_the_key_that_somebody_attests() {
     let grant = ["zone", "grant", "rome", "--prefix", "10.10.13.0/24", "--zone-key"];
     assert_eq!(code(&[&grant[..], &[key]].concat()), Some(0));
     let lost = tell(&[&grant[..], &[key, "--federation", "health-eu=train"]].concat());
-    assert_eq!(lost.status.code(), Some(0));
+    assert_eq!(lost.status.code(), Some(1), "never 0 beside a warning");
     assert!(stdout(&lost).starts_with("! rome hosts another: health-eu=train\n"), "{lost:?}");
     let other = tell(&[&grant[..], &["ed25519:other"]].concat());
     assert_eq!(other.status.code(), Some(6));
@@ -469,6 +476,7 @@ const TRUST: &str = "
 added: list
 file: null
 lacking: list
+notes: list
 rejected: object
 removed: list
 schema: string

@@ -3892,6 +3892,9 @@ pub struct TrustReply {
     /// What the change takes from somebody, for people.
     #[prost(string, repeated, tag = "9")]
     pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What is to be known beside the change, for people.
+    #[prost(string, repeated, tag = "10")]
+    pub notes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// An item that was offered and has no effect.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -156,7 +156,9 @@ fn unchanged(status: Status) -> CommandFailure {
         _ => return refused(status),
     };
     let usual = match (told, status.code()) {
-        (Some(Code::FileUnusable), _) => "df -h, for the gateway's state folder; then try again",
+        (Some(Code::FileUnusable), _) => {
+            "df -h; df -i; findmnt -T, for the gateway's state folder; then try again"
+        }
         (_, Grpc::Unauthenticated) => "ask who has invited this zone for a new invitation",
         (_, Grpc::Unavailable | Grpc::ResourceExhausted) => "zonemesh status, then try again",
         _ => "zonemesh zone list",

@@ -200,6 +200,9 @@ fn an_item_goes_to_an_offline_authority_and_back() {
     assert_eq!(revoked.status.code(), Some(1), "nothing has changed yet");
     assert!(stdout(&revoked).contains("1 more signatures are needed"), "{}", stdout(&revoked));
     let shown = stdout(&tell(&["trust", "show", &draft]));
+    let text = "KIND        NUMBER  SIGNATURES\nrevocation  7       none\n  paris ed25519:guYS";
+    assert!(shown.starts_with(text) && shown.lines().all(|line| line.len() <= 80), "{shown}");
+    let shown = stdout(&tell(&["trust", "show", &draft, "--wide"]));
     assert!(shown.contains("revocation  7       paris  ed25519:guYS"), "{shown}");
     assert!(shown.contains("stolen  none\n"), "{shown}");
     let unsigned = tell(&["trust", "import", &draft]);
@@ -212,7 +215,7 @@ fn an_item_goes_to_an_offline_authority_and_back() {
     assert!(!said.contains("refused"), "{said}");
     let made = tell(&["key", "generate", "authority", "--out", &key]);
     assert!(stdout(&made).starts_with("authority:"), "{}", stderr(&made));
-    let output = tell(&["trust", "sign", &draft, "--key", &key, "--out", &signed]);
+    let output = tell(&["trust", "sign", &draft, "--key", &key, "--out", &signed, "--wide"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let said = stdout(&output);
     assert!(said.contains("stolen  1\n"), "{said}");
@@ -252,7 +255,7 @@ fn what_a_grant_allows_is_seen_before_it_is_signed() {
     let show = |grant: &Grant, format: &str| {
         let item = SignedTrustItem::unsigned(&TrustItem::Grant(grant.clone()));
         std::fs::write(&draft, STANDARD.encode(item.to_file_bytes())).unwrap();
-        stdout(&tell(&["trust", "show", &draft, "-o", format]))
+        stdout(&tell(&["trust", "show", &draft, "--wide", "-o", format]))
     };
     let said = show(&grant, "table");
     assert!(said.contains(" 10.255.0.4 health-eu=train "), "{said}");

@@ -119,6 +119,11 @@ impl Rendered for PeerView {
         text.extend(both_ends(self, page).into_iter().map(line));
         let now = Timestamp(page.now);
         text.extend(self.findings.iter().map(|finding| findings::text(finding, now)));
+        if !self.is_well() && !self.has_alarms() {
+            // What is the matter is not about this zone: this gateway's own may be out of the mesh.
+            let line = format!("! no tunnel is up to {}  -> zonemesh status", peer.label);
+            text.push_str(&wrapped(&plain(&line), "  "));
+        }
         text
     }
 }

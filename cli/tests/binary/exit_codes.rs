@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
-use zonemesh_api::v1::{Counter, FindingSeverity};
+use zonemesh_api::v1::{Counter, Finding, FindingSeverity};
 
 use crate::answers::has_shape;
 use crate::daemon::{Answers, Daemon, Paris};
@@ -131,6 +131,36 @@ fn status_and_show_end_with_1_beside_every_warning_and_with_0_beside_none() {
         let paris = ask(&daemon.socket(), &["show", "paris"]);
         assert_eq!(paris.status.code(), Some(0), "the finding is madrid's");
     }
+}
+
+#[test]
+fn show_of_a_tunnel_that_is_not_up_is_1_also_where_nothing_is_found_about_its_zone() {
+    let mut answers = Answers::new(Paris::Down);
+    answers.status.findings.clear();
+    let shown = ask(&Daemon::saying(answers).socket(), &["show", "paris"]);
+    let said = stdout(&shown);
+    assert!(said.ends_with("\n! no tunnel is up to paris  -> zonemesh status\n"), "{said}");
+    assert_eq!(shown.status.code(), Some(1), "{said}");
+}
+
+#[test]
+fn waiting_at_a_gateway_that_is_in_no_mesh_is_1_and_says_so() {
+    let mut answers = Answers::new(Paris::Up);
+    answers.peers.peers.clear();
+    let alone = answers.clone();
+    let founder = ask(&Daemon::saying(alone).socket(), &["wait", "--timeout", "0"]);
+    assert_eq!(founder.status.code(), Some(0), "there is nobody to wait for");
+    answers.status.findings = vec![Finding {
+        code: "P321".into(),
+        severity: FindingSeverity::Degraded.into(),
+        subject_kind: "here".into(),
+        ..Finding::default()
+    }];
+    let nowhere = ask(&Daemon::saying(answers).socket(), &["wait", "--timeout", "0"]);
+    let said = stderr(&nowhere);
+    assert_eq!(nowhere.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("zonemesh: P321 after 0 s there is no tunnel: nothing is founded"));
+    assert!(said.contains("\nnext: `zonemesh zone join FILE` with an invitation"), "{said}");
 }
 
 #[test]

@@ -150,7 +150,15 @@ impl Rendered for CheckView {
             None => {}
             Some([]) => lines.push("it is what is in force".to_owned()),
             Some(differs) => {
-                lines.extend(differs.iter().map(|one| format!("differs: {}", one.line())))
+                lines.extend(differs.iter().map(|one| format!("differs: {}", one.line())));
+                let fixed: Vec<_> =
+                    differs.iter().filter(|one| one.takes_restart()).map(|one| one.key()).collect();
+                if !fixed.is_empty() {
+                    let keys = fixed.join(", ");
+                    lines.push(format!(
+                        "zonemesh reload would refuse this file: {keys} cannot change while the gateway runs"
+                    ));
+                }
             }
         }
         lines.iter().map(|line| format!("{}\n", plain(line))).collect()

@@ -43,6 +43,15 @@ impl From<&DifferingKey> for DifferenceView {
 }
 
 impl DifferenceView {
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// True if a reload refuses a file for it.
+    pub(crate) fn takes_restart(&self) -> bool {
+        self.takes_effect == "restart"
+    }
+
     /// `peer[madrid]: added`, and what it takes if a reload alone does not do.
     pub(crate) fn line(&self) -> String {
         let Self { key, change, takes_effect } = self;

@@ -230,10 +230,9 @@ impl Reloading {
 
     /// What `text` has otherwise than what is in force.
     pub(crate) fn compare(&self, text: &[u8], name: &str) -> Result<Comparison, ConfigErrors> {
-        let (written, other) = (self.config.written(), Config::parse_bytes(text, name)?);
-        let is_own =
-            other.zone.name == written.zone.name && other.gateway.name == written.gateway.name;
-        Ok(Comparison { is_own, changed: written.difference(&other) })
+        let read = self.file.as_ref().and_then(|file| file.read().ok());
+        let is_file = read.is_some_and(|read| read == text);
+        Ok(Comparison::of(&self.config.written(), &Config::parse_bytes(text, name)?, is_file))
     }
 }
 
@@ -242,6 +241,16 @@ pub(crate) struct Comparison {
     /// False if it is another gateway's.
     pub(crate) is_own: bool,
     pub(crate) changed: Vec<KeyDifference>,
+}
+
+impl Comparison {
+    /// Whose a file is, its names say; what this gateway reads at a reload (`is_file`) is its own
+    /// whatever they say.
+    fn of(written: &Config, other: &Config, is_file: bool) -> Self {
+        let is_named =
+            other.zone.name == written.zone.name && other.gateway.name == written.gateway.name;
+        Self { is_own: is_file || is_named, changed: written.difference(other) }
+    }
 }
 
 /// A key file that cannot be used, and the place that names it.
@@ -268,4 +277,31 @@ pub(crate) fn preshared(config: &Config) -> Result<PresharedKeys, UnusableKeyFil
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(zone: &str, interface: &str) -> Config {
+        let text = format!(
+            "[zone]\nname = {zone:?}\nprefixes = [\"10.10.1.0/24\"]\n\
+             [tunnel]\naddresses = [\"10.255.0.1\"]\ninterface = {interface:?}\n"
+        );
+        Config::parse(&text, "test").unwrap()
+    }
+
+    #[test]
+    fn the_gateways_own_file_is_compared_also_where_it_names_another_zone() {
+        let written = config("berlin", "zm0");
+        let renamed = config("munich", "zm0");
+        assert!(!Comparison::of(&written, &renamed, false).is_own, "it may go to munich's gateway");
+        let compared = Comparison::of(&written, &renamed, true);
+        let changed: Vec<_> =
+            compared.changed.iter().map(|one| (one.key.as_str(), one.effect)).collect();
+        assert!(compared.is_own);
+        assert!(changed.contains(&("zone.name", TakesEffect::OnRestart)), "{changed:?}");
+        let other = Comparison::of(&written, &config("berlin", "zm1"), false);
+        assert!(other.is_own && !other.changed.is_empty());
+    }
 }

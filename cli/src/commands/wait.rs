@@ -91,7 +91,7 @@ fn missing(zones: &BTreeMap<String, bool>, wanted: &Wait) -> Vec<String> {
 
 /// Whether the daemon may still come, or come to itself.
 fn is_passing(failure: &CommandFailure) -> bool {
-    matches!(failure.exit, Exit::Unreachable | Exit::Timeout)
+    matches!(failure.exit, Exit::Unreachable | Exit::Network | Exit::Timeout)
 }
 
 impl Lack {

@@ -1,5 +1,6 @@
 //! Exit codes and the words that go with them.
 
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
@@ -187,6 +188,26 @@ fn a_daemon_that_does_not_answer_is_9() {
     let output = ask(&socket, &["peers"]);
     assert_eq!(output.status.code(), Some(9), "{}", stderr(&output));
     assert!(stderr(&output).contains("did not answer in 5 s"));
+}
+
+#[test]
+fn a_user_with_too_many_connections_is_told_that_and_5() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("admin.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    // It closes each, as a daemon that has 16 of this user already.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            drop(stream.unwrap().write_all(&zonemesh_api::crowd::refusal()));
+        }
+    });
+    for args in [&["status"][..], &["peers"], &["zone", "list"], &["reload"]] {
+        let output = ask(&socket, args);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(5), "{args:?}: {said}");
+        let expected = "zonemesh: N218 too many connections of this user to the daemon are open\n";
+        assert!(said.starts_with(expected) && said.contains("\nnext: ss -xp"), "{said}");
+    }
 }
 
 /// In little memory: what is read without bound takes all there is.

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use tonic::transport::Channel;
 use tonic::{Code as Grpc, Response, Status};
 use zonemesh_api::clients::{ConnectError, Said, admin};
+use zonemesh_api::crowd;
 use zonemesh_api::v1::admin_client::AdminClient;
 use zonemesh_api::v1::mesh_client::MeshClient;
 use zonemesh_api::wire::finding;
@@ -26,9 +27,12 @@ pub(crate) fn ask<T>(
     question: impl AsyncFnOnce(AdminClient<Channel>) -> Result<T, Status>,
 ) -> Result<T, CommandFailure> {
     run(async {
-        let client = connected(socket, admin::connect(socket)).await?;
-        let answer = tokio::time::timeout(PATIENCE, question(client)).await;
-        answer.map_err(|elapsed| silent(socket, elapsed))?.map_err(refused)
+        let asked = async {
+            let client = connected(socket, admin::connect(socket)).await?;
+            let answer = tokio::time::timeout(PATIENCE, question(client)).await;
+            answer.map_err(|elapsed| silent(socket, elapsed))?.map_err(refused)
+        };
+        unless_full(socket, asked.await).await
     })
 }
 
@@ -38,9 +42,12 @@ pub(crate) fn change<T>(
     question: impl AsyncFnOnce(MeshClient<Channel>) -> Result<T, Status>,
 ) -> Result<T, CommandFailure> {
     run(async {
-        let client = connected(socket, admin::connect_mesh(socket)).await?;
-        let answer = tokio::time::timeout(PATIENCE, question(client)).await;
-        answer.map_err(|elapsed| silent(socket, elapsed))?.map_err(unchanged)
+        let asked = async {
+            let client = connected(socket, admin::connect_mesh(socket)).await?;
+            let answer = tokio::time::timeout(PATIENCE, question(client)).await;
+            answer.map_err(|elapsed| silent(socket, elapsed))?.map_err(unchanged)
+        };
+        unless_full(socket, asked.await).await
     })
 }
 
@@ -50,11 +57,14 @@ pub(crate) fn follow<T>(
     question: impl AsyncFnOnce(MeshClient<Channel>) -> Result<T, Followed>,
 ) -> Result<T, CommandFailure> {
     run(async {
-        let client = connected(socket, admin::connect_mesh(socket)).await?;
-        question(client).await.map_err(|end| match end {
-            Followed::Refused(status) => unchanged(status),
-            Followed::Output(error) => CommandFailure::from(error),
-        })
+        let asked = async {
+            let client = connected(socket, admin::connect_mesh(socket)).await?;
+            question(client).await.map_err(|end| match end {
+                Followed::Refused(status) => unchanged(status),
+                Followed::Output(error) => CommandFailure::from(error),
+            })
+        };
+        unless_full(socket, asked.await).await
     })
 }
 
@@ -94,6 +104,22 @@ async fn connected<C>(
     let connection = tokio::time::timeout(PATIENCE, connection).await;
     let connection = connection.map_err(|elapsed| silent(socket, elapsed))?;
     connection.map_err(|error| no_connection(socket, error))
+}
+
+/// A connection that the daemon closed as this user has too many: to a library it is a broken one.
+async fn unless_full<T>(
+    socket: &Path,
+    asked: Result<T, CommandFailure>,
+) -> Result<T, CommandFailure> {
+    match asked {
+        Err(failure) if failure.may_be_broken() && crowd::is_full(socket).await => {
+            let message = "too many connections of this user to the daemon are open".to_owned();
+            Err(CommandFailure::message(Exit::Network, message)
+                .code(Code::TooManyRequests)
+                .next(format!("ss -xp | grep {}, and end what holds them", socket.display())))
+        }
+        other => other,
+    }
 }
 
 /// The message without its envelope.
@@ -146,6 +172,8 @@ fn refused(status: Status) -> CommandFailure {
 fn unchanged(status: Status) -> CommandFailure {
     let told = finding::told_code(&status);
     let exit = match (told, status.code()) {
+        // One code, one exit code, whatever the mesh has against a change.
+        (Some(Code::ChangeRefused), _) => Exit::Policy,
         (Some(Code::FileUnusable), _) | (_, Grpc::NotFound) => Exit::Negative,
         (Some(Code::Unusable), _) | (_, Grpc::Unauthenticated) => Exit::Trust,
         (_, Grpc::InvalidArgument) => Exit::Usage,
@@ -154,7 +182,9 @@ fn unchanged(status: Status) -> CommandFailure {
         _ => return refused(status),
     };
     let usual = match (told, status.code()) {
-        (Some(Code::FileUnusable), _) => "df -h, for the gateway's state folder; then try again",
+        (Some(Code::FileUnusable), _) => {
+            "df -h; df -i; findmnt -T, for the gateway's state folder; then try again"
+        }
         (_, Grpc::Unauthenticated) => "ask who has invited this zone for a new invitation",
         (_, Grpc::Unavailable | Grpc::ResourceExhausted) => "zonemesh status, then try again",
         _ => "zonemesh zone list",
@@ -184,6 +214,20 @@ mod tests {
         let full = || Status::internal("cannot write to the state folder");
         assert_eq!(exit_of(Some(Code::FileUnusable), full()), Exit::Negative);
         assert_eq!(exit_of(None, full()), Exit::Unreachable);
+    }
+
+    #[test]
+    fn what_the_mesh_refuses_ends_with_one_code_whatever_it_has_against_it() {
+        for kind in [
+            Grpc::NotFound,
+            Grpc::InvalidArgument,
+            Grpc::AlreadyExists,
+            Grpc::FailedPrecondition,
+            Grpc::ResourceExhausted,
+        ] {
+            let refusal = Status::new(kind, "zone rome is not known in this mesh");
+            assert_eq!(exit_of(Some(Code::ChangeRefused), refusal), Exit::Policy, "{kind:?}");
+        }
     }
 
     #[test]

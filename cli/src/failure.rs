@@ -47,6 +47,11 @@ impl CommandFailure {
         Self { next: Some(command.into()), ..self }
     }
 
+    /// True if there was no answer, whatever broke the connection.
+    pub(crate) fn may_be_broken(&self) -> bool {
+        matches!(self.exit, Exit::Unreachable | Exit::Network)
+    }
+
     /// True if nobody reads the output any more, which is no failure.
     pub(crate) fn is_broken_pipe(&self) -> bool {
         let cause = self.error.downcast_ref::<io::Error>();

@@ -43,6 +43,46 @@ fn one_line(cells: &[String], widths: &[usize]) -> String {
     format!("{}\n", padded.join("  ").trim_end())
 }
 
+/// Columns of a terminal that nobody has widened.
+pub(crate) const WIDTH: usize = 80;
+
+/// Lines of at most 80 columns, all but the first behind `indent`; a longer word has a line of its
+/// own.
+pub(crate) fn wrapped(text: &str, indent: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_inclusive(' ') {
+        let line = lines.last().map_or(0, |line| line.chars().count());
+        let wide = line + word.trim_end().chars().count() > WIDTH;
+        if wide && line > indent.len() {
+            lines.push(indent.to_owned());
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push_str(word);
+        }
+    }
+    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+/// What stands between two parts of a line above a table.
+const BETWEEN: &str = "   ";
+
+/// A line of such parts, broken between them where it is wider than 80 columns.
+pub(crate) fn packed(parts: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for part in parts.split(BETWEEN) {
+        let width = |text: &str| text.chars().count();
+        match lines.last_mut() {
+            Some(line) if width(line) + BETWEEN.len() + width(part) <= WIDTH => {
+                line.push_str(BETWEEN);
+                line.push_str(part);
+            }
+            Some(_) => lines.push(format!("  {part}")),
+            None => lines.push(part.to_owned()),
+        }
+    }
+    lines.iter().map(|line| wrapped(line, "  ")).collect()
+}
+
 /// `text` without anything that a terminal would obey.
 pub(crate) fn plain(text: &str) -> String {
     visible(text).into_owned()

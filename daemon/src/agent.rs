@@ -164,8 +164,9 @@ struct Beginning<'a> {
 
 /// The configuration in force, with the preshared keys that its peers name.
 fn in_force(config: Config, written: Config) -> Result<ConfigInForce, Failure> {
-    let preshared = reload::preshared(&written).or_exit(Exit::Configuration, || {
-        "a file that the configuration names cannot be used".to_owned()
+    let preshared = reload::preshared(&written).map_err(|unusable| {
+        let what = "a file that the configuration names cannot be used";
+        Failure::caused(unusable.exit, unusable.mistakes, what)
     })?;
     Ok(ConfigInForce::new(config, written, preshared))
 }

@@ -61,7 +61,7 @@ fn mistakes(config: &Config) -> Option<ConfigErrors> {
     let own =
         wireguard.zip(zone).map(|(wireguard, zone)| (wireguard.public_key(), zone.public_key()));
     let clash = own.and_then(|(wireguard, zone)| config.check_keys(wireguard, zone).err());
-    clash.or_else(|| preshared(config).err())
+    clash.or_else(|| preshared(config).err().map(|unusable| unusable.mistakes))
 }
 
 /// What was kept of this file, if that can be used itself.

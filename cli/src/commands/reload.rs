@@ -12,6 +12,9 @@ use crate::output::Printer;
 use crate::view::config_check::CheckView;
 use crate::view::reload::ReloadView;
 
+/// A file that names another zone or gateway than the one that runs here.
+const ANOTHERS: &str = "the gateway that runs here has another zone.name or gateway.name: the file is not compared with what is in force here";
+
 pub(super) fn reload(
     socket: &Path,
     output: Printer,
@@ -32,10 +35,10 @@ pub(super) fn check(socket: &Path, file: &Path) -> Result<CheckView, CommandFail
     }
     let question = CompareConfigRequest { text };
     let compared = ask(socket, async |mut admin| admin.compare_config(question).await.map(body));
-    if let Ok(reply) = compared
-        && reply.is_own
-    {
-        view.compare(&reply.changed);
+    match compared {
+        Ok(reply) if reply.is_own => view.compare(&reply.changed),
+        Ok(_) => view.note(ANOTHERS.to_owned()),
+        Err(_) => {}
     }
     Ok(view)
 }

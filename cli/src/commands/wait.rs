@@ -1,15 +1,16 @@
 //! `zonemesh wait`: until the tunnels to all zones, or to those that are named, are up.
 //!
-//! A daemon that is not there yet is waited for as well. Prints nothing: the exit code is the
-//! answer, and what is missing at the end is named.
+//! A daemon that is not there yet is waited for as well, and so is a mesh that a gateway is not in
+//! yet. Prints nothing: the exit code is the answer, and what is missing at the end is named.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use zonemesh_api::v1::PeersRequest;
-use zonemesh_api::view::PeersView;
+use zonemesh_api::v1::{PeersRequest, StatusRequest};
+use zonemesh_api::view::{FindingView, PeersView};
+use zonemesh_core::finding::Code;
 
 use crate::arguments::Wait;
 use crate::daemon::{ask, body};
@@ -21,14 +22,12 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(super) fn wait(socket: &Path, wanted: &Wait) -> Result<Exit, CommandFailure> {
     let end = Instant::now() + Duration::from_secs(wanted.timeout);
     loop {
-        let answer = look(socket);
+        let answer = look(socket, wanted);
         let is_over = Instant::now() >= end;
         match answer {
-            Ok(zones) => match missing(&zones, wanted) {
-                none if none.is_empty() => return Ok(Exit::Ok),
-                some if is_over => return Err(late(wanted, &some)),
-                _ => {}
-            },
+            Ok(None) => return Ok(Exit::Ok),
+            Ok(Some(lack)) if is_over => return Err(lack.told(wanted)),
+            Ok(Some(_)) => {}
             Err(failure) if is_over || !is_passing(&failure) => return Err(failure),
             Err(_) => {}
         }
@@ -36,15 +35,47 @@ pub(super) fn wait(socket: &Path, wanted: &Wait) -> Result<Exit, CommandFailure>
     }
 }
 
+/// What is waited for still.
+enum Lack {
+    /// Tunnels to these zones.
+    Zones(Vec<String>),
+    /// A mesh, and why this gateway is in none.
+    Mesh(Box<FindingView>),
+}
+
+/// What is missing now, if anything is.
+fn look(socket: &Path, wanted: &Wait) -> Result<Option<Lack>, CommandFailure> {
+    let zones = zones(socket)?;
+    if zones.is_empty() && wanted.zones.is_empty() {
+        return outside(socket).map(|why| why.map(Box::new).map(Lack::Mesh));
+    }
+    let missing = missing(&zones, wanted);
+    Ok((!missing.is_empty()).then_some(Lack::Zones(missing)))
+}
+
 /// Each zone, and whether a tunnel to one of its gateways is up.
-fn look(socket: &Path) -> Result<BTreeMap<String, bool>, CommandFailure> {
+fn zones(socket: &Path) -> Result<BTreeMap<String, bool>, CommandFailure> {
     let all = PeersRequest::default();
     let reply = ask(socket, async |mut client| client.peers(all).await.map(body))?;
     let mut zones = BTreeMap::new();
     for peer in PeersView::from(reply).peers {
-        *zones.entry(peer.zone).or_insert(false) |= ["up", "degraded"].contains(&peer.state);
+        let is_up = peer.is_up();
+        *zones.entry(peer.zone).or_insert(false) |= is_up;
     }
     Ok(zones)
+}
+
+/// Findings that say that this gateway is in no mesh.
+const OUTSIDE: [Code; 5] =
+    [Code::NoMesh, Code::NotAMember, Code::KeyRevoked, Code::GrantedOtherKey, Code::ZoneLeft];
+
+/// Why this gateway is in no mesh, if it is in none.
+fn outside(socket: &Path) -> Result<Option<FindingView>, CommandFailure> {
+    let question = StatusRequest { at_most: 0 };
+    let reply = ask(socket, async |mut client| client.status(question).await.map(body))?;
+    let mut findings = reply.findings.into_iter().map(FindingView::from);
+    let says = |one: &FindingView| Code::of(&one.code).is_some_and(|code| OUTSIDE.contains(&code));
+    Ok(findings.find(says))
 }
 
 /// The zones that are waited for still.
@@ -60,11 +91,26 @@ fn missing(zones: &BTreeMap<String, bool>, wanted: &Wait) -> Vec<String> {
 
 /// Whether the daemon may still come, or come to itself.
 fn is_passing(failure: &CommandFailure) -> bool {
-    matches!(failure.exit, Exit::Unreachable | Exit::Timeout)
+    matches!(failure.exit, Exit::Unreachable | Exit::Network | Exit::Timeout)
 }
 
-fn late(wanted: &Wait, missing: &[String]) -> CommandFailure {
-    let (seconds, zones) = (wanted.timeout, missing.join(", "));
-    let message = format!("after {seconds} s no tunnel is up to: {zones}");
-    CommandFailure::message(Exit::Timeout, message).next("zonemesh status")
+impl Lack {
+    /// What was missing when the time was over.
+    fn told(self, wanted: &Wait) -> CommandFailure {
+        let seconds = wanted.timeout;
+        let why = match self {
+            Self::Mesh(why) => why,
+            Self::Zones(zones) => {
+                let zones = zones.join(", ");
+                let message = format!("after {seconds} s no tunnel is up to: {zones}");
+                return CommandFailure::message(Exit::Timeout, message).next("zonemesh status");
+            }
+        };
+        let message = format!("after {seconds} s there is no tunnel: {}", why.sentence);
+        let failure = CommandFailure::message(Exit::Negative, message).next(why.fix);
+        match Code::of(&why.code) {
+            Some(code) => failure.code(code),
+            None => failure,
+        }
+    }
 }

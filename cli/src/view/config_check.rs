@@ -7,7 +7,7 @@ use zonemesh_core::finding::Code;
 
 use super::reload::DifferenceView;
 use crate::output::{Page, Rendered};
-use crate::table::plain;
+use crate::table::{plain, wrapped};
 
 /// The answer about one file.
 #[derive(Debug, Serialize)]
@@ -133,7 +133,7 @@ impl From<&ConfigMistake> for Mistake {
 }
 
 impl Rendered for CheckView {
-    fn text(&self, _page: Page) -> String {
+    fn text(&self, page: Page) -> String {
         let mut lines: Vec<String> =
             self.errors.iter().map(|error| error.told(&self.file)).collect();
         if let Some(zone) = self.zone.as_ref().filter(|_| self.valid) {
@@ -141,16 +141,49 @@ impl Rendered for CheckView {
                 [] => "no peers".to_owned(),
                 peers => format!("peers {}", peers.join(", ")),
             };
-            lines.push(format!("{}: valid (zone {zone}, {peers})", self.file));
+            let valid = plain(&format!("{}: valid (zone {zone}, {peers})", self.file));
+            let valid = if page.wide { valid } else { wrapped(&valid, "  ").trim_end().to_owned() };
+            lines.extend(valid.lines().map(str::to_owned));
         }
         lines.extend(self.notes.iter().map(|note| format!("note: {note}")));
         match self.differs.as_deref() {
             None => {}
             Some([]) => lines.push("it is what is in force".to_owned()),
             Some(differs) => {
-                lines.extend(differs.iter().map(|one| format!("differs: {}", one.line())))
+                lines.extend(differs.iter().map(|one| format!("differs: {}", one.line())));
+                let fixed: Vec<_> =
+                    differs.iter().filter(|one| one.takes_restart()).map(|one| one.key()).collect();
+                if !fixed.is_empty() {
+                    let keys = fixed.join(", ");
+                    lines.push(format!(
+                        "zonemesh reload would refuse this file: {keys} cannot change while the gateway runs"
+                    ));
+                }
             }
         }
         lines.iter().map(|line| format!("{}\n", plain(line))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zonemesh_core::time::UnixMillis;
+
+    use super::*;
+
+    #[test]
+    fn a_valid_file_with_the_longest_names_fits_80_columns_unless_all_is_asked_for() {
+        let peers = vec!["p".repeat(63); 3];
+        let zone = Some("z".repeat(63));
+        let view = CheckView {
+            valid: true,
+            zone,
+            peers,
+            ..CheckView::invalid("/etc/zonemesh/zonemesh.toml", Vec::new())
+        };
+        let text = |wide| view.text(Page { header: true, wide, now: UnixMillis::default() });
+        let is_wide = |line: &str| line.chars().count() > 80;
+        assert!(!text(false).lines().any(is_wide), "{}", text(false));
+        assert_eq!(text(true).lines().count(), 1);
     }
 }

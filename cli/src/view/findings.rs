@@ -6,10 +6,8 @@
 use zonemesh_api::view::{FindingView, Timestamp};
 
 use crate::quantity::span;
-use crate::table::plain;
+use crate::table::{plain, wrapped};
 
-/// Columns of a terminal that nobody has widened.
-const WIDTH: usize = 80;
 /// What stands before all lines of a finding but its first.
 const INDENT: &str = "  ";
 
@@ -27,28 +25,13 @@ pub(super) fn text(finding: &FindingView, now: Timestamp) -> String {
     };
     let what = format!("{mark} {} {about}{}", finding.code, finding.sentence);
     let next = format!("{INDENT}for {lasts}{often}  -> {}", finding.fix);
-    wrapped(&plain(&what)) + &wrapped(&plain(&next))
-}
-
-/// Lines of at most 80 columns, all but the first indented; a longer word has a line of its own.
-fn wrapped(text: &str) -> String {
-    let mut lines = vec![String::new()];
-    for word in text.split_inclusive(' ') {
-        let line = lines.last().map_or(0, |line| line.chars().count());
-        let wide = line + word.trim_end().chars().count() > WIDTH;
-        if wide && line > INDENT.len() {
-            lines.push(INDENT.to_owned());
-        }
-        if let Some(line) = lines.last_mut() {
-            line.push_str(word);
-        }
-    }
-    lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()
+    wrapped(&plain(&what), INDENT) + &wrapped(&plain(&next), INDENT)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::WIDTH;
     use zonemesh_api::v1::{Finding, FindingSeverity};
 
     fn finding(severity: FindingSeverity, sentence: &str) -> FindingView {

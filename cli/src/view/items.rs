@@ -8,7 +8,7 @@ use zonemesh_core::membership::{AuthorityPublicKey, SignedTrustItem, TrustItem, 
 
 use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::output::{Page, Rendered};
-use crate::table::Table;
+use crate::table::{Table, plain, wrapped};
 
 /// The items of a file.
 #[derive(Debug, Serialize)]
@@ -119,7 +119,11 @@ fn item(signed: &SignedTrustItem) -> Result<Item, zonemesh_core::membership::Ite
 
 impl Rendered for ItemsView {
     fn text(&self, page: Page) -> String {
-        let mut table = Table::new(&["KIND", "NUMBER", "ZONE", "SAYS", "SIGNATURES"]);
+        let mut table = Table::new(match page.wide {
+            true => &["KIND", "NUMBER", "ZONE", "SAYS", "SIGNATURES"],
+            false => &["KIND", "NUMBER", "SIGNATURES"],
+        });
+        let mut below = Vec::new();
         for item in &self.items {
             let says = [
                 item.set.iter().map(|set| format!("set {set}")).collect::<Vec<_>>(),
@@ -141,14 +145,22 @@ impl Rendered for ItemsView {
                 (count, true) => count.to_string(),
                 (count, false) => format!("{count}, NOT VALID"),
             };
-            table.row([
-                item.kind.to_owned(),
-                item.number.to_string(),
-                item.zone.clone().unwrap_or_default(),
-                says.concat().join(" "),
-                signatures,
-            ]);
+            let (kind, number) = (item.kind.to_owned(), item.number.to_string());
+            let (zone, says) = (item.zone.clone().unwrap_or_default(), says.concat().join(" "));
+            if page.wide {
+                table.row([kind, number, zone, says, signatures]);
+            } else {
+                table.row([kind, number, signatures]);
+                below.push(below_row(&format!("  {}", [zone, says].join(" ").trim())));
+            }
         }
+        // In a terminal of 80 columns each row has what it says below it.
+        let header = usize::from(page.header && !self.items.is_empty());
+        let rows = table.text(page.header);
+        let above = std::iter::repeat_n(String::new(), header);
+        let below = above.chain(below).chain(std::iter::repeat(String::new()));
+        let rows: String =
+            rows.lines().zip(below).map(|(row, below)| format!("{row}\n{below}")).collect();
         let written = self.file.as_ref().map(|file| format!("written: {file}\n"));
         let signed = self.signed.as_ref().map(|(key, counts)| match counts {
             true => format!("signed by {key}\n"),
@@ -157,8 +169,14 @@ impl Rendered for ItemsView {
             ),
         });
         let signed = signed.unwrap_or_default();
-        table.text(page.header) + &signed + &written.unwrap_or_default()
+        let signed = if page.wide { signed } else { signed.lines().map(below_row).collect() };
+        rows + &signed + &written.unwrap_or_default()
     }
+}
+
+/// A line that has room for 80 columns, or the lines that it takes.
+fn below_row(line: &str) -> String {
+    wrapped(&plain(line), "  ")
 }
 
 /// What a grant allows, as `zonemesh zone list` says it.
@@ -166,5 +184,36 @@ fn rights(item: &Item) -> Vec<String> {
     match item.federations.as_slice() {
         [] if item.kind == TrustKind::Grant.as_str() => vec!["any federation".to_owned()],
         named => named.to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zonemesh_core::membership::Grant;
+    use zonemesh_core::mesh::MeshId;
+    use zonemesh_core::time::UnixMillis;
+
+    use super::*;
+
+    #[test]
+    fn an_item_with_the_longest_names_fits_80_columns_unless_all_is_asked_for() {
+        let key = "ed25519:guYSczKt7MsP7YCaVvhvSIJeKvzJ+ocK652ukz99+zc=";
+        let item = SignedTrustItem::unsigned(&TrustItem::Grant(Grant {
+            mesh: MeshId::new("ab".repeat(32)),
+            zone: "z".repeat(63).parse().unwrap(),
+            zone_key: key.parse().unwrap(),
+            prefixes: vec!["fd00:1111:2222:3333:4444:5555:6666:7700/120".parse().unwrap()],
+            tunnel_ips: vec!["fd00:1111:2222:3333:4444:5555:6666:7777".parse().unwrap()],
+            federations: vec![format!("{}=train", "f".repeat(63)).parse().unwrap()],
+            set: None,
+            serial: u64::MAX,
+            since: 7,
+            issued_at: UnixMillis(0),
+        }));
+        let view = ItemsView::new(&[item], None).unwrap();
+        let text = |wide| view.text(Page { header: true, wide, now: UnixMillis(0) });
+        let is_wide = |line: &str| line.chars().count() > 80;
+        assert!(!text(false).lines().any(is_wide), "{}", text(false));
+        assert!(text(false).contains("  zzz") && text(true).lines().count() == 2);
     }
 }

@@ -177,6 +177,7 @@ pub(crate) struct TrustView {
     signatures_missing: u32,
     lacking: Vec<String>,
     warnings: Vec<String>,
+    notes: Vec<String>,
     unfinished: Option<String>,
     file: Option<String>,
     /// Why each of `lacking` has no effect.
@@ -201,6 +202,7 @@ impl TrustView {
             reasons: reply.lacking.iter().map(LackingItem::reason).collect(),
             lacking: reply.lacking.into_iter().map(|item| item.sentence).collect(),
             warnings: reply.warnings,
+            notes: reply.notes,
             unfinished,
             file: file.flatten().map(|file| file.display().to_string()),
             again: String::new(),
@@ -212,9 +214,10 @@ impl TrustView {
         Self { again: command.to_owned(), ..self }
     }
 
-    /// True if nobody else has to sign and all that was offered has its effect.
+    /// True if nobody else has to sign, all that was offered has its effect, and it takes nothing
+    /// from somebody.
     pub(crate) fn is_complete(&self) -> bool {
-        self.unfinished.is_none() && self.lacking.is_empty()
+        self.unfinished.is_none() && self.lacking.is_empty() && self.warnings.is_empty()
     }
 
     /// True if an item was refused for more than signatures that it may still get.
@@ -265,6 +268,7 @@ impl Rendered for TrustView {
     fn text(&self, _page: Page) -> String {
         let mut lines: Vec<_> =
             self.warnings.iter().map(|warning| format!("! {}", plain(warning))).collect();
+        lines.extend(self.notes.iter().map(|note| format!("note: {}", plain(note))));
         let zones = |zones: &[String]| plain(&zones.join(", "));
         if !self.added.is_empty() {
             lines.push(format!("members now: {}", zones(&self.added)));

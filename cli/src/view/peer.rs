@@ -5,7 +5,10 @@ use zonemesh_api::view::{PeerEntry, PeerView, Timestamp};
 use super::{counted, findings};
 use crate::output::{Page, Rendered};
 use crate::quantity::{ago, bytes, delay, offset, percent};
-use crate::table::plain;
+use crate::table::{plain, wrapped};
+
+/// What stands below the names of values.
+const VALUE: &str = "           ";
 
 /// What the kernel does in bulk for this peer, and what it has refused so far.
 fn bulk_work(peer: &PeerEntry) -> String {
@@ -108,11 +111,19 @@ impl Rendered for PeerView {
             ("key", peer.public_key.clone()),
             ("bulk work", bulk_work(peer)),
         ];
-        let line = |(name, value): (&str, String)| format!("{name:<10} {}\n", plain(&value));
+        let line = |(name, value): (&str, String)| {
+            let line = format!("{name:<10} {}", plain(&value));
+            if page.wide { format!("{line}\n") } else { wrapped(&line, VALUE) }
+        };
         let mut text: String = lines.into_iter().map(line).collect();
         text.extend(both_ends(self, page).into_iter().map(line));
         let now = Timestamp(page.now);
         text.extend(self.findings.iter().map(|finding| findings::text(finding, now)));
+        if !self.is_well() && !self.has_alarms() {
+            // What is the matter is not about this zone: this gateway's own may be out of the mesh.
+            let line = format!("! no tunnel is up to {}  -> zonemesh status", peer.label);
+            text.push_str(&wrapped(&plain(&line), "  "));
+        }
         text
     }
 }
@@ -160,6 +171,24 @@ mod tests {
             via_of(Some(40_123)),
             "203.0.113.1:51820, from port 40123: the listen port was not answered"
         );
+    }
+
+    #[test]
+    fn a_tunnel_with_the_longest_names_and_ipv6_fits_80_columns_unless_all_is_asked_for() {
+        let mut reply = reply();
+        let peer = &mut reply.peers[2];
+        (peer.zone, peer.gateway) = ("z".repeat(63), "g".repeat(63));
+        peer.endpoint = "[fd00:1111:2222:3333:4444:5555:6666:7777]:51820".to_owned();
+        peer.source_port = Some(40_123);
+        peer.prefixes = vec!["fd00:1111:2222:3333:4444:5555:6666:7777/128".to_owned(); 4];
+        peer.tunnel_addresses = vec!["fd00:1111:2222:3333:4444:5555:6666:7777".to_owned(); 3];
+        let view = PeerView::find(reply, &"z".repeat(63)).unwrap();
+        let text = |wide| view.text(Page { header: true, wide, now: UnixMillis::default() });
+        let is_wide = |line: &str| line.chars().count() > 80;
+        assert!(!text(false).lines().any(is_wide), "{}", text(false));
+        assert!(text(true).lines().any(is_wide), "{}", text(true));
+        let below = "\n           fd00:1111:2222:3333:4444:5555:6666:7777";
+        assert!(text(false).contains(below), "{}", text(false));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use zonemesh_api::v1::{DifferingKey, ReloadReply};
+use zonemesh_api::view::known;
 
 use super::config_check::Mistake;
 use crate::failure::Exit;
@@ -20,6 +21,10 @@ pub(crate) struct ReloadView {
     file: Option<String>,
     errors: Vec<Mistake>,
     unfinished: Vec<String>,
+    /// What to type about a refusal.
+    next: Option<String>,
+    /// The daemon's user lacks a permission.
+    denied: bool,
 }
 
 /// A key or section that differs.
@@ -38,6 +43,15 @@ impl From<&DifferingKey> for DifferenceView {
 }
 
 impl DifferenceView {
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// True if a reload refuses a file for it.
+    pub(crate) fn takes_restart(&self) -> bool {
+        self.takes_effect == "restart"
+    }
+
     /// `peer[madrid]: added`, and what it takes if a reload alone does not do.
     pub(crate) fn line(&self) -> String {
         let Self { key, change, takes_effect } = self;
@@ -60,6 +74,8 @@ impl From<ReloadReply> for ReloadView {
             file: reply.mistakes.first().map(|first| first.file.clone()),
             errors: reply.mistakes.iter().map(Mistake::from).collect(),
             unfinished: reply.unfinished,
+            next: known(reply.next),
+            denied: reply.denied,
         }
     }
 }
@@ -67,6 +83,7 @@ impl From<ReloadReply> for ReloadView {
 impl ReloadView {
     pub(crate) fn exit(&self) -> Exit {
         match self.applied {
+            false if self.denied => Exit::Policy,
             false => Exit::Configuration,
             true if self.unfinished.is_empty() => Exit::Ok,
             true => Exit::Negative,
@@ -96,6 +113,7 @@ impl ReloadView {
             lines.extend(self.changed.iter().map(DifferenceView::line));
         }
         lines.push("refused: nothing has changed, what was in force stays".to_owned());
+        lines.extend(self.next.iter().map(|next| format!("next: {next}")));
         lines
     }
 }
@@ -150,6 +168,15 @@ mod tests {
         assert_eq!(ends(reply.clone()), Exit::Negative);
         assert_eq!(ends(ReloadReply { unfinished: Vec::new(), ..reply }), Exit::Ok);
         assert_eq!(ends(ReloadReply::default()), Exit::Configuration);
+    }
+
+    #[test]
+    fn a_file_that_the_daemon_may_not_read_is_6_and_says_what_to_type() {
+        let reason = "cannot read /etc/zonemesh/zonemesh.toml: Permission denied".to_owned();
+        let next = "chmod g+r".to_owned();
+        let reply = ReloadReply { reason, denied: true, next, ..ReloadReply::default() };
+        assert_eq!(ReloadView::from(reply.clone()).exit(), Exit::Policy);
+        assert!(shown(reply).ends_with("what was in force stays\nnext: chmod g+r\n"));
     }
 
     #[test]

@@ -10,11 +10,11 @@ use zonemesh_api::view::{EtcdSection, LeftOut, RegistrySection, StatusView, Time
 use super::{companions, counted, findings, peers, superlinks};
 use crate::output::{Page, Rendered};
 use crate::quantity::{ago, span};
-use crate::table::plain;
+use crate::table::{packed, plain};
 
 impl Rendered for StatusView {
     fn text(&self, page: Page) -> String {
-        let mut text = if page.header { heading(self) } else { String::new() };
+        let mut text = if page.header { heading(self, page) } else { String::new() };
         text.push_str(&peers::table(&self.peers, page));
         text.push_str(&peers_left_out(self.left_out));
         text.push_str(&superlinks::table(&self.superlinks, page));
@@ -28,7 +28,7 @@ impl Rendered for StatusView {
     }
 }
 
-fn heading(status: &StatusView) -> String {
+fn heading(status: &StatusView, page: Page) -> String {
     let up = Duration::from_millis(status.now.0.since(status.started_at.0));
     let tunnel = &status.tunnel;
     let lines = [
@@ -50,7 +50,11 @@ fn heading(status: &StatusView) -> String {
     ];
     let etcd = status.registry.etcd.iter().map(|section| etcd(section, status.now));
     let pin = status.local_api_pin.iter().map(|pin| format!("LOCAL API pin {pin}"));
-    lines.into_iter().chain(etcd).chain(pin).map(|line| format!("{}\n", plain(&line))).collect()
+    let shown = |line: String| match page.wide {
+        true => format!("{}\n", plain(&line)),
+        false => packed(&plain(&line)),
+    };
+    lines.into_iter().chain(etcd).chain(pin).map(shown).collect()
 }
 
 fn registry(registry: &RegistrySection) -> String {
@@ -109,4 +113,48 @@ fn refusals(status: &StatusView) -> String {
     ];
     let some = lines.into_iter().filter(|(_, counts)| !counts.is_empty());
     some.map(|(what, counts)| format!("{what}: {counts}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use zonemesh_api::v1::{EtcdView, RegistryView, StatusReply, TunnelView};
+    use zonemesh_core::time::UnixMillis;
+
+    use super::*;
+
+    /// As long as they may be; the pin is one word, which is copied.
+    #[test]
+    fn the_lines_above_the_tables_fit_80_columns_with_the_longest_names_but_for_the_pin() {
+        let long = "z".repeat(63);
+        let ip = "fd00:1111:2222:3333:4444:5555:6666:7777";
+        let pin = format!("mesh:{}:{long}:{}", "a".repeat(43), "b".repeat(43));
+        let status = StatusView::from(StatusReply {
+            zone: long.clone(),
+            gateway: "g".repeat(63),
+            now_unix_ms: 40_000_000_000,
+            tunnel: Some(TunnelView {
+                interface: "i".repeat(15),
+                addresses: vec![ip.to_owned(); 3],
+                public_key: "k".repeat(44),
+                listen_port: 51_820,
+                mtu: 1420,
+                ..TunnelView::default()
+            }),
+            registry: Some(RegistryView {
+                records: 1024,
+                streams: 1024,
+                root_hash: vec![0xab; 32],
+                etcd: Some(EtcdView { url: format!("https://[{ip}]:2379"), ..EtcdView::default() }),
+                ..RegistryView::default()
+            }),
+            local_api_pin: pin.clone(),
+            ..StatusReply::default()
+        });
+        let text = |wide| status.text(Page { header: true, wide, now: UnixMillis::default() });
+        let lines = text(false);
+        let wide: Vec<_> = lines.lines().filter(|line| line.chars().count() > 80).collect();
+        assert_eq!(wide, [format!("  {pin}")], "{lines}");
+        assert!(lines.starts_with(&format!("ZONE {long} (local)\n  gateway ggg")), "{lines}");
+        assert!(text(true).lines().any(|line| line.contains(" (local)   gateway ggg")));
+    }
 }

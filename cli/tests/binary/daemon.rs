@@ -379,13 +379,19 @@ impl Admin for Answers {
         }))
     }
 
-    /// What is in force has one key otherwise than any file.
+    /// What is in force has one key otherwise than any file, and its zone's name as comments say.
     async fn compare_config(
         &self,
         request: Request<CompareConfigRequest>,
     ) -> Result<Response<CompareConfigReply>, Status> {
-        let is_own = !request.into_inner().text.is_empty();
-        Ok(Response::new(CompareConfigReply { is_own, changed: vec![differing("tunnel.mtu")] }))
+        let text = String::from_utf8_lossy(&request.into_inner().text).into_owned();
+        let is_own = !text.contains("of another gateway");
+        let mut changed = vec![differing("tunnel.mtu")];
+        if text.contains("of a zone that was renamed") {
+            let takes_effect = "restart".to_owned();
+            changed.insert(0, DifferingKey { takes_effect, ..differing("zone.name") });
+        }
+        Ok(Response::new(CompareConfigReply { is_own, changed }))
     }
 }
 

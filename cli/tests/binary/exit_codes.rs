@@ -1,9 +1,10 @@
 //! Exit codes and the words that go with them.
 
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
-use zonemesh_api::v1::{Counter, FindingSeverity};
+use zonemesh_api::v1::{Counter, Finding, FindingSeverity};
 
 use crate::answers::has_shape;
 use crate::daemon::{Answers, Daemon, Paris};
@@ -134,6 +135,36 @@ fn status_and_show_end_with_1_beside_every_warning_and_with_0_beside_none() {
 }
 
 #[test]
+fn show_of_a_tunnel_that_is_not_up_is_1_also_where_nothing_is_found_about_its_zone() {
+    let mut answers = Answers::new(Paris::Down);
+    answers.status.findings.clear();
+    let shown = ask(&Daemon::saying(answers).socket(), &["show", "paris"]);
+    let said = stdout(&shown);
+    assert!(said.ends_with("\n! no tunnel is up to paris  -> zonemesh status\n"), "{said}");
+    assert_eq!(shown.status.code(), Some(1), "{said}");
+}
+
+#[test]
+fn waiting_at_a_gateway_that_is_in_no_mesh_is_1_and_says_so() {
+    let mut answers = Answers::new(Paris::Up);
+    answers.peers.peers.clear();
+    let alone = answers.clone();
+    let founder = ask(&Daemon::saying(alone).socket(), &["wait", "--timeout", "0"]);
+    assert_eq!(founder.status.code(), Some(0), "there is nobody to wait for");
+    answers.status.findings = vec![Finding {
+        code: "P321".into(),
+        severity: FindingSeverity::Degraded.into(),
+        subject_kind: "here".into(),
+        ..Finding::default()
+    }];
+    let nowhere = ask(&Daemon::saying(answers).socket(), &["wait", "--timeout", "0"]);
+    let said = stderr(&nowhere);
+    assert_eq!(nowhere.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("zonemesh: P321 after 0 s there is no tunnel: nothing is founded"));
+    assert!(said.contains("\nnext: `zonemesh zone join FILE` with an invitation"), "{said}");
+}
+
+#[test]
 fn what_was_refused_since_the_start_calls_nobody() {
     let mut answers = Answers::new(Paris::Up);
     let counter = |name: &str| vec![Counter { name: name.into(), count: 3 }];
@@ -159,6 +190,26 @@ fn a_daemon_that_does_not_answer_is_9() {
     assert!(stderr(&output).contains("did not answer in 5 s"));
 }
 
+#[test]
+fn a_user_with_too_many_connections_is_told_that_and_5() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("admin.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    // It closes each, as a daemon that has 16 of this user already.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            drop(stream.unwrap().write_all(&zonemesh_api::crowd::refusal()));
+        }
+    });
+    for args in [&["status"][..], &["peers"], &["zone", "list"], &["reload"]] {
+        let output = ask(&socket, args);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(5), "{args:?}: {said}");
+        let expected = "zonemesh: N218 too many connections of this user to the daemon are open\n";
+        assert!(said.starts_with(expected) && said.contains("\nnext: ss -xp"), "{said}");
+    }
+}
+
 /// In little memory: what is read without bound takes all there is.
 #[test]
 fn a_file_without_an_end_is_no_configuration() {
@@ -171,7 +222,7 @@ fn a_file_without_an_end_is_no_configuration() {
 
 #[test]
 fn a_valid_configuration_is_0_and_a_bad_one_7_with_every_mistake() {
-    let output = run(&["config", "check", EXAMPLE]);
+    let output = run(&["config", "check", EXAMPLE, "--wide"]);
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
     assert!(stdout(&output).contains("berlin.toml: valid (zone berlin, peers madrid, paris)\n"));
     let folder = tempfile::tempdir().unwrap();

@@ -153,8 +153,15 @@ fn a_zone_is_revoked_only_when_its_name_is_written_twice() {
     let output = tell(&["zone", "revoke", "paris", "--confirm", "paris", "--reason", "stolen"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(stdout(&output), "members no more: paris\nnew trust items: 1\n");
-    assert_eq!(code(&["zone", "revoke", "nowhere", "--confirm", "nowhere"]), Some(1));
+    assert_eq!(code(&["zone", "revoke", "nowhere", "--confirm", "nowhere"]), Some(6));
     assert_eq!(code(&["zone", "approve", "static"]), Some(6));
+}
+
+#[test]
+fn an_invitation_that_is_withdrawn_is_a_note_and_no_warning() {
+    let output = tell(&["zone", "revoke", "oslo", "--confirm", "oslo"]);
+    let text = "note: zone oslo is no member: its invitation holds no more\nnew trust items: 0\n";
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), text));
 }
 
 #[test]
@@ -176,7 +183,7 @@ fn a_zone_is_granted_with_the_key_that_somebody_attests() {
     let grant = ["zone", "grant", "rome", "--prefix", "10.10.13.0/24", "--zone-key"];
     assert_eq!(code(&[&grant[..], &[key]].concat()), Some(0));
     let lost = tell(&[&grant[..], &[key, "--federation", "health-eu=train"]].concat());
-    assert_eq!(lost.status.code(), Some(0));
+    assert_eq!(lost.status.code(), Some(1), "never 0 beside a warning");
     assert!(stdout(&lost).starts_with("! rome hosts another: health-eu=train\n"), "{lost:?}");
     let other = tell(&[&grant[..], &["ed25519:other"]].concat());
     assert_eq!(other.status.code(), Some(6));
@@ -193,6 +200,9 @@ fn an_item_goes_to_an_offline_authority_and_back() {
     assert_eq!(revoked.status.code(), Some(1), "nothing has changed yet");
     assert!(stdout(&revoked).contains("1 more signatures are needed"), "{}", stdout(&revoked));
     let shown = stdout(&tell(&["trust", "show", &draft]));
+    let text = "KIND        NUMBER  SIGNATURES\nrevocation  7       none\n  paris ed25519:guYS";
+    assert!(shown.starts_with(text) && shown.lines().all(|line| line.len() <= 80), "{shown}");
+    let shown = stdout(&tell(&["trust", "show", &draft, "--wide"]));
     assert!(shown.contains("revocation  7       paris  ed25519:guYS"), "{shown}");
     assert!(shown.contains("stolen  none\n"), "{shown}");
     let unsigned = tell(&["trust", "import", &draft]);
@@ -205,7 +215,7 @@ fn an_item_goes_to_an_offline_authority_and_back() {
     assert!(!said.contains("refused"), "{said}");
     let made = tell(&["key", "generate", "authority", "--out", &key]);
     assert!(stdout(&made).starts_with("authority:"), "{}", stderr(&made));
-    let output = tell(&["trust", "sign", &draft, "--key", &key, "--out", &signed]);
+    let output = tell(&["trust", "sign", &draft, "--key", &key, "--out", &signed, "--wide"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let said = stdout(&output);
     assert!(said.contains("stolen  1\n"), "{said}");
@@ -245,7 +255,7 @@ fn what_a_grant_allows_is_seen_before_it_is_signed() {
     let show = |grant: &Grant, format: &str| {
         let item = SignedTrustItem::unsigned(&TrustItem::Grant(grant.clone()));
         std::fs::write(&draft, STANDARD.encode(item.to_file_bytes())).unwrap();
-        stdout(&tell(&["trust", "show", &draft, "-o", format]))
+        stdout(&tell(&["trust", "show", &draft, "--wide", "-o", format]))
     };
     let said = show(&grant, "table");
     assert!(said.contains(" 10.255.0.4 health-eu=train "), "{said}");
@@ -469,6 +479,7 @@ const TRUST: &str = "
 added: list
 file: null
 lacking: list
+notes: list
 rejected: object
 removed: list
 schema: string

@@ -76,7 +76,10 @@ fn texts(words: &[&str]) -> Vec<String> {
 
 fn check(zone: &str) -> Result<(), Status> {
     match zone {
-        "nowhere" => Err(Status::not_found("zone nowhere is not known in this mesh")),
+        "nowhere" => Err(with_code(
+            Status::not_found("zone nowhere is not known in this mesh"),
+            Code::ChangeRefused,
+        )),
         "greedy" => Err(Status::already_exists(
             "zone greedy cannot be granted 10.10.10.0/24: it overlaps zone berlin's 10.10.10.0/24",
         )),
@@ -243,6 +246,10 @@ impl Mesh for Members {
     ) -> Result<Response<TrustReply>, Status> {
         let zone = request.into_inner().zone;
         check(&zone)?;
+        if zone == "oslo" {
+            let notes = texts(&["zone oslo is no member: its invitation holds no more"]);
+            return Ok(Response::new(TrustReply { notes, ..TrustReply::default() }));
+        }
         Ok(Response::new(changed(&zone)))
     }
 

@@ -34,3 +34,24 @@ fn a_file_is_compared_with_what_is_in_force_if_its_daemon_runs_here() {
     let alone: serde_json::Value = serde_json::from_str(&stdout(&run(&json))).unwrap();
     assert_eq!((&alone["valid"], &alone["differs"]), (&true.into(), &serde_json::Value::Null));
 }
+
+#[test]
+fn a_key_that_a_reload_refuses_is_named_and_a_file_of_another_gateway_is_told_as_such() {
+    let (daemon, folder) = (Daemon::start(Paris::Up), tempfile::tempdir().unwrap());
+    let file = folder.path().join("zm.toml");
+    let check = |comment: &str| {
+        let text = std::fs::read_to_string(EXAMPLE).unwrap();
+        std::fs::write(&file, format!("# {comment}\n{text}")).unwrap();
+        let output = ask(&daemon.socket(), &["config", "check", file.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(0), "the file is valid");
+        stdout(&output)
+    };
+    let said = check("of a zone that was renamed");
+    let end = "\ndiffers: zone.name: changed, takes `systemctl restart zonemeshd`\n\
+        differs: tunnel.mtu: changed\n\
+        zonemesh reload would refuse this file: zone.name cannot change while the gateway runs\n";
+    assert!(said.ends_with(end), "{said}");
+    let said = check("of another gateway");
+    assert!(said.contains("\nnote: the gateway that runs here has another zone.name"), "{said}");
+    assert!(!said.contains("differs"), "{said}");
+}

@@ -7,6 +7,7 @@
 //! Refuses to know what the answers are: services are the daemon's. Specification: `proto/*.proto`.
 
 pub mod clients;
+pub mod crowd;
 pub mod exchange;
 pub mod keepalive;
 mod said;

@@ -127,6 +127,8 @@ pub(crate) struct SignedChange {
     pub(crate) lacking: Vec<IneffectiveItem>,
     /// What the change takes from somebody, one sentence each.
     pub(crate) warnings: Vec<String>,
+    /// What is to be known beside it, one sentence each.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Administration {

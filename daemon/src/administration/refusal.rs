@@ -142,7 +142,7 @@ impl Refusal {
             }
             Self::Pin(_) => "zonemesh authority list; zonemesh authority pin SET --file FILE",
             Self::Disk(_) | Self::Unpublished(NotPublished::Disk(_)) => {
-                "df -h, for the gateway's state folder; then try again"
+                "df -h; df -i; findmnt -T, for the gateway's state folder; then try again"
             }
             Self::KeyFile(_) => "check the file that is named: its owner, its mode and its content",
             Self::Unpublished(NotPublished::Left) => "zonemesh zone join FILE, a new invitation",

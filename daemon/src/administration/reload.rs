@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use zonemesh_config::{Config, ConfigErrors, KeyDifference, TakesEffect};
-use zonemesh_core::exit::error_line;
+use zonemesh_core::exit::{error_line, is_denied};
 use zonemesh_core::journal::AuditAct;
 use zonemesh_core::key::PresharedKey;
 use zonemesh_core::member::MembershipError;
@@ -21,6 +21,7 @@ use super::opened::announce;
 use crate::facts::disk::config_file::{ConfigFile, in_brief};
 use crate::facts::disk::keys;
 use crate::facts::in_force::{ConfigInForce, PresharedKeys};
+use crate::failure::Exit;
 use crate::logging;
 use crate::plan::announcement;
 
@@ -52,10 +53,20 @@ pub(crate) enum ReloadRefusal {
     },
     #[error("{}", in_brief(.0))]
     Broken(ConfigErrors),
+    /// Of a key file that the file names.
+    #[error("{}", in_brief(.0))]
+    Denied(ConfigErrors),
     #[error("{} cannot change while the gateway runs", names(.0))]
     NeedsRestart(Vec<KeyDifference>),
     #[error("the peers contradict each other")]
     Contradiction(#[source] MembershipError),
+}
+
+impl ReloadRefusal {
+    /// True if this daemon's user may not read what it takes.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self, Self::Denied(_)) || is_denied(self)
+    }
 }
 
 fn names(keys: &[KeyDifference]) -> String {
@@ -159,7 +170,10 @@ impl Reloading {
         let own = self.administration.own_keys();
         let fits = config.check_keys(own.wireguard().current, own.zone_key);
         fits.map_err(ReloadRefusal::Broken)?;
-        let preshared = preshared(&config).map_err(ReloadRefusal::Broken)?;
+        let preshared = preshared(&config).map_err(|unusable| match unusable.exit {
+            Exit::Policy => ReloadRefusal::Denied(unusable.mistakes),
+            _ => ReloadRefusal::Broken(unusable.mistakes),
+        })?;
         Ok(ReadFile { text, config, preshared })
     }
 
@@ -216,10 +230,9 @@ impl Reloading {
 
     /// What `text` has otherwise than what is in force.
     pub(crate) fn compare(&self, text: &[u8], name: &str) -> Result<Comparison, ConfigErrors> {
-        let (written, other) = (self.config.written(), Config::parse_bytes(text, name)?);
-        let is_own =
-            other.zone.name == written.zone.name && other.gateway.name == written.gateway.name;
-        Ok(Comparison { is_own, changed: written.difference(&other) })
+        let read = self.file.as_ref().and_then(|file| file.read().ok());
+        let is_file = read.is_some_and(|read| read == text);
+        Ok(Comparison::of(&self.config.written(), &Config::parse_bytes(text, name)?, is_file))
     }
 }
 
@@ -230,8 +243,25 @@ pub(crate) struct Comparison {
     pub(crate) changed: Vec<KeyDifference>,
 }
 
-/// The preshared keys that the peers name, or the places that name none.
-pub(crate) fn preshared(config: &Config) -> Result<PresharedKeys, ConfigErrors> {
+impl Comparison {
+    /// Whose a file is, its names say; what this gateway reads at a reload (`is_file`) is its own
+    /// whatever they say.
+    fn of(written: &Config, other: &Config, is_file: bool) -> Self {
+        let is_named =
+            other.zone.name == written.zone.name && other.gateway.name == written.gateway.name;
+        Self { is_own: is_file || is_named, changed: written.difference(other) }
+    }
+}
+
+/// A key file that cannot be used, and the place that names it.
+pub(crate) struct UnusableKeyFile {
+    pub(crate) mistakes: ConfigErrors,
+    /// What a program ends with that needs it: [`Exit::Policy`] if this user may not read it.
+    pub(crate) exit: Exit,
+}
+
+/// The preshared keys that the peers name.
+pub(crate) fn preshared(config: &Config) -> Result<PresharedKeys, UnusableKeyFile> {
     let mut found = PresharedKeys::new();
     for (index, peer) in config.peers.iter().enumerate() {
         let Some(file) = &peer.preshared_key_file else { continue };
@@ -239,11 +269,39 @@ pub(crate) fn preshared(config: &Config) -> Result<PresharedKeys, ConfigErrors> 
         match key {
             Ok(key) => drop(found.insert(peer.zone.clone(), key)),
             Err(failure) => {
+                let exit = failure.exit;
                 let why = format!("{:#}", failure.into_error());
                 let key = format!("peer[{index}].preshared_key_file");
-                return Err(config.unusable_file(&key, why));
+                return Err(UnusableKeyFile { mistakes: config.unusable_file(&key, why), exit });
             }
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(zone: &str, interface: &str) -> Config {
+        let text = format!(
+            "[zone]\nname = {zone:?}\nprefixes = [\"10.10.1.0/24\"]\n\
+             [tunnel]\naddresses = [\"10.255.0.1\"]\ninterface = {interface:?}\n"
+        );
+        Config::parse(&text, "test").unwrap()
+    }
+
+    #[test]
+    fn the_gateways_own_file_is_compared_also_where_it_names_another_zone() {
+        let written = config("berlin", "zm0");
+        let renamed = config("munich", "zm0");
+        assert!(!Comparison::of(&written, &renamed, false).is_own, "it may go to munich's gateway");
+        let compared = Comparison::of(&written, &renamed, true);
+        let changed: Vec<_> =
+            compared.changed.iter().map(|one| (one.key.as_str(), one.effect)).collect();
+        assert!(compared.is_own);
+        assert!(changed.contains(&("zone.name", TakesEffect::OnRestart)), "{changed:?}");
+        let other = Comparison::of(&written, &config("berlin", "zm1"), false);
+        assert!(other.is_own && !other.changed.is_empty());
+    }
 }

@@ -67,8 +67,7 @@ impl Administration {
             Err(unknown @ Refusal::Draft(DraftError::UnknownZone(_))) => {
                 let is_invited = self.give_up_invitations(&mut state, zone).await?;
                 let said = format!("zone {zone} is no member: its invitation holds no more");
-                let warnings = vec![said];
-                let change = SignedChange { warnings, ..SignedChange::default() };
+                let change = SignedChange { notes: vec![said], ..SignedChange::default() };
                 return is_invited.then_some(change).ok_or(unknown);
             }
             drafted => drafted?,

@@ -6,6 +6,7 @@
 mod codes;
 mod fuzz;
 mod links;
+mod logs;
 mod reference;
 mod security;
 mod shapes;

@@ -3491,6 +3491,12 @@ pub struct ReloadReply {
     /// What did not follow, though the file is in force; empty if all is well.
     #[prost(string, repeated, tag = "6")]
     pub unfinished: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// True if it was refused because the daemon's user lacks a permission.
+    #[prost(bool, tag = "7")]
+    pub denied: bool,
+    /// What to type about a refusal; empty if the reason says it all.
+    #[prost(string, tag = "8")]
+    pub next: ::prost::alloc::string::String,
 }
 /// One mistake of a configuration file.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3886,6 +3892,9 @@ pub struct TrustReply {
     /// What the change takes from somebody, for people.
     #[prost(string, repeated, tag = "9")]
     pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What is to be known beside the change, for people.
+    #[prost(string, repeated, tag = "10")]
+    pub notes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// An item that was offered and has no effect.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

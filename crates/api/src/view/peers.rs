@@ -160,10 +160,16 @@ impl PeerView {
         }
     }
 
-    /// True if no finding needs a look.
+    /// True if the tunnel is up and no finding needs a look.
     #[must_use]
     pub fn is_well(&self) -> bool {
-        !self.findings.iter().any(FindingView::is_alarming)
+        self.peer.is_up() && !self.has_alarms()
+    }
+
+    /// True if a finding about its zone needs a look.
+    #[must_use]
+    pub fn has_alarms(&self) -> bool {
+        self.findings.iter().any(FindingView::is_alarming)
     }
 }
 
@@ -179,6 +185,12 @@ impl PeerEntry {
             _ => peer,
         };
         replies.into_iter().map(|reply| Self::new(reply, tunnel)).map(labelled).collect()
+    }
+
+    /// True if packets pass, well or badly.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        ["up", "degraded"].contains(&self.state)
     }
 
     /// `zone/gateway`.

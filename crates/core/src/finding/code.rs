@@ -50,13 +50,13 @@ codes! {
         "correct the setting that the gateway names";
     FileUnusable "C102" Down "a file cannot be written or read"
         "[{file}: ]{reason}"
-        "check the folder, its owner and its free space";
+        "check the folder: its owner, its mount (`findmnt -T`), its free space (`df -h`) and inodes (`df -i`)";
     OtherVersion "C103" Down "the daemon is of another version"
         "this is {version} and the daemon does not know the question[: {reason}]"
         "install the same version of both; `zonemesh --version`";
     StateFolderUnwritable "C104" Degraded "the state folder cannot be written"
         "nothing can be written there: {reason}; tunnels run on, and no change is kept"
-        "check the mount (`findmnt -T` it), the folder's owner and its free space";
+        "check the mount (`findmnt -T` it), the folder's owner, its free space (`df -h`) and inodes (`df -i`)";
     StateFolderOpen "C105" Note "others can open the state folder"
         "it is open to {found}"
         "nothing to do where the platform wants it; else `chmod 700` it";
@@ -104,7 +104,7 @@ codes! {
         "{reason}[ ({address})]"
         "`ping` the address from here; the path broke, or the other gateway stopped";
     HandshakesUnanswered "N206" Down "handshakes are not answered"
-        "{count} handshake initiations unanswered[ ({address})]"
+        "{count} handshake {count:initiation|initiations} unanswered[ ({address})]"
         "check the peer's endpoint, its UDP port and both public keys";
     NoEndpoint "N207" Down "no endpoint of a peer is known"
         "no endpoint is known, and it has not called"
@@ -182,7 +182,7 @@ codes! {
         "{found}: this zone's VMs are cut off"
         "`ip link` and `ip address`: plug it in, set it up, give it its address again";
     VmCutOff "N234" Degraded "other zones do not reach a VM"
-        "it answers this gateway, and not what comes through the tunnel ({count} times)"
+        "it answers this gateway, and not what comes through the tunnel ({count} {count:time|times})"
         "is there a `forward` filter here (`nft list ruleset`), and a route back to other zones in the VM?";
     KeyUsedTwice "N235" Down "two hosts use one WireGuard key"
         "two hosts use its WireGuard key: {address}"
@@ -240,7 +240,7 @@ codes! {
         "it was revoked here, and the author of the new set had not heard: it is kept out here"
         "`zonemesh zone revoke` confirms it, `zonemesh zone unblock` lets the zone in here";
     AuthorityAwaited "P318" Degraded "an authority set waits for its list"
-        "{count} parts of its list of zones are not here yet"
+        "{count} {count:part of its list of zones is|parts of its list of zones are} not here yet"
         "wait for a gateway that has them, or give this one the file: `zonemesh trust import`";
     BeyondGrant "P319" Degraded "this zone has more than it is granted"
         "{prefix} is not granted: no other zone reaches it. At an authority: {expected}"

@@ -157,6 +157,18 @@ mod tests {
     }
 
     #[test]
+    fn one_of_a_kind_is_told_in_the_singular() {
+        let told =
+            |code, count| Finding::new(code, Subject::Here).with(Evidence::Count(count)).sentence();
+        let silent = Code::HandshakesUnanswered;
+        assert_eq!(told(silent, 1), "1 handshake initiation unanswered");
+        assert_eq!(told(silent, 2), "2 handshake initiations unanswered");
+        let awaited = Code::AuthorityAwaited;
+        assert_eq!(told(awaited, 1), "1 part of its list of zones is not here yet");
+        assert!(told(Code::VmCutOff, 1).ends_with("(1 time)"));
+    }
+
+    #[test]
     fn several_of_one_name_are_told_together() {
         let madrid = Subject::Zone("madrid".parse().unwrap());
         let lanes = Finding::new(Code::LaneUnanswered, madrid)

@@ -29,7 +29,8 @@ async fn an_invitation_of_a_zone_that_is_no_member_is_withdrawn_by_revoking_the_
     let zone = "madrid".parse().unwrap();
     let open = berlin.invite_madrid().await.unwrap();
     let change = administration.revoke(&zone, "a mistake").await.unwrap();
-    assert_eq!(change.warnings, ["zone madrid is no member: its invitation holds no more"]);
+    assert_eq!(change.notes, ["zone madrid is no member: its invitation holds no more"]);
+    assert!(change.warnings.is_empty(), "it is what was asked for");
     assert!(administration.invited().await.open.is_empty());
     let refused = redeem(administration, asks(&open, 1, FIRST_KEY)).await;
     assert!(matches!(refused, Err(NotRedeemed::Invitation(_))));

@@ -73,6 +73,7 @@ pub(super) fn reply(signed: SignedChange) -> TrustReply {
         signatures_missing: signed.missing,
         lacking: signed.lacking.into_iter().map(lacking).collect(),
         warnings: signed.warnings,
+        notes: signed.notes,
         ..trust_reply(&outcomes, &members)
     }
 }

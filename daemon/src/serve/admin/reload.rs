@@ -17,6 +17,9 @@ pub(crate) async fn reload(reloading: &Reloading) -> Result<Reloaded, ReloadRefu
     reloaded
 }
 
+/// What lets the daemon's user read a configuration, and nobody else who may not.
+const LET_IT_READ: &str = "systemd-tmpfiles --create zonemesh.conf, for a file in /etc/zonemesh, or chgrp zonemesh and chmod g+r; then zonemesh reload";
+
 pub(super) fn reply(reloaded: Result<Reloaded, ReloadRefusal>) -> ReloadReply {
     let refusal = match reloaded {
         Ok(Reloaded { changed, starts_anew, unfinished }) => {
@@ -30,17 +33,17 @@ pub(super) fn reply(reloaded: Result<Reloaded, ReloadRefusal>) -> ReloadReply {
         }
         Err(refusal) => refusal,
     };
-    let reason = error_line(&refusal);
+    let denied = refusal.is_denied();
+    let next = if denied { LET_IT_READ.to_owned() } else { String::new() };
+    let told = ReloadReply { reason: error_line(&refusal), denied, next, ..ReloadReply::default() };
     match refusal {
-        ReloadRefusal::Broken(mistakes) => {
-            ReloadReply { reason, mistakes: all(&mistakes), ..ReloadReply::default() }
+        ReloadRefusal::Broken(mistakes) | ReloadRefusal::Denied(mistakes) => {
+            ReloadReply { mistakes: all(&mistakes), ..told }
         }
-        ReloadRefusal::NeedsRestart(keys) => ReloadReply {
-            reason,
-            changed: keys.iter().map(key).collect(),
-            ..ReloadReply::default()
-        },
-        _ => ReloadReply { reason, ..ReloadReply::default() },
+        ReloadRefusal::NeedsRestart(keys) => {
+            ReloadReply { changed: keys.iter().map(key).collect(), ..told }
+        }
+        _ => told,
     }
 }
 
@@ -82,5 +85,24 @@ fn mistake(error: &ConfigError) -> ConfigMistake {
         found: error.found.clone(),
         expected: error.expected.clone(),
         fix: error.fix.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_may_not_be_read_is_told_from_one_that_is_not_there() {
+        for (kind, denied) in
+            [(io::ErrorKind::PermissionDenied, true), (io::ErrorKind::NotFound, false)]
+        {
+            let (file, source) = ("zonemesh.toml".into(), io::Error::from(kind));
+            let told = reply(Err(ReloadRefusal::Unreadable { file, source }));
+            assert!(told.reason.starts_with("cannot read zonemesh.toml: "), "{}", told.reason);
+            assert_eq!((told.denied, told.next.is_empty()), (denied, !denied), "{kind}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Each user has some: what one of them leaves open keeps no other out, root least of all.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_stream::Stream;
 use tonic::transport::server::{Connected, UdsConnectInfo};
+use zonemesh_api::crowd;
 use zonemesh_api::serve::AcceptPause;
 
 use crate::facts::rate_limits::{LimitedCall, RefusedCalls, Slot, Slots};
@@ -41,11 +42,18 @@ impl UserConnections {
         slot
     }
 
-    /// `None` closes it.
+    /// `None` closes it; who has too many is told that first.
     fn admit(&self, stream: UnixStream) -> Option<UserConnection> {
         let user = stream.peer_cred().ok()?.uid();
-        let slot = self.enter(user)?;
-        Some(UserConnection { stream, _slot: slot })
+        match self.enter(user) {
+            Some(slot) => Some(UserConnection { stream, _slot: slot }),
+            None => {
+                let told = stream.into_std().and_then(|mut to| to.write_all(&crowd::refusal()));
+                // Who does not listen any more need not hear it.
+                drop(told);
+                None
+            }
+        }
     }
 }
 
@@ -135,7 +143,9 @@ mod tests {
         let mut refused = UnixStream::connect(&path).await.unwrap();
         let none = tokio::time::timeout(SOON / 50, connections.next()).await;
         assert!(none.is_err(), "it has {} already", held.len());
-        assert_eq!(refused.read(&mut [0]).await.unwrap(), 0, "it is closed");
+        let mut told = Vec::new();
+        refused.read_to_end(&mut told).await.expect("it is told, and closed");
+        assert_eq!(told, crowd::refusal());
         assert_eq!(refusals.counters(), [("user_connections", 1)]);
         let own = held[0].stream.peer_cred().unwrap().uid();
         for other in [0, 1000, 65534].into_iter().filter(|other| *other != own) {

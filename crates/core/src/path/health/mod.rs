@@ -116,6 +116,7 @@ impl fmt::Display for PathReason {
                 let heard = if *is_heard { "though its packets arrive" } else { "nothing arrives" };
                 write!(f, "{probes} probes without an answer in {} s, {heard}", time.as_secs())
             }
+            Self::Handshakes(1) => write!(f, "1 handshake initiation unanswered"),
             Self::Handshakes(count) => write!(f, "{count} handshake initiations unanswered"),
             Self::Expired => write!(f, "no handshake for {} s", SESSION_LIFE.as_secs()),
             Self::Goodbye => write!(f, "it said goodbye"),

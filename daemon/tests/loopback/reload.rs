@@ -69,7 +69,7 @@ async fn what_a_reload_changes_of_this_zone_reaches_the_others_and_the_tunnel() 
     let mut one = Zone::start(a, &[b]).await;
     let mut other = Zone::start(b, &[a]).await;
     until("both records", async || knows_both(&one).await && knows_both(&other).await).await;
-    let streams = one.streams().await;
+    let streams = one.settled_streams().await;
     let before = version(&other, a).await;
     one.more =
         "[[federation]]\nname = \"health-eu\"\n[keepalive]\nwireguard = \"20s\"\n".to_owned();
@@ -197,7 +197,7 @@ async fn a_file_is_compared_with_what_is_in_force() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_managed_mesh_grants_go_before_what_a_reload_brings() {
     let [mut one, mut two] = managed(67).await;
-    let streams = one.streams().await;
+    let streams = one.settled_streams().await;
     // A granted zone needs no section; one that is written by hand counts until it is granted.
     one.peers = vec![place(67, 3)];
     one.write();

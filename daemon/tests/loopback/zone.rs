@@ -192,6 +192,18 @@ impl Zone {
         self.status().await.registry.map_or(0, |registry| registry.streams)
     }
 
+    /// The same, once nobody has opened or closed one for a while: each of two may dial the other.
+    pub(crate) async fn settled_streams(&self) -> u32 {
+        let (mut count, mut alike) = (self.streams().await, 0);
+        while alike < 10 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let now = self.streams().await;
+            alike = if now == count { alike + 1 } else { 0 };
+            count = now;
+        }
+        count
+    }
+
     /// A file of its state folder; nothing if there is none.
     pub(crate) fn file(&self, name: &str) -> String {
         std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()

@@ -174,7 +174,7 @@ pub(crate) fn home(settings: &SuperLinkSettings) -> FlowerHome {
 #[cfg(test)]
 mod tests {
     use zonemesh_appliance::flower::{GrpcFlower, preferred_version};
-    use zonemesh_appliance::reporter::onegate::OneGate;
+    use zonemesh_appliance::onegate::OneGate;
     use zonemesh_appliance::settings;
     use zonemesh_appliance::source::{Environment, Variables};
 

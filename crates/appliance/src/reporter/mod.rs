@@ -5,8 +5,6 @@
 //! platform's way to be told is another field of [`Reporter`].
 //! Shape of the file: [`CompanionStatus`], `"schema": "zonemesh/companion/v1"`.
 
-pub mod onegate;
-
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,11 +15,13 @@ use zonemesh_core::finding::Finding;
 use zonemesh_core::name::FederationName;
 
 use crate::files::write_atomic;
+use crate::onegate::{OneGate, OneGateError};
 use crate::reason::Reason;
 use crate::state_folder::StateFolder;
-use onegate::OneGate;
 
 const SAME_REASON_EVERY: Duration = Duration::from_secs(60);
+const ONEGATE_TRIES: u32 = 3;
+const BETWEEN_TRIES: Duration = Duration::from_secs(10);
 const OTHER_WORDS_EVERY: Duration = Duration::from_secs(10);
 
 /// Where a companion is.
@@ -156,7 +156,7 @@ impl Reporter {
         self.enter(CompanionState::Ready);
         let Some(onegate) = self.onegate.take() else { return };
         self.telling.spawn(async move {
-            match onegate.report_ready().await {
+            match report_ready(&onegate).await {
                 Ok(()) => tracing::info!("OneGate was told READY=YES"),
                 Err(error) => {
                     tracing::warn!(error = error_line(&error), "OneGate was not told READY")
@@ -215,6 +215,20 @@ impl Reporter {
         if let Err(error) = written {
             tracing::warn!(error = format!("{error:#}"), "the status file was not written");
         }
+    }
+}
+
+async fn report_ready(onegate: &OneGate) -> Result<(), OneGateError> {
+    let mut tried = 1;
+    loop {
+        match onegate.tell_ready().await {
+            Err(error) if tried < ONEGATE_TRIES => {
+                tracing::warn!(tried, error = %error, "OneGate was not told READY yet");
+            }
+            ended => return ended,
+        }
+        tried += 1;
+        tokio::time::sleep(BETWEEN_TRIES).await;
     }
 }
 

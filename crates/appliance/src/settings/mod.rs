@@ -16,7 +16,7 @@ use zonemesh_core::name::FederationName;
 use zonemesh_core::token::{VmRole, VmToken};
 
 use crate::flower::{FlowerVersion, GivenPorts};
-use crate::reporter::onegate::OneGate;
+use crate::onegate::OneGate;
 use crate::source::{ContextKey, KeyReaders, SettingsErrors, Variables};
 
 pub use strangers::{is_ours, strangers};

@@ -1,8 +1,12 @@
 //! OneGate's client and what a companion tells, against a stand-in that is as unkind as the real one.
 #![allow(clippy::unwrap_used)]
 
+use std::time::{Duration, Instant};
+
 use zonemesh_appliance::onegate::{OneGate, OneGateError};
+use zonemesh_appliance::reporter::{CompanionState, Reporter};
 use zonemesh_appliance::startup;
+use zonemesh_appliance::state_folder::StateFolder;
 use zonemesh_core::exit::error_line;
 use zonemesh_standin::{ONEGATE_VM, OneGateFault, TestOneGate};
 
@@ -14,6 +18,14 @@ fn client(stand_in: &TestOneGate) -> OneGate {
 
 fn ready(stand_in: &TestOneGate) -> Option<String> {
     stand_in.attribute(ONEGATE_VM, "READY")
+}
+
+async fn until(what: &str, wanted: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !wanted() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{what}: not in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]
@@ -55,4 +67,30 @@ async fn whatever_onegate_answers_ends_in_words_without_the_token() {
     let damaged = OneGate { token: String::from("to\nken").into(), ..onegate };
     let error = damaged.tell_ready().await.unwrap_err();
     assert!(matches!(error, OneGateError::Header { key: "TOKENTXT", .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_companion_erases_the_ready_of_before_and_tells_its_own_until_it_is_heard() {
+    let mut stand_in = TestOneGate::start();
+    stand_in.write(ONEGATE_VM, "READY", Some("YES"));
+    let folder = tempfile::tempdir().unwrap();
+    let federation = "health-eu".parse().unwrap();
+    let onegate = Some(client(&stand_in));
+    let state = StateFolder::new(folder.path());
+    let mut reporter = Reporter::begin(&state, "supernode", &federation, onegate);
+    until("the old READY is erased", || ready(&stand_in).is_none()).await;
+
+    // It answers 500 more often than anybody used to try, then is not there.
+    stand_in.fails(Some(OneGateFault::Error));
+    let before = stand_in.asked().len();
+    reporter.enter(CompanionState::Ready);
+    until("it is told again and again", || stand_in.asked().len() >= before + 4).await;
+    stand_in.stop();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    stand_in.fails(None);
+    stand_in.start_again();
+    until("READY=YES is heard", || ready(&stand_in).as_deref() == Some("YES")).await;
+
+    reporter.enter(CompanionState::Waiting);
+    until("a companion that is not ready says so", || ready(&stand_in).is_none()).await;
 }

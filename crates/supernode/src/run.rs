@@ -92,7 +92,7 @@ impl SupervisedSuperNode {
                 SuperNodeEvent::Seen => {}
                 SuperNodeEvent::Settled => {
                     self.settled_at = None;
-                    self.companion.reporter.ready();
+                    self.companion.reporter.enter(CompanionState::Ready);
                 }
                 SuperNodeEvent::Ended(exit) => {
                     let wait = self.companion.note_end(exit);

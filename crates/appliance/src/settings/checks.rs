@@ -15,7 +15,7 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
     }
 }
 
-pub(super) fn gateway(text: &str) -> Result<SocketAddr, &'static str> {
+pub(crate) fn gateway(text: &str) -> Result<SocketAddr, &'static str> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(SocketAddr::new(address, LOCAL_API_PORT));
     }

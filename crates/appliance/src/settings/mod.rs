@@ -19,6 +19,7 @@ use crate::flower::{FlowerVersion, GivenPorts};
 use crate::onegate::OneGate;
 use crate::source::{ContextKey, KeyReaders, SettingsErrors, Variables};
 
+pub(crate) use checks::gateway as local_api_address;
 pub use strangers::{is_ours, strangers};
 
 /// Port of a gateway's local API, unless ONEAPP_ZONEMESH_GATEWAY names another.

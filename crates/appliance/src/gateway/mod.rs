@@ -10,6 +10,8 @@ mod newest;
 mod pin;
 #[cfg_attr(not(test), expect(dead_code, reason = "nobody looks for a gateway yet"))]
 mod published;
+#[cfg_attr(not(test), expect(dead_code, reason = "nobody looks for a gateway yet"))]
+mod search;
 mod session;
 mod watched;
 

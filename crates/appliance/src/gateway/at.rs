@@ -1,7 +1,8 @@
 //! The gateway at one address: pinned TLS, one call, and what each failure means.
 //!
 //! It promises that each connection pins the gateway's zone before anything is said on it, and that
-//! each failure is one [`Reason`]. It refuses to know where the address came from.
+//! each failure is one [`Reason`]. It refuses to know where the address came from: that is
+//! [`GatewaySearch`](super::search::GatewaySearch)'s.
 
 use std::error::Error as StdError;
 use std::net::SocketAddr;

@@ -1,16 +1,16 @@
 //! The local gateway as a companion meets it: pinned TLS, one question, one session that never gives up.
 //!
-//! It promises that a lost gateway is tried again for ever with jitter. It refuses to decide what a
-//! lost gateway means for Flower (nothing: see `run`).
+//! It promises that a gateway which CONTEXT does not name is looked for through OneGate, whose answer
+//! is a hint and no more, and that a lost gateway is tried again for ever with jitter. It refuses to
+//! decide what a lost gateway means for Flower (nothing: see `run`).
 //! Specification: crates/api/proto/local.proto.
 
 mod at;
 mod echo;
 mod newest;
 mod pin;
-#[cfg_attr(not(test), expect(dead_code, reason = "nobody looks for a gateway yet"))]
+mod place;
 mod published;
-#[cfg_attr(not(test), expect(dead_code, reason = "nobody looks for a gateway yet"))]
 mod search;
 mod session;
 mod watched;
@@ -38,11 +38,12 @@ use crate::settings::CompanionSettings;
 use at::{ConnectedGateway, GatewayAt};
 use newest::NewestSet;
 use pin::PinnedZone;
+use place::{PlaceOfGateway, Tried};
 
-/// The local gateway, for one federation.
+/// The local gateway, for one federation, wherever it is.
 #[derive(Clone)]
 pub struct LocalGateway {
-    address: SocketAddr,
+    place: PlaceOfGateway,
     federation: FederationName,
     token: VmToken,
     role: VmRole,
@@ -76,13 +77,19 @@ impl LocalGateway {
     #[must_use]
     pub fn new(settings: &CompanionSettings, file: SetFile) -> Self {
         Self {
-            address: settings.gateway,
+            place: PlaceOfGateway::new(settings, &file),
             federation: settings.federation.clone(),
             token: settings.token.clone(),
             role: settings.role,
             newest: Arc::new(Mutex::new(NewestSet::new(file))),
             onegate: None,
         }
+    }
+
+    /// Where it is, if that is known.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.place.address()
     }
 
     /// The same, which is shown what proves to OneGate which VM this is.
@@ -96,7 +103,7 @@ impl LocalGateway {
     /// # Errors
     /// Why there is no usable answer.
     pub async fn resolve(&self) -> Result<ResolvedFederation, Reason> {
-        let ConnectedGateway { at, mut client } = self.connect().await?;
+        let ConnectedGateway { at, mut client } = self.reach().await?;
         let request = v1::ResolveRequest::from(self.question());
         let before = signed(UnixMillis::from(SystemTime::now()));
         let view = at.call(client.resolve(telling(request))).await?.into_inner();
@@ -111,8 +118,20 @@ impl LocalGateway {
         FederationQuestion::by(&self.federation, &self.token, self.role)
     }
 
-    async fn connect(&self) -> Result<ConnectedGateway, Reason> {
-        self.at(self.address).connect().await
+    /// A connection, once all that may be the gateway were tried in turn.
+    async fn reach(&self) -> Result<ConnectedGateway, Reason> {
+        loop {
+            match self.connect().await {
+                Ok(connected) => return Ok(connected),
+                Err(Tried::Next) => {}
+                Err(Tried::Over(reason)) => return Err(reason),
+            }
+        }
+    }
+
+    /// One step towards a connection.
+    async fn connect(&self) -> Result<ConnectedGateway, Tried> {
+        self.place.connect(|address| self.at(address)).await
     }
 
     fn at(&self, address: SocketAddr) -> GatewayAt {
@@ -122,7 +141,7 @@ impl LocalGateway {
     }
 
     fn lost(&self, problem: &str) -> Reason {
-        Reason::GatewayUnreachable { gateway: self.address, problem: problem.to_owned() }
+        self.place.lost(problem)
     }
 }
 

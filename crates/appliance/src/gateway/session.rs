@@ -20,6 +20,7 @@ use zonemesh_core::companion::CompanionReport;
 use super::at::{CALL_TIMEOUT, ConnectedGateway, GatewayAt};
 use super::echo::VmEcho;
 use super::out_of_its_mesh;
+use super::place::Tried;
 use super::{IssuedCertificate, KEEPALIVES, LocalGateway, WatchedFederation, misfit};
 use crate::backoff::Backoff;
 use crate::reason::Reason;
@@ -219,13 +220,30 @@ impl GatewaySession {
     }
 
     /// A session with the zone that the token pins, and with no other.
-    async fn open(&self) -> Result<OpenSession, Reason> {
-        let ConnectedGateway { at, mut client } = self.gateway.connect().await?;
+    async fn open(&mut self) -> Result<OpenSession, Reason> {
+        let begun = Instant::now();
+        let ConnectedGateway { at, mut client } = loop {
+            match self.gateway.connect().await {
+                Ok(connected) => break connected,
+                Err(Tried::Over(reason)) => return Err(reason),
+                Err(Tried::Next) if begun.elapsed() > CALL_TIMEOUT => self.look_up(),
+                Err(Tried::Next) => {}
+            }
+        };
         let gateway = &self.gateway;
         let hello = CompanionHello::by(&gateway.federation, &gateway.token, gateway.role);
         let hello = CompanionHello { onegate: gateway.onegate.clone(), ..hello };
         let session = at.call(LocalSession::open(&mut client, hello, &KEEPALIVES)).await?;
         Ok(OpenSession { at, session })
+    }
+
+    /// Where many addresses are tried, whoever waits is answered meanwhile.
+    fn look_up(&mut self) {
+        let lost = self.seen.borrow().lost.clone();
+        let lost = lost.unwrap_or_else(|| self.gateway.lost("its addresses are tried in turn"));
+        while let Ok(telling) = self.tellings.try_recv() {
+            self.turn_away(telling, &lost);
+        }
     }
 
     /// Says the last report, with the clock as late as can be.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use zonemesh_appliance::flower::{SUPPORTED, generation_of, preferred_version};
 use zonemesh_appliance::settings::{
-    self, GatewayPlace, KEYS, SuperLinkSettings, SuperNodeSettings, TOKEN_EXAMPLE,
+    self, GatewayPlace, KEYS, SuperLinkSettings, SuperNodeSettings, TOKEN_EXAMPLE, onegate_lack,
 };
 use zonemesh_appliance::source::context::ContextFile;
 use zonemesh_appliance::source::{Environment, KeyReaders, SettingsErrors, Variables};
@@ -165,6 +165,24 @@ fn a_onegate_that_cannot_be_asked_for_the_gateway_is_refused_by_the_variable_tha
         assert!(said.contains(words) && !said.contains("to\nken"), "{key}={value:?}: {said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     }
+}
+
+#[test]
+fn an_empty_onegate_token_is_told_also_where_the_gateway_is_given() {
+    let lack = |changes: &[(&str, &str)]| {
+        let all = with(changes);
+        let environment = Environment(|key: &str| all.get(key).cloned());
+        onegate_lack(&Variables::new(vec![&environment]))
+    };
+    assert_eq!(lack(&[]), None, "a VM without OneGate");
+    let endpoint = ("ONEGATE_ENDPOINT", "http://169.254.16.9:5030");
+    assert_eq!(lack(&[endpoint, ("VMID", "7"), ("TOKENTXT", "abc=")]), None);
+    let said = lack(&[endpoint, ("VMID", "7"), ("TOKENTXT", "")]).unwrap();
+    assert!(
+        said.starts_with("TOKENTXT is not set or empty: OneGate will never hear READY"),
+        "{said}"
+    );
+    assert!(said.contains("TOKEN=YES"), "{said}");
 }
 
 #[test]

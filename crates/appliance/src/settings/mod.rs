@@ -21,6 +21,7 @@ use crate::onegate::OneGate;
 use crate::source::{ContextKey, KeyReaders, SettingsErrors, Variables};
 
 pub(crate) use checks::gateway as local_api_address;
+pub use onegate_keys::onegate_lack;
 pub use strangers::{is_ours, strangers};
 
 /// Port of a gateway's local API, unless ONEAPP_ZONEMESH_GATEWAY names another.

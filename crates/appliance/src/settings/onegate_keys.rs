@@ -42,3 +42,14 @@ pub(super) fn say_what_lacks(variables: &mut Variables<'_>) {
         variables.lacks(key, problem);
     }
 }
+
+/// What a OneGate that cannot be told anything means, where nothing else needs it.
+#[must_use]
+pub fn onegate_lack(variables: &Variables<'_>) -> Option<String> {
+    variables.raw(ONEGATE_ENDPOINT)?;
+    let key = missing(variables).next()?;
+    let ContextKey { name, expected, .. } = key;
+    Some(format!(
+        "{name} is not set or empty: OneGate will never hear READY=YES of this VM; expected {expected}"
+    ))
+}

@@ -63,8 +63,8 @@ zonemesh_token() {
 }
 
 # zonemesh_configure COMPANION: settings that the companion refuses never replace good ones. What
-# is not there yet, or cannot be judged now, is the companion's to wait for: it tries for ever. Where
-# CONTEXT does not name the gateway, it is the companion that asks OneGate.
+# is not there yet, or cannot be judged now, is the companion's to wait for: it tries for ever. It is
+# the companion, too, that asks OneGate for a gateway that CONTEXT does not name.
 zonemesh_configure() {
     local file="$ZONEMESH_ETC/context.sh"
     zonemesh_write_context "$file.new"

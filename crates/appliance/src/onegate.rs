@@ -2,10 +2,11 @@
 //!
 //! It promises that no proxy of the environment and no redirect catches a question, that each ends
 //! within seconds with an answer or with words, and that only plain tokens are told ever: OneGate's
-//! server damages values with commas, brackets and backslashes, and OneFlow opens its gate for any key
-//! that ends in `READY=YES`. It refuses to ask twice: that is its callers'.
-//! Specification: OpenNebula's `onegate-server.rb`: headers X-ONEGATE-TOKEN and X-ONEGATE-VMID; `PUT
-//! /vm` with a form, `type=1` sets, `type=2` erases; any 2xx is success, errors are plain text.
+//! server damages values with commas, brackets and backslashes, and OneFlow opens its gate for any
+//! key that ends in `READY=YES`. It refuses to ask twice: that is its callers'.
+//! Specification: OpenNebula's `onegate-server.rb`: headers X-ONEGATE-TOKEN and X-ONEGATE-VMID;
+//! `PUT /vm` with a form, `type=1` sets, `type=2` erases; any 2xx is success, errors are plain
+//! text.
 
 use std::fmt;
 use std::time::Duration;

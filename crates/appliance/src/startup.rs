@@ -45,8 +45,8 @@ pub fn crypto() {
 }
 
 /// What comes before everything else: logging, the crypto provider, the context and, by `read`,
-/// the settings from it and the environment. What is not taken of the context, names of ours that do
-/// nothing in a VM of this role, and a OneGate that cannot be told anything, are warned of.
+/// the settings from it and the environment. What is not taken of the context, names of ours that
+/// do nothing in a VM of this role, and a OneGate that cannot be told anything, are warned of.
 ///
 /// # Errors
 /// Logging cannot start, the context file cannot be read, a line of it that matters is malformed, or

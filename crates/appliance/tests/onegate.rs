@@ -1,4 +1,5 @@
-//! OneGate's client and what a companion tells, against a stand-in that is as unkind as the real one.
+//! OneGate's client and what a companion tells, against a stand-in that is as unkind as the real
+//! one.
 #![allow(clippy::unwrap_used)]
 
 use std::time::{Duration, Instant};

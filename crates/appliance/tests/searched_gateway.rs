@@ -1,4 +1,5 @@
-//! A gateway that CONTEXT does not name: looked for through a OneGate that is as unkind as the real one.
+//! A gateway that CONTEXT does not name: looked for through a OneGate that is as unkind as the real
+//! one.
 #![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;

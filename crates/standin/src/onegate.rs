@@ -1,10 +1,10 @@
 //! OneGate, played as unkind as the real server is.
 //!
-//! Copied of it: who shows a wrong token gets 401; errors are plain text that calls itself JSON; a value
-//! with a comma, a bracket or a backslash ends in 500 and is not stored; `type=2` erases; numbers are
-//! texts; a service without `extended` tells no attributes; a terminated VM stays listed with all that
-//! it had published; any VM may write the attributes of another. What it does of itself at boot and
-//! under load: it answers 500, never, something else, or is not there at all.
+//! Copied of it: who shows a wrong token gets 401; errors are plain text that calls itself JSON; a
+//! value with a comma, a bracket or a backslash ends in 500 and is not stored; `type=2` erases;
+//! numbers are texts; a service without `extended` tells no attributes; a terminated VM stays
+//! listed with all that it had published; any VM may write the attributes of another. What it does
+//! of itself at boot and under load: it answers 500, never, something else, or is not there at all.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener as StdTcpListener};

@@ -1,8 +1,8 @@
 //! The local gateway as a companion meets it: pinned TLS, one question, one session that never gives up.
 //!
-//! It promises that a gateway which CONTEXT does not name is looked for through OneGate, whose answer
-//! is a hint and no more, and that a lost gateway is tried again for ever with jitter. It refuses to
-//! decide what a lost gateway means for Flower (nothing: see `run`).
+//! It promises that a gateway which CONTEXT does not name is looked for through OneGate, whose
+//! answer is a hint and no more, and that a lost gateway is tried again for ever with jitter. It
+//! refuses to decide what a lost gateway means for Flower (nothing: see `run`).
 //! Specification: crates/api/proto/local.proto.
 
 mod at;

@@ -1,8 +1,8 @@
 //! Where the gateway is: given in CONTEXT, or looked for step by step through OneGate.
 //!
-//! It promises that OneGate is asked only when that is due, that no lock is held meanwhile, and that
-//! the address which has proved itself outlives a restart. It refuses to know in which order things
-//! are tried: that is [`GatewaySearch`]'s.
+//! It promises that OneGate is asked only when that is due, that no lock is held meanwhile, and
+//! that the address which has proved itself outlives a restart. It refuses to know in which order
+//! things are tried: that is [`GatewaySearch`]'s.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

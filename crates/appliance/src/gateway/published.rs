@@ -1,10 +1,11 @@
 //! Which addresses the VMs of a service name as their gateway's. Pure.
 //!
-//! It promises that a VM which is terminated names none, and that whatever OneGate or a VM writes there
-//! ends in addresses or in words. It refuses to believe anything: any VM of a service may overwrite
-//! the attribute of any other.
-//! Specification: `GET /service?extended=true` of OpenNebula's `onegate-server.rb`; the attribute is
-//! base64 of IP:PORT, because OneGate damages brackets and commas. A release 0.1.0 told more behind it.
+//! It promises that a VM which is terminated names none, and that whatever OneGate or a VM writes
+//! there ends in addresses or in words. It refuses to believe anything: any VM of a service may
+//! overwrite the attribute of any other.
+//! Specification: `GET /service?extended=true` of OpenNebula's `onegate-server.rb`; the attribute
+//! is base64 of IP:PORT, because OneGate damages brackets and commas. A release 0.1.0 told more
+//! behind it.
 
 use std::net::SocketAddr;
 

@@ -1,9 +1,9 @@
 //! In which order a gateway is looked for that CONTEXT does not name. Pure.
 //!
-//! One round: the address that has proved itself before; OneGate, if it is time to ask it; each address
-//! that it named last. It promises that a false address costs one try and never the round, that OneGate
-//! is asked less and less often and for ever, and that no address ends the search. It refuses to know
-//! how somebody proves to be the gateway.
+//! One round: the address that has proved itself before; OneGate, if it is time to ask it; each
+//! address that it named last. It promises that a false address costs one try and never the round,
+//! that OneGate is asked less and less often and for ever, and that no address ends the search. It
+//! refuses to know how somebody proves to be the gateway.
 
 use std::net::SocketAddr;
 use std::time::Duration;

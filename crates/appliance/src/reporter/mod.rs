@@ -86,8 +86,8 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// A companion that has just begun. The folder exists. OneGate, if there is one, is told from now
-    /// on whether this VM is ready.
+    /// A companion that has just begun. The folder exists. OneGate, if there is one, is told from
+    /// now on whether this VM is ready.
     #[must_use]
     pub fn begin(
         folder: &StateFolder,

@@ -1,7 +1,7 @@
 //! OpenNebula's own three keys of OneGate: all are there, or what that means.
 //!
-//! It promises that a OneGate which cannot be asked is never without effect in silence. It refuses to
-//! ask it.
+//! It promises that a OneGate which cannot be asked is never without effect in silence. It refuses
+//! to ask it.
 
 use super::{GATEWAY, ONEGATE_ENDPOINT, TOKENTXT, VMID, checks};
 use crate::onegate::OneGate;
@@ -26,7 +26,8 @@ fn missing(variables: &Variables<'_>) -> impl Iterator<Item = ContextKey> {
     KEYS.into_iter().filter(move |key| variables.raw(*key).is_none())
 }
 
-/// Records why OneGate cannot be asked for the gateway. A value that is there and wrong is recorded.
+/// Records why OneGate cannot be asked for the gateway. A value that is there and wrong is
+/// recorded.
 pub(super) fn say_what_lacks(variables: &mut Variables<'_>) {
     let has_endpoint = variables.raw(ONEGATE_ENDPOINT).is_some();
     if !has_endpoint {

@@ -1,8 +1,8 @@
 //! READY, as OneGate has it: told until it was heard, and again whenever it is not there any more.
 //!
 //! It promises that the newest value is told and no older one, that a READY of an earlier boot is
-//! erased, and that a trouble is said once and again when it is another. It refuses to know what ready
-//! means, and when to try again: that is [`ReadinessTelling`]'s.
+//! erased, and that a trouble is said once and again when it is another. It refuses to know what
+//! ready means, and when to try again: that is [`ReadinessTelling`]'s.
 
 mod telling;
 

@@ -1,8 +1,8 @@
 //! When OneGate is told which READY, and when it is looked whether that still stands. Pure.
 //!
-//! It promises that what failed is tried again for ever, less and less often, that a new value comes at
-//! once and instead of the old one, and that one which was heard is looked after. It refuses to know
-//! how somebody is told.
+//! It promises that what failed is tried again for ever, less and less often, that a new value
+//! comes at once and instead of the old one, and that one which was heard is looked after. It
+//! refuses to know how somebody is told.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use crate::backoff::Backoff;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Before a later one, at most.
 const LAST_WAIT: Duration = Duration::from_secs(60);
-/// How soon it is looked again whether READY stands: OneGate's server erases by writing all attributes
-/// anew, and any VM of a service may write those of another.
+/// How soon it is looked again whether READY stands: any VM of a service may write the attributes of
+/// another, and so may people.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// What a ready VM says.
 const YES: &str = "YES";

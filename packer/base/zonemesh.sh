@@ -62,44 +62,11 @@ zonemesh_token() {
     sed -n 's/^export TOKENTXT="\(.*\)"$/\1/p' "$ZONEMESH_ONE_ENV"
 }
 
-# zonemesh_published: what the gateway role of this OneFlow service published; fails if nothing yet.
-zonemesh_published() {
-    local published
-    published="$(onegate service show --json --extended | jq -r --arg key "$ZONEMESH_PUBLISHED" '
-        [.SERVICE.roles[].nodes[]?.vm_info.VM.USER_TEMPLATE[$key]? // empty] | first // empty')" ||
-        return 1
-    [ -n "$published" ] && printf '%s\n' "$published"
-}
-
-# zonemesh_find_gateway: fills in where the gateway is, if CONTEXT does not say, from OneGate. That is
-# a hint: any VM of the service may have written it, so nothing of it is believed but where to look;
-# which zone answers there is proved to the companion by the pin in its token. The address travels as
-# one base64 word, because OneGate's server damages brackets and commas. A OneGate that does not
-# answer yet, and a gateway that is not there yet, are waited for.
-zonemesh_find_gateway() {
-    if [ -n "${ONEAPP_ZONEMESH_GATEWAY:-}" ]; then
-        return 0
-    fi
-    local published left="${ZONEMESH_GATEWAY_WAIT:-600}" pause=1
-    until published="$(zonemesh_published)"; do
-        if [ "$left" -le 0 ]; then
-            zonemesh_fail "no gateway in this service has published itself: set ONEAPP_ZONEMESH_GATEWAY"
-            return 1
-        fi
-        msg info "no gateway in this service has published itself yet: asking again in $pause s"
-        sleep "$pause"
-        left=$((left - pause))
-        pause=$((pause < 16 ? pause * 2 : 30))
-    done
-    read -r ONEAPP_ZONEMESH_GATEWAY _ < <(base64 -d <<<"$published"; echo)
-    msg info "gateway $ONEAPP_ZONEMESH_GATEWAY, published by OneGate"
-}
-
 # zonemesh_configure COMPANION: settings that the companion refuses never replace good ones. What
-# is not there yet, or cannot be judged now, is the companion's to wait for: it tries for ever.
+# is not there yet, or cannot be judged now, is the companion's to wait for: it tries for ever. It is
+# the companion, too, that asks OneGate for a gateway that CONTEXT does not name.
 zonemesh_configure() {
     local file="$ZONEMESH_ETC/context.sh"
-    zonemesh_find_gateway
     zonemesh_write_context "$file.new"
     zonemesh_judge "$1" plan --context "$file.new"
     if [ "$ZONEMESH_VERDICT" = refused ]; then

@@ -84,7 +84,7 @@ impl Companion {
         talking.spawn(session.run());
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"), role, federation = %settings.federation,
-            gateway = %settings.gateway, state_dir = %state.root().display(), "companion started"
+            gateway = gateway.address().map(tracing::field::display), state_dir = %state.root().display(), "companion started"
         );
         let guard = std::env::current_exe().context("cannot find this program's own file")?;
         let told = settings.onegate.clone();

@@ -13,6 +13,7 @@ pub mod files;
 pub mod flower;
 pub mod gateway;
 pub mod installed;
+pub mod onegate;
 pub mod plan;
 pub mod preflight;
 pub mod reason;

@@ -15,7 +15,7 @@ use zonemesh_core::token::VmRole;
 
 use crate::files::FileError;
 use crate::reason::Reason;
-use crate::settings::{is_ours, strangers};
+use crate::settings::{is_ours, onegate_lack, strangers};
 use crate::source::context::{ContextError, ContextFile, PassedOver};
 use crate::source::{Environment, SettingsErrors, SettingsSource, Variables};
 
@@ -45,8 +45,8 @@ pub fn crypto() {
 }
 
 /// What comes before everything else: logging, the crypto provider, the context and, by `read`,
-/// the settings from it and the environment. What is not taken of the context, and names of ours that
-/// do nothing in a VM of this role, are warned of.
+/// the settings from it and the environment. What is not taken of the context, names of ours that
+/// do nothing in a VM of this role, and a OneGate that cannot be told anything, are warned of.
 ///
 /// # Errors
 /// Logging cannot start, the context file cannot be read, a line of it that matters is malformed, or
@@ -73,7 +73,11 @@ pub fn settings<S>(
     for stranger in strangers(names.iter().map(String::as_str), role) {
         tracing::warn!("{stranger}");
     }
-    Ok(read(Variables::new(sources))?)
+    let variables = Variables::new(sources);
+    if let Some(lack) = onegate_lack(&variables) {
+        tracing::warn!("{lack}");
+    }
+    Ok(read(variables)?)
 }
 
 /// Prints one line, the answer of a command.

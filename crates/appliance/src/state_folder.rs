@@ -83,6 +83,12 @@ impl StateFolder {
         self.root.join("authority-set")
     }
 
+    /// Where the gateway was that has proved itself last, if CONTEXT does not say.
+    #[must_use]
+    pub fn gateway_address(&self) -> PathBuf {
+        self.root.join("gateway-address")
+    }
+
     /// What the companion says about itself.
     #[must_use]
     pub fn status_file(&self) -> PathBuf {

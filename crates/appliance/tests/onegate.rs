@@ -1,82 +1,97 @@
-//! OneGate's client against a stand-in that answers as the real server does.
+//! OneGate's client and what a companion tells, against a stand-in that is as unkind as the real
+//! one.
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use zonemesh_appliance::reporter::onegate::{OneGate, OneGateError};
+use zonemesh_appliance::onegate::{OneGate, OneGateError};
+use zonemesh_appliance::reporter::{CompanionState, Reporter};
 use zonemesh_appliance::startup;
+use zonemesh_appliance::state_folder::StateFolder;
+use zonemesh_core::exit::error_line;
+use zonemesh_standin::{ONEGATE_VM, OneGateFault, TestOneGate};
 
-/// Answers one request per given answer, and gives back what it was asked.
-async fn stand_in(answers: &'static [&'static str]) -> (OneGate, JoinSet<Vec<String>>) {
+fn client(stand_in: &TestOneGate) -> OneGate {
     startup::crypto();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}/", listener.local_addr().unwrap());
-    let mut server = JoinSet::new();
-    server.spawn(async move {
-        let mut asked = Vec::new();
-        for answer in answers {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut request = Vec::new();
-            while !request.ends_with(b"type=1") {
-                let mut buffer = [0_u8; 1024];
-                let read = stream.read(&mut buffer).await.unwrap();
-                assert_ne!(read, 0, "{:?}", String::from_utf8_lossy(&request));
-                request.extend_from_slice(&buffer[..read]);
-            }
-            stream.write_all(answer.as_bytes()).await.unwrap();
-            asked.push(String::from_utf8(request).unwrap());
-        }
-        asked
-    });
-    let mut onegate = OneGate::new(&endpoint, "7", "dG9rZW4=");
-    onegate.pause = Duration::from_millis(10);
-    (onegate, server)
+    let [endpoint, vm, token] = [0, 1, 2].map(|at| stand_in.variables()[at].1.clone());
+    OneGate::new(&endpoint, &vm, &token)
 }
 
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-const BROKEN: &str = "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 21\r\nConnection: close\r\n\r\nInternal server error";
-const REFUSED: &str = "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: 14\r\nConnection: close\r\n\r\nNot authorized";
+fn ready(stand_in: &TestOneGate) -> Option<String> {
+    stand_in.attribute(ONEGATE_VM, "READY")
+}
 
-#[tokio::test]
-async fn ready_is_put_as_the_stock_client_puts_it() {
-    let (onegate, mut server) = stand_in(&[OK]).await;
-    onegate.report_ready().await.unwrap();
-    let asked = server.join_next().await.unwrap().unwrap();
-    let (head, body) = asked[0].split_once("\r\n\r\n").unwrap();
-    let head = head.to_ascii_lowercase();
-    assert!(head.starts_with("put /vm http/1.1\r\n"), "{head}");
-    assert!(head.contains("\r\nx-onegate-token: dg9rzw4=\r\n"), "{head}");
-    assert!(head.contains("\r\nx-onegate-vmid: 7\r\n"), "{head}");
-    assert!(head.contains("\r\ncontent-type: application/x-www-form-urlencoded\r\n"), "{head}");
-    assert_eq!(body, "data=READY%3DYES&type=1");
+async fn until(what: &str, wanted: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !wanted() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{what}: not in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]
-async fn a_passing_trouble_is_tried_again() {
-    let (onegate, mut server) = stand_in(&[BROKEN, REFUSED, OK]).await;
-    onegate.report_ready().await.unwrap();
-    assert_eq!(server.join_next().await.unwrap().unwrap().len(), 3);
+async fn ready_is_put_as_the_stock_client_puts_it_and_erased() {
+    let stand_in = TestOneGate::start();
+    let onegate = client(&stand_in);
+    assert_eq!(onegate.ready().await.unwrap(), None);
+    onegate.tell_ready().await.unwrap();
+    assert_eq!(onegate.ready().await.unwrap().as_deref(), Some("YES"));
+    onegate.erase_ready().await.unwrap();
+    assert_eq!(ready(&stand_in), None);
+    let told = ["PUT /vm data=READY%3DYES&type=1", "PUT /vm data=READY&type=2"];
+    assert_eq!([&stand_in.asked()[1], &stand_in.asked()[3]], told);
 }
 
 #[tokio::test]
-async fn the_third_refusal_is_the_last_and_is_told() {
-    let (onegate, mut server) = stand_in(&[REFUSED, REFUSED, REFUSED]).await;
-    let error = onegate.report_ready().await.unwrap_err();
+async fn whatever_onegate_answers_ends_in_words_without_the_token() {
+    let mut stand_in = TestOneGate::start();
+    let onegate = client(&stand_in);
+    for (fault, words) in [
+        (OneGateFault::Error, "refuses: 500 \"Internal server error\""),
+        (OneGateFault::Garbage, "is no JSON"),
+        (OneGateFault::Hang, "does not answer"),
+    ] {
+        stand_in.fails(Some(fault));
+        let error = onegate.service().await.unwrap_err();
+        assert!(error_line(&error).contains(words), "{}", error_line(&error));
+        assert!(!format!("{error:?}").contains("dG9rZW4="), "the token is told");
+    }
+    stand_in.fails(None);
+    let stranger = OneGate { token: String::from("c3RyYW5nZXI=").into(), ..onegate.clone() };
+    let refused = stranger.tell_ready().await.unwrap_err();
     assert!(
-        matches!(&error, OneGateError::Refused { status: 401, body, .. } if body == "Not authorized")
+        matches!(&refused, OneGateError::Refused { status: 401, body, .. } if body == "Not authorized")
     );
-    assert!(!format!("{error:?}").contains("dG9rZW4="), "the token is not told");
-    assert_eq!(server.join_next().await.unwrap().unwrap().len(), 3);
+    stand_in.stop();
+    let error = error_line(&onegate.service().await.unwrap_err());
+    assert!(error.contains("does not answer") && error.contains("refused"), "{error}");
+    let damaged = OneGate { token: String::from("to\nken").into(), ..onegate };
+    let error = damaged.tell_ready().await.unwrap_err();
+    assert!(matches!(error, OneGateError::Header { key: "TOKENTXT", .. }), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_token_that_is_no_header_is_told_without_a_try() {
-    startup::crypto();
-    let mut onegate = OneGate::new("http://127.0.0.1:1", "7", "to\nken");
-    onegate.pause = Duration::ZERO;
-    let error = onegate.report_ready().await.unwrap_err();
-    assert!(matches!(error, OneGateError::Header { key: "TOKENTXT", .. }), "{error:?}");
+async fn a_companion_erases_the_ready_of_before_and_tells_its_own_until_it_is_heard() {
+    let mut stand_in = TestOneGate::start();
+    stand_in.write(ONEGATE_VM, "READY", Some("YES"));
+    let folder = tempfile::tempdir().unwrap();
+    let federation = "health-eu".parse().unwrap();
+    let onegate = Some(client(&stand_in));
+    let state = StateFolder::new(folder.path());
+    let mut reporter = Reporter::begin(&state, "supernode", &federation, onegate);
+    until("the old READY is erased", || ready(&stand_in).is_none()).await;
+
+    // It answers 500 more often than anybody used to try, then is not there.
+    stand_in.fails(Some(OneGateFault::Error));
+    let before = stand_in.asked().len();
+    reporter.enter(CompanionState::Ready);
+    until("it is told again and again", || stand_in.asked().len() >= before + 4).await;
+    stand_in.stop();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    stand_in.fails(None);
+    stand_in.start_again();
+    until("READY=YES is heard", || ready(&stand_in).as_deref() == Some("YES")).await;
+
+    reporter.enter(CompanionState::Waiting);
+    until("a companion that is not ready says so", || ready(&stand_in).is_none()).await;
 }

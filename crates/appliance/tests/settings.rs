@@ -5,7 +5,7 @@ use std::path::Path;
 
 use zonemesh_appliance::flower::{SUPPORTED, generation_of, preferred_version};
 use zonemesh_appliance::settings::{
-    self, KEYS, SuperLinkSettings, SuperNodeSettings, TOKEN_EXAMPLE,
+    self, GatewayPlace, KEYS, SuperLinkSettings, SuperNodeSettings, TOKEN_EXAMPLE, onegate_lack,
 };
 use zonemesh_appliance::source::context::ContextFile;
 use zonemesh_appliance::source::{Environment, KeyReaders, SettingsErrors, Variables};
@@ -62,7 +62,8 @@ fn the_least_that_is_needed_gives_settings_with_defaults() {
 fn a_gateway_without_a_port_gets_the_usual_one() {
     for (text, gateway) in [("10.10.10.1", "10.10.10.1:51822"), ("fd00::1", "[fd00::1]:51822")] {
         let settings = supernode(&with(&[("ONEAPP_ZONEMESH_GATEWAY", text)])).unwrap();
-        assert_eq!(settings.common.gateway.to_string(), gateway);
+        let GatewayPlace::Given(given) = settings.common.gateway else { panic!("it is given") };
+        assert_eq!(given.to_string(), gateway);
     }
 }
 
@@ -107,10 +108,7 @@ fn each_wrong_key_is_named_with_what_was_expected_and_an_example() {
 fn all_problems_are_told_together() {
     let message = message(superlink(&BTreeMap::new()));
     for key in ["FEDERATION", "GATEWAY", "TOKEN", "ADDRESS"] {
-        assert!(
-            message.contains(&format!("ONEAPP_ZONEMESH_{key}: is not set; expected")),
-            "{message}"
-        );
+        assert!(message.contains(&format!("ONEAPP_ZONEMESH_{key}: is not set")), "{message}");
     }
 }
 
@@ -136,6 +134,55 @@ fn a_vm_shows_its_onegate_token_if_told_so_and_if_it_has_one() {
     assert!(without.contains("its CONTEXT lacks TOKEN=YES"), "{without}");
     let other = message(superlink(&with(&[("ONEAPP_ZONEMESH_IDENTITY", "passport")])));
     assert!(other.contains("that is no way to prove a VM"), "{other}");
+}
+
+/// With OneGate, and these changes, in a VM whose CONTEXT names no gateway.
+fn without_gateway(changes: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let none = [("ONEAPP_ZONEMESH_GATEWAY", "")];
+    let onegate =
+        [("ONEGATE_ENDPOINT", "http://169.254.16.9:5030"), ("VMID", "7"), ("TOKENTXT", "abc=")];
+    with(&[&none[..], &onegate, changes].concat())
+}
+
+#[test]
+fn a_vm_whose_context_names_no_gateway_asks_onegate() {
+    let settings = supernode(&without_gateway(&[])).unwrap();
+    let GatewayPlace::Published(onegate) = settings.common.gateway else { panic!("it is asked") };
+    assert_eq!(onegate.vm, "7");
+}
+
+#[test]
+fn a_onegate_that_cannot_be_asked_for_the_gateway_is_refused_by_the_variable_that_is_wrong() {
+    for (key, value, words) in [
+        ("TOKENTXT", "", "TOKENTXT: is not set or empty, and without it OneGate tells nobody"),
+        ("TOKENTXT", " ", "expected what OpenNebula gives with TOKEN=YES"),
+        ("VMID", "", "VMID: is not set or empty"),
+        ("ONEGATE_ENDPOINT", "", "ONEAPP_ZONEMESH_GATEWAY: is not set, and this VM has no OneGate"),
+        ("ONEGATE_ENDPOINT", "169.254.16.9:5030", "it is no http:// address"),
+        ("TOKENTXT", "to\nken", "it has a character that no header can have"),
+    ] {
+        let said = message(superlink(&without_gateway(&[(key, value)])));
+        assert!(said.contains(words) && !said.contains("to\nken"), "{key}={value:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn an_empty_onegate_token_is_told_also_where_the_gateway_is_given() {
+    let lack = |changes: &[(&str, &str)]| {
+        let all = with(changes);
+        let environment = Environment(|key: &str| all.get(key).cloned());
+        onegate_lack(&Variables::new(vec![&environment]))
+    };
+    assert_eq!(lack(&[]), None, "a VM without OneGate");
+    let endpoint = ("ONEGATE_ENDPOINT", "http://169.254.16.9:5030");
+    assert_eq!(lack(&[endpoint, ("VMID", "7"), ("TOKENTXT", "abc=")]), None);
+    let said = lack(&[endpoint, ("VMID", "7"), ("TOKENTXT", "")]).unwrap();
+    assert!(
+        said.starts_with("TOKENTXT is not set or empty: OneGate will never hear READY"),
+        "{said}"
+    );
+    assert!(said.contains("TOKEN=YES"), "{said}");
 }
 
 #[test]

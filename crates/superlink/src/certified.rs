@@ -62,8 +62,13 @@ impl CertifiedSuperLink {
                 Err(reason) => reason,
             };
             self.companion.reporter.blocked(&reason);
-            if matches!(reason, Reason::GatewayUnreachable { .. } | Reason::GatewayUnproven { .. })
-            {
+            let is_away = matches!(
+                reason,
+                Reason::GatewayUnreachable { .. }
+                    | Reason::GatewayNotFound { .. }
+                    | Reason::GatewayUnproven { .. }
+            );
+            if is_away {
                 match SuperLinkIdentity::load(
                     &inputs.state().tls(),
                     inputs.settings.address,

@@ -32,7 +32,8 @@ pub(crate) struct SuperLinkInputs<'a> {
 /// The registration as `plan` prints it: without token and request.
 #[derive(Serialize)]
 pub(crate) struct PlannedRegistration {
-    gateway: SocketAddr,
+    /// Where the gateway is, if that is known.
+    gateway: Option<SocketAddr>,
     federation: FederationName,
     address: IpAddr,
     fleet_port: u16,
@@ -146,14 +147,18 @@ impl SuperLinkInputs<'_> {
         }
     }
 
-    /// `asked` is what came of asking the gateway.
-    pub(crate) fn printed(&self, asked: Result<(), &Reason>) -> PrintedSuperLinkPlan {
+    /// `asked` is what came of asking the gateway, where it is known to be.
+    pub(crate) fn printed(
+        &self,
+        gateway: Option<SocketAddr>,
+        asked: Result<(), &Reason>,
+    ) -> PrintedSuperLinkPlan {
         let (settings, ports) = (self.settings, self.ports());
         PrintedSuperLinkPlan {
             schema: SCHEMA,
             role: ROLE,
             register: Some(PlannedRegistration {
-                gateway: settings.common.gateway,
+                gateway,
                 federation: settings.common.federation.clone(),
                 address: settings.address,
                 fleet_port: ports.fleet,
@@ -174,7 +179,7 @@ pub(crate) fn home(settings: &SuperLinkSettings) -> FlowerHome {
 #[cfg(test)]
 mod tests {
     use zonemesh_appliance::flower::{GrpcFlower, preferred_version};
-    use zonemesh_appliance::reporter::onegate::OneGate;
+    use zonemesh_appliance::onegate::OneGate;
     use zonemesh_appliance::settings;
     use zonemesh_appliance::source::{Environment, Variables};
 
@@ -211,7 +216,8 @@ mod tests {
         let flower = InstalledFlower { version: preferred_version(), generation: &GrpcFlower };
         let owner = Some(FileOwner { uid: 990, gid: 991 });
         let inputs = SuperLinkInputs { settings: &settings, owner, flower };
-        let printed = serde_json::to_string_pretty(&inputs.printed(Ok(()))).unwrap();
+        let gateway = Some("10.10.10.1:51822".parse().unwrap());
+        let printed = serde_json::to_string_pretty(&inputs.printed(gateway, Ok(()))).unwrap();
         let golden = include_str!("../tests/golden/plan.json").trim();
         assert_eq!(printed, golden, "if the change is meant, this is the new plan:\n{printed}");
         assert!(!printed.contains("zmt1."));

@@ -73,8 +73,9 @@ pub(crate) async fn print_plan(settings: SuperLinkSettings) -> anyhow::Result<Ex
         Ok(flower) => {
             let inputs = SuperLinkInputs { settings: &settings, owner, flower };
             let file = SetFile::Read(inputs.state().authority_set());
-            let asked = LocalGateway::new(&settings.common, file).resolve().await.map(drop);
-            (inputs.printed(asked.as_ref().copied()), asked)
+            let gateway = LocalGateway::new(&settings.common, file);
+            let asked = gateway.resolve().await.map(drop);
+            (inputs.printed(gateway.address(), asked.as_ref().copied()), asked)
         }
         Err(reason) => (PrintedSuperLinkPlan::without_flower(&reason), Err(reason)),
     };

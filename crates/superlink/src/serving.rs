@@ -12,6 +12,7 @@ use zonemesh_appliance::backoff::Backoff;
 use zonemesh_appliance::companion::LOOK_FOR_WORK;
 use zonemesh_appliance::preflight::dial;
 use zonemesh_appliance::reason::Reason;
+use zonemesh_appliance::reporter::CompanionState;
 use zonemesh_core::record::Readiness;
 use zonemesh_pki::Probe;
 
@@ -139,7 +140,7 @@ impl<'a> ServingFlower<'a> {
         match dial(self.inputs.fleet(), &self.probe).await {
             Ok(()) => {
                 self.served.readiness = Readiness::Ready;
-                superlink.companion.reporter.ready();
+                superlink.companion.reporter.enter(CompanionState::Ready);
                 self.report(Readiness::Ready, superlink).await;
             }
             Err(reason) => {

@@ -29,7 +29,8 @@ pub(crate) struct SuperNodeInputs<'a> {
 pub(crate) struct PrintedSuperNodePlan {
     schema: &'static str,
     role: &'static str,
-    gateway: SocketAddr,
+    /// Where the gateway is, if that is known.
+    gateway: Option<SocketAddr>,
     federation: FederationName,
     flower_version: Option<String>,
     /// Why Flower would not be started now.
@@ -76,6 +77,7 @@ impl SuperNodeInputs<'_> {
 impl PrintedSuperNodePlan {
     pub(crate) fn new(
         settings: &SuperNodeSettings,
+        gateway: Option<SocketAddr>,
         flower_version: Option<String>,
         plan: Result<LaunchPlan, Reason>,
     ) -> Self {
@@ -86,7 +88,7 @@ impl PrintedSuperNodePlan {
         Self {
             schema: "zonemesh/plan/v1",
             role: "supernode",
-            gateway: settings.common.gateway,
+            gateway,
             federation: settings.common.federation.clone(),
             flower_version,
             waiting,
@@ -125,6 +127,7 @@ mod tests {
     fn printed(plan: Result<LaunchPlan, Reason>, settings: &SuperNodeSettings) -> String {
         serde_json::to_string_pretty(&PrintedSuperNodePlan::new(
             settings,
+            Some("10.10.11.1:51822".parse().unwrap()),
             Some("1.25.0".into()),
             plan,
         ))

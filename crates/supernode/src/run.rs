@@ -92,7 +92,7 @@ impl SupervisedSuperNode {
                 SuperNodeEvent::Seen => {}
                 SuperNodeEvent::Settled => {
                     self.settled_at = None;
-                    self.companion.reporter.ready();
+                    self.companion.reporter.enter(CompanionState::Ready);
                 }
                 SuperNodeEvent::Ended(exit) => {
                     let wait = self.companion.note_end(exit);
@@ -208,18 +208,17 @@ async fn passes(
 pub(crate) async fn print_plan(settings: SuperNodeSettings) -> anyhow::Result<Exit> {
     let owner = settings.common.flower_user.as_deref().map(FileOwner::of_user).transpose()?;
     let wanted = settings.common.flower_version;
+    let state = StateFolder::new(&settings.common.state_dir);
+    let gateway = LocalGateway::new(&settings.common, SetFile::Read(state.authority_set()));
     let (version, plan) = match installed_flower(&home(&settings), owner, wanted).await {
         Ok(flower) => {
             let inputs = SuperNodeInputs { settings: &settings, owner, flower };
-            let state = StateFolder::new(&settings.common.state_dir);
-            let file = SetFile::Read(state.authority_set());
-            let gateway = LocalGateway::new(&settings.common, file);
             (Some(flower.version.to_string()), plan_now(&gateway, &inputs).await)
         }
         Err(reason) => (None, Err(reason)),
     };
     let verdict = plan.as_ref().map_or_else(startup::verdict, |_| Exit::Ok);
-    let printed = PrintedSuperNodePlan::new(&settings, version, plan);
+    let printed = PrintedSuperNodePlan::new(&settings, gateway.address(), version, plan);
     let json = serde_json::to_string_pretty(&printed).context("cannot print the plan")?;
     startup::print(&json)?;
     Ok(verdict)

@@ -11,7 +11,10 @@ use zonemesh_appliance::settings::TOKEN_EXAMPLE;
 use zonemesh_pki::describe::fingerprint;
 use zonemesh_pki::{FederationCa, San};
 use zonemesh_standin::{CompanionProcess, LIVES, group, until_gone};
-use zonemesh_standin::{FEDERATION, LOOPBACK, TestGateway, TlsServer, leaf, trusted};
+use zonemesh_standin::{
+    FEDERATION, LOOPBACK, ONEGATE_VM, OneGateFault, TestGateway, TestOneGate, TlsServer, VM_ACTIVE,
+    base64_word, leaf, trusted,
+};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_zonemesh-supernode");
 /// `plan`'s exit codes, as docs/REFERENCE.md has them.
@@ -248,6 +251,70 @@ async fn a_plan_tells_what_may_still_come_from_what_is_refused() {
     coded(&process, REFUSED, "T406");
     process.set("ONEAPP_ZONEMESH_FLOWER_VERSION", "1.25.9");
     coded(&process, REFUSED, "F502");
+}
+
+/// A companion whose CONTEXT names no gateway, with a proxy in its environment.
+fn searching(gateway: &TestGateway, onegate: &TestOneGate) -> CompanionProcess {
+    let mut process = companion(gateway, LIVES);
+    process.set("ONEAPP_ZONEMESH_GATEWAY", "");
+    for (key, value) in onegate.variables() {
+        process.set(&key, &value);
+    }
+    for key in ["http_proxy", "HTTP_PROXY", "ALL_PROXY"] {
+        process.set(key, "http://127.0.0.1:9");
+    }
+    process
+}
+
+#[tokio::test]
+async fn it_finds_its_gateway_through_onegate_and_onegate_hears_that_it_is_ready() {
+    let (gateway, mut onegate) = (TestGateway::start(), TestOneGate::start());
+    let server = superlink(&gateway.ca, "127.0.0.1").await;
+    gateway.show_ready(server.address);
+    onegate.write(ONEGATE_VM, "READY", Some("YES"));
+    onegate.stop();
+    let mut process = searching(&gateway, &onegate);
+    process.run();
+    let status = process.until_reason("N236").await;
+    assert!(status["reason"]["text"].to_string().contains("does not answer"), "{status:#}");
+    onegate.fails(Some(OneGateFault::Error));
+    onegate.start_again();
+    let says = |status: &serde_json::Value, words| {
+        status["reason"]["text"].as_str().unwrap_or_default().contains(words)
+    };
+    process.until(|status| says(status, "500")).await;
+    onegate.has_vm("5", VM_ACTIVE);
+    onegate.write("5", "ZONEMESH_GATEWAY", Some(&base64_word(&gateway.address.to_string())));
+    onegate.fails(None);
+    let ready = || onegate.attribute(ONEGATE_VM, "READY");
+    process.until(|_| ready().is_none()).await;
+    process.until_state("ready").await;
+    process.until(|_| ready().as_deref() == Some("YES")).await;
+    let said = process.log().matches("N236").count();
+    assert!((1..=2).contains(&said), "once for each reason: {}", process.log());
+}
+
+#[tokio::test]
+async fn a_plan_without_a_gateway_is_not_yet_and_without_a_onegate_token_refused() {
+    let (gateway, onegate) = (TestGateway::start(), TestOneGate::start());
+    let mut process = searching(&gateway, &onegate);
+    let ends = |process: &CompanionProcess| {
+        let (exit, out, errors) = process.output(&["plan"]);
+        let plan: serde_json::Value = serde_json::from_str(&out).unwrap_or_default();
+        (exit, plan, errors)
+    };
+    let (exit, plan, errors) = ends(&process);
+    assert_eq!((exit, &plan["waiting"]["code"]), (NOT_YET, &"N236".into()), "{errors}");
+    assert!(plan["gateway"].is_null() && !process.state().exists(), "{plan:#}");
+    onegate.has_vm("5", VM_ACTIVE);
+    onegate.write("5", "ZONEMESH_GATEWAY", Some(&base64_word(&gateway.address.to_string())));
+    let (exit, plan, errors) = ends(&process);
+    assert_eq!((exit, &plan["waiting"]["code"]), (NOT_YET, &"F510".into()), "{errors}");
+    assert_eq!(plan["gateway"], gateway.address.to_string());
+    process.set("TOKENTXT", "");
+    let (exit, _, errors) = ends(&process);
+    assert_eq!(exit, WRONG, "{errors}");
+    assert!(errors.contains("TOKENTXT: is not set or empty"), "{errors}");
 }
 
 /// What OpenNebula's users put beside our keys, and what they mistype.

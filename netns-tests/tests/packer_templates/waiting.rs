@@ -105,26 +105,6 @@ fn a_companion_that_never_becomes_active_fails_the_bootstrap() {
 }
 
 #[test]
-fn a_gateway_that_publishes_itself_later_is_waited_for() {
-    let vm = Vm::of("service_FlowerSuperNode");
-    let later = r#"
-        onegate() {
-            echo asked >>"$ZONEMESH_ETC.asked"
-            case "$(wc -l <"$ZONEMESH_ETC.asked")" in
-            1) echo "ERROR: 500" >&2; return 255 ;;
-            2) echo "not JSON" ;;
-            3) echo '{"SERVICE":{"roles":[{"name":"gateway","nodes":[{}]}]}}' ;;
-            *) echo '{"SERVICE":{"roles":[{"nodes":[{"vm_info":{"VM":{"USER_TEMPLATE":{
-                "ZONEMESH_GATEWAY":"W2ZkMDA6OjFdOjUxODIy"}}}}]}]}}' ;;
-            esac
-        }
-        zonemesh_find_gateway; echo "$ONEAPP_ZONEMESH_GATEWAY""#;
-    let output = vm.run(&[], later);
-    well(&output);
-    assert_eq!(text(&output.stdout), "[fd00::1]:51822\n", "{}", text(&output.stderr));
-}
-
-#[test]
 fn a_check_that_was_killed_is_no_verdict_on_a_gateways_configuration() {
     let vm = Vm::of("service_ZonemeshGateway");
     let configure = |codes: &str| {

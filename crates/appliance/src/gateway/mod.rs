@@ -1,34 +1,32 @@
 //! The local gateway as a companion meets it: pinned TLS, one question, one session that never gives up.
 //!
-//! It promises that each connection pins the gateway's zone before anything is said on it, that each
-//! failure is one [`Reason`], and that a lost gateway is tried again for ever with jitter. It refuses
-//! to decide what a lost gateway means for Flower (nothing: see `run`).
+//! It promises that a gateway which CONTEXT does not name is looked for through OneGate, whose
+//! answer is a hint and no more, and that a lost gateway is tried again for ever with jitter. It
+//! refuses to decide what a lost gateway means for Flower (nothing: see `run`).
 //! Specification: crates/api/proto/local.proto.
 
+mod at;
 mod echo;
 mod newest;
 mod pin;
+mod place;
+mod published;
+mod search;
 mod session;
 mod watched;
 
-use std::error::Error as StdError;
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
-use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
-use zonemesh_api::clients::Said;
+use tonic::Request;
 use zonemesh_api::keepalive::{self, Keepalive, KeepaliveMismatch, Whose};
 use zonemesh_api::v1;
-use zonemesh_api::v1::RefusalKind;
-use zonemesh_api::v1::local_client::LocalClient;
-use zonemesh_api::wire::finding::told_next;
 use zonemesh_api::wire::local::{FederationAnswer, FederationQuestion, RegisteredSuperLink};
 use zonemesh_api::wire::onegate::OneGateIdentity;
 use zonemesh_core::name::FederationName;
 use zonemesh_core::time::UnixMillis;
-use zonemesh_core::token::{SECRET_CHARACTERS, VmRole, VmToken};
-use zonemesh_pki::pinned_client_config;
+use zonemesh_core::token::{VmRole, VmToken};
 
 pub use pin::SetFile;
 pub use session::{GatewayLine, GatewaySession, GatewayTalk};
@@ -37,19 +35,19 @@ pub use watched::{ShownFederation, WatchedFederation};
 use crate::flower::KEEPALIVE;
 use crate::reason::Reason;
 use crate::settings::CompanionSettings;
+use at::{ConnectedGateway, GatewayAt};
 use newest::NewestSet;
 use pin::PinnedZone;
+use place::{PlaceOfGateway, Tried};
 
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The local gateway, for one federation.
+/// The local gateway, for one federation, wherever it is.
 #[derive(Clone)]
 pub struct LocalGateway {
-    address: SocketAddr,
+    place: PlaceOfGateway,
     federation: FederationName,
     token: VmToken,
     role: VmRole,
-    zone: PinnedZone,
+    newest: Arc<Mutex<NewestSet>>,
     /// What proves to OneGate which VM this is, if the gateway is to be shown it.
     onegate: Option<OneGateIdentity>,
 }
@@ -78,10 +76,20 @@ impl LocalGateway {
     /// The gateway of these settings. Connects only when called.
     #[must_use]
     pub fn new(settings: &CompanionSettings, file: SetFile) -> Self {
-        let (address, token) = (settings.gateway, settings.token.clone());
-        let zone = PinnedZone::new(token.pin().clone(), address, NewestSet::new(file));
-        let (federation, role) = (settings.federation.clone(), settings.role);
-        Self { address, federation, token, role, zone, onegate: None }
+        Self {
+            place: PlaceOfGateway::new(settings, &file),
+            federation: settings.federation.clone(),
+            token: settings.token.clone(),
+            role: settings.role,
+            newest: Arc::new(Mutex::new(NewestSet::new(file))),
+            onegate: None,
+        }
+    }
+
+    /// Where it is, if that is known.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.place.address()
     }
 
     /// The same, which is shown what proves to OneGate which VM this is.
@@ -95,12 +103,12 @@ impl LocalGateway {
     /// # Errors
     /// Why there is no usable answer.
     pub async fn resolve(&self) -> Result<ResolvedFederation, Reason> {
-        let mut client = self.connect().await?;
+        let ConnectedGateway { at, mut client } = self.reach().await?;
         let request = v1::ResolveRequest::from(self.question());
         let before = signed(UnixMillis::from(SystemTime::now()));
-        let view = self.call(client.resolve(telling(request))).await?.into_inner();
+        let view = at.call(client.resolve(telling(request))).await?.into_inner();
         let halfway = before.midpoint(signed(UnixMillis::from(SystemTime::now())));
-        let answer = self.read(view)?;
+        let answer = at.read(view)?;
         let ahead_of_gateway_ms = halfway.saturating_sub(signed(answer.gateway_time));
         let out = out_of_its_mesh(&answer);
         Ok(ResolvedFederation { superlink: answer.superlink, ahead_of_gateway_ms, out })
@@ -110,92 +118,30 @@ impl LocalGateway {
         FederationQuestion::by(&self.federation, &self.token, self.role)
     }
 
-    fn read(&self, view: v1::FederationView) -> Result<FederationAnswer, Reason> {
-        let unusable = |error: zonemesh_api::wire::WireError| {
-            self.unreachable(format!("its answer cannot be used: {}", error.to_line()))
-        };
-        FederationAnswer::try_from(view).map_err(unusable)
-    }
-
-    /// A connection to the zone that the token pins, and to no other: nothing is said before.
-    async fn connect(&self) -> Result<LocalClient<Channel>, Reason> {
-        let key = self.zone.key().await?;
-        let tls = pinned_client_config(*key.as_bytes())
-            .map_err(|error| self.unreachable(error.to_string()))?;
-        let connecting = zonemesh_api::clients::local::connect(self.address, tls);
-        match tokio::time::timeout(CALL_TIMEOUT, connecting).await {
-            Ok(Ok(client)) => Ok(client),
-            Ok(Err(error)) => Err(self.failed(error)),
-            Err(_elapsed) => Err(self.silent()),
-        }
-    }
-
-    async fn call<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<T, Reason> {
-        match tokio::time::timeout(CALL_TIMEOUT, call).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(status)) => Err(self.refused(&status)),
-            Err(_elapsed) => Err(self.silent()),
-        }
-    }
-
-    fn refused(&self, status: &Status) -> Reason {
-        let message = status.message().to_owned();
-        match status.code() {
-            Code::Unauthenticated => Reason::TokenRefused { message: self.whole(message) },
-            Code::PermissionDenied => {
-                let next = told_next(status).map(str::to_owned);
-                Reason::RegistrationRefused { message, next }
-            }
-            Code::InvalidArgument | Code::NotFound | Code::FailedPrecondition => {
-                Reason::RequestRefused { message }
-            }
-            _ => self.failed(status.clone()),
-        }
-    }
-
-    /// A token that has not the length of those that are made may have been cut on its way.
-    fn whole(&self, message: String) -> String {
-        match self.token.secret_length() {
-            SECRET_CHARACTERS => message,
-            other => format!(
-                "{message}; was it copied whole? {other} characters follow its last dot, {SECRET_CHARACTERS} in each that `zonemesh key generate token` makes"
-            ),
-        }
-    }
-
-    /// A message of a session was refused.
-    fn declined(&self, refusal: v1::Refusal) -> Reason {
-        let (kind, message) = (refusal.kind(), refusal.reason);
-        match kind {
-            RefusalKind::NotAllowed => {
-                let next = Some(refusal.next).filter(|next| !next.is_empty());
-                Reason::RegistrationRefused { message, next }
-            }
-            RefusalKind::Invalid | RefusalKind::NotRegistered => Reason::RequestRefused { message },
-            RefusalKind::TooOften | RefusalKind::Unavailable | RefusalKind::Unspecified => {
-                self.unreachable(message)
+    /// A connection, once all that may be the gateway were tried in turn.
+    async fn reach(&self) -> Result<ConnectedGateway, Reason> {
+        loop {
+            match self.connect().await {
+                Ok(connected) => return Ok(connected),
+                Err(Tried::Next) => {}
+                Err(Tried::Over(reason)) => return Err(reason),
             }
         }
     }
 
-    fn failed<E: StdError + 'static>(&self, error: E) -> Reason
-    where
-        Said: From<E>,
-    {
-        match zonemesh_pki::local::pin_mismatch(&error) {
-            Some(mismatch) => {
-                Reason::GatewayKey { gateway: self.address, problem: mismatch.to_string() }
-            }
-            None => self.unreachable(Said::from(error).to_string()),
-        }
+    /// One step towards a connection.
+    async fn connect(&self) -> Result<ConnectedGateway, Tried> {
+        self.place.connect(|address| self.at(address)).await
     }
 
-    fn silent(&self) -> Reason {
-        self.unreachable(format!("no answer within {} s", CALL_TIMEOUT.as_secs()))
+    fn at(&self, address: SocketAddr) -> GatewayAt {
+        let pin = self.token.pin().clone();
+        let zone = PinnedZone::new(pin, address, Arc::clone(&self.newest));
+        GatewayAt { address, zone, secret_length: self.token.secret_length() }
     }
 
-    const fn unreachable(&self, problem: String) -> Reason {
-        Reason::GatewayUnreachable { gateway: self.address, problem }
+    fn lost(&self, problem: &str) -> Reason {
+        self.place.lost(problem)
     }
 }
 

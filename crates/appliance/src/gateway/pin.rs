@@ -36,8 +36,8 @@ pub(super) struct PinnedZone {
 }
 
 impl PinnedZone {
-    pub(super) fn new(pin: ZonePin, gateway: SocketAddr, newest: NewestSet) -> Self {
-        Self { pin, gateway, newest: Arc::new(Mutex::new(newest)) }
+    pub(super) fn new(pin: ZonePin, gateway: SocketAddr, newest: Arc<Mutex<NewestSet>>) -> Self {
+        Self { pin, gateway, newest }
     }
 
     /// The key that its gateway must have, asked for anew each time in a managed mesh.

@@ -17,9 +17,11 @@ use zonemesh_api::v1::{GatewayMessage, RefusalKind};
 use zonemesh_api::wire::local::{CompanionHello, Registration};
 use zonemesh_core::companion::CompanionReport;
 
+use super::at::{CALL_TIMEOUT, ConnectedGateway, GatewayAt};
 use super::echo::VmEcho;
 use super::out_of_its_mesh;
-use super::{CALL_TIMEOUT, IssuedCertificate, KEEPALIVES, LocalGateway, WatchedFederation, misfit};
+use super::place::Tried;
+use super::{IssuedCertificate, KEEPALIVES, LocalGateway, WatchedFederation, misfit};
 use crate::backoff::Backoff;
 use crate::reason::Reason;
 
@@ -59,6 +61,12 @@ enum Telling {
 enum Waiting {
     Certificate(oneshot::Sender<Result<IssuedCertificate, Reason>>),
     Report(oneshot::Sender<Result<(), Reason>>),
+}
+
+/// One session with the gateway that has proved itself.
+struct OpenSession {
+    at: GatewayAt,
+    session: LocalSession,
 }
 
 struct Question {
@@ -131,7 +139,7 @@ impl GatewayLine {
     }
 
     fn ended(&self) -> Reason {
-        self.gateway.unreachable("this companion ends".to_owned())
+        self.gateway.lost("this companion ends")
     }
 }
 
@@ -165,20 +173,25 @@ impl GatewaySession {
         loop {
             tokio::select! {
                 () = sleep_until(until) => return,
-                Some(telling) = self.tellings.recv() => match telling {
-                    Telling::Register(_, answer) => drop(answer.send(Err(lost.clone()))),
-                    Telling::Report(report, answer) => {
-                        self.last_report = Some(report);
-                        let _nobody_waits = answer.send(Err(lost.clone()));
-                    }
-                },
+                Some(telling) = self.tellings.recv() => self.turn_away(telling, lost),
+            }
+        }
+    }
+
+    /// What cannot be said now: a report is kept for the next session.
+    fn turn_away(&mut self, telling: Telling, lost: &Reason) {
+        match telling {
+            Telling::Register(_, answer) => drop(answer.send(Err(lost.clone()))),
+            Telling::Report(report, answer) => {
+                self.last_report = Some(report);
+                let _nobody_waits = answer.send(Err(lost.clone()));
             }
         }
     }
 
     async fn run_once(&mut self, backoff: &mut Backoff) -> Reason {
-        let mut session = match self.open().await {
-            Ok(session) => session,
+        let OpenSession { at, mut session } = match self.open().await {
+            Ok(open) => open,
             Err(reason) => return reason,
         };
         let misfit = misfit(session.keepalive);
@@ -188,16 +201,16 @@ impl GatewaySession {
             let again = self.again_at;
             tokio::select! {
                 said = session.inbound.message() => match said {
-                    Ok(Some(message)) => match self.hear(message, misfit.as_ref()) {
+                    Ok(Some(message)) => match self.hear(&at, message, misfit.as_ref()) {
                         Ok(()) => backoff.reset(),
                         Err(reason) => return reason,
                     },
-                    Ok(None) => return self.gateway.unreachable("it ended the session".to_owned()),
-                    Err(status) => return self.gateway.refused(&status),
+                    Ok(None) => return at.unreachable("it ended the session".to_owned()),
+                    Err(status) => return at.refused(&status),
                 },
                 Some(telling) = self.tellings.recv() => self.tell(&mut session, telling).await,
                 () = sleep_until(first.unwrap_or_else(Instant::now)), if first.is_some() => {
-                    self.give_up(Instant::now());
+                    self.give_up(&at, Instant::now());
                 }
                 () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => {
                     self.report(&mut session).await;
@@ -207,12 +220,30 @@ impl GatewaySession {
     }
 
     /// A session with the zone that the token pins, and with no other.
-    async fn open(&self) -> Result<LocalSession, Reason> {
+    async fn open(&mut self) -> Result<OpenSession, Reason> {
+        let begun = Instant::now();
+        let ConnectedGateway { at, mut client } = loop {
+            match self.gateway.connect().await {
+                Ok(connected) => break connected,
+                Err(Tried::Over(reason)) => return Err(reason),
+                Err(Tried::Next) if begun.elapsed() > CALL_TIMEOUT => self.look_up(),
+                Err(Tried::Next) => {}
+            }
+        };
         let gateway = &self.gateway;
-        let mut client = gateway.connect().await?;
         let hello = CompanionHello::by(&gateway.federation, &gateway.token, gateway.role);
         let hello = CompanionHello { onegate: gateway.onegate.clone(), ..hello };
-        gateway.call(LocalSession::open(&mut client, hello, &KEEPALIVES)).await
+        let session = at.call(LocalSession::open(&mut client, hello, &KEEPALIVES)).await?;
+        Ok(OpenSession { at, session })
+    }
+
+    /// Where many addresses are tried, whoever waits is answered meanwhile.
+    fn look_up(&mut self) {
+        let lost = self.seen.borrow().lost.clone();
+        let lost = lost.unwrap_or_else(|| self.gateway.lost("its addresses are tried in turn"));
+        while let Ok(telling) = self.tellings.try_recv() {
+            self.turn_away(telling, &lost);
+        }
     }
 
     /// Says the last report, with the clock as late as can be.
@@ -243,11 +274,16 @@ impl GatewaySession {
     }
 
     /// What the gateway says; an error ends the session.
-    fn hear(&mut self, message: GatewayMessage, misfit: Option<&Reason>) -> Result<(), Reason> {
+    fn hear(
+        &mut self,
+        at: &GatewayAt,
+        message: GatewayMessage,
+        misfit: Option<&Reason>,
+    ) -> Result<(), Reason> {
         let GatewayMessage { answers, body } = message;
         match body {
             Some(Said::View(view)) => {
-                let answer = self.gateway.read(view)?;
+                let answer = at.read(view)?;
                 let (misfit, out) = (misfit.cloned(), out_of_its_mesh(&answer));
                 self.seen.send_replace(WatchedFederation {
                     shown: answer.superlink.into(),
@@ -275,7 +311,7 @@ impl GatewaySession {
                     self.again_at = Some(Instant::now() + SAY_AGAIN);
                 }
                 if let Some(waiting) = self.waits_for(answers) {
-                    waiting.fail(self.gateway.declined(refusal));
+                    waiting.fail(at.declined(refusal));
                 }
             }
             // Of a later release.
@@ -288,14 +324,14 @@ impl GatewaySession {
         self.questions.remove(&answers).map(|question| question.waiting)
     }
 
-    fn give_up(&mut self, now: Instant) {
+    fn give_up(&mut self, at: &GatewayAt, now: Instant) {
         let late = |question: &Question| question.until <= now;
         let (late, waiting) =
             std::mem::take(&mut self.questions).into_iter().partition(|(_, one)| late(one));
         self.questions = waiting;
         let late: BTreeMap<u64, Question> = late;
         for question in late.into_values() {
-            question.waiting.fail(self.gateway.silent());
+            question.waiting.fail(at.silent());
         }
     }
 }

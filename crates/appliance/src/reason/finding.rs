@@ -33,6 +33,7 @@ fn evidence(reason: &Reason) -> Vec<Evidence> {
         | Reason::RegistrationRefused { message, .. }
         | Reason::TokenRefused { message } => vec![because(message)],
         Reason::Files { problem }
+        | Reason::GatewayNotFound { problem }
         | Reason::CaSet { problem }
         | Reason::FlowerPrograms { problem }
         | Reason::FlowerSilent { problem } => vec![because(problem)],
@@ -157,6 +158,7 @@ mod tests {
                 gateway: "10.10.10.1:51822".parse().unwrap(),
                 problem: "another".into(),
             },
+            Reason::GatewayNotFound { problem: "OneGate does not answer".into() },
             Reason::NoSuperLink { federation: "health-eu".parse().unwrap() },
             Reason::Conflict { zone: "berlin".parse().unwrap() },
             Reason::FlowerUnsupported { version: "1.42.0".parse().unwrap() },

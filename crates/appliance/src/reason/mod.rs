@@ -41,6 +41,12 @@ pub enum Reason {
         /// What happened instead.
         problem: String,
     },
+    /// CONTEXT does not name the gateway, and nobody whom OneGate names is it.
+    #[error("no gateway of this zone is found through OneGate yet: {problem}")]
+    GatewayNotFound {
+        /// What OneGate said, or who answered at the addresses that it named.
+        problem: String,
+    },
     /// Nothing accepts connections at the SuperLink's Fleet port.
     #[error("the SuperLink {endpoint} does not answer: {problem}")]
     SuperLinkUnreachable {
@@ -219,6 +225,7 @@ impl Reason {
             Self::RequestRefused { .. } => Code::RequestRefused,
             Self::Files { .. } => Code::FileUnusable,
             Self::GatewayUnreachable { .. } => Code::GatewayUnreachable,
+            Self::GatewayNotFound { .. } => Code::GatewayNotFound,
             Self::SuperLinkUnreachable { .. } => Code::SuperLinkUnreachable,
             Self::ZoneUnreachable { .. } => Code::ZoneUnreachable,
             Self::Keepalive { .. } => Code::KeepaliveMismatch,
@@ -256,6 +263,7 @@ impl Reason {
             | Self::FlowerUnsupported { .. } => true,
             Self::GatewayUnproven { is_other, .. } => *is_other,
             Self::GatewayUnreachable { .. }
+            | Self::GatewayNotFound { .. }
             | Self::SuperLinkUnreachable { .. }
             | Self::ZoneUnreachable { .. }
             | Self::Keepalive { .. }

@@ -5,21 +5,21 @@
 //! platform's way to be told is another field of [`Reporter`].
 //! Shape of the file: [`CompanionStatus`], `"schema": "zonemesh/companion/v1"`.
 
-pub mod onegate;
+mod readiness;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use zonemesh_core::exit::error_line;
 use zonemesh_core::finding::Finding;
 use zonemesh_core::name::FederationName;
 
 use crate::files::write_atomic;
+use crate::onegate::OneGate;
 use crate::reason::Reason;
 use crate::state_folder::StateFolder;
-use onegate::OneGate;
 
 const SAME_REASON_EVERY: Duration = Duration::from_secs(60);
 const OTHER_WORDS_EVERY: Duration = Duration::from_secs(10);
@@ -80,13 +80,14 @@ pub struct Reporter {
     path: PathBuf,
     status: CompanionStatus,
     said: Option<(Reason, Instant)>,
-    /// Until it is told.
-    onegate: Option<OneGate>,
-    telling: JoinSet<()>,
+    /// Whether OneGate is to say READY=YES of this VM.
+    is_ready: watch::Sender<bool>,
+    _telling: JoinSet<()>,
 }
 
 impl Reporter {
-    /// A companion that has just begun. The folder exists.
+    /// A companion that has just begun. The folder exists. OneGate, if there is one, is told from
+    /// now on whether this VM is ready.
     #[must_use]
     pub fn begin(
         folder: &StateFolder,
@@ -107,7 +108,12 @@ impl Reporter {
             flower_starts: 0,
         };
         let path = folder.status_file();
-        let reporter = Self { path, status, said: None, onegate, telling: JoinSet::new() };
+        let (is_ready, wanted) = watch::channel(false);
+        let mut telling = JoinSet::new();
+        if let Some(onegate) = onegate {
+            telling.spawn(readiness::keep_told(onegate, wanted));
+        }
+        let reporter = Self { path, status, said: None, is_ready, _telling: telling };
         reporter.write();
         reporter
     }
@@ -146,23 +152,10 @@ impl Reporter {
             let federation = &self.status.federation;
             tracing::info!(state = ?state, %federation, endpoint = self.status.endpoint, "state");
         }
+        self.is_ready.send_replace(state == CompanionState::Ready);
         self.status.reason = None;
         self.said = None;
         self.write();
-    }
-
-    /// Flower works; OneGate is told once.
-    pub fn ready(&mut self) {
-        self.enter(CompanionState::Ready);
-        let Some(onegate) = self.onegate.take() else { return };
-        self.telling.spawn(async move {
-            match onegate.report_ready().await {
-                Ok(()) => tracing::info!("OneGate was told READY=YES"),
-                Err(error) => {
-                    tracing::warn!(error = error_line(&error), "OneGate was not told READY")
-                }
-            }
-        });
     }
 
     /// What is wrong was put right, without a new state.

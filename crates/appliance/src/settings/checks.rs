@@ -15,7 +15,7 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
     }
 }
 
-pub(super) fn gateway(text: &str) -> Result<SocketAddr, &'static str> {
+pub(crate) fn gateway(text: &str) -> Result<SocketAddr, &'static str> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(SocketAddr::new(address, LOCAL_API_PORT));
     }
@@ -31,6 +31,23 @@ pub(super) fn own_address(text: &str) -> Result<IpAddr, String> {
         return Err("SuperNodes cannot connect to such an address".to_owned());
     }
     Ok(address)
+}
+
+/// What a question can be sent to.
+pub(super) fn endpoint(text: &str) -> Result<String, &'static str> {
+    let url = reqwest::Url::parse(text).ok().filter(|url| url.has_host());
+    match url.as_ref().map(reqwest::Url::scheme) {
+        Some("http" | "https") => Ok(text.to_owned()),
+        _ => Err("it is no http:// address"),
+    }
+}
+
+/// What can stand in a header.
+pub(super) fn header(text: &str) -> Result<String, &'static str> {
+    match reqwest::header::HeaderValue::from_str(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("it has a character that no header can have"),
+    }
 }
 
 pub(super) fn absolute(text: &str) -> Result<PathBuf, &'static str> {

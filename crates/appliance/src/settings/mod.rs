@@ -7,6 +7,7 @@
 
 mod checks;
 mod node_config;
+mod onegate_keys;
 mod strangers;
 
 use std::net::{IpAddr, SocketAddr};
@@ -16,9 +17,11 @@ use zonemesh_core::name::FederationName;
 use zonemesh_core::token::{VmRole, VmToken};
 
 use crate::flower::{FlowerVersion, GivenPorts};
-use crate::reporter::onegate::OneGate;
+use crate::onegate::OneGate;
 use crate::source::{ContextKey, KeyReaders, SettingsErrors, Variables};
 
+pub(crate) use checks::gateway as local_api_address;
+pub use onegate_keys::onegate_lack;
 pub use strangers::{is_ours, strangers};
 
 /// Port of a gateway's local API, unless ONEAPP_ZONEMESH_GATEWAY names another.
@@ -28,6 +31,15 @@ pub const LOCAL_API_PORT: u16 = 51822;
 pub const TOKEN_EXAMPLE: &str =
     "zmt1.key:iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w.bm90LWEtc2VjcmV0LWF0LWFsbA";
 
+/// Where the gateway's local API is.
+#[derive(Debug, Clone)]
+pub enum GatewayPlace {
+    /// At this address.
+    Given(SocketAddr),
+    /// Where a VM of the service says, as OneGate tells it.
+    Published(OneGate),
+}
+
 /// What both companions are told.
 #[derive(Debug, Clone)]
 pub struct CompanionSettings {
@@ -36,7 +48,7 @@ pub struct CompanionSettings {
     /// Name of the federation.
     pub federation: FederationName,
     /// The gateway's local API.
-    pub gateway: SocketAddr,
+    pub gateway: GatewayPlace,
     /// Which zone the gateway must be of, and what proves this VM to it.
     pub token: VmToken,
     /// Folder of Flower's programs.
@@ -87,7 +99,7 @@ const FEDERATION: ContextKey = ContextKey {
 const GATEWAY: ContextKey = ContextKey {
     name: "ONEAPP_ZONEMESH_GATEWAY",
     readers: KeyReaders::Both,
-    default: "required",
+    default: "asked of OneGate",
     meaning: "IP or IP:PORT of the gateway's local API",
     expected: "IP:PORT of the gateway's local API",
     example: "10.10.10.1:51822",
@@ -207,11 +219,12 @@ const ETH0_IP: ContextKey = ContextKey {
 };
 const ONEGATE_ENDPOINT: ContextKey = onegate_key(
     "ONEGATE_ENDPOINT",
-    "OpenNebula's own: with the next two, OneGate is told `READY=YES`",
+    "OpenNebula's own: with the next two, OneGate is told `READY=YES`, and asked for the gateway",
+    "http://169.254.16.9:5030",
 );
-const VMID: ContextKey = onegate_key("VMID", "OpenNebula's own");
+const VMID: ContextKey = onegate_key("VMID", "OpenNebula's own", "7");
 const TOKENTXT: ContextKey =
-    onegate_key("TOKENTXT", "OpenNebula's own: this VM's OneGate token; secret");
+    onegate_key("TOKENTXT", "OpenNebula's own: this VM's OneGate token; secret", "bXktdG9rZW4=");
 
 /// The table, in the order of the documents.
 pub const KEYS: &[ContextKey] = &[
@@ -254,15 +267,18 @@ const fn port_key(
     }
 }
 
-/// OpenNebula's own words are taken as they are.
-const fn onegate_key(name: &'static str, meaning: &'static str) -> ContextKey {
+const fn onegate_key(
+    name: &'static str,
+    meaning: &'static str,
+    example: &'static str,
+) -> ContextKey {
     ContextKey {
         name,
         readers: KeyReaders::Both,
         default: "none",
         meaning,
-        expected: "what OpenNebula gives with TOKEN=YES",
-        example: "",
+        expected: "what OpenNebula gives with TOKEN=YES, the token in /run/one-context/one_env",
+        example,
         secret: true,
     }
 }
@@ -274,7 +290,7 @@ const fn onegate_key(name: &'static str, meaning: &'static str) -> ContextKey {
 pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, SettingsErrors> {
     let common = common(&mut variables, VmRole::SuperLink);
     let address = address(&mut variables);
-    let has_onegate = onegate(&variables).is_some();
+    let has_onegate = onegate_keys::are_there(&variables);
     let shows = variables.optional(IDENTITY, |text| checks::identity(text, has_onegate));
     let ports = GivenPorts {
         fleet: variables.optional(FLEET_PORT, checks::port),
@@ -308,7 +324,8 @@ pub fn supernode(mut variables: Variables<'_>) -> Result<SuperNodeSettings, Sett
 
 fn common(variables: &mut Variables<'_>, role: VmRole) -> Option<CompanionSettings> {
     let federation = variables.required(FEDERATION, str::parse);
-    let gateway = variables.required(GATEWAY, checks::gateway);
+    let onegate = onegate_keys::read(variables);
+    let gateway = gateway(variables, onegate.as_ref());
     let token = variables.required(TOKEN, str::parse);
     let _always = variables.optional(TLS_ENABLED, checks::tls);
     let flower_bin = variables.optional(FLOWER_BIN, checks::absolute);
@@ -325,16 +342,19 @@ fn common(variables: &mut Variables<'_>, role: VmRole) -> Option<CompanionSettin
         flower_version,
         state_dir: given_state_dir
             .unwrap_or_else(|| format!("/var/lib/zonemesh-{}", role.as_str()).into()),
-        onegate: onegate(variables),
+        onegate,
     })
 }
 
-/// All three or none: a VM without `TOKEN=YES` has no OneGate.
-fn onegate(variables: &Variables<'_>) -> Option<OneGate> {
-    let endpoint = variables.raw(ONEGATE_ENDPOINT)?;
-    let vm = variables.raw(VMID)?;
-    let token = variables.raw(TOKENTXT)?;
-    Some(OneGate::new(&endpoint, &vm, &token))
+/// Given, or else to be asked of OneGate; a VM that can do neither is not started.
+fn gateway(variables: &mut Variables<'_>, onegate: Option<&OneGate>) -> Option<GatewayPlace> {
+    if variables.raw(GATEWAY).is_some() {
+        return variables.optional(GATEWAY, checks::gateway).map(GatewayPlace::Given);
+    }
+    if onegate.is_none() {
+        onegate_keys::say_what_lacks(variables);
+    }
+    onegate.cloned().map(GatewayPlace::Published)
 }
 
 fn address(variables: &mut Variables<'_>) -> Option<IpAddr> {

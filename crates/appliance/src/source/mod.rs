@@ -163,6 +163,11 @@ impl<'a> Variables<'a> {
         self.optional(key, parse)
     }
 
+    /// Records that a value is not there, for a reason of its own.
+    pub fn lacks(&mut self, key: ContextKey, problem: &str) {
+        self.problem(key, "", problem.to_owned());
+    }
+
     fn problem(&mut self, key: ContextKey, place: &str, problem: String) {
         let place = if place.is_empty() { String::new() } else { format!(" ({place})") };
         let ContextKey { name, expected, example, .. } = key;

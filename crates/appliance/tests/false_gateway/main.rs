@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use zonemesh_appliance::gateway::{GatewayTalk, LocalGateway, SetFile, WatchedFederation};
 use zonemesh_appliance::reason::Reason;
-use zonemesh_appliance::settings::{self, CompanionSettings};
+use zonemesh_appliance::settings::{self, CompanionSettings, GatewayPlace};
 use zonemesh_appliance::source::{Environment, Variables};
 use zonemesh_core::companion::{CompanionReport, ReportedState, SuperNodeState};
 use zonemesh_core::key::ZoneIdentity;
@@ -90,7 +90,10 @@ async fn listener(zone_seed: u8) -> (std::net::SocketAddr, JoinSet<usize>) {
 async fn a_false_gateway_with_another_key_reads_not_one_byte() {
     let gateway = TestGateway::start();
     let (address, mut reading) = listener(66).await;
-    let told = CompanionSettings { gateway: address, ..settings(&gateway, &gateway.token) };
+    let told = CompanionSettings {
+        gateway: GatewayPlace::Given(address),
+        ..settings(&gateway, &gateway.token)
+    };
     let client = LocalGateway::new(&told, SetFile::Read("/nonexistent".into()));
     let reason = report(&client).await.unwrap_err();
     assert!(matches!(reason, Reason::GatewayKey { .. }), "{reason}");
@@ -98,7 +101,7 @@ async fn a_false_gateway_with_another_key_reads_not_one_byte() {
     assert_eq!(reading.join_next().await.unwrap().unwrap(), 0);
     // The same ears hear a companion that takes them for its gateway.
     let (address, mut reading) = listener(ZONE_SEED[0]).await;
-    let told = CompanionSettings { gateway: address, ..told };
+    let told = CompanionSettings { gateway: GatewayPlace::Given(address), ..told };
     let client = LocalGateway::new(&told, SetFile::Read("/nonexistent".into()));
     let _no_answer = report(&client).await;
     assert!(reading.join_next().await.unwrap().unwrap() > 0);

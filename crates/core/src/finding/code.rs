@@ -187,6 +187,9 @@ codes! {
     KeyUsedTwice "N235" Down "two hosts use one WireGuard key"
         "two hosts use its WireGuard key: {address}"
         "stop the gateway that was cloned, or give it keys of its own: a VM is not copied with them";
+    GatewayNotFound "N236" Down "no gateway is found through OneGate"
+        "no gateway of this zone is found through OneGate yet: {reason}"
+        "nothing to do if the gateway's VM is still to come; else set {vm:gateway} to its address";
 
     RegistrationRefused "P301" Down "the gateway refuses this VM"
         "the gateway refuses the registration: {reason}"

@@ -11,12 +11,13 @@ use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 const MOST: usize = 64;
 /// A companion waits for somebody else: told of the federation, of the zone or of the session, or
 /// over by itself.
-const WAITS: [Code; 9] = [
+const WAITS: [Code; 10] = [
     Code::NoSuperLink,
     Code::SuperLinkNotReady,
     Code::NotServing,
     Code::ZoneUnreachable,
     Code::GatewayUnreachable,
+    Code::GatewayNotFound,
     Code::FederationClaimedTwice,
     Code::KeepaliveMismatch,
     Code::KeyRevoked,

@@ -1,0 +1,56 @@
+//! OpenNebula's own three keys of OneGate: all are there, or what that means.
+//!
+//! It promises that a OneGate which cannot be asked is never without effect in silence. It refuses
+//! to ask it.
+
+use super::{GATEWAY, ONEGATE_ENDPOINT, TOKENTXT, VMID, checks};
+use crate::onegate::OneGate;
+use crate::source::{ContextKey, Variables};
+
+const KEYS: [ContextKey; 3] = [ONEGATE_ENDPOINT, VMID, TOKENTXT];
+
+/// OneGate, if this VM has it; what is wrong with a value is recorded.
+pub(super) fn read(variables: &mut Variables<'_>) -> Option<OneGate> {
+    let endpoint = variables.optional(ONEGATE_ENDPOINT, checks::endpoint);
+    let vm = variables.optional(VMID, checks::header);
+    let token = variables.optional(TOKENTXT, checks::header);
+    Some(OneGate::new(&endpoint?, &vm?, &token?))
+}
+
+/// True if none of the three is missing.
+pub(super) fn are_there(variables: &Variables<'_>) -> bool {
+    missing(variables).next().is_none()
+}
+
+fn missing(variables: &Variables<'_>) -> impl Iterator<Item = ContextKey> {
+    KEYS.into_iter().filter(move |key| variables.raw(*key).is_none())
+}
+
+/// Records why OneGate cannot be asked for the gateway. A value that is there and wrong is
+/// recorded.
+pub(super) fn say_what_lacks(variables: &mut Variables<'_>) {
+    let has_endpoint = variables.raw(ONEGATE_ENDPOINT).is_some();
+    if !has_endpoint {
+        let problem =
+            "is not set, and this VM has no OneGate that could be asked for it (TOKEN=YES)";
+        variables.lacks(GATEWAY, problem);
+        return;
+    }
+    let missing: Vec<ContextKey> = missing(variables).collect();
+    for key in missing {
+        let problem = "is not set or empty, and without it OneGate tells nobody where the gateway is \
+                       (ONEAPP_ZONEMESH_GATEWAY says it too)";
+        variables.lacks(key, problem);
+    }
+}
+
+/// What a OneGate that cannot be told anything means, where nothing else needs it.
+#[must_use]
+pub fn onegate_lack(variables: &Variables<'_>) -> Option<String> {
+    variables.raw(ONEGATE_ENDPOINT)?;
+    let key = missing(variables).next()?;
+    let ContextKey { name, expected, .. } = key;
+    Some(format!(
+        "{name} is not set or empty: OneGate will never hear READY=YES of this VM; expected {expected}"
+    ))
+}

@@ -67,9 +67,9 @@ struct Sleeper(Process);
 
 impl Sleeper {
     fn start(left: &WireGuardGateway<'_>, wan: &Wan, duration: Duration) -> Result<Self> {
-        let mut command = left.namespace().command("setsid");
+        let mut command = left.namespace().command(PROGRAM);
         let seconds = duration.as_secs().to_string();
-        command.args(["--wait", "nice", "-n", "-20", PROGRAM, "stalls", "--seconds", &seconds]);
+        command.args(["stalls", "--seconds", &seconds]);
         pin(&mut command, FIRST_CORE);
         Ok(Self(Process::spawn("stalls", command, wan.folder())?))
     }

@@ -92,7 +92,24 @@ impl<'l> Desk<'l> {
             .envs(self.variables.iter().cloned());
         let output =
             run(&mut command).with_context(|| format!("in {}: {}", self.zone.name, block.text))?;
-        Ok(output.replace(&self.root.display().to_string(), ""))
+        Ok(self.as_on_a_machine(&output))
+    }
+
+    /// What was printed, without this zone's folder; a line that was broken as its path is longer here
+    /// is one again.
+    fn as_on_a_machine(&self, output: &str) -> String {
+        let root = self.root.display().to_string();
+        let (mut lines, mut was_longer) = (Vec::<String>::new(), false);
+        for line in output.lines() {
+            match lines.last_mut().filter(|_| was_longer && line.starts_with("  ")) {
+                Some(last) => *last = format!("{last} {}", line.trim_start()),
+                None => {
+                    was_longer = line.contains(&root);
+                    lines.push(line.replace(&root, ""));
+                }
+            }
+        }
+        lines.iter().map(|line| format!("{line}\n")).collect()
     }
 
     /// The script with this zone's folder before each path of a gateway, also in the configuration.

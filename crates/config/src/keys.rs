@@ -98,8 +98,8 @@ section! {
     /// while there is much to carry, the tunnel's threads run before ordinary programs of this
     /// machine for a fifth of the time and have a larger share than they for the rest, on one core
     /// neither ([more](design/data-plane.md#busy-threads)); it takes the right to the lowest
-    /// real-time priority and to be five less nice than the service (`LimitRTPRIO=1` and
-    /// `LimitNICE=-5` in the unit; a `Nice=` of its own moves the latter), without
+    /// real-time priority and to be eight less nice than the service (`LimitRTPRIO=1` and
+    /// `LimitNICE=-8` in the unit; a `Nice=` of its own moves the latter), without
     /// which the log says so once
     realtime: bool = one(value::truth), Default("true"), Anew;
     /// made on first start

@@ -272,7 +272,7 @@ fn the_gateway_keeps_only_the_capabilities_it_needs() {
     // The right to the lowest real-time priority and to a larger share, without the capability to rank
     // other processes.
     assert_eq!(values(&unit, "LimitRTPRIO"), ["1"]);
-    assert_eq!(values(&unit, "LimitNICE"), ["-5"]);
+    assert_eq!(values(&unit, "LimitNICE"), ["-8"]);
     // Only a step before the start may set the clock; `-`: that it fails stops nothing.
     let set_clock = "-+/usr/bin/zonemeshd raise-clock --config /etc/zonemesh/zonemesh.toml";
     assert!(values(&unit, "ExecStartPre").contains(&set_clock));

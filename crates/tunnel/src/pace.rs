@@ -137,7 +137,7 @@ impl ThreadPace {
             (self.realtime, self.rank) = (false, ThreadRank::Ordinary);
         } else {
             SAID[1].call_once(|| {
-                tracing::info!(%error, "busy tunnel threads have the share of any other when they are not first; a larger one needs LimitNICE=-5 (five less than the service's Nice=), in a container `--ulimit nice=25`");
+                tracing::info!(%error, "busy tunnel threads have the share of any other when they are not first; a larger one needs LimitNICE=-8 (eight less than the service's Nice=), in a container `--ulimit nice=28`");
             });
             // The scheduler was taken all the same: what was refused is the share.
             (self.favoured, self.priority) = (false, ThreadPriority::Ordinary);

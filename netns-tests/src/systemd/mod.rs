@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, ensure};
 
 pub use booted::BootedDebian;
-pub use site::Site;
+pub use site::{FAILED, Site};
 
 /// The Debian releases to try, by their names.
 #[must_use]

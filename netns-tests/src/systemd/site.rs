@@ -20,6 +20,9 @@ use super::{BootedDebian, package};
 const ZONES: [ZonePlan<'_>; 2] =
     [ZonePlan { name: "berlin", vms: &["vm"] }, ZonePlan { name: "madrid", vms: &["vm"] }];
 
+/// Names the units of ours that have failed: in a container one of systemd's own may (219/CGROUP).
+pub const FAILED: &str = "systemctl list-units --failed --plain --no-legend 'zonemesh*'";
+
 /// The two zones; the container goes before the network that it is in.
 pub struct Site {
     /// Berlin's gateway.

@@ -8,7 +8,7 @@
 //! The container's network outlives its boots, so that what a test wants to see come is cleared before.
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::systemd::{BootedDebian, Site, package};
+use netns_tests::systemd::{BootedDebian, FAILED, Site, package};
 
 use crate::on_each_release;
 
@@ -86,7 +86,7 @@ fn after_a_boot_the_clear_is_barred_before_the_network_and_before_the_daemon() -
         berlin.run("systemctl start zonemeshd")?;
         site.wait_until_connected()?;
         site.ping()?;
-        ensure!(berlin.run("systemctl --failed --plain --no-legend")?.is_empty());
+        ensure!(berlin.run(FAILED)?.is_empty());
         site.succeeded()
     })
 }
@@ -119,7 +119,7 @@ fn a_broken_state_or_configuration_keeps_no_machine_from_booting_and_bars_what_i
         site.berlin.reboot()?;
         let said = told(&site)?;
         ensure!(said.contains("zonemesh config check /etc/zonemesh/zonemesh.toml"), "{said}");
-        let failed = site.berlin.run("systemctl --failed --plain --no-legend")?;
+        let failed = site.berlin.run(FAILED)?;
         ensure!(failed.lines().count() == 1 && failed.contains(GUARD), "{failed}");
         let seen = site.berlin.run("ip route show table 9091; nft list table inet zonemesh")?;
         ensure!(seen.contains("unreachable 10.10.11.0/24"), "{seen}");
@@ -141,7 +141,7 @@ fn without_a_configuration_the_guard_is_passed_over_at_a_boot() -> Result<()> {
             shown.contains("ActiveState=inactive") && shown.contains("ConditionResult=no"),
             "{shown}"
         );
-        ensure!(berlin.run("systemctl --failed --plain --no-legend")?.is_empty());
+        ensure!(berlin.run(FAILED)?.is_empty());
         ensure!(berlin.run(IN_THE_KERNEL)?.is_empty());
         site.succeeded()
     })

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::systemd::{BootedDebian, package};
+use netns_tests::systemd::{BootedDebian, FAILED, package};
 use serde_json::Value;
 use zonemesh_lab::federation::{
     HOME, LabFederation, SUPERLINK, SUPERNODE, Settings, TRAINING, ZONES,
@@ -128,6 +128,6 @@ fn goes_with_its_package(vm: &Vm) -> Result<()> {
     let said = debian.run(&format!("dpkg --purge {unit}"))?;
     ensure!(said.contains(&format!("deleting /var/lib/{unit}")), "{said}");
     debian.run(&format!("! test -e /etc/zonemesh -o -e /var/lib/{unit}"))?;
-    ensure!(debian.run("systemctl --failed --plain --no-legend")?.is_empty());
+    ensure!(debian.run(FAILED)?.is_empty());
     Ok(())
 }

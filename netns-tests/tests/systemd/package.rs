@@ -5,7 +5,7 @@
 //! ```
 
 use anyhow::{Result, ensure};
-use netns_tests::systemd::{Site, package};
+use netns_tests::systemd::{FAILED, Site, package};
 use zonemesh_lab::wait::{Look, until};
 
 use crate::{SOON, on_each_release};
@@ -34,7 +34,7 @@ fn an_installation_without_a_configuration_starts_nothing_and_says_what_is_next(
         let output = berlin.output("systemctl start zonemeshd")?;
         let refused = String::from_utf8_lossy(&output.stderr).into_owned();
         ensure!(!output.status.success() && refused.contains("Assertion failed"), "{refused}");
-        ensure!(berlin.run("systemctl --failed --plain --no-legend")?.is_empty());
+        ensure!(berlin.run(FAILED)?.is_empty());
         // Routers have these, and no port of the gateway's is given away.
         for (switch, value) in [
             ("net.ipv4.ip_forward", "1"),
@@ -115,7 +115,7 @@ fn removal_leaves_the_keys_and_a_purge_takes_them_and_says_so() -> Result<()> {
         ensure!(said.contains("deleting /var/lib/zonemesh: the keys"), "{said}");
         berlin
             .run("! test -e /var/lib/zonemesh -o -e /etc/zonemesh -o -e /etc/default/zonemeshd")?;
-        ensure!(berlin.run("systemctl --failed --plain --no-legend")?.is_empty());
+        ensure!(berlin.run(FAILED)?.is_empty());
         let left =
             berlin.run("find /etc /usr /var/lib -name '*zonemesh*' ! -path '/var/lib/dpkg/*'")?;
         ensure!(left.is_empty(), "a purge leaves {left}");

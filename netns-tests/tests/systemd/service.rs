@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use netns_tests::systemd::Site;
+use netns_tests::systemd::{FAILED, Site};
 use zonemesh_lab::wait::{Look, holds_for, until};
 
 use crate::{SOON, on_each_release, say};
@@ -29,7 +29,7 @@ fn a_gateway_starts_at_a_fresh_boot_and_after_every_kill() -> Result<()> {
         let took = site.wait_until_connected()?;
         say(format_args!("{release}: connected {took:.1?} after the boot"))?;
         site.ping()?;
-        let failed = site.berlin.run("systemctl --failed --plain --no-legend")?;
+        let failed = site.berlin.run(FAILED)?;
         ensure!(failed.is_empty(), "{failed}{}", site.berlin.run("journalctl -b -p warning")?);
         for kill in 1..=kills() {
             site.berlin.run("kill -9 $(systemctl show --value -p MainPID zonemeshd)")?;

@@ -33,6 +33,19 @@ fn ranks(wan: &Wan, pair: &mut Pair<'_>) -> Result<SeenRank> {
     ranks_during(pair.left.process(), THREAD, || transfer(from, to, address, BYTES).map(drop))
 }
 
+/// Starts the left one again by another program, which is given it and its arguments.
+fn left_by(pair: &mut Pair<'_>, program: &str, arguments: &[&str]) -> Result<()> {
+    pair.left.process().terminate(SOON)?;
+    pair.left.start_again_with(|command| {
+        let own = [command.get_program().to_owned()].into_iter();
+        let argv: Vec<OsString> = own.chain(command.get_args().map(OsString::from)).collect();
+        *command = Command::new(program);
+        command.args(arguments).args(argv);
+    })?;
+    pair.configure(Side::Left, PairPlan::default())?;
+    pair.wait_for_ping(Side::Left, Family::V4, SOON).map(drop)
+}
+
 /// Little traffic: the thread is as any other.
 fn comes_to_rest(wan: &Wan, pair: &mut Pair<'_>) -> Result<()> {
     until("the thread to rank as any other", SOON, || {
@@ -63,15 +76,7 @@ fn busy_threads_run_first_and_idle_ones_rank_as_any_other() -> Result<()> {
 fn threads_that_may_not_run_first_say_so_once_and_carry_all_the_same() -> Result<()> {
     let wan = Wan::new()?;
     let mut pair = Pair::start(&wan, [Implementation::Zonemesh; 2], PairPlan::default())?;
-    pair.left.process().terminate(SOON)?;
-    pair.left.start_again_with(|command| {
-        let program = [command.get_program().to_owned()].into_iter();
-        let argv: Vec<OsString> = program.chain(command.get_args().map(OsString::from)).collect();
-        *command = Command::new("setpriv");
-        command.args(["--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice"]).args(argv);
-    })?;
-    pair.configure(Side::Left, PairPlan::default())?;
-    pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
+    left_by(&mut pair, "setpriv", &["--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice"])?;
     for _ in 0..2 {
         let ranks = ranks(&wan, &mut pair)?;
         ensure!(ranks == SeenRank::ORDINARY, "without the right to it ranked {ranks:?}");
@@ -86,15 +91,7 @@ fn threads_that_may_not_run_first_say_so_once_and_carry_all_the_same() -> Result
 fn how_nice_the_process_was_started_is_where_its_threads_come_back_to() -> Result<()> {
     let wan = Wan::new()?;
     let mut pair = Pair::start(&wan, [Implementation::Zonemesh; 2], PairPlan::default())?;
-    pair.left.process().terminate(SOON)?;
-    pair.left.start_again_with(|command| {
-        let program = [command.get_program().to_owned()].into_iter();
-        let argv: Vec<OsString> = program.chain(command.get_args().map(OsString::from)).collect();
-        *command = Command::new("nice");
-        command.args(["-n", "5"]).args(argv);
-    })?;
-    pair.configure(Side::Left, PairPlan::default())?;
-    pair.wait_for_ping(Side::Left, Family::V4, SOON)?;
+    left_by(&mut pair, "nice", &["-n", "5"])?;
     comes_to_rest(&wan, &mut pair)?;
     let ranks = ranks(&wan, &mut pair)?;
     ensure!(ranks.favoured == (is_allowed()? && has_several_cores()), "it ranked {ranks:?}");

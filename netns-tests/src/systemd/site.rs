@@ -173,6 +173,20 @@ impl Site {
         Ok(shown.trim().to_owned())
     }
 
+    /// Waits until a unit's journal of this boot has the words: systemd says that a unit has ended before
+    /// its last lines are read from the pipe.
+    ///
+    /// # Errors
+    /// When they do not come; with what is there.
+    pub fn wait_until_told(&self, unit: &str, words: &str) -> Result<()> {
+        let journal = format!("journalctl --no-pager --boot -u {unit}");
+        until(words, patience(), || {
+            let told = self.berlin.run(&journal)?;
+            Ok(Look::<()>::when(told.contains(words), told))
+        })?;
+        Ok(())
+    }
+
     /// Ends a scenario that went well.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! really offered, and the longest time by which the sleeper was late. Both run as processes of their
 //! own (`zonemesh-reliability garbage`, `stalls`). Refuses any target outside a namespace of the lab.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -72,17 +73,19 @@ fn kinds() -> Vec<Vec<u8>> {
 }
 
 /// Puts the session of this process before all others: a loaded machine is not to be taken for a stall
-/// that a real-time thread makes.
+/// that a busy thread makes.
 ///
 /// # Errors
 /// Without the right to.
 pub fn come_first() -> Result<()> {
-    // Sessions count where `sched_autogroup_enabled` is set; elsewhere the file is not there.
+    // Sessions count where `sched_autogroup_enabled` is set; elsewhere the file is not there. The session
+    // that the machine started with has no weight: what runs in it competes thread by thread.
     match std::fs::write("/proc/self/autogroup", "-20") {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => {
+            Err(error.into())
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Sleeps for a millisecond again and again; returns by how much it was late at most, and how often by

@@ -50,11 +50,6 @@ fn clear(site: &Site) -> Result<()> {
     Ok(())
 }
 
-/// What the guard has told in this boot.
-fn told(site: &Site) -> Result<String> {
-    site.berlin.run(&format!("journalctl --no-pager --boot -u {GUARD}"))
-}
-
 #[test]
 fn after_a_boot_the_clear_is_barred_before_the_network_and_before_the_daemon() -> Result<()> {
     on_each_release(|release| {
@@ -101,7 +96,7 @@ fn a_broken_state_or_configuration_keeps_no_machine_from_booting_and_bars_what_i
         site.berlin.run("cp /var/lib/zonemesh/barred /root; systemctl disable zonemeshd")?;
         site.berlin.run("printf 'no network\\n\\377\\n' >/var/lib/zonemesh/barred")?;
         site.berlin.reboot()?;
-        ensure!(told(&site)?.contains("what was barred last cannot be read"), "{}", told(&site)?);
+        site.wait_until_told(GUARD, "what was barred last cannot be read")?;
         let seen =
             site.berlin.run("ip route show table 9091; systemctl is-active network-pre.target")?;
         ensure!(seen.contains("unreachable 10.10.11.0/24"), "{seen}");
@@ -109,7 +104,7 @@ fn a_broken_state_or_configuration_keeps_no_machine_from_booting_and_bars_what_i
         clear(&site)?;
         site.berlin.run("echo '[zone' >/etc/zonemesh/zonemesh.toml")?;
         site.berlin.reboot()?;
-        ensure!(told(&site)?.contains("barring by the last one in force"), "{}", told(&site)?);
+        site.wait_until_told(GUARD, "barring by the last one in force")?;
         let seen = site.berlin.run("ip route show table 9091; systemctl --failed --no-legend")?;
         ensure!(seen.contains("unreachable 10.10.11.0/24") && !seen.contains(GUARD), "{seen}");
         // No configuration says anything; what was barred last is barred.
@@ -117,8 +112,7 @@ fn a_broken_state_or_configuration_keeps_no_machine_from_booting_and_bars_what_i
         let kept = "/var/lib/zonemesh/in-force.toml";
         site.berlin.run(&format!("mv /root/barred /var/lib/zonemesh; rm {kept}"))?;
         site.berlin.reboot()?;
-        let said = told(&site)?;
-        ensure!(said.contains("zonemesh config check /etc/zonemesh/zonemesh.toml"), "{said}");
+        site.wait_until_told(GUARD, "zonemesh config check /etc/zonemesh/zonemesh.toml")?;
         let failed = site.berlin.run(FAILED)?;
         ensure!(failed.lines().count() == 1 && failed.contains(GUARD), "{failed}");
         let seen = site.berlin.run("ip route show table 9091; nft list table inet zonemesh")?;

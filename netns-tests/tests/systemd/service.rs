@@ -83,8 +83,7 @@ fn a_reload_takes_a_good_file_and_fails_with_a_broken_one() -> Result<()> {
             !site.berlin.output("systemctl reload zonemeshd")?.status.success(),
             "it was taken"
         );
-        let said = site.berlin.run("journalctl --no-pager -u zonemeshd -n 20")?;
-        ensure!(said.contains("zonemesh.toml:1:"), "{said}");
+        site.wait_until_told("zonemeshd", "zonemesh.toml:1:")?;
         ensure!(site.property("ActiveState")? == "active" && site.property("MainPID")? == pid);
         ensure!(site.finding("C115")?.is_some());
         site.ping()?;
@@ -126,8 +125,7 @@ fn a_start_with_a_broken_file_runs_the_last_and_without_one_tries_less_and_less_
         let output = site.berlin.output("systemctl start zonemeshd")?;
         ensure!(!output.status.success(), "systemctl says that it has started");
         ensure!(site.property("ExecMainStatus")? == "7");
-        let said = site.berlin.run("journalctl --no-pager -u zonemeshd -n 20")?;
-        ensure!(said.contains("zonemesh config check /etc/zonemesh/zonemesh.toml"), "{said}");
+        site.wait_until_told("zonemeshd", "zonemesh config check /etc/zonemesh/zonemesh.toml")?;
         // A second each would be twenty.
         std::thread::sleep(Duration::from_secs(20));
         let restarts: u32 = site.property("NRestarts")?.parse()?;
@@ -213,8 +211,7 @@ fn a_gateway_that_stands_still_is_started_anew() -> Result<()> {
             let pid = site.property("MainPID")?;
             Ok(Look::<()>::when(pid != first && pid != "0", pid))
         })?;
-        let said = berlin.run("journalctl --no-pager -u zonemeshd")?;
-        ensure!(said.contains("Watchdog timeout"), "{said}");
+        site.wait_until_told("zonemeshd", "Watchdog timeout")?;
         site.wait_until_connected()?;
         site.succeeded()
     })

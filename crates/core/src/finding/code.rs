@@ -334,6 +334,9 @@ codes! {
     NotServing "F505" Degraded "the SuperLink does not serve yet"
         "the SuperLink does not serve on {address} yet: {reason}"
         "wait; if it lasts longer than two minutes, read Flower's log in {vm:state_dir}/log";
+    PartitionUnknown "F506" Down "a SuperNode's partition is not known"
+        "this VM's partition is not known yet: {reason}"
+        "nothing to do if OneGate is only late; else set {vm:node_config}, as in `partition-id=0 num-partitions=2`";
     NoSuperLink "F510" Degraded "no SuperLink is registered"
         "no zone has registered a SuperLink for the federation {federation} yet"
         "nothing to do if its VM is still to come; else `zonemesh superlink list` on its gateway";

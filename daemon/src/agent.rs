@@ -2,6 +2,7 @@
 //!
 //! Tunnels come up with what configuration and disk say, before any network answer is awaited.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +32,7 @@ use crate::facts::kernel::changes;
 use crate::facts::ledger::Ledger;
 use crate::facts::tunnel::DataPlane;
 use crate::failure::{Exit, Failure, OrExit as _};
-use crate::plan::{MachineAddresses, MeshPlan};
+use crate::plan::MeshPlan;
 use crate::serve::admin;
 use crate::signals::{self, EndAsked, EndSignals};
 use crate::supervisor::Supervisor;
@@ -60,14 +61,13 @@ pub async fn run(begun: StartConfig) -> Result<AgentEnd, Failure> {
     left_out::settle(&mut config);
     let written = config.clone();
     let follows_grant = addresses::fill_in(&mut config)?;
-    let outside = network::outer_addresses(&config).await;
+    let outside = network::outer_addresses(&config, None);
     let left_out = addresses::leave_out(&mut config, &outside);
-    let machine = MachineAddresses { outside: outside.clone(), left_out };
     let config = in_force(config, written)?;
     let mut supervisor = Supervisor::new();
     let begun = Beginning { config: &config, file: Some(Arc::new(file)) };
     let running = tokio::select! {
-        started = start(begun, Ground::Kernel(machine), &mut supervisor) => started?,
+        started = start(begun, Ground::Kernel { left_out }, &mut supervisor) => started?,
         _ = signals.asked() => {
             tracing::info!("stopping in the middle of the start");
             serve::manager::stopping();
@@ -203,7 +203,10 @@ pub struct GivenGround {
 
 /// What a gateway stands on.
 enum Ground {
-    Kernel(MachineAddresses),
+    /// These tunnel addresses are not used, as the machine has them outside.
+    Kernel {
+        left_out: Vec<IpAddr>,
+    },
     Given(GivenGround),
 }
 
@@ -216,7 +219,7 @@ async fn start(
     let Beginning { config: held, file } = begun;
     let config = &held.now();
     let write_delay = match &ground {
-        Ground::Kernel(_) => Duration::ZERO,
+        Ground::Kernel { .. } => Duration::ZERO,
         Ground::Given(given) => given.write_delay,
     };
     let disk = DiskWriter::start(SlowDisk { disk: FileSystem, write_delay })
@@ -267,8 +270,8 @@ async fn bring_up(
     ground: Ground,
     supervisor: &mut Supervisor,
 ) -> Result<StartedTunnel, Failure> {
-    let machine = match ground {
-        Ground::Kernel(machine) => machine,
+    let left_out = match ground {
+        Ground::Kernel { left_out } => left_out,
         Ground::Given(GivenGround { tunnel, network, .. }) => {
             // Nothing is set yet: the reconcilers find all of it missing.
             let config = &held.now();
@@ -293,5 +296,5 @@ async fn bring_up(
     supervisor.spawn("UDP port", listening);
     let sockets = held.now().gateway.wg_sockets.clone();
     supervisor.spawn("UAPI socket", serve::wg::run(tunnel, sockets));
-    Ok(StartedTunnel { machine, ..started })
+    Ok(StartedTunnel { left_out, ..started })
 }

@@ -25,6 +25,7 @@ use crate::facts::paths::PathBoard;
 use crate::facts::rate_limits::RefusedCalls;
 use crate::facts::streams::StreamBoard;
 use crate::facts::tunnel::DataPlane;
+use crate::facts::wan::WanLinks;
 use crate::serve::sources::SnapshotSources;
 use crate::serve::start::Served;
 
@@ -42,6 +43,7 @@ pub(crate) struct Boards {
     keepalives: Arc<Keepalives>,
     pairs: Arc<PairBoard>,
     etcd: Arc<EtcdBoard>,
+    wan: Arc<WanLinks>,
     refusals: Arc<RefusedCalls>,
     network: Arc<dyn Network>,
 }
@@ -54,6 +56,7 @@ impl Boards {
             streams: Arc::new(StreamBoard::new(Arc::clone(&refusals))),
             pairs: Arc::default(),
             etcd: Arc::default(),
+            wan: Arc::default(),
             paths,
             refusals,
             network,
@@ -76,6 +79,7 @@ impl Boards {
             paths: self.paths.clone(),
             streams: self.streams(&state.ledger, tunnel),
             etcd: self.etcd.clone(),
+            wan: self.wan.clone(),
         }
     }
 
@@ -102,6 +106,7 @@ impl Boards {
             companions: companions.clone(),
             refused_vms: Arc::default(),
             cas: state.cas.clone(),
+            wan: self.wan.clone(),
             silent: Mutex::default(),
             last: Mutex::default(),
         };

@@ -33,6 +33,7 @@ use crate::facts::reach::state_of;
 use crate::facts::refused_vms::RefusedVms;
 use crate::facts::streams::{StreamBoard, StreamFailure};
 use crate::facts::tunnel::DataPlane;
+use crate::facts::wan::WanLinks;
 use crate::plan::PeerPlan;
 use crate::plan::troubles::{
     self, CompanionSight, EtcdSight, FolderSight, Ipv6Sight, MachineSight, PeerSight, StreamSight,
@@ -65,6 +66,7 @@ pub(crate) struct Lookout {
     pub(crate) companions: Arc<CompanionBoard>,
     pub(crate) refused_vms: Arc<RefusedVms>,
     pub(crate) cas: Arc<FederationCas>,
+    pub(crate) wan: Arc<WanLinks>,
     /// Members of which nothing is known, and since when.
     pub(crate) silent: Mutex<BTreeMap<ZoneName, Instant>>,
     /// The last one.
@@ -140,10 +142,12 @@ impl Lookout {
         let down = lan.iter().filter(|(_, is_up)| !**is_up);
         let mut lan_down: Vec<_> = down.map(|(name, _)| format!("{name} is down")).collect();
         lan_down.extend(self.lost_address(&config).map(|ip| format!("no interface has {ip}")));
+        let wan_down = self.wan.troubles();
         let machine = MachineSight {
             clock_behind: status.clock_behind,
             not_forwarded: network::switched_off(&config.zone.prefixes, forward),
             lan_down,
+            wan_down: wan_down.values().cloned().collect(),
             without_ipv6: without_ipv6(&config, &peers),
             bulk_work_missing: missing.collect(),
             etcd_lost: etcd_lost.map(|etcd| EtcdSight { url: etcd.url, error: etcd.error }),
@@ -168,7 +172,9 @@ impl Lookout {
                     [_] => Subject::Zone(peer.id.zone.clone()),
                     _ => Subject::Gateway(peer.id.clone()),
                 };
-                let sight = self.sight(peer, subject);
+                let mut sight = self.sight(peer, subject);
+                let endpoint = sight.endpoint.map(|endpoint| endpoint.ip());
+                sight.is_link_down = endpoint.is_some_and(|ip| wan_down.contains_key(&ip));
                 states.push(sight.state);
                 let passes = matches!(sight.state, PathState::Up | PathState::Degraded);
                 if !is_out && (!is_deaf || passes) {
@@ -231,6 +237,7 @@ impl Lookout {
             endpoint: tunnel.and_then(|tunnel| tunnel.endpoint),
             is_unresolved: self.ledger.findings().stands(Code::NameUnresolved, &zone),
             unanswered: tunnel.map_or(0, |tunnel| tunnel.handshake_attempts_unanswered),
+            is_link_down: false,
             refused: tunnel.and_then(|tunnel| tunnel.send_refused).map(SendRefusal),
             mtu: path.map_or(0, |path| path.summary.mtu),
             black_hole: path.is_some_and(|path| path.summary.black_hole),

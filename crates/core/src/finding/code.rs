@@ -190,6 +190,9 @@ codes! {
     GatewayNotFound "N236" Down "no gateway is found through OneGate"
         "no gateway of this zone is found through OneGate yet: {reason}"
         "nothing to do if the gateway's VM is still to come; else set {vm:gateway} to its address";
+    WanDown "N237" Down "this gateway's own link to other zones is down"
+        "{found}: zones behind it are cut off"
+        "`ip link` and `ip route`: plug it in, set it up, give it its routes again";
 
     RegistrationRefused "P301" Down "the gateway refuses this VM"
         "the gateway refuses the registration: {reason}"

@@ -3,6 +3,7 @@
 //! Promises: the same sights give the same findings. Refuses to know how they are seen
 //! (`act::lookout`).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
@@ -31,6 +32,8 @@ pub(crate) struct MachineSight {
     pub(crate) not_forwarded: Vec<String>,
     /// In words, what is wrong with the interfaces of the zone's own network.
     pub(crate) lan_down: Vec<String>,
+    /// In words, what is wrong with the interfaces that lead to other gateways.
+    pub(crate) wan_down: BTreeSet<String>,
     /// What there is of IPv6 in this gateway's part of the mesh, where the machine has none.
     pub(crate) without_ipv6: Option<Ipv6Sight>,
     /// Bulk work that is not done: its kind and its state.
@@ -66,6 +69,11 @@ pub(crate) fn of_machine(machine: &MachineSight) -> Vec<Finding> {
     if !machine.lan_down.is_empty() {
         let wrong = Evidence::Found(machine.lan_down.join(", "));
         found.push(Finding::new(Code::LanDown, Subject::Here).with(wrong));
+    }
+    if !machine.wan_down.is_empty() {
+        let wrong = machine.wan_down.iter().cloned().map(Evidence::Found);
+        let down = Finding::new(Code::WanDown, Subject::Here);
+        found.push(wrong.fold(down, Finding::with));
     }
     if let Some(ipv6) = &machine.without_ipv6 {
         let off = Finding::new(Code::Ipv6Off, Subject::Here);

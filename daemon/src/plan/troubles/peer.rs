@@ -1,7 +1,7 @@
 //! What is wrong with a peer: its tunnel, its path, its stream, its lanes and its clock.
 //!
 //! One root cause is one finding: a peer whose tunnel is down is not blamed for its stream as well,
-//! and a peer that rests is missed by nobody.
+//! nor one for this machine's own link, and a peer that rests is missed by nobody.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub(crate) struct PeerSight {
     /// True if there would be an endpoint, and its name does not resolve: that is told.
     pub(crate) is_unresolved: bool,
     pub(crate) unanswered: u64,
+    /// True if the interface that leads to it is down: that is told.
+    pub(crate) is_link_down: bool,
     /// Why this machine refuses to send to it, if it does.
     pub(crate) refused: Option<SendRefusal>,
     pub(crate) mtu: u16,
@@ -82,6 +84,7 @@ pub(crate) fn of_peer(peer: &PeerSight) -> Vec<Finding> {
         }
         PathState::Down | PathState::Never if peer.rests && peer.unanswered == 0 => {}
         PathState::Down | PathState::Never if peer.endpoint.is_none() && peer.is_unresolved => {}
+        PathState::Down | PathState::Never if peer.is_link_down => {}
         PathState::Down | PathState::Never => found.push(silent(peer)),
         // One that is started again at once is missed by nobody.
         PathState::Stopped if peer.in_state_for < STOPPED => {}

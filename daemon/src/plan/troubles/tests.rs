@@ -17,6 +17,7 @@ fn paris() -> PeerSight {
         endpoint: Some("198.51.100.7:51820".parse().unwrap()),
         is_unresolved: false,
         unanswered: 0,
+        is_link_down: false,
         refused: None,
         mtu: 1420,
         black_hole: false,
@@ -122,6 +123,19 @@ fn what_this_machine_refuses_to_send_is_the_cause_and_not_the_silence() {
 }
 
 #[test]
+fn this_machines_own_link_is_told_once_and_not_for_each_zone_behind_it() {
+    let refused = Some(SendRefusal(101));
+    let cut = PeerSight { state: PathState::Down, is_link_down: true, refused, ..paris() };
+    says(&cut, &[]);
+    says(&PeerSight { state: PathState::Never, unanswered: 9, ..cut }, &[]);
+    let wan_down = ["eth0 is down", "eth1 has no carrier"].map(str::to_owned).into();
+    let found = of_machine(&MachineSight { wan_down, ..MachineSight::default() });
+    let line = "N237 eth0 is down, eth1 has no carrier: zones behind it are cut off";
+    assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), [line]);
+    assert!(CODES.contains(&found[0].code));
+}
+
+#[test]
 fn a_gateway_that_was_stopped_is_said_so_unless_it_is_back_at_once() {
     let stopped = PeerSight {
         state: PathState::Stopped,
@@ -208,7 +222,7 @@ fn keys_that_are_anothers_are_one_finding_for_each_zone() {
         taken("a lane's WireGuard key", KeyDispute::Unproven),
         taken("its WireGuard key", KeyDispute::Shared("paris".parse().unwrap())),
     ];
-    let found = of_plan(&MeshPlan { taken, ..MeshPlan::default() });
+    let found = of_plan(&MeshPlan { taken, ..MeshPlan::default() }, &KernelState::default());
     let line = "T414 rome: its next WireGuard key is another zone's or this gateway's own, \
         a lane's WireGuard key is not proved: the zone's record has no signature by it, \
         its WireGuard key is zone paris's too, and both have proved it";
@@ -222,6 +236,7 @@ fn the_machine_is_told_of_its_clock_its_bulk_work_and_etcd() {
         clock_behind: Some(Duration::from_secs(60)),
         not_forwarded: vec!["net.ipv4.ip_forward".to_owned()],
         lan_down: vec!["lan0 is down".to_owned()],
+        wan_down: BTreeSet::new(),
         without_ipv6: Some(Ipv6Sight {
             switch: "net.ipv6.conf.zm0.disable_ipv6".to_owned(),
             left_out: 3,

@@ -15,6 +15,7 @@ use crate::act::streams::StreamContext;
 use crate::administration::opened::OpenedState;
 use crate::administration::reload::Reloading;
 use crate::facts::companions::CompanionBoard;
+use crate::facts::disk::aside::AsideFiles;
 use crate::facts::disk::config_file::ConfigFile;
 use crate::facts::etcd::EtcdBoard;
 use crate::facts::in_force::ConfigInForce;
@@ -107,6 +108,7 @@ impl Boards {
             refused_vms: Arc::default(),
             cas: state.cas.clone(),
             wan: self.wan.clone(),
+            aside: AsideFiles::default(),
             silent: Mutex::default(),
             last: Mutex::default(),
         };

@@ -19,6 +19,7 @@ use zonemesh_tunnel::Offload;
 use crate::act::{PeersInService, network, udp_port};
 use crate::facts::certificates::FederationCas;
 use crate::facts::companions::CompanionBoard;
+use crate::facts::disk::aside::AsideFiles;
 use crate::facts::disk::config_file::ConfigFile;
 use crate::facts::disk::state_folder::{self, FolderState};
 use crate::facts::etcd::EtcdBoard;
@@ -67,6 +68,7 @@ pub(crate) struct Lookout {
     pub(crate) refused_vms: Arc<RefusedVms>,
     pub(crate) cas: Arc<FederationCas>,
     pub(crate) wan: Arc<WanLinks>,
+    pub(crate) aside: AsideFiles,
     /// Members of which nothing is known, and since when.
     pub(crate) silent: Mutex<BTreeMap<ZoneName, Instant>>,
     /// The last one.
@@ -89,9 +91,11 @@ pub(crate) async fn run(lookout: Arc<Lookout>) -> anyhow::Result<()> {
     }
 }
 
-fn look_at(folder: &Path) -> FolderSight {
+fn look_at(folder: &Path, aside: &AsideFiles) -> FolderSight {
     let FolderState { unwritable, open_to } = state_folder::look(folder);
-    FolderSight { path: folder.display().to_string(), unwritable, open_to }
+    let inside = |path: &Path| path.strip_prefix(folder).unwrap_or(path).display().to_string();
+    let set_aside = aside.look(folder).iter().map(|path| inside(path)).collect();
+    FolderSight { path: folder.display().to_string(), unwritable, open_to, set_aside }
 }
 
 impl Lookout {
@@ -151,7 +155,7 @@ impl Lookout {
             without_ipv6: without_ipv6(&config, &peers),
             bulk_work_missing: missing.collect(),
             etcd_lost: etcd_lost.map(|etcd| EtcdSight { url: etcd.url, error: etcd.error }),
-            state_folder: look_at(&config.gateway.state_dir),
+            state_folder: look_at(&config.gateway.state_dir, &self.aside),
         };
         let mut found = troubles::of_machine(&machine);
         found.extend(self.configuration());

@@ -60,6 +60,9 @@ codes! {
     StateFolderOpen "C105" Note "others can open the state folder"
         "it is open to {found}"
         "nothing to do where the platform wants it; else `chmod 700` it";
+    FileSetAside "C106" Note "a stored file could not be used"
+        "{count} stored {count:file|files} could not be used and {count:was|were} set aside: {file}"
+        "the journal said why: `journalctl -u zonemeshd`; when it is of no more use, delete it";
     ConfigSyntax "C110" Down "the configuration is no TOML"
         "{file}: {found}, expected {expected}"
         "correct this line; `zonemesh config check` names every mistake";

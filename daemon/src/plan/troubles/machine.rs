@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 
+/// Files that were set aside and are told by name.
+const NAMED: usize = 3;
+
 /// An etcd that is out of reach.
 #[derive(Debug, Clone)]
 pub(crate) struct EtcdSight {
@@ -52,6 +55,8 @@ pub(crate) struct FolderSight {
     pub(crate) unwritable: String,
     /// Who else can open it; empty if nobody can.
     pub(crate) open_to: String,
+    /// Files in it that could not be used.
+    pub(crate) set_aside: Vec<String>,
 }
 
 /// What is wrong with the machine and with etcd.
@@ -89,7 +94,7 @@ pub(crate) fn of_machine(machine: &MachineSight) -> Vec<Finding> {
         let lost = lost.with(Evidence::Address(etcd.url.clone()));
         found.push(lost.with(Evidence::Reason(etcd.error.clone())));
     }
-    let FolderSight { path, unwritable, open_to } = &machine.state_folder;
+    let FolderSight { path, unwritable, open_to, set_aside } = &machine.state_folder;
     let about = |code| Finding::new(code, Subject::File(path.clone()));
     if !unwritable.is_empty() {
         let reason = Evidence::Reason(unwritable.clone());
@@ -97,6 +102,11 @@ pub(crate) fn of_machine(machine: &MachineSight) -> Vec<Finding> {
     }
     if !open_to.is_empty() {
         found.push(about(Code::StateFolderOpen).with(Evidence::Found(open_to.clone())));
+    }
+    if !set_aside.is_empty() {
+        let named = set_aside.iter().take(NAMED).cloned().map(Evidence::File);
+        let aside = about(Code::FileSetAside).with(Evidence::Count(set_aside.len() as u64));
+        found.push(named.fold(aside, Finding::with));
     }
     found
 }

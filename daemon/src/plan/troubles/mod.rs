@@ -87,6 +87,7 @@ pub(crate) const CODES: &[Code] = &[
     Code::NoMesh,
     Code::StateFolderUnwritable,
     Code::StateFolderOpen,
+    Code::FileSetAside,
     Code::ReloadRefused,
     Code::ConfigNotInForce,
     Code::ConfigOfBefore,

@@ -247,6 +247,9 @@ fn the_machine_is_told_of_its_clock_its_bulk_work_and_etcd() {
             path: "/var/lib/zonemesh".to_owned(),
             unwritable: "Read-only file system".to_owned(),
             open_to: "group 1000".to_owned(),
+            set_aside: ["clock.bad1", "records/a.bad1", "b.bad1", "c.bad1"]
+                .map(str::to_owned)
+                .into(),
         },
     };
     let found = of_machine(&machine);
@@ -264,6 +267,10 @@ fn the_machine_is_told_of_its_clock_its_bulk_work_and_etcd() {
         Read-only file system; tunnels run on, and no change is kept";
     assert_eq!(found[4].to_string(), unwritable);
     assert_eq!(found[5].to_string(), "C105 /var/lib/zonemesh: it is open to group 1000");
+    let aside = "C106 /var/lib/zonemesh: 4 stored files could not be used and were set aside: \
+        clock.bad1, records/a.bad1, b.bad1";
+    assert_eq!(found[6].to_string(), aside);
+    assert!(!found[6].severity.is_alarming());
     assert!(found[4].severity.is_alarming() && !found[5].severity.is_alarming());
 }
 

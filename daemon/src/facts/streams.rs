@@ -109,15 +109,22 @@ impl StreamBoard {
         gateways.map(|gateway| known.of(gateway)).collect()
     }
 
-    /// Streams that are open now, to whichever gateway.
-    pub(crate) fn open(&self) -> u32 {
-        self.lock().entries.values().map(|entry| entry.open).sum()
+    /// Streams that are open now, to gateways of which this is so.
+    pub(crate) fn open_where(&self, is_so: impl Fn(&GatewayId) -> bool) -> u32 {
+        let known = self.lock();
+        let open = known.entries.iter().filter(|(gateway, entry)| entry.open > 0 && is_so(gateway));
+        open.map(|(_, entry)| entry.open).sum()
     }
 
     /// The zones to which a stream is open now.
     pub(crate) fn open_to(&self) -> BTreeSet<ZoneName> {
+        self.open_to_where(|_| true)
+    }
+
+    /// The zones to which a stream is open now, to a gateway of which this is so.
+    pub(crate) fn open_to_where(&self, is_so: impl Fn(&GatewayId) -> bool) -> BTreeSet<ZoneName> {
         let known = self.lock();
-        let open = known.entries.iter().filter(|(_, entry)| entry.open > 0);
+        let open = known.entries.iter().filter(|(gateway, entry)| entry.open > 0 && is_so(gateway));
         open.map(|(gateway, _)| gateway.zone.clone()).collect()
     }
 
@@ -209,7 +216,7 @@ mod tests {
         board.closed(&zone);
         let entry = board.entry(&zone);
         assert_eq!((entry.open, entry.error.as_str()), (1, ""));
-        assert_eq!(board.open(), 1);
+        assert_eq!([true, false].map(|is_so| board.open_where(|_| is_so)), [1, 0]);
     }
 
     #[test]

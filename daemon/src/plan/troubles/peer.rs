@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
+use zonemesh_core::finding::{Code, Evidence, Finding, Severity, Subject};
 use zonemesh_core::path::{PathReason, PathState, SendRefusal};
 
 /// A clock that is further off than this is worth a line: Flower bears 5 s.
@@ -86,8 +86,10 @@ pub(crate) fn of_peer(peer: &PeerSight) -> Vec<Finding> {
         PathState::Down | PathState::Never if peer.endpoint.is_none() && peer.is_unresolved => {}
         PathState::Down | PathState::Never if peer.is_link_down => {}
         PathState::Down | PathState::Never => found.push(silent(peer)),
-        // One that is started again at once is missed by nobody.
-        PathState::Stopped if peer.in_state_for < STOPPED => {}
+        // One that is started again at once is missed by nobody, and is not up meanwhile.
+        PathState::Stopped if peer.in_state_for < STOPPED => {
+            found.push(about(peer, Code::PeerStopped).severity(Severity::Note));
+        }
         PathState::Stopped => found.push(about(peer, Code::PeerStopped)),
     }
     if let Some(offset) = peer.clock_offset_ms.filter(|offset| offset.abs() >= CLOCK_OFF_MS) {

@@ -143,8 +143,13 @@ fn a_gateway_that_was_stopped_is_said_so_unless_it_is_back_at_once() {
         unanswered: 7,
         ..paris()
     };
-    says(&stopped, &["N230 paris: its gateway said goodbye: it was stopped"]);
-    says(&PeerSight { in_state_for: Duration::from_secs(4), ..stopped }, &[]);
+    let line = "N230 paris: its gateway said goodbye: it was stopped";
+    says(&stopped, &[line]);
+    assert!(of_peer(&stopped)[0].severity.is_alarming());
+    // It is shown as stopped meanwhile: that is explained, and calls nobody.
+    let just_now = PeerSight { in_state_for: Duration::from_secs(4), ..stopped };
+    says(&just_now, &[line]);
+    assert!(!of_peer(&just_now)[0].severity.is_alarming());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use zonemesh_core::finding::{Code, Finding, Subject};
 use zonemesh_core::kernel::Ipv6State;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::path::{PathState, SendRefusal};
-use zonemesh_core::registry::Standing;
+use zonemesh_core::registry::{Registry, Standing};
 use zonemesh_tunnel::Offload;
 
 use crate::act::{PeersInService, network, udp_port};
@@ -37,7 +37,8 @@ use crate::facts::tunnel::DataPlane;
 use crate::facts::wan::WanLinks;
 use crate::plan::PeerPlan;
 use crate::plan::troubles::{
-    self, CompanionSight, EtcdSight, FolderSight, Ipv6Sight, MachineSight, PeerSight, StreamSight,
+    self, CompanionSight, EtcdSight, FolderSight, Ipv6Sight, MachineSight, PeerSight,
+    StreamRefusal, StreamSight,
 };
 
 /// Time between two looks.
@@ -225,6 +226,23 @@ impl Lookout {
         long.map(about).collect()
     }
 
+    /// Why a stream to a zone was refused, with what is known of the keys of both.
+    fn refusal(&self, failure: StreamFailure, zone: &ZoneName) -> Option<StreamRefusal> {
+        Some(match failure {
+            StreamFailure::Broken => return None,
+            StreamFailure::Refused => StreamRefusal::Stated,
+            StreamFailure::ClockOff => StreamRefusal::Clock,
+            StreamFailure::KeyHere => {
+                let before = self.ledger.read(|registry| registry.former_key(zone));
+                StreamRefusal::KeyHere { before }
+            }
+            StreamFailure::KeyThere => {
+                let own = self.ledger.read(Registry::own_key);
+                StreamRefusal::KeyThere { own }
+            }
+        })
+    }
+
     fn sight(&self, peer: &PeerPlan, subject: Subject) -> PeerSight {
         let tunnel = self.tunnel.peer_status(&peer.wireguard_key);
         let tunnel = tunnel.as_ref();
@@ -252,8 +270,7 @@ impl Lookout {
             stream: StreamSight {
                 is_wanted: peer.is_neighbour,
                 is_open: entry.open > 0,
-                is_refused: entry.is_refused(),
-                is_clock_off: entry.failure == StreamFailure::ClockOff,
+                refusal: self.refusal(entry.failure, &peer.id.zone),
                 error: entry.error,
             },
             clock_offset_ms: entry.clock_offset.map(|offset| offset.millis),

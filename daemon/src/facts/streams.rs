@@ -25,6 +25,10 @@ pub(crate) enum StreamFailure {
     Refused,
     /// The same, as one of the two clocks is wrong.
     ClockOff,
+    /// The same, as its certificate is not of the zone key that it has here.
+    KeyHere,
+    /// The same, as this gateway's is not of the zone key that is known there.
+    KeyThere,
 }
 
 /// The streams to one neighbour.

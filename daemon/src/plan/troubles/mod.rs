@@ -31,7 +31,7 @@ pub(crate) use companions::{CompanionSight, of_companions};
 pub(crate) use configuration::of_configuration;
 pub(crate) use kernel::of_kernel;
 pub(crate) use machine::{EtcdSight, FolderSight, Ipv6Sight, MachineSight, of_machine};
-pub(crate) use peer::{PeerSight, StreamSight, of_peer};
+pub(crate) use peer::{PeerSight, StreamRefusal, StreamSight, of_peer};
 
 /// What helps where nobody is heard of a SuperLink's VM.
 const SUPERLINK_LOST: &str = "is its VM up, and does it reach its gateway? in it: \

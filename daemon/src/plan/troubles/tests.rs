@@ -188,13 +188,12 @@ fn a_stream_is_missed_only_of_a_neighbour() {
     let refused = StreamSight {
         is_wanted: true,
         is_open: false,
-        is_refused: true,
-        is_clock_off: false,
+        refusal: Some(StreamRefusal::Stated),
         error: "your certificate is not of a known zone".into(),
     };
     let line = "T413 paris: registry stream refused: your certificate is not of a known zone";
     says(&PeerSight { stream: refused.clone(), ..paris() }, &[line]);
-    let broken = StreamSight { is_refused: false, error: "gone".into(), ..refused.clone() };
+    let broken = StreamSight { refusal: None, error: "gone".into(), ..refused.clone() };
     says(&PeerSight { stream: broken, ..paris() }, &["N211 paris: registry stream not up: gone"]);
     let unwanted = StreamSight { is_wanted: false, ..refused };
     says(&PeerSight { stream: unwanted, ..paris() }, &[]);
@@ -211,12 +210,31 @@ fn a_stream_that_is_not_up_is_tried_again_and_its_fix_says_so_first() {
 #[test]
 fn a_stream_that_is_refused_for_a_clock_is_mended_by_a_clock() {
     let error = "its certificate ended".to_owned();
-    let (is_refused, is_clock_off, wanted) = (true, true, paris().stream);
-    let refused = StreamSight { is_open: false, is_refused, is_clock_off, error, ..wanted };
+    let refusal = Some(StreamRefusal::Clock);
+    let refused = StreamSight { is_open: false, refusal, error, ..paris().stream };
     let found = of_peer(&PeerSight { stream: refused, ..paris() });
     assert_eq!(found[0].code, Code::StreamRefused);
     let fix = found[0].fix.spelled();
     assert!(fix.contains("timedatectl") && !fix.contains("zone key"), "{fix}");
+}
+
+#[test]
+fn a_stream_that_is_refused_for_a_zone_key_says_whose_file_is_to_be_mended() {
+    let key = zonemesh_core::key::ZoneIdentity::from_seed(&[9; 32]).public_key();
+    let fix = |refusal| {
+        let (error, refusal) = ("not of the zone_key".to_owned(), Some(refusal));
+        let refused = StreamSight { is_open: false, refusal, error, ..paris().stream };
+        let found = of_peer(&PeerSight { stream: refused, ..paris() });
+        assert_eq!(found[0].code, Code::StreamRefused);
+        found[0].fix.spelled()
+    };
+    for before in [None, Some(key)] {
+        let fix = fix(StreamRefusal::KeyHere { before });
+        assert!(fix.contains("section here") && !fix.contains("both ends"), "{fix}");
+        assert_eq!(fix.contains(&key.to_string()), before.is_some(), "{fix}");
+    }
+    let fix = fix(StreamRefusal::KeyThere { own: key });
+    assert!(fix.contains("there is wrong") && fix.contains(&key.to_string()), "{fix}");
 }
 
 #[test]

@@ -60,6 +60,9 @@ codes! {
     StateFolderOpen "C105" Note "others can open the state folder"
         "it is open to {found}"
         "nothing to do where the platform wants it; else `chmod 700` it";
+    FileSetAside "C106" Note "a stored file could not be used"
+        "{count} stored {count:file|files} could not be used and {count:was|were} set aside: {file}"
+        "the journal said why: `journalctl -u zonemeshd`; when it is of no more use, delete it";
     ConfigSyntax "C110" Down "the configuration is no TOML"
         "{file}: {found}, expected {expected}"
         "correct this line; `zonemesh config check` names every mistake";
@@ -190,6 +193,9 @@ codes! {
     GatewayNotFound "N236" Down "no gateway is found through OneGate"
         "no gateway of this zone is found through OneGate yet: {reason}"
         "nothing to do if the gateway's VM is still to come; else set {vm:gateway} to its address";
+    WanDown "N237" Down "this gateway's own link to other zones is down"
+        "{found}: zones behind it are cut off"
+        "`ip link` and `ip route`: plug it in, set it up, give it its routes again";
 
     RegistrationRefused "P301" Down "the gateway refuses this VM"
         "the gateway refuses the registration: {reason}"

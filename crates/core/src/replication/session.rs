@@ -349,11 +349,14 @@ impl ReplicationSession {
         }
     }
 
-    /// True of a record of a zone that is not the neighbour's, and of which nothing has ever been valid
-    /// here: its key may be the wrong one here, which its own stream tells, and no neighbour's fault.
+    /// True of a record of a zone that is not the neighbour's, and of which nothing is valid here by the
+    /// key that it has now: that may be the wrong one here, which its own stream tells, and no
+    /// neighbour's fault.
     fn is_passed_on(&self, offered: &SignedRecord, registry: &Registry) -> bool {
         offered.decode().is_ok_and(|record| {
-            record.zone != self.neighbour && registry.of_zone(&record.zone).next().is_none()
+            let is_heard = registry.of_zone(&record.zone).next().is_some()
+                && registry.former_key(&record.zone).is_none();
+            record.zone != self.neighbour && !is_heard
         })
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Tunnels come up with what configuration and disk say, before any network answer is awaited.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -233,7 +234,10 @@ async fn start(
     let tunnel = started.tunnel.clone();
     state.announce(tunnel.lanes()).await?;
     let folder = config.gateway.state_dir.clone();
-    supervisor.spawn("barred", barred::run(started.kernel.barred(), disk.clone(), folder));
+    supervisor.spawn(
+        "barred",
+        barred::run(started.kernel.barred(), disk.clone(), state.ledger.findings(), folder),
+    );
     let boards = Boards::new(held, started.network.clone());
     if let Some(events) = state.ledger.findings().events() {
         let folder = config.gateway.state_dir.clone();
@@ -275,7 +279,7 @@ async fn bring_up(
         Ground::Given(GivenGround { tunnel, network, .. }) => {
             // Nothing is set yet: the reconcilers find all of it missing.
             let config = &held.now();
-            let trusted = tunnel::first_plan(config, state).trusted;
+            let trusted = tunnel::first_plan(config, state, &BTreeSet::new()).trusted;
             let plan = MeshPlan { trusted, ..MeshPlan::default() };
             let findings = state.ledger.findings();
             return Ok(StartedTunnel::over(config, tunnel, network, plan, findings));

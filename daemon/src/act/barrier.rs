@@ -27,6 +27,8 @@ use crate::plan::kernel::{OwnLink, WantedMtus};
 
 /// The state folder of a configuration that names none.
 const STATE_FOLDER: &str = "/var/lib/zonemesh";
+/// What bars packets for zones that only this list knows is not there then.
+const NOT_READ: &str = "what was barred last cannot be read";
 /// The interface of a configuration that names none.
 const INTERFACE: &str = "zm0";
 
@@ -50,8 +52,12 @@ pub fn guard(config: &Config, broken: Option<&str>) -> Result<(), Failure> {
         );
     }
     let (name, addresses) = (config.tunnel.interface.clone(), config.tunnel.addresses.clone());
-    let barrier = Barrier { networks: networks(config), own: OwnLink { name, addresses } };
-    with_netlink(async |netlink| bar(barrier, netlink).await)
+    let kept = barred::read(&config.gateway.state_dir);
+    let known = kept.as_ref().cloned().unwrap_or_default();
+    let own = OwnLink { name, addresses };
+    let barrier = Barrier { networks: networks(config, known), own };
+    with_netlink(async |netlink| bar(barrier, netlink).await)?;
+    kept.map(drop).or_exit(Exit::Negative, || NOT_READ.to_owned())
 }
 
 /// Bars what was barred last, for a gateway whose configuration cannot be used: it had a mesh, and will
@@ -62,8 +68,9 @@ pub fn guard(config: &Config, broken: Option<&str>) -> Result<(), Failure> {
 pub fn guard_as_before() -> Result<(), Failure> {
     logging::start(&LogSettings { level: LogLevel::Info, format: LogFormat::Text });
     let own = OwnLink { name: INTERFACE.to_owned(), addresses: Vec::new() };
-    let barrier = Barrier { networks: barred_last(Path::new(STATE_FOLDER)), own };
-    with_netlink(async |netlink| bar(barrier, netlink).await)
+    let kept =
+        barred::read(Path::new(STATE_FOLDER)).or_exit(Exit::Negative, || NOT_READ.to_owned());
+    with_netlink(async |netlink| bar(Barrier { networks: kept?, own }, netlink).await)
 }
 
 async fn bar(barrier: Barrier, netlink: rtnetlink::Handle) -> Result<(), Failure> {
@@ -129,8 +136,7 @@ async fn is_running(netlink: &rtnetlink::Handle) -> Result<bool, Failure> {
 }
 
 /// What was barred last, and what the peers of the configuration own.
-fn networks(config: &Config) -> BTreeSet<IpNet> {
-    let kept = barred_last(&config.gateway.state_dir);
+fn networks(config: &Config, kept: BTreeSet<IpNet>) -> BTreeSet<IpNet> {
     let tunnel_ips = config.peers.iter().flat_map(|peer| &peer.tunnel_addresses);
     let tunnel_ips = tunnel_ips.map(|ip: &IpAddr| IpNet::from(*ip));
     let prefixes = config.peers.iter().flat_map(|peer| peer.prefixes.iter().copied());
@@ -140,13 +146,6 @@ fn networks(config: &Config) -> BTreeSet<IpNet> {
             && !config.tunnel.addresses.iter().any(|own| net.contains(own))
     };
     kept.into_iter().chain(tunnel_ips).chain(prefixes).chain(left_out).filter(is_foreign).collect()
-}
-
-fn barred_last(state_folder: &Path) -> BTreeSet<IpNet> {
-    barred::read(state_folder).unwrap_or_else(|error| {
-        tracing::warn!(%error, "what was barred last cannot be read");
-        BTreeSet::new()
-    })
 }
 
 #[cfg(test)]
@@ -168,7 +167,8 @@ mod tests {
         let bad = text.replacen("wireguard_key = \"", "wireguard_key = \"no key ", 1);
         let usable = Config::parse_usable(&bad, "zm.toml").unwrap();
         assert_eq!(usable.peers.len() + 1, whole.peers.len());
-        assert_eq!(networks(&usable), networks(&whole));
-        assert!(networks(&whole).len() >= 4);
+        let of = |config| networks(config, BTreeSet::new());
+        assert_eq!(of(&usable), of(&whole));
+        assert!(of(&whole).len() >= 4);
     }
 }

@@ -50,7 +50,7 @@ pub(crate) async fn start(
     boards: ActBoards,
     supervisor: &mut Supervisor,
 ) -> Result<Acting, Failure> {
-    let StartedTunnel { tunnel, network, kernel, mtus, plan, left_out } = started;
+    let StartedTunnel { tunnel, network, kernel, mtus, plan, left_out, kept } = started;
     let trust = ZoneTrust::new(&plan.trusted)
         .or_exit(Exit::Configuration, || "cannot set up TLS between the gateways".to_owned())?;
     let in_service = watch::Sender::new(Arc::new(plan.peers.clone()));
@@ -90,6 +90,7 @@ pub(crate) async fn start(
         hints: state.administration.hints(),
         tunnel: tunnel.clone(),
         left_out,
+        kept,
         network,
         wan: boards.wan,
     };

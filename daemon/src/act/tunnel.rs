@@ -2,6 +2,7 @@
 //!
 //! Needs no network answer: tunnels come up with what the configuration and the disk say.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::act::reconcile::{Kernel, Refused, inner_networks, outer_addresses, tu
 use crate::administration::opened::OpenedState;
 use crate::facts;
 use crate::facts::clock;
+use crate::facts::disk::barred;
 use crate::facts::findings::FindingBoard;
 use crate::facts::in_force::ConfigInForce;
 use crate::facts::kernel::FoundLink;
@@ -39,6 +41,8 @@ pub(crate) struct StartedTunnel {
     pub(crate) mtus: Arc<watch::Sender<Arc<WantedMtus>>>,
     pub(crate) plan: MeshPlan,
     pub(crate) left_out: Vec<IpAddr>,
+    /// What was barred before this start.
+    pub(crate) kept: BTreeSet<IpNet>,
 }
 
 impl StartedTunnel {
@@ -51,7 +55,8 @@ impl StartedTunnel {
         findings: Arc<FindingBoard>,
     ) -> Self {
         let (kernel, mtus) = kernel(config, network.clone(), findings);
-        Self { tunnel, network, kernel, mtus, plan, left_out: Vec::new() }
+        let (left_out, kept) = (Vec::new(), BTreeSet::new());
+        Self { tunnel, network, kernel, mtus, plan, left_out, kept }
     }
 }
 
@@ -68,14 +73,23 @@ fn kernel(
     (Kernel::new(network, own, mtus.subscribe(), findings), mtus)
 }
 
-/// The plan to begin with: from what is on disk.
-pub(crate) fn first_plan(config: &Config, state: &OpenedState) -> MeshPlan {
+/// The plan to begin with: from what is on disk, and from what was barred before.
+pub(crate) fn first_plan(config: &Config, state: &OpenedState, kept: &BTreeSet<IpNet>) -> MeshPlan {
     let (own_keys, hints) = (state.tunnel_keys.of_all_lanes(), state.administration.hints().all());
     let (own_keys, hints) = (&own_keys, &hints);
     let (most_lanes, is_gone) = (MOST_LANES, state.ledger.is_gone());
     let outer = &outer_addresses(config, &[], &WanLinks::default());
     state.ledger.read(|registry| {
-        MeshPlan::of(&PlanSources { registry, config, own_keys, hints, outer, most_lanes, is_gone })
+        MeshPlan::of(&PlanSources {
+            registry,
+            config,
+            own_keys,
+            hints,
+            outer,
+            most_lanes,
+            is_gone,
+            kept,
+        })
     })
 }
 
@@ -88,10 +102,12 @@ pub(crate) async fn start(
     network: KernelNetwork,
 ) -> Result<(Arc<Tunnel>, StartedTunnel), Failure> {
     let config = &held.now();
-    let plan = first_plan(config, state);
     network::warn_if_off(&config.zone.prefixes);
     let network = Arc::new(network);
     let (mut kernel, mtus) = kernel(config, network.clone(), state.ledger.findings());
+    let mut kept = kernel.barred_before().await;
+    kept.extend(barred::last(&config.gateway.state_dir));
+    let plan = first_plan(config, state, &kept);
     let plan = bar(&mut kernel, plan).await?;
     check_device(config, network.netlink()).await?;
     let zones = tunnel_zones(&plan.peers, &held.preshared(), config.keepalive.wireguard);
@@ -116,7 +132,8 @@ pub(crate) async fn start(
         format!("cannot take over the interface {}", config.tunnel.interface)
     })?;
     let left_out = Vec::new();
-    let started = StartedTunnel { tunnel: tunnel.clone(), network, kernel, mtus, plan, left_out };
+    let given = tunnel.clone();
+    let started = StartedTunnel { tunnel: given, network, kernel, mtus, plan, left_out, kept };
     Ok((tunnel, started))
 }
 

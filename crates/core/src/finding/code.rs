@@ -63,6 +63,9 @@ codes! {
     FileSetAside "C106" Note "a stored file could not be used"
         "{count} stored {count:file|files} could not be used and {count:was|were} set aside: {file}"
         "the journal said why: `journalctl -u zonemeshd`; when it is of no more use, delete it";
+    BarsNotKept "C107" Degraded "what is barred is not kept for the next boot"
+        "what is barred in the clear is not written down for the next boot: {reason}"
+        "remove what stands in its place, or give the folder back to the user of the service";
     ConfigSyntax "C110" Down "the configuration is no TOML"
         "{file}: {found}, expected {expected}"
         "correct this line; `zonemesh config check` names every mistake";

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use tokio::sync::watch;
-use zonemesh_core::kernel::{ASIDE_TABLE, KernelChange, KernelState, PolicyRule, RuleSelector};
+use zonemesh_core::kernel::{
+    ASIDE_TABLE, KernelChange, KernelState, LAST_METRIC, PolicyRule, RouteSlot, RouteWay,
+    RuleSelector, TABLE,
+};
 
 use crate::act::network::Network;
 use crate::facts::findings::FindingBoard;
@@ -110,6 +113,24 @@ impl Kernel {
     /// What concerns this gateway beside its own, at the last look.
     pub(crate) fn seen(&self) -> &KernelState {
         &self.seen
+    }
+
+    /// What a gateway of this machine has barred, which may be no more than the kernel's word: the state
+    /// folder may be a new one.
+    pub(crate) async fn barred_before(&mut self) -> BTreeSet<IpNet> {
+        let nothing = BTreeSet::new();
+        let seen = match self.network.look(&nothing, &BTreeSet::new()).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::warn!(error, "what the kernel bars already cannot be read");
+                return nothing;
+            }
+        };
+        let is_bar = |slot: &RouteSlot| slot.table == TABLE && slot.metric == LAST_METRIC;
+        let barred =
+            seen.routes.iter().filter(|(slot, way)| is_bar(slot) && **way == RouteWay::Unreachable);
+        barred.map(|(slot, _)| slot.prefix).collect()
     }
 
     /// Keeps what is for other zones from leaving in the clear.

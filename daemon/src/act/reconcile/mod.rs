@@ -12,10 +12,12 @@ mod peers;
 mod streams;
 mod trust;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::sync::watch;
 use zonemesh_config::Config;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
@@ -117,6 +119,8 @@ pub(crate) struct PlanFacts {
     pub(crate) tunnel: Arc<dyn DataPlane>,
     /// Tunnel addresses that are not used, as the machine had them outside at the start.
     pub(crate) left_out: Vec<IpAddr>,
+    /// What was barred before, and in this run.
+    pub(crate) kept: BTreeSet<IpNet>,
     pub(crate) network: Arc<dyn Network>,
     pub(crate) wan: Arc<WanLinks>,
 }
@@ -140,6 +144,7 @@ impl PlanFacts {
                 outer,
                 most_lanes: MOST_LANES,
                 is_gone,
+                kept: &self.kept,
             })
         })
     }
@@ -147,13 +152,14 @@ impl PlanFacts {
 
 impl Reconcilers {
     /// Follows the mesh until it is dropped.
-    pub(crate) async fn run(mut self, facts: PlanFacts) -> anyhow::Result<()> {
+    pub(crate) async fn run(mut self, mut facts: PlanFacts) -> anyhow::Result<()> {
         let mut revision = facts.ledger.revision();
         let mut hints = facts.hints.changes();
         let mut changes = facts.config.changes();
         loop {
             let config = changes.borrow_and_update().clone();
             let plan = facts.plan(&config);
+            facts.kept.extend(&plan.backstops);
             let failed = self.follow(&plan).await;
             let found = told(&plan, self.kernel.seen(), failed);
             facts.ledger.findings().settle(&CODES, found);

@@ -7,11 +7,18 @@ use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::sync::watch;
 
+use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
+
 use super::{DiskWriter, Write, regular};
+use crate::facts::findings::FindingBoard;
+
+/// Between two tries to write it down.
+const RETRY: Duration = Duration::from_secs(30);
 
 /// The networks that were barred last.
 pub(crate) fn read(state_folder: &Path) -> io::Result<BTreeSet<IpNet>> {
@@ -32,19 +39,40 @@ pub(crate) fn read(state_folder: &Path) -> io::Result<BTreeSet<IpNet>> {
     Ok(networks)
 }
 
-/// Writes down what is barred, whenever it changes, until it is dropped.
+/// The same; what cannot be read is said and bars nothing.
+pub(crate) fn last(state_folder: &Path) -> BTreeSet<IpNet> {
+    read(state_folder).unwrap_or_else(|error| {
+        tracing::warn!(%error, "what was barred last cannot be read");
+        BTreeSet::new()
+    })
+}
+
+/// Writes down what is barred, whenever it changes, until it is dropped. While it cannot, the next boot
+/// bars something else than this gateway does: that is told, and tried again.
 pub(crate) async fn run(
     mut barred: watch::Receiver<Arc<BTreeSet<IpNet>>>,
     disk: DiskWriter,
+    findings: Arc<FindingBoard>,
     state_folder: PathBuf,
 ) -> anyhow::Result<()> {
+    let name = file(&state_folder).display().to_string();
+    let subject = Subject::File(name.clone());
     loop {
         let networks = barred.borrow_and_update().clone();
-        if let Err(error) = disk.write(vec![write(&state_folder, &networks)]).await {
-            tracing::warn!(%error, "what is barred is not written down for the next boot");
+        let written = disk.write(vec![write(&state_folder, &networks)]).await;
+        match &written {
+            Ok(()) => findings.clear(Code::BarsNotKept, &subject),
+            Err(error) => {
+                tracing::warn!(%error, "what is barred is not written down for the next boot");
+                let found = Finding::new(Code::BarsNotKept, subject.clone());
+                findings.raise(found.with(Evidence::Reason(format!("{error:#}"))));
+            }
         }
-        if barred.changed().await.is_err() {
-            return std::future::pending().await;
+        tokio::select! {
+            changed = barred.changed() => if changed.is_err() {
+                return std::future::pending().await;
+            },
+            () = tokio::time::sleep(RETRY), if written.is_err() => {}
         }
     }
 }

@@ -130,8 +130,13 @@ impl MeshPlan {
         let ever = ever.filter(|(zone, _)| *zone != registry.zone()).map(|(_, net)| net);
         // Nor does one whose section cannot be used.
         let left_out = config.left_out.iter().flat_map(|peer| peer.networks.iter().copied());
-        let backstops: BTreeSet<IpNet> =
+        let mut backstops: BTreeSet<IpNet> =
             all.flat_map(nets).chain(ever).chain(left_out).filter(is_foreign).collect();
+        if sources.keeps_bars() {
+            let known: Vec<_> = backstops.iter().copied().collect();
+            let is_more = |net: &IpNet| !known.iter().any(|other| other.contains(net));
+            backstops.extend(sources.kept.iter().copied().filter(is_foreign).filter(is_more));
+        }
         let is_barred = |ip: &IpAddr| backstops.iter().any(|net| net.contains(ip));
         let endpoints: BTreeSet<_> = outer.others.into_keys().collect();
         let aside: BTreeSet<_> = endpoints.iter().copied().filter(is_barred).collect();
@@ -188,9 +193,18 @@ pub(crate) struct PlanSources<'a> {
     pub(crate) most_lanes: u8,
     /// True if this zone has left and everyone who could be told was told: nobody is called.
     pub(crate) is_gone: bool,
+    /// What was barred before: in the kernel at the start, on disk, and since.
+    pub(crate) kept: &'a BTreeSet<IpNet>,
 }
 
 impl PlanSources<'_> {
+    /// True if what was barred once stays so: whoever was put out, and whatever an authority set or a
+    /// grant says no more, has packets that somebody may wait for on the way. In a mesh that is written
+    /// by hand the file says who belongs to it, and who does no more.
+    fn keeps_bars(&self) -> bool {
+        self.registry.membership().is_some() || self.config.peers.is_empty()
+    }
+
     /// One peer for each gateway of a member whose key is known and is its own.
     fn peers<'m>(
         &self,

@@ -7,4 +7,5 @@ mod identity;
 mod invitations;
 mod join_by_invitation;
 mod leaving;
+mod put_out;
 mod told;

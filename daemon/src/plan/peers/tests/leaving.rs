@@ -90,10 +90,51 @@ fn nobody_is_called_by_a_gateway_whose_own_zone_is_gone() {
     let of = |is_gone| {
         let (own_keys, config) = (&[key(1)][..], &config);
         let outer = &OuterAddresses::default();
-        let most_lanes = 8;
-        MeshPlan::of(&PlanSources { registry, config, own_keys, hints, outer, most_lanes, is_gone })
+        let (most_lanes, kept) = (8, &BTreeSet::new());
+        MeshPlan::of(&PlanSources {
+            registry,
+            config,
+            own_keys,
+            hints,
+            outer,
+            most_lanes,
+            is_gone,
+            kept,
+        })
     };
     assert_eq!(of(false).peers.len(), 1);
     assert!(of(true).peers.is_empty());
     assert_eq!(of(true).backstops, of(false).backstops);
+}
+
+#[test]
+fn what_was_barred_before_stays_barred_whatever_grants_and_authority_sets_say_since() {
+    let config = config("");
+    let registry = managed(3, &config);
+    let nets = |texts: &[&str]| texts.iter().map(|text| text.parse::<IpNet>().unwrap()).collect();
+    let known = plan(&registry, &config).backstops;
+    let inside = IpNet::from(known.iter().find_map(|net| net.hosts().next()).unwrap());
+    let mut kept: BTreeSet<IpNet> = nets(&["10.99.7.0/24", "fd99::/64"]);
+    kept.insert(inside);
+    kept.extend(&config.zone.prefixes);
+    let after = plan_after(&registry, &config, &BTreeMap::new(), &kept);
+    let more: BTreeSet<IpNet> = after.backstops.difference(&known).copied().collect();
+    assert_eq!(more, nets(&["10.99.7.0/24", "fd99::/64"]), "neither twice nor the own zone's");
+}
+
+/// A new state folder knows nobody, and the kernel still does.
+#[test]
+fn a_gateway_that_waits_for_its_mesh_keeps_what_was_barred_and_a_mesh_by_hand_its_file() {
+    let kept = BTreeSet::from(["10.99.7.0/24".parse().unwrap()]);
+    let by_hand = |config: &Config| {
+        let members = crate::plan::announcement::members(config, identity(1).public_key());
+        Registry::new(name(1), identity(1), members, 1).unwrap()
+    };
+    let alone = config("");
+    let registry = by_hand(&alone);
+    assert_eq!(plan_after(&registry, &alone, &BTreeMap::new(), &kept).backstops, kept);
+    let config = config(&peer(2, 22));
+    let registry = by_hand(&config);
+    let plan = plan_after(&registry, &config, &BTreeMap::new(), &kept);
+    assert!(!plan.backstops.is_empty() && plan.backstops.is_disjoint(&kept));
 }

@@ -170,10 +170,29 @@ fn plan_with(
     config: &Config,
     hints: &BTreeMap<ZonePublicKey, Vec<GatewayHint>>,
 ) -> MeshPlan {
+    plan_after(registry, config, hints, &BTreeSet::new())
+}
+
+/// What follows where this was barred before.
+fn plan_after(
+    registry: &Registry,
+    config: &Config,
+    hints: &BTreeMap<ZonePublicKey, Vec<GatewayHint>>,
+    kept: &BTreeSet<IpNet>,
+) -> MeshPlan {
     let own_keys = &[key(1)];
     let outer = &OuterAddresses { own: BTreeSet::from([OWN_OUTER]), ..OuterAddresses::default() };
     let (most_lanes, is_gone) = (8, false);
-    MeshPlan::of(&PlanSources { registry, config, own_keys, hints, outer, most_lanes, is_gone })
+    MeshPlan::of(&PlanSources {
+        registry,
+        config,
+        own_keys,
+        hints,
+        outer,
+        most_lanes,
+        is_gone,
+        kept,
+    })
 }
 
 fn zones(plan: &MeshPlan) -> Vec<&str> {

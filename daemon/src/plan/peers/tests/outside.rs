@@ -63,6 +63,7 @@ fn where_a_tunnel_leads_to_now_counts_as_well() {
     let outer = &OuterAddresses { others, ..OuterAddresses::default() };
     let (registry, config, hints) = (&registry, &config, &BTreeMap::new());
     let (own_keys, most_lanes, is_gone) = (&[key(1)][..], 8, false);
+    let kept = &BTreeSet::new();
     let plan = MeshPlan::of(&PlanSources {
         registry,
         config,
@@ -71,6 +72,7 @@ fn where_a_tunnel_leads_to_now_counts_as_well() {
         outer,
         most_lanes,
         is_gone,
+        kept,
     });
     assert_eq!(plan.aside, BTreeSet::from([roamed]));
 }
@@ -83,7 +85,9 @@ fn a_tunnel_address_that_is_left_out_is_told() {
     let outer = &OuterAddresses { machine, ..OuterAddresses::default() };
     let (registry, config, hints) = (&registry, &config, &BTreeMap::new());
     let (own_keys, most_lanes, is_gone) = (&[key(1)][..], 8, false);
-    let sources = PlanSources { registry, config, own_keys, hints, outer, most_lanes, is_gone };
+    let kept = &BTreeSet::new();
+    let sources =
+        PlanSources { registry, config, own_keys, hints, outer, most_lanes, is_gone, kept };
     let found = crate::plan::troubles::of_plan(&MeshPlan::of(&sources), &KernelState::default());
     let said = "N222 z1: 10.255.0.1/32 holds 10.255.0.1, which this gateway has outside: \
         it is no tunnel address here";
@@ -103,7 +107,9 @@ fn an_address_that_the_machine_comes_to_have_in_a_zones_net_is_told_unless_its_n
     let outer = &OuterAddresses { machine, ..OuterAddresses::default() };
     let (registry, config, hints) = (&registry, &config, &BTreeMap::new());
     let (own_keys, most_lanes, is_gone) = (&[key(1)][..], 8, false);
-    let sources = PlanSources { registry, config, own_keys, hints, outer, most_lanes, is_gone };
+    let kept = &BTreeSet::new();
+    let sources =
+        PlanSources { registry, config, own_keys, hints, outer, most_lanes, is_gone, kept };
     let plan = MeshPlan::of(&sources);
     let of = |seen: &KernelState| {
         let found = crate::plan::troubles::of_plan(&plan, seen);

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use zonemesh_appliance::command::CompanionCommand;
 use zonemesh_appliance::flower::preferred_version;
-use zonemesh_appliance::runner::guard;
+use zonemesh_appliance::runner::{as_user, guard};
 use zonemesh_appliance::settings::{self, SuperNodeSettings};
 use zonemesh_appliance::startup;
 use zonemesh_core::token::VmRole;
@@ -31,6 +31,9 @@ fn main() -> ExitCode {
     let ended = match SuperNodeCommandLine::parse().command {
         CompanionCommand::Guard { owner, command } => {
             return guard::exit(&guard::Guarded { owner, command });
+        }
+        CompanionCommand::AsUser { owner, command } => {
+            return guard::cannot_run(&command, &as_user::run(owner, &command));
         }
         CompanionCommand::FlowerVersion => startup::print(&preferred_version().to_string()),
         CompanionCommand::Run { context } => {

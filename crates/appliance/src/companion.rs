@@ -22,7 +22,9 @@ use zonemesh_pki::describe::fingerprint;
 
 use crate::files::{FileOwner, make_folder};
 use crate::flower::{FlowerHome, FlowerVersion, InstalledFlower};
-use crate::gateway::{GatewayLine, GatewayTalk, LocalGateway, SetFile, WatchedFederation};
+use crate::gateway::{
+    GatewayLine, GatewaySession, GatewayTalk, LocalGateway, SetFile, WatchedFederation,
+};
 use crate::installed::installed_flower;
 use crate::plan::{LaunchPlan, state_folders};
 use crate::reason::Reason;
@@ -54,16 +56,20 @@ pub struct Companion {
     pub activity: Option<FlowerActivity>,
     /// As whom Flower runs.
     pub owner: Option<FileOwner>,
-    home: FlowerHome,
+    /// Where Flower lives.
+    pub home: FlowerHome,
     wanted: Option<FlowerVersion>,
     /// What was reported last.
     reported: Option<CompanionReport>,
-    _talking: JoinSet<()>,
+    /// The session before it has begun.
+    session: Option<GatewaySession>,
+    talking: JoinSet<()>,
     _lock: CompanionLock,
 }
 
 impl Companion {
-    /// Makes the folders and begins to talk with the gateway, which is shown `onegate` if there is one.
+    /// Makes the folders. The gateway, which is shown `onegate` if there is one, is talked with from
+    /// [`Companion::installed`] on.
     ///
     /// # Errors
     /// The user is unknown, or a folder cannot be made.
@@ -80,8 +86,6 @@ impl Companion {
         let lock = state.lock()?;
         let gateway = LocalGateway::new(settings, SetFile::Kept(state.authority_set()));
         let GatewayTalk { line, watched, session } = gateway.clone().showing(onegate).talk();
-        let mut talking = JoinSet::new();
-        talking.spawn(session.run());
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"), role, federation = %settings.federation,
             gateway = gateway.address().map(tracing::field::display), state_dir = %state.root().display(), "companion started"
@@ -98,17 +102,27 @@ impl Companion {
             activity: None,
             reported: None,
             owner,
-            home: FlowerHome::new(&settings.flower_bin, &state),
+            home: FlowerHome::new(&settings.flower_bin, &state)
+                .passing_on(|name| std::env::var(name).ok()),
             wanted: settings.flower_version,
-            _talking: talking,
+            session: Some(session),
+            talking: JoinSet::new(),
             _lock: lock,
         })
     }
 
-    /// The installed Flower; looked for until it is right.
+    /// The installed Flower; looked for until it is right. The session with the gateway begins once it
+    /// was looked for: which Flower it is decides what the gateway is told.
     pub async fn installed(&mut self) -> InstalledFlower {
         loop {
-            match installed_flower(&self.home, self.owner, self.wanted).await {
+            let found = installed_flower(&self.home, self.owner, self.wanted).await;
+            if let Ok(flower) = found {
+                self.gateway.runs(flower);
+            }
+            if let Some(session) = self.session.take() {
+                self.talking.spawn(session.run());
+            }
+            match found {
                 Ok(flower) => {
                     self.reporter.flower_version(&flower.version.to_string());
                     self.reporter.cleared();

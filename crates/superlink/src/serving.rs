@@ -13,7 +13,7 @@ use zonemesh_appliance::companion::LOOK_FOR_WORK;
 use zonemesh_appliance::preflight::dial;
 use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::reporter::CompanionState;
-use zonemesh_core::record::Readiness;
+use zonemesh_core::record::{FlowerTransport, Readiness};
 use zonemesh_pki::Probe;
 
 use crate::certified::CertifiedSuperLink;
@@ -136,8 +136,12 @@ impl<'a> ServingFlower<'a> {
         })
     }
 
+    fn transport(&self) -> FlowerTransport {
+        self.inputs.flower.generation.transport()
+    }
+
     async fn probe_port(&mut self, superlink: &mut CertifiedSuperLink) {
-        match dial(self.inputs.fleet(), &self.probe).await {
+        match dial(self.inputs.fleet(), &self.probe, self.transport()).await {
             Ok(()) => {
                 self.served.readiness = Readiness::Ready;
                 superlink.companion.reporter.enter(CompanionState::Ready);

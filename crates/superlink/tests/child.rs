@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use zonemesh_appliance::files::FileOwner;
+use zonemesh_appliance::runner::Runner;
 use zonemesh_appliance::runner::child::{Child, ChildError, Program, describe};
 use zonemesh_appliance::runner::output::LogFile;
 use zonemesh_standin::{group, until_gone};
@@ -120,6 +121,22 @@ async fn what_has_left_the_group_ends_with_the_program_too() {
     let stray = detached(dropped.path()).await;
     drop(child);
     until_dead(&stray).await;
+}
+
+#[tokio::test]
+async fn an_app_in_a_session_of_its_own_is_seen_to_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut runner = Runner::new(GUARD.into(), folder.path().to_owned());
+    let program = shell(folder.path(), "setsid sleep 600 &\nexec tail -f /dev/null");
+    runner.start(&program).unwrap();
+    let begun = Instant::now();
+    while runner.has_started("sleep") != Some(true) {
+        assert!(begun.elapsed() < Duration::from_secs(15), "no sleep is seen");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(runner.has_started("flwr-serverapp"), Some(false));
+    runner.stop().await;
+    assert_eq!(runner.has_started("sleep"), None);
 }
 
 /// A parent that ends before its children leaves them to the guard, which must not keep their bodies.

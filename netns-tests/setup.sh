@@ -8,13 +8,14 @@
 #     kernel   qemu, and a kernel with its WireGuard under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
 #     package  cargo-deb, with cargo install; lintian
 #     systemd  systemd-nspawn, debootstrap, and a Debian 12 to boot, beside what `kernel` leaves
-#     flower   Python environment with Flower 1.25.0 under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
+#     flower   Python environments with each Flower that is run here (crates/lab/flower/
+#              requirements-VERSION.txt) under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
 #
 # Running it again costs a second. It changes nothing else on the machine.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-requirements=$here/../crates/lab/flower/requirements.txt
+requirements=$here/../crates/lab/flower
 PATH=$PATH:/usr/sbin:/sbin
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -107,24 +108,25 @@ install_fuzzer() {
     cargo install --locked cargo-fuzz
 }
 
+# install_flower VERSION
 install_flower() {
-    local folder=${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/flower-1.25.0
-    local wanted
-    wanted=$(sha256sum "$requirements" | cut -d ' ' -f 1)
+    local version=$1 folder=${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/flower-$1
+    local file=$requirements/requirements-$1.txt wanted
+    wanted=$(sha256sum "$file" | cut -d ' ' -f 1)
     if [ "$(cat "$folder/stamp" 2>/dev/null)" = "$wanted" ]; then
-        say "flower: 1.25.0 in $folder"
+        say "flower: $version in $folder"
         return
     fi
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         fail "flower: $(python3 --version) is too old -> install Python 3.11 or newer"
-    say "flower: installing 1.25.0 into $folder (a minute)"
+    say "flower: installing $version into $folder (a minute)"
     rm -rf "$folder"
     mkdir -p "$(dirname "$folder")"
     python3 -m venv "$folder"
-    "$folder/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check -r "$file"
     # Compiled once here: a SuperNode starts in seconds also where this folder is read-only.
     "$folder/bin/python" -m compileall -q "$folder/lib" >/dev/null || true
-    "$folder/bin/python" -c 'import flwr; assert flwr.__version__ == "1.25.0", flwr.__version__'
+    "$folder/bin/python" -c 'import sys, flwr; assert flwr.__version__ == sys.argv[1]' "$version"
     printf '%s\n' "$wanted" >"$folder/stamp"
 }
 
@@ -133,7 +135,7 @@ for step in "$@"; do
     case $step in
         tools) install_programs tools "${programs[@]}" ;;
         runner) install_runner ;;
-        flower) install_flower ;;
+        flower) for version in 1.25.0 1.26.1 1.42.0; do install_flower "$version"; done ;;
         fuzzer) install_fuzzer ;;
         kernel)
             install_programs kernel "${programs[@]}" "${kernel_programs[@]}"

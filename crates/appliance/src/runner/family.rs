@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
-struct Process {
+struct FamilyMember {
     id: i32,
     parent: i32,
     group: i32,
@@ -61,7 +61,7 @@ fn members(group: i32) -> BTreeSet<i32> {
 }
 
 /// These and all that descend from them.
-fn below(processes: &[Process], mut family: BTreeSet<i32>) -> BTreeSet<i32> {
+fn below(processes: &[FamilyMember], mut family: BTreeSet<i32>) -> BTreeSet<i32> {
     loop {
         let born = processes.iter().filter(|process| family.contains(&process.parent));
         let born: Vec<i32> = born.map(|process| process.id).collect();
@@ -73,20 +73,20 @@ fn below(processes: &[Process], mut family: BTreeSet<i32>) -> BTreeSet<i32> {
     }
 }
 
-fn all() -> Vec<Process> {
+fn all() -> Vec<FamilyMember> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     names.filter_map(|name| read(name.parse().ok()?)).collect()
 }
 
 /// State, parent and group are the first three fields behind the name, which may hold anything.
-fn read(id: i32) -> Option<Process> {
+fn read(id: i32) -> Option<FamilyMember> {
     let stat = std::fs::read_to_string(folder(id).join("stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();
     let is_zombie = fields.next()? == "Z";
     let (parent, group) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    Some(Process { id, parent, group, is_zombie })
+    Some(FamilyMember { id, parent, group, is_zombie })
 }
 
 fn is_called(name: &str, id: i32) -> Option<bool> {

@@ -6,6 +6,7 @@
 //! [`SettingsSource`](crate::source::SettingsSource), Flower runs in a [`Runner`], and what is going
 //! on is told by a [`Reporter`].
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -68,8 +69,8 @@ pub struct Companion {
 }
 
 impl Companion {
-    /// Makes the folders. The gateway, which is shown `onegate` if there is one, is talked with from
-    /// [`Companion::installed`] on.
+    /// Makes the folders. The gateway is talked with from [`Companion::installed`] on: it is shown
+    /// `onegate`, and called from the address `from`, if there are such.
     ///
     /// # Errors
     /// The user is unknown, or a folder cannot be made.
@@ -77,6 +78,7 @@ impl Companion {
         role: &'static str,
         settings: &CompanionSettings,
         onegate: Option<OneGateIdentity>,
+        from: Option<IpAddr>,
     ) -> anyhow::Result<Self> {
         let owner = settings.flower_user.as_deref().map(FileOwner::of_user).transpose()?;
         let state = StateFolder::new(&settings.state_dir);
@@ -85,6 +87,7 @@ impl Companion {
         }
         let lock = state.lock()?;
         let gateway = LocalGateway::new(settings, SetFile::Kept(state.authority_set()));
+        let gateway = gateway.calling_from(from);
         let GatewayTalk { line, watched, session } = gateway.clone().showing(onegate).talk();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"), role, federation = %settings.federation,

@@ -82,6 +82,7 @@ pub(crate) async fn print_plan(settings: SuperLinkSettings) -> anyhow::Result<Ex
             let inputs = SuperLinkInputs { settings: &settings, owner, flower, home: &home };
             let file = SetFile::Read(inputs.state().authority_set());
             let gateway = LocalGateway::new(&settings.common, file);
+            let gateway = gateway.calling_from(Some(settings.address));
             gateway.runs(flower);
             let asked = gateway.resolve().await.map(drop);
             (inputs.printed(gateway.address(), asked.as_ref().copied()), asked)

@@ -41,7 +41,7 @@ const SETTLED: Duration = Duration::from_secs(3);
 /// Settings that cannot work on this machine, or a system that gives no signals.
 pub(crate) async fn run(settings: SuperNodeSettings) -> anyhow::Result<Exit> {
     let mut supernode = SupervisedSuperNode {
-        companion: Companion::begin("supernode", &settings.common, None)?,
+        companion: Companion::begin("supernode", &settings.common, None, None)?,
         running: None,
         next_check: Instant::now(),
         settled_at: None,

@@ -15,7 +15,7 @@ mod search;
 mod session;
 mod watched;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
@@ -50,6 +50,8 @@ pub struct LocalGateway {
     newest: Arc<Mutex<NewestSet>>,
     /// What proves to OneGate which VM this is, if the gateway is to be shown it.
     onegate: Option<OneGateIdentity>,
+    /// The address of this VM that the gateway is to see, where it has that.
+    from: Option<IpAddr>,
     /// The keepalives of its Flower, once it is known which that is and if it has any.
     flowers: Arc<OnceLock<Option<Keepalive>>>,
 }
@@ -85,6 +87,7 @@ impl LocalGateway {
             role: settings.role,
             newest: Arc::new(Mutex::new(NewestSet::new(file))),
             onegate: None,
+            from: None,
             flowers: Arc::default(),
         }
     }
@@ -112,6 +115,13 @@ impl LocalGateway {
     #[must_use]
     pub fn showing(self, onegate: Option<OneGateIdentity>) -> Self {
         Self { onegate, ..self }
+    }
+
+    /// The same, called from this address of the VM: the gateway holds what is registered against the
+    /// address that it sees, and a VM may have several.
+    #[must_use]
+    pub fn calling_from(self, from: Option<IpAddr>) -> Self {
+        Self { from, ..self }
     }
 
     /// Asks once, and compares clocks.
@@ -153,7 +163,8 @@ impl LocalGateway {
     fn at(&self, address: SocketAddr) -> GatewayAt {
         let pin = self.token.pin().clone();
         let zone = PinnedZone::new(pin, address, Arc::clone(&self.newest));
-        GatewayAt { address, zone, secret_length: self.token.secret_length() }
+        let secret_length = self.token.secret_length();
+        GatewayAt { address, zone, secret_length, from: self.from, sees_another: false }
     }
 
     /// A request that tells the keepalives.

@@ -314,8 +314,16 @@ impl GatewaySession {
                 if answers == self.reported_in && passes.contains(&refusal.kind()) {
                     self.again_at = Some(Instant::now() + SAY_AGAIN);
                 }
+                let declined = at.declined(refusal);
                 if let Some(waiting) = self.waits_for(answers) {
-                    waiting.fail(at.declined(refusal));
+                    let registers = matches!(waiting, Waiting::Certificate(_));
+                    waiting.fail(declined.clone());
+                    if registers && at.would_see_it_now() {
+                        tracing::info!(
+                            "this VM has its address now: the gateway is called from it"
+                        );
+                        return Err(declined);
+                    }
                 }
             }
             // Of a later release.

@@ -2,48 +2,38 @@
 //!
 //! Tunnels come up with what configuration and disk say, before any network answer is awaited.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use zonemesh_config::Config;
 use zonemesh_core::gateway::GatewayId;
 
 use crate::act::last_mile::{self, LastMileParts};
-use crate::act::lookout::{self, Lookout};
+use crate::act::lookout;
 use crate::act::network;
 use crate::act::network::{KernelNetwork, Network};
 use crate::act::paths::Farewell;
 use crate::act::standing::Inquiry;
-use crate::act::start::{ActBoards, Acting};
-use crate::act::streams::StreamContext;
 use crate::act::tunnel::{self, StartedTunnel};
 use crate::act::udp_port;
 use crate::administration::opened::OpenedState;
 use crate::administration::reload::{self, Reloading};
 use crate::administration::{Administration, addresses, left_out};
+use crate::boards::{Boards, ServedConfig};
 use crate::configuration::StartConfig;
-use crate::facts::companions::CompanionBoard;
 use crate::facts::disk::config_file::ConfigFile;
 use crate::facts::disk::{DiskWriter, FileSystem, FolderLock, SlowDisk, barred, leftovers};
-use crate::facts::etcd::EtcdBoard;
 use crate::facts::in_force::ConfigInForce;
 use crate::facts::journal;
-use crate::facts::keepalives::Keepalives;
 use crate::facts::kernel::changes;
 use crate::facts::ledger::Ledger;
-use crate::facts::pairs::PairBoard;
-use crate::facts::paths::PathBoard;
-use crate::facts::rate_limits::RefusedCalls;
-use crate::facts::streams::StreamBoard;
 use crate::facts::tunnel::DataPlane;
 use crate::failure::{Exit, Failure, OrExit as _};
-use crate::plan::{MachineAddresses, MeshPlan};
+use crate::plan::MeshPlan;
 use crate::serve::admin;
-use crate::serve::sources::SnapshotSources;
-use crate::serve::start::Served;
 use crate::signals::{self, EndAsked, EndSignals};
 use crate::supervisor::Supervisor;
 use crate::{act, failed_starts, serve};
@@ -71,14 +61,13 @@ pub async fn run(begun: StartConfig) -> Result<AgentEnd, Failure> {
     left_out::settle(&mut config);
     let written = config.clone();
     let follows_grant = addresses::fill_in(&mut config)?;
-    let outside = network::outer_addresses(&config).await;
+    let outside = network::outer_addresses(&config, None);
     let left_out = addresses::leave_out(&mut config, &outside);
-    let machine = MachineAddresses { outside: outside.clone(), left_out };
     let config = in_force(config, written)?;
     let mut supervisor = Supervisor::new();
     let begun = Beginning { config: &config, file: Some(Arc::new(file)) };
     let running = tokio::select! {
-        started = start(begun, Ground::Kernel(machine), &mut supervisor) => started?,
+        started = start(begun, Ground::Kernel { left_out }, &mut supervisor) => started?,
         _ = signals.asked() => {
             tracing::info!("stopping in the middle of the start");
             serve::manager::stopping();
@@ -214,7 +203,10 @@ pub struct GivenGround {
 
 /// What a gateway stands on.
 enum Ground {
-    Kernel(MachineAddresses),
+    /// These tunnel addresses are not used, as the machine has them outside.
+    Kernel {
+        left_out: Vec<IpAddr>,
+    },
     Given(GivenGround),
 }
 
@@ -227,7 +219,7 @@ async fn start(
     let Beginning { config: held, file } = begun;
     let config = &held.now();
     let write_delay = match &ground {
-        Ground::Kernel(_) => Duration::ZERO,
+        Ground::Kernel { .. } => Duration::ZERO,
         Ground::Given(given) => given.write_delay,
     };
     let disk = DiskWriter::start(SlowDisk { disk: FileSystem, write_delay })
@@ -278,8 +270,8 @@ async fn bring_up(
     ground: Ground,
     supervisor: &mut Supervisor,
 ) -> Result<StartedTunnel, Failure> {
-    let machine = match ground {
-        Ground::Kernel(machine) => machine,
+    let left_out = match ground {
+        Ground::Kernel { left_out } => left_out,
         Ground::Given(GivenGround { tunnel, network, .. }) => {
             // Nothing is set yet: the reconcilers find all of it missing.
             let config = &held.now();
@@ -304,110 +296,5 @@ async fn bring_up(
     supervisor.spawn("UDP port", listening);
     let sockets = held.now().gateway.wg_sockets.clone();
     supervisor.spawn("UAPI socket", serve::wg::run(tunnel, sockets));
-    Ok(StartedTunnel { machine, ..started })
-}
-
-/// The configuration, for those who serve and look.
-struct ServedConfig {
-    config: ConfigInForce,
-    file: Option<Arc<ConfigFile>>,
-    hang_ups: Signal,
-}
-
-/// Where the parts of the gateway tell how it goes.
-struct Boards {
-    paths: Arc<PathBoard>,
-    streams: Arc<StreamBoard>,
-    keepalives: Arc<Keepalives>,
-    pairs: Arc<PairBoard>,
-    etcd: Arc<EtcdBoard>,
-    refusals: Arc<RefusedCalls>,
-    network: Arc<dyn Network>,
-}
-
-impl Boards {
-    fn new(config: &ConfigInForce, network: Arc<dyn Network>) -> Self {
-        let (paths, refusals) = (Arc::new(PathBoard::default()), Arc::default());
-        Self {
-            keepalives: Keepalives::new(config.clone(), paths.clone()),
-            streams: Arc::new(StreamBoard::new(Arc::clone(&refusals))),
-            pairs: Arc::default(),
-            etcd: Arc::default(),
-            paths,
-            refusals,
-            network,
-        }
-    }
-
-    fn streams(&self, ledger: &Arc<Ledger>, tunnel: &Arc<dyn DataPlane>) -> StreamContext {
-        StreamContext {
-            ledger: ledger.clone(),
-            board: self.streams.clone(),
-            keepalives: self.keepalives.clone(),
-            network: self.network.clone(),
-            pairs: self.pairs.clone(),
-            tunnel: tunnel.clone(),
-        }
-    }
-
-    fn acting(&self, state: &OpenedState, tunnel: &Arc<dyn DataPlane>) -> ActBoards {
-        ActBoards {
-            paths: self.paths.clone(),
-            streams: self.streams(&state.ledger, tunnel),
-            etcd: self.etcd.clone(),
-        }
-    }
-
-    fn served(self, of: ServedConfig, state: OpenedState, acting: Acting) -> (Served, Farewell) {
-        let ServedConfig { config, file, hang_ups } = of;
-        let said = state.ledger.draft().supernodes;
-        let companions = Arc::new(CompanionBoard::new(said));
-        let lookout = Lookout {
-            config: config.clone(),
-            file: file.clone(),
-            tunnel: acting.tunnel.clone(),
-            peers: acting.peers.clone(),
-            ledger: state.ledger.clone(),
-            streams: self.streams.clone(),
-            etcd: self.etcd.clone(),
-            paths: self.paths.clone(),
-            keepalives: self.keepalives.clone(),
-            refusals: self.refusals.clone(),
-            companions: companions.clone(),
-            refused_vms: Arc::default(),
-            cas: state.cas.clone(),
-            silent: Mutex::default(),
-            last: Mutex::default(),
-        };
-        let (administration, announcer) = (state.administration, state.announcer);
-        let reloading =
-            Reloading::new(config.clone(), file, administration.clone(), announcer.clone());
-        let served = Served {
-            hang_ups,
-            reloading: Arc::new(reloading),
-            streams: self.streams(&state.ledger, &acting.tunnel),
-            administration,
-            announcer,
-            trust: acting.trust,
-            sources: SnapshotSources {
-                config,
-                tunnel: acting.tunnel,
-                peers: acting.peers,
-                findings: state.ledger.findings(),
-                lookout: Arc::new(lookout),
-                ledger: state.ledger,
-                board: self.streams,
-                pairs: self.pairs,
-                etcd: self.etcd,
-                paths: self.paths,
-                keepalives: self.keepalives,
-                cas: state.cas,
-                companions,
-                leaf: state.leaf,
-                refusals: self.refusals,
-                started_at: SystemTime::now(),
-            },
-        };
-        (served, acting.farewell)
-    }
+    Ok(StartedTunnel { left_out, ..started })
 }

@@ -8,6 +8,7 @@ mod act;
 mod administration;
 pub mod agent;
 pub mod anew;
+mod boards;
 pub mod configuration;
 mod descriptors;
 mod facts;

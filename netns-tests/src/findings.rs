@@ -20,7 +20,8 @@ use zonemesh_lab::wait::{Look, until};
 pub fn told(gateway: &LabGateway, code: &str, words: &[&str], within: Duration) -> Result<()> {
     until(&format!("status to tell {code} with {words:?}"), within, || {
         let status = gateway.ask(&["status"])?;
-        Ok(Look::<()>::when(tells(&status, code, words)?, &status["findings"]))
+        let is_told = tells(&status, code, words)? && status["state"] != "ok";
+        Ok(Look::<()>::when(is_told, &status["findings"]))
     })?;
     let (exit, text) = status(gateway)?;
     ensure!(exit == Some(1), "exit {exit:?} beside {code}:\n{text}");
@@ -72,7 +73,7 @@ pub fn came(gateway: &LabGateway, codes: &[&str]) -> Result<Vec<String>> {
         Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
         events => events?,
     };
-    let is_one =
-        |line: &&str| line.contains("raised") && codes.iter().any(|one| line.contains(one));
+    let is_alarm = |line: &&str| line.contains("raised") && !line.contains("\tnote\t");
+    let is_one = |line: &&str| is_alarm(line) && codes.iter().any(|one| line.contains(one));
     Ok(events.lines().filter(is_one).map(str::to_owned).collect())
 }

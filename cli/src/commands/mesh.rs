@@ -2,7 +2,6 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 use zonemesh_api::v1::{
@@ -12,7 +11,7 @@ use zonemesh_api::v1::{
 };
 use zonemesh_api::view::{BlockView, LeaveView, MeshView, TokensView, ZonesView};
 
-use super::{approval, founding, owners, trust};
+use super::{approval, founding, owners, settled, trust};
 use crate::arguments::{Format, Init, Invite, MeshVerb, TokenVerb, ZoneVerb};
 use crate::daemon::{Followed, ask, body, change, follow};
 use crate::failure::{CommandFailure, Exit, OrFail as _};
@@ -23,9 +22,6 @@ use crate::view::mesh::{InvitationView, JoinView, TrustView};
 
 /// An invitation has a few kilobytes.
 const INVITATION_MAX: u64 = 64 << 10;
-/// How long a gateway that has just joined has to start anew, and how often it is asked.
-const SETTLE: Duration = Duration::from_secs(30);
-const LOOK: Duration = Duration::from_millis(100);
 /// A founding bundle has some hundred bytes for each zone.
 const BUNDLE_MAX: u64 = 1 << 20;
 
@@ -201,33 +197,10 @@ fn join(
         output.show(&steps, out)?;
     }
     if steps.is_done() {
-        return settled(socket).map(|()| Exit::Ok);
+        return settled::wait(socket, shown.then_some(out)).map(|()| Exit::Ok);
     }
     let message = "the daemon stopped before this zone was a member".to_owned();
     Err(CommandFailure::message(Exit::Negative, message).next("journalctl -u zonemeshd -n 50"))
-}
-
-/// A gateway that has its addresses from its grant starts anew to take them. What is typed next is
-/// to find it up.
-fn settled(socket: &Path) -> Result<(), CommandFailure> {
-    let begin = Instant::now();
-    loop {
-        let question = StatusRequest { at_most: 1 };
-        let status = ask(socket, async |mut admin| admin.status(question).await.map(body));
-        let is_up = status.as_ref().is_ok_and(|status| {
-            let addresses = status.tunnel.as_ref().map_or(0, |tunnel| tunnel.addresses.len());
-            addresses > 0 && status.peers_up > 0
-        });
-        if is_up {
-            return Ok(());
-        }
-        if begin.elapsed() > SETTLE {
-            status?;
-            let message = "this zone is a member, and its tunnels are not up yet".to_owned();
-            return Err(CommandFailure::message(Exit::Negative, message).next("zonemesh status"));
-        }
-        std::thread::sleep(LOOK);
-    }
 }
 
 fn one_line(file: &Path, most: u64) -> Result<Zeroizing<String>, CommandFailure> {

@@ -7,6 +7,7 @@ mod health;
 mod mesh;
 mod owners;
 mod reload;
+mod settled;
 mod signing;
 mod trust;
 mod wait;

@@ -141,9 +141,8 @@ impl Rendered for CheckView {
                 [] => "no peers".to_owned(),
                 peers => format!("peers {}", peers.join(", ")),
             };
-            let valid = plain(&format!("{}: valid (zone {zone}, {peers})", self.file));
-            let valid = if page.wide { valid } else { wrapped(&valid, "  ").trim_end().to_owned() };
-            lines.extend(valid.lines().map(str::to_owned));
+            let valid = format!("{}: valid (zone {zone}, {peers})", self.file);
+            lines.push(valid);
         }
         lines.extend(self.notes.iter().map(|note| format!("note: {note}")));
         match self.differs.as_deref() {
@@ -161,7 +160,11 @@ impl Rendered for CheckView {
                 }
             }
         }
-        lines.iter().map(|line| format!("{}\n", plain(line))).collect()
+        let shown = |line: &String| match page.wide {
+            true => format!("{}\n", plain(line)),
+            false => wrapped(&plain(line), "  "),
+        };
+        lines.iter().map(shown).collect()
     }
 }
 
@@ -181,9 +184,25 @@ mod tests {
             peers,
             ..CheckView::invalid("/etc/zonemesh/zonemesh.toml", Vec::new())
         };
+        let mistake = Mistake {
+            code: "C113".to_owned(),
+            line: Some(12),
+            column: Some(3),
+            key: "peer[0].wireguard_key".to_owned(),
+            found: "found a key of 43 characters".to_owned(),
+            expected: "a WireGuard key: 44 characters of base64, as `wg pubkey` prints it"
+                .to_owned(),
+            fix: "copy it whole".to_owned(),
+        };
+        let view = CheckView {
+            errors: vec![mistake],
+            notes: vec!["the file of a preshared key is not here; the daemon needs it ".repeat(2)],
+            ..view
+        };
         let text = |wide| view.text(Page { header: true, wide, now: UnixMillis::default() });
         let is_wide = |line: &str| line.chars().count() > 80;
         assert!(!text(false).lines().any(is_wide), "{}", text(false));
-        assert_eq!(text(true).lines().count(), 1);
+        assert_eq!(text(true).lines().count(), 3);
+        assert!(text(false).starts_with("/etc/zonemesh/zonemesh.toml:12:3: "), "for an editor");
     }
 }

@@ -228,7 +228,7 @@ fn a_valid_configuration_is_0_and_a_bad_one_7_with_every_mistake() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bad.toml");
     std::fs::write(&file, "[zone]\nnam = \"berlin\"\nprefixes = []\n").unwrap();
-    let output = run(&["config", "check", file.to_str().unwrap()]);
+    let output = run(&["config", "check", "--wide", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(7));
     let lines: Vec<String> = stdout(&output).lines().map(str::to_owned).collect();
     assert_eq!(lines.len(), 3, "{lines:?}");
@@ -258,7 +258,7 @@ fn a_peer_that_is_oneself_is_found_with_the_key_files() {
         .replace("[gateway]", &format!("[gateway]\nstate_dir = \"{}\"", folder.path().display()));
     let file = folder.path().join("zm.toml");
     std::fs::write(&file, text).unwrap();
-    let output = run(&["config", "check", file.to_str().unwrap()]);
+    let output = run(&["config", "check", "--wide", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(7));
     let said = stdout(&output);
     assert!(
@@ -273,7 +273,7 @@ fn a_key_file_without_a_key_is_a_mistake_and_a_missing_one_a_note() {
     let (file, psk) = (folder.path().join("zm.toml"), folder.path().join("madrid.psk"));
     let text = include_str!("../../../configs/zonemesh.example.toml");
     std::fs::write(&file, text.replace("/etc/zonemesh/madrid.psk", psk.to_str().unwrap())).unwrap();
-    let check = || run(&["config", "check", file.to_str().unwrap()]);
+    let check = || run(&["config", "check", "--wide", file.to_str().unwrap()]);
     let output = check();
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
     assert!(stdout(&output).contains("madrid.psk is not here; the daemon needs it"));
@@ -283,7 +283,7 @@ fn a_key_file_without_a_key_is_a_mistake_and_a_missing_one_a_note() {
     std::fs::write(folder.path().join("wireguard.key"), own).unwrap();
     let on_its_gateway = folder.path().join("here.toml");
     std::fs::write(&on_its_gateway, here).unwrap();
-    let output = run(&["config", "check", on_its_gateway.to_str().unwrap()]);
+    let output = run(&["config", "check", "--wide", on_its_gateway.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(7), "{}", stdout(&output));
     assert!(stdout(&output).contains("madrid.psk is not there; expected a key file"));
     std::fs::write(&psk, "secret, but no key").unwrap();

@@ -25,7 +25,7 @@ fn a_refused_reload_is_7_and_names_the_place_as_config_check_does() {
 #[test]
 fn a_file_is_compared_with_what_is_in_force_if_its_daemon_runs_here() {
     let daemon = Daemon::start(Paris::Up);
-    let checked = stdout(&ask(&daemon.socket(), &["config", "check", EXAMPLE]));
+    let checked = stdout(&ask(&daemon.socket(), &["config", "check", EXAMPLE, "--wide"]));
     assert!(checked.ends_with("\ndiffers: tunnel.mtu: changed\n"), "{checked}");
     let json = ["config", "check", EXAMPLE, "-o", "json"];
     let said: serde_json::Value =
@@ -42,7 +42,7 @@ fn a_key_that_a_reload_refuses_is_named_and_a_file_of_another_gateway_is_told_as
     let check = |comment: &str| {
         let text = std::fs::read_to_string(EXAMPLE).unwrap();
         std::fs::write(&file, format!("# {comment}\n{text}")).unwrap();
-        let output = ask(&daemon.socket(), &["config", "check", file.to_str().unwrap()]);
+        let output = ask(&daemon.socket(), &["config", "check", "--wide", file.to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(0), "the file is valid");
         stdout(&output)
     };

@@ -14,6 +14,7 @@ pub mod flower;
 pub mod gateway;
 pub mod installed;
 pub mod onegate;
+pub mod partition;
 pub mod plan;
 pub mod preflight;
 pub mod reason;

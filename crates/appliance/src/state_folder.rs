@@ -89,6 +89,12 @@ impl StateFolder {
         self.root.join("gateway-address")
     }
 
+    /// Which part of its role's data this VM has, if CONTEXT does not say.
+    #[must_use]
+    pub fn partition(&self) -> PathBuf {
+        self.root.join("partition")
+    }
+
     /// What the companion says about itself.
     #[must_use]
     pub fn status_file(&self) -> PathBuf {

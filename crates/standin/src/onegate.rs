@@ -2,9 +2,9 @@
 //!
 //! Copied of it: who shows a wrong token gets 401; errors are plain text that calls itself JSON; a
 //! value with a comma, a bracket or a backslash ends in 500 and is not stored; `type=2` erases;
-//! numbers are texts; a service without `extended` tells no attributes; a terminated VM stays
-//! listed with all that it had published; any VM may write the attributes of another. What it does
-//! of itself at boot and under load: it answers 500, never, something else, or is not there at all.
+//! numbers are texts; a service without `extended` tells no attributes; a VM of no service gets 400;
+//! a terminated VM stays listed with all that it had published; any VM may write the attributes of
+//! another. What it does of itself at boot and under load: it answers 500, never, something else, or is not there at all.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
@@ -49,6 +49,7 @@ struct ListedVm {
 struct OneGateState {
     vms: BTreeMap<String, ListedVm>,
     fault: Option<OneGateFault>,
+    has_no_service: bool,
     asked: Vec<String>,
 }
 
@@ -127,6 +128,11 @@ impl TestOneGate {
     /// How it fails from now on, if it does.
     pub fn fails(&self, fault: Option<OneGateFault>) {
         self.state.lock().unwrap().fault = fault;
+    }
+
+    /// The VMs are in no service.
+    pub fn has_no_service(&self) {
+        self.state.lock().unwrap().has_no_service = true;
     }
 
     /// A VM of the service is in this state.
@@ -219,6 +225,9 @@ impl OneGateState {
         }
         match asked.what.as_str() {
             "GET /vm" => (200, json!({"VM": self.vm(ONEGATE_VM, true)}).to_string()),
+            "GET /service" | "GET /service?extended=true" if self.has_no_service => {
+                (400, format!("VM {ONEGATE_VM} does not belong to any service"))
+            }
             "GET /service" => (200, self.service(false)),
             "GET /service?extended=true" => (200, self.service(true)),
             other => match other.strip_prefix("PUT /vm ") {
@@ -262,8 +271,8 @@ impl OneGateState {
             json!({"deploy_id": id.parse::<u32>().unwrap(), "running": null, "vm_info": {"VM": vm}})
         };
         let nodes: Vec<Value> = self.vms.keys().map(node).collect();
-        let role = |name: &str, nodes: Value| json!({"name": name, "state": "2", "nodes": nodes});
-        let roles = [role("idle", json!([])), role("all", nodes.into())];
+        let role = |name: &str, nodes: Vec<Value>| json!({"name": name, "cardinality": nodes.len(), "state": "2", "nodes": nodes});
+        let roles = [role("idle", Vec::new()), role("supernode", nodes)];
         json!({"SERVICE": {"name": "site", "id": "3", "state": 2, "roles": roles}}).to_string()
     }
 }

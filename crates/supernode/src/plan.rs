@@ -10,6 +10,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 use zonemesh_appliance::files::FileOwner;
 use zonemesh_appliance::flower::{FlowerHome, InstalledFlower, SuperNodeArguments};
+use zonemesh_appliance::partition::{Partition, PartitionSource};
 use zonemesh_appliance::plan::{LaunchPlan, PlannedFile, PrintedReason, shim_file, state_folders};
 use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::runner::child::Program;
@@ -41,8 +42,21 @@ pub(crate) struct PrintedSuperNodePlan {
 }
 
 impl SuperNodeInputs<'_> {
-    /// Files and command for a SuperLink at this address with these CA certificates.
-    pub(crate) fn plan(&self, superlink: SocketAddr, ca_pems: &[&str]) -> LaunchPlan {
+    /// Where the node config comes from, if CONTEXT does not say it and the VM has OneGate.
+    pub(crate) fn partition(&self) -> Option<PartitionSource> {
+        let SuperNodeSettings { common, node_config, .. } = self.settings;
+        let onegate = common.onegate.clone().filter(|_| node_config.is_none())?;
+        Some(PartitionSource::new(onegate, StateFolder::new(&common.state_dir).partition()))
+    }
+
+    /// Files and command for a SuperLink at this address with these CA certificates; `partition` is
+    /// what [`SuperNodeInputs::partition`] says.
+    pub(crate) fn plan(
+        &self,
+        superlink: SocketAddr,
+        ca_pems: &[&str],
+        partition: Option<Partition>,
+    ) -> LaunchPlan {
         let state = StateFolder::new(&self.settings.common.state_dir);
         let ca_file = state.tls().join("ca.pem");
         let contents: String = ca_pems.iter().map(|pem| format!("{}\n", pem.trim())).collect();
@@ -55,11 +69,12 @@ impl SuperNodeInputs<'_> {
             contents: Zeroizing::new(contents.into_bytes()),
         });
         let generation = self.flower.generation;
+        let given = self.settings.node_config.clone();
         let arguments = generation.supernode_arguments(&SuperNodeArguments {
             superlink,
             ca_file,
             clientappio_port: self.settings.ports.or(generation.ports()).clientappio,
-            node_config: self.settings.node_config.clone(),
+            node_config: given.or(partition.map(Partition::node_config)),
         });
         let program = Program {
             name: generation.supernode_program().to_owned(),
@@ -141,7 +156,7 @@ mod tests {
         let home = home(&settings);
         let inputs = SuperNodeInputs { settings: &settings, owner, flower, home: &home };
         let superlink = "[fd00:10::5]:9092".parse().unwrap();
-        let plan = inputs.plan(superlink, &["FIRST\n", "SECOND"]);
+        let plan = inputs.plan(superlink, &["FIRST\n", "SECOND"], None);
         let ca = plan.files.iter().find(|file| file.path.ends_with("ca.pem")).unwrap();
         assert_eq!(ca.contents.as_slice(), b"FIRST\nSECOND\n");
         let printed = printed(Ok(plan), &settings);

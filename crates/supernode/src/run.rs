@@ -144,8 +144,13 @@ impl SupervisedSuperNode {
         superlink: &RegisteredSuperLink,
         inputs: &SuperNodeInputs<'_>,
     ) {
-        let endpoint = match passes(&self.companion.gateway, superlink, inputs).await {
-            Ok(endpoint) => endpoint,
+        let checked = passes(&self.companion.gateway, superlink, inputs).await;
+        let checked = match (checked, inputs.partition()) {
+            (Ok(endpoint), Some(source)) => source.kept().await.map(|part| (endpoint, part)),
+            (checked, _) => checked.map(|endpoint| (endpoint, None)),
+        };
+        let (endpoint, partition) = match checked {
+            Ok(checked) => checked,
             Err(reason) => {
                 self.companion.reporter.blocked(&reason);
                 self.next_check = Instant::now() + CHECK_EVERY;
@@ -157,7 +162,7 @@ impl SupervisedSuperNode {
             self.companion.runner.stop().await;
             self.running = None;
         }
-        let plan = inputs.plan(endpoint, &superlink.ca_pems());
+        let plan = inputs.plan(endpoint, &superlink.ca_pems(), partition);
         match self.companion.start(&plan, &endpoint.to_string()) {
             Ok(()) => {
                 self.running = Some(FlowerTarget::of(superlink));
@@ -244,7 +249,11 @@ async fn plan_now(
         FlowerDecision::Start(superlink) => {
             let ahead = Some(resolved.ahead_of_gateway_ms);
             let endpoint = preflight::check(federation, &superlink, inputs.flower, ahead).await?;
-            Ok(inputs.plan(endpoint, &superlink.ca_pems()))
+            let partition = match inputs.partition() {
+                Some(source) => source.known().await?,
+                None => None,
+            };
+            Ok(inputs.plan(endpoint, &superlink.ca_pems(), partition))
         }
         FlowerDecision::Wait(reason) => Err(reason),
         FlowerDecision::Keep => Err(Reason::NoSuperLink { federation: federation.clone() }),

@@ -317,6 +317,63 @@ async fn a_plan_without_a_gateway_is_not_yet_and_without_a_onegate_token_refused
     assert!(errors.contains("TOKENTXT: is not set or empty"), "{errors}");
 }
 
+/// A companion without a node config, in a VM that has OneGate.
+fn of_a_role(gateway: &TestGateway, onegate: &TestOneGate) -> CompanionProcess {
+    let mut process = companion(gateway, LIVES);
+    process.set("ONEAPP_ZONEMESH_NODE_CONFIG", "");
+    for (key, value) in onegate.variables() {
+        process.set(&key, &value);
+    }
+    process
+}
+
+#[tokio::test]
+async fn without_a_node_config_a_supernode_has_its_place_in_its_role_and_keeps_it() {
+    let (gateway, onegate) = (TestGateway::start(), TestOneGate::start());
+    let server = superlink(&gateway.ca, "127.0.0.1").await;
+    gateway.show_ready(server.address);
+    onegate.has_vm("6", VM_ACTIVE);
+    onegate.fails(Some(OneGateFault::Error));
+    let mut process = of_a_role(&gateway, &onegate);
+    process.run();
+    let status = process.until_reason("F506").await;
+    assert!(status["reason"]["text"].to_string().contains("500"), "{status:#}");
+    assert!(process.starts().is_empty(), "Flower runs with no part, or with any");
+    onegate.fails(None);
+    process.until_state("ready").await;
+    let part = "--node-config partition-id=7 num-partitions=8";
+    assert!(process.starts()[0].contains(part), "{:?}", process.starts());
+    // The role grows, OneGate is away, and the VM boots again.
+    onegate.has_vm("9", VM_ACTIVE);
+    onegate.fails(Some(OneGateFault::Hang));
+    process.signal(Signal::SIGTERM);
+    process.wait();
+    process.run();
+    process.until_state("ready").await;
+    assert!(process.starts()[1].contains(part), "{:?}", process.starts());
+    // A file that nobody can read is no reason to wait for ever.
+    onegate.fails(None);
+    process.signal(Signal::SIGTERM);
+    process.wait();
+    std::fs::write(process.state().join("partition"), "\0").unwrap();
+    process.run();
+    process.until_state("ready").await;
+    let anew = "--node-config partition-id=7 num-partitions=10";
+    assert!(process.starts()[2].contains(anew), "{:?}", process.starts());
+}
+
+#[tokio::test]
+async fn a_vm_of_no_service_has_no_part_and_starts() {
+    let (gateway, onegate) = (TestGateway::start(), TestOneGate::start());
+    let server = superlink(&gateway.ca, "127.0.0.1").await;
+    gateway.show_ready(server.address);
+    onegate.has_no_service();
+    let mut process = of_a_role(&gateway, &onegate);
+    process.run();
+    process.until_state("ready").await;
+    assert!(!process.starts()[0].contains("--node-config"), "{:?}", process.starts());
+}
+
 /// What OpenNebula's users put beside our keys, and what they mistype.
 #[tokio::test]
 async fn a_context_with_lines_of_others_is_read_and_names_of_ours_that_do_nothing_are_warned_of() {

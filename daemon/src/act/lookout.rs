@@ -13,12 +13,13 @@ use zonemesh_core::finding::{Code, Finding, Subject};
 use zonemesh_core::kernel::Ipv6State;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::path::{PathState, SendRefusal};
-use zonemesh_core::registry::Standing;
+use zonemesh_core::registry::{Registry, Standing};
 use zonemesh_tunnel::Offload;
 
 use crate::act::{PeersInService, network, udp_port};
 use crate::facts::certificates::FederationCas;
 use crate::facts::companions::CompanionBoard;
+use crate::facts::disk::aside::AsideFiles;
 use crate::facts::disk::config_file::ConfigFile;
 use crate::facts::disk::state_folder::{self, FolderState};
 use crate::facts::etcd::EtcdBoard;
@@ -33,9 +34,11 @@ use crate::facts::reach::state_of;
 use crate::facts::refused_vms::RefusedVms;
 use crate::facts::streams::{StreamBoard, StreamFailure};
 use crate::facts::tunnel::DataPlane;
+use crate::facts::wan::WanLinks;
 use crate::plan::PeerPlan;
 use crate::plan::troubles::{
-    self, CompanionSight, EtcdSight, FolderSight, Ipv6Sight, MachineSight, PeerSight, StreamSight,
+    self, CompanionSight, EtcdSight, FolderSight, Ipv6Sight, MachineSight, PeerSight,
+    StreamRefusal, StreamSight,
 };
 
 /// Time between two looks.
@@ -65,6 +68,8 @@ pub(crate) struct Lookout {
     pub(crate) companions: Arc<CompanionBoard>,
     pub(crate) refused_vms: Arc<RefusedVms>,
     pub(crate) cas: Arc<FederationCas>,
+    pub(crate) wan: Arc<WanLinks>,
+    pub(crate) aside: AsideFiles,
     /// Members of which nothing is known, and since when.
     pub(crate) silent: Mutex<BTreeMap<ZoneName, Instant>>,
     /// The last one.
@@ -87,9 +92,11 @@ pub(crate) async fn run(lookout: Arc<Lookout>) -> anyhow::Result<()> {
     }
 }
 
-fn look_at(folder: &Path) -> FolderSight {
+fn look_at(folder: &Path, aside: &AsideFiles) -> FolderSight {
     let FolderState { unwritable, open_to } = state_folder::look(folder);
-    FolderSight { path: folder.display().to_string(), unwritable, open_to }
+    let inside = |path: &Path| path.strip_prefix(folder).unwrap_or(path).display().to_string();
+    let set_aside = aside.look(folder).iter().map(|path| inside(path)).collect();
+    FolderSight { path: folder.display().to_string(), unwritable, open_to, set_aside }
 }
 
 impl Lookout {
@@ -140,14 +147,16 @@ impl Lookout {
         let down = lan.iter().filter(|(_, is_up)| !**is_up);
         let mut lan_down: Vec<_> = down.map(|(name, _)| format!("{name} is down")).collect();
         lan_down.extend(self.lost_address(&config).map(|ip| format!("no interface has {ip}")));
+        let wan_down = self.wan.troubles();
         let machine = MachineSight {
             clock_behind: status.clock_behind,
             not_forwarded: network::switched_off(&config.zone.prefixes, forward),
             lan_down,
+            wan_down: wan_down.values().cloned().collect(),
             without_ipv6: without_ipv6(&config, &peers),
             bulk_work_missing: missing.collect(),
             etcd_lost: etcd_lost.map(|etcd| EtcdSight { url: etcd.url, error: etcd.error }),
-            state_folder: look_at(&config.gateway.state_dir),
+            state_folder: look_at(&config.gateway.state_dir, &self.aside),
         };
         let mut found = troubles::of_machine(&machine);
         found.extend(self.configuration());
@@ -168,7 +177,9 @@ impl Lookout {
                     [_] => Subject::Zone(peer.id.zone.clone()),
                     _ => Subject::Gateway(peer.id.clone()),
                 };
-                let sight = self.sight(peer, subject);
+                let mut sight = self.sight(peer, subject);
+                let endpoint = sight.endpoint.map(|endpoint| endpoint.ip());
+                sight.is_link_down = endpoint.is_some_and(|ip| wan_down.contains_key(&ip));
                 states.push(sight.state);
                 let passes = matches!(sight.state, PathState::Up | PathState::Degraded);
                 if !is_out && (!is_deaf || passes) {
@@ -215,6 +226,23 @@ impl Lookout {
         long.map(about).collect()
     }
 
+    /// Why a stream to a zone was refused, with what is known of the keys of both.
+    fn refusal(&self, failure: StreamFailure, zone: &ZoneName) -> Option<StreamRefusal> {
+        Some(match failure {
+            StreamFailure::Broken => return None,
+            StreamFailure::Refused => StreamRefusal::Stated,
+            StreamFailure::ClockOff => StreamRefusal::Clock,
+            StreamFailure::KeyHere => {
+                let before = self.ledger.read(|registry| registry.former_key(zone));
+                StreamRefusal::KeyHere { before }
+            }
+            StreamFailure::KeyThere => {
+                let own = self.ledger.read(Registry::own_key);
+                StreamRefusal::KeyThere { own }
+            }
+        })
+    }
+
     fn sight(&self, peer: &PeerPlan, subject: Subject) -> PeerSight {
         let tunnel = self.tunnel.peer_status(&peer.wireguard_key);
         let tunnel = tunnel.as_ref();
@@ -231,6 +259,7 @@ impl Lookout {
             endpoint: tunnel.and_then(|tunnel| tunnel.endpoint),
             is_unresolved: self.ledger.findings().stands(Code::NameUnresolved, &zone),
             unanswered: tunnel.map_or(0, |tunnel| tunnel.handshake_attempts_unanswered),
+            is_link_down: false,
             refused: tunnel.and_then(|tunnel| tunnel.send_refused).map(SendRefusal),
             mtu: path.map_or(0, |path| path.summary.mtu),
             black_hole: path.is_some_and(|path| path.summary.black_hole),
@@ -241,8 +270,7 @@ impl Lookout {
             stream: StreamSight {
                 is_wanted: peer.is_neighbour,
                 is_open: entry.open > 0,
-                is_refused: entry.is_refused(),
-                is_clock_off: entry.failure == StreamFailure::ClockOff,
+                refusal: self.refusal(entry.failure, &peer.id.zone),
                 error: entry.error,
             },
             clock_offset_ms: entry.clock_offset.map(|offset| offset.millis),

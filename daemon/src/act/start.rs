@@ -22,6 +22,7 @@ use crate::facts::etcd::EtcdBoard;
 use crate::facts::in_force::ConfigInForce;
 use crate::facts::paths::PathBoard;
 use crate::facts::tunnel::DataPlane;
+use crate::facts::wan::WanLinks;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::supervisor::Supervisor;
 
@@ -30,6 +31,7 @@ pub(crate) struct ActBoards {
     pub(crate) paths: Arc<PathBoard>,
     pub(crate) streams: StreamContext,
     pub(crate) etcd: Arc<EtcdBoard>,
+    pub(crate) wan: Arc<WanLinks>,
 }
 
 /// What serving needs of those who act.
@@ -48,7 +50,7 @@ pub(crate) async fn start(
     boards: ActBoards,
     supervisor: &mut Supervisor,
 ) -> Result<Acting, Failure> {
-    let StartedTunnel { tunnel, network, kernel, mtus, plan, machine } = started;
+    let StartedTunnel { tunnel, network, kernel, mtus, plan, left_out } = started;
     let trust = ZoneTrust::new(&plan.trusted)
         .or_exit(Exit::Configuration, || "cannot set up TLS between the gateways".to_owned())?;
     let in_service = watch::Sender::new(Arc::new(plan.peers.clone()));
@@ -61,7 +63,7 @@ pub(crate) async fn start(
     let watched = PathParts {
         config: config.clone(),
         tunnel: tunnel.clone(),
-        network,
+        network: network.clone(),
         mtus,
         peers: peers.clone(),
         board: boards.paths,
@@ -87,7 +89,9 @@ pub(crate) async fn start(
         ledger: state.ledger.clone(),
         hints: state.administration.hints(),
         tunnel: tunnel.clone(),
-        machine,
+        left_out,
+        network,
+        wan: boards.wan,
     };
     supervisor.spawn("mesh", reconcilers.run(facts));
     supervisor.spawn("etcd", etcd::run(config.changes(), state.ledger.clone(), boards.etcd));

@@ -21,10 +21,11 @@ use crate::facts::findings::FindingBoard;
 use crate::facts::in_force::ConfigInForce;
 use crate::facts::kernel::FoundLink;
 use crate::facts::tunnel::DataPlane;
+use crate::facts::wan::WanLinks;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::plan::kernel::{OwnLink, WantedMtus};
 use crate::plan::mtu;
-use crate::plan::{MachineAddresses, MeshPlan, PlanSources};
+use crate::plan::{MeshPlan, PlanSources};
 
 const NEEDS_NET_ADMIN: &str = "setting routes needs CAP_NET_ADMIN: run as root, or set AmbientCapabilities=CAP_NET_ADMIN in the systemd unit; in a container: `--cap-add NET_ADMIN --device /dev/net/tun`";
 
@@ -37,7 +38,7 @@ pub(crate) struct StartedTunnel {
     /// Where it is said how large packets may be.
     pub(crate) mtus: Arc<watch::Sender<Arc<WantedMtus>>>,
     pub(crate) plan: MeshPlan,
-    pub(crate) machine: MachineAddresses,
+    pub(crate) left_out: Vec<IpAddr>,
 }
 
 impl StartedTunnel {
@@ -50,8 +51,7 @@ impl StartedTunnel {
         findings: Arc<FindingBoard>,
     ) -> Self {
         let (kernel, mtus) = kernel(config, network.clone(), findings);
-        let machine = MachineAddresses::default();
-        Self { tunnel, network, kernel, mtus, plan, machine }
+        Self { tunnel, network, kernel, mtus, plan, left_out: Vec::new() }
     }
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn first_plan(config: &Config, state: &OpenedState) -> MeshPlan {
     let (own_keys, hints) = (state.tunnel_keys.of_all_lanes(), state.administration.hints().all());
     let (own_keys, hints) = (&own_keys, &hints);
     let (most_lanes, is_gone) = (MOST_LANES, state.ledger.is_gone());
-    let outer = &outer_addresses(config, &[]);
+    let outer = &outer_addresses(config, &[], &WanLinks::default());
     state.ledger.read(|registry| {
         MeshPlan::of(&PlanSources { registry, config, own_keys, hints, outer, most_lanes, is_gone })
     })
@@ -115,8 +115,8 @@ pub(crate) async fn start(
     tunnel.own_device().or_exit(Exit::Network, || {
         format!("cannot take over the interface {}", config.tunnel.interface)
     })?;
-    let machine = MachineAddresses::default();
-    let started = StartedTunnel { tunnel: tunnel.clone(), network, kernel, mtus, plan, machine };
+    let left_out = Vec::new();
+    let started = StartedTunnel { tunnel: tunnel.clone(), network, kernel, mtus, plan, left_out };
     Ok((tunnel, started))
 }
 

@@ -22,6 +22,7 @@ use zonemesh_core::registry::Registry;
 use zonemesh_core::time::UnixMillis;
 use zonemesh_core::token::{KnownToken, MAX_KNOWN};
 
+use super::refusal::PromisedBy;
 use super::{Administration, Refusal};
 use crate::facts::clock;
 use crate::facts::ledger::NotPublished;
@@ -190,14 +191,17 @@ impl Administration {
     ) -> Result<(), Refusal> {
         let nets: Vec<IpNet> =
             prefixes.iter().copied().chain(tunnel_ips.iter().copied().map(IpNet::from)).collect();
+        self.check_outside(zone, &nets)?;
         self.ledger.read(|registry| {
             let membership = registry.membership().ok_or(Refusal::Unmanaged)?;
             membership.check_free(zone, prefixes, tunnel_ips)?;
             let configured = registry.all_members().filter(|member| member.zone != *zone);
-            let configured =
-                configured.map(|member| (&member.zone, member_nets(member).collect::<Vec<_>>()));
-            let reserved = reserved.iter().map(|(owner, nets)| (owner, nets.clone()));
-            for (owner, theirs) in configured.chain(reserved) {
+            let configured = configured.map(|member| {
+                (&member.zone, member_nets(member).collect::<Vec<_>>(), PromisedBy::Section)
+            });
+            let reserved =
+                reserved.iter().map(|(owner, nets)| (owner, nets.clone(), PromisedBy::Invitation));
+            for (owner, theirs, by) in configured.chain(reserved) {
                 let clash = nets.iter().find_map(|net| {
                     theirs
                         .iter()
@@ -210,11 +214,27 @@ impl Administration {
                         net: *net,
                         owner: owner.clone(),
                         theirs: *their,
+                        by,
                     });
                 }
             }
             Ok(())
         })
+    }
+
+    /// None of it is where this gateway is called from outside: it would not be routed here.
+    fn check_outside(&self, zone: &ZoneName, nets: &[IpNet]) -> Result<(), Refusal> {
+        let config = self.config();
+        let outside = config.gateway.endpoints.iter().filter_map(|endpoint| match endpoint {
+            Endpoint::Address(address) => Some(address.ip()),
+            Endpoint::Name { .. } => None,
+        });
+        for address in outside {
+            if let Some(net) = nets.iter().find(|net| net.contains(&address)) {
+                return Err(Refusal::HoldsOuter { zone: zone.clone(), net: *net, address });
+            }
+        }
+        Ok(())
     }
 
     /// The next address after this gateway's that nobody has, in the same /24 or /120.

@@ -147,7 +147,9 @@ impl Administration {
             // A damaged one is told now and not when it is needed.
             drop(keys::authority(&authority_file).map_err(crate::failure::Failure::into_error)?);
         }
-        ledger.set_blocked(&blocked.read()?);
+        let read = blocked.read();
+        blocked.trouble(&read.unusable).into_iter().for_each(|one| ledger.findings().raise(one));
+        ledger.set_blocked(&read.zones);
         let tokens_file = TokensFile::new(folder);
         let tokens = TokenBoard::new(tokens_file.read()?);
         let issued = invitations.read_all()?;

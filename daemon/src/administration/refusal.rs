@@ -1,6 +1,7 @@
 //! Why something about the mesh was not done, and what to do next.
 
-use std::io;
+use std::net::IpAddr;
+use std::{fmt, io};
 
 use ipnet::IpNet;
 use zonemesh_core::exit::error_line;
@@ -42,8 +43,12 @@ pub(crate) enum Refusal {
         "this gateway has no gateway.endpoints, so that nobody could call it: set them and `zonemesh reload`"
     )]
     NoEndpoint,
-    #[error("zone {zone} cannot be granted {net}: it overlaps zone {owner}'s {theirs}")]
-    Overlap { zone: ZoneName, net: IpNet, owner: ZoneName, theirs: IpNet },
+    #[error("zone {zone} cannot be granted {net}: it overlaps zone {owner}'s {theirs}, which {by}")]
+    Overlap { zone: ZoneName, net: IpNet, owner: ZoneName, theirs: IpNet, by: PromisedBy },
+    #[error(
+        "zone {zone} cannot be granted {net}: it holds {address}, at which this gateway is called from outside, and would not be routed here"
+    )]
+    HoldsOuter { zone: ZoneName, net: IpNet, address: IpAddr },
     #[error("there are too many open invitations: wait until some have expired")]
     BookFull,
     #[error("a zone is invited with at most {MAX_CLAIMS} federations and {MAX_KNOWN} tokens")]
@@ -95,6 +100,24 @@ pub(crate) enum Refusal {
     Listen(String),
 }
 
+/// What promises addresses to a zone that are not granted to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PromisedBy {
+    /// The configuration.
+    Section,
+    /// An open invitation.
+    Invitation,
+}
+
+impl fmt::Display for PromisedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Section => "its [[peer]] section in the configuration here names",
+            Self::Invitation => "an invitation of it that is open still promises",
+        })
+    }
+}
+
 impl Refusal {
     /// What is the matter, where it names a trouble that has a page.
     pub(crate) fn finding(&self) -> finding::Code {
@@ -102,6 +125,7 @@ impl Refusal {
 
         match self {
             Self::Overlap { .. } | Self::Draft(DraftError::Overlap(..)) => Code::GrantOverlaps,
+            Self::HoldsOuter { .. } => Code::OuterAddressCovered,
             Self::Draft(DraftError::Reserved(..)) => Code::GrantReserved,
             Self::Item(..)
             | Self::Rejected(_)
@@ -134,7 +158,15 @@ impl Refusal {
             Self::TooMuch => "say the same with fewer --federation or --token-hash",
             Self::NoTunnelIp => "zonemesh zone invite NAME --tunnel-ip IP and the rest as before",
             Self::NoEndpoint => "set gateway.endpoints, then zonemesh reload",
-            Self::Overlap { .. } => "zonemesh zone list, then invite it with other prefixes",
+            Self::Overlap { by: PromisedBy::Section, .. } => {
+                "say the same with other --prefix or --tunnel-ip; or, if that zone is out, take its [[peer]] section out of the configuration here, then zonemesh reload"
+            }
+            Self::Overlap { by: PromisedBy::Invitation, .. } => {
+                "say the same with other --prefix or --tunnel-ip; or invite that zone anew with others, or wait until its invitation has expired"
+            }
+            Self::HoldsOuter { .. } => {
+                "say the same with the zone's own networks, and a tunnel address that no gateway has outside"
+            }
             Self::Draft(error) => next_of_draft(error),
             Self::Item(..) | Self::Rejected(_) => "zonemesh trust show FILE",
             Self::NotGranted => {
@@ -200,15 +232,23 @@ mod tests {
     fn refusals_say_what_to_do_about_themselves_and_not_the_same_for_all() {
         let full = || io::Error::from(io::ErrorKind::StorageFull);
         let [one, other] = ["berlin", "madrid"].map(|zone| zone.parse::<ZoneName>().unwrap());
+        let net: IpNet = "10.10.9.0/24".parse().unwrap();
+        let overlap = |by| {
+            let (zone, owner) = (one.clone(), other.clone());
+            Refusal::Overlap { zone, net, owner, theirs: net, by }
+        };
         let refusals = [
             Refusal::Unmanaged,
             Refusal::Revoked,
             Refusal::LastMember,
             Refusal::OwnZone,
-            Refusal::OtherZone { asked: one.clone(), own: other },
+            Refusal::OtherZone { asked: one.clone(), own: other.clone() },
             Refusal::NoPrefix,
             Refusal::NoTunnelIp,
             Refusal::NoEndpoint,
+            overlap(PromisedBy::Section),
+            overlap(PromisedBy::Invitation),
+            Refusal::HoldsOuter { zone: one.clone(), net, address: net.addr() },
             Refusal::UnknownZone(one),
             Refusal::Draft(DraftError::LastAuthority),
             Refusal::NotGranted,

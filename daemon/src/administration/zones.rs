@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
+use zonemesh_core::finding::Code;
 use zonemesh_core::invitation::{IssuedInvitation, RedemptionCounters, Redemptions};
 use zonemesh_core::journal::AuditAct;
 use zonemesh_core::membership::{
@@ -139,6 +140,8 @@ impl Administration {
         let audit = self.ledger.audit(act, zone, String::new());
         self.disk.write(vec![self.blocked.write(&all), audit]).await?;
         self.ledger.set_blocked(&all);
+        // Whatever lines it had, now it is as it was written here.
+        self.ledger.findings().clear(Code::FileUnusable, &self.blocked.subject());
         tracing::warn!(%zone, blocked, "changed which zones this gateway blocks");
         Ok((all, true))
     }

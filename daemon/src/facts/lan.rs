@@ -43,7 +43,8 @@ fn is_card(name: &str) -> bool {
     Path::new("/sys/class/net").join(name).join("device").exists()
 }
 
-fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
+/// The address of an interface, if it is one of IP.
+pub(crate) fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
     let v4 = address.as_sockaddr_in().map(|v4| IpAddr::from(v4.ip()));
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::from(v6.ip())))
 }

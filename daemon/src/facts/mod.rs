@@ -24,3 +24,4 @@ pub(crate) mod refused_vms;
 pub(crate) mod streams;
 pub(crate) mod tokens;
 pub(crate) mod tunnel;
+pub(crate) mod wan;

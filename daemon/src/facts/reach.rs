@@ -34,6 +34,13 @@ pub(crate) fn is_reached(
     passes(state_of(path, tunnel)) || (has_stream && !answers)
 }
 
+/// True if what is said over a stream on this path arrives: one that stands outlives its path by a
+/// minute, and carries nothing while that is down.
+pub(crate) fn carries_stream(path: Option<PathView>) -> bool {
+    let summary = path.map(|path| path.summary).filter(|summary| summary.answers);
+    !summary.is_some_and(|one| matches!(one.state, PathState::Down | PathState::Stopped))
+}
+
 /// True if packets get through, if not all of them.
 pub(crate) fn passes(state: PathState) -> bool {
     matches!(state, PathState::Up | PathState::Degraded)
@@ -68,6 +75,21 @@ mod tests {
             assert!(is_reached(path(PathState::Degraded, true), None, has_stream));
             assert!(!is_reached(path(PathState::Down, true), None, has_stream));
         }
+    }
+
+    #[test]
+    fn a_stream_is_not_up_beside_a_path_that_is_known_to_be_down() {
+        for (state, answers, expected) in [
+            (PathState::Up, true, true),
+            (PathState::Degraded, true, true),
+            (PathState::Down, true, false),
+            (PathState::Stopped, true, false),
+            (PathState::Down, false, true),
+            (PathState::Never, false, true),
+        ] {
+            assert_eq!(carries_stream(path(state, answers)), expected, "{state:?} {answers}");
+        }
+        assert!(carries_stream(None));
     }
 
     #[test]

@@ -25,6 +25,10 @@ pub(crate) enum StreamFailure {
     Refused,
     /// The same, as one of the two clocks is wrong.
     ClockOff,
+    /// The same, as its certificate is not of the zone key that it has here.
+    KeyHere,
+    /// The same, as this gateway's is not of the zone key that is known there.
+    KeyThere,
 }
 
 /// The streams to one neighbour.
@@ -109,15 +113,22 @@ impl StreamBoard {
         gateways.map(|gateway| known.of(gateway)).collect()
     }
 
-    /// Streams that are open now, to whichever gateway.
-    pub(crate) fn open(&self) -> u32 {
-        self.lock().entries.values().map(|entry| entry.open).sum()
+    /// Streams that are open now, to gateways of which this is so.
+    pub(crate) fn open_where(&self, is_so: impl Fn(&GatewayId) -> bool) -> u32 {
+        let known = self.lock();
+        let open = known.entries.iter().filter(|(gateway, entry)| entry.open > 0 && is_so(gateway));
+        open.map(|(_, entry)| entry.open).sum()
     }
 
     /// The zones to which a stream is open now.
     pub(crate) fn open_to(&self) -> BTreeSet<ZoneName> {
+        self.open_to_where(|_| true)
+    }
+
+    /// The zones to which a stream is open now, to a gateway of which this is so.
+    pub(crate) fn open_to_where(&self, is_so: impl Fn(&GatewayId) -> bool) -> BTreeSet<ZoneName> {
         let known = self.lock();
-        let open = known.entries.iter().filter(|(_, entry)| entry.open > 0);
+        let open = known.entries.iter().filter(|(gateway, entry)| entry.open > 0 && is_so(gateway));
         open.map(|(gateway, _)| gateway.zone.clone()).collect()
     }
 
@@ -209,7 +220,7 @@ mod tests {
         board.closed(&zone);
         let entry = board.entry(&zone);
         assert_eq!((entry.open, entry.error.as_str()), (1, ""));
-        assert_eq!(board.open(), 1);
+        assert_eq!([true, false].map(|is_so| board.open_where(|_| is_so)), [1, 0]);
     }
 
     #[test]

@@ -49,6 +49,7 @@ fn code(refusal: &Refusal) -> Code {
         | Refusal::OtherZone { .. }
         | Refusal::NoPrefix
         | Refusal::TooMuch
+        | Refusal::HoldsOuter { .. }
         | Refusal::Item(..)
         | Refusal::Rejected(_) => Code::InvalidArgument,
         Refusal::Disk(_)

@@ -203,7 +203,11 @@ impl SmallNetwork {
 }
 
 impl Network for SmallNetwork {
-    fn look<'a>(&'a self, _: &'a BTreeSet<IpNet>) -> BoxFuture<'a, anyhow::Result<KernelState>> {
+    fn look<'a>(
+        &'a self,
+        _: &'a BTreeSet<IpNet>,
+        _: &'a BTreeSet<IpAddr>,
+    ) -> BoxFuture<'a, anyhow::Result<KernelState>> {
         Box::pin(std::future::ready(Ok(self.state.lock().unwrap().clone())))
     }
 

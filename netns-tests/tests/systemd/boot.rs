@@ -64,6 +64,11 @@ fn after_a_boot_the_clear_is_barred_before_the_network_and_before_the_daemon() -
         for barred in ["10.10.11.0/24", "unreachable 10.10.11.0/24"] {
             ensure!(seen.contains(barred), "the network comes up without {barred}:\n{seen}");
         }
+        // Its /dev is not taken from under it.
+        let emptied =
+            at(berlin, "systemd-tmpfiles-setup.service", "ActiveEnterTimestampMonotonic")?;
+        let begun = at(berlin, GUARD, "InactiveExitTimestampMonotonic")?;
+        ensure!(emptied <= begun, "/tmp is emptied at {emptied}, and the guard begins at {begun}");
         let barred = at(berlin, GUARD, "ActiveEnterTimestampMonotonic")?;
         for (unit, property) in [
             ("network-pre.target", "ActiveEnterTimestampMonotonic"),

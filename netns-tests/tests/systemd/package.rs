@@ -104,6 +104,7 @@ fn removal_leaves_the_keys_and_a_purge_takes_them_and_says_so() -> Result<()> {
         let key = site.status()?["tunnel"]["public_key"].clone();
         let said = berlin.run("dpkg --remove zonemesh")?;
         ensure!(said.contains("/var/lib/zonemesh stay"), "{said}");
+        ensure!(said.contains("net.ipv4.ip_forward=0"), "{said}");
         berlin.run("test -s /var/lib/zonemesh/zone.key -a -s /etc/zonemesh/zonemesh.toml")?;
         ensure!(!berlin.output("ip link show zm0")?.status.success(), "zm0 is there still");
         ensure!(!berlin.output("systemctl cat zonemeshd")?.status.success());

@@ -34,6 +34,7 @@ fn evidence(reason: &Reason) -> Vec<Evidence> {
         | Reason::TokenRefused { message } => vec![because(message)],
         Reason::Files { problem }
         | Reason::GatewayNotFound { problem }
+        | Reason::PartitionUnknown { problem }
         | Reason::CaSet { problem }
         | Reason::FlowerPrograms { problem }
         | Reason::FlowerSilent { problem } => vec![because(problem)],

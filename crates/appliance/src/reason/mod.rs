@@ -197,6 +197,12 @@ pub enum Reason {
         /// What the probe saw.
         problem: String,
     },
+    /// CONTEXT has no node config, and OneGate does not say which part of its role's data this VM has.
+    #[error("this VM's partition is not known yet: {problem}")]
+    PartitionUnknown {
+        /// What OneGate said, or did not.
+        problem: String,
+    },
     /// No zone has registered a SuperLink for this federation.
     #[error("no zone has registered a SuperLink for the federation {federation} yet")]
     NoSuperLink {
@@ -244,6 +250,7 @@ impl Reason {
             Self::FlowerEnded { .. } => Code::FlowerEnded,
             Self::FlowerUnsupported { .. } => Code::FlowerUnsupported,
             Self::NotServing { .. } => Code::NotServing,
+            Self::PartitionUnknown { .. } => Code::PartitionUnknown,
             Self::NoSuperLink { .. } => Code::NoSuperLink,
             Self::SuperLinkNotReady { .. } => Code::SuperLinkNotReady,
             Self::FlowerPrograms { .. } | Self::FlowerSilent { .. } => Code::FlowerPrograms,
@@ -280,6 +287,7 @@ impl Reason {
             | Self::FlowerSilent { .. }
             | Self::FlowerEnded { .. }
             | Self::NotServing { .. }
+            | Self::PartitionUnknown { .. }
             | Self::NoSuperLink { .. }
             | Self::SuperLinkNotReady { .. } => false,
         }

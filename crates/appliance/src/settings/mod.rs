@@ -135,7 +135,7 @@ const IDENTITY: ContextKey = ContextKey {
 const NODE_CONFIG: ContextKey = ContextKey {
     name: "ONEAPP_ZONEMESH_NODE_CONFIG",
     readers: KeyReaders::SuperNode,
-    default: "none",
+    default: "the VM's part in its OneFlow role, if it has one",
     meaning: "`key=value` pairs for the ClientApps",
     expected: "key=value pairs with spaces between them; a value is a number, true, false or a quoted text",
     example: "partition-id=0 num-partitions=2 site='berlin'",

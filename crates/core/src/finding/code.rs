@@ -60,6 +60,9 @@ codes! {
     StateFolderOpen "C105" Note "others can open the state folder"
         "it is open to {found}"
         "nothing to do where the platform wants it; else `chmod 700` it";
+    FileSetAside "C106" Note "a stored file could not be used"
+        "{count} stored {count:file|files} could not be used and {count:was|were} set aside: {file}"
+        "the journal said why: `journalctl -u zonemeshd`; when it is of no more use, delete it";
     ConfigSyntax "C110" Down "the configuration is no TOML"
         "{file}: {found}, expected {expected}"
         "correct this line; `zonemesh config check` names every mistake";
@@ -190,6 +193,9 @@ codes! {
     GatewayNotFound "N236" Down "no gateway is found through OneGate"
         "no gateway of this zone is found through OneGate yet: {reason}"
         "nothing to do if the gateway's VM is still to come; else set {vm:gateway} to its address";
+    WanDown "N237" Down "this gateway's own link to other zones is down"
+        "{found}: zones behind it are cut off"
+        "`ip link` and `ip route`: plug it in, set it up, give it its routes again";
 
     RegistrationRefused "P301" Down "the gateway refuses this VM"
         "the gateway refuses the registration: {reason}"
@@ -334,6 +340,9 @@ codes! {
     NotServing "F505" Degraded "the SuperLink does not serve yet"
         "the SuperLink does not serve on {address} yet: {reason}"
         "wait; if it lasts longer than two minutes, read Flower's log in {vm:state_dir}/log";
+    PartitionUnknown "F506" Down "a SuperNode's partition is not known"
+        "this VM's partition is not known yet: {reason}"
+        "nothing to do if OneGate is only late; else set {vm:node_config}, as in `partition-id=0 num-partitions=2`";
     NoSuperLink "F510" Degraded "no SuperLink is registered"
         "no zone has registered a SuperLink for the federation {federation} yet"
         "nothing to do if its VM is still to come; else `zonemesh superlink list` on its gateway";

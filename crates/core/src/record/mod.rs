@@ -4,11 +4,13 @@
 //! that what stands in it may go into a certificate, a file or a command line. It refuses to know
 //! whether the zone was entitled to say it (`registry`). Encoding is in `wire`, signing in `signed`.
 
+mod ca;
 mod certificate;
 mod pem;
 mod proof;
 mod signed;
 mod slots;
+mod superlink;
 mod text;
 pub(crate) mod wire;
 
@@ -21,6 +23,7 @@ use crate::key::WireGuardPublicKey;
 use crate::name::{FederationName, ZoneName};
 use crate::time::UnixMillis;
 
+pub use ca::{CaCertificate, CaSet, CaState};
 pub use certificate::{GatewayCertificate, SignedGatewayCertificate};
 pub use pem::CertificateDer;
 pub use proof::KeyProof;
@@ -30,6 +33,7 @@ pub use slots::{
     MAX_PREFIXES, MAX_SUPERLINK_ADDRESSES, MAX_SUPERNODE_KEY, MAX_SUPERNODES, MAX_TUNNEL_IPS,
     TransitOffer, ZoneSuperNode,
 };
+pub use superlink::{FlowerTransport, Readiness, SuperLink};
 pub use text::TextProblem;
 pub use wire::{DecodeError, Problem};
 
@@ -136,186 +140,6 @@ impl Lane {
     pub fn wireguard_keys(&self) -> impl Iterator<Item = WireGuardPublicKey> {
         std::iter::once(self.wireguard_key).chain(self.next_wireguard_key)
     }
-}
-
-/// How SuperNodes talk to a SuperLink.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FlowerTransport {
-    /// gRPC (Flower up to 1.39).
-    Grpc,
-    /// HTTP (Flower from 1.40).
-    Http,
-    /// What a later release knows, by its number: passed on, never used here.
-    Other(i32),
-}
-
-impl FlowerTransport {
-    /// The stable name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Grpc => "grpc",
-            Self::Http => "http",
-            Self::Other(_) => "unknown",
-        }
-    }
-
-    /// What stands for it in records and messages.
-    #[must_use]
-    pub fn number(self) -> i32 {
-        match self {
-            Self::Grpc => 1,
-            Self::Http => 2,
-            Self::Other(number) => number,
-        }
-    }
-
-    /// The one that a number stands for.
-    #[must_use]
-    pub fn of(number: i32) -> Self {
-        match number {
-            1 => Self::Grpc,
-            2 => Self::Http,
-            other => Self::Other(other),
-        }
-    }
-}
-
-/// Whether SuperNodes may connect to a SuperLink.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Readiness {
-    /// Registered, not serving yet.
-    Starting,
-    /// Serving.
-    Ready,
-    /// Stopped on purpose, or withdrawn by its gateway.
-    Stopped,
-    /// Its VM does not answer its gateway any more: nobody has stopped it.
-    Lost,
-    /// What a later release knows, by its number: passed on, and not ready.
-    Other(i32),
-}
-
-impl Readiness {
-    /// The stable name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Ready => "ready",
-            Self::Stopped => "stopped",
-            Self::Lost => "lost",
-            Self::Other(_) => "unknown",
-        }
-    }
-
-    /// What stands for it in records and messages.
-    #[must_use]
-    pub fn number(self) -> i32 {
-        match self {
-            Self::Starting => 1,
-            Self::Ready => 2,
-            Self::Stopped => 3,
-            Self::Lost => 4,
-            Self::Other(number) => number,
-        }
-    }
-
-    /// The one that a number stands for.
-    #[must_use]
-    pub fn of(number: i32) -> Self {
-        match number {
-            1 => Self::Starting,
-            2 => Self::Ready,
-            3 => Self::Stopped,
-            4 => Self::Lost,
-            other => Self::Other(other),
-        }
-    }
-}
-
-/// A SuperLink that runs in the zone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SuperLink {
-    /// Its federation.
-    pub federation: FederationName,
-    /// Its addresses, best first.
-    pub addresses: Vec<IpAddr>,
-    /// TCP port for SuperNodes.
-    pub fleet_port: u16,
-    /// TCP port for `flwr run`.
-    pub control_port: u16,
-    /// Flower's version, for example `1.25.0`.
-    pub flower_version: String,
-    /// How SuperNodes talk to it.
-    pub transport: FlowerTransport,
-    /// Whether SuperNodes may connect.
-    pub readiness: Readiness,
-    /// The mesh DNS name in its certificate; never looked up.
-    pub tls_name: String,
-    /// A DNS name that leads to it, if its zone has one.
-    pub dns_name: Option<String>,
-    /// The CA certificates that it holds.
-    pub cas: Vec<HeldCa>,
-    /// The SuperLink VM's clock minus its gateway's, in milliseconds.
-    pub clock_offset_ms: i64,
-}
-
-/// Place of a CA certificate in the rotation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CaState {
-    /// To be trusted already, signs nothing yet.
-    Next,
-    /// Signs.
-    Active,
-    /// Signs nothing any more, still trusted.
-    Retiring,
-}
-
-impl CaState {
-    /// The stable name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Next => "next",
-            Self::Active => "active",
-            Self::Retiring => "retiring",
-        }
-    }
-
-    /// What stands for it in records.
-    #[must_use]
-    pub fn number(self) -> i32 {
-        match self {
-            Self::Next => 1,
-            Self::Active => 2,
-            Self::Retiring => 3,
-        }
-    }
-
-    /// The one that a number stands for; none that a later release may know.
-    #[must_use]
-    pub fn of(number: i32) -> Option<Self> {
-        [Self::Next, Self::Active, Self::Retiring].into_iter().find(|s| s.number() == number)
-    }
-}
-
-/// A CA certificate of a federation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CaCertificate {
-    /// The certificate.
-    pub certificate: CertificateDer,
-    /// Its place in the rotation.
-    pub state: CaState,
-}
-
-/// The CA certificates of one federation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CaSet {
-    /// The federation.
-    pub federation: FederationName,
-    /// Its certificates.
-    pub certificates: Vec<CaCertificate>,
 }
 
 /// What a zone says about itself, before it has a version.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::gateway::GatewayId;
+use crate::key::ZonePublicKey;
 use crate::membership::{
     AuthorityPublicKey, Grant, Revocation, SignedTrustItem, TrustItem, TrustKind,
 };
@@ -82,6 +83,21 @@ impl Registry {
         };
         let left: Vec<_> = of_zone.iter().copied().filter(|held| !is_renamed(held)).collect();
         left.into_iter()
+    }
+
+    /// The key of this zone, as this gateway has it.
+    #[must_use]
+    pub fn own_key(&self) -> ZonePublicKey {
+        self.own.key()
+    }
+
+    /// The key by which what a zone has said is valid, where that is not the one that it has here now.
+    #[must_use]
+    pub fn former_key(&self, zone: &ZoneName) -> Option<ZonePublicKey> {
+        let now = self.members.get(zone)?.key;
+        let mut keys = self.of_zone(zone).map(|held| held.key);
+        let first = keys.next()?;
+        (first != now && keys.all(|key| key != now)).then_some(first)
     }
 
     /// All records, in the order of their zones and gateways.

@@ -10,6 +10,8 @@
 
 mod batch;
 mod clock;
+mod output;
+mod refused;
 mod session;
 mod trust;
 
@@ -24,7 +26,9 @@ use crate::registry::VersionVector;
 use crate::time::UnixMillis;
 
 pub use clock::{ClockEcho, ClockOffset, ClockStamp};
-pub use session::{RefusedClaim, ReplicationSession, SessionOutput, StreamRefused};
+pub use output::{RefusedClaim, SessionOutput};
+pub use refused::StreamRefused;
+pub use session::ReplicationSession;
 
 /// Time between two digests on a stream.
 pub const DIGEST_INTERVAL_MS: u64 = 30_000;

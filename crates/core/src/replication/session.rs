@@ -6,7 +6,6 @@
 //! ([`StreamRefused`]).
 
 use crate::gateway::GatewayId;
-use crate::member::OutOfBounds;
 use crate::name::ZoneName;
 use crate::record::{ProtocolRange, SignedRecord};
 use crate::registry::{RecordAccepted, RecordRejected, Registry, VersionVector};
@@ -14,87 +13,13 @@ use crate::time::UnixMillis;
 
 use super::batch::batches;
 use super::clock::{ClockOffset, Estimator};
+use super::output::{RefusedClaim, SessionOutput};
+use super::refused::StreamRefused;
 use super::trust::{self, TrustState};
 use super::{
     DIGEST_INTERVAL_MS, HeldTrust, HeldVersions, MeshId, RegistryDigest, StreamBody, StreamHello,
     StreamMessage,
 };
-
-/// Why a stream must be closed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StreamRefused {
-    /// The neighbour belongs to another mesh.
-    #[error("the neighbour belongs to mesh {theirs}, this gateway to mesh {ours}")]
-    Mesh {
-        /// This gateway's mesh.
-        ours: MeshId,
-        /// The neighbour's.
-        theirs: MeshId,
-    },
-    /// The neighbour says that it is another zone than its certificate does.
-    #[error("the neighbour says that it is zone {said}, its certificate is of zone {certified}")]
-    Zone {
-        /// The zone of its certificate.
-        certified: ZoneName,
-        /// The zone that it says.
-        said: ZoneName,
-    },
-    /// No protocol version that both speak.
-    #[error(
-        "the neighbour speaks protocol {}-{}, this gateway {}-{}: update the older one",
-        theirs.min, theirs.max, ours.min, ours.max
-    )]
-    Protocol {
-        /// What this gateway speaks.
-        ours: ProtocolRange,
-        /// What the neighbour speaks.
-        theirs: ProtocolRange,
-    },
-    /// Something else came before Hello.
-    #[error("the neighbour did not say hello first")]
-    NoHello,
-    /// Hello came again.
-    #[error("the neighbour said hello twice")]
-    SecondHello,
-}
-
-impl StreamRefused {
-    /// The name under which it is counted.
-    #[must_use]
-    pub fn reason(&self) -> RecordRejected {
-        match self {
-            Self::Mesh { .. } => RecordRejected::OtherMesh,
-            Self::Zone { .. } => RecordRejected::OtherZone,
-            Self::Protocol { .. } => RecordRejected::NoCommonProtocol,
-            Self::NoHello | Self::SecondHello => RecordRejected::OutOfTurn,
-        }
-    }
-}
-
-/// What is to be done after a message.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct SessionOutput {
-    /// To be sent to the neighbour, in this order.
-    pub messages: Vec<StreamMessage>,
-    /// Gateways whose record has changed (after what [`Registry::poll_trust`] tells): store it, then
-    /// call [`ReplicationSession::handle_change`] of every session, this one included, and wake
-    /// those who watch.
-    pub changed: Vec<GatewayId>,
-    /// Records that were refused, for the log; they are counted already. Of a zone whose key this
-    /// gateway may have wrong there are none: whoever passes them on is honest.
-    pub rejected: Vec<RecordRejected>,
-    /// Records that were refused for what they claim, whoever passed them on; they are counted already.
-    pub claims: Vec<RefusedClaim>,
-}
-
-/// A record of a zone that claims what is not that zone's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusedClaim {
-    /// Whose record it is.
-    pub zone: ZoneName,
-    /// What it claims.
-    pub claim: OutOfBounds,
-}
 
 /// What was held when the versions were last sent, and whether those of the trust items were among
 /// them.
@@ -424,11 +349,14 @@ impl ReplicationSession {
         }
     }
 
-    /// True of a record of a zone that is not the neighbour's, and of which nothing has ever been valid
-    /// here: its key may be the wrong one here, which its own stream tells, and no neighbour's fault.
+    /// True of a record of a zone that is not the neighbour's, and of which nothing is valid here by the
+    /// key that it has now: that may be the wrong one here, which its own stream tells, and no
+    /// neighbour's fault.
     fn is_passed_on(&self, offered: &SignedRecord, registry: &Registry) -> bool {
         offered.decode().is_ok_and(|record| {
-            record.zone != self.neighbour && registry.of_zone(&record.zone).next().is_none()
+            let is_heard = registry.of_zone(&record.zone).next().is_some()
+                && registry.former_key(&record.zone).is_none();
+            record.zone != self.neighbour && !is_heard
         })
     }
 }

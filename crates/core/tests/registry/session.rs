@@ -201,6 +201,16 @@ fn a_neighbour_that_passes_on_a_record_of_a_zone_whose_key_is_wrong_here_is_not_
     // Where the key is right, as it was good for another record, this one is a forgery.
     pair.registries[0].accept(signed(2, 1, 1), NOW).unwrap();
     assert_eq!(offer(&mut pair), [RecordRejected::BadSignature]);
+    // Where the key was right and is another one now, the record in force says whose fault it is.
+    let key = identity(2).public_key();
+    assert_eq!(pair.registries[0].former_key(&name(2)), None);
+    let mut wanted: Vec<_> = pair.registries[0].members().cloned().collect();
+    wanted.iter_mut().filter(|one| one.zone == name(2)).for_each(|one| {
+        one.key = identity(9).public_key();
+    });
+    pair.registries[0].set_configured(wanted).unwrap();
+    assert_eq!(pair.registries[0].former_key(&name(2)), Some(key));
+    assert_eq!(offer(&mut pair), [], "its own stream tells");
 }
 
 /// What zone 0 answers to zone 1's hello after `change`.

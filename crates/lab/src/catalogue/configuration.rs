@@ -36,7 +36,7 @@ fn at_a_start() -> Vec<CataloguedFault> {
                 stage.with_configuration(|config| set(config, "zone_key", OTHER_ZONE_KEY.into()))
             },
             vec![
-                FaultTold::new("T413", "zone_key").advice("zone key"),
+                FaultTold::new("T413", "zone_key").advice("section here"),
                 FaultTold::nothing("paris"),
             ],
         ),

@@ -76,7 +76,19 @@ pub(super) fn refused() -> Vec<CataloguedFault> {
                 stage.lab.unplug(HERE, false)?;
                 default_route(stage)
             },
-            outcome: Told(vec![FaultTold::new("N205", "madrid")]),
+            outcome: Told(vec![
+                FaultTold::new("N237", "wan0 has no carrier").advice("plug it in"),
+                FaultTold::new("N205", "berlin").at("madrid"),
+            ]),
+        },
+        CataloguedFault {
+            name: "the WAN interface is set down",
+            make: |stage| stage.shell("ip link set wan0 down"),
+            undo: |stage| {
+                stage.shell("ip link set wan0 up")?;
+                default_route(stage)
+            },
+            outcome: Told(vec![FaultTold::new("N237", "wan0 is down").advice("set it up")]),
         },
         CataloguedFault {
             name: "the default route is gone",

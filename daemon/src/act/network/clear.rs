@@ -20,7 +20,7 @@ pub(crate) async fn clear_all(netlink: &Handle) -> anyhow::Result<()> {
     }
     earlier::clear(netlink, None).await?;
     let none = BTreeSet::new();
-    let left = kernel::read(netlink, None, &none).await?;
+    let left = kernel::read(netlink, None, &none, &BTreeSet::new()).await?;
     for rule in &left.rules {
         routes::remove_rule(netlink, rule).await?;
     }

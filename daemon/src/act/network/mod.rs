@@ -21,6 +21,7 @@ use anyhow::Context as _;
 use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 use tokio::sync::watch;
+use zonemesh_config::Config;
 use zonemesh_core::kernel::{KernelChange, KernelState};
 
 pub(crate) use clear::clear_all;
@@ -41,10 +42,11 @@ const EXISTS: i32 = -17;
 /// The kernel's network, as far as a gateway touches it. The real one speaks netlink; tests have a
 /// small one in its place.
 pub trait Network: Send + Sync {
-    /// What there is; `granted` is what belongs to other zones.
+    /// What there is; `granted` is what belongs to other zones, `outer` where their tunnels lead to.
     fn look<'a>(
         &'a self,
         granted: &'a BTreeSet<IpNet>,
+        outer: &'a BTreeSet<IpAddr>,
     ) -> BoxFuture<'a, anyhow::Result<KernelState>>;
 
     /// Makes a change; one that is made already is no error.
@@ -58,6 +60,11 @@ pub trait Network: Send + Sync {
     /// The MTU of the path to an endpoint as far as this machine knows; `None` if there is no route
     /// outside of the tunnel.
     fn underlay_mtu(&self, endpoint: IpAddr) -> BoxFuture<'_, anyhow::Result<Option<u16>>>;
+
+    /// The addresses that this machine has now outside of the tunnel, and of its own zone.
+    fn outside(&self, _: &Config) -> Vec<IpAddr> {
+        Vec::new()
+    }
 
     /// Where sockets of this machine find a tunnel address: there, unless a test has no tunnel.
     fn place(&self, tunnel_ip: IpAddr) -> IpAddr {
@@ -121,9 +128,10 @@ impl Network for KernelNetwork {
     fn look<'a>(
         &'a self,
         granted: &'a BTreeSet<IpNet>,
+        outer: &'a BTreeSet<IpAddr>,
     ) -> BoxFuture<'a, anyhow::Result<KernelState>> {
         Box::pin(async move {
-            let mut state = kernel::read(&self.netlink, self.index(), granted).await?;
+            let mut state = kernel::read(&self.netlink, self.index(), granted, outer).await?;
             state.guard = self.guard.look();
             Ok(state)
         })
@@ -139,6 +147,10 @@ impl Network for KernelNetwork {
 
     fn underlay_mtu(&self, endpoint: IpAddr) -> BoxFuture<'_, anyhow::Result<Option<u16>>> {
         Box::pin(underlay::mtu(&self.netlink, endpoint, self.index()))
+    }
+
+    fn outside(&self, config: &Config) -> Vec<IpAddr> {
+        outer::addresses(config, self.index())
     }
 }
 

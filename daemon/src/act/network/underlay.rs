@@ -4,16 +4,11 @@ use std::net::IpAddr;
 
 use anyhow::Context as _;
 use futures_util::TryStreamExt as _;
-use ipnet::IpNet;
 use rtnetlink::Handle;
 use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::route::{RouteAttribute, RouteMetric};
-use zonemesh_core::kernel::MARK;
 
-use super::routes::to_prefix;
-
-/// The protocol number of UDP.
-const UDP: u8 = 17;
+use crate::facts::kernel::routes::of_tunnels;
 
 /// The MTU of the path to `endpoint` as far as this machine is set, unless the path leads into
 /// interface `own`. `None` if there is no route. What ICMP has told the kernel of the path, which
@@ -23,10 +18,7 @@ pub(super) async fn mtu(
     endpoint: IpAddr,
     own: Option<u32>,
 ) -> anyhow::Result<Option<u16>> {
-    let mut question = to_prefix(IpNet::from(endpoint)).build();
-    // As the tunnel's datagrams go.
-    question.attributes.extend([RouteAttribute::IpProto(UDP), RouteAttribute::Mark(MARK)]);
-    let mut routes = netlink.route().get(question).execute();
+    let mut routes = netlink.route().get(of_tunnels(endpoint)).execute();
     let Ok(Some(route)) = routes.try_next().await else {
         return Ok(None);
     };

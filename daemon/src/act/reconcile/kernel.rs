@@ -181,7 +181,7 @@ impl Kernel {
     }
 
     async fn look(&mut self, mesh: &MeshPlan) -> anyhow::Result<KernelPlan> {
-        self.seen = self.network.look(&mesh.backstops).await?;
+        self.seen = self.network.look(&mesh.backstops, &mesh.outer).await?;
         let mtus = self.mtus.borrow().clone();
         Ok(KernelPlan::of(mesh, &self.own, &mtus, &self.seen))
     }

@@ -12,6 +12,7 @@ mod peers;
 mod streams;
 mod trust;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,10 +28,12 @@ pub(crate) use peers::{InnerNetworks, ToldPeers, TunnelPeers, inner_networks, tu
 pub(crate) use streams::{NeighbourStreams, StreamWakers};
 pub(crate) use trust::TrustedZones;
 
+use crate::act::network::Network;
 use crate::facts::hints::Hints;
 use crate::facts::in_force::ConfigInForce;
 use crate::facts::ledger::Ledger;
 use crate::facts::tunnel::DataPlane;
+use crate::facts::wan::WanLinks;
 use crate::plan::{MachineAddresses, MeshPlan, PeerPlan, PlanSources, troubles};
 
 /// When everything is compared again, also if nothing is known to have changed.
@@ -85,7 +88,7 @@ const REASONS: usize = 3;
 
 /// One finding for all that could not be put right, and those of the plan itself.
 fn told(plan: &MeshPlan, seen: &KernelState, failed: Vec<String>) -> Vec<Finding> {
-    let mut found = troubles::of_plan(plan);
+    let mut found = troubles::of_plan(plan, seen);
     found.extend(troubles::of_kernel(plan, seen));
     if !failed.is_empty() {
         let reasons = failed.into_iter().take(REASONS).map(Evidence::Reason);
@@ -112,7 +115,10 @@ pub(crate) struct PlanFacts {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) hints: Hints,
     pub(crate) tunnel: Arc<dyn DataPlane>,
-    pub(crate) machine: MachineAddresses,
+    /// Tunnel addresses that are not used, as the machine had them outside at the start.
+    pub(crate) left_out: Vec<IpAddr>,
+    pub(crate) network: Arc<dyn Network>,
+    pub(crate) wan: Arc<WanLinks>,
 }
 
 impl PlanFacts {
@@ -121,8 +127,9 @@ impl PlanFacts {
         let own_keys = self.tunnel.all_keys();
         let hints = self.hints.all();
         let is_gone = self.ledger.is_gone();
-        let mut outer = outer::seen(config, &self.tunnel.zones());
-        outer.machine.clone_from(&self.machine);
+        let mut outer = outer::seen(config, &self.tunnel.zones(), &self.wan);
+        let (outside, left_out) = (self.network.outside(config), self.left_out.clone());
+        outer.machine = MachineAddresses { outside, left_out };
         let outer = &outer;
         self.ledger.read(|registry| {
             MeshPlan::of(&PlanSources {

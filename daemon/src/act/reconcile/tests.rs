@@ -71,7 +71,11 @@ impl NotedNetwork {
 }
 
 impl Network for NotedNetwork {
-    fn look<'a>(&'a self, _: &'a BTreeSet<IpNet>) -> BoxFuture<'a, anyhow::Result<KernelState>> {
+    fn look<'a>(
+        &'a self,
+        _: &'a BTreeSet<IpNet>,
+        _: &'a BTreeSet<IpAddr>,
+    ) -> BoxFuture<'a, anyhow::Result<KernelState>> {
         Box::pin(async { Ok(self.state.lock().unwrap().clone()) })
     }
 

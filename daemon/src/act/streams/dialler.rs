@@ -81,11 +81,14 @@ fn alert(error: &anyhow::Error) -> Option<AlertDescription> {
 
 /// A certificate outside its time is a wrong clock: each is made anew long before its end.
 fn of_tls(error: &rustls::Error) -> StreamFailure {
-    use rustls::CertificateError::{ExpiredContext, NotValidYetContext};
+    use rustls::CertificateError::{
+        BadSignature, ExpiredContext, NotValidYetContext, UnknownIssuer,
+    };
     match error {
         rustls::Error::InvalidCertificate(ExpiredContext { .. } | NotValidYetContext { .. }) => {
             StreamFailure::ClockOff
         }
+        rustls::Error::InvalidCertificate(UnknownIssuer | BadSignature) => StreamFailure::KeyHere,
         rustls::Error::InvalidCertificate(_) => StreamFailure::Refused,
         rustls::Error::AlertReceived(alert) => of_alert(*alert),
         _ => StreamFailure::Broken,
@@ -95,6 +98,7 @@ fn of_tls(error: &rustls::Error) -> StreamFailure {
 const fn of_alert(alert: AlertDescription) -> StreamFailure {
     match alert {
         AlertDescription::CertificateExpired => StreamFailure::ClockOff,
+        AlertDescription::UnknownCA => StreamFailure::KeyThere,
         _ => StreamFailure::Refused,
     }
 }
@@ -174,6 +178,15 @@ mod tests {
         assert_eq!(failure(&refused), Some(StreamFailure::Refused));
         let broken = anyhow::anyhow!("connection refused");
         assert_eq!(failure(&broken), Some(StreamFailure::Broken));
+    }
+
+    #[test]
+    fn a_zone_key_that_is_not_known_is_told_apart_by_the_end_that_does_not_know_it() {
+        use rustls::CertificateError::UnknownIssuer;
+        let (here, there) =
+            (rustls::Error::InvalidCertificate(UnknownIssuer), AlertDescription::UnknownCA);
+        assert_eq!(of_tls(&here), StreamFailure::KeyHere);
+        assert_eq!(of_tls(&rustls::Error::AlertReceived(there)), StreamFailure::KeyThere);
     }
 
     #[test]

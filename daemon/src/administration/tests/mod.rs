@@ -346,6 +346,26 @@ async fn a_zone_whose_key_is_attested_is_granted_and_its_invitation_is_void() {
     assert!(matches!(refused, Err(Refusal::OtherKey(_))), "no key takes another's place");
 }
 
+/// Its own gateway would not route there, whatever it has granted.
+#[tokio::test]
+async fn a_network_or_tunnel_address_that_holds_the_own_outer_address_is_refused_at_once() {
+    let berlin = berlin().await;
+    let wanted = |prefix: &str, tunnel_ips: &[&str]| InvitationRequest {
+        zone: "madrid".parse().unwrap(),
+        prefixes: vec![prefix.parse().unwrap()],
+        tunnel_ips: tunnel_ips.iter().map(|ip| ip.parse().unwrap()).collect(),
+        federations: Vec::new(),
+        tokens: Vec::new(),
+        valid_for_ms: 0,
+    };
+    for wanted in [wanted("192.0.2.0/28", &[]), wanted("10.10.2.0/24", &["192.0.2.1"])] {
+        let refused = berlin.administration.invite(wanted).await.unwrap_err();
+        assert!(refused.to_line().contains("192.0.2.1"), "{}", refused.to_line());
+        assert!(matches!(refused, Refusal::HoldsOuter { .. }), "{refused:?}");
+    }
+    berlin.administration.invite(wanted("192.0.2.128/28", &[])).await.unwrap();
+}
+
 impl Administration {
     fn granted(&self, zone: &str) -> Option<zonemesh_core::membership::Grant> {
         let zone = zone.parse().unwrap();

@@ -39,6 +39,19 @@ impl HeadFile {
         Ok(Some(head))
     }
 
+    /// Whether there is one, where no mesh is known. A damaged one without any item of a mesh beside it is
+    /// no mesh's, and set aside.
+    pub(super) fn is_there(&self, has_items: bool) -> anyhow::Result<bool> {
+        match self.read() {
+            Ok(head) => Ok(head.is_some()),
+            Err(error) if has_items => Err(error),
+            Err(error) => {
+                set_aside(&self.head, &format!("{error:#}"));
+                Ok(false)
+            }
+        }
+    }
+
     /// A damaged one is set aside: it admits nobody, so that the gateway need not stay down for it.
     fn read_put_out(&self) -> anyhow::Result<PutOut> {
         let text = match regular::read_text(&self.put_out) {

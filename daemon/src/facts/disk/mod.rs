@@ -3,6 +3,7 @@
 //! Promises: a file is replaced whole or not at all, also over a power cut; secrets are 0600 in
 //! a folder that is 0700; a file that cannot be read back is set aside, never deleted.
 
+pub(crate) mod aside;
 pub(crate) mod barred;
 pub(crate) mod blocked;
 pub(crate) mod config_file;

@@ -67,6 +67,11 @@ impl FolderLock {
     }
 }
 
+/// Folders below it that are written in.
+const FOLDERS: [&str; 3] = ["records", "trust", "invitations"];
+/// Files that lines are added to.
+const APPENDED: [&str; 2] = ["events", "audit"];
+
 /// How a state folder is found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct FolderState {
@@ -80,10 +85,23 @@ pub(crate) struct FolderState {
 pub(crate) fn look(folder: &Path) -> FolderState {
     let right = AccessFlags::W_OK | AccessFlags::X_OK;
     let unwritable = nix::unistd::eaccess(folder, right).err().or_else(|| full(folder));
+    let unwritable = unwritable.map(|error| error.desc().to_owned());
     FolderState {
-        unwritable: unwritable.map(|error| error.desc().to_owned()).unwrap_or_default(),
+        unwritable: unwritable.or_else(|| unwritable_part(folder)).unwrap_or_default(),
         open_to: std::fs::metadata(folder).map(|found| open_to(&found)).unwrap_or_default(),
     }
+}
+
+/// A folder in it, or a file that is written where it lies, that this daemon cannot write.
+fn unwritable_part(folder: &Path) -> Option<String> {
+    let folders = FOLDERS.map(|name| (name, AccessFlags::W_OK | AccessFlags::X_OK));
+    let files = APPENDED.map(|name| (name, AccessFlags::W_OK));
+    folders.into_iter().chain(files).find_map(|(name, right)| {
+        match nix::unistd::eaccess(&folder.join(name), right) {
+            Ok(()) | Err(Errno::ENOENT) => None,
+            Err(error) => Some(format!("{name}: {}", error.desc())),
+        }
+    })
 }
 
 /// Neither a block is left for what is written there nor, where they are counted, a file. A gateway

@@ -45,7 +45,7 @@ impl TrustFiles {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 // They come and stay together: without it the barriers of all zones would go.
-                let is_lost = self.head.read()?.is_some();
+                let is_lost = self.head.is_there(!files_of(&self.folder, SUFFIX)?.is_empty())?;
                 anyhow::ensure!(
                     !is_lost,
                     "{} is lost; restore it, or move {} away as well and join again",
@@ -211,6 +211,20 @@ mod tests {
         let read = files.read().unwrap().unwrap();
         assert_eq!(read.ids(), mesh.ids());
         assert!(folder.path().join("trust/garbage.item.bad1").exists());
+    }
+
+    /// What lies in the way of a mesh that is written by hand is no mesh.
+    #[test]
+    fn a_damaged_head_without_a_mesh_is_set_aside_and_one_beside_items_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = TrustFiles::open(folder.path()).unwrap();
+        std::fs::write(folder.path().join("trust/head"), b"\xff garbage").unwrap();
+        assert!(files.read().unwrap().is_none());
+        assert!(folder.path().join("trust/head.bad1").exists());
+        write(&files.adopt(&membership()));
+        std::fs::remove_file(folder.path().join("mesh")).unwrap();
+        std::fs::write(folder.path().join("trust/head"), "garbage").unwrap();
+        assert!(files.read().is_err(), "the barriers of all zones would go");
     }
 
     #[test]

@@ -28,11 +28,12 @@ use routes::ReadRoute;
 const NO_LINK: i32 = -19;
 
 /// Reads all but the packet filter. `index` is that of the tunnel's interface, `granted` what belongs
-/// to other zones.
+/// to other zones, `outer` where their tunnels lead to.
 pub(crate) async fn read(
     netlink: &Handle,
     index: Option<u32>,
     granted: &BTreeSet<IpNet>,
+    outer: &BTreeSet<IpAddr>,
 ) -> anyhow::Result<KernelState> {
     let mut state = KernelState::default();
     if let Some(index) = index {
@@ -44,9 +45,9 @@ pub(crate) async fn read(
         let heard: BTreeSet<_> = all.iter().filter_map(routes::taken_address).collect();
         link.unheard.retain(|net| !heard.contains(&net.addr()));
     }
-    let outward: BTreeSet<u32> = all.iter().flat_map(routes::outward).collect();
-    for message in all {
-        match routes::read(&message, index, granted) {
+    let mut outward = Outward { all: &all, outer, known: None };
+    for message in &all {
+        match routes::read(message, index, granted) {
             Some(ReadRoute::Own(slot, way)) => {
                 let twice = RouteWay::Other("several routes".to_owned());
                 state.routes.entry(slot).and_modify(|way| *way = twice).or_insert(way);
@@ -54,8 +55,8 @@ pub(crate) async fn read(
             Some(ReadRoute::Local { net, index, source }) => {
                 let Some(interface) = name(netlink, index).await? else { continue };
                 // What a router or a DHCP server on the WAN says is no network of this machine's own.
-                if outward.contains(&index) {
-                    let way = format!("to {interface}, where the default route leads");
+                if outward.leads(netlink, index).await {
+                    let way = format!("to {interface}, which leads out to other gateways");
                     state.foreign.insert(net, way);
                 } else {
                     state.local.insert(LocalNetwork { net, interface, index, source });
@@ -72,6 +73,27 @@ pub(crate) async fn read(
         }
     }
     Ok(state)
+}
+
+/// The interfaces by which this machine reaches what is outside, looked up when somebody asks.
+struct Outward<'a> {
+    all: &'a [RouteMessage],
+    outer: &'a BTreeSet<IpAddr>,
+    known: Option<BTreeSet<u32>>,
+}
+
+impl Outward<'_> {
+    /// True if the default route of `main` leads there, or tunnels do by whatever table.
+    async fn leads(&mut self, netlink: &Handle, index: u32) -> bool {
+        if self.known.is_none() {
+            let mut known: BTreeSet<u32> = self.all.iter().flat_map(routes::outward).collect();
+            for outer in self.outer {
+                known.extend(routes::way_of_tunnels(netlink, *outer).await);
+            }
+            self.known = Some(known);
+        }
+        self.known.as_ref().is_some_and(|known| known.contains(&index))
+    }
 }
 
 /// Every route of both families.

@@ -6,14 +6,18 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
-use rtnetlink::RouteMessageBuilder;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric,
     RouteProtocol, RouteType,
 };
-use zonemesh_core::kernel::{ASIDE_TABLE, PROTOCOL, RouteSlot, RouteWay, TABLE};
+use rtnetlink::{Handle, RouteMessageBuilder};
+use zonemesh_core::kernel::{ASIDE_TABLE, MARK, PROTOCOL, RouteSlot, RouteWay, TABLE};
+
+/// The protocol number of UDP.
+const UDP: u8 = 17;
 
 /// A route that concerns this gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +78,25 @@ pub(crate) fn outward(route: &RouteMessage) -> Vec<u32> {
         && parts.table == u32::from(RouteHeader::RT_TABLE_MAIN)
         && route.header.kind == RouteType::Unicast;
     if is_default { parts.interfaces().collect() } else { Vec::new() }
+}
+
+/// The question for the way of the tunnels' own datagrams to an endpoint.
+pub(crate) fn of_tunnels(endpoint: IpAddr) -> RouteMessage {
+    let mut question = match endpoint {
+        IpAddr::V4(ip) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(ip, 32).build(),
+        IpAddr::V6(ip) => {
+            RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(ip, 128).build()
+        }
+    };
+    question.attributes.extend([RouteAttribute::IpProto(UDP), RouteAttribute::Mark(MARK)]);
+    question
+}
+
+/// The interface by which they leave, whatever rules and tables say so.
+pub(super) async fn way_of_tunnels(netlink: &Handle, endpoint: IpAddr) -> Option<u32> {
+    let mut routes = netlink.route().get(of_tunnels(endpoint)).execute();
+    let route = routes.try_next().await.ok()??;
+    RouteParts::of(&route).interface
 }
 
 /// The address of this machine's that a route of the table `local` is for.

@@ -27,6 +27,9 @@ const CODES: [Code; 2] = [Code::InvalidItem, Code::ForeignClaim];
 
 /// Why a record of a zone is refused that is no member here.
 const STRANGER: &str = "unknown_zone";
+/// What helps there: whoever passes it on is not at fault.
+const ADD_IT: &str = "it knows a zone that this gateway does not: in a mesh written by hand, add that \
+    zone's [[peer]] section here or take it out there, then `zonemesh reload`";
 
 /// What may be said now, and what was raised.
 pub(super) struct Complaints {
@@ -102,6 +105,17 @@ impl Complaints {
         self.findings.clear_if(Code::InvalidItem, &subject(from), of_streams);
     }
 
+    /// Other zones are members now: whose records nobody here knew may be among them.
+    pub(super) fn forget_strangers(&self) {
+        for standing in self.findings.all() {
+            let finding = &standing.finding;
+            let of_stranger = |one: &Finding| one.seen("reason").as_deref() == Some(STRANGER);
+            if finding.code == Code::InvalidItem && of_stranger(finding) {
+                self.findings.clear_if(finding.code, &finding.subject, of_stranger);
+            }
+        }
+    }
+
     /// What those have sent who are dealt with no more is nobody's trouble.
     pub(super) fn forget_others(&self, is_admitted: impl Fn(&ZoneName) -> bool) {
         for standing in self.findings.all() {
@@ -132,6 +146,10 @@ fn finding(from: &str, kind: &str, reason: &str) -> Finding {
     let finding = Finding::new(code, subject(from))
         .with(Evidence::Kind(kind.to_owned()))
         .with(Evidence::Reason(reason.to_owned()));
+    let finding = match reason {
+        STRANGER => finding.fix(ADD_IT),
+        _ => finding,
+    };
     match finding.subject {
         Subject::Here => finding.with(Evidence::HeardFrom(from.to_owned())),
         _ => finding,
@@ -169,6 +187,20 @@ mod tests {
         let standing = complaints.findings.all();
         assert_eq!(standing[0].finding.seen("reason").as_deref(), Some("malformed"));
         assert_eq!(standing.len(), 1);
+    }
+
+    #[test]
+    fn records_of_a_zone_that_is_not_written_here_are_no_lie_and_over_with_the_members() {
+        let complaints = Complaints::default();
+        complaints.tell("madrid", "zone record", std::iter::once("unknown_zone"));
+        complaints.tell("paris", "zone record", std::iter::once("malformed"));
+        let fix = |at: usize| complaints.findings.all()[at].finding.fix.spelled();
+        assert!(fix(0).contains("add that") && !fix(0).contains("zone block"), "{}", fix(0));
+        assert!(fix(1).contains("zone block"), "{}", fix(1));
+        complaints.forget_strangers();
+        let left = complaints.findings.all();
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].finding.seen("reason").as_deref(), Some("malformed"));
     }
 
     #[test]

@@ -308,6 +308,7 @@ impl Ledger {
         self.admitted.send_if_modified(|before| {
             let changed = **before != now;
             if changed {
+                self.complaints.forget_strangers();
                 *before = Arc::new(now);
             }
             changed

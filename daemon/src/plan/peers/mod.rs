@@ -92,6 +92,8 @@ pub(crate) struct MeshPlan {
     pub(crate) trusted: Vec<(String, [u8; 32])>,
     /// Keys that a zone names and does not get.
     pub(crate) taken: Vec<TakenKey>,
+    /// Where the tunnels lead to, outside.
+    pub(crate) outer: BTreeSet<IpAddr>,
     /// Addresses outside that lie in what is granted.
     pub(crate) covered: Vec<CoveredAddress>,
     /// Those of other gateways among them, and in what is barred: the tunnels' own datagrams go around.
@@ -119,8 +121,10 @@ impl MeshPlan {
         let mut covered = outer.take_own(&mut peers);
         covered.extend(outer.covered_by(&peers));
         let own = registry.all_members().find(|member| member.zone == *registry.zone());
-        let granted = own.map_or(&[][..], |own| &own.tunnel_ips);
-        covered.extend(outer.own_left_out(registry.zone(), granted));
+        let granted = own.into_iter().flat_map(|own| &own.tunnel_ips);
+        let granted: Vec<_> = granted.chain(&config.tunnel.addresses).copied().collect();
+        covered.extend(outer.own_left_out(registry.zone(), &granted));
+        covered.extend(outer.kept_here(&peers));
         // A zone that was put out gets nothing, and nobody on the way to it either.
         let ever = registry.membership().into_iter().flat_map(Membership::ever_claimed);
         let ever = ever.filter(|(zone, _)| *zone != registry.zone()).map(|(_, net)| net);
@@ -129,7 +133,8 @@ impl MeshPlan {
         let backstops: BTreeSet<IpNet> =
             all.flat_map(nets).chain(ever).chain(left_out).filter(is_foreign).collect();
         let is_barred = |ip: &IpAddr| backstops.iter().any(|net| net.contains(ip));
-        let aside: BTreeSet<_> = outer.others.into_keys().filter(is_barred).collect();
+        let endpoints: BTreeSet<_> = outer.others.into_keys().collect();
+        let aside: BTreeSet<_> = endpoints.iter().copied().filter(is_barred).collect();
         for peer in &mut peers {
             let nets: Vec<_> = peer.allowed_ips().collect();
             peer.aside = aside.iter().copied().filter(|ip| prefix::contains(&nets, ip)).collect();
@@ -138,6 +143,7 @@ impl MeshPlan {
             peers,
             backstops,
             covered,
+            outer: endpoints,
             aside,
             trusted: others().map(|m| (m.zone.to_string(), *m.key.as_bytes())).collect(),
             taken,

@@ -25,11 +25,11 @@ pub(crate) struct OuterAddresses {
     pub(crate) machine: MachineAddresses,
 }
 
-/// What this machine had outside of the tunnel when the gateway started.
+/// What this machine has outside of the tunnel.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MachineAddresses {
     pub(crate) outside: Vec<IpAddr>,
-    /// Tunnel addresses among them that were set, and are not used.
+    /// Tunnel addresses that were set and are not used, as it had them when the gateway started.
     pub(crate) left_out: Vec<IpAddr>,
 }
 
@@ -50,6 +50,8 @@ pub(crate) enum AddressOwner {
     Here,
     /// This gateway's, and the net is a tunnel address of its own.
     HereTwice,
+    /// This machine's, for something else: what is for it ends here.
+    Machine,
     /// Another zone's gateway.
     Zone(ZoneName),
 }
@@ -101,6 +103,20 @@ impl OuterAddresses {
             of: AddressOwner::HereTwice,
         });
         told.collect()
+    }
+
+    /// Addresses of this machine in what is routed to the peers, by which no tunnel leaves.
+    pub(super) fn kept_here(&self, peers: &[PeerPlan]) -> Vec<CoveredAddress> {
+        let kept = self.machine.outside.iter().filter(|ip| !self.own.contains(ip));
+        let of_address = |ip: &IpAddr| {
+            let holds = |peer: &PeerPlan| peer.allowed_ips().find(|net| net.contains(ip));
+            peers.iter().find_map(|peer| Some((peer.id.zone.clone(), holds(peer)?)))
+        };
+        let kept = kept.filter_map(|ip| {
+            let (zone, net) = of_address(ip)?;
+            Some(CoveredAddress { zone, net, address: *ip, of: AddressOwner::Machine })
+        });
+        kept.collect()
     }
 
     /// Which addresses of others lie in what is routed to the peers.

@@ -3,9 +3,13 @@
 //! Promises: the same sights give the same findings. Refuses to know how they are seen
 //! (`act::lookout`).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
+
+/// Files that were set aside and are told by name.
+const NAMED: usize = 3;
 
 /// An etcd that is out of reach.
 #[derive(Debug, Clone)]
@@ -31,6 +35,8 @@ pub(crate) struct MachineSight {
     pub(crate) not_forwarded: Vec<String>,
     /// In words, what is wrong with the interfaces of the zone's own network.
     pub(crate) lan_down: Vec<String>,
+    /// In words, what is wrong with the interfaces that lead to other gateways.
+    pub(crate) wan_down: BTreeSet<String>,
     /// What there is of IPv6 in this gateway's part of the mesh, where the machine has none.
     pub(crate) without_ipv6: Option<Ipv6Sight>,
     /// Bulk work that is not done: its kind and its state.
@@ -49,6 +55,8 @@ pub(crate) struct FolderSight {
     pub(crate) unwritable: String,
     /// Who else can open it; empty if nobody can.
     pub(crate) open_to: String,
+    /// Files in it that could not be used.
+    pub(crate) set_aside: Vec<String>,
 }
 
 /// What is wrong with the machine and with etcd.
@@ -67,6 +75,11 @@ pub(crate) fn of_machine(machine: &MachineSight) -> Vec<Finding> {
         let wrong = Evidence::Found(machine.lan_down.join(", "));
         found.push(Finding::new(Code::LanDown, Subject::Here).with(wrong));
     }
+    if !machine.wan_down.is_empty() {
+        let wrong = machine.wan_down.iter().cloned().map(Evidence::Found);
+        let down = Finding::new(Code::WanDown, Subject::Here);
+        found.push(wrong.fold(down, Finding::with));
+    }
     if let Some(ipv6) = &machine.without_ipv6 {
         let off = Finding::new(Code::Ipv6Off, Subject::Here);
         let setting = Evidence::Setting(ipv6.switch.clone());
@@ -81,7 +94,7 @@ pub(crate) fn of_machine(machine: &MachineSight) -> Vec<Finding> {
         let lost = lost.with(Evidence::Address(etcd.url.clone()));
         found.push(lost.with(Evidence::Reason(etcd.error.clone())));
     }
-    let FolderSight { path, unwritable, open_to } = &machine.state_folder;
+    let FolderSight { path, unwritable, open_to, set_aside } = &machine.state_folder;
     let about = |code| Finding::new(code, Subject::File(path.clone()));
     if !unwritable.is_empty() {
         let reason = Evidence::Reason(unwritable.clone());
@@ -89,6 +102,11 @@ pub(crate) fn of_machine(machine: &MachineSight) -> Vec<Finding> {
     }
     if !open_to.is_empty() {
         found.push(about(Code::StateFolderOpen).with(Evidence::Found(open_to.clone())));
+    }
+    if !set_aside.is_empty() {
+        let named = set_aside.iter().take(NAMED).cloned().map(Evidence::File);
+        let aside = about(Code::FileSetAside).with(Evidence::Count(set_aside.len() as u64));
+        found.push(named.fold(aside, Finding::with));
     }
     found
 }

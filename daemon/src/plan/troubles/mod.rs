@@ -16,6 +16,7 @@ use ipnet::IpNet;
 use zonemesh_config::Config;
 use zonemesh_core::exit::error_line;
 use zonemesh_core::finding::{Code, Evidence, Finding, Severity, Subject};
+use zonemesh_core::kernel::KernelState;
 use zonemesh_core::member::Member;
 use zonemesh_core::membership::{Alarm, KnownSet, Membership};
 use zonemesh_core::name::{FederationName, ZoneName};
@@ -30,7 +31,7 @@ pub(crate) use companions::{CompanionSight, of_companions};
 pub(crate) use configuration::of_configuration;
 pub(crate) use kernel::of_kernel;
 pub(crate) use machine::{EtcdSight, FolderSight, Ipv6Sight, MachineSight, of_machine};
-pub(crate) use peer::{PeerSight, StreamSight, of_peer};
+pub(crate) use peer::{PeerSight, StreamRefusal, StreamSight, of_peer};
 
 /// What helps where nobody is heard of a SuperLink's VM.
 const SUPERLINK_LOST: &str = "is its VM up, and does it reach its gateway? in it: \
@@ -57,6 +58,7 @@ pub(crate) const CODES: &[Code] = &[
     Code::ForwardingOff,
     Code::Ipv6Off,
     Code::LanDown,
+    Code::WanDown,
     Code::BulkWorkRefused,
     Code::TooManyRequests,
     Code::FederationClaimedTwice,
@@ -85,6 +87,7 @@ pub(crate) const CODES: &[Code] = &[
     Code::NoMesh,
     Code::StateFolderUnwritable,
     Code::StateFolderOpen,
+    Code::FileSetAside,
     Code::ReloadRefused,
     Code::ConfigNotInForce,
     Code::ConfigOfBefore,
@@ -92,7 +95,7 @@ pub(crate) const CODES: &[Code] = &[
 ];
 
 /// What the plan leaves out, as a key is another's or not proved: one finding for each zone.
-pub(crate) fn of_plan(plan: &MeshPlan) -> Vec<Finding> {
+pub(crate) fn of_plan(plan: &MeshPlan, seen: &KernelState) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     for TakenKey { zone, what, why } in &plan.taken {
         let subject = Subject::Zone(zone.clone());
@@ -102,13 +105,19 @@ pub(crate) fn of_plan(plan: &MeshPlan) -> Vec<Finding> {
             None => found.push(Finding::new(Code::WireGuardKeyTaken, subject).with(reason)),
         }
     }
-    found.extend(of_covered(&plan.covered));
+    // What lies in a network of this machine is told as that.
+    let nets: Vec<_> =
+        seen.local.iter().map(|local| &local.net).chain(seen.foreign.keys()).collect();
+    let is_told = |one: &CoveredAddress| {
+        one.of == AddressOwner::Machine && nets.iter().any(|net| net.contains(&one.address))
+    };
+    found.extend(of_covered(plan.covered.iter().filter(|one| !is_told(one))));
     found
 }
 
 /// What holds an address outside: one finding for each zone that has such a network, with the
 /// first.
-fn of_covered(covered: &[CoveredAddress]) -> Vec<Finding> {
+fn of_covered<'a>(covered: impl Iterator<Item = &'a CoveredAddress>) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     for CoveredAddress { zone, net, address, of } in covered {
         let subject = Subject::Zone(zone.clone());
@@ -122,6 +131,7 @@ fn of_covered(covered: &[CoveredAddress]) -> Vec<Finding> {
             AddressOwner::HereTwice => {
                 "which this gateway has outside: it is no tunnel address here".to_owned()
             }
+            AddressOwner::Machine => "which this machine has: what is for it stays here".to_owned(),
             AddressOwner::Zone(of) => {
                 format!("which zone {of}'s gateway has outside: its tunnel goes around")
             }

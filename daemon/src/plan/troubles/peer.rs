@@ -1,12 +1,13 @@
 //! What is wrong with a peer: its tunnel, its path, its stream, its lanes and its clock.
 //!
 //! One root cause is one finding: a peer whose tunnel is down is not blamed for its stream as well,
-//! and a peer that rests is missed by nobody.
+//! nor one for this machine's own link, and a peer that rests is missed by nobody.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
+use zonemesh_core::finding::{Code, Evidence, Finding, Severity, Subject};
+use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::path::{PathReason, PathState, SendRefusal};
 
 /// A clock that is further off than this is worth a line: Flower bears 5 s.
@@ -34,6 +35,8 @@ pub(crate) struct PeerSight {
     /// True if there would be an endpoint, and its name does not resolve: that is told.
     pub(crate) is_unresolved: bool,
     pub(crate) unanswered: u64,
+    /// True if the interface that leads to it is down: that is told.
+    pub(crate) is_link_down: bool,
     /// Why this machine refuses to send to it, if it does.
     pub(crate) refused: Option<SendRefusal>,
     pub(crate) mtu: u16,
@@ -57,12 +60,46 @@ pub(crate) struct StreamSight {
     /// False if others are this gateway's neighbours.
     pub(crate) is_wanted: bool,
     pub(crate) is_open: bool,
-    /// True if the neighbour was reached, and one of the two refused the other.
-    pub(crate) is_refused: bool,
-    /// True if that is so as one of the two clocks is wrong.
-    pub(crate) is_clock_off: bool,
+    /// Why one of the two refused the other, if the neighbour was reached.
+    pub(crate) refusal: Option<StreamRefusal>,
     /// Why the last attempt failed; empty if none did.
     pub(crate) error: String,
+}
+
+/// Why one end of a stream refuses the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StreamRefusal {
+    /// For what it says.
+    Stated,
+    /// One of the two clocks is wrong.
+    Clock,
+    /// Its zone key is another one here. What it said before was valid by `before`, if that is known.
+    KeyHere { before: Option<ZonePublicKey> },
+    /// This zone's key, which is `own`, is another one there.
+    KeyThere { own: ZonePublicKey },
+}
+
+impl StreamRefusal {
+    /// What helps, if that is known better than the list does: which end's file is to be mended.
+    fn fix(&self) -> Option<String> {
+        match self {
+            Self::Stated => None,
+            Self::Clock => Some(SET_THE_CLOCK.to_owned()),
+            Self::KeyHere { before: Some(key) } => Some(format!(
+                "the file here is wrong as it seems: what that zone said was valid by {key}; \
+                 correct zone_key in its [[peer]] section here, then `zonemesh reload`"
+            )),
+            Self::KeyHere { before: None } => Some(
+                "`zonemesh status -o json` there shows its zone_key: correct it in its [[peer]] \
+                 section here, then `zonemesh reload`"
+                    .to_owned(),
+            ),
+            Self::KeyThere { own } => Some(format!(
+                "the file there is wrong: zone_key in this zone's [[peer]] section there is to be \
+                 {own}, then `zonemesh reload` there"
+            )),
+        }
+    }
 }
 
 /// What is wrong with a peer.
@@ -82,9 +119,12 @@ pub(crate) fn of_peer(peer: &PeerSight) -> Vec<Finding> {
         }
         PathState::Down | PathState::Never if peer.rests && peer.unanswered == 0 => {}
         PathState::Down | PathState::Never if peer.endpoint.is_none() && peer.is_unresolved => {}
+        PathState::Down | PathState::Never if peer.is_link_down => {}
         PathState::Down | PathState::Never => found.push(silent(peer)),
-        // One that is started again at once is missed by nobody.
-        PathState::Stopped if peer.in_state_for < STOPPED => {}
+        // One that is started again at once is missed by nobody, and is not up meanwhile.
+        PathState::Stopped if peer.in_state_for < STOPPED => {
+            found.push(about(peer, Code::PeerStopped).severity(Severity::Note));
+        }
         PathState::Stopped => found.push(about(peer, Code::PeerStopped)),
     }
     if let Some(offset) = peer.clock_offset_ms.filter(|offset| offset.abs() >= CLOCK_OFF_MS) {
@@ -163,13 +203,14 @@ fn silent(peer: &PeerSight) -> Finding {
 }
 
 fn broken_stream(peer: &PeerSight) -> Option<Finding> {
-    let StreamSight { is_wanted, is_open, is_refused, is_clock_off, error } = &peer.stream;
+    let StreamSight { is_wanted, is_open, refusal, error } = &peer.stream;
     if !is_wanted || *is_open || error.is_empty() {
         return None;
     }
-    let code = if *is_refused { Code::StreamRefused } else { Code::StreamBroken };
+    let code = if refusal.is_some() { Code::StreamRefused } else { Code::StreamBroken };
     let found = about(peer, code).with(Evidence::Reason(error.clone()));
-    Some(if *is_clock_off { found.fix(SET_THE_CLOCK) } else { found })
+    let fix = refusal.as_ref().and_then(StreamRefusal::fix);
+    Some(fix.into_iter().fold(found, Finding::fix))
 }
 
 fn silent_lanes(peer: &PeerSight) -> Option<Finding> {

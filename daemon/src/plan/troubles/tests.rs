@@ -17,6 +17,7 @@ fn paris() -> PeerSight {
         endpoint: Some("198.51.100.7:51820".parse().unwrap()),
         is_unresolved: false,
         unanswered: 0,
+        is_link_down: false,
         refused: None,
         mtu: 1420,
         black_hole: false,
@@ -122,6 +123,19 @@ fn what_this_machine_refuses_to_send_is_the_cause_and_not_the_silence() {
 }
 
 #[test]
+fn this_machines_own_link_is_told_once_and_not_for_each_zone_behind_it() {
+    let refused = Some(SendRefusal(101));
+    let cut = PeerSight { state: PathState::Down, is_link_down: true, refused, ..paris() };
+    says(&cut, &[]);
+    says(&PeerSight { state: PathState::Never, unanswered: 9, ..cut }, &[]);
+    let wan_down = ["eth0 is down", "eth1 has no carrier"].map(str::to_owned).into();
+    let found = of_machine(&MachineSight { wan_down, ..MachineSight::default() });
+    let line = "N237 eth0 is down, eth1 has no carrier: zones behind it are cut off";
+    assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), [line]);
+    assert!(CODES.contains(&found[0].code));
+}
+
+#[test]
 fn a_gateway_that_was_stopped_is_said_so_unless_it_is_back_at_once() {
     let stopped = PeerSight {
         state: PathState::Stopped,
@@ -129,8 +143,13 @@ fn a_gateway_that_was_stopped_is_said_so_unless_it_is_back_at_once() {
         unanswered: 7,
         ..paris()
     };
-    says(&stopped, &["N230 paris: its gateway said goodbye: it was stopped"]);
-    says(&PeerSight { in_state_for: Duration::from_secs(4), ..stopped }, &[]);
+    let line = "N230 paris: its gateway said goodbye: it was stopped";
+    says(&stopped, &[line]);
+    assert!(of_peer(&stopped)[0].severity.is_alarming());
+    // It is shown as stopped meanwhile: that is explained, and calls nobody.
+    let just_now = PeerSight { in_state_for: Duration::from_secs(4), ..stopped };
+    says(&just_now, &[line]);
+    assert!(!of_peer(&just_now)[0].severity.is_alarming());
 }
 
 #[test]
@@ -169,13 +188,12 @@ fn a_stream_is_missed_only_of_a_neighbour() {
     let refused = StreamSight {
         is_wanted: true,
         is_open: false,
-        is_refused: true,
-        is_clock_off: false,
+        refusal: Some(StreamRefusal::Stated),
         error: "your certificate is not of a known zone".into(),
     };
     let line = "T413 paris: registry stream refused: your certificate is not of a known zone";
     says(&PeerSight { stream: refused.clone(), ..paris() }, &[line]);
-    let broken = StreamSight { is_refused: false, error: "gone".into(), ..refused.clone() };
+    let broken = StreamSight { refusal: None, error: "gone".into(), ..refused.clone() };
     says(&PeerSight { stream: broken, ..paris() }, &["N211 paris: registry stream not up: gone"]);
     let unwanted = StreamSight { is_wanted: false, ..refused };
     says(&PeerSight { stream: unwanted, ..paris() }, &[]);
@@ -192,12 +210,31 @@ fn a_stream_that_is_not_up_is_tried_again_and_its_fix_says_so_first() {
 #[test]
 fn a_stream_that_is_refused_for_a_clock_is_mended_by_a_clock() {
     let error = "its certificate ended".to_owned();
-    let (is_refused, is_clock_off, wanted) = (true, true, paris().stream);
-    let refused = StreamSight { is_open: false, is_refused, is_clock_off, error, ..wanted };
+    let refusal = Some(StreamRefusal::Clock);
+    let refused = StreamSight { is_open: false, refusal, error, ..paris().stream };
     let found = of_peer(&PeerSight { stream: refused, ..paris() });
     assert_eq!(found[0].code, Code::StreamRefused);
     let fix = found[0].fix.spelled();
     assert!(fix.contains("timedatectl") && !fix.contains("zone key"), "{fix}");
+}
+
+#[test]
+fn a_stream_that_is_refused_for_a_zone_key_says_whose_file_is_to_be_mended() {
+    let key = zonemesh_core::key::ZoneIdentity::from_seed(&[9; 32]).public_key();
+    let fix = |refusal| {
+        let (error, refusal) = ("not of the zone_key".to_owned(), Some(refusal));
+        let refused = StreamSight { is_open: false, refusal, error, ..paris().stream };
+        let found = of_peer(&PeerSight { stream: refused, ..paris() });
+        assert_eq!(found[0].code, Code::StreamRefused);
+        found[0].fix.spelled()
+    };
+    for before in [None, Some(key)] {
+        let fix = fix(StreamRefusal::KeyHere { before });
+        assert!(fix.contains("section here") && !fix.contains("both ends"), "{fix}");
+        assert_eq!(fix.contains(&key.to_string()), before.is_some(), "{fix}");
+    }
+    let fix = fix(StreamRefusal::KeyThere { own: key });
+    assert!(fix.contains("there is wrong") && fix.contains(&key.to_string()), "{fix}");
 }
 
 #[test]
@@ -208,7 +245,7 @@ fn keys_that_are_anothers_are_one_finding_for_each_zone() {
         taken("a lane's WireGuard key", KeyDispute::Unproven),
         taken("its WireGuard key", KeyDispute::Shared("paris".parse().unwrap())),
     ];
-    let found = of_plan(&MeshPlan { taken, ..MeshPlan::default() });
+    let found = of_plan(&MeshPlan { taken, ..MeshPlan::default() }, &KernelState::default());
     let line = "T414 rome: its next WireGuard key is another zone's or this gateway's own, \
         a lane's WireGuard key is not proved: the zone's record has no signature by it, \
         its WireGuard key is zone paris's too, and both have proved it";
@@ -222,6 +259,7 @@ fn the_machine_is_told_of_its_clock_its_bulk_work_and_etcd() {
         clock_behind: Some(Duration::from_secs(60)),
         not_forwarded: vec!["net.ipv4.ip_forward".to_owned()],
         lan_down: vec!["lan0 is down".to_owned()],
+        wan_down: BTreeSet::new(),
         without_ipv6: Some(Ipv6Sight {
             switch: "net.ipv6.conf.zm0.disable_ipv6".to_owned(),
             left_out: 3,
@@ -232,6 +270,9 @@ fn the_machine_is_told_of_its_clock_its_bulk_work_and_etcd() {
             path: "/var/lib/zonemesh".to_owned(),
             unwritable: "Read-only file system".to_owned(),
             open_to: "group 1000".to_owned(),
+            set_aside: ["clock.bad1", "records/a.bad1", "b.bad1", "c.bad1"]
+                .map(str::to_owned)
+                .into(),
         },
     };
     let found = of_machine(&machine);
@@ -249,6 +290,10 @@ fn the_machine_is_told_of_its_clock_its_bulk_work_and_etcd() {
         Read-only file system; tunnels run on, and no change is kept";
     assert_eq!(found[4].to_string(), unwritable);
     assert_eq!(found[5].to_string(), "C105 /var/lib/zonemesh: it is open to group 1000");
+    let aside = "C106 /var/lib/zonemesh: 4 stored files could not be used and were set aside: \
+        clock.bad1, records/a.bad1, b.bad1";
+    assert_eq!(found[6].to_string(), aside);
+    assert!(!found[6].severity.is_alarming());
     assert!(found[4].severity.is_alarming() && !found[5].severity.is_alarming());
 }
 

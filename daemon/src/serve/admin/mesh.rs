@@ -39,6 +39,8 @@ use crate::administration::{
 use crate::facts::disk::head::set_hash;
 use crate::facts::etcd::EtcdBoard;
 use crate::facts::ledger::Ledger;
+use crate::facts::paths::PathBoard;
+use crate::facts::reach::carries_stream;
 use crate::facts::streams::StreamBoard;
 
 /// Steps that may wait for a slow terminal.
@@ -54,6 +56,7 @@ pub(super) struct MeshService {
     pub(super) joining: Arc<Joining>,
     pub(super) reachability: Reachability,
     pub(super) streams: Arc<StreamBoard>,
+    pub(super) paths: Arc<PathBoard>,
     pub(super) etcd: Arc<EtcdBoard>,
 }
 
@@ -293,7 +296,8 @@ impl Mesh for MeshService {
     ) -> Result<Response<ZoneLeaveReply>, Status> {
         allowed(&request)?;
         let own = zone(&request.get_ref().zone)?;
-        let told: Vec<_> = self.streams.open_to().into_iter().collect();
+        let hears = |gateway: &_| carries_stream(self.paths.path(gateway));
+        let told: Vec<_> = self.streams.open_to_where(hears).into_iter().collect();
         let left_at = self.administration.leave(&own).await?;
         Ok(Response::new(ZoneLeaveReply {
             left_at_unix_ms: left_at.0,

@@ -149,6 +149,7 @@ pub(crate) async fn run(socket: AdminSocket, parts: AdminParts) -> anyhow::Resul
         joining,
         reachability,
         streams: sources.board.clone(),
+        paths: sources.paths.clone(),
         etcd: sources.etcd.clone(),
     };
     let (config, findings) = (sources.config.clone(), sources.findings.clone());

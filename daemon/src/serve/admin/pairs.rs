@@ -7,7 +7,7 @@ use zonemesh_api::v1::{Counter, PairView};
 use zonemesh_core::gateway::GatewayId;
 
 use crate::facts::pairs::ComparedEnds;
-use crate::serve::snapshot::TunnelsSnapshot;
+use crate::serve::snapshot::{PeerSnapshot, TunnelsSnapshot};
 use crate::serve::sources::SnapshotSources;
 
 /// How long an answer is waited for.
@@ -15,11 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Asks the gateways to which a stream is open; who does not answer in time is left out.
 pub(super) async fn ask(sources: &SnapshotSources, tunnels: &TunnelsSnapshot) -> Vec<PairView> {
-    let open: Vec<GatewayId> = tunnels
-        .peers()
-        .filter(|peer| peer.streams.open > 0)
-        .map(|peer| peer.plan.id.clone())
-        .collect();
+    let open: Vec<GatewayId> =
+        tunnels.peers().filter(PeerSnapshot::has_stream).map(|peer| peer.plan.id.clone()).collect();
     let asked = open.iter().map(async |gateway| {
         let compared = sources.pairs.ask(gateway, PATIENCE).await?;
         Some(view(gateway, &compared))

@@ -60,7 +60,7 @@ fn view(peer: &PeerSnapshot<'_>) -> PeerView {
         stream: stream(peer).into(),
         clock_offset_ms: peer.clock_offset_ms(),
         public_key: plan.wireguard_key.to_string(),
-        stream_error: text((peer.streams.open == 0).then_some(&peer.streams.error)),
+        stream_error: stream_error(peer),
         reason: text(reason),
         since_unix_ms: moment(path.and_then(|path| path.since)),
         rtt_us: quality.and_then(|summary| summary.delay).map(micros),
@@ -88,10 +88,19 @@ fn state(state: PathState) -> PeerState {
 
 fn stream(peer: &PeerSnapshot<'_>) -> StreamState {
     match peer.streams {
-        streams if streams.open > 0 => StreamState::Up,
+        _ if peer.has_stream() => StreamState::Up,
         _ if !peer.plan.is_neighbour => StreamState::None,
         streams if streams.is_refused() => StreamState::Refused,
         _ => StreamState::Connecting,
+    }
+}
+
+/// Why there is none: one that is open still carries nothing where the tunnel is down.
+fn stream_error(peer: &PeerSnapshot<'_>) -> String {
+    match peer.streams.open {
+        0 => peer.streams.error.clone(),
+        _ if peer.has_stream() => String::new(),
+        _ => "nothing passes the tunnel".to_owned(),
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct TunnelsSnapshot {
     plans: Arc<Vec<PeerPlan>>,
     /// What is known of each, in the order of the plans.
     known: Vec<KnownOfPeer>,
-    /// Registry streams that are open now.
+    /// Registry streams that are open now and carry what is said.
     pub(crate) open_streams: u32,
     /// About the zone that was asked for, as of the last look; none if all tunnels were.
     pub(crate) findings: Vec<StandingFinding>,
@@ -93,7 +93,9 @@ impl TunnelsSnapshot {
         Self {
             tunnel: sources.tunnel.status(),
             known,
-            open_streams: sources.board.open(),
+            open_streams: sources
+                .board
+                .open_where(|gateway| reach::carries_stream(sources.paths.path(gateway))),
             findings,
             events: sources.paths.counters(),
             plans,
@@ -127,6 +129,11 @@ impl PeerSnapshot<'_> {
     /// Handshake initiations sent since the last one that was answered.
     pub(crate) fn unanswered_initiations(&self) -> u64 {
         self.tunnel.map_or(0, |tunnel| tunnel.handshake_attempts_unanswered)
+    }
+
+    /// True if a registry stream is open to it, and its path is not down.
+    pub(crate) fn has_stream(&self) -> bool {
+        self.streams.open > 0 && reach::carries_stream(self.path)
     }
 
     /// The peer's clock minus this gateway's, in milliseconds, if it is known.

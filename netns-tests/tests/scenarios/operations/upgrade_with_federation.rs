@@ -114,7 +114,7 @@ fn stop(federation: &mut LabFederation) -> Result<()> {
 /// What 0.1.0 took is refused now, in a configuration and in a VM's CONTEXT, with the command that helps.
 fn old_tokens_are_refused(federation: &mut LabFederation, token: &str) -> Result<()> {
     let file = federation.mesh.gateway(HOME)?.config_file().display().to_string();
-    let checked = run(&mut federation.mesh, HOME, &["config", "check", &file])?;
+    let checked = run(&mut federation.mesh, HOME, &["config", "check", "--wide", &file])?;
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
     ensure!(checked.status.code() == Some(7) && said.contains("key generate token"), "{said}");
     let mut plan = Command::new(binaries::find("zonemesh-superlink")?);

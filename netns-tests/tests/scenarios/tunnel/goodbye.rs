@@ -60,6 +60,9 @@ fn a_gateway_that_is_stopped_says_so_and_one_that_is_back_at_once_is_not_missed(
 
     stop(&mut mesh)?;
     wait_for_state(&mut mesh, "stopped", AT_ONCE)?;
+    // What the screen shows and what it is worth agree: a note explains it.
+    let (exit, text) = status(mesh.gateway("berlin")?)?;
+    ensure!(exit == Some(0) && text.contains("\n  N230 madrid"), "{exit:?} {text}");
     mesh.gateway("madrid")?.start(&lab)?;
     wait_for_state(&mut mesh, "up", patience())?;
     mesh.wait_until_connected(patience())?;

@@ -82,11 +82,18 @@ fn load(lab: &Lab) -> Result<[Arrived; 2]> {
     Ok([there.finish()?, back.finish()?])
 }
 
+/// True if no more was overtaken than where a sender is moved to another core, whose queue the kernel
+/// empties sooner: a handful on a machine with other work. A lane that mixes flows makes percents.
+fn keeps_order(Arrived { received, late, .. }: &Arrived) -> bool {
+    late * 1000 <= *received
+}
+
 /// Loads the tunnel: nothing is out of order, next to nothing lost.
 fn is_in_order(lab: &Lab) -> Result<()> {
     let arrived = load(lab)?;
-    for Arrived { sent, received, late } in &arrived {
-        ensure!(*late == 0, "{late} of {received} datagrams overtaken");
+    for came in &arrived {
+        let Arrived { sent, received, late } = came;
+        ensure!(keeps_order(came), "{late} of {received} datagrams overtaken");
         ensure!(received * 10 >= sent * 7, "{received} of {sent} datagrams arrived");
     }
     let mut retransmits = 0;
@@ -159,10 +166,11 @@ fn a_new_key_is_taken_on_all_lanes_under_load() -> Result<()> {
         Ok(Look::<()>::when(used, &shown))
     })?;
     mesh.gateway("berlin")?.ask(&["key", "rotate", "--finish"])?;
-    for Arrived { sent, received, late } in [there.finish()?, back.finish()?] {
+    for came in [there.finish()?, back.finish()?] {
+        let Arrived { sent, received, late } = came;
         writeln!(std::io::stderr(), "{received} of {sent}, {late} late")?;
         ensure!(received * 100 >= sent * 99, "{received} of {sent} datagrams arrived");
-        ensure!(late * 1000 <= received, "{late} of {received} datagrams overtaken");
+        ensure!(keeps_order(&came), "{late} of {received} datagrams overtaken");
     }
     wait_for_lanes(&mut mesh, 2)?;
     lab.succeeded()

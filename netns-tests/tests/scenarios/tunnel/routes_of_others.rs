@@ -121,6 +121,43 @@ fn a_network_at_the_interface_of_the_default_route_takes_nothing_from_a_zone() -
     lab.succeeded()
 }
 
+/// Rules of the machine say which table the tunnels' own datagrams are led by.
+#[test]
+fn the_way_out_is_known_also_where_it_stands_in_another_table_than_main() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..2])?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    let berlin = &lab.zone("berlin")?.gateway;
+    let default = berlin.ip(&["route", "show", "default"])?;
+    let default: Vec<_> = default.split_whitespace().collect();
+    berlin.ip(&[&["route", "add"], &default[..], &["table", "100"]].concat())?;
+    berlin.ip(&["rule", "add", "pref", "33000", "lookup", "100"])?;
+    berlin.ip(&["route", "del", "default"])?;
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    berlin.ip(&["addr", "add", "10.10.11.77/24", "dev", "wan0"])?;
+    let found = told(&mut mesh, "N224", true)?;
+    ensure!(found["sentence"].as_str().is_some_and(|text| text.contains("wan0")), "{found}");
+    told(&mut mesh, "N223", false)?;
+    answers(&lab, [10, 10, 11, 5])?;
+    lab.succeeded()
+}
+
+#[test]
+fn an_address_that_the_machine_is_given_in_a_zone_is_told_while_it_has_it() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..2])?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    let berlin = &lab.zone("berlin")?.gateway;
+    berlin.ip(&["addr", "add", "10.10.11.77/32", "dev", "wan0"])?;
+    let found = told(&mut mesh, "N222", true)?;
+    ensure!(found["sentence"].as_str().is_some_and(|text| text.contains("10.10.11.77")), "{found}");
+    answers(&lab, [10, 10, 11, 5])?;
+    berlin.ip(&["addr", "del", "10.10.11.77/32", "dev", "wan0"])?;
+    told(&mut mesh, "N222", false)?;
+    lab.succeeded()
+}
+
 #[test]
 fn a_route_of_somebody_else_is_a_note_and_the_tunnel_is_taken() -> Result<()> {
     let mut lab = Lab::new(&ZONES)?;

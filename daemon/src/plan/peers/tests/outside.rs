@@ -1,5 +1,7 @@
 //! What is granted may hold addresses that gateways have outside.
 
+use zonemesh_core::kernel::{KernelState, LocalNetwork};
+
 use super::*;
 
 /// Three zones, the third of which is granted `more` beside its own prefix.
@@ -82,10 +84,37 @@ fn a_tunnel_address_that_is_left_out_is_told() {
     let (registry, config, hints) = (&registry, &config, &BTreeMap::new());
     let (own_keys, most_lanes, is_gone) = (&[key(1)][..], 8, false);
     let sources = PlanSources { registry, config, own_keys, hints, outer, most_lanes, is_gone };
-    let found = crate::plan::troubles::of_plan(&MeshPlan::of(&sources));
+    let found = crate::plan::troubles::of_plan(&MeshPlan::of(&sources), &KernelState::default());
     let said = "N222 z1: 10.255.0.1/32 holds 10.255.0.1, which this gateway has outside: \
         it is no tunnel address here";
-    assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), [said]);
+    let of_peer = "N222 z2: 10.255.0.2/32 holds 10.255.0.2, which this machine has: \
+        what is for it stays here";
+    assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), [said, of_peer]);
     let all = OuterAddresses::own_left_out(outer, &name(1), &[tunnel_ip(1)]);
     assert_eq!(all.iter().map(|one| one.address).collect::<Vec<_>>(), [tunnel_ip(1), OWN_OUTER]);
+}
+
+#[test]
+fn an_address_that_the_machine_comes_to_have_in_a_zones_net_is_told_unless_its_network_is() {
+    let (registry, config) = granted("203.0.113.0/24");
+    let address: IpAddr = "203.0.113.77".parse().unwrap();
+    let elsewhere = "192.0.2.9".parse().unwrap();
+    let machine = MachineAddresses { outside: vec![address, elsewhere], left_out: Vec::new() };
+    let outer = &OuterAddresses { machine, ..OuterAddresses::default() };
+    let (registry, config, hints) = (&registry, &config, &BTreeMap::new());
+    let (own_keys, most_lanes, is_gone) = (&[key(1)][..], 8, false);
+    let sources = PlanSources { registry, config, own_keys, hints, outer, most_lanes, is_gone };
+    let plan = MeshPlan::of(&sources);
+    let of = |seen: &KernelState| {
+        let found = crate::plan::troubles::of_plan(&plan, seen);
+        found.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let said = "N222 z3: 203.0.113.0/24 holds 203.0.113.77, which this machine has: \
+        what is for it stays here";
+    assert_eq!(of(&KernelState::default()), [said]);
+    assert!(plan.routed().contains(&net("203.0.113.0/24")), "all others are the zone's");
+    let mut seen = KernelState::default();
+    let (net, interface) = (net("203.0.113.64/26"), "br9".to_owned());
+    seen.local.insert(LocalNetwork { net, interface, index: 9, source: Some(address) });
+    assert_eq!(of(&seen), [""; 0]);
 }

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Installs what the lab, the demo and the tests need, and only what is missing.
 #
-#   setup.sh [tools|runner|flower|fuzzer|kernel|package|systemd]...     default: the first three
+#   setup.sh [tools|runner|flowers|flower|fuzzer|kernel|package|systemd]...   default: the first three
 #     tools    programs of the system, with apt on Debian and Ubuntu (sudo unless root)
 #     runner   cargo-nextest, with cargo install
 #     fuzzer   cargo-fuzz, with cargo install
 #     kernel   qemu, and a kernel with its WireGuard under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
 #     package  cargo-deb, with cargo install; lintian
 #     systemd  systemd-nspawn, debootstrap, and a Debian 12 to boot, beside what `kernel` leaves
-#     flower   Python environments with each Flower that is run here (crates/lab/flower/
+#     flowers  Python environments with each Flower that is run here (crates/lab/flower/
 #              requirements-VERSION.txt) under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
+#     flower   the one of the demo
 #
 # Running it again costs a second. It changes nothing else on the machine.
 set -euo pipefail
@@ -130,12 +131,13 @@ install_flower() {
     printf '%s\n' "$wanted" >"$folder/stamp"
 }
 
-[ $# -gt 0 ] || set -- tools runner flower
+[ $# -gt 0 ] || set -- tools runner flowers
 for step in "$@"; do
     case $step in
         tools) install_programs tools "${programs[@]}" ;;
         runner) install_runner ;;
-        flower) for version in 1.25.0 1.26.1 1.42.0; do install_flower "$version"; done ;;
+        flowers) for version in 1.25.0 1.26.1 1.42.0; do install_flower "$version"; done ;;
+        flower) install_flower 1.25.0 ;;
         fuzzer) install_fuzzer ;;
         kernel)
             install_programs kernel "${programs[@]}" "${kernel_programs[@]}"
@@ -149,6 +151,6 @@ for step in "$@"; do
             install_programs systemd "${systemd_programs[@]}"
             "$here/rootfs.sh" bookworm
             ;;
-        *) fail "unknown step $step: tools, runner, flower, fuzzer, kernel, package or systemd" ;;
+        *) fail "unknown step $step: tools, runner, flowers, flower, fuzzer, kernel, package or systemd" ;;
     esac
 done

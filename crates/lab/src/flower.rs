@@ -73,7 +73,7 @@ impl Flower {
         Self::release(VERSION)
     }
 
-    /// A release's environment that `netns-tests/setup.sh flower` makes.
+    /// A release's environment that `netns-tests/setup.sh flowers` makes.
     ///
     /// # Errors
     /// When it is not there.
@@ -83,7 +83,7 @@ impl Flower {
         let cache = cache.or_else(home).context("neither XDG_CACHE_HOME nor HOME is set")?;
         let folder = cache.join(format!("zonemesh/flower-{version}"));
         let there = folder.join("stamp").is_file();
-        ensure!(there, "{} is missing -> netns-tests/setup.sh flower", folder.display());
+        ensure!(there, "{} is missing -> netns-tests/setup.sh flowers", folder.display());
         let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("flower/flapp");
         Ok(Self { version: version.to_owned(), bin: folder.join("bin"), app })
     }

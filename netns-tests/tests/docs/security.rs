@@ -49,6 +49,7 @@ fn images_documents_and_tests_install_flowers_that_are_run() {
     let setup = read("netns-tests/setup.sh");
     let installed = between(&setup, "for version in ", ";");
     assert_eq!(installed.split(' ').collect::<Vec<_>>(), run);
+    assert!(setup.contains(&format!(" flower) install_flower {preferred} ;;")));
     for version in &run {
         let pinned = read(&format!("crates/lab/flower/requirements-{version}.txt"));
         assert!(pinned.contains(&format!("\nflwr=={version}\n")), "{version}");

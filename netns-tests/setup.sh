@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
 # Installs what the lab, the demo and the tests need, and only what is missing.
 #
-#   setup.sh [tools|runner|flower|fuzzer|kernel|package|systemd]...     default: the first three
+#   setup.sh [tools|runner|flowers|flower|fuzzer|kernel|package|systemd]...   default: the first three
 #     tools    programs of the system, with apt on Debian and Ubuntu (sudo unless root)
 #     runner   cargo-nextest, with cargo install
 #     fuzzer   cargo-fuzz, with cargo install
 #     kernel   qemu, and a kernel with its WireGuard under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
 #     package  cargo-deb, with cargo install; lintian
 #     systemd  systemd-nspawn, debootstrap, and a Debian 12 to boot, beside what `kernel` leaves
-#     flower   Python environment with Flower 1.25.0 under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
+#     flowers  Python environments with each Flower that is run here (crates/lab/flower/
+#              requirements-VERSION.txt) under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
+#     flower   the one of the demo
 #
 # Running it again costs a second. It changes nothing else on the machine.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-requirements=$here/../crates/lab/flower/requirements.txt
+requirements=$here/../crates/lab/flower
 PATH=$PATH:/usr/sbin:/sbin
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -107,33 +109,35 @@ install_fuzzer() {
     cargo install --locked cargo-fuzz
 }
 
+# install_flower VERSION
 install_flower() {
-    local folder=${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/flower-1.25.0
-    local wanted
-    wanted=$(sha256sum "$requirements" | cut -d ' ' -f 1)
+    local version=$1 folder=${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/flower-$1
+    local file=$requirements/requirements-$1.txt wanted
+    wanted=$(sha256sum "$file" | cut -d ' ' -f 1)
     if [ "$(cat "$folder/stamp" 2>/dev/null)" = "$wanted" ]; then
-        say "flower: 1.25.0 in $folder"
+        say "flower: $version in $folder"
         return
     fi
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         fail "flower: $(python3 --version) is too old -> install Python 3.11 or newer"
-    say "flower: installing 1.25.0 into $folder (a minute)"
+    say "flower: installing $version into $folder (a minute)"
     rm -rf "$folder"
     mkdir -p "$(dirname "$folder")"
     python3 -m venv "$folder"
-    "$folder/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check -r "$file"
     # Compiled once here: a SuperNode starts in seconds also where this folder is read-only.
     "$folder/bin/python" -m compileall -q "$folder/lib" >/dev/null || true
-    "$folder/bin/python" -c 'import flwr; assert flwr.__version__ == "1.25.0", flwr.__version__'
+    "$folder/bin/python" -c 'import sys, flwr; assert flwr.__version__ == sys.argv[1]' "$version"
     printf '%s\n' "$wanted" >"$folder/stamp"
 }
 
-[ $# -gt 0 ] || set -- tools runner flower
+[ $# -gt 0 ] || set -- tools runner flowers
 for step in "$@"; do
     case $step in
         tools) install_programs tools "${programs[@]}" ;;
         runner) install_runner ;;
-        flower) install_flower ;;
+        flowers) for version in 1.25.0 1.26.1 1.42.0; do install_flower "$version"; done ;;
+        flower) install_flower 1.25.0 ;;
         fuzzer) install_fuzzer ;;
         kernel)
             install_programs kernel "${programs[@]}" "${kernel_programs[@]}"
@@ -147,6 +151,6 @@ for step in "$@"; do
             install_programs systemd "${systemd_programs[@]}"
             "$here/rootfs.sh" bookworm
             ;;
-        *) fail "unknown step $step: tools, runner, flower, fuzzer, kernel, package or systemd" ;;
+        *) fail "unknown step $step: tools, runner, flowers, flower, fuzzer, kernel, package or systemd" ;;
     esac
 done

@@ -1,4 +1,5 @@
-//! The command line that both companions have: `run`, `plan`, `flower-version` and the hidden `guard`.
+//! The command line that both companions have: `run`, `plan`, `flower-version`, and the hidden `guard`
+//! and `as-user`.
 //!
 //! It promises that both take the same words. It refuses to know what a companion does with them.
 
@@ -32,6 +33,16 @@ pub enum CompanionCommand {
         /// As whom the program runs.
         #[arg(long, value_name = "UID:GID")]
         owner: Option<FileOwner>,
+        /// The program, then its arguments.
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+    /// Becomes another user, and then a program; used by `guard`.
+    #[command(hide = true)]
+    AsUser {
+        /// As whom the program runs.
+        #[arg(long, value_name = "UID:GID")]
+        owner: FileOwner,
         /// The program, then its arguments.
         #[arg(last = true, required = true)]
         command: Vec<OsString>,

@@ -6,6 +6,7 @@
 //! [`SettingsSource`](crate::source::SettingsSource), Flower runs in a [`Runner`], and what is going
 //! on is told by a [`Reporter`].
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -22,7 +23,9 @@ use zonemesh_pki::describe::fingerprint;
 
 use crate::files::{FileOwner, make_folder};
 use crate::flower::{FlowerHome, FlowerVersion, InstalledFlower};
-use crate::gateway::{GatewayLine, GatewayTalk, LocalGateway, SetFile, WatchedFederation};
+use crate::gateway::{
+    GatewayLine, GatewaySession, GatewayTalk, LocalGateway, SetFile, WatchedFederation,
+};
 use crate::installed::installed_flower;
 use crate::plan::{LaunchPlan, state_folders};
 use crate::reason::Reason;
@@ -54,16 +57,20 @@ pub struct Companion {
     pub activity: Option<FlowerActivity>,
     /// As whom Flower runs.
     pub owner: Option<FileOwner>,
-    home: FlowerHome,
+    /// Where Flower lives.
+    pub home: FlowerHome,
     wanted: Option<FlowerVersion>,
     /// What was reported last.
     reported: Option<CompanionReport>,
-    _talking: JoinSet<()>,
+    /// The session before it has begun.
+    session: Option<GatewaySession>,
+    talking: JoinSet<()>,
     _lock: CompanionLock,
 }
 
 impl Companion {
-    /// Makes the folders and begins to talk with the gateway, which is shown `onegate` if there is one.
+    /// Makes the folders. The gateway is talked with from [`Companion::installed`] on: it is shown
+    /// `onegate`, and called from the address `from`, if there are such.
     ///
     /// # Errors
     /// The user is unknown, or a folder cannot be made.
@@ -71,6 +78,7 @@ impl Companion {
         role: &'static str,
         settings: &CompanionSettings,
         onegate: Option<OneGateIdentity>,
+        from: Option<IpAddr>,
     ) -> anyhow::Result<Self> {
         let owner = settings.flower_user.as_deref().map(FileOwner::of_user).transpose()?;
         let state = StateFolder::new(&settings.state_dir);
@@ -79,9 +87,8 @@ impl Companion {
         }
         let lock = state.lock()?;
         let gateway = LocalGateway::new(settings, SetFile::Kept(state.authority_set()));
+        let gateway = gateway.calling_from(from);
         let GatewayTalk { line, watched, session } = gateway.clone().showing(onegate).talk();
-        let mut talking = JoinSet::new();
-        talking.spawn(session.run());
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"), role, federation = %settings.federation,
             gateway = gateway.address().map(tracing::field::display), state_dir = %state.root().display(), "companion started"
@@ -98,17 +105,27 @@ impl Companion {
             activity: None,
             reported: None,
             owner,
-            home: FlowerHome::new(&settings.flower_bin, &state),
+            home: FlowerHome::new(&settings.flower_bin, &state)
+                .passing_on(|name| std::env::var(name).ok()),
             wanted: settings.flower_version,
-            _talking: talking,
+            session: Some(session),
+            talking: JoinSet::new(),
             _lock: lock,
         })
     }
 
-    /// The installed Flower; looked for until it is right.
+    /// The installed Flower; looked for until it is right. The session with the gateway begins once it
+    /// was looked for: which Flower it is decides what the gateway is told.
     pub async fn installed(&mut self) -> InstalledFlower {
         loop {
-            match installed_flower(&self.home, self.owner, self.wanted).await {
+            let found = installed_flower(&self.home, self.owner, self.wanted).await;
+            if let Ok(flower) = found {
+                self.gateway.runs(flower);
+            }
+            if let Some(session) = self.session.take() {
+                self.talking.spawn(session.run());
+            }
+            match found {
                 Ok(flower) => {
                     self.reporter.flower_version(&flower.version.to_string());
                     self.reporter.cleared();

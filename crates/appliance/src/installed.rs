@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::files::FileOwner;
 use crate::flower::{FlowerHome, FlowerVersion, InstalledFlower, VERSION_PROGRAM, generation_of};
 use crate::reason::Reason;
+use crate::runner::as_user;
 
 /// Python starts slowly on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -55,12 +56,13 @@ async fn ask(
 ) -> Result<FlowerVersion, Reason> {
     let asked = format!("{} {}", program.display(), arguments.join(" "));
     let wrong = |what: String| Reason::FlowerPrograms { problem: format!("{asked} {what}") };
-    let mut command = tokio::process::Command::new(program);
+    let command = as_user::command(program.as_os_str(), owner);
+    let mut command = match command.map(tokio::process::Command::from) {
+        Ok(command) => command,
+        Err(error) => return Err(wrong(format!("cannot be run: {error}"))),
+    };
     command.args(arguments).env_clear().envs(home.environment());
     command.stdin(Stdio::null()).kill_on_drop(true);
-    if let Some(owner) = owner {
-        command.gid(owner.gid).uid(owner.uid);
-    }
     let output = match tokio::time::timeout(TIMEOUT, command.output()).await {
         Ok(Ok(output)) => output,
         Ok(Err(error)) => return Err(wrong(format!("cannot be run: {error}"))),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::files::{FileError, FileOwner, make_folder, write_atomic};
-use crate::flower::SHIM;
+use crate::flower::{InstalledFlower, SHIM};
 use crate::reason::Reason;
 use crate::runner::child::Program;
 use crate::state_folder::StateFolder;
@@ -97,16 +97,16 @@ pub fn state_folders(state: &StateFolder, owner: Option<FileOwner>) -> Vec<Plann
     ]
 }
 
-/// The keepalive shim's file.
+/// The keepalive shim's file, if this Flower has a use for it.
 #[must_use]
-pub fn shim_file(state: &StateFolder) -> PlannedFile {
-    PlannedFile {
+pub fn shim_file(state: &StateFolder, flower: InstalledFlower) -> Option<PlannedFile> {
+    flower.generation.keepalive().map(|_| PlannedFile {
         path: state.shim().join("sitecustomize.py"),
         mode: 0o644,
         owner: None,
         purpose: "keepalive shim",
         contents: Zeroizing::new(SHIM.as_bytes().to_vec()),
-    }
+    })
 }
 
 fn octal<S: serde::Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {

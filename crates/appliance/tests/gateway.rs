@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zonemesh_api::keepalive::Keepalive;
 use zonemesh_api::wire::local::Registration;
+use zonemesh_appliance::flower::{GrpcFlower, HttpFlower, InstalledFlower, PREFERRED};
 use zonemesh_appliance::gateway::{
     GatewayLine, GatewayTalk, LocalGateway, SetFile, ShownFederation, WatchedFederation,
 };
@@ -146,6 +147,7 @@ async fn the_session_shows_a_view_then_changes_and_survives_the_gateway() {
 async fn keepalives_that_do_not_fit_are_told_by_both_ends_and_stop_nothing() {
     let mut gateway = TestGateway::start();
     let client = gateway_of(&settings(&gateway, &[]));
+    client.runs(InstalledFlower { version: PREFERRED, generation: &GrpcFlower });
     let Talking { line: _line, mut seen, _session } = talk(&client);
     let older = until(&mut seen, |seen| seen.connected).await;
     assert_eq!(older.trouble(), None, "an older gateway tells nothing");
@@ -163,6 +165,16 @@ async fn keepalives_that_do_not_fit_are_told_by_both_ends_and_stop_nothing() {
     assert_eq!(trouble.code(), "N204");
     assert!(text.contains("120s") && text.contains("60s"), "{text}");
     assert_eq!(back.shown, ShownFederation::NoSuperLink, "what is seen counts all the same");
+}
+
+#[tokio::test]
+async fn of_a_flower_without_keepalive_none_is_told() {
+    let gateway = TestGateway::start();
+    let client = gateway_of(&settings(&gateway, &[]));
+    client.runs(InstalledFlower { version: PREFERRED, generation: &HttpFlower });
+    let Talking { line: _line, mut seen, _session } = talk(&client);
+    until(&mut seen, |seen| seen.connected).await;
+    assert_eq!(*gateway.told.lock().unwrap(), [Some(Keepalive::DEFAULT), None]);
 }
 
 #[tokio::test]

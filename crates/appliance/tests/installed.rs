@@ -42,9 +42,12 @@ async fn what_is_wrong_with_the_programs_is_told() {
     let (code, text) = wrong(None).await;
     assert_eq!(code, "F502");
     assert!(text.contains("ModuleNotFoundError: flwr"), "{text}");
-    script(&flwr, "echo 'Flower version: 1.42.0'");
-    assert_eq!(wrong(None).await.0, "F504");
+    script(&flwr, "echo 'Flower version: 1.33.0'");
+    let (code, text) = wrong(None).await;
+    assert_eq!(code, "F504");
+    let supported = "1.25 and 1.26 over gRPC, 1.42 over HTTP";
+    assert!(text.contains("1.33.0 is installed") && text.contains(supported), "{text}");
     let (code, text) = wrong(Some("1.25.0")).await;
     assert_eq!(code, "F502");
-    assert!(text.contains("Flower 1.42.0 is in") && text.contains("=1.25.0"), "{text}");
+    assert!(text.contains("Flower 1.33.0 is in") && text.contains("=1.25.0"), "{text}");
 }

@@ -8,16 +8,18 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use zonemesh_api::wire::local::{FederationAnswer, RegisteredSuperLink, TrustedCa};
-use zonemesh_appliance::flower::{FlowerVersion, GrpcFlower, InstalledFlower};
+use zonemesh_appliance::flower::{FlowerVersion, GrpcFlower, HttpFlower, InstalledFlower};
 use zonemesh_appliance::preflight;
 use zonemesh_appliance::reason::Reason;
-use zonemesh_core::record::CaState;
+use zonemesh_core::record::{CaState, FlowerTransport};
 use zonemesh_pki::{FederationCa, San};
 use zonemesh_standin::{FEDERATION, LOOPBACK, TlsServer, free_port, leaf, ready};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const OURS: InstalledFlower =
     InstalledFlower { version: FlowerVersion::new(1, 25, 0), generation: &GrpcFlower };
+const OVER_HTTP: InstalledFlower =
+    InstalledFlower { version: FlowerVersion::new(1, 42, 0), generation: &HttpFlower };
 const IN_SYNC: Option<i64> = Some(0);
 
 fn ca() -> FederationCa {
@@ -105,6 +107,53 @@ async fn a_port_without_tls_or_without_http2_is_t407() {
     assert_eq!(reason(&view(http1.address, &ca)).await.code(), "T407");
 }
 
+/// A SuperLink of the HTTP generation, as far as a probe sees it: no ALPN, HTTP/1.1 below TLS.
+async fn over_http(
+    ca: &FederationCa,
+    answers: &'static [(&'static str, &'static str)],
+) -> TlsServer {
+    let leaf = leaf(ca, &[San::Ip(LOOPBACK)], SystemTime::now());
+    TlsServer::answering(0, leaf, answers).await
+}
+
+fn view_over_http(endpoint: SocketAddr, ca: &FederationCa) -> RegisteredSuperLink {
+    let (flower_version, transport) = ("1.42.0".to_owned(), FlowerTransport::Http);
+    RegisteredSuperLink { flower_version, transport, ..view(endpoint, ca) }
+}
+
+const HEALTHY: (&str, &str) = ("/health", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+const OF_1_42: (&str, &str) =
+    ("/openapi.json", "HTTP/1.1 200 OK\r\n\r\n{\"info\":{\"version\":\"1.42.0\"}}");
+const OF_1_41: (&str, &str) =
+    ("/openapi.json", "HTTP/1.1 200 OK\r\n\r\n{\"info\":{\"version\":\"1.41.0\"}}");
+
+#[tokio::test]
+async fn over_http_health_is_asked_for_and_no_alpn_is_demanded() {
+    let ca = ca();
+    for answers in [&[HEALTHY] as &'static [_], &[HEALTHY, OF_1_42]] {
+        let server = over_http(&ca, answers).await;
+        let view = view_over_http(server.address, &ca);
+        assert_eq!(check(&view, OVER_HTTP, IN_SYNC).await, Ok(server.address));
+    }
+    let server = over_http(&ca, &[]).await;
+    let sick = check(&view_over_http(server.address, &ca), OVER_HTTP, IN_SYNC).await.unwrap_err();
+    assert_eq!(sick.code(), "T407");
+    assert!(sick.to_string().contains("GET /health is answered with 404"), "{sick}");
+    let mute = self::server(&ca, "127.0.0.1", SystemTime::now()).await;
+    let mute = check(&view_over_http(mute.address, &ca), OVER_HTTP, IN_SYNC).await.unwrap_err();
+    assert_eq!(mute.code(), "T407", "{mute}");
+}
+
+#[tokio::test]
+async fn what_serves_now_is_asked_for_its_version() {
+    let ca = ca();
+    let server = over_http(&ca, &[HEALTHY, OF_1_41]).await;
+    let other = check(&view_over_http(server.address, &ca), OVER_HTTP, IN_SYNC).await.unwrap_err();
+    assert_eq!(other.code(), "F501");
+    assert!(other.to_string().contains("1.42.0 over HTTP here and 1.41.0 over HTTP"), "{other}");
+    assert!(other.fix().contains("flwr==1.41.0"), "{}", other.fix());
+}
+
 #[tokio::test]
 async fn a_port_that_accepts_and_says_nothing_is_t407_in_time() {
     let silent = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
@@ -130,7 +179,18 @@ async fn versions_and_clocks_are_compared_before_the_network() {
     other.flower_version = "1.42.0".into();
     let mismatch = check(&other, OURS, Some(20_000)).await.unwrap_err();
     assert_eq!(mismatch.code(), "F501");
-    assert!(mismatch.to_string().contains("1.25.0 here and 1.42.0"), "{mismatch}");
+    let said = "Flower is 1.25.0 over gRPC here and 1.42.0 over gRPC in the SuperLink";
+    assert!(mismatch.to_string().contains(said), "{mismatch}");
+    for (ours, theirs, said) in [
+        (OURS, FlowerTransport::Http, "1.25.0 over gRPC here and 1.42.0 over HTTP in"),
+        (OVER_HTTP, FlowerTransport::Grpc, "1.42.0 over HTTP here and 1.42.0 over gRPC in"),
+        (OURS, FlowerTransport::Other(7), "1.42.0 over what this release does not know in"),
+    ] {
+        other.transport = theirs;
+        let mismatch = check(&other, ours, None).await.unwrap_err();
+        assert_eq!(mismatch.code(), "F501");
+        assert!(mismatch.to_string().contains(said), "{mismatch}");
+    }
     for (node, superlink, code) in
         [(20_000, 0, "T404"), (0, -6_000, "T404"), (-400_000, 0, "T404"), (20_000, 18_000, "N202")]
     {

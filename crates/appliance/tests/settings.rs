@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use zonemesh_appliance::flower::{SUPPORTED, generation_of, preferred_version};
+use zonemesh_appliance::flower::{COMPATIBILITY, PREFERRED, generation_of};
 use zonemesh_appliance::settings::{
     self, GatewayPlace, KEYS, SuperLinkSettings, SuperNodeSettings, TOKEN_EXAMPLE, onegate_lack,
 };
@@ -46,10 +46,10 @@ fn the_least_that_is_needed_gives_settings_with_defaults() {
     let settings = superlink(&good()).expect("the settings are right");
     assert_eq!(settings.address.to_string(), "10.10.10.5");
     assert_eq!(settings.common.token.reveal(), TOKEN_EXAMPLE);
-    let usual = generation_of(preferred_version()).expect("it is supported").ports();
+    let usual = generation_of(PREFERRED).expect("it is supported").ports();
     let ports = settings.ports.or(usual);
-    assert_eq!((ports.fleet, ports.control), (9092, 9093));
-    assert_eq!((ports.serverappio, ports.health), (9091, 9099));
+    assert_eq!((ports.fleet, ports.for_runs()), (9092, 9093));
+    assert_eq!((ports.serverappio, ports.health), (Some(9091), Some(9099)));
     assert_eq!(settings.common.state_dir, Path::new("/var/lib/zonemesh-superlink"));
     assert_eq!(settings.common.flower_bin, Path::new("/opt/flower/bin"));
     assert!(settings.common.onegate.is_none());
@@ -263,19 +263,20 @@ fn the_usual_values_in_the_table_are_those_in_force() {
         let name = format!("ONEAPP_ZONEMESH_{name}");
         KEYS.iter().find(|key| key.name == name).expect("it is in the table")
     };
-    for row in SUPPORTED {
-        let ports = row.generation.ports();
+    for era in COMPATIBILITY {
+        let ports = era.generation.ports();
         for (name, port) in [
-            ("FLEET_PORT", ports.fleet),
+            ("FLEET_PORT", Some(ports.fleet)),
             ("CONTROL_PORT", ports.control),
             ("SERVERAPPIO_PORT", ports.serverappio),
             ("HEALTH_PORT", ports.health),
-            ("CLIENTAPPIO_PORT", ports.clientappio),
+            ("CLIENTAPPIO_PORT", Some(ports.clientappio)),
         ] {
-            assert!(of(name).default.contains(&port.to_string()), "{name}: {port}");
+            let usual = port.map_or_else(|| "1.40".to_owned(), |port| port.to_string());
+            assert!(of(name).default.contains(&usual), "{name}: {usual}");
         }
     }
-    assert_eq!(of("FLOWER_VERSION").example, preferred_version().to_string());
+    assert_eq!(of("FLOWER_VERSION").example, PREFERRED.to_string());
     let settings = superlink(&good()).expect("the settings are right");
     let state_dir = settings.common.state_dir.display().to_string();
     assert!(of("STATE_DIR").default.contains(&state_dir));

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use zonemesh_appliance::flower::{
-    FlowerHome, GrpcFlower, InstalledFlower, KEEPALIVE, SHIM, preferred_version,
+    FlowerHome, GrpcFlower, InstalledFlower, KEEPALIVE, PREFERRED, SHIM,
 };
 use zonemesh_appliance::state_folder::StateFolder;
 
@@ -29,7 +29,7 @@ fn seen(changes: &[(&str, &str)]) -> serde_json::Value {
         'positional': grpc.insecure_channel('t', [('own', 2)]),
         'server': grpc.server(None, None, None, [('grpc.max_concurrent_streams', 9)]),
         'name': grpc.secure_channel.__name__}))";
-    let flower = InstalledFlower { version: preferred_version(), generation: &GrpcFlower };
+    let flower = InstalledFlower { version: PREFERRED, generation: &GrpcFlower };
     let home = FlowerHome::new(Path::new("/opt/flower/bin"), &state);
     let mut environment = flower.environment(&home);
     environment.extend(changes.iter().map(|(key, value)| ((*key).into(), (*value).into())));

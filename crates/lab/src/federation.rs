@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::binaries;
-use crate::flower::{CONTROL_PORT, Flower, Outcome, Submission, TrainingPlan, TrainingRun};
+use crate::flower::{Flower, Outcome, Submission, TrainingPlan, TrainingRun};
 use crate::lab::{Lab, LabZone, ZonePlan};
 use crate::mesh::{FEDERATION, LOCAL_API_PORT, Mesh};
 use crate::process::Process;
@@ -51,7 +51,7 @@ pub struct LabFederation {
     pub mesh: Mesh,
     /// The zones.
     pub lab: Lab,
-    /// Flower.
+    /// Flower, of another release from the next start on if that is changed.
     pub flower: Flower,
     /// The folder of another release's companions, to be used from the next start on.
     pub programs: Option<PathBuf>,
@@ -213,8 +213,9 @@ impl LabFederation {
         let start = std::time::Instant::now();
         // The registry still says "ready" of a SuperLink that lost its power: silence deletes nothing.
         let vm = self.lab.zone(HOME)?.vm(SUPERLINK)?;
+        let port = self.flower.control_port();
         until("the SuperLink's port for flwr run", FLOWER_PATIENCE, || {
-            let dial = || Ok(TcpStream::connect((vm.address, CONTROL_PORT))?);
+            let dial = || Ok(TcpStream::connect((vm.address, port))?);
             Ok(Look::retry(vm.namespace.inside(dial)))
         })?;
         let zones: Vec<String> = self.lab.zones().iter().map(|zone| zone.name.clone()).collect();
@@ -275,6 +276,24 @@ impl LabFederation {
     /// # Errors
     /// When `flwr run` cannot start, or there is no such VM.
     pub fn submit_from(&mut self, zone: &str, vm: &str, plan: TrainingPlan) -> Result<TrainingRun> {
+        self.at(zone, vm, |flower, place| flower.submit(place, plan))
+    }
+
+    /// The IDs of the runs that the SuperLink knows.
+    ///
+    /// # Errors
+    /// When it does not tell them.
+    pub fn runs_of_superlink(&mut self) -> Result<Vec<String>> {
+        self.at(HOME, SUPERLINK, Flower::runs)
+    }
+
+    /// What `flwr` does in a VM, with a name and a folder of its own.
+    fn at<T>(
+        &mut self,
+        zone: &str,
+        vm: &str,
+        act: impl FnOnce(&Flower, &Submission<'_>) -> Result<T>,
+    ) -> Result<T> {
         self.runs += 1;
         let ca = self.ca_file()?;
         let place = Submission {
@@ -284,7 +303,7 @@ impl LabFederation {
             address: self.lab.zone(HOME)?.vm(SUPERLINK)?.address,
             ca: &ca,
         };
-        self.flower.submit(&place, plan)
+        act(&self.flower, &place)
     }
 
     /// Runs the app to its end and holds its result against plain FedAvg.

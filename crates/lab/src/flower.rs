@@ -1,6 +1,6 @@
-//! The real Flower 1.25.0 and the numpy app that the scenarios train.
+//! The real Flower, in each release that is run here, and the numpy app that the scenarios train.
 //!
-//! Owns the Python environment's place, a copy of the app per run, and the reading of its result.
+//! Owns the Python environments' places, a copy of the app per run, and the reading of its result.
 //! Promises that "right" means the digest of plain FedAvg, computed without Flower by the same
 //! numpy code. Refuses to call a run good because it completed.
 
@@ -15,9 +15,8 @@ use serde::Deserialize;
 use crate::namespace::{Namespace, run};
 use crate::process::{Process, without_colours};
 
-const VERSION: &str = "1.25.0";
-/// Flower's default port for `flwr run`.
-pub const CONTROL_PORT: u16 = 9093;
+/// The release of the demo and of most scenarios.
+pub const VERSION: &str = "1.25.0";
 const RESULT: &str = "FLMINI_RESULT ";
 /// What Flower 1.25 says at a SuperNode when its SuperLink has lost a message.
 const LOST_MESSAGE: &str = "Both bytes_sent and bytes_recv cannot be zero";
@@ -57,27 +56,46 @@ pub struct TrainingPlan {
     pub train_sleep: Duration,
 }
 
-/// The Python environment.
+/// The Python environment of one release.
 #[derive(Debug, Clone)]
 pub struct Flower {
+    version: String,
     bin: PathBuf,
     app: PathBuf,
 }
 
 impl Flower {
-    /// The environment that `netns-tests/setup.sh flower` makes.
+    /// The usual release.
     ///
     /// # Errors
     /// When it is not there.
     pub fn find() -> Result<Self> {
+        Self::release(VERSION)
+    }
+
+    /// A release's environment that `netns-tests/setup.sh flowers` makes.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn release(version: &str) -> Result<Self> {
         let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
         let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
         let cache = cache.or_else(home).context("neither XDG_CACHE_HOME nor HOME is set")?;
-        let folder = cache.join(format!("zonemesh/flower-{VERSION}"));
+        let folder = cache.join(format!("zonemesh/flower-{version}"));
         let there = folder.join("stamp").is_file();
-        ensure!(there, "{} is missing -> netns-tests/setup.sh flower", folder.display());
+        ensure!(there, "{} is missing -> netns-tests/setup.sh flowers", folder.display());
         let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("flower/flapp");
-        Ok(Self { bin: folder.join("bin"), app })
+        Ok(Self { version: version.to_owned(), bin: folder.join("bin"), app })
+    }
+
+    /// Its default port for `flwr run`: one for all from 1.40 on.
+    #[must_use]
+    pub fn control_port(&self) -> u16 {
+        if self.minor() >= 40 { 8000 } else { 9093 }
+    }
+
+    fn minor(&self) -> u32 {
+        self.version.split('.').nth(1).and_then(|minor| minor.parse().ok()).unwrap_or_default()
     }
 
     /// The folder with `flower-superlink`, `flower-supernode`, `flwr` and `python`.
@@ -125,20 +143,46 @@ impl Flower {
         Ok(TrainingRun { process: Process::spawn(place.name, command, place.folder)? })
     }
 
-    /// A private copy of the app; Flower 1.25 reads the connection from its pyproject.toml.
+    /// The runs that the SuperLink knows, by their IDs, as `flwr list` tells them.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn runs(&self, place: &Submission<'_>) -> Result<Vec<String>> {
+        let home = place.folder.join(place.name);
+        let app = self.copy_app(&home, place)?;
+        let mut command = place.namespace.command(self.bin.join("flwr"));
+        command.arg("list");
+        if self.minor() < 26 {
+            command.arg(&app);
+        }
+        command.args(["mesh", "--format", "json"]).current_dir(&app);
+        let text = run(command.envs(quiet_environment(&self.bin, &home)))?;
+        let begin = text.find('{').context("flwr list printed no JSON")?;
+        let listed: serde_json::Value = serde_json::from_str(text[begin..].trim())?;
+        let runs = listed["runs"].as_array().with_context(|| format!("no runs in {listed}"))?;
+        Ok(runs.iter().map(|run| run["run-id"].to_string().replace('"', "")).collect())
+    }
+
+    /// A private copy of the app. Flower 1.25 reads the connection from its pyproject.toml, later
+    /// ones from FLWR_HOME.
     fn copy_app(&self, home: &Path, place: &Submission<'_>) -> Result<PathBuf> {
         std::fs::create_dir_all(home)?;
         let app = home.join("app");
         run(Command::new("cp").arg("-r").arg(&self.app).arg(&app))?;
-        let project = app.join("pyproject.toml");
-        let mut text = std::fs::read_to_string(&project)?;
+        let (file, section) = match self.minor() {
+            ..26 => (app.join("pyproject.toml"), "tool.flwr.federations"),
+            _ => (home.join(".flwr/config.toml"), "superlink"),
+        };
+        std::fs::create_dir_all(home.join(".flwr"))?;
+        let mut text = std::fs::read_to_string(&file).unwrap_or_default();
         text.push_str(&format!(
-            "\n[tool.flwr.federations]\ndefault = \"mesh\"\n\n[tool.flwr.federations.mesh]\n\
-             address = \"{}:{CONTROL_PORT}\"\nroot-certificates = \"{}\"\n",
+            "\n[{section}]\ndefault = \"mesh\"\n\n[{section}.mesh]\n\
+             address = \"{}:{}\"\nroot-certificates = \"{}\"\n",
             place.address,
+            self.control_port(),
             place.ca.display()
         ));
-        std::fs::write(&project, text)?;
+        std::fs::write(&file, text)?;
         Ok(app)
     }
 }

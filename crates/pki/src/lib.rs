@@ -24,7 +24,7 @@ pub use describe::{CertificateSummary, describe, describe_all};
 pub use federation::{FederationCa, FederationError};
 pub use inviter::{check_shown, unpinned_client_config};
 pub use local::{asking_client_config, local_server_config, pinned_client_config};
-pub use probe::{Probe, ProbeFailure};
+pub use probe::{OfferedProtocol, Probe, ProbeFailure};
 pub use request::{CertificateRequest, RequestError};
 pub use san::San;
 pub use trust::{

@@ -91,6 +91,15 @@ pub enum ProbeFailure {
     Other(String),
 }
 
+/// What a probe offers by ALPN (RFC 7301).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfferedProtocol {
+    /// `h2`, as gRPC does.
+    Http2,
+    /// Nothing, as a client of HTTP/1.1 may: many servers then negotiate none.
+    None,
+}
+
 /// What a probe trusts.
 #[derive(Debug, Clone)]
 pub struct Probe {
@@ -133,12 +142,15 @@ impl Probe {
         Ok(Self { roots, authorities })
     }
 
-    /// A configuration for one handshake, TLS 1.2 or 1.3 with ALPN h2, and where it records the
-    /// chain, also if verification fails.
+    /// A configuration for one handshake, TLS 1.2 or 1.3, and where it records the chain, also if
+    /// verification fails.
     ///
     /// # Errors
     /// [`ProbeError`] if rustls refuses the configuration.
-    pub fn client_config(&self) -> Result<(Arc<ClientConfig>, ShownChain), ProbeError> {
+    pub fn client_config(
+        &self,
+        offered: OfferedProtocol,
+    ) -> Result<(Arc<ClientConfig>, ShownChain), ProbeError> {
         let provider = crypto::provider();
         let roots = Arc::clone(&self.roots);
         let shown = ShownChain::default();
@@ -153,7 +165,10 @@ impl Probe {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
-        config.alpn_protocols = vec![crypto::ALPN_H2.to_vec()];
+        config.alpn_protocols = match offered {
+            OfferedProtocol::Http2 => vec![crypto::ALPN_H2.to_vec()],
+            OfferedProtocol::None => Vec::new(),
+        };
         config.resumption = Resumption::disabled();
         Ok((Arc::new(config), shown))
     }

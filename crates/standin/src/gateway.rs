@@ -7,13 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -28,9 +24,7 @@ use zonemesh_api::wire::local::attestation;
 use zonemesh_core::key::ZoneIdentity;
 use zonemesh_core::membership::SignedTrustItem;
 use zonemesh_core::token::{SECRET_BYTES, VmToken, ZonePin};
-use zonemesh_pki::{
-    CertificateRequest, CurrentLeaf, FederationCa, San, ZoneAuthority, local_server_config,
-};
+use zonemesh_pki::{CurrentLeaf, FederationCa, San, ZoneAuthority, local_server_config};
 
 /// The federation that the gateway knows.
 pub const FEDERATION: &str = "health-eu";
@@ -359,6 +353,7 @@ impl Service {
         let mut view = ready(endpoint, ca_pem.clone());
         view.readiness = v1::Readiness::Starting.into();
         view.flower_version = wanted.flower_version;
+        view.transport = wanted.transport;
         self.view.send_replace(view);
         Some(Answer::Issued(v1::IssuedLeaf { certificate_pem, ca_pem }))
     }
@@ -370,57 +365,4 @@ fn refused(kind: RefusalKind, reason: &str) -> Answer {
         reason: reason.to_owned(),
         next: String::new(),
     })
-}
-
-/// A certificate and its key for these names, issued at `now`.
-pub fn leaf(ca: &FederationCa, sans: &[San], now: SystemTime) -> (String, String) {
-    let request = CertificateRequest::generate("superlink", sans).unwrap();
-    let certificate = ca.sign(&request.csr_pem, sans, now).unwrap();
-    (certificate, request.key_pem.to_string())
-}
-
-/// A TLS server that does nothing after the handshake, as a port of Flower's looks to a probe.
-pub struct TlsServer {
-    /// Where it listens.
-    pub address: SocketAddr,
-    accepting: JoinSet<()>,
-}
-
-impl TlsServer {
-    /// Listens on `port`, with these protocols.
-    pub async fn start(port: u16, (certificate, key): (String, String), alpn: &[&str]) -> Self {
-        let chain = CertificateDer::pem_slice_iter(certificate.as_bytes()).map(Result::unwrap);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                chain.collect(),
-                PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
-            )
-            .unwrap();
-        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind((LOOPBACK, port)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut accepting = JoinSet::new();
-        accepting.spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let _ = acceptor.accept(stream).await;
-            }
-        });
-        Self { address, accepting }
-    }
-
-    /// Ends it, its connections too.
-    pub async fn stop(mut self) {
-        self.accepting.shutdown().await;
-    }
-}
-
-/// A port of loopback that was free a moment ago.
-pub fn free_port() -> u16 {
-    std::net::TcpListener::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap().port()
 }

@@ -7,7 +7,9 @@
 mod gateway;
 mod onegate;
 mod process;
+mod tls;
 
 pub use gateway::*;
 pub use onegate::*;
 pub use process::*;
+pub use tls::*;

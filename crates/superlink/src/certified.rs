@@ -37,7 +37,8 @@ impl CertifiedSuperLink {
     /// Settings that cannot work on this machine.
     pub(crate) fn begin(settings: SuperLinkSettings) -> anyhow::Result<Self> {
         let shown = onegate(&settings);
-        let companion = Companion::begin("superlink", &settings.common, shown)?;
+        let from = Some(settings.address);
+        let companion = Companion::begin("superlink", &settings.common, shown, from)?;
         let readiness = Readiness::Starting;
         let mut superlink = Self { companion, settings, registered: false, readiness };
         // Its gateway may still say of it what was true before this companion began.

@@ -27,6 +27,7 @@ pub(crate) struct SuperLinkInputs<'a> {
     pub(crate) settings: &'a SuperLinkSettings,
     pub(crate) owner: Option<FileOwner>,
     pub(crate) flower: InstalledFlower,
+    pub(crate) home: &'a FlowerHome,
 }
 
 /// The registration as `plan` prints it: without token and request.
@@ -79,6 +80,11 @@ impl SuperLinkInputs<'_> {
         self.settings.ports.or(self.flower.generation.ports())
     }
 
+    /// What ports are given for that this Flower does not have.
+    pub(crate) fn without_effect(&self) -> Vec<&'static str> {
+        self.settings.ports.without_effect(self.flower.generation.ports())
+    }
+
     /// Where SuperNodes connect.
     pub(crate) fn fleet(&self) -> SocketAddr {
         SocketAddr::new(self.settings.address, self.ports().fleet)
@@ -90,7 +96,7 @@ impl SuperLinkInputs<'_> {
         Registration {
             addresses: vec![self.settings.address],
             fleet_port: ports.fleet,
-            control_port: ports.control,
+            control_port: ports.for_runs(),
             flower_version: self.flower.version.to_string(),
             transport: self.flower.generation.transport(),
             csr_pem,
@@ -109,8 +115,8 @@ impl SuperLinkInputs<'_> {
             purpose,
             contents: Zeroizing::new(contents.unwrap_or_default().as_bytes().to_vec()),
         };
-        let files = vec![
-            shim_file(&state),
+        let mut files = Vec::from_iter(shim_file(&state, self.flower));
+        files.extend([
             file("ca.pem", 0o644, "the federation's CA", identity.map(|all| all.ca_pem.as_str())),
             file(
                 "server.pem",
@@ -119,19 +125,16 @@ impl SuperLinkInputs<'_> {
                 identity.map(|all| all.certificate_pem.as_str()),
             ),
             file("server.key", 0o600, "key", identity.map(|all| all.key_pem.as_str())),
-        ];
+        ]);
         let folders = state_folders(&state, self.owner);
         LaunchPlan { folders, files, program: self.program(&state) }
     }
 
     fn program(&self, state: &StateFolder) -> Program {
-        let (tls, ports, generation) = (state.tls(), self.ports(), self.flower.generation);
-        let common = &self.settings.common;
+        let (tls, generation) = (state.tls(), self.flower.generation);
         let arguments = generation.superlink_arguments(&SuperLinkArguments {
-            fleet: self.fleet(),
-            control: SocketAddr::new(self.settings.address, ports.control),
-            serverappio_port: ports.serverappio,
-            health_port: ports.health,
+            address: self.settings.address,
+            ports: self.ports(),
             ca_file: tls.join("ca.pem"),
             certificate_file: tls.join("server.pem"),
             key_file: tls.join("server.key"),
@@ -139,9 +142,9 @@ impl SuperLinkInputs<'_> {
         });
         Program {
             name: generation.superlink_program().to_owned(),
-            path: common.flower_bin.join(generation.superlink_program()),
+            path: self.home.programs.join(generation.superlink_program()),
             arguments,
-            environment: self.flower.environment(&home(self.settings)),
+            environment: self.flower.environment(self.home),
             folder: state.flower(),
             owner: self.owner,
         }
@@ -162,7 +165,7 @@ impl SuperLinkInputs<'_> {
                 federation: settings.common.federation.clone(),
                 address: settings.address,
                 fleet_port: ports.fleet,
-                control_port: ports.control,
+                control_port: ports.for_runs(),
                 flower_version: self.flower.version.to_string(),
             }),
             waiting: asked.err().map(PrintedReason::from),
@@ -178,10 +181,12 @@ pub(crate) fn home(settings: &SuperLinkSettings) -> FlowerHome {
 
 #[cfg(test)]
 mod tests {
-    use zonemesh_appliance::flower::{GrpcFlower, preferred_version};
+    use zonemesh_appliance::flower::FlowerVersion;
+    use zonemesh_appliance::flower::{GrpcFlower, HttpFlower, PREFERRED};
     use zonemesh_appliance::onegate::OneGate;
     use zonemesh_appliance::settings;
     use zonemesh_appliance::source::{Environment, Variables};
+    use zonemesh_core::record::FlowerTransport;
 
     use super::*;
 
@@ -211,11 +216,30 @@ mod tests {
     }
 
     #[test]
+    fn over_http_one_port_is_registered_for_all_and_no_shim_is_written() {
+        let mut settings = settings();
+        settings.ports.control = Some(19093);
+        let flower =
+            InstalledFlower { version: FlowerVersion::new(1, 42, 0), generation: &HttpFlower };
+        let home = home(&settings);
+        let inputs = SuperLinkInputs { settings: &settings, owner: None, flower, home: &home };
+        let registered = inputs.registration(String::new(), UnixMillis(0));
+        assert_eq!((registered.fleet_port, registered.control_port), (8000, 8000));
+        assert_eq!(registered.transport, FlowerTransport::Http);
+        assert_eq!(inputs.fleet().to_string(), "10.10.10.5:8000");
+        let plan = inputs.plan(None);
+        assert!(plan.files.iter().all(|file| file.purpose != "keepalive shim"));
+        assert!(!plan.program.environment.contains_key("PYTHONPATH"));
+        assert_eq!(inputs.without_effect(), ["`flwr run`"]);
+    }
+
+    #[test]
     fn the_plan_is_the_golden_one() {
         let settings = settings();
-        let flower = InstalledFlower { version: preferred_version(), generation: &GrpcFlower };
+        let flower = InstalledFlower { version: PREFERRED, generation: &GrpcFlower };
         let owner = Some(FileOwner { uid: 990, gid: 991 });
-        let inputs = SuperLinkInputs { settings: &settings, owner, flower };
+        let home = home(&settings);
+        let inputs = SuperLinkInputs { settings: &settings, owner, flower, home: &home };
         let gateway = Some("10.10.10.1:51822".parse().unwrap());
         let printed = serde_json::to_string_pretty(&inputs.printed(gateway, Ok(()))).unwrap();
         let golden = include_str!("../tests/golden/plan.json").trim();

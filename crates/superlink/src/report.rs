@@ -30,6 +30,13 @@ pub(crate) enum NextReport {
     Registration,
 }
 
+/// Whether the gateway shows exactly what is served.
+pub(crate) fn shows_it(watched: &WatchedFederation, served: &ServedSuperLink) -> bool {
+    watched.connected
+        && matches!(&watched.shown, ShownFederation::SuperLink(shown) if !shown.conflict)
+        && next_report(watched, served) == NextReport::Nothing
+}
+
 pub(crate) fn next_report(watched: &WatchedFederation, served: &ServedSuperLink) -> NextReport {
     // A gateway whose zone is out registers nobody.
     if !watched.connected || watched.out.is_some() {
@@ -107,6 +114,7 @@ mod tests {
     #[test]
     fn a_gateway_that_shows_what_is_served_is_told_nothing() {
         assert_eq!(next_report(&shown(|_| {}), &served()), NextReport::Nothing);
+        assert!(shows_it(&shown(|_| {}), &served()));
     }
 
     #[test]
@@ -151,5 +159,8 @@ mod tests {
             superlink.addresses = vec![[10, 9, 9, 9].into()];
         });
         assert_eq!(next_report(&conflict, &served()), NextReport::Nothing);
+        for nothing in [WatchedFederation::default(), unknown, away, out, conflict] {
+            assert!(!shows_it(&nothing, &served()), "{nothing:?}");
+        }
     }
 }

@@ -35,7 +35,14 @@ async fn work(superlink: &mut CertifiedSuperLink) -> anyhow::Result<()> {
     let flower = superlink.companion.installed().await;
     let settings = superlink.settings.clone();
     let owner = superlink.companion.owner;
-    let inputs = SuperLinkInputs { settings: &settings, owner, flower };
+    let home = superlink.companion.home.clone();
+    let inputs = SuperLinkInputs { settings: &settings, owner, flower, home: &home };
+    for purpose in inputs.without_effect() {
+        tracing::warn!(
+            "Flower {} has no port of its own for {purpose}: the one that is given has no effect",
+            flower.version
+        );
+    }
     let mut identity = superlink.first_identity(&inputs).await;
     loop {
         superlink.companion.trusts(&[identity.ca()]);
@@ -69,11 +76,14 @@ async fn work(superlink: &mut CertifiedSuperLink) -> anyhow::Result<()> {
 pub(crate) async fn print_plan(settings: SuperLinkSettings) -> anyhow::Result<Exit> {
     let owner = settings.common.flower_user.as_deref().map(FileOwner::of_user).transpose()?;
     let wanted = settings.common.flower_version;
-    let (printed, asked) = match installed_flower(&home(&settings), owner, wanted).await {
+    let home = home(&settings).passing_on(|name| std::env::var(name).ok());
+    let (printed, asked) = match installed_flower(&home, owner, wanted).await {
         Ok(flower) => {
-            let inputs = SuperLinkInputs { settings: &settings, owner, flower };
+            let inputs = SuperLinkInputs { settings: &settings, owner, flower, home: &home };
             let file = SetFile::Read(inputs.state().authority_set());
             let gateway = LocalGateway::new(&settings.common, file);
+            let gateway = gateway.calling_from(Some(settings.address));
+            gateway.runs(flower);
             let asked = gateway.resolve().await.map(drop);
             (inputs.printed(gateway.address(), asked.as_ref().copied()), asked)
         }

@@ -1,8 +1,8 @@
 //! A Flower that was started: until its end, or the restart that a new certificate needs.
 //!
-//! It promises that Ready is reported only after a TLS handshake with the Fleet port succeeded as a
-//! SuperNode's would, and that the gateway is told again whatever it does not know. It refuses to
-//! end Flower because of the gateway.
+//! It promises that Ready is reported only after the registered address answered as it would answer a
+//! SuperNode, that this VM calls itself ready only once its gateway has taken that, and that the
+//! gateway is told again whatever it does not know. It refuses to end Flower because of the gateway.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,14 +12,14 @@ use zonemesh_appliance::backoff::Backoff;
 use zonemesh_appliance::companion::LOOK_FOR_WORK;
 use zonemesh_appliance::preflight::dial;
 use zonemesh_appliance::reason::Reason;
-use zonemesh_appliance::reporter::CompanionState;
-use zonemesh_core::record::Readiness;
+use zonemesh_appliance::reporter::{CompanionState, Reporter};
+use zonemesh_core::record::{FlowerTransport, Readiness};
 use zonemesh_pki::Probe;
 
 use crate::certified::CertifiedSuperLink;
 use crate::identity::{SuperLinkIdentity, request_again};
 use crate::plan::SuperLinkInputs;
-use crate::report::{NextReport, ServedSuperLink, next_report};
+use crate::report::{NextReport, ServedSuperLink, next_report, shows_it};
 
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 /// Python needs seconds to start; silence about the closed port until then.
@@ -51,6 +51,8 @@ pub(crate) struct ServingFlower<'a> {
     identity: &'a SuperLinkIdentity,
     probe: Probe,
     served: ServedSuperLink,
+    /// The gateway knows that it serves.
+    was_known: bool,
     begun: Instant,
     next_probe: Instant,
     next_report_at: Instant,
@@ -77,6 +79,7 @@ impl<'a> ServingFlower<'a> {
             identity,
             probe,
             served,
+            was_known: false,
             begun: now,
             next_probe: now,
             next_report_at: now,
@@ -136,11 +139,21 @@ impl<'a> ServingFlower<'a> {
         })
     }
 
+    /// The gateway has taken, or shows, that this SuperLink serves.
+    fn is_known(&mut self, reporter: &mut Reporter) {
+        if !std::mem::replace(&mut self.was_known, true) {
+            reporter.enter(CompanionState::Ready);
+        }
+    }
+
+    fn transport(&self) -> FlowerTransport {
+        self.inputs.flower.generation.transport()
+    }
+
     async fn probe_port(&mut self, superlink: &mut CertifiedSuperLink) {
-        match dial(self.inputs.fleet(), &self.probe).await {
+        match dial(self.inputs.fleet(), &self.probe, self.transport()).await {
             Ok(()) => {
                 self.served.readiness = Readiness::Ready;
-                superlink.companion.reporter.enter(CompanionState::Ready);
                 self.report(Readiness::Ready, superlink).await;
             }
             Err(reason) => {
@@ -153,13 +166,14 @@ impl<'a> ServingFlower<'a> {
         }
     }
 
-    fn say_what_is_wrong_with_the_gateway(&self, superlink: &mut CertifiedSuperLink) {
+    fn say_what_is_wrong_with_the_gateway(&mut self, superlink: &mut CertifiedSuperLink) {
         let companion = &mut superlink.companion;
         let watched = companion.watched.borrow().clone();
         let serving = self.served.readiness == Readiness::Ready;
         match &watched.trouble() {
             Some(reason) => companion.reporter.blocked(reason),
-            None if serving && next_report(&watched, &self.served) == NextReport::Nothing => {
+            None if serving && shows_it(&watched, &self.served) => {
+                self.is_known(&mut companion.reporter);
                 companion.reporter.cleared();
             }
             None => {}
@@ -184,6 +198,9 @@ impl<'a> ServingFlower<'a> {
     async fn report(&mut self, readiness: Readiness, superlink: &mut CertifiedSuperLink) {
         if superlink.tell(readiness).await {
             self.told();
+            if readiness == Readiness::Ready {
+                self.is_known(&mut superlink.companion.reporter);
+            }
         } else {
             self.next_report_at = Instant::now() + self.retry.wait();
         }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use zonemesh_appliance::files::FileOwner;
+use zonemesh_appliance::runner::Runner;
 use zonemesh_appliance::runner::child::{Child, ChildError, Program, describe};
 use zonemesh_appliance::runner::output::LogFile;
 use zonemesh_standin::{group, until_gone};
@@ -75,6 +77,97 @@ async fn what_the_program_leaves_running_ends_with_it() {
     let id = child.group().into();
     assert_eq!(child.wait().await.unwrap().code(), Some(0));
     until_gone(id).await;
+}
+
+/// As Flower 1.42 starts its SuperExec: in a session, and so a group, of its own.
+const DETACHED: &str = "setsid sh -c 'echo begun $$; exec sleep 600' &";
+
+/// The process that [`DETACHED`] left.
+async fn detached(folder: &Path) -> String {
+    until_log(folder, "begun ").await;
+    let log = log(folder);
+    let id = log.lines().find_map(|line| line.strip_prefix("begun ")).unwrap();
+    format!("/proc/{id}/stat")
+}
+
+async fn until_dead(stat: &str) {
+    let begun = Instant::now();
+    // A zombie is dead: whoever is its parent by now has not looked yet.
+    while std::fs::read_to_string(stat).is_ok_and(|text| !text.contains(") Z ")) {
+        assert!(begun.elapsed() < Duration::from_secs(15), "{stat} is still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_has_left_the_group_ends_with_the_program_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!("{DETACHED}\nread line < wait");
+    nix::unistd::mkfifo(&folder.path().join("wait"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut child = start(folder.path(), &script);
+    let stray = detached(folder.path()).await;
+    std::fs::write(folder.path().join("wait"), "end\n").unwrap();
+    assert_eq!(child.wait().await.unwrap().code(), Some(0));
+    until_dead(&stray).await;
+
+    let stubborn = tempfile::tempdir().unwrap();
+    let child = start(stubborn.path(), &format!("trap '' TERM\n{DETACHED}\nsleep 600\nsleep 600"));
+    let stray = detached(stubborn.path()).await;
+    child.stop(Duration::from_millis(300)).await.unwrap();
+    until_dead(&stray).await;
+
+    let dropped = tempfile::tempdir().unwrap();
+    let child = start(dropped.path(), &format!("{DETACHED}\nsleep 600"));
+    let stray = detached(dropped.path()).await;
+    drop(child);
+    until_dead(&stray).await;
+}
+
+#[tokio::test]
+async fn an_app_in_a_session_of_its_own_is_seen_to_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut runner = Runner::new(GUARD.into(), folder.path().to_owned());
+    let program = shell(folder.path(), "setsid sleep 600 &\nexec tail -f /dev/null");
+    runner.start(&program).unwrap();
+    let begun = Instant::now();
+    while runner.has_started("sleep") != Some(true) {
+        assert!(begun.elapsed() < Duration::from_secs(15), "no sleep is seen");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(runner.has_started("flwr-serverapp"), Some(false));
+    runner.stop().await;
+    assert_eq!(runner.has_started("sleep"), None);
+}
+
+/// A parent that ends before its children leaves them to the guard, which must not keep their bodies.
+#[tokio::test]
+async fn orphans_that_end_leave_no_zombies() {
+    let folder = tempfile::tempdir().unwrap();
+    let orphan = "sh -c 'sh -c \"echo orphan \\$\\$; sleep 0.3\" &'";
+    let child = start(folder.path(), &format!("{orphan}\nsleep 600"));
+    until_log(folder.path(), "orphan ").await;
+    let log = log(folder.path());
+    let id = log.lines().find_map(|line| line.strip_prefix("orphan ")).unwrap().to_owned();
+    let begun = Instant::now();
+    while Path::new("/proc").join(&id).exists() {
+        assert!(begun.elapsed() < Duration::from_secs(15), "{id} is still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(child);
+}
+
+#[tokio::test]
+async fn the_program_runs_as_its_user_with_that_users_groups() {
+    let folder = tempfile::tempdir().unwrap();
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::current()).unwrap().unwrap();
+    let owner = FileOwner { uid: user.uid.as_raw(), gid: user.gid.as_raw() };
+    let log_file = LogFile::open(&folder.path().join("log")).unwrap();
+    let program = Program { owner: Some(owner), ..shell(folder.path(), "id -u; id -g; id -G") };
+    let mut child = Child::start(Path::new(GUARD), &program, log_file).unwrap();
+    assert_eq!(child.wait().await.unwrap().code(), Some(0), "{}", log(folder.path()));
+    let listed = std::process::Command::new("id").args(["-G", &user.name]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert_eq!(log(folder.path()), format!("{}\n{}\n{listed}", owner.uid, owner.gid));
 }
 
 #[tokio::test]

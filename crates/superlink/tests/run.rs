@@ -5,10 +5,10 @@
 use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::Signal;
-use zonemesh_api::v1::Readiness;
+use zonemesh_api::v1::{FlowerTransport, Readiness};
 use zonemesh_appliance::settings::TOKEN_EXAMPLE;
 use zonemesh_pki::describe::fingerprint;
-use zonemesh_standin::{CompanionProcess, LIVES, group, until_gone};
+use zonemesh_standin::{CompanionProcess, LIVES, group, script, until_gone};
 use zonemesh_standin::{TestGateway, TlsServer, free_port};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_zonemesh-superlink");
@@ -142,9 +142,43 @@ async fn with_the_gateway_away_it_starts_with_the_kept_certificate() {
     process.run();
     process.until(|status| status["state"] == "starting" && status["flower_group"].is_i64()).await;
     let _flower = serve(&process, port).await;
-    process.until_state("ready").await;
+    // It serves whoever knows it, and is not ready before the gateway knows that.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(process.until_reason("N201").await["state"], "starting");
     gateway.start_again(false);
     process.until(|_| gateway.view().readiness() == Readiness::Ready).await;
+    let status = process.until_state("ready").await;
+    assert_eq!(status["flower_starts"], 1, "Flower is not touched");
+}
+
+#[tokio::test]
+async fn over_http_there_is_one_port_and_it_is_ready_once_health_is_answered() {
+    let (gateway, port) = (TestGateway::start(), free_port());
+    let mut process = companion(&gateway, port, LIVES);
+    process.set("ONEAPP_ZONEMESH_CONTROL_PORT", "19093");
+    script(&process.folder.path().join("bin/flwr"), "echo 'Flower version: 1.42.0'");
+    process.run();
+    process.until_state("starting").await;
+    let registered = gateway.view();
+    assert_eq!(registered.transport(), FlowerTransport::Http);
+    assert_eq!(registered.flower_version, "1.42.0");
+    let warning = "no port of its own for `flwr run`";
+    assert!(process.log().contains(warning), "{}", process.log());
+    let start = process.starts().remove(0);
+    assert!(start.contains(&format!("--host 127.0.0.1 --port {port} ")), "{start}");
+    assert!(start.ends_with(" --disable-runtime-dependency-installation"), "{start}");
+    assert!(!process.state().join("shim/sitecustomize.py").exists());
+    // A port with TLS and HTTP/2 is not enough for this generation.
+    let deaf = serve(&process, port).await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!(process.status()["state"], "starting");
+    deaf.stop().await;
+    let read =
+        |name: &str| std::fs::read_to_string(process.state().join("tls").join(name)).unwrap();
+    let healthy = &[("/health", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")];
+    let _flower =
+        TlsServer::answering(port, (read("server.pem"), read("server.key")), healthy).await;
+    process.until_state("ready").await;
 }
 
 #[tokio::test]

@@ -13,8 +13,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use zonemesh_appliance::command::CompanionCommand;
-use zonemesh_appliance::flower::preferred_version;
-use zonemesh_appliance::runner::guard;
+use zonemesh_appliance::flower::PREFERRED;
+use zonemesh_appliance::runner::{as_user, guard};
 use zonemesh_appliance::settings::{self, SuperNodeSettings};
 use zonemesh_appliance::startup;
 use zonemesh_core::token::VmRole;
@@ -32,7 +32,10 @@ fn main() -> ExitCode {
         CompanionCommand::Guard { owner, command } => {
             return guard::exit(&guard::Guarded { owner, command });
         }
-        CompanionCommand::FlowerVersion => startup::print(&preferred_version().to_string()),
+        CompanionCommand::AsUser { owner, command } => {
+            return guard::cannot_run(&command, &as_user::run(owner, &command));
+        }
+        CompanionCommand::FlowerVersion => startup::print(&PREFERRED.to_string()),
         CompanionCommand::Run { context } => {
             let settings = read(context.as_deref());
             settings.and_then(|settings| startup::block_on(run::run(settings)))

@@ -23,6 +23,7 @@ pub(crate) struct SuperNodeInputs<'a> {
     pub(crate) settings: &'a SuperNodeSettings,
     pub(crate) owner: Option<FileOwner>,
     pub(crate) flower: InstalledFlower,
+    pub(crate) home: &'a FlowerHome,
 }
 
 /// All that `plan` prints.
@@ -59,16 +60,14 @@ impl SuperNodeInputs<'_> {
         let state = StateFolder::new(&self.settings.common.state_dir);
         let ca_file = state.tls().join("ca.pem");
         let contents: String = ca_pems.iter().map(|pem| format!("{}\n", pem.trim())).collect();
-        let files = vec![
-            shim_file(&state),
-            PlannedFile {
-                path: ca_file.clone(),
-                mode: 0o644,
-                owner: self.owner,
-                purpose: "the federation's CA certificates",
-                contents: Zeroizing::new(contents.into_bytes()),
-            },
-        ];
+        let mut files = Vec::from_iter(shim_file(&state, self.flower));
+        files.push(PlannedFile {
+            path: ca_file.clone(),
+            mode: 0o644,
+            owner: self.owner,
+            purpose: "the federation's CA certificates",
+            contents: Zeroizing::new(contents.into_bytes()),
+        });
         let generation = self.flower.generation;
         let given = self.settings.node_config.clone();
         let arguments = generation.supernode_arguments(&SuperNodeArguments {
@@ -79,9 +78,9 @@ impl SuperNodeInputs<'_> {
         });
         let program = Program {
             name: generation.supernode_program().to_owned(),
-            path: self.settings.common.flower_bin.join(generation.supernode_program()),
+            path: self.home.programs.join(generation.supernode_program()),
             arguments,
-            environment: self.flower.environment(&home(self.settings)),
+            environment: self.flower.environment(self.home),
             folder: state.flower(),
             owner: self.owner,
         };
@@ -119,7 +118,7 @@ pub(crate) fn home(settings: &SuperNodeSettings) -> FlowerHome {
 
 #[cfg(test)]
 mod tests {
-    use zonemesh_appliance::flower::{GrpcFlower, preferred_version};
+    use zonemesh_appliance::flower::{GrpcFlower, PREFERRED};
     use zonemesh_appliance::settings;
     use zonemesh_appliance::source::{Environment, Variables};
 
@@ -152,9 +151,10 @@ mod tests {
     #[test]
     fn the_plan_is_the_golden_one() {
         let settings = settings();
-        let flower = InstalledFlower { version: preferred_version(), generation: &GrpcFlower };
+        let flower = InstalledFlower { version: PREFERRED, generation: &GrpcFlower };
         let owner = Some(FileOwner { uid: 990, gid: 991 });
-        let inputs = SuperNodeInputs { settings: &settings, owner, flower };
+        let home = home(&settings);
+        let inputs = SuperNodeInputs { settings: &settings, owner, flower, home: &home };
         let superlink = "[fd00:10::5]:9092".parse().unwrap();
         let plan = inputs.plan(superlink, &["FIRST\n", "SECOND"], None);
         let ca = plan.files.iter().find(|file| file.path.ends_with("ca.pem")).unwrap();

@@ -41,7 +41,7 @@ const SETTLED: Duration = Duration::from_secs(3);
 /// Settings that cannot work on this machine, or a system that gives no signals.
 pub(crate) async fn run(settings: SuperNodeSettings) -> anyhow::Result<Exit> {
     let mut supernode = SupervisedSuperNode {
-        companion: Companion::begin("supernode", &settings.common, None)?,
+        companion: Companion::begin("supernode", &settings.common, None, None)?,
         running: None,
         next_check: Instant::now(),
         settled_at: None,
@@ -72,7 +72,9 @@ enum SuperNodeEvent {
 impl SupervisedSuperNode {
     async fn work(&mut self, settings: &SuperNodeSettings) -> anyhow::Result<()> {
         let flower = self.companion.installed().await;
-        let inputs = SuperNodeInputs { settings, owner: self.companion.owner, flower };
+        let home = self.companion.home.clone();
+        let owner = self.companion.owner;
+        let inputs = SuperNodeInputs { settings, owner, flower, home: &home };
         let federation = &settings.common.federation;
         loop {
             let watched = self.companion.watched.borrow_and_update().clone();
@@ -215,9 +217,11 @@ pub(crate) async fn print_plan(settings: SuperNodeSettings) -> anyhow::Result<Ex
     let wanted = settings.common.flower_version;
     let state = StateFolder::new(&settings.common.state_dir);
     let gateway = LocalGateway::new(&settings.common, SetFile::Read(state.authority_set()));
-    let (version, plan) = match installed_flower(&home(&settings), owner, wanted).await {
+    let home = home(&settings).passing_on(|name| std::env::var(name).ok());
+    let (version, plan) = match installed_flower(&home, owner, wanted).await {
         Ok(flower) => {
-            let inputs = SuperNodeInputs { settings: &settings, owner, flower };
+            gateway.runs(flower);
+            let inputs = SuperNodeInputs { settings: &settings, owner, flower, home: &home };
             (Some(flower.version.to_string()), plan_now(&gateway, &inputs).await)
         }
         Err(reason) => (None, Err(reason)),

@@ -36,8 +36,12 @@ fn every_context_key_is_listed() {
 
 #[test]
 fn the_default_ports_of_flower_are_the_generations() {
-    let flower = source("crates/appliance/src/flower/grpc.rs");
-    let usual = between(&flower, "const PORTS: FlowerPorts =", "};");
+    let ports = |file: &str| {
+        let flower = source(&format!("crates/appliance/src/flower/{file}"));
+        let ports = between(&flower, "const PORTS: FlowerPorts =", "};").replace("Some(", "");
+        ports.replace(')', "")
+    };
+    let (grpc, http) = (ports("grpc.rs"), ports("http.rs"));
     let text = reference();
     for row in rows(section(&text, "## CONTEXT keys")) {
         let Some(port) =
@@ -45,9 +49,15 @@ fn the_default_ports_of_flower_are_the_generations() {
         else {
             continue;
         };
-        let field = format!("{}: {}", port.to_ascii_lowercase(), row[2]);
-        assert!(usual.contains(&field), "{field} is not the generation's");
-        assert!(section(&text, "## Ports").contains(&row[2]), "port {} is not listed", row[2]);
+        let field = port.to_ascii_lowercase();
+        let (first, then) = row[2].split_once("; ").unwrap_or((&row[2], &row[2]));
+        let then = then.split(' ').next().unwrap_or_default().replace("none", "None");
+        for (usual, port) in [(&grpc, first), (&http, then.as_str())] {
+            let field = format!("{field}: {port}");
+            assert!(usual.contains(&field), "{field} is not the generation's: {usual}");
+            let listed = section(&text, "## Ports").contains(port) || port == "None";
+            assert!(listed, "port {port} is not listed");
+        }
     }
 }
 
@@ -67,6 +77,10 @@ fn every_environment_variable_is_listed() {
             let marks = ["env = \"", "env::var(\"", "env::var_os(\"", "try_from_env(\""];
             let names = marks.iter().filter_map(|mark| line.split_once(mark)?.1.split('"').next());
             found.extend(names.map(str::to_owned));
+        }
+        // Passed on to Flower.
+        if let Some((_, passed)) = source.split_once("pub const PASSED_ON") {
+            found.extend(words(between(passed, "=", ";"), |_| true));
         }
         // Read by the shim inside Flower's processes.
         found.extend(words(&source, |word| word.starts_with("ZONEMESH_GRPC_")));

@@ -1,5 +1,6 @@
 //! SECURITY.md and LIMITS.md promise nothing that no test shows.
 
+use crate::sources::between;
 use netns_tests::markdown::{read, root};
 
 /// The tests that a line links to: name and file.
@@ -32,40 +33,43 @@ fn whatever_somebody_can_or_cannot_do_is_shown_by_a_test_that_exists() {
 
 #[test]
 fn the_limit_on_flowers_version_is_the_one_in_the_code() {
-    let supported = crate::sources::supported_flowers();
-    let lines: Vec<&str> = supported
-        .iter()
-        .map(|version| version.rsplit_once('.').expect("three numbers").0)
-        .collect();
-    let said = format!("**Flower {} over gRPC only.**", lines.join(", "));
+    let eras = crate::sources::flowers_run().into_iter().map(|era| {
+        let line = |version: &String| version.rsplit_once('.').expect("three numbers").0.to_owned();
+        let lines: Vec<String> = era.run.iter().map(line).collect();
+        format!("{} over {}", lines.join(" and "), era.transport)
+    });
+    let said = format!("**Flower {}.**", eras.collect::<Vec<_>>().join(", "));
     assert!(read("docs/LIMITS.md").contains(&said), "{said} is not in LIMITS.md");
 }
 
 #[test]
-fn images_documents_and_tests_install_the_preferred_flower() {
-    let supported = crate::sources::supported_flowers();
-    let preferred = supported.last().expect("one is preferred");
-    let mut files = netns_tests::markdown::all_documents();
-    files.extend(
-        ["crates/lab/flower/requirements.txt", "netns-tests/setup.sh", "packer/base/zonemesh.sh"]
-            .map(str::to_owned),
-    );
+fn images_documents_and_tests_install_flowers_that_are_run() {
+    let (run, preferred) = (crate::sources::flowers_run(), crate::sources::preferred_flower());
+    let run: Vec<String> = run.into_iter().flat_map(|era| era.run).collect();
+    let setup = read("netns-tests/setup.sh");
+    let installed = between(&setup, "for version in ", ";");
+    assert_eq!(installed.split(' ').collect::<Vec<_>>(), run);
+    assert!(setup.contains(&format!(" flower) install_flower {preferred} ;;")));
+    for version in &run {
+        let pinned = read(&format!("crates/lab/flower/requirements-{version}.txt"));
+        assert!(pinned.contains(&format!("\nflwr=={version}\n")), "{version}");
+    }
     let mut found = 0;
-    for file in files {
+    for file in netns_tests::markdown::all_documents() {
         let text = read(&file);
         for (_, after) in
             text.match_indices("flwr==").map(|(at, mark)| text.split_at(at + mark.len()))
         {
             let version: String =
                 after.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
-            let version = version.trim_end_matches('.');
-            assert!(version.is_empty() || version == preferred, "{file}: flwr=={version}");
+            let version = version.trim_end_matches('.').to_owned();
+            assert!(version.is_empty() || run.contains(&version), "{file}: flwr=={version}");
             found += 1;
         }
     }
     assert!(found >= 3, "only {found} places were found");
+    assert!(read("docs/QUICKSTART.md").contains(&format!("pip install flwr=={preferred}\n")));
+    assert!(read("packer/README.md").contains(&format!("prefers, {preferred}:")));
     let scenarios = crate::sources::source("crates/lab/src/flower.rs");
     assert!(scenarios.contains(&format!("const VERSION: &str = \"{preferred}\";")));
-    let setup = read("netns-tests/setup.sh");
-    assert!(setup.contains(&format!("zonemesh/flower-{preferred}\n")), "setup.sh");
 }

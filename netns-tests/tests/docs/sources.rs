@@ -50,12 +50,34 @@ pub(crate) fn between<'s>(source: &'s str, from: &str, to: &str) -> &'s str {
     rest.split_once(to).unwrap_or_else(|| panic!("{to:?} does not follow {from:?}")).0
 }
 
-/// The versions of Flower in the companions' table, the preferred one last.
-pub(crate) fn supported_flowers() -> Vec<String> {
-    let code = source("crates/appliance/src/flower/mod.rs");
-    let table = between(&code, "pub const SUPPORTED: &[SupportedFlower] =", "];");
-    let rows = table.split("FlowerVersion::new(").skip(1);
-    rows.map(|row| row.split(')').next().unwrap_or_default().replace(", ", ".")).collect()
+/// One row of the companions' table of Flower's versions.
+pub(crate) struct FlowersRun {
+    /// As the documents call it.
+    pub(crate) transport: &'static str,
+    /// The releases that were run.
+    pub(crate) run: Vec<String>,
+}
+
+/// The companions' table of Flower's versions.
+pub(crate) fn flowers_run() -> Vec<FlowersRun> {
+    let code = source("crates/appliance/src/flower/table.rs");
+    let table = between(&code, "pub const COMPATIBILITY: &[FlowerEra] = &[", "\n];");
+    let row = |row: &str| FlowersRun {
+        transport: if row.contains("&GrpcFlower") { "gRPC" } else { "HTTP" },
+        run: versions(between(row, "run: &[", "]")),
+    };
+    table.split("FlowerEra {").skip(1).map(row).collect()
+}
+
+/// The version of new images and of the demo.
+pub(crate) fn preferred_flower() -> String {
+    let code = source("crates/appliance/src/flower/table.rs");
+    versions(between(&code, "pub const PREFERRED: FlowerVersion =", ";")).remove(0)
+}
+
+fn versions(code: &str) -> Vec<String> {
+    let numbers = code.split("FlowerVersion::new(").skip(1);
+    numbers.map(|row| row.split(')').next().unwrap_or_default().replace(", ", ".")).collect()
 }
 
 #[test]

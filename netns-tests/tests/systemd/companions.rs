@@ -38,6 +38,9 @@ const INSTALL_FLOWER: &str = r#"python3 -m venv --without-pip /opt/flower
     done
     chmod 0755 /opt/flower/bin/fl*"#;
 
+/// As an administrator with one accelerator too many would have it.
+const DROP_IN: &str = "[Service]\nEnvironment=CUDA_VISIBLE_DEVICES=1 OTHER=no\n";
+
 /// One VM with its companion.
 struct Vm {
     debian: BootedDebian,
@@ -59,6 +62,10 @@ impl Vm {
         debian.put(&file, "/root/companion.deb")?;
         debian.run("dpkg --install /root/companion.deb")?;
         debian.run(INSTALL_FLOWER)?;
+        debian.run("usermod --append --groups video flower")?;
+        debian.run(&format!("mkdir -p /etc/systemd/system/{unit}.service.d"))?;
+        debian.write(&format!("/etc/systemd/system/{unit}.service.d/accelerator.conf"), DROP_IN)?;
+        debian.run("systemctl daemon-reload")?;
         debian.write("/etc/zonemesh/context.sh", &context(settings))?;
         debian.run(&format!("chmod 0600 /etc/zonemesh/context.sh; systemctl start {unit}"))?;
         Ok(Self { debian, unit })
@@ -74,6 +81,17 @@ impl Vm {
             let status: Value = serde_json::from_str(&said)?;
             Ok(Look::<()>::when(status["state"] == "ready", said))
         })?;
+        Ok(())
+    }
+
+    /// Flower's user opens the devices that its groups open, and the accelerators that it is told.
+    fn accelerator_is_reached(&self) -> Result<()> {
+        let first = "$(pgrep -u flower | head -n 1)";
+        let groups = self.debian.run(&format!("ps -o supgrp= -p {first}"))?;
+        ensure!(groups.split(',').any(|group| group.trim() == "video"), "{groups}");
+        let environment = self.debian.run(&format!("tr '\\0' '\\n' </proc/{first}/environ"))?;
+        ensure!(environment.contains("CUDA_VISIBLE_DEVICES=1\n"), "{environment}");
+        ensure!(!environment.contains("OTHER="), "{environment}");
         Ok(())
     }
 
@@ -111,6 +129,7 @@ fn flower_trains_under_the_shipped_units_and_goes_with_its_package() -> Result<(
         say(format_args!("{RELEASE}: {} {figure:.1} with Flower under it", vm.unit))?;
         ensure!(figure <= 3.0, "{} is at {figure}", vm.unit);
         ensure!(vm.flowers()?.contains("flower-super"), "Flower runs as another user");
+        vm.accelerator_is_reached()?;
         let token =
             "setpriv --reuid flower --regid flower --clear-groups cat /etc/zonemesh/context.sh";
         ensure!(!vm.debian.output(token)?.status.success(), "Flower's user reads the token");

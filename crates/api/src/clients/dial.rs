@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, ServerName};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -21,26 +21,40 @@ use zonemesh_core::keepalive::Keepalive;
 
 use super::{CONNECT_TIMEOUT, ConnectError, endpoint};
 
-/// `name` is the address that the server's certificate must carry.
+/// Where a connection goes, and from where.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Route {
+    /// This machine's address that the server is to see; the system's choice if not given.
+    pub(super) from: Option<IpAddr>,
+    pub(super) to: SocketAddr,
+    /// The address that the server's certificate must carry.
+    pub(super) name: IpAddr,
+}
+
+impl Route {
+    pub(super) const fn to(to: SocketAddr, name: IpAddr) -> Self {
+        Self { from: None, to, name }
+    }
+}
+
 pub(super) async fn tls_channel(
-    address: SocketAddr,
-    name: IpAddr,
+    route: Route,
     tls: Arc<rustls::ClientConfig>,
     keepalive: &Keepalive,
 ) -> Result<Channel, ConnectError> {
-    let mut first = Some(tls_stream(address, name, tls.clone()).await?);
+    let mut first = Some(tls_stream(route, tls.clone()).await?);
     let connector = service_fn(move |_| {
         let (first, tls) = (first.take(), tls.clone());
         async move {
             let stream = match first {
                 Some(stream) => stream,
-                None => tls_stream(address, name, tls).await?,
+                None => tls_stream(route, tls).await?,
             };
             Ok::<_, ConnectError>(TokioIo::new(stream))
         }
     });
     // TLS is below the connector: to the channel this is plain HTTP/2.
-    let endpoint = endpoint(format!("http://{address}"), keepalive)?;
+    let endpoint = endpoint(format!("http://{}", route.to), keepalive)?;
     let channel = endpoint.connect_with_connector(connector).await;
     channel.map_err(http2)
 }
@@ -60,7 +74,7 @@ pub(super) async fn bound_channel(
     tls: Arc<rustls::ClientConfig>,
     keepalive: &Keepalive,
 ) -> Result<BoundChannel, ConnectError> {
-    let stream = tls_stream(address, name, tls).await?;
+    let stream = tls_stream(Route::to(address, name), tls).await?;
     let session = stream.get_ref().1;
     let shown = session.peer_certificates().unwrap_or_default().to_vec();
     let binding = session.export_keying_material([0; 32], ChannelBinding::LABEL, None);
@@ -80,19 +94,26 @@ fn http2(error: tonic::transport::Error) -> ConnectError {
     ConnectError::Http2(error.into())
 }
 
+async fn tcp_stream(Route { from, to, .. }: Route) -> io::Result<TcpStream> {
+    let Some(from) = from else { return TcpStream::connect(to).await };
+    let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.bind(SocketAddr::new(from, 0))?;
+    socket.connect(to).await
+}
+
 async fn tls_stream(
-    address: SocketAddr,
-    name: IpAddr,
+    route: Route,
     tls: Arc<rustls::ClientConfig>,
 ) -> Result<TlsStream<TcpStream>, ConnectError> {
-    let Ok(connected) = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await else {
+    let address = route.to;
+    let Ok(connected) = timeout(CONNECT_TIMEOUT, tcp_stream(route)).await else {
         let step = "TCP connection";
         return Err(ConnectError::Timeout { address, step });
     };
     let stream = connected.map_err(|source| ConnectError::Tcp { address, source })?;
     let nodelay = stream.set_nodelay(true);
     nodelay.map_err(|source| ConnectError::Tcp { address, source })?;
-    let name = ServerName::IpAddress(name.into());
+    let name = ServerName::IpAddress(route.name.into());
     let handshake = TlsConnector::from(tls).connect(name, stream);
     let Ok(secured) = timeout(CONNECT_TIMEOUT, handshake).await else {
         let step = "TLS handshake";

@@ -4,7 +4,7 @@
 //! waits while the gateway does not read. Refuses to know which gateway may be told anything: whoever
 //! connects brings the TLS that pins it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -13,6 +13,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 use zonemesh_core::keepalive::Keepalive;
 
+use super::dial::Route;
 use super::{ConnectError, dial};
 use crate::keepalive::{Whose, tell, told};
 use crate::v1::companion_message::Body;
@@ -31,7 +32,21 @@ pub async fn connect(
     address: SocketAddr,
     tls: Arc<rustls::ClientConfig>,
 ) -> Result<LocalClient<Channel>, ConnectError> {
-    let channel = dial::tls_channel(address, address.ip(), tls, &Keepalive::DEFAULT).await?;
+    connect_from(None, address, tls).await
+}
+
+/// The same, from this address of this machine: the gateway sees it, and holds what is registered
+/// against it.
+///
+/// # Errors
+/// [`ConnectError`].
+pub async fn connect_from(
+    from: Option<IpAddr>,
+    address: SocketAddr,
+    tls: Arc<rustls::ClientConfig>,
+) -> Result<LocalClient<Channel>, ConnectError> {
+    let route = Route { from, ..Route::to(address, address.ip()) };
+    let channel = dial::tls_channel(route, tls, &Keepalive::DEFAULT).await?;
     Ok(LocalClient::new(channel))
 }
 

@@ -167,7 +167,8 @@ pub mod registry {
         tls: Arc<rustls::ClientConfig>,
         keepalive: &Keepalive,
     ) -> Result<RegistryClient<Channel>, ConnectError> {
-        let channel = dial::tls_channel(address, address.ip(), tls, keepalive).await?;
+        let channel =
+            dial::tls_channel(dial::Route::to(address, address.ip()), tls, keepalive).await?;
         Ok(RegistryClient::new(channel))
     }
 
@@ -183,7 +184,8 @@ pub mod registry {
         keepalive: &Keepalive,
         queue: mpsc::Receiver<StreamMessage>,
     ) -> Result<Dialled, ExchangeError> {
-        let channel = dial::tls_channel(address, tunnel_ip, tls, keepalive).await?;
+        let channel =
+            dial::tls_channel(dial::Route::to(address, tunnel_ip), tls, keepalive).await?;
         let client = RegistryClient::new(channel);
         let mut client = client.max_decoding_message_size(MESSAGE_BYTES);
         let messages = ReceiverStream::new(queue).map(RegistryMessage::from);

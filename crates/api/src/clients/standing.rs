@@ -36,7 +36,9 @@ pub async fn ask(
     tls: Arc<rustls::ClientConfig>,
     key: &ZonePublicKey,
 ) -> Result<Vec<SignedTrustItem>, StandingCallError> {
-    let channel = dial::tls_channel(at.outer, at.tunnel_ip, tls, &Keepalive::DEFAULT).await?;
+    let channel =
+        dial::tls_channel(dial::Route::to(at.outer, at.tunnel_ip), tls, &Keepalive::DEFAULT)
+            .await?;
     let reply = JoinClient::new(channel).standing(StandingRequest::from(key)).await;
     let reply = reply.map_err(Said::from)?;
     Ok(told_items(reply.into_inner())?)

@@ -1,15 +1,17 @@
 //! Flower up to 1.39, which speaks gRPC: programs, ports, arguments, keepalive.
 //!
 //! It promises that the APIs that never speak TLS (ServerAppIo, ClientAppIo, health) stay on loopback.
-//! Specification: `flower-superlink --help` and `flower-supernode --help` of 1.25.0; the apps, of its
-//! default isolation: supercore/superexec/plugin.
+//! Specification: `flower-superlink --help` and `flower-supernode --help` of 1.25.0 and 1.26.1; the
+//! apps, of its default isolation: supercore/superexec/plugin.
 
-use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
+use zonemesh_api::keepalive::Keepalive;
 use zonemesh_core::record::FlowerTransport;
 
 use super::{
-    FlowerGeneration, FlowerPorts, KEEPALIVE, SuperLinkArguments, SuperNodeArguments, path_text,
+    FlowerGeneration, FlowerPorts, KEEPALIVE, SuperLinkArguments, SuperNodeArguments, pairs,
+    path_text,
 };
 
 /// The generation that speaks gRPC.
@@ -17,8 +19,13 @@ use super::{
 pub struct GrpcFlower;
 
 /// Flower's own.
-const PORTS: FlowerPorts =
-    FlowerPorts { fleet: 9092, control: 9093, serverappio: 9091, clientappio: 9094, health: 9099 };
+const PORTS: FlowerPorts = FlowerPorts {
+    fleet: 9092,
+    control: Some(9093),
+    serverappio: Some(9091),
+    clientappio: 9094,
+    health: Some(9099),
+};
 
 impl FlowerGeneration for GrpcFlower {
     fn transport(&self) -> FlowerTransport {
@@ -45,27 +52,27 @@ impl FlowerGeneration for GrpcFlower {
         PORTS
     }
 
-    /// The shim reads them; Flower itself sets no keepalive.
-    fn environment(&self) -> BTreeMap<String, String> {
-        [
-            ("ZONEMESH_GRPC_KEEPALIVE_TIME", KEEPALIVE.grpc_interval),
-            ("ZONEMESH_GRPC_KEEPALIVE_TIMEOUT", KEEPALIVE.grpc_timeout),
-        ]
-        .map(|(key, period)| (key.to_owned(), period.as_secs().to_string()))
-        .into()
+    /// Flower itself sets none: the shim does.
+    fn keepalive(&self) -> Option<Keepalive> {
+        Some(KEEPALIVE)
     }
 
     fn superlink_arguments(&self, superlink: &SuperLinkArguments) -> Vec<String> {
-        pairs(&[
-            ("--fleet-api-address", superlink.fleet.to_string()),
-            ("--control-api-address", superlink.control.to_string()),
-            ("--serverappio-api-address", loopback(superlink.serverappio_port)),
-            ("--health-server-address", loopback(superlink.health_port)),
+        let ports = superlink.ports;
+        let mut arguments = vec![
+            ("--fleet-api-address", at(superlink, ports.fleet)),
+            ("--control-api-address", at(superlink, ports.for_runs())),
+        ];
+        arguments
+            .extend(ports.serverappio.map(|port| ("--serverappio-api-address", loopback(port))));
+        arguments.extend(ports.health.map(|port| ("--health-server-address", loopback(port))));
+        arguments.extend([
             ("--ssl-ca-certfile", path_text(&superlink.ca_file)),
             ("--ssl-certfile", path_text(&superlink.certificate_file)),
             ("--ssl-keyfile", path_text(&superlink.key_file)),
             ("--database", path_text(&superlink.database)),
-        ])
+        ]);
+        pairs(&arguments)
     }
 
     fn supernode_arguments(&self, supernode: &SuperNodeArguments) -> Vec<String> {
@@ -81,8 +88,8 @@ impl FlowerGeneration for GrpcFlower {
     }
 }
 
-fn pairs(arguments: &[(&str, String)]) -> Vec<String> {
-    arguments.iter().flat_map(|(flag, value)| [(*flag).to_owned(), value.clone()]).collect()
+fn at(superlink: &SuperLinkArguments, port: u16) -> String {
+    SocketAddr::new(superlink.address, port).to_string()
 }
 
 fn loopback(port: u16) -> String {
@@ -92,28 +99,28 @@ fn loopback(port: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flower::tests::after;
 
     #[test]
     fn what_speaks_no_tls_listens_on_loopback_only() {
-        let superlink = GrpcFlower.superlink_arguments(&SuperLinkArguments {
-            fleet: "10.10.10.5:9092".parse().unwrap(),
-            control: "[fd00::5]:9093".parse().unwrap(),
-            serverappio_port: 9091,
-            health_port: 9099,
-            ca_file: "/s/ca.pem".into(),
-            certificate_file: "/s/server.pem".into(),
-            key_file: "/s/server.key".into(),
-            database: "/s/superlink.db".into(),
-        });
-        let after = |flag: &str| {
-            let at = superlink.iter().position(|word| word == flag).unwrap();
-            superlink[at + 1].as_str()
-        };
-        assert_eq!(after("--serverappio-api-address"), "127.0.0.1:9091");
-        assert_eq!(after("--health-server-address"), "127.0.0.1:9099");
-        assert_eq!(after("--fleet-api-address"), "10.10.10.5:9092");
-        assert_eq!(after("--control-api-address"), "[fd00::5]:9093");
-        assert_eq!(after("--database"), "/s/superlink.db");
-        assert!(!superlink.iter().any(|word| word == "--insecure"));
+        for (address, fleet, control) in [
+            ("10.10.10.5", "10.10.10.5:9092", "10.10.10.5:9093"),
+            ("fd00::5", "[fd00::5]:9092", "[fd00::5]:9093"),
+        ] {
+            let superlink = GrpcFlower.superlink_arguments(&SuperLinkArguments {
+                address: address.parse().unwrap(),
+                ports: PORTS,
+                ca_file: "/s/ca.pem".into(),
+                certificate_file: "/s/server.pem".into(),
+                key_file: "/s/server.key".into(),
+                database: "/s/superlink.db".into(),
+            });
+            assert_eq!(after(&superlink, "--serverappio-api-address"), "127.0.0.1:9091");
+            assert_eq!(after(&superlink, "--health-server-address"), "127.0.0.1:9099");
+            assert_eq!(after(&superlink, "--fleet-api-address"), fleet);
+            assert_eq!(after(&superlink, "--control-api-address"), control);
+            assert_eq!(after(&superlink, "--database"), "/s/superlink.db");
+            assert!(!superlink.iter().any(|word| word == "--insecure"));
+        }
     }
 }

@@ -1,27 +1,33 @@
-//! Flower's versions, as far as a companion must know them: one table of those that were tried, one
-//! file for each generation.
+//! Flower as far as a companion must know it: one [table](COMPATIBILITY) of versions, one file for
+//! each generation.
 //!
-//! It promises that a version which is not in the table is not run: arguments, ports and transports
-//! change between versions, and a guess would give a federation that hangs. Ports are known only once
-//! the version is. It refuses to run anything. From 1.40 on Flower speaks HTTP on one port with other
-//! arguments: another file and another row, once it is needed.
+//! It promises that ports are known only once the version is, and that a generation says all that
+//! differs: programs, ports, transport, keepalive, arguments. It refuses to run anything. Another
+//! generation is another file and another row of the table.
 
 mod grpc;
 mod home;
+mod http;
 mod ports;
+mod table;
 mod version;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use zonemesh_api::keepalive::Keepalive;
 use zonemesh_core::record::FlowerTransport;
 
 pub use grpc::GrpcFlower;
-pub use home::FlowerHome;
+pub use home::{FlowerHome, PASSED_ON};
+pub use http::HttpFlower;
 pub use ports::{FlowerPorts, GivenPorts};
+pub use table::{
+    COMPATIBILITY, FlowerEra, PREFERRED, generation_of, supported_instead_of, supported_lines,
+    transport_text,
+};
 pub use version::{FlowerVersion, FlowerVersionError};
 
 /// The shim that gives gRPC of an unmodified Flower its keepalive.
@@ -34,40 +40,6 @@ pub const KEEPALIVE: Keepalive = Keepalive::DEFAULT;
 /// The program that tells Flower's version.
 pub const VERSION_PROGRAM: &str = "flwr";
 
-/// The supported versions, the preferred one last: texts, images, documents and tests take them from
-/// here (`zonemesh-superlink flower-version` prints the preferred one).
-pub const SUPPORTED: &[SupportedFlower] =
-    &[SupportedFlower { tried: FlowerVersion::new(1, 25, 0), generation: &GrpcFlower }];
-
-/// A release line of Flower that was tried, and how it is run.
-#[derive(Debug, Clone, Copy)]
-pub struct SupportedFlower {
-    /// The release that was tried; the line's others differ in the last number.
-    pub tried: FlowerVersion,
-    /// How it is run.
-    pub generation: &'static dyn FlowerGeneration,
-}
-
-/// How a version of Flower is run here, if its line was tried.
-#[must_use]
-pub fn generation_of(version: FlowerVersion) -> Option<&'static dyn FlowerGeneration> {
-    let row = SUPPORTED.iter().find(|row| row.tried.is_of_line(version));
-    row.map(|row| row.generation)
-}
-
-/// The version that new images get.
-#[must_use]
-pub fn preferred_version() -> FlowerVersion {
-    SUPPORTED.last().expect("the table has a row").tried
-}
-
-/// The supported lines, for people: `1.25`.
-#[must_use]
-pub fn supported_lines() -> String {
-    let line = |row: &SupportedFlower| format!("{}.{}", row.tried.major, row.tried.minor);
-    SUPPORTED.iter().map(line).collect::<Vec<_>>().join(", ")
-}
-
 /// The Flower that is installed on this machine.
 #[derive(Debug, Clone, Copy)]
 pub struct InstalledFlower {
@@ -78,13 +50,37 @@ pub struct InstalledFlower {
 }
 
 impl InstalledFlower {
+    /// Its version with how it talks, for people: `1.25.0 over gRPC`.
+    #[must_use]
+    pub fn spoken(&self) -> String {
+        spoken(&self.version.to_string(), self.generation.transport())
+    }
+
     /// The whole environment of one of its processes.
     #[must_use]
     pub fn environment(&self, home: &FlowerHome) -> BTreeMap<String, String> {
         let mut environment = home.environment();
-        environment.extend(self.generation.environment());
+        // The shim reads the figures. It would hide a sitecustomize of the image: only where it is
+        // of use.
+        if let Some(keepalive) = self.generation.keepalive() {
+            let seconds = |period: std::time::Duration| period.as_secs().to_string();
+            environment.extend(
+                [
+                    ("PYTHONPATH", path_text(&home.shim)),
+                    ("ZONEMESH_GRPC_KEEPALIVE_TIME", seconds(keepalive.grpc_interval)),
+                    ("ZONEMESH_GRPC_KEEPALIVE_TIMEOUT", seconds(keepalive.grpc_timeout)),
+                ]
+                .map(|(key, value)| (key.to_owned(), value)),
+            );
+        }
         environment
     }
+}
+
+/// A version with how it talks, for people.
+#[must_use]
+pub fn spoken(version: &str, transport: FlowerTransport) -> String {
+    format!("{version} over {}", transport_text(transport))
 }
 
 /// What differs between generations of Flower.
@@ -101,8 +97,8 @@ pub trait FlowerGeneration: fmt::Debug + Sync {
     fn supernode_app(&self) -> &'static str;
     /// The ports that are used if no others are given.
     fn ports(&self) -> FlowerPorts;
-    /// What its processes need in their environment beside [`FlowerHome::environment`].
-    fn environment(&self) -> BTreeMap<String, String>;
+    /// The keepalive of its connections, where the companion sets one.
+    fn keepalive(&self) -> Option<Keepalive>;
     /// Arguments of the SuperLink's program.
     fn superlink_arguments(&self, superlink: &SuperLinkArguments) -> Vec<String>;
     /// Arguments of the SuperNode's program.
@@ -112,14 +108,10 @@ pub trait FlowerGeneration: fmt::Debug + Sync {
 /// What a SuperLink is started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SuperLinkArguments {
-    /// Where SuperNodes connect.
-    pub fleet: SocketAddr,
-    /// Where `flwr run` connects.
-    pub control: SocketAddr,
-    /// On loopback.
-    pub serverappio_port: u16,
-    /// On loopback.
-    pub health_port: u16,
+    /// Where SuperNodes and `flwr run` connect.
+    pub address: IpAddr,
+    /// Its ports; those of [`FlowerPorts`] that are on loopback are there.
+    pub ports: FlowerPorts,
     /// The federation's CA.
     pub ca_file: PathBuf,
     /// The SuperLink's certificate.
@@ -147,26 +139,31 @@ fn path_text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
+fn pairs(arguments: &[(&str, String)]) -> Vec<String> {
+    arguments.iter().flat_map(|(flag, value)| [(*flag).to_owned(), value.clone()]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state_folder::StateFolder;
 
-    #[test]
-    fn only_versions_that_were_tried_are_run() {
-        let generation = |text: &str| generation_of(text.parse().unwrap());
-        let known = generation("1.25.1").map(FlowerGeneration::transport);
-        assert_eq!(known, Some(FlowerTransport::Grpc));
-        for other in ["1.24.0", "1.26.1", "1.42.0", "2.25.0"] {
-            assert!(generation(other).is_none(), "{other}");
-        }
+    /// The word behind a flag.
+    pub(super) fn after<'a>(arguments: &'a [String], flag: &str) -> &'a str {
+        let at = arguments.iter().position(|word| word == flag).unwrap();
+        &arguments[at + 1]
     }
 
     #[test]
-    fn the_table_is_in_order_and_has_each_line_once() {
-        let tried: Vec<FlowerVersion> = SUPPORTED.iter().map(|row| row.tried).collect();
-        assert!(tried.is_sorted());
-        assert!(tried.windows(2).all(|pair| !pair[0].is_of_line(pair[1])));
-        assert_eq!(preferred_version(), tried[tried.len() - 1]);
-        assert_eq!(supported_lines(), "1.25");
+    fn the_shim_is_there_for_grpc_only() {
+        let state = StateFolder::new(Path::new("/var/lib/zonemesh-supernode"));
+        let home = FlowerHome::new(Path::new("/opt/flower/bin"), &state);
+        let of = |generation: &'static dyn FlowerGeneration| {
+            InstalledFlower { version: PREFERRED, generation }.environment(&home)
+        };
+        let grpc = of(&GrpcFlower);
+        assert_eq!(grpc["PYTHONPATH"], "/var/lib/zonemesh-supernode/shim");
+        assert_eq!(grpc["ZONEMESH_GRPC_KEEPALIVE_TIME"], "60");
+        assert_eq!(of(&HttpFlower), home.environment(), "and nothing besides");
     }
 }

@@ -5,7 +5,7 @@
 //! [`GatewaySearch`](super::search::GatewaySearch)'s.
 
 use std::error::Error as StdError;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use tonic::transport::Channel;
@@ -31,6 +31,10 @@ pub(super) struct GatewayAt {
     pub(super) address: SocketAddr,
     pub(super) zone: PinnedZone,
     pub(super) secret_length: usize,
+    /// The address of this VM that the gateway is to see.
+    pub(super) from: Option<IpAddr>,
+    /// It sees another one: the VM does not have that address.
+    pub(super) sees_another: bool,
 }
 
 /// A connection to the zone that the token pins.
@@ -48,16 +52,30 @@ impl GatewayAt {
     }
 
     /// A connection to the zone that the token pins, and to no other: nothing is said before.
-    pub(super) async fn connect(self) -> Result<ConnectedGateway, Reason> {
+    pub(super) async fn connect(mut self) -> Result<ConnectedGateway, Reason> {
         let key = self.zone.key().await?;
         let tls = pinned_client_config(*key.as_bytes())
             .map_err(|error| self.unreachable(error.to_string()))?;
-        let connecting = zonemesh_api::clients::local::connect(self.address, tls);
+        let from = self.from.filter(|_| self.has_its_address());
+        let connecting = zonemesh_api::clients::local::connect_from(from, self.address, tls);
+        self.sees_another = from != self.from;
         match tokio::time::timeout(CALL_TIMEOUT, connecting).await {
             Ok(Ok(client)) => Ok(ConnectedGateway { at: self, client }),
             Ok(Err(error)) => Err(self.failed(error)),
             Err(_elapsed) => Err(self.silent()),
         }
+    }
+
+    /// Whether a new connection would be seen to come from where it should, as this one is not.
+    pub(super) fn would_see_it_now(&self) -> bool {
+        self.sees_another && self.has_its_address()
+    }
+
+    /// Whether this VM has, by now, the address that the gateway is to see, and can call from it.
+    fn has_its_address(&self) -> bool {
+        self.from.is_some_and(|from| {
+            from.is_ipv4() == self.address.is_ipv4() && UdpSocket::bind((from, 0)).is_ok()
+        })
     }
 
     pub(super) async fn call<T>(

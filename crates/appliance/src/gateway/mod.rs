@@ -15,8 +15,8 @@ mod search;
 mod session;
 mod watched;
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
 use tonic::Request;
@@ -32,7 +32,7 @@ pub use pin::SetFile;
 pub use session::{GatewayLine, GatewaySession, GatewayTalk};
 pub use watched::{ShownFederation, WatchedFederation};
 
-use crate::flower::KEEPALIVE;
+use crate::flower::InstalledFlower;
 use crate::reason::Reason;
 use crate::settings::CompanionSettings;
 use at::{ConnectedGateway, GatewayAt};
@@ -50,6 +50,10 @@ pub struct LocalGateway {
     newest: Arc<Mutex<NewestSet>>,
     /// What proves to OneGate which VM this is, if the gateway is to be shown it.
     onegate: Option<OneGateIdentity>,
+    /// The address of this VM that the gateway is to see, where it has that.
+    from: Option<IpAddr>,
+    /// The keepalives of its Flower, once it is known which that is and if it has any.
+    flowers: Arc<OnceLock<Option<Keepalive>>>,
 }
 
 /// One answer, with the clocks compared.
@@ -83,7 +87,22 @@ impl LocalGateway {
             role: settings.role,
             newest: Arc::new(Mutex::new(NewestSet::new(file))),
             onegate: None,
+            from: None,
+            flowers: Arc::default(),
         }
+    }
+
+    /// Which Flower runs here: from now on the gateway is told its keepalives, if it has any.
+    pub fn runs(&self, flower: InstalledFlower) {
+        // The version of a running companion's Flower does not change.
+        let _known = self.flowers.set(flower.generation.keepalive());
+    }
+
+    /// The keepalives of this companion and of its Flower.
+    fn keepalives(&self) -> Vec<(Whose, Keepalive)> {
+        let flowers = self.flowers.get().copied().flatten();
+        let own = (Whose::Own, Keepalive::DEFAULT);
+        std::iter::once(own).chain(flowers.map(|figures| (Whose::Flowers, figures))).collect()
     }
 
     /// Where it is, if that is known.
@@ -98,6 +117,13 @@ impl LocalGateway {
         Self { onegate, ..self }
     }
 
+    /// The same, called from this address of the VM: the gateway holds what is registered against the
+    /// address that it sees, and a VM may have several.
+    #[must_use]
+    pub fn calling_from(self, from: Option<IpAddr>) -> Self {
+        Self { from, ..self }
+    }
+
     /// Asks once, and compares clocks.
     ///
     /// # Errors
@@ -106,7 +132,7 @@ impl LocalGateway {
         let ConnectedGateway { at, mut client } = self.reach().await?;
         let request = v1::ResolveRequest::from(self.question());
         let before = signed(UnixMillis::from(SystemTime::now()));
-        let view = at.call(client.resolve(telling(request))).await?.into_inner();
+        let view = at.call(client.resolve(self.telling(request))).await?.into_inner();
         let halfway = before.midpoint(signed(UnixMillis::from(SystemTime::now())));
         let answer = at.read(view)?;
         let ahead_of_gateway_ms = halfway.saturating_sub(signed(answer.gateway_time));
@@ -137,7 +163,17 @@ impl LocalGateway {
     fn at(&self, address: SocketAddr) -> GatewayAt {
         let pin = self.token.pin().clone();
         let zone = PinnedZone::new(pin, address, Arc::clone(&self.newest));
-        GatewayAt { address, zone, secret_length: self.token.secret_length() }
+        let secret_length = self.token.secret_length();
+        GatewayAt { address, zone, secret_length, from: self.from, sees_another: false }
+    }
+
+    /// A request that tells the keepalives.
+    fn telling<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        for (whose, figures) in &self.keepalives() {
+            keepalive::tell(request.metadata_mut(), *whose, figures);
+        }
+        request
     }
 
     fn lost(&self, problem: &str) -> Reason {
@@ -151,26 +187,17 @@ fn out_of_its_mesh(answer: &FederationAnswer) -> Option<Reason> {
     revoked.or_else(|| answer.zone_left.map(|at| Reason::ZoneLeft { at }))
 }
 
-/// The keepalives of this companion and of its Flower.
-const KEEPALIVES: [(Whose, Keepalive); 2] =
-    [(Whose::Own, Keepalive::DEFAULT), (Whose::Flowers, KEEPALIVE)];
-
-/// A request that tells them.
-fn telling<T>(message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    for (whose, keepalive) in &KEEPALIVES {
-        keepalive::tell(request.metadata_mut(), *whose, keepalive);
-    }
-    request
-}
-
-/// Holds both against what is in force at the gateway.
-fn misfit(theirs: Option<Keepalive>) -> Option<Reason> {
+/// Holds these keepalives against what is in force at the gateway.
+fn misfit(ours: &[(Whose, Keepalive)], theirs: Option<Keepalive>) -> Option<Reason> {
     let theirs = theirs?;
-    let fits = |ours: &Keepalive| ours.check_against(&theirs).err();
-    let of = |whose, mismatch: KeepaliveMismatch| Reason::Keepalive { whose, mismatch };
-    let own = fits(&Keepalive::DEFAULT).map(|mismatch| of("the companion", mismatch));
-    own.or_else(|| fits(&KEEPALIVE).map(|mismatch| of("Flower", mismatch)))
+    ours.iter().find_map(|(whose, figures)| {
+        let mismatch: KeepaliveMismatch = figures.check_against(&theirs).err()?;
+        let whose = match whose {
+            Whose::Own => "the companion",
+            Whose::Flowers => "Flower",
+        };
+        Some(Reason::Keepalive { whose, mismatch })
+    })
 }
 
 fn signed(clock: UnixMillis) -> i64 {

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use zonemesh_api::clients::local::LocalSession;
+use zonemesh_api::keepalive::{Keepalive, Whose};
 use zonemesh_api::v1::gateway_message::Body as Said;
 use zonemesh_api::v1::{GatewayMessage, RefusalKind};
 use zonemesh_api::wire::local::{CompanionHello, Registration};
@@ -21,7 +22,7 @@ use super::at::{CALL_TIMEOUT, ConnectedGateway, GatewayAt};
 use super::echo::VmEcho;
 use super::out_of_its_mesh;
 use super::place::Tried;
-use super::{IssuedCertificate, KEEPALIVES, LocalGateway, WatchedFederation, misfit};
+use super::{IssuedCertificate, LocalGateway, WatchedFederation, misfit};
 use crate::backoff::Backoff;
 use crate::reason::Reason;
 
@@ -67,6 +68,8 @@ enum Waiting {
 struct OpenSession {
     at: GatewayAt,
     session: LocalSession,
+    /// The keepalives that the gateway was told.
+    told: Vec<(Whose, Keepalive)>,
 }
 
 struct Question {
@@ -190,11 +193,11 @@ impl GatewaySession {
     }
 
     async fn run_once(&mut self, backoff: &mut Backoff) -> Reason {
-        let OpenSession { at, mut session } = match self.open().await {
+        let OpenSession { at, mut session, told } = match self.open().await {
             Ok(open) => open,
             Err(reason) => return reason,
         };
-        let misfit = misfit(session.keepalive);
+        let misfit = misfit(&told, session.keepalive);
         self.report(&mut session).await;
         loop {
             let first = self.questions.values().map(|question| question.until).min();
@@ -233,8 +236,9 @@ impl GatewaySession {
         let gateway = &self.gateway;
         let hello = CompanionHello::by(&gateway.federation, &gateway.token, gateway.role);
         let hello = CompanionHello { onegate: gateway.onegate.clone(), ..hello };
-        let session = at.call(LocalSession::open(&mut client, hello, &KEEPALIVES)).await?;
-        Ok(OpenSession { at, session })
+        let told = gateway.keepalives();
+        let session = at.call(LocalSession::open(&mut client, hello, &told)).await?;
+        Ok(OpenSession { at, session, told })
     }
 
     /// Where many addresses are tried, whoever waits is answered meanwhile.
@@ -310,8 +314,16 @@ impl GatewaySession {
                 if answers == self.reported_in && passes.contains(&refusal.kind()) {
                     self.again_at = Some(Instant::now() + SAY_AGAIN);
                 }
+                let declined = at.declined(refusal);
                 if let Some(waiting) = self.waits_for(answers) {
-                    waiting.fail(at.declined(refusal));
+                    let registers = matches!(waiting, Waiting::Certificate(_));
+                    waiting.fail(declined.clone());
+                    if registers && at.would_see_it_now() {
+                        tracing::info!(
+                            "this VM has its address now: the gateway is called from it"
+                        );
+                        return Err(declined);
+                    }
                 }
             }
             // Of a later release.

@@ -6,7 +6,7 @@ use zonemesh_core::finding::{Evidence, Finding, Subject};
 use zonemesh_pki::ProbeFailure;
 
 use super::{Reason, readiness_text};
-use crate::flower::{preferred_version, supported_lines};
+use crate::flower::{supported_instead_of, supported_lines};
 
 impl From<&Reason> for Finding {
     fn from(reason: &Reason) -> Self {
@@ -61,8 +61,8 @@ fn evidence(reason: &Reason) -> Vec<Evidence> {
         Reason::ClockSkew { ahead_seconds } => {
             vec![Evidence::ClockAheadMs(ahead_seconds.saturating_mul(1000))]
         }
-        Reason::VersionMismatch { ours, superlinks } => {
-            vec![Evidence::Version(ours.to_string()), Evidence::TheirVersion(superlinks.clone())]
+        Reason::VersionMismatch { ours, superlinks, .. } => {
+            vec![Evidence::Version(ours.clone()), Evidence::TheirVersion(superlinks.clone())]
         }
         Reason::FlowerEnded { exit } => vec![because(exit)],
         Reason::FlowerUnsupported { version } => {
@@ -106,10 +106,12 @@ fn better_fix(reason: &Reason) -> Option<String> {
         Reason::NotTls { endpoint, .. } => Some(format!(
             "find out which program listens on {endpoint}: only the SuperLink's companion should start it"
         )),
-        Reason::VersionMismatch { superlinks, .. } => Some(format!(
-            "install flwr=={superlinks} here, or the same version in the SuperLink's VM"
+        Reason::VersionMismatch { install, .. } => Some(format!(
+            "install flwr=={install} here, or this VM's version in the SuperLink's VM"
         )),
-        Reason::FlowerUnsupported { .. } => Some(format!("install flwr=={}", preferred_version())),
+        Reason::FlowerUnsupported { version } => {
+            Some(format!("install flwr=={}", supported_instead_of(*version)))
+        }
         _ => None,
     }
 }
@@ -162,7 +164,13 @@ mod tests {
             Reason::GatewayNotFound { problem: "OneGate does not answer".into() },
             Reason::NoSuperLink { federation: "health-eu".parse().unwrap() },
             Reason::Conflict { zone: "berlin".parse().unwrap() },
-            Reason::FlowerUnsupported { version: "1.42.0".parse().unwrap() },
+            Reason::FlowerUnsupported { version: "1.33.0".parse().unwrap() },
+            Reason::VersionMismatch {
+                ours: "1.25.0 over gRPC".into(),
+                superlinks: "1.42.0 over HTTP".into(),
+                install: "1.42.0".into(),
+            },
+            Reason::NotTls { endpoint: "10.10.10.5:9092".parse().unwrap(), problem: "no".into() },
             revoked("stolen"),
             revoked(""),
             Reason::ZoneLeft { at: UnixMillis(1_800_000_000_000) },

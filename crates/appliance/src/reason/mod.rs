@@ -144,8 +144,8 @@ pub enum Reason {
         /// When, by its gateway's clock.
         at: UnixMillis,
     },
-    /// Something at the Fleet port does not speak TLS with HTTP/2.
-    #[error("{endpoint} does not speak TLS with HTTP/2: {problem}")]
+    /// What answers at the Fleet port does not do so as Flower does.
+    #[error("{endpoint} does not answer as Flower does with TLS: {problem}")]
     NotTls {
         /// What was dialled.
         endpoint: SocketAddr,
@@ -155,10 +155,12 @@ pub enum Reason {
     /// The two Flowers cannot work together.
     #[error("Flower is {ours} here and {superlinks} in the SuperLink: they cannot connect")]
     VersionMismatch {
-        /// Flower on this machine.
-        ours: FlowerVersion,
-        /// Flower of the SuperLink.
+        /// Flower on this machine, with how it talks.
+        ours: String,
+        /// Flower of the SuperLink, with how it talks.
         superlinks: String,
+        /// The SuperLink's version.
+        install: String,
     },
     /// Flower's programs are missing, do not run, or are not the ones asked for.
     #[error("{problem}")]

@@ -1,7 +1,7 @@
 //! A supervised program: its own process group behind a guard, its environment listed, its output
 //! in the log.
 //!
-//! It promises that nothing of the group outlives a `Child`, and that the program sees no variable
+//! It promises that nothing of the group, or of what descends from it, outlives a `Child`, and that the program sees no variable
 //! that was not listed for it. It refuses to know what runs, and when to run it again.
 
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ use tokio::net::unix::pipe;
 use tokio::process::ChildStdin;
 use tokio::task::JoinSet;
 
+use super::family;
 use super::output::{LineSplitter, LogFile};
 use crate::files::FileOwner;
 
@@ -131,7 +132,7 @@ impl Child {
     pub async fn wait(&mut self) -> std::io::Result<ExitStatus> {
         let status = self.guard.wait().await?;
         self.lifeline = None;
-        self.signal(Signal::SIGKILL);
+        self.kill();
         // A process that left the group may hold the pipe open for ever.
         let drained = async { while self.output.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(LAST_LINES, drained).await;
@@ -147,7 +148,7 @@ impl Child {
         match tokio::time::timeout(grace, self.guard.wait()).await {
             Ok(ended) => ended?,
             Err(_elapsed) => {
-                self.signal(Signal::SIGKILL);
+                self.kill();
                 self.guard.wait().await?
             }
         };
@@ -159,6 +160,12 @@ impl Child {
         self.lifeline.is_some()
     }
 
+    /// The guard, too: what has left the group is looked for before.
+    fn kill(&self) {
+        family::kill_all(self.group());
+        self.signal(Signal::SIGKILL);
+    }
+
     fn signal(&self, signal: Signal) {
         // No such group means that all of it is gone, which is what was wanted.
         let _ = killpg(self.group, signal);
@@ -168,7 +175,7 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         if self.is_held() {
-            self.signal(Signal::SIGKILL);
+            self.kill();
         }
     }
 }

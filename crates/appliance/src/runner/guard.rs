@@ -1,20 +1,24 @@
 //! The guard: a small process between a companion and Flower, so that no Flower is left behind.
 //!
-//! It promises that the whole process group (Flower starts `flower-superexec`, which starts apps)
-//! ends when the companion does, also by `kill -9`: the companion holds the other end of the guard's
-//! standard input, and its end is the signal. A parent-death signal would reach the first process
-//! only, and is lost when that one changes its user. It refuses to know what it runs.
+//! It promises that all of the program's family (Flower starts `flower-superexec`, from 1.40 on in a
+//! session of its own, which starts apps) ends with the program, and when the companion does, also by
+//! `kill -9`: the companion holds the other end of the guard's standard input, and its end is the
+//! signal. A parent-death signal would reach the first process only, and is lost when that one changes
+//! its user. Processes whose parents have ended become the guard's own children, so that it finds
+//! them. It refuses to know what it runs.
 
 use std::ffi::OsString;
 use std::io::Read;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::time::Duration;
 
+use nix::sys::prctl;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, getpgrp};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::{as_user, family};
 use crate::files::FileOwner;
 
 /// How long Flower may take to stop once its companion is gone.
@@ -38,6 +42,7 @@ pub struct Guarded {
 /// # Errors
 /// No event loop, no signal handler, or the program cannot be started.
 pub fn run(guarded: &Guarded) -> std::io::Result<u8> {
+    prctl::set_child_subreaper(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(watch(guarded));
     // The thread that reads standard input is still blocked in its read.
@@ -48,29 +53,37 @@ pub fn run(guarded: &Guarded) -> std::io::Result<u8> {
 /// As [`run`], with an exit code for every end: a program that cannot be started gives 127.
 #[must_use]
 pub fn exit(guarded: &Guarded) -> ExitCode {
-    use std::io::Write;
-
     match run(guarded) {
         Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            let program = guarded.command.first().map(|name| name.to_string_lossy());
-            let program = program.unwrap_or_default();
-            // Standard error is the companion's log of this program; it may be gone.
-            let _ = writeln!(std::io::stderr(), "cannot run {program}: {error}");
-            ExitCode::from(CANNOT_START)
-        }
+        Err(error) => cannot_run(&guarded.command, &error),
     }
+}
+
+/// Says why a program cannot be started, and gives the exit code for that.
+#[must_use]
+pub fn cannot_run(command: &[OsString], error: &std::io::Error) -> ExitCode {
+    use std::io::Write;
+
+    let program = command.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+    // Standard error is the companion's log of this program; it may be gone.
+    let _ = writeln!(std::io::stderr(), "cannot run {program}: {error}");
+    ExitCode::from(CANNOT_START)
 }
 
 async fn watch(guarded: &Guarded) -> std::io::Result<ExitStatus> {
     // The companion signals the whole group; the guard must outlive the program to report its end.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut deaths = signal(SignalKind::child())?;
     let mut child = tokio::process::Command::from(command(guarded)?).spawn()?;
     let mut orphaned = tokio::task::spawn_blocking(wait_for_end_of_input);
     loop {
         tokio::select! {
-            ended = child.wait() => return ended,
+            ended = child.wait() => {
+                family::kill_descendants();
+                return ended;
+            }
+            _ = deaths.recv() => family::bury_orphans(child.id().and_then(|id| id.try_into().ok())),
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
             _ = &mut orphaned => return end_group(&mut child).await,
@@ -83,11 +96,8 @@ fn command(guarded: &Guarded) -> std::io::Result<Command> {
     let program = words.next().ok_or_else(|| {
         std::io::Error::new(std::io::ErrorKind::InvalidInput, "expected a program after --")
     })?;
-    let mut command = Command::new(program);
+    let mut command = as_user::command(program, guarded.owner)?;
     command.args(words).stdin(std::process::Stdio::null());
-    if let Some(owner) = guarded.owner {
-        command.gid(owner.gid).uid(owner.uid);
-    }
     Ok(command)
 }
 
@@ -103,6 +113,7 @@ async fn end_group(child: &mut tokio::process::Child) -> std::io::Result<ExitSta
     // Flower's own children end a moment after it: wait the grace out unless all went at once.
     let ended = tokio::time::timeout(GRACE, child.wait()).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
+    family::kill_descendants();
     // This ends the guard too: it is of the group.
     killpg(group, Signal::SIGKILL)?;
     ended.unwrap_or_else(|_elapsed| Ok(ExitStatus::from_raw(Signal::SIGKILL as i32)))

@@ -4,8 +4,9 @@
 //! It refuses to know what Flower is, and to decide when it may run. Another way to run it (a
 //! container) is another implementation of what [`Runner`] does.
 
+pub mod as_user;
 pub mod child;
-mod group;
+mod family;
 pub mod guard;
 pub mod output;
 
@@ -71,7 +72,7 @@ impl Runner {
     /// itself.
     #[must_use]
     pub fn has_started(&self, name: &str) -> Option<bool> {
-        self.running.as_ref().map(|running| group::runs(running.child.group(), name))
+        self.running.as_ref().map(|running| family::runs(running.child.group(), name))
     }
 
     /// Waits until the program has ended by itself, and says how; for ever if it does not run. Can be

@@ -186,20 +186,28 @@ const STATE_DIR: ContextKey = ContextKey {
     example: "/var/lib/zonemesh-supernode",
     secret: false,
 };
-const FLEET_PORT: ContextKey =
-    port_key("ONEAPP_ZONEMESH_FLEET_PORT", KeyReaders::SuperLink, "9092", "port for SuperNodes");
-const CONTROL_PORT: ContextKey =
-    port_key("ONEAPP_ZONEMESH_CONTROL_PORT", KeyReaders::SuperLink, "9093", "port for `flwr run`");
+const FLEET_PORT: ContextKey = port_key(
+    "ONEAPP_ZONEMESH_FLEET_PORT",
+    KeyReaders::SuperLink,
+    "9092; 8000 from Flower 1.40 on",
+    "port for SuperNodes",
+);
+const CONTROL_PORT: ContextKey = port_key(
+    "ONEAPP_ZONEMESH_CONTROL_PORT",
+    KeyReaders::SuperLink,
+    "9093; none of its own from Flower 1.40 on",
+    "port for `flwr run`",
+);
 const SERVERAPPIO_PORT: ContextKey = port_key(
     "ONEAPP_ZONEMESH_SERVERAPPIO_PORT",
     KeyReaders::SuperLink,
-    "9091",
+    "9091; none of its own from Flower 1.40 on",
     "loopback port for ServerApps",
 );
 const HEALTH_PORT: ContextKey = port_key(
     "ONEAPP_ZONEMESH_HEALTH_PORT",
     KeyReaders::SuperLink,
-    "9099",
+    "9099; none of its own from Flower 1.40 on",
     "loopback port of Flower's health service",
 );
 const CLIENTAPPIO_PORT: ContextKey = port_key(
@@ -262,7 +270,7 @@ const fn port_key(
         default: usual,
         meaning,
         expected: "a TCP port from 1 to 65535",
-        example: usual,
+        example: "19092",
         secret: false,
     }
 }

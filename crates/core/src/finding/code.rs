@@ -285,8 +285,8 @@ codes! {
     TokenRefused "T406" Down "the gateway does not know the token"
         "the gateway refuses the token: {reason}"
         "was {vm:token} copied whole? `zonemesh key generate token` makes a new one: its sha256 into {local_api.token} of the gateway, the token into {vm:token}";
-    NotTls "T407" Down "no TLS with HTTP/2 at the Fleet port"
-        "{address} does not speak TLS with HTTP/2: {reason}"
+    NotTls "T407" Down "no Flower with TLS at the Fleet port"
+        "{address} does not answer as Flower does with TLS: {reason}"
         "find out which program listens there: only the SuperLink's companion should start it";
     CertificateRefused "T408" Down "the certificate is refused for another reason"
         "the SuperLink {address}: {reason}"

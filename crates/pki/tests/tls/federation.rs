@@ -9,7 +9,8 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zonemesh_pki::{
-    CertificateRequest, FederationCa, FederationError, Probe, ProbeFailure, San, describe, rfc3339,
+    CertificateRequest, FederationCa, FederationError, OfferedProtocol, Probe, ProbeFailure, San,
+    describe, rfc3339,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -56,7 +57,7 @@ fn a_supernode_that_trusts_the_ca_reaches_the_superlink_by_every_name() {
     let link = superlink_at(SystemTime::now());
     let probe = Probe::new(&[link.ca.certificate_pem()]).unwrap();
     for name in usual() {
-        let (client, shown) = probe.client_config().unwrap();
+        let (client, shown) = probe.client_config(OfferedProtocol::Http2).unwrap();
         assert!(handshake(&client, &server(&link), &name.value()).is_ok(), "{name}");
         assert_eq!(probe.check(&name, &shown.certificates(), SystemTime::now()), Ok(()));
     }
@@ -96,8 +97,10 @@ fn the_ca_signs_on_after_a_restart() {
         ca: restarted,
     };
     assert_ne!(renewed.certificate_pem, link.certificate_pem);
-    let (client, _shown) =
-        Probe::new(&[link.ca.certificate_pem()]).unwrap().client_config().unwrap();
+    let (client, _shown) = Probe::new(&[link.ca.certificate_pem()])
+        .unwrap()
+        .client_config(OfferedProtocol::Http2)
+        .unwrap();
     assert!(handshake(&client, &server(&renewed), "10.10.10.5").is_ok());
 }
 
@@ -111,7 +114,8 @@ fn a_lost_certificate_is_made_anew_from_its_key_and_both_vouch_for_all_that_was_
     let certificate_pem = anew.sign(&request.csr_pem, &usual(), now).unwrap();
     let renewed = SuperLink { certificate_pem, key_pem: link.key_pem.clone(), ca: anew };
     for trusted in [link.ca.certificate_pem(), renewed.ca.certificate_pem()] {
-        let (client, _shown) = Probe::new(&[trusted]).unwrap().client_config().unwrap();
+        let (client, _shown) =
+            Probe::new(&[trusted]).unwrap().client_config(OfferedProtocol::Http2).unwrap();
         for served in [&link, &renewed] {
             assert!(handshake(&client, &server(served), "10.10.10.5").is_ok());
         }
@@ -284,7 +288,7 @@ fn during_a_rotation_both_generations_are_trusted() {
     let (old, new) = (superlink_at(now), superlink_at(now));
     let probe = Probe::new(&[old.ca.certificate_pem(), new.ca.certificate_pem()]).unwrap();
     for link in [&old, &new] {
-        let (client, _shown) = probe.client_config().unwrap();
+        let (client, _shown) = probe.client_config(OfferedProtocol::Http2).unwrap();
         assert!(handshake(&client, &server(link), "10.10.10.5").is_ok());
     }
 }
@@ -295,7 +299,7 @@ fn the_chain_is_recorded_also_when_the_handshake_is_refused() {
     let link = superlink_at(now);
     let other = FederationCa::generate("health-eu", now).unwrap();
     let probe = Probe::new(&[other.certificate_pem()]).unwrap();
-    let (client, shown) = probe.client_config().unwrap();
+    let (client, shown) = probe.client_config(OfferedProtocol::Http2).unwrap();
     assert!(shown.certificates().is_empty());
     assert!(handshake(&client, &server(&link), "10.10.10.5").is_err());
     let verdict = probe.check(&"10.10.10.5".parse().unwrap(), &shown.certificates(), now);

@@ -3,8 +3,10 @@
 mod bad_certificate_of_a_superlink;
 mod bad_input_of_companions;
 mod federation_across_three_zones;
+mod flower_releases;
 mod local_api;
 mod lost_superlink;
+mod superlink_addresses;
 mod superlink_restart_with_database;
 mod supernode_boots_before_superlink;
 mod wan_cut_of_30_s_mid_round;

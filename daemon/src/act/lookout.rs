@@ -273,7 +273,7 @@ impl Lookout {
                 refusal: self.refusal(entry.failure, &peer.id.zone),
                 error: entry.error,
             },
-            clock_offset_ms: entry.clock_offset.map(|offset| offset.millis),
+            clock_offset_ms: entry.clock_offset.map(|offset| offset.at_least_ms()),
             lanes: lanes.map(|lane| lane.handshake_attempts_unanswered).collect(),
         }
     }

@@ -42,8 +42,29 @@ pub(super) struct Estimator {
     estimated_at: UnixMillis,
 }
 
-/// An estimate with a shorter round trip is kept for this long against worse ones.
-const KEEP_MS: u64 = 75_000;
+/// How much two clocks may go apart: a thousandth is more than any machine's do.
+const DRIFT: u64 = 1000;
+
+impl ClockOffset {
+    /// How far the clocks are apart at least, whatever the way took: what waited in an outage says little.
+    #[must_use]
+    pub fn at_least_ms(&self) -> i64 {
+        let unsure = self.round_trip_ms.map_or(0, |trip| trip / 2);
+        let sure = self.millis.unsigned_abs().saturating_sub(unsure);
+        i64::try_from(sure).unwrap_or(i64::MAX).saturating_mul(self.millis.signum())
+    }
+
+    /// By how much it is off at most, so long after it was made.
+    fn error(&self, age_ms: u64) -> u64 {
+        self.round_trip_ms.map_or(u64::MAX, |trip| (trip / 2).saturating_add(age_ms / DRIFT))
+    }
+
+    /// True if a later one is the better one: nearer, or one that says that a clock was set.
+    fn gives_way_to(&self, fresh: &Self, age_ms: u64) -> bool {
+        let (old, new) = (self.error(age_ms), fresh.error(0));
+        new <= old || self.millis.abs_diff(fresh.millis) > old.saturating_add(new)
+    }
+}
 
 impl Estimator {
     /// The clock of a message that leaves now.
@@ -58,9 +79,8 @@ impl Estimator {
             Some(echo) => midpoint(clock.sent_at, echo, now),
             None => ClockOffset { millis: clock.sent_at.offset_from(now), round_trip_ms: None },
         };
-        let rank = |offset: &ClockOffset| offset.round_trip_ms.unwrap_or(u64::MAX);
-        let aged = now.0.abs_diff(self.estimated_at.0) > KEEP_MS;
-        if aged || self.offset.is_none_or(|kept| rank(&fresh) <= rank(&kept)) {
+        let age = now.0.abs_diff(self.estimated_at.0);
+        if self.offset.is_none_or(|kept| kept.gives_way_to(&fresh, age)) {
             self.offset = Some(fresh);
             self.estimated_at = now;
         }
@@ -117,6 +137,39 @@ mod tests {
         estimator.handle(hello, UnixMillis(10_000));
         let offset = estimator.offset().unwrap();
         assert_eq!((offset.millis, offset.round_trip_ms), (-1_000, None));
+    }
+
+    /// Messages of one stream, at these times, each answering the one before after `ways` there and back.
+    fn after(messages: &[(u64, u64, u64, u64)]) -> ClockOffset {
+        let mut estimator = Estimator::default();
+        for (start, there, back, ahead) in messages {
+            let received_at = UnixMillis(start + there + ahead);
+            let echo = Some(ClockEcho { sent_at: UnixMillis(*start), received_at });
+            estimator.handle(
+                ClockStamp { sent_at: received_at, echo },
+                UnixMillis(start + there + back),
+            );
+        }
+        estimator.offset().unwrap()
+    }
+
+    #[test]
+    fn what_waited_in_an_outage_is_no_offset_and_a_clock_that_was_set_is_one() {
+        let good = (1_000_000, 1, 1, 0);
+        let late = (1_200_000, 0, 25_000, 0);
+        assert_eq!(after(&[good, late]).millis, 0);
+        assert_eq!(after(&[late]).at_least_ms(), 0, "off by 12.5 s, and as much unsure");
+        assert_eq!(after(&[good, (1_030_000, 1, 1, 9_000)]).at_least_ms(), 8_999);
+        // Set while messages waited: as far as it is sure.
+        assert_eq!(after(&[good, (1_030_000, 0, 4_000, 60_000)]).at_least_ms(), 56_000);
+    }
+
+    #[test]
+    fn a_clock_that_drifts_is_followed() {
+        let way = |at: u64, ahead: u64| (1_000_000 + at, 1, 1, ahead);
+        assert_eq!(after(&[way(0, 0), way(30_000, 9), way(60_000, 18)]).millis, 18);
+        let slower = (1_090_000, 40, 40, 30);
+        assert_eq!(after(&[way(0, 0), slower]).millis, 30, "older by more than it is worse");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod configuration;
 mod configure;
 mod nics;
 mod places;
+mod run;
 mod settings;
 mod written;
 
@@ -35,6 +36,14 @@ struct GatewayCommandLine {
 enum GatewayCommand {
     /// Writes the daemon's configuration, unless somebody has edited it.
     Configure(GatewayFiles),
+    /// Runs until it is told to stop: founds or joins, and tells OneGate.
+    Run {
+        #[command(flatten)]
+        files: GatewayFiles,
+        /// Where it writes how it goes, as JSON.
+        #[arg(long, value_name = "FILE", default_value = "/run/zonemesh-gateway/status.json")]
+        status: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -56,6 +65,8 @@ fn main() -> ExitCode {
     let ended = match GatewayCommandLine::parse().command {
         GatewayCommand::Configure(files) => read(files.context.as_deref())
             .and_then(|settings| configure::configure(&settings, &files.config)),
+        GatewayCommand::Run { files, status } => read(files.context.as_deref())
+            .and_then(|settings| startup::block_on(run::run(settings, files.config, status))),
     };
     startup::finish(ended)
 }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use zonemesh_config::Endpoint;
 use zonemesh_core::prefix;
 
-use crate::nics::{NicAddress, VmNics};
+use crate::nics::VmNics;
 
 /// UDP port of the tunnels, which a configuration from CONTEXT leaves as it is.
 pub(crate) const TUNNEL_PORT: u16 = 51820;
@@ -27,17 +27,17 @@ fn texts(values: &[impl ToString]) -> String {
     values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// This VM's address in its zone, of the wanted family if one is wanted: in the order of the
-/// prefixes, inside one before beside it.
+/// This VM's address in its zone, of the wanted family if one is wanted: in the order of the prefixes,
+/// then of the NICs.
 pub(crate) fn lan_address(
     prefixes: &[IpNet],
     nics: &VmNics,
     family: Option<IpAddr>,
 ) -> Result<IpAddr, NotInZone> {
-    let is_near = |net: &IpNet, nic: &NicAddress| prefix::overlaps(net, &nic.net.trunc());
     let is_known = |net: &&IpNet| {
-        nics.local().any(|nic| is_near(net, nic))
-            || nics.routes.iter().any(|route| prefix::overlaps(net, route))
+        let is_near = |other: IpNet| prefix::overlaps(net, &other);
+        nics.local().any(|nic| is_near(nic.net.trunc()))
+            || nics.routes.iter().any(|route| is_near(*route))
     };
     let unknown: Vec<IpNet> = prefixes.iter().filter(|net| !is_known(net)).copied().collect();
     let lacks = |prefixes: Vec<IpNet>| NotInZone { prefixes, seen: nics.seen() };
@@ -45,14 +45,11 @@ pub(crate) fn lan_address(
         return Err(lacks(unknown));
     }
     let is_wanted = |ip: &IpAddr| family.is_none_or(|family| family.is_ipv4() == ip.is_ipv4());
-    let inside = prefixes.iter().flat_map(|net| nics.local().map(move |nic| (net, nic)));
-    let mut all: Vec<_> = inside
-        .filter(|(net, nic)| is_near(net, nic) && is_wanted(&nic.net.addr()))
-        .map(|(net, nic)| (!net.contains(&nic.net.addr()), nic.net.addr()))
-        .collect();
-    // Stable: the order of prefixes and NICs stays.
-    all.sort_by_key(|(is_beside, _)| *is_beside);
-    all.first().map(|(_, ip)| *ip).ok_or_else(|| lacks(prefixes.to_vec()))
+    let inside = |net: &IpNet| {
+        let mut addresses = nics.local().map(|nic| nic.net.addr());
+        addresses.find(|ip| net.contains(ip) && is_wanted(ip))
+    };
+    prefixes.iter().find_map(inside).ok_or_else(|| lacks(prefixes.to_vec()))
 }
 
 /// Where VMs reach what listens at `listen`.
@@ -146,7 +143,7 @@ mod tests {
             // The other NIC; the NIC's network in the prefix; the prefix in the NIC's network.
             (&["10.10.10.0/24"][..], "10.10.10.7"),
             (&["10.10.0.0/16"], "10.10.10.7"),
-            (&["10.10.10.128/25"], "10.10.10.7"),
+            (&["10.10.10.0/25"], "10.10.10.7"),
         ] {
             assert_eq!(lan(prefixes, &two).as_deref(), Ok(address), "{prefixes:?}");
         }
@@ -158,9 +155,8 @@ mod tests {
         assert_eq!(lan(&["fd00:10::/64"], &six).as_deref(), Ok("fd00:10::1"));
         assert_eq!(lan(&["fd00:10::/64", "10.10.10.0/24"], &six).as_deref(), Ok("fd00:10::1"));
         assert_eq!(lan(&["10.10.12.0/24"], &six).as_deref(), Ok("10.10.12.5"));
-        // Inside the prefix comes before beside it, whatever the order of the NICs.
-        let beside = [("ETH0_IP", "10.10.10.7"), ("ETH1_IP", "10.10.10.129"), ("ETH1_MASK", "25")];
-        assert_eq!(lan(&["10.10.10.128/25"], &beside).as_deref(), Ok("10.10.10.129"));
+        let two = [("ETH0_IP", "10.10.10.7"), ("ETH1_IP", "10.10.10.129"), ("ETH1_MASK", "25")];
+        assert_eq!(lan(&["10.10.10.128/25"], &two).as_deref(), Ok("10.10.10.129"));
     }
 
     #[test]
@@ -170,6 +166,8 @@ mod tests {
         let words = "no NIC of this VM is in 10.10.11.0/24, 10.12.0.0/16, which is to be this zone's; seen: ETH0 10.10.10.1/24";
         assert_eq!(told, words);
         assert!(lan(&["10.10.10.0/24"], &[]).unwrap_err().contains("NETWORK=YES"));
+        // The VMs of the zone could reach it, and it is turned away at its own door.
+        assert!(lan(&["10.10.10.128/25"], &one).is_err(), "beside the prefix");
         // An address that is translated elsewhere is not on this machine.
         let external = [("ETH0_IP", "10.10.10.1"), ("ETH0_EXTERNAL", "YES")];
         assert!(lan(&["10.10.10.0/24"], &external).unwrap_err().contains("(external)"));

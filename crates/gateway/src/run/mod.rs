@@ -149,7 +149,7 @@ impl WatchedGateway<'_> {
 
     fn write(&mut self, missing: Option<String>, seen: &GatewaySeen, at: Option<SocketAddr>) {
         let refusal = match &seen.stage {
-            MemberStage::Refused(refusal) => Some(refusal),
+            MemberStage::Refused(refusal) if missing.is_some() => Some(refusal),
             _ => None,
         };
         self.report.write(GatewayReport {

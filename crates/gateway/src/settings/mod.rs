@@ -11,10 +11,12 @@ mod whole;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use ipnet::IpNet;
 use zonemesh_appliance::onegate::OneGate;
 use zonemesh_appliance::settings::{self, LOCAL_API_PORT, OF_GATEWAYS, OLD, is_ours};
 use zonemesh_appliance::source::{ContextKey, SettingsErrors, Variables};
 use zonemesh_config::{Endpoint, EndpointError};
+use zonemesh_core::prefix;
 use zonemesh_core::suggestion::nearest;
 
 use crate::nics::VmNics;
@@ -73,7 +75,8 @@ pub(crate) fn read(
     let whole = variables.optional(keys::CONFIG, whole::configuration);
     let given = variables.optional(keys::INVITATION, GivenZone::parse);
     let endpoints = variables.optional(keys::ENDPOINT, endpoints);
-    let listen = variables.optional(keys::LISTEN, |text| listen(text, &nics));
+    let prefixes = given.as_ref().map_or(&[][..], |given| &given.prefixes);
+    let listen = variables.optional(keys::LISTEN, |text| listen(text, prefixes, &nics));
     let lan = given.as_ref().map(|given| places::lan_address(&given.prefixes, &nics, None));
     if let Some(Err(not_in_zone)) = &lan {
         variables.lacks(keys::INVITATION_HERE, &not_in_zone.to_string());
@@ -120,20 +123,28 @@ enum ListenError {
     Form,
     #[error("this VM does not have the address {0}; seen: {1}")]
     Elsewhere(IpAddr, String),
+    #[error("{0} is not in the zone ({1}), whose VMs alone may use the local API")]
+    Outside(IpAddr, String),
 }
 
-fn listen(text: &str, nics: &VmNics) -> Result<SocketAddr, ListenError> {
+fn listen(text: &str, zone: &[IpNet], nics: &VmNics) -> Result<SocketAddr, ListenError> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let at = match (bare.parse::<IpAddr>(), text.parse::<SocketAddr>()) {
         (Ok(ip), _) => SocketAddr::new(ip, LOCAL_API_PORT),
         (_, Ok(at)) if at.port() != 0 => at,
         _ => return Err(ListenError::Form),
     };
-    let is_here = nics.local().any(|nic| nic.net.addr() == at.ip());
-    if at.ip().is_unspecified() || is_here {
+    if at.ip().is_unspecified() {
         return Ok(at);
     }
-    Err(ListenError::Elsewhere(at.ip(), nics.seen()))
+    if nics.local().all(|nic| nic.net.addr() != at.ip()) {
+        return Err(ListenError::Elsewhere(at.ip(), nics.seen()));
+    }
+    if zone.is_empty() || prefix::contains(zone, &at.ip()) {
+        return Ok(at);
+    }
+    let zone: Vec<String> = zone.iter().map(ToString::to_string).collect();
+    Err(ListenError::Outside(at.ip(), zone.join(", ")))
 }
 
 /// What to say of each name that is ours and does nothing in a gateway's VM.

@@ -62,7 +62,7 @@ fn what_is_said_comes_before_what_follows() {
         [("[::]", "[::]:51822"), ("10.10.10.1:7", "10.10.10.1:7"), ("::", "[::]:51822")]
     {
         let nics = nics::tests::nics(&[("ETH0_IP", "10.10.10.1")]);
-        assert_eq!(super::listen(text, &nics).unwrap().to_string(), listen);
+        assert_eq!(super::listen(text, &[], &nics).unwrap().to_string(), listen);
     }
 }
 
@@ -89,6 +89,20 @@ fn all_faults_are_told_at_once_and_no_secret_is() {
         assert!(message.contains(words), "{message}");
     }
     assert!(!message.contains(&cut[40..]), "{message}");
+}
+
+#[test]
+fn the_local_api_listens_in_the_zone_or_everywhere() {
+    let [bundle, _] = usual();
+    let message = told(&[
+        ("ONEAPP_ZONEMESH_INVITATION", &bundle),
+        ("ONEAPP_ZONEMESH_LISTEN", "203.0.113.1:51822"),
+        ("ETH0_IP", "10.10.10.1"),
+        ("ETH1_IP", "203.0.113.1"),
+    ]);
+    let message = message.unwrap_err().to_string();
+    assert!(message.starts_with("ONEAPP_ZONEMESH_LISTEN"), "{message}");
+    assert!(message.contains("203.0.113.1 is not in the zone (10.10.10.0/24)"), "{message}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ STAGE := .ci/stage
 SCRIPTS = $(shell git ls-files '*.sh') .ci/run .ci/stage
 
 # What gateways and appliances run, and the lab.
-PROGRAMS := zonemeshd zonemesh zonemesh-superlink zonemesh-supernode zonemesh-lab
+PROGRAMS := zonemeshd zonemesh zonemesh-gateway zonemesh-superlink zonemesh-supernode zonemesh-lab
 PACKAGES := $(PROGRAMS:%=--package %)
 RELEASE = $(CARGO) build --release $(PACKAGES)
 

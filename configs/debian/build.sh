@@ -9,7 +9,7 @@ set -euo pipefail
 programs=$(realpath "${1:?build.sh PROGRAMS OUT}") out=${2:?build.sh PROGRAMS OUT}
 # Their crates, and the programs that they need.
 packages=(zonemeshd zonemesh-superlink zonemesh-supernode)
-needed=(zonemeshd zonemesh zonemesh-superlink zonemesh-supernode)
+needed=(zonemeshd zonemesh zonemesh-gateway zonemesh-superlink zonemesh-supernode)
 
 # Nobody has filed a wish for these packages with Debian.
 passed_over=initial-upload-closes-no-bugs

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Package, and the packages of ours that it may depend on directly (for any kind of dependency).
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("zonemesh-core", &[]),
     ("zonemesh-pki", &[]),
     ("zonemesh-config", &["zonemesh-core"]),
@@ -16,6 +16,16 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("zonemesh-api", &["zonemesh-core"]),
     ("zonemesh-standin", &["zonemesh-api", "zonemesh-core", "zonemesh-pki"]),
     ("zonemesh-appliance", &["zonemesh-api", "zonemesh-core", "zonemesh-pki", "zonemesh-standin"]),
+    (
+        "zonemesh-gateway",
+        &[
+            "zonemesh-api",
+            "zonemesh-appliance",
+            "zonemesh-config",
+            "zonemesh-core",
+            "zonemesh-standin",
+        ],
+    ),
     (
         "zonemesh-superlink",
         &[
@@ -44,7 +54,14 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("zonemesh-lab", &[]),
     (
         "netns-tests",
-        &["zonemesh-api", "zonemesh-config", "zonemesh-core", "zonemesh-lab", "zonemesh-pki"],
+        &[
+            "zonemesh-api",
+            "zonemesh-config",
+            "zonemesh-core",
+            "zonemesh-lab",
+            "zonemesh-pki",
+            "zonemesh-standin",
+        ],
     ),
 ];
 

@@ -138,15 +138,13 @@ fn check_role(problems: &mut Problems, template: &Value, role: &Value) {
     check_context(problems, name, &contents["CONTEXT"]);
 }
 
-/// READY comes from one place: the framework in the gateway, the companion in the others.
+/// READY comes from one place: the companion in each VM.
 fn check_context(problems: &mut Problems, role: &str, context: &Value) {
     const OF_OPENNEBULA: [&str; 5] =
         ["NETWORK", "TOKEN", "REPORT_READY", "SSH_PUBLIC_KEY", "ETH0_ROUTES"];
-    let companion = role != "gateway";
-    let report = if companion { "NO" } else { "YES" };
     problems.unless(context["NETWORK"] == "YES", role, "CONTEXT has NETWORK=YES");
     problems.unless(context["TOKEN"] == "YES", role, "CONTEXT has TOKEN=YES for OneGate");
-    problems.unless(context["REPORT_READY"] == report, role, "READY comes from the companion");
+    problems.unless(context["REPORT_READY"] == "NO", role, "READY comes from the companion");
     for (key, _value) in context.as_object().into_iter().flatten() {
         let known = OF_OPENNEBULA.contains(&key.as_str()) || known_keys(role).contains(key);
         problems.unless(known, role, &format!("nobody knows the CONTEXT key {key}"));
@@ -167,7 +165,7 @@ fn check_inputs(problems: &mut Problems, place: &str, of: &Value) {
         problems.unless(input(text).is_some(), place, &format!("{key}: grammar of user inputs"));
         let known = known_keys(place).contains(key);
         problems.unless(known, place, &format!("nobody knows the CONTEXT key {key}"));
-        let secret = key.ends_with("_TOKEN");
+        let secret = key.ends_with("_TOKEN") || key.ends_with("_INVITATION");
         let hidden = input(text).is_some_and(|input| input.kind == "password");
         problems.unless(!secret || hidden, place, &format!("{key} is a password"));
     }
@@ -192,10 +190,10 @@ fn object<'a>(of: &'a Value, key: &str) -> Vec<(&'a String, &'a Value)> {
     of[key].as_object().into_iter().flatten().collect()
 }
 
-/// The keys that the program behind a role reads: the companions' settings, the gateway's script.
+/// The keys that the companion behind a role reads.
 fn known_keys(role: &str) -> BTreeSet<String> {
     let file = match role {
-        "gateway" => "packer/service_ZonemeshGateway/appliance.sh",
+        "gateway" => "crates/gateway/src/settings/keys.rs",
         _ => "crates/appliance/src/settings/mod.rs",
     };
     let text = read(&root().join(file));
@@ -227,7 +225,7 @@ fn the_keys_of_the_programs_are_found() {
     for key in ["FEDERATION", "GATEWAY", "TOKEN", "NODE_CONFIG"] {
         assert!(companion.contains(&format!("ONEAPP_ZONEMESH_{key}")), "{key}");
     }
-    assert!(known_keys("gateway").contains("ONEAPP_ZONEMESH_CONFIG"));
+    assert!(known_keys("gateway").contains("ONEAPP_ZONEMESH_INVITATION"));
 }
 
 #[test]

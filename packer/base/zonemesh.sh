@@ -4,8 +4,6 @@
 
 ZONEMESH_ETC="${ZONEMESH_ETC:-/etc/zonemesh}"
 ZONEMESH_ONE_ENV="${ZONEMESH_ONE_ENV:-/var/run/one-context/one_env}"
-# The OneGate attribute in which a gateway says where it is.
-ZONEMESH_PUBLISHED="ZONEMESH_GATEWAY"
 
 # zonemesh_fail TEXT: the last thing of a stage. one-apps' `msg error` itself returns 1, which ends a
 # stage under `set -e`: whatever must still be cleaned up comes before.
@@ -62,20 +60,20 @@ zonemesh_token() {
     sed -n 's/^export TOKENTXT="\(.*\)"$/\1/p' "$ZONEMESH_ONE_ENV"
 }
 
-# zonemesh_configure COMPANION: settings that the companion refuses never replace good ones. What
-# is not there yet, or cannot be judged now, is the companion's to wait for: it tries for ever. It is
-# the companion, too, that asks OneGate for a gateway that CONTEXT does not name.
+# zonemesh_configure COMPANION COMMAND: settings that the companion refuses never replace good ones.
+# What is not there yet, or cannot be judged now, is the companion's to wait for: it tries for ever. It
+# is the companion, too, that asks OneGate for whatever CONTEXT does not say.
 zonemesh_configure() {
     local file="$ZONEMESH_ETC/context.sh"
     zonemesh_write_context "$file.new"
-    zonemesh_judge "$1" plan --context "$file.new"
+    zonemesh_judge "$1" "$2" --context "$file.new"
     if [ "$ZONEMESH_VERDICT" = refused ]; then
         rm -f "$file.new"
         zonemesh_fail "$1 refuses the CONTEXT of this VM: correct it and reboot"
         return 1
     fi
     if [ "$ZONEMESH_VERDICT" != good ]; then
-        msg info "$1 plan: $ZONEMESH_VERDICT; it is started all the same, and waits"
+        msg info "$1 $2: $ZONEMESH_VERDICT; it is started all the same, and waits"
     fi
     mv "$file.new" "$file"
 }
@@ -85,7 +83,7 @@ zonemesh_write_context() {
     local name text="" value quote="'\\''"
     # shellcheck disable=SC2034 # read by its name, below
     TOKENTXT="$(zonemesh_token)"
-    for name in ${!ONEAPP_ZONEMESH_*} ${!ONEAPP_FL_*} ${!ONEAPP_FLOWER_*} ETH0_IP ONEGATE_ENDPOINT VMID TOKENTXT; do
+    for name in ${!ONEAPP_ZONEMESH_*} ${!ONEAPP_FL_*} ${!ONEAPP_FLOWER_*} ${!ETH*} ONEGATE_ENDPOINT VMID TOKENTXT; do
         value="${!name:-}"
         [ -n "$value" ] || continue
         text+="$name='${value//\'/"$quote"}'"$'\n'

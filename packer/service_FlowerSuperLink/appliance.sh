@@ -26,7 +26,7 @@ service_install() {
 
 service_configure() {
     export ONEAPP_ZONEMESH_FLOWER_USER="${ONEAPP_ZONEMESH_FLOWER_USER:-flower}"
-    zonemesh_configure zonemesh-superlink
+    zonemesh_configure zonemesh-superlink plan
 }
 
 # It serves after the gateway has signed. The gateway may come later: then the companion waits for

@@ -25,7 +25,7 @@ service_install() {
 
 service_configure() {
     export ONEAPP_ZONEMESH_FLOWER_USER="${ONEAPP_ZONEMESH_FLOWER_USER:-flower}"
-    zonemesh_configure zonemesh-supernode
+    zonemesh_configure zonemesh-supernode plan
 }
 
 # Only the companion's own start is waited for: the SuperLink may appear days later, and then the

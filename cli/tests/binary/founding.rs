@@ -41,11 +41,13 @@ fn a_mesh_is_founded_without_a_gateway_and_each_zone_has_its_own_secret() {
     let madrid = read(&mesh, "madrid/zonemesh.toml");
     assert!(!madrid.contains("health-eu") && madrid.contains("listen = \"10.10.11.1:51822\""));
     let context = read(&mesh, "madrid/context");
-    assert!(
-        context
-            .contains(&format!("ONEAPP_ZONEMESH_INVITATION={:?}", invitation.to_text().as_str()))
-    );
-    assert!(context.starts_with("ONEAPP_ZONEMESH_CONFIG=\""), "{context}");
+    let invited = format!("ONEAPP_ZONEMESH_INVITATION={:?}", invitation.to_text().as_str());
+    assert_eq!(context.trim_end(), invited, "and nothing that its VM finds in CONTEXT itself");
+    let context_of_founder = read(&mesh, "berlin/context");
+    let founder: Vec<&str> = context_of_founder.lines().collect();
+    let bundled =
+        format!("ONEAPP_ZONEMESH_INVITATION=\"{}\"", read(&mesh, "berlin/founding").trim());
+    assert_eq!(founder, [bundled.as_str(), "ONEAPP_ZONEMESH_ENDPOINT=\"203.0.113.1:51820\""]);
     for file in ["berlin/founding", "berlin/context", "madrid/context", "madrid/zonemesh.toml"] {
         let mode = std::fs::metadata(Path::new(&mesh).join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
@@ -101,8 +103,8 @@ fn the_vms_of_a_founded_mesh_have_tokens_that_their_own_gateways_know() {
     assert_eq!((bundle.founder.tokens.len(), madrid.tokens.len()), (2, 1));
     let gateway = "ONEAPP_ZONEMESH_GATEWAY=\"10.10.11.9\"";
     assert!(read(&mesh, "madrid/supernode-health-eu.context").contains(gateway));
-    let gateway = "ONEAPP_ZONEMESH_GATEWAY=\"10.10.10.1\"";
-    assert!(read(&mesh, "berlin/superlink-health-eu.context").contains(gateway));
+    let berlin = read(&mesh, "berlin/superlink-health-eu.context");
+    assert!(!berlin.contains("ONEAPP_ZONEMESH_GATEWAY"), "its VMs ask OneGate: {berlin}");
 }
 
 #[test]

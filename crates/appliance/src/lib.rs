@@ -1,4 +1,4 @@
-//! What the two companions share: the VM's context and settings, Flower's versions, atomic files, the
+//! What the companions share: the VM's context and settings, Flower's versions, atomic files, the
 //! supervised child, the gateway client, the checks before Flower starts, OneGate and the status
 //! file. Three seams keep platforms apart: `source`, `runner`, `reporter`.
 //!

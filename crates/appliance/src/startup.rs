@@ -44,36 +44,78 @@ pub fn crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-/// What comes before everything else: logging, the crypto provider, the context and, by `read`,
-/// the settings from it and the environment. What is not taken of the context, names of ours that
-/// do nothing in a VM of this role, and a OneGate that cannot be told anything, are warned of.
+/// Where a program's settings may stand: its environment, and the context if it was given one.
+pub struct SettingsPlaces {
+    environment: Environment<fn(&str) -> Option<String>>,
+    context: Option<ContextFile>,
+}
+
+impl SettingsPlaces {
+    /// Opens them. What is not taken of the context is warned of.
+    ///
+    /// # Errors
+    /// The context file cannot be read, or a line of it that matters is malformed.
+    pub fn open(file: Option<&Path>) -> Result<Self, ContextError> {
+        let context = file.map(ContextFile::read).transpose()?;
+        if let Some(context) = &context {
+            for PassedOver { line, problem } in context.passed_over(is_ours)? {
+                tracing::warn!("{}:{line} is passed over: {problem}", context.file().display());
+            }
+        }
+        Ok(Self { environment: Environment(|key| std::env::var(key).ok()), context })
+    }
+
+    /// The names of all that stands there.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<String> {
+        let environment = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let context = self.context.iter().flat_map(ContextFile::keys).map(str::to_owned);
+        environment.chain(context).collect()
+    }
+
+    /// The value of any variable, the environment's first.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<String> {
+        let in_context = || self.context.as_ref().and_then(|context| context.find(name));
+        let found = self.environment.find(name).or_else(in_context)?;
+        Some(found.value.to_string())
+    }
+
+    /// The environment first.
+    #[must_use]
+    pub fn variables(&self) -> Variables<'_> {
+        let context = self.context.as_ref().map(|context| context as &dyn SettingsSource);
+        let environment: &dyn SettingsSource = &self.environment;
+        Variables::new(std::iter::once(environment).chain(context).collect())
+    }
+}
+
+/// Logging and the crypto provider: what comes before everything else.
 ///
 /// # Errors
-/// Logging cannot start, the context file cannot be read, a line of it that matters is malformed, or
-/// a setting is wrong.
+/// Logging cannot start.
+pub fn begin() -> anyhow::Result<()> {
+    logging()?;
+    crypto();
+    Ok(())
+}
+
+/// What comes before everything else, then the settings by `read`. Names of ours that do nothing in
+/// a VM of this role, and a OneGate that cannot be told anything, are warned of.
+///
+/// # Errors
+/// Logging cannot start, the context cannot be used, or a setting is wrong.
 pub fn settings<S>(
     file: Option<&Path>,
     role: VmRole,
     read: impl FnOnce(Variables<'_>) -> Result<S, SettingsErrors>,
 ) -> anyhow::Result<S> {
-    logging()?;
-    crypto();
-    let context = file.map(ContextFile::read).transpose()?;
-    let environment = Environment(|key: &str| std::env::var(key).ok());
-    let mut sources: Vec<&dyn SettingsSource> = vec![&environment];
-    let mut names: BTreeSet<String> =
-        std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
-    if let Some(context) = &context {
-        for PassedOver { line, problem } in context.passed_over(is_ours)? {
-            tracing::warn!("{}:{line} is passed over: {problem}", context.file().display());
-        }
-        names.extend(context.keys().map(str::to_owned));
-        sources.push(context);
-    }
-    for stranger in strangers(names.iter().map(String::as_str), role) {
+    begin()?;
+    let places = SettingsPlaces::open(file)?;
+    for stranger in strangers(places.names().iter().map(String::as_str), role) {
         tracing::warn!("{stranger}");
     }
-    let variables = Variables::new(sources);
+    let variables = places.variables();
     if let Some(lack) = onegate_lack(&variables) {
         tracing::warn!("{lack}");
     }

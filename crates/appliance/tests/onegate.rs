@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use zonemesh_appliance::onegate::{OneGate, OneGateError};
+use zonemesh_appliance::onegate::{OneGate, OneGateError, READY, YES, ZONEMESH_GATEWAY};
 use zonemesh_appliance::reporter::{CompanionState, Reporter};
 use zonemesh_appliance::startup;
 use zonemesh_appliance::state_folder::StateFolder;
@@ -33,13 +33,27 @@ async fn until(what: &str, wanted: impl Fn() -> bool) {
 async fn ready_is_put_as_the_stock_client_puts_it_and_erased() {
     let stand_in = TestOneGate::start();
     let onegate = client(&stand_in);
-    assert_eq!(onegate.ready().await.unwrap(), None);
-    onegate.tell_ready().await.unwrap();
-    assert_eq!(onegate.ready().await.unwrap().as_deref(), Some("YES"));
-    onegate.erase_ready().await.unwrap();
+    assert_eq!(onegate.attribute(READY).await.unwrap(), None);
+    onegate.tell(READY, YES).await.unwrap();
+    assert_eq!(onegate.attribute(READY).await.unwrap().as_deref(), Some("YES"));
+    onegate.erase(READY).await.unwrap();
     assert_eq!(ready(&stand_in), None);
     let told = ["PUT /vm data=READY%3DYES&type=1", "PUT /vm data=READY&type=2"];
     assert_eq!([&stand_in.asked()[1], &stand_in.asked()[3]], told);
+}
+
+#[tokio::test]
+async fn an_address_is_told_whole_and_what_the_server_would_damage_is_not_told() {
+    let stand_in = TestOneGate::start();
+    let onegate = client(&stand_in);
+    let word = zonemesh_standin::base64_word("[fd00::1?]>:51822");
+    assert!(word.contains('/') || word.contains('+') || word.contains('='), "{word}");
+    onegate.tell(ZONEMESH_GATEWAY, &word).await.unwrap();
+    assert_eq!(onegate.attribute(ZONEMESH_GATEWAY).await.unwrap(), Some(word));
+    for damaged in ["[fd00::1]:51822", "a,b", "a\\b", "a b", "a&type=2"] {
+        let refused = onegate.tell(ZONEMESH_GATEWAY, damaged).await.unwrap_err();
+        assert!(matches!(refused, OneGateError::NotPlain { .. }), "{damaged}");
+    }
 }
 
 #[tokio::test]
@@ -58,7 +72,7 @@ async fn whatever_onegate_answers_ends_in_words_without_the_token() {
     }
     stand_in.fails(None);
     let stranger = OneGate { token: String::from("c3RyYW5nZXI=").into(), ..onegate.clone() };
-    let refused = stranger.tell_ready().await.unwrap_err();
+    let refused = stranger.tell(READY, YES).await.unwrap_err();
     assert!(
         matches!(&refused, OneGateError::Refused { status: 401, body, .. } if body == "Not authorized")
     );
@@ -66,7 +80,7 @@ async fn whatever_onegate_answers_ends_in_words_without_the_token() {
     let error = error_line(&onegate.service().await.unwrap_err());
     assert!(error.contains("does not answer") && error.contains("refused"), "{error}");
     let damaged = OneGate { token: String::from("to\nken").into(), ..onegate };
-    let error = damaged.tell_ready().await.unwrap_err();
+    let error = damaged.tell(READY, YES).await.unwrap_err();
     assert!(matches!(error, OneGateError::Header { key: "TOKENTXT", .. }), "{error:?}");
 }
 

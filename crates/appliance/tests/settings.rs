@@ -226,7 +226,7 @@ fn the_context_is_read_after_the_environment_and_named_with_its_line() {
     assert!(!format!("{onegate:?}").contains("abc="));
 }
 
-/// The rows of the table of keys in the documents, without those of the gateway's appliance.
+/// The rows of the table of keys in the documents, without those of `zonemesh-gateway`.
 fn documented() -> Vec<[String; 4]> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/REFERENCE.md");
     let text = std::fs::read_to_string(path).expect("a file of the project");
@@ -237,7 +237,7 @@ fn documented() -> Vec<[String; 4]> {
             line.trim_matches(['|', ' ']).split(" | ").map(|cell| cell.trim().to_owned());
         std::array::from_fn(|_| cells.next().expect("four cells"))
     });
-    cells.filter(|row: &[String; 4]| row[1] != "gateway appliance").collect()
+    cells.filter(|row: &[String; 4]| row[1] != "gateway").collect()
 }
 
 #[test]
@@ -249,6 +249,7 @@ fn the_documented_table_of_keys_is_this_one() {
                 KeyReaders::Both => "both",
                 KeyReaders::SuperLink => "superlink",
                 KeyReaders::SuperNode => "supernode",
+                KeyReaders::Gateway => "gateway",
             };
             [format!("`{}`", key.name).as_str(), readers, key.default, key.meaning]
                 .map(str::to_owned)

@@ -198,7 +198,8 @@ section! {
     /// `[local_api]`: what the zone's own VMs talk to.
     LocalApiSettings, DraftLocalApi = Once "local_api";
 
-    /// this gateway's LAN address and a TCP port; until it can be had, [N226](codes/N226.md)
+    /// this gateway's LAN address and a TCP port; until it can be had, [N226](codes/N226.md);
+    /// `0.0.0.0` or `[::]`: all addresses, and still only the zone's own VMs are served
     listen: SocketAddr
         = one(value::listen_address), Required("listen = \"10.10.10.1:51822\""), OnReload;
     /// OneGate as this gateway reaches it: who registers a SuperLink must then prove its VM by it too

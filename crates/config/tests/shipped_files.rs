@@ -161,6 +161,7 @@ fn every_unit_starts_a_program_of_ours_and_is_started_again() {
     assert_eq!(
         units.keys().collect::<Vec<_>>(),
         [
+            "zonemesh-gateway.service",
             GUARD,
             "zonemesh-superlink.service",
             "zonemesh-supernode.service",

@@ -42,6 +42,7 @@ pub enum OneGateFault {
 #[derive(Debug, Default)]
 struct ListedVm {
     state: String,
+    external_ip: Option<String>,
     attributes: BTreeMap<String, String>,
 }
 
@@ -139,6 +140,12 @@ impl TestOneGate {
     pub fn has_vm(&self, id: &str, state: &str) {
         let mut known = self.state.lock().unwrap();
         known.vms.entry(id.to_owned()).or_default().state = state.to_owned();
+    }
+
+    /// The NIC of a VM has an address outside, which is translated to its own.
+    pub fn has_external_ip(&self, id: &str, address: &str) {
+        let mut known = self.state.lock().unwrap();
+        known.vms.get_mut(id).unwrap().external_ip = Some(address.to_owned());
     }
 
     /// Somebody writes an attribute of a VM, or erases it.
@@ -240,10 +247,10 @@ impl OneGateState {
     fn put(&mut self, form: &str) -> (u16, String) {
         let field = |name: &str| {
             let mut fields = form.split('&').filter_map(|field| field.split_once('='));
-            fields.find(|(key, _)| *key == name).map(|(_, value)| value.replace("%3D", "="))
+            fields.find(|(key, _)| *key == name).map(|(_, value)| unescaped(value))
         };
         let data = field("data").unwrap_or_default();
-        if data.contains([',', '[', ']', '\\']) || data.contains("%2C") {
+        if data.contains([',', '[', ']', '\\']) {
             return (500, "Internal server error".to_owned());
         }
         let attributes = &mut self.vms.get_mut(ONEGATE_VM).unwrap().attributes;
@@ -260,9 +267,13 @@ impl OneGateState {
         if !is_extended {
             return json!({"ID": id, "UID": "0", "UNAME": "oneadmin", "NAME": name});
         }
-        let ListedVm { state, attributes } = &self.vms[id];
+        let ListedVm { state, attributes, external_ip } = &self.vms[id];
+        let nic = match external_ip {
+            Some(external) => json!({"IP": "10.10.10.5", "EXTERNAL_IP": external}),
+            None => json!({"IP": "10.10.10.5"}),
+        };
         json!({"ID": id, "NAME": name, "STATE": state, "LCM_STATE": "3",
-               "USER_TEMPLATE": attributes, "TEMPLATE": {"NIC": [{"IP": "10.10.10.5"}]}})
+               "USER_TEMPLATE": attributes, "TEMPLATE": {"NIC": [nic]}})
     }
 
     fn service(&self, is_extended: bool) -> String {
@@ -275,6 +286,12 @@ impl OneGateState {
         let roles = [role("idle", Vec::new()), role("supernode", nodes)];
         json!({"SERVICE": {"name": "site", "id": "3", "state": 2, "roles": roles}}).to_string()
     }
+}
+
+/// A value of a form; of what is escaped, whatever this server is told.
+fn unescaped(value: &str) -> String {
+    let pairs = [("%3D", "="), ("%2B", "+"), ("%2F", "/"), ("%3A", ":"), ("%2C", ",")];
+    pairs.iter().fold(value.to_owned(), |value, (escaped, plain)| value.replace(escaped, plain))
 }
 
 /// A text as one base64 word, as gateways publish their address.

@@ -27,10 +27,7 @@ fn every_context_key_is_listed() {
                 .contains(&word)
     };
     let mut read_by_programs = words(&settings, known);
-    let appliance = read("packer/service_ZonemeshGateway/appliance.sh");
-    let params = between(&appliance, "ONE_SERVICE_PARAMS=(", "\n)");
-    let asked = params.split('\'').filter(|word| word.starts_with("ONEAPP_"));
-    read_by_programs.extend(asked.map(str::to_owned));
+    read_by_programs.extend(words(&source("crates/gateway/src/settings/keys.rs"), known));
     assert_eq!(names("## CONTEXT keys"), read_by_programs);
 }
 
@@ -68,6 +65,7 @@ fn every_environment_variable_is_listed() {
         "cli/src",
         "daemon/src",
         "crates/appliance/src",
+        "crates/gateway/src",
         "crates/superlink/src",
         "crates/supernode/src",
         "crates/tunnel/src",
@@ -103,7 +101,7 @@ fn exit_codes(folder: &str) -> BTreeSet<u8> {
 fn every_exit_code_is_listed_for_the_programs_that_end_with_it() {
     // clap ends with 0 and 2 in every program.
     let clap = BTreeSet::from([0, 2]);
-    let companions: BTreeSet<u8> = ["appliance", "superlink", "supernode"]
+    let companions: BTreeSet<u8> = ["appliance", "gateway", "superlink", "supernode"]
         .iter()
         .flat_map(|companion| exit_codes(&format!("crates/{companion}/src")))
         .collect();

@@ -139,6 +139,7 @@ fn every_schema_is_described_and_every_description_a_schema() {
         "crates/api/src",
         "daemon/src",
         "crates/appliance/src",
+        "crates/gateway/src",
         "crates/superlink/src",
         "crates/supernode/src",
     ] {

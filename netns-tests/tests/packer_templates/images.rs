@@ -24,16 +24,17 @@ fn images_hold_packages_with_the_unit_and_the_program_that_they_start() {
         });
         let assets = found.unwrap_or_else(|| panic!("{folder}: {wanted} is no package of ours"));
         let script = read(&packer().join(folder).join("appliance.sh"));
-        let unit = script.split_whitespace().skip_while(|word| *word != "zonemesh_start").nth(1);
-        let unit = unit.unwrap();
-        assert!(
-            assets.contains(&format!("configs/{unit}\"")),
-            "{folder}: {unit} is not in {wanted}"
-        );
-        let file = read(&packer().join("../configs").join(unit));
-        let started = file.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
-        let program = started.split(' ').next().unwrap().rsplit('/').next().unwrap();
-        assert!(assets.contains(&format!("target/release/{program}\"")), "{folder}: {program}");
+        let words: Vec<&str> = script.split_whitespace().collect();
+        let units = words.windows(2).filter(|pair| pair[0] == "zonemesh_start").map(|pair| pair[1]);
+        assert!(units.clone().count() > 0, "{folder} starts nothing");
+        for unit in units {
+            let is_packed = assets.contains(&format!("configs/{unit}\""));
+            assert!(is_packed, "{folder}: {unit} is not in {wanted}");
+            let file = read(&packer().join("../configs").join(unit));
+            let started = file.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+            let program = started.split(' ').next().unwrap().rsplit('/').next().unwrap();
+            assert!(assets.contains(&format!("target/release/{program}\"")), "{folder}: {program}");
+        }
     }
 }
 

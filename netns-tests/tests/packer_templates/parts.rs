@@ -36,9 +36,13 @@ fn parameters(appliance: &str) -> Vec<[String; 4]> {
     words.chunks_exact(4).map(|four| [0, 1, 2, 3].map(|at: usize| four[at].clone())).collect()
 }
 
-/// The keys that the companions read.
-fn companion_keys() -> BTreeSet<String> {
-    let settings = read(&packer().join("../crates/appliance/src/settings/mod.rs"));
+/// The keys that the program of an appliance reads.
+fn known_keys(appliance: &str) -> BTreeSet<String> {
+    let of = match appliance {
+        "service_ZonemeshGateway" => "../crates/gateway/src/settings/keys.rs",
+        _ => "../crates/appliance/src/settings/mod.rs",
+    };
+    let settings = read(&packer().join(of));
     let quoted = settings.split('"').filter(|word| word.starts_with("ONEAPP_ZONEMESH_"));
     quoted.map(ToOwned::to_owned).collect()
 }
@@ -73,22 +77,23 @@ fn every_appliance_has_the_parts_that_one_apps_calls() {
 
 #[test]
 fn what_an_appliance_asks_is_what_its_program_reads() {
-    let known = companion_keys();
     for (folder, _name) in APPLIANCES {
+        let known = known_keys(folder);
         let script = read(&packer().join(folder).join("appliance.sh"));
         for [name, stage, description, input] in parameters(folder) {
             let read_here = script.matches(&format!("${{{name}:-}}")).count() > 0;
             assert!(known.contains(&name) || read_here, "{folder}: nobody reads {name}");
             assert_eq!(stage, "configure", "{folder}: {name}");
             assert!(!description.is_empty(), "{folder}: {name}");
-            let inputs = ["M|text", "O|text", "M|text64", "M|password", "O|password"];
+            let inputs = ["M|text", "O|text", "O|text64", "M|password", "O|password"];
             assert!(inputs.contains(&input.as_str()));
-            let is_secret =
-                ["_TOKEN", "_FOUNDING", "_INVITATION"].iter().any(|end| name.ends_with(end));
+            let is_secret = ["_TOKEN", "_INVITATION"].iter().any(|end| name.ends_with(end));
             assert_eq!(is_secret, input.ends_with("password"), "{folder}: {name}");
         }
     }
     let asked = |folder| parameters(folder).into_iter().map(|four| four[0].clone());
+    let of_gateway: BTreeSet<String> = asked("service_ZonemeshGateway").collect();
+    assert_eq!(of_gateway, known_keys("service_ZonemeshGateway"));
     for name in ["FEDERATION", "TOKEN", "GATEWAY"] {
         let name = format!("ONEAPP_ZONEMESH_{name}");
         assert!(asked("service_FlowerSuperLink").any(|asked| asked == name), "{name}");

@@ -1,10 +1,8 @@
 //! The stages' functions, run against stand-ins for the system and for our programs.
 
-use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
@@ -118,86 +116,64 @@ fn settings_that_the_companion_refuses_never_replace_good_ones() {
 }
 
 #[test]
-fn a_wrong_gateway_configuration_never_replaces_a_good_one() {
+fn a_gateway_takes_all_networks_of_its_context_and_no_script_looks_into_a_value() {
     let vm = Vm::of("service_ZonemeshGateway");
-    let configure = |verdict: &str| format!("zonemesh() {{ {verdict}; }}; service_configure");
-    let good = [("ONEAPP_ZONEMESH_CONFIG", "W3pvbmVdCg==")];
-    assert!(vm.run(&good, &configure("grep -q zone \"$3\"")).status.success());
-    let file = vm.file("etc/zonemesh.toml");
-    assert_eq!(read(&file), "[zone]\n");
-    let other = [("ONEAPP_ZONEMESH_CONFIG", "YmFkCg==")];
-    assert!(!vm.run(&other, &configure("return 7")).status.success());
-    let output = vm.run(&[("ONEAPP_ZONEMESH_CONFIG", "[zone]")], &configure("return 0"));
-    assert!(text(&output.stderr).contains("not base64"), "{}", text(&output.stderr));
-    assert!(
-        vm.run(&[], &configure("return 7")).status.success(),
-        "an empty CONTEXT changes nothing"
-    );
-    assert_eq!(read(&file), "[zone]\n");
-    assert!(!vm.file("etc/zonemesh.toml.new").exists());
-}
-
-#[test]
-fn the_gateway_publishes_what_the_other_roles_can_read() {
-    let vm = Vm::of("service_ZonemeshGateway");
-    std::fs::create_dir(vm.file("etc")).unwrap();
-    let toml = "[zone]\nlisten = \"no\"\n[local_api]\nlisten = \"[::]:51822\" # \"all\"\n[log]\n";
-    std::fs::write(vm.file("etc/zonemesh.toml"), toml).unwrap();
-    let script = "onegate() { printf '%s\n' \"$*\"; }; gateway_listen
-                  gateway_publish \"$(gateway_listen)\"";
-    let context = [("ETH0_IP", "10.10.10.1"), ("ONEGATE_ENDPOINT", "http://169.254.16.9:5030")];
-    let output = vm.run(&context, script);
-    let said = text(&output.stdout);
-    let published = said.lines().nth(1).unwrap().strip_prefix("vm update --data ").unwrap();
-    assert_eq!(said.lines().next(), Some("10.10.10.1:51822"));
-    assert!(!published.contains([',', '[', ']', '\\']) && !published.contains("READY"));
-    // As the companions read it: crates/appliance/src/gateway/published.rs.
-    assert_eq!(published.strip_prefix("ZONEMESH_GATEWAY="), Some("MTAuMTAuMTAuMTo1MTgyMg=="));
-}
-
-#[test]
-fn a_gateway_publishes_itself_once_its_local_api_shows_a_certificate() {
-    let vm = Vm::of("service_ZonemeshGateway");
-    let make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=x \
-                -keyout \"$ZONEMESH_ETC.key\" -out \"$ZONEMESH_ETC.pem\" 2>/dev/null";
-    assert!(vm.run(&[], make).status.success());
-    let mut server = Command::new("openssl")
-        .args(["s_server", "-accept", "127.0.0.1:0", "-naccept", "1", "-tls1_3", "-key"])
-        .args([vm.file("etc.key").as_os_str(), OsStr::new("-cert"), vm.file("etc.pem").as_os_str()])
-        // At the end of its input the server hangs up.
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("this test needs openssl: apt-get install openssl");
-    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let address = lines.find_map(|line| line.strip_prefix("ACCEPT ").map(ToOwned::to_owned));
-    let output = vm.run(&[], &format!("gateway_shows_a_certificate {}", address.unwrap()));
-    server.kill().unwrap();
-    server.wait().unwrap();
+    let evil = "$(touch \"$ZONEMESH_ETC.pwned\") `id` it's";
+    let context = [
+        ("ONEAPP_ZONEMESH_INVITATION", "aW52aXRhdGlvbg=="),
+        ("ONEAPP_ZONEMESH_ENDPOINT", evil),
+        ("ETH0_IP", "10.10.10.1"),
+        ("ETH1_IP6", "2001:db8::1"),
+        ("ETH1_ALIAS0_IP", "203.0.113.9"),
+        ("PASSWORD", "hunter2"),
+    ];
+    let judge = "zonemesh-gateway() { [ \"$1 $2\" = 'configure --context' ] && cat \"$3\"; }
+        service_configure";
+    let output = vm.run(&context, judge);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    let output = vm.run(&[], "gateway_shows_a_certificate 127.0.0.1:1 || exit 9");
-    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(9), ""));
-    assert!(text(&output.stderr).contains("shows no certificate"));
+    let kept = read(&vm.file("etc/context.sh"));
+    assert_eq!(text(&output.stdout), kept, "what was judged is what is kept");
+    for line in ["ETH0_IP='10.10.10.1'", "ETH1_IP6='2001:db8::1'", "ETH1_ALIAS0_IP='203.0.113.9'"] {
+        assert!(kept.contains(line), "{kept}");
+    }
+    assert!(!kept.contains("hunter2") && !vm.file("etc.pwned").exists(), "{kept}");
+    assert_eq!(
+        std::fs::metadata(vm.file("etc/context.sh")).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    // What it refuses leaves the settings before, and no copy of a secret.
+    let other = [("ONEAPP_ZONEMESH_INVITATION", "aHVudGVyMg==")];
+    let output = vm.run(&other, "zonemesh-gateway() { return 7; }; service_configure");
+    assert!(text(&output.stderr).contains("correct it and reboot"), "{}", text(&output.stderr));
+    assert_eq!(read(&vm.file("etc/context.sh")), kept);
+    assert_eq!(std::fs::read_dir(vm.file("etc")).unwrap().count(), 1);
 }
 
 #[test]
-fn a_gateway_founds_or_joins_with_what_its_context_says_and_shows_no_secret() {
+fn a_gateway_that_cannot_be_configured_now_is_asked_again_and_not_called_refused() {
     let vm = Vm::of("service_ZonemeshGateway");
-    std::fs::create_dir(vm.file("etc")).unwrap();
-    let stand_ins = "zonemesh() { echo \"zonemesh $*: $(cat)\"; }; systemctl() { :; }
-        systemd-run() { echo \"systemd-run $*\"; }; gateway_found; gateway_join";
-    assert_eq!(text(&vm.run(&[], stand_ins).stdout), "");
-    let founder = [("ONEAPP_ZONEMESH_FOUNDING", "Zm91bmRpbmc=")];
-    assert_eq!(text(&vm.run(&founder, stand_ins).stdout), "zonemesh mesh found -: Zm91bmRpbmc=\n");
-    let joiner = [("ONEAPP_ZONEMESH_INVITATION", "aW52aXRhdGlvbg==")];
-    let output = vm.run(&joiner, stand_ins);
-    let said = text(&output.stdout);
-    let file = vm.file("etc/invitation");
-    assert!(said.contains(&format!("zonemesh zone join {}", file.display())), "{said}");
-    assert!(!said.contains("aW52aXRhdGlvbg=="), "{said}");
-    assert_eq!(read(&file), "aW52aXRhdGlvbg==\n");
-    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    let refused = vm.run(&founder, "zonemesh() { return 4; }; gateway_found");
-    assert!(!refused.status.success());
+    let late = "zonemesh-gateway() {
+            echo x >>\"$ZONEMESH_ETC.tried\"
+            [ \"$(wc -l <\"$ZONEMESH_ETC.tried\")\" -gt 2 ] || return 1
+        }; service_configure";
+    let output = vm.run(&[("ONEAPP_ZONEMESH_INVITATION", "x")], late);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(vm.file("etc/context.sh").exists());
+}
+
+#[test]
+fn a_gateway_starts_its_daemon_and_its_companion_and_tells_onegate_nothing_itself() {
+    let vm = Vm::of("service_ZonemeshGateway");
+    let script = "systemctl() { echo \"$*\" >>\"$ZONEMESH_ETC.systemctl\"; }
+        onegate() { echo \"onegate $*\"; }; service_bootstrap";
+    let output = vm.run(&[("ONEGATE_ENDPOINT", "http://169.254.16.9:5030")], script);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(!text(&output.stdout).contains("onegate"));
+    let calls = read(&vm.file("etc.systemctl"));
+    for unit in ["zonemeshd", "zonemesh-gateway"] {
+        assert!(
+            calls.contains(&format!("enable {unit}.service\nrestart --no-block {unit}.service"))
+        );
+        assert!(calls.contains(&format!("is-active --quiet {unit}.service")), "{calls}");
+    }
 }

@@ -103,39 +103,3 @@ fn a_companion_that_never_becomes_active_fails_the_bootstrap() {
     assert!(!output.status.success());
     assert!(text(&output.stderr).contains("the companion runs: not after 60 s"));
 }
-
-#[test]
-fn a_check_that_was_killed_is_no_verdict_on_a_gateways_configuration() {
-    let vm = Vm::of("service_ZonemeshGateway");
-    let configure = |codes: &str| {
-        let context = "export ONEAPP_ZONEMESH_CONFIG=W3pvbmVdCg==; service_configure";
-        stage(&vm, "zonemesh", codes, context)
-    };
-    // Refused nothing, so it is asked again.
-    well(&configure("137 0"));
-    assert_eq!(read(&vm.file("etc/zonemesh.toml")), "[zone]\n");
-    let output = configure("137");
-    assert!(text(&output.stderr).contains("none, exit code 137"), "{}", text(&output.stderr));
-    assert!(!vm.file("etc/zonemesh.toml.new").exists());
-}
-
-#[test]
-fn a_gateway_waits_for_its_own_local_api_and_for_onegate() {
-    let vm = Vm::of("service_ZonemeshGateway");
-    std::fs::create_dir(vm.file("etc")).unwrap();
-    let toml = "[local_api]\nlisten = \"10.10.11.1:51822\"\n";
-    std::fs::write(vm.file("etc/zonemesh.toml"), toml).unwrap();
-    let late = r#"
-        try() { echo x >>"$ZONEMESH_ETC.$1"; [ "$(wc -l <"$ZONEMESH_ETC.$1")" -gt 2 ]; }
-        openssl() { case "$1" in
-            s_client) try listens && echo certificate ;;
-            *) [ -s "$ZONEMESH_ETC.listens" ] && cat ;;
-        esac; }
-        onegate() { try published; }
-        ONEGATE_ENDPOINT=http://169.254.16.9:5030
-        service_bootstrap"#;
-    let output = stage(&vm, "zonemesh", "3 9 1", late);
-    well(&output);
-    assert_eq!(read(&vm.file("etc.published")).lines().count(), 3);
-    assert!(read(&vm.file("report")).contains("local_api = 10.10.11.1:51822"));
-}

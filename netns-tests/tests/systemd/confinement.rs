@@ -143,6 +143,7 @@ fn the_units_are_as_closed_as_they_are_said_to_be() -> Result<()> {
         for (unit, most) in [
             ("zonemeshd.service", 2.0),
             ("zonemesh-guard.service", 1.5),
+            ("zonemesh-gateway.service", 3.0),
             ("zonemesh-wait-ready.service", 1.0),
             ("zonemesh-superlink.service", 3.0),
             ("zonemesh-supernode.service", 3.0),

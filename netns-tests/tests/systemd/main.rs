@@ -7,6 +7,7 @@
 //! Not part of plain `cargo test` (`test = false` in Cargo.toml): needs root, systemd-nspawn and a
 //! root file system. `make test` runs it on Debian 12, `make test-systemd` on 12, 13 and sid.
 
+mod appliance;
 mod boot;
 mod companions;
 mod confinement;

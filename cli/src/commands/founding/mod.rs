@@ -12,8 +12,6 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 use zonemesh_api::view::MeshView;
 use zonemesh_config::Endpoint;
@@ -83,8 +81,10 @@ pub(super) fn found(
 struct ConfiguredZone<'a> {
     planned: PlannedZone,
     endpoints: &'a [Endpoint],
-    /// Where its VMs reach the gateway.
+    /// Where its VMs reach the gateway, as far as it is known before there is one.
     lan: IpAddr,
+    /// The same, if it was said: else its VMs ask OneGate.
+    said_lan: Option<IpAddr>,
     vms: Vec<ZoneVms>,
 }
 
@@ -103,10 +103,14 @@ impl ConfiguredZone<'_> {
     }
 }
 
-/// What was said of a zone's gateway, or the first address of its first subnet.
+/// What was said of a zone's gateway.
+fn said_lan(zone: &ZoneArgument, said: &[LanArgument]) -> Option<IpAddr> {
+    said.iter().find(|lan| lan.zone == zone.zone).map(|lan| lan.address)
+}
+
+/// The same, or the first address of its first subnet.
 fn lan_address(zone: &ZoneArgument, said: &[LanArgument]) -> Option<IpAddr> {
-    let said = said.iter().find(|lan| lan.zone == zone.zone).map(|lan| lan.address);
-    said.or_else(|| zone.prefixes.first()?.hosts().next())
+    said_lan(zone, said).or_else(|| zone.prefixes.first()?.hosts().next())
 }
 
 fn check_federations(
@@ -172,6 +176,7 @@ fn with_tunnel_ips<'a>(
         },
         endpoints: &zone.endpoints,
         lan: lan_address(zone, &offline.lan).unwrap_or(ip),
+        said_lan: said_lan(zone, &offline.lan),
         vms: Vec::new(),
     });
     Ok(configured.collect())
@@ -224,16 +229,21 @@ fn write_all(
         let config = configuration(zone, federations);
         secret_file::create(&place.join("zonemesh.toml"), config.trim_end())?;
         secret_file::create(&place.join(kind), &secret)?;
-        let context = Zeroizing::new(format!(
-            "ONEAPP_ZONEMESH_CONFIG=\"{}\"\nONEAPP_ZONEMESH_{}=\"{}\"",
-            STANDARD.encode(&config),
-            kind.to_ascii_uppercase(),
-            *secret
-        ));
-        secret_file::create(&place.join("context"), &context)?;
-        zone.vms.iter().try_for_each(|vms| vms.write(&place, zone.lan))?;
+        secret_file::create(&place.join("context"), &context(zone, &secret))?;
+        zone.vms.iter().try_for_each(|vms| vms.write(&place, zone.said_lan))?;
     }
     Ok(())
+}
+
+/// The lines for the CONTEXT of the zone's gateway: what its VM finds there itself is left out.
+fn context(zone: &ConfiguredZone<'_>, secret: &str) -> Zeroizing<String> {
+    let mut lines = Zeroizing::new(format!("ONEAPP_ZONEMESH_INVITATION=\"{secret}\""));
+    if !zone.endpoints.is_empty() {
+        let endpoints = texts(zone.endpoints).join(" ");
+        // Writing into a String does not fail.
+        let _ = write!(lines, "\nONEAPP_ZONEMESH_ENDPOINT=\"{endpoints}\"");
+    }
+    lines
 }
 
 fn make_folder(folder: &Path) -> Result<(), CommandFailure> {
@@ -304,10 +314,14 @@ mod tests {
             },
             endpoints: &zone.endpoints,
             lan: lan_address(&zone, &[]).unwrap(),
+            said_lan: None,
             vms: Vec::new(),
         };
         let federations = [federation];
         configured.take_part(&MeshId::new("0f".repeat(32)), &federations).unwrap();
+        let lines = context(&configured, "c2VjcmV0");
+        let expected = "ONEAPP_ZONEMESH_INVITATION=\"c2VjcmV0\"\nONEAPP_ZONEMESH_ENDPOINT=\"203.0.113.1:51820\"";
+        assert_eq!(*lines, expected);
         let text = configuration(&configured, &federations);
         let config = Config::parse(&text, "zonemesh.toml").unwrap();
         let listen = config.local_api.map(|api| api.listen.to_string());

@@ -70,11 +70,17 @@ impl ZoneVms {
         }
     }
 
-    /// Writes the lines for their CONTEXT.
-    pub(super) fn write(&self, folder: &Path, gateway: IpAddr) -> Result<(), CommandFailure> {
+    /// Writes the lines for their CONTEXT. Without a gateway's address they ask OneGate.
+    pub(super) fn write(
+        &self,
+        folder: &Path,
+        gateway: Option<IpAddr>,
+    ) -> Result<(), CommandFailure> {
+        let gateway = gateway.map(|gateway| format!("ONEAPP_ZONEMESH_GATEWAY=\"{gateway}\"\n"));
         let lines = Zeroizing::new(format!(
-            "ONEAPP_ZONEMESH_FEDERATION=\"{}\"\nONEAPP_ZONEMESH_GATEWAY=\"{gateway}\"\nONEAPP_ZONEMESH_TOKEN=\"{}\"",
+            "ONEAPP_ZONEMESH_FEDERATION=\"{}\"\n{}ONEAPP_ZONEMESH_TOKEN=\"{}\"",
             self.federation,
+            gateway.unwrap_or_default(),
             self.token.reveal()
         ));
         let file = format!("{}-{}.context", self.role.as_str(), self.federation);

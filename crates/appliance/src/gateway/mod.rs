@@ -1,4 +1,5 @@
-//! The local gateway as a companion meets it: pinned TLS, one question, one session that never gives up.
+//! The local gateway as a companion meets it: pinned TLS, one question, one session that never
+//! gives up.
 //!
 //! It promises that a gateway which CONTEXT does not name is looked for through OneGate, whose
 //! answer is a hint and no more, and that a lost gateway is tried again for ever with jitter. It
@@ -20,10 +21,12 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
 use tonic::Request;
+use zonemesh_api::clients::Said;
 use zonemesh_api::keepalive::{self, Keepalive, KeepaliveMismatch, Whose};
 use zonemesh_api::v1;
 use zonemesh_api::wire::local::{FederationAnswer, FederationQuestion, RegisteredSuperLink};
 use zonemesh_api::wire::onegate::OneGateIdentity;
+use zonemesh_core::exit::error_line;
 use zonemesh_core::name::FederationName;
 use zonemesh_core::time::UnixMillis;
 use zonemesh_core::token::{VmRole, VmToken};
@@ -198,6 +201,21 @@ fn misfit(ours: &[(Whose, Keepalive)], theirs: Option<Keepalive>) -> Option<Reas
         };
         Some(Reason::Keepalive { whose, mismatch })
     })
+}
+
+/// Whether a gateway's local API answers at an address. Nothing is said to it, and nobody is
+/// believed.
+///
+/// # Errors
+/// Why nobody answers.
+pub async fn serves_at(address: SocketAddr) -> Result<(), String> {
+    let tls = zonemesh_pki::asking_client_config().map_err(|error| error_line(&error))?;
+    let connecting = zonemesh_api::clients::local::connect(address, tls);
+    match tokio::time::timeout(at::CALL_TIMEOUT, connecting).await {
+        Ok(Ok(_answers)) => Ok(()),
+        Ok(Err(error)) => Err(Said::from(error).to_string()),
+        Err(_elapsed) => Err(format!("no answer within {} s", at::CALL_TIMEOUT.as_secs())),
+    }
 }
 
 fn signed(clock: UnixMillis) -> i64 {

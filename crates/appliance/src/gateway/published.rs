@@ -13,10 +13,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use crate::onegate::ZONEMESH_GATEWAY as PUBLISHED;
 use crate::settings::local_api_address;
 
-/// The attribute.
-const PUBLISHED: &str = "ZONEMESH_GATEWAY";
 /// The state ACTIVE: neither poweroff nor done.
 const ACTIVE: &str = "3";
 

@@ -5,8 +5,6 @@
 //! platform's way to be told is another field of [`Reporter`].
 //! Shape of the file: [`CompanionStatus`], `"schema": "zonemesh/companion/v1"`.
 
-mod readiness;
-
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,7 +15,7 @@ use zonemesh_core::finding::Finding;
 use zonemesh_core::name::FederationName;
 
 use crate::files::write_atomic;
-use crate::onegate::OneGate;
+use crate::onegate::{self, OneGate, READY, YES};
 use crate::reason::Reason;
 use crate::state_folder::StateFolder;
 
@@ -80,8 +78,8 @@ pub struct Reporter {
     path: PathBuf,
     status: CompanionStatus,
     said: Option<(Reason, Instant)>,
-    /// Whether OneGate is to say READY=YES of this VM.
-    is_ready: watch::Sender<bool>,
+    /// What OneGate's READY is to say of this VM.
+    ready: watch::Sender<Option<String>>,
     _telling: JoinSet<()>,
 }
 
@@ -108,12 +106,12 @@ impl Reporter {
             flower_starts: 0,
         };
         let path = folder.status_file();
-        let (is_ready, wanted) = watch::channel(false);
+        let (ready, wanted) = watch::channel(None);
         let mut telling = JoinSet::new();
         if let Some(onegate) = onegate {
-            telling.spawn(readiness::keep_told(onegate, wanted));
+            telling.spawn(onegate::keep_told(onegate, READY, wanted));
         }
-        let reporter = Self { path, status, said: None, is_ready, _telling: telling };
+        let reporter = Self { path, status, said: None, ready, _telling: telling };
         reporter.write();
         reporter
     }
@@ -152,7 +150,8 @@ impl Reporter {
             let federation = &self.status.federation;
             tracing::info!(state = ?state, %federation, endpoint = self.status.endpoint, "state");
         }
-        self.is_ready.send_replace(state == CompanionState::Ready);
+        let is_ready = state == CompanionState::Ready;
+        self.ready.send_replace(is_ready.then(|| YES.to_owned()));
         self.status.reason = None;
         self.said = None;
         self.write();

@@ -21,8 +21,8 @@ use crate::onegate::OneGate;
 use crate::source::{ContextKey, KeyReaders, SettingsErrors, Variables};
 
 pub(crate) use checks::gateway as local_api_address;
-pub use onegate_keys::onegate_lack;
-pub use strangers::{is_ours, strangers};
+pub use onegate_keys::{onegate_lack, read as onegate};
+pub use strangers::{OF_GATEWAYS, OLD, is_ours, strangers};
 
 /// Port of a gateway's local API, unless ONEAPP_ZONEMESH_GATEWAY names another.
 pub const LOCAL_API_PORT: u16 = 51822;

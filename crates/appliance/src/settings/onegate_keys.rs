@@ -10,7 +10,7 @@ use crate::source::{ContextKey, Variables};
 const KEYS: [ContextKey; 3] = [ONEGATE_ENDPOINT, VMID, TOKENTXT];
 
 /// OneGate, if this VM has it; what is wrong with a value is recorded.
-pub(super) fn read(variables: &mut Variables<'_>) -> Option<OneGate> {
+pub fn read(variables: &mut Variables<'_>) -> Option<OneGate> {
     let endpoint = variables.optional(ONEGATE_ENDPOINT, checks::endpoint);
     let vm = variables.optional(VMID, checks::header);
     let token = variables.optional(TOKENTXT, checks::header);

@@ -11,14 +11,24 @@ use crate::source::KeyReaders;
 
 /// Beginnings of names that somebody wrote for us.
 const OURS: [&str; 3] = ["ONEAPP_ZONEMESH_", "ONEAPP_FL_", "ONEAPP_FLOWER_"];
-/// Keys of the gateway's appliance.
-const GATEWAYS: [&str; 3] =
-    ["ONEAPP_ZONEMESH_CONFIG", "ONEAPP_ZONEMESH_FOUNDING", "ONEAPP_ZONEMESH_INVITATION"];
+/// Keys that `zonemesh-gateway` reads, and the companions of Flower do not.
+pub const OF_GATEWAYS: [&str; 4] = [
+    "ONEAPP_ZONEMESH_INVITATION",
+    "ONEAPP_ZONEMESH_ENDPOINT",
+    "ONEAPP_ZONEMESH_LISTEN",
+    "ONEAPP_ZONEMESH_CONFIG",
+];
 /// Keys that once did something, and what does it now.
-const OLD: [(&str, &str); 1] = [(
-    "ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT",
-    "ONEAPP_ZONEMESH_TOKEN says which zone's gateway is talked to",
-)];
+pub const OLD: [(&str, &str); 2] = [
+    (
+        "ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT",
+        "ONEAPP_ZONEMESH_TOKEN says which zone's gateway is talked to",
+    ),
+    (
+        "ONEAPP_ZONEMESH_FOUNDING",
+        "ONEAPP_ZONEMESH_INVITATION takes the founding bundle, too, in the founding zone",
+    ),
+];
 
 /// True if a companion reads the key, or the name was written for one.
 #[must_use]
@@ -41,8 +51,8 @@ fn stranger(name: &str, role: VmRole) -> Option<String> {
         let is_read = key.readers == KeyReaders::Both || key.readers == reader;
         return (!is_read).then(|| format!("{name} has no effect here: {other} reads it"));
     }
-    if GATEWAYS.contains(&name) {
-        return Some(format!("{name} has no effect here: the gateway's appliance reads it"));
+    if OF_GATEWAYS.contains(&name) {
+        return Some(format!("{name} has no effect here: zonemesh-gateway reads it"));
     }
     if let Some((_, now)) = OLD.iter().find(|(old, _)| *old == name) {
         return Some(format!("{name} has no effect any more: {now}"));
@@ -76,7 +86,7 @@ mod tests {
             ("ONEAPP_FL_NODE_CONFIG", "did you mean ONEAPP_ZONEMESH_NODE_CONFIG?"),
             ("ONEAPP_FL_QQQQ", "it is no key of this release"),
             ("ONEAPP_ZONEMESH_FLEET_PORT", "has no effect here: zonemesh-superlink reads it"),
-            ("ONEAPP_ZONEMESH_INVITATION", "the gateway's appliance reads it"),
+            ("ONEAPP_ZONEMESH_INVITATION", "zonemesh-gateway reads it"),
             ("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", "has no effect any more"),
         ] {
             assert!(said(name).contains(expected), "{name}: {}", said(name));

@@ -102,6 +102,8 @@ pub enum KeyReaders {
     SuperLink,
     /// `zonemesh-supernode`.
     SuperNode,
+    /// `zonemesh-gateway`.
+    Gateway,
 }
 
 /// Looks keys up and collects what is wrong with them.

@@ -220,12 +220,14 @@ pub(super) fn local_api(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
     };
     let ip = placed.value.ip();
     let in_zone = draft.zone.prefixes.iter().any(|prefix| prefix.value.contains(&ip));
-    if !in_zone && !ip.is_loopback() && !draft.zone.prefixes.is_empty() {
+    // Whoever is not of the zone is turned away at the door, wherever it listens.
+    let is_anywhere = ip.is_loopback() || ip.is_unspecified();
+    if !in_zone && !is_anywhere && !draft.zone.prefixes.is_empty() {
         let prefixes: Vec<String> =
             draft.zone.prefixes.iter().map(|prefix| prefix.value.to_string()).collect();
         let complaint = Complaint::new(
             format!("{ip} is not on the zone's LAN"),
-            format!("an address in {} or loopback", prefixes.join(", ")),
+            format!("an address in {}, loopback, 0.0.0.0 or [::]", prefixes.join(", ")),
             "give this gateway's LAN address: only the zone's own VMs may use the local API",
         );
         mistakes.report_conflict(placed, complaint);

@@ -157,19 +157,16 @@ fn the_local_api_listens_on_the_lan() {
     mistake(
         "10.10.10.1:51822",
         "10.10.20.1:51822",
-        "zm.toml:13:10: local_api.listen: 10.10.20.1 is not on the zone's LAN; expected an address in 10.10.10.0/24 or loopback; give this gateway's LAN address: only the zone's own VMs may use the local API",
-    );
-    mistake(
-        "10.10.10.1:51822",
-        "0.0.0.0:51822",
-        "zm.toml:13:10: local_api.listen: 0.0.0.0 is not on the zone's LAN; expected an address in 10.10.10.0/24 or loopback; give this gateway's LAN address: only the zone's own VMs may use the local API",
+        "zm.toml:13:10: local_api.listen: 10.10.20.1 is not on the zone's LAN; expected an address in 10.10.10.0/24, loopback, 0.0.0.0 or [::]; give this gateway's LAN address: only the zone's own VMs may use the local API",
     );
     mistake(
         "10.10.10.1:51822",
         "10.10.10.1",
         "zm.toml:13:10: local_api.listen: found \"10.10.10.1\"; expected an IP address with a port, such as \"10.10.10.1:51822\"; give the gateway's address on the zone's LAN and a port",
     );
-    Config::parse(&VALID.replace("10.10.10.1:", "127.0.0.1:"), "zm.toml").unwrap();
+    for anywhere in ["127.0.0.1:", "0.0.0.0:", "[::]:"] {
+        Config::parse(&VALID.replace("10.10.10.1:", anywhere), "zm.toml").unwrap();
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 mod authorities;
 mod founded_elsewhere;
 mod founded_with_federation;
+mod from_context;
+mod gateway_vm;
 mod identity;
 mod invitations;
 mod join_by_invitation;

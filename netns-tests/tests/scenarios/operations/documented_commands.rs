@@ -13,8 +13,14 @@ use zonemesh_lab::binaries;
 
 use netns_tests::markdown::{Block, all_documents, blocks, read};
 
-const PROGRAMS: [&str; 5] =
-    ["zonemesh", "zonemeshd", "zonemesh-superlink", "zonemesh-supernode", "zonemesh-wg"];
+const PROGRAMS: [&str; 6] = [
+    "zonemesh",
+    "zonemeshd",
+    "zonemesh-gateway",
+    "zonemesh-superlink",
+    "zonemesh-supernode",
+    "zonemesh-wg",
+];
 
 /// The words of one simple command of ours, without `sudo`, variables and redirections.
 fn ours(command: &str) -> Option<Vec<String>> {

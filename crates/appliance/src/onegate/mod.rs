@@ -3,10 +3,13 @@
 //! It promises that no proxy of the environment and no redirect catches a question, that each ends
 //! within seconds with an answer or with words, and that only plain tokens are told ever: OneGate's
 //! server damages values with commas, brackets and backslashes, and OneFlow opens its gate for any
-//! key that ends in `READY=YES`. It refuses to ask twice: that is its callers'.
+//! key that ends in `READY=YES`. It refuses to ask twice: that is [`keep_told`]'s, and its
+//! callers'.
 //! Specification: OpenNebula's `onegate-server.rb`: headers X-ONEGATE-TOKEN and X-ONEGATE-VMID;
 //! `PUT /vm` with a form, `type=1` sets, `type=2` erases; any 2xx is success, errors are plain
 //! text.
+
+mod told;
 
 use std::fmt;
 use std::time::Duration;
@@ -15,6 +18,15 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue, InvalidHeaderValue};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 use zeroize::Zeroizing;
+
+pub use told::keep_told;
+
+/// Whether a VM is ready, as OneFlow looks at it.
+pub const READY: &str = "READY";
+/// What a ready VM says.
+pub const YES: &str = "YES";
+/// Where a gateway's local API is: base64 of IP:PORT.
+pub const ZONEMESH_GATEWAY: &str = "ZONEMESH_GATEWAY";
 
 /// Longest time for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -60,6 +72,12 @@ pub enum OneGateError {
     TooLong {
         /// ONEGATE_ENDPOINT.
         endpoint: String,
+    },
+    /// A value that OneGate's server would damage.
+    #[error("{name} is not told to OneGate: its value is no plain word")]
+    NotPlain {
+        /// Of which attribute.
+        name: &'static str,
     },
     /// An answer that is no JSON.
     #[error("what OneGate at {endpoint} answers is no JSON")]
@@ -111,37 +129,48 @@ impl OneGate {
         self.read(self.send(self.request(Method::GET, "/service?extended=true")?).await?).await
     }
 
-    /// What READY says of this VM; nothing if it has none.
+    /// What OneGate knows of this VM.
     ///
     /// # Errors
     /// No usable answer.
-    pub async fn ready(&self) -> Result<Option<String>, OneGateError> {
-        let answer = self.read(self.send(self.request(Method::GET, "/vm")?).await?).await?;
-        let ready = &answer["VM"]["USER_TEMPLATE"]["READY"];
-        Ok(match ready {
+    pub async fn vm(&self) -> Result<Value, OneGateError> {
+        self.read(self.send(self.request(Method::GET, "/vm")?).await?).await
+    }
+
+    /// An attribute of this VM; nothing if it has none.
+    ///
+    /// # Errors
+    /// No usable answer.
+    pub async fn attribute(&self, name: &str) -> Result<Option<String>, OneGateError> {
+        let answer = self.vm().await?;
+        Ok(match &answer["VM"]["USER_TEMPLATE"][name] {
             Value::Null => None,
             Value::String(text) => Some(text.clone()),
             other => Some(other.to_string()),
         })
     }
 
-    /// Publishes `READY=YES`.
+    /// Sets an attribute of this VM.
+    ///
+    /// # Errors
+    /// It was not heard, or its value is not plain.
+    pub async fn tell(&self, name: &'static str, value: &str) -> Result<(), OneGateError> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=._:-".contains(&byte);
+        if !value.bytes().all(is_plain) {
+            return Err(OneGateError::NotPlain { name });
+        }
+        self.put(format!("data={name}%3D{}&type=1", in_a_form(value))).await
+    }
+
+    /// Erases an attribute of this VM.
     ///
     /// # Errors
     /// It was not heard.
-    pub async fn tell_ready(&self) -> Result<(), OneGateError> {
-        self.put("data=READY%3DYES&type=1").await
+    pub async fn erase(&self, name: &'static str) -> Result<(), OneGateError> {
+        self.put(format!("data={name}&type=2")).await
     }
 
-    /// Erases READY.
-    ///
-    /// # Errors
-    /// It was not heard.
-    pub async fn erase_ready(&self) -> Result<(), OneGateError> {
-        self.put("data=READY&type=2").await
-    }
-
-    async fn put(&self, form: &'static str) -> Result<(), OneGateError> {
+    async fn put(&self, form: String) -> Result<(), OneGateError> {
         let request = self.request(Method::PUT, "/vm")?;
         let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
         self.send(request).await.map(drop)
@@ -197,4 +226,9 @@ impl OneGate {
         let source = source.without_url();
         OneGateError::Unreachable { endpoint: self.endpoint.clone(), source }
     }
+}
+
+/// A plain word, as it stands in a form.
+fn in_a_form(word: &str) -> String {
+    word.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D").replace(':', "%3A")
 }

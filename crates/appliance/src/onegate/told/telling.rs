@@ -1,4 +1,4 @@
-//! When OneGate is told which READY, and when it is looked whether that still stands. Pure.
+//! When OneGate is told which value, and when it is looked whether that still stands. Pure.
 //!
 //! It promises that what failed is tried again for ever, less and less often, that a new value
 //! comes at once and instead of the old one, and that one which was heard is looked after. It
@@ -14,60 +14,58 @@ use crate::backoff::Backoff;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Before a later one, at most.
 const LAST_WAIT: Duration = Duration::from_secs(60);
-/// How soon it is looked again whether READY stands: any VM of a service may write the attributes of
+/// How soon it is looked again whether it stands: any VM of a service may write the attributes of
 /// another, and so may people.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// What a ready VM says.
-const YES: &str = "YES";
 
 /// What is to be done at OneGate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ReadinessErrand {
-    /// Set READY=YES.
-    Tell,
-    /// Erase READY.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum AttributeErrand {
+    /// Set it to this.
+    Tell(String),
+    /// Erase it.
     Erase,
-    /// See what READY says. An erasure begins so: there is mostly nothing to erase.
+    /// See what it says. An erasure begins so: there is mostly nothing to erase.
     Look,
 }
 
 /// What is wanted, what was heard, what comes next.
-pub(super) struct ReadinessTelling {
-    is_wanted: bool,
+pub(super) struct AttributeTelling {
+    wanted: Option<String>,
     was_heard: bool,
-    errand: ReadinessErrand,
+    errand: AttributeErrand,
     due: Instant,
     backoff: Backoff,
     looks: Backoff,
 }
 
-impl ReadinessTelling {
-    /// A companion that has just begun is not ready, whatever was told before.
+impl AttributeTelling {
+    /// A program that has just begun says nothing, whatever was told before.
     pub(super) const fn new(now: Instant) -> Self {
         Self {
-            is_wanted: false,
+            wanted: None,
             was_heard: false,
-            errand: ReadinessErrand::Look,
+            errand: AttributeErrand::Look,
             due: now,
             backoff: Backoff::new(FIRST_WAIT, LAST_WAIT),
             looks: Backoff::new(LOOK_EVERY, LOOK_EVERY),
         }
     }
 
-    pub(super) const fn errand(&self) -> ReadinessErrand {
-        self.errand
+    pub(super) fn errand(&self) -> AttributeErrand {
+        self.errand.clone()
     }
 
     pub(super) const fn due(&self) -> Instant {
         self.due
     }
 
-    /// READY=YES is to stand there, or nothing.
-    pub(super) fn want(&mut self, is_wanted: bool, now: Instant) {
-        if self.is_wanted != is_wanted {
-            self.is_wanted = is_wanted;
+    /// This value is to stand there, or none.
+    pub(super) fn want(&mut self, wanted: Option<String>, now: Instant) {
+        if self.wanted != wanted {
+            self.wanted = wanted;
             self.was_heard = false;
-            self.errand = if is_wanted { ReadinessErrand::Tell } else { ReadinessErrand::Look };
+            self.errand = self.wanted.clone().map_or(AttributeErrand::Look, AttributeErrand::Tell);
             self.due = now;
         }
     }
@@ -75,14 +73,14 @@ impl ReadinessTelling {
     /// OneGate took what it was told.
     pub(super) fn heard(&mut self, now: Instant) {
         self.was_heard = true;
-        self.errand = ReadinessErrand::Look;
+        self.errand = AttributeErrand::Look;
         self.due = now + self.looks.wait();
         self.backoff.reset();
     }
 
-    /// What READY says there.
-    pub(super) fn saw(&mut self, ready: Option<&str>, now: Instant) {
-        if ready == self.is_wanted.then_some(YES) {
+    /// What stands there.
+    pub(super) fn saw(&mut self, there: Option<&str>, now: Instant) {
+        if there == self.wanted.as_deref() {
             return self.heard(now);
         }
         self.write(now);
@@ -100,7 +98,7 @@ impl ReadinessTelling {
 
     /// Others that write there may not be written against without a pause.
     fn write(&mut self, now: Instant) {
-        self.errand = if self.is_wanted { ReadinessErrand::Tell } else { ReadinessErrand::Erase };
+        self.errand = self.wanted.clone().map_or(AttributeErrand::Erase, AttributeErrand::Tell);
         self.due = now;
     }
 }
@@ -108,20 +106,21 @@ impl ReadinessTelling {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::onegate::YES;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     /// A OneGate with one attribute, which can be broken, and what it was asked.
     #[derive(Default)]
     struct PlayedAttribute {
-        ready: Option<&'static str>,
+        ready: Option<String>,
         is_broken: bool,
         is_forbidden: bool,
-        asked: Vec<ReadinessErrand>,
+        asked: Vec<AttributeErrand>,
     }
 
     struct Play {
-        telling: ReadinessTelling,
+        telling: AttributeTelling,
         onegate: PlayedAttribute,
         now: Instant,
     }
@@ -129,8 +128,9 @@ mod tests {
     impl Play {
         fn begin(ready: Option<&'static str>) -> Self {
             let now = Instant::now();
-            let onegate = PlayedAttribute { ready, ..PlayedAttribute::default() };
-            Self { telling: ReadinessTelling::new(now), onegate, now }
+            let onegate =
+                PlayedAttribute { ready: ready.map(str::to_owned), ..PlayedAttribute::default() };
+            Self { telling: AttributeTelling::new(now), onegate, now }
         }
 
         /// Time goes on; whatever is due is done.
@@ -145,21 +145,23 @@ mod tests {
 
         fn errand(&mut self) {
             let (errand, now) = (self.telling.errand(), self.now);
-            self.onegate.asked.push(errand);
+            self.onegate.asked.push(errand.clone());
             match errand {
                 _ if self.onegate.is_broken => return self.telling.failed(now),
-                ReadinessErrand::Look if self.onegate.is_forbidden => {
+                AttributeErrand::Look if self.onegate.is_forbidden => {
                     return self.telling.blind(now);
                 }
-                ReadinessErrand::Look => return self.telling.saw(self.onegate.ready, now),
-                ReadinessErrand::Tell => self.onegate.ready = Some("YES"),
-                ReadinessErrand::Erase => self.onegate.ready = None,
+                AttributeErrand::Look => {
+                    return self.telling.saw(self.onegate.ready.as_deref(), now);
+                }
+                AttributeErrand::Tell(value) => self.onegate.ready = Some(value),
+                AttributeErrand::Erase => self.onegate.ready = None,
             }
             self.telling.heard(now);
         }
 
         fn want(&mut self, is_wanted: bool) {
-            self.telling.want(is_wanted, self.now);
+            self.telling.want(is_wanted.then(|| YES.to_owned()), self.now);
         }
     }
 
@@ -171,19 +173,23 @@ mod tests {
         play.pass(5 * 3600 * SECOND);
         let tries = play.onegate.asked.len();
         assert!((290..=700).contains(&tries), "{tries} tries in five hours");
-        assert!(play.onegate.asked[1..].iter().all(|errand| *errand == ReadinessErrand::Tell));
+        assert!(
+            play.onegate.asked[1..]
+                .iter()
+                .all(|errand| *errand == AttributeErrand::Tell(YES.to_owned()))
+        );
         play.onegate.is_broken = false;
         play.pass(LAST_WAIT);
-        assert_eq!(play.onegate.ready, Some("YES"));
+        assert_eq!(play.onegate.ready.as_deref(), Some(YES));
         for lost in [None, Some("NO")] {
-            play.onegate.ready = lost;
+            play.onegate.ready = lost.map(str::to_owned);
             play.pass(LOOK_EVERY + SECOND);
-            assert_eq!(play.onegate.ready, Some("YES"), "{lost:?}");
+            assert_eq!(play.onegate.ready.as_deref(), Some(YES), "{lost:?}");
         }
         // Where it stands it is looked at and not written.
         play.onegate.asked.clear();
         play.pass(10 * LOOK_EVERY);
-        assert!(play.onegate.asked.iter().all(|errand| *errand == ReadinessErrand::Look));
+        assert!(play.onegate.asked.iter().all(|errand| *errand == AttributeErrand::Look));
         assert!(play.onegate.asked.len() <= 21, "{}", play.onegate.asked.len());
     }
 
@@ -192,10 +198,10 @@ mod tests {
         let mut play = Play::begin(Some("YES"));
         play.pass(Duration::ZERO);
         assert_eq!(play.onegate.ready, None);
-        assert_eq!(play.onegate.asked, [ReadinessErrand::Look, ReadinessErrand::Erase]);
+        assert_eq!(play.onegate.asked, [AttributeErrand::Look, AttributeErrand::Erase]);
         let mut fresh = Play::begin(None);
         fresh.pass(Duration::ZERO);
-        assert_eq!(fresh.onegate.asked, [ReadinessErrand::Look], "there is nothing to erase");
+        assert_eq!(fresh.onegate.asked, [AttributeErrand::Look], "there is nothing to erase");
     }
 
     #[test]
@@ -208,12 +214,12 @@ mod tests {
         play.onegate.is_broken = false;
         play.pass(Duration::ZERO);
         assert_eq!(
-            (play.onegate.asked.last(), play.onegate.ready),
-            (Some(&ReadinessErrand::Look), None)
+            (play.onegate.asked.last(), play.onegate.ready.as_deref()),
+            (Some(&AttributeErrand::Look), None)
         );
         play.want(true);
         play.pass(Duration::ZERO);
-        assert_eq!(play.onegate.ready, Some("YES"));
+        assert_eq!(play.onegate.ready.as_deref(), Some(YES));
         play.want(false);
         play.pass(Duration::ZERO);
         assert_eq!(play.onegate.ready, None);
@@ -227,9 +233,19 @@ mod tests {
         assert_eq!(play.onegate.ready, None);
         play.want(true);
         play.pass(Duration::ZERO);
-        assert_eq!(play.onegate.ready, Some("YES"));
+        assert_eq!(play.onegate.ready.as_deref(), Some(YES));
         play.onegate.asked.clear();
         play.pass(5 * LOOK_EVERY);
-        assert!(play.onegate.asked.iter().all(|errand| *errand == ReadinessErrand::Look));
+        assert!(play.onegate.asked.iter().all(|errand| *errand == AttributeErrand::Look));
+    }
+
+    #[test]
+    fn another_value_replaces_one_that_was_heard() {
+        let mut play = Play::begin(None);
+        for value in ["MTAuMTAuMTAuMTo1MTgyMg==", "MTAuMTAuMTAuMjo1MTgyMg=="] {
+            play.telling.want(Some(value.to_owned()), play.now);
+            play.pass(Duration::ZERO);
+            assert_eq!(play.onegate.ready.as_deref(), Some(value));
+        }
     }
 }

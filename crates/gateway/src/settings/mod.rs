@@ -1,0 +1,173 @@
+//! What `zonemesh-gateway` is told: the keys of its VM's CONTEXT, as types.
+//!
+//! It promises that a settings value can be used as it is, or that every key which is wrong is
+//! named, all of them at once, with what was expected; and that two sources of one configuration
+//! are refused. It refuses to look at the network or at files.
+
+mod given;
+mod keys;
+mod whole;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use zonemesh_appliance::onegate::OneGate;
+use zonemesh_appliance::settings::{self, LOCAL_API_PORT, OF_GATEWAYS, OLD, is_ours};
+use zonemesh_appliance::source::{ContextKey, SettingsErrors, Variables};
+use zonemesh_config::{Endpoint, EndpointError};
+use zonemesh_core::prefix;
+use zonemesh_core::suggestion::nearest;
+
+use crate::nics::VmNics;
+use crate::places;
+
+pub(crate) use given::{GivenZone, WayIn};
+pub(crate) use keys::NOTHING_GIVEN;
+
+/// What this VM is told.
+#[derive(Debug)]
+pub(crate) struct GatewaySettings {
+    /// Nothing: the configuration is somebody else's.
+    pub(crate) wanted: Option<WantedGateway>,
+    pub(crate) nics: VmNics,
+    pub(crate) onegate: Option<OneGate>,
+}
+
+/// Of what the configuration is made.
+#[derive(Debug)]
+pub(crate) enum WantedGateway {
+    Values(ZoneValues),
+    /// It was given whole.
+    Whole(String),
+}
+
+/// The two or three values, and what follows from CONTEXT.
+#[derive(Debug)]
+pub(crate) struct ZoneValues {
+    pub(crate) given: GivenZone,
+    /// Where other zones call: as it was said, else what CONTEXT knows.
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) listen: SocketAddr,
+}
+
+impl GatewaySettings {
+    /// How the zone becomes a member of its mesh, if CONTEXT says it.
+    pub(crate) const fn given(&self) -> Option<&GivenZone> {
+        match &self.wanted {
+            Some(WantedGateway::Values(values)) => Some(&values.given),
+            Some(WantedGateway::Whole(_)) | None => None,
+        }
+    }
+}
+
+/// Reads them.
+///
+/// # Errors
+/// Every key that is wrong.
+pub(crate) fn read(
+    mut variables: Variables<'_>,
+    nics: VmNics,
+) -> Result<GatewaySettings, SettingsErrors> {
+    let onegate = settings::onegate(&mut variables);
+    refuse_two_sources(&mut variables);
+    let has_whole = variables.raw(keys::CONFIG).is_some();
+    let whole = variables.optional(keys::CONFIG, whole::configuration);
+    let given = variables.optional(keys::INVITATION, GivenZone::parse);
+    let endpoints = variables.optional(keys::ENDPOINT, endpoints);
+    let prefixes = given.as_ref().map_or(&[][..], |given| &given.prefixes);
+    let listen = variables.optional(keys::LISTEN, |text| listen(text, prefixes, &nics));
+    let lan = given.as_ref().map(|given| places::lan_address(&given.prefixes, &nics, None));
+    if let Some(Err(not_in_zone)) = &lan {
+        variables.lacks(keys::INVITATION_HERE, &not_in_zone.to_string());
+    }
+    let wanted = match (given, lan) {
+        _ if has_whole => whole.map(WantedGateway::Whole),
+        (Some(given), Some(Ok(lan))) => {
+            let known = || places::public(&given.prefixes, &nics);
+            let endpoints = endpoints.unwrap_or_else(known);
+            let listen = listen.unwrap_or_else(|| SocketAddr::new(lan, LOCAL_API_PORT));
+            Some(WantedGateway::Values(ZoneValues { given, endpoints, listen }))
+        }
+        _ => None,
+    };
+    variables.finish(Some(GatewaySettings { wanted, nics, onegate }))
+}
+
+/// A whole configuration says all that the other keys say.
+fn refuse_two_sources(variables: &mut Variables<'_>) {
+    let is_given = |key: &ContextKey| variables.raw(*key).is_some();
+    let others = keys::KEYS.iter().filter(|key| key.name != keys::CONFIG.name && is_given(key));
+    let others: Vec<&str> = others.map(|key| key.name).collect();
+    if !is_given(&keys::CONFIG) || others.is_empty() {
+        return;
+    }
+    let problem = format!(
+        "is given beside {}: one of them is the source. Take ONEAPP_ZONEMESH_CONFIG out and keep the \
+         others, from which the configuration follows; or take the others out, and join with \
+         `zonemesh zone join` or found with `zonemesh mesh found`",
+        others.join(", ")
+    );
+    variables.lacks(keys::CONFIG, &problem);
+}
+
+fn endpoints(text: &str) -> Result<Vec<Endpoint>, EndpointError> {
+    let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
+    words.map(places::endpoint).collect()
+}
+
+/// Why nothing can listen there.
+#[derive(Debug, thiserror::Error)]
+enum ListenError {
+    #[error("it is no IP and no IP:PORT (an IPv6 address with a port stands in brackets)")]
+    Form,
+    #[error("this VM does not have the address {0}; seen: {1}")]
+    Elsewhere(IpAddr, String),
+    #[error("{0} is not in the zone ({1}), whose VMs alone may use the local API")]
+    Outside(IpAddr, String),
+}
+
+fn listen(text: &str, zone: &[IpNet], nics: &VmNics) -> Result<SocketAddr, ListenError> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let at = match (bare.parse::<IpAddr>(), text.parse::<SocketAddr>()) {
+        (Ok(ip), _) => SocketAddr::new(ip, LOCAL_API_PORT),
+        (_, Ok(at)) if at.port() != 0 => at,
+        _ => return Err(ListenError::Form),
+    };
+    if at.ip().is_unspecified() {
+        return Ok(at);
+    }
+    if nics.local().all(|nic| nic.net.addr() != at.ip()) {
+        return Err(ListenError::Elsewhere(at.ip(), nics.seen()));
+    }
+    if zone.is_empty() || prefix::contains(zone, &at.ip()) {
+        return Ok(at);
+    }
+    let zone: Vec<String> = zone.iter().map(ToString::to_string).collect();
+    Err(ListenError::Outside(at.ip(), zone.join(", ")))
+}
+
+/// What to say of each name that is ours and does nothing in a gateway's VM.
+pub(crate) fn strangers(names: &BTreeSet<String>) -> Vec<String> {
+    let ours = names.iter().map(String::as_str).filter(|name| is_ours(name));
+    ours.filter(|name| name.starts_with("ONEAPP_")).filter_map(stranger).collect()
+}
+
+fn stranger(name: &str) -> Option<String> {
+    if OF_GATEWAYS.contains(&name) {
+        return None;
+    }
+    if let Some((_, now)) = OLD.iter().find(|(old, _)| *old == name) {
+        return Some(format!("{name} has no effect any more: {now}"));
+    }
+    if settings::KEYS.iter().any(|key| key.name == name) {
+        return Some(format!("{name} has no effect here: the companions of Flower read it"));
+    }
+    Some(match nearest(name, &OF_GATEWAYS) {
+        Some(meant) => format!("{name} has no effect: it is no key; did you mean {meant}?"),
+        None => format!("{name} has no effect: it is no key of this release"),
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,121 @@
+//! A mesh from the values of its zones' CONTEXT, and from nothing else: no configuration is written
+//! by hand, and no address is known before OpenNebula gives it.
+//!
+//! ```text
+//!   berlin (founding bundle)       WAN                 madrid (invitation)
+//!   client 10.10.10.5 - gw - [ router ] - gw - worker 10.10.11.5
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use zonemesh_lab::binaries;
+use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::mesh::patience;
+use zonemesh_lab::namespace::run;
+use zonemesh_lab::wait::{Look, until};
+use zonemesh_standin::{ONEGATE_VM, OneGateFault, base64_word};
+
+use super::gateway_vm::GatewayVm;
+
+const ZONES: [ZonePlan<'_>; 2] =
+    [ZonePlan { name: "berlin", vms: &["client"] }, ZonePlan { name: "madrid", vms: &["worker"] }];
+
+/// Makes the mesh on an administrator's machine; returns its folder.
+fn init(lab: &Lab) -> Result<PathBuf> {
+    let (berlin, madrid) = (lab.zone("berlin")?, lab.zone("madrid")?);
+    let folder = lab.folder().join("founded");
+    let founder = format!("berlin={}@{}:51820", berlin.prefix(), berlin.wan_address);
+    let zone = format!("madrid={}", madrid.prefix());
+    let mut command = Command::new(binaries::find("zonemesh")?);
+    command.current_dir(lab.folder()).args(["mesh", "init", "--out"]).arg(&folder);
+    command.args(["--founder", &founder, "--zone", &zone]);
+    run(command.args(["--federation", "health-eu=berlin:madrid"]))?;
+    Ok(folder)
+}
+
+/// Packets of a VM in berlin come to one in madrid and back.
+fn ping(lab: &Lab) -> Result<()> {
+    let worker = lab.zone("madrid")?.vm("worker")?.address.to_string();
+    until("a ping from berlin to madrid", patience(), || {
+        let client = &lab.zone("berlin")?.vm("client")?.namespace;
+        Ok(Look::retry(client.run(&["ping", "-c", "1", "-W", "1", &worker])))
+    })?;
+    Ok(())
+}
+
+fn text(file: &Path) -> Result<String> {
+    Ok(std::fs::read_to_string(file)?)
+}
+
+#[test]
+fn two_zones_come_up_from_the_values_of_their_context_whichever_boots_first() -> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    let folder = init(&lab)?;
+    let mut madrid = GatewayVm::new(&lab, lab.zone("madrid")?)?;
+    madrid.take(&folder.join("madrid/context"))?;
+    madrid.set("ONEAPP_ZONEMESH_LISTEN", "0.0.0.0");
+    // What an earlier life of the VM has told.
+    madrid.onegate.write(ONEGATE_VM, "READY", Some("YES"));
+    madrid.boot(&lab)?;
+    let (address, _) = until("madrid's address in OneGate", patience(), || {
+        let told = madrid.told("ZONEMESH_GATEWAY");
+        Ok(told.map_or_else(|| Look::Not(format!("{:?}", madrid.report())), Look::Done))
+    })?;
+    let lan = lab.zone("madrid")?.lan_address;
+    ensure!(address == base64_word(&format!("{lan}:51822")), "{address}");
+    ensure!(madrid.told("READY").is_none(), "nobody has let it in yet");
+
+    let mut berlin = GatewayVm::new(&lab, lab.zone("berlin")?)?;
+    berlin.take(&folder.join("berlin/context"))?;
+    // Its endpoint follows from its public NIC as well.
+    berlin.set("ONEAPP_ZONEMESH_ENDPOINT", "");
+    // OneGate is of no use for longer than the boot takes.
+    berlin.onegate.fails(Some(OneGateFault::Error));
+    berlin.boot(&lab)?;
+    ensure!(berlin.told("READY").is_none(), "who has told it?");
+    berlin.onegate.fails(None);
+    berlin.wait_until_ready(patience())?;
+    madrid.wait_until_ready(patience())?;
+    ping(&lab)?;
+    let toml = text(&berlin.toml())?;
+    let endpoint = format!("endpoints = [\"{}:51820\"]", lab.zone("berlin")?.wan_address);
+    ensure!(toml.starts_with("# Source: CONTEXT (") && toml.contains(&endpoint), "{toml}");
+    let tokens = berlin.ask(&["token", "list"])?;
+    ensure!(tokens["tokens"].as_array().is_some_and(|all| all.len() == 2), "{tokens}");
+
+    an_edit_outlives_a_boot(&lab, &mut madrid)?;
+    a_vm_made_anew_is_told_what_to_do(&lab, &mut madrid)?;
+    lab.succeeded()
+}
+
+fn an_edit_outlives_a_boot(lab: &Lab, madrid: &mut GatewayVm) -> Result<()> {
+    let edited = format!("{}\n[log]\nlevel = \"debug\"\n", text(&madrid.toml())?);
+    std::fs::write(madrid.toml(), &edited)?;
+    let said = madrid.boot(lab)?;
+    ensure!(said.contains("edited here since it was written from CONTEXT, and stays"), "{said}");
+    ensure!(text(&madrid.toml())? == edited);
+    madrid.wait_until_ready(patience())?;
+    ping(lab)
+}
+
+fn a_vm_made_anew_is_told_what_to_do(lab: &Lab, madrid: &mut GatewayVm) -> Result<()> {
+    madrid.shut_down()?;
+    for file in std::fs::read_dir(madrid.state())? {
+        let path = file?.path();
+        if path.is_dir() { std::fs::remove_dir_all(path)? } else { std::fs::remove_file(path)? }
+    }
+    std::fs::remove_file(madrid.toml())?;
+    madrid.boot(lab)?;
+    let (report, _) = until("madrid to be told", patience() + Duration::from_secs(30), || {
+        let report = madrid.report()?;
+        let fix = report["fix"].as_str().unwrap_or_default();
+        let is_told = fix.contains("zonemesh state restore") && fix.contains("zone invite madrid");
+        Ok(if is_told { Look::Done(report) } else { Look::Not(report.to_string()) })
+    })?;
+    ensure!(report["ready"] == false && report["missing"].to_string().contains("used"), "{report}");
+    ensure!(madrid.told("READY").is_none(), "{report}");
+    Ok(())
+}

@@ -1,7 +1,7 @@
 //! The configuration that follows from CONTEXT. Pure.
 //!
-//! It promises a text that the daemon takes, with nothing in it that the mesh says better: the
-//! tunnel addresses are those of the zone's grant, whichever that is. It refuses to write files.
+//! It promises a text that the daemon takes, and that whatever CONTEXT says comes before what OneGate
+//! says. It refuses to write files.
 
 use std::fmt::Write as _;
 
@@ -50,8 +50,12 @@ fn from_values(values: &ZoneValues, hint: &[Endpoint]) -> String {
     let ZoneValues { given, endpoints, listen } = values;
     let is_hinted = endpoints.is_empty();
     let endpoints = if is_hinted { hint } else { endpoints };
-    let mut text =
-        format!("[zone]\nname = \"{}\"\nprefixes = {:?}\n", given.zone, texts(&given.prefixes));
+    let mut text = format!(
+        "[zone]\nname = \"{}\"\nprefixes = {:?}\n\n[tunnel]\naddresses = {:?}\n",
+        given.zone,
+        texts(&given.prefixes),
+        texts(&given.tunnel_ips)
+    );
     if !endpoints.is_empty() {
         // Writing into a String does not fail.
         let source = if is_hinted { HINTED } else { "" };
@@ -78,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_founder_has_its_federation_and_the_grant_says_the_tunnel_addresses() {
+    fn the_founder_has_its_federation_its_lan_and_its_tunnel_addresses() {
         let [bundle, invitation] = usual();
         let endpoint = ("ONEAPP_ZONEMESH_ENDPOINT", "gw.berlin.example");
         let lan = ("ETH0_IP", "10.10.10.7");
@@ -89,7 +93,8 @@ mod tests {
         assert_eq!(config.gateway.endpoints, ["gw.berlin.example:51820".parse().unwrap()]);
         assert_eq!(config.local_api.unwrap().listen.to_string(), "10.10.10.7:51822");
         assert_eq!(config.federations.len(), 1);
-        assert!(config.tunnel.addresses.is_empty(), "the daemon follows the grant");
+        // Known before the first start: a founder is asked as soon as it has founded.
+        assert_eq!(config.tunnel.addresses, ["10.255.0.1".parse::<std::net::IpAddr>().unwrap()]);
         assert!(!text.contains(&bundle[60..90]) && !text.contains(&invitation[60..90]));
     }
 

@@ -18,8 +18,8 @@ use crate::settings::{GivenZone, WayIn};
 
 /// Before the first new try, at most, and before a later one.
 const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
-/// Before what was refused is tried again, at most.
-const REFUSED_WAIT: Duration = Duration::from_secs(600);
+/// Before what was refused is tried again, at most, and later.
+const REFUSED_WAITS: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(600)];
 
 /// Where the zone is on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub(super) async fn become_member(
     stage: watch::Sender<MemberStage>,
 ) {
     let mut backoff = Backoff::new(WAITS[0], WAITS[1]);
-    let mut refusals = Backoff::new(REFUSED_WAIT, REFUSED_WAIT);
+    let mut refusals = Backoff::new(REFUSED_WAITS[0], REFUSED_WAITS[1]);
     loop {
         let wait = match step(&given, &daemon, &stage).await {
             Ok(reached) => {

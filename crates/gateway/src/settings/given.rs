@@ -5,6 +5,7 @@
 //! does.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use zeroize::Zeroizing;
@@ -21,6 +22,8 @@ use zonemesh_core::time::UnixMillis;
 pub(crate) struct GivenZone {
     pub(crate) zone: ZoneName,
     pub(crate) prefixes: Vec<IpNet>,
+    /// The addresses of its gateway inside the mesh.
+    pub(crate) tunnel_ips: Vec<IpAddr>,
     /// The federations whose SuperLink it may have.
     pub(crate) hosts: Vec<FederationName>,
     pub(crate) way: WayIn,
@@ -84,6 +87,7 @@ impl GivenZone {
         Self {
             zone: invitation.zone,
             prefixes: invitation.prefixes,
+            tunnel_ips: invitation.tunnel_ips,
             hosts: hosts(&invitation.federations),
             way: WayIn::Joining {
                 invitation: Zeroizing::new(text.to_owned()),
@@ -95,10 +99,10 @@ impl GivenZone {
 
     fn founding(bundle: FoundingBundle, text: &str) -> Self {
         let until = bundle.invitations.iter().map(|issued| issued.expires_at).max();
-        let PlannedZone { zone, prefixes, federations, .. } = bundle.founder;
+        let PlannedZone { zone, prefixes, tunnel_ips, federations, .. } = bundle.founder;
         let bundle = Zeroizing::new(text.to_owned());
         let way = WayIn::Founding { bundle, invitations_until: until };
-        Self { zone, prefixes, hosts: hosts(&federations), way }
+        Self { zone, prefixes, tunnel_ips, hosts: hosts(&federations), way }
     }
 }
 
@@ -108,8 +112,6 @@ fn hosts(rights: &[FederationRight]) -> Vec<FederationName> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::net::IpAddr;
-
     use zonemesh_core::founding::{FoundingPlan, InvitedZone, first_set};
     use zonemesh_core::invitation::{InvitationId, InvitationSecret};
     use zonemesh_core::membership::AuthorityIdentity;

@@ -11,6 +11,15 @@ use rustls::{AlertDescription, CertificateError};
 use tonic::{Status, transport};
 use zonemesh_core::time::UnixMillis;
 
+/// What the other end may find of the certificate that was shown to it.
+const ALERTS: [AlertDescription; 5] = [
+    AlertDescription::UnknownCA,
+    AlertDescription::CertificateExpired,
+    AlertDescription::BadCertificate,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::DecryptError,
+];
+
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
@@ -75,11 +84,22 @@ fn broken(error: &(dyn Error + 'static)) -> Said {
             Some(rustls::Error::AlertReceived(alert)) => {
                 return Said { text: refused(*alert), alert: Some(*alert) };
             }
-            _ => format!("the connection broke: {}", other.kind()),
+            _ => match other.get_ref().and_then(|inner| alert_in(&inner.to_string())) {
+                Some(alert) => return Said { text: refused(alert), alert: Some(alert) },
+                None => format!("the connection broke: {}", other.kind()),
+            },
         },
         None => "the connection broke".to_owned(),
     };
     Said::new(text)
+}
+
+/// The alert that a text tells of, as rustls words it: HTTP/2 keeps no more of a connection's end where
+/// several wait for it.
+fn alert_in(text: &str) -> Option<AlertDescription> {
+    ALERTS
+        .into_iter()
+        .find(|alert| text.contains(&rustls::Error::AlertReceived(*alert).to_string()))
 }
 
 /// Why there is no TLS session over a connection.
@@ -122,7 +142,8 @@ fn refused(alert: AlertDescription) -> String {
             "the other end finds this gateway's certificate outside its time: one of the two clocks is wrong"
                 .to_owned()
         }
-        AlertDescription::UnknownCA => "the other end knows another zone_key of this zone".to_owned(),
+        // The one where it knows no such zone, the other where it knows the zone by another key.
+        AlertDescription::UnknownCA | AlertDescription::DecryptError => "the other end knows another zone_key of this zone".to_owned(),
         other => format!("the other end refused: {other:?}"),
     }
 }
@@ -165,6 +186,19 @@ mod tests {
         );
         let told = broke(custom);
         assert!(told.starts_with("the connection broke: ") && !told.contains("hyper"), "{told}");
+    }
+
+    #[test]
+    fn an_alert_is_known_also_where_http_2_has_kept_its_words_alone() {
+        for alert in [AlertDescription::UnknownCA, AlertDescription::DecryptError] {
+            let words = rustls::Error::AlertReceived(alert).to_string();
+            let ended = io::Error::new(io::ErrorKind::InvalidData, words);
+            let said = Said::from(Status::from_error(Box::new(Library(ended))));
+            assert_eq!(said.alert(), Some(alert));
+            assert_eq!(said.to_string(), "the other end knows another zone_key of this zone");
+        }
+        let other = io::Error::new(io::ErrorKind::InvalidData, "no frame");
+        assert_eq!(broke(other), "the connection broke: invalid data");
     }
 
     #[test]

@@ -37,6 +37,7 @@ fn at_a_start() -> Vec<CataloguedFault> {
             },
             vec![
                 FaultTold::new("T413", "zone_key").advice("section here"),
+                FaultTold::new("T413", "zone_key").advice("the file there is wrong").at("madrid"),
                 FaultTold::nothing("paris"),
             ],
         ),

@@ -98,7 +98,7 @@ fn of_tls(error: &rustls::Error) -> StreamFailure {
 const fn of_alert(alert: AlertDescription) -> StreamFailure {
     match alert {
         AlertDescription::CertificateExpired => StreamFailure::ClockOff,
-        AlertDescription::UnknownCA => StreamFailure::KeyThere,
+        AlertDescription::UnknownCA | AlertDescription::DecryptError => StreamFailure::KeyThere,
         _ => StreamFailure::Refused,
     }
 }
@@ -183,10 +183,11 @@ mod tests {
     #[test]
     fn a_zone_key_that_is_not_known_is_told_apart_by_the_end_that_does_not_know_it() {
         use rustls::CertificateError::UnknownIssuer;
-        let (here, there) =
-            (rustls::Error::InvalidCertificate(UnknownIssuer), AlertDescription::UnknownCA);
+        let here = rustls::Error::InvalidCertificate(UnknownIssuer);
         assert_eq!(of_tls(&here), StreamFailure::KeyHere);
-        assert_eq!(of_tls(&rustls::Error::AlertReceived(there)), StreamFailure::KeyThere);
+        for there in [AlertDescription::UnknownCA, AlertDescription::DecryptError] {
+            assert_eq!(of_tls(&rustls::Error::AlertReceived(there)), StreamFailure::KeyThere);
+        }
     }
 
     #[test]

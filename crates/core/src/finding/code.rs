@@ -158,8 +158,8 @@ codes! {
         "{prefix} holds {address}, {reason}"
         "grant that zone its own networks only: `zonemesh zone grant`, or correct its peer entry here";
     LocalNetworkInside "N223" Degraded "a local network lies inside another zone's"
-        "{prefix} is a network of this machine as well ({found}): what is sent there from here stays here"
-        "give one of the two other addresses; the rest of that zone works";
+        "{prefix} is this machine's as well ({found}): what is sent there from here stays here"
+        "give one of the two other addresses, or remove that route of the table `local`; the rest of that zone works";
     ForeignRoute "N224" Note "somebody else routes another zone's network too"
         "{prefix} is also routed {found}: the tunnel is taken all the same"
         "nothing to do; who wants this line gone removes that route: `ip route`";

@@ -180,7 +180,7 @@ codes! {
         "`ip route get` the address from here; `nft list ruleset` shows what drops UDP that leaves";
     PassesOneWay "N232" Down "packets pass one way only"
         "what is sent there does not arrive, what comes from there does[ ({address})]"
-        "look for a firewall or route between that drops UDP to the address, or on that gateway";
+        "look for a firewall between that drops UDP to the address, or on that gateway port {registry.port} on the tunnel's interface";
     LanDown "N233" Down "the link to this zone's VMs is down"
         "{found}: this zone's VMs are cut off"
         "`ip link` and `ip address`: plug it in, set it up, give it its address again";

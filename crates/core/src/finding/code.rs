@@ -196,6 +196,9 @@ codes! {
     WanDown "N237" Down "this gateway's own link to other zones is down"
         "{found}: zones behind it are cut off"
         "`ip link` and `ip route`: plug it in, set it up, give it its routes again";
+    ChangedAgain "N238" Degraded "something else changes this gateway's routes again and again"
+        "something else on this machine changes it each time that it is put right: {found}"
+        "find out which program does: `ip monitor all` and `nft monitor`; NetworkManager, or another WireGuard tool?";
 
     RegistrationRefused "P301" Down "the gateway refuses this VM"
         "the gateway refuses the registration: {reason}"

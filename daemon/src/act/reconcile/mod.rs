@@ -6,6 +6,7 @@
 //! why within a second, then its peer and routes go; for a zone that comes the way is barred in the
 //! clear before it is opened in the tunnel.
 
+mod contended;
 mod kernel;
 mod outer;
 mod peers;
@@ -75,13 +76,14 @@ fn tell_refused(refused: Refused) -> Vec<String> {
 }
 
 /// What is told here and by nobody else.
-const CODES: [Code; 6] = [
+const CODES: [Code; 7] = [
     Code::OuterAddressCovered,
     Code::PlanNotApplied,
     Code::WireGuardKeyTaken,
     Code::LocalNetworkInside,
     Code::ForeignRoute,
     Code::GuardMissing,
+    Code::ChangedAgain,
 ];
 /// Reasons that are told at one time; the log has all.
 const REASONS: usize = 3;
@@ -155,7 +157,8 @@ impl Reconcilers {
             let config = changes.borrow_and_update().clone();
             let plan = facts.plan(&config);
             let failed = self.follow(&plan).await;
-            let found = told(&plan, self.kernel.seen(), failed);
+            let mut found = told(&plan, self.kernel.seen(), failed);
+            found.extend(self.kernel.contended());
             facts.ledger.findings().settle(&CODES, found);
             facts.config.followed(config);
             tokio::select! {

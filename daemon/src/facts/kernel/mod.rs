@@ -71,7 +71,12 @@ pub(crate) async fn read(
                 if is_address && outward.leads(netlink, at).await {
                     continue;
                 }
-                kept.push((net, at, way_of_kept(name(netlink, at).await?, kind, is_address)));
+                // One that leads nowhere has no interface.
+                let interface = match index {
+                    Some(index) => name(netlink, index).await?,
+                    None => None,
+                };
+                kept.push((net, at, way_of_kept(interface, kind, is_address)));
             }
             Some(ReadRoute::Foreign { net, way }) => drop(state.foreign.insert(net, way)),
             None => {}

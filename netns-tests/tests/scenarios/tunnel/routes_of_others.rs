@@ -168,14 +168,14 @@ fn whatever_the_table_local_keeps_of_a_zone_is_told_while_it_is_there() -> Resul
     let berlin = &lab.zone("berlin")?.gateway;
     let tunnel_ip = format!("{}/32", lab.zone("madrid")?.tunnel_address);
     for (object, net, more) in [
-        ("addr", "10.10.11.5/32", &["dev", "lan0"][..]),
-        ("addr", "10.10.11.9/32", &["dev", "lo"]),
-        ("addr", &tunnel_ip, &["dev", "lo"]),
-        ("route", "10.10.11.0/24", &["dev", "lo", "table", "local"]),
-        ("route", "10.10.11.0/25", &["dev", "lan0", "table", "local"]),
+        (&["addr"][..], "10.10.11.5/32", &["dev", "lan0"][..]),
+        (&["addr"], "10.10.11.9/32", &["dev", "lo"]),
+        (&["addr"], &tunnel_ip, &["dev", "lo"]),
+        (&["route", "local"], "10.10.11.0/24", &["dev", "lo", "table", "local"]),
+        (&["route", "local"], "10.10.11.0/25", &["dev", "lan0", "table", "local"]),
+        (&["route", "blackhole"], "10.10.0.0/16", &["table", "local"]),
     ] {
-        let kind = if object == "route" { &["local", net][..] } else { &[net] };
-        let line = |verb| [&[object, verb], kind, more].concat();
+        let line = |verb| [&object[..1], &[verb], &object[1..], &[net], more].concat();
         berlin.ip(&line("add"))?;
         let found = told(&mut mesh, "N223", true)?;
         ensure!(found["sentence"].as_str().is_some_and(|text| text.contains(net)), "{found}");

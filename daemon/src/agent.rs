@@ -62,6 +62,8 @@ pub async fn run(begun: StartConfig) -> Result<AgentEnd, Failure> {
     left_out::settle(&mut config);
     let written = config.clone();
     let follows_grant = addresses::fill_in(&mut config)?;
+    // Before it is asked what is outside: the tunnel address is not, at the interface of before.
+    network::clear_left_behind(&config).await;
     let outside = network::outer_addresses(&config, None);
     let left_out = addresses::leave_out(&mut config, &outside);
     let config = in_force(config, written)?;

@@ -171,6 +171,8 @@ pub struct KernelState {
     pub guard: GuardState,
     /// Local networks that lie in other zones'.
     pub local: BTreeSet<LocalNetwork>,
+    /// What the table `local`, which comes before all others, keeps here of other zones', in words.
+    pub kept: BTreeMap<IpNet, String>,
     /// Routes of others to other zones' prefixes, with where they lead to in words.
     pub foreign: BTreeMap<IpNet, String>,
 }

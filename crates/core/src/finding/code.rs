@@ -161,8 +161,8 @@ codes! {
         "{prefix} holds {address}, {reason}"
         "grant that zone its own networks only: `zonemesh zone grant`, or correct its peer entry here";
     LocalNetworkInside "N223" Degraded "a local network lies inside another zone's"
-        "{prefix} is a network of this machine as well ({found}): what is sent there from here stays here"
-        "give one of the two other addresses; the rest of that zone works";
+        "{prefix} is this machine's as well ({found}): what is sent there from here stays here"
+        "give one of the two other addresses, or remove that route of the table `local`; the rest of that zone works";
     ForeignRoute "N224" Note "somebody else routes another zone's network too"
         "{prefix} is also routed {found}: the tunnel is taken all the same"
         "nothing to do; who wants this line gone removes that route: `ip route`";
@@ -183,7 +183,7 @@ codes! {
         "`ip route get` the address from here; `nft list ruleset` shows what drops UDP that leaves";
     PassesOneWay "N232" Down "packets pass one way only"
         "what is sent there does not arrive, what comes from there does[ ({address})]"
-        "look for a firewall or route between that drops UDP to the address, or on that gateway";
+        "look for a firewall between that drops UDP to the address, or on that gateway port {registry.port} on the tunnel's interface";
     LanDown "N233" Down "the link to this zone's VMs is down"
         "{found}: this zone's VMs are cut off"
         "`ip link` and `ip address`: plug it in, set it up, give it its address again";
@@ -199,6 +199,9 @@ codes! {
     WanDown "N237" Down "this gateway's own link to other zones is down"
         "{found}: zones behind it are cut off"
         "`ip link` and `ip route`: plug it in, set it up, give it its routes again";
+    ChangedAgain "N238" Degraded "something else changes this gateway's routes again and again"
+        "something else on this machine changes it each time that it is put right: {found}"
+        "find out which program does: `ip monitor all` and `nft monitor`; NetworkManager, or another WireGuard tool?";
 
     RegistrationRefused "P301" Down "the gateway refuses this VM"
         "the gateway refuses the registration: {reason}"

@@ -2,12 +2,14 @@
 //!
 //! What is to be changed stands in `plan::kernel`, what there is in `facts::kernel`. Touches nothing but
 //! the tunnel's interface, the gateway's own routing tables with their rules, and its own table of
-//! nftables; what an earlier release has left in `main` is taken away once (`earlier`).
+//! nftables; what an earlier release has left in `main` is taken away once (`earlier`), and so is what
+//! an earlier start has left under another name (`left_behind`).
 
 mod clear;
 mod earlier;
 mod forwarding;
 mod guard;
+mod left_behind;
 mod link;
 mod outer;
 mod routes;
@@ -28,6 +30,7 @@ pub(crate) use clear::clear_all;
 pub(crate) use earlier::clear as clear_earlier;
 pub(crate) use forwarding::{switched_off, warn_if_off};
 pub(crate) use guard::GuardTable;
+pub(crate) use left_behind::clear as clear_left_behind;
 pub(crate) use outer::addresses as outer_addresses;
 
 use crate::facts::kernel;

@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use tokio::sync::watch;
+use zonemesh_core::finding::Finding;
 use zonemesh_core::kernel::{
     ASIDE_TABLE, KernelChange, KernelState, LAST_METRIC, PolicyRule, RouteSlot, RouteWay,
     RuleSelector, TABLE,
 };
 
+use super::contended::ContendedRepairs;
 use crate::act::network::Network;
 use crate::facts::findings::FindingBoard;
 use crate::plan::MeshPlan;
@@ -47,6 +49,8 @@ pub(crate) struct Kernel {
     refused: Vec<KernelChange>,
     /// What could not be done the time before: to do it now is no repair.
     refused_before: Vec<KernelChange>,
+    /// What was put right again and again.
+    contended: ContendedRepairs,
     /// How long to wait after news, and when there was something to be done last.
     pause: Duration,
     disturbed_at: Instant,
@@ -100,6 +104,7 @@ impl Kernel {
             seen,
             refused,
             refused_before,
+            contended: ContendedRepairs::default(),
             pause: PAUSE,
             disturbed_at: Instant::now(),
         }
@@ -133,6 +138,11 @@ impl Kernel {
         barred.map(|(slot, _)| slot.prefix).collect()
     }
 
+    /// What somebody else changes again and again, if anybody does.
+    pub(crate) fn contended(&mut self) -> Option<Finding> {
+        self.contended.finding(Instant::now())
+    }
+
     /// Keeps what is for other zones from leaving in the clear.
     pub(crate) async fn bar(&mut self, mesh: &MeshPlan) -> Refused {
         self.barred.send_if_modified(|barred| {
@@ -142,6 +152,7 @@ impl Kernel {
             }
             is_new
         });
+        self.contended.begin_round();
         self.refused_before = std::mem::take(&mut self.refused);
         self.carry_out(mesh, Part::Bars).await
     }
@@ -188,13 +199,14 @@ impl Kernel {
         refused
     }
 
-    async fn make(&self, plan: &KernelPlan, change: &KernelChange) -> anyhow::Result<()> {
+    async fn make(&mut self, plan: &KernelPlan, change: &KernelChange) -> anyhow::Result<()> {
         let was_wanted = self.settled.as_ref().is_some_and(|settled| settled.holds(change, plan));
         let is_repair = was_wanted && !self.refused_before.contains(change);
         self.network.change(change.clone()).await?;
         if is_repair {
             tracing::warn!("repaired what somebody has changed: {change}");
             self.findings.tell_of_repair(change);
+            self.contended.note(change, Instant::now());
         } else {
             tracing::debug!("{change}");
         }
@@ -219,9 +231,11 @@ impl Kernel {
             if let Some(news) = &mut self.news {
                 news.mark_unchanged();
             }
-            let before = (self.seen.local.clone(), self.seen.foreign.clone());
+            let beside =
+                |seen: &KernelState| (seen.local.clone(), seen.kept.clone(), seen.foreign.clone());
+            let before = beside(&self.seen);
             let Ok(plan) = self.look(mesh).await else { return };
-            let is_new = before != (self.seen.local.clone(), self.seen.foreign.clone());
+            let is_new = before != beside(&self.seen);
             // Without an interface nothing works: that is tried at each look.
             let differs = |change: &KernelChange| {
                 matches!(change, KernelChange::MakeLink { .. }) || !self.refused.contains(change)

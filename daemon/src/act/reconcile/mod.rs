@@ -6,6 +6,7 @@
 //! why within a second, then its peer and routes go; for a zone that comes the way is barred in the
 //! clear before it is opened in the tunnel.
 
+mod contended;
 mod kernel;
 mod outer;
 mod peers;
@@ -77,13 +78,14 @@ fn tell_refused(refused: Refused) -> Vec<String> {
 }
 
 /// What is told here and by nobody else.
-const CODES: [Code; 6] = [
+const CODES: [Code; 7] = [
     Code::OuterAddressCovered,
     Code::PlanNotApplied,
     Code::WireGuardKeyTaken,
     Code::LocalNetworkInside,
     Code::ForeignRoute,
     Code::GuardMissing,
+    Code::ChangedAgain,
 ];
 /// Reasons that are told at one time; the log has all.
 const REASONS: usize = 3;
@@ -161,7 +163,8 @@ impl Reconcilers {
             let plan = facts.plan(&config);
             facts.kept.extend(&plan.backstops);
             let failed = self.follow(&plan).await;
-            let found = told(&plan, self.kernel.seen(), failed);
+            let mut found = told(&plan, self.kernel.seen(), failed);
+            found.extend(self.kernel.contended());
             facts.ledger.findings().settle(&CODES, found);
             facts.config.followed(config);
             tokio::select! {

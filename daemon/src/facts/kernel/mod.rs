@@ -18,7 +18,7 @@ use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressScope};
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
-use rtnetlink::packet_route::route::RouteMessage;
+use rtnetlink::packet_route::route::{RouteMessage, RouteType};
 use rtnetlink::{Handle, IpVersion};
 use zonemesh_core::kernel::{KernelState, LINK_ALIAS, LocalNetwork, RouteWay, TunnelLink};
 
@@ -46,6 +46,7 @@ pub(crate) async fn read(
         link.unheard.retain(|net| !heard.contains(&net.addr()));
     }
     let mut outward = Outward { all: &all, outer, known: None };
+    let mut kept = Vec::new();
     for message in &all {
         match routes::read(message, index, granted) {
             Some(ReadRoute::Own(slot, way)) => {
@@ -62,10 +63,31 @@ pub(crate) async fn read(
                     state.local.insert(LocalNetwork { net, interface, index, source });
                 }
             }
+            Some(ReadRoute::Kept { net, index, kind }) => {
+                let is_address =
+                    kind == RouteType::Local && net.prefix_len() == net.max_prefix_len();
+                let at = index.unwrap_or_default();
+                // An address towards other gateways is told as one outside.
+                if is_address && outward.leads(netlink, at).await {
+                    continue;
+                }
+                // One that leads nowhere has no interface.
+                let interface = match index {
+                    Some(index) => name(netlink, index).await?,
+                    None => None,
+                };
+                kept.push((net, at, way_of_kept(interface, kind, is_address)));
+            }
             Some(ReadRoute::Foreign { net, way }) => drop(state.foreign.insert(net, way)),
             None => {}
         }
     }
+    // An address of a network that is told itself is not told as well.
+    let is_told = |net: &IpNet, at: u32| {
+        state.local.iter().any(|local| local.index == at && local.net.contains(net))
+    };
+    kept.retain(|(net, at, _)| !is_told(net, *at));
+    state.kept = kept.into_iter().map(|(net, _, way)| (net, way)).collect();
     for version in [IpVersion::V4, IpVersion::V6] {
         let mut read = netlink.rule().get(version).execute();
         while let Some(message) = read.try_next().await.context("cannot list the rules")? {
@@ -73,6 +95,14 @@ pub(crate) async fn read(
         }
     }
     Ok(state)
+}
+
+fn way_of_kept(interface: Option<String>, kind: RouteType, is_address: bool) -> String {
+    let at = interface.map_or_else(String::new, |interface| format!(" at {interface}"));
+    match is_address {
+        true => format!("an address{at}"),
+        false => format!("a route of the table local: {}{at}", format!("{kind:?}").to_lowercase()),
+    }
 }
 
 /// The interfaces by which this machine reaches what is outside, looked up when somebody asks.

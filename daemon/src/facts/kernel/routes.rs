@@ -1,7 +1,7 @@
 //! A route of the kernel in the words of `zonemesh_core::kernel`.
 //!
-//! Three kinds concern a gateway: what stands in its own tables, networks at local interfaces that lie
-//! in other zones', and routes of others that lead there.
+//! Four kinds concern a gateway: what stands in its own tables, networks at local interfaces that lie
+//! in other zones', what the table `local` keeps of these, and routes of others that lead there.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,7 +15,10 @@ use rtnetlink::packet_route::route::{
 };
 use rtnetlink::{Handle, RouteMessageBuilder};
 use zonemesh_core::kernel::{ASIDE_TABLE, MARK, PROTOCOL, RouteSlot, RouteWay, TABLE};
+use zonemesh_core::prefix;
 
+/// RT_TABLE_LOCAL of linux/rtnetlink.h.
+const LOCAL_TABLE: u32 = 255;
 /// The protocol number of UDP.
 const UDP: u8 = 17;
 
@@ -26,6 +29,8 @@ pub(crate) enum ReadRoute {
     Own(RouteSlot, RouteWay),
     /// A network at a local interface, inside another zone's.
     Local { net: IpNet, index: u32, source: Option<IpAddr> },
+    /// The table `local`, which comes before all others, keeps at this machine what is another zone's.
+    Kept { net: IpNet, index: Option<u32>, kind: RouteType },
     /// Somebody else's, to another zone's prefix or a part of it.
     Foreign { net: IpNet, way: String },
 }
@@ -52,6 +57,9 @@ pub(crate) fn read(
         let slot = RouteSlot { table, prefix, metric: attributes.metric };
         return Some(ReadRoute::Own(slot, attributes.way(route, tunnel)));
     }
+    if table == LOCAL_TABLE {
+        return kept(route, prefix, attributes.interface, tunnel, granted);
+    }
     let is_main = table == u32::from(RouteHeader::RT_TABLE_MAIN);
     let is_granted = prefix.prefix_len() > 0 && granted.iter().any(|net| net.contains(&prefix));
     if !is_main || !is_granted || route.header.kind != RouteType::Unicast {
@@ -69,6 +77,25 @@ pub(crate) fn read(
         _ if route.header.protocol == RouteProtocol::Other(PROTOCOL) => None,
         _ => Some(ReadRoute::Foreign { net: prefix, way: attributes.words(route) }),
     }
+}
+
+/// A route of the table `local` that takes what is another zone's: an address of this machine, or what
+/// somebody has written there.
+fn kept(
+    route: &RouteMessage,
+    net: IpNet,
+    index: Option<u32>,
+    tunnel: Option<u32>,
+    granted: &BTreeSet<IpNet>,
+) -> Option<ReadRoute> {
+    let kind = route.header.kind;
+    let takes = !matches!(
+        kind,
+        RouteType::Broadcast | RouteType::Anycast | RouteType::Multicast | RouteType::Throw
+    );
+    let is_tunnels = index.is_some() && index == tunnel;
+    let is_granted = net.prefix_len() > 0 && granted.iter().any(|of| prefix::overlaps(of, &net));
+    (takes && is_granted && !is_tunnels).then_some(ReadRoute::Kept { net, index, kind })
 }
 
 /// The interfaces to which a default route of `main` leads.
@@ -201,5 +228,33 @@ impl RouteParts {
             words.push_str(&format!(", mtu {mtu}"));
         }
         words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A route of the table `local`, as the kernel tells it.
+    fn local(net: &str, index: u32, kind: RouteType) -> RouteMessage {
+        let net: ipnet::Ipv4Net = net.parse().unwrap();
+        let route = RouteMessageBuilder::<Ipv4Addr>::new();
+        let route = route.destination_prefix(net.addr(), net.prefix_len()).output_interface(index);
+        route.table_id(LOCAL_TABLE).kind(kind).build()
+    }
+
+    #[test]
+    fn what_the_table_local_keeps_of_another_zone_is_told_and_no_more() {
+        let granted = ["10.10.11.0/24".parse().unwrap()].into();
+        let read = |net, index, kind| read(&local(net, index, kind), Some(7), &granted);
+        for net in ["10.10.11.5/32", "10.10.11.0/25", "10.10.11.0/24", "10.10.0.0/16"] {
+            let told = read(net, 1, RouteType::Local);
+            assert!(matches!(told, Some(ReadRoute::Kept { .. })), "{net}: {told:?}");
+        }
+        assert!(read("10.10.11.5/32", 1, RouteType::BlackHole).is_some());
+        assert_eq!(read("10.10.10.5/32", 1, RouteType::Local), None, "this zone's");
+        assert_eq!(read("10.10.11.5/32", 7, RouteType::Local), None, "the tunnel's");
+        assert_eq!(read("10.10.11.255/32", 1, RouteType::Broadcast), None);
+        assert_eq!(read("0.0.0.0/0", 1, RouteType::Local), None, "nobody's in particular");
     }
 }

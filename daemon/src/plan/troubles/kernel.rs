@@ -1,17 +1,19 @@
 //! What stands in the kernel and gets in the way of the plan: findings, never a refusal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::kernel::{GuardState, KernelState};
+use zonemesh_core::prefix;
 
 use crate::plan::MeshPlan;
 
 /// Local networks inside other zones', routes of others to them, and a packet filter that cannot be.
 pub(crate) fn of_kernel(plan: &MeshPlan, seen: &KernelState) -> Vec<Finding> {
     let local = seen.local.iter().map(|at| (at.net, format!("at {}", at.interface)));
-    let mut found = by_zone(plan, Code::LocalNetworkInside, local);
+    let kept = seen.kept.iter().map(|(net, way)| (*net, way.clone()));
+    let mut found = by_zone(plan, Code::LocalNetworkInside, local.chain(kept));
     let foreign = seen.foreign.iter().map(|(net, way)| (*net, way.clone()));
     found.extend(by_zone(plan, Code::ForeignRoute, foreign));
     if let GuardState::Unusable(reason) = &seen.guard {
@@ -29,12 +31,15 @@ fn by_zone(
 ) -> Vec<Finding> {
     let mut found: BTreeMap<_, Finding> = BTreeMap::new();
     for (net, way) in networks {
-        let is_owner = |owned: IpNet| owned.contains(&net);
-        let owner = plan.peers.iter().find(|peer| peer.allowed_ips().any(is_owner));
-        let Some(zone) = owner.map(|peer| &peer.id.zone) else { continue };
-        let none = || Finding::new(code, Subject::Zone(zone.clone()));
-        let finding = found.entry(zone).or_insert_with(none);
-        finding.evidence.extend([Evidence::Prefix(net), Evidence::Found(way)]);
+        let is_owner = |owned: IpNet| prefix::overlaps(&owned, &net);
+        let owners = plan.peers.iter().filter(|peer| peer.allowed_ips().any(is_owner));
+        // A zone with several gateways is one owner.
+        let owners: BTreeSet<_> = owners.map(|peer| &peer.id.zone).collect();
+        for zone in owners {
+            let none = || Finding::new(code, Subject::Zone(zone.clone()));
+            let finding = found.entry(zone).or_insert_with(none);
+            finding.evidence.extend([Evidence::Prefix(net), Evidence::Found(way.clone())]);
+        }
     }
     found.into_values().collect()
 }
@@ -86,6 +91,21 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].code, Code::LocalNetworkInside);
         assert_eq!(found[0].seen("found").as_deref(), Some("at br9, at br8"));
+    }
+
+    #[test]
+    fn what_the_table_local_keeps_of_a_zone_is_told_also_where_it_holds_more_than_that_zone() {
+        for net in ["10.10.11.5/32", "10.10.0.0/16"] {
+            let kept = [(net.parse().unwrap(), "an address at lo".to_owned())].into();
+            let seen = KernelState { kept, ..KernelState::default() };
+            let found = of_kernel(&madrid(), &seen);
+            let told: Vec<_> = found.iter().map(ToString::to_string).collect();
+            let line = format!(
+                "N223 madrid: {net} is this machine's as well (an address at lo): \
+                 what is sent there from here stays here"
+            );
+            assert_eq!(told, [line]);
+        }
     }
 
     #[test]

@@ -105,9 +105,9 @@ pub(crate) fn of_plan(plan: &MeshPlan, seen: &KernelState) -> Vec<Finding> {
             None => found.push(Finding::new(Code::WireGuardKeyTaken, subject).with(reason)),
         }
     }
-    // What lies in a network of this machine is told as that.
-    let nets: Vec<_> =
-        seen.local.iter().map(|local| &local.net).chain(seen.foreign.keys()).collect();
+    // What lies in a network of this machine is told as that, and so is what its own table keeps.
+    let local = seen.local.iter().map(|local| &local.net);
+    let nets: Vec<_> = local.chain(seen.kept.keys()).chain(seen.foreign.keys()).collect();
     let is_told = |one: &CoveredAddress| {
         one.of == AddressOwner::Machine && nets.iter().any(|net| net.contains(&one.address))
     };

@@ -102,6 +102,40 @@ fn kill_9_to_the_first_packet_takes_3_s_at_most() -> Result<()> {
     lab.succeeded()
 }
 
+#[test]
+fn a_planned_restart_under_another_interface_takes_the_one_of_before_away() -> Result<()> {
+    let (mut lab, mut mesh) = connected_mesh()?;
+    let gateway = &lab.zone("berlin")?.gateway;
+    // Another gateway's on the same machine, between two processes of its own.
+    gateway.ip(&["tuntap", "add", "dev", "other9", "mode", "tun"])?;
+    gateway.ip(&["link", "set", "other9", "alias", "zonemesh gateway", "up"])?;
+    gateway.ip(&["addr", "add", "10.254.0.9/32", "dev", "other9"])?;
+    let target = IpAddr::from(lab.zone("madrid")?.tunnel_address);
+    let berlin = mesh.gateway("berlin")?;
+    berlin.daemon()?.signal(Signal::SIGUSR1)?;
+    let (code, _) = berlin.daemon()?.wait_for_end(SOON)?;
+    ensure!(code == 0, "exit code {code}");
+    let kept = gateway.ip(&["addr", "show", "dev", "zm0"])?;
+    let own = lab.zone("berlin")?.tunnel_address.to_string();
+    ensure!(kept.contains(&own), "nothing was kept for the next process:\n{kept}");
+    berlin.section("tunnel")?.insert("interface".to_owned(), "zm1".into());
+    berlin.start(&lab)?;
+    berlin.wait_until_connected(patience())?;
+    until("an answer through the tunnel", SOON, || {
+        let pinged = ping(gateway, target, 1, 0.1)?;
+        Ok(Look::<()>::when(pinged.received == 1, "no answer"))
+    })?;
+    let links = gateway.ip(&["-o", "addr"])?;
+    ensure!(!links.contains("zm0") && links.contains("other9"), "{links}");
+    ensure!(links.lines().any(|line| line.contains("zm1") && line.contains(&own)), "{links}");
+    until("a silent status", SOON, || {
+        let status = mesh.gateway("berlin")?.ask(&["status"])?;
+        let is_silent = status["findings"].as_array().is_some_and(Vec::is_empty);
+        Ok(Look::<()>::when(is_silent, status["findings"].to_string()))
+    })?;
+    lab.succeeded()
+}
+
 fn connect(lab: &Lab) -> Result<Conversation> {
     let (berlin, madrid) = (lab.zone("berlin")?, lab.zone("madrid")?);
     let address = SocketAddr::new(madrid.tunnel_address.into(), 7000);

@@ -106,6 +106,30 @@ fn sequences_of_random_meddling_are_over_2_s_after_their_last_step() -> Result<(
     })
 }
 
+#[test]
+fn who_takes_the_same_again_and_again_is_told_until_it_ends() -> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    let mut told = |is_told: bool| {
+        until(&format!("N238: {is_told}"), Duration::from_secs(60), || {
+            let status = mesh.gateway("berlin")?.ask(&["status"])?;
+            let said = status["findings"].to_string();
+            Ok(Look::<()>::when(said.contains("N238") == is_told, said))
+        })
+    };
+    let mut meddler = lab.zone("berlin")?.gateway.command("sh");
+    meddler.args(["-c", "while :; do ip rule del pref 9091; sleep .03; done 2>/dev/null"]);
+    let mut meddler = Process::spawn("meddler", meddler, lab.folder())?;
+    told(true)?;
+    meddler.kill_9()?;
+    whole_soon(&lab, "berlin")?;
+    told(false)?;
+    answers(&lab)?;
+    lab.succeeded()
+}
+
 /// What is missing of IPv6 at berlin's gateway: routes and rule, the set of the packet filter, the address.
 fn missing_v6(gateway: &Namespace) -> Result<Vec<String>> {
     let said = |program: &str, args: &[&str]| -> Result<String> {

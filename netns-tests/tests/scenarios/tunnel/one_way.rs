@@ -8,8 +8,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use netns_tests::findings::{over, tells, told};
+use netns_tests::markdown::read;
 use zonemesh_lab::lab::{Lab, ZonePlan};
 use zonemesh_lab::mesh::{Mesh, patience};
 use zonemesh_lab::wait::{Look, holds_for, until};
@@ -67,6 +68,44 @@ fn a_cut_of_one_way_is_told_by_the_end_that_is_not_heard_and_ends_with_it() -> R
     })?;
     in_order_again(&lab)?;
     over(mesh.gateway("madrid")?, "N232", TOLD_WITHIN * 2)?;
+    lab.succeeded()
+}
+
+/// The table `site` of the runbook, for this lab's interfaces.
+fn documented_firewall() -> Result<String> {
+    let runbook = read("docs/OPERATIONS.md");
+    let block =
+        runbook.split("```").find(|block| block.trim_start().starts_with("table inet site"));
+    Ok(block.context("no firewall in the runbook")?.replace("eth0", "wan0"))
+}
+
+#[test]
+fn a_firewall_at_the_gateway_that_knows_the_wan_alone_is_told_and_the_documented_one_is_none()
+-> Result<()> {
+    let mut lab = Lab::new(&ZONES)?;
+    let mut mesh = start(&lab, "1s")?;
+    let berlin = &lab.zone("berlin")?.gateway;
+    let of_wan = "table inet site { chain input { type filter hook input priority 0; policy drop; \
+         iifname \"lo\" accept; icmp type echo-reply accept; \
+         iifname \"wan0\" udp dport 51820 accept; }; }";
+    berlin.run(&["nft", of_wan])?;
+    told(mesh.gateway("madrid")?, "N232", &["berlin"], patience())?;
+    let said = mesh.gateway("madrid")?.ask(&["status"])?["findings"].to_string();
+    ensure!(said.contains("registry.port") && said.contains("tunnel's interface"), "{said}");
+    berlin.run(&["nft", &format!("delete table inet site; {}", documented_firewall()?)])?;
+    for zone in ["berlin", "madrid"] {
+        over(mesh.gateway(zone)?, "N232", patience())?;
+        mesh.gateway(zone)?.wait_until_connected(patience())?;
+    }
+    holds_for("nothing told", Duration::from_secs(20), || {
+        for zone in ["berlin", "madrid"] {
+            let status = mesh.gateway(zone)?.ask(&["status"])?;
+            let mut alarms = status["findings"].as_array().into_iter().flatten();
+            let is_silent = alarms.all(|one| one["severity"] == "note");
+            ensure!(is_silent, "{zone}: {}", status["findings"]);
+        }
+        Ok(Look::Done(()))
+    })?;
     lab.succeeded()
 }
 

@@ -158,6 +158,35 @@ fn an_address_that_the_machine_is_given_in_a_zone_is_told_while_it_has_it() -> R
     lab.succeeded()
 }
 
+/// The table `local` comes before all others: what stands there is answered by this machine.
+#[test]
+fn whatever_the_table_local_keeps_of_a_zone_is_told_while_it_is_there() -> Result<()> {
+    let mut lab = Lab::new(&ZONES[..2])?;
+    let mut mesh = Mesh::prepare(&lab)?;
+    mesh.start(&lab)?;
+    mesh.wait_until_connected(patience())?;
+    let berlin = &lab.zone("berlin")?.gateway;
+    let tunnel_ip = format!("{}/32", lab.zone("madrid")?.tunnel_address);
+    for (object, net, more) in [
+        (&["addr"][..], "10.10.11.5/32", &["dev", "lan0"][..]),
+        (&["addr"], "10.10.11.9/32", &["dev", "lo"]),
+        (&["addr"], &tunnel_ip, &["dev", "lo"]),
+        (&["route", "local"], "10.10.11.0/24", &["dev", "lo", "table", "local"]),
+        (&["route", "local"], "10.10.11.0/25", &["dev", "lan0", "table", "local"]),
+        (&["route", "blackhole"], "10.10.0.0/16", &["table", "local"]),
+    ] {
+        let line = |verb| [&object[..1], &[verb], &object[1..], &[net], more].concat();
+        berlin.ip(&line("add"))?;
+        let found = told(&mut mesh, "N223", true)?;
+        ensure!(found["sentence"].as_str().is_some_and(|text| text.contains(net)), "{found}");
+        ensure!(found["severity"] == "degraded", "{found}");
+        berlin.ip(&line("del"))?;
+        told(&mut mesh, "N223", false)?;
+        answers(&lab, [10, 10, 11, 5])?;
+    }
+    lab.succeeded()
+}
+
 #[test]
 fn a_route_of_somebody_else_is_a_note_and_the_tunnel_is_taken() -> Result<()> {
     let mut lab = Lab::new(&ZONES)?;

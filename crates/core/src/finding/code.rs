@@ -63,6 +63,9 @@ codes! {
     FileSetAside "C106" Note "a stored file could not be used"
         "{count} stored {count:file|files} could not be used and {count:was|were} set aside: {file}"
         "the journal said why: `journalctl -u zonemeshd`; when it is of no more use, delete it";
+    TrustSetAside "C107" Degraded "a stored item of the mesh could not be used"
+        "{count} stored {count:item|items} could not be used and {count:was|were} set aside: {file}; a revocation that is lost lets its zone in until a neighbour brings it"
+        "compare `zonemesh zone list` here and on another gateway; when they agree, delete the file";
     ConfigSyntax "C110" Down "the configuration is no TOML"
         "{file}: {found}, expected {expected}"
         "correct this line; `zonemesh config check` names every mistake";

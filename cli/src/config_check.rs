@@ -13,7 +13,7 @@ use zonemesh_config::{Config, ConfigErrors};
 use zonemesh_core::key::{KeyError, PresharedKey, WireGuardPrivateKey, ZoneIdentity};
 
 use crate::failure::{CommandFailure, Exit, OrFail as _};
-use crate::secret_file::{self, Unread};
+use crate::secret_file::{self, UnusableKey};
 use crate::view::config_check::{CheckView, Mistake};
 
 /// A file that was checked.
@@ -123,12 +123,12 @@ impl KeyFile<'_> {
                 Ok(key) => return Some(key),
                 Err(error) => format!("{shown} holds no key: {error}"),
             },
-            Err(Unread::Denied) => {
+            Err(UnusableKey::Denied) => {
                 let key = self.key;
                 view.note(format!("{key}: {shown} was not checked: this user may not read it"));
                 return None;
             }
-            Err(Unread::Unfit(what)) => format!("{shown} {what}"),
+            Err(UnusableKey::Unfit(what)) => format!("{shown} {what}"),
         };
         let expected = "a file with base64 of 32 bytes in one line";
         let fix = "write the file again, or name another";

@@ -94,7 +94,7 @@ pub(crate) fn read_up_to(path: &Path, most: u64) -> Result<Zeroizing<String>, Co
 
 /// Why a file that a configuration names was not read.
 #[derive(Debug)]
-pub(crate) enum Unread {
+pub(crate) enum UnusableKey {
     /// This user may not.
     Denied,
     /// It is not what it should be, in words.
@@ -102,11 +102,11 @@ pub(crate) enum Unread {
 }
 
 /// Reads a key file that nobody has just named: only a regular one, as a pipe would be waited for.
-pub(crate) fn read_regular(path: &Path) -> Result<Zeroizing<String>, Unread> {
+pub(crate) fn read_regular(path: &Path) -> Result<Zeroizing<String>, UnusableKey> {
     let why = |error: io::Error| match error.kind() {
-        io::ErrorKind::PermissionDenied => Unread::Denied,
-        io::ErrorKind::InvalidData => Unread::Unfit("holds no key: it is no text".to_owned()),
-        _ => Unread::Unfit(format!("cannot be read: {error}")),
+        io::ErrorKind::PermissionDenied => UnusableKey::Denied,
+        io::ErrorKind::InvalidData => UnusableKey::Unfit("holds no key: it is no text".to_owned()),
+        _ => UnusableKey::Unfit(format!("cannot be read: {error}")),
     };
     let kind = std::fs::metadata(path).map_err(why)?.file_type();
     let what = match kind {
@@ -116,7 +116,7 @@ pub(crate) fn read_regular(path: &Path) -> Result<Zeroizing<String>, Unread> {
         _ => Some("is a device or a socket"),
     };
     if let Some(what) = what {
-        return Err(Unread::Unfit(format!("{what}, and no file")));
+        return Err(UnusableKey::Unfit(format!("{what}, and no file")));
     }
     // A pipe may have come in its place since.
     let opened = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
@@ -171,7 +171,7 @@ mod tests {
             ("bytes", "holds no key: it is no text"),
         ] {
             match read_regular(&place(name)) {
-                Err(Unread::Unfit(found)) => assert!(found.contains(expected), "{found}"),
+                Err(UnusableKey::Unfit(found)) => assert!(found.contains(expected), "{found}"),
                 other => unreachable!("{name}: {other:?}"),
             }
         }

@@ -13,7 +13,7 @@ use zonemesh_config::{Config, ConfigErrors};
 use zonemesh_core::key::{KeyError, PresharedKey, WireGuardPrivateKey, ZoneIdentity};
 
 use crate::failure::{CommandFailure, Exit, OrFail as _};
-use crate::secret_file;
+use crate::secret_file::{self, UnusableKey};
 use crate::view::config_check::{CheckView, Mistake};
 
 /// A file that was checked.
@@ -115,30 +115,33 @@ impl KeyFile<'_> {
     ) -> Option<K> {
         let shown = path.display();
         self.find(path, view);
-        if !path.exists() {
+        if path.try_exists().is_ok_and(|is_there| !is_there) {
             return None;
         }
-        let Ok(text) = secret_file::read(path) else {
-            view.note(format!("{}: {shown} was not checked: this user may not read it", self.key));
-            return None;
-        };
-        match parse(&text) {
-            Ok(key) => Some(key),
-            Err(error) => {
-                let expected = "base64 of 32 bytes in one line";
-                let fix = "write the file again, or name another";
-                let found = format!("{shown} holds no key: {error}");
-                view.add(vec![Mistake::at(self.config, self.key, found, expected, fix)]);
-                None
+        let found = match secret_file::read_regular(path) {
+            Ok(text) => match parse(&text) {
+                Ok(key) => return Some(key),
+                Err(error) => format!("{shown} holds no key: {error}"),
+            },
+            Err(UnusableKey::Denied) => {
+                let key = self.key;
+                view.note(format!("{key}: {shown} was not checked: this user may not read it"));
+                return None;
             }
-        }
+            Err(UnusableKey::Unfit(what)) => format!("{shown} {what}"),
+        };
+        let expected = "a file with base64 of 32 bytes in one line";
+        let fix = "write the file again, or name another";
+        view.add(vec![Mistake::at(self.config, self.key, found, expected, fix)]);
+        None
     }
 
     /// Notes, or complains, that there is no such file.
     fn find(&self, path: &Path, view: &mut CheckView) {
         let (key, shown) = (self.key, path.display());
         match path.try_exists() {
-            Ok(true) => {}
+            // Whoever reads it says why it cannot be.
+            Ok(true) | Err(_) => {}
             Ok(false) if self.is_made => {
                 view.note(format!("{key}: {shown} is not there yet; the daemon makes it"));
             }
@@ -150,9 +153,6 @@ impl KeyFile<'_> {
                 let found = format!("{shown} is not there");
                 let (expected, fix) = ("a key file", "put the key there, or take this line out");
                 view.add(vec![Mistake::at(self.config, key, found, expected, fix)]);
-            }
-            Err(_) => {
-                view.note(format!("{key}: {shown} was not checked: this user may not see it"))
             }
         }
     }

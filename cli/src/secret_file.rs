@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -92,6 +92,39 @@ pub(crate) fn read_up_to(path: &Path, most: u64) -> Result<Zeroizing<String>, Co
     Ok(text)
 }
 
+/// Why a file that a configuration names was not read.
+#[derive(Debug)]
+pub(crate) enum UnusableKey {
+    /// This user may not.
+    Denied,
+    /// It is not what it should be, in words.
+    Unfit(String),
+}
+
+/// Reads a key file that nobody has just named: only a regular one, as a pipe would be waited for.
+pub(crate) fn read_regular(path: &Path) -> Result<Zeroizing<String>, UnusableKey> {
+    let why = |error: io::Error| match error.kind() {
+        io::ErrorKind::PermissionDenied => UnusableKey::Denied,
+        io::ErrorKind::InvalidData => UnusableKey::Unfit("holds no key: it is no text".to_owned()),
+        _ => UnusableKey::Unfit(format!("cannot be read: {error}")),
+    };
+    let kind = std::fs::metadata(path).map_err(why)?.file_type();
+    let what = match kind {
+        _ if kind.is_file() => None,
+        _ if kind.is_dir() => Some("is a folder"),
+        _ if kind.is_fifo() => Some("is a pipe"),
+        _ => Some("is a device or a socket"),
+    };
+    if let Some(what) = what {
+        return Err(UnusableKey::Unfit(format!("{what}, and no file")));
+    }
+    // A pipe may have come in its place since.
+    let opened = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
+    let mut text = Zeroizing::new(String::new());
+    let read = opened.and_then(|file| file.take(KEY_FILE_MAX).read_to_string(&mut text));
+    read.map(|_length| text).map_err(why)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
@@ -120,5 +153,28 @@ mod tests {
     fn a_folder_that_is_not_there_is_a_failure_with_a_name() {
         let failure = create(Path::new("/nowhere/at/all"), "x").unwrap_err();
         assert_eq!(failure.exit, Exit::Configuration);
+    }
+
+    #[test]
+    fn only_a_regular_file_is_read_where_a_configuration_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        nix::unistd::mkfifo(&place("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::fs::create_dir(place("folder")).unwrap();
+        std::os::unix::fs::symlink(place("loop"), place("loop")).unwrap();
+        std::fs::write(place("bytes"), [0xff]).unwrap();
+        std::fs::write(place("good"), "text\n").unwrap();
+        for (name, expected) in [
+            ("pipe", "is a pipe, and no file"),
+            ("folder", "is a folder, and no file"),
+            ("loop", "cannot be read: Too many levels"),
+            ("bytes", "holds no key: it is no text"),
+        ] {
+            match read_regular(&place(name)) {
+                Err(UnusableKey::Unfit(found)) => assert!(found.contains(expected), "{found}"),
+                other => unreachable!("{name}: {other:?}"),
+            }
+        }
+        assert_eq!(*read_regular(&place("good")).unwrap(), "text\n");
     }
 }

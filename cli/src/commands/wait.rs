@@ -39,6 +39,8 @@ pub(super) fn wait(socket: &Path, wanted: &Wait) -> Result<Exit, CommandFailure>
 enum Lack {
     /// Tunnels to these zones.
     Zones(Vec<String>),
+    /// The first of these zones, of which no gateway is known here.
+    Unknown(String),
     /// A mesh, and why this gateway is in none.
     Mesh(Box<FindingView>),
 }
@@ -50,6 +52,9 @@ fn look(socket: &Path, wanted: &Wait) -> Result<Option<Lack>, CommandFailure> {
         return outside(socket).map(|why| why.map(Box::new).map(Lack::Mesh));
     }
     let missing = missing(&zones, wanted);
+    if let Some(unknown) = missing.iter().find(|zone| !zones.contains_key(*zone)) {
+        return Ok(Some(Lack::Unknown(unknown.clone())));
+    }
     Ok((!missing.is_empty()).then_some(Lack::Zones(missing)))
 }
 
@@ -100,6 +105,10 @@ impl Lack {
         let seconds = wanted.timeout;
         let why = match self {
             Self::Mesh(why) => why,
+            Self::Unknown(zone) => {
+                let message = format!("after {seconds} s no such zone is known here: {zone}");
+                return CommandFailure::message(Exit::Negative, message).next("zonemesh peers");
+            }
             Self::Zones(zones) => {
                 let zones = zones.join(", ");
                 let message = format!("after {seconds} s no tunnel is up to: {zones}");

@@ -98,7 +98,10 @@ fn waiting_ends_well_with_the_tunnels_and_with_9_and_a_name_without() {
     assert!(said.ends_with("next: zonemesh status\n"), "{said}");
     assert_eq!(ask(&down.socket(), &["wait", "madrid", "--timeout", "1"]).status.code(), Some(0));
     let unknown = ask(&up.socket(), &["wait", "rome", "--timeout", "0"]);
-    assert_eq!(unknown.status.code(), Some(9));
+    assert_eq!(unknown.status.code(), Some(1));
+    let said = stderr(&unknown);
+    assert!(said.contains("after 0 s no such zone is known here: rome"), "{said}");
+    assert!(said.ends_with("next: zonemesh peers\n"), "{said}");
     let nobody = run(&["--socket", "/nowhere/admin.sock", "wait", "--timeout", "1"]);
     assert_eq!(nobody.status.code(), Some(3));
 }
@@ -291,6 +294,26 @@ fn a_key_file_without_a_key_is_a_mistake_and_a_missing_one_a_note() {
     assert_eq!(output.status.code(), Some(7));
     assert!(stdout(&output).contains("peer[0].preshared_key_file: "), "{}", stdout(&output));
     assert!(!stdout(&output).contains("secret, but"));
+}
+
+/// A pipe was waited for, and a folder was said to be closed to this user.
+#[test]
+fn a_key_file_that_is_no_file_is_a_mistake_and_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("psk");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let text = include_str!("../../../configs/zonemesh.example.toml");
+    let text = text.replace("/etc/zonemesh/madrid.psk", pipe.to_str().unwrap());
+    let text = text.replace("\"/var/lib/zonemesh/wireguard.key\"", "\"/\"");
+    let file = folder.path().join("zm.toml");
+    std::fs::write(&file, text).unwrap();
+    let output = run(&["config", "check", "--wide", file.to_str().unwrap()]);
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(7), "{said}");
+    let of_pipe = format!("peer[0].preshared_key_file: {} is a pipe, and no file", pipe.display());
+    assert!(said.contains(&of_pipe), "{said}");
+    assert!(said.contains("tunnel.private_key_file: / is a folder, and no file"), "{said}");
+    assert!(!said.contains("may not read"), "{said}");
 }
 
 #[test]

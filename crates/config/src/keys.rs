@@ -49,7 +49,7 @@ section! {
 
     /// the zone, unique in the mesh: 1 to 63 of a-z, 0-9, `-`
     name: ZoneName = one(value::zone_name), Required("name = \"berlin\""), OnRestart;
-    /// its subnets that other zones may reach; no two zones share an address
+    /// its subnets that other zones may reach, at most 1024; no two zones share an address
     prefixes: IpNet = list(value::prefix), Required("prefixes = [\"10.10.10.0/24\"]"), OnReload;
 }
 
@@ -82,9 +82,10 @@ section! {
     /// `[tunnel]`: the WireGuard side.
     TunnelSettings, DraftTunnel = Once "tunnel";
 
-    /// the TUN device
+    /// the TUN device, 1 to 15 bytes
     interface: String = one(value::interface), Default("\"zm0\""), OnRestart;
-    /// this gateway's addresses inside the tunnels; left out, those that the mesh has granted its zone
+    /// this gateway's addresses inside the tunnels, at most 8; left out, those that the mesh has
+    /// granted its zone
     addresses: IpAddr = list(value::tunnel_address), Default("[]"), Anew;
     /// 1280 to 65455; left out, the smallest underlay less 60 (IPv4) or 80 (IPv6), at most 1420
     /// ([more](RELIABILITY.md#mtu))
@@ -230,7 +231,7 @@ section! {
     /// `[[federation]]`: a federation whose SuperLink lives in this zone.
     FederationSettings, DraftFederation = Many "federation";
 
-    /// the federation, unique in the mesh
+    /// the federation, unique in the mesh; a zone has at most 64
     name: FederationName = one(value::federation_name), Required("name = \"health-eu\""), OnReload;
     /// more names and addresses in the SuperLink's certificate
     extra_sans: SubjectName = list(value::subject_name), Default("[]"), OnReload;
@@ -253,9 +254,9 @@ section! {
     /// how its gateway is reached, best first, at most 16; names are looked up again when the path
     /// is lost
     endpoints: Endpoint = list(value::endpoint), Default("[]"), OnReload;
-    /// its subnets; packets and records that claim more are refused
+    /// its subnets, at most 1024; packets and records that claim more are refused
     prefixes: IpNet = list(value::prefix), Required("prefixes = [\"10.10.11.0/24\"]"), OnReload;
-    /// its gateway's addresses inside the tunnels
+    /// its gateway's addresses inside the tunnels, at most 8
     tunnel_addresses: IpAddr
         = list(value::tunnel_address), Required("tunnel_addresses = [\"10.255.0.2\"]"), OnReload;
     /// a secret that both sides share, as `wg genpsk` writes it

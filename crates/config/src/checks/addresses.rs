@@ -7,7 +7,6 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use zonemesh_core::finding::Code;
-use zonemesh_core::record::MAX_ENDPOINTS;
 
 use super::{own_zone, peer_zone};
 use crate::complaint::Complaint;
@@ -146,27 +145,12 @@ pub(super) fn endpoints(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
         "each endpoint once",
         "two gateways cannot be reached at one endpoint: correct one of the two",
     );
-    endpoints_are_few(&draft.gateway.endpoints, mistakes);
     for peer in &draft.peers {
-        endpoints_are_few(&peer.endpoints, mistakes);
         for placed in &peer.endpoints {
             endpoint_is_not_oneself(draft, placed, mistakes);
             endpoint_is_outside_the_tunnels(draft, placed, mistakes);
         }
     }
-}
-
-/// All gateways keep asking for each name, and refuse a record that has more.
-fn endpoints_are_few(endpoints: &[Placed<Endpoint>], mistakes: &mut Mistakes<'_>) {
-    let Some(first_too_many) = endpoints.get(MAX_ENDPOINTS) else {
-        return;
-    };
-    let complaint = Complaint::new(
-        format!("this is one of {} endpoints of one gateway", endpoints.len()),
-        format!("at most {MAX_ENDPOINTS}"),
-        "keep those that are reached best; one name may stand for many addresses",
-    );
-    mistakes.report_at(first_too_many, complaint);
 }
 
 fn endpoint_is_not_oneself(

@@ -5,6 +5,7 @@
 //! prefixes to the peer that was set last, without a word.
 
 mod addresses;
+mod bounds;
 mod etcd;
 mod identity;
 mod keepalive;
@@ -22,7 +23,9 @@ pub(crate) fn run(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
     addresses::tunnel_addresses(draft, mistakes);
     addresses::endpoints(draft, mistakes);
     addresses::local_api(draft, mistakes);
+    bounds::are_kept(draft, mistakes);
     ports::each_has_one_use(draft, mistakes);
+    ports::lanes_have_theirs(draft, mistakes);
     etcd::is_complete(draft, mistakes);
     identity::peers(draft, mistakes);
     identity::federations(draft, mistakes);

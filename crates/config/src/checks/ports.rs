@@ -84,15 +84,20 @@ fn listener(
     Some(PortUse { setting, protocol, scope, ports: port..=port, written })
 }
 
-fn uses(draft: &ConfigDraft) -> Vec<PortUse> {
-    let (tunnel, registry) = (&draft.tunnel, &draft.registry);
-    let first = tunnel.listen_port.as_ref().map_or(WIREGUARD, |port| port.value);
-    let lanes = match tunnel.lanes.as_ref().map(|lanes| lanes.value) {
+/// Lanes beside the first.
+fn further_lanes(draft: &ConfigDraft) -> u16 {
+    match draft.tunnel.lanes.as_ref().map(|lanes| lanes.value) {
         None => 0,
         Some(Lanes::Count(count)) => u16::from(count.saturating_sub(1)),
         // As many as the machine may come to have.
         Some(Lanes::Auto) => MOST_LANES,
-    };
+    }
+}
+
+fn uses(draft: &ConfigDraft) -> Vec<PortUse> {
+    let (tunnel, registry) = (&draft.tunnel, &draft.registry);
+    let first = tunnel.listen_port.as_ref().map_or(WIREGUARD, |port| port.value);
+    let lanes = further_lanes(draft);
     let port = registry.port.as_ref().map_or(REGISTRY, |port| port.value);
     let of_registry = |setting, protocol| {
         let written = place(registry.port.as_ref());
@@ -121,6 +126,20 @@ fn uses(draft: &ConfigDraft) -> Vec<PortUse> {
         listener("local_api.listen", api, None),
     ];
     all.into_iter().flatten().collect()
+}
+
+/// Reports lanes whose ports would lie beyond the last one there is: they would not be opened.
+pub(super) fn lanes_have_theirs(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
+    let (port, lanes) = (draft.tunnel.listen_port.as_ref(), further_lanes(draft));
+    let most = u16::MAX - LANES_ABOVE - lanes.saturating_sub(1);
+    let Some(port) = port.filter(|port| lanes > 0 && port.value > most) else { return };
+    let last = u32::from(port.value) + u32::from(LANES_ABOVE + lanes - 1);
+    let complaint = Complaint::new(
+        format!("the ports of tunnel.lanes would end at {last}, beyond 65535"),
+        format!("at most {most} with these lanes"),
+        "51820 is usual; or take tunnel.lanes out",
+    );
+    mistakes.report_conflict(port, complaint);
 }
 
 /// Reports each setting whose ports another one takes too, at one that is written.

@@ -14,6 +14,10 @@ use crate::endpoint::is_dns_name;
 /// The longest name of a network interface (`IFNAMSIZ` of 16, with its final zero).
 const INTERFACE_NAME_MAX: usize = 15;
 
+/// Names that no TUN device can have: the loopback's, and folders beside those of the interfaces in
+/// `/proc/sys/net/ipv4/conf`.
+const TAKEN_INTERFACES: [&str; 5] = ["lo", "all", "default", ".", ".."];
+
 /// A name that a certificate may carry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SubjectName {
@@ -86,14 +90,19 @@ pub(crate) fn key_prefix(value: &DeValue<'_>) -> Result<String, Complaint> {
 }
 
 pub(crate) fn interface(value: &DeValue<'_>) -> Result<String, Complaint> {
-    let expected = "an interface name of 1 to 15 characters without '/', ':' and spaces";
+    let expected = "an interface name of 1 to 15 bytes without '/', ':', '%' and spaces";
     let name = text(value, expected)?;
-    let forbidden = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
+    let complaint = |found: String| Complaint::new(found, expected, "\"zm0\" is usual");
+    if TAKEN_INTERFACES.contains(&name) {
+        return Err(complaint(format!("found {name:?}, which the kernel keeps for itself")));
+    }
+    // The kernel takes a byte of 0xA0 for a space, whatever character it is of; '%' for a pattern.
+    let forbidden = |c: char| "/:%".contains(c) || c.is_whitespace() || c.is_control();
     let fits = (1..=INTERFACE_NAME_MAX).contains(&name.len());
-    if fits && !name.contains(forbidden) && name != "." && name != ".." {
+    if fits && !name.contains(forbidden) && !name.bytes().any(|byte| byte == 0xa0) {
         return Ok(name.to_owned());
     }
-    Err(Complaint::new(format!("found {name:?}"), expected, "\"zm0\" is usual"))
+    Err(complaint(format!("found {name:?}")))
 }
 
 pub(crate) fn subject_name(value: &DeValue<'_>) -> Result<SubjectName, Complaint> {

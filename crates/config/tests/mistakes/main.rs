@@ -2,6 +2,7 @@
 //!
 //! Each case changes one thing of a valid file and asserts the whole message, place included.
 
+mod bounds;
 mod etcd;
 mod owners;
 mod shape;

@@ -143,15 +143,22 @@ fn probes_are_neither_a_flood_nor_too_rare_to_tell() {
 
 #[test]
 fn an_interface_name_fits_the_kernel() {
-    for name in ["sixteen-letters-", "a/b", "a b", "", ".."] {
+    for name in ["sixteen-letters-", "a/b", "a b", "", "%d", "zm%d", "zm%", "zm\u{e0}"] {
         let text = VALID.replace("[tunnel]", &format!("[tunnel]\ninterface = \"{name}\""));
         assert_eq!(
             messages(&text),
             [format!(
                 "zm.toml:7:13: tunnel.interface: found \"{name}\"; expected an interface name of 1 to 15 \
-                 characters without '/', ':' and spaces; \"zm0\" is usual"
+                 bytes without '/', ':', '%' and spaces; \"zm0\" is usual"
             )]
         );
+    }
+    for name in ["all", "default", "lo", ".", ".."] {
+        let said =
+            messages(&VALID.replace("[tunnel]", &format!("[tunnel]\ninterface = \"{name}\"")));
+        let kept =
+            format!("found \"{name}\", which the kernel keeps for itself; expected an inter");
+        assert!(said.len() == 1 && said[0].contains(&kept), "{said:?}");
     }
 }
 

@@ -63,7 +63,10 @@ codes! {
     FileSetAside "C106" Note "a stored file could not be used"
         "{count} stored {count:file|files} could not be used and {count:was|were} set aside: {file}"
         "the journal said why: `journalctl -u zonemeshd`; when it is of no more use, delete it";
-    BarsNotKept "C107" Degraded "what is barred is not kept for the next boot"
+    TrustSetAside "C107" Degraded "a stored item of the mesh could not be used"
+        "{count} stored {count:item|items} could not be used and {count:was|were} set aside: {file}; a revocation that is lost lets its zone in until a neighbour brings it"
+        "compare `zonemesh zone list` here and on another gateway; when they agree, delete the file";
+    BarsNotKept "C108" Degraded "what is barred is not kept for the next boot"
         "what is barred in the clear is not written down for the next boot: {reason}"
         "remove what stands in its place, or give the folder back to the user of the service";
     ConfigSyntax "C110" Down "the configuration is no TOML"

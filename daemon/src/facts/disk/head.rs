@@ -12,7 +12,7 @@ use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::membership::{OperatorPin, PutOut, SetHash, StoredHead};
 use zonemesh_core::name::ZoneName;
 
-use super::{Write, regular, set_aside};
+use super::{Write, regular, set_aside, usable};
 
 /// The files.
 pub(super) struct HeadFile {
@@ -52,17 +52,13 @@ impl HeadFile {
         }
     }
 
-    /// A damaged one is set aside: it admits nobody, so that the gateway need not stay down for it.
+    /// One that cannot be used is set aside and told: the gateway need not stay down for it.
     fn read_put_out(&self) -> anyhow::Result<PutOut> {
-        let text = match regular::read_text(&self.put_out) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(PutOut::default()),
-            Err(error) => return Err(error.into()),
-        };
-        let keys: Option<Vec<_>> = text.lines().map(parse_put_out).collect();
-        if keys.is_none() {
-            set_aside(&self.put_out, &"a line is no zone key with its zone");
-        }
+        let keys = usable(&self.put_out, |bytes| {
+            let lines = std::str::from_utf8(bytes).ok().map(str::lines);
+            let keys = lines.and_then(|lines| lines.map(parse_put_out).collect::<Option<Vec<_>>>());
+            keys.ok_or("a line is no zone key with its zone")
+        })?;
         Ok(PutOut::new(keys.unwrap_or_default()))
     }
 

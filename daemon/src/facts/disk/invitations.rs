@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use zonemesh_core::invitation::{Invitation, InvitationId, InvitationSecret, IssuedInvitation};
 
-use super::{Write, files_of, regular, set_aside};
+use super::{Write, files_of, regular, set_aside, usable};
 
 const SUFFIX: &str = "issued";
 
@@ -31,11 +31,7 @@ impl InvitationFiles {
     pub(crate) fn read_all(&self) -> io::Result<Vec<IssuedInvitation>> {
         let mut issued = Vec::new();
         for path in files_of(&self.folder, SUFFIX)? {
-            let bytes = zeroize::Zeroizing::new(regular::read(&path)?);
-            match IssuedInvitation::from_file_bytes(&bytes) {
-                Ok(one) => issued.push(one),
-                Err(error) => set_aside(&path, &error),
-            }
+            issued.extend(usable(&path, IssuedInvitation::from_file_bytes)?);
         }
         Ok(issued)
     }

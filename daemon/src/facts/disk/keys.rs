@@ -1,5 +1,6 @@
 //! The gateway's own keys: read from their files, made on first start, never printed.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -74,7 +75,10 @@ pub(crate) fn authority(file: &Path) -> Result<AuthorityIdentity, Failure> {
 /// The preshared key in `file`, which must exist.
 pub(crate) fn preshared(file: &Path) -> Result<PresharedKey, Failure> {
     let text = read(file).or_exit(Exit::Configuration, || {
-        format!("cannot read the preshared key file {}", file.display())
+        format!(
+            "cannot read the preshared key file {}, one line as `wg genpsk` writes it",
+            file.display()
+        )
     })?;
     PresharedKey::from_base64(&text)
         .or_exit(Exit::Configuration, || format!("{} holds no key", file.display()))
@@ -113,14 +117,29 @@ fn read_or_create(
 }
 
 fn read_existing(file: &Path) -> Result<Zeroizing<String>, Failure> {
-    let text = read(file).or_exit(Exit::Configuration, || {
-        format!(
-            "cannot read the key file {file}; it must be readable by the user that runs zonemeshd, under systemd: chown zonemesh: {file}",
-            file = file.display()
-        )
-    })?;
+    let text = match read(file) {
+        Ok(text) => text,
+        Err(error) => {
+            let message = unread(file, error.kind());
+            return Err(Failure::caused(Exit::Configuration, error, &message));
+        }
+    };
     warn_if_others_can_read(file);
     Ok(text)
+}
+
+/// What to do about a key file that could not be read.
+fn unread(file: &Path, kind: ErrorKind) -> String {
+    let file = file.display();
+    match kind {
+        ErrorKind::PermissionDenied => format!(
+            "cannot read the key file {file}; it must be readable by the user that runs zonemeshd, under systemd: chown zonemesh: {file}"
+        ),
+        ErrorKind::InvalidData | ErrorKind::InvalidInput => format!(
+            "{file} is no key file, which is a file with one line of 44 characters of base64; put the right one there, or move it away to have a new key made (every peer must then learn the new public key)"
+        ),
+        _ => format!("cannot read the key file {file}"),
+    }
 }
 
 /// How a key stands in its file.
@@ -192,5 +211,23 @@ mod tests {
         assert_eq!(failure.exit, Exit::Configuration);
         assert!(format!("{failure:?}").contains("zone.key holds no key"));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "not a key");
+    }
+
+    #[test]
+    fn what_is_told_of_an_unreadable_key_file_fits_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        nix::unistd::mkfifo(&place("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::fs::create_dir(place("folder")).unwrap();
+        std::fs::write(place("bytes"), [0xff; 32]).unwrap();
+        for name in ["pipe", "folder", "bytes"] {
+            let failure = zone_identity(&place(name)).err().unwrap();
+            assert_eq!(failure.exit, Exit::Configuration);
+            let said = format!("{:#}", failure.into_error());
+            assert!(said.contains("is no key file, which is a file with one line of 44"), "{said}");
+            assert!(!said.contains("chown"), "{said}");
+        }
+        let denied = unread(&place("bytes"), ErrorKind::PermissionDenied);
+        assert!(denied.contains("chown zonemesh:"), "{denied}");
     }
 }

@@ -27,7 +27,10 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
 use zonemesh_core::journal::trimmed;
+
+use regular::Unread;
 
 pub(crate) use state_folder::{FolderLock, open_folder};
 pub(crate) use transaction::Together;
@@ -97,8 +100,8 @@ fn sync_folder_of(file: &Path) -> io::Result<()> {
     std::fs::File::open(folder_of(file))?.sync_all()
 }
 
-/// The files of a folder whose names end so. What is no regular file is left alone: opening a FIFO
-/// would never end.
+/// The files of a folder whose names end so. What is no regular file is left alone; what cannot be
+/// looked at is among them: who reads it says why.
 fn files_of(folder: &Path, suffix: &str) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
@@ -106,12 +109,37 @@ fn files_of(folder: &Path, suffix: &str) -> io::Result<Vec<PathBuf>> {
         if path.extension().is_none_or(|ending| ending != suffix) {
             continue;
         }
-        match std::fs::metadata(&path)?.is_file() {
-            true => files.push(path),
-            false => tracing::warn!(file = %path.display(), "no regular file: it is not read"),
+        match std::fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+            true => tracing::warn!(file = %path.display(), "no regular file: it is not read"),
+            false => files.push(path),
         }
     }
     Ok(files)
+}
+
+/// What such a file says; `None` of one that is gone, or that cannot be used and is set aside.
+fn usable<T, E: std::fmt::Display>(
+    path: &Path,
+    parse: impl FnOnce(&[u8]) -> Result<T, E>,
+) -> io::Result<Option<T>> {
+    let bytes = match regular::try_read(path) {
+        Ok(bytes) => Zeroizing::new(bytes),
+        Err(Unread::Machine(error)) => return Err(error),
+        Err(Unread::File(error)) => {
+            // A link to nowhere is there, and the file is not.
+            if path.symlink_metadata().is_ok() {
+                set_aside(path, &error);
+            }
+            return Ok(None);
+        }
+    };
+    Ok(match parse(&bytes) {
+        Ok(said) => Some(said),
+        Err(error) => {
+            set_aside(path, &error);
+            None
+        }
+    })
 }
 
 /// Moves a file that cannot be used out of the way and says where to.
@@ -191,5 +219,36 @@ mod tests {
         let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
         assert_eq!(read("berlin.record.bad1"), "first");
         assert_eq!(read("berlin.record.bad2"), "second");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_set_aside_as_one_that_says_nothing() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        std::fs::write(place("good.record"), "good").unwrap();
+        std::fs::write(place("bad.record"), "garbage").unwrap();
+        std::fs::File::create(place("long.record")).unwrap().set_len(17 << 20).unwrap();
+        std::fs::write(place("closed.record"), "good").unwrap();
+        let closed = std::fs::Permissions::from_mode(0o000);
+        std::fs::set_permissions(place("closed.record"), closed).unwrap();
+        symlink(place("loop.record"), place("loop.record")).unwrap();
+        symlink(place("nowhere"), place("dangling.record")).unwrap();
+        let parse = |bytes: &[u8]| match bytes {
+            b"good" => Ok(()),
+            _ => Err("it says nothing"),
+        };
+        for path in files_of(folder.path(), "record").unwrap() {
+            // Root may read what is closed to all.
+            let is_open = std::fs::read(&path).is_ok_and(|bytes| bytes == b"good");
+            assert_eq!(usable(&path, parse).unwrap().is_some(), is_open, "{path:?}");
+        }
+        for name in ["bad", "long", "loop", "dangling"] {
+            let aside = place(&format!("{name}.record.bad1"));
+            assert!(aside.symlink_metadata().is_ok(), "{name}");
+        }
+        assert!(place("good.record").exists());
+        assert_eq!(usable(&place("gone.record"), parse).unwrap(), None);
+        assert!(!place("gone.record.bad1").exists());
     }
 }

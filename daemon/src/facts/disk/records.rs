@@ -12,7 +12,7 @@ use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::record::SignedRecord;
 
-use super::{Write, files_of, regular, set_aside};
+use super::{Write, files_of, usable};
 
 const SUFFIX: &str = "record";
 
@@ -53,9 +53,8 @@ impl RecordFiles {
             if !name.is_some_and(&is_asked) {
                 continue;
             }
-            match SignedRecord::from_file_bytes(&regular::read(&path)?) {
-                Ok(record) => records.push((path, record)),
-                Err(error) => set_aside(&path, &error),
+            if let Some(record) = usable(&path, SignedRecord::from_file_bytes)? {
+                records.push((path, record));
             }
         }
         records.sort_by(|a, b| a.0.cmp(&b.0));

@@ -23,6 +23,24 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Why a file was not read. The errors name it.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// Because of what it is.
+    File(io::Error),
+    /// As this process has no memory or no descriptor for it.
+    Machine(io::Error),
+}
+
+/// All of a file, or whose fault it is.
+pub(crate) fn try_read(path: &Path) -> Result<Vec<u8>, Unread> {
+    use nix::libc::{EMFILE, ENFILE, ENOMEM};
+    whole(path).map_err(|error| match error.raw_os_error() {
+        Some(EMFILE | ENFILE | ENOMEM) => Unread::Machine(named(path, &error)),
+        _ => Unread::File(named(path, &error)),
+    })
+}
+
 /// All of a file.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     whole(path).map_err(|error| named(path, &error))

@@ -2,12 +2,12 @@
 //!
 //! It holds hashes, which are no secret, and what each token is good for.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use zonemesh_core::token::KeptTokens;
 
-use super::{Write, regular, set_aside};
+use super::{Write, usable};
 
 /// The file of kept tokens.
 pub(crate) struct TokensFile(PathBuf);
@@ -19,14 +19,7 @@ impl TokensFile {
 
     /// The tokens; a file that cannot be used is set aside, and its tokens count no more.
     pub(crate) fn read(&self) -> io::Result<KeptTokens> {
-        let bytes = match regular::read(&self.0) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(KeptTokens::default()),
-            bytes => bytes?,
-        };
-        Ok(KeptTokens::from_file_bytes(&bytes).unwrap_or_else(|error| {
-            set_aside(&self.0, &error);
-            KeptTokens::default()
-        }))
+        Ok(usable(&self.0, KeptTokens::from_file_bytes)?.unwrap_or_default())
     }
 
     /// The list with exactly these.

@@ -17,7 +17,7 @@ use zonemesh_core::membership::{
 };
 
 use super::head::HeadFile;
-use super::{FileSystem, Write, files_of, regular, remove, rename, set_aside, write_all};
+use super::{FileSystem, Write, files_of, regular, remove, rename, set_aside, usable, write_all};
 
 const SUFFIX: &str = "item";
 
@@ -170,9 +170,8 @@ fn write_in(folder: &Path, item: &SignedTrustItem) -> Write {
 fn read_folder(folder: &Path) -> io::Result<Vec<(PathBuf, SignedTrustItem)>> {
     let mut items = Vec::new();
     for path in files_of(folder, SUFFIX)? {
-        match SignedTrustItem::from_file_bytes(&regular::read(&path)?) {
-            Ok(item) => items.push((path, item)),
-            Err(error) => set_aside(&path, &error),
+        if let Some(item) = usable(&path, SignedTrustItem::from_file_bytes)? {
+            items.push((path, item));
         }
     }
     Ok(items)
@@ -211,6 +210,22 @@ mod tests {
         let read = files.read().unwrap().unwrap();
         assert_eq!(read.ids(), mesh.ids());
         assert!(folder.path().join("trust/garbage.item.bad1").exists());
+    }
+
+    #[test]
+    fn an_item_that_cannot_be_read_keeps_no_gateway_down() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = TrustFiles::open(folder.path()).unwrap();
+        let mesh = membership();
+        write(&files.adopt(&mesh));
+        let place = |name: &str| folder.path().join("trust").join(name);
+        std::fs::File::create(place("long.item")).unwrap().set_len(17 << 20).unwrap();
+        std::os::unix::fs::symlink(place("loop.item"), place("loop.item")).unwrap();
+        std::fs::File::create(place("put-out")).unwrap().set_len(17 << 20).unwrap();
+        assert_eq!(files.read().unwrap().unwrap().ids(), mesh.ids());
+        for name in ["long.item.bad1", "loop.item.bad1", "put-out.bad1"] {
+            assert!(place(name).symlink_metadata().is_ok(), "{name}");
+        }
     }
 
     /// What lies in the way of a mesh that is written by hand is no mesh.

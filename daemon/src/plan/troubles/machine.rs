@@ -59,6 +59,11 @@ pub(crate) struct FolderSight {
     pub(crate) set_aside: Vec<String>,
 }
 
+/// Whether a file of the state folder may have said who is out of the mesh. Drafts are believed by nobody.
+fn is_of_trust(file: &str) -> bool {
+    file.strip_prefix("trust/").is_some_and(|name| !name.contains('/'))
+}
+
 /// What is wrong with the machine and with etcd.
 pub(crate) fn of_machine(machine: &MachineSight) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -103,10 +108,13 @@ pub(crate) fn of_machine(machine: &MachineSight) -> Vec<Finding> {
     if !open_to.is_empty() {
         found.push(about(Code::StateFolderOpen).with(Evidence::Found(open_to.clone())));
     }
-    if !set_aside.is_empty() {
-        let named = set_aside.iter().take(NAMED).cloned().map(Evidence::File);
-        let aside = about(Code::FileSetAside).with(Evidence::Count(set_aside.len() as u64));
-        found.push(named.fold(aside, Finding::with));
+    let (trust, other): (Vec<_>, Vec<_>) = set_aside.iter().partition(|file| is_of_trust(file));
+    for (code, files) in [(Code::TrustSetAside, trust), (Code::FileSetAside, other)] {
+        if !files.is_empty() {
+            let named = files.iter().take(NAMED).map(|file| Evidence::File((*file).clone()));
+            let aside = about(code).with(Evidence::Count(files.len() as u64));
+            found.push(named.fold(aside, Finding::with));
+        }
     }
     found
 }

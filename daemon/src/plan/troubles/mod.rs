@@ -88,6 +88,7 @@ pub(crate) const CODES: &[Code] = &[
     Code::StateFolderUnwritable,
     Code::StateFolderOpen,
     Code::FileSetAside,
+    Code::TrustSetAside,
     Code::ReloadRefused,
     Code::ConfigNotInForce,
     Code::ConfigOfBefore,

@@ -297,6 +297,24 @@ fn the_machine_is_told_of_its_clock_its_bulk_work_and_etcd() {
     assert!(found[4].severity.is_alarming() && !found[5].severity.is_alarming());
 }
 
+/// A zone that was revoked may be in again: no note.
+#[test]
+fn an_item_of_the_mesh_that_was_set_aside_is_more_than_a_note() {
+    let set_aside = ["trust/a7.item.bad1", "trust/drafts/b.item.bad1"].map(str::to_owned).into();
+    let state_folder = FolderSight { path: "/x".to_owned(), set_aside, ..FolderSight::default() };
+    let machine = MachineSight { state_folder, ..MachineSight::default() };
+    let found = of_machine(&machine);
+    let told: Vec<_> = found.iter().map(ToString::to_string).collect();
+    let expected = [
+        "C107 /x: 1 stored item could not be used and was set aside: trust/a7.item.bad1; a \
+         revocation that is lost lets its zone in until a neighbour brings it",
+        "C106 /x: 1 stored file could not be used and was set aside: trust/drafts/b.item.bad1",
+    ];
+    assert_eq!(told, expected);
+    assert!(found[0].severity.is_alarming() && !found[1].severity.is_alarming());
+    assert!(CODES.contains(&Code::TrustSetAside));
+}
+
 #[test]
 fn who_has_no_place_in_the_mesh_is_told_why() {
     assert_eq!(standing(Standing::Member), None);

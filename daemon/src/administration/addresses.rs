@@ -77,6 +77,7 @@ mod tests {
 
     use super::super::opened::OpenedState;
     use super::*;
+    use crate::administration::listening::Listening;
     use crate::facts::disk::writer;
 
     fn config(folder: &Path) -> Config {
@@ -123,6 +124,8 @@ mod tests {
                 super::super::founding::tests::bundle("madrid", "10.10.2.0/24", "10.255.0.2");
             administration.found_from(&bundle).await.unwrap();
             assert!(tokio::time::timeout(soon, &mut anew).await.is_err(), "a join is under way");
+            let listening = administration.listening.borrow().clone();
+            assert_eq!(listening, Listening::Off, "nobody joins a gateway that starts anew");
             drop(join);
             anew.await;
         }

@@ -1,7 +1,8 @@
 //! Becoming the founder of a mesh that was made elsewhere, from its bundle.
 //!
 //! Promises: the mesh, the key that signs for it, the hashes of this zone's tokens and what its
-//! invitations need are on disk together or not at all; the same bundle may be given again and changes nothing. Refuses to know how it was made.
+//! invitations need are on disk together or not at all; the same bundle may be given again and changes
+//! nothing. Refuses to know how it was made.
 
 use zonemesh_core::founding::FoundingBundle;
 use zonemesh_core::invitation::Redemptions;
@@ -56,7 +57,11 @@ impl Administration {
         }
         state.book = Some(Redemptions::new(mesh.clone(), bundle.invitations));
         tracing::info!(%mesh, "this gateway has founded the mesh of its bundle");
-        self.listening.send_replace(Listening::Wanted);
+        // Without its tunnel addresses it starts anew at once: who joined before would be shown a
+        // certificate that lacks them, and refuse it.
+        if !self.config().tunnel.addresses.is_empty() {
+            self.listening.send_replace(Listening::Wanted);
+        }
         Ok(founder)
     }
 

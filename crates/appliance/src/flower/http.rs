@@ -27,22 +27,6 @@ impl FlowerGeneration for HttpFlower {
         FlowerTransport::Http
     }
 
-    fn superlink_program(&self) -> &'static str {
-        "flower-superlink"
-    }
-
-    fn supernode_program(&self) -> &'static str {
-        "flower-supernode"
-    }
-
-    fn superlink_app(&self) -> &'static str {
-        "flwr-serverapp"
-    }
-
-    fn supernode_app(&self) -> &'static str {
-        "flwr-clientapp"
-    }
-
     fn ports(&self) -> FlowerPorts {
         PORTS
     }

@@ -88,13 +88,21 @@ pub trait FlowerGeneration: fmt::Debug + Sync {
     /// How SuperNodes talk to the SuperLink.
     fn transport(&self) -> FlowerTransport;
     /// Name of the SuperLink's program.
-    fn superlink_program(&self) -> &'static str;
+    fn superlink_program(&self) -> &'static str {
+        "flower-superlink"
+    }
     /// Name of the SuperNode's program.
-    fn supernode_program(&self) -> &'static str;
+    fn supernode_program(&self) -> &'static str {
+        "flower-supernode"
+    }
     /// Name of the program that a SuperLink starts while an app runs.
-    fn superlink_app(&self) -> &'static str;
+    fn superlink_app(&self) -> &'static str {
+        "flwr-serverapp"
+    }
     /// Name of the program that a SuperNode starts while it has work.
-    fn supernode_app(&self) -> &'static str;
+    fn supernode_app(&self) -> &'static str {
+        "flwr-clientapp"
+    }
     /// The ports that are used if no others are given.
     fn ports(&self) -> FlowerPorts;
     /// The keepalive of its connections, where the companion sets one.

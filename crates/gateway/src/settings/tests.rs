@@ -1,3 +1,5 @@
+//! What a gateway's CONTEXT means, right and wrong.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -5,7 +5,7 @@
 . "${ZONEMESH_LIB:-/etc/one-appliance/lib/zonemesh.sh}"
 
 ONE_SERVICE_NAME='Flower SuperLink'
-ONE_SERVICE_VERSION='0.2.0'
+ONE_SERVICE_VERSION='0.3.0'
 ONE_SERVICE_BUILD="$(date +%s)"
 ONE_SERVICE_SHORT_DESCRIPTION='Flower SuperLink'
 ONE_SERVICE_DESCRIPTION='A Flower SuperLink that SuperNodes of other OpenNebula zones find through Zonemesh.'

@@ -5,7 +5,7 @@
 . "${ZONEMESH_LIB:-/etc/one-appliance/lib/zonemesh.sh}"
 
 ONE_SERVICE_NAME='Flower SuperNode'
-ONE_SERVICE_VERSION='0.2.0'
+ONE_SERVICE_VERSION='0.3.0'
 ONE_SERVICE_BUILD="$(date +%s)"
 ONE_SERVICE_SHORT_DESCRIPTION='Flower SuperNode'
 ONE_SERVICE_DESCRIPTION='A Flower SuperNode that finds its SuperLink in another OpenNebula zone through Zonemesh.'

@@ -5,7 +5,7 @@
 . "${ZONEMESH_LIB:-/etc/one-appliance/lib/zonemesh.sh}"
 
 ONE_SERVICE_NAME='Zonemesh gateway'
-ONE_SERVICE_VERSION='0.2.0'
+ONE_SERVICE_VERSION='0.3.0'
 ONE_SERVICE_BUILD="$(date +%s)"
 ONE_SERVICE_SHORT_DESCRIPTION='Zonemesh gateway'
 ONE_SERVICE_DESCRIPTION='Joins the network of this zone to other OpenNebula zones: WireGuard tunnels and the mesh registry.'

@@ -8,7 +8,7 @@
 #     kernel   qemu, and a kernel with its WireGuard under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
 #     package  cargo-deb, with cargo install; lintian
 #     systemd  systemd-nspawn, debootstrap, and a Debian 12 to boot, beside what `kernel` leaves
-#     flowers  Python environments with each Flower that is run here (crates/lab/flower/
+#     flowers  Python environments with each Flower that is run here (configs/flower/
 #              requirements-VERSION.txt) under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
 #     flower   the one of the demo
 #
@@ -16,7 +16,7 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-requirements=$here/../crates/lab/flower
+requirements=$here/../configs/flower
 PATH=$PATH:/usr/sbin:/sbin
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -124,7 +124,7 @@ install_flower() {
     rm -rf "$folder"
     mkdir -p "$(dirname "$folder")"
     python3 -m venv "$folder"
-    "$folder/bin/pip" install --quiet --disable-pip-version-check -r "$file"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$file"
     # Compiled once here: a SuperNode starts in seconds also where this folder is read-only.
     "$folder/bin/python" -m compileall -q "$folder/lib" >/dev/null || true
     "$folder/bin/python" -c 'import sys, flwr; assert flwr.__version__ == sys.argv[1]' "$version"

@@ -51,24 +51,23 @@ fn images_documents_and_tests_install_flowers_that_are_run() {
     assert_eq!(installed.split(' ').collect::<Vec<_>>(), run);
     assert!(setup.contains(&format!(" flower) install_flower {preferred} ;;")));
     for version in &run {
-        let pinned = read(&format!("crates/lab/flower/requirements-{version}.txt"));
-        assert!(pinned.contains(&format!("\nflwr=={version}\n")), "{version}");
+        let pinned = read(&format!("configs/flower/requirements-{version}.txt"));
+        assert!(pinned.contains(&format!("\nflwr=={version} \\\n")), "{version}");
     }
     let mut found = 0;
     for file in netns_tests::markdown::all_documents() {
         let text = read(&file);
-        for (_, after) in
-            text.match_indices("flwr==").map(|(at, mark)| text.split_at(at + mark.len()))
-        {
+        let named = ["flwr==", "/requirements-"].into_iter().flat_map(|m| text.match_indices(m));
+        for (_, after) in named.map(|(at, mark)| text.split_at(at + mark.len())) {
             let version: String =
                 after.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
             let version = version.trim_end_matches('.').to_owned();
-            assert!(version.is_empty() || run.contains(&version), "{file}: flwr=={version}");
+            assert!(version.is_empty() || run.contains(&version), "{file}: {version}");
             found += 1;
         }
     }
     assert!(found >= 3, "only {found} places were found");
-    assert!(read("docs/QUICKSTART.md").contains(&format!("pip install flwr=={preferred}\n")));
+    assert!(read("docs/QUICKSTART.md").contains(&format!("/requirements-{preferred}.txt\n")));
     assert!(read("packer/README.md").contains(&format!("prefers, {preferred}:")));
     let scenarios = crate::sources::source("crates/lab/src/flower.rs");
     assert!(scenarios.contains(&format!("const VERSION: &str = \"{preferred}\";")));

@@ -32,7 +32,8 @@ source "qemu" "appliance" {
   net_device       = "virtio-net"
   format           = "qcow2"
   disk_compression = false
-  skip_resize_disk = true
+  skip_resize_disk = var.disk_size == ""
+  disk_size        = var.disk_size == "" ? null : var.disk_size
 
   output_directory = var.output_dir
   vm_name          = var.appliance_name
@@ -105,11 +106,13 @@ build {
   }
 
   provisioner "shell" {
-    inline_shebang = "/bin/bash -e"
+    inline_shebang   = "/bin/bash -e"
+    environment_vars = ["ZONEMESH_FLOWER_VERSION=${var.flower_version}"]
     inline = [
       "chmod 0755 /etc/one-appliance/service",
-      "apt-get update",
-      "apt-get install -y --no-install-recommends /root/${var.package}.deb",
+      ". /etc/one-appliance/lib/common.sh",
+      ". /etc/one-appliance/lib/zonemesh.sh",
+      "zonemesh_install_packages /root/${var.package}.deb",
       "rm /root/${var.package}.deb",
       "/etc/one-appliance/service install",
       "sync",

@@ -25,6 +25,12 @@ variable "packages_dir" {
   description = "Folder of our Debian packages, without their versions: zonemesh.deb."
 }
 
+variable "flower_version" {
+  type        = string
+  default     = ""
+  description = "A Flower of configs/flower; without it the companion's own choice."
+}
+
 variable "accelerator" {
   type        = string
   default     = "kvm"

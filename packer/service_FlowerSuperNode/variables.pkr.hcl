@@ -8,3 +8,9 @@ variable "package" {
   type    = string
   default = "zonemesh-supernode"
 }
+
+# Virtual size; without one that of the base image. The file system grows with it at each boot.
+variable "disk_size" {
+  type    = string
+  default = "8G"
+}

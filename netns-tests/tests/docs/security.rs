@@ -69,6 +69,7 @@ fn images_documents_and_tests_install_flowers_that_are_run() {
     assert!(found >= 3, "only {found} places were found");
     assert!(read("docs/QUICKSTART.md").contains(&format!("/requirements-{preferred}.txt\n")));
     assert!(read("packer/README.md").contains(&format!("prefers, {preferred}:")));
+    assert!(read("packer/Makefile").contains(&format!("\nFLOWER_VERSION ?= {preferred}\n")));
     let scenarios = crate::sources::source("crates/lab/src/flower.rs");
     assert!(scenarios.contains(&format!("const VERSION: &str = \"{preferred}\";")));
 }

@@ -8,6 +8,8 @@
 use std::path::{Path, PathBuf};
 
 #[cfg(test)]
+mod build;
+#[cfg(test)]
 mod images;
 #[cfg(test)]
 mod parts;

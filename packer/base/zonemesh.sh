@@ -34,22 +34,74 @@ zonemesh_judge() {
     done
 }
 
-# zonemesh_install_packages NAME...
-zonemesh_install_packages() {
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update
-    apt-get install -y --no-install-recommends "$@"
-    apt-get clean
+# zonemesh_apt ARGUMENT...: apt-get that waits for another one, and that fails where it only warns: an
+# index that could not be fetched is an old one, and what is installed from it is too.
+zonemesh_apt() {
+    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 \
+        -o APT::Update::Error-Mode=any "$@"
 }
 
-# zonemesh_install_flower VERSION: Flower in /opt/flower; the package has made its user.
+# zonemesh_quiet: the base image's own upgrades begin no more until the next boot, and those that have
+# begun end first. `apt-get update` does not wait for their lock.
+zonemesh_quiet() {
+    systemctl stop apt-daily.timer apt-daily-upgrade.timer 2>/dev/null || :
+    zonemesh_wait 900 "no other upgrade runs" zonemesh_has_ended apt-daily apt-daily-upgrade
+}
+
+# zonemesh_has_ended UNIT...: a oneshot service is "activating" while it works.
+zonemesh_has_ended() {
+    local unit
+    for unit in "$@"; do
+        case "$(systemctl is-active "$unit.service" 2>/dev/null)" in
+        active | activating | deactivating | reloading) return 1 ;;
+        esac
+    done
+}
+
+# zonemesh_room MIB: a disk that is full half-way through leaves messages that name everything else.
+zonemesh_room() {
+    local free
+    free="$(df --output=avail --block-size=1M "${ZONEMESH_ROOT:-/}" | tail -n 1 | tr -d ' ')"
+    if [ "$free" -lt "$1" ]; then
+        zonemesh_fail "$free MiB are free, $1 MiB are needed: give the image a larger disk_size"
+        return 1
+    fi
+}
+
+# zonemesh_install_packages NAME...
+zonemesh_install_packages() {
+    zonemesh_quiet
+    zonemesh_until 6 zonemesh_update || {
+        zonemesh_fail "apt-get update: an index cannot be fetched, see above"
+        return 1
+    }
+    zonemesh_apt install -y --no-install-recommends "$@"
+    zonemesh_apt clean
+}
+
+# zonemesh_update: somebody at a terminal may hold the lock, a mirror may be away for a moment.
+zonemesh_update() {
+    zonemesh_apt update || { sleep 10 && return 1; }
+}
+
+# zonemesh_install_flower PACKAGE: Flower in /opt/flower, exactly the files that were tested, as the
+# companion's package lists them; the package has made Flower's user, too.
 zonemesh_install_flower() {
+    local version="${ZONEMESH_FLOWER_VERSION:-}" lists="${ZONEMESH_SHARE:-/usr/share}/$1/flower"
+    [ -n "$version" ] || version="$("$1" flower-version)"
+    if ! [ -r "$lists/requirements-$version.txt" ]; then
+        zonemesh_fail "Flower $version was not tested; there are: $(cd "$lists" && echo requirements-*)"
+        return 1
+    fi
+    zonemesh_room 1024
     zonemesh_install_packages ca-certificates curl jq python3 python3-venv
     (
         # The service stages run with umask 0077, but Flower's user must read its programs.
         umask 0022
-        python3 -m venv /opt/flower
-        /opt/flower/bin/pip install --no-cache-dir "flwr==$1"
+        python3 -m venv "${ZONEMESH_FLOWER:=/opt/flower}"
+        "$ZONEMESH_FLOWER/bin/pip" install --no-cache-dir --only-binary :all: --require-hashes \
+            -r "$lists/requirements-$version.txt"
+        "$ZONEMESH_FLOWER/bin/pip" check
     )
 }
 

@@ -21,7 +21,7 @@ ONE_SERVICE_PARAMS=(
 )
 
 service_install() {
-    zonemesh_install_flower "$(zonemesh-superlink flower-version)"
+    zonemesh_install_flower zonemesh-superlink
 }
 
 service_configure() {

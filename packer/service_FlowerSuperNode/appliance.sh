@@ -20,7 +20,7 @@ ONE_SERVICE_PARAMS=(
 )
 
 service_install() {
-    zonemesh_install_flower "$(zonemesh-supernode flower-version)"
+    zonemesh_install_flower zonemesh-supernode
 }
 
 service_configure() {

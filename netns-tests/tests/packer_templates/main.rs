@@ -12,6 +12,8 @@ mod build;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
+mod install;
+#[cfg(test)]
 mod parts;
 #[cfg(test)]
 mod stages;

@@ -191,7 +191,9 @@ impl PathWatcher {
             peer.plan.clone_from(plan);
             peer.monitor.set_interval(interval);
             peer.look(&status, now);
-            let sent = peer.endpoint.map(|_| status.tx_bytes);
+            // That nothing can be sent is told as that.
+            let may_send = status.send_refused.is_none();
+            let sent = peer.endpoint.filter(|_| may_send).map(|_| status.tx_bytes);
             let keepalive = config.keepalive.wireguard;
             let was_late = peer.punctuality.is_late();
             let subject = || Subject::Zone(peer.plan.id.zone.clone());

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use netns_tests::findings::{over, told};
+use netns_tests::findings::{over, tells, told};
 use zonemesh_lab::lab::{Lab, ZonePlan};
 use zonemesh_lab::mesh::{Mesh, patience};
 use zonemesh_lab::namespace::Namespace;
@@ -48,6 +48,8 @@ fn with_route(gateway: &Namespace, route: &[String]) -> Result<()> {
 fn a_route_that_is_gone_and_a_filter_that_refuses_are_told_with_the_kernels_reason() -> Result<()> {
     let mut lab = Lab::new(&ZONES)?;
     let mut mesh = Mesh::prepare(&lab)?;
+    let keepalive = toml::Table::from_iter([("wireguard".to_owned(), "5s".into())]);
+    mesh.gateway("berlin")?.config.insert("keepalive".to_owned(), keepalive.into());
     mesh.start(&lab)?;
     mesh.wait_until_connected(patience())?;
     wait_for_state(&mut mesh, "up", patience())?;
@@ -70,6 +72,10 @@ fn a_route_that_is_gone_and_a_filter_that_refuses_are_told_with_the_kernels_reas
 
     gateway.run(&["nft", FILTER])?;
     told(mesh.gateway("berlin")?, "N231", &["madrid", "packet filter", "EPERM"], TOLD_WITHIN)?;
+    // Longer than a keepalive may be late: what cannot be sent is not late, too.
+    std::thread::sleep(Duration::from_secs(12));
+    let status = mesh.gateway("berlin")?.ask(&["status"])?;
+    ensure!(!tells(&status, "N216", &[])?, "{status}");
     gateway.run(&["nft", "delete table ip own"])?;
     wait_for_state(&mut mesh, "up", TOLD_WITHIN)?;
     over(mesh.gateway("berlin")?, "N231", TOLD_WITHIN)?;

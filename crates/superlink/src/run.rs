@@ -46,6 +46,7 @@ async fn work(superlink: &mut CertifiedSuperLink) -> anyhow::Result<()> {
     let mut identity = superlink.first_identity(&inputs).await;
     loop {
         superlink.companion.trusts(&[identity.ca()]);
+        superlink.companion.reporter.ca(&identity.ca_pem);
         let plan = inputs.plan(Some(&identity));
         if let Err(reason) = superlink.companion.start(&plan, &inputs.fleet().to_string()) {
             superlink.companion.reporter.blocked(&reason);

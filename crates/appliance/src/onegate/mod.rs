@@ -19,7 +19,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-pub use told::keep_told;
+pub use told::{WantedAttributes, keep_told};
 
 /// Whether a VM is ready, as OneFlow looks at it.
 pub const READY: &str = "READY";
@@ -142,12 +142,7 @@ impl OneGate {
     /// # Errors
     /// No usable answer.
     pub async fn attribute(&self, name: &str) -> Result<Option<String>, OneGateError> {
-        let answer = self.vm().await?;
-        Ok(match &answer["VM"]["USER_TEMPLATE"][name] {
-            Value::Null => None,
-            Value::String(text) => Some(text.clone()),
-            other => Some(other.to_string()),
-        })
+        Ok(attribute(&self.vm().await?, name))
     }
 
     /// Sets an attribute of this VM.
@@ -155,8 +150,7 @@ impl OneGate {
     /// # Errors
     /// It was not heard, or its value is not plain.
     pub async fn tell(&self, name: &'static str, value: &str) -> Result<(), OneGateError> {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=._:-".contains(&byte);
-        if !value.bytes().all(is_plain) {
+        if !is_plain(value) {
             return Err(OneGateError::NotPlain { name });
         }
         self.put(format!("data={name}%3D{}&type=1", in_a_form(value))).await
@@ -225,6 +219,20 @@ impl OneGate {
         // Its own text would name the endpoint once more.
         let source = source.without_url();
         OneGateError::Unreachable { endpoint: self.endpoint.clone(), source }
+    }
+}
+
+/// True if OneGate's server stores this as it is.
+pub(crate) fn is_plain(value: &str) -> bool {
+    value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=._:-".contains(&byte))
+}
+
+/// An attribute of a VM as OneGate shows it.
+fn attribute(vm: &Value, name: &str) -> Option<String> {
+    match &vm["VM"]["USER_TEMPLATE"][name] {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
     }
 }
 

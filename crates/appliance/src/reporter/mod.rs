@@ -1,9 +1,11 @@
-//! What a companion says about itself: its log lines, its status file, and READY to OneGate.
+//! What a companion says about itself: its log lines, its status file, and its attributes in OneGate.
 //!
 //! It promises that a new reason is said at once, the same one at most once a minute, and that
 //! `status.json` is always whole and as new as the last line. It refuses to decide anything. Another
 //! platform's way to be told is another field of [`Reporter`].
 //! Shape of the file: [`CompanionStatus`], `"schema": "zonemesh/companion/v1"`.
+
+mod attributes;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,7 +17,7 @@ use zonemesh_core::finding::Finding;
 use zonemesh_core::name::FederationName;
 
 use crate::files::write_atomic;
-use crate::onegate::{self, OneGate, READY, YES};
+use crate::onegate::{OneGate, WantedAttributes, keep_told};
 use crate::reason::Reason;
 use crate::state_folder::StateFolder;
 
@@ -78,14 +80,16 @@ pub struct Reporter {
     path: PathBuf,
     status: CompanionStatus,
     said: Option<(Reason, Instant)>,
-    /// What OneGate's READY is to say of this VM.
-    ready: watch::Sender<Option<String>>,
+    /// The CA that the SuperLink here serves with.
+    ca_pem: Option<String>,
+    /// What OneGate is to say of this VM.
+    attributes: watch::Sender<WantedAttributes>,
     _telling: JoinSet<()>,
 }
 
 impl Reporter {
     /// A companion that has just begun. The folder exists. OneGate, if there is one, is told from
-    /// now on whether this VM is ready.
+    /// now on what runs in this VM and whether it is ready.
     #[must_use]
     pub fn begin(
         folder: &StateFolder,
@@ -106,12 +110,13 @@ impl Reporter {
             flower_starts: 0,
         };
         let path = folder.status_file();
-        let (ready, wanted) = watch::channel(None);
+        let (attributes, wanted) = watch::channel(WantedAttributes::new());
         let mut telling = JoinSet::new();
         if let Some(onegate) = onegate {
-            telling.spawn(onegate::keep_told(onegate, READY, wanted));
+            telling.spawn(keep_told(onegate, attributes::names(role), wanted));
         }
-        let reporter = Self { path, status, said: None, ready, _telling: telling };
+        let reporter =
+            Self { path, status, said: None, ca_pem: None, attributes, _telling: telling };
         reporter.write();
         reporter
     }
@@ -139,6 +144,12 @@ impl Reporter {
         self.enter(CompanionState::Starting);
     }
 
+    /// The SuperLink here serves with a certificate of this CA.
+    pub fn ca(&mut self, pem: &str) {
+        self.ca_pem = Some(pem.to_owned());
+        self.write();
+    }
+
     /// A new state; whatever was wrong before is over.
     pub fn enter(&mut self, state: CompanionState) {
         if matches!(state, CompanionState::Waiting | CompanionState::Stopped) {
@@ -150,8 +161,6 @@ impl Reporter {
             let federation = &self.status.federation;
             tracing::info!(state = ?state, %federation, endpoint = self.status.endpoint, "state");
         }
-        let is_ready = state == CompanionState::Ready;
-        self.ready.send_replace(is_ready.then(|| YES.to_owned()));
         self.status.reason = None;
         self.said = None;
         self.write();
@@ -200,7 +209,14 @@ impl Reporter {
         due
     }
 
+    /// The file, and what OneGate is told.
     fn write(&self) {
+        let attributes = attributes::attributes(&self.status, self.ca_pem.as_deref());
+        self.attributes.send_if_modified(|told| {
+            let is_new = *told != attributes;
+            *told = attributes;
+            is_new
+        });
         let written = serde_json::to_vec_pretty(&self.status)
             .map_err(anyhow::Error::from)
             .and_then(|json| Ok(write_atomic(&self.path, &json, 0o644, None)?));

@@ -20,7 +20,7 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zonemesh_appliance::gateway::serves_at;
-use zonemesh_appliance::onegate::{READY, YES, ZONEMESH_GATEWAY, keep_told};
+use zonemesh_appliance::onegate::{READY, WantedAttributes, YES, ZONEMESH_GATEWAY, keep_told};
 use zonemesh_appliance::startup;
 use zonemesh_core::exit::Exit;
 
@@ -45,12 +45,10 @@ pub(crate) async fn run(
 ) -> anyhow::Result<Exit> {
     let daemon = AskedDaemon::new(file);
     let (stage, reached) = watch::channel(MemberStage::NotAsked);
-    let (gateway, gateway_wanted) = watch::channel(None);
-    let (ready, ready_wanted) = watch::channel(None);
+    let (attributes, wanted) = watch::channel(WantedAttributes::new());
     let mut tasks = JoinSet::new();
     if let Some(onegate) = &settings.onegate {
-        tasks.spawn(keep_told(onegate.clone(), ZONEMESH_GATEWAY, gateway_wanted));
-        tasks.spawn(keep_told(onegate.clone(), READY, ready_wanted));
+        tasks.spawn(keep_told(onegate.clone(), &[ZONEMESH_GATEWAY, READY], wanted));
     }
     if let Some(given) = settings.given().cloned() {
         let waiting = format!("zone {} is not in its mesh yet", given.zone);
@@ -61,8 +59,7 @@ pub(crate) async fn run(
         settings: &settings,
         daemon: &daemon,
         stage: reached,
-        gateway,
-        ready,
+        attributes,
         readiness: GatewayReadiness::default(),
         report: ReportFile::new(status),
     };
@@ -85,8 +82,7 @@ struct WatchedGateway<'a> {
     settings: &'a GatewaySettings,
     daemon: &'a AskedDaemon,
     stage: watch::Receiver<MemberStage>,
-    gateway: watch::Sender<Option<String>>,
-    ready: watch::Sender<Option<String>>,
+    attributes: watch::Sender<WantedAttributes>,
     readiness: GatewayReadiness,
     report: ReportFile,
 }
@@ -105,7 +101,7 @@ impl WatchedGateway<'_> {
                 }
                 said = Some(missing.clone());
             }
-            tell(&self.ready, is_ready.then(|| YES.to_owned()));
+            self.tell(READY, is_ready.then(|| YES.to_owned()));
             self.write(missing, &seen, local_api);
             let wait = LOOKS[usize::from(is_ready)];
             tokio::select! {
@@ -128,13 +124,25 @@ impl WatchedGateway<'_> {
         };
         if let (Some(at), None) = (local_api, &unserved) {
             // Base64, as OneGate damages brackets.
-            tell(&self.gateway, Some(STANDARD.encode(at.to_string())));
+            self.tell(ZONEMESH_GATEWAY, Some(STANDARD.encode(at.to_string())));
         }
         let status = self.daemon.status().await.ok();
         let tunnels =
             status.map(|status| TunnelCount { up: status.peers_up, total: status.peers_total });
         let stage = self.stage.borrow().clone();
         (local_api, GatewaySeen { unserved, tunnels, stage })
+    }
+
+    /// Only what is new wakes whoever tells it.
+    fn tell(&self, name: &'static str, value: Option<String>) {
+        self.attributes.send_if_modified(|wanted| {
+            let is_new = wanted.get(name) != value.as_ref();
+            match value {
+                Some(value) => drop(wanted.insert(name, value)),
+                None => drop(wanted.remove(name)),
+            }
+            is_new
+        });
     }
 
     /// Where the zone's VMs reach the local API; nothing if the configuration has none.
@@ -162,13 +170,4 @@ impl WatchedGateway<'_> {
             local_api: at.map(|at| at.to_string()),
         });
     }
-}
-
-/// Only what is new wakes whoever tells it.
-fn tell(wanted: &watch::Sender<Option<String>>, value: Option<String>) {
-    wanted.send_if_modified(|wanted| {
-        let is_new = *wanted != value;
-        *wanted = value;
-        is_new
-    });
 }

@@ -1,9 +1,10 @@
-//! An attribute of this VM, as OneGate has it: told until it was heard, and again whenever it is
+//! Attributes of this VM, as OneGate has them: told until they were heard, and again whenever one is
 //! not there any more.
 //!
 //! It promises that the newest value is told and no older one, that what an earlier boot has left
-//! is erased, and that a trouble is said once and again when it is another. It refuses to know what
-//! the attribute means, and when to try again: that is [`AttributeTelling`]'s.
+//! is erased, that they are told in their order and erased against it (READY is the last to come and
+//! the first to go), and that a trouble is said once and again when it is another. It refuses to know
+//! what an attribute means, and when to try again: that is [`AttributeTelling`]'s.
 
 mod telling;
 
@@ -11,19 +12,23 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use zonemesh_core::exit::error_line;
 
-use super::{OneGate, OneGateError};
+use super::{OneGate, OneGateError, attribute};
+pub use telling::WantedAttributes;
 use telling::{AttributeErrand, AttributeTelling};
 
 /// What OneGate answers where its configuration forbids to look.
 const FORBIDDEN: u16 = 403;
 
-/// Keeps an attribute at the wanted value, or away, until nobody wants anything any more.
+/// Longest value that is logged: a certificate says nothing to anybody.
+const LOGGED: usize = 64;
+
+/// Keeps attributes at the wanted values, or away, until nobody wants anything any more.
 pub async fn keep_told(
     onegate: OneGate,
-    name: &'static str,
-    mut wanted: watch::Receiver<Option<String>>,
+    names: &'static [&'static str],
+    mut wanted: watch::Receiver<WantedAttributes>,
 ) {
-    let mut telling = AttributeTelling::new(Instant::now());
+    let mut telling = AttributeTelling::new(names, Instant::now());
     let mut said = None;
     loop {
         telling.want(wanted.borrow_and_update().clone(), Instant::now());
@@ -34,16 +39,15 @@ pub async fn keep_told(
                 Err(_nobody) => return,
             },
         }
-        match run(&onegate, name, &mut telling).await {
+        let errand = telling.errand();
+        match run(&onegate, errand.clone(), &mut telling).await {
             Ok(()) => said = None,
             Err(error) => {
-                telling.failed(Instant::now());
+                telling.failed(&errand, Instant::now());
                 let trouble = error_line(&error);
                 if said.as_ref() != Some(&trouble) {
-                    tracing::warn!(
-                        trouble,
-                        "OneGate does not hear of {name} yet; it is told again"
-                    );
+                    let names = names.join(", ");
+                    tracing::warn!(trouble, "OneGate does not hear of {names} yet; told again");
                     said = Some(trouble);
                 }
             }
@@ -53,22 +57,25 @@ pub async fn keep_told(
 
 async fn run(
     onegate: &OneGate,
-    name: &'static str,
+    errand: AttributeErrand,
     telling: &mut AttributeTelling,
 ) -> Result<(), OneGateError> {
-    match telling.errand() {
-        AttributeErrand::Tell(value) => {
+    match errand {
+        AttributeErrand::Tell { name, value } => {
             onegate.tell(name, &value).await?;
-            tracing::info!("OneGate was told {name}={value}");
-            telling.heard(Instant::now());
+            match value.len() {
+                ..=LOGGED => tracing::info!("OneGate was told {name}={value}"),
+                _ => tracing::info!("OneGate was told {name}"),
+            }
+            telling.heard(name, Some(value), Instant::now());
         }
-        AttributeErrand::Erase => {
+        AttributeErrand::Erase { name } => {
             onegate.erase(name).await?;
             tracing::info!("{name} was erased in OneGate");
-            telling.heard(Instant::now());
+            telling.heard(name, None, Instant::now());
         }
-        AttributeErrand::Look => match onegate.attribute(name).await {
-            Ok(there) => telling.saw(there.as_deref(), Instant::now()),
+        AttributeErrand::Look => match onegate.vm().await {
+            Ok(vm) => telling.saw(|name| attribute(&vm, name), Instant::now()),
             Err(OneGateError::Refused { status: FORBIDDEN, .. }) => telling.blind(Instant::now()),
             Err(error) => return Err(error),
         },

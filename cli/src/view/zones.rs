@@ -11,7 +11,7 @@ impl Rendered for ZonesView {
         let mesh = match self.threshold {
             0 => format!("MESH {}\n", plain(&self.mesh)),
             least => format!(
-                "MESH {}   {least} of {} authorities must sign\n",
+                "MESH {}\n{least} of {} authorities must sign\n",
                 plain(&self.mesh),
                 self.authority_keys.len()
             ),

@@ -180,9 +180,7 @@ impl Mesh for MeshService {
         })?;
         match self.administration.remove_token(&hash).await? {
             true => Ok(Response::new(tokens::taken(&self.administration))),
-            false => Err(Status::not_found(
-                "no token with this hash came with the invitation or the founding bundle; those of the configuration are taken out there",
-            )),
+            false => Err(tokens::not_kept()),
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
+use tonic::Status;
 use zonemesh_api::v1::{TakenToken, TokenListReply};
+use zonemesh_api::wire::finding::with_next;
 use zonemesh_config::TokenSettings;
 use zonemesh_core::time::UnixMillis;
 use zonemesh_core::token::KnownToken;
@@ -44,5 +46,22 @@ fn of_configuration(token: &TokenSettings) -> TakenToken {
         sha256: token.sha256.to_string(),
         source: "configuration".to_owned(),
         inviter: String::new(),
+    }
+}
+
+/// Why a token cannot be given up.
+pub(super) fn not_kept() -> Status {
+    let told = "no token with this hash came with the invitation or the founding bundle; those of the \
+        configuration are taken out there";
+    with_next(Status::not_found(told), "zonemesh token list")
+}
+
+#[cfg(test)]
+mod tests {
+    use zonemesh_api::wire::finding::told_next;
+
+    #[test]
+    fn who_gives_up_an_unknown_token_is_shown_to_the_list_of_tokens() {
+        assert_eq!(told_next(&super::not_kept()), Some("zonemesh token list"));
     }
 }

@@ -4,13 +4,13 @@ mod attest;
 mod authority;
 mod desk;
 mod door;
-mod granted;
+pub(crate) mod granted;
 mod onegate;
 mod presence;
 mod seats;
 mod service;
 mod session;
-mod view;
+pub(crate) mod view;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,9 +32,10 @@ use crate::facts::refused_vms::RefusedVms;
 use crate::facts::tokens::TokenBoard;
 use crate::failure::{Exit, Failure, OrExit as _};
 
-use authority::VmPermissions;
+pub(crate) use authority::{Denied, VmPermissions};
+pub(crate) use door::VmDoor;
+
 use desk::VmDesk;
-use door::VmDoor;
 use presence::Presence;
 use seats::OpenSessions;
 use service::LocalService;

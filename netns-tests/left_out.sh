@@ -26,6 +26,9 @@ case ${1:?left_out.sh scenarios|wireguard|systemd} in
         [ -x "$older/zonemesh-superlink" ] ||
             leave_out operations::upgrade_with_federation \
                 'the companions of 0.1.0 are not here -> netns-tests/older.sh target'
+        { [ -f "${ONE_APPS_DIR:-}/context-linux/src/usr/bin/onegate.rb" ] && command -v ruby >/dev/null; } ||
+            leave_out companions::stock_onegate_client \
+                "no client of OpenNebula -> ONE_APPS_DIR=a checkout of OpenNebula/one-apps, and Debian's ruby"
         ;;
     wireguard)
         for peer in boringtun:boringtun-cli gotatun:gotatun; do

@@ -205,6 +205,9 @@ section! {
         = one(value::listen_address), Required("listen = \"10.10.10.1:51822\""), OnReload;
     /// OneGate as this gateway reaches it: who registers a SuperLink must then prove its VM by it too
     onegate: String = one(value::url), Absent("none"), OnReload;
+    /// an address of this gateway in `zone.prefixes`, or loopback, and a TCP port, at which scripts
+    /// read in [OneGate's form](#a-view-for-scripts) where the SuperLink is, over HTTP without TLS
+    onegate_view: SocketAddr = one(value::listen_address), Absent("none"), OnReload;
     /// the sections below
     tokens as "token": TokenSettings = sections(DraftToken), Absent("none"), OnReload;
 }

@@ -52,6 +52,7 @@ fn other(section: &str, key: &str) -> Option<(&'static str, &'static str)> {
         ("mesh", "neighbours") => ("neighbours = 6", "neighbours = 7"),
         ("join", "listen") => ("\"0.0.0.0:51823\"\n", "\"0.0.0.0:51824\"\n"),
         ("local_api", "listen") => ("\"10.10.10.1:51822\"", "\"10.10.10.1:51832\""),
+        ("local_api", "onegate_view") => ("\"10.10.10.1:5030\"", "\"10.10.10.1:5031\""),
         ("local_api.token", "expires") => ("2027-01-01", "2028-01-01"),
         ("federation", "extra_sans") => (", \"198.51.100.20\"]", "]"),
         ("peer", "endpoints") => ("[\"203.0.113.50:51820\", ", "["),
@@ -82,7 +83,7 @@ fn each_key_is_told_by_its_dotted_name_and_counts_when_the_table_says() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 28);
+    assert_eq!(seen, 29);
 }
 
 #[test]

@@ -27,6 +27,9 @@ pub(crate) enum LimitedCall {
     VmWrites,
     VmSessions,
     StuckSessions,
+    ViewConnections,
+    ViewReads,
+    ViewWaits,
     ZoneConnections,
     StrangeConnections,
     ZoneStreams,
@@ -48,6 +51,13 @@ impl LimitedCall {
             Self::VmWrites => ("vm_writes", "too many registrations and reports of one VM"),
             Self::VmSessions => ("vm_sessions", "too many sessions of one VM"),
             Self::StuckSessions => ("stuck_sessions", "a companion does not read, it was cut off"),
+            Self::ViewConnections => {
+                ("view_connections", "too many connections of one VM to the OneGate view")
+            }
+            Self::ViewReads => ("view_reads", "too many questions of one VM at the OneGate view"),
+            Self::ViewWaits => {
+                ("view_waits", "too many questions that wait of one VM at the OneGate view")
+            }
             Self::ZoneConnections => ("zone_connections", "too many connections of one zone"),
             Self::StrangeConnections => {
                 ("strange_connections", "a caller at the registry that has no gateway's address")

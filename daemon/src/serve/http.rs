@@ -13,18 +13,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 use super::health::Health;
-use super::listen::SoonListening;
+use super::listen::{SoonListening, accept};
 use super::sources::SnapshotSources;
 
 /// Callers that are served at once; others wait until one of them is.
 const CONNECTIONS: usize = 8;
 /// How long one caller is served.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Pause after the kernel has refused a connection.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers until it is dropped.
 pub(crate) async fn run(listening: SoonListening, sources: SnapshotSources) -> anyhow::Result<()> {
@@ -35,18 +33,6 @@ pub(crate) async fn run(listening: SoonListening, sources: SnapshotSources) -> a
     });
     callers.for_each_concurrent(CONNECTIONS, |caller| answer(caller, &sources)).await;
     Ok(())
-}
-
-async fn accept(listener: &TcpListener) -> TcpStream {
-    loop {
-        match listener.accept().await {
-            Ok((caller, _)) => return caller,
-            Err(error) => {
-                tracing::debug!(%error, "a probe was not let in");
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-    }
 }
 
 async fn answer(caller: TcpStream, sources: &SnapshotSources) {

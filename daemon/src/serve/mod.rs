@@ -9,6 +9,7 @@ mod join;
 mod listen;
 pub(crate) mod local_api;
 pub(crate) mod manager;
+mod onegate_view;
 pub(crate) mod registry;
 mod snapshot;
 pub(crate) mod sources;

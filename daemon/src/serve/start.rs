@@ -11,6 +11,7 @@ use zonemesh_pki::{ZoneTrust, join_server_config, zone_server_config};
 use super::admin::{AdminParts, AdminSocket};
 use super::listen::ListenAt;
 use super::local_api::LocalParts;
+use super::onegate_view::OneGateView;
 use super::registry::{RegistryService, RegistryTerms};
 use super::sources::SnapshotSources;
 use super::{admin, http, join, local_api, manager, registry};
@@ -153,7 +154,9 @@ async fn start_local_api(
         refused_vms: sources.lookout.refused_vms.clone(),
         tokens,
     };
+    let view = OneGateView::prepare(parts.clone()).await;
     let ready = local_api::prepare(sources.leaf.current(), parts).await?;
     supervisor.spawn("local API", local_api::run(ready));
+    supervisor.spawn("OneGate view", view.run());
     Ok(())
 }

@@ -43,7 +43,7 @@ pub(crate) async fn serving(place: Place, roles: &[(&str, &str)]) -> Zone {
 }
 
 /// The same, with more lines in `[local_api]`.
-async fn serving_with(place: Place, roles: &[(&str, &str)], more: &str) -> Zone {
+pub(crate) async fn serving_with(place: Place, roles: &[(&str, &str)], more: &str) -> Zone {
     let mut zone = Zone::start(place, &[]).await;
     zone.stop().await;
     zone.more = format!("[local_api]\nlisten = \"{}\"\n{more}\n", place.local_api());
@@ -261,7 +261,7 @@ async fn who_asks_need_not_say_who_it_is_but_not_the_untruth() {
 }
 
 /// Grants the zone anew, in the mesh that it has founded, for these federations.
-async fn granted_for(zone: &Zone, rights: &[FederationRight]) {
+pub(crate) async fn granted_for(zone: &Zone, rights: &[FederationRight]) {
     let exported = zone.mesh().await.trust_export(v1::TrustExportRequest::default()).await.unwrap();
     let stored = exported.into_inner().items;
     let items = stored.iter().map(|item| SignedTrustItem::from_file_bytes(item).unwrap()).collect();
@@ -289,7 +289,7 @@ fn panic_unless_good(kind: RefusalKind) -> Code {
     Code::InvalidArgument
 }
 
-fn right(federation: &str, host: bool, train: bool) -> FederationRight {
+pub(crate) fn right(federation: &str, host: bool, train: bool) -> FederationRight {
     FederationRight { federation: federation.parse().unwrap(), host, train }
 }
 

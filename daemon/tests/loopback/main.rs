@@ -10,6 +10,7 @@ mod findings;
 mod ground;
 mod leaving;
 mod local_api;
+mod onegate_view;
 mod reload;
 mod sessions;
 mod slow_disk;

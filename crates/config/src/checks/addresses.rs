@@ -3,7 +3,7 @@
 //! A prefix of two zones, a tunnel address inside another zone's prefix or an endpoint inside a
 //! routed prefix would send packets to the wrong gateway or back into the tunnel they came from.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use zonemesh_core::finding::Code;
@@ -197,23 +197,42 @@ fn endpoint_is_outside_the_tunnels(
     }
 }
 
+/// What else than the zone's LAN may be listened at.
+struct BesideTheLan {
+    is_taken: fn(&IpAddr) -> bool,
+    words: &'static str,
+}
+
 pub(super) fn local_api(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
-    let listen = draft.local_api.as_ref().and_then(|api| api.listen.as_ref());
-    let Some(placed) = listen else {
-        return;
-    };
-    let ip = placed.value.ip();
-    let in_zone = draft.zone.prefixes.iter().any(|prefix| prefix.value.contains(&ip));
+    let Some(api) = &draft.local_api else { return };
     // Whoever is not of the zone is turned away at the door, wherever it listens.
-    let is_anywhere = ip.is_loopback() || ip.is_unspecified();
-    if !in_zone && !is_anywhere && !draft.zone.prefixes.is_empty() {
-        let prefixes: Vec<String> =
-            draft.zone.prefixes.iter().map(|prefix| prefix.value.to_string()).collect();
-        let complaint = Complaint::new(
-            format!("{ip} is not on the zone's LAN"),
-            format!("an address in {}, loopback, 0.0.0.0 or [::]", prefixes.join(", ")),
-            "give this gateway's LAN address: only the zone's own VMs may use the local API",
-        );
-        mistakes.report_conflict(placed, complaint);
+    let beside = BesideTheLan {
+        is_taken: |ip| ip.is_loopback() || ip.is_unspecified(),
+        words: ", loopback, 0.0.0.0 or [::]",
+    };
+    on_the_lan(draft, api.listen.as_ref(), &beside, mistakes);
+    // What goes without TLS is offered on no other network.
+    let beside = BesideTheLan { is_taken: IpAddr::is_loopback, words: " or loopback" };
+    on_the_lan(draft, api.onegate_view.as_ref(), &beside, mistakes);
+}
+
+fn on_the_lan(
+    draft: &ConfigDraft,
+    listen: Option<&Placed<SocketAddr>>,
+    beside: &BesideTheLan,
+    mistakes: &mut Mistakes<'_>,
+) {
+    let prefixes = &draft.zone.prefixes;
+    let Some(placed) = listen.filter(|_| !prefixes.is_empty()) else { return };
+    let ip = placed.value.ip();
+    if (beside.is_taken)(&ip) || prefixes.iter().any(|prefix| prefix.value.contains(&ip)) {
+        return;
     }
+    let prefixes: Vec<_> = prefixes.iter().map(|prefix| prefix.value.to_string()).collect();
+    let complaint = Complaint::new(
+        format!("{ip} is not on the zone's LAN"),
+        format!("an address in {}{}", prefixes.join(", "), beside.words),
+        "give this gateway's LAN address: only the zone's own VMs may use the local API",
+    );
+    mistakes.report_conflict(placed, complaint);
 }

@@ -116,7 +116,9 @@ fn uses(draft: &ConfigDraft) -> Vec<PortUse> {
         let written = place(tunnel.lanes.as_ref()).or_else(|| written.clone());
         wireguard("the ports of tunnel.lanes", above..=above.saturating_add(lanes - 1), written)
     });
-    let api = draft.local_api.as_ref().and_then(|api| api.listen.as_ref());
+    let api = draft.local_api.as_ref();
+    let view = api.and_then(|api| api.onegate_view.as_ref());
+    let api = api.and_then(|api| api.listen.as_ref());
     let all = [
         Some(wireguard("tunnel.listen_port", first..=first, written.clone())),
         of_lanes,
@@ -124,6 +126,7 @@ fn uses(draft: &ConfigDraft) -> Vec<PortUse> {
         Some(of_registry("registry.port", Protocol::Tcp)),
         listener("join.listen", draft.join.listen.as_ref(), Some(JOIN)),
         listener("local_api.listen", api, None),
+        listener("local_api.onegate_view", view, None),
     ];
     all.into_iter().flatten().collect()
 }

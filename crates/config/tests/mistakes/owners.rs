@@ -170,6 +170,27 @@ fn the_local_api_listens_on_the_lan() {
 }
 
 #[test]
+fn the_view_for_scripts_listens_on_the_lan_only_and_has_a_port_of_its_own() {
+    let listen = "listen = \"10.10.10.1:51822\"";
+    let with = |at: &str| format!("{listen}\nonegate_view = \"{at}\"");
+    for at in ["0.0.0.0", "203.0.113.1"] {
+        let message = format!(
+            "zm.toml:14:16: local_api.onegate_view: {at} is not on the zone's LAN; expected an address in 10.10.10.0/24 or loopback; give this gateway's LAN address: only the zone's own VMs may use the local API"
+        );
+        mistake(listen, &with(&format!("{at}:5030")), &message);
+    }
+    mistake(
+        listen,
+        &with("10.10.10.1:51822"),
+        "zm.toml:14:16: local_api.onegate_view: port 51822 is that of local_api.listen too; expected a port of its own for each; 51820 to 51823, and 51831 and up for lanes, are usual",
+    );
+    for at in ["10.10.10.1:5030", "127.0.0.1:5030"] {
+        let config = Config::parse(&VALID.replace(listen, &with(at)), "zm.toml").unwrap();
+        assert_eq!(config.local_api.unwrap().onegate_view, at.parse().ok());
+    }
+}
+
+#[test]
 fn tokens_are_hashed_and_belong_to_a_federation() {
     let hash = "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9";
     mistake(

@@ -17,13 +17,14 @@ use crate::facts::rate_limits::{
 const CONNECTIONS: (usize, usize) = (32, 4096);
 const NEW_CONNECTIONS: Rate = Rate { burst: 60.0, per_second: 5.0 };
 
-/// The door of the local API.
-pub(super) struct VmDoor {
+/// A door for VMs of this zone.
+pub(crate) struct VmDoor {
     authority: Arc<VmPermissions>,
     inside: ConnectionLimiter,
 }
 
 impl VmDoor {
+    /// That of the local API.
     pub(super) fn new(authority: Arc<VmPermissions>, refusals: Arc<RefusedCalls>) -> Self {
         let inside = ConnectionLimiter {
             rate: RateLimiter::new(NEW_CONNECTIONS),
@@ -31,6 +32,11 @@ impl VmDoor {
             refusals,
             counted_as: LimitedCall::VmConnections,
         };
+        Self::into(inside, authority)
+    }
+
+    /// One into a place of its own, which has other bounds.
+    pub(crate) fn into(inside: ConnectionLimiter, authority: Arc<VmPermissions>) -> Self {
         Self { authority, inside }
     }
 }

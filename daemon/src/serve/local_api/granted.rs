@@ -11,7 +11,7 @@ use crate::facts::ledger::Ledger;
 
 /// May this zone have a VM of this role in `federation`? Who does not say what it is may ask if the
 /// zone has any part in it.
-pub(super) fn check(
+pub(crate) fn check(
     ledger: &Ledger,
     role: Option<VmRole>,
     federation: &FederationName,
@@ -26,4 +26,15 @@ pub(super) fn check(
         None if !may_host && !may_train => Err(Denied::MayNotTrain(federation.clone())),
         _ => Ok(()),
     }
+}
+
+/// The federations of the mesh of which this zone may know by this.
+pub(crate) fn federations(ledger: &Ledger) -> Vec<FederationName> {
+    ledger.read(|registry| {
+        let zone = registry.zone();
+        let may = |federation: &&FederationName| {
+            registry.may_host(zone, federation) || registry.may_train(zone, federation)
+        };
+        registry.federations().into_iter().filter(may).cloned().collect()
+    })
 }

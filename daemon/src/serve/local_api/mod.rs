@@ -4,29 +4,26 @@ mod attest;
 mod authority;
 mod desk;
 mod door;
-mod granted;
+pub(crate) mod granted;
 mod onegate;
 mod presence;
 mod seats;
 mod service;
 mod session;
-mod view;
+pub(crate) mod view;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use zonemesh_api::serve::{self, Door, Incoming};
 use zonemesh_api::v1::local_server::LocalServer;
-use zonemesh_config::Config;
 use zonemesh_pki::{CurrentLeaf, local_server_config};
 
-use super::listen::{ListenAt, SoonListening};
+use super::listen::{FollowedListener, ListenSetting, SoonListening};
 use crate::act::lookout::LOCAL_API;
 use crate::act::reachability::Reachability;
 use crate::facts::certificates::FederationCas;
 use crate::facts::companions::CompanionBoard;
-use crate::facts::findings::FindingBoard;
 use crate::facts::in_force::ConfigInForce;
 use crate::facts::keepalives::Keepalives;
 use crate::facts::ledger::Ledger;
@@ -35,24 +32,35 @@ use crate::facts::refused_vms::RefusedVms;
 use crate::facts::tokens::TokenBoard;
 use crate::failure::{Exit, Failure, OrExit as _};
 
-use authority::VmPermissions;
+pub(crate) use authority::{Denied, VmPermissions};
+pub(crate) use door::VmDoor;
+
 use desk::VmDesk;
-use door::VmDoor;
 use presence::Presence;
 use seats::OpenSessions;
 use service::LocalService;
 
+/// Who is connected stays so when it listens elsewhere.
+const LISTEN: ListenSetting = ListenSetting {
+    key: LOCAL_API,
+    address: |config| config.local_api.as_ref().map(|settings| settings.listen),
+    begins_anew: |before, now| !now.keepalive.is_same_for_streams(&before.keepalive),
+};
+
 /// The local API, ready to be served.
 pub(crate) struct Ready {
+    listener: FollowedListener,
+    api: LocalApi,
+}
+
+/// What serves wherever it listens.
+struct LocalApi {
     config: ConfigInForce,
-    /// Where it listens from the start; absent if the configuration has no local API then.
-    first: Option<SoonListening>,
     tls: Arc<rustls::ServerConfig>,
     door: Arc<dyn Door>,
     sessions: Arc<OpenSessions>,
     presence: Presence,
     service: Arc<LocalService>,
-    findings: Arc<FindingBoard>,
 }
 
 /// What the local API tells of, and changes.
@@ -81,66 +89,29 @@ pub(crate) async fn prepare(leaf: &CurrentLeaf, parts: LocalParts) -> Result<Rea
     let presence = Presence { ledger: parts.ledger.clone(), companions: parts.companions.clone() };
     let findings = parts.ledger.findings();
     let service = Arc::new(LocalService::new(VmDesk::new(authority, parts), sessions.clone()));
-    let first = match wanted(&config.now()) {
-        Some(address) => Some(at(address).begin(findings.clone()).await),
-        None => None,
-    };
-    Ok(Ready { config, first, tls, door, sessions, presence, service, findings })
-}
-
-fn wanted(config: &Config) -> Option<SocketAddr> {
-    config.local_api.as_ref().map(|settings| settings.listen)
-}
-
-fn at(address: SocketAddr) -> ListenAt {
-    ListenAt::of_setting(LOCAL_API, address)
+    let listener = FollowedListener::begin(LISTEN, config.clone(), findings).await;
+    Ok(Ready { listener, api: LocalApi { config, tls, door, sessions, presence, service } })
 }
 
 /// Serves the zone's VMs until it is dropped.
 pub(crate) async fn run(ready: Ready) -> anyhow::Result<()> {
-    let (sessions, presence) = (ready.sessions.clone(), ready.presence.clone());
+    let Ready { listener, api } = ready;
     tokio::select! {
-        served = follow(ready) => served,
-        () = sessions.mind() => Ok(()),
-        () = presence.mind() => Ok(()),
-    }
-}
-
-/// Listens where the configuration in force says. Who is connected stays so when that is elsewhere.
-async fn follow(mut ready: Ready) -> anyhow::Result<()> {
-    let mut changes = ready.config.changes();
-    loop {
-        let (address, ours) = {
-            let now = changes.borrow_and_update();
-            (wanted(&now), now.keepalive)
-        };
-        let is_other =
-            |now: &Arc<Config>| wanted(now) != address || !now.keepalive.is_same_for_streams(&ours);
-        let Some(address) = address else {
-            at(([0; 4], 0).into()).give_up(&ready.findings);
-            changes.wait_for(is_other).await?;
-            continue;
-        };
-        let listening = match ready.first.take() {
-            Some(first) => first,
-            None => at(address).begin(ready.findings.clone()).await,
-        };
-        tokio::select! {
-            served = serve_at(&ready, listening) => return served,
-            changed = changes.wait_for(is_other) => drop(changed?),
-        }
+        served = listener.serve(|listening| serve_at(&api, listening)) => served,
+        () = api.sessions.mind() => Ok(()),
+        () = api.presence.mind() => Ok(()),
     }
 }
 
 /// Companions are missed only once they can call.
-async fn serve_at(ready: &Ready, listening: SoonListening) -> anyhow::Result<()> {
+async fn serve_at(api: &LocalApi, listening: SoonListening) -> anyhow::Result<()> {
     let listener = listening.listener().await;
     tracing::info!(address = ?listener.local_addr().ok(), "local API");
-    ready.presence.companions.begin(Instant::now());
-    let incoming = Incoming::through(ready.door.clone(), listener, ready.tls.clone());
-    let service = LocalServer::from_arc(ready.service.clone());
+    api.presence.companions.begin(Instant::now());
+    let incoming = Incoming::through(api.door.clone(), listener, api.tls.clone());
+    let service = LocalServer::from_arc(api.service.clone());
     let service = service.max_decoding_message_size(serve::SMALL_REQUEST);
-    let keepalive = ready.config.now().keepalive;
+    let keepalive = api.config.now().keepalive;
     let served = serve::small_requests(&keepalive).add_service(service);
     Ok(served.serve_with_incoming(incoming).await?)
 }

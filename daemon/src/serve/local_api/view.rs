@@ -8,7 +8,7 @@ use super::LocalParts;
 use crate::facts::ledger::now;
 
 /// What this gateway knows about `federation` now.
-pub(super) fn of(parts: &LocalParts, federation: &FederationName) -> FederationView {
+pub(crate) fn of(parts: &LocalParts, federation: &FederationName) -> FederationView {
     let revision = *parts.ledger.revision().borrow();
     parts.ledger.read(|registry| {
         let found = registry.find_superlink(federation);

@@ -6,6 +6,8 @@ mod federation_across_three_zones;
 mod flower_releases;
 mod local_api;
 mod lost_superlink;
+mod onegate_view;
+mod stock_onegate_client;
 mod superlink_addresses;
 mod superlink_restart_with_database;
 mod supernode_boots_before_superlink;

@@ -3,7 +3,7 @@
 //! It promises that each end of Flower is told with its reason, and that the gateway hears how it goes
 //! whenever that changes. It refuses to decide when Flower may
 //! run: that is the companions' own `run`. Its three seams: settings come from a
-//! [`SettingsSource`](crate::source::SettingsSource), Flower runs in a [`Runner`], and what is going
+//! [`SettingsSource`](zonemesh_context::source::SettingsSource), Flower runs in a [`Runner`], and what is going
 //! on is told by a [`Reporter`].
 
 use std::net::IpAddr;

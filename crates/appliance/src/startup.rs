@@ -16,8 +16,8 @@ use zonemesh_core::token::VmRole;
 use crate::files::FileError;
 use crate::reason::Reason;
 use crate::settings::{is_ours, onegate_lack, strangers};
-use crate::source::context::{ContextError, ContextFile, PassedOver};
-use crate::source::{Environment, SettingsErrors, SettingsSource, Variables};
+use zonemesh_context::source::context::{ContextError, ContextFile, PassedOver};
+use zonemesh_context::source::{Environment, SettingsErrors, SettingsSource, Variables};
 
 /// How `plan` ends for a reason that keeps Flower from starting: refused, or not yet.
 #[must_use]

@@ -7,8 +7,8 @@ use zonemesh_appliance::flower::{COMPATIBILITY, PREFERRED, generation_of};
 use zonemesh_appliance::settings::{
     self, GatewayPlace, KEYS, SuperLinkSettings, SuperNodeSettings, TOKEN_EXAMPLE, onegate_lack,
 };
-use zonemesh_appliance::source::context::ContextFile;
-use zonemesh_appliance::source::{Environment, KeyReaders, SettingsErrors, Variables};
+use zonemesh_context::source::context::ContextFile;
+use zonemesh_context::source::{Environment, KeyReaders, SettingsErrors, Variables};
 
 fn good() -> BTreeMap<String, String> {
     [

@@ -18,8 +18,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use zonemesh_appliance::settings::onegate_lack;
-use zonemesh_appliance::source::SettingsErrors;
 use zonemesh_appliance::startup::{self, SettingsPlaces};
+use zonemesh_context::source::SettingsErrors;
 
 use nics::VmNics;
 use settings::GatewaySettings;

@@ -18,7 +18,7 @@ use zonemesh_core::token::{VmRole, VmToken};
 
 use crate::flower::{FlowerVersion, GivenPorts};
 use crate::onegate::OneGate;
-use crate::source::{ContextKey, KeyReaders, SettingsErrors, Variables};
+use zonemesh_context::source::{ContextKey, KeyReaders, SettingsErrors, Variables};
 
 pub(crate) use checks::gateway as local_api_address;
 pub use onegate_keys::{onegate_lack, read as onegate};

@@ -5,7 +5,7 @@
 
 use super::{GATEWAY, ONEGATE_ENDPOINT, TOKENTXT, VMID, checks};
 use crate::onegate::OneGate;
-use crate::source::{ContextKey, Variables};
+use zonemesh_context::source::{ContextKey, Variables};
 
 const KEYS: [ContextKey; 3] = [ONEGATE_ENDPOINT, VMID, TOKENTXT];
 

@@ -7,7 +7,7 @@ use zonemesh_core::suggestion::nearest;
 use zonemesh_core::token::VmRole;
 
 use super::KEYS;
-use crate::source::KeyReaders;
+use zonemesh_context::source::KeyReaders;
 
 /// Beginnings of names that somebody wrote for us.
 const OURS: [&str; 3] = ["ONEAPP_ZONEMESH_", "ONEAPP_FL_", "ONEAPP_FLOWER_"];

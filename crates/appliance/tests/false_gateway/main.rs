@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use zonemesh_appliance::gateway::{GatewayTalk, LocalGateway, SetFile, WatchedFederation};
 use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::settings::{self, CompanionSettings, GatewayPlace};
-use zonemesh_appliance::source::{Environment, Variables};
+use zonemesh_context::source::{Environment, Variables};
 use zonemesh_core::companion::{CompanionReport, ReportedState, SuperNodeState};
 use zonemesh_core::key::ZoneIdentity;
 use zonemesh_core::token::{VmToken, ZonePin};

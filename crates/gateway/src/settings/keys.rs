@@ -3,7 +3,7 @@
 //! A new key is a row here and its use in `settings`; docs/REFERENCE.md has the same rows, which a
 //! test holds against these.
 
-use zonemesh_appliance::source::{ContextKey, KeyReaders};
+use zonemesh_context::source::{ContextKey, KeyReaders};
 
 /// Gives the zone: its name, its prefixes, how it becomes a member.
 pub(crate) const INVITATION: ContextKey = ContextKey {

@@ -14,8 +14,8 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use zonemesh_appliance::onegate::OneGate;
 use zonemesh_appliance::settings::{self, LOCAL_API_PORT, OF_GATEWAYS, OLD, is_ours};
-use zonemesh_appliance::source::{ContextKey, SettingsErrors, Variables};
 use zonemesh_config::{Endpoint, EndpointError};
+use zonemesh_context::source::{ContextKey, SettingsErrors, Variables};
 use zonemesh_core::prefix;
 use zonemesh_core::suggestion::nearest;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use zonemesh_appliance::source::Environment;
+use zonemesh_context::source::Environment;
 
 use super::given::tests::made;
 use super::*;

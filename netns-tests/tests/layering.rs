@@ -64,6 +64,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
         &[
             "zonemesh-api",
             "zonemesh-config",
+            "zonemesh-context",
             "zonemesh-core",
             "zonemesh-lab",
             "zonemesh-pki",

@@ -14,9 +14,9 @@ ONE_SERVICE_RECONFIGURABLE=true
 # name, stage, description, user input
 ONE_SERVICE_PARAMS=(
     'ONEAPP_ZONEMESH_FEDERATION' 'configure' 'Name of the federation' 'M|text'
-    'ONEAPP_ZONEMESH_GATEWAY' 'configure' 'IP:PORT of the local API of the gateway; without it OneGate is asked' 'O|text'
-    'ONEAPP_ZONEMESH_TOKEN' 'configure' 'Token of this VM: on the gateway, zonemesh key generate token' 'M|password'
-    'ONEAPP_ZONEMESH_NODE_CONFIG' 'configure' 'Key=value pairs for the ClientApps, else the place in the role' 'O|text'
+    'ONEAPP_ZONEMESH_GATEWAY' 'configure' 'IP:PORT of the local API of the gateway (empty: ask OneGate)' 'O|text'
+    'ONEAPP_ZONEMESH_TOKEN' 'configure' 'Token of this VM (zonemesh key generate token)' 'M|password'
+    'ONEAPP_ZONEMESH_NODE_CONFIG' 'configure' 'Key=value pairs for the ClientApps (empty: the place in the role)' 'O|text'
 )
 
 service_install() {

@@ -15,9 +15,11 @@ use zonemesh_core::token::VmRole;
 
 use crate::files::FileError;
 use crate::reason::Reason;
-use crate::settings::{is_ours, onegate_lack, strangers};
+use crate::settings::onegate_lack;
+use zonemesh_context::names::{is_ours, strangers};
 use zonemesh_context::source::context::{ContextError, ContextFile, PassedOver};
-use zonemesh_context::source::{Environment, SettingsErrors, SettingsSource, Variables};
+use zonemesh_context::source::{Environment, SettingsSource};
+use zonemesh_context::{SettingsErrors, Variables};
 
 /// How `plan` ends for a reason that keeps Flower from starting: refused, or not yet.
 #[must_use]
@@ -112,7 +114,7 @@ pub fn settings<S>(
 ) -> anyhow::Result<S> {
     begin()?;
     let places = SettingsPlaces::open(file)?;
-    for stranger in strangers(places.names().iter().map(String::as_str), role) {
+    for stranger in strangers(places.names().iter().map(String::as_str), role.into()) {
         tracing::warn!("{stranger}");
     }
     let variables = places.variables();

@@ -11,7 +11,8 @@ use zonemesh_appliance::gateway::{GatewayTalk, LocalGateway, SetFile};
 use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::settings;
 use zonemesh_appliance::startup;
-use zonemesh_context::source::{Environment, Variables};
+use zonemesh_context::Variables;
+use zonemesh_context::source::Environment;
 use zonemesh_standin::{
     LOOPBACK, OneGateFault, TestGateway, TestOneGate, VM_ACTIVE, VM_DONE, base64_word, free_port,
 };

@@ -5,10 +5,12 @@ use std::path::Path;
 
 use zonemesh_appliance::flower::{COMPATIBILITY, PREFERRED, generation_of};
 use zonemesh_appliance::settings::{
-    self, GatewayPlace, KEYS, SuperLinkSettings, SuperNodeSettings, TOKEN_EXAMPLE, onegate_lack,
+    self, GatewayPlace, SuperLinkSettings, SuperNodeSettings, TOKEN_EXAMPLE, onegate_lack,
 };
+use zonemesh_context::keys::KEYS;
+use zonemesh_context::source::Environment;
 use zonemesh_context::source::context::ContextFile;
-use zonemesh_context::source::{Environment, KeyReaders, SettingsErrors, Variables};
+use zonemesh_context::{KeyReaders, SettingsErrors, Variables};
 
 fn good() -> BTreeMap<String, String> {
     [
@@ -226,38 +228,6 @@ fn the_context_is_read_after_the_environment_and_named_with_its_line() {
     assert!(!format!("{onegate:?}").contains("abc="));
 }
 
-/// The rows of the table of keys in the documents, without those of `zonemesh-gateway`.
-fn documented() -> Vec<[String; 4]> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/REFERENCE.md");
-    let text = std::fs::read_to_string(path).expect("a file of the project");
-    let (_, table) = text.split_once("## CONTEXT keys").expect("its heading");
-    let rows = table.split("\n## ").next().unwrap_or_default().lines();
-    let cells = rows.filter(|line| line.starts_with("| `")).map(|line| {
-        let mut cells =
-            line.trim_matches(['|', ' ']).split(" | ").map(|cell| cell.trim().to_owned());
-        std::array::from_fn(|_| cells.next().expect("four cells"))
-    });
-    cells.filter(|row: &[String; 4]| row[1] != "gateway").collect()
-}
-
-#[test]
-fn the_documented_table_of_keys_is_this_one() {
-    let table: Vec<[String; 4]> = KEYS
-        .iter()
-        .map(|key| {
-            let readers = match key.readers {
-                KeyReaders::Both => "both",
-                KeyReaders::SuperLink => "superlink",
-                KeyReaders::SuperNode => "supernode",
-                KeyReaders::Gateway => "gateway",
-            };
-            [format!("`{}`", key.name).as_str(), readers, key.default, key.meaning]
-                .map(str::to_owned)
-        })
-        .collect();
-    assert_eq!(documented(), table);
-}
-
 #[test]
 fn the_usual_values_in_the_table_are_those_in_force() {
     let of = |name: &str| {
@@ -284,10 +254,6 @@ fn the_usual_values_in_the_table_are_those_in_force() {
     assert!(of("FLOWER_BIN").default.contains(&settings.common.flower_bin.display().to_string()));
 }
 
-/// The settings' own sources, where each key stands once.
-const SOURCES: &str =
-    concat!(include_str!("../src/settings/mod.rs"), include_str!("../src/settings/checks.rs"));
-
 #[test]
 fn every_key_that_a_fix_names_is_one_that_a_companion_reads() {
     let mut named = std::collections::BTreeSet::new();
@@ -298,6 +264,8 @@ fn every_key_that_a_fix_names_is_one_that_a_companion_reads() {
     }
     assert!(named.len() > 5, "{named:?}");
     for key in named {
-        assert!(SOURCES.contains(&format!("\"{key}\"")), "no companion reads {key}");
+        let is_read =
+            KEYS.iter().any(|known| known.name == key && known.readers != KeyReaders::Gateway);
+        assert!(is_read, "no companion reads {key}");
     }
 }

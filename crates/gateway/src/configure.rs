@@ -8,7 +8,7 @@ use std::path::Path;
 
 use zonemesh_appliance::startup;
 use zonemesh_config::{Config, ConfigErrors};
-use zonemesh_context::source::{SettingError, SettingsErrors};
+use zonemesh_context::{SettingError, SettingsErrors};
 use zonemesh_core::exit::Exit;
 
 use crate::configuration;

@@ -185,7 +185,8 @@ mod tests {
     use zonemesh_appliance::flower::{GrpcFlower, HttpFlower, PREFERRED};
     use zonemesh_appliance::onegate::OneGate;
     use zonemesh_appliance::settings;
-    use zonemesh_context::source::{Environment, Variables};
+    use zonemesh_context::Variables;
+    use zonemesh_context::source::Environment;
     use zonemesh_core::record::FlowerTransport;
 
     use super::*;

@@ -120,7 +120,8 @@ pub(crate) fn home(settings: &SuperNodeSettings) -> FlowerHome {
 mod tests {
     use zonemesh_appliance::flower::{GrpcFlower, PREFERRED};
     use zonemesh_appliance::settings;
-    use zonemesh_context::source::{Environment, Variables};
+    use zonemesh_context::Variables;
+    use zonemesh_context::source::Environment;
 
     use super::*;
 

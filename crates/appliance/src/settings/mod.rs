@@ -2,27 +2,30 @@
 //!
 //! It promises that a settings value can be used as it is, or every key that is wrong is named with
 //! what was expected and an example. It refuses to look at the network or at files. A new key is a
-//! row of the table, a field and a line that reads it, all here; then its use and its row in
-//! docs/REFERENCE.md, which a test holds against [`KEYS`].
+//! row of [`zonemesh_context::keys`], and a field and a line that reads it here; then its use.
 
 mod checks;
 mod node_config;
 mod onegate_keys;
-mod strangers;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use zonemesh_context::keys::flower::{
+    CLIENTAPPIO_PORT, CONTROL_PORT, FLEET_PORT, FLOWER_BIN, FLOWER_USER, FLOWER_VERSION,
+    HEALTH_PORT, NODE_CONFIG, SERVERAPPIO_PORT, TLS_ENABLED,
+};
+use zonemesh_context::keys::mesh::{ADDRESS, FEDERATION, GATEWAY, IDENTITY, STATE_DIR, TOKEN};
+use zonemesh_context::keys::opennebula::ETH0_IP;
+use zonemesh_context::{SettingsErrors, Variables};
 use zonemesh_core::name::FederationName;
 use zonemesh_core::token::{VmRole, VmToken};
 
 use crate::flower::{FlowerVersion, GivenPorts};
 use crate::onegate::OneGate;
-use zonemesh_context::source::{ContextKey, KeyReaders, SettingsErrors, Variables};
 
 pub(crate) use checks::gateway as local_api_address;
 pub use onegate_keys::{onegate_lack, read as onegate};
-pub use strangers::{OF_GATEWAYS, OLD, is_ours, strangers};
 
 /// Port of a gateway's local API, unless ONEAPP_ZONEMESH_GATEWAY names another.
 pub const LOCAL_API_PORT: u16 = 51822;
@@ -85,210 +88,6 @@ pub struct SuperNodeSettings {
     pub node_config: Option<String>,
     /// The ports that are given; the others are Flower's.
     pub ports: GivenPorts,
-}
-
-const FEDERATION: ContextKey = ContextKey {
-    name: "ONEAPP_ZONEMESH_FEDERATION",
-    readers: KeyReaders::Both,
-    default: "required",
-    meaning: "the federation",
-    expected: "a federation's name: a-z, 0-9 and '-', 1 to 63 characters",
-    example: "health-eu",
-    secret: false,
-};
-const GATEWAY: ContextKey = ContextKey {
-    name: "ONEAPP_ZONEMESH_GATEWAY",
-    readers: KeyReaders::Both,
-    default: "asked of OneGate",
-    meaning: "IP or IP:PORT of the gateway's local API",
-    expected: "IP:PORT of the gateway's local API",
-    example: "10.10.10.1:51822",
-    secret: false,
-};
-const TOKEN: ContextKey = ContextKey {
-    name: "ONEAPP_ZONEMESH_TOKEN",
-    readers: KeyReaders::Both,
-    default: "required",
-    meaning: "this VM's token: says which zone's gateway is talked to, and proves this VM there; secret",
-    expected: "the token that `zonemesh key generate token` printed",
-    example: "zmt1.key:....",
-    secret: true,
-};
-const ADDRESS: ContextKey = ContextKey {
-    name: "ONEAPP_ZONEMESH_ADDRESS",
-    readers: KeyReaders::SuperLink,
-    default: "`ETH0_IP`",
-    meaning: "this VM's address in its zone",
-    expected: "the IP address of this VM in its zone (without it, ETH0_IP is taken)",
-    example: "10.10.10.5",
-    secret: false,
-};
-const IDENTITY: ContextKey = ContextKey {
-    name: "ONEAPP_ZONEMESH_IDENTITY",
-    readers: KeyReaders::SuperLink,
-    default: "none",
-    meaning: "`onegate`: the gateway, once pinned, is shown this VM's OneGate token, for `local_api.onegate`",
-    expected: "onegate, in a VM with TOKEN=YES",
-    example: "onegate",
-    secret: false,
-};
-const NODE_CONFIG: ContextKey = ContextKey {
-    name: "ONEAPP_ZONEMESH_NODE_CONFIG",
-    readers: KeyReaders::SuperNode,
-    default: "the VM's part in its OneFlow role, if it has one",
-    meaning: "`key=value` pairs for the ClientApps",
-    expected: "key=value pairs with spaces between them; a value is a number, true, false or a quoted text",
-    example: "partition-id=0 num-partitions=2 site='berlin'",
-    secret: false,
-};
-const TLS_ENABLED: ContextKey = ContextKey {
-    name: "ONEAPP_FL_TLS_ENABLED",
-    readers: KeyReaders::Both,
-    default: "`YES`",
-    meaning: "of the single-site appliances; `NO` is refused: SuperNodes of other zones are there",
-    expected: "YES, or nothing: across zones Flower speaks TLS, and its certificates come by themselves",
-    example: "YES",
-    secret: false,
-};
-const FLOWER_BIN: ContextKey = ContextKey {
-    name: "ONEAPP_ZONEMESH_FLOWER_BIN",
-    readers: KeyReaders::Both,
-    default: "`/opt/flower/bin`",
-    meaning: "folder of Flower's programs",
-    expected: "an absolute path: the folder with flwr, flower-superlink and flower-supernode",
-    example: "/opt/flower/bin",
-    secret: false,
-};
-const FLOWER_USER: ContextKey = ContextKey {
-    name: "ONEAPP_ZONEMESH_FLOWER_USER",
-    readers: KeyReaders::Both,
-    default: "the companion's own",
-    meaning: "user that Flower runs as",
-    expected: "the name of a user of this VM",
-    example: "flower",
-    secret: false,
-};
-const FLOWER_VERSION: ContextKey = ContextKey {
-    name: "ONEAPP_ZONEMESH_FLOWER_VERSION",
-    readers: KeyReaders::Both,
-    default: "any that is supported",
-    meaning: "the version that must be installed",
-    expected: "the Flower version that must be installed",
-    example: "1.25.0",
-    secret: false,
-};
-const STATE_DIR: ContextKey = ContextKey {
-    name: "ONEAPP_ZONEMESH_STATE_DIR",
-    readers: KeyReaders::Both,
-    default: "`/var/lib/zonemesh-superlink`, `/var/lib/zonemesh-supernode`",
-    meaning: "the companion's own folder",
-    expected: "an absolute path",
-    example: "/var/lib/zonemesh-supernode",
-    secret: false,
-};
-const FLEET_PORT: ContextKey = port_key(
-    "ONEAPP_ZONEMESH_FLEET_PORT",
-    KeyReaders::SuperLink,
-    "9092; 8000 from Flower 1.40 on",
-    "port for SuperNodes",
-);
-const CONTROL_PORT: ContextKey = port_key(
-    "ONEAPP_ZONEMESH_CONTROL_PORT",
-    KeyReaders::SuperLink,
-    "9093; none of its own from Flower 1.40 on",
-    "port for `flwr run`",
-);
-const SERVERAPPIO_PORT: ContextKey = port_key(
-    "ONEAPP_ZONEMESH_SERVERAPPIO_PORT",
-    KeyReaders::SuperLink,
-    "9091; none of its own from Flower 1.40 on",
-    "loopback port for ServerApps",
-);
-const HEALTH_PORT: ContextKey = port_key(
-    "ONEAPP_ZONEMESH_HEALTH_PORT",
-    KeyReaders::SuperLink,
-    "9099; none of its own from Flower 1.40 on",
-    "loopback port of Flower's health service",
-);
-const CLIENTAPPIO_PORT: ContextKey = port_key(
-    "ONEAPP_ZONEMESH_CLIENTAPPIO_PORT",
-    KeyReaders::SuperNode,
-    "9094",
-    "loopback port for ClientApps",
-);
-const ETH0_IP: ContextKey = ContextKey {
-    name: "ETH0_IP",
-    readers: KeyReaders::SuperLink,
-    default: "none",
-    meaning: "OpenNebula's own: the address, if `ONEAPP_ZONEMESH_ADDRESS` is not given",
-    expected: "the IP address of this VM's first interface",
-    example: "10.10.10.5",
-    secret: false,
-};
-const ONEGATE_ENDPOINT: ContextKey = onegate_key(
-    "ONEGATE_ENDPOINT",
-    "OpenNebula's own: with the next two, OneGate is told `READY=YES`, and asked for the gateway",
-    "http://169.254.16.9:5030",
-);
-const VMID: ContextKey = onegate_key("VMID", "OpenNebula's own", "7");
-const TOKENTXT: ContextKey =
-    onegate_key("TOKENTXT", "OpenNebula's own: this VM's OneGate token; secret", "bXktdG9rZW4=");
-
-/// The table, in the order of the documents.
-pub const KEYS: &[ContextKey] = &[
-    FEDERATION,
-    GATEWAY,
-    TOKEN,
-    ADDRESS,
-    IDENTITY,
-    NODE_CONFIG,
-    TLS_ENABLED,
-    FLOWER_BIN,
-    FLOWER_USER,
-    FLOWER_VERSION,
-    STATE_DIR,
-    FLEET_PORT,
-    CONTROL_PORT,
-    SERVERAPPIO_PORT,
-    HEALTH_PORT,
-    CLIENTAPPIO_PORT,
-    ETH0_IP,
-    ONEGATE_ENDPOINT,
-    VMID,
-    TOKENTXT,
-];
-
-const fn port_key(
-    name: &'static str,
-    readers: KeyReaders,
-    usual: &'static str,
-    meaning: &'static str,
-) -> ContextKey {
-    ContextKey {
-        name,
-        readers,
-        default: usual,
-        meaning,
-        expected: "a TCP port from 1 to 65535",
-        example: "19092",
-        secret: false,
-    }
-}
-
-const fn onegate_key(
-    name: &'static str,
-    meaning: &'static str,
-    example: &'static str,
-) -> ContextKey {
-    ContextKey {
-        name,
-        readers: KeyReaders::Both,
-        default: "none",
-        meaning,
-        expected: "what OpenNebula gives with TOKEN=YES, the token in /run/one-context/one_env",
-        example,
-        secret: true,
-    }
 }
 
 /// Reads the settings of `zonemesh-superlink`.

@@ -1,7 +1,6 @@
 //! What a gateway's CONTEXT means, right and wrong.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use zonemesh_context::source::Environment;
 
@@ -138,36 +137,4 @@ fn two_sources_are_refused_with_what_to_do() {
     let alone = told(&[config, lan]).unwrap();
     assert!(matches!(alone.wanted, Some(WantedGateway::Whole(text)) if text == toml));
     assert!(told(&[lan]).unwrap().wanted.is_none());
-}
-
-#[test]
-fn a_name_that_does_nothing_here_is_named() {
-    let names = [
-        "ONEAPP_ZONEMESH_INVITATON",
-        "ONEAPP_ZONEMESH_TOKEN",
-        "ONEAPP_ZONEMESH_FOUNDING",
-        "ONEAPP_ZONEMESH_ENDPOINT",
-        "SSH_PUBLIC_KEY",
-        "VMID",
-    ];
-    let said = strangers(&names.map(str::to_owned).into());
-    for words in [
-        "did you mean ONEAPP_ZONEMESH_INVITATION?",
-        "the companions of Flower read it",
-        "has no effect any more: ONEAPP_ZONEMESH_INVITATION takes the founding bundle",
-    ] {
-        assert!(said.iter().any(|line| line.contains(words)), "{said:?}");
-    }
-    assert_eq!(said.len(), 3, "{said:?}");
-}
-
-#[test]
-fn the_documented_table_of_keys_is_this_one() {
-    assert_eq!(keys::KEYS.map(|key| key.name), OF_GATEWAYS);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/REFERENCE.md");
-    let text = std::fs::read_to_string(path).unwrap();
-    for key in keys::KEYS {
-        let row = format!("| `{}` | gateway | {} | {} |", key.name, key.default, key.meaning);
-        assert!(text.contains(&row), "REFERENCE.md lacks the row\n{row}");
-    }
 }

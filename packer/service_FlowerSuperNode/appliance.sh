@@ -16,7 +16,8 @@ ONE_SERVICE_PARAMS=(
     'ONEAPP_ZONEMESH_FEDERATION' 'configure' 'Name of the federation' 'M|text'
     'ONEAPP_ZONEMESH_GATEWAY' 'configure' 'IP:PORT of the local API of the gateway (empty: ask OneGate)' 'O|text'
     'ONEAPP_ZONEMESH_TOKEN' 'configure' 'Token of this VM (zonemesh key generate token)' 'M|password'
-    'ONEAPP_ZONEMESH_NODE_CONFIG' 'configure' 'Key=value pairs for the ClientApps (empty: the place in the role)' 'O|text'
+    'ONEAPP_FL_NODE_CONFIG' 'configure' 'Key=value pairs for the ClientApps (empty: the place in the role)' 'O|text'
+    'ONEAPP_FLOWER_VERSION' 'configure' 'Version of Flower that must be installed (empty: any)' 'O|text'
 )
 
 service_install() {

@@ -16,10 +16,10 @@ use zonemesh_core::token::VmRole;
 use crate::files::FileError;
 use crate::reason::Reason;
 use crate::settings::onegate_lack;
-use zonemesh_context::names::{is_ours, strangers};
+use zonemesh_context::names::{is_ours, outdated, strangers};
 use zonemesh_context::source::context::{ContextError, ContextFile, PassedOver};
 use zonemesh_context::source::{Environment, SettingsSource};
-use zonemesh_context::{SettingsErrors, Variables};
+use zonemesh_context::{Appliance, SettingsErrors, Variables};
 
 /// How `plan` ends for a reason that keeps Flower from starting: refused, or not yet.
 #[must_use]
@@ -67,12 +67,14 @@ impl SettingsPlaces {
         Ok(Self { environment: Environment(|key| std::env::var(key).ok()), context })
     }
 
-    /// The names of all that stands there.
+    /// The names of all that has a value there.
     #[must_use]
     pub fn names(&self) -> BTreeSet<String> {
         let environment = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         let context = self.context.iter().flat_map(ContextFile::keys).map(str::to_owned);
-        environment.chain(context).collect()
+        let has_value =
+            |name: &String| self.find(name).is_some_and(|value| !value.trim().is_empty());
+        environment.chain(context).filter(has_value).collect()
     }
 
     /// The value of any variable, the environment's first.
@@ -114,14 +116,23 @@ pub fn settings<S>(
 ) -> anyhow::Result<S> {
     begin()?;
     let places = SettingsPlaces::open(file)?;
-    for stranger in strangers(places.names().iter().map(String::as_str), role.into()) {
-        tracing::warn!("{stranger}");
-    }
+    say_of_names(&places.names(), role.into());
     let variables = places.variables();
     if let Some(lack) = onegate_lack(&variables) {
         tracing::warn!("{lack}");
     }
     Ok(read(variables)?)
+}
+
+/// Warns of names of ours that do nothing in a VM of this appliance, and says which of those that do
+/// something have another name that is preferred.
+pub fn say_of_names(names: &BTreeSet<String>, appliance: Appliance) {
+    for stranger in strangers(names.iter().map(String::as_str), appliance) {
+        tracing::warn!("{stranger}");
+    }
+    for outdated in outdated(names.iter().map(String::as_str), appliance) {
+        tracing::info!("{outdated}");
+    }
 }
 
 /// Prints one line, the answer of a command.

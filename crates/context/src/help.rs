@@ -14,7 +14,7 @@ pub const SETTINGS: &str =
 pub fn help(appliance: Appliance) -> String {
     let mut text = "Settings, in the environment or the context:\n".to_owned();
     for key in keys::of(appliance) {
-        let meaning = key.meaning.replace('`', "");
+        let meaning = key.documented().replace('`', "");
         let default = key.default.replace('`', "");
         // Writing into a String does not fail.
         let _ = write!(text, "\n  {}\n      {meaning} [default: {default}]\n", key.name);

@@ -15,6 +15,8 @@ pub const STAGE: &str = "configure";
 pub struct ContextKey {
     /// The variable's name.
     pub name: &'static str,
+    /// Another spelling that is still read.
+    pub old_name: Option<&'static str>,
     /// Which programs read it.
     pub readers: KeyReaders,
     /// What OpenNebula makes of it in a form.
@@ -183,6 +185,18 @@ impl AskedInput {
 }
 
 impl ContextKey {
+    /// Every spelling, the one that is preferred first.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.old_name)
+    }
+
+    /// What it is for, with its other spelling.
+    #[must_use]
+    pub fn documented(&self) -> String {
+        let old = self.old_name.map(|old| format!("; `{old}` is read, too"));
+        format!("{}{}", self.meaning, old.unwrap_or_default())
+    }
+
     /// The input of an image, `O|text`, if it asks for the key.
     #[must_use]
     pub fn image_input(&self) -> Option<String> {

@@ -32,7 +32,21 @@ const OLD: [OldKey; 2] = [
 /// True if one of our programs reads the key, or the name was written for one.
 #[must_use]
 pub fn is_ours(name: &str) -> bool {
-    OURS.iter().any(|begin| name.starts_with(begin)) || KEYS.iter().any(|key| key.name == name)
+    OURS.iter().any(|begin| name.starts_with(begin)) || known(name).is_some()
+}
+
+fn known(name: &str) -> Option<&'static ContextKey> {
+    KEYS.iter().find(|key| key.names().any(|known| known == name))
+}
+
+/// What to say of each of these names that is read here, and has another that is preferred.
+#[must_use]
+pub fn outdated<'a>(names: impl Iterator<Item = &'a str>, appliance: Appliance) -> Vec<String> {
+    let outdated = names.filter_map(|name| {
+        let key = known(name).filter(|key| key.name != name && key.readers.has(appliance))?;
+        Some(format!("{name} is read as {}, which is the preferred name", key.name))
+    });
+    outdated.collect()
 }
 
 /// What to say of each of these names that is ours and does nothing in a VM of this appliance.
@@ -42,8 +56,8 @@ pub fn strangers<'a>(names: impl Iterator<Item = &'a str>, appliance: Appliance)
 }
 
 fn stranger(name: &str, appliance: Appliance) -> Option<String> {
-    if let Some(key) = KEYS.iter().find(|key| key.name == name) {
-        return elsewhere(key, appliance);
+    if let Some(key) = known(name) {
+        return elsewhere(name, key, appliance);
     }
     if let Some(old) = OLD.iter().find(|old| old.name == name) {
         return Some(format!("{name} has no effect any more: {}", old.now));
@@ -55,13 +69,13 @@ fn stranger(name: &str, appliance: Appliance) -> Option<String> {
 }
 
 /// What OpenNebula writes into every CONTEXT is nobody's mistake.
-fn elsewhere(key: &ContextKey, appliance: Appliance) -> Option<String> {
-    let is_silent = key.readers.has(appliance) || !key.name.starts_with("ONEAPP_");
+fn elsewhere(name: &str, key: &ContextKey, appliance: Appliance) -> Option<String> {
+    let is_silent = key.readers.has(appliance) || !name.starts_with("ONEAPP_");
     let readers = Appliance::ALL.into_iter().filter(|other| key.readers.has(*other));
     let readers: Vec<&str> = readers.map(Appliance::program).collect();
     (!is_silent).then(|| {
         let verb = if readers.len() == 1 { "reads" } else { "read" };
-        format!("{} has no effect here: {} {verb} it", key.name, readers.join(" and "))
+        format!("{name} has no effect here: {} {verb} it", readers.join(" and "))
     })
 }
 
@@ -91,7 +105,7 @@ mod tests {
                 SuperNode,
                 "it is no key; did you mean ONEAPP_ZONEMESH_FEDERATION?",
             ),
-            ("ONEAPP_FL_NODE_CONFIG", SuperNode, "did you mean ONEAPP_ZONEMESH_NODE_CONFIG?"),
+            ("ONEAPP_FL_NODE_CONFG", SuperNode, "did you mean ONEAPP_FL_NODE_CONFIG?"),
             ("ONEAPP_FL_QQQQ", SuperNode, "it is no key of this release"),
             (
                 "ONEAPP_ZONEMESH_FLEET_PORT",
@@ -118,8 +132,19 @@ mod tests {
             ("VMID", SuperNode),
             ("ETH0_IP", Gateway),
             ("ONEAPP_ZONEMESH_ENDPOINT", Gateway),
+            ("ONEAPP_FL_NODE_CONFIG", SuperNode),
+            ("ONEAPP_ZONEMESH_NODE_CONFIG", SuperNode),
         ] {
             assert_eq!(said(silent, appliance), "");
         }
+    }
+
+    #[test]
+    fn an_old_spelling_is_said_with_the_preferred_one_where_it_is_read() {
+        let names = ["ONEAPP_ZONEMESH_FLOWER_VERSION", "ONEAPP_FLOWER_VERSION", "VMID"];
+        let said = outdated(names.into_iter(), Appliance::SuperLink);
+        let expected = "ONEAPP_ZONEMESH_FLOWER_VERSION is read as ONEAPP_FLOWER_VERSION, which is the preferred name";
+        assert_eq!(said, [expected]);
+        assert!(outdated(names.into_iter(), Appliance::Gateway).is_empty());
     }
 }

@@ -19,7 +19,6 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use zonemesh_appliance::settings::onegate_lack;
 use zonemesh_appliance::startup::{self, SettingsPlaces};
-use zonemesh_context::names::strangers;
 use zonemesh_context::{Appliance, SETTINGS, SettingsErrors, help};
 
 use nics::VmNics;
@@ -76,10 +75,7 @@ fn read(file: Option<&Path>) -> anyhow::Result<GatewaySettings> {
     startup::begin()?;
     let places = SettingsPlaces::open(file)?;
     let names = places.names();
-    let known = names.iter().map(String::as_str);
-    for stranger in strangers(known, Appliance::Gateway) {
-        tracing::warn!("{stranger}");
-    }
+    startup::say_of_names(&names, Appliance::Gateway);
     if let Some(lack) = onegate_lack(&places.variables()) {
         tracing::warn!("{lack}");
     }

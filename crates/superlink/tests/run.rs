@@ -269,7 +269,7 @@ async fn the_plan_is_printed_without_secrets() {
     assert_eq!(code, 6, "refused, and not an unknown failure: {errors}");
     let plan: serde_json::Value = serde_json::from_str(&out).unwrap();
     let said = plan["waiting"]["reason"].as_str().unwrap_or_default();
-    assert!(said.contains("ONEAPP_ZONEMESH_FLOWER_VERSION=1.25.9"), "{out}");
+    assert!(said.contains("ONEAPP_FLOWER_VERSION=1.25.9"), "{out}");
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use crate::key::{ContextKey, KeyQuestion, KeyReaders};
 
 /// What ClientApps are told.
 pub const NODE_CONFIG: ContextKey = ContextKey {
-    name: "ONEAPP_ZONEMESH_NODE_CONFIG",
+    name: "ONEAPP_FL_NODE_CONFIG",
+    old_name: Some("ONEAPP_ZONEMESH_NODE_CONFIG"),
     readers: KeyReaders::SuperNode,
     question: KeyQuestion::Optional(
         "Key=value pairs for the ClientApps (empty: the place in the role)",
@@ -15,6 +16,7 @@ pub const NODE_CONFIG: ContextKey = ContextKey {
     meaning: "`key=value` pairs for the ClientApps",
     expected: "key=value pairs with spaces between them; a value is a number, true, false or a quoted text",
     example: "partition-id=0 num-partitions=2 site='berlin'",
+    since: "0.3.0",
     restarts_flower: true,
     ..KEY
 };
@@ -51,11 +53,14 @@ pub const FLOWER_USER: ContextKey = ContextKey {
 };
 /// Which it must be.
 pub const FLOWER_VERSION: ContextKey = ContextKey {
-    name: "ONEAPP_ZONEMESH_FLOWER_VERSION",
+    name: "ONEAPP_FLOWER_VERSION",
+    old_name: Some("ONEAPP_ZONEMESH_FLOWER_VERSION"),
+    question: KeyQuestion::Image("Version of Flower that must be installed (empty: any)"),
     default: "any that is supported",
     meaning: "the version that must be installed",
     expected: "the Flower version that must be installed",
     example: "1.25.0",
+    since: "0.3.0",
     ..KEY
 };
 /// Where SuperNodes connect.

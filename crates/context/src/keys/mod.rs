@@ -15,6 +15,7 @@ use crate::key::{Appliance, ContextKey, KeyQuestion, KeyReaders};
 /// What most keys have in common: each row says the rest.
 const KEY: ContextKey = ContextKey {
     name: "",
+    old_name: None,
     readers: KeyReaders::Both,
     input: InputType::Text,
     question: KeyQuestion::None,

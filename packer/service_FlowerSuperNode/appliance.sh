@@ -18,6 +18,7 @@ ONE_SERVICE_PARAMS=(
     'ONEAPP_ZONEMESH_TOKEN' 'configure' 'Token of this VM (zonemesh key generate token)' 'M|password'
     'ONEAPP_FL_NODE_CONFIG' 'configure' 'Key=value pairs for the ClientApps (empty: the place in the role)' 'O|text'
     'ONEAPP_FLOWER_VERSION' 'configure' 'Version of Flower that must be installed (empty: any)' 'O|text'
+    'ONEAPP_FL_CUDA_VISIBLE_DEVICES' 'configure' 'GPUs that Flower may use, such as 0,1 (empty or all: each)' 'O|text'
 )
 
 service_install() {

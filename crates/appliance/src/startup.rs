@@ -15,6 +15,7 @@ use zonemesh_core::token::VmRole;
 
 use crate::files::FileError;
 use crate::reason::Reason;
+use crate::settings::log_wish::{self, LogWish};
 use crate::settings::onegate_lack;
 use zonemesh_context::names::{is_ours, outdated, strangers};
 use zonemesh_context::source::context::{ContextError, ContextFile, PassedOver};
@@ -27,13 +28,14 @@ pub const fn verdict(reason: &Reason) -> Exit {
     if reason.is_refusal() { Exit::Policy } else { Exit::NotYet }
 }
 
-/// Writes logs to standard error: `ZONEMESH_LOG` (default `info`) says how much,
-/// `ZONEMESH_LOG_FORMAT=json` in which form.
-fn logging() -> anyhow::Result<()> {
-    let wanted = std::env::var("ZONEMESH_LOG").unwrap_or_else(|_unset| "info".to_owned());
+/// Writes logs to standard error: `ZONEMESH_LOG`, else CONTEXT (else `info`) says how much,
+/// `ZONEMESH_LOG_FORMAT=json`, else CONTEXT, in which form.
+fn logging(wish: LogWish) -> anyhow::Result<()> {
+    let wanted = std::env::var("ZONEMESH_LOG")
+        .unwrap_or_else(|_unset| wish.filter.unwrap_or("info").to_owned());
     let filter = EnvFilter::try_new(&wanted)
         .map_err(|error| anyhow::anyhow!("ZONEMESH_LOG={wanted}: {error}"))?;
-    let json = std::env::var("ZONEMESH_LOG_FORMAT").is_ok_and(|format| format == "json");
+    let json = std::env::var("ZONEMESH_LOG_FORMAT").map_or(wish.json, |format| format == "json");
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started =
         if json { builder.json().try_init() } else { builder.with_ansi(false).try_init() };
@@ -53,18 +55,19 @@ pub struct SettingsPlaces {
 }
 
 impl SettingsPlaces {
-    /// Opens them. What is not taken of the context is warned of.
-    ///
-    /// # Errors
-    /// The context file cannot be read, or a line of it that matters is malformed.
-    pub fn open(file: Option<&Path>) -> Result<Self, ContextError> {
+    fn open(file: Option<&Path>) -> Result<Self, ContextError> {
         let context = file.map(ContextFile::read).transpose()?;
-        if let Some(context) = &context {
+        Ok(Self { environment: Environment(|key| std::env::var(key).ok()), context })
+    }
+
+    /// Warns of what is not taken of the context.
+    fn say_what_is_passed_over(&self) -> Result<(), ContextError> {
+        if let Some(context) = &self.context {
             for PassedOver { line, problem } in context.passed_over(is_ours)? {
                 tracing::warn!("{}:{line} is passed over: {problem}", context.file().display());
             }
         }
-        Ok(Self { environment: Environment(|key| std::env::var(key).ok()), context })
+        Ok(())
     }
 
     /// The names of all that has a value there.
@@ -94,14 +97,17 @@ impl SettingsPlaces {
     }
 }
 
-/// Logging and the crypto provider: what comes before everything else.
+/// What comes before everything else: where settings stand, logging, the crypto provider. What is not
+/// taken of the context is warned of.
 ///
 /// # Errors
-/// Logging cannot start.
-pub fn begin() -> anyhow::Result<()> {
-    logging()?;
+/// The context file cannot be read, a line of it that matters is malformed, or logging cannot start.
+pub fn begin(file: Option<&Path>) -> anyhow::Result<SettingsPlaces> {
+    let places = SettingsPlaces::open(file)?;
+    logging(log_wish::read(&places.variables()))?;
     crypto();
-    Ok(())
+    places.say_what_is_passed_over()?;
+    Ok(places)
 }
 
 /// What comes before everything else, then the settings by `read`. Names of ours that do nothing in
@@ -114,8 +120,7 @@ pub fn settings<S>(
     role: VmRole,
     read: impl FnOnce(Variables<'_>) -> Result<S, SettingsErrors>,
 ) -> anyhow::Result<S> {
-    begin()?;
-    let places = SettingsPlaces::open(file)?;
+    let places = begin(file)?;
     say_of_names(&places.names(), role.into());
     let variables = places.variables();
     if let Some(lack) = onegate_lack(&variables) {

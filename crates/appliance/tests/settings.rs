@@ -107,6 +107,85 @@ fn each_wrong_key_is_named_with_what_was_expected_and_an_example() {
 }
 
 #[test]
+fn keys_of_the_single_site_appliances_are_taken_or_refused_with_the_reason() {
+    const FLEET: &str = "ONEAPP_FL_FLEET_API_ADDRESS";
+    for (key, value, refusal) in [
+        ("ONEAPP_FL_TLS_ENABLED", "yes", ""),
+        ("ONEAPP_FL_TLS_ENABLED", "NO", "Flower never runs without TLS across zones"),
+        ("ONEAPP_FL_ISOLATION", "subprocess", ""),
+        ("ONEAPP_FL_ISOLATION", "process", "nobody here would start the processes of the apps"),
+        ("ONEAPP_FL_ISOLATION", "docker", "it is no way to run apps"),
+        ("ONEAPP_FL_DATABASE", "state/state.db", ""),
+        ("ONEAPP_FL_DATABASE", "/srv/fl.db", ""),
+        ("ONEAPP_FL_DATABASE", ":flwr-in-memory:", "a restart makes every SuperNode unknown"),
+        ("ONEAPP_FL_DATABASE", "../fl.db", "it leads out of the folder"),
+        ("ONEAPP_FL_DATABASE", "state/", "it names no file"),
+        ("ONEAPP_FL_GRPC_KEEPALIVE_TIME", "60", ""),
+        ("ONEAPP_FL_GRPC_KEEPALIVE_TIME", "30", "all ends of all zones keep 60 s"),
+        ("ONEAPP_FL_GRPC_KEEPALIVE_TIMEOUT", "20", ""),
+        ("ONEAPP_FL_GRPC_KEEPALIVE_TIMEOUT", "60", "all ends of all zones keep 20 s"),
+        ("ONEAPP_FL_GRPC_KEEPALIVE_TIMEOUT", "20s", "no whole number of seconds"),
+        ("ONEAPP_FL_LOG_LEVEL", "DEBUG", ""),
+        ("ONEAPP_FL_LOG_LEVEL", "verbose", "it is none of DEBUG, INFO, WARNING, ERROR"),
+        ("ONEAPP_FL_LOG_FORMAT", "xml", "it is none of text, json"),
+        ("ONEAPP_FL_NUM_ROUNDS", "3", ""),
+        ("ONEAPP_FL_NUM_ROUNDS", "three", "it is no whole number from 1 on"),
+        (FLEET, "0.0.0.0:19092", ""),
+        (FLEET, "[::]:19092", ""),
+        (FLEET, "10.10.10.5", "it is no ADDRESS:PORT"),
+        (FLEET, "127.0.0.1:9092", "SuperNodes cannot connect there"),
+        ("ONEAPP_ZONEMESH_CONTROL_PORT", "19092", ""),
+    ] {
+        let said = superlink(&with(&[(key, value)])).err().map(|errors| errors.to_string());
+        let said = said.unwrap_or_default();
+        assert!(said.contains(refusal) && said.is_empty() == refusal.is_empty(), "{key}: {said}");
+        assert!(said.is_empty() || said.starts_with(key), "{said}");
+    }
+    for (value, refusal) in [
+        ("all", ""),
+        ("0,1", ""),
+        ("GPU-5fc8b2a1-0b3c,MIG-7/1", ""),
+        ("-1", ""),
+        ("0 1", "that names no GPUs"),
+        ("0,,1", "that names no GPUs"),
+    ] {
+        let said = supernode(&with(&[("ONEAPP_FL_CUDA_VISIBLE_DEVICES", value)]));
+        let said = said.err().map(|errors| errors.to_string()).unwrap_or_default();
+        assert!(said.contains(refusal) && said.is_empty() == refusal.is_empty(), "{value}: {said}");
+    }
+}
+
+#[test]
+fn what_is_said_of_the_fleet_is_one_address_and_ports_that_differ() {
+    const FLEET: &str = "ONEAPP_FL_FLEET_API_ADDRESS";
+    let place = |changes: &[(&str, &str)]| {
+        let settings = superlink(&with(changes)).map_err(|errors| errors.to_string())?;
+        Ok::<_, String>(format!("{} {:?}", settings.address, settings.ports.fleet))
+    };
+    assert_eq!(place(&[(FLEET, "0.0.0.0:7")]).unwrap(), "10.10.10.5 Some(7)");
+    assert_eq!(place(&[(FLEET, "10.10.10.9:7")]).unwrap(), "10.10.10.9 Some(7)");
+    let same = [(FLEET, "10.10.10.9:7"), ("ONEAPP_ZONEMESH_FLEET_PORT", "7")];
+    assert_eq!(place(&same).unwrap(), "10.10.10.9 Some(7)");
+    for (changes, words) in [
+        (
+            [(FLEET, "0.0.0.0:7"), ("ONEAPP_ZONEMESH_FLEET_PORT", "8")],
+            "its port is another than ONEAPP_ZONEMESH_FLEET_PORT says",
+        ),
+        (
+            [(FLEET, "10.10.10.9:7"), ("ONEAPP_ZONEMESH_ADDRESS", "10.10.10.5")],
+            "ONEAPP_ZONEMESH_ADDRESS says that this VM's address is 10.10.10.5",
+        ),
+        (
+            [("ONEAPP_ZONEMESH_FLEET_PORT", "7"), ("ONEAPP_ZONEMESH_HEALTH_PORT", "7")],
+            "ONEAPP_ZONEMESH_FLEET_PORT has that port, too",
+        ),
+    ] {
+        let said = place(&changes).unwrap_err();
+        assert!(said.contains(words) && said.lines().count() == 1, "{said}");
+    }
+}
+
+#[test]
 fn all_problems_are_told_together() {
     let message = message(superlink(&BTreeMap::new()));
     for key in ["FEDERATION", "GATEWAY", "TOKEN", "ADDRESS"] {
@@ -264,8 +343,8 @@ fn every_key_that_a_fix_names_is_one_that_a_companion_reads() {
     }
     assert!(named.len() > 5, "{named:?}");
     for key in named {
-        let is_read =
-            KEYS.iter().any(|known| known.name == key && known.readers != KeyReaders::Gateway);
+        let of_companions = KEYS.iter().filter(|known| known.readers != KeyReaders::Gateway);
+        let is_read = of_companions.flat_map(|known| known.names()).any(|known| known == key);
         assert!(is_read, "no companion reads {key}");
     }
 }

@@ -6,6 +6,7 @@
 use zonemesh_core::token::VmRole;
 
 use crate::input::InputType;
+use crate::values::ValueError;
 
 /// When one-apps hands the values over: at each boot, and again after a change of the CONTEXT.
 pub const STAGE: &str = "configure";
@@ -37,6 +38,24 @@ pub struct ContextKey {
     pub since: &'static str,
     /// Flower itself is given what follows from it: with another value it is started anew.
     pub restarts_flower: bool,
+    /// What comes of a value.
+    pub effect: KeyEffect,
+}
+
+/// What comes of a key's value.
+#[derive(Debug, Clone, Copy)]
+pub enum KeyEffect {
+    /// What the meaning says.
+    Full,
+    /// Nothing until a later release; a value is checked, and named at each start.
+    Later {
+        /// Judges a value.
+        check: fn(&str) -> Result<(), ValueError>,
+        /// What does it today.
+        today: &'static str,
+    },
+    /// Whatever is given is refused, for this reason.
+    Refused(&'static str),
 }
 
 /// The three appliances, by the program that reads their CONTEXT.
@@ -190,11 +209,18 @@ impl ContextKey {
         std::iter::once(self.name).chain(self.old_name)
     }
 
-    /// What it is for, with its other spelling.
+    /// What it is for, with its other spelling, and whether it does that.
     #[must_use]
     pub fn documented(&self) -> String {
-        let old = self.old_name.map(|old| format!("; `{old}` is read, too"));
-        format!("{}{}", self.meaning, old.unwrap_or_default())
+        let old = self.old_name.map(|old| format!("; `{old}` is read, too")).unwrap_or_default();
+        let meaning = self.meaning;
+        match self.effect {
+            KeyEffect::Full => format!("{meaning}{old}"),
+            KeyEffect::Later { today, .. } => {
+                format!("without effect until a later release: {meaning}{old}. Today: {today}")
+            }
+            KeyEffect::Refused(reason) => format!("{meaning}; refused: {reason}"),
+        }
     }
 
     /// The input of an image, `O|text`, if it asks for the key.

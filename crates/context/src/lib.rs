@@ -11,6 +11,7 @@ pub mod key;
 pub mod keys;
 pub mod names;
 pub mod source;
+pub mod values;
 pub mod variables;
 
 pub use help::{SETTINGS, help};

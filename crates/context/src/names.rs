@@ -5,11 +5,13 @@
 
 use zonemesh_core::suggestion::nearest;
 
-use crate::key::{Appliance, ContextKey};
+use crate::key::{Appliance, ContextKey, KeyEffect};
+use crate::keys::flower::{FLEET_API_ADDRESS, FLEET_PORT};
 use crate::keys::{self, KEYS};
 
 /// Beginnings of names that somebody wrote for us.
-pub const OURS: [&str; 3] = ["ONEAPP_ZONEMESH_", "ONEAPP_FL_", "ONEAPP_FLOWER_"];
+pub const OURS: [&str; 5] =
+    ["ONEAPP_ZONEMESH_", "ONEAPP_FL_", "ONEAPP_FLOWER_", "ONEAPP_ML_", "ONEAPP_WG_"];
 
 /// A key that once did something.
 struct OldKey {
@@ -43,7 +45,14 @@ fn known(name: &str) -> Option<&'static ContextKey> {
 #[must_use]
 pub fn outdated<'a>(names: impl Iterator<Item = &'a str>, appliance: Appliance) -> Vec<String> {
     let outdated = names.filter_map(|name| {
-        let key = known(name).filter(|key| key.name != name && key.readers.has(appliance))?;
+        let key = known(name).filter(|key| key.readers.has(appliance))?;
+        if name == FLEET_PORT.name {
+            let preferred = FLEET_API_ADDRESS.name;
+            return Some(format!("{name} is read; {preferred}=0.0.0.0:PORT is the preferred form"));
+        }
+        if name == key.name {
+            return None;
+        }
         Some(format!("{name} is read as {}, which is the preferred name", key.name))
     });
     outdated.collect()
@@ -57,7 +66,13 @@ pub fn strangers<'a>(names: impl Iterator<Item = &'a str>, appliance: Appliance)
 
 fn stranger(name: &str, appliance: Appliance) -> Option<String> {
     if let Some(key) = known(name) {
-        return elsewhere(name, key, appliance);
+        return match key.effect {
+            KeyEffect::Later { today, .. } if key.readers.has(appliance) => Some(format!(
+                "{name} has no effect until a later release; today: {}",
+                today.replace('`', "")
+            )),
+            _ => elsewhere(name, key, appliance),
+        };
     }
     if let Some(old) = OLD.iter().find(|old| old.name == name) {
         return Some(format!("{name} has no effect any more: {}", old.now));
@@ -97,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_name_of_ours_that_does_nothing_is_named_with_what_was_meant() {
-        use Appliance::{Gateway, SuperNode};
+        use Appliance::{Gateway, SuperLink, SuperNode};
         let said = |name, appliance| strangers([name].into_iter(), appliance).join("; ");
         for (name, appliance, expected) in [
             (
@@ -106,6 +121,14 @@ mod tests {
                 "it is no key; did you mean ONEAPP_ZONEMESH_FEDERATION?",
             ),
             ("ONEAPP_FL_NODE_CONFG", SuperNode, "did you mean ONEAPP_FL_NODE_CONFIG?"),
+            (
+                "ONEAPP_FL_NUM_ROUNDS",
+                SuperLink,
+                "no effect until a later release; today: the app's own configuration",
+            ),
+            ("ONEAPP_FL_NUM_ROUNDS", SuperNode, "no effect here: zonemesh-superlink reads it"),
+            ("ONEAPP_FL_ML_FRAMEWORK", SuperNode, "did you mean ONEAPP_ML_FRAMEWORK?"),
+            ("ONEAPP_WG_PEER_ENDPOINT", Gateway, "no effect until a later release"),
             ("ONEAPP_FL_QQQQ", SuperNode, "it is no key of this release"),
             (
                 "ONEAPP_ZONEMESH_FLEET_PORT",

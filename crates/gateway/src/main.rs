@@ -72,8 +72,7 @@ fn main() -> ExitCode {
 }
 
 fn read(file: Option<&Path>) -> anyhow::Result<GatewaySettings> {
-    startup::begin()?;
-    let places = SettingsPlaces::open(file)?;
+    let places = startup::begin(file)?;
     let names = places.names();
     startup::say_of_names(&names, Appliance::Gateway);
     if let Some(lack) = onegate_lack(&places.variables()) {

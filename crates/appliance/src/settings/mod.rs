@@ -5,6 +5,8 @@
 //! row of [`zonemesh_context::keys`], and a field and a line that reads it here; then its use.
 
 mod checks;
+mod fleet;
+pub mod log_wish;
 mod node_config;
 mod onegate_keys;
 
@@ -12,19 +14,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use zonemesh_context::keys::flower::{
-    CLIENTAPPIO_PORT, CONTROL_PORT, FLEET_PORT, FLOWER_BIN, FLOWER_USER, FLOWER_VERSION,
-    HEALTH_PORT, NODE_CONFIG, SERVERAPPIO_PORT, TLS_ENABLED,
+    CLIENTAPPIO_PORT, CUDA_VISIBLE_DEVICES, DATABASE, FLOWER_BIN, FLOWER_USER, FLOWER_VERSION,
+    GRPC_KEEPALIVE_TIME, GRPC_KEEPALIVE_TIMEOUT, ISOLATION, NODE_CONFIG, TLS_ENABLED,
 };
-use zonemesh_context::keys::mesh::{ADDRESS, FEDERATION, GATEWAY, IDENTITY, STATE_DIR, TOKEN};
-use zonemesh_context::keys::opennebula::ETH0_IP;
-use zonemesh_context::{SettingsErrors, Variables};
+use zonemesh_context::keys::later;
+use zonemesh_context::keys::mesh::{FEDERATION, GATEWAY, IDENTITY, STATE_DIR, TOKEN};
+use zonemesh_context::{Appliance, SettingsErrors, Variables};
 use zonemesh_core::name::FederationName;
 use zonemesh_core::token::{VmRole, VmToken};
 
-use crate::flower::{FlowerVersion, GivenPorts};
+use crate::flower::{FlowerVersion, GivenPorts, KEEPALIVE};
 use crate::onegate::OneGate;
 
+use fleet::FleetPlace;
+
 pub(crate) use checks::gateway as local_api_address;
+pub use fleet::distinct_ports;
 pub use onegate_keys::{onegate_lack, read as onegate};
 
 /// Port of a gateway's local API, unless ONEAPP_ZONEMESH_GATEWAY names another.
@@ -60,6 +65,10 @@ pub struct CompanionSettings {
     pub flower_user: Option<String>,
     /// The version that must be installed.
     pub flower_version: Option<FlowerVersion>,
+    /// Flower's keepalive is said, as it is anyway.
+    pub says_keepalive: bool,
+    /// The accelerators that Flower may use, if CONTEXT says some.
+    pub accelerators: Option<String>,
     /// The companion's own folder.
     pub state_dir: PathBuf,
     /// OneGate, if the VM has it.
@@ -77,6 +86,8 @@ pub struct SuperLinkSettings {
     pub shows_onegate: bool,
     /// The ports that are given; the others are Flower's.
     pub ports: GivenPorts,
+    /// The SuperLink's database, from Flower's folder on.
+    pub database: PathBuf,
 }
 
 /// Settings of `zonemesh-supernode`.
@@ -96,20 +107,15 @@ pub struct SuperNodeSettings {
 /// Every key that is missing or wrong.
 pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, SettingsErrors> {
     let common = common(&mut variables, VmRole::SuperLink);
-    let address = address(&mut variables);
+    let FleetPlace { address, ports } = FleetPlace::read(&mut variables);
+    let database = variables.optional(DATABASE, checks::database);
     let has_onegate = onegate_keys::are_there(&variables);
     let shows = variables.optional(IDENTITY, |text| checks::identity(text, has_onegate));
-    let ports = GivenPorts {
-        fleet: variables.optional(FLEET_PORT, checks::port),
-        control: variables.optional(CONTROL_PORT, checks::port),
-        serverappio: variables.optional(SERVERAPPIO_PORT, checks::port),
-        health: variables.optional(HEALTH_PORT, checks::port),
-        clientappio: None,
-    };
     let settings = match (common, address) {
         (Some(common), Some(address)) => {
             let shows_onegate = shows.is_some();
-            Some(SuperLinkSettings { common, address, shows_onegate, ports })
+            let database = database.unwrap_or_else(|| DATABASE.example.into());
+            Some(SuperLinkSettings { common, address, shows_onegate, ports, database })
         }
         _ => None,
     };
@@ -125,6 +131,8 @@ pub fn supernode(mut variables: Variables<'_>) -> Result<SuperNodeSettings, Sett
     let node_config = variables.optional(NODE_CONFIG, node_config::parse);
     let clientappio = variables.optional(CLIENTAPPIO_PORT, checks::port);
     let ports = GivenPorts { clientappio, ..GivenPorts::default() };
+    let accelerators = variables.optional(CUDA_VISIBLE_DEVICES, checks::accelerators).flatten();
+    let common = common.map(|common| CompanionSettings { accelerators, ..common });
     let settings = common.map(|common| SuperNodeSettings { common, node_config, ports });
     variables.finish(settings)
 }
@@ -135,6 +143,10 @@ fn common(variables: &mut Variables<'_>, role: VmRole) -> Option<CompanionSettin
     let gateway = gateway(variables, onegate.as_ref());
     let token = variables.required(TOKEN, str::parse);
     let _always = variables.optional(TLS_ENABLED, checks::tls);
+    let _always = variables.optional(ISOLATION, checks::isolation);
+    let says_keepalive = says_keepalive(variables);
+    later::check(variables, Appliance::from(role));
+    log_wish::check(variables);
     let flower_bin = variables.optional(FLOWER_BIN, checks::absolute);
     let flower_user = variables.optional(FLOWER_USER, checks::user);
     let flower_version = variables.optional(FLOWER_VERSION, str::parse);
@@ -147,6 +159,8 @@ fn common(variables: &mut Variables<'_>, role: VmRole) -> Option<CompanionSettin
         flower_bin: flower_bin.unwrap_or_else(|| FLOWER_BIN.example.into()),
         flower_user,
         flower_version,
+        says_keepalive,
+        accelerators: None,
         state_dir: given_state_dir
             .unwrap_or_else(|| format!("/var/lib/zonemesh-{}", role.as_str()).into()),
         onegate,
@@ -164,9 +178,21 @@ fn gateway(variables: &mut Variables<'_>, onegate: Option<&OneGate>) -> Option<G
     onegate.cloned().map(GatewayPlace::Published)
 }
 
-fn address(variables: &mut Variables<'_>) -> Option<IpAddr> {
-    if variables.raw(ADDRESS).is_none() && variables.raw(ETH0_IP).is_some() {
-        return variables.optional(ETH0_IP, checks::own_address);
+/// True if a key of the keepalive is given; any value but the law's is recorded as wrong.
+fn says_keepalive(variables: &mut Variables<'_>) -> bool {
+    let law = [
+        (GRPC_KEEPALIVE_TIME, KEEPALIVE.grpc_interval),
+        (GRPC_KEEPALIVE_TIMEOUT, KEEPALIVE.grpc_timeout),
+    ];
+    let said = law.map(|(key, law)| variables.optional(key, |text| checks::keepalive(text, law)));
+    said.iter().any(Option::is_some)
+}
+
+impl CompanionSettings {
+    /// A variable that Flower may see: what CONTEXT says of the accelerators, else the companion's own.
+    #[must_use]
+    pub fn passed_on(&self, name: &str) -> Option<String> {
+        let said = self.accelerators.clone().filter(|_| name == "CUDA_VISIBLE_DEVICES");
+        said.or_else(|| std::env::var(name).ok())
     }
-    variables.required(ADDRESS, checks::own_address)
 }

@@ -63,11 +63,101 @@ pub const FLOWER_VERSION: ContextKey = ContextKey {
     since: "0.3.0",
     ..KEY
 };
+/// How apps are run.
+pub const ISOLATION: ContextKey = ContextKey {
+    name: "ONEAPP_FL_ISOLATION",
+    input: InputType::List(&["subprocess", "process"]),
+    default: "`subprocess`",
+    meaning: "of the single-site appliances; `process` is refused: nobody here starts the apps' processes",
+    expected: "subprocess, or nothing: Flower starts the processes of its apps itself",
+    example: "subprocess",
+    since: "0.3.0",
+    ..KEY
+};
+/// What a SuperLink remembers.
+pub const DATABASE: ContextKey = ContextKey {
+    name: "ONEAPP_FL_DATABASE",
+    readers: KeyReaders::SuperLink,
+    default: "`superlink.db`",
+    meaning: "file of the SuperLink's database, from Flower's folder in the state folder on; of an absolute path Flower's user must be able to write the folder, and a drop-in of the unit say `ReadWritePaths=`",
+    expected: "the path of a file, absolute or in Flower's folder",
+    example: "superlink.db",
+    since: "0.3.0",
+    restarts_flower: true,
+    ..KEY
+};
+/// Which GPUs.
+pub const CUDA_VISIBLE_DEVICES: ContextKey = ContextKey {
+    name: "ONEAPP_FL_CUDA_VISIBLE_DEVICES",
+    readers: KeyReaders::SuperNode,
+    question: KeyQuestion::Image("GPUs that Flower may use, such as 0,1 (empty or all: each)"),
+    default: "`all`",
+    meaning: "`CUDA_VISIBLE_DEVICES` of Flower and its apps; `all`, or nothing, leaves what the companion's environment says",
+    expected: "all, or numbers or UUIDs of GPUs with commas between",
+    example: "0,1",
+    since: "0.3.0",
+    restarts_flower: true,
+    ..KEY
+};
+/// How often Flower's connections are pinged.
+pub const GRPC_KEEPALIVE_TIME: ContextKey = ContextKey {
+    name: "ONEAPP_FL_GRPC_KEEPALIVE_TIME",
+    default: "60",
+    meaning: "seconds between pings of Flower's connections: 60, and any other is refused, as all ends must agree; without effect from Flower 1.40 on",
+    expected: "60, or nothing",
+    example: "60",
+    ..KEEPALIVE
+};
+/// When an unanswered ping is a dead connection.
+pub const GRPC_KEEPALIVE_TIMEOUT: ContextKey = ContextKey {
+    name: "ONEAPP_FL_GRPC_KEEPALIVE_TIMEOUT",
+    default: "20",
+    meaning: "seconds until an unanswered ping ends a connection: 20, and any other is refused; without effect from Flower 1.40 on",
+    expected: "20, or nothing",
+    example: "20",
+    ..KEEPALIVE
+};
+/// How much the companion says.
+pub const LOG_LEVEL: ContextKey = ContextKey {
+    name: "ONEAPP_FL_LOG_LEVEL",
+    readers: KeyReaders::All,
+    input: InputType::List(&["DEBUG", "INFO", "WARNING", "ERROR"]),
+    default: "`INFO`",
+    meaning: "how much the companion writes into its log; `ZONEMESH_LOG` comes first",
+    expected: "DEBUG, INFO, WARNING or ERROR",
+    example: "INFO",
+    since: "0.3.0",
+    ..KEY
+};
+/// In which form.
+pub const LOG_FORMAT: ContextKey = ContextKey {
+    name: "ONEAPP_FL_LOG_FORMAT",
+    readers: KeyReaders::All,
+    input: InputType::List(&["text", "json"]),
+    default: "`text`",
+    meaning: "in which form; `ZONEMESH_LOG_FORMAT` comes first",
+    expected: "text or json",
+    example: "json",
+    since: "0.3.0",
+    ..KEY
+};
 /// Where SuperNodes connect.
+pub const FLEET_API_ADDRESS: ContextKey = ContextKey {
+    name: "ONEAPP_FL_FLEET_API_ADDRESS",
+    readers: KeyReaders::SuperLink,
+    default: "this VM's address and Flower's port",
+    meaning: "ADDRESS:PORT for SuperNodes; the address is this VM's in its zone, and `0.0.0.0` stands for it",
+    expected: "ADDRESS:PORT with this VM's address in its zone, or 0.0.0.0:PORT",
+    example: "0.0.0.0:9092",
+    since: "0.3.0",
+    restarts_flower: true,
+    ..KEY
+};
+/// The port alone.
 pub const FLEET_PORT: ContextKey = ContextKey {
     name: "ONEAPP_ZONEMESH_FLEET_PORT",
     default: "9092; 8000 from Flower 1.40 on",
-    meaning: "port for SuperNodes",
+    meaning: "port for SuperNodes; `ONEAPP_FL_FLEET_API_ADDRESS` is the preferred name",
     ..SUPERLINK_PORT
 };
 /// Where `flwr run` connects.
@@ -99,6 +189,8 @@ pub const CLIENTAPPIO_PORT: ContextKey = ContextKey {
     meaning: "loopback port for ClientApps",
     ..SUPERLINK_PORT
 };
+
+const KEEPALIVE: ContextKey = ContextKey { input: InputType::Number, since: "0.3.0", ..KEY };
 
 const SUPERLINK_PORT: ContextKey = ContextKey {
     readers: KeyReaders::SuperLink,

@@ -6,11 +6,12 @@
 
 pub mod flower;
 pub mod gateway;
+pub mod later;
 pub mod mesh;
 pub mod opennebula;
 
 use crate::input::InputType;
-use crate::key::{Appliance, ContextKey, KeyQuestion, KeyReaders};
+use crate::key::{Appliance, ContextKey, KeyEffect, KeyQuestion, KeyReaders};
 
 /// What most keys have in common: each row says the rest.
 const KEY: ContextKey = ContextKey {
@@ -26,21 +27,30 @@ const KEY: ContextKey = ContextKey {
     secret: false,
     since: "0.1.0",
     restarts_flower: false,
+    effect: KeyEffect::Full,
 };
 
-/// The table.
-pub const KEYS: &[ContextKey] = &[
+/// What takes effect.
+const ACTIVE: [ContextKey; 32] = [
     mesh::FEDERATION,
     mesh::GATEWAY,
     mesh::TOKEN,
     mesh::ADDRESS,
     mesh::IDENTITY,
+    mesh::STATE_DIR,
     flower::NODE_CONFIG,
-    flower::TLS_ENABLED,
+    flower::FLOWER_VERSION,
     flower::FLOWER_BIN,
     flower::FLOWER_USER,
-    flower::FLOWER_VERSION,
-    mesh::STATE_DIR,
+    flower::TLS_ENABLED,
+    flower::ISOLATION,
+    flower::DATABASE,
+    flower::CUDA_VISIBLE_DEVICES,
+    flower::GRPC_KEEPALIVE_TIME,
+    flower::GRPC_KEEPALIVE_TIMEOUT,
+    flower::LOG_LEVEL,
+    flower::LOG_FORMAT,
+    flower::FLEET_API_ADDRESS,
     flower::FLEET_PORT,
     flower::CONTROL_PORT,
     flower::SERVERAPPIO_PORT,
@@ -55,6 +65,21 @@ pub const KEYS: &[ContextKey] = &[
     gateway::LISTEN,
     gateway::CONFIG,
 ];
+
+/// The table.
+pub const KEYS: &[ContextKey] = &{
+    let mut all = [KEY; ACTIVE.len() + later::LATER.len()];
+    let mut at = 0;
+    while at < all.len() {
+        let of_later = at.checked_sub(ACTIVE.len());
+        all[at] = match of_later {
+            None => ACTIVE[at],
+            Some(at) => later::LATER[at],
+        };
+        at += 1;
+    }
+    all
+};
 
 /// The keys that the program of an appliance reads.
 pub fn of(appliance: Appliance) -> impl Iterator<Item = &'static ContextKey> {

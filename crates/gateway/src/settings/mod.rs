@@ -11,9 +11,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use zonemesh_appliance::onegate::OneGate;
-use zonemesh_appliance::settings::{self, LOCAL_API_PORT};
+use zonemesh_appliance::settings::{self, LOCAL_API_PORT, log_wish};
 use zonemesh_config::{Endpoint, EndpointError};
-use zonemesh_context::keys::{self, gateway};
+use zonemesh_context::key::KeyEffect;
+use zonemesh_context::keys::{self, gateway, later};
 use zonemesh_context::{Appliance, ContextKey, KeyReaders, SettingsErrors, Variables};
 use zonemesh_core::prefix;
 
@@ -76,6 +77,8 @@ pub(crate) fn read(
     nics: VmNics,
 ) -> Result<GatewaySettings, SettingsErrors> {
     let onegate = settings::onegate(&mut variables);
+    later::check(&mut variables, Appliance::Gateway);
+    log_wish::check(&mut variables);
     refuse_two_sources(&mut variables);
     let has_whole = variables.raw(gateway::CONFIG).is_some();
     let whole = variables.optional(gateway::CONFIG, whole::configuration);
@@ -104,7 +107,8 @@ pub(crate) fn read(
 fn refuse_two_sources(variables: &mut Variables<'_>) {
     let is_given = |key: &ContextKey| variables.raw(*key).is_some();
     let is_another = |key: &&ContextKey| {
-        key.readers == KeyReaders::Gateway && key.name != gateway::CONFIG.name && is_given(key)
+        let says_it = key.readers == KeyReaders::Gateway && matches!(key.effect, KeyEffect::Full);
+        says_it && key.name != gateway::CONFIG.name && is_given(key)
     };
     let others = keys::of(Appliance::Gateway).filter(is_another);
     let others: Vec<&str> = others.map(|key| key.name).collect();

@@ -138,3 +138,26 @@ fn two_sources_are_refused_with_what_to_do() {
     assert!(matches!(alone.wanted, Some(WantedGateway::Whole(text)) if text == toml));
     assert!(told(&[lan]).unwrap().wanted.is_none());
 }
+
+#[test]
+fn what_is_without_effect_is_checked_here_too_and_a_private_key_is_refused() {
+    let [_, invitation] = usual();
+    let good = [
+        ("ONEAPP_ZONEMESH_INVITATION", invitation.as_str()),
+        ("ETH0_IP", "10.10.11.1"),
+        ("ONEAPP_WG_PEER_ENDPOINT", "203.0.113.9:51820"),
+        ("ONEAPP_FL_LOG_LEVEL", "DEBUG"),
+    ];
+    told(&good).unwrap();
+    let wrong = [
+        ("ONEAPP_WG_PRIVATE_KEY", "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="),
+        ("ONEAPP_WG_PEER_ALLOWED_IPS", "10.10.20.0/33"),
+        ("ONEAPP_FL_LOG_FORMAT", "xml"),
+    ];
+    let message = told(&[&good[..], &wrong].concat()).unwrap_err().to_string();
+    assert_eq!(message.lines().count(), 3, "{message}");
+    for (key, _) in wrong {
+        assert!(message.contains(&format!("{key} (environment): ")), "{message}");
+    }
+    assert!(message.contains("a private key never leaves the VM") && !message.contains("yAnz5"));
+}

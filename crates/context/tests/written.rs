@@ -25,8 +25,8 @@ fn is_written(path: &str, expected: &str) {
         // Whole or not at all: other tests read the file meanwhile.
         let new = file(path).with_extension("new");
         std::fs::write(&new, expected).expect("the folder can be written to");
-        std::fs::set_permissions(&new, std::fs::metadata(file(path)).unwrap().permissions())
-            .unwrap();
+        let mode = std::fs::metadata(file(path)).expect("it was read").permissions();
+        std::fs::set_permissions(&new, mode).expect("it is this user's");
         std::fs::rename(&new, file(path)).expect("the file can be replaced");
         return;
     }
@@ -38,7 +38,7 @@ fn is_written(path: &str, expected: &str) {
 
 /// The text with `inside` between the end of `begin`, the first behind `after`, and the next `end`.
 fn with(text: &str, [after, begin, end]: [&str; 3], inside: &str) -> String {
-    let from = text.find(after).unwrap_or_else(|| panic!("{after:?} is not there"));
+    let from = text.find(after).expect("behind what it stands");
     let from = from + text[from..].find(begin).expect("what it begins with") + begin.len();
     let to = from + text[from..].find(end).expect("what it ends with");
     format!("{}{inside}{}", &text[..from], &text[to..])

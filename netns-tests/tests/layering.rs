@@ -8,20 +8,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Package, and the packages of ours that it may depend on directly (for any kind of dependency).
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("zonemesh-core", &[]),
     ("zonemesh-pki", &[]),
     ("zonemesh-config", &["zonemesh-core"]),
+    ("zonemesh-context", &["zonemesh-core"]),
     ("zonemesh-tunnel", &["zonemesh-core"]),
     ("zonemesh-api", &["zonemesh-core"]),
     ("zonemesh-standin", &["zonemesh-api", "zonemesh-core", "zonemesh-pki"]),
-    ("zonemesh-appliance", &["zonemesh-api", "zonemesh-core", "zonemesh-pki", "zonemesh-standin"]),
+    (
+        "zonemesh-appliance",
+        &["zonemesh-api", "zonemesh-context", "zonemesh-core", "zonemesh-pki", "zonemesh-standin"],
+    ),
     (
         "zonemesh-gateway",
         &[
             "zonemesh-api",
             "zonemesh-appliance",
             "zonemesh-config",
+            "zonemesh-context",
             "zonemesh-core",
             "zonemesh-standin",
         ],
@@ -31,6 +36,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
         &[
             "zonemesh-appliance",
             "zonemesh-api",
+            "zonemesh-context",
             "zonemesh-core",
             "zonemesh-pki",
             "zonemesh-standin",
@@ -41,6 +47,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
         &[
             "zonemesh-appliance",
             "zonemesh-api",
+            "zonemesh-context",
             "zonemesh-core",
             "zonemesh-pki",
             "zonemesh-standin",
@@ -57,6 +64,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
         &[
             "zonemesh-api",
             "zonemesh-config",
+            "zonemesh-context",
             "zonemesh-core",
             "zonemesh-lab",
             "zonemesh-pki",

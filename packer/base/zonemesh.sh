@@ -135,7 +135,8 @@ zonemesh_write_context() {
     local name text="" value quote="'\\''"
     # shellcheck disable=SC2034 # read by its name, below
     TOKENTXT="$(zonemesh_token)"
-    for name in ${!ONEAPP_ZONEMESH_*} ${!ONEAPP_FL_*} ${!ONEAPP_FLOWER_*} ${!ETH*} ONEGATE_ENDPOINT VMID TOKENTXT; do
+    for name in ${!ONEAPP_ZONEMESH_*} ${!ONEAPP_FL_*} ${!ONEAPP_FLOWER_*} ${!ONEAPP_ML_*} ${!ONEAPP_WG_*} \
+        ${!ETH*} ONEGATE_ENDPOINT VMID TOKENTXT; do
         value="${!name:-}"
         [ -n "$value" ] || continue
         text+="$name='${value//\'/"$quote"}'"$'\n'

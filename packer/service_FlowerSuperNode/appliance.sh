@@ -14,9 +14,11 @@ ONE_SERVICE_RECONFIGURABLE=true
 # name, stage, description, user input
 ONE_SERVICE_PARAMS=(
     'ONEAPP_ZONEMESH_FEDERATION' 'configure' 'Name of the federation' 'M|text'
-    'ONEAPP_ZONEMESH_GATEWAY' 'configure' 'IP:PORT of the local API of the gateway; without it OneGate is asked' 'O|text'
-    'ONEAPP_ZONEMESH_TOKEN' 'configure' 'Token of this VM: on the gateway, zonemesh key generate token' 'M|password'
-    'ONEAPP_ZONEMESH_NODE_CONFIG' 'configure' 'Key=value pairs for the ClientApps, else the place in the role' 'O|text'
+    'ONEAPP_ZONEMESH_GATEWAY' 'configure' 'IP:PORT of the local API of the gateway (empty: ask OneGate)' 'O|text'
+    'ONEAPP_ZONEMESH_TOKEN' 'configure' 'Token of this VM (zonemesh key generate token)' 'M|password'
+    'ONEAPP_FL_NODE_CONFIG' 'configure' 'Key=value pairs for the ClientApps (empty: the place in the role)' 'O|text'
+    'ONEAPP_FLOWER_VERSION' 'configure' 'Version of Flower that must be installed (empty: any)' 'O|text'
+    'ONEAPP_FL_CUDA_VISIBLE_DEVICES' 'configure' 'GPUs that Flower may use, such as 0,1 (empty or all: each)' 'O|text'
 )
 
 service_install() {

@@ -3,7 +3,7 @@
 //! It promises that each end of Flower is told with its reason, and that the gateway hears how it goes
 //! whenever that changes. It refuses to decide when Flower may
 //! run: that is the companions' own `run`. Its three seams: settings come from a
-//! [`SettingsSource`](crate::source::SettingsSource), Flower runs in a [`Runner`], and what is going
+//! [`SettingsSource`](zonemesh_context::source::SettingsSource), Flower runs in a [`Runner`], and what is going
 //! on is told by a [`Reporter`].
 
 use std::net::IpAddr;
@@ -60,6 +60,7 @@ pub struct Companion {
     /// Where Flower lives.
     pub home: FlowerHome,
     wanted: Option<FlowerVersion>,
+    says_keepalive: bool,
     /// What was reported last.
     reported: Option<CompanionReport>,
     /// The session before it has begun.
@@ -106,8 +107,9 @@ impl Companion {
             reported: None,
             owner,
             home: FlowerHome::new(&settings.flower_bin, &state)
-                .passing_on(|name| std::env::var(name).ok()),
+                .passing_on(|name| settings.passed_on(name)),
             wanted: settings.flower_version,
+            says_keepalive: settings.says_keepalive,
             session: Some(session),
             talking: JoinSet::new(),
             _lock: lock,
@@ -127,6 +129,12 @@ impl Companion {
             }
             match found {
                 Ok(flower) => {
+                    if self.says_keepalive && flower.generation.keepalive().is_none() {
+                        tracing::warn!(
+                            "Flower {} has no keepalive of gRPC: ONEAPP_FL_GRPC_KEEPALIVE_* have no effect",
+                            flower.version
+                        );
+                    }
                     self.reporter.flower_version(&flower.version.to_string());
                     self.reporter.cleared();
                     return flower;

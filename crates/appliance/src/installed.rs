@@ -37,7 +37,7 @@ pub async fn installed_flower(
     };
     if let Some(wanted) = wanted.filter(|wanted| *wanted != version) {
         let problem = format!(
-            "Flower {version} is in {}, and ONEAPP_ZONEMESH_FLOWER_VERSION={wanted}",
+            "Flower {version} is in {}, and ONEAPP_FLOWER_VERSION={wanted}",
             home.programs.display()
         );
         return Err(Reason::FlowerPrograms { problem });

@@ -1,6 +1,6 @@
-//! What the companions share: the VM's context and settings, Flower's versions, atomic files, the
-//! supervised child, the gateway client, the checks before Flower starts, OneGate and the status
-//! file. Three seams keep platforms apart: `source`, `runner`, `reporter`.
+//! What the companions share: the VM's settings, Flower's versions, atomic files, the supervised
+//! child, the gateway client, the checks before Flower starts, OneGate and the status file. Three
+//! seams keep platforms apart: [`zonemesh_context::source`], `runner`, `reporter`.
 //!
 //! It promises that nothing here evaluates a context, logs a secret or leaves a process behind. It
 //! refuses to know in which order these things are done: that is each companion's `run`.
@@ -21,6 +21,5 @@ pub mod reason;
 pub mod reporter;
 pub mod runner;
 pub mod settings;
-pub mod source;
 pub mod startup;
 pub mod state_folder;

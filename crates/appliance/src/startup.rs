@@ -15,9 +15,12 @@ use zonemesh_core::token::VmRole;
 
 use crate::files::FileError;
 use crate::reason::Reason;
-use crate::settings::{is_ours, onegate_lack, strangers};
-use crate::source::context::{ContextError, ContextFile, PassedOver};
-use crate::source::{Environment, SettingsErrors, SettingsSource, Variables};
+use crate::settings::log_wish::{self, LogWish};
+use crate::settings::onegate_lack;
+use zonemesh_context::names::{is_ours, outdated, strangers};
+use zonemesh_context::source::context::{ContextError, ContextFile, PassedOver};
+use zonemesh_context::source::{Environment, SettingsSource};
+use zonemesh_context::{Appliance, SettingsErrors, Variables};
 
 /// How `plan` ends for a reason that keeps Flower from starting: refused, or not yet.
 #[must_use]
@@ -25,13 +28,14 @@ pub const fn verdict(reason: &Reason) -> Exit {
     if reason.is_refusal() { Exit::Policy } else { Exit::NotYet }
 }
 
-/// Writes logs to standard error: `ZONEMESH_LOG` (default `info`) says how much,
-/// `ZONEMESH_LOG_FORMAT=json` in which form.
-fn logging() -> anyhow::Result<()> {
-    let wanted = std::env::var("ZONEMESH_LOG").unwrap_or_else(|_unset| "info".to_owned());
+/// Writes logs to standard error: `ZONEMESH_LOG`, else CONTEXT (else `info`) says how much,
+/// `ZONEMESH_LOG_FORMAT=json`, else CONTEXT, in which form.
+fn logging(wish: LogWish) -> anyhow::Result<()> {
+    let wanted = std::env::var("ZONEMESH_LOG")
+        .unwrap_or_else(|_unset| wish.filter.unwrap_or("info").to_owned());
     let filter = EnvFilter::try_new(&wanted)
         .map_err(|error| anyhow::anyhow!("ZONEMESH_LOG={wanted}: {error}"))?;
-    let json = std::env::var("ZONEMESH_LOG_FORMAT").is_ok_and(|format| format == "json");
+    let json = std::env::var("ZONEMESH_LOG_FORMAT").map_or(wish.json, |format| format == "json");
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started =
         if json { builder.json().try_init() } else { builder.with_ansi(false).try_init() };
@@ -51,26 +55,29 @@ pub struct SettingsPlaces {
 }
 
 impl SettingsPlaces {
-    /// Opens them. What is not taken of the context is warned of.
-    ///
-    /// # Errors
-    /// The context file cannot be read, or a line of it that matters is malformed.
-    pub fn open(file: Option<&Path>) -> Result<Self, ContextError> {
+    fn open(file: Option<&Path>) -> Result<Self, ContextError> {
         let context = file.map(ContextFile::read).transpose()?;
-        if let Some(context) = &context {
+        Ok(Self { environment: Environment(|key| std::env::var(key).ok()), context })
+    }
+
+    /// Warns of what is not taken of the context.
+    fn say_what_is_passed_over(&self) -> Result<(), ContextError> {
+        if let Some(context) = &self.context {
             for PassedOver { line, problem } in context.passed_over(is_ours)? {
                 tracing::warn!("{}:{line} is passed over: {problem}", context.file().display());
             }
         }
-        Ok(Self { environment: Environment(|key| std::env::var(key).ok()), context })
+        Ok(())
     }
 
-    /// The names of all that stands there.
+    /// The names of all that has a value there.
     #[must_use]
     pub fn names(&self) -> BTreeSet<String> {
         let environment = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         let context = self.context.iter().flat_map(ContextFile::keys).map(str::to_owned);
-        environment.chain(context).collect()
+        let has_value =
+            |name: &String| self.find(name).is_some_and(|value| !value.trim().is_empty());
+        environment.chain(context).filter(has_value).collect()
     }
 
     /// The value of any variable, the environment's first.
@@ -90,14 +97,17 @@ impl SettingsPlaces {
     }
 }
 
-/// Logging and the crypto provider: what comes before everything else.
+/// What comes before everything else: where settings stand, logging, the crypto provider. What is not
+/// taken of the context is warned of.
 ///
 /// # Errors
-/// Logging cannot start.
-pub fn begin() -> anyhow::Result<()> {
-    logging()?;
+/// The context file cannot be read, a line of it that matters is malformed, or logging cannot start.
+pub fn begin(file: Option<&Path>) -> anyhow::Result<SettingsPlaces> {
+    let places = SettingsPlaces::open(file)?;
+    logging(log_wish::read(&places.variables()))?;
     crypto();
-    Ok(())
+    places.say_what_is_passed_over()?;
+    Ok(places)
 }
 
 /// What comes before everything else, then the settings by `read`. Names of ours that do nothing in
@@ -110,16 +120,24 @@ pub fn settings<S>(
     role: VmRole,
     read: impl FnOnce(Variables<'_>) -> Result<S, SettingsErrors>,
 ) -> anyhow::Result<S> {
-    begin()?;
-    let places = SettingsPlaces::open(file)?;
-    for stranger in strangers(places.names().iter().map(String::as_str), role) {
-        tracing::warn!("{stranger}");
-    }
+    let places = begin(file)?;
+    say_of_names(&places.names(), role.into());
     let variables = places.variables();
     if let Some(lack) = onegate_lack(&variables) {
         tracing::warn!("{lack}");
     }
     Ok(read(variables)?)
+}
+
+/// Warns of names of ours that do nothing in a VM of this appliance, and says which of those that do
+/// something have another name that is preferred.
+pub fn say_of_names(names: &BTreeSet<String>, appliance: Appliance) {
+    for stranger in strangers(names.iter().map(String::as_str), appliance) {
+        tracing::warn!("{stranger}");
+    }
+    for outdated in outdated(names.iter().map(String::as_str), appliance) {
+        tracing::info!("{outdated}");
+    }
 }
 
 /// Prints one line, the answer of a command.

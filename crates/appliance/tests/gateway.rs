@@ -12,7 +12,8 @@ use zonemesh_appliance::gateway::{
     GatewayLine, GatewayTalk, LocalGateway, SetFile, ShownFederation, WatchedFederation,
 };
 use zonemesh_appliance::settings::{self, SuperLinkSettings};
-use zonemesh_appliance::source::{Environment, Variables};
+use zonemesh_context::Variables;
+use zonemesh_context::source::Environment;
 use zonemesh_core::companion::{CompanionReport, ReportedState};
 use zonemesh_core::key::ZoneIdentity;
 use zonemesh_core::record::{FlowerTransport, Readiness};

@@ -10,8 +10,9 @@ use tokio::task::JoinSet;
 use zonemesh_appliance::gateway::{GatewayTalk, LocalGateway, SetFile};
 use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::settings;
-use zonemesh_appliance::source::{Environment, Variables};
 use zonemesh_appliance::startup;
+use zonemesh_context::Variables;
+use zonemesh_context::source::Environment;
 use zonemesh_standin::{
     LOOPBACK, OneGateFault, TestGateway, TestOneGate, VM_ACTIVE, VM_DONE, base64_word, free_port,
 };

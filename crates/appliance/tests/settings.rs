@@ -5,10 +5,12 @@ use std::path::Path;
 
 use zonemesh_appliance::flower::{COMPATIBILITY, PREFERRED, generation_of};
 use zonemesh_appliance::settings::{
-    self, GatewayPlace, KEYS, SuperLinkSettings, SuperNodeSettings, TOKEN_EXAMPLE, onegate_lack,
+    self, GatewayPlace, SuperLinkSettings, SuperNodeSettings, TOKEN_EXAMPLE, onegate_lack,
 };
-use zonemesh_appliance::source::context::ContextFile;
-use zonemesh_appliance::source::{Environment, KeyReaders, SettingsErrors, Variables};
+use zonemesh_context::keys::KEYS;
+use zonemesh_context::source::Environment;
+use zonemesh_context::source::context::ContextFile;
+use zonemesh_context::{KeyReaders, SettingsErrors, Variables};
 
 fn good() -> BTreeMap<String, String> {
     [
@@ -102,6 +104,85 @@ fn each_wrong_key_is_named_with_what_was_expected_and_an_example() {
             .to_string()
             .contains("for example ONEAPP_ZONEMESH_NODE_CONFIG=partition-id=0 num-partitions=2")
     );
+}
+
+#[test]
+fn keys_of_the_single_site_appliances_are_taken_or_refused_with_the_reason() {
+    const FLEET: &str = "ONEAPP_FL_FLEET_API_ADDRESS";
+    for (key, value, refusal) in [
+        ("ONEAPP_FL_TLS_ENABLED", "yes", ""),
+        ("ONEAPP_FL_TLS_ENABLED", "NO", "Flower never runs without TLS across zones"),
+        ("ONEAPP_FL_ISOLATION", "subprocess", ""),
+        ("ONEAPP_FL_ISOLATION", "process", "nobody here would start the processes of the apps"),
+        ("ONEAPP_FL_ISOLATION", "docker", "it is no way to run apps"),
+        ("ONEAPP_FL_DATABASE", "state/state.db", ""),
+        ("ONEAPP_FL_DATABASE", "/srv/fl.db", ""),
+        ("ONEAPP_FL_DATABASE", ":flwr-in-memory:", "a restart makes every SuperNode unknown"),
+        ("ONEAPP_FL_DATABASE", "../fl.db", "it leads out of the folder"),
+        ("ONEAPP_FL_DATABASE", "state/", "it names no file"),
+        ("ONEAPP_FL_GRPC_KEEPALIVE_TIME", "60", ""),
+        ("ONEAPP_FL_GRPC_KEEPALIVE_TIME", "30", "all ends of all zones keep 60 s"),
+        ("ONEAPP_FL_GRPC_KEEPALIVE_TIMEOUT", "20", ""),
+        ("ONEAPP_FL_GRPC_KEEPALIVE_TIMEOUT", "60", "all ends of all zones keep 20 s"),
+        ("ONEAPP_FL_GRPC_KEEPALIVE_TIMEOUT", "20s", "no whole number of seconds"),
+        ("ONEAPP_FL_LOG_LEVEL", "DEBUG", ""),
+        ("ONEAPP_FL_LOG_LEVEL", "verbose", "it is none of DEBUG, INFO, WARNING, ERROR"),
+        ("ONEAPP_FL_LOG_FORMAT", "xml", "it is none of text, json"),
+        ("ONEAPP_FL_NUM_ROUNDS", "3", ""),
+        ("ONEAPP_FL_NUM_ROUNDS", "three", "it is no whole number from 1 on"),
+        (FLEET, "0.0.0.0:19092", ""),
+        (FLEET, "[::]:19092", ""),
+        (FLEET, "10.10.10.5", "it is no ADDRESS:PORT"),
+        (FLEET, "127.0.0.1:9092", "SuperNodes cannot connect there"),
+        ("ONEAPP_ZONEMESH_CONTROL_PORT", "19092", ""),
+    ] {
+        let said = superlink(&with(&[(key, value)])).err().map(|errors| errors.to_string());
+        let said = said.unwrap_or_default();
+        assert!(said.contains(refusal) && said.is_empty() == refusal.is_empty(), "{key}: {said}");
+        assert!(said.is_empty() || said.starts_with(key), "{said}");
+    }
+    for (value, refusal) in [
+        ("all", ""),
+        ("0,1", ""),
+        ("GPU-5fc8b2a1-0b3c,MIG-7/1", ""),
+        ("-1", ""),
+        ("0 1", "that names no GPUs"),
+        ("0,,1", "that names no GPUs"),
+    ] {
+        let said = supernode(&with(&[("ONEAPP_FL_CUDA_VISIBLE_DEVICES", value)]));
+        let said = said.err().map(|errors| errors.to_string()).unwrap_or_default();
+        assert!(said.contains(refusal) && said.is_empty() == refusal.is_empty(), "{value}: {said}");
+    }
+}
+
+#[test]
+fn what_is_said_of_the_fleet_is_one_address_and_ports_that_differ() {
+    const FLEET: &str = "ONEAPP_FL_FLEET_API_ADDRESS";
+    let place = |changes: &[(&str, &str)]| {
+        let settings = superlink(&with(changes)).map_err(|errors| errors.to_string())?;
+        Ok::<_, String>(format!("{} {:?}", settings.address, settings.ports.fleet))
+    };
+    assert_eq!(place(&[(FLEET, "0.0.0.0:7")]).unwrap(), "10.10.10.5 Some(7)");
+    assert_eq!(place(&[(FLEET, "10.10.10.9:7")]).unwrap(), "10.10.10.9 Some(7)");
+    let same = [(FLEET, "10.10.10.9:7"), ("ONEAPP_ZONEMESH_FLEET_PORT", "7")];
+    assert_eq!(place(&same).unwrap(), "10.10.10.9 Some(7)");
+    for (changes, words) in [
+        (
+            [(FLEET, "0.0.0.0:7"), ("ONEAPP_ZONEMESH_FLEET_PORT", "8")],
+            "its port is another than ONEAPP_ZONEMESH_FLEET_PORT says",
+        ),
+        (
+            [(FLEET, "10.10.10.9:7"), ("ONEAPP_ZONEMESH_ADDRESS", "10.10.10.5")],
+            "ONEAPP_ZONEMESH_ADDRESS says that this VM's address is 10.10.10.5",
+        ),
+        (
+            [("ONEAPP_ZONEMESH_FLEET_PORT", "7"), ("ONEAPP_ZONEMESH_HEALTH_PORT", "7")],
+            "ONEAPP_ZONEMESH_FLEET_PORT has that port, too",
+        ),
+    ] {
+        let said = place(&changes).unwrap_err();
+        assert!(said.contains(words) && said.lines().count() == 1, "{said}");
+    }
 }
 
 #[test]
@@ -226,43 +307,11 @@ fn the_context_is_read_after_the_environment_and_named_with_its_line() {
     assert!(!format!("{onegate:?}").contains("abc="));
 }
 
-/// The rows of the table of keys in the documents, without those of `zonemesh-gateway`.
-fn documented() -> Vec<[String; 4]> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/REFERENCE.md");
-    let text = std::fs::read_to_string(path).expect("a file of the project");
-    let (_, table) = text.split_once("## CONTEXT keys").expect("its heading");
-    let rows = table.split("\n## ").next().unwrap_or_default().lines();
-    let cells = rows.filter(|line| line.starts_with("| `")).map(|line| {
-        let mut cells =
-            line.trim_matches(['|', ' ']).split(" | ").map(|cell| cell.trim().to_owned());
-        std::array::from_fn(|_| cells.next().expect("four cells"))
-    });
-    cells.filter(|row: &[String; 4]| row[1] != "gateway").collect()
-}
-
-#[test]
-fn the_documented_table_of_keys_is_this_one() {
-    let table: Vec<[String; 4]> = KEYS
-        .iter()
-        .map(|key| {
-            let readers = match key.readers {
-                KeyReaders::Both => "both",
-                KeyReaders::SuperLink => "superlink",
-                KeyReaders::SuperNode => "supernode",
-                KeyReaders::Gateway => "gateway",
-            };
-            [format!("`{}`", key.name).as_str(), readers, key.default, key.meaning]
-                .map(str::to_owned)
-        })
-        .collect();
-    assert_eq!(documented(), table);
-}
-
 #[test]
 fn the_usual_values_in_the_table_are_those_in_force() {
     let of = |name: &str| {
         let name = format!("ONEAPP_ZONEMESH_{name}");
-        KEYS.iter().find(|key| key.name == name).expect("it is in the table")
+        KEYS.iter().find(|key| key.names().any(|known| known == name)).expect("it is in the table")
     };
     for era in COMPATIBILITY {
         let ports = era.generation.ports();
@@ -284,10 +333,6 @@ fn the_usual_values_in_the_table_are_those_in_force() {
     assert!(of("FLOWER_BIN").default.contains(&settings.common.flower_bin.display().to_string()));
 }
 
-/// The settings' own sources, where each key stands once.
-const SOURCES: &str =
-    concat!(include_str!("../src/settings/mod.rs"), include_str!("../src/settings/checks.rs"));
-
 #[test]
 fn every_key_that_a_fix_names_is_one_that_a_companion_reads() {
     let mut named = std::collections::BTreeSet::new();
@@ -298,6 +343,8 @@ fn every_key_that_a_fix_names_is_one_that_a_companion_reads() {
     }
     assert!(named.len() > 5, "{named:?}");
     for key in named {
-        assert!(SOURCES.contains(&format!("\"{key}\"")), "no companion reads {key}");
+        let of_companions = KEYS.iter().filter(|known| known.readers != KeyReaders::Gateway);
+        let is_read = of_companions.flat_map(|known| known.names()).any(|known| known == key);
+        assert!(is_read, "no companion reads {key}");
     }
 }

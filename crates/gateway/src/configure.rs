@@ -6,9 +6,9 @@
 
 use std::path::Path;
 
-use zonemesh_appliance::source::{SettingError, SettingsErrors};
 use zonemesh_appliance::startup;
 use zonemesh_config::{Config, ConfigErrors};
+use zonemesh_context::{SettingError, SettingsErrors};
 use zonemesh_core::exit::Exit;
 
 use crate::configuration;

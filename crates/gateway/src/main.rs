@@ -18,15 +18,15 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use zonemesh_appliance::settings::onegate_lack;
-use zonemesh_appliance::source::SettingsErrors;
 use zonemesh_appliance::startup::{self, SettingsPlaces};
+use zonemesh_context::{Appliance, SETTINGS, SettingsErrors, help};
 
 use nics::VmNics;
 use settings::GatewaySettings;
 
 /// Configures a gateway from CONTEXT, has it join its mesh, and tells OneGate of it.
 #[derive(Parser)]
-#[command(version, after_help = "Settings: ONEAPP_ZONEMESH_* in the environment or the context.")]
+#[command(version, after_help = SETTINGS, after_long_help = help(Appliance::Gateway))]
 struct GatewayCommandLine {
     #[command(subcommand)]
     command: GatewayCommand,
@@ -72,12 +72,9 @@ fn main() -> ExitCode {
 }
 
 fn read(file: Option<&Path>) -> anyhow::Result<GatewaySettings> {
-    startup::begin()?;
-    let places = SettingsPlaces::open(file)?;
+    let places = startup::begin(file)?;
     let names = places.names();
-    for stranger in settings::strangers(&names) {
-        tracing::warn!("{stranger}");
-    }
+    startup::say_of_names(&names, Appliance::Gateway);
     if let Some(lack) = onegate_lack(&places.variables()) {
         tracing::warn!("{lack}");
     }
@@ -90,4 +87,21 @@ fn from(
 ) -> Result<GatewaySettings, SettingsErrors> {
     let nics = VmNics::read(names.iter().map(String::as_str), |name| places.find(name));
     settings::read(places.variables(), nics)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use zonemesh_context::keys;
+
+    use super::*;
+
+    #[test]
+    fn the_help_lists_the_keys_that_are_read_and_no_other() {
+        let text = GatewayCommandLine::command().render_long_help().to_string();
+        for key in keys::KEYS {
+            let line = format!("\n  {}\n", key.name);
+            assert_eq!(text.contains(&line), key.readers.has(Appliance::Gateway), "{}", key.name);
+        }
+    }
 }

@@ -20,11 +20,12 @@ use zonemesh_appliance::flower::PREFERRED;
 use zonemesh_appliance::runner::{as_user, guard};
 use zonemesh_appliance::settings::{self, SuperLinkSettings};
 use zonemesh_appliance::startup;
+use zonemesh_context::{Appliance, SETTINGS, help};
 use zonemesh_core::token::VmRole;
 
 /// Certifies, registers and runs a Flower SuperLink.
 #[derive(Parser)]
-#[command(version, after_help = "Settings: ONEAPP_ZONEMESH_* in the environment or the context.")]
+#[command(version, after_help = SETTINGS, after_long_help = help(Appliance::SuperLink))]
 struct SuperLinkCommandLine {
     #[command(subcommand)]
     command: CompanionCommand,
@@ -50,4 +51,21 @@ fn main() -> ExitCode {
 
 fn read(file: Option<&Path>) -> anyhow::Result<SuperLinkSettings> {
     startup::settings(file, VmRole::SuperLink, settings::superlink)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use zonemesh_context::keys;
+
+    use super::*;
+
+    #[test]
+    fn the_help_lists_the_keys_that_are_read_and_no_other() {
+        let text = SuperLinkCommandLine::command().render_long_help().to_string();
+        for key in keys::KEYS {
+            let line = format!("\n  {}\n", key.name);
+            assert_eq!(text.contains(&line), key.readers.has(Appliance::SuperLink), "{}", key.name);
+        }
+    }
 }

@@ -12,7 +12,9 @@ use zonemesh_api::wire::local::Registration;
 use zonemesh_api::wire::onegate::OneGateIdentity;
 use zonemesh_appliance::files::FileOwner;
 use zonemesh_appliance::flower::{FlowerHome, FlowerPorts, InstalledFlower, SuperLinkArguments};
-use zonemesh_appliance::plan::{LaunchPlan, PlannedFile, PrintedReason, shim_file, state_folders};
+use zonemesh_appliance::plan::{
+    LaunchPlan, PlannedFile, PlannedFolder, PrintedReason, shim_file, state_folders,
+};
 use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::runner::child::Program;
 use zonemesh_appliance::settings::SuperLinkSettings;
@@ -126,8 +128,25 @@ impl SuperLinkInputs<'_> {
             ),
             file("server.key", 0o600, "key", identity.map(|all| all.key_pem.as_str())),
         ]);
-        let folders = state_folders(&state, self.owner);
+        let mut folders = state_folders(&state, self.owner);
+        folders.extend(self.database_folders(&state));
         LaunchPlan { folders, files, program: self.program(&state) }
+    }
+
+    /// Flower makes none; those of an absolute path are somebody else's.
+    fn database_folders(&self, state: &StateFolder) -> Vec<PlannedFolder> {
+        let database = &self.settings.database;
+        let parents = database.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty());
+        let mut inside: Vec<PlannedFolder> = parents
+            .filter(|_| database.is_relative())
+            .map(|path| PlannedFolder {
+                path: state.flower().join(path),
+                mode: 0o700,
+                owner: self.owner,
+            })
+            .collect();
+        inside.reverse();
+        inside
     }
 
     fn program(&self, state: &StateFolder) -> Program {
@@ -138,7 +157,7 @@ impl SuperLinkInputs<'_> {
             ca_file: tls.join("ca.pem"),
             certificate_file: tls.join("server.pem"),
             key_file: tls.join("server.key"),
-            database: state.flower().join("superlink.db"),
+            database: state.flower().join(&self.settings.database),
         });
         Program {
             name: generation.superlink_program().to_owned(),
@@ -185,7 +204,9 @@ mod tests {
     use zonemesh_appliance::flower::{GrpcFlower, HttpFlower, PREFERRED};
     use zonemesh_appliance::onegate::OneGate;
     use zonemesh_appliance::settings;
-    use zonemesh_appliance::source::{Environment, Variables};
+    use zonemesh_context::key::KeyEffect;
+    use zonemesh_context::source::Environment;
+    use zonemesh_context::{Appliance, Variables, keys};
     use zonemesh_core::record::FlowerTransport;
 
     use super::*;
@@ -245,5 +266,59 @@ mod tests {
         let golden = include_str!("../tests/golden/plan.json").trim();
         assert_eq!(printed, golden, "if the change is meant, this is the new plan:\n{printed}");
         assert!(!printed.contains("zmt1."));
+    }
+
+    /// What Flower is given in a VM with this value and OneGate.
+    fn given(key: &str, value: &str) -> String {
+        let lookup = |name: &str| {
+            let value = match name {
+                _ if name == key => value,
+                "ONEAPP_ZONEMESH_FEDERATION" => "health-eu",
+                "ONEAPP_ZONEMESH_TOKEN" => zonemesh_appliance::settings::TOKEN_EXAMPLE,
+                "ETH0_IP" => "10.10.10.5",
+                "ONEGATE_ENDPOINT" => "http://169.254.16.9:5030",
+                "VMID" => "8",
+                "TOKENTXT" => "abc=",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        };
+        let settings = settings::superlink(Variables::new(vec![&Environment(lookup)]));
+        let settings = settings.unwrap_or_else(|errors| panic!("{errors}"));
+        let flower = InstalledFlower { version: PREFERRED, generation: &GrpcFlower };
+        let home = home(&settings).passing_on(|name| settings.common.passed_on(name));
+        let inputs = SuperLinkInputs { settings: &settings, owner: None, flower, home: &home };
+        serde_json::to_string(&inputs.plan(None)).unwrap()
+    }
+
+    #[test]
+    fn a_key_restarts_flower_exactly_if_flower_is_given_what_follows_from_it() {
+        let before = given("", "");
+        for key in keys::of(Appliance::SuperLink) {
+            let value = match key.name {
+                // Its certificate is another, and its files are another user's.
+                "ONEAPP_ZONEMESH_FEDERATION" | "ONEAPP_ZONEMESH_FLOWER_USER" => continue,
+                "ONEAPP_ZONEMESH_TOKEN" => continue,
+                "ETH0_IP" | "ONEAPP_ZONEMESH_ADDRESS" => "10.10.10.6",
+                "ONEAPP_FL_FLEET_API_ADDRESS" => "0.0.0.0:19092",
+                "ONEAPP_FL_DATABASE" => "state/state.db",
+                "ONEAPP_ZONEMESH_FLOWER_BIN" => "/srv/flower/bin",
+                _ if matches!(key.effect, KeyEffect::Full) => key.example,
+                _ => continue,
+            };
+            assert_eq!(given(key.name, value) != before, key.restarts_flower, "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn a_database_lies_in_flowers_folder_or_where_it_is_said() {
+        let inside = given("ONEAPP_FL_DATABASE", "state/deep/state.db");
+        let flower = "/var/lib/zonemesh-superlink/flower";
+        assert!(inside.contains(&format!("\"--database\",\"{flower}/state/deep/state.db\"")));
+        let folders = inside.find(&format!("\"path\":\"{flower}/state\"")).unwrap();
+        assert!(folders < inside.find(&format!("\"path\":\"{flower}/state/deep\"")).unwrap());
+        let outside = given("ONEAPP_FL_DATABASE", "/srv/fl/state.db");
+        assert!(outside.contains("\"--database\",\"/srv/fl/state.db\""), "{outside}");
+        assert!(!outside.contains("\"path\":\"/srv"), "{outside}");
     }
 }

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use zonemesh_appliance::files::FileOwner;
 use zonemesh_appliance::gateway::{LocalGateway, SetFile};
 use zonemesh_appliance::installed::installed_flower;
-use zonemesh_appliance::settings::SuperLinkSettings;
+use zonemesh_appliance::settings::{SuperLinkSettings, distinct_ports};
 use zonemesh_appliance::startup;
 use zonemesh_core::exit::Exit;
 use zonemesh_core::record::Readiness;
@@ -37,6 +37,7 @@ async fn work(superlink: &mut CertifiedSuperLink) -> anyhow::Result<()> {
     let owner = superlink.companion.owner;
     let home = superlink.companion.home.clone();
     let inputs = SuperLinkInputs { settings: &settings, owner, flower, home: &home };
+    distinct_ports(inputs.ports())?;
     for purpose in inputs.without_effect() {
         tracing::warn!(
             "Flower {} has no port of its own for {purpose}: the one that is given has no effect",
@@ -77,10 +78,11 @@ async fn work(superlink: &mut CertifiedSuperLink) -> anyhow::Result<()> {
 pub(crate) async fn print_plan(settings: SuperLinkSettings) -> anyhow::Result<Exit> {
     let owner = settings.common.flower_user.as_deref().map(FileOwner::of_user).transpose()?;
     let wanted = settings.common.flower_version;
-    let home = home(&settings).passing_on(|name| std::env::var(name).ok());
+    let home = home(&settings).passing_on(|name| settings.common.passed_on(name));
     let (printed, asked) = match installed_flower(&home, owner, wanted).await {
         Ok(flower) => {
             let inputs = SuperLinkInputs { settings: &settings, owner, flower, home: &home };
+            distinct_ports(inputs.ports())?;
             let file = SetFile::Read(inputs.state().authority_set());
             let gateway = LocalGateway::new(&settings.common, file);
             let gateway = gateway.calling_from(Some(settings.address));

@@ -152,13 +152,29 @@ async fn with_the_gateway_away_it_starts_with_the_kept_certificate() {
 }
 
 #[tokio::test]
+async fn a_port_that_is_anothers_usual_one_is_refused_once_flowers_version_says_so() {
+    let gateway = TestGateway::start();
+    let process = companion(&gateway, 9093, LIVES);
+    for command in ["plan", "run"] {
+        let (code, _, errors) = process.output(&[command]);
+        assert_eq!(code, 7, "{errors}");
+        let words = "ONEAPP_ZONEMESH_CONTROL_PORT: is 9093 here, given or as this Flower's usual";
+        assert!(errors.contains(words), "{errors}");
+    }
+    script(&process.folder.path().join("bin/flwr"), "echo 'Flower version: 1.42.0'");
+    let (_, out, errors) = process.output(&["plan"]);
+    assert!(out.contains("\"fleet_port\": 9093"), "over HTTP there is one port: {errors}");
+}
+
+#[tokio::test]
 async fn over_http_there_is_one_port_and_it_is_ready_once_health_is_answered() {
     let (gateway, port) = (TestGateway::start(), free_port());
     let mut process = companion(&gateway, port, LIVES);
     process.set("ONEAPP_ZONEMESH_CONTROL_PORT", "19093");
     script(&process.folder.path().join("bin/flwr"), "echo 'Flower version: 1.42.0'");
     process.run();
-    process.until_state("starting").await;
+    // The program's own line comes a moment after it was started.
+    process.until(|_| !process.starts().is_empty()).await;
     let registered = gateway.view();
     assert_eq!(registered.transport(), FlowerTransport::Http);
     assert_eq!(registered.flower_version, "1.42.0");
@@ -269,7 +285,7 @@ async fn the_plan_is_printed_without_secrets() {
     assert_eq!(code, 6, "refused, and not an unknown failure: {errors}");
     let plan: serde_json::Value = serde_json::from_str(&out).unwrap();
     let said = plan["waiting"]["reason"].as_str().unwrap_or_default();
-    assert!(said.contains("ONEAPP_ZONEMESH_FLOWER_VERSION=1.25.9"), "{out}");
+    assert!(said.contains("ONEAPP_FLOWER_VERSION=1.25.9"), "{out}");
 }
 
 #[tokio::test]

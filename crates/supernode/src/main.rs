@@ -17,11 +17,12 @@ use zonemesh_appliance::flower::PREFERRED;
 use zonemesh_appliance::runner::{as_user, guard};
 use zonemesh_appliance::settings::{self, SuperNodeSettings};
 use zonemesh_appliance::startup;
+use zonemesh_context::{Appliance, SETTINGS, help};
 use zonemesh_core::token::VmRole;
 
 /// Finds, checks and runs a Flower SuperNode for a federation.
 #[derive(Parser)]
-#[command(version, after_help = "Settings: ONEAPP_ZONEMESH_* in the environment or the context.")]
+#[command(version, after_help = SETTINGS, after_long_help = help(Appliance::SuperNode))]
 struct SuperNodeCommandLine {
     #[command(subcommand)]
     command: CompanionCommand,
@@ -48,4 +49,21 @@ fn main() -> ExitCode {
 
 fn read(file: Option<&Path>) -> anyhow::Result<SuperNodeSettings> {
     startup::settings(file, VmRole::SuperNode, settings::supernode)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use zonemesh_context::keys;
+
+    use super::*;
+
+    #[test]
+    fn the_help_lists_the_keys_that_are_read_and_no_other() {
+        let text = SuperNodeCommandLine::command().render_long_help().to_string();
+        for key in keys::KEYS {
+            let line = format!("\n  {}\n", key.name);
+            assert_eq!(text.contains(&line), key.readers.has(Appliance::SuperNode), "{}", key.name);
+        }
+    }
 }

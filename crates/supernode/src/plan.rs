@@ -120,7 +120,9 @@ pub(crate) fn home(settings: &SuperNodeSettings) -> FlowerHome {
 mod tests {
     use zonemesh_appliance::flower::{GrpcFlower, PREFERRED};
     use zonemesh_appliance::settings;
-    use zonemesh_appliance::source::{Environment, Variables};
+    use zonemesh_context::key::KeyEffect;
+    use zonemesh_context::source::Environment;
+    use zonemesh_context::{Appliance, Variables, keys};
 
     use super::*;
 
@@ -170,5 +172,49 @@ mod tests {
         let plan: serde_json::Value = serde_json::from_str(&printed(none, &settings())).unwrap();
         assert_eq!(plan["waiting"]["code"], "F510");
         assert_eq!(plan.get("program"), None);
+    }
+
+    /// What Flower is given in a VM with this value and OneGate.
+    fn given(key: &str, value: &str) -> String {
+        let lookup = |name: &str| {
+            let value = match name {
+                _ if name == key => value,
+                "ONEAPP_ZONEMESH_FEDERATION" => "health-eu",
+                "ONEAPP_ZONEMESH_TOKEN" => zonemesh_appliance::settings::TOKEN_EXAMPLE,
+                "ONEGATE_ENDPOINT" => "http://169.254.16.9:5030",
+                "VMID" => "8",
+                "TOKENTXT" => "abc=",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        };
+        let settings = settings::supernode(Variables::new(vec![&Environment(lookup)]));
+        let settings = settings.unwrap_or_else(|errors| panic!("{errors}"));
+        let flower = InstalledFlower { version: PREFERRED, generation: &GrpcFlower };
+        let home = home(&settings).passing_on(|name| settings.common.passed_on(name));
+        let inputs = SuperNodeInputs { settings: &settings, owner: None, flower, home: &home };
+        let superlink = "10.10.10.5:9092".parse().unwrap();
+        serde_json::to_string(&inputs.plan(superlink, &[], None)).unwrap()
+    }
+
+    #[test]
+    fn a_key_restarts_flower_exactly_if_flower_is_given_what_follows_from_it() {
+        let before = given("", "");
+        for key in keys::of(Appliance::SuperNode) {
+            let value = match key.name {
+                // Its SuperLink is another, and its files are another user's.
+                "ONEAPP_ZONEMESH_FEDERATION" | "ONEAPP_ZONEMESH_FLOWER_USER" => continue,
+                "ONEAPP_ZONEMESH_TOKEN" => continue,
+                "ONEAPP_ZONEMESH_STATE_DIR" => "/srv/state",
+                "ONEAPP_ZONEMESH_FLOWER_BIN" => "/srv/flower/bin",
+                _ if matches!(key.effect, KeyEffect::Full) => key.example,
+                _ => continue,
+            };
+            assert_eq!(given(key.name, value) != before, key.restarts_flower, "{}", key.name);
+        }
+        assert!(
+            given("ONEAPP_FL_CUDA_VISIBLE_DEVICES", "1").contains("\"CUDA_VISIBLE_DEVICES\":\"1\"")
+        );
+        assert_eq!(given("ONEAPP_FL_CUDA_VISIBLE_DEVICES", "all"), before);
     }
 }

@@ -217,7 +217,7 @@ pub(crate) async fn print_plan(settings: SuperNodeSettings) -> anyhow::Result<Ex
     let wanted = settings.common.flower_version;
     let state = StateFolder::new(&settings.common.state_dir);
     let gateway = LocalGateway::new(&settings.common, SetFile::Read(state.authority_set()));
-    let home = home(&settings).passing_on(|name| std::env::var(name).ok());
+    let home = home(&settings).passing_on(|name| settings.common.passed_on(name));
     let (version, plan) = match installed_flower(&home, owner, wanted).await {
         Ok(flower) => {
             gateway.runs(flower);

@@ -404,3 +404,38 @@ async fn a_context_with_lines_of_others_is_read_and_names_of_ours_that_do_nothin
         assert!(errors.contains(said), "{said:?} is not in {errors}");
     }
 }
+
+#[tokio::test]
+async fn a_context_of_the_single_site_appliances_is_read_with_its_log_and_its_accelerators() {
+    let gateway = TestGateway::start();
+    let mut process = companion(&gateway, LIVES);
+    for (key, value) in [
+        ("ONEAPP_FL_LOG_FORMAT", "json"),
+        ("ONEAPP_FL_LOG_LEVEL", "WARNING"),
+        ("ONEAPP_FL_GPU_ENABLED", "YES"),
+        ("ONEAPP_FL_DCGM_ENABLED", ""),
+        ("ONEAPP_FL_CUDA_VISIBLE_DEVICES", "0"),
+    ] {
+        process.set(key, value);
+    }
+    let (exit, _, errors) = process.output(&["plan"]);
+    assert_eq!(exit, NOT_YET, "{errors}");
+    let lines: Vec<serde_json::Value> =
+        errors.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    assert!(lines.iter().all(|line| line["level"] == "WARN"), "{errors}");
+    let said = |words: &str| lines.iter().any(|line| line["fields"]["message"] == words);
+    let today = "a drop-in of the unit gives Flower its devices";
+    assert!(said(&format!(
+        "ONEAPP_FL_GPU_ENABLED has no effect until a later release; today: {today}"
+    )));
+    assert!(!errors.contains("DCGM"), "an empty value is none: {errors}");
+    process.set("ONEAPP_FL_LOG_LEVEL", "INFO");
+    let (_, _, errors) = process.output(&["plan"]);
+    let note =
+        "ONEAPP_ZONEMESH_NODE_CONFIG is read as ONEAPP_FL_NODE_CONFIG, which is the preferred name";
+    assert_eq!(errors.matches(note).count(), 1, "{errors}");
+    process.set("ONEAPP_FL_NODE_CONFIG", "partition-id=1 num-partitions=2");
+    let (exit, _, errors) = process.output(&["plan"]);
+    assert_eq!(exit, WRONG, "{errors}");
+    assert!(errors.contains("is given beside ONEAPP_ZONEMESH_NODE_CONFIG with another value"));
+}

@@ -19,19 +19,6 @@ fn names(heading: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_context_key_is_listed() {
-    let settings = source("crates/appliance/src/settings/mod.rs");
-    let known = |word: &str| {
-        word.starts_with("ONEAPP_ZONEMESH_")
-            || ["ONEAPP_FL_TLS_ENABLED", "ETH0_IP", "ONEGATE_ENDPOINT", "VMID", "TOKENTXT"]
-                .contains(&word)
-    };
-    let mut read_by_programs = words(&settings, known);
-    read_by_programs.extend(words(&source("crates/gateway/src/settings/keys.rs"), known));
-    assert_eq!(names("## CONTEXT keys"), read_by_programs);
-}
-
-#[test]
 fn the_default_ports_of_flower_are_the_generations() {
     let ports = |file: &str| {
         let flower = source(&format!("crates/appliance/src/flower/{file}"));

@@ -1,10 +1,12 @@
 //! The scripts as one-apps sees them: valid bash, the five parts, the parameters.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
+
+use zonemesh_context::key::STAGE;
+use zonemesh_context::{Appliance, keys};
 
 use crate::stages::Vm;
 use crate::{APPLIANCES, packer, read, text};
@@ -27,24 +29,13 @@ fn scripts() -> Vec<PathBuf> {
     found
 }
 
-/// (name, stage, description, user input) of each parameter.
+/// (name, stage, description, user input) of each parameter, as bash reads them.
 fn parameters(appliance: &str) -> Vec<[String; 4]> {
     let output = Vm::of(appliance).run(&[], "printf '%s\\0' \"${ONE_SERVICE_PARAMS[@]}\"");
     let listed = text(&output.stdout);
     let words: Vec<_> = listed.trim_end_matches('\0').split('\0').map(ToOwned::to_owned).collect();
     assert_eq!(words.len() % 4, 0, "{appliance}: ONE_SERVICE_PARAMS has groups of four");
     words.chunks_exact(4).map(|four| [0, 1, 2, 3].map(|at: usize| four[at].clone())).collect()
-}
-
-/// The keys that the program of an appliance reads.
-fn known_keys(appliance: &str) -> BTreeSet<String> {
-    let of = match appliance {
-        "service_ZonemeshGateway" => "../crates/gateway/src/settings/keys.rs",
-        _ => "../crates/appliance/src/settings/mod.rs",
-    };
-    let settings = read(&packer().join(of));
-    let quoted = settings.split('"').filter(|word| word.starts_with("ONEAPP_ZONEMESH_"));
-    quoted.map(ToOwned::to_owned).collect()
 }
 
 #[test]
@@ -76,26 +67,16 @@ fn every_appliance_has_the_parts_that_one_apps_calls() {
 }
 
 #[test]
-fn what_an_appliance_asks_is_what_its_program_reads() {
-    for (folder, _name) in APPLIANCES {
-        let known = known_keys(folder);
-        let script = read(&packer().join(folder).join("appliance.sh"));
-        for [name, stage, description, input] in parameters(folder) {
-            let read_here = script.matches(&format!("${{{name}:-}}")).count() > 0;
-            assert!(known.contains(&name) || read_here, "{folder}: nobody reads {name}");
-            assert_eq!(stage, "configure", "{folder}: {name}");
-            assert!(!description.is_empty(), "{folder}: {name}");
-            let inputs = ["M|text", "O|text", "O|text64", "M|password", "O|password"];
-            assert!(inputs.contains(&input.as_str()));
-            let is_secret = ["_TOKEN", "_INVITATION"].iter().any(|end| name.ends_with(end));
-            assert_eq!(is_secret, input.ends_with("password"), "{folder}: {name}");
-        }
-    }
-    let asked = |folder| parameters(folder).into_iter().map(|four| four[0].clone());
-    let of_gateway: BTreeSet<String> = asked("service_ZonemeshGateway").collect();
-    assert_eq!(of_gateway, known_keys("service_ZonemeshGateway"));
-    for name in ["FEDERATION", "TOKEN", "GATEWAY"] {
-        let name = format!("ONEAPP_ZONEMESH_{name}");
-        assert!(asked("service_FlowerSuperLink").any(|asked| asked == name), "{name}");
+fn what_bash_reads_of_the_parameters_is_what_the_table_of_keys_says() {
+    for (folder, appliance) in [
+        ("service_ZonemeshGateway", Appliance::Gateway),
+        ("service_FlowerSuperLink", Appliance::SuperLink),
+        ("service_FlowerSuperNode", Appliance::SuperNode),
+    ] {
+        let expected = keys::of(appliance).filter_map(|key| {
+            let asked = key.question.in_image()?;
+            Some([key.name, STAGE, asked.text, &key.image_input()?].map(str::to_owned))
+        });
+        assert_eq!(parameters(folder), expected.collect::<Vec<_>>(), "{folder}");
     }
 }

@@ -1,10 +1,13 @@
 //! The stages' functions, run against stand-ins for the system and for our programs.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
+use zonemesh_context::ContextKey;
+use zonemesh_context::keys::KEYS;
 
 use crate::{packer, read, text};
 
@@ -63,6 +66,23 @@ fn settings_survive_every_quote_and_only_root_reads_them() {
     );
     let output = Command::new("bash").args(["-c", &script]).env_clear().output().unwrap();
     assert_eq!(text(&output.stdout), format!("{evil}|7|bXktdG9rZW4=|"));
+}
+
+#[test]
+fn every_key_of_the_table_reaches_the_programs_and_no_other_variable_does() {
+    let vm = Vm::of("service_ZonemeshGateway");
+    let names = || KEYS.iter().flat_map(ContextKey::names).chain(["ONEAPP_ZONEMESH_MISTYPED"]);
+    // The token of OneGate is read from a file.
+    let named = names().filter(|name| *name != "TOKENTXT");
+    let context: Vec<(&str, &str)> =
+        named.chain(["OTHER", "PASSWORD"]).map(|name| (name, "x")).collect();
+    std::fs::write(vm.file("one_env"), "export TOKENTXT=\"x\"\n").unwrap();
+    let output = vm.run(&context, "zonemesh_write_context \"$ZONEMESH_ETC/context.sh\"");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let written = read(&vm.file("etc/context.sh"));
+    let written: BTreeSet<&str> =
+        written.lines().filter_map(|line| line.strip_suffix("='x'")).collect();
+    assert_eq!(written, names().collect());
 }
 
 #[test]

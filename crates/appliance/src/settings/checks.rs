@@ -3,7 +3,10 @@
 //! It refuses to know which key has which kind.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
+use std::time::Duration;
+
+use zonemesh_context::values::truth;
 
 use super::LOCAL_API_PORT;
 
@@ -31,6 +34,66 @@ pub(super) fn own_address(text: &str) -> Result<IpAddr, String> {
         return Err("SuperNodes cannot connect to such an address".to_owned());
     }
     Ok(address)
+}
+
+/// Where SuperNodes connect: an address of this VM, or any for the one that it has in its zone.
+pub(super) fn fleet_address(text: &str) -> Result<SocketAddr, String> {
+    let at: SocketAddr = text
+        .parse()
+        .map_err(|_no_address| "it is no ADDRESS:PORT (an IPv6 address stands in brackets)")?;
+    if at.port() == 0 || at.ip().is_multicast() || at.ip().is_loopback() {
+        return Err("SuperNodes cannot connect there".to_owned());
+    }
+    Ok(at)
+}
+
+/// Only Flower's own way of running apps is.
+pub(super) fn isolation(text: &str) -> Result<(), &'static str> {
+    match text {
+        "subprocess" => Ok(()),
+        "process" => Err("nobody here would start the processes of the apps: no run would begin"),
+        _ => Err("it is no way to run apps"),
+    }
+}
+
+/// Where the SuperLink keeps what it knows.
+pub(super) fn database(text: &str) -> Result<PathBuf, &'static str> {
+    let path = PathBuf::from(text);
+    let climbs = path.components().any(|part| matches!(part, Component::ParentDir));
+    match text {
+        _ if text.starts_with(':') => {
+            Err("without a file a restart makes every SuperNode unknown to its SuperLink")
+        }
+        _ if climbs || text.contains('\0') => Err("it leads out of the folder"),
+        _ if text.ends_with('/') || path.file_name().is_none() => Err("it names no file"),
+        _ => Ok(path),
+    }
+}
+
+/// None stands for all that there are.
+pub(super) fn accelerators(text: &str) -> Result<Option<String>, &'static str> {
+    let is_device = |word: &str| {
+        let is_uuid = ["GPU-", "MIG-"].iter().any(|begin| word.starts_with(begin));
+        let is_inside = |c: char| c.is_ascii_alphanumeric() || "-/".contains(c);
+        word.parse::<u32>().is_ok() || word == "-1" || (is_uuid && word.chars().all(is_inside))
+    };
+    match text {
+        "all" => Ok(None),
+        _ if text.split(',').all(is_device) => Ok(Some(text.to_owned())),
+        _ => Err("that names no GPUs"),
+    }
+}
+
+/// The law's value, and no other: a server cuts a client that pings more often than it accepts.
+pub(super) fn keepalive(text: &str, law: Duration) -> Result<(), String> {
+    match text.parse::<u64>() {
+        Ok(seconds) if seconds == law.as_secs() => Ok(()),
+        Ok(_) => Err(format!(
+            "all ends of all zones keep {} s, and one that differed would be cut off",
+            law.as_secs()
+        )),
+        Err(_) => Err("it is no whole number of seconds".to_owned()),
+    }
 }
 
 /// What a question can be sent to.
@@ -61,11 +124,11 @@ pub(super) fn user(text: &str) -> Result<String, &'static str> {
 }
 
 /// A truth as OpenNebula and people write it; only one of the two is possible.
-pub(super) fn tls(text: &str) -> Result<(), &'static str> {
-    match text.to_ascii_lowercase().as_str() {
-        "yes" | "true" | "1" => Ok(()),
-        "no" | "false" | "0" => Err("Flower never runs without TLS across zones"),
-        _ => Err("it is neither YES nor NO"),
+pub(super) fn tls(text: &str) -> Result<(), String> {
+    match truth(text) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("Flower never runs without TLS across zones".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -3,9 +3,12 @@
 //! It promises that a OneGate which cannot be asked is never without effect in silence. It refuses
 //! to ask it.
 
-use super::{GATEWAY, ONEGATE_ENDPOINT, TOKENTXT, VMID, checks};
+use zonemesh_context::keys::mesh::GATEWAY;
+use zonemesh_context::keys::opennebula::{ONEGATE_ENDPOINT, TOKENTXT, VMID};
+use zonemesh_context::{ContextKey, Variables};
+
+use super::checks;
 use crate::onegate::OneGate;
-use crate::source::{ContextKey, Variables};
 
 const KEYS: [ContextKey; 3] = [ONEGATE_ENDPOINT, VMID, TOKENTXT];
 

@@ -5,25 +5,32 @@
 //! are refused. It refuses to look at the network or at files.
 
 mod given;
-mod keys;
 mod whole;
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use zonemesh_appliance::onegate::OneGate;
-use zonemesh_appliance::settings::{self, LOCAL_API_PORT, OF_GATEWAYS, OLD, is_ours};
-use zonemesh_appliance::source::{ContextKey, SettingsErrors, Variables};
+use zonemesh_appliance::settings::{self, LOCAL_API_PORT, log_wish};
 use zonemesh_config::{Endpoint, EndpointError};
+use zonemesh_context::key::KeyEffect;
+use zonemesh_context::keys::{self, gateway, later};
+use zonemesh_context::{Appliance, ContextKey, KeyReaders, SettingsErrors, Variables};
 use zonemesh_core::prefix;
-use zonemesh_core::suggestion::nearest;
 
 use crate::nics::VmNics;
 use crate::places;
 
 pub(crate) use given::{GivenZone, WayIn};
-pub(crate) use keys::NOTHING_GIVEN;
+
+/// [`gateway::INVITATION`], where what it gives does not fit this VM.
+const INVITATION_HERE: ContextKey = ContextKey {
+    expected: "an invitation whose prefixes are those of this VM's networks, or a VM with a NIC in the zone's network",
+    ..gateway::INVITATION
+};
+/// What is wrong where nothing gives a configuration.
+pub(crate) const NOTHING_GIVEN: &str =
+    "is not set, nor is ONEAPP_ZONEMESH_CONFIG, and there is no configuration file";
 
 /// What this VM is told.
 #[derive(Debug)]
@@ -70,16 +77,18 @@ pub(crate) fn read(
     nics: VmNics,
 ) -> Result<GatewaySettings, SettingsErrors> {
     let onegate = settings::onegate(&mut variables);
+    later::check(&mut variables, Appliance::Gateway);
+    log_wish::check(&mut variables);
     refuse_two_sources(&mut variables);
-    let has_whole = variables.raw(keys::CONFIG).is_some();
-    let whole = variables.optional(keys::CONFIG, whole::configuration);
-    let given = variables.optional(keys::INVITATION, GivenZone::parse);
-    let endpoints = variables.optional(keys::ENDPOINT, endpoints);
+    let has_whole = variables.raw(gateway::CONFIG).is_some();
+    let whole = variables.optional(gateway::CONFIG, whole::configuration);
+    let given = variables.optional(gateway::INVITATION, GivenZone::parse);
+    let endpoints = variables.optional(gateway::ENDPOINT, endpoints);
     let prefixes = given.as_ref().map_or(&[][..], |given| &given.prefixes);
-    let listen = variables.optional(keys::LISTEN, |text| listen(text, prefixes, &nics));
+    let listen = variables.optional(gateway::LISTEN, |text| listen(text, prefixes, &nics));
     let lan = given.as_ref().map(|given| places::lan_address(&given.prefixes, &nics, None));
     if let Some(Err(not_in_zone)) = &lan {
-        variables.lacks(keys::INVITATION_HERE, &not_in_zone.to_string());
+        variables.lacks(INVITATION_HERE, &not_in_zone.to_string());
     }
     let wanted = match (given, lan) {
         _ if has_whole => whole.map(WantedGateway::Whole),
@@ -97,9 +106,13 @@ pub(crate) fn read(
 /// A whole configuration says all that the other keys say.
 fn refuse_two_sources(variables: &mut Variables<'_>) {
     let is_given = |key: &ContextKey| variables.raw(*key).is_some();
-    let others = keys::KEYS.iter().filter(|key| key.name != keys::CONFIG.name && is_given(key));
+    let is_another = |key: &&ContextKey| {
+        let says_it = key.readers == KeyReaders::Gateway && matches!(key.effect, KeyEffect::Full);
+        says_it && key.name != gateway::CONFIG.name && is_given(key)
+    };
+    let others = keys::of(Appliance::Gateway).filter(is_another);
     let others: Vec<&str> = others.map(|key| key.name).collect();
-    if !is_given(&keys::CONFIG) || others.is_empty() {
+    if !is_given(&gateway::CONFIG) || others.is_empty() {
         return;
     }
     let problem = format!(
@@ -108,7 +121,7 @@ fn refuse_two_sources(variables: &mut Variables<'_>) {
          `zonemesh zone join` or found with `zonemesh mesh found`",
         others.join(", ")
     );
-    variables.lacks(keys::CONFIG, &problem);
+    variables.lacks(gateway::CONFIG, &problem);
 }
 
 fn endpoints(text: &str) -> Result<Vec<Endpoint>, EndpointError> {
@@ -145,28 +158,6 @@ fn listen(text: &str, zone: &[IpNet], nics: &VmNics) -> Result<SocketAddr, Liste
     }
     let zone: Vec<String> = zone.iter().map(ToString::to_string).collect();
     Err(ListenError::Outside(at.ip(), zone.join(", ")))
-}
-
-/// What to say of each name that is ours and does nothing in a gateway's VM.
-pub(crate) fn strangers(names: &BTreeSet<String>) -> Vec<String> {
-    let ours = names.iter().map(String::as_str).filter(|name| is_ours(name));
-    ours.filter(|name| name.starts_with("ONEAPP_")).filter_map(stranger).collect()
-}
-
-fn stranger(name: &str) -> Option<String> {
-    if OF_GATEWAYS.contains(&name) {
-        return None;
-    }
-    if let Some((_, now)) = OLD.iter().find(|(old, _)| *old == name) {
-        return Some(format!("{name} has no effect any more: {now}"));
-    }
-    if settings::KEYS.iter().any(|key| key.name == name) {
-        return Some(format!("{name} has no effect here: the companions of Flower read it"));
-    }
-    Some(match nearest(name, &OF_GATEWAYS) {
-        Some(meant) => format!("{name} has no effect: it is no key; did you mean {meant}?"),
-        None => format!("{name} has no effect: it is no key of this release"),
-    })
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! What a gateway's CONTEXT means, right and wrong.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use zonemesh_appliance::source::Environment;
+use zonemesh_context::source::Environment;
 
 use super::given::tests::made;
 use super::*;
@@ -141,33 +140,24 @@ fn two_sources_are_refused_with_what_to_do() {
 }
 
 #[test]
-fn a_name_that_does_nothing_here_is_named() {
-    let names = [
-        "ONEAPP_ZONEMESH_INVITATON",
-        "ONEAPP_ZONEMESH_TOKEN",
-        "ONEAPP_ZONEMESH_FOUNDING",
-        "ONEAPP_ZONEMESH_ENDPOINT",
-        "SSH_PUBLIC_KEY",
-        "VMID",
+fn what_is_without_effect_is_checked_here_too_and_a_private_key_is_refused() {
+    let [_, invitation] = usual();
+    let good = [
+        ("ONEAPP_ZONEMESH_INVITATION", invitation.as_str()),
+        ("ETH0_IP", "10.10.11.1"),
+        ("ONEAPP_WG_PEER_ENDPOINT", "203.0.113.9:51820"),
+        ("ONEAPP_FL_LOG_LEVEL", "DEBUG"),
     ];
-    let said = strangers(&names.map(str::to_owned).into());
-    for words in [
-        "did you mean ONEAPP_ZONEMESH_INVITATION?",
-        "the companions of Flower read it",
-        "has no effect any more: ONEAPP_ZONEMESH_INVITATION takes the founding bundle",
-    ] {
-        assert!(said.iter().any(|line| line.contains(words)), "{said:?}");
+    told(&good).unwrap();
+    let wrong = [
+        ("ONEAPP_WG_PRIVATE_KEY", "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="),
+        ("ONEAPP_WG_PEER_ALLOWED_IPS", "10.10.20.0/33"),
+        ("ONEAPP_FL_LOG_FORMAT", "xml"),
+    ];
+    let message = told(&[&good[..], &wrong].concat()).unwrap_err().to_string();
+    assert_eq!(message.lines().count(), 3, "{message}");
+    for (key, _) in wrong {
+        assert!(message.contains(&format!("{key} (environment): ")), "{message}");
     }
-    assert_eq!(said.len(), 3, "{said:?}");
-}
-
-#[test]
-fn the_documented_table_of_keys_is_this_one() {
-    assert_eq!(keys::KEYS.map(|key| key.name), OF_GATEWAYS);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/REFERENCE.md");
-    let text = std::fs::read_to_string(path).unwrap();
-    for key in keys::KEYS {
-        let row = format!("| `{}` | gateway | {} | {} |", key.name, key.default, key.meaning);
-        assert!(text.contains(&row), "REFERENCE.md lacks the row\n{row}");
-    }
+    assert!(message.contains("a private key never leaves the VM") && !message.contains("yAnz5"));
 }

@@ -6,9 +6,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zonemesh_config::{Config, ConfigErrors};
+use zonemesh_context::keys::gateway::CONFIG;
 use zonemesh_core::offered::OfferedText;
-
-use super::keys;
 
 /// Why a value is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +31,7 @@ pub(super) enum WholeError {
 /// The text, if a daemon can run with it.
 pub(super) fn configuration(value: &str) -> Result<String, WholeError> {
     let text = text(value)?;
-    Config::parse(&text, keys::CONFIG.name)?;
+    Config::parse(&text, CONFIG.name)?;
     Ok(text)
 }
 

@@ -1,0 +1,173 @@
+//! Names in a CONTEXT that look like ours and do nothing: mistyped, of another VM, of another time.
+//!
+//! It promises that a name which people wrote for Zonemesh or its Flower is never without effect in
+//! silence. It refuses to look at values.
+
+use zonemesh_core::suggestion::nearest;
+
+use crate::key::{Appliance, ContextKey, KeyEffect};
+use crate::keys::flower::{FLEET_API_ADDRESS, FLEET_PORT};
+use crate::keys::{self, KEYS};
+
+/// Beginnings of names that somebody wrote for us.
+pub const OURS: [&str; 5] =
+    ["ONEAPP_ZONEMESH_", "ONEAPP_FL_", "ONEAPP_FLOWER_", "ONEAPP_ML_", "ONEAPP_WG_"];
+
+/// A key that once did something.
+struct OldKey {
+    name: &'static str,
+    /// What does it now.
+    now: &'static str,
+}
+
+const OLD: [OldKey; 2] = [
+    OldKey {
+        name: "ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT",
+        now: "ONEAPP_ZONEMESH_TOKEN says which zone's gateway is talked to",
+    },
+    OldKey {
+        name: "ONEAPP_ZONEMESH_FOUNDING",
+        now: "ONEAPP_ZONEMESH_INVITATION takes the founding bundle, too, in the founding zone",
+    },
+];
+
+/// True if one of our programs reads the key, or the name was written for one.
+#[must_use]
+pub fn is_ours(name: &str) -> bool {
+    OURS.iter().any(|begin| name.starts_with(begin)) || known(name).is_some()
+}
+
+fn known(name: &str) -> Option<&'static ContextKey> {
+    KEYS.iter().find(|key| key.names().any(|known| known == name))
+}
+
+/// What to say of each of these names that is read here, and has another that is preferred.
+#[must_use]
+pub fn outdated<'a>(names: impl Iterator<Item = &'a str>, appliance: Appliance) -> Vec<String> {
+    let outdated = names.filter_map(|name| {
+        let key = known(name).filter(|key| key.readers.has(appliance))?;
+        if name == FLEET_PORT.name {
+            let preferred = FLEET_API_ADDRESS.name;
+            return Some(format!("{name} is read; {preferred}=0.0.0.0:PORT is the preferred form"));
+        }
+        if name == key.name {
+            return None;
+        }
+        Some(format!("{name} is read as {}, which is the preferred name", key.name))
+    });
+    outdated.collect()
+}
+
+/// What to say of each of these names that is ours and does nothing in a VM of this appliance.
+#[must_use]
+pub fn strangers<'a>(names: impl Iterator<Item = &'a str>, appliance: Appliance) -> Vec<String> {
+    names.filter(|name| is_ours(name)).filter_map(|name| stranger(name, appliance)).collect()
+}
+
+fn stranger(name: &str, appliance: Appliance) -> Option<String> {
+    if let Some(key) = known(name) {
+        return match key.effect {
+            KeyEffect::Later { today, .. } if key.readers.has(appliance) => Some(format!(
+                "{name} has no effect until a later release; today: {}",
+                today.replace('`', "")
+            )),
+            _ => elsewhere(name, key, appliance),
+        };
+    }
+    if let Some(old) = OLD.iter().find(|old| old.name == name) {
+        return Some(format!("{name} has no effect any more: {}", old.now));
+    }
+    Some(match meant(name, appliance) {
+        Some(key) => format!("{name} has no effect: it is no key; did you mean {}?", key.name),
+        None => format!("{name} has no effect: it is no key of this release"),
+    })
+}
+
+/// What OpenNebula writes into every CONTEXT is nobody's mistake.
+fn elsewhere(name: &str, key: &ContextKey, appliance: Appliance) -> Option<String> {
+    let is_silent = key.readers.has(appliance) || !name.starts_with("ONEAPP_");
+    let readers = Appliance::ALL.into_iter().filter(|other| key.readers.has(*other));
+    let readers: Vec<&str> = readers.map(Appliance::program).collect();
+    (!is_silent).then(|| {
+        let verb = if readers.len() == 1 { "reads" } else { "read" };
+        format!("{name} has no effect here: {} {verb} it", readers.join(" and "))
+    })
+}
+
+/// The key that is read here and was probably meant, also with another beginning.
+fn meant(name: &str, appliance: Appliance) -> Option<&'static ContextKey> {
+    let parts: Vec<&str> = keys::of(appliance).filter_map(|key| last_part(key.name)).collect();
+    let part = nearest(last_part(name)?, &parts)?;
+    keys::of(appliance).find(|key| last_part(key.name) == Some(part))
+}
+
+/// What tells keys apart.
+fn last_part(name: &str) -> Option<&str> {
+    OURS.iter().find_map(|begin| name.strip_prefix(begin))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_ours_that_does_nothing_is_named_with_what_was_meant() {
+        use Appliance::{Gateway, SuperLink, SuperNode};
+        let said = |name, appliance| strangers([name].into_iter(), appliance).join("; ");
+        for (name, appliance, expected) in [
+            (
+                "ONEAPP_ZONEMESH_FEDERATOIN",
+                SuperNode,
+                "it is no key; did you mean ONEAPP_ZONEMESH_FEDERATION?",
+            ),
+            ("ONEAPP_FL_NODE_CONFG", SuperNode, "did you mean ONEAPP_FL_NODE_CONFIG?"),
+            (
+                "ONEAPP_FL_NUM_ROUNDS",
+                SuperLink,
+                "no effect until a later release; today: the app's own configuration",
+            ),
+            ("ONEAPP_FL_NUM_ROUNDS", SuperNode, "no effect here: zonemesh-superlink reads it"),
+            ("ONEAPP_FL_ML_FRAMEWORK", SuperNode, "did you mean ONEAPP_ML_FRAMEWORK?"),
+            ("ONEAPP_WG_PEER_ENDPOINT", Gateway, "no effect until a later release"),
+            ("ONEAPP_FL_QQQQ", SuperNode, "it is no key of this release"),
+            (
+                "ONEAPP_ZONEMESH_FLEET_PORT",
+                SuperNode,
+                "no effect here: zonemesh-superlink reads it",
+            ),
+            ("ONEAPP_ZONEMESH_INVITATION", SuperNode, "zonemesh-gateway reads it"),
+            ("ONEAPP_ZONEMESH_GATEWAY_FINGERPRINT", SuperNode, "has no effect any more"),
+            ("ONEAPP_ZONEMESH_INVITATON", Gateway, "did you mean ONEAPP_ZONEMESH_INVITATION?"),
+            (
+                "ONEAPP_ZONEMESH_TOKEN",
+                Gateway,
+                "has no effect here: zonemesh-superlink and zonemesh-supernode read it",
+            ),
+            ("ONEAPP_ZONEMESH_FOUNDING", Gateway, "any more: ONEAPP_ZONEMESH_INVITATION takes the"),
+        ] {
+            let said = said(name, appliance);
+            assert!(said.contains(expected), "{name}: {said}");
+        }
+        for (silent, appliance) in [
+            ("ONEAPP_ZONEMESH_FEDERATION", SuperNode),
+            ("ONEAPP_FL_TLS_ENABLED", SuperNode),
+            ("SSH_PUBLIC_KEY", SuperNode),
+            ("VMID", SuperNode),
+            ("ETH0_IP", Gateway),
+            ("ONEAPP_ZONEMESH_ENDPOINT", Gateway),
+            ("ONEAPP_FL_NODE_CONFIG", SuperNode),
+            ("ONEAPP_ZONEMESH_NODE_CONFIG", SuperNode),
+        ] {
+            assert_eq!(said(silent, appliance), "");
+        }
+    }
+
+    #[test]
+    fn an_old_spelling_is_said_with_the_preferred_one_where_it_is_read() {
+        let names = ["ONEAPP_ZONEMESH_FLOWER_VERSION", "ONEAPP_FLOWER_VERSION", "VMID"];
+        let said = outdated(names.into_iter(), Appliance::SuperLink);
+        let expected = "ONEAPP_ZONEMESH_FLOWER_VERSION is read as ONEAPP_FLOWER_VERSION, which is the preferred name";
+        assert_eq!(said, [expected]);
+        assert!(outdated(names.into_iter(), Appliance::Gateway).is_empty());
+    }
+}

@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Package, and the packages of ours that it may depend on directly (for any kind of dependency).
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("zonemesh-core", &[]),
     ("zonemesh-pki", &[]),
     ("zonemesh-config", &["zonemesh-core"]),
     ("zonemesh-tunnel", &["zonemesh-core"]),
+    ("zonemesh-oneflow", &["zonemesh-core"]),
     ("zonemesh-api", &["zonemesh-core"]),
     ("zonemesh-standin", &["zonemesh-api", "zonemesh-core", "zonemesh-pki"]),
     ("zonemesh-appliance", &["zonemesh-api", "zonemesh-core", "zonemesh-pki", "zonemesh-standin"]),
@@ -46,7 +47,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
             "zonemesh-standin",
         ],
     ),
-    ("zonemesh", &["zonemesh-api", "zonemesh-config", "zonemesh-core"]),
+    ("zonemesh", &["zonemesh-api", "zonemesh-config", "zonemesh-core", "zonemesh-oneflow"]),
     (
         "zonemeshd",
         &["zonemesh-api", "zonemesh-config", "zonemesh-core", "zonemesh-pki", "zonemesh-tunnel"],
@@ -59,6 +60,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
             "zonemesh-config",
             "zonemesh-core",
             "zonemesh-lab",
+            "zonemesh-oneflow",
             "zonemesh-pki",
             "zonemesh-standin",
         ],

@@ -6,13 +6,14 @@ use crate::floors;
 use crate::sources::{Source, workspace};
 
 /// The packages whose modules are listed, and where their sources lie.
-const LISTED: [(&str, &str); 7] = [
+const LISTED: [(&str, &str); 8] = [
     (floors::DAEMON, "daemon/src"),
     ("zonemesh-core", "crates/core/src"),
     ("zonemesh-tunnel", "crates/tunnel/src"),
     ("zonemesh-appliance", "crates/appliance/src"),
     ("zonemesh-config", "crates/config/src"),
     ("zonemesh-pki", "crates/pki/src"),
+    ("zonemesh-oneflow", "crates/oneflow/src"),
     ("zonemesh", "cli/src"),
 ];
 

@@ -352,3 +352,51 @@ fn a_virtual_router_of_several_vms_floats_an_address() {
     put(&mut template, "/roles/0/template_contents/NIC/0/FLOATING_IP", json!("YES"));
     assert_eq!(broken_by(&template), []);
 }
+
+/// The same in every run.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self, below: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap_or_default() % below
+    }
+}
+
+#[test]
+fn whatever_is_given_ends_in_mistakes_with_a_line_or_in_a_template_that_renders_to_itself() {
+    let mut noise = Noise(7);
+    let pieces =
+        ["\"", "{", "}", "[", ",", ":", "null", "\\", "\u{e4}", "|", "$", "@a@", "1e9", "\n"];
+    let (mut valid, mut wrong) = (0, 0);
+    for name in ["single-site", "elastic-training-site"] {
+        let good = serde_json::to_string_pretty(&rendered(name)).expect("it is JSON");
+        for _ in 0..1500 {
+            let mut text = good.clone();
+            for _ in 0..=noise.next(3) {
+                let at = text.floor_char_boundary(noise.next(text.len()));
+                let end = text.floor_char_boundary((at + noise.next(4)).min(text.len()));
+                text.replace_range(at..end.max(at), pieces[noise.next(pieces.len())]);
+            }
+            let checked = check(text.as_bytes());
+            let lines = text.matches('\n').count() + 1;
+            assert!(
+                checked.mistakes.iter().all(|one| (1..=lines).contains(&one.at.line)),
+                "{text}"
+            );
+            match render(text.as_bytes(), &RenderValues::default()) {
+                Ok(made) => {
+                    let again = render(made.text.as_bytes(), &RenderValues::default());
+                    assert_eq!(again.map(|again| again.text).ok(), Some(made.text), "{text}");
+                    valid += 1;
+                }
+                Err(_refused) => {
+                    assert!(!checked.mistakes.is_empty(), "{text}");
+                    wrong += 1;
+                }
+            }
+        }
+    }
+    assert!(valid > 100 && wrong > 100, "{valid} and {wrong}");
+}

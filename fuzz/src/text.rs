@@ -1,9 +1,11 @@
-//! What people and OpenNebula write: configuration, endpoints, contexts.
+//! What people and OpenNebula write: configuration, endpoints, contexts, service templates.
 
 use std::path::Path;
 
 use zonemesh_config::{Config, Endpoint};
 use zonemesh_context::source::context::ContextFile;
+use zonemesh_oneflow::check::check;
+use zonemesh_oneflow::render::{RenderRefusal, RenderValues, render};
 
 /// The bytes as a configuration file.
 ///
@@ -36,7 +38,7 @@ pub fn endpoint(bytes: &[u8]) {
 /// The bytes as the context of a VM.
 ///
 /// # Panics
-/// If a key that was read has no value or no line, or a mistake no line.
+/// If a key that was read has no value or no line, or a line that was passed over none.
 pub fn context(bytes: &[u8]) {
     let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
     let context = ContextFile::parse(bytes, Path::new("context.sh"));
@@ -46,4 +48,26 @@ pub fn context(bytes: &[u8]) {
     }
     let passed_over = context.passed_over(|_key| false).expect("no key matters here");
     assert!(passed_over.iter().all(|one| (1..=lines).contains(&one.line)));
+}
+
+/// The bytes as a service template of OneFlow.
+///
+/// # Panics
+/// If a mistake has no line in the text, or a valid template is another one after being written.
+pub fn service_template(bytes: &[u8]) {
+    let lines = bytes.iter().filter(|byte| **byte == b'\n').count() + 1;
+    let checked = check(bytes);
+    assert!(checked.mistakes.iter().all(|mistake| (1..=lines).contains(&mistake.at.line)));
+    let nothing = RenderValues::default();
+    match render(bytes, &nothing) {
+        Ok(made) => {
+            let again = render(made.text.as_bytes(), &nothing).ok().map(|again| again.text);
+            assert_eq!(again, Some(made.text));
+        }
+        // What OpenNebula prints around a template is checked, and not rendered.
+        Err(RenderRefusal::Mistakes(mistakes)) => assert!(!mistakes.is_empty()),
+        Err(RenderRefusal::Lacks(lacks)) => {
+            assert!(!lacks.is_empty() && !checked.mistakes.is_empty());
+        }
+    }
 }

@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Package, and the packages of ours that it may depend on directly (for any kind of dependency).
-const ALLOWED: [(&str, &[&str]); 15] = [
+const ALLOWED: [(&str, &[&str]); 16] = [
     ("zonemesh-core", &[]),
     ("zonemesh-pki", &[]),
     ("zonemesh-config", &["zonemesh-core"]),
     ("zonemesh-context", &["zonemesh-core"]),
     ("zonemesh-tunnel", &["zonemesh-core"]),
+    ("zonemesh-oneflow", &["zonemesh-context", "zonemesh-core"]),
     ("zonemesh-api", &["zonemesh-core"]),
     ("zonemesh-standin", &["zonemesh-api", "zonemesh-core", "zonemesh-pki"]),
     (
@@ -53,7 +54,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
             "zonemesh-standin",
         ],
     ),
-    ("zonemesh", &["zonemesh-api", "zonemesh-config", "zonemesh-core"]),
+    ("zonemesh", &["zonemesh-api", "zonemesh-config", "zonemesh-core", "zonemesh-oneflow"]),
     (
         "zonemeshd",
         &["zonemesh-api", "zonemesh-config", "zonemesh-core", "zonemesh-pki", "zonemesh-tunnel"],
@@ -67,6 +68,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
             "zonemesh-context",
             "zonemesh-core",
             "zonemesh-lab",
+            "zonemesh-oneflow",
             "zonemesh-pki",
             "zonemesh-standin",
         ],

@@ -2,6 +2,7 @@
 
 mod founding;
 mod mesh;
+mod oneflow;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ pub(crate) use founding::{FederationArgument, LanArgument, ZoneArgument};
 pub(crate) use mesh::{
     AuthorityChange, AuthorityVerb, Init, Invite, MeshVerb, Offline, TokenVerb, TrustVerb, ZoneVerb,
 };
+pub(crate) use oneflow::{OneflowVerb, Render};
 
 /// Look at a Zonemesh gateway: its tunnels, its registry, its certificates; say who belongs to its mesh.
 ///
@@ -128,6 +130,11 @@ pub(crate) enum ToolCommand {
     Config {
         #[command(subcommand)]
         verb: ConfigVerb,
+    },
+    /// OneFlow service templates for OpenNebula. Needs no daemon and no OpenNebula.
+    Oneflow {
+        #[command(subcommand)]
+        verb: OneflowVerb,
     },
     /// A gateway's state folder as one file, and back. Needs no daemon.
     State {

@@ -5,6 +5,7 @@ mod authority;
 mod founding;
 mod health;
 mod mesh;
+mod oneflow;
 mod owners;
 mod reload;
 mod settled;
@@ -75,6 +76,7 @@ pub(crate) fn run(arguments: CommandLine, out: &mut impl Write) -> Result<Exit, 
             output.show(&view, out)?;
             Ok(if view.is_valid() { Exit::Ok } else { Exit::Configuration })
         }
+        ToolCommand::Oneflow { verb } => oneflow::oneflow(verb, output, out),
         ToolCommand::State { verb } => {
             let view = match &verb {
                 StateVerb::Backup { file, folder } => {

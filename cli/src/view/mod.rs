@@ -12,6 +12,7 @@ pub(crate) mod findings;
 pub(crate) mod items;
 pub(crate) mod key;
 pub(crate) mod mesh;
+pub(crate) mod oneflow;
 pub(crate) mod peer;
 pub(crate) mod peers;
 pub(crate) mod records;

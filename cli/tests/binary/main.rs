@@ -9,6 +9,7 @@ mod health;
 mod keys;
 mod mesh;
 mod mesh_service;
+mod oneflow;
 mod permission;
 mod reload;
 mod state;

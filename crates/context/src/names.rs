@@ -95,7 +95,9 @@ fn elsewhere(name: &str, key: &ContextKey, appliance: Appliance) -> Option<Strin
 }
 
 /// The key that is read here and was probably meant, also with another beginning.
-fn meant(name: &str, appliance: Appliance) -> Option<&'static ContextKey> {
+/// The key that a misspelled name of ours is most like, of those that this appliance reads first.
+#[must_use]
+pub fn meant(name: &str, appliance: Appliance) -> Option<&'static ContextKey> {
     let parts: Vec<&str> = keys::of(appliance).filter_map(|key| last_part(key.name)).collect();
     let part = nearest(last_part(name)?, &parts)?;
     keys::of(appliance).find(|key| last_part(key.name) == Some(part))

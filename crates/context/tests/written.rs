@@ -85,21 +85,28 @@ fn an_image_asks_for_what_the_table_says() {
 }
 
 #[test]
-fn a_service_template_asks_for_what_the_table_says() {
-    for (path, roles) in [
-        ("oneflow/coordinator.json", [Appliance::Gateway, Appliance::SuperLink]),
-        ("oneflow/training-site.json", [Appliance::Gateway, Appliance::SuperNode]),
-    ] {
-        let text = roles.into_iter().fold(read(path), |text, appliance| {
+fn every_service_template_asks_for_what_the_table_says() {
+    let entries = std::fs::read_dir(file("oneflow")).expect("the project has oneflow/");
+    let paths = entries.filter_map(|entry| {
+        let name = entry.ok()?.file_name().into_string().ok()?;
+        name.ends_with(".json").then(|| format!("oneflow/{name}"))
+    });
+    let paths: Vec<String> = paths.collect();
+    assert!(paths.len() >= 6, "{paths:?}");
+    for path in paths {
+        let text = Appliance::ALL.into_iter().fold(read(&path), |text, appliance| {
+            let role = format!("\"name\": \"{}\"", appliance.role());
+            if !text.contains(&role) {
+                return text;
+            }
             let input = |key: &ContextKey| {
                 Some(format!("        \"{}\": \"{}\"", key.name, key.service_input()?))
             };
             let inputs: Vec<String> = keys::of(appliance).filter_map(input).collect();
-            let role = format!("\"name\": \"{}\"", appliance.role());
             let place = [role.as_str(), "\"user_inputs\": {\n", "\n      }"];
             with(&text, place, &inputs.join(",\n"))
         });
-        is_written(path, &text);
+        is_written(&path, &text);
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use zonemesh_config::SECTIONS;
 
 use zonemesh_core::exit::Exit;
+use zonemesh_oneflow::{SHIPPED, TemplateRule};
 
 use crate::sources::{between, literals, source, sources, words};
 use netns_tests::markdown::{read, rows, section};
@@ -16,6 +17,19 @@ fn reference() -> String {
 /// The first cells of the rows under a heading.
 fn names(heading: &str) -> BTreeSet<String> {
     rows(section(&reference(), heading)).into_iter().map(|row| row[0].clone()).collect()
+}
+
+#[test]
+fn every_rule_and_every_template_of_oneflow_is_listed_in_order() {
+    let text = reference();
+    let listed = |heading: &str| rows(section(&text, heading));
+    let rule =
+        |rule: &TemplateRule| vec![rule.as_str().to_owned(), rule.expected().replace('`', "")];
+    let rules: Vec<_> = TemplateRule::ALL.iter().map(rule).collect();
+    assert_eq!(listed("### Rules of a service template"), rules);
+    let names: Vec<_> =
+        listed("### Service templates").into_iter().map(|row| row[0].clone()).collect();
+    assert_eq!(names, SHIPPED.iter().map(|shipped| shipped.name).collect::<Vec<_>>());
 }
 
 #[test]

@@ -40,7 +40,9 @@ fn documented(schema: &str) -> BTreeMap<String, String> {
 }
 
 fn golden(name: &str) -> BTreeMap<String, String> {
-    let text = read("cli/tests/binary/answers.rs") + &read("cli/tests/binary/mesh.rs");
+    let files =
+        ["answers", "mesh", "oneflow"].map(|file| read(&format!("cli/tests/binary/{file}.rs")));
+    let text = files.concat();
     keys(between(&text, &format!("const {name}: &str = \"\n"), "\";"))
 }
 
@@ -69,6 +71,8 @@ fn the_documented_shapes_are_the_golden_ones() {
         ("zonemesh/trust/v1", "TRUST"),
         ("zonemesh/authorities/v1", "AUTHORITIES"),
         ("zonemesh/trust-items/v1", "TRUST_ITEMS"),
+        ("zonemesh/oneflow-check/v1", "ONEFLOW_CHECK"),
+        ("zonemesh/oneflow-render/v1", "ONEFLOW_RENDER"),
     ] {
         agree(schema, &documented(schema), &golden(name));
     }

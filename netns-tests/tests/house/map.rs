@@ -6,7 +6,7 @@ use crate::floors;
 use crate::sources::{Source, workspace};
 
 /// The packages whose modules are listed, and where their sources lie.
-const LISTED: [(&str, &str); 8] = [
+const LISTED: [(&str, &str); 9] = [
     (floors::DAEMON, "daemon/src"),
     ("zonemesh-core", "crates/core/src"),
     ("zonemesh-tunnel", "crates/tunnel/src"),
@@ -14,6 +14,7 @@ const LISTED: [(&str, &str); 8] = [
     ("zonemesh-config", "crates/config/src"),
     ("zonemesh-context", "crates/context/src"),
     ("zonemesh-pki", "crates/pki/src"),
+    ("zonemesh-oneflow", "crates/oneflow/src"),
     ("zonemesh", "cli/src"),
 ];
 

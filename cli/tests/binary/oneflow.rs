@@ -1,0 +1,357 @@
+//! `zonemesh oneflow`: templates checked, and rendered with what `mesh init --out` has written.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::answers::has_shape;
+use crate::mesh::path;
+use crate::{run, stderr, stdout, zonemesh};
+
+const TEMPLATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../oneflow");
+
+/// All that the templates ask of an OpenNebula.
+const GIVEN: [(&str, &str); 6] = [
+    ("gateway", "12"),
+    ("superlink", "13"),
+    ("supernode", "14"),
+    ("zone_network", "0"),
+    ("public_network", "1"),
+    ("gateway_ip", "10.10.10.9"),
+];
+
+const ONEFLOW_CHECK: &str = "
+files: list
+  errors: list
+    column: number
+    expected: string
+    fix: string
+    found: string
+    line: number
+    path: string
+    rule: string
+  file: string
+  name: string
+  notes: list
+  roles: list
+  valid: bool
+schema: string
+valid: bool
+";
+
+const ONEFLOW_RENDER: &str = "
+asked: list
+file: string
+next: string
+notes: list
+schema: string
+secret: bool
+";
+
+/// berlin hosts and trains, madrid trains; madrid's VMs are told their gateway's address.
+fn mesh(folder: &Path) -> String {
+    let mesh = path(folder, "mesh");
+    let mut command = zonemesh();
+    command.current_dir(folder).args(["mesh", "init", "--out", &mesh]);
+    command.args(["--founder", "berlin=10.10.10.0/24@203.0.113.1:51820"]);
+    command.args(["--zone", "madrid=10.10.11.0/24", "--lan", "madrid=10.10.11.254"]);
+    let made = command.args(["--federation", "health-eu=berlin:berlin,madrid"]).output();
+    let made = made.expect("the tool runs");
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    mesh
+}
+
+/// Renders in a folder, with what the template asks for.
+fn render(folder: &Path, template: &str, more: &[&str]) -> Output {
+    let text = std::fs::read_to_string(format!("{TEMPLATES}/{template}.json"));
+    let text = text.expect("it is shipped");
+    let mut command = in_folder(folder, &["render", template]);
+    let asked = GIVEN.iter().filter(|(name, _)| text.contains(&format!("@{name}@")));
+    for (name, value) in
+        asked.filter(|(name, _)| !more.iter().any(|more| more.starts_with(&format!("{name}="))))
+    {
+        command.args(["--set", &format!("{name}={value}")]);
+    }
+    command.args(more).output().expect("the tool runs")
+}
+
+fn in_folder(folder: &Path, args: &[&str]) -> Command {
+    let mut command = zonemesh();
+    command.current_dir(folder).env("ZONEMESH_SOCKET", "/nowhere/at/all").arg("oneflow").args(args);
+    command
+}
+
+fn read(folder: &Path, file: &str) -> Value {
+    let text = std::fs::read(folder.join(file)).expect("it was written");
+    serde_json::from_slice(&text).expect("it is JSON")
+}
+
+/// The value in the lines for a VM's CONTEXT.
+fn told(mesh: &str, file: &str, key: &str) -> String {
+    let context = std::fs::read_to_string(Path::new(mesh).join(file)).expect("a file of the mesh");
+    let line = context.lines().find_map(|line| line.strip_prefix(&format!("{key}=\"")));
+    line.and_then(|value| value.strip_suffix('"')).expect("it has the key").to_owned()
+}
+
+#[test]
+fn with_a_zones_folder_nothing_is_left_to_be_typed_and_each_secret_is_in_its_role() {
+    let folder = tempfile::tempdir().unwrap();
+    let mesh = mesh(folder.path());
+    let made = render(folder.path(), "single-site", &["--zone", "mesh/berlin"]);
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    let expected = "single-site-berlin.json: written, for its owner only: it holds secrets, and so\n  \
+        will the service template in OpenNebula\nnext: oneflow-template create single-site-berlin.json\n";
+    assert_eq!(stdout(&made), expected);
+    let file = folder.path().join("single-site-berlin.json");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let template = read(folder.path(), "single-site-berlin.json");
+    assert_eq!(template["name"], "Zonemesh single site berlin");
+    assert!(template.get("networks").is_none(), "OneFlow's command line would ask for them");
+    let roles = template["roles"].as_array().unwrap();
+    let bundle = told(&mesh, "berlin/context", "ONEAPP_ZONEMESH_INVITATION");
+    let tokens = ["superlink", "supernode"].map(|role| {
+        told(&mesh, &format!("berlin/{role}-health-eu.context"), "ONEAPP_ZONEMESH_TOKEN")
+    });
+    let expected = [
+        ("ONEAPP_ZONEMESH_INVITATION", &bundle),
+        ("ONEAPP_ZONEMESH_TOKEN", &tokens[0]),
+        ("ONEAPP_ZONEMESH_TOKEN", &tokens[1]),
+    ];
+    for (role, (key, secret)) in roles.iter().zip(expected) {
+        assert!(role.get("user_inputs").is_none(), "{role}");
+        assert_eq!(role["user_inputs_values"][key], **secret);
+        assert_eq!(role["template_contents"]["NIC"][0]["NETWORK_ID"], "0");
+        assert_eq!(role.to_string().matches(secret.as_str()).count(), 1);
+        assert!(!stdout(&made).contains(secret.as_str()));
+    }
+    for secret in [&bundle, &tokens[0], &tokens[1]] {
+        assert_eq!(template.to_string().matches(secret.as_str()).count(), 1, "in one role only");
+    }
+    assert_eq!(roles[1]["user_inputs_values"]["ONEAPP_ZONEMESH_FEDERATION"], "health-eu");
+    assert_eq!((&roles[0]["template_id"], &roles[2]["template_id"]), (&12.into(), &14.into()));
+    let checked = in_folder(folder.path(), &["check", "single-site-berlin.json"]).output().unwrap();
+    assert_eq!(checked.status.code(), Some(0), "{}", stdout(&checked));
+    let again = render(folder.path(), "single-site", &["--zone", "mesh/berlin"]);
+    assert_eq!(again.status.code(), Some(6));
+    assert!(stderr(&again).contains("is not overwritten"), "{}", stderr(&again));
+}
+
+#[test]
+fn without_a_folder_the_inputs_stay_and_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = render(folder.path(), "gateway-only", &[]);
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    let expected = "gateway-only-rendered.json: written, for its owner only\n\
+        asked for at each instantiate: gateway.ONEAPP_ZONEMESH_INVITATION,\n  \
+        gateway.ONEAPP_ZONEMESH_ENDPOINT\nnext: oneflow-template create gateway-only-rendered.json\n";
+    assert_eq!(stdout(&made), expected);
+    let template = read(folder.path(), "gateway-only-rendered.json");
+    assert_eq!(template["networks"]["zone"].as_str().unwrap().rsplit('|').next(), Some("id:0"));
+    let nic = &template["roles"][0]["template_contents"]["NIC"][0];
+    assert_eq!((&nic["NETWORK_ID"], &nic["IP"]), (&"$zone".into(), &"10.10.10.9".into()));
+    let json = render(folder.path(), "coordinator", &["--out", "c.json", "-o", "json"]);
+    has_shape(&stdout(&json), "zonemesh/oneflow-render/v1", ONEFLOW_RENDER);
+    let printed = render(folder.path(), "coordinator", &["--out", "-"]);
+    let printed: Value = serde_json::from_str(&stdout(&printed)).unwrap();
+    assert_eq!(printed, read(folder.path(), "c.json"), "and nothing beside the document");
+}
+
+#[test]
+fn the_address_that_a_folder_tells_the_vms_is_the_one_that_their_gateway_gets() {
+    let folder = tempfile::tempdir().unwrap();
+    mesh(folder.path());
+    let zone = ["--zone", "mesh/madrid"];
+    let other = render(folder.path(), "training-site", &zone);
+    assert_eq!(other.status.code(), Some(2));
+    let said = "gateway_ip is 10.10.10.9, and the zone's folder tells its VMs 10.10.11.254";
+    assert!(stderr(&other).contains(said), "{}", stderr(&other));
+    let same = ["--set", "gateway_ip=10.10.11.254"];
+    let made = render(folder.path(), "training-site", &[&zone[..], &same].concat());
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    let ids = ["gateway=12", "supernode=14", "zone_network=0", "public_network=1"];
+    let ids: Vec<&str> = ids.iter().flat_map(|id| ["--set", id]).collect();
+    let args = [&["render", "training-site", "--out", "b.json"][..], &zone, &ids].concat();
+    let none = in_folder(folder.path(), &args).output().unwrap();
+    assert_eq!(none.status.code(), Some(0), "{}", stderr(&none));
+    for file in ["training-site-madrid.json", "b.json"] {
+        let template = read(folder.path(), file);
+        let nic = &template["roles"][0]["template_contents"]["NIC"][0];
+        assert_eq!(nic["IP"], "10.10.11.254", "{file}");
+        let given = &template["roles"][1]["user_inputs_values"]["ONEAPP_ZONEMESH_GATEWAY"];
+        assert_eq!(given, "10.10.11.254", "{file}");
+    }
+    // berlin's VMs ask OneGate for it, which knows only the VMs of one service.
+    let lacks = render(folder.path(), "training-site-without-gateway", &["--zone", "mesh/berlin"]);
+    let said = stderr(&lacks);
+    assert!(said.contains("--value supernode.ONEAPP_ZONEMESH_GATEWAY=VALUE"), "{said}");
+    let value = ["--value", "supernode.ONEAPP_ZONEMESH_GATEWAY=10.10.10.1:51822"];
+    let more = [&["--zone", "mesh/berlin"][..], &value].concat();
+    let made = render(folder.path(), "training-site-without-gateway", &more);
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+}
+
+#[test]
+fn all_that_is_missing_or_does_not_fit_is_told_at_once_with_what_to_give() {
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["render", "coordinator", "--set", "gateway=a", "--set", "supernode=1", "--set"];
+    let args = [
+        &args[..],
+        &["gateway_ip=10.10.10.300", "--set", "gateway=13", "--value", "gateway.X=1", "--value"],
+    ]
+    .concat();
+    let args = [&args[..], &["gateway.ONEAPP_ZONEMESH_INVITATION=hunter2"]].concat();
+    let output = in_folder(folder.path(), &args).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    for words in [
+        "gateway=\"a\": --set gateway=ID, a number of `onetemplate list`",
+        "the template has no @supernode@: one of: gateway, gateway_ip, public_network, superlink",
+        "gateway_ip=\"10.10.10.300\": --set gateway_ip=ADDRESS",
+        "no value for @superlink@: --set superlink=ID",
+        "no value for @zone_network@: --set zone_network=ID, a number of `onevnet list`",
+        "role gateway has no input \"X\"",
+        "ONEAPP_ZONEMESH_INVITATION is a secret",
+        "@gateway@ is given twice: one of them",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("hunter2"), "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was written");
+}
+
+#[test]
+fn a_folder_that_is_none_or_was_changed_is_refused_without_its_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let mesh = mesh(folder.path());
+    let refused = |template: &str, zone: &str, exit: i32, words: &str| {
+        let output = render(folder.path(), template, &["--zone", zone]);
+        assert_eq!(output.status.code(), Some(exit), "{zone}: {}", stderr(&output));
+        assert!(
+            stderr(&output).contains(words),
+            "{zone}: expected {words:?} in {}",
+            stderr(&output)
+        );
+        assert!(!stderr(&output).contains("hunter2"));
+    };
+    refused("coordinator", "mesh", 7, "--zone with one of: mesh/berlin, mesh/madrid");
+    refused("coordinator", "nowhere", 7, "cannot read nowhere: No such file");
+    refused("coordinator", "mesh/berlin/context", 7, "cannot read mesh/berlin/context");
+    refused("coordinator", "mesh/madrid", 2, "zone madrid has no lines for a superlink");
+    let place = Path::new(&mesh).join("berlin/superlink-health-eu.context");
+    let good = std::fs::read_to_string(&place).unwrap();
+    let swapped = good.replace("_TOKEN=\"", "_TOKEN=\"hunter2 ");
+    std::fs::write(&place, swapped).unwrap();
+    refused("coordinator", "mesh/berlin", 2, "line 2: ONEAPP_ZONEMESH_TOKEN holds");
+    std::fs::write(&place, format!("{good}hunter2\nONEAPP_ZONEMESH_INVITATION=\"hunter2\"\n"))
+        .unwrap();
+    refused("coordinator", "mesh/berlin", 2, "line 3: no KEY=\"VALUE\"");
+    refused("coordinator", "mesh/berlin", 2, "line 4: a superlink reads no \"ONEAPP_ZONEMESH_INV");
+    std::fs::write(&place, good.replace('\n', "\r\n")).unwrap();
+    let made = render(folder.path(), "coordinator", &["--zone", "mesh/berlin"]);
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    let other = place.with_file_name("superlink-other.context");
+    std::fs::copy(&place, &other).unwrap();
+    refused("coordinator", "mesh/berlin", 2, "several federations: health-eu, other: --federation");
+    let named = ["--zone", "mesh/berlin", "--federation", "other", "--out", "other.json"];
+    assert_eq!(render(folder.path(), "coordinator", &named).status.code(), Some(0));
+    std::fs::remove_file(&other).unwrap();
+    nix::unistd::mkfifo(&other, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    refused("coordinator", "mesh/berlin", 7, "is no regular file");
+}
+
+#[test]
+fn a_template_of_ones_own_is_rendered_and_a_wrong_one_is_told_as_by_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = std::fs::read_to_string(format!("{TEMPLATES}/gateway-only.json")).unwrap();
+    let windows = format!("\u{feff}{}", own.replace('\n', "\r\n"));
+    std::fs::write(folder.path().join("own.json"), windows).unwrap();
+    let ids = ["gateway=12", "zone_network=0", "public_network=1", "gateway_ip=10.10.10.1"];
+    let ids: Vec<&str> = ids.iter().flat_map(|id| ["--set", id]).collect();
+    let made =
+        in_folder(folder.path(), &[&["render", "own.json"], &ids[..]].concat()).output().unwrap();
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    let text = std::fs::read_to_string(folder.path().join("own-rendered.json")).unwrap();
+    assert!(text.starts_with('{') && !text.contains('\r'));
+    let wrong = own.replace("\"REPORT_READY\": \"NO\"", "\"REPORT_READY\": \"YES\"");
+    std::fs::write(folder.path().join("wrong.json"), wrong).unwrap();
+    let args = [&["render", "wrong.json"], &ids[..]].concat();
+    let refused = in_folder(folder.path(), &args).output().unwrap();
+    assert_eq!(refused.status.code(), Some(7));
+    assert!(stdout(&refused).contains("[context]"), "{}", stdout(&refused));
+    assert!(!folder.path().join("wrong-rendered.json").exists());
+    let shown = format!("{{\"DOCUMENT\": {{\"TEMPLATE\": {{\"BODY\": {own}}}}}}}");
+    std::fs::write(folder.path().join("shown.json"), shown).unwrap();
+    let shown = in_folder(folder.path(), &["render", "shown.json"]).output().unwrap();
+    assert_eq!(shown.status.code(), Some(7));
+    assert!(stdout(&shown).contains("as OpenNebula prints it"), "{}", stdout(&shown));
+    let none = in_folder(folder.path(), &["render", "coordinater"]).output().unwrap();
+    assert_eq!(none.status.code(), Some(2));
+    assert!(stderr(&none).contains("is coordinator meant?"), "{}", stderr(&none));
+}
+
+#[test]
+fn a_role_of_somebody_else_keeps_its_inputs_beside_a_zones_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    mesh(folder.path());
+    let own = std::fs::read_to_string(format!("{TEMPLATES}/gateway-only.json")).unwrap();
+    let mut own: Value = serde_json::from_str(&own).unwrap();
+    let database = serde_json::json!({
+        "name": "database", "type": "vm", "cardinality": 1, "template_id": 15,
+        "user_inputs": { "DB_PASSWORD": "M|password|Of the database" },
+    });
+    own["roles"].as_array_mut().unwrap().push(database);
+    std::fs::write(folder.path().join("own.json"), own.to_string()).unwrap();
+    let ids = ["gateway=12", "zone_network=0", "public_network=1", "gateway_ip=10.10.10.1"];
+    let ids: Vec<&str> = ids.iter().flat_map(|id| ["--set", id]).collect();
+    let args = [&["render", "own.json", "--zone", "mesh/berlin"], &ids[..]].concat();
+    let made = in_folder(folder.path(), &args).output().unwrap();
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    let asked = "asked for at each instantiate: database.DB_PASSWORD\n";
+    assert!(stdout(&made).contains(asked), "{}", stdout(&made));
+}
+
+#[test]
+fn every_mistake_of_every_file_is_told_as_an_editor_jumps_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "{\n  \"name\": \"x\",\n  \"roles\": [\n    { \"name\": \"a\", \"type\": \"vm\", \
+        \"template_id\": 1, \"cardinality\": 1,\n      \"parents\": [\"b\"] }\n  ],\n  \
+        \"deployment\": \"straight\"\n}\n";
+    std::fs::write(folder.path().join("a.json"), text).unwrap();
+    std::fs::write(folder.path().join("b.json"), "name: x").unwrap();
+    std::fs::write(folder.path().join("c.json"), text.replace("[\"b\"]", "[]")).unwrap();
+    let files = ["check", "a.json", "b.json", "c.json", "d.json", "--wide"];
+    let output = in_folder(folder.path(), &files).output().unwrap();
+    assert_eq!(output.status.code(), Some(7));
+    let expected = "a.json:5:19: roles[0].parents[0]: \"b\", which is no role of this service; expected \
+        parents are other roles of this service; name one of: a: OneFlow takes any name and then waits \
+        for it for ever [parents]\n\
+        b.json:1:2: expected ident; expected a JSON document of at most 1 MiB in UTF-8; write it as \
+        JSON, or take the file again [json]\n\
+        c.json: valid (x: a)\n\
+        d.json: it cannot be read: No such file or directory (os error 2); expected a file that this \
+        user may read; name another [file]\n";
+    assert_eq!(stdout(&output), expected);
+    let narrow = in_folder(folder.path(), &files[..5]).output().unwrap();
+    assert!(stdout(&narrow).lines().all(|line| line.chars().count() <= 80), "{}", stdout(&narrow));
+    let json = in_folder(folder.path(), &["check", "a.json", "-o", "json"]).output().unwrap();
+    assert_eq!(json.status.code(), Some(7));
+    has_shape(&stdout(&json), "zonemesh/oneflow-check/v1", ONEFLOW_CHECK);
+    assert_eq!(in_folder(folder.path(), &["check", "c.json"]).status().unwrap().code(), Some(0));
+    assert_eq!(run(&["oneflow", "check"]).status.code(), Some(2), "a file has to be named");
+}
+
+#[test]
+fn what_opennebula_prints_is_checked_from_a_pipe_and_a_device_without_end_is_read_no_further() {
+    let folder = tempfile::tempdir().unwrap();
+    let printed = "{\"DOCUMENT\": {\"ID\": \"7\", \"TEMPLATE\": {\"BODY\": {\"name\": \"x\", \"roles\": \
+        [{\"name\": \"a\", \"type\": \"vm\", \"template_id\": 1, \"cardinality\": 1}]}}}}";
+    std::fs::write(folder.path().join("shown"), printed).unwrap();
+    let shown = std::fs::File::open(folder.path().join("shown")).unwrap();
+    let output = in_folder(folder.path(), &["check", "-"]).stdin(shown).output().unwrap();
+    assert_eq!(stdout(&output), "standard input: valid (x: a)\n");
+    let endless = in_folder(folder.path(), &["check", "/dev/zero"]).output().unwrap();
+    assert_eq!(endless.status.code(), Some(7));
+    assert!(stdout(&endless).contains("more than 1 MiB"), "{}", stdout(&endless));
+}

@@ -1,0 +1,111 @@
+//! User inputs of the service and of its roles, and the values that stand there already.
+
+use std::collections::BTreeMap;
+
+use super::fields;
+use crate::appliance;
+use crate::grammar::input::{InputKind, UserInput};
+use crate::json::JsonValue;
+use crate::mistake::{Spot, TemplateMistakes, TemplateRule};
+
+/// Inputs of the service, which OneFlow gives to every role.
+pub(super) fn of_service(
+    body: &Spot<'_>,
+    mistakes: &mut TemplateMistakes,
+    notes: &mut Vec<String>,
+) {
+    grammar(body, mistakes, notes);
+    for place in ["user_inputs", "user_inputs_values"] {
+        let members = body.get(place).into_iter().flat_map(|place| place.members());
+        for (key, spot) in members.filter(|(key, _)| appliance::is_secret(key)) {
+            let found = format!("{key}, which OneFlow gives to the VMs of every role");
+            mistakes.add(TemplateRule::SecretElsewhere, &spot, found);
+        }
+    }
+}
+
+/// Inputs of a role.
+pub(super) fn of_role(role: &Spot<'_>, mistakes: &mut TemplateMistakes, notes: &mut Vec<String>) {
+    // OpenNebula's command line ends with a TypeError at an object without any key, and at null.
+    let member = role.node.members().iter().rfind(|member| member.key == "user_inputs");
+    if let Some(member) = member {
+        let spot = role.child("user_inputs", &member.node);
+        let none = match &member.node.value {
+            JsonValue::Null => true,
+            JsonValue::Object(members) => members.is_empty(),
+            _ => false,
+        };
+        if none {
+            let (found, fix) = (
+                "an empty \"user_inputs\"",
+                "take the key out: `oneflow-template instantiate` cannot ask",
+            );
+            mistakes.add_with_fix(TemplateRule::InputValue, &spot, found, fix);
+        }
+    }
+    grammar(role, mistakes, notes);
+}
+
+fn grammar(of: &Spot<'_>, mistakes: &mut TemplateMistakes, notes: &mut Vec<String>) {
+    let values = fields::object(of, "user_inputs_values", mistakes);
+    let Some(inputs) = fields::object(of, "user_inputs", mistakes) else { return };
+    for (key, spot) in inputs.members() {
+        let Some(text) = spot.node.as_text() else {
+            mistakes.add(TemplateRule::UserInput, &spot, spot.node.kind());
+            continue;
+        };
+        match UserInput::parse(text) {
+            Err(error) => mistakes.add(TemplateRule::UserInput, &spot, error.to_string()),
+            Ok(input) => check_input(key, &spot, &input, mistakes),
+        }
+        if values.as_ref().is_some_and(|values| values.node.get(key).is_some()) {
+            notes.push(format!(
+                "{}: it has a value and is an input too: `oneflow-template instantiate` asks for it again",
+                spot.path
+            ));
+        }
+        if text.split('|').nth(1).is_some_and(|kind| kind.trim() == "list-multiple") {
+            notes.push(format!("{}: only Sunstone can ask for list-multiple", spot.path));
+        }
+    }
+}
+
+fn check_input(key: &str, spot: &Spot<'_>, input: &UserInput, mistakes: &mut TemplateMistakes) {
+    // Several lines can be typed into text64 alone.
+    let hidden = matches!(input.kind, InputKind::Password)
+        || (key == "ONEAPP_ZONEMESH_CONFIG" && matches!(input.kind, InputKind::Text64));
+    if appliance::is_secret(key) && !hidden {
+        mistakes.add(TemplateRule::Secret, spot, format!("{key} as an input that is shown"));
+    }
+    if matches!(input.kind, InputKind::Password) && !input.default.is_empty() {
+        let (found, fix) = (
+            "a password with a default",
+            "take the default out: whoever may read the template reads it",
+        );
+        mistakes.add_with_fix(TemplateRule::Secret, spot, found, fix);
+    }
+    if input.may_lack_value() {
+        let found =
+            "an input that has no value where nothing is typed: the server refuses to instantiate";
+        mistakes.add(TemplateRule::InputValue, spot, found);
+    }
+}
+
+/// A secret that stands in two roles is in one of them too many.
+pub(super) fn shared_values(roles: &[Spot<'_>], mistakes: &mut TemplateMistakes) {
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, role) in roles.iter().enumerate() {
+        let members =
+            role.get("user_inputs_values").into_iter().flat_map(|values| values.members());
+        for (key, spot) in members.filter(|(key, _)| appliance::is_secret(key)) {
+            let Some(value) = spot.node.as_text().filter(|value| !value.is_empty()) else {
+                continue;
+            };
+            let first = *seen.entry(value).or_insert(index);
+            if first != index {
+                let found = format!("{key} with the value that a secret of roles[{first}] has");
+                mistakes.add(TemplateRule::SecretElsewhere, &spot, found);
+            }
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The changes to a template's tree, and what is missing for them.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::{InputGiven, PlaceholderValue, RenderLack, RenderValues};
+use zonemesh_context::Appliance;
+
+use crate::appliance;
+use crate::grammar::input::UserInput;
+use crate::grammar::placeholder;
+use crate::json::{JsonNode, JsonValue, NOWHERE};
+
+/// The address that VMs route through, which others of the zone are told too.
+const GATEWAY_IP: &str = "gateway_ip";
+const GATEWAY: &str = "ONEAPP_ZONEMESH_GATEWAY";
+
+/// What has become of the inputs.
+#[derive(Default)]
+pub(super) struct Filled {
+    pub(super) is_secret: bool,
+    pub(super) asked: Vec<String>,
+}
+
+/// Fills a template, or says all that is missing.
+pub(super) fn fill(node: &mut JsonNode, values: &RenderValues) -> Result<Filled, Vec<RenderLack>> {
+    let mut lacks = Vec::new();
+    let mut filled = Filled::default();
+    let mut known_gateway = None;
+    refuse_strange_inputs(node, &values.inputs, &mut lacks);
+    for role in roles(node) {
+        let of_zone = values.zone.as_ref().zip(appliance_of(role));
+        if let Some((zone, appliance)) = of_zone {
+            let lines = zone.lines(appliance, values.federation.as_deref());
+            let lines = lines.unwrap_or_else(|missing| {
+                lacks.extend(missing);
+                Vec::new()
+            });
+            let gateway = lines.iter().find(|line| line.key == GATEWAY);
+            known_gateway = known_gateway.or(gateway.map(|line| line.value.to_string()));
+            lines.iter().for_each(|line| set_value(role, &line.key, &line.value));
+            filled.is_secret = true;
+        }
+        give(role, &values.inputs);
+        // A role of somebody else's is asked for what it asks.
+        settle(role, of_zone.is_some(), &mut filled, &mut lacks);
+    }
+    let mut placeholders = values.placeholders.clone();
+    agree_on_gateway(&mut placeholders, known_gateway, &mut lacks);
+    fill_placeholders(node, &placeholders, &mut lacks);
+    if let Some(zone) = &values.zone {
+        name_networks(node);
+        let name = node
+            .get("name")
+            .and_then(JsonNode::as_text)
+            .map(|name| format!("{name} {}", zone.zone));
+        if let Some(name) = name {
+            node.put("name", JsonNode::text(name));
+        }
+    }
+    if lacks.is_empty() { Ok(filled) } else { Err(lacks) }
+}
+
+fn roles(node: &mut JsonNode) -> &mut [JsonNode] {
+    node.get_mut("roles").map(JsonNode::items_mut).unwrap_or_default()
+}
+
+fn name_of(role: &JsonNode) -> String {
+    role.get("name").and_then(JsonNode::as_text).unwrap_or_default().to_owned()
+}
+
+fn keys_of(role: &JsonNode) -> Vec<String> {
+    let inputs = ["user_inputs", "user_inputs_values"].iter().filter_map(|key| role.get(key));
+    inputs.flat_map(JsonNode::members).map(|member| member.key.clone()).collect()
+}
+
+fn appliance_of(role: &JsonNode) -> Option<Appliance> {
+    appliance::of_role(&name_of(role), keys_of(role).iter().map(String::as_str))
+}
+
+/// The value that an input has from now on: nobody is asked for it any more.
+fn set_value(role: &mut JsonNode, key: &str, value: &str) {
+    if role.get("user_inputs_values").is_none() {
+        role.put(
+            "user_inputs_values",
+            JsonNode { at: NOWHERE, value: JsonValue::Object(Vec::new()) },
+        );
+    }
+    if let Some(values) = role.get_mut("user_inputs_values") {
+        values.put(key, JsonNode::text(value));
+    }
+    if let Some(inputs) = role.get_mut("user_inputs") {
+        inputs.remove(key);
+    }
+}
+
+fn give(role: &mut JsonNode, inputs: &[InputGiven]) {
+    let name = name_of(role);
+    let own = inputs.iter().filter(|given| given.role == name);
+    own.filter(|given| !appliance::is_secret(&given.key))
+        .for_each(|given| set_value(role, &given.key, &given.value));
+}
+
+fn refuse_strange_inputs(node: &mut JsonNode, inputs: &[InputGiven], lacks: &mut Vec<RenderLack>) {
+    let known: Vec<(String, Vec<String>)> =
+        roles(node).iter().map(|role| (name_of(role), keys_of(role))).collect();
+    for (index, given) in inputs.iter().enumerate() {
+        let (role, key) = (&given.role, &given.key);
+        let of_role = known.iter().find(|(name, _)| name == role);
+        let twice = inputs[..index].iter().any(|other| (&other.role, &other.key) == (role, key));
+        let (what, give) = match of_role {
+            _ if twice => (format!("{role}.{key} is given twice"), "one of them".to_owned()),
+            _ if appliance::is_secret(key) => (
+                format!("{key} is a secret, and whoever sees the process list would see it"),
+                "--zone FOLDER, or nothing: it is asked for at the instantiate".to_owned(),
+            ),
+            None => {
+                let names: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
+                (
+                    format!("the template has no role {role:?}"),
+                    format!("one of: {}", names.join(", ")),
+                )
+            }
+            Some((_, keys)) if !keys.contains(key) => (
+                format!("role {role} has no input {key:?}"),
+                format!("one of: {}", keys.join(", ")),
+            ),
+            Some(_) => continue,
+        };
+        lacks.push(RenderLack { what, give });
+    }
+}
+
+/// What is still an input: without a zone's folder it stays one. With it, an optional one is left
+/// at its default, and one that must be given is missing.
+fn settle(role: &mut JsonNode, all: bool, filled: &mut Filled, lacks: &mut Vec<RenderLack>) {
+    let name = name_of(role);
+    let inputs = role.get("user_inputs").map(JsonNode::members).unwrap_or_default();
+    let left: Vec<(String, Option<UserInput>)> = inputs
+        .iter()
+        .map(|member| {
+            let text = member.node.as_text().unwrap_or_default();
+            (member.key.clone(), UserInput::parse(text).ok())
+        })
+        .collect();
+    for (key, input) in left {
+        // A wrong input is the check's business.
+        let Some(input) = input.filter(|_| all) else {
+            filled.asked.push(format!("{name}.{key}"));
+            continue;
+        };
+        if !input.default.is_empty() {
+            set_value(role, &key, &input.default);
+        } else if !input.mandatory {
+            if let Some(inputs) = role.get_mut("user_inputs") {
+                inputs.remove(&key);
+            }
+        } else {
+            let give = match appliance::is_secret(&key) {
+                true => "a folder of `zonemesh mesh init --out` that has it".to_owned(),
+                false => format!("--value {name}.{key}=VALUE"),
+            };
+            lacks.push(RenderLack { what: format!("role {name}: no value for {key}"), give });
+        }
+    }
+    // OpenNebula's command line cannot ask for nothing.
+    if role.get("user_inputs").is_some_and(|inputs| inputs.members().is_empty()) {
+        role.remove("user_inputs");
+    }
+}
+
+/// The VMs of a zone are told one address of its gateway, and it must have that one.
+fn agree_on_gateway(
+    placeholders: &mut Vec<PlaceholderValue>,
+    known: Option<String>,
+    lacks: &mut Vec<RenderLack>,
+) {
+    let Some(known) = known else { return };
+    // It may have the local API's port behind it.
+    let ip = known
+        .parse::<IpAddr>()
+        .ok()
+        .or_else(|| known.parse::<std::net::SocketAddr>().ok().map(|address| address.ip()));
+    let Some(ip) = ip else { return };
+    let given = placeholders.iter().find(|given| given.name == GATEWAY_IP);
+    match given.map(|given| given.value.clone()) {
+        None => placeholders
+            .push(PlaceholderValue { name: GATEWAY_IP.to_owned(), value: ip.to_string() }),
+        Some(given) if given.parse() == Ok(ip) => {}
+        Some(given) => lacks.push(RenderLack {
+            what: format!("{GATEWAY_IP} is {given}, and the zone's folder tells its VMs {ip}"),
+            give: format!("--set {GATEWAY_IP}={ip}, or a folder made with --lan ZONE={given}"),
+        }),
+    }
+}
+
+fn fill_placeholders(node: &mut JsonNode, given: &[PlaceholderValue], lacks: &mut Vec<RenderLack>) {
+    let mut names = BTreeSet::new();
+    node.for_each_text(&mut |text| {
+        let found = text.as_text().map(placeholder::names).unwrap_or_default();
+        names.extend(found.into_iter().map(str::to_owned));
+    });
+    let given_names: BTreeSet<&str> = given.iter().map(|given| given.name.as_str()).collect();
+    for name in names.iter().filter(|name| !given_names.contains(name.as_str())) {
+        lacks.push(RenderLack { what: format!("no value for @{name}@"), give: way_to_give(name) });
+    }
+    for (index, PlaceholderValue { name, value }) in given.iter().enumerate() {
+        if given[..index].iter().any(|other| other.name == *name) {
+            let what = format!("@{name}@ is given twice");
+            lacks.push(RenderLack { what, give: "one of them".to_owned() });
+            continue;
+        }
+        let of_folder = name == GATEWAY_IP && !names.contains(name);
+        if !names.contains(name) && !of_folder {
+            let known: Vec<&str> = names.iter().map(String::as_str).collect();
+            let give = if known.is_empty() {
+                "nothing: it has none".to_owned()
+            } else {
+                format!("one of: {}", known.join(", "))
+            };
+            lacks.push(RenderLack { what: format!("the template has no @{name}@"), give });
+            continue;
+        }
+        if !fits(name, value) {
+            lacks.push(RenderLack { what: format!("{name}={value:?}"), give: way_to_give(name) });
+            continue;
+        }
+        node.for_each_text(&mut |text| put_value(text, name, value));
+    }
+}
+
+/// An ID is a number, wherever it stands.
+fn fits(name: &str, value: &str) -> bool {
+    match name.ends_with("_ip") {
+        true => value.parse::<IpAddr>().is_ok(),
+        false => value.bytes().all(|byte| byte.is_ascii_digit()) && value.parse::<u32>().is_ok(),
+    }
+}
+
+fn way_to_give(name: &str) -> String {
+    match name {
+        GATEWAY_IP => format!(
+            "--set {name}=ADDRESS: the gateway's address in the zone's network, through which its VMs route"
+        ),
+        _ if name.ends_with("_ip") => format!("--set {name}=ADDRESS"),
+        _ if name.ends_with("_network") => format!("--set {name}=ID, a number of `onevnet list`"),
+        _ => format!("--set {name}=ID, a number of `onetemplate list`"),
+    }
+}
+
+fn put_value(node: &mut JsonNode, name: &str, value: &str) {
+    let Some(text) = node.as_text() else { return };
+    // A template's ID is a number without quotes; a network's stands inside a text.
+    let number = value.parse::<u32>().ok().filter(|_| placeholder::whole(text) == Some(name));
+    node.value = match number {
+        Some(number) => JsonValue::Number(number.into()),
+        None => JsonNode::text(placeholder::filled(text, name, value)).value,
+    };
+}
+
+/// Puts the networks' IDs into the NICs: whoever instantiates would be asked for each of them.
+fn name_networks(node: &mut JsonNode) {
+    let networks = node.get("networks").map(JsonNode::members).unwrap_or_default();
+    let ids: Vec<(String, Option<String>)> = networks
+        .iter()
+        .map(|member| {
+            let default = member.node.as_text().and_then(|text| text.split('|').nth(4));
+            let id = default.and_then(|default| default.trim().strip_prefix("id:"));
+            (format!("${}", member.key), id.map(str::to_owned))
+        })
+        .collect();
+    let known = |name: &str| ids.iter().find(|(network, _)| network == name)?.1.clone();
+    if ids.iter().any(|(_, id)| id.is_none()) {
+        return;
+    }
+    for role in roles(node) {
+        let nics = role.get_mut("template_contents").and_then(|contents| contents.get_mut("NIC"));
+        for nic in nics.map(JsonNode::items_mut).unwrap_or_default() {
+            let id = nic.get("NETWORK_ID").and_then(JsonNode::as_text).and_then(known);
+            if let Some(id) = id {
+                nic.put("NETWORK_ID", JsonNode::text(id));
+            }
+        }
+    }
+    node.remove("networks");
+}

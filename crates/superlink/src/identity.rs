@@ -77,7 +77,7 @@ impl SuperLinkIdentity {
             return Err(IdentityError::Dates);
         };
         let life = not_after.duration_since(from).unwrap_or_default();
-        let IssuedCertificate { certificate_pem, ca_pem } = issued;
+        let IssuedCertificate { certificate_pem, ca_pem, .. } = issued;
         let renew_at = from + life.mul_f64(2.0 / 3.0);
         Ok(Self { key_pem, certificate_pem, ca_pem, renew_at, not_after })
     }
@@ -113,8 +113,11 @@ impl SuperLinkIdentity {
             split_at_certificate(&text, 0).ok_or(IdentityError::Parts { file: file.clone() })?;
         let (certificate, ca) =
             split_at_certificate(rest, 1).ok_or(IdentityError::Parts { file })?;
-        let issued =
-            IssuedCertificate { certificate_pem: certificate.to_owned(), ca_pem: ca.to_owned() };
+        let issued = IssuedCertificate {
+            certificate_pem: certificate.to_owned(),
+            ca_pem: ca.to_owned(),
+            names_supernodes: false,
+        };
         let identity = Self::new(Zeroizing::new(key.to_owned()), issued)?;
         let sans = describe(&identity.certificate_pem).map_err(IdentityError::Certificate)?.sans;
         if identity.not_after <= now || !sans.contains(&San::Ip(address).to_string()) {
@@ -164,7 +167,8 @@ mod tests {
         let request = new_request(&"health-eu".parse().unwrap(), address).unwrap();
         let sans = [San::Ip(address)];
         let certificate_pem = ca.sign(&request.csr_pem, &sans, SystemTime::now()).unwrap();
-        let issued = IssuedCertificate { certificate_pem, ca_pem: ca.certificate_pem().to_owned() };
+        let ca_pem = ca.certificate_pem().to_owned();
+        let issued = IssuedCertificate { certificate_pem, ca_pem, names_supernodes: false };
         SuperLinkIdentity::new(request.key_pem, issued).unwrap()
     }
 

@@ -101,6 +101,7 @@ impl SuperLinkInputs<'_> {
             transport: self.flower.generation.transport(),
             csr_pem,
             clock,
+            authenticates: false,
         }
     }
 

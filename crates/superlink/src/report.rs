@@ -102,6 +102,8 @@ mod tests {
             clock_offset_ms: None,
             zone_reachable: true,
             conflict: false,
+            authenticates: false,
+            node: None,
         };
         change(&mut superlink);
         connected(ShownFederation::SuperLink(Box::new(superlink)))

@@ -112,6 +112,8 @@ mod tests {
             clock_offset_ms: Some(0),
             zone_reachable: true,
             conflict: false,
+            authenticates: false,
+            node: None,
         }
     }
 

@@ -5,6 +5,7 @@ mod authority;
 mod desk;
 mod door;
 mod granted;
+mod members;
 mod onegate;
 mod presence;
 mod seats;

@@ -140,6 +140,7 @@ impl SuperLinkInputs<'_> {
             certificate_file: tls.join("server.pem"),
             key_file: tls.join("server.key"),
             database: state.flower().join("superlink.db"),
+            authenticates: false,
         });
         Program {
             name: generation.superlink_program().to_owned(),

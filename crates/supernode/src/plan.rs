@@ -75,6 +75,7 @@ impl SuperNodeInputs<'_> {
             ca_file,
             clientappio_port: self.settings.ports.or(generation.ports()).clientappio,
             node_config: given.or(partition.map(Partition::node_config)),
+            key_file: None,
         });
         let program = Program {
             name: generation.supernode_program().to_owned(),

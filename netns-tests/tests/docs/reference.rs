@@ -22,9 +22,9 @@ fn names(heading: &str) -> BTreeSet<String> {
 fn every_context_key_is_listed() {
     let settings = source("crates/appliance/src/settings/mod.rs");
     let known = |word: &str| {
-        word.starts_with("ONEAPP_ZONEMESH_")
-            || ["ONEAPP_FL_TLS_ENABLED", "ETH0_IP", "ONEGATE_ENDPOINT", "VMID", "TOKENTXT"]
-                .contains(&word)
+        let others = ["ETH0_IP", "ONEGATE_ENDPOINT", "VMID", "TOKENTXT"];
+        let is_key = |begin: &str| word.starts_with(begin) && !word.contains('=');
+        is_key("ONEAPP_ZONEMESH_") || is_key("ONEAPP_FL_") || others.contains(&word)
     };
     let mut read_by_programs = words(&settings, known);
     read_by_programs.extend(words(&source("crates/gateway/src/settings/keys.rs"), known));

@@ -60,12 +60,20 @@ pub(super) fn user(text: &str) -> Result<String, &'static str> {
     if text.chars().all(allowed) { Ok(text.to_owned()) } else { Err("that is no user name") }
 }
 
-/// A truth as OpenNebula and people write it; only one of the two is possible.
-pub(super) fn tls(text: &str) -> Result<(), &'static str> {
+/// A truth as OpenNebula and people write it.
+pub(super) fn yes_or_no(text: &str) -> Result<bool, &'static str> {
     match text.to_ascii_lowercase().as_str() {
-        "yes" | "true" | "1" => Ok(()),
-        "no" | "false" | "0" => Err("Flower never runs without TLS across zones"),
+        "yes" | "true" | "1" => Ok(true),
+        "no" | "false" | "0" => Ok(false),
         _ => Err("it is neither YES nor NO"),
+    }
+}
+
+/// The same, where only one of the two is possible.
+pub(super) fn tls(text: &str) -> Result<(), &'static str> {
+    match yes_or_no(text)? {
+        true => Ok(()),
+        false => Err("Flower never runs without TLS across zones"),
     }
 }
 

@@ -72,6 +72,8 @@ pub struct SuperLinkSettings {
     pub address: IpAddr,
     /// OneGate proves to the gateway which VM this is.
     pub shows_onegate: bool,
+    /// SuperNodes are admitted by their keys only.
+    pub authenticates: bool,
     /// The ports that are given; the others are Flower's.
     pub ports: GivenPorts,
 }
@@ -147,6 +149,15 @@ const TLS_ENABLED: ContextKey = ContextKey {
     default: "`YES`",
     meaning: "of the single-site appliances; `NO` is refused: SuperNodes of other zones are there",
     expected: "YES, or nothing: across zones Flower speaks TLS, and its certificates come by themselves",
+    example: "YES",
+    secret: false,
+};
+const SUPERNODE_AUTH: ContextKey = ContextKey {
+    name: "ONEAPP_FL_SUPERNODE_AUTH",
+    readers: KeyReaders::SuperLink,
+    default: "`YES`",
+    meaning: "SuperNodes take part by their registered keys only; `NO` lets every VM of a training zone in",
+    expected: "YES or NO",
     example: "YES",
     secret: false,
 };
@@ -243,6 +254,7 @@ pub const KEYS: &[ContextKey] = &[
     IDENTITY,
     NODE_CONFIG,
     TLS_ENABLED,
+    SUPERNODE_AUTH,
     FLOWER_BIN,
     FLOWER_USER,
     FLOWER_VERSION,
@@ -300,6 +312,7 @@ pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, Sett
     let address = address(&mut variables);
     let has_onegate = onegate_keys::are_there(&variables);
     let shows = variables.optional(IDENTITY, |text| checks::identity(text, has_onegate));
+    let authenticates = variables.optional(SUPERNODE_AUTH, checks::yes_or_no).unwrap_or(true);
     let ports = GivenPorts {
         fleet: variables.optional(FLEET_PORT, checks::port),
         control: variables.optional(CONTROL_PORT, checks::port),
@@ -310,7 +323,7 @@ pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, Sett
     let settings = match (common, address) {
         (Some(common), Some(address)) => {
             let shows_onegate = shows.is_some();
-            Some(SuperLinkSettings { common, address, shows_onegate, ports })
+            Some(SuperLinkSettings { common, address, shows_onegate, authenticates, ports })
         }
         _ => None,
     };

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use zonemesh_api::wire::local::Registration;
 use zonemesh_api::wire::onegate::OneGateIdentity;
 use zonemesh_appliance::files::FileOwner;
+use zonemesh_appliance::flower::control::FlowerControl;
 use zonemesh_appliance::flower::{FlowerHome, FlowerPorts, InstalledFlower, SuperLinkArguments};
 use zonemesh_appliance::plan::{LaunchPlan, PlannedFile, PrintedReason, shim_file, state_folders};
 use zonemesh_appliance::reason::Reason;
@@ -20,6 +21,7 @@ use zonemesh_appliance::state_folder::StateFolder;
 use zonemesh_core::name::FederationName;
 use zonemesh_core::time::UnixMillis;
 
+use crate::admission::FlwrPlace;
 use crate::identity::SuperLinkIdentity;
 
 /// What is fixed before a plan is made.
@@ -101,7 +103,26 @@ impl SuperLinkInputs<'_> {
             transport: self.flower.generation.transport(),
             csr_pem,
             clock,
-            authenticates: false,
+            authenticates: self.settings.authenticates,
+        }
+    }
+
+    /// Whether SuperNodes are admitted by their keys only: also a gateway that does not name them, one
+    /// of release 0.2.0, is worked with.
+    pub(crate) fn authenticates(&self, identity: Option<&SuperLinkIdentity>) -> bool {
+        self.settings.authenticates && identity.is_none_or(|identity| identity.names_supernodes)
+    }
+
+    /// How Flower is told and asked who takes part.
+    pub(crate) fn flwr(&self) -> FlwrPlace {
+        let (state, ports) = (self.state(), self.ports());
+        let address = SocketAddr::new(self.settings.address, ports.for_runs());
+        let (ca_file, folder) = (state.tls().join("ca.pem"), state.control());
+        FlwrPlace {
+            control: FlowerControl { address, ca_file, folder },
+            flower: self.flower,
+            home: self.home.clone(),
+            owner: self.owner,
         }
     }
 
@@ -128,10 +149,10 @@ impl SuperLinkInputs<'_> {
             file("server.key", 0o600, "key", identity.map(|all| all.key_pem.as_str())),
         ]);
         let folders = state_folders(&state, self.owner);
-        LaunchPlan { folders, files, program: self.program(&state) }
+        LaunchPlan { folders, files, program: self.program(&state, identity) }
     }
 
-    fn program(&self, state: &StateFolder) -> Program {
+    fn program(&self, state: &StateFolder, identity: Option<&SuperLinkIdentity>) -> Program {
         let (tls, generation) = (state.tls(), self.flower.generation);
         let arguments = generation.superlink_arguments(&SuperLinkArguments {
             address: self.settings.address,
@@ -140,7 +161,7 @@ impl SuperLinkInputs<'_> {
             certificate_file: tls.join("server.pem"),
             key_file: tls.join("server.key"),
             database: state.flower().join("superlink.db"),
-            authenticates: false,
+            authenticates: self.authenticates(identity),
         });
         Program {
             name: generation.superlink_program().to_owned(),

@@ -8,6 +8,7 @@ mod local_api;
 mod lost_superlink;
 mod superlink_addresses;
 mod superlink_restart_with_database;
+mod supernode_authentication;
 mod supernode_boots_before_superlink;
 mod wan_cut_of_30_s_mid_round;
 mod zone_is_out;

@@ -145,6 +145,7 @@ pub fn registration(lab: &Lab, mesh: &Mesh, vm: &str) -> Result<Registering> {
         transport: FlowerTransport::Grpc,
         csr_pem: certificate_request(lab, vm)?,
         clock: UnixMillis(unix_ms()),
+        authenticates: false,
     };
     Ok(Registering { token: mesh.token().to_owned(), wanted })
 }

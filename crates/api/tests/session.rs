@@ -8,14 +8,20 @@ use std::time::Duration;
 use prost::Message as _;
 use zonemesh_api::v1;
 use zonemesh_api::v1::companion_message::Body;
-use zonemesh_api::wire::local::{CompanionHello, FederationQuestion, Registration, report};
+use zonemesh_api::wire::local::{
+    CompanionHello, FederationQuestion, Registration, members, named_members, report,
+};
 use zonemesh_api::wire::onegate::OneGateIdentity;
 use zonemesh_api::wire::{WireError, WireProblem};
 use zonemesh_core::companion::{
     CompanionReport, FlowerActivity, ReportedFinding, ReportedState, SuperNodeState,
 };
 use zonemesh_core::key::ZoneIdentity;
-use zonemesh_core::record::{CaState, FlowerTransport, HeldCa, Readiness};
+use zonemesh_core::record::{
+    Admission, AdmissionState, AdmittedNode, CaState, FlowerTransport, HeldCa, MAX_ADMITTED,
+    Readiness,
+};
+use zonemesh_core::registry::FederationMember;
 use zonemesh_core::time::UnixMillis;
 use zonemesh_core::token::{SECRET_BYTES, VmRole, VmToken, ZonePin};
 
@@ -51,7 +57,35 @@ fn full_report() -> CompanionReport {
         clock: Some(NOW),
         again_after: Some(Duration::from_secs(10)),
         echo_port: Some(40_000),
+        nodes: None,
     }
+}
+
+fn online() -> AdmittedNode {
+    let state = AdmissionState::Online;
+    let admission = Admission { state, node_id: u64::MAX, online_since: 1_800_000_000 };
+    AdmittedNode { key: [7; 16], admission }
+}
+
+#[test]
+fn who_may_take_part_comes_back_as_it_was_named_and_too_many_are_refused() {
+    let member = FederationMember {
+        public_key: vec![4; 91],
+        zone: "madrid".parse().unwrap(),
+        is_online: true,
+        is_connecting: true,
+    };
+    let named = vec![member.clone(), FederationMember { is_online: false, ..member.clone() }];
+    assert_eq!(named_members(members(named.clone())), Ok(named));
+    assert!(named_members(members(vec![member.clone(); MAX_ADMITTED + 1])).is_err());
+    let long = FederationMember { public_key: vec![4; 161], ..member };
+    assert!(named_members(members(vec![long])).is_err());
+    let mut wire = report_of(sent(CompanionReport {
+        nodes: Some(vec![online()]),
+        ..CompanionReport::of(ReportedState::SuperLink(Readiness::Ready))
+    }));
+    wire.nodes.as_mut().unwrap().nodes[0].key.pop();
+    assert!(report(wire, VmRole::SuperLink).is_err());
 }
 
 fn wire_report() -> v1::CompanionReport {
@@ -61,8 +95,11 @@ fn wire_report() -> v1::CompanionReport {
 #[test]
 fn a_report_comes_back_as_it_was_said() {
     assert_eq!(report(wire_report(), VmRole::SuperNode), Ok(full_report()));
-    let superlink = CompanionReport::of(ReportedState::SuperLink(Readiness::Ready));
-    assert_eq!(report(report_of(sent(superlink.clone())), VmRole::SuperLink), Ok(superlink));
+    let ready = CompanionReport::of(ReportedState::SuperLink(Readiness::Ready));
+    for nodes in [None, Some(Vec::new()), Some(vec![online()])] {
+        let superlink = CompanionReport { nodes, ..ready.clone() };
+        assert_eq!(report(report_of(sent(superlink.clone())), VmRole::SuperLink), Ok(superlink));
+    }
 }
 
 #[test]
@@ -91,6 +128,7 @@ fn a_hello_and_a_registration_come_back_as_they_were_said() {
         transport: FlowerTransport::Grpc,
         csr_pem: "CSR".to_owned(),
         clock: NOW,
+        authenticates: true,
     };
     let wire = match sent(wanted.clone()) {
         Body::Registration(wire) => Some(wire),
@@ -98,7 +136,7 @@ fn a_hello_and_a_registration_come_back_as_they_were_said() {
     };
     let read = Registration::try_from(wire.unwrap()).unwrap();
     assert_eq!((read.addresses, read.fleet_port), (wanted.addresses, 9092));
-    assert_eq!((read.csr_pem.as_str(), read.clock), ("CSR", NOW));
+    assert_eq!((read.csr_pem.as_str(), read.clock, read.authenticates), ("CSR", NOW, true));
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn draft() -> RecordContent {
             readiness: Readiness::Ready,
             tls_name: federation().superlink_tls_name(),
             clock_offset_ms: -20,
+            admitted: None,
             dns_name: None,
             cas: Vec::new(),
         }],
@@ -214,6 +215,7 @@ fn a_companion_reads_what_the_registry_knows() {
         revision: 3,
         zone_reachable: true,
         superlink_gateway_offset_ms: Some(120),
+        asks_about: None,
     };
     let view = federation_view(&federation(), registry.find_superlink(&federation()), seen);
     let superlink = FederationAnswer::try_from(view).unwrap().superlink.unwrap();
@@ -237,6 +239,7 @@ fn an_answer_that_cannot_be_used_is_refused_with_its_field() {
         revision: 3,
         zone_reachable: true,
         superlink_gateway_offset_ms: None,
+        asks_about: None,
     };
     let good = federation_view(&federation(), registry.find_superlink(&federation()), seen);
     let refused = |change: &dyn Fn(&mut v1::FederationView)| {
@@ -263,6 +266,7 @@ fn a_companion_passes_over_what_a_later_gateway_adds() {
         revision: 3,
         zone_reachable: true,
         superlink_gateway_offset_ms: None,
+        asks_about: None,
     };
     let mut view = federation_view(&federation(), registry.find_superlink(&federation()), seen);
     (view.readiness, view.transport) = (9, 7);

@@ -18,7 +18,7 @@ use zonemesh_core::companion::{
     CompanionReport, FlowerActivity, MAX_FINDING_TEXT, ReportedFinding, ReportedState,
 };
 use zonemesh_core::exit::error_line;
-use zonemesh_core::record::{HeldCa, MAX_CAS};
+use zonemesh_core::record::{AdmittedNode, HeldCa, MAX_CAS};
 use zonemesh_pki::describe::fingerprint;
 
 use crate::files::{FileOwner, make_folder};
@@ -55,6 +55,12 @@ pub struct Companion {
     pub trusted: Vec<HeldCa>,
     /// What Flower is doing, if that is known.
     pub activity: Option<FlowerActivity>,
+    /// The key that Flower knows this VM's SuperNode by; empty if there is none.
+    pub public_key: Vec<u8>,
+    /// The number that Flower knows it by, once it is known.
+    pub node_id: Option<u64>,
+    /// Of a SuperLink: Flower's list of SuperNodes, once it was read.
+    pub nodes: Option<Vec<AdmittedNode>>,
     /// As whom Flower runs.
     pub owner: Option<FileOwner>,
     /// Where Flower lives.
@@ -104,6 +110,9 @@ impl Companion {
             watched,
             trusted: Vec::new(),
             activity: None,
+            public_key: Vec::new(),
+            node_id: None,
+            nodes: None,
             reported: None,
             owner,
             home: FlowerHome::new(&settings.flower_bin, &state)
@@ -194,6 +203,9 @@ impl Companion {
             flower_version: status.flower_version.clone().unwrap_or_default(),
             cas: self.trusted.clone(),
             activity: self.activity,
+            public_key: self.public_key.clone(),
+            node_id: self.node_id,
+            nodes: self.nodes.clone(),
             ..CompanionReport::of(state)
         }
     }

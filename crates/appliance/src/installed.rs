@@ -4,13 +4,12 @@
 //! be wrong with that folder put into words. It refuses to install anything.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
+use crate::asked::{FlowerQuestion, QuestionError};
 use crate::files::FileOwner;
 use crate::flower::{FlowerHome, FlowerVersion, InstalledFlower, VERSION_PROGRAM, generation_of};
 use crate::reason::Reason;
-use crate::runner::as_user;
 
 /// Python starts slowly on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -55,27 +54,22 @@ async fn ask(
     owner: Option<FileOwner>,
 ) -> Result<FlowerVersion, Reason> {
     let asked = format!("{} {}", program.display(), arguments.join(" "));
-    let wrong = |what: String| Reason::FlowerPrograms { problem: format!("{asked} {what}") };
-    let command = as_user::command(program.as_os_str(), owner);
-    let mut command = match command.map(tokio::process::Command::from) {
-        Ok(command) => command,
-        Err(error) => return Err(wrong(format!("cannot be run: {error}"))),
+    let question = FlowerQuestion {
+        program: program.to_owned(),
+        arguments: arguments.iter().map(|&word| word.to_owned()).collect(),
+        environment: home.environment(),
+        owner,
+        patience: TIMEOUT,
     };
-    command.args(arguments).env_clear().envs(home.environment());
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = match tokio::time::timeout(TIMEOUT, command.output()).await {
-        Ok(Ok(output)) => output,
-        Ok(Err(error)) => return Err(wrong(format!("cannot be run: {error}"))),
-        Err(_elapsed) => {
-            let problem = format!("{asked} took longer than {} s", TIMEOUT.as_secs());
-            return Err(Reason::FlowerSilent { problem });
+    let text = question.answer().await.map_err(|error| {
+        let problem = format!("{asked} {error}");
+        match error {
+            QuestionError::Silent(_) => Reason::FlowerSilent { problem },
+            QuestionError::Start(_) | QuestionError::Failed { .. } => {
+                Reason::FlowerPrograms { problem }
+            }
         }
-    };
-    let text = String::from_utf8_lossy(&output.stdout);
-    if !output.status.success() {
-        let errors = String::from_utf8_lossy(&output.stderr);
-        let last = errors.trim().lines().last().unwrap_or_default();
-        return Err(wrong(format!("ended with {}: {last}", output.status)));
-    }
-    FlowerVersion::from_program_output(&text).map_err(|error| wrong(format!("answered {error}")))
+    })?;
+    FlowerVersion::from_program_output(&text)
+        .map_err(|error| Reason::FlowerPrograms { problem: format!("{asked} answered {error}") })
 }

@@ -6,6 +6,7 @@
 //! refuses to know in which order these things are done: that is each companion's `run`.
 //! Specification: docs/ARCHITECTURE.md.
 
+pub mod asked;
 pub mod backoff;
 pub mod command;
 pub mod companion;
@@ -13,6 +14,7 @@ pub mod files;
 pub mod flower;
 pub mod gateway;
 pub mod installed;
+pub mod node_key;
 pub mod onegate;
 pub mod partition;
 pub mod plan;

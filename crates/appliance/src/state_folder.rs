@@ -65,6 +65,25 @@ impl StateFolder {
         self.root.join("tls")
     }
 
+    /// The key that Flower knows this VM's SuperNode by.
+    #[must_use]
+    pub fn node_key(&self) -> PathBuf {
+        self.tls().join("supernode.key")
+    }
+
+    /// Which SuperNode has which number at this VM's SuperLink.
+    #[must_use]
+    pub fn nodes(&self) -> PathBuf {
+        self.root.join("supernodes.json")
+    }
+
+    /// Home of the `flwr` that registers SuperNodes: apps, which run as Flower's user, write nothing
+    /// here.
+    #[must_use]
+    pub fn control(&self) -> PathBuf {
+        self.root.join("control")
+    }
+
     /// The keepalive shim.
     #[must_use]
     pub fn shim(&self) -> PathBuf {

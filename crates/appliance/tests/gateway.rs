@@ -46,6 +46,7 @@ fn registration(settings: &SuperLinkSettings) -> Registration {
         transport: FlowerTransport::Grpc,
         csr_pem: request.csr_pem,
         clock: std::time::SystemTime::now().into(),
+        authenticates: true,
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::name::FederationName;
-use crate::record::{HeldCa, Readiness};
+use crate::record::{AdmittedNode, HeldCa, Readiness};
 use crate::time::UnixMillis;
 use crate::token::VmRole;
 
@@ -169,6 +169,9 @@ pub struct CompanionReport {
     pub again_after: Option<Duration>,
     /// The UDP port at which the VM echoes what its gateway asks, if it does.
     pub echo_port: Option<u16>,
+    /// Of a SuperLink that admits SuperNodes by their keys: Flower's list. Without one, the list that
+    /// was reported before holds.
+    pub nodes: Option<Vec<AdmittedNode>>,
 }
 
 impl CompanionReport {
@@ -186,6 +189,7 @@ impl CompanionReport {
             clock: None,
             again_after: None,
             echo_port: None,
+            nodes: None,
         }
     }
 

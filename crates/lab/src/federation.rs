@@ -287,8 +287,19 @@ impl LabFederation {
         self.at(HOME, SUPERLINK, Flower::runs)
     }
 
+    /// The SuperNodes that the SuperLink knows, with their states.
+    ///
+    /// # Errors
+    /// When it does not tell them.
+    pub fn supernodes_of_superlink(&mut self) -> Result<BTreeMap<String, String>> {
+        self.at(HOME, SUPERLINK, Flower::supernodes)
+    }
+
     /// What `flwr` does in a VM, with a name and a folder of its own.
-    fn at<T>(
+    ///
+    /// # Errors
+    /// When there is no such VM, or what is done there fails.
+    pub fn at<T>(
         &mut self,
         zone: &str,
         vm: &str,

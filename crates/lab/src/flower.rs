@@ -148,19 +148,54 @@ impl Flower {
     /// # Errors
     /// When it cannot be asked.
     pub fn runs(&self, place: &Submission<'_>) -> Result<Vec<String>> {
+        let listed = self.ask(place, &["list"])?;
+        let runs = listed["runs"].as_array().with_context(|| format!("no runs in {listed}"))?;
+        Ok(runs.iter().map(|run| run["run-id"].to_string().replace('"', "")).collect())
+    }
+
+    /// The SuperNodes that the SuperLink knows, with their states, as `flwr supernode list` tells them.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn supernodes(&self, place: &Submission<'_>) -> Result<BTreeMap<String, String>> {
+        let listed = self.ask(place, &["supernode", "list"])?;
+        let nodes = listed["nodes"].as_array().with_context(|| format!("no nodes in {listed}"))?;
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        Ok(nodes.iter().map(|node| (text(&node["node-id"]), text(&node["status"]))).collect())
+    }
+
+    /// Asks the SuperLink with `flwr`, in words that do not name the connection.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn ask(&self, place: &Submission<'_>, words: &[&str]) -> Result<serde_json::Value> {
         let home = place.folder.join(place.name);
         let app = self.copy_app(&home, place)?;
         let mut command = place.namespace.command(self.bin.join("flwr"));
-        command.arg("list");
+        command.args(words);
         if self.minor() < 26 {
             command.arg(&app);
         }
         command.args(["mesh", "--format", "json"]).current_dir(&app);
         let text = run(command.envs(quiet_environment(&self.bin, &home)))?;
-        let begin = text.find('{').context("flwr list printed no JSON")?;
-        let listed: serde_json::Value = serde_json::from_str(text[begin..].trim())?;
-        let runs = listed["runs"].as_array().with_context(|| format!("no runs in {listed}"))?;
-        Ok(runs.iter().map(|run| run["run-id"].to_string().replace('"', "")).collect())
+        let begin = text.find('{').context("flwr printed no JSON")?;
+        Ok(serde_json::from_str(text[begin..].trim())?)
+    }
+
+    /// A SuperNode that nobody has asked for: its own key, the SuperLink's address and CA.
+    #[must_use]
+    pub fn stray_supernode(&self, place: &Submission<'_>, key: &Path) -> Command {
+        let fleet = if self.minor() >= 40 { 8000 } else { 9092 };
+        let mut command = place.namespace.command(self.bin.join("flower-supernode"));
+        command.arg("--superlink").arg(format!("{}:{fleet}", place.address));
+        command.arg("--root-certificates").arg(place.ca);
+        command.arg("--auth-supernode-private-key").arg(key);
+        match self.minor() {
+            ..40 => command.args(["--clientappio-api-address", "127.0.0.1:19094"]),
+            _ => command.args(["--host", "127.0.0.1", "--port", "19094"]),
+        };
+        command.envs(quiet_environment(&self.bin, &place.folder.join(place.name)));
+        command
     }
 
     /// A private copy of the app. Flower 1.25 reads the connection from its pyproject.toml, later

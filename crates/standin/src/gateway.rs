@@ -354,8 +354,9 @@ impl Service {
         view.readiness = v1::Readiness::Starting.into();
         view.flower_version = wanted.flower_version;
         view.transport = wanted.transport;
+        view.authenticates = wanted.authenticates;
         self.view.send_replace(view);
-        Some(Answer::Issued(v1::IssuedLeaf { certificate_pem, ca_pem }))
+        Some(Answer::Issued(v1::IssuedLeaf { certificate_pem, ca_pem, names_supernodes: true }))
     }
 }
 

@@ -62,6 +62,8 @@ pub(crate) struct SuperLinkIdentity {
     pub(crate) ca_pem: String,
     /// When a new one is due: after two thirds of its life.
     pub(crate) renew_at: SystemTime,
+    /// The gateway names the SuperNodes: they can be admitted by their keys.
+    pub(crate) names_supernodes: bool,
     not_after: SystemTime,
 }
 
@@ -77,9 +79,9 @@ impl SuperLinkIdentity {
             return Err(IdentityError::Dates);
         };
         let life = not_after.duration_since(from).unwrap_or_default();
-        let IssuedCertificate { certificate_pem, ca_pem } = issued;
+        let IssuedCertificate { certificate_pem, ca_pem, names_supernodes } = issued;
         let renew_at = from + life.mul_f64(2.0 / 3.0);
-        Ok(Self { key_pem, certificate_pem, ca_pem, renew_at, not_after })
+        Ok(Self { key_pem, certificate_pem, ca_pem, renew_at, names_supernodes, not_after })
     }
 
     /// The CA that signed it.
@@ -113,8 +115,12 @@ impl SuperLinkIdentity {
             split_at_certificate(&text, 0).ok_or(IdentityError::Parts { file: file.clone() })?;
         let (certificate, ca) =
             split_at_certificate(rest, 1).ok_or(IdentityError::Parts { file })?;
-        let issued =
-            IssuedCertificate { certificate_pem: certificate.to_owned(), ca_pem: ca.to_owned() };
+        let issued = IssuedCertificate {
+            certificate_pem: certificate.to_owned(),
+            ca_pem: ca.to_owned(),
+            // Who is away does not say that it cannot: fail closed until it is back.
+            names_supernodes: true,
+        };
         let identity = Self::new(Zeroizing::new(key.to_owned()), issued)?;
         let sans = describe(&identity.certificate_pem).map_err(IdentityError::Certificate)?.sans;
         if identity.not_after <= now || !sans.contains(&San::Ip(address).to_string()) {
@@ -164,7 +170,8 @@ mod tests {
         let request = new_request(&"health-eu".parse().unwrap(), address).unwrap();
         let sans = [San::Ip(address)];
         let certificate_pem = ca.sign(&request.csr_pem, &sans, SystemTime::now()).unwrap();
-        let issued = IssuedCertificate { certificate_pem, ca_pem: ca.certificate_pem().to_owned() };
+        let ca_pem = ca.certificate_pem().to_owned();
+        let issued = IssuedCertificate { certificate_pem, ca_pem, names_supernodes: true };
         SuperLinkIdentity::new(request.key_pem, issued).unwrap()
     }
 

@@ -4,6 +4,7 @@
 //! It promises that `run` ends with 7 for settings that cannot work and never for anything that may
 //! pass: that is tried again. Specification: docs/ARCHITECTURE.md.
 
+mod admission;
 mod certified;
 mod identity;
 mod plan;

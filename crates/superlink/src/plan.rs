@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use zonemesh_api::wire::local::Registration;
 use zonemesh_api::wire::onegate::OneGateIdentity;
 use zonemesh_appliance::files::FileOwner;
+use zonemesh_appliance::flower::control::FlowerControl;
 use zonemesh_appliance::flower::{FlowerHome, FlowerPorts, InstalledFlower, SuperLinkArguments};
 use zonemesh_appliance::plan::{
     LaunchPlan, PlannedFile, PlannedFolder, PrintedReason, shim_file, state_folders,
@@ -22,6 +23,7 @@ use zonemesh_appliance::state_folder::StateFolder;
 use zonemesh_core::name::FederationName;
 use zonemesh_core::time::UnixMillis;
 
+use crate::admission::FlwrPlace;
 use crate::identity::SuperLinkIdentity;
 
 /// What is fixed before a plan is made.
@@ -103,6 +105,26 @@ impl SuperLinkInputs<'_> {
             transport: self.flower.generation.transport(),
             csr_pem,
             clock,
+            authenticates: self.settings.authenticates,
+        }
+    }
+
+    /// Whether SuperNodes are admitted by their keys only: also a gateway that does not name them, one
+    /// of release 0.2.0, is worked with.
+    pub(crate) fn authenticates(&self, identity: Option<&SuperLinkIdentity>) -> bool {
+        self.settings.authenticates && identity.is_none_or(|identity| identity.names_supernodes)
+    }
+
+    /// How Flower is told and asked who takes part.
+    pub(crate) fn flwr(&self) -> FlwrPlace {
+        let (state, ports) = (self.state(), self.ports());
+        let address = SocketAddr::new(self.settings.address, ports.for_runs());
+        let (ca_file, folder) = (state.tls().join("ca.pem"), state.control());
+        FlwrPlace {
+            control: FlowerControl { address, ca_file, folder },
+            flower: self.flower,
+            home: self.home.clone(),
+            owner: self.owner,
         }
     }
 
@@ -130,7 +152,7 @@ impl SuperLinkInputs<'_> {
         ]);
         let mut folders = state_folders(&state, self.owner);
         folders.extend(self.database_folders(&state));
-        LaunchPlan { folders, files, program: self.program(&state) }
+        LaunchPlan { folders, files, program: self.program(&state, identity) }
     }
 
     /// Flower makes none; those of an absolute path are somebody else's.
@@ -149,7 +171,7 @@ impl SuperLinkInputs<'_> {
         inside
     }
 
-    fn program(&self, state: &StateFolder) -> Program {
+    fn program(&self, state: &StateFolder, identity: Option<&SuperLinkIdentity>) -> Program {
         let (tls, generation) = (state.tls(), self.flower.generation);
         let arguments = generation.superlink_arguments(&SuperLinkArguments {
             address: self.settings.address,
@@ -158,6 +180,7 @@ impl SuperLinkInputs<'_> {
             certificate_file: tls.join("server.pem"),
             key_file: tls.join("server.key"),
             database: state.flower().join(&self.settings.database),
+            authenticates: self.authenticates(identity),
         });
         Program {
             name: generation.superlink_program().to_owned(),
@@ -302,6 +325,7 @@ mod tests {
                 "ETH0_IP" | "ONEAPP_ZONEMESH_ADDRESS" => "10.10.10.6",
                 "ONEAPP_FL_FLEET_API_ADDRESS" => "0.0.0.0:19092",
                 "ONEAPP_FL_DATABASE" => "state/state.db",
+                "ONEAPP_FL_SUPERNODE_AUTH" => "NO",
                 "ONEAPP_ZONEMESH_FLOWER_BIN" => "/srv/flower/bin",
                 _ if matches!(key.effect, KeyEffect::Full) => key.example,
                 _ => continue,

@@ -17,6 +17,7 @@ pub(crate) struct ServedSuperLink {
     pub(crate) flower_version: String,
     pub(crate) ca_pem: String,
     pub(crate) readiness: Readiness,
+    pub(crate) authenticates: bool,
 }
 
 /// What to tell the gateway.
@@ -54,6 +55,7 @@ pub(crate) fn next_report(watched: &WatchedFederation, served: &ServedSuperLink)
     let known = shown.addresses.contains(&served.address)
         && shown.fleet_port == served.fleet_port
         && shown.flower_version == served.flower_version
+        && shown.authenticates == served.authenticates
         && shown.cas.iter().any(|ca| ca.pem.trim() == served.ca_pem.trim());
     if !known {
         return NextReport::Registration;
@@ -85,6 +87,7 @@ mod tests {
             flower_version: "1.25.0".into(),
             ca_pem: "CA\n".into(),
             readiness: Readiness::Ready,
+            authenticates: true,
         }
     }
 
@@ -102,6 +105,8 @@ mod tests {
             clock_offset_ms: None,
             zone_reachable: true,
             conflict: false,
+            authenticates: true,
+            node: None,
         };
         change(&mut superlink);
         connected(ShownFederation::SuperLink(Box::new(superlink)))
@@ -121,7 +126,8 @@ mod tests {
     fn a_gateway_that_forgot_or_shows_something_else_gets_a_registration() {
         let forgot = connected(ShownFederation::NoSuperLink);
         assert_eq!(next_report(&forgot, &served()), NextReport::Registration);
-        let others: [fn(&mut RegisteredSuperLink); 4] = [
+        let others: [fn(&mut RegisteredSuperLink); 5] = [
+            |shown| shown.authenticates = false,
             |shown| shown.addresses = vec![[10, 10, 10, 6].into()],
             |shown| shown.fleet_port = 1,
             |shown| shown.cas = vec![ca("OTHER")],

@@ -44,10 +44,20 @@ async fn work(superlink: &mut CertifiedSuperLink) -> anyhow::Result<()> {
             flower.version
         );
     }
+    if !settings.authenticates {
+        tracing::warn!(
+            "ONEAPP_FL_SUPERNODE_AUTH=NO: every VM of a training zone can take part, registered or not"
+        );
+    }
     let mut identity = superlink.first_identity(&inputs).await;
     loop {
         superlink.companion.trusts(&[identity.ca()]);
         superlink.companion.reporter.ca(&identity.ca_pem);
+        if settings.authenticates && !identity.names_supernodes {
+            tracing::warn!(
+                "the gateway is of a release that names no SuperNodes: they are not asked for keys"
+            );
+        }
         let plan = inputs.plan(Some(&identity));
         if let Err(reason) = superlink.companion.start(&plan, &inputs.fleet().to_string()) {
             superlink.companion.reporter.blocked(&reason);

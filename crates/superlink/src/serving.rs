@@ -7,6 +7,7 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 use zonemesh_appliance::backoff::Backoff;
 use zonemesh_appliance::companion::LOOK_FOR_WORK;
@@ -16,6 +17,7 @@ use zonemesh_appliance::reporter::{CompanionState, Reporter};
 use zonemesh_core::record::{FlowerTransport, Readiness};
 use zonemesh_pki::Probe;
 
+use crate::admission::{AdmissionNews, KeptAdmissions};
 use crate::certified::CertifiedSuperLink;
 use crate::identity::{SuperLinkIdentity, request_again};
 use crate::plan::SuperLinkInputs;
@@ -58,6 +60,8 @@ pub(crate) struct ServingFlower<'a> {
     next_report_at: Instant,
     next_renewal: Instant,
     retry: Backoff,
+    /// Who takes part, once it serves.
+    admissions: Option<KeptAdmissions>,
 }
 
 impl<'a> ServingFlower<'a> {
@@ -72,6 +76,7 @@ impl<'a> ServingFlower<'a> {
             flower_version: inputs.flower.version.to_string(),
             ca_pem: identity.ca_pem.clone(),
             readiness: Readiness::Starting,
+            authenticates: inputs.authenticates(Some(identity)),
         };
         let now = Instant::now();
         let mut serving = Self {
@@ -85,6 +90,7 @@ impl<'a> ServingFlower<'a> {
             next_report_at: now,
             next_renewal: now,
             retry: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
+            admissions: None,
         };
         serving.next_renewal = serving.look_at_the_clock();
         Ok(serving)
@@ -95,7 +101,8 @@ impl<'a> ServingFlower<'a> {
         superlink: &mut CertifiedSuperLink,
     ) -> anyhow::Result<FlowerEnd> {
         loop {
-            self.say_what_is_wrong_with_the_gateway(superlink);
+            let admissions = self.hear_who_takes_part(superlink);
+            self.say_what_is_wrong(superlink, admissions);
             superlink.companion.look_for_work(self.inputs.flower.generation.superlink_app());
             superlink.mention();
             match self.wake(superlink).await? {
@@ -126,12 +133,14 @@ impl<'a> ServingFlower<'a> {
         let next = next_report(&companion.watched.borrow_and_update(), &self.served);
         let mut watched = companion.watched.clone();
         let starting = self.served.readiness == Readiness::Starting;
+        let mut news = self.admissions.as_ref().map(|kept| kept.news.clone());
         Ok(tokio::select! {
             exit = companion.runner.ended() => ServingEvent::Exited(exit),
             () = sleep_until(self.next_probe), if starting => ServingEvent::Probe,
             () = sleep_until(self.next_report_at), if next != NextReport::Nothing => ServingEvent::Report(next),
             () = sleep_until(self.next_renewal) => ServingEvent::Renew,
             () = sleep(LOOK_FOR_WORK) => ServingEvent::Seen,
+            () = changed(news.as_mut()) => ServingEvent::Seen,
             changed = watched.changed() => {
                 changed.context("the session with the gateway has ended")?;
                 ServingEvent::Seen
@@ -154,6 +163,11 @@ impl<'a> ServingFlower<'a> {
         match dial(self.inputs.fleet(), &self.probe, self.transport()).await {
             Ok(()) => {
                 self.served.readiness = Readiness::Ready;
+                self.admissions = self.served.authenticates.then(|| {
+                    let numbers = self.inputs.state().nodes();
+                    let watched = superlink.companion.watched.clone();
+                    KeptAdmissions::begin(self.inputs.flwr(), numbers, watched)
+                });
                 self.report(Readiness::Ready, superlink).await;
             }
             Err(reason) => {
@@ -166,7 +180,18 @@ impl<'a> ServingFlower<'a> {
         }
     }
 
-    fn say_what_is_wrong_with_the_gateway(&mut self, superlink: &mut CertifiedSuperLink) {
+    /// Flower's list, as it was read last, goes into the next report; why it cannot be is given back.
+    fn hear_who_takes_part(&mut self, superlink: &mut CertifiedSuperLink) -> Option<Reason> {
+        let news = self.admissions.as_mut()?.news.borrow_and_update().clone();
+        superlink.companion.nodes = news.nodes.or(superlink.companion.nodes.take());
+        news.problem
+    }
+
+    fn say_what_is_wrong(
+        &mut self,
+        superlink: &mut CertifiedSuperLink,
+        admissions: Option<Reason>,
+    ) {
         let companion = &mut superlink.companion;
         let watched = companion.watched.borrow().clone();
         let serving = self.served.readiness == Readiness::Ready;
@@ -174,7 +199,10 @@ impl<'a> ServingFlower<'a> {
             Some(reason) => companion.reporter.blocked(reason),
             None if serving && shows_it(&watched, &self.served) => {
                 self.is_known(&mut companion.reporter);
-                companion.reporter.cleared();
+                match admissions {
+                    Some(reason) => companion.reporter.blocked(&reason),
+                    None => companion.reporter.cleared(),
+                }
             }
             None => {}
         }
@@ -219,7 +247,7 @@ impl<'a> ServingFlower<'a> {
             Err(_foreign_key) => superlink.certify(self.inputs).await,
         };
         match registered {
-            Ok(identity) if identity.ca_pem.trim() == self.identity.ca_pem.trim() => {
+            Ok(identity) if self.serves_as_well_with(&identity) => {
                 self.told();
                 if self.served.readiness == Readiness::Ready {
                     self.report(Readiness::Ready, superlink).await;
@@ -235,6 +263,12 @@ impl<'a> ServingFlower<'a> {
         }
     }
 
+    /// Nothing that Flower was started with is another.
+    fn serves_as_well_with(&self, identity: &SuperLinkIdentity) -> bool {
+        identity.ca_pem.trim() == self.identity.ca_pem.trim()
+            && self.inputs.authenticates(Some(identity)) == self.served.authenticates
+    }
+
     fn told(&mut self) {
         self.retry.reset();
         self.next_report_at = Instant::now() + UNTIL_SHOWN;
@@ -242,5 +276,16 @@ impl<'a> ServingFlower<'a> {
 
     fn look_at_the_clock(&self) -> Instant {
         Instant::now() + self.identity.renewal_in(SystemTime::now()).min(CLOCK_CHECK)
+    }
+}
+
+/// Something else is known of who takes part; never, if nobody asks.
+async fn changed(news: Option<&mut watch::Receiver<AdmissionNews>>) {
+    let is_changed = match news {
+        Some(news) => news.changed().await.is_ok(),
+        None => false,
+    };
+    if !is_changed {
+        std::future::pending().await
     }
 }

@@ -182,7 +182,8 @@ async fn over_http_there_is_one_port_and_it_is_ready_once_health_is_answered() {
     assert!(process.log().contains(warning), "{}", process.log());
     let start = process.starts().remove(0);
     assert!(start.contains(&format!("--host 127.0.0.1 --port {port} ")), "{start}");
-    assert!(start.ends_with(" --disable-runtime-dependency-installation"), "{start}");
+    assert!(start.contains(" --disable-runtime-dependency-installation "), "{start}");
+    assert!(start.ends_with(" --enable-supernode-auth"), "{start}");
     assert!(!process.state().join("shim/sitecustomize.py").exists());
     // A port with TLS and HTTP/2 is not enough for this generation.
     let deaf = serve(&process, port).await;

@@ -11,7 +11,7 @@ use zonemesh_api::wire::local::RegisteredSuperLink;
 use zonemesh_appliance::gateway::{ShownFederation, WatchedFederation};
 use zonemesh_appliance::reason::Reason;
 use zonemesh_core::name::FederationName;
-use zonemesh_core::record::{FlowerTransport, Readiness};
+use zonemesh_core::record::{AdmissionState, FlowerTransport, NodeKeyDigest, Readiness};
 
 /// What a SuperNode's Flower is bound to: if this changes, Flower must be started again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,7 @@ pub(crate) struct FlowerTarget {
     ca_pems: BTreeSet<String>,
     flower_version: String,
     transport: FlowerTransport,
+    authenticates: bool,
 }
 
 impl FlowerTarget {
@@ -32,7 +33,13 @@ impl FlowerTarget {
             ca_pems: superlink.cas.iter().map(|ca| ca.pem.clone()).collect(),
             flower_version: superlink.flower_version.clone(),
             transport: superlink.transport,
+            authenticates: superlink.authenticates,
         }
+    }
+
+    /// True if its SuperLink admits by keys.
+    pub(crate) fn authenticates(&self) -> bool {
+        self.authenticates
     }
 }
 
@@ -45,19 +52,31 @@ pub(crate) enum FlowerDecision {
     Wait(Reason),
     /// Check, then start Flower for this SuperLink; stop the one that runs before.
     Start(Box<RegisteredSuperLink>),
+    /// The SuperLink has not registered this VM's key yet: check, and say what is wrong besides.
+    Check(Box<RegisteredSuperLink>),
+    /// The SuperLink never takes this key again: make another.
+    NewKey,
 }
 
-/// `running` is what the present Flower was started for.
-pub(crate) fn decide(
-    watched: &WatchedFederation,
-    running: Option<&FlowerTarget>,
-    federation: &FederationName,
-) -> FlowerDecision {
+/// What is known here before anything is decided.
+pub(crate) struct SuperNodeHere<'a> {
+    pub(crate) federation: &'a FederationName,
+    pub(crate) key: NodeKeyDigest,
+    /// What the present Flower was started for.
+    pub(crate) running: Option<&'a FlowerTarget>,
+}
+
+pub(crate) fn decide(watched: &WatchedFederation, here: &SuperNodeHere<'_>) -> FlowerDecision {
     let superlink = watched.shown.superlink();
     let ready = superlink.filter(|superlink| superlink.readiness == Readiness::Ready);
-    if let Some(running) = running {
+    if ready.is_some_and(|superlink| has_spent(superlink, here.key)) {
+        return FlowerDecision::NewKey;
+    }
+    if let Some(running) = here.running {
         return match ready {
-            Some(superlink) if FlowerTarget::of(superlink) != *running => {
+            Some(superlink)
+                if FlowerTarget::of(superlink) != *running && admits(superlink, here.key) =>
+            {
                 FlowerDecision::Start(Box::new(superlink.clone()))
             }
             _ => FlowerDecision::Keep,
@@ -67,17 +86,20 @@ pub(crate) fn decide(
     if let Some(out) = &watched.out {
         return FlowerDecision::Wait(watched.lost.as_ref().unwrap_or(out).clone());
     }
-    if let Some(superlink) = ready {
+    if let Some(superlink) = ready.filter(|superlink| admits(superlink, here.key)) {
         // The last answer is still the best there is while the gateway is away.
         return FlowerDecision::Start(Box::new(superlink.clone()));
     }
     if let Some(reason) = &watched.lost {
         return FlowerDecision::Wait(reason.clone());
     }
+    if let Some(superlink) = ready {
+        return FlowerDecision::Check(Box::new(superlink.clone()));
+    }
     match &watched.shown {
         ShownFederation::Unknown => FlowerDecision::Keep,
         ShownFederation::NoSuperLink => {
-            FlowerDecision::Wait(Reason::NoSuperLink { federation: federation.clone() })
+            FlowerDecision::Wait(Reason::NoSuperLink { federation: here.federation.clone() })
         }
         ShownFederation::SuperLink(superlink) => FlowerDecision::Wait(Reason::SuperLinkNotReady {
             zone: superlink.zone.clone(),
@@ -86,10 +108,22 @@ pub(crate) fn decide(
     }
 }
 
+/// Flower ends at once where its key is not registered.
+fn admits(superlink: &RegisteredSuperLink, key: NodeKeyDigest) -> bool {
+    let state = superlink.admission_of(key).map(|admission| admission.state);
+    let listed = matches!(state, Some(AdmissionState::Registered | AdmissionState::Online));
+    listed || !superlink.authenticates
+}
+
+fn has_spent(superlink: &RegisteredSuperLink, key: NodeKeyDigest) -> bool {
+    let state = superlink.admission_of(key).map(|admission| admission.state);
+    superlink.authenticates && state == Some(AdmissionState::Spent)
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use zonemesh_api::wire::local::{ToldRevocation, TrustedCa};
-    use zonemesh_core::record::CaState;
+    use zonemesh_core::record::{Admission, AdmittedNode, CaState};
     use zonemesh_core::time::UnixMillis;
 
     use super::*;
@@ -98,7 +132,9 @@ mod tests {
         TrustedCa { pem: pem.to_owned(), state }
     }
 
-    fn superlink() -> RegisteredSuperLink {
+    pub(crate) const KEY: NodeKeyDigest = [7; 16];
+
+    pub(crate) fn superlink() -> RegisteredSuperLink {
         RegisteredSuperLink {
             zone: "berlin".parse().unwrap(),
             addresses: vec![[10, 10, 10, 5].into()],
@@ -112,10 +148,19 @@ mod tests {
             clock_offset_ms: Some(0),
             zone_reachable: true,
             conflict: false,
+            authenticates: false,
+            node: None,
         }
     }
 
-    fn watched(shown: Option<RegisteredSuperLink>) -> WatchedFederation {
+    /// One that admits by keys and has this VM's in this state.
+    pub(crate) fn listed(state: AdmissionState, online_since: u64) -> RegisteredSuperLink {
+        let admission = Admission { state, node_id: 1 << 63, online_since };
+        let node = Some(AdmittedNode { key: KEY, admission });
+        RegisteredSuperLink { authenticates: true, node, ..superlink() }
+    }
+
+    pub(crate) fn watched(shown: Option<RegisteredSuperLink>) -> WatchedFederation {
         WatchedFederation { shown: shown.into(), connected: true, ..WatchedFederation::default() }
     }
 
@@ -135,7 +180,45 @@ mod tests {
     }
 
     fn decided(watched: &WatchedFederation, running: Option<&FlowerTarget>) -> FlowerDecision {
-        decide(watched, running, &"health-eu".parse().unwrap())
+        let federation = "health-eu".parse().unwrap();
+        decide(watched, &SuperNodeHere { federation: &federation, key: KEY, running })
+    }
+
+    #[test]
+    fn where_keys_are_asked_for_flower_starts_once_its_own_is_registered() {
+        let start = |superlink| FlowerDecision::Start(Box::new(superlink));
+        let unlisted = with(|superlink| superlink.authenticates = true);
+        let mut others = listed(AdmissionState::Online, 9);
+        others.node = others.node.map(|node| AdmittedNode { key: [8; 16], ..node });
+        for waits in
+            [unlisted, watched(Some(others)), watched(Some(listed(AdmissionState::Other(9), 0)))]
+        {
+            let checks = decided(&waits, None);
+            assert!(matches!(checks, FlowerDecision::Check(_)), "{waits:?}: {checks:?}");
+            assert_eq!(decided(&away(waits.clone()), None), FlowerDecision::Wait(lost()));
+            // Also a Flower of the time before keys were asked for runs on until then.
+            let running = FlowerTarget::of(&superlink());
+            assert_eq!(decided(&waits, Some(&running)), FlowerDecision::Keep);
+        }
+        for state in [AdmissionState::Registered, AdmissionState::Online] {
+            let shown = listed(state, 9);
+            let seen = watched(Some(shown.clone()));
+            assert_eq!(decided(&seen, None), start(shown.clone()));
+            assert_eq!(decided(&away(seen.clone()), None), start(shown.clone()));
+            assert_eq!(decided(&seen, Some(&FlowerTarget::of(&superlink()))), start(shown.clone()));
+            assert_eq!(decided(&seen, Some(&FlowerTarget::of(&shown))), FlowerDecision::Keep);
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_spent_is_replaced_and_one_of_before_is_not_meant() {
+        let spent = listed(AdmissionState::Spent, 0);
+        assert_eq!(decided(&watched(Some(spent.clone())), None), FlowerDecision::NewKey);
+        let running = FlowerTarget::of(&spent);
+        assert_eq!(decided(&watched(Some(spent.clone())), Some(&running)), FlowerDecision::NewKey);
+        let node = spent.node.map(|node| AdmittedNode { key: [8; 16], ..node });
+        let before = watched(Some(RegisteredSuperLink { node, ..spent }));
+        assert!(matches!(decided(&before, None), FlowerDecision::Check(_)));
     }
 
     #[test]

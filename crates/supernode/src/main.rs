@@ -7,6 +7,7 @@
 mod decision;
 mod plan;
 mod run;
+mod started;
 
 use std::path::Path;
 use std::process::ExitCode;

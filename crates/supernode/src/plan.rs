@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 use zeroize::Zeroizing;
+use zonemesh_api::wire::local::RegisteredSuperLink;
 use zonemesh_appliance::files::FileOwner;
 use zonemesh_appliance::flower::{FlowerHome, InstalledFlower, SuperNodeArguments};
 use zonemesh_appliance::partition::{Partition, PartitionSource};
@@ -24,6 +25,22 @@ pub(crate) struct SuperNodeInputs<'a> {
     pub(crate) owner: Option<FileOwner>,
     pub(crate) flower: InstalledFlower,
     pub(crate) home: &'a FlowerHome,
+}
+
+/// The SuperLink that Flower is started for.
+pub(crate) struct StartedFor<'a> {
+    /// Its address.
+    pub(crate) endpoint: SocketAddr,
+    /// The CA certificates to trust.
+    pub(crate) ca_pems: Vec<&'a str>,
+    /// It admits by keys.
+    pub(crate) by_key: bool,
+}
+
+impl<'a> StartedFor<'a> {
+    pub(crate) fn new(endpoint: SocketAddr, superlink: &'a RegisteredSuperLink) -> Self {
+        Self { endpoint, ca_pems: superlink.ca_pems(), by_key: superlink.authenticates }
+    }
 }
 
 /// All that `plan` prints.
@@ -49,17 +66,17 @@ impl SuperNodeInputs<'_> {
         Some(PartitionSource::new(onegate, StateFolder::new(&common.state_dir).partition()))
     }
 
-    /// Files and command for a SuperLink at this address with these CA certificates; `partition` is
-    /// what [`SuperNodeInputs::partition`] says.
+    /// Files and command for a SuperLink; `partition` is what [`SuperNodeInputs::partition`] says.
     pub(crate) fn plan(
         &self,
-        superlink: SocketAddr,
-        ca_pems: &[&str],
+        started: &StartedFor<'_>,
         partition: Option<Partition>,
     ) -> LaunchPlan {
+        let superlink = started.endpoint;
         let state = StateFolder::new(&self.settings.common.state_dir);
         let ca_file = state.tls().join("ca.pem");
-        let contents: String = ca_pems.iter().map(|pem| format!("{}\n", pem.trim())).collect();
+        let contents: String =
+            started.ca_pems.iter().map(|pem| format!("{}\n", pem.trim())).collect();
         let mut files = Vec::from_iter(shim_file(&state, self.flower));
         files.push(PlannedFile {
             path: ca_file.clone(),
@@ -75,6 +92,7 @@ impl SuperNodeInputs<'_> {
             ca_file,
             clientappio_port: self.settings.ports.or(generation.ports()).clientappio,
             node_config: given.or(partition.map(Partition::node_config)),
+            key_file: started.by_key.then(|| state.node_key()),
         });
         let program = Program {
             name: generation.supernode_program().to_owned(),
@@ -158,7 +176,9 @@ mod tests {
         let home = home(&settings);
         let inputs = SuperNodeInputs { settings: &settings, owner, flower, home: &home };
         let superlink = "[fd00:10::5]:9092".parse().unwrap();
-        let plan = inputs.plan(superlink, &["FIRST\n", "SECOND"], None);
+        let started =
+            StartedFor { endpoint: superlink, ca_pems: vec!["FIRST\n", "SECOND"], by_key: true };
+        let plan = inputs.plan(&started, None);
         let ca = plan.files.iter().find(|file| file.path.ends_with("ca.pem")).unwrap();
         assert_eq!(ca.contents.as_slice(), b"FIRST\nSECOND\n");
         let printed = printed(Ok(plan), &settings);
@@ -193,8 +213,9 @@ mod tests {
         let flower = InstalledFlower { version: PREFERRED, generation: &GrpcFlower };
         let home = home(&settings).passing_on(|name| settings.common.passed_on(name));
         let inputs = SuperNodeInputs { settings: &settings, owner: None, flower, home: &home };
-        let superlink = "10.10.10.5:9092".parse().unwrap();
-        serde_json::to_string(&inputs.plan(superlink, &[], None)).unwrap()
+        let endpoint = "10.10.10.5:9092".parse().unwrap();
+        let superlink = StartedFor { endpoint, ca_pems: Vec::new(), by_key: true };
+        serde_json::to_string(&inputs.plan(&superlink, None)).unwrap()
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The order in which `zonemesh-supernode` does things.
 //!
-//! It promises that Flower is started only for a SuperLink that says it is ready and passes every
-//! check, that the reason for not starting is said within 10 s, and that a Flower that runs is left
-//! alone until it ends or its SuperLink is another. It tries for ever. What to do next is decided in
-//! `decision.rs`; how Flower is told, in `plan.rs`.
+//! It promises that Flower is started only for a SuperLink that says it is ready, has this VM's key
+//! where it asks for keys, and passes every check, that the reason for not starting is said within
+//! 10 s, and that a Flower that runs is left alone until it ends or its SuperLink is another. It tries
+//! for ever. What to do next is decided in `decision.rs`, whether what runs works in `started.rs`; how
+//! Flower is told, in `plan.rs`.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -15,6 +17,7 @@ use zonemesh_appliance::companion::{Companion, LOOK_FOR_WORK};
 use zonemesh_appliance::files::FileOwner;
 use zonemesh_appliance::gateway::{LocalGateway, SetFile, WatchedFederation};
 use zonemesh_appliance::installed::installed_flower;
+use zonemesh_appliance::node_key::NodeKey;
 use zonemesh_appliance::plan::LaunchPlan;
 use zonemesh_appliance::preflight;
 use zonemesh_appliance::reason::Reason;
@@ -23,120 +26,199 @@ use zonemesh_appliance::settings::SuperNodeSettings;
 use zonemesh_appliance::startup;
 use zonemesh_appliance::state_folder::StateFolder;
 use zonemesh_core::companion::{ReportedState, SuperNodeState};
-use zonemesh_core::exit::Exit;
+use zonemesh_core::exit::{Exit, error_line};
+use zonemesh_core::record::{NodeKeyDigest, node_key_digest};
 
-use crate::decision::{FlowerDecision, FlowerTarget, decide};
-use crate::plan::{PrintedSuperNodePlan, SuperNodeInputs, home};
+use crate::decision::{FlowerDecision, SuperNodeHere, decide};
+use crate::plan::{PrintedSuperNodePlan, StartedFor, SuperNodeInputs, home};
+use crate::started::{FlowerStanding, StartedFlower};
 
 /// Between two checks of a SuperLink that did not pass.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// How long the goodbye may take.
 const LAST_REPORT: Duration = Duration::from_secs(3);
-/// A Flower that lived this long has connected, or tries to.
-const SETTLED: Duration = Duration::from_secs(3);
+/// Between two tries to have a key.
+const KEY_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs until the process is told to stop.
 ///
 /// # Errors
 /// Settings that cannot work on this machine, or a system that gives no signals.
 pub(crate) async fn run(settings: SuperNodeSettings) -> anyhow::Result<Exit> {
-    let mut supernode = SupervisedSuperNode {
-        companion: Companion::begin("supernode", &settings.common, None, None)?,
-        running: None,
-        next_check: Instant::now(),
-        settled_at: None,
-    };
+    let mut companion = Companion::begin("supernode", &settings.common, None, None)?;
     tokio::select! {
-        failed = supernode.work(&settings) => failed?,
+        failed = work(&mut companion, &settings) => failed?,
         stopped = startup::stop_signal() => stopped?,
     }
-    supernode.stop().await;
+    stop(&mut companion).await;
     Ok(Exit::Ok)
 }
 
-struct SupervisedSuperNode {
-    companion: Companion,
-    /// What the present Flower was started for.
-    running: Option<FlowerTarget>,
+async fn work(companion: &mut Companion, settings: &SuperNodeSettings) -> anyhow::Result<()> {
+    let file = StateFolder::new(&settings.common.state_dir).node_key();
+    let key = first_key(companion, &file).await;
+    companion.public_key.clone_from(&key.public);
+    let flower = companion.installed().await;
+    let home = companion.home.clone();
+    let owner = companion.owner;
+    let inputs = SuperNodeInputs { settings, owner, flower, home: &home };
+    if let Some(problem) = key.instead_of {
+        companion.reporter.blocked(&Reason::NodeKeyReplaced { problem });
+    }
+    let next_check = Instant::now();
+    let mut supernode =
+        SupervisedSuperNode { companion, running: None, next_check, waits_for_key: false };
+    supernode.keep(&inputs).await
+}
+
+/// The key that Flower knows this SuperNode by; a disk that is full may have room again.
+async fn first_key(companion: &mut Companion, file: &Path) -> NodeKey {
+    loop {
+        match NodeKey::kept(file, companion.owner) {
+            Ok(key) => return key,
+            Err(error) => {
+                let problem = error_line(&error);
+                companion.reporter.blocked(&Reason::Files { problem });
+            }
+        }
+        sleep(KEY_EVERY).await;
+    }
+}
+
+/// Stops Flower and says goodbye. Silence is as good: its gateway finds it gone.
+async fn stop(companion: &mut Companion) {
+    companion.runner.stop().await;
+    companion.reporter.enter(CompanionState::Stopped);
+    let state = ReportedState::SuperNode(SuperNodeState::Stopped);
+    let _ = tokio::time::timeout(LAST_REPORT, companion.tell(state)).await;
+}
+
+struct SupervisedSuperNode<'a> {
+    companion: &'a mut Companion,
+    /// The present Flower.
+    running: Option<StartedFlower>,
     next_check: Instant,
-    settled_at: Option<Instant>,
+    /// Nothing was wrong at the last check but that its key is not registered.
+    waits_for_key: bool,
 }
 
 enum SuperNodeEvent {
     Ended(String),
-    Settled,
     Check(Box<RegisteredSuperLink>),
+    Start(Box<RegisteredSuperLink>),
     Seen,
 }
 
-impl SupervisedSuperNode {
-    async fn work(&mut self, settings: &SuperNodeSettings) -> anyhow::Result<()> {
-        let flower = self.companion.installed().await;
-        let home = self.companion.home.clone();
-        let owner = self.companion.owner;
-        let inputs = SuperNodeInputs { settings, owner, flower, home: &home };
-        let federation = &settings.common.federation;
+impl SupervisedSuperNode<'_> {
+    async fn keep(&mut self, inputs: &SuperNodeInputs<'_>) -> anyhow::Result<()> {
+        let federation = &inputs.settings.common.federation;
         loop {
             let watched = self.companion.watched.borrow_and_update().clone();
-            let decision = decide(&watched, self.running.as_ref(), federation);
-            match (&decision, &watched.trouble()) {
-                (FlowerDecision::Wait(reason), _) | (FlowerDecision::Keep, Some(reason)) => {
-                    self.companion.reporter.blocked(reason);
-                }
-                (FlowerDecision::Keep, None) if self.settled_at.is_none() => {
-                    self.companion.reporter.cleared();
-                }
-                _ => {}
-            }
+            let key = node_key_digest(&self.companion.public_key);
+            let running = self.running.as_ref().map(|running| &running.target);
+            let decision = decide(&watched, &SuperNodeHere { federation, key, running });
+            self.say(&watched, &decision);
             self.companion.look_for_work(inputs.flower.generation.supernode_app());
-            self.companion.mention(reported(&self.companion));
+            self.companion.mention(reported(self.companion));
+            if decision == FlowerDecision::NewKey {
+                self.change_key(inputs).await;
+                continue;
+            }
+            let starts = matches!(decision, FlowerDecision::Start(_));
+            if starts && std::mem::take(&mut self.waits_for_key) {
+                self.next_check = Instant::now();
+            }
             match self.wake(decision).await? {
                 SuperNodeEvent::Seen => {}
-                SuperNodeEvent::Settled => {
-                    self.settled_at = None;
-                    self.companion.reporter.enter(CompanionState::Ready);
-                }
                 SuperNodeEvent::Ended(exit) => {
                     let wait = self.companion.note_end(exit);
                     self.running = None;
-                    self.settled_at = None;
                     self.next_check = Instant::now() + wait;
                 }
-                SuperNodeEvent::Check(superlink) => self.check_and_start(&superlink, &inputs).await,
+                SuperNodeEvent::Check(superlink) => self.check_only(&superlink, inputs).await,
+                SuperNodeEvent::Start(superlink) => self.check_and_start(&superlink, inputs).await,
             }
         }
     }
 
-    /// Stops Flower and says goodbye. Silence is as good: its gateway finds it gone.
-    async fn stop(&mut self) {
+    /// Says where the SuperNode is, and what is wrong.
+    fn say(&mut self, watched: &WatchedFederation, decision: &FlowerDecision) {
+        let key = node_key_digest(&self.companion.public_key);
+        let admission = watched.shown.superlink().and_then(|shown| shown.admission_of(key));
+        let known = admission.map(|admission| admission.node_id).filter(|id| *id != 0);
+        self.companion.node_id = known.or(self.companion.node_id);
+        let now = Instant::now();
+        let standing = self.running.as_mut().map(|running| running.look(watched, key, now));
+        let reporter = &mut self.companion.reporter;
+        let is_ready = reporter.status().state == CompanionState::Ready;
+        match &standing {
+            Some(FlowerStanding::Ready) if !is_ready => reporter.enter(CompanionState::Ready),
+            Some(FlowerStanding::NotOnline(_)) if is_ready => {
+                reporter.enter(CompanionState::Starting);
+            }
+            _ => {}
+        }
+        match (decision, watched.trouble(), standing) {
+            (FlowerDecision::Wait(reason), _, _) => reporter.blocked(reason),
+            (FlowerDecision::Keep, Some(reason), _) => reporter.blocked(&reason),
+            (_, _, Some(FlowerStanding::NotOnline(reason))) => reporter.blocked(&reason),
+            (_, _, Some(FlowerStanding::Connecting)) => {}
+            (FlowerDecision::Keep, None, _) => reporter.cleared(),
+            _ => {}
+        }
+    }
+
+    /// Another key in the place of one that Flower never takes again.
+    async fn change_key(&mut self, inputs: &SuperNodeInputs<'_>) {
         self.companion.runner.stop().await;
-        self.companion.reporter.enter(CompanionState::Stopped);
-        let state = ReportedState::SuperNode(SuperNodeState::Stopped);
-        let _ = tokio::time::timeout(LAST_REPORT, self.companion.tell(state)).await;
+        self.running = None;
+        self.companion.reporter.enter(CompanionState::Waiting);
+        let file = StateFolder::new(&inputs.settings.common.state_dir).node_key();
+        let problem = "its SuperLink has unregistered it, and Flower takes no key twice".to_owned();
+        match NodeKey::anew(&file, inputs.owner, problem.clone()) {
+            Ok(key) => {
+                self.companion.public_key = key.public;
+                self.companion.node_id = None;
+                self.companion.reporter.blocked(&Reason::NodeKeyReplaced { problem });
+            }
+            Err(error) => {
+                let problem = error_line(&error);
+                self.companion.reporter.blocked(&Reason::Files { problem });
+                sleep(KEY_EVERY).await;
+            }
+        }
     }
 
     async fn wake(&mut self, decision: FlowerDecision) -> anyhow::Result<SuperNodeEvent> {
         let mut watched = self.companion.watched.clone();
-        let settled_at = self.settled_at;
-        let (check, superlink) = match decision {
-            FlowerDecision::Start(superlink) => (true, Some(superlink)),
-            _ => (false, None),
+        let settles_at =
+            self.running.as_ref().and_then(|running| running.settles_at(Instant::now()));
+        let (check, checked) = match decision {
+            FlowerDecision::Start(superlink) => (true, SuperNodeEvent::Start(superlink)),
+            FlowerDecision::Check(superlink) => (true, SuperNodeEvent::Check(superlink)),
+            _ => (false, SuperNodeEvent::Seen),
         };
         Ok(tokio::select! {
             exit = self.companion.runner.ended() => SuperNodeEvent::Ended(exit),
-            () = sleep_until(settled_at.unwrap_or_else(Instant::now)), if settled_at.is_some() => {
-                SuperNodeEvent::Settled
+            () = sleep_until(settles_at.unwrap_or_else(Instant::now)), if settles_at.is_some() => {
+                SuperNodeEvent::Seen
             }
-            () = sleep_until(self.next_check), if check => match superlink {
-                Some(superlink) => SuperNodeEvent::Check(superlink),
-                None => SuperNodeEvent::Seen,
-            },
+            () = sleep_until(self.next_check), if check => checked,
             () = sleep(LOOK_FOR_WORK), if self.running.is_some() => SuperNodeEvent::Seen,
             changed = watched.changed() => {
                 changed.context("the session with the gateway has ended")?;
                 SuperNodeEvent::Seen
             }
         })
+    }
+
+    /// Its key is waited for; what else is wrong is said meanwhile.
+    async fn check_only(&mut self, superlink: &RegisteredSuperLink, inputs: &SuperNodeInputs<'_>) {
+        let checked = passes(&self.companion.gateway, superlink, inputs).await;
+        let reason = checked.err().unwrap_or_else(|| not_registered(superlink));
+        self.waits_for_key = matches!(reason, Reason::NodeNotRegistered { .. });
+        self.companion.reporter.blocked(&reason);
+        self.next_check = Instant::now() + CHECK_EVERY;
     }
 
     async fn check_and_start(
@@ -162,13 +244,14 @@ impl SupervisedSuperNode {
             self.companion.runner.stop().await;
             self.running = None;
         }
-        let plan = inputs.plan(endpoint, &superlink.ca_pems(), partition);
+        let plan = inputs.plan(&StartedFor::new(endpoint, superlink), partition);
         match self.companion.start(&plan, &endpoint.to_string()) {
             Ok(()) => {
-                self.running = Some(FlowerTarget::of(superlink));
+                let now = Instant::now();
+                let key = node_key_digest(&self.companion.public_key);
+                self.running = Some(StartedFlower::new(superlink, key, now));
                 self.companion.trusts(&superlink.cas);
-                self.settled_at = Some(Instant::now() + SETTLED);
-                self.next_check = Instant::now();
+                self.next_check = now;
             }
             Err(reason) => {
                 self.companion.reporter.blocked(&reason);
@@ -176,6 +259,10 @@ impl SupervisedSuperNode {
             }
         }
     }
+}
+
+fn not_registered(superlink: &RegisteredSuperLink) -> Reason {
+    Reason::NodeNotRegistered { zone: superlink.zone.clone() }
 }
 
 /// Where the SuperNode is, as its gateway is told.
@@ -245,7 +332,10 @@ async fn plan_now(
         out: resolved.out,
         ..WatchedFederation::default()
     };
-    match decide(&watched, None, federation) {
+    let file = StateFolder::new(&inputs.settings.common.state_dir).node_key();
+    let key =
+        NodeKey::known(&file).map_or_else(NodeKeyDigest::default, |key| node_key_digest(&key));
+    match decide(&watched, &SuperNodeHere { federation, key, running: None }) {
         FlowerDecision::Start(superlink) => {
             let ahead = Some(resolved.ahead_of_gateway_ms);
             let endpoint = preflight::check(federation, &superlink, inputs.flower, ahead).await?;
@@ -253,9 +343,17 @@ async fn plan_now(
                 Some(source) => source.known().await?,
                 None => None,
             };
-            Ok(inputs.plan(endpoint, &superlink.ca_pems(), partition))
+            Ok(inputs.plan(&StartedFor::new(endpoint, &superlink), partition))
         }
         FlowerDecision::Wait(reason) => Err(reason),
+        FlowerDecision::Check(superlink) => {
+            let ahead = Some(resolved.ahead_of_gateway_ms);
+            preflight::check(federation, &superlink, inputs.flower, ahead).await?;
+            Err(not_registered(&superlink))
+        }
+        FlowerDecision::NewKey => Err(Reason::NodeKeyReplaced {
+            problem: "its SuperLink has unregistered it; `run` makes another".to_owned(),
+        }),
         FlowerDecision::Keep => Err(Reason::NoSuperLink { federation: federation.clone() }),
     }
 }

@@ -259,6 +259,7 @@ mod tests {
             transport: zonemesh_core::record::FlowerTransport::Grpc,
             readiness: zonemesh_core::record::Readiness::Ready,
             clock_offset_ms: 0,
+            admitted: None,
             dns_name: None,
             cas: Vec::new(),
         };

@@ -88,6 +88,7 @@ async fn registered(
                 transport: FlowerTransport::Grpc,
                 csr_pem: request.csr_pem,
                 clock: UnixMillis(1_800_000_000_000),
+                authenticates: true,
             };
             let number = session.say(wanted).await;
             answer(&mut session, number).await

@@ -655,6 +655,42 @@ pub struct FederationView {
     /// When this gateway's own zone has left its mesh, in milliseconds since 1970; 0 if it has not.
     #[prost(uint64, tag = "19")]
     pub zone_left_unix_ms: u64,
+    /// True if the SuperLink admits SuperNodes by their keys only.
+    #[prost(bool, tag = "20")]
+    pub authenticates: bool,
+    /// Where the SuperNode of the VM that asks stands in Flower's list, if its key is in it.
+    #[prost(message, optional, tag = "21")]
+    pub node: ::core::option::Option<AdmittedNode>,
+}
+/// A SuperNode's place in Flower's list.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeAdmission {
+    /// Where it stands.
+    #[prost(enumeration = "NodeAdmissionState", tag = "1")]
+    pub state: i32,
+    /// The number that Flower knows it by; 0 if its key is spent.
+    #[prost(fixed64, tag = "2")]
+    pub node_id: u64,
+    /// When Flower has it come online last, in seconds since 1970 by the SuperLink's clock; 0 if never.
+    #[prost(uint64, tag = "3")]
+    pub online_since_unix_s: u64,
+}
+/// A SuperNode in Flower's list.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdmittedNode {
+    /// The first 16 bytes of SHA-256 over its key (SubjectPublicKeyInfo in DER).
+    #[prost(bytes = "vec", tag = "1")]
+    pub key: ::prost::alloc::vec::Vec<u8>,
+    /// Where it stands.
+    #[prost(message, optional, tag = "2")]
+    pub admission: ::core::option::Option<NodeAdmission>,
+}
+/// What a SuperLink's companion has read of Flower's list.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NodeList {
+    /// At most 256.
+    #[prost(message, repeated, tag = "1")]
+    pub nodes: ::prost::alloc::vec::Vec<AdmittedNode>,
 }
 /// A CA certificate of a federation.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -756,6 +792,9 @@ pub struct SuperLinkRegistration {
     /// The VM's clock when it sent this, in milliseconds since 1970.
     #[prost(uint64, tag = "7")]
     pub clock_unix_ms: u64,
+    /// True if it is to admit SuperNodes by their keys only.
+    #[prost(bool, tag = "8")]
+    pub authenticates: bool,
 }
 /// How it goes in a VM.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -794,6 +833,10 @@ pub struct CompanionReport {
     /// The UDP port at which this VM sends 32 bytes of its gateway's back as they came; 0 if it does not.
     #[prost(uint32, tag = "11")]
     pub echo_port: u32,
+    /// Of a SuperLink that admits SuperNodes by their keys: Flower's list. Without one, the list that was
+    /// reported before holds.
+    #[prost(message, optional, tag = "12")]
+    pub nodes: ::core::option::Option<NodeList>,
 }
 /// Something that is wrong in a VM.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -822,7 +865,7 @@ pub struct GatewayMessage {
     #[prost(uint64, tag = "1")]
     pub answers: u64,
     /// What is said.
-    #[prost(oneof = "gateway_message::Body", tags = "2, 3, 4, 5")]
+    #[prost(oneof = "gateway_message::Body", tags = "2, 3, 4, 5, 6")]
     pub body: ::core::option::Option<gateway_message::Body>,
 }
 /// Nested message and enum types in `GatewayMessage`.
@@ -842,7 +885,33 @@ pub mod gateway_message {
         /// The message that is answered is refused; the session goes on.
         #[prost(message, tag = "5")]
         Refused(super::Refusal),
+        /// To the companion of the SuperLink that is registered: who may take part, at each change.
+        #[prost(message, tag = "6")]
+        Members(super::FederationMembers),
     }
+}
+/// The SuperNodes that may take part in a federation, in all zones whose grant lets them.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FederationMembers {
+    /// At most 256.
+    #[prost(message, repeated, tag = "1")]
+    pub members: ::prost::alloc::vec::Vec<FederationMember>,
+}
+/// A SuperNode that may take part in a federation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FederationMember {
+    /// The key that Flower is to know it by (SubjectPublicKeyInfo in DER, at most 160 bytes).
+    #[prost(bytes = "vec", tag = "1")]
+    pub public_key: ::prost::alloc::vec::Vec<u8>,
+    /// Its zone.
+    #[prost(string, tag = "2")]
+    pub zone: ::prost::alloc::string::String,
+    /// True if its companion speaks to its gateway.
+    #[prost(bool, tag = "3")]
+    pub is_online: bool,
+    /// True if its Flower was started and waits to be online.
+    #[prost(bool, tag = "4")]
+    pub is_connecting: bool,
 }
 /// A SuperLink's certificate.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -853,6 +922,9 @@ pub struct IssuedLeaf {
     /// The CA certificate that signed it (PEM).
     #[prost(string, tag = "2")]
     pub ca_pem: ::prost::alloc::string::String,
+    /// True if this gateway names the federation's SuperNodes to the SuperLink's companion.
+    #[prost(bool, tag = "3")]
+    pub names_supernodes: bool,
 }
 /// A report was taken.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -974,6 +1046,43 @@ impl VmRole {
             "VM_ROLE_UNSPECIFIED" => Some(Self::Unspecified),
             "VM_ROLE_SUPERLINK" => Some(Self::Superlink),
             "VM_ROLE_SUPERNODE" => Some(Self::Supernode),
+            _ => None,
+        }
+    }
+}
+/// Where a SuperNode stands in Flower's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum NodeAdmissionState {
+    /// Not said. Never sent.
+    Unspecified = 0,
+    /// It may take part; Flower does not have it online.
+    Registered = 1,
+    /// Flower has it online.
+    Online = 2,
+    /// Its key was unregistered: Flower never takes it again.
+    Spent = 3,
+}
+impl NodeAdmissionState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "NODE_ADMISSION_STATE_UNSPECIFIED",
+            Self::Registered => "NODE_ADMISSION_STATE_REGISTERED",
+            Self::Online => "NODE_ADMISSION_STATE_ONLINE",
+            Self::Spent => "NODE_ADMISSION_STATE_SPENT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "NODE_ADMISSION_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "NODE_ADMISSION_STATE_REGISTERED" => Some(Self::Registered),
+            "NODE_ADMISSION_STATE_ONLINE" => Some(Self::Online),
+            "NODE_ADMISSION_STATE_SPENT" => Some(Self::Spent),
             _ => None,
         }
     }

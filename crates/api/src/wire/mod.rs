@@ -59,8 +59,8 @@ pub enum WireProblem {
     /// A signature of wrong length.
     #[error("a signature has 64 bytes, this one has {0}")]
     SignatureLength(usize),
-    /// An invitation's name of wrong length.
-    #[error("an invitation's name has 16 bytes, this one has {0}")]
+    /// A name of wrong length: an invitation's, or what stands for a key.
+    #[error("a name has 16 bytes, this one has {0}")]
     IdLength(usize),
     /// Far more than anyone needs.
     #[error("too many, or too long")]

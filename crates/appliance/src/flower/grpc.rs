@@ -10,8 +10,8 @@ use zonemesh_api::keepalive::Keepalive;
 use zonemesh_core::record::FlowerTransport;
 
 use super::{
-    FlowerGeneration, FlowerPorts, KEEPALIVE, SuperLinkArguments, SuperNodeArguments, pairs,
-    path_text,
+    AUTHENTICATES, FlowerGeneration, FlowerPorts, KEEPALIVE, NODE_KEY, SuperLinkArguments,
+    SuperNodeArguments, pairs, path_text,
 };
 
 /// The generation that speaks gRPC.
@@ -56,7 +56,8 @@ impl FlowerGeneration for GrpcFlower {
             ("--ssl-keyfile", path_text(&superlink.key_file)),
             ("--database", path_text(&superlink.database)),
         ]);
-        pairs(&arguments)
+        let flag = superlink.authenticates.then(|| AUTHENTICATES.to_owned());
+        pairs(&arguments).into_iter().chain(flag).collect()
     }
 
     fn supernode_arguments(&self, supernode: &SuperNodeArguments) -> Vec<String> {
@@ -67,6 +68,9 @@ impl FlowerGeneration for GrpcFlower {
         ];
         if let Some(config) = &supernode.node_config {
             arguments.push(("--node-config", config.clone()));
+        }
+        if let Some(key) = &supernode.key_file {
+            arguments.push((NODE_KEY, path_text(key)));
         }
         pairs(&arguments)
     }
@@ -98,7 +102,9 @@ mod tests {
                 certificate_file: "/s/server.pem".into(),
                 key_file: "/s/server.key".into(),
                 database: "/s/superlink.db".into(),
+                authenticates: true,
             });
+            assert!(superlink.iter().any(|word| word == "--enable-supernode-auth"));
             assert_eq!(after(&superlink, "--serverappio-api-address"), "127.0.0.1:9091");
             assert_eq!(after(&superlink, "--health-server-address"), "127.0.0.1:9099");
             assert_eq!(after(&superlink, "--fleet-api-address"), fleet);

@@ -11,7 +11,8 @@ use zonemesh_api::keepalive::Keepalive;
 use zonemesh_core::record::FlowerTransport;
 
 use super::{
-    FlowerGeneration, FlowerPorts, SuperLinkArguments, SuperNodeArguments, pairs, path_text,
+    AUTHENTICATES, FlowerGeneration, FlowerPorts, NODE_KEY, SuperLinkArguments, SuperNodeArguments,
+    pairs, path_text,
 };
 
 /// The generation that speaks HTTP.
@@ -47,6 +48,7 @@ impl FlowerGeneration for HttpFlower {
         ]);
         // A SuperNode installs nothing unless it is told to; a SuperLink does unless it is told not to.
         arguments.push("--disable-runtime-dependency-installation".to_owned());
+        arguments.extend(superlink.authenticates.then(|| AUTHENTICATES.to_owned()));
         arguments
     }
 
@@ -59,6 +61,9 @@ impl FlowerGeneration for HttpFlower {
         ];
         if let Some(config) = &supernode.node_config {
             arguments.push(("--node-config", config.clone()));
+        }
+        if let Some(key) = &supernode.key_file {
+            arguments.push((NODE_KEY, path_text(key)));
         }
         pairs(&arguments)
     }
@@ -79,7 +84,9 @@ mod tests {
                 certificate_file: "/s/server.pem".into(),
                 key_file: "/s/server.key".into(),
                 database: "/s/superlink.db".into(),
+                authenticates: true,
             });
+            assert!(superlink.iter().any(|word| word == "--enable-supernode-auth"));
             // As Python wants it: an IPv6 address without brackets, apart from the port.
             assert_eq!(after(&superlink, "--host"), address);
             assert_eq!(after(&superlink, "--port"), "8000");
@@ -98,7 +105,9 @@ mod tests {
             ca_file: "/s/ca.pem".into(),
             clientappio_port: 9094,
             node_config: Some("partition-id=0".into()),
+            key_file: Some("/s/supernode.key".into()),
         });
+        assert_eq!(after(&supernode, "--auth-supernode-private-key"), "/s/supernode.key");
         assert_eq!(after(&supernode, "--superlink"), "[fd00::5]:8000");
         assert_eq!(
             (after(&supernode, "--host"), after(&supernode, "--port")),

@@ -5,6 +5,7 @@
 //! differs: programs, ports, transport, keepalive, arguments. It refuses to run anything. Another
 //! generation is another file and another row of the table.
 
+pub mod control;
 mod grpc;
 mod home;
 mod http;
@@ -128,6 +129,8 @@ pub struct SuperLinkArguments {
     pub key_file: PathBuf,
     /// Without it a restart makes every SuperNode's ID unknown.
     pub database: PathBuf,
+    /// SuperNodes are admitted by their keys only.
+    pub authenticates: bool,
 }
 
 /// What a SuperNode is started with.
@@ -141,7 +144,14 @@ pub struct SuperNodeArguments {
     pub clientappio_port: u16,
     /// For the ClientApps, for example `partition-id=0 num-partitions=2`.
     pub node_config: Option<String>,
+    /// Its key, where the SuperLink admits by keys; one that does not knows no key.
+    pub key_file: Option<PathBuf>,
 }
+
+/// Has a SuperLink admit registered SuperNodes only.
+const AUTHENTICATES: &str = "--enable-supernode-auth";
+/// The key of a SuperNode.
+const NODE_KEY: &str = "--auth-supernode-private-key";
 
 fn path_text(path: &Path) -> String {
     path.to_string_lossy().into_owned()

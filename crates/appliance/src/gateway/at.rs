@@ -14,6 +14,7 @@ use zonemesh_api::clients::Said;
 use zonemesh_api::v1;
 use zonemesh_api::v1::RefusalKind;
 use zonemesh_api::v1::local_client::LocalClient;
+use zonemesh_api::wire::WireError;
 use zonemesh_api::wire::finding::told_next;
 use zonemesh_api::wire::local::FederationAnswer;
 use zonemesh_core::token::SECRET_CHARACTERS;
@@ -45,10 +46,12 @@ pub(super) struct ConnectedGateway {
 
 impl GatewayAt {
     pub(super) fn read(&self, view: v1::FederationView) -> Result<FederationAnswer, Reason> {
-        let unusable = |error: zonemesh_api::wire::WireError| {
-            self.unreachable(format!("its answer cannot be used: {}", error.to_line()))
-        };
-        FederationAnswer::try_from(view).map_err(unusable)
+        FederationAnswer::try_from(view).map_err(|error| self.unusable(&error))
+    }
+
+    /// What it says has not the form that it should have.
+    pub(super) fn unusable(&self, error: &WireError) -> Reason {
+        self.unreachable(format!("its answer cannot be used: {}", error.to_line()))
     }
 
     /// A connection to the zone that the token pins, and to no other: nothing is said before.

@@ -77,6 +77,8 @@ pub struct IssuedCertificate {
     pub certificate_pem: String,
     /// The federation's CA, PEM.
     pub ca_pem: String,
+    /// The gateway names the federation's SuperNodes.
+    pub names_supernodes: bool,
 }
 
 impl LocalGateway {

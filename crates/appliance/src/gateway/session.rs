@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep_until};
 use zonemesh_api::clients::local::LocalSession;
 use zonemesh_api::keepalive::{Keepalive, Whose};
 use zonemesh_api::v1::gateway_message::Body as Said;
-use zonemesh_api::v1::{GatewayMessage, RefusalKind};
-use zonemesh_api::wire::local::{CompanionHello, Registration};
+use zonemesh_api::v1::{self, GatewayMessage, RefusalKind};
+use zonemesh_api::wire::local::{CompanionHello, Registration, named_members};
 use zonemesh_core::companion::CompanionReport;
 
 use super::at::{CALL_TIMEOUT, ConnectedGateway, GatewayAt};
@@ -289,18 +289,26 @@ impl GatewaySession {
             Some(Said::View(view)) => {
                 let answer = at.read(view)?;
                 let (misfit, out) = (misfit.cloned(), out_of_its_mesh(&answer));
-                self.seen.send_replace(WatchedFederation {
-                    shown: answer.superlink.into(),
-                    lost: None,
-                    connected: true,
-                    misfit,
-                    out,
+                self.seen.send_modify(|seen| {
+                    *seen = WatchedFederation {
+                        shown: answer.superlink.into(),
+                        lost: None,
+                        connected: true,
+                        misfit,
+                        out,
+                        members: seen.members.take(),
+                    };
                 });
+            }
+            Some(Said::Members(named)) => {
+                let members = named_members(named).map_err(|error| at.unusable(&error))?;
+                self.seen.send_modify(|seen| seen.members = Some(members));
             }
             Some(Said::Issued(issued)) => {
                 if let Some(Waiting::Certificate(answer)) = self.waits_for(answers) {
-                    let (certificate_pem, ca_pem) = (issued.certificate_pem, issued.ca_pem);
-                    let _gone = answer.send(Ok(IssuedCertificate { certificate_pem, ca_pem }));
+                    let v1::IssuedLeaf { certificate_pem, ca_pem, names_supernodes } = issued;
+                    let issued = IssuedCertificate { certificate_pem, ca_pem, names_supernodes };
+                    let _gone = answer.send(Ok(issued));
                 }
             }
             Some(Said::Taken(_)) => {

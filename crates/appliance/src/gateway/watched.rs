@@ -3,6 +3,7 @@
 //! Promises that nothing which was seen is forgotten while the gateway is away.
 
 use zonemesh_api::wire::local::RegisteredSuperLink;
+use zonemesh_core::registry::FederationMember;
 
 use crate::reason::Reason;
 
@@ -48,6 +49,8 @@ pub struct WatchedFederation {
     pub misfit: Option<Reason>,
     /// Why this VM's zone is out of its mesh: who has revoked it, or that it has left.
     pub out: Option<Reason>,
+    /// Who may take part, if this VM's SuperLink was told.
+    pub members: Option<Vec<FederationMember>>,
 }
 
 impl WatchedFederation {

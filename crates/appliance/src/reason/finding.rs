@@ -36,6 +36,8 @@ fn evidence(reason: &Reason) -> Vec<Evidence> {
         | Reason::GatewayNotFound { problem }
         | Reason::PartitionUnknown { problem }
         | Reason::CaSet { problem }
+        | Reason::NodeKeyReplaced { problem }
+        | Reason::ControlRefused { problem }
         | Reason::FlowerPrograms { problem }
         | Reason::FlowerSilent { problem } => vec![because(problem)],
         Reason::GatewayUnreachable { gateway, problem }
@@ -56,7 +58,9 @@ fn evidence(reason: &Reason) -> Vec<Evidence> {
             seen.into_iter().chain(reason.map(because)).collect()
         }
         Reason::ZoneLeft { at } => vec![Evidence::Time(*at)],
-        Reason::Conflict { zone } => vec![Evidence::Zone(zone.clone())],
+        Reason::Conflict { zone }
+        | Reason::NodeNotRegistered { zone }
+        | Reason::NodeNotOnline { zone } => vec![Evidence::Zone(zone.clone())],
         Reason::Certificate { endpoint, failure } => vec![at(endpoint), because(failure)],
         Reason::ClockSkew { ahead_seconds } => {
             vec![Evidence::ClockAheadMs(ahead_seconds.saturating_mul(1000))]
@@ -164,6 +168,10 @@ mod tests {
             Reason::GatewayNotFound { problem: "OneGate does not answer".into() },
             Reason::NoSuperLink { federation: "health-eu".parse().unwrap() },
             Reason::Conflict { zone: "berlin".parse().unwrap() },
+            Reason::NodeNotRegistered { zone: "berlin".parse().unwrap() },
+            Reason::NodeNotOnline { zone: "berlin".parse().unwrap() },
+            Reason::NodeKeyReplaced { problem: "it is no key".into() },
+            Reason::ControlRefused { problem: "no answer".into() },
             Reason::FlowerUnsupported { version: "1.33.0".parse().unwrap() },
             Reason::VersionMismatch {
                 ours: "1.25.0 over gRPC".into(),

@@ -197,6 +197,32 @@ pub enum Reason {
         /// What the probe saw.
         problem: String,
     },
+    /// Another key stands in the place of the one that Flower knew this SuperNode by.
+    #[error(
+        "the key that Flower knew this SuperNode by is set aside, and there is a new one: {problem}"
+    )]
+    NodeKeyReplaced {
+        /// What was the matter with it.
+        problem: String,
+    },
+    /// The SuperLink admits by keys, and not this one yet.
+    #[error("the SuperLink in zone {zone} has not registered this SuperNode's key yet")]
+    NodeNotRegistered {
+        /// The SuperLink's zone.
+        zone: ZoneName,
+    },
+    /// Flower runs, and its SuperLink does not have it online.
+    #[error("Flower runs here, and the SuperLink in zone {zone} does not have it online")]
+    NodeNotOnline {
+        /// The SuperLink's zone.
+        zone: ZoneName,
+    },
+    /// Flower does not do, or say, which SuperNodes take part.
+    #[error("this SuperLink cannot be told or asked which SuperNodes take part: {problem}")]
+    ControlRefused {
+        /// What came instead.
+        problem: String,
+    },
     /// CONTEXT has no node config, and OneGate does not say which part of its role's data this VM has.
     #[error("this VM's partition is not known yet: {problem}")]
     PartitionUnknown {
@@ -251,6 +277,10 @@ impl Reason {
             Self::FlowerUnsupported { .. } => Code::FlowerUnsupported,
             Self::NotServing { .. } => Code::NotServing,
             Self::PartitionUnknown { .. } => Code::PartitionUnknown,
+            Self::NodeKeyReplaced { .. } => Code::NodeKeyReplaced,
+            Self::NodeNotRegistered { .. } => Code::NodeNotRegistered,
+            Self::NodeNotOnline { .. } => Code::NodeNotOnline,
+            Self::ControlRefused { .. } => Code::ControlRefused,
             Self::NoSuperLink { .. } => Code::NoSuperLink,
             Self::SuperLinkNotReady { .. } => Code::SuperLinkNotReady,
             Self::FlowerPrograms { .. } | Self::FlowerSilent { .. } => Code::FlowerPrograms,
@@ -288,6 +318,10 @@ impl Reason {
             | Self::FlowerEnded { .. }
             | Self::NotServing { .. }
             | Self::PartitionUnknown { .. }
+            | Self::NodeKeyReplaced { .. }
+            | Self::NodeNotRegistered { .. }
+            | Self::NodeNotOnline { .. }
+            | Self::ControlRefused { .. }
             | Self::NoSuperLink { .. }
             | Self::SuperLinkNotReady { .. } => false,
         }

@@ -15,10 +15,12 @@ use std::path::PathBuf;
 
 use zonemesh_context::keys::flower::{
     CLIENTAPPIO_PORT, CUDA_VISIBLE_DEVICES, DATABASE, FLOWER_BIN, FLOWER_USER, FLOWER_VERSION,
-    GRPC_KEEPALIVE_TIME, GRPC_KEEPALIVE_TIMEOUT, ISOLATION, NODE_CONFIG, TLS_ENABLED,
+    GRPC_KEEPALIVE_TIME, GRPC_KEEPALIVE_TIMEOUT, ISOLATION, NODE_CONFIG, SUPERNODE_AUTH,
+    TLS_ENABLED,
 };
 use zonemesh_context::keys::later;
 use zonemesh_context::keys::mesh::{FEDERATION, GATEWAY, IDENTITY, STATE_DIR, TOKEN};
+use zonemesh_context::values::truth;
 use zonemesh_context::{Appliance, SettingsErrors, Variables};
 use zonemesh_core::name::FederationName;
 use zonemesh_core::token::{VmRole, VmToken};
@@ -84,6 +86,8 @@ pub struct SuperLinkSettings {
     pub address: IpAddr,
     /// OneGate proves to the gateway which VM this is.
     pub shows_onegate: bool,
+    /// SuperNodes are admitted by their keys only.
+    pub authenticates: bool,
     /// The ports that are given; the others are Flower's.
     pub ports: GivenPorts,
     /// The SuperLink's database, from Flower's folder on.
@@ -111,11 +115,20 @@ pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, Sett
     let database = variables.optional(DATABASE, checks::database);
     let has_onegate = onegate_keys::are_there(&variables);
     let shows = variables.optional(IDENTITY, |text| checks::identity(text, has_onegate));
+    let authenticates = variables.optional(SUPERNODE_AUTH, truth).unwrap_or(true);
     let settings = match (common, address) {
         (Some(common), Some(address)) => {
             let shows_onegate = shows.is_some();
             let database = database.unwrap_or_else(|| DATABASE.example.into());
-            Some(SuperLinkSettings { common, address, shows_onegate, ports, database })
+            let ready = SuperLinkSettings {
+                common,
+                address,
+                shows_onegate,
+                authenticates,
+                ports,
+                database,
+            };
+            Some(ready)
         }
         _ => None,
     };

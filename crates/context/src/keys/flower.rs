@@ -31,6 +31,19 @@ pub const TLS_ENABLED: ContextKey = ContextKey {
     since: "0.2.0",
     ..KEY
 };
+/// Who takes part.
+pub const SUPERNODE_AUTH: ContextKey = ContextKey {
+    name: "ONEAPP_FL_SUPERNODE_AUTH",
+    readers: KeyReaders::SuperLink,
+    input: InputType::Boolean,
+    default: "`YES`",
+    meaning: "SuperNodes take part by their registered keys only; `NO` lets every VM of a training zone in",
+    expected: "YES or NO",
+    example: "YES",
+    since: "0.3.0",
+    restarts_flower: true,
+    ..KEY
+};
 /// Where Flower is.
 pub const FLOWER_BIN: ContextKey = ContextKey {
     name: "ONEAPP_ZONEMESH_FLOWER_BIN",

@@ -31,7 +31,7 @@ const KEY: ContextKey = ContextKey {
 };
 
 /// What takes effect.
-const ACTIVE: [ContextKey; 32] = [
+const ACTIVE: [ContextKey; 33] = [
     mesh::FEDERATION,
     mesh::GATEWAY,
     mesh::TOKEN,
@@ -43,6 +43,7 @@ const ACTIVE: [ContextKey; 32] = [
     flower::FLOWER_BIN,
     flower::FLOWER_USER,
     flower::TLS_ENABLED,
+    flower::SUPERNODE_AUTH,
     flower::ISOLATION,
     flower::DATABASE,
     flower::CUDA_VISIBLE_DEVICES,

@@ -361,6 +361,18 @@ codes! {
     CompanionBlocked "F512" Degraded "a companion does not get on"
         "its companion does not get on: {found}: {reason}"
         "`journalctl` of the companion in that VM says more";
+    NodeKeyReplaced "F513" Note "a SuperNode has a new key"
+        "the key that Flower knew this SuperNode by is set aside, and there is a new one: {reason}"
+        "nothing to do: it is registered by itself; Flower gives the SuperNode another number";
+    NodeNotRegistered "F514" Degraded "a SuperNode's key is not registered"
+        "the SuperLink in zone {zone} has not registered this SuperNode's key yet"
+        "wait; if it lasts, read the log of zonemesh-superlink in that VM; `zonemesh zone list`: does this zone's grant let it train?";
+    NodeNotOnline "F515" Degraded "a SuperNode is not online"
+        "Flower runs here, and the SuperLink in zone {zone} does not have it online"
+        "wait; if it lasts longer than two minutes, read Flower's log in {vm:state_dir}/log";
+    ControlRefused "F516" Degraded "SuperNodes cannot be registered"
+        "this SuperLink cannot be told or asked which SuperNodes take part: {reason}"
+        "who takes part already goes on; `flwr supernode list` and Flower's log in {vm:state_dir}/log say more";
 }
 
 impl Code {

@@ -4,6 +4,7 @@
 //! that what stands in it may go into a certificate, a file or a command line. It refuses to know
 //! whether the zone was entitled to say it (`registry`). Encoding is in `wire`, signing in `signed`.
 
+mod admission;
 mod ca;
 mod certificate;
 mod pem;
@@ -23,6 +24,9 @@ use crate::key::WireGuardPublicKey;
 use crate::name::{FederationName, ZoneName};
 use crate::time::UnixMillis;
 
+pub use admission::{
+    Admission, AdmissionState, AdmittedNode, MAX_ADMITTED, NodeKeyDigest, node_key_digest,
+};
 pub use ca::{CaCertificate, CaSet, CaState};
 pub use certificate::{GatewayCertificate, SignedGatewayCertificate};
 pub use pem::CertificateDer;

@@ -80,4 +80,6 @@ pub struct ZoneSuperNode {
     pub ca: Option<CertificateHash>,
     /// True if its companion speaks to its gateway.
     pub is_online: bool,
+    /// True if its Flower was started and its SuperLink does not say that it has it online.
+    pub is_connecting: bool,
 }

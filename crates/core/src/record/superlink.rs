@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::HeldCa;
+use super::{AdmittedNode, HeldCa};
 use crate::name::FederationName;
 
 /// How SuperNodes talk to a SuperLink.
@@ -124,6 +124,8 @@ pub struct SuperLink {
     pub dns_name: Option<String>,
     /// The CA certificates that it holds.
     pub cas: Vec<HeldCa>,
+    /// Which SuperNodes it admits, where it admits by key only.
+    pub admitted: Option<Vec<AdmittedNode>>,
     /// The SuperLink VM's clock minus its gateway's, in milliseconds.
     pub clock_offset_ms: i64,
 }

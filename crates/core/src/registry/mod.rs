@@ -11,6 +11,7 @@
 
 mod held;
 mod lookup;
+mod members;
 mod outcome;
 mod own;
 mod trust;
@@ -31,6 +32,7 @@ use crate::member::{Member, MembershipError, OutOfBounds};
 use crate::mesh::RootHash;
 pub use held::HeldRecord;
 pub use lookup::{FoundSuperLink, SignedRevocation};
+pub use members::FederationMember;
 pub use outcome::{RecordAccepted, RecordCounters, RecordRejected};
 pub use own::{PreparedRecord, PublishError, PublishedRecord};
 pub use trust::{MembershipChange, Standing, TrustNews};

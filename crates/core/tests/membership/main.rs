@@ -8,6 +8,7 @@ mod attestation;
 mod authorities;
 mod change;
 mod invitation;
+mod members;
 mod mesh;
 mod model;
 mod overtaken;

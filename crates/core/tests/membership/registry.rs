@@ -17,7 +17,7 @@ use crate::mesh::{
     NOW, by, careless, grant, granted, identity, mesh, mesh_of, name, owner, request, revocation,
 };
 
-fn content(zone: u8) -> RecordContent {
+pub(crate) fn content(zone: u8) -> RecordContent {
     RecordContent {
         gateways: Vec::new(),
         prefixes: request(zone).prefixes,
@@ -323,6 +323,7 @@ fn claim(zone: u8, registry: &mut Registry) {
         transport: FlowerTransport::Grpc,
         readiness: Readiness::Ready,
         clock_offset_ms: 0,
+        admitted: None,
         dns_name: None,
         cas: Vec::new(),
     }];

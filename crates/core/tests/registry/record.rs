@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use zonemesh_core::record::{
-    CaCertificate, CaSet, CaState, CertificateDer, EndpointKind, FlowerTransport, FurtherEndpoint,
-    HeldCa, Lane, MAX_ENDPOINTS, MAX_RECORD_BYTES, MAX_SUPERNODES, MAX_TUNNEL_IPS, Readiness,
-    RecordContent, SignedRecord, SignedRecordError, TransitOffer, ZoneRecord, ZoneSuperNode,
+    Admission, AdmissionState, AdmittedNode, CaCertificate, CaSet, CaState, CertificateDer,
+    EndpointKind, FlowerTransport, FurtherEndpoint, HeldCa, Lane, MAX_ADMITTED, MAX_ENDPOINTS,
+    MAX_RECORD_BYTES, MAX_SUPERNODES, MAX_TUNNEL_IPS, Readiness, RecordContent, SignedRecord,
+    SignedRecordError, TransitOffer, ZoneRecord, ZoneSuperNode,
 };
 
 use crate::zones::{draft, identity, name, proof, record, signed, superlink, wireguard};
@@ -139,6 +140,15 @@ fn full() -> RecordContent {
     content.superlinks[0].readiness = Readiness::Lost;
     content.superlinks[0].dns_name = Some("superlink.hospital.example".to_owned());
     content.superlinks[0].cas = vec![HeldCa { certificate: [7; 32], state: CaState::Next }];
+    let admitted = |number: usize| AdmittedNode {
+        key: [number as u8; 16],
+        admission: Admission {
+            state: AdmissionState::of(1 + number as i32 % 4),
+            node_id: u64::MAX - number as u64,
+            online_since: 1_800_000_000,
+        },
+    };
+    content.superlinks[0].admitted = Some((0..MAX_ADMITTED).map(admitted).collect());
     content.release = Some("0.2.0".to_owned());
     content.transit = Some(TransitOffer { zones: vec![name(2)], bytes_per_second: 1 << 20 });
     let node = |number: usize| ZoneSuperNode {
@@ -146,6 +156,7 @@ fn full() -> RecordContent {
         public_key: vec![number as u8; 120],
         ca: Some([7; 32]),
         is_online: number.is_multiple_of(2),
+        is_connecting: number.is_multiple_of(3),
     };
     content.supernodes = (0..MAX_SUPERNODES).map(node).collect();
     content
@@ -179,6 +190,9 @@ fn each_list_is_bounded() {
     assert_eq!(path, "superlinks[0].addresses");
     let cas = vec![HeldCa { certificate: [7; 32], state: CaState::Next }; 9];
     assert_eq!(too_many(&|c| c.superlinks[0].cas.clone_from(&cas)), "superlinks[0].cas");
+    let admitted = full().superlinks[0].admitted.clone().unwrap()[0];
+    let path = too_many(&|c| c.superlinks[0].admitted = Some(vec![admitted; MAX_ADMITTED + 1]));
+    assert_eq!(path, "superlinks[0].admitted");
     let long = ZoneSuperNode { public_key: vec![7; 161], ..node.clone() };
     let path = too_many(&|c| c.supernodes = vec![long.clone()]);
     assert_eq!(path, "supernodes[0].public_key");

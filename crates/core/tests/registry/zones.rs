@@ -62,6 +62,7 @@ pub(crate) fn superlink(zone: u8) -> SuperLink {
         readiness: Readiness::Ready,
         tls_name: federation().superlink_tls_name(),
         clock_offset_ms: -3,
+        admitted: None,
         dns_name: None,
         cas: Vec::new(),
     }

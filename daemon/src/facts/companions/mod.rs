@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use zonemesh_core::companion::{CompanionId, CompanionReport};
 use zonemesh_core::name::FederationName;
-use zonemesh_core::record::ZoneSuperNode;
+use zonemesh_core::record::{NodeKeyDigest, ZoneSuperNode, node_key_digest};
 use zonemesh_core::time::UnixMillis;
 use zonemesh_core::token::VmRole;
 
@@ -160,6 +160,13 @@ impl CompanionBoard {
         has_had_time && its.all(|(_, one)| one.is_missed(now))
     }
 
+    /// What stands for the key that the SuperNode of this VM has reported, if it has.
+    pub(crate) fn node_key(&self, id: &CompanionId) -> Option<NodeKeyDigest> {
+        let known = self.lock();
+        let report = known.get(id)?.report.as_ref()?;
+        (!report.public_key.is_empty()).then(|| node_key_digest(&report.public_key))
+    }
+
     /// The SuperNodes whose keys are known, as the zone says them.
     pub(crate) fn supernodes(&self, now: Instant) -> Vec<ZoneSuperNode> {
         let mut known = self.lock();
@@ -168,6 +175,7 @@ impl CompanionBoard {
         let before = self.said_before.iter().filter(|_| since_begun < REMEMBERED);
         let before = before.map(|node| ZoneSuperNode {
             is_online: node.is_online && since_begun < MISSED_AFTER,
+            is_connecting: false,
             ..node.clone()
         });
         said::choose(&known, before, now)
@@ -380,6 +388,7 @@ mod tests {
             public_key: vec![1; 91],
             ca: None,
             is_online: true,
+            is_connecting: false,
         };
         let board = Arc::new(CompanionBoard::new(vec![before.clone()]));
         assert_eq!(board.supernodes(start + 2 * REMEMBERED), vec![before.clone()]);

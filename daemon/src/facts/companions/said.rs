@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Instant;
 
-use zonemesh_core::companion::CompanionId;
+use zonemesh_core::companion::{CompanionId, ReportedState, SuperNodeState};
 use zonemesh_core::record::{CaState, MAX_SUPERNODES, ZoneSuperNode};
 use zonemesh_core::token::VmRole;
 
@@ -57,5 +57,6 @@ fn supernode(id: &CompanionId, companion: &KnownCompanion, now: Instant) -> Opti
         public_key: report.public_key.clone(),
         ca: newest.map(|ca| ca.certificate),
         is_online: companion.is_there(now) && !report.state.is_goodbye(),
+        is_connecting: report.state == ReportedState::SuperNode(SuperNodeState::Connecting),
     })
 }

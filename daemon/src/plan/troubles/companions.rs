@@ -11,9 +11,10 @@ use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 const MOST: usize = 64;
 /// A companion waits for somebody else: told of the federation, of the zone or of the session, or
 /// over by itself.
-const WAITS: [Code; 10] = [
+const WAITS: [Code; 11] = [
     Code::NoSuperLink,
     Code::SuperLinkNotReady,
+    Code::NodeNotRegistered,
     Code::NotServing,
     Code::ZoneUnreachable,
     Code::GatewayUnreachable,

@@ -210,13 +210,18 @@ impl VmDesk {
             let mut superlinks = draft.superlinks.iter_mut();
             let Some(said) = superlinks.find(|said| said.federation == *federation) else { return };
             let differs = |offset: &i64| offset.abs_diff(said.clock_offset_ms) >= DRIFT_MS;
-            let is_news = said.readiness != readiness || said.cas != report.cas;
+            let admitted = said.admitted.as_ref().and(report.nodes.as_ref());
+            let admits_others = admitted.is_some() && said.admitted.as_ref() != admitted;
+            let is_news = said.readiness != readiness || said.cas != report.cas || admits_others;
             // A clock that is read anew differs by some milliseconds, which is worth no record.
             if let Some(offset) = offset.filter(|offset| is_news || differs(offset)) {
                 said.clock_offset_ms = offset;
             }
             said.readiness = readiness;
             said.cas.clone_from(&report.cas);
+            if admits_others {
+                said.admitted = admitted.cloned();
+            }
         });
         published.await
     }
@@ -278,11 +283,15 @@ impl VmDesk {
             readiness: readiness.unwrap_or(Readiness::Starting),
             clock_offset_ms: wanted.clock.offset_from(now()),
             dns_name: None,
+            admitted: wanted.authenticates.then(|| {
+                let admitted = same.as_ref().and_then(|before| before.admitted.clone());
+                admitted.unwrap_or_default()
+            }),
             cas: same.map(|before| before.cas).unwrap_or_default(),
         }
     }
 
-    fn registered(&self, federation: &FederationName) -> Option<SuperLink> {
+    pub(super) fn registered(&self, federation: &FederationName) -> Option<SuperLink> {
         let superlinks = self.parts.ledger.draft().superlinks;
         superlinks.into_iter().find(|superlink| superlink.federation == *federation)
     }
@@ -304,7 +313,8 @@ impl VmDesk {
         let certificate_pem = signed.map_err(|error| {
             Status::invalid_argument(format!("csr_pem: {}", error_line(&error)))
         })?;
-        Ok(IssuedLeaf { certificate_pem, ca_pem: ca.certificate_pem().to_owned() })
+        let ca_pem = ca.certificate_pem().to_owned();
+        Ok(IssuedLeaf { certificate_pem, ca_pem, names_supernodes: true })
     }
 
     async fn publish(

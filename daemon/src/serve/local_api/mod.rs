@@ -5,6 +5,7 @@ mod authority;
 mod desk;
 mod door;
 pub(crate) mod granted;
+mod members;
 mod onegate;
 mod presence;
 mod seats;

@@ -112,6 +112,7 @@ mod tests {
             dns_name: None,
             cas: Vec::new(),
             clock_offset_ms: 0,
+            admitted: None,
         }
     }
 

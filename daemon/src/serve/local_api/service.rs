@@ -55,7 +55,7 @@ impl Local for LocalService {
         drop(self.desk.hear_keepalives(&request)?);
         let asked = FederationQuestion::try_from(request.into_inner())?;
         self.desk.may_ask(vm, &asked)?;
-        Ok(self.desk.telling(view::of(&self.desk.parts, &asked.federation)))
+        Ok(self.desk.telling(view::of(&self.desk.parts, &asked.federation, Some(vm.ip()))))
     }
 
     type SessionStream = Answers;

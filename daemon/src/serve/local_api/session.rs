@@ -20,10 +20,11 @@ use zonemesh_api::v1::{
 use zonemesh_api::wire::finding::told_next;
 use zonemesh_api::wire::local::{self as wire, CompanionHello, Registration};
 use zonemesh_core::companion::{CompanionId, ReportedState};
+use zonemesh_core::registry::FederationMember;
 
 use super::desk::{ProvenVm, VmDesk};
 use super::seats::Seat;
-use super::view;
+use super::{members, view};
 use crate::facts::companions::PresentCompanion;
 use crate::facts::keepalives::Heard;
 
@@ -54,6 +55,7 @@ pub(super) struct CompanionSession<S> {
     inbound: S,
     revision: Receiver<u64>,
     sent: Option<FederationView>,
+    sent_members: Option<Vec<FederationMember>>,
     look_at: Instant,
 }
 
@@ -83,7 +85,7 @@ where
         let present = desk.parts.companions.enter(id, release);
         let revision = desk.parts.ledger.revision();
         let look_at = Instant::now();
-        Self { desk, vm, present, seat, inbound, revision, sent: None, look_at }
+        Self { desk, vm, present, seat, inbound, revision, sent: None, sent_members: None, look_at }
     }
 
     /// What this gateway says, until either end stops. `heard` is what the companion has told of its
@@ -111,7 +113,7 @@ where
             match self.event().await {
                 SessionEvent::Look => match self.look() {
                     Ok(None) => {}
-                    Ok(Some(view)) => return Some(Ok(message(0, Answer::View(view)))),
+                    Ok(Some(news)) => return Some(Ok(message(0, news))),
                     Err(status) => return Some(Err(status)),
                 },
                 SessionEvent::Said(said) => {
@@ -144,17 +146,24 @@ where
         }
     }
 
-    /// The view, if it is another than the one that was sent. The token and the grant may have ended.
-    fn look(&mut self) -> Result<Option<FederationView>, Status> {
-        self.look_at = Instant::now() + LOOK;
+    /// What is another than what was sent: the view, then who may take part. The token and the grant
+    /// may have ended.
+    fn look(&mut self) -> Result<Option<Answer>, Status> {
+        self.look_at = Instant::now();
         self.revision.mark_unchanged();
         self.desk.may_speak(self.vm.address, &self.vm.federation, &self.vm.proof)?;
-        let now = view::of(&self.desk.parts, &self.vm.federation);
-        if self.sent.as_ref().is_some_and(|sent| view::is_same(sent, &now)) {
-            return Ok(None);
+        let now = view::of(&self.desk.parts, &self.vm.federation, Some(self.vm.address.ip()));
+        if !self.sent.as_ref().is_some_and(|sent| view::is_same(sent, &now)) {
+            self.sent = Some(now.clone());
+            return Ok(Some(Answer::View(now)));
         }
-        self.sent = Some(now.clone());
-        Ok(Some(now))
+        let members = members::of(&self.desk, &self.vm);
+        if members.is_some() && members != self.sent_members {
+            self.sent_members.clone_from(&members);
+            return Ok(members.map(wire::members).map(Answer::Members));
+        }
+        self.look_at += LOOK;
+        Ok(None)
     }
 
     /// The answer to a message; an error ends the session.

@@ -1,14 +1,29 @@
 //! A federation as the VMs of this zone see it.
 
+use std::net::IpAddr;
+
 use zonemesh_api::v1::{FederationView, ZoneRevocation};
 use zonemesh_api::wire::local::{AnsweringGateway, federation_view};
+use zonemesh_core::companion::CompanionId;
 use zonemesh_core::name::FederationName;
+use zonemesh_core::token::VmRole;
 
 use super::LocalParts;
 use crate::facts::ledger::now;
 
-/// What this gateway knows about `federation` now.
-pub(crate) fn of(parts: &LocalParts, federation: &FederationName) -> FederationView {
+/// What this gateway knows about `federation` now, for a VM at this address, if one asks for its own
+/// SuperNode.
+pub(crate) fn of(
+    parts: &LocalParts,
+    federation: &FederationName,
+    vm: Option<IpAddr>,
+) -> FederationView {
+    let node = vm.map(|vm| CompanionId {
+        vm: vm.to_canonical(),
+        role: VmRole::SuperNode,
+        federation: federation.clone(),
+    });
+    let asks_about = node.and_then(|node| parts.companions.node_key(&node));
     let revision = *parts.ledger.revision().borrow();
     parts.ledger.read(|registry| {
         let found = registry.find_superlink(federation);
@@ -18,6 +33,7 @@ pub(crate) fn of(parts: &LocalParts, federation: &FederationName) -> FederationV
             zone_reachable: found.is_some_and(|found| parts.reach.reaches(found.zone)),
             superlink_gateway_offset_ms: found
                 .and_then(|found| parts.reach.clock_offset(found.zone)),
+            asks_about,
         };
         FederationView {
             zone_revoked: registry.own_revocation().map(ZoneRevocation::from),

@@ -118,7 +118,7 @@ impl ViewDesk {
     ) -> Result<ViewedFederation, ViewRefusal> {
         self.authority.may_read((vm, 0).into())?;
         granted::check(&self.parts.ledger, None, federation)?;
-        let seen = FederationAnswer::try_from(view::of(&self.parts, federation))?;
+        let seen = FederationAnswer::try_from(view::of(&self.parts, federation, None))?;
         Ok(ViewedFederation::of(seen))
     }
 

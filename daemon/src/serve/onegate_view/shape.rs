@@ -200,6 +200,8 @@ mod tests {
             clock_offset_ms: Some(3),
             zone_reachable: true,
             conflict: false,
+            authenticates: true,
+            node: None,
         }
     }
 

@@ -10,6 +10,7 @@ mod onegate_view;
 mod stock_onegate_client;
 mod superlink_addresses;
 mod superlink_restart_with_database;
+mod supernode_authentication;
 mod supernode_boots_before_superlink;
 mod wan_cut_of_30_s_mid_round;
 mod zone_is_out;

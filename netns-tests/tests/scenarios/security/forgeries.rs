@@ -66,6 +66,7 @@ fn forgeries(
         readiness: Readiness::Ready,
         tls_name: "superlink.health-eu.zonemesh.internal".to_owned(),
         clock_offset_ms: 0,
+        admitted: None,
         dns_name: None,
         cas: Vec::new(),
     };

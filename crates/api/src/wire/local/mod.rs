@@ -3,6 +3,7 @@
 //! [`FederationQuestion`] is asked once, a companion speaks in a session; [`FederationAnswer`] is what
 //! both are shown. Each is written and read here only: a companion's words are the daemon's.
 
+mod admission;
 mod session;
 
 use std::fmt;
@@ -11,7 +12,10 @@ use std::net::IpAddr;
 use zeroize::Zeroizing;
 use zonemesh_core::membership::SignedTrustItem;
 use zonemesh_core::name::{FederationName, ZoneName};
-use zonemesh_core::record::{CaCertificate, CaSet, CaState, FlowerTransport, Readiness};
+use zonemesh_core::record::{
+    Admission, AdmittedNode, CaCertificate, CaSet, CaState, FlowerTransport, NodeKeyDigest,
+    Readiness,
+};
 use zonemesh_core::registry::{FoundSuperLink, SignedRevocation};
 use zonemesh_core::time::UnixMillis;
 use zonemesh_core::token::{VmRole, VmToken};
@@ -20,6 +24,7 @@ use super::trust::trust_items;
 use super::{WireError, WireProblem, addresses, name, port, readiness, transport};
 use crate::v1;
 
+pub use admission::{members, named_members};
 pub use session::{CompanionHello, Registration, report};
 
 /// Writes what a gateway shows of its zone.
@@ -114,6 +119,13 @@ impl From<FederationQuestion> for v1::ResolveRequest {
     }
 }
 
+fn at_most(field: &str, found: usize, most: usize) -> Result<(), WireError> {
+    match found > most {
+        true => Err(WireError::new(field, WireProblem::TooMany)),
+        false => Ok(()),
+    }
+}
+
 fn required(field: &str, text: &str) -> Result<(), WireError> {
     match text.is_empty() {
         true => Err(WireError::new(field, WireProblem::Missing)),
@@ -132,6 +144,8 @@ pub struct AnsweringGateway {
     pub zone_reachable: bool,
     /// The clock of the SuperLink's gateway minus its own, if known; 0 if that gateway is itself.
     pub superlink_gateway_offset_ms: Option<i64>,
+    /// The key of the SuperNode whose companion asks, if it has reported one.
+    pub asks_about: Option<NodeKeyDigest>,
 }
 
 /// Writes what a gateway knows about a federation.
@@ -165,6 +179,10 @@ pub fn federation_view(
     view.superlink_clock_offset_ms = offset;
     view.zone_reachable = gateway.zone_reachable;
     view.conflict = found.conflict;
+    view.authenticates = superlink.admitted.is_some();
+    let digest = gateway.asks_about;
+    let listed = superlink.admitted.iter().flatten().find(|node| Some(node.key) == digest);
+    view.node = listed.map(v1::AdmittedNode::from);
     view
 }
 
@@ -253,6 +271,10 @@ pub struct RegisteredSuperLink {
     pub zone_reachable: bool,
     /// True if more than one zone claims the federation.
     pub conflict: bool,
+    /// True if it admits SuperNodes by their keys only.
+    pub authenticates: bool,
+    /// What it says of this VM's SuperNode, if that was in Flower's list when it was asked.
+    pub node: Option<AdmittedNode>,
 }
 
 /// A CA certificate of a federation, as Flower is given it.
@@ -265,6 +287,12 @@ pub struct TrustedCa {
 }
 
 impl RegisteredSuperLink {
+    /// Where the SuperNode with this key stands in Flower's list, if that is known.
+    #[must_use]
+    pub fn admission_of(&self, key: NodeKeyDigest) -> Option<Admission> {
+        self.node.filter(|node| node.key == key).map(|node| node.admission)
+    }
+
     /// The CA certificates to trust, in PEM.
     #[must_use]
     pub fn ca_pems(&self) -> Vec<&str> {
@@ -316,6 +344,8 @@ impl TryFrom<v1::FederationView> for RegisteredSuperLink {
             clock_offset_ms: wire.superlink_clock_offset_ms,
             zone_reachable: wire.zone_reachable,
             conflict: wire.conflict,
+            authenticates: wire.authenticates,
+            node: wire.node.map(AdmittedNode::try_from).transpose()?,
         })
     }
 }

@@ -20,7 +20,8 @@ use zonemesh_core::token::{VmRole, VmToken};
 
 use super::super::onegate::OneGateIdentity;
 use super::super::{WireError, WireProblem, addresses, hash, name, port, transport};
-use super::{ShownToken, required};
+use super::admission::{listed_nodes, node_list};
+use super::{ShownToken, at_most, required};
 use crate::v1;
 use crate::v1::companion_message::Body as Said;
 
@@ -67,6 +68,8 @@ pub struct Registration {
     pub csr_pem: String,
     /// The VM's clock.
     pub clock: UnixMillis,
+    /// It is to admit SuperNodes by their keys only.
+    pub authenticates: bool,
 }
 
 impl TryFrom<v1::CompanionHello> for CompanionHello {
@@ -112,6 +115,7 @@ impl TryFrom<v1::SuperLinkRegistration> for Registration {
             transport: transport("transport", wire.transport)?,
             csr_pem: wire.csr_pem,
             clock: UnixMillis(wire.clock_unix_ms),
+            authenticates: wire.authenticates,
         })
     }
 }
@@ -126,6 +130,7 @@ impl From<Registration> for Said {
             transport: registration.transport.number(),
             csr_pem: registration.csr_pem,
             clock_unix_ms: registration.clock.0,
+            authenticates: registration.authenticates,
         })
     }
 }
@@ -164,6 +169,7 @@ pub fn report(wire: v1::CompanionReport, role: VmRole) -> Result<CompanionReport
             .filter(|seconds| *seconds != 0)
             .map(|seconds| Duration::from_secs(seconds.into())),
         echo_port: u16::try_from(wire.echo_port).ok().filter(|port| *port != 0),
+        nodes: wire.nodes.map(listed_nodes).transpose()?,
     })
 }
 
@@ -192,6 +198,7 @@ impl From<CompanionReport> for Said {
                 .again_after
                 .map_or(0, |time| u32::try_from(time.as_secs()).unwrap_or(u32::MAX)),
             echo_port: report.echo_port.map_or(0, u32::from),
+            nodes: report.nodes.as_deref().map(node_list),
         })
     }
 }
@@ -219,11 +226,4 @@ fn finding(wire: v1::CompanionFinding) -> Result<ReportedFinding, WireError> {
 fn held_ca(wire: &v1::HeldCaCertificate) -> Result<Option<HeldCa>, WireError> {
     let certificate = hash("cas.sha256", &wire.sha256)?;
     Ok(CaState::of(wire.state).map(|state| HeldCa { certificate, state }))
-}
-
-fn at_most(field: &str, found: usize, most: usize) -> Result<(), WireError> {
-    match found > most {
-        true => Err(WireError::new(field, WireProblem::TooMany)),
-        false => Ok(()),
-    }
 }

@@ -11,8 +11,8 @@ use ipnet::IpNet;
 use super::super::certificate::signed_certificate;
 use super::super::text::{self, TextProblem};
 use super::super::{
-    CertificateDer, MAX_CAS, MAX_ENDPOINTS, MAX_FEDERATIONS, MAX_GATEWAYS, MAX_LANES, MAX_PREFIXES,
-    MAX_PROOFS, MAX_SUPERLINK_ADDRESSES, MAX_SUPERNODES, MAX_TUNNEL_IPS,
+    CertificateDer, MAX_ADMITTED, MAX_CAS, MAX_ENDPOINTS, MAX_FEDERATIONS, MAX_GATEWAYS, MAX_LANES,
+    MAX_PREFIXES, MAX_PROOFS, MAX_SUPERLINK_ADDRESSES, MAX_SUPERNODES, MAX_TUNNEL_IPS,
 };
 use super::slots;
 use super::{
@@ -205,6 +205,10 @@ fn superlink(wire: WireSuperLink) -> Result<SuperLink> {
         clock_offset_ms: wire.clock_offset_ms,
         dns_name: optional("dns_name", wire.dns_name, text::dns_name)?,
         cas: known(at_most(MAX_CAS, "cas", wire.cas, slots::held_ca)?),
+        admitted: match wire.authenticates {
+            true => Some(at_most(MAX_ADMITTED, "admitted", wire.admitted, slots::admitted_node)?),
+            false => None,
+        },
     })
 }
 

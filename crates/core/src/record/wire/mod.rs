@@ -17,7 +17,7 @@ use crate::key::{KeyError, WireGuardPublicKey};
 use crate::name::NameError;
 use crate::time::UnixMillis;
 
-use slots::{WireFurtherEndpoint, WireHeldCa, WireSuperNode, WireTransitOffer};
+use slots::{WireAdmittedNode, WireFurtherEndpoint, WireHeldCa, WireSuperNode, WireTransitOffer};
 
 pub(crate) mod decode;
 mod slots;
@@ -72,6 +72,9 @@ pub enum Problem {
     /// A hash of another kind.
     #[error("a hash has 32 bytes, this one has {0}")]
     HashLength(usize),
+    /// A digest of a key of another kind.
+    #[error("a digest of a key has 16 bytes, this one has {0}")]
+    DigestLength(usize),
     /// Required and absent.
     #[error("missing")]
     Missing,
@@ -211,6 +214,11 @@ struct WireSuperLink {
     dns_name: String,
     #[prost(message, repeated, tag = "11")]
     cas: Vec<WireHeldCa>,
+    /// That it admits by key only.
+    #[prost(bool, tag = "12")]
+    authenticates: bool,
+    #[prost(message, repeated, tag = "13")]
+    admitted: Vec<WireAdmittedNode>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -323,6 +331,8 @@ impl From<&SuperLink> for WireSuperLink {
             clock_offset_ms: superlink.clock_offset_ms,
             dns_name: superlink.dns_name.clone().unwrap_or_default(),
             cas: superlink.cas.iter().map(WireHeldCa::from).collect(),
+            authenticates: superlink.admitted.is_some(),
+            admitted: superlink.admitted.iter().flatten().map(WireAdmittedNode::from).collect(),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::super::slots::{
 };
 use super::Problem;
 use super::decode::{Result, at_most, bad, endpoint, name};
-use crate::record::CaState;
+use crate::record::{Admission, AdmissionState, AdmittedNode, CaState};
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct WireFurtherEndpoint {
@@ -46,6 +46,20 @@ pub(super) struct WireSuperNode {
     ca: Vec<u8>,
     #[prost(bool, tag = "4")]
     is_online: bool,
+    #[prost(bool, tag = "5")]
+    is_connecting: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct WireAdmittedNode {
+    #[prost(bytes = "vec", tag = "1")]
+    key: Vec<u8>,
+    #[prost(int32, tag = "2")]
+    state: i32,
+    #[prost(fixed64, tag = "3")]
+    node_id: u64,
+    #[prost(uint64, tag = "4")]
+    online_since: u64,
 }
 
 impl From<&FurtherEndpoint> for WireFurtherEndpoint {
@@ -80,7 +94,15 @@ impl From<&ZoneSuperNode> for WireSuperNode {
             public_key: node.public_key.clone(),
             ca: node.ca.map_or(Vec::new(), Vec::from),
             is_online: node.is_online,
+            is_connecting: node.is_connecting,
         }
+    }
+}
+
+impl From<&AdmittedNode> for WireAdmittedNode {
+    fn from(node: &AdmittedNode) -> Self {
+        let Admission { state, node_id, online_since } = node.admission;
+        Self { key: node.key.to_vec(), state: state.number(), node_id, online_since }
     }
 }
 
@@ -128,5 +150,15 @@ pub(super) fn supernode(wire: WireSuperNode) -> Result<ZoneSuperNode> {
         public_key: wire.public_key,
         ca,
         is_online: wire.is_online,
+        is_connecting: wire.is_connecting,
     })
+}
+
+pub(super) fn admitted_node(wire: WireAdmittedNode) -> Result<AdmittedNode> {
+    let length = wire.key.len();
+    let key = wire.key.try_into();
+    let key = key.map_err(|_wrong_length| bad("key", Problem::DigestLength(length)))?;
+    let (node_id, online_since) = (wire.node_id, wire.online_since);
+    let state = AdmissionState::of(wire.state);
+    Ok(AdmittedNode { key, admission: Admission { state, node_id, online_since } })
 }

@@ -39,6 +39,7 @@ fn superlink(host: u8) -> zonemesh_core::record::SuperLink {
         transport: zonemesh_core::record::FlowerTransport::Grpc,
         readiness: zonemesh_core::record::Readiness::Ready,
         clock_offset_ms: 0,
+        admitted: None,
         dns_name: None,
         cas: Vec::new(),
     }

@@ -1,27 +1,32 @@
 //! OneGate, played as unkind as the real server is.
 //!
 //! Copied of it: who shows a wrong token gets 401; errors are plain text that calls itself JSON; a
-//! value with a comma, a bracket or a backslash ends in 500 and is not stored; `type=2` erases;
-//! numbers are texts; a service without `extended` tells no attributes; a VM of no service gets 400;
-//! a terminated VM stays listed with all that it had published; any VM may write the attributes of
-//! another. What it does of itself at boot and under load: it answers 500, never, something else, or is not there at all.
+//! value with a comma, a bracket or a backslash is damaged or ends in 500; `type=2` erases; numbers
+//! are texts; a service without `extended` tells no attributes; a VM of no service gets 400; a
+//! terminated VM stays listed with all that it had published, and its token is still good; any VM of
+//! a service may write the attributes of another. What it does of itself at boot and under load: it
+//! answers 500, never, something else, or is not there at all.
 
-use std::collections::BTreeMap;
+mod request;
+mod service;
+
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
-use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
 use crate::LOOPBACK;
+use request::AskedOneGate;
+use service::{OneGateService, onegate_token};
 
 /// The VM that asks.
 pub const ONEGATE_VM: &str = "7";
-const ONEGATE_TOKEN: &str = "dG9rZW4=";
+/// The role of a VM of which nothing else is said.
+const USUAL_ROLE: &str = "supernode";
 /// The states that people meet.
 pub const VM_ACTIVE: &str = "3";
 /// Terminated.
@@ -38,19 +43,17 @@ pub enum OneGateFault {
     Garbage,
 }
 
-/// A VM of the service.
-#[derive(Debug, Default)]
-struct ListedVm {
-    state: String,
-    external_ip: Option<String>,
-    attributes: BTreeMap<String, String>,
+/// A fault, and what a question has in it to meet it.
+#[derive(Debug)]
+struct FaultOfSome {
+    fault: OneGateFault,
+    about: String,
 }
 
 #[derive(Debug, Default)]
 struct OneGateState {
-    vms: BTreeMap<String, ListedVm>,
-    fault: Option<OneGateFault>,
-    has_no_service: bool,
+    service: OneGateService,
+    fault: Option<FaultOfSome>,
     asked: Vec<String>,
 }
 
@@ -70,10 +73,15 @@ impl Drop for TestOneGate {
 impl TestOneGate {
     /// One that works, with the VM that asks.
     pub fn start() -> Self {
-        let listener = StdTcpListener::bind((LOOPBACK, 0)).unwrap();
+        let onegate = Self::serving(StdTcpListener::bind((LOOPBACK, 0)).unwrap());
+        onegate.has_vm(ONEGATE_VM, VM_ACTIVE);
+        onegate
+    }
+
+    /// One that works, here; its service has no VM yet.
+    pub fn serving(listener: StdTcpListener) -> Self {
         let address = listener.local_addr().unwrap();
         let mut onegate = Self { address, state: Arc::default(), serving: None };
-        onegate.has_vm(ONEGATE_VM, VM_ACTIVE);
         onegate.serve(listener);
         onegate
     }
@@ -117,10 +125,15 @@ impl TestOneGate {
 
     /// What CONTEXT says of it.
     pub fn variables(&self) -> Vec<(String, String)> {
+        self.variables_of(ONEGATE_VM)
+    }
+
+    /// What the CONTEXT of this VM says of it.
+    pub fn variables_of(&self, id: &str) -> Vec<(String, String)> {
         [
             ("ONEGATE_ENDPOINT", format!("http://{}/", self.address)),
-            ("VMID", ONEGATE_VM.to_owned()),
-            ("TOKENTXT", ONEGATE_TOKEN.to_owned()),
+            ("VMID", id.to_owned()),
+            ("TOKENTXT", onegate_token(id)),
         ]
         .map(|(key, value)| (key.to_owned(), value))
         .into()
@@ -128,30 +141,52 @@ impl TestOneGate {
 
     /// How it fails from now on, if it does.
     pub fn fails(&self, fault: Option<OneGateFault>) {
-        self.state.lock().unwrap().fault = fault;
+        self.state.lock().unwrap().fault =
+            fault.map(|fault| FaultOfSome { fault, about: String::new() });
+    }
+
+    /// How it fails from now on, where this is part of a question's method, path and form.
+    pub fn fails_about(&self, about: &str, fault: OneGateFault) {
+        self.state.lock().unwrap().fault = Some(FaultOfSome { fault, about: about.to_owned() });
     }
 
     /// The VMs are in no service.
     pub fn has_no_service(&self) {
-        self.state.lock().unwrap().has_no_service = true;
+        self.state.lock().unwrap().service.is_none = true;
     }
 
     /// A VM of the service is in this state.
     pub fn has_vm(&self, id: &str, state: &str) {
-        let mut known = self.state.lock().unwrap();
-        known.vms.entry(id.to_owned()).or_default().state = state.to_owned();
+        let number = id.parse().unwrap();
+        self.state.lock().unwrap().service.vm_is(id, USUAL_ROLE, number).state = state.to_owned();
+    }
+
+    /// OneFlow has made a VM of this role, under the role's next number.
+    pub fn makes_vm(&self, id: &str, role: &str) {
+        let service = &mut self.state.lock().unwrap().service;
+        let number = service.next_number(role);
+        service.vm_is(id, role, number).state = VM_ACTIVE.to_owned();
+    }
+
+    /// How many VMs of this role OneFlow is to have made in the end.
+    pub fn wants(&self, role: &str, cardinality: usize) {
+        self.state.lock().unwrap().service.wants(role, cardinality);
+    }
+
+    /// OneFlow has terminated a VM, and its role forgets it.
+    pub fn leaves_role(&self, id: &str) {
+        self.state.lock().unwrap().service.leaves_role(id);
     }
 
     /// The NIC of a VM has an address outside, which is translated to its own.
     pub fn has_external_ip(&self, id: &str, address: &str) {
-        let mut known = self.state.lock().unwrap();
-        known.vms.get_mut(id).unwrap().external_ip = Some(address.to_owned());
+        self.state.lock().unwrap().service.vm(id).external_ip = Some(address.to_owned());
     }
 
     /// Somebody writes an attribute of a VM, or erases it.
     pub fn write(&self, id: &str, key: &str, value: Option<&str>) {
         let mut known = self.state.lock().unwrap();
-        let attributes = &mut known.vms.get_mut(id).unwrap().attributes;
+        let attributes = &mut known.service.vm(id).attributes;
         match value {
             Some(value) => drop(attributes.insert(key.to_owned(), value.to_owned())),
             None => drop(attributes.remove(key)),
@@ -160,7 +195,7 @@ impl TestOneGate {
 
     /// An attribute of a VM.
     pub fn attribute(&self, id: &str, key: &str) -> Option<String> {
-        self.state.lock().unwrap().vms[id].attributes.get(key).cloned()
+        self.state.lock().unwrap().service.vm(id).attributes.get(key).cloned()
     }
 
     /// What it was asked so far: method, path and form.
@@ -170,17 +205,18 @@ impl TestOneGate {
 }
 
 async fn answer(mut stream: TcpStream, state: Arc<Mutex<OneGateState>>) {
-    let Some(request) = request(&mut stream).await else { return };
+    let Some(request) = AskedOneGate::read(&mut stream).await else { return };
     let fault = {
         let mut state = state.lock().unwrap();
         state.asked.push(request.what.clone());
-        state.fault
+        let met = state.fault.as_ref().filter(|some| request.what.contains(&some.about));
+        met.map(|some| some.fault)
     };
     let (status, body) = match fault {
         Some(OneGateFault::Hang) => return std::future::pending().await,
         Some(OneGateFault::Error) => (500, "Internal server error".to_owned()),
         Some(OneGateFault::Garbage) => (200, "<html>It works!</html>".to_owned()),
-        None => state.lock().unwrap().answer(&request),
+        None => state.lock().unwrap().service.answer(&request),
     };
     let head = format!(
         "HTTP/1.1 {status} -\r\nContent-Type: application/json;charset=utf-8\r\nContent-Length: {}\r\n\
@@ -188,110 +224,6 @@ async fn answer(mut stream: TcpStream, state: Arc<Mutex<OneGateState>>) {
         body.len()
     );
     let _gone = stream.write_all((head + &body).as_bytes()).await;
-}
-
-struct AskedOneGate {
-    /// Method, path and form with spaces between.
-    what: String,
-    is_allowed: bool,
-}
-
-async fn request(stream: &mut TcpStream) -> Option<AskedOneGate> {
-    let mut bytes = Vec::new();
-    let (head, rest) = loop {
-        let mut buffer = [0_u8; 4096];
-        let read = stream.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
-        bytes.extend_from_slice(&buffer[..read]);
-        let text = String::from_utf8(bytes.clone()).ok()?;
-        if let Some((head, rest)) = text.split_once("\r\n\r\n") {
-            break (head.to_owned(), rest.to_owned());
-        }
-    };
-    let header = |name: &str| {
-        let mut lines = head.lines().skip(1).filter_map(|line| line.split_once(": "));
-        lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
-    };
-    let length = header("content-length").map_or(0, |length| length.parse().unwrap());
-    let mut body = rest.into_bytes();
-    while body.len() < length {
-        let mut buffer = [0_u8; 4096];
-        let read = stream.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
-        body.extend_from_slice(&buffer[..read]);
-    }
-    let first = head.lines().next()?.trim_end_matches(" HTTP/1.1").to_owned();
-    let form = String::from_utf8(body).ok()?;
-    let shown = [header("x-onegate-vmid"), header("x-onegate-token")];
-    let is_allowed = shown == [Some(ONEGATE_VM.to_owned()), Some(ONEGATE_TOKEN.to_owned())];
-    Some(AskedOneGate { what: format!("{first} {form}").trim_end().to_owned(), is_allowed })
-}
-
-impl OneGateState {
-    fn answer(&mut self, asked: &AskedOneGate) -> (u16, String) {
-        if !asked.is_allowed {
-            return (401, "Not authorized".to_owned());
-        }
-        match asked.what.as_str() {
-            "GET /vm" => (200, json!({"VM": self.vm(ONEGATE_VM, true)}).to_string()),
-            "GET /service" | "GET /service?extended=true" if self.has_no_service => {
-                (400, format!("VM {ONEGATE_VM} does not belong to any service"))
-            }
-            "GET /service" => (200, self.service(false)),
-            "GET /service?extended=true" => (200, self.service(true)),
-            other => match other.strip_prefix("PUT /vm ") {
-                Some(form) => self.put(form),
-                None => (400, "OneGate server doesn't support this feature".to_owned()),
-            },
-        }
-    }
-
-    fn put(&mut self, form: &str) -> (u16, String) {
-        let field = |name: &str| {
-            let mut fields = form.split('&').filter_map(|field| field.split_once('='));
-            fields.find(|(key, _)| *key == name).map(|(_, value)| unescaped(value))
-        };
-        let data = field("data").unwrap_or_default();
-        if data.contains([',', '[', ']', '\\']) {
-            return (500, "Internal server error".to_owned());
-        }
-        let attributes = &mut self.vms.get_mut(ONEGATE_VM).unwrap().attributes;
-        match (field("type").as_deref(), data.split_once('=')) {
-            (Some("2"), _) => drop(attributes.remove(&data)),
-            (_, Some((key, value))) => drop(attributes.insert(key.to_owned(), value.to_owned())),
-            (_, None) => return (500, "Internal server error".to_owned()),
-        }
-        (200, String::new())
-    }
-
-    fn vm(&self, id: &str, is_extended: bool) -> Value {
-        let name = format!("supernode_{id}_(service_3)");
-        if !is_extended {
-            return json!({"ID": id, "UID": "0", "UNAME": "oneadmin", "NAME": name});
-        }
-        let ListedVm { state, attributes, external_ip } = &self.vms[id];
-        let nic = match external_ip {
-            Some(external) => json!({"IP": "10.10.10.5", "EXTERNAL_IP": external}),
-            None => json!({"IP": "10.10.10.5"}),
-        };
-        json!({"ID": id, "NAME": name, "STATE": state, "LCM_STATE": "3",
-               "USER_TEMPLATE": attributes, "TEMPLATE": {"NIC": [nic]}})
-    }
-
-    fn service(&self, is_extended: bool) -> String {
-        let node = |id: &String| {
-            let vm = self.vm(id, is_extended);
-            json!({"deploy_id": id.parse::<u32>().unwrap(), "running": null, "vm_info": {"VM": vm}})
-        };
-        let nodes: Vec<Value> = self.vms.keys().map(node).collect();
-        let role = |name: &str, nodes: Vec<Value>| json!({"name": name, "cardinality": nodes.len(), "state": "2", "nodes": nodes});
-        let roles = [role("idle", Vec::new()), role("supernode", nodes)];
-        json!({"SERVICE": {"name": "site", "id": "3", "state": 2, "roles": roles}}).to_string()
-    }
-}
-
-/// A value of a form; of what is escaped, whatever this server is told.
-fn unescaped(value: &str) -> String {
-    let pairs = [("%3D", "="), ("%2B", "+"), ("%2F", "/"), ("%3A", ":"), ("%2C", ",")];
-    pairs.iter().fold(value.to_owned(), |value, (escaped, plain)| value.replace(escaped, plain))
 }
 
 /// A text as one base64 word, as gateways publish their address.

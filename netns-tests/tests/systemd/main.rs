@@ -11,6 +11,7 @@ mod appliance;
 mod boot;
 mod companions;
 mod confinement;
+mod lives;
 mod package;
 mod service;
 mod upgrade;

@@ -1,0 +1,9 @@
+//! Whole lives of the appliances: images with the package in them, VMs made of these by a CONTEXT and
+//! nothing else, on a real systemd, to a right digest of a real training run.
+
+mod context;
+mod image;
+mod life;
+mod one_life;
+mod orders;
+mod vm;

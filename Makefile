@@ -120,7 +120,7 @@ test-appliances: test-build ## Whole lives of the images' VMs, in every order (L
 	configs/debian/build.sh $(TARGET)/debug $(TARGET)/package/debug
 	ZONEMESH_PACKAGES=$(TARGET)/package/debug ZONEMESH_LATE_S=$(or $(LATE),600) \
 	  $(CARGO) nextest run --workspace --test systemd --profile appliances \
-	  -E 'test(/^lives::.*$(FILTER)/)'
+	  -E 'test(/^(lives|one_apps)::.*$(FILTER)/)'
 
 interop: test-build ## The interop matrix with every peer, those that have to be built first too.
 	@netns-tests/bench/setup.sh

@@ -40,7 +40,7 @@ case ${1:?left_out.sh scenarios|wireguard|systemd} in
         ;;
     systemd)
         [ "$(id -u)" = 0 ] ||
-            for module in appliance boot companions confinement lives package service upgrade; do
+            for module in appliance boot companions confinement lives one_apps package service upgrade; do
                 leave_out "$module" 'only root can boot a container'
             done
         # Flower is this machine's, under a Python of Debian 12.

@@ -34,7 +34,7 @@ stage=${1-}
 case "$stage" in
 install | configure | bootstrap) ;;
 *)
-    msg unknown "BAD USAGE: $*" || exit 1
+    msg unknown "BAD USAGE: $*"
     ;;
 esac
 

@@ -12,6 +12,7 @@ mod boot;
 mod companions;
 mod confinement;
 mod lives;
+mod one_apps;
 mod package;
 mod service;
 mod upgrade;

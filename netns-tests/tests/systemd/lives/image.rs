@@ -39,8 +39,12 @@ pub(crate) const SUPERNODE: Appliance =
 
 /// A checkout of one-apps, or what stands in for it.
 pub(crate) fn one_apps() -> PathBuf {
-    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("one-apps");
-    std::env::var_os("ONE_APPS_DIR").map_or_else(own, PathBuf::from)
+    std::env::var_os("ONE_APPS_DIR").map_or_else(own_one_apps, PathBuf::from)
+}
+
+/// What stands in for it.
+pub(crate) fn own_one_apps() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("one-apps")
 }
 
 fn packer() -> PathBuf {
@@ -52,7 +56,8 @@ impl Appliance {
     pub(crate) fn disk(self, flower: &str) -> Result<MachineDisk> {
         let images = packages()?.parent().context("a folder above the packages")?.join("images");
         std::fs::create_dir_all(&images)?;
-        let name = format!("{}-{flower}", self.folder);
+        let framework = if one_apps() == own_one_apps() { "own" } else { "one-apps" };
+        let name = format!("{}-{flower}-{framework}", self.folder);
         let image = images.join(&name);
         // Whoever comes second waits for whoever makes it.
         let lock = File::create(images.join(format!("{name}.lock")))?;

@@ -7,3 +7,5 @@ mod life;
 mod one_life;
 mod orders;
 mod vm;
+
+pub(crate) use image::{one_apps, own_one_apps};

@@ -148,7 +148,7 @@ download_wheels() {
     mkdir -p "$folder"
     # For the Python of Debian 12, whatever this machine has.
     python3 -m pip download --quiet --disable-pip-version-check --only-binary :all: \
-        --python-version 3.11 --dest "$folder" -r "$file"
+        --require-hashes --python-version 3.11 --dest "$folder" -r "$file"
     printf '%s\n' "$wanted" >"$folder/stamp"
 }
 

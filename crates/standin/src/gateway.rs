@@ -86,6 +86,15 @@ impl TestGateway {
         gateway
     }
 
+    /// One that serves here, whose key no token pins: nobody may show it one.
+    pub fn false_one(listener: std::net::TcpListener) -> Self {
+        let mut gateway = Self::start();
+        gateway.is_replaced_by_a_false_one();
+        gateway.address = listener.local_addr().unwrap();
+        gateway.serve(listener);
+        gateway
+    }
+
     /// Its own runtime ends with all its connections, as a process does.
     fn serve(&mut self, listener: std::net::TcpListener) {
         let service = Service {
@@ -99,7 +108,7 @@ impl TestGateway {
             reported: Arc::clone(&self.reported),
         };
         let zone = ZoneAuthority::from_seed(ZONE, &self.seed).unwrap();
-        let leaf = zone.issue_leaf(&[LOOPBACK], SystemTime::now()).unwrap();
+        let leaf = zone.issue_leaf(&[self.address.ip()], SystemTime::now()).unwrap();
         let tls = local_server_config(&CurrentLeaf::new(&leaf).unwrap()).unwrap();
         listener.set_nonblocking(true).unwrap();
         let runtime = Runtime::new().unwrap();

@@ -30,24 +30,24 @@ for unit in one-context-local one-context-online one-context; do
 done
 
 printf 'deb [trusted=yes] file:/srv/debian ./\n' >/etc/apt/sources.list
-printf '[global]\nno-index = true\nfind-links = /srv/wheels/1.25.0 /srv/wheels/%s\n' "$flower" >/etc/pip.conf
+printf '[global]\nno-index = true\nfind-links = /srv/wheels/%s\n' "$flower" >/etc/pip.conf
 
-install -o 0 -g 0 -m u=rwx,g=rx,o=   -d /etc/one-appliance/{,service.d/,lib/}
-install -o 0 -g 0 -m u=rwx,g=rx,o=rx -d /opt/one-appliance/{,bin/}
+# inline NUMBER: what a `provisioner "shell"` of the template runs, as it stands there.
+inline() {
+    awk -v wanted="$1" '
+        /provisioner "shell" \{/ { is_shell = 1 }
+        /inline = \[/ && is_shell { number++; lines = 1; next }
+        /^ *\]/ { lines = 0; is_shell = 0 }
+        lines && number == wanted { sub(/^ *"/, ""); sub(/",$/, ""); print }
+    ' /srv/packer/base/build.pkr.hcl | sed "s/\${var.package}/$package/g"
+}
+bash -ec "$(inline 1)"
 cp /srv/one-apps/appliances/scripts/net-9{0-service-appliance,9-report-ready} /etc/one-appliance/
 cp /srv/one-apps/appliances/lib/{common,functions}.sh /srv/packer/base/zonemesh.sh /etc/one-appliance/lib/
 cp /srv/one-apps/appliances/service.sh /etc/one-appliance/service
 cp "/srv/packer/$appliance/appliance.sh" /etc/one-appliance/service.d/appliance.sh
 cp /srv/packages/"$package"_*.deb "/root/$package.deb"
 bash /srv/packer/base/82-configure-context.sh
-chmod 0755 /etc/one-appliance/service
-apt-get update
-apt-get install -y --no-install-recommends "/root/$package.deb"
-rm "/root/$package.deb"
-/etc/one-appliance/service install
-
-# Who wants another Flower than the one that the companion prefers.
-if [ -x /opt/flower/bin/pip ] && ! /opt/flower/bin/pip show flwr | grep -qx "Version: $flower"; then
-    (umask 0022; /opt/flower/bin/pip install --no-cache-dir "flwr==$flower")
-fi
+ZONEMESH_FLOWER_VERSION=$flower bash -ec "$(inline 2)"
+grep -qx install_success /etc/one-appliance/status
 : >/etc/machine-id

@@ -17,94 +17,115 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use netns_tests::systemd::MachineDisk;
 use zonemesh_lab::binaries;
-use zonemesh_lab::flower::{Flower, Submission, TrainingPlan};
+use zonemesh_lab::flower::{Flower, Submission, TrainingPlan, TrainingRun};
 use zonemesh_lab::lab::{Lab, LabZone, ZonePlan};
 use zonemesh_lab::namespace::{Namespace, run};
 use zonemesh_standin::TestOneGate;
 
 use super::context::ContextDisk;
-use super::image::{Appliance, GATEWAY, SUPERLINK, SUPERNODE};
+use super::image::{GATEWAY, SUPERLINK, SUPERNODE};
 use super::vm::OpenNebulaVm;
 
-const ZONES: [ZonePlan<'_>; 2] = [
-    ZonePlan { name: "berlin", vms: &["superlink", "onegate"] },
-    ZonePlan { name: "madrid", vms: &["supernode", "onegate"] },
-];
 const ONEGATE_PORT: u16 = 5030;
+/// The role that is scaled.
+pub(crate) const NODE: &str = "supernode";
 const FEDERATION: &str = "health-eu";
 /// A run of seconds, on a machine that has other things to do.
 const TRAINING: Duration = Duration::from_secs(240);
 
 /// A VM's place and part.
+#[derive(Debug, Clone)]
 struct PlannedVm {
-    name: &'static str,
-    id: &'static str,
+    name: String,
+    id: String,
     zone: &'static str,
     role: &'static str,
-    appliance: Appliance,
 }
 
-const VMS: [PlannedVm; 4] = [
-    PlannedVm {
-        name: "berlin-gateway",
-        id: "10",
-        zone: "berlin",
-        role: "gateway",
-        appliance: GATEWAY,
-    },
-    PlannedVm {
-        name: "superlink",
-        id: "11",
-        zone: "berlin",
-        role: "superlink",
-        appliance: SUPERLINK,
-    },
-    PlannedVm {
-        name: "madrid-gateway",
-        id: "20",
-        zone: "madrid",
-        role: "gateway",
-        appliance: GATEWAY,
-    },
-    PlannedVm {
-        name: "supernode",
-        id: "21",
-        zone: "madrid",
-        role: "supernode",
-        appliance: SUPERNODE,
-    },
-];
+impl PlannedVm {
+    fn new(name: &str, id: usize, zone: &'static str, role: &'static str) -> Self {
+        Self { name: name.to_owned(), id: id.to_string(), zone, role }
+    }
+
+    /// Its interfaces are here.
+    fn place<'lab>(&self, lab: &'lab Lab) -> Result<&'lab Namespace> {
+        let zone = lab.zone(self.zone)?;
+        Ok(if self.role == "gateway" { &zone.gateway } else { &zone.vm(&self.name)?.namespace })
+    }
+}
 
 /// The two zones and whatever has been made of their VMs.
 pub(crate) struct Life {
-    vms: BTreeMap<&'static str, OpenNebulaVm>,
+    vms: BTreeMap<String, OpenNebulaVm>,
+    planned: Vec<PlannedVm>,
+    disks: BTreeMap<&'static str, MachineDisk>,
+    onegates: BTreeMap<&'static str, Arc<TestOneGate>>,
+    values: PathBuf,
     flower: Flower,
-    lab: Lab,
+    pub(crate) lab: Lab,
     runs: u32,
     went_well: bool,
 }
 
 impl Life {
-    /// The values are made, the images too, and no VM.
+    /// The values are made, the images too, and no VM; there will be one SuperNode.
     pub(crate) fn new(flower: &str) -> Result<Self> {
-        let disks = VMS.map(|vm| vm.appliance.disk(flower));
-        let lab = Lab::new(&ZONES)?;
+        Self::with_supernodes(flower, 1)
+    }
+
+    /// As [`Life::new`]; so many SuperNodes may be made. The first is `supernode`, the second
+    /// `supernode-1`.
+    pub(crate) fn with_supernodes(flower: &str, most: usize) -> Result<Self> {
+        let mut planned = vec![
+            PlannedVm::new("berlin-gateway", 10, "berlin", "gateway"),
+            PlannedVm::new("superlink", 11, "berlin", "superlink"),
+            PlannedVm::new("madrid-gateway", 20, "madrid", "gateway"),
+        ];
+        planned.extend(
+            (0..most).map(|number| PlannedVm::new(&supernode(number), 21 + number, "madrid", NODE)),
+        );
+        let mut disks = BTreeMap::new();
+        for (role, appliance) in [("gateway", GATEWAY), ("superlink", SUPERLINK), (NODE, SUPERNODE)]
+        {
+            disks.insert(role, appliance.disk(flower)?);
+        }
+        let names = planned.iter().filter(|vm| vm.role == NODE).map(|vm| vm.name.as_str());
+        let madrid: Vec<&str> = names.chain(["onegate"]).collect();
+        let lab = Lab::new(&[
+            ZonePlan { name: "berlin", vms: &["superlink", "onegate"] },
+            ZonePlan { name: "madrid", vms: &madrid },
+        ])?;
         let values = init(&lab)?;
         let onegates = BTreeMap::from([
             ("berlin", Arc::new(onegate(lab.zone("berlin")?)?)),
             ("madrid", Arc::new(onegate(lab.zone("madrid")?)?)),
         ]);
-        let mut vms = BTreeMap::new();
-        for (planned, disk) in VMS.into_iter().zip(disks) {
-            let onegate = &onegates[planned.zone];
-            onegate.makes_vm(planned.id, planned.role);
-            let context = context(&lab, &planned, &values, onegate)?;
-            let vm = OpenNebulaVm::new(planned.name, planned.id, context, onegate, disk?);
-            vms.insert(planned.name, vm);
+        let (vms, flower) = (BTreeMap::new(), Flower::release(flower)?);
+        let mut life =
+            Self { vms, planned, disks, onegates, values, flower, lab, runs: 0, went_well: false };
+        for vm in ["berlin-gateway", "superlink", "madrid-gateway", "supernode"] {
+            life.instantiate(vm)?;
         }
-        let flower = Flower::release(flower)?;
-        Ok(Self { vms, flower, lab, runs: 0, went_well: false })
+        Ok(life)
+    }
+
+    /// OpenNebula has a VM of this plan, and its CONTEXT; it does not run yet.
+    pub(crate) fn instantiate(&mut self, name: &str) -> Result<()> {
+        let planned = self.planned.iter().find(|vm| vm.name == name).context("a plan")?.clone();
+        let onegate = &self.onegates[planned.zone];
+        onegate.makes_vm(&planned.id, planned.role);
+        let context = context(&self.lab, &planned, &self.values, onegate)?;
+        let disk = self.disks[planned.role].clone();
+        let vm = OpenNebulaVm::new(name, &planned.id, context, onegate, disk);
+        self.vms.insert(name.to_owned(), vm);
+        Ok(())
+    }
+
+    /// The OneGate of a zone.
+    pub(crate) fn onegate(&self, zone: &str) -> &TestOneGate {
+        &self.onegates[zone]
     }
 
     /// A VM, made or not.
@@ -114,10 +135,27 @@ impl Life {
 
     /// Makes and starts a VM; waits for nothing.
     pub(crate) fn make(&mut self, name: &str) -> Result<()> {
-        let planned = VMS.into_iter().find(|vm| vm.name == name).context("a VM")?;
-        let place = place(self.lab.zone(planned.zone)?, planned.role)?;
+        let planned = self.planned.iter().find(|vm| vm.name == name).context("a plan")?;
         let vm = self.vms.get_mut(name).with_context(|| format!("no VM {name}"))?;
+        vm.make(&self.lab, planned.place(&self.lab)?)
+    }
+
+    /// Its VM is gone with its disk, and there is a new one in its place, with the same CONTEXT.
+    pub(crate) fn made_anew(&mut self, name: &str) -> Result<()> {
+        let planned = self.planned.iter().find(|vm| vm.name == name).context("a plan")?;
+        let vm = self.vms.get_mut(name).with_context(|| format!("no VM {name}"))?;
+        vm.switch_off()?;
+        let place = planned.place(&self.lab)?;
+        std::fs::remove_dir_all(self.lab.folder().join(place.name()))?;
         vm.make(&self.lab, place)
+    }
+
+    /// OneFlow has taken a VM away.
+    pub(crate) fn scaled_away(&mut self, name: &str) -> Result<()> {
+        let mut vm = self.vms.remove(name).with_context(|| format!("no VM {name}"))?;
+        vm.switch_off()?;
+        vm.onegate.leaves_role(&vm.id);
+        Ok(())
     }
 
     /// Until OneFlow sees them all as ready, and each is as it should be.
@@ -130,7 +168,23 @@ impl Life {
 
     /// Runs the app from the SuperLink's VM, and holds its result against plain FedAvg.
     pub(crate) fn train(&mut self) -> Result<()> {
-        let plan = TrainingPlan { rounds: 2, nodes: 1, train_sleep: Duration::ZERO };
+        self.train_on(1)
+    }
+
+    /// As [`Life::train`], with so many SuperNodes, each of another part of the data.
+    pub(crate) fn train_on(&mut self, nodes: u32) -> Result<()> {
+        let plan = TrainingPlan { rounds: 2, nodes, train_sleep: Duration::ZERO };
+        let outcome = self.submit(plan)?.finish(TRAINING, &[])?;
+        let expected = self.flower.expected(plan)?;
+        ensure!(
+            outcome.digest == expected.digest && outcome.rounds_done == plan.rounds,
+            "plain FedAvg gives {expected:?}, the federation gave {outcome:?}"
+        );
+        Ok(())
+    }
+
+    /// `flwr run` in the SuperLink's VM, with the CA that is there.
+    pub(crate) fn submit(&mut self, plan: TrainingPlan) -> Result<TrainingRun> {
         self.runs += 1;
         let ca = self.lab.folder().join("federation-ca.pem");
         let pem = self.vm("superlink")?.run("cat /var/lib/zonemesh-superlink/tls/ca.pem")?;
@@ -143,13 +197,7 @@ impl Life {
             address: vm.address,
             ca: &ca,
         };
-        let outcome = self.flower.submit(&place, plan)?.finish(TRAINING, &[])?;
-        let expected = self.flower.expected(plan)?;
-        ensure!(
-            outcome.digest == expected.digest && outcome.rounds_done == plan.rounds,
-            "plain FedAvg gives {expected:?}, the federation gave {outcome:?}"
-        );
-        Ok(())
+        self.flower.submit(&place, plan)
     }
 
     /// Ends a life that went well.
@@ -192,8 +240,9 @@ fn onegate(zone: &LabZone) -> Result<TestOneGate> {
     Ok(TestOneGate::serving(server.namespace.inside(|| Ok(TcpListener::bind(at)?))?))
 }
 
-fn place<'a>(zone: &'a LabZone, role: &str) -> Result<&'a Namespace> {
-    Ok(if role == "gateway" { &zone.gateway } else { &zone.vm(role)?.namespace })
+/// The name of a SuperNode's VM, counted from 0.
+pub(crate) fn supernode(number: usize) -> String {
+    if number == 0 { "supernode".to_owned() } else { format!("supernode-{number}") }
 }
 
 /// What OpenNebula writes for a VM of ours.
@@ -203,7 +252,8 @@ fn context(
     values: &Path,
     onegate: &TestOneGate,
 ) -> Result<ContextDisk> {
-    let PlannedVm { name, id, zone, role, .. } = *planned;
+    let PlannedVm { name, id, zone, role, .. } = planned;
+    let (zone, role) = (*zone, *role);
     let mut context = ContextDisk::new(lab.folder().join(format!("{name}-context")))?;
     let template = match zone {
         "berlin" => "coordinator.json",
@@ -216,7 +266,7 @@ fn context(
         role => format!("{role}-{FEDERATION}.context"),
     };
     context.take_values(&values.join(zone).join(file))?;
-    let place = place(lab.zone(zone)?, role)?;
+    let place = planned.place(lab)?;
     if role == "gateway" {
         context.take_nic(0, place, "lan0")?;
         context.take_nic(1, place, "wan0")?;

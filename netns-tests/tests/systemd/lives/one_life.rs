@@ -10,6 +10,9 @@ use super::life::Life;
 /// A boot, the stages and what they wait for, on a busy machine.
 pub(crate) const READY: Duration = Duration::from_secs(180);
 
+/// As OneFlow makes them.
+pub(crate) const ORDER: [&str; 4] = ["berlin-gateway", "superlink", "madrid-gateway", "supernode"];
+
 /// Each is ready before the next one is made.
 pub(crate) fn in_order(life: &mut Life, order: [&str; 4]) -> Result<()> {
     for vm in order {
@@ -22,7 +25,7 @@ pub(crate) fn in_order(life: &mut Life, order: [&str; 4]) -> Result<()> {
 #[test]
 fn the_founder_comes_first_and_flower_1_42_trains() -> Result<()> {
     let mut life = Life::new("1.42.0")?;
-    in_order(&mut life, ["berlin-gateway", "superlink", "madrid-gateway", "supernode"])?;
+    in_order(&mut life, ORDER)?;
     life.wait_until_all_are_ready(READY)?;
     life.train()?;
     life.succeeded()

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use zonemesh_lab::wait::{Look, holds_for};
 
 use super::life::Life;
-use super::one_life::{READY, in_order};
+use super::one_life::{ORDER, READY, in_order};
 use crate::say;
 
 /// Those of the lab, whose wheels are here.
@@ -50,15 +50,14 @@ fn late() -> Result<Duration> {
 
 #[test]
 fn the_founder_comes_first_and_all_boot_again_in_the_reverse_order() -> Result<()> {
-    let order = ["berlin-gateway", "superlink", "madrid-gateway", "supernode"];
     with_each_flower(|life| {
-        in_order(life, order)?;
+        in_order(life, ORDER)?;
         life.wait_until_all_are_ready(READY)?;
         life.train()?;
-        for vm in order {
+        for vm in ORDER {
             life.vm(vm)?.switch_off()?;
         }
-        for vm in order.into_iter().rev() {
+        for vm in ORDER.into_iter().rev() {
             life.vm(vm)?.switch_on()?;
             life.vm(vm)?.wait_until_configured()?;
         }

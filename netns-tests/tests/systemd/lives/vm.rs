@@ -19,7 +19,7 @@ const STAGES: Duration = Duration::from_secs(60);
 
 /// One VM.
 pub(crate) struct OpenNebulaVm {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// As OpenNebula counts.
     pub(crate) id: String,
     pub(crate) context: ContextDisk,
@@ -31,7 +31,7 @@ pub(crate) struct OpenNebulaVm {
 impl OpenNebulaVm {
     /// One that is not made yet.
     pub(crate) fn new(
-        name: &'static str,
+        name: &str,
         id: &str,
         context: ContextDisk,
         onegate: &Arc<TestOneGate>,
@@ -39,7 +39,8 @@ impl OpenNebulaVm {
     ) -> Self {
         let disk = disk.with(context.folder(), "/context");
         let onegate = Arc::clone(onegate);
-        Self { name, id: id.to_owned(), context, onegate, disk, machine: None }
+        let (name, id) = (name.to_owned(), id.to_owned());
+        Self { name, id, context, onegate, disk, machine: None }
     }
 
     /// Makes and starts it; waits for nothing.
@@ -58,6 +59,19 @@ impl OpenNebulaVm {
         self.machine()?.switch_off()?;
         self.onegate.write(&self.id, "READY", None);
         Ok(())
+    }
+
+    /// Ends it without a word.
+    pub(crate) fn cut_power(&mut self) -> Result<()> {
+        self.machine()?.cut_power()?;
+        self.onegate.write(&self.id, "READY", None);
+        Ok(())
+    }
+
+    /// The disk with its CONTEXT is another one while it runs, and it looks at it.
+    pub(crate) fn reconfigure(&self) -> Result<String> {
+        self.context.write()?;
+        self.run("/usr/sbin/one-contextd all reconfigure 2>&1; cat /etc/one-appliance/status")
     }
 
     /// Starts it again, and waits for nothing.

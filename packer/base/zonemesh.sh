@@ -12,6 +12,18 @@ zonemesh_fail() {
     return 1
 }
 
+# zonemesh_after_a_cut: what a power cut or a killed stage has left of one-apps' log pipe would make
+# every later stage fail, before a line of ours runs. One that a running stage uses stays.
+zonemesh_after_a_cut() {
+    local pipe="${ONE_SERVICE_LOGDIR:-/var/log/one-appliance}/one_service_log.pipe" pid=""
+    [ -p "$pipe" ] || return 0
+    pid="$(cat "${ONE_SERVICE_PIDFILE:-/var/run/one-appliance-service.pid}" 2>/dev/null)" || :
+    if [ -z "$pid" ] || ! kill -0 "$pid" 2>/dev/null; then
+        rm -f "$pipe"
+    fi
+}
+zonemesh_after_a_cut
+
 # zonemesh_judge COMMAND...: fills in ZONEMESH_VERDICT from the exit code (docs/REFERENCE.md). Only
 # what our programs call a refusal is one: a program that was killed, or failed otherwise, has judged
 # nothing and is asked again.

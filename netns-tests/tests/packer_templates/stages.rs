@@ -197,3 +197,26 @@ fn a_gateway_starts_its_daemon_and_its_companion_and_tells_onegate_nothing_itsel
         assert!(calls.contains(&format!("is-active --quiet {unit}.service")), "{calls}");
     }
 }
+
+#[test]
+fn a_log_pipe_that_a_power_cut_has_left_fails_no_later_stage() {
+    let vm = Vm::of("service_FlowerSuperNode");
+    let (logs, pid) = (vm.file("logs"), vm.file("pid"));
+    std::fs::create_dir(&logs).unwrap();
+    let pipe = logs.join("one_service_log.pipe");
+    let context = [
+        ("ONE_SERVICE_LOGDIR", logs.to_str().unwrap()),
+        ("ONE_SERVICE_PIDFILE", pid.to_str().unwrap()),
+    ];
+    let own = std::process::id().to_string();
+    for (running, stays) in [(None, false), (Some("4194999"), false), (Some(own.as_str()), true)] {
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        if let Some(running) = running {
+            std::fs::write(&pid, running).unwrap();
+        }
+        let output = vm.run(&context, ":");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(pipe.exists(), stays, "{running:?}");
+        drop(std::fs::remove_file(&pipe));
+    }
+}

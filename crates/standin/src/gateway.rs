@@ -180,6 +180,11 @@ impl TestGateway {
         self.show(|view| *view = shown);
     }
 
+    /// The calls so far, by name.
+    pub fn all_calls(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+
     /// How often it was called so.
     pub fn calls(&self, name: &str) -> usize {
         self.seen.lock().unwrap().iter().filter(|call| call.as_str() == name).count()

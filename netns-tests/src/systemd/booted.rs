@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use zonemesh_lab::lab::Lab;
-use zonemesh_lab::namespace::Namespace;
+use zonemesh_lab::namespace::{Namespace, run};
 use zonemesh_lab::process::Process;
 use zonemesh_lab::wait::{Look, until};
 
@@ -191,6 +191,8 @@ impl BootedDebian {
     pub fn cut_power(&mut self) -> Result<()> {
         let init = self.init()?;
         self.container.kill_9()?;
+        // All that is in it goes with its process 1.
+        run(Command::new("kill").args(["-9", &init.to_string()]))?;
         until(&format!("the end of {}", self.layer.namespace), BOOT, || {
             let is_gone = !Path::new(&format!("/proc/{init}")).exists();
             Ok(Look::<()>::when(is_gone, "its process 1 is there"))

@@ -80,9 +80,7 @@ impl OneGateService {
                 Some(("", form)) => self.put(&vm, form),
                 // Whoever has a token of the service may write them all.
                 Some((path, form)) => match path.strip_prefix("s/") {
-                    Some(other) if self.vms.contains_key(other) => {
-                        self.put(&other.to_owned(), form)
-                    }
+                    Some(other) if self.vms.contains_key(other) => self.put(other, form),
                     _ => (400, "Virtual machine does not belong to the service".to_owned()),
                 },
                 None => (400, "OneGate server doesn't support this feature".to_owned()),

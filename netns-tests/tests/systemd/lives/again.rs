@@ -77,7 +77,7 @@ fn a_gateway_whose_vm_is_made_anew_is_told_what_to_do_and_it_helps() -> Result<(
 
     // Exactly what it says is typed in berlin.
     let fix = report["fix"].as_str().unwrap_or_default();
-    let command = fix.split('`').find(|part| part.starts_with("zonemesh zone invite"));
+    let command = fix.split('`').find(|part| part.ends_with(" --out FILE"));
     let command = command.with_context(|| format!("no command in {fix}"))?;
     let command = command.replace("FILE", "/root/again");
     let invitation = life.vm("berlin-gateway")?.run(&format!("{command} >&2; cat /root/again"))?;

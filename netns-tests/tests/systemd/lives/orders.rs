@@ -11,14 +11,15 @@ use super::life::Life;
 use super::one_life::{ORDER, READY, in_order};
 use crate::say;
 
-/// Those of the lab, whose wheels are here.
-const FLOWERS: [&str; 2] = ["1.25.0", "1.42.0"];
+/// Those whose wheels are here, unless `ZONEMESH_FLOWERS` says it.
+const FLOWERS: &str = "1.25.0 1.42.0";
 /// How late a SuperLink is, unless `ZONEMESH_LATE_S` says it.
 const LATE: Duration = Duration::from_secs(30);
 
 /// A whole life for each Flower.
 fn with_each_flower(order: impl Fn(&mut Life) -> Result<()>) -> Result<()> {
-    for flower in FLOWERS {
+    let flowers = std::env::var("ZONEMESH_FLOWERS").unwrap_or_else(|_| FLOWERS.to_owned());
+    for flower in flowers.split_whitespace() {
         let one = || {
             let mut life = Life::new(flower)?;
             order(&mut life)?;

@@ -33,7 +33,7 @@ const ONEGATE_PORT: u16 = 5030;
 pub(crate) const NODE: &str = "supernode";
 const FEDERATION: &str = "health-eu";
 /// A run of seconds, on a machine that has other things to do.
-const TRAINING: Duration = Duration::from_secs(240);
+const TRAINING: Duration = Duration::from_secs(300);
 
 /// A VM's place and part.
 #[derive(Debug, Clone)]
@@ -174,7 +174,9 @@ impl Life {
     /// As [`Life::train`], with so many SuperNodes, each of another part of the data.
     pub(crate) fn train_on(&mut self, nodes: u32) -> Result<()> {
         let plan = TrainingPlan { rounds: 2, nodes, train_sleep: Duration::ZERO };
-        let outcome = self.submit(plan)?.finish(TRAINING, &[])?;
+        let run = self.submit(plan)?;
+        let logs: Vec<_> = self.vms.values().filter_map(OpenNebulaVm::flower_log).collect();
+        let outcome = run.finish(TRAINING, &logs)?;
         let expected = self.flower.expected(plan)?;
         ensure!(
             outcome.digest == expected.digest && outcome.rounds_done == plan.rounds,

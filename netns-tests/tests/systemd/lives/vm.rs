@@ -2,6 +2,7 @@
 //!
 //! Promises that it is told nothing else. Refuses to know in which order VMs come.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,10 +145,17 @@ impl OpenNebulaVm {
         Ok(())
     }
 
+    /// What Flower says in it, if it is a SuperNode: in it a lost message shows.
+    pub(crate) fn flower_log(&self) -> Option<PathBuf> {
+        let log = "var/lib/zonemesh-supernode/log/flower-supernode.log";
+        self.machine.as_ref().map(|machine| machine.written().join(log))
+    }
+
     /// All that it has to say.
     pub(crate) fn journal(&self) -> Option<String> {
         let logs = "tail -n 40 /var/log/one-appliance/*.log /var/lib/zonemesh-*/status.json \
                     /run/zonemesh-gateway/status.json; \
+                    tail -n 30 /var/lib/zonemesh-*/log/*.log; \
                     journalctl --no-pager --lines=120 -u 'zonemesh*' -u 'one-context*'";
         self.machine
             .as_ref()?

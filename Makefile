@@ -103,7 +103,7 @@ test-wireguard: test-build ## WireGuard's behaviours over the real binary, besid
 
 # What was built for the tests will do: the packages are about users, folders and units.
 test-package: test-build ## The packages on a real systemd: Debian 12 in a container.
-	@netns-tests/setup.sh package systemd flower
+	@netns-tests/setup.sh package systemd flower images
 	@$(STAGE) packages configs/debian/build.sh $(TARGET)/debug $(TARGET)/package/debug
 	@$(STAGE) systemd env ZONEMESH_PACKAGES=$(TARGET)/package/debug $(SYSTEMD) \
 	  -E "$$(netns-tests/left_out.sh systemd)"
@@ -113,6 +113,14 @@ test-systemd: test-build package ## The same on Debian 12, 13 and sid, and 50 ti
 	@netns-tests/rootfs.sh bookworm trixie sid
 	ZONEMESH_PACKAGES=$(TARGET)/package/release ZONEMESH_RELEASES="bookworm trixie sid" ZONEMESH_KILLS=50 \
 	  $(SYSTEMD) --no-capture
+
+.PHONY: test-appliances
+test-appliances: test-build ## Whole lives of the images' VMs, in every order (LATE=seconds, FILTER=).
+	@netns-tests/setup.sh package systemd flowers images
+	configs/debian/build.sh $(TARGET)/debug $(TARGET)/package/debug
+	ZONEMESH_PACKAGES=$(TARGET)/package/debug ZONEMESH_LATE_S=$(or $(LATE),600) \
+	  $(CARGO) nextest run --workspace --test systemd --profile appliances \
+	  -E 'test(/^(lives|one_apps)::.*$(FILTER)/)'
 
 interop: test-build ## The interop matrix with every peer, those that have to be built first too.
 	@netns-tests/bench/setup.sh

@@ -10,6 +10,7 @@ set -euo pipefail
 older=${CARGO_TARGET_DIR:-$(dirname "${BASH_SOURCE[0]}")/../target}/older/0.1.0
 flower=${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/flower-1.25.0
 peers=${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/peers/bin
+wheels=${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/wheels
 filter='all()'
 
 # leave_out MODULE WHY
@@ -39,12 +40,17 @@ case ${1:?left_out.sh scenarios|wireguard|systemd} in
         ;;
     systemd)
         [ "$(id -u)" = 0 ] ||
-            for module in boot companions confinement package service upgrade; do
+            for module in appliance boot companions confinement lives one_apps package service upgrade; do
                 leave_out "$module" 'only root can boot a container'
             done
         # Flower is this machine's, under a Python of Debian 12.
         [ -d "$flower/lib/python3.11" ] ||
             leave_out companions 'Flower is not installed for Python 3.11 -> netns-tests/setup.sh flower'
+        [ -f "$wheels/1.42.0/stamp" ] ||
+            leave_out lives 'what the images install is not here -> netns-tests/setup.sh images'
+        # lives::one_life is run.
+        leave_out 'lives::(again|false_gateway|onegate_away|orders|roles)' \
+            'two hours of whole lives of appliances -> make test-appliances'
         ;;
     *)
         printf 'left_out.sh: no such suite: %s\n' "$1" >&2

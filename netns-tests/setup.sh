@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the lab, the demo and the tests need, and only what is missing.
 #
-#   setup.sh [tools|runner|flowers|flower|fuzzer|kernel|package|systemd]...   default: the first three
+#   setup.sh [tools|runner|flowers|flower|fuzzer|kernel|package|systemd|images]...
+#                default: the first three
 #     tools    programs of the system, with apt on Debian and Ubuntu (sudo unless root)
 #     runner   cargo-nextest, with cargo install
 #     fuzzer   cargo-fuzz, with cargo install
@@ -11,6 +12,8 @@
 #     flowers  Python environments with each Flower that is run here (configs/flower/
 #              requirements-VERSION.txt) under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
 #     flower   the one of the demo
+#     images   what the images' install script asks apt and pip for: a repository of Debian's
+#              packages, and the wheels of Flower, beside what `systemd` leaves
 #
 # Running it again costs a second. It changes nothing else on the machine.
 set -euo pipefail
@@ -131,6 +134,24 @@ install_flower() {
     printf '%s\n' "$wanted" >"$folder/stamp"
 }
 
+# download_wheels VERSION: what pip finds of this Flower in an image that has no Internet.
+download_wheels() {
+    local version=$1 folder=${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/wheels/$1
+    local file=$requirements/requirements-$1.txt wanted
+    wanted=$(sha256sum "$file" | cut -d ' ' -f 1)
+    if [ "$(cat "$folder/stamp" 2>/dev/null)" = "$wanted" ]; then
+        say "wheels: of Flower $version in $folder"
+        return
+    fi
+    say "wheels: downloading those of Flower $version into $folder"
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    # For the Python of Debian 12, whatever this machine has.
+    python3 -m pip download --quiet --disable-pip-version-check --only-binary :all: \
+        --require-hashes --python-version 3.11 --dest "$folder" -r "$file"
+    printf '%s\n' "$wanted" >"$folder/stamp"
+}
+
 [ $# -gt 0 ] || set -- tools runner flowers
 for step in "$@"; do
     case $step in
@@ -151,6 +172,10 @@ for step in "$@"; do
             install_programs systemd "${systemd_programs[@]}"
             "$here/rootfs.sh" bookworm
             ;;
-        *) fail "unknown step $step: tools, runner, flowers, flower, fuzzer, kernel, package or systemd" ;;
+        images)
+            "$here/rootfs.sh" images
+            for version in 1.25.0 1.42.0; do download_wheels "$version"; done
+            ;;
+        *) fail "unknown step $step: tools, runner, flowers, flower, fuzzer, kernel, package, systemd or images" ;;
     esac
 done

@@ -12,6 +12,18 @@ zonemesh_fail() {
     return 1
 }
 
+# zonemesh_after_a_cut: what a power cut or a killed stage has left of one-apps' log pipe would make
+# every later stage fail, before a line of ours runs. One that a running stage uses stays.
+zonemesh_after_a_cut() {
+    local pipe="${ONE_SERVICE_LOGDIR:-/var/log/one-appliance}/one_service_log.pipe" pid=""
+    [ -p "$pipe" ] || return 0
+    pid="$(cat "${ONE_SERVICE_PIDFILE:-/var/run/one-appliance-service.pid}" 2>/dev/null)" || :
+    if [ -z "$pid" ] || ! kill -0 "$pid" 2>/dev/null; then
+        rm -f "$pipe"
+    fi
+}
+zonemesh_after_a_cut
+
 # zonemesh_judge COMMAND...: fills in ZONEMESH_VERDICT from the exit code (docs/REFERENCE.md). Only
 # what our programs call a refusal is one: a program that was killed, or failed otherwise, has judged
 # nothing and is asked again.
@@ -116,7 +128,8 @@ zonemesh_token() {
 # What is not there yet, or cannot be judged now, is the companion's to wait for: it tries for ever. It
 # is the companion, too, that asks OneGate for whatever CONTEXT does not say.
 zonemesh_configure() {
-    local file="$ZONEMESH_ETC/context.sh"
+    local file="$ZONEMESH_ETC/context.sh" toml="$ZONEMESH_ETC/zonemesh.toml" before
+    before="$(cksum "$toml" 2>/dev/null)" || :
     zonemesh_write_context "$file.new"
     zonemesh_judge "$1" "$2" --context "$file.new"
     if [ "$ZONEMESH_VERDICT" = refused ]; then
@@ -126,6 +139,10 @@ zonemesh_configure() {
     fi
     if [ "$ZONEMESH_VERDICT" != good ]; then
         msg info "$1 $2: $ZONEMESH_VERDICT; it is started all the same, and waits"
+    fi
+    # Said first: a stage that is cut off here restarts too much at the next boot, and never too little.
+    if ! cmp -s "$file.new" "$file" || [ "$(cksum "$toml" 2>/dev/null)" != "$before" ]; then
+        : >"$file.changed"
     fi
     mv "$file.new" "$file"
 }
@@ -145,9 +162,24 @@ zonemesh_write_context() {
     install -m 0600 /dev/stdin "$1" <<<"$text"
 }
 
-# zonemesh_start UNIT: never `After=one-context`, never a blocking start: see configs/*.service.
+# zonemesh_start UNIT...: never `After=one-context`, never a blocking start: see configs/*.service.
+# Any change of CONTEXT runs the stages again, also one of an SSH key: what runs with the settings that
+# there are goes on, and so does what Flower trains.
 zonemesh_start() {
-    zonemesh_wait 30 "systemd starts $1" zonemesh_restart "$1"
+    local unit
+    for unit in "$@"; do
+        if zonemesh_goes_on "$unit"; then
+            msg info "$unit runs with these settings, and goes on"
+        else
+            zonemesh_wait 30 "systemd starts $unit" zonemesh_restart "$unit"
+        fi
+    done
+    rm -f "$ZONEMESH_ETC/context.sh.changed"
+}
+
+# zonemesh_goes_on UNIT: it runs, with the settings that there are.
+zonemesh_goes_on() {
+    ! [ -e "$ZONEMESH_ETC/context.sh.changed" ] && systemctl is-active --quiet "$1"
 }
 
 # zonemesh_restart UNIT: early in the boot systemd may be too busy to answer.

@@ -33,7 +33,8 @@ service_configure() {
 # It serves after the gateway has signed. The gateway may come later: then the companion waits for
 # it, and it is the companion that tells OneGate READY.
 service_bootstrap() {
-    rm -f "$(superlink_status)"
+    # What it says of itself is of its last start.
+    zonemesh_goes_on zonemesh-superlink.service || rm -f "$(superlink_status)"
     zonemesh_start zonemesh-superlink.service
     if zonemesh_until 300 superlink_is_ready 2>/dev/null; then
         msg info "the SuperLink is ready"

@@ -86,6 +86,15 @@ impl TestGateway {
         gateway
     }
 
+    /// One that serves here, whose key no token pins: nobody may show it one.
+    pub fn false_one(listener: std::net::TcpListener) -> Self {
+        let mut gateway = Self::start();
+        gateway.is_replaced_by_a_false_one();
+        gateway.address = listener.local_addr().unwrap();
+        gateway.serve(listener);
+        gateway
+    }
+
     /// Its own runtime ends with all its connections, as a process does.
     fn serve(&mut self, listener: std::net::TcpListener) {
         let service = Service {
@@ -99,7 +108,7 @@ impl TestGateway {
             reported: Arc::clone(&self.reported),
         };
         let zone = ZoneAuthority::from_seed(ZONE, &self.seed).unwrap();
-        let leaf = zone.issue_leaf(&[LOOPBACK], SystemTime::now()).unwrap();
+        let leaf = zone.issue_leaf(&[self.address.ip()], SystemTime::now()).unwrap();
         let tls = local_server_config(&CurrentLeaf::new(&leaf).unwrap()).unwrap();
         listener.set_nonblocking(true).unwrap();
         let runtime = Runtime::new().unwrap();
@@ -169,6 +178,11 @@ impl TestGateway {
         let mut shown = ready(endpoint, self.ca.certificate_pem().to_owned());
         change(&mut shown);
         self.show(|view| *view = shown);
+    }
+
+    /// The calls so far, by name.
+    pub fn all_calls(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
     }
 
     /// How often it was called so.

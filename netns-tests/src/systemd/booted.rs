@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use zonemesh_lab::lab::Lab;
-use zonemesh_lab::namespace::Namespace;
+use zonemesh_lab::namespace::{Namespace, run};
 use zonemesh_lab::process::Process;
 use zonemesh_lab::wait::{Look, until};
 
-use super::rootfs;
+use super::disk::MachineDisk;
 
 /// How long a boot may take on a busy machine.
 const BOOT: Duration = Duration::from_secs(60);
 
-/// Mounts the layer ($1: release, $2: folder) and becomes what follows.
+/// Mounts the layer ($1: what is below it, $2: folder) and becomes what follows.
 const ABOVE: &str = "mkdir -p \"$2/upper\" \"$2/work\" \"$2/root\"
     mount -t overlay overlay -o \"lowerdir=$1,upperdir=$2/upper,workdir=$2/work\" \"$2/root\"
     shift 2; exec \"$@\"";
@@ -29,7 +29,7 @@ const WANTS_REBOOT: i32 = 133;
 
 /// A Debian that runs.
 pub struct BootedDebian {
-    release: String,
+    disk: MachineDisk,
     layer: Layer,
     container: Process,
 }
@@ -39,8 +39,6 @@ struct Layer {
     folder: PathBuf,
     /// Of the network; the machine is called the same.
     namespace: String,
-    /// A folder of this machine that is at `/srv/shared`, to be read.
-    shared: Option<PathBuf>,
 }
 
 impl BootedDebian {
@@ -49,7 +47,7 @@ impl BootedDebian {
     /// # Errors
     /// When it does not come up: what its console says.
     pub fn boot(lab: &Lab, place: &Namespace, release: &str) -> Result<Self> {
-        Self::boot_layer(lab, place, release, None)
+        Self::boot_from(lab, place, MachineDisk::of(release))
     }
 
     /// As [`BootedDebian::boot`], with a folder of this machine at `/srv/shared`.
@@ -57,28 +55,41 @@ impl BootedDebian {
     /// # Errors
     /// As [`BootedDebian::boot`].
     pub fn boot_with(lab: &Lab, place: &Namespace, release: &str, shared: &Path) -> Result<Self> {
-        Self::boot_layer(lab, place, release, Some(shared.to_owned()))
+        Self::boot_from(lab, place, MachineDisk::of(release).with(shared, "/srv/shared"))
     }
 
-    fn boot_layer(
-        lab: &Lab,
-        place: &Namespace,
-        release: &str,
-        shared: Option<PathBuf>,
-    ) -> Result<Self> {
-        let (namespace, folder) = (place.name().to_owned(), lab.folder().join(place.name()));
-        std::fs::create_dir(&folder)?;
-        let layer = Layer { folder, namespace, shared };
-        let container = start(release, &layer)?;
-        let mut booted = Self { release: release.to_owned(), layer, container };
+    /// As [`BootedDebian::boot`], from this disk.
+    ///
+    /// # Errors
+    /// As [`BootedDebian::boot`].
+    pub fn boot_from(lab: &Lab, place: &Namespace, disk: MachineDisk) -> Result<Self> {
+        let mut booted = Self::switch_on(lab, place, disk)?;
         booted.wait_until_booted()?;
         Ok(booted)
+    }
+
+    /// Starts it, and waits for nothing.
+    ///
+    /// # Errors
+    /// When the container cannot be started.
+    pub fn switch_on(lab: &Lab, place: &Namespace, disk: MachineDisk) -> Result<Self> {
+        let (namespace, folder) = (place.name().to_owned(), lab.folder().join(place.name()));
+        std::fs::create_dir(&folder)?;
+        let layer = Layer { folder, namespace };
+        let container = start(&disk, &layer)?;
+        Ok(Self { disk, layer, container })
     }
 
     /// Whose release it is.
     #[must_use]
     pub fn release(&self) -> &str {
-        &self.release
+        self.disk.release()
+    }
+
+    /// What it has written, as the layer above its disk.
+    #[must_use]
+    pub fn written(&self) -> PathBuf {
+        self.layer.folder.join("upper")
     }
 
     /// Waits until nothing of the boot is left to be started, failed units or not.
@@ -86,7 +97,7 @@ impl BootedDebian {
     /// # Errors
     /// After a minute, or when the container ends: what was seen last.
     pub fn wait_until_booted(&mut self) -> Result<()> {
-        until(&format!("the boot of {}", self.release), BOOT, || {
+        until(&format!("the boot of {}", self.layer.namespace), BOOT, || {
             if let Some(status) = self.container.ended()? {
                 bail!("the container ended with {status}:\n{}", self.container.output()?);
             }
@@ -160,12 +171,50 @@ impl BootedDebian {
     /// # Errors
     /// When it does not go down or does not come up.
     pub fn reboot(&mut self) -> Result<()> {
-        // The connection to systemd may end before its answer.
-        let _asked = self.output("systemctl reboot")?;
-        let (code, said) = self.container.wait_for_end(BOOT)?;
-        ensure!(code == WANTS_REBOOT, "the container ended with {code}: {said}");
-        self.container = start(&self.release, &self.layer)?;
+        self.goes_down("reboot", WANTS_REBOOT)?;
+        self.is_switched_on()?;
         self.wait_until_booted()
+    }
+
+    /// Shuts it down, as `poweroff` does.
+    ///
+    /// # Errors
+    /// When it does not go down.
+    pub fn switch_off(&mut self) -> Result<()> {
+        self.goes_down("poweroff", 0)
+    }
+
+    /// Ends it without a word, as a power cut does.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn cut_power(&mut self) -> Result<()> {
+        let init = self.init()?;
+        self.container.kill_9()?;
+        // All that is in it goes with its process 1.
+        run(Command::new("kill").args(["-9", &init.to_string()]))?;
+        until(&format!("the end of {}", self.layer.namespace), BOOT, || {
+            let is_gone = !Path::new(&format!("/proc/{init}")).exists();
+            Ok(Look::<()>::when(is_gone, "its process 1 is there"))
+        })?;
+        Ok(())
+    }
+
+    /// Starts it again after that, and waits for nothing.
+    ///
+    /// # Errors
+    /// When the container cannot be started.
+    pub fn is_switched_on(&mut self) -> Result<()> {
+        self.container = start(&self.disk, &self.layer)?;
+        Ok(())
+    }
+
+    fn goes_down(&mut self, how: &str, code: i32) -> Result<()> {
+        // The connection to systemd may end before its answer.
+        let _asked = self.output(&format!("systemctl {how}"))?;
+        let (ended, said) = self.container.wait_for_end(BOOT)?;
+        ensure!(ended == code, "the container ended with {ended}: {said}");
+        Ok(())
     }
 
     /// Its process 1, as this machine counts.
@@ -178,20 +227,18 @@ impl BootedDebian {
 }
 
 /// Starts the container over a layer that is new or from the last boot.
-fn start(release: &str, layer: &Layer) -> Result<Process> {
-    let Layer { folder, namespace, shared } = layer;
+fn start(disk: &MachineDisk, layer: &Layer) -> Result<Process> {
+    let Layer { folder, namespace } = layer;
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-ec", ABOVE, "sh"]);
-    command.arg(rootfs(release)?).arg(folder).arg("systemd-nspawn");
+    command.arg(disk.below()?).arg(folder).arg("systemd-nspawn");
     command.args(["--quiet", "--boot", "--register=no", "--keep-unit", "--link-journal=no"]);
     command.args(["--resolv-conf=off", "--timezone=off", "--console=pipe"]);
     // The network is its own, as a machine's.
     command.arg("--capability=CAP_NET_ADMIN");
     command.arg(format!("--network-namespace-path=/run/netns/{namespace}"));
     command.arg(format!("--machine={namespace}")).arg("--directory").arg(folder.join("root"));
-    if let Some(shared) = shared {
-        command.arg(format!("--bind-ro={}:/srv/shared", shared.display()));
-    }
+    command.args(disk.binds());
     command.env("SYSTEMD_NSPAWN_API_VFS_WRITABLE", "network");
     // The host's own tree of control groups may be of the old kind; no release boots on that alone.
     command.env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1");

@@ -22,8 +22,8 @@ fn images_hold_packages_with_the_unit_and_the_program_that_they_start() {
         });
         let assets = found.unwrap_or_else(|| panic!("{folder}: {wanted} is no package of ours"));
         let script = read(&packer().join(folder).join("appliance.sh"));
-        let words: Vec<&str> = script.split_whitespace().collect();
-        let units = words.windows(2).filter(|pair| pair[0] == "zonemesh_start").map(|pair| pair[1]);
+        let starts = script.lines().filter_map(|line| line.trim().strip_prefix("zonemesh_start "));
+        let units = starts.flat_map(str::split_whitespace);
         assert!(units.clone().count() > 0, "{folder} starts nothing");
         for unit in units {
             let is_packed = assets.contains(&format!("configs/{unit}\""));

@@ -166,7 +166,9 @@ fn a_gateway_takes_all_networks_of_its_context_and_no_script_looks_into_a_value(
     let output = vm.run(&other, "zonemesh-gateway() { return 7; }; service_configure");
     assert!(text(&output.stderr).contains("correct it and reboot"), "{}", text(&output.stderr));
     assert_eq!(read(&vm.file("etc/context.sh")), kept);
-    assert_eq!(std::fs::read_dir(vm.file("etc")).unwrap().count(), 1);
+    let files =
+        std::fs::read_dir(vm.file("etc")).unwrap().map(|entry| read(&entry.unwrap().path()));
+    assert!(files.into_iter().all(|text| !text.contains("aHVudGVyMg==")));
 }
 
 #[test]
@@ -185,7 +187,8 @@ fn a_gateway_that_cannot_be_configured_now_is_asked_again_and_not_called_refused
 fn a_gateway_starts_its_daemon_and_its_companion_and_tells_onegate_nothing_itself() {
     let vm = Vm::of("service_ZonemeshGateway");
     let script = "systemctl() { echo \"$*\" >>\"$ZONEMESH_ETC.systemctl\"; }
-        onegate() { echo \"onegate $*\"; }; service_bootstrap";
+        onegate() { echo \"onegate $*\"; }
+        mkdir \"$ZONEMESH_ETC\"; : >\"$ZONEMESH_ETC/context.sh.changed\"; service_bootstrap";
     let output = vm.run(&[("ONEGATE_ENDPOINT", "http://169.254.16.9:5030")], script);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(!text(&output.stdout).contains("onegate"));
@@ -195,5 +198,51 @@ fn a_gateway_starts_its_daemon_and_its_companion_and_tells_onegate_nothing_itsel
             calls.contains(&format!("enable {unit}.service\nrestart --no-block {unit}.service"))
         );
         assert!(calls.contains(&format!("is-active --quiet {unit}.service")), "{calls}");
+    }
+}
+
+#[test]
+fn what_runs_with_the_settings_that_there_are_is_not_restarted() {
+    let vm = Vm::of("service_FlowerSuperNode");
+    let both = "zonemesh-supernode() { return 10; }
+        systemctl() { echo \"$*\" >>\"$ZONEMESH_ETC.systemctl\"; }
+        service_configure; service_bootstrap";
+    let restarts = |context: &[(&str, &str)]| {
+        let output = vm.run(context, both);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let calls = read(&vm.file("etc.systemctl"));
+        std::fs::remove_file(vm.file("etc.systemctl")).unwrap();
+        calls.matches("restart").count()
+    };
+    let given = ("ONEAPP_ZONEMESH_FEDERATION", "health-eu");
+    assert_eq!(restarts(&[given]), 1);
+    // Another SSH key is no setting of ours.
+    assert_eq!(restarts(&[given, ("SSH_PUBLIC_KEY", "ssh-ed25519 AAAA")]), 0);
+    assert_eq!(restarts(&[("ONEAPP_ZONEMESH_FEDERATION", "other")]), 1);
+    // A stage was cut off before it restarted anything.
+    std::fs::write(vm.file("etc/context.sh.changed"), "").unwrap();
+    assert_eq!(restarts(&[("ONEAPP_ZONEMESH_FEDERATION", "other")]), 1);
+}
+
+#[test]
+fn a_log_pipe_that_a_power_cut_has_left_fails_no_later_stage() {
+    let vm = Vm::of("service_FlowerSuperNode");
+    let (logs, pid) = (vm.file("logs"), vm.file("pid"));
+    std::fs::create_dir(&logs).unwrap();
+    let pipe = logs.join("one_service_log.pipe");
+    let context = [
+        ("ONE_SERVICE_LOGDIR", logs.to_str().unwrap()),
+        ("ONE_SERVICE_PIDFILE", pid.to_str().unwrap()),
+    ];
+    let own = std::process::id().to_string();
+    for (running, stays) in [(None, false), (Some("4194999"), false), (Some(own.as_str()), true)] {
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        if let Some(running) = running {
+            std::fs::write(&pid, running).unwrap();
+        }
+        let output = vm.run(&context, ":");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(pipe.exists(), stays, "{running:?}");
+        drop(std::fs::remove_file(&pipe));
     }
 }

@@ -11,6 +11,8 @@ mod appliance;
 mod boot;
 mod companions;
 mod confinement;
+mod lives;
+mod one_apps;
 mod package;
 mod service;
 mod upgrade;

@@ -136,8 +136,7 @@ fn first_founding(given: &GivenZone, mesh: &str, until: Option<UnixMillis>) {
 
 /// What to do where an earlier VM of this zone has lived, and its state is not here.
 fn made_anew(given: &GivenZone) -> String {
-    let GivenZone { zone, prefixes, way, .. } = given;
-    let prefixes: String = prefixes.iter().map(|net| format!(" --prefix {net}")).collect();
+    let GivenZone { zone, way, .. } = given;
     let restore = "put its state back: systemctl stop zonemeshd, `zonemesh state restore FILE` with \
                    the backup, systemctl start zonemeshd";
     match way {
@@ -146,9 +145,9 @@ fn made_anew(given: &GivenZone) -> String {
         ),
         WayIn::Joining { inviter, .. } => format!(
             "if a gateway of zone {zone} ran before this VM, {restore}; without a backup, invite it anew \
-             in zone {inviter}, or wherever an authority key lies: `zonemesh zone invite \
-             {zone}{prefixes} --out FILE`, give this VM what FILE says as ONEAPP_ZONEMESH_INVITATION, \
-             and reboot it"
+             in zone {inviter}, or wherever an authority key lies: `{}`, give this VM what FILE says as \
+             ONEAPP_ZONEMESH_INVITATION, and reboot it",
+            given.invited_anew()
         ),
     }
 }
@@ -226,7 +225,9 @@ mod tests {
         for words in [
             "zonemesh state restore FILE",
             "in zone berlin",
-            "zonemesh zone invite madrid --prefix 10.10.11.0/24 --out FILE",
+            "zonemesh zone invite madrid --prefix 10.10.11.0/24 --federation health-eu=train \
+             --token-hash supernode:health-eu=zmt1:a3b724399bf6bec1f14147bd0ba8be8b8888eb0113f95644\
+             5a76237154dc246b --out FILE",
             "ONEAPP_ZONEMESH_INVITATION",
         ] {
             assert!(madrid.fix.contains(words), "{}", madrid.fix);

@@ -83,6 +83,19 @@ impl GivenZone {
         }
     }
 
+    /// The command that invites this zone once more: with the grants and the tokens of VMs that it
+    /// came with, without which its VMs would find a gateway that does not know them.
+    pub(crate) fn invited_anew(&self) -> String {
+        let prefixes: String = self.prefixes.iter().map(|net| format!(" --prefix {net}")).collect();
+        let invitation = match &self.way {
+            // It was read before.
+            WayIn::Joining { invitation, .. } => Invitation::from_text(invitation).ok(),
+            WayIn::Founding { .. } => None,
+        };
+        let granted = invitation.as_ref().map(granted_again).unwrap_or_default();
+        format!("zonemesh zone invite {}{prefixes}{granted} --out FILE", self.zone)
+    }
+
     fn invited(invitation: Invitation, text: &str) -> Self {
         Self {
             zone: invitation.zone,
@@ -106,6 +119,13 @@ impl GivenZone {
     }
 }
 
+/// Hashes of tokens are no secrets: `zonemesh token list` shows them.
+fn granted_again(invitation: &Invitation) -> String {
+    let rights = invitation.federations.iter().map(|right| format!(" --federation {right}"));
+    let tokens = invitation.tokens.iter().map(|token| format!(" --token-hash {token}"));
+    rights.chain(tokens).collect()
+}
+
 fn hosts(rights: &[FederationRight]) -> Vec<FederationName> {
     rights.iter().filter(|right| right.host).map(|right| right.federation.clone()).collect()
 }
@@ -117,6 +137,9 @@ pub(crate) mod tests {
     use zonemesh_core::membership::AuthorityIdentity;
 
     use super::*;
+
+    const TOKEN: &str = "supernode:health-eu=\
+         zmt1:a3b724399bf6bec1f14147bd0ba8be8b8888eb0113f956445a76237154dc246b";
 
     fn planned(zone: &str, prefixes: &[&str], ip: &str, federation: &str) -> PlannedZone {
         PlannedZone {
@@ -137,7 +160,10 @@ pub(crate) mod tests {
             founder: planned("berlin", berlin, "10.255.0.1", "health-eu=host"),
             join_endpoints: vec!["203.0.113.1:51823".to_owned()],
             others: vec![InvitedZone {
-                planned: planned("madrid", madrid, "10.255.0.2", "health-eu=train"),
+                planned: PlannedZone {
+                    tokens: vec![TOKEN.parse().unwrap()],
+                    ..planned("madrid", madrid, "10.255.0.2", "health-eu=train")
+                },
                 id: InvitationId([1; 16]),
                 secret: InvitationSecret::from_bytes([2; 16]),
             }],

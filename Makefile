@@ -86,7 +86,7 @@ test: test-unit test-scenarios test-wireguard test-package ## Unit tests, then t
 test-build: setup
 	@$(STAGE) 'test build' $(CARGO) build --workspace --bins --tests
 	@$(STAGE) 'suites build' $(CARGO) build $(SUITES)
-	@$(STAGE) 'release 0.1.0' netns-tests/older.sh $(TARGET)
+	@$(STAGE) 'release 0.2.0' netns-tests/older.sh $(TARGET) 0.2.0
 
 test-unit: test-build ## Everything that needs no root.
 	@$(STAGE) 'unit tests' $(CARGO) nextest run --workspace
@@ -97,6 +97,12 @@ test-scenarios: test-build ## The lab's own tests, and the scenarios over the re
 
 scenario: test-build ## One scenario, or those whose names hold FILTER.
 	$(ENTER) $(CARGO) nextest run --workspace --test scenarios --profile scenarios $(FILTER)
+
+.PHONY: test-older
+test-older: test-build ## From release 0.1.0 to this one: a mesh, and a federation that has worked.
+	@netns-tests/older.sh $(TARGET) 0.1.0
+	$(ENTER) $(CARGO) nextest run --workspace --test scenarios --profile scenarios \
+	  -E 'test(/^operations::upgrade/)'
 
 test-wireguard: test-build ## WireGuard's behaviours over the real binary, beside wireguard-go.
 	@$(STAGE) wireguard $(WIREGUARD) -E "$$(netns-tests/left_out.sh wireguard)"

@@ -7,7 +7,7 @@
 # fails, and says what is missing.
 set -euo pipefail
 
-older=${CARGO_TARGET_DIR:-$(dirname "${BASH_SOURCE[0]}")/../target}/older/0.1.0
+older=${CARGO_TARGET_DIR:-$(dirname "${BASH_SOURCE[0]}")/../target}/older
 flower=${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/flower-1.25.0
 peers=${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/peers/bin
 wheels=${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/wheels
@@ -22,11 +22,11 @@ leave_out() {
 case ${1:?left_out.sh scenarios|wireguard|systemd} in
     scenarios)
         [ "$(id -u)" = 0 ] || leave_out security::users 'only root can be another user for a moment'
-        [ -x "$older/zonemeshd" ] ||
-            leave_out operations::upgrade 'release 0.1.0 is not here -> netns-tests/older.sh target'
-        [ -x "$older/zonemesh-superlink" ] ||
-            leave_out operations::upgrade_with_federation \
-                'the companions of 0.1.0 are not here -> netns-tests/older.sh target'
+        [ -x "$older/0.2.0/zonemesh-superlink" ] ||
+            leave_out operations::beside_0_2 'release 0.2.0 is not here -> make test-build'
+        for module in upgrade upgrade_with_federation; do
+            leave_out "operations::$module" 'release 0.1.0 -> make test-older'
+        done
         { [ -f "${ONE_APPS_DIR:-}/context-linux/src/usr/bin/onegate.rb" ] && command -v ruby >/dev/null; } ||
             leave_out companions::stock_onegate_client \
                 "no client of OpenNebula -> ONE_APPS_DIR=a checkout of OpenNebula/one-apps, and Debian's ruby"

@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
-# Builds the programs of the release before this one, once: the scenarios of an upgrade start with them
-# (netns-tests/tests/scenarios/operations/upgrade.rs, upgrade_with_federation.rs).
+# Builds the programs of an earlier release, once: scenarios of an upgrade, and of two releases side by
+# side, start with them.
 #
-#   older.sh TARGET     -> TARGET/older/0.1.0/zonemeshd, zonemesh, zonemesh-superlink and -supernode
+#   older.sh TARGET RELEASE   -> TARGET/older/RELEASE/zonemeshd, zonemesh, zonemesh-superlink, -supernode
+#     0.2.0  the one before this: netns-tests/tests/scenarios/operations/beside_0_2.rs
+#     0.1.0  operations/upgrade.rs and upgrade_with_federation.rs, in `make test-older`
 #
 # The sources come from this repository's own history, at the commit that docs/CHANGELOG.md names.
 # Where that does not reach back (a shallow clone) it says so and builds nothing; left_out.sh leaves
 # the scenarios out then.
 set -euo pipefail
 
-release=0.1.0
 programs=(zonemeshd zonemesh zonemesh-superlink zonemesh-supernode)
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+release=${2:?older.sh TARGET RELEASE}
+folder=$1/older/$release
 commit=$(sed -n "s/^## $release (commit \([0-9a-f]*\)).*/\1/p" docs/CHANGELOG.md)
-folder=${1:?older.sh TARGET}/older/$release
+[ -n "$commit" ] || { echo "older: docs/CHANGELOG.md names no commit of $release" >&2; exit 1; }
 
 say() { printf 'older: %s\n' "$*"; }
 

@@ -23,18 +23,20 @@ pub fn find(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The folder of the programs of release 0.1.0.
+/// The folder of the programs of an earlier release.
 ///
 /// # Errors
 /// When they were not built; the message names the command that builds them.
-pub fn release_0_1() -> Result<PathBuf> {
-    let folder = match std::env::var_os("ZONEMESH_OLDER_DIR") {
+pub fn release(version: &str) -> Result<PathBuf> {
+    let older = match std::env::var_os("ZONEMESH_OLDER_DIR") {
         Some(folder) => PathBuf::from(folder),
-        None => profile_folder()?.parent().unwrap_or(Path::new("/")).join("older/0.1.0"),
+        None => profile_folder()?.parent().unwrap_or(Path::new("/")).join("older"),
     };
+    let folder = older.join(version);
     if !folder.join("zonemeshd").is_file() {
         bail!(
-            "release 0.1.0 is not in {} -> netns-tests/older.sh target (or set ZONEMESH_OLDER_DIR)",
+            "release {version} is not in {} -> netns-tests/older.sh target {version} (or set \
+             ZONEMESH_OLDER_DIR)",
             folder.display()
         );
     }

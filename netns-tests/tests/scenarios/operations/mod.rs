@@ -1,6 +1,7 @@
 //! What engineers type and see: the documents' commands, restarts, upgrades, `zonemesh`, `wg`, bad input.
 
 mod bad_input;
+mod beside_0_2;
 mod documented_commands;
 mod fault_catalogue;
 mod gateway_killed_and_restarted;

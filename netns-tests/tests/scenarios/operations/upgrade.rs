@@ -28,7 +28,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// Gateways of 0.1.0, with keys that it has made.
 fn strangers_of_0_1(lab: &Lab) -> Result<Mesh> {
-    let programs = binaries::release_0_1()?;
+    let programs = binaries::release("0.1.0")?;
     let mut mesh = Mesh::prepare(lab)?;
     for zone in lab.zones() {
         let gateway = mesh.gateway(&zone.name)?;

@@ -36,7 +36,7 @@ fn make_token(federation: &mut LabFederation, zone: &str) -> Result<MadeToken> {
 
 /// Gateways of 0.1.0, with keys that it has made; returns the token of the SuperLink's VM.
 fn strangers_of_0_1(federation: &mut LabFederation) -> Result<String> {
-    let programs = binaries::release_0_1()?;
+    let programs = binaries::release("0.1.0")?;
     for zone in ZONES {
         let gateway = federation.mesh.gateway(zone.name)?;
         gateway.programs = Some(programs.clone());
@@ -73,7 +73,7 @@ fn federation_of_0_1(federation: &mut LabFederation) -> Result<String> {
         say(&mut federation.mesh, zone, &["zone", "join", &invitation])?;
     }
     federation.mesh.wait_until_connected(patience())?;
-    federation.programs = Some(binaries::release_0_1()?);
+    federation.programs = Some(binaries::release("0.1.0")?);
     let mut settings = federation.superlink_settings(HOME, SUPERLINK)?;
     settings.insert("ONEAPP_ZONEMESH_TOKEN", token.clone());
     settings.insert(FINGERPRINT, fingerprint(federation, HOME)?);

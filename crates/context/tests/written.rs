@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use zonemesh_context::key::STAGE;
+use zonemesh_context::keys::mesh::GATEWAY;
 use zonemesh_context::keys::{self, KEYS};
 use zonemesh_context::{Appliance, ContextKey};
 
@@ -84,6 +85,9 @@ fn an_image_asks_for_what_the_table_says() {
     }
 }
 
+/// What begins a gateway's role.
+const OF_GATEWAY: &str = "\"name\": \"gateway\"";
+
 #[test]
 fn every_service_template_asks_for_what_the_table_says() {
     let entries = std::fs::read_dir(file("oneflow")).expect("the project has oneflow/");
@@ -100,7 +104,12 @@ fn every_service_template_asks_for_what_the_table_says() {
                 return text;
             }
             let input = |key: &ContextKey| {
-                Some(format!("        \"{}\": \"{}\"", key.name, key.service_input()?))
+                let asked = match key.name == GATEWAY.name && !text.contains(OF_GATEWAY) {
+                    // In a service without one nobody tells it.
+                    true => "M|text|IP:PORT of the local API of the zone's gateway".to_owned(),
+                    false => key.service_input()?,
+                };
+                Some(format!("        \"{}\": \"{asked}\"", key.name))
             };
             let inputs: Vec<String> = keys::of(appliance).filter_map(input).collect();
             let place = [role.as_str(), "\"user_inputs\": {\n", "\n      }"];

@@ -2,7 +2,7 @@
 //! file agrees with what the programs do, and OpenNebula's own validator has the last word where a
 //! checkout of it is given.
 //!
-//! The rules themselves are tried on damaged copies in `crates/oneflow/tests/rules.rs`.
+//! The rules themselves are tried on damaged copies in `crates/oneflow/tests/rules/`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -37,7 +37,7 @@ pub(crate) struct Render {
     /// Which federation, where the zone has a part in several.
     #[arg(long, value_name = "NAME", requires = "zone")]
     pub(crate) federation: Option<FederationName>,
-    /// The value of an input that is no secret: supernode.ONEAPP_ZONEMESH_NODE_CONFIG=x=1. Again for
+    /// The value of an input that is no secret: supernode.ONEAPP_FL_NODE_CONFIG=x=1. Again for
     /// each.
     #[arg(long = "value", value_name = "ROLE.KEY=VALUE")]
     pub(crate) inputs: Vec<InputArgument>,
@@ -50,7 +50,7 @@ pub(crate) struct Render {
 #[derive(Debug, Clone)]
 pub(crate) struct PlaceholderArgument(pub(crate) PlaceholderValue);
 
-/// `supernode.ONEAPP_ZONEMESH_NODE_CONFIG=x=1`.
+/// `supernode.ONEAPP_FL_NODE_CONFIG=x=1`.
 #[derive(Debug, Clone)]
 pub(crate) struct InputArgument(pub(crate) InputGiven);
 
@@ -59,7 +59,7 @@ pub(crate) struct InputArgument(pub(crate) InputGiven);
 pub(crate) enum RenderArgumentError {
     #[error("write NAME=VALUE, such as gateway=12")]
     Placeholder,
-    #[error("write ROLE.KEY=VALUE, such as supernode.ONEAPP_ZONEMESH_NODE_CONFIG=x=1")]
+    #[error("write ROLE.KEY=VALUE, such as supernode.ONEAPP_FL_NODE_CONFIG=x=1")]
     Input,
 }
 

@@ -42,7 +42,12 @@ fn show_checked(
 ) -> Result<Exit, CommandFailure> {
     let view = OneflowCheckView::of(views);
     output.show(&view, out)?;
-    Ok(if view.is_valid() { Exit::Ok } else { Exit::Configuration })
+    Ok(match view.is_valid() {
+        true => Exit::Ok,
+        // A missing permission is told as one, whatever it was needed for.
+        false if view.is_denied() => Exit::Policy,
+        false => Exit::Configuration,
+    })
 }
 
 /// One file; that it cannot be read is told beside what the others hold.
@@ -174,4 +179,29 @@ fn no_zone(folder: &Path, names: &[String]) -> CommandFailure {
         zones => format!("--zone with one of: {}", zones.join(", ")),
     };
     CommandFailure::message(Exit::Configuration, message).next(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use zonemesh_core::time::UnixMillis;
+
+    use super::*;
+    use crate::arguments::Format;
+    use crate::output::Page;
+
+    #[test]
+    fn a_file_that_this_user_may_not_read_is_a_missing_permission() {
+        let exit = |kind| {
+            let view = TemplateFileView::unreadable("a.json".to_owned(), &io::Error::from(kind));
+            let page = Page { header: true, wide: true, now: UnixMillis(0) };
+            let mut out = Vec::new();
+            let output = Printer { format: Format::Table, page };
+            let exit = show_checked(vec![view], output, &mut out).map_err(|_| "failed").unwrap();
+            (exit, String::from_utf8(out).unwrap())
+        };
+        let (denied, said) = exit(io::ErrorKind::PermissionDenied);
+        assert_eq!(denied, Exit::Policy);
+        assert!(said.contains("the same with sudo"), "{said}");
+        assert_eq!(exit(io::ErrorKind::NotFound).0, Exit::Configuration);
+    }
 }

@@ -26,6 +26,9 @@ pub(crate) struct TemplateFileView {
     roles: Vec<String>,
     errors: Vec<TemplateMistakeView>,
     notes: Vec<String>,
+    /// This user may not read it.
+    #[serde(skip)]
+    is_denied: bool,
 }
 
 /// One mistake.
@@ -69,7 +72,8 @@ impl TemplateFileView {
     pub(crate) fn with_mistakes(file: String, mistakes: Vec<TemplateMistake>) -> Self {
         let errors: Vec<_> = mistakes.into_iter().map(TemplateMistakeView::from).collect();
         let valid = errors.is_empty();
-        Self { file, valid, name: None, roles: Vec::new(), errors, notes: Vec::new() }
+        let (roles, notes) = (Vec::new(), Vec::new());
+        Self { file, valid, name: None, roles, errors, notes, is_denied: false }
     }
 
     pub(crate) fn unreadable(file: String, error: &io::Error) -> Self {
@@ -80,9 +84,15 @@ impl TemplateFileView {
             path: String::new(),
             found: format!("it cannot be read: {error}"),
             expected: "a file that this user may read",
-            fix: "name another".to_owned(),
+            fix: match error.kind() {
+                io::ErrorKind::PermissionDenied => "the same with sudo, or name another",
+                _ => "name another",
+            }
+            .to_owned(),
         };
-        Self { errors: vec![mistake], valid: false, ..Self::with_mistakes(file, Vec::new()) }
+        let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+        let errors = vec![mistake];
+        Self { errors, valid: false, is_denied, ..Self::with_mistakes(file, Vec::new()) }
     }
 
     fn lines(&self) -> Vec<String> {
@@ -114,6 +124,11 @@ impl OneflowCheckView {
     pub(crate) fn of(files: Vec<TemplateFileView>) -> Self {
         let valid = files.iter().all(|file| file.valid);
         Self { schema: "zonemesh/oneflow-check/v1", valid, files }
+    }
+
+    /// A permission is missing.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.files.iter().any(|file| file.is_denied)
     }
 
     pub(crate) const fn is_valid(&self) -> bool {

@@ -126,6 +126,13 @@ fn with_a_zones_folder_nothing_is_left_to_be_typed_and_each_secret_is_in_its_rol
         assert_eq!(role.to_string().matches(secret.as_str()).count(), 1);
         assert!(!stdout(&made).contains(secret.as_str()));
     }
+    // What was rendered once holds them still when it is rendered again.
+    let again = in_folder(
+        folder.path(),
+        &["render", "single-site-berlin.json", "-o", "json", "--out", "b.json"],
+    );
+    let again = { again }.output().unwrap();
+    assert!(stdout(&again).contains("\"secret\": true"), "{}{}", stdout(&again), stderr(&again));
     for secret in [&bundle, &tokens[0], &tokens[1]] {
         assert_eq!(template.to_string().matches(secret.as_str()).count(), 1, "in one role only");
     }
@@ -327,8 +334,9 @@ fn every_mistake_of_every_file_is_told_as_an_editor_jumps_to_it() {
     let expected = "a.json:5:19: roles[0].parents[0]: \"b\", which is no role of this service; expected \
         parents are other roles of this service; name one of: a: OneFlow takes any name and then waits \
         for it for ever [parents]\n\
-        b.json:1:2: expected ident; expected a JSON document of at most 1 MiB in UTF-8; write it as \
-        JSON, or take the file again [json]\n\
+        b.json:1:2: expected ident; expected a JSON document of at most 1 MiB in UTF-8; write keys \
+        and texts in straight double quotes, no comments, no comma at an end; or take the file again \
+        [json]\n\
         c.json: valid (x: a)\n\
         d.json: it cannot be read: No such file or directory (os error 2); expected a file that this \
         user may read; name another [file]\n";

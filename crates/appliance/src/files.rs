@@ -114,8 +114,11 @@ pub fn write_atomic(
 ) -> Result<(), FileError> {
     let no_file = || FileError::NoFile { path: path.to_owned() };
     let name = path.file_name().ok_or_else(no_file)?.to_string_lossy();
-    let folder =
-        path.parent().filter(|folder| !folder.as_os_str().is_empty()).ok_or_else(no_file)?;
+    let folder = match path.parent().ok_or_else(no_file)? {
+        // A bare name is one of this folder.
+        none if none.as_os_str().is_empty() => Path::new("."),
+        folder => folder,
+    };
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
     let temporary = folder.join(format!(".{name}.{}.{serial}.tmp", std::process::id()));
     let written = write_new(&temporary, contents, mode, owner)
@@ -212,7 +215,7 @@ mod tests {
     fn a_missing_folder_is_named() {
         let error = write_atomic(Path::new("/nonexistent/x"), b"", 0o600, None).unwrap_err();
         assert!(error.to_string().contains("/nonexistent/"), "{error}");
-        assert!(write_atomic(Path::new("x"), b"", 0o600, None).is_err());
+        assert!(write_atomic(Path::new("/"), b"", 0o600, None).is_err());
         assert!(write_atomic(Path::new("/"), b"", 0o600, None).is_err());
     }
 

@@ -3,6 +3,7 @@
 //! It promises that a name which people wrote for Zonemesh or its Flower is never without effect in
 //! silence. It refuses to look at values.
 
+use zonemesh_core::offered::without_secrets;
 use zonemesh_core::suggestion::nearest;
 
 use crate::key::{Appliance, ContextKey, KeyEffect};
@@ -61,7 +62,8 @@ pub fn outdated<'a>(names: impl Iterator<Item = &'a str>, appliance: Appliance) 
 /// What to say of each of these names that is ours and does nothing in a VM of this appliance.
 #[must_use]
 pub fn strangers<'a>(names: impl Iterator<Item = &'a str>, appliance: Appliance) -> Vec<String> {
-    names.filter(|name| is_ours(name)).filter_map(|name| stranger(name, appliance)).collect()
+    let said = names.filter(|name| is_ours(name)).filter_map(|name| stranger(name, appliance));
+    said.map(|line| without_secrets(&line).into_owned()).collect()
 }
 
 fn stranger(name: &str, appliance: Appliance) -> Option<String> {

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use zeroize::Zeroizing;
+use zonemesh_core::offered::without_secrets;
 
 use crate::key::ContextKey;
 use crate::source::{FoundSetting, SettingsSource};
@@ -120,12 +121,17 @@ impl<'a> Variables<'a> {
     }
 
     /// Records that the value that is there cannot be used, or not beside others. What is wrong with a
-    /// secret is said by its parser, which never repeats it.
+    /// secret is said by its parser, which never repeats it; a token or an invitation as the value of
+    /// another key is named and not told.
     pub fn wrong(&mut self, key: ContextKey, problem: &str) {
         let Some(spelled) = self.find(key) else { return self.lacks(key, problem) };
+        let value = spelled.found.value.as_str();
+        let shown = without_secrets(value);
         let problem = match key.secret {
             true => format!("its value is not usable: {problem}"),
-            false => format!("{:?} is not usable: {problem}", spelled.found.value.as_str()),
+            // Its parser may repeat a part of it.
+            false if shown != value => format!("{shown:?} is not usable: it holds a secret"),
+            false => format!("{value:?} is not usable: {problem}"),
         };
         self.problem(key, &spelled, problem);
     }

@@ -3,6 +3,8 @@
 //! Promises only words for people: nothing is believed and no value of the text comes back. Refuses
 //! to know which command it was given to.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -16,6 +18,9 @@ const KINDS: [(&[u8], OfferedText); 4] = [
 
 /// Characters that hold the longest of them.
 const HEAD: usize = 28;
+
+/// Characters that the secret of a token has at least: 128 bits in base64.
+const TOKEN_SECRET: usize = 22;
 
 /// What a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +89,35 @@ impl OfferedText {
     }
 }
 
+/// `text` without the tokens, invitations and bundles in it: whoever puts one where it does not belong
+/// must not find it in a log.
+#[must_use]
+pub fn without_secrets(text: &str) -> Cow<'_, str> {
+    let of_word = |c: char| c.is_ascii_alphanumeric() || "+/._:-".contains(c);
+    let mut told = String::new();
+    let mut begin = 0;
+    for word in text.split(|c| !of_word(c)).filter(|word| !word.is_empty()) {
+        let Some(kind) = secret_in(word) else { continue };
+        let at = word.as_ptr() as usize - text.as_ptr() as usize;
+        told.push_str(&text[begin..at]);
+        told.push_str(&format!("[{}]", kind.words()));
+        begin = at + word.len();
+    }
+    match begin {
+        0 => text.into(),
+        _ => (told + &text[begin..]).into(),
+    }
+}
+
+/// What of it is nobody else's business.
+fn secret_in(word: &str) -> Option<OfferedText> {
+    let is_token = word.contains("zmt1.") && word.len() > "zmt1.".len() + TOKEN_SECRET;
+    let kind = if is_token { OfferedText::Token } else { OfferedText::of(word) };
+    let secret =
+        [OfferedText::Invitation, OfferedText::FoundingBundle, OfferedText::KeptInvitation];
+    (is_token || secret.contains(&kind)).then_some(kind)
+}
+
 /// 32 bytes, as keys are written.
 fn is_key(text: &str) -> bool {
     text.len() == 44 && STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 32)
@@ -116,6 +150,22 @@ mod tests {
             ("hällo wörld, this is no base64 ä", OfferedText::Other),
         ] {
             assert_eq!(OfferedText::of(text), kind, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_in_a_text_is_named_and_not_told() {
+        let token =
+            "zmt1.key:iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w.bm90LWEtc2VjcmV0LWF0LWFsbA";
+        let invitation = STANDARD.encode("zonemesh-invitation-1\nand what is in it");
+        for (text, told) in [
+            (format!("{token:?} is no name"), "\"[a VM's token]\" is no name"),
+            (format!("a={token}, b={invitation}"), "a=[a VM's token], b=[an invitation]"),
+            (format!("ONEAPP_{token}"), "[a VM's token]"),
+            ("zmt1.key:....".to_owned(), "zmt1.key:...."),
+            ("ü \"health eu\"".to_owned(), "ü \"health eu\""),
+        ] {
+            assert_eq!(without_secrets(&text).trim_end_matches('='), told);
         }
     }
 }

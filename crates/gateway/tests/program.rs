@@ -245,3 +245,25 @@ fn a_local_api_that_answers_is_told_until_it_was_heard_and_again_when_somebody_w
     assert_eq!(onegate.attribute(ONEGATE_VM, "READY"), None, "the daemon is not there");
     assert!(Path::new(&vm.file("run/status.json")).exists());
 }
+
+#[test]
+fn a_bare_name_is_a_file_of_the_folder_that_one_is_in() {
+    let vm = GatewayVm::new(&with_invitation(""));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_zonemesh-gateway"));
+    command.args(["configure", "--context", "context.sh", "--config", "zonemesh.toml"]);
+    let done = command.current_dir(vm.folder.path()).env_clear().output().unwrap();
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    assert!(vm.toml().contains("madrid"));
+}
+
+#[test]
+fn a_token_in_the_wrong_place_is_in_no_message() {
+    const TOKEN: &str =
+        "zmt1.key:iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w.bm90LWEtc2VjcmV0LWF0LWFsbA";
+    let wrong =
+        format!("ONEAPP_ZONEMESH_ENDPOINT='{TOKEN} x:y:z'\nONEAPP_ZONEMESH_LISTEN='{TOKEN}'\n");
+    let refused = GatewayVm::new(&with_invitation(&wrong)).configure();
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(7), "{said}");
+    assert!(said.contains("[a VM's token]") && !said.contains("bm90LWEt"), "{said}");
+}

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use zonemesh_core::offered::without_secrets;
+
 use crate::json::{JsonNode, NOWHERE, TextPlace};
 
 /// A mistake.
@@ -55,7 +57,7 @@ macro_rules! rules {
 
 rules! {
     Json "json" "a JSON document of at most 1 MiB in UTF-8"
-        "write it as JSON, or take the file again"
+        "write keys and texts in straight double quotes, no comments, no comma at an end; or take the file again"
     DuplicateKey "duplicate-key" "each key of an object once"
         "take one of them out: OneFlow reads the last"
     Document "document" "a service template, or one as `oneflow-template show -j` prints it"
@@ -68,6 +70,8 @@ rules! {
         "write one of them"
     Boolean "boolean" "true or false, without quotes"
         "write true or false"
+    Misspelled "misspelled" "no key that is almost one of OneFlow's"
+        "write it as OneFlow reads it"
     Shape "shape" "a text, a list or an object where OneFlow reads one"
         "write it as OneFlow reads it"
     Whole "whole-number" "a whole number, without quotes"
@@ -92,8 +96,8 @@ rules! {
         "take one of these parents out: OneFlow deploys none of them"
     UserInput "user-input" "three fields: M or O, type, description; or five: options and default too"
         "write the input anew: M|text|description, or M|list|description|a,b,c|a"
-    InputValue "input-value" "each input has a value at every instantiate"
-        "give it a default, which is taken where nothing is typed"
+    InputValue "input-value" "each input has a value at every instantiate, and a token or a federation is one"
+        "give it a default, which is taken where nothing is typed; or correct the value"
     Secret "secret" "a secret is an input of type password"
         "write M|password|description, so that it is not shown while it is typed"
     SecretElsewhere "secret-elsewhere" "a secret stands in the role that reads it, and in no other"
@@ -104,7 +108,7 @@ rules! {
         "write \"NETWORK_ID\": \"$name\" with a name of \"networks\""
     Context "context" "CONTEXT of Zonemesh's appliances has NETWORK=YES, TOKEN=YES, REPORT_READY=NO"
         "write it so: READY comes from the companion, by OneGate, and from nobody earlier"
-    UnknownKey "unknown-key" "an ONEAPP_ZONEMESH_ key that the appliance of this role reads"
+    UnknownKey "unknown-key" "a key of ours (ONEAPP_ZONEMESH_, ONEAPP_FL_, ...) that the appliance of this role reads"
         "take it out, or correct it"
     Elasticity "elasticity" "a policy has type, adjust and expression, its role min_vms and max_vms"
         "write the policy anew"
@@ -165,8 +169,9 @@ impl TemplateMistakes {
         found: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        let (at, path) = (spot.node.at, spot.path.clone());
-        self.found.push(TemplateMistake { rule, at, path, found: found.into(), fix: fix.into() });
+        let told = |text: &str| without_secrets(text).into_owned();
+        let (at, path, found) = (spot.node.at, told(&spot.path), told(&found.into()));
+        self.found.push(TemplateMistake { rule, at, path, found, fix: told(&fix.into()) });
     }
 
     /// In the order of the text.
@@ -179,7 +184,7 @@ impl TemplateMistakes {
 impl TemplateMistake {
     /// A mistake of the whole text.
     pub(crate) fn of_text(rule: TemplateRule, at: Option<TextPlace>, found: String) -> Self {
-        let fix = rule.fix().to_owned();
+        let (fix, found) = (rule.fix().to_owned(), without_secrets(&found).into_owned());
         Self { rule, at: at.unwrap_or(NOWHERE), path: String::new(), found, fix }
     }
 }

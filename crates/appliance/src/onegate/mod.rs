@@ -192,7 +192,8 @@ impl OneGate {
             return Ok(answer);
         }
         let body = self.bytes(answer).await?;
-        let body = String::from_utf8_lossy(&body).chars().take(200).collect();
+        let body = String::from_utf8_lossy(&body).replace(self.token.as_str(), "[its token]");
+        let body = body.chars().take(200).collect();
         let endpoint = self.endpoint.clone();
         Err(OneGateError::Refused { endpoint, status: status.as_u16(), body })
     }

@@ -11,6 +11,17 @@ pub(super) fn is_unfilled(spot: &Spot<'_>) -> bool {
     spot.node.as_text().is_some_and(|text| !placeholder::names(text).is_empty())
 }
 
+/// OneFlow passes over a key that it does not know: one that is almost one of its own was meant to be
+/// that. Of others it is not known what they are for.
+pub(super) fn misspelled(of: &Spot<'_>, known: &[&'static str], mistakes: &mut TemplateMistakes) {
+    for (key, spot) in of.members().filter(|(key, _)| !known.contains(key)) {
+        if let Some(meant) = nearest(key, known) {
+            let fix = format!("write {meant:?}");
+            mistakes.add_with_fix(TemplateRule::Misspelled, &spot, format!("{key:?}"), fix);
+        }
+    }
+}
+
 /// One of these words, if it is there.
 pub(super) fn choice(
     above: &Spot<'_>,

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use zonemesh_core::name::FederationName;
+use zonemesh_core::token::VmToken;
+
 use super::fields;
 use crate::appliance;
 use crate::grammar::input::{InputKind, UserInput};
@@ -44,6 +47,7 @@ pub(super) fn of_role(role: &Spot<'_>, mistakes: &mut TemplateMistakes, notes: &
         }
     }
     grammar(role, mistakes, notes);
+    values(role, mistakes);
 }
 
 fn grammar(of: &Spot<'_>, mistakes: &mut TemplateMistakes, notes: &mut Vec<String>) {
@@ -88,6 +92,30 @@ fn check_input(key: &str, spot: &Spot<'_>, input: &UserInput, mistakes: &mut Tem
         let found =
             "an input that has no value where nothing is typed: the server refuses to instantiate";
         mistakes.add(TemplateRule::InputValue, spot, found);
+    }
+}
+
+/// Values that stand there already are what the program in the VM would take.
+fn values(of: &Spot<'_>, mistakes: &mut TemplateMistakes) {
+    let given = of.get("user_inputs_values");
+    for (key, spot) in given.into_iter().flat_map(|values| values.members()) {
+        let Some(text) = spot.node.as_text() else {
+            if appliance::is_secret(key) {
+                mistakes.add(TemplateRule::InputValue, &spot, spot.node.kind());
+            }
+            continue;
+        };
+        let wrong = match key {
+            "ONEAPP_ZONEMESH_TOKEN" => text.parse::<VmToken>().err().map(|error| error.to_string()),
+            "ONEAPP_ZONEMESH_FEDERATION" => {
+                text.parse::<FederationName>().err().map(|error| format!("{text:?}: {error}"))
+            }
+            _ => None,
+        };
+        if let Some(wrong) = wrong.filter(|_| !fields::is_unfilled(&spot)) {
+            let fix = format!("give the value of {key} that the zone's folder has");
+            mistakes.add_with_fix(TemplateRule::InputValue, &spot, wrong, fix);
+        }
     }
 }
 

@@ -70,16 +70,18 @@ fn check_policy(policy: &Spot<'_>, mistakes: &mut TemplateMistakes) {
     }
 }
 
-/// What would change VMs at a time of its own: whoever reads the template does not see that it does.
-pub(super) fn scheduled(role: &Spot<'_>, mistakes: &mut TemplateMistakes) {
-    let policies = role.get("scheduled_policies");
-    let is_empty =
-        |spot: &Spot<'_>| matches!(&spot.node.value, JsonValue::List(all) if all.is_empty());
-    if let Some(policies) = policies.filter(|policies| !is_empty(policies)) {
-        mistakes.add(TemplateRule::Scheduled, &policies, "scheduled policies");
-    }
-    let actions = role.get("template_contents").and_then(|contents| contents.get("SCHED_ACTION"));
-    if let Some(actions) = actions.filter(|actions| !is_empty(actions)) {
-        mistakes.add(TemplateRule::Scheduled, &actions, "scheduled actions");
+/// What would change VMs at a time of its own, in a role or the service: whoever reads the template
+/// does not see that it does.
+pub(super) fn scheduled(of: &Spot<'_>, mistakes: &mut TemplateMistakes) {
+    let contents = of.get("template_contents");
+    for (key, spot) in [Some(of.clone()), contents].iter().flatten().flat_map(Spot::members) {
+        let found = match key.to_ascii_lowercase().as_str() {
+            "scheduled_policies" => "scheduled policies",
+            "sched_action" => "scheduled actions",
+            _ => continue,
+        };
+        if !matches!(&spot.node.value, JsonValue::List(all) if all.is_empty()) {
+            mistakes.add(TemplateRule::Scheduled, &spot, found);
+        }
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{context, fields, inputs, networks, policies, service};
 use zonemesh_context::Appliance;
 
+use super::{context, fields, inputs, networks, policies, service};
 use crate::appliance::{self, KeyStanding};
 use crate::json::JsonValue;
 use crate::mistake::{Spot, TemplateMistakes, TemplateRule};
@@ -12,6 +12,28 @@ use crate::mistake::{Spot, TemplateMistakes, TemplateRule};
 /// `$ROLE_NAME_$VM_NUMBER_(service_$SERVICE_ID)` stays under 60 characters with numbers of six and
 /// seven digits: a longer name is cut where it becomes the VM's host name.
 const NAME_MAX: usize = 34;
+
+/// What OneFlow reads or writes in a role.
+const KEYS: [&str; 18] = [
+    "name",
+    "type",
+    "cardinality",
+    "template_id",
+    "template_contents",
+    "user_inputs",
+    "user_inputs_values",
+    "parents",
+    "shutdown_action",
+    "min_vms",
+    "max_vms",
+    "cooldown",
+    "on_hold",
+    "elasticity_policies",
+    "scheduled_policies",
+    "nodes",
+    "state",
+    "last_vmname",
+];
 
 /// Keys of OpenNebula 6.
 const OLD: [&str; 4] =
@@ -28,6 +50,8 @@ pub(super) fn check(
         let key = old.path.rsplit('.').next().unwrap_or_default();
         mistakes.add(TemplateRule::OldForm, &old, format!("{key}, of OpenNebula 6"));
     }
+    let known: Vec<&str> = KEYS.into_iter().chain(OLD).collect();
+    fields::misspelled(role, &known, mistakes);
     template_id(role, mistakes);
     fields::boolean(role, "on_hold", mistakes);
     match kind(role, mistakes) {
@@ -47,7 +71,21 @@ pub(super) fn check(
     let Some(appliance) = appliance_of(role) else { return false };
     context::check(role, mistakes);
     keys(role, appliance, mistakes);
+    let is_router = role.node.get("type").and_then(|kind| kind.as_text()) == Some("vr");
+    if appliance == Appliance::Gateway && !is_router {
+        one_gateway(role, mistakes);
+    }
     true
+}
+
+/// An invitation is good for one gateway, and its address for one VM.
+fn one_gateway(role: &Spot<'_>, mistakes: &mut TemplateMistakes) {
+    for spot in ["cardinality", "max_vms"].iter().filter_map(|key| role.get(key)) {
+        if spot.node.as_whole().is_some_and(|count| count > 1) {
+            let fix = "write 1: an invitation is good for one gateway, and so is its address";
+            mistakes.add_with_fix(TemplateRule::Cardinality, &spot, "several gateways", fix);
+        }
+    }
 }
 
 /// The appliance that runs in a role.

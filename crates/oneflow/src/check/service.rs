@@ -1,6 +1,6 @@
 //! The service itself, and everything below it in its turn.
 
-use super::{fields, inputs, networks, parents, role};
+use super::{fields, inputs, networks, parents, policies, role};
 use crate::document;
 use crate::grammar::placeholder;
 use crate::json::JsonValue;
@@ -8,11 +8,34 @@ use crate::mistake::{Spot, TemplateMistakes, TemplateRule};
 
 /// More than OpenNebula's database keeps of a document's name.
 const NAME_MAX: usize = 128;
+/// What OneFlow and OpenNebula's tools read or write in a service.
+const KEYS: [&str; 18] = [
+    "name",
+    "description",
+    "deployment",
+    "shutdown_action",
+    "roles",
+    "user_inputs",
+    "user_inputs_values",
+    "ready_status_gate",
+    "automatic_deletion",
+    "networks",
+    "networks_values",
+    "on_hold",
+    "registration_time",
+    "start_time",
+    "state",
+    "log",
+    "custom_attrs",
+    "scheduled_policies",
+];
 pub(super) const SHUTDOWN: [&str; 4] = ["terminate", "terminate-hard", "shutdown", "shutdown-hard"];
 
 pub(super) fn check(body: &Spot<'_>, mistakes: &mut TemplateMistakes, notes: &mut Vec<String>) {
     unfilled(body, mistakes);
     name(body, mistakes);
+    fields::misspelled(body, &KEYS, mistakes);
+    policies::scheduled(body, mistakes);
     fields::text(body, "description", mistakes);
     fields::choice(body, "deployment", &["straight", "none"], mistakes);
     fields::choice(body, "shutdown_action", &SHUTDOWN, mistakes);

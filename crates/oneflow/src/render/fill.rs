@@ -58,7 +58,17 @@ pub(super) fn fill(node: &mut JsonNode, values: &RenderValues) -> Result<Filled,
             node.put("name", JsonNode::text(name));
         }
     }
+    // A template that was rendered before has them already.
+    filled.is_secret |= roles(node).iter().any(holds_secret);
     if lacks.is_empty() { Ok(filled) } else { Err(lacks) }
+}
+
+fn holds_secret(role: &JsonNode) -> bool {
+    let given = role.get("user_inputs_values").map(JsonNode::members).unwrap_or_default();
+    given.iter().any(|member| {
+        appliance::is_secret(&member.key)
+            && member.node.as_text().is_some_and(|value| !value.is_empty())
+    })
 }
 
 fn roles(node: &mut JsonNode) -> &mut [JsonNode] {

@@ -25,7 +25,7 @@ pub struct PlaceholderValue {
     pub value: String,
 }
 
-/// A value for an input: `supernode.ONEAPP_ZONEMESH_NODE_CONFIG=x=1`. No secret: whoever sees the
+/// A value for an input: `supernode.ONEAPP_FL_NODE_CONFIG=x=1`. No secret: whoever sees the
 /// process list sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputGiven {

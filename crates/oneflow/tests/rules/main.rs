@@ -1,12 +1,16 @@
 //! Each rule of a template refuses a damaged copy, and the templates that come with the program keep
 //! them all: a checker that refuses nothing proves nothing.
 
+mod damages;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use zonemesh_oneflow::check::check;
 use zonemesh_oneflow::render::{PlaceholderValue, RenderValues, render};
 use zonemesh_oneflow::{SHIPPED, TemplateRule};
+
+use damages::{TOKEN, damages_of_a_role, damages_of_the_service, damages_of_values};
 
 const IDS: [(&str, &str); 6] = [
     ("gateway", "12"),
@@ -44,165 +48,6 @@ fn broken_by(template: &Value) -> Vec<(TemplateRule, String)> {
     broken(template.to_string().as_bytes())
 }
 
-#[test]
-fn the_templates_keep_every_rule_once_they_are_rendered_and_before_that_lack_only_ids() {
-    for template in SHIPPED {
-        assert_eq!(broken_by(&rendered(template.name)), [], "{}", template.name);
-        let unfilled: BTreeSet<_> =
-            broken(template.text.as_bytes()).into_iter().map(|(rule, _)| rule).collect();
-        assert_eq!(unfilled, BTreeSet::from([TemplateRule::Placeholder]), "{}", template.name);
-    }
-}
-
-/// A place in the single site's template, what stands there instead, and what is found then.
-type Damage = (&'static str, Value, TemplateRule, &'static str);
-
-const TOKEN: &str = "/roles/1/user_inputs/ONEAPP_ZONEMESH_TOKEN";
-const FEDERATION: &str = "/roles/1/user_inputs/ONEAPP_ZONEMESH_FEDERATION";
-const CONTEXT: &str = "/roles/1/template_contents/CONTEXT";
-
-fn damages_of_the_service() -> Vec<Damage> {
-    use TemplateRule as Rule;
-    vec![
-        ("/name", json!(""), Rule::Name, "an empty name"),
-        ("/name", json!("n".repeat(129)), Rule::Name, "129 characters"),
-        ("/name", json!(7), Rule::Name, "a number"),
-        ("/name", json!("@name@"), Rule::Placeholder, "--set name=VALUE"),
-        ("/description", json!(7), Rule::Shape, "no text"),
-        ("/deployment", json!("parallel"), Rule::Choice, "straight, none"),
-        ("/deployment", json!("none"), Rule::Parents, "whose deployment is not \"straight\""),
-        ("/shutdown_action", json!("terminat"), Rule::Choice, "write \"terminate\""),
-        ("/ready_status_gate", json!("true"), Rule::Boolean, "a text"),
-        ("/ready_status_gate", json!(false), Rule::ReadyGate, "false"),
-        ("/automatic_deletion", json!(0), Rule::Boolean, "a number"),
-        ("/on_hold", json!("NO"), Rule::Boolean, "a text"),
-        ("/custom_attrs", json!({}), Rule::OldForm, "of OpenNebula 6"),
-        ("/networks", json!([]), Rule::Shape, "no object"),
-        ("/networks/zone", json!("M|network|The zone's network"), Rule::Network, "3 fields"),
-        ("/networks/zone", json!("M|network|Zone||id:x"), Rule::Network, "no id:N"),
-        ("/networks/zone", json!("M|network|Zone||name:1"), Rule::Network, "no id:N"),
-        ("/networks/zone", json!("M|network|Zone||"), Rule::Network, "no id:N"),
-        ("/networks/zone", json!("M|text|Zone||id:1"), Rule::Network, "type \"text\""),
-        ("/networks_values", json!(["zone"]), Rule::Shape, "no object"),
-        ("/user_inputs", json!({"X": "M|word|Text"}), Rule::UserInput, "type \"word\""),
-        (
-            "/user_inputs",
-            json!({"ONEAPP_ZONEMESH_TOKEN": "M|password|T"}),
-            Rule::SecretElsewhere,
-            "every role",
-        ),
-        ("/user_inputs_values", json!({"DB_PASSWORD": "x"}), Rule::SecretElsewhere, "every role"),
-        ("/roles", json!([]), Rule::Roles, "an empty list"),
-        ("/roles", json!({}), Rule::Roles, "an object"),
-        ("/roles/1", json!("superlink"), Rule::Shape, "no object"),
-    ]
-}
-
-fn damages_of_a_role() -> Vec<Damage> {
-    use TemplateRule as Rule;
-    vec![
-        ("/roles/0/name", json!("gate-way"), Rule::RoleName, "gate-way"),
-        ("/roles/0/name", json!("g".repeat(35)), Rule::RoleName, "35 characters"),
-        ("/roles/1/name", json!("gateway"), Rule::RoleName, "for the second time"),
-        ("/roles/0/type", json!("container"), Rule::RoleType, "container"),
-        ("/roles/0/type", json!(null), Rule::RoleType, "no type"),
-        ("/roles/0/template_id", json!("<id>"), Rule::TemplateId, "<id>"),
-        ("/roles/0/template_id", json!("12"), Rule::TemplateId, "\"12\""),
-        ("/roles/0/template_id", json!(-1), Rule::TemplateId, "a number"),
-        ("/roles/0/vm_template", json!(12), Rule::OldForm, "vm_template"),
-        ("/roles/0/vm_template_contents", json!("NIC = []"), Rule::OldForm, "vm_template_contents"),
-        ("/roles/0/min_vms", json!(2), Rule::Cardinality, "1, with min_vms 2 and max_vms 1"),
-        ("/roles/0/max_vms", json!(0), Rule::Cardinality, "max_vms 0"),
-        ("/roles/0/cardinality", json!(null), Rule::Cardinality, "no cardinality"),
-        ("/roles/0/cardinality", json!(-1), Rule::Whole, "write 0 or more"),
-        ("/roles/0/cooldown", json!("5m"), Rule::Whole, "a text"),
-        ("/roles/0/on_hold", json!("no"), Rule::Boolean, "a text"),
-        ("/roles/0/shutdown_action", json!("poweroff"), Rule::Choice, "poweroff"),
-        ("/roles/0/template_contents", json!("NIC = []"), Rule::Shape, "no object"),
-        ("/roles/0/template_contents/NIC/0/NETWORK_ID", json!("$nowhere"), Rule::Nic, "nowhere"),
-        ("/roles/0/template_contents/NIC/0/NETWORK_ID", json!("zone"), Rule::Nic, "zone"),
-        (
-            "/roles/0/template_contents/NIC/0",
-            json!({"NAME": "NIC0"}),
-            Rule::Nic,
-            "neither NETWORK_ID",
-        ),
-        ("/roles/0/template_contents/NIC/0", json!("NIC0"), Rule::Shape, "no object"),
-        ("/roles/1/parents", json!(["gatewaj"]), Rule::Parents, "write \"gateway\""),
-        ("/roles/1/parents", json!("gateway"), Rule::Shape, "no list"),
-        ("/roles/1/parents", json!([1]), Rule::Parents, "a number"),
-        ("/roles/0/parents", json!(["gateway"]), Rule::ParentCycle, "gateway waits for gateway"),
-        (
-            "/roles/0/parents",
-            json!(["supernode"]),
-            Rule::ParentCycle,
-            "supernode waits for superlink",
-        ),
-        ("/roles/2/scheduled_policies", json!([{"type": "CHANGE"}]), Rule::Scheduled, "policies"),
-        (
-            "/roles/2/template_contents/SCHED_ACTION",
-            json!([{"TIME": 1}]),
-            Rule::Scheduled,
-            "actions",
-        ),
-        ("/roles/2/elasticity_policies", json!({}), Rule::Shape, "no list"),
-        ("/roles/2/elasticity_policies", json!([{}]), Rule::Elasticity, "no \"type\""),
-    ]
-}
-
-fn damages_of_values() -> Vec<Damage> {
-    use TemplateRule as Rule;
-    let reference = json!("${gateway.template.context.oneapp_zonemesh_invitation}");
-    vec![
-        (FEDERATION, json!("M|text|Name|x"), Rule::UserInput, "4 fields"),
-        (FEDERATION, json!("M|range|Name|1-2|"), Rule::UserInput, "no range"),
-        (FEDERATION, json!("M|list|Name|a,a|"), Rule::UserInput, "no list"),
-        (FEDERATION, json!(7), Rule::UserInput, "a number"),
-        (FEDERATION, json!("O|number|Name||"), Rule::InputValue, "refuses to instantiate"),
-        ("/roles/1/user_inputs", json!({}), Rule::InputValue, "take the key out"),
-        ("/roles/1/user_inputs", json!(null), Rule::InputValue, "take the key out"),
-        ("/roles/1/user_inputs", json!([]), Rule::Shape, "no object"),
-        ("/roles/1/user_inputs_values", json!([]), Rule::Shape, "no object"),
-        (TOKEN, json!("M|text|Bootstrap token"), Rule::Secret, "that is shown"),
-        (TOKEN, json!("M|password|Token||x"), Rule::Secret, "take the default out"),
-        (
-            "/roles/0/user_inputs/ONEAPP_ZONEMESH_TOKEN",
-            json!("M|password|T"),
-            Rule::SecretElsewhere,
-            "in a gateway",
-        ),
-        (
-            "/roles/1/template_contents/DESCRIPTION",
-            reference,
-            Rule::SecretElsewhere,
-            "another role's VM",
-        ),
-        (
-            "/roles/1/user_inputs/ONEAPP_ZONEMESH_LISTEN",
-            json!("O|text|T||"),
-            Rule::UnknownKey,
-            "which gateway reads",
-        ),
-        (
-            "/roles/1/user_inputs/ONEAPP_ZONEMESH_FEDERATIN",
-            json!("M|text|T"),
-            Rule::UnknownKey,
-            "ZONEMESH_FEDERATION",
-        ),
-        (
-            "/roles/1/template_contents/CONTEXT/ONEAPP_ZONEMESH_X",
-            json!("1"),
-            Rule::UnknownKey,
-            "nobody reads",
-        ),
-        ("/roles/1/template_contents/CONTEXT/REPORT_READY", json!("YES"), Rule::Context, "\"YES\""),
-        ("/roles/1/template_contents/CONTEXT/TOKEN", json!("NO"), Rule::Context, "\"NO\""),
-        ("/roles/1/template_contents/CONTEXT/NETWORK", json!(true), Rule::Context, "true or false"),
-        (CONTEXT, json!(null), Rule::Context, "no CONTEXT"),
-        (CONTEXT, json!("TOKEN=YES"), Rule::Shape, "no object"),
-    ]
-}
-
 /// Puts a value at a place, also where nothing was.
 fn put(template: &mut Value, place: &str, value: Value) {
     let (above, key) = place.rsplit_once('/').expect("a pointer");
@@ -211,6 +56,16 @@ fn put(template: &mut Value, place: &str, value: Value) {
         (Value::Array(items), Ok(index)) => items[index] = value,
         (Value::Object(members), _) => drop(members.insert(key.to_owned(), value)),
         (other, _) => unreachable!("{place} in {other}"),
+    }
+}
+
+#[test]
+fn the_templates_keep_every_rule_once_they_are_rendered_and_before_that_lack_only_ids() {
+    for template in SHIPPED {
+        assert_eq!(broken_by(&rendered(template.name)), [], "{}", template.name);
+        let unfilled: BTreeSet<_> =
+            broken(template.text.as_bytes()).into_iter().map(|(rule, _)| rule).collect();
+        assert_eq!(unfilled, BTreeSet::from([TemplateRule::Placeholder]), "{}", template.name);
     }
 }
 
@@ -399,4 +254,17 @@ fn whatever_is_given_ends_in_mistakes_with_a_line_or_in_a_template_that_renders_
         }
     }
     assert!(valid > 100 && wrong > 100, "{valid} and {wrong}");
+}
+
+#[test]
+fn a_secret_that_stands_where_it_does_not_belong_is_named_and_not_told() {
+    const SECRET: &str =
+        "zmt1.key:iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w.bm90LWEtc2VjcmV0LWF0LWFsbA";
+    for place in ["/roles/1/name", "/roles/1/type", "/roles/1/template_id", "/deployment", TOKEN] {
+        let mut template = rendered("single-site");
+        put(&mut template, place, json!(format!("M|{SECRET}|x")));
+        let found = broken_by(&template);
+        assert!(!found.is_empty(), "{place}");
+        assert!(found.iter().all(|(_, told)| !told.contains("bm90LWEt")), "{place}: {found:?}");
+    }
 }

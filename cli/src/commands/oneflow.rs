@@ -196,7 +196,7 @@ mod tests {
             let page = Page { header: true, wide: true, now: UnixMillis(0) };
             let mut out = Vec::new();
             let output = Printer { format: Format::Table, page };
-            let exit = show_checked(vec![view], output, &mut out).map_err(|_| "failed").unwrap();
+            let exit = show_checked(vec![view], output, &mut out).ok().unwrap();
             (exit, String::from_utf8(out).unwrap())
         };
         let (denied, said) = exit(io::ErrorKind::PermissionDenied);

@@ -7,7 +7,7 @@
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -159,7 +159,10 @@ fn write_new(
 pub fn make_folder(path: &Path, mode: u32, owner: Option<FileOwner>) -> Result<(), FileError> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
     step("create the folder", path, made)?;
-    if let Some(owner) = owner {
+    let own = FileOwner { uid: Uid::effective().as_raw(), gid: Gid::effective().as_raw() };
+    let found = step("look at", path, std::fs::metadata(path))?.uid();
+    // One that an earlier release gave to another user is taken back.
+    if let Some(owner) = owner.or((found != own.uid).then_some(own)) {
         let changed = std::os::unix::fs::chown(path, Some(owner.uid), Some(owner.gid));
         step("change the owner of", path, changed)?;
     }
@@ -209,6 +212,20 @@ mod tests {
         assert!(error.to_string().starts_with("cannot rename to"), "{error}");
         assert_eq!(std::fs::read(path.join("inside")).unwrap(), b"kept");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_is_to_be_our_own_is_taken_back_from_another_user() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tls");
+        std::fs::create_dir(&path).unwrap();
+        // Who is not root has no other user's folder to begin with.
+        if Uid::effective().is_root() {
+            std::os::unix::fs::chown(&path, Some(65534), Some(65534)).unwrap();
+        }
+        make_folder(&path, 0o755, None).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().uid(), Uid::effective().as_raw());
+        assert_eq!(mode_of(&path), 0o755);
     }
 
     #[test]

@@ -92,7 +92,8 @@ pub fn state_folders(state: &StateFolder, owner: Option<FileOwner>) -> Vec<Plann
         folder(state.root().to_owned(), 0o755, None),
         folder(state.shim(), 0o755, None),
         folder(state.log(), 0o750, None),
-        folder(state.tls(), 0o750, owner),
+        // Flower's user reads its files there and cannot put others in their place.
+        folder(state.tls(), 0o755, None),
         folder(state.flower(), 0o700, owner),
     ]
 }

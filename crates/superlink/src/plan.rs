@@ -13,9 +13,7 @@ use zonemesh_api::wire::onegate::OneGateIdentity;
 use zonemesh_appliance::files::FileOwner;
 use zonemesh_appliance::flower::control::FlowerControl;
 use zonemesh_appliance::flower::{FlowerHome, FlowerPorts, InstalledFlower, SuperLinkArguments};
-use zonemesh_appliance::plan::{
-    LaunchPlan, PlannedFile, PlannedFolder, PrintedReason, shim_file, state_folders,
-};
+use zonemesh_appliance::plan::{LaunchPlan, PlannedFile, PrintedReason, shim_file, state_folders};
 use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::runner::child::Program;
 use zonemesh_appliance::settings::SuperLinkSettings;
@@ -150,25 +148,8 @@ impl SuperLinkInputs<'_> {
             ),
             file("server.key", 0o600, "key", identity.map(|all| all.key_pem.as_str())),
         ]);
-        let mut folders = state_folders(&state, self.owner);
-        folders.extend(self.database_folders(&state));
+        let folders = state_folders(&state, self.owner);
         LaunchPlan { folders, files, program: self.program(&state, identity) }
-    }
-
-    /// Flower makes none; those of an absolute path are somebody else's.
-    fn database_folders(&self, state: &StateFolder) -> Vec<PlannedFolder> {
-        let database = &self.settings.database;
-        let parents = database.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty());
-        let mut inside: Vec<PlannedFolder> = parents
-            .filter(|_| database.is_relative())
-            .map(|path| PlannedFolder {
-                path: state.flower().join(path),
-                mode: 0o700,
-                owner: self.owner,
-            })
-            .collect();
-        inside.reverse();
-        inside
     }
 
     fn program(&self, state: &StateFolder, identity: Option<&SuperLinkIdentity>) -> Program {
@@ -336,11 +317,11 @@ mod tests {
 
     #[test]
     fn a_database_lies_in_flowers_folder_or_where_it_is_said() {
+        // Whatever root makes in Flower's own folder, Flower's user could lead elsewhere before.
         let inside = given("ONEAPP_FL_DATABASE", "state/deep/state.db");
         let flower = "/var/lib/zonemesh-superlink/flower";
-        assert!(inside.contains(&format!("\"--database\",\"{flower}/state/deep/state.db\"")));
-        let folders = inside.find(&format!("\"path\":\"{flower}/state\"")).unwrap();
-        assert!(folders < inside.find(&format!("\"path\":\"{flower}/state/deep\"")).unwrap());
+        assert!(inside.contains(&format!("\"--database\",\"{flower}/state.db\"")), "{inside}");
+        assert!(!inside.contains(&format!("\"path\":\"{flower}/")), "{inside}");
         let outside = given("ONEAPP_FL_DATABASE", "/srv/fl/state.db");
         assert!(outside.contains("\"--database\",\"/srv/fl/state.db\""), "{outside}");
         assert!(!outside.contains("\"path\":\"/srv"), "{outside}");

@@ -65,8 +65,10 @@ pub(super) fn database(text: &str) -> Result<PathBuf, &'static str> {
             Err("without a file a restart makes every SuperNode unknown to its SuperLink")
         }
         _ if climbs || text.contains('\0') => Err("it leads out of the folder"),
-        _ if text.ends_with('/') || path.file_name().is_none() => Err("it names no file"),
-        _ => Ok(path),
+        _ if text.ends_with('/') => Err("it names no file"),
+        _ if path.is_absolute() => Ok(path),
+        // No folders are made in the one that Flower's user may change.
+        _ => path.file_name().map(PathBuf::from).ok_or("it names no file"),
     }
 }
 

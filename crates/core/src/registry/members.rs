@@ -1,13 +1,14 @@
 //! The SuperNodes of a federation, in all zones that may train in it.
 //!
-//! Promises the same choice at each look, of at most [`MAX_ADMITTED`]: the first of each zone come
-//! before the second of any, so that no zone takes the places of the others. A zone that is cut off is
+//! Promises the same choice at each look, of at most [`MAX_ADMITTED`] and [`MAX_SUPERNODES`] of one
+//! zone, however many gateways it says it has: the first of each zone come before the second of any,
+//! so that no zone takes the places of the others. A zone that is cut off is
 //! as it was heard last; one that has left, is revoked or blocked has none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{FederationName, ZoneName};
-use crate::record::MAX_ADMITTED;
+use crate::record::{MAX_ADMITTED, MAX_SUPERNODES};
 
 use super::Registry;
 
@@ -28,16 +29,8 @@ impl Registry {
     /// The SuperNodes of `federation`, in the order of their zones and keys.
     #[must_use]
     pub fn members_of(&self, federation: &FederationName) -> Vec<FederationMember> {
-        let mut by_key: BTreeMap<Vec<u8>, FederationMember> = BTreeMap::new();
-        for zone in self.training_zones(federation) {
-            for member in self.supernodes_of(zone, federation) {
-                let known = by_key.entry(member.public_key.clone()).or_insert(member.clone());
-                // Said by two gateways of a zone, or by two zones: one that has it is enough.
-                known.is_online |= member.is_online;
-                known.is_connecting |= member.is_connecting;
-            }
-        }
-        fairly(by_key.into_values())
+        let zones = self.training_zones(federation);
+        fairly(zones.map(|zone| self.supernodes_of(zone, federation)))
     }
 
     fn training_zones(&self, federation: &FederationName) -> impl Iterator<Item = &ZoneName> {
@@ -46,33 +39,36 @@ impl Registry {
         members.filter(|zone| self.left_since(zone).is_none() && self.may_train(zone, federation))
     }
 
-    fn supernodes_of(
-        &self,
-        zone: &ZoneName,
-        federation: &FederationName,
-    ) -> impl Iterator<Item = FederationMember> {
+    /// Those of one zone, which may have several gateways: at most as many as one of them may say.
+    fn supernodes_of(&self, zone: &ZoneName, federation: &FederationName) -> Vec<FederationMember> {
         let said = self.in_force(zone).flat_map(|held| &held.record.content.supernodes);
-        let its = said.filter(|node| node.federation == *federation);
-        its.map(|node| FederationMember {
-            public_key: node.public_key.clone(),
-            zone: zone.clone(),
-            is_online: node.is_online,
-            is_connecting: node.is_connecting && node.is_online,
-        })
+        let mut by_key: BTreeMap<&[u8], FederationMember> = BTreeMap::new();
+        for node in said.filter(|node| node.federation == *federation) {
+            let member = by_key.entry(&node.public_key).or_insert_with(|| FederationMember {
+                public_key: node.public_key.clone(),
+                zone: zone.clone(),
+                is_online: false,
+                is_connecting: false,
+            });
+            // Said by two gateways: one that has it is enough.
+            member.is_online |= node.is_online;
+            member.is_connecting |= node.is_connecting && node.is_online;
+        }
+        by_key.into_values().take(MAX_SUPERNODES).collect()
     }
 }
 
-/// `all` are in the order of their keys.
-fn fairly(all: impl Iterator<Item = FederationMember>) -> Vec<FederationMember> {
-    let mut of_zone: BTreeMap<ZoneName, usize> = BTreeMap::new();
-    let mut ranked: Vec<_> = all
-        .map(|member| {
-            let next = of_zone.entry(member.zone.clone()).or_default();
-            *next += 1;
-            RankedMember { rank: *next, member }
-        })
+/// The members of each zone, in the order of their keys. A key that two zones name has the better one
+/// of its two places: nobody loses his by being named elsewhere.
+fn fairly(zones: impl Iterator<Item = Vec<FederationMember>>) -> Vec<FederationMember> {
+    let ranked = |members: Vec<FederationMember>| (0..).zip(members);
+    let mut ranked: Vec<RankedMember> = zones
+        .flat_map(ranked)
+        .map(|(rank, member): (usize, _)| RankedMember { rank, member })
         .collect();
     ranked.sort_by(|a, b| (a.rank, &a.member.zone).cmp(&(b.rank, &b.member.zone)));
+    let mut seen = BTreeSet::new();
+    ranked.retain(|one| seen.insert(one.member.public_key.clone()));
     ranked.truncate(MAX_ADMITTED);
     let mut members: Vec<_> = ranked.into_iter().map(|one| one.member).collect();
     members.sort_by(|a, b| (&a.zone, &a.public_key).cmp(&(&b.zone, &b.public_key)));
@@ -80,7 +76,7 @@ fn fairly(all: impl Iterator<Item = FederationMember>) -> Vec<FederationMember> 
 }
 
 struct RankedMember {
-    /// How many of the same zone go before it, and itself.
+    /// How many of the same zone go before it.
     rank: usize,
     member: FederationMember,
 }
@@ -98,12 +94,31 @@ mod tests {
         }
     }
 
+    fn zone(name: &str, keys: std::ops::Range<u16>) -> Vec<FederationMember> {
+        keys.map(|key| member(name, key)).collect()
+    }
+
     #[test]
     fn no_zone_takes_the_places_of_the_others() {
-        let crowd = (0..300).map(|key| member("crowd", key));
-        let others = (1000..1003).map(|key| member("madrid", key));
-        let chosen = fairly(crowd.chain(others));
+        let crowds: Vec<_> =
+            (0..6).map(|n| zone(&format!("crowd{n}"), n * 64..n * 64 + 64)).collect();
+        let others = zone("madrid", 1000..1003);
+        let chosen = fairly(crowds.into_iter().chain([others]));
         assert_eq!(chosen.len(), MAX_ADMITTED);
         assert_eq!(chosen.iter().filter(|one| one.zone.as_str() == "madrid").count(), 3);
+    }
+
+    #[test]
+    fn who_is_named_by_another_zone_too_keeps_his_place() {
+        // A hostile zone, the first by its name, names the others' keys behind many of its own.
+        let mut hostile = zone("a", 0..200);
+        hostile.extend(zone("a", 1000..1009));
+        let crowds = (0..4).map(|n| zone(&format!("b{n}"), 300 + n * 64..364 + n * 64));
+        let chosen =
+            fairly([hostile].into_iter().chain(crowds).chain([zone("madrid", 1000..1009)]));
+        let there = |key: u16| chosen.iter().any(|one| one.public_key == key.to_be_bytes());
+        assert!((1000..1009).all(there), "{chosen:?}");
+        let keys: BTreeSet<_> = chosen.iter().map(|one| &one.public_key).collect();
+        assert_eq!(keys.len(), chosen.len(), "each key once");
     }
 }

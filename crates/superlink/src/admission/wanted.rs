@@ -21,6 +21,11 @@ use super::numbers::NodeNumbers;
 /// How long nobody names a SuperNode before it is unregistered.
 const GIVEN_UP: Duration = Duration::from_secs(60);
 
+/// Most that are registered before Flower's list, and who is named, are looked at again.
+const MOST_REGISTERED: usize = 16;
+/// Most that are unregistered before that.
+const MOST_UNREGISTERED: usize = 8;
+
 /// What to tell Flower.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AdmissionStep {
@@ -82,11 +87,11 @@ impl WantedNodes {
         let named: BTreeSet<u64> = self.members.keys().filter_map(|key| numbers.of(key)).collect();
         let unnamed = || listed.iter().map(|node| node.id).filter(|id| !named.contains(id));
         self.unnamed.retain(|id, _| unnamed().any(|unnamed| unnamed == *id));
-        let mut steps = Vec::new();
+        let mut unregister = Vec::new();
         for id in unnamed() {
             let since = *self.unnamed.entry(id).or_insert(now);
             if !numbers.has(id) || now.saturating_duration_since(since) >= GIVEN_UP {
-                steps.push(AdmissionStep::Unregister(id));
+                unregister.push(AdmissionStep::Unregister(id));
             }
         }
         let is_listed = |key| {
@@ -95,8 +100,13 @@ impl WantedNodes {
         };
         let missing = self.members.iter();
         let missing = missing.filter(|(key, _)| !is_listed(key) && !self.spent.contains(*key));
-        steps.extend(missing.map(|(_, member)| AdmissionStep::Register(member.public_key.clone())));
-        steps
+        let register =
+            missing.map(|(_, member)| AdmissionStep::Register(member.public_key.clone()));
+        // Whoever registers himself by the hundred keeps nobody waiting who is named.
+        register
+            .take(MOST_REGISTERED)
+            .chain(unregister.into_iter().take(MOST_UNREGISTERED))
+            .collect()
     }
 
     /// Flower's list, as the mesh is told.
@@ -202,6 +212,17 @@ mod tests {
         let mut stage = Stage::new();
         stage.wanted.take(&[]);
         assert_eq!(stage.steps(&[node(66, 9)], 0), [AdmissionStep::Unregister(66)]);
+    }
+
+    #[test]
+    fn who_is_named_comes_before_a_crowd_that_has_registered_itself() {
+        let mut stage = Stage::new();
+        let named = [stage.member(0)];
+        stage.wanted.take(&named);
+        let crowd: Vec<_> = (100..900).map(|id| node(id, 0)).collect();
+        let steps = stage.steps(&crowd, 0);
+        assert_eq!(steps[0], AdmissionStep::Register(stage.keys[0].clone()));
+        assert_eq!(steps.len(), 1 + MOST_UNREGISTERED, "then it is looked again");
     }
 
     #[test]

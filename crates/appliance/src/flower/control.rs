@@ -91,10 +91,20 @@ impl FlowerControl {
         ControlFile { path, contents }
     }
 
-    /// The folders of what Flower reads and writes.
+    /// The folders of what Flower reads. It makes those of credentials, which nobody has here, itself
+    /// where they are missing, and its user may write to none of these.
     #[must_use]
-    pub fn folders(&self) -> [PathBuf; 3] {
-        [self.folder.clone(), self.app(), self.flwr_home()]
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let own = [self.folder.clone(), self.app(), self.flwr_home(), self.flwr_of_app()];
+        let credentials = [self.flwr_home(), self.flwr_of_app()].map(|flwr| flwr.join(CREDENTIALS));
+        own.into_iter().chain(credentials).collect()
+    }
+
+    /// What 1.25 writes beside its credentials, if it is not there.
+    #[must_use]
+    pub fn ignored(&self) -> ControlFile {
+        let path = self.flwr_of_app().join(".gitignore");
+        ControlFile { path, contents: format!("{CREDENTIALS}\n") }
     }
 
     /// The arguments of `flwr`.
@@ -133,7 +143,14 @@ impl FlowerControl {
     fn flwr_home(&self) -> PathBuf {
         self.folder.join(".flwr")
     }
+
+    fn flwr_of_app(&self) -> PathBuf {
+        self.app().join(".flwr")
+    }
 }
+
+/// A folder of `flwr`'s.
+const CREDENTIALS: &str = ".credentials";
 
 /// What 1.25 wants an app to be before it looks at the connection.
 const APP: &str = r#"[project]

@@ -57,8 +57,9 @@ impl Flwr {
     async fn run(&self, command: &ControlCommand) -> Result<String, ControlError> {
         let FlwrPlace { control, flower, home, owner } = &self.place;
         self.make_folders().map_err(failed)?;
-        let file = control.file(*flower);
-        write_atomic(&file.path, file.contents.as_bytes(), 0o644, None).map_err(failed)?;
+        for file in [control.file(*flower), control.ignored()] {
+            write_atomic(&file.path, file.contents.as_bytes(), 0o644, None).map_err(failed)?;
+        }
         let question = FlowerQuestion {
             program: control::control_program(home),
             arguments: control.arguments(*flower, command),

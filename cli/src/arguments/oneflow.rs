@@ -9,7 +9,7 @@ use zonemesh_oneflow::render::{InputGiven, PlaceholderValue};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum OneflowVerb {
-    /// Find every mistake in service templates, those that OpenNebula passes over too. Exits with 7 if
+    /// Find every breach of the rules in service templates, those that OpenNebula passes over too. Exits with 7 if
     /// there is one.
     Check {
         /// A template, or what `oneflow-template show -j` prints; - is standard input. Again for each.

@@ -9,8 +9,8 @@ use zonemesh_oneflow::render::{InputGiven, PlaceholderValue};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum OneflowVerb {
-    /// Find every breach of the rules in service templates, those that OpenNebula passes over too. Exits with 7 if
-    /// there is one.
+    /// Find every breach of the rules in service templates, those that OpenNebula passes over too. Exits
+    /// with 7 if there is one.
     Check {
         /// A template, or what `oneflow-template show -j` prints; - is standard input. Again for each.
         #[arg(value_name = "FILE", required = true)]

@@ -4,6 +4,7 @@
 mod again;
 mod context;
 mod false_gateway;
+mod flowers;
 mod image;
 mod life;
 mod one_life;

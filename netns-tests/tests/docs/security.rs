@@ -70,6 +70,6 @@ fn images_documents_and_tests_install_flowers_that_are_run() {
     assert!(read("docs/QUICKSTART.md").contains(&format!("/requirements-{preferred}.txt\n")));
     assert!(read("packer/README.md").contains(&format!("prefers, {preferred}:")));
     assert!(read("packer/Makefile").contains(&format!("\nFLOWER_VERSION ?= {preferred}\n")));
-    let scenarios = crate::sources::source("crates/lab/src/flower.rs");
+    let scenarios = crate::sources::source("crates/lab/src/flower/mod.rs");
     assert!(scenarios.contains(&format!("const VERSION: &str = \"{preferred}\";")));
 }

@@ -269,6 +269,53 @@ fn a_folder_that_is_none_or_was_changed_is_refused_without_its_secrets() {
 }
 
 #[test]
+fn a_template_that_is_no_file_is_told_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.json");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for (file, said) in [
+        ("pipe.json", "it is a pipe, and no file"),
+        ("./", "it is a folder, and no file"),
+        ("/dev/zero", "it is a device or a socket, and no file"),
+    ] {
+        let checked = in_folder(folder.path(), &["check", file]).output().unwrap();
+        assert_eq!(checked.status.code(), Some(7), "{file}: {}", stderr(&checked));
+        assert!(stdout(&checked).contains(said), "{file}: {}", stdout(&checked));
+        let made = in_folder(folder.path(), &["render", file]).output().unwrap();
+        assert_eq!(made.status.code(), Some(7), "{file}: {}", stderr(&made));
+        assert!(stderr(&made).contains(said), "{file}: {}", stderr(&made));
+    }
+    // Standard input is asked for by name.
+    let mut piped = in_folder(folder.path(), &["check", "-"]);
+    piped.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut piped = piped.spawn().unwrap();
+    std::io::Write::write_all(&mut piped.stdin.take().unwrap(), b"{}").unwrap();
+    let checked = piped.wait_with_output().unwrap();
+    assert!(stdout(&checked).contains("standard input"), "{}", stdout(&checked));
+}
+
+#[test]
+fn a_megabyte_in_one_line_is_checked_in_seconds_and_told_in_a_few_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("long.json");
+    let long = "\u{20ac}".repeat(1 << 18);
+    let many = |item: &str| item.repeat((1 << 20) / item.len() - 200);
+    for (text, most) in [
+        (format!("{{\"name\":\"a\",\"roles\":[{}0]}}", many("1,")), usize::MAX),
+        (format!("{{\"name\":\"a\",\"x\":[{}0]}}", many("{\"a\":1},")), usize::MAX),
+        (format!("{{\"name\":\"{long}\",\"roles\":\"{long}\"}}"), 6000),
+        (format!("{{\"name\":1,\"{long}\":1,\"{long}\":2}}"), 6000),
+    ] {
+        std::fs::write(&file, &text).unwrap();
+        let begun = std::time::Instant::now();
+        let checked = in_folder(folder.path(), &["check", "long.json"]).output().unwrap();
+        assert_eq!(checked.status.code(), Some(7), "{}", stderr(&checked));
+        assert!(begun.elapsed().as_secs() < 60, "{}: {:?}", &text[..40], begun.elapsed());
+        assert!(checked.stdout.len() < most, "{}: {} bytes", &text[..40], checked.stdout.len());
+    }
+}
+
+#[test]
 fn a_template_of_ones_own_is_rendered_and_a_wrong_one_is_told_as_by_check() {
     let folder = tempfile::tempdir().unwrap();
     let own = std::fs::read_to_string(format!("{TEMPLATES}/gateway-only.json")).unwrap();

@@ -14,6 +14,7 @@ pub mod files;
 pub mod flower;
 pub mod gateway;
 pub mod installed;
+mod log_writer;
 pub mod node_key;
 pub mod onegate;
 pub mod partition;

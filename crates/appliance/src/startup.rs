@@ -12,8 +12,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use zonemesh_core::exit::{Exit, is_denied};
 use zonemesh_core::token::VmRole;
+use zonemesh_core::visible::{brief_lines, quoted, visible_json, visible_lines};
 
 use crate::files::FileError;
+use crate::log_writer::LogWriter;
 use crate::reason::Reason;
 use crate::settings::log_wish::{self, LogWish};
 use crate::settings::onegate_lack;
@@ -34,11 +36,12 @@ fn logging(wish: LogWish) -> anyhow::Result<()> {
     let wanted = std::env::var("ZONEMESH_LOG")
         .unwrap_or_else(|_unset| wish.filter.unwrap_or("info").to_owned());
     let filter = EnvFilter::try_new(&wanted)
-        .map_err(|error| anyhow::anyhow!("ZONEMESH_LOG={wanted}: {error}"))?;
-    let json = std::env::var("ZONEMESH_LOG_FORMAT").map_or(wish.json, |format| format == "json");
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        .map_err(|error| anyhow::anyhow!("ZONEMESH_LOG={}: {error}", quoted(&wanted)))?;
+    let is_json = std::env::var("ZONEMESH_LOG_FORMAT").map_or(wish.json, |format| format == "json");
+    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    let builder = builder.with_writer(LogWriter { is_json });
     let started =
-        if json { builder.json().try_init() } else { builder.with_ansi(false).try_init() };
+        if is_json { builder.json().try_init() } else { builder.with_ansi(false).try_init() };
     started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
 }
 
@@ -140,6 +143,14 @@ pub fn say_of_names(names: &BTreeSet<String>, appliance: Appliance) {
     }
 }
 
+/// What a companion shows of itself, as JSON for people and scripts: nothing in it steers a terminal.
+///
+/// # Errors
+/// It has a shape that JSON cannot have.
+pub fn json(shown: &impl serde::Serialize) -> serde_json::Result<String> {
+    Ok(visible_json(&serde_json::to_string_pretty(shown)?).into_owned())
+}
+
 /// Prints one line, the answer of a command.
 ///
 /// # Errors
@@ -147,7 +158,8 @@ pub fn say_of_names(names: &BTreeSet<String>, appliance: Appliance) {
 pub fn print(text: &str) -> anyhow::Result<Exit> {
     use std::io::Write;
 
-    writeln!(std::io::stdout(), "{text}").context("cannot write to standard output")?;
+    writeln!(std::io::stdout(), "{}", visible_lines(text))
+        .context("cannot write to standard output")?;
     Ok(Exit::Ok)
 }
 
@@ -198,7 +210,7 @@ pub fn finish(ended: anyhow::Result<Exit>) -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => {
             // Nobody is left to tell if standard error is closed.
-            let _ = writeln!(std::io::stderr(), "{error:#}");
+            let _ = writeln!(std::io::stderr(), "{}", brief_lines(&format!("{error:#}")));
             if is_denied(error.as_ref()) {
                 let _ = writeln!(std::io::stderr(), "next: the same with sudo");
             }

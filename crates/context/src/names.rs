@@ -4,7 +4,8 @@
 //! silence. It refuses to look at values.
 
 use zonemesh_core::offered::without_secrets;
-use zonemesh_core::suggestion::nearest;
+use zonemesh_core::suggestion::{but_for_letters, nearest};
+use zonemesh_core::visible::brief_lines;
 
 use crate::key::{Appliance, ContextKey, KeyEffect};
 use crate::keys::flower::{FLEET_API_ADDRESS, FLEET_PORT};
@@ -13,6 +14,11 @@ use crate::keys::{self, KEYS};
 /// Beginnings of names that somebody wrote for us.
 pub const OURS: [&str; 5] =
     ["ONEAPP_ZONEMESH_", "ONEAPP_FL_", "ONEAPP_FLOWER_", "ONEAPP_ML_", "ONEAPP_WG_"];
+
+/// How the names of every appliance's settings begin.
+const ALL_APPLIANCES: &str = "ONEAPP";
+/// More characters than any key has.
+const LONGEST: usize = 80;
 
 /// A key that once did something.
 struct OldKey {
@@ -62,8 +68,24 @@ pub fn outdated<'a>(names: impl Iterator<Item = &'a str>, appliance: Appliance) 
 /// What to say of each of these names that is ours and does nothing in a VM of this appliance.
 #[must_use]
 pub fn strangers<'a>(names: impl Iterator<Item = &'a str>, appliance: Appliance) -> Vec<String> {
-    let said = names.filter(|name| is_ours(name)).filter_map(|name| stranger(name, appliance));
-    said.map(|line| without_secrets(&line).into_owned()).collect()
+    let said = names.filter_map(|name| match is_ours(name) {
+        true => stranger(name, appliance),
+        false => almost_ours(name, appliance),
+    });
+    said.map(|line| brief_lines(&without_secrets(&line))).collect()
+}
+
+/// A name with a mistake in its beginning, or in another case, is no less written for us.
+fn almost_ours(name: &str, appliance: Appliance) -> Option<String> {
+    let upper = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    let spelled: String = name.chars().map(upper).take(LONGEST).collect();
+    if !spelled.starts_with(ALL_APPLIANCES) {
+        return None;
+    }
+    let names = keys::of(appliance).flat_map(ContextKey::names);
+    let names: Vec<&str> = names.filter(|name| name.starts_with(ALL_APPLIANCES)).collect();
+    let meant = but_for_letters(&spelled, &names, 2)?;
+    Some(format!("{name} has no effect: it is no key; did you mean {meant}?"))
 }
 
 fn stranger(name: &str, appliance: Appliance) -> Option<String> {
@@ -164,6 +186,34 @@ mod tests {
         ] {
             assert_eq!(said(silent, appliance), "");
         }
+    }
+
+    #[test]
+    fn a_name_with_a_mistake_in_its_beginning_or_in_another_case_is_no_less_ours() {
+        use Appliance::{Gateway, SuperNode};
+        let said = |name, appliance| strangers([name].into_iter(), appliance).join("; ");
+        for (name, appliance, expected) in [
+            ("ONEAPP_ZONEMSH_FEDERATION", SuperNode, "did you mean ONEAPP_ZONEMESH_FEDERATION?"),
+            ("ONEAPPZONEMESH_FEDERATION", SuperNode, "did you mean ONEAPP_ZONEMESH_FEDERATION?"),
+            ("oneapp_zonemesh_federation", SuperNode, "did you mean ONEAPP_ZONEMESH_FEDERATION?"),
+            ("ONEAPP-ZONEMESH-TOKEN", SuperNode, "did you mean ONEAPP_ZONEMESH_TOKEN?"),
+            ("ONEAPP_LF_NODE_CONFIG", SuperNode, "did you mean ONEAPP_FL_NODE_CONFIG?"),
+            ("ONEAPP_ZONEMESH_\u{202e}", SuperNode, "ONEAPP_ZONEMESH_\\u{202e} has no effect"),
+        ] {
+            let said = said(name, appliance);
+            assert!(said.contains(expected), "{name}: {said}");
+        }
+        for (silent, appliance) in [
+            ("ETH9_IP", Gateway),
+            ("ONEAPP_VNF_TOKEN", SuperNode),
+            ("ONEAPP_ZOOKEEPER_TOKEN", SuperNode),
+            ("ZONEMESH_CONFIG", Gateway),
+        ] {
+            assert_eq!(said(silent, appliance), "");
+        }
+        let long = format!("ONEAPP_FL_{}", "Z".repeat(1 << 20));
+        let said = said(&long, SuperNode);
+        assert!(said.len() < 1200 && said.contains("has no effect"), "{} bytes", said.len());
     }
 
     #[test]

@@ -102,7 +102,7 @@ pub(crate) async fn print_plan(settings: SuperLinkSettings) -> anyhow::Result<Ex
         }
         Err(reason) => (PrintedSuperLinkPlan::without_flower(&reason), Err(reason)),
     };
-    let json = serde_json::to_string_pretty(&printed).context("cannot print the plan")?;
+    let json = startup::json(&printed).context("cannot print the plan")?;
     startup::print(&json)?;
     Ok(asked.as_ref().map_or_else(startup::verdict, |()| Exit::Ok))
 }

@@ -205,6 +205,16 @@ pub enum Reason {
         /// What was the matter with it.
         problem: String,
     },
+    /// Flower has had the key before its owner was registered with it.
+    #[error(
+        "the SuperLink in zone {zone} does not take this SuperNode's key, and never had it: somebody else has registered it there before; another one is made within {within_s} s"
+    )]
+    NodeKeyTaken {
+        /// The SuperLink's zone.
+        zone: ZoneName,
+        /// How long until there is another one, at most.
+        within_s: u64,
+    },
     /// The SuperLink admits by keys, and not this one yet.
     #[error("the SuperLink in zone {zone} has not registered this SuperNode's key yet")]
     NodeNotRegistered {
@@ -278,12 +288,14 @@ impl Reason {
             Self::NotServing { .. } => Code::NotServing,
             Self::PartitionUnknown { .. } => Code::PartitionUnknown,
             Self::NodeKeyReplaced { .. } => Code::NodeKeyReplaced,
+            Self::NodeKeyTaken { .. } => Code::NodeKeyTaken,
             Self::NodeNotRegistered { .. } => Code::NodeNotRegistered,
             Self::NodeNotOnline { .. } => Code::NodeNotOnline,
             Self::ControlRefused { .. } => Code::ControlRefused,
             Self::NoSuperLink { .. } => Code::NoSuperLink,
             Self::SuperLinkNotReady { .. } => Code::SuperLinkNotReady,
-            Self::FlowerPrograms { .. } | Self::FlowerSilent { .. } => Code::FlowerPrograms,
+            Self::FlowerPrograms { .. } => Code::FlowerPrograms,
+            Self::FlowerSilent { .. } => Code::FlowerSilent,
             Self::Certificate { failure, .. } => certificate_code(failure),
         }
     }
@@ -319,6 +331,7 @@ impl Reason {
             | Self::NotServing { .. }
             | Self::PartitionUnknown { .. }
             | Self::NodeKeyReplaced { .. }
+            | Self::NodeKeyTaken { .. }
             | Self::NodeNotRegistered { .. }
             | Self::NodeNotOnline { .. }
             | Self::ControlRefused { .. }

@@ -19,6 +19,7 @@ use zonemesh_core::name::FederationName;
 use crate::files::write_atomic;
 use crate::onegate::{OneGate, WantedAttributes, keep_told};
 use crate::reason::Reason;
+use crate::startup::json;
 use crate::state_folder::StateFolder;
 
 const SAME_REASON_EVERY: Duration = Duration::from_secs(60);
@@ -217,9 +218,9 @@ impl Reporter {
             *told = attributes;
             is_new
         });
-        let written = serde_json::to_vec_pretty(&self.status)
+        let written = json(&self.status)
             .map_err(anyhow::Error::from)
-            .and_then(|json| Ok(write_atomic(&self.path, &json, 0o644, None)?));
+            .and_then(|json| Ok(write_atomic(&self.path, json.as_bytes(), 0o644, None)?));
         if let Err(error) = written {
             tracing::warn!(error = format!("{error:#}"), "the status file was not written");
         }

@@ -13,6 +13,7 @@ pub mod companion;
 pub mod files;
 pub mod flower;
 pub mod gateway;
+pub mod gateway_status;
 pub mod installed;
 pub mod node_key;
 pub mod onegate;

@@ -373,6 +373,9 @@ codes! {
     ControlRefused "F516" Degraded "SuperNodes cannot be registered"
         "this SuperLink cannot be told or asked which SuperNodes take part: {reason}"
         "who takes part already goes on; `flwr supernode list` and Flower's log in {vm:state_dir}/log say more";
+    OwnGatewayAway "F520" Down "the gateway of this VM is not there yet"
+        "the gateway of this VM is not there yet: {reason}"
+        "nothing to do while it starts; else here: `journalctl -u zonemesh-gateway -u zonemeshd`";
 }
 
 impl Code {

@@ -391,3 +391,12 @@ fn a_vm_that_is_gateway_and_superlink_has_the_secrets_of_both_and_no_other_role_
     assert!(stderr(&lacks).contains("no lines for a superlink"), "{}", stderr(&lacks));
     assert!(!folder.path().join("superlink-gateway-madrid.json").exists());
 }
+
+#[test]
+fn the_help_names_every_template_that_comes_with_the_program() {
+    let help = stdout(&run(&["oneflow", "render", "--help"]));
+    for template in zonemesh_oneflow::SHIPPED {
+        let is_named = help.split([' ', ',', ';', '\n']).any(|word| word == template.name);
+        assert!(is_named, "{}: {help}", template.name);
+    }
+}

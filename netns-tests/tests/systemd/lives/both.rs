@@ -122,6 +122,8 @@ fn it_is_where_the_gateway_is(life: &mut SharedLife) -> Result<()> {
         ensure!(!listens.contains(&open), "{listens}");
     }
     life.run(KEYS_ARE_CLOSED).context("Flower's user reads what is the gateway's")?;
+    let found = life.run("zonemesh status")?;
+    ensure!(!found.contains('!'), "something needs a look: {found}");
     let said = life.run("journalctl --no-pager -b -u 'zonemesh*' -o cat")?;
     ensure!(!said.contains("has no effect here"), "{said}");
     Ok(())

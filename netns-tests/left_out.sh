@@ -52,7 +52,7 @@ case ${1:?left_out.sh scenarios|wireguard|systemd} in
         [ -f "$wheels/1.42.0/stamp" ] ||
             leave_out lives 'what the images install is not here -> netns-tests/setup.sh images'
         # lives::one_life is run.
-        leave_out 'lives::(again|false_gateway|onegate_away|orders|roles)' \
+        leave_out 'lives::(again|both|false_gateway|onegate_away|orders|roles)' \
             'two hours of whole lives of appliances -> make test-appliances'
         ;;
     *)

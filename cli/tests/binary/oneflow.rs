@@ -13,9 +13,10 @@ use crate::{run, stderr, stdout, zonemesh};
 const TEMPLATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../oneflow");
 
 /// All that the templates ask of an OpenNebula.
-const GIVEN: [(&str, &str); 6] = [
+const GIVEN: [(&str, &str); 7] = [
     ("gateway", "12"),
     ("superlink", "13"),
+    ("superlink_gateway", "15"),
     ("supernode", "14"),
     ("zone_network", "0"),
     ("public_network", "1"),
@@ -409,4 +410,40 @@ fn what_opennebula_prints_is_checked_from_a_pipe_and_a_device_without_end_is_rea
     let endless = in_folder(folder.path(), &["check", "/dev/zero"]).output().unwrap();
     assert_eq!(endless.status.code(), Some(7));
     assert!(stdout(&endless).contains("more than 1 MiB"), "{}", stdout(&endless));
+}
+
+#[test]
+fn a_vm_that_is_gateway_and_superlink_has_the_secrets_of_both_and_no_other_role_has_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mesh = mesh(folder.path());
+    let made = render(folder.path(), "superlink-gateway", &["--zone", "mesh/berlin"]);
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    let template = read(folder.path(), "superlink-gateway-berlin.json");
+    let roles = template["roles"].as_array().unwrap();
+    assert_eq!(roles.len(), 1);
+    assert!(roles[0].get("user_inputs").is_none(), "{}", roles[0]);
+    for (file, key) in [
+        ("berlin/context", "ONEAPP_ZONEMESH_INVITATION"),
+        ("berlin/superlink-health-eu.context", "ONEAPP_ZONEMESH_TOKEN"),
+        ("berlin/superlink-health-eu.context", "ONEAPP_ZONEMESH_FEDERATION"),
+    ] {
+        assert_eq!(roles[0]["user_inputs_values"][key], *told(&mesh, file, key), "{key}");
+    }
+    let checked = in_folder(folder.path(), &["check", "superlink-gateway-berlin.json"]);
+    let checked = { checked }.output().unwrap();
+    assert_eq!(checked.status.code(), Some(0), "{}", stdout(&checked));
+    // A zone that only trains has no SuperLink.
+    let lacks = render(folder.path(), "superlink-gateway", &["--zone", "mesh/madrid"]);
+    assert_eq!(lacks.status.code(), Some(2));
+    assert!(stderr(&lacks).contains("no lines for a superlink"), "{}", stderr(&lacks));
+    assert!(!folder.path().join("superlink-gateway-madrid.json").exists());
+}
+
+#[test]
+fn the_help_names_every_template_that_comes_with_the_program() {
+    let help = stdout(&run(&["oneflow", "render", "--help"]));
+    for template in zonemesh_oneflow::SHIPPED {
+        let is_named = help.split([' ', ',', ';', '\n']).any(|word| word == template.name);
+        assert!(is_named, "{}: {help}", template.name);
+    }
 }

@@ -13,6 +13,7 @@ pub mod companion;
 pub mod files;
 pub mod flower;
 pub mod gateway;
+pub mod gateway_status;
 pub mod installed;
 mod log_writer;
 pub mod node_key;

@@ -22,7 +22,7 @@ use crate::settings::onegate_lack;
 use zonemesh_context::names::{is_ours, outdated, strangers};
 use zonemesh_context::source::context::{ContextError, ContextFile, PassedOver};
 use zonemesh_context::source::{Environment, SettingsSource};
-use zonemesh_context::{Appliance, SettingsErrors, Variables};
+use zonemesh_context::{Appliance, Image, SettingsErrors, Variables};
 
 /// How `plan` ends for a reason that keeps Flower from starting: refused, or not yet.
 #[must_use]
@@ -132,10 +132,11 @@ pub fn settings<S>(
     Ok(read(variables)?)
 }
 
-/// Warns of names of ours that do nothing in a VM of this appliance, and says which of those that do
+/// Warns of names of ours that do nothing in the VM of this appliance, and says which of those that do
 /// something have another name that is preferred.
 pub fn say_of_names(names: &BTreeSet<String>, appliance: Appliance) {
-    for stranger in strangers(names.iter().map(String::as_str), appliance) {
+    let image = Image::of_vm(appliance, names.iter().map(String::as_str));
+    for stranger in strangers(names.iter().map(String::as_str), image) {
         tracing::warn!("{stranger}");
     }
     for outdated in outdated(names.iter().map(String::as_str), appliance) {

@@ -348,3 +348,22 @@ fn every_key_that_a_fix_names_is_one_that_a_companion_reads_by_its_preferred_nam
         assert!(is_read, "no companion reads {key}");
     }
 }
+
+#[test]
+fn a_superlink_finds_a_gateway_in_its_own_vm_and_a_supernode_does_not_look_there() {
+    let none = ("ONEAPP_ZONEMESH_GATEWAY", "");
+    let beside = ("ONEAPP_ZONEMESH_GATEWAY_STATUS", "/run/zonemesh-gateway/status.json");
+    let settings = superlink(&with(&[none, beside])).unwrap().common;
+    let GatewayPlace::SameVm(file) = &settings.gateway else { panic!("{:?}", settings.gateway) };
+    assert_eq!(Some(file), settings.gateway_status.as_ref());
+    // Who names one means it, and READY is of both all the same.
+    let settings = superlink(&with(&[beside])).unwrap().common;
+    assert!(matches!(settings.gateway, GatewayPlace::Given(_)), "{:?}", settings.gateway);
+    assert!(settings.gateway_status.is_some());
+    let settings = supernode(&without_gateway(&[beside])).unwrap().common;
+    assert!(matches!(settings.gateway, GatewayPlace::Published(_)), "{:?}", settings.gateway);
+    assert_eq!(settings.gateway_status, None);
+    let wrong = message(superlink(&with(&[("ONEAPP_ZONEMESH_GATEWAY_STATUS", "status.json")])));
+    assert!(wrong.contains("ONEAPP_ZONEMESH_GATEWAY_STATUS"), "{wrong}");
+    assert!(wrong.contains("an absolute path"), "{wrong}");
+}

@@ -88,8 +88,8 @@ pub struct GatewaySession {
     /// When to say it again.
     again_at: Option<Instant>,
     questions: BTreeMap<u64, Question>,
-    /// What the gateway asks this VM comes back by it; none if there is no port to be had.
-    echo: Option<Arc<VmEcho>>,
+    /// What the gateway asks this VM comes back by it.
+    echo: Arc<VmEcho>,
 }
 
 impl LocalGateway {
@@ -106,7 +106,7 @@ impl LocalGateway {
             reported_in: 0,
             again_at: None,
             questions: BTreeMap::new(),
-            echo: None,
+            echo: Arc::new(VmEcho::new(self.from)),
         };
         let line = GatewayLine { gateway: self.clone(), tellings: sender };
         GatewayTalk { line, watched, session }
@@ -149,11 +149,8 @@ impl GatewayLine {
 impl GatewaySession {
     /// Keeps a session for ever. Nothing that was seen is forgotten when the gateway is lost.
     pub async fn run(mut self) {
-        self.echo = VmEcho::bind().map(Arc::new).ok();
-        match self.echo.clone() {
-            Some(echo) => tokio::join!(self.talk_for_ever(), echo.run()),
-            None => (self.talk_for_ever().await, ()),
-        };
+        let echo = Arc::clone(&self.echo);
+        tokio::join!(self.talk_for_ever(), echo.run());
     }
 
     async fn talk_for_ever(&mut self) {
@@ -255,7 +252,7 @@ impl GatewaySession {
         self.again_at = None;
         if let Some(report) = self.last_report.clone() {
             let (clock, again_after) = (Some(SystemTime::now().into()), Some(SAY_EVERY));
-            let echo_port = self.echo.as_ref().and_then(|echo| echo.port().ok());
+            let echo_port = self.echo.port();
             let report = CompanionReport { clock, again_after, echo_port, ..report };
             self.reported_in = session.say(report).await;
             self.again_at = Some(Instant::now() + SAY_EVERY);

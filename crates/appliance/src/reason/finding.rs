@@ -34,6 +34,7 @@ fn evidence(reason: &Reason) -> Vec<Evidence> {
         | Reason::TokenRefused { message } => vec![because(message)],
         Reason::Files { problem }
         | Reason::GatewayNotFound { problem }
+        | Reason::OwnGatewayAway { problem }
         | Reason::PartitionUnknown { problem }
         | Reason::CaSet { problem }
         | Reason::NodeKeyReplaced { problem }
@@ -169,6 +170,7 @@ mod tests {
                 problem: "another".into(),
             },
             Reason::GatewayNotFound { problem: "OneGate does not answer".into() },
+            Reason::OwnGatewayAway { problem: "the daemon does not answer".into() },
             Reason::NoSuperLink { federation: "health-eu".parse().unwrap() },
             Reason::Conflict { zone: "berlin".parse().unwrap() },
             Reason::NodeKeyTaken { zone: "berlin".parse().unwrap(), within_s: 90 },

@@ -47,6 +47,12 @@ pub enum Reason {
         /// What OneGate said, or who answered at the addresses that it named.
         problem: String,
     },
+    /// The gateway is to be in this VM, and its companion does not say where.
+    #[error("the gateway of this VM is not there yet: {problem}")]
+    OwnGatewayAway {
+        /// What its status file says, or why it cannot be read.
+        problem: String,
+    },
     /// Nothing accepts connections at the SuperLink's Fleet port.
     #[error("the SuperLink {endpoint} does not answer: {problem}")]
     SuperLinkUnreachable {
@@ -270,6 +276,7 @@ impl Reason {
             Self::Files { .. } => Code::FileUnusable,
             Self::GatewayUnreachable { .. } => Code::GatewayUnreachable,
             Self::GatewayNotFound { .. } => Code::GatewayNotFound,
+            Self::OwnGatewayAway { .. } => Code::OwnGatewayAway,
             Self::SuperLinkUnreachable { .. } => Code::SuperLinkUnreachable,
             Self::ZoneUnreachable { .. } => Code::ZoneUnreachable,
             Self::Keepalive { .. } => Code::KeepaliveMismatch,
@@ -315,6 +322,7 @@ impl Reason {
             Self::GatewayUnproven { is_other, .. } => *is_other,
             Self::GatewayUnreachable { .. }
             | Self::GatewayNotFound { .. }
+            | Self::OwnGatewayAway { .. }
             | Self::SuperLinkUnreachable { .. }
             | Self::ZoneUnreachable { .. }
             | Self::Keepalive { .. }

@@ -379,6 +379,9 @@ codes! {
     NodeKeyTaken "F517" Down "a SuperNode's key was registered by somebody else"
         "the SuperLink in zone {zone} does not take this SuperNode's key, and never had it: somebody else has registered it there before; another one is made within {seconds}"
         "find out who reaches the SuperLink's Control API and let only its own VM: `flwr supernode list` there shows what nobody named";
+    OwnGatewayAway "F520" Down "the gateway of this VM is not there yet"
+        "the gateway of this VM is not there yet: {reason}"
+        "nothing to do while it starts; else here: `journalctl -u zonemesh-gateway -u zonemeshd`";
 }
 
 impl Code {

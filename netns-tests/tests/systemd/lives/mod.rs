@@ -2,6 +2,7 @@
 //! nothing else, on a real systemd, to a right digest of a real training run.
 
 mod again;
+mod both;
 mod context;
 mod false_gateway;
 mod flowers;

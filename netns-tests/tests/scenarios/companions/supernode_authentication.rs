@@ -163,7 +163,7 @@ fn is_made_anew(federation: &mut LabFederation, zone: &str) -> Result<()> {
 }
 
 #[test]
-fn what_no_gateway_names_is_unregistered_a_key_from_nowhere_and_that_of_a_vm_made_anew()
+fn neither_a_key_that_no_gateway_names_nor_that_of_a_vm_before_it_was_made_anew_takes_part()
 -> Result<()> {
     let mut federation = started_with(VERSION)?;
     let before = standing(&mut federation)?;

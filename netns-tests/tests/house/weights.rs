@@ -11,7 +11,7 @@ use toml::{Table, Value};
 /// What stands in a scenario that waits for a SuperLink to serve.
 const FLOWER_WORKS: [&str; 3] =
     ["LabFederation::start(", "federation.wait_until_ready()", ".wait_for_superlink("];
-/// In sixths of a machine.
+/// In eighths of a machine.
 const OF_A_FEDERATION: i64 = 3;
 
 /// A file of scenarios: `companions/local_api.rs`.
@@ -83,7 +83,7 @@ fn a_scenario_in_which_flower_works_has_the_room_of_a_federation() {
         });
         let room = named.and_then(|(_, room)| room.clone());
         let enough = match room {
-            Some(Value::Integer(sixths)) => sixths >= OF_A_FEDERATION,
+            Some(Value::Integer(eighths)) => eighths >= OF_A_FEDERATION,
             Some(Value::String(all)) => all == "num-test-threads",
             _ => false,
         };

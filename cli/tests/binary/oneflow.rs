@@ -407,7 +407,8 @@ fn what_opennebula_prints_is_checked_from_a_pipe_and_a_device_without_end_is_rea
     let shown = std::fs::File::open(folder.path().join("shown")).unwrap();
     let output = in_folder(folder.path(), &["check", "-"]).stdin(shown).output().unwrap();
     assert_eq!(stdout(&output), "standard input: valid (x: a)\n");
-    let endless = in_folder(folder.path(), &["check", "/dev/zero"]).output().unwrap();
+    let endless = std::fs::File::open("/dev/zero").unwrap();
+    let endless = in_folder(folder.path(), &["check", "-"]).stdin(endless).output().unwrap();
     assert_eq!(endless.status.code(), Some(7));
     assert!(stdout(&endless).contains("more than 1 MiB"), "{}", stdout(&endless));
 }

@@ -154,7 +154,7 @@ fn a_file_that_an_editor_has_saved_in_another_form_is_somebodys_and_stays() {
 fn lines_of_others_and_names_that_do_nothing_are_said_and_the_rest_is_read() {
     let long = format!("BLOB='{}'\n", "x".repeat(1 << 20));
     for foreign in [
-        &b"K8S-TOKEN='x'\nMY.VAR='1'\n9PORT='1'\n\xef\xbb\xbf"[..],
+        &b"\xef\xbb\xbfK8S-TOKEN='x'\nMY.VAR='1'\n9PORT='1'\n"[..],
         b"NUL='a\0b'\n\0\n",
         b"MOTD='don't panic'\nCMD=$(touch pwned)\nA=\"b\n",
         b"WINDOWS='1'\r\n",

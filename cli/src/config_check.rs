@@ -16,6 +16,9 @@ use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::secret_file::{self, UnusableKey};
 use crate::view::config_check::{CheckView, Mistake};
 
+/// The file that is checked where none is named.
+const USUAL: &str = "/etc/zonemesh/zonemesh.toml";
+
 /// A file that was checked.
 pub(crate) struct Checked {
     pub(crate) view: CheckView,
@@ -29,7 +32,12 @@ pub(crate) fn check(file: &Path) -> Result<Checked, CommandFailure> {
     } else {
         (file.display().to_string(), File::open(file).and_then(read))
     };
-    let bytes = bytes.or_exit(Exit::Configuration, || format!("cannot read {name}"))?;
+    let bytes = bytes.or_exit(Exit::Configuration, || format!("cannot read {name}"));
+    // Where nobody has typed a path, it is the configuration that is missing.
+    let bytes = bytes.map_err(|failure| match failure.exit {
+        Exit::Usage if file == Path::new(USUAL) => failure.with_exit(Exit::Configuration),
+        _ => failure,
+    })?;
     let view = match Config::parse_bytes(&bytes, &name) {
         Ok(config) => {
             let mut view = CheckView::valid(&name, &config);

@@ -4,6 +4,7 @@
 //! A failure is reported once, on standard error, with its causes; programs that asked for JSON have
 //! the same as an answer.
 
+use std::error::Error;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -14,6 +15,8 @@ use zonemesh_core::visible::{visible, visible_json};
 
 /// What to type where this user may not do what was asked.
 const AS_ROOT: &str = "the same with sudo";
+/// The same where a path was mistyped.
+const OTHER_PATH: &str = "correct the path";
 
 /// A failure with its exit code.
 #[derive(Debug)]
@@ -25,12 +28,18 @@ pub(crate) struct CommandFailure {
 }
 
 impl CommandFailure {
-    /// A permission that is missing is told as one, whatever `exit` says of other causes.
+    /// A permission that is missing is told as one, whatever `exit` says of other causes; and a path
+    /// that leads nowhere as one that was mistyped, where what it leads to would have been judged.
     pub(crate) fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
         let error = error.into();
-        let denied = is_denied(error.as_ref());
-        let exit = if denied { Exit::Policy } else { exit };
-        Self { exit, error, code: None, next: denied.then(|| AS_ROOT.to_owned()) }
+        let (exit, next) = if is_denied(error.as_ref()) {
+            (Exit::Policy, Some(AS_ROOT))
+        } else if exit == Exit::Configuration && is_misnamed(error.as_ref()) {
+            (Exit::Usage, Some(OTHER_PATH))
+        } else {
+            (exit, None)
+        };
+        Self { exit, error, code: None, next: next.map(str::to_owned) }
     }
 
     pub(crate) fn message(exit: Exit, message: String) -> Self {
@@ -40,6 +49,11 @@ impl CommandFailure {
     /// Says what is the matter by a code that has a page in docs/codes.
     pub(crate) fn code(self, code: Code) -> Self {
         Self { code: Some(code), ..self }
+    }
+
+    /// Ends with another code.
+    pub(crate) fn with_exit(self, exit: Exit) -> Self {
+        Self { exit, ..self }
     }
 
     /// Adds the command to type next.
@@ -83,6 +97,26 @@ impl CommandFailure {
         let json = serde_json::to_string_pretty(&view).unwrap_or_default();
         let _ = writeln!(out, "{}", visible_json(&json));
     }
+}
+
+/// True if a path leads nowhere, or to a folder in the place of a file: that is among the causes.
+fn is_misnamed(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        let said = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        if said.is_some_and(leads_nowhere) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}
+
+/// True of a path that was mistyped.
+pub(crate) fn leads_nowhere(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind as Kind;
+    let kinds = [Kind::NotFound, Kind::NotADirectory, Kind::IsADirectory, Kind::InvalidFilename];
+    kinds.contains(&kind)
 }
 
 /// What others have written into it is spelled out; it may have several lines, as a file with
@@ -146,6 +180,23 @@ mod tests {
             assert_eq!((failure.exit, failure.next.as_deref()), (Exit::Policy, Some(AS_ROOT)));
             assert_eq!(failure.next("id").next.as_deref(), Some("id"));
         }
+    }
+
+    #[test]
+    fn a_path_that_leads_nowhere_is_wrong_usage_where_a_file_would_be_judged() {
+        for kind in [io::ErrorKind::NotFound, io::ErrorKind::IsADirectory] {
+            let failed = |exit| {
+                let failed: Result<(), CommandFailure> =
+                    Err(io::Error::from(kind)).or_exit(exit, || "cannot read x".to_owned());
+                let failure = failed.unwrap_err();
+                (failure.exit, failure.next)
+            };
+            let next = Some(OTHER_PATH.to_owned());
+            assert_eq!(failed(Exit::Configuration), (Exit::Usage, next));
+            assert_eq!(failed(Exit::Unreachable), (Exit::Unreachable, None));
+        }
+        let damaged = CommandFailure::new(Exit::Configuration, io::Error::other("damaged"));
+        assert_eq!(damaged.exit, Exit::Configuration);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod commands;
 mod config_check;
 mod daemon;
 mod failure;
+mod gateway_report;
 mod keys;
 mod output;
 mod quantity;

@@ -2,6 +2,7 @@
 //!
 //! The daemon's 0 means "never": it is never shown as a time.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use zonemesh_core::time::UnixMillis;
@@ -54,6 +55,35 @@ pub(crate) fn duration(text: &str) -> Result<Duration, DurationError> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a time is a number and s, m, h or d, like 24h")]
 pub(crate) struct DurationError;
+
+/// A whole number within bounds.
+pub(crate) fn whole<N: TryFrom<u64>, const LEAST: u64, const MOST: u64>(
+    text: &str,
+) -> Result<N, WholeError> {
+    let error = WholeError { least: LEAST, most: MOST };
+    let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number =
+        text.parse::<u64>().ok().filter(|number| is_plain && (LEAST..=MOST).contains(number));
+    number.and_then(|number| N::try_from(number).ok()).ok_or(error)
+}
+
+/// A text is no such number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write a whole number from {least} to {most}")]
+pub(crate) struct WholeError {
+    least: u64,
+    most: u64,
+}
+
+/// An IP address.
+pub(crate) fn address(text: &str) -> Result<IpAddr, AddressError> {
+    text.parse().map_err(|_no_address| AddressError)
+}
+
+/// A text is no address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write an IP address, such as 10.255.0.3")]
+pub(crate) struct AddressError;
 
 /// `999 B`, `1.2 KiB`, `88 MiB`.
 pub(crate) fn bytes(count: u64) -> String {
@@ -127,6 +157,15 @@ mod tests {
         assert_eq!(["90s", "30m", "24h", "7d"].map(seconds), [90, 1_800, 86_400, 604_800].map(Ok));
         for text in ["", "24", "h", "0s", "-1h", "+1h", "1.5h", "1 h", "99999999999h", "1é"] {
             assert_eq!(seconds(text), Err(DurationError), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_whole_and_within_its_bounds() {
+        let read = |text| whole::<u8, 1, 16>(text).map_err(|error| error.to_string());
+        assert_eq!((read("1"), read("16")), (Ok(1), Ok(16)));
+        for text in ["0", "17", "+1", "1.0", "x", "", "99999999999999999999"] {
+            assert_eq!(read(text), Err("write a whole number from 1 to 16".to_owned()), "{text:?}");
         }
     }
 

@@ -87,9 +87,19 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, CommandFailure> {
 /// Reads a text file, `most` bytes of it.
 pub(crate) fn read_up_to(path: &Path, most: u64) -> Result<Zeroizing<String>, CommandFailure> {
     let mut text = Zeroizing::new(String::new());
-    let read = regular_file::open(path).and_then(|file| file.take(most).read_to_string(&mut text));
+    let opened = regular_file::open(path);
+    let read = opened.and_then(|file| file.take(most).read_to_string(&mut text));
+    let read = read.map_err(in_our_words);
     read.or_exit(Exit::Configuration, || format!("cannot read {}", path.display()))?;
     Ok(text)
+}
+
+/// What the library says of bytes that are no UTF-8 is for programmers.
+pub(crate) fn in_our_words(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::InvalidData => io::Error::new(error.kind(), "it is no text in UTF-8"),
+        _ => error,
+    }
 }
 
 /// Why a file that a configuration names was not read.
@@ -145,7 +155,7 @@ mod tests {
     #[test]
     fn a_folder_that_is_not_there_is_a_failure_with_a_name() {
         let failure = create(Path::new("/nowhere/at/all"), "x").unwrap_err();
-        assert_eq!(failure.exit, Exit::Configuration);
+        assert_eq!(failure.exit, Exit::Usage);
     }
 
     #[test]

@@ -1,12 +1,35 @@
 //! Zones and federations as they are written on the command line.
+//!
+//! Promises that an argument that says nothing is kept with the reason ([`Written`]): what is wrong
+//! with a mesh is told all at once. Refuses to know what fits together.
 
+use std::convert::Infallible;
+use std::error::Error;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use zonemesh_config::{Endpoint, EndpointError};
 use zonemesh_core::name::{FederationName, NameError, ZoneName};
 use zonemesh_core::prefix::{self, NotPrefix};
+
+/// An argument as it was written, with what it says or why it says nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct Written<T> {
+    pub(crate) text: String,
+    pub(crate) read: Result<T, Arc<dyn Error + Send + Sync>>,
+}
+
+/// Reads arguments that are judged together, and not one by one by clap.
+pub(super) fn written<T, E: Error + Send + Sync + 'static>(
+    read: fn(&str) -> Result<T, E>,
+) -> impl Fn(&str) -> Result<Written<T>, Infallible> + Clone {
+    move |text| {
+        let read = read(text).map_err(|error| Arc::new(error) as Arc<dyn Error + Send + Sync>);
+        Ok(Written { text: text.to_owned(), read })
+    }
+}
 
 /// `berlin=10.10.10.0/24,10.20.0.0/16@203.0.113.1:51820`.
 #[derive(Debug, Clone)]
@@ -40,6 +63,8 @@ pub(crate) enum ArgumentError {
     Federation,
     #[error("write NAME=ADDRESS, such as madrid=10.10.11.254")]
     Lan,
+    #[error("an endpoint is empty: write IP:PORT or NAME:PORT behind the @, or leave the @ away")]
+    NoEndpoint,
     #[error(transparent)]
     Name(#[from] NameError),
     #[error("{0:?} is no prefix, such as 10.10.10.0/24: {1}")]
@@ -53,18 +78,21 @@ impl FromStr for ZoneArgument {
 
     fn from_str(text: &str) -> Result<Self, ArgumentError> {
         let (name, rest) = text.split_once('=').ok_or(ArgumentError::Zone)?;
-        let (prefixes, endpoints) = rest.split_once('@').unwrap_or((rest, ""));
+        let (prefixes, endpoints) = match rest.split_once('@') {
+            Some((prefixes, endpoints)) => (prefixes, endpoints.split(',').collect()),
+            None => (rest, Vec::new()),
+        };
         let prefix = |text: &str| {
             prefix::parse(text).map_err(|problem| ArgumentError::Prefix(text.to_owned(), problem))
         };
-        let endpoint = |text: &str| {
-            text.parse().map_err(|error| ArgumentError::Endpoint(text.to_owned(), error))
+        let endpoint = |text: &str| match text {
+            "" => Err(ArgumentError::NoEndpoint),
+            _ => text.parse().map_err(|error| ArgumentError::Endpoint(text.to_owned(), error)),
         };
-        let endpoints = endpoints.split(',').filter(|endpoint| !endpoint.is_empty());
         Ok(Self {
             zone: name.parse()?,
             prefixes: prefixes.split(',').map(prefix).collect::<Result<_, _>>()?,
-            endpoints: endpoints.map(endpoint).collect::<Result<_, _>>()?,
+            endpoints: endpoints.into_iter().map(endpoint).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -104,7 +132,14 @@ mod tests {
         assert_eq!((zone.prefixes.len(), zone.endpoints.len()), (2, 2));
         let madrid: ZoneArgument = "madrid=10.10.11.0/24".parse().unwrap();
         assert!(madrid.endpoints.is_empty());
-        for wrong in ["madrid", "madrid=", "Madrid=10.10.11.0/24", "madrid=10.10.11.0/24@x"] {
+        for wrong in [
+            "madrid",
+            "madrid=",
+            "Madrid=10.10.11.0/24",
+            "madrid=10.10.11.0/24@x",
+            "madrid=10.10.11.0/24@",
+            "madrid=10.10.11.0/24@203.0.113.2:51820,",
+        ] {
             assert!(wrong.parse::<ZoneArgument>().is_err(), "{wrong}");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -10,7 +11,7 @@ use zonemesh_core::membership::FederationRight;
 use zonemesh_core::prefix;
 use zonemesh_core::token::{KnownToken, TokenHash};
 
-use super::founding::{FederationArgument, LanArgument, ZoneArgument};
+use super::founding::{FederationArgument, LanArgument, Written, ZoneArgument, written};
 
 use crate::quantity;
 
@@ -29,7 +30,7 @@ pub(crate) enum MeshVerb {
 pub(crate) struct Init {
     /// How many owner keys to make, each in a file of its own: a strict majority of the owners may
     /// change who signs. 1, or none beside --owner.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=16))]
+    #[arg(long, value_name = "N", value_parser = quantity::whole::<u8, 0, 16>)]
     pub(crate) owners: Option<u8>,
     /// The new file for the owner key, zonemesh-owner.key if it is not said, FOLDER-owner.key beside
     /// --out; of several -1, -2 and so on go in front of its suffix. Put it away: no gateway needs it.
@@ -42,7 +43,7 @@ pub(crate) struct Init {
     #[arg(long = "authority", value_name = "KEY")]
     pub(crate) authorities: Vec<String>,
     /// How many authorities must sign a grant or a revocation, the first grants too.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = quantity::whole::<u32, 1, 16>)]
     pub(crate) threshold: u32,
     /// Grant the zones that are written in this gateway's configuration too.
     #[arg(long)]
@@ -62,26 +63,41 @@ pub(crate) struct Offline {
     )]
     pub(crate) out: Option<PathBuf>,
     /// The zone whose gateway the others call, and where: berlin=10.10.10.0/24@203.0.113.1:51820.
-    #[arg(long, value_name = "ZONE", requires = "out")]
-    pub(crate) founder: Option<ZoneArgument>,
+    #[arg(long, value_name = "ZONE", requires = "out", value_parser = written(ZoneArgument::from_str))]
+    pub(crate) founder: Option<Written<ZoneArgument>>,
     /// Another zone: madrid=10.10.11.0/24, with @ENDPOINT if it can be called too. Again for each.
-    #[arg(long = "zone", value_name = "ZONE", requires = "out")]
-    pub(crate) zones: Vec<ZoneArgument>,
+    #[arg(
+        long = "zone", value_name = "ZONE", requires = "out",
+        value_parser = written(ZoneArgument::from_str)
+    )]
+    pub(crate) zones: Vec<Written<ZoneArgument>>,
     /// A federation, the zone of its SuperLink and those that train: health-eu=berlin:madrid,paris. Each
     /// of them is granted its part, configured for it, and gets tokens for its VMs. Again for each; a
     /// zone that none names is granted a part in none. Without any, each zone may do all.
-    #[arg(long = "federation", value_name = "FEDERATION", requires = "out")]
-    pub(crate) federations: Vec<FederationArgument>,
+    #[arg(
+        long = "federation", value_name = "FEDERATION", requires = "out",
+        value_parser = written(FederationArgument::from_str)
+    )]
+    pub(crate) federations: Vec<Written<FederationArgument>>,
     /// The address of a zone's gateway in its LAN, which its VMs call: madrid=10.10.11.254. Again for
     /// each; without it the first one of the zone's first subnet.
-    #[arg(long = "lan", value_name = "ZONE=ADDRESS", requires = "out")]
-    pub(crate) lan: Vec<LanArgument>,
+    #[arg(
+        long = "lan", value_name = "ZONE=ADDRESS", requires = "out",
+        value_parser = written(LanArgument::from_str)
+    )]
+    pub(crate) lan: Vec<Written<LanArgument>>,
     /// Where the zones' tunnel addresses are taken from, the founder's first.
-    #[arg(long, value_name = "PREFIX", default_value = "10.255.0.0/24", value_parser = prefix::parse)]
-    pub(crate) tunnel_net: ipnet::IpNet,
+    #[arg(
+        long, value_name = "PREFIX", default_value = "10.255.0.0/24",
+        value_parser = written(prefix::parse)
+    )]
+    pub(crate) tunnel_net: Written<ipnet::IpNet>,
     /// How long the invitations hold.
-    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = quantity::duration)]
-    pub(crate) valid_for: Duration,
+    #[arg(
+        long, value_name = "TIME", default_value = "7d",
+        value_parser = written(quantity::duration)
+    )]
+    pub(crate) valid_for: Written<Duration>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -149,7 +165,7 @@ pub(crate) struct Invite {
     #[arg(long = "prefix", value_name = "PREFIX", required = true, value_parser = prefix::parse)]
     pub(crate) prefixes: Vec<ipnet::IpNet>,
     /// Its gateway's address inside the tunnels; without it the next free one.
-    #[arg(long = "tunnel-ip", value_name = "IP")]
+    #[arg(long = "tunnel-ip", value_name = "IP", value_parser = quantity::address)]
     pub(crate) tunnel_ips: Vec<IpAddr>,
     /// What it may do for a federation: health-eu=host, health-eu=train, health-eu=host,train, or
     /// health-eu=none. Again for each; without it what it may now, which at first is everything.
@@ -179,7 +195,7 @@ pub(crate) struct GrantZone {
     #[arg(long = "prefix", value_name = "PREFIX", required = true, value_parser = prefix::parse)]
     pub(crate) prefixes: Vec<ipnet::IpNet>,
     /// Its gateway's address inside the tunnels; without it the one it has, or the next free one.
-    #[arg(long = "tunnel-ip", value_name = "IP")]
+    #[arg(long = "tunnel-ip", value_name = "IP", value_parser = quantity::address)]
     pub(crate) tunnel_ips: Vec<IpAddr>,
     /// What it may do for a federation: health-eu=host, health-eu=train, health-eu=host,train, or
     /// health-eu=none. Again for each; without it what it may now, which at first is everything.
@@ -237,7 +253,7 @@ pub(crate) enum AuthorityVerb {
     /// Change how many signing keys must sign.
     Threshold {
         /// How many.
-        #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+        #[arg(value_name = "N", value_parser = quantity::whole::<u32, 1, 16>)]
         least: u32,
         #[command(flatten)]
         how: AuthorityChange,
@@ -264,7 +280,7 @@ pub(crate) enum AuthorityVerb {
 #[derive(Debug, Args)]
 pub(crate) struct AuthorityChange {
     /// How many signing keys must sign from then on; without it as many as before.
-    #[arg(long = "and-threshold", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+    #[arg(long = "and-threshold", value_name = "N", value_parser = quantity::whole::<u32, 1, 16>)]
     pub(crate) threshold: Option<u32>,
     /// A zone that is to be out. Again for each.
     #[arg(long, value_name = "ZONE")]

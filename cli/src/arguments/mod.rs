@@ -11,7 +11,9 @@ use zonemesh_core::key::ZonePublicKey;
 use zonemesh_core::name::ZoneName;
 use zonemesh_core::token::ZonePin;
 
-pub(crate) use founding::{FederationArgument, LanArgument, ZoneArgument};
+use crate::quantity;
+
+pub(crate) use founding::{FederationArgument, LanArgument, Written, ZoneArgument};
 pub(crate) use mesh::{
     AuthorityChange, AuthorityVerb, Init, Invite, MeshVerb, Offline, TokenVerb, TrustVerb, ZoneVerb,
 };
@@ -158,7 +160,10 @@ pub(crate) struct Wait {
     #[arg(value_name = "ZONE")]
     pub(crate) zones: Vec<ZoneName>,
     /// How long, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(
+        long, value_name = "SECONDS", default_value_t = 60,
+        value_parser = quantity::whole::<u64, 0, 4_294_967_295>
+    )]
     pub(crate) timeout: u64,
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write};
 use std::path::Path;
+use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 use zonemesh_api::v1::{
@@ -10,6 +11,7 @@ use zonemesh_api::v1::{
     ZoneLeaveRequest, ZoneListRequest, ZoneRevokeRequest,
 };
 use zonemesh_api::view::{BlockView, LeaveView, MeshView, TokensView, ZonesView};
+use zonemesh_core::time::UnixMillis;
 
 use super::{approval, founding, owners, settled, trust};
 use crate::arguments::{Format, Init, Invite, MeshVerb, TokenVerb, ZoneVerb};
@@ -42,9 +44,10 @@ pub(super) fn mesh(
         }
     };
     if let Some(folder) = &init.offline.out {
+        let said = founding::said(&init.offline, &init.owner_keys)?;
         let made = owners::made(&init)?;
         let owners: Vec<_> = init.owner_keys.iter().cloned().chain(made.public_keys()).collect();
-        let founded = founding::found(folder, &init.offline, &owners, made.files());
+        let founded = founding::found(folder, &said, &owners, made.files());
         let founded = founded.inspect_err(|_| made.remove())?;
         output.show(&founded, out)?;
         return Ok(Exit::Ok);
@@ -157,12 +160,18 @@ fn list(socket: &Path, output: Printer, out: &mut impl Write) -> Result<Exit, Co
 }
 
 fn invitation(socket: &Path, invite: &Invite) -> Result<InvitationView, CommandFailure> {
+    let valid_for_ms = u64::try_from(invite.valid_for.as_millis()).unwrap_or(u64::MAX);
+    if UnixMillis::from(SystemTime::now()).plus_until_latest(valid_for_ms).is_none() {
+        let message = "--valid-for ends after the year 9999".to_owned();
+        let failure = CommandFailure::message(Exit::Usage, message);
+        return Err(failure.next("give a shorter time, such as --valid-for 7d"));
+    }
     let file = Reserved::new(&invite.out)?;
     let request = ZoneInviteRequest {
         zone: invite.name.clone(),
         prefixes: invite.prefixes.iter().map(ToString::to_string).collect(),
         tunnel_ips: invite.tunnel_ips.iter().map(ToString::to_string).collect(),
-        valid_for_ms: u64::try_from(invite.valid_for.as_millis()).unwrap_or(u64::MAX),
+        valid_for_ms,
         federations: invite.federations.iter().map(ToString::to_string).collect(),
         tokens: invite.tokens.iter().map(ToString::to_string).collect(),
     };

@@ -35,6 +35,7 @@ use crate::certificate;
 use crate::config_check;
 use crate::daemon::{ask, body, change};
 use crate::failure::{CommandFailure, Exit, OrFail as _};
+use crate::gateway_report;
 use crate::keys::{self, Made};
 use crate::output::{Page, Printer};
 use crate::state;
@@ -109,7 +110,8 @@ fn status(socket: &Path, output: Printer, out: &mut impl Write) -> Result<Exit, 
         let next = "systemctl restart zonemeshd";
         return Err(CommandFailure::message(Exit::VersionSkew, message).next(next));
     }
-    let view = StatusView::from(reply);
+    let mut view = StatusView::from(reply);
+    gateway_report::beside(&mut view.findings);
     output.show(&view, out)?;
     Ok(if view.is_degraded() { Exit::Negative } else { Exit::Ok })
 }

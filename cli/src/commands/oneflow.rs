@@ -46,6 +46,7 @@ fn show_checked(
         true => Exit::Ok,
         // A missing permission is told as one, whatever it was needed for.
         false if view.is_denied() => Exit::Policy,
+        false if view.is_misnamed() => Exit::Usage,
         false => Exit::Configuration,
     })
 }
@@ -178,7 +179,7 @@ fn no_zone(folder: &Path, names: &[String]) -> CommandFailure {
             .to_owned(),
         zones => format!("--zone with one of: {}", zones.join(", ")),
     };
-    CommandFailure::message(Exit::Configuration, message).next(next)
+    CommandFailure::message(Exit::Usage, message).next(next)
 }
 
 #[cfg(test)]
@@ -202,6 +203,7 @@ mod tests {
         let (denied, said) = exit(io::ErrorKind::PermissionDenied);
         assert_eq!(denied, Exit::Policy);
         assert!(said.contains("the same with sudo"), "{said}");
-        assert_eq!(exit(io::ErrorKind::NotFound).0, Exit::Configuration);
+        assert_eq!(exit(io::ErrorKind::NotFound).0, Exit::Usage);
+        assert_eq!(exit(io::ErrorKind::InvalidData).0, Exit::Configuration);
     }
 }

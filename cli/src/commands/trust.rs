@@ -12,6 +12,7 @@ use zonemesh_api::v1::{TrustExportRequest, TrustImportRequest};
 use zonemesh_core::membership::{
     AuthorityIdentity, AuthorityPublicKey, ItemError, SignedTrustItem,
 };
+use zonemesh_core::not_base64::NotBase64;
 
 use super::signing::Sets;
 use crate::arguments::{KeyKind, TrustVerb};
@@ -30,7 +31,7 @@ const FILE_MAX: u64 = 32 << 20;
 #[derive(Debug, thiserror::Error)]
 enum LineError {
     #[error("line {0} is not base64")]
-    Base64(usize, #[source] base64::DecodeError),
+    Base64(usize, #[source] NotBase64),
     #[error("line {0} is no trust item")]
     Item(usize, #[source] ItemError),
     #[error("there is no trust item in it")]
@@ -176,7 +177,7 @@ fn items(text: &str) -> Result<Vec<SignedTrustItem>, LineError> {
     let filled = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     let item = |(number, line): (usize, &str)| {
         let bytes = STANDARD.decode(line.trim());
-        let bytes = bytes.map_err(|error| LineError::Base64(number, error))?;
+        let bytes = bytes.map_err(|error| LineError::Base64(number, error.into()))?;
         SignedTrustItem::from_file_bytes(&bytes).map_err(|error| LineError::Item(number, error))
     };
     let items: Vec<_> = filled.map(item).collect::<Result<_, _>>()?;

@@ -6,6 +6,7 @@ use serde::Serialize;
 use zonemesh_oneflow::check::CheckedTemplate;
 use zonemesh_oneflow::{TemplateMistake, TextPlace};
 
+use crate::failure::leads_nowhere;
 use crate::output::{Page, Rendered};
 use crate::table::{plain, wrapped};
 
@@ -26,9 +27,9 @@ pub(crate) struct TemplateFileView {
     roles: Vec<String>,
     errors: Vec<TemplateMistakeView>,
     notes: Vec<String>,
-    /// This user may not read it.
+    /// Why it cannot be read.
     #[serde(skip)]
-    is_denied: bool,
+    unreadable: Option<io::ErrorKind>,
 }
 
 /// One mistake.
@@ -73,7 +74,7 @@ impl TemplateFileView {
         let errors: Vec<_> = mistakes.into_iter().map(TemplateMistakeView::from).collect();
         let valid = errors.is_empty();
         let (roles, notes) = (Vec::new(), Vec::new());
-        Self { file, valid, name: None, roles, errors, notes, is_denied: false }
+        Self { file, valid, name: None, roles, errors, notes, unreadable: None }
     }
 
     pub(crate) fn unreadable(file: String, error: &io::Error) -> Self {
@@ -90,9 +91,8 @@ impl TemplateFileView {
             }
             .to_owned(),
         };
-        let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
-        let errors = vec![mistake];
-        Self { errors, valid: false, is_denied, ..Self::with_mistakes(file, Vec::new()) }
+        let (errors, unreadable) = (vec![mistake], Some(error.kind()));
+        Self { errors, valid: false, unreadable, ..Self::with_mistakes(file, Vec::new()) }
     }
 
     fn lines(&self) -> Vec<String> {
@@ -128,7 +128,14 @@ impl OneflowCheckView {
 
     /// A permission is missing.
     pub(crate) fn is_denied(&self) -> bool {
-        self.files.iter().any(|file| file.is_denied)
+        let denied = Some(io::ErrorKind::PermissionDenied);
+        self.files.iter().any(|file| file.unreadable == denied)
+    }
+
+    /// All that is wrong is a path that leads nowhere.
+    pub(crate) fn is_misnamed(&self) -> bool {
+        let mut wrong = self.files.iter().filter(|file| !file.valid);
+        wrong.all(|file| file.unreadable.is_some_and(leads_nowhere))
     }
 
     pub(crate) const fn is_valid(&self) -> bool {

@@ -31,7 +31,8 @@ fn a_failure_is_one_json_object_for_who_asked_for_json() {
     has_shape(&stdout(&output), "zonemesh/error/v1", expected);
     let told = run(&["config", "check", "/nowhere.toml", "-o", "json"]);
     let said: serde_json::Value = serde_json::from_str(&stdout(&told)).unwrap();
-    assert_eq!((&said["exit"], &said["code"]), (&7.into(), &serde_json::Value::Null));
+    assert_eq!((&said["exit"], &said["code"]), (&2.into(), &serde_json::Value::Null));
+    assert_eq!(said["next"], "correct the path");
     assert!(said["error"].as_str().unwrap().contains("/nowhere.toml: No such file"), "{said}");
 }
 
@@ -49,6 +50,67 @@ fn wrong_usage_is_2() {
     let output = run(&["key", "public", "/tmp/private.key"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("--kind wireguard"));
+}
+
+#[test]
+fn a_mistyped_path_is_2_in_every_command_and_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("a.key");
+    let key = key.to_str().unwrap();
+    assert_eq!(run(&["key", "generate", "authority", "--out", key]).status.code(), Some(0));
+    let here = folder.path().to_str().unwrap();
+    let founder = "berlin=10.10.10.0/24@203.0.113.1:51820";
+    for args in [
+        &["config", "check", "/nowhere/x"][..],
+        &["config", "check", here],
+        &["cert", "show", "/nowhere/x"],
+        &["key", "public", "/nowhere/x", "--kind", "zone"],
+        &["key", "generate", "zone", "--out", "/nowhere/x"],
+        &["zone", "join", "/nowhere/x"],
+        &["zone", "invite", "madrid", "--prefix", "10.10.11.0/24", "--out", "/nowhere/x"],
+        &["mesh", "found", "/nowhere/x"],
+        &["mesh", "init", "--out", "/nowhere/x", "--founder", founder, "--owner-key", key],
+        &["mesh", "init", "--owner-key", "/nowhere/x"],
+        &["trust", "show", "/nowhere/x"],
+        &["trust", "import", "/nowhere/x"],
+        &["trust", "export", "--out", "/nowhere/x"],
+        &["trust", "sign", "/nowhere/x", "--key", key, "--out", "/nowhere/y"],
+        &["state", "restore", "/nowhere/x"],
+        &["state", "backup", "/nowhere/x", "--state-dir", "/nowhere/y"],
+        &["oneflow", "check", "/nowhere/x"],
+        &["oneflow", "render", "/nowhere/x"],
+        &["oneflow", "render", "coordinator", "--zone", "/nowhere/x"],
+    ] {
+        let output = run(args);
+        let said = format!("{}{}", stdout(&output), stderr(&output));
+        if args.contains(&"--owner-key") && args.contains(&key) {
+            // Its file is there: that is told first, and is 6.
+            assert_eq!(output.status.code(), Some(6), "{args:?}: {said}");
+            continue;
+        }
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains("correct the path") || said.contains("name another"), "{said}");
+    }
+}
+
+#[test]
+fn a_number_that_is_none_is_told_in_our_words() {
+    for args in [
+        &["wait", "--timeout", "soon"][..],
+        &["mesh", "init", "--owners", "x"],
+        &["mesh", "init", "--threshold", "17"],
+        &["authority", "threshold", "0"],
+    ] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        let said = stderr(&output);
+        assert!(said.contains("a whole number from "), "{args:?}: {said}");
+        assert!(!said.contains("invalid digit"), "{said}");
+    }
+    let args =
+        ["zone", "invite", "x", "--prefix", "10.0.0.0/24", "--tunnel-ip", "10.0", "--out", "y"];
+    let said = stderr(&run(&args));
+    assert!(said.contains("write an IP address, such as 10.255.0.3"), "{said}");
 }
 
 #[test]
@@ -168,6 +230,34 @@ fn waiting_at_a_gateway_that_is_in_no_mesh_is_1_and_says_so() {
 }
 
 #[test]
+fn in_no_mesh_status_tells_the_steps_of_the_gateways_companion() {
+    let mut answers = Answers::new(Paris::Up);
+    answers.status.findings = vec![Finding {
+        code: "P321".into(),
+        severity: FindingSeverity::Degraded.into(),
+        subject_kind: "here".into(),
+        sentence: "nothing is founded or joined here".into(),
+        fix: "`zonemesh zone join FILE` with an invitation".into(),
+        ..Finding::default()
+    }];
+    let daemon = Daemon::saying(answers);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("status.json");
+    let status = || {
+        let mut command = zonemesh();
+        command.env("ZONEMESH_GATEWAY_STATUS", &file).arg("--socket").arg(daemon.socket());
+        stdout(&command.args(["status", "--wide"]).output().unwrap())
+    };
+    assert!(status().contains("zonemesh zone join FILE"), "{}", status());
+    let report = "{\"schema\": \"zonemesh/gateway/v1\", \"ready\": false, \"missing\": \"it was used\", \
+        \"code\": \"T420\", \"fix\": \"invite it anew in zone berlin\"}";
+    std::fs::write(&file, report).unwrap();
+    let said = status();
+    assert!(said.contains("T420 it was used") && said.contains("-> invite it anew in"), "{said}");
+    assert!(!said.contains("zone join FILE"), "{said}");
+}
+
+#[test]
 fn what_was_refused_since_the_start_calls_nobody() {
     let mut answers = Answers::new(Paris::Up);
     let counter = |name: &str| vec![Counter { name: name.into(), count: 3 }];
@@ -239,7 +329,7 @@ fn a_valid_configuration_is_0_and_a_bad_one_7_with_every_mistake() {
     let output = run(&["config", "check", "-o", "json", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(7));
     assert!(stdout(&output).starts_with("{\n  \"schema\": \"zonemesh/config-check/v1\",\n"));
-    assert_eq!(run(&["config", "check", "/nowhere.toml"]).status.code(), Some(7));
+    assert_eq!(run(&["config", "check", "/nowhere.toml"]).status.code(), Some(2));
     let by_default = run(&["config", "check"]);
     assert_eq!(by_default.status.code(), Some(7));
     assert!(stderr(&by_default).contains("/etc/zonemesh/zonemesh.toml"), "{}", stderr(&by_default));
@@ -321,7 +411,7 @@ fn what_is_no_certificate_is_4() {
     let output = run(&["cert", "show", EXAMPLE]);
     assert_eq!(output.status.code(), Some(4));
     assert!(stderr(&output).contains("berlin.toml: no certificate found"), "{}", stderr(&output));
-    assert_eq!(run(&["cert", "show", "/nowhere.pem"]).status.code(), Some(7));
+    assert_eq!(run(&["cert", "show", "/nowhere.pem"]).status.code(), Some(2));
 }
 
 #[test]

@@ -107,25 +107,105 @@ fn the_vms_of_a_founded_mesh_have_tokens_that_their_own_gateways_know() {
     assert!(!berlin.contains("ONEAPP_ZONEMESH_GATEWAY"), "its VMs ask OneGate: {berlin}");
 }
 
+/// Each mistake alone, with what is said of it.
+const MISTAKES: [(&[&str], &str); 22] = [
+    (
+        &["--zone", "paris=10.10.11.0/25"],
+        "10.10.11.0/25 of zone paris overlaps 10.10.11.0/24 of zone madrid",
+    ),
+    (&["--zone", "paris=10.9.0.0/16,10.9.1.0/24"], "10.9.1.0/24 and 10.9.0.0/16 of zone paris"),
+    (&["--zone", "paris=10.9.0.1/16"], "bits set behind its length: write 10.9.0.0/16"),
+    (&["--zone", "paris=127.0.0.0/8"], "127.0.0.0/8 holds loopback addresses"),
+    (&["--zone", "madrid=10.10.12.0/24"], "zone madrid is named twice"),
+    (&["--zone", "paris=10.10.12.0"], "is no prefix"),
+    (&["--zone", "paris=10.10.12.0/24@"], "an endpoint is empty"),
+    (
+        &["--zone", "paris=10.10.12.0/24@10.10.12.5:51820"],
+        "endpoint 10.10.12.5:51820 of zone paris lies in 10.10.12.0/24 of zone paris",
+    ),
+    (
+        &["--zone", "paris=10.10.12.0/24@10.10.11.5:51820"],
+        "endpoint 10.10.11.5:51820 of zone paris lies in 10.10.11.0/24 of zone madrid",
+    ),
+    (
+        &["--zone", "paris=10.10.12.0/24@203.0.113.1:51820"],
+        "endpoint 203.0.113.1:51820 of zone paris is zone berlin's too",
+    ),
+    (
+        &["--tunnel-net", "203.0.113.0/24"],
+        "endpoint 203.0.113.1:51820 of zone berlin lies in 203.0.113.0/24",
+    ),
+    (&["--tunnel-net", "10.255.0.0/32"], "too few addresses for 2 zones"),
+    (
+        &["--tunnel-net", "10.10.11.0/24"],
+        "would give out addresses in 10.10.11.0/24 of zone madrid",
+    ),
+    (&["--tunnel-net", "169.254.0.0/16"], "holds link-local addresses"),
+    (&["--federation", "health-eu=berlin:rome"], "names zone rome"),
+    (&["--federation", "health-eu=berlin"], "write NAME=HOST:TRAINER"),
+    (&["--federation", "health-eu=berlin:madrid,madrid"], "names zone madrid twice"),
+    (&["--lan", "madrid=10.10.10.1"], "lies in no prefix of it, but in 10.10.11.0/24"),
+    (&["--lan", "madrid=10.10.11.0"], "10.10.11.0 of zone madrid is the address of the network"),
+    (&["--lan", "madrid=10.10.11.255"], "is the broadcast address of 10.10.11.0/24"),
+    (&["--lan", "madrid=10.10.11.1", "--lan", "madrid=10.10.11.2"], "said twice of zone madrid"),
+    (&["--valid-for", "4000000000d"], "ends after the year 9999"),
+];
+
 #[test]
-fn a_plan_that_cannot_be_granted_makes_nothing() {
+fn a_mesh_that_cannot_be_made_makes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mesh = path(folder.path(), "mesh");
-    for (more, said) in [
-        (["--zone", "paris=10.10.11.0/25"], "two zones share addresses"),
-        (["--zone", "madrid=10.10.12.0/24"], "zone madrid is named twice"),
-        (["--federation", "health-eu=berlin:rome"], "names zone rome"),
-        (["--federation", "health-eu=berlin"], "write NAME=HOST:TRAINER"),
-        (["--lan", "madrid=10.10.10.1"], "lies in no prefix of zone madrid"),
-        (["--tunnel-net", "10.255.0.0/32"], "too few addresses"),
-        (["--zone", "paris=10.10.12.0"], "is no prefix"),
-    ] {
-        let refused = init(&mesh, &more);
-        assert_eq!(refused.status.code(), Some(2), "{more:?}");
-        assert!(stderr(&refused).contains(said), "{more:?}: {}", stderr(&refused));
+    for (more, said) in MISTAKES {
+        let refused = init(&mesh, more);
+        let told = stderr(&refused);
+        assert_eq!(refused.status.code(), Some(2), "{more:?}: {told}");
+        assert!(told.contains(said), "{more:?}: {told}");
+        assert_eq!(told.lines().count(), 1, "one mistake is told once: {told}");
         assert!(!Path::new(&mesh).exists(), "{more:?}");
+        assert!(!Path::new(&format!("{mesh}-owner.key")).exists(), "{more:?}");
     }
     assert_eq!(init(&mesh, &["--threshold", "2"]).status.code(), Some(2), "of a gateway only");
+}
+
+#[test]
+fn all_that_is_wrong_with_a_mesh_is_told_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mesh = path(folder.path(), "mesh");
+    let refused = init(
+        &mesh,
+        &[
+            &["--zone", "paris=10.10.12.0/24@", "--zone", "rome=10.10.11.128/25"][..],
+            &["--lan", "madrid=10.10.11.0", "--lan", "paris=10.10.12.9", "--valid-for", "7w"],
+            &["--federation", "health-eu=paris:oslo", "--owner", "nobody"],
+        ]
+        .concat(),
+    );
+    assert_eq!(refused.status.code(), Some(2));
+    let said = stderr(&refused);
+    for part in [
+        "an endpoint is empty",
+        "rome overlaps",
+        "address of the network",
+        "--valid-for \"7w\": a time is a number",
+        "names zone oslo",
+        "--owner takes",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    // Zone paris is there, of which only the endpoint cannot be read.
+    assert_eq!(said.lines().count(), 7, "{said}");
+    assert!(!Path::new(&mesh).exists());
+}
+
+#[test]
+fn an_invitation_ends_before_the_year_10000_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = path(folder.path(), "madrid.invitation");
+    let args = ["zone", "invite", "madrid", "--prefix", "10.10.11.0/24", "--valid-for"];
+    let refused = tell(&[&args[..], &["4000000000d", "--out", &file]].concat());
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("ends after the year 9999"), "{}", stderr(&refused));
+    assert!(!Path::new(&file).exists());
 }
 
 #[test]

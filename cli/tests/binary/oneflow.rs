@@ -173,7 +173,7 @@ fn the_address_that_a_folder_tells_the_vms_is_the_one_that_their_gateway_gets() 
     let zone = ["--zone", "mesh/madrid"];
     let other = render(folder.path(), "training-site", &zone);
     assert_eq!(other.status.code(), Some(2));
-    let said = "gateway_ip is 10.10.10.9, and the zone's folder tells its VMs 10.10.11.254";
+    let said = "gateway_ip is 10.10.10.9, and the VMs of supernode are told 10.10.11.254";
     assert!(stderr(&other).contains(said), "{}", stderr(&other));
     let same = ["--set", "gateway_ip=10.10.11.254"];
     let made = render(folder.path(), "training-site", &[&zone[..], &same].concat());
@@ -206,7 +206,9 @@ fn all_that_is_missing_or_does_not_fit_is_told_at_once_with_what_to_give() {
     let args = ["render", "coordinator", "--set", "gateway=a", "--set", "supernode=1", "--set"];
     let args = [
         &args[..],
-        &["gateway_ip=10.10.10.300", "--set", "gateway=13", "--value", "gateway.X=1", "--value"],
+        &["gateway_ip=10.10.10.300", "--set", "gateway=13", "--set", "public_network=-1"],
+        &["--value", "superlink.ONEAPP_ZONEMESH_GATEWAY=10.10.10", "--value"],
+        &["gateway.ONEAPP_ZONEMESH_ENDPOINT=1.2.3.999", "--value", "gateway.X=1", "--value"],
     ]
     .concat();
     let args = [&args[..], &["gateway.ONEAPP_ZONEMESH_INVITATION=hunter2"]].concat();
@@ -214,11 +216,16 @@ fn all_that_is_missing_or_does_not_fit_is_told_at_once_with_what_to_give() {
     assert_eq!(output.status.code(), Some(2));
     let said = stderr(&output);
     for words in [
-        "gateway=\"a\": --set gateway=ID, a number of `onetemplate list`",
+        "gateway=\"a\" is a name, and OneFlow takes the number alone: --set gateway=ID, as \
+         `onetemplate show 'a'` says it",
+        "public_network=\"-1\": --set public_network=ID, a number of `onevnet list`",
         "the template has no @supernode@: one of: gateway, gateway_ip, public_network, superlink",
         "gateway_ip=\"10.10.10.300\": --set gateway_ip=ADDRESS",
         "no value for @superlink@: --set superlink=ID",
         "no value for @zone_network@: --set zone_network=ID, a number of `onevnet list`",
+        "superlink.ONEAPP_ZONEMESH_GATEWAY=\"10.10.10\": it is no IP:PORT",
+        "gateway.ONEAPP_ZONEMESH_ENDPOINT=\"1.2.3.999\": \"1.2.3.999\" is no IP",
+        "for example --value gateway.ONEAPP_ZONEMESH_ENDPOINT=\"203.0.113.1:51820\"",
         "role gateway has no input \"X\"",
         "ONEAPP_ZONEMESH_INVITATION is a secret",
         "@gateway@ is given twice: one of them",
@@ -243,9 +250,9 @@ fn a_folder_that_is_none_or_was_changed_is_refused_without_its_secrets() {
         );
         assert!(!stderr(&output).contains("hunter2"));
     };
-    refused("coordinator", "mesh", 7, "--zone with one of: mesh/berlin, mesh/madrid");
-    refused("coordinator", "nowhere", 7, "cannot read nowhere: No such file");
-    refused("coordinator", "mesh/berlin/context", 7, "cannot read mesh/berlin/context");
+    refused("coordinator", "mesh", 2, "--zone with one of: mesh/berlin, mesh/madrid");
+    refused("coordinator", "nowhere", 2, "cannot read nowhere: No such file");
+    refused("coordinator", "mesh/berlin/context", 2, "cannot read mesh/berlin/context");
     refused("coordinator", "mesh/madrid", 2, "zone madrid has no lines for a superlink");
     let place = Path::new(&mesh).join("berlin/superlink-health-eu.context");
     let good = std::fs::read_to_string(&place).unwrap();
@@ -263,7 +270,13 @@ fn a_folder_that_is_none_or_was_changed_is_refused_without_its_secrets() {
     std::fs::copy(&place, &other).unwrap();
     refused("coordinator", "mesh/berlin", 2, "several federations: health-eu, other: --federation");
     let named = ["--zone", "mesh/berlin", "--federation", "other", "--out", "other.json"];
-    assert_eq!(render(folder.path(), "coordinator", &named).status.code(), Some(0));
+    let renamed = render(folder.path(), "coordinator", &named);
+    assert_eq!(renamed.status.code(), Some(2));
+    let said = stderr(&renamed);
+    assert!(
+        said.contains("superlink-other.context of zone berlin is of federation health-eu"),
+        "{said}"
+    );
     std::fs::remove_file(&other).unwrap();
     nix::unistd::mkfifo(&other, nix::sys::stat::Mode::S_IRWXU).unwrap();
     refused("coordinator", "mesh/berlin", 7, "is no regular file");
@@ -314,6 +327,96 @@ fn a_megabyte_in_one_line_is_checked_in_seconds_and_told_in_a_few_words() {
         assert!(begun.elapsed().as_secs() < 60, "{}: {:?}", &text[..40], begun.elapsed());
         assert!(checked.stdout.len() < most, "{}: {} bytes", &text[..40], checked.stdout.len());
     }
+}
+
+#[test]
+fn the_address_of_a_gateway_is_one_of_its_zone_whoever_says_it() {
+    let folder = tempfile::tempdir().unwrap();
+    mesh(folder.path());
+    let refused = |more: &[&str], words: &str| {
+        let output =
+            render(folder.path(), "coordinator", &[&["--zone", "mesh/berlin"], more].concat());
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{more:?}: {said}");
+        assert!(said.contains(words), "{more:?}: expected {words:?} in {said}");
+        assert_eq!(said.lines().count(), 2, "one mistake is told once: {said}");
+    };
+    let outside = "gateway_ip is 10.10.11.1: in no prefix of zone berlin, which has 10.10.10.0/24";
+    refused(&["--set", "gateway_ip=10.10.11.1"], outside);
+    let network = "gateway_ip is 10.10.10.0: the address of the network of 10.10.10.0/24";
+    refused(&["--set", "gateway_ip=10.10.10.0"], network);
+    let value = ["--value", "superlink.ONEAPP_ZONEMESH_GATEWAY=10.10.10.7"];
+    refused(&value, "gateway_ip is 10.10.10.9, and the VMs of superlink are told 10.10.10.7");
+    let value =
+        ["--zone", "mesh/berlin", "--value", "supernode.ONEAPP_ZONEMESH_GATEWAY=10.10.11.7"];
+    let output = render(folder.path(), "training-site-without-gateway", &value);
+    assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+    let words = "ONEAPP_ZONEMESH_GATEWAY is 10.10.11.7: in no prefix of zone berlin";
+    assert!(stderr(&output).contains(words), "{}", stderr(&output));
+}
+
+#[test]
+fn values_of_two_zones_roles_or_federations_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mesh = mesh(folder.path());
+    let place = |file: &str| Path::new(&mesh).join(file);
+    let refused = |zone: &str, words: &str| {
+        let output = render(folder.path(), "single-site", &["--zone", zone, "--out", "x.json"]);
+        assert_eq!(output.status.code(), Some(2), "{zone}: {}", stdout(&output));
+        assert!(stderr(&output).contains(words), "{zone}: {words:?} in {}", stderr(&output));
+    };
+    std::fs::create_dir(place("rome")).unwrap();
+    for file in ["context", "superlink-health-eu.context", "supernode-health-eu.context"] {
+        std::fs::copy(place("berlin").join(file), place("rome").join(file)).unwrap();
+    }
+    refused("mesh/rome", "context of zone rome is zone berlin's");
+    let supernode = place("berlin/supernode-health-eu.context");
+    let good = std::fs::read(&supernode).unwrap();
+    std::fs::copy(place("madrid/supernode-health-eu.context"), &supernode).unwrap();
+    refused(
+        "mesh/berlin",
+        "supernode-health-eu.context of zone berlin holds a token of zone madrid",
+    );
+    std::fs::copy(place("berlin/superlink-health-eu.context"), &supernode).unwrap();
+    refused("mesh/berlin", "holds the token of superlink-health-eu");
+    std::fs::write(&supernode, good).unwrap();
+    // What was rendered for one zone is not taken for another, nor edited to be of two.
+    let made =
+        render(folder.path(), "training-site", &["--zone", "mesh/berlin", "--out", "b.json"]);
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    let again = in_folder(folder.path(), &["render", "b.json", "--zone", "mesh/madrid"]).output();
+    let again = again.unwrap();
+    assert_eq!(again.status.code(), Some(2), "{}", stdout(&again));
+    let words = "role gateway has another ONEAPP_ZONEMESH_INVITATION already";
+    assert!(stderr(&again).contains(words), "{}", stderr(&again));
+    let mut template = read(folder.path(), "b.json");
+    let foreign = told(&mesh, "madrid/supernode-health-eu.context", "ONEAPP_ZONEMESH_TOKEN");
+    template["roles"][1]["user_inputs_values"]["ONEAPP_ZONEMESH_TOKEN"] = foreign.clone().into();
+    std::fs::write(folder.path().join("mixed.json"), template.to_string()).unwrap();
+    let checked = in_folder(folder.path(), &["check", "mixed.json", "--wide"]).output().unwrap();
+    assert_eq!(checked.status.code(), Some(7));
+    let said = stdout(&checked);
+    let words = "ONEAPP_ZONEMESH_TOKEN of zone madrid, in a service with values of zone berlin";
+    assert!(said.contains(words) && !said.contains(&foreign), "{said}");
+}
+
+#[test]
+fn a_zone_that_may_not_train_is_told_so_where_its_template_has_supernodes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = zonemesh();
+    command.current_dir(folder.path()).args(["mesh", "init", "--out", "mesh"]);
+    command.args(["--founder", "berlin=10.10.10.0/24@203.0.113.1:51820"]);
+    command.args(["--zone", "madrid=10.10.11.0/24", "--federation", "health-eu=berlin:madrid"]);
+    assert_eq!(command.status().unwrap().code(), Some(0));
+    let said =
+        "note: zone berlin is not granted to train in health-eu, so that its gateway refuses";
+    let zone = ["--zone", "mesh/berlin", "--wide"];
+    let made = render(folder.path(), "single-site", &zone);
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    assert!(stdout(&made).contains(said), "{}", stdout(&made));
+    let made = render(folder.path(), "coordinator", &zone);
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    assert!(!stdout(&made).contains("note:"), "it hosts: {}", stdout(&made));
 }
 
 #[test]
@@ -382,7 +485,8 @@ fn every_mistake_of_every_file_is_told_as_an_editor_jumps_to_it() {
     let expected = "a.json:5:19: roles[0].parents[0]: \"b\", which is no role of this service; expected \
         parents are other roles of this service; name one of: a: OneFlow takes any name and then waits \
         for it for ever [parents]\n\
-        b.json:1:2: expected ident; expected a JSON document of at most 1 MiB in UTF-8; write keys \
+        b.json:1:1: \"name\", where a value: a text in double quotes, a number, true, false, null, a \
+        list or an object is expected; expected a JSON document of at most 1 MiB in UTF-8; write keys \
         and texts in straight double quotes, no comments, no comma at an end; or take the file again \
         [json]\n\
         c.json: valid (x: a)\n\

@@ -8,9 +8,11 @@
 mod help;
 mod image;
 pub mod input;
+pub mod judged;
 pub mod key;
 pub mod keys;
 pub mod names;
+pub mod node_config;
 pub mod source;
 pub mod values;
 pub mod variables;

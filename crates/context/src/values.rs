@@ -92,7 +92,7 @@ pub(crate) fn host_port(text: &str) -> Result<(), ValueError> {
     if is_address || is_name { Ok(()) } else { Err(ValueError::NoHostPort) }
 }
 
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let is_label = |label: &str| {
         let is_inside = |c: char| c.is_ascii_alphanumeric() || c == '-';
         !label.is_empty() && label.len() <= 63 && label.chars().all(is_inside)

@@ -20,6 +20,7 @@ pub mod membership;
 pub mod mesh;
 pub mod name;
 pub mod neighbours;
+pub mod not_base64;
 pub mod offered;
 pub mod pace;
 pub mod path;

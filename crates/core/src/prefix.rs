@@ -79,6 +79,19 @@ pub fn contains(prefixes: &[IpNet], address: &IpAddr) -> bool {
     prefixes.iter().any(|net| net.contains(address))
 }
 
+/// What an address of a subnet is if it is no machine's (RFC 919, RFC 3021; RFC 4291, section 2.6.1;
+/// RFC 6164).
+#[must_use]
+pub fn of_nobody(net: &IpNet, address: &IpAddr) -> Option<&'static str> {
+    match net {
+        _ if net.max_prefix_len() - net.prefix_len() < 2 => None,
+        IpNet::V4(net) if *address == net.network() => Some("the address of the network"),
+        IpNet::V4(net) if *address == net.broadcast() => Some("the broadcast address"),
+        IpNet::V6(net) if *address == net.network() => Some("the address of all routers"),
+        _ => None,
+    }
+}
+
 /// What is left of `net` without these addresses, as few prefixes as it takes.
 #[must_use]
 pub fn without(net: IpNet, addresses: &[IpAddr]) -> Vec<IpNet> {
@@ -284,6 +297,23 @@ mod tests {
         assert_eq!(without(net("10.0.0.0/8"), &[hole]), [net("10.0.0.0/8")]);
         assert_eq!(without(net("192.0.2.6/32"), &[hole]), []);
         assert_eq!(without(net("fd00::/8"), &["fd00::1".parse().unwrap()]).len(), 120);
+    }
+
+    #[test]
+    fn the_first_and_the_last_address_of_a_subnet_are_no_machines() {
+        for (subnet, address, what) in [
+            ("10.10.10.0/24", "10.10.10.0", Some("the address of the network")),
+            ("10.10.10.0/24", "10.10.10.255", Some("the broadcast address")),
+            ("10.10.10.0/23", "10.10.10.255", None),
+            ("10.10.10.0/31", "10.10.10.0", None),
+            ("10.10.10.7/32", "10.10.10.7", None),
+            ("fd00::/64", "fd00::", Some("the address of all routers")),
+            ("fd00::/64", "fd00::ffff:ffff:ffff:ffff", None),
+            ("fd00::/127", "fd00::", None),
+        ] {
+            let told = of_nobody(&net(subnet), &address.parse().unwrap());
+            assert_eq!(told, what, "{address} of {subnet}");
+        }
     }
 
     #[test]

@@ -10,6 +10,10 @@ use std::fmt;
 pub struct UnixMillis(pub u64);
 
 impl UnixMillis {
+    /// The last moment that [`UnixMillis::to_calendar`] writes with a year of four digits, which is
+    /// what all others read: the end of 9999.
+    pub const LATEST: Self = Self(253_402_300_799_999);
+
     /// Milliseconds from `earlier` to here; 0 if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> u64 {
@@ -20,6 +24,12 @@ impl UnixMillis {
     #[must_use]
     pub fn plus(self, millis: u64) -> Self {
         Self(self.0.saturating_add(millis))
+    }
+
+    /// This point plus `millis`, if that still has a form for people.
+    #[must_use]
+    pub fn plus_until_latest(self, millis: u64) -> Option<Self> {
+        Some(self.plus(millis)).filter(|time| *time <= Self::LATEST)
     }
 
     /// This point minus `other`, with its sign: positive if this one is later.
@@ -114,6 +124,16 @@ mod tests {
             assert_eq!(UnixMillis(millis).to_calendar(), text);
         }
         assert!(UnixMillis(u64::MAX).to_calendar().ends_with('Z'));
+    }
+
+    #[test]
+    fn what_has_no_form_for_people_is_no_end() {
+        assert_eq!(UnixMillis::LATEST.to_calendar(), "9999-12-31T23:59:59Z");
+        assert_eq!(UnixMillis::LATEST.plus(1).to_calendar().len(), "10000-01-01T00:00:00Z".len());
+        assert_eq!(UnixMillis(5).plus_until_latest(2), Some(UnixMillis(7)));
+        assert_eq!(UnixMillis::LATEST.plus_until_latest(0), Some(UnixMillis::LATEST));
+        assert_eq!(UnixMillis::LATEST.plus_until_latest(1), None);
+        assert_eq!(UnixMillis(5).plus_until_latest(u64::MAX), None);
     }
 
     #[test]

@@ -124,6 +124,8 @@ pub(crate) fn endpoint(text: &str) -> Result<Endpoint, zonemesh_config::Endpoint
 
 #[cfg(test)]
 mod tests {
+    use zonemesh_context::keys;
+
     use super::*;
     use crate::nics::tests::nics;
 
@@ -225,6 +227,24 @@ mod tests {
         }
         for wrong in ["0.0.0.0", "gw_1.example", "203.0.113.1:0", "10.010.11.1", "https://gw"] {
             assert!(endpoint(wrong).is_err(), "{wrong}");
+        }
+        // Who writes the value elsewhere is told the same before it is here.
+        for text in [
+            "203.0.113.1",
+            "[2001:db8::1]:7",
+            "gw.Berlin.example:7",
+            "0.0.0.0",
+            "gw_1.example",
+            "-gw.example",
+            "203.0.113.1:0",
+            "1.2.3.999",
+            "10.010.11.1",
+            "https://gw",
+            "gw:70000",
+            "2001:db8::1",
+        ] {
+            let judged = zonemesh_context::judged::judged(&keys::gateway::ENDPOINT, text);
+            assert_eq!(judged.is_ok(), endpoint(text).is_ok(), "{text}");
         }
     }
 }

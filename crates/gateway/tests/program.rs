@@ -247,6 +247,27 @@ fn a_local_api_that_answers_is_told_until_it_was_heard_and_again_when_somebody_w
 }
 
 #[test]
+fn without_a_daemon_it_says_what_to_type_and_once_stopped_that_it_is_stopped() {
+    let mut vm = GatewayVm::new(&with_invitation(""));
+    assert_eq!(vm.configure().status.code(), Some(0));
+    vm.run();
+    let status = || -> serde_json::Value {
+        let text = std::fs::read(vm.file("run/status.json")).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    };
+    vm.until("it says that there is no daemon", || status()["code"] == "N220");
+    let said = status();
+    assert_eq!(
+        (&said["ready"], &said["fix"]),
+        (&false.into(), &"`systemctl status zonemeshd`".into())
+    );
+    let pid = vm.running.as_ref().unwrap().id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    vm.until("it says that it is stopped", || status()["missing"] == "zonemesh-gateway is stopped");
+    assert_eq!(status()["ready"], false);
+}
+
+#[test]
 fn a_bare_name_is_a_file_of_the_folder_that_one_is_in() {
     let vm = GatewayVm::new(&with_invitation(""));
     let mut command = Command::new(env!("CARGO_BIN_EXE_zonemesh-gateway"));

@@ -1,9 +1,13 @@
 //! Which of our images a role's VM is made of, and what a key is to it: the one place where a role's
 //! inputs are compared with what the programs know, which is the table of `zonemesh-context`.
 
+use zonemesh_context::judged::judged;
 use zonemesh_context::key::KeyEffect;
 use zonemesh_context::keys::{KEYS, gateway, mesh};
 use zonemesh_context::{Appliance, ContextKey, Image, names};
+use zonemesh_core::offered::without_secrets;
+
+use crate::given::ZoneGiven;
 
 /// Ends of names that somebody chose for a secret of their own.
 const SECRET_ENDS: [&str; 4] = ["_TOKEN", "_PASSWORD", "_SECRET", "_INVITATION"];
@@ -58,6 +62,32 @@ pub(crate) fn standing(image: Image, name: &str) -> KeyStanding {
 
 fn known(name: &str) -> Option<&'static ContextKey> {
     KEYS.iter().find(|key| key.names().any(|known| known == name))
+}
+
+/// What is wrong with the value of a key of ours, with what is expected; never with a secret.
+pub(crate) fn unfit(name: &str, value: &str) -> Option<UnfitInput> {
+    let key = known(name)?;
+    let why = match key.name {
+        "ONEAPP_ZONEMESH_INVITATION" if !value.trim().is_empty() => {
+            ZoneGiven::parse(value).err().map(|error| error.to_string())
+        }
+        _ => judged(key, value).err().map(|error| error.to_string()),
+    }?;
+    let shown = without_secrets(value);
+    let why = match key.secret {
+        true => why,
+        // What is wrong may repeat a part of it.
+        false if shown != value => format!("{shown:?} holds a secret"),
+        false => format!("{value:?}: {why}"),
+    };
+    Some(UnfitInput { why, expected: key.expected, example: key.example })
+}
+
+/// What is wrong with a value.
+pub(crate) struct UnfitInput {
+    pub(crate) why: String,
+    pub(crate) expected: &'static str,
+    pub(crate) example: &'static str,
 }
 
 /// Whether the value of a key is nobody else's business.

@@ -3,6 +3,8 @@
 //! Promises the order of the text, both of two equal keys, and that it can be written again. Refuses
 //! to know what any key means. A document may hold secrets: there is no `Debug`, and texts are wiped.
 
+mod told;
+
 use std::collections::BTreeMap;
 
 use jsonc_parser::ast::{ObjectPropName, Value};
@@ -72,17 +74,14 @@ const MAX_DEPTH: usize = 100;
 /// Reads a text. serde_json judges it, the places come from a parser that keeps them and bounds its
 /// own depth.
 pub(crate) fn parse(text: &str) -> Result<JsonNode, NotJson> {
-    serde_json::from_str::<serde::de::IgnoredAny>(text).map_err(|error| {
-        let at = TextPlace { line: error.line().max(1), column: error.column().max(1) };
-        let why = error.to_string();
-        let why = why.rsplit_once(" at line ").map_or(why.as_str(), |(why, _place)| why);
-        NotJson { at, why: why.to_owned() }
-    })?;
     let lines = Lines::of(text);
+    serde_json::from_str::<serde::de::IgnoredAny>(text)
+        .map_err(|error| told::in_our_words(&error, &lines))?;
     let parsed = parse_to_ast(text, &CollectOptions::default(), &STRICT);
     let parsed = parsed.map_err(|error| {
+        // All that serde_json has taken is JSON: what is left is how deep it goes.
         let at = TextPlace { line: error.line_display(), column: error.column_display() };
-        NotJson { at, why: error.kind().to_string() }
+        NotJson { at, why: told::TOO_DEEP.to_owned() }
     })?;
     let Some(value) = parsed.value else {
         return Err(NotJson { at: NOWHERE, why: "it is empty".to_owned() });
@@ -94,7 +93,7 @@ fn node(value: &Value<'_>, lines: &Lines<'_>, depth: usize) -> Result<JsonNode, 
     let at = lines.place(value.start());
     let is_nest = matches!(value, Value::Array(_) | Value::Object(_));
     let Some(below) = depth.checked_sub(usize::from(is_nest)) else {
-        return Err(NotJson { at, why: format!("nested deeper than {MAX_DEPTH}") });
+        return Err(NotJson { at, why: told::TOO_DEEP.to_owned() });
     };
     let value = match value {
         Value::NullKeyword(_) => JsonValue::Null,
@@ -130,6 +129,7 @@ fn node(value: &Value<'_>, lines: &Lines<'_>, depth: usize) -> Result<JsonNode, 
 /// be one line, with many places in it.
 struct Lines<'t> {
     text: &'t str,
+    /// The line that begins at a byte.
     starts: BTreeMap<usize, usize>,
     /// How many characters begin before byte `index * STEP`.
     steps: Vec<usize>,
@@ -149,6 +149,13 @@ impl<'t> Lines<'t> {
         });
         let steps = std::iter::once(0).chain(steps).collect();
         Self { text, starts, steps }
+    }
+
+    /// Where serde_json means: columns are bytes from 1, and 0 is the end of the line before.
+    fn byte_of(&self, line: usize, column: usize) -> usize {
+        let start =
+            self.starts.iter().find(|(_, number)| **number == line).map_or(0, |(at, _)| *at);
+        (start + column).saturating_sub(1).min(self.text.len())
     }
 
     fn place(&self, byte: usize) -> TextPlace {
@@ -324,7 +331,8 @@ mod tests {
         let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(parse(&deep(MAX_DEPTH)).is_ok());
         for depth in [MAX_DEPTH + 1, 1 << 19] {
-            assert!(parse(&deep(depth)).is_err_and(|error| error.why.contains("est")), "{depth}");
+            let told = parse(&deep(depth)).err().map(|error| error.why);
+            assert_eq!(told.as_deref(), Some(told::TOO_DEEP), "{depth}");
         }
     }
 }

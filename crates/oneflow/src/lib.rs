@@ -13,6 +13,7 @@
 mod appliance;
 pub mod check;
 mod document;
+mod given;
 mod grammar;
 mod json;
 mod mistake;

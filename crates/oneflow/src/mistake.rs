@@ -97,7 +97,7 @@ rules! {
         "take one of these parents out: OneFlow deploys none of them"
     UserInput "user-input" "three fields: M or O, type, description; or five: options and default too"
         "write the input anew: M|text|description, or M|list|description|a,b,c|a"
-    InputValue "input-value" "each input has a value at every instantiate, and a token or a federation is one"
+    InputValue "input-value" "each input has a value at every instantiate, and one that its VM can take"
         "give it a default, which is taken where nothing is typed; or correct the value"
     Secret "secret" "a secret is an input of type password"
         "write M|password|description, so that it is not shown while it is typed"

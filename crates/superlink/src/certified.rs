@@ -66,6 +66,8 @@ impl CertifiedSuperLink {
             let is_away = matches!(
                 reason,
                 Reason::GatewayUnreachable { .. }
+                    | Reason::FoundGatewayUnreachable { .. }
+                    | Reason::GatewaysOfOthers { .. }
                     | Reason::GatewayNotFound { .. }
                     | Reason::OwnGatewayAway { .. }
                     | Reason::GatewayUnproven { .. }

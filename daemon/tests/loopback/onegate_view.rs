@@ -320,6 +320,11 @@ async fn what_the_grant_of_the_zone_does_not_name_is_not_told_and_who_waits_hear
         assert_eq!(refused.status, 403, "{refused:?}");
         assert!(refused.text.contains("take part in the federation weather-eu"), "{refused:?}");
     }
+    let mistyped = get(at, "/service?federation=helth-eu").await.unwrap();
+    assert_eq!(mistyped.status, 404, "{mistyped:?}");
+    let text =
+        "no zone of the mesh has a federation of this name; there is, for this zone: health-eu";
+    assert_eq!(mistyped.text, text, "and not the other one");
     let only = get(at, "/vm").await.unwrap();
     assert_eq!(only.status, 404, "the other federation is not named: {only:?}");
     assert!(only.text.contains("no SuperLink of the federation health-eu"), "{only:?}");

@@ -3,6 +3,7 @@
 //! Promises: either everything that the zones need lies in the new folder, for its owner alone, or
 //! nothing of it is of use to anybody. Each secret stands in one zone's folder only.
 
+mod said;
 mod vms;
 
 use std::fmt::Write as _;
@@ -10,7 +11,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 use zonemesh_api::view::MeshView;
@@ -21,13 +22,13 @@ use zonemesh_core::founding::{
 use zonemesh_core::invitation::{InvitationId, InvitationSecret};
 use zonemesh_core::membership::AuthorityIdentity;
 use zonemesh_core::mesh::MeshId;
-use zonemesh_core::name::ZoneName;
 use zonemesh_core::time::UnixMillis;
 
 use crate::arguments::{FederationArgument, LanArgument, Offline, ZoneArgument};
 use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::secret_file;
 use crate::view::mesh::FoundedView;
+use said::SaidMesh;
 use vms::ZoneVms;
 
 /// TCP port of the join service.
@@ -36,22 +37,28 @@ const JOIN_PORT: u16 = 51823;
 const LOCAL_API_PORT: u16 = 51822;
 const NOT_FOUNDED: &str = "this mesh cannot be founded";
 
+/// Reads what was said of the mesh, before anything is made.
+pub(super) fn said(offline: &Offline, owner_keys: &[String]) -> Result<SaidMesh, CommandFailure> {
+    let now = UnixMillis::from(SystemTime::now());
+    said::read(offline, owner_keys, now).map_err(|mistakes| {
+        let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        let message = match lines.as_slice() {
+            [line] => format!("{NOT_FOUNDED}: {line}"),
+            lines => format!("{NOT_FOUNDED}:\n  {}", lines.join("\n  ")),
+        };
+        CommandFailure::message(Exit::Usage, message)
+    })
+}
+
 /// Makes the mesh in `folder`. Its owners are `owner_keys`, and those whose keys lie in
 /// `owner_key_files`.
 pub(super) fn found(
     folder: &Path,
-    offline: &Offline,
+    said: &SaidMesh,
     owner_keys: &[String],
     owner_key_files: Vec<String>,
 ) -> Result<FoundedView, CommandFailure> {
-    let Some(founder) = &offline.founder else {
-        let message = "name the founder: --founder NAME=PREFIX@ENDPOINT".to_owned();
-        return Err(CommandFailure::message(Exit::Usage, message));
-    };
-    let all: Vec<_> = std::iter::once(founder).chain(&offline.zones).collect();
-    check_federations(&offline.federations, &all)?;
-    check_lan(&offline.lan, &all)?;
-    let mut zones = with_tunnel_ips(&all, offline)?;
+    let mut zones = with_tunnel_ips(said);
     let owners = owner_keys.iter().map(|key| key.parse()).collect::<Result<_, _>>();
     let owners =
         owners.or_exit(Exit::Usage, || "--owner takes an authority's public key".to_owned())?;
@@ -61,12 +68,11 @@ pub(super) fn found(
     let first = first_set(owners, public, now).or_exit(Exit::Usage, || NOT_FOUNDED.to_owned())?;
     let mesh = mesh_of(&first).or_exit(Exit::Usage, || NOT_FOUNDED.to_owned())?;
     for zone in &mut zones {
-        zone.take_part(&mesh, &offline.federations)?;
+        zone.take_part(&mesh, &said.federations)?;
     }
-    let plan = plan(founder, &zones, now, offline.valid_for)?;
-    let founded = plan.found(first, signing_key);
+    let founded = plan(&zones, said.expires_at)?.found(first, signing_key);
     let founded = founded.or_exit(Exit::Usage, || NOT_FOUNDED.to_owned())?;
-    write_all(folder, &zones, &founded, &offline.federations)?;
+    write_all(folder, &zones, &founded, &said.federations)?;
     let names = zones.iter().map(|zone| zone.planned.zone.to_string()).collect();
     Ok(FoundedView(MeshView {
         schema: "zonemesh/mesh/v1",
@@ -110,63 +116,13 @@ fn said_lan(zone: &ZoneArgument, said: &[LanArgument]) -> Option<IpAddr> {
 
 /// The same, or the first address of its first subnet.
 fn lan_address(zone: &ZoneArgument, said: &[LanArgument]) -> Option<IpAddr> {
-    said_lan(zone, said).or_else(|| zone.prefixes.first()?.hosts().next())
-}
-
-fn check_federations(
-    federations: &[FederationArgument],
-    zones: &[&ZoneArgument],
-) -> Result<(), CommandFailure> {
-    for (index, FederationArgument { name, host, trainers }) in federations.iter().enumerate() {
-        if federations[..index].iter().any(|other| other.name == *name) {
-            let message = format!("federation {name} is named twice: name it once");
-            return Err(CommandFailure::message(Exit::Usage, message));
-        }
-        let known = |zone: &&ZoneName| zones.iter().any(|planned| planned.zone == **zone);
-        let mut named = std::iter::once(host).chain(trainers);
-        if let Some(stranger) = named.find(|zone| !known(zone)) {
-            let known: Vec<_> = zones.iter().map(|planned| planned.zone.as_str()).collect();
-            let known = known.join(", ");
-            let message = format!(
-                "federation {name} names zone {stranger}, which is not founded; founded: {known}"
-            );
-            return Err(CommandFailure::message(Exit::Usage, message));
-        }
-    }
-    Ok(())
-}
-
-fn check_lan(lan: &[LanArgument], zones: &[&ZoneArgument]) -> Result<(), CommandFailure> {
-    for LanArgument { zone, address } in lan {
-        let of_zone = zones.iter().find(|planned| planned.zone == *zone);
-        if of_zone.is_none() {
-            let known: Vec<_> = zones.iter().map(|planned| planned.zone.as_str()).collect();
-            let message = format!(
-                "--lan names zone {zone}, which is not founded; founded: {}",
-                known.join(", ")
-            );
-            return Err(CommandFailure::message(Exit::Usage, message).next("--lan ZONE=ADDRESS"));
-        }
-        if of_zone.is_none_or(|planned| planned.prefixes.iter().all(|net| !net.contains(address))) {
-            let message = format!("{address} lies in no prefix of zone {zone}");
-            return Err(CommandFailure::message(Exit::Usage, message).next("--lan ZONE=ADDRESS"));
-        }
-    }
-    Ok(())
+    said_lan(zone, said).or_else(|| said::first_of(zone.prefixes.first()?))
 }
 
 /// The founder first, each with the next address of the tunnel network.
-fn with_tunnel_ips<'a>(
-    zones: &[&'a ZoneArgument],
-    offline: &Offline,
-) -> Result<Vec<ConfiguredZone<'a>>, CommandFailure> {
-    let addresses: Vec<IpAddr> = offline.tunnel_net.hosts().take(zones.len()).collect();
-    if addresses.len() < zones.len() {
-        let message =
-            format!("{} has too few addresses for {} zones", offline.tunnel_net, zones.len());
-        return Err(CommandFailure::message(Exit::Usage, message).next("--tunnel-net PREFIX"));
-    }
-    let configured = zones.iter().zip(addresses).map(|(zone, ip)| ConfiguredZone {
+fn with_tunnel_ips(said: &SaidMesh) -> Vec<ConfiguredZone<'_>> {
+    let zones = said.zones.iter().zip(said.tunnel_net.hosts());
+    let configured = zones.map(|(zone, ip)| ConfiguredZone {
         planned: PlannedZone {
             zone: zone.zone.clone(),
             prefixes: zone.prefixes.clone(),
@@ -175,18 +131,16 @@ fn with_tunnel_ips<'a>(
             tokens: Vec::new(),
         },
         endpoints: &zone.endpoints,
-        lan: lan_address(zone, &offline.lan).unwrap_or(ip),
-        said_lan: said_lan(zone, &offline.lan),
+        lan: lan_address(zone, &said.lan).unwrap_or(ip),
+        said_lan: said_lan(zone, &said.lan),
         vms: Vec::new(),
     });
-    Ok(configured.collect())
+    configured.collect()
 }
 
 fn plan(
-    founder: &ZoneArgument,
     zones: &[ConfiguredZone<'_>],
-    now: UnixMillis,
-    valid_for: Duration,
+    expires_at: UnixMillis,
 ) -> Result<FoundingPlan, CommandFailure> {
     let invited = |zone: &ConfiguredZone<'_>| -> Result<_, CommandFailure> {
         let secret = InvitationSecret::from_bytes(random()?);
@@ -195,12 +149,11 @@ fn plan(
     let (first, others) = zones.split_first().ok_or_else(|| {
         CommandFailure::message(Exit::Usage, "a mesh has at least its founder".to_owned())
     })?;
-    let valid_for_ms = u64::try_from(valid_for.as_millis()).unwrap_or(u64::MAX);
     Ok(FoundingPlan {
         founder: first.planned.clone(),
-        join_endpoints: founder.endpoints.iter().map(join_endpoint).collect(),
+        join_endpoints: first.endpoints.iter().map(join_endpoint).collect(),
         others: others.iter().map(invited).collect::<Result<_, _>>()?,
-        expires_at: now.plus(valid_for_ms),
+        expires_at,
     })
 }
 

@@ -76,10 +76,16 @@ impl PlaceOfGateway {
     /// That there is no connection, with these words.
     pub(super) fn lost(&self, problem: &str) -> Reason {
         let problem = problem.to_owned();
-        match self.address() {
-            Some(gateway) => Reason::GatewayUnreachable { gateway, problem },
-            None if matches!(self, Self::SameVm(_)) => Reason::OwnGatewayAway { problem },
-            None => Reason::GatewayNotFound { problem },
+        match self {
+            Self::Given(gateway) => Reason::GatewayUnreachable { gateway: *gateway, problem },
+            Self::Searched(searched) => match searched.search().known() {
+                Some(gateway) => Reason::FoundGatewayUnreachable { gateway, problem },
+                None => Reason::GatewayNotFound { problem },
+            },
+            Self::SameVm(_) => match self.address() {
+                Some(gateway) => Reason::GatewayUnreachable { gateway, problem },
+                None => Reason::OwnGatewayAway { problem },
+            },
         }
     }
 

@@ -121,22 +121,40 @@ impl GatewaySearch {
         self.failed.push(reason);
     }
 
-    /// Whoever answers at a named address may be anybody: nothing that is wrong there is a refusal.
+    /// Whoever answers at a named address may be anybody: what is wrong there is a refusal only if
+    /// there is nobody else who may yet prove to be the gateway. It is looked for all the same.
     fn reason(&mut self) -> Reason {
         let failed = std::mem::take(&mut self.failed);
         if failed.is_empty() {
             return Reason::GatewayNotFound { problem: self.unnamed.clone() };
         }
         // Where it was before it is most likely again.
-        if let [first @ Reason::GatewayUnreachable { gateway, .. }, ..] = failed.as_slice()
+        if let [Reason::GatewayUnreachable { gateway, problem }, ..] = failed.as_slice()
             && Some(*gateway) == self.known
         {
-            return first.clone();
+            let (gateway, problem) = (*gateway, problem.clone());
+            return Reason::FoundGatewayUnreachable { gateway, problem };
         }
         let told: Vec<String> = failed.iter().take(TOLD).map(ToString::to_string).collect();
         let more = failed.len().saturating_sub(TOLD);
         let more = if more == 0 { String::new() } else { format!("; and {more} more") };
-        Reason::GatewayNotFound { problem: format!("{}{more}", told.join("; ")) }
+        let problem = format!("{}{more}", told.join("; "));
+        match failed.iter().map(anothers).collect::<Option<Vec<_>>>().as_deref() {
+            Some([gateway, ..]) => {
+                let problem = format!("each one that OneGate names is another zone's: {problem}");
+                Reason::GatewaysOfOthers { gateway: *gateway, problem }
+            }
+            _ => Reason::GatewayNotFound { problem },
+        }
+    }
+}
+
+/// The address of one that has shown to be another zone's, and is not only behind.
+const fn anothers(reason: &Reason) -> Option<SocketAddr> {
+    match reason {
+        Reason::GatewayKey { gateway, .. }
+        | Reason::GatewayUnproven { gateway, is_other: true, .. } => Some(*gateway),
+        _ => None,
     }
 }
 
@@ -177,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn false_addresses_alone_are_no_refusal() {
+    fn gateways_of_other_zones_alone_are_told_as_that_and_the_search_goes_on() {
         let (mut search, now) = (GatewaySearch::new(None), Instant::now());
         search.step(now);
         search.answered(Ok((1..=5).map(at).collect()));
@@ -186,11 +204,34 @@ mod tests {
             search.failed(at(last), other_key(last));
         }
         let reason = over(search.step(now));
-        assert!(!reason.is_refusal(), "{reason}");
+        assert_eq!((reason.code(), reason.is_refusal()), ("T405", true), "{reason}");
+        assert!(reason.fix().contains("ONEAPP_ZONEMESH_TOKEN of this zone"), "{}", reason.fix());
         let text = reason.to_string();
+        assert!(text.contains("each one that OneGate names is another zone's"), "{text}");
         assert!(text.contains("10.10.10.1:51822") && text.ends_with("; and 2 more"), "{text}");
         // Again, before OneGate is asked again.
         assert_eq!(search.step(now), SearchStep::Try(at(1)));
+    }
+
+    #[test]
+    fn one_that_may_still_prove_itself_keeps_others_from_being_a_refusal() {
+        let behind = Reason::GatewayUnproven {
+            gateway: at(2),
+            problem: "it belongs to no managed mesh yet".into(),
+            is_other: false,
+        };
+        let away = Reason::GatewayUnreachable { gateway: at(2), problem: "refused".into() };
+        for hopeful in [behind, away] {
+            let (mut search, now) = (GatewaySearch::new(None), Instant::now());
+            search.step(now);
+            search.answered(Ok(vec![at(1), at(2)]));
+            search.step(now);
+            search.failed(at(1), other_key(1));
+            search.step(now);
+            search.failed(at(2), hopeful);
+            let reason = over(search.step(now));
+            assert_eq!((reason.code(), reason.is_refusal()), ("N236", false), "{reason}");
+        }
     }
 
     #[test]
@@ -216,12 +257,16 @@ mod tests {
         let (mut search, now) = (GatewaySearch::new(Some(at(1))), Instant::now());
         assert_eq!(search.step(now), SearchStep::Try(at(1)));
         let away = Reason::GatewayUnreachable { gateway: at(1), problem: "refused".into() };
-        search.failed(at(1), away.clone());
+        search.failed(at(1), away);
         assert_eq!(search.step(now), SearchStep::Ask);
         search.answered(Ok(vec![at(1), at(2)]));
         assert_eq!(search.step(now), SearchStep::Try(at(2)), "at(1) was tried");
         search.failed(at(2), other_key(2));
-        assert_eq!(over(search.step(now)), away);
+        let lost = over(search.step(now));
+        let found = Reason::FoundGatewayUnreachable { gateway: at(1), problem: "refused".into() };
+        assert_eq!(lost, found);
+        // CONTEXT does not name it.
+        assert!(!lost.fix().contains("ONEAPP_ZONEMESH_GATEWAY"), "{}", lost.fix());
         let later = now + LAST_WAIT;
         assert_eq!(search.step(later), SearchStep::Try(at(1)));
         assert_eq!(search.step(later), SearchStep::Ask);

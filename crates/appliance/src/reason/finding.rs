@@ -42,6 +42,8 @@ fn evidence(reason: &Reason) -> Vec<Evidence> {
         | Reason::FlowerPrograms { problem }
         | Reason::FlowerSilent { problem } => vec![because(problem)],
         Reason::GatewayUnreachable { gateway, problem }
+        | Reason::FoundGatewayUnreachable { gateway, problem }
+        | Reason::GatewaysOfOthers { gateway, problem }
         | Reason::GatewayKey { gateway, problem }
         | Reason::GatewayUnproven { gateway, problem, .. } => vec![at(gateway), because(problem)],
         Reason::SuperLinkUnreachable { endpoint, problem }
@@ -87,9 +89,26 @@ fn evidence(reason: &Reason) -> Vec<Evidence> {
 /// Where more is known than the list says for all.
 fn better_fix(reason: &Reason) -> Option<String> {
     match reason {
+        Reason::GatewayUnreachable { problem, .. }
+        | Reason::FoundGatewayUnreachable { problem, .. }
+            if is_turned_away(problem) =>
+        {
+            Some(
+                "it closes what comes from outside its zone: is this VM's address (`ip address`) in {zone.prefixes} of the gateway, and {vm:gateway} the port of its local API?"
+                    .to_owned(),
+            )
+        }
         Reason::GatewayUnreachable { gateway, .. } => Some(format!(
             "on the gateway: `zonemesh status`; here: check {{vm:gateway}}={gateway} and the route to it"
         )),
+        Reason::FoundGatewayUnreachable { gateway, .. } => Some(format!(
+            "on the gateway, which OneGate names: `zonemesh status`; here: the route to {gateway} (`ip route get {}`)",
+            gateway.ip()
+        )),
+        Reason::GatewaysOfOthers { .. } => Some(
+            "give {vm:token} of this zone, or have its own gateway in this service; a VM that is no gateway must not publish `ZONEMESH_GATEWAY`"
+                .to_owned(),
+        ),
         Reason::SuperLinkUnreachable { endpoint, .. } => Some(format!(
             "in the SuperLink's VM: is flower-superlink listening on {endpoint}? between: `zonemesh peers`, firewalls"
         )),
@@ -124,6 +143,12 @@ fn better_fix(reason: &Reason) -> Option<String> {
     }
 }
 
+/// A gateway says no word to whoever calls from outside its zone: TLS ends before it begins.
+fn is_turned_away(problem: &str) -> bool {
+    let problem = problem.to_ascii_lowercase();
+    ["eof", "closed", "connection reset"].iter().any(|word| problem.contains(word))
+}
+
 #[cfg(test)]
 mod tests {
     use zonemesh_api::wire::local::ToldRevocation;
@@ -149,13 +174,20 @@ mod tests {
         assert_eq!(fix, "set ONEAPP_ZONEMESH_ADDRESS=10.10.10.5");
         // A SuperNode has none.
         assert!(!refused(None).fix().contains("ADDRESS"), "{}", refused(None).fix());
+        let silent = |problem: &str| Reason::GatewayUnreachable {
+            gateway: "10.10.10.1:51822".parse().unwrap(),
+            problem: problem.to_owned(),
+        };
+        assert!(silent("refused").fix().contains("the route to it"), "{}", silent("x").fix());
+        let closed = silent("tls handshake eof").fix();
+        assert!(closed.contains("zone.prefixes of the gateway"), "{closed}");
         let unproven = |is_other| Reason::GatewayUnproven {
             gateway: "10.10.10.1:51822".parse().unwrap(),
             problem: "it belongs to no managed mesh yet".into(),
             is_other,
         };
         assert!(unproven(false).fix().contains("zonemesh zone join FILE"));
-        assert!(unproven(true).fix().contains("zonemesh key generate token"));
+        assert!(unproven(true).fix().contains("ONEAPP_ZONEMESH_TOKEN one of this zone"));
     }
 
     #[test]
@@ -168,6 +200,14 @@ mod tests {
             Reason::GatewayKey {
                 gateway: "10.10.10.1:51822".parse().unwrap(),
                 problem: "another".into(),
+            },
+            Reason::FoundGatewayUnreachable {
+                gateway: "10.10.10.1:51822".parse().unwrap(),
+                problem: "refused".into(),
+            },
+            Reason::GatewaysOfOthers {
+                gateway: "10.10.10.1:51822".parse().unwrap(),
+                problem: "each one that OneGate names is another zone's: no".into(),
             },
             Reason::GatewayNotFound { problem: "OneGate does not answer".into() },
             Reason::OwnGatewayAway { problem: "the daemon does not answer".into() },

@@ -41,6 +41,24 @@ pub enum Reason {
         /// What happened instead.
         problem: String,
     },
+    /// As before, of one that CONTEXT does not name: OneGate did.
+    #[error("the gateway {gateway} does not answer: {problem}")]
+    FoundGatewayUnreachable {
+        /// Its local API.
+        gateway: SocketAddr,
+        /// What happened instead.
+        problem: String,
+    },
+    /// CONTEXT does not name the gateway, and whoever OneGate names is another zone's.
+    #[error(
+        "the gateway {gateway} does not prove to be of the zone that the token pins: {problem}"
+    )]
+    GatewaysOfOthers {
+        /// Where the first one is.
+        gateway: SocketAddr,
+        /// What they have shown.
+        problem: String,
+    },
     /// CONTEXT does not name the gateway, and nobody whom OneGate names is it.
     #[error("no gateway of this zone is found through OneGate yet: {problem}")]
     GatewayNotFound {
@@ -79,8 +97,8 @@ pub enum Reason {
         /// What does not fit.
         mismatch: KeepaliveMismatch,
     },
-    /// The gateway will not let this VM register.
-    #[error("the gateway refuses the registration: {message}")]
+    /// The gateway will not let this VM take part.
+    #[error("the gateway refuses this VM: {message}")]
     RegistrationRefused {
         /// The gateway's own words.
         message: String,
@@ -274,7 +292,9 @@ impl Reason {
         match self {
             Self::RequestRefused { .. } => Code::RequestRefused,
             Self::Files { .. } => Code::FileUnusable,
-            Self::GatewayUnreachable { .. } => Code::GatewayUnreachable,
+            Self::GatewayUnreachable { .. } | Self::FoundGatewayUnreachable { .. } => {
+                Code::GatewayUnreachable
+            }
             Self::GatewayNotFound { .. } => Code::GatewayNotFound,
             Self::OwnGatewayAway { .. } => Code::OwnGatewayAway,
             Self::SuperLinkUnreachable { .. } => Code::SuperLinkUnreachable,
@@ -284,7 +304,9 @@ impl Reason {
             Self::Conflict { .. } => Code::FederationClaimedTwice,
             Self::CaSet { .. } => Code::WrongCa,
             Self::ClockSkew { .. } => Code::ClockSkew,
-            Self::GatewayKey { .. } | Self::GatewayUnproven { .. } => Code::OtherGatewayKey,
+            Self::GatewayKey { .. }
+            | Self::GatewayUnproven { .. }
+            | Self::GatewaysOfOthers { .. } => Code::OtherGatewayKey,
             Self::TokenRefused { .. } => Code::TokenRefused,
             Self::ZoneRevoked(_) => Code::KeyRevoked,
             Self::ZoneLeft { .. } => Code::ZoneLeft,
@@ -316,11 +338,13 @@ impl Reason {
             | Self::Files { .. }
             | Self::RegistrationRefused { .. }
             | Self::GatewayKey { .. }
+            | Self::GatewaysOfOthers { .. }
             | Self::TokenRefused { .. }
             | Self::FlowerPrograms { .. }
             | Self::FlowerUnsupported { .. } => true,
             Self::GatewayUnproven { is_other, .. } => *is_other,
             Self::GatewayUnreachable { .. }
+            | Self::FoundGatewayUnreachable { .. }
             | Self::GatewayNotFound { .. }
             | Self::OwnGatewayAway { .. }
             | Self::SuperLinkUnreachable { .. }

@@ -45,14 +45,6 @@ fn path(text: &str) -> Result<PathBuf, TooLong> {
     within(text, "a path here", LONGEST_PATH).map(|()| PathBuf::from(text))
 }
 
-pub(super) fn port(text: &str) -> Result<u16, String> {
-    match text.parse::<u16>() {
-        Ok(0) => Err("0 is no port".to_owned()),
-        Ok(port) => Ok(port),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 pub(crate) fn gateway(text: &str) -> Result<SocketAddr, &'static str> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(SocketAddr::new(address, LOCAL_API_PORT));
@@ -64,7 +56,7 @@ pub(crate) fn gateway(text: &str) -> Result<SocketAddr, &'static str> {
 }
 
 pub(super) fn own_address(text: &str) -> Result<IpAddr, String> {
-    let address: IpAddr = text.parse().map_err(|error| format!("{error}"))?;
+    let address: IpAddr = text.parse().map_err(|_no_address| "it is no IP address".to_owned())?;
     if address.is_unspecified() || address.is_multicast() {
         return Err("SuperNodes cannot connect to such an address".to_owned());
     }

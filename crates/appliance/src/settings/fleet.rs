@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use zonemesh_context::judged;
 use zonemesh_context::keys::flower::{
     CONTROL_PORT, FLEET_API_ADDRESS, FLEET_PORT, HEALTH_PORT, SERVERAPPIO_PORT,
 };
@@ -26,12 +27,12 @@ impl FleetPlace {
     /// Reads it; what is wrong is recorded.
     pub(super) fn read(variables: &mut Variables<'_>) -> Self {
         let fleet = variables.optional(FLEET_API_ADDRESS, checks::fleet_address);
-        let port = variables.optional(FLEET_PORT, checks::port);
+        let port = variables.optional(FLEET_PORT, judged::port);
         let ports = GivenPorts {
             fleet: port.or(fleet.map(|fleet| fleet.port())),
-            control: variables.optional(CONTROL_PORT, checks::port),
-            serverappio: variables.optional(SERVERAPPIO_PORT, checks::port),
-            health: variables.optional(HEALTH_PORT, checks::port),
+            control: variables.optional(CONTROL_PORT, judged::port),
+            serverappio: variables.optional(SERVERAPPIO_PORT, judged::port),
+            health: variables.optional(HEALTH_PORT, judged::port),
             clientappio: None,
         };
         if fleet.zip(port).is_some_and(|(fleet, port)| fleet.port() != port) {

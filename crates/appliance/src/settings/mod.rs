@@ -7,12 +7,12 @@
 mod checks;
 mod fleet;
 pub mod log_wish;
-mod node_config;
 mod onegate_keys;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use zonemesh_context::judged;
 use zonemesh_context::keys::flower::{
     CLIENTAPPIO_PORT, CUDA_VISIBLE_DEVICES, DATABASE, FLOWER_BIN, FLOWER_USER, FLOWER_VERSION,
     GRPC_KEEPALIVE_TIME, GRPC_KEEPALIVE_TIMEOUT, ISOLATION, NODE_CONFIG, SUPERNODE_AUTH,
@@ -22,6 +22,7 @@ use zonemesh_context::keys::later;
 use zonemesh_context::keys::mesh::{
     FEDERATION, GATEWAY, GATEWAY_STATUS, IDENTITY, STATE_DIR, TOKEN,
 };
+use zonemesh_context::node_config;
 use zonemesh_context::values::truth;
 use zonemesh_context::{Appliance, SettingsErrors, Variables};
 use zonemesh_core::name::FederationName;
@@ -147,8 +148,8 @@ pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, Sett
 /// Every key that is missing or wrong.
 pub fn supernode(mut variables: Variables<'_>) -> Result<SuperNodeSettings, SettingsErrors> {
     let common = common(&mut variables, VmRole::SuperNode);
-    let node_config = variables.optional(NODE_CONFIG, node_config::parse);
-    let clientappio = variables.optional(CLIENTAPPIO_PORT, checks::port);
+    let node_config = variables.optional(NODE_CONFIG, pairs);
+    let clientappio = variables.optional(CLIENTAPPIO_PORT, judged::port);
     let ports = GivenPorts { clientappio, ..GivenPorts::default() };
     let accelerators = variables.optional(CUDA_VISIBLE_DEVICES, checks::accelerators).flatten();
     let common = common.map(|common| CompanionSettings { accelerators, ..common });
@@ -229,4 +230,10 @@ impl CompanionSettings {
         let said = self.accelerators.clone().filter(|_| name == "CUDA_VISIBLE_DEVICES");
         said.or_else(|| std::env::var(name).ok())
     }
+}
+
+/// A node config that can be handed to a program.
+fn pairs(text: &str) -> Result<String, String> {
+    checks::argument(text).map_err(|error| error.to_string())?;
+    node_config::parse(text).map_err(|error| error.to_string())
 }

@@ -207,8 +207,8 @@ codes! {
         "find out which program does: `ip monitor all` and `nft monitor`; NetworkManager, or another WireGuard tool?";
 
     RegistrationRefused "P301" Down "the gateway refuses this VM"
-        "the gateway refuses the registration: {reason}"
-        "check {vm:federation} and {vm:token} here, {federation}, {local_api.token} and {zone.prefixes} on the gateway";
+        "the gateway refuses this VM: {reason}"
+        "do what the words ask for: of {vm:federation}, {vm:token} and the address here, or of {federation}, {local_api.token} and {zone.prefixes} on the gateway";
     FederationClaimedTwice "P302" Degraded "two zones claim the federation"
         "more than one zone has registered a SuperLink for this federation[; {zone}'s is used]"
         "stop zonemesh-superlink in all zones but one; `zonemesh superlink list`";
@@ -287,10 +287,10 @@ codes! {
         "run NTP (chrony) here and in the SuperLink's VM; `chronyc tracking` shows the offset";
     OtherGatewayKey "T405" Down "the gateway is not of the zone that the token pins"
         "the gateway {address} does not prove to be of the zone that the token pins: {reason}"
-        "is {vm:gateway} this zone's gateway? if so, make a token there with `zonemesh key generate token` and set {vm:token}";
+        "is {vm:gateway} this zone's gateway, and {vm:token} one of this zone? `LOCAL API` of `zonemesh status` there shows what its tokens pin";
     TokenRefused "T406" Down "the gateway does not know the token"
         "the gateway refuses the token: {reason}"
-        "was {vm:token} copied whole? `zonemesh key generate token` makes a new one: its sha256 into {local_api.token} of the gateway, the token into {vm:token}";
+        "was {vm:token} copied whole? on the gateway `zonemesh token list` shows which it takes; only if it is none of them: `zonemesh key generate token`, its sha256 into {local_api.token}, the token into {vm:token}";
     NotTls "T407" Down "no Flower with TLS at the Fleet port"
         "{address} does not answer as Flower does with TLS: {reason}"
         "find out which program listens there: only the SuperLink's companion should start it";

@@ -14,6 +14,7 @@ use crate::invitation::wire::federations;
 use crate::invitation::{IssuedError, IssuedInvitation};
 use crate::membership::wire::WireFederationRight;
 use crate::membership::{AuthorityIdentity, ItemError, SignedTrustItem};
+use crate::not_base64::NotBase64;
 use crate::record::wire::{WirePrefix, decode, octets};
 use crate::record::{DecodeError, Problem};
 use crate::token::known::{self, WireKnownToken};
@@ -31,7 +32,7 @@ const CHECK_BYTES: usize = 8;
 pub enum FoundingBundleError {
     /// Not base64.
     #[error("a founding bundle is one base64 value; was it copied whole?")]
-    Base64(#[source] base64::DecodeError),
+    Base64(#[source] NotBase64),
     /// Far too long.
     #[error("a founding bundle has at most {MAX_TEXT} characters, this text has {0}")]
     TooLarge(usize),
@@ -114,7 +115,9 @@ pub(super) fn from_text(text: &str) -> Result<FoundingBundle> {
     }
     let compact: Zeroizing<String> =
         Zeroizing::new(text.chars().filter(|c| !c.is_ascii_whitespace()).collect());
-    let bytes = STANDARD.decode(compact.as_bytes()).map_err(FoundingBundleError::Base64)?;
+    let bytes = STANDARD
+        .decode(compact.as_bytes())
+        .map_err(|error| FoundingBundleError::Base64(error.into()))?;
     let bytes = Zeroizing::new(bytes);
     let Some(rest) = bytes.strip_prefix(MAGIC) else {
         let newer = bytes.starts_with(ANY_MAGIC);

@@ -21,6 +21,7 @@ use crate::key::ZonePublicKey;
 use crate::membership::wire::{WireFederationRight, federation_right};
 use crate::membership::{FederationRight, MAX_CLAIMS};
 use crate::mesh::MeshId;
+use crate::not_base64::NotBase64;
 use crate::record::wire::{WireGateway, WirePrefix, decode, octets};
 use crate::record::{DecodeError, Problem};
 use crate::time::UnixMillis;
@@ -42,7 +43,7 @@ const SECRET_BYTES: usize = 16;
 pub enum InvitationError {
     /// Not base64.
     #[error("an invitation is one base64 value; was it copied whole?")]
-    Base64(#[source] base64::DecodeError),
+    Base64(#[source] NotBase64),
     /// Far too long.
     #[error("an invitation has at most 32768 characters, this text has {0}")]
     TooLarge(usize),
@@ -188,7 +189,9 @@ pub(super) fn from_text(text: &str) -> Result<Invitation> {
     }
     let compact: Zeroizing<String> =
         Zeroizing::new(text.chars().filter(|c| !c.is_ascii_whitespace()).collect());
-    let bytes = STANDARD.decode(compact.as_bytes()).map_err(InvitationError::Base64)?;
+    let bytes = STANDARD
+        .decode(compact.as_bytes())
+        .map_err(|error| InvitationError::Base64(error.into()))?;
     let bytes = Zeroizing::new(bytes);
     let Some(rest) = bytes.strip_prefix(MAGIC) else {
         let newer = bytes.starts_with(ANY_MAGIC);

@@ -22,6 +22,8 @@ use zeroize::Zeroizing;
 
 pub use gateway::{GatewayIdentity, GatewayPublicKey};
 
+use crate::not_base64::NotBase64;
+
 /// Marks a zone key in its text form.
 const ZONE_KEY_PREFIX: &str = "ed25519:";
 
@@ -30,7 +32,7 @@ const ZONE_KEY_PREFIX: &str = "ed25519:";
 pub enum KeyError {
     /// Not base64.
     #[error("a key is 44 characters of base64")]
-    Base64(#[source] base64::DecodeError),
+    Base64(#[source] NotBase64),
     /// Base64 of something that is not 32 bytes.
     #[error("a key has 32 bytes (44 characters of base64), this one has {0}")]
     Length(usize),
@@ -48,7 +50,8 @@ pub enum KeyError {
 /// Some editors put a byte order mark before a text.
 fn decode(text: &str) -> Result<[u8; 32], KeyError> {
     let text = text.trim_start_matches('\u{feff}').trim();
-    let bytes = Zeroizing::new(STANDARD.decode(text).map_err(KeyError::Base64)?);
+    let bytes =
+        Zeroizing::new(STANDARD.decode(text).map_err(|error| KeyError::Base64(error.into()))?);
     <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_wrong_length| KeyError::Length(bytes.len()))
 }
 

@@ -28,7 +28,7 @@ use crate::places;
 use crate::settings::GatewaySettings;
 use daemon::AskedDaemon;
 use member::{MemberStage, become_member};
-use readiness::{GatewayReadiness, GatewaySeen, TunnelCount};
+use readiness::{GatewayLack, GatewayReadiness, GatewaySeen, TunnelCount};
 use report::{GatewayReport, ReportFile};
 
 /// How often it is looked while something is missing, and later.
@@ -66,7 +66,7 @@ pub(crate) async fn run(
         stage.send_replace(MemberStage::Waiting(waiting));
         tasks.spawn(become_member(given, daemon.clone(), stage));
     }
-    let watching = WatchedGateway {
+    let mut watching = WatchedGateway {
         settings: &settings,
         daemon: &daemon,
         stage: reached,
@@ -81,6 +81,7 @@ pub(crate) async fn run(
         () = waits_behind(hint::take(&settings, &daemon)) => {}
         stopped = startup::stop_signal() => stopped?,
     }
+    watching.stopped();
     Ok(Exit::Ok)
 }
 
@@ -101,7 +102,7 @@ struct WatchedGateway<'a> {
 }
 
 impl WatchedGateway<'_> {
-    async fn follow(mut self) {
+    async fn follow(&mut self) {
         let mut said = None;
         loop {
             let (local_api, seen) = self.look().await;
@@ -110,12 +111,14 @@ impl WatchedGateway<'_> {
             if said.as_ref() != Some(&missing) {
                 match &missing {
                     None => tracing::info!("this gateway is ready"),
-                    Some(what) => tracing::info!("this gateway is not ready: {what}"),
+                    Some(GatewayLack { text, fix, .. }) => {
+                        tracing::info!(fix, "this gateway is not ready: {text}");
+                    }
                 }
                 said = Some(missing.clone());
             }
             self.tell(READY, is_ready.then(|| YES.to_owned()));
-            self.write(missing, &seen, local_api);
+            self.write(missing, local_api);
             let wait = LOOKS[usize::from(is_ready)];
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -168,18 +171,19 @@ impl WatchedGateway<'_> {
         Some(at.map_err(|error| error.to_string()))
     }
 
-    fn write(&mut self, missing: Option<String>, seen: &GatewaySeen, at: Option<SocketAddr>) {
-        let refusal = match &seen.stage {
-            MemberStage::Refused(refusal) if missing.is_some() => Some(refusal),
-            _ => None,
-        };
+    /// Nobody is left who would know whether it is ready.
+    fn stopped(&mut self) {
+        self.write(Some(GatewayLack::stopped()), None);
+    }
+
+    fn write(&mut self, missing: Option<GatewayLack>, at: Option<SocketAddr>) {
         self.report.write(GatewayReport {
             schema: "zonemesh/gateway/v1",
             zone: self.settings.given().map(|given| given.zone.to_string()),
             ready: missing.is_none(),
-            missing,
-            code: refusal.and_then(|refusal| refusal.code),
-            fix: refusal.map(|refusal| refusal.fix.clone()),
+            code: missing.as_ref().and_then(|lack| lack.code),
+            fix: missing.as_ref().map(|lack| lack.fix.clone()),
+            missing: missing.map(|lack| lack.text),
             local_api: at.map(|at| at.to_string()),
         });
     }

@@ -4,7 +4,9 @@
 //! or a tunnel to at least one zone has been up since this program began. It promises that a tunnel
 //! which is cut later takes no readiness away: nothing in this zone could do anything about it.
 
-use super::member::MemberStage;
+use zonemesh_core::finding::Code;
+
+use super::member::{MemberRefusal, MemberStage};
 
 /// What is known of the gateway.
 #[derive(Debug, Clone)]
@@ -23,6 +25,26 @@ pub(super) struct TunnelCount {
     pub(super) total: u32,
 }
 
+/// What a gateway waits for, and what to do meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct GatewayLack {
+    pub(super) text: String,
+    /// The code of the finding that it is.
+    pub(super) code: Option<&'static str>,
+    pub(super) fix: String,
+}
+
+impl GatewayLack {
+    fn new(text: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { text: text.into(), code: None, fix: fix.into() }
+    }
+
+    /// This program has ended.
+    pub(super) fn stopped() -> Self {
+        Self::new("zonemesh-gateway is stopped", "`systemctl start zonemesh-gateway`")
+    }
+}
+
 /// Remembers that a tunnel was up.
 #[derive(Debug, Default)]
 pub(super) struct GatewayReadiness {
@@ -31,13 +53,18 @@ pub(super) struct GatewayReadiness {
 
 impl GatewayReadiness {
     /// What the gateway waits for; nothing if it is ready.
-    pub(super) fn missing(&mut self, seen: &GatewaySeen) -> Option<String> {
+    pub(super) fn missing(&mut self, seen: &GatewaySeen) -> Option<GatewayLack> {
         let Some(tunnels) = seen.tunnels else {
-            return Some("the daemon does not answer".to_owned());
+            let code = Some(Code::DaemonUnreachable.as_str());
+            let lack =
+                GatewayLack::new("the daemon does not answer", "`systemctl status zonemeshd`");
+            return Some(GatewayLack { code, ..lack });
         };
         self.was_connected |= tunnels.up > 0;
         if let Some(why) = &seen.unserved {
-            return Some(format!("the local API is not reached: {why}"));
+            let text = format!("the local API is not reached: {why}");
+            let fix = "`zonemesh status` and `journalctl -u zonemeshd` say more";
+            return Some(GatewayLack::new(text, fix));
         }
         let has_nobody = tunnels.total == 0;
         match &seen.stage {
@@ -45,11 +72,16 @@ impl GatewayReadiness {
             _ if self.was_connected => None,
             // Nobody else is in its configuration, and it is asked into no mesh.
             MemberStage::NotAsked if has_nobody => None,
-            MemberStage::Refused(refusal) => Some(refusal.text.clone()),
-            MemberStage::Waiting(step) => Some(step.clone()),
-            MemberStage::NotAsked | MemberStage::Member => {
-                Some("no tunnel to another zone has been up yet".to_owned())
+            MemberStage::Refused(MemberRefusal { code, text, fix }) => {
+                Some(GatewayLack { text: text.clone(), code: *code, fix: fix.clone() })
             }
+            MemberStage::Waiting(step) => {
+                Some(GatewayLack::new(step, "it is tried again by itself; `zonemesh status`"))
+            }
+            MemberStage::NotAsked | MemberStage::Member => Some(GatewayLack::new(
+                "no tunnel to another zone has been up yet",
+                "`zonemesh status` says what keeps each tunnel",
+            )),
         }
     }
 }
@@ -62,7 +94,7 @@ mod tests {
         GatewaySeen { unserved: None, tunnels: Some(TunnelCount { up, total }), stage }
     }
 
-    fn missing(seen: &GatewaySeen) -> Option<String> {
+    fn missing(seen: &GatewaySeen) -> Option<GatewayLack> {
         GatewayReadiness::default().missing(seen)
     }
 
@@ -82,8 +114,16 @@ mod tests {
                 ..seen(1, 1, MemberStage::Founder)
             },
         ] {
-            assert!(missing(&waits).is_some(), "{waits:?}");
+            let lack = missing(&waits);
+            assert!(lack.is_some_and(|lack| !lack.fix.is_empty()), "{waits:?}");
         }
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_run_is_told_with_its_code_and_what_to_type() {
+        let silent = GatewaySeen { tunnels: None, ..seen(0, 0, MemberStage::Founder) };
+        let lack = missing(&silent).unwrap();
+        assert_eq!((lack.code, lack.fix.as_str()), (Some("N220"), "`systemctl status zonemeshd`"));
     }
 
     #[test]

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use zonemesh_core::name::FederationName;
-use zonemesh_core::token::VmToken;
-
 use super::fields;
-use crate::appliance;
+use crate::appliance::{self, UnfitInput};
+use crate::given::ZoneOfMesh;
 use crate::grammar::input::{InputKind, UserInput};
 use crate::json::JsonValue;
 use crate::mistake::{Spot, TemplateMistakes, TemplateRule};
@@ -105,16 +103,39 @@ fn values(of: &Spot<'_>, mistakes: &mut TemplateMistakes) {
             }
             continue;
         };
-        let wrong = match key {
-            "ONEAPP_ZONEMESH_TOKEN" => text.parse::<VmToken>().err().map(|error| error.to_string()),
-            "ONEAPP_ZONEMESH_FEDERATION" => {
-                text.parse::<FederationName>().err().map(|error| format!("{text:?}: {error}"))
+        let wrong = appliance::unfit(key, text).filter(|_| !fields::is_unfilled(&spot));
+        if let Some(UnfitInput { why, expected, example }) = wrong {
+            let fix = match appliance::is_secret(key) {
+                true => format!("give the value of {key} that the zone's folder has"),
+                false => format!("give {expected}, for example {example}"),
+            };
+            mistakes.add_with_fix(TemplateRule::InputValue, &spot, why, fix);
+        }
+    }
+}
+
+/// A token of one zone beside an invitation of another: the VM would look for its gateway for ever.
+pub(super) fn of_one_zone(roles: &[Spot<'_>], mistakes: &mut TemplateMistakes) {
+    let mut first: Option<ZoneOfMesh> = None;
+    for values in roles.iter().filter_map(|role| role.get("user_inputs_values")) {
+        for (key, spot) in values.members() {
+            let text = spot.node.as_text().unwrap_or_default();
+            let of = match key {
+                "ONEAPP_ZONEMESH_INVITATION" => ZoneOfMesh::of_gateway(text),
+                "ONEAPP_ZONEMESH_TOKEN" => ZoneOfMesh::of_token(text),
+                _ => None,
+            };
+            let Some(of) = of else { continue };
+            let known = first.get_or_insert_with(|| of.clone());
+            if *known != of {
+                let found = format!(
+                    "{key} of {}, in a service with values of zone {}",
+                    of.beside(known),
+                    known.zone
+                );
+                let fix = "give the values of one zone's folder";
+                mistakes.add_with_fix(TemplateRule::InputValue, &spot, found, fix);
             }
-            _ => None,
-        };
-        if let Some(wrong) = wrong.filter(|_| !fields::is_unfilled(&spot)) {
-            let fix = format!("give the value of {key} that the zone's folder has");
-            mistakes.add_with_fix(TemplateRule::InputValue, &spot, wrong, fix);
         }
     }
 }

@@ -56,6 +56,7 @@ pub(super) fn check(body: &Spot<'_>, mistakes: &mut TemplateMistakes, notes: &mu
     role::names(&roles, mistakes);
     parents::check(body, &roles, mistakes);
     inputs::shared_values(&roles, mistakes);
+    inputs::of_one_zone(&roles, mistakes);
     ready_gate(body, of_ours, mistakes);
 }
 

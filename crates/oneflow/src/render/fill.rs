@@ -3,30 +3,32 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{InputGiven, PlaceholderValue, RenderLack, RenderValues};
-use zonemesh_context::Image;
+use zonemesh_context::{Appliance, Image};
+use zonemesh_core::token::VmRole;
 
-use crate::appliance;
+use super::gateway::{self, ToldGateway};
+use super::zone_folder::{ContextLine, ZoneFolder};
+use super::{InputGiven, PlaceholderValue, RenderLack, RenderValues};
+use crate::appliance::{self, UnfitInput};
+use crate::given::ZoneGiven;
 use crate::grammar::input::UserInput;
 use crate::grammar::placeholder;
 use crate::json::{JsonNode, JsonValue, NOWHERE};
-
-/// The address that VMs route through, which others of the zone are told too.
-const GATEWAY_IP: &str = "gateway_ip";
-const GATEWAY: &str = "ONEAPP_ZONEMESH_GATEWAY";
 
 /// What has become of the inputs.
 #[derive(Default)]
 pub(super) struct Filled {
     pub(super) is_secret: bool,
     pub(super) asked: Vec<String>,
+    pub(super) notes: Vec<String>,
 }
 
 /// Fills a template, or says all that is missing.
 pub(super) fn fill(node: &mut JsonNode, values: &RenderValues) -> Result<Filled, Vec<RenderLack>> {
     let mut lacks = Vec::new();
     let mut filled = Filled::default();
-    let mut known_gateway = None;
+    let given = values.zone.as_ref().and_then(ZoneFolder::given);
+    let mut told = Vec::new();
     refuse_strange_inputs(node, &values.inputs, &mut lacks);
     for role in roles(node) {
         let of_zone = values.zone.as_ref().zip(image_of(role));
@@ -36,17 +38,20 @@ pub(super) fn fill(node: &mut JsonNode, values: &RenderValues) -> Result<Filled,
                 lacks.extend(missing);
                 Vec::new()
             });
-            let gateway = lines.iter().find(|line| line.key == GATEWAY);
-            known_gateway = known_gateway.or(gateway.map(|line| line.value.to_string()));
-            lines.iter().for_each(|line| set_value(role, &line.key, &line.value));
+            filled.notes.extend(given.iter().flat_map(|given| refused(given, image, &lines)));
+            for line in &lines {
+                lacks.extend(held_otherwise(role, line));
+                set_value(role, &line.key, &line.value);
+            }
             filled.is_secret = true;
         }
         give(role, &values.inputs);
+        told.extend(told_gateway(role));
         // A role of somebody else's is asked for what it asks.
         settle(role, of_zone.is_some(), &mut filled, &mut lacks);
     }
     let mut placeholders = values.placeholders.clone();
-    agree_on_gateway(&mut placeholders, known_gateway, &mut lacks);
+    gateway::agree(&mut placeholders, &told, given.as_ref(), &mut lacks);
     fill_placeholders(node, &placeholders, &mut lacks);
     if let Some(zone) = &values.zone {
         name_networks(node);
@@ -61,6 +66,39 @@ pub(super) fn fill(node: &mut JsonNode, values: &RenderValues) -> Result<Filled,
     // A template that was rendered before has them already.
     filled.is_secret |= roles(node).iter().any(holds_secret);
     if lacks.is_empty() { Ok(filled) } else { Err(lacks) }
+}
+
+/// What VMs of this role are refused for.
+fn refused(given: &ZoneGiven, image: Image, lines: &[ContextLine]) -> Vec<String> {
+    let named = lines.iter().find(|line| line.key == "ONEAPP_ZONEMESH_FEDERATION");
+    let Some(federation) = named.and_then(|line| line.value.parse().ok()) else {
+        return Vec::new();
+    };
+    let roles = image.appliances().iter().filter_map(|appliance| match appliance {
+        Appliance::Gateway => None,
+        Appliance::SuperLink => Some(VmRole::SuperLink),
+        Appliance::SuperNode => Some(VmRole::SuperNode),
+    });
+    roles.filter_map(|role| given.lacks_right(role, &federation)).collect()
+}
+
+/// What was rendered for one zone is not rendered once more for another.
+fn held_otherwise(role: &JsonNode, line: &ContextLine) -> Option<RenderLack> {
+    let held = role.get("user_inputs_values")?.get(&line.key)?.as_text()?;
+    (!held.is_empty() && *held != **line.value).then(|| RenderLack {
+        what: format!(
+            "role {} has another {} already, as of another zone",
+            name_of(role),
+            line.key
+        ),
+        give: "the template, and not what was rendered of it".to_owned(),
+    })
+}
+
+/// The address that the VMs of a role call, with the role.
+fn told_gateway(role: &JsonNode) -> Option<ToldGateway> {
+    let value = role.get("user_inputs_values")?.get(gateway::KEY)?.as_text()?;
+    Some(ToldGateway { role: name_of(role), ip: gateway::ip_of(value)? })
 }
 
 fn holds_secret(role: &JsonNode) -> bool {
@@ -135,7 +173,13 @@ fn refuse_strange_inputs(node: &mut JsonNode, inputs: &[InputGiven], lacks: &mut
                 format!("role {role} has no input {key:?}"),
                 format!("one of: {}", keys.join(", ")),
             ),
-            Some(_) => continue,
+            Some(_) => match appliance::unfit(key, &given.value) {
+                None => continue,
+                Some(UnfitInput { why, expected, example }) => (
+                    format!("{role}.{key}={why}"),
+                    format!("{expected}, for example --value {role}.{key}={example:?}"),
+                ),
+            },
         };
         lacks.push(RenderLack { what, give });
     }
@@ -179,31 +223,6 @@ fn settle(role: &mut JsonNode, all: bool, filled: &mut Filled, lacks: &mut Vec<R
     }
 }
 
-/// The VMs of a zone are told one address of its gateway, and it must have that one.
-fn agree_on_gateway(
-    placeholders: &mut Vec<PlaceholderValue>,
-    known: Option<String>,
-    lacks: &mut Vec<RenderLack>,
-) {
-    let Some(known) = known else { return };
-    // It may have the local API's port behind it.
-    let ip = known
-        .parse::<IpAddr>()
-        .ok()
-        .or_else(|| known.parse::<std::net::SocketAddr>().ok().map(|address| address.ip()));
-    let Some(ip) = ip else { return };
-    let given = placeholders.iter().find(|given| given.name == GATEWAY_IP);
-    match given.map(|given| given.value.clone()) {
-        None => placeholders
-            .push(PlaceholderValue { name: GATEWAY_IP.to_owned(), value: ip.to_string() }),
-        Some(given) if given.parse() == Ok(ip) => {}
-        Some(given) => lacks.push(RenderLack {
-            what: format!("{GATEWAY_IP} is {given}, and the zone's folder tells its VMs {ip}"),
-            give: format!("--set {GATEWAY_IP}={ip}, or a folder made with --lan ZONE={given}"),
-        }),
-    }
-}
-
 fn fill_placeholders(node: &mut JsonNode, given: &[PlaceholderValue], lacks: &mut Vec<RenderLack>) {
     let mut names = BTreeSet::new();
     node.for_each_text(&mut |text| {
@@ -220,7 +239,7 @@ fn fill_placeholders(node: &mut JsonNode, given: &[PlaceholderValue], lacks: &mu
             lacks.push(RenderLack { what, give: "one of them".to_owned() });
             continue;
         }
-        let of_folder = name == GATEWAY_IP && !names.contains(name);
+        let of_folder = name == gateway::PLACEHOLDER && !names.contains(name);
         if !names.contains(name) && !of_folder {
             let known: Vec<&str> = names.iter().map(String::as_str).collect();
             let give = if known.is_empty() {
@@ -232,7 +251,8 @@ fn fill_placeholders(node: &mut JsonNode, given: &[PlaceholderValue], lacks: &mu
             continue;
         }
         if !fits(name, value) {
-            lacks.push(RenderLack { what: format!("{name}={value:?}"), give: way_to_give(name) });
+            let (what, give) = misfit(name, value);
+            lacks.push(RenderLack { what, give });
             continue;
         }
         node.for_each_text(&mut |text| put_value(text, name, value));
@@ -247,9 +267,23 @@ fn fits(name: &str, value: &str) -> bool {
     }
 }
 
+/// A name where OneFlow takes the number alone; or something that is neither.
+fn misfit(name: &str, value: &str) -> (String, String) {
+    let is_name = !name.ends_with("_ip") && value.chars().any(char::is_alphabetic);
+    if !is_name {
+        return (format!("{name}={value:?}"), way_to_give(name));
+    }
+    let show = if name.ends_with("_network") { "onevnet show" } else { "onetemplate show" };
+    let quoted = value.replace('\'', "'\\''");
+    (
+        format!("{name}={value:?} is a name, and OneFlow takes the number alone"),
+        format!("--set {name}=ID, as `{show} '{quoted}'` says it"),
+    )
+}
+
 fn way_to_give(name: &str) -> String {
     match name {
-        GATEWAY_IP => format!(
+        gateway::PLACEHOLDER => format!(
             "--set {name}=ADDRESS: the gateway's address in the zone's network, through which its VMs route"
         ),
         _ if name.ends_with("_ip") => format!("--set {name}=ADDRESS"),

@@ -6,6 +6,7 @@
 //! folder nothing is left to be typed at an instantiate.
 
 mod fill;
+mod gateway;
 mod zone_folder;
 
 use zeroize::Zeroizing;
@@ -96,9 +97,10 @@ pub fn render(template: &[u8], values: &RenderValues) -> Result<RenderedTemplate
     let text = serde_json::to_string_pretty(&node).map(|text| Zeroizing::new(format!("{text}\n")));
     // Texts, lists and objects with texts for keys are always JSON.
     let text = text.unwrap_or_default();
-    let CheckedTemplate { mistakes, notes, .. } = check(text.as_bytes());
+    let CheckedTemplate { mistakes, mut notes, .. } = check(text.as_bytes());
     if !mistakes.is_empty() {
         return Err(RenderRefusal::Mistakes(mistakes));
     }
+    notes.extend(filled.notes);
     Ok(RenderedTemplate { text, is_secret: filled.is_secret, asked: filled.asked, notes })
 }

@@ -4,12 +4,16 @@
 //! without its value. There is no `Debug`: most of it is secret.
 
 use zeroize::Zeroizing;
+use zonemesh_context::{Appliance, Image};
 use zonemesh_core::offered::OfferedText;
+use zonemesh_core::token::VmRole;
 
 use super::RenderLack;
-use zonemesh_context::{Appliance, Image};
-
 use crate::appliance::{self, KeyStanding};
+use crate::given::{ZoneGiven, ZoneOfMesh};
+
+/// What is for its gateway.
+const GATEWAY_FILE: &str = "context";
 
 /// A file of the folder.
 pub struct ZoneFile {
@@ -37,7 +41,7 @@ impl ZoneFolder {
     /// Whether a file of this name is of interest.
     #[must_use]
     pub fn takes(name: &str) -> bool {
-        name == "context" || name.ends_with(".context")
+        name == GATEWAY_FILE || name.ends_with(".context")
     }
 
     /// The lines for the VMs of a role: of each appliance in its image, or all that is missing.
@@ -63,6 +67,7 @@ impl ZoneFolder {
     ) -> Result<Vec<ContextLine>, Vec<RenderLack>> {
         let file = self.file(appliance, federation).map_err(|lack| vec![lack])?;
         let mut lacks = Vec::new();
+        let as_written = || "the folder as `zonemesh mesh init --out` has written it".to_owned();
         let mut lines = Vec::new();
         for (number, text) in (1..).zip(file.text.lines()) {
             let text = text.trim();
@@ -73,11 +78,52 @@ impl ZoneFolder {
                 Ok(line) => lines.push(line),
                 Err(why) => lacks.push(RenderLack {
                     what: format!("{} of zone {}, line {number}: {why}", file.name, self.zone),
-                    give: "the folder as `zonemesh mesh init --out` has written it".to_owned(),
+                    give: as_written(),
                 }),
             }
         }
+        lacks.extend(self.mixed_up(appliance, file, &lines).map(|why| RenderLack {
+            what: format!("{} of zone {} {why}", file.name, self.zone),
+            give: as_written(),
+        }));
         if lacks.is_empty() { Ok(lines) } else { Err(lacks) }
+    }
+
+    /// What the zone's gateway is given, if there is a file for it that can be read.
+    pub(super) fn given(&self) -> Option<ZoneGiven> {
+        let file = self.files.iter().find(|file| file.name == GATEWAY_FILE)?;
+        let mut lines = file.text.lines().filter_map(|text| line(text, Appliance::Gateway).ok());
+        let value = lines.find(|line| line.key == "ONEAPP_ZONEMESH_INVITATION")?.value;
+        ZoneGiven::parse(&value).ok()
+    }
+
+    /// Why a file is of another zone, another role or another federation.
+    fn mixed_up(
+        &self,
+        appliance: Appliance,
+        file: &ZoneFile,
+        lines: &[ContextLine],
+    ) -> Option<String> {
+        let value = |key: &str| lines.iter().find(|line| line.key == key).map(|line| &line.value);
+        let given = self.given();
+        let role = match appliance {
+            Appliance::Gateway => {
+                let other = given.filter(|given| given.of.zone.as_str() != self.zone)?;
+                return Some(format!("is zone {}'s", other.of.zone));
+            }
+            Appliance::SuperLink => VmRole::SuperLink,
+            Appliance::SuperNode => VmRole::SuperNode,
+        };
+        let named = federation_of(&file.name, appliance)?;
+        if let Some(other) = value("ONEAPP_ZONEMESH_FEDERATION").filter(|name| ***name != named) {
+            return Some(format!("is of federation {}", other.as_str()));
+        }
+        let token = value("ONEAPP_ZONEMESH_TOKEN")?;
+        if let Some(given) = given {
+            return given.refuses_token(token, role, &named);
+        }
+        let of = ZoneOfMesh::of_token(token)?;
+        (of.zone.as_str() != self.zone).then(|| format!("holds a token of zone {}", of.zone))
     }
 
     fn file(
@@ -86,7 +132,6 @@ impl ZoneFolder {
         federation: Option<&str>,
     ) -> Result<&ZoneFile, RenderLack> {
         let zone = &self.zone;
-        let begin = format!("{}-", appliance.role());
         if appliance == Appliance::Gateway {
             let lack = || {
                 RenderLack {
@@ -95,13 +140,11 @@ impl ZoneFolder {
                     .to_owned(),
             }
             };
-            return self.files.iter().find(|file| file.name == "context").ok_or_else(lack);
+            return self.files.iter().find(|file| file.name == GATEWAY_FILE).ok_or_else(lack);
         }
-        let of_role = |name: &str| -> Option<String> {
-            Some(name.strip_prefix(&begin)?.strip_suffix(".context")?.to_owned())
-        };
+        let files = self.files.iter();
         let all: Vec<(String, &ZoneFile)> =
-            self.files.iter().filter_map(|file| Some((of_role(&file.name)?, file))).collect();
+            files.filter_map(|file| Some((federation_of(&file.name, appliance)?, file))).collect();
         let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
         let role = appliance.role();
         match (all.as_slice(), federation) {
@@ -133,6 +176,12 @@ impl ZoneFolder {
     }
 }
 
+/// The federation of a file for VMs of this role.
+fn federation_of(file: &str, appliance: Appliance) -> Option<String> {
+    let of_role = file.strip_prefix(appliance.role())?.strip_prefix('-')?;
+    Some(of_role.strip_suffix(".context")?.to_owned())
+}
+
 /// Reads `KEY="VALUE"`.
 fn line(text: &str, appliance: Appliance) -> Result<ContextLine, String> {
     let quoted = text.split_once('=').and_then(|(key, value)| {
@@ -156,6 +205,9 @@ fn line(text: &str, appliance: Appliance) -> Result<ContextLine, String> {
     };
     if !fits {
         return Err(format!("{key} holds {}", found.words()));
+    }
+    if let Some(unfit) = appliance::unfit(key, value) {
+        return Err(format!("{key}: {}", unfit.why));
     }
     Ok(ContextLine { key: key.to_owned(), value: Zeroizing::new(value.to_owned()) })
 }

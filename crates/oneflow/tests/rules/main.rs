@@ -150,9 +150,9 @@ fn what_is_no_template_is_told_as_what_it_is() {
     let utf16: Vec<u8> =
         [0xff, 0xfe].into_iter().chain(good.bytes().flat_map(|b| [b, 0])).collect();
     for (text, rule, words) in [
-        (b"".to_vec(), Rule::Json, "EOF"),
-        (b"name: x".to_vec(), Rule::Json, "expected"),
-        (good.as_bytes()[..good.len() - 1].to_vec(), Rule::Json, "EOF"),
+        (b"".to_vec(), Rule::Json, "the end of the text, where a value"),
+        (b"name: x".to_vec(), Rule::Json, "\"name\", where a value"),
+        (good.as_bytes()[..good.len() - 1].to_vec(), Rule::Json, "the end of the text, where a"),
         (vec![b' '; (1 << 20) + 1], Rule::Json, "more than 1 MiB"),
         (utf16, Rule::Json, "UTF-16"),
         (b"{\"name\": \"\xff\"}".to_vec(), Rule::Json, "no UTF-8"),

@@ -82,12 +82,18 @@ impl Denied {
                     .to_owned()
             }
             Self::UnknownToken
-            | Self::OldToken
-            | Self::ExpiredToken { .. }
-            | Self::OtherRole { .. } => {
+            | Self::OldToken => {
                 "`zonemesh key generate token`: its sha256 into {local_api.token} of the gateway, with this VM's role, the token into {vm:token}"
                     .to_owned()
             }
+            Self::ExpiredToken { .. } => {
+                "set a later `expires` of it in {local_api.token} of the gateway, then `zonemesh reload`; one that came with the invitation comes anew with a new one"
+                    .to_owned()
+            }
+            Self::OtherRole { asked, .. } => format!(
+                "set {{vm:token}} to the token of a {0}: the zone's folder has one for each role (`{0}-FEDERATION.context`)",
+                asked.as_str()
+            ),
             Self::OtherFederation { federation, .. } => format!(
                 "set {{vm:federation}}={federation}, or make a token for this one with `zonemesh key generate token`"
             ),
@@ -317,6 +323,15 @@ mod tests {
             (Denied::MayNotHost(federation()), "--federation health-eu=host"),
             (Denied::NotHeldHere(federation()), "[[federation]] name = \"health-eu\""),
             (Denied::UnknownToken, "zonemesh key generate token"),
+            (Denied::ExpiredToken { name: "a".to_owned() }, "set a later `expires`"),
+            (
+                Denied::OtherRole {
+                    name: "a".to_owned(),
+                    role: VmRole::SuperNode,
+                    asked: VmRole::SuperLink,
+                },
+                "set {vm:token} to the token of a superlink",
+            ),
         ] {
             let next = denied.next();
             assert!(next.contains(word) && !next.contains("{vm:address}"), "{denied}: {next}");

@@ -28,6 +28,11 @@ pub(crate) fn check(
     }
 }
 
+/// Whether any zone of the mesh has it: a name that none has was mistyped.
+pub(crate) fn is_known(ledger: &Ledger, federation: &FederationName) -> bool {
+    ledger.read(|registry| registry.federations().into_iter().any(|known| known == federation))
+}
+
 /// The federations of the mesh of which this zone may know by this.
 pub(crate) fn federations(ledger: &Ledger) -> Vec<FederationName> {
     ledger.read(|registry| {

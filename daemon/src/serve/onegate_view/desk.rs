@@ -117,7 +117,13 @@ impl ViewDesk {
         federation: &FederationName,
     ) -> Result<ViewedFederation, ViewRefusal> {
         self.authority.may_read((vm, 0).into())?;
-        granted::check(&self.parts.ledger, None, federation)?;
+        let ledger = &self.parts.ledger;
+        granted::check(ledger, None, federation).map_err(|denied| {
+            match granted::is_known(ledger, federation) {
+                true => ViewRefusal::Denied(denied),
+                false => ViewRefusal::UnknownFederation(granted::federations(ledger)),
+            }
+        })?;
         let seen = FederationAnswer::try_from(view::of(&self.parts, federation, None))?;
         Ok(ViewedFederation::of(seen))
     }

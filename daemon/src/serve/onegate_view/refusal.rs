@@ -36,10 +36,19 @@ pub(super) enum ViewRefusal {
     NoFederation,
     #[error("several federations: name one with ?federation=NAME: {}", named(.0))]
     WhichFederation(Vec<FederationName>),
+    #[error("no zone of the mesh has a federation of this name{}", that_there_are(.0))]
+    UnknownFederation(Vec<FederationName>),
     #[error("no SuperLink of the federation {0} is registered in any zone yet")]
     NoSuperLink(FederationName),
     #[error("what is known of this federation cannot be shown")]
     Unreadable(#[from] WireError),
+}
+
+fn that_there_are(federations: &[FederationName]) -> String {
+    match federations {
+        [] => String::new(),
+        known => format!("; there is, for this zone: {}", named(known)),
+    }
 }
 
 fn named(federations: &[FederationName]) -> String {
@@ -63,7 +72,9 @@ impl ViewRefusal {
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::Denied(_) => StatusCode::FORBIDDEN,
             Self::TooOften | Self::TooManyWait => StatusCode::TOO_MANY_REQUESTS,
-            Self::NoFederation | Self::NoSuperLink(_) => StatusCode::NOT_FOUND,
+            Self::NoFederation | Self::UnknownFederation(_) | Self::NoSuperLink(_) => {
+                StatusCode::NOT_FOUND
+            }
             Self::Unreadable(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -79,5 +90,10 @@ mod tests {
         let said = ViewRefusal::WhichFederation(names).to_string();
         assert!(said.starts_with("several federations: name one with ?federation=NAME: f0, f1, "));
         assert!(said.ends_with(", f99 and 2 more"), "{said}");
+        let unknown = |known: Vec<FederationName>| ViewRefusal::UnknownFederation(known);
+        let said = unknown(vec!["health-eu".parse().unwrap()]).to_string();
+        assert!(said.ends_with("of this name; there is, for this zone: health-eu"), "{said}");
+        assert!(unknown(Vec::new()).to_string().ends_with("of this name"));
+        assert_eq!(unknown(Vec::new()).status(), StatusCode::NOT_FOUND);
     }
 }

@@ -7,16 +7,54 @@
 
 use zonemesh_core::visible::quoted;
 
-use super::checks;
+/// Why a text is no node config.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NodeConfigError {
+    /// A line break.
+    #[error("it has more than one line")]
+    Lines,
+    /// The name of a file.
+    #[error("Flower would take it for the name of a file")]
+    File,
+    /// A key again.
+    #[error("{0} is there twice")]
+    Twice(String),
+    /// Only spaces.
+    #[error("it has no pair")]
+    Empty,
+    /// A word that is no pair.
+    #[error("{} is no key=value", quoted(.0))]
+    NoPair(String),
+    /// A quote that does not end.
+    #[error("{} has no closing quote", quoted(.0))]
+    Open(String),
+    /// Two pairs without a space between.
+    #[error("after {} a space is missing", quoted(.0))]
+    NoSpace(String),
+    /// A value that TOML does not know.
+    #[error("{}: a text stands in quotes, {key}='{value}'{comma}", quoted(.pair))]
+    NoValue {
+        /// The pair.
+        pair: String,
+        /// Its key.
+        key: String,
+        /// Its value, without a comma at the end.
+        value: String,
+        /// What to say of that comma.
+        comma: &'static str,
+    },
+}
 
-/// One pair after the other, each a line of TOML.
-pub(super) fn parse(text: &str) -> Result<String, String> {
-    checks::argument(text).map_err(|error| error.to_string())?;
+/// One pair after the other, each a line of TOML. What comes out is what was given.
+///
+/// # Errors
+/// [`NodeConfigError`] names the part that Flower would refuse or leave out.
+pub fn parse(text: &str) -> Result<String, NodeConfigError> {
     if text.contains(['\n', '\r', '\0']) {
-        return Err("it has more than one line".to_owned());
+        return Err(NodeConfigError::Lines);
     }
     if text.ends_with(".toml") {
-        return Err("Flower would take it for the name of a file".to_owned());
+        return Err(NodeConfigError::File);
     }
     let mut rest = text;
     let mut read = toml::Table::new();
@@ -24,41 +62,41 @@ pub(super) fn parse(text: &str) -> Result<String, String> {
         let (pair, after) = first_pair(rest.trim_start())?;
         for (key, value) in value_of(pair)? {
             if read.insert(key.clone(), value).is_some() {
-                return Err(format!("{key} is there twice"));
+                return Err(NodeConfigError::Twice(key));
             }
         }
         rest = after;
     }
-    if read.is_empty() { Err("it has no pair".to_owned()) } else { Ok(text.to_owned()) }
+    if read.is_empty() { Err(NodeConfigError::Empty) } else { Ok(text.to_owned()) }
 }
 
 /// `key=value` at the beginning, and what follows: a value in quotes may have spaces.
-fn first_pair(text: &str) -> Result<(&str, &str), String> {
+fn first_pair(text: &str) -> Result<(&str, &str), NodeConfigError> {
     let word = text.split_whitespace().next().unwrap_or_default();
     let Some(equals) = word.find('=').filter(|at| *at > 0) else {
-        return Err(format!("{} is no key=value", quoted(word)));
+        return Err(NodeConfigError::NoPair(word.to_owned()));
     };
     let value = &text[equals + 1..];
     let quote = value.chars().next().filter(|quote| "'\"".contains(*quote));
     let length = match quote.map(|quote| value[1..].find(quote)) {
         None => value.find(char::is_whitespace).unwrap_or(value.len()),
         Some(Some(end)) => end + 2,
-        Some(None) => return Err(format!("{} has no closing quote", quoted(word))),
+        Some(None) => return Err(NodeConfigError::Open(word.to_owned())),
     };
     let (pair, after) = text.split_at(equals + 1 + length);
     if after.chars().next().is_some_and(|next| !next.is_whitespace()) {
-        return Err(format!("after {} a space is missing", quoted(pair)));
+        return Err(NodeConfigError::NoSpace(pair.to_owned()));
     }
     Ok((pair, after))
 }
 
 /// The pair as TOML reads it; a key with dots is a table in a table.
-fn value_of(pair: &str) -> Result<Vec<(String, toml::Value)>, String> {
+fn value_of(pair: &str) -> Result<Vec<(String, toml::Value)>, NodeConfigError> {
     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
     let no_value = || {
         let comma = if value.ends_with(',') { "; pairs have no comma between them" } else { "" };
-        let pair = quoted(pair);
-        format!("{pair}: a text stands in quotes, {key}='{}'{comma}", value.trim_end_matches(','))
+        let value = value.trim_end_matches(',').to_owned();
+        NodeConfigError::NoValue { pair: pair.to_owned(), key: key.to_owned(), value, comma }
     };
     let table: toml::Table = pair.parse().map_err(|_malformed: toml::de::Error| no_value())?;
     let mut flat = Vec::new();
@@ -117,7 +155,7 @@ mod tests {
             ("config.toml", "Flower would take it for the name of a file"),
             ("a=1\nb=2", "it has more than one line"),
         ] {
-            assert_eq!(parse(text).unwrap_err(), expected, "{text}");
+            assert_eq!(parse(text).unwrap_err().to_string(), expected, "{text}");
         }
     }
 }

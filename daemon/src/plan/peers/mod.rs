@@ -223,6 +223,7 @@ impl MeshPlan {
     }
 
     /// What is barred in the clear for everybody.
+    #[cfg(test)]
     pub(crate) fn barred(&self) -> BTreeSet<IpNet> {
         self.without_aside(&self.backstops)
     }

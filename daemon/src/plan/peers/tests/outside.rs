@@ -62,7 +62,7 @@ fn a_net_that_holds_an_own_outer_address_is_not_routed_here_and_its_others_are()
 fn where_a_tunnel_leads_to_now_counts_as_well() {
     let (registry, config) = granted("203.0.113.0/24");
     let roamed: IpAddr = "203.0.113.77".parse().unwrap();
-    let others = BTreeMap::from([(roamed, name(2))]);
+    let others = BTreeMap::from([(roamed, Subject::Zone(name(2)))]);
     let outer = &OuterAddresses { others, ..OuterAddresses::default() };
     let (registry, config, hints) = (&registry, &config, &BTreeMap::new());
     let (own_keys, most_lanes, is_gone) = (&[key(1)][..], 8, false);

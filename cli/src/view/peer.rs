@@ -9,6 +9,8 @@ use crate::table::{plain, wrapped};
 
 /// The finding about a gateway that was stopped, a note at first.
 const STOPPED: &str = "N230";
+/// What a peer that runs plain WireGuard has not.
+const OF_GATEWAYS: [&str; 4] = ["gateway", "stream", "clock", "tunnel"];
 /// What stands below the names of values.
 const VALUE: &str = "           ";
 
@@ -82,6 +84,9 @@ impl Rendered for PeerView {
                 jitter.map_or_else(|| "-".to_owned(), delay),
                 percent(loss)
             ),
+            _ if peer.is_wireguard_peer() => {
+                "unknown: plain WireGuard answers no probes, its handshakes tell".to_owned()
+            }
             _ => "unknown: the peer does not answer probes, its handshakes tell".to_owned(),
         };
         let mtu = match (peer.mtu, peer.black_hole, peer.underlay_mtu) {
@@ -94,8 +99,12 @@ impl Rendered for PeerView {
             (None, ..) => "unknown".to_owned(),
         };
         let clock = peer.clock_offset_ms.map_or_else(|| "unknown".to_owned(), offset);
+        let whose = match peer.is_wireguard_peer() {
+            true => ("peer", format!("{} (plain WireGuard, no zone of the mesh)", peer.zone)),
+            false => ("zone", peer.zone.clone()),
+        };
         let lines = [
-            ("zone", peer.zone.clone()),
+            whose,
             ("gateway", peer.gateway.clone()),
             ("state", format!("{} ({reason}, {})", peer.state, ago(peer.since.0, page.now))),
             ("via", via(peer)),
@@ -117,7 +126,9 @@ impl Rendered for PeerView {
             let line = format!("{name:<10} {}", plain(&value));
             if page.wide { format!("{line}\n") } else { wrapped(&line, VALUE) }
         };
-        let mut text: String = lines.into_iter().map(line).collect();
+        let is_known =
+            |(name, _): &(&str, String)| !peer.is_wireguard_peer() || !OF_GATEWAYS.contains(name);
+        let mut text: String = lines.into_iter().filter(is_known).map(line).collect();
         text.extend(both_ends(self, page).into_iter().map(line));
         let now = Timestamp(page.now);
         text.extend(self.findings.iter().map(|finding| findings::text(finding, now)));
@@ -159,6 +170,28 @@ mod tests {
         let error = PeerView::find(reply(), "berlin").unwrap_err().to_string();
         assert!(error.ends_with("name one of them: berlin/gw1, berlin/gw2"), "{error}");
         assert!(PeerView::find(reply(), "berlin/gw3").is_err());
+    }
+
+    #[test]
+    fn a_plain_wireguard_peer_is_told_as_that_and_from_a_zone_of_its_name() {
+        let mut reply = reply();
+        reply.peers[1].zone = "office".to_owned();
+        reply.peers[1].gateway = "wireguard_peer".to_owned();
+        let page = Page { header: true, wide: false, now: UnixMillis::default() };
+        let text = PeerView::find(reply.clone(), "office").unwrap().text(page);
+        assert!(text.starts_with("peer       office (plain WireGuard"), "{text}");
+        assert!(text.contains("plain WireGuard answers no probes"), "{text}");
+        let is_told = |name: &str| text.lines().any(|line| line.starts_with(name));
+        assert!(!OF_GATEWAYS.iter().any(|name| is_told(name)), "{text}");
+        assert!(PeersView::from(reply.clone()).text(page).contains("\noffice/wireguard_peer "));
+        reply.peers[1].zone = "madrid".to_owned();
+        let zone = PeerView::find(reply.clone(), "madrid").unwrap();
+        assert_eq!(
+            (zone.peer.gateway.as_str(), zone.peer.label.as_str()),
+            ("madrid-gw1", "madrid")
+        );
+        let plain = PeerView::find(reply, "madrid/wireguard_peer").unwrap();
+        assert!(plain.peer.is_wireguard_peer());
     }
 
     #[test]

@@ -15,12 +15,13 @@ use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
 use crate::checks;
 use crate::complaint::Complaint;
 use crate::draft::ConfigDraft;
-use crate::error::ConfigErrors;
+use crate::error::{ConfigError, ConfigErrors};
 use crate::keys::{
     FederationSettings, GatewaySettings, HttpSettings, JoinSettings, LocalApiSettings, LogSettings,
-    MeshSettings, PeerSettings, ProbeSettings, RegistrySettings, TunnelSettings, ZoneSettings,
+    MeshSettings, PeerSettings, ProbeSettings, RegistrySettings, TunnelSettings,
+    WireGuardPeerSettings, ZoneSettings,
 };
-use crate::left_out::{self, LeftOutPeer};
+use crate::left_out::{self, LeftOutPeer, PeerList};
 use crate::mistakes::Mistakes;
 use crate::source::FilePlace;
 use crate::syntax;
@@ -50,7 +51,9 @@ pub struct Config {
     pub federations: Vec<FederationSettings>,
     /// `[[peer]]`: the other zones.
     pub peers: Vec<PeerSettings>,
-    /// `[[peer]]` sections that cannot be used: none, unless [`Config::parse_usable`] has met one.
+    /// `[[wireguard_peer]]`: routers and hosts that run plain WireGuard.
+    pub wireguard_peers: Vec<WireGuardPeerSettings>,
+    /// Sections of both kinds that cannot be used: none, unless [`Config::parse_usable`] has met one.
     pub left_out: Vec<LeftOutPeer>,
     /// `[log]`: what is written to standard error.
     pub log: LogSettings,
@@ -82,7 +85,8 @@ impl Config {
     }
 
     /// Reads it as far as a gateway can start with it: `[[peer]]` sections that cannot be used are left
-    /// out and told ([`Config::left_out`]), if there are others and no mistake elsewhere.
+    /// out and told ([`Config::left_out`]), if there are others and no mistake elsewhere; so are
+    /// `[[wireguard_peer]]` sections, also where there is no other.
     ///
     /// # Errors
     /// As [`Config::parse`].
@@ -121,15 +125,34 @@ impl Config {
         Self::parse_usable(syntax::utf8(bytes, file_name)?, file_name)
     }
 
-    /// Leaves the peer of this number out, as `found` stands at its `key`.
+    /// Leaves the `[[peer]]` of this number out, as `found` stands at its `key`.
     pub fn leave_out(&mut self, index: usize, key: &str, found: &str) {
-        let place = self.place(&format!("peer[{index}].{key}"));
-        let place = place.unwrap_or(FilePlace { line: 1, column: 1 });
-        let section = left_out::in_file(index, &self.left_out);
-        let key = format!("peer[{section}].{key}");
-        let mistake = left_out::unusable(&self.origin.file, place, &key, found);
-        left_out::close_gap(&mut self.origin.places, index);
+        let (section, mistake) = self.left_out_at(PeerList::Peers, index, key, found);
         self.left_out.push(LeftOutPeer::of_settings(self.peers.remove(index), mistake, section));
+    }
+
+    /// The same of a `[[wireguard_peer]]`.
+    pub fn leave_out_wireguard_peer(&mut self, index: usize, key: &str, found: &str) {
+        let (section, mistake) = self.left_out_at(PeerList::WireGuardPeers, index, key, found);
+        let peer = self.wireguard_peers.remove(index);
+        self.left_out.push(LeftOutPeer::of_wireguard_peer(peer, mistake, section));
+    }
+
+    /// Which of the file's sections it is, and what is told of it.
+    fn left_out_at(
+        &mut self,
+        list: PeerList,
+        index: usize,
+        key: &str,
+        found: &str,
+    ) -> (usize, ConfigError) {
+        let place = self.place(&format!("{list}[{index}].{key}"));
+        let place = place.unwrap_or(FilePlace { line: 1, column: 1 });
+        let section = left_out::in_file(list, index, &self.left_out);
+        let key = format!("{list}[{section}].{key}");
+        let mistake = left_out::unusable(&self.origin.file, place, &key, found);
+        left_out::close_gap(&mut self.origin.places, list, index);
+        (section, mistake)
     }
 
     /// Where the value of a dotted key stands in the file, or `None` where it is a default.
@@ -153,7 +176,7 @@ impl Config {
         }
     }
 
-    /// Checks what needs this gateway's own keys: that no peer carries one of them.
+    /// Checks what needs this gateway's own keys: that no peer of either kind carries one of them.
     ///
     /// # Errors
     /// One [`ConfigError`](crate::ConfigError) per peer key that is an own key.
@@ -176,6 +199,19 @@ impl Config {
                 )
                 .coded(Code::ConfigConflict);
                 let key = format!("peer[{index}].{key}");
+                let place = self.place(&key).unwrap_or(FilePlace { line: 1, column: 1 });
+                errors.push(complaint.at(&self.origin.file, place, &key));
+            }
+        }
+        for (index, peer) in self.wireguard_peers.iter().enumerate() {
+            if peer.public_key == own_wg {
+                let complaint = Complaint::new(
+                    "found this gateway's own WireGuard key",
+                    format!("the key of {:?}", peer.name.as_str()),
+                    "put the key of the other end here: `wg show INTERFACE public-key` there",
+                )
+                .coded(Code::ConfigConflict);
+                let key = format!("wireguard_peer[{index}].public_key");
                 let place = self.place(&key).unwrap_or(FilePlace { line: 1, column: 1 });
                 errors.push(complaint.at(&self.origin.file, place, &key));
             }
@@ -211,6 +247,11 @@ fn finish(draft: ConfigDraft, origin: Origin) -> Option<Config> {
         },
         federations: draft.federations.into_iter().filter_map(|f| f.settings(known)).collect(),
         peers: draft.peers.into_iter().filter_map(|peer| peer.settings(known)).collect(),
+        wireguard_peers: draft
+            .wireguard_peers
+            .into_iter()
+            .filter_map(|peer| peer.settings(known))
+            .collect(),
         left_out: Vec::new(),
         log: draft.log.settings(known)?,
         http: match draft.http {

@@ -1,7 +1,7 @@
 //! What differs between two valid configurations, key by key.
 //!
 //! Pure. Sections that may stand several times are told apart by the name that nobody shares: a peer
-//! by its zone, a federation and a token by their names; their order is no difference. Promises that
+//! by its zone; a WireGuard peer, a federation and a token by their names; their order is no difference. Promises that
 //! two configurations without a difference mean the same, whatever their files look like.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,9 +10,9 @@ use std::fmt;
 use crate::config::Config;
 use crate::keys::{
     DraftEtcd, DraftFederation, DraftGateway, DraftHttp, DraftJoin, DraftKeepalive, DraftLocalApi,
-    DraftLog, DraftMesh, DraftPeer, DraftProbes, DraftRegistry, DraftToken, DraftTunnel, DraftZone,
-    FederationSettings, HttpSettings, KeepaliveSettings, LocalApiSettings, PeerSettings,
-    TokenSettings,
+    DraftLog, DraftMesh, DraftPeer, DraftProbes, DraftRegistry, DraftToken, DraftTunnel,
+    DraftWireGuardPeer, DraftZone, FederationSettings, HttpSettings, KeepaliveSettings,
+    LocalApiSettings, PeerSettings, TokenSettings, WireGuardPeerSettings,
 };
 use crate::schema::{SectionSpec, TakesEffect};
 
@@ -87,6 +87,11 @@ impl Config {
             name: |one: &PeerSettings| one.zone.to_string(),
         };
         found.named(&of, &self.peers, &new.peers, |a, b| a.differing(b));
+        let of = NamedSection {
+            spec: &DraftWireGuardPeer::SPEC,
+            name: |one: &WireGuardPeerSettings| one.name.to_string(),
+        };
+        found.named(&of, &self.wireguard_peers, &new.wireguard_peers, |a, b| a.differing(b));
         found.keys(&DraftLog::SPEC, "log", self.log.differing(&new.log));
         found.http(self.http, new.http);
         found.0

@@ -8,7 +8,8 @@ use toml::de::DeTable;
 use crate::defaults::{self, Known};
 use crate::keys::{
     DraftFederation, DraftGateway, DraftHttp, DraftJoin, DraftKeepalive, DraftLocalApi, DraftLog,
-    DraftMesh, DraftPeer, DraftProbes, DraftRegistry, DraftTunnel, DraftZone, SECTIONS,
+    DraftMesh, DraftPeer, DraftProbes, DraftRegistry, DraftTunnel, DraftWireGuardPeer, DraftZone,
+    SECTIONS,
 };
 use crate::mistakes::Mistakes;
 use crate::reader::SectionReader;
@@ -29,6 +30,7 @@ pub(crate) struct ConfigDraft {
     pub(crate) local_api: Option<DraftLocalApi>,
     pub(crate) federations: Vec<DraftFederation>,
     pub(crate) peers: Vec<DraftPeer>,
+    pub(crate) wireguard_peers: Vec<DraftWireGuardPeer>,
     pub(crate) log: DraftLog,
     pub(crate) http: Option<DraftHttp>,
 }
@@ -56,6 +58,7 @@ impl ConfigDraft {
             local_api: root.table(DraftLocalApi::SPEC).map(DraftLocalApi::read),
             federations: root.tables(DraftFederation::SPEC, DraftFederation::read),
             peers: root.tables(DraftPeer::SPEC, DraftPeer::read),
+            wireguard_peers: root.tables(DraftWireGuardPeer::SPEC, DraftWireGuardPeer::read),
             log: root.table(DraftLog::SPEC).map(DraftLog::read).unwrap_or_default(),
             http: root.table(DraftHttp::SPEC).map(DraftHttp::read),
         }

@@ -25,7 +25,7 @@ use crate::table::section;
 use crate::value::{self, Lanes, LogFormat, LogLevel, SubjectName, WgSockets};
 
 /// All sections of the file and their keys, in the order of the annotated example.
-pub const SECTIONS: [SectionSpec; 15] = [
+pub const SECTIONS: [SectionSpec; 16] = [
     DraftZone::SPEC,
     DraftGateway::SPEC,
     DraftTunnel::SPEC,
@@ -39,6 +39,7 @@ pub const SECTIONS: [SectionSpec; 15] = [
     DraftToken::SPEC,
     DraftFederation::SPEC,
     DraftPeer::SPEC,
+    DraftWireGuardPeer::SPEC,
     DraftLog::SPEC,
     DraftHttp::SPEC,
 ];
@@ -264,6 +265,38 @@ section! {
         = list(value::tunnel_address), Required("tunnel_addresses = [\"10.255.0.2\"]"), OnReload;
     /// a secret that both sides share, as `wg genpsk` writes it
     preshared_key_file: PathBuf = one(value::file), Absent("none"), OnReload;
+}
+
+/// WireGuard counts the distance of keepalives in seconds, in 16 bits.
+const PERSISTENT_KEEPALIVES: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(65_535);
+const PERSISTENT_KEEPALIVE_FIX: &str =
+    "\"25s\" is usual where this gateway is behind a NAT; else leave it out";
+
+section! {
+    /// `[[wireguard_peer]]`: a router or host that runs plain WireGuard, without Zonemesh.
+    WireGuardPeerSettings, DraftWireGuardPeer = Many "wireguard_peer";
+
+    /// what it is called here: 1 to 63 of a-z, 0-9, `-`; no zone's name
+    name: ZoneName = one(value::peer_name), Required("name = \"office\""), OnReload;
+    /// its WireGuard public key
+    public_key: WireGuardPublicKey
+        = one(value::peer_public_key),
+        Required("public_key = \"...\", what `wg show INTERFACE public-key` prints there"), OnReload;
+    /// what may come from it and is sent to it: its own addresses and the subnets behind it; no part
+    /// of them is this zone's or another zone's
+    allowed_ips: IpNet
+        = list(value::allowed_ip), Required("allowed_ips = [\"10.10.20.0/24\"]"), OnReload;
+    /// where it is: `IP:port`, `[IPv6]:port`, `name:port`; a name is looked up again and again; left
+    /// out, it calls this gateway
+    endpoint: Endpoint = one(value::endpoint), Absent("none"), OnReload;
+    /// a secret that both sides share, as `wg genpsk` writes it
+    preshared_key_file: PathBuf = one(value::file), Absent("none"), OnReload;
+    /// silence after which an empty packet goes to it, 1s to 65535s; left out, none does, and there
+    /// is a session only while there is something to carry
+    persistent_keepalive: Duration
+        = one(|time| value::duration_within(time, PERSISTENT_KEEPALIVES, PERSISTENT_KEEPALIVE_FIX)),
+        Absent("off"), OnReload;
 }
 
 section! {

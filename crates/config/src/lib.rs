@@ -33,7 +33,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use keys::{
     EtcdSettings, FederationSettings, GatewaySettings, HttpSettings, JoinSettings,
     KeepaliveSettings, LocalApiSettings, LogSettings, MeshSettings, PeerSettings, ProbeSettings,
-    RegistrySettings, SECTIONS, TokenSettings, TunnelSettings, ZoneSettings,
+    RegistrySettings, SECTIONS, TokenSettings, TunnelSettings, WireGuardPeerSettings, ZoneSettings,
 };
 pub use left_out::LeftOutPeer;
 pub use schema::{KeyNeed, KeySpec, SectionCount, SectionSpec, TakesEffect};

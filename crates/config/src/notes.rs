@@ -21,7 +21,12 @@ impl Config {
             let place = move |at| format!("peer[{index}].endpoints[{at}]");
             peer.endpoints.iter().enumerate().map(move |(at, endpoint)| (place(at), endpoint))
         });
-        for (key, endpoint) in own.chain(peers).filter(|(_, endpoint)| is_loopback(endpoint)) {
+        let plain = self.wireguard_peers.iter().enumerate().filter_map(|(index, peer)| {
+            Some((format!("wireguard_peer[{index}].endpoint"), peer.endpoint.as_ref()?))
+        });
+        for (key, endpoint) in
+            own.chain(peers).chain(plain).filter(|(_, endpoint)| is_loopback(endpoint))
+        {
             notes.push(format!("{key}: {endpoint} is the machine itself for whoever dials it"));
         }
         if let Some(mtu) = self.tunnel.mtu.filter(|mtu| *mtu > COMMON_MTU) {

@@ -57,6 +57,11 @@ fn other(section: &str, key: &str) -> Option<(&'static str, &'static str)> {
         ("federation", "extra_sans") => (", \"198.51.100.20\"]", "]"),
         ("peer", "endpoints") => ("[\"203.0.113.50:51820\", ", "["),
         ("peer", "prefixes") => ("[\"10.10.11.0/24\"]", "[\"10.10.12.0/24\"]"),
+        ("wireguard_peer", "allowed_ips") => ("[\"10.10.20.0/24\"]", "[\"10.10.21.0/24\"]"),
+        ("wireguard_peer", "endpoint") => ("\"203.0.113.70:51820\"", "\"203.0.113.71:51820\""),
+        ("wireguard_peer", "persistent_keepalive") => {
+            ("persistent_keepalive = \"25s\"", "persistent_keepalive = \"24s\"")
+        }
         ("log", "level") => ("level = \"info\"", "level = \"warn\""),
         ("log", "format") => ("format = \"text\"", "format = \"json\""),
         _ => return None,
@@ -73,6 +78,7 @@ fn each_key_is_told_by_its_dotted_name_and_counts_when_the_table_says() {
             let found = parse(EXAMPLE).difference(&parse(&EXAMPLE.replacen(from, to, 1)));
             let inside = match section.name {
                 "peer" => "peer[madrid]",
+                "wireguard_peer" => "wireguard_peer[office]",
                 "federation" => "federation[health-eu]",
                 "local_api.token" => "local_api.token[superlink-vm]",
                 once => once,
@@ -83,7 +89,7 @@ fn each_key_is_told_by_its_dotted_name_and_counts_when_the_table_says() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 29);
+    assert_eq!(seen, 32);
 }
 
 #[test]

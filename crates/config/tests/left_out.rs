@@ -111,3 +111,46 @@ fn a_peer_that_cannot_be_used_here_is_left_out_under_the_number_that_it_has_in_t
     let line = 1 + text.lines().position(|line| line.contains("zone = \"rome\"")).unwrap();
     assert_eq!(config.place("peer[0].zone").unwrap().line, line);
 }
+
+const OFFICE: &str = r#"[[wireguard_peer]]
+name = "office"
+public_key = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
+allowed_ips = ["10.10.20.0/24"]
+"#;
+const DEPOT: &str = r#"[[wireguard_peer]]
+name = "depot"
+public_key = "2Fb9CKZr7BpYcW0dUqPqm8sTl7ZrJ0hBqgC3tYh1nXk="
+allowed_ips = ["10.10.21.0/24"]
+"#;
+
+#[test]
+fn a_bad_wireguard_peer_cuts_off_neither_a_zone_nor_another_of_its_kind() {
+    let bad = OFFICE.replace("xTIBA5", "xTIB");
+    for others in [&[MADRID, bad.as_str(), DEPOT][..], &[MADRID, bad.as_str()]] {
+        let text = with(others);
+        let config = usable(&text);
+        assert_eq!(config.peers.len(), 1);
+        assert_eq!(config.wireguard_peers.len(), others.len() - 2);
+        let [office] = &config.left_out[..] else { panic!("{:?}", config.left_out) };
+        assert!(!office.is_zone());
+        let networks: Vec<_> = office.networks.iter().map(ToString::to_string).collect();
+        assert_eq!(networks, ["10.10.20.0/24"], "barred all the same");
+        let finding = office.finding().unwrap();
+        assert_eq!(finding.subject, Subject::Setting("wireguard_peer[0]".to_owned()));
+        assert!(finding.fix.as_str().contains("the WireGuard peer office is left out"));
+        Config::parse(&text, "zm.toml").unwrap_err();
+    }
+    let config = usable(&with(&[MADRID, &bad, DEPOT]));
+    let place = config.place("wireguard_peer[0].name").unwrap();
+    assert_eq!(place.line, 18, "that of the depot, which is the first that is used");
+}
+
+#[test]
+fn what_only_this_machine_can_say_leaves_out_the_same_way() {
+    let mut config = usable(&with(&[MADRID, OFFICE, DEPOT]));
+    config.leave_out_wireguard_peer(1, "preshared_key_file", "it is not there");
+    config.leave_out_wireguard_peer(0, "public_key", "found this gateway's own WireGuard key");
+    assert!(config.wireguard_peers.is_empty());
+    let keys: Vec<_> = config.left_out.iter().map(|one| one.mistakes[0].key.as_str()).collect();
+    assert_eq!(keys, ["wireguard_peer[1].preshared_key_file", "wireguard_peer[0].public_key"]);
+}

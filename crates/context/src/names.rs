@@ -155,7 +155,8 @@ mod tests {
             ),
             ("ONEAPP_FL_NUM_ROUNDS", SuperNode, "no effect here: zonemesh-superlink reads it"),
             ("ONEAPP_FL_ML_FRAMEWORK", SuperNode, "did you mean ONEAPP_ML_FRAMEWORK?"),
-            ("ONEAPP_WG_PEER_ENDPOINT", Gateway, "no effect until a later release"),
+            ("ONEAPP_WG_PEER_ENDPOINT", SuperNode, "no effect here: zonemesh-gateway reads it"),
+            ("ONEAPP_WG_PEER_ALLOWEDIPS", Gateway, "did you mean ONEAPP_WG_PEER_ALLOWED_IPS?"),
             ("ONEAPP_FL_QQQQ", SuperNode, "it is no key of this release"),
             (
                 "ONEAPP_ZONEMESH_FLEET_PORT",
@@ -182,6 +183,7 @@ mod tests {
             ("VMID", SuperNode),
             ("ETH0_IP", Gateway),
             ("ONEAPP_ZONEMESH_ENDPOINT", Gateway),
+            ("ONEAPP_WG_PEER_ENDPOINT", Gateway),
             ("ONEAPP_FL_NODE_CONFIG", SuperNode),
             ("ONEAPP_ZONEMESH_NODE_CONFIG", SuperNode),
         ] {

@@ -8,7 +8,6 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ipnet::IpNet;
 
 /// What is wrong with a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,12 +36,6 @@ pub enum ValueError {
     /// Not base64 of what was expected.
     #[error("it is no base64 of a PEM text with a {0}")]
     NoPem(&'static str),
-    /// No WireGuard key.
-    #[error("it is no base64 of 32 bytes")]
-    NoKey,
-    /// No prefixes.
-    #[error("it is no list of prefixes, such as 10.0.0.0/24")]
-    NoPrefixes,
 }
 
 /// A truth, as OpenNebula and people write it.
@@ -125,18 +118,4 @@ fn pem(text: &str, kind: &'static str) -> Result<(), ValueError> {
         first.starts_with("-----BEGIN ") && first.trim_end().ends_with(&format!("{kind}-----"))
     });
     if is_pem { Ok(()) } else { Err(ValueError::NoPem(kind)) }
-}
-
-pub(crate) fn wireguard_key(text: &str) -> Result<(), ValueError> {
-    let is_key = STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 32);
-    if is_key { Ok(()) } else { Err(ValueError::NoKey) }
-}
-
-pub(crate) fn prefixes(text: &str) -> Result<(), ValueError> {
-    let mut words =
-        text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
-    match words.all(|word| word.parse::<IpNet>().is_ok()) {
-        true => Ok(()),
-        false => Err(ValueError::NoPrefixes),
-    }
 }

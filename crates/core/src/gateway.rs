@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{NameError, ZoneName, check_label};
 
+/// What a peer that runs plain WireGuard has in the place of a gateway's name: no gateway can be
+/// called so.
+pub const WIREGUARD_PEER: &str = "wireguard_peer";
+
 /// A gateway of the mesh. Its text is `zone/gateway`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -37,6 +41,19 @@ impl GatewayId {
     #[must_use]
     pub fn new(zone: ZoneName, gateway: impl Into<String>) -> Self {
         Self { zone, gateway: gateway.into() }
+    }
+
+    /// A peer that runs plain WireGuard and is called `name` here. It is no zone's, and told from a
+    /// zone of that name.
+    #[must_use]
+    pub fn wireguard_peer(name: ZoneName) -> Self {
+        Self::new(name, WIREGUARD_PEER)
+    }
+
+    /// True of a peer that runs plain WireGuard.
+    #[must_use]
+    pub fn is_wireguard_peer(&self) -> bool {
+        self.gateway == WIREGUARD_PEER
     }
 
     /// The gateway of a zone whose record is not known yet, under the name that a gateway has
@@ -101,6 +118,13 @@ mod tests {
         for text in ["berlin", "berlin/", "/gw1", "berlin/GW1", "berlin/a/b", "berlin/a..b"] {
             assert!(text.parse::<GatewayId>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_wireguard_peer_is_told_from_every_gateway_that_a_zone_can_have() {
+        let peer = GatewayId::wireguard_peer("office".parse().unwrap());
+        assert!(peer.is_wireguard_peer());
+        assert!(peer.to_string().parse::<GatewayId>().is_err(), "no record can name it");
     }
 
     #[test]

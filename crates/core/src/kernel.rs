@@ -27,6 +27,8 @@ pub const LOCAL_METRIC: u32 = 512;
 pub const TUNNEL_METRIC: u32 = 1024;
 /// The metric of a route of last resort: worse than any that an administrator sets.
 pub const LAST_METRIC: u32 = 4_278_198_272;
+/// The same of what is barred because the configuration file says so, and no longer than it does.
+pub const WRITTEN_METRIC: u32 = LAST_METRIC - 1;
 
 /// Where a route stands: the kernel has one at most in each place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

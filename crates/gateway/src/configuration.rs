@@ -4,36 +4,72 @@
 //! says. It refuses to write files.
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use zonemesh_config::{Config, ConfigErrors, Endpoint};
 
-use crate::settings::{WantedGateway, ZoneValues};
-use crate::written::WantedFile;
+use crate::settings::{ContextWireGuardPeer, WantedGateway, ZoneValues};
+use crate::written::{WantedFile, WantedSecret};
 
 /// What people read below the first line.
 const NOTE: &str = "# Whoever edits this file is its source from then on, and CONTEXT counts no more; \
                     without it,\n# or with the edit undone, CONTEXT counts again: zonemesh-gateway(8).\n";
 
+/// What the peer that CONTEXT gives is called.
+const WIREGUARD_PEER: &str = "wg-peer";
+
 /// Above endpoints that CONTEXT does not say.
 const HINTED: &str = "# As OneGate knows this VM; ONEAPP_ZONEMESH_ENDPOINT says it for certain.\n";
 
-/// What CONTEXT asks for. `hint` is what OneGate knows of this VM's outer addresses, which counts
-/// where nobody else says any.
+/// What CONTEXT asks for, to stand in `file`. `hint` is what OneGate knows of this VM's outer addresses,
+/// which counts where nobody else says any.
 ///
 /// # Errors
 /// The daemon would not take it.
 pub(crate) fn wanted(
     wanted: &WantedGateway,
     hint: &[Endpoint],
+    file: &Path,
 ) -> Result<WantedFile, ConfigErrors> {
-    let (key, text) = match wanted {
-        WantedGateway::Whole(text) => ("ONEAPP_ZONEMESH_CONFIG", text.clone()),
+    let place = secret_file(file);
+    let (key, text, contents) = match wanted {
+        WantedGateway::Whole(text) => ("ONEAPP_ZONEMESH_CONFIG", text.clone(), None),
         WantedGateway::Values(values) => {
-            ("ONEAPP_ZONEMESH_INVITATION", format!("{NOTE}\n{}", from_values(values, hint)))
+            let mut text = format!("{NOTE}\n{}", from_values(values, hint));
+            if let Some(peer) = &values.wireguard_peer {
+                text.push_str(&peer_section(peer, &place));
+            }
+            let secret = values.wireguard_peer.as_ref().and_then(|peer| peer.preshared_key.clone());
+            ("ONEAPP_ZONEMESH_INVITATION", text, secret)
         }
     };
     Config::parse(&text, "the configuration that follows from CONTEXT")?;
-    Ok(WantedFile { key, text })
+    Ok(WantedFile { key, text, secret: WantedSecret { place, contents } })
+}
+
+/// Where the secret of a WireGuard peer from CONTEXT lies: beside the configuration.
+fn secret_file(file: &Path) -> PathBuf {
+    let beside = file.with_file_name(format!("{WIREGUARD_PEER}.psk"));
+    std::path::absolute(&beside).unwrap_or(beside)
+}
+
+fn peer_section(peer: &ContextWireGuardPeer, secret: &Path) -> String {
+    let mut text = format!(
+        "\n[[wireguard_peer]]\nname = \"{WIREGUARD_PEER}\"\npublic_key = \"{}\"\nallowed_ips = {:?}\n",
+        peer.public_key,
+        texts(&peer.allowed_ips)
+    );
+    // Writing into a String does not fail.
+    if let Some(endpoint) = &peer.endpoint {
+        let _ = writeln!(text, "endpoint = \"{endpoint}\"");
+    }
+    if peer.preshared_key.is_some() {
+        let _ = writeln!(text, "preshared_key_file = {:?}", secret.display().to_string());
+    }
+    if let Some(seconds) = peer.persistent_keepalive {
+        let _ = writeln!(text, "persistent_keepalive = \"{seconds}s\"");
+    }
+    text
 }
 
 /// What OneGate has said once, as a text of ours has it: it counts until OneGate says something
@@ -47,7 +83,7 @@ pub(crate) fn hinted(text: &str) -> Vec<Endpoint> {
 }
 
 fn from_values(values: &ZoneValues, hint: &[Endpoint]) -> String {
-    let ZoneValues { given, endpoints, listen } = values;
+    let ZoneValues { given, endpoints, listen, .. } = values;
     let is_hinted = endpoints.is_empty();
     let endpoints = if is_hinted { hint } else { endpoints };
     let mut text = format!(
@@ -77,8 +113,43 @@ mod tests {
     use super::*;
     use crate::settings::tests::{told, usual};
 
+    const FILE: &str = "/etc/zonemesh/zonemesh.toml";
+
+    #[test]
+    fn a_wireguard_peer_is_a_section_and_its_secret_a_file_beside() {
+        let [_, invitation] = usual();
+        let secret = "FpCyhws9cxwWoV4xELtfJvjJN+zQVRPISllRWgeopVE=";
+        let values = [
+            ("ONEAPP_ZONEMESH_INVITATION", invitation.as_str()),
+            ("ETH0_IP", "10.10.11.1"),
+            ("ONEAPP_WG_PEER_PUBLIC_KEY", "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="),
+            ("ONEAPP_WG_PEER_ALLOWED_IPS", "10.10.20.0/24,fd00:20::/64"),
+            ("ONEAPP_WG_PEER_ENDPOINT", "[2001:db8::9]:51820"),
+            ("ONEAPP_WG_PEER_PERSISTENT_KEEPALIVE", "25"),
+            ("ONEAPP_WG_PEER_PRESHARED_KEY", secret),
+        ];
+        let wanted_of = |values: &[(&str, &str)]| {
+            wanted(&told(values).unwrap().wanted.unwrap(), &[], Path::new(FILE)).unwrap()
+        };
+        let all = wanted_of(&values);
+        let config = Config::parse(&all.text, "test").unwrap();
+        let [peer] = &config.wireguard_peers[..] else { panic!("{config:?}") };
+        assert_eq!((peer.name.as_str(), peer.allowed_ips.len()), (WIREGUARD_PEER, 2));
+        assert_eq!(peer.endpoint, Some("[2001:db8::9]:51820".parse().unwrap()));
+        assert_eq!(peer.persistent_keepalive, Some(std::time::Duration::from_secs(25)));
+        let file = Path::new("/etc/zonemesh/wg-peer.psk");
+        assert_eq!(peer.preshared_key_file.as_deref(), Some(file));
+        assert_eq!(all.secret.place, file);
+        assert_eq!(all.secret.contents.as_ref().map(|text| text.as_str()), Some(secret));
+        assert!(!all.text.contains(secret));
+        let without = wanted_of(&values[..2]);
+        assert!(Config::parse(&without.text, "test").unwrap().wireguard_peers.is_empty());
+        assert!(without.secret.contents.is_none());
+    }
+
     fn text(values: &[(&str, &str)], hint: &[Endpoint]) -> String {
-        wanted(&told(values).unwrap().wanted.unwrap(), hint).unwrap().text
+        let wanted = wanted(&told(values).unwrap().wanted.unwrap(), hint, Path::new(FILE)).unwrap();
+        wanted.text
     }
 
     #[test]

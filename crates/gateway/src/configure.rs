@@ -31,7 +31,7 @@ pub(crate) fn configure(settings: &GatewaySettings, file: &Path) -> anyhow::Resu
 fn wanted(settings: &GatewaySettings, file: &Path) -> Result<Option<WantedFile>, ConfigErrors> {
     let hint = written::of_context(file).map(|text| configuration::hinted(&text));
     let hint = hint.unwrap_or_default();
-    settings.wanted.as_ref().map(|wanted| configuration::wanted(wanted, &hint)).transpose()
+    settings.wanted.as_ref().map(|wanted| configuration::wanted(wanted, &hint, file)).transpose()
 }
 
 /// A file that counts instead of CONTEXT is somebody's, and so are its mistakes.
@@ -55,7 +55,7 @@ pub(crate) fn with_hint(
     file: &Path,
 ) -> Result<Option<FileOutcome>, WrittenError> {
     let Some(wanted) = &settings.wanted else { return Ok(None) };
-    match configuration::wanted(wanted, hint) {
+    match configuration::wanted(wanted, hint, file) {
         Ok(wanted) => written::settle(file, Some(&wanted)),
         Err(mistakes) => {
             tracing::warn!("what OneGate knows of this VM is of no use: {mistakes}");

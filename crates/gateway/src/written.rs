@@ -4,11 +4,11 @@
 //! an edited file, or one that was written by hand, is never overwritten, and that CONTEXT counts
 //! again once the edit is undone or the file is gone. It refuses to know what the file says.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use nix::unistd::{Group, geteuid};
+use nix::unistd::{Group, User, geteuid};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 use zonemesh_appliance::files::{FileError, FileOwner, write_atomic};
@@ -30,12 +30,56 @@ pub(crate) struct WantedFile {
     pub(crate) key: &'static str,
     /// The text below the first line.
     pub(crate) text: String,
+    pub(crate) secret: WantedSecret,
+}
+
+/// A secret that the text names by its file. The file is this program's alone.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct WantedSecret {
+    pub(crate) place: PathBuf,
+    /// `None`: there is no such file.
+    pub(crate) contents: Option<Zeroizing<String>>,
+}
+
+impl fmt::Debug for WantedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WantedSecret").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl WantedSecret {
+    /// Puts it there, for whoever runs the daemon alone, unless it lies there already.
+    fn put(&self) -> Result<(), WrittenError> {
+        let Some(contents) = &self.contents else { return Ok(()) };
+        let line = Zeroizing::new(format!("{}\n", contents.as_str()));
+        let is_there = std::fs::read(&self.place).map(Zeroizing::new);
+        if is_there.is_ok_and(|there| there.as_slice() == line.as_bytes()) {
+            return Ok(());
+        }
+        let user = User::from_name(GROUP).map_err(WrittenError::NoGroups)?;
+        let user = user.filter(|_| geteuid().is_root());
+        let owner = user.map(|user| FileOwner { uid: user.uid.as_raw(), gid: user.gid.as_raw() });
+        Ok(write_atomic(&self.place, line.as_bytes(), 0o600, owner)?)
+    }
+
+    /// Takes away what nothing names any more.
+    fn clear(&self) -> Result<(), WrittenError> {
+        if self.contents.is_some() {
+            return Ok(());
+        }
+        match std::fs::remove_file(&self.place) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(WrittenError::NotRemoved(self.place.display().to_string(), error))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl WantedFile {
     /// The whole file.
     pub(crate) fn contents(&self) -> String {
-        let Self { key, text } = self;
+        let Self { key, text, .. } = self;
         format!("{MARK}{key}){HASH}{}\n{text}", hash(text))
     }
 }
@@ -88,6 +132,8 @@ enum FileOrigin {
 pub(crate) enum WrittenError {
     #[error("cannot read {0}")]
     Unreadable(String, #[source] io::Error),
+    #[error("cannot remove {0}")]
+    NotRemoved(String, #[source] io::Error),
     #[error(transparent)]
     Unwritten(#[from] FileError),
     #[error("cannot look up the group {GROUP}")]
@@ -117,8 +163,15 @@ pub(crate) fn settle(
         },
         None => FileOutcome::Written,
     };
+    if !outcome.is_passed_over() {
+        // A file is there before it is named, and until it is no more.
+        wanted.secret.put()?;
+    }
     if outcome == FileOutcome::Written {
         write(file, &contents)?;
+    }
+    if !outcome.is_passed_over() {
+        wanted.secret.clear()?;
     }
     Ok(Some(outcome))
 }
@@ -170,12 +223,42 @@ mod tests {
 
     use super::*;
 
-    fn wanted(text: &str) -> WantedFile {
-        WantedFile { key: "ONEAPP_ZONEMESH_INVITATION", text: text.to_owned() }
+    fn wanted(file: &Path, text: &str) -> WantedFile {
+        with_secret(file, text, None)
+    }
+
+    fn with_secret(file: &Path, text: &str, secret: Option<&str>) -> WantedFile {
+        let contents = secret.map(|secret| Zeroizing::new(secret.to_owned()));
+        let secret = WantedSecret { place: file.with_file_name("wg-peer.psk"), contents };
+        WantedFile { key: "ONEAPP_ZONEMESH_INVITATION", text: text.to_owned(), secret }
     }
 
     fn outcome(file: &Path, text: &str) -> FileOutcome {
-        settle(file, Some(&wanted(text))).unwrap().unwrap()
+        settle(file, Some(&wanted(file, text))).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_secret_lies_beside_for_the_daemon_alone_and_goes_when_nothing_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("zonemesh.toml");
+        let psk = folder.path().join("wg-peer.psk");
+        let settled = |text: &str, secret| {
+            settle(&file, Some(&with_secret(&file, text, secret))).unwrap().unwrap()
+        };
+        assert_eq!(settled("[zone]\n", Some("one")), FileOutcome::Written);
+        assert_eq!(std::fs::read_to_string(&psk).unwrap(), "one\n");
+        assert_eq!(std::fs::metadata(&psk).unwrap().permissions().mode() & 0o777, 0o600);
+        // Another secret under the same text.
+        assert_eq!(settled("[zone]\n", Some("two")), FileOutcome::Unchanged);
+        assert_eq!(std::fs::read_to_string(&psk).unwrap(), "two\n");
+        // A file that somebody has edited may name it still.
+        let first = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{first}# mine\n")).unwrap();
+        assert_eq!(settled("[zone]\n", None), FileOutcome::Edited);
+        assert!(psk.exists());
+        std::fs::write(&file, first).unwrap();
+        assert_eq!(settled("[zone]\n", None), FileOutcome::Unchanged);
+        assert!(!psk.exists());
     }
 
     #[test]
@@ -226,10 +309,10 @@ mod tests {
     #[test]
     fn what_cannot_be_read_or_written_is_told_and_nothing_stays_behind() {
         let folder = tempfile::tempdir().unwrap();
-        let error = settle(folder.path(), Some(&wanted("[zone]\n"))).unwrap_err();
+        let error = settle(folder.path(), Some(&wanted(folder.path(), "[zone]\n"))).unwrap_err();
         assert!(matches!(error, WrittenError::Unreadable(..)), "{error}");
         let nowhere = folder.path().join("missing/zonemesh.toml");
-        let error = settle(&nowhere, Some(&wanted("[zone]\n"))).unwrap_err();
+        let error = settle(&nowhere, Some(&wanted(&nowhere, "[zone]\n"))).unwrap_err();
         assert!(matches!(error, WrittenError::Unwritten(_)), "{error}");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }

@@ -17,13 +17,14 @@ use zonemesh_core::prefix;
 
 use crate::act::network::{self, KernelNetwork};
 use crate::act::reconcile::Kernel;
-use crate::facts::disk::barred;
+use crate::facts::disk::barred::{self, BarredNetworks};
 use crate::facts::findings::FindingBoard;
 use crate::facts::kernel;
 use crate::failure::{Exit, Failure, OrExit as _};
 use crate::logging;
 use crate::plan::MeshPlan;
 use crate::plan::kernel::{OwnLink, WantedMtus};
+use crate::plan::peers::written_of_plain_peers;
 
 /// The state folder of a configuration that names none.
 const STATE_FOLDER: &str = "/var/lib/zonemesh";
@@ -34,7 +35,7 @@ const INTERFACE: &str = "zm0";
 
 /// What is to be barred, and what is not.
 struct Barrier {
-    networks: BTreeSet<IpNet>,
+    networks: BarredNetworks,
     own: OwnLink,
 }
 
@@ -53,7 +54,7 @@ pub fn guard(config: &Config, broken: Option<&str>) -> Result<(), Failure> {
     }
     let (name, addresses) = (config.tunnel.interface.clone(), config.tunnel.addresses.clone());
     let kept = barred::read(&config.gateway.state_dir);
-    let known = kept.as_ref().cloned().unwrap_or_default();
+    let known = kept.as_ref().map(|kept| kept.lasting.clone()).unwrap_or_default();
     let own = OwnLink { name, addresses };
     let barrier = Barrier { networks: networks(config, known), own };
     with_netlink(async |netlink| bar(barrier, netlink).await)?;
@@ -74,10 +75,11 @@ pub fn guard_as_before() -> Result<(), Failure> {
 }
 
 async fn bar(barrier: Barrier, netlink: rtnetlink::Handle) -> Result<(), Failure> {
-    if barrier.networks.is_empty() || is_running(&netlink).await? {
+    let (written, backstops) = (barrier.networks.written.clone(), barrier.networks.all());
+    if backstops.is_empty() || is_running(&netlink).await? {
         return Ok(());
     }
-    let mesh = MeshPlan { backstops: barrier.networks, ..MeshPlan::default() };
+    let mesh = MeshPlan { backstops, written, ..MeshPlan::default() };
     let mtus = watch::Sender::new(Arc::new(WantedMtus::default()));
     let network = Arc::new(KernelNetwork::new(netlink, None));
     let findings = Arc::new(FindingBoard::default());
@@ -135,17 +137,22 @@ async fn is_running(netlink: &rtnetlink::Handle) -> Result<bool, Failure> {
     Ok(links.values().any(|link| link.is_held))
 }
 
-/// What was barred last, and what the peers of the configuration own.
-fn networks(config: &Config, kept: BTreeSet<IpNet>) -> BTreeSet<IpNet> {
+/// What was barred last as other zones', and what the peers of the configuration own.
+fn networks(config: &Config, kept: BTreeSet<IpNet>) -> BarredNetworks {
     let tunnel_ips = config.peers.iter().flat_map(|peer| &peer.tunnel_addresses);
     let tunnel_ips = tunnel_ips.map(|ip: &IpAddr| IpNet::from(*ip));
     let prefixes = config.peers.iter().flat_map(|peer| peer.prefixes.iter().copied());
-    let left_out = config.left_out.iter().flat_map(|peer| peer.networks.iter().copied());
+    let left_out = config.left_out.iter().filter(|peer| peer.is_zone());
+    let left_out = left_out.flat_map(|peer| peer.networks.iter().copied());
     let is_foreign = |net: &IpNet| {
         !config.zone.prefixes.iter().any(|own| prefix::overlaps(own, net))
             && !config.tunnel.addresses.iter().any(|own| net.contains(own))
     };
-    kept.into_iter().chain(tunnel_ips).chain(prefixes).chain(left_out).filter(is_foreign).collect()
+    let zones = kept.into_iter().chain(tunnel_ips).chain(prefixes).chain(left_out);
+    let lasting: BTreeSet<_> = zones.filter(is_foreign).collect();
+    let written = written_of_plain_peers(config).filter(is_foreign);
+    let written = written.filter(|net| !lasting.contains(net)).collect();
+    BarredNetworks { lasting, written }
 }
 
 #[cfg(test)]
@@ -169,6 +176,6 @@ mod tests {
         assert_eq!(usable.peers.len() + 1, whole.peers.len());
         let of = |config| networks(config, BTreeSet::new());
         assert_eq!(of(&usable), of(&whole));
-        assert!(of(&whole).len() >= 4);
+        assert!(of(&whole).lasting.len() >= 4);
     }
 }

@@ -170,11 +170,11 @@ impl Lookout {
         let is_deaf = self.ledger.findings().stands(Code::NotListening, &udp_port::subject());
         let is_out = self.ledger.read(|registry| registry.standing() == Standing::Revoked);
         let mut states = Vec::with_capacity(peers.len());
-        for zone in peers.chunk_by(|a, b| a.id.zone == b.id.zone) {
+        for zone in peers.chunk_by(PeerPlan::is_beside) {
             for peer in zone {
                 // A zone with one gateway is called by its name alone.
                 let subject = match zone {
-                    [_] => Subject::Zone(peer.id.zone.clone()),
+                    [_] => peer.subject(),
                     _ => Subject::Gateway(peer.id.clone()),
                 };
                 let mut sight = self.sight(peer, subject);
@@ -215,7 +215,7 @@ impl Lookout {
     /// Members without a tunnel, as nothing has come of them for a while.
     fn silent(&self, peers: &[PeerPlan], now: Instant) -> Vec<Finding> {
         let mut silent = self.ledger.read(troubles::silent_members);
-        silent.retain(|zone| peers.iter().all(|peer| peer.id.zone != *zone));
+        silent.retain(|zone| peers.iter().all(|peer| peer.is_plain() || peer.id.zone != *zone));
         let mut since = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
         since.retain(|zone, _| silent.contains(zone));
         let about = |zone| Finding::new(Code::NoEndpoint, Subject::Zone(zone));
@@ -249,15 +249,15 @@ impl Lookout {
         let path = self.paths.path(&peer.id);
         let entry = self.streams.entry(&peer.id);
         let lanes = tunnel.iter().flat_map(|tunnel| tunnel.lanes.iter().skip(1));
-        let zone = Subject::Zone(peer.id.zone.clone());
         PeerSight {
             subject,
             rests: !peer.keeps_alive,
+            calls: peer.plain.is_some_and(|plain| !plain.is_called),
             state: state_of(path, tunnel),
             reason: path.and_then(|path| path.summary.reason),
             in_state_for: path.and_then(|path| path.since?.elapsed().ok()).unwrap_or_default(),
             endpoint: tunnel.and_then(|tunnel| tunnel.endpoint),
-            is_unresolved: self.ledger.findings().stands(Code::NameUnresolved, &zone),
+            is_unresolved: self.ledger.findings().stands(Code::NameUnresolved, &peer.subject()),
             unanswered: tunnel.map_or(0, |tunnel| tunnel.handshake_attempts_unanswered),
             is_link_down: false,
             refused: tunnel.and_then(|tunnel| tunnel.send_refused).map(SendRefusal),

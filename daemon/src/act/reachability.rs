@@ -28,7 +28,8 @@ impl Reachability {
             return true;
         }
         let peers = self.peers.borrow().clone();
-        let mut of_zone = peers.iter().filter(|peer| peer.id.zone == *zone).peekable();
+        let mut of_zone =
+            peers.iter().filter(|peer| !peer.is_plain() && peer.id.zone == *zone).peekable();
         let has_stream = || self.streams.of_zone(zone).iter().any(|entry| entry.open > 0);
         if of_zone.peek().is_none() {
             return reach::is_reached(None, None, has_stream());

@@ -50,7 +50,9 @@ impl Inquiry {
                 continue;
             }
             let peers = self.lookout.peers.borrow().clone();
-            for peer in peers.iter().cycle().skip(asked).take(AT_ONCE.min(peers.len())) {
+            // A plain peer knows nothing of any mesh.
+            let peers: Vec<_> = peers.iter().filter(|peer| !peer.is_plain()).collect();
+            for peer in peers.iter().copied().cycle().skip(asked).take(AT_ONCE.min(peers.len())) {
                 asked = (asked + 1) % peers.len();
                 match ask(&self.lookout.ledger, &self.leaf, peer).await {
                     Ok(items) if !items.is_empty() => self.take(peer, items).await,
@@ -72,10 +74,13 @@ impl Inquiry {
             registry.membership().is_some() && registry.standing() == Standing::Member
         });
         let look = self.lookout.refresh(0);
-        let is_silent = |state: &PathState| !passes(*state);
-        let is_refused = |peer: &PeerPlan| self.lookout.streams.entry(&peer.id).is_refused();
-        let is_cut = look.states.iter().all(is_silent) || look.peers.iter().any(is_refused);
-        is_member && !look.peers.is_empty() && is_cut
+        let seen = look.peers.iter().zip(&look.states);
+        let zones: Vec<_> = seen.filter(|(peer, _)| !peer.is_plain()).collect();
+        let is_silent = |(_, state): &(&PeerPlan, &PathState)| !passes(**state);
+        let is_refused =
+            |(peer, _): &(&PeerPlan, _)| self.lookout.streams.entry(&peer.id).is_refused();
+        let is_cut = zones.iter().all(is_silent) || zones.iter().any(is_refused);
+        is_member && !zones.is_empty() && is_cut
     }
 
     /// Takes what is signed by the authorities of this mesh, and says so if this zone is out.

@@ -4,7 +4,7 @@
 //! is in force before this says so, kept on disk behind that, and touches nothing that does not differ.
 //! What follows from it (tunnel, kernel, listeners) is made by those who watch [`ConfigInForce`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,6 @@ use tokio::sync::Notify;
 use zonemesh_config::{Config, ConfigErrors, KeyDifference, TakesEffect};
 use zonemesh_core::exit::{error_line, is_denied};
 use zonemesh_core::journal::AuditAct;
-use zonemesh_core::key::PresharedKey;
 use zonemesh_core::member::MembershipError;
 
 use super::Administration;
@@ -262,18 +261,23 @@ pub(crate) struct UnusableKeyFile {
 
 /// The preshared keys that the peers name.
 pub(crate) fn preshared(config: &Config) -> Result<PresharedKeys, UnusableKeyFile> {
-    let mut found = PresharedKeys::new();
+    let mut found = PresharedKeys::default();
+    let read = |section: &str, index: usize, file: &Path| {
+        keys::preshared(file).map_err(|failure| {
+            let exit = failure.exit;
+            let why = format!("{:#}", failure.into_error());
+            let key = format!("{section}[{index}].preshared_key_file");
+            UnusableKeyFile { mistakes: config.unusable_file(&key, why), exit }
+        })
+    };
     for (index, peer) in config.peers.iter().enumerate() {
-        let Some(file) = &peer.preshared_key_file else { continue };
-        let key: Result<PresharedKey, _> = keys::preshared(file);
-        match key {
-            Ok(key) => drop(found.insert(peer.zone.clone(), key)),
-            Err(failure) => {
-                let exit = failure.exit;
-                let why = format!("{:#}", failure.into_error());
-                let key = format!("peer[{index}].preshared_key_file");
-                return Err(UnusableKeyFile { mistakes: config.unusable_file(&key, why), exit });
-            }
+        if let Some(file) = &peer.preshared_key_file {
+            found.zones.insert(peer.zone.clone(), read("peer", index, file)?);
+        }
+    }
+    for (index, peer) in config.wireguard_peers.iter().enumerate() {
+        if let Some(file) = &peer.preshared_key_file {
+            found.plain.insert(peer.name.clone(), read("wireguard_peer", index, file)?);
         }
     }
     Ok(found)

@@ -40,7 +40,7 @@ pub(crate) struct Rotation {
 /// How far it is.
 pub(crate) struct RotationProgress {
     pub(crate) keys: WireGuardKeys,
-    /// Zones whose tunnel is kept up and that have not used the next key yet.
+    /// Zones whose tunnel is kept up, and plain peers, that have not used the next key yet.
     pub(crate) waiting_for: Vec<String>,
     /// Zones with a session of the present key.
     pub(crate) old_sessions: Vec<String>,
@@ -104,7 +104,9 @@ impl Rotation {
         let peers = self.peers.borrow().clone();
         let tunnel = &self.tunnel;
         let knows = |key| tunnel.peer_status(key).is_some_and(|peer| peer.knows_next_key);
-        let waiting = peers.iter().filter(|peer| peer.keeps_alive && !knows(&peer.wireguard_key));
+        // Nobody tells a plain peer but people: it is waited for even while it is not used.
+        let is_awaited = |peer: &&PeerPlan| peer.keeps_alive || peer.is_plain();
+        let waiting = peers.iter().filter(is_awaited).filter(|peer| !knows(&peer.wireguard_key));
         let zones = tunnel.zones();
         let uses_old = |zone: &&ZoneStatus| zone.gateways.iter().any(|peer| peer.uses_current_key);
         let old = zones.iter().filter(uses_old);
@@ -112,7 +114,7 @@ impl Rotation {
             None => RotationProgress { keys, waiting_for: Vec::new(), old_sessions: Vec::new() },
             Some(_) => RotationProgress {
                 keys,
-                waiting_for: waiting.map(|peer| peer.id.zone.to_string()).collect(),
+                waiting_for: waiting.map(PeerPlan::owner).collect(),
                 old_sessions: old.map(|zone| zone.name.clone()).collect(),
             },
         }

@@ -13,8 +13,20 @@ use zonemesh_config::Config;
 use zonemesh_core::key::PresharedKey;
 use zonemesh_core::name::ZoneName;
 
-/// The preshared keys of the configured peers.
-pub(crate) type PresharedKeys = BTreeMap<ZoneName, PresharedKey>;
+/// The preshared keys of the configured peers, by their names.
+#[derive(Default)]
+pub(crate) struct PresharedKeys {
+    pub(crate) zones: BTreeMap<ZoneName, PresharedKey>,
+    /// Of those that run plain WireGuard.
+    pub(crate) plain: BTreeMap<ZoneName, PresharedKey>,
+}
+
+impl PresharedKeys {
+    /// That of a zone, or of a plain peer of that name.
+    pub(crate) fn of(&self, name: &ZoneName, is_plain: bool) -> Option<&PresharedKey> {
+        if is_plain { self.plain.get(name) } else { self.zones.get(name) }
+    }
+}
 
 /// The holder; all clones are the same.
 #[derive(Clone)]
@@ -46,7 +58,7 @@ impl ConfigInForce {
     /// One that is in force as it was written, without preshared keys.
     #[cfg(test)]
     pub(crate) fn of(config: Config) -> Self {
-        Self::new(config.clone(), config, PresharedKeys::new())
+        Self::new(config.clone(), config, PresharedKeys::default())
     }
 
     /// The smallest one that there is, with every default.
@@ -118,8 +130,8 @@ mod tests {
         let mut changes = held.changes();
         assert!(!changes.has_changed().unwrap());
         let (first, last) = (Arc::new(config("warn")), Arc::new(config("debug")));
-        held.put(first.clone(), config("warn"), PresharedKeys::new());
-        held.put(last.clone(), config("debug"), PresharedKeys::new());
+        held.put(first.clone(), config("warn"), PresharedKeys::default());
+        held.put(last.clone(), config("debug"), PresharedKeys::default());
         changes.changed().await.unwrap();
         assert!(Arc::ptr_eq(&changes.borrow_and_update(), &last));
         assert_eq!(held.written().difference(&last), []);

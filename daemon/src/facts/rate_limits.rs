@@ -36,6 +36,7 @@ pub(crate) enum LimitedCall {
     ZoneMessages,
     JoinConnections,
     JoinRequests,
+    PlainPeerConnections,
     UserConnections,
 }
 
@@ -68,6 +69,9 @@ impl LimitedCall {
             }
             Self::JoinConnections => ("join_connections", "too many connections to the join port"),
             Self::JoinRequests => ("join_requests", "too many requests to join"),
+            Self::PlainPeerConnections => {
+                ("plain_peer_connections", "a caller at the join port from a plain WireGuard peer")
+            }
             Self::UserConnections => {
                 ("user_connections", "too many connections of one user to the admin socket")
             }

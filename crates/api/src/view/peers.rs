@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use zonemesh_core::gateway::WIREGUARD_PEER;
 
 use super::{FindingView, Timestamp, counters, known};
 use crate::v1::{self, LaneView, PeerState, PeersReply, StreamState, TunnelView};
@@ -141,6 +142,10 @@ impl PeerView {
     pub fn find(reply: PeersReply, name: &str) -> Result<Self, PeerNameError> {
         let mut found = PeerEntry::all(reply.peers, &reply.tunnel.unwrap_or_default());
         found.retain(|peer| peer.zone == name || peer.id() == name);
+        // A zone comes before a WireGuard peer that is called like it here.
+        if found.iter().any(|peer| !peer.is_wireguard_peer()) {
+            found.retain(|peer| !peer.is_wireguard_peer() || peer.id() == name);
+        }
         match found.pop() {
             None => Err(PeerNameError::Unknown(name.to_owned())),
             Some(peer) if found.is_empty() => Ok(Self {
@@ -177,10 +182,11 @@ impl PeerEntry {
     /// All peers, those of a zone with several gateways under both names.
     pub(super) fn all(replies: Vec<v1::PeerView>, tunnel: &TunnelView) -> Vec<Self> {
         let mut gateways: BTreeMap<String, usize> = BTreeMap::new();
-        for reply in &replies {
+        for reply in replies.iter().filter(|reply| reply.gateway != WIREGUARD_PEER) {
             *gateways.entry(reply.zone.clone()).or_default() += 1;
         }
         let labelled = |peer: Self| match gateways.get(&peer.zone) {
+            _ if peer.is_wireguard_peer() => Self { label: peer.id(), ..peer },
             Some(2..) => Self { label: peer.id(), ..peer },
             _ => peer,
         };
@@ -191,6 +197,12 @@ impl PeerEntry {
     #[must_use]
     pub fn is_up(&self) -> bool {
         ["up", "degraded"].contains(&self.state)
+    }
+
+    /// True of one that runs plain WireGuard and is no gateway of the mesh: `zone` is its name here.
+    #[must_use]
+    pub fn is_wireguard_peer(&self) -> bool {
+        self.gateway == WIREGUARD_PEER
     }
 
     /// `zone/gateway`.

@@ -8,13 +8,14 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use zonemesh_core::finding::Code;
 
-use super::{own_zone, peer_zone};
+use super::{own_zone, peer_zone, wireguard_peer};
 use crate::complaint::Complaint;
 use crate::draft::ConfigDraft;
 use crate::endpoint::Endpoint;
 use crate::mistakes::{Mistakes, Placed};
 
-/// A value and the zone that it belongs to; `owner` 0 is this zone.
+/// A value and whom it belongs to; `owner` 0 is this zone, those after the zones are plain WireGuard
+/// peers.
 struct OwnedByZone<'d, T> {
     owner: usize,
     name: String,
@@ -34,7 +35,15 @@ fn all_prefixes(draft: &ConfigDraft) -> Vec<OwnedByZone<'_, IpNet>> {
             placed,
         })
     });
-    own.chain(peers).collect()
+    let zones = 1 + draft.peers.len();
+    let plain = draft.wireguard_peers.iter().enumerate().flat_map(move |(index, peer)| {
+        peer.allowed_ips.iter().map(move |placed| OwnedByZone {
+            owner: zones + index,
+            name: wireguard_peer(peer),
+            placed,
+        })
+    });
+    own.chain(peers).chain(plain).collect()
 }
 
 fn all_tunnel_addresses(draft: &ConfigDraft) -> Vec<OwnedByZone<'_, IpAddr>> {
@@ -69,6 +78,11 @@ pub(super) fn prefixes(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
             );
             let (expected, fix) = if later.owner == earlier.owner {
                 ("each subnet once", "keep the wider of the two")
+            } else if later.owner > draft.peers.len() {
+                (
+                    "addresses that belong to nobody else",
+                    "renumber one of the two networks, or name only the subnets that this peer alone has",
+                )
             } else {
                 (
                     "subnets that belong to one zone only",
@@ -139,17 +153,16 @@ pub(super) fn endpoints(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
         "remove one of the two",
     );
     let peers = draft.peers.iter();
+    let plain_endpoints = || draft.wireguard_peers.iter().filter_map(|peer| peer.endpoint.as_ref());
     super::report_twins(
         mistakes,
-        peers.flat_map(|peer| &peer.endpoints),
+        peers.flat_map(|peer| &peer.endpoints).chain(plain_endpoints()),
         "each endpoint once",
         "two gateways cannot be reached at one endpoint: correct one of the two",
     );
-    for peer in &draft.peers {
-        for placed in &peer.endpoints {
-            endpoint_is_not_oneself(draft, placed, mistakes);
-            endpoint_is_outside_the_tunnels(draft, placed, mistakes);
-        }
+    for placed in draft.peers.iter().flat_map(|peer| &peer.endpoints).chain(plain_endpoints()) {
+        endpoint_is_not_oneself(draft, placed, mistakes);
+        endpoint_is_outside_the_tunnels(draft, placed, mistakes);
     }
 }
 

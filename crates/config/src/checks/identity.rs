@@ -16,9 +16,10 @@ pub(super) fn peers(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
         "each zone once",
         "merge the two [[peer]] sections, or correct the name",
     );
+    let plain = draft.wireguard_peers.iter().filter_map(|peer| peer.public_key.as_ref());
     report_twins(
         mistakes,
-        peers().filter_map(|peer| peer.wireguard_key.as_ref()),
+        peers().filter_map(|peer| peer.wireguard_key.as_ref()).chain(plain),
         "a WireGuard key of its own for each peer",
         "ask the peer for its public key",
     );
@@ -40,6 +41,25 @@ pub(super) fn peers(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
                 "remove this [[peer]], or correct one of the names",
             );
             mistakes.report_conflict(zone, complaint);
+        }
+    }
+}
+
+/// A plain WireGuard peer is told from zones, and from others of its kind, by its name.
+pub(super) fn wireguard_peers(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
+    let zones = draft.peers.iter().filter_map(|peer| peer.zone.as_ref());
+    let taken: Vec<_> = draft.zone.name.iter().chain(zones).collect();
+    let names = || draft.wireguard_peers.iter().filter_map(|peer| peer.name.as_ref());
+    report_twins(mistakes, names(), "each name once", "rename one of the two");
+    for name in names() {
+        if let Some(zone) = taken.iter().find(|zone| zone.value == name.value) {
+            let line = mistakes.line_of(zone);
+            let complaint = Complaint::new(
+                format!("{:?} is a zone's name (line {line})", name.value.as_str()),
+                "a name that no zone has",
+                "rename it: a zone's gateway stands in [[peer]], anybody else's WireGuard here",
+            );
+            mistakes.report_conflict(name, complaint);
         }
     }
 }

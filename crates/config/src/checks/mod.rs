@@ -13,7 +13,7 @@ mod ports;
 
 use crate::complaint::Complaint;
 use crate::draft::ConfigDraft;
-use crate::keys::DraftPeer;
+use crate::keys::{DraftPeer, DraftWireGuardPeer};
 use crate::mistakes::{Mistakes, Placed};
 
 pub(crate) fn run(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
@@ -28,6 +28,7 @@ pub(crate) fn run(draft: &ConfigDraft, mistakes: &mut Mistakes<'_>) {
     ports::lanes_have_theirs(draft, mistakes);
     etcd::is_complete(draft, mistakes);
     identity::peers(draft, mistakes);
+    identity::wireguard_peers(draft, mistakes);
     identity::federations(draft, mistakes);
     identity::tokens(draft, mistakes);
     keepalive::obeys_the_law(draft, mistakes);
@@ -46,6 +47,14 @@ fn peer_zone(peer: &DraftPeer) -> String {
     match &peer.zone {
         Some(name) => format!("zone {:?}", name.value.as_str()),
         None => "a zone without a readable name".to_owned(),
+    }
+}
+
+/// How messages call a plain WireGuard peer.
+fn wireguard_peer(peer: &DraftWireGuardPeer) -> String {
+    match &peer.name {
+        Some(name) => format!("the WireGuard peer {:?}", name.value.as_str()),
+        None => "a WireGuard peer without a readable name".to_owned(),
     }
 }
 

@@ -13,6 +13,16 @@ use crate::complaint::Complaint;
 use crate::endpoint::{Endpoint, EndpointError};
 
 pub(crate) fn prefix(value: &DeValue<'_>) -> Result<IpNet, Complaint> {
+    subnet(value, "name the zone's own subnets")
+}
+
+/// What may come from a plain WireGuard peer and is sent to it.
+pub(crate) fn allowed_ip(value: &DeValue<'_>) -> Result<IpNet, Complaint> {
+    subnet(value, "name that peer's own addresses and subnets")
+}
+
+/// `own` is the way out where it holds more than somebody can have.
+fn subnet(value: &DeValue<'_>, own: &str) -> Result<IpNet, Complaint> {
     let expected = "a subnet such as \"10.10.10.0/24\" or \"fd00:10::/64\"";
     let text = text(value, expected)?;
     let complaint = |fix: String| Complaint::new(format!("found {text:?}"), expected, fix);
@@ -28,12 +38,11 @@ pub(crate) fn prefix(value: &DeValue<'_>) -> Result<IpNet, Complaint> {
         }
     })?;
     if net.prefix_len() == 0 {
-        let fix = "name the zone's own subnets: this would take every packet";
-        return Err(complaint(fix.to_owned()));
+        return Err(complaint(format!("{own}: this would take every packet")));
     }
     if let Err(reserved) = check_ordinary(&net) {
         let found = format!("found {text:?}, which holds {}", reserved.what);
-        return Err(Complaint::new(found, expected, "name the zone's own subnets"));
+        return Err(Complaint::new(found, expected, own));
     }
     if net.addr() != net.network() {
         let found = format!("found {text:?}, which has host bits set");

@@ -11,8 +11,17 @@ use super::text;
 use crate::complaint::Complaint;
 
 pub(crate) fn wireguard_key(value: &DeValue<'_>) -> Result<WireGuardPublicKey, Complaint> {
-    let expected = "the peer's WireGuard public key, 44 characters of base64";
     let ask = "ask the peer for what `zonemesh key public /var/lib/zonemesh/wireguard.key` prints";
+    wireguard_public_key(value, ask)
+}
+
+/// Of a peer that has no `zonemesh`.
+pub(crate) fn peer_public_key(value: &DeValue<'_>) -> Result<WireGuardPublicKey, Complaint> {
+    wireguard_public_key(value, "take what `wg show INTERFACE public-key` prints there")
+}
+
+fn wireguard_public_key(value: &DeValue<'_>, ask: &str) -> Result<WireGuardPublicKey, Complaint> {
+    let expected = "the peer's WireGuard public key, 44 characters of base64";
     let key: WireGuardPublicKey = public_key(value, expected, ask)?;
     if key.0 == [0; 32] {
         let found = "found 32 zero bytes: the key is a placeholder";

@@ -16,16 +16,17 @@ use toml::de::DeValue;
 use crate::complaint::{Complaint, kind};
 
 pub(crate) use addresses::{
-    endpoint, listen_address, loopback_address, prefix, tunnel_address, url,
+    allowed_ip, endpoint, listen_address, loopback_address, prefix, tunnel_address, url,
 };
-pub(crate) use credentials::{token_hash, vm_role, wireguard_key, zone_key};
+pub(crate) use credentials::{peer_public_key, token_hash, vm_role, wireguard_key, zone_key};
 pub use files::WgSockets;
 pub(crate) use files::{file, socket, wg_sockets};
 pub use log::{LogFormat, LogLevel};
 pub(crate) use log::{log_format, log_level};
 pub use names::SubjectName;
 pub(crate) use names::{
-    federation_name, gateway_name, interface, key_prefix, subject_name, token_name, user, zone_name,
+    federation_name, gateway_name, interface, key_prefix, peer_name, subject_name, token_name,
+    user, zone_name,
 };
 pub use numbers::Lanes;
 pub(crate) use numbers::{count, lanes, port, truth};

@@ -35,6 +35,11 @@ pub(crate) fn federation_name(value: &DeValue<'_>) -> Result<FederationName, Com
     label(value, "a federation name")
 }
 
+/// The name of a `[[wireguard_peer]]` obeys the same rule as a zone's.
+pub(crate) fn peer_name(value: &DeValue<'_>) -> Result<ZoneName, Complaint> {
+    label(value, "a name of this peer")
+}
+
 /// A gateway's name obeys the same rule as a zone's.
 pub(crate) fn gateway_name(value: &DeValue<'_>) -> Result<String, Complaint> {
     label::<ZoneName>(value, "a gateway name").map(String::from)

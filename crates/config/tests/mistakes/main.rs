@@ -8,6 +8,7 @@ mod owners;
 mod shape;
 mod syntax;
 mod values;
+mod wireguard_peers;
 
 use zonemesh_config::{Config, SECTIONS};
 use zonemesh_core::finding::{Code, Finding};

@@ -13,7 +13,7 @@ const STRATEGIES: &[&str] = &["FedAvg", "FedProx", "FedAdam", "Krum", "Bulyan", 
 const FRAMEWORKS: &[&str] = &["pytorch", "tensorflow", "sklearn"];
 
 /// The rows, in the order of the documents.
-pub const LATER: [ContextKey; 22] = [
+pub const LATER: [ContextKey; 18] = [
     ContextKey {
         name: "ONEAPP_FL_SUPERLINK_ADDRESS",
         readers: KeyReaders::SuperNode,
@@ -133,36 +133,6 @@ pub const LATER: [ContextKey; 22] = [
         ..later(framework, "what is installed beside Flower in `/opt/flower`")
     },
     ContextKey {
-        name: "ONEAPP_WG_PEER_PUBLIC_KEY",
-        meaning: "public key of a peer that runs plain WireGuard, without Zonemesh",
-        expected: "a WireGuard public key, as `wg pubkey` prints it",
-        example: "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=",
-        ..plain_peer(values::wireguard_key)
-    },
-    ContextKey {
-        name: "ONEAPP_WG_PEER_ENDPOINT",
-        meaning: "where it is",
-        expected: "ADDRESS:PORT or NAME:PORT",
-        example: "203.0.113.9:51820",
-        ..plain_peer(values::host_port)
-    },
-    ContextKey {
-        name: "ONEAPP_WG_PEER_ALLOWED_IPS",
-        meaning: "what may come from it, and is sent to it",
-        expected: "prefixes with commas between",
-        example: "10.10.20.0/24",
-        ..plain_peer(values::prefixes)
-    },
-    ContextKey {
-        name: "ONEAPP_WG_PEER_PRESHARED_KEY",
-        input: InputType::Password,
-        meaning: "a secret that both sides share, as `wg genpsk` writes it; secret",
-        expected: "what `wg genpsk` prints",
-        example: "FpCyhws9cxwWoV4xELtfJvjJN+zQVRPISllRWgeopVE=",
-        secret: true,
-        ..plain_peer(values::wireguard_key)
-    },
-    ContextKey {
         name: "ONEAPP_WG_PRIVATE_KEY",
         readers: KeyReaders::Gateway,
         input: InputType::Password,
@@ -206,13 +176,6 @@ const fn of_a_run(check: fn(&str) -> Result<(), ValueError>) -> ContextKey {
         expected: "a whole number from 1 on",
         example: "2",
         ..later(check, "the app's own configuration, and `flwr run --run-config`")
-    }
-}
-
-const fn plain_peer(check: fn(&str) -> Result<(), ValueError>) -> ContextKey {
-    ContextKey {
-        readers: KeyReaders::Gateway,
-        ..later(check, "nothing: a `[[peer]]` of `zonemesh.toml` is a gateway of this mesh")
     }
 }
 
@@ -284,7 +247,7 @@ mod tests {
 
     #[test]
     fn values_at_the_edge_are_judged() {
-        use Appliance::{Gateway, SuperLink, SuperNode};
+        use Appliance::{SuperLink, SuperNode};
         for (name, appliance, good, bad) in [
             ("ONEAPP_FL_NUM_ROUNDS", SuperLink, "1", "0"),
             ("ONEAPP_FL_NUM_ROUNDS", SuperLink, "4294967295", "-1"),
@@ -297,7 +260,6 @@ mod tests {
             ("ONEAPP_FL_SUPERLINK_ADDRESS", SuperNode, "[2001:db8::5]:9092", "10.10.10.5:0"),
             ("ONEAPP_FL_CERT_EXTRA_SAN", SuperLink, "IP:2001:db8::5, DNS:a.b", "a.b"),
             ("ONEAPP_FL_DATA_DIR", SuperNode, "/data", "data"),
-            ("ONEAPP_WG_PEER_ALLOWED_IPS", Gateway, "10.0.0.0/8, fd00::/8", "10.0.0.0/33"),
         ] {
             assert_eq!(said(&[(name, good)], appliance), "", "{name}={good}");
             assert!(said(&[(name, bad)], appliance).starts_with(name), "{name}={bad}");

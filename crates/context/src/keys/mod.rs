@@ -31,7 +31,7 @@ const KEY: ContextKey = ContextKey {
 };
 
 /// What takes effect.
-const ACTIVE: [ContextKey; 34] = [
+const ACTIVE: [ContextKey; 39] = [
     mesh::FEDERATION,
     mesh::GATEWAY,
     mesh::GATEWAY_STATUS,
@@ -66,6 +66,11 @@ const ACTIVE: [ContextKey; 34] = [
     gateway::ENDPOINT,
     gateway::LISTEN,
     gateway::CONFIG,
+    gateway::WG_PEER_PUBLIC_KEY,
+    gateway::WG_PEER_ENDPOINT,
+    gateway::WG_PEER_ALLOWED_IPS,
+    gateway::WG_PEER_PRESHARED_KEY,
+    gateway::WG_PEER_PERSISTENT_KEEPALIVE,
 ];
 
 /// The table.

@@ -205,6 +205,9 @@ codes! {
     ChangedAgain "N238" Degraded "something else changes this gateway's routes again and again"
         "something else on this machine changes it each time that it is put right: {found}"
         "find out which program does: `ip monitor all` and `nft monitor`; NetworkManager, or another WireGuard tool?";
+    WireGuardPeerRefused "N240" Degraded "a WireGuard peer does not get what is somebody else's"
+        "{reason}: it does not get that"
+        "take it out of its [[wireguard_peer]] section, or renumber one of the two; then `zonemesh reload`";
 
     RegistrationRefused "P301" Down "the gateway refuses this VM"
         "the gateway refuses this VM: {reason}"

@@ -6,6 +6,7 @@
 
 mod given;
 mod whole;
+mod wireguard_peer;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use crate::nics::VmNics;
 use crate::places;
 
 pub(crate) use given::{GivenZone, WayIn};
+pub(crate) use wireguard_peer::ContextWireGuardPeer;
 
 /// [`gateway::INVITATION`], where what it gives does not fit this VM.
 const INVITATION_HERE: ContextKey = ContextKey {
@@ -59,6 +61,8 @@ pub(crate) struct ZoneValues {
     /// Where other zones call: as it was said, else what CONTEXT knows.
     pub(crate) endpoints: Vec<Endpoint>,
     pub(crate) listen: SocketAddr,
+    /// A peer that runs plain WireGuard.
+    pub(crate) wireguard_peer: Option<ContextWireGuardPeer>,
 }
 
 impl GatewaySettings {
@@ -94,13 +98,18 @@ pub(crate) fn read(
     if let Some(Err(not_in_zone)) = &lan {
         variables.lacks(INVITATION_HERE, &not_in_zone.to_string());
     }
+    // Beside a whole configuration its keys are refused already.
+    let wireguard_peer = match has_whole {
+        true => None,
+        false => wireguard_peer::read(&mut variables, given.as_ref()),
+    };
     let wanted = match (given, lan) {
         _ if has_whole => whole.map(WantedGateway::Whole),
         (Some(given), Some(Ok(lan))) => {
             let known = || places::public(&given.prefixes, &nics);
             let endpoints = endpoints.unwrap_or_else(known);
             let listen = listen.unwrap_or_else(|| SocketAddr::new(lan, LOCAL_API_PORT));
-            Some(WantedGateway::Values(ZoneValues { given, endpoints, listen }))
+            Some(WantedGateway::Values(ZoneValues { given, endpoints, listen, wireguard_peer }))
         }
         _ => None,
     };

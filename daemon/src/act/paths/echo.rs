@@ -173,6 +173,7 @@ mod tests {
             registry_port: 51821,
             is_neighbour: true,
             keeps_alive: true,
+            plain: None,
         };
         let (_, peers) = tokio::sync::watch::channel(std::sync::Arc::new(vec![peer]));
         let (sender, answers) = mpsc::channel(4);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
-use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
+use zonemesh_core::finding::{Code, Evidence, Finding};
 use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::kernel::Ipv6State;
 use zonemesh_core::path::{
@@ -169,9 +169,9 @@ impl PathWatcher {
         let takes_ipv6 = ipv6::state(&tunnel.interface) == Ipv6State::On;
         self.own.clone_from(&tunnel.addresses);
         self.own.retain(|ip| ip.is_ipv4() || takes_ipv6);
-        // A tunnel that is not kept up is not kept busy either.
+        // A tunnel that is not kept up is not kept busy either; a plain peer is sent no probes.
         let table = Arc::clone(&self.table.borrow_and_update());
-        let watched = || table.iter().filter(|plan| plan.keeps_alive);
+        let watched = || table.iter().filter(|plan| plan.keeps_alive || plan.is_plain());
         let is_watched = |id: &GatewayId| watched().any(|plan| plan.id == *id);
         let (kept, mut left): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.peers).into_iter().partition(|(id, _)| is_watched(id));
@@ -194,9 +194,9 @@ impl PathWatcher {
             // That nothing can be sent is told as that.
             let may_send = status.send_refused.is_none();
             let sent = peer.endpoint.filter(|_| may_send).map(|_| status.tx_bytes);
-            let keepalive = config.keepalive.wireguard;
+            let Some(keepalive) = plan.keepalive(config.keepalive.wireguard) else { continue };
             let was_late = peer.punctuality.is_late();
-            let subject = || Subject::Zone(peer.plan.id.zone.clone());
+            let subject = || peer.plan.subject();
             if peer.punctuality.observe(sent, keepalive, now) {
                 let zone = &peer.plan.id.zone;
                 tracing::warn!(%zone, ?keepalive, "nothing was sent for longer than the keepalive");

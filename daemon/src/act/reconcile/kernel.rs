@@ -18,6 +18,7 @@ use zonemesh_core::kernel::{
 
 use super::contended::ContendedRepairs;
 use crate::act::network::Network;
+use crate::facts::disk::barred::BarredNetworks;
 use crate::facts::findings::FindingBoard;
 use crate::plan::MeshPlan;
 use crate::plan::kernel::{KernelPlan, OwnLink, WantedMtus};
@@ -40,7 +41,7 @@ pub(crate) struct Kernel {
     news: Option<watch::Receiver<u64>>,
     findings: Arc<FindingBoard>,
     /// What is barred in the clear, for those who write it down.
-    barred: watch::Sender<Arc<BTreeSet<IpNet>>>,
+    barred: watch::Sender<Arc<BarredNetworks>>,
     /// What was wanted last.
     settled: Option<KernelPlan>,
     /// What is there now, as far as it is not this gateway's.
@@ -111,7 +112,7 @@ impl Kernel {
     }
 
     /// What is barred in the clear, as it changes.
-    pub(crate) fn barred(&self) -> watch::Receiver<Arc<BTreeSet<IpNet>>> {
+    pub(crate) fn barred(&self) -> watch::Receiver<Arc<BarredNetworks>> {
         self.barred.subscribe()
     }
 
@@ -120,8 +121,8 @@ impl Kernel {
         &self.seen
     }
 
-    /// What a gateway of this machine has barred, which may be no more than the kernel's word: the state
-    /// folder may be a new one.
+    /// What a gateway of this machine has barred for good, which may be no more than the kernel's word:
+    /// the state folder may be a new one.
     pub(crate) async fn barred_before(&mut self) -> BTreeSet<IpNet> {
         let nothing = BTreeSet::new();
         let seen = match self.network.look(&nothing, &BTreeSet::new()).await {
@@ -145,10 +146,11 @@ impl Kernel {
 
     /// Keeps what is for other zones from leaving in the clear.
     pub(crate) async fn bar(&mut self, mesh: &MeshPlan) -> Refused {
+        let now = BarredNetworks { lasting: mesh.lasting_bars(), written: mesh.written.clone() };
         self.barred.send_if_modified(|barred| {
-            let is_new = **barred != mesh.backstops;
+            let is_new = **barred != now;
             if is_new {
-                *barred = Arc::new(mesh.backstops.clone());
+                *barred = Arc::new(now);
             }
             is_new
         });

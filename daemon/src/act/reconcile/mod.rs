@@ -78,10 +78,11 @@ fn tell_refused(refused: Refused) -> Vec<String> {
 }
 
 /// What is told here and by nobody else.
-const CODES: [Code; 7] = [
+const CODES: [Code; 8] = [
     Code::OuterAddressCovered,
     Code::PlanNotApplied,
     Code::WireGuardKeyTaken,
+    Code::WireGuardPeerRefused,
     Code::LocalNetworkInside,
     Code::ForeignRoute,
     Code::GuardMissing,
@@ -161,7 +162,7 @@ impl Reconcilers {
         loop {
             let config = changes.borrow_and_update().clone();
             let plan = facts.plan(&config);
-            facts.kept.extend(&plan.backstops);
+            facts.kept.extend(plan.lasting_bars());
             let failed = self.follow(&plan).await;
             let mut found = told(&plan, self.kernel.seen(), failed);
             found.extend(self.kernel.contended());

@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use nix::sys::socket::{setsockopt, sockopt};
 use zonemesh_config::{Config, Endpoint};
+use zonemesh_core::finding::Subject;
+use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::kernel::MARK;
 use zonemesh_tunnel::ZoneStatus;
 
@@ -18,16 +20,18 @@ use crate::plan::OuterAddresses;
 pub(crate) fn seen(config: &Config, zones: &[ZoneStatus], wan: &WanLinks) -> OuterAddresses {
     let mut seen = OuterAddresses::default();
     for zone in zones {
-        let Ok(name) = zone.name.parse() else { continue };
+        let Some(owner) = owner(config, zone) else { continue };
         let endpoints = zone.gateways.iter().filter_map(|gateway| gateway.endpoint);
-        seen.others.extend(endpoints.map(|endpoint| (endpoint.ip(), Clone::clone(&name))));
+        seen.others.extend(endpoints.map(|endpoint| (endpoint.ip(), owner.clone())));
     }
     let literal = |endpoint: &Endpoint| match endpoint {
         Endpoint::Address(address) => Some(address.ip()),
         Endpoint::Name { .. } => None,
     };
     seen.own.extend(config.gateway.endpoints.iter().filter_map(literal));
-    let by_hand = config.peers.iter().flat_map(|peer| &peer.endpoints).filter_map(literal);
+    let plain = config.wireguard_peers.iter().filter_map(|peer| peer.endpoint.as_ref());
+    let by_hand = config.peers.iter().flat_map(|peer| &peer.endpoints).chain(plain);
+    let by_hand = by_hand.filter_map(literal);
     let remote: BTreeSet<_> = by_hand.chain(seen.others.keys().copied()).collect();
     let sources = remote.iter().filter_map(|ip| Some((*ip, source_towards(*ip)?)));
     let mut sources: BTreeMap<_, _> = sources.collect();
@@ -36,6 +40,15 @@ pub(crate) fn seen(config: &Config, zones: &[ZoneStatus], wan: &WanLinks) -> Out
     wan.follow(&remote, &sources, &named);
     seen.own.extend(sources.into_values());
     seen
+}
+
+/// Whose these gateways are: a zone's, or a plain peer.
+fn owner(config: &Config, zone: &ZoneStatus) -> Option<Subject> {
+    let has = |key| zone.gateways.iter().any(|gateway| gateway.public_key == key);
+    match config.wireguard_peers.iter().find(|peer| has(peer.public_key)) {
+        Some(plain) => Some(Subject::Gateway(GatewayId::wireguard_peer(plain.name.clone()))),
+        None => zone.name.parse().ok().map(Subject::Zone),
+    }
 }
 
 /// What the kernel would send the tunnel's datagrams from. Connecting a UDP socket sends nothing; it

@@ -110,7 +110,7 @@ fn leave_out(zones: &mut Vec<TunnelZone>, error: &PeersError) -> bool {
     zones.len() < before
 }
 
-/// The other zones, as the tunnel is told of them.
+/// The other zones, and the plain peers, as the tunnel is told of them.
 pub(crate) fn tunnel_zones(
     peers: &[PeerPlan],
     preshared: &PresharedKeys,
@@ -120,17 +120,17 @@ pub(crate) fn tunnel_zones(
         public_key: peer.wireguard_key,
         next_key: peer.next_key,
         lanes: peer.lanes.iter().map(lane).collect(),
-        preshared_key: preshared.get(&peer.id.zone).cloned(),
+        preshared_key: preshared.of(&peer.id.zone, peer.is_plain()).cloned(),
         endpoint: Candidates::new(peer.endpoints.clone()).first_address(),
-        keepalive: peer.keeps_alive.then_some(keepalive),
+        keepalive: peer.keepalive(keepalive),
     };
     // The peers of a zone stand together, the active one first.
     let of = |peers: &[PeerPlan]| TunnelZone {
-        name: peers.iter().take(1).map(|peer| peer.id.zone.as_str()).collect(),
+        name: peers.iter().take(1).map(PeerPlan::owner).collect(),
         allowed_ips: peers.iter().flat_map(PeerPlan::allowed_ips).collect(),
         gateways: peers.iter().map(gateway).collect(),
     };
-    peers.chunk_by(|one, next| one.id.zone == next.id.zone).map(of).collect()
+    peers.chunk_by(PeerPlan::is_beside).map(of).collect()
 }
 
 fn lane(lane: &Lane) -> PeerLane {
@@ -163,6 +163,7 @@ mod tests {
             registry_port: 51_821,
             is_neighbour: true,
             keeps_alive: true,
+            plain: None,
         }
     }
 
@@ -173,7 +174,7 @@ mod tests {
             peer("madrid/gw2", 3, GatewayRole::Standby, &[]),
             peer("paris/gw1", 4, GatewayRole::Active, &["10.10.12.0/24"]),
         ];
-        let zones = tunnel_zones(&peers, &PresharedKeys::new(), Duration::from_secs(25));
+        let zones = tunnel_zones(&peers, &PresharedKeys::default(), Duration::from_secs(25));
         let names: Vec<_> = zones.iter().map(|zone| zone.name.as_str()).collect();
         assert_eq!(names, ["madrid", "paris"]);
         let keys: Vec<_> = zones[0].gateways.iter().map(|peer| peer.public_key.0[0]).collect();

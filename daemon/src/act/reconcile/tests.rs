@@ -121,6 +121,7 @@ fn plan(nets: &[u8]) -> MeshPlan {
         registry_port: 51_821,
         is_neighbour: true,
         keeps_alive: true,
+        plain: None,
     };
     MeshPlan {
         peers: nets.iter().map(peer).collect(),

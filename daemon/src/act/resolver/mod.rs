@@ -36,6 +36,7 @@ const NO_WAY: [i32; 4] = [97, 99, 101, 113];
 /// A peer whose endpoints are looked after.
 struct ResolvedPeer {
     id: GatewayId,
+    subject: Subject,
     key: WireGuardPublicKey,
     endpoints: Vec<Endpoint>,
     candidates: Candidates,
@@ -84,6 +85,7 @@ fn follow(table: &[PeerPlan], peers: &mut Vec<ResolvedPeer>, lookups: &mut Looku
             Some(index) => known.swap_remove(index),
             None => ResolvedPeer {
                 id: peer.id.clone(),
+                subject: peer.subject(),
                 key: peer.wireguard_key,
                 endpoints: peer.endpoints.clone(),
                 candidates: Candidates::new(peer.endpoints.clone()),
@@ -153,7 +155,7 @@ fn unresolved(lookups: &Lookups, peers: &[ResolvedPeer]) -> Vec<Finding> {
     let of = |peer: &ResolvedPeer| {
         let mut names = peer.candidates.names();
         let (name, reason) = names.find_map(|name| Some((name, lookups.error_of(name)?)))?;
-        let finding = Finding::new(Code::NameUnresolved, Subject::Zone(peer.id.zone.clone()));
+        let finding = Finding::new(Code::NameUnresolved, peer.subject.clone());
         let finding = finding.with(Evidence::Address(name.to_owned()));
         Some(finding.with(Evidence::Reason(reason.to_owned())))
     };
@@ -172,6 +174,7 @@ mod tests {
         let endpoints: Vec<Endpoint> = endpoints.collect();
         ResolvedPeer {
             id: gateway.parse().unwrap(),
+            subject: Subject::Zone(gateway.split_once('/').unwrap().0.parse().unwrap()),
             key: WireGuardPublicKey([1; 32]),
             endpoints: endpoints.clone(),
             candidates: Candidates::new(endpoints),

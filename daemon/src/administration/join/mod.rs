@@ -219,7 +219,8 @@ impl Joining {
     /// Whether a tunnel to a gateway of the zone is up, and where those gateways are called.
     fn tunnel_to(&self, zone: &ZoneName) -> (bool, Vec<String>) {
         let (peers, now) = (self.peers.borrow().clone(), std::time::SystemTime::now());
-        let of_zone: Vec<_> = peers.iter().filter(|peer| peer.id.zone == *zone).collect();
+        let of_zone: Vec<_> =
+            peers.iter().filter(|peer| !peer.is_plain() && peer.id.zone == *zone).collect();
         let is_up = of_zone.iter().any(|peer| {
             let status = self.tunnel.peer_status(&peer.wireguard_key);
             status.is_some_and(|status| is_up(&status, now))

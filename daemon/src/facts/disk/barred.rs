@@ -1,7 +1,8 @@
 //! What was barred in the clear last: one network in each line of `barred`.
 //!
 //! For the time before the agent: at boot nothing else says what belongs to other zones. Written anew
-//! whenever it changes; a line that is no network bars nothing and is said.
+//! whenever it changes; a line that is no network bars nothing and is said. A line that ends with
+//! `written` is of a section of the configuration file, and bars no longer than that.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
@@ -20,17 +21,40 @@ use crate::facts::findings::FindingBoard;
 /// Between two tries to write it down.
 const RETRY: Duration = Duration::from_secs(30);
 
+/// Behind a network that is barred because the configuration file says so.
+const WRITTEN: &str = " written";
+
+/// What is barred in the clear.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct BarredNetworks {
+    /// What is, or was, other zones'.
+    pub(crate) lasting: BTreeSet<IpNet>,
+    /// What a section of the configuration file owns that is no zone's.
+    pub(crate) written: BTreeSet<IpNet>,
+}
+
+impl BarredNetworks {
+    /// All of it.
+    pub(crate) fn all(self) -> BTreeSet<IpNet> {
+        self.lasting.into_iter().chain(self.written).collect()
+    }
+}
+
 /// The networks that were barred last.
-pub(crate) fn read(state_folder: &Path) -> io::Result<BTreeSet<IpNet>> {
+pub(crate) fn read(state_folder: &Path) -> io::Result<BarredNetworks> {
     let file = file(state_folder);
     let text = match regular::read_text(&file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BarredNetworks::default()),
         text => text?,
     };
-    let mut networks = BTreeSet::new();
+    let mut networks = BarredNetworks::default();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        match line.parse::<IpNet>() {
-            Ok(net) => drop(networks.insert(net.trunc())),
+        let (net, kind) = match line.strip_suffix(WRITTEN) {
+            Some(net) => (net, &mut networks.written),
+            None => (line, &mut networks.lasting),
+        };
+        match net.parse::<IpNet>() {
+            Ok(net) => drop(kind.insert(net.trunc())),
             Err(error) => {
                 tracing::warn!(file = %file.display(), line, %error, "this line bars nothing");
             }
@@ -39,9 +63,10 @@ pub(crate) fn read(state_folder: &Path) -> io::Result<BTreeSet<IpNet>> {
     Ok(networks)
 }
 
-/// The same; what cannot be read is said and bars nothing.
+/// What is, or was, other zones'; what cannot be read is said and bars nothing.
 pub(crate) fn last(state_folder: &Path) -> BTreeSet<IpNet> {
-    read(state_folder).unwrap_or_else(|error| {
+    let read = read(state_folder).map(|networks| networks.lasting);
+    read.unwrap_or_else(|error| {
         tracing::warn!(%error, "what was barred last cannot be read");
         BTreeSet::new()
     })
@@ -50,7 +75,7 @@ pub(crate) fn last(state_folder: &Path) -> BTreeSet<IpNet> {
 /// Writes down what is barred, whenever it changes, until it is dropped. While it cannot, the next boot
 /// bars something else than this gateway does: that is told, and tried again.
 pub(crate) async fn run(
-    mut barred: watch::Receiver<Arc<BTreeSet<IpNet>>>,
+    mut barred: watch::Receiver<Arc<BarredNetworks>>,
     disk: DiskWriter,
     findings: Arc<FindingBoard>,
     state_folder: PathBuf,
@@ -77,9 +102,10 @@ pub(crate) async fn run(
     }
 }
 
-fn write(state_folder: &Path, networks: &BTreeSet<IpNet>) -> Write {
-    let lines: String = networks.iter().map(|net| format!("{net}\n")).collect();
-    Write::replace(file(state_folder), lines)
+fn write(state_folder: &Path, networks: &BarredNetworks) -> Write {
+    let lasting = networks.lasting.iter().map(|net| format!("{net}\n"));
+    let written = networks.written.iter().map(|net| format!("{net}{WRITTEN}\n"));
+    Write::replace(file(state_folder), lasting.chain(written).collect::<String>())
 }
 
 fn file(state_folder: &Path) -> PathBuf {
@@ -94,13 +120,18 @@ mod tests {
     #[test]
     fn what_is_barred_is_known_before_the_next_start() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(read(folder.path()).unwrap().is_empty());
-        let networks =
-            BTreeSet::from(["10.10.11.0/24", "fd00:11::/64"].map(|text| text.parse().unwrap()));
+        assert_eq!(read(folder.path()).unwrap(), BarredNetworks::default());
+        let nets = |nets: [&str; 2]| nets.map(|text| text.parse().unwrap()).into();
+        let networks = BarredNetworks {
+            lasting: nets(["10.10.11.0/24", "fd00:11::/64"]),
+            written: nets(["10.10.20.0/24", "fd00:20::/64"]),
+        };
         write_all(&mut FileSystem, &[write(folder.path(), &networks)]).unwrap();
         assert_eq!(read(folder.path()).unwrap(), networks);
         let text = std::fs::read_to_string(file(folder.path())).unwrap() + "10.10.1\n";
         std::fs::write(file(folder.path()), text).unwrap();
         assert_eq!(read(folder.path()).unwrap(), networks, "one bad line is one bad line");
+        assert_eq!(last(folder.path()), networks.lasting, "what is written is read where it is");
+        assert_eq!(networks.all().len(), 4);
     }
 }

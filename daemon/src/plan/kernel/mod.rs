@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use zonemesh_core::kernel::{
     ASIDE_TABLE, Guard, GuardException, Ipv6State, KernelChange, KernelState, LAST_METRIC,
     LOCAL_METRIC, LocalNetwork, PolicyRule, RouteSlot, RouteWay, RuleSelector, TABLE,
-    TUNNEL_METRIC, TunnelLink,
+    TUNNEL_METRIC, TunnelLink, WRITTEN_METRIC,
 };
 
 use super::MeshPlan;
@@ -126,8 +126,12 @@ fn routes(
 ) -> BTreeMap<RouteSlot, RouteWay> {
     let mut routes = BTreeMap::new();
     let own = |prefix: IpNet, metric| RouteSlot { table: TABLE, prefix: prefix.trunc(), metric };
-    for net in mesh.barred() {
-        routes.insert(own(net, LAST_METRIC), RouteWay::Unreachable);
+    for (nets, metric) in
+        [(mesh.lasting_bars(), LAST_METRIC), (mesh.written.clone(), WRITTEN_METRIC)]
+    {
+        for net in mesh.without_aside(&nets) {
+            routes.insert(own(net, metric), RouteWay::Unreachable);
+        }
     }
     for net in mesh.routed() {
         let least = if net.addr().is_ipv4() { 0 } else { LEAST_V6 };

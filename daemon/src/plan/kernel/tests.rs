@@ -38,6 +38,7 @@ fn mesh(prefixes: &[&str]) -> MeshPlan {
         registry_port: 51_821,
         is_neighbour: true,
         keeps_alive: true,
+        plain: None,
     };
     let backstops = peer.prefixes.iter().copied().collect();
     MeshPlan { peers: vec![peer], backstops, ..MeshPlan::default() }
@@ -181,6 +182,21 @@ fn what_is_for_the_gateway_itself_goes_nowhere_when_its_address_is_gone() {
     let slot = RouteSlot { table: TABLE, prefix, metric: LAST_METRIC };
     assert_eq!(plan.routes.get(&slot), Some(&RouteWay::Unreachable));
     assert!(plan.guard.zones.contains(&prefix), "{:?}", plan.guard);
+}
+
+#[test]
+fn what_is_barred_as_the_file_says_so_is_told_from_what_is_barred_for_good() {
+    let mut mesh = mesh(&["10.10.11.0/24"]);
+    mesh.backstops.insert(net("10.10.20.0/24"));
+    mesh.written.insert(net("10.10.20.0/24"));
+    let plan = plan(&mesh, &KernelState::default());
+    let metric = |prefix: &str| {
+        let of = plan.routes.keys().filter(|slot| slot.prefix == net(prefix));
+        of.filter(|slot| slot.metric > TUNNEL_METRIC).map(|slot| slot.metric).collect::<Vec<_>>()
+    };
+    assert_eq!(metric("10.10.11.0/24"), [LAST_METRIC]);
+    assert_eq!(metric("10.10.20.0/24"), [WRITTEN_METRIC]);
+    assert!(plan.guard.zones.contains(&net("10.10.20.0/24")), "the guard bars both");
 }
 
 #[test]

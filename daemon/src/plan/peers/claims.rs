@@ -24,7 +24,7 @@ pub(crate) struct TakenKey {
 /// What is wrong with a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum KeyDispute {
-    #[error("is another zone's or this gateway's own")]
+    #[error("is another peer's or this gateway's own")]
     Anothers,
     #[error("is not proved: the zone's record has no signature by it")]
     Unproven,

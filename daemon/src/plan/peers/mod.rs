@@ -7,13 +7,16 @@
 
 mod claims;
 mod outside;
+mod plain;
 mod reached;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use zonemesh_config::{Config, Endpoint};
+use zonemesh_core::finding::Subject;
 use zonemesh_core::gateway::GatewayId;
 use zonemesh_core::invitation::GatewayHint;
 use zonemesh_core::key::{WireGuardPublicKey, ZonePublicKey};
@@ -29,6 +32,7 @@ use zonemesh_core::registry::Registry;
 pub(crate) use claims::KeyDispute;
 pub(crate) use claims::TakenKey;
 pub(crate) use outside::{AddressOwner, CoveredAddress, MachineAddresses, OuterAddresses};
+pub(crate) use plain::{PlainPeer, RefusedShare, written_of_plain_peers};
 use reached::Reached;
 
 /// What a gateway does for its zone, as far as others are concerned.
@@ -40,7 +44,8 @@ pub(crate) enum GatewayRole {
     Standby,
 }
 
-/// Another zone's gateway, as tunnel, routes and registry need it.
+/// Another zone's gateway, as tunnel, routes and registry need it; or a plain WireGuard peer, of which
+/// the registry knows nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PeerPlan {
     pub(crate) id: GatewayId,
@@ -61,12 +66,51 @@ pub(crate) struct PeerPlan {
     pub(crate) is_neighbour: bool,
     /// True if the tunnel is kept up also while nobody uses it.
     pub(crate) keeps_alive: bool,
+    /// There if it runs plain WireGuard: `id` is then its name here, and no zone's.
+    pub(crate) plain: Option<PlainPeer>,
 }
 
 impl PeerPlan {
     /// True if this gateway has only got another name: that of its record.
     pub(crate) fn is_same_gateway(&self, other: &Self) -> bool {
         self.id.zone == other.id.zone && self.wireguard_key == other.wireguard_key
+    }
+
+    /// True if it runs plain WireGuard.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain.is_some()
+    }
+
+    /// True if both are gateways of one zone.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        self.id.zone == other.id.zone && !self.is_plain() && !other.is_plain()
+    }
+
+    /// What it is to the tunnel: a zone, or a plain peer.
+    pub(crate) fn owner(&self) -> String {
+        if self.is_plain() { self.id.to_string() } else { self.id.zone.to_string() }
+    }
+
+    /// What a finding about it is about, where its zone has no other gateway.
+    pub(crate) fn subject(&self) -> Subject {
+        match self.plain {
+            Some(_) => Subject::Gateway(self.id.clone()),
+            None => Subject::Zone(self.id.zone.clone()),
+        }
+    }
+
+    /// Silence after which an empty packet goes to it; `usual` is that to gateways.
+    pub(crate) fn keepalive(&self, usual: Duration) -> Option<Duration> {
+        match self.plain {
+            Some(plain) => plain.keepalive,
+            None => self.keeps_alive.then_some(usual),
+        }
+    }
+
+    /// Every key that it has.
+    pub(crate) fn all_keys(&self) -> impl Iterator<Item = WireGuardPublicKey> {
+        let of_lanes = self.lanes.iter().flat_map(Lane::wireguard_keys);
+        std::iter::once(self.wireguard_key).chain(self.next_key).chain(of_lanes)
     }
 
     /// The peer's tunnel IPs and prefixes.
@@ -84,14 +128,19 @@ impl PeerPlan {
 /// All that follows from who belongs to the mesh.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct MeshPlan {
-    /// In the order of their zones, the active gateway of each first.
+    /// In the order of their zones, the active gateway of each first; then the plain peers.
     pub(crate) peers: Vec<PeerPlan>,
-    /// What must never leave in the clear: all that other zones may claim, blocked ones included.
+    /// What must never leave in the clear: all that other zones may claim, blocked ones included, and
+    /// what is written of plain peers.
     pub(crate) backstops: BTreeSet<IpNet>,
+    /// Those of them that are barred because the file says so, and no longer than it does.
+    pub(crate) written: BTreeSet<IpNet>,
     /// Whose certificates are accepted.
     pub(crate) trusted: Vec<(String, [u8; 32])>,
     /// Keys that a zone names and does not get.
     pub(crate) taken: Vec<TakenKey>,
+    /// What plain peers do not get, as it is somebody else's.
+    pub(crate) refused: Vec<RefusedShare>,
     /// Where the tunnels lead to, outside.
     pub(crate) outer: BTreeSet<IpAddr>,
     /// Addresses outside that lie in what is granted.
@@ -109,6 +158,8 @@ impl MeshPlan {
         let called = others().filter(|_| !sources.is_gone);
         let mut peers = sources.peers(called, &mut taken);
         sources.choose_neighbours(&mut peers);
+        let (plain, refused) = sources.plain_peers(&peers);
+        peers.extend(plain);
         let is_foreign = |net: &IpNet| {
             !config.zone.prefixes.iter().any(|own| prefix::overlaps(own, net))
                 && !config.tunnel.addresses.iter().any(|own| net.contains(own))
@@ -129,7 +180,8 @@ impl MeshPlan {
         let ever = registry.membership().into_iter().flat_map(Membership::ever_claimed);
         let ever = ever.filter(|(zone, _)| *zone != registry.zone()).map(|(_, net)| net);
         // Nor does one whose section cannot be used.
-        let left_out = config.left_out.iter().flat_map(|peer| peer.networks.iter().copied());
+        let left_out = config.left_out.iter().filter(|peer| peer.is_zone());
+        let left_out = left_out.flat_map(|peer| peer.networks.iter().copied());
         let mut backstops: BTreeSet<IpNet> =
             all.flat_map(nets).chain(ever).chain(left_out).filter(is_foreign).collect();
         if sources.keeps_bars() {
@@ -137,6 +189,9 @@ impl MeshPlan {
             let is_more = |net: &IpNet| !known.iter().any(|other| other.contains(net));
             backstops.extend(sources.kept.iter().copied().filter(is_foreign).filter(is_more));
         }
+        let mut written: BTreeSet<_> = written_of_plain_peers(config).filter(is_foreign).collect();
+        written.retain(|net| !backstops.contains(net));
+        backstops.extend(&written);
         let is_barred = |ip: &IpAddr| backstops.iter().any(|net| net.contains(ip));
         let endpoints: BTreeSet<_> = outer.others.into_keys().collect();
         let aside: BTreeSet<_> = endpoints.iter().copied().filter(is_barred).collect();
@@ -147,12 +202,19 @@ impl MeshPlan {
         Self {
             peers,
             backstops,
+            written,
             covered,
             outer: endpoints,
             aside,
             trusted: others().map(|m| (m.zone.to_string(), *m.key.as_bytes())).collect(),
             taken,
+            refused,
         }
+    }
+
+    /// What stays barred also when nobody says any more that it is another zone's.
+    pub(crate) fn lasting_bars(&self) -> BTreeSet<IpNet> {
+        self.backstops.difference(&self.written).copied().collect()
     }
 
     /// What is routed into the tunnel for everybody.
@@ -161,9 +223,15 @@ impl MeshPlan {
     }
 
     /// What is barred in the clear for everybody.
+    #[cfg(test)]
     pub(crate) fn barred(&self) -> BTreeSet<IpNet> {
+        self.without_aside(&self.backstops)
+    }
+
+    /// Some of these networks, but for what goes around.
+    pub(crate) fn without_aside(&self, nets: &BTreeSet<IpNet>) -> BTreeSet<IpNet> {
         let aside: Vec<_> = self.aside.iter().copied().collect();
-        self.backstops.iter().flat_map(|net| prefix::without(*net, &aside)).collect()
+        nets.iter().flat_map(|net| prefix::without(*net, &aside)).collect()
     }
 
     /// The same where the kernel lets nothing go around: barred is then everything.
@@ -213,9 +281,12 @@ impl PlanSources<'_> {
     ) -> Vec<PeerPlan> {
         let mut members: Vec<_> = members.collect();
         members.sort_by_key(|member| (self.serial(&member.zone), &member.zone));
-        let named = members.iter().flat_map(|member| self.gateways(member)).collect();
+        let named: Vec<_> = members.iter().flat_map(|member| self.gateways(member)).collect();
         let own_zone = self.registry.zone();
-        let mut left = claims::settle(named, own_zone, self.own_keys, taken).into_iter().peekable();
+        // What is written by hand of a plain peer is its key, unless a gateway proves it.
+        let plain = plain::keys(self.config, &named);
+        let kept: Vec<_> = self.own_keys.iter().copied().chain(plain).collect();
+        let mut left = claims::settle(named, own_zone, &kept, taken).into_iter().peekable();
         let mut peers = Vec::new();
         for member in members {
             let of_member = |gateway: &Reached| gateway.id.zone == member.zone;
@@ -301,6 +372,7 @@ fn of_zone(member: &Member, mut gateways: Vec<Reached>) -> impl Iterator<Item = 
             registry_port: gateway.registry_port,
             is_neighbour: true,
             keeps_alive: true,
+            plain: None,
         }
     })
 }

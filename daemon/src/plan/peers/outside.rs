@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use zonemesh_config::Endpoint;
+use zonemesh_core::finding::Subject;
 use zonemesh_core::name::ZoneName;
 
 use super::PeerPlan;
@@ -19,8 +20,8 @@ use super::PeerPlan;
 pub(crate) struct OuterAddresses {
     /// This gateway's.
     pub(crate) own: BTreeSet<IpAddr>,
-    /// Those of others, where their tunnels lead to now.
-    pub(crate) others: BTreeMap<IpAddr, ZoneName>,
+    /// Those of others, where their tunnels lead to now: of a zone's gateway, or of a plain peer.
+    pub(crate) others: BTreeMap<IpAddr, Subject>,
     /// Those of this machine that are no tunnel addresses.
     pub(crate) machine: MachineAddresses,
 }
@@ -36,8 +37,8 @@ pub(crate) struct MachineAddresses {
 /// A net that holds an address outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CoveredAddress {
-    /// Whose net it is.
-    pub(crate) zone: ZoneName,
+    /// Whose net it is: a zone's, or a plain peer's.
+    pub(crate) owner: Subject,
     pub(crate) net: IpNet,
     pub(crate) address: IpAddr,
     pub(crate) of: AddressOwner,
@@ -52,8 +53,8 @@ pub(crate) enum AddressOwner {
     HereTwice,
     /// This machine's, for something else: what is for it ends here.
     Machine,
-    /// Another zone's gateway.
-    Zone(ZoneName),
+    /// Another zone's gateway, or a plain peer.
+    Other(Subject),
 }
 
 impl OuterAddresses {
@@ -63,7 +64,7 @@ impl OuterAddresses {
         for peer in peers {
             for endpoint in &peer.endpoints {
                 if let Endpoint::Address(at) = endpoint {
-                    all.others.entry(at.ip()).or_insert_with(|| peer.id.zone.clone());
+                    all.others.entry(at.ip()).or_insert_with(|| peer.subject());
                 }
             }
         }
@@ -74,11 +75,13 @@ impl OuterAddresses {
     /// Takes from the peers what holds an address of this gateway.
     pub(super) fn take_own(&self, peers: &mut [PeerPlan]) -> Vec<CoveredAddress> {
         let mut covered = Vec::new();
-        for PeerPlan { id, prefixes, tunnel_ips, .. } in peers {
+        for peer in peers {
+            let owner = peer.subject();
+            let PeerPlan { prefixes, tunnel_ips, .. } = peer;
             let mut is_free = |net: &IpNet| {
                 let held = self.own.iter().find(|ip| net.contains(*ip));
                 covered.extend(held.map(|address| CoveredAddress {
-                    zone: id.zone.clone(),
+                    owner: owner.clone(),
                     net: *net,
                     address: *address,
                     of: AddressOwner::Here,
@@ -97,7 +100,7 @@ impl OuterAddresses {
         let granted = granted.iter().filter(|ip| outside.contains(ip));
         let all: BTreeSet<_> = granted.chain(left_out).collect();
         let told = all.into_iter().map(|address| CoveredAddress {
-            zone: zone.clone(),
+            owner: Subject::Zone(zone.clone()),
             net: IpNet::from(*address),
             address: *address,
             of: AddressOwner::HereTwice,
@@ -110,29 +113,29 @@ impl OuterAddresses {
         let kept = self.machine.outside.iter().filter(|ip| !self.own.contains(ip));
         let of_address = |ip: &IpAddr| {
             let holds = |peer: &PeerPlan| peer.allowed_ips().find(|net| net.contains(ip));
-            peers.iter().find_map(|peer| Some((peer.id.zone.clone(), holds(peer)?)))
+            peers.iter().find_map(|peer| Some((peer.subject(), holds(peer)?)))
         };
         let kept = kept.filter_map(|ip| {
-            let (zone, net) = of_address(ip)?;
-            Some(CoveredAddress { zone, net, address: *ip, of: AddressOwner::Machine })
+            let (owner, net) = of_address(ip)?;
+            Some(CoveredAddress { owner, net, address: *ip, of: AddressOwner::Machine })
         });
         kept.collect()
     }
 
     /// Which addresses of others lie in what is routed to the peers.
     pub(super) fn covered_by(&self, peers: &[PeerPlan]) -> Vec<CoveredAddress> {
-        let of_net = |zone: &ZoneName, net: IpNet| {
+        let of_net = |owner: Subject, net: IpNet| {
             let held = self.others.iter().filter(move |(ip, _)| net.contains(*ip));
-            let zone = zone.clone();
             held.map(move |(address, of)| CoveredAddress {
-                zone: zone.clone(),
+                owner: owner.clone(),
                 net,
                 address: *address,
-                of: AddressOwner::Zone(of.clone()),
+                of: AddressOwner::Other(of.clone()),
             })
             .collect::<Vec<_>>()
         };
-        let nets = peers.iter().flat_map(|peer| peer.allowed_ips().map(|net| (&peer.id.zone, net)));
-        nets.flat_map(|(zone, net)| of_net(zone, net)).collect()
+        let nets =
+            peers.iter().flat_map(|peer| peer.allowed_ips().map(move |net| (peer.subject(), net)));
+        nets.flat_map(|(owner, net)| of_net(owner, net)).collect()
     }
 }

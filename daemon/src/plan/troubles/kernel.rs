@@ -7,7 +7,7 @@ use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 use zonemesh_core::kernel::{GuardState, KernelState};
 use zonemesh_core::prefix;
 
-use crate::plan::MeshPlan;
+use crate::plan::{MeshPlan, PeerPlan};
 
 /// Local networks inside other zones', routes of others to them, and a packet filter that cannot be.
 pub(crate) fn of_kernel(plan: &MeshPlan, seen: &KernelState) -> Vec<Finding> {
@@ -23,7 +23,7 @@ pub(crate) fn of_kernel(plan: &MeshPlan, seen: &KernelState) -> Vec<Finding> {
     found
 }
 
-/// One finding for each zone that has such a network, with all of them.
+/// One finding for each zone, or plain peer, that has such a network, with all of them.
 fn by_zone(
     plan: &MeshPlan,
     code: Code,
@@ -34,10 +34,10 @@ fn by_zone(
         let is_owner = |owned: IpNet| prefix::overlaps(&owned, &net);
         let owners = plan.peers.iter().filter(|peer| peer.allowed_ips().any(is_owner));
         // A zone with several gateways is one owner.
-        let owners: BTreeSet<_> = owners.map(|peer| &peer.id.zone).collect();
-        for zone in owners {
-            let none = || Finding::new(code, Subject::Zone(zone.clone()));
-            let finding = found.entry(zone).or_insert_with(none);
+        let owners: BTreeSet<_> = owners.map(PeerPlan::subject).collect();
+        for owner in owners {
+            let none = || Finding::new(code, owner.clone());
+            let finding = found.entry(owner.clone()).or_insert_with(none);
             finding.evidence.extend([Evidence::Prefix(net), Evidence::Found(way.clone())]);
         }
     }
@@ -52,7 +52,6 @@ mod tests {
     use zonemesh_core::key::WireGuardPublicKey;
 
     use super::*;
-    use crate::plan::PeerPlan;
     use crate::plan::peers::GatewayRole;
 
     fn madrid() -> MeshPlan {
@@ -69,6 +68,7 @@ mod tests {
             registry_port: 51_821,
             is_neighbour: true,
             keeps_alive: true,
+            plain: None,
         };
         MeshPlan { peers: vec![peer], ..MeshPlan::default() }
     }

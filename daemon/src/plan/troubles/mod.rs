@@ -25,7 +25,7 @@ use zonemesh_core::registry::{FoundSuperLink, Registry, SignedRevocation, Standi
 
 use crate::plan::MeshPlan;
 use crate::plan::announcement::{Beyond, bounds};
-use crate::plan::peers::{AddressOwner, CoveredAddress, TakenKey};
+use crate::plan::peers::{AddressOwner, CoveredAddress, RefusedShare, TakenKey};
 
 pub(crate) use companions::{CompanionSight, of_companions};
 pub(crate) use configuration::of_configuration;
@@ -106,6 +106,7 @@ pub(crate) fn of_plan(plan: &MeshPlan, seen: &KernelState) -> Vec<Finding> {
             None => found.push(Finding::new(Code::WireGuardKeyTaken, subject).with(reason)),
         }
     }
+    found.extend(of_refused(&plan.refused));
     // What lies in a network of this machine is told as that, and so is what its own table keeps.
     let local = seen.local.iter().map(|local| &local.net);
     let nets: Vec<_> = local.chain(seen.kept.keys()).chain(seen.foreign.keys()).collect();
@@ -116,12 +117,22 @@ pub(crate) fn of_plan(plan: &MeshPlan, seen: &KernelState) -> Vec<Finding> {
     found
 }
 
+/// What plain peers do not get: one finding for each, with all of it.
+fn of_refused(refused: &[RefusedShare]) -> Vec<Finding> {
+    let of = |refused: &[RefusedShare]| {
+        let subject = refused.first().map(|one| Subject::Gateway(one.peer.clone()))?;
+        let reasons = refused.iter().map(|one| Evidence::Reason(one.what.to_string()));
+        Some(reasons.fold(Finding::new(Code::WireGuardPeerRefused, subject), Finding::with))
+    };
+    refused.chunk_by(|one, next| one.peer == next.peer).filter_map(of).collect()
+}
+
 /// What holds an address outside: one finding for each zone that has such a network, with the
 /// first.
 fn of_covered<'a>(covered: impl Iterator<Item = &'a CoveredAddress>) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
-    for CoveredAddress { zone, net, address, of } in covered {
-        let subject = Subject::Zone(zone.clone());
+    for CoveredAddress { owner, net, address, of } in covered {
+        let subject = owner.clone();
         if found.iter().any(|finding| finding.subject == subject) {
             continue;
         }
@@ -133,8 +144,11 @@ fn of_covered<'a>(covered: impl Iterator<Item = &'a CoveredAddress>) -> Vec<Find
                 "which this gateway has outside: it is no tunnel address here".to_owned()
             }
             AddressOwner::Machine => "which this machine has: what is for it stays here".to_owned(),
-            AddressOwner::Zone(of) => {
+            AddressOwner::Other(Subject::Zone(of)) => {
                 format!("which zone {of}'s gateway has outside: its tunnel goes around")
+            }
+            AddressOwner::Other(of) => {
+                format!("which {of} has outside: its tunnel goes around")
             }
         };
         let about = Finding::new(Code::OuterAddressCovered, subject).with(Evidence::Prefix(*net));

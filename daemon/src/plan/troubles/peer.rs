@@ -27,6 +27,8 @@ pub(crate) struct PeerSight {
     pub(crate) subject: Subject,
     /// True if nobody keeps the tunnel up while it is not used.
     pub(crate) rests: bool,
+    /// True of a plain WireGuard peer that nobody has an endpoint of: it comes when it likes.
+    pub(crate) calls: bool,
     pub(crate) state: PathState,
     pub(crate) reason: Option<PathReason>,
     /// How long it has been in this state.
@@ -120,6 +122,7 @@ pub(crate) fn of_peer(peer: &PeerSight) -> Vec<Finding> {
         PathState::Down | PathState::Never if peer.rests && peer.unanswered == 0 => {}
         PathState::Down | PathState::Never if peer.endpoint.is_none() && peer.is_unresolved => {}
         PathState::Down | PathState::Never if peer.is_link_down => {}
+        PathState::Down | PathState::Never if peer.calls => found.push(away(peer)),
         PathState::Down | PathState::Never => found.push(silent(peer)),
         // One that is started again at once is missed by nobody, and is not up meanwhile.
         PathState::Stopped if peer.in_state_for < STOPPED => {
@@ -180,6 +183,15 @@ fn lossy(peer: &PeerSight) -> Finding {
 fn fell_silent(peer: &PeerSight) -> bool {
     let silence = |reason| matches!(reason, PathReason::Silence { .. } | PathReason::Handshakes(_));
     peer.state == PathState::Down && peer.reason.is_some_and(silence)
+}
+
+/// Of a peer that calls, and is not there now.
+fn away(peer: &PeerSight) -> Finding {
+    let away = about(peer, Code::NoEndpoint).severity(Severity::Note);
+    away.fix(
+        "nothing to do where it comes and goes; else give it this gateway's {gateway.endpoints}, or \
+         write its `endpoint` into its [[wireguard_peer]] section",
+    )
 }
 
 /// Of a tunnel that should be up and is not.

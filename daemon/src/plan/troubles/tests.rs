@@ -11,6 +11,7 @@ fn paris() -> PeerSight {
     PeerSight {
         subject: Subject::Zone("paris".parse().unwrap()),
         rests: false,
+        calls: false,
         state: PathState::Up,
         reason: None,
         in_state_for: Duration::from_secs(60),
@@ -49,6 +50,26 @@ fn of_several_gateways_each_has_findings_of_its_own() {
     let second = PeerSight { subject, state: PathState::Never, unanswered: 4, ..paris() };
     let line = "N206 paris/paris-gw2: 4 handshake initiations unanswered (198.51.100.7:51820)";
     says(&second, &[line]);
+}
+
+#[test]
+fn a_plain_peer_that_calls_and_is_away_is_a_note_and_one_that_is_called_is_down() {
+    let id = zonemesh_core::gateway::GatewayId::wireguard_peer("office".parse().unwrap());
+    let stream = StreamSight::default();
+    let subject = Subject::Gateway(id);
+    let up = PeerSight { subject, stream, lanes: Vec::new(), clock_offset_ms: None, ..paris() };
+    says(&up, &[]);
+    let away = PeerSight { state: PathState::Never, endpoint: None, calls: true, ..up.clone() };
+    let line = "N207 office/wireguard_peer: no endpoint is known, and it has not called";
+    says(&away, &[line]);
+    assert_eq!(of_peer(&away)[0].severity, Severity::Note);
+    let silent = PeerSight { state: PathState::Down, unanswered: 4, ..up.clone() };
+    let line =
+        "N206 office/wireguard_peer: 4 handshake initiations unanswered (198.51.100.7:51820)";
+    says(&silent, &[line]);
+    assert_eq!(of_peer(&silent)[0].severity, Severity::Down);
+    // Without a keepalive there is a session only while there is something to carry.
+    says(&PeerSight { unanswered: 0, rests: true, ..silent }, &[]);
 }
 
 #[test]

@@ -8,14 +8,17 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 use zonemesh_api::serve::{self, Door, Incoming};
 use zonemesh_api::v1::join_server::{Join, JoinServer};
 use zonemesh_api::v1::{RedeemReply, RedeemRequest, StandingReply, StandingRequest};
 use zonemesh_api::wire::standing::{asked_key, standing_reply};
+use zonemesh_config::Config;
 use zonemesh_core::finding::{Code, Subject};
 use zonemesh_core::invitation::Redemption;
 use zonemesh_core::keepalive::Keepalive;
+use zonemesh_core::prefix;
 
 use super::listen::ListenAt;
 use crate::administration::Administration;
@@ -42,7 +45,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let mut listening = administration.listening.subscribe();
     listening.wait_for(|state| *state != Listening::Off).await?;
-    let door = Arc::new(JoinDoor::new(refusals.clone()));
+    let door = Arc::new(JoinDoor::new(administration.changes(), refusals.clone()));
     let service = Arc::new(JoinService {
         administration: administration.clone(),
         each: RateLimiter::new(EACH),
@@ -95,27 +98,38 @@ async fn serve_at(
     Ok(())
 }
 
-/// Counts callers by their [`network`].
-struct JoinDoor(ConnectionLimiter);
+/// Counts callers by their [`network`]. Who comes through the tunnel of a plain WireGuard peer is let
+/// in nowhere: it is no member, and becomes none from there.
+struct JoinDoor {
+    config: watch::Receiver<Arc<Config>>,
+    outside: ConnectionLimiter,
+}
 
 impl JoinDoor {
-    fn new(refusals: Arc<RefusedCalls>) -> Self {
-        Self(ConnectionLimiter {
+    fn new(config: watch::Receiver<Arc<Config>>, refusals: Arc<RefusedCalls>) -> Self {
+        let outside = ConnectionLimiter {
             rate: RateLimiter::new(NEW_CONNECTIONS),
             slots: Slots::new(CONNECTIONS.0, CONNECTIONS.1),
             refusals,
             counted_as: LimitedCall::JoinConnections,
-        })
+        };
+        Self { config, outside }
     }
 }
 
 impl Door for JoinDoor {
     fn enter(&self, caller: IpAddr) -> Option<Box<dyn Send>> {
-        self.0.enter(network(caller))
+        let inner = caller.to_canonical();
+        let config = self.config.borrow().clone();
+        if config.wireguard_peers.iter().any(|peer| prefix::contains(&peer.allowed_ips, &inner)) {
+            self.outside.refusals.count(LimitedCall::PlainPeerConnections, &inner);
+            return None;
+        }
+        self.outside.enter(network(caller))
     }
 
     fn ended(&self, caller: IpAddr) {
-        self.0.ended(network(caller));
+        self.outside.ended(network(caller));
     }
 }
 

@@ -22,12 +22,12 @@ use crate::administration::join::{Asking, Attempt, JoinProgress};
 use crate::administration::opened::OpenedState;
 use crate::administration::{InvitationRequest, Refusal};
 use crate::facts::disk::writer;
-use crate::facts::in_force::ConfigInForce;
+use crate::facts::in_force::{ConfigInForce, PresharedKeys};
 use crate::facts::ledger::now;
 use crate::plan::{PeerPlan, peers::GatewayRole};
 
 fn places(callers: impl Iterator<Item = IpAddr>) -> usize {
-    let door = JoinDoor::new(Arc::default());
+    let door = JoinDoor::new(ConfigInForce::smallest().changes(), Arc::default());
     let held: Vec<_> = callers.filter_map(|caller| door.enter(caller)).collect();
     held.len()
 }
@@ -43,6 +43,28 @@ fn all_addresses_of_one_network_have_the_places_of_one_caller() {
     assert_eq!(places(v4), 2 * CONNECTIONS.0);
     let mapped = (0..20).map(|n| format!("::ffff:192.0.2.{}", n / 10).parse().unwrap());
     assert_eq!(places(mapped), 2 * CONNECTIONS.0);
+}
+
+#[test]
+fn who_comes_from_a_plain_wireguard_peer_is_let_in_nowhere_and_counted() {
+    let text = "[zone]\nname = \"berlin\"\nprefixes = [\"10.10.10.0/24\"]\n[[wireguard_peer]]\n\
+                name = \"office\"\npublic_key = \"xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=\"\n\
+                allowed_ips = [\"10.10.20.0/24\", \"fd00:20::/64\"]\n";
+    let config = ConfigInForce::of(zonemesh_config::Config::parse(text, "test").unwrap());
+    let refusals = Arc::new(RefusedCalls::default());
+    let door = JoinDoor::new(config.changes(), refusals.clone());
+    let enters = |caller: &str| door.enter(caller.parse().unwrap()).is_some();
+    for inside in ["10.10.20.7", "::ffff:10.10.20.7", "fd00:20::7"] {
+        assert!(!enters(inside), "{inside}");
+    }
+    assert!(enters("203.0.113.7") && enters("2001:db8::7"));
+    assert_eq!(refusals.counters(), [("plain_peer_connections", 3)]);
+    config.put(
+        Arc::clone(&ConfigInForce::smallest().now()),
+        (*config.now()).clone(),
+        PresharedKeys::default(),
+    );
+    assert!(enters("10.10.20.7"), "the section has gone");
 }
 
 #[test]
@@ -305,6 +327,7 @@ async fn a_zone_that_is_out_asks_at_the_join_port_and_is_told() {
         registry_port: 51_821,
         is_neighbour: true,
         keeps_alive: true,
+        plain: None,
     };
     let asking = async {
         let mut on = berlin.administration.listening.subscribe();

@@ -293,7 +293,7 @@ mod tests {
         assert!(ask().is_ok());
         let mut fewer = Config::clone(&config.now());
         fewer.local_api.as_mut().unwrap().tokens.pop();
-        config.put(fewer.clone().into(), fewer, PresharedKeys::new());
+        config.put(fewer.clone().into(), fewer, PresharedKeys::default());
         assert_eq!(ask(), Err(Denied::UnknownToken));
     }
 

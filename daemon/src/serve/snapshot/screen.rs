@@ -15,7 +15,7 @@ pub(super) fn shown<'a>(
     at_most: usize,
 ) -> Vec<&'a PeerPlan> {
     let peers: Vec<_> = peers.collect();
-    let mut zones: Vec<_> = peers.chunk_by(|(a, _), (b, _)| a.id.zone == b.id.zone).collect();
+    let mut zones: Vec<_> = peers.chunk_by(|(a, _), (b, _)| a.is_beside(b)).collect();
     if peers.len() > at_most {
         zones.sort_by_key(|zone| Reverse(zone.iter().map(|(_, state)| need(*state)).max()));
         let mut room = at_most;
@@ -24,7 +24,7 @@ pub(super) fn shown<'a>(
             room = room.saturating_sub(zone.len());
             fits
         });
-        zones.sort_by_key(|zone| zone.first().map(|(plan, _)| &plan.id.zone));
+        zones.sort_by_key(|zone| zone.first().map(|(plan, _)| (plan.is_plain(), &plan.id.zone)));
     }
     zones.into_iter().flatten().map(|(plan, _)| *plan).collect()
 }
@@ -60,6 +60,7 @@ mod tests {
             registry_port: 51821,
             is_neighbour: true,
             keeps_alive: true,
+            plain: None,
         }
     }
 

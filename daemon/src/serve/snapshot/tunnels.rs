@@ -49,7 +49,7 @@ pub(crate) struct PeerSnapshot<'a> {
 
 /// What findings about these gateways of a zone may be about.
 fn subjects(plans: &[PeerPlan]) -> Vec<Subject> {
-    let zone = plans.first().map(|plan| Subject::Zone(plan.id.zone.clone()));
+    let zone = plans.first().map(PeerPlan::subject);
     zone.into_iter().chain(plans.iter().map(|plan| Subject::Gateway(plan.id.clone()))).collect()
 }
 

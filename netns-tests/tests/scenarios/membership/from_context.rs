@@ -19,6 +19,7 @@ use zonemesh_lab::wait::{Look, until};
 use zonemesh_standin::{ONEGATE_VM, OneGateFault, base64_word};
 
 use super::gateway_vm::GatewayVm;
+use crate::tunnel::plain_wireguard_peer;
 
 const ZONES: [ZonePlan<'_>; 2] =
     [ZonePlan { name: "berlin", vms: &["client"] }, ZonePlan { name: "madrid", vms: &["worker"] }];
@@ -119,4 +120,55 @@ fn a_vm_made_anew_is_told_what_to_do(lab: &Lab, madrid: &mut GatewayVm) -> Resul
     ensure!(report["ready"] == false && report["missing"].to_string().contains("used"), "{report}");
     ensure!(madrid.told("READY").is_none(), "{report}");
     Ok(())
+}
+
+/// A plain WireGuard peer from five values, with its secret in a file; and its end when they are emptied.
+#[test]
+fn a_plain_wireguard_peer_comes_with_its_keys_and_goes_without_them() -> Result<()> {
+    let mut lab = Lab::new(&plain_wireguard_peer::ZONES)?;
+    let folder = init(&lab)?;
+    let key_file = lab.folder().join("office.key");
+    let keys = lab.zone("office")?.gateway.run(&[
+        "sh",
+        "-ec",
+        "umask 077; wg genkey >\"$1\"; wg pubkey <\"$1\"",
+        "sh",
+        &key_file.display().to_string(),
+    ])?;
+    let mut berlin = GatewayVm::new(&lab, lab.zone("berlin")?)?;
+    berlin.take(&folder.join("berlin/context"))?;
+    let office = lab.zone("office")?;
+    let allowed = format!("{}, {}/32", office.prefix(), office.tunnel_address);
+    let endpoint = format!("{}:51820", office.wan_address);
+    let values = [
+        ("ONEAPP_WG_PEER_PUBLIC_KEY", keys.trim()),
+        ("ONEAPP_WG_PEER_ALLOWED_IPS", &allowed),
+        ("ONEAPP_WG_PEER_ENDPOINT", &endpoint),
+        ("ONEAPP_WG_PEER_PRESHARED_KEY", plain_wireguard_peer::SECRET),
+        ("ONEAPP_WG_PEER_PERSISTENT_KEEPALIVE", "5"),
+    ];
+    for (key, value) in values {
+        berlin.set(key, value);
+    }
+    berlin.boot(&lab)?;
+    let secret = berlin.toml().with_file_name("wg-peer.psk");
+    ensure!(text(&secret)?.trim() == plain_wireguard_peer::SECRET);
+    ensure!(!text(&berlin.toml())?.contains(plain_wireguard_peer::SECRET), "a secret in the file");
+    let status = berlin.ask(&["status"])?;
+    let own = status["tunnel"]["public_key"].as_str().unwrap_or_default().to_owned();
+    let _router = plain_wireguard_peer::router(&lab, &key_file, &own)?;
+    let desk = office.vm("desk")?.address.into();
+    plain_wireguard_peer::reaches(&lab.zone("berlin")?.vm("vm")?.namespace, desk)?;
+    let peers = berlin.ask(&["peers"])?;
+    ensure!(peers["peers"][0]["gateway"] == "wireguard_peer", "{peers}");
+    for (key, _) in values {
+        berlin.set(key, "");
+    }
+    berlin.boot(&lab)?;
+    let peers = berlin.ask(&["peers"])?;
+    ensure!(peers["peers"].as_array().is_some_and(Vec::is_empty), "{peers}");
+    ensure!(!secret.exists(), "the secret stays behind");
+    let routes = lab.zone("berlin")?.gateway.ip(&["route", "show", "table", "all"])?;
+    ensure!(!routes.contains(&office.prefix()), "{routes}");
+    lab.succeeded()
 }

@@ -16,6 +16,7 @@ mod one_way;
 mod outer_addresses;
 mod path_liveness;
 mod path_mtu;
+pub(crate) mod plain_wireguard_peer;
 mod refused_sends;
 mod routes_of_others;
 mod stale_translation;

@@ -11,6 +11,7 @@ use super::*;
 
 mod leaving;
 mod outside;
+mod plain;
 
 const OWN_OUTER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 const NOW: UnixMillis = UnixMillis(1_000);

@@ -36,7 +36,10 @@ fn a_prefix_that_holds_another_gateways_outer_address_does_not_catch_its_tunnel(
     let told: Vec<_> = plan.covered.iter().map(|one| (one.address, one.of.clone())).collect();
     assert_eq!(
         told,
-        [2, 3].map(|zone| (IpAddr::from([198, 51, 100, zone]), AddressOwner::Zone(name(zone))))
+        [2, 3].map(|zone| (
+            IpAddr::from([198, 51, 100, zone]),
+            AddressOwner::Other(Subject::Zone(name(zone)))
+        ))
     );
     assert!(plan.clone().closed().barred().contains(&net("198.51.100.0/24")));
 }
@@ -50,8 +53,8 @@ fn a_net_that_holds_an_own_outer_address_is_not_routed_here_and_its_others_are()
     assert!(plan.barred().contains(&net("192.0.2.0/28")), "nothing leaves in the clear");
     let [covered] = &plan.covered[..] else { panic!("{:?}", plan.covered) };
     assert_eq!(
-        (&covered.zone, covered.address, &covered.of),
-        (&name(3), OWN_OUTER, &AddressOwner::Here)
+        (&covered.owner, covered.address, &covered.of),
+        (&Subject::Zone(name(3)), OWN_OUTER, &AddressOwner::Here)
     );
 }
 
@@ -59,7 +62,7 @@ fn a_net_that_holds_an_own_outer_address_is_not_routed_here_and_its_others_are()
 fn where_a_tunnel_leads_to_now_counts_as_well() {
     let (registry, config) = granted("203.0.113.0/24");
     let roamed: IpAddr = "203.0.113.77".parse().unwrap();
-    let others = BTreeMap::from([(roamed, name(2))]);
+    let others = BTreeMap::from([(roamed, Subject::Zone(name(2)))]);
     let outer = &OuterAddresses { others, ..OuterAddresses::default() };
     let (registry, config, hints) = (&registry, &config, &BTreeMap::new());
     let (own_keys, most_lanes, is_gone) = (&[key(1)][..], 8, false);

@@ -13,8 +13,6 @@ use zonemesh_core::finding::Code;
 
 /// Where `zonemesh-gateway run` writes it.
 const USUAL: &str = "/run/zonemesh-gateway/status.json";
-/// The same elsewhere, as its `--status` says.
-const ELSEWHERE: &str = "ZONEMESH_GATEWAY_STATUS";
 /// More than this it never writes.
 const MOST: u64 = 64 << 10;
 
@@ -38,7 +36,9 @@ pub(crate) fn beside(findings: &mut [FindingView]) {
 }
 
 fn read() -> Option<ReportedSteps> {
-    let path = std::env::var_os(ELSEWHERE).map_or_else(|| USUAL.into(), PathBuf::from);
+    // Elsewhere, as its `--status` says.
+    let path = std::env::var_os("ZONEMESH_GATEWAY_STATUS");
+    let path = path.map_or_else(|| USUAL.into(), PathBuf::from);
     let mut text = Vec::new();
     // A pipe in its place is not waited for.
     if !std::fs::metadata(&path).ok()?.is_file() {

@@ -334,6 +334,8 @@ impl GatewaySession {
                     }
                 }
             }
+            // Nobody here sets routes.
+            Some(Said::Networks(_)) => {}
             // Of a later release.
             None => {}
         }

@@ -373,6 +373,9 @@ codes! {
     ControlRefused "F516" Degraded "SuperNodes cannot be registered"
         "this SuperLink cannot be told or asked which SuperNodes take part: {reason}"
         "who takes part already goes on; `flwr supernode list` and Flower's log in {vm:state_dir}/log say more";
+    RouteNotSet "F525" Degraded "a VM's route to another zone is not set"
+        "{reason}"
+        "in this VM: `ip route`; remove the route that leads elsewhere, or give the network's ROUTES by CONTEXT";
 }
 
 impl Code {

@@ -34,10 +34,21 @@ say "building $release ($commit) into $folder (some minutes, once)"
 rm -rf "$folder"
 mkdir -p "$folder/source"
 git archive "$commit" | tar -x -C "$folder/source"
-# As the daemons under test are built, but nobody debugs or edits these.
+# What others have written is built already where the programs under test are: Cargo takes of it what
+# is the same. Copies, so that nothing there is touched, and none of our own crates.
+built=$1/debug
+if [ -d "$built/.fingerprint" ]; then
+    mkdir -p "$folder/build/debug/deps"
+    cp -a "$built/.fingerprint" "$built/build" "$folder/build/debug/"
+    find "$built/deps" -maxdepth 1 -type f ! -name 'libzonemesh*' ! -name 'libnetns*' \
+        \( -name '*.rlib' -o -name '*.rmeta' -o -name '*.so' \) \
+        -exec cp -a -t "$folder/build/debug/deps" {} +
+fi
+# As the daemons under test are built, but nobody debugs or edits these. --workspace, and --examples, of
+# which there are none: Cargo unifies features over what it is asked for, and so they are the same.
 CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=false CARGO_TARGET_DIR=$folder/build \
     "${CARGO:-cargo}" build --quiet --locked --manifest-path "$folder/source/Cargo.toml" \
-    "${programs[@]/#/--package=}" --bins
+    --workspace "${programs[@]/#/--bin=}" --examples
 for program in "${programs[@]}"; do
     mv "$folder/build/debug/$program" "$folder/"
 done

@@ -10,7 +10,7 @@
 #     package  cargo-deb, with cargo install; lintian
 #     systemd  systemd-nspawn, debootstrap, and a Debian 12 to boot, beside what `kernel` leaves
 #     flowers  Python environments with each Flower that is run here (configs/flower/
-#              requirements-VERSION.txt) under ${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh
+#              requirements-VERSION.txt) where flower_cache.sh says
 #     flower   the one of the demo
 #     images   what the images' install script asks apt and pip for: a repository of Debian's
 #              packages, and the wheels of Flower, beside what `systemd` leaves
@@ -20,6 +20,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 requirements=$here/../configs/flower
+flowers=$("$here/flower_cache.sh")
 PATH=$PATH:/usr/sbin:/sbin
 
 say() { printf 'setup: %s\n' "$*"; }
@@ -112,25 +113,53 @@ install_fuzzer() {
     cargo install --locked cargo-fuzz
 }
 
+# A command as who will run Flower in the lab: of root's tests a user that owns nothing, as on the images.
+as_flower() {
+    if [ "$(id -u)" = 0 ]; then
+        # setpriv itself would look the program up with root's rights.
+        setpriv --reuid nobody --regid "$(id -g nobody)" --clear-groups env "$@"
+    else
+        "$@"
+    fi
+}
+
+# A Python that is new enough, and that who runs Flower may run: one below /root is root's alone.
+python_for_flower() {
+    local python found
+    for python in python3 /usr/bin/python3; do
+        found=$(command -v "$python") || continue
+        # Not the shim of a version manager, but what it starts.
+        found=$("$found" -c 'import sys; print(sys.executable)') || continue
+        if (cd / && as_flower "$found" -c \
+            'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))') 2>/dev/null; then
+            printf '%s\n' "$found"
+            return
+        fi
+    done
+    fail "flower: no Python 3.11 or newer that every user may run -> install Debian's python3 and python3-venv"
+}
+
 # install_flower VERSION
 install_flower() {
-    local version=$1 folder=${XDG_CACHE_HOME:-$HOME/.cache}/zonemesh/flower-$1
-    local file=$requirements/requirements-$1.txt wanted
+    local version=$1 folder=$flowers/flower-$1
+    local file=$requirements/requirements-$1.txt wanted python
     wanted=$(sha256sum "$file" | cut -d ' ' -f 1)
     if [ "$(cat "$folder/stamp" 2>/dev/null)" = "$wanted" ]; then
         say "flower: $version in $folder"
         return
     fi
-    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-        fail "flower: $(python3 --version) is too old -> install Python 3.11 or newer"
+    python=$(python_for_flower)
     say "flower: installing $version into $folder (a minute)"
     rm -rf "$folder"
+    # Whatever files are for whoever installs this: Flower's user reads these.
+    umask 022
     mkdir -p "$(dirname "$folder")"
-    python3 -m venv "$folder"
+    "$python" -m venv "$folder"
     "$folder/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$file"
     # Compiled once here: a SuperNode starts in seconds also where this folder is read-only.
     "$folder/bin/python" -m compileall -q "$folder/lib" >/dev/null || true
-    "$folder/bin/python" -c 'import sys, flwr; assert flwr.__version__ == sys.argv[1]' "$version"
+    (cd / && as_flower "$folder/bin/python" -c \
+        'import sys, flwr; assert flwr.__version__ == sys.argv[1]' "$version")
     printf '%s\n' "$wanted" >"$folder/stamp"
 }
 

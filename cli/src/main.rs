@@ -12,6 +12,7 @@ mod failure;
 mod keys;
 mod output;
 mod quantity;
+mod regular_file;
 mod secret_file;
 mod state;
 mod table;

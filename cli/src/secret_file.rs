@@ -5,12 +5,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
 use crate::failure::{CommandFailure, Exit, OrFail as _};
+use crate::regular_file;
 
 /// A key file has 45 bytes; more than this was named by mistake.
 const KEY_FILE_MAX: u64 = 4096;
@@ -86,8 +87,7 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<String>, CommandFailure> {
 /// Reads a text file, `most` bytes of it.
 pub(crate) fn read_up_to(path: &Path, most: u64) -> Result<Zeroizing<String>, CommandFailure> {
     let mut text = Zeroizing::new(String::new());
-    let opened = File::open(path);
-    let read = opened.and_then(|file| file.take(most).read_to_string(&mut text));
+    let read = regular_file::open(path).and_then(|file| file.take(most).read_to_string(&mut text));
     read.or_exit(Exit::Configuration, || format!("cannot read {}", path.display()))?;
     Ok(text)
 }
@@ -106,22 +106,15 @@ pub(crate) fn read_regular(path: &Path) -> Result<Zeroizing<String>, UnusableKey
     let why = |error: io::Error| match error.kind() {
         io::ErrorKind::PermissionDenied => UnusableKey::Denied,
         io::ErrorKind::InvalidData => UnusableKey::Unfit("holds no key: it is no text".to_owned()),
+        io::ErrorKind::InvalidInput => {
+            let said = error.to_string();
+            UnusableKey::Unfit(said.strip_prefix("it ").unwrap_or(&said).to_owned())
+        }
         _ => UnusableKey::Unfit(format!("cannot be read: {error}")),
     };
-    let kind = std::fs::metadata(path).map_err(why)?.file_type();
-    let what = match kind {
-        _ if kind.is_file() => None,
-        _ if kind.is_dir() => Some("is a folder"),
-        _ if kind.is_fifo() => Some("is a pipe"),
-        _ => Some("is a device or a socket"),
-    };
-    if let Some(what) = what {
-        return Err(UnusableKey::Unfit(format!("{what}, and no file")));
-    }
-    // A pipe may have come in its place since.
-    let opened = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path);
     let mut text = Zeroizing::new(String::new());
-    let read = opened.and_then(|file| file.take(KEY_FILE_MAX).read_to_string(&mut text));
+    let read =
+        regular_file::open(path).and_then(|file| file.take(KEY_FILE_MAX).read_to_string(&mut text));
     read.map(|_length| text).map_err(why)
 }
 

@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use zonemesh_lab::binaries;
 use zonemesh_oneflow::SHIPPED;
 
-const GIVEN: [(&str, &str); 6] = [
+const GIVEN: [(&str, &str); 7] = [
     ("gateway", "12"),
     ("superlink", "13"),
+    ("superlink_gateway", "15"),
     ("supernode", "14"),
     ("zone_network", "0"),
     ("public_network", "1"),
@@ -69,7 +70,10 @@ fn every_template_of_the_folder_is_in_the_program_and_valid_once_it_is_rendered(
         let of_it = template["roles"].as_array().unwrap().iter();
         roles.extend(of_it.map(|role| role["name"].as_str().unwrap().to_owned()));
     }
-    assert_eq!(roles.into_iter().collect::<Vec<_>>(), ["gateway", "superlink", "supernode"]);
+    assert_eq!(
+        roles.into_iter().collect::<Vec<_>>(),
+        ["gateway", "superlink", "superlink_gateway", "supernode"]
+    );
 }
 
 /// `KEY = VALUE` of a file in OpenNebula's own form, and what stands in brackets in one piece.
@@ -110,11 +114,12 @@ fn every_file_for_opennebula_is_in_its_form_and_the_vms_have_a_queue_for_each_vc
         "security-group",
         "vm-gateway",
         "vm-superlink",
+        "vm-superlink-gateway",
         "vm-supernode",
         "zone-network",
     ];
     assert_eq!(files(".tmpl").into_iter().collect::<Vec<_>>(), expected);
-    for role in ["gateway", "superlink", "supernode"] {
+    for role in ["gateway", "superlink", "superlink-gateway", "supernode"] {
         let vm = attributes(&format!("vm-{role}.tmpl"));
         let queues = format!("VIRTIO_QUEUES = \"{}\"", value(&vm, "VCPU"));
         assert!(value(&vm, "NIC_DEFAULT").contains(&queues), "{vm:?}");

@@ -97,8 +97,8 @@ build {
   }
 
   provisioner "file" {
-    source      = "${var.packages_dir}/${var.package}.deb"
-    destination = "/root/${var.package}.deb"
+    sources     = [for name in var.packages : "${var.packages_dir}/${name}.deb"]
+    destination = "/root/"
   }
 
   provisioner "shell" {
@@ -112,8 +112,8 @@ build {
       "chmod 0755 /etc/one-appliance/service",
       ". /etc/one-appliance/lib/common.sh",
       ". /etc/one-appliance/lib/zonemesh.sh",
-      "zonemesh_install_packages /root/${var.package}.deb",
-      "rm /root/${var.package}.deb",
+      "zonemesh_install_packages /root/zonemesh*.deb",
+      "rm /root/zonemesh*.deb",
       "/etc/one-appliance/service install",
       "sync",
     ]

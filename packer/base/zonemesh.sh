@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the three appliance.sh have in common. Sourced by them, inside one-apps' service script:
+# What the appliance.sh have in common. Sourced by them, inside one-apps' service script:
 # bash, `set -e`, umask 0077, each stage a process of its own, CONTEXT exported to the environment.
 
 ZONEMESH_ETC="${ZONEMESH_ETC:-/etc/zonemesh}"
@@ -124,22 +124,26 @@ zonemesh_token() {
     sed -n 's/^export TOKENTXT="\(.*\)"$/\1/p' "$ZONEMESH_ONE_ENV"
 }
 
-# zonemesh_configure COMPANION COMMAND: settings that the companion refuses never replace good ones.
-# What is not there yet, or cannot be judged now, is the companion's to wait for: it tries for ever. It
-# is the companion, too, that asks OneGate for whatever CONTEXT does not say.
+# zonemesh_configure COMPANION COMMAND...: settings that a companion refuses never replace good ones.
+# Of two in one VM both must take them: one that writes comes last, and is not asked once another has
+# refused. What is not there yet, or cannot be judged now, is the companion's to wait for: it tries for
+# ever. It is the companion, too, that asks OneGate for whatever CONTEXT does not say.
 zonemesh_configure() {
     local file="$ZONEMESH_ETC/context.sh" toml="$ZONEMESH_ETC/zonemesh.toml" before
     before="$(cksum "$toml" 2>/dev/null)" || :
     zonemesh_write_context "$file.new"
-    zonemesh_judge "$1" "$2" --context "$file.new"
-    if [ "$ZONEMESH_VERDICT" = refused ]; then
-        rm -f "$file.new"
-        zonemesh_fail "$1 refuses the CONTEXT of this VM: correct it and reboot"
-        return 1
-    fi
-    if [ "$ZONEMESH_VERDICT" != good ]; then
-        msg info "$1 $2: $ZONEMESH_VERDICT; it is started all the same, and waits"
-    fi
+    while [ "$#" -gt 0 ]; do
+        zonemesh_judge "$1" "$2" --context "$file.new"
+        if [ "$ZONEMESH_VERDICT" = refused ]; then
+            rm -f "$file.new"
+            zonemesh_fail "$1 refuses the CONTEXT of this VM: correct it and reboot"
+            return 1
+        fi
+        if [ "$ZONEMESH_VERDICT" != good ]; then
+            msg info "$1 $2: $ZONEMESH_VERDICT; it is started all the same, and waits"
+        fi
+        shift 2
+    done
     # Said first: a stage that is cut off here restarts too much at the next boot, and never too little.
     if ! cmp -s "$file.new" "$file" || [ "$(cksum "$toml" 2>/dev/null)" != "$before" ]; then
         : >"$file.changed"
@@ -211,6 +215,13 @@ zonemesh_wait() {
 
 # zonemesh_report SECTION KEY=VALUE...: the report that one-apps shows to the administrator.
 zonemesh_report() {
+    : >"$ONE_SERVICE_REPORT"
+    zonemesh_report_more "$@"
+    chmod 0600 "$ONE_SERVICE_REPORT"
+}
+
+# zonemesh_report_more SECTION KEY=VALUE...: one section more.
+zonemesh_report_more() {
     local pair
     {
         printf '[%s]\n' "$1"
@@ -218,6 +229,59 @@ zonemesh_report() {
         for pair in "$@"; do
             printf '%s = %s\n' "${pair%%=*}" "${pair#*=}"
         done
-    } >"$ONE_SERVICE_REPORT"
-    chmod 0600 "$ONE_SERVICE_REPORT"
+    } >>"$ONE_SERVICE_REPORT"
+}
+
+# zonemesh_gateway_runs: that the zone becomes a member, and what OneGate is told, is the companion's:
+# it tries for ever.
+zonemesh_gateway_runs() {
+    zonemesh_wait 120 "the gateway runs" systemctl is-active --quiet zonemeshd.service
+    zonemesh_wait 60 "the gateway's companion runs" systemctl is-active --quiet zonemesh-gateway.service
+}
+
+# Of the report, the gateway's lines.
+# shellcheck disable=SC2034 # read by appliance.sh
+ZONEMESH_GATEWAY_LINES=('status=zonemesh status' 'membership=cat /run/zonemesh-gateway/status.json'
+    "log=journalctl -u 'zonemesh*'")
+
+# zonemesh_superlink_status: what the SuperLink's companion says about itself.
+zonemesh_superlink_status() {
+    printf '%s/status.json\n' "${ONEAPP_ZONEMESH_STATE_DIR:-/var/lib/zonemesh-superlink}"
+}
+
+# zonemesh_superlink_forgets: what the companion says of itself is of its last start.
+zonemesh_superlink_forgets() {
+    zonemesh_goes_on zonemesh-superlink.service || rm -f "$(zonemesh_superlink_status)"
+}
+
+zonemesh_superlink_is_ready() {
+    jq -e '.state == "ready"' "$(zonemesh_superlink_status)" >/dev/null
+}
+
+# zonemesh_superlink_runs: it serves after the gateway has signed. The gateway may come later: then the
+# companion waits for it, and it is the companion that tells OneGate READY.
+zonemesh_superlink_runs() {
+    if zonemesh_until 300 zonemesh_superlink_is_ready 2>/dev/null; then
+        msg info "the SuperLink is ready"
+    else
+        zonemesh_wait 60 "the companion runs" systemctl is-active --quiet zonemesh-superlink.service
+        msg info "the SuperLink is not ready yet: the companion waits, and journalctl -u zonemesh-superlink says for what"
+    fi
+}
+
+# zonemesh_superlink_lines: fills in ZONEMESH_SUPERLINK_LINES, of the report the SuperLink's. The plan
+# is printed as well while the gateway is not there, or has something against this VM.
+zonemesh_superlink_lines() {
+    local plan
+    plan="$(zonemesh-superlink plan --context "$ZONEMESH_ETC/context.sh")" || [ -n "$plan" ] || plan="{}"
+    ZONEMESH_SUPERLINK_LINES=("federation=$ONEAPP_ZONEMESH_FEDERATION"
+        "supernodes=$(zonemesh_superlink_endpoint fleet_port <<<"$plan")"
+        "flwr_run=$(zonemesh_superlink_endpoint control_port <<<"$plan")"
+        'log=journalctl -u zonemesh-superlink')
+}
+
+# zonemesh_superlink_endpoint PORT: ADDRESS:PORT of a plan; which ports there are depends on Flower's
+# version.
+zonemesh_superlink_endpoint() {
+    jq -r --arg port "$1" '.register | if . then "\(.address):\(.[$port])" else "not known yet" end'
 }

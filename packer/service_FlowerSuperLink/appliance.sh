@@ -30,41 +30,14 @@ service_configure() {
     zonemesh_configure zonemesh-superlink plan
 }
 
-# It serves after the gateway has signed. The gateway may come later: then the companion waits for
-# it, and it is the companion that tells OneGate READY.
 service_bootstrap() {
-    # What it says of itself is of its last start.
-    zonemesh_goes_on zonemesh-superlink.service || rm -f "$(superlink_status)"
+    zonemesh_superlink_forgets
     zonemesh_start zonemesh-superlink.service
-    if zonemesh_until 300 superlink_is_ready 2>/dev/null; then
-        msg info "the SuperLink is ready"
-    else
-        zonemesh_wait 60 "the companion runs" systemctl is-active --quiet zonemesh-superlink.service
-        msg info "the SuperLink is not ready yet: the companion waits, and journalctl -u zonemesh-superlink says for what"
-    fi
-    local plan
-    # It is printed as well while the gateway is not there, or has something against this VM.
-    plan="$(zonemesh-superlink plan --context "$ZONEMESH_ETC/context.sh")" || [ -n "$plan" ] || plan="{}"
-    zonemesh_report 'Flower SuperLink' "federation=$ONEAPP_ZONEMESH_FEDERATION" \
-        "supernodes=$(superlink_endpoint fleet_port <<<"$plan")" \
-        "flwr_run=$(superlink_endpoint control_port <<<"$plan")" \
-        'log=journalctl -u zonemesh-superlink'
+    zonemesh_superlink_runs
+    zonemesh_superlink_lines
+    zonemesh_report 'Flower SuperLink' "${ZONEMESH_SUPERLINK_LINES[@]}"
 }
 
 service_cleanup() {
     :
-}
-
-# superlink_status: what the companion says about itself.
-superlink_status() {
-    printf '%s/status.json\n' "${ONEAPP_ZONEMESH_STATE_DIR:-/var/lib/zonemesh-superlink}"
-}
-
-superlink_is_ready() {
-    jq -e '.state == "ready"' "$(superlink_status)" >/dev/null
-}
-
-# superlink_endpoint PORT: ADDRESS:PORT of a plan; which ports there are depends on Flower's version.
-superlink_endpoint() {
-    jq -r --arg port "$1" '.register | if . then "\(.address):\(.[$port])" else "not known yet" end'
 }

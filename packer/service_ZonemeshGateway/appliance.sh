@@ -29,13 +29,10 @@ service_configure() {
     zonemesh_configure zonemesh-gateway configure
 }
 
-# That the zone becomes a member, and what OneGate is told, is the companion's: it tries for ever.
 service_bootstrap() {
     zonemesh_start zonemeshd.service zonemesh-gateway.service
-    zonemesh_wait 120 "the gateway runs" systemctl is-active --quiet zonemeshd.service
-    zonemesh_wait 60 "the companion runs" systemctl is-active --quiet zonemesh-gateway.service
-    zonemesh_report 'Zonemesh gateway' 'status=zonemesh status' \
-        'membership=cat /run/zonemesh-gateway/status.json' "log=journalctl -u 'zonemesh*'"
+    zonemesh_gateway_runs
+    zonemesh_report 'Zonemesh gateway' "${ZONEMESH_GATEWAY_LINES[@]}"
 }
 
 service_cleanup() {

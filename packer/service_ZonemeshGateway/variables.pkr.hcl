@@ -3,10 +3,10 @@ variable "appliance_name" {
   default = "service_ZonemeshGateway"
 }
 
-# The Debian package in the image, from packages_dir: programs, unit, users and folders.
-variable "package" {
-  type    = string
-  default = "zonemesh"
+# The Debian packages in the image, from packages_dir: programs, units, users and folders.
+variable "packages" {
+  type    = list(string)
+  default = ["zonemesh"]
 }
 
 # Virtual size; without one that of the base image. The file system grows with it at each boot.

@@ -24,7 +24,7 @@ pub(crate) enum OneflowVerb {
 #[derive(Debug, Args)]
 pub(crate) struct Render {
     /// One of coordinator, training-site, training-site-without-gateway, elastic-training-site,
-    /// single-site, gateway-only; or the path of a template.
+    /// single-site, superlink-gateway, gateway-only; or the path of a template.
     pub(crate) template: String,
     /// What stands for @NAME@ in the template: an ID of this OpenNebula, or an address. Again for each;
     /// without them it says which there are.

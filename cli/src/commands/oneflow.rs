@@ -4,7 +4,6 @@
 //! Promises: the document lies in a new file for its owner alone, or nothing is written; a secret
 //! goes to standard output only if that was asked for.
 
-use std::fs::File;
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +17,7 @@ use zonemesh_oneflow::{MAX_BYTES, SHIPPED};
 use crate::arguments::{OneflowVerb, Render};
 use crate::failure::{CommandFailure, Exit, OrFail as _};
 use crate::output::Printer;
+use crate::regular_file;
 use crate::secret_file;
 use crate::view::oneflow::{OneflowCheckView, OneflowRenderView, TemplateFileView};
 
@@ -70,7 +70,7 @@ fn bytes(file: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match is_standard(file) {
         true => io::stdin().lock().take(most).read_to_end(&mut bytes)?,
-        false => File::open(file)?.take(most).read_to_end(&mut bytes)?,
+        false => regular_file::open(file)?.take(most).read_to_end(&mut bytes)?,
     };
     Ok(bytes)
 }

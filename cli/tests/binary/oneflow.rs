@@ -13,9 +13,10 @@ use crate::{run, stderr, stdout, zonemesh};
 const TEMPLATES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../oneflow");
 
 /// All that the templates ask of an OpenNebula.
-const GIVEN: [(&str, &str); 6] = [
+const GIVEN: [(&str, &str); 7] = [
     ("gateway", "12"),
     ("superlink", "13"),
+    ("superlink_gateway", "15"),
     ("supernode", "14"),
     ("zone_network", "0"),
     ("public_network", "1"),
@@ -269,6 +270,53 @@ fn a_folder_that_is_none_or_was_changed_is_refused_without_its_secrets() {
 }
 
 #[test]
+fn a_template_that_is_no_file_is_told_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.json");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for (file, said) in [
+        ("pipe.json", "it is a pipe, and no file"),
+        ("./", "it is a folder, and no file"),
+        ("/dev/zero", "it is a device or a socket, and no file"),
+    ] {
+        let checked = in_folder(folder.path(), &["check", file]).output().unwrap();
+        assert_eq!(checked.status.code(), Some(7), "{file}: {}", stderr(&checked));
+        assert!(stdout(&checked).contains(said), "{file}: {}", stdout(&checked));
+        let made = in_folder(folder.path(), &["render", file]).output().unwrap();
+        assert_eq!(made.status.code(), Some(7), "{file}: {}", stderr(&made));
+        assert!(stderr(&made).contains(said), "{file}: {}", stderr(&made));
+    }
+    // Standard input is asked for by name.
+    let mut piped = in_folder(folder.path(), &["check", "-"]);
+    piped.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut piped = piped.spawn().unwrap();
+    std::io::Write::write_all(&mut piped.stdin.take().unwrap(), b"{}").unwrap();
+    let checked = piped.wait_with_output().unwrap();
+    assert!(stdout(&checked).contains("standard input"), "{}", stdout(&checked));
+}
+
+#[test]
+fn a_megabyte_in_one_line_is_checked_in_seconds_and_told_in_a_few_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("long.json");
+    let long = "\u{20ac}".repeat(1 << 18);
+    let many = |item: &str| item.repeat((1 << 20) / item.len() - 200);
+    for (text, most) in [
+        (format!("{{\"name\":\"a\",\"roles\":[{}0]}}", many("1,")), usize::MAX),
+        (format!("{{\"name\":\"a\",\"x\":[{}0]}}", many("{\"a\":1},")), usize::MAX),
+        (format!("{{\"name\":\"{long}\",\"roles\":\"{long}\"}}"), 6000),
+        (format!("{{\"name\":1,\"{long}\":1,\"{long}\":2}}"), 6000),
+    ] {
+        std::fs::write(&file, &text).unwrap();
+        let begun = std::time::Instant::now();
+        let checked = in_folder(folder.path(), &["check", "long.json"]).output().unwrap();
+        assert_eq!(checked.status.code(), Some(7), "{}", stderr(&checked));
+        assert!(begun.elapsed().as_secs() < 60, "{}: {:?}", &text[..40], begun.elapsed());
+        assert!(checked.stdout.len() < most, "{}: {} bytes", &text[..40], checked.stdout.len());
+    }
+}
+
+#[test]
 fn a_template_of_ones_own_is_rendered_and_a_wrong_one_is_told_as_by_check() {
     let folder = tempfile::tempdir().unwrap();
     let own = std::fs::read_to_string(format!("{TEMPLATES}/gateway-only.json")).unwrap();
@@ -362,4 +410,40 @@ fn what_opennebula_prints_is_checked_from_a_pipe_and_a_device_without_end_is_rea
     let endless = in_folder(folder.path(), &["check", "/dev/zero"]).output().unwrap();
     assert_eq!(endless.status.code(), Some(7));
     assert!(stdout(&endless).contains("more than 1 MiB"), "{}", stdout(&endless));
+}
+
+#[test]
+fn a_vm_that_is_gateway_and_superlink_has_the_secrets_of_both_and_no_other_role_has_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mesh = mesh(folder.path());
+    let made = render(folder.path(), "superlink-gateway", &["--zone", "mesh/berlin"]);
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    let template = read(folder.path(), "superlink-gateway-berlin.json");
+    let roles = template["roles"].as_array().unwrap();
+    assert_eq!(roles.len(), 1);
+    assert!(roles[0].get("user_inputs").is_none(), "{}", roles[0]);
+    for (file, key) in [
+        ("berlin/context", "ONEAPP_ZONEMESH_INVITATION"),
+        ("berlin/superlink-health-eu.context", "ONEAPP_ZONEMESH_TOKEN"),
+        ("berlin/superlink-health-eu.context", "ONEAPP_ZONEMESH_FEDERATION"),
+    ] {
+        assert_eq!(roles[0]["user_inputs_values"][key], *told(&mesh, file, key), "{key}");
+    }
+    let checked = in_folder(folder.path(), &["check", "superlink-gateway-berlin.json"]);
+    let checked = { checked }.output().unwrap();
+    assert_eq!(checked.status.code(), Some(0), "{}", stdout(&checked));
+    // A zone that only trains has no SuperLink.
+    let lacks = render(folder.path(), "superlink-gateway", &["--zone", "mesh/madrid"]);
+    assert_eq!(lacks.status.code(), Some(2));
+    assert!(stderr(&lacks).contains("no lines for a superlink"), "{}", stderr(&lacks));
+    assert!(!folder.path().join("superlink-gateway-madrid.json").exists());
+}
+
+#[test]
+fn the_help_names_every_template_that_comes_with_the_program() {
+    let help = stdout(&run(&["oneflow", "render", "--help"]));
+    for template in zonemesh_oneflow::SHIPPED {
+        let is_named = help.split([' ', ',', ';', '\n']).any(|word| word == template.name);
+        assert!(is_named, "{}: {help}", template.name);
+    }
 }

@@ -29,7 +29,7 @@ use crate::gateway::{
 use crate::installed::installed_flower;
 use crate::plan::{LaunchPlan, state_folders};
 use crate::reason::Reason;
-use crate::reporter::{CompanionState, Reporter, StatusReason};
+use crate::reporter::{CompanionState, Reporter, StatusReason, ToldOneGate};
 use crate::runner::Runner;
 use crate::runner::child::ChildError;
 use crate::settings::CompanionSettings;
@@ -101,7 +101,10 @@ impl Companion {
             gateway = gateway.address().map(tracing::field::display), state_dir = %state.root().display(), "companion started"
         );
         let guard = std::env::current_exe().context("cannot find this program's own file")?;
-        let told = settings.onegate.clone();
+        let told = ToldOneGate {
+            onegate: settings.onegate.clone(),
+            gateway_status: settings.gateway_status.clone(),
+        };
         Ok(Self {
             reporter: Reporter::begin(&state, role, &settings.federation, told),
             runner: Runner::new(guard, state.log()),

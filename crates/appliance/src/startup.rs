@@ -12,15 +12,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use zonemesh_core::exit::{Exit, is_denied};
 use zonemesh_core::token::VmRole;
+use zonemesh_core::visible::{brief_lines, quoted, visible_json, visible_lines};
 
 use crate::files::FileError;
+use crate::log_writer::LogWriter;
 use crate::reason::Reason;
 use crate::settings::log_wish::{self, LogWish};
 use crate::settings::onegate_lack;
 use zonemesh_context::names::{is_ours, outdated, strangers};
 use zonemesh_context::source::context::{ContextError, ContextFile, PassedOver};
 use zonemesh_context::source::{Environment, SettingsSource};
-use zonemesh_context::{Appliance, SettingsErrors, Variables};
+use zonemesh_context::{Appliance, Image, SettingsErrors, Variables};
 
 /// How `plan` ends for a reason that keeps Flower from starting: refused, or not yet.
 #[must_use]
@@ -34,11 +36,12 @@ fn logging(wish: LogWish) -> anyhow::Result<()> {
     let wanted = std::env::var("ZONEMESH_LOG")
         .unwrap_or_else(|_unset| wish.filter.unwrap_or("info").to_owned());
     let filter = EnvFilter::try_new(&wanted)
-        .map_err(|error| anyhow::anyhow!("ZONEMESH_LOG={wanted}: {error}"))?;
-    let json = std::env::var("ZONEMESH_LOG_FORMAT").map_or(wish.json, |format| format == "json");
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        .map_err(|error| anyhow::anyhow!("ZONEMESH_LOG={}: {error}", quoted(&wanted)))?;
+    let is_json = std::env::var("ZONEMESH_LOG_FORMAT").map_or(wish.json, |format| format == "json");
+    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    let builder = builder.with_writer(LogWriter { is_json });
     let started =
-        if json { builder.json().try_init() } else { builder.with_ansi(false).try_init() };
+        if is_json { builder.json().try_init() } else { builder.with_ansi(false).try_init() };
     started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
 }
 
@@ -129,15 +132,24 @@ pub fn settings<S>(
     Ok(read(variables)?)
 }
 
-/// Warns of names of ours that do nothing in a VM of this appliance, and says which of those that do
+/// Warns of names of ours that do nothing in the VM of this appliance, and says which of those that do
 /// something have another name that is preferred.
 pub fn say_of_names(names: &BTreeSet<String>, appliance: Appliance) {
-    for stranger in strangers(names.iter().map(String::as_str), appliance) {
+    let image = Image::of_vm(appliance, names.iter().map(String::as_str));
+    for stranger in strangers(names.iter().map(String::as_str), image) {
         tracing::warn!("{stranger}");
     }
     for outdated in outdated(names.iter().map(String::as_str), appliance) {
         tracing::info!("{outdated}");
     }
+}
+
+/// What a companion shows of itself, as JSON for people and scripts: nothing in it steers a terminal.
+///
+/// # Errors
+/// It has a shape that JSON cannot have.
+pub fn json(shown: &impl serde::Serialize) -> serde_json::Result<String> {
+    Ok(visible_json(&serde_json::to_string_pretty(shown)?).into_owned())
 }
 
 /// Prints one line, the answer of a command.
@@ -147,7 +159,8 @@ pub fn say_of_names(names: &BTreeSet<String>, appliance: Appliance) {
 pub fn print(text: &str) -> anyhow::Result<Exit> {
     use std::io::Write;
 
-    writeln!(std::io::stdout(), "{text}").context("cannot write to standard output")?;
+    writeln!(std::io::stdout(), "{}", visible_lines(text))
+        .context("cannot write to standard output")?;
     Ok(Exit::Ok)
 }
 
@@ -198,7 +211,7 @@ pub fn finish(ended: anyhow::Result<Exit>) -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => {
             // Nobody is left to tell if standard error is closed.
-            let _ = writeln!(std::io::stderr(), "{error:#}");
+            let _ = writeln!(std::io::stderr(), "{}", brief_lines(&format!("{error:#}")));
             if is_denied(error.as_ref()) {
                 let _ = writeln!(std::io::stderr(), "next: the same with sudo");
             }

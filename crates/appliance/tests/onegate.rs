@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use zonemesh_appliance::onegate::{OneGate, OneGateError, READY, YES, ZONEMESH_GATEWAY};
-use zonemesh_appliance::reporter::{CompanionState, Reporter};
+use zonemesh_appliance::reporter::{CompanionState, Reporter, ToldOneGate};
 use zonemesh_appliance::startup;
 use zonemesh_appliance::state_folder::StateFolder;
 use zonemesh_core::exit::error_line;
@@ -92,7 +92,7 @@ async fn a_companion_erases_the_ready_of_before_and_tells_its_own_until_it_is_he
     stand_in.write(ONEGATE_VM, "READY", Some("YES"));
     let folder = tempfile::tempdir().unwrap();
     let federation = "health-eu".parse().unwrap();
-    let onegate = Some(client(&stand_in));
+    let onegate = ToldOneGate { onegate: Some(client(&stand_in)), gateway_status: None };
     let state = StateFolder::new(folder.path());
     let mut reporter = Reporter::begin(&state, "supernode", &federation, onegate);
     until("the old READY is erased", || ready(&stand_in).is_none()).await;
@@ -120,7 +120,7 @@ async fn what_runs_in_a_vm_is_told_and_what_an_earlier_boot_has_said_is_erased()
     }
     let folder = tempfile::tempdir().unwrap();
     let federation = "health-eu".parse().unwrap();
-    let onegate = Some(client(&stand_in));
+    let onegate = ToldOneGate { onegate: Some(client(&stand_in)), gateway_status: None };
     let state = StateFolder::new(folder.path());
     let mut reporter = Reporter::begin(&state, "superlink", &federation, onegate);
     let said = |name: &str| stand_in.attribute(ONEGATE_VM, name);
@@ -148,4 +148,42 @@ async fn what_runs_in_a_vm_is_told_and_what_an_earlier_boot_has_said_is_erased()
     until("it is not ready any more", || said("FL_READY").is_none()).await;
     assert_eq!(ready(&stand_in), None, "READY goes first");
     assert_eq!(said("FL_ROLE").as_deref(), Some("superlink"));
+}
+
+#[tokio::test]
+async fn a_vm_that_is_a_gateway_as_well_is_ready_only_while_both_are() {
+    let stand_in = TestOneGate::start();
+    stand_in.write(ONEGATE_VM, "READY", Some("YES"));
+    // The gateway's companion has told this, and nobody else may erase it.
+    stand_in.write(ONEGATE_VM, "ZONEMESH_GATEWAY", Some("MTAuMTAuMTAuMTo1MTgyMg=="));
+    let folder = tempfile::tempdir().unwrap();
+    let federation = "health-eu".parse().unwrap();
+    let status = folder.path().join("gateway.json");
+    let goes = |text: &str| std::fs::write(&status, text).unwrap();
+    goes("{\"ready\": true}");
+    let told =
+        ToldOneGate { onegate: Some(client(&stand_in)), gateway_status: Some(status.clone()) };
+    let state = StateFolder::new(folder.path());
+    let mut reporter = Reporter::begin(&state, "superlink", &federation, told);
+    until("what an earlier boot has said is erased", || ready(&stand_in).is_none()).await;
+
+    goes("{\"ready\": false, \"missing\": \"no tunnel to another zone has been up yet\"}");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    reporter.enter(CompanionState::Ready);
+    until("the SuperLink is ready", || {
+        stand_in.attribute(ONEGATE_VM, "FL_READY").as_deref() == Some("true")
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(ready(&stand_in), None, "the gateway is not ready");
+
+    goes("{\"ready\": true}");
+    until("both are ready", || ready(&stand_in).as_deref() == Some("YES")).await;
+    std::fs::remove_file(&status).unwrap();
+    until("the gateway is not there any more", || ready(&stand_in).is_none()).await;
+    goes("{\"ready\": true}");
+    until("it is back", || ready(&stand_in).as_deref() == Some("YES")).await;
+    reporter.enter(CompanionState::Starting);
+    until("the SuperLink is not ready any more", || ready(&stand_in).is_none()).await;
+    assert!(stand_in.attribute(ONEGATE_VM, "ZONEMESH_GATEWAY").is_some());
 }

@@ -120,3 +120,47 @@ async fn a_session_waits_for_a_gateway_that_comes_later_and_keeps_where_it_was()
     let found = watched.wait_for(|seen| seen.connected);
     tokio::time::timeout(Duration::from_secs(10), found).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn a_gateway_in_the_same_vm_is_found_in_its_companions_file_and_onegate_is_not_asked() {
+    let (gateway, onegate) = (TestGateway::start(), TestOneGate::start());
+    // Another VM says that it is the gateway.
+    publishes(&onegate, "3", VM_ACTIVE, closed());
+    let folder = tempfile::tempdir().unwrap();
+    let status = folder.path().join("gateway.json");
+    startup::crypto();
+    let variables = [gateway.variables(), onegate.variables()].concat();
+    let lookup = |key: &str| match key {
+        "ONEAPP_ZONEMESH_GATEWAY" => None,
+        "ONEAPP_ZONEMESH_GATEWAY_STATUS" => Some(status.display().to_string()),
+        _ => variables.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone()),
+    };
+    let settings = settings::superlink(Variables::new(vec![&Environment(lookup)])).unwrap();
+    let file = SetFile::Read(folder.path().join("authority-set"));
+    let client = LocalGateway::new(&settings.common, file);
+    let waits = async |words: &str| {
+        let reason = client.resolve().await.unwrap_err();
+        assert_eq!((reason.code(), reason.is_refusal()), ("F520", false), "{reason}");
+        assert!(reason.to_string().contains(words), "{reason}");
+        assert_eq!(client.address(), None);
+    };
+    waits("its companion says nothing yet").await;
+    for (text, words) in [
+        ("{\"ready\": false, \"missing\": \"the daemon does not answer\"}", "the daemon does not"),
+        ("{\"ready\": true}", "its configuration has no local API"),
+        ("{\"ready\": tr", "is not what a gateway's companion writes"),
+    ] {
+        std::fs::write(&status, text).unwrap();
+        waits(words).await;
+    }
+    // It need not be ready: a SuperLink is registered before the first tunnel is up.
+    let serves = |at: SocketAddr| {
+        std::fs::write(&status, format!("{{\"ready\": false, \"local_api\": \"{at}\"}}")).unwrap();
+    };
+    serves(closed());
+    assert_eq!(client.resolve().await.unwrap_err().code(), "N201");
+    serves(gateway.address);
+    assert!(client.resolve().await.is_ok());
+    assert_eq!(client.address(), Some(gateway.address));
+    assert!(onegate.asked().is_empty(), "{:?}", onegate.asked());
+}

@@ -334,7 +334,7 @@ fn the_usual_values_in_the_table_are_those_in_force() {
 }
 
 #[test]
-fn every_key_that_a_fix_names_is_one_that_a_companion_reads() {
+fn every_key_that_a_fix_names_is_one_that_a_companion_reads_by_its_preferred_name() {
     let mut named = std::collections::BTreeSet::new();
     for code in zonemesh_core::finding::Code::ALL {
         let fix = zonemesh_core::finding::Fix::from(code.fix()).spelled();
@@ -344,7 +344,26 @@ fn every_key_that_a_fix_names_is_one_that_a_companion_reads() {
     assert!(named.len() > 5, "{named:?}");
     for key in named {
         let of_companions = KEYS.iter().filter(|known| known.readers != KeyReaders::Gateway);
-        let is_read = of_companions.flat_map(|known| known.names()).any(|known| known == key);
+        let is_read = of_companions.map(|known| known.name).any(|known| known == key);
         assert!(is_read, "no companion reads {key}");
     }
+}
+
+#[test]
+fn a_superlink_finds_a_gateway_in_its_own_vm_and_a_supernode_does_not_look_there() {
+    let none = ("ONEAPP_ZONEMESH_GATEWAY", "");
+    let beside = ("ONEAPP_ZONEMESH_GATEWAY_STATUS", "/run/zonemesh-gateway/status.json");
+    let settings = superlink(&with(&[none, beside])).unwrap().common;
+    let GatewayPlace::SameVm(file) = &settings.gateway else { panic!("{:?}", settings.gateway) };
+    assert_eq!(Some(file), settings.gateway_status.as_ref());
+    // Who names one means it, and READY is of both all the same.
+    let settings = superlink(&with(&[beside])).unwrap().common;
+    assert!(matches!(settings.gateway, GatewayPlace::Given(_)), "{:?}", settings.gateway);
+    assert!(settings.gateway_status.is_some());
+    let settings = supernode(&without_gateway(&[beside])).unwrap().common;
+    assert!(matches!(settings.gateway, GatewayPlace::Published(_)), "{:?}", settings.gateway);
+    assert_eq!(settings.gateway_status, None);
+    let wrong = message(superlink(&with(&[("ONEAPP_ZONEMESH_GATEWAY_STATUS", "status.json")])));
+    assert!(wrong.contains("ONEAPP_ZONEMESH_GATEWAY_STATUS"), "{wrong}");
+    assert!(wrong.contains("an absolute path"), "{wrong}");
 }

@@ -6,7 +6,7 @@
 use toml::de::DeValue;
 use zonemesh_core::finding::Code;
 use zonemesh_core::suggestion;
-use zonemesh_core::visible::visible;
+use zonemesh_core::visible::{brief_lines, visible};
 
 use crate::error::ConfigError;
 use crate::source::FilePlace;
@@ -42,13 +42,18 @@ impl Complaint {
             file: file.to_owned(),
             line: place.line,
             column: place.column,
-            key: visible(key).into_owned(),
-            // A value is quoted as it stands in the file, and may hold what would steer a terminal.
-            found: visible(&self.found).into_owned(),
-            expected: visible(&self.expected).into_owned(),
-            fix: visible(&self.fix).into_owned(),
+            key: in_a_line(key),
+            // A value is quoted as it stands in the file: it may hold what would steer a terminal, and
+            // be as long as the file.
+            found: in_a_line(&self.found),
+            expected: in_a_line(&self.expected),
+            fix: in_a_line(&self.fix),
         }
     }
+}
+
+fn in_a_line(words: &str) -> String {
+    brief_lines(&visible(words))
 }
 
 /// A parser of one value.

@@ -264,6 +264,23 @@ fn no_unit_is_ordered_behind_the_contextualisation() {
 }
 
 #[test]
+fn flower_gives_way_to_the_tunnels_where_it_shares_a_vm_with_a_gateway() {
+    let units = files("service");
+    let number = |file: &str, key: &str| {
+        let unit = unit(&units[file]);
+        values(&unit, key).last().map(|value| value.parse::<i64>().unwrap())
+    };
+    let flowers = "zonemesh-superlink.service";
+    for tunnels in ["zonemeshd.service", "zonemesh-gateway.service"] {
+        // systemd's own: 100 and 0.
+        let weight = |file| number(file, "CPUWeight").unwrap_or(100);
+        assert!(weight(flowers) * 5 <= weight(tunnels), "{tunnels}");
+        let first = |file| number(file, "OOMScoreAdjust").unwrap_or(0);
+        assert!(first(flowers) >= first(tunnels) + 500, "{tunnels}");
+    }
+}
+
+#[test]
 fn the_gateway_keeps_only_the_capabilities_it_needs() {
     let text = &files("service")["zonemeshd.service"];
     let unit = unit(text);

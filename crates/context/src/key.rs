@@ -58,7 +58,7 @@ pub enum KeyEffect {
     Refused(&'static str),
 }
 
-/// The three appliances, by the program that reads their CONTEXT.
+/// The three parts that an appliance has or is, by the program that reads its CONTEXT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appliance {
     /// `zonemesh-gateway`.
@@ -116,6 +116,8 @@ pub enum KeyReaders {
     SuperNode,
     /// `zonemesh-gateway`.
     Gateway,
+    /// `zonemesh-gateway` and `zonemesh-superlink`.
+    GatewayAndSuperLink,
 }
 
 impl KeyReaders {
@@ -128,6 +130,9 @@ impl KeyReaders {
             Self::SuperLink => matches!(appliance, Appliance::SuperLink),
             Self::SuperNode => matches!(appliance, Appliance::SuperNode),
             Self::Gateway => matches!(appliance, Appliance::Gateway),
+            Self::GatewayAndSuperLink => {
+                matches!(appliance, Appliance::Gateway | Appliance::SuperLink)
+            }
         }
     }
 
@@ -140,6 +145,7 @@ impl KeyReaders {
             Self::SuperLink => "superlink",
             Self::SuperNode => "supernode",
             Self::Gateway => "gateway",
+            Self::GatewayAndSuperLink => "gateway, superlink",
         }
     }
 }

@@ -6,6 +6,7 @@
 //! and nothing of the programs in them. Specification: docs/REFERENCE.md, CONTEXT keys.
 
 mod help;
+mod image;
 pub mod input;
 pub mod key;
 pub mod keys;
@@ -15,5 +16,6 @@ pub mod values;
 pub mod variables;
 
 pub use help::{SETTINGS, help};
+pub use image::Image;
 pub use key::{Appliance, ContextKey, KeyReaders};
 pub use variables::{SettingError, SettingsErrors, Variables};

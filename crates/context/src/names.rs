@@ -4,15 +4,22 @@
 //! silence. It refuses to look at values.
 
 use zonemesh_core::offered::without_secrets;
-use zonemesh_core::suggestion::nearest;
+use zonemesh_core::suggestion::{but_for_letters, nearest};
+use zonemesh_core::visible::brief_lines;
 
+use crate::image::Image;
 use crate::key::{Appliance, ContextKey, KeyEffect};
+use crate::keys::KEYS;
 use crate::keys::flower::{FLEET_API_ADDRESS, FLEET_PORT};
-use crate::keys::{self, KEYS};
 
 /// Beginnings of names that somebody wrote for us.
 pub const OURS: [&str; 5] =
     ["ONEAPP_ZONEMESH_", "ONEAPP_FL_", "ONEAPP_FLOWER_", "ONEAPP_ML_", "ONEAPP_WG_"];
+
+/// How the names of every appliance's settings begin.
+const ALL_APPLIANCES: &str = "ONEAPP";
+/// More characters than any key has.
+const LONGEST: usize = 80;
 
 /// A key that once did something.
 struct OldKey {
@@ -59,35 +66,51 @@ pub fn outdated<'a>(names: impl Iterator<Item = &'a str>, appliance: Appliance) 
     outdated.collect()
 }
 
-/// What to say of each of these names that is ours and does nothing in a VM of this appliance.
+/// What to say of each of these names that is ours and does nothing in a VM of this image.
 #[must_use]
-pub fn strangers<'a>(names: impl Iterator<Item = &'a str>, appliance: Appliance) -> Vec<String> {
-    let said = names.filter(|name| is_ours(name)).filter_map(|name| stranger(name, appliance));
-    said.map(|line| without_secrets(&line).into_owned()).collect()
+pub fn strangers<'a>(names: impl Iterator<Item = &'a str>, image: Image) -> Vec<String> {
+    let said = names.filter_map(|name| match is_ours(name) {
+        true => stranger(name, image),
+        false => almost_ours(name, image),
+    });
+    said.map(|line| brief_lines(&without_secrets(&line))).collect()
 }
 
-fn stranger(name: &str, appliance: Appliance) -> Option<String> {
+/// A name with a mistake in its beginning, or in another case, is no less written for us.
+fn almost_ours(name: &str, image: Image) -> Option<String> {
+    let upper = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    let spelled: String = name.chars().map(upper).take(LONGEST).collect();
+    if !spelled.starts_with(ALL_APPLIANCES) {
+        return None;
+    }
+    let names = image.keys().flat_map(ContextKey::names);
+    let names: Vec<&str> = names.filter(|name| name.starts_with(ALL_APPLIANCES)).collect();
+    let meant = but_for_letters(&spelled, &names, 2)?;
+    Some(format!("{name} has no effect: it is no key; did you mean {meant}?"))
+}
+
+fn stranger(name: &str, image: Image) -> Option<String> {
     if let Some(key) = known(name) {
         return match key.effect {
-            KeyEffect::Later { today, .. } if key.readers.has(appliance) => Some(format!(
+            KeyEffect::Later { today, .. } if image.reads(key) => Some(format!(
                 "{name} has no effect until a later release; today: {}",
                 today.replace('`', "")
             )),
-            _ => elsewhere(name, key, appliance),
+            _ => elsewhere(name, key, image),
         };
     }
     if let Some(old) = OLD.iter().find(|old| old.name == name) {
         return Some(format!("{name} has no effect any more: {}", old.now));
     }
-    Some(match meant(name, appliance) {
+    Some(match meant(name, image) {
         Some(key) => format!("{name} has no effect: it is no key; did you mean {}?", key.name),
         None => format!("{name} has no effect: it is no key of this release"),
     })
 }
 
 /// What OpenNebula writes into every CONTEXT is nobody's mistake.
-fn elsewhere(name: &str, key: &ContextKey, appliance: Appliance) -> Option<String> {
-    let is_silent = key.readers.has(appliance) || !name.starts_with("ONEAPP_");
+fn elsewhere(name: &str, key: &ContextKey, image: Image) -> Option<String> {
+    let is_silent = image.reads(key) || !name.starts_with("ONEAPP_");
     let readers = Appliance::ALL.into_iter().filter(|other| key.readers.has(*other));
     let readers: Vec<&str> = readers.map(Appliance::program).collect();
     (!is_silent).then(|| {
@@ -97,12 +120,11 @@ fn elsewhere(name: &str, key: &ContextKey, appliance: Appliance) -> Option<Strin
 }
 
 /// The key that is read here and was probably meant, also with another beginning.
-/// The key that a misspelled name of ours is most like, of those that this appliance reads first.
 #[must_use]
-pub fn meant(name: &str, appliance: Appliance) -> Option<&'static ContextKey> {
-    let parts: Vec<&str> = keys::of(appliance).filter_map(|key| last_part(key.name)).collect();
+pub fn meant(name: &str, image: Image) -> Option<&'static ContextKey> {
+    let parts: Vec<&str> = image.keys().filter_map(|key| last_part(key.name)).collect();
     let part = nearest(last_part(name)?, &parts)?;
-    keys::of(appliance).find(|key| last_part(key.name) == Some(part))
+    image.keys().find(|key| last_part(key.name) == Some(part))
 }
 
 /// What tells keys apart.
@@ -117,7 +139,8 @@ mod tests {
     #[test]
     fn a_name_of_ours_that_does_nothing_is_named_with_what_was_meant() {
         use Appliance::{Gateway, SuperLink, SuperNode};
-        let said = |name, appliance| strangers([name].into_iter(), appliance).join("; ");
+        let said =
+            |name, appliance| strangers([name].into_iter(), Image::One(appliance)).join("; ");
         for (name, appliance, expected) in [
             (
                 "ONEAPP_ZONEMESH_FEDERATOIN",
@@ -164,6 +187,47 @@ mod tests {
         ] {
             assert_eq!(said(silent, appliance), "");
         }
+    }
+
+    #[test]
+    fn a_name_with_a_mistake_in_its_beginning_or_in_another_case_is_no_less_ours() {
+        use Appliance::{Gateway, SuperNode};
+        let said =
+            |name, appliance| strangers([name].into_iter(), Image::One(appliance)).join("; ");
+        for (name, appliance, expected) in [
+            ("ONEAPP_ZONEMSH_FEDERATION", SuperNode, "did you mean ONEAPP_ZONEMESH_FEDERATION?"),
+            ("ONEAPPZONEMESH_FEDERATION", SuperNode, "did you mean ONEAPP_ZONEMESH_FEDERATION?"),
+            ("oneapp_zonemesh_federation", SuperNode, "did you mean ONEAPP_ZONEMESH_FEDERATION?"),
+            ("ONEAPP-ZONEMESH-TOKEN", SuperNode, "did you mean ONEAPP_ZONEMESH_TOKEN?"),
+            ("ONEAPP_LF_NODE_CONFIG", SuperNode, "did you mean ONEAPP_FL_NODE_CONFIG?"),
+            ("ONEAPP_ZONEMESH_\u{202e}", SuperNode, "ONEAPP_ZONEMESH_\\u{202e} has no effect"),
+        ] {
+            let said = said(name, appliance);
+            assert!(said.contains(expected), "{name}: {said}");
+        }
+        for (silent, appliance) in [
+            ("ETH9_IP", Gateway),
+            ("ONEAPP_VNF_TOKEN", SuperNode),
+            ("ONEAPP_ZOOKEEPER_TOKEN", SuperNode),
+            ("ZONEMESH_CONFIG", Gateway),
+        ] {
+            assert_eq!(said(silent, appliance), "");
+        }
+        let long = format!("ONEAPP_FL_{}", "Z".repeat(1 << 20));
+        let said = said(&long, SuperNode);
+        assert!(said.len() < 1200 && said.contains("has no effect"), "{} bytes", said.len());
+    }
+
+    #[test]
+    fn where_gateway_and_superlink_share_a_vm_the_keys_of_the_other_are_no_strangers() {
+        let names = ["ONEAPP_ZONEMESH_INVITATION", "ONEAPP_ZONEMESH_TOKEN"];
+        let both = |names: &[&'static str]| {
+            strangers(names.iter().copied(), Image::SuperLinkGateway).join("; ")
+        };
+        assert_eq!(both(&names), "");
+        assert!(both(&["ONEAPP_FL_NODE_CONFIG"]).contains("zonemesh-supernode reads it"));
+        let misspelled = both(&["ONEAPP_ZONEMESH_INVITATON"]);
+        assert!(misspelled.contains("did you mean ONEAPP_ZONEMESH_INVITATION?"), "{misspelled}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 use zonemesh_core::offered::without_secrets;
+use zonemesh_core::visible::{brief_lines, quoted};
 
 use crate::key::ContextKey;
 use crate::source::{FoundSetting, SettingsSource};
@@ -128,10 +129,13 @@ impl<'a> Variables<'a> {
         let value = spelled.found.value.as_str();
         let shown = without_secrets(value);
         let problem = match key.secret {
-            true => format!("its value is not usable: {problem}"),
+            true => format!("its value is not usable: {}", brief_lines(problem)),
             // Its parser may repeat a part of it.
-            false if shown != value => format!("{shown:?} is not usable: it holds a secret"),
-            false => format!("{value:?} is not usable: {problem}"),
+            false if shown != value => {
+                format!("{} is not usable: it holds a secret", quoted(&shown))
+            }
+            // A parser may repeat what it was given, which may be long or steer a terminal.
+            false => format!("{} is not usable: {}", quoted(value), brief_lines(problem)),
         };
         self.problem(key, &spelled, problem);
     }

@@ -7,9 +7,9 @@
 use std::path::{Path, PathBuf};
 
 use zonemesh_context::key::STAGE;
+use zonemesh_context::keys::KEYS;
 use zonemesh_context::keys::mesh::GATEWAY;
-use zonemesh_context::keys::{self, KEYS};
-use zonemesh_context::{Appliance, ContextKey};
+use zonemesh_context::{Appliance, ContextKey, Image};
 
 fn file(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
@@ -69,24 +69,28 @@ fn the_table_in_the_reference_is_the_one_of_the_code() {
 
 #[test]
 fn an_image_asks_for_what_the_table_says() {
-    for (folder, appliance) in [
-        ("service_ZonemeshGateway", Appliance::Gateway),
-        ("service_FlowerSuperLink", Appliance::SuperLink),
-        ("service_FlowerSuperNode", Appliance::SuperNode),
+    for (folder, image) in [
+        ("service_ZonemeshGateway", Image::One(Appliance::Gateway)),
+        ("service_FlowerSuperLink", Image::One(Appliance::SuperLink)),
+        ("service_FlowerSuperNode", Image::One(Appliance::SuperNode)),
+        ("service_FlowerSuperLinkGateway", Image::SuperLinkGateway),
     ] {
         let parameter = |key: &ContextKey| {
             let (asked, input) = (key.question.in_image()?, key.image_input()?);
             Some(format!("    '{}' '{STAGE}' '{}' '{input}'\n", key.name, asked.text))
         };
-        let parameters: String = keys::of(appliance).filter_map(parameter).collect();
+        let asked = image.keys().filter(|key| image.asks(key));
+        let parameters: String = asked.filter_map(parameter).collect();
         let path = format!("packer/{folder}/appliance.sh");
         let place = ["\nONE_SERVICE_PARAMS=", "(\n", ")\n\n"];
         is_written(&path, &with(&read(&path), place, &parameters));
     }
 }
 
-/// What begins a gateway's role.
-const OF_GATEWAY: &str = "\"name\": \"gateway\"";
+/// What begins the role of an image.
+fn role(image: Image) -> String {
+    format!("\"name\": \"{}\"", image.role())
+}
 
 #[test]
 fn every_service_template_asks_for_what_the_table_says() {
@@ -96,22 +100,25 @@ fn every_service_template_asks_for_what_the_table_says() {
         name.ends_with(".json").then(|| format!("oneflow/{name}"))
     });
     let paths: Vec<String> = paths.collect();
-    assert!(paths.len() >= 6, "{paths:?}");
+    assert!(paths.len() >= 7, "{paths:?}");
     for path in paths {
-        let text = Appliance::ALL.into_iter().fold(read(&path), |text, appliance| {
-            let role = format!("\"name\": \"{}\"", appliance.role());
+        let text = Image::ALL.into_iter().fold(read(&path), |text, image| {
+            let has_gateway =
+                Image::ALL.into_iter().any(|one| one.has_gateway() && text.contains(&role(one)));
+            let role = role(image);
             if !text.contains(&role) {
                 return text;
             }
             let input = |key: &ContextKey| {
-                let asked = match key.name == GATEWAY.name && !text.contains(OF_GATEWAY) {
+                let asked = match key.name == GATEWAY.name && !has_gateway {
                     // In a service without one nobody tells it.
                     true => "M|text|IP:PORT of the local API of the zone's gateway".to_owned(),
                     false => key.service_input()?,
                 };
                 Some(format!("        \"{}\": \"{asked}\"", key.name))
             };
-            let inputs: Vec<String> = keys::of(appliance).filter_map(input).collect();
+            let asked = image.keys().filter(|key| image.asks(key));
+            let inputs: Vec<String> = asked.filter_map(input).collect();
             let place = [role.as_str(), "\"user_inputs\": {\n", "\n      }"];
             with(&text, place, &inputs.join(",\n"))
         });

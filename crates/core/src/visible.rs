@@ -2,7 +2,8 @@
 //!
 //! Promises: what comes out holds no control, format, line or paragraph separator character
 //! (Unicode general categories Cc, Cf, Zl, Zp), so that it neither moves the cursor nor turns the
-//! order of what stands beside it, and begins no new line. Refuses to know where it is shown.
+//! order of what stands beside it, and begins no new line; and that what is [`brief`] is so, however
+//! long the text was. Refuses to know where it is shown.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -55,6 +56,53 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     shown.into()
 }
 
+/// As [`visible`], with the ends of lines as they are.
+#[must_use]
+pub fn visible_lines(text: &str) -> Cow<'_, str> {
+    let is_hidden = |character: char| character != '\n' && is_hidden(character);
+    if !text.contains(is_hidden) {
+        return text.into();
+    }
+    text.split('\n').map(visible).collect::<Vec<_>>().join("\n").into()
+}
+
+/// Most characters of one value that a message repeats.
+const REPEATED: usize = 200;
+/// Most characters of a line that another program part has made, with a value in it or not.
+const LINE: usize = 1000;
+
+/// A value as a message repeats it: [`visible`], and of a long one the beginning and the end, with
+/// how much lies between.
+#[must_use]
+pub fn brief(value: &str) -> Cow<'_, str> {
+    shortened(value, REPEATED)
+}
+
+/// A message that may repeat a value, line by line: as [`brief`], and far longer.
+#[must_use]
+pub fn brief_lines(message: &str) -> String {
+    message.split('\n').map(|line| shortened(line, LINE)).collect::<Vec<_>>().join("\n")
+}
+
+fn shortened(text: &str, most: usize) -> Cow<'_, str> {
+    // Bytes are at least as many as characters.
+    if text.len() <= most || text.chars().count() <= most {
+        return visible(text);
+    }
+    let (begin, end) = (most * 3 / 4, most / 8);
+    let at = |index: usize| text.char_indices().nth(index).map_or(text.len(), |(at, _)| at);
+    let count = text.chars().count();
+    let (begins, ends) = (&text[..at(begin)], &text[at(count - end)..]);
+    let between = count - begin - end;
+    format!("{}[{between} more characters]{}", visible(begins), visible(ends)).into()
+}
+
+/// As [`brief`], in quotes.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    brief(&format!("{text:?}")).into_owned()
+}
+
 /// JSON text, which holds such characters only in its strings, with each as JSON spells it out. The
 /// ends of lines between its parts stay.
 #[must_use]
@@ -88,6 +136,31 @@ mod tests {
             prop_assert!(!visible(&text).contains(is_hidden));
             prop_assert!(text.contains(is_hidden) || visible(&text) == text);
         }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_brief_hides_nothing_and_says_how_much_is_left_out(text in "(?s).{0,400}") {
+            let shown = brief(&text);
+            prop_assert!(!shown.contains(is_hidden));
+            let left_out = text.chars().count().checked_sub(REPEATED + 1).map(|more| more + 26);
+            let said = left_out.map(|count| format!("[{count} more characters]"));
+            prop_assert!(said.is_none_or(|said| shown.contains(&said)));
+        }
+    }
+
+    #[test]
+    fn a_megabyte_is_told_in_a_line_with_its_length() {
+        let text = format!("{}\u{202e}end", "a".repeat(1 << 20));
+        let shown = quoted(&text);
+        assert!(shown.len() < 260, "{}", shown.len());
+        assert!(shown.starts_with("\"aaa") && shown.ends_with("aa\\u{202e}end\""), "{shown}");
+        assert!(shown.contains("[1048"), "{shown}");
+        assert_eq!(quoted("a \"b\"\n"), "\"a \\\"b\\\"\\n\"");
+        let lines = brief_lines(&format!("one\n{text}\u{1b}\nthree"));
+        assert_eq!(lines.lines().count(), 3);
+        assert!(lines.len() < 1100 && !lines.contains('\u{1b}'), "{lines}");
+        assert_eq!(visible_lines("a\n\u{1b}b\n"), "a\n\\u{1b}b\n");
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(crate) fn say(file: &Path, outcome: FileOutcome) {
         tracing::warn!("{name}: {}", outcome.words());
     }
     if outcome.is_passed_over() || outcome == FileOutcome::Kept {
-        let text = std::fs::read(file).unwrap_or_default();
+        let text = written::read(file).unwrap_or_default();
         if let Err(mistakes) = Config::parse_bytes(&text, &name) {
             tracing::warn!("{name} has mistakes; zonemesh config check {name} says:\n{mistakes}");
         }

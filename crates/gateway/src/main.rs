@@ -40,9 +40,10 @@ enum GatewayCommand {
     Run {
         #[command(flatten)]
         files: GatewayFiles,
-        /// Where it writes how it goes, as JSON.
-        #[arg(long, value_name = "FILE", default_value = "/run/zonemesh-gateway/status.json")]
-        status: PathBuf,
+        /// Where it writes how it goes, as JSON: else where ONEAPP_ZONEMESH_GATEWAY_STATUS says, else
+        /// /run/zonemesh-gateway/status.json.
+        #[arg(long, value_name = "FILE")]
+        status: Option<PathBuf>,
     },
 }
 

@@ -12,6 +12,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
+use zonemesh_core::visible::quoted;
 
 /// Without ETHn_MASK.
 const USUAL_MASK: u8 = 24;
@@ -112,9 +113,11 @@ impl VmNics {
                     self.addresses.push(NicAddress { nic, net, is_external });
                 }
                 None => {
-                    let length = length.map(|length| format!(" {number}_{length_key}={length:?}"));
+                    let length =
+                        length.map(|length| format!(" {number}_{length_key}={}", quoted(length)));
                     let length = length.unwrap_or_default();
-                    self.unreadable.push(format!("{number}_{key}={address:?}{length}"));
+                    let address = quoted(address);
+                    self.unreadable.push(format!("{number}_{key}={address}{length}"));
                 }
             }
         }
@@ -123,7 +126,7 @@ impl VmNics {
             match prefix {
                 Some(net) => self.routes.push(net.trunc()),
                 None if route.trim().is_empty() => {}
-                None => self.unreadable.push(format!("{number}_ROUTES={route:?}")),
+                None => self.unreadable.push(format!("{number}_ROUTES={}", quoted(route))),
             }
         }
     }

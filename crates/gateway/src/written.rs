@@ -10,12 +10,16 @@ use std::path::Path;
 
 use nix::unistd::{Group, geteuid};
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 use zonemesh_appliance::files::{FileError, FileOwner, write_atomic};
+use zonemesh_context::source::read_regular;
 
 /// How the first line begins.
 const MARK: &str = "# Source: CONTEXT (";
 /// What stands in it before the hash.
 const HASH: &str = ", sha256 of what follows: ";
+/// More than this is no configuration.
+const MAX_BYTES: u64 = 16 << 20;
 /// Who runs the daemon, and reads the file.
 const GROUP: &str = "zonemesh";
 
@@ -95,14 +99,14 @@ pub(crate) fn settle(
     file: &Path,
     wanted: Option<&WantedFile>,
 ) -> Result<Option<FileOutcome>, WrittenError> {
-    let there = match std::fs::read(file) {
+    let there = match read(file) {
         Ok(bytes) => Some(bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(WrittenError::Unreadable(file.display().to_string(), error)),
     };
     let Some(wanted) = wanted else { return Ok(there.map(|_| FileOutcome::Kept)) };
     let contents = wanted.contents();
-    let outcome = match there.as_deref() {
+    let outcome = match there.as_deref().map(Vec::as_slice) {
         Some(there) if there == contents.as_bytes() => FileOutcome::Unchanged,
         // Of an image that wrote it without a first line, and of people who say the same.
         Some(there) if there == wanted.text.as_bytes() => FileOutcome::Written,
@@ -121,10 +125,15 @@ pub(crate) fn settle(
 
 /// The text below the first line, of a file from CONTEXT that nobody has edited.
 pub(crate) fn of_context(file: &Path) -> Option<String> {
-    let there = std::fs::read(file).ok()?;
+    let there = read(file).ok()?;
     let is_ours = origin(&there) == FileOrigin::Context;
-    let text = String::from_utf8(there).ok().filter(|_| is_ours)?;
+    let text = std::str::from_utf8(&there).ok().filter(|_| is_ours)?;
     text.split_once('\n').map(|(_, rest)| rest.to_owned())
+}
+
+/// What stands there now, if that is a file.
+pub(crate) fn read(file: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    read_regular(file, MAX_BYTES)
 }
 
 /// As the package has it: root writes, the daemon reads. Without its group only root does.

@@ -267,3 +267,36 @@ fn a_token_in_the_wrong_place_is_in_no_message() {
     assert_eq!(refused.status.code(), Some(7), "{said}");
     assert!(said.contains("[a VM's token]") && !said.contains("bm90LWEt"), "{said}");
 }
+
+#[test]
+fn where_a_superlink_shares_the_vm_ready_is_not_this_programs_and_its_keys_are_no_strangers() {
+    let (onegate, gateway) = (TestOneGate::start(), TestGateway::start());
+    onegate.write(ONEGATE_VM, "ZONEMESH_GATEWAY", Some("MTAuMC4wLjE6MQ=="));
+    onegate.write(ONEGATE_VM, "READY", Some("YES"));
+    let mut vm = GatewayVm::new("");
+    let status = vm.file("shared/status.json");
+    vm.context(&context(&format!(
+        "ONEAPP_ZONEMESH_CONFIG='{}'\nONEAPP_ZONEMESH_TOKEN='x'\n\
+         ONEAPP_ZONEMESH_FEDERATION='health-eu'\nONEAPP_ZONEMESH_GATEWAY_STATUS='{}'\n{}",
+        served_configuration(&gateway).replace('\'', "'\\''"),
+        status.display(),
+        onegate_lines(&onegate)
+    )));
+    let done = vm.configure();
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    assert!(!text(&done.stderr).contains("has no effect"), "{}", text(&done.stderr));
+    let log = std::fs::File::create(vm.file("log")).unwrap();
+    let child = vm.command("run").stderr(log).stdout(Stdio::null()).spawn().unwrap();
+    vm.running = Some(child);
+    let address = gateway.variables().into_iter().find(|(key, _)| key == "ONEAPP_ZONEMESH_GATEWAY");
+    let address = address.unwrap().1;
+    let word = base64_word(&address);
+    vm.until("the address is told", || {
+        onegate.attribute(ONEGATE_VM, "ZONEMESH_GATEWAY").as_ref() == Some(&word)
+    });
+    // The SuperLink's companion finds it there, and erases what it has told itself.
+    let written = std::fs::read_to_string(&status).unwrap();
+    assert!(written.contains(&format!("\"local_api\": \"{address}\"")), "{written}");
+    assert_eq!(onegate.attribute(ONEGATE_VM, "READY").as_deref(), Some("YES"));
+    assert!(onegate.asked().iter().all(|asked| !asked.contains("READY")), "{:?}", onegate.asked());
+}

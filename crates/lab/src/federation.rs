@@ -21,6 +21,7 @@ use crate::flower::{Flower, Outcome, Submission, TrainingPlan, TrainingRun};
 use crate::lab::{Lab, LabZone, ZonePlan};
 use crate::mesh::{FEDERATION, LOCAL_API_PORT, Mesh};
 use crate::process::Process;
+use crate::shipped_unit::ShippedUnit;
 use crate::wait::{Look, until};
 
 /// The zone of the SuperLink.
@@ -65,6 +66,7 @@ impl LabFederation {
     /// When Flower is not installed or keys cannot be made.
     pub fn prepare(lab: Lab) -> Result<Self> {
         let flower = Flower::find()?;
+        flower.reaches(lab.folder()).context("-> TMPDIR=/tmp")?;
         let mesh = Mesh::prepare(&lab)?;
         Ok(Self { companions: BTreeMap::new(), mesh, lab, flower, programs: None, runs: 0 })
     }
@@ -165,12 +167,16 @@ impl LabFederation {
         gateway.wait_until_ready(crate::mesh::patience())?;
         let state = self.companion_folder(zone, vm);
         let address = self.lab.zone(zone)?.lan_address;
-        Ok(BTreeMap::from([
+        let mut settings = BTreeMap::from([
             ("ONEAPP_ZONEMESH_FEDERATION", FEDERATION.to_owned()),
             ("ONEAPP_ZONEMESH_GATEWAY", format!("{address}:{LOCAL_API_PORT}")),
             ("ONEAPP_ZONEMESH_FLOWER_BIN", self.flower.bin().display().to_string()),
             ("ONEAPP_ZONEMESH_STATE_DIR", state.display().to_string()),
-        ]))
+        ]);
+        if let Some(user) = self.flower.user() {
+            settings.insert("ONEAPP_ZONEMESH_FLOWER_USER", user.name().to_owned());
+        }
+        Ok(settings)
     }
 
     fn start_companion(&mut self, place: CompanionPlace<'_>, settings: Settings) -> Result<()> {
@@ -179,7 +185,8 @@ impl LabFederation {
             Some(folder) => folder.join(format!("zonemesh-{role}")),
             None => binaries::find(&format!("zonemesh-{role}"))?,
         };
-        let mut command = self.lab.zone(zone)?.vm(vm)?.namespace.command(program);
+        let place = &self.lab.zone(zone)?.vm(vm)?.namespace;
+        let mut command = ShippedUnit::of(role)?.command(place, &program)?;
         command.arg("run").envs(settings);
         let process = Process::spawn(&format!("{zone}-{vm}"), command, self.lab.folder())?;
         self.companions.insert(zone.to_owned(), process);
@@ -260,6 +267,7 @@ impl LabFederation {
         let pem = known["superlinks"][0]["cas"][0]["pem"].as_str();
         let file = self.lab.folder().join("federation-ca.pem");
         std::fs::write(&file, pem.with_context(|| format!("no CA in {known}"))?)?;
+        self.flower.give(&file)?;
         Ok(file)
     }
 

@@ -25,4 +25,5 @@ pub mod priority;
 pub mod privilege;
 pub mod process;
 pub mod relay;
+pub mod shipped_unit;
 pub mod wait;

@@ -6,6 +6,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Once;
@@ -153,6 +154,8 @@ impl Drop for Namespace {
 pub fn folder_of(owner: NamespaceOwner, lab: u32) -> Result<PathBuf> {
     let path = std::env::temp_dir().join(format!("{}-{lab}-{FILES}", owner.text()));
     std::fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    // Whatever the mask: Flower's user has files of its own in it.
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
     Ok(path)
 }
 

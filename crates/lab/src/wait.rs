@@ -9,6 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 const PAUSE: Duration = Duration::from_millis(50);
+/// Between two looks at what takes long: most looks start a program.
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// What is waited for is seen this share of its time late at most.
+const LATE: u32 = 40;
 
 /// What one look at a condition found.
 #[derive(Debug)]
@@ -34,7 +38,8 @@ impl<T> Look<T> {
     }
 }
 
-/// Looks every 50 ms until the condition holds; returns its value and the time it took.
+/// Looks every 50 ms, and less often at what takes long, until the condition holds; returns its value
+/// and the time it took.
 ///
 /// # Errors
 /// After `timeout`: what was waited for, and the last thing seen. An `Err` of `look` ends the wait.
@@ -50,9 +55,14 @@ pub fn until<T>(
             Look::Not(seen) if start.elapsed() >= timeout => {
                 bail!("waited {:.1} s for {what}; last seen: {seen}", timeout.as_secs_f64())
             }
-            Look::Not(_) => std::thread::sleep(PAUSE),
+            Look::Not(_) => std::thread::sleep(pause_after(start.elapsed())),
         }
     }
+}
+
+/// How long to rest before the next look.
+fn pause_after(waited: Duration) -> Duration {
+    (waited / LATE).clamp(PAUSE, LONGEST_PAUSE)
 }
 
 /// Checks for `period` that the condition keeps holding.
@@ -73,4 +83,17 @@ pub fn holds_for(
         std::thread::sleep(PAUSE);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_waited_for_is_seen_within_a_fortieth_of_its_time_and_never_late_by_more() {
+        assert_eq!(pause_after(Duration::ZERO), PAUSE);
+        assert_eq!(pause_after(Duration::from_secs(2)), PAUSE);
+        assert_eq!(pause_after(Duration::from_secs(4)), Duration::from_millis(100));
+        assert_eq!(pause_after(Duration::from_secs(300)), LONGEST_PAUSE);
+    }
 }

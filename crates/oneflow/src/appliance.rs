@@ -1,29 +1,30 @@
-//! Which of our appliances runs in a role, and what a key is to it: the one place where a role's
+//! Which of our images a role's VM is made of, and what a key is to it: the one place where a role's
 //! inputs are compared with what the programs know, which is the table of `zonemesh-context`.
 
 use zonemesh_context::key::KeyEffect;
-use zonemesh_context::keys::KEYS;
-use zonemesh_context::{Appliance, ContextKey, names};
+use zonemesh_context::keys::{KEYS, gateway, mesh};
+use zonemesh_context::{Appliance, ContextKey, Image, names};
 
 /// Ends of names that somebody chose for a secret of their own.
 const SECRET_ENDS: [&str; 4] = ["_TOKEN", "_PASSWORD", "_SECRET", "_INVITATION"];
 
 /// What a key of ours is to a role.
 pub(crate) enum KeyStanding {
-    /// Its appliance reads it, or it is nothing of ours.
+    /// A program of its image reads it, or it is nothing of ours.
     Well,
     /// Another appliance reads it.
     OfAnother(&'static ContextKey),
-    /// Its appliance refuses it, for this reason.
+    /// Its programs refuse it, for this reason.
     Refused(&'static str),
     /// Nobody does; this one is like it.
     Unknown(Option<&'static str>),
 }
 
-/// The appliance of a role: its name begins with the appliance's, else a key tells.
-pub(crate) fn of_role<'k>(role: &str, keys: impl Iterator<Item = &'k str>) -> Option<Appliance> {
+/// The image of a role: its name begins with the image's, else keys tell. A role that is asked for
+/// the secrets of both a gateway and a SuperLink holds both.
+pub(crate) fn of_role<'k>(role: &str, keys: impl Iterator<Item = &'k str>) -> Option<Image> {
     let role = role.to_ascii_lowercase();
-    let named = Appliance::ALL.into_iter().find(|one| role.starts_with(one.role()));
+    let named = Image::ALL.into_iter().find(|one| role.starts_with(one.role()));
     if named.is_some() {
         return named;
     }
@@ -32,19 +33,24 @@ pub(crate) fn of_role<'k>(role: &str, keys: impl Iterator<Item = &'k str>) -> Op
     };
     // What OpenNebula writes into every CONTEXT tells nothing.
     let ours = keys.filter(|name| name.starts_with("ONEAPP_")).filter_map(known);
-    let known: Vec<Vec<Appliance>> = ours.map(readers).collect();
+    let ours: Vec<&ContextKey> = ours.collect();
+    let has = |wanted: ContextKey| ours.iter().any(|key| key.name == wanted.name);
+    if has(mesh::TOKEN) && (has(gateway::INVITATION) || has(gateway::CONFIG)) {
+        return Some(Image::SuperLinkGateway);
+    }
+    let known: Vec<Vec<Appliance>> = ours.into_iter().map(readers).collect();
     let telling = known.iter().find(|readers| readers.len() == 1);
-    telling.or(known.first()).and_then(|readers| readers.last()).copied()
+    telling.or(known.first()).and_then(|readers| readers.last()).copied().map(Image::One)
 }
 
-/// What a key is to the appliance of a role.
-pub(crate) fn standing(appliance: Appliance, name: &str) -> KeyStanding {
+/// What a key is to the image of a role.
+pub(crate) fn standing(image: Image, name: &str) -> KeyStanding {
     match known(name) {
         Some(ContextKey { effect: KeyEffect::Refused(reason), .. }) => KeyStanding::Refused(reason),
-        Some(key) if key.readers.has(appliance) => KeyStanding::Well,
+        Some(key) if image.reads(key) => KeyStanding::Well,
         Some(key) => KeyStanding::OfAnother(key),
         None if names::is_ours(name) => {
-            KeyStanding::Unknown(names::meant(name, appliance).map(|key| key.name))
+            KeyStanding::Unknown(names::meant(name, image).map(|key| key.name))
         }
         None => KeyStanding::Well,
     }
@@ -69,34 +75,48 @@ pub(crate) fn reaches_for_secret(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Appliance::{Gateway, SuperLink, SuperNode};
+
+    const GATEWAY: Image = Image::One(Appliance::Gateway);
+    const SUPERLINK: Image = Image::One(Appliance::SuperLink);
+    const SUPERNODE: Image = Image::One(Appliance::SuperNode);
 
     #[test]
     fn a_role_is_known_by_its_name_and_else_by_its_keys() {
         let of = |role: &str, keys: &[&str]| of_role(role, keys.iter().copied());
-        assert_eq!(of("supernode_gpu", &[]), Some(SuperNode));
-        assert_eq!(of("Gateway", &[]), Some(Gateway));
+        assert_eq!(of("supernode_gpu", &[]), Some(SUPERNODE));
+        assert_eq!(of("Gateway", &[]), Some(GATEWAY));
+        assert_eq!(of("superlink_2", &[]), Some(SUPERLINK));
+        assert_eq!(of("Superlink_Gateway", &[]), Some(Image::SuperLinkGateway));
         let common = ["ONEAPP_ZONEMESH_FEDERATION", "ONEAPP_ZONEMESH_IDENTITY"];
-        assert_eq!(of("server", &common), Some(SuperLink));
-        assert_eq!(of("trainer", &common[..1]), Some(SuperNode));
+        assert_eq!(of("server", &common), Some(SUPERLINK));
+        assert_eq!(of("trainer", &common[..1]), Some(SUPERNODE));
+        let secrets = ["ONEAPP_ZONEMESH_TOKEN", "ONEAPP_ZONEMESH_INVITATION"];
+        assert_eq!(of("berlin", &secrets), Some(Image::SuperLinkGateway));
+        assert_eq!(of("berlin", &secrets[1..]), Some(GATEWAY));
+        assert_eq!(of("superlink", &secrets), Some(SUPERLINK), "its name tells");
         assert_eq!(of("database", &["ONEAPP_MYSQL_PASSWORD"]), None);
     }
 
     #[test]
     fn a_key_of_another_appliance_is_told_from_one_that_nobody_reads() {
-        assert!(matches!(standing(SuperNode, "ONEAPP_ZONEMESH_TOKEN"), KeyStanding::Well));
-        assert!(matches!(standing(SuperNode, "ONEAPP_MINE"), KeyStanding::Well));
-        assert!(matches!(standing(Gateway, "ONEAPP_ZONEMESH_TOKEN"), KeyStanding::OfAnother(_)));
-        let misspelled = standing(SuperNode, "ONEAPP_ZONEMESH_FEDERATOIN");
+        assert!(matches!(standing(SUPERNODE, "ONEAPP_ZONEMESH_TOKEN"), KeyStanding::Well));
+        assert!(matches!(standing(SUPERNODE, "ONEAPP_MINE"), KeyStanding::Well));
+        assert!(matches!(standing(GATEWAY, "ONEAPP_ZONEMESH_TOKEN"), KeyStanding::OfAnother(_)));
+        for name in ["ONEAPP_ZONEMESH_TOKEN", "ONEAPP_ZONEMESH_INVITATION"] {
+            assert!(matches!(standing(Image::SuperLinkGateway, name), KeyStanding::Well), "{name}");
+        }
+        let of_training = standing(Image::SuperLinkGateway, "ONEAPP_FL_NODE_CONFIG");
+        assert!(matches!(of_training, KeyStanding::OfAnother(_)));
+        let misspelled = standing(SUPERNODE, "ONEAPP_ZONEMESH_FEDERATOIN");
         assert!(matches!(misspelled, KeyStanding::Unknown(Some("ONEAPP_ZONEMESH_FEDERATION"))));
     }
 
     #[test]
     fn an_old_spelling_is_read_and_a_key_of_a_private_key_is_refused() {
         for name in ["ONEAPP_FL_NODE_CONFIG", "ONEAPP_ZONEMESH_NODE_CONFIG"] {
-            assert!(matches!(standing(SuperNode, name), KeyStanding::Well), "{name}");
+            assert!(matches!(standing(SUPERNODE, name), KeyStanding::Well), "{name}");
         }
-        let private = standing(Gateway, "ONEAPP_WG_PRIVATE_KEY");
+        let private = standing(GATEWAY, "ONEAPP_WG_PRIVATE_KEY");
         assert!(matches!(private, KeyStanding::Refused(_)));
     }
 

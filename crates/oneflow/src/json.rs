@@ -126,24 +126,47 @@ fn node(value: &Value<'_>, lines: &Lines<'_>, depth: usize) -> Result<JsonNode, 
     Ok(JsonNode { at, value })
 }
 
-/// Where the lines of a text begin.
+/// Where the lines of a text begin, and how many characters lie before each of its steps: a text may
+/// be one line, with many places in it.
 struct Lines<'t> {
     text: &'t str,
     starts: BTreeMap<usize, usize>,
+    /// How many characters begin before byte `index * STEP`.
+    steps: Vec<usize>,
 }
+
+/// Bytes that are counted anew for each place, at most.
+const STEP: usize = 256;
 
 impl<'t> Lines<'t> {
     fn of(text: &'t str) -> Self {
         let newlines = text.match_indices('\n').map(|(at, newline)| at + newline.len());
         let starts = std::iter::once(0).chain(newlines).zip(1..).collect();
-        Self { text, starts }
+        let mut before = 0;
+        let steps = text.as_bytes().chunks(STEP).map(|step| {
+            before += beginnings(step);
+            before
+        });
+        let steps = std::iter::once(0).chain(steps).collect();
+        Self { text, starts, steps }
     }
 
     fn place(&self, byte: usize) -> TextPlace {
         let (start, line) = self.starts.range(..=byte).next_back().unwrap_or((&0, &1));
-        let before = self.text.get(*start..byte).unwrap_or_default();
-        TextPlace { line: *line, column: before.chars().count() + 1 }
+        TextPlace { line: *line, column: self.characters(byte) - self.characters(*start) + 1 }
     }
+
+    /// How many characters begin before this byte.
+    fn characters(&self, byte: usize) -> usize {
+        let (step, byte) = (byte / STEP, byte.min(self.text.len()));
+        let since = self.text.as_bytes().get(step * STEP..byte).unwrap_or_default();
+        self.steps.get(step).copied().unwrap_or_default() + beginnings(since)
+    }
+}
+
+/// How many characters begin in a piece of a text: all bytes but those that go on with one.
+fn beginnings(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| *byte & 0xc0 != 0x80).count()
 }
 
 impl JsonNode {
@@ -276,6 +299,18 @@ mod tests {
         assert!(list.items()[2].get("b").is_none(), "null is as if not there");
         let written = serde_json::to_string(&node).unwrap();
         assert_eq!(written, "{\"z\":[1,\"\u{e4}\u{f6}\",{\"b\":null}],\"a\":true}");
+    }
+
+    #[test]
+    fn places_in_one_long_line_are_those_of_its_characters() {
+        let item = "\"\u{20ac}\u{1f600}x\",";
+        let text = format!("[{}0]", item.repeat(2000));
+        let node = parse(&text).ok().unwrap();
+        let (last, items) = node.items().split_last().unwrap();
+        assert_eq!((items.len(), last.at.column), (2000, 2 + 2000 * item.chars().count()));
+        for (index, one) in items.iter().enumerate() {
+            assert_eq!(one.at.column, 2 + index * item.chars().count());
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use zonemesh_core::offered::without_secrets;
+use zonemesh_core::visible::brief_lines;
 
 use crate::json::{JsonNode, NOWHERE, TextPlace};
 
@@ -169,7 +170,7 @@ impl TemplateMistakes {
         found: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        let told = |text: &str| without_secrets(text).into_owned();
+        let told = |text: &str| brief_lines(&without_secrets(text));
         let (at, path, found) = (spot.node.at, told(&spot.path), told(&found.into()));
         self.found.push(TemplateMistake { rule, at, path, found, fix: told(&fix.into()) });
     }
@@ -184,7 +185,7 @@ impl TemplateMistakes {
 impl TemplateMistake {
     /// A mistake of the whole text.
     pub(crate) fn of_text(rule: TemplateRule, at: Option<TextPlace>, found: String) -> Self {
-        let (fix, found) = (rule.fix().to_owned(), without_secrets(&found).into_owned());
+        let (fix, found) = (rule.fix().to_owned(), brief_lines(&without_secrets(&found)));
         Self { rule, at: at.unwrap_or(NOWHERE), path: String::new(), found, fix }
     }
 }

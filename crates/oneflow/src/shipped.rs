@@ -24,6 +24,7 @@ shipped! {
     "elastic-training-site"
     "gateway-only"
     "single-site"
+    "superlink-gateway"
     "training-site"
     "training-site-without-gateway"
 }

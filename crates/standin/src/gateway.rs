@@ -67,8 +67,13 @@ impl Drop for TestGateway {
 impl TestGateway {
     /// One that serves, without a SuperLink yet.
     pub fn start() -> Self {
+        Self::start_at(LOOPBACK)
+    }
+
+    /// The same at this address of the machine.
+    pub fn start_at(ip: IpAddr) -> Self {
         let key = ZoneIdentity::from_seed(&ZONE_SEED).public_key();
-        let listener = std::net::TcpListener::bind((LOOPBACK, 0)).unwrap();
+        let listener = std::net::TcpListener::bind((ip, 0)).unwrap();
         let mut gateway = Self {
             address: listener.local_addr().unwrap(),
             token: token(ZonePin::Key(key)),
@@ -196,7 +201,7 @@ impl TestGateway {
             ("ONEAPP_ZONEMESH_FEDERATION", FEDERATION.to_owned()),
             ("ONEAPP_ZONEMESH_GATEWAY", self.address.to_string()),
             ("ONEAPP_ZONEMESH_TOKEN", self.token.reveal().to_owned()),
-            ("ONEAPP_ZONEMESH_ADDRESS", LOOPBACK.to_string()),
+            ("ONEAPP_ZONEMESH_ADDRESS", self.address.ip().to_string()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
         .into()
@@ -304,6 +309,7 @@ impl Local for Service {
     ) -> Result<Response<Self::SessionStream>, Status> {
         let told = |whose| keepalive::told(request.metadata(), whose);
         let told = [told(Whose::Own), told(Whose::Flowers)];
+        let caller = zonemesh_api::serve::caller(&request).unwrap().address.ip();
         let mut inbound = request.into_inner();
         let first = inbound.message().await?.and_then(|message| message.body);
         let Some(Said::Hello(hello)) = first else { return Err(Status::invalid_argument("hello")) };
@@ -314,7 +320,7 @@ impl Local for Service {
             |view| v1::GatewayMessage { answers: 0, body: Some(Answer::View(stamped(view))) };
         let views = WatchStream::new(self.view.subscribe()).map(move |shown| Ok(view(shown)));
         let service = self.clone();
-        let answers = inbound.map(move |said| said.map(|said| service.hear(said)));
+        let answers = inbound.map(move |said| said.map(|said| service.hear(said, caller)));
         let mut response: Response<Self::SessionStream> =
             Response::new(Box::pin(views.merge(answers)));
         if let Some(figures) = &*self.keepalive.lock().unwrap() {
@@ -326,10 +332,10 @@ impl Local for Service {
 
 impl Service {
     /// The answer to what a companion says in a session.
-    fn hear(&self, said: v1::CompanionMessage) -> v1::GatewayMessage {
+    fn hear(&self, said: v1::CompanionMessage, caller: IpAddr) -> v1::GatewayMessage {
         let body = match said.body {
             Some(Said::Report(report)) => self.take(report),
-            Some(Said::Registration(wanted)) => self.register(wanted),
+            Some(Said::Registration(wanted)) => self.register(wanted, caller),
             Some(Said::Hello(_)) | None => None,
         };
         v1::GatewayMessage { answers: said.number, body }
@@ -352,18 +358,20 @@ impl Service {
         Some(Answer::Taken(v1::ReportTaken {}))
     }
 
-    fn register(&self, wanted: v1::SuperLinkRegistration) -> Option<Answer> {
+    /// As the daemon does: only the address that the call came from.
+    fn register(&self, wanted: v1::SuperLinkRegistration, caller: IpAddr) -> Option<Answer> {
         self.note("register");
-        if wanted.addresses != [LOOPBACK.to_string()] {
-            return Some(refused(RefusalKind::NotAllowed, "10.9.9.9 is not this VM's address"));
+        if wanted.addresses != [caller.to_string()] {
+            let said = format!("{:?} was asked for, the call came from {caller}", wanted.addresses);
+            return Some(refused(RefusalKind::NotAllowed, &said));
         }
-        let names = [San::Ip(LOOPBACK)];
+        let names = [San::Ip(caller)];
         let certificate_pem = match self.ca.sign(&wanted.csr_pem, &names, SystemTime::now()) {
             Ok(signed) => signed,
             Err(error) => return Some(refused(RefusalKind::Invalid, &error.to_string())),
         };
         let ca_pem = self.ca.certificate_pem().to_owned();
-        let endpoint = SocketAddr::new(LOOPBACK, wanted.fleet_port.try_into().unwrap());
+        let endpoint = SocketAddr::new(caller, wanted.fleet_port.try_into().unwrap());
         let mut view = ready(endpoint, ca_pem.clone());
         view.readiness = v1::Readiness::Starting.into();
         view.flower_version = wanted.flower_version;

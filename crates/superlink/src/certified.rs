@@ -67,6 +67,7 @@ impl CertifiedSuperLink {
                 reason,
                 Reason::GatewayUnreachable { .. }
                     | Reason::GatewayNotFound { .. }
+                    | Reason::OwnGatewayAway { .. }
                     | Reason::GatewayUnproven { .. }
             );
             if is_away {

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use zonemesh_appliance::files::FileOwner;
 use zonemesh_appliance::gateway::{LocalGateway, SetFile};
 use zonemesh_appliance::installed::installed_flower;
+use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::settings::{SuperLinkSettings, distinct_ports};
 use zonemesh_appliance::startup;
 use zonemesh_core::exit::Exit;
@@ -102,7 +103,42 @@ pub(crate) async fn print_plan(settings: SuperLinkSettings) -> anyhow::Result<Ex
         }
         Err(reason) => (PrintedSuperLinkPlan::without_flower(&reason), Err(reason)),
     };
-    let json = serde_json::to_string_pretty(&printed).context("cannot print the plan")?;
+    let json = startup::json(&printed).context("cannot print the plan")?;
     startup::print(&json)?;
-    Ok(asked.as_ref().map_or_else(startup::verdict, |()| Exit::Ok))
+    let in_this_vm = settings.common.gateway_status.is_some();
+    Ok(asked.as_ref().map_or_else(|reason| verdict(reason, in_this_vm), |()| Exit::Ok))
+}
+
+/// A gateway in this VM has its settings from the CONTEXT that is judged here, and may not run with
+/// them yet: what it says today refuses nothing, as nobody could correct it.
+const fn verdict(reason: &Reason, in_this_vm: bool) -> Exit {
+    let is_said_by_gateway = matches!(
+        reason,
+        Reason::TokenRefused { .. }
+            | Reason::GatewayKey { .. }
+            | Reason::GatewayUnproven { .. }
+            | Reason::RegistrationRefused { .. }
+            | Reason::RequestRefused { .. }
+    );
+    if in_this_vm && is_said_by_gateway { Exit::NotYet } else { startup::verdict(reason) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_gateway_in_this_vm_says_refuses_nothing_and_what_this_machine_says_does() {
+        let token = Reason::TokenRefused { message: "no such token".into() };
+        let gateway = "10.10.10.1:51822".parse().unwrap();
+        let other = Reason::GatewayKey { gateway, problem: "another key".into() };
+        for reason in [token, other] {
+            assert_eq!(verdict(&reason, true), Exit::NotYet, "{reason}");
+            assert_eq!(verdict(&reason, false), Exit::Policy, "{reason}");
+        }
+        let files = Reason::Files { problem: "no space left".into() };
+        assert_eq!(verdict(&files, true), Exit::Policy);
+        let away = Reason::OwnGatewayAway { problem: "it has just begun".into() };
+        assert_eq!(verdict(&away, true), Exit::NotYet);
+    }
 }

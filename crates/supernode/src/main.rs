@@ -7,6 +7,7 @@
 mod decision;
 mod plan;
 mod run;
+mod spent_keys;
 mod started;
 
 use std::path::Path;

@@ -31,6 +31,7 @@ use zonemesh_core::record::{NodeKeyDigest, node_key_digest};
 
 use crate::decision::{FlowerDecision, SuperNodeHere, decide};
 use crate::plan::{PrintedSuperNodePlan, StartedFor, SuperNodeInputs, home};
+use crate::spent_keys::{SpentKey, SpentKeys};
 use crate::started::{FlowerStanding, StartedFlower};
 
 /// Between two checks of a SuperLink that did not pass.
@@ -56,18 +57,20 @@ pub(crate) async fn run(settings: SuperNodeSettings) -> anyhow::Result<Exit> {
 
 async fn work(companion: &mut Companion, settings: &SuperNodeSettings) -> anyhow::Result<()> {
     let file = StateFolder::new(&settings.common.state_dir).node_key();
+    let is_new = !file.exists();
     let key = first_key(companion, &file).await;
     companion.public_key.clone_from(&key.public);
     let flower = companion.installed().await;
     let home = companion.home.clone();
     let owner = companion.owner;
     let inputs = SuperNodeInputs { settings, owner, flower, home: &home };
+    let spent = SpentKeys::new(is_new || key.instead_of.is_some());
     if let Some(problem) = key.instead_of {
         companion.reporter.blocked(&Reason::NodeKeyReplaced { problem });
     }
     let next_check = Instant::now();
     let mut supernode =
-        SupervisedSuperNode { companion, running: None, next_check, waits_for_key: false };
+        SupervisedSuperNode { companion, running: None, next_check, waits_for_key: false, spent };
     supernode.keep(&inputs).await
 }
 
@@ -100,6 +103,8 @@ struct SupervisedSuperNode<'a> {
     next_check: Instant,
     /// Nothing was wrong at the last check but that its key is not registered.
     waits_for_key: bool,
+    /// How often its key was of no use.
+    spent: SpentKeys,
 }
 
 enum SuperNodeEvent {
@@ -121,7 +126,7 @@ impl SupervisedSuperNode<'_> {
             self.companion.look_for_work(inputs.flower.generation.supernode_app());
             self.companion.mention(reported(self.companion));
             if decision == FlowerDecision::NewKey {
-                self.change_key(inputs).await;
+                self.replace_key(&watched, inputs).await?;
                 continue;
             }
             let starts = matches!(decision, FlowerDecision::Start(_));
@@ -145,6 +150,7 @@ impl SupervisedSuperNode<'_> {
     fn say(&mut self, watched: &WatchedFederation, decision: &FlowerDecision) {
         let key = node_key_digest(&self.companion.public_key);
         let admission = watched.shown.superlink().and_then(|shown| shown.admission_of(key));
+        self.spent.seen(admission);
         let known = admission.map(|admission| admission.node_id).filter(|id| *id != 0);
         self.companion.node_id = known.or(self.companion.node_id);
         let now = Instant::now();
@@ -168,10 +174,36 @@ impl SupervisedSuperNode<'_> {
         }
     }
 
-    /// Another key in the place of one that Flower never takes again.
+    /// Another key in the place of one that Flower never takes: at once, or when it is due.
+    async fn replace_key(
+        &mut self,
+        watched: &WatchedFederation,
+        inputs: &SuperNodeInputs<'_>,
+    ) -> anyhow::Result<()> {
+        if self.companion.runner.is_running() {
+            self.companion.runner.stop().await;
+            self.running = None;
+            self.companion.reporter.enter(CompanionState::Waiting);
+        }
+        let now = Instant::now();
+        match (self.spent.next(now), watched.shown.superlink()) {
+            (SpentKey::Taken(due), Some(superlink)) => {
+                let (zone, within_s) = (superlink.zone.clone(), (due - now).as_secs() + 1);
+                self.companion.reporter.blocked(&Reason::NodeKeyTaken { zone, within_s });
+                let mut watched = self.companion.watched.clone();
+                tokio::select! {
+                    () = sleep_until(due) => {}
+                    changed = watched.changed() => {
+                        changed.context("the session with the gateway has ended")?;
+                    }
+                }
+            }
+            _ => self.change_key(inputs).await,
+        }
+        Ok(())
+    }
+
     async fn change_key(&mut self, inputs: &SuperNodeInputs<'_>) {
-        self.companion.runner.stop().await;
-        self.running = None;
         self.companion.reporter.enter(CompanionState::Waiting);
         let file = StateFolder::new(&inputs.settings.common.state_dir).node_key();
         let problem = "its SuperLink has unregistered it, and Flower takes no key twice".to_owned();
@@ -179,6 +211,7 @@ impl SupervisedSuperNode<'_> {
             Ok(key) => {
                 self.companion.public_key = key.public;
                 self.companion.node_id = None;
+                self.spent.replaced();
                 self.companion.reporter.blocked(&Reason::NodeKeyReplaced { problem });
             }
             Err(error) => {
@@ -315,7 +348,7 @@ pub(crate) async fn print_plan(settings: SuperNodeSettings) -> anyhow::Result<Ex
     };
     let verdict = plan.as_ref().map_or_else(startup::verdict, |_| Exit::Ok);
     let printed = PrintedSuperNodePlan::new(&settings, gateway.address(), version, plan);
-    let json = serde_json::to_string_pretty(&printed).context("cannot print the plan")?;
+    let json = startup::json(&printed).context("cannot print the plan")?;
     startup::print(&json)?;
     Ok(verdict)
 }

@@ -109,3 +109,26 @@ async fn a_key_outlives_a_restart_and_one_that_is_spent_is_replaced() {
     assert_eq!(stage.reported().public_key, next, "one is enough");
     assert!(stage.process.state().join("tls/supernode.aside").is_file());
 }
+
+/// Somebody who reaches the Control API registers each key as soon as it is known, before its owner.
+#[tokio::test]
+async fn a_key_that_somebody_else_has_registered_first_is_told_and_not_replaced_again_and_again() {
+    let mut stage = Stage::new().await;
+    stage.lists(b"", None, 0);
+    stage.process.run();
+    let key = stage.key().await;
+    stage.lists(&key, Some(NodeAdmissionState::Spent), 0);
+    let status = stage.process.until_reason("F517").await;
+    let reason = status["reason"].to_string();
+    assert!(reason.contains("somebody else") && reason.contains("Control API"), "{reason}");
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(stage.reported().public_key, key, "{}", stage.process.log());
+    assert!(!stage.process.log().contains("F513"), "{}", stage.process.log());
+    assert_eq!(stage.process.log().matches("F517").count(), 1, "{}", stage.process.log());
+    let (exit, _, errors) = stage.process.output(&["plan"]);
+    assert_eq!(exit, 10, "it may pass: {errors}");
+    // Whoever is in charge there has put it right.
+    stage.lists(&key, Some(NodeAdmissionState::Registered), 0);
+    stage.process.until_state("starting").await;
+    assert_eq!(stage.reported().public_key, key);
+}

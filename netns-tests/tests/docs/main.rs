@@ -5,6 +5,7 @@
 
 mod codes;
 mod fuzz;
+mod inputs;
 mod links;
 mod logs;
 mod reference;

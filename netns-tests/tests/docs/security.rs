@@ -9,6 +9,14 @@ fn tests_of(line: &str) -> Vec<(&str, &str)> {
     links.filter_map(|(name, rest)| Some((name, rest.split_once(')')?.0))).collect()
 }
 
+/// Whether a source file has a function of this name.
+pub(crate) fn has_function(file: &str, name: &str) -> bool {
+    read(file).lines().any(|line| {
+        let line = line.trim_start().trim_start_matches("async ");
+        line.strip_prefix("fn ").is_some_and(|rest| rest.starts_with(&format!("{name}(")))
+    })
+}
+
 #[test]
 fn whatever_somebody_can_or_cannot_do_is_shown_by_a_test_that_exists() {
     // A promise may go on in the lines below it.
@@ -22,11 +30,7 @@ fn whatever_somebody_can_or_cannot_do_is_shown_by_a_test_that_exists() {
         assert!(!tests.is_empty(), "no test shows: {promise}");
         for (name, file) in tests {
             assert!(file.ends_with(".rs") && root().join(file).is_file(), "{file} is no test");
-            let found = read(file).lines().any(|line| {
-                let line = line.trim_start().trim_start_matches("async ");
-                line.strip_prefix("fn ").is_some_and(|rest| rest.starts_with(&format!("{name}(")))
-            });
-            assert!(found, "{file} has no test {name}");
+            assert!(has_function(file, name), "{file} has no test {name}");
         }
     }
 }
@@ -70,6 +74,6 @@ fn images_documents_and_tests_install_flowers_that_are_run() {
     assert!(read("docs/QUICKSTART.md").contains(&format!("/requirements-{preferred}.txt\n")));
     assert!(read("packer/README.md").contains(&format!("prefers, {preferred}:")));
     assert!(read("packer/Makefile").contains(&format!("\nFLOWER_VERSION ?= {preferred}\n")));
-    let scenarios = crate::sources::source("crates/lab/src/flower.rs");
+    let scenarios = crate::sources::source("crates/lab/src/flower/mod.rs");
     assert!(scenarios.contains(&format!("const VERSION: &str = \"{preferred}\";")));
 }

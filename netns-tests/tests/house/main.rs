@@ -1,4 +1,5 @@
-//! The shape of the house: circles between modules, floors of the daemon, names and signatures.
+//! The shape of the house: circles between modules, floors of the daemon, names and signatures, and the
+//! room that scenarios have.
 //!
 //! Reads the sources of the workspace with `syn`, so it needs neither binaries nor root. Which crate
 //! may depend on which is held by `layering.rs`; the reasons stand in docs/DEVELOPMENT.md.
@@ -10,3 +11,4 @@ mod names;
 mod paths;
 mod signatures;
 mod sources;
+mod weights;

@@ -112,7 +112,9 @@ fn the_name_of_an_image_tells_its_release_and_its_flower() {
     for (arguments, flower) in [(&[][..], "1.25.0"), (&["FLOWER_VERSION=1.42.0"], "1.42.0")] {
         let mut wanted =
             vec![format!("service_ZonemeshGateway export/service_ZonemeshGateway-{release}.qcow2")];
-        for name in ["service_FlowerSuperLink", "service_FlowerSuperNode"] {
+        for name in
+            ["service_FlowerSuperLink", "service_FlowerSuperNode", "service_FlowerSuperLinkGateway"]
+        {
             wanted.push(format!("{name} export/{name}-{release}-flwr{flower}.qcow2"));
         }
         assert_eq!(images(arguments), wanted);

@@ -13,21 +13,26 @@ fn images_hold_packages_with_the_unit_and_the_program_that_they_start() {
     let deb = |package: &cargo_metadata::Package| package.metadata.get("deb").cloned();
     for (folder, _name) in APPLIANCES {
         let variables = read(&packer().join(folder).join("variables.pkr.hcl"));
-        let (_, package) = variables.split_once("variable \"package\"").unwrap();
-        let wanted = package.split('"').nth(1).unwrap();
-        let found = metadata.packages.iter().find_map(|package| {
-            let deb = deb(package)?;
-            let name = deb["name"].as_str().unwrap_or(&package.name).to_owned();
-            (name == wanted).then(|| deb["assets"].to_string())
+        let (_, packages) = variables.split_once("variable \"packages\"").unwrap();
+        let (_, list) = packages.split_once("default = [").unwrap();
+        let (list, _) = list.split_once(']').unwrap();
+        let wanted = list.split(", ").map(|name| name.trim_matches('"'));
+        let assets = wanted.map(|wanted| {
+            let found = metadata.packages.iter().find_map(|package| {
+                let deb = deb(package)?;
+                let name = deb["name"].as_str().unwrap_or(&package.name).to_owned();
+                (name == wanted).then(|| deb["assets"].to_string())
+            });
+            found.unwrap_or_else(|| panic!("{folder}: {wanted} is no package of ours"))
         });
-        let assets = found.unwrap_or_else(|| panic!("{folder}: {wanted} is no package of ours"));
+        let assets: String = assets.collect();
         let script = read(&packer().join(folder).join("appliance.sh"));
         let starts = script.lines().filter_map(|line| line.trim().strip_prefix("zonemesh_start "));
         let units = starts.flat_map(str::split_whitespace);
         assert!(units.clone().count() > 0, "{folder} starts nothing");
         for unit in units {
             let is_packed = assets.contains(&format!("configs/{unit}\""));
-            assert!(is_packed, "{folder}: {unit} is not in {wanted}");
+            assert!(is_packed, "{folder}: {unit} is in none of {list}");
             let file = read(&packer().join("../configs").join(unit));
             let started = file.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
             let program = started.split(' ').next().unwrap().rsplit('/').next().unwrap();

@@ -8,6 +8,8 @@
 use std::path::{Path, PathBuf};
 
 #[cfg(test)]
+mod both;
+#[cfg(test)]
 mod build;
 #[cfg(test)]
 mod images;
@@ -20,10 +22,11 @@ mod stages;
 #[cfg(test)]
 mod waiting;
 
-pub(crate) const APPLIANCES: [(&str, &str); 3] = [
+pub(crate) const APPLIANCES: [(&str, &str); 4] = [
     ("service_ZonemeshGateway", "ZonemeshGateway"),
     ("service_FlowerSuperLink", "FlowerSuperLink"),
     ("service_FlowerSuperNode", "FlowerSuperNode"),
+    ("service_FlowerSuperLinkGateway", "FlowerSuperLinkGateway"),
 ];
 
 pub(crate) fn packer() -> PathBuf {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use zonemesh_context::key::STAGE;
-use zonemesh_context::{Appliance, keys};
+use zonemesh_context::{Appliance, Image};
 
 use crate::stages::Vm;
 use crate::{APPLIANCES, packer, read, text};
@@ -68,12 +68,14 @@ fn every_appliance_has_the_parts_that_one_apps_calls() {
 
 #[test]
 fn what_bash_reads_of_the_parameters_is_what_the_table_of_keys_says() {
-    for (folder, appliance) in [
-        ("service_ZonemeshGateway", Appliance::Gateway),
-        ("service_FlowerSuperLink", Appliance::SuperLink),
-        ("service_FlowerSuperNode", Appliance::SuperNode),
+    for (folder, image) in [
+        ("service_ZonemeshGateway", Image::One(Appliance::Gateway)),
+        ("service_FlowerSuperLink", Image::One(Appliance::SuperLink)),
+        ("service_FlowerSuperNode", Image::One(Appliance::SuperNode)),
+        ("service_FlowerSuperLinkGateway", Image::SuperLinkGateway),
     ] {
-        let expected = keys::of(appliance).filter_map(|key| {
+        let asked = image.keys().filter(|key| image.asks(key));
+        let expected = asked.filter_map(|key| {
             let asked = key.question.in_image()?;
             Some([key.name, STAGE, asked.text, &key.image_input()?].map(str::to_owned))
         });

@@ -5,9 +5,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use zonemesh_core::visible::quoted;
+
 /// Why a text is no version of Flower.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no version of Flower: expected three numbers, for example 1.25.0")]
+#[error("{} is no version of Flower: expected three numbers, for example 1.25.0", quoted(.0))]
 pub struct FlowerVersionError(pub String);
 
 /// A version of Flower.

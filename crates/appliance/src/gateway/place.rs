@@ -1,11 +1,11 @@
-//! Where the gateway is: given in CONTEXT, or looked for step by step through OneGate.
+//! Where the gateway is: given in CONTEXT, in the same VM, or looked for step by step through OneGate.
 //!
 //! It promises that OneGate is asked only when that is due, that no lock is held meanwhile, and
 //! that the address which has proved itself outlives a restart. It refuses to know in which order
 //! things are tried: that is [`GatewaySearch`]'s.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
@@ -16,6 +16,7 @@ use super::pin::SetFile;
 use super::published::named_gateways;
 use super::search::{GatewaySearch, SearchStep};
 use crate::files::write_atomic;
+use crate::gateway_status::GatewayStatus;
 use crate::onegate::OneGate;
 use crate::reason::Reason;
 use crate::settings::{CompanionSettings, GatewayPlace};
@@ -33,6 +34,8 @@ pub(super) enum Tried {
 #[derive(Clone)]
 pub(super) enum PlaceOfGateway {
     Given(SocketAddr),
+    /// Its companion's status file, in this VM.
+    SameVm(PathBuf),
     Searched(Arc<SearchedGateway>),
 }
 
@@ -49,6 +52,7 @@ impl PlaceOfGateway {
     pub(super) fn new(settings: &CompanionSettings, file: &SetFile) -> Self {
         match &settings.gateway {
             GatewayPlace::Given(address) => Self::Given(*address),
+            GatewayPlace::SameVm(status) => Self::SameVm(status.clone()),
             GatewayPlace::Published(onegate) => {
                 let path = StateFolder::new(&settings.state_dir).gateway_address();
                 let known = std::fs::read_to_string(&path).ok();
@@ -64,6 +68,7 @@ impl PlaceOfGateway {
     pub(super) fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Given(address) => Some(*address),
+            Self::SameVm(status) => GatewayStatus::read(status).ok()?.local_api,
             Self::Searched(searched) => searched.search().known(),
         }
     }
@@ -73,6 +78,7 @@ impl PlaceOfGateway {
         let problem = problem.to_owned();
         match self.address() {
             Some(gateway) => Reason::GatewayUnreachable { gateway, problem },
+            None if matches!(self, Self::SameVm(_)) => Reason::OwnGatewayAway { problem },
             None => Reason::GatewayNotFound { problem },
         }
     }
@@ -84,9 +90,23 @@ impl PlaceOfGateway {
     ) -> Result<ConnectedGateway, Tried> {
         match self {
             Self::Given(address) => at(*address).connect().await.map_err(Tried::Over),
+            Self::SameVm(status) => {
+                let address = in_this_vm(status).map_err(Tried::Over)?;
+                at(address).connect().await.map_err(Tried::Over)
+            }
             Self::Searched(searched) => searched.connect(at).await,
         }
     }
+}
+
+/// Where the gateway in this VM is; it may have just begun.
+fn in_this_vm(status: &Path) -> Result<SocketAddr, Reason> {
+    let not_there = |problem| Reason::OwnGatewayAway { problem };
+    let read = GatewayStatus::read(status).map_err(|error| not_there(error_line(&error)))?;
+    read.local_api.ok_or_else(|| {
+        // Ready without one: its configuration has none.
+        not_there(read.missing.unwrap_or_else(|| "its configuration has no local API".to_owned()))
+    })
 }
 
 impl SearchedGateway {

@@ -92,8 +92,8 @@ pub struct GatewaySession {
     /// When to say it again.
     again_at: Option<Instant>,
     questions: BTreeMap<u64, Question>,
-    /// What the gateway asks this VM comes back by it; none if there is no port to be had.
-    echo: Option<Arc<VmEcho>>,
+    /// What the gateway asks this VM comes back by it.
+    echo: Arc<VmEcho>,
 }
 
 impl LocalGateway {
@@ -111,7 +111,7 @@ impl LocalGateway {
             reported_in: 0,
             again_at: None,
             questions: BTreeMap::new(),
-            echo: None,
+            echo: Arc::new(VmEcho::new(self.from)),
         };
         let line = GatewayLine { gateway: self.clone(), tellings: sender };
         GatewayTalk { line, watched, session }
@@ -154,19 +154,13 @@ impl GatewayLine {
 impl GatewaySession {
     /// Keeps a session for ever. Nothing that was seen is forgotten when the gateway is lost.
     pub async fn run(mut self) {
-        self.echo = VmEcho::bind().map(Arc::new).ok();
         let routes = RouteKeeper {
             told: self.networks.subscribe(),
             seen: self.seen.clone(),
             apart: self.gateway.apart.clone(),
         };
-        let echo = self.echo.clone();
-        let echo = async move {
-            if let Some(echo) = echo {
-                echo.run().await;
-            }
-        };
-        tokio::join!(self.talk_for_ever(), echo, routes.run());
+        let echo = Arc::clone(&self.echo);
+        tokio::join!(self.talk_for_ever(), echo.run(), routes.run());
     }
 
     async fn talk_for_ever(&mut self) {
@@ -268,7 +262,7 @@ impl GatewaySession {
         self.again_at = None;
         if let Some(report) = self.last_report.clone() {
             let (clock, again_after) = (Some(SystemTime::now().into()), Some(SAY_EVERY));
-            let echo_port = self.echo.as_ref().and_then(|echo| echo.port().ok());
+            let echo_port = self.echo.port();
             let report = CompanionReport { clock, again_after, echo_port, ..report };
             self.reported_in = session.say(report).await;
             self.again_at = Some(Instant::now() + SAY_EVERY);

@@ -34,6 +34,7 @@ fn evidence(reason: &Reason) -> Vec<Evidence> {
         | Reason::TokenRefused { message } => vec![because(message)],
         Reason::Files { problem }
         | Reason::GatewayNotFound { problem }
+        | Reason::OwnGatewayAway { problem }
         | Reason::PartitionUnknown { problem }
         | Reason::RouteNotSet { problem }
         | Reason::CaSet { problem }
@@ -59,6 +60,9 @@ fn evidence(reason: &Reason) -> Vec<Evidence> {
             seen.into_iter().chain(reason.map(because)).collect()
         }
         Reason::ZoneLeft { at } => vec![Evidence::Time(*at)],
+        Reason::NodeKeyTaken { zone, within_s } => {
+            vec![Evidence::Zone(zone.clone()), Evidence::Seconds(*within_s)]
+        }
         Reason::Conflict { zone }
         | Reason::NodeNotRegistered { zone }
         | Reason::NodeNotOnline { zone } => vec![Evidence::Zone(zone.clone())],
@@ -167,8 +171,11 @@ mod tests {
                 problem: "another".into(),
             },
             Reason::GatewayNotFound { problem: "OneGate does not answer".into() },
+            Reason::OwnGatewayAway { problem: "the daemon does not answer".into() },
             Reason::NoSuperLink { federation: "health-eu".parse().unwrap() },
             Reason::Conflict { zone: "berlin".parse().unwrap() },
+            Reason::NodeKeyTaken { zone: "berlin".parse().unwrap(), within_s: 90 },
+            Reason::FlowerSilent { problem: "it took longer".into() },
             Reason::NodeNotRegistered { zone: "berlin".parse().unwrap() },
             Reason::NodeNotOnline { zone: "berlin".parse().unwrap() },
             Reason::NodeKeyReplaced { problem: "it is no key".into() },

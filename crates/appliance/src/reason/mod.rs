@@ -47,6 +47,12 @@ pub enum Reason {
         /// What OneGate said, or who answered at the addresses that it named.
         problem: String,
     },
+    /// The gateway is to be in this VM, and its companion does not say where.
+    #[error("the gateway of this VM is not there yet: {problem}")]
+    OwnGatewayAway {
+        /// What its status file says, or why it cannot be read.
+        problem: String,
+    },
     /// Nothing accepts connections at the SuperLink's Fleet port.
     #[error("the SuperLink {endpoint} does not answer: {problem}")]
     SuperLinkUnreachable {
@@ -205,6 +211,16 @@ pub enum Reason {
         /// What was the matter with it.
         problem: String,
     },
+    /// Flower has had the key before its owner was registered with it.
+    #[error(
+        "the SuperLink in zone {zone} does not take this SuperNode's key, and never had it: somebody else has registered it there before; another one is made within {within_s} s"
+    )]
+    NodeKeyTaken {
+        /// The SuperLink's zone.
+        zone: ZoneName,
+        /// How long until there is another one, at most.
+        within_s: u64,
+    },
     /// The SuperLink admits by keys, and not this one yet.
     #[error("the SuperLink in zone {zone} has not registered this SuperNode's key yet")]
     NodeNotRegistered {
@@ -268,6 +284,7 @@ impl Reason {
             Self::Files { .. } => Code::FileUnusable,
             Self::GatewayUnreachable { .. } => Code::GatewayUnreachable,
             Self::GatewayNotFound { .. } => Code::GatewayNotFound,
+            Self::OwnGatewayAway { .. } => Code::OwnGatewayAway,
             Self::SuperLinkUnreachable { .. } => Code::SuperLinkUnreachable,
             Self::ZoneUnreachable { .. } => Code::ZoneUnreachable,
             Self::Keepalive { .. } => Code::KeepaliveMismatch,
@@ -287,12 +304,14 @@ impl Reason {
             Self::PartitionUnknown { .. } => Code::PartitionUnknown,
             Self::RouteNotSet { .. } => Code::RouteNotSet,
             Self::NodeKeyReplaced { .. } => Code::NodeKeyReplaced,
+            Self::NodeKeyTaken { .. } => Code::NodeKeyTaken,
             Self::NodeNotRegistered { .. } => Code::NodeNotRegistered,
             Self::NodeNotOnline { .. } => Code::NodeNotOnline,
             Self::ControlRefused { .. } => Code::ControlRefused,
             Self::NoSuperLink { .. } => Code::NoSuperLink,
             Self::SuperLinkNotReady { .. } => Code::SuperLinkNotReady,
-            Self::FlowerPrograms { .. } | Self::FlowerSilent { .. } => Code::FlowerPrograms,
+            Self::FlowerPrograms { .. } => Code::FlowerPrograms,
+            Self::FlowerSilent { .. } => Code::FlowerSilent,
             Self::Certificate { failure, .. } => certificate_code(failure),
         }
     }
@@ -312,6 +331,7 @@ impl Reason {
             Self::GatewayUnproven { is_other, .. } => *is_other,
             Self::GatewayUnreachable { .. }
             | Self::GatewayNotFound { .. }
+            | Self::OwnGatewayAway { .. }
             | Self::SuperLinkUnreachable { .. }
             | Self::ZoneUnreachable { .. }
             | Self::Keepalive { .. }
@@ -329,6 +349,7 @@ impl Reason {
             | Self::PartitionUnknown { .. }
             | Self::RouteNotSet { .. }
             | Self::NodeKeyReplaced { .. }
+            | Self::NodeKeyTaken { .. }
             | Self::NodeNotRegistered { .. }
             | Self::NodeNotOnline { .. }
             | Self::ControlRefused { .. }

@@ -6,6 +6,7 @@
 //! Shape of the file: [`CompanionStatus`], `"schema": "zonemesh/companion/v1"`.
 
 mod attributes;
+mod for_both;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,6 +20,7 @@ use zonemesh_core::name::FederationName;
 use crate::files::write_atomic;
 use crate::onegate::{OneGate, WantedAttributes, keep_told};
 use crate::reason::Reason;
+use crate::startup::json;
 use crate::state_folder::StateFolder;
 
 const SAME_REASON_EVERY: Duration = Duration::from_secs(60);
@@ -74,6 +76,15 @@ pub struct CompanionStatus {
     pub flower_starts: u64,
 }
 
+/// Who is told of this VM.
+#[derive(Debug, Default)]
+pub struct ToldOneGate {
+    /// OneGate, if the VM has it.
+    pub onegate: Option<OneGate>,
+    /// The status file of the gateway's companion, if that runs in this VM: READY is told for both.
+    pub gateway_status: Option<PathBuf>,
+}
+
 /// The owner of the status file, and the only one who logs reasons and tells OneGate.
 #[derive(Debug)]
 pub struct Reporter {
@@ -95,7 +106,7 @@ impl Reporter {
         folder: &StateFolder,
         role: &'static str,
         federation: &FederationName,
-        onegate: Option<OneGate>,
+        told: ToldOneGate,
     ) -> Self {
         let status = CompanionStatus {
             schema: "zonemesh/companion/v1",
@@ -112,7 +123,11 @@ impl Reporter {
         let path = folder.status_file();
         let (attributes, wanted) = watch::channel(WantedAttributes::new());
         let mut telling = JoinSet::new();
-        if let Some(onegate) = onegate {
+        if let Some(onegate) = told.onegate {
+            let wanted = match told.gateway_status {
+                Some(file) => for_both::held_back(wanted, file, &mut telling),
+                None => wanted,
+            };
             telling.spawn(keep_told(onegate, attributes::names(role), wanted));
         }
         let reporter =
@@ -217,9 +232,9 @@ impl Reporter {
             *told = attributes;
             is_new
         });
-        let written = serde_json::to_vec_pretty(&self.status)
+        let written = json(&self.status)
             .map_err(anyhow::Error::from)
-            .and_then(|json| Ok(write_atomic(&self.path, &json, 0o644, None)?));
+            .and_then(|json| Ok(write_atomic(&self.path, json.as_bytes(), 0o644, None)?));
         if let Err(error) = written {
             tracing::warn!(error = format!("{error:#}"), "the status file was not written");
         }
@@ -236,7 +251,7 @@ mod tests {
 
     fn reporter(folder: &std::path::Path) -> Reporter {
         let federation = "health-eu".parse().unwrap();
-        Reporter::begin(&StateFolder::new(folder), "supernode", &federation, None)
+        Reporter::begin(&StateFolder::new(folder), "supernode", &federation, ToldOneGate::default())
     }
 
     fn skew(ahead_seconds: i64) -> Reason {

@@ -8,6 +8,8 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use zonemesh_core::visible::is_hidden;
+
 const LONGEST_LINE: usize = 8 * 1024;
 const LARGEST_LOG: u64 = 16 * 1024 * 1024;
 
@@ -39,14 +41,14 @@ impl LineSplitter {
     }
 }
 
-/// Without escape sequences (ECMA-48 `ESC [ … letter`) and other control characters but tabs.
+/// Without escape sequences (ECMA-48 `ESC [ … letter`) and what else is hidden, but tabs.
 fn plain(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     let mut rest = line.chars().peekable();
     while let Some(c) = rest.next() {
         if c == '\u{1b}' && rest.peek() == Some(&'[') {
             rest.by_ref().skip(1).find(|c| ('@'..='~').contains(c));
-        } else if c == '\t' || !c.is_control() {
+        } else if c == '\t' || !is_hidden(c) {
             text.push(c);
         }
     }

@@ -10,6 +10,41 @@ use zonemesh_context::values::truth;
 
 use super::LOCAL_API_PORT;
 
+/// Linux hands no longer text to a program (MAX_ARG_STRLEN: 32 pages of 4 KiB, with a byte behind it);
+/// of a variable its name counts.
+const LONGEST_ARGUMENT: usize = 128 * 1024 - 1;
+/// Linux takes no path of 4096 bytes (PATH_MAX), and files lie below most of these.
+const LONGEST_PATH: usize = 4000;
+/// No URL of a machine is longer.
+const LONGEST_URL: usize = 2000;
+/// LOGIN_NAME_MAX.
+const LONGEST_USER: usize = 255;
+
+/// What is longer than it can be, and is told before the kernel does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it has {length} bytes, and {what} has at most {most}")]
+pub(super) struct TooLong {
+    what: &'static str,
+    length: usize,
+    most: usize,
+}
+
+fn within(text: &str, what: &'static str, most: usize) -> Result<(), TooLong> {
+    match text.len() {
+        length if length > most => Err(TooLong { what, length, most }),
+        _ => Ok(()),
+    }
+}
+
+/// An argument of Flower's.
+pub(super) fn argument(text: &str) -> Result<(), TooLong> {
+    within(text, "what a program can be started with", LONGEST_ARGUMENT)
+}
+
+fn path(text: &str) -> Result<PathBuf, TooLong> {
+    within(text, "a path here", LONGEST_PATH).map(|()| PathBuf::from(text))
+}
+
 pub(super) fn port(text: &str) -> Result<u16, String> {
     match text.parse::<u16>() {
         Ok(0) => Err("0 is no port".to_owned()),
@@ -57,10 +92,10 @@ pub(super) fn isolation(text: &str) -> Result<(), &'static str> {
 }
 
 /// Where the SuperLink keeps what it knows.
-pub(super) fn database(text: &str) -> Result<PathBuf, &'static str> {
-    let path = PathBuf::from(text);
+pub(super) fn database(text: &str) -> Result<PathBuf, String> {
+    let path = path(text).map_err(|error| error.to_string())?;
     let climbs = path.components().any(|part| matches!(part, Component::ParentDir));
-    match text {
+    let placed = match text {
         _ if text.starts_with(':') => {
             Err("without a file a restart makes every SuperNode unknown to its SuperLink")
         }
@@ -69,11 +104,14 @@ pub(super) fn database(text: &str) -> Result<PathBuf, &'static str> {
         _ if path.is_absolute() => Ok(path),
         // No folders are made in the one that Flower's user may change.
         _ => path.file_name().map(PathBuf::from).ok_or("it names no file"),
-    }
+    };
+    placed.map_err(str::to_owned)
 }
 
 /// None stands for all that there are.
-pub(super) fn accelerators(text: &str) -> Result<Option<String>, &'static str> {
+pub(super) fn accelerators(text: &str) -> Result<Option<String>, String> {
+    let most = LONGEST_ARGUMENT - "CUDA_VISIBLE_DEVICES=".len();
+    within(text, "what Flower can be given", most).map_err(|error| error.to_string())?;
     let is_device = |word: &str| {
         let is_uuid = ["GPU-", "MIG-"].iter().any(|begin| word.starts_with(begin));
         let is_inside = |c: char| c.is_ascii_alphanumeric() || "-/".contains(c);
@@ -82,7 +120,7 @@ pub(super) fn accelerators(text: &str) -> Result<Option<String>, &'static str> {
     match text {
         "all" => Ok(None),
         _ if text.split(',').all(is_device) => Ok(Some(text.to_owned())),
-        _ => Err("that names no GPUs"),
+        _ => Err("that names no GPUs".to_owned()),
     }
 }
 
@@ -99,11 +137,12 @@ pub(super) fn keepalive(text: &str, law: Duration) -> Result<(), String> {
 }
 
 /// What a question can be sent to.
-pub(super) fn endpoint(text: &str) -> Result<String, &'static str> {
+pub(super) fn endpoint(text: &str) -> Result<String, String> {
+    within(text, "such an address", LONGEST_URL).map_err(|error| error.to_string())?;
     let url = reqwest::Url::parse(text).ok().filter(|url| url.has_host());
     match url.as_ref().map(reqwest::Url::scheme) {
         Some("http" | "https") => Ok(text.to_owned()),
-        _ => Err("it is no http:// address"),
+        _ => Err("it is no http:// address".to_owned()),
     }
 }
 
@@ -115,14 +154,20 @@ pub(super) fn header(text: &str) -> Result<String, &'static str> {
     }
 }
 
-pub(super) fn absolute(text: &str) -> Result<PathBuf, &'static str> {
-    let path = PathBuf::from(text);
-    if path.is_absolute() { Ok(path) } else { Err("it is not absolute") }
+pub(super) fn absolute(text: &str) -> Result<PathBuf, String> {
+    let path = path(text).map_err(|error| error.to_string())?;
+    match path.is_absolute() {
+        _ if text.contains('\0') => Err("no path has a zero byte".to_owned()),
+        true => Ok(path),
+        false => Err("it is not absolute".to_owned()),
+    }
 }
 
-pub(super) fn user(text: &str) -> Result<String, &'static str> {
+pub(super) fn user(text: &str) -> Result<String, String> {
+    within(text, "the name of a user", LONGEST_USER).map_err(|error| error.to_string())?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-    if text.chars().all(allowed) { Ok(text.to_owned()) } else { Err("that is no user name") }
+    let is_name = text.chars().all(allowed);
+    if is_name { Ok(text.to_owned()) } else { Err("that is no user name".to_owned()) }
 }
 
 /// A truth as OpenNebula and people write it; only one of the two is possible.

@@ -19,7 +19,9 @@ use zonemesh_context::keys::flower::{
     TLS_ENABLED,
 };
 use zonemesh_context::keys::later;
-use zonemesh_context::keys::mesh::{FEDERATION, GATEWAY, IDENTITY, STATE_DIR, TOKEN};
+use zonemesh_context::keys::mesh::{
+    FEDERATION, GATEWAY, GATEWAY_STATUS, IDENTITY, STATE_DIR, TOKEN,
+};
 use zonemesh_context::values::truth;
 use zonemesh_context::{Appliance, SettingsErrors, Variables};
 use zonemesh_core::name::FederationName;
@@ -48,6 +50,8 @@ pub enum GatewayPlace {
     Given(SocketAddr),
     /// Where a VM of the service says, as OneGate tells it.
     Published(OneGate),
+    /// In this VM, where its companion's status file says.
+    SameVm(PathBuf),
 }
 
 /// What both companions are told.
@@ -59,6 +63,8 @@ pub struct CompanionSettings {
     pub federation: FederationName,
     /// The gateway's local API.
     pub gateway: GatewayPlace,
+    /// The status file of the gateway's companion, if that runs in this VM, too.
+    pub gateway_status: Option<PathBuf>,
     /// Which zone the gateway must be of, and what proves this VM to it.
     pub token: VmToken,
     /// Folder of Flower's programs.
@@ -153,7 +159,9 @@ pub fn supernode(mut variables: Variables<'_>) -> Result<SuperNodeSettings, Sett
 fn common(variables: &mut Variables<'_>, role: VmRole) -> Option<CompanionSettings> {
     let federation = variables.required(FEDERATION, str::parse);
     let onegate = onegate_keys::read(variables);
-    let gateway = gateway(variables, onegate.as_ref());
+    let in_this_vm = GATEWAY_STATUS.readers.has(Appliance::from(role));
+    let gateway_status = in_this_vm.then(|| gateway_status(variables)).flatten();
+    let gateway = gateway(variables, onegate.as_ref(), gateway_status.as_ref());
     let token = variables.required(TOKEN, str::parse);
     let _always = variables.optional(TLS_ENABLED, checks::tls);
     let _always = variables.optional(ISOLATION, checks::isolation);
@@ -168,6 +176,7 @@ fn common(variables: &mut Variables<'_>, role: VmRole) -> Option<CompanionSettin
         role,
         federation: federation?,
         gateway: gateway?,
+        gateway_status,
         token: token?,
         flower_bin: flower_bin.unwrap_or_else(|| FLOWER_BIN.example.into()),
         flower_user,
@@ -180,10 +189,22 @@ fn common(variables: &mut Variables<'_>, role: VmRole) -> Option<CompanionSettin
     })
 }
 
-/// Given, or else to be asked of OneGate; a VM that can do neither is not started.
-fn gateway(variables: &mut Variables<'_>, onegate: Option<&OneGate>) -> Option<GatewayPlace> {
+/// Where the gateway's companion in the same VM says how it goes, if there is one.
+pub fn gateway_status(variables: &mut Variables<'_>) -> Option<PathBuf> {
+    variables.optional(GATEWAY_STATUS, checks::absolute)
+}
+
+/// Given, in this VM, or else to be asked of OneGate; a VM that can do neither is not started.
+fn gateway(
+    variables: &mut Variables<'_>,
+    onegate: Option<&OneGate>,
+    in_this_vm: Option<&PathBuf>,
+) -> Option<GatewayPlace> {
     if variables.raw(GATEWAY).is_some() {
         return variables.optional(GATEWAY, checks::gateway).map(GatewayPlace::Given);
+    }
+    if let Some(status) = in_this_vm {
+        return Some(GatewayPlace::SameVm(status.clone()));
     }
     if onegate.is_none() {
         onegate_keys::say_what_lacks(variables);

@@ -5,8 +5,13 @@
 //! Specification: `parse_config_args` in common/config.py of flwr 1.25.0; the values are those
 //! of TOML.
 
+use zonemesh_core::visible::quoted;
+
+use super::checks;
+
 /// One pair after the other, each a line of TOML.
 pub(super) fn parse(text: &str) -> Result<String, String> {
+    checks::argument(text).map_err(|error| error.to_string())?;
     if text.contains(['\n', '\r', '\0']) {
         return Err("it has more than one line".to_owned());
     }
@@ -31,18 +36,18 @@ pub(super) fn parse(text: &str) -> Result<String, String> {
 fn first_pair(text: &str) -> Result<(&str, &str), String> {
     let word = text.split_whitespace().next().unwrap_or_default();
     let Some(equals) = word.find('=').filter(|at| *at > 0) else {
-        return Err(format!("{word:?} is no key=value"));
+        return Err(format!("{} is no key=value", quoted(word)));
     };
     let value = &text[equals + 1..];
     let quote = value.chars().next().filter(|quote| "'\"".contains(*quote));
     let length = match quote.map(|quote| value[1..].find(quote)) {
         None => value.find(char::is_whitespace).unwrap_or(value.len()),
         Some(Some(end)) => end + 2,
-        Some(None) => return Err(format!("{word:?} has no closing quote")),
+        Some(None) => return Err(format!("{} has no closing quote", quoted(word))),
     };
     let (pair, after) = text.split_at(equals + 1 + length);
     if after.chars().next().is_some_and(|next| !next.is_whitespace()) {
-        return Err(format!("after {pair:?} a space is missing"));
+        return Err(format!("after {} a space is missing", quoted(pair)));
     }
     Ok((pair, after))
 }
@@ -52,7 +57,8 @@ fn value_of(pair: &str) -> Result<Vec<(String, toml::Value)>, String> {
     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
     let no_value = || {
         let comma = if value.ends_with(',') { "; pairs have no comma between them" } else { "" };
-        format!("{pair:?}: a text stands in quotes, {key}='{}'{comma}", value.trim_end_matches(','))
+        let pair = quoted(pair);
+        format!("{pair}: a text stands in quotes, {key}='{}'{comma}", value.trim_end_matches(','))
     };
     let table: toml::Table = pair.parse().map_err(|_malformed: toml::de::Error| no_value())?;
     let mut flat = Vec::new();

@@ -25,6 +25,17 @@ pub const GATEWAY: ContextKey = ContextKey {
     example: "10.10.10.1:51822",
     ..KEY
 };
+/// Where the gateway in the same VM says how it goes.
+pub const GATEWAY_STATUS: ContextKey = ContextKey {
+    name: "ONEAPP_ZONEMESH_GATEWAY_STATUS",
+    readers: KeyReaders::GatewayAndSuperLink,
+    default: "none: the two are in VMs of their own",
+    meaning: "where gateway and SuperLink run in one VM, the file in which the gateway's companion says how it goes: the SuperLink's finds its gateway in it, and tells OneGate `READY` for both. The image for both sets it",
+    expected: "an absolute path",
+    example: "/run/zonemesh-gateway/status.json",
+    since: "0.3.0",
+    ..KEY
+};
 /// What proves the VM, and pins its gateway.
 pub const TOKEN: ContextKey = ContextKey {
     name: "ONEAPP_ZONEMESH_TOKEN",

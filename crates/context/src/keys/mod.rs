@@ -31,9 +31,10 @@ const KEY: ContextKey = ContextKey {
 };
 
 /// What takes effect.
-const ACTIVE: [ContextKey; 33] = [
+const ACTIVE: [ContextKey; 34] = [
     mesh::FEDERATION,
     mesh::GATEWAY,
+    mesh::GATEWAY_STATUS,
     mesh::TOKEN,
     mesh::ADDRESS,
     mesh::IDENTITY,

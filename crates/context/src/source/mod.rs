@@ -5,9 +5,12 @@
 //! [`SettingsSource`].
 
 pub mod context;
+mod regular;
 
 use context::ContextFile;
 use zeroize::Zeroizing;
+
+pub use regular::read_regular;
 
 /// A place that may hold values of settings.
 pub trait SettingsSource {

@@ -352,6 +352,9 @@ codes! {
     PartitionUnknown "F506" Down "a SuperNode's partition is not known"
         "this VM's partition is not known yet: {reason}"
         "nothing to do if OneGate is only late; else set {vm:node_config}, as in `partition-id=0 num-partitions=2`";
+    FlowerSilent "F507" Degraded "Flower's programs do not answer"
+        "{reason}"
+        "nothing to do if this machine is only busy; else `flwr --version` in {vm:flower_bin}, as Flower's user, must end";
     NoSuperLink "F510" Degraded "no SuperLink is registered"
         "no zone has registered a SuperLink for the federation {federation} yet"
         "nothing to do if its VM is still to come; else `zonemesh superlink list` on its gateway";
@@ -373,6 +376,12 @@ codes! {
     ControlRefused "F516" Degraded "SuperNodes cannot be registered"
         "this SuperLink cannot be told or asked which SuperNodes take part: {reason}"
         "who takes part already goes on; `flwr supernode list` and Flower's log in {vm:state_dir}/log say more";
+    NodeKeyTaken "F517" Down "a SuperNode's key was registered by somebody else"
+        "the SuperLink in zone {zone} does not take this SuperNode's key, and never had it: somebody else has registered it there before; another one is made within {seconds}"
+        "find out who reaches the SuperLink's Control API and let only its own VM: `flwr supernode list` there shows what nobody named";
+    OwnGatewayAway "F520" Down "the gateway of this VM is not there yet"
+        "the gateway of this VM is not there yet: {reason}"
+        "nothing to do while it starts; else here: `journalctl -u zonemesh-gateway -u zonemeshd`";
     RouteNotSet "F525" Degraded "a VM's route to another zone is not set"
         "{reason}"
         "in this VM: `ip route`; remove the route that leads elsewhere, or give the network's ROUTES by CONTEXT";

@@ -35,8 +35,11 @@ impl Fix {
 }
 
 /// A setting of a gateway is a key of its file, also in an appliance: CONTEXT holds that file whole.
+/// What the single-site appliances have, too, has their names.
 fn spelled(setting: &str) -> String {
     match setting.strip_prefix(OF_A_VM) {
+        Some("flower_version") => "ONEAPP_FLOWER_VERSION".to_owned(),
+        Some("node_config") => "ONEAPP_FL_NODE_CONFIG".to_owned(),
         Some(of_a_vm) => format!("ONEAPP_ZONEMESH_{}", of_a_vm.to_ascii_uppercase()),
         None => setting.to_owned(),
     }
@@ -65,5 +68,7 @@ mod tests {
             fix.spelled(),
             "set gateway.endpoints, or ONEAPP_ZONEMESH_ADDRESS in the VM; `zonemesh peers`"
         );
+        let fix = Fix::from("{vm:flower_version}, {vm:node_config}").spelled();
+        assert_eq!(fix, "ONEAPP_FLOWER_VERSION, ONEAPP_FL_NODE_CONFIG");
     }
 }

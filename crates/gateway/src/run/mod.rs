@@ -34,6 +34,17 @@ use report::{GatewayReport, ReportFile};
 /// How often it is looked while something is missing, and later.
 const LOOKS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 
+/// Where it says how it goes, unless it is told another place.
+const USUAL_STATUS: &str = "/run/zonemesh-gateway/status.json";
+
+/// One VM has one READY: where a SuperLink shares it, that one's companion tells it for both.
+const fn told_by_this(settings: &GatewaySettings) -> &'static [&'static str] {
+    match settings.status {
+        Some(_) => &[ZONEMESH_GATEWAY],
+        None => &[ZONEMESH_GATEWAY, READY],
+    }
+}
+
 /// Runs until it is told to stop.
 ///
 /// # Errors
@@ -41,14 +52,14 @@ const LOOKS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 pub(crate) async fn run(
     settings: GatewaySettings,
     file: PathBuf,
-    status: PathBuf,
+    status: Option<PathBuf>,
 ) -> anyhow::Result<Exit> {
     let daemon = AskedDaemon::new(file);
     let (stage, reached) = watch::channel(MemberStage::NotAsked);
     let (attributes, wanted) = watch::channel(WantedAttributes::new());
     let mut tasks = JoinSet::new();
     if let Some(onegate) = &settings.onegate {
-        tasks.spawn(keep_told(onegate.clone(), &[ZONEMESH_GATEWAY, READY], wanted));
+        tasks.spawn(keep_told(onegate.clone(), told_by_this(&settings), wanted));
     }
     if let Some(given) = settings.given().cloned() {
         let waiting = format!("zone {} is not in its mesh yet", given.zone);
@@ -61,7 +72,9 @@ pub(crate) async fn run(
         stage: reached,
         attributes,
         readiness: GatewayReadiness::default(),
-        report: ReportFile::new(status),
+        report: ReportFile::new(
+            status.or(settings.status.clone()).unwrap_or_else(|| USUAL_STATUS.into()),
+        ),
     };
     tokio::select! {
         () = watching.follow() => {}

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use zonemesh_appliance::files::{make_folder, write_atomic};
+use zonemesh_appliance::startup;
 
 /// All that the file says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -46,9 +47,9 @@ impl ReportFile {
         if self.last.as_ref() == Some(&report) {
             return;
         }
-        let written = serde_json::to_vec_pretty(&report)
+        let written = startup::json(&report)
             .map_err(anyhow::Error::from)
-            .and_then(|json| Ok(write_atomic(&self.path, &json, 0o644, None)?));
+            .and_then(|json| Ok(write_atomic(&self.path, json.as_bytes(), 0o644, None)?));
         match written {
             Ok(()) => self.last = Some(report),
             Err(error) => {

@@ -8,6 +8,7 @@ mod given;
 mod whole;
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 use zonemesh_appliance::onegate::OneGate;
@@ -39,6 +40,8 @@ pub(crate) struct GatewaySettings {
     pub(crate) wanted: Option<WantedGateway>,
     pub(crate) nics: VmNics,
     pub(crate) onegate: Option<OneGate>,
+    /// Where the SuperLink's companion in this VM looks how it goes: that one tells READY then.
+    pub(crate) status: Option<PathBuf>,
 }
 
 /// Of what the configuration is made.
@@ -77,6 +80,7 @@ pub(crate) fn read(
     nics: VmNics,
 ) -> Result<GatewaySettings, SettingsErrors> {
     let onegate = settings::onegate(&mut variables);
+    let status = settings::gateway_status(&mut variables);
     later::check(&mut variables, Appliance::Gateway);
     log_wish::check(&mut variables);
     refuse_two_sources(&mut variables);
@@ -100,7 +104,7 @@ pub(crate) fn read(
         }
         _ => None,
     };
-    variables.finish(Some(GatewaySettings { wanted, nics, onegate }))
+    variables.finish(Some(GatewaySettings { wanted, nics, onegate, status }))
 }
 
 /// A whole configuration says all that the other keys say.

@@ -10,6 +10,7 @@ use crate::binaries;
 use crate::flower::Flower;
 use crate::mesh::{FEDERATION, LOCAL_API_PORT, patience};
 use crate::process::Process;
+use crate::shipped_unit::ShippedUnit;
 use crate::wait::{Look, until};
 
 /// A SuperLink's companion, and the name under which a stage keeps it.
@@ -56,14 +57,19 @@ impl FaultStage<'_> {
         let (vm, gateway) = (place.vm(VM)?, place.lan_address);
         let state = self.lab.folder().join(format!("{zone}-{role}-state"));
         let set = |key: &str| format!("ONEAPP_ZONEMESH_{key}");
-        let mut command = vm.namespace.command(binaries::find(&format!("zonemesh-{role}"))?);
+        let program = binaries::find(&format!("zonemesh-{role}"))?;
+        let mut command = ShippedUnit::of(role)?.command(&vm.namespace, &program)?;
+        let flower = Flower::find()?;
         command.arg("run").envs([
             (set("FEDERATION"), FEDERATION.to_owned()),
             (set("GATEWAY"), format!("{gateway}:{LOCAL_API_PORT}")),
-            (set("FLOWER_BIN"), Flower::find()?.bin().display().to_string()),
+            (set("FLOWER_BIN"), flower.bin().display().to_string()),
             (set("STATE_DIR"), state.display().to_string()),
             (set("TOKEN"), token),
         ]);
+        if let Some(user) = flower.user() {
+            command.env(set("FLOWER_USER"), user.name());
+        }
         match role {
             SUPERLINK => command.env(set("ADDRESS"), vm.address.to_string()),
             _ => command.env(set("NODE_CONFIG"), "partition-id=0 num-partitions=1"),

@@ -1,8 +1,8 @@
-//! One role: its form, its VM template, and which of our appliances runs in it.
+//! One role: its form, its VM template, and which of our images its VMs are made of.
 
 use std::collections::BTreeSet;
 
-use zonemesh_context::Appliance;
+use zonemesh_context::{Appliance, Image};
 
 use super::{context, fields, inputs, networks, policies, service};
 use crate::appliance::{self, KeyStanding};
@@ -68,11 +68,11 @@ pub(super) fn check(
         networks::nics(body, &contents, mistakes);
         context::reaches(&contents, mistakes);
     }
-    let Some(appliance) = appliance_of(role) else { return false };
+    let Some(image) = image_of(role) else { return false };
     context::check(role, mistakes);
-    keys(role, appliance, mistakes);
+    keys(role, image, mistakes);
     let is_router = role.node.get("type").and_then(|kind| kind.as_text()) == Some("vr");
-    if appliance == Appliance::Gateway && !is_router {
+    if image.has_gateway() && !is_router {
         one_gateway(role, mistakes);
     }
     true
@@ -88,8 +88,8 @@ fn one_gateway(role: &Spot<'_>, mistakes: &mut TemplateMistakes) {
     }
 }
 
-/// The appliance that runs in a role.
-pub(super) fn appliance_of(role: &Spot<'_>) -> Option<Appliance> {
+/// The image of a role.
+fn image_of(role: &Spot<'_>) -> Option<Image> {
     let name = role.node.get("name").and_then(|name| name.as_text()).unwrap_or_default();
     let places = places(role);
     let keys: Vec<&str> =
@@ -104,10 +104,10 @@ fn places<'n>(role: &Spot<'n>) -> Vec<Spot<'n>> {
     inputs.chain(context).collect()
 }
 
-/// Compares each key with what the appliance reads.
-fn keys(role: &Spot<'_>, appliance: Appliance, mistakes: &mut TemplateMistakes) {
+/// Compares each key with what the programs of the image read.
+fn keys(role: &Spot<'_>, image: Image, mistakes: &mut TemplateMistakes) {
     for (key, spot) in places(role).iter().flat_map(Spot::members) {
-        match appliance::standing(appliance, key) {
+        match appliance::standing(image, key) {
             KeyStanding::Well => {}
             KeyStanding::OfAnother(known) => {
                 let readers = Appliance::ALL.into_iter().filter(|one| known.readers.has(*one));
@@ -115,11 +115,8 @@ fn keys(role: &Spot<'_>, appliance: Appliance, mistakes: &mut TemplateMistakes) 
                 let secret = known.secret;
                 let rule =
                     if secret { TemplateRule::SecretElsewhere } else { TemplateRule::UnknownKey };
-                let found = format!(
-                    "{key}, which {} reads, in a {}",
-                    readers.join(" or "),
-                    appliance.role()
-                );
+                let found =
+                    format!("{key}, which {} reads, in a {}", readers.join(" or "), image.role());
                 mistakes.add(rule, &spot, found);
             }
             KeyStanding::Refused(reason) => {

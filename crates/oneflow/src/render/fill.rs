@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{InputGiven, PlaceholderValue, RenderLack, RenderValues};
-use zonemesh_context::Appliance;
+use zonemesh_context::Image;
 
 use crate::appliance;
 use crate::grammar::input::UserInput;
@@ -29,9 +29,9 @@ pub(super) fn fill(node: &mut JsonNode, values: &RenderValues) -> Result<Filled,
     let mut known_gateway = None;
     refuse_strange_inputs(node, &values.inputs, &mut lacks);
     for role in roles(node) {
-        let of_zone = values.zone.as_ref().zip(appliance_of(role));
-        if let Some((zone, appliance)) = of_zone {
-            let lines = zone.lines(appliance, values.federation.as_deref());
+        let of_zone = values.zone.as_ref().zip(image_of(role));
+        if let Some((zone, image)) = of_zone {
+            let lines = zone.lines(image, values.federation.as_deref());
             let lines = lines.unwrap_or_else(|missing| {
                 lacks.extend(missing);
                 Vec::new()
@@ -84,7 +84,7 @@ fn keys_of(role: &JsonNode) -> Vec<String> {
     inputs.flat_map(JsonNode::members).map(|member| member.key.clone()).collect()
 }
 
-fn appliance_of(role: &JsonNode) -> Option<Appliance> {
+fn image_of(role: &JsonNode) -> Option<Image> {
     appliance::of_role(&name_of(role), keys_of(role).iter().map(String::as_str))
 }
 

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use zonemesh_core::offered::OfferedText;
 
 use super::RenderLack;
-use zonemesh_context::Appliance;
+use zonemesh_context::{Appliance, Image};
 
 use crate::appliance::{self, KeyStanding};
 
@@ -40,8 +40,23 @@ impl ZoneFolder {
         name == "context" || name.ends_with(".context")
     }
 
-    /// The lines for the VMs of a role.
+    /// The lines for the VMs of a role: of each appliance in its image, or all that is missing.
     pub(super) fn lines(
+        &self,
+        image: Image,
+        federation: Option<&str>,
+    ) -> Result<Vec<ContextLine>, Vec<RenderLack>> {
+        let (mut lines, mut lacks) = (Vec::new(), Vec::new());
+        for appliance in image.appliances() {
+            match self.lines_of(*appliance, federation) {
+                Ok(own) => lines.extend(own),
+                Err(missing) => lacks.extend(missing),
+            }
+        }
+        if lacks.is_empty() { Ok(lines) } else { Err(lacks) }
+    }
+
+    fn lines_of(
         &self,
         appliance: Appliance,
         federation: Option<&str>,
@@ -127,7 +142,7 @@ fn line(text: &str, appliance: Appliance) -> Result<ContextLine, String> {
     let Some((key, value)) = quoted else {
         return Err("no KEY=\"VALUE\"".to_owned());
     };
-    match appliance::standing(appliance, key) {
+    match appliance::standing(appliance.into(), key) {
         KeyStanding::Well if key.starts_with("ONEAPP_ZONEMESH_") => {}
         _ => return Err(format!("a {} reads no {:?}", appliance.role(), shortened(key))),
     }

@@ -12,9 +12,10 @@ use zonemesh_oneflow::{SHIPPED, TemplateRule};
 
 use damages::{TOKEN, damages_of_a_role, damages_of_the_service, damages_of_values};
 
-const IDS: [(&str, &str); 6] = [
+const IDS: [(&str, &str); 7] = [
     ("gateway", "12"),
     ("superlink", "13"),
+    ("superlink_gateway", "15"),
     ("supernode", "14"),
     ("zone_network", "0"),
     ("public_network", "1"),
@@ -206,6 +207,31 @@ fn a_virtual_router_of_several_vms_floats_an_address() {
     assert_eq!(broken_by(&template)[0].0, TemplateRule::Cardinality);
     put(&mut template, "/roles/0/template_contents/NIC/0/FLOATING_IP", json!("YES"));
     assert_eq!(broken_by(&template), []);
+}
+
+#[test]
+fn a_role_of_gateway_and_superlink_may_hold_both_secrets_and_nothing_of_a_supernode() {
+    use TemplateRule as Rule;
+    assert_eq!(broken_by(&rendered("superlink-gateway")), []);
+    // Its keys tell what it is, whatever its name; the name of one of the two does not.
+    for (name, rules) in [("berlin", vec![]), ("superlink", vec![Rule::SecretElsewhere])] {
+        let mut template = rendered("superlink-gateway");
+        put(&mut template, "/roles/0/name", json!(name));
+        let found = broken_by(&template);
+        let found: Vec<Rule> = found.into_iter().map(|(rule, _)| rule).collect();
+        assert!(rules.iter().all(|rule| found.contains(rule)), "{name}: {found:?}");
+        assert_eq!(found.is_empty(), rules.is_empty(), "{name}: {found:?}");
+    }
+    for (place, value, rule) in [
+        ("/roles/0/cardinality", json!(2), Rule::Cardinality),
+        ("/roles/0/user_inputs/ONEAPP_FL_NODE_CONFIG", json!("O|text|x||"), Rule::UnknownKey),
+        ("/roles/0/template_contents/CONTEXT/REPORT_READY", json!("YES"), Rule::Context),
+    ] {
+        let mut template = rendered("superlink-gateway");
+        put(&mut template, place, value);
+        let found = broken_by(&template);
+        assert!(found.iter().any(|(broken, _)| *broken == rule), "{place}: {found:?}");
+    }
 }
 
 /// The same in every run.

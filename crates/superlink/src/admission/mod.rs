@@ -134,7 +134,15 @@ impl AdmissionKeeper {
             }
             Err(ControlError::KeyInUse) => {
                 self.wanted.is_spent(key);
-                tracing::info!("a SuperNode's key was unregistered before: it is to make another");
+                match self.wanted.nobodys(listed, &self.numbers) {
+                    0 => tracing::info!(
+                        "a SuperNode's key was unregistered before: it is to make another"
+                    ),
+                    count => tracing::warn!(
+                        nobodys = count,
+                        "a SuperNode's key is registered by somebody else than this companion, or was unregistered before: it is to make another. Who reaches the Control API of this SuperLink?"
+                    ),
+                }
                 Ok(())
             }
             Err(error) => Err(refused(error)),

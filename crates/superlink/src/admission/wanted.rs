@@ -66,6 +66,11 @@ impl WantedNodes {
         self.members.contains_key(key)
     }
 
+    /// How many of the list were registered by somebody else.
+    pub(crate) fn nobodys(&self, listed: &[ListedNode], numbers: &NodeNumbers) -> usize {
+        listed.iter().filter(|node| !numbers.has(node.id)).count()
+    }
+
     /// True while somebody's Flower waits to be online.
     pub(crate) fn somebody_waits(&self) -> bool {
         self.members.values().any(|member| member.is_connecting)

@@ -11,7 +11,7 @@ use zonemesh_core::finding::{Code, Evidence, Finding, Subject};
 const MOST: usize = 64;
 /// A companion waits for somebody else: told of the federation, of the zone or of the session, or
 /// over by itself.
-const WAITS: [Code; 11] = [
+const WAITS: [Code; 12] = [
     Code::NoSuperLink,
     Code::SuperLinkNotReady,
     Code::NodeNotRegistered,
@@ -19,6 +19,7 @@ const WAITS: [Code; 11] = [
     Code::ZoneUnreachable,
     Code::GatewayUnreachable,
     Code::GatewayNotFound,
+    Code::OwnGatewayAway,
     Code::FederationClaimedTwice,
     Code::KeepaliveMismatch,
     Code::KeyRevoked,

@@ -58,6 +58,10 @@ pub(crate) enum Denied {
         "a SuperLink can be registered only with the address it calls from: {asked} was asked for, the call came from {caller}"
     )]
     ForeignAddress { asked: IpAddr, caller: IpAddr },
+    #[error(
+        "the SuperLink of the federation {federation} in this zone is at {registered}, and this is {caller}: two VMs register one for it, and the last to do so counts"
+    )]
+    AnotherVms { federation: FederationName, registered: IpAddr, caller: IpAddr },
     #[error("{0}")]
     NotThisVm(String),
     #[error("no SuperLink address was given")]
@@ -93,6 +97,9 @@ impl Denied {
                 "on the gateway add [[federation]] name = \"{federation}\", or correct {{vm:federation}}"
             ),
             Self::ForeignAddress { caller, .. } => format!("set {{vm:address}}={caller}"),
+            Self::AnotherVms { registered, caller, .. } => format!(
+                "a federation has one SuperLink: stop zonemesh-superlink in this VM ({caller}), or in the one at {registered}"
+            ),
             Self::NotThisVm(_) => {
                 "compare `onegate vm show` in this VM with {local_api.onegate} of the gateway".to_owned()
             }
@@ -186,6 +193,23 @@ impl VmPermissions {
                 expires: token.expires_at.map(SystemTime::from),
             })
         })
+    }
+
+    /// May `caller` report for the SuperLink that is registered at `addresses`?
+    pub(crate) fn may_report(
+        caller: SocketAddr,
+        federation: &FederationName,
+        addresses: &[IpAddr],
+    ) -> Result<(), Denied> {
+        let caller = caller.ip().to_canonical();
+        match addresses.iter().find(|address| **address != caller) {
+            Some(registered) => Err(Denied::AnotherVms {
+                federation: federation.clone(),
+                registered: *registered,
+                caller,
+            }),
+            None => Ok(()),
+        }
     }
 
     /// May `caller` have a SuperLink at `addresses` certified?
@@ -297,6 +321,19 @@ mod tests {
             let next = denied.next();
             assert!(next.contains(word) && !next.contains("{vm:address}"), "{denied}: {next}");
         }
+    }
+
+    #[test]
+    fn of_two_superlinks_of_one_federation_each_is_told_of_the_other() {
+        let federation: FederationName = "health-eu".parse().unwrap();
+        let other: IpAddr = "10.10.10.6".parse().unwrap();
+        let (vm, own) = (VM.parse::<SocketAddr>().unwrap(), "10.10.10.5".parse().unwrap());
+        assert_eq!(VmPermissions::may_report(vm, &federation, &[own]), Ok(()));
+        let denied = VmPermissions::may_report(vm, &federation, &[other]).unwrap_err();
+        let (said, next) = (denied.to_string(), denied.next());
+        assert!(said.contains("is at 10.10.10.6, and this is 10.10.10.5"), "{said}");
+        assert!(next.contains("stop zonemesh-superlink in this VM (10.10.10.5)"), "{next}");
+        assert!(!next.contains("{vm:address}"), "its address is right: {next}");
     }
 
     #[test]

@@ -200,7 +200,7 @@ impl VmDesk {
                 "no SuperLink of the federation {federation} is registered here: register first"
             ))
         })?;
-        VmPermissions::may_certify(vm.address, &superlink.addresses)
+        VmPermissions::may_report(vm.address, federation, &superlink.addresses)
             .map_err(|denied| self.refused(vm.address, denied))?;
         if superlink.readiness != readiness {
             tracing::info!(%federation, readiness = readiness.as_str(), "SuperLink reported");

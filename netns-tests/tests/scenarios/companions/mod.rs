@@ -4,6 +4,7 @@ mod bad_certificate_of_a_superlink;
 mod bad_input_of_companions;
 mod federation_across_three_zones;
 mod flower_releases;
+mod flower_user;
 mod local_api;
 mod lost_superlink;
 mod onegate_view;

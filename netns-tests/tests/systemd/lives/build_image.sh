@@ -3,11 +3,12 @@
 # it, what a base image of one-apps has: one-context. Debian's packages and Flower's wheels lie in
 # folders, as at a site without Internet; apt and pip find them as an administrator would tell them.
 #
-#   build_image.sh APPLIANCE PACKAGE FLOWER
+#   build_image.sh APPLIANCE FLOWER PACKAGE...
 #
 # Folders: /srv/one-apps, /srv/packer, /srv/packages, /srv/debian, /srv/wheels.
 set -eux -o pipefail
-appliance=$1 package=$2 flower=$3
+appliance=$1 flower=$2
+shift 2
 
 # one-apps marks files that are of some systems only: NAME##deb.systemd.one
 base() {
@@ -39,14 +40,16 @@ inline() {
         /inline = \[/ && is_shell { number++; lines = 1; next }
         /^ *\]/ { lines = 0; is_shell = 0 }
         lines && number == wanted { sub(/^ *"/, ""); sub(/",$/, ""); print }
-    ' /srv/packer/base/build.pkr.hcl | sed "s/\${var.package}/$package/g"
+    ' /srv/packer/base/build.pkr.hcl
 }
 bash -ec "$(inline 1)"
 cp /srv/one-apps/appliances/scripts/net-9{0-service-appliance,9-report-ready} /etc/one-appliance/
 cp /srv/one-apps/appliances/lib/{common,functions}.sh /srv/packer/base/zonemesh.sh /etc/one-appliance/lib/
 cp /srv/one-apps/appliances/service.sh /etc/one-appliance/service
 cp "/srv/packer/$appliance/appliance.sh" /etc/one-appliance/service.d/appliance.sh
-cp /srv/packages/"$package"_*.deb "/root/$package.deb"
+for package in "$@"; do
+    cp /srv/packages/"$package"_*.deb "/root/$package.deb"
+done
 bash /srv/packer/base/82-configure-context.sh
 ZONEMESH_FLOWER_VERSION=$flower bash -ec "$(inline 2)"
 grep -qx install_success /etc/one-appliance/status

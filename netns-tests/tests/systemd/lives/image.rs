@@ -27,15 +27,20 @@ const FACTORY: [ZonePlan<'_>; 1] = [ZonePlan { name: "factory", vms: &["image"] 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Appliance {
     folder: &'static str,
-    package: &'static str,
+    packages: &'static [&'static str],
 }
 
 pub(crate) const GATEWAY: Appliance =
-    Appliance { folder: "service_ZonemeshGateway", package: "zonemesh" };
+    Appliance { folder: "service_ZonemeshGateway", packages: &["zonemesh"] };
 pub(crate) const SUPERLINK: Appliance =
-    Appliance { folder: "service_FlowerSuperLink", package: "zonemesh-superlink" };
+    Appliance { folder: "service_FlowerSuperLink", packages: &["zonemesh-superlink"] };
 pub(crate) const SUPERNODE: Appliance =
-    Appliance { folder: "service_FlowerSuperNode", package: "zonemesh-supernode" };
+    Appliance { folder: "service_FlowerSuperNode", packages: &["zonemesh-supernode"] };
+/// The gateway and the SuperLink in one VM.
+pub(crate) const BOTH: Appliance = Appliance {
+    folder: "service_FlowerSuperLinkGateway",
+    packages: &["zonemesh", "zonemesh-superlink"],
+};
 
 /// A checkout of one-apps, or what stands in for it.
 pub(crate) fn one_apps() -> PathBuf {
@@ -78,7 +83,10 @@ impl Appliance {
         let mut hash = Sha256::new();
         hash.update(STEPS);
         let appliance = packer().join(self.folder).join("appliance.sh");
-        let own = [package(self.package)?, appliance, packer().join("base/zonemesh.sh")];
+        let mut own = vec![appliance, packer().join("base/zonemesh.sh")];
+        for name in self.packages {
+            own.push(package(name)?);
+        }
         let one = one_apps();
         let framework = ["service.sh", "lib/common.sh", "lib/functions.sh"];
         let framework = framework.map(|file| one.join("appliances").join(file));
@@ -113,8 +121,8 @@ impl Appliance {
             .with(&wheels, "/srv/wheels");
         let place = &lab.zone("factory")?.vm("image")?.namespace;
         let mut machine = BootedDebian::boot_from(&lab, place, disk)?;
-        let (folder, package) = (self.folder, self.package);
-        machine.run(&format!("bash /srv/packer/build_image.sh {folder} {package} {flower}"))?;
+        let (folder, packages) = (self.folder, self.packages.join(" "));
+        machine.run(&format!("bash /srv/packer/build_image.sh {folder} {flower} {packages}"))?;
         machine.switch_off()?;
         run(Command::new("mv").arg(machine.written()).arg(image))?;
         let took = begun.elapsed().as_secs_f64();

@@ -25,12 +25,14 @@ use zonemesh_lab::namespace::{Namespace, run};
 use zonemesh_standin::TestOneGate;
 
 use super::context::ContextDisk;
-use super::image::{GATEWAY, SUPERLINK, SUPERNODE};
+use super::image::{BOTH, GATEWAY, SUPERLINK, SUPERNODE};
 use super::vm::OpenNebulaVm;
 
 const ONEGATE_PORT: u16 = 5030;
 /// The role that is scaled.
 pub(crate) const NODE: &str = "supernode";
+/// The role whose VM is gateway and SuperLink.
+const SHARED: &str = "superlink_gateway";
 const FEDERATION: &str = "health-eu";
 /// A run of seconds, on a machine that has other things to do.
 const TRAINING: Duration = Duration::from_secs(300);
@@ -52,7 +54,15 @@ impl PlannedVm {
     /// Its interfaces are here.
     fn place<'lab>(&self, lab: &'lab Lab) -> Result<&'lab Namespace> {
         let zone = lab.zone(self.zone)?;
-        Ok(if self.role == "gateway" { &zone.gateway } else { &zone.vm(&self.name)?.namespace })
+        Ok(if self.is_gateway() { &zone.gateway } else { &zone.vm(&self.name)?.namespace })
+    }
+
+    fn is_gateway(&self) -> bool {
+        ["gateway", SHARED].contains(&self.role)
+    }
+
+    fn is_superlink(&self) -> bool {
+        ["superlink", SHARED].contains(&self.role)
     }
 }
 
@@ -86,15 +96,34 @@ impl Life {
         planned.extend(
             (0..most).map(|number| PlannedVm::new(&supernode(number), 21 + number, "madrid", NODE)),
         );
+        Self::of(flower, planned)
+    }
+
+    /// As [`Life::new`], where one VM, `berlin`, is berlin's gateway and its SuperLink.
+    pub(crate) fn with_both_in_one_vm(flower: &str) -> Result<Self> {
+        let planned = vec![
+            PlannedVm::new("berlin", 10, "berlin", SHARED),
+            PlannedVm::new("madrid-gateway", 20, "madrid", "gateway"),
+            PlannedVm::new(&supernode(0), 21, "madrid", NODE),
+        ];
+        Self::of(flower, planned)
+    }
+
+    fn of(flower: &str, planned: Vec<PlannedVm>) -> Result<Self> {
         let mut disks = BTreeMap::new();
-        for (role, appliance) in [("gateway", GATEWAY), ("superlink", SUPERLINK), (NODE, SUPERNODE)]
-        {
-            disks.insert(role, appliance.disk(flower)?);
+        let images =
+            [("gateway", GATEWAY), ("superlink", SUPERLINK), (NODE, SUPERNODE), (SHARED, BOTH)];
+        for (role, appliance) in images {
+            if planned.iter().any(|vm| vm.role == role) {
+                disks.insert(role, appliance.disk(flower)?);
+            }
         }
-        let names = planned.iter().filter(|vm| vm.role == NODE).map(|vm| vm.name.as_str());
-        let madrid: Vec<&str> = names.chain(["onegate"]).collect();
+        let [berlin, madrid] = ["berlin", "madrid"].map(|zone| {
+            let behind = planned.iter().filter(|vm| vm.zone == zone && !vm.is_gateway());
+            behind.map(|vm| vm.name.as_str()).chain(["onegate"]).collect::<Vec<_>>()
+        });
         let lab = Lab::new(&[
-            ZonePlan { name: "berlin", vms: &["superlink", "onegate"] },
+            ZonePlan { name: "berlin", vms: &berlin },
             ZonePlan { name: "madrid", vms: &madrid },
         ])?;
         let values = init(&lab)?;
@@ -105,8 +134,12 @@ impl Life {
         let (vms, flower) = (BTreeMap::new(), Flower::release(flower)?);
         let mut life =
             Self { vms, planned, disks, onegates, values, flower, lab, runs: 0, went_well: false };
-        for vm in ["berlin-gateway", "superlink", "madrid-gateway", "supernode"] {
-            life.instantiate(vm)?;
+        // A role that is scaled has one VM at first.
+        let first = supernode(0);
+        let at_first = life.planned.iter().filter(|vm| vm.role != NODE || vm.name == first);
+        let at_first: Vec<String> = at_first.map(|vm| vm.name.clone()).collect();
+        for vm in at_first {
+            life.instantiate(&vm)?;
         }
         Ok(life)
     }
@@ -189,14 +222,19 @@ impl Life {
     pub(crate) fn submit(&mut self, plan: TrainingPlan) -> Result<TrainingRun> {
         self.runs += 1;
         let ca = self.lab.folder().join("federation-ca.pem");
-        let pem = self.vm("superlink")?.run("cat /var/lib/zonemesh-superlink/tls/ca.pem")?;
+        let planned = self.planned.iter().find(|vm| vm.is_superlink()).context("a plan")?.clone();
+        let pem = self.vm(&planned.name)?.run("cat /var/lib/zonemesh-superlink/tls/ca.pem")?;
         std::fs::write(&ca, pem)?;
-        let vm = self.lab.zone("berlin")?.vm("superlink")?;
+        let zone = self.lab.zone(planned.zone)?;
+        let address = match planned.is_gateway() {
+            true => zone.lan_address,
+            false => zone.vm(&planned.name)?.address,
+        };
         let place = Submission {
             name: &format!("flwr-run-{}", self.runs),
-            namespace: &vm.namespace,
+            namespace: planned.place(&self.lab)?,
             folder: self.lab.folder(),
-            address: vm.address,
+            address,
             ca: &ca,
         };
         self.flower.submit(&place, plan)
@@ -257,19 +295,23 @@ fn context(
     let PlannedVm { name, id, zone, role, .. } = planned;
     let (zone, role) = (*zone, *role);
     let mut context = ContextDisk::new(lab.folder().join(format!("{name}-context")))?;
-    let template = match zone {
-        "berlin" => "coordinator.json",
+    let template = match (zone, role) {
+        (_, SHARED) => "superlink-gateway.json",
+        ("berlin", _) => "coordinator.json",
         _ => "training-site.json",
     };
     let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../oneflow");
     context.take_role(&templates.join(template), role)?;
-    let file = match role {
-        "gateway" => "context".to_owned(),
-        role => format!("{role}-{FEDERATION}.context"),
-    };
-    context.take_values(&values.join(zone).join(file))?;
+    if planned.is_gateway() {
+        context.take_values(&values.join(zone).join("context"))?;
+    }
+    let of_flower = if planned.is_superlink() { "superlink" } else { role };
+    if of_flower != "gateway" {
+        let file = format!("{of_flower}-{FEDERATION}.context");
+        context.take_values(&values.join(zone).join(file))?;
+    }
     let place = planned.place(lab)?;
-    if role == "gateway" {
+    if planned.is_gateway() {
         context.take_nic(0, place, "lan0")?;
         context.take_nic(1, place, "wan0")?;
     } else {

@@ -2,8 +2,10 @@
 //! nothing else, on a real systemd, to a right digest of a real training run.
 
 mod again;
+mod both;
 mod context;
 mod false_gateway;
+mod flowers;
 mod image;
 mod life;
 mod one_life;

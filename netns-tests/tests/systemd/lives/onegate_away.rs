@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use zonemesh_lab::wait::{Look, holds_for};
 use zonemesh_standin::OneGateFault;
 
+use super::flowers::with_each_flower;
 use super::life::Life;
 use super::one_life::{ORDER, READY};
 
@@ -52,42 +53,44 @@ const MOMENTS: [BadMoment; 4] = [
 
 #[test]
 fn a_onegate_that_is_away_for_two_minutes_at_any_moment_is_waited_for() -> Result<()> {
-    let away = away()?;
-    let mut life = Life::new("1.42.0")?;
-    for BadMoment { vm, zone, about, fault } in MOMENTS {
-        life.onegate(zone).fails_about(about, fault);
-        life.make(vm)?;
-        holds_for("nothing fails, and nobody is told", away, || {
-            let one = life.vm(vm)?;
-            let status = one.run("cat /etc/one-appliance/status").unwrap_or_default();
-            let is_well = !status.contains("failure");
-            // Publishing is another question than READY.
-            let told = one.told("READY").filter(|_| about != "ZONEMESH_GATEWAY");
-            Ok(Look::<()>::when(is_well && told.is_none(), format!("{vm}: {status} {told:?}")))
-        })?;
-        if about == "ZONEMESH_GATEWAY" {
-            ensure!(life.vm(vm)?.told(about).is_none());
+    with_each_flower(|flower| {
+        let away = away()?;
+        let mut life = Life::new(flower)?;
+        for BadMoment { vm, zone, about, fault } in MOMENTS {
+            life.onegate(zone).fails_about(about, fault);
+            life.make(vm)?;
+            holds_for("nothing fails, and nobody is told", away, || {
+                let one = life.vm(vm)?;
+                let status = one.run("cat /etc/one-appliance/status").unwrap_or_default();
+                let is_well = !status.contains("failure");
+                // Publishing is another question than READY.
+                let told = one.told("READY").filter(|_| about != "ZONEMESH_GATEWAY");
+                Ok(Look::<()>::when(is_well && told.is_none(), format!("{vm}: {status} {told:?}")))
+            })?;
+            if about == "ZONEMESH_GATEWAY" {
+                ensure!(life.vm(vm)?.told(about).is_none());
+            }
+            life.onegate(zone).fails(None);
+            life.vm(vm)?.wait_until_ready(READY + AGAIN)?;
         }
-        life.onegate(zone).fails(None);
-        life.vm(vm)?.wait_until_ready(READY + AGAIN)?;
-    }
-    life.wait_until_all_are_ready(READY)?;
-    for vm in ORDER {
-        life.vm(vm)?.switch_off()?;
-    }
-    for zone in ["berlin", "madrid"] {
-        life.onegate(zone).fails(Some(OneGateFault::Hang));
-    }
-    for vm in ORDER {
-        life.vm(vm)?.switch_on()?;
-    }
-    std::thread::sleep(away);
-    // It has not kept Flower from training.
-    life.train()?;
-    for zone in ["berlin", "madrid"] {
-        life.onegate(zone).fails(None);
-    }
-    life.wait_until_all_are_ready(READY + AGAIN)?;
-    life.train()?;
-    life.succeeded()
+        life.wait_until_all_are_ready(READY)?;
+        for vm in ORDER {
+            life.vm(vm)?.switch_off()?;
+        }
+        for zone in ["berlin", "madrid"] {
+            life.onegate(zone).fails(Some(OneGateFault::Hang));
+        }
+        for vm in ORDER {
+            life.vm(vm)?.switch_on()?;
+        }
+        std::thread::sleep(away);
+        // It has not kept Flower from training.
+        life.train()?;
+        for zone in ["berlin", "madrid"] {
+            life.onegate(zone).fails(None);
+        }
+        life.wait_until_all_are_ready(READY + AGAIN)?;
+        life.train()?;
+        life.succeeded()
+    })
 }

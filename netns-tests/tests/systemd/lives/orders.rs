@@ -7,30 +7,22 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use zonemesh_lab::wait::{Look, holds_for};
 
+use super::flowers::with_each_flower;
 use super::life::Life;
 use super::one_life::{ORDER, READY, in_order};
-use crate::say;
 
-/// Those whose wheels are here, unless `ZONEMESH_FLOWERS` says it.
-const FLOWERS: &str = "1.25.0 1.42.0";
 /// How late a SuperLink is, unless `ZONEMESH_LATE_S` says it.
 const LATE: Duration = Duration::from_secs(30);
 
-/// A whole life for each Flower.
-fn with_each_flower(order: impl Fn(&mut Life) -> Result<()>) -> Result<()> {
-    let flowers = std::env::var("ZONEMESH_FLOWERS").unwrap_or_else(|_| FLOWERS.to_owned());
-    for flower in flowers.split_whitespace() {
-        let one = || {
-            let mut life = Life::new(flower)?;
-            order(&mut life)?;
-            life.wait_until_all_are_ready(READY)?;
-            life.train()?;
-            life.succeeded()
-        };
-        one().with_context(|| format!("with Flower {flower}"))?;
-        say(format_args!("Flower {flower}: trained"))?;
-    }
-    Ok(())
+/// A whole life for each Flower, in this order.
+fn trained(order: impl Fn(&mut Life) -> Result<()>) -> Result<()> {
+    with_each_flower(|flower| {
+        let mut life = Life::new(flower)?;
+        order(&mut life)?;
+        life.wait_until_all_are_ready(READY)?;
+        life.train()?;
+        life.succeeded()
+    })
 }
 
 /// Each is configured before the next one is made, and none is waited for.
@@ -51,7 +43,7 @@ fn late() -> Result<Duration> {
 
 #[test]
 fn the_founder_comes_first_and_all_boot_again_in_the_reverse_order() -> Result<()> {
-    with_each_flower(|life| {
+    trained(|life| {
         in_order(life, ORDER)?;
         life.wait_until_all_are_ready(READY)?;
         life.train()?;
@@ -69,13 +61,13 @@ fn the_founder_comes_first_and_all_boot_again_in_the_reverse_order() -> Result<(
 #[test]
 fn the_supernode_comes_first() -> Result<()> {
     let order = ["supernode", "madrid-gateway", "superlink", "berlin-gateway"];
-    with_each_flower(|life| one_by_one(life, order))
+    trained(|life| one_by_one(life, order))
 }
 
 #[test]
 fn the_superlink_comes_long_after_all_others() -> Result<()> {
     let late = late()?;
-    with_each_flower(|life| {
+    trained(|life| {
         for vm in ["berlin-gateway", "madrid-gateway"] {
             life.make(vm)?;
             life.vm(vm)?.wait_until_ready(READY)?;
@@ -96,12 +88,12 @@ fn the_superlink_comes_long_after_all_others() -> Result<()> {
 #[test]
 fn the_gateway_of_a_training_zone_comes_last() -> Result<()> {
     let order = ["berlin-gateway", "superlink", "supernode", "madrid-gateway"];
-    with_each_flower(|life| one_by_one(life, order))
+    trained(|life| one_by_one(life, order))
 }
 
 #[test]
 fn all_come_at_once() -> Result<()> {
-    with_each_flower(|life| {
+    trained(|life| {
         ["supernode", "superlink", "madrid-gateway", "berlin-gateway"]
             .into_iter()
             .try_for_each(|vm| life.make(vm))

@@ -153,9 +153,10 @@ impl OpenNebulaVm {
 
     /// All that it has to say.
     pub(crate) fn journal(&self) -> Option<String> {
-        let logs = "tail -n 40 /var/log/one-appliance/*.log /var/lib/zonemesh-*/status.json \
+        let logs = "set +e; tail -n 40 /var/log/one-appliance/*.log /var/lib/zonemesh-*/status.json \
                     /run/zonemesh-gateway/status.json; \
                     tail -n 30 /var/lib/zonemesh-*/log/*.log; \
+                    systemctl --no-pager --lines=0 status 'zonemesh*' 'one-context*'; \
                     journalctl --no-pager --lines=120 -u 'zonemesh*' -u 'one-context*'";
         self.machine
             .as_ref()?

@@ -15,6 +15,12 @@ use std::path::{Path, PathBuf};
 
 use scanner::ContextScanner;
 use zeroize::Zeroizing;
+use zonemesh_core::visible::brief;
+
+use super::read_regular;
+
+/// More than this is no context: OpenNebula keeps a VM's template in a row of its database.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// Why a context was not read.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +33,12 @@ pub enum ContextError {
         /// What the system said.
         #[source]
         source: std::io::Error,
+    },
+    /// No byte of it could be taken for what it is.
+    #[error("{}: the context is in UTF-16: write it in UTF-8, as OpenNebula does", file.display())]
+    Utf16 {
+        /// The file named by `--context`.
+        file: PathBuf,
     },
     /// Lines that matter are not of one of the written forms.
     #[error("{}", lines(file, passed_over))]
@@ -56,6 +68,7 @@ fn lines(file: &Path, passed_over: &[PassedOver]) -> String {
 fn perhaps(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::NotFound => "; is the CONTEXT image mounted?",
+        std::io::ErrorKind::InvalidInput => "; name the context.sh of the CONTEXT image",
         _ => "",
     }
 }
@@ -70,7 +83,7 @@ pub enum Malformed {
         found: String,
     },
     /// A quote is opened and never closed.
-    #[error("the value of {key} has no closing {quote}")]
+    #[error("the value of {} has no closing {quote}", brief(key))]
     Unclosed {
         /// Whose value.
         key: String,
@@ -79,14 +92,15 @@ pub enum Malformed {
     },
     /// Something follows a value on its line, or an unquoted value needs a shell.
     #[error(
-        "the value of {key} needs a shell here: expected {key}='value' with ' written as '\\''"
+        "the value of {0} needs a shell here: expected {0}='value' with ' written as '\\''",
+        brief(key)
     )]
     NeedsShell {
         /// Whose value.
         key: String,
     },
     /// One key, two values.
-    #[error("{key} was given another value in line {earlier}: remove one of the two")]
+    #[error("{} was given another value in line {earlier}: remove one of the two", brief(key))]
     Twice {
         /// Which key.
         key: String,
@@ -94,7 +108,7 @@ pub enum Malformed {
         earlier: usize,
     },
     /// Not text at all.
-    #[error("the bytes of the value of {key} are not UTF-8")]
+    #[error("the bytes of the value of {} are not UTF-8", brief(key))]
     NotUtf8 {
         /// Whose value.
         key: String,
@@ -143,9 +157,11 @@ impl ContextFile {
     /// # Errors
     /// The file cannot be read.
     pub fn read(file: &Path) -> Result<Self, ContextError> {
-        let bytes = std::fs::read(file)
-            .map(Zeroizing::new)
+        let bytes = read_regular(file, MAX_BYTES)
             .map_err(|source| ContextError::Unreadable { file: file.to_owned(), source })?;
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+            return Err(ContextError::Utf16 { file: file.to_owned() });
+        }
         Ok(Self::parse(&bytes, file))
     }
 
@@ -157,7 +173,7 @@ impl ContextFile {
         let is_repaired = text.as_bytes() != bytes;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         let mut context = Self { file: file.to_owned(), ..Self::default() };
-        let mut scanner = ContextScanner { text, at: 0, is_repaired };
+        let mut scanner = ContextScanner::new(text, is_repaired);
         let mut is_lost = false;
         loop {
             scanner.skip_blank();
@@ -237,10 +253,6 @@ impl ContextFile {
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
     }
-}
-
-fn newlines(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|byte| **byte == b'\n').count()
 }
 
 #[cfg(test)]

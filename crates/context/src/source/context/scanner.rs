@@ -1,25 +1,46 @@
 //! The written forms of an assignment, one after the other.
 //!
-//! It promises to evaluate nothing. It refuses to know what becomes of a line that is malformed.
+//! It promises to evaluate nothing, and to be done soon with whatever stands there: no part of the
+//! text is looked through again for each line. It refuses to know what becomes of a line that is malformed.
 
 use zeroize::Zeroizing;
 
-use super::{Malformed, newlines};
+use super::Malformed;
 
 pub(super) struct ContextScanner<'a> {
     pub(super) text: &'a str,
     pub(super) at: usize,
     /// Some of its bytes were none, and a replacement character stands for each.
-    pub(super) is_repaired: bool,
+    is_repaired: bool,
+    /// Up to where lines are counted, and how many there are.
+    counted: usize,
+    lines: usize,
+    /// The first quote from `searched` on that can end an unescaped value, once it was looked for.
+    closing: Option<ClosingQuote>,
+}
+
+/// What a search for a closing quote has found.
+#[derive(Clone, Copy)]
+struct ClosingQuote {
+    searched: usize,
+    found: Option<usize>,
 }
 
 impl<'a> ContextScanner<'a> {
+    pub(super) const fn new(text: &'a str, is_repaired: bool) -> Self {
+        Self { text, at: 0, is_repaired, counted: 0, lines: 0, closing: None }
+    }
+
     pub(super) fn rest(&self) -> &'a str {
         &self.text[self.at..]
     }
 
-    pub(super) fn line(&self) -> usize {
-        1 + newlines(&self.text.as_bytes()[..self.at])
+    /// The line that it is in, from 1; it never goes back before one that was asked for.
+    pub(super) fn line(&mut self) -> usize {
+        let since = &self.text.as_bytes()[self.counted..self.at];
+        self.lines += since.iter().filter(|byte| **byte == b'\n').count();
+        self.counted = self.at;
+        1 + self.lines
     }
 
     pub(super) fn skip_blank(&mut self) {
@@ -57,19 +78,27 @@ impl<'a> ContextScanner<'a> {
     /// The unescaped form of `one_env`: the value ends at the first quote that ends a line after
     /// which an assignment, a comment or nothing follows.
     fn double_quoted(&mut self, key: &str) -> Result<Zeroizing<String>, Malformed> {
-        let body = &self.rest()[1..];
-        let closing = body.match_indices('"').map(|(at, _)| at).find(|at| {
-            let after = &body[at + 1..];
-            let (line, below) = after.split_once('\n').unwrap_or((after, ""));
-            let below = below.trim_start();
-            line.trim().is_empty()
-                && (below.is_empty() || below.starts_with('#') || ends_a_value(below))
-        });
-        let Some(end) = closing else {
+        let begin = self.at + 1;
+        let Some(end) = self.closing_quote(begin) else {
             return Err(Malformed::Unclosed { key: key.to_owned(), quote: '"' });
         };
-        self.at += end + 2;
-        Ok(Zeroizing::new(body[..end].to_owned()))
+        self.at = end + 1;
+        Ok(Zeroizing::new(self.text[begin..end].to_owned()))
+    }
+
+    /// Whether a quote can end a value does not depend on where the value begins: what was found for
+    /// an earlier one holds still.
+    fn closing_quote(&mut self, from: usize) -> Option<usize> {
+        let known = self.closing.filter(|known| {
+            known.searched <= from && known.found.is_none_or(|found| found >= from)
+        });
+        if let Some(known) = known {
+            return known.found;
+        }
+        let mut quotes = self.text[from..].match_indices('"').map(|(at, _)| from + at);
+        let found = quotes.find(|at| ends_its_line(&self.text[at + 1..]));
+        self.closing = Some(ClosingQuote { searched: from, found });
+        found
     }
 
     /// `'…'` pieces, `\'` between them, and plain characters no shell would touch.
@@ -123,17 +152,28 @@ impl<'a> AssignmentHead<'a> {
     fn of(text: &'a str) -> Option<Self> {
         let after = text.strip_prefix("export").filter(|after| after.starts_with([' ', '\t']));
         let body = after.map_or(text, |after| after.trim_start_matches([' ', '\t']));
-        let key = &body[..body.find('=')?];
-        let is_word = |c: char| !c.is_whitespace() && !"'\"#".contains(c);
+        let is_word = |c: char| !c.is_whitespace() && !"'\"#=".contains(c);
+        let key = &body[..body.find(|c| !is_word(c))?];
         let is_exported = after.is_some();
         let before = text.len() - body.len();
-        (!key.is_empty() && key.chars().all(is_word)).then_some(Self { before, key, is_exported })
+        let is_head = !key.is_empty() && body[key.len()..].starts_with('=');
+        is_head.then_some(Self { before, key, is_exported })
     }
 
     fn is_of_a_shell(&self) -> bool {
         self.key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && self.key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     }
+}
+
+/// Whether nothing stands behind a quote on its line, and below it what may follow a value.
+fn ends_its_line(after: &str) -> bool {
+    let line_end = after.find('\n').unwrap_or(after.len());
+    if !after[..line_end].trim().is_empty() {
+        return false;
+    }
+    let below = after[line_end..].trim_start();
+    below.is_empty() || below.starts_with('#') || ends_a_value(below)
 }
 
 /// Whether what follows an unescaped value is the next assignment: with `export`, as all lines of

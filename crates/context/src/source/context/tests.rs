@@ -78,6 +78,11 @@ fn lines_of_others_never_make_the_file_unreadable() {
         b"hello\n",
         b"CMD=$(id)\n",
         b"TWICE='1'\nTWICE='2'\n",
+        b"NUL='a\0b'\n\0\0\n",
+        b"WINDOWS='1'\r\n\r\n",
+        b"MOTD='it\n",
+        b"MOTD='don't panic'\n",
+        b"MOTD=\"unbalanced\n",
         b"\xef\xbb\xbf",
     ] {
         let bytes = [foreign, b"OURS='yes'\nVMID='7'\n"].concat();
@@ -86,6 +91,54 @@ fn lines_of_others_never_make_the_file_unreadable() {
         assert_eq!(context.get("VMID"), Some("7"), "{text}");
         assert_eq!(context.get("OURS"), Some("yes"), "{text}");
         assert!(context.passed_over(|key| key == "OURS").is_ok(), "{text}");
+    }
+}
+
+/// Sizes that nobody waits for, in forms that each line has to be looked at.
+#[test]
+fn a_megabyte_of_anything_is_read_in_seconds() {
+    let lines: [fn(usize) -> String; 6] = [
+        |n| format!("A{n}=1\n"),
+        |_| "hello\n".to_owned(),
+        |n| format!("export A{n}=\"x\n"),
+        |n| format!("A{n}='x\n"),
+        |_| "export A=\"\n".to_owned(),
+        |n| format!("A{n}=$(id)\n"),
+    ];
+    for line in lines {
+        let mut text = String::new();
+        for n in 0.. {
+            text += &line(n);
+            if text.len() > 1 << 20 {
+                break;
+            }
+        }
+        let begun = std::time::Instant::now();
+        let context = parse(&format!("{text}\nOURS='yes'\n"));
+        assert!(begun.elapsed().as_secs() < 20, "{}: {:?}", line(0), begun.elapsed());
+        let last = context.get("OURS");
+        assert!(last == Some("yes") || line(0).contains(['"', '\'']), "{}: {last:?}", line(0));
+    }
+}
+
+/// What stands there is told, and not a megabyte of it.
+#[test]
+fn a_name_or_a_line_of_a_megabyte_is_told_in_a_few_words() {
+    let long = "A".repeat(1 << 20);
+    for text in [format!("{long}=$(id)\n"), format!("{long}='\n"), format!("{long}\n")] {
+        let said = problem(&text);
+        assert!(said.len() < 700, "{} bytes", said.len());
+    }
+}
+
+#[test]
+fn a_file_in_utf_16_is_told_as_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("context.sh");
+    for mark in [[0xff, 0xfe], [0xfe, 0xff]] {
+        std::fs::write(&file, [&mark[..], b"V\0M\0"].concat()).unwrap();
+        let said = ContextFile::read(&file).unwrap_err().to_string();
+        assert!(said.contains("is in UTF-16: write it in UTF-8"), "{said}");
     }
 }
 

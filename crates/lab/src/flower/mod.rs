@@ -1,8 +1,10 @@
 //! The real Flower, in each release that is run here, and the numpy app that the scenarios train.
 //!
-//! Owns the Python environments' places, a copy of the app per run, and the reading of its result.
+//! Owns a copy of the app per run, what is asked of `flwr`, and the reading of a run's result.
 //! Promises that "right" means the digest of plain FedAvg, computed without Flower by the same
 //! numpy code. Refuses to call a run good because it completed.
+
+mod place;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
+
+pub use place::FlowerUser;
 
 use crate::namespace::{Namespace, run};
 use crate::process::{Process, without_colours};
@@ -62,6 +66,7 @@ pub struct Flower {
     version: String,
     bin: PathBuf,
     app: PathBuf,
+    user: Option<FlowerUser>,
 }
 
 impl Flower {
@@ -76,16 +81,39 @@ impl Flower {
     /// A release's environment that `netns-tests/setup.sh flowers` makes.
     ///
     /// # Errors
-    /// When it is not there.
+    /// When it is not there, or not to be run by who runs Flower here.
     pub fn release(version: &str) -> Result<Self> {
-        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-        let cache = cache.or_else(home).context("neither XDG_CACHE_HOME nor HOME is set")?;
-        let folder = cache.join(format!("zonemesh/flower-{version}"));
-        let there = folder.join("stamp").is_file();
-        ensure!(there, "{} is missing -> netns-tests/setup.sh flowers", folder.display());
+        let user = FlowerUser::here()?;
+        let folder = place::environment(version, user.as_ref())?;
         let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("flower/flapp");
-        Ok(Self { version: version.to_owned(), bin: folder.join("bin"), app })
+        Ok(Self { version: version.to_owned(), bin: folder.join("bin"), app, user })
+    }
+
+    /// As whom it runs, the companion's own user if none.
+    #[must_use]
+    pub const fn user(&self) -> Option<&FlowerUser> {
+        self.user.as_ref()
+    }
+
+    /// Gives a file, or a folder with all that is in it, to who runs Flower.
+    ///
+    /// # Errors
+    /// When that cannot be.
+    pub fn give(&self, path: &Path) -> Result<()> {
+        place::give(path, self.user())
+    }
+
+    /// Fails where a folder on the way keeps out who runs Flower.
+    ///
+    /// # Errors
+    /// Which one does.
+    pub fn reaches(&self, folder: &Path) -> Result<()> {
+        place::is_open(folder, self.user())
+    }
+
+    /// One of its programs in a VM.
+    fn command(&self, at: &Namespace, program: &str) -> Command {
+        place::command_as(self.user(), at, self.bin.join(program))
     }
 
     /// Its default port for `flwr run`: one for all from 1.40 on.
@@ -133,7 +161,7 @@ impl Flower {
         ]);
         let settings: Vec<String> =
             settings.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let mut command = place.namespace.command(self.bin.join("flwr"));
+        let mut command = self.command(place.namespace, "flwr");
         command
             .arg("run")
             .arg(&app)
@@ -171,7 +199,7 @@ impl Flower {
     pub fn ask(&self, place: &Submission<'_>, words: &[&str]) -> Result<serde_json::Value> {
         let home = place.folder.join(place.name);
         let app = self.copy_app(&home, place)?;
-        let mut command = place.namespace.command(self.bin.join("flwr"));
+        let mut command = self.command(place.namespace, "flwr");
         command.args(words);
         if self.minor() < 26 {
             command.arg(&app);
@@ -186,7 +214,7 @@ impl Flower {
     #[must_use]
     pub fn stray_supernode(&self, place: &Submission<'_>, key: &Path) -> Command {
         let fleet = if self.minor() >= 40 { 8000 } else { 9092 };
-        let mut command = place.namespace.command(self.bin.join("flower-supernode"));
+        let mut command = self.command(place.namespace, "flower-supernode");
         command.arg("--superlink").arg(format!("{}:{fleet}", place.address));
         command.arg("--root-certificates").arg(place.ca);
         command.arg("--auth-supernode-private-key").arg(key);
@@ -198,8 +226,8 @@ impl Flower {
         command
     }
 
-    /// A private copy of the app. Flower 1.25 reads the connection from its pyproject.toml, later
-    /// ones from FLWR_HOME.
+    /// A private copy of the app, of who runs it. Flower 1.25 reads the connection from its
+    /// pyproject.toml, later ones from FLWR_HOME.
     fn copy_app(&self, home: &Path, place: &Submission<'_>) -> Result<PathBuf> {
         std::fs::create_dir_all(home)?;
         let app = home.join("app");
@@ -218,6 +246,7 @@ impl Flower {
             place.ca.display()
         ));
         std::fs::write(&file, text)?;
+        self.give(home)?;
         Ok(app)
     }
 }

@@ -1,0 +1,1 @@
+../base/81-configure-ssh.sh

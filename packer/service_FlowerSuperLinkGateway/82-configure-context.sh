@@ -1,0 +1,1 @@
+../base/82-configure-context.sh

@@ -1,0 +1,1 @@
+../base/inputs.pkr.hcl

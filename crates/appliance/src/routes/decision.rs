@@ -5,7 +5,7 @@
 //! the gateway's address, OneGate's or everything is refused. A route has an MTU only where the
 //! link takes more. Refuses to touch anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -48,6 +48,8 @@ pub(crate) struct SeenRouting {
     pub(crate) routes: Vec<SeenRoute>,
     /// How much each interface takes.
     pub(crate) mtus: BTreeMap<u32, u32>,
+    /// The addresses that are this VM's own.
+    pub(crate) local: BTreeSet<IpAddr>,
 }
 
 /// A route of the companion's.
@@ -87,7 +89,8 @@ enum Judged {
 pub(crate) fn decide(told: &ToldNetworks, apart: &[IpAddr], seen: &SeenRouting) -> RouteDecision {
     let mut decision = RouteDecision::default();
     let mut wanted = BTreeMap::new();
-    for (net, mtu) in &told.behind.networks {
+    let networks = told.behind.networks.iter().filter(|_| !is_here(told, seen));
+    for (net, mtu) in networks {
         // Where the gateway is no neighbour, whoever leads to it leads to what is behind it.
         let Some(way) = way(told, net, seen) else { continue };
         match judge(net, told, &way, apart, seen) {
@@ -109,6 +112,11 @@ pub(crate) fn decide(told: &ToldNetworks, apart: &[IpAddr], seen: &SeenRouting) 
     let is_there = |route: &OwnRoute| own().any(|seen| is_same(route, seen));
     decision.set = wanted.into_values().filter(|route| !is_there(route)).collect();
     decision
+}
+
+/// The gateway is this VM itself, and has ways of its own.
+fn is_here(told: &ToldNetworks, seen: &SeenRouting) -> bool {
+    told.called.is_loopback() || seen.local.contains(&told.called)
 }
 
 fn is_same(own: &OwnRoute, seen: &SeenRoute) -> bool {
@@ -140,8 +148,8 @@ fn way(told: &ToldNetworks, net: &IpNet, seen: &SeenRouting) -> Option<GatewayWa
     let of_family = candidates.filter(|ip| ip.is_ipv4() == net.addr().is_ipv4());
     of_family.copied().find_map(|via| {
         let around = connected(seen).filter(|route| route.prefix.contains(&via));
-        let narrowest = around.max_by_key(|route| route.prefix.prefix_len())?;
-        Some(GatewayWay { via, interface: narrowest.interface? })
+        let taken = around.min_by_key(|route| order(route))?;
+        Some(GatewayWay { via, interface: taken.interface? })
     })
 }
 
@@ -185,7 +193,12 @@ fn judge(
 /// The route of somebody else's that packets for this network take, those to parts of it aside.
 fn taken_by<'a>(net: &IpNet, seen: &'a SeenRouting) -> Option<&'a SeenRoute> {
     let others = seen.routes.iter().filter(|route| !route.is_own && route.prefix.contains(net));
-    others.min_by_key(|route| (u8::MAX - route.prefix.prefix_len(), route.metric))
+    others.min_by_key(|route| order(route))
+}
+
+/// The kernel takes the least: the narrowest, then the one of the lowest metric.
+fn order(route: &SeenRoute) -> (u8, u32) {
+    (u8::MAX - route.prefix.prefix_len(), route.metric)
 }
 
 /// Parts of a network that others lead elsewhere; a network at an interface wins for itself.

@@ -53,7 +53,8 @@ fn own(route: &OwnRoute) -> SeenRoute {
 fn vm(besides: &[SeenRoute]) -> SeenRouting {
     let mut routes = vec![connected_to("10.10.10.0/24", LAN), connected_to("fd00:10::/64", LAN)];
     routes.extend_from_slice(besides);
-    SeenRouting { routes, mtus: BTreeMap::from([(LAN, 1500), (3, 1500)]) }
+    let local = BTreeSet::from([ip("127.0.0.1"), ip("10.10.10.5"), ip("fd00:10::5")]);
+    SeenRouting { routes, mtus: BTreeMap::from([(LAN, 1500), (3, 1500)]), local }
 }
 
 fn decided(told: &ToldNetworks, seen: &SeenRouting) -> RouteDecision {
@@ -166,6 +167,24 @@ fn a_gateway_that_is_no_neighbour_is_led_to_by_others() {
     // What it had set here before goes with it.
     let before = own(&wanted("10.10.11.0/24", "10.10.10.1"));
     assert_eq!(decided(&far, &vm(&[before])).remove.len(), 1);
+}
+
+/// A VM that is gateway and SuperLink: the kernel takes no own address as a next hop.
+#[test]
+fn a_gateway_in_the_same_vm_needs_no_route_to_itself() {
+    let mut seen = vm(&[]);
+    seen.local.insert(ip("10.10.10.1"));
+    for called in ["10.10.10.1", "127.0.0.1"] {
+        let here = ToldNetworks { called: ip(called), ..told(&["10.10.11.0/24", "fd00:11::/64"]) };
+        assert_eq!(decided(&here, &seen), RouteDecision::default(), "{called}");
+    }
+}
+
+#[test]
+fn of_two_interfaces_in_the_gateways_network_the_one_that_the_kernel_takes_is_taken() {
+    let besides = SeenRoute { metric: 100, ..connected_to("10.10.10.0/24", 3) };
+    let decision = decided(&told(&["10.10.11.0/24"]), &vm(&[besides]));
+    assert_eq!(decision.set, [wanted("10.10.11.0/24", "10.10.10.1")]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Promises to write and remove nothing that carries another protocol's number.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
@@ -19,7 +20,9 @@ use zonemesh_netlink::{
 use super::decision::{OwnRoute, SeenRoute, SeenRouting};
 
 pub(super) async fn look(netlink: &Handle) -> Result<SeenRouting, Error> {
-    let routes = all_routes(netlink).await?.iter().filter_map(read).collect();
+    let all = all_routes(netlink).await?;
+    let local = all.iter().filter_map(own_address).collect();
+    let routes = all.iter().filter_map(read).collect();
     let mut mtus = BTreeMap::new();
     let mut links = netlink.link().get().execute();
     while let Some(link) = links.try_next().await? {
@@ -29,7 +32,12 @@ pub(super) async fn look(netlink: &Handle) -> Result<SeenRouting, Error> {
         });
         mtus.extend(mtu.map(|mtu| (link.header.index, mtu)));
     }
-    Ok(SeenRouting { routes, mtus })
+    Ok(SeenRouting { routes, mtus, local })
+}
+
+fn own_address(route: &RouteMessage) -> Option<IpAddr> {
+    let is_local = route.header.kind == RouteType::Local;
+    destination(route).filter(|_| is_local).map(|net| net.addr())
 }
 
 fn read(route: &RouteMessage) -> Option<SeenRoute> {

@@ -180,11 +180,20 @@ fn zones_that_go_and_come_are_followed(federation: &mut LabFederation) -> Result
 fn while_the_gateway_is_away_they_stay(federation: &mut LabFederation) -> Result<()> {
     federation.mesh.gateway("madrid")?.daemon()?.kill_9()?;
     let before = own_routes(federation, "madrid")?;
-    holds_for("the routes to stay", Duration::from_secs(6), || {
+    holds_for("the routes to stay", FOLLOWED_WITHIN, || {
         let now = own_routes(federation, "madrid")?;
         Ok(Look::<()>::when(now == before, now))
     })?;
     vm(federation, "madrid")?.namespace.ip(&["route", "flush", "proto", "91"])?;
     wait_for_route(federation, "madrid", HOME, true)?;
-    wait_for_route(federation, "madrid", "paris", true).map(drop)
+    wait_for_route(federation, "madrid", "paris", true)?;
+    // One that has just begun tells all of it at once.
+    let gateway = federation.mesh.gateway("madrid")?;
+    gateway.start(&federation.lab)?;
+    gateway.wait_until_ready(patience())?;
+    let before = own_routes(federation, "madrid")?;
+    holds_for("the routes to stay", FOLLOWED_WITHIN, || {
+        let now = own_routes(federation, "madrid")?;
+        Ok(Look::<()>::when(now == before, now))
+    })
 }

@@ -151,12 +151,25 @@ impl GatewayLine {
     }
 }
 
+/// Puts what is wrong with the routes where it is seen.
+fn routes_in(
+    seen: Arc<watch::Sender<WatchedFederation>>,
+) -> Box<dyn Fn(Option<&Reason>) -> bool + Send + Sync> {
+    Box::new(move |routes| {
+        seen.send_if_modified(|seen| {
+            let is_new = seen.routes.as_ref() != routes;
+            seen.routes = routes.cloned();
+            is_new
+        })
+    })
+}
+
 impl GatewaySession {
     /// Keeps a session for ever. Nothing that was seen is forgotten when the gateway is lost.
     pub async fn run(mut self) {
         let routes = RouteKeeper {
             told: self.networks.subscribe(),
-            seen: self.seen.clone(),
+            say: routes_in(Arc::clone(&self.seen)),
             apart: self.gateway.apart.clone(),
         };
         let echo = Arc::clone(&self.echo);

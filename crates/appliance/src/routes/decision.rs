@@ -78,7 +78,7 @@ struct GatewayWay {
 }
 
 /// What becomes of a network.
-enum Judged {
+enum NetworkVerdict {
     Wanted,
     /// Somebody else leads there by the gateway.
     Led,
@@ -94,9 +94,9 @@ pub(crate) fn decide(told: &ToldNetworks, apart: &[IpAddr], seen: &SeenRouting) 
         // Where the gateway is no neighbour, whoever leads to it leads to what is behind it.
         let Some(way) = way(told, net, seen) else { continue };
         match judge(net, told, &way, apart, seen) {
-            Judged::Led => {}
-            Judged::Refused(problem) => decision.problems.push(problem),
-            Judged::Wanted => {
+            NetworkVerdict::Led => {}
+            NetworkVerdict::Refused(problem) => decision.problems.push(problem),
+            NetworkVerdict::Wanted => {
                 let mtu = mtu_of(net, *mtu, seen.mtus.get(&way.interface).copied());
                 let GatewayWay { via, interface } = way;
                 wanted.insert(*net, OwnRoute { prefix: *net, via, interface, mtu });
@@ -159,11 +159,11 @@ fn judge(
     way: &GatewayWay,
     apart: &[IpAddr],
     seen: &SeenRouting,
-) -> Judged {
+) -> NetworkVerdict {
     if let Err(reserved) = prefix::check_ordinary(net) {
-        return Judged::Refused(format!("the gateway tells of {net}: {reserved}"));
+        return NetworkVerdict::Refused(format!("the gateway tells of {net}: {reserved}"));
     }
-    let refused = |what: &str| Judged::Refused(format!("the gateway tells of {net}, which {what}"));
+    let refused = |what: &str| NetworkVerdict::Refused(format!("the gateway tells of {net}, which {what}"));
     if net.prefix_len() < SHORTEST {
         return refused("is more than any zone has");
     }
@@ -178,15 +178,15 @@ fn judge(
         return refused("holds OneGate's address");
     }
     match taken_by(net, seen) {
-        Some(route) if route.is_plain && route.via == Some(way.via) => Judged::Led,
+        Some(route) if route.is_plain && route.via == Some(way.via) => NetworkVerdict::Led,
         // A default route is for what nobody knows better.
         Some(route) if route.prefix.prefix_len() > 0 => {
             let SeenRoute { prefix, words, .. } = route;
-            Judged::Refused(format!(
+            NetworkVerdict::Refused(format!(
                 "another's route to {prefix} leads {words}, not to the gateway"
             ))
         }
-        _ => Judged::Wanted,
+        _ => NetworkVerdict::Wanted,
     }
 }
 

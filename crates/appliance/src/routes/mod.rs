@@ -10,7 +10,6 @@ pub(crate) mod decision;
 mod kernel;
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -19,7 +18,6 @@ use zonemesh_core::exit::error_line;
 use zonemesh_netlink::rtnetlink::{self, Handle};
 use zonemesh_netlink::{NOT_PERMITTED, answers, news_of_routing};
 
-use crate::gateway::WatchedFederation;
 use crate::onegate::OneGate;
 use crate::reason::Reason;
 use decision::{RouteDecision, ToldNetworks, decide};
@@ -35,8 +33,8 @@ const TOLD_AT_ONCE: usize = 3;
 pub(crate) struct RouteKeeper {
     /// What a gateway has told, once one has.
     pub(crate) told: watch::Receiver<Option<ToldNetworks>>,
-    /// Where it is said what is wrong.
-    pub(crate) seen: Arc<watch::Sender<WatchedFederation>>,
+    /// Takes what is wrong, and says if that is news.
+    pub(crate) say: Box<dyn Fn(Option<&Reason>) -> bool + Send + Sync>,
     /// Addresses that are never led to the gateway.
     pub(crate) apart: Vec<IpAddr>,
 }
@@ -116,17 +114,11 @@ impl RouteKeeper {
         }
         let problem = problems.join("; ");
         let routes = (!problem.is_empty()).then_some(Reason::RouteNotSet { problem });
-        self.seen.send_if_modified(|seen| {
-            let is_new = seen.routes != routes;
-            if is_new {
-                if let Some(reason) = &routes {
-                    let (code, fix) = (reason.code(), reason.fix());
-                    tracing::warn!(code, %reason, fix, "a route is not as it should be");
-                }
-                seen.routes.clone_from(&routes);
-            }
-            is_new
-        });
+        let is_new = (self.say)(routes.as_ref());
+        if let Some(reason) = routes.filter(|_| is_new) {
+            let (code, fix) = (reason.code(), reason.fix());
+            tracing::warn!(code, %reason, fix, "a route is not as it should be");
+        }
     }
 }
 

@@ -163,7 +163,8 @@ fn judge(
     if let Err(reserved) = prefix::check_ordinary(net) {
         return NetworkVerdict::Refused(format!("the gateway tells of {net}: {reserved}"));
     }
-    let refused = |what: &str| NetworkVerdict::Refused(format!("the gateway tells of {net}, which {what}"));
+    let refused =
+        |what: &str| NetworkVerdict::Refused(format!("the gateway tells of {net}, which {what}"));
     if net.prefix_len() < SHORTEST {
         return refused("is more than any zone has");
     }
